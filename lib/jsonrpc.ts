@@ -1,0 +1,273 @@
+/**
+ * Reads a JSON-RPC message's envelope, keeps its text, and builds the messages
+ * that the proxy itself has to say.
+ *
+ * @module
+ */
+
+import { elements, locate } from "./json_text.ts";
+
+/**
+ * A message's id as a JSON text: `0` and `"0"` are two different ids, and an id
+ * can be put into an answer as it is.
+ */
+export type Id = string;
+
+/** A call that expects an answer. */
+export interface Request {
+  /** What kind of message it is. */
+  readonly kind: "request";
+  /** What the answer will name. */
+  readonly id: Id;
+  /** What is asked for. */
+  readonly method: string;
+  /** Whatever stood there; nothing promises that it is an object. */
+  readonly params: unknown;
+  /** The message as it came. */
+  readonly text: string;
+}
+
+/** A call that expects no answer. */
+export interface Notification {
+  /** What kind of message it is. */
+  readonly kind: "notification";
+  /** What is told. */
+  readonly method: string;
+  /** Whatever stood there. */
+  readonly params: unknown;
+  /** The message as it came. */
+  readonly text: string;
+}
+
+/** A result or an error; `id` is absent where the peer could not tell what it answers. */
+export interface Answer {
+  /** What kind of message it is. */
+  readonly kind: "answer";
+  /** What it answers. */
+  readonly id: Id | undefined;
+  /** The result, if there is no error. */
+  readonly result: unknown;
+  /** Why there is no result. */
+  readonly error: ErrorObject | undefined;
+  /** The message as it came. */
+  readonly text: string;
+}
+
+/** What is not a message, which rule says so, and the id that an error about it can use. */
+export interface Invalid {
+  /** What kind of message it is. */
+  readonly kind: "invalid";
+  /** The id that stood there, if it can be used. */
+  readonly id: Id | undefined;
+  /** An `answer` is owed to nobody; a malformed `call` deserves an error. */
+  readonly like: "call" | "answer";
+  /** The rule that it breaks, without a full stop. */
+  readonly reason: string;
+}
+
+/** One JSON-RPC message, or why it is none. */
+export type Message = Request | Notification | Answer | Invalid;
+
+/** The `error` member of an answer (JSON-RPC 2.0 section 5.1). */
+export interface ErrorObject {
+  /** The kind of error. */
+  readonly code: number;
+  /** One sentence. */
+  readonly message: string;
+  /** Whatever else there is to say. */
+  readonly data?: unknown;
+}
+
+/**
+ * The codes of the proxy's own errors. All but the two of JSON-RPC itself are
+ * private: outside -32768 to -32000, which JSON-RPC 2.0 section 5.1 and the error policy
+ * of MCP 2026-07-28 reserve.
+ */
+export const Code = {
+  invalidRequest: -32600,
+  internal: -32603,
+  unavailable: -31001,
+  outcomeUnknown: -31002,
+  timedOut: -31003,
+  overloaded: -31004,
+  tooLarge: -31005,
+} as const;
+
+/** What the `data` member of the proxy's own errors tells a program. */
+export interface FaultData {
+  /** The kind of failure, in snake case. */
+  readonly reason: string;
+  /** Whether the daemon got the request. */
+  readonly delivered: "no" | "unknown" | "yes";
+  /** Whether it is safe, and may help, to ask again. */
+  readonly retryable: boolean;
+  /** How many dials have failed. */
+  readonly attempt?: number;
+  /** When the next dial comes, in milliseconds. */
+  readonly retryAfterMs?: number;
+}
+
+/**
+ * Reads one line or frame; a batch (JSON-RPC 2.0 section 6, in MCP only 2025-03-26)
+ * gives one message per element. Never throws.
+ *
+ * @example
+ * ```ts
+ * import { assertEquals } from "@std/assert/equals.js";
+ *
+ * const [message] = read('{"jsonrpc":"2.0","id":"0","method":"ping"}');
+ * assertEquals(message?.kind, "request");
+ * ```
+ */
+export function read(text: string): Message[] {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    return [
+      invalid(undefined, "call", "it is not JSON (JSON-RPC 2.0 section 4)"),
+    ];
+  }
+  if (!Array.isArray(value)) return [classify(value, text)];
+  if (value.length === 0) {
+    return [
+      invalid(undefined, "call", "a batch is empty (JSON-RPC 2.0 section 6)"),
+    ];
+  }
+  const texts = elements(text);
+  return value.map((element, i) => classify(element, texts[i] ?? ""));
+}
+
+function classify(value: unknown, text: string): Message {
+  if (!isRecord(value)) {
+    return invalid(undefined, "call", "a message must be an object");
+  }
+  const { jsonrpc, method, params, result, error } = value;
+  const id = idOf(value.id, text);
+  const like = method === undefined && ("result" in value || "error" in value)
+    ? "answer"
+    : "call";
+  if (jsonrpc !== "2.0") {
+    return invalid(
+      id,
+      like,
+      '"jsonrpc" must be "2.0" (JSON-RPC 2.0 section 4)',
+    );
+  }
+  if (like === "answer") {
+    if (error !== undefined && !isErrorObject(error)) {
+      return invalid(
+        id,
+        like,
+        '"error" must be an object with a numeric "code" and a string "message" (JSON-RPC 2.0 section 5.1)',
+      );
+    }
+    return { kind: "answer", id, result, error, text };
+  }
+  if (typeof method !== "string") {
+    return invalid(
+      id,
+      like,
+      '"method" must be a string (JSON-RPC 2.0 section 4)',
+    );
+  }
+  if (!("id" in value)) return { kind: "notification", method, params, text };
+  if (id === undefined) {
+    return invalid(
+      undefined,
+      like,
+      '"id" must be a string or a number (JSON-RPC 2.0 section 4, MCP RequestId)',
+    );
+  }
+  return { kind: "request", id, method, params, text };
+}
+
+function invalid(
+  id: Id | undefined,
+  like: Invalid["like"],
+  reason: string,
+): Invalid {
+  return { kind: "invalid", id, like, reason };
+}
+
+/** The id as a JSON text. An integer that a double cannot hold keeps its own digits. */
+function idOf(id: unknown, text: string): Id | undefined {
+  if (typeof id === "string") return JSON.stringify(id);
+  if (typeof id !== "number" || !Number.isFinite(id)) return undefined;
+  if (Number.isInteger(id) && !Number.isSafeInteger(id)) {
+    const span = locate(text, ["id"]);
+    const digits = span && text.slice(span.start, span.end);
+    if (digits !== undefined && /^-?\d+$/.test(digits)) return digits;
+  }
+  return JSON.stringify(id);
+}
+
+function isErrorObject(value: unknown): value is ErrorObject {
+  return isRecord(value) && typeof value.code === "number" &&
+    typeof value.message === "string";
+}
+
+/** Whether a value is a JSON object. */
+export function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** Follows member names into a value; `undefined` where one is missing. */
+export function dig(value: unknown, ...path: readonly string[]): unknown {
+  for (const name of path) {
+    if (!isRecord(value) || !Object.hasOwn(value, name)) return undefined;
+    value = value[name];
+  }
+  return value;
+}
+
+/** A value that MCP uses as an id inside `params` (`requestId`, `progressToken`), as a JSON text. */
+export function digId(
+  message: Request | Notification,
+  ...path: readonly string[]
+): Id | undefined {
+  const value = dig(message.params, ...path);
+  if (typeof value !== "number" || Number.isSafeInteger(value)) {
+    return idOf(value, message.text);
+  }
+  const span = locate(message.text, ["params", ...path]);
+  if (span === undefined) return undefined;
+  return idOf(value, `{"id":${message.text.slice(span.start, span.end)}}`);
+}
+
+/** A frame as one line: a line break in valid JSON can only stand between tokens, where a space says the same. */
+export function oneLine(text: string): string {
+  return /[\r\n]/.test(text) ? text.replace(/[\r\n]+/g, " ").trim() : text;
+}
+
+/** An error answer. */
+export function failure(
+  id: Id,
+  code: number,
+  message: string,
+  data?: FaultData,
+): string {
+  const error = JSON.stringify({ code, message, ...(data && { data }) });
+  return `{"jsonrpc":"2.0","id":${id},"error":${error}}`;
+}
+
+/** A result answer. */
+export function success(id: Id, result: unknown): string {
+  return `{"jsonrpc":"2.0","id":${id},"result":${JSON.stringify(result)}}`;
+}
+
+/** A request of the proxy's own. */
+export function request(id: Id, method: string, params?: unknown): string {
+  const rest = params === undefined
+    ? ""
+    : `,"params":${JSON.stringify(params)}`;
+  return `{"jsonrpc":"2.0","id":${id},"method":"${method}"${rest}}`;
+}
+
+/** A notification of the proxy's own. */
+export function notification(method: string, params?: unknown): string {
+  const rest = params === undefined
+    ? ""
+    : `,"params":${JSON.stringify(params)}`;
+  return `{"jsonrpc":"2.0","method":"${method}"${rest}}`;
+}
