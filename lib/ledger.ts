@@ -1,0 +1,346 @@
+/**
+ * Who is owed an answer, until when, and may what was asked be sent again.
+ *
+ * @module
+ */
+
+import {
+  digId,
+  type Id,
+  isRecord,
+  type Notification,
+  type Request,
+} from "./jsonrpc.ts";
+
+/** The settings that bound what is owed; durations in milliseconds, `Infinity` for no limit. */
+export interface LedgerLimits {
+  /** How long a request may wait while no link is ready. */
+  readonly queueTimeout: number;
+  /** How many messages may wait. */
+  readonly queueLimit: number;
+  /** How long an answer may take, with the time in the queue. */
+  readonly requestTimeout: number;
+  /** How long a written request may stay without an answer or progress. */
+  readonly idleTimeout: number;
+}
+
+/** How much text may wait unwritten, in UTF-16 units. */
+export const QUEUE_TEXT_LIMIT = 64 * 1024 * 1024;
+/** How many lost links a request may have been in flight on before it counts as what kills the daemon. */
+export const LOSS_LIMIT = 2;
+
+/** When sent requests may be sent again after their link was lost. */
+export type RetryPolicy = "safe" | "always" | "never";
+
+/** A request that is owed an answer, or a notification that waits to be written. */
+export type Entry<M extends Request | Notification = Request | Notification> =
+  Readonly<Account<M>>;
+
+/** A request whose answer is owed. */
+export type Owed = Entry<Request>;
+
+/** Why the ledger closed a request's account. */
+export type Expiry = "unavailable" | "total" | "idle";
+
+/** Requests that do the same thing when they are done twice (MCP: they read, or they set what is set already). */
+const SAFE_METHODS: ReadonlySet<string> = new Set([
+  "initialize",
+  "ping",
+  "server/discover",
+  "tools/list",
+  "prompts/list",
+  "prompts/get",
+  "resources/list",
+  "resources/templates/list",
+  "resources/read",
+  "resources/subscribe",
+  "resources/unsubscribe",
+  "completion/complete",
+  "logging/setLevel",
+  "subscriptions/listen",
+  "tasks/get",
+  "tasks/list",
+  "tasks/result",
+]);
+
+/**
+ * Whether a request that may have been executed can be sent once more.
+ *
+ * @param hinted whether the tool of that name is annotated as read-only or idempotent
+ */
+export function isRepeatable(
+  request: Request,
+  policy: RetryPolicy,
+  hinted: (tool: string) => boolean,
+): boolean {
+  // Without an `initialize` there is no conversation to give anything up in.
+  if (request.method === "initialize") return true;
+  if (policy !== "safe") return policy === "always";
+  if (request.method !== "tools/call") return SAFE_METHODS.has(request.method);
+  const { params } = request;
+  if (!isRecord(params) || typeof params.name !== "string") return false;
+  return params.task === undefined && hinted(params.name);
+}
+
+/** What the ledger knows of one message. */
+export interface Account<M extends Request | Notification> {
+  /** The message. */
+  readonly message: M;
+  /** The id; for a notification something that is no JSON text, so that it can meet no id. */
+  readonly key: string;
+  /** When it came. */
+  readonly arrived: number;
+  /** The progress token that the client gave. */
+  readonly token: Id | undefined;
+  /** The epoch of the link it was written to; `undefined` while it waits. */
+  sentOn: number | undefined;
+  /** How many links were lost while it was in flight. */
+  losses: number;
+  /** The last progress value that went to the client (MCP: it must increase with each notification). */
+  progress: number;
+  /** When it will have waited too long for a link. */
+  queuedUntil: number;
+  /** When it will have taken too long altogether. */
+  readonly totalUntil: number;
+  /** When the daemon will have been silent about it for too long. */
+  idleUntil: number;
+}
+
+/** All that is owed to the client, in the order in which it was asked. */
+export class Ledger {
+  readonly #limits: LedgerLimits;
+  /** Keyed by id; a notification has a key that is no JSON text, so that it can meet no id. */
+  readonly #accounts = new Map<string, Account<Request | Notification>>();
+  readonly #inFlight = new Map<number, number>();
+  #waiting = 0;
+  #waitingText = 0;
+  #wanted = 0;
+  #notifications = 0;
+  /** No account falls due before this; exact after every {@linkcode expire}. */
+  #earliest = Infinity;
+
+  /** An empty ledger. */
+  constructor(limits: LedgerLimits) {
+    this.#limits = limits;
+  }
+
+  /** How many answers are owed. */
+  get owed(): number {
+    let sent = 0;
+    for (const count of this.#inFlight.values()) sent += count;
+    return sent + this.#wanted;
+  }
+
+  /** How many messages wait to be written. */
+  get waiting(): number {
+    return this.#waiting;
+  }
+
+  /** Whether a request waits to be written. */
+  get isWanting(): boolean {
+    return this.#wanted > 0;
+  }
+
+  /** Whether the queue takes no further message. */
+  isFull(message: Request | Notification): boolean {
+    return this.#waiting >= this.#limits.queueLimit ||
+      this.#waitingText + message.text.length > QUEUE_TEXT_LIMIT;
+  }
+
+  /** The request of this id whose answer is owed. */
+  find(id: Id): Owed | undefined {
+    return this.#accounts.get(id) as Owed | undefined;
+  }
+
+  /** Opens an account; the caller has checked that there is none under the same id. */
+  add(message: Request | Notification, now: number): void {
+    const isRequest = message.kind === "request";
+    const account: Account<typeof message> = {
+      message,
+      key: isRequest ? message.id : `notification ${++this.#notifications}`,
+      arrived: now,
+      token: isRequest ? digId(message, "_meta", "progressToken") : undefined,
+      sentOn: undefined,
+      losses: 0,
+      progress: -Infinity,
+      queuedUntil: now + this.#limits.queueTimeout,
+      totalUntil: isRequest ? now + this.#limits.requestTimeout : Infinity,
+      idleUntil: Infinity,
+    };
+    this.#accounts.set(account.key, account);
+    this.#queued(account, 1);
+    this.#wake(account);
+  }
+
+  /** What waits to be written, oldest first. */
+  *queue(): Generator<Entry> {
+    if (this.#waiting === 0) return;
+    for (const account of this.#accounts.values()) {
+      if (account.sentOn === undefined) yield account;
+    }
+  }
+
+  /** The entry of this key was written; a notification is thereby settled. */
+  sent(key: string, epoch: number, now: number): void {
+    const account = this.#accounts.get(key);
+    if (account === undefined) return;
+    if (account.message.kind === "notification") return this.#close(account);
+    this.#queued(account, -1);
+    account.sentOn = epoch;
+    account.idleUntil = now + this.#limits.idleTimeout;
+    this.#count(epoch, 1);
+    this.#wake(account);
+  }
+
+  /** How many answers are owed on a link. */
+  inFlight(epoch: number): number {
+    return this.#inFlight.get(epoch) ?? 0;
+  }
+
+  /** Closes the account of an answer that came on a link; `undefined` where none is owed there. */
+  settle(id: Id, epoch: number): Owed | undefined {
+    if (this.#accounts.get(id)?.sentOn !== epoch) return undefined;
+    return this.cancel(id);
+  }
+
+  /** Closes the account of a request that the client no longer wants. */
+  cancel(id: Id): Owed | undefined {
+    const account = this.find(id);
+    if (account !== undefined) this.#close(account);
+    return account;
+  }
+
+  /** Whether a progress value belongs to a request in flight on a link, and has risen. */
+  progress(
+    token: Id | undefined,
+    value: unknown,
+    epoch: number,
+    now: number,
+  ): boolean {
+    if (token === undefined || typeof value !== "number") return false;
+    for (const account of this.#accounts.values()) {
+      if (account.token !== token || account.sentOn !== epoch) continue;
+      account.idleUntil = now + this.#limits.idleTimeout;
+      if (!(value > account.progress)) return false;
+      account.progress = value;
+      return true;
+    }
+    return false;
+  }
+
+  /**
+   * A link was lost: what may be repeated waits again in its old place, and
+   * everything that waits has the whole queue time again.
+   *
+   * @returns the requests that are given up, whose accounts are closed
+   */
+  lost(
+    epoch: number,
+    now: number,
+    mayRepeat: (request: Request) => boolean,
+  ): Owed[] {
+    const given: Owed[] = [];
+    for (const account of this.#accounts.values()) {
+      const { message } = account;
+      if (account.sentOn !== epoch || message.kind !== "request") continue;
+      account.losses++;
+      // An `initialize` opens every link anew, so no count of losses speaks against it.
+      const isPoison = account.losses >= LOSS_LIMIT &&
+        message.method !== "initialize";
+      if (isPoison || !mayRepeat(message)) {
+        this.#close(account);
+        given.push(account as Owed);
+        continue;
+      }
+      this.#count(epoch, -1);
+      account.sentOn = undefined;
+      account.idleUntil = Infinity;
+      if (message.method !== "initialize") {
+        account.queuedUntil = now + this.#limits.queueTimeout;
+      }
+      this.#queued(account, 1);
+      this.#wake(account);
+    }
+    return given;
+  }
+
+  /** When the next account falls due, or earlier. */
+  deadline(): number {
+    return this.#earliest;
+  }
+
+  /**
+   * Closes every account that is due.
+   *
+   * @param isUp whether a link is ready: the queue's clock stands still then
+   */
+  expire(now: number, isUp: boolean): { entry: Entry; expiry: Expiry }[] {
+    if (now < this.#earliest) return [];
+    const expired: { entry: Entry; expiry: Expiry }[] = [];
+    this.#earliest = Infinity;
+    for (const account of this.#accounts.values()) {
+      if (isUp && isQueued(account)) {
+        account.queuedUntil = now + this.#limits.queueTimeout;
+      }
+      const expiry = due(account, now);
+      if (expiry === undefined) {
+        this.#wake(account);
+      } else {
+        this.#close(account);
+        expired.push({ entry: account, expiry });
+      }
+    }
+    return expired;
+  }
+
+  /** Closes every account, because the program ends. */
+  drain(): Entry[] {
+    const entries = [...this.#accounts.values()];
+    for (const account of entries) this.#close(account);
+    return entries;
+  }
+
+  #close(account: Entry): void {
+    this.#accounts.delete(account.key);
+    if (account.sentOn === undefined) this.#queued(account, -1);
+    else this.#count(account.sentOn, -1);
+  }
+
+  #queued(account: Entry, by: 1 | -1): void {
+    this.#waiting += by;
+    this.#waitingText += by * account.message.text.length;
+    if (account.message.kind === "request") this.#wanted += by;
+  }
+
+  #count(epoch: number, by: 1 | -1): void {
+    const count = this.inFlight(epoch) + by;
+    if (count === 0) this.#inFlight.delete(epoch);
+    else this.#inFlight.set(epoch, count);
+  }
+
+  #wake(account: Entry): void {
+    this.#earliest = Math.min(this.#earliest, dueAt(account));
+  }
+}
+
+/** An `initialize` that went out as a greeting still waits for a link that is ready. */
+function isQueued(account: Entry): boolean {
+  return account.sentOn === undefined ||
+    (account.message.kind === "request" &&
+      account.message.method === "initialize");
+}
+
+function dueAt(account: Entry): number {
+  return Math.min(
+    account.totalUntil,
+    isQueued(account) ? account.queuedUntil : account.idleUntil,
+  );
+}
+
+function due(account: Entry, now: number): Expiry | undefined {
+  if (now >= account.totalUntil) return "total";
+  if (isQueued(account)) {
+    return now >= account.queuedUntil ? "unavailable" : undefined;
+  }
+  return now >= account.idleUntil ? "idle" : undefined;
+}
