@@ -1,0 +1,263 @@
+/**
+ * The MCP dialect: frames are the messages, and a new daemon is brought to
+ * where the old one was (initialize, initialized, log level, subscriptions).
+ *
+ * @module
+ */
+
+import type { Dialect, Greeting, Incoming, Restoration } from "./dialect.ts";
+import { type ListName, LISTS } from "./catalog.ts";
+import { insert, replace } from "./json_text.ts";
+import {
+  type Answer,
+  dig,
+  type Id,
+  isRecord,
+  type Message,
+  type Notification,
+  notification,
+  read,
+  type Request,
+  request,
+  success,
+} from "./jsonrpc.ts";
+
+/** What one of the proxy's own requests was for. */
+type Purpose =
+  | { readonly kind: "initialize" }
+  | { readonly kind: "opening probe" }
+  | { readonly kind: "probe" }
+  | { readonly kind: "replay"; readonly method: string }
+  | {
+    readonly kind: "list";
+    readonly list: ListName;
+    readonly isFirst: boolean;
+  };
+
+/** MCP over WebSocket, one JSON-RPC message per text frame; the revisions up to 2025-11-25. */
+export class Mcp implements Dialect {
+  readonly subprotocol = "mcp";
+  readonly links = 1;
+  readonly callsPerLink: number = Infinity;
+
+  readonly #prefix: string;
+  #count = 0;
+  readonly #own = new Map<Id, { epoch: number; purpose: Purpose }>();
+  /** The `initialize` that the daemon has answered, and the version that it chose. */
+  #agreed: { request: Request; version: unknown } | undefined;
+  #initialized: string | undefined;
+  #level: string | undefined;
+  readonly #subscriptions = new Map<string, string>();
+
+  /** The ids of the proxy's own requests carry chance, so that no client's id meets them. */
+  constructor(random: () => number) {
+    const nonce = () => Math.floor(random() * 2 ** 32).toString(36);
+    this.#prefix = `alwaysup:${nonce()}${nonce()}:`;
+  }
+
+  /** A client may end a server that leaves its ping unanswered (MCP, utilities/ping). */
+  local(request: Request, isUp: boolean): string | undefined {
+    return request.method === "ping" && !isUp
+      ? success(request.id, {})
+      : undefined;
+  }
+
+  /**
+   * The client's own `initialize`; on a later link its replay with the version
+   * that was agreed; for a client that opens with something else, a ping.
+   */
+  greet(epoch: number, waiting: Iterable<Request>): Greeting | undefined {
+    if (this.#agreed !== undefined) return { text: this.#replay(epoch) };
+    let isWanted = false;
+    for (const request of waiting) {
+      if (request.method === "initialize") {
+        return { text: request.text, request: request.id };
+      }
+      isWanted = true;
+    }
+    if (!isWanted) return undefined;
+    return { text: this.#ask(epoch, { kind: "opening probe" }, "ping") };
+  }
+
+  #replay(epoch: number): string {
+    const { request, version } = this.#agreed!;
+    const id = this.#id(epoch, { kind: "initialize" });
+    const path = ["params", "protocolVersion"];
+    return replace(
+      replace(request.text, ["id"], id),
+      path,
+      JSON.stringify(version),
+    );
+  }
+
+  restore(epoch: number): Restoration {
+    const toDaemon: string[] = [];
+    if (this.#initialized !== undefined) toDaemon.push(this.#initialized);
+    if (this.#level !== undefined) {
+      toDaemon.push(this.#again(epoch, "logging/setLevel", this.#level));
+    }
+    const toClient: string[] = [];
+    for (const [uri, text] of this.#subscriptions) {
+      toDaemon.push(this.#again(epoch, "resources/subscribe", text));
+      // It may have changed while nobody was subscribed.
+      toClient.push(notification("notifications/resources/updated", { uri }));
+    }
+    return { toDaemon, toClient };
+  }
+
+  encode(message: Request | Notification): string {
+    return message.text;
+  }
+
+  decode(_epoch: number, text: string): Incoming[] {
+    return read(text).map((message) => this.#meaning(message));
+  }
+
+  #meaning(message: Message): Incoming {
+    if (message.kind !== "answer" && message.kind !== "invalid") return message;
+    const own = message.id === undefined
+      ? undefined
+      : this.#own.get(message.id);
+    if (message.id === undefined || own === undefined) return message;
+    this.#own.delete(message.id);
+    const trouble = message.kind === "invalid"
+      ? message.reason
+      : message.error?.message;
+    const { purpose } = own;
+    switch (purpose.kind) {
+      case "probe":
+        return { kind: "own" };
+      case "opening probe":
+        return { kind: "ready" }; // an error, too, is a sign of life
+      case "initialize":
+        return this.#judge(message, trouble);
+      case "replay":
+        if (trouble === undefined) return { kind: "own" };
+        return {
+          kind: "own",
+          trouble:
+            `The daemon did not take ${purpose.method} again: ${trouble}`,
+        };
+      case "list":
+        if (trouble !== undefined || message.kind === "invalid") {
+          return {
+            kind: "own",
+            trouble:
+              `The daemon did not list its ${purpose.list} again: ${trouble}`,
+          };
+        }
+        return { ...purpose, kind: "page", result: message.result };
+    }
+  }
+
+  #judge(message: Message, trouble: string | undefined): Incoming {
+    if (trouble !== undefined || message.kind !== "answer") {
+      const reason = `the daemon rejected initialize: ${trouble}`;
+      return { kind: "rejected", reason, refused: false };
+    }
+    const version = dig(message.result, "protocolVersion");
+    if (version === this.#agreed?.version) return { kind: "ready" };
+    const reason = `the daemon now speaks MCP ${version}, but this client ` +
+      `agreed on ${this.#agreed?.version} with the one before: restart the ` +
+      `server in the client`;
+    return { kind: "rejected", reason, refused: true };
+  }
+
+  keeps(notification: Notification): boolean {
+    if (notification.method !== "notifications/initialized") return false;
+    this.#initialized = notification.text;
+    return true;
+  }
+
+  answered(request: Request, answer: Answer): string {
+    if (answer.error !== undefined) return answer.text;
+    const uri = isRecord(request.params) ? request.params.uri : undefined;
+    switch (request.method) {
+      case "initialize": {
+        const version = dig(answer.result, "protocolVersion");
+        this.#agreed = { request, version };
+        return announce(answer);
+      }
+      case "logging/setLevel":
+        this.#level = request.text;
+        break;
+      case "resources/subscribe":
+        if (typeof uri === "string") this.#subscriptions.set(uri, request.text);
+        break;
+      case "resources/unsubscribe":
+        if (typeof uri === "string") this.#subscriptions.delete(uri);
+        break;
+    }
+    return answer.text;
+  }
+
+  probe(epoch: number): string {
+    return this.#ask(epoch, { kind: "probe" }, "ping");
+  }
+
+  list(epoch: number, list: ListName, cursor?: string): string {
+    const isFirst = cursor === undefined;
+    const params = isFirst ? undefined : { cursor };
+    const purpose = { kind: "list", list, isFirst } as const;
+    return this.#ask(epoch, purpose, `${list}/list`, params);
+  }
+
+  cancel(id: Id, reason: string): string {
+    return `{"jsonrpc":"2.0","method":"notifications/cancelled","params":` +
+      `{"requestId":${id},"reason":${JSON.stringify(reason)}}}`;
+  }
+
+  /** RFC 6455 section 7.4.1: 1008 is a policy violation; MCP daemons close with it where HTTP would say 401. */
+  refusal(code: number, status: number | undefined): string | undefined {
+    if (status === 401 || status === 403) {
+      return `it refuses us with HTTP ${status}: check the token ` +
+        `(--token-file or ALWAYSUP_TOKEN) and --header`;
+    }
+    if (code !== 1008) return undefined;
+    return "it closed the connection with code 1008 (policy violation): " +
+      "check the token (--token-file or ALWAYSUP_TOKEN) and --header";
+  }
+
+  lost(epoch: number): void {
+    for (const [id, own] of this.#own) {
+      if (own.epoch === epoch) this.#own.delete(id);
+    }
+  }
+
+  #id(epoch: number, purpose: Purpose): Id {
+    const id = JSON.stringify(this.#prefix + ++this.#count);
+    this.#own.set(id, { epoch, purpose });
+    return id;
+  }
+
+  #ask(
+    epoch: number,
+    purpose: Purpose,
+    method: string,
+    params?: unknown,
+  ): string {
+    return request(this.#id(epoch, purpose), method, params);
+  }
+
+  #again(epoch: number, method: string, text: string): string {
+    return replace(text, ["id"], this.#id(epoch, { kind: "replay", method }));
+  }
+}
+
+/**
+ * The answer to `initialize` with `listChanged: true` where there are lists:
+ * after a restart the proxy itself sends those notifications, and clients
+ * ignore them from a server that did not announce them.
+ */
+function announce(answer: Answer): string {
+  let { text } = answer;
+  for (const list of LISTS) {
+    const capability = dig(answer.result, "capabilities", list);
+    if (!isRecord(capability) || capability.listChanged === true) continue;
+    const path = ["result", "capabilities", list];
+    text = "listChanged" in capability
+      ? replace(text, [...path, "listChanged"], "true")
+      : insert(text, path, "listChanged", "true");
+  }
+  return text;
+}
