@@ -1,0 +1,112 @@
+/**
+ * What the rooms of a session share: its books, and the list of what is to be
+ * done.
+ *
+ * @module
+ */
+
+import { Asked } from "./asked.ts";
+import { Catalog } from "./catalog.ts";
+import type { Dialect } from "./dialect.ts";
+import type { Effect } from "./event.ts";
+import type { Outage } from "./fault.ts";
+import type { Request } from "./jsonrpc.ts";
+import {
+  isRepeatable,
+  Ledger,
+  type LedgerLimits,
+  type RetryPolicy,
+} from "./ledger.ts";
+import type { Link, LinkLimits } from "./link.ts";
+import { Links } from "./links.ts";
+
+/** The settings that a session follows; durations in milliseconds, `Infinity` for no limit. */
+export interface SessionConfig extends LinkLimits, LedgerLimits {
+  /** The daemon's URL as it may be shown: without secrets. */
+  readonly shownUrl: string;
+  /** How long to go on without a link. */
+  readonly giveUpAfter: number;
+  /** Which requests may be written a second time. */
+  readonly retry: RetryPolicy;
+  /** The largest message, either way, in UTF-16 units of its text. */
+  readonly maxMessage: number;
+}
+
+/** The books of a session. */
+export class Desk {
+  /** The settings. */
+  readonly config: SessionConfig;
+  /** How the daemon speaks. */
+  readonly dialect: Dialect;
+  /** What is owed to the client. */
+  readonly ledger: Ledger;
+  /** The links to the daemon. */
+  readonly links: Links;
+  /** What the client was told of the daemon's lists. */
+  readonly catalog: Catalog = new Catalog();
+  /** What the client owes to the daemon. */
+  readonly asked: Asked = new Asked();
+  /** Whether a link has ever been ready. */
+  wasUp = false;
+  #effects: Effect[] = [];
+
+  /** Empty books, and one link that wants to be dialed. */
+  constructor(
+    config: SessionConfig,
+    dialect: Dialect,
+    random: () => number,
+    now: number,
+  ) {
+    this.config = config;
+    this.dialect = dialect;
+    this.ledger = new Ledger(config);
+    this.links = new Links(config, random, now);
+  }
+
+  /** Puts an effect on the list. */
+  do(effect: Effect): void {
+    this.#effects.push(effect);
+  }
+
+  /** Puts a line for the client on the list. */
+  reply(text: string): void {
+    this.do({ type: "reply", text });
+  }
+
+  /** Puts a frame for the daemon on the list. */
+  send(link: Link, text: string): void {
+    this.do({ type: "send", epoch: link.epoch, text });
+  }
+
+  /** The list so far, which begins anew. */
+  take(): Effect[] {
+    const effects = this.#effects;
+    this.#effects = [];
+    return effects;
+  }
+
+  /** Whether an answer is owed on a link: then silence is no verdict. */
+  isBusy(link: Link): boolean {
+    return this.ledger.inFlight(link.epoch) > 0;
+  }
+
+  /** Whether a request may be written a second time. */
+  mayRepeat(request: Request): boolean {
+    const hinted = (tool: string) => this.catalog.isRepeatable(tool);
+    return isRepeatable(request, this.config.retry, hinted);
+  }
+
+  /** What is known of a link that is down. */
+  outage(link: Link, now: number): Outage {
+    const until = link.deadline(this.ledger.isWanting, false);
+    const isWaiting = link.phase === "waiting";
+    return {
+      url: this.config.shownUrl,
+      lastFailure: link.lastFailure,
+      refusal: link.refusal,
+      attempt: link.attempt,
+      downMs: now - link.downSince,
+      retryAfterMs: isWaiting ? Math.max(0, until - now) : undefined,
+    };
+  }
+}

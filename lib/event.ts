@@ -1,0 +1,69 @@
+/**
+ * What can happen to the session, and what it can do about it.
+ *
+ * @module
+ */
+
+/** Something happened. */
+export type SessionEvent =
+  /** A line came on stdin. */
+  | { readonly type: "line"; readonly text: string }
+  /** A line on stdin was too long to be kept. */
+  | { readonly type: "overlong"; readonly bytes: number }
+  /** stdin ended, or a signal asked us to; a second time: at once. */
+  | { readonly type: "end" }
+  /** stdout is broken: nobody can be answered any more. */
+  | { readonly type: "broken" }
+  /** A WebSocket opened. */
+  | { readonly type: "open"; readonly epoch: number }
+  /** A text frame came. */
+  | { readonly type: "frame"; readonly epoch: number; readonly text: string }
+  /** A binary frame came. */
+  | { readonly type: "binary"; readonly epoch: number; readonly bytes: number }
+  /** A WebSocket closed, or could not be opened. */
+  | {
+    readonly type: "closed";
+    readonly epoch: number;
+    /** The close code (RFC 6455 section 7.4), 0 or 1006 where there was none. */
+    readonly code: number;
+    readonly reason: string;
+    /** The HTTP status of a handshake that failed, where the runtime tells. */
+    readonly status?: number;
+    /** Whether the host was reached, as far as the runtime tells. */
+    readonly reached: boolean;
+  }
+  /** The deadline has come. */
+  | { readonly type: "tick" };
+
+/** How much a log line matters. */
+export type Level = "debug" | "info" | "warn" | "error";
+
+/** Something to do. */
+export type Effect =
+  | {
+    readonly type: "dial";
+    readonly epoch: number;
+    readonly subprotocol: string | undefined;
+  }
+  | { readonly type: "send"; readonly epoch: number; readonly text: string }
+  /** Leave the connection, with close code 1000 if it is open. */
+  | { readonly type: "close"; readonly epoch: number }
+  /** A line for stdout. */
+  | { readonly type: "reply"; readonly text: string }
+  | LogEffect
+  | { readonly type: "exit"; readonly code: number };
+
+/** A line for the log. */
+export interface LogEffect {
+  /** What kind of effect it is. */
+  readonly type: "log";
+  /** How much it matters. */
+  readonly level: Level;
+  /** For programs: what happened, in kebab case. */
+  readonly event: string;
+  /** For people. */
+  readonly message: string;
+}
+
+/** Something happened on a socket. */
+export type SocketEvent = Extract<SessionEvent, { epoch: number }>;

@@ -1,0 +1,191 @@
+/**
+ * What the log says: sizes, ids and methods, never a message's body.
+ *
+ * @module
+ */
+
+import type { Level, LogEffect } from "./event.ts";
+import { seconds } from "./fault.ts";
+import type { LinkState } from "./link.ts";
+import type { Id, Invalid, Notification, Request } from "./jsonrpc.ts";
+
+/** A line from the client was over the limit of what can be read at all. */
+export function overlongLine(bytes: number): LogEffect {
+  return log(
+    "warn",
+    "overlong-line",
+    `Dropped a line of ${bytes} bytes from the client: it was too long to be ` +
+      "read, so that its id is not known.",
+  );
+}
+
+/** Something that is no message came from one side. */
+export function invalid(
+  side: "client" | "daemon",
+  { id, reason }: Invalid,
+  size: number,
+): LogEffect {
+  const about = id === undefined ? "" : `, id ${short(id)}`;
+  return log(
+    "warn",
+    `invalid-from-${side}`,
+    `The ${side} sent what is no JSON-RPC message (${size} characters` +
+      `${about}): ${reason}.`,
+  );
+}
+
+/** The client used an id again before it was answered. */
+export function duplicate({ id, method }: Request): LogEffect {
+  return log(
+    "warn",
+    "duplicate-id",
+    `Dropped a second request under id ${short(id)} (${short(method)}): the ` +
+      "first one is not answered yet, and an error would answer that.",
+  );
+}
+
+/** A notification found the queue full, or waited too long in it. */
+export function droppedNotification({ method }: Notification): LogEffect {
+  return log(
+    "warn",
+    "dropped-notification",
+    `Dropped ${short(method)}: the daemon is not there, and the queue was ` +
+      "full or its time had passed.",
+  );
+}
+
+/** A message belongs to nothing that is open. */
+export function stray(side: "client" | "daemon", what: string): LogEffect {
+  return log(
+    "debug",
+    `stray-from-${side}`,
+    `Dropped ${
+      short(what)
+    } from the ${side}: it belongs to nothing that is open.`,
+  );
+}
+
+/** A frame that is not text came. */
+export function binaryFrame(bytes: number): LogEffect {
+  return log(
+    "warn",
+    "binary-frame",
+    `Dropped a binary frame of ${bytes} bytes from the daemon: MCP is spoken ` +
+      "in text frames.",
+  );
+}
+
+/** A WebSocket opened; nothing has been said on it. */
+export function opened(url: string): LogEffect {
+  return log("debug", "opened", `The WebSocket to ${url} is open.`);
+}
+
+/** A link became ready. */
+export function connected(
+  url: string,
+  again: { readonly attempt: number; readonly downMs: number } | undefined,
+): LogEffect {
+  if (again === undefined) {
+    return log(
+      "info",
+      "connected",
+      `Successfully connected to WebSocket daemon at ${url}`,
+    );
+  }
+  const { attempt, downMs } = again;
+  return log(
+    "info",
+    "reconnected",
+    `Reconnected to WebSocket daemon at ${url} after ${attempt} ` +
+      `attempt${attempt === 1 ? "" : "s"} (down ${seconds(downMs)})`,
+  );
+}
+
+/** A link that was ready is lost. */
+export function lost(url: string, reason: string, owed: number): LogEffect {
+  const unanswered = owed === 0
+    ? ""
+    : ` (requests whose outcome is unknown: ${owed})`;
+  return log(
+    "warn",
+    "lost",
+    `Lost the WebSocket daemon at ${url}: ${reason}${unanswered}. Reconnecting.`,
+  );
+}
+
+/** A dial did not lead to a link that is ready. */
+export function failed(
+  url: string,
+  level: Level,
+  attempt: number,
+  reason: string,
+  waitMs: number,
+): LogEffect {
+  return log(
+    level,
+    "attempt-failed",
+    `Attempt ${attempt} to connect to the WebSocket daemon at ${url} failed: ` +
+      `${reason}. Next attempt in ${seconds(waitMs)}.`,
+  );
+}
+
+/** What was waited for in vain, by the phase of the link that is given up. */
+export function silence(phase: LinkState["phase"]): string {
+  switch (phase) {
+    case "ready":
+      return "the daemon did not answer a ping in time (--ping-timeout)";
+    case "greeting":
+      return "the daemon did not answer initialize in time " +
+        "(--handshake-timeout)";
+    default:
+      return "the WebSocket did not open in time (--handshake-timeout)";
+  }
+}
+
+/** A list of the daemon's is not what the client was told. */
+export function changed(list: string): LogEffect {
+  return log(
+    "info",
+    "list-changed",
+    `The daemon's ${list} have changed; the client was told.`,
+  );
+}
+
+/** The daemon did not take back what the client had set. */
+export function notRestored(trouble: string): LogEffect {
+  return log("warn", "not-restored", `${trouble}.`);
+}
+
+/** The time without a daemon that the user allows has passed. */
+export function gaveUp(url: string, ms: number): LogEffect {
+  return log(
+    "error",
+    "gave-up",
+    `No link to the WebSocket daemon at ${url} for ${seconds(ms)} ` +
+      "(--give-up-after): exiting.",
+  );
+}
+
+/** stdout is broken. */
+export function brokenStdout(): LogEffect {
+  return log("warn", "broken-stdout", "stdout is closed: the client is gone.");
+}
+
+/** The program itself is wrong. */
+export function bug(error: unknown): LogEffect {
+  const what = error instanceof Error ? error.message : String(error);
+  return log(
+    "error",
+    "bug",
+    `A bug in alwaysup, please report it: ${what}. It goes on.`,
+  );
+}
+
+function log(level: Level, event: string, message: string): LogEffect {
+  return { type: "log", level, event, message };
+}
+
+/** Ids and methods are the peer's to choose, and may be of any length. */
+function short(text: Id): string {
+  return text.length > 80 ? `${text.slice(0, 80)}...` : text;
+}

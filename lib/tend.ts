@@ -1,0 +1,118 @@
+/**
+ * The links' care: dial, greet, restore, write what waits, leave.
+ *
+ * @module
+ */
+
+import type { Desk } from "./desk.ts";
+import * as fault from "./fault.ts";
+import { notification as notify, type Request } from "./jsonrpc.ts";
+import { isLogged, type Link, type Loss } from "./link.ts";
+import * as report from "./report.ts";
+
+/** Does what a link's time has come for. */
+export function attend(desk: Desk, link: Link, now: number): void {
+  switch (link.wish(now, desk.ledger.isWanting, desk.isBusy(link))) {
+    case "nothing":
+      return;
+    case "dial": {
+      const subprotocol = link.offersSubprotocol
+        ? desk.dialect.subprotocol
+        : undefined;
+      link.dial(now);
+      return desk.do({ type: "dial", epoch: link.epoch, subprotocol });
+    }
+    case "probe":
+      link.probed(now);
+      return desk.send(link, desk.dialect.probe(link.epoch));
+    case "give up":
+      return lose(desk, link, { reason: report.silence(link.phase) }, now);
+  }
+}
+
+/** Writes whatever can be written now. */
+export function flush(desk: Desk, now: number): void {
+  for (const link of desk.links) {
+    if (link.isUngreeted) greet(desk, link, now);
+    if (link.phase !== "ready") continue;
+    for (const { key, message } of desk.ledger.queue()) {
+      const inFlight = desk.ledger.inFlight(link.epoch);
+      if (inFlight >= desk.dialect.callsPerLink) break;
+      desk.send(link, desk.dialect.encode(message));
+      desk.ledger.sent(key, link.epoch, now);
+    }
+  }
+}
+
+/** Opens the conversation on a link, if there is anything to open it with. */
+export function greet(desk: Desk, link: Link, now: number): void {
+  const waiting = [...desk.ledger.queue()].map((entry) => entry.message)
+    .filter((message) => message.kind === "request");
+  const greeting = desk.dialect.greet(link.epoch, waiting);
+  if (greeting === undefined) return;
+  desk.send(link, greeting.text);
+  link.greeted(now);
+  if (greeting.request !== undefined) {
+    desk.ledger.sent(greeting.request, link.epoch, now);
+  }
+}
+
+/** The daemon answered the greeting: it learns where the conversation was, and gets what waits. */
+export function ready(desk: Desk, link: Link, now: number): void {
+  if (link.phase !== "greeting") return;
+  const again = { attempt: link.attempt, downMs: now - link.downSince };
+  link.validated(now);
+  const { shownUrl } = desk.config;
+  desk.do(report.connected(shownUrl, desk.wasUp ? again : undefined));
+  desk.wasUp = true;
+  const { toDaemon, toClient } = desk.dialect.restore(link.epoch);
+  for (const text of toDaemon) desk.send(link, text);
+  for (const text of toClient) desk.reply(text);
+  flush(desk, now);
+  for (const list of desk.catalog.known()) {
+    desk.send(link, desk.dialect.list(link.epoch, list));
+  }
+}
+
+/** A connection is over: what was owed on it is settled by the delivery contract. */
+export function lose(desk: Desk, link: Link, loss: Loss, now: number): void {
+  const { epoch, phase } = link;
+  desk.links.lose(link, loss, now);
+  desk.do({ type: "close", epoch });
+  desk.dialect.lost(epoch);
+  const { shownUrl } = desk.config;
+  const mayRepeat = (request: Request): boolean => desk.mayRepeat(request);
+  const given = desk.ledger.lost(epoch, now, mayRepeat);
+  if (phase === "ready") {
+    desk.do(report.lost(shownUrl, loss.reason, given.length));
+  } else {
+    const { attempt } = link;
+    const { retryAfterMs = 0 } = desk.outage(link, now);
+    // Without a pause it is the same attempt, without the subprotocol.
+    const level = retryAfterMs > 0 && isLogged(attempt) ? "warn" : "debug";
+    desk.do(report.failed(shownUrl, level, attempt, loss.reason, retryAfterMs));
+  }
+  const what = "the connection to the daemon was lost";
+  for (const owed of given) {
+    desk.reply(
+      fault.outcomeUnknown(
+        owed.message,
+        what,
+        mayRepeat(owed.message),
+        owed.losses,
+      ),
+    );
+  }
+  for (const id of desk.asked.lost(epoch)) {
+    const requestId: unknown = JSON.parse(id);
+    desk.reply(
+      notify("notifications/cancelled", { requestId, reason: what }),
+    );
+  }
+  if (link.refusal === undefined) return;
+  for (const { key, message, losses } of desk.ledger.queue()) {
+    if (message.kind !== "request") continue;
+    desk.ledger.cancel(key);
+    desk.reply(fault.unavailable(message, desk.outage(link, now), losses));
+  }
+}
