@@ -1,0 +1,251 @@
+/**
+ * From flags, environment and a `.env` file to a configuration, or to every
+ * problem at once.
+ *
+ * @module
+ */
+
+import {
+  type Header,
+  type Setting,
+  SettingError,
+  type SettingName,
+  SETTINGS,
+  type Values,
+} from "./settings.ts";
+
+/** What the program runs with. */
+export interface Config
+  extends Omit<Values, "url" | "tokenFile" | "token" | "headers" | "envFile"> {
+  /** What is dialed. */
+  readonly url: string;
+  /** What may be shown of it. */
+  readonly shownUrl: string;
+  /** What the handshake sends, the token among them. */
+  readonly headers: readonly Header[];
+}
+
+/** Where settings come from. */
+export interface Sources {
+  /** The command line without the program's name. */
+  readonly args: readonly string[];
+  /** The environment. */
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** The named `.env` file. */
+  readonly file?: Readonly<Record<string, string | undefined>>;
+}
+
+/** A configuration, or why there is none. */
+export type Reading =
+  | {
+    readonly kind: "config";
+    readonly config: Config;
+    /** What was wrong but is not our user's mistake. */
+    readonly warnings: readonly string[];
+  }
+  | { readonly kind: "problems"; readonly problems: readonly string[] };
+
+/** A setting's text and where it stood. */
+interface Given {
+  readonly text: string;
+  readonly name: string;
+  readonly isFlag: boolean;
+}
+
+const SECRET = /authorization|cookie|token|key|secret|password/i;
+
+/**
+ * Reads the configuration.
+ *
+ * @param readFile gives a file's text; what it throws becomes a problem
+ */
+export function readConfig(
+  sources: Sources,
+  readFile: (path: string) => string,
+): Reading {
+  const problems: string[] = [];
+  const warnings: string[] = [];
+  const flags = parseArgs(sources.args, problems);
+  const values: Record<string, unknown> = {};
+  for (const [key, setting] of rows()) {
+    const given = find(setting, flags, sources);
+    try {
+      const text = given?.text ?? setting.default;
+      if (text !== undefined) values[key] = setting.parse(text);
+      if (given?.isFlag) forbidSecrets(key, given.text);
+    } catch (error) {
+      const what = `${given?.name ?? key}: ${reasonOf(error)}`;
+      if (setting.isShared && !given?.isFlag && setting.default !== undefined) {
+        values[key] = setting.parse(setting.default);
+        warnings.push(`${what}; using ${setting.default}`);
+      } else {
+        problems.push(what);
+      }
+    }
+  }
+  // Without a problem every row with a default has its value.
+  const { url, tokenFile, token: word, headers = [], envFile: _, ...rest } =
+    values as unknown as Values;
+  const token = tokenFile === undefined
+    ? word
+    : readToken(tokenFile, readFile, problems);
+  const isAuthorized = headers.some(([name]) => /^authorization$/i.test(name));
+  if (token !== undefined && isAuthorized) {
+    problems.push(
+      "ALWAYSUP_HEADERS: there is a token already, and it is sent as Authorization",
+    );
+  }
+  if (rest.backoffBase > rest.backoffCap) {
+    problems.push("--backoff-base: it must not be above --backoff-cap");
+  }
+  if (problems.length > 0) return { kind: "problems", problems };
+  const authorization: Header[] = token === undefined
+    ? []
+    : [["Authorization", `Bearer ${token}`]];
+  const config = {
+    ...rest,
+    url: url.href,
+    shownUrl: url.shown,
+    headers: [...headers, ...authorization],
+  };
+  return { kind: "config", config, warnings };
+}
+
+/** The `.env` file that is named by the command line or the environment; `./.env` is never read by itself, for a cloned folder could redirect the token. */
+export function envFileOf({ args, env }: Sources): string | undefined {
+  return find(SETTINGS.envFile, parseArgs(args, []), { args, env })?.text;
+}
+
+/** The command line's help, from the table. */
+export function help(): string {
+  const lines = rows().flatMap(([, setting]) => {
+    const { flag, env, value, help } = setting;
+    const fallback = setting.default === undefined
+      ? ""
+      : `; default ${setting.default}`;
+    const name = flag === undefined ? "" : `--${flag} ${value}`;
+    return [
+      `  ${name.padEnd(27)} ${help}`,
+      `${" ".repeat(30)}[${env.join(", ")}${fallback}]`,
+    ];
+  });
+  return [
+    "alwaysup holds the connection between an MCP client (stdio) and a daemon",
+    "(WebSocket): the daemon may restart, the client does not notice.",
+    "",
+    "Usage: alwaysup [--url ws://HOST:PORT/] [FLAGS]",
+    "",
+    "A flag wins over the environment [in brackets], the environment over the",
+    "--env-file, that over the default. 0 or off switches a limit off.",
+    "",
+    ...lines,
+    "  --help                      this text",
+    "  --version                   the version",
+    "",
+  ].join("\n");
+}
+
+/** The rows of the table with their keys. */
+export function rows(): [SettingName, Setting<unknown>][] {
+  return Object.entries(SETTINGS) as [SettingName, Setting<unknown>][];
+}
+
+function find(
+  setting: Setting<unknown>,
+  flags: ReadonlyMap<string, string>,
+  { env, file = {} }: Sources,
+): Given | undefined {
+  const { flag } = setting;
+  const text = flag === undefined ? undefined : flags.get(flag);
+  if (text !== undefined) return { text, name: `--${flag}`, isFlag: true };
+  for (const source of [env, file]) {
+    for (const name of setting.env) {
+      const text = source[name];
+      // An empty variable is how many launchers say "not set".
+      if (text) return { text, name, isFlag: false };
+    }
+  }
+  return undefined;
+}
+
+function parseArgs(
+  args: readonly string[],
+  problems: string[],
+): ReadonlyMap<string, string> {
+  const flags = new Map<string, string>();
+  // `deno task run -- --url X` passes the dashes on.
+  const rest = args[0] === "--" ? args.slice(1) : [...args];
+  while (rest.length > 0) {
+    const arg = rest.shift()!;
+    const [, name, attached] = /^--([^=]+)(?:=(.*))?$/s.exec(arg) ?? [];
+    if (name === undefined) {
+      problems.push(
+        `${
+          JSON.stringify(arg)
+        }: it is no flag, and there are no commands (see --help)`,
+      );
+      continue;
+    }
+    const row = rows().find(([, { flag }]) => flag === name);
+    const isValueNext = attached === undefined && rest[0] !== undefined &&
+      !rest[0].startsWith("--");
+    const value = attached ?? (isValueNext ? rest.shift() : undefined);
+    if (row === undefined) {
+      problems.push(
+        name === "token"
+          ? "--token: a command line is visible to everybody on the machine; use --token-file or ALWAYSUP_TOKEN"
+          : `--${name}: there is no such flag (see --help)`,
+      );
+    } else if (value === undefined) {
+      problems.push(`--${name}: a value must follow (${row[1].value})`);
+    } else if (flags.has(name) && row[1].isRepeatable) {
+      flags.set(name, `${flags.get(name)}\n${value}`);
+    } else if (flags.has(name)) {
+      problems.push(`--${name}: it is given twice`);
+    } else {
+      flags.set(name, value);
+    }
+  }
+  return flags;
+}
+
+/** A command line is visible to everybody on the machine. */
+function forbidSecrets(key: SettingName, text: string): void {
+  if (key === "url") {
+    const { username, password, searchParams } = new URL(text);
+    const isSecret = username !== "" || password !== "" ||
+      [...searchParams.keys()].some((name) => SECRET.test(name));
+    if (!isSecret) return;
+    throw new SettingError(
+      "it seems to hold a secret, and a command line is visible to everybody " +
+        "on the machine; use ALWAYSUP_URL",
+    );
+  }
+  if (key !== "headers") return;
+  const secret = text.split("\n").map((line) => line.split(":")[0] ?? "")
+    .find((name) => SECRET.test(name));
+  if (secret === undefined) return;
+  throw new SettingError(
+    `${secret} is a secret, and a command line is visible to everybody on ` +
+      "the machine; use ALWAYSUP_HEADERS or --token-file",
+  );
+}
+
+function readToken(
+  path: string,
+  readFile: (path: string) => string,
+  problems: string[],
+): string | undefined {
+  try {
+    return SETTINGS.token.parse(readFile(path).trim());
+  } catch (error) {
+    problems.push(`--token-file ${path}: ${reasonOf(error)}`);
+    return undefined;
+  }
+}
+
+function reasonOf(error: unknown): string {
+  if (error instanceof SettingError) return error.message;
+  const what = error instanceof Error ? error.message : String(error);
+  return `it cannot be read (${what})`;
+}
