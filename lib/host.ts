@@ -1,0 +1,27 @@
+/**
+ * What the program needs of a runtime; only the rooms named `host*` may name one.
+ *
+ * @module
+ */
+
+/** A runtime with a process around it. */
+export interface Host {
+  /** The runtime's name and version, e.g. `deno 2.9.6`. */
+  readonly runtime: string;
+  /** The command line without the program's name. */
+  readonly args: readonly string[];
+  /** The environment. */
+  env(): Record<string, string>;
+  /** A file's text; throws an error whose message a user can read. */
+  readFile(path: string): string;
+  /** The chunks of stdin. */
+  stdin(): AsyncIterable<Uint8Array>;
+  /** Writes some of the bytes to stdout and says how many; rejects when it is broken. */
+  writeStdout(bytes: Uint8Array): Promise<number>;
+  /** The same for stderr. */
+  writeStderr(bytes: Uint8Array): Promise<number>;
+  /** Calls back when the process is asked to end. */
+  onSignal(callback: () => void): void;
+  /** Ends the process. */
+  exit(code: number): never;
+}

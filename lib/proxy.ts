@@ -1,0 +1,122 @@
+/**
+ * The shell around the session: outside happenings become events, effects are
+ * performed, and the one timer of the program is set.
+ *
+ * @module
+ */
+
+import type { Config } from "./config.ts";
+import type { Effect, LogEffect, SessionEvent } from "./event.ts";
+import type { Host } from "./host.ts";
+import { Mcp } from "./mcp.ts";
+import * as report from "./report.ts";
+import { Session } from "./session.ts";
+import { dial, type Socket, type SocketReport } from "./socket.ts";
+import { LineSplitter, LineWriter } from "./stdio.ts";
+
+/** The longest line on stdin that is read at all; `--max-message` decides what is sent. */
+const LINE_LIMIT = 64 * 1024 * 1024;
+/** How long the end waits for the daemon to see the close code, and for stdout to be read. */
+const FAREWELL_MS = 50;
+/** `setTimeout` takes no more, and fires at once above it. */
+const TIMER_LIMIT = 2 ** 31 - 1;
+
+/**
+ * Runs a session on a host until it exits.
+ *
+ * @returns the process's exit code
+ */
+export function run(
+  config: Config,
+  host: Host,
+  log: (entry: Omit<LogEffect, "type">) => void,
+): Promise<number> {
+  const { promise, resolve } = Promise.withResolvers<number>();
+  const now = (): number => performance.now();
+  const session = new Session(config, new Mcp(Math.random), Math.random, now());
+  const sockets = new Map<number, Socket>();
+  const farewells = new Set<Promise<void>>();
+  const stdout = new LineWriter(
+    (bytes) => host.writeStdout(bytes),
+    Infinity,
+    () => handle({ type: "broken" }),
+  );
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  let timerAt = Infinity;
+
+  function handle(event: SessionEvent): void {
+    for (const effect of session.handle(event, now())) {
+      try {
+        perform(effect);
+      } catch (error) {
+        log(report.bug(error));
+      }
+    }
+    const at = session.deadline();
+    if (at === timerAt) return;
+    clearTimeout(timer);
+    timerAt = at;
+    if (at === Infinity) return;
+    const ms = Math.min(Math.max(0, Math.ceil(at - now())), TIMER_LIMIT);
+    timer = setTimeout(() => {
+      timerAt = Infinity;
+      handle({ type: "tick" });
+    }, ms);
+  }
+
+  function perform(effect: Effect): void {
+    switch (effect.type) {
+      case "dial": {
+        const { epoch, subprotocol } = effect;
+        const emit = (event: SocketReport): void => handle({ ...event, epoch });
+        sockets.set(epoch, dial(config.url, subprotocol, config.headers, emit));
+        return;
+      }
+      case "send":
+        return sockets.get(effect.epoch)?.send(effect.text);
+      case "close": {
+        const socket = sockets.get(effect.epoch);
+        sockets.delete(effect.epoch);
+        if (socket === undefined) return;
+        const farewell = socket.close();
+        farewells.add(farewell);
+        void farewell.then(() => farewells.delete(farewell));
+        return;
+      }
+      case "reply":
+        return stdout.push(effect.text);
+      case "log":
+        return log(effect);
+      case "exit":
+        void leave(effect.code);
+    }
+  }
+
+  async function leave(code: number): Promise<void> {
+    clearTimeout(timer);
+    const patience = Promise.withResolvers<void>();
+    const limit = setTimeout(() => patience.resolve(), FAREWELL_MS);
+    const done = Promise.all([...farewells, stdout.idle()]);
+    await Promise.race([done, patience.promise]);
+    clearTimeout(limit);
+    resolve(code);
+  }
+
+  async function read(): Promise<void> {
+    const lines = new LineSplitter(LINE_LIMIT);
+    try {
+      for await (const chunk of host.stdin()) {
+        for (const line of lines.push(chunk)) handle(line);
+      }
+      for (const line of lines.flush()) handle(line);
+    } catch {
+      // A stdin that cannot be read any more has ended.
+    }
+    handle({ type: "end" });
+  }
+
+  host.onSignal(() => handle({ type: "end" }));
+  handle({ type: "tick" });
+  void read();
+  return promise;
+}

@@ -1,0 +1,131 @@
+/**
+ * The native WebSocket as events.
+ *
+ * @module
+ */
+
+import type { Header } from "./settings.ts";
+
+/** What a socket has to say; the epoch is the caller's to add. */
+export type SocketReport =
+  | { readonly type: "open" }
+  | { readonly type: "frame"; readonly text: string }
+  | { readonly type: "binary"; readonly bytes: number }
+  | {
+    readonly type: "closed";
+    readonly code: number;
+    readonly reason: string;
+    readonly status?: number;
+    readonly reached: boolean;
+  };
+
+/** A connection, or one that is being made. */
+export interface Socket {
+  /** Sends a text frame; does nothing on a socket that is not open. */
+  send(text: string): void;
+  /** Starts to close with code 1000; resolves when the other side knows, or never will. */
+  close(): Promise<void>;
+}
+
+/**
+ * Dials a WebSocket and reports what happens to it, `closed` exactly once and
+ * last. Never throws.
+ */
+export function dial(
+  url: string,
+  subprotocol: string | undefined,
+  headers: readonly Header[],
+  emit: (report: SocketReport) => void,
+): Socket {
+  const closed = Promise.withResolvers<void>();
+  const end = (report: SocketReport): void => {
+    closed.resolve();
+    emit(report);
+  };
+  let socket: WebSocket;
+  try {
+    const protocols = subprotocol === undefined ? [] : [subprotocol];
+    // The options object is an extension that Deno, Node and Bun have in common.
+    socket = new WebSocket(url, {
+      protocols,
+      headers: Object.fromEntries(headers),
+    });
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    queueMicrotask(() =>
+      end({ type: "closed", code: 0, reason, reached: false })
+    );
+    return { send: () => {}, close: () => closed.promise };
+  }
+  socket.binaryType = "arraybuffer";
+  let failure: string | undefined;
+  let wasOpen = false;
+  socket.onopen = () => {
+    wasOpen = true;
+    emit({ type: "open" });
+  };
+  socket.onmessage = ({ data }) => {
+    if (typeof data === "string") emit({ type: "frame", text: data });
+    else emit({ type: "binary", bytes: (data as ArrayBuffer).byteLength });
+  };
+  socket.onerror = (event) => {
+    failure = event instanceof ErrorEvent ? event.message : undefined;
+  };
+  socket.onclose = ({ code, reason }) =>
+    end({
+      type: "closed",
+      code,
+      ...(wasOpen ? describeClose(code, reason, failure) : explain(failure)),
+    });
+  return {
+    send: (text) => {
+      if (socket.readyState === WebSocket.OPEN) socket.send(text);
+    },
+    close: () => {
+      if (socket.readyState === WebSocket.CONNECTING) closed.resolve();
+      socket.close(1000);
+      return closed.promise;
+    },
+  };
+}
+
+function describeClose(
+  code: number,
+  reason: string,
+  failure: string | undefined,
+): { reason: string; reached: boolean } {
+  const words = reason || failure;
+  const why = words ? ` (${words.replace(/\s+/g, " ").slice(0, 200)})` : "";
+  return {
+    reason: `the connection was closed with code ${code}${why}`,
+    reached: true,
+  };
+}
+
+/** What a runtime's text about a failed dial tells: Deno says why, others do not. */
+function explain(
+  failure = "",
+): { reason: string; status?: number; reached: boolean } {
+  const status = /status code: (\d{3})/.exec(failure)?.[1];
+  if (status !== undefined) {
+    return {
+      reason: `it answered the WebSocket handshake with HTTP ${status}`,
+      status: Number(status),
+      reached: true,
+    };
+  }
+  if (/dns error/i.test(failure)) {
+    return { reason: "its host name is not known", reached: false };
+  }
+  if (/connect error|refused/i.test(failure)) {
+    return {
+      reason: "nothing listens there, or the host cannot be reached",
+      reached: false,
+    };
+  }
+  const why = failure.replace(/^.*failed to connect to WebSocket: /, "");
+  return {
+    reason: `the WebSocket handshake failed${why ? ` (${why})` : ""}`,
+    reached: true,
+  };
+}

@@ -1,0 +1,153 @@
+/**
+ * Bytes to lines and lines to bytes.
+ *
+ * @module
+ */
+
+const LF = 0x0a;
+const CR = 0x0d;
+
+/** A line, or how long one was that was not kept. */
+export type Line =
+  | { readonly type: "line"; readonly text: string }
+  | { readonly type: "overlong"; readonly bytes: number };
+
+/**
+ * Splits bytes into lines: LF or CRLF ends one, and characters may be split
+ * over chunks. The work is linear in the bytes: each is looked at once and
+ * copied at most twice.
+ */
+export class LineSplitter {
+  readonly #limit: number;
+  readonly #decoder = new TextDecoder();
+  #parts: Uint8Array[] = [];
+  #size = 0;
+
+  /**
+   * A splitter at the start of a line.
+   *
+   * @param limit the longest line that is kept, in bytes; of a longer one only the length is
+   */
+  constructor(limit: number) {
+    this.#limit = limit;
+  }
+
+  /** The lines that end in this chunk. */
+  *push(chunk: Uint8Array): Generator<Line> {
+    let start = 0;
+    for (;;) {
+      const end = chunk.indexOf(LF, start);
+      if (end === -1) break;
+      yield this.#end(chunk.subarray(start, end));
+      start = end + 1;
+    }
+    if (start < chunk.length) this.#keep(chunk.slice(start));
+  }
+
+  /** The line that nothing ended. */
+  *flush(): Generator<Line> {
+    if (this.#size > 0) yield this.#end(new Uint8Array());
+  }
+
+  #keep(part: Uint8Array): void {
+    this.#size += part.length;
+    if (this.#size <= this.#limit) this.#parts.push(part);
+    else this.#parts = [];
+  }
+
+  #end(part: Uint8Array): Line {
+    // Most lines lie in one chunk, and need no copy.
+    if (this.#size === 0 && part.length <= this.#limit) {
+      return this.#decode(part);
+    }
+    this.#keep(part);
+    const bytes = this.#size;
+    const line = bytes > this.#limit
+      ? { type: "overlong", bytes } as const
+      : this.#decode(join(this.#parts, bytes));
+    this.#parts = [];
+    this.#size = 0;
+    return line;
+  }
+
+  #decode(bytes: Uint8Array): Line {
+    const end = bytes.at(-1) === CR ? bytes.length - 1 : bytes.length;
+    const text = this.#decoder.decode(bytes.subarray(0, end));
+    return { type: "line", text };
+  }
+}
+
+function join(parts: readonly Uint8Array[], size: number): Uint8Array {
+  const whole = new Uint8Array(size);
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.length;
+  }
+  return whole;
+}
+
+/**
+ * Writes lines in order, as fast as the reader takes them, without ever making
+ * the caller wait.
+ */
+export class LineWriter {
+  readonly #write: (bytes: Uint8Array) => Promise<number>;
+  readonly #limit: number;
+  readonly #onError: () => void;
+  readonly #encoder = new TextEncoder();
+  #pending: string[] = [];
+  #size = 0;
+  #pump: Promise<void> | undefined;
+  #isBroken = false;
+
+  /**
+   * A writer to which nothing has been said.
+   *
+   * @param write writes some of the bytes and says how many
+   * @param limit how many UTF-16 units may wait; what comes above is dropped
+   * @param onError called once, when writing has failed; nothing is written after that
+   */
+  constructor(
+    write: (bytes: Uint8Array) => Promise<number>,
+    limit: number,
+    onError: () => void,
+  ) {
+    this.#write = write;
+    this.#limit = limit;
+    this.#onError = onError;
+  }
+
+  /** Writes a line when the lines before it are written. */
+  push(line: string): void {
+    if (this.#isBroken || this.#size > this.#limit) return;
+    this.#pending.push(line);
+    this.#size += line.length;
+    this.#pump ??= this.#drain();
+  }
+
+  /** Resolves when nothing waits to be written. */
+  async idle(): Promise<void> {
+    await this.#pump;
+  }
+
+  async #drain(): Promise<void> {
+    // What else is said in this turn goes out with the same write.
+    await Promise.resolve();
+    try {
+      while (this.#pending.length > 0) {
+        const bytes = this.#encoder.encode(this.#pending.join("\n") + "\n");
+        this.#pending = [];
+        this.#size = 0;
+        for (let at = 0; at < bytes.length;) {
+          at += await this.#write(bytes.subarray(at));
+        }
+      }
+    } catch {
+      this.#isBroken = true;
+      this.#pending = [];
+      this.#onError();
+    }
+    this.#pump = undefined;
+  }
+}
