@@ -1,0 +1,236 @@
+/**
+ * Starts daemons and proxies as real processes and lets a test wait for what
+ * they do.
+ *
+ * @module
+ */
+
+import { deadline } from "@std/async/deadline.js";
+
+/** How long a test waits for something that must happen, in milliseconds. */
+const PATIENCE_MS = 20_000;
+const ROOT = new URL("../../", import.meta.url);
+
+/** The lines that a process has written, which can be waited for. */
+export class Lines {
+  readonly all: { text: string; at: number }[] = [];
+  #wake = Promise.withResolvers<void>();
+  #isOver = false;
+  readonly done: Promise<void>;
+
+  constructor(stream: ReadableStream<Uint8Array>) {
+    this.done = this.#read(stream);
+  }
+
+  async #read(stream: ReadableStream<Uint8Array>): Promise<void> {
+    let rest = "";
+    for await (const chunk of stream.pipeThrough(new TextDecoderStream())) {
+      const lines = (rest + chunk).split("\n");
+      rest = lines.pop()!;
+      const at = performance.now();
+      for (const text of lines) this.all.push({ text, at });
+      this.#notify();
+    }
+    this.#isOver = true;
+    this.#notify();
+  }
+
+  #notify(): void {
+    this.#wake.resolve();
+    this.#wake = Promise.withResolvers();
+  }
+
+  /** The first line, from the `from`-th on, that the test accepts. */
+  async find(
+    test: (text: string) => boolean,
+    from = 0,
+  ): Promise<{ text: string; at: number }> {
+    const search = async (): Promise<{ text: string; at: number }> => {
+      for (let i = from;; i++) {
+        while (i >= this.all.length) {
+          if (this.#isOver) throw new Error(`Not among:\n${this.dump()}`);
+          await this.#wake.promise;
+        }
+        const line = this.all[i]!;
+        if (test(line.text)) return line;
+      }
+    };
+    try {
+      return await deadline(search(), PATIENCE_MS);
+    } catch (error) {
+      throw new Error(`Waited in vain (${error}). Lines:\n${this.dump()}`);
+    }
+  }
+
+  dump(): string {
+    return this.all.map(({ text }) => text.slice(0, 300)).join("\n");
+  }
+}
+
+/** A child process whose output can be waited for. */
+export class Child implements AsyncDisposable {
+  readonly stdout: Lines;
+  readonly stderr: Lines;
+  readonly process: Deno.ChildProcess;
+  readonly #stdin: WritableStreamDefaultWriter<Uint8Array>;
+  #isOver = false;
+
+  constructor(command: string, args: string[], env: Record<string, string>) {
+    this.process = new Deno.Command(command, {
+      args,
+      env: { NO_COLOR: "1", ...env },
+      cwd: ROOT,
+      stdin: "piped",
+      stdout: "piped",
+      stderr: "piped",
+    }).spawn();
+    this.#stdin = this.process.stdin.getWriter();
+    this.stdout = new Lines(this.process.stdout);
+    this.stderr = new Lines(this.process.stderr);
+    void this.process.status.then(() => this.#isOver = true);
+  }
+
+  async write(text: string): Promise<void> {
+    await this.#stdin.write(new TextEncoder().encode(text));
+  }
+
+  /** Closes stdin and waits for the end. */
+  async end(): Promise<{ code: number; ms: number }> {
+    const start = performance.now();
+    await this.#stdin.close().catch(() => {});
+    return await this.ended(start);
+  }
+
+  async ended(
+    start = performance.now(),
+  ): Promise<{ code: number; ms: number }> {
+    const { code } = await deadline(this.process.status, PATIENCE_MS);
+    const ms = performance.now() - start;
+    await Promise.all([this.stdout.done, this.stderr.done]);
+    await this.#stdin.close().catch(() => {});
+    return { code, ms };
+  }
+
+  /** Sends a signal; SIGKILL waits for the end. */
+  async signal(name: Deno.Signal): Promise<void> {
+    this.process.kill(name);
+    if (name === "SIGKILL") await this.ended();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (!this.#isOver) this.process.kill("SIGKILL");
+    await this.ended();
+  }
+}
+
+/** A port that was free a moment ago. */
+export function freePort(): number {
+  using listener = Deno.listen({ port: 0, hostname: "127.0.0.1" });
+  return (listener.addr as Deno.NetAddr).port;
+}
+
+/** Starts `tests/tools/daemon.ts` and waits until it listens. */
+export async function startDaemon(
+  port: number,
+  journal: string,
+  ...args: string[]
+): Promise<Child> {
+  const script = new URL("daemon.ts", import.meta.url).pathname;
+  const child = new Child(Deno.execPath(), [
+    ...["run", "-A", script, "--port", `${port}`, "--journal", journal],
+    ...args,
+  ], {});
+  await child.stdout.find((line) => line.startsWith("listening"));
+  return child;
+}
+
+/** The command that starts the proxy: the program under test, or this source. */
+export function proxyCommand(args: string[]): [string, string[]] {
+  const binary = Deno.env.get("ALWAYSUP_BIN");
+  if (binary !== undefined) return [binary, args];
+  const main = new URL("main.ts", ROOT).pathname;
+  const permissions = ["--allow-net", "--allow-env", "--allow-read"];
+  return [Deno.execPath(), [
+    ...["run", "--quiet", "--no-prompt", ...permissions, main],
+    ...args,
+  ]];
+}
+
+/** A proxy with a client that is the test. */
+export class Proxy extends Child {
+  constructor(args: string[], env: Record<string, string> = {}) {
+    const [command, all] = proxyCommand(args);
+    super(command, all, env);
+  }
+
+  /** Writes a message as a line. */
+  async tell(message: unknown): Promise<void> {
+    await this.write(`${JSON.stringify(message)}\n`);
+  }
+
+  /** Writes a request. */
+  async ask(
+    id: number | string,
+    method: string,
+    params?: unknown,
+  ): Promise<void> {
+    await this.tell({
+      jsonrpc: "2.0",
+      id,
+      method,
+      ...(params !== undefined && { params }),
+    });
+  }
+
+  /** Writes a tool call. */
+  async call(
+    id: number | string,
+    name: string,
+    input: Record<string, unknown> = {},
+    _meta?: Record<string, unknown>,
+  ): Promise<void> {
+    const params = { name, arguments: input, ...(_meta && { _meta }) };
+    await this.ask(id, "tools/call", params);
+  }
+
+  /** Waits for the answer to an id. */
+  async answer(id: number | string): Promise<Answer> {
+    const line = await this.stdout.find((text) => {
+      const message = JSON.parse(text);
+      return message.method === undefined && message.id === id;
+    });
+    return { ...JSON.parse(line.text), at: line.at };
+  }
+
+  /** Waits for a notification or request of the daemon's. */
+  async hear(method: string, from = 0): Promise<Record<string, unknown>> {
+    const line = await this.stdout.find(
+      (text) => JSON.parse(text).method === method,
+      from,
+    );
+    return JSON.parse(line.text);
+  }
+
+  /** Does what every client does first. */
+  async initialize(
+    capabilities: Record<string, unknown> = {},
+  ): Promise<Answer> {
+    await this.ask(0, "initialize", {
+      protocolVersion: "2025-11-25",
+      capabilities,
+      clientInfo: { name: "e2e", version: "1" },
+    });
+    const answer = await this.answer(0);
+    await this.tell({ jsonrpc: "2.0", method: "notifications/initialized" });
+    return answer;
+  }
+}
+
+/** An answer as it came, and when. */
+export interface Answer {
+  readonly at: number;
+  // deno-lint-ignore no-explicit-any
+  readonly result?: any;
+  // deno-lint-ignore no-explicit-any
+  readonly error?: any;
+}
