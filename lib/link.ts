@@ -260,15 +260,23 @@ export class Link {
       }
     }
     if (this.#subprotocol === "left out") this.#subprotocol = "offered";
-    // A dial that was made ahead of the table leaves the table where it was.
-    let until = left.phase === "dialing" ? left.next : -Infinity;
-    if (until <= now) {
-      until = now + backoff(++this.#failures, this.#limits, this.#random);
+    if (left.phase !== "dialing") {
+      // A daemon that accepts and closes gains nothing by being dialed faster.
+      const until = now + this.#tablePause();
+      return { until, soon: until };
     }
-    // A daemon that accepts and closes gains nothing by being dialed faster.
-    if (left.phase !== "dialing") return { until, soon: until };
     const demand = Math.min(DEMAND_MS, this.#limits.backoffCap);
-    return { until, soon: now + demand * (1 + JITTER * this.#random()) };
+    const soon = now + demand * (1 + JITTER * this.#random());
+    // A dial that was made ahead of the table leaves the table where it was.
+    const isAhead = left.next > now;
+    const until = isAhead
+      ? Math.max(left.next, soon)
+      : now + this.#tablePause();
+    return { until, soon };
+  }
+
+  #tablePause(): number {
+    return backoff(++this.#failures, this.#limits, this.#random);
   }
 
   #expect<P extends LinkState["phase"]>(

@@ -1,0 +1,224 @@
+import { assertEquals } from "@std/assert/equals.js";
+import { Asked } from "../../lib/asked.ts";
+import { Catalog } from "../../lib/catalog.ts";
+import { read, type Request } from "../../lib/jsonrpc.ts";
+import { isRepeatable, Ledger } from "../../lib/ledger.ts";
+import { DEFAULTS } from "../tools/scene.ts";
+import { test } from "../tools/pure.ts";
+
+function request(id: string, method: string, params = "{}"): Request {
+  const text =
+    `{"jsonrpc":"2.0","id":${id},"method":"${method}","params":${params}}`;
+  const [message] = read(text);
+  if (message?.kind !== "request") throw new Error(`No request: ${text}`);
+  return message;
+}
+
+const REPEATABLE: [request: Request, safe: boolean][] = [
+  [request("1", "ping"), true],
+  [request("1", "tools/list"), true],
+  [request("1", "resources/read"), true],
+  [request("1", "logging/setLevel"), true],
+  [request("1", "completion/complete"), true],
+  [request("1", "tasks/result"), true],
+  [request("1", "tasks/cancel"), false],
+  [request("1", "vendor/method"), false],
+  [request("1", "tools/call", '{"name":"hinted"}'), true],
+  [request("1", "tools/call", '{"name":"plain"}'), false],
+  [request("1", "tools/call", '{"name":"hinted","task":{}}'), false],
+  [request("1", "tools/call", '{"name":7}'), false],
+  [request("1", "tools/call", "[]"), false],
+];
+
+for (const [message, safe] of REPEATABLE) {
+  test(`isRepeatable: ${message.method} ${JSON.stringify(message.params)}`, () => {
+    const hinted = (name: string): boolean => name === "hinted";
+    assertEquals(isRepeatable(message, "safe", hinted), safe);
+    assertEquals(isRepeatable(message, "always", hinted), true);
+    assertEquals(isRepeatable(message, "never", hinted), false);
+  });
+}
+
+test("isRepeatable: initialize opens every link, whatever the policy", () => {
+  const message = request("1", "initialize");
+  assertEquals(isRepeatable(message, "never", () => false), true);
+});
+
+test("Ledger: ids are told apart by type and value", () => {
+  const ledger = new Ledger(DEFAULTS);
+  const ids = ["0", '"0"', "1", '"1"', "-1", '""'];
+  for (const id of ids) ledger.add(request(id, "ping"), 0);
+  assertEquals(ledger.owed, ids.length);
+  for (const id of ids) ledger.sent(id, 1, 0);
+  for (const id of ids) assertEquals(ledger.settle(id, 1)?.key, id);
+  assertEquals(ledger.owed, 0);
+});
+
+test("Ledger: an answer counts only on the link that the request went to", () => {
+  const ledger = new Ledger(DEFAULTS);
+  ledger.add(request("1", "ping"), 0);
+  assertEquals(ledger.settle("1", 1), undefined, "it was not even sent");
+  ledger.sent("1", 1, 0);
+  assertEquals(ledger.settle("1", 2), undefined);
+  assertEquals(ledger.settle("1", 1)?.key, "1");
+  assertEquals(ledger.settle("1", 1), undefined, "once");
+});
+
+test("Ledger: what is repeated keeps its place in the order", () => {
+  const ledger = new Ledger(DEFAULTS);
+  for (const id of ["1", "2", "3"]) ledger.add(request(id, "ping"), 0);
+  ledger.sent("1", 7, 0);
+  ledger.sent("2", 7, 0);
+  assertEquals(ledger.inFlight(7), 2);
+  ledger.lost(7, 0, () => true);
+  assertEquals([...ledger.queue()].map(({ key }) => key), ["1", "2", "3"]);
+  assertEquals([ledger.inFlight(7), ledger.waiting, ledger.owed], [0, 3, 3]);
+});
+
+test("Ledger: deadline() is the moment at which something expires", () => {
+  const limits = { ...DEFAULTS, requestTimeout: 60_000, idleTimeout: 10_000 };
+  const ledger = new Ledger(limits);
+  ledger.add(request("1", "ping"), 100);
+  assertEquals(ledger.deadline(), 45_100);
+  assertEquals(ledger.expire(45_099, false), []);
+  ledger.sent("1", 1, 200);
+  assertEquals(ledger.deadline(), 10_200);
+  ledger.progress(undefined, 1, 1, 5_000);
+  assertEquals(ledger.expire(10_200, true)[0]?.expiry, "idle");
+  assertEquals([ledger.owed, ledger.deadline()], [0, Infinity]);
+  ledger.add(request("2", "ping"), 0);
+  ledger.sent("2", 1, 55_000);
+  assertEquals(ledger.expire(60_000, true)[0]?.expiry, "total");
+});
+
+test("Ledger: progress moves the idle clock, never the total one", () => {
+  const limits = { ...DEFAULTS, requestTimeout: 25_000, idleTimeout: 10_000 };
+  const ledger = new Ledger(limits);
+  ledger.add(request("1", "x", '{"_meta":{"progressToken":0}}'), 0);
+  ledger.sent("1", 1, 0);
+  assertEquals(ledger.progress("0", 1, 1, 9_000), true);
+  assertEquals(ledger.progress("0", 1, 1, 18_000), false, "it has not risen");
+  assertEquals(ledger.progress('"0"', 2, 1, 18_000), false, "another token");
+  assertEquals(ledger.progress("0", 2, 2, 18_000), false, "another link");
+  assertEquals(ledger.progress("0", "3", 1, 18_000), false, "no number");
+  assertEquals(ledger.expire(24_999, true), []);
+  assertEquals(ledger.expire(25_000, true)[0]?.expiry, "total");
+});
+
+test("Ledger: the queue's clock stands still while a link is ready", () => {
+  const ledger = new Ledger(DEFAULTS);
+  ledger.add(request("1", "ping"), 0);
+  assertEquals(ledger.expire(45_000, true), []);
+  assertEquals(ledger.expire(89_999, false), []);
+  assertEquals(ledger.expire(90_000, false)[0]?.expiry, "unavailable");
+});
+
+test("Ledger: both limits of the queue are kept, and writing makes room", () => {
+  const ledger = new Ledger({ ...DEFAULTS, queueLimit: 2 });
+  const message = request("1", "ping");
+  ledger.add(message, 0);
+  ledger.add(request("2", "ping"), 0);
+  assertEquals(ledger.isFull(message), true);
+  ledger.sent("1", 1, 0);
+  assertEquals(ledger.isFull(message), false);
+  const large = new Ledger(DEFAULTS);
+  const half = `{"x":"${"x".repeat(32 * 1024 * 1024)}"}`;
+  large.add(request("1", "x", half), 0);
+  assertEquals(large.isFull(message), false);
+  assertEquals(large.isFull(request("2", "x", half)), true);
+});
+
+function page(names: string[], nextCursor?: string): unknown {
+  return {
+    tools: names.map((name) => ({ name })),
+    ...(nextCursor !== undefined && { nextCursor }),
+  };
+}
+
+const COMPARED: [
+  what: string,
+  told: unknown[],
+  now: unknown[],
+  kind: string,
+][] = [
+  ["the same", [page(["a", "b"])], [page(["a", "b"])], "same"],
+  ["another order", [page(["a", "b"])], [page(["b", "a"])], "same"],
+  ["one more", [page(["a"])], [page(["a", "b"])], "changed"],
+  ["one less", [page(["a", "b"])], [page(["a"])], "changed"],
+  ["another", [page(["a"])], [page(["b"])], "changed"],
+  ["none left", [page(["a"])], [page([])], "changed"],
+  ["other pages", [page(["a"], "2"), page(["b"])], [page(["a", "b"])], "same"],
+  ["half of it seen", [page(["a"], "2")], [page(["a", "b"])], "same"],
+  ["half of it seen, and gone", [page(["a"], "2")], [page(["b"])], "changed"],
+  ["a result that is none", [page(["a"])], [null], "changed"],
+];
+
+for (const [what, told, now, kind] of COMPARED) {
+  test(`Catalog: ${what}`, () => {
+    const catalog = new Catalog();
+    told.forEach((result, i) =>
+      catalog.told("tools", i === 0 ? undefined : { cursor: "2" }, result)
+    );
+    const found = now.map((result, i) =>
+      catalog.compare("tools", i === 0, result)
+    );
+    assertEquals(found.at(-1)?.kind, kind);
+  });
+}
+
+test("Catalog: what the client never saw cannot have changed", () => {
+  const catalog = new Catalog();
+  assertEquals(catalog.compare("tools", true, page(["a"])).kind, "same");
+  assertEquals(catalog.known(), []);
+});
+
+test("Catalog: pages without an end are left alone", () => {
+  const catalog = new Catalog();
+  let pages = 1;
+  catalog.told("tools", undefined, page(["a"]));
+  let found = catalog.compare("tools", true, page(["b"], "again"));
+  while (found.kind === "more" && pages < 1000) {
+    found = catalog.compare("tools", false, page(["b"], found.cursor));
+    pages++;
+  }
+  assertEquals([found.kind, pages], ["same", 100]);
+});
+
+test("Catalog: only annotations make a tool repeatable, and the newest count", () => {
+  const catalog = new Catalog();
+  const told = (annotations: unknown): boolean => {
+    catalog.told("tools", undefined, { tools: [{ name: "t", annotations }] });
+    return catalog.isRepeatable("t");
+  };
+  assertEquals(told({ readOnlyHint: true }), true);
+  assertEquals(told({ idempotentHint: true }), true);
+  assertEquals(told({ readOnlyHint: "true" }), false);
+  assertEquals(told({ destructiveHint: false }), false);
+  assertEquals(told(undefined), false);
+  assertEquals(catalog.isRepeatable("unknown"), false);
+});
+
+test("Asked: ids that begin at 0 again do not meet", () => {
+  const asked = new Asked();
+  const question = request("0", "roots/list", '{"_meta":{"progressToken":0}}');
+  const [old, young] = [1, 2].map((epoch) =>
+    JSON.parse(asked.ask(epoch, question))
+  );
+  assertEquals(old.id === young.id, false);
+  assertEquals(young.params._meta.progressToken, young.id);
+  assertEquals(asked.lost(1), [JSON.stringify(old.id)]);
+  const answer = (id: unknown): unknown => {
+    const text = `{"jsonrpc":"2.0","id":${
+      JSON.stringify(id)
+    },"result":{"n":1.0}}`;
+    const [message] = read(text);
+    return message?.kind === "answer" && asked.answer(message);
+  };
+  assertEquals(answer(old.id), undefined, "its daemon is gone");
+  assertEquals(answer(young.id), {
+    epoch: 2,
+    text: '{"jsonrpc":"2.0","id":0,"result":{"n":1.0}}',
+  });
+  assertEquals(answer(young.id), undefined, "once");
+  assertEquals(answer(0), undefined);
+});

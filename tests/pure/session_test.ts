@@ -1,0 +1,513 @@
+/**
+ * The life of a link, what a new daemon is told, and what bad input does.
+ *
+ * @module
+ */
+
+import { assert } from "@std/assert/assert.js";
+import { assertEquals } from "@std/assert/equals.js";
+import { assertMatch } from "@std/assert/match.js";
+import { Mcp } from "../../lib/mcp.ts";
+import { Session } from "../../lib/session.ts";
+import { DEFAULTS, type Json, Scene } from "../tools/scene.ts";
+import { test } from "../tools/pure.ts";
+
+const LISTS = { tools: {}, prompts: {}, resources: { subscribe: true } };
+
+function methods(messages: Json[]): string[] {
+  return messages.map(({ method }) => method);
+}
+
+/** Loses the link and brings a new one to where it is ready. */
+function restart(scene: Scene): void {
+  scene.close();
+  scene.pass(260);
+  scene.take();
+  scene.again();
+}
+
+test("the first dial starts with the process, and nothing is said on it before the client speaks", () => {
+  const scene = new Scene();
+  assertEquals(scene.dials, [{ at: 0, subprotocol: "mcp" }]);
+  scene.open();
+  scene.pass(60_000);
+  assertEquals(scene.sent(), []);
+});
+
+test("the client's own initialize is the greeting, whether it comes before or after the socket opens", () => {
+  const text =
+    '{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"n":1.0}}';
+  for (const isFirst of [true, false]) {
+    const scene = new Scene();
+    if (isFirst) scene.client(text);
+    scene.open();
+    if (!isFirst) scene.client(text);
+    scene.ask(1, "tools/list");
+    scene.client({ method: "notifications/initialized" });
+    const effects = scene.take();
+    const sent = effects.flatMap((effect) =>
+      effect.type === "send" ? [effect.text] : []
+    );
+    assertEquals(sent, [text], "the rest waits for the answer");
+    scene.daemon({ id: 0, result: { capabilities: {} } });
+    assertEquals(methods(scene.sent()), [
+      "notifications/initialized",
+      "tools/list",
+    ]);
+  }
+});
+
+test("an initialize that was in flight when the link was lost is sent again under the client's id, and answered once", () => {
+  const scene = new Scene();
+  scene.ask(0, "initialize", { protocolVersion: "2025-11-25" });
+  for (let i = 0; i < 4; i++) {
+    scene.open();
+    scene.close();
+    scene.pass(5_000);
+  }
+  assertEquals(scene.sent().map(({ id }) => id), [0, 0, 0, 0]);
+  scene.open();
+  scene.daemon({ id: 0, result: { protocolVersion: "2025-11-25" } });
+  assertEquals(scene.replies().map(({ id }) => id), [0]);
+});
+
+test("an initialize that the daemon rejects can be tried again on the same link", () => {
+  const scene = new Scene();
+  scene.open();
+  scene.ask(0, "initialize", {});
+  scene.daemon({ id: 0, error: { code: -32602, message: "version?" } });
+  scene.ask(1, "initialize", {});
+  scene.daemon({ id: 1, result: {} });
+  assertEquals(scene.replies().map(({ id, error }) => [id, !error]), [
+    [0, false],
+    [1, true],
+  ]);
+  assertEquals(scene.dials.length, 1);
+});
+
+test("a client that opens without initialize is let through once the daemon has answered a ping", () => {
+  const scene = new Scene();
+  scene.open();
+  scene.ask(1, "tools/list");
+  const [ping] = scene.sent();
+  assertEquals(ping.method, "ping");
+  scene.take();
+  scene.daemon({ id: ping.id, error: { code: -32601, message: "no ping" } });
+  assertEquals(scene.sent().map(({ id }) => id), [1]);
+});
+
+test("after a reconnect: initialize with the agreed version, initialized, level, subscriptions, owed requests, lists", () => {
+  const scene = new Scene();
+  scene.open();
+  scene.ask("i", "initialize", { protocolVersion: "2025-11-25", keep: 1 });
+  scene.daemon({
+    id: "i",
+    result: { protocolVersion: "2025-06-18", capabilities: LISTS },
+  });
+  scene.client({ method: "notifications/initialized" });
+  const steps: [method: string, params: Json, result: Json][] = [
+    ["logging/setLevel", { level: "info" }, {}],
+    ["logging/setLevel", { level: "debug" }, {}],
+    ["resources/subscribe", { uri: "a:" }, {}],
+    ["resources/subscribe", { uri: "b:" }, {}],
+    ["resources/unsubscribe", { uri: "a:" }, {}],
+    ["tools/list", {}, { tools: [] }],
+    ["prompts/list", {}, { prompts: [] }],
+  ];
+  steps.forEach(([method, params, result], i) => {
+    scene.ask(i, method, params);
+    scene.daemon({ id: i, result });
+  });
+  scene.ask("owed 1", "resources/list");
+  scene.close();
+  scene.ask("owed 2", "tools/call", { name: "x" });
+  scene.pass(260);
+  scene.take();
+  scene.open();
+  const [greeting, ...rest] = scene.sent();
+  assertEquals(rest, [], "before anything else");
+  assertEquals(greeting.method, "initialize");
+  assertEquals(greeting.params, { protocolVersion: "2025-06-18", keep: 1 });
+  assertMatch(greeting.id, /^alwaysup:/);
+  scene.take();
+  scene.daemon({ id: greeting.id, result: { protocolVersion: "2025-06-18" } });
+  assertEquals(
+    scene.sent().map(({ method, params = {}, id }) => [
+      method,
+      params.level ?? params.uri,
+      typeof id === "string" && !id.startsWith("alwaysup:") ? id : "",
+    ]),
+    [
+      ["notifications/initialized", undefined, ""],
+      ["logging/setLevel", "debug", ""],
+      ["resources/subscribe", "b:", ""],
+      ["resources/list", undefined, "owed 1"],
+      ["tools/call", undefined, "owed 2"],
+      ["tools/list", undefined, ""],
+      ["prompts/list", undefined, ""],
+    ],
+  );
+  // The resource may have changed while nobody was subscribed.
+  assertEquals(scene.replies(), [{
+    jsonrpc: "2.0",
+    method: "notifications/resources/updated",
+    params: { uri: "b:" },
+  }]);
+});
+
+test("what the daemon did not accept is not said again", () => {
+  const scene = new Scene();
+  scene.start();
+  scene.ask(1, "logging/setLevel", { level: "debug" });
+  scene.daemon({ id: 1, error: { code: -32602, message: "no" } });
+  scene.ask(2, "resources/subscribe", { uri: "a:" });
+  scene.daemon({ id: 2, error: { code: -32602, message: "no" } });
+  restart(scene);
+  assertEquals(methods(scene.sent()), [
+    "initialize",
+    "notifications/initialized",
+  ]);
+});
+
+test("the answers to all that is swallowed, and an error in them is logged", () => {
+  const scene = new Scene();
+  scene.start();
+  scene.ask(1, "logging/setLevel", { level: "debug" });
+  scene.daemon({ id: 1, result: {} });
+  restart(scene);
+  const replayed = scene.sent().find(({ method }) =>
+    method === "logging/setLevel"
+  );
+  scene.take();
+  scene.daemon({ id: replayed.id, error: { code: 1, message: "not today" } });
+  assertEquals([scene.replies(), scene.logged()], [[], ["not-restored"]]);
+});
+
+test("list_changed goes out for the lists that differ from what the client last saw", () => {
+  const scene = new Scene();
+  scene.start(LISTS);
+  for (const list of ["tools", "prompts", "resources"]) {
+    scene.ask(list, `${list}/list`);
+    scene.daemon({ id: list, result: { [list]: [{ name: "a" }] } });
+  }
+  restart(scene);
+  const fetches = scene.sent().filter(({ method }) => /list$/.test(method));
+  assertEquals(fetches.length, 3);
+  scene.take();
+  for (const { id, method } of fetches) {
+    const list = method.split("/")[0];
+    const name = list === "prompts" ? "a" : "b";
+    scene.daemon({ id, result: { [list]: [{ name }] } });
+  }
+  assertEquals(methods(scene.replies()), [
+    "notifications/tools/list_changed",
+    "notifications/resources/list_changed",
+  ]);
+});
+
+test("all pages of a list are compared", () => {
+  const scene = new Scene();
+  scene.start();
+  scene.ask(1, "tools/list");
+  scene.daemon({ id: 1, result: { tools: [{ name: "a" }], nextCursor: "2" } });
+  scene.ask(2, "tools/list", { cursor: "2" });
+  scene.daemon({ id: 2, result: { tools: [{ name: "b" }] } });
+  restart(scene);
+  const fetch = (): Json =>
+    scene.sent().findLast(({ method }) => method === "tools/list");
+  scene.daemon({
+    id: fetch().id,
+    result: { tools: [{ name: "a" }], nextCursor: "p" },
+  });
+  assertEquals(fetch().params, { cursor: "p" });
+  scene.daemon({ id: fetch().id, result: { tools: [{ name: "c" }] } });
+  assertEquals(methods(scene.replies()), ["notifications/tools/list_changed"]);
+});
+
+const ANNOUNCED: [told: string, shown: string][] = [
+  ['{"tools":{}}', '{"tools":{"listChanged":true}}'],
+  [
+    '{"tools":{"listChanged":false, "x":1.0},"logging":{}}',
+    '{"tools":{"listChanged":true, "x":1.0},"logging":{}}',
+  ],
+  ['{"tools":{"listChanged":true}}', '{"tools":{"listChanged":true}}'],
+  ['{"logging":{}}', '{"logging":{}}'],
+  [
+    '{"prompts":{},"resources":{"subscribe":true}}',
+    '{"prompts":{"listChanged":true},"resources":{"listChanged":true,"subscribe":true}}',
+  ],
+];
+for (const [told, shown] of ANNOUNCED) {
+  test(`initialize announces what the proxy will send: ${told}`, () => {
+    const scene = new Scene();
+    scene.open();
+    scene.ask(0, "initialize", {});
+    const answer = (capabilities: string): string =>
+      `{"result":{"n":1.0,"capabilities":${capabilities}},"jsonrpc":"2.0","id":0}`;
+    scene.daemon(answer(told));
+    const texts = scene.take().flatMap((effect) =>
+      effect.type === "reply" ? [effect.text] : []
+    );
+    assertEquals(texts, [answer(shown)]);
+  });
+}
+
+test("the daemon's requests pass under ids of their epoch, and the answers find back", () => {
+  const scene = new Scene();
+  scene.start();
+  scene.daemon({ id: 0, method: "elicitation/create", params: { n: 1 } });
+  const [first] = scene.replies();
+  assertEquals(first.params, { n: 1 });
+  restart(scene);
+  assertEquals(
+    scene.replies().map(({ method, params }) => [method, params?.requestId]),
+    [],
+  );
+  scene.take();
+  scene.daemon({ id: 0, method: "elicitation/create", params: { n: 2 } });
+  const [second] = scene.replies();
+  assert(first.id !== second.id);
+  scene.take();
+  scene.client({ id: first.id, result: { n: "old" } });
+  assertEquals(scene.sent(), [], "an answer to a daemon that is gone");
+  scene.client({ id: second.id, result: { n: "new" } });
+  assertEquals(scene.sent(), [{ jsonrpc: "2.0", id: 0, result: { n: "new" } }]);
+});
+
+test("when the daemon dies, the client's open questions are taken back", () => {
+  const scene = new Scene();
+  scene.start();
+  scene.daemon({ id: 0, method: "sampling/createMessage" });
+  const [{ id }] = scene.replies();
+  scene.take();
+  scene.close();
+  const [{ method, params }] = scene.replies();
+  assertEquals([method, params.requestId], ["notifications/cancelled", id]);
+});
+
+test("the daemon takes a question back: the client hears it under the id it knows", () => {
+  const scene = new Scene();
+  scene.start();
+  scene.daemon({ id: 0, method: "sampling/createMessage" });
+  const [{ id }] = scene.replies();
+  scene.take();
+  const cancel = (requestId: unknown): void =>
+    scene.daemon({ method: "notifications/cancelled", params: { requestId } });
+  cancel(0);
+  cancel(0);
+  cancel("0");
+  assertEquals(scene.replies().map(({ params }) => params.requestId), [id]);
+});
+
+test("progress of the client's on a question finds the daemon's own token", () => {
+  const scene = new Scene();
+  scene.start();
+  const params = { _meta: { progressToken: 3 } };
+  scene.daemon({ id: 0, method: "sampling/createMessage", params });
+  const [asked] = scene.replies();
+  const { progressToken } = asked.params._meta;
+  scene.take();
+  scene.client({
+    method: "notifications/progress",
+    params: { progressToken, progress: 1 },
+  });
+  assertEquals(scene.sent()[0].params, { progressToken: 3, progress: 1 });
+});
+
+test("notifications of the client's wait for a link, in order", () => {
+  const scene = new Scene();
+  scene.start();
+  scene.close();
+  scene.client({ method: "notifications/roots/list_changed" });
+  scene.ask(1, "x");
+  scene.pass(260);
+  scene.take();
+  scene.again();
+  assertEquals(methods(scene.sent()).slice(-2), [
+    "notifications/roots/list_changed",
+    "x",
+  ]);
+});
+
+test("the log speaks of attempts 1, 5, 10, 20 ... and of success in the owner's words", () => {
+  const scene = new Scene();
+  for (let i = 0; i < 60; i++) {
+    scene.refuse();
+    scene.untilDial();
+  }
+  const shown = scene.take().flatMap((effect) =>
+    effect.type === "log" && effect.level === "warn"
+      ? [Number(/\d+/.exec(effect.message))]
+      : []
+  );
+  assertEquals(shown, [1, 5, 10, 20, 30, 40, 50, 60]);
+  scene.start();
+  scene.pass(4_000);
+  scene.close();
+  scene.untilDial();
+  scene.refuse();
+  scene.untilDial();
+  scene.again();
+  const [lost, first, opened, again] = scene.log().split("\n");
+  assertMatch(
+    lost!,
+    /^Lost the WebSocket daemon at ws:\/\/daemon\/: the connection was closed with code 1006\. /,
+  );
+  assertMatch(
+    first!,
+    /^Attempt 1 .*: nothing listens there\. Next attempt in 30\.0 s\.$/,
+  );
+  assertMatch(opened!, /is open/);
+  assertMatch(
+    again!,
+    /^Reconnected to WebSocket daemon at ws:\/\/daemon\/ after 2 attempts \(down 60\.0 s\)$/,
+  );
+});
+
+test("the first success is told in the owner's words", () => {
+  const scene = new Scene();
+  scene.open();
+  scene.ask(0, "initialize", {});
+  scene.daemon({ id: 0, result: {} });
+  const last = scene.log().split("\n").at(-1);
+  assertEquals(
+    last,
+    "Successfully connected to WebSocket daemon at ws://daemon/",
+  );
+});
+
+test("a hundred restarts leave nothing behind", () => {
+  const scene = new Scene();
+  scene.start();
+  for (let i = 0; i < 100; i++) {
+    scene.pass(6_000);
+    scene.take();
+    const probe = scene.sent().at(-1);
+    if (probe) scene.daemon({ id: probe.id, result: {} });
+    restart(scene);
+    scene.take();
+  }
+  assertEquals(scene.session.owed, 0);
+  assertEquals(scene.dials.length, 101);
+});
+
+const BAD_LINES: [line: string, code: number | undefined, id: Json][] = [
+  ["{", undefined, undefined],
+  ["hello", undefined, undefined],
+  ["5", undefined, undefined],
+  ["[]", undefined, undefined],
+  ['{"id":1}', -32600, 1],
+  ['{"jsonrpc":"2.0","id":"x"}', -32600, "x"],
+  ['{"jsonrpc":"2.0","id":0,"method":1}', -32600, 0],
+  ['{"jsonrpc":"2.0","id":null,"method":"x"}', undefined, undefined],
+  ['{"jsonrpc":"2.0","id":{},"method":"x"}', undefined, undefined],
+  ['{"jsonrpc":"2.0","id":9,"error":1}', undefined, undefined],
+];
+for (const [line, code, id] of BAD_LINES) {
+  test(`a line that is no message disturbs nothing: ${line}`, () => {
+    const scene = new Scene();
+    scene.start();
+    scene.ask("owed", "x");
+    scene.take();
+    scene.client(line);
+    const [reply] = scene.replies();
+    assertEquals([reply?.error.code, reply?.id], [code, id]);
+    assertEquals(scene.sent(), []);
+    assertEquals(scene.logged(), ["invalid-from-client"]);
+    scene.daemon({ id: "owed", result: {} });
+    assertEquals(scene.replies().at(-1).id, "owed");
+  });
+}
+
+test("a malformed request under an id in flight does not answer the one in flight", () => {
+  const scene = new Scene();
+  scene.start();
+  scene.ask(1, "x");
+  scene.client('{"jsonrpc":"2.0","id":1,"method":null}');
+  assertEquals(scene.replies(), []);
+});
+
+test("a log line about bad input has sizes and ids, and nothing of the body", () => {
+  const scene = new Scene();
+  scene.start();
+  scene.client('{"jsonrpc":"2.0","id":1,"secret":"hunter2"}');
+  scene.daemon("hunter2 ".repeat(9));
+  scene.do({ type: "binary", epoch: scene.epoch, bytes: 5 });
+  scene.do({ type: "overlong", bytes: 99 });
+  assertEquals(scene.log().includes("hunter2"), false);
+  assertMatch(scene.log(), /43 characters, id 1/);
+  assertMatch(scene.log(), /72 characters/);
+  assertMatch(scene.log(), /binary frame of 5 bytes/);
+  assertMatch(scene.log(), /line of 99 bytes/);
+});
+
+test("a batch is its elements, and its answers go out singly", () => {
+  const scene = new Scene();
+  scene.start();
+  const element = (id: number): string =>
+    `{"jsonrpc":"2.0","id":${id},"method":"x"}`;
+  scene.client(`[${element(1)},7,${element(2)}]`);
+  assertEquals(scene.sent().map(({ id }) => id), [1, 2]);
+  scene.daemon(
+    '[{"jsonrpc":"2.0","id":2,"result":1},{"jsonrpc":"2.0","id":1,"result":1}]',
+  );
+  assertEquals(scene.replies().map(({ id }) => id), [2, 1]);
+});
+
+test("an answer that is no JSON-RPC becomes an error for its request", () => {
+  const scene = new Scene();
+  scene.start();
+  scene.ask(1, "x");
+  scene.ask(2, "x");
+  scene.daemon('{"id":1,"result":{}}');
+  scene.daemon({ id: 2, error: "broken" });
+  assertEquals(
+    scene.replies().map(({ id, error }) => [id, error.code]),
+    [[1, -32603], [2, -32603]],
+  );
+  assertEquals(scene.logged(), ["invalid-from-daemon", "invalid-from-daemon"]);
+});
+
+test("a malformed request of the daemon's is answered to the daemon", () => {
+  const scene = new Scene();
+  scene.start();
+  scene.daemon({ id: 5, method: 7 });
+  assertEquals(scene.replies(), []);
+  assertEquals(scene.sent().map(({ id, error }) => [id, error.code]), [
+    [5, -32600],
+  ]);
+});
+
+test("a pretty-printed frame leaves as one line", () => {
+  const scene = new Scene();
+  scene.start();
+  scene.ask(1, "x");
+  scene.daemon(
+    '{\r\n  "jsonrpc": "2.0",\n  "id": 1,\n  "result": {"t":"a\\nb"}\n}',
+  );
+  const [reply] = scene.take().filter(({ type }) => type === "reply");
+  assert(reply?.type === "reply" && !/[\r\n]/.test(reply.text));
+});
+
+test("empty lines are no mistake", () => {
+  const scene = new Scene();
+  scene.start();
+  for (const line of ["", "  ", "\t"]) scene.client(line);
+  assertEquals([scene.logged(), scene.replies()], [[], []]);
+});
+
+test("a bug of ours costs the request at hand an error, and nothing else", () => {
+  class Broken extends Mcp {
+    override local(): string | undefined {
+      throw new Error("boom");
+    }
+  }
+  const session = new Session(DEFAULTS, new Broken(() => 0), () => 0, 0);
+  const text = '{"jsonrpc":"2.0","id":1,"method":"x"}';
+  const effects = session.handle({ type: "line", text }, 0);
+  const reply = effects.find(({ type }) => type === "reply");
+  assert(reply?.type === "reply" && reply.text.includes("-32603"));
+  const logged = effects.filter(({ type }) => type === "log");
+  assertEquals(logged.length, 1);
+  assertEquals(session.handle({ type: "tick" }, 0)[0]?.type, "dial");
+});
