@@ -73,8 +73,6 @@ export function isRepeatable(
   policy: RetryPolicy,
   hinted: (tool: string) => boolean,
 ): boolean {
-  // Without an `initialize` there is no conversation to give anything up in.
-  if (request.method === "initialize") return true;
   if (policy !== "safe") return policy === "always";
   if (request.method !== "tools/call") return SAFE_METHODS.has(request.method);
   const { params } = request;
@@ -94,6 +92,8 @@ export interface Account<M extends Request | Notification> {
   readonly token: Id | undefined;
   /** The epoch of the link it was written to; `undefined` while it waits. */
   sentOn: number | undefined;
+  /** It opened the conversation on that link, which is not ready before the answer. */
+  isGreeting: boolean;
   /** How many links were lost while it was in flight. */
   losses: number;
   /** The last progress value that went to the client (MCP: it must increase with each notification). */
@@ -161,6 +161,7 @@ export class Ledger {
       arrived: now,
       token: isRequest ? digId(message, "_meta", "progressToken") : undefined,
       sentOn: undefined,
+      isGreeting: false,
       losses: 0,
       progress: -Infinity,
       queuedUntil: now + this.#limits.queueTimeout,
@@ -186,10 +187,17 @@ export class Ledger {
     if (account === undefined) return;
     if (account.message.kind === "notification") return this.#close(account);
     this.#queued(account, -1);
+    this.#count(epoch, 1);
     account.sentOn = epoch;
     account.idleUntil = now + this.#limits.idleTimeout;
-    this.#count(epoch, 1);
     this.#wake(account);
+  }
+
+  /** The same for the request that opens the conversation on a link: it still waits for one that is ready. */
+  greeted(key: string, epoch: number, now: number): void {
+    const account = this.#accounts.get(key);
+    if (account !== undefined) account.isGreeting = true;
+    this.sent(key, epoch, now);
   }
 
   /** How many answers are owed on a link. */
@@ -243,21 +251,20 @@ export class Ledger {
     for (const account of this.#accounts.values()) {
       const { message } = account;
       if (account.sentOn !== epoch || message.kind !== "request") continue;
-      account.losses++;
-      // An `initialize` opens every link anew, so no count of losses speaks against it.
-      const isPoison = account.losses >= LOSS_LIMIT &&
-        message.method !== "initialize";
-      if (isPoison || !mayRepeat(message)) {
-        this.#close(account);
-        given.push(account as Owed);
-        continue;
+      // What opens the conversation opens it on every link, and its queue time goes on.
+      if (!account.isGreeting) {
+        account.losses++;
+        account.queuedUntil = now + this.#limits.queueTimeout;
+        if (account.losses >= LOSS_LIMIT || !mayRepeat(message)) {
+          this.#close(account);
+          given.push(account as Owed);
+          continue;
+        }
       }
       this.#count(epoch, -1);
       account.sentOn = undefined;
+      account.isGreeting = false;
       account.idleUntil = Infinity;
-      if (message.method !== "initialize") {
-        account.queuedUntil = now + this.#limits.queueTimeout;
-      }
       this.#queued(account, 1);
       this.#wake(account);
     }
@@ -323,11 +330,8 @@ export class Ledger {
   }
 }
 
-/** An `initialize` that went out as a greeting still waits for a link that is ready. */
 function isQueued(account: Entry): boolean {
-  return account.sentOn === undefined ||
-    (account.message.kind === "request" &&
-      account.message.method === "initialize");
+  return account.sentOn === undefined || account.isGreeting;
 }
 
 function dueAt(account: Entry): number {

@@ -53,7 +53,7 @@ export function greet(desk: Desk, link: Link, now: number): void {
   desk.send(link, greeting.text);
   link.greeted(now);
   if (greeting.request !== undefined) {
-    desk.ledger.sent(greeting.request, link.epoch, now);
+    desk.ledger.greeted(greeting.request, link.epoch, now);
   }
 }
 

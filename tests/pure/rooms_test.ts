@@ -39,11 +39,6 @@ for (const [message, safe] of REPEATABLE) {
   });
 }
 
-test("isRepeatable: initialize opens every link, whatever the policy", () => {
-  const message = request("1", "initialize");
-  assertEquals(isRepeatable(message, "never", () => false), true);
-});
-
 test("Ledger: ids are told apart by type and value", () => {
   const ledger = new Ledger(DEFAULTS);
   const ids = ["0", '"0"', "1", '"1"', "-1", '""'];

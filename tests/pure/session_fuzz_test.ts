@@ -22,7 +22,7 @@ test(`${WORLDS} seeded worlds keep the delivery contract`, () => {
   }
   // Worlds in which nothing happens prove nothing.
   for (const [name, count] of Object.entries(sum)) {
-    assert(count > WORLDS, `only ${count} ${name}`);
+    assert(count > WORLDS / 2, `only ${count} ${name}`);
   }
 });
 

@@ -156,8 +156,12 @@ class World {
   #plan(): void {
     const isGreeter = this.#chance(0.95);
     if (isGreeter) this.#later(this.#random() * 500, () => this.#hello());
+    // Half of the clients work in bursts, so that links fall idle between.
+    const bursts = this.#pick([1, 6]);
     for (let i = 0; i < REQUESTS; i++) {
-      this.#later(500 + this.#random() * LIFE_MS, () => this.#ask(i));
+      const burst = Math.floor(this.#random() * bursts) / bursts * LIFE_MS;
+      const within = this.#random() * (bursts === 1 ? LIFE_MS : 3_000);
+      this.#later(500 + burst + within, () => this.#ask(i));
     }
     for (let i = 0; i < 5; i++) {
       this.#later(this.#random() * LIFE_MS, () => this.#err());
@@ -325,6 +329,15 @@ class World {
     asked.sentOn = undefined;
   }
 
+  /** What is in flight is given up when the daemon was silent about it for too long. */
+  #checkIdle(asked: Asked): void {
+    if (asked.method === "initialize") return;
+    if (asked.answers > 0 || asked.cancelledAt !== undefined) return;
+    const idle = this.#now - asked.stirredAt;
+    const { idleTimeout } = this.#config;
+    assert(idle <= idleTimeout + 1, `${asked.key} was idle for ${idle}`);
+  }
+
   /** An error of the proxy's own must have its cause. */
   #blame(asked: Asked, code: number, data: Json): void {
     const { queueTimeout, idleTimeout, requestTimeout } = this.#config;
@@ -332,18 +345,19 @@ class World {
     const waited = this.#now - asked.askedAt;
     switch (code) {
       case -31001: {
-        if (isEnd || data.reason === "refused") return;
-        assert(waited >= queueTimeout - 1, `gave up after ${waited}`);
         const since = Math.max(asked.askedAt, this.#readyLostAt);
         const late = this.#now - since - queueTimeout;
         assert(late <= 1, `${asked.key} waited ${late} too long`);
+        if (isEnd || data.reason === "refused") return;
+        assert(waited >= queueTimeout - 1, `gave up after ${waited}`);
         return;
       }
       case -31002:
         assert(asked.written > 0, "it was never written");
+        assert(this.#now - asked.stirredAt <= idleTimeout + 1, "idle too long");
         if (isEnd || asked.written > 1) return;
         assert(
-          this.#config.retry !== "always" && asked.method !== "initialize" &&
+          this.#config.retry !== "always" &&
             !(asked.isSafe && this.#config.retry === "safe" &&
               asked.method !== "tools/call"),
           `${asked.key} (${asked.method}) could have been repeated`,
@@ -433,7 +447,7 @@ class World {
     assert(line !== undefined, "it leaves what it never dialed");
     if (line.leftAt !== undefined) return;
     line.leftAt = this.#now;
-    this.#readyLostAt = this.#now;
+    if (line.isReady) this.#readyLostAt = this.#now;
     this.#tally.losses++;
     const { deadAt } = line;
     // An idle dead link is noticed: 5 s of silence, and 5 s for a probe.
@@ -562,11 +576,15 @@ class World {
     this.#later(ms, () => {
       if (line.isGone || line.isBlack || line.leftAt !== undefined) return;
       line.texts.add(text);
-      if (message.result?.protocolVersion) line.isReady = true;
+      const isOwn = String(message.id).startsWith("alwaysup:");
+      const greeted = this.#requests.get(JSON.stringify(message.id));
+      const isGreeting = greeted?.method === "initialize" && !greeted.answers;
+      if (isOwn || isGreeting) line.isReady = true;
       const isAnswer = message.method === undefined;
       const key = about ?? (isAnswer ? JSON.stringify(message.id) : "");
       const asked = this.#requests.get(key);
       if (asked?.sentOn === line.epoch) {
+        this.#checkIdle(asked);
         asked.stirredAt = this.#now;
         line.busyAt = this.#now;
       }

@@ -1,0 +1,427 @@
+/**
+ * Do the tests have teeth? Each mutant is a deliberate bug in a copy of the
+ * pure rooms; the seeded worlds or the tables must find it.
+ *
+ *     deno task mutants [PART OF A NAME]
+ *
+ * @module
+ */
+
+import { print } from "./ws_transport.ts";
+
+interface Mutant {
+  readonly name: string;
+  readonly file: string;
+  readonly from: string;
+  readonly to: string;
+}
+
+function mutant(name: string, file: string, from: string, to: string): Mutant {
+  return { name, file: `lib/${file}.ts`, from, to };
+}
+
+const MUTANTS: readonly Mutant[] = [
+  mutant(
+    "no epoch guard",
+    "links",
+    "return epoch === undefined ? undefined : this.#byEpoch.get(epoch);",
+    "return epoch === undefined ? undefined : this.#byEpoch.get(epoch) ?? this.first;",
+  ),
+  mutant(
+    "a sent tools/call is sent again",
+    "ledger",
+    "return params.task === undefined && hinted(params.name);",
+    "return params.task === undefined;",
+  ),
+  mutant(
+    "what is in flight is dropped silently",
+    "tend",
+    "for (const owed of given) {",
+    "for (const owed of given.slice(0, 0)) {",
+  ),
+  mutant(
+    "late answers are forwarded",
+    "from_daemon",
+    'return desk.do(report.stray("daemon", `an answer to id ${answer.id}`));',
+    "return desk.reply(answer.text);",
+  ),
+  mutant(
+    'ids 1 and "1" are one',
+    "jsonrpc",
+    'if (typeof id === "string") return JSON.stringify(id);',
+    'if (typeof id === "string") return /^\\d+$/.test(id) ? id : JSON.stringify(id);',
+  ),
+  mutant(
+    "no total deadline",
+    "ledger",
+    "totalUntil: isRequest ? now + this.#limits.requestTimeout : Infinity,",
+    "totalUntil: Infinity,",
+  ),
+  mutant(
+    "no queue deadline",
+    "ledger",
+    "      queuedUntil: now + this.#limits.queueTimeout,",
+    "      queuedUntil: Infinity,",
+  ),
+  mutant(
+    "no idle deadline",
+    "ledger",
+    "    account.sentOn = epoch;\n    account.idleUntil = now + this.#limits.idleTimeout;",
+    "    account.sentOn = epoch;",
+  ),
+  mutant(
+    "no probe: blind to half-open links",
+    "link",
+    "return busy ? Infinity : state.heard + this.#limits.pingInterval;",
+    "return Infinity;",
+  ),
+  mutant(
+    "a probe needs no answer",
+    "link",
+    "this.#state = { ...state, probe: now + this.#limits.pingTimeout };",
+    "this.#state = { ...state, heard: now };",
+  ),
+  mutant(
+    "no dial timeout",
+    "link",
+    "      until: now + this.#limits.handshakeTimeout,\n      next",
+    "      until: Infinity,\n      next",
+  ),
+  mutant(
+    "no greeting timeout",
+    "link",
+    'phase: "greeting",\n      until: now + this.#limits.handshakeTimeout,',
+    'phase: "greeting",\n      until: 1e9,',
+  ),
+  mutant(
+    "the back-off is forgiven when the socket opens",
+    "link",
+    'this.#subprotocol = this.offersSubprotocol ? "agreed" : "declined";',
+    'this.#failures = 0; this.#subprotocol = this.offersSubprotocol ? "agreed" : "declined";',
+  ),
+  mutant(
+    "the back-off is never forgiven",
+    "link",
+    "if (now - state.since >= STABLE_MS) this.#failures = 0;",
+    "",
+  ),
+  mutant(
+    "no replay of initialize",
+    "mcp",
+    "if (this.#agreed !== undefined) return { text: this.#replay(epoch) };",
+    'if (this.#agreed !== undefined) return { text: this.#ask(epoch, { kind: "opening probe" }, "ping") };',
+  ),
+  mutant(
+    "the replay asks for the client's version again",
+    "mcp",
+    'return replace(\n      replace(request.text, ["id"], id),\n      path,\n      JSON.stringify(version),\n    );',
+    'void path; void version; return replace(request.text, ["id"], id);',
+  ),
+  mutant(
+    "no replay of initialized",
+    "mcp",
+    "if (this.#initialized !== undefined) toDaemon.push(this.#initialized);",
+    "",
+  ),
+  mutant(
+    "no replay of the log level",
+    "mcp",
+    "this.#level = request.text;",
+    "",
+  ),
+  mutant(
+    "unsubscribed is subscribed again",
+    "mcp",
+    'if (typeof uri === "string") this.#subscriptions.delete(uri);',
+    "",
+  ),
+  mutant(
+    "another protocol version is taken",
+    "mcp",
+    "if (version === this.#agreed?.version) return",
+    "if (version !== undefined) return",
+  ),
+  mutant(
+    "listChanged is not announced",
+    "mcp",
+    "return announce(answer);",
+    "return answer.text;",
+  ),
+  mutant(
+    "id 0 is no id",
+    "jsonrpc",
+    "if (id === undefined) {\n    return invalid(",
+    'if (id === undefined || id === "0") {\n    return invalid(',
+  ),
+  mutant(
+    "the greeting need not be answered",
+    "tend",
+    "  link.greeted(now);\n",
+    "  link.greeted(now);\n  if (greeting.request === undefined) ready(desk, link, now);\n",
+  ),
+  mutant(
+    "the queue is written in another order",
+    "tend",
+    "of desk.ledger.queue()) {\n      const inFlight",
+    "of [...desk.ledger.queue()].reverse()) {\n      const inFlight",
+  ),
+  mutant(
+    "a third try",
+    "ledger",
+    "export const LOSS_LIMIT = 2;",
+    "export const LOSS_LIMIT = 3;",
+  ),
+  mutant(
+    "cancelled is answered all the same",
+    "from_client",
+    "desk.ledger.cancel(id);",
+    "",
+  ),
+  mutant(
+    "a cancel does not reach the daemon",
+    "from_client",
+    "if (link !== undefined) {\n    desk.send(link, desk.dialect.encode(notification));\n  }",
+    "void link;",
+  ),
+  mutant(
+    "initialize can be cancelled",
+    "from_client",
+    'if (id === undefined || owed?.message.method === "initialize") return;',
+    "if (id === undefined) return;",
+  ),
+  mutant(
+    "a duplicate id is asked again",
+    "from_client",
+    "return desk.do(report.duplicate(request));",
+    "",
+  ),
+  mutant(
+    "a duplicate id is answered with an error",
+    "from_client",
+    "return desk.do(report.duplicate(request));",
+    'return desk.reply(failure(request.id, Code.invalidRequest, "duplicate"));',
+  ),
+  mutant(
+    "stray progress passes",
+    "from_daemon",
+    "if (!isRising) text = undefined;",
+    "void isRising;",
+  ),
+  mutant(
+    "progress need not rise",
+    "ledger",
+    "if (!(value > account.progress)) return false;",
+    "",
+  ),
+  mutant(
+    "progress moves nothing",
+    "ledger",
+    "      account.idleUntil = now + this.#limits.idleTimeout;\n      if (!(value",
+    "      if (!(value",
+  ),
+  mutant(
+    "the daemon's ids are not rewritten",
+    "asked",
+    "const id = JSON.stringify(`e${epoch}:${++this.#count}`);",
+    "void epoch; const id = request.id;",
+  ),
+  mutant(
+    "questions outlive their daemon",
+    "asked",
+    "      this.#open.delete(id);\n      ids.push(id);",
+    "      void id;",
+  ),
+  mutant(
+    "a refusal is like any failure",
+    "link",
+    "if (loss.refused) {\n      const until",
+    "if (loss.refused && now < 0) {\n      const until",
+  ),
+  mutant(
+    "who waits is not told of a refusal",
+    "tend",
+    "if (link.refusal === undefined) return;",
+    "if (now >= 0) return;",
+  ),
+  mutant(
+    "nobody's waiting hurries a dial",
+    "link",
+    "return wanted ? Math.min(state.soon, state.until) : state.until;",
+    "return state.until;",
+  ),
+  mutant(
+    "accept-and-close is dialed on demand",
+    "link",
+    "return { until, soon: until };\n    }\n    const demand",
+    "return { until, soon: Math.min(until, now + DEMAND_MS) };\n    }\n    const demand",
+  ),
+  mutant(
+    "dials on demand advance the table",
+    "link",
+    "const isAhead = left.next > now;",
+    "const isAhead = left.next > now && now < 0;",
+  ),
+  mutant(
+    "chance shortens a pause",
+    "link",
+    "* (1 + JITTER * random());",
+    "* (1 - JITTER * random());",
+  ),
+  mutant(
+    "the subprotocol is left out for ever",
+    "link",
+    'if (this.#subprotocol === "left out") this.#subprotocol = "offered";',
+    "",
+  ),
+  mutant(
+    "every attempt is logged",
+    "tend",
+    'isLogged(attempt) ? "warn" : "debug"',
+    'isLogged(attempt) ? "warn" : "warn"',
+  ),
+  mutant(
+    "the end does not wait for what is owed",
+    "session",
+    "export const DRAIN_MS = 1_500;",
+    "export const DRAIN_MS = 1;",
+  ),
+  mutant(
+    "the end waits although nothing is owed",
+    "session",
+    "if (isLeaving && (this.owed === 0 || now >= this.#drainUntil)) {",
+    "if (isLeaving && now >= this.#drainUntil) {",
+  ),
+  mutant(
+    "what is owed at the end is not answered",
+    "session",
+    'if (message.kind === "notification") continue;\n      if (sentOn',
+    'if (message.kind !== "notification") continue;\n      if (sentOn',
+  ),
+  mutant(
+    "the queue has no limit",
+    "ledger",
+    "return this.#waiting >= this.#limits.queueLimit ||",
+    "return",
+  ),
+  mutant(
+    "an answer may have any size",
+    "from_daemon",
+    "if (text.length > maxMessage) {",
+    "if (text.length > maxMessage * 1e9) {",
+  ),
+  mutant(
+    "a malformed answer is swallowed",
+    "from_daemon",
+    "  desk.reply(failure(id, Code.internal, text));\n",
+    "",
+  ),
+  mutant(
+    "a frame leaves with its line breaks",
+    "jsonrpc",
+    'return /[\\r\\n]/.test(text) ? text.replace(/[\\r\\n]+/g, " ").trim() : text;',
+    "return text;",
+  ),
+  mutant(
+    "lists are not compared",
+    "catalog",
+    'return { kind: isSame ? "same" : "changed" };',
+    'return { kind: isSame ? "same" : "same" };',
+  ),
+  mutant(
+    "every list has changed",
+    "catalog",
+    'return { kind: isSame ? "same" : "changed" };',
+    'return { kind: isSame ? "changed" : "changed" };',
+  ),
+  mutant(
+    "a bug of ours ends the program",
+    "session",
+    "this.#survive(event, error);",
+    "throw error;",
+  ),
+];
+
+const ROOT = new URL("../../", import.meta.url).pathname;
+
+async function copy(from: string, to: string): Promise<void> {
+  await Deno.mkdir(to, { recursive: true });
+  for await (const { name, isDirectory } of Deno.readDir(from)) {
+    if (isDirectory) await copy(`${from}/${name}`, `${to}/${name}`);
+    else await Deno.copyFile(`${from}/${name}`, `${to}/${name}`);
+  }
+}
+
+async function passes(folder: string, ...files: string[]): Promise<boolean> {
+  const { success } = await new Deno.Command(Deno.execPath(), {
+    args: [
+      "test",
+      ...["--no-check", "--quiet", "--fail-fast", "--cached-only"],
+      ...["--allow-read", ...files],
+    ],
+    cwd: folder,
+    stdout: "null",
+    stderr: "null",
+  }).output();
+  return success;
+}
+
+const WORLDS = "tests/pure/session_fuzz_test.ts";
+/** Fewer worlds than the suite lives through: a mutant that needs more is a table's to find. */
+const FEWER = ["const WORLDS = 4_000;", "const WORLDS = 600;"] as const;
+
+/** Who finds the mutant, or `undefined`. */
+async function judge({ file, from, to }: Mutant): Promise<string | undefined> {
+  const folder = await Deno.makeTempDir({ prefix: "mutant-" });
+  try {
+    for (const name of ["lib", "tests/pure", "tests/tools"]) {
+      await copy(`${ROOT}${name}`, `${folder}/${name}`);
+    }
+    for (const name of ["deno.json", "deno.lock"]) {
+      await Deno.copyFile(`${ROOT}${name}`, `${folder}/${name}`);
+    }
+    const source = await Deno.readTextFile(`${folder}/${file}`);
+    if (source.split(from).length !== 2) return undefined;
+    await Deno.writeTextFile(
+      `${folder}/${file}`,
+      source.replace(from, () => to),
+    );
+    const worlds = await Deno.readTextFile(`${folder}/${WORLDS}`);
+    await Deno.writeTextFile(`${folder}/${WORLDS}`, worlds.replace(...FEWER));
+    if (!await passes(folder, WORLDS)) return "worlds";
+    if (!await passes(folder, "tests/pure")) return "tables";
+    return undefined;
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+const chosen = MUTANTS.filter(({ name }) => name.includes(Deno.args[0] ?? ""));
+const stale = [];
+for (const { name, file, from } of chosen) {
+  const source = await Deno.readTextFile(ROOT + file);
+  if (source.split(from).length !== 2) stale.push(name);
+}
+if (stale.length > 0) {
+  print(`These mutants no longer fit the source:\n${stale.join("\n")}`);
+  Deno.exit(1);
+}
+if (!await passes(ROOT, "tests/pure")) {
+  print("The tests fail without any mutant");
+  Deno.exit(1);
+}
+const queue = [...chosen];
+const survivors: string[] = [];
+async function work(): Promise<void> {
+  for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
+    const killer = await judge(next);
+    if (killer === undefined) survivors.push(next.name);
+    print(`${(killer ?? "SURVIVED").padEnd(8)}  ${next.name}`);
+  }
+}
+await Promise.all(
+  Array.from({ length: navigator.hardwareConcurrency }, () => work()),
+);
+print(
+  `${chosen.length - survivors.length} of ${chosen.length} mutants were found`,
+);
+Deno.exit(survivors.length === 0 ? 0 : 1);
