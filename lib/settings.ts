@@ -288,8 +288,8 @@ export const SETTINGS = {
     env: ["ALWAYSUP_RETRY"],
     default: "safe",
     value: "POLICY",
-    help: "which requests are written again after the connection was lost: " +
-      "safe, always or never",
+    help: "what is written again after the connection was lost: safe, always " +
+      "or never",
     parse: oneOf("safe", "always", "never"),
   }),
   maxMessage: row({

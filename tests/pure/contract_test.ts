@@ -5,9 +5,7 @@
  * @module
  */
 
-import { assert } from "@std/assert/assert.js";
-import { assertEquals } from "@std/assert/equals.js";
-import { assertMatch } from "@std/assert/match.js";
+import { assert, assertEquals, assertMatch } from "../tools/assert.ts";
 import { type Json, Scene } from "../tools/scene.ts";
 import { test } from "../tools/pure.ts";
 

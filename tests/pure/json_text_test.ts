@@ -1,4 +1,4 @@
-import { assertEquals } from "@std/assert/equals.js";
+import { assertEquals } from "../tools/assert.ts";
 import { elements, insert, locate, replace } from "../../lib/json_text.ts";
 import { test } from "../tools/pure.ts";
 

@@ -1,4 +1,4 @@
-import { assertEquals } from "@std/assert/equals.js";
+import { assertEquals } from "../tools/assert.ts";
 import {
   Code,
   digId,

@@ -1,6 +1,4 @@
-import { assert } from "@std/assert/assert.js";
-import { assertEquals } from "@std/assert/equals.js";
-import { assertThrows } from "@std/assert/throws.js";
+import { assert, assertEquals, assertThrows } from "../tools/assert.ts";
 import { backoff, isLogged, Link, type Loss } from "../../lib/link.ts";
 import { DEFAULTS } from "../tools/scene.ts";
 import { test } from "../tools/pure.ts";

@@ -1,4 +1,4 @@
-import { assertEquals } from "@std/assert/equals.js";
+import { assertEquals } from "../tools/assert.ts";
 import { Asked } from "../../lib/asked.ts";
 import { Catalog } from "../../lib/catalog.ts";
 import { read, type Request } from "../../lib/jsonrpc.ts";

@@ -1,5 +1,4 @@
-import { assert } from "@std/assert/assert.js";
-import { assertEquals } from "@std/assert/equals.js";
+import { assert, assertEquals } from "../tools/assert.ts";
 import { test } from "../tools/pure.ts";
 import { live, type Tally } from "../tools/world.ts";
 

@@ -4,9 +4,7 @@
  * @module
  */
 
-import { assert } from "@std/assert/assert.js";
-import { assertEquals } from "@std/assert/equals.js";
-import { assertMatch } from "@std/assert/match.js";
+import { assert, assertEquals, assertMatch } from "../tools/assert.ts";
 import { Mcp } from "../../lib/mcp.ts";
 import { Session } from "../../lib/session.ts";
 import { DEFAULTS, type Json, Scene } from "../tools/scene.ts";

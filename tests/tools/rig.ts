@@ -186,10 +186,10 @@ export class Proxy extends Child {
   async call(
     id: number | string,
     name: string,
-    input: Record<string, unknown> = {},
+    input?: Record<string, unknown>,
     _meta?: Record<string, unknown>,
   ): Promise<void> {
-    const params = { name, arguments: input, ...(_meta && { _meta }) };
+    const params = { name, arguments: input ?? {}, ...(_meta && { _meta }) };
     await this.ask(id, "tools/call", params);
   }
 

@@ -6,17 +6,12 @@
  * @module
  */
 
-import { assert as check } from "@std/assert/assert.js";
-import { assertEquals } from "@std/assert/equals.js";
+import { assert, assertEquals } from "./assert.ts";
 import type { SessionConfig } from "../../lib/desk.ts";
 import type { Effect, SessionEvent } from "../../lib/event.ts";
 import { Mcp } from "../../lib/mcp.ts";
 import { DRAIN_MS, Session } from "../../lib/session.ts";
 import { DEFAULTS, type Json } from "./scene.ts";
-
-// The standard library comes without types here, so its `assert` narrows nothing.
-const assert: (condition: unknown, message?: string) => asserts condition =
-  check;
 
 /** How long the client asks, in simulated milliseconds. */
 const LIFE_MS = 120_000;

@@ -1,0 +1,105 @@
+/**
+ * The house's plan: which room may know which, and what a pure room may not
+ * name.
+ *
+ * @module
+ */
+
+import { assertEquals } from "./tools/assert.ts";
+
+const LIB = new URL("../lib/", import.meta.url);
+
+/** The rooms by floor; a room imports only from floors below its own. */
+const FLOORS: readonly (readonly string[])[] = [
+  ["json_text", "host"],
+  ["jsonrpc", "settings"],
+  ["link", "ledger", "catalog", "asked", "config"],
+  ["event", "links", "dialect", "fault"],
+  ["mcp", "report"],
+  ["desk"],
+  ["tend"],
+  ["from_client", "from_daemon"],
+  ["session"],
+  ["stdio", "socket", "log", "host_deno"],
+  ["proxy"],
+];
+
+/** Edges touch the world outside; every other room is pure. */
+const EDGES = ["host_deno", "log", "proxy", "socket", "stdio"];
+
+/** What a pure room may not name: clocks, timers, chance, runtimes, consoles, promises. */
+const IMPURE =
+  /\b(Deno|process|Date|performance|setTimeout|setInterval|queueMicrotask|console|fetch|await|async)\b(?!["`\w])|Math\.random|\bimport\(|\bnew WebSocket/;
+
+async function rooms(): Promise<Map<string, string>> {
+  const found = new Map<string, string>();
+  for await (const { name } of Deno.readDir(LIB)) {
+    const source = await Deno.readTextFile(new URL(name, LIB));
+    found.set(name.replace(/\.ts$/, ""), source);
+  }
+  return found;
+}
+
+/** The source without comments and the text of strings, in which every word is allowed. */
+function code(source: string): string {
+  return source.replace(/\/\*[\s\S]*?\*\/|\/\/.*$/gm, "")
+    .replace(/"(?:[^"\\\n]|\\.)*"|`(?:[^`\\$]|\\.|\$(?!\{))*`/g, '""');
+}
+
+Deno.test("every room is on a floor", async () => {
+  const names = [...(await rooms()).keys()].toSorted();
+  assertEquals(FLOORS.flat().toSorted(), names);
+});
+
+Deno.test("imports run down", async () => {
+  const wrong: string[] = [];
+  const floorOf = (name: string): number =>
+    FLOORS.findIndex((floor) => floor.includes(name));
+  for (const [name, source] of await rooms()) {
+    for (const [, target] of source.matchAll(/from "\.\/(\w+)\.ts"/g)) {
+      if (floorOf(target!) >= floorOf(name)) wrong.push(`${name} -> ${target}`);
+    }
+  }
+  assertEquals(wrong, []);
+});
+
+Deno.test("rooms import nothing but rooms", async () => {
+  const wrong: string[] = [];
+  for (const [name, source] of await rooms()) {
+    for (const [, target] of source.matchAll(/from "([^"]+)"/g)) {
+      // The examples in the documentation are tests themselves.
+      if (!/^\.\/\w+\.ts$|^@std\/assert\//.test(target!)) {
+        wrong.push(`${name} -> ${target}`);
+      }
+    }
+  }
+  assertEquals(wrong, []);
+});
+
+Deno.test("pure rooms know no time, no chance, no runtime and no file", async () => {
+  const wrong: string[] = [];
+  for (const [name, source] of await rooms()) {
+    if (EDGES.includes(name)) continue;
+    const [found] = IMPURE.exec(code(source)) ?? [];
+    if (found !== undefined) wrong.push(`${name}: ${found}`);
+  }
+  assertEquals(wrong, []);
+});
+
+Deno.test("only the hosts name a runtime", async () => {
+  const wrong: string[] = [];
+  for (const [name, source] of await rooms()) {
+    if (name.startsWith("host_")) continue;
+    if (/\b(Deno\.|process\.|Bun\.)/.test(code(source))) wrong.push(name);
+  }
+  assertEquals(wrong, []);
+});
+
+Deno.test("a room stays a room: at most 400 lines", async () => {
+  const large: string[] = [];
+  for (const [name, source] of await rooms()) {
+    const lines = source.split("\n").length;
+    if (lines > 400) large.push(`${name}: ${lines}`);
+  }
+  assertEquals(large, []);
+});

@@ -1,0 +1,234 @@
+import { assert, assertEquals, assertMatch } from "../tools/assert.ts";
+import {
+  type Config,
+  envFileOf,
+  help,
+  readConfig,
+  rows,
+  type Sources,
+} from "../../lib/config.ts";
+import { DEFAULTS } from "../tools/scene.ts";
+import { test } from "../tools/pure.ts";
+
+function noFile(): never {
+  throw new Error("No such file");
+}
+
+function config(
+  sources: Partial<Sources>,
+  readFile = (_: string): string => noFile(),
+): Config {
+  const reading = readConfig({ args: [], env: {}, ...sources }, readFile);
+  if (reading.kind === "problems") throw new Error(reading.problems.join("\n"));
+  return reading.config;
+}
+
+function problems(...args: string[]): readonly string[] {
+  const reading = readConfig({ args, env: {} }, noFile);
+  return reading.kind === "problems" ? reading.problems : [];
+}
+
+test("without any setting everything has its default", () => {
+  const found = config({});
+  const { shownUrl: _, ...defaults } = DEFAULTS;
+  for (const [name, value] of Object.entries(defaults)) {
+    assertEquals(found[name as keyof Config], value, name);
+  }
+  assertEquals(found.url, "ws://127.0.0.1:8079/");
+  assertEquals([found.logLevel, found.logFormat, found.headers], [
+    "info",
+    "text",
+    [],
+  ]);
+});
+
+test("a flag wins over the environment, that over the file, that over the default", () => {
+  const env = { ALWAYSUP_URL: "ws://env/" };
+  const file = { ALWAYSUP_URL: "ws://file/", ALWAYSUP_RETRY: "never" };
+  const args = ["--url", "ws://flag/"];
+  assertEquals(config({ args, env, file }).url, "ws://flag/");
+  assertEquals(config({ env, file }).url, "ws://env/");
+  assertEquals(config({ file }).url, "ws://file/");
+  assertEquals(config({ file, env: { ALWAYSUP_RETRY: "" } }).retry, "never");
+});
+
+test("flags may be written with = and after --", () => {
+  assertEquals(config({ args: ["--url=ws://a/?b=c"] }).url, "ws://a/?b=c");
+  assertEquals(config({ args: ["--", "--url", "ws://a/"] }).url, "ws://a/");
+});
+
+const DURATIONS: [text: string, ms: number | undefined][] = [
+  ["250ms", 250],
+  ["45s", 45_000],
+  ["5m", 300_000],
+  ["1h", 3_600_000],
+  ["1.5s", 1_500],
+  ["20", 20_000],
+  ["0", undefined],
+  ["-1", undefined],
+  ["1d", undefined],
+  ["5 s", undefined],
+  ["", undefined],
+  ["1e3", undefined],
+  ["721h", undefined],
+  ["NaN", undefined],
+];
+for (const [text, ms] of DURATIONS) {
+  test(`a duration: ${text || "(nothing)"}`, () => {
+    const args = [`--ping-timeout=${text}`];
+    if (ms === undefined) assertEquals(problems(...args).length, 1);
+    else assertEquals(config({ args }).pingTimeout, ms);
+  });
+}
+
+test("0 and off switch a limit off, where there is one", () => {
+  for (const text of ["0", "off"]) {
+    const args = [
+      `--queue-timeout=${text}`,
+      `--ping-interval=${text}`,
+      `--idle-timeout=${text}`,
+      `--queue-limit=${text}`,
+      `--max-message=${text}`,
+    ];
+    const found = config({ args });
+    assertEquals(
+      [
+        found.queueTimeout,
+        found.pingInterval,
+        found.idleTimeout,
+        found.queueLimit,
+        found.maxMessage,
+      ],
+      [Infinity, Infinity, Infinity, Infinity, Infinity],
+    );
+    assertEquals(problems(`--backoff-cap=${text}`).length, 1);
+  }
+});
+
+test("sizes have units", () => {
+  assertEquals(
+    config({ args: ["--max-message", "1MiB"] }).maxMessage,
+    1_048_576,
+  );
+  assertEquals(config({ args: ["--max-message", "2048"] }).maxMessage, 2048);
+  assertEquals(problems("--max-message", "5").length, 1);
+  assertEquals(problems("--max-message", "1MB").length, 1);
+});
+
+test("every problem is named at once", () => {
+  const found = problems(
+    ...["--url", "http://x/", "--retry", "maybe", "--backoff-base", "1m"],
+    ...["--colour", "red", "serve", "--queue-limit"],
+  );
+  const named = found.map((problem) => problem.split(":")[0]);
+  assertEquals(named.toSorted(), [
+    '"serve"',
+    "--backoff-base",
+    "--colour",
+    "--queue-limit",
+    "--retry",
+    "--url",
+  ]);
+});
+
+const BAD_URLS = [
+  "",
+  "localhost:80",
+  "http://x/",
+  "ws://",
+  "ws://x/#y",
+  "ws://[/",
+];
+for (const url of BAD_URLS) {
+  test(`a bad URL: ${url || "(nothing)"}`, () => {
+    assertEquals(problems(`--url=${url}`).length, 1);
+  });
+}
+
+test("a flag that is given twice, but for --header, is a mistake", () => {
+  assertEquals(problems("--retry", "safe", "--retry", "never").length, 1);
+  const args = ["--header", "X-A: 1", "--header", "X-B: 2: 3"];
+  assertEquals(config({ args }).headers, [["X-A", "1"], ["X-B", "2: 3"]]);
+});
+
+test("a bad value in a variable that other programs share is a warning and the default", () => {
+  const env = { LOG_LEVEL: "TRACE", LOG_FORMAT: "xml" };
+  const reading = readConfig({ args: [], env }, noFile);
+  assert(reading.kind === "config");
+  assertEquals(reading.warnings.length, 2);
+  assertEquals(reading.config.logLevel, "info");
+  assertEquals(config({ env: { LOG_LEVEL: "DEBUG" } }).logLevel, "debug");
+  assertEquals(
+    problems("--log-level", "TRACE").length,
+    1,
+    "a flag is ours alone",
+  );
+});
+
+test("the token comes from a file, or from the environment, and is sent as bearer", () => {
+  const bearer = [["Authorization", "Bearer s3cret"] as const];
+  const args = ["--token-file", "/run/token"];
+  assertEquals(config({ args }, () => "s3cret\n").headers, bearer);
+  assertEquals(config({ env: { ALWAYSUP_TOKEN: "s3cret" } }).headers, bearer);
+});
+
+const SECRETS: [args: string[], env: Record<string, string>][] = [
+  [["--token", "s3cret"], {}],
+  [["--header", "Authorization: s3cret"], {}],
+  [["--header", "X-Api-Key: s3cret"], {}],
+  [["--header", "Cookie: s3cret"], {}],
+  [["--url", "ws://u:s3cret@x/"], {}],
+  [["--url", "ws://x/?token=s3cret"], {}],
+  [[], { ALWAYSUP_TOKEN: "two words s3cret" }],
+  [[], { ALWAYSUP_URL: "http://u:s3cret@x/" }],
+  [[], { ALWAYSUP_HEADERS: "no colon s3cret" }],
+  [[], { ALWAYSUP_TOKEN: "a", ALWAYSUP_HEADERS: "authorization: s3cret" }],
+];
+for (const [args, env] of SECRETS) {
+  test(`a secret in the wrong place is refused and not repeated: ${args.join(" ") || JSON.stringify(env)}`, () => {
+    const reading = readConfig({ args, env }, noFile);
+    assert(reading.kind === "problems");
+    assertEquals(reading.problems.length, 1);
+    assertEquals(reading.problems.join().includes("s3cret"), false);
+  });
+}
+
+test("what is shown of a URL holds no secret", () => {
+  const env = {
+    ALWAYSUP_URL: "wss://user:s3cret@host:1/path?token=s3cret&b=2",
+  };
+  const { url, shownUrl } = config({ env });
+  assertEquals(url, "wss://user:s3cret@host:1/path?token=s3cret&b=2");
+  assertEquals(shownUrl, "wss://host:1/path?token=***&b=***");
+});
+
+test("a token file that cannot be read, or is empty, is a problem", () => {
+  const sources = { args: ["--token-file", "/nowhere"], env: {} };
+  const missing = readConfig(sources, noFile);
+  assert(missing.kind === "problems");
+  assertMatch(missing.problems[0]!, /\/nowhere.*No such file/);
+  assertEquals(readConfig(sources, () => " \n").kind, "problems");
+});
+
+test("only a named .env file is read", () => {
+  assertEquals(envFileOf({ args: [], env: {} }), undefined);
+  assertEquals(envFileOf({ args: [], env: { ENV_FILE: "/a" } }), "/a");
+  const args = ["--env-file", "/b"];
+  assertEquals(envFileOf({ args, env: { ENV_FILE: "/a" } }), "/b");
+  assertEquals(
+    envFileOf({ args: [], env: {}, file: { ENV_FILE: "/c" } }),
+    undefined,
+  );
+});
+
+test("--help names every flag, variable and default, in ASCII and 80 columns or so", () => {
+  const text = help();
+  for (const [name, setting] of rows()) {
+    if (setting.flag) assert(text.includes(`--${setting.flag} `), name);
+    for (const variable of setting.env) assert(text.includes(variable), name);
+    if (setting.default) assert(text.includes(setting.default), name);
+  }
+  for (const line of text.split("\n")) {
+    assert(line.length <= 110 && /^[\x20-\x7e]*$/.test(line), line);
+  }
+});

@@ -1,0 +1,97 @@
+/**
+ * A WebSocket server inside the test, for daemons that misbehave: the test
+ * decides about the handshake and about every frame.
+ *
+ * @module
+ */
+
+// deno-lint-ignore no-explicit-any
+type Json = any;
+
+/** How the server treats its clients. */
+export interface Manners {
+  /** Answers the handshake instead of accepting it. */
+  refuse?(request: Request): Response | undefined;
+  /** The subprotocol that is echoed; by default the one that was offered. */
+  echo?: string | undefined;
+  /** Takes a message of the client's; what it returns is sent back. */
+  answer?(message: Json, socket: WebSocket): Json;
+}
+
+/** The server, and what it has seen. */
+export class RawDaemon implements AsyncDisposable {
+  readonly #server: Deno.HttpServer<Deno.NetAddr>;
+  readonly #sockets = new Set<WebSocket>();
+  readonly messages: Json[] = [];
+  readonly requests: { url: string; headers: Headers }[] = [];
+  /** Resolves with the code of the first connection that is closed. */
+  readonly closed: Promise<number>;
+
+  constructor(manners: Manners = {}, port = 0) {
+    const { promise, resolve } = Promise.withResolvers<number>();
+    this.closed = promise;
+    this.#server = Deno.serve(
+      { port, hostname: "127.0.0.1", onListen: () => {} },
+      (request) => {
+        const { url } = request;
+        this.requests.push({ url, headers: new Headers(request.headers) });
+        const refusal = manners.refuse?.(request);
+        if (refusal !== undefined) return refusal;
+        const offered = request.headers.get("sec-websocket-protocol");
+        const protocol = "echo" in manners ? manners.echo : offered;
+        const { socket, response } = Deno.upgradeWebSocket(request, {
+          ...(protocol && { protocol }),
+        });
+        this.#sockets.add(socket);
+        socket.onmessage = ({ data }) => {
+          const message = JSON.parse(data);
+          this.messages.push(message);
+          const reply = (manners.answer ?? answerAll)(message, socket);
+          if (reply !== undefined) this.#send(socket, reply);
+        };
+        socket.onclose = ({ code }) => {
+          this.#sockets.delete(socket);
+          resolve(code);
+        };
+        socket.onerror = () => {};
+        return response;
+      },
+    );
+  }
+
+  get port(): number {
+    return this.#server.addr.port;
+  }
+
+  get url(): string {
+    return `ws://127.0.0.1:${this.port}/`;
+  }
+
+  /** Sends a frame to every client: an object, or a text as it is. */
+  send(message: Json): void {
+    for (const socket of this.#sockets) this.#send(socket, message);
+  }
+
+  #send(socket: WebSocket, message: Json): void {
+    const isRaw = typeof message === "string" || message instanceof Uint8Array;
+    const text = { jsonrpc: "2.0", ...(isRaw ? {} : message) };
+    socket.send(isRaw ? message : JSON.stringify(text));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const socket of this.#sockets) socket.close();
+    await this.#server.shutdown();
+  }
+}
+
+/** Agrees to `initialize` and answers every request with its own params. */
+export function answerAll({ id, method, params }: Json): Json {
+  if (id === undefined || method === undefined) return undefined;
+  if (method !== "initialize") return { id, result: params ?? {} };
+  const { protocolVersion } = params;
+  const serverInfo = { name: "raw", version: "1" };
+  return {
+    id,
+    result: { protocolVersion, capabilities: { tools: {} }, serverInfo },
+  };
+}
