@@ -22,6 +22,7 @@ export interface Manners {
 export class RawDaemon implements AsyncDisposable {
   readonly #server: Deno.HttpServer<Deno.NetAddr>;
   readonly #sockets = new Set<WebSocket>();
+  #more = Promise.withResolvers<void>();
   readonly messages: Json[] = [];
   readonly requests: { url: string; headers: Headers }[] = [];
   /** Resolves with the code of the first connection that is closed. */
@@ -46,6 +47,8 @@ export class RawDaemon implements AsyncDisposable {
         socket.onmessage = ({ data }) => {
           const message = JSON.parse(data);
           this.messages.push(message);
+          this.#more.resolve();
+          this.#more = Promise.withResolvers();
           const reply = (manners.answer ?? answerAll)(message, socket);
           if (reply !== undefined) this.#send(socket, reply);
         };
@@ -57,6 +60,11 @@ export class RawDaemon implements AsyncDisposable {
         return response;
       },
     );
+  }
+
+  /** Waits until so many messages have come. */
+  async heard(count: number): Promise<void> {
+    while (this.messages.length < count) await this.#more.promise;
   }
 
   get port(): number {

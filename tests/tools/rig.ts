@@ -23,10 +23,12 @@ export class Lines {
   }
 
   async #read(stream: ReadableStream<Uint8Array>): Promise<void> {
-    let rest = "";
+    let parts: string[] = [];
     for await (const chunk of stream.pipeThrough(new TextDecoderStream())) {
-      const lines = (rest + chunk).split("\n");
-      rest = lines.pop()!;
+      parts.push(chunk);
+      if (!chunk.includes("\n")) continue;
+      const lines = parts.join("").split("\n");
+      parts = [lines.pop()!];
       const at = performance.now();
       for (const text of lines) this.all.push({ text, at });
       this.#notify();
@@ -158,8 +160,16 @@ export function proxyCommand(args: string[]): [string, string[]] {
 
 /** A proxy with a client that is the test. */
 export class Proxy extends Child {
-  constructor(args: string[], env: Record<string, string> = {}) {
-    const [command, all] = proxyCommand(args);
+  /** @param wrap makes another command of the one that starts the proxy */
+  constructor(
+    args: string[],
+    env: Record<string, string> = {},
+    wrap = (command: string, args: string[]): [string, string[]] => [
+      command,
+      args,
+    ],
+  ) {
+    const [command, all] = wrap(...proxyCommand(args));
     super(command, all, env);
   }
 

@@ -1,0 +1,100 @@
+/**
+ * With peers that nobody here wrote: the SDK's client, the Inspector's CLI, and
+ * the MCP project's reference server behind a WebSocket.
+ *
+ * @module
+ */
+
+import { Client } from "@modelcontextprotocol/sdk/client/index.js";
+import { StdioClientTransport } from "@modelcontextprotocol/sdk/client/stdio.js";
+import { assert, assertEquals, assertMatch } from "../tools/assert.ts";
+import { Child, freePort, proxyCommand } from "../tools/rig.ts";
+
+// deno-lint-ignore no-explicit-any
+type Json = any;
+
+async function startEverything(port: number): Promise<Child> {
+  const script = new URL("../tools/everything.ts", import.meta.url).pathname;
+  const child = new Child(
+    Deno.execPath(),
+    ["run", "-A", script, `${port}`],
+    {},
+  );
+  await child.stdout.find((line) => line.startsWith("listening"));
+  return child;
+}
+
+Deno.test({
+  name:
+    "the SDK's client works through a kill and a restart of the reference server",
+  // The SDK's transport keeps the pipes of its child until some time after it has ended.
+  sanitizeOps: false,
+  sanitizeResources: false,
+  fn: async () => {
+    const port = freePort();
+    const first = await startEverything(port);
+    const [command, args] = proxyCommand(["--url", `ws://127.0.0.1:${port}/`]);
+    const transport = new StdioClientTransport({
+      command,
+      args,
+      stderr: "ignore",
+    });
+    const client = new Client({ name: "tests", version: "1" }, {
+      capabilities: {},
+    });
+    const trouble: Error[] = [];
+    client.onerror = (error: Error) => trouble.push(error);
+    await client.connect(transport);
+    const { tools } = await client.listTools() as { tools: Json[] };
+    assert(tools.some(({ name }) => name === "echo"));
+    const echo = (message: string): Promise<Json> =>
+      client.callTool({ name: "echo", arguments: { message } });
+    assertEquals((await echo("one")).content[0].text, "Echo: one");
+    await first.signal("SIGKILL");
+    const waiting = echo("two");
+    await using _second = await startEverything(port);
+    assertEquals((await waiting).content[0].text, "Echo: two");
+    const progress: number[] = [];
+    await client.callTool(
+      {
+        name: "trigger-long-running-operation",
+        arguments: { duration: 1, steps: 3 },
+      },
+      undefined,
+      {
+        onprogress: ({ progress: value }: { progress: number }) =>
+          progress.push(value),
+      },
+    );
+    assertEquals(progress, [1, 2, 3]);
+    const { resources } = await client.listResources() as { resources: Json[] };
+    await client.subscribeResource({ uri: resources[0].uri });
+    await client.ping();
+    await client.close();
+    assertEquals(
+      trouble,
+      [],
+      "something reached the client that it did not expect",
+    );
+  },
+});
+
+Deno.test("the Inspector's CLI lists and calls tools", async () => {
+  const port = freePort();
+  await using _daemon = await startEverything(port);
+  const [command, args] = proxyCommand(["--url", `ws://127.0.0.1:${port}/`]);
+  const inspect = async (...rest: string[]): Promise<Json> => {
+    const inspector = "@modelcontextprotocol/inspector@2.12.0";
+    await using cli = new Child("npx", [
+      ...["-y", inspector, "--cli", command, ...args, ...rest],
+    ], {});
+    const { code } = await cli.ended();
+    assertEquals(code, 0, cli.stderr.dump());
+    return JSON.parse(cli.stdout.dump());
+  };
+  const { tools } = await inspect("--method", "tools/list");
+  assert(tools.length > 5);
+  const call = ["--method", "tools/call", "--tool-name", "echo"];
+  const { content } = await inspect(...call, "--tool-arg", "message=hi");
+  assertMatch(content[0].text, /Echo: hi/);
+});

@@ -1,0 +1,331 @@
+/**
+ * The edges of the program, with a real process and real sockets: how it ends,
+ * what bad input does, how a handshake goes, and what size does.
+ *
+ * @module
+ */
+
+import { assert, assertEquals, assertMatch } from "../tools/assert.ts";
+import { answerAll, RawDaemon } from "../tools/raw_daemon.ts";
+import { freePort, Proxy } from "../tools/rig.ts";
+
+/** The end is prompt where nothing is owed; the bound leaves room for a busy machine. */
+const PROMPT_MS = 700;
+
+function flags(url: string, ...rest: string[]): string[] {
+  return ["--url", url, ...rest];
+}
+
+for (const how of ["EOF", "SIGTERM", "SIGINT"] as const) {
+  Deno.test(`${how} while up: exit 0 at once, and the daemon sees 1000`, async () => {
+    await using daemon = new RawDaemon();
+    await using proxy = new Proxy(flags(daemon.url));
+    await proxy.initialize();
+    const start = performance.now();
+    if (how !== "EOF") await proxy.signal(how);
+    const { code, ms } =
+      await (how === "EOF" ? proxy.end() : proxy.ended(start));
+    assertEquals(code, 0);
+    assert(ms < PROMPT_MS, `${ms}`);
+    assertEquals(await daemon.closed, 1000);
+  });
+
+  Deno.test(`${how} while the daemon is away: exit 0 at once`, async () => {
+    await using proxy = new Proxy(flags(`ws://127.0.0.1:${freePort()}/`));
+    await proxy.stderr.find((line) => line.includes("Attempt 1 "));
+    const start = performance.now();
+    if (how !== "EOF") await proxy.signal(how);
+    const { code, ms } =
+      await (how === "EOF" ? proxy.end() : proxy.ended(start));
+    assertEquals(code, 0);
+    assert(ms < PROMPT_MS, `${ms}`);
+  });
+
+  Deno.test(`${how} in the middle of a dial: exit 0 at once`, async () => {
+    // It takes the connection and never answers the handshake.
+    using listener = Deno.listen({ port: 0, hostname: "127.0.0.1" });
+    const { port } = listener.addr as Deno.NetAddr;
+    await using proxy = new Proxy(flags(`ws://127.0.0.1:${port}/`));
+    using connection = await listener.accept();
+    await connection.read(new Uint8Array(10));
+    const start = performance.now();
+    if (how !== "EOF") await proxy.signal(how);
+    const { code, ms } =
+      await (how === "EOF" ? proxy.end() : proxy.ended(start));
+    assertEquals(code, 0);
+    assert(ms < PROMPT_MS, `${ms}`);
+  });
+}
+
+Deno.test("EOF with a call owed: its answer still comes", async () => {
+  const pending = Promise.withResolvers<WebSocket>();
+  await using daemon = new RawDaemon({
+    answer: (message, socket) => {
+      if (message.method !== "slow") return answerAll(message);
+      pending.resolve(socket);
+    },
+  });
+  await using proxy = new Proxy(flags(daemon.url));
+  await proxy.initialize();
+  await proxy.ask(1, "slow");
+  await pending.promise;
+  const end = proxy.end();
+  daemon.send({ id: 1, result: { late: true } });
+  assertEquals((await end).code, 0);
+  assertEquals((await proxy.answer(1)).result, { late: true });
+});
+
+Deno.test("EOF with calls that nobody answers: an error for each within two seconds", async () => {
+  await using daemon = new RawDaemon({
+    answer: (message) =>
+      message.method === "slow" ? undefined : answerAll(message),
+  });
+  await using proxy = new Proxy(flags(daemon.url));
+  await proxy.initialize();
+  await proxy.ask(1, "slow");
+  await proxy.ask(2, "ping");
+  await proxy.answer(2);
+  const { code, ms } = await proxy.end();
+  assertEquals(code, 0);
+  assert(ms > 1_400 && ms < 2_500, `${ms}`);
+  assertEquals((await proxy.answer(1)).error.code, -31002);
+});
+
+Deno.test("a client that no longer reads stdout: exit 0", async () => {
+  await using daemon = new RawDaemon();
+  const { url } = daemon;
+  // A shell pipe breaks stdout and leaves stdin open.
+  await using proxy = new ShellProxy(
+    '"${@:2}" --url "$1" | head -n 1 >/dev/null; exit ${PIPESTATUS[0]}',
+    url,
+  );
+  await proxy.hello();
+  await daemon.heard(1);
+  await proxy.hello(1);
+  const { code } = await proxy.ended();
+  assertEquals(code, 0);
+});
+
+Deno.test("--give-up-after: exit 1, with an answer for what waited", async () => {
+  await using proxy = new Proxy(
+    flags(`ws://127.0.0.1:${freePort()}/`, "--give-up-after", "700ms"),
+  );
+  await proxy.ask(1, "initialize", {});
+  const { code } = await proxy.ended();
+  assertEquals(code, 1);
+  assertEquals((await proxy.answer(1)).error.code, -31001);
+  assertMatch(proxy.stderr.dump(), /--give-up-after.*exiting/);
+});
+
+Deno.test("garbage from both sides: log lines without bodies, right errors, and nothing else disturbed", async () => {
+  await using daemon = new RawDaemon();
+  await using proxy = new Proxy(flags(daemon.url));
+  await proxy.initialize();
+  const lines = [
+    "hunter2",
+    "{",
+    "[]",
+    "[1,2]",
+    '{"jsonrpc":"2.0","id":{},"method":"x"}',
+    '{"jsonrpc":"2.0","id":"half","metho":"x"}',
+    '{"jsonrpc":"2.0","id":7,"result":{}}',
+    "\u0000\u0001",
+    "",
+  ];
+  await proxy.write(`${lines.join("\n")}\r\n`);
+  for (
+    const frame of [
+      "hunter2",
+      "{",
+      "[]",
+      '{"id":1}',
+      new Uint8Array(5),
+      '{"jsonrpc":"2.0","id":99,"result":1}',
+    ]
+  ) {
+    daemon.send(frame);
+  }
+  await proxy.write(
+    '[{"jsonrpc":"2.0","id":"b1","method":"x"},3,{"jsonrpc":"2.0","id":"b2","method":"x"}]\n',
+  );
+  await proxy.answer("b1");
+  await proxy.answer("b2");
+  assertEquals((await proxy.answer("half")).error.code, -32600);
+  await proxy.ask(1, "x", { fine: true });
+  assertEquals((await proxy.answer(1)).result, { fine: true });
+  await proxy.end();
+  const ids = proxy.stdout.all.map(({ text }) => JSON.parse(text).id);
+  assertEquals(ids.toSorted(), [0, 1, "b1", "b2", "half"]);
+  const log = proxy.stderr.dump();
+  assertEquals(log.includes("hunter2"), false);
+  assertEquals(/\bat .*\.ts:/.test(log), false, "a stack trace");
+});
+
+Deno.test("two calls under one id: one answer, and a log line", async () => {
+  const sockets: WebSocket[] = [];
+  await using daemon = new RawDaemon({
+    answer: (message, socket) => {
+      if (message.method === "initialize") return answerAll(message);
+      sockets.push(socket);
+    },
+  });
+  await using proxy = new Proxy(flags(daemon.url));
+  await proxy.initialize();
+  await proxy.ask(1, "x");
+  await proxy.ask(1, "x");
+  await proxy.stderr.find((line) => line.includes("second request under id 1"));
+  daemon.send({ id: 1, result: {} });
+  daemon.send({ id: 1, result: {} });
+  await proxy.answer(1);
+  await proxy.end();
+  assertEquals(proxy.stdout.all.length, 2);
+});
+
+const SHAKES: [
+  what: string,
+  manners: ConstructorParameters<typeof RawDaemon>[0],
+  dials: number,
+][] = [
+  ["echoes it", {}, 1],
+  ["does not echo it", { echo: undefined }, 1],
+  ["answers 400 to it", {
+    refuse: ({ headers }) =>
+      headers.has("sec-websocket-protocol")
+        ? new Response("?", { status: 400 })
+        : undefined,
+  }, 2],
+];
+for (const [what, manners, dials] of SHAKES) {
+  Deno.test(`the subprotocol is offered, and a server that ${what} is reached`, async () => {
+    await using daemon = new RawDaemon(manners);
+    await using proxy = new Proxy(flags(daemon.url));
+    await proxy.initialize();
+    const offers = daemon.requests.map(({ headers }) =>
+      headers.get("sec-websocket-protocol")
+    );
+    assertEquals(offers, ["mcp", null].slice(0, dials));
+    assertEquals(proxy.stderr.dump().includes("WARN"), false);
+  });
+}
+
+Deno.test("a server that accepts and closes is not dialed in a hot loop", async () => {
+  await using daemon = new RawDaemon({
+    answer: (_, socket) => socket.close(),
+  });
+  await using proxy = new Proxy(flags(daemon.url, "--log-level", "debug"));
+  await proxy.ask(0, "initialize", {});
+  const attempt = (n: number): Promise<{ at: number }> =>
+    proxy.stderr.find((line) => line.includes(`Attempt ${n} `));
+  const [first, fourth] = [await attempt(1), await attempt(4)];
+  // 0.25, 0.5 and 1 s, although a request waits all the time.
+  assert(fourth.at - first.at >= 1_700, `${fourth.at - first.at}`);
+  assertEquals(daemon.requests.length, 4);
+});
+
+Deno.test("HTTP 401: the client is told what to mend, at once, and no secret is shown", async () => {
+  const token = await Deno.makeTempFile({ prefix: "token-" });
+  await Deno.writeTextFile(token, "wrong-s3cret\n");
+  const isGood = ({ headers }: Request): boolean =>
+    headers.get("authorization") === "Bearer right-s3cret" &&
+    headers.get("x-extra") === "1";
+  await using daemon = new RawDaemon({
+    refuse: (request) =>
+      isGood(request) ? undefined : new Response("", { status: 401 }),
+  });
+  {
+    await using proxy = new Proxy(flags(daemon.url, "--token-file", token));
+    await proxy.ask(0, "initialize", {});
+    const { error } = await proxy.answer(0);
+    assertEquals([error.code, error.data.reason], [-31001, "refused"]);
+    assertMatch(error.message, /HTTP 401.*--token-file or ALWAYSUP_TOKEN/);
+    await proxy.end();
+    assertEquals(
+      (proxy.stdout.dump() + proxy.stderr.dump()).includes("s3cret"),
+      false,
+    );
+  }
+  await using proxy = new Proxy(flags(daemon.url), {
+    ALWAYSUP_TOKEN: "right-s3cret",
+    ALWAYSUP_HEADERS: "X-Extra: 1",
+  });
+  await proxy.initialize();
+  await Deno.remove(token);
+});
+
+Deno.test("20 MB there and back, spelled as they were", async () => {
+  await using daemon = new RawDaemon();
+  await using proxy = new Proxy(flags(daemon.url));
+  await proxy.initialize();
+  const text = '\u00e9\\n\\"'.repeat(3_300_000);
+  await proxy.write(
+    `{"jsonrpc":"2.0","id":1,"method":"x","params":{"n":1.0,"t":"${text}"}}\r\n`,
+  );
+  await proxy.ask(2, "x", { small: true });
+  const { result } = await proxy.answer(1);
+  assertEquals(result.t.length, 3_300_000 * 3);
+  assertEquals((await proxy.answer(2)).result, { small: true });
+});
+
+Deno.test("a message over --max-message costs its own request an error, and the link is kept", async () => {
+  await using daemon = new RawDaemon({
+    answer: (message) =>
+      message.method === "big"
+        ? { id: message.id, result: { t: "x".repeat(5_000) } }
+        : answerAll(message),
+  });
+  await using proxy = new Proxy(flags(daemon.url, "--max-message", "4KiB"));
+  await proxy.initialize();
+  await proxy.ask(1, "x", { t: "x".repeat(5_000) });
+  await proxy.ask(2, "big");
+  await proxy.ask(3, "x", { small: true });
+  assertEquals((await proxy.answer(1)).error.code, -31005);
+  assertEquals((await proxy.answer(2)).error.code, -31005);
+  assertEquals((await proxy.answer(3)).result, { small: true });
+  assertEquals(daemon.requests.length, 1);
+});
+
+Deno.test("a frame with raw line breaks leaves as one line", async () => {
+  await using daemon = new RawDaemon({
+    answer: ({ id, method, params }) => {
+      if (method === undefined || id === undefined) return;
+      const result = method === "initialize"
+        ? { protocolVersion: params.protocolVersion, capabilities: {} }
+        : { text: "a\nb" };
+      return JSON.stringify({ jsonrpc: "2.0", id, result }, null, 2);
+    },
+  });
+  await using proxy = new Proxy(flags(daemon.url));
+  await proxy.initialize();
+  await proxy.ask(1, "x");
+  assertEquals((await proxy.answer(1)).result, { text: "a\nb" });
+  await proxy.end();
+  assertEquals(proxy.stdout.all.length, 2);
+});
+
+Deno.test("nobody reads stderr: the proxy works on", async () => {
+  await using daemon = new RawDaemon();
+  await using proxy = new ShellProxy(
+    'exec "${@:2}" --url "$1" --log-level debug 2> >(exec sleep 3 >&-)',
+    daemon.url,
+  );
+  await proxy.hello();
+  for (let i = 0; i < 3_000; i++) {
+    await proxy.write("this is no JSON, and is logged\n");
+  }
+  await proxy.hello(1);
+  await proxy.stdout.find((text) => JSON.parse(text).id === 1);
+});
+
+/** A proxy that a shell starts; `"${@:2}"` in its script is the program under test, `$1` the URL. */
+class ShellProxy extends Proxy {
+  constructor(script: string, url: string) {
+    super([], {}, (command, args) => [
+      "bash",
+      ["-c", script, "sh", url, command, ...args],
+    ]);
+  }
+
+  hello(id = 0): Promise<void> {
+    return this.ask(id, "initialize", { protocolVersion: "2025-06-18" });
+  }
+}

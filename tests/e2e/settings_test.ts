@@ -1,0 +1,87 @@
+/**
+ * Settings on the program itself.
+ *
+ * @module
+ */
+
+import metadata from "../../deno.json" with { type: "json" };
+import { assert, assertEquals, assertMatch } from "../tools/assert.ts";
+import { RawDaemon } from "../tools/raw_daemon.ts";
+import { Proxy } from "../tools/rig.ts";
+
+Deno.test("--version and --help", async () => {
+  await using version = new Proxy(["--version"]);
+  assertEquals((await version.ended()).code, 0);
+  assert(version.stdout.dump().startsWith(`alwaysup ${metadata.version} (`));
+  await using help = new Proxy(["--help"]);
+  assertEquals((await help.ended()).code, 0);
+  assertMatch(help.stdout.dump(), /^ +--url URL /m);
+});
+
+Deno.test("bad settings: every problem at once on stderr, exit 2, nothing on stdout, nothing dialed", async () => {
+  await using daemon = new RawDaemon();
+  const flags = ["--url", daemon.url, "--retry", "perhaps", "--frobnicate"];
+  await using proxy = new Proxy(flags, { ALWAYSUP_QUEUE_LIMIT: "many" });
+  assertEquals((await proxy.ended()).code, 2);
+  const lines = proxy.stderr.all.map(({ text }) => text);
+  assertEquals(lines.length, 3);
+  for (const line of lines) {
+    assertMatch(line, /^alwaysup: (--|ALWAYSUP_)\w[^:]+: ./);
+  }
+  assertEquals(proxy.stdout.all, []);
+  assertEquals(daemon.requests, []);
+});
+
+Deno.test("a named .env file counts, and one that only lies there does not", async () => {
+  await using daemon = new RawDaemon();
+  const folder = await Deno.makeTempDir({ prefix: "env-" });
+  const file = `${folder}/.env`;
+  await Deno.writeTextFile(
+    file,
+    `# the daemon\nALWAYSUP_URL="${daemon.url}"\nALWAYSUP_TOKEN=from-file\n`,
+  );
+  {
+    await using proxy = new Proxy(["--env-file", file]);
+    await proxy.initialize();
+    const authorization = daemon.requests[0]?.headers.get("authorization");
+    assertEquals(authorization, "Bearer from-file");
+  }
+  await using proxy = new Proxy([], {}, (command, args) => ["bash", [
+    "-c",
+    'cd "$1" && exec "${@:2}"',
+    "sh",
+    folder,
+    command,
+    ...args,
+  ]]);
+  await proxy.stderr.find((line) => line.includes("ws://127.0.0.1:8079/"));
+  await proxy.end();
+  await using missing = new Proxy(["--env-file", `${folder}/none`]);
+  assertEquals((await missing.ended()).code, 2);
+  assertMatch(
+    missing.stderr.dump(),
+    /^alwaysup: --env-file .*none: it cannot be read/,
+  );
+  await Deno.remove(folder, { recursive: true });
+});
+
+Deno.test("logs as JSON lines, and only those that matter enough", async () => {
+  await using daemon = new RawDaemon();
+  await using proxy = new Proxy(["--url", daemon.url], { LOG_FORMAT: "json" });
+  await proxy.initialize();
+  await proxy.end();
+  const [line] = proxy.stderr.all.map(({ text }) => JSON.parse(text));
+  assertEquals([line.level, line.event], ["info", "connected"]);
+  await using quiet = new Proxy(["--url", daemon.url, "--log-level", "error"]);
+  await quiet.initialize();
+  await quiet.end();
+  assertEquals(quiet.stderr.all, []);
+});
+
+Deno.test("a bad value in a variable of everybody's is a warning", async () => {
+  await using daemon = new RawDaemon();
+  await using proxy = new Proxy(["--url", daemon.url], { LOG_LEVEL: "loud" });
+  await proxy.initialize();
+  await proxy.end();
+  assertMatch(proxy.stderr.dump(), /WARN .*LOG_LEVEL.*"loud".*using info/);
+});
