@@ -27,7 +27,7 @@ async function startEverything(port: number): Promise<Child> {
 Deno.test({
   name:
     "the SDK's client works through a kill and a restart of the reference server",
-  // The SDK's transport keeps the pipes of its child until some time after it has ended.
+  // The SDK's transport leaves a timer behind when it is closed.
   sanitizeOps: false,
   sanitizeResources: false,
   fn: async () => {
