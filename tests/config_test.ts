@@ -5,7 +5,7 @@
  */
 
 import { parseEnv } from "node:util";
-import { readConfig } from "../lib/config.ts";
+import { readConfig, rows } from "../lib/config.ts";
 import { assert, assertEquals } from "./tools/assert.ts";
 import { ENV_EXAMPLE, envExample } from "./tools/env_example.ts";
 import { RawDaemon } from "./tools/raw_daemon.ts";
@@ -38,4 +38,26 @@ Deno.test("config/mcp-config.json starts a proxy that works", async () => {
   await using proxy = new Proxy([], {}, () => [command, real]);
   await proxy.initialize();
   assertEquals((await proxy.end()).code, 0);
+});
+
+Deno.test("the README's settings table is the program's, and its snippet the file's", async () => {
+  const readme = await Deno.readTextFile(
+    new URL("../README.md", import.meta.url),
+  );
+  for (const [name, { flag, env, default: fallback }] of rows()) {
+    const cells = [
+      flag === undefined ? "" : `\`--${flag}\``,
+      env.map((variable) => `\`${variable}\``).join(", "),
+      fallback === undefined ? "" : `\`${fallback}\``,
+    ];
+    const row = readme.split("\n").map((line) =>
+      line.split("|").map((cell) => cell.trim())
+    )
+      .find((line) => line[2] === cells[1]);
+    assertEquals(row?.slice(1, 4), cells, name);
+  }
+  const snippet = await Deno.readTextFile(
+    new URL("../config/mcp-config.json", import.meta.url),
+  );
+  assert(readme.includes(snippet.trim()));
 });
