@@ -212,9 +212,10 @@ function parseArgs(
 /** A command line is visible to everybody on the machine. */
 function forbidSecrets(key: SettingName, text: string): void {
   if (key === "url") {
-    const { username, password, searchParams } = new URL(text);
+    const { username, password, search } = new URL(text);
+    const names = [...new URLSearchParams(search).keys()];
     const isSecret = username !== "" || password !== "" ||
-      [...searchParams.keys()].some((name) => SECRET.test(name));
+      names.some((name) => SECRET.test(name));
     if (!isSecret) return;
     throw new SettingError(
       "it seems to hold a secret, and a command line is visible to everybody " +

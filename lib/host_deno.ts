@@ -1,11 +1,14 @@
 /**
  * The host for Deno, on its own stdin, stdout and signals: `node:process` would
- * cost the start 20 ms.
+ * cost the start 20 ms, and `Deno.stdin.readable` 4 ms.
  *
  * @module
  */
 
 import type { Host } from "./host.ts";
+
+/** How much is read at once, in bytes: as much as a pipe holds. */
+const CHUNK = 64 * 1024;
 
 /** Deno. */
 export const deno: Host = {
@@ -13,7 +16,7 @@ export const deno: Host = {
   args: Deno.args,
   env: () => Deno.env.toObject(),
   readFile: (path) => Deno.readTextFileSync(path),
-  stdin: () => Deno.stdin.readable,
+  stdin: read,
   writeStdout: (bytes) => Deno.stdout.write(bytes),
   writeStderr: (bytes) => Deno.stderr.write(bytes),
   onSignal: (callback) => {
@@ -25,3 +28,12 @@ export const deno: Host = {
   },
   exit: (code) => Deno.exit(code),
 };
+
+async function* read(): AsyncGenerator<Uint8Array> {
+  const buffer = new Uint8Array(CHUNK);
+  for (;;) {
+    const size = await Deno.stdin.read(buffer);
+    if (size === null) return;
+    yield buffer.subarray(0, size);
+  }
+}
