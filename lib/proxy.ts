@@ -16,8 +16,10 @@ import { LineSplitter, LineWriter } from "./stdio.ts";
 
 /** The longest line on stdin that is read at all; `--max-message` decides what is sent. */
 const LINE_LIMIT = 64 * 1024 * 1024;
-/** How long the end waits for the daemon to see the close code, and for stdout to be read. */
+/** How long the end waits for the daemon to see the close code. */
 const FAREWELL_MS = 50;
+/** How long the end waits for the client to read what it was answered; it kills after two seconds. */
+const READING_MS = 1_000;
 /** `setTimeout` takes no more, and fires at once above it. */
 const TIMER_LIMIT = 2 ** 31 - 1;
 
@@ -94,11 +96,10 @@ export function run(
 
   async function leave(code: number): Promise<void> {
     clearTimeout(timer);
-    const patience = Promise.withResolvers<void>();
-    const limit = setTimeout(() => patience.resolve(), FAREWELL_MS);
-    const done = Promise.all([...farewells, stdout.idle()]);
-    await Promise.race([done, patience.promise]);
-    clearTimeout(limit);
+    await Promise.all([
+      atMost(FAREWELL_MS, Promise.all(farewells)),
+      atMost(READING_MS, stdout.idle()),
+    ]);
     resolve(code);
   }
 
@@ -119,4 +120,12 @@ export function run(
   handle({ type: "tick" });
   void read();
   return promise;
+}
+
+/** Waits for a promise, but not longer than so many milliseconds. */
+async function atMost(ms: number, promise: Promise<unknown>): Promise<void> {
+  const patience = Promise.withResolvers<void>();
+  const timer = setTimeout(() => patience.resolve(), ms);
+  await Promise.race([promise, patience.promise]);
+  clearTimeout(timer);
 }

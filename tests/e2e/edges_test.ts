@@ -91,6 +91,19 @@ Deno.test("EOF with calls that nobody answers: an error for each within two seco
   assertEquals((await proxy.answer(1)).error.code, -31002);
 });
 
+Deno.test("EOF before a large answer is read: it is not cut off", async () => {
+  await using daemon = new RawDaemon();
+  await using proxy = new ShellProxy(
+    '"${@:2}" --url "$1" | (sleep 0.3; exec cat)',
+    daemon.url,
+  );
+  await proxy.hello();
+  await proxy.ask(1, "x", { t: "x".repeat(1_000_000) });
+  await daemon.heard(2);
+  assertEquals((await proxy.end()).code, 0);
+  assertEquals((await proxy.answer(1)).result.t.length, 1_000_000);
+});
+
 Deno.test("a client that no longer reads stdout: exit 0", async () => {
   await using daemon = new RawDaemon();
   const { url } = daemon;
