@@ -9,13 +9,7 @@
  * @module
  */
 
-import {
-  type Answer,
-  digId,
-  type Id,
-  type Notification,
-  type Request,
-} from "./jsonrpc.ts";
+import { digId, type Id, type Notification, type Request } from "./jsonrpc.ts";
 import { replace } from "./json_text.ts";
 
 /** A text for the daemon on one link. */
@@ -48,15 +42,12 @@ export class Asked {
   }
 
   /** The client's answer as the daemon gets it; `undefined` where the question is no longer open. */
-  answer(answer: Answer): Outgoing | undefined {
-    const { id } = answer;
+  answer(id: Id | undefined, text: string): Outgoing | undefined {
     const question = id === undefined ? undefined : this.#open.get(id);
     if (id === undefined || question === undefined) return undefined;
     this.#open.delete(id);
-    return {
-      epoch: question.epoch,
-      text: replace(answer.text, ["id"], question.id),
-    };
+    const { epoch } = question;
+    return { epoch, text: replace(text, ["id"], question.id) };
   }
 
   /** The client's progress on a question as the daemon gets it. */

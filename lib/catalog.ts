@@ -22,10 +22,9 @@ export type Comparison =
   | { readonly kind: "same" }
   | { readonly kind: "changed" };
 
-/** A list as far as its pages are known; items are JSON texts. */
+/** A list as far as its pages are known: by cursor, each with its items as JSON texts. */
 interface Pages {
-  items: string[];
-  count: number;
+  readonly byCursor: Map<string | undefined, string[]>;
   isComplete: boolean;
 }
 
@@ -36,9 +35,8 @@ export class Catalog {
   readonly #hinted = new Map<string, boolean>();
 
   /** A page of a list went to the client; without a cursor it is the first. */
-  told(list: ListName, params: unknown, result: unknown): void {
-    const isFirst = !isRecord(params) || params.cursor === undefined;
-    this.#add(this.#told, list, isFirst, result);
+  told(list: ListName, cursor: string | undefined, result: unknown): void {
+    this.#add(this.#told, list, cursor, result);
   }
 
   /** The lists that the client has seen, so that a change would concern it. */
@@ -49,22 +47,26 @@ export class Catalog {
   /**
    * A page of a list came for a comparison with what the client was told. The
    * order of items is no difference: many daemons list in the order of a hash.
-   *
-   * @param isFirst whether the fetch begins with this page
    */
-  compare(list: ListName, isFirst: boolean, result: unknown): Comparison {
-    const now = this.#add(this.#fetched, list, isFirst, result);
-    const cursor = isRecord(result) ? result.nextCursor : undefined;
-    if (typeof cursor === "string") {
-      if (now.count >= PAGE_LIMIT) return { kind: "same" };
-      return { kind: "more", cursor };
+  compare(
+    list: ListName,
+    cursor: string | undefined,
+    result: unknown,
+  ): Comparison {
+    const now = this.#add(this.#fetched, list, cursor, result);
+    const next = isRecord(result) ? result.nextCursor : undefined;
+    const isNew = typeof next === "string" && !now.byCursor.has(next);
+    if (isNew && now.byCursor.size < PAGE_LIMIT) {
+      return { kind: "more", cursor: next };
     }
     this.#fetched.delete(list);
     const then = this.#told.get(list);
-    if (then === undefined) return { kind: "same" };
-    const items = new Set(now.items);
-    const isSame = then.items.every((item) => items.has(item)) &&
-      (!then.isComplete || then.items.length === now.items.length);
+    // Pages without an end cannot be compared.
+    if (then === undefined || !now.isComplete) return { kind: "same" };
+    const [told, found] = [then, now].map(itemsOf) as [string[], string[]];
+    const items = new Set(found);
+    const isSame = told.every((item) => items.has(item)) &&
+      (!then.isComplete || told.length === found.length);
     return { kind: isSame ? "same" : "changed" };
   }
 
@@ -76,20 +78,16 @@ export class Catalog {
   #add(
     where: Map<ListName, Pages>,
     list: ListName,
-    isFirst: boolean,
+    cursor: string | undefined,
     result: unknown,
   ): Pages {
-    const known = where.get(list);
-    const pages = isFirst || known === undefined
-      ? { items: [], count: 0, isComplete: false }
-      : known;
+    const known = cursor === undefined ? undefined : where.get(list);
+    const pages = known ?? { byCursor: new Map(), isComplete: false };
     where.set(list, pages);
-    pages.count++;
-    const items = isRecord(result) ? result[list] : undefined;
-    for (const item of Array.isArray(items) ? items : []) {
-      pages.items.push(JSON.stringify(item));
-      if (list === "tools") this.#learn(item);
-    }
+    const page = isRecord(result) ? result[list] : undefined;
+    const items: unknown[] = Array.isArray(page) ? page : [];
+    pages.byCursor.set(cursor, items.map((item) => JSON.stringify(item)));
+    if (list === "tools") { for (const item of items) this.#learn(item); }
     pages.isComplete = !isRecord(result) || result.nextCursor === undefined;
     return pages;
   }
@@ -102,4 +100,8 @@ export class Catalog {
       hints.readOnlyHint === true || hints.idempotentHint === true,
     );
   }
+}
+
+function itemsOf({ byCursor }: Pages): string[] {
+  return [...byCursor.values()].flat();
 }

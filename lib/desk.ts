@@ -9,16 +9,18 @@ import { Asked } from "./asked.ts";
 import { Catalog } from "./catalog.ts";
 import type { Dialect } from "./dialect.ts";
 import type { Effect } from "./event.ts";
-import type { Outage } from "./fault.ts";
-import type { Request } from "./jsonrpc.ts";
+import type { Fate, Outage } from "./fault.ts";
+import { oneLine, type Request } from "./jsonrpc.ts";
 import {
-  isRepeatable,
+  type Entry,
+  isSafe,
   Ledger,
   type LedgerLimits,
   type RetryPolicy,
 } from "./ledger.ts";
-import type { Link, LinkLimits } from "./link.ts";
+import type { Link, LinkLimits, Traffic } from "./link.ts";
 import { Links } from "./links.ts";
+import * as report from "./report.ts";
 
 /** The settings that a session follows; durations in milliseconds, `Infinity` for no limit. */
 export interface SessionConfig extends LinkLimits, LedgerLimits {
@@ -70,12 +72,22 @@ export class Desk {
 
   /** Puts a line for the client on the list. */
   reply(text: string): void {
-    this.do({ type: "reply", text });
+    this.do({ type: "reply", text: oneLine(text) });
   }
 
   /** Puts a frame for the daemon on the list. */
   send(link: Link, text: string): void {
     this.do({ type: "send", epoch: link.epoch, text });
+  }
+
+  /** Does something; a bug of ours in it is logged, and costs no more than what `mend` says. */
+  guard(run: () => void, mend: () => void = () => {}): void {
+    try {
+      run();
+    } catch (error) {
+      this.do(report.bug(error));
+      mend();
+    }
   }
 
   /** The list so far, which begins anew. */
@@ -85,20 +97,40 @@ export class Desk {
     return effects;
   }
 
-  /** Whether an answer is owed on a link: then silence is no verdict. */
-  isBusy(link: Link): boolean {
-    return this.ledger.inFlight(link.epoch) > 0;
+  /** What a link is wanted for and busy with. */
+  traffic({ epoch }: Link): Traffic {
+    const isWanted = this.ledger.isWanting;
+    if (this.ledger.inFlight(epoch) > 0) return { isWanted, load: "busy" };
+    const isAsking = this.dialect.isAsking(epoch);
+    return { isWanted, load: isAsking ? "restoring" : "idle" };
   }
 
   /** Whether a request may be written a second time. */
   mayRepeat(request: Request): boolean {
-    const hinted = (tool: string) => this.catalog.isRepeatable(tool);
-    return isRepeatable(request, this.config.retry, hinted);
+    const { retry } = this.config;
+    return retry === "safe" ? this.#isSafe(request) : retry === "always";
+  }
+
+  /** What became of a request; by default it has only just come. */
+  fate(
+    request: Request,
+    entry: Pick<Entry, "sentOn" | "losses"> = { sentOn: undefined, losses: 0 },
+  ): Fate {
+    return {
+      request,
+      isSafe: this.#isSafe(request),
+      isSent: entry.sentOn !== undefined,
+      losses: entry.losses,
+    };
+  }
+
+  #isSafe(request: Request): boolean {
+    return isSafe(request, (tool) => this.catalog.isRepeatable(tool));
   }
 
   /** What is known of a link that is down. */
   outage(link: Link, now: number): Outage {
-    const until = link.deadline(this.ledger.isWanting, false);
+    const until = link.deadline(this.traffic(link));
     const isWaiting = link.phase === "waiting";
     return {
       url: this.config.shownUrl,

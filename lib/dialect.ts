@@ -23,7 +23,8 @@ export type Incoming =
   | {
     readonly kind: "page";
     readonly list: ListName;
-    readonly isFirst: boolean;
+    /** The cursor that it was asked with; the first page has none. */
+    readonly cursor: string | undefined;
     readonly result: unknown;
   }
   /** An answer to something of the proxy's own that nobody waits for; `trouble` is worth a log line. */
@@ -54,8 +55,8 @@ export interface Dialect {
   /** How many requests one link carries at a time. */
   readonly callsPerLink: number;
 
-  /** An answer that needs no daemon. */
-  local(request: Request, isUp: boolean): string | undefined;
+  /** An answer that needs no daemon, which is `up` or `down`. */
+  local(request: Request, daemon: "up" | "down"): string | undefined;
   /** The first frame on a link, given the requests that wait; `undefined` while nothing can be said. */
   greet(epoch: number, waiting: Iterable<Request>): Greeting | undefined;
   /** What belongs to a conversation that went on before this link. */
@@ -64,9 +65,9 @@ export interface Dialect {
   encode(message: Request | Notification): string;
   /** What a frame means. Never throws. */
   decode(epoch: number, text: string): Incoming[];
-  /** Whether the dialect itself says this notification again on every link, so that it need not wait for one. */
-  keeps(notification: Notification): boolean;
-  /** The daemon's answer as the client gets it. */
+  /** Takes note of a notification that it says again itself on every link, so that it need not wait for one; `false` for any other. */
+  keep(notification: Notification): boolean;
+  /** Takes note of an answer; gives it as the client gets it. */
   answered(request: Request, answer: Answer): string;
   /** A frame that any living daemon answers. */
   probe(epoch: number): string;
@@ -76,6 +77,8 @@ export interface Dialect {
   cancel(id: Id, reason: string): string | undefined;
   /** Why the end of a connection is a refusal that no retry can mend; `undefined` where it is not. */
   refusal(code: number, status: number | undefined): string | undefined;
+  /** Whether the daemon still owes an answer to something of the proxy's own, probes apart. */
+  isAsking(epoch: number): boolean;
   /** The link is gone: what was asked on it will not be answered. */
   lost(epoch: number): void;
 }

@@ -10,8 +10,8 @@ export type SessionEvent =
   | { readonly type: "line"; readonly text: string }
   /** A line on stdin was too long to be kept. */
   | { readonly type: "overlong"; readonly bytes: number }
-  /** stdin ended, or a signal asked us to; a second time: at once. */
-  | { readonly type: "end" }
+  /** stdin ended, or a signal asked us to end. */
+  | { readonly type: "end"; readonly cause: "stdin" | "signal" }
   /** stdout is broken: nobody can be answered any more. */
   | { readonly type: "broken" }
   /** A WebSocket opened. */

@@ -7,6 +7,18 @@
 
 import { Code, dig, failure, type FaultData, type Request } from "./jsonrpc.ts";
 
+/** What became of a request, as far as the proxy knows. */
+export interface Fate {
+  /** The request. */
+  readonly request: Request;
+  /** It does no more when it is executed twice. */
+  readonly isSafe: boolean;
+  /** It was written to a connection that is there, or was there last. */
+  readonly isSent: boolean;
+  /** How many connections it was lost on. */
+  readonly losses: number;
+}
+
 /** What is known of the line to the daemon. */
 export interface Outage {
   /** Where the daemon should be, without secrets. */
@@ -28,45 +40,29 @@ export function seconds(ms: number): string {
   return `${(ms / 1000).toFixed(1)} s`;
 }
 
-/** What a request was for, in few words and without its arguments. */
-export function subject({ method, params }: Request): string {
-  const name = dig(params, "name");
-  if (method !== "tools/call" || typeof name !== "string") {
-    return method;
-  }
-  return `${method} ${JSON.stringify(name.slice(0, 80))}`;
-}
-
-/**
- * No daemon is there to take it.
- *
- * @param losses how many connections it was lost on before
- */
-export function unavailable(
-  request: Request,
-  outage: Outage,
-  losses: number,
-): string {
+/** No daemon is there to answer it. */
+export function unavailable(fate: Fate, outage: Outage): string {
   const { url, refusal, attempt, retryAfterMs } = outage;
   const why = refusal ?? outage.lastFailure ?? "nothing is connected yet";
   const next = retryAfterMs === undefined
     ? "an attempt is under way"
     : `next attempt in ${seconds(retryAfterMs)}`;
+  const attempts = `${attempt} attempt${attempt === 1 ? "" : "s"}`;
+  const delivered = deliveryOf(fate);
+  const what = delivered === "no" ? "delivered" : "answered";
   const advice = refusal === undefined
     ? "Start the daemon, or wait, and try again."
     : "Trying again will not help before that is mended.";
   return fault(
-    request,
+    fate,
     Code.unavailable,
     `The daemon at ${url} is not available: ${why} (down for ` +
-      `${seconds(outage.downMs)}, ${attempt} attempts, ${next}). ` +
-      `${subject(request)} was not ${
-        losses > 0 ? "answered" : "delivered"
-      }. ${advice}`,
+      `${seconds(outage.downMs)}, ${attempts}, ${next}). ` +
+      `${subject(fate)} was not ${what}. ${advice}`,
     {
       reason: refusal === undefined ? "unavailable" : "refused",
-      delivered: losses > 0 ? "unknown" : "no",
-      retryable: refusal === undefined,
+      delivered,
+      retryable: refusal === undefined && isRetryable(fate),
       attempt,
       ...(retryAfterMs !== undefined && {
         retryAfterMs: Math.ceil(retryAfterMs),
@@ -75,91 +71,102 @@ export function unavailable(
   );
 }
 
-/** The daemon got it, but no answer will come any more. */
+/** It was written, but no answer will come any more. */
 export function outcomeUnknown(
-  request: Request,
-  reason: string,
-  isRepeatable: boolean,
-  losses: number,
+  fate: Fate,
+  reason: "connection_lost" | "stopped",
 ): string {
-  const advice = isRepeatable
-    ? "It is safe to ask again."
+  const why = reason === "stopped"
+    ? "the proxy was stopped"
+    : "the connection to the daemon was lost";
+  const advice = fate.isSafe
+    ? "It only reads, or sets what is set already."
     : "It may or may not have been executed, and was not sent again: check " +
       "its effect before you repeat it.";
-  const poison = losses > 1
-    ? ` It was in flight on ${losses} lost connections and may be what ends ` +
-      "the daemon."
+  const poison = fate.losses > 1
+    ? ` It was in flight on ${fate.losses} lost connections and may be what ` +
+      "ends the daemon."
     : "";
   return fault(
-    request,
+    fate,
     Code.outcomeUnknown,
-    `Outcome unknown: ${reason} while ${subject(request)} was being ` +
-      `executed.${poison} ${advice}`,
+    `Outcome unknown: ${why} while ${subject(fate)} was being executed.` +
+      `${poison} ${advice}`,
     {
-      reason: "connection_lost",
+      reason,
       delivered: "unknown",
-      retryable: isRepeatable,
+      // What ended two connections is better left alone.
+      retryable: fate.isSafe && fate.losses < 2,
     },
   );
 }
 
 /** A time limit has passed. */
 export function timedOut(
-  request: Request,
+  fate: Fate,
   limit: { readonly setting: string; readonly ms: number },
   waitedMs: number,
-  wasSent: boolean,
 ): string {
+  const delivered = deliveryOf(fate);
   return fault(
-    request,
+    fate,
     Code.timedOut,
-    `${subject(request)} timed out after ${seconds(waitedMs)} ` +
+    `${subject(fate)} timed out after ${seconds(waitedMs)} ` +
       `(${limit.setting} is ${seconds(limit.ms)}). ` +
-      (wasSent
-        ? "The daemon was asked to cancel it; it may have been executed."
-        : "It was not delivered."),
-    {
-      reason: "timeout",
-      delivered: wasSent ? "yes" : "no",
-      retryable: !wasSent,
-    },
+      (delivered === "no"
+        ? "It was not delivered."
+        : "It may or may not have been executed."),
+    { reason: "timeout", delivered, retryable: isRetryable(fate) },
   );
 }
 
 /** The queue is full. */
-export function overloaded(request: Request, waiting: number): string {
+export function overloaded(fate: Fate): string {
   return fault(
-    request,
+    fate,
     Code.overloaded,
-    `${waiting} messages wait for the daemon already (--queue-limit): ` +
-      `${
-        subject(request)
-      } was not accepted. Try again when the daemon is back.`,
+    "Too much waits for the daemon already (--queue-limit, or 64 MiB): " +
+      `${subject(fate)} was not accepted. Try again when the daemon is back.`,
     { reason: "overloaded", delivered: "no", retryable: true },
   );
 }
 
-/** A message is over the limit. */
-export function tooLarge(
-  request: Request,
-  size: number,
-  limit: number,
-  delivered: FaultData["delivered"],
-): string {
-  const what = delivered === "no" ? "The request" : "The daemon's answer";
+/** The request, or its answer, is over the limit. */
+export function tooLarge(fate: Fate, size: number, limit: number): string {
+  const [what, outcome] = fate.isSent
+    ? ["The daemon's answer", "was answered, and the answer dropped"]
+    : ["The request", "was not sent"];
   return fault(
-    request,
+    fate,
     Code.tooLarge,
-    `${what} has ${size} bytes, and --max-message is ${limit}: ` +
-      `${subject(request)} ${
-        delivered === "no" ? "was not sent." : "was executed."
-      }`,
-    { reason: "too_large", delivered, retryable: false },
+    `${what} has ${size} characters, and --max-message is ${limit}: ` +
+      `${subject(fate)} ${outcome}.`,
+    {
+      reason: "too_large",
+      delivered: fate.isSent ? "yes" : "no",
+      retryable: false,
+    },
   );
 }
 
+/** What the request was for, in few words and without its arguments. */
+function subject({ request: { method, params } }: Fate): string {
+  const name = dig(params, "name");
+  if (method !== "tools/call" || typeof name !== "string") return method;
+  return `${method} ${JSON.stringify(name.slice(0, 80))}`;
+}
+
+function deliveryOf({ isSent, losses }: Fate): "no" | "unknown" {
+  return isSent || losses > 0 ? "unknown" : "no";
+}
+
+/** What may have been executed is retried only if that is harmless. */
+function isRetryable(fate: Fate): boolean {
+  return deliveryOf(fate) === "no" || fate.isSafe;
+}
+
 function fault(
-  request: Request,
+  { request }: Fate,
   code: number,
   message: string,
   data: FaultData,

@@ -8,34 +8,42 @@ import type { Outgoing } from "./asked.ts";
 import type { Desk } from "./desk.ts";
 import * as fault from "./fault.ts";
 import {
+  type Answer,
   Code,
   digId,
   failure,
   type Invalid,
+  type Message,
   type Notification,
   read,
   type Request,
 } from "./jsonrpc.ts";
 import * as report from "./report.ts";
-import { flush } from "./tend.ts";
 
 /** Takes a line of the client's: one message, or a batch of them. */
 export function fromClient(desk: Desk, line: string, now: number): void {
   if (line.trim() === "") return;
   for (const message of read(line)) {
-    switch (message.kind) {
-      case "request":
-        ask(desk, message, now);
-        break;
-      case "notification":
-        tell(desk, message, now);
-        break;
-      case "answer":
-        pass(desk, desk.asked.answer(message), "an answer");
-        break;
-      case "invalid":
-        rejectFromClient(desk, message, line.length);
-    }
+    const run = (): void => take(desk, message, line.length, now);
+    desk.guard(run, () => {
+      if (message.kind !== "request") return;
+      const { id } = message;
+      if (desk.ledger.find(id)?.message === message) desk.ledger.cancel(id);
+      desk.reply(failure(id, Code.internal, "A bug in alwaysup stopped it"));
+    });
+  }
+}
+
+function take(desk: Desk, message: Message, size: number, now: number): void {
+  switch (message.kind) {
+    case "request":
+      return ask(desk, message, now);
+    case "notification":
+      return tell(desk, message, now);
+    case "answer":
+      return answer(desk, message);
+    case "invalid":
+      return reject(desk, message, size);
   }
 }
 
@@ -43,23 +51,24 @@ function ask(desk: Desk, request: Request, now: number): void {
   if (desk.ledger.find(request.id) !== undefined) {
     return desk.do(report.duplicate(request));
   }
-  const local = desk.dialect.local(request, desk.links.isUp);
+  const daemon = desk.links.isUp ? "up" : "down";
+  const local = desk.dialect.local(request, daemon);
   if (local !== undefined) return desk.reply(local);
+  const fate = desk.fate(request);
   const { maxMessage } = desk.config;
   const size = request.text.length;
   if (size > maxMessage) {
-    return desk.reply(fault.tooLarge(request, size, maxMessage, "no"));
+    return desk.reply(fault.tooLarge(fate, size, maxMessage));
   }
   const refused = desk.links.refused;
   if (refused !== undefined) {
     const outage = desk.outage(refused, now);
-    return desk.reply(fault.unavailable(request, outage, 0));
+    return desk.reply(fault.unavailable(fate, outage));
   }
   if (desk.ledger.isFull(request)) {
-    return desk.reply(fault.overloaded(request, desk.ledger.waiting));
+    return desk.reply(fault.overloaded(fate));
   }
   desk.ledger.add(request, now);
-  flush(desk, now);
 }
 
 function tell(desk: Desk, notification: Notification, now: number): void {
@@ -69,12 +78,13 @@ function tell(desk: Desk, notification: Notification, now: number): void {
     case "notifications/progress":
       return pass(desk, desk.asked.progress(notification), "progress");
   }
-  if (desk.dialect.keeps(notification) && !desk.links.isUp) return;
-  if (desk.ledger.isFull(notification)) {
+  const isKept = desk.dialect.keep(notification);
+  if (isKept && !desk.links.isUp) return;
+  const isTooLarge = notification.text.length > desk.config.maxMessage;
+  if (isTooLarge || desk.ledger.isFull(notification)) {
     return desk.do(report.droppedNotification(notification));
   }
   desk.ledger.add(notification, now);
-  flush(desk, now);
 }
 
 /** A cancelled request gets no answer, and `initialize` must not be cancelled (MCP, utilities/cancellation). */
@@ -84,9 +94,20 @@ function cancel(desk: Desk, notification: Notification): void {
   if (id === undefined || owed?.message.method === "initialize") return;
   const link = desk.links.get(owed?.sentOn);
   desk.ledger.cancel(id);
-  if (link !== undefined) {
-    desk.send(link, desk.dialect.encode(notification));
-  }
+  if (link === undefined) return;
+  desk.send(link, desk.dialect.encode(notification));
+  link.abandoned();
+}
+
+/** The client answers a question of the daemon's. */
+function answer(desk: Desk, { id, text }: Answer): void {
+  const size = text.length;
+  const { maxMessage } = desk.config;
+  const isTooLarge = id !== undefined && size > maxMessage;
+  const passed = isTooLarge
+    ? failure(id, Code.tooLarge, `The answer has ${size} characters`)
+    : text;
+  pass(desk, desk.asked.answer(id, passed), "an answer");
 }
 
 /** Passes on what the client says about a question of the daemon's. */
@@ -98,10 +119,15 @@ function pass(desk: Desk, outgoing: Outgoing | undefined, what: string): void {
   desk.send(link, outgoing.text);
 }
 
-function rejectFromClient(desk: Desk, message: Invalid, size: number): void {
+function reject(desk: Desk, message: Invalid, size: number): void {
   desk.do(report.invalid("client", message, size));
   const { id, like, reason } = message;
-  if (id === undefined || like === "answer") return;
+  if (id === undefined) return;
+  if (like === "answer") {
+    const text = `The client's answer is no JSON-RPC message: ${reason}`;
+    const outgoing = desk.asked.answer(id, failure(id, Code.internal, text));
+    return pass(desk, outgoing, "an answer");
+  }
   if (desk.ledger.find(id) !== undefined) return; // it would answer that one
   desk.reply(failure(id, Code.invalidRequest, `Invalid Request: ${reason}`));
 }

@@ -18,11 +18,11 @@ import {
   type Invalid,
   type Notification,
   notification as notify,
-  oneLine,
+  type Request,
 } from "./jsonrpc.ts";
 import type { Link } from "./link.ts";
 import * as report from "./report.ts";
-import { greet, lose, ready } from "./tend.ts";
+import { lose, ready } from "./tend.ts";
 
 /** Takes an event on the socket of a link. */
 export function fromSocket(
@@ -34,8 +34,7 @@ export function fromSocket(
   switch (event.type) {
     case "open":
       desk.do(report.opened(desk.config.shownUrl));
-      link.opened();
-      return greet(desk, link, now);
+      return link.opened();
     case "binary":
       link.heard(now);
       return desk.do(report.binaryFrame(event.bytes));
@@ -43,7 +42,15 @@ export function fromSocket(
       link.heard(now);
       for (const incoming of desk.dialect.decode(event.epoch, event.text)) {
         if (link.epoch !== event.epoch) return; // the one before ended it
-        fromDaemon(desk, link, incoming, event.text.length, now);
+        const { length } = event.text;
+        const run = (): void => fromDaemon(desk, link, incoming, length, now);
+        desk.guard(run, () => {
+          if (incoming.kind !== "answer" || incoming.id === undefined) return;
+          const owed = desk.ledger.settle(incoming.id, event.epoch);
+          if (owed === undefined) return;
+          const what = "A bug in alwaysup stopped the answer";
+          desk.reply(failure(incoming.id, Code.internal, what));
+        });
       }
       return;
     case "closed": {
@@ -70,9 +77,9 @@ function fromDaemon(
     case "notification":
       return hear(desk, link, incoming, now);
     case "request":
-      return desk.reply(desk.asked.ask(link.epoch, incoming));
+      return question(desk, link, incoming);
     case "invalid":
-      return rejectFromDaemon(desk, link, incoming, size);
+      return reject(desk, link, incoming, size);
     case "ready":
       return ready(desk, link, now);
     case "rejected":
@@ -83,8 +90,8 @@ function fromDaemon(
       }
       return;
     case "page": {
-      const { list, isFirst, result } = incoming;
-      const found = desk.catalog.compare(list, isFirst, result);
+      const { list, cursor, result } = incoming;
+      const found = desk.catalog.compare(list, cursor, result);
       if (found.kind === "more") {
         desk.send(link, desk.dialect.list(link.epoch, list, found.cursor));
       } else if (found.kind === "changed") {
@@ -96,27 +103,36 @@ function fromDaemon(
 }
 
 function settle(desk: Desk, link: Link, answer: Answer, now: number): void {
-  const owed = answer.id === undefined
-    ? undefined
-    : desk.ledger.settle(answer.id, link.epoch);
-  if (owed === undefined) {
-    return desk.do(report.stray("daemon", `an answer to id ${answer.id}`));
+  const { id } = answer;
+  if (id === undefined || !desk.ledger.isInFlight(id, link.epoch)) {
+    return desk.do(report.stray("daemon", `an answer to id ${id}`));
   }
-  const { message } = owed;
-  const text = oneLine(desk.dialect.answered(message, answer));
+  const { message, ...entry } = desk.ledger.find(id)!;
+  let text = desk.dialect.answered(message, answer);
   const { maxMessage } = desk.config;
+  const list = LISTS.find((name) => message.method === `${name}/list`);
   if (text.length > maxMessage) {
-    desk.reply(fault.tooLarge(message, text.length, maxMessage, "yes"));
-  } else {
-    const list = LISTS.find((name) => message.method === `${name}/list`);
-    if (list !== undefined && answer.error === undefined) {
-      desk.catalog.told(list, message.params, answer.result);
-    }
-    desk.reply(text);
+    text = fault.tooLarge(desk.fate(message, entry), text.length, maxMessage);
+  } else if (list !== undefined && answer.error === undefined) {
+    const cursor = dig(message.params, "cursor");
+    const page = typeof cursor === "string" ? cursor : undefined;
+    desk.catalog.told(list, page, answer.result);
   }
+  // Only now: if one of the rooms above has a bug, the answer is still owed.
+  desk.ledger.settle(id, link.epoch);
+  desk.reply(text);
   if (link.phase !== "greeting") return;
   if (answer.error === undefined) ready(desk, link, now);
   else link.unanswered();
+}
+
+function question(desk: Desk, link: Link, request: Request): void {
+  const { id, text: { length } } = request;
+  if (length <= desk.config.maxMessage) {
+    return desk.reply(desk.asked.ask(link.epoch, request));
+  }
+  const what = `The request has ${length} characters (--max-message)`;
+  desk.send(link, failure(id, Code.tooLarge, what));
 }
 
 function hear(
@@ -135,11 +151,14 @@ function hear(
       .progress(token, dig(params, "progress"), link.epoch, now);
     if (!isRising) text = undefined;
   }
+  if (text !== undefined && text.length > desk.config.maxMessage) {
+    return desk.do(report.tooLarge(notification));
+  }
   if (text === undefined) return desk.do(report.stray("daemon", method));
-  desk.reply(oneLine(text));
+  desk.reply(text);
 }
 
-function rejectFromDaemon(
+function reject(
   desk: Desk,
   link: Link,
   message: Invalid,

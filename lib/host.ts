@@ -14,7 +14,7 @@ export interface Host {
   env(): Record<string, string>;
   /** A file's text; throws an error whose message a user can read. */
   readFile(path: string): string;
-  /** The chunks of stdin; each is good until the next is asked for. */
+  /** The chunks of stdin; each is good until the next is asked for. Never throws. */
   stdin(): AsyncIterable<Uint8Array>;
   /** Writes some of the bytes to stdout and says how many; rejects when it is broken. */
   writeStdout(bytes: Uint8Array): Promise<number>;

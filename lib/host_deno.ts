@@ -32,7 +32,8 @@ export const deno: Host = {
 async function* read(): AsyncGenerator<Uint8Array> {
   const buffer = new Uint8Array(CHUNK);
   for (;;) {
-    const size = await Deno.stdin.read(buffer);
+    // A stdin that cannot be read any more has ended.
+    const size = await Deno.stdin.read(buffer).catch(() => null);
     if (size === null) return;
     yield buffer.subarray(0, size);
   }

@@ -64,16 +64,14 @@ const SAFE_METHODS: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * Whether a request that may have been executed can be sent once more.
+ * Whether a request does no more when it is executed twice.
  *
  * @param hinted whether the tool of that name is annotated as read-only or idempotent
  */
-export function isRepeatable(
+export function isSafe(
   request: Request,
-  policy: RetryPolicy,
   hinted: (tool: string) => boolean,
 ): boolean {
-  if (policy !== "safe") return policy === "always";
   if (request.method !== "tools/call") return SAFE_METHODS.has(request.method);
   const { params } = request;
   if (!isRecord(params) || typeof params.name !== "string") return false;
@@ -139,6 +137,11 @@ export class Ledger {
   /** Whether a request waits to be written. */
   get isWanting(): boolean {
     return this.#wanted > 0;
+  }
+
+  /** Whether a request of this id is in flight on a link. */
+  isInFlight(id: Id, epoch: number): boolean {
+    return this.#accounts.get(id)?.sentOn === epoch;
   }
 
   /** Whether the queue takes no further message. */
@@ -207,8 +210,7 @@ export class Ledger {
 
   /** Closes the account of an answer that came on a link; `undefined` where none is owed there. */
   settle(id: Id, epoch: number): Owed | undefined {
-    if (this.#accounts.get(id)?.sentOn !== epoch) return undefined;
-    return this.cancel(id);
+    return this.isInFlight(id, epoch) ? this.cancel(id) : undefined;
   }
 
   /** Closes the account of a request that the client no longer wants. */
@@ -236,9 +238,18 @@ export class Ledger {
     return false;
   }
 
+  /** No link is ready any more: the queue's clock begins for everything that waits. */
+  wait(now: number): void {
+    for (const account of this.#accounts.values()) {
+      if (account.sentOn === undefined) {
+        account.queuedUntil = now + this.#limits.queueTimeout;
+      }
+    }
+  }
+
   /**
-   * A link was lost: what may be repeated waits again in its old place, and
-   * everything that waits has the whole queue time again.
+   * A link was lost: what may be repeated waits again in its old place, and has
+   * the whole queue time again.
    *
    * @returns the requests that are given up, whose accounts are closed
    */
@@ -251,9 +262,9 @@ export class Ledger {
     for (const account of this.#accounts.values()) {
       const { message } = account;
       if (account.sentOn !== epoch || message.kind !== "request") continue;
+      account.losses++;
       // What opens the conversation opens it on every link, and its queue time goes on.
       if (!account.isGreeting) {
-        account.losses++;
         account.queuedUntil = now + this.#limits.queueTimeout;
         if (account.losses >= LOSS_LIMIT || !mayRepeat(message)) {
           this.#close(account);
@@ -279,14 +290,17 @@ export class Ledger {
   /**
    * Closes every account that is due.
    *
-   * @param isUp whether a link is ready: the queue's clock stands still then
+   * @param clock the queue's; it stands still while a link is ready
    */
-  expire(now: number, isUp: boolean): { entry: Entry; expiry: Expiry }[] {
+  expire(
+    now: number,
+    clock: "runs" | "stands",
+  ): { entry: Entry; expiry: Expiry }[] {
     if (now < this.#earliest) return [];
     const expired: { entry: Entry; expiry: Expiry }[] = [];
     this.#earliest = Infinity;
     for (const account of this.#accounts.values()) {
-      if (isUp && isQueued(account)) {
+      if (clock === "stands" && isQueued(account)) {
         account.queuedUntil = now + this.#limits.queueTimeout;
       }
       const expiry = due(account, now);

@@ -15,6 +15,8 @@ export interface LinkLimits {
   readonly handshakeTimeout: number;
   /** Silence after which an idle link is probed; `Infinity` switches probes off. */
   readonly pingInterval: number;
+  /** How long the daemon may be silent about what it was asked. */
+  readonly idleTimeout: number;
   /** How long a probe may stay unanswered. */
   readonly pingTimeout: number;
 }
@@ -40,7 +42,17 @@ export type LinkState =
     readonly since: number;
     readonly heard: number;
     readonly probe: number | undefined;
+    /** A request was given up on and nothing was heard since: the daemon may still be at it. */
+    readonly hasAbandoned: boolean;
   };
+
+/** What a link is wanted for and busy with; it decides how long silence is patience. */
+export interface Traffic {
+  /** A request waits to be written. */
+  readonly isWanted: boolean;
+  /** `busy`: the client is owed an answer on this link; `restoring`: the proxy itself has asked for something. */
+  readonly load: "idle" | "restoring" | "busy";
+}
 
 /** Why a link was lost. */
 export interface Loss {
@@ -138,30 +150,34 @@ export class Link {
     return this.#state.phase === "greeting" && this.#state.until === Infinity;
   }
 
-  /**
-   * When the link wants to be woken.
-   *
-   * @param wanted whether a request waits for a link
-   * @param busy whether an answer is owed on this link: then silence is no verdict
-   */
-  deadline(wanted: boolean, busy: boolean): number {
+  /** When the link wants to be woken. */
+  deadline({ isWanted, load }: Traffic): number {
     const state = this.#state;
     switch (state.phase) {
       case "waiting":
-        return wanted ? Math.min(state.soon, state.until) : state.until;
+        return isWanted ? Math.min(state.soon, state.until) : state.until;
       case "dialing":
       case "greeting":
         return state.until;
       case "ready":
-        // A probe that went out before the call did must be answered before it.
-        if (state.probe !== undefined) return state.probe;
-        return busy ? Infinity : state.heard + this.#limits.pingInterval;
+        if (state.probe !== undefined) {
+          // A probe that went out before a call is answered before it, unless
+          // the daemon is still at something that was given up on.
+          const isNoVerdict = load === "busy" && state.hasAbandoned;
+          return isNoVerdict ? Infinity : state.probe;
+        }
+        // While an answer is owed, silence is no verdict: the daemon may be slow.
+        if (load === "busy") return Infinity;
+        return Math.max(
+          state.heard + this.#limits.pingInterval,
+          load === "restoring" ? state.since + this.#limits.idleTimeout : 0,
+        );
     }
   }
 
   /** What is due now; {@linkcode deadline} says when to ask again. */
-  wish(now: number, wanted: boolean, busy: boolean): LinkWish {
-    if (now < this.deadline(wanted, busy)) return "nothing";
+  wish(now: number, traffic: Traffic): LinkWish {
+    if (now < this.deadline(traffic)) return "nothing";
     const state = this.#state;
     switch (state.phase) {
       case "waiting":
@@ -212,14 +228,25 @@ export class Link {
     this.#expect("greeting");
     this.#attempt = 0;
     this.#refusal = undefined;
-    this.#state = { phase: "ready", since: now, heard: now, probe: undefined };
+    this.#state = {
+      phase: "ready",
+      since: now,
+      heard: now,
+      probe: undefined,
+      hasAbandoned: false,
+    };
   }
 
   /** Any frame is proof of life. */
   heard(now: number): void {
     const state = this.#state;
     if (state.phase !== "ready") return;
-    this.#state = { ...state, heard: now, probe: undefined };
+    this.#state = {
+      ...state,
+      heard: now,
+      probe: undefined,
+      hasAbandoned: false,
+    };
   }
 
   /** ready -> ready: a probe went out and must be answered in time. */
@@ -228,9 +255,18 @@ export class Link {
     this.#state = { ...state, probe: now + this.#limits.pingTimeout };
   }
 
+  /** ready -> ready: a request that was written is given up on, and the daemon may still be at it. */
+  abandoned(): void {
+    const state = this.#expect("ready");
+    this.#state = { ...state, hasAbandoned: true };
+  }
+
   /** Any phase but waiting -> waiting, under the epoch of the next dial. */
   lost(now: number, loss: Loss, nextEpoch: number): void {
     const state = this.#state;
+    if (state.phase === "waiting") {
+      throw new Error("A link that is waiting was lost");
+    }
     this.epoch = nextEpoch;
     this.#lastFailure = loss.reason;
     this.#refusal = loss.refused ? loss.reason : undefined;

@@ -55,9 +55,9 @@ export class Links {
     return link;
   }
 
-  /** Since when no link is ready; `Infinity` while one is. */
+  /** Since when no link is ready; `Infinity` while one is, or only waits for the client to speak. */
   get downSince(): number {
-    if (this.isUp) return Infinity;
+    if (this.isUp || this.#some((link) => link.isUngreeted)) return Infinity;
     return Math.max(...[...this].map((link) => link.downSince));
   }
 

@@ -31,7 +31,7 @@ type Purpose =
   | {
     readonly kind: "list";
     readonly list: ListName;
-    readonly isFirst: boolean;
+    readonly cursor: string | undefined;
   };
 
 /** MCP over WebSocket, one JSON-RPC message per text frame; the revisions up to 2025-11-25. */
@@ -42,6 +42,7 @@ export class Mcp implements Dialect {
 
   readonly #prefix: string;
   #count = 0;
+  #probe: Id | undefined;
   readonly #own = new Map<Id, { epoch: number; purpose: Purpose }>();
   /** The `initialize` that the daemon has answered, and the version that it chose. */
   #agreed: { request: Request; version: unknown } | undefined;
@@ -56,8 +57,8 @@ export class Mcp implements Dialect {
   }
 
   /** A client may end a server that leaves its ping unanswered (MCP, utilities/ping). */
-  local(request: Request, isUp: boolean): string | undefined {
-    return request.method === "ping" && !isUp
+  local(request: Request, daemon: "up" | "down"): string | undefined {
+    return request.method === "ping" && daemon === "down"
       ? success(request.id, {})
       : undefined;
   }
@@ -82,12 +83,10 @@ export class Mcp implements Dialect {
   #replay(epoch: number): string {
     const { request, version } = this.#agreed!;
     const id = this.#id(epoch, { kind: "initialize" });
+    const text = replace(request.text, ["id"], id);
+    if (typeof version !== "string") return text;
     const path = ["params", "protocolVersion"];
-    return replace(
-      replace(request.text, ["id"], id),
-      path,
-      JSON.stringify(version),
-    );
+    return replace(text, path, JSON.stringify(version));
   }
 
   restore(epoch: number): Restoration {
@@ -109,16 +108,16 @@ export class Mcp implements Dialect {
     return message.text;
   }
 
-  decode(_epoch: number, text: string): Incoming[] {
-    return read(text).map((message) => this.#meaning(message));
+  decode(epoch: number, text: string): Incoming[] {
+    return read(text).map((message) => this.#meaning(epoch, message));
   }
 
-  #meaning(message: Message): Incoming {
+  #meaning(epoch: number, message: Message): Incoming {
     if (message.kind !== "answer" && message.kind !== "invalid") return message;
     const own = message.id === undefined
       ? undefined
       : this.#own.get(message.id);
-    if (message.id === undefined || own === undefined) return message;
+    if (message.id === undefined || own?.epoch !== epoch) return message;
     this.#own.delete(message.id);
     const trouble = message.kind === "invalid"
       ? message.reason
@@ -163,7 +162,7 @@ export class Mcp implements Dialect {
     return { kind: "rejected", reason, refused: true };
   }
 
-  keeps(notification: Notification): boolean {
+  keep(notification: Notification): boolean {
     if (notification.method !== "notifications/initialized") return false;
     this.#initialized = notification.text;
     return true;
@@ -192,13 +191,15 @@ export class Mcp implements Dialect {
   }
 
   probe(epoch: number): string {
-    return this.#ask(epoch, { kind: "probe" }, "ping");
+    // An older one that was outlived by other frames is forgotten.
+    if (this.#probe !== undefined) this.#own.delete(this.#probe);
+    const id = this.#probe = this.#id(epoch, { kind: "probe" });
+    return request(id, "ping");
   }
 
   list(epoch: number, list: ListName, cursor?: string): string {
-    const isFirst = cursor === undefined;
-    const params = isFirst ? undefined : { cursor };
-    const purpose = { kind: "list", list, isFirst } as const;
+    const params = cursor === undefined ? undefined : { cursor };
+    const purpose = { kind: "list", list, cursor } as const;
     return this.#ask(epoch, purpose, `${list}/list`, params);
   }
 
@@ -216,6 +217,13 @@ export class Mcp implements Dialect {
     if (code !== 1008) return undefined;
     return "it closed the connection with code 1008 (policy violation): " +
       "check the token (--token-file or ALWAYSUP_TOKEN) and --header";
+  }
+
+  isAsking(epoch: number): boolean {
+    for (const [id, own] of this.#own) {
+      if (own.epoch === epoch && id !== this.#probe) return true;
+    }
+    return false;
   }
 
   lost(epoch: number): void {

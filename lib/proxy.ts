@@ -14,8 +14,8 @@ import { Session } from "./session.ts";
 import { dial, type Socket, type SocketReport } from "./socket.ts";
 import { LineSplitter, LineWriter } from "./stdio.ts";
 
-/** The longest line on stdin that is read at all; `--max-message` decides what is sent. */
-const LINE_LIMIT = 64 * 1024 * 1024;
+/** The longest line on stdin that is read at all, in bytes: a text of V8 cannot be longer. */
+const LINE_LIMIT = 512 * 1024 * 1024;
 /** How long the end waits for the daemon to see the close code. */
 const FAREWELL_MS = 50;
 /** How long the end waits for the client to read what it was answered; it kills after two seconds. */
@@ -104,19 +104,16 @@ export function run(
   }
 
   async function read(): Promise<void> {
-    const lines = new LineSplitter(LINE_LIMIT);
-    try {
-      for await (const chunk of host.stdin()) {
-        for (const line of lines.push(chunk)) handle(line);
-      }
-      for (const line of lines.flush()) handle(line);
-    } catch {
-      // A stdin that cannot be read any more has ended.
+    const limit = Math.min(config.maxMessage * 4, LINE_LIMIT);
+    const lines = new LineSplitter(limit);
+    for await (const chunk of host.stdin()) {
+      for (const line of lines.push(chunk)) handle(line);
     }
-    handle({ type: "end" });
+    for (const line of lines.flush()) handle(line);
+    handle({ type: "end", cause: "stdin" });
   }
 
-  host.onSignal(() => handle({ type: "end" }));
+  host.onSignal(() => handle({ type: "end", cause: "signal" }));
   handle({ type: "tick" });
   void read();
   return promise;

@@ -44,13 +44,23 @@ export function duplicate({ id, method }: Request): LogEffect {
   );
 }
 
-/** A notification found the queue full, or waited too long in it. */
+/** A notification was too large, found the queue full, or waited too long in it. */
 export function droppedNotification({ method }: Notification): LogEffect {
   return log(
     "warn",
     "dropped-notification",
-    `Dropped ${short(method)}: the daemon is not there, and the queue was ` +
-      "full or its time had passed.",
+    `Dropped ${short(method)}: it was too large, the queue was full, or the ` +
+      "daemon was away for too long.",
+  );
+}
+
+/** A notification is over the limit. */
+export function tooLarge({ method, text }: Notification): LogEffect {
+  return log(
+    "warn",
+    "dropped-notification",
+    `Dropped ${short(method)}: it has ${text.length} characters ` +
+      "(--max-message).",
   );
 }
 
@@ -135,7 +145,7 @@ export function silence(phase: LinkState["phase"]): string {
     case "ready":
       return "the daemon did not answer a ping in time (--ping-timeout)";
     case "greeting":
-      return "the daemon did not answer initialize in time " +
+      return "the daemon did not answer the first message in time " +
         "(--handshake-timeout)";
     default:
       return "the WebSocket did not open in time (--handshake-timeout)";
@@ -181,7 +191,11 @@ export function bug(error: unknown): LogEffect {
   );
 }
 
-function log(level: Level, event: string, message: string): LogEffect {
+/** A log line is one line and has an end, whatever a peer put into a reason. */
+function log(level: Level, event: string, text: string): LogEffect {
+  // deno-lint-ignore no-control-regex
+  const line = text.replace(/[\x00-\x1f\x7f-\x9f\u2028\u2029]+/g, " ");
+  const message = line.length > 1000 ? `${line.slice(0, 1000)}...` : line;
   return { type: "log", level, event, message };
 }
 

@@ -11,10 +11,9 @@ import type { Effect, SessionEvent } from "./event.ts";
 import * as fault from "./fault.ts";
 import { fromClient } from "./from_client.ts";
 import { fromSocket } from "./from_daemon.ts";
-import { Code, failure, read } from "./jsonrpc.ts";
 import type { Entry, Expiry } from "./ledger.ts";
 import * as report from "./report.ts";
-import { attend } from "./tend.ts";
+import { attend, flush, lose } from "./tend.ts";
 
 /** How long the daemon has to answer what is owed once the client is leaving. */
 export const DRAIN_MS = 1_500;
@@ -23,6 +22,8 @@ export const DRAIN_MS = 1_500;
 export class Session {
   readonly #desk: Desk;
   #drainUntil = Infinity;
+  /** A signal has asked for the end; a second one does not wait. */
+  #isAsked = false;
   #isOver = false;
 
   /** A session whose first link wants to be dialed at once. */
@@ -46,8 +47,7 @@ export class Session {
     const { ledger, links } = this.#desk;
     let at = Math.min(ledger.deadline(), this.#drainUntil, this.#giveUpAt);
     for (const link of links) {
-      const isBusy = this.#desk.isBusy(link);
-      at = Math.min(at, link.deadline(ledger.isWanting, isBusy));
+      at = Math.min(at, link.deadline(this.#desk.traffic(link)));
     }
     return at;
   }
@@ -55,12 +55,8 @@ export class Session {
   /** Takes an event and says what to do about it. Never throws: our own bugs are answered and logged. */
   handle(event: SessionEvent, now: number): Effect[] {
     if (this.#isOver) return [];
-    try {
-      this.#route(event, now);
-      if (!this.#isOver) this.#wake(now);
-    } catch (error) {
-      this.#survive(event, error);
-    }
+    this.#desk.guard(() => this.#route(event, now));
+    this.#desk.guard(() => this.#wake(now));
     return this.#desk.take();
   }
 
@@ -72,8 +68,11 @@ export class Session {
       case "overlong":
         return desk.do(report.overlongLine(event.bytes));
       case "end":
-        if (this.#drainUntil < Infinity) return this.#finish(0, now);
-        this.#drainUntil = now + DRAIN_MS;
+        if (event.cause === "signal" && this.#isAsked) {
+          return this.#finish(0, now);
+        }
+        this.#isAsked ||= event.cause === "signal";
+        this.#drainUntil = Math.min(this.#drainUntil, now + DRAIN_MS);
         return;
       case "broken":
         desk.do(report.brokenStdout());
@@ -89,42 +88,49 @@ export class Session {
   }
 
   #wake(now: number): void {
+    if (this.#isOver) return;
     const { config, ledger, links } = this.#desk;
-    for (const { entry, expiry } of ledger.expire(now, links.isUp)) {
+    const clock = links.isUp ? "stands" : "runs";
+    for (const { entry, expiry } of ledger.expire(now, clock)) {
       this.#expire(entry, expiry, now);
+    }
+    flush(this.#desk, now);
+    const isLeaving = this.#drainUntil < Infinity;
+    if (isLeaving && (this.owed === 0 || now >= this.#drainUntil)) {
+      return this.#finish(0, now);
     }
     if (now >= this.#giveUpAt) {
       this.#desk.do(report.gaveUp(config.shownUrl, config.giveUpAfter));
       return this.#finish(1, now);
     }
-    const isLeaving = this.#drainUntil < Infinity;
-    if (isLeaving && (this.owed === 0 || now >= this.#drainUntil)) {
-      return this.#finish(0, now);
-    }
     for (const link of links) attend(this.#desk, link, now);
   }
 
-  #expire(entry: Entry, expiry: Expiry, now: number): void {
+  #expire({ message, ...entry }: Entry, expiry: Expiry, now: number): void {
     const desk = this.#desk;
-    const { message } = entry;
     if (message.kind === "notification") {
       return desk.do(report.droppedNotification(message));
     }
-    if (expiry === "unavailable") {
-      const outage = desk.outage(desk.links.first, now);
-      return desk.reply(fault.unavailable(message, outage, entry.losses));
-    }
+    const fate = desk.fate(message, entry);
     const limit = expiry === "total"
       ? { setting: "--request-timeout", ms: desk.config.requestTimeout }
       : { setting: "--idle-timeout", ms: desk.config.idleTimeout };
-    const waitedMs = now - entry.arrived;
+    desk.reply(
+      expiry === "unavailable"
+        ? fault.unavailable(fate, desk.outage(desk.links.first, now))
+        : fault.timedOut(fate, limit, now - entry.arrived),
+    );
     const link = desk.links.get(entry.sentOn);
-    const wasSent = link !== undefined;
-    desk.reply(fault.timedOut(message, limit, waitedMs, wasSent));
-    if (!wasSent) return;
+    if (link === undefined) return;
+    if (entry.isGreeting) {
+      // Its answer would be nobody's, and it must not be cancelled.
+      const reason = "the daemon did not answer initialize in time";
+      return lose(desk, link, { reason }, now);
+    }
     const reason = `timed out (${limit.setting})`;
     const cancel = desk.dialect.cancel(message.id, reason);
     if (cancel !== undefined) desk.send(link, cancel);
+    link.abandoned();
   }
 
   get #giveUpAt(): number {
@@ -135,17 +141,14 @@ export class Session {
   #finish(code: number, now: number): void {
     const desk = this.#desk;
     const outage = desk.outage(desk.links.first, now);
-    for (const { message, sentOn, losses } of desk.ledger.drain()) {
+    for (const { message, ...entry } of desk.ledger.drain()) {
       if (message.kind === "notification") continue;
-      if (sentOn === undefined) {
-        desk.reply(fault.unavailable(message, outage, losses));
-      } else {
-        const isRepeatable = desk.mayRepeat(message);
-        const reason = "the proxy was stopped";
-        desk.reply(
-          fault.outcomeUnknown(message, reason, isRepeatable, losses),
-        );
-      }
+      const fate = desk.fate(message, entry);
+      desk.reply(
+        fate.isSent
+          ? fault.outcomeUnknown(fate, "stopped")
+          : fault.unavailable(fate, outage),
+      );
     }
     this.#exit(code);
   }
@@ -156,18 +159,5 @@ export class Session {
     }
     this.#desk.do({ type: "exit", code });
     this.#isOver = true;
-  }
-
-  /** A bug of ours costs the requests at hand an error, and nothing else. */
-  #survive(event: SessionEvent, error: unknown): void {
-    this.#desk.do(report.bug(error));
-    if (event.type !== "line") return;
-    for (const message of read(event.text)) {
-      if (message.kind !== "request") continue;
-      this.#desk.ledger.cancel(message.id);
-      this.#desk.reply(
-        failure(message.id, Code.internal, "A bug in alwaysup stopped it"),
-      );
-    }
   }
 }

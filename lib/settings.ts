@@ -128,6 +128,7 @@ function address(text: string): Address {
 }
 
 function headers(text: string): readonly Header[] {
+  const names = new Set<string>();
   return text.split("\n").map((line) => line.trim()).filter((line) => line)
     .map((line, i) => {
       const [, name, value] = /^([!#$%&'*+.^`|~\w-]+):\s*([\x20-\x7e]*)$/
@@ -139,6 +140,10 @@ function headers(text: string): readonly Header[] {
           } is not of the form "Name: value" (RFC 9110 section 5)`,
         );
       }
+      if (names.has(name.toLowerCase())) {
+        throw new SettingError(`header ${name} is given twice`);
+      }
+      names.add(name.toLowerCase());
       return [name, value];
     });
 }

@@ -6,6 +6,8 @@
 
 const LF = 0x0a;
 const CR = 0x0d;
+/** How much is written at once, in UTF-16 units. */
+const BATCH = 1024 * 1024;
 
 /** A line, or how long one was that was not kept. */
 export type Line =
@@ -136,9 +138,7 @@ export class LineWriter {
     await Promise.resolve();
     try {
       while (this.#pending.length > 0) {
-        const bytes = this.#encoder.encode(this.#pending.join("\n") + "\n");
-        this.#pending = [];
-        this.#size = 0;
+        const bytes = this.#encoder.encode(this.#batch());
         for (let at = 0; at < bytes.length;) {
           at += await this.#write(bytes.subarray(at));
         }
@@ -149,5 +149,16 @@ export class LineWriter {
       this.#onError();
     }
     this.#pump = undefined;
+  }
+
+  /** As many of the lines as one write is good for, but at least one. */
+  #batch(): string {
+    let size = 0;
+    const isWithin = (line: string): boolean => (size += line.length) <= BATCH;
+    const end = this.#pending.findIndex((line) => !isWithin(line));
+    const lines = this.#pending.splice(0, end === -1 ? Infinity : end || 1);
+    const text = lines.join("\n") + "\n";
+    this.#size -= text.length - lines.length;
+    return text;
   }
 }

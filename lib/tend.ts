@@ -6,13 +6,13 @@
 
 import type { Desk } from "./desk.ts";
 import * as fault from "./fault.ts";
-import { notification as notify, type Request } from "./jsonrpc.ts";
+import { notification as notify } from "./jsonrpc.ts";
 import { isLogged, type Link, type Loss } from "./link.ts";
 import * as report from "./report.ts";
 
 /** Does what a link's time has come for. */
 export function attend(desk: Desk, link: Link, now: number): void {
-  switch (link.wish(now, desk.ledger.isWanting, desk.isBusy(link))) {
+  switch (link.wish(now, desk.traffic(link))) {
     case "nothing":
       return;
     case "dial": {
@@ -38,14 +38,18 @@ export function flush(desk: Desk, now: number): void {
     for (const { key, message } of desk.ledger.queue()) {
       const inFlight = desk.ledger.inFlight(link.epoch);
       if (inFlight >= desk.dialect.callsPerLink) break;
+      const { load } = desk.traffic(link);
       desk.send(link, desk.dialect.encode(message));
       desk.ledger.sent(key, link.epoch, now);
+      // The client's own ping is as good a probe as ours.
+      const isPing = message.kind === "request" && message.method === "ping";
+      if (isPing && load === "idle") link.probed(now);
     }
   }
 }
 
 /** Opens the conversation on a link, if there is anything to open it with. */
-export function greet(desk: Desk, link: Link, now: number): void {
+function greet(desk: Desk, link: Link, now: number): void {
   const waiting = [...desk.ledger.queue()].map((entry) => entry.message)
     .filter((message) => message.kind === "request");
   const greeting = desk.dialect.greet(link.epoch, waiting);
@@ -76,43 +80,45 @@ export function ready(desk: Desk, link: Link, now: number): void {
 
 /** A connection is over: what was owed on it is settled by the delivery contract. */
 export function lose(desk: Desk, link: Link, loss: Loss, now: number): void {
-  const { epoch, phase } = link;
+  const { epoch, phase, attempt } = link;
   desk.links.lose(link, loss, now);
   desk.do({ type: "close", epoch });
-  desk.dialect.lost(epoch);
-  const { shownUrl } = desk.config;
-  const mayRepeat = (request: Request): boolean => desk.mayRepeat(request);
-  const given = desk.ledger.lost(epoch, now, mayRepeat);
-  if (phase === "ready") {
-    desk.do(report.lost(shownUrl, loss.reason, given.length));
-  } else {
-    const { attempt } = link;
-    const { retryAfterMs = 0 } = desk.outage(link, now);
-    // Without a pause it is the same attempt, without the subprotocol.
-    const level = retryAfterMs > 0 && isLogged(attempt) ? "warn" : "debug";
-    desk.do(report.failed(shownUrl, level, attempt, loss.reason, retryAfterMs));
+  if (phase === "ready" && !desk.links.isUp) desk.ledger.wait(now);
+  const given = desk.ledger
+    .lost(epoch, now, (request) => desk.mayRepeat(request));
+  for (const { message, ...entry } of given) {
+    const fate = desk.fate(message, entry);
+    desk.reply(fault.outcomeUnknown(fate, "connection_lost"));
   }
-  const what = "the connection to the daemon was lost";
-  for (const owed of given) {
-    desk.reply(
-      fault.outcomeUnknown(
-        owed.message,
-        what,
-        mayRepeat(owed.message),
-        owed.losses,
-      ),
-    );
-  }
+  settleLocally(desk, link, now);
   for (const id of desk.asked.lost(epoch)) {
     const requestId: unknown = JSON.parse(id);
-    desk.reply(
-      notify("notifications/cancelled", { requestId, reason: what }),
-    );
+    const reason = "The connection to the daemon was lost";
+    desk.reply(notify("notifications/cancelled", { requestId, reason }));
   }
-  if (link.refusal === undefined) return;
-  for (const { key, message, losses } of desk.ledger.queue()) {
+  desk.dialect.lost(epoch);
+  const { shownUrl } = desk.config;
+  if (phase === "ready") {
+    return desk.do(report.lost(shownUrl, loss.reason, given.length));
+  }
+  const { retryAfterMs = 0 } = desk.outage(link, now);
+  // Without a pause it is the same attempt, without the subprotocol.
+  const level = retryAfterMs > 0 && isLogged(attempt) ? "warn" : "debug";
+  desk.do(report.failed(shownUrl, level, attempt, loss.reason, retryAfterMs));
+}
+
+/** What waits now, but need not: pings, and everything that a refusal will keep from its daemon. */
+function settleLocally(desk: Desk, link: Link, now: number): void {
+  if (desk.links.isUp) return;
+  for (const { key, message, ...entry } of desk.ledger.queue()) {
     if (message.kind !== "request") continue;
+    let text = desk.dialect.local(message, "down");
+    if (text === undefined && link.refusal !== undefined) {
+      const fate = desk.fate(message, entry);
+      text = fault.unavailable(fate, desk.outage(link, now));
+    }
+    if (text === undefined) continue;
     desk.ledger.cancel(key);
-    desk.reply(fault.unavailable(message, desk.outage(link, now), losses));
+    desk.reply(text);
   }
 }

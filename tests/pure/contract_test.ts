@@ -386,7 +386,7 @@ test("while an answer is owed, silence is no verdict", () => {
 test("the end with nothing owed: exit 0 at once, with a close for the daemon", () => {
   const scene = equipped();
   const { epoch } = scene;
-  scene.do({ type: "end" });
+  scene.end();
   assertEquals(scene.take(), [
     { type: "close", epoch },
     { type: "exit", code: 0 },
@@ -398,11 +398,11 @@ test("the end while the daemon is away, or is being dialed: exit 0 at once", () 
   const down = equipped();
   down.close();
   down.take();
-  down.do({ type: "end" });
+  down.end();
   assertEquals(down.exit(), 0);
   const dialing = new Scene();
   dialing.take();
-  dialing.do({ type: "end" });
+  dialing.end();
   assertEquals(dialing.take().map(({ type }) => type), ["close", "exit"]);
 });
 
@@ -410,7 +410,7 @@ test("the end with something owed: up to 1.5 s, then an error for each", () => {
   const scene = equipped();
   scene.call(1, "write");
   scene.call(2, "write");
-  scene.do({ type: "end" });
+  scene.end();
   scene.pass(1_000);
   scene.daemon({ id: 2, result: {} });
   scene.pass(499);
@@ -420,7 +420,7 @@ test("the end with something owed: up to 1.5 s, then an error for each", () => {
   assertEquals(errors(scene), [[1, -31002]]);
   const queued = new Scene();
   queued.ask(1, "initialize", {});
-  queued.do({ type: "end" });
+  queued.end();
   queued.pass(1_500);
   assertEquals([errors(queued), queued.exit()], [[[1, -31001]], 0]);
 });
@@ -428,17 +428,19 @@ test("the end with something owed: up to 1.5 s, then an error for each", () => {
 test("the end with something owed: exit as soon as it is answered", () => {
   const scene = equipped();
   scene.call(1, "write");
-  scene.do({ type: "end" });
+  scene.end();
   scene.pass(300);
   scene.daemon({ id: 1, result: {} });
   assertEquals(scene.exit(), 0);
 });
 
-test("asked to end twice: at once", () => {
+test("asked to end by two signals: at once", () => {
   const scene = equipped();
   scene.call(1, "write");
-  scene.do({ type: "end" });
-  scene.do({ type: "end" });
+  scene.end("signal");
+  scene.end();
+  assertEquals(scene.exit(), undefined);
+  scene.end("signal");
   assertEquals([errors(scene), scene.exit()], [[[1, -31002]], 0]);
 });
 
@@ -459,4 +461,26 @@ test("--give-up-after: exit 1 after so long without a link, with an answer for e
   assertEquals(scene.exit(), undefined);
   scene.pass(1);
   assertEquals([errors(scene), scene.exit()], [[[1, -31001]], 1]);
+});
+
+test("--give-up-after does not run while a daemon waits for the client to speak", () => {
+  const scene = new Scene({ giveUpAfter: 20_000 });
+  scene.open();
+  scene.pass(60_000);
+  assertEquals(scene.exit(), undefined);
+});
+
+test("the data of an error never says that repeating is harmless where it is not", () => {
+  const always = equipped({ retry: "always", requestTimeout: 30_000 });
+  always.call(1, "write");
+  always.close();
+  always.pass(30_000);
+  const never = equipped({ retry: "never" });
+  never.call(1, "look");
+  never.close();
+  const data = [always, never].map((scene) => scene.replies()[0].error.data);
+  assertEquals(data.map(({ delivered, retryable }) => [delivered, retryable]), [
+    ["unknown", false],
+    ["unknown", true],
+  ]);
 });

@@ -1,7 +1,17 @@
 import { assert, assertEquals, assertThrows } from "../tools/assert.ts";
-import { backoff, isLogged, Link, type Loss } from "../../lib/link.ts";
+import {
+  backoff,
+  isLogged,
+  Link,
+  type Loss,
+  type Traffic,
+} from "../../lib/link.ts";
 import { DEFAULTS } from "../tools/scene.ts";
 import { test } from "../tools/pure.ts";
+
+const NONE: Traffic = { isWanted: false, load: "idle" };
+const WANTED: Traffic = { isWanted: true, load: "idle" };
+const BUSY: Traffic = { isWanted: false, load: "busy" };
 
 const CHANCE = [() => 0, () => 0.999999];
 
@@ -50,8 +60,8 @@ function dials(
   const moments: number[] = [];
   let now = 0;
   for (let i = 0; i < count; i++) {
-    now = Math.max(now, link.deadline(wanted, false));
-    assertEquals(link.wish(now, wanted, false), "dial");
+    now = Math.max(now, link.deadline(wanted ? WANTED : NONE));
+    assertEquals(link.wish(now, wanted ? WANTED : NONE), "dial");
     link.dial(now);
     moments.push(now);
     if (end !== "refused") link.opened();
@@ -82,18 +92,18 @@ test("dials on demand do not advance the table", () => {
   const link = new Link(DEFAULTS, () => 0, 1, 0);
   let now = 0;
   const fail = (wanted: boolean): void => {
-    now = Math.max(now, link.deadline(wanted, false));
+    now = Math.max(now, link.deadline(wanted ? WANTED : NONE));
     link.dial(now);
     link.lost(now, { reason: "refused" }, link.epoch + 1);
   };
   for (let i = 0; i < 5; i++) fail(false);
   assertEquals(now, 3750);
-  const next = link.deadline(false, false);
+  const next = link.deadline(NONE);
   assertEquals(next, 7750);
-  while (link.deadline(true, false) < next) fail(true);
-  assertEquals(link.deadline(false, false), next);
+  while (link.deadline(WANTED) < next) fail(true);
+  assertEquals(link.deadline(NONE), next);
   fail(false);
-  assertEquals(link.deadline(false, false) - next, 8000);
+  assertEquals(link.deadline(NONE) - next, 8000);
 });
 
 for (const end of ["accepts and closes", "validates and closes"] as const) {
@@ -107,19 +117,17 @@ test("losses are forgiven after 5 s of validated time, not before", () => {
     const link = new Link(DEFAULTS, () => 0, 1, 0);
     let now = 0;
     for (let i = 0; i < 5; i++) {
-      now = link.deadline(false, false) === -Infinity
-        ? 0
-        : link.deadline(false, false);
+      now = link.deadline(NONE) === -Infinity ? 0 : link.deadline(NONE);
       link.dial(now);
       link.lost(now, { reason: "refused" }, link.epoch + 1);
     }
-    now = link.deadline(false, false);
+    now = link.deadline(NONE);
     link.dial(now);
     link.opened();
     link.validated(now);
     now += upMs;
     link.lost(now, { reason: "gone" }, link.epoch + 1);
-    assertEquals(link.deadline(false, false) - now, expected, `up for ${upMs}`);
+    assertEquals(link.deadline(NONE) - now, expected, `up for ${upMs}`);
   }
 });
 
@@ -128,7 +136,7 @@ test("a refusal is tried again at the cap only, also on demand", () => {
   link.dial(0);
   link.lost(10, { reason: "HTTP 401", refused: true }, 2);
   assertEquals(link.refusal, "HTTP 401");
-  assertEquals(link.deadline(true, false), 30_010);
+  assertEquals(link.deadline(WANTED), 30_010);
   link.dial(30_010);
   link.lost(30_010, { reason: "gone" }, 3);
   assertEquals(link.refusal, undefined, "another failure is not a refusal");
@@ -141,7 +149,7 @@ test("a dial that failed behind TCP is repeated at once without the subprotocol,
   link.dial(0);
   link.lost(5, failed, 2);
   assertEquals(link.offersSubprotocol, false);
-  assertEquals(link.wish(5, false, false), "dial");
+  assertEquals(link.wish(5, NONE), "dial");
   link.dial(5);
   assertEquals(link.attempt, 1, "it is the same attempt");
   link.lost(9, failed, 3);
@@ -150,7 +158,7 @@ test("a dial that failed behind TCP is repeated at once without the subprotocol,
     true,
     "the next attempt offers it again",
   );
-  assertEquals(link.deadline(false, false), 259);
+  assertEquals(link.deadline(NONE), 259);
 });
 
 test("the choice of subprotocol that worked is kept", () => {
@@ -165,7 +173,7 @@ test("the choice of subprotocol that worked is kept", () => {
     for (let epoch = 3; epoch < 6; epoch++) {
       link.lost(1e6 * epoch, { reason: "", subprotocol: true }, epoch);
       assertEquals(link.offersSubprotocol, isOffered);
-      assert(link.deadline(false, false) > 1e6 * epoch, "no dial at once");
+      assert(link.deadline(NONE) > 1e6 * epoch, "no dial at once");
       link.dial(2e6 * epoch);
     }
   }
@@ -174,36 +182,36 @@ test("the choice of subprotocol that worked is kept", () => {
 test("each step of a handshake has its own deadline", () => {
   const link = new Link(DEFAULTS, () => 0, 1, 0);
   link.dial(100);
-  assertEquals(link.deadline(true, false), 15_100);
-  assertEquals(link.wish(15_100, true, false), "give up");
+  assertEquals(link.deadline(WANTED), 15_100);
+  assertEquals(link.wish(15_100, WANTED), "give up");
   link.opened();
-  assertEquals(link.deadline(true, false), Infinity, "nothing was said yet");
+  assertEquals(link.deadline(WANTED), Infinity, "nothing was said yet");
   assertEquals(link.isUngreeted, true);
   link.greeted(200);
-  assertEquals(link.deadline(true, false), 15_200);
-  assertEquals(link.wish(15_200, true, false), "give up");
+  assertEquals(link.deadline(WANTED), 15_200);
+  assertEquals(link.wish(15_200, WANTED), "give up");
 });
 
 test("an idle link is probed after 5 s of silence and given up 5 s later", () => {
   const link = ready();
-  assertEquals(link.wish(4_999, false, false), "nothing");
-  assertEquals(link.wish(5_000, false, false), "probe");
+  assertEquals(link.wish(4_999, NONE), "nothing");
+  assertEquals(link.wish(5_000, NONE), "probe");
   link.probed(5_000);
-  assertEquals(link.wish(9_999, false, false), "nothing");
-  assertEquals(link.wish(10_000, false, false), "give up");
+  assertEquals(link.wish(9_999, NONE), "nothing");
+  assertEquals(link.wish(10_000, NONE), "give up");
   link.heard(9_999);
-  assertEquals(link.deadline(false, false), 14_999);
+  assertEquals(link.deadline(NONE), 14_999);
 });
 
 test("a link on which an answer is owed is not probed", () => {
   const link = ready();
-  assertEquals(link.deadline(false, true), Infinity);
+  assertEquals(link.deadline(BUSY), Infinity);
 });
 
 test("a probe that went out before a call must be answered all the same", () => {
   const link = ready();
   link.probed(5_000);
-  assertEquals(link.wish(10_000, false, true), "give up");
+  assertEquals(link.wish(10_000, BUSY), "give up");
 });
 
 test("a transition names the state it leaves", () => {

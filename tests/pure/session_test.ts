@@ -5,9 +5,9 @@
  */
 
 import { assert, assertEquals, assertMatch } from "../tools/assert.ts";
+import type { Answer, Request } from "../../lib/jsonrpc.ts";
 import { Mcp } from "../../lib/mcp.ts";
-import { Session } from "../../lib/session.ts";
-import { DEFAULTS, type Json, Scene } from "../tools/scene.ts";
+import { type Json, Scene } from "../tools/scene.ts";
 import { test } from "../tools/pure.ts";
 
 const LISTS = { tools: {}, prompts: {}, resources: { subscribe: true } };
@@ -496,16 +496,173 @@ test("empty lines are no mistake", () => {
 
 test("a bug of ours costs the request at hand an error, and nothing else", () => {
   class Broken extends Mcp {
-    override local(): string | undefined {
-      throw new Error("boom");
+    override local(request: Request): string | undefined {
+      if (request.method === "boom") throw new Error("boom");
+      return super.local(request, "down");
+    }
+    override answered(request: Request, answer: Answer): string {
+      if (request.method === "bang") throw new Error("bang");
+      return super.answered(request, answer);
     }
   }
-  const session = new Session(DEFAULTS, new Broken(() => 0), () => 0, 0);
-  const text = '{"jsonrpc":"2.0","id":1,"method":"x"}';
-  const effects = session.handle({ type: "line", text }, 0);
-  const reply = effects.find(({ type }) => type === "reply");
-  assert(reply?.type === "reply" && reply.text.includes("-32603"));
-  const logged = effects.filter(({ type }) => type === "log");
-  assertEquals(logged.length, 1);
-  assertEquals(session.handle({ type: "tick" }, 0)[0]?.type, "dial");
+  const scene = new Scene({}, () => 0, new Broken(() => 0));
+  scene.start();
+  scene.client(
+    '[{"jsonrpc":"2.0","id":1,"method":"ping"},{"jsonrpc":"2.0","id":2,"method":"boom"},{"jsonrpc":"2.0","id":3,"method":"bang"},{"jsonrpc":"2.0","id":4,"method":"x"}]',
+  );
+  scene.daemon({ id: 3, result: {} });
+  scene.daemon({ id: 4, result: {} });
+  assertEquals(
+    scene.replies().map(({ id, error }) => [id, error?.code]),
+    [[1, undefined], [2, -32603], [3, -32603], [4, undefined]],
+  );
+  assertEquals(scene.logged(), ["bug", "bug"]);
+  assertEquals(scene.session.owed, 0);
+});
+
+test("whatever the daemon sends, each line for the client is one line", () => {
+  const scene = new Scene();
+  scene.start();
+  scene.daemon('{"jsonrpc":"2.0",\n"id":0,\n"method":"roots/list"}');
+  scene.daemon('{"jsonrpc":"2.0",\n"method":"notifications/x"}');
+  for (const effect of scene.take()) {
+    if (effect.type === "reply") assert(!effect.text.includes("\n"));
+  }
+});
+
+test("a log line is one line of bounded length, whatever a peer calls things", () => {
+  const scene = new Scene();
+  scene.start();
+  scene.close();
+  scene.pass(260);
+  scene.take();
+  scene.open();
+  const [{ id }] = scene.sent();
+  const message = `no\n2026-01-01 ERROR forged${"x".repeat(5_000)}`;
+  scene.daemon({ id, error: { code: 1, message } });
+  const texts = scene.take().flatMap((effect) =>
+    effect.type === "log" ? [effect.message] : []
+  );
+  assert(texts.some((text) => text.includes("forged")));
+  for (const text of texts) assert(!text.includes("\n") && text.length < 1_100);
+});
+
+test("a daemon that is slow to list again after a restart is not given up", () => {
+  const scene = new Scene();
+  scene.start();
+  scene.ask(1, "tools/list");
+  scene.daemon({ id: 1, result: { tools: [] } });
+  restart(scene);
+  const { length } = scene.dials;
+  scene.pass(7_000);
+  scene.call(2, "write");
+  scene.pass(60_000);
+  assertEquals(scene.dials.length, length);
+  assertEquals(scene.replies(), []);
+});
+
+test("a daemon that is still at a cancelled call does not cost the next call its link", () => {
+  const scene = new Scene();
+  scene.start();
+  scene.call(1, "write");
+  scene.pass(20_000);
+  scene.client({ method: "notifications/cancelled", params: { requestId: 1 } });
+  scene.pass(100);
+  scene.call(2, "write");
+  scene.pass(60_000);
+  assertEquals(scene.replies(), []);
+  assertEquals(scene.dials.length, 1);
+});
+
+test("a link that is silent after a cancelled call, with nothing else owed, is left", () => {
+  const scene = new Scene();
+  scene.start();
+  scene.call(1, "write");
+  scene.pass(20_000);
+  scene.client({ method: "notifications/cancelled", params: { requestId: 1 } });
+  scene.pass(5_300);
+  assertEquals(scene.dials.length, 2);
+});
+
+test("the client's own ping finds out that an idle link is dead", () => {
+  const scene = new Scene({ pingInterval: Infinity });
+  scene.start();
+  scene.pass(60_000);
+  scene.ask(1, "ping");
+  scene.pass(4_999);
+  assertEquals(scene.replies(), []);
+  scene.pass(1);
+  assertEquals(scene.replies().map(({ id, result }) => [id, result]), [[
+    1,
+    {},
+  ]]);
+  scene.pass(250);
+  assertEquals(scene.dials.length, 2);
+});
+
+test("an initialize that times out on an open link is not cancelled, and the next one is said on a new link", () => {
+  const scene = new Scene({ requestTimeout: 5_000 });
+  scene.open();
+  scene.ask(0, "initialize", {});
+  scene.pass(5_000);
+  assertEquals(methods(scene.sent()), ["initialize"]);
+  const [{ error }] = scene.replies();
+  assertEquals([error.code, error.data.delivered], [-31003, "unknown"]);
+  scene.ask(1, "initialize", {});
+  scene.pass(300);
+  scene.open();
+  scene.daemon({ id: 1, result: {} });
+  assertEquals(scene.replies().at(-1), { jsonrpc: "2.0", id: 1, result: {} });
+});
+
+test("what was pipelined behind an initialize that the daemon rejects is not left behind", () => {
+  const scene = new Scene();
+  scene.open();
+  scene.ask(0, "initialize", {});
+  scene.ask(1, "tools/list");
+  scene.daemon({ id: 0, error: { code: -32602, message: "no" } });
+  const ping = scene.sent().at(-1);
+  assertEquals(ping.method, "ping");
+  scene.daemon({ id: ping.id, result: {} });
+  assertEquals(scene.sent().at(-1).method, "tools/list");
+});
+
+test("an initialize without a version is replayed as it was", () => {
+  const scene = new Scene();
+  scene.open();
+  scene.ask(0, "initialize", { protocolVersion: "x" });
+  scene.daemon({ id: 0, result: {} });
+  restart(scene);
+  assertEquals(scene.sent()[0].params, { protocolVersion: "x" });
+});
+
+test("--max-message holds for everything, and each side is told about its requests", () => {
+  const scene = new Scene({ maxMessage: 1_000 });
+  scene.start();
+  const much = "x".repeat(1_000);
+  scene.daemon({ method: "notifications/message", params: { much } });
+  scene.daemon({ id: 0, method: "roots/list", params: { much } });
+  scene.client({ method: "notifications/x", params: { much } });
+  assertEquals(scene.replies(), []);
+  assertEquals(scene.sent().map(({ id, error }) => [id, error.code]), [
+    [0, -31005],
+  ]);
+  scene.take();
+  scene.daemon({ id: 1, method: "roots/list" });
+  const [{ id }] = scene.replies();
+  scene.client({ id, result: { much } });
+  assertEquals(scene.sent().map(({ id, error }) => [id, error.code]), [
+    [1, -31005],
+  ]);
+});
+
+test("an answer of the client's that is none becomes an error for the daemon", () => {
+  const scene = new Scene();
+  scene.start();
+  scene.daemon({ id: 9, method: "roots/list" });
+  const [{ id }] = scene.replies();
+  scene.client({ id, error: "no" });
+  assertEquals(scene.sent().map(({ id, error }) => [id, error.code]), [
+    [9, -32603],
+  ]);
 });

@@ -6,6 +6,7 @@
  */
 
 import type { SessionConfig } from "../../lib/desk.ts";
+import type { Dialect } from "../../lib/dialect.ts";
 import type { Effect, SessionEvent } from "../../lib/event.ts";
 import { Mcp } from "../../lib/mcp.ts";
 import { Session } from "../../lib/session.ts";
@@ -45,13 +46,10 @@ export class Scene {
   constructor(
     config: Partial<SessionConfig> = {},
     random: () => number = noChance,
+    dialect: Dialect = new Mcp(random),
   ) {
-    this.session = new Session(
-      { ...DEFAULTS, ...config },
-      new Mcp(random),
-      random,
-      0,
-    );
+    const settings = { ...DEFAULTS, ...config };
+    this.session = new Session(settings, dialect, random, 0);
     this.do({ type: "tick" });
   }
 
@@ -108,6 +106,11 @@ export class Scene {
   close(code = 1006, epoch: number = this.epoch): void {
     const reason = `the connection was closed with code ${code}`;
     this.do({ type: "closed", epoch, code, reason, reached: true });
+  }
+
+  /** The client closes stdin, or a signal comes. */
+  end(cause: "stdin" | "signal" = "stdin"): void {
+    this.do({ type: "end", cause });
   }
 
   /** Nothing listens at the daemon's port. */

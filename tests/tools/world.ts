@@ -65,6 +65,8 @@ interface Line {
   deadAt: number | undefined;
   busyAt: number;
   readonly texts: Set<string>;
+  /** What the proxy itself has asked the daemon, and is not answered: then, too, silence is patience. */
+  readonly own: Set<string>;
   readonly questions: Map<string, number>;
   /** How many questions the daemon has asked; it counts from 0 on every connection. */
   asked: number;
@@ -118,7 +120,7 @@ class World {
       queueTimeout: this.#pick([4_000, 45_000]),
       queueLimit: this.#pick([5, 1000]),
       idleTimeout: this.#pick([8_000, 600_000]),
-      requestTimeout: this.#pick([20_000, Infinity]),
+      requestTimeout: this.#pick([1_500, 20_000, Infinity]),
       handshakeTimeout: this.#pick([2_000, 15_000]),
       maxMessage: 2_000,
     };
@@ -168,7 +170,7 @@ class World {
     if (this.#chance(0.2)) this.#crash();
     this.#later(LIFE_MS + 1_000, () => {
       this.#endedAt = this.#now;
-      this.#happen({ type: "end" });
+      this.#happen({ type: "end", cause: "stdin" });
     });
   }
 
@@ -306,13 +308,20 @@ class World {
     if (code === undefined || code < -32000) {
       this.#tally.answers++;
       if (asked.method === "initialize") {
+        if (code !== undefined) {
+          this.#later(1_000, () => this.#hello());
+          return;
+        }
         this.#isAgreed = true;
         const initialized = { method: "notifications/initialized" };
         this.#later(1, () => this.#say(initialized));
+      } else if (asked.method === "ping" && text.endsWith('"result":{}}')) {
+        // The proxy itself answers pings while the daemon is away.
       } else if (asked.written > 0) {
         const line = this.#lines.get(asked.sentOn!);
         assert(line?.leftAt === undefined, "an answer of a stranger");
-        assert(line?.texts.has(text), `re-spelled: ${text}`);
+        const plain = text.replace(/^\{ /, "{").replace(/ \}$/, "}");
+        assert(line?.texts.has(plain), `re-spelled: ${text}`);
       }
     } else {
       this.#tally.faults++;
@@ -335,6 +344,10 @@ class World {
 
   /** An error of the proxy's own must have its cause. */
   #blame(asked: Asked, code: number, data: Json): void {
+    const mayBeDone = asked.written > 0 && code !== -31005;
+    if (mayBeDone) assert(data.delivered === "unknown", "it was written");
+    const isHarmless = asked.written === 0 || asked.isSafe;
+    assert(!data.retryable || isHarmless, "an invitation to do it twice");
     const { queueTimeout, idleTimeout, requestTimeout } = this.#config;
     const isEnd = this.#endedAt !== undefined;
     const waited = this.#now - asked.askedAt;
@@ -406,6 +419,7 @@ class World {
       deadAt: undefined,
       busyAt: this.#now,
       texts: new Set(),
+      own: new Set(),
       questions: new Map(),
       asked: 0,
     };
@@ -460,6 +474,8 @@ class World {
     const key = JSON.stringify(message.id);
     const asked = this.#requests.get(key);
     line.busyAt = this.#now;
+    const isProbe = message.method === "ping";
+    if (key?.startsWith('"alwaysup:') && !isProbe) line.own.add(key);
     if (message.method !== undefined && asked !== undefined) {
       this.#written(asked, line);
     }
@@ -513,7 +529,7 @@ class World {
       assertEquals(++asked.executed > 1 && isOnce, false, "executed twice");
     }
     if (this.#chance(0.05)) this.#question(line);
-    if (this.#chance(0.03) && method !== "initialize") return; // no answer ever
+    if (this.#chance(0.03)) return; // no answer ever
     const isLong = method === "tools/call" && this.#chance(0.2);
     const lag = this.#random() * (isLong ? 15_000 : 400);
     const token = params?._meta?.progressToken;
@@ -531,7 +547,7 @@ class World {
   }
 
   #answer(id: unknown, method: string): Json {
-    if (this.#chance(0.03) && method !== "initialize") {
+    if (this.#chance(0.03)) {
       return { id, error: { code: -32602, message: "no" } };
     }
     switch (method) {
@@ -568,9 +584,13 @@ class World {
 
   #speak(line: Line, ms: number, message: Json, about?: string): void {
     const text = JSON.stringify({ jsonrpc: "2.0", ...message });
+    const frame = this.#chance(0.05)
+      ? text.replace(/^\{/, "{\r\n").replace(/\}$/, "\n}")
+      : text;
     this.#later(ms, () => {
       if (line.isGone || line.isBlack || line.leftAt !== undefined) return;
       line.texts.add(text);
+      line.own.delete(JSON.stringify(message.id));
       const isOwn = String(message.id).startsWith("alwaysup:");
       const greeted = this.#requests.get(JSON.stringify(message.id));
       const isGreeting = greeted?.method === "initialize" && !greeted.answers;
@@ -583,7 +603,7 @@ class World {
         asked.stirredAt = this.#now;
         line.busyAt = this.#now;
       }
-      this.#happen({ type: "frame", epoch: line.epoch, text });
+      this.#happen({ type: "frame", epoch: line.epoch, text: frame });
     });
   }
 
@@ -601,6 +621,7 @@ class World {
 
   #isBusy(line: Line): boolean {
     if (line.deadAt === undefined) return false;
+    if (line.own.size > 0) return true;
     for (const asked of this.#requests.values()) {
       const isOpen = asked.answers === 0 && asked.cancelledAt === undefined;
       if (isOpen && asked.sentOn === line.epoch) return true;
