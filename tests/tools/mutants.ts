@@ -36,13 +36,13 @@ const MUTANTS: readonly Mutant[] = [
   mutant(
     "what is in flight is dropped silently",
     "tend",
-    "for (const owed of given) {",
-    "for (const owed of given.slice(0, 0)) {",
+    "for (const { message, ...entry } of given) {",
+    "for (const { message, ...entry } of given.slice(0, 0)) {",
   ),
   mutant(
     "late answers are forwarded",
     "from_daemon",
-    'return desk.do(report.stray("daemon", `an answer to id ${answer.id}`));',
+    'return desk.do(report.stray("daemon", `an answer to id ${id}`));',
     "return desk.reply(answer.text);",
   ),
   mutant(
@@ -72,8 +72,8 @@ const MUTANTS: readonly Mutant[] = [
   mutant(
     "no probe: blind to half-open links",
     "link",
-    "return busy ? Infinity : state.heard + this.#limits.pingInterval;",
-    "return Infinity;",
+    "state.heard + this.#limits.pingInterval,",
+    "Infinity,",
   ),
   mutant(
     "a probe needs no answer",
@@ -114,8 +114,8 @@ const MUTANTS: readonly Mutant[] = [
   mutant(
     "the replay asks for the client's version again",
     "mcp",
-    'return replace(\n      replace(request.text, ["id"], id),\n      path,\n      JSON.stringify(version),\n    );',
-    'void path; void version; return replace(request.text, ["id"], id);',
+    'if (typeof version !== "string") return text;',
+    'if (typeof version === "string") return text;',
   ),
   mutant(
     "no replay of initialized",
@@ -174,14 +174,14 @@ const MUTANTS: readonly Mutant[] = [
   mutant(
     "cancelled is answered all the same",
     "from_client",
-    "desk.ledger.cancel(id);",
-    "",
+    "  desk.ledger.cancel(id);\n  if (link",
+    "  if (link",
   ),
   mutant(
     "a cancel does not reach the daemon",
     "from_client",
-    "if (link !== undefined) {\n    desk.send(link, desk.dialect.encode(notification));\n  }",
-    "void link;",
+    "  desk.send(link, desk.dialect.encode(notification));\n  link.abandoned();",
+    "  link.abandoned();",
   ),
   mutant(
     "initialize can be cancelled",
@@ -240,13 +240,13 @@ const MUTANTS: readonly Mutant[] = [
   mutant(
     "who waits is not told of a refusal",
     "tend",
-    "if (link.refusal === undefined) return;",
-    "if (now >= 0) return;",
+    "if (text === undefined && link.refusal !== undefined) {",
+    'if (text === undefined && link.refusal === "") {',
   ),
   mutant(
     "nobody's waiting hurries a dial",
     "link",
-    "return wanted ? Math.min(state.soon, state.until) : state.until;",
+    "return isWanted ? Math.min(state.soon, state.until) : state.until;",
     "return state.until;",
   ),
   mutant(
@@ -294,8 +294,8 @@ const MUTANTS: readonly Mutant[] = [
   mutant(
     "what is owed at the end is not answered",
     "session",
-    'if (message.kind === "notification") continue;\n      if (sentOn',
-    'if (message.kind !== "notification") continue;\n      if (sentOn',
+    'if (message.kind === "notification") continue;',
+    'if (message.kind !== "notification") continue;',
   ),
   mutant(
     "the queue has no limit",
@@ -306,8 +306,8 @@ const MUTANTS: readonly Mutant[] = [
   mutant(
     "an answer may have any size",
     "from_daemon",
-    "if (text.length > maxMessage) {",
-    "if (text.length > maxMessage * 1e9) {",
+    "  if (text.length > maxMessage) {\n    text = fault",
+    "  if (text.length > maxMessage * 1e9) {\n    text = fault",
   ),
   mutant(
     "a malformed answer is swallowed",
@@ -335,9 +335,87 @@ const MUTANTS: readonly Mutant[] = [
   ),
   mutant(
     "a bug of ours ends the program",
+    "desk",
+    "      this.do(report.bug(error));\n      mend();",
+    "      throw error;",
+  ),
+  mutant(
+    "what the proxy itself asks is no excuse for silence",
+    "desk",
+    'load: isAsking ? "restoring" : "idle"',
+    'load: isAsking ? "idle" : "idle"',
+  ),
+  mutant(
+    "what was cancelled is no excuse for silence",
+    "link",
+    "this.#state = { ...state, hasAbandoned: true };",
+    "void state;",
+  ),
+  mutant(
+    "what was cancelled excuses an idle link",
+    "link",
+    'const isNoVerdict = load === "busy" && state.hasAbandoned;',
+    "const isNoVerdict = state.hasAbandoned;",
+  ),
+  mutant(
+    "the client's ping proves nothing",
+    "tend",
+    'if (isPing && load === "idle") link.probed(now);',
+    "void isPing; void load;",
+  ),
+  mutant(
+    "a ping waits for the next daemon",
+    "tend",
+    'let text = desk.dialect.local(message, "down");',
+    'let text = desk.dialect.local(message, "up");',
+  ),
+  mutant(
+    "an initialize that expired is cancelled",
     "session",
-    "this.#survive(event, error);",
-    "throw error;",
+    "if (entry.isGreeting) {",
+    "if (entry.isGreeting && now < 0) {",
+  ),
+  mutant(
+    "what may have been executed is retryable",
+    "fault",
+    'return deliveryOf(fate) === "no" || fate.isSafe;',
+    "return true;",
+  ),
+  mutant(
+    "what was lost was not delivered",
+    "fault",
+    'return isSent || losses > 0 ? "unknown" : "no";',
+    'return isSent ? "unknown" : "no";',
+  ),
+  mutant(
+    "a bug in the way of an answer loses it",
+    "from_daemon",
+    "const owed = desk.ledger.settle(incoming.id, event.epoch);\n          if (owed === undefined) return;",
+    "if (now >= 0) return;",
+  ),
+  mutant(
+    "giving up although a daemon waits for the client",
+    "links",
+    "if (this.isUp || this.#some((link) => link.isUngreeted)) return Infinity;",
+    "if (this.isUp) return Infinity;",
+  ),
+  mutant(
+    "the queue's clock runs on while a link is ready",
+    "ledger",
+    'if (clock === "stands" && isQueued(account)) {',
+    'if (clock !== "stands" && clock !== "runs") {',
+  ),
+  mutant(
+    "a log line has any number of lines",
+    "report",
+    '.replace(/[\\x00-\\x1f\\x7f-\\x9f\\u2028\\u2029]+/g, " ")',
+    '.replace(/[\\x00]+/g, " ")',
+  ),
+  mutant(
+    "the daemon's questions have any size",
+    "from_daemon",
+    "if (length <= desk.config.maxMessage) {",
+    "if (length >= 0) {",
   ),
 ];
 

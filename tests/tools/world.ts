@@ -593,7 +593,8 @@ class World {
       line.own.delete(JSON.stringify(message.id));
       const isOwn = String(message.id).startsWith("alwaysup:");
       const greeted = this.#requests.get(JSON.stringify(message.id));
-      const isGreeting = greeted?.method === "initialize" && !greeted.answers;
+      const isGreeting = greeted?.method === "initialize" &&
+        greeted.answers === 0 && message.result !== undefined;
       if (isOwn || isGreeting) line.isReady = true;
       const isAnswer = message.method === undefined;
       const key = about ?? (isAnswer ? JSON.stringify(message.id) : "");
