@@ -74,7 +74,8 @@ async function readEnvFile(
 ): Promise<Record<string, string | undefined>> {
   if (path === undefined) return {};
   try {
-    const text = host.readFile(path);
+    const text = host.readFile(path).replace(/^\ufeff/, "");
+    if (text.includes("\0")) throw new Error("it is not text in UTF-8");
     // Loaded only here: it costs the start a few milliseconds.
     const { parseEnv } = await import("node:util");
     return parseEnv(text);

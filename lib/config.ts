@@ -180,9 +180,9 @@ function parseArgs(
     const [, name, attached] = /^--([^=]+)(?:=(.*))?$/s.exec(arg) ?? [];
     if (name === undefined) {
       problems.push(
-        `${
-          JSON.stringify(arg)
-        }: it is no flag, and there are no commands (see --help)`,
+        // Without its text, which may hold a secret.
+        `argument ${args.length - rest.length}: it is no flag, and there ` +
+          "are no commands (see --help)",
       );
       continue;
     }

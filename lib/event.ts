@@ -8,8 +8,13 @@
 export type SessionEvent =
   /** A line came on stdin. */
   | { readonly type: "line"; readonly text: string }
-  /** A line on stdin was too long to be kept. */
-  | { readonly type: "overlong"; readonly bytes: number }
+  /** A line on stdin was too long to be kept, but for its ends. */
+  | {
+    readonly type: "overlong";
+    readonly bytes: number;
+    readonly head: string;
+    readonly tail: string;
+  }
   /** stdin ended, or a signal asked us to end. */
   | { readonly type: "end"; readonly cause: "stdin" | "signal" }
   /** stdout is broken: nobody can be answered any more. */

@@ -6,6 +6,7 @@
 
 import type { Outgoing } from "./asked.ts";
 import type { Desk } from "./desk.ts";
+import type { SessionEvent } from "./event.ts";
 import * as fault from "./fault.ts";
 import {
   type Answer,
@@ -17,6 +18,7 @@ import {
   type Notification,
   read,
   type Request,
+  skim,
 } from "./jsonrpc.ts";
 import * as report from "./report.ts";
 
@@ -32,6 +34,20 @@ export function fromClient(desk: Desk, line: string, now: number): void {
       desk.reply(failure(id, Code.internal, "A bug in alwaysup stopped it"));
     });
   }
+}
+
+/** Takes what is left of a line that was too long to be read. */
+export function overlong(
+  desk: Desk,
+  { bytes, head, tail }: Extract<SessionEvent, { type: "overlong" }>,
+): void {
+  desk.do(report.overlongLine(bytes));
+  const id = skim(head, tail);
+  if (id === undefined || desk.ledger.find(id) !== undefined) return;
+  const what = `The request has ${bytes} bytes, which is too much to be read`;
+  const reason = "too_large";
+  const data = { reason, delivered: "no", retryable: false } as const;
+  desk.reply(failure(id, Code.tooLarge, what, data));
 }
 
 function take(desk: Desk, message: Message, size: number, now: number): void {

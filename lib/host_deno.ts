@@ -10,6 +10,9 @@ import type { Host } from "./host.ts";
 /** How much is read at once, in bytes: as much as a pipe holds. */
 const CHUNK = 64 * 1024;
 
+/** How long to wait where a pipe cannot be waited for. */
+const RETRY_MS = 5;
+
 /** Deno. */
 export const deno: Host = {
   runtime: `deno ${Deno.version.deno}`,
@@ -17,8 +20,8 @@ export const deno: Host = {
   env: () => Deno.env.toObject(),
   readFile: (path) => Deno.readTextFileSync(path),
   stdin: read,
-  writeStdout: (bytes) => Deno.stdout.write(bytes),
-  writeStderr: (bytes) => Deno.stderr.write(bytes),
+  writeStdout: (bytes) => whenReady(() => Deno.stdout.write(bytes)),
+  writeStderr: (bytes) => whenReady(() => Deno.stderr.write(bytes)),
   onSignal: (callback) => {
     const isWindows = Deno.build.os === "windows";
     const signals: Deno.Signal[] = isWindows
@@ -33,8 +36,21 @@ async function* read(): AsyncGenerator<Uint8Array> {
   const buffer = new Uint8Array(CHUNK);
   for (;;) {
     // A stdin that cannot be read any more has ended.
-    const size = await Deno.stdin.read(buffer).catch(() => null);
+    const size = await whenReady(() => Deno.stdin.read(buffer))
+      .catch(() => null);
     if (size === null) return;
     yield buffer.subarray(0, size);
+  }
+}
+
+/** A pipe that our parent has made non-blocking says "not now": that is no end. */
+async function whenReady<T>(run: () => Promise<T>): Promise<T> {
+  for (;;) {
+    try {
+      return await run();
+    } catch (error) {
+      if (!(error instanceof Deno.errors.WouldBlock)) throw error;
+      await new Promise((go) => setTimeout(go, RETRY_MS));
+    }
   }
 }

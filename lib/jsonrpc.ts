@@ -59,8 +59,8 @@ export interface Invalid {
   readonly kind: "invalid";
   /** The id that stood there, if it can be used. */
   readonly id: Id | undefined;
-  /** An `answer` is owed to nobody; a malformed `call` deserves an error. */
-  readonly like: "call" | "answer";
+  /** What it may have been meant to be; without a method, a result and an error that depends on who says it. */
+  readonly like: "call" | "answer" | "either";
   /** The rule that it breaks, without a full stop. */
   readonly reason: string;
 }
@@ -144,9 +144,8 @@ function classify(value: unknown, text: string): Message {
   }
   const { jsonrpc, method, params, result, error } = value;
   const id = idOf(value.id, text);
-  const like = method === undefined && ("result" in value || "error" in value)
-    ? "answer"
-    : "call";
+  const isAnswer = "result" in value || "error" in value;
+  const like = method !== undefined ? "call" : isAnswer ? "answer" : "either";
   if (jsonrpc !== "2.0") {
     return invalid(
       id,
@@ -188,6 +187,24 @@ function invalid(
   reason: string,
 ): Invalid {
   return { kind: "invalid", id, like, reason };
+}
+
+const ID = /"id"\s*:\s*(-?\d+|"(?:[^"\\]|\\.)*")\s*/.source;
+/** The members that stand before `params` in most requests; nothing nested comes before the id. */
+const ID_FIRST = new RegExp(
+  `^\\s*\\{\\s*(?:"(?:jsonrpc|method)"\\s*:\\s*"[^"\\\\]*"\\s*,\\s*)*${ID}[,}]`,
+);
+/** The last brace of a line closes the message itself. */
+const ID_LAST = new RegExp(`[,{]\\s*${ID}\\}\\s*$`);
+
+/**
+ * The id of a request that is too long to be read, if it stands at one of its
+ * ends; `undefined` for everything else.
+ */
+export function skim(head: string, tail: string): Id | undefined {
+  if (!/^\s*\{[^{[]*"method"\s*:/.test(head + tail)) return undefined;
+  const text = ID_FIRST.exec(head)?.[1] ?? ID_LAST.exec(tail)?.[1];
+  return text === undefined ? undefined : idOf(JSON.parse(text), text);
 }
 
 /** The id as a JSON text. An integer that a double cannot hold keeps its own digits. */

@@ -109,8 +109,10 @@ export class Ledger {
   readonly #limits: LedgerLimits;
   /** Keyed by id; a notification has a key that is no JSON text, so that it can meet no id. */
   readonly #accounts = new Map<string, Account<Request | Notification>>();
+  /** Those that wait to be written, oldest first. */
+  #queue = new Set<Account<Request | Notification>>();
+  readonly #byToken = new Map<Id, Account<Request | Notification>>();
   readonly #inFlight = new Map<number, number>();
-  #waiting = 0;
   #waitingText = 0;
   #wanted = 0;
   #notifications = 0;
@@ -131,7 +133,7 @@ export class Ledger {
 
   /** How many messages wait to be written. */
   get waiting(): number {
-    return this.#waiting;
+    return this.#queue.size;
   }
 
   /** Whether a request waits to be written. */
@@ -146,7 +148,7 @@ export class Ledger {
 
   /** Whether the queue takes no further message. */
   isFull(message: Request | Notification): boolean {
-    return this.#waiting >= this.#limits.queueLimit ||
+    return this.#queue.size >= this.#limits.queueLimit ||
       this.#waitingText + message.text.length > QUEUE_TEXT_LIMIT;
   }
 
@@ -172,16 +174,14 @@ export class Ledger {
       idleUntil: Infinity,
     };
     this.#accounts.set(account.key, account);
-    this.#queued(account, 1);
+    if (account.token !== undefined) this.#byToken.set(account.token, account);
+    this.#enqueue(account);
     this.#wake(account);
   }
 
   /** What waits to be written, oldest first. */
-  *queue(): Generator<Entry> {
-    if (this.#waiting === 0) return;
-    for (const account of this.#accounts.values()) {
-      if (account.sentOn === undefined) yield account;
-    }
+  queue(): Iterable<Entry> {
+    return this.#queue;
   }
 
   /** The entry of this key was written; a notification is thereby settled. */
@@ -189,7 +189,7 @@ export class Ledger {
     const account = this.#accounts.get(key);
     if (account === undefined) return;
     if (account.message.kind === "notification") return this.#close(account);
-    this.#queued(account, -1);
+    this.#dequeue(account);
     this.#count(epoch, 1);
     account.sentOn = epoch;
     account.idleUntil = now + this.#limits.idleTimeout;
@@ -228,22 +228,18 @@ export class Ledger {
     now: number,
   ): boolean {
     if (token === undefined || typeof value !== "number") return false;
-    for (const account of this.#accounts.values()) {
-      if (account.token !== token || account.sentOn !== epoch) continue;
-      account.idleUntil = now + this.#limits.idleTimeout;
-      if (!(value > account.progress)) return false;
-      account.progress = value;
-      return true;
-    }
-    return false;
+    const account = this.#byToken.get(token);
+    if (account === undefined || account.sentOn !== epoch) return false;
+    account.idleUntil = now + this.#limits.idleTimeout;
+    if (!(value > account.progress)) return false;
+    account.progress = value;
+    return true;
   }
 
   /** No link is ready any more: the queue's clock begins for everything that waits. */
   wait(now: number): void {
-    for (const account of this.#accounts.values()) {
-      if (account.sentOn === undefined) {
-        account.queuedUntil = now + this.#limits.queueTimeout;
-      }
+    for (const account of this.#queue) {
+      account.queuedUntil = now + this.#limits.queueTimeout;
     }
   }
 
@@ -276,9 +272,12 @@ export class Ledger {
       account.sentOn = undefined;
       account.isGreeting = false;
       account.idleUntil = Infinity;
-      this.#queued(account, 1);
+      this.#enqueue(account);
       this.#wake(account);
     }
+    // What waits again is older than what came since.
+    const all = this.#accounts.values();
+    this.#queue = new Set(all.filter(({ sentOn }) => sentOn === undefined));
     return given;
   }
 
@@ -323,14 +322,24 @@ export class Ledger {
 
   #close(account: Entry): void {
     this.#accounts.delete(account.key);
-    if (account.sentOn === undefined) this.#queued(account, -1);
+    const { token } = account;
+    if (token !== undefined && this.#byToken.get(token) === account) {
+      this.#byToken.delete(token);
+    }
+    if (account.sentOn === undefined) this.#dequeue(account);
     else this.#count(account.sentOn, -1);
   }
 
-  #queued(account: Entry, by: 1 | -1): void {
-    this.#waiting += by;
-    this.#waitingText += by * account.message.text.length;
-    if (account.message.kind === "request") this.#wanted += by;
+  #enqueue(account: Account<Request | Notification>): void {
+    this.#queue.add(account);
+    this.#waitingText += account.message.text.length;
+    if (account.message.kind === "request") this.#wanted++;
+  }
+
+  #dequeue(account: Entry): void {
+    this.#queue.delete(account);
+    this.#waitingText -= account.message.text.length;
+    if (account.message.kind === "request") this.#wanted--;
   }
 
   #count(epoch: number, by: 1 | -1): void {

@@ -15,8 +15,6 @@ export interface LinkLimits {
   readonly handshakeTimeout: number;
   /** Silence after which an idle link is probed; `Infinity` switches probes off. */
   readonly pingInterval: number;
-  /** How long the daemon may be silent about what it was asked. */
-  readonly idleTimeout: number;
   /** How long a probe may stay unanswered. */
   readonly pingTimeout: number;
 }
@@ -25,6 +23,8 @@ export interface LinkLimits {
 export const STABLE_MS = 5_000;
 /** The longest pause between dials while a request waits and dials fail before they open. */
 export const DEMAND_MS = 1_000;
+/** How long a new daemon may be silent about what the proxy itself has asked it. */
+export const RESTORE_MS = 60_000;
 /** The most that chance adds to a pause, as a share of it. */
 export const JITTER = 0.1;
 
@@ -130,7 +130,7 @@ export class Link {
     return this.#downSince;
   }
 
-  /** Why the daemon refuses us, until it takes us or fails in another way. */
+  /** Why the daemon refuses us, until it opens a WebSocket or fails in another way. */
   get refusal(): string | undefined {
     return this.#refusal;
   }
@@ -170,7 +170,7 @@ export class Link {
         if (load === "busy") return Infinity;
         return Math.max(
           state.heard + this.#limits.pingInterval,
-          load === "restoring" ? state.since + this.#limits.idleTimeout : 0,
+          load === "restoring" ? state.since + RESTORE_MS : 0,
         );
     }
   }
@@ -204,6 +204,7 @@ export class Link {
   /** dialing -> greeting: the WebSocket is open and nothing has been said on it. */
   opened(): void {
     this.#expect("dialing");
+    this.#refusal = undefined;
     this.#subprotocol = this.offersSubprotocol ? "agreed" : "declined";
     this.#state = { phase: "greeting", until: Infinity };
   }
@@ -227,7 +228,6 @@ export class Link {
   validated(now: number): void {
     this.#expect("greeting");
     this.#attempt = 0;
-    this.#refusal = undefined;
     this.#state = {
       phase: "ready",
       since: now,

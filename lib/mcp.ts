@@ -151,7 +151,9 @@ export class Mcp implements Dialect {
 
   #judge(message: Message, trouble: string | undefined): Incoming {
     if (trouble !== undefined || message.kind !== "answer") {
-      const reason = `the daemon rejected initialize: ${trouble}`;
+      const reason = `the daemon rejected initialize: ${
+        trouble?.slice(0, 200)
+      }`;
       return { kind: "rejected", reason, refused: false };
     }
     const version = dig(message.result, "protocolVersion");

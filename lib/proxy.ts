@@ -14,12 +14,14 @@ import { Session } from "./session.ts";
 import { dial, type Socket, type SocketReport } from "./socket.ts";
 import { LineSplitter, LineWriter } from "./stdio.ts";
 
-/** The longest line on stdin that is read at all, in bytes: a text of V8 cannot be longer. */
-const LINE_LIMIT = 512 * 1024 * 1024;
+/** The longest line on stdin that is read whole, in bytes: as `--max-message` wants it, within these bounds. */
+const LINE_LIMITS = [64 * 1024 * 1024, 512 * 1024 * 1024] as const;
 /** How long the end waits for the daemon to see the close code. */
 const FAREWELL_MS = 50;
-/** How long the end waits for the client to read what it was answered; it kills after two seconds. */
-const READING_MS = 1_000;
+/** How long after the first wish to end the client may still read its answers; at two seconds it kills. */
+const READING_MS = 1_800;
+/** How long it may read in any case. */
+const LEAST_READING_MS = 300;
 /** `setTimeout` takes no more, and fires at once above it. */
 const TIMER_LIMIT = 2 ** 31 - 1;
 
@@ -37,7 +39,8 @@ export function run(
   const now = (): number => performance.now();
   const session = new Session(config, new Mcp(Math.random), Math.random, now());
   const sockets = new Map<number, Socket>();
-  const farewells = new Set<Promise<void>>();
+  let farewells: Promise<void>[] = [];
+  let endAt: number | undefined;
   const stdout = new LineWriter(
     (bytes) => host.writeStdout(bytes),
     Infinity,
@@ -47,6 +50,8 @@ export function run(
   let timerAt = Infinity;
 
   function handle(event: SessionEvent): void {
+    farewells = [];
+    if (event.type === "end") endAt ??= now();
     for (const effect of session.handle(event, now())) {
       try {
         perform(effect);
@@ -79,10 +84,7 @@ export function run(
       case "close": {
         const socket = sockets.get(effect.epoch);
         sockets.delete(effect.epoch);
-        if (socket === undefined) return;
-        const farewell = socket.close();
-        farewells.add(farewell);
-        void farewell.then(() => farewells.delete(farewell));
+        if (socket !== undefined) farewells.push(socket.close());
         return;
       }
       case "reply":
@@ -96,15 +98,17 @@ export function run(
 
   async function leave(code: number): Promise<void> {
     clearTimeout(timer);
+    const readingMs = (endAt ?? now()) + READING_MS - now();
     await Promise.all([
       atMost(FAREWELL_MS, Promise.all(farewells)),
-      atMost(READING_MS, stdout.idle()),
+      atMost(Math.max(readingMs, LEAST_READING_MS), stdout.idle()),
     ]);
     resolve(code);
   }
 
   async function read(): Promise<void> {
-    const limit = Math.min(config.maxMessage * 4, LINE_LIMIT);
+    const [least, most] = LINE_LIMITS;
+    const limit = Math.min(Math.max(config.maxMessage * 4, least), most);
     const lines = new LineSplitter(limit);
     for await (const chunk of host.stdin()) {
       for (const line of lines.push(chunk)) handle(line);

@@ -14,8 +14,7 @@ export function overlongLine(bytes: number): LogEffect {
   return log(
     "warn",
     "overlong-line",
-    `Dropped a line of ${bytes} bytes from the client: it was too long to be ` +
-      "read, so that its id is not known.",
+    `Dropped a line of ${bytes} bytes from the client: it was too long to be read.`,
   );
 }
 

@@ -9,7 +9,7 @@ import { Desk, type SessionConfig } from "./desk.ts";
 import type { Dialect } from "./dialect.ts";
 import type { Effect, SessionEvent } from "./event.ts";
 import * as fault from "./fault.ts";
-import { fromClient } from "./from_client.ts";
+import { fromClient, overlong } from "./from_client.ts";
 import { fromSocket } from "./from_daemon.ts";
 import type { Entry, Expiry } from "./ledger.ts";
 import * as report from "./report.ts";
@@ -17,6 +17,8 @@ import { attend, flush, lose } from "./tend.ts";
 
 /** How long the daemon has to answer what is owed once the client is leaving. */
 export const DRAIN_MS = 1_500;
+/** How long the session sleeps after a bug of its own at a deadline. */
+const REST_MS = 1_000;
 
 /** The whole behaviour of the proxy. */
 export class Session {
@@ -24,6 +26,7 @@ export class Session {
   #drainUntil = Infinity;
   /** A signal has asked for the end; a second one does not wait. */
   #isAsked = false;
+  #restUntil = -Infinity;
   #isOver = false;
 
   /** A session whose first link wants to be dialed at once. */
@@ -49,14 +52,16 @@ export class Session {
     for (const link of links) {
       at = Math.min(at, link.deadline(this.#desk.traffic(link)));
     }
-    return at;
+    return Math.max(at, this.#restUntil);
   }
 
   /** Takes an event and says what to do about it. Never throws: our own bugs are answered and logged. */
   handle(event: SessionEvent, now: number): Effect[] {
     if (this.#isOver) return [];
     this.#desk.guard(() => this.#route(event, now));
-    this.#desk.guard(() => this.#wake(now));
+    // A deadline that cannot be met because of a bug must not be tried in a hot loop.
+    const rest = (): void => void (this.#restUntil = now + REST_MS);
+    this.#desk.guard(() => this.#wake(now), rest);
     return this.#desk.take();
   }
 
@@ -66,7 +71,7 @@ export class Session {
       case "line":
         return fromClient(desk, event.text, now);
       case "overlong":
-        return desk.do(report.overlongLine(event.bytes));
+        return overlong(desk, event);
       case "end":
         if (event.cause === "signal" && this.#isAsked) {
           return this.#finish(0, now);

@@ -143,6 +143,11 @@ function headers(text: string): readonly Header[] {
       if (names.has(name.toLowerCase())) {
         throw new SettingError(`header ${name} is given twice`);
       }
+      if (/^(host|connection|upgrade|sec-websocket-.*)$/i.test(name)) {
+        throw new SettingError(
+          `header ${name} belongs to the WebSocket handshake itself (RFC 6455 section 4.1)`,
+        );
+      }
       names.add(name.toLowerCase());
       return [name, value];
     });

@@ -4,15 +4,17 @@
  * @module
  */
 
+import type { SessionEvent } from "./event.ts";
+
 const LF = 0x0a;
 const CR = 0x0d;
+/** How much is kept of each end of a line that is too long, in bytes. */
+const END = 1024;
 /** How much is written at once, in UTF-16 units. */
 const BATCH = 1024 * 1024;
 
-/** A line, or how long one was that was not kept. */
-export type Line =
-  | { readonly type: "line"; readonly text: string }
-  | { readonly type: "overlong"; readonly bytes: number };
+/** A line, or what is left of one that was not kept. */
+export type Line = Extract<SessionEvent, { type: "line" | "overlong" }>;
 
 /**
  * Splits bytes into lines: LF or CRLF ends one, and characters may be split
@@ -24,6 +26,8 @@ export class LineSplitter {
   readonly #decoder = new TextDecoder();
   #parts: Uint8Array[] = [];
   #size = 0;
+  /** The ends of a line over the limit. */
+  #ends: { head: Uint8Array; tail: Uint8Array } | undefined;
 
   /**
    * A splitter at the start of a line.
@@ -53,34 +57,39 @@ export class LineSplitter {
 
   #keep(part: Uint8Array): void {
     this.#size += part.length;
-    if (this.#size <= this.#limit) this.#parts.push(part);
-    else this.#parts = [];
+    this.#parts.push(part);
+    if (this.#size <= this.#limit) return;
+    const whole = join(this.#parts);
+    const head = this.#ends?.head ?? whole.slice(0, END);
+    this.#ends = { head, tail: whole.slice(-END) };
+    this.#parts = [this.#ends.tail];
   }
 
   #end(part: Uint8Array): Line {
     // Most lines lie in one chunk, and need no copy.
     if (this.#size === 0 && part.length <= this.#limit) {
-      return this.#decode(part);
+      return { type: "line", text: this.#decode(part) };
     }
     this.#keep(part);
-    const bytes = this.#size;
-    const line = bytes > this.#limit
-      ? { type: "overlong", bytes } as const
-      : this.#decode(join(this.#parts, bytes));
-    this.#parts = [];
+    const [bytes, ends, whole] = [this.#size, this.#ends, join(this.#parts)];
     this.#size = 0;
-    return line;
+    this.#parts = [];
+    this.#ends = undefined;
+    if (ends === undefined) return { type: "line", text: this.#decode(whole) };
+    const [head, tail] = [this.#decode(ends.head), this.#decode(ends.tail)];
+    return { type: "overlong", bytes, head, tail };
   }
 
-  #decode(bytes: Uint8Array): Line {
+  #decode(bytes: Uint8Array): string {
     const end = bytes.at(-1) === CR ? bytes.length - 1 : bytes.length;
-    const text = this.#decoder.decode(bytes.subarray(0, end));
-    return { type: "line", text };
+    return this.#decoder.decode(bytes.subarray(0, end));
   }
 }
 
-function join(parts: readonly Uint8Array[], size: number): Uint8Array {
-  const whole = new Uint8Array(size);
+function join(parts: readonly Uint8Array[]): Uint8Array {
+  const whole = new Uint8Array(
+    parts.reduce((size, part) => size + part.length, 0),
+  );
   let at = 0;
   for (const part of parts) {
     whole.set(part, at);

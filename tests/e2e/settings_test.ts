@@ -38,7 +38,7 @@ Deno.test("a named .env file counts, and one that only lies there does not", asy
   const file = `${folder}/.env`;
   await Deno.writeTextFile(
     file,
-    `# the daemon\nALWAYSUP_URL="${daemon.url}"\nALWAYSUP_TOKEN=from-file\n`,
+    `\ufeffALWAYSUP_URL="${daemon.url}"\nALWAYSUP_TOKEN=from-file\n`,
   );
   {
     await using proxy = new Proxy(["--env-file", file]);

@@ -122,12 +122,12 @@ test("every problem is named at once", () => {
   );
   const named = found.map((problem) => problem.split(":")[0]);
   assertEquals(named.toSorted(), [
-    '"serve"',
     "--backoff-base",
     "--colour",
     "--queue-limit",
     "--retry",
     "--url",
+    "argument 9",
   ]);
 });
 
@@ -149,6 +149,8 @@ test("a flag that is given twice, but for --header, is a mistake", () => {
   assertEquals(problems("--retry", "safe", "--retry", "never").length, 1);
   const args = ["--header", "X-A: 1", "--header", "X-B: 2: 3"];
   assertEquals(config({ args }).headers, [["X-A", "1"], ["X-B", "2: 3"]]);
+  assertEquals(problems("--header", "X-A: 1", "--header", "x-a: 2").length, 1);
+  assertEquals(problems("--header", "Upgrade: no").length, 1);
 });
 
 test("a bad value in a variable that other programs share is a warning and the default", () => {
@@ -174,6 +176,7 @@ test("the token comes from a file, or from the environment, and is sent as beare
 
 const SECRETS: [args: string[], env: Record<string, string>][] = [
   [["--token", "s3cret"], {}],
+  [["ws://user:s3cret@host/"], {}],
   [["--header", "Authorization: s3cret"], {}],
   [["--header", "X-Api-Key: s3cret"], {}],
   [["--header", "Cookie: s3cret"], {}],

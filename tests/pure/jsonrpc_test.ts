@@ -7,6 +7,7 @@ import {
   oneLine,
   read,
   request,
+  skim,
   success,
 } from "../../lib/jsonrpc.ts";
 import { test } from "../tools/pure.ts";
@@ -43,9 +44,9 @@ const TABLE: [text: string, kind: string, id: string | undefined][] = [
   ['{"jsonrpc":"2.0","id":7,"error":{"code":"1"}}', "invalid answer", "7"],
   ['{"jsonrpc":"1.0","id":7,"result":1}', "invalid answer", "7"],
   ['{"id":7,"method":"m"}', "invalid call", "7"],
-  ['{"jsonrpc":"2.0","id":7}', "invalid call", "7"],
+  ['{"jsonrpc":"2.0","id":7}', "invalid either", "7"],
   ['{"jsonrpc":"2.0","id":7,"method":5}', "invalid call", "7"],
-  ["{}", "invalid call", undefined],
+  ["{}", "invalid either", undefined],
   ["5", "invalid call", undefined],
   ["null", "invalid call", undefined],
   ['"text"', "invalid call", undefined],
@@ -79,6 +80,23 @@ test("read: a batch is its elements, each with its own spelling", () => {
   ]);
   assertEquals(messages[0]?.kind === "request" && messages[0].text, first);
 });
+
+const SKIMMED: [head: string, tail: string, id: string | undefined][] = [
+  ['{"jsonrpc":"2.0","id":7,"method":"x","params":{', "}}", "7"],
+  ['{"jsonrpc":"2.0","method":"x","id":"a","params":{', "}}", '"a"'],
+  ['{"method":"x","params":{"a":"', '"},"jsonrpc":"2.0","id":7}', "7"],
+  ['{"method":"x","params":{"a":"', '"},"id":"7"} ', '"7"'],
+  ['{"method":"x","params":{"id":5,"a":"', '"}}', undefined],
+  ['{"method":"x","params":{"a":{"b":"', '","id":5}}}', undefined],
+  ['{"jsonrpc":"2.0","id":7,"result":{"method":', "}}", undefined],
+  ['[{"jsonrpc":"2.0","id":7,"method":"x"},', "]", undefined],
+  ["xxxxxxxx", "xxxxxxx", undefined],
+];
+for (const [head, tail, id] of SKIMMED) {
+  test(`skim: ${head} ... ${tail}`, () => {
+    assertEquals(skim(head + "x".repeat(99), "x".repeat(99) + tail), id);
+  });
+}
 
 test("digId reads ids inside params, also those that a double cannot hold", () => {
   const at = (params: string): string | undefined => {

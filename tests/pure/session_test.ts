@@ -395,6 +395,7 @@ const BAD_LINES: [line: string, code: number | undefined, id: Json][] = [
   ["5", undefined, undefined],
   ["[]", undefined, undefined],
   ['{"id":1}', -32600, 1],
+  ['{"jsonrpc":"2.0","id":1}', -32600, 1],
   ['{"jsonrpc":"2.0","id":"x"}', -32600, "x"],
   ['{"jsonrpc":"2.0","id":0,"method":1}', -32600, 0],
   ['{"jsonrpc":"2.0","id":null,"method":"x"}', undefined, undefined],
@@ -431,7 +432,7 @@ test("a log line about bad input has sizes and ids, and nothing of the body", ()
   scene.client('{"jsonrpc":"2.0","id":1,"secret":"hunter2"}');
   scene.daemon("hunter2 ".repeat(9));
   scene.do({ type: "binary", epoch: scene.epoch, bytes: 5 });
-  scene.do({ type: "overlong", bytes: 99 });
+  scene.do({ type: "overlong", bytes: 99, head: "hunter2", tail: "" });
   assertEquals(scene.log().includes("hunter2"), false);
   assertMatch(scene.log(), /43 characters, id 1/);
   assertMatch(scene.log(), /72 characters/);
@@ -459,11 +460,14 @@ test("an answer that is no JSON-RPC becomes an error for its request", () => {
   scene.ask(2, "x");
   scene.daemon('{"id":1,"result":{}}');
   scene.daemon({ id: 2, error: "broken" });
+  scene.ask(3, "x");
+  scene.daemon({ id: 3 });
   assertEquals(
     scene.replies().map(({ id, error }) => [id, error.code]),
-    [[1, -32603], [2, -32603]],
+    [[1, -32603], [2, -32603], [3, -32603]],
   );
-  assertEquals(scene.logged(), ["invalid-from-daemon", "invalid-from-daemon"]);
+  assertEquals(scene.sent().length, 3, "the daemon is told nothing");
+  assertEquals(new Set(scene.logged()), new Set(["invalid-from-daemon"]));
 });
 
 test("a malformed request of the daemon's is answered to the daemon", () => {
@@ -665,4 +669,50 @@ test("an answer of the client's that is none becomes an error for the daemon", (
   assertEquals(scene.sent().map(({ id, error }) => [id, error.code]), [
     [9, -32603],
   ]);
+});
+
+test("a request that is too long to be read is answered if its id can be found", () => {
+  const scene = new Scene();
+  scene.start();
+  const head = '{"jsonrpc":"2.0","id":7,"method":"x","params":"';
+  scene.do({ type: "overlong", bytes: 1e9, head, tail: '"}' });
+  assertEquals(scene.replies().map(({ id, error }) => [id, error.code]), [
+    [7, -31005],
+  ]);
+  assertEquals(scene.sent(), []);
+});
+
+test("a daemon that refused once and then opens is taken at its word", () => {
+  for (const status of [401, undefined]) {
+    const scene = new Scene();
+    if (status === undefined) scene.open();
+    scene.do({
+      type: "closed",
+      epoch: scene.epoch,
+      code: status === undefined ? 1008 : 0,
+      reason: "",
+      reached: true,
+      ...(status !== undefined && { status }),
+    });
+    scene.ask(0, "initialize", {});
+    assertEquals(scene.replies()[0].error.data.reason, "refused");
+    scene.take();
+    scene.untilDial();
+    scene.open();
+    scene.ask(1, "initialize", {});
+    scene.daemon({ id: 1, result: {} });
+    assertEquals(scene.replies(), [{ jsonrpc: "2.0", id: 1, result: {} }]);
+  }
+});
+
+test("a bug at a deadline is not tried in a hot loop", () => {
+  class Broken extends Mcp {
+    override probe(): string {
+      throw new Error("boom");
+    }
+  }
+  const scene = new Scene({}, () => 0, new Broken(() => 0));
+  scene.start();
+  scene.pass(20_000);
+  assert(scene.logged().filter((event) => event === "bug").length <= 20);
 });

@@ -34,6 +34,24 @@ test("a line over the limit is dropped with its length, and the next is read", (
   }
 });
 
+test("of a line over the limit both ends are kept", () => {
+  const splitter = new LineSplitter(5_000);
+  const text = `${"a".repeat(3_000)}${"b".repeat(6_000)}${"c".repeat(3_000)}`;
+  for (const size of [100, 1_024, 4_000, 20_000]) {
+    const lines = [];
+    for (let at = 0; at < text.length; at += size) {
+      lines.push(...splitter.push(encoder.encode(text.slice(at, at + size))));
+    }
+    lines.push(...splitter.push(encoder.encode("\r\nnext\n")));
+    assertEquals(lines.map(({ type }) => type), ["overlong", "line"]);
+    const [line] = lines;
+    assert(line?.type === "overlong");
+    assertEquals(line.bytes, 12_001);
+    assertEquals(line.head, "a".repeat(1_024));
+    assertEquals(line.tail, "c".repeat(1_023));
+  }
+});
+
 test("a byte order mark is no part of a message", () => {
   assertEquals(split('\ufeff{"a":1}\n', 100), ['{"a":1}']);
 });
