@@ -119,9 +119,10 @@ export class Mcp implements Dialect {
       : this.#own.get(message.id);
     if (message.id === undefined || own?.epoch !== epoch) return message;
     this.#own.delete(message.id);
+    // The daemon's own words, but not all of them.
     const trouble = message.kind === "invalid"
       ? message.reason
-      : message.error?.message;
+      : message.error?.message.slice(0, 200);
     const { purpose } = own;
     switch (purpose.kind) {
       case "probe":
@@ -151,9 +152,7 @@ export class Mcp implements Dialect {
 
   #judge(message: Message, trouble: string | undefined): Incoming {
     if (trouble !== undefined || message.kind !== "answer") {
-      const reason = `the daemon rejected initialize: ${
-        trouble?.slice(0, 200)
-      }`;
+      const reason = `the daemon rejected initialize: ${trouble}`;
       return { kind: "rejected", reason, refused: false };
     }
     const version = dig(message.result, "protocolVersion");

@@ -216,8 +216,8 @@ const MUTANTS: readonly Mutant[] = [
   mutant(
     "progress moves nothing",
     "ledger",
-    "      account.idleUntil = now + this.#limits.idleTimeout;\n      if (!(value",
-    "      if (!(value",
+    "    account.idleUntil = now + this.#limits.idleTimeout;\n    if (!(value",
+    "    if (!(value",
   ),
   mutant(
     "the daemon's ids are not rewritten",
@@ -300,7 +300,7 @@ const MUTANTS: readonly Mutant[] = [
   mutant(
     "the queue has no limit",
     "ledger",
-    "return this.#waiting >= this.#limits.queueLimit ||",
+    "return this.#queue.size >= this.#limits.queueLimit ||",
     "return",
   ),
   mutant(
@@ -416,6 +416,30 @@ const MUTANTS: readonly Mutant[] = [
     "from_daemon",
     "if (length <= desk.config.maxMessage) {",
     "if (length >= 0) {",
+  ),
+  mutant(
+    "what waits again comes last",
+    "ledger",
+    "this.#queue = new Set(all.filter(({ sentOn }) => sentOn === undefined));",
+    "void all;",
+  ),
+  mutant(
+    "refused once is refused for ever",
+    "link",
+    "    this.#refusal = undefined;\n    this.#subprotocol",
+    "    this.#subprotocol",
+  ),
+  mutant(
+    "a bug at a deadline is tried in a hot loop",
+    "session",
+    "return Math.max(at, this.#restUntil);",
+    "return at;",
+  ),
+  mutant(
+    "an id inside params is taken for the request's",
+    "jsonrpc",
+    "const ID_LAST = new RegExp(`[,{]\\\\s*${ID}\\\\}\\\\s*$`);",
+    "const ID_LAST = new RegExp(`[,{]\\\\s*${ID}\\\\}+\\\\s*$`);",
   ),
 ];
 
