@@ -17,6 +17,8 @@ export type SessionEvent =
   }
   /** stdin ended, or a signal asked us to end. */
   | { readonly type: "end"; readonly cause: "stdin" | "signal" }
+  /** More waits for the client to read than may wait; or all of it is read. */
+  | { readonly type: "clogged" | "drained" }
   /** stdout is broken: nobody can be answered any more. */
   | { readonly type: "broken" }
   /** A WebSocket opened. */

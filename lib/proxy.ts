@@ -16,6 +16,8 @@ import { LineSplitter, LineWriter } from "./stdio.ts";
 
 /** The longest line on stdin that is read whole, in bytes: as `--max-message` wants it, within these bounds. */
 const LINE_LIMITS = [64 * 1024 * 1024, 512 * 1024 * 1024] as const;
+/** How much may wait for a client that does not read, in UTF-16 units; a WebSocket cannot be told to wait. */
+const UNREAD_LIMIT = 64 * 1024 * 1024;
 /** How long the end waits for the daemon to see the close code. */
 const FAREWELL_MS = 50;
 /** How long after the first wish to end the client may still read its answers; at two seconds it kills. */
@@ -41,6 +43,7 @@ export function run(
   const sockets = new Map<number, Socket>();
   let farewells: Promise<void>[] = [];
   let endAt: number | undefined;
+  let isClogged = false;
   const stdout = new LineWriter(
     (bytes) => host.writeStdout(bytes),
     Infinity,
@@ -58,6 +61,14 @@ export function run(
       } catch (error) {
         log(report.bug(error));
       }
+    }
+    if (stdout.size > UNREAD_LIMIT && !isClogged) {
+      isClogged = true;
+      void stdout.idle().then(() => {
+        isClogged = false;
+        handle({ type: "drained" });
+      });
+      handle({ type: "clogged" });
     }
     const at = session.deadline();
     if (at === timerAt) return;

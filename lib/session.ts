@@ -12,6 +12,7 @@ import * as fault from "./fault.ts";
 import { fromClient, overlong } from "./from_client.ts";
 import { fromSocket } from "./from_daemon.ts";
 import type { Entry, Expiry } from "./ledger.ts";
+import type { Link } from "./link.ts";
 import * as report from "./report.ts";
 import { attend, flush, lose } from "./tend.ts";
 
@@ -27,6 +28,8 @@ export class Session {
   /** A signal has asked for the end; a second one does not wait. */
   #isAsked = false;
   #restUntil = -Infinity;
+  /** The client does not read: no link is dialed until it does. */
+  #isClogged = false;
   #isOver = false;
 
   /** A session whose first link wants to be dialed at once. */
@@ -47,9 +50,9 @@ export class Session {
   /** When the session wants to be woken with a `tick`; `Infinity` for never. */
   deadline(): number {
     if (this.#isOver) return Infinity;
-    const { ledger, links } = this.#desk;
+    const { ledger } = this.#desk;
     let at = Math.min(ledger.deadline(), this.#drainUntil, this.#giveUpAt);
-    for (const link of links) {
+    for (const link of this.#attended) {
       at = Math.min(at, link.deadline(this.#desk.traffic(link)));
     }
     return Math.max(at, this.#restUntil);
@@ -78,6 +81,11 @@ export class Session {
         }
         this.#isAsked ||= event.cause === "signal";
         this.#drainUntil = Math.min(this.#drainUntil, now + DRAIN_MS);
+        return;
+      case "clogged":
+        return this.#clog(now);
+      case "drained":
+        this.#isClogged = false;
         return;
       case "broken":
         desk.do(report.brokenStdout());
@@ -108,7 +116,23 @@ export class Session {
       this.#desk.do(report.gaveUp(config.shownUrl, config.giveUpAfter));
       return this.#finish(1, now);
     }
-    for (const link of links) attend(this.#desk, link, now);
+    for (const link of this.#attended) attend(this.#desk, link, now);
+  }
+
+  /** A WebSocket cannot be told to wait, so it is closed, and the delivery contract decides. */
+  #clog(now: number): void {
+    this.#isClogged = true;
+    const reason = "the client does not read what it is sent";
+    for (const link of this.#desk.links) {
+      if (link.phase !== "waiting") lose(this.#desk, link, { reason }, now);
+    }
+  }
+
+  get #attended(): Iterable<Link> {
+    const { links } = this.#desk;
+    return this.#isClogged
+      ? [...links].filter(({ phase }) => phase !== "waiting")
+      : links;
   }
 
   #expire({ message, ...entry }: Entry, expiry: Expiry, now: number): void {

@@ -137,6 +137,11 @@ export class LineWriter {
     this.#pump ??= this.#drain();
   }
 
+  /** How much waits to be written, in UTF-16 units. */
+  get size(): number {
+    return this.#size;
+  }
+
   /** Resolves when nothing waits to be written. */
   async idle(): Promise<void> {
     await this.#pump;

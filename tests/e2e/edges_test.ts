@@ -7,7 +7,7 @@
 
 import { assert, assertEquals, assertMatch } from "../tools/assert.ts";
 import { answerAll, RawDaemon } from "../tools/raw_daemon.ts";
-import { freePort, Proxy } from "../tools/rig.ts";
+import { freePort, Lines, Proxy, proxyCommand } from "../tools/rig.ts";
 
 /** The end is prompt where nothing is owed; the bound leaves room for a busy machine. */
 const PROMPT_MS = 700;
@@ -327,6 +327,33 @@ Deno.test("nobody reads stderr: the proxy works on", async () => {
   }
   await proxy.hello(1);
   await proxy.stdout.find((text) => JSON.parse(text).id === 1);
+});
+
+Deno.test("a client that does not read costs the link and not the memory, and nothing once it reads", async () => {
+  await using daemon = new RawDaemon();
+  const [command, args] = proxyCommand(flags(daemon.url));
+  const child = new Deno.Command(command, {
+    args,
+    stdin: "piped",
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+  const stdin = child.stdin.getWriter();
+  const stderr = new Lines(child.stderr);
+  const hello = '{"jsonrpc":"2.0","id":0,"method":"initialize","params":{}}\n';
+  await stdin.write(new TextEncoder().encode(hello));
+  await stderr.find((line) => line.includes("Successfully connected"));
+  const method = "notifications/message";
+  const params = { text: "x".repeat(1_000_000) };
+  for (let i = 0; i < 80; i++) daemon.send({ method, params });
+  await stderr.find((line) => line.includes("does not read"));
+  assertEquals(daemon.requests.length, 1);
+  const stdout = new Lines(child.stdout);
+  await stderr.find((line) => line.includes("Reconnected"));
+  await stdin.close();
+  assertEquals((await child.status).code, 0);
+  await Promise.all([stdout.done, stderr.done]);
+  for (const { text } of stdout.all) JSON.parse(text);
 });
 
 /** A proxy that a shell starts; `"${@:2}"` in its script is the program under test, `$1` the URL. */

@@ -716,3 +716,18 @@ test("a bug at a deadline is not tried in a hot loop", () => {
   scene.pass(20_000);
   assertEquals(scene.logged(), Array(21).fill("bug"));
 });
+
+test("a client that does not read costs the link, and no other is dialed before it does", () => {
+  const scene = new Scene();
+  scene.start();
+  scene.call(1, "write");
+  scene.do({ type: "clogged" });
+  assertEquals(scene.replies().map(({ id, error }) => [id, error.code]), [
+    [1, -31002],
+  ]);
+  assertMatch(scene.log(), /the client does not read/);
+  scene.pass(60_000);
+  assertEquals(scene.dials.length, 1);
+  scene.do({ type: "drained" });
+  assertEquals(scene.dials.length, 2);
+});

@@ -441,6 +441,12 @@ const MUTANTS: readonly Mutant[] = [
     "const ID_LAST = new RegExp(`[,{]\\\\s*${ID}\\\\}\\\\s*$`);",
     "const ID_LAST = new RegExp(`[,{]\\\\s*${ID}\\\\}+\\\\s*$`);",
   ),
+  mutant(
+    "a client that does not read is flooded again",
+    "session",
+    "    return this.#isClogged\n",
+    "    return this.#isClogged && this.#isOver\n",
+  ),
 ];
 
 const ROOT = new URL("../../", import.meta.url).pathname;
