@@ -1,0 +1,203 @@
+/**
+ * What the client of a world asked, and what it was promised for that.
+ *
+ * @module
+ */
+
+import type { SessionConfig } from "../../lib/desk.ts";
+import { assert, assertEquals } from "./assert.ts";
+import type { Json } from "./scene.ts";
+import type { Stage } from "./stage.ts";
+
+/** What the client knows of one of its requests. */
+export interface Asked {
+  readonly key: string;
+  readonly id: unknown;
+  readonly method: string;
+  readonly isSafe: boolean;
+  readonly askedAt: number;
+  readonly token: string | undefined;
+  readonly order: number;
+  progress: number;
+  cancelledAt: number | undefined;
+  answers: number;
+  sentOn: number | undefined;
+  written: number;
+  executed: number;
+  /** When the daemon was last heard of it, or got it. */
+  stirredAt: number;
+}
+
+/** Every request of the client's; each method throws when a promise is broken. */
+export class Books {
+  readonly #stage: Stage;
+  readonly #config: SessionConfig;
+  readonly #byKey = new Map<string, Asked>();
+  #order = 0;
+  #lastWritten = 0;
+  /** When a link that was ready was lost last. */
+  readyLostAt = 0;
+  /** When the client closed stdin. */
+  endedAt: number | undefined;
+  answers = 0;
+  faults = 0;
+  repeats = 0;
+
+  constructor(stage: Stage, config: SessionConfig) {
+    this.#stage = stage;
+    this.#config = config;
+  }
+
+  get(key: string): Asked | undefined {
+    return this.#byKey.get(key);
+  }
+
+  /** The client asks. */
+  register(
+    id: unknown,
+    method: string,
+    isSafe: boolean,
+    token?: string,
+  ): Asked {
+    const asked: Asked = {
+      key: JSON.stringify(id),
+      id,
+      method,
+      isSafe,
+      askedAt: this.#stage.now,
+      token,
+      order: ++this.#order,
+      progress: -Infinity,
+      cancelledAt: undefined,
+      answers: 0,
+      sentOn: undefined,
+      written: 0,
+      executed: 0,
+      stirredAt: this.#stage.now,
+    };
+    this.#byKey.set(asked.key, asked);
+    return asked;
+  }
+
+  /** The proxy wrote it to a connection. */
+  written(asked: Asked, epoch: number): void {
+    assert(asked.answers === 0, "written after its answer");
+    assert(asked.cancelledAt === undefined, "written after it was cancelled");
+    asked.sentOn = epoch;
+    asked.stirredAt = this.#stage.now;
+    asked.written++;
+    if (asked.method === "initialize") return;
+    if (asked.written > 1) {
+      this.repeats++;
+      assert(asked.written <= 2, "tried a third time");
+      assert(this.#config.retry !== "never", "written again");
+      assert(asked.isSafe || this.#config.retry === "always", "unsafe, twice");
+    } else {
+      assert(asked.order > this.#lastWritten, "out of order");
+      this.#lastWritten = asked.order;
+    }
+  }
+
+  /** Whether an answer is owed for something that was written to a connection. */
+  isOwedOn(epoch: number): boolean {
+    for (const asked of this.#byKey.values()) {
+      const isOpen = asked.answers === 0 && asked.cancelledAt === undefined;
+      if (isOpen && asked.sentOn === epoch) return true;
+    }
+    return false;
+  }
+
+  /** Progress came. */
+  progressed({ progressToken, progress }: Json): void {
+    const asked = [...this.#byKey.values()]
+      .find(({ token }) => token === progressToken);
+    assert(asked !== undefined && asked.answers === 0, "stray progress");
+    assert(asked.cancelledAt === undefined, "progress on what was cancelled");
+    assert(progress > asked.progress, "progress that does not rise");
+    asked.progress = progress;
+  }
+
+  /** An answer came: the daemon's, or an error of the proxy's own. */
+  answered(asked: Asked, error: Json): "daemon" | "proxy" {
+    assertEquals(++asked.answers, 1, `answers to ${asked.key}`);
+    assert(asked.cancelledAt === undefined, `${asked.key} was cancelled`);
+    const { requestTimeout } = this.#config;
+    const waited = this.#stage.now - asked.askedAt;
+    assert(waited <= requestTimeout + 1, "too late");
+    if (error === undefined || error.code < -32000) {
+      this.answers++;
+      return "daemon";
+    }
+    this.faults++;
+    this.#blame(asked, error.code, error.data);
+    return "proxy";
+  }
+
+  /** The daemon spoke of it: it must not have been silent for too long before. */
+  stirred(asked: Asked): void {
+    const isOpen = asked.answers === 0 && asked.cancelledAt === undefined;
+    const idle = this.#stage.now - asked.stirredAt;
+    asked.stirredAt = this.#stage.now;
+    if (asked.method === "initialize" || !isOpen) return;
+    const { idleTimeout } = this.#config;
+    assert(idle <= idleTimeout + 1, `${asked.key} was idle for ${idle}`);
+  }
+
+  /** An error of the proxy's own must have its cause. */
+  #blame(asked: Asked, code: number, data: Json): void {
+    const mayBeDone = asked.written > 0 && code !== -31005;
+    if (mayBeDone) assert(data.delivered === "unknown", "it was written");
+    const isHarmless = asked.written === 0 || asked.isSafe;
+    assert(!data.retryable || isHarmless, "an invitation to do it twice");
+    const { queueTimeout, idleTimeout, requestTimeout } = this.#config;
+    const isEnd = this.endedAt !== undefined;
+    const waited = this.#stage.now - asked.askedAt;
+    switch (code) {
+      case -31001: {
+        const since = Math.max(asked.askedAt, this.readyLostAt);
+        const late = this.#stage.now - since - queueTimeout;
+        assert(late <= 1, `${asked.key} waited ${late} too long`);
+        if (isEnd || data.reason === "refused") return;
+        assert(waited >= queueTimeout - 1, `gave up after ${waited}`);
+        return;
+      }
+      case -31002:
+        assert(asked.written > 0, "it was never written");
+        assert(
+          this.#stage.now - asked.stirredAt <= idleTimeout + 1,
+          "idle too long",
+        );
+        if (isEnd || asked.written > 1) return;
+        assert(
+          this.#config.retry !== "always" &&
+            !(asked.isSafe && this.#config.retry === "safe" &&
+              asked.method !== "tools/call"),
+          `${asked.key} (${asked.method}) could have been repeated`,
+        );
+        return;
+      case -31003: {
+        const idle = this.#stage.now - asked.stirredAt;
+        const isDue = idle >= idleTimeout - 1 || waited >= requestTimeout - 1;
+        assert(isDue, `timed out after ${waited}, idle for ${idle}`);
+        return;
+      }
+      case -31004:
+        return assertEquals(waited, 0);
+      case -31005:
+        return;
+      default:
+        throw new Error(`an unknown code: ${code}`);
+    }
+  }
+
+  /** The world is over: nobody is left without an answer. */
+  judge(): void {
+    for (const { key, answers, cancelledAt } of this.#byKey.values()) {
+      const isExcused = cancelledAt !== undefined;
+      assert(
+        answers === 1 || isExcused,
+        `${key} was answered ${answers} times`,
+      );
+    }
+  }
+}

@@ -1,0 +1,59 @@
+/**
+ * Simulated time and seeded chance: what a world happens on.
+ *
+ * @module
+ */
+
+/** A generator of chance (mulberry32), so that a world can be seen again. */
+export function prng(seed: number): () => number {
+  let state = seed | 0;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let t = Math.imul(state ^ (state >>> 15), 1 | state);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
+  };
+}
+
+/** The clock, the agenda and the dice of a world. */
+export class Stage {
+  readonly random: () => number;
+  readonly #agenda: { at: number; run: () => void }[] = [];
+  /** Simulated milliseconds since the beginning. */
+  now = 0;
+
+  constructor(seed: number) {
+    this.random = prng(seed);
+  }
+
+  /** Puts something on the agenda, behind what is there for the same moment. */
+  later(ms: number, run: () => void): void {
+    const at = this.now + ms;
+    let low = 0;
+    let high = this.#agenda.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (this.#agenda[middle]!.at <= at) low = middle + 1;
+      else high = middle;
+    }
+    this.#agenda.splice(low, 0, { at, run });
+  }
+
+  /** Does what is next, if it is due by then; says whether it was. */
+  step(until: number): boolean {
+    const next = this.#agenda[0];
+    if (next === undefined || next.at > until) return false;
+    this.#agenda.shift();
+    this.now = Math.max(this.now, next.at);
+    next.run();
+    return true;
+  }
+
+  chance(share: number): boolean {
+    return this.random() < share;
+  }
+
+  pick<const T>(choices: readonly T[]): T {
+    return choices[Math.floor(this.random() * choices.length)]!;
+  }
+}
