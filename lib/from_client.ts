@@ -30,7 +30,9 @@ export function fromClient(desk: Desk, line: string, now: number): void {
     desk.guard(run, () => {
       if (message.kind !== "request") return;
       const { id } = message;
-      if (desk.ledger.find(id)?.message === message) desk.ledger.cancel(id);
+      const owed = desk.ledger.find(id);
+      if (owed !== undefined && owed.message !== message) return; // it would answer that one
+      desk.ledger.cancel(id);
       desk.reply(failure(id, Code.internal, "A bug in alwaysup stopped it"));
     });
   }
