@@ -88,7 +88,8 @@ export class Catalog {
     const items: unknown[] = Array.isArray(page) ? page : [];
     pages.byCursor.set(cursor, items.map((item) => JSON.stringify(item)));
     if (list === "tools") { for (const item of items) this.#learn(item); }
-    pages.isComplete = !isRecord(result) || result.nextCursor === undefined;
+    pages.isComplete = !isRecord(result) ||
+      typeof result.nextCursor !== "string";
     return pages;
   }
 

@@ -100,7 +100,7 @@ export class Desk {
   /** What a link is wanted for and busy with. */
   traffic({ epoch }: Link): Traffic {
     const isWanted = this.ledger.isWanting;
-    if (this.ledger.inFlight(epoch) > 0) return { isWanted, load: "busy" };
+    if (this.ledger.isBusy(epoch)) return { isWanted, load: "busy" };
     const isAsking = this.dialect.isAsking(epoch);
     return { isWanted, load: isAsking ? "restoring" : "idle" };
   }

@@ -92,7 +92,7 @@ function ask(desk: Desk, request: Request, now: number): void {
 function tell(desk: Desk, notification: Notification, now: number): void {
   switch (notification.method) {
     case "notifications/cancelled":
-      return cancel(desk, notification);
+      return cancel(desk, notification, now);
     case "notifications/progress":
       return pass(desk, desk.asked.progress(notification), "progress");
   }
@@ -106,7 +106,7 @@ function tell(desk: Desk, notification: Notification, now: number): void {
 }
 
 /** A cancelled request gets no answer, and `initialize` must not be cancelled (MCP, utilities/cancellation). */
-function cancel(desk: Desk, notification: Notification): void {
+function cancel(desk: Desk, notification: Notification, now: number): void {
   const id = digId(notification, "requestId");
   const owed = id === undefined ? undefined : desk.ledger.find(id);
   if (id === undefined || owed?.message.method === "initialize") return;
@@ -114,7 +114,7 @@ function cancel(desk: Desk, notification: Notification): void {
   desk.ledger.cancel(id);
   if (link === undefined) return;
   desk.send(link, desk.dialect.encode(notification));
-  link.abandoned();
+  if (owed?.message.method !== "ping") link.abandoned(now);
 }
 
 /** The client answers a question of the daemon's. */

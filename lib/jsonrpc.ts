@@ -204,7 +204,8 @@ const ID_LAST = new RegExp(`[,{]\\s*${ID}\\}\\s*$`);
 export function skim(head: string, tail: string): Id | undefined {
   if (!/^\s*\{[^{[]*"method"\s*:/.test(head + tail)) return undefined;
   const text = ID_FIRST.exec(head)?.[1] ?? ID_LAST.exec(tail)?.[1];
-  return text === undefined ? undefined : idOf(JSON.parse(text), text);
+  const [message] = read(`{"jsonrpc":"2.0","id":${text},"method":""}`);
+  return message?.kind === "request" ? message.id : undefined;
 }
 
 /** The id as a JSON text. An integer that a double cannot hold keeps its own digits. */

@@ -113,6 +113,8 @@ export class Ledger {
   #queue = new Set<Account<Request | Notification>>();
   readonly #byToken = new Map<Id, Account<Request | Notification>>();
   readonly #inFlight = new Map<number, number>();
+  /** The same without pings, which no daemon needs time for. */
+  readonly #calls = new Map<number, number>();
   #waitingText = 0;
   #wanted = 0;
   #notifications = 0;
@@ -190,7 +192,7 @@ export class Ledger {
     if (account === undefined) return;
     if (account.message.kind === "notification") return this.#close(account);
     this.#dequeue(account);
-    this.#count(epoch, 1);
+    this.#count(account, epoch, 1);
     account.sentOn = epoch;
     account.idleUntil = now + this.#limits.idleTimeout;
     this.#wake(account);
@@ -206,6 +208,11 @@ export class Ledger {
   /** How many answers are owed on a link. */
   inFlight(epoch: number): number {
     return this.#inFlight.get(epoch) ?? 0;
+  }
+
+  /** Whether an answer is owed on a link that a daemon may need time for. */
+  isBusy(epoch: number): boolean {
+    return this.#calls.has(epoch);
   }
 
   /** Closes the account of an answer that came on a link; `undefined` where none is owed there. */
@@ -268,7 +275,7 @@ export class Ledger {
           continue;
         }
       }
-      this.#count(epoch, -1);
+      this.#count(account, epoch, -1);
       account.sentOn = undefined;
       account.isGreeting = false;
       account.idleUntil = Infinity;
@@ -327,7 +334,7 @@ export class Ledger {
       this.#byToken.delete(token);
     }
     if (account.sentOn === undefined) this.#dequeue(account);
-    else this.#count(account.sentOn, -1);
+    else this.#count(account, account.sentOn, -1);
   }
 
   #enqueue(account: Account<Request | Notification>): void {
@@ -342,10 +349,13 @@ export class Ledger {
     if (account.message.kind === "request") this.#wanted--;
   }
 
-  #count(epoch: number, by: 1 | -1): void {
-    const count = this.inFlight(epoch) + by;
-    if (count === 0) this.#inFlight.delete(epoch);
-    else this.#inFlight.set(epoch, count);
+  #count({ message }: Entry, epoch: number, by: 1 | -1): void {
+    const isCall = message.method !== "ping";
+    for (const counts of [this.#inFlight, ...(isCall ? [this.#calls] : [])]) {
+      const count = (counts.get(epoch) ?? 0) + by;
+      if (count === 0) counts.delete(epoch);
+      else counts.set(epoch, count);
+    }
   }
 
   #wake(account: Entry): void {

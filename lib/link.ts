@@ -25,6 +25,8 @@ export const STABLE_MS = 5_000;
 export const DEMAND_MS = 1_000;
 /** How long a new daemon may be silent about what the proxy itself has asked it. */
 export const RESTORE_MS = 60_000;
+/** How long a request that was given up on may excuse the daemon's silence about others. */
+export const ABANDONED_MS = 600_000;
 /** The most that chance adds to a pause, as a share of it. */
 export const JITTER = 0.1;
 
@@ -42,8 +44,8 @@ export type LinkState =
     readonly since: number;
     readonly heard: number;
     readonly probe: number | undefined;
-    /** A request was given up on and nothing was heard since: the daemon may still be at it. */
-    readonly hasAbandoned: boolean;
+    /** How long the daemon may still be at a request that was given up on, if nothing was heard since. */
+    readonly abandonedUntil: number | undefined;
   };
 
 /** What a link is wanted for and busy with; it decides how long silence is patience. */
@@ -163,8 +165,8 @@ export class Link {
         if (state.probe !== undefined) {
           // A probe that went out before a call is answered before it, unless
           // the daemon is still at something that was given up on.
-          const isNoVerdict = load === "busy" && state.hasAbandoned;
-          return isNoVerdict ? Infinity : state.probe;
+          if (load !== "busy") return state.probe;
+          return Math.max(state.probe, state.abandonedUntil ?? -Infinity);
         }
         // While an answer is owed, silence is no verdict: the daemon may be slow.
         if (load === "busy") return Infinity;
@@ -233,7 +235,7 @@ export class Link {
       since: now,
       heard: now,
       probe: undefined,
-      hasAbandoned: false,
+      abandonedUntil: undefined,
     };
   }
 
@@ -245,20 +247,22 @@ export class Link {
       ...state,
       heard: now,
       probe: undefined,
-      hasAbandoned: false,
+      abandonedUntil: undefined,
     };
   }
 
-  /** ready -> ready: a probe went out and must be answered in time. */
+  /** ready -> ready: a probe went out and must be answered in time; a second one changes nothing. */
   probed(now: number): void {
     const state = this.#expect("ready");
-    this.#state = { ...state, probe: now + this.#limits.pingTimeout };
+    const probe = state.probe ?? now + this.#limits.pingTimeout;
+    this.#state = { ...state, probe };
   }
 
   /** ready -> ready: a request that was written is given up on, and the daemon may still be at it. */
-  abandoned(): void {
+  abandoned(now: number): void {
     const state = this.#expect("ready");
-    this.#state = { ...state, hasAbandoned: true };
+    const abandonedUntil = state.abandonedUntil ?? now + ABANDONED_MS;
+    this.#state = { ...state, abandonedUntil };
   }
 
   /** Any phase but waiting -> waiting, under the epoch of the next dial. */

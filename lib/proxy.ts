@@ -64,7 +64,7 @@ export function run(
     }
     if (stdout.size > UNREAD_LIMIT && !isClogged) {
       isClogged = true;
-      void stdout.idle().then(() => {
+      void stdout.below(UNREAD_LIMIT / 8).then(() => {
         isClogged = false;
         handle({ type: "drained" });
       });

@@ -28,8 +28,9 @@ export class Session {
   /** A signal has asked for the end; a second one does not wait. */
   #isAsked = false;
   #restUntil = -Infinity;
-  /** The client does not read: no link is dialed until it does. */
+  /** The client does not read: no link is dialed until it does, and that is not the daemon's fault. */
   #isClogged = false;
+  #drainedAt = -Infinity;
   #isOver = false;
 
   /** A session whose first link wants to be dialed at once. */
@@ -86,6 +87,7 @@ export class Session {
         return this.#clog(now);
       case "drained":
         this.#isClogged = false;
+        this.#drainedAt = now;
         return;
       case "broken":
         desk.do(report.brokenStdout());
@@ -122,7 +124,7 @@ export class Session {
   /** A WebSocket cannot be told to wait, so it is closed, and the delivery contract decides. */
   #clog(now: number): void {
     this.#isClogged = true;
-    const reason = "the client does not read what it is sent";
+    const reason = "the client reads too slowly, and 64 MiB wait for it";
     for (const link of this.#desk.links) {
       if (link.phase !== "waiting") lose(this.#desk, link, { reason }, now);
     }
@@ -156,14 +158,17 @@ export class Session {
       const reason = "the daemon did not answer initialize in time";
       return lose(desk, link, { reason }, now);
     }
+    if (message.method !== "ping") link.abandoned(now);
+    if (message.method === "initialize") return; // it must not be cancelled
     const reason = `timed out (${limit.setting})`;
     const cancel = desk.dialect.cancel(message.id, reason);
     if (cancel !== undefined) desk.send(link, cancel);
-    link.abandoned();
   }
 
   get #giveUpAt(): number {
-    return this.#desk.links.downSince + this.#desk.config.giveUpAfter;
+    if (this.#isClogged) return Infinity;
+    const { links, config } = this.#desk;
+    return Math.max(links.downSince, this.#drainedAt) + config.giveUpAfter;
   }
 
   /** Answers what is still owed, and exits. */

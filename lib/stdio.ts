@@ -111,6 +111,7 @@ export class LineWriter {
   #size = 0;
   #pump: Promise<void> | undefined;
   #isBroken = false;
+  #low: { readonly mark: number; readonly reached: () => void } | undefined;
 
   /**
    * A writer to which nothing has been said.
@@ -142,6 +143,13 @@ export class LineWriter {
     return this.#size;
   }
 
+  /** Resolves when no more than so many UTF-16 units wait, or nothing can be written any more. */
+  async below(mark: number): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#low = { mark, reached: resolve };
+    await Promise.race([promise, this.#pump]);
+  }
+
   /** Resolves when nothing waits to be written. */
   async idle(): Promise<void> {
     await this.#pump;
@@ -156,6 +164,7 @@ export class LineWriter {
         for (let at = 0; at < bytes.length;) {
           at += await this.#write(bytes.subarray(at));
         }
+        if (this.#low && this.#size <= this.#low.mark) this.#low.reached();
       }
     } catch {
       this.#isBroken = true;

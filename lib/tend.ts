@@ -42,8 +42,8 @@ export function flush(desk: Desk, now: number): void {
       desk.send(link, desk.dialect.encode(message));
       desk.ledger.sent(key, link.epoch, now);
       // The client's own ping is as good a probe as ours.
-      const isPing = message.kind === "request" && message.method === "ping";
-      if (isPing && load === "idle") link.probed(now);
+      const isProbe = message.method === "ping" && load === "idle";
+      if (isProbe && desk.config.pingInterval < Infinity) link.probed(now);
     }
   }
 }
@@ -84,8 +84,13 @@ export function lose(desk: Desk, link: Link, loss: Loss, now: number): void {
   desk.links.lose(link, loss, now);
   desk.do({ type: "close", epoch });
   if (phase === "ready" && !desk.links.isUp) desk.ledger.wait(now);
-  const given = desk.ledger
-    .lost(epoch, now, (request) => desk.mayRepeat(request));
+  const given = desk.ledger.lost(
+    epoch,
+    now,
+    (request) =>
+      desk.mayRepeat(request) ||
+      desk.dialect.local(request, "down") !== undefined,
+  );
   for (const { message, ...entry } of given) {
     const fate = desk.fate(message, entry);
     desk.reply(fault.outcomeUnknown(fate, "connection_lost"));

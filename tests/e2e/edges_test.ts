@@ -346,7 +346,7 @@ Deno.test("a client that does not read costs the link and not the memory, and no
   const method = "notifications/message";
   const params = { text: "x".repeat(1_000_000) };
   for (let i = 0; i < 80; i++) daemon.send({ method, params });
-  await stderr.find((line) => line.includes("does not read"));
+  await stderr.find((line) => line.includes("reads too slowly"));
   assertEquals(daemon.requests.length, 1);
   const stdout = new Lines(child.stdout);
   await stderr.find((line) => line.includes("Reconnected"));

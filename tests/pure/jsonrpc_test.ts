@@ -90,6 +90,13 @@ const SKIMMED: [head: string, tail: string, id: string | undefined][] = [
   ['{"method":"x","params":{"a":{"b":"', '","id":5}}}', undefined],
   ['{"jsonrpc":"2.0","id":7,"result":{"method":', "}}", undefined],
   ['[{"jsonrpc":"2.0","id":7,"method":"x"},', "]", undefined],
+  [
+    '{"id":12345678901234567890,"method":"x","params":{',
+    "}}",
+    "12345678901234567890",
+  ],
+  ['{"id":01,"method":"x","params":{', "}}", undefined],
+  ['{"id":"\\x","method":"x","params":{', "}}", undefined],
   ["xxxxxxxx", "xxxxxxx", undefined],
 ];
 for (const [head, tail, id] of SKIMMED) {

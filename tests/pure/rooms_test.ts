@@ -140,6 +140,12 @@ const COMPARED: [
   ["another", [page(["a"])], [page(["b"])], "changed"],
   ["none left", [page(["a"])], [page([])], "changed"],
   ["other pages", [page(["a"], "2"), page(["b"])], [page(["a", "b"])], "same"],
+  [
+    "a cursor that is none",
+    [{ tools: [1], nextCursor: null }],
+    [page([])],
+    "changed",
+  ],
   ["half of it seen", [page(["a"], "2")], [page(["a", "b"])], "same"],
   ["half of it seen, and gone", [page(["a"], "2")], [page(["b"])], "changed"],
   ["a result that is none", [page(["a"])], [null], "changed"],

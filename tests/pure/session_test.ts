@@ -589,11 +589,14 @@ test("a link that is silent after a cancelled call, with nothing else owed, is l
 });
 
 test("the client's own ping finds out that an idle link is dead", () => {
-  const scene = new Scene({ pingInterval: Infinity });
+  const scene = new Scene({ pingInterval: 3_600_000 });
   scene.start();
   scene.pass(60_000);
   scene.ask(1, "ping");
-  scene.pass(4_999);
+  scene.pass(3_000);
+  scene.ask(2, "ping");
+  scene.client({ method: "notifications/cancelled", params: { requestId: 2 } });
+  scene.pass(1_999);
   assertEquals(scene.replies(), []);
   scene.pass(1);
   assertEquals(scene.replies().map(({ id, result }) => [id, result]), [[
@@ -725,9 +728,59 @@ test("a client that does not read costs the link, and no other is dialed before 
   assertEquals(scene.replies().map(({ id, error }) => [id, error.code]), [
     [1, -31002],
   ]);
-  assertMatch(scene.log(), /the client does not read/);
+  assertMatch(scene.log(), /the client reads too slowly/);
   scene.pass(60_000);
   assertEquals(scene.dials.length, 1);
   scene.do({ type: "drained" });
   assertEquals(scene.dials.length, 2);
+});
+
+test("--ping-interval off: a client's ping is no verdict either", () => {
+  const scene = new Scene({ pingInterval: Infinity });
+  scene.start();
+  scene.ask(1, "ping");
+  scene.call(2, "write");
+  scene.pass(60_000);
+  assertEquals(scene.replies(), []);
+});
+
+test("a dead link is left although a call was cancelled on it and the client pings", () => {
+  const scene = new Scene();
+  scene.start();
+  scene.call(1, "write");
+  scene.pass(60_000);
+  scene.client({ method: "notifications/cancelled", params: { requestId: 1 } });
+  for (let id = 2; id < 6 && scene.dials.length === 1; id++) {
+    scene.ask(id, "ping");
+    scene.pass(3_000);
+  }
+  assertEquals(scene.dials.length, 2);
+});
+
+test("time with a client that does not read is not the daemon's", () => {
+  const scene = new Scene({ giveUpAfter: 5_000 });
+  scene.start();
+  scene.do({ type: "clogged" });
+  scene.pass(60_000);
+  assertEquals(scene.exit(), undefined);
+  scene.do({ type: "drained" });
+  scene.pass(4_000);
+  assertEquals([scene.exit(), scene.dials.length], [undefined, 2]);
+});
+
+test("an initialize is not cancelled at the daemon when it times out on a ready link", () => {
+  const scene = new Scene({ requestTimeout: 3_000 });
+  scene.start();
+  scene.ask(1, "initialize", {});
+  scene.pass(3_000);
+  assertEquals(methods(scene.sent()), ["initialize"]);
+  assertEquals(scene.replies()[0].error.code, -31003);
+});
+
+test("--retry never: a ping in flight at a loss is answered all the same", () => {
+  const scene = new Scene({ retry: "never" });
+  scene.start();
+  scene.ask(1, "ping");
+  scene.close();
+  assertEquals(scene.replies(), [{ jsonrpc: "2.0", id: 1, result: {} }]);
 });
