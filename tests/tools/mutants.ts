@@ -78,8 +78,8 @@ const MUTANTS: readonly Mutant[] = [
   mutant(
     "a probe needs no answer",
     "link",
-    "this.#state = { ...state, probe: now + this.#limits.pingTimeout };",
-    "this.#state = { ...state, heard: now };",
+    "    const probe = state.probe ?? now + this.#limits.pingTimeout;\n    this.#state = { ...state, probe };",
+    "    void now; this.#state = { ...state, heard: now };",
   ),
   mutant(
     "no dial timeout",
@@ -180,8 +180,8 @@ const MUTANTS: readonly Mutant[] = [
   mutant(
     "a cancel does not reach the daemon",
     "from_client",
-    "  desk.send(link, desk.dialect.encode(notification));\n  link.abandoned();",
-    "  link.abandoned();",
+    "  desk.send(link, desk.dialect.encode(notification));\n",
+    "",
   ),
   mutant(
     "initialize can be cancelled",
@@ -348,20 +348,20 @@ const MUTANTS: readonly Mutant[] = [
   mutant(
     "what was cancelled is no excuse for silence",
     "link",
-    "this.#state = { ...state, hasAbandoned: true };",
-    "void state;",
+    "this.#state = { ...state, abandonedUntil };",
+    "void abandonedUntil;",
   ),
   mutant(
     "what was cancelled excuses an idle link",
     "link",
-    'const isNoVerdict = load === "busy" && state.hasAbandoned;',
-    "const isNoVerdict = state.hasAbandoned;",
+    'if (load !== "busy") return state.probe;',
+    'if (load === "restoring") return state.probe;',
   ),
   mutant(
     "the client's ping proves nothing",
     "tend",
-    'if (isPing && load === "idle") link.probed(now);',
-    "void isPing; void load;",
+    "if (isProbe && desk.config.pingInterval < Infinity) link.probed(now);",
+    "void isProbe;",
   ),
   mutant(
     "a ping waits for the next daemon",
@@ -446,6 +446,24 @@ const MUTANTS: readonly Mutant[] = [
     "session",
     "    return this.#isClogged\n",
     "    return this.#isClogged && this.#isOver\n",
+  ),
+  mutant(
+    "every ping begins the verdict anew",
+    "link",
+    "const probe = state.probe ?? now + this.#limits.pingTimeout;",
+    "const probe = now + this.#limits.pingTimeout;",
+  ),
+  mutant(
+    "pings are load",
+    "ledger",
+    'const isCall = message.method !== "ping";',
+    'const isCall = message.method !== "";',
+  ),
+  mutant(
+    "time with a slow reader is the daemon's",
+    "session",
+    "    if (this.#isClogged) return Infinity;\n",
+    "",
   ),
 ];
 
