@@ -45,8 +45,9 @@ class Rig implements AsyncDisposable {
 
   /** Waits until a daemon has written a line. */
   async noted(line: string): Promise<void> {
+    // The watch begins before the look, so that nothing falls between them.
+    using watcher = Deno.watchFs(this.journal);
     if (this.executed(line).length > 0) return;
-    const watcher = Deno.watchFs(this.journal);
     for await (const _ of watcher) {
       if (this.executed(line).length > 0) return;
     }
