@@ -60,7 +60,7 @@ async function main(host: Host): Promise<number> {
   for (const message of warnings) {
     log({ level: "warn", event: "bad-setting", message });
   }
-  const code = await run(config, host, log);
+  const code = await run(config, metadata.version, host, log);
   // A client that does not read its log must not keep us.
   await Promise.race([stderr.idle(), new Promise((go) => setTimeout(go, 20))]);
   return code;

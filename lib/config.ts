@@ -5,25 +5,32 @@
  * @module
  */
 
+import { type Header, SettingError } from "./parse.ts";
 import {
-  type Header,
   type Setting,
-  SettingError,
   type SettingName,
   SETTINGS,
   type Values,
 } from "./settings.ts";
 
 /** What the program runs with. */
-export interface Config
-  extends Omit<Values, "url" | "tokenFile" | "token" | "headers" | "envFile"> {
+export interface Config extends Omit<Values, Raw> {
+  /** How the daemon speaks. */
+  readonly dialect: "mcp" | "exai";
   /** What is dialed. */
   readonly url: string;
   /** What may be shown of it. */
   readonly shownUrl: string;
   /** What the handshake sends, the token among them. */
   readonly headers: readonly Header[];
+  /** What an exai daemon gets in `hello`; empty for nothing. */
+  readonly helloToken: string;
 }
+
+/** The rows that the configuration has in another form. */
+export type Raw =
+  | ("url" | "host" | "port" | "dialect" | "tokenFile" | "token" | "exaiToken")
+  | ("headers" | "exaiPing" | "skipHealth" | "envFile");
 
 /** Where settings come from. */
 export interface Sources {
@@ -49,8 +56,12 @@ export type Reading =
 interface Given {
   readonly text: string;
   readonly name: string;
-  readonly isFlag: boolean;
+  readonly from: Source;
 }
+
+/** The sources, the strongest first. */
+type Source = typeof SOURCES[number];
+const SOURCES = ["flag", "env", "file"] as const;
 
 const SECRET = /authorization|cookie|token|key|secret|password/i;
 
@@ -72,43 +83,69 @@ export function readConfig(
     try {
       const text = given?.text ?? setting.default;
       if (text !== undefined) values[key] = setting.parse(text);
-      if (given?.isFlag) forbidSecrets(key, given.text);
+      if (given?.from === "flag") forbidSecrets(key, given.text);
     } catch (error) {
       const what = `${given?.name ?? key}: ${reasonOf(error)}`;
-      if (setting.isShared && !given?.isFlag && setting.default !== undefined) {
-        values[key] = setting.parse(setting.default);
-        warnings.push(`${what}; using ${setting.default}`);
+      if (setting.isShared && given?.from !== "flag") {
+        const fallback = setting.default;
+        if (fallback !== undefined) values[key] = setting.parse(fallback);
+        warnings.push(`${what}; using ${fallback ?? "none"}`);
       } else {
         problems.push(what);
       }
     }
   }
   // Without a problem every row with a default has its value.
-  const { url, tokenFile, token: word, headers = [], envFile: _, ...rest } =
-    values as unknown as Values;
-  const token = tokenFile === undefined
-    ? word
-    : readToken(tokenFile, readFile, problems);
+  const all = values as unknown as Values;
+  const hasUrl = isUrlMeant((row) => find(row, flags, sources)?.from);
+  const { dialect = hasUrl ? "mcp" : "exai", headers = [] } = all;
+  const token = all.tokenFile === undefined
+    // A token that was given for the exai daemon is nobody else's business.
+    ? all.token ?? (dialect === "exai" ? all.exaiToken : undefined)
+    : readToken(all.tokenFile, readFile, problems);
   const isAuthorized = headers.some(([name]) => /^authorization$/i.test(name));
-  if (token !== undefined && isAuthorized) {
+  const isBearer = token !== undefined && dialect === "mcp";
+  if (isBearer && isAuthorized) {
     problems.push(
       "ALWAYSUP_HEADERS: there is a token already, and it is sent as Authorization",
     );
   }
-  if (rest.backoffBase > rest.backoffCap) {
+  if (all.backoffBase > all.backoffCap) {
     problems.push("--backoff-base: it must not be above --backoff-cap");
   }
   if (problems.length > 0) return { kind: "problems", problems };
-  const authorization: Header[] = token === undefined
-    ? []
-    : [["Authorization", `Bearer ${token}`]];
-  const config = {
-    ...rest,
-    url: url.href,
-    shownUrl: url.shown,
-    headers: [...headers, ...authorization],
+  const { url, host, port, tokenFile: _, token: __, ...rest } = all;
+  const { exaiToken: ___, envFile: ____, exaiPing, skipHealth, ...kept } = rest;
+  const target = hasUrl ? url : SETTINGS.url.parse(`ws://${host}:${port}`);
+  const isPingOff = exaiPing !== undefined && exaiPing <= 0 &&
+    find(SETTINGS.pingInterval, flags, sources) === undefined;
+  const hasHealthFile = dialect === "exai" && !skipHealth;
+  const config: Config = {
+    ...kept,
+    dialect,
+    url: target.href,
+    shownUrl: target.shown,
+    headers: isBearer
+      ? [...headers, ["Authorization", `Bearer ${token}`]]
+      : headers,
+    helloToken: token ?? "",
+    pingInterval: isPingOff ? Infinity : kept.pingInterval,
+    healthFile: hasHealthFile ? kept.healthFile : undefined,
   };
   return { kind: "config", config, warnings };
+}
+
+/** Whether a URL was given, and not from a weaker source than the exai daemon's host or port. */
+function isUrlMeant(
+  sourceOf: (row: Setting<unknown>) => Source | undefined,
+): boolean {
+  const rank = (row: Setting<unknown>): number => {
+    const source = sourceOf(row);
+    return source === undefined ? SOURCES.length : SOURCES.indexOf(source);
+  };
+  const url = rank(SETTINGS.url);
+  const pair = Math.min(rank(SETTINGS.host), rank(SETTINGS.port));
+  return url < SOURCES.length && url <= pair;
 }
 
 /** The `.env` file that is named by the command line or the environment; `./.env` is never read by itself, for a cloned folder could redirect the token. */
@@ -135,6 +172,8 @@ export function help(): string {
     "",
     "Usage: alwaysup [--url ws://HOST:PORT/] [FLAGS]",
     "",
+    "Without a URL it serves the exai daemon at EXAI_WS_HOST and EXAI_WS_PORT.",
+    "",
     "A flag wins over the environment [in brackets], the environment over the",
     "--env-file, that over the default. 0 or off switches a limit off where there",
     "is one: give-up-after, ping-interval, queue-*, request-*, idle-*, max-message.",
@@ -158,12 +197,12 @@ function find(
 ): Given | undefined {
   const { flag } = setting;
   const text = flag === undefined ? undefined : flags.get(flag);
-  if (text !== undefined) return { text, name: `--${flag}`, isFlag: true };
-  for (const source of [env, file]) {
+  if (text !== undefined) return { text, name: `--${flag}`, from: "flag" };
+  for (const [from, source] of [["env", env], ["file", file]] as const) {
     for (const name of setting.env) {
       const text = source[name];
       // An empty variable is how many launchers say "not set".
-      if (text) return { text, name, isFlag: false };
+      if (text) return { text, name, from };
     }
   }
   return undefined;

@@ -9,18 +9,15 @@ import { Asked } from "./asked.ts";
 import { Catalog } from "./catalog.ts";
 import type { Dialect } from "./dialect.ts";
 import type { Effect } from "./event.ts";
+import * as fault from "./fault.ts";
 import type { Fate, Outage } from "./fault.ts";
-import { oneLine, type Request } from "./jsonrpc.ts";
-import {
-  type Entry,
-  isSafe,
-  Ledger,
-  type LedgerLimits,
-  type RetryPolicy,
-} from "./ledger.ts";
-import type { Link, LinkLimits, Traffic } from "./link.ts";
+import type { Entry, LedgerLimits } from "./account.ts";
+import { type Notification, oneLine, type Request } from "./jsonrpc.ts";
+import { Ledger, type Rescue } from "./ledger.ts";
+import type { Link, LinkLimits, LinkRole, Traffic } from "./link.ts";
 import { Links } from "./links.ts";
 import * as report from "./report.ts";
+import { isSafe, type RetryPolicy } from "./safety.ts";
 
 /** The settings that a session follows; durations in milliseconds, `Infinity` for no limit. */
 export interface SessionConfig extends LinkLimits, LedgerLimits {
@@ -32,7 +29,11 @@ export interface SessionConfig extends LinkLimits, LedgerLimits {
   readonly retry: RetryPolicy;
   /** The largest message, either way, in UTF-16 units of its text. */
   readonly maxMessage: number;
+  /** A file in which the daemon says that it lives, if there is one. */
+  readonly healthFile: string | undefined;
 }
+
+const NEW = { sentOn: undefined, losses: 0, isHeld: false } as const;
 
 /** The books of a session. */
 export class Desk {
@@ -98,11 +99,38 @@ export class Desk {
   }
 
   /** What a link is wanted for and busy with. */
-  traffic({ epoch }: Link): Traffic {
-    const isWanted = this.ledger.isWanting;
-    if (this.ledger.isBusy(epoch)) return { isWanted, load: "busy" };
-    const isAsking = this.dialect.isAsking(epoch);
-    return { isWanted, load: isAsking ? "restoring" : "idle" };
+  traffic({ epoch, role }: Link): Traffic {
+    const isWanted = role === "main"
+      ? this.ledger.isWanting
+      : this.links.isUp && this.#wants(role);
+    return { isWanted, load: this.#load(epoch) };
+  }
+
+  #load(epoch: number): Traffic["load"] {
+    if (this.ledger.isBusy(epoch)) return "busy";
+    for (const other of this.links) {
+      if (this.ledger.isBusy(other.epoch)) return "elsewhere";
+    }
+    return this.dialect.isAsking(epoch) ? "restoring" : "idle";
+  }
+
+  #wants(role: LinkRole): boolean {
+    for (const { message } of this.ledger.queue()) {
+      if (this.dialect.place(message) === role) return true;
+    }
+    return false;
+  }
+
+  /** Whether a link is ready for a message, free or not. */
+  isUpFor(message: Request | Notification): boolean {
+    return this.links.hasReady(this.dialect.place(message));
+  }
+
+  /** What becomes of a request in flight when its link is lost. */
+  rescue(request: Request): Rescue {
+    if (this.dialect.canAsk(request)) return "ask";
+    const isLocal = this.dialect.local(request, "down") !== undefined;
+    return isLocal || this.mayRepeat(request) ? "again" : "give up";
   }
 
   /** Whether a request may be written a second time. */
@@ -114,18 +142,33 @@ export class Desk {
   /** What became of a request; by default it has only just come. */
   fate(
     request: Request,
-    entry: Pick<Entry, "sentOn" | "losses"> = { sentOn: undefined, losses: 0 },
+    entry: Pick<Entry, "sentOn" | "losses" | "isHeld"> = NEW,
   ): Fate {
     return {
       request,
       isSafe: this.#isSafe(request),
-      isSent: entry.sentOn !== undefined,
+      isSent: entry.sentOn !== undefined || entry.isHeld,
       losses: entry.losses,
     };
   }
 
   #isSafe(request: Request): boolean {
     return isSafe(request, (tool) => this.catalog.isRepeatable(tool));
+  }
+
+  /** The error for a request that no link came for in time. */
+  unserved(
+    request: Request,
+    entry: Omit<Entry, "message">,
+    now: number,
+  ): string {
+    const fate = this.fate(request, entry);
+    if (entry.isHeld) return fault.outcomeUnknown(fate, "connection_lost");
+    const missing = this.links.missing(this.dialect.place(request));
+    return fault.unavailable(
+      fate,
+      this.outage(missing ?? this.links.main, now),
+    );
   }
 
   /** What is known of a link that is down. */

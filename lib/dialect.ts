@@ -6,7 +6,9 @@
  */
 
 import type { ListName } from "./catalog.ts";
+import type { SocketEvent } from "./event.ts";
 import type { Answer, Id, Message, Notification, Request } from "./jsonrpc.ts";
+import type { LinkRole } from "./link.ts";
 
 /** What a frame from the daemon means: a message, or something between the daemon and the proxy. */
 export type Incoming =
@@ -28,7 +30,42 @@ export type Incoming =
     readonly result: unknown;
   }
   /** An answer to something of the proxy's own that nobody waits for; `trouble` is worth a log line. */
-  | { readonly kind: "own"; readonly trouble?: string };
+  | { readonly kind: "own"; readonly trouble?: string }
+  /** The daemon is at it; `limitMs` is how long it may take from now on, where the daemon says so. */
+  | { readonly kind: "working"; readonly id: Id; readonly limitMs?: number }
+  /** There is no answer yet, and the request must be written again after a while. */
+  | {
+    readonly kind: "later";
+    readonly id: Id;
+    readonly ms: number;
+    /** The daemon has not begun with it. */
+    readonly isUntouched: boolean;
+  }
+  /** The answer to a request is over the limit. */
+  | { readonly kind: "too large"; readonly id: Id; readonly size: number }
+  /** Something that belongs to nothing that is open. */
+  | { readonly kind: "stray"; readonly what: string };
+
+/** What becomes of a message that is to be written. */
+export type Writing =
+  | {
+    readonly kind: "frame";
+    readonly text: string;
+    /** It asks for an outcome; how long it may take from now on if nothing else limits it. */
+    readonly limitMs?: number;
+  }
+  /** Something else must be known first; the message waits for the answer to this frame. */
+  | { readonly kind: "ask"; readonly text: string }
+  /** The daemon that it was written to is gone, and its outcome with it. */
+  | { readonly kind: "lost" };
+
+/** Why a connection ended. */
+export interface Ending {
+  /** For people, without a full stop. */
+  readonly reason: string;
+  /** The daemon said no and will say it again. */
+  readonly refused: boolean;
+}
 
 /** The first frame on a link, and the client's request if it is one. */
 export interface Greeting {
@@ -46,14 +83,15 @@ export interface Restoration {
   readonly toClient: readonly string[];
 }
 
+/** The end of a connection as the runtime tells it. */
+export type Closed = Extract<SocketEvent, { type: "closed" }>;
+
 /** How a daemon speaks. */
 export interface Dialect {
   /** The WebSocket subprotocol that is offered (RFC 6455 section 1.9). */
   readonly subprotocol: string | undefined;
-  /** How many links there may be. */
-  readonly links: number;
-  /** How many requests one link carries at a time. */
-  readonly callsPerLink: number;
+  /** How many links there may be beside the main one. */
+  readonly poolSize: number;
 
   /** An answer that needs no daemon, which is `up` or `down`. */
   local(request: Request, daemon: "up" | "down"): string | undefined;
@@ -61,22 +99,34 @@ export interface Dialect {
   greet(epoch: number, waiting: Iterable<Request>): Greeting | undefined;
   /** What belongs to a conversation that went on before this link. */
   restore(epoch: number): Restoration;
-  /** A client's message as a frame. */
-  encode(message: Request | Notification): string;
+  /** On which links a message may be written. */
+  place(message: Request | Notification): LinkRole;
+  /** Whether a ready link can take a frame now. */
+  isFree(epoch: number): boolean;
+  /** A client's message as a frame for a link that is free. */
+  write(
+    epoch: number,
+    message: Request | Notification,
+    now: number,
+  ): Writing;
   /** What a frame means. Never throws. */
-  decode(epoch: number, text: string): Incoming[];
-  /** Takes note of a notification that it says again itself on every link, so that it need not wait for one; `false` for any other. */
-  keep(notification: Notification): boolean;
+  decode(epoch: number, text: string, now: number): Incoming[];
+  /** Takes note of a notification: whether it is carried, is said again on every link and so need not wait for one, or ends here. */
+  note(notification: Notification): "carried" | "replayed" | "ends here";
+  /** Whether the daemon can be asked on the next link what became of a request that was written. */
+  canAsk(request: Request): boolean;
+  /** The request will be written as if it never had been. */
+  anew(request: Request): void;
   /** Takes note of an answer; gives it as the client gets it. */
   answered(request: Request, answer: Answer): string;
-  /** A frame that any living daemon answers. */
-  probe(epoch: number): string;
-  /** A frame that asks for a page of a list. */
-  list(epoch: number, list: ListName, cursor?: string): string;
+  /** A frame that any living daemon answers; `undefined` while another one does for it. */
+  probe(epoch: number): string | undefined;
+  /** A frame that asks for a page of a list; `undefined` while that cannot be asked. */
+  list(epoch: number, list: ListName, cursor?: string): string | undefined;
   /** A frame that takes a request back; `undefined` where the daemon knows no such thing. */
   cancel(id: Id, reason: string): string | undefined;
-  /** Why the end of a connection is a refusal that no retry can mend; `undefined` where it is not. */
-  refusal(code: number, status: number | undefined): string | undefined;
+  /** Why a connection ended: what the runtime says, or what the dialect knows better. */
+  ending(epoch: number, closed: Closed): Ending;
   /** Whether the daemon still owes an answer to something of the proxy's own, probes apart. */
   isAsking(epoch: number): boolean;
   /** The link is gone: what was asked on it will not be answered. */

@@ -58,6 +58,8 @@ export type Effect =
   /** A line for stdout. */
   | { readonly type: "reply"; readonly text: string }
   | LogEffect
+  /** Say in the log what the daemon's health file tells. */
+  | { readonly type: "health file"; readonly path: string }
   | { readonly type: "exit"; readonly code: number };
 
 /** A line for the log. */

@@ -149,6 +149,17 @@ export function tooLarge(fate: Fate, size: number, limit: number): string {
   );
 }
 
+/** The daemon closed the connection over the size of the request. */
+export function refusedSize(fate: Fate, size: number): string {
+  return fault(
+    fate,
+    Code.tooLarge,
+    `The request has ${size} characters, which is too much for the daemon ` +
+      `(close code 1009): ${subject(fate)} was not executed.`,
+    { reason: "too_large", delivered: "no", retryable: false },
+  );
+}
+
 /** What the request was for, in few words and without its arguments. */
 function subject({ request: { method, params } }: Fate): string {
   const name = dig(params, "name");

@@ -21,6 +21,7 @@ import {
   skim,
 } from "./jsonrpc.ts";
 import * as report from "./report.ts";
+import { abandon } from "./tend.ts";
 
 /** Takes a line of the client's: one message, or a batch of them. */
 export function fromClient(desk: Desk, line: string, now: number): void {
@@ -78,9 +79,9 @@ function ask(desk: Desk, request: Request, now: number): void {
   if (size > maxMessage) {
     return desk.reply(fault.tooLarge(fate, size, maxMessage));
   }
-  const refused = desk.links.refused;
-  if (refused !== undefined) {
-    const outage = desk.outage(refused, now);
+  const missing = desk.links.missing(desk.dialect.place(request));
+  if (missing?.refusal !== undefined) {
+    const outage = desk.outage(missing, now);
     return desk.reply(fault.unavailable(fate, outage));
   }
   if (desk.ledger.isFull(request)) {
@@ -96,8 +97,9 @@ function tell(desk: Desk, notification: Notification, now: number): void {
     case "notifications/progress":
       return pass(desk, desk.asked.progress(notification), "progress");
   }
-  const isKept = desk.dialect.keep(notification);
-  if (isKept && !desk.links.isUp) return;
+  const note = desk.dialect.note(notification);
+  if (note === "ends here") return;
+  if (note === "replayed" && !desk.links.isUp) return;
   const isTooLarge = notification.text.length > desk.config.maxMessage;
   if (isTooLarge || desk.ledger.isFull(notification)) {
     return desk.do(report.droppedNotification(notification));
@@ -112,9 +114,10 @@ function cancel(desk: Desk, notification: Notification, now: number): void {
   if (id === undefined || owed?.message.method === "initialize") return;
   const link = desk.links.get(owed?.sentOn);
   desk.ledger.cancel(id);
-  if (link === undefined) return;
-  desk.send(link, desk.dialect.encode(notification));
-  if (owed?.message.method !== "ping") link.abandoned(now);
+  if (link === undefined || owed === undefined) return;
+  const isCarried = desk.dialect.note(notification) !== "ends here";
+  const frame = isCarried ? notification.text : undefined;
+  abandon(desk, link, owed.message, frame, now);
 }
 
 /** The client answers a question of the daemon's. */

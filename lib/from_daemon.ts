@@ -40,7 +40,10 @@ export function fromSocket(
       return desk.do(report.binaryFrame(event.bytes));
     case "frame":
       link.heard(now);
-      for (const incoming of desk.dialect.decode(event.epoch, event.text)) {
+      for (const other of desk.links) if (other !== link) other.excused(now);
+      for (
+        const incoming of desk.dialect.decode(event.epoch, event.text, now)
+      ) {
         if (link.epoch !== event.epoch) return; // the one before ended it
         const { length } = event.text;
         const run = (): void => fromDaemon(desk, link, incoming, length, now);
@@ -54,11 +57,12 @@ export function fromSocket(
       }
       return;
     case "closed": {
-      const refusal = desk.dialect.refusal(event.code, event.status);
+      const inFlight = desk.ledger.inFlight(event.epoch);
       return lose(desk, link, {
-        reason: refusal ?? event.reason,
-        refused: refusal !== undefined,
+        ...desk.dialect.ending(event.epoch, event),
         subprotocol: event.reached && desk.dialect.subprotocol !== undefined,
+        // RFC 6455 section 7.4.1; of several requests it is not known which.
+        tooLarge: event.code === 1009 && inFlight === 1,
       }, now);
     }
   }
@@ -80,6 +84,18 @@ function fromDaemon(
       return question(desk, link, incoming);
     case "invalid":
       return reject(desk, link, incoming, size);
+    case "working":
+      desk.ledger.working(incoming.id, link.epoch, now);
+      if (incoming.limitMs !== undefined) {
+        desk.ledger.limit(incoming.id, incoming.limitMs, now);
+      }
+      return;
+    case "later":
+      return postpone(desk, link, incoming, now);
+    case "stray":
+      return desk.do(report.stray("daemon", incoming.what));
+    case "too large":
+      return drop(desk, link, incoming);
     case "ready":
       return ready(desk, link, now);
     case "rejected":
@@ -93,7 +109,8 @@ function fromDaemon(
       const { list, cursor, result } = incoming;
       const found = desk.catalog.compare(list, cursor, result);
       if (found.kind === "more") {
-        desk.send(link, desk.dialect.list(link.epoch, list, found.cursor));
+        const frame = desk.dialect.list(link.epoch, list, found.cursor);
+        if (frame !== undefined) desk.send(link, frame);
       } else if (found.kind === "changed") {
         desk.do(report.changed(list));
         desk.reply(notify(`notifications/${list}/list_changed`));
@@ -120,10 +137,45 @@ function settle(desk: Desk, link: Link, answer: Answer, now: number): void {
   }
   // Only now: if one of the rooms above has a bug, the answer is still owed.
   desk.ledger.settle(id, link.epoch);
+  link.used(now);
   desk.reply(text);
   if (link.phase !== "greeting") return;
   if (answer.error === undefined) ready(desk, link, now);
   else link.unanswered();
+}
+
+/** There is no answer yet; that a daemon is full for ever is bounded by the idle clock. */
+function postpone(
+  desk: Desk,
+  link: Link,
+  { id, ms, isUntouched }: Extract<Incoming, { kind: "later" }>,
+  now: number,
+): void {
+  if (!desk.ledger.isInFlight(id, link.epoch)) return;
+  link.used(now);
+  const { arrived } = desk.ledger.find(id)!;
+  const { idleTimeout } = desk.config;
+  const isHeld = !isUntouched;
+  desk.ledger.postpone(id, link.epoch, now + ms, { isHeld });
+  if (isHeld || now + ms < arrived + idleTimeout) return;
+  const owed = desk.ledger.cancel(id);
+  if (owed === undefined) return;
+  const fate = desk.fate(owed.message, owed);
+  const limit = { setting: "--idle-timeout", ms: idleTimeout };
+  desk.reply(fault.timedOut(fate, limit, now - arrived));
+}
+
+/** The answer is over the limit. */
+function drop(
+  desk: Desk,
+  link: Link,
+  { id, size }: Extract<Incoming, { kind: "too large" }>,
+): void {
+  const owed = desk.ledger.find(id);
+  if (owed === undefined) return;
+  const fate = desk.fate(owed.message, owed);
+  if (desk.ledger.settle(id, link.epoch) === undefined) return;
+  desk.reply(fault.tooLarge(fate, size, desk.config.maxMessage));
 }
 
 function question(desk: Desk, link: Link, request: Request): void {

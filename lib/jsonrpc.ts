@@ -85,6 +85,8 @@ export interface ErrorObject {
  */
 export const Code = {
   invalidRequest: -32600,
+  methodNotFound: -32601,
+  invalidParams: -32602,
   internal: -32603,
   unavailable: -31001,
   outcomeUnknown: -31002,

@@ -5,104 +5,24 @@
  */
 
 import {
-  digId,
-  type Id,
-  isRecord,
-  type Notification,
-  type Request,
-} from "./jsonrpc.ts";
+  type Account,
+  due,
+  dueAt,
+  type Entry,
+  type Expiry,
+  isQueued,
+  type LedgerLimits,
+  type Owed,
+} from "./account.ts";
+import { digId, type Id, type Notification, type Request } from "./jsonrpc.ts";
 
-/** The settings that bound what is owed; durations in milliseconds, `Infinity` for no limit. */
-export interface LedgerLimits {
-  /** How long a request may wait while no link is ready. */
-  readonly queueTimeout: number;
-  /** How many messages may wait. */
-  readonly queueLimit: number;
-  /** How long an answer may take, with the time in the queue. */
-  readonly requestTimeout: number;
-  /** How long a written request may stay without an answer or progress. */
-  readonly idleTimeout: number;
-}
+/** What becomes of a request whose link was lost: it is written again, asked about, or given up. */
+export type Rescue = "again" | "ask" | "give up";
 
 /** How much text may wait unwritten, in UTF-16 units. */
 export const QUEUE_TEXT_LIMIT = 64 * 1024 * 1024;
 /** How many lost links a request may have been in flight on before it counts as what kills the daemon. */
 export const LOSS_LIMIT = 2;
-
-/** When sent requests may be sent again after their link was lost. */
-export type RetryPolicy = "safe" | "always" | "never";
-
-/** A request that is owed an answer, or a notification that waits to be written. */
-export type Entry<M extends Request | Notification = Request | Notification> =
-  Readonly<Account<M>>;
-
-/** A request whose answer is owed. */
-export type Owed = Entry<Request>;
-
-/** Why the ledger closed a request's account. */
-export type Expiry = "unavailable" | "total" | "idle";
-
-/** Requests that do the same thing when they are done twice (MCP: they read, or they set what is set already). */
-const SAFE_METHODS: ReadonlySet<string> = new Set([
-  "initialize",
-  "ping",
-  "server/discover",
-  "tools/list",
-  "prompts/list",
-  "prompts/get",
-  "resources/list",
-  "resources/templates/list",
-  "resources/read",
-  "resources/subscribe",
-  "resources/unsubscribe",
-  "completion/complete",
-  "logging/setLevel",
-  "subscriptions/listen",
-  "tasks/get",
-  "tasks/list",
-  "tasks/result",
-]);
-
-/**
- * Whether a request does no more when it is executed twice.
- *
- * @param hinted whether the tool of that name is annotated as read-only or idempotent
- */
-export function isSafe(
-  request: Request,
-  hinted: (tool: string) => boolean,
-): boolean {
-  if (request.method !== "tools/call") return SAFE_METHODS.has(request.method);
-  const { params } = request;
-  if (!isRecord(params) || typeof params.name !== "string") return false;
-  return params.task === undefined && hinted(params.name);
-}
-
-/** What the ledger knows of one message. */
-export interface Account<M extends Request | Notification> {
-  /** The message. */
-  readonly message: M;
-  /** The id; for a notification something that is no JSON text, so that it can meet no id. */
-  readonly key: string;
-  /** When it came. */
-  readonly arrived: number;
-  /** The progress token that the client gave. */
-  readonly token: Id | undefined;
-  /** The epoch of the link it was written to; `undefined` while it waits. */
-  sentOn: number | undefined;
-  /** It opened the conversation on that link, which is not ready before the answer. */
-  isGreeting: boolean;
-  /** How many links were lost while it was in flight. */
-  losses: number;
-  /** The last progress value that went to the client (MCP: it must increase with each notification). */
-  progress: number;
-  /** When it will have waited too long for a link. */
-  queuedUntil: number;
-  /** When it will have taken too long altogether. */
-  readonly totalUntil: number;
-  /** When the daemon will have been silent about it for too long. */
-  idleUntil: number;
-}
 
 /** All that is owed to the client, in the order in which it was asked. */
 export class Ledger {
@@ -170,9 +90,12 @@ export class Ledger {
       sentOn: undefined,
       isGreeting: false,
       losses: 0,
+      isHeld: false,
+      notBefore: undefined,
       progress: -Infinity,
       queuedUntil: now + this.#limits.queueTimeout,
       totalUntil: isRequest ? now + this.#limits.requestTimeout : Infinity,
+      daemonLimit: undefined,
       idleUntil: Infinity,
     };
     this.#accounts.set(account.key, account);
@@ -181,9 +104,11 @@ export class Ledger {
     this.#wake(account);
   }
 
-  /** What waits to be written, oldest first. */
-  queue(): Iterable<Entry> {
-    return this.#queue;
+  /** What waits to be written and may be written now, oldest first. */
+  *queue(): Iterable<Entry> {
+    for (const account of this.#queue) {
+      if (account.notBefore === undefined) yield account;
+    }
   }
 
   /** The entry of this key was written; a notification is thereby settled. */
@@ -227,6 +152,44 @@ export class Ledger {
     return account;
   }
 
+  /** The daemon is at a request that is in flight on a link. */
+  working(id: Id, epoch: number, now: number): void {
+    if (!this.isInFlight(id, epoch)) return;
+    const account = this.#accounts.get(id)!;
+    account.idleUntil = now + this.#limits.idleTimeout;
+  }
+
+  /** The daemon says how long a request may take from now on; that counts where nothing else limits it. */
+  limit(id: Id, ms: number, now: number): void {
+    const account = this.#accounts.get(id);
+    if (account === undefined || account.totalUntil < Infinity) return;
+    account.totalUntil = now + ms;
+    account.daemonLimit = ms;
+    this.#wake(account);
+  }
+
+  /** A request in flight on a link waits again in its old place, and is not written before a moment. */
+  postpone(
+    id: Id,
+    epoch: number,
+    until: number,
+    { isHeld }: { readonly isHeld: boolean },
+  ): void {
+    if (!this.isInFlight(id, epoch)) return;
+    const account = this.#accounts.get(id)!;
+    this.#unsend(account);
+    account.isHeld = isHeld;
+    account.notBefore = until;
+    this.#wake(account);
+    this.#sort();
+  }
+
+  /** What was to be asked about a request is known: it is written as if it never had been. */
+  release(id: Id): void {
+    const account = this.#accounts.get(id);
+    if (account !== undefined) account.isHeld = false;
+  }
+
   /** Whether a progress value belongs to a request in flight on a link, and has risen. */
   progress(
     token: Id | undefined,
@@ -243,9 +206,13 @@ export class Ledger {
     return true;
   }
 
-  /** No link is ready any more: the queue's clock begins for everything that waits. */
-  wait(now: number): void {
+  /** No link is ready any more for some of what waits: the queue's clock begins for it. */
+  wait(
+    now: number,
+    concerns: (message: Request | Notification) => boolean,
+  ): void {
     for (const account of this.#queue) {
+      if (!concerns(account.message)) continue;
       account.queuedUntil = now + this.#limits.queueTimeout;
     }
   }
@@ -259,7 +226,7 @@ export class Ledger {
   lost(
     epoch: number,
     now: number,
-    mayRepeat: (request: Request) => boolean,
+    rescue: (request: Request) => Rescue,
   ): Owed[] {
     const given: Owed[] = [];
     for (const account of this.#accounts.values()) {
@@ -269,23 +236,35 @@ export class Ledger {
       // What opens the conversation opens it on every link, and its queue time goes on.
       if (!account.isGreeting) {
         account.queuedUntil = now + this.#limits.queueTimeout;
-        if (account.losses >= LOSS_LIMIT || !mayRepeat(message)) {
+        const chance = account.losses < LOSS_LIMIT
+          ? rescue(message)
+          : "give up";
+        if (chance === "give up") {
           this.#close(account);
           given.push(account as Owed);
           continue;
         }
+        account.isHeld = chance === "ask";
       }
-      this.#count(account, epoch, -1);
-      account.sentOn = undefined;
-      account.isGreeting = false;
-      account.idleUntil = Infinity;
-      this.#enqueue(account);
+      this.#unsend(account);
       this.#wake(account);
     }
-    // What waits again is older than what came since.
+    this.#sort();
+    return given;
+  }
+
+  #unsend(account: Account<Request | Notification>): void {
+    this.#count(account, account.sentOn!, -1);
+    account.sentOn = undefined;
+    account.isGreeting = false;
+    account.idleUntil = Infinity;
+    this.#enqueue(account);
+  }
+
+  /** What waits again is older than what came since. */
+  #sort(): void {
     const all = this.#accounts.values();
     this.#queue = new Set(all.filter(({ sentOn }) => sentOn === undefined));
-    return given;
   }
 
   /** When the next account falls due, or earlier. */
@@ -296,18 +275,21 @@ export class Ledger {
   /**
    * Closes every account that is due.
    *
-   * @param clock the queue's; it stands still while a link is ready
+   * @param clock the queue's, for a message; it stands still while a link is ready for it
    */
   expire(
     now: number,
-    clock: "runs" | "stands",
+    clock: (message: Request | Notification) => "runs" | "stands",
   ): { entry: Entry; expiry: Expiry }[] {
     if (now < this.#earliest) return [];
     const expired: { entry: Entry; expiry: Expiry }[] = [];
     this.#earliest = Infinity;
     for (const account of this.#accounts.values()) {
-      if (clock === "stands" && isQueued(account)) {
+      if (isQueued(account) && clock(account.message) === "stands") {
         account.queuedUntil = now + this.#limits.queueTimeout;
+      }
+      if (account.notBefore !== undefined && now >= account.notBefore) {
+        account.notBefore = undefined;
       }
       const expiry = due(account, now);
       if (expiry === undefined) {
@@ -361,23 +343,4 @@ export class Ledger {
   #wake(account: Entry): void {
     this.#earliest = Math.min(this.#earliest, dueAt(account));
   }
-}
-
-function isQueued(account: Entry): boolean {
-  return account.sentOn === undefined || account.isGreeting;
-}
-
-function dueAt(account: Entry): number {
-  return Math.min(
-    account.totalUntil,
-    isQueued(account) ? account.queuedUntil : account.idleUntil,
-  );
-}
-
-function due(account: Entry, now: number): Expiry | undefined {
-  if (now >= account.totalUntil) return "total";
-  if (isQueued(account)) {
-    return now >= account.queuedUntil ? "unavailable" : undefined;
-  }
-  return now >= account.idleUntil ? "idle" : undefined;
 }

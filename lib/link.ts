@@ -27,8 +27,13 @@ export const DEMAND_MS = 1_000;
 export const RESTORE_MS = 60_000;
 /** How long a request that was given up on may excuse the daemon's silence about others. */
 export const ABANDONED_MS = 600_000;
+/** How long a link of the pool may carry nothing before it is closed. */
+export const POOL_IDLE_MS = 60_000;
 /** The most that chance adds to a pause, as a share of it. */
 export const JITTER = 0.1;
+
+/** What a link is for: everything, or requests that may keep a connection for themselves. */
+export type LinkRole = "main" | "pool";
 
 /** Where a link is; every phase says when it ends by itself. */
 export type LinkState =
@@ -52,8 +57,12 @@ export type LinkState =
 export interface Traffic {
   /** A request waits to be written. */
   readonly isWanted: boolean;
-  /** `busy`: the client is owed an answer on this link; `restoring`: the proxy itself has asked for something. */
-  readonly load: "idle" | "restoring" | "busy";
+  /**
+   * `busy`: the client is owed an answer on this link; `elsewhere`: on another
+   * one, and the daemon may do one thing at a time; `restoring`: the proxy
+   * itself has asked for something.
+   */
+  readonly load: "idle" | "restoring" | "elsewhere" | "busy";
 }
 
 /** Why a link was lost. */
@@ -62,12 +71,14 @@ export interface Loss {
   readonly reason: string;
   /** The daemon said no and will say it again: dialing goes on at the cap only. */
   readonly refused?: boolean;
+  /** The daemon took offence at the size of what was written. */
+  readonly tooLarge?: boolean;
   /** The offered subprotocol may be the cause, so that a dial without it is worth a try. */
   readonly subprotocol?: boolean;
 }
 
 /** What a link asks for when its time has come. */
-export type LinkWish = "nothing" | "dial" | "probe" | "give up";
+export type LinkWish = "nothing" | "dial" | "probe" | "give up" | "retire";
 
 /**
  * The pause before the next dial after `failures` (>= 1) of them: the base
@@ -99,10 +110,14 @@ export class Link {
   #downSince: number;
   #refusal: string | undefined;
   #lastFailure: string | undefined;
+  /** When a link of the pool last carried something. */
+  #usedAt = Infinity;
   #subprotocol: "offered" | "agreed" | "left out" | "declined" = "offered";
 
   /** The number of the present or next dial; an event that names another one is a stranger's. */
   epoch: number;
+  /** What the link is for. */
+  readonly role: LinkRole;
 
   /** A link that has never been up and wants to be dialed at once. */
   constructor(
@@ -110,7 +125,9 @@ export class Link {
     random: () => number,
     epoch: number,
     now: number,
+    role: LinkRole = "main",
   ) {
+    this.role = role;
     this.#limits = limits;
     this.#random = random;
     this.epoch = epoch;
@@ -157,24 +174,39 @@ export class Link {
     const state = this.#state;
     switch (state.phase) {
       case "waiting":
-        return isWanted ? Math.min(state.soon, state.until) : state.until;
+        if (isWanted) return Math.min(state.soon, state.until);
+        // The pool is there on demand only.
+        return this.role === "pool" ? -Infinity : state.until;
       case "dialing":
       case "greeting":
         return state.until;
       case "ready":
-        if (state.probe !== undefined) {
-          // A probe that went out before a call is answered before it, unless
-          // the daemon is still at something that was given up on.
-          if (load !== "busy") return state.probe;
-          return Math.max(state.probe, state.abandonedUntil ?? -Infinity);
-        }
-        // While an answer is owed, silence is no verdict: the daemon may be slow.
-        if (load === "busy") return Infinity;
-        return Math.max(
-          state.heard + this.#limits.pingInterval,
-          load === "restoring" ? state.since + RESTORE_MS : 0,
-        );
+        return Math.min(this.#silentUntil(state, load), this.#idleUntil(load));
     }
+  }
+
+  #silentUntil(
+    state: Extract<LinkState, { phase: "ready" }>,
+    load: Traffic["load"],
+  ): number {
+    // While an answer is owed, silence is no verdict: the daemon may be slow.
+    if (load === "elsewhere") return Infinity;
+    if (state.probe !== undefined) {
+      // A probe that went out before a call is answered before it, unless
+      // the daemon is still at something that was given up on.
+      if (load !== "busy") return state.probe;
+      return Math.max(state.probe, state.abandonedUntil ?? -Infinity);
+    }
+    if (load === "busy") return Infinity;
+    return Math.max(
+      state.heard + this.#limits.pingInterval,
+      load === "restoring" ? state.since + RESTORE_MS : 0,
+    );
+  }
+
+  #idleUntil(load: Traffic["load"]): number {
+    const mayBeIdle = load === "idle" || load === "elsewhere";
+    return mayBeIdle ? this.#usedAt + POOL_IDLE_MS : Infinity;
   }
 
   /** What is due now; {@linkcode deadline} says when to ask again. */
@@ -183,11 +215,12 @@ export class Link {
     const state = this.#state;
     switch (state.phase) {
       case "waiting":
-        return "dial";
+        return this.role === "pool" && !traffic.isWanted ? "retire" : "dial";
       case "dialing":
       case "greeting":
         return "give up";
       case "ready":
+        if (now >= this.#idleUntil(traffic.load)) return "retire";
         return state.probe === undefined ? "probe" : "give up";
     }
   }
@@ -230,6 +263,7 @@ export class Link {
   validated(now: number): void {
     this.#expect("greeting");
     this.#attempt = 0;
+    this.used(now);
     this.#state = {
       phase: "ready",
       since: now,
@@ -249,6 +283,18 @@ export class Link {
       probe: undefined,
       abandonedUntil: undefined,
     };
+  }
+
+  /** Something that belongs to a request went over the link. */
+  used(now: number): void {
+    if (this.role === "pool") this.#usedAt = now;
+  }
+
+  /** The daemon spoke on another link: a probe has its whole time again, for the daemon may have been busy until now. */
+  excused(now: number): void {
+    const state = this.#state;
+    if (state.phase !== "ready" || state.probe === undefined) return;
+    this.#state = { ...state, probe: now + this.#limits.pingTimeout };
   }
 
   /** ready -> ready: a probe went out and must be answered in time; a second one changes nothing. */

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { Link, type LinkLimits, type Loss } from "./link.ts";
+import { Link, type LinkLimits, type LinkRole, type Loss } from "./link.ts";
 
 /** All links to the daemon, whatever state they are in. */
 export class Links {
@@ -12,19 +12,27 @@ export class Links {
   readonly #random: () => number;
   readonly #byEpoch = new Map<number, Link>();
   #epochs = 0;
+  /** The link that speaks for the daemon when people ask. */
+  readonly main: Link;
 
-  /** One link, which wants to be dialed at once. */
+  /** The main link, which wants to be dialed at once. */
   constructor(limits: LinkLimits, random: () => number, now: number) {
     this.#limits = limits;
     this.#random = random;
-    this.open(now);
+    this.main = this.open("main", now);
   }
 
   /** Adds a link, which wants to be dialed at once. */
-  open(now: number): Link {
-    const link = new Link(this.#limits, this.#random, ++this.#epochs, now);
-    this.#byEpoch.set(link.epoch, link);
+  open(role: LinkRole, now: number): Link {
+    const epoch = ++this.#epochs;
+    const link = new Link(this.#limits, this.#random, epoch, now, role);
+    this.#byEpoch.set(epoch, link);
     return link;
+  }
+
+  /** Takes a link out of the set. */
+  remove(link: Link): void {
+    this.#byEpoch.delete(link.epoch);
   }
 
   /** The link of an epoch; `undefined` where that connection was left. */
@@ -37,28 +45,33 @@ export class Links {
     return [...this.#byEpoch.values()].values();
   }
 
-  /** Whether a link is ready. */
+  /** Whether the main link is ready. */
   get isUp(): boolean {
-    return this.#some((link) => link.phase === "ready");
+    return this.main.phase === "ready";
   }
 
-  /** A link that the daemon refuses, if none is ready. */
-  get refused(): Link | undefined {
-    if (this.isUp) return undefined;
-    return [...this].find((link) => link.refusal !== undefined);
+  /** A link of that role that is ready and passes a test. */
+  ready(role: LinkRole, test: (link: Link) => boolean): Link | undefined {
+    return this.#find(role, (link) => link.phase === "ready" && test(link));
   }
 
-  /** The link that speaks for the daemon when people ask. */
-  get first(): Link {
-    const [link] = this;
-    if (link === undefined) throw new Error("There is always a link");
-    return link;
+  /** Whether a link of that role is ready, free or not. */
+  hasReady(role: LinkRole): boolean {
+    return this.ready(role, () => true) !== undefined;
   }
 
-  /** Since when no link is ready; `Infinity` while one is, or only waits for the client to speak. */
+  /** The link that keeps what belongs on that role waiting, if none of them is ready: without a main link there is no pool. */
+  missing(role: LinkRole): Link | undefined {
+    if (this.hasReady(role)) return undefined;
+    if (role === "main" || !this.isUp) return this.main;
+    return this.#find(role, ({ refusal }) => refusal !== undefined) ??
+      this.#find(role, ({ lastFailure }) => lastFailure !== undefined);
+  }
+
+  /** Since when the main link is not ready; `Infinity` while it is, or only waits for the client to speak. */
   get downSince(): number {
-    if (this.isUp || this.#some((link) => link.isUngreeted)) return Infinity;
-    return Math.max(...[...this].map((link) => link.downSince));
+    const { main } = this;
+    return this.isUp || main.isUngreeted ? Infinity : main.downSince;
   }
 
   /** The connection of a link is over; the link waits under a new epoch. */
@@ -68,8 +81,8 @@ export class Links {
     this.#byEpoch.set(link.epoch, link);
   }
 
-  #some(test: (link: Link) => boolean): boolean {
-    for (const link of this.#byEpoch.values()) if (test(link)) return true;
-    return false;
+  #find(role: LinkRole, test: (link: Link) => boolean): Link | undefined {
+    if (role === "main") return test(this.main) ? this.main : undefined;
+    return [...this].find((link) => link.role === role && test(link));
   }
 }

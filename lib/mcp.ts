@@ -5,7 +5,16 @@
  * @module
  */
 
-import type { Dialect, Greeting, Incoming, Restoration } from "./dialect.ts";
+import type {
+  Closed,
+  Dialect,
+  Ending,
+  Greeting,
+  Incoming,
+  Restoration,
+  Writing,
+} from "./dialect.ts";
+import type { LinkRole } from "./link.ts";
 import { type ListName, LISTS } from "./catalog.ts";
 import { insert, replace } from "./json_text.ts";
 import {
@@ -37,8 +46,7 @@ type Purpose =
 /** MCP over WebSocket, one JSON-RPC message per text frame; the revisions up to 2025-11-25. */
 export class Mcp implements Dialect {
   readonly subprotocol = "mcp";
-  readonly links = 1;
-  readonly callsPerLink: number = Infinity;
+  readonly poolSize = 0;
 
   readonly #prefix: string;
   #count = 0;
@@ -104,8 +112,16 @@ export class Mcp implements Dialect {
     return { toDaemon, toClient };
   }
 
-  encode(message: Request | Notification): string {
-    return message.text;
+  place(): LinkRole {
+    return "main";
+  }
+
+  isFree(): boolean {
+    return true;
+  }
+
+  write(_: number, message: Request | Notification): Writing {
+    return { kind: "frame", text: message.text };
   }
 
   decode(epoch: number, text: string): Incoming[] {
@@ -163,11 +179,17 @@ export class Mcp implements Dialect {
     return { kind: "rejected", reason, refused: true };
   }
 
-  keep(notification: Notification): boolean {
-    if (notification.method !== "notifications/initialized") return false;
+  note(notification: Notification): "carried" | "replayed" {
+    if (notification.method !== "notifications/initialized") return "carried";
     this.#initialized = notification.text;
-    return true;
+    return "replayed";
   }
+
+  canAsk(): boolean {
+    return false;
+  }
+
+  anew(): void {}
 
   answered(request: Request, answer: Answer): string {
     if (answer.error !== undefined) return answer.text;
@@ -210,14 +232,17 @@ export class Mcp implements Dialect {
   }
 
   /** RFC 6455 section 7.4.1: 1008 is a policy violation; MCP daemons close with it where HTTP would say 401. */
-  refusal(code: number, status: number | undefined): string | undefined {
-    if (status === 401 || status === 403) {
-      return `it refuses us with HTTP ${status}: check the token ` +
-        `(--token-file or ALWAYSUP_TOKEN) and --header`;
-    }
-    if (code !== 1008) return undefined;
-    return "it closed the connection with code 1008 (policy violation): " +
+  ending(_: number, { code, status, reason }: Closed): Ending {
+    const advice =
       "check the token (--token-file or ALWAYSUP_TOKEN) and --header";
+    if (status === 401 || status === 403) {
+      const refusal = `it refuses us with HTTP ${status}: ${advice}`;
+      return { reason: refusal, refused: true };
+    }
+    if (code !== 1008) return { reason, refused: false };
+    const refusal = "it closed the connection with code 1008 (policy " +
+      `violation): ${advice}`;
+    return { reason: refusal, refused: true };
   }
 
   isAsking(epoch: number): boolean {

@@ -8,6 +8,9 @@
 import type { Config } from "./config.ts";
 import type { Effect, LogEffect, SessionEvent } from "./event.ts";
 import type { Host } from "./host.ts";
+import type { Dialect } from "./dialect.ts";
+import { Exai } from "./exai.ts";
+import { readHealth } from "./health_file.ts";
 import { Mcp } from "./mcp.ts";
 import * as report from "./report.ts";
 import { Session } from "./session.ts";
@@ -34,12 +37,14 @@ const TIMER_LIMIT = 2 ** 31 - 1;
  */
 export function run(
   config: Config,
+  version: string,
   host: Host,
   log: (entry: Omit<LogEffect, "type">) => void,
 ): Promise<number> {
   const { promise, resolve } = Promise.withResolvers<number>();
   const now = (): number => performance.now();
-  const session = new Session(config, new Mcp(Math.random), Math.random, now());
+  const dialect = dialectOf(config, version);
+  const session = new Session(config, dialect, Math.random, now());
   const sockets = new Map<number, Socket>();
   let farewells: Promise<void>[] = [];
   let endAt: number | undefined;
@@ -102,6 +107,11 @@ export function run(
         return stdout.push(effect.text);
       case "log":
         return log(effect);
+      case "health file": {
+        const { path } = effect;
+        const found = readHealth(() => host.readFile(path), Date.now());
+        return log(report.healthFile(path, found));
+      }
       case "exit":
         void leave(effect.code);
     }
@@ -132,6 +142,23 @@ export function run(
   handle({ type: "tick" });
   void read();
   return promise;
+}
+
+function dialectOf(config: Config, version: string): Dialect {
+  switch (config.dialect) {
+    case "mcp":
+      return new Mcp(Math.random);
+    case "exai":
+      return new Exai({
+        sessionId: config.sessionId,
+        token: config.helloToken,
+        server: { name: config.serverName, version },
+        ackGrace: config.ackGrace,
+        output: config.toolOutput,
+        maxMessage: config.maxMessage,
+        // The daemon shares its results by our ids, which nobody should guess.
+      }, () => crypto.getRandomValues(new Uint32Array(1))[0]! / 2 ** 32);
+  }
 }
 
 /** Waits for a promise, but not longer than so many milliseconds. */

@@ -6,8 +6,11 @@
 
 import type { Level, LogEffect } from "./event.ts";
 import { seconds } from "./fault.ts";
-import type { LinkState } from "./link.ts";
+import { isLogged, type LinkState } from "./link.ts";
 import type { Id, Invalid, Notification, Request } from "./jsonrpc.ts";
+
+/** The oldest health file that still says that its daemon lives (the Python shim's threshold). */
+const HEALTH_FRESH_MS = 120_000;
 
 /** A line from the client was over the limit of what can be read at all. */
 export function overlongLine(bytes: number): LogEffect {
@@ -135,6 +138,69 @@ export function failed(
     "attempt-failed",
     `Attempt ${attempt} to connect to the WebSocket daemon at ${url} failed: ` +
       `${reason}. Next attempt in ${seconds(waitMs)}.`,
+  );
+}
+
+/** A connection for calls was added. */
+export function widened(url: string): LogEffect {
+  return log("debug", "widened", `Another connection to ${url} carries calls.`);
+}
+
+/** A connection for calls was closed. */
+export function retired(url: string): LogEffect {
+  return log(
+    "debug",
+    "retired",
+    `Closed a connection to ${url} that carried calls.`,
+  );
+}
+
+/** A connection for calls is lost, or could not be made. */
+export function poolLost(
+  url: string,
+  phase: LinkState["phase"],
+  attempt: number,
+  reason: string,
+): LogEffect {
+  if (phase === "ready") {
+    return log(
+      "info",
+      "pool-lost",
+      `Lost a connection to ${url} that carried calls: ${reason}.`,
+    );
+  }
+  return log(
+    isLogged(attempt) ? "info" : "debug",
+    "pool-attempt-failed",
+    `Attempt ${attempt} to open a further connection to ${url} for calls ` +
+      `failed: ${reason}. Calls wait for it, or for one that is free.`,
+  );
+}
+
+/** What the daemon's health file says. */
+export function healthFile(
+  path: string,
+  found: "missing" | "unreadable" | { readonly ageMs: number },
+): LogEffect {
+  if (typeof found === "string") {
+    return log(
+      "info",
+      "health-file",
+      found === "missing"
+        ? `The daemon's health file ${path} is missing: the daemon was never ` +
+          "started there, or writes another one."
+        : `The daemon's health file ${path} cannot be read as one.`,
+    );
+  }
+  const age = seconds(found.ageMs);
+  return log(
+    "info",
+    "health-file",
+    found.ageMs > HEALTH_FRESH_MS
+      ? `The daemon's health file ${path} is stale (${age} old): the daemon ` +
+        "is down, or busy with a call that blocks it."
+      : `The daemon's health file ${path} is fresh (${age} old): the daemon ` +
+        "seems to run; check EXAI_WS_HOST and EXAI_WS_PORT.",
   );
 }
 

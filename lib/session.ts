@@ -5,16 +5,16 @@
  * @module
  */
 
+import type { Entry, Expiry } from "./account.ts";
 import { Desk, type SessionConfig } from "./desk.ts";
 import type { Dialect } from "./dialect.ts";
 import type { Effect, SessionEvent } from "./event.ts";
 import * as fault from "./fault.ts";
 import { fromClient, overlong } from "./from_client.ts";
 import { fromSocket } from "./from_daemon.ts";
-import type { Entry, Expiry } from "./ledger.ts";
 import type { Link } from "./link.ts";
 import * as report from "./report.ts";
-import { attend, flush, lose } from "./tend.ts";
+import { abandon, attend, flush, lose } from "./tend.ts";
 
 /** How long the daemon has to answer what is owed once the client is leaving. */
 export const DRAIN_MS = 1_500;
@@ -104,9 +104,13 @@ export class Session {
 
   #wake(now: number): void {
     if (this.#isOver) return;
-    const { config, ledger, links } = this.#desk;
-    const clock = links.isUp ? "stands" : "runs";
-    for (const { entry, expiry } of ledger.expire(now, clock)) {
+    const desk = this.#desk;
+    const { config, ledger } = desk;
+    const expired = ledger.expire(
+      now,
+      (message) => desk.isUpFor(message) ? "stands" : "runs",
+    );
+    for (const { entry, expiry } of expired) {
       this.#expire(entry, expiry, now);
     }
     flush(this.#desk, now);
@@ -142,14 +146,11 @@ export class Session {
     if (message.kind === "notification") {
       return desk.do(report.droppedNotification(message));
     }
-    const fate = desk.fate(message, entry);
-    const limit = expiry === "total"
-      ? { setting: "--request-timeout", ms: desk.config.requestTimeout }
-      : { setting: "--idle-timeout", ms: desk.config.idleTimeout };
+    const limit = this.#limitOf(entry, expiry);
     desk.reply(
       expiry === "unavailable"
-        ? fault.unavailable(fate, desk.outage(desk.links.first, now))
-        : fault.timedOut(fate, limit, now - entry.arrived),
+        ? desk.unserved(message, entry, now)
+        : fault.timedOut(desk.fate(message, entry), limit, now - entry.arrived),
     );
     const link = desk.links.get(entry.sentOn);
     if (link === undefined) return;
@@ -158,11 +159,32 @@ export class Session {
       const reason = "the daemon did not answer initialize in time";
       return lose(desk, link, { reason }, now);
     }
-    if (message.method !== "ping") link.abandoned(now);
-    if (message.method === "initialize") return; // it must not be cancelled
+    // An initialize must not be cancelled (MCP, utilities/cancellation).
+    if (message.method === "initialize") return link.abandoned(now);
     const reason = `timed out (${limit.setting})`;
     const cancel = desk.dialect.cancel(message.id, reason);
-    if (cancel !== undefined) desk.send(link, cancel);
+    if (cancel === undefined && link.role === "main") {
+      // It would keep everything else waiting.
+      const reason = `the daemon did not answer ${message.method} in time`;
+      return lose(desk, link, { reason }, now);
+    }
+    abandon(desk, link, message, cancel, now);
+  }
+
+  #limitOf(
+    { daemonLimit }: Pick<Entry, "daemonLimit">,
+    expiry: Expiry,
+  ): { setting: string; ms: number } {
+    const { requestTimeout, idleTimeout } = this.#desk.config;
+    if (expiry === "idle") {
+      return { setting: "--idle-timeout", ms: idleTimeout };
+    }
+    return daemonLimit === undefined
+      ? { setting: "--request-timeout", ms: requestTimeout }
+      : {
+        setting: "what the daemon and EXAI_SHIM_ACK_GRACE_SECS allow",
+        ms: daemonLimit,
+      };
   }
 
   get #giveUpAt(): number {
@@ -174,7 +196,7 @@ export class Session {
   /** Answers what is still owed, and exits. */
   #finish(code: number, now: number): void {
     const desk = this.#desk;
-    const outage = desk.outage(desk.links.first, now);
+    const outage = desk.outage(desk.links.main, now);
     for (const { message, ...entry } of desk.ledger.drain()) {
       if (message.kind === "notification") continue;
       const fate = desk.fate(message, entry);

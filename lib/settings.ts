@@ -5,11 +5,25 @@
  * @module
  */
 
-/** Reads a setting's text. Throws a {@linkcode SettingError} that completes the sentence "NAME: ...". */
-export type Parse<T> = (text: string) => T;
-
-/** A value breaks a rule; the message says which, and never shows a value that may be a secret. */
-export class SettingError extends Error {}
+import {
+  address,
+  duration,
+  headers,
+  host,
+  name,
+  number,
+  oneOf,
+  orOff,
+  orZero,
+  type Parse,
+  path,
+  port,
+  sessionId,
+  size,
+  truth,
+  visible,
+  whole,
+} from "./parse.ts";
 
 /** One row of the table. */
 export interface Setting<T> {
@@ -23,152 +37,12 @@ export interface Setting<T> {
   readonly value: string;
   /** One phrase for `--help`. */
   readonly help: string;
-  /** Other programs use the variable too, so that a bad value is not our user's mistake. */
+  /** Other programs use the variable too, so that a bad value is a warning: it may be good for them. */
   readonly isShared?: true;
   /** The flag may be given more than once; the texts are joined by line breaks. */
   readonly isRepeatable?: true;
   /** Reads the text. */
   readonly parse: Parse<T>;
-}
-
-/** A daemon's address. */
-export interface Address {
-  /** What is dialed. */
-  readonly href: string;
-  /** What may be shown: without user, password and query values. */
-  readonly shown: string;
-}
-
-/** A header as it is sent. */
-export type Header = readonly [name: string, value: string];
-
-const DAY_MS = 86_400_000;
-
-/** A duration in milliseconds: `250ms`, `45s`, `5m`, `1h` or bare seconds, up to 30 days. */
-function duration(text: string): number {
-  const units = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 };
-  const [, digits, unit] = /^(\d+(?:\.\d+)?)(ms|s|m|h)?$/.exec(text) ?? [];
-  const ms = Number(digits) * units[(unit ?? "s") as keyof typeof units];
-  if (!(ms >= 1 && ms <= 30 * DAY_MS)) {
-    throw new SettingError(
-      `${quote(text)} is not a duration from 1ms to 720h ` +
-        "(write 250ms, 45s, 5m or bare seconds)",
-    );
-  }
-  return ms;
-}
-
-function whole(text: string): number {
-  const value = Number(text);
-  if (!/^\d+$/.test(text) || value < 1 || value > 1_000_000) {
-    throw new SettingError(
-      `${quote(text)} is not a whole number from 1 to 1000000`,
-    );
-  }
-  return value;
-}
-
-/** A size in bytes: `32MiB`, `512KiB` or bare bytes, up to 1 GiB. */
-function size(text: string): number {
-  const units = { B: 1, KiB: 1024, MiB: 1024 ** 2, GiB: 1024 ** 3 };
-  const [, digits, unit] = /^(\d+) ?(B|KiB|MiB|GiB)?$/.exec(text) ?? [];
-  const bytes = Number(digits) * units[(unit ?? "B") as keyof typeof units];
-  if (!(bytes >= 1024 && bytes <= 1024 ** 3)) {
-    throw new SettingError(
-      `${quote(text)} is not a size from 1KiB to 1GiB ` +
-        "(write 32MiB, 512KiB or bare bytes)",
-    );
-  }
-  return bytes;
-}
-
-/** The same, or no limit. */
-function orOff(parse: Parse<number>): Parse<number> {
-  return (text) => text === "off" || text === "0" ? Infinity : parse(text);
-}
-
-function oneOf<const T extends string>(...choices: readonly T[]): Parse<T> {
-  return (text) => {
-    const choice = choices.find((choice) => choice === text.toLowerCase());
-    if (choice !== undefined) return choice;
-    throw new SettingError(
-      `${quote(text)} is not ${choices.length > 1 ? "one of " : ""}${
-        choices.join(", ")
-      }`,
-    );
-  };
-}
-
-/** A WebSocket address. The text may hold a secret, so no error repeats it. */
-function address(text: string): Address {
-  const url = URL.parse(text);
-  if (url === null) {
-    throw new SettingError("it is not a URL (write ws://HOST:PORT/)");
-  }
-  if (url.protocol !== "ws:" && url.protocol !== "wss:") {
-    throw new SettingError(
-      `a WebSocket URL begins with ws:// or wss://, not ${url.protocol}//`,
-    );
-  }
-  if (url.hash !== "") {
-    throw new SettingError(
-      "a WebSocket URL has no fragment (RFC 6455 section 3)",
-    );
-  }
-  const shown = new URL(url);
-  shown.username = "";
-  shown.password = "";
-  // Touching the parameters costs the start half a millisecond.
-  if (shown.search !== "") {
-    for (const name of new Set(shown.searchParams.keys())) {
-      shown.searchParams.set(name, "***");
-    }
-  }
-  return { href: url.href, shown: shown.href };
-}
-
-function headers(text: string): readonly Header[] {
-  const names = new Set<string>();
-  return text.split("\n").map((line) => line.trim()).filter((line) => line)
-    .map((line, i) => {
-      const [, name, value] = /^([!#$%&'*+.^`|~\w-]+):\s*([\x20-\x7e]*)$/
-        .exec(line) ?? [];
-      if (name === undefined || value === undefined) {
-        throw new SettingError(
-          `header ${
-            i + 1
-          } is not of the form "Name: value" (RFC 9110 section 5)`,
-        );
-      }
-      if (names.has(name.toLowerCase())) {
-        throw new SettingError(`header ${name} is given twice`);
-      }
-      if (/^(host|connection|upgrade|sec-websocket-.*)$/i.test(name)) {
-        throw new SettingError(
-          `header ${name} belongs to the WebSocket handshake itself (RFC 6455 section 4.1)`,
-        );
-      }
-      names.add(name.toLowerCase());
-      return [name, value];
-    });
-}
-
-function visible(text: string): string {
-  if (!/^[\x21-\x7e]+$/.test(text)) {
-    throw new SettingError(
-      "it must be one word of visible ASCII characters (RFC 6750 section 2.1)",
-    );
-  }
-  return text;
-}
-
-function path(text: string): string {
-  if (text.includes("\0")) throw new SettingError("it is not a path");
-  return text;
-}
-
-function quote(text: string): string {
-  return JSON.stringify(text.length > 40 ? `${text.slice(0, 40)}...` : text);
 }
 
 /** A row that keeps its own type, so that a default tells the compiler that there is always a value. */
@@ -186,25 +60,44 @@ export const SETTINGS = {
     help: "the daemon's WebSocket",
     parse: address,
   }),
+  host: row({
+    env: ["EXAI_WS_HOST"],
+    default: "127.0.0.1",
+    value: "HOST",
+    help: "where there is no URL: the exai daemon's host",
+    parse: host,
+  }),
+  port: row({
+    env: ["EXAI_WS_PORT"],
+    default: "8079",
+    value: "PORT",
+    help: "where there is no URL: the exai daemon's port",
+    parse: port,
+  }),
   dialect: row({
     flag: "dialect",
     env: ["ALWAYSUP_DIALECT"],
-    default: "mcp",
     value: "NAME",
-    help: "how the daemon speaks: mcp",
-    parse: oneOf("mcp"),
+    help: "how the daemon speaks: mcp (the default with a URL) or exai",
+    parse: oneOf("mcp", "exai"),
   }),
   tokenFile: row({
     flag: "token-file",
     env: ["ALWAYSUP_TOKEN_FILE"],
     value: "PATH",
-    help: "file whose content is sent as bearer token",
+    help: "file whose content is sent as bearer token (exai: in hello)",
     parse: path,
   }),
   token: row({
     env: ["ALWAYSUP_TOKEN"],
     value: "TOKEN",
     help: "the token itself, where there is no file",
+    parse: visible,
+  }),
+  exaiToken: row({
+    env: ["EXAI_WS_TOKEN"],
+    value: "TOKEN",
+    help: "the same for an exai daemon only",
     parse: visible,
   }),
   headers: row({
@@ -242,7 +135,7 @@ export const SETTINGS = {
   }),
   handshakeTimeout: row({
     flag: "handshake-timeout",
-    env: ["ALWAYSUP_HANDSHAKE_TIMEOUT"],
+    env: ["ALWAYSUP_HANDSHAKE_TIMEOUT", "EXAI_WS_HANDSHAKE_TIMEOUT"],
     default: "15s",
     value: "TIME",
     help: "for the WebSocket to open, and then for the daemon's first answer",
@@ -256,6 +149,13 @@ export const SETTINGS = {
     help: "silence after which an idle connection is probed",
     parse: orOff(duration),
   }),
+  exaiPing: row({
+    env: ["EXAI_WS_PING_INTERVAL"],
+    value: "SECONDS",
+    help: "0 or less switches probes off; anything else meant WebSocket pings",
+    isShared: true,
+    parse: number,
+  }),
   pingTimeout: row({
     flag: "ping-timeout",
     env: ["ALWAYSUP_PING_TIMEOUT"],
@@ -266,7 +166,7 @@ export const SETTINGS = {
   }),
   queueTimeout: row({
     flag: "queue-timeout",
-    env: ["ALWAYSUP_QUEUE_TIMEOUT"],
+    env: ["ALWAYSUP_QUEUE_TIMEOUT", "EXAI_WS_CONNECT_TIMEOUT"],
     default: "45s",
     value: "TIME",
     help: "how long a request waits for a daemon that is away",
@@ -307,11 +207,53 @@ export const SETTINGS = {
   }),
   maxMessage: row({
     flag: "max-message",
-    env: ["ALWAYSUP_MAX_MESSAGE"],
+    env: ["ALWAYSUP_MAX_MESSAGE", "EXAI_WS_MAX_BYTES"],
     default: "32MiB",
     value: "SIZE",
     help: "largest message, either way",
     parse: orOff(size),
+  }),
+  toolOutput: row({
+    flag: "tool-output",
+    env: ["ALWAYSUP_TOOL_OUTPUT"],
+    default: "clean",
+    value: "STYLE",
+    help: "exai: take progress, turn notice and summary off the output, or raw",
+    parse: oneOf("clean", "raw"),
+  }),
+  ackGrace: row({
+    env: ["EXAI_SHIM_ACK_GRACE_SECS"],
+    default: "120s",
+    value: "TIME",
+    help: "exai: what is added to the time that the daemon allows a call",
+    parse: orZero,
+  }),
+  sessionId: row({
+    env: ["EXAI_SESSION_ID"],
+    value: "NAME",
+    help: "exai: the name of this client in hello; else a random one",
+    isShared: true,
+    parse: sessionId,
+  }),
+  serverName: row({
+    env: ["MCP_SERVER_ID"],
+    default: "alwaysup",
+    value: "NAME",
+    help: "exai: the server's name that the client sees",
+    parse: name,
+  }),
+  healthFile: row({
+    env: ["EXAI_WS_HEALTH_FILE"],
+    value: "PATH",
+    help: "exai: the daemon's health file, whose age is logged at a failure",
+    parse: path,
+  }),
+  skipHealth: row({
+    env: ["EXAI_WS_SKIP_HEALTH_CHECK"],
+    default: "false",
+    value: "BOOLEAN",
+    help: "exai: true leaves the health file alone",
+    parse: truth,
   }),
   logLevel: row({
     flag: "log-level",

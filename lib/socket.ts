@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Header } from "./settings.ts";
+import type { Header } from "./parse.ts";
 
 /** What a socket has to say; the epoch is the caller's to add. */
 export type SocketReport =

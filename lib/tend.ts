@@ -5,9 +5,10 @@
  */
 
 import type { Desk } from "./desk.ts";
+import type { Entry } from "./account.ts";
 import * as fault from "./fault.ts";
-import { notification as notify } from "./jsonrpc.ts";
-import { isLogged, type Link, type Loss } from "./link.ts";
+import { notification as notify, type Request } from "./jsonrpc.ts";
+import { isLogged, type Link, type LinkRole, type Loss } from "./link.ts";
 import * as report from "./report.ts";
 
 /** Does what a link's time has come for. */
@@ -22,9 +23,14 @@ export function attend(desk: Desk, link: Link, now: number): void {
       link.dial(now);
       return desk.do({ type: "dial", epoch: link.epoch, subprotocol });
     }
-    case "probe":
+    case "probe": {
       link.probed(now);
-      return desk.send(link, desk.dialect.probe(link.epoch));
+      const frame = desk.dialect.probe(link.epoch);
+      if (frame !== undefined) desk.send(link, frame);
+      return;
+    }
+    case "retire":
+      return retire(desk, link);
     case "give up":
       return lose(desk, link, { reason: report.silence(link.phase) }, now);
   }
@@ -32,20 +38,81 @@ export function attend(desk: Desk, link: Link, now: number): void {
 
 /** Writes whatever can be written now. */
 export function flush(desk: Desk, now: number): void {
-  for (const link of desk.links) {
-    if (link.isUngreeted) greet(desk, link, now);
-    if (link.phase !== "ready") continue;
-    for (const { key, message } of desk.ledger.queue()) {
-      const inFlight = desk.ledger.inFlight(link.epoch);
-      if (inFlight >= desk.dialect.callsPerLink) break;
-      const { load } = desk.traffic(link);
-      desk.send(link, desk.dialect.encode(message));
-      desk.ledger.sent(key, link.epoch, now);
-      // The client's own ping is as good a probe as ours.
-      const isProbe = message.method === "ping" && load === "idle";
-      if (isProbe && desk.config.pingInterval < Infinity) link.probed(now);
+  const { dialect, ledger, links } = desk;
+  for (const link of links) if (link.isUngreeted) greet(desk, link, now);
+  let wanting = 0;
+  const full = new Set<LinkRole>();
+  for (const entry of ledger.queue()) {
+    const role = dialect.place(entry.message);
+    const link = full.has(role)
+      ? undefined
+      : links.ready(role, ({ epoch }) => dialect.isFree(epoch));
+    if (link !== undefined) {
+      write(desk, link, entry, now);
+    } else {
+      full.add(role);
+      if (role === "pool") wanting++;
     }
   }
+  widen(desk, wanting, now);
+}
+
+function write(
+  desk: Desk,
+  link: Link,
+  { key, message, ...entry }: Entry,
+  now: number,
+): void {
+  const writing = desk.dialect.write(link.epoch, message, now);
+  switch (writing.kind) {
+    case "ask":
+      return desk.send(link, writing.text);
+    case "lost":
+      return message.kind === "request"
+        ? outlived(desk, message, entry)
+        : undefined;
+    case "frame": {
+      // The client's own ping is as good a probe as ours.
+      const isProbe = message.method === "ping" &&
+        desk.config.pingInterval < Infinity &&
+        desk.traffic(link).load === "idle";
+      desk.send(link, writing.text);
+      desk.ledger.sent(key, link.epoch, now);
+      link.used(now);
+      if (isProbe) link.probed(now);
+      if (writing.limitMs !== undefined) {
+        desk.ledger.limit(key, writing.limitMs, now);
+      }
+    }
+  }
+}
+
+/** The daemon that a request was written to is gone, so that its outcome cannot be asked for. */
+function outlived(
+  desk: Desk,
+  request: Request,
+  entry: Omit<Entry, "key" | "message">,
+): void {
+  if (desk.mayRepeat(request)) {
+    desk.dialect.anew(request);
+    return desk.ledger.release(request.id);
+  }
+  const fate = desk.fate(request, entry);
+  desk.ledger.cancel(request.id);
+  desk.reply(fault.outcomeUnknown(fate, "connection_lost"));
+}
+
+/** Opens as many links of the pool as requests wait for, and as there may be. */
+function widen(desk: Desk, wanting: number, now: number): void {
+  const { dialect, ledger, links } = desk;
+  if (wanting === 0 || !links.isUp) return;
+  const pool = [...links].filter(({ role }) => role === "pool");
+  const coming = pool.filter(({ epoch }) => ledger.inFlight(epoch) === 0);
+  const missing = Math.min(
+    wanting - coming.length,
+    dialect.poolSize - pool.length,
+  );
+  for (let i = 0; i < missing; i++) links.open("pool", now);
 }
 
 /** Opens the conversation on a link, if there is anything to open it with. */
@@ -67,6 +134,10 @@ export function ready(desk: Desk, link: Link, now: number): void {
   const again = { attempt: link.attempt, downMs: now - link.downSince };
   link.validated(now);
   const { shownUrl } = desk.config;
+  if (link.role === "pool") {
+    desk.do(report.widened(shownUrl));
+    return flush(desk, now);
+  }
   desk.do(report.connected(shownUrl, desk.wasUp ? again : undefined));
   desk.wasUp = true;
   const { toDaemon, toClient } = desk.dialect.restore(link.epoch);
@@ -74,26 +145,55 @@ export function ready(desk: Desk, link: Link, now: number): void {
   for (const text of toClient) desk.reply(text);
   flush(desk, now);
   for (const list of desk.catalog.known()) {
-    desk.send(link, desk.dialect.list(link.epoch, list));
+    const frame = desk.dialect.list(link.epoch, list);
+    if (frame !== undefined) desk.send(link, frame);
   }
+}
+
+/** Nobody waits any more for a request that was written; `frame` tells the daemon, if it can be told. */
+export function abandon(
+  desk: Desk,
+  link: Link,
+  request: Request,
+  frame: string | undefined,
+  now: number,
+): void {
+  if (frame !== undefined) desk.send(link, frame);
+  // It carries one request at a time, and the daemon may never be done with this one.
+  else if (link.role === "pool") return retire(desk, link);
+  if (request.method !== "ping") link.abandoned(now);
+}
+
+/** A link of the pool is no longer needed. */
+function retire(desk: Desk, link: Link): void {
+  desk.links.remove(link);
+  desk.dialect.lost(link.epoch);
+  if (link.phase === "waiting") return;
+  desk.do({ type: "close", epoch: link.epoch });
+  desk.do(report.retired(desk.config.shownUrl));
 }
 
 /** A connection is over: what was owed on it is settled by the delivery contract. */
 export function lose(desk: Desk, link: Link, loss: Loss, now: number): void {
-  const { epoch, phase, attempt } = link;
+  const { epoch, phase, attempt, role } = link;
+  const { dialect, ledger } = desk;
   desk.links.lose(link, loss, now);
   desk.do({ type: "close", epoch });
-  if (phase === "ready" && !desk.links.isUp) desk.ledger.wait(now);
-  const given = desk.ledger.lost(
+  if (phase === "ready" && !desk.links.hasReady(role)) {
+    ledger.wait(now, (message) => dialect.place(message) === role);
+  }
+  const given = ledger.lost(
     epoch,
     now,
-    (request) =>
-      desk.mayRepeat(request) ||
-      desk.dialect.local(request, "down") !== undefined,
+    (request) => loss.tooLarge ? "give up" : desk.rescue(request),
   );
   for (const { message, ...entry } of given) {
     const fate = desk.fate(message, entry);
-    desk.reply(fault.outcomeUnknown(fate, "connection_lost"));
+    desk.reply(
+      loss.tooLarge
+        ? fault.refusedSize(fate, message.text.length)
+        : fault.outcomeUnknown(fate, "connection_lost"),
+    );
   }
   settleLocally(desk, link, now);
   for (const id of desk.asked.lost(epoch)) {
@@ -101,8 +201,11 @@ export function lose(desk: Desk, link: Link, loss: Loss, now: number): void {
     const reason = "The connection to the daemon was lost";
     desk.reply(notify("notifications/cancelled", { requestId, reason }));
   }
-  desk.dialect.lost(epoch);
-  const { shownUrl } = desk.config;
+  dialect.lost(epoch);
+  const { shownUrl, healthFile } = desk.config;
+  if (role === "pool") {
+    return desk.do(report.poolLost(shownUrl, phase, attempt, loss.reason));
+  }
   if (phase === "ready") {
     return desk.do(report.lost(shownUrl, loss.reason, given.length));
   }
@@ -110,17 +213,20 @@ export function lose(desk: Desk, link: Link, loss: Loss, now: number): void {
   // Without a pause it is the same attempt, without the subprotocol.
   const level = retryAfterMs > 0 && isLogged(attempt) ? "warn" : "debug";
   desk.do(report.failed(shownUrl, level, attempt, loss.reason, retryAfterMs));
+  if (attempt === 1 && healthFile !== undefined) {
+    desk.do({ type: "health file", path: healthFile });
+  }
 }
 
 /** What waits now, but need not: pings, and everything that a refusal will keep from its daemon. */
 function settleLocally(desk: Desk, link: Link, now: number): void {
-  if (desk.links.isUp) return;
   for (const { key, message, ...entry } of desk.ledger.queue()) {
-    if (message.kind !== "request") continue;
+    if (message.kind !== "request" || desk.isUpFor(message)) continue;
     let text = desk.dialect.local(message, "down");
-    if (text === undefined && link.refusal !== undefined) {
-      const fate = desk.fate(message, entry);
-      text = fault.unavailable(fate, desk.outage(link, now));
+    const role = desk.dialect.place(message);
+    const missing = desk.links.missing(role);
+    if (text === undefined && missing === link && link.refusal !== undefined) {
+      text = desk.unserved(message, { key, ...entry }, now);
     }
     if (text === undefined) continue;
     desk.ledger.cancel(key);

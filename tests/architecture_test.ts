@@ -11,12 +11,13 @@ const LIB = new URL("../lib/", import.meta.url);
 
 /** The rooms by floor; a room imports only from floors below its own. */
 const FLOORS: readonly (readonly string[])[] = [
-  ["json_text", "host"],
+  ["json_text", "host", "parse"],
   ["jsonrpc", "settings"],
-  ["link", "ledger", "catalog", "asked", "config"],
-  ["event", "links", "dialect", "fault"],
-  ["mcp", "report"],
-  ["desk"],
+  ["link", "account", "safety", "catalog", "asked", "config", "event"],
+  ["ledger", "links", "dialect", "fault", "tool_output", "health_file"],
+  ["mcp", "report", "exai_frame", "exai_local"],
+  ["exai_call", "desk"],
+  ["exai"],
   ["tend"],
   ["from_client", "from_daemon"],
   ["session"],

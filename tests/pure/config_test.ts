@@ -169,9 +169,127 @@ test("a bad value in a variable that other programs share is a warning and the d
 
 test("the token comes from a file, or from the environment, and is sent as bearer", () => {
   const bearer = [["Authorization", "Bearer s3cret"] as const];
-  const args = ["--token-file", "/run/token"];
+  const mcp = ["--dialect", "mcp"];
+  const args = [...mcp, "--token-file", "/run/token"];
   assertEquals(config({ args }, () => "s3cret\n").headers, bearer);
-  assertEquals(config({ env: { ALWAYSUP_TOKEN: "s3cret" } }).headers, bearer);
+  const env = { ALWAYSUP_TOKEN: "s3cret" };
+  assertEquals(config({ args: mcp, env }).headers, bearer);
+});
+
+test("an exai daemon gets the token in hello only, and no other daemon gets an exai daemon's", () => {
+  const file = config({ args: ["--token-file", "/run/token"] }, () => "a\n");
+  assertEquals([file.headers, file.helloToken], [[], "a"]);
+  const env = { EXAI_WS_TOKEN: "b" };
+  assertEquals(config({ env }).helloToken, "b");
+  assertEquals(
+    config({ env: { ...env, ALWAYSUP_TOKEN: "c" } }).helloToken,
+    "c",
+  );
+  assertEquals(config({}).helloToken, "");
+  const other = config({ env, args: ["--url", "ws://other/"] });
+  assertEquals([other.headers, other.helloToken], [[], ""]);
+});
+
+const TARGETS: [Partial<Sources>, dialect: string, url: string][] = [
+  [{}, "exai", "ws://127.0.0.1:8079/"],
+  [{ env: { EXAI_WS_PORT: "3010" } }, "exai", "ws://127.0.0.1:3010/"],
+  [{ env: { EXAI_WS_HOST: "box" } }, "exai", "ws://box:8079/"],
+  [{ env: { EXAI_WS_HOST: "::1" } }, "exai", "ws://[::1]:8079/"],
+  [{ env: { EXAI_WS_HOST: "[::1]" } }, "exai", "ws://[::1]:8079/"],
+  [{ env: { EXAI_WS_HOST: "0.0.0.0" } }, "exai", "ws://127.0.0.1:8079/"],
+  [{ file: { EXAI_WS_PORT: "1" } }, "exai", "ws://127.0.0.1:1/"],
+  [{ env: { ALWAYSUP_URL: "ws://a/" } }, "mcp", "ws://a/"],
+  [{ args: ["--url", "ws://a/"] }, "mcp", "ws://a/"],
+  [
+    { args: ["--url", "ws://a/"], env: { EXAI_WS_PORT: "1" } },
+    "mcp",
+    "ws://a/",
+  ],
+  [{ env: { ALWAYSUP_URL: "ws://a/", EXAI_WS_PORT: "1" } }, "mcp", "ws://a/"],
+  [
+    { env: { EXAI_WS_PORT: "1" }, file: { ALWAYSUP_URL: "ws://a/" } },
+    "exai",
+    "ws://127.0.0.1:1/",
+  ],
+  [{ args: ["--url", "ws://a/", "--dialect", "exai"] }, "exai", "ws://a/"],
+  [{ args: ["--dialect", "mcp"] }, "mcp", "ws://127.0.0.1:8079/"],
+];
+for (const [sources, dialect, url] of TARGETS) {
+  test(`where the daemon is and how it speaks: ${JSON.stringify(sources)}`, () => {
+    const found = config(sources);
+    assertEquals([found.dialect, found.url], [dialect, url]);
+  });
+}
+
+test("the Python shim's variables mean what they meant, where that makes sense", () => {
+  const found = config({
+    env: {
+      EXAI_WS_HANDSHAKE_TIMEOUT: "7",
+      EXAI_WS_CONNECT_TIMEOUT: "8.5",
+      EXAI_WS_MAX_BYTES: "33554432",
+      EXAI_WS_PING_INTERVAL: "45",
+      EXAI_WS_PING_TIMEOUT: "30",
+      EXAI_WS_AUTOSTART: "true",
+      EXAI_WS_PING_VALIDATION_TIMEOUT: "5.0",
+      EXAI_SHIM_ACK_GRACE_SECS: "0",
+      EXAI_SESSION_ID: "editor-1",
+      MCP_SERVER_ID: "ex-ws-shim",
+      EXAI_WS_HEALTH_FILE: "/logs/h.json",
+    },
+  });
+  assertEquals(
+    [found.handshakeTimeout, found.queueTimeout, found.maxMessage],
+    [7_000, 8_500, 33_554_432],
+  );
+  assertEquals([found.pingInterval, found.pingTimeout], [5_000, 5_000]);
+  assertEquals([found.ackGrace, found.sessionId], [0, "editor-1"]);
+  assertEquals(
+    [found.serverName, found.healthFile],
+    ["ex-ws-shim", "/logs/h.json"],
+  );
+});
+
+test("EXAI_WS_PING_INTERVAL switches probes off, and nothing else", () => {
+  const off = { EXAI_WS_PING_INTERVAL: "0" };
+  assertEquals(config({ env: off }).pingInterval, Infinity);
+  assertEquals(
+    config({ env: { ...off, ALWAYSUP_PING_INTERVAL: "3s" } }).pingInterval,
+    3_000,
+  );
+});
+
+test("a health file that is to be skipped, or is another daemon's, is left alone", () => {
+  const env = { EXAI_WS_HEALTH_FILE: "/h", EXAI_WS_SKIP_HEALTH_CHECK: "True" };
+  assertEquals(config({ env }).healthFile, undefined);
+  const args = ["--dialect", "mcp"];
+  const { EXAI_WS_HEALTH_FILE } = env;
+  assertEquals(
+    config({ env: { EXAI_WS_HEALTH_FILE }, args }).healthFile,
+    undefined,
+  );
+});
+
+test("a bad value of an EXAI_ variable is named; one that is good for the daemon is a warning", () => {
+  for (
+    const [name, value] of [
+      ["EXAI_WS_PORT", "http"],
+      ["EXAI_WS_PORT", "0"],
+      ["EXAI_WS_HOST", "ws://box"],
+      ["EXAI_WS_HOST", "a b"],
+      ["EXAI_WS_CONNECT_TIMEOUT", "soon"],
+      ["EXAI_SHIM_ACK_GRACE_SECS", "-1"],
+    ] as const
+  ) {
+    const reading = readConfig({ args: [], env: { [name]: value } }, noFile);
+    assert(reading.kind === "problems", `${name}=${value}`);
+    assertMatch(reading.problems.join(), new RegExp(`^${name}: [^\n]+$`));
+  }
+  const env = { EXAI_SESSION_ID: "my session", EXAI_WS_PING_INTERVAL: "x" };
+  const reading = readConfig({ args: [], env }, noFile);
+  assert(reading.kind === "config");
+  assertEquals(reading.config.sessionId, undefined);
+  assertEquals(reading.config.pingInterval, 5_000);
+  assertEquals(reading.warnings.length, 2);
 });
 
 const SECRETS: [args: string[], env: Record<string, string>][] = [
@@ -185,7 +303,11 @@ const SECRETS: [args: string[], env: Record<string, string>][] = [
   [[], { ALWAYSUP_TOKEN: "two words s3cret" }],
   [[], { ALWAYSUP_URL: "http://u:s3cret@x/" }],
   [[], { ALWAYSUP_HEADERS: "no colon s3cret" }],
-  [[], { ALWAYSUP_TOKEN: "a", ALWAYSUP_HEADERS: "authorization: s3cret" }],
+  [["--dialect", "mcp"], {
+    ALWAYSUP_TOKEN: "a",
+    ALWAYSUP_HEADERS: "authorization: s3cret",
+  }],
+  [[], { EXAI_WS_TOKEN: "two words s3cret" }],
 ];
 for (const [args, env] of SECRETS) {
   test(`a secret in the wrong place is refused and not repeated: ${args.join(" ") || JSON.stringify(env)}`, () => {

@@ -29,6 +29,7 @@ export const DEFAULTS: SessionConfig = {
   idleTimeout: 600_000,
   retry: "safe",
   maxMessage: 32 * 1024 * 1024,
+  healthFile: undefined,
 };
 
 /** No chance at all: pauses are exactly those of the table. */

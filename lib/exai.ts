@@ -1,0 +1,363 @@
+/**
+ * The exai dialect: hello, list_tools, call_tool, progress and health as MCP.
+ *
+ * The daemon reads one frame at a time from a connection, so that a link has
+ * one frame outstanding at most, and what answers nothing else answers that.
+ *
+ * @module
+ */
+
+import type { ListName } from "./catalog.ts";
+import type {
+  Closed,
+  Dialect,
+  Ending,
+  Greeting,
+  Incoming,
+  Restoration,
+  Writing,
+} from "./dialect.ts";
+import * as exai from "./exai_frame.ts";
+import {
+  type Call,
+  type CallConfig,
+  Calls,
+  callText,
+  error,
+  OVER_CAPACITY,
+  result,
+  stray,
+  tooLarge,
+} from "./exai_call.ts";
+import {
+  type Answer,
+  Code,
+  isRecord,
+  type Notification,
+  type Request,
+} from "./jsonrpc.ts";
+import type { LinkRole } from "./link.ts";
+import { localAnswer } from "./exai_local.ts";
+
+/** What the dialect must know; durations in milliseconds. */
+export interface ExaiConfig extends CallConfig {
+  /** What the daemon may call this client; `undefined` for something random. */
+  readonly sessionId: string | undefined;
+  /** What the daemon wants to hear in `hello`; empty for nothing. */
+  readonly token: string;
+  /** The name and version that the client sees. */
+  readonly server: { readonly name: string; readonly version: string };
+}
+
+/** What a link waits to be answered. */
+type Outstanding =
+  | { readonly kind: "hello" }
+  | { readonly kind: "health"; readonly isProbe: boolean }
+  | { readonly kind: "list"; readonly request: Request | undefined }
+  | {
+    readonly kind: "call";
+    readonly request: Request;
+    readonly call: Call;
+    readonly isPoll: boolean;
+  };
+
+/** One connection. */
+interface Line {
+  outstanding: Outstanding | undefined;
+  /** Since when its daemon runs, by our clock; `undefined` before it was asked. */
+  startedAt: number | "unknown" | undefined;
+  origin: number | undefined;
+}
+
+/** How many calls run at a time: a link each. */
+const CALL_LINKS = 4;
+/** How far two accounts of a process's beginning may differ, in seconds: each is rounded to one. */
+const ORIGIN_SLACK = 2.5;
+
+/** The op protocol of the EX-AI daemon. */
+export class Exai implements Dialect {
+  readonly subprotocol: undefined = undefined;
+  readonly poolSize: number = CALL_LINKS;
+
+  readonly #config: ExaiConfig;
+  readonly #session: string;
+  readonly #lines = new Map<number, Line>();
+  readonly #calls: Calls;
+  /** The daemon knows `health` and `_call_key`: it is of the first revisions, whose sessions have names of their own. */
+  #isFirst = false;
+  /** What the last `health_res` said, as long as its connection lasts. */
+  #origin: { epoch: number; value: number | undefined } | undefined;
+
+  /** The ids that the daemon gets carry 64 bits of chance, so that they are nobody else's. */
+  constructor(config: ExaiConfig, random: () => number) {
+    this.#config = config;
+    const word = (): string =>
+      Math.floor(random() * 2 ** 32).toString(16).padStart(8, "0");
+    const chance = word() + word();
+    this.#calls = new Calls(`${chance}:`, config);
+    this.#session = config.sessionId ?? `alwaysup-${chance}`;
+  }
+
+  local(request: Request): string | undefined {
+    return localAnswer(request, this.#config.server);
+  }
+
+  place(message: Request | Notification): LinkRole {
+    return message.method === "tools/call" ? "pool" : "main";
+  }
+
+  isFree(epoch: number): boolean {
+    return this.#lines.get(epoch)?.outstanding === undefined;
+  }
+
+  isAsking(epoch: number): boolean {
+    const outstanding = this.#lines.get(epoch)?.outstanding;
+    return outstanding?.kind === "health" && !outstanding.isProbe ||
+      outstanding?.kind === "list" && outstanding.request === undefined;
+  }
+
+  greet(epoch: number): Greeting {
+    const line: Line = {
+      outstanding: { kind: "hello" },
+      startedAt: undefined,
+      origin: undefined,
+    };
+    this.#lines.set(epoch, line);
+    const { token } = this.#config;
+    const session_id = this.#sessionOf(epoch);
+    return { text: JSON.stringify({ op: "hello", session_id, token }) };
+  }
+
+  /** Later revisions keep their books by session, and a link's end must not close another's. */
+  #sessionOf(epoch: number): string {
+    return `${this.#session}-${epoch}`;
+  }
+
+  restore(): Restoration {
+    return { toDaemon: [], toClient: [] };
+  }
+
+  write(
+    epoch: number,
+    message: Request | Notification,
+    now: number,
+  ): Writing {
+    const line = this.#lines.get(epoch);
+    if (line === undefined || message.kind === "notification") {
+      return { kind: "lost" };
+    }
+    if (message.method !== "tools/call") {
+      line.outstanding = { kind: "list", request: message };
+      return { kind: "frame", text: LIST };
+    }
+    const call = this.#calls.find(message) ?? this.#calls.open(message);
+    if (call.sentAt !== undefined && line.startedAt === undefined) {
+      line.outstanding = { kind: "health", isProbe: false };
+      return { kind: "ask", text: HEALTH };
+    }
+    const isPoll = call.sentAt !== undefined;
+    if (isPoll && !isSameProcess(line, call)) return { kind: "lost" };
+    line.outstanding = { kind: "call", request: message, call, isPoll };
+    // Without a key of its own the daemon takes equal arguments, of any client, for the same call.
+    const text = callText(message, call, this.#isFirst ? "keyed" : "plain");
+    if (isPoll) {
+      const limitMs = Math.max(1, call.sentAt! + call.limitMs - now);
+      return { kind: "frame", text, limitMs };
+    }
+    call.sentAt = now;
+    call.origin = this.#origin?.value;
+    return { kind: "frame", text };
+  }
+
+  decode(epoch: number, text: string, now: number): Incoming[] {
+    const line = this.#lines.get(epoch);
+    let frame: unknown;
+    try {
+      frame = JSON.parse(text);
+    } catch {
+      frame = undefined;
+    }
+    if (!isRecord(frame)) {
+      const reason = "a frame must be a JSON object";
+      return [{ kind: "invalid", id: undefined, like: "answer", reason }];
+    }
+    const outstanding = line?.outstanding;
+    if (line === undefined || outstanding === undefined) return stray(frame);
+    switch (outstanding.kind) {
+      case "hello":
+        return this.#greeted(epoch, line, frame);
+      case "health":
+        return this.#healthy(epoch, line, frame, now);
+      case "list":
+        return this.#listed(line, outstanding.request, frame, text.length);
+      case "call":
+        return this.#called(line, outstanding, frame, text.length);
+    }
+  }
+
+  #called(
+    line: Line,
+    { request, call, isPoll }: Extract<Outstanding, { kind: "call" }>,
+    frame: Record<string, unknown>,
+    size: number,
+  ): Incoming[] {
+    const purpose = isPoll ? "poll" : "call";
+    const meaning = this.#calls.hear(request, call, purpose, frame, size);
+    if (meaning.isOver) line.outstanding = undefined;
+    return meaning.incoming;
+  }
+
+  #greeted(
+    epoch: number,
+    line: Line,
+    frame: Record<string, unknown>,
+  ): Incoming[] {
+    if (frame.op === "hello_ack" && frame.ok === true) {
+      line.outstanding = undefined;
+      this.#isFirst = frame.session_id !== this.#sessionOf(epoch);
+      if (!this.#isFirst) line.startedAt = "unknown";
+      return [{ kind: "ready" }];
+    }
+    if ("jsonrpc" in frame) {
+      const reason = "it speaks MCP, not exai: set --dialect mcp";
+      return [{ kind: "rejected", reason, refused: false }];
+    }
+    if (frame.op !== "hello_ack" && !exai.isFailure(frame)) return stray(frame);
+    const { code, message } = exai.errorOf(frame);
+    const why = code === "" ? message : `${code}: ${message}`;
+    const refused = /unauthorized|jwt_required/.test(why);
+    const reason = refused ? refusal(why) : `it rejected hello: ${why}`;
+    return [{ kind: "rejected", reason, refused }];
+  }
+
+  #healthy(
+    epoch: number,
+    line: Line,
+    frame: Record<string, unknown>,
+    now: number,
+  ): Incoming[] {
+    if (frame.op !== "health_res" && !isBare(frame)) return stray(frame);
+    line.outstanding = undefined;
+    const uptime = exai.uptimeOf(frame);
+    // It may have begun almost a second earlier, for the uptime is rounded down.
+    line.startedAt = uptime === undefined ? "unknown" : now - uptime.ms;
+    line.origin = uptime?.origin;
+    this.#origin = { epoch, value: line.origin };
+    return [{ kind: "own" }];
+  }
+
+  #listed(
+    line: Line,
+    request: Request | undefined,
+    frame: Record<string, unknown>,
+    size: number,
+  ): Incoming[] {
+    const isList = frame.op === "list_tools_res";
+    if (!isList && !isBare(frame)) return stray(frame);
+    line.outstanding = undefined;
+    const tools = isList ? exai.toolsOf(frame) : undefined;
+    if (tools !== undefined && request !== undefined) {
+      if (size > this.#config.maxMessage) return tooLarge(request, size);
+      return [result(request, { tools })];
+    }
+    if (tools !== undefined) {
+      const page = { list: "tools", cursor: undefined } as const;
+      return [{ kind: "page", ...page, result: { tools } }];
+    }
+    const { code, message, retryMs } = exai.errorOf(frame);
+    const trouble = `The daemon did not list its tools: ${message}`;
+    if (request === undefined) return [{ kind: "own", trouble }];
+    const { id } = request;
+    if (code !== OVER_CAPACITY) return [error(request, Code.internal, trouble)];
+    return [{ kind: "later", id, ms: retryMs, isUntouched: true }];
+  }
+
+  note(): "ends here" {
+    return "ends here";
+  }
+
+  canAsk(request: Request): boolean {
+    return this.#isFirst && this.#calls.find(request)?.sentAt !== undefined;
+  }
+
+  anew(request: Request): void {
+    this.#calls.forget(request);
+  }
+
+  answered(_: Request, answer: Answer): string {
+    return answer.text;
+  }
+
+  probe(epoch: number): string | undefined {
+    const line = this.#lines.get(epoch);
+    if (line === undefined || line.outstanding !== undefined) return undefined;
+    line.outstanding = { kind: "health", isProbe: true };
+    return HEALTH;
+  }
+
+  /** If the client's own question is under way, it will know the answer anyway. */
+  list(epoch: number, list: ListName): string | undefined {
+    const line = this.#lines.get(epoch);
+    if (line === undefined || line.outstanding !== undefined) return undefined;
+    if (list !== "tools") return undefined;
+    line.outstanding = { kind: "list", request: undefined };
+    return LIST;
+  }
+
+  /** The daemon has no op for it. */
+  cancel(): undefined {
+    return undefined;
+  }
+
+  ending(epoch: number, { code, status, reason }: Closed): Ending {
+    if (status === 401 || status === 403) {
+      const advice = `it refuses us with HTTP ${status}: check --header`;
+      return { reason: advice, refused: true };
+    }
+    const isGreeting = this.#lines.get(epoch)?.outstanding?.kind === "hello";
+    if (code === 4003) return { reason: refusal(reason), refused: true };
+    const why = isGreeting ? UNGREETED[code] : undefined;
+    if (why === undefined) return { reason, refused: false };
+    return { reason: `${why} (${reason})`, refused: false };
+  }
+
+  lost(epoch: number): void {
+    this.#lines.delete(epoch);
+    if (this.#origin?.epoch === epoch) this.#origin = undefined;
+  }
+}
+
+const HEALTH = '{"op":"health"}';
+const LIST = '{"op":"list_tools"}';
+
+/** What a close code says before hello was answered. */
+const UNGREETED: Readonly<Record<number, string>> = {
+  1000: "it has too many sessions (SESSION_MAX_CONCURRENT) or did not take " +
+    "hello for one",
+  1008: "it takes no further connection from here (MAX_CONNECTIONS)",
+  4000: "it could not read hello: is it an exai daemon?",
+  4001: "it did not know hello: is it an exai daemon?",
+  4002: "it waited for hello in vain",
+};
+
+function refusal(why: string): string {
+  return `it refuses our token (${why}): check EXAI_WS_TOKEN, ALWAYSUP_TOKEN ` +
+    "or --token-file against the daemon's";
+}
+
+/** It began before the call was written, by every account there is. */
+function isSameProcess(
+  { startedAt, origin }: Line,
+  call: Call,
+): boolean {
+  const { sentAt } = call;
+  if (typeof startedAt !== "number" || sentAt === undefined) return false;
+  if (startedAt > sentAt) return false;
+  return origin === undefined || call.origin === undefined ||
+    Math.abs(origin - call.origin) <= ORIGIN_SLACK;
+}
+
+/** An error that names no request answers the frame that is outstanding. */
+function isBare(frame: Record<string, unknown>): boolean {
+  return exai.isFailure(frame) && typeof frame.request_id !== "string";
+}

@@ -1,0 +1,154 @@
+/**
+ * The exai daemon's frames as MCP has them: tools, results and errors.
+ *
+ * @module
+ */
+
+import { dig, isRecord } from "./jsonrpc.ts";
+import { readOutput } from "./tool_output.ts";
+
+/** What an error frame says, whatever its form. */
+export interface ExaiError {
+  /** The daemon's code; empty where it gave none. */
+  readonly code: string;
+  /** One sentence. */
+  readonly message: string;
+  /** How long to wait before the call is tried again, in milliseconds. */
+  readonly retryMs: number;
+  /** The request that this one is a duplicate of. */
+  readonly original: string | undefined;
+}
+
+/** A result of `tools/call` (MCP, server/tools). */
+export interface ToolResult {
+  /** What the tool said. */
+  readonly content: readonly { readonly type: "text"; readonly text: string }[];
+  /** The tool failed. */
+  readonly isError?: true;
+}
+
+/** How long the daemon's request to come back later may last, in seconds, and what it is when it says nothing. */
+const RETRY = { least: 0.1, most: 60, fallback: 1 } as const;
+
+/** The error of a frame: `{"op":"error","message"}`, `error` as an object, or as something else. */
+export function errorOf(frame: Record<string, unknown>): ExaiError {
+  const error = frame.error ?? frame.message;
+  const code = dig(error, "code");
+  const details = [error, dig(error, "details")];
+  const find = (name: string): unknown =>
+    details.map((where) => dig(where, name)).find((it) => it !== undefined);
+  const original = find("original_request_id");
+  const seconds = Number(find("retry_after") ?? find("retry_after_secs"));
+  const isPause = seconds >= RETRY.least && seconds <= RETRY.most;
+  return {
+    code: typeof code === "string" ? code : "",
+    message: asText(isRecord(error) ? error.message ?? error : error),
+    retryMs: (isPause ? seconds : RETRY.fallback) * 1000,
+    original: typeof original === "string" ? original : undefined,
+  };
+}
+
+/** Whether a frame speaks of a failure. */
+export function isFailure(frame: Record<string, unknown>): boolean {
+  return frame.op === "error" || Boolean(frame.error);
+}
+
+/**
+ * The result of a call: outputs or a text, and the error that may stand beside
+ * them; `undefined` where there is nothing but an error.
+ */
+export function resultOf(
+  frame: Record<string, unknown>,
+  style: "clean" | "raw",
+): ToolResult | undefined {
+  const blocks = blocksOf(frame);
+  if (blocks === undefined) return undefined;
+  const readings = blocks.map((block) => readOutput(block, style));
+  const texts = readings.flatMap((reading) => reading.texts);
+  const isError = Boolean(frame.error) || frame.ok === false ||
+    readings.some((reading) => reading.isError);
+  if (frame.error) {
+    const { message } = errorOf(frame);
+    const isSaid = [...texts, ...blocks].some((text) => text.includes(message));
+    if (!isSaid) texts.push(message);
+  }
+  return toolResult(texts, isError ? "failed" : "done");
+}
+
+/** A result with these texts. */
+export function toolResult(
+  texts: readonly string[],
+  outcome: "done" | "failed",
+): ToolResult {
+  const content = texts.map((text) => ({ type: "text", text }) as const);
+  return outcome === "failed" ? { content, isError: true } : { content };
+}
+
+function blocksOf(frame: Record<string, unknown>): string[] | undefined {
+  const { result } = frame;
+  const lists = [
+    frame.outputs,
+    dig(result, "outputs"),
+    dig(result, "content"),
+    result,
+  ];
+  for (const list of lists) {
+    if (Array.isArray(list) && list.length > 0) return list.map(blockText);
+  }
+  for (const text of [frame.text, dig(result, "text"), result]) {
+    if (typeof text === "string") return [text];
+  }
+  if (isRecord(result)) return [asText(result)];
+  return Array.isArray(frame.outputs) || !isFailure(frame) ? [] : undefined;
+}
+
+function blockText(block: unknown): string {
+  const text = dig(block, "text");
+  return typeof text === "string" ? text : asText(block);
+}
+
+/** The daemon's tools as MCP clients accept them; `undefined` where the frame has none. */
+export function toolsOf(frame: Record<string, unknown>): unknown[] | undefined {
+  const { tools } = frame;
+  if (!Array.isArray(tools)) return undefined;
+  return tools.filter((tool: unknown) => typeof dig(tool, "name") === "string")
+    .map((tool: Record<string, unknown>) => {
+      const { description, inputSchema, ...rest } = tool;
+      const isSchema = dig(inputSchema, "type") === "object";
+      return {
+        ...rest,
+        ...(typeof description === "string" && { description }),
+        inputSchema: isSchema ? inputSchema : { type: "object" },
+      };
+    });
+}
+
+/** The daemon's process, as it tells about itself. */
+export interface Uptime {
+  /** Milliseconds for which it has been running, rounded down to seconds. */
+  readonly ms: number;
+  /** When it began by its own clock, in seconds since 1970; `undefined` where it does not tell the time. */
+  readonly origin: number | undefined;
+}
+
+/** The uptime in a `health_res`; Python writes `H:MM:SS`, and days in front of it. */
+export function uptimeOf(frame: Record<string, unknown>): Uptime | undefined {
+  const text = dig(frame, "health", "uptime_human");
+  if (typeof text !== "string" || frame.ok === false) return undefined;
+  const form = /^(?:(\d+) days?, )?(\d+):(\d\d):(\d\d)(?:\.\d+)?$/;
+  const [match, days = "0", hours, minutes, seconds] = form.exec(text) ?? [];
+  if (match === undefined) return undefined;
+  const total = Number(days) * 86_400 + Number(hours) * 3_600 +
+    Number(minutes) * 60 + Number(seconds);
+  const time = dig(frame, "health", "t");
+  const origin = typeof time === "number" ? time - total : undefined;
+  return { ms: total * 1000, origin };
+}
+
+/** Something the daemon said, as a text. */
+export function asText(value: unknown): string {
+  if (value === undefined || value === null) {
+    return "the daemon did not say why";
+  }
+  return typeof value === "string" ? value : JSON.stringify(value);
+}

@@ -1,0 +1,221 @@
+/**
+ * How the texts of settings are read.
+ *
+ * @module
+ */
+
+/** Reads a setting's text. Throws a {@linkcode SettingError} that completes the sentence "NAME: ...". */
+export type Parse<T> = (text: string) => T;
+
+/** A value breaks a rule; the message says which, and never shows a value that may be a secret. */
+export class SettingError extends Error {}
+
+/** A daemon's address. */
+export interface Address {
+  /** What is dialed. */
+  readonly href: string;
+  /** What may be shown: without user, password and query values. */
+  readonly shown: string;
+}
+
+/** A header as it is sent. */
+export type Header = readonly [name: string, value: string];
+
+const DAY_MS = 86_400_000;
+
+/** A duration in milliseconds: `250ms`, `45s`, `5m`, `1h` or bare seconds, up to 30 days. */
+export function duration(text: string): number {
+  const units = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 };
+  const [, digits, unit] = /^(\d+(?:\.\d+)?)(ms|s|m|h)?$/.exec(text) ?? [];
+  const ms = Number(digits) * units[(unit ?? "s") as keyof typeof units];
+  if (!(ms >= 1 && ms <= 30 * DAY_MS)) {
+    throw new SettingError(
+      `${quote(text)} is not a duration from 1ms to 720h ` +
+        "(write 250ms, 45s, 5m or bare seconds)",
+    );
+  }
+  return ms;
+}
+
+/** A whole number from 1 to 1000000. */
+export function whole(text: string): number {
+  const value = Number(text);
+  if (!/^\d+$/.test(text) || value < 1 || value > 1_000_000) {
+    throw new SettingError(
+      `${quote(text)} is not a whole number from 1 to 1000000`,
+    );
+  }
+  return value;
+}
+
+/** A size in bytes: `32MiB`, `512KiB` or bare bytes, up to 1 GiB. */
+export function size(text: string): number {
+  const units = { B: 1, KiB: 1024, MiB: 1024 ** 2, GiB: 1024 ** 3 };
+  const [, digits, unit] = /^(\d+) ?(B|KiB|MiB|GiB)?$/.exec(text) ?? [];
+  const bytes = Number(digits) * units[(unit ?? "B") as keyof typeof units];
+  if (!(bytes >= 1024 && bytes <= 1024 ** 3)) {
+    throw new SettingError(
+      `${quote(text)} is not a size from 1KiB to 1GiB ` +
+        "(write 32MiB, 512KiB or bare bytes)",
+    );
+  }
+  return bytes;
+}
+
+/** The same, or no limit. */
+export function orOff(parse: Parse<number>): Parse<number> {
+  return (text) => text === "off" || text === "0" ? Infinity : parse(text);
+}
+
+/** One of some words, in any case. */
+export function oneOf<const T extends string>(
+  ...choices: readonly T[]
+): Parse<T> {
+  return (text) => {
+    const choice = choices.find((choice) => choice === text.toLowerCase());
+    if (choice !== undefined) return choice;
+    throw new SettingError(
+      `${quote(text)} is not ${choices.length > 1 ? "one of " : ""}${
+        choices.join(", ")
+      }`,
+    );
+  };
+}
+
+/** A WebSocket address. The text may hold a secret, so no error repeats it. */
+export function address(text: string): Address {
+  const url = URL.parse(text);
+  if (url === null) {
+    throw new SettingError("it is not a URL (write ws://HOST:PORT/)");
+  }
+  if (url.protocol !== "ws:" && url.protocol !== "wss:") {
+    throw new SettingError(
+      `a WebSocket URL begins with ws:// or wss://, not ${url.protocol}//`,
+    );
+  }
+  if (url.hash !== "") {
+    throw new SettingError(
+      "a WebSocket URL has no fragment (RFC 6455 section 3)",
+    );
+  }
+  const shown = new URL(url);
+  shown.username = "";
+  shown.password = "";
+  // Touching the parameters costs the start half a millisecond.
+  if (shown.search !== "") {
+    for (const name of new Set(shown.searchParams.keys())) {
+      shown.searchParams.set(name, "***");
+    }
+  }
+  return { href: url.href, shown: shown.href };
+}
+
+/** Header lines (RFC 9110 section 5). */
+export function headers(text: string): readonly Header[] {
+  const names = new Set<string>();
+  return text.split("\n").map((line) => line.trim()).filter((line) => line)
+    .map((line, i) => {
+      const [, name, value] = /^([!#$%&'*+.^`|~\w-]+):\s*([\x20-\x7e]*)$/
+        .exec(line) ?? [];
+      if (name === undefined || value === undefined) {
+        throw new SettingError(
+          `header ${
+            i + 1
+          } is not of the form "Name: value" (RFC 9110 section 5)`,
+        );
+      }
+      if (names.has(name.toLowerCase())) {
+        throw new SettingError(`header ${name} is given twice`);
+      }
+      if (/^(host|connection|upgrade|sec-websocket-.*)$/i.test(name)) {
+        throw new SettingError(
+          `header ${name} belongs to the WebSocket handshake itself (RFC 6455 section 4.1)`,
+        );
+      }
+      names.add(name.toLowerCase());
+      return [name, value];
+    });
+}
+
+/** One word that an HTTP header can carry (RFC 6750 section 2.1). */
+export function visible(text: string): string {
+  if (!/^[\x21-\x7e]+$/.test(text)) {
+    throw new SettingError(
+      "it must be one word of visible ASCII characters (RFC 6750 section 2.1)",
+    );
+  }
+  return text;
+}
+
+/** A host as an address has it. A daemon that listens on every address of its machine is dialed on the machine's own. */
+export function host(text: string): string {
+  if (text === "0.0.0.0") return "127.0.0.1";
+  const bare = text.replace(/^\[(.*)\]$/, "$1");
+  if (bare === "::") return "[::1]";
+  const shown = bare.includes(":") ? `[${bare}]` : bare;
+  if (!/^[\w.:-]+$/.test(bare) || !URL.canParse(`ws://${shown}/`)) {
+    throw new SettingError(
+      `${
+        quote(text)
+      } is no host name or address (for a URL there is ALWAYSUP_URL)`,
+    );
+  }
+  return shown;
+}
+
+/** A TCP port. */
+export function port(text: string): number {
+  const value = Number(text);
+  if (!/^\d+$/.test(text) || value < 1 || value > 65_535) {
+    throw new SettingError(`${quote(text)} is not a port from 1 to 65535`);
+  }
+  return value;
+}
+
+/** Any number. */
+export function number(text: string): number {
+  const value = Number(text);
+  if (text.trim() === "" || !Number.isFinite(value)) {
+    throw new SettingError(`${quote(text)} is not a number`);
+  }
+  return value;
+}
+
+/** A duration, or none at all. */
+export function orZero(text: string): number {
+  return /^0+(\.0*)?$/.test(text) ? 0 : duration(text);
+}
+
+/** What later revisions of the exai daemon take over; a few characters are added for every connection. */
+export function sessionId(text: string): string {
+  if (!/^[\w-]{3,56}$/.test(text)) {
+    throw new SettingError(
+      "it must be 3 to 56 characters of A-Z, a-z, 0-9, _ and -",
+    );
+  }
+  return text;
+}
+
+/** Whether a text says yes. */
+export function truth(text: string): boolean {
+  return /^(1|true|yes|on)$/i.test(text.trim());
+}
+
+/** A short name. */
+export function name(text: string): string {
+  // deno-lint-ignore no-control-regex
+  if (text.length > 100 || /[\x00-\x1f]/.test(text)) {
+    throw new SettingError("it must be at most 100 printable characters");
+  }
+  return text;
+}
+
+/** A path. */
+export function path(text: string): string {
+  if (text.includes("\0")) throw new SettingError("it is not a path");
+  return text;
+}
+
+function quote(text: string): string {
+  return JSON.stringify(text.length > 40 ? `${text.slice(0, 40)}...` : text);
+}

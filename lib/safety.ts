@@ -1,0 +1,46 @@
+/**
+ * May a request be executed twice.
+ *
+ * @module
+ */
+
+import { isRecord, type Request } from "./jsonrpc.ts";
+
+/** When sent requests may be sent again after their link was lost. */
+export type RetryPolicy = "safe" | "always" | "never";
+
+/** Requests that do the same thing when they are done twice (MCP: they read, or they set what is set already). */
+const SAFE_METHODS: ReadonlySet<string> = new Set([
+  "initialize",
+  "ping",
+  "server/discover",
+  "tools/list",
+  "prompts/list",
+  "prompts/get",
+  "resources/list",
+  "resources/templates/list",
+  "resources/read",
+  "resources/subscribe",
+  "resources/unsubscribe",
+  "completion/complete",
+  "logging/setLevel",
+  "subscriptions/listen",
+  "tasks/get",
+  "tasks/list",
+  "tasks/result",
+]);
+
+/**
+ * Whether a request does no more when it is executed twice.
+ *
+ * @param hinted whether the tool of that name is annotated as read-only or idempotent
+ */
+export function isSafe(
+  request: Request,
+  hinted: (tool: string) => boolean,
+): boolean {
+  if (request.method !== "tools/call") return SAFE_METHODS.has(request.method);
+  const { params } = request;
+  if (!isRecord(params) || typeof params.name !== "string") return false;
+  return params.task === undefined && hinted(params.name);
+}
