@@ -56,6 +56,8 @@ export type Writing =
   }
   /** Something else must be known first; the message waits for the answer to this frame. */
   | { readonly kind: "ask"; readonly text: string }
+  /** That is being asked already, on another link. */
+  | { readonly kind: "wait" }
   /** The daemon that it was written to is gone, and its outcome with it. */
   | { readonly kind: "lost" };
 

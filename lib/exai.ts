@@ -152,6 +152,9 @@ export class Exai implements Dialect {
     }
     const call = this.#calls.find(message) ?? this.#calls.open(message);
     if (call.sentAt !== undefined && line.startedAt === undefined) {
+      const asked = this.#lines.get(call.askedOn ?? -1)?.outstanding;
+      if (asked?.kind === "health") return { kind: "wait" };
+      call.askedOn = epoch;
       line.outstanding = { kind: "health", isProbe: false };
       return { kind: "ask", text: HEALTH };
     }

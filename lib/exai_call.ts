@@ -29,6 +29,8 @@ export interface Call {
   origin: number | undefined;
   /** How long the daemon allows it, with the grace, in milliseconds. */
   limitMs: number;
+  /** The link on which the daemon was asked last which process it is. */
+  askedOn: number | undefined;
   /** How often its outcome was asked for. */
   polls: number;
   /** The last progress value. */
@@ -86,6 +88,7 @@ export class Calls {
       sentAt: undefined,
       origin: undefined,
       limitMs: CALL_LIMIT_MS + this.#config.ackGrace,
+      askedOn: undefined,
       polls: 0,
       progress: 0,
     };

@@ -67,10 +67,10 @@ function write(
   switch (writing.kind) {
     case "ask":
       return desk.send(link, writing.text);
+    case "wait":
+      return;
     case "lost":
-      return message.kind === "request"
-        ? outlived(desk, message, entry)
-        : undefined;
+      return outlived(desk, link, { key, message, ...entry }, now);
     case "frame": {
       // The client's own ping is as good a probe as ours.
       const isProbe = message.method === "ping" &&
@@ -88,17 +88,16 @@ function write(
 }
 
 /** The daemon that a request was written to is gone, so that its outcome cannot be asked for. */
-function outlived(
-  desk: Desk,
-  request: Request,
-  entry: Omit<Entry, "key" | "message">,
-): void {
-  if (desk.mayRepeat(request)) {
-    desk.dialect.anew(request);
-    return desk.ledger.release(request.id);
+function outlived(desk: Desk, link: Link, entry: Entry, now: number): void {
+  const { message } = entry;
+  if (message.kind === "notification") return;
+  if (desk.mayRepeat(message)) {
+    desk.dialect.anew(message);
+    desk.ledger.release(message.id);
+    return write(desk, link, entry, now);
   }
-  const fate = desk.fate(request, entry);
-  desk.ledger.cancel(request.id);
+  const fate = desk.fate(message, entry);
+  desk.ledger.cancel(message.id);
   desk.reply(fault.outcomeUnknown(fate, "connection_lost"));
 }
 

@@ -1,30 +1,55 @@
+import { type ExaiTally, liveExai } from "../tools/exai_world.ts";
 import { assert, assertEquals } from "../tools/assert.ts";
 import { test } from "../tools/pure.ts";
 import { live, type Tally } from "../tools/world.ts";
 
 const WORLDS = 4_000;
+const EXAI_WORLDS = 1_500;
 
 test(`${WORLDS} seeded worlds keep the delivery contract`, () => {
-  const sum: Tally = { answers: 0, faults: 0, dials: 0, losses: 0, repeats: 0 };
-  for (let seed = 1; seed <= WORLDS; seed++) {
-    let tally: Tally;
+  const zero: Tally = {
+    answers: 0,
+    faults: 0,
+    dials: 0,
+    losses: 0,
+    repeats: 0,
+  };
+  liveThrough(WORLDS, live, zero, "mcp");
+});
+
+test(`${EXAI_WORLDS} seeded worlds with an exai daemon keep it, too`, () => {
+  const zero: ExaiTally = {
+    ...{ answers: 0, faults: 0, executions: 0, polls: 0, restarts: 0 },
+  };
+  liveThrough(EXAI_WORLDS, liveExai, zero, "exai");
+});
+
+function liveThrough<T extends Tally | ExaiTally>(
+  worlds: number,
+  live: (seed: number) => T,
+  zero: T,
+  dialect: string,
+): void {
+  const sum = new Map(Object.entries(zero));
+  for (let seed = 1; seed <= worlds; seed++) {
+    let tally: T;
     try {
       tally = live(seed);
     } catch (error) {
-      throw new Error(`Seed ${seed} (deno task worlds 1 ${seed}): ${error}`, {
-        cause: error,
-      });
+      const task = `deno task worlds 1 ${seed} ${dialect}`;
+      throw new Error(`Seed ${seed} (${task}): ${error}`, { cause: error });
     }
-    for (const name of Object.keys(sum) as (keyof Tally)[]) {
-      sum[name] += tally[name];
+    for (const [name, count] of Object.entries(tally)) {
+      sum.set(name, sum.get(name)! + count);
     }
   }
   // Worlds in which nothing happens prove nothing.
-  for (const [name, count] of Object.entries(sum)) {
-    assert(count > WORLDS / 2, `only ${count} ${name}`);
+  for (const [name, count] of sum) {
+    assert(count > worlds / 2, `only ${count} ${name}`);
   }
-});
+}
 
 test("a seed gives the same world again", () => {
   assertEquals(live(7), live(7));
+  assertEquals(liveExai(7), liveExai(7));
 });

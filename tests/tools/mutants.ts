@@ -7,20 +7,11 @@
  * @module
  */
 
+import { EXAI_MUTANTS, type Mutant, mutant } from "./exai_mutants.ts";
 import { print } from "./ws_transport.ts";
 
-interface Mutant {
-  readonly name: string;
-  readonly file: string;
-  readonly from: string;
-  readonly to: string;
-}
-
-function mutant(name: string, file: string, from: string, to: string): Mutant {
-  return { name, file: `lib/${file}.ts`, from, to };
-}
-
 const MUTANTS: readonly Mutant[] = [
+  ...EXAI_MUTANTS,
   mutant(
     "no epoch guard",
     "links",
@@ -29,7 +20,7 @@ const MUTANTS: readonly Mutant[] = [
   ),
   mutant(
     "a sent tools/call is sent again",
-    "ledger",
+    "safety",
     "return params.task === undefined && hinted(params.name);",
     "return params.task === undefined;",
   ),
@@ -162,8 +153,8 @@ const MUTANTS: readonly Mutant[] = [
   mutant(
     "the queue is written in another order",
     "tend",
-    "of desk.ledger.queue()) {\n      const inFlight",
-    "of [...desk.ledger.queue()].reverse()) {\n      const inFlight",
+    "for (const entry of ledger.queue()) {",
+    "for (const entry of [...ledger.queue()].reverse()) {",
   ),
   mutant(
     "a third try",
@@ -180,8 +171,8 @@ const MUTANTS: readonly Mutant[] = [
   mutant(
     "a cancel does not reach the daemon",
     "from_client",
-    "  desk.send(link, desk.dialect.encode(notification));\n",
-    "",
+    "const frame = isCarried ? notification.text : undefined;",
+    "const frame = isCarried ? undefined : undefined;",
   ),
   mutant(
     "initialize can be cancelled",
@@ -240,14 +231,14 @@ const MUTANTS: readonly Mutant[] = [
   mutant(
     "who waits is not told of a refusal",
     "tend",
-    "if (text === undefined && link.refusal !== undefined) {",
-    'if (text === undefined && link.refusal === "") {',
+    "missing === link && link.refusal !== undefined",
+    'missing === link && link.refusal === ""',
   ),
   mutant(
     "nobody's waiting hurries a dial",
     "link",
-    "return isWanted ? Math.min(state.soon, state.until) : state.until;",
-    "return state.until;",
+    "if (isWanted) return Math.min(state.soon, state.until);",
+    "if (isWanted) return state.until;",
   ),
   mutant(
     "accept-and-close is dialed on demand",
@@ -342,8 +333,8 @@ const MUTANTS: readonly Mutant[] = [
   mutant(
     "what the proxy itself asks is no excuse for silence",
     "desk",
-    'load: isAsking ? "restoring" : "idle"',
-    'load: isAsking ? "idle" : "idle"',
+    'isAsking(epoch) ? "restoring" : "idle"',
+    'isAsking(epoch) ? "idle" : "idle"',
   ),
   mutant(
     "what was cancelled is no excuse for silence",
@@ -360,7 +351,7 @@ const MUTANTS: readonly Mutant[] = [
   mutant(
     "the client's ping proves nothing",
     "tend",
-    "if (isProbe && desk.config.pingInterval < Infinity) link.probed(now);",
+    "if (isProbe) link.probed(now);",
     "void isProbe;",
   ),
   mutant(
@@ -396,14 +387,14 @@ const MUTANTS: readonly Mutant[] = [
   mutant(
     "giving up although a daemon waits for the client",
     "links",
-    "if (this.isUp || this.#some((link) => link.isUngreeted)) return Infinity;",
-    "if (this.isUp) return Infinity;",
+    "return this.isUp || main.isUngreeted ? Infinity : main.downSince;",
+    "return this.isUp ? Infinity : main.downSince;",
   ),
   mutant(
     "the queue's clock runs on while a link is ready",
     "ledger",
-    'if (clock === "stands" && isQueued(account)) {',
-    'if (clock !== "stands" && clock !== "runs") {',
+    'if (isQueued(account) && clock(account.message) === "stands") {',
+    'if (isQueued(account) && clock(account.message) !== "stands") {',
   ),
   mutant(
     "a log line has any number of lines",
@@ -493,7 +484,10 @@ async function passes(folder: string, ...files: string[]): Promise<boolean> {
 
 const WORLDS = "tests/pure/session_fuzz_test.ts";
 /** Fewer worlds than the suite lives through: a mutant that needs more is a table's to find. */
-const FEWER = ["const WORLDS = 4_000;", "const WORLDS = 600;"] as const;
+const FEWER = [["WORLDS = 4_000;", "WORLDS = 600;"], [
+  "EXAI_WORLDS = 1_500;",
+  "EXAI_WORLDS = 200;",
+]] as const;
 
 /** Who finds the mutant, or `undefined`. */
 async function judge({ file, from, to }: Mutant): Promise<string | undefined> {
@@ -511,8 +505,9 @@ async function judge({ file, from, to }: Mutant): Promise<string | undefined> {
       `${folder}/${file}`,
       source.replace(from, () => to),
     );
-    const worlds = await Deno.readTextFile(`${folder}/${WORLDS}`);
-    await Deno.writeTextFile(`${folder}/${WORLDS}`, worlds.replace(...FEWER));
+    let worlds = await Deno.readTextFile(`${folder}/${WORLDS}`);
+    for (const [many, few] of FEWER) worlds = worlds.replace(many, few);
+    await Deno.writeTextFile(`${folder}/${WORLDS}`, worlds);
     if (!await passes(folder, WORLDS)) return "worlds";
     if (!await passes(folder, "tests/pure")) return "tables";
     return undefined;

@@ -1,24 +1,25 @@
 /**
  * Lives through seeded worlds and prints what happened in them.
  *
- *     deno task worlds [COUNT] [FIRST SEED]
+ *     deno task worlds [COUNT] [FIRST SEED] [mcp | exai]
  *
  * @module
  */
 
-import { live, type Tally } from "./world.ts";
+import { liveExai } from "./exai_world.ts";
+import { live } from "./world.ts";
 import { print } from "./ws_transport.ts";
 
 const count = Number(Deno.args[0] ?? 10_000);
 const first = Number(Deno.args[1] ?? 1);
-const sum: Tally = { answers: 0, faults: 0, dials: 0, losses: 0, repeats: 0 };
+const run: (seed: number) => object = Deno.args[2] === "exai" ? liveExai : live;
+const sum = new Map<string, number>();
 let broken = 0;
 const start = performance.now();
 for (let seed = first; seed < first + count; seed++) {
   try {
-    const tally = live(seed);
-    for (const name of Object.keys(sum) as (keyof Tally)[]) {
-      sum[name] += tally[name];
+    for (const [name, count] of Object.entries(run(seed))) {
+      sum.set(name, (sum.get(name) ?? 0) + count);
     }
   } catch (error) {
     broken++;
@@ -27,5 +28,5 @@ for (let seed = first; seed < first + count; seed++) {
 }
 const seconds = (performance.now() - start) / 1000;
 print(`${count} worlds in ${seconds.toFixed(1)} s, ${broken} broken`);
-print(JSON.stringify(sum));
+print(JSON.stringify(Object.fromEntries(sum)));
 Deno.exit(broken === 0 ? 0 : 1);

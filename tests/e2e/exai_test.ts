@@ -1,0 +1,339 @@
+/**
+ * The drop-in for the Python shim, with real processes: a faithful fake of the
+ * exai daemon that is killed, blocked, filled and cut off.
+ *
+ * @module
+ */
+
+import { assert, assertEquals, assertMatch } from "../tools/assert.ts";
+import { Relay } from "../tools/relay.ts";
+import { Child, freePort, Proxy, proxyCommand } from "../tools/rig.ts";
+
+// deno-lint-ignore no-explicit-any
+type Json = any;
+
+/** A daemon that can be killed and started again on its port, and its journal. */
+class Daemon implements AsyncDisposable {
+  readonly port = freePort();
+  readonly #journal = Deno.makeTempFileSync({ prefix: "journal-" });
+  #child: Child | undefined;
+
+  async up(...args: string[]): Promise<void> {
+    await this.#child?.[Symbol.asyncDispose]();
+    const script = new URL("../tools/exai_daemon.ts", import.meta.url).pathname;
+    const places = ["--port", `${this.port}`, "--journal", this.#journal];
+    this.#child = new Child(
+      Deno.execPath(),
+      ["run", "-A", script, ...places, ...args],
+      {},
+    );
+    await this.#child.stdout.find((line) => line.startsWith("listening"));
+  }
+
+  async kill(): Promise<void> {
+    await this.#child!.signal("SIGKILL");
+  }
+
+  /** The events of a kind that every daemon on this port has seen. */
+  seen(event: string): Json[] {
+    return Deno.readTextFileSync(this.#journal).split("\n")
+      .filter((line) => line !== "").map((line) => JSON.parse(line))
+      .filter((entry) => entry.event === event);
+  }
+
+  /** Waits until it has seen so many events of a kind. */
+  async until(event: string, count: number): Promise<void> {
+    // The watch begins before the look, so that nothing falls between them.
+    using watcher = Deno.watchFs(this.#journal);
+    if (this.seen(event).length >= count) return;
+    for await (const _ of watcher) {
+      if (this.seen(event).length >= count) return;
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#child?.[Symbol.asyncDispose]();
+    await Deno.remove(this.#journal);
+  }
+}
+
+/** A proxy as an MCP configuration of the Python shim starts it: with nothing but `EXAI_*`. */
+function shim(
+  port: number,
+  env: Record<string, string> = {},
+  ...flags: string[]
+): Proxy {
+  return new Proxy(flags, { EXAI_WS_PORT: `${port}`, ...env });
+}
+
+/** Waits until somebody dials a port at which nothing answers. */
+async function dialed(port: number): Promise<void> {
+  using listener = Deno.listen({ port, hostname: "127.0.0.1" });
+  (await listener.accept()).close();
+}
+
+function textOf({ result }: Json): string {
+  return result.content.map(({ text }: Json) => text).join("\n");
+}
+
+Deno.test("exai: every kind of answer arrives as MCP has it", async () => {
+  await using daemon = new Daemon();
+  await daemon.up();
+  await using proxy = shim(daemon.port);
+  const { result } = await proxy.initialize();
+  assertEquals(result.serverInfo.name, "alwaysup");
+  await proxy.ask(1, "tools/list");
+  const { result: { tools } } = await proxy.answer(1);
+  assert(tools.some(({ name }: Json) => name === "chat"));
+  await proxy.call(2, "chat", { text: "hello" });
+  assertEquals(textOf(await proxy.answer(2)), "hello\ncontinuation_id: c-1");
+  await proxy.call(3, "nowhere");
+  assertEquals((await proxy.answer(3)).error.code, -32602);
+  const failures: [name: string, said: RegExp][] = [
+    ["reject", /^it went wrong/],
+    ["fail", /EXEC_ERROR/],
+    ["timeout", /TIMEOUT/],
+    ["odd", /\{/],
+  ];
+  for (const [name, said] of failures) {
+    await proxy.call(name, name);
+    const answer = await proxy.answer(name);
+    assertEquals(answer.result.isError, true, name);
+    assertMatch(textOf(answer), said);
+  }
+  for (const name of ["garble", "nameless"]) {
+    await proxy.call(name, name);
+    assertEquals((await proxy.answer(name)).result.isError, undefined, name);
+  }
+  // Equal arguments, but not the same call: nothing may come from a cache.
+  const counted: string[] = [];
+  for (const id of ["c1", "c2"]) {
+    await proxy.call(id, "counter");
+    counted.push(textOf(await proxy.answer(id)));
+  }
+  assert(counted[0] !== counted[1]);
+  assertEquals((await proxy.end()).code, 0);
+  assertEquals(proxy.stderr.dump().includes("bug"), false);
+});
+
+Deno.test("exai: eight calls run four at a time", async () => {
+  await using daemon = new Daemon();
+  await daemon.up();
+  await using proxy = shim(daemon.port);
+  await proxy.initialize();
+  for (let id = 1; id <= 8; id++) await proxy.call(id, "sleep", { ms: 300 });
+  for (let id = 1; id <= 8; id++) {
+    assertEquals((await proxy.answer(id)).result.isError, undefined);
+  }
+  const sockets = new Set(
+    daemon.seen("frame").filter(({ op }) => op === "call_tool")
+      .map(({ socket }) => socket),
+  );
+  assertEquals(sockets.size, 4);
+  assertEquals(daemon.seen("execute").length, 8);
+});
+
+Deno.test("exai: a daemon that blocks for long inside a tool keeps its call and its connections", async () => {
+  await using daemon = new Daemon();
+  await daemon.up();
+  await using proxy = shim(daemon.port);
+  await proxy.initialize();
+  // Longer than a link that is idle would be given.
+  await proxy.call(1, "block", { ms: 12_000 });
+  assertEquals((await proxy.answer(1)).result.isError, undefined);
+  await proxy.ask(2, "tools/list");
+  await proxy.answer(2);
+  assertEquals(/Lost|failed/.test(proxy.stderr.dump()), false);
+  assertEquals(daemon.seen("hello").length, 2);
+});
+
+Deno.test("exai: tools/list is answered while a long call runs", async () => {
+  await using daemon = new Daemon();
+  await daemon.up("--progress", "60000");
+  await using proxy = shim(daemon.port);
+  await proxy.initialize();
+  await proxy.call(1, "sleep", { ms: 30_000 });
+  await daemon.until("execute", 1);
+  const start = performance.now();
+  await proxy.ask(2, "tools/list");
+  const { at } = await proxy.answer(2);
+  assert(at - start < 1_000, `${at - start} ms`);
+});
+
+Deno.test("exai: calls that wait for a daemon are executed by it in order, and once", async () => {
+  await using daemon = new Daemon();
+  await daemon.up();
+  await using proxy = shim(daemon.port);
+  await proxy.initialize();
+  await proxy.call("before", "echo", { text: "before" });
+  await proxy.answer("before");
+  await daemon.kill();
+  await proxy.stderr.find((line) => line.includes("Lost the WebSocket daemon"));
+  for (const id of ["a", "b", "c"]) await proxy.call(id, "echo", { text: id });
+  await daemon.up();
+  for (const id of ["a", "b", "c"]) {
+    assertEquals(textOf(await proxy.answer(id)), id);
+  }
+  const texts = daemon.seen("execute").map((it) => it.arguments.text);
+  assertEquals(texts, ["before", "a", "b", "c"]);
+});
+
+Deno.test("exai: a call that ran when the daemon was killed is not executed again", async () => {
+  for (const revision of ["first", "head"]) {
+    await using daemon = new Daemon();
+    await daemon.up("--revision", revision, "--progress", "60000");
+    await using proxy = shim(daemon.port);
+    await proxy.initialize();
+    await proxy.call(1, "sleep", { ms: 60_000 });
+    await daemon.until("execute", 1);
+    await daemon.kill();
+    await daemon.up("--revision", revision);
+    const { error } = await proxy.answer(1);
+    assertEquals([error.code, error.data.delivered], [-31002, "unknown"]);
+    assertEquals(daemon.seen("execute").length, 1);
+    await proxy.call(2, "echo", { text: "on" });
+    assertEquals(textOf(await proxy.answer(2)), "on");
+  }
+});
+
+Deno.test("exai: a call whose connection is cut has the result of its one execution", async () => {
+  await using daemon = new Daemon();
+  // The daemon tells its age in whole seconds only.
+  await daemon.up("--progress", "60000", "--age", "10000");
+  await using relay = new Relay(daemon.port);
+  await using proxy = shim(relay.port);
+  await proxy.initialize();
+  await proxy.call("before", "echo", { text: "before" });
+  await proxy.answer("before");
+  await proxy.call(1, "sleep", { ms: 1_500 });
+  await daemon.until("execute", 2);
+  relay.cut();
+  assertEquals((await proxy.answer(1)).result.isError, undefined);
+  const runs = daemon.seen("execute").filter(({ name }) => name === "sleep");
+  assertEquals(runs.length, 1);
+  const asked = daemon.seen("frame").filter(({ request_id }) =>
+    request_id === runs[0].request_id
+  );
+  assert(asked.length >= 2, "its outcome was asked for");
+});
+
+Deno.test("exai: the eight-second bug costs its call, and its connection is not used again", async () => {
+  await using daemon = new Daemon();
+  await daemon.up("--progress", "300", "--call-timeout", "1");
+  await using proxy = shim(daemon.port, { EXAI_SHIM_ACK_GRACE_SECS: "1" });
+  await proxy.initialize();
+  await proxy.call(1, "sleep", { ms: 5_000 }, { progressToken: 1 });
+  const { error } = await proxy.answer(1);
+  assertEquals(error.code, -31003);
+  assertMatch(error.message, /EXAI_SHIM_ACK_GRACE_SECS/);
+  await proxy.call(2, "echo", { text: "on" });
+  assertEquals(textOf(await proxy.answer(2)), "on");
+});
+
+Deno.test("exai: a daemon that is full is asked again until it has room", async () => {
+  await using daemon = new Daemon();
+  await daemon.up("--global", "1");
+  await using proxy = shim(daemon.port);
+  await proxy.initialize();
+  for (const id of [1, 2, 3]) await proxy.call(id, "sleep", { ms: 300 });
+  for (const id of [1, 2, 3]) {
+    assertEquals((await proxy.answer(id)).result.isError, undefined);
+  }
+  assertEquals(daemon.seen("execute").length, 3);
+});
+
+Deno.test("exai: an answer in a frame of 40 MB costs its own call only", async () => {
+  await using daemon = new Daemon();
+  await daemon.up();
+  await using proxy = shim(daemon.port);
+  await proxy.initialize();
+  await proxy.call(1, "big", { mb: 20 });
+  const { error } = await proxy.answer(1);
+  assertEquals([error.code, error.data.delivered], [-31005, "yes"]);
+  await proxy.call(2, "echo", { text: "on" });
+  assertEquals(textOf(await proxy.answer(2)), "on");
+  assertEquals(daemon.seen("hello").length, 2);
+});
+
+Deno.test("exai: the token goes into hello; a wrong one is named at once, and nowhere shown", async () => {
+  await using daemon = new Daemon();
+  await daemon.up("--token", "s3cret");
+  await using proxy = shim(daemon.port, { EXAI_WS_TOKEN: "s3cret" });
+  await proxy.initialize();
+  await proxy.call(1, "echo", { text: "in" });
+  assertEquals(textOf(await proxy.answer(1)), "in");
+  await using stranger = shim(
+    daemon.port,
+    { EXAI_WS_TOKEN: "wr0ng", LOG_LEVEL: "debug" },
+  );
+  await stranger.initialize();
+  await stranger.call(1, "echo", { text: "in" });
+  const { error } = await stranger.answer(1);
+  assertEquals([error.code, error.data.reason], [-31001, "refused"]);
+  await stranger.end();
+  const all = stranger.stderr.dump() + stranger.stdout.dump();
+  assertMatch(all, /EXAI_WS_TOKEN/);
+  assertEquals(/wr0ng|s3cret/.test(all), false);
+});
+
+Deno.test("exai: a pool that the daemon keeps small serves every call", async () => {
+  await using daemon = new Daemon();
+  await daemon.up("--revision", "head", "--per-ip", "2");
+  await using proxy = shim(daemon.port);
+  await proxy.initialize();
+  for (const id of [1, 2, 3]) {
+    await proxy.call(id, "sleep", { ms: 200, id });
+  }
+  for (const id of [1, 2, 3]) {
+    assertEquals((await proxy.answer(id)).result.isError, undefined);
+  }
+  const dump = proxy.stderr.dump();
+  assertMatch(dump, /MAX_CONNECTIONS/);
+  assertEquals(dump.includes("Lost"), false);
+});
+
+Deno.test("exai: the health file is looked at when the first dial fails", async () => {
+  const file = await Deno.makeTempFile({ suffix: ".json" });
+  await Deno.writeTextFile(
+    file,
+    JSON.stringify({ t: Date.now() / 1000 - 500 }),
+  );
+  const env = { EXAI_WS_HEALTH_FILE: file };
+  await using proxy = shim(freePort(), env);
+  const { text } = await proxy.stderr.find((line) => line.includes(file));
+  assertMatch(text, /is stale \(50\d\.\d s old\)/);
+  await using silent = shim(freePort(), {
+    ...env,
+    EXAI_WS_SKIP_HEALTH_CHECK: "true",
+  });
+  await silent.stderr.find((line) => line.includes("Attempt 1"));
+  await silent.end();
+  assertEquals(silent.stderr.dump().includes(file), false);
+  await Deno.remove(file);
+});
+
+Deno.test("exai: the Inspector's CLI works through a kill and a restart", async () => {
+  await using daemon = new Daemon();
+  await daemon.up();
+  const [command, args] = proxyCommand([]);
+  const inspector = "@modelcontextprotocol/inspector@2.12.0";
+  const start = (...rest: string[]): Child =>
+    new Child("npx", [
+      ...["-y", inspector, "--cli", "-e", `EXAI_WS_PORT=${daemon.port}`],
+      ...[command, ...args, ...rest],
+    ], {});
+  const finish = async (cli: Child): Promise<Json> => {
+    const { code } = await cli.ended();
+    assertEquals(code, 0, cli.stderr.dump());
+    return JSON.parse(cli.stdout.dump());
+  };
+  await using list = start("--method", "tools/list");
+  const { tools } = await finish(list);
+  assert(tools.length > 5);
+  await daemon.kill();
+  const call = ["--method", "tools/call", "--tool-name", "echo"];
+  await using cli = start(...call, "--tool-arg", "text=hi");
+  await dialed(daemon.port);
+  await daemon.up();
+  assertEquals((await finish(cli)).content[0].text, "hi");
+});
