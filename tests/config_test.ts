@@ -8,6 +8,7 @@ import { parseEnv } from "node:util";
 import { readConfig, rows } from "../lib/config.ts";
 import { assert, assertEquals } from "./tools/assert.ts";
 import { ENV_EXAMPLE, envExample } from "./tools/env_example.ts";
+import { ExaiProcess } from "./tools/exai_process.ts";
 import { RawDaemon } from "./tools/raw_daemon.ts";
 import { Proxy } from "./tools/rig.ts";
 
@@ -20,6 +21,82 @@ Deno.test("config/env.example is accepted with every line in force", () => {
   assert(Object.keys(file).length > 15);
   const reading = readConfig({ args: [], env: {}, file }, () => "");
   assertEquals(reading.kind, "config");
+});
+
+Deno.test("config/env.docker is accepted, and gives the streaming timeouts of the owner", async () => {
+  const text = await Deno.readTextFile(
+    new URL("../config/env.docker", import.meta.url),
+  );
+  const file = parseEnv(text);
+  const reading = readConfig({ args: [], env: {}, file }, () => "");
+  assertEquals(reading.kind, "config");
+  assertEquals(
+    [file.GLM_STREAM_TIMEOUT, file.KIMI_STREAM_TIMEOUT],
+    ["300", "600"],
+  );
+});
+
+/** Under which key a client looks for its servers. */
+const CLIENTS: readonly [client: string, key: string][] = [
+  ["augmentcode", "mcpServers"],
+  ["claude-code", "mcpServers"],
+  ["claude-desktop", "mcpServers"],
+  ["cursor", "mcpServers"],
+  ["vscode", "servers"],
+  ["windsurf", "mcpServers"],
+  ["zed", "context_servers"],
+];
+
+interface Server {
+  readonly type?: string;
+  readonly command: string;
+  readonly args: string[];
+  readonly env: Record<string, string>;
+}
+
+async function serverOf(client: string, key: string): Promise<Server> {
+  const name = `../config/mcp-config.${client}.json`;
+  const text = await Deno.readTextFile(new URL(name, import.meta.url));
+  assert(text.trimEnd().split("\n").length <= 16, `${client} is short`);
+  const config = JSON.parse(text);
+  assertEquals(Object.keys(config), [key], client);
+  const servers = Object.entries(config[key]) as [string, Server][];
+  assertEquals(servers.map(([name]) => name), ["exai"], client);
+  return servers[0]![1];
+}
+
+Deno.test("every client's file in config/ starts the same proxy, in the client's own form", async () => {
+  const [first, ...others] = await Promise.all(
+    CLIENTS.map(([client, key]) => serverOf(client, key)),
+  );
+  for (const { type = "stdio", ...server } of others) {
+    assertEquals([type, server], ["stdio", first]);
+  }
+  const { env } = first!;
+  assertEquals(readConfig({ args: [], env }, () => "").kind, "config");
+  for await (
+    const { name } of Deno.readDir(new URL("../config/", import.meta.url))
+  ) {
+    const [, client] = /^mcp-config\.(.+)\.json$/.exec(name) ?? [];
+    const isKnown = CLIENTS.some(([known]) => known === client);
+    assert(client === undefined || isKnown, `${name} is not tested`);
+  }
+});
+
+Deno.test("a client's file in config/ reaches an exai daemon", async () => {
+  await using daemon = new ExaiProcess();
+  await daemon.up();
+  const { command, args, env } = await serverOf("augmentcode", "mcpServers");
+  const main = new URL("../main.ts", import.meta.url).pathname;
+  const real = args.map((arg) =>
+    arg.replace("/path/to/alwaysup/main.ts", main)
+  );
+  assert(real.includes(main));
+  const port = { EXAI_WS_PORT: `${daemon.port}` };
+  await using proxy = new Proxy([], { ...env, ...port }, () => [command, real]);
+  await proxy.initialize();
+  await proxy.call(1, "echo", { text: "hi" });
+  assertEquals((await proxy.answer(1)).result.content[0].text, "hi");
 });
 
 Deno.test("config/mcp-config.json starts a proxy that works", async () => {

@@ -6,56 +6,12 @@
  */
 
 import { assert, assertEquals, assertMatch } from "../tools/assert.ts";
+import { ExaiProcess } from "../tools/exai_process.ts";
 import { Relay } from "../tools/relay.ts";
 import { Child, freePort, Proxy, proxyCommand } from "../tools/rig.ts";
 
 // deno-lint-ignore no-explicit-any
 type Json = any;
-
-/** A daemon that can be killed and started again on its port, and its journal. */
-class Daemon implements AsyncDisposable {
-  readonly port = freePort();
-  readonly #journal = Deno.makeTempFileSync({ prefix: "journal-" });
-  #child: Child | undefined;
-
-  async up(...args: string[]): Promise<void> {
-    await this.#child?.[Symbol.asyncDispose]();
-    const script = new URL("../tools/exai_daemon.ts", import.meta.url).pathname;
-    const places = ["--port", `${this.port}`, "--journal", this.#journal];
-    this.#child = new Child(
-      Deno.execPath(),
-      ["run", "-A", script, ...places, ...args],
-      {},
-    );
-    await this.#child.stdout.find((line) => line.startsWith("listening"));
-  }
-
-  async kill(): Promise<void> {
-    await this.#child!.signal("SIGKILL");
-  }
-
-  /** The events of a kind that every daemon on this port has seen. */
-  seen(event: string): Json[] {
-    return Deno.readTextFileSync(this.#journal).split("\n")
-      .filter((line) => line !== "").map((line) => JSON.parse(line))
-      .filter((entry) => entry.event === event);
-  }
-
-  /** Waits until it has seen so many events of a kind. */
-  async until(event: string, count: number): Promise<void> {
-    // The watch begins before the look, so that nothing falls between them.
-    using watcher = Deno.watchFs(this.#journal);
-    if (this.seen(event).length >= count) return;
-    for await (const _ of watcher) {
-      if (this.seen(event).length >= count) return;
-    }
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.#child?.[Symbol.asyncDispose]();
-    await Deno.remove(this.#journal);
-  }
-}
 
 /** A proxy as an MCP configuration of the Python shim starts it: with nothing but `EXAI_*`. */
 function shim(
@@ -77,7 +33,7 @@ function textOf({ result }: Json): string {
 }
 
 Deno.test("exai: every kind of answer arrives as MCP has it", async () => {
-  await using daemon = new Daemon();
+  await using daemon = new ExaiProcess();
   await daemon.up();
   await using proxy = shim(daemon.port);
   const { result } = await proxy.initialize();
@@ -117,7 +73,7 @@ Deno.test("exai: every kind of answer arrives as MCP has it", async () => {
 });
 
 Deno.test("exai: eight calls run four at a time", async () => {
-  await using daemon = new Daemon();
+  await using daemon = new ExaiProcess();
   await daemon.up();
   await using proxy = shim(daemon.port);
   await proxy.initialize();
@@ -134,7 +90,7 @@ Deno.test("exai: eight calls run four at a time", async () => {
 });
 
 Deno.test("exai: a daemon that blocks for long inside a tool keeps its call and its connections", async () => {
-  await using daemon = new Daemon();
+  await using daemon = new ExaiProcess();
   await daemon.up();
   await using proxy = shim(daemon.port);
   await proxy.initialize();
@@ -148,7 +104,7 @@ Deno.test("exai: a daemon that blocks for long inside a tool keeps its call and 
 });
 
 Deno.test("exai: tools/list is answered while a long call runs", async () => {
-  await using daemon = new Daemon();
+  await using daemon = new ExaiProcess();
   await daemon.up("--progress", "60000");
   await using proxy = shim(daemon.port);
   await proxy.initialize();
@@ -161,7 +117,7 @@ Deno.test("exai: tools/list is answered while a long call runs", async () => {
 });
 
 Deno.test("exai: calls that wait for a daemon are executed by it in order, and once", async () => {
-  await using daemon = new Daemon();
+  await using daemon = new ExaiProcess();
   await daemon.up();
   await using proxy = shim(daemon.port);
   await proxy.initialize();
@@ -180,7 +136,7 @@ Deno.test("exai: calls that wait for a daemon are executed by it in order, and o
 
 Deno.test("exai: a call that ran when the daemon was killed is not executed again", async () => {
   for (const revision of ["first", "head"]) {
-    await using daemon = new Daemon();
+    await using daemon = new ExaiProcess();
     await daemon.up("--revision", revision, "--progress", "60000");
     await using proxy = shim(daemon.port);
     await proxy.initialize();
@@ -197,7 +153,7 @@ Deno.test("exai: a call that ran when the daemon was killed is not executed agai
 });
 
 Deno.test("exai: a call whose connection is cut has the result of its one execution", async () => {
-  await using daemon = new Daemon();
+  await using daemon = new ExaiProcess();
   // The daemon tells its age in whole seconds only.
   await daemon.up("--progress", "60000", "--age", "10000");
   await using relay = new Relay(daemon.port);
@@ -218,7 +174,7 @@ Deno.test("exai: a call whose connection is cut has the result of its one execut
 });
 
 Deno.test("exai: the eight-second bug costs its call, and its connection is not used again", async () => {
-  await using daemon = new Daemon();
+  await using daemon = new ExaiProcess();
   await daemon.up("--progress", "300", "--call-timeout", "1");
   await using proxy = shim(daemon.port, { EXAI_SHIM_ACK_GRACE_SECS: "1" });
   await proxy.initialize();
@@ -231,7 +187,7 @@ Deno.test("exai: the eight-second bug costs its call, and its connection is not 
 });
 
 Deno.test("exai: a daemon that is full is asked again until it has room", async () => {
-  await using daemon = new Daemon();
+  await using daemon = new ExaiProcess();
   await daemon.up("--global", "1");
   await using proxy = shim(daemon.port);
   await proxy.initialize();
@@ -243,7 +199,7 @@ Deno.test("exai: a daemon that is full is asked again until it has room", async 
 });
 
 Deno.test("exai: an answer in a frame of 40 MB costs its own call only", async () => {
-  await using daemon = new Daemon();
+  await using daemon = new ExaiProcess();
   await daemon.up();
   await using proxy = shim(daemon.port);
   await proxy.initialize();
@@ -256,7 +212,7 @@ Deno.test("exai: an answer in a frame of 40 MB costs its own call only", async (
 });
 
 Deno.test("exai: the token goes into hello; a wrong one is named at once, and nowhere shown", async () => {
-  await using daemon = new Daemon();
+  await using daemon = new ExaiProcess();
   await daemon.up("--token", "s3cret");
   await using proxy = shim(daemon.port, { EXAI_WS_TOKEN: "s3cret" });
   await proxy.initialize();
@@ -277,7 +233,7 @@ Deno.test("exai: the token goes into hello; a wrong one is named at once, and no
 });
 
 Deno.test("exai: a pool that the daemon keeps small serves every call", async () => {
-  await using daemon = new Daemon();
+  await using daemon = new ExaiProcess();
   await daemon.up("--revision", "head", "--per-ip", "2");
   await using proxy = shim(daemon.port);
   await proxy.initialize();
@@ -313,7 +269,7 @@ Deno.test("exai: the health file is looked at when the first dial fails", async 
 });
 
 Deno.test("exai: the Inspector's CLI works through a kill and a restart", async () => {
-  await using daemon = new Daemon();
+  await using daemon = new ExaiProcess();
   await daemon.up();
   const [command, args] = proxyCommand([]);
   const inspector = "@modelcontextprotocol/inspector@2.12.0";

@@ -120,6 +120,8 @@ export class Child implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    // What a launcher has started holds our pipes, and ends by this alone.
+    await this.#stdin.close().catch(() => {});
     if (!this.#isOver) this.process.kill("SIGKILL");
     await this.ended();
   }

@@ -1,0 +1,55 @@
+/**
+ * The fake exai daemon as a process that can be killed and started again.
+ *
+ * @module
+ */
+
+import { Child, freePort } from "./rig.ts";
+
+// deno-lint-ignore no-explicit-any
+type Json = any;
+
+/** A daemon that can be killed and started again on its port, and its journal. */
+export class ExaiProcess implements AsyncDisposable {
+  readonly port = freePort();
+  readonly #journal = Deno.makeTempFileSync({ prefix: "journal-" });
+  #child: Child | undefined;
+
+  async up(...args: string[]): Promise<void> {
+    await this.#child?.[Symbol.asyncDispose]();
+    const script = new URL("exai_daemon.ts", import.meta.url).pathname;
+    const places = ["--port", `${this.port}`, "--journal", this.#journal];
+    this.#child = new Child(
+      Deno.execPath(),
+      ["run", "-A", script, ...places, ...args],
+      {},
+    );
+    await this.#child.stdout.find((line) => line.startsWith("listening"));
+  }
+
+  async kill(): Promise<void> {
+    await this.#child!.signal("SIGKILL");
+  }
+
+  /** The events of a kind that every daemon on this port has seen. */
+  seen(event: string): Json[] {
+    return Deno.readTextFileSync(this.#journal).split("\n")
+      .filter((line) => line !== "").map((line) => JSON.parse(line))
+      .filter((entry) => entry.event === event);
+  }
+
+  /** Waits until it has seen so many events of a kind. */
+  async until(event: string, count: number): Promise<void> {
+    // The watch begins before the look, so that nothing falls between them.
+    using watcher = Deno.watchFs(this.#journal);
+    if (this.seen(event).length >= count) return;
+    for await (const _ of watcher) {
+      if (this.seen(event).length >= count) return;
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#child?.[Symbol.asyncDispose]();
+    await Deno.remove(this.#journal);
+  }
+}
