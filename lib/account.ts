@@ -26,7 +26,7 @@ export type Entry<M extends Request | Notification = Request | Notification> =
 export type Owed = Entry<Request>;
 
 /** Why the ledger closed a request's account. */
-export type Expiry = "unavailable" | "total" | "idle";
+export type Expiry = "unavailable" | "total" | "daemon" | "idle";
 
 /** What the ledger knows of one message. */
 export interface Account<M extends Request | Notification> {
@@ -54,8 +54,12 @@ export interface Account<M extends Request | Notification> {
   queuedUntil: number;
   /** When it will have taken too long altogether. */
   totalUntil: number;
-  /** How long the daemon itself allows, if that is what set the total. */
+  /** The same by what the daemon itself allows, if nothing else limits it. */
+  daemonUntil: number;
+  /** How long that is from where the daemon said it. */
   daemonLimit: number | undefined;
+  /** Since when the daemon has had no room for it. */
+  refusedSince: number | undefined;
   /** When the daemon will have been silent about it for too long. */
   idleUntil: number;
 }
@@ -69,6 +73,7 @@ export function isQueued(account: Entry): boolean {
 export function dueAt(account: Entry): number {
   return Math.min(
     account.totalUntil,
+    account.daemonUntil,
     account.notBefore ?? Infinity,
     isQueued(account) ? account.queuedUntil : account.idleUntil,
   );
@@ -77,6 +82,7 @@ export function dueAt(account: Entry): number {
 /** Why it is due, if it is. */
 export function due(account: Entry, now: number): Expiry | undefined {
   if (now >= account.totalUntil) return "total";
+  if (now >= account.daemonUntil) return "daemon";
   if (isQueued(account)) {
     return now >= account.queuedUntil ? "unavailable" : undefined;
   }

@@ -127,8 +127,9 @@ export class Desk {
   }
 
   /** What becomes of a request in flight when its link is lost. */
-  rescue(request: Request): Rescue {
-    if (this.dialect.canAsk(request)) return "ask";
+  rescue(request: Request, now: number): Rescue {
+    const limitMs = this.dialect.askingMs(request, now);
+    if (limitMs !== undefined) return { kind: "ask", limitMs };
     const isLocal = this.dialect.local(request, "down") !== undefined;
     return isLocal || this.mayRepeat(request) ? "again" : "give up";
   }

@@ -48,12 +48,7 @@ export type Incoming =
 
 /** What becomes of a message that is to be written. */
 export type Writing =
-  | {
-    readonly kind: "frame";
-    readonly text: string;
-    /** It asks for an outcome; how long it may take from now on if nothing else limits it. */
-    readonly limitMs?: number;
-  }
+  | { readonly kind: "frame"; readonly text: string }
   /** Something else must be known first; the message waits for the answer to this frame. */
   | { readonly kind: "ask"; readonly text: string }
   /** That is being asked already, on another link. */
@@ -115,8 +110,8 @@ export interface Dialect {
   decode(epoch: number, text: string, now: number): Incoming[];
   /** Takes note of a notification: whether it is carried, is said again on every link and so need not wait for one, or ends here. */
   note(notification: Notification): "carried" | "replayed" | "ends here";
-  /** Whether the daemon can be asked on the next link what became of a request that was written. */
-  canAsk(request: Request): boolean;
+  /** For how long the daemon may be asked on other links what became of a request that was written; `undefined` where it cannot be. */
+  askingMs(request: Request, now: number): number | undefined;
   /** The request will be written as if it never had been. */
   anew(request: Request): void;
   /** Takes note of an answer; gives it as the client gets it. */

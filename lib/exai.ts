@@ -71,6 +71,8 @@ interface Line {
 
 /** How many calls run at a time: a link each. */
 const CALL_LINKS = 4;
+/** For how long the outcome of a call is asked for at least, in milliseconds: the daemon keeps it after the call's own time. */
+const ASK_MS = 60_000;
 /** How far two accounts of a process's beginning may differ, in seconds: each is rounded to one. */
 const ORIGIN_SLACK = 2.5;
 
@@ -95,7 +97,8 @@ export class Exai implements Dialect {
       Math.floor(random() * 2 ** 32).toString(16).padStart(8, "0");
     const chance = word() + word();
     this.#calls = new Calls(`${chance}:`, config);
-    this.#session = config.sessionId ?? `alwaysup-${chance}`;
+    // Two editors may have one name in their configurations.
+    this.#session = `${config.sessionId ?? "alwaysup"}-${chance.slice(0, 8)}`;
   }
 
   local(request: Request): string | undefined {
@@ -161,14 +164,12 @@ export class Exai implements Dialect {
     const isPoll = call.sentAt !== undefined;
     if (isPoll && !isSameProcess(line, call)) return { kind: "lost" };
     line.outstanding = { kind: "call", request: message, call, isPoll };
+    if (!isPoll) {
+      call.sentAt = now;
+      call.origin = this.#origin?.value;
+    }
     // Without a key of its own the daemon takes equal arguments, of any client, for the same call.
     const text = callText(message, call, this.#isFirst ? "keyed" : "plain");
-    if (isPoll) {
-      const limitMs = Math.max(1, call.sentAt! + call.limitMs - now);
-      return { kind: "frame", text, limitMs };
-    }
-    call.sentAt = now;
-    call.origin = this.#origin?.value;
     return { kind: "frame", text };
   }
 
@@ -227,7 +228,7 @@ export class Exai implements Dialect {
     }
     if (frame.op !== "hello_ack" && !exai.isFailure(frame)) return stray(frame);
     const { code, message } = exai.errorOf(frame);
-    const why = code === "" ? message : `${code}: ${message}`;
+    const why = (code === "" ? message : `${code}: ${message}`).slice(0, 200);
     const refused = /unauthorized|jwt_required/.test(why);
     const reason = refused ? refusal(why) : `it rejected hello: ${why}`;
     return [{ kind: "rejected", reason, refused }];
@@ -239,7 +240,7 @@ export class Exai implements Dialect {
     frame: Record<string, unknown>,
     now: number,
   ): Incoming[] {
-    if (frame.op !== "health_res" && !isBare(frame)) return stray(frame);
+    if (frame.op !== "health_res" && !this.#isBare(frame)) return stray(frame);
     line.outstanding = undefined;
     const uptime = exai.uptimeOf(frame);
     // It may have begun almost a second earlier, for the uptime is rounded down.
@@ -256,7 +257,7 @@ export class Exai implements Dialect {
     size: number,
   ): Incoming[] {
     const isList = frame.op === "list_tools_res";
-    if (!isList && !isBare(frame)) return stray(frame);
+    if (!isList && !this.#isBare(frame)) return stray(frame);
     line.outstanding = undefined;
     const tools = isList ? exai.toolsOf(frame) : undefined;
     if (tools !== undefined && request !== undefined) {
@@ -275,16 +276,23 @@ export class Exai implements Dialect {
     return [{ kind: "later", id, ms: retryMs, isUntouched: true }];
   }
 
+  /** An error that names no call of ours answers the frame that is outstanding. */
+  #isBare(frame: Record<string, unknown>): boolean {
+    return exai.isFailure(frame) && !this.#calls.isOurs(frame.request_id);
+  }
+
   note(): "ends here" {
     return "ends here";
   }
 
-  canAsk(request: Request): boolean {
-    return this.#isFirst && this.#calls.find(request)?.sentAt !== undefined;
+  askingMs(request: Request, now: number): number | undefined {
+    const call = this.#calls.find(request);
+    if (!this.#isFirst || call?.sentAt === undefined) return undefined;
+    return Math.max(call.sentAt + call.limitMs - now, ASK_MS);
   }
 
   anew(request: Request): void {
-    this.#calls.forget(request);
+    this.#calls.renew(request);
   }
 
   answered(_: Request, answer: Answer): string {
@@ -358,9 +366,4 @@ function isSameProcess(
   if (startedAt > sentAt) return false;
   return origin === undefined || call.origin === undefined ||
     Math.abs(origin - call.origin) <= ORIGIN_SLACK;
-}
-
-/** An error that names no request answers the frame that is outstanding. */
-function isBare(frame: Record<string, unknown>): boolean {
-  return exai.isFailure(frame) && typeof frame.request_id !== "string";
 }

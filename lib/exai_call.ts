@@ -96,9 +96,15 @@ export class Calls {
     return call;
   }
 
-  /** The request will become another call. */
-  forget(request: Request): void {
-    this.#byRequest.delete(request);
+  /** The request becomes another call, whose progress goes on rising. */
+  renew(request: Request): void {
+    const progress = this.find(request)?.progress ?? 0;
+    this.open(request).progress = progress;
+  }
+
+  /** Whether the daemon has an id from here. */
+  isOurs(wire: unknown): boolean {
+    return typeof wire === "string" && wire.startsWith(this.#prefix);
   }
 
   #nextWire(): string {
@@ -149,7 +155,7 @@ export class Calls {
     }
     const found = exai.resultOf(frame, this.#config.output);
     const incoming = found === undefined
-      ? this.#failed(request, call, purpose, frame)
+      ? this.#failed(request, call, frame)
       : result(request, found);
     return { incoming: [incoming], isOver: true };
   }
@@ -157,20 +163,17 @@ export class Calls {
   #failed(
     request: Request,
     call: Call,
-    purpose: "call" | "poll",
     frame: Record<string, unknown>,
   ): Incoming {
     const { code, message, retryMs, original } = exai.errorOf(frame);
-    if (original?.startsWith(this.#prefix)) {
-      call.wire = original;
+    if (code === "DUPLICATE" && this.isOurs(original)) {
+      call.wire = original!;
       return this.#poll(request, call);
     }
-    const isFull = code === OVER_CAPACITY && original === undefined;
-    if (isFull && purpose === "poll") return this.#poll(request, call);
-    if (isFull) {
-      // Under the old id the daemon would call it a duplicate of itself.
-      call.wire = this.#nextWire();
-      call.sentAt = undefined;
+    if (code === OVER_CAPACITY) {
+      // This process has not begun with it, for it looks among what it knows
+      // first. Under the old id it would call it a duplicate of itself.
+      this.renew(request);
       const { id } = request;
       return { kind: "later", id, ms: retryMs, isUntouched: true };
     }

@@ -5,7 +5,7 @@
  */
 
 import { dig, isRecord } from "./jsonrpc.ts";
-import { readOutput } from "./tool_output.ts";
+import { isSummary, readOutput, unwrap } from "./tool_output.ts";
 
 /** What an error frame says, whatever its form. */
 export interface ExaiError {
@@ -39,18 +39,18 @@ export function errorOf(frame: Record<string, unknown>): ExaiError {
     details.map((where) => dig(where, name)).find((it) => it !== undefined);
   const original = find("original_request_id");
   const seconds = Number(find("retry_after") ?? find("retry_after_secs"));
-  const isPause = seconds >= RETRY.least && seconds <= RETRY.most;
+  const pause = Math.min(Math.max(seconds, RETRY.least), RETRY.most);
   return {
     code: typeof code === "string" ? code : "",
     message: asText(isRecord(error) ? error.message ?? error : error),
-    retryMs: (isPause ? seconds : RETRY.fallback) * 1000,
+    retryMs: (seconds > 0 ? pause : RETRY.fallback) * 1000,
     original: typeof original === "string" ? original : undefined,
   };
 }
 
 /** Whether a frame speaks of a failure. */
 export function isFailure(frame: Record<string, unknown>): boolean {
-  return frame.op === "error" || Boolean(frame.error);
+  return frame.op === "error" || (frame.error ?? undefined) !== undefined;
 }
 
 /**
@@ -63,16 +63,21 @@ export function resultOf(
 ): ToolResult | undefined {
   const blocks = blocksOf(frame);
   if (blocks === undefined) return undefined;
-  const readings = blocks.map((block) => readOutput(block, style));
+  const hasSummary = style === "clean" && blocks.length > 1 &&
+    isSummary(blocks.at(-1)!);
+  const said = hasSummary ? blocks.slice(0, -1) : blocks;
+  const readings = said.map((block) => readOutput(block, style));
   const texts = readings.flatMap((reading) => reading.texts);
-  const isError = Boolean(frame.error) || frame.ok === false ||
+  const isError = isFailure(frame) || frame.ok === false ||
     readings.some((reading) => reading.isError);
-  if (frame.error) {
-    const { message } = errorOf(frame);
-    const isSaid = [...texts, ...blocks].some((text) => text.includes(message));
+  if (isFailure(frame)) {
+    const message = unwrap(errorOf(frame).message, style);
+    const isSaid = readings.some((reading) => reading.says(message));
     if (!isSaid) texts.push(message);
   }
-  return toolResult(texts, isError ? "failed" : "done");
+  const shown = texts.filter((text) => text !== "");
+  const content = shown.length > 0 ? shown : texts.slice(0, 1);
+  return toolResult(content, isError ? "failed" : "done");
 }
 
 /** A result with these texts. */
@@ -95,11 +100,11 @@ function blocksOf(frame: Record<string, unknown>): string[] | undefined {
   for (const list of lists) {
     if (Array.isArray(list) && list.length > 0) return list.map(blockText);
   }
-  for (const text of [frame.text, dig(result, "text"), result]) {
-    if (typeof text === "string") return [text];
-  }
-  if (isRecord(result)) return [asText(result)];
-  return Array.isArray(frame.outputs) || !isFailure(frame) ? [] : undefined;
+  const others = [dig(result, "text"), frame.outputs, result]
+    .filter((it) => (it ?? undefined) !== undefined && !Array.isArray(it));
+  const said = frame.text ?? others[0];
+  if (isFailure(frame)) return said ? [asText(said)] : undefined;
+  return said === undefined ? [] : [asText(said)];
 }
 
 function blockText(block: unknown): string {
@@ -114,11 +119,11 @@ export function toolsOf(frame: Record<string, unknown>): unknown[] | undefined {
   return tools.filter((tool: unknown) => typeof dig(tool, "name") === "string")
     .map((tool: Record<string, unknown>) => {
       const { description, inputSchema, ...rest } = tool;
-      const isSchema = dig(inputSchema, "type") === "object";
+      const schema = isRecord(inputSchema) ? inputSchema : {};
       return {
         ...rest,
         ...(typeof description === "string" && { description }),
-        inputSchema: isSchema ? inputSchema : { type: "object" },
+        inputSchema: { ...schema, type: "object" },
       };
     });
 }

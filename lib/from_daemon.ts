@@ -153,16 +153,13 @@ function postpone(
 ): void {
   if (!desk.ledger.isInFlight(id, link.epoch)) return;
   link.used(now);
-  const { arrived } = desk.ledger.find(id)!;
-  const { idleTimeout } = desk.config;
-  const isHeld = !isUntouched;
-  desk.ledger.postpone(id, link.epoch, now + ms, { isHeld });
-  if (isHeld || now + ms < arrived + idleTimeout) return;
+  if (!isUntouched) return desk.ledger.askLater(id, link.epoch, now, ms);
+  if (desk.ledger.tryLater(id, link.epoch, now, ms) === "waits") return;
   const owed = desk.ledger.cancel(id);
   if (owed === undefined) return;
   const fate = desk.fate(owed.message, owed);
-  const limit = { setting: "--idle-timeout", ms: idleTimeout };
-  desk.reply(fault.timedOut(fate, limit, now - arrived));
+  const limit = { setting: "--idle-timeout", ms: desk.config.idleTimeout };
+  desk.reply(fault.timedOut(fate, limit, now - owed.arrived));
 }
 
 /** The answer is over the limit. */

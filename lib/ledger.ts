@@ -16,8 +16,11 @@ import {
 } from "./account.ts";
 import { digId, type Id, type Notification, type Request } from "./jsonrpc.ts";
 
-/** What becomes of a request whose link was lost: it is written again, asked about, or given up. */
-export type Rescue = "again" | "ask" | "give up";
+/** What becomes of a request whose link was lost: it is written again, given up, or asked about for so many milliseconds. */
+export type Rescue =
+  | "again"
+  | "give up"
+  | { readonly kind: "ask"; readonly limitMs: number };
 
 /** How much text may wait unwritten, in UTF-16 units. */
 export const QUEUE_TEXT_LIMIT = 64 * 1024 * 1024;
@@ -95,7 +98,9 @@ export class Ledger {
       progress: -Infinity,
       queuedUntil: now + this.#limits.queueTimeout,
       totalUntil: isRequest ? now + this.#limits.requestTimeout : Infinity,
+      daemonUntil: Infinity,
       daemonLimit: undefined,
+      refusedSince: undefined,
       idleUntil: Infinity,
     };
     this.#accounts.set(account.key, account);
@@ -157,28 +162,46 @@ export class Ledger {
     if (!this.isInFlight(id, epoch)) return;
     const account = this.#accounts.get(id)!;
     account.idleUntil = now + this.#limits.idleTimeout;
+    account.refusedSince = undefined;
   }
 
   /** The daemon says how long a request may take from now on; that counts where nothing else limits it. */
   limit(id: Id, ms: number, now: number): void {
     const account = this.#accounts.get(id);
     if (account === undefined || account.totalUntil < Infinity) return;
-    account.totalUntil = now + ms;
+    account.daemonUntil = now + ms;
     account.daemonLimit = ms;
     this.#wake(account);
   }
 
-  /** A request in flight on a link waits again in its old place, and is not written before a moment. */
-  postpone(
-    id: Id,
-    epoch: number,
-    until: number,
-    { isHeld }: { readonly isHeld: boolean },
-  ): void {
+  /** A request in flight on a link waits again in its old place, to be asked about when the pause is over. */
+  askLater(id: Id, epoch: number, now: number, pauseMs: number): void {
     if (!this.isInFlight(id, epoch)) return;
     const account = this.#accounts.get(id)!;
+    account.isHeld = true;
+    this.#postpone(account, now + pauseMs);
+  }
+
+  /** The same, to be written anew: the daemon has no room for it; `undefined` where that has lasted as long as an answer may. */
+  tryLater(
+    id: Id,
+    epoch: number,
+    now: number,
+    pauseMs: number,
+  ): "waits" | "over" {
+    if (!this.isInFlight(id, epoch)) return "waits";
+    const account = this.#accounts.get(id)!;
+    account.refusedSince ??= now;
+    account.isHeld = false;
+    account.daemonUntil = Infinity;
+    const until = now + pauseMs;
+    this.#postpone(account, until);
+    const end = account.refusedSince + this.#limits.idleTimeout;
+    return account.totalUntil === Infinity && until >= end ? "over" : "waits";
+  }
+
+  #postpone(account: Account<Request | Notification>, until: number): void {
     this.#unsend(account);
-    account.isHeld = isHeld;
     account.notBefore = until;
     this.#wake(account);
     this.#sort();
@@ -187,7 +210,9 @@ export class Ledger {
   /** What was to be asked about a request is known: it is written as if it never had been. */
   release(id: Id): void {
     const account = this.#accounts.get(id);
-    if (account !== undefined) account.isHeld = false;
+    if (account === undefined) return;
+    account.isHeld = false;
+    account.daemonUntil = Infinity;
   }
 
   /** Whether a progress value belongs to a request in flight on a link, and has risen. */
@@ -244,7 +269,11 @@ export class Ledger {
           given.push(account as Owed);
           continue;
         }
-        account.isHeld = chance === "ask";
+        account.isHeld = chance !== "again";
+        if (chance !== "again" && account.totalUntil === Infinity) {
+          account.daemonUntil = now + chance.limitMs;
+          account.daemonLimit ??= chance.limitMs;
+        }
       }
       this.#unsend(account);
       this.#wake(account);

@@ -225,6 +225,12 @@ export class Link {
     }
   }
 
+  /** waiting -> waiting: what kept the daemon from taking us may be over. */
+  hurry(now: number): void {
+    if (this.#state.phase !== "waiting" || this.#refusal !== undefined) return;
+    this.#state = { phase: "waiting", until: now, soon: now };
+  }
+
   /** waiting -> dialing. */
   dial(now: number): void {
     const state = this.#expect("waiting");

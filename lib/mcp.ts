@@ -185,8 +185,8 @@ export class Mcp implements Dialect {
     return "replayed";
   }
 
-  canAsk(): boolean {
-    return false;
+  askingMs(): undefined {
+    return undefined;
   }
 
   anew(): void {}

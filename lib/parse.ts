@@ -188,9 +188,9 @@ export function orZero(text: string): number {
 
 /** What later revisions of the exai daemon take over; a few characters are added for every connection. */
 export function sessionId(text: string): string {
-  if (!/^[\w-]{3,56}$/.test(text)) {
+  if (!/^[\w-]{3,48}$/.test(text)) {
     throw new SettingError(
-      "it must be 3 to 56 characters of A-Z, a-z, 0-9, _ and -",
+      "it must be 3 to 48 characters of A-Z, a-z, 0-9, _ and -",
     );
   }
   return text;

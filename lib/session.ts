@@ -172,19 +172,21 @@ export class Session {
   }
 
   #limitOf(
-    { daemonLimit }: Pick<Entry, "daemonLimit">,
+    { daemonLimit = 0 }: Pick<Entry, "daemonLimit">,
     expiry: Expiry,
   ): { setting: string; ms: number } {
     const { requestTimeout, idleTimeout } = this.#desk.config;
-    if (expiry === "idle") {
-      return { setting: "--idle-timeout", ms: idleTimeout };
+    switch (expiry) {
+      case "idle":
+        return { setting: "--idle-timeout", ms: idleTimeout };
+      case "daemon":
+        return {
+          setting: "what the daemon and EXAI_SHIM_ACK_GRACE_SECS allow",
+          ms: daemonLimit,
+        };
+      default:
+        return { setting: "--request-timeout", ms: requestTimeout };
     }
-    return daemonLimit === undefined
-      ? { setting: "--request-timeout", ms: requestTimeout }
-      : {
-        setting: "what the daemon and EXAI_SHIM_ACK_GRACE_SECS allow",
-        ms: daemonLimit,
-      };
   }
 
   get #giveUpAt(): number {

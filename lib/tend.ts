@@ -30,7 +30,7 @@ export function attend(desk: Desk, link: Link, now: number): void {
       return;
     }
     case "retire":
-      return retire(desk, link);
+      return retire(desk, link, now);
     case "give up":
       return lose(desk, link, { reason: report.silence(link.phase) }, now);
   }
@@ -80,9 +80,6 @@ function write(
       desk.ledger.sent(key, link.epoch, now);
       link.used(now);
       if (isProbe) link.probed(now);
-      if (writing.limitMs !== undefined) {
-        desk.ledger.limit(key, writing.limitMs, now);
-      }
     }
   }
 }
@@ -106,7 +103,11 @@ function widen(desk: Desk, wanting: number, now: number): void {
   const { dialect, ledger, links } = desk;
   if (wanting === 0 || !links.isUp) return;
   const pool = [...links].filter(({ role }) => role === "pool");
-  const coming = pool.filter(({ epoch }) => ledger.inFlight(epoch) === 0);
+  // One that keeps a probe unanswered may be dead.
+  const coming = pool.filter(({ epoch, phase }) =>
+    ledger.inFlight(epoch) === 0 &&
+    (phase !== "ready" || dialect.isFree(epoch) || dialect.isAsking(epoch))
+  );
   const missing = Math.min(
     wanting - coming.length,
     dialect.poolSize - pool.length,
@@ -139,6 +140,8 @@ export function ready(desk: Desk, link: Link, now: number): void {
   }
   desk.do(report.connected(shownUrl, desk.wasUp ? again : undefined));
   desk.wasUp = true;
+  // What waits for the pool could not have a link of it before.
+  if (!desk.links.hasReady("pool")) wait(desk, "pool", now);
   const { toDaemon, toClient } = desk.dialect.restore(link.epoch);
   for (const text of toDaemon) desk.send(link, text);
   for (const text of toClient) desk.reply(text);
@@ -159,17 +162,26 @@ export function abandon(
 ): void {
   if (frame !== undefined) desk.send(link, frame);
   // It carries one request at a time, and the daemon may never be done with this one.
-  else if (link.role === "pool") return retire(desk, link);
+  else if (link.role === "pool") return retire(desk, link, now);
   if (request.method !== "ping") link.abandoned(now);
 }
 
 /** A link of the pool is no longer needed. */
-function retire(desk: Desk, link: Link): void {
+function retire(desk: Desk, link: Link, now: number): void {
   desk.links.remove(link);
   desk.dialect.lost(link.epoch);
   if (link.phase === "waiting") return;
   desk.do({ type: "close", epoch: link.epoch });
   desk.do(report.retired(desk.config.shownUrl));
+  if (!desk.links.hasReady("pool")) wait(desk, "pool", now);
+  settleLocally(desk, now);
+  // The daemon may have kept others out because this one was there.
+  for (const other of desk.links) if (other.role === "pool") other.hurry(now);
+}
+
+/** No link of that role is ready: the queue's clock begins for what belongs on one. */
+function wait(desk: Desk, role: LinkRole, now: number): void {
+  desk.ledger.wait(now, (message) => desk.dialect.place(message) === role);
 }
 
 /** A connection is over: what was owed on it is settled by the delivery contract. */
@@ -178,13 +190,11 @@ export function lose(desk: Desk, link: Link, loss: Loss, now: number): void {
   const { dialect, ledger } = desk;
   desk.links.lose(link, loss, now);
   desk.do({ type: "close", epoch });
-  if (phase === "ready" && !desk.links.hasReady(role)) {
-    ledger.wait(now, (message) => dialect.place(message) === role);
-  }
+  if (phase === "ready" && !desk.links.hasReady(role)) wait(desk, role, now);
   const given = ledger.lost(
     epoch,
     now,
-    (request) => loss.tooLarge ? "give up" : desk.rescue(request),
+    (request) => loss.tooLarge ? "give up" : desk.rescue(request, now),
   );
   for (const { message, ...entry } of given) {
     const fate = desk.fate(message, entry);
@@ -194,7 +204,7 @@ export function lose(desk: Desk, link: Link, loss: Loss, now: number): void {
         : fault.outcomeUnknown(fate, "connection_lost"),
     );
   }
-  settleLocally(desk, link, now);
+  settleLocally(desk, now);
   for (const id of desk.asked.lost(epoch)) {
     const requestId: unknown = JSON.parse(id);
     const reason = "The connection to the daemon was lost";
@@ -218,13 +228,13 @@ export function lose(desk: Desk, link: Link, loss: Loss, now: number): void {
 }
 
 /** What waits now, but need not: pings, and everything that a refusal will keep from its daemon. */
-function settleLocally(desk: Desk, link: Link, now: number): void {
+function settleLocally(desk: Desk, now: number): void {
   for (const { key, message, ...entry } of desk.ledger.queue()) {
     if (message.kind !== "request" || desk.isUpFor(message)) continue;
     let text = desk.dialect.local(message, "down");
     const role = desk.dialect.place(message);
     const missing = desk.links.missing(role);
-    if (text === undefined && missing === link && link.refusal !== undefined) {
+    if (text === undefined && missing?.refusal !== undefined) {
       text = desk.unserved(message, { key, ...entry }, now);
     }
     if (text === undefined) continue;

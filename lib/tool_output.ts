@@ -9,18 +9,23 @@ import { dig, isRecord } from "./jsonrpc.ts";
 
 /** What a block of output says. */
 export interface Reading {
-  /** The texts to show; none where the block was decoration only. */
+  /** The texts to show. */
   readonly texts: readonly string[];
   /** The tool itself says that it failed. */
   readonly isError: boolean;
+  /** Whether the message of an error is among what it says. */
+  says(message: string): boolean;
 }
 
 /** The statuses of a tool's output that mean failure; the daemon compares without case. */
 const FAILED = /^(code_too_large|error|execution_error|resend_prompt)$/i;
-const PROGRESS = /^\s*=== PROGRESS ===[\s\S]*?=== END PROGRESS ===\s*/;
-const TURN =
-  /\s*\n---\s*\n+\s*AGENT'S TURN:(?![\s\S]*\n---\s*\n+\s*AGENT'S TURN:)[\s\S]*$/;
+const PROGRESS =
+  /^\s*=== PROGRESS ===[\s\S]*?=== END PROGRESS ===(?:[ \t]*\n)*/;
 const SUMMARY = /^\s*=== MCP CALL SUMMARY ===[\s\S]*=== END SUMMARY ===/;
+const TURN = "AGENT'S TURN:";
+/** The members by which the daemon's own wrapping is known; a tool may use `status` and `content` for itself. */
+const WRAPPING = ["content_type", "metadata", "continuation_offer"];
+const MEMBERS = ["status", "content", "error", ...WRAPPING];
 
 /**
  * Reads a block of output. What is not unmistakably the daemon's own wrapping
@@ -30,17 +35,53 @@ export function readOutput(text: string, style: "clean" | "raw"): Reading {
   const output = parse(text);
   const isError = typeof output?.status === "string" &&
     FAILED.test(output.status);
-  if (style === "raw") return { texts: [text], isError };
-  if (SUMMARY.test(text)) return { texts: [], isError };
-  const content = output?.content ?? output?.error;
-  if (typeof output?.status !== "string" || typeof content !== "string") {
-    return { texts: [text], isError };
+  const inside = [output?.content, output?.error]
+    .filter((it) => typeof it === "string").filter((it) => it !== "");
+  if (style === "raw" || output === undefined || !isWrapping(output)) {
+    const says = (message: string): boolean =>
+      [text, ...inside].some((it) => it.includes(message));
+    return { texts: [text], isError, says };
   }
-  const texts = [content.replace(PROGRESS, "").replace(TURN, "")];
+  const texts = inside.map((it) => unwrap(it, style));
   // Without it the model could not go on with the conversation.
   const id = dig(output, "continuation_offer", "continuation_id");
   if (typeof id === "string") texts.push(`continuation_id: ${id}`);
-  return { texts, isError };
+  const says = (message: string): boolean =>
+    texts.some((it) => it.includes(message));
+  return { texts: [...new Set(texts)], isError, says };
+}
+
+/** A text without the progress in front and the turn notice behind it. */
+export function unwrap(text: string, style: "clean" | "raw"): string {
+  return style === "raw" ? text : withoutTurn(text.replace(PROGRESS, ""));
+}
+
+/** Whether a block is the summary that the daemon puts behind a tool's own. */
+export function isSummary(text: string): boolean {
+  return SUMMARY.test(text);
+}
+
+function isWrapping(output: Record<string, unknown>): boolean {
+  const { status, content } = output;
+  if (typeof status !== "string") return false;
+  if (content !== undefined && typeof content !== "string") return false;
+  if (WRAPPING.some((name) => name in output)) return true;
+  const said = content ?? output.error;
+  return typeof said === "string" &&
+    Object.keys(output).every((name) => MEMBERS.includes(name));
+}
+
+/** The notice is the last paragraph, under a rule. No regular expression does this in linear time. */
+function withoutTurn(text: string): string {
+  const at = text.lastIndexOf(TURN);
+  if (at === -1 || text.slice(at).trimEnd().includes("\n\n")) return text;
+  const above = text.slice(0, at).trimEnd();
+  if (!above.endsWith("---") || !text.slice(above.length, at).includes("\n")) {
+    return text;
+  }
+  const rest = above.slice(0, -3);
+  const kept = rest.trimEnd();
+  return rest.slice(kept.length).includes("\n") ? kept : text;
 }
 
 function parse(text: string): Record<string, unknown> | undefined {

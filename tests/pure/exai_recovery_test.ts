@@ -108,9 +108,9 @@ for (const [what, frame] of UNTOLD) {
 
 test("a revision without health: the outcome is unknown at once", () => {
   const scene = new ExaiScene();
-  scene.greet(1, "editor-1");
+  scene.greet(1, "editor-80000000-1");
   scene.call(1, "chat");
-  scene.greet(2, "editor-2");
+  scene.greet(2, "editor-80000000-2");
   scene.close(1006, 2);
   assertEquals(scene.answers(), [[1, -31002]]);
 });

@@ -58,7 +58,7 @@ test("hello comes first, with a session of the link's own and the token as a str
   scene.ask(1, "tools/list");
   scene.open();
   assertEquals(scene.frames(), [
-    { epoch: 1, op: "hello", session_id: "editor-1", token: "s3cret" },
+    { epoch: 1, op: "hello", session_id: "editor-80000000-1", token: "s3cret" },
   ]);
   scene.say({ op: "hello_ack", ok: true, session_id: "theirs" });
   assertEquals(scene.frames(), [{ epoch: 1, op: "list_tools" }]);
@@ -117,9 +117,9 @@ test("arguments are always an object, and a client's own _call_key is replaced b
 
 test("a daemon that takes our session for its own does not know _call_key", () => {
   const scene = new ExaiScene();
-  scene.greet(1, "editor-1");
+  scene.greet(1, "editor-80000000-1");
   scene.call(1, "chat");
-  const [call] = scene.greet(2, "editor-2");
+  const [call] = scene.greet(2, "editor-80000000-2");
   assertEquals(call.arguments, {});
 });
 
@@ -357,10 +357,10 @@ test("a pool that is full is not a daemon that is lost", () => {
 });
 
 test("a call for which no link can be opened ends with the reason, after the queue's time", () => {
-  const scene = new ExaiScene();
+  const scene = new ExaiScene({ pingInterval: Infinity });
   scene.greet();
   scene.call(1, "chat");
-  while (scene.replies().length === 0) {
+  while (scene.replies().length === 0 && scene.now < 100_000) {
     scene.open();
     scene.close(1008);
     scene.pass(1_000);

@@ -44,8 +44,8 @@ export const EXAI_MUTANTS: readonly Mutant[] = [
   mutant(
     "exai: a revision without health is asked for outcomes",
     "exai",
-    "return this.#isFirst && this.#calls.find(request)?.sentAt !== undefined;",
-    "return this.#calls.find(request)?.sentAt !== undefined;",
+    "if (!this.#isFirst || call?.sentAt === undefined) return undefined;",
+    "if (call?.sentAt === undefined) return undefined;",
   ),
   mutant(
     "exai: two frames at a time",
@@ -98,8 +98,8 @@ export const EXAI_MUTANTS: readonly Mutant[] = [
   mutant(
     "exai: a full daemon gets the same id again",
     "exai_call",
-    "      call.wire = this.#nextWire();\n",
-    "",
+    "this.renew(request);\n      const { id }",
+    "const { id }",
   ),
   mutant(
     "exai: a foreign result is taken for ours",
@@ -127,9 +127,75 @@ export const EXAI_MUTANTS: readonly Mutant[] = [
   ),
   mutant(
     "exai: the outcome is asked for without end",
+    "ledger",
+    "          account.daemonUntil = now + chance.limitMs;\n",
+    "",
+  ),
+  mutant(
+    "exai: the stored result of an old call is not asked for",
     "exai",
-    'return { kind: "frame", text, limitMs };',
-    'void limitMs; return { kind: "frame", text };',
+    "ASK_MS = 60_000;",
+    "ASK_MS = 1;",
+  ),
+  mutant(
+    "exai: time in the queue counts as the daemon's lack of room",
+    "ledger",
+    "account.refusedSince ??= now;",
+    "account.refusedSince ??= account.arrived;",
+  ),
+  mutant(
+    "exai: a new execution has the old one's limit",
+    "ledger",
+    "account.isHeld = false;\n    account.daemonUntil = Infinity;\n  }",
+    "account.isHeld = false;\n  }",
+  ),
+  mutant(
+    "exai: the progress of a new execution begins anew",
+    "exai_call",
+    "this.open(request).progress = progress;",
+    "this.open(request).progress = progress * 0;",
+  ),
+  mutant(
+    "exai: an error to list_tools with an id of the daemon's own is nobody's",
+    "exai",
+    "!this.#calls.isOurs(frame.request_id)",
+    'typeof frame.request_id !== "string"',
+  ),
+  mutant(
+    "exai: a tool's own status and content are unwrapped",
+    "tool_output",
+    "Object.keys(output).every((name) => MEMBERS.includes(name))",
+    "MEMBERS.length > 0",
+  ),
+  mutant(
+    "pool: who waits for it has no time of its own when the daemon is back",
+    "tend",
+    '  if (!desk.links.hasReady("pool")) wait(desk, "pool", now);\n  const',
+    "  const",
+  ),
+  mutant(
+    "pool: its last link goes, and who waits has no time left",
+    "tend",
+    '  if (!desk.links.hasReady("pool")) wait(desk, "pool", now);\n  settle',
+    "  settle",
+  ),
+  mutant(
+    "pool: its last link goes, and who waits is not told of a refusal",
+    "tend",
+    "  settleLocally(desk, now);\n  // The daemon",
+    "  // The daemon",
+  ),
+  mutant(
+    "pool: room that was given back is not taken",
+    "tend",
+    'for (const other of desk.links) if (other.role === "pool") other.hurry(now);',
+    "",
+  ),
+  mutant(
+    "pool: a link that may be dead is waited for",
+    "tend",
+    '(phase !== "ready" || dialect.isFree(epoch) || dialect.isAsking(epoch))',
+    "phase.length > 0",
   ),
   mutant(
     "exai: progress does not rise",
@@ -152,7 +218,7 @@ export const EXAI_MUTANTS: readonly Mutant[] = [
   mutant(
     "pool: a link whose call was given up is used again",
     "tend",
-    'else if (link.role === "pool") return retire(desk, link);',
+    'else if (link.role === "pool") return retire(desk, link, now);',
     "",
   ),
   mutant(
@@ -178,12 +244,6 @@ export const EXAI_MUTANTS: readonly Mutant[] = [
     "from_daemon",
     "for (const other of desk.links) if (other !== link) other.excused(now);",
     "",
-  ),
-  mutant(
-    "pool: opened while the daemon is away",
-    "tend",
-    "if (wanting === 0 || !links.isUp) return;",
-    "if (wanting === 0) return;",
   ),
   mutant(
     "pool: a call that waits for a free link falls to the queue's clock",

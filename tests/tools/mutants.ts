@@ -231,8 +231,8 @@ const MUTANTS: readonly Mutant[] = [
   mutant(
     "who waits is not told of a refusal",
     "tend",
-    "missing === link && link.refusal !== undefined",
-    'missing === link && link.refusal === ""',
+    "text === undefined && missing?.refusal !== undefined",
+    'text === undefined && missing?.refusal === ""',
   ),
   mutant(
     "nobody's waiting hurries a dial",

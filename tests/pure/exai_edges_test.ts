@@ -1,0 +1,322 @@
+/**
+ * Calls on the edge of what a daemon, a pool and a tool do: found by an attack,
+ * each of them once wrong.
+ *
+ * @module
+ */
+
+import { assert, assertEquals } from "../tools/assert.ts";
+import { ExaiScene } from "../tools/exai_scene.ts";
+import { test } from "../tools/pure.ts";
+import { resultOf } from "../../lib/exai_frame.ts";
+import { readOutput } from "../../lib/tool_output.ts";
+import type { Json } from "../tools/scene.ts";
+
+/** Both links are lost; the main one is back and the pool link has been greeted: health is asked. */
+function relink(scene: ExaiScene, call: Json): void {
+  scene.close(1006, call.epoch);
+  scene.close(1006, 1);
+  scene.untilDial();
+  scene.take();
+  scene.greet();
+  scene.greet();
+}
+const answer = (scene: ExaiScene): Json[] =>
+  scene.replies().map(({ id, error }) => [id, error?.code]);
+
+test("a blocking call older than 187 s: its stored result is still fetched", () => {
+  const scene = new ExaiScene();
+  scene.greet();
+  const call = scene.running(1); // blocking: neither progress nor ack
+  scene.pass(190_000);
+  relink(scene, call);
+  scene.health(scene.epoch, "0:10:00");
+  const [poll] = scene.frames();
+  scene.pass(5); // a round trip
+  scene.result(poll, "cached");
+  assertEquals(scene.answers(), [[1, "cached"]]);
+});
+
+for (const pingInterval of [5_000, Infinity]) {
+  test(`health is never answered: the held call ends by its own limit (ping ${pingInterval})`, () => {
+    const scene = new ExaiScene({ pingInterval });
+    scene.greet();
+    const call = scene.running(1);
+    scene.pass(1_000);
+    scene.close(1006, call.epoch); // only this link; the main one stays
+    const replies: Json[] = [];
+    while (scene.now < 3_600_000) {
+      for (const effect of scene.take()) {
+        if (effect.type === "reply") replies.push(JSON.parse(effect.text));
+        if (effect.type === "send" && effect.epoch === 1) {
+          scene.health(1, "1:00:00");
+        }
+        if (effect.type !== "dial") continue;
+        scene.open(effect.epoch);
+        scene.say(
+          { op: "hello_ack", ok: true, session_id: "theirs" },
+          effect.epoch,
+        );
+      }
+      scene.pass(250);
+    }
+    assertEquals(replies.length, 1);
+  });
+}
+
+for (const requestTimeout of [3_600_000, Infinity]) {
+  test(`OVER_CAPACITY after ten minutes in the queue is tried again (${requestTimeout})`, () => {
+    const scene = new ExaiScene({ requestTimeout });
+    scene.greet();
+    for (let id = 1; id <= 5; id++) scene.call(id, "chat");
+    const calls = [2, 3, 4, 5].flatMap((epoch) => scene.greet(epoch));
+    for (let t = 0; t < 601; t++) {
+      scene.pass(1_000);
+      for (const { request_id, epoch } of calls) {
+        scene.say({ op: "progress", request_id, t }, epoch);
+      }
+    }
+    scene.take();
+    scene.result(calls[0], "one");
+    const [{ request_id, epoch }] = scene.frames(); // call 5, written for the first time
+    const error = { code: "OVER_CAPACITY", message: "full", retry_after: 1 };
+    scene.say({ op: "call_tool_res", request_id, error }, epoch);
+    assertEquals(answer(scene), []);
+  });
+}
+
+test("a new execution has the limit of its own ack", () => {
+  const scene = new ExaiScene({ retry: "always" });
+  scene.greet();
+  const call = scene.running(1);
+  scene.say({ op: "call_tool_ack", request_id: call.request_id, timeout: 67 });
+  scene.pass(180_000);
+  relink(scene, call);
+  scene.health(scene.epoch, "0:00:01");
+  const [{ request_id }] = scene.frames();
+  scene.pass(70_000);
+  scene.say({ op: "call_tool_ack", request_id, timeout: 67 });
+  scene.pass(186_000);
+  assertEquals(answer(scene), []);
+});
+
+test("progress of a new execution goes on rising", () => {
+  const scene = new ExaiScene({ retry: "always" });
+  scene.greet();
+  const call = scene.running(1, "chat", { progressToken: "t" });
+  for (let t = 0; t < 3; t++) {
+    scene.say({ op: "progress", request_id: call.request_id, t });
+  }
+  scene.pass(10_000);
+  relink(scene, call);
+  scene.health(scene.epoch, "0:00:01");
+  const [{ request_id }] = scene.frames();
+  scene.say({ op: "progress", request_id, t: 9 });
+  assertEquals(scene.replies().map(({ params }) => params.progress), [4]);
+});
+
+test("a revision without health: a duplicate of our own call is no lost connection", () => {
+  const scene = new ExaiScene();
+  scene.greet(1, "editor-80000000-1");
+  scene.call(1, "chat");
+  const [one] = scene.greet(2, "editor-80000000-2");
+  scene.call(2, "chat");
+  const [two] = scene.greet(3, "editor-80000000-3");
+  const details = { original_request_id: one.request_id, retry_after_secs: 1 };
+  const error = { code: "OVER_CAPACITY", message: "in flight", details };
+  scene.say({ op: "call_tool_res", request_id: two.request_id, error }, 3);
+  scene.pass(1_000);
+  assertEquals(answer(scene), []);
+});
+
+test("the pool's only link is closed by a cancel: what waits gets the next one", () => {
+  const scene = new ExaiScene();
+  scene.greet();
+  scene.running(1);
+  scene.call(2, "chat");
+  scene.open(3);
+  scene.close(1008, 3);
+  while (scene.now < 178_000) {
+    for (const effect of scene.take()) {
+      if (effect.type === "send" && effect.epoch === 1) {
+        scene.health(1, "1:00:00");
+      }
+      if (effect.type !== "dial") continue;
+      scene.open(effect.epoch);
+      scene.close(1008, effect.epoch);
+    }
+    scene.pass(250);
+  }
+  scene.client({ method: "notifications/cancelled", params: { requestId: 1 } });
+  scene.take();
+  scene.pass(2_000);
+  assertEquals(answer(scene), []); // -31001 after 2 s, and no dial in between
+  assert(scene.dials.length > length, "the room is taken");
+});
+
+for (const how of ["close", "cancel"]) {
+  test(`refused for good, and the last link of the pool goes: who waits hears it at once (${how})`, () => {
+    const scene = new ExaiScene();
+    scene.greet();
+    const one = scene.running(1);
+    scene.close(1006, 1);
+    scene.untilDial();
+    scene.open();
+    scene.say({ op: "hello_ack", ok: false, error: "unauthorized" });
+    scene.call(2, "chat");
+    scene.take();
+    if (how === "close") scene.close(1006, one.epoch);
+    else {scene.client({
+        method: "notifications/cancelled",
+        params: { requestId: 1 },
+      });}
+    assert(answer(scene).some(([id]) => id === 2));
+  });
+}
+
+test("the main link comes back at the last moment", () => {
+  const scene = new ExaiScene();
+  scene.call(1, "chat");
+  while (scene.now < 44_000) {
+    scene.refuse();
+    scene.untilDial();
+  }
+  scene.take();
+  scene.greet(); // 44.75 s: the main link is ready, one of the pool is dialed
+  scene.pass(250);
+  assertEquals(answer(scene), []);
+});
+
+test("a poll that meets OVER_CAPACITY was never begun: a fresh id", () => {
+  const scene = new ExaiScene();
+  scene.greet();
+  const call = scene.running(1);
+  relink(scene, call);
+  scene.pass(1_000);
+  scene.health(scene.epoch, "1:00:00");
+  const [{ request_id }] = scene.frames();
+  const error = { code: "OVER_CAPACITY", message: "full", retry_after: 1 };
+  scene.say({ op: "call_tool_res", request_id, error });
+  scene.pass(1_000);
+  const again = scene.frames().filter(({ op }: Json) => op === "call_tool").at(
+    -1,
+  );
+  assert(again.request_id !== request_id);
+});
+
+const block = (value: Json): Json => ({
+  type: "text",
+  text: typeof value === "string" ? value : JSON.stringify(value),
+});
+const P = "=== PROGRESS ===\nstep\n=== END PROGRESS ===\n\n";
+const T = "\n\n---\n\nAGENT'S TURN: go on";
+const SAID: [what: string, output: Json, error: Json, expected: string[]][] = [
+  [
+    "error beside an empty content",
+    { status: "error", content: "", error: "disk full" },
+    { code: "ERROR", message: "disk full" },
+    ["disk full"],
+  ],
+  [
+    "error beside a content",
+    { status: "execution_error", content: "Failed.", error: "no route" },
+    { code: "EXECUTION_ERROR", message: "Failed." },
+    ["Failed.", "no route"],
+  ],
+  [
+    "the message is the wrapped content",
+    { status: "error", content: `${P}a\nb${T}` },
+    { code: "ERROR", message: `${P}a\nb${T}` },
+    ["a\nb"],
+  ],
+  [
+    "members that are not the daemon's wrapping",
+    { status: "ok", path: "/x", content: "a", sha: "1" },
+    null,
+    ['{"status":"ok","path":"/x","content":"a","sha":"1"}'],
+  ],
+  [
+    "indentation behind the progress",
+    { status: "success", content: `${P}    a\n    b` },
+    null,
+    ["    a\n    b"],
+  ],
+  [
+    "a text after the marker",
+    { status: "success", content: `see:${T}\n\n## Second chapter\nx` },
+    null,
+    [`see:${T}\n\n## Second chapter\nx`],
+  ],
+];
+for (const [what, output, error, expected] of SAID) {
+  test(what, () => {
+    const found = resultOf({
+      op: "call_tool_res",
+      outputs: [block(output)],
+      error,
+    }, "clean");
+    assertEquals(
+      found!.content.map(({ text }) => text).filter((t) => t !== ""),
+      expected,
+    );
+  });
+}
+test("a summary that is the tool's only block is its output", () => {
+  const text =
+    "=== MCP CALL SUMMARY ===\nold\n=== END SUMMARY ===\nthe rest of a file that was read";
+  assertEquals(
+    resultOf({ outputs: [block(text)] }, "clean")!.content.length,
+    1,
+  );
+});
+test("white space costs no time", () => {
+  for (
+    const content of [
+      "a" + " ".repeat(200_000) + "b",
+      "a\n---" + "\n".repeat(20_000) + "b",
+    ]
+  ) {
+    const since = performance.now();
+    readOutput(JSON.stringify({ status: "success", content }), "clean");
+    const ms = performance.now() - since;
+    assert(ms < 1_000, `${ms}`);
+  }
+});
+test("no answer to list_tools with a request_id of the daemon's own invention", () => {
+  const scene = new ExaiScene({ pingInterval: Infinity });
+  scene.greet(1, "editor-80000000-1");
+  scene.ask(1, "tools/list");
+  scene.say({
+    op: "error",
+    request_id: "unknown",
+    error: { code: "INTERNAL_ERROR", message: "x" },
+  }, 1);
+  assertEquals(answer(scene), [[1, -32603]]);
+});
+test("odd results are shown", () => {
+  assertEquals(
+    resultOf({ op: "result", result: 42 }, "clean")!.content.length,
+    1,
+  );
+  assertEquals(
+    resultOf({ op: "call_tool_res", outputs: "hello" }, "clean")!.content
+      .length,
+    1,
+  );
+});
+test("a call does not wait behind a dead idle link while the pool has room", () => {
+  const scene = new ExaiScene();
+  scene.greet();
+  const one = scene.running(1);
+  const two = scene.running(2);
+  scene.result(one, "x");
+  scene.result(two, "y");
+  scene.pass(5_000); // probes go out on all three
+  scene.health(1, "1:00:00");
+  scene.health(3, "1:00:00"); // link 2 is silent
+  scene.call(5, "long");
+  const { length } = scene.dials;
+  scene.call(6, "parked");
+  scene.pass(15_000);
+  assert(scene.dials.length > length, "no link was opened for it");
+});
