@@ -147,6 +147,7 @@ test("the pool's only link is closed by a cancel: what waits gets the next one",
     }
     scene.pass(250);
   }
+  const { length } = scene.dials;
   scene.client({ method: "notifications/cancelled", params: { requestId: 1 } });
   scene.take();
   scene.pass(2_000);
