@@ -4,7 +4,8 @@
  * @module
  */
 
-import type { Id, Notification, Request } from "./jsonrpc.ts";
+import type { Limits } from "./deadline.ts";
+import { digId, type Id, type Notification, type Request } from "./jsonrpc.ts";
 
 /** The settings that bound what is owed; durations in milliseconds, `Infinity` for no limit. */
 export interface LedgerLimits {
@@ -12,11 +13,14 @@ export interface LedgerLimits {
   readonly queueTimeout: number;
   /** How many messages may wait. */
   readonly queueLimit: number;
-  /** How long an answer may take, with the time in the queue. */
-  readonly requestTimeout: number;
-  /** How long a written request may stay without an answer or progress. */
-  readonly idleTimeout: number;
+  /** Whether a client that asked for progress is told what its request waits for. */
+  readonly waitProgress: "on" | "off";
 }
+
+/** The time between two tellings of what a request waits for, in milliseconds. */
+const TELL_MS = 5_000;
+/** How much each of them adds to the progress. */
+const TELL_STEP = 1e-6;
 
 /** A request that is owed an answer, or a notification that waits to be written. */
 export type Entry<M extends Request | Notification = Request | Notification> =
@@ -42,6 +46,10 @@ export interface Account<M extends Request | Notification> {
   sentOn: number | undefined;
   /** It opened the conversation on that link, which is not ready before the answer. */
   isGreeting: boolean;
+  /** How long it may take. */
+  readonly limits: Limits;
+  /** When it was written last. */
+  sentAt: number;
   /** How many links were lost while it was in flight. */
   losses: number;
   /** It waits, but not to be done: what became of it is to be asked. */
@@ -50,6 +58,12 @@ export interface Account<M extends Request | Notification> {
   notBefore: number | undefined;
   /** The last progress value that went to the client (MCP: it must increase with each notification). */
   progress: number;
+  /** When the daemon last said that it is at it, and the progress value if it gave one. */
+  said: { readonly at: number; readonly value: number | undefined } | undefined;
+  /** When the client is to be told what it waits for. */
+  tellAt: number;
+  /** How often the client was told that. */
+  tellings: number;
   /** When it will have waited too long for a link. */
   queuedUntil: number;
   /** When it will have taken too long altogether. */
@@ -64,6 +78,67 @@ export interface Account<M extends Request | Notification> {
   idleUntil: number;
 }
 
+/** The account of a message that has just come, and may wait for a link for so many milliseconds. */
+export function open<M extends Request | Notification>(
+  message: M,
+  key: string,
+  limits: Limits,
+  now: number,
+  queueMs: number,
+): Account<M> {
+  return {
+    message,
+    key,
+    arrived: now,
+    token: message.kind === "request"
+      ? digId(message, "_meta", "progressToken")
+      : undefined,
+    limits,
+    sentAt: now,
+    sentOn: undefined,
+    isGreeting: false,
+    losses: 0,
+    isHeld: false,
+    notBefore: undefined,
+    progress: -Infinity,
+    said: undefined,
+    tellAt: Infinity,
+    tellings: 0,
+    queuedUntil: now + queueMs,
+    totalUntil: now + (limits.total?.ms ?? Infinity),
+    daemonUntil: Infinity,
+    daemonLimit: undefined,
+    refusedSince: undefined,
+    idleUntil: Infinity,
+  };
+}
+
+/** Every moment that it waits for comes so much later. */
+export function shift(
+  account: Account<Request | Notification>,
+  ms: number,
+): void {
+  account.queuedUntil += ms;
+  account.totalUntil += ms;
+  account.daemonUntil += ms;
+  account.idleUntil += ms;
+  account.tellAt += ms;
+  if (account.notBefore !== undefined) account.notBefore += ms;
+  if (account.refusedSince !== undefined) account.refusedSince += ms;
+}
+
+/** The progress with which the client is told once more what its request waits for; `undefined` where no value would rise. */
+export function tell(
+  account: Account<Request | Notification>,
+  now: number,
+): number | undefined {
+  account.tellAt = now + TELL_MS;
+  // So little that the daemon's own is still more.
+  const told = Math.max(0, account.said?.value ?? 0);
+  const progress = told + ++account.tellings * TELL_STEP;
+  return progress > account.progress ? progress : undefined;
+}
+
 /** Whether it waits for a link that is ready. */
 export function isQueued(account: Entry): boolean {
   return account.sentOn === undefined || account.isGreeting;
@@ -76,6 +151,7 @@ export function dueAt(account: Entry): number {
     account.daemonUntil,
     account.notBefore ?? Infinity,
     isQueued(account) ? account.queuedUntil : account.idleUntil,
+    account.sentOn === undefined ? account.tellAt : Infinity,
   );
 }
 

@@ -5,7 +5,8 @@
  * @module
  */
 
-import { type Header, SettingError } from "./parse.ts";
+import type { Provider } from "./deadline.ts";
+import { duration, type Header, orOff, SettingError } from "./parse.ts";
 import {
   type Setting,
   type SettingName,
@@ -23,6 +24,8 @@ export interface Config extends Omit<Values, Raw> {
   readonly shownUrl: string;
   /** What the handshake sends, the token among them. */
   readonly headers: readonly Header[];
+  /** How long the calls of a provider may take. */
+  readonly providers: readonly Provider[];
   /** What an exai daemon gets in `hello`; empty for nothing. */
   readonly helloToken: string;
 }
@@ -30,7 +33,8 @@ export interface Config extends Omit<Values, Raw> {
 /** The rows that the configuration has in another form. */
 export type Raw =
   | ("url" | "host" | "port" | "dialect" | "tokenFile" | "token" | "exaiToken")
-  | ("headers" | "exaiPing" | "skipHealth" | "envFile");
+  | ("headers" | "exaiPing" | "skipHealth" | "envFile")
+  | ("glmTotal" | "kimiTotal" | "glmIdle" | "kimiIdle");
 
 /** Where settings come from. */
 export interface Sources {
@@ -63,6 +67,7 @@ interface Given {
 type Source = typeof SOURCES[number];
 const SOURCES = ["flag", "env", "file"] as const;
 
+const STREAM = /^([A-Z][A-Z0-9_]*?)_STREAM_(IDLE_)?TIMEOUT$/;
 const SECRET = /authorization|cookie|token|key|secret|password/i;
 
 /**
@@ -115,7 +120,14 @@ export function readConfig(
   }
   if (problems.length > 0) return { kind: "problems", problems };
   const { url, host, port, tokenFile: _, token: __, ...rest } = all;
-  const { exaiToken: ___, envFile: ____, exaiPing, skipHealth, ...kept } = rest;
+  const { exaiToken: ___, envFile: ____, exaiPing, skipHealth, ...named } =
+    rest;
+  const { glmTotal, glmIdle, kimiTotal, kimiIdle, ...kept } = named;
+  const providers = [
+    { name: "GLM", total: glmTotal, idle: glmIdle },
+    { name: "KIMI", total: kimiTotal, idle: kimiIdle },
+    ...foreignProviders(sources, warnings),
+  ];
   const target = hasUrl ? url : SETTINGS.url.parse(`ws://${host}:${port}`);
   const isPingOff = exaiPing !== undefined && exaiPing <= 0 &&
     find(SETTINGS.pingInterval, flags, sources) === undefined;
@@ -128,11 +140,35 @@ export function readConfig(
     headers: isBearer
       ? [...headers, ["Authorization", `Bearer ${token}`]]
       : headers,
+    providers,
     helloToken: token ?? "",
     pingInterval: isPingOff ? Infinity : kept.pingInterval,
     healthFile: hasHealthFile ? kept.healthFile : undefined,
   };
   return { kind: "config", config, warnings };
+}
+
+/** Any other `<NAME>_STREAM_TIMEOUT` and `<NAME>_STREAM_IDLE_TIMEOUT`; they may be other programs', so that a bad value is a warning. */
+function foreignProviders(
+  { env, file = {} }: Sources,
+  warnings: string[],
+): Provider[] {
+  const found = new Map<string, { total: number; idle: number }>();
+  const all = { ...file, ...env };
+  for (const variable of Object.keys(all)) {
+    const [, name, idle] = STREAM.exec(variable) ?? [];
+    const text = env[variable] || file[variable];
+    if (name === undefined || !text || /^(GLM|KIMI)$/.test(name)) continue;
+    const limits = found.get(name) ?? { total: Infinity, idle: Infinity };
+    try {
+      const kind = idle === undefined ? "total" : "idle";
+      limits[kind] = orOff(duration)(text);
+      found.set(name, limits);
+    } catch (error) {
+      warnings.push(`${variable}: ${reasonOf(error)}; using none`);
+    }
+  }
+  return [...found].map(([name, limits]) => ({ name, ...limits }));
 }
 
 /** Whether a URL was given, and not from a weaker source than the exai daemon's host or port. */

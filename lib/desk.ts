@@ -18,9 +18,11 @@ import type { Link, LinkLimits, LinkRole, Traffic } from "./link.ts";
 import { Links } from "./links.ts";
 import * as report from "./report.ts";
 import { isSafe, type RetryPolicy } from "./safety.ts";
+import { type DeadlineConfig, type Limits, limitsOf } from "./deadline.ts";
 
 /** The settings that a session follows; durations in milliseconds, `Infinity` for no limit. */
-export interface SessionConfig extends LinkLimits, LedgerLimits {
+export interface SessionConfig
+  extends LinkLimits, LedgerLimits, DeadlineConfig {
   /** The daemon's URL as it may be shown: without secrets. */
   readonly shownUrl: string;
   /** How long to go on without a link. */
@@ -34,6 +36,11 @@ export interface SessionConfig extends LinkLimits, LedgerLimits {
 }
 
 const NEW = { sentOn: undefined, losses: 0, isHeld: false } as const;
+
+/** How many connections may be kept for what they still owe, beside the one that is used. */
+const KEPT_LIMIT = 4;
+/** How long a request may wait for a daemon that has been away for longer than one usually may: a container needs 10 to 15 s to boot. */
+const CIRCUIT_MS = 20_000;
 
 /** The books of a session. */
 export class Desk {
@@ -100,16 +107,21 @@ export class Desk {
 
   /** What a link is wanted for and busy with. */
   traffic({ epoch, role }: Link): Traffic {
-    const isWanted = role === "main"
-      ? this.ledger.isWanting
-      : this.links.isUp && this.#wants(role);
-    return { isWanted, load: this.#load(epoch) };
+    const isWanted = role === "pool"
+      ? this.links.isUp && this.#wants(role)
+      : this.ledger.isWanting;
+    // Where calls have connections of their own, the daemon need not answer on them.
+    const mayDoubt = role === "main" && this.dialect.poolSize === 0 &&
+      this.links.kept < KEPT_LIMIT;
+    return { isWanted, load: this.#load(epoch), mayDoubt };
   }
 
   #load(epoch: number): Traffic["load"] {
     if (this.ledger.isBusy(epoch)) return "busy";
-    for (const other of this.links) {
-      if (this.ledger.isBusy(other.epoch)) return "elsewhere";
+    if (this.dialect.poolSize > 0) {
+      for (const other of this.links) {
+        if (this.ledger.isBusy(other.epoch)) return "elsewhere";
+      }
     }
     return this.dialect.isAsking(epoch) ? "restoring" : "idle";
   }
@@ -121,6 +133,18 @@ export class Desk {
     return false;
   }
 
+  /** How long a message may take. */
+  limitsOf(message: Request | Notification): Limits {
+    return limitsOf(message, this.config);
+  }
+
+  /** How long a request that comes now may wait for a link, in milliseconds. */
+  patience(now: number): number {
+    const { queueTimeout } = this.config;
+    const isOpen = now - this.links.downSince > queueTimeout;
+    return isOpen ? Math.min(queueTimeout, CIRCUIT_MS) : queueTimeout;
+  }
+
   /** Whether a link is ready for a message, free or not. */
   isUpFor(message: Request | Notification): boolean {
     return this.links.hasReady(this.dialect.place(message));
@@ -130,8 +154,7 @@ export class Desk {
   rescue(request: Request, now: number): Rescue {
     const limitMs = this.dialect.askingMs(request, now);
     if (limitMs !== undefined) return { kind: "ask", limitMs };
-    const isLocal = this.dialect.local(request, "down") !== undefined;
-    return isLocal || this.mayRepeat(request) ? "again" : "give up";
+    return this.mayRepeat(request) ? "again" : "give up";
   }
 
   /** Whether a request may be written a second time. */

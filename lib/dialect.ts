@@ -29,6 +29,8 @@ export type Incoming =
     readonly cursor: string | undefined;
     readonly result: unknown;
   }
+  /** A probe was answered. */
+  | { readonly kind: "pong" }
   /** An answer to something of the proxy's own that nobody waits for; `trouble` is worth a log line. */
   | { readonly kind: "own"; readonly trouble?: string }
   /** The daemon is at it; `limitMs` is how long it may take from now on, where the daemon says so. */
@@ -94,6 +96,8 @@ export interface Dialect {
   local(request: Request, daemon: "up" | "down"): string | undefined;
   /** The first frame on a link, given the requests that wait; `undefined` while nothing can be said. */
   greet(epoch: number, waiting: Iterable<Request>): Greeting | undefined;
+  /** What ends the greeting, once it is answered. */
+  greeted(): readonly string[];
   /** What belongs to a conversation that went on before this link. */
   restore(epoch: number): Restoration;
   /** On which links a message may be written. */
@@ -122,6 +126,8 @@ export interface Dialect {
   list(epoch: number, list: ListName, cursor?: string): string | undefined;
   /** A frame that takes a request back; `undefined` where the daemon knows no such thing. */
   cancel(id: Id, reason: string): string | undefined;
+  /** So many milliseconds passed that our clock did not count. */
+  slept(ms: number): void;
   /** Why a connection ended: what the runtime says, or what the dialect knows better. */
   ending(epoch: number, closed: Closed): Ending;
   /** Whether the daemon still owes an answer to something of the proxy's own, probes apart. */

@@ -38,7 +38,14 @@ export type SessionEvent =
     readonly status?: number;
     /** Whether the host was reached, as far as the runtime tells. */
     readonly reached: boolean;
+    /** A message was larger than the runtime takes. */
+    readonly oversize?: boolean;
   }
+  /**
+   * The program, or the machine, slept: `gap` is how much of that our clock
+   * counted, `unseen` how much it did not. Milliseconds.
+   */
+  | { readonly type: "resumed"; readonly gap: number; readonly unseen: number }
   /** The deadline has come. */
   | { readonly type: "tick" };
 

@@ -64,7 +64,7 @@ type Outstanding =
 /** One connection. */
 interface Line {
   outstanding: Outstanding | undefined;
-  /** Since when its daemon runs, by our clock; `undefined` before it was asked. */
+  /** Since when its daemon runs, by our clock and sleep included; `undefined` before it was asked. */
   startedAt: number | "unknown" | undefined;
   origin: number | undefined;
 }
@@ -87,6 +87,8 @@ export class Exai implements Dialect {
   readonly #calls: Calls;
   /** The daemon knows `health` and `_call_key`: it is of the first revisions, whose sessions have names of their own. */
   #isFirst = false;
+  /** How much time our clock did not count; the daemon's goes on while a laptop sleeps. */
+  #unseen = 0;
   /** What the last `health_res` said, as long as its connection lasts. */
   #origin: { epoch: number; value: number | undefined } | undefined;
 
@@ -136,6 +138,10 @@ export class Exai implements Dialect {
     return `${this.#session}-${epoch}`;
   }
 
+  greeted(): [] {
+    return [];
+  }
+
   restore(): Restoration {
     return { toDaemon: [], toClient: [] };
   }
@@ -165,7 +171,7 @@ export class Exai implements Dialect {
     if (isPoll && !isSameProcess(line, call)) return { kind: "lost" };
     line.outstanding = { kind: "call", request: message, call, isPoll };
     if (!isPoll) {
-      call.sentAt = now;
+      call.sentAt = now + this.#unseen;
       call.origin = this.#origin?.value;
     }
     // Without a key of its own the daemon takes equal arguments, of any client, for the same call.
@@ -191,7 +197,7 @@ export class Exai implements Dialect {
       case "hello":
         return this.#greeted(epoch, line, frame);
       case "health":
-        return this.#healthy(epoch, line, frame, now);
+        return this.#healthy(epoch, line, outstanding, frame, now);
       case "list":
         return this.#listed(line, outstanding.request, frame, text.length);
       case "call":
@@ -237,6 +243,7 @@ export class Exai implements Dialect {
   #healthy(
     epoch: number,
     line: Line,
+    { isProbe }: Extract<Outstanding, { kind: "health" }>,
     frame: Record<string, unknown>,
     now: number,
   ): Incoming[] {
@@ -244,10 +251,12 @@ export class Exai implements Dialect {
     line.outstanding = undefined;
     const uptime = exai.uptimeOf(frame);
     // It may have begun almost a second earlier, for the uptime is rounded down.
-    line.startedAt = uptime === undefined ? "unknown" : now - uptime.ms;
+    line.startedAt = uptime === undefined
+      ? "unknown"
+      : now + this.#unseen - uptime.ms;
     line.origin = uptime?.origin;
     this.#origin = { epoch, value: line.origin };
-    return [{ kind: "own" }];
+    return [{ kind: isProbe ? "pong" : "own" }];
   }
 
   #listed(
@@ -288,7 +297,8 @@ export class Exai implements Dialect {
   askingMs(request: Request, now: number): number | undefined {
     const call = this.#calls.find(request);
     if (!this.#isFirst || call?.sentAt === undefined) return undefined;
-    return Math.max(call.sentAt + call.limitMs - now, ASK_MS);
+    const ageMs = now + this.#unseen - call.sentAt;
+    return Math.max(call.limitMs - ageMs, ASK_MS);
   }
 
   anew(request: Request): void {
@@ -330,6 +340,10 @@ export class Exai implements Dialect {
     const why = isGreeting ? UNGREETED[code] : undefined;
     if (why === undefined) return { reason, refused: false };
     return { reason: `${why} (${reason})`, refused: false };
+  }
+
+  slept(ms: number): void {
+    this.#unseen += ms;
   }
 
   lost(epoch: number): void {

@@ -23,7 +23,7 @@ import {
 export interface Call {
   /** The `request_id`: the daemon keeps results under it for all its clients. */
   wire: string;
-  /** When it was first written; `undefined` as long as the daemon has not begun with it. */
+  /** When it was first written, sleep included; `undefined` as long as the daemon has not begun with it. */
   sentAt: number | undefined;
   /** When the daemon's process began by its own clock, as far as was known then. */
   origin: number | undefined;

@@ -5,7 +5,15 @@
  * @module
  */
 
-import { Code, dig, failure, type FaultData, type Request } from "./jsonrpc.ts";
+import type { Limit } from "./deadline.ts";
+import {
+  Code,
+  dig,
+  failure,
+  type FaultData,
+  type Id,
+  type Request,
+} from "./jsonrpc.ts";
 
 /** What became of a request, as far as the proxy knows. */
 export interface Fate {
@@ -101,18 +109,23 @@ export function outcomeUnknown(
   );
 }
 
-/** A time limit has passed. */
+/** A time limit has passed, and what the daemon has said of the request before, if anything. */
 export function timedOut(
   fate: Fate,
-  limit: { readonly setting: string; readonly ms: number },
+  limit: Limit,
   waitedMs: number,
+  said?: { readonly agoMs: number; readonly value: number | undefined },
 ): string {
   const delivered = deliveryOf(fate);
+  const value = said?.value === undefined ? "" : ` of ${said.value}`;
+  const progress = said === undefined
+    ? "no progress was seen"
+    : `last progress${value} ${seconds(said.agoMs)} before`;
   return fault(
     fate,
     Code.timedOut,
     `${subject(fate)} timed out after ${seconds(waitedMs)} ` +
-      `(${limit.setting} is ${seconds(limit.ms)}). ` +
+      `(${limit.setting} is ${seconds(limit.ms)}; ${progress}). ` +
       (delivered === "no"
         ? "It was not delivered."
         : "It may or may not have been executed."),
@@ -158,6 +171,30 @@ export function refusedSize(fate: Fate, size: number): string {
       `(close code 1009): ${subject(fate)} was not executed.`,
     { reason: "too_large", delivered: "no", retryable: false },
   );
+}
+
+/** The answer is over what the runtime can receive, and the connection with it. */
+export function oversizeAnswer(fate: Fate): string {
+  return fault(
+    fate,
+    Code.tooLarge,
+    "The daemon's answer is larger than a WebSocket message may be here " +
+      `(64 MiB), which ended the connection: ${subject(fate)} was answered, ` +
+      "and the answer is lost. Ask for less at a time.",
+    { reason: "too_large", delivered: "yes", retryable: false },
+  );
+}
+
+/** Progress that tells the client what its request waits for. */
+export function waiting(token: Id, progress: number, outage: Outage): string {
+  const { attempt, retryAfterMs } = outage;
+  const next = retryAfterMs === undefined
+    ? "under way"
+    : `next in ${Math.ceil(retryAfterMs / 1000)} s`;
+  const message = `Waiting for the daemon (attempt ${attempt}, ${next})`;
+  return `{"jsonrpc":"2.0","method":"notifications/progress","params":{` +
+    `"progressToken":${token},"progress":${progress},` +
+    `"message":${JSON.stringify(message)}}}`;
 }
 
 /** What the request was for, in few words and without its arguments. */

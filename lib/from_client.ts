@@ -87,7 +87,7 @@ function ask(desk: Desk, request: Request, now: number): void {
   if (desk.ledger.isFull(request)) {
     return desk.reply(fault.overloaded(fate));
   }
-  desk.ledger.add(request, now);
+  desk.ledger.add(request, desk.limitsOf(request), now, desk.patience(now));
 }
 
 function tell(desk: Desk, notification: Notification, now: number): void {
@@ -104,7 +104,7 @@ function tell(desk: Desk, notification: Notification, now: number): void {
   if (isTooLarge || desk.ledger.isFull(notification)) {
     return desk.do(report.droppedNotification(notification));
   }
-  desk.ledger.add(notification, now);
+  desk.ledger.add(notification, desk.limitsOf(notification), now);
 }
 
 /** A cancelled request gets no answer, and `initialize` must not be cancelled (MCP, utilities/cancellation). */
@@ -117,7 +117,7 @@ function cancel(desk: Desk, notification: Notification, now: number): void {
   if (link === undefined || owed === undefined) return;
   const isCarried = desk.dialect.note(notification) !== "ends here";
   const frame = isCarried ? notification.text : undefined;
-  abandon(desk, link, owed.message, frame, now);
+  abandon(desk, link, frame, now);
 }
 
 /** The client answers a question of the daemon's. */

@@ -22,6 +22,7 @@ import {
 } from "./jsonrpc.ts";
 import type { Link } from "./link.ts";
 import * as report from "./report.ts";
+import { heard, ponged } from "./doubt.ts";
 import { lose, ready } from "./tend.ts";
 
 /** Takes an event on the socket of a link. */
@@ -36,11 +37,10 @@ export function fromSocket(
       desk.do(report.opened(desk.config.shownUrl));
       return link.opened();
     case "binary":
-      link.heard(now);
+      heard(desk, link, now);
       return desk.do(report.binaryFrame(event.bytes));
     case "frame":
-      link.heard(now);
-      for (const other of desk.links) if (other !== link) other.excused(now);
+      heard(desk, link, now);
       for (
         const incoming of desk.dialect.decode(event.epoch, event.text, now)
       ) {
@@ -62,7 +62,11 @@ export function fromSocket(
         ...desk.dialect.ending(event.epoch, event),
         subprotocol: event.reached && desk.dialect.subprotocol !== undefined,
         // RFC 6455 section 7.4.1; of several requests it is not known which.
-        tooLarge: event.code === 1009 && inFlight === 1,
+        tooLarge: event.oversize
+          ? "answer"
+          : event.code === 1009 && inFlight === 1
+          ? "request"
+          : undefined,
       }, now);
     }
   }
@@ -100,6 +104,8 @@ function fromDaemon(
       return ready(desk, link, now);
     case "rejected":
       return lose(desk, link, incoming, now);
+    case "pong":
+      return ponged(desk, link, now);
     case "own":
       if (incoming.trouble !== undefined) {
         desk.do(report.notRestored(incoming.trouble));
@@ -158,8 +164,7 @@ function postpone(
   const owed = desk.ledger.cancel(id);
   if (owed === undefined) return;
   const fate = desk.fate(owed.message, owed);
-  const limit = { setting: "--idle-timeout", ms: desk.config.idleTimeout };
-  desk.reply(fault.timedOut(fate, limit, now - owed.arrived));
+  desk.reply(fault.timedOut(fate, owed.limits.idle, now - owed.arrived));
 }
 
 /** The answer is over the limit. */

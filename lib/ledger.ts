@@ -12,8 +12,12 @@ import {
   type Expiry,
   isQueued,
   type LedgerLimits,
+  open,
   type Owed,
+  shift,
 } from "./account.ts";
+import { type Clock, Queue, type Telling } from "./queue.ts";
+import type { Limits } from "./deadline.ts";
 import { digId, type Id, type Notification, type Request } from "./jsonrpc.ts";
 
 /** What becomes of a request whose link was lost: it is written again, given up, or asked about for so many milliseconds. */
@@ -22,8 +26,6 @@ export type Rescue =
   | "give up"
   | { readonly kind: "ask"; readonly limitMs: number };
 
-/** How much text may wait unwritten, in UTF-16 units. */
-export const QUEUE_TEXT_LIMIT = 64 * 1024 * 1024;
 /** How many lost links a request may have been in flight on before it counts as what kills the daemon. */
 export const LOSS_LIMIT = 2;
 
@@ -32,14 +34,11 @@ export class Ledger {
   readonly #limits: LedgerLimits;
   /** Keyed by id; a notification has a key that is no JSON text, so that it can meet no id. */
   readonly #accounts = new Map<string, Account<Request | Notification>>();
-  /** Those that wait to be written, oldest first. */
-  #queue = new Set<Account<Request | Notification>>();
+  readonly #queue: Queue;
   readonly #byToken = new Map<Id, Account<Request | Notification>>();
   readonly #inFlight = new Map<number, number>();
   /** The same without pings, which no daemon needs time for. */
   readonly #calls = new Map<number, number>();
-  #waitingText = 0;
-  #wanted = 0;
   #notifications = 0;
   /** No account falls due before this; exact after every {@linkcode expire}. */
   #earliest = Infinity;
@@ -47,23 +46,19 @@ export class Ledger {
   /** An empty ledger. */
   constructor(limits: LedgerLimits) {
     this.#limits = limits;
+    this.#queue = new Queue(limits);
   }
 
   /** How many answers are owed. */
   get owed(): number {
     let sent = 0;
     for (const count of this.#inFlight.values()) sent += count;
-    return sent + this.#wanted;
-  }
-
-  /** How many messages wait to be written. */
-  get waiting(): number {
-    return this.#queue.size;
+    return sent + this.#queue.requests;
   }
 
   /** Whether a request waits to be written. */
   get isWanting(): boolean {
-    return this.#wanted > 0;
+    return this.#queue.requests > 0;
   }
 
   /** Whether a request of this id is in flight on a link. */
@@ -73,8 +68,7 @@ export class Ledger {
 
   /** Whether the queue takes no further message. */
   isFull(message: Request | Notification): boolean {
-    return this.#queue.size >= this.#limits.queueLimit ||
-      this.#waitingText + message.text.length > QUEUE_TEXT_LIMIT;
+    return this.#queue.isFull(message);
   }
 
   /** The request of this id whose answer is owed. */
@@ -82,38 +76,26 @@ export class Ledger {
     return this.#accounts.get(id) as Owed | undefined;
   }
 
-  /** Opens an account; the caller has checked that there is none under the same id. */
-  add(message: Request | Notification, now: number): void {
-    const isRequest = message.kind === "request";
-    const account: Account<typeof message> = {
-      message,
-      key: isRequest ? message.id : `notification ${++this.#notifications}`,
-      arrived: now,
-      token: isRequest ? digId(message, "_meta", "progressToken") : undefined,
-      sentOn: undefined,
-      isGreeting: false,
-      losses: 0,
-      isHeld: false,
-      notBefore: undefined,
-      progress: -Infinity,
-      queuedUntil: now + this.#limits.queueTimeout,
-      totalUntil: isRequest ? now + this.#limits.requestTimeout : Infinity,
-      daemonUntil: Infinity,
-      daemonLimit: undefined,
-      refusedSince: undefined,
-      idleUntil: Infinity,
-    };
+  /** Opens an account, which may wait for a link for so many milliseconds; the caller has checked that there is none under the same id. */
+  add(
+    message: Request | Notification,
+    limits: Limits,
+    now: number,
+    queueMs: number = this.#limits.queueTimeout,
+  ): void {
+    const key = message.kind === "request"
+      ? message.id
+      : `notification ${++this.#notifications}`;
+    const account = open(message, key, limits, now, queueMs);
     this.#accounts.set(account.key, account);
     if (account.token !== undefined) this.#byToken.set(account.token, account);
-    this.#enqueue(account);
+    this.#queue.add(account, now);
     this.#wake(account);
   }
 
   /** What waits to be written and may be written now, oldest first. */
-  *queue(): Iterable<Entry> {
-    for (const account of this.#queue) {
-      if (account.notBefore === undefined) yield account;
-    }
+  queue(): Iterable<Entry> {
+    return this.#queue.ready();
   }
 
   /** The entry of this key was written; a notification is thereby settled. */
@@ -121,10 +103,11 @@ export class Ledger {
     const account = this.#accounts.get(key);
     if (account === undefined) return;
     if (account.message.kind === "notification") return this.#close(account);
-    this.#dequeue(account);
+    this.#queue.remove(account);
     this.#count(account, epoch, 1);
     account.sentOn = epoch;
-    account.idleUntil = now + this.#limits.idleTimeout;
+    account.sentAt = now;
+    account.idleUntil = now + account.limits.idle.ms;
     this.#wake(account);
   }
 
@@ -145,6 +128,23 @@ export class Ledger {
     return this.#calls.has(epoch);
   }
 
+  /** The same for what was written by a moment. */
+  wasBusy(epoch: number, at: number): boolean {
+    if (!this.isBusy(epoch)) return false;
+    for (const { message, sentOn, sentAt } of this.#accounts.values()) {
+      const isCall = sentOn === epoch && message.method !== "ping";
+      if (isCall && sentAt <= at) return true;
+    }
+    return false;
+  }
+
+  /** The requests that are in flight on a link. */
+  *sentOn(epoch: number): Iterable<Request> {
+    for (const { message, sentOn } of this.#accounts.values()) {
+      if (sentOn === epoch && message.kind === "request") yield message;
+    }
+  }
+
   /** Closes the account of an answer that came on a link; `undefined` where none is owed there. */
   settle(id: Id, epoch: number): Owed | undefined {
     return this.isInFlight(id, epoch) ? this.cancel(id) : undefined;
@@ -161,7 +161,8 @@ export class Ledger {
   working(id: Id, epoch: number, now: number): void {
     if (!this.isInFlight(id, epoch)) return;
     const account = this.#accounts.get(id)!;
-    account.idleUntil = now + this.#limits.idleTimeout;
+    account.idleUntil = now + account.limits.idle.ms;
+    account.said = { at: now, value: account.said?.value };
     account.refusedSince = undefined;
   }
 
@@ -179,7 +180,7 @@ export class Ledger {
     if (!this.isInFlight(id, epoch)) return;
     const account = this.#accounts.get(id)!;
     account.isHeld = true;
-    this.#postpone(account, now + pauseMs);
+    this.#postpone(account, now, now + pauseMs);
   }
 
   /** The same, to be written anew: the daemon has no room for it; `undefined` where that has lasted as long as an answer may. */
@@ -195,16 +196,20 @@ export class Ledger {
     account.isHeld = false;
     account.daemonUntil = Infinity;
     const until = now + pauseMs;
-    this.#postpone(account, until);
-    const end = account.refusedSince + this.#limits.idleTimeout;
+    this.#postpone(account, now, until);
+    const end = account.refusedSince + account.limits.idle.ms;
     return account.totalUntil === Infinity && until >= end ? "over" : "waits";
   }
 
-  #postpone(account: Account<Request | Notification>, until: number): void {
-    this.#unsend(account);
+  #postpone(
+    account: Account<Request | Notification>,
+    now: number,
+    until: number,
+  ): void {
+    this.#unsend(account, now);
     account.notBefore = until;
     this.#wake(account);
-    this.#sort();
+    this.#queue.sort(this.#accounts.values());
   }
 
   /** What was to be asked about a request is known: it is written as if it never had been. */
@@ -225,7 +230,8 @@ export class Ledger {
     if (token === undefined || typeof value !== "number") return false;
     const account = this.#byToken.get(token);
     if (account === undefined || account.sentOn !== epoch) return false;
-    account.idleUntil = now + this.#limits.idleTimeout;
+    account.idleUntil = now + account.limits.idle.ms;
+    account.said = { at: now, value };
     if (!(value > account.progress)) return false;
     account.progress = value;
     return true;
@@ -236,10 +242,7 @@ export class Ledger {
     now: number,
     concerns: (message: Request | Notification) => boolean,
   ): void {
-    for (const account of this.#queue) {
-      if (!concerns(account.message)) continue;
-      account.queuedUntil = now + this.#limits.queueTimeout;
-    }
+    this.#queue.wait(now, concerns);
   }
 
   /**
@@ -275,25 +278,30 @@ export class Ledger {
           account.daemonLimit ??= chance.limitMs;
         }
       }
-      this.#unsend(account);
+      this.#unsend(account, now);
       this.#wake(account);
     }
-    this.#sort();
+    this.#queue.sort(this.#accounts.values());
     return given;
   }
 
-  #unsend(account: Account<Request | Notification>): void {
+  #unsend(account: Account<Request | Notification>, now: number): void {
     this.#count(account, account.sentOn!, -1);
     account.sentOn = undefined;
     account.isGreeting = false;
     account.idleUntil = Infinity;
-    this.#enqueue(account);
+    this.#queue.add(account, now);
   }
 
-  /** What waits again is older than what came since. */
-  #sort(): void {
-    const all = this.#accounts.values();
-    this.#queue = new Set(all.filter(({ sentOn }) => sentOn === undefined));
+  /** The clients that are to be told now what their requests wait for; {@linkcode expire} must follow. */
+  telling(now: number, clock: Clock): Iterable<Telling> {
+    return now < this.#earliest ? [] : this.#queue.telling(now, clock);
+  }
+
+  /** Every moment that is awaited comes so much later: the program slept. */
+  shift(ms: number): void {
+    for (const account of this.#accounts.values()) shift(account, ms);
+    this.#earliest += ms;
   }
 
   /** When the next account falls due, or earlier. */
@@ -306,10 +314,7 @@ export class Ledger {
    *
    * @param clock the queue's, for a message; it stands still while a link is ready for it
    */
-  expire(
-    now: number,
-    clock: (message: Request | Notification) => "runs" | "stands",
-  ): { entry: Entry; expiry: Expiry }[] {
+  expire(now: number, clock: Clock): { entry: Entry; expiry: Expiry }[] {
     if (now < this.#earliest) return [];
     const expired: { entry: Entry; expiry: Expiry }[] = [];
     this.#earliest = Infinity;
@@ -344,20 +349,8 @@ export class Ledger {
     if (token !== undefined && this.#byToken.get(token) === account) {
       this.#byToken.delete(token);
     }
-    if (account.sentOn === undefined) this.#dequeue(account);
+    if (account.sentOn === undefined) this.#queue.remove(account);
     else this.#count(account, account.sentOn, -1);
-  }
-
-  #enqueue(account: Account<Request | Notification>): void {
-    this.#queue.add(account);
-    this.#waitingText += account.message.text.length;
-    if (account.message.kind === "request") this.#wanted++;
-  }
-
-  #dequeue(account: Entry): void {
-    this.#queue.delete(account);
-    this.#waitingText -= account.message.text.length;
-    if (account.message.kind === "request") this.#wanted--;
   }
 
   #count({ message }: Entry, epoch: number, by: 1 | -1): void {

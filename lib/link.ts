@@ -5,35 +5,33 @@
  * @module
  */
 
+import { type Load, Pulse, type PulseLimits } from "./pulse.ts";
+
 /** What a link may take, in milliseconds. */
-export interface LinkLimits {
+export interface LinkLimits extends PulseLimits {
   /** The pause after the first failure. */
   readonly backoffBase: number;
   /** The longest pause, but for what chance adds. */
   readonly backoffCap: number;
   /** How long a WebSocket may take to open, and then the daemon to answer the greeting. */
   readonly handshakeTimeout: number;
-  /** Silence after which an idle link is probed; `Infinity` switches probes off. */
-  readonly pingInterval: number;
-  /** How long a probe may stay unanswered. */
-  readonly pingTimeout: number;
 }
 
 /** How long a link must have stayed ready before its losses are forgiven. */
 export const STABLE_MS = 5_000;
 /** The longest pause between dials while a request waits and dials fail before they open. */
 export const DEMAND_MS = 1_000;
-/** How long a new daemon may be silent about what the proxy itself has asked it. */
-export const RESTORE_MS = 60_000;
-/** How long a request that was given up on may excuse the daemon's silence about others. */
-export const ABANDONED_MS = 600_000;
 /** How long a link of the pool may carry nothing before it is closed. */
 export const POOL_IDLE_MS = 60_000;
 /** The most that chance adds to a pause, as a share of it. */
 export const JITTER = 0.1;
 
-/** What a link is for: everything, or requests that may keep a connection for themselves. */
-export type LinkRole = "main" | "pool";
+/**
+ * What a link is for: `main` for everything, `pool` for requests that may keep
+ * a connection for themselves, `second` for an opinion on a main link that is
+ * silent, `kept` for what such a link still owes.
+ */
+export type LinkRole = "main" | "pool" | "second" | "kept";
 
 /** Where a link is; every phase says when it ends by itself. */
 export type LinkState =
@@ -43,26 +41,16 @@ export type LinkState =
   | { readonly phase: "dialing"; readonly until: number; readonly next: number }
   /** The socket is open; `until` is infinite as long as nothing could be said on it. */
   | { readonly phase: "greeting"; readonly until: number }
-  /** `probe` is the moment by which a probe that went out must have been answered. */
-  | {
-    readonly phase: "ready";
-    readonly since: number;
-    readonly heard: number;
-    readonly probe: number | undefined;
-    /** How long the daemon may still be at a request that was given up on, if nothing was heard since. */
-    readonly abandonedUntil: number | undefined;
-  };
+  | { readonly phase: "ready"; readonly since: number; readonly pulse: Pulse };
 
 /** What a link is wanted for and busy with; it decides how long silence is patience. */
 export interface Traffic {
   /** A request waits to be written. */
   readonly isWanted: boolean;
-  /**
-   * `busy`: the client is owed an answer on this link; `elsewhere`: on another
-   * one, and the daemon may do one thing at a time; `restoring`: the proxy
-   * itself has asked for something.
-   */
-  readonly load: "idle" | "restoring" | "elsewhere" | "busy";
+  /** What it is busy with. */
+  readonly load: Load;
+  /** A second connection may be asked for its opinion on this one. */
+  readonly mayDoubt: boolean;
 }
 
 /** Why a link was lost. */
@@ -71,14 +59,16 @@ export interface Loss {
   readonly reason: string;
   /** The daemon said no and will say it again: dialing goes on at the cap only. */
   readonly refused?: boolean;
-  /** The daemon took offence at the size of what was written. */
-  readonly tooLarge?: boolean;
+  /** What was written was too large for the daemon, or what it answered too large for us. */
+  readonly tooLarge?: "request" | "answer" | undefined;
   /** The offered subprotocol may be the cause, so that a dial without it is worth a try. */
   readonly subprotocol?: boolean;
 }
 
 /** What a link asks for when its time has come. */
-export type LinkWish = "nothing" | "dial" | "probe" | "give up" | "retire";
+export type LinkWish =
+  | ("nothing" | "dial" | "probe")
+  | ("doubt" | "give up" | "retire");
 
 /**
  * The pause before the next dial after `failures` (>= 1) of them: the base
@@ -117,7 +107,7 @@ export class Link {
   /** The number of the present or next dial; an event that names another one is a stranger's. */
   epoch: number;
   /** What the link is for. */
-  readonly role: LinkRole;
+  role: LinkRole;
 
   /** A link that has never been up and wants to be dialed at once. */
   constructor(
@@ -159,6 +149,17 @@ export class Link {
     return this.#lastFailure;
   }
 
+  /** The signs of life, while the link is ready. */
+  get pulse(): Pulse | undefined {
+    return this.#state.phase === "ready" ? this.#state.pulse : undefined;
+  }
+
+  /** Whether messages may be written: it is ready, and not silent although it used to answer probes whatever it did. */
+  get isGood(): boolean {
+    const { pulse } = this;
+    return pulse !== undefined && !(pulse.isDoubted && pulse.isConcurrent);
+  }
+
   /** Whether the next dial offers the dialect's subprotocol. */
   get offersSubprotocol(): boolean {
     return this.#subprotocol === "offered" || this.#subprotocol === "agreed";
@@ -170,7 +171,7 @@ export class Link {
   }
 
   /** When the link wants to be woken. */
-  deadline({ isWanted, load }: Traffic): number {
+  deadline({ isWanted, load, mayDoubt }: Traffic): number {
     const state = this.#state;
     switch (state.phase) {
       case "waiting":
@@ -181,30 +182,15 @@ export class Link {
       case "greeting":
         return state.until;
       case "ready":
-        return Math.min(this.#silentUntil(state, load), this.#idleUntil(load));
+        if (this.role === "kept") return load === "busy" ? Infinity : -Infinity;
+        return Math.min(
+          state.pulse.deadline(load, mayDoubt),
+          this.#idleUntil(load),
+        );
     }
   }
 
-  #silentUntil(
-    state: Extract<LinkState, { phase: "ready" }>,
-    load: Traffic["load"],
-  ): number {
-    // While an answer is owed, silence is no verdict: the daemon may be slow.
-    if (load === "elsewhere") return Infinity;
-    if (state.probe !== undefined) {
-      // A probe that went out before a call is answered before it, unless
-      // the daemon is still at something that was given up on.
-      if (load !== "busy") return state.probe;
-      return Math.max(state.probe, state.abandonedUntil ?? -Infinity);
-    }
-    if (load === "busy") return Infinity;
-    return Math.max(
-      state.heard + this.#limits.pingInterval,
-      load === "restoring" ? state.since + RESTORE_MS : 0,
-    );
-  }
-
-  #idleUntil(load: Traffic["load"]): number {
+  #idleUntil(load: Load): number {
     const mayBeIdle = load === "idle" || load === "elsewhere";
     return mayBeIdle ? this.#usedAt + POOL_IDLE_MS : Infinity;
   }
@@ -220,8 +206,9 @@ export class Link {
       case "greeting":
         return "give up";
       case "ready":
+        if (this.role === "kept") return "retire";
         if (now >= this.#idleUntil(traffic.load)) return "retire";
-        return state.probe === undefined ? "probe" : "give up";
+        return state.pulse.wish(traffic.load);
     }
   }
 
@@ -273,21 +260,7 @@ export class Link {
     this.#state = {
       phase: "ready",
       since: now,
-      heard: now,
-      probe: undefined,
-      abandonedUntil: undefined,
-    };
-  }
-
-  /** Any frame is proof of life. */
-  heard(now: number): void {
-    const state = this.#state;
-    if (state.phase !== "ready") return;
-    this.#state = {
-      ...state,
-      heard: now,
-      probe: undefined,
-      abandonedUntil: undefined,
+      pulse: new Pulse(this.#limits, now),
     };
   }
 
@@ -296,25 +269,36 @@ export class Link {
     if (this.role === "pool") this.#usedAt = now;
   }
 
-  /** The daemon spoke on another link: a probe has its whole time again, for the daemon may have been busy until now. */
-  excused(now: number): void {
+  /** ready -> ready: it is silent, and another connection is to show whether the daemon is. */
+  doubted(now: number, reason: string): void {
+    this.#expect("ready").pulse.doubted();
+    this.#downSince = now;
+    this.#lastFailure = reason;
+  }
+
+  /** The program slept; our clock counted so many milliseconds of that. What waits is dialed at once, what is ready shows at once that it lives. */
+  resumed(now: number, ms: number): void {
     const state = this.#state;
-    if (state.phase !== "ready" || state.probe === undefined) return;
-    this.#state = { ...state, probe: now + this.#limits.pingTimeout };
-  }
-
-  /** ready -> ready: a probe went out and must be answered in time; a second one changes nothing. */
-  probed(now: number): void {
-    const state = this.#expect("ready");
-    const probe = state.probe ?? now + this.#limits.pingTimeout;
-    this.#state = { ...state, probe };
-  }
-
-  /** ready -> ready: a request that was written is given up on, and the daemon may still be at it. */
-  abandoned(now: number): void {
-    const state = this.#expect("ready");
-    const abandonedUntil = state.abandonedUntil ?? now + ABANDONED_MS;
-    this.#state = { ...state, abandonedUntil };
+    this.#downSince += ms;
+    this.#usedAt += ms;
+    switch (state.phase) {
+      case "waiting": {
+        const until = this.#refusal === undefined ? now : state.until + ms;
+        this.#state = { ...state, until, soon: until };
+        return;
+      }
+      case "dialing": {
+        const { until, next } = state;
+        this.#state = { ...state, until: until + ms, next: next + ms };
+        return;
+      }
+      case "greeting":
+        this.#state = { ...state, until: state.until + ms };
+        return;
+      case "ready":
+        this.#state = { ...state, since: state.since + ms };
+        state.pulse.resumed(now);
+    }
   }
 
   /** Any phase but waiting -> waiting, under the epoch of the next dial. */

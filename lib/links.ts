@@ -12,14 +12,37 @@ export class Links {
   readonly #random: () => number;
   readonly #byEpoch = new Map<number, Link>();
   #epochs = 0;
-  /** The link that speaks for the daemon when people ask. */
-  readonly main: Link;
+  #main: Link;
 
   /** The main link, which wants to be dialed at once. */
   constructor(limits: LinkLimits, random: () => number, now: number) {
     this.#limits = limits;
     this.#random = random;
-    this.main = this.open("main", now);
+    this.#main = this.open("main", now);
+  }
+
+  /** The link that speaks for the daemon when people ask. */
+  get main(): Link {
+    return this.#main;
+  }
+
+  /** The second connection takes over, and the main link keeps what it still owes; gives that one. */
+  promote(second: Link): Link {
+    const kept = this.#main;
+    kept.role = "kept";
+    second.role = "main";
+    this.#main = second;
+    return kept;
+  }
+
+  /** The link that is asked for a second opinion, if one is. */
+  get second(): Link | undefined {
+    return [...this].find(({ role }) => role === "second");
+  }
+
+  /** How many links there are that only keep what they owe. */
+  get kept(): number {
+    return [...this].filter(({ role }) => role === "kept").length;
   }
 
   /** Adds a link, which wants to be dialed at once. */
@@ -45,14 +68,14 @@ export class Links {
     return [...this.#byEpoch.values()].values();
   }
 
-  /** Whether the main link is ready. */
+  /** Whether the main link can be used. */
   get isUp(): boolean {
-    return this.main.phase === "ready";
+    return this.main.isGood;
   }
 
-  /** A link of that role that is ready and passes a test. */
+  /** A link of that role that can be used and passes a test. */
   ready(role: LinkRole, test: (link: Link) => boolean): Link | undefined {
-    return this.#find(role, (link) => link.phase === "ready" && test(link));
+    return this.#find(role, (link) => link.isGood && test(link));
   }
 
   /** Whether a link of that role is ready, free or not. */

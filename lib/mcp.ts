@@ -50,7 +50,8 @@ export class Mcp implements Dialect {
 
   readonly #prefix: string;
   #count = 0;
-  #probe: Id | undefined;
+  /** The probe that is out on each connection. */
+  readonly #probes = new Map<number, Id>();
   readonly #own = new Map<Id, { epoch: number; purpose: Purpose }>();
   /** The `initialize` that the daemon has answered, and the version that it chose. */
   #agreed: { request: Request; version: unknown } | undefined;
@@ -97,9 +98,12 @@ export class Mcp implements Dialect {
     return replace(text, path, JSON.stringify(version));
   }
 
+  greeted(): readonly string[] {
+    return this.#initialized === undefined ? [] : [this.#initialized];
+  }
+
   restore(epoch: number): Restoration {
     const toDaemon: string[] = [];
-    if (this.#initialized !== undefined) toDaemon.push(this.#initialized);
     if (this.#level !== undefined) {
       toDaemon.push(this.#again(epoch, "logging/setLevel", this.#level));
     }
@@ -142,7 +146,8 @@ export class Mcp implements Dialect {
     const { purpose } = own;
     switch (purpose.kind) {
       case "probe":
-        return { kind: "own" };
+        this.#probes.delete(epoch);
+        return { kind: "pong" };
       case "opening probe":
         return { kind: "ready" }; // an error, too, is a sign of life
       case "initialize":
@@ -215,8 +220,10 @@ export class Mcp implements Dialect {
 
   probe(epoch: number): string {
     // An older one that was outlived by other frames is forgotten.
-    if (this.#probe !== undefined) this.#own.delete(this.#probe);
-    const id = this.#probe = this.#id(epoch, { kind: "probe" });
+    const older = this.#probes.get(epoch);
+    if (older !== undefined) this.#own.delete(older);
+    const id = this.#id(epoch, { kind: "probe" });
+    this.#probes.set(epoch, id);
     return request(id, "ping");
   }
 
@@ -247,12 +254,15 @@ export class Mcp implements Dialect {
 
   isAsking(epoch: number): boolean {
     for (const [id, own] of this.#own) {
-      if (own.epoch === epoch && id !== this.#probe) return true;
+      if (own.epoch === epoch && id !== this.#probes.get(epoch)) return true;
     }
     return false;
   }
 
+  slept(): void {}
+
   lost(epoch: number): void {
+    this.#probes.delete(epoch);
     for (const [id, own] of this.#own) {
       if (own.epoch === epoch) this.#own.delete(id);
     }

@@ -15,6 +15,7 @@ import { Mcp } from "./mcp.ts";
 import * as report from "./report.ts";
 import { Session } from "./session.ts";
 import { dial, type Socket, type SocketReport } from "./socket.ts";
+import { Naps } from "./naps.ts";
 import { LineSplitter, LineWriter } from "./stdio.ts";
 
 /** The longest line on stdin that is read whole, in bytes: as `--max-message` wants it, within these bounds. */
@@ -46,6 +47,7 @@ export function run(
   const dialect = dialectOf(config, version);
   const session = new Session(config, dialect, Math.random, now());
   const sockets = new Map<number, Socket>();
+  const naps = new Naps(now(), Date.now());
   let farewells: Promise<void>[] = [];
   let endAt: number | undefined;
   let isClogged = false;
@@ -58,6 +60,12 @@ export function run(
   let timerAt = Infinity;
 
   function handle(event: SessionEvent): void {
+    const slept = naps.look(now(), Date.now(), timerAt);
+    if (slept !== undefined) act(slept);
+    act(event);
+  }
+
+  function act(event: SessionEvent): void {
     farewells = [];
     if (event.type === "end") endAt ??= now();
     for (const effect of session.handle(event, now())) {
@@ -76,15 +84,12 @@ export function run(
       handle({ type: "clogged" });
     }
     const at = session.deadline();
-    if (at === timerAt) return;
+    if (at === timerAt && event.type !== "tick") return;
     clearTimeout(timer);
     timerAt = at;
     if (at === Infinity) return;
     const ms = Math.min(Math.max(0, Math.ceil(at - now())), TIMER_LIMIT);
-    timer = setTimeout(() => {
-      timerAt = Infinity;
-      handle({ type: "tick" });
-    }, ms);
+    timer = setTimeout(() => handle({ type: "tick" }), ms);
   }
 
   function perform(effect: Effect): void {

@@ -141,6 +141,27 @@ export function failed(
   );
 }
 
+/** A connection is silent, and another one has taken over what comes. */
+export function busy(url: string, owed: number): LogEffect {
+  return log(
+    "info",
+    "busy",
+    `The WebSocket daemon at ${url} is silent on a connection with requests ` +
+      `in flight (${owed}), which may take their time; a second connection ` +
+      "carries what comes now.",
+  );
+}
+
+/** The program, or the machine, slept. */
+export function resumed(ms: number): LogEffect {
+  return log(
+    "info",
+    "resumed",
+    `Awake after ${seconds(ms)}: nothing expires for that, and the ` +
+      "connection is checked.",
+  );
+}
+
 /** A connection for calls was added. */
 export function widened(url: string): LogEffect {
   return log("debug", "widened", `Another connection to ${url} carries calls.`);

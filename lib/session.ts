@@ -12,9 +12,12 @@ import type { Effect, SessionEvent } from "./event.ts";
 import * as fault from "./fault.ts";
 import { fromClient, overlong } from "./from_client.ts";
 import { fromSocket } from "./from_daemon.ts";
+import type { Limit } from "./deadline.ts";
+import type { Clock } from "./queue.ts";
 import type { Link } from "./link.ts";
 import * as report from "./report.ts";
-import { abandon, attend, flush, lose } from "./tend.ts";
+import { doubt } from "./doubt.ts";
+import { abandon, flush, lose, probe, retire } from "./tend.ts";
 
 /** How long the daemon has to answer what is owed once the client is leaving. */
 export const DRAIN_MS = 1_500;
@@ -89,6 +92,8 @@ export class Session {
         this.#isClogged = false;
         this.#drainedAt = now;
         return;
+      case "resumed":
+        return this.#resume(event.gap, event.unseen, now);
       case "broken":
         desk.do(report.brokenStdout());
         return this.#exit(0);
@@ -106,11 +111,13 @@ export class Session {
     if (this.#isOver) return;
     const desk = this.#desk;
     const { config, ledger } = desk;
-    const expired = ledger.expire(
-      now,
-      (message) => desk.isUpFor(message) ? "stands" : "runs",
-    );
-    for (const { entry, expiry } of expired) {
+    const clock: Clock = (message) => desk.isUpFor(message) ? "stands" : "runs";
+    for (const { message, token, progress } of ledger.telling(now, clock)) {
+      const missing = desk.links.missing(desk.dialect.place(message));
+      const outage = desk.outage(missing ?? desk.links.main, now);
+      desk.reply(fault.waiting(token, progress, outage));
+    }
+    for (const { entry, expiry } of ledger.expire(now, clock)) {
       this.#expire(entry, expiry, now);
     }
     flush(this.#desk, now);
@@ -122,7 +129,41 @@ export class Session {
       this.#desk.do(report.gaveUp(config.shownUrl, config.giveUpAfter));
       return this.#finish(1, now);
     }
-    for (const link of this.#attended) attend(this.#desk, link, now);
+    for (const link of this.#attended) this.#attend(link, now);
+  }
+
+  /** Does what a link's time has come for. */
+  #attend(link: Link, now: number): void {
+    const desk = this.#desk;
+    switch (link.wish(now, desk.traffic(link))) {
+      case "nothing":
+        return;
+      case "dial": {
+        const subprotocol = link.offersSubprotocol
+          ? desk.dialect.subprotocol
+          : undefined;
+        link.dial(now);
+        return desk.do({ type: "dial", epoch: link.epoch, subprotocol });
+      }
+      case "probe":
+        return probe(desk, link, now);
+      case "doubt":
+        return doubt(desk, link, now);
+      case "retire":
+        return retire(desk, link, now);
+      case "give up":
+        return lose(desk, link, { reason: report.silence(link.phase) }, now);
+    }
+  }
+
+  /** Nothing expires because of a sleep, and every link shows at once that it lives. */
+  #resume(gap: number, unseen: number, now: number): void {
+    const desk = this.#desk;
+    desk.do(report.resumed(gap + unseen));
+    desk.ledger.shift(gap);
+    desk.dialect.slept(unseen);
+    this.#drainedAt += gap;
+    for (const link of desk.links) link.resumed(now, gap);
   }
 
   /** A WebSocket cannot be told to wait, so it is closed, and the delivery contract decides. */
@@ -150,7 +191,13 @@ export class Session {
     desk.reply(
       expiry === "unavailable"
         ? desk.unserved(message, entry, now)
-        : fault.timedOut(desk.fate(message, entry), limit, now - entry.arrived),
+        : fault.timedOut(
+          desk.fate(message, entry),
+          limit,
+          now - entry.arrived,
+          entry.said &&
+            { agoMs: now - entry.said.at, value: entry.said.value },
+        ),
     );
     const link = desk.links.get(entry.sentOn);
     if (link === undefined) return;
@@ -160,7 +207,7 @@ export class Session {
       return lose(desk, link, { reason }, now);
     }
     // An initialize must not be cancelled (MCP, utilities/cancellation).
-    if (message.method === "initialize") return link.abandoned(now);
+    if (message.method === "initialize") return;
     const reason = `timed out (${limit.setting})`;
     const cancel = desk.dialect.cancel(message.id, reason);
     if (cancel === undefined && link.role === "main") {
@@ -168,24 +215,27 @@ export class Session {
       const reason = `the daemon did not answer ${message.method} in time`;
       return lose(desk, link, { reason }, now);
     }
-    abandon(desk, link, message, cancel, now);
+    abandon(desk, link, cancel, now);
   }
 
   #limitOf(
-    { daemonLimit = 0 }: Pick<Entry, "daemonLimit">,
+    { limits, daemonLimit = 0 }: Pick<Entry, "limits" | "daemonLimit">,
     expiry: Expiry,
-  ): { setting: string; ms: number } {
-    const { requestTimeout, idleTimeout } = this.#desk.config;
+  ): Limit {
     switch (expiry) {
+      case "unavailable": {
+        const { queueTimeout } = this.#desk.config;
+        return { setting: "--queue-timeout", ms: queueTimeout };
+      }
+      case "total":
+        return limits.total!;
       case "idle":
-        return { setting: "--idle-timeout", ms: idleTimeout };
+        return limits.idle;
       case "daemon":
         return {
           setting: "what the daemon and EXAI_SHIM_ACK_GRACE_SECS allow",
           ms: daemonLimit,
         };
-      default:
-        return { setting: "--request-timeout", ms: requestTimeout };
     }
   }
 

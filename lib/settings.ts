@@ -196,6 +196,45 @@ export const SETTINGS = {
     help: "for the answer to a written request, or progress on it",
     parse: orOff(duration),
   }),
+  glmTotal: row({
+    env: ["GLM_STREAM_TIMEOUT"],
+    default: "300s",
+    value: "TIME",
+    help: "for a call that belongs to GLM, instead of --request-timeout",
+    parse: orOff(duration),
+  }),
+  kimiTotal: row({
+    env: ["KIMI_STREAM_TIMEOUT"],
+    default: "600s",
+    value: "TIME",
+    help: "the same for Kimi; any <NAME>_STREAM_TIMEOUT does it for that name",
+    parse: orOff(duration),
+  }),
+  glmIdle: row({
+    env: ["GLM_STREAM_IDLE_TIMEOUT"],
+    default: "off",
+    value: "TIME",
+    help: "for progress on a call that belongs to GLM, instead of " +
+      "--idle-timeout",
+    parse: orOff(duration),
+  }),
+  kimiIdle: row({
+    env: ["KIMI_STREAM_IDLE_TIMEOUT"],
+    default: "off",
+    value: "TIME",
+    help:
+      "the same for Kimi; any <NAME>_STREAM_IDLE_TIMEOUT does it for that " +
+      "name",
+    parse: orOff(duration),
+  }),
+  waitProgress: row({
+    flag: "wait-progress",
+    env: ["ALWAYSUP_WAIT_PROGRESS"],
+    default: "on",
+    value: "on|off",
+    help: "tell a client that asked for progress what its call waits for",
+    parse: oneOf("on", "off"),
+  }),
   retry: row({
     flag: "retry",
     env: ["ALWAYSUP_RETRY"],

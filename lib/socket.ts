@@ -17,6 +17,7 @@ export type SocketReport =
     readonly reason: string;
     readonly status?: number;
     readonly reached: boolean;
+    readonly oversize?: boolean;
   };
 
 /** A connection, or one that is being made. */
@@ -93,12 +94,14 @@ function describeClose(
   code: number,
   reason: string,
   failure: string | undefined,
-): { reason: string; reached: boolean } {
+): { reason: string; reached: boolean; oversize?: boolean } {
   const words = reason || failure;
   const why = words ? ` (${words.replace(/\s+/g, " ").slice(0, 200)})` : "";
   return {
     reason: `the connection was closed with code ${code}${why}`,
     reached: true,
+    // Deno's words; other runtimes do not tell.
+    ...(failure === "Frame too large" && { oversize: true }),
   };
 }
 

@@ -7,33 +7,15 @@
 import type { Desk } from "./desk.ts";
 import type { Entry } from "./account.ts";
 import * as fault from "./fault.ts";
-import { notification as notify, type Request } from "./jsonrpc.ts";
+import { notification as notify } from "./jsonrpc.ts";
 import { isLogged, type Link, type LinkRole, type Loss } from "./link.ts";
 import * as report from "./report.ts";
 
-/** Does what a link's time has come for. */
-export function attend(desk: Desk, link: Link, now: number): void {
-  switch (link.wish(now, desk.traffic(link))) {
-    case "nothing":
-      return;
-    case "dial": {
-      const subprotocol = link.offersSubprotocol
-        ? desk.dialect.subprotocol
-        : undefined;
-      link.dial(now);
-      return desk.do({ type: "dial", epoch: link.epoch, subprotocol });
-    }
-    case "probe": {
-      link.probed(now);
-      const frame = desk.dialect.probe(link.epoch);
-      if (frame !== undefined) desk.send(link, frame);
-      return;
-    }
-    case "retire":
-      return retire(desk, link, now);
-    case "give up":
-      return lose(desk, link, { reason: report.silence(link.phase) }, now);
-  }
+/** Asks the daemon whether it lives. */
+export function probe(desk: Desk, link: Link, now: number): void {
+  link.pulse?.probed(now);
+  const frame = desk.dialect.probe(link.epoch);
+  if (frame !== undefined) desk.send(link, frame);
 }
 
 /** Writes whatever can be written now. */
@@ -79,7 +61,10 @@ function write(
       desk.send(link, writing.text);
       desk.ledger.sent(key, link.epoch, now);
       link.used(now);
-      if (isProbe) link.probed(now);
+      if (isProbe) link.pulse?.probed(now);
+      if (message.kind === "request" && message.method !== "ping") {
+        link.pulse?.called(now);
+      }
     }
   }
 }
@@ -117,8 +102,12 @@ function widen(desk: Desk, wanting: number, now: number): void {
 
 /** Opens the conversation on a link, if there is anything to open it with. */
 function greet(desk: Desk, link: Link, now: number): void {
-  const waiting = [...desk.ledger.queue()].map((entry) => entry.message)
-    .filter((message) => message.kind === "request");
+  const { main } = desk.links;
+  const waiting = link.role === "second"
+    ? [...desk.ledger.sentOn(main.epoch)]
+      .filter(({ method }) => method !== "initialize")
+    : [...desk.ledger.queue()].map((entry) => entry.message)
+      .filter((message) => message.kind === "request");
   const greeting = desk.dialect.greet(link.epoch, waiting);
   if (greeting === undefined) return;
   desk.send(link, greeting.text);
@@ -138,8 +127,16 @@ export function ready(desk: Desk, link: Link, now: number): void {
     desk.do(report.widened(shownUrl));
     return flush(desk, now);
   }
+  for (const text of desk.dialect.greeted()) desk.send(link, text);
+  // It has an opinion when it has answered this, too.
+  if (link.role === "second") return probe(desk, link, now);
   desk.do(report.connected(shownUrl, desk.wasUp ? again : undefined));
   desk.wasUp = true;
+  restore(desk, link, now);
+}
+
+/** The daemon on a new main link learns where the conversation was, and gets what waits. */
+export function restore(desk: Desk, link: Link, now: number): void {
   // What waits for the pool could not have a link of it before.
   if (!desk.links.hasReady("pool")) wait(desk, "pool", now);
   const { toDaemon, toClient } = desk.dialect.restore(link.epoch);
@@ -156,23 +153,23 @@ export function ready(desk: Desk, link: Link, now: number): void {
 export function abandon(
   desk: Desk,
   link: Link,
-  request: Request,
   frame: string | undefined,
   now: number,
 ): void {
   if (frame !== undefined) desk.send(link, frame);
   // It carries one request at a time, and the daemon may never be done with this one.
   else if (link.role === "pool") return retire(desk, link, now);
-  if (request.method !== "ping") link.abandoned(now);
 }
 
-/** A link of the pool is no longer needed. */
-function retire(desk: Desk, link: Link, now: number): void {
+/** A link that is not the main one is no longer needed. */
+export function retire(desk: Desk, link: Link, now: number): void {
+  const { phase, epoch, role } = link;
   desk.links.remove(link);
-  desk.dialect.lost(link.epoch);
-  if (link.phase === "waiting") return;
-  desk.do({ type: "close", epoch: link.epoch });
+  if (phase === "waiting") return;
+  desk.do({ type: "close", epoch });
+  settle(desk, epoch, { reason: "it is no longer needed" }, now);
   desk.do(report.retired(desk.config.shownUrl));
+  if (role !== "pool") return;
   if (!desk.links.hasReady("pool")) wait(desk, "pool", now);
   settleLocally(desk, now);
   // The daemon may have kept others out because this one was there.
@@ -180,43 +177,28 @@ function retire(desk: Desk, link: Link, now: number): void {
 }
 
 /** No link of that role is ready: the queue's clock begins for what belongs on one. */
-function wait(desk: Desk, role: LinkRole, now: number): void {
+export function wait(desk: Desk, role: LinkRole, now: number): void {
   desk.ledger.wait(now, (message) => desk.dialect.place(message) === role);
 }
 
 /** A connection is over: what was owed on it is settled by the delivery contract. */
 export function lose(desk: Desk, link: Link, loss: Loss, now: number): void {
   const { epoch, phase, attempt, role } = link;
-  const { dialect, ledger } = desk;
-  desk.links.lose(link, loss, now);
+  if (role === "kept") desk.links.remove(link);
+  else desk.links.lose(link, loss, now);
   desk.do({ type: "close", epoch });
   if (phase === "ready" && !desk.links.hasReady(role)) wait(desk, role, now);
-  const given = ledger.lost(
-    epoch,
-    now,
-    (request) => loss.tooLarge ? "give up" : desk.rescue(request, now),
-  );
-  for (const { message, ...entry } of given) {
-    const fate = desk.fate(message, entry);
-    desk.reply(
-      loss.tooLarge
-        ? fault.refusedSize(fate, message.text.length)
-        : fault.outcomeUnknown(fate, "connection_lost"),
-    );
-  }
+  const given = settle(desk, epoch, loss, now);
   settleLocally(desk, now);
-  for (const id of desk.asked.lost(epoch)) {
-    const requestId: unknown = JSON.parse(id);
-    const reason = "The connection to the daemon was lost";
-    desk.reply(notify("notifications/cancelled", { requestId, reason }));
-  }
-  dialect.lost(epoch);
   const { shownUrl, healthFile } = desk.config;
-  if (role === "pool") {
+  if (role !== "main") {
     return desk.do(report.poolLost(shownUrl, phase, attempt, loss.reason));
   }
+  // There is nothing left to have an opinion on.
+  const { second } = desk.links;
+  if (second !== undefined) retire(desk, second, now);
   if (phase === "ready") {
-    return desk.do(report.lost(shownUrl, loss.reason, given.length));
+    return desk.do(report.lost(shownUrl, loss.reason, given));
   }
   const { retryAfterMs = 0 } = desk.outage(link, now);
   // Without a pause it is the same attempt, without the subprotocol.
@@ -225,6 +207,48 @@ export function lose(desk: Desk, link: Link, loss: Loss, now: number): void {
   if (attempt === 1 && healthFile !== undefined) {
     desk.do({ type: "health file", path: healthFile });
   }
+}
+
+/**
+ * Settles what was owed on a connection that was left.
+ *
+ * @returns how many requests were given up
+ */
+export function settle(
+  desk: Desk,
+  epoch: number,
+  loss: Loss,
+  now: number,
+): number {
+  for (const request of [...desk.ledger.sentOn(epoch)]) {
+    const text = desk.dialect.local(request, "down");
+    if (text === undefined || request.method === "initialize") continue;
+    desk.ledger.cancel(request.id);
+    desk.reply(text);
+  }
+  const given = desk.ledger.lost(
+    epoch,
+    now,
+    (request) => loss.tooLarge ? "give up" : desk.rescue(request, now),
+  );
+  for (const { message, ...entry } of given) {
+    const fate = desk.fate(message, entry);
+    const size = message.text.length;
+    desk.reply(
+      loss.tooLarge === "request"
+        ? fault.refusedSize(fate, size)
+        : loss.tooLarge === "answer" && given.length === 1
+        ? fault.oversizeAnswer(fate)
+        : fault.outcomeUnknown(fate, "connection_lost"),
+    );
+  }
+  for (const id of desk.asked.lost(epoch)) {
+    const requestId: unknown = JSON.parse(id);
+    const reason = "The connection to the daemon was lost";
+    desk.reply(notify("notifications/cancelled", { requestId, reason }));
+  }
+  desk.dialect.lost(epoch);
+  return given.length;
 }
 
 /** What waits now, but need not: pings, and everything that a refusal will keep from its daemon. */

@@ -11,14 +11,17 @@ const LIB = new URL("../lib/", import.meta.url);
 
 /** The rooms by floor; a room imports only from floors below its own. */
 const FLOORS: readonly (readonly string[])[] = [
-  ["json_text", "host", "parse"],
-  ["jsonrpc", "settings"],
-  ["link", "account", "safety", "catalog", "asked", "config", "event"],
+  ["json_text", "host", "parse", "pulse"],
+  ["jsonrpc", "settings", "link"],
+  ["deadline", "safety", "catalog", "asked", "event"],
+  ["account", "config", "naps"],
+  ["queue"],
   ["ledger", "links", "dialect", "fault", "tool_output", "health_file"],
   ["mcp", "report", "exai_frame", "exai_local"],
   ["exai_call", "desk"],
   ["exai"],
   ["tend"],
+  ["doubt"],
   ["from_client", "from_daemon"],
   ["session"],
   ["stdio", "socket", "log", "host_deno"],

@@ -9,9 +9,13 @@ import {
 import { DEFAULTS } from "../tools/scene.ts";
 import { test } from "../tools/pure.ts";
 
-const NONE: Traffic = { isWanted: false, load: "idle" };
-const WANTED: Traffic = { isWanted: true, load: "idle" };
-const BUSY: Traffic = { isWanted: false, load: "busy" };
+const NONE: Traffic = {
+  isWanted: false,
+  load: "idle",
+  mayDoubt: true,
+};
+const WANTED: Traffic = { ...NONE, isWanted: true };
+const BUSY: Traffic = { ...NONE, load: "busy" };
 
 const CHANCE = [() => 0, () => 0.999999];
 
@@ -196,22 +200,65 @@ test("an idle link is probed after 5 s of silence and given up 5 s later", () =>
   const link = ready();
   assertEquals(link.wish(4_999, NONE), "nothing");
   assertEquals(link.wish(5_000, NONE), "probe");
-  link.probed(5_000);
+  link.pulse!.probed(5_000);
   assertEquals(link.wish(9_999, NONE), "nothing");
   assertEquals(link.wish(10_000, NONE), "give up");
-  link.heard(9_999);
+  link.pulse!.heard(9_999);
   assertEquals(link.deadline(NONE), 14_999);
 });
 
-test("a link on which an answer is owed is not probed", () => {
+test("a link on which an answer is owed is doubted after 10 s of silence, but not given up", () => {
   const link = ready();
-  assertEquals(link.deadline(BUSY), Infinity);
+  assertEquals(link.wish(4_999, BUSY), "nothing");
+  assertEquals(link.wish(5_000, BUSY), "probe");
+  link.pulse!.probed(5_000);
+  assertEquals(link.wish(9_999, BUSY), "nothing");
+  assertEquals(link.wish(10_000, BUSY), "doubt");
+  link.doubted(10_000, "silence");
+  assertEquals([link.deadline(BUSY), link.isGood], [Infinity, true]);
+  link.pulse!.heard(11_000);
+  assertEquals(link.deadline(BUSY), 16_000);
 });
 
-test("a probe that went out before a call must be answered all the same", () => {
+test("250 ms after its first call a link is probed, once", () => {
   const link = ready();
-  link.probed(5_000);
-  assertEquals(link.wish(10_000, BUSY), "give up");
+  link.pulse!.called(1_000);
+  assertEquals(link.deadline(BUSY), 1_250);
+  link.pulse!.probed(1_250);
+  assertEquals(link.deadline(BUSY), 10_000, "silence counts, not the trial");
+  link.pulse!.heard(1_300);
+  link.pulse!.called(2_000);
+  assertEquals(link.deadline(BUSY), 6_300);
+});
+
+test("a link that has answered a probe during a call is not used while it is doubted", () => {
+  const link = ready();
+  link.pulse!.overtook();
+  link.doubted(10_000, "silence");
+  assertEquals([link.isGood, link.downSince], [false, 10_000]);
+  link.pulse!.heard(11_000);
+  assertEquals(link.isGood, true);
+});
+
+test("a link that may not be doubted has all the time that its calls have", () => {
+  const link = ready();
+  assertEquals(link.deadline({ ...BUSY, mayDoubt: false }), Infinity);
+});
+
+test("after a sleep a ready link shows within a second that it lives, and a waiting one is dialed", () => {
+  const link = ready();
+  link.pulse!.probed(5_000);
+  link.resumed(100_000, 94_000);
+  for (const load of [NONE, BUSY]) {
+    assertEquals(link.wish(100_000, load), "probe");
+  }
+  link.pulse!.probed(100_000);
+  assertEquals(link.wish(100_999, NONE), "nothing");
+  assertEquals(link.wish(101_000, NONE), "give up");
+  assertEquals(link.wish(101_000, BUSY), "doubt");
+  link.lost(101_000, { reason: "gone" }, 2);
+  link.resumed(200_000, 99_000);
+  assertEquals(link.wish(200_000, NONE), "dial");
 });
 
 test("a transition names the state it leaves", () => {

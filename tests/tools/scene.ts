@@ -27,6 +27,11 @@ export const DEFAULTS: SessionConfig = {
   queueLimit: 1000,
   requestTimeout: Infinity,
   idleTimeout: 600_000,
+  providers: [
+    { name: "GLM", total: 300_000, idle: Infinity },
+    { name: "KIMI", total: 600_000, idle: Infinity },
+  ],
+  waitProgress: "on",
   retry: "safe",
   maxMessage: 32 * 1024 * 1024,
   healthFile: undefined,
@@ -167,6 +172,13 @@ export class Scene {
   /** The texts of all log lines since the last take. */
   log(): string {
     return this.#texts("log").join("\n");
+  }
+
+  /** Whether a connection was left since the last take. */
+  isLeft(epoch: number): boolean {
+    return this.#effects.some((effect) =>
+      effect.type === "close" && effect.epoch === epoch
+    );
   }
 
   /** The exit code, if the session has ended. */

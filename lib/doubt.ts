@@ -1,0 +1,61 @@
+/**
+ * The second opinion: a connection is silent while the client is owed an
+ * answer on it, and another one shows whether it is the daemon that is.
+ *
+ * @module
+ */
+
+import type { Desk } from "./desk.ts";
+import type { Link } from "./link.ts";
+import * as report from "./report.ts";
+import { restore, retire, settle, wait } from "./tend.ts";
+
+/** Asks for the opinion of another connection. */
+export function doubt(desk: Desk, link: Link, now: number): void {
+  link.doubted(now, report.silence("ready"));
+  if (!link.isGood) wait(desk, link.role, now);
+  if (desk.links.second === undefined) desk.links.open("second", now);
+}
+
+/** The daemon spoke on a link. */
+export function heard(desk: Desk, link: Link, now: number): void {
+  link.pulse?.heard(now);
+  const { main, second } = desk.links;
+  if (link === main && second !== undefined) retire(desk, second, now);
+  if (desk.dialect.poolSize === 0) return;
+  // Where calls have links of their own the daemon may do one thing at a time.
+  for (const other of desk.links) {
+    if (other !== link) other.pulse?.excused(now);
+  }
+}
+
+/** The daemon answered a probe on a link. */
+export function ponged(desk: Desk, link: Link, now: number): void {
+  const { pulse, epoch } = link;
+  if (link.role === "second") return takeOver(desk, link, now);
+  if (pulse === undefined) return;
+  if (desk.ledger.wasBusy(epoch, pulse.probedAt)) pulse.overtook();
+}
+
+/**
+ * The daemon answers on the second connection. Then the first one is dead if
+ * the daemon used to answer probes there whatever it did; otherwise it keeps
+ * its calls, which may merely be slow, and the second one carries what comes.
+ */
+function takeOver(desk: Desk, second: Link, now: number): void {
+  const { shownUrl } = desk.config;
+  const old = desk.links.promote(second);
+  const { epoch, downSince } = old;
+  if (old.pulse?.isConcurrent) {
+    const reason = "it is silent, and another connection is not";
+    desk.links.remove(old);
+    desk.do({ type: "close", epoch });
+    const given = settle(desk, epoch, { reason }, now);
+    desk.do(report.lost(shownUrl, reason, given));
+    const again = { attempt: 1, downMs: now - downSince };
+    desk.do(report.connected(shownUrl, again));
+  } else {
+    desk.do(report.busy(shownUrl, desk.ledger.inFlight(epoch)));
+  }
+  restore(desk, second, now);
+}

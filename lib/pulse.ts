@@ -1,0 +1,145 @@
+/**
+ * Does the daemon at the other end of a ready connection live: silence, probes,
+ * doubt.
+ *
+ * @module
+ */
+
+/** What silence may take, in milliseconds. */
+export interface PulseLimits {
+  /** Silence after which a connection is probed; `Infinity` switches probes off. */
+  readonly pingInterval: number;
+  /** How long a probe may stay unanswered. */
+  readonly pingTimeout: number;
+}
+
+/**
+ * What a connection is busy with: `busy`, the client is owed an answer on it;
+ * `elsewhere`, on another one, and the daemon may do one thing at a time;
+ * `restoring`, the proxy itself has asked for something.
+ */
+export type Load = "idle" | "restoring" | "elsewhere" | "busy";
+
+/** How long a new daemon may be silent about what the proxy itself has asked it. */
+export const RESTORE_MS = 60_000;
+/** How long after the first call on a connection it is tried whether the daemon answers a probe meanwhile. */
+export const TRIAL_MS = 250;
+/** How long a connection that has slept with us may take to answer a probe, at most. */
+export const RESUME_MS = 1_000;
+
+/** The signs of life on one connection. */
+export class Pulse {
+  readonly #limits: PulseLimits;
+  readonly #since: number;
+  #heardAt: number;
+  /** When the last probe went out. */
+  #probedAt = -Infinity;
+  /** When it must have been answered; `undefined` where none is out. */
+  #probeUntil: number | undefined;
+  /** When it is to be tried whether the daemon answers while a call runs. */
+  #trialAt: number | undefined;
+  #hasTried = false;
+  #isConcurrent = false;
+  #isDoubted = false;
+  #isStale = false;
+
+  /** A connection on which the daemon has just spoken. */
+  constructor(limits: PulseLimits, now: number) {
+    this.#limits = limits;
+    this.#since = now;
+    this.#heardAt = now;
+  }
+
+  /** Whether the daemon has answered a probe here while an earlier call ran. */
+  get isConcurrent(): boolean {
+    return this.#isConcurrent;
+  }
+
+  /** Whether a second opinion was asked for since the daemon was heard last. */
+  get isDoubted(): boolean {
+    return this.#isDoubted;
+  }
+
+  /** When the last probe went out. */
+  get probedAt(): number {
+    return this.#probedAt;
+  }
+
+  /** When silence must have an end, or a consequence; `mayDoubt` says whether a busy connection can be doubted at all. */
+  deadline(load: Load, mayDoubt: boolean): number {
+    const { pingInterval, pingTimeout } = this.#limits;
+    const silent = this.#heardAt + pingInterval;
+    switch (load) {
+      case "elsewhere":
+        return Infinity;
+      case "busy":
+        // While an answer is owed, silence is no verdict: the daemon may be slow.
+        if (!mayDoubt || this.#isDoubted || pingInterval === Infinity) {
+          return Infinity;
+        }
+        return this.#probeUntil === undefined
+          ? Math.min(this.#trialAt ?? Infinity, silent)
+          : Math.max(this.#probeUntil, silent + pingTimeout);
+      case "restoring":
+        return this.#probeUntil ?? Math.max(silent, this.#since + RESTORE_MS);
+      case "idle":
+        return this.#probeUntil ?? silent;
+    }
+  }
+
+  /** What is due when that moment has come. */
+  wish(load: Load): "probe" | "doubt" | "give up" {
+    if (this.#probeUntil === undefined) return "probe";
+    return load === "busy" ? "doubt" : "give up";
+  }
+
+  /** Any frame is proof of life. */
+  heard(now: number): void {
+    this.#heardAt = now;
+    this.#probeUntil = undefined;
+    this.#isDoubted = false;
+    this.#isStale = false;
+  }
+
+  /** A call was written; whether the daemon answers probes meanwhile is tried once. */
+  called(now: number): void {
+    if (this.#hasTried) return;
+    this.#hasTried = true;
+    this.#trialAt = now + TRIAL_MS;
+  }
+
+  /** A probe went out and must be answered in time; a second one changes nothing. */
+  probed(now: number): void {
+    const { pingTimeout } = this.#limits;
+    const ms = this.#isStale ? Math.min(RESUME_MS, pingTimeout) : pingTimeout;
+    this.#trialAt = undefined;
+    this.#probedAt = now;
+    this.#probeUntil ??= now + ms;
+  }
+
+  /** A probe was answered before a call that had been written earlier. */
+  overtook(): void {
+    this.#isConcurrent = true;
+  }
+
+  /** The daemon spoke on another connection: a probe has its whole time again, for it may have been busy until now. */
+  excused(now: number): void {
+    if (this.#probeUntil === undefined) return;
+    this.#probeUntil = now + this.#limits.pingTimeout;
+  }
+
+  /** Another connection is asked whether it is the daemon that is silent, or this one. */
+  doubted(): void {
+    this.#isDoubted = true;
+  }
+
+  /** The program slept: the connection must show at once that it lives. */
+  resumed(now: number): void {
+    const { pingInterval, pingTimeout } = this.#limits;
+    if (pingInterval === Infinity) return;
+    this.#heardAt = now - pingInterval - pingTimeout;
+    this.#probeUntil = undefined;
+    this.#isDoubted = false;
+    this.#isStale = true;
+  }
+}

@@ -1,0 +1,108 @@
+/**
+ * What waits to be written, oldest first.
+ *
+ * @module
+ */
+
+import {
+  type Account,
+  type Entry,
+  type LedgerLimits,
+  tell,
+} from "./account.ts";
+import type { Id, Notification, Request } from "./jsonrpc.ts";
+
+/** How much text may wait unwritten, in UTF-16 units. */
+export const QUEUE_TEXT_LIMIT = 64 * 1024 * 1024;
+/** How long a client waits before it is told what for, in milliseconds. */
+const TELL_MS = 1_000;
+
+/** Any message. */
+type Carried = Request | Notification;
+
+/** Whether the queue's clock runs for a message; it stands still while a link is ready for it. */
+export type Clock = (message: Carried) => "runs" | "stands";
+
+/** What a client is told while its request waits. */
+export interface Telling {
+  /** The request. */
+  readonly message: Request;
+  /** The client's progress token. */
+  readonly token: Id;
+  /** The progress: so little that the daemon's own is still more. */
+  readonly progress: number;
+}
+
+/** The messages that wait. */
+export class Queue {
+  readonly #limits: LedgerLimits;
+  #accounts = new Set<Account<Carried>>();
+  #text = 0;
+  #requests = 0;
+
+  /** An empty queue. */
+  constructor(limits: LedgerLimits) {
+    this.#limits = limits;
+  }
+
+  /** How many requests wait. */
+  get requests(): number {
+    return this.#requests;
+  }
+
+  /** Whether there is no room for a further message. */
+  isFull(message: Carried): boolean {
+    return this.#accounts.size >= this.#limits.queueLimit ||
+      this.#text + message.text.length > QUEUE_TEXT_LIMIT;
+  }
+
+  /** Adds a message behind all others. */
+  add(account: Account<Carried>, now: number): void {
+    this.#accounts.add(account);
+    this.#text += account.message.text.length;
+    if (account.message.kind === "request") this.#requests++;
+    const isTold = account.token !== undefined &&
+      this.#limits.waitProgress === "on";
+    account.tellAt = isTold ? now + TELL_MS : Infinity;
+  }
+
+  /** Takes a message out. */
+  remove(account: Entry): void {
+    this.#accounts.delete(account);
+    this.#text -= account.message.text.length;
+    if (account.message.kind === "request") this.#requests--;
+  }
+
+  /** Brings the messages into the order of all accounts: what waits again is older than what came since. */
+  sort(all: IteratorObject<Account<Carried>>): void {
+    this.#accounts = new Set(all.filter(({ sentOn }) => sentOn === undefined));
+  }
+
+  /** What may be written now. */
+  *ready(): Iterable<Entry> {
+    for (const account of this.#accounts) {
+      if (account.notBefore === undefined) yield account;
+    }
+  }
+
+  /** The queue's clock begins anew for some messages. */
+  wait(now: number, concerns: (message: Carried) => boolean): void {
+    for (const account of this.#accounts) {
+      if (!concerns(account.message)) continue;
+      account.queuedUntil = now + this.#limits.queueTimeout;
+    }
+  }
+
+  /** The clients that are to be told now what their requests wait for. */
+  *telling(now: number, clock: Clock): Iterable<Telling> {
+    for (const account of this.#accounts) {
+      const { message, token } = account;
+      if (now < account.tellAt || token === undefined) continue;
+      const progress = tell(account, now);
+      if (message.kind !== "request" || progress === undefined) continue;
+      if (clock(message) === "stands") continue;
+      account.progress = progress;
+      yield { message, token, progress };
+    }
+  }
+}
