@@ -12,8 +12,11 @@ import { restore, retire, settle, wait } from "./tend.ts";
 
 /** Asks for the opinion of another connection. */
 export function doubt(desk: Desk, link: Link, now: number): void {
+  const wasGood = link.isGood;
   link.doubted(now, report.silence("ready"));
-  if (!link.isGood) wait(desk, link.role, now);
+  if (wasGood && !link.isGood) wait(desk, link.role, now);
+  const frame = desk.dialect.probe(link.epoch);
+  if (frame !== undefined) desk.send(link, frame);
   if (desk.links.second === undefined) desk.links.open("second", now);
 }
 
@@ -32,17 +35,24 @@ export function heard(desk: Desk, link: Link, now: number): void {
 /** The daemon answered a probe on a link. */
 export function ponged(desk: Desk, link: Link, now: number): void {
   const { pulse, epoch } = link;
-  if (link.role === "second") return takeOver(desk, link, now);
   if (pulse === undefined) return;
-  if (desk.ledger.wasBusy(epoch, pulse.probedAt)) pulse.overtook();
+  if (link.role !== "second") {
+    if (desk.ledger.wasBusy(epoch, pulse.probedAt)) pulse.overtook();
+    return;
+  }
+  const { main } = desk.links;
+  if (main.pulse?.isConcurrent) main.pulse.accused(now);
+  else replace(desk, now);
 }
 
 /**
- * The daemon answers on the second connection. Then the first one is dead if
- * the daemon used to answer probes there whatever it did; otherwise it keeps
- * its calls, which may merely be slow, and the second one carries what comes.
+ * The second connection, on which the daemon answers, takes over. The first
+ * one is dead if the daemon used to answer probes there whatever it did;
+ * otherwise it keeps its calls, which may merely be slow.
  */
-function takeOver(desk: Desk, second: Link, now: number): void {
+export function replace(desk: Desk, now: number): void {
+  const { second } = desk.links;
+  if (second?.phase !== "ready") return desk.links.main.pulse?.acquitted();
   const { shownUrl } = desk.config;
   const old = desk.links.promote(second);
   const { epoch, downSince } = old;

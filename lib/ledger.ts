@@ -128,12 +128,12 @@ export class Ledger {
     return this.#calls.has(epoch);
   }
 
-  /** The same for what was written by a moment. */
+  /** The same for what was written before a moment. */
   wasBusy(epoch: number, at: number): boolean {
     if (!this.isBusy(epoch)) return false;
     for (const { message, sentOn, sentAt } of this.#accounts.values()) {
       const isCall = sentOn === epoch && message.method !== "ping";
-      if (isCall && sentAt <= at) return true;
+      if (isCall && sentAt < at) return true;
     }
     return false;
   }

@@ -68,7 +68,7 @@ export interface Loss {
 /** What a link asks for when its time has come. */
 export type LinkWish =
   | ("nothing" | "dial" | "probe")
-  | ("doubt" | "give up" | "retire");
+  | ("doubt" | "replace" | "give up" | "retire");
 
 /**
  * The pause before the next dial after `failures` (>= 1) of them: the base
@@ -154,10 +154,11 @@ export class Link {
     return this.#state.phase === "ready" ? this.#state.pulse : undefined;
   }
 
-  /** Whether messages may be written: it is ready, and not silent although it used to answer probes whatever it did. */
+  /** Whether messages may be written: it is ready, has not just slept, and is not silent although it used to answer probes whatever it did. */
   get isGood(): boolean {
     const { pulse } = this;
-    return pulse !== undefined && !(pulse.isDoubted && pulse.isConcurrent);
+    return pulse !== undefined && !pulse.isStale &&
+      !(pulse.isDoubted && pulse.isConcurrent);
   }
 
   /** Whether the next dial offers the dialect's subprotocol. */
@@ -297,6 +298,7 @@ export class Link {
         return;
       case "ready":
         this.#state = { ...state, since: state.since + ms };
+        this.#downSince = now;
         state.pulse.resumed(now);
     }
   }

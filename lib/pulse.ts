@@ -26,6 +26,8 @@ export const RESTORE_MS = 60_000;
 export const TRIAL_MS = 250;
 /** How long a connection that has slept with us may take to answer a probe, at most. */
 export const RESUME_MS = 1_000;
+/** How long a connection may go on being silent once another one is not: a daemon that has been busy may turn to that one first. */
+export const VERDICT_MS = 1_000;
 
 /** The signs of life on one connection. */
 export class Pulse {
@@ -41,6 +43,8 @@ export class Pulse {
   #hasTried = false;
   #isConcurrent = false;
   #isDoubted = false;
+  /** When the verdict falls; `undefined` as long as no other connection spoke. */
+  #accusedUntil: number | undefined;
   #isStale = false;
 
   /** A connection on which the daemon has just spoken. */
@@ -60,6 +64,11 @@ export class Pulse {
     return this.#isDoubted;
   }
 
+  /** Whether it has slept with us, and has not shown yet that it lives. */
+  get isStale(): boolean {
+    return this.#isStale;
+  }
+
   /** When the last probe went out. */
   get probedAt(): number {
     return this.#probedAt;
@@ -74,9 +83,8 @@ export class Pulse {
         return Infinity;
       case "busy":
         // While an answer is owed, silence is no verdict: the daemon may be slow.
-        if (!mayDoubt || this.#isDoubted || pingInterval === Infinity) {
-          return Infinity;
-        }
+        if (this.#isDoubted) return this.#accusedUntil ?? Infinity;
+        if (!mayDoubt || pingInterval === Infinity) return Infinity;
         return this.#probeUntil === undefined
           ? Math.min(this.#trialAt ?? Infinity, silent)
           : Math.max(this.#probeUntil, silent + pingTimeout);
@@ -88,9 +96,10 @@ export class Pulse {
   }
 
   /** What is due when that moment has come. */
-  wish(load: Load): "probe" | "doubt" | "give up" {
+  wish(load: Load): "probe" | "doubt" | "replace" | "give up" {
     if (this.#probeUntil === undefined) return "probe";
-    return load === "busy" ? "doubt" : "give up";
+    if (load !== "busy") return "give up";
+    return this.#isDoubted ? "replace" : "doubt";
   }
 
   /** Any frame is proof of life. */
@@ -98,6 +107,7 @@ export class Pulse {
     this.#heardAt = now;
     this.#probeUntil = undefined;
     this.#isDoubted = false;
+    this.#accusedUntil = undefined;
     this.#isStale = false;
   }
 
@@ -131,6 +141,17 @@ export class Pulse {
   /** Another connection is asked whether it is the daemon that is silent, or this one. */
   doubted(): void {
     this.#isDoubted = true;
+    this.#isStale = false;
+  }
+
+  /** The daemon is not silent on another connection. */
+  accused(now: number): void {
+    this.#accusedUntil = now + VERDICT_MS;
+  }
+
+  /** That connection is gone, and another one must be asked. */
+  acquitted(): void {
+    this.#accusedUntil = undefined;
   }
 
   /** The program slept: the connection must show at once that it lives. */
@@ -140,6 +161,7 @@ export class Pulse {
     this.#heardAt = now - pingInterval - pingTimeout;
     this.#probeUntil = undefined;
     this.#isDoubted = false;
+    this.#accusedUntil = undefined;
     this.#isStale = true;
   }
 }

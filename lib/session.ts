@@ -16,8 +16,8 @@ import type { Limit } from "./deadline.ts";
 import type { Clock } from "./queue.ts";
 import type { Link } from "./link.ts";
 import * as report from "./report.ts";
-import { doubt } from "./doubt.ts";
-import { abandon, flush, lose, probe, retire } from "./tend.ts";
+import { doubt, replace } from "./doubt.ts";
+import { abandon, flush, lose, probe, retire, wait } from "./tend.ts";
 
 /** How long the daemon has to answer what is owed once the client is leaving. */
 export const DRAIN_MS = 1_500;
@@ -149,6 +149,8 @@ export class Session {
         return probe(desk, link, now);
       case "doubt":
         return doubt(desk, link, now);
+      case "replace":
+        return replace(desk, now);
       case "retire":
         return retire(desk, link, now);
       case "give up":
@@ -163,7 +165,12 @@ export class Session {
     desk.ledger.shift(gap);
     desk.dialect.slept(unseen);
     this.#drainedAt += gap;
+    const roles = (["main", "pool"] as const)
+      .filter((role) => desk.links.hasReady(role));
     for (const link of desk.links) link.resumed(now, gap);
+    for (const role of roles) {
+      if (!desk.links.hasReady(role)) wait(desk, role, now);
+    }
   }
 
   /** A WebSocket cannot be told to wait, so it is closed, and the delivery contract decides. */

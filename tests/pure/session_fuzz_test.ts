@@ -3,7 +3,7 @@ import { assert, assertEquals } from "../tools/assert.ts";
 import { test } from "../tools/pure.ts";
 import { live, type Tally } from "../tools/world.ts";
 
-const WORLDS = 4_000;
+const WORLDS = 9_000;
 const EXAI_WORLDS = 1_500;
 
 test(`${WORLDS} seeded worlds keep the delivery contract`, () => {
@@ -13,6 +13,9 @@ test(`${WORLDS} seeded worlds keep the delivery contract`, () => {
     dials: 0,
     losses: 0,
     repeats: 0,
+    sleeps: 0,
+    blocks: 0,
+    patience: 0,
   };
   liveThrough(WORLDS, live, zero, "mcp");
 });

@@ -26,6 +26,10 @@ export interface Asked {
   executed: number;
   /** When the daemon was last heard of it, or got it. */
   stirredAt: number;
+  /** How long it may take altogether. */
+  readonly total: number;
+  /** Its answer, or another one's, was too large for the connection. */
+  isTooLarge: boolean;
 }
 
 /** Every request of the client's; each method throws when a promise is broken. */
@@ -58,13 +62,14 @@ export class Books {
     method: string,
     isSafe: boolean,
     token?: string,
+    total: number = this.#config.requestTimeout,
   ): Asked {
     const asked: Asked = {
       key: JSON.stringify(id),
       id,
       method,
       isSafe,
-      askedAt: this.#stage.now,
+      askedAt: this.#stage.awake,
       token,
       order: ++this.#order,
       progress: -Infinity,
@@ -73,7 +78,9 @@ export class Books {
       sentOn: undefined,
       written: 0,
       executed: 0,
-      stirredAt: this.#stage.now,
+      stirredAt: this.#stage.awake,
+      total,
+      isTooLarge: false,
     };
     this.#byKey.set(asked.key, asked);
     return asked;
@@ -83,8 +90,9 @@ export class Books {
   written(asked: Asked, epoch: number): void {
     assert(asked.answers === 0, "written after its answer");
     assert(asked.cancelledAt === undefined, "written after it was cancelled");
+    assert(!asked.isTooLarge, "written after its answer was too large");
     asked.sentOn = epoch;
-    asked.stirredAt = this.#stage.now;
+    asked.stirredAt = this.#stage.awake;
     asked.written++;
     if (asked.method === "initialize") return;
     if (asked.written > 1) {
@@ -98,12 +106,27 @@ export class Books {
     }
   }
 
-  /** Whether an answer is owed for something that was written to a connection. */
-  isOwedOn(epoch: number): boolean {
+  /** What is in flight on a connection. */
+  *inFlight(epoch: number): Iterable<Asked> {
     for (const asked of this.#byKey.values()) {
       const isOpen = asked.answers === 0 && asked.cancelledAt === undefined;
-      if (isOpen && asked.sentOn === epoch) return true;
+      if (isOpen && asked.sentOn === epoch) yield asked;
     }
+  }
+
+  /** The queue has no more in it than it may have. */
+  checkQueue(): void {
+    let waiting = 0;
+    for (const { answers, cancelledAt, written } of this.#byKey.values()) {
+      const isOpen = answers === 0 && cancelledAt === undefined;
+      if (isOpen && written === 0) waiting++;
+    }
+    assert(waiting <= this.#config.queueLimit, `${waiting} wait`);
+  }
+
+  /** Whether an answer is owed for something that was written to a connection. */
+  isOwedOn(epoch: number): boolean {
+    for (const _ of this.inFlight(epoch)) return true;
     return false;
   }
 
@@ -121,9 +144,8 @@ export class Books {
   answered(asked: Asked, error: Json): "daemon" | "proxy" {
     assertEquals(++asked.answers, 1, `answers to ${asked.key}`);
     assert(asked.cancelledAt === undefined, `${asked.key} was cancelled`);
-    const { requestTimeout } = this.#config;
-    const waited = this.#stage.now - asked.askedAt;
-    assert(waited <= requestTimeout + 1, "too late");
+    const waited = this.#stage.awake - asked.askedAt;
+    assert(waited <= asked.total + 1, "too late");
     if (error === undefined || error.code < -32000) {
       this.answers++;
       return "daemon";
@@ -136,8 +158,8 @@ export class Books {
   /** The daemon spoke of it: it must not have been silent for too long before. */
   stirred(asked: Asked): void {
     const isOpen = asked.answers === 0 && asked.cancelledAt === undefined;
-    const idle = this.#stage.now - asked.stirredAt;
-    asked.stirredAt = this.#stage.now;
+    const idle = this.#stage.awake - asked.stirredAt;
+    asked.stirredAt = this.#stage.awake;
     if (asked.method === "initialize" || !isOpen) return;
     const { idleTimeout } = this.#config;
     assert(idle <= idleTimeout + 1, `${asked.key} was idle for ${idle}`);
@@ -149,25 +171,29 @@ export class Books {
     if (mayBeDone) assert(data.delivered === "unknown", "it was written");
     const isHarmless = asked.written === 0 || asked.isSafe;
     assert(!data.retryable || isHarmless, "an invitation to do it twice");
-    const { queueTimeout, idleTimeout, requestTimeout } = this.#config;
+    const { queueTimeout, idleTimeout } = this.#config;
     const isEnd = this.endedAt !== undefined;
-    const waited = this.#stage.now - asked.askedAt;
+    const waited = this.#stage.awake - asked.askedAt;
     switch (code) {
       case -31001: {
         const since = Math.max(asked.askedAt, this.readyLostAt);
-        const late = this.#stage.now - since - queueTimeout;
+        const late = this.#stage.awake - since - queueTimeout;
         assert(late <= 1, `${asked.key} waited ${late} too long`);
         if (isEnd || data.reason === "refused") return;
-        assert(waited >= queueTimeout - 1, `gave up after ${waited}`);
+        // After a long outage the circuit is open, and patience shorter.
+        const least = Math.min(queueTimeout, 20_000);
+        assert(waited >= least - 1, `gave up after ${waited}`);
         return;
       }
       case -31002:
         assert(asked.written > 0, "it was never written");
         assert(
-          this.#stage.now - asked.stirredAt <= idleTimeout + 1,
+          asked.method === "initialize" ||
+            this.#stage.awake - asked.stirredAt <= idleTimeout + 1,
           "idle too long",
         );
-        if (isEnd || asked.written > 1) return;
+        if (isEnd || asked.written > 1 || asked.isTooLarge) return;
+        if (asked.method === "initialize") return;
         assert(
           this.#config.retry !== "always" &&
             !(asked.isSafe && this.#config.retry === "safe" &&
@@ -176,8 +202,8 @@ export class Books {
         );
         return;
       case -31003: {
-        const idle = this.#stage.now - asked.stirredAt;
-        const isDue = idle >= idleTimeout - 1 || waited >= requestTimeout - 1;
+        const idle = this.#stage.awake - asked.stirredAt;
+        const isDue = idle >= idleTimeout - 1 || waited >= asked.total - 1;
         assert(isDue, `timed out after ${waited}, idle for ${idle}`);
         return;
       }

@@ -21,9 +21,32 @@ export class Stage {
   readonly #agenda: { at: number; run: () => void }[] = [];
   /** Simulated milliseconds since the beginning. */
   now = 0;
+  #slept = 0;
+  #asleepSince: number | undefined;
 
   constructor(seed: number) {
     this.random = prng(seed);
+  }
+
+  /** How much of that the program was awake: what a deadline is measured by. */
+  get awake(): number {
+    return (this.#asleepSince ?? this.now) - this.#slept;
+  }
+
+  get isAsleep(): boolean {
+    return this.#asleepSince !== undefined;
+  }
+
+  fallAsleep(): void {
+    this.#asleepSince = this.now;
+  }
+
+  /** Gives how long it slept. */
+  wakeUp(): number {
+    const ms = this.now - this.#asleepSince!;
+    this.#asleepSince = undefined;
+    this.#slept += ms;
+    return ms;
   }
 
   /** Puts something on the agenda, behind what is there for the same moment. */

@@ -18,6 +18,7 @@ import { Stage } from "./stage.ts";
 /** How long the client asks, in simulated milliseconds. */
 const LIFE_MS = 120_000;
 const REQUESTS = 90;
+const GLM_MS = 10_000;
 /** What a world may take before it counts as running away. */
 const STEPS = 20_000;
 
@@ -28,8 +29,12 @@ interface Line {
   isGreeted: boolean;
   /** The daemon has answered the greeting. */
   isReady: boolean;
-  /** The daemon's process has ended. */
+  /** The daemon's process has ended, or the connection. */
   isGone: boolean;
+  /** When the daemon will be done with what it has from this connection, if it does one thing at a time. */
+  freeAt: number;
+  /** When what was sent last arrives. */
+  arrivedAt: number;
   /** Nothing arrives any more, and nobody says so. */
   isBlack: boolean;
   /** The proxy has left it. */
@@ -51,6 +56,10 @@ export interface Tally {
   dials: number;
   losses: number;
   repeats: number;
+  sleeps: number;
+  blocks: number;
+  /** Calls that outlived the silence of a daemon that was merely busy. */
+  patience: number;
 }
 
 /** Lives through a world. Throws when a promise is broken. */
@@ -73,6 +82,17 @@ class World {
   #tools = 1;
   #dialed: { at: number; subprotocol: string | undefined } | undefined;
   #exit: number | undefined;
+  /** How the daemon works: all at once, one thing at a time on a connection, or without ever answering a ping. */
+  readonly #habit: "concurrent" | "serial" | "mute";
+  /** A tool blocks the whole daemon until then. */
+  #blockedUntil = 0;
+  /** What happened while the program slept. */
+  #missed: (() => void)[] = [];
+  /** What the client would have done meanwhile. */
+  #postponed: (() => void)[] = [];
+  #sleeps = 0;
+  #blocks = 0;
+  #patience = 0;
 
   constructor(seed: number) {
     this.#stage = new Stage(seed);
@@ -87,7 +107,11 @@ class World {
       requestTimeout: this.#stage.pick([1_500, 20_000, Infinity]),
       handshakeTimeout: this.#stage.pick([2_000, 15_000]),
       maxMessage: 2_000,
+      providers: [{ name: "GLM", total: GLM_MS, idle: Infinity }],
     };
+    this.#habit = this.#stage.pick(
+      ["concurrent", "concurrent", "concurrent", "serial", "mute"] as const,
+    );
     const { random } = this.#stage;
     this.#session = new Session(this.#config, new Mcp(random), random, 0);
     this.#books = new Books(this.#stage, this.#config);
@@ -98,7 +122,7 @@ class World {
     this.#happen({ type: "tick" });
     for (let step = 0; this.#exit === undefined; step++) {
       assert(step < STEPS, "the world runs away");
-      const wake = this.#session.deadline();
+      const wake = this.#stage.isAsleep ? Infinity : this.#session.deadline();
       if (this.#stage.step(wake)) continue;
       assert(wake < Infinity, "nothing is left to wait for");
       this.#stage.now = Math.max(this.#stage.now, wake);
@@ -107,7 +131,12 @@ class World {
     this.#judge();
     const { answers, faults, repeats } = this.#books;
     const [dials, losses] = [this.#dials, this.#losses];
-    return { answers, faults, dials, losses, repeats };
+    const [sleeps, blocks] = [this.#sleeps, this.#blocks];
+    const patience = this.#patience;
+    return {
+      ...{ answers, faults, dials, losses, repeats },
+      ...{ sleeps, blocks, patience },
+    };
   }
 
   // The script: what will happen, as far as it does not depend on the proxy.
@@ -115,7 +144,7 @@ class World {
   #plan(): void {
     const isGreeter = this.#stage.chance(0.95);
     if (isGreeter) {
-      this.#stage.later(this.#stage.random() * 500, () => this.#hello());
+      this.#act(this.#stage.random() * 500, () => this.#hello());
     }
     // Half of the clients work in bursts, so that links fall idle between.
     const bursts = this.#stage.pick([1, 6]);
@@ -123,18 +152,22 @@ class World {
       const burst = Math.floor(this.#stage.random() * bursts) / bursts *
         LIFE_MS;
       const within = this.#stage.random() * (bursts === 1 ? LIFE_MS : 3_000);
-      this.#stage.later(500 + burst + within, () => this.#ask(i));
+      this.#act(500 + burst + within, () => this.#ask(i));
     }
     for (let i = 0; i < 5; i++) {
-      this.#stage.later(this.#stage.random() * LIFE_MS, () => this.#err());
+      this.#act(this.#stage.random() * LIFE_MS, () => this.#err());
     }
     const crashes = Math.floor(this.#stage.random() * 5);
     for (let i = 0; i < crashes; i++) {
       this.#stage.later(this.#stage.random() * LIFE_MS, () => this.#crash());
     }
     if (this.#stage.chance(0.2)) this.#crash();
-    this.#stage.later(LIFE_MS + 1_000, () => {
-      this.#books.endedAt = this.#stage.now;
+    for (let i = Math.floor(this.#stage.random() * 3); i > 0; i--) {
+      this.#stage.later(this.#stage.random() * LIFE_MS, () => this.#block());
+      this.#stage.later(this.#stage.random() * LIFE_MS, () => this.#sleep());
+    }
+    this.#act(LIFE_MS + 1_000, () => {
+      this.#books.endedAt = this.#stage.awake;
       this.#happen({ type: "end", cause: "stdin" });
     });
   }
@@ -152,7 +185,48 @@ class World {
     this.#stage.later(away, () => this.#isDaemonUp = true);
   }
 
+  /** The daemon runs a tool that lets it do nothing else. */
+  #block(): void {
+    this.#blocks++;
+    const ms = this.#stage.random() ** 2 * 60_000;
+    this.#blockedUntil = Math.max(this.#blockedUntil, this.#stage.now + ms);
+  }
+
+  /** The program is stopped, or the machine: what happens meanwhile is learned later. */
+  #sleep(): void {
+    if (this.#stage.isAsleep) return;
+    this.#sleeps++;
+    this.#stage.fallAsleep();
+    const isCut = this.#stage.chance(0.3);
+    this.#stage.later(3_001 + this.#stage.random() ** 3 * 600_000, () => {
+      const gap = this.#stage.wakeUp();
+      if (isCut) {
+        for (const line of this.#lines.values()) {
+          if (!line.isGone && line.leftAt === undefined) this.#blacken(line);
+        }
+      }
+      const isUp = [...this.#lines.values()]
+        .some(({ isReady, leftAt }) => isReady && leftAt === undefined);
+      if (isUp) this.#books.readyLostAt = this.#stage.awake;
+      const missed = this.#missed;
+      this.#missed = [];
+      this.#happen({ type: "resumed", gap, unseen: 0 });
+      for (const run of missed) run();
+      const postponed = this.#postponed;
+      this.#postponed = [];
+      for (const run of postponed) this.#act(this.#stage.random() * 10, run);
+    });
+  }
+
   // The client.
+
+  /** The client sleeps with the program: what it is about to do, it does later. */
+  #act(ms: number, run: () => void): void {
+    this.#stage.later(ms, () => {
+      if (this.#stage.isAsleep) this.#postponed.push(run);
+      else run();
+    });
+  }
 
   #hello(): void {
     const params = { protocolVersion: "2025-11-25", capabilities: {} };
@@ -174,7 +248,7 @@ class World {
       "logging/setLevel",
       "ping",
     ]);
-    const name = this.#stage.pick(["write", "look"]);
+    const name = this.#stage.pick(["write", "look", "glm_write"]);
     const isSafe = method === "tools/call" ? name === "look" : true;
     const number = order + 1;
     const id = this.#stage.pick([
@@ -189,14 +263,17 @@ class World {
       ...(token !== undefined && { _meta: { progressToken: token } }),
       ...(this.#stage.chance(0.02) && { much: "x".repeat(2_000) }),
     };
-    const asked = this.#books.register(id, method, isSafe, token);
+    const isGlm = method === "tools/call" && name === "glm_write";
+    const total = isGlm ? GLM_MS : this.#config.requestTimeout;
+    const asked = this.#books.register(id, method, isSafe, token, total);
     this.#write(asked, params);
+    this.#books.checkQueue();
     if (this.#stage.chance(0.03) && asked.answers === 0) {
       this.#write(asked, params);
     }
     if (!this.#stage.chance(0.1)) return;
-    this.#stage.later(this.#stage.random() * 5_000, () => {
-      asked.cancelledAt ??= this.#stage.now;
+    this.#act(this.#stage.random() * 5_000, () => {
+      if (asked.answers === 0) asked.cancelledAt ??= this.#stage.now;
       const cancel = { requestId: id };
       this.#say({ method: "notifications/cancelled", params: cancel });
     });
@@ -242,12 +319,17 @@ class World {
     const who = this.#books.answered(asked, message.error);
     const line = this.#lines.get(asked.sentOn ?? 0);
     asked.sentOn = undefined;
+    const isEnd = this.#books.endedAt !== undefined;
+    if (message.error?.code === -31002 && !isEnd && line !== undefined) {
+      // What merely is slow is never killed.
+      assert(line.isGone || line.isBlack, `${key} was lost for nothing`);
+    }
     if (asked.method === "initialize") {
       const isAgreed = message.error === undefined;
-      if (!isAgreed) return this.#stage.later(1_000, () => this.#hello());
+      if (!isAgreed) return this.#act(1_000, () => this.#hello());
       this.#isAgreed = true;
       const initialized = { method: "notifications/initialized" };
-      return this.#stage.later(1, () => this.#say(initialized));
+      return this.#act(1, () => this.#say(initialized));
     }
     // The proxy itself answers pings while the daemon is away.
     const isLocal = asked.method === "ping" && text.endsWith('"result":{}}');
@@ -262,7 +344,7 @@ class World {
     assert(!this.#questionIds.has(id), "a question's id was used before");
     this.#questionIds.add(id);
     if (this.#stage.chance(0.3)) return;
-    this.#stage.later(this.#stage.random() * 3_000, () => {
+    this.#act(this.#stage.random() * 3_000, () => {
       this.#say({ id, result: { mark: params.mark } });
       if (this.#stage.chance(0.1)) this.#say({ id, result: { mark: "twice" } });
     });
@@ -273,22 +355,26 @@ class World {
   #dial(epoch: number, subprotocol: string | undefined): void {
     this.#dials++;
     const last = this.#dialed;
+    const isSecond = [...this.#lines.values()]
+      .some(({ isOpen, leftAt }) => isOpen && leftAt === undefined);
     // The subprotocol may be left out at once; otherwise there is a pause.
     if (last !== undefined && !(last.subprotocol && !subprotocol)) {
       const pause = this.#stage.now - last.at;
-      assert(pause >= 250, `dialed again after ${pause}`);
+      assert(isSecond || pause >= 250, `dialed again after ${pause}`);
     }
-    this.#dialed = { at: this.#stage.now, subprotocol };
+    if (!isSecond) this.#dialed = { at: this.#stage.now, subprotocol };
     const line: Line = {
       epoch,
       isOpen: false,
       isGreeted: false,
       isReady: false,
       isGone: false,
+      freeAt: 0,
+      arrivedAt: 0,
       isBlack: false,
       leftAt: undefined,
       deadAt: undefined,
-      busyAt: this.#stage.now,
+      busyAt: this.#stage.awake,
       texts: new Set(),
       own: new Set(),
       questions: new Map(),
@@ -299,7 +385,8 @@ class World {
     if (!this.#isDaemonUp) return this.#end(line, 0, false);
     if (this.#stage.chance(0.03)) return; // the packets are lost
     if (this.#stage.chance(0.05)) return this.#end(line, 0, true);
-    this.#stage.later(this.#stage.random() * 50, () => {
+    const blocked = Math.max(0, this.#blockedUntil - this.#stage.now);
+    this.#stage.later(blocked + this.#stage.random() * 50, () => {
       if (line.leftAt !== undefined || line.isGone) return;
       line.isOpen = true;
       this.#happen({ type: "open", epoch });
@@ -319,7 +406,7 @@ class World {
 
   #blacken(line: Line): void {
     line.isBlack = true;
-    line.deadAt ??= this.#stage.now;
+    line.deadAt ??= this.#stage.awake;
   }
 
   #leave(epoch: number): void {
@@ -327,12 +414,12 @@ class World {
     assert(line !== undefined, "it leaves what it never dialed");
     if (line.leftAt !== undefined) return;
     line.leftAt = this.#stage.now;
-    if (line.isReady) this.#books.readyLostAt = this.#stage.now;
+    if (line.isReady) this.#books.readyLostAt = this.#stage.awake;
     this.#losses++;
     const { deadAt } = line;
     // An idle dead link is noticed: 5 s of silence, and 5 s for a probe.
     if (deadAt === undefined || !line.isReady) return;
-    const idle = this.#stage.now - Math.max(deadAt, line.busyAt);
+    const idle = this.#stage.awake - Math.max(deadAt, line.busyAt);
     assert(idle <= 10_001, `a dead link was kept for ${idle}`);
   }
 
@@ -344,7 +431,7 @@ class World {
     const message = JSON.parse(text);
     const key = JSON.stringify(message.id);
     const asked = this.#books.get(key);
-    line.busyAt = this.#stage.now;
+    line.busyAt = this.#stage.awake;
     const isProbe = message.method === "ping";
     if (key?.startsWith('"alwaysup:') && !isProbe) line.own.add(key);
     if (message.method !== undefined && asked !== undefined) {
@@ -356,8 +443,18 @@ class World {
       assertEquals(message.result.mark, mark, "another question's answer");
       line.questions.delete(key);
     }
-    this.#stage.later(this.#stage.random() * 20, () => {
-      if (!line.isGone && !line.isBlack) this.#receive(line, message);
+    this.#arrive(line, message);
+  }
+
+  /** Nothing overtakes on a connection. */
+  #arrive(line: Line, message: Json): void {
+    const { now, random } = this.#stage;
+    const at = Math.max(now, this.#blockedUntil, line.arrivedAt);
+    line.arrivedAt = at + random() * 20;
+    this.#stage.later(line.arrivedAt - now, () => {
+      if (line.isGone || line.isBlack) return;
+      if (this.#blockedUntil > this.#stage.now) this.#arrive(line, message);
+      else this.#receive(line, message);
     });
   }
 
@@ -382,9 +479,19 @@ class World {
       assertEquals(++asked.executed > 1 && isOnce, false, "executed twice");
     }
     if (this.#stage.chance(0.05)) this.#question(line);
-    if (this.#stage.chance(0.03)) return; // no answer ever
+    // A daemon that does one thing at a time answers all of them: one that
+    // answers a ping although it owes an answer counts as concurrent.
+    const mayForget = method !== "ping" && this.#habit !== "serial";
+    if (mayForget && this.#stage.chance(0.03)) return;
+    if (method === "ping" && this.#habit === "mute") return;
+    if (this.#stage.chance(0.002)) return this.#burst(line);
     const isLong = method === "tools/call" && this.#stage.chance(0.2);
-    const lag = this.#stage.random() * (isLong ? 15_000 : 400);
+    const work = this.#stage.random() * (isLong ? 40_000 : 400);
+    const start = this.#habit === "serial"
+      ? Math.max(line.freeAt, this.#stage.now)
+      : this.#stage.now;
+    line.freeAt = start + work;
+    const lag = line.freeAt - this.#stage.now;
     const token = params?._meta?.progressToken;
     for (let n = 1; token !== undefined && n <= 3; n++) {
       const progress = this.#stage.chance(0.2) ? 1 : n;
@@ -397,6 +504,22 @@ class World {
     const answer = this.#answer(id, method);
     this.#speak(line, lag, answer);
     if (this.#stage.chance(0.05)) this.#speak(line, lag + 50, answer);
+  }
+
+  /** An answer is larger than the runtime can receive, and ends the connection. */
+  #burst(line: Line): void {
+    this.#stage.later(10, () => {
+      if (line.isGone || line.isBlack || line.leftAt !== undefined) return;
+      line.isGone = true;
+      for (const asked of this.#books.inFlight(line.epoch)) {
+        if (asked.method === "initialize" || asked.method === "ping") continue;
+        asked.isTooLarge = true;
+      }
+      const { epoch } = line;
+      const reason = "Frame too large";
+      const how = { code: 0, reason, reached: true, oversize: true };
+      this.#happen({ type: "closed", epoch, ...how });
+    });
   }
 
   #answer(id: unknown, method: string): Json {
@@ -440,7 +563,8 @@ class World {
     const frame = this.#stage.chance(0.05)
       ? text.replace(/^\{/, "{\r\n").replace(/\}$/, "\n}")
       : text;
-    this.#stage.later(ms, () => {
+    const speak = (): void => {
+      if (this.#stage.isAsleep) return void this.#missed.push(speak);
       if (line.isGone || line.isBlack || line.leftAt !== undefined) return;
       line.texts.add(text);
       line.own.delete(JSON.stringify(message.id));
@@ -453,20 +577,25 @@ class World {
       const key = about ?? (isAnswer ? JSON.stringify(message.id) : "");
       const asked = this.#books.get(key);
       if (asked?.sentOn === line.epoch) {
+        if (this.#stage.awake - asked.stirredAt > 12_000) this.#patience++;
         this.#books.stirred(asked);
-        line.busyAt = this.#stage.now;
+        line.busyAt = this.#stage.awake;
       }
       this.#happen({ type: "frame", epoch: line.epoch, text: frame });
-    });
+    };
+    this.#stage.later(ms, speak);
   }
 
   // The stage.
 
   #happen(event: SessionEvent): void {
+    if (this.#stage.isAsleep) {
+      return void this.#missed.push(() => this.#happen(event));
+    }
     const effects = this.#session.handle(event, this.#stage.now);
     for (const line of this.#lines.values()) {
       if (line.leftAt === undefined && this.#isBusy(line)) {
-        line.busyAt = this.#stage.now;
+        line.busyAt = this.#stage.awake;
       }
     }
     for (const effect of effects) this.#perform(effect);
@@ -498,13 +627,13 @@ class World {
   #judge(): void {
     assertEquals(this.#exit, 0);
     assertEquals(this.#session.owed, 0);
-    const late = this.#stage.now - this.#books.endedAt!;
-    assert(late <= DRAIN_MS, `left ${late} after the end`);
+    const late = this.#stage.awake - this.#books.endedAt!;
+    assert(late <= DRAIN_MS + 1, `left ${late} after the end`);
     this.#books.judge();
     for (const line of this.#lines.values()) {
       if (line.leftAt !== undefined || line.deadAt === undefined) continue;
       if (!line.isReady) continue;
-      const idle = this.#stage.now - Math.max(line.deadAt, line.busyAt);
+      const idle = this.#stage.awake - Math.max(line.deadAt, line.busyAt);
       assert(idle <= 10_001, `a dead link was never left: ${idle}`);
     }
   }
