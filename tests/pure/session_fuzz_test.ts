@@ -48,7 +48,7 @@ function liveThrough<T extends Tally | ExaiTally>(
   }
   // Worlds in which nothing happens prove nothing.
   for (const [name, count] of sum) {
-    assert(count > worlds / 2, `only ${count} ${name}`);
+    assert(count > worlds / 4, `only ${count} ${name}`);
   }
 }
 
