@@ -18,7 +18,7 @@ import {
 } from "./account.ts";
 import { type Clock, Queue, type Telling } from "./queue.ts";
 import type { Limits } from "./deadline.ts";
-import { digId, type Id, type Notification, type Request } from "./jsonrpc.ts";
+import type { Id, Notification, Request } from "./jsonrpc.ts";
 
 /** What becomes of a request whose link was lost: it is written again, given up, or asked about for so many milliseconds. */
 export type Rescue =

@@ -171,7 +171,7 @@ export function retire(desk: Desk, link: Link, now: number): void {
   desk.do(report.retired(desk.config.shownUrl));
   if (role !== "pool") return;
   if (!desk.links.hasReady("pool")) wait(desk, "pool", now);
-  settleLocally(desk, now);
+  settleRefused(desk, now);
   // The daemon may have kept others out because this one was there.
   for (const other of desk.links) if (other.role === "pool") other.hurry(now);
 }
@@ -189,7 +189,7 @@ export function lose(desk: Desk, link: Link, loss: Loss, now: number): void {
   desk.do({ type: "close", epoch });
   if (phase === "ready" && !desk.links.hasReady(role)) wait(desk, role, now);
   const given = settle(desk, epoch, loss, now);
-  settleLocally(desk, now);
+  settleRefused(desk, now);
   const { shownUrl, healthFile } = desk.config;
   if (role !== "main") {
     return desk.do(report.poolLost(shownUrl, phase, attempt, loss.reason));
@@ -251,18 +251,13 @@ export function settle(
   return given.length;
 }
 
-/** What waits now, but need not: pings, and everything that a refusal will keep from its daemon. */
-function settleLocally(desk: Desk, now: number): void {
+/** What waits for a daemon that refuses us need not wait. */
+function settleRefused(desk: Desk, now: number): void {
   for (const { key, message, ...entry } of desk.ledger.queue()) {
     if (message.kind !== "request" || desk.isUpFor(message)) continue;
-    let text = desk.dialect.local(message, "down");
-    const role = desk.dialect.place(message);
-    const missing = desk.links.missing(role);
-    if (text === undefined && missing?.refusal !== undefined) {
-      text = desk.unserved(message, { key, ...entry }, now);
-    }
-    if (text === undefined) continue;
+    const missing = desk.links.missing(desk.dialect.place(message));
+    if (missing?.refusal === undefined) continue;
     desk.ledger.cancel(key);
-    desk.reply(text);
+    desk.reply(desk.unserved(message, { key, ...entry }, now));
   }
 }

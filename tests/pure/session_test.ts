@@ -565,6 +565,20 @@ test("a daemon that is slow to list again after a restart is not given up", () =
   assertEquals(scene.replies(), []);
 });
 
+test("a daemon that is slow to list again, with nothing else to do, has a minute", () => {
+  const scene = new Scene();
+  scene.start();
+  scene.ask(1, "tools/list");
+  scene.daemon({ id: 1, result: { tools: [] } });
+  restart(scene);
+  const { epoch } = scene;
+  scene.take();
+  scene.pass(59_999);
+  assertEquals(scene.take(), []);
+  scene.pass(5_001);
+  assertEquals(scene.isLeft(epoch), true);
+});
+
 test("a daemon that is still at a cancelled call does not cost the next call its link", () => {
   const scene = new Scene();
   scene.start();

@@ -67,6 +67,15 @@ test("a client that gave a progress token hears what its call waits for", () => 
   ]);
 });
 
+test("a call that waits for a free link of a daemon that is there does not wait for the daemon", () => {
+  const scene = new ExaiScene();
+  scene.greet();
+  for (let id = 1; id <= 4; id++) scene.running(id);
+  scene.call(5, "chat", { progressToken: "t" });
+  scene.pass(30_000);
+  assertEquals(scene.replies(), []);
+});
+
 test("--wait-progress off: silence", () => {
   const scene = down({ waitProgress: "off" });
   scene.call(1, "write", { progressToken: "t" });

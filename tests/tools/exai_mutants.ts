@@ -182,7 +182,7 @@ export const EXAI_MUTANTS: readonly Mutant[] = [
   mutant(
     "pool: its last link goes, and who waits is not told of a refusal",
     "tend",
-    "  settleLocally(desk, now);\n  // The daemon",
+    "  settleRefused(desk, now);\n  // The daemon",
     "  // The daemon",
   ),
   mutant(
@@ -235,14 +235,14 @@ export const EXAI_MUTANTS: readonly Mutant[] = [
   ),
   mutant(
     "pool: silence is a verdict while a call runs elsewhere",
-    "link",
-    'if (load === "elsewhere") return Infinity;',
-    "",
+    "pulse",
+    '      case "elsewhere":\n        return Infinity;',
+    '      case "elsewhere":\n        return this.#probeUntil ?? silent;',
   ),
   mutant(
     "pool: a probe is not excused when the daemon speaks again",
-    "from_daemon",
-    "for (const other of desk.links) if (other !== link) other.excused(now);",
+    "doubt",
+    "if (other !== link) other.pulse?.excused(now);",
     "",
   ),
   mutant(
@@ -259,7 +259,7 @@ export const EXAI_MUTANTS: readonly Mutant[] = [
   ),
   mutant(
     "a pause before the next try is not kept",
-    "ledger",
+    "queue",
     "if (account.notBefore === undefined) yield account;",
     "yield account;",
   ),
