@@ -15,6 +15,7 @@ export function doubt(desk: Desk, link: Link, now: number): void {
   const wasGood = link.isGood;
   link.doubted(now, report.silence("ready"));
   if (wasGood && !link.isGood) wait(desk, link.role, now);
+  desk.do(report.doubted(desk.config.shownUrl));
   const frame = desk.dialect.probe(link.epoch);
   if (frame !== undefined) desk.send(link, frame);
   if (desk.links.second === undefined) desk.links.open("second", now);

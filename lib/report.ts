@@ -141,6 +141,26 @@ export function failed(
   );
 }
 
+/** A connection is silent, and another one is asked. */
+export function doubted(url: string): LogEffect {
+  return log(
+    "debug",
+    "doubted",
+    `A connection to ${url} is silent although a request is in flight there: ` +
+      "another one is to show whether the daemon is.",
+  );
+}
+
+/** The other connection shows nothing. */
+export function unanswered(url: string, reason: string): LogEffect {
+  return log(
+    "debug",
+    "unanswered",
+    `Another connection to ${url} shows nothing: ${reason}. Calls have all ` +
+      "their time.",
+  );
+}
+
 /** A connection is silent, and another one has taken over what comes. */
 export function busy(url: string, owed: number): LogEffect {
   return log(

@@ -191,6 +191,9 @@ export function lose(desk: Desk, link: Link, loss: Loss, now: number): void {
   const given = settle(desk, epoch, loss, now);
   settleRefused(desk, now);
   const { shownUrl, healthFile } = desk.config;
+  if (role === "second") {
+    return desk.do(report.unanswered(shownUrl, loss.reason));
+  }
   if (role !== "main") {
     return desk.do(report.poolLost(shownUrl, phase, attempt, loss.reason));
   }

@@ -6,59 +6,7 @@
  */
 
 import { assert, assertEquals, assertMatch } from "../tools/assert.ts";
-import { type Child, freePort, Proxy, startDaemon } from "../tools/rig.ts";
-
-/** A proxy, and a daemon that can be killed and started again on its port. */
-class Rig implements AsyncDisposable {
-  readonly port = freePort();
-  readonly journal = Deno.makeTempFileSync({ prefix: "journal-" });
-  readonly proxy: Proxy;
-  #daemon: Child | undefined;
-
-  constructor(...flags: string[]) {
-    this.proxy = new Proxy(["--url", `ws://127.0.0.1:${this.port}/`, ...flags]);
-  }
-
-  /** Starts the daemon; gives the moment from which it listens. */
-  async up(...args: string[]): Promise<number> {
-    await this.#daemon?.[Symbol.asyncDispose]();
-    this.#daemon = await startDaemon(this.port, this.journal, ...args);
-    return performance.now();
-  }
-
-  /** Kills the daemon with SIGKILL; gives the moment of the signal. */
-  async kill(): Promise<number> {
-    const at = performance.now();
-    await this.#daemon!.signal("SIGKILL");
-    return at;
-  }
-
-  signal(name: Deno.Signal): void {
-    this.#daemon!.process.kill(name);
-  }
-
-  /** What the daemons wrote into the journal that a line begins with. */
-  executed(start: string): string[] {
-    return Deno.readTextFileSync(this.journal).split("\n")
-      .filter((line) => line.startsWith(start));
-  }
-
-  /** Waits until a daemon has written a line. */
-  async noted(line: string): Promise<void> {
-    // The watch begins before the look, so that nothing falls between them.
-    using watcher = Deno.watchFs(this.journal);
-    if (this.executed(line).length > 0) return;
-    for await (const _ of watcher) {
-      if (this.executed(line).length > 0) return;
-    }
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.proxy[Symbol.asyncDispose]();
-    await this.#daemon?.[Symbol.asyncDispose]();
-    await Deno.remove(this.journal);
-  }
-}
+import { Rig } from "../tools/mcp_rig.ts";
 
 Deno.test("kill -9 and a restart: what waits is answered, what is unsafe is not executed twice, what is safe is repeated", async () => {
   await using rig = new Rig();
@@ -203,7 +151,7 @@ Deno.test("progress and cancellation reach their ends", async () => {
 });
 
 Deno.test("a call that ends the daemon is not tried a third time", async () => {
-  await using rig = new Rig("--backoff-base", "50ms");
+  await using rig = new Rig(["--backoff-base", "50ms"]);
   const { proxy } = rig;
   await rig.up();
   await proxy.initialize();
@@ -222,12 +170,12 @@ Deno.test("a call that ends the daemon is not tried a third time", async () => {
 });
 
 Deno.test("a frozen daemon is noticed while idle, and the next one is found", async () => {
-  await using rig = new Rig(
+  await using rig = new Rig([
     "--ping-interval",
     "300ms",
     "--ping-timeout",
     "300ms",
-  );
+  ]);
   const { proxy } = rig;
   await rig.up();
   await proxy.initialize();
@@ -242,10 +190,10 @@ Deno.test("a frozen daemon is noticed while idle, and the next one is found", as
 
 Deno.test("two minutes of down-time at a tenth of the time: tiered retry log, and the next call works", async () => {
   // 250 ms become 25 ms, 30 s become 1 s, and two minutes the 12 s to attempt 17.
-  await using rig = new Rig(
+  await using rig = new Rig([
     ...["--backoff-base", "25ms", "--backoff-cap", "1s"],
     ...["--log-level", "debug"],
-  );
+  ]);
   const { proxy } = rig;
   await rig.up();
   await proxy.initialize();

@@ -3,6 +3,10 @@
  * keeps a journal of what it really executed, and can be given more tools.
  *
  *     deno run -A tests/tools/daemon.ts --port 0 --journal FILE [--extra TOOL]
+ *       [--habit mute | serial]
+ *
+ * A `mute` one answers no ping, a `serial` one does one thing at a time on a
+ * connection.
  *
  * @module
  */
@@ -36,6 +40,7 @@ function note(line: string): void {
   Deno.writeTextFileSync(journal, `${line}\n`, { append: true });
 }
 
+const habit = flag("habit");
 const inputSchema = { type: "object" } as const;
 const TOOLS: Tool[] = [
   { name: "echo", inputSchema, annotations: { readOnlyHint: true } },
@@ -134,8 +139,30 @@ function makeServer(): Connectable {
 /** Refuses every request before `initialize`, as the daemons that other proxies break on do. */
 class StrictTransport extends WsServerTransport {
   #isGreeted = false;
+  #isBusy = false;
+  readonly #waiting: JSONRPCMessage[] = [];
 
   protected override receive(message: JSONRPCMessage): void {
+    const isRequest = "method" in message && "id" in message;
+    if (habit === "mute" && isRequest && message.method === "ping") {
+      return note("got ping");
+    }
+    if (habit !== "serial") return this.#take(message);
+    if (this.#isBusy) return void this.#waiting.push(message);
+    this.#isBusy = isRequest;
+    this.#take(message);
+  }
+
+  override async send(message: JSONRPCMessage): Promise<void> {
+    await super.send(message);
+    if ("method" in message) return;
+    this.#isBusy = false;
+    while (!this.#isBusy && this.#waiting.length > 0) {
+      this.receive(this.#waiting.shift()!);
+    }
+  }
+
+  #take(message: JSONRPCMessage): void {
     const method = "method" in message ? message.method : undefined;
     note(`got ${method ?? "an answer"}`);
     if (method === "initialize") this.#isGreeted = true;

@@ -9,6 +9,7 @@ export class Relay implements AsyncDisposable {
   readonly #listener = Deno.listen({ port: 0, hostname: "127.0.0.1" });
   readonly #to: number;
   readonly #open = new Set<Deno.TcpConn>();
+  readonly #swallowed = new Set<Deno.TcpConn>();
   readonly #done: Promise<void>;
   #pipes: Promise<void>[] = [];
 
@@ -20,6 +21,11 @@ export class Relay implements AsyncDisposable {
 
   get port(): number {
     return this.#listener.addr.port;
+  }
+
+  /** From now on nothing passes on the connections that there are, and nobody hears of it. */
+  swallow(): void {
+    for (const side of this.#open) this.#swallowed.add(side);
   }
 
   /** Cuts every connection. */
@@ -50,7 +56,13 @@ export class Relay implements AsyncDisposable {
       to: Deno.TcpConn,
     ): Promise<void> => {
       // A side that was cut has nothing more to say.
-      await from.readable.pipeTo(to.writable).catch(() => {});
+      const sieve = new TransformStream<Uint8Array, Uint8Array>({
+        transform: (chunk, controller) => {
+          if (!this.#swallowed.has(from)) controller.enqueue(chunk);
+        },
+      });
+      await from.readable.pipeThrough(sieve).pipeTo(to.writable)
+        .catch(() => {});
       this.#end(from);
       this.#end(to);
     };

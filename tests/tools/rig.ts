@@ -46,6 +46,7 @@ export class Lines {
   async find(
     test: (text: string) => boolean,
     from = 0,
+    patienceMs = PATIENCE_MS,
   ): Promise<{ text: string; at: number }> {
     const search = async (): Promise<{ text: string; at: number }> => {
       for (let i = from;; i++) {
@@ -58,7 +59,7 @@ export class Lines {
       }
     };
     try {
-      return await deadline(search(), PATIENCE_MS);
+      return await deadline(search(), patienceMs);
     } catch (error) {
       throw new Error(`Waited in vain (${error}). Lines:\n${this.dump()}`);
     }
@@ -206,11 +207,15 @@ export class Proxy extends Child {
   }
 
   /** Waits for the answer to an id. */
-  async answer(id: number | string): Promise<Answer> {
-    const line = await this.stdout.find((text) => {
+  async answer(
+    id: number | string,
+    patienceMs: number = PATIENCE_MS,
+  ): Promise<Answer> {
+    const isIt = (text: string): boolean => {
       const message = JSON.parse(text);
       return message.method === undefined && message.id === id;
-    });
+    };
+    const line = await this.stdout.find(isIt, 0, patienceMs);
     return { ...JSON.parse(line.text), at: line.at };
   }
 

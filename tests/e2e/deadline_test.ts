@@ -1,0 +1,194 @@
+/**
+ * What may hang, with real processes: slow calls, frozen and busy daemons,
+ * networks that swallow everything, and a proxy that sleeps.
+ *
+ * @module
+ */
+
+import { delay } from "@std/async/delay.js";
+import { assert, assertEquals, assertMatch } from "../tools/assert.ts";
+import { Rig } from "../tools/mcp_rig.ts";
+import { Relay } from "../tools/relay.ts";
+import { freePort } from "../tools/rig.ts";
+
+/** Probes that come soon, so that a test need not wait for the usual ones. */
+const HASTY = [
+  ...["--ping-interval", "500ms", "--ping-timeout", "500ms"],
+  ...["--log-level", "debug"],
+];
+
+Deno.test("GLM_STREAM_TIMEOUT and KIMI_STREAM_TIMEOUT end their calls, not earlier, and the daemon is told", async () => {
+  const env = { GLM_STREAM_TIMEOUT: "2", KIMI_STREAM_TIMEOUT: "4" };
+  await using rig = new Rig([], env);
+  await rig.up("--extra", "glm_chat");
+  await rig.proxy.initialize();
+  const start = performance.now();
+  await rig.proxy.call("glm", "glm_chat", { ms: 60_000 });
+  await rig.proxy.call("kimi", "write", { ms: 60_000, model: "kimi-k2" });
+  await rig.proxy.call("other", "write", { ms: 4_500, key: "other" });
+  const limits = [["glm", "GLM", 2_000], ["kimi", "KIMI", 4_000]] as const;
+  for (const [id, name, ms] of limits) {
+    const { error, at } = await rig.proxy.answer(id);
+    assertEquals(error.code, -31003);
+    assertMatch(
+      error.message,
+      new RegExp(`${name}_STREAM_TIMEOUT is ${ms / 1000}\\.0 s; no progress`),
+    );
+    const late = at - start - ms;
+    assert(late >= 0 && late < 1_500, `${id}: ${late} ms late`);
+  }
+  await rig.noted("cancelled glm_chat");
+  await rig.noted("cancelled write");
+  const { result } = await rig.proxy.answer("other");
+  assertEquals(result.content[0].text, "other");
+});
+
+Deno.test("a call of 25 s succeeds on a daemon that answers no ping, and on one that does one thing at a time", async () => {
+  const run = async (habit: string): Promise<void> => {
+    await using rig = new Rig();
+    await rig.up("--habit", habit);
+    await rig.proxy.initialize();
+    await rig.proxy.call(1, "write", { ms: 25_000, key: habit });
+    await rig.noted("call write");
+    const { result } = await rig.proxy.answer(1, 40_000);
+    assertEquals(result.content[0].text, habit);
+    assertEquals(rig.executed("call write").length, 1);
+    assertEquals(rig.proxy.stderr.dump().includes("Lost"), false);
+  };
+  await Promise.all([run("mute"), run("serial")]);
+});
+
+Deno.test("a daemon that does one thing at a time answers new requests on a second connection", async () => {
+  await using rig = new Rig(HASTY);
+  await rig.up("--habit", "serial");
+  await rig.proxy.initialize();
+  await rig.proxy.call(1, "write", { ms: 4_000, key: "slow" });
+  await rig.proxy.stderr.find((line) => line.includes("a second connection"));
+  await rig.proxy.call(2, "write", { key: "quick" });
+  const quick = await rig.proxy.answer(2);
+  const slow = await rig.proxy.answer(1);
+  assertEquals(slow.result.content[0].text, "slow");
+  assert(quick.at < slow.at);
+  await rig.proxy.stderr.find((line) => line.includes("Closed a connection"));
+});
+
+Deno.test("a daemon that is stopped loses no call, and what comes meanwhile waits", async () => {
+  await using rig = new Rig(HASTY);
+  await rig.up();
+  await rig.proxy.initialize();
+  await rig.proxy.call(1, "write", { ms: 1_000, key: "one" });
+  // The trial: the daemon answers while the call runs.
+  await rig.noted("got ping");
+  rig.signal("SIGSTOP");
+  await rig.proxy.stderr.find((line) => line.includes("is silent although"));
+  await rig.proxy.call(2, "write", { key: "two" });
+  rig.signal("SIGCONT");
+  for (const [id, key] of [[1, "one"], [2, "two"]] as const) {
+    const { result } = await rig.proxy.answer(id);
+    assertEquals(result.content[0].text, key);
+  }
+  assertEquals(rig.executed("call write"), [
+    "call write one",
+    "call write two",
+  ]);
+});
+
+Deno.test("a network that swallows everything: the connection is left within 20 s, and nothing is executed twice", async () => {
+  const port = freePort();
+  await using relay = new Relay(port);
+  await using rig = new Rig([], {}, relay.port, port);
+  await rig.up();
+  await rig.proxy.initialize();
+  await rig.proxy.call(1, "write", { ms: 60_000, key: "one" });
+  await rig.noted("got ping");
+  // The pong, too, has passed when a request behind it is answered.
+  await rig.proxy.ask("through", "tools/list");
+  await rig.proxy.answer("through");
+  const start = performance.now();
+  relay.swallow();
+  const { error, at } = await rig.proxy.answer(1);
+  assertEquals(error.code, -31002);
+  assert(at - start < 20_000, `${at - start} ms`);
+  await rig.proxy.call(2, "write", { key: "two" });
+  assertEquals((await rig.proxy.answer(2)).result.content[0].text, "two");
+  assertEquals(rig.executed("call write"), [
+    "call write one",
+    "call write two",
+  ]);
+});
+
+Deno.test("the same with a daemon that does one thing at a time: its call has its own time, what comes runs", async () => {
+  const port = freePort();
+  await using relay = new Relay(port);
+  const flags = [...HASTY, "--request-timeout", "6s"];
+  await using rig = new Rig(flags, {}, relay.port, port);
+  await rig.up("--habit", "serial");
+  await rig.proxy.initialize();
+  await rig.proxy.call(1, "write", { ms: 60_000, key: "one" });
+  await rig.noted("call write one");
+  relay.swallow();
+  await rig.proxy.stderr.find((line) => line.includes("a second connection"));
+  await rig.proxy.call(2, "write", { key: "two" });
+  const two = await rig.proxy.answer(2);
+  const one = await rig.proxy.answer(1);
+  assertEquals([two.result.content[0].text, one.error.code], ["two", -31003]);
+  assert(two.at < one.at);
+});
+
+Deno.test("nothing expires because the proxy was stopped, and it is back at once", async () => {
+  const port = freePort();
+  await using relay = new Relay(port);
+  const env = { GLM_STREAM_TIMEOUT: "3" };
+  await using rig = new Rig([], env, relay.port, port);
+  await rig.up("--extra", "glm_chat");
+  await rig.proxy.initialize();
+  await rig.proxy.call(1, "glm_chat", { ms: 2_000, key: "one" });
+  await rig.noted("call glm_chat");
+  rig.proxy.process.kill("SIGSTOP");
+  // Time itself is what is tested: the call's limit passes by 4 s.
+  await delay(7_000);
+  rig.proxy.process.kill("SIGCONT");
+  assertEquals((await rig.proxy.answer(1)).result.content[0].text, "one");
+  await rig.proxy.stderr.find((line) => line.includes("Awake after"));
+  // Now the network is another one when it wakes.
+  rig.proxy.process.kill("SIGSTOP");
+  relay.swallow();
+  await delay(9_000);
+  const start = performance.now();
+  rig.proxy.process.kill("SIGCONT");
+  await rig.proxy.call(2, "write", { key: "two" });
+  const { result, at } = await rig.proxy.answer(2);
+  assertEquals(result.content[0].text, "two");
+  assert(at - start < 4_000, `${at - start} ms`);
+});
+
+Deno.test("a client that asked for progress hears what its call waits for", async () => {
+  await using rig = new Rig();
+  await rig.up();
+  await rig.proxy.initialize();
+  await rig.kill();
+  await rig.proxy.stderr.find((line) => line.includes("Lost the WebSocket"));
+  await rig.proxy.call(1, "steps", { n: 2, key: "on" }, { progressToken: 5 });
+  const { params } = await rig.proxy.hear("notifications/progress") as {
+    params: { progressToken: unknown; message: string };
+  };
+  assertEquals(params.progressToken, 5);
+  assertMatch(params.message, /^Waiting for the daemon \(attempt \d+, /);
+  await rig.up();
+  assertEquals((await rig.proxy.answer(1)).result.content[0].text, "on");
+});
+
+Deno.test("an answer that is larger than a WebSocket message may be is asked for once", async () => {
+  await using rig = new Rig();
+  await rig.up();
+  await rig.proxy.initialize();
+  await rig.proxy.ask("list", "tools/list");
+  await rig.proxy.answer("list");
+  // Safe to repeat by its annotations, and yet it must not be.
+  await rig.proxy.call(1, "big", { n: 70 * 1024 * 1024 });
+  const { error } = await rig.proxy.answer(1);
+  assertEquals([error.code, error.data.delivered], [-31005, "yes"]);
+  await rig.proxy.call(2, "write", { key: "on" });
+  assertEquals((await rig.proxy.answer(2)).result.content[0].text, "on");
+  assertEquals(rig.executed("call big").length, 1);
+});

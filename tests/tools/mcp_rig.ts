@@ -1,0 +1,68 @@
+/**
+ * A proxy with a client that is the test, and an MCP daemon as a process that
+ * can be killed, stopped and started again.
+ *
+ * @module
+ */
+
+import { type Child, freePort, Proxy, startDaemon } from "./rig.ts";
+
+/** A proxy, and a daemon that can be killed and started again on its port. */
+export class Rig implements AsyncDisposable {
+  readonly port: number;
+  readonly journal = Deno.makeTempFileSync({ prefix: "journal-" });
+  readonly proxy: Proxy;
+  #daemon: Child | undefined;
+
+  constructor(
+    flags: readonly string[] = [],
+    env: Record<string, string> = {},
+    /** Where the proxy looks for the daemon, and where that is if there is something between. */
+    at: number = freePort(),
+    port: number = at,
+  ) {
+    this.port = port;
+    const url = `ws://127.0.0.1:${at}/`;
+    this.proxy = new Proxy(["--url", url, ...flags], env);
+  }
+
+  /** Starts the daemon; gives the moment from which it listens. */
+  async up(...args: string[]): Promise<number> {
+    await this.#daemon?.[Symbol.asyncDispose]();
+    this.#daemon = await startDaemon(this.port, this.journal, ...args);
+    return performance.now();
+  }
+
+  /** Kills the daemon with SIGKILL; gives the moment of the signal. */
+  async kill(): Promise<number> {
+    const at = performance.now();
+    await this.#daemon!.signal("SIGKILL");
+    return at;
+  }
+
+  signal(name: Deno.Signal): void {
+    this.#daemon!.process.kill(name);
+  }
+
+  /** What the daemons wrote into the journal that a line begins with. */
+  executed(start: string): string[] {
+    return Deno.readTextFileSync(this.journal).split("\n")
+      .filter((line) => line.startsWith(start));
+  }
+
+  /** Waits until a daemon has written a line. */
+  async noted(line: string): Promise<void> {
+    // The watch begins before the look, so that nothing falls between them.
+    using watcher = Deno.watchFs(this.journal);
+    if (this.executed(line).length > 0) return;
+    for await (const _ of watcher) {
+      if (this.executed(line).length > 0) return;
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.proxy[Symbol.asyncDispose]();
+    await this.#daemon?.[Symbol.asyncDispose]();
+    await Deno.remove(this.journal);
+  }
+}
