@@ -21,7 +21,7 @@ const TELL_MS = 1_000;
 type Carried = Request | Notification;
 
 /** Whether the queue's clock runs for a message; it stands still while a link is ready for it. */
-export type Clock = (message: Carried) => "runs" | "stands";
+export type Clock = (message: Request | Notification) => "runs" | "stands";
 
 /** What a client is told while its request waits. */
 export interface Telling {

@@ -1,0 +1,103 @@
+/**
+ * The figures that the README and the notes speak of, with real processes: each
+ * is measured once and printed beside what it may be.
+ *
+ *     deno task figures
+ *
+ * @module
+ */
+
+import { delay } from "@std/async/delay.js";
+import { ExaiProcess } from "./exai_process.ts";
+import { Rig } from "./mcp_rig.ts";
+import { Relay } from "./relay.ts";
+import { freePort, Proxy } from "./rig.ts";
+import { print } from "./ws_transport.ts";
+
+function say(what: string, ms: number, most: number): void {
+  print(`${what.padEnd(66)} ${ms.toFixed(0).padStart(6)} ms (at most ${most})`);
+}
+
+async function exai(): Promise<void> {
+  await using daemon = new ExaiProcess();
+  await daemon.up("--progress", "60000");
+  await using proxy = new Proxy([], { EXAI_WS_PORT: `${daemon.port}` });
+  await proxy.initialize();
+  let start = performance.now();
+  for (let id = 1; id <= 8; id++) await proxy.call(id, "sleep", { ms: 1_000 });
+  let last = 0;
+  for (let id = 1; id <= 8; id++) {
+    last = Math.max(last, (await proxy.answer(id)).at);
+  }
+  say("exai: eight calls of 1 s at a time", last - start, 2_500);
+  await proxy.call("long", "sleep", { ms: 30_000 });
+  await daemon.until("execute", 9);
+  start = performance.now();
+  await proxy.ask("list", "tools/list");
+  const { at } = await proxy.answer("list");
+  say("exai: tools/list during a call of 30 s", at - start, 100);
+  await daemon.kill();
+  await proxy.stderr.find((line) => line.includes("Lost the WebSocket daemon"));
+  for (const id of ["a", "b", "c"]) await proxy.call(id, "echo", { text: id });
+  await daemon.up();
+  start = performance.now();
+  for (const id of ["a", "b", "c"]) last = (await proxy.answer(id)).at;
+  say("exai: three calls that waited, after the restart", last - start, 2_500);
+  await proxy.call("block", "block", { ms: 20_000 });
+  start = performance.now();
+  const { result } = await proxy.answer("block", 40_000);
+  const text = result.content[0].text;
+  say(`exai: a tool that blocks the daemon: "${text}"`, 20_000, 21_000);
+  const lines = proxy.stderr.dump().split("\n").filter((line) =>
+    line.includes("connected to")
+  );
+  print(`exai: connections of the main link in all: ${lines.length}`);
+}
+
+async function limits(): Promise<void> {
+  const env = { GLM_STREAM_TIMEOUT: "2", KIMI_STREAM_TIMEOUT: "4" };
+  await using rig = new Rig([], env);
+  await rig.up("--extra", "glm_chat,kimi_chat");
+  await rig.proxy.initialize();
+  const start = performance.now();
+  await rig.proxy.call(1, "glm_chat", { ms: 60_000 });
+  await rig.proxy.call(2, "kimi_chat", { ms: 60_000 });
+  say("GLM_STREAM_TIMEOUT=2", (await rig.proxy.answer(1)).at - start, 2_500);
+  say("KIMI_STREAM_TIMEOUT=4", (await rig.proxy.answer(2)).at - start, 4_500);
+}
+
+async function network(): Promise<void> {
+  const port = freePort();
+  await using relay = new Relay(port);
+  await using rig = new Rig([], {}, relay.port, port);
+  await rig.up();
+  await rig.proxy.initialize();
+  await rig.proxy.call(1, "write", { ms: 60_000 });
+  await rig.noted("got ping");
+  await rig.proxy.ask("through", "tools/list");
+  await rig.proxy.answer("through");
+  let start = performance.now();
+  relay.swallow();
+  const { at } = await rig.proxy.answer(1);
+  say("a black hole with a call in flight is left after", at - start, 20_000);
+  await rig.proxy.call(2, "write");
+  await rig.proxy.answer(2);
+  start = performance.now();
+  relay.swallow();
+  await rig.proxy.stderr.find((line) => line.includes("ping in time"));
+  say("an idle one after", performance.now() - start, 10_500);
+  await rig.proxy.call(3, "write");
+  await rig.proxy.answer(3);
+  rig.proxy.process.kill("SIGSTOP");
+  relay.swallow();
+  await delay(9_000);
+  start = performance.now();
+  rig.proxy.process.kill("SIGCONT");
+  await rig.proxy.call(4, "write");
+  const { at: awake } = await rig.proxy.answer(4);
+  say("awake on another network: the next answer after", awake - start, 2_000);
+}
+
+await exai();
+await limits();
+await network();
