@@ -62,13 +62,16 @@ export function limitsOf(
   config: DeadlineConfig,
 ): Limits {
   const { requestTimeout, idleTimeout, providers } = config;
-  const provider = providerOf(message, providers);
-  const total = provider === undefined || provider.total === Infinity
+  const totals = providers.filter(({ total }) => total < Infinity);
+  const idles = providers.filter(({ idle }) => idle < Infinity);
+  const slow = providerOf(message, totals);
+  const silent = providerOf(message, idles);
+  const total = slow === undefined
     ? { setting: "--request-timeout", ms: requestTimeout }
-    : { setting: `${provider.name}_STREAM_TIMEOUT`, ms: provider.total };
-  const idle = provider === undefined || provider.idle === Infinity
+    : { setting: `${slow.name}_STREAM_TIMEOUT`, ms: slow.total };
+  const idle = silent === undefined
     ? { setting: "--idle-timeout", ms: idleTimeout }
-    : { setting: `${provider.name}_STREAM_IDLE_TIMEOUT`, ms: provider.idle };
+    : { setting: `${silent.name}_STREAM_IDLE_TIMEOUT`, ms: silent.idle };
   const isLimited = message.kind === "request" && total.ms < Infinity;
   return { total: isLimited ? total : undefined, idle };
 }

@@ -37,8 +37,6 @@ export interface SessionConfig
 
 const NEW = { sentOn: undefined, losses: 0, isHeld: false } as const;
 
-/** How many connections may be kept for what they still owe, beside the one that is used. */
-const KEPT_LIMIT = 4;
 /** How long a request may wait for a daemon that has been away for longer than one usually may: a container needs 10 to 15 s to boot. */
 const CIRCUIT_MS = 20_000;
 
@@ -111,8 +109,7 @@ export class Desk {
       ? this.links.isUp && this.#wants(role)
       : this.ledger.isWanting;
     // Where calls have connections of their own, the daemon need not answer on them.
-    const mayDoubt = role === "main" && this.dialect.poolSize === 0 &&
-      this.links.kept < KEPT_LIMIT;
+    const mayDoubt = role === "main" && this.dialect.poolSize === 0;
     return { isWanted, load: this.#load(epoch), mayDoubt };
   }
 
@@ -141,8 +138,12 @@ export class Desk {
   /** How long a request that comes now may wait for a link, in milliseconds. */
   patience(now: number): number {
     const { queueTimeout } = this.config;
-    const isOpen = now - this.links.downSince > queueTimeout;
-    return isOpen ? Math.min(queueTimeout, CIRCUIT_MS) : queueTimeout;
+    return this.isOpen(now) ? Math.min(queueTimeout, CIRCUIT_MS) : queueTimeout;
+  }
+
+  /** Whether the daemon has been away for longer than a request may wait. */
+  isOpen(now: number): boolean {
+    return now - this.links.downSince > this.config.queueTimeout;
   }
 
   /** Whether a link is ready for a message, free or not. */

@@ -8,12 +8,21 @@
 import type { Desk } from "./desk.ts";
 import type { Link } from "./link.ts";
 import * as report from "./report.ts";
-import { restore, retire, settle, wait } from "./tend.ts";
+import { lose, restore, retire, settle, wait } from "./tend.ts";
 
-/** Asks for the opinion of another connection. */
+/** How many connections may be kept for what they still owe, beside the one that is used. */
+const KEPT_LIMIT = 8;
+
+/** Asks for the opinion of another connection, if the dialect has a use for it. */
 export function doubt(desk: Desk, link: Link, now: number): void {
+  const reason = report.silence("ready");
+  if (desk.dialect.poolSize > 0) {
+    // It slept with us. A call is worth the wait, a list is soon asked again.
+    if (link.role === "pool") return link.pulse?.acquitted();
+    return lose(desk, link, { reason }, now);
+  }
   const wasGood = link.isGood;
-  link.doubted(now, report.silence("ready"));
+  link.doubted(now, reason);
   if (wasGood && !link.isGood) wait(desk, link.role, now);
   desk.do(report.doubted(desk.config.shownUrl));
   const frame = desk.dialect.probe(link.epoch);
@@ -52,8 +61,9 @@ export function ponged(desk: Desk, link: Link, now: number): void {
  * otherwise it keeps its calls, which may merely be slow.
  */
 export function replace(desk: Desk, now: number): void {
-  const { second } = desk.links;
-  if (second?.phase !== "ready") return desk.links.main.pulse?.acquitted();
+  const { main, second } = desk.links;
+  if (second?.phase !== "ready") return main.pulse?.acquitted();
+  if (main.phase !== "ready") return;
   const { shownUrl } = desk.config;
   const old = desk.links.promote(second);
   const { epoch, downSince } = old;
@@ -67,6 +77,11 @@ export function replace(desk: Desk, now: number): void {
     desk.do(report.connected(shownUrl, again));
   } else {
     desk.do(report.busy(shownUrl, desk.ledger.inFlight(epoch)));
+    const [oldest, ...others] = desk.links.kept;
+    if (oldest !== undefined && others.length >= KEPT_LIMIT) {
+      const reason = `it has been silent for longer than ${KEPT_LIMIT} others`;
+      lose(desk, oldest, { reason }, now);
+    }
   }
   restore(desk, second, now);
 }

@@ -188,7 +188,7 @@ export function oversizeAnswer(fate: Fate): string {
 /** Progress that tells the client what its request waits for. */
 export function waiting(token: Id, progress: number, outage: Outage): string {
   const { attempt, retryAfterMs } = outage;
-  const next = retryAfterMs === undefined
+  const next = retryAfterMs === undefined || retryAfterMs === 0
     ? "under way"
     : `next in ${Math.ceil(retryAfterMs / 1000)} s`;
   const message = `Waiting for the daemon (attempt ${attempt}, ${next})`;

@@ -21,7 +21,7 @@ import {
   skim,
 } from "./jsonrpc.ts";
 import * as report from "./report.ts";
-import { abandon } from "./tend.ts";
+import { abandon, flush } from "./tend.ts";
 
 /** Takes a line of the client's: one message, or a batch of them. */
 export function fromClient(desk: Desk, line: string, now: number): void {
@@ -84,10 +84,21 @@ function ask(desk: Desk, request: Request, now: number): void {
     const outage = desk.outage(missing, now);
     return desk.reply(fault.unavailable(fate, outage));
   }
-  if (desk.ledger.isFull(request)) {
-    return desk.reply(fault.overloaded(fate));
-  }
+  if (isFull(desk, request, now)) return desk.reply(fault.overloaded(fate));
+  // The first one for a long time need not wait for the table.
+  if (desk.isOpen(now) && !desk.ledger.isWanting) desk.links.main.hurry(now);
   desk.ledger.add(request, desk.limitsOf(request), now, desk.patience(now));
+}
+
+/** Whether the queue takes no further message, even if what can be written is. */
+function isFull(
+  desk: Desk,
+  message: Request | Notification,
+  now: number,
+): boolean {
+  if (!desk.ledger.isFull(message)) return false;
+  flush(desk, now);
+  return desk.ledger.isFull(message);
 }
 
 function tell(desk: Desk, notification: Notification, now: number): void {
@@ -99,9 +110,9 @@ function tell(desk: Desk, notification: Notification, now: number): void {
   }
   const note = desk.dialect.note(notification);
   if (note === "ends here") return;
-  if (note === "replayed" && !desk.links.isUp) return;
+  if (note === "replayed" && desk.links.main.phase !== "ready") return;
   const isTooLarge = notification.text.length > desk.config.maxMessage;
-  if (isTooLarge || desk.ledger.isFull(notification)) {
+  if (isTooLarge || isFull(desk, notification, now)) {
     return desk.do(report.droppedNotification(notification));
   }
   desk.ledger.add(notification, desk.limitsOf(notification), now);

@@ -199,6 +199,8 @@ function hear(
   let text: string | undefined = notification.text;
   if (method === "notifications/cancelled") {
     text = desk.asked.cancelled(link.epoch, notification);
+  } else if (link.role === "second" || isKeptBroadcast(link, method)) {
+    text = undefined;
   } else if (method === "notifications/progress") {
     const token = digId(notification, "progressToken");
     const isRising = desk.ledger
@@ -210,6 +212,12 @@ function hear(
   }
   if (text === undefined) return desk.do(report.stray("daemon", method));
   desk.reply(text);
+}
+
+/** What the daemon says to everybody, the connection that is used says, too. */
+function isKeptBroadcast({ role }: Link, method: string): boolean {
+  return role === "kept" &&
+    /^notifications\/(\w+\/list_changed|resources\/updated)$/.test(method);
 }
 
 function reject(

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { type Load, Pulse, type PulseLimits } from "./pulse.ts";
+import { type Load, Pulse, type PulseLimits, RESUME_MS } from "./pulse.ts";
 
 /** What a link may take, in milliseconds. */
 export interface LinkLimits extends PulseLimits {
@@ -21,6 +21,10 @@ export interface LinkLimits extends PulseLimits {
 export const STABLE_MS = 5_000;
 /** The longest pause between dials while a request waits and dials fail before they open. */
 export const DEMAND_MS = 1_000;
+/** How long one must sleep to be forgotten by the other end of a connection that is being made. */
+const LONG_SLEEP_MS = 10_000;
+/** How long after a dial a single request may bring the next one forward. */
+const HURRY_MS = 5_000;
 /** How long a link of the pool may carry nothing before it is closed. */
 export const POOL_IDLE_MS = 60_000;
 /** The most that chance adds to a pause, as a share of it. */
@@ -97,6 +101,7 @@ export class Link {
   #state: LinkState = { phase: "waiting", until: -Infinity, soon: -Infinity };
   #failures = 0;
   #attempt = 0;
+  #dialedAt = -Infinity;
   #downSince: number;
   #refusal: string | undefined;
   #lastFailure: string | undefined;
@@ -216,12 +221,18 @@ export class Link {
   /** waiting -> waiting: what kept the daemon from taking us may be over. */
   hurry(now: number): void {
     if (this.#state.phase !== "waiting" || this.#refusal !== undefined) return;
-    this.#state = { phase: "waiting", until: now, soon: now };
+    const { until: tableUntil, soon } = this.#state;
+    const until = Math.min(
+      tableUntil,
+      Math.max(now, this.#dialedAt + HURRY_MS),
+    );
+    this.#state = { phase: "waiting", until, soon: Math.min(soon, until) };
   }
 
   /** waiting -> dialing. */
   dial(now: number): void {
     const state = this.#expect("waiting");
+    this.#dialedAt = now;
     this.#attempt++;
     this.#state = {
       phase: "dialing",
@@ -277,9 +288,17 @@ export class Link {
     this.#lastFailure = reason;
   }
 
-  /** The program slept; our clock counted so many milliseconds of that. What waits is dialed at once, what is ready shows at once that it lives. */
-  resumed(now: number, ms: number): void {
+  /**
+   * The program slept: what waits is dialed at once, what is ready shows at once
+   * that it lives.
+   *
+   * @param ms how much of the sleep our clock counted
+   * @param sleptMs how long it was altogether
+   */
+  resumed(now: number, ms: number, sleptMs: number): void {
     const state = this.#state;
+    // After a long sleep nobody remembers at the other end.
+    const newsBy = sleptMs > LONG_SLEEP_MS ? now + RESUME_MS : Infinity;
     this.#downSince += ms;
     this.#usedAt += ms;
     switch (state.phase) {
@@ -288,18 +307,22 @@ export class Link {
         this.#state = { ...state, until, soon: until };
         return;
       }
-      case "dialing": {
-        const { until, next } = state;
-        this.#state = { ...state, until: until + ms, next: next + ms };
+      case "dialing":
+        this.#state = {
+          ...state,
+          until: Math.min(state.until + ms, newsBy),
+          next: state.next + ms,
+        };
+        return;
+      case "greeting": {
+        if (this.isUngreeted) return;
+        this.#state = { ...state, until: Math.min(state.until + ms, newsBy) };
         return;
       }
-      case "greeting":
-        this.#state = { ...state, until: state.until + ms };
-        return;
       case "ready":
         this.#state = { ...state, since: state.since + ms };
         this.#downSince = now;
-        state.pulse.resumed(now);
+        state.pulse.resumed(now, ms);
     }
   }
 

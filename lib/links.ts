@@ -40,9 +40,14 @@ export class Links {
     return [...this].find(({ role }) => role === "second");
   }
 
-  /** How many links there are that only keep what they owe. */
-  get kept(): number {
-    return [...this].filter(({ role }) => role === "kept").length;
+  /** The links that only keep what they owe, oldest first. */
+  get kept(): Link[] {
+    return [...this].filter(({ role }) => role === "kept");
+  }
+
+  /** Whether a link is in the set. */
+  has(link: Link): boolean {
+    return this.get(link.epoch) === link;
   }
 
   /** Adds a link, which wants to be dialed at once. */
@@ -86,19 +91,25 @@ export class Links {
   /** The link that keeps what belongs on that role waiting, if none of them is ready: without a main link there is no pool. */
   missing(role: LinkRole): Link | undefined {
     if (this.hasReady(role)) return undefined;
-    if (role === "main" || !this.isUp) return this.main;
+    if (role === "main" || !this.isUp) return this.second ?? this.main;
     return this.#find(role, ({ refusal }) => refusal !== undefined) ??
       this.#find(role, ({ lastFailure }) => lastFailure !== undefined);
   }
 
-  /** Since when the main link is not ready; `Infinity` while it is, or only waits for the client to speak. */
+  /** Since when the main link cannot be used; `Infinity` while it can, or only waits for the client to speak. */
   get downSince(): number {
     const { main } = this;
     return this.isUp || main.isUngreeted ? Infinity : main.downSince;
   }
 
+  /** Since when there is no main link; one that is silent is one. */
+  get goneSince(): number {
+    return this.main.phase === "ready" ? Infinity : this.downSince;
+  }
+
   /** The connection of a link is over; the link waits under a new epoch. */
   lose(link: Link, loss: Loss, now: number): void {
+    if (!this.has(link)) throw new Error("A link that was left is lost");
     this.#byEpoch.delete(link.epoch);
     link.lost(now, loss, ++this.#epochs);
     this.#byEpoch.set(link.epoch, link);

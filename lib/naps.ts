@@ -22,17 +22,19 @@ export class Naps {
 
   /**
    * What was slept since the last look. A program that was stopped finds its
-   * timer late. On a machine that slept the wall's clock went on, and the
-   * other one stood still on some systems, and did not on others.
+   * timer late, and may have been stopped right after the last look. On a
+   * machine that slept the wall's clock went on, and the other one stood still
+   * on some systems, and did not on others.
    *
    * @param dueAt when the program wanted to be woken
    */
   look(now: number, wall: number, dueAt: number): SessionEvent | undefined {
+    const since = now - this.#now;
     const late = now - Math.max(dueAt, this.#now);
-    const ahead = (wall - this.#wall) - (now - this.#now);
+    const ahead = (wall - this.#wall) - since;
     this.#now = now;
     this.#wall = wall;
-    const gap = late > NAP_MS ? late : 0;
+    const gap = late > NAP_MS ? since : 0;
     const unseen = ahead > NAP_MS ? ahead : 0;
     if (gap === 0 && unseen === 0) return undefined;
     return { type: "resumed", gap, unseen };

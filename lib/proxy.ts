@@ -28,8 +28,8 @@ const FAREWELL_MS = 50;
 const READING_MS = 1_800;
 /** How long it may read in any case. */
 const LEAST_READING_MS = 300;
-/** `setTimeout` takes no more, and fires at once above it. */
-const TIMER_LIMIT = 2 ** 31 - 1;
+/** How often the program looks whether the machine slept. */
+const HEARTBEAT_MS = 2_000;
 
 /**
  * Runs a session on a host until it exits.
@@ -83,12 +83,15 @@ export function run(
       });
       handle({ type: "clogged" });
     }
-    const at = session.deadline();
-    if (at === timerAt && event.type !== "tick") return;
+    const due = session.deadline();
+    // Who wakes seldom learns late that the machine slept.
+    const at = due === Infinity ? due : Math.min(due, now() + HEARTBEAT_MS);
+    // A timer that comes earlier than it must sets the next one.
+    if (at >= timerAt && event.type !== "tick") return;
     clearTimeout(timer);
     timerAt = at;
     if (at === Infinity) return;
-    const ms = Math.min(Math.max(0, Math.ceil(at - now())), TIMER_LIMIT);
+    const ms = Math.max(0, Math.ceil(at - now()));
     timer = setTimeout(() => handle({ type: "tick" }), ms);
   }
 

@@ -32,7 +32,7 @@ export const VERDICT_MS = 1_000;
 /** The signs of life on one connection. */
 export class Pulse {
   readonly #limits: PulseLimits;
-  readonly #since: number;
+  #since: number;
   #heardAt: number;
   /** When the last probe went out. */
   #probedAt = -Infinity;
@@ -41,6 +41,8 @@ export class Pulse {
   /** When it is to be tried whether the daemon answers while a call runs. */
   #trialAt: number | undefined;
   #hasTried = false;
+  /** The probe that is out went out to try that. */
+  #isTrial = false;
   #isConcurrent = false;
   #isDoubted = false;
   /** When the verdict falls; `undefined` as long as no other connection spoke. */
@@ -78,20 +80,27 @@ export class Pulse {
   deadline(load: Load, mayDoubt: boolean): number {
     const { pingInterval, pingTimeout } = this.#limits;
     const silent = this.#heardAt + pingInterval;
+    if (load === "busy" && this.#isDoubted) {
+      return this.#accusedUntil ?? Infinity;
+    }
+    // Nothing is written to a stale connection, so that is decided whatever it does.
+    if (this.#isStale) return this.#probeUntil ?? this.#heardAt;
+    const patient = this.#probeUntil !== undefined && this.#isTrial
+      ? Math.max(this.#probeUntil, silent + pingTimeout)
+      : this.#probeUntil;
     switch (load) {
       case "elsewhere":
         return Infinity;
       case "busy":
         // While an answer is owed, silence is no verdict: the daemon may be slow.
-        if (this.#isDoubted) return this.#accusedUntil ?? Infinity;
         if (!mayDoubt || pingInterval === Infinity) return Infinity;
         return this.#probeUntil === undefined
           ? Math.min(this.#trialAt ?? Infinity, silent)
           : Math.max(this.#probeUntil, silent + pingTimeout);
       case "restoring":
-        return this.#probeUntil ?? Math.max(silent, this.#since + RESTORE_MS);
+        return patient ?? Math.max(silent, this.#since + RESTORE_MS);
       case "idle":
-        return this.#probeUntil ?? silent;
+        return patient ?? silent;
     }
   }
 
@@ -111,18 +120,21 @@ export class Pulse {
     this.#isStale = false;
   }
 
-  /** A call was written; whether the daemon answers probes meanwhile is tried once. */
+  /** A call was written where none was running; whether the daemon answers probes meanwhile is tried until one has gone out. */
   called(now: number): void {
-    if (this.#hasTried) return;
-    this.#hasTried = true;
-    this.#trialAt = now + TRIAL_MS;
+    if (!this.#hasTried) this.#trialAt = now + TRIAL_MS;
   }
 
-  /** A probe went out and must be answered in time; a second one changes nothing. */
-  probed(now: number): void {
+  /** A probe went out under some load and must be answered in time; a second one changes nothing. */
+  probed(now: number, load: Load): void {
     const { pingTimeout } = this.#limits;
     const ms = this.#isStale ? Math.min(RESUME_MS, pingTimeout) : pingTimeout;
-    this.#trialAt = undefined;
+    const isDue = this.#trialAt !== undefined && now >= this.#trialAt;
+    this.#isTrial = load === "busy" && isDue;
+    if (this.#isTrial) {
+      this.#hasTried = true;
+      this.#trialAt = undefined;
+    }
     this.#probedAt = now;
     this.#probeUntil ??= now + ms;
   }
@@ -141,22 +153,23 @@ export class Pulse {
   /** Another connection is asked whether it is the daemon that is silent, or this one. */
   doubted(): void {
     this.#isDoubted = true;
-    this.#isStale = false;
   }
 
   /** The daemon is not silent on another connection. */
   accused(now: number): void {
-    this.#accusedUntil = now + VERDICT_MS;
+    this.#accusedUntil ??= now + VERDICT_MS;
   }
 
-  /** That connection is gone, and another one must be asked. */
+  /** That connection is gone, or showed nothing: there is no better one. */
   acquitted(): void {
     this.#accusedUntil = undefined;
+    this.#isStale = false;
   }
 
-  /** The program slept: the connection must show at once that it lives. */
-  resumed(now: number): void {
+  /** The program slept, and our clock counted so many milliseconds of that: the connection must show at once that it lives. */
+  resumed(now: number, ms: number): void {
     const { pingInterval, pingTimeout } = this.#limits;
+    this.#since += ms;
     if (pingInterval === Infinity) return;
     this.#heardAt = now - pingInterval - pingTimeout;
     this.#probeUntil = undefined;

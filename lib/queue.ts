@@ -52,8 +52,10 @@ export class Queue {
 
   /** Whether there is no room for a further message. */
   isFull(message: Carried): boolean {
-    return this.#accounts.size >= this.#limits.queueLimit ||
-      this.#text + message.text.length > QUEUE_TEXT_LIMIT;
+    const { size } = this.#accounts;
+    return size >= this.#limits.queueLimit ||
+      // What waits for nothing meets no queue.
+      size > 0 && this.#text + message.text.length > QUEUE_TEXT_LIMIT;
   }
 
   /** Adds a message behind all others. */

@@ -192,7 +192,7 @@ export function retired(url: string): LogEffect {
   return log(
     "debug",
     "retired",
-    `Closed a connection to ${url} that carried calls.`,
+    `Closed a connection to ${url} that is no longer needed.`,
   );
 }
 

@@ -129,7 +129,10 @@ export class Session {
       this.#desk.do(report.gaveUp(config.shownUrl, config.giveUpAfter));
       return this.#finish(1, now);
     }
-    for (const link of this.#attended) this.#attend(link, now);
+    for (const link of this.#attended) {
+      // The one before may have ended it.
+      if (desk.links.has(link)) this.#attend(link, now);
+    }
   }
 
   /** Does what a link's time has come for. */
@@ -167,7 +170,7 @@ export class Session {
     this.#drainedAt += gap;
     const roles = (["main", "pool"] as const)
       .filter((role) => desk.links.hasReady(role));
-    for (const link of desk.links) link.resumed(now, gap);
+    for (const link of desk.links) link.resumed(now, gap, gap + unseen);
     for (const role of roles) {
       if (!desk.links.hasReady(role)) wait(desk, role, now);
     }
@@ -178,7 +181,8 @@ export class Session {
     this.#isClogged = true;
     const reason = "the client reads too slowly, and 64 MiB wait for it";
     for (const link of this.#desk.links) {
-      if (link.phase !== "waiting") lose(this.#desk, link, { reason }, now);
+      const isThere = this.#desk.links.has(link) && link.phase !== "waiting";
+      if (isThere) lose(this.#desk, link, { reason }, now);
     }
   }
 
@@ -249,7 +253,7 @@ export class Session {
   get #giveUpAt(): number {
     if (this.#isClogged) return Infinity;
     const { links, config } = this.#desk;
-    return Math.max(links.downSince, this.#drainedAt) + config.giveUpAfter;
+    return Math.max(links.goneSince, this.#drainedAt) + config.giveUpAfter;
   }
 
   /** Answers what is still owed, and exits. */

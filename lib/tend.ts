@@ -13,7 +13,7 @@ import * as report from "./report.ts";
 
 /** Asks the daemon whether it lives. */
 export function probe(desk: Desk, link: Link, now: number): void {
-  link.pulse?.probed(now);
+  link.pulse?.probed(now, desk.traffic(link).load);
   const frame = desk.dialect.probe(link.epoch);
   if (frame !== undefined) desk.send(link, frame);
 }
@@ -58,13 +58,12 @@ function write(
       const isProbe = message.method === "ping" &&
         desk.config.pingInterval < Infinity &&
         desk.traffic(link).load === "idle";
+      const isFirst = !desk.ledger.isBusy(link.epoch);
       desk.send(link, writing.text);
       desk.ledger.sent(key, link.epoch, now);
       link.used(now);
-      if (isProbe) link.pulse?.probed(now);
-      if (message.kind === "request" && message.method !== "ping") {
-        link.pulse?.called(now);
-      }
+      if (isProbe) link.pulse?.probed(now, "idle");
+      if (isFirst && desk.ledger.isBusy(link.epoch)) link.pulse?.called(now);
     }
   }
 }
@@ -192,6 +191,7 @@ export function lose(desk: Desk, link: Link, loss: Loss, now: number): void {
   settleRefused(desk, now);
   const { shownUrl, healthFile } = desk.config;
   if (role === "second") {
+    desk.links.main.pulse?.acquitted();
     return desk.do(report.unanswered(shownUrl, loss.reason));
   }
   if (role !== "main") {

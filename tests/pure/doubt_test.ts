@@ -226,24 +226,23 @@ test("with probes switched off nothing is doubted", () => {
   assertEquals([scene.dials.length, scene.sent().length], [1, 1]);
 });
 
-test("no more than four connections are kept", () => {
+test("no more than eight connections are kept: then the oldest silence is a verdict", () => {
   const scene = new Scene();
   scene.start();
-  for (let n = 1; n <= 8; n++) {
+  for (let n = 1; n <= 9; n++) {
     scene.call(n, "write");
     scene.pass(10_000);
-    if (scene.epoch !== n + 1) continue;
+    assertEquals([scene.epoch, scene.replies()], [n + 1, []]);
     scene.open();
-    const { id } = scene.sent().filter((it) => it.method === "initialize")
-      .at(-1);
+    const { id } = scene.sent().findLast((it) => it.method === "initialize");
     const result = { protocolVersion: "2025-06-18", capabilities: {} };
     scene.take();
     scene.daemon({ id, result });
     scene.daemon({ id: scene.sent().at(-1).id, result: {} });
-    scene.take();
   }
-  assertEquals(scene.dials.length, 5);
-  assertEquals(scene.replies(), []);
+  assertEquals(scene.isLeft(1), true);
+  const [{ id, error }] = scene.replies();
+  assertEquals([id, error.code], [1, -31002]);
 });
 
 test("a client that never initialized: the second connection has its say after a ping", () => {

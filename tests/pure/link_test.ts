@@ -200,7 +200,7 @@ test("an idle link is probed after 5 s of silence and given up 5 s later", () =>
   const link = ready();
   assertEquals(link.wish(4_999, NONE), "nothing");
   assertEquals(link.wish(5_000, NONE), "probe");
-  link.pulse!.probed(5_000);
+  link.pulse!.probed(5_000, "busy");
   assertEquals(link.wish(9_999, NONE), "nothing");
   assertEquals(link.wish(10_000, NONE), "give up");
   link.pulse!.heard(9_999);
@@ -211,7 +211,7 @@ test("a link on which an answer is owed is doubted after 10 s of silence, but no
   const link = ready();
   assertEquals(link.wish(4_999, BUSY), "nothing");
   assertEquals(link.wish(5_000, BUSY), "probe");
-  link.pulse!.probed(5_000);
+  link.pulse!.probed(5_000, "busy");
   assertEquals(link.wish(9_999, BUSY), "nothing");
   assertEquals(link.wish(10_000, BUSY), "doubt");
   link.doubted(10_000, "silence");
@@ -220,15 +220,19 @@ test("a link on which an answer is owed is doubted after 10 s of silence, but no
   assertEquals(link.deadline(BUSY), 16_000);
 });
 
-test("250 ms after its first call a link is probed, once", () => {
+test("250 ms after a call a link is probed, until that was tried once", () => {
   const link = ready();
   link.pulse!.called(1_000);
   assertEquals(link.deadline(BUSY), 1_250);
-  link.pulse!.probed(1_250);
-  assertEquals(link.deadline(BUSY), 10_000, "silence counts, not the trial");
-  link.pulse!.heard(1_300);
+  link.pulse!.heard(1_010); // answered at once
+  link.pulse!.called(1_500);
+  assertEquals(link.deadline(BUSY), 1_750);
+  link.pulse!.probed(1_750, "busy");
+  assertEquals(link.deadline(BUSY), 11_010, "silence counts, not the trial");
+  assertEquals(link.deadline(NONE), 11_010, "not even when nothing runs");
+  link.pulse!.heard(1_800);
   link.pulse!.called(2_000);
-  assertEquals(link.deadline(BUSY), 6_300);
+  assertEquals(link.deadline(BUSY), 6_800);
 });
 
 test("a link that has answered a probe during a call is not used while it is doubted", () => {
@@ -247,17 +251,17 @@ test("a link that may not be doubted has all the time that its calls have", () =
 
 test("after a sleep a ready link shows within a second that it lives, and a waiting one is dialed", () => {
   const link = ready();
-  link.pulse!.probed(5_000);
-  link.resumed(100_000, 94_000);
+  link.pulse!.probed(5_000, "busy");
+  link.resumed(100_000, 94_000, 94_000);
   for (const load of [NONE, BUSY]) {
     assertEquals(link.wish(100_000, load), "probe");
   }
-  link.pulse!.probed(100_000);
+  link.pulse!.probed(100_000, "busy");
   assertEquals(link.wish(100_999, NONE), "nothing");
   assertEquals(link.wish(101_000, NONE), "give up");
   assertEquals(link.wish(101_000, BUSY), "doubt");
   link.lost(101_000, { reason: "gone" }, 2);
-  link.resumed(200_000, 99_000);
+  link.resumed(200_000, 99_000, 99_000);
   assertEquals(link.wish(200_000, NONE), "dial");
 });
 

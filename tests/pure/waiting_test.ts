@@ -264,14 +264,18 @@ const NAPS: [
   dueAt: number,
   found: Json,
 ][] = [
-  ["in time", 1_000, 1_000, 1_000, undefined],
-  ["a busy machine", 3_900, 3_900, 1_000, undefined],
-  ["stopped", 61_000, 61_000, 1_000, { gap: 60_000, unseen: 0 }],
-  ["a clock that stood still", 1_000, 61_000, 1_000, {
+  ["in time", 2_000, 2_000, 2_000, undefined],
+  ["a busy machine", 4_900, 4_900, 2_000, undefined],
+  ["stopped", 60_000, 60_000, 2_000, { gap: 60_000, unseen: 0 }],
+  ["stopped, with a deadline soon", 60_000, 60_000, 100, {
+    gap: 60_000,
+    unseen: 0,
+  }],
+  ["a clock that stood still", 1_000, 61_000, 2_000, {
     gap: 0,
     unseen: 60_000,
   }],
-  ["both", 11_000, 61_000, 1_000, { gap: 10_000, unseen: 50_000 }],
+  ["both", 11_000, 61_000, 1_000, { gap: 11_000, unseen: 50_000 }],
   ["nothing was due", 61_000, 61_000, Infinity, undefined],
   ["the wall's clock was put back", 1_000, -61_000, 1_000, undefined],
 ];
