@@ -107,6 +107,16 @@ for (const [what, config, total, idle] of PRECEDENCE) {
   });
 }
 
+test("each limit is that of the longest name that has one", () => {
+  const providers = [
+    { name: "GLM", total: 300, idle: Infinity },
+    { name: "GLM_AIR", total: Infinity, idle: 7 },
+  ];
+  const config = { requestTimeout: Infinity, idleTimeout: 600, providers };
+  const { total, idle } = limitsOf(call("glm-air_chat"), config);
+  assertEquals([total?.ms, idle.ms], [300, 7]);
+});
+
 test("GLM and KIMI have their defaults, any other name its own, from the environment or the file", () => {
   const sources = {
     args: [],

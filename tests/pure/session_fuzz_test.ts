@@ -22,7 +22,14 @@ test(`${WORLDS} seeded worlds keep the delivery contract`, () => {
 
 test(`${EXAI_WORLDS} seeded worlds with an exai daemon keep it, too`, () => {
   const zero: ExaiTally = {
-    ...{ answers: 0, faults: 0, executions: 0, polls: 0, restarts: 0 },
+    ...{
+      answers: 0,
+      faults: 0,
+      executions: 0,
+      polls: 0,
+      restarts: 0,
+      sleeps: 0,
+    },
   };
   liveThrough(EXAI_WORLDS, liveExai, zero, "exai");
 });

@@ -60,6 +60,7 @@ export interface ExaiTally {
   executions: number;
   polls: number;
   restarts: number;
+  sleeps: number;
 }
 
 /** Lives through a world. Throws when a promise is broken. */
@@ -79,7 +80,10 @@ class ExaiWorld {
     executions: 0,
     polls: 0,
     restarts: 0,
+    sleeps: 0,
   };
+  /** What happened, and what the client would have done, while the program slept. */
+  #missed: (() => void)[] = [];
   #isFirst: boolean;
   #process = 0;
   #isUp: boolean;
@@ -112,17 +116,18 @@ class ExaiWorld {
     this.#do({ type: "tick" });
     for (let at = 0, id = 1; at < LIFE_MS; id++) {
       at += stage.random() * stage.pick([20, 500, 8_000]);
-      stage.later(at, () => this.#ask(id));
+      stage.later(at, () => this.#awake(() => this.#ask(id)));
     }
     for (let at = 0; at < LIFE_MS;) {
       at += stage.random() * stage.pick([2_000, 30_000]);
       stage.later(at, () => this.#mischief());
     }
-    stage.later(LIFE_MS, () => this.#do({ type: "end", cause: "stdin" }));
+    const end = { type: "end", cause: "stdin" } as const;
+    stage.later(LIFE_MS, () => this.#awake(() => this.#do(end)));
     for (let step = 0; this.#exit === undefined; step++) {
       assert(step < STEPS, "it runs away");
-      const at = this.#session.deadline();
-      assert(at < Infinity || stage.now < LIFE_MS + 10_000, "it never ends");
+      const at = stage.isAsleep ? Infinity : this.#session.deadline();
+      assert(stage.awake < LIFE_MS + 10_000, "it never ends");
       if (stage.step(at)) continue;
       stage.now = Math.max(stage.now, at);
       this.#do({ type: "tick" });
@@ -133,8 +138,31 @@ class ExaiWorld {
     return this.#tally;
   }
 
+  /** Does something now, or when the program is awake again. */
+  #awake(run: () => void): void {
+    if (this.#stage.isAsleep) this.#missed.push(run);
+    else run();
+  }
+
+  #sleep(): void {
+    const stage = this.#stage;
+    if (stage.isAsleep || stage.now > LIFE_MS) return;
+    this.#tally.sleeps++;
+    stage.fallAsleep();
+    stage.later(3_001 + stage.random() ** 3 * 600_000, () => {
+      const gap = stage.wakeUp();
+      const missed = this.#missed;
+      this.#missed = [];
+      this.#do({ type: "resumed", gap, unseen: 0 });
+      for (const run of missed) run();
+    });
+  }
+
   #do(event: SessionEvent): void {
     if (this.#exit !== undefined) return;
+    if (this.#stage.isAsleep) {
+      return void this.#missed.push(() => this.#do(event));
+    }
     const { now } = this.#stage;
     for (const effect of this.#session.handle(event, now)) {
       this.#perform(effect);
@@ -166,11 +194,12 @@ class ExaiWorld {
   // The client
 
   #ask(id: number): void {
+    if (this.#exit !== undefined) return;
     const stage = this.#stage;
     const isCall = stage.chance(0.8);
     this.#asked.set(id, {
       id,
-      at: stage.now,
+      at: stage.awake,
       isCall,
       isCancelled: false,
       answers: 0,
@@ -182,13 +211,14 @@ class ExaiWorld {
     const method = isCall ? "tools/call" : "tools/list";
     this.#line({ id, method, params });
     if (!stage.chance(0.1)) return;
-    stage.later(stage.random() * 10_000, () => {
+    const cancel = (): void => {
       const asked = this.#asked.get(id)!;
       if (asked.answers > 0) return;
       asked.isCancelled = true;
       const params = { requestId: id };
       this.#line({ method: "notifications/cancelled", params });
-    });
+    };
+    stage.later(stage.random() * 10_000, () => this.#awake(cancel));
   }
 
   #line(message: Json): void {
@@ -220,7 +250,7 @@ class ExaiWorld {
     const { requestTimeout } = this.#config;
     for (const asked of this.#asked.values()) {
       if (asked.answers > 0 || asked.isCancelled) continue;
-      const late = this.#stage.now - asked.at - requestTimeout;
+      const late = this.#stage.awake - asked.at - requestTimeout;
       assert(late <= 0, `${asked.id} is ${late} ms late`);
     }
   }
@@ -263,7 +293,6 @@ class ExaiWorld {
     if (!line.isOpen) return;
     line.isOpen = false;
     const { epoch } = line;
-    this.#lines.delete(epoch);
     const reason = `code ${code}`;
     const reached = code > 0;
     this.#do({ type: "closed", epoch, code, reason, reached });
@@ -282,8 +311,18 @@ class ExaiWorld {
 
   #mischief(): void {
     const stage = this.#stage;
-    const lines = [...this.#lines.values()];
-    switch (stage.pick(["die", "die", "close", "black", "capacity"])) {
+    const lines = [...this.#lines.values()].filter(({ isOpen }) => isOpen);
+    const pranks = [
+      "die",
+      "die",
+      "close",
+      "black",
+      "capacity",
+      "sleep",
+    ] as const;
+    switch (stage.pick(pranks)) {
+      case "sleep":
+        return this.#sleep();
       case "die":
         this.#isUp = false;
         this.#process++;
@@ -312,6 +351,7 @@ class ExaiWorld {
 
   #sent(epoch: number, frame: Json): void {
     const line = this.#lines.get(epoch)!;
+    if (!line.isOpen) return; // what it slept through, it cannot know
     if (frame.op !== "hello") assert(line.isGreeted, "hello comes first");
     assertEquals(line.isBusy, false, "one frame at a time");
     line.isBusy = true;

@@ -63,8 +63,8 @@ const MUTANTS: readonly Mutant[] = [
   mutant(
     "no probe: blind to half-open links",
     "pulse",
-    "        return this.#probeUntil ?? silent;",
-    "        return this.#probeUntil ?? Infinity;",
+    "        return patient ?? silent;",
+    "        return patient ?? Infinity;",
   ),
   mutant(
     "a probe needs no answer",
@@ -291,7 +291,7 @@ const MUTANTS: readonly Mutant[] = [
   mutant(
     "the queue has no limit",
     "queue",
-    "return this.#accounts.size >= this.#limits.queueLimit ||",
+    "return size >= this.#limits.queueLimit ||",
     "return",
   ),
   mutant(
@@ -339,7 +339,7 @@ const MUTANTS: readonly Mutant[] = [
   mutant(
     "the client's ping proves nothing",
     "tend",
-    "if (isProbe) link.pulse?.probed(now);",
+    'if (isProbe) link.pulse?.probed(now, "idle");',
     "void isProbe;",
   ),
   mutant(
@@ -465,8 +465,8 @@ const MUTANTS: readonly Mutant[] = [
   mutant(
     "--request-timeout counts before the provider",
     "deadline",
-    "provider === undefined || provider.total === Infinity",
-    "provider === undefined || requestTimeout < Infinity",
+    "const total = slow === undefined",
+    "const total = slow === undefined || requestTimeout < Infinity",
   ),
   mutant(
     "another program's bad value is a mistake",
@@ -483,14 +483,14 @@ const MUTANTS: readonly Mutant[] = [
   mutant(
     "the circuit is never open",
     "desk",
-    "const isOpen = now - this.links.downSince > queueTimeout;",
-    "const isOpen = now < 0;",
+    "return now - this.links.downSince > this.config.queueTimeout;",
+    "return now < 0;",
   ),
   mutant(
     "the circuit is always open",
     "desk",
-    "const isOpen = now - this.links.downSince > queueTimeout;",
-    "const isOpen = now >= 0;",
+    "return now - this.links.downSince > this.config.queueTimeout;",
+    "return now >= 0;",
   ),
   mutant(
     "nobody is told what it waits for",
@@ -525,7 +525,7 @@ const MUTANTS: readonly Mutant[] = [
   mutant(
     "no trial after the first call",
     "pulse",
-    "    this.#trialAt = now + TRIAL_MS;",
+    "    if (!this.#hasTried) this.#trialAt = now + TRIAL_MS;",
     "",
   ),
   mutant(
@@ -596,8 +596,8 @@ const MUTANTS: readonly Mutant[] = [
   ),
   mutant(
     "any number of connections is kept",
-    "desk",
-    "KEPT_LIMIT = 4;",
+    "doubt",
+    "KEPT_LIMIT = 8;",
     "KEPT_LIMIT = 99;",
   ),
   mutant(
@@ -633,7 +633,7 @@ const MUTANTS: readonly Mutant[] = [
   mutant(
     "a late timer is no sleep",
     "naps",
-    "const gap = late > NAP_MS ? late : 0;",
+    "const gap = late > NAP_MS ? since : 0;",
     "const gap = 0;",
   ),
   mutant(
@@ -647,6 +647,84 @@ const MUTANTS: readonly Mutant[] = [
     "tend",
     'loss.tooLarge ? "give up"',
     'loss.tooLarge === "request" ? "give up"',
+  ),
+  mutant(
+    "what was due first expires because of a sleep",
+    "naps",
+    "const gap = late > NAP_MS ? since : 0;",
+    "const gap = late > NAP_MS ? late : 0;",
+  ),
+  mutant(
+    "a stale link is not probed while calls run elsewhere",
+    "pulse",
+    "if (this.#isStale) return this.#probeUntil ?? this.#heardAt;",
+    'if (this.#isStale && load === "idle") return this.#probeUntil ?? this.#heardAt;',
+  ),
+  mutant(
+    "the trial is spent on a request that is answered at once",
+    "pulse",
+    "    if (!this.#hasTried) this.#trialAt = now + TRIAL_MS;",
+    "    if (!this.#hasTried) this.#trialAt ??= now + TRIAL_MS;",
+  ),
+  mutant(
+    "initialized is lost on a link that is doubted",
+    "from_client",
+    'desk.links.main.phase !== "ready"',
+    "!desk.links.isUp",
+  ),
+  mutant(
+    "--give-up-after counts doubt",
+    "links",
+    'return this.main.phase === "ready" ? Infinity : this.downSince;',
+    "return this.downSince;",
+  ),
+  mutant(
+    "a link that was left is attended",
+    "session",
+    "if (desk.links.has(link)) this.#attend(link, now);",
+    "this.#attend(link, now);",
+  ),
+  mutant(
+    "every pong puts the verdict off",
+    "pulse",
+    "this.#accusedUntil ??= now + VERDICT_MS;",
+    "this.#accusedUntil = now + VERDICT_MS;",
+  ),
+  mutant(
+    "a batch meets a full queue",
+    "from_client",
+    "  flush(desk, now);\n  return",
+    "  return",
+  ),
+  mutant(
+    "the second's state is not told",
+    "links",
+    "return this.second ?? this.main;",
+    "return this.main;",
+  ),
+  mutant(
+    "broadcasts are told twice",
+    "from_daemon",
+    "isKeptBroadcast(link, method)",
+    "method.length === 0",
+  ),
+  mutant(
+    "an open circuit waits for the table",
+    "from_client",
+    "if (desk.isOpen(now) && !desk.ledger.isWanting) desk.links.main.hurry(now);",
+    "",
+  ),
+  mutant(
+    "a greeting that slept has all its time",
+    "link",
+    "const newsBy = sleptMs > LONG_SLEEP_MS ? now + RESUME_MS : Infinity;",
+    "const newsBy = Infinity; void sleptMs;",
+  ),
+  mutant(
+    "a provider's idle limit hides another's total",
+    "deadline",
+    "const totals = providers.filter(({ total }) => total < Infinity);",
+    "const totals = providers;",
   ),
 ];
 
