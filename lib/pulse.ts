@@ -146,7 +146,7 @@ export class Pulse {
 
   /** The daemon spoke on another connection: a probe has its whole time again, for it may have been busy until now. */
   excused(now: number): void {
-    if (this.#probeUntil === undefined) return;
+    if (this.#probeUntil === undefined || this.#isStale) return;
     this.#probeUntil = now + this.#limits.pingTimeout;
   }
 

@@ -307,3 +307,19 @@ test("cancel: an idle link has 10 s of silence", () => {
   scene.pass(7_000);
   assertEquals(scene.isLeft(1), false);
 });
+
+test("exai: what is heard elsewhere does not keep a link stale that slept", () => {
+  const scene = new ExaiScene();
+  scene.greet();
+  const calls = [scene.running(1), scene.running(2)];
+  scene.result(calls[1], "done");
+  sleep(scene, 60_000);
+  scene.health(1, "1:00:00");
+  scene.take();
+  for (let n = 0; n < 20; n++) {
+    const { request_id, epoch } = calls[0];
+    scene.say({ op: "progress", request_id }, epoch);
+    scene.pass(100);
+  }
+  assertEquals(scene.isLeft(3), true);
+});
