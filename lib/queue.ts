@@ -17,8 +17,8 @@ export const QUEUE_TEXT_LIMIT = 64 * 1024 * 1024;
 /** How long a client waits before it is told what for, in milliseconds. */
 const TELL_MS = 1_000;
 
-/** Any message. */
-type Carried = Request | Notification;
+/** What may wait to be written. */
+export type Carried = Request | Notification;
 
 /** Whether the queue's clock runs for a message; it stands still while a link is ready for it. */
 export type Clock = (message: Request | Notification) => "runs" | "stands";
