@@ -16,6 +16,7 @@ import { type Notification, oneLine, type Request } from "./jsonrpc.ts";
 import { Ledger, type Rescue } from "./ledger.ts";
 import type { Link, LinkLimits, LinkRole, Traffic } from "./link.ts";
 import { Links } from "./links.ts";
+import { Memory, type Remembered } from "./memory.ts";
 import * as report from "./report.ts";
 import { isSafe, type RetryPolicy } from "./safety.ts";
 import { type DeadlineConfig, type Limits, limitsOf } from "./deadline.ts";
@@ -31,6 +32,14 @@ export interface SessionConfig
   readonly retry: RetryPolicy;
   /** The largest message, either way, in UTF-16 units of its text. */
   readonly maxMessage: number;
+  /** How the daemon speaks. */
+  readonly dialect: string;
+  /** How long an `initialize` waits for the daemon before the client is told that it is not there, in milliseconds. */
+  readonly initializeGrace: number;
+  /** What is remembered of the daemon; `undefined` where nothing may be. */
+  readonly remembered: Remembered | undefined;
+  /** This program's version. */
+  readonly version: string;
   /** A file in which the daemon says that it lives, if there is one. */
   readonly healthFile: string | undefined;
 }
@@ -56,6 +65,16 @@ export class Desk {
   readonly asked: Asked = new Asked();
   /** Whether a link has ever been ready. */
   wasUp = false;
+  /** What is remembered of the daemon; `undefined` where nothing may be. */
+  readonly memory: Memory | undefined;
+  /** The `initialize` that waits for the daemon, and for how long. */
+  introduction:
+    | { readonly request: Request; readonly until: number }
+    | undefined;
+  /** The client was told something made up, and has not heard better since. */
+  isMadeUp = false;
+  /** It was at the beginning. */
+  wasMadeUp = false;
   #effects: Effect[] = [];
 
   /** Empty books, and one link that wants to be dialed. */
@@ -68,6 +87,8 @@ export class Desk {
     this.config = config;
     this.dialect = dialect;
     this.ledger = new Ledger(config);
+    const { remembered } = config;
+    this.memory = remembered && new Memory(remembered);
     this.links = new Links(config, random, now);
   }
 

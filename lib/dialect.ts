@@ -13,8 +13,13 @@ import type { LinkRole } from "./link.ts";
 /** What a frame from the daemon means: a message, or something between the daemon and the proxy. */
 export type Incoming =
   | Message
-  /** The greeting was answered: the link is good. */
-  | { readonly kind: "ready" }
+  /** The greeting was answered: the link is good; `learned` is the answer where it was one to the client's `initialize`. */
+  | {
+    readonly kind: "ready";
+    readonly learned?: { readonly request: Request; readonly answer: Answer };
+    /** Worth a log line. */
+    readonly trouble?: string;
+  }
   /** The greeting was answered with a no; `refused` where the daemon will say it again. */
   | {
     readonly kind: "rejected";
@@ -27,7 +32,8 @@ export type Incoming =
     readonly list: ListName;
     /** The cursor that it was asked with; the first page has none. */
     readonly cursor: string | undefined;
-    readonly result: unknown;
+    /** The page. */
+    readonly answer: Answer;
   }
   /** A probe was answered. */
   | { readonly kind: "pong" }
@@ -82,6 +88,14 @@ export interface Restoration {
   readonly toClient: readonly string[];
 }
 
+/** What the client was told of a daemon that is away. */
+export interface Told {
+  /** The protocol version. */
+  readonly version: unknown;
+  /** Whether it is what a daemon once said. */
+  readonly source: "remembered" | "made up";
+}
+
 /** The end of a connection as the runtime tells it. */
 export type Closed = Extract<SocketEvent, { type: "closed" }>;
 
@@ -128,6 +142,13 @@ export interface Dialect {
   cancel(id: Id, reason: string): string | undefined;
   /** So many milliseconds passed that our clock did not count. */
   slept(ms: number): void;
+  /** The client was told who the daemon is without it; gives that answer as the client gets it. If the request went out already, its own answer comes on that connection. */
+  introduced(
+    request: Request,
+    answer: string,
+    told: Told,
+    epoch: number | undefined,
+  ): string;
   /** Why a connection ended: what the runtime says, or what the dialect knows better. */
   ending(epoch: number, closed: Closed): Ending;
   /** Whether the daemon still owes an answer to something of the proxy's own, probes apart. */

@@ -65,6 +65,8 @@ export type Effect =
   /** A line for stdout. */
   | { readonly type: "reply"; readonly text: string }
   | LogEffect
+  /** Keep what is remembered of the daemon. */
+  | { readonly type: "remember"; readonly text: string }
   /** Say in the log what the daemon's health file tells. */
   | { readonly type: "health file"; readonly path: string }
   | { readonly type: "exit"; readonly code: number };

@@ -275,7 +275,11 @@ export class Exai implements Dialect {
     }
     if (tools !== undefined) {
       const page = { list: "tools", cursor: undefined } as const;
-      return [{ kind: "page", ...page, result: { tools } }];
+      return [{
+        kind: "page",
+        ...page,
+        answer: result({ id: "0" }, { tools }),
+      }];
     }
     const { code, message, retryMs } = exai.errorOf(frame);
     const trouble = `The daemon did not list its tools: ${message}`;
@@ -340,6 +344,10 @@ export class Exai implements Dialect {
     const why = isGreeting ? UNGREETED[code] : undefined;
     if (why === undefined) return { reason, refused: false };
     return { reason: `${why} (${reason})`, refused: false };
+  }
+
+  introduced(_: Request, answer: string): string {
+    return answer;
   }
 
   slept(ms: number): void {

@@ -252,7 +252,7 @@ function progressOf(
 }
 
 /** An answer with a result. */
-export function result({ id }: Request, result: unknown): Answer {
+export function result({ id }: Pick<Request, "id">, result: unknown): Answer {
   const text = success(id, result);
   return { kind: "answer", id, result, error: undefined, text };
 }

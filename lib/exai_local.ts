@@ -5,6 +5,7 @@
  * @module
  */
 
+import { agree } from "./versions.ts";
 import {
   Code,
   dig,
@@ -13,15 +14,6 @@ import {
   type Request,
   success,
 } from "./jsonrpc.ts";
-
-/** The revisions that this server can speak, the newest first (MCP, lifecycle). */
-const VERSIONS: readonly [string, ...string[]] = [
-  "2025-11-25",
-  "2025-06-18",
-  "2025-03-26",
-  "2024-11-05",
-  "2024-10-07",
-];
 
 /** The lists that are empty: the daemon has tools only. */
 const EMPTY: Readonly<Record<string, unknown>> = {
@@ -39,9 +31,8 @@ export function localAnswer(
   switch (method) {
     case "initialize": {
       const asked = dig(params, "protocolVersion");
-      const known = VERSIONS.find((version) => version === asked);
       return success(id, {
-        protocolVersion: known ?? VERSIONS[0],
+        protocolVersion: agree(asked),
         capabilities: { tools: { listChanged: true } },
         serverInfo: server,
       });

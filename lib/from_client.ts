@@ -21,6 +21,7 @@ import {
   skim,
 } from "./jsonrpc.ts";
 import * as report from "./report.ts";
+import { standIn } from "./stand_in.ts";
 import { abandon, flush } from "./tend.ts";
 
 /** Takes a line of the client's: one message, or a batch of them. */
@@ -73,6 +74,7 @@ function ask(desk: Desk, request: Request, now: number): void {
   const daemon = desk.links.isUp ? "up" : "down";
   const local = desk.dialect.local(request, daemon);
   if (local !== undefined) return desk.reply(local);
+  if (daemon === "down" && standIn(desk, request, now)) return;
   const fate = desk.fate(request);
   const { maxMessage } = desk.config;
   const size = request.text.length;

@@ -21,6 +21,7 @@ import {
   type Request,
 } from "./jsonrpc.ts";
 import type { Link } from "./link.ts";
+import { learn, mend } from "./stand_in.ts";
 import * as report from "./report.ts";
 import { heard, ponged } from "./doubt.ts";
 import { lose, ready } from "./tend.ts";
@@ -101,6 +102,12 @@ function fromDaemon(
     case "too large":
       return drop(desk, link, incoming);
     case "ready":
+      if (incoming.learned !== undefined) {
+        learn(desk, incoming.learned.request, incoming.learned.answer);
+      }
+      if (incoming.trouble !== undefined) {
+        desk.do(report.notRestored(incoming.trouble));
+      }
       return ready(desk, link, now);
     case "rejected":
       return lose(desk, link, incoming, now);
@@ -112,8 +119,9 @@ function fromDaemon(
       }
       return;
     case "page": {
-      const { list, cursor, result } = incoming;
-      const found = desk.catalog.compare(list, cursor, result);
+      const { list, cursor, answer } = incoming;
+      const found = desk.catalog.compare(list, cursor, answer.result);
+      learn(desk, { method: `${list}/list`, params: { cursor } }, answer);
       if (found.kind === "more") {
         const frame = desk.dialect.list(link.epoch, list, found.cursor);
         if (frame !== undefined) desk.send(link, frame);
@@ -131,7 +139,8 @@ function settle(desk: Desk, link: Link, answer: Answer, now: number): void {
     return desk.do(report.stray("daemon", `an answer to id ${id}`));
   }
   const { message, ...entry } = desk.ledger.find(id)!;
-  let text = desk.dialect.answered(message, answer);
+  const mended = mend(desk, message, answer);
+  let text = desk.dialect.answered(message, mended);
   const { maxMessage } = desk.config;
   const list = LISTS.find((name) => message.method === `${name}/list`);
   if (text.length > maxMessage) {
@@ -141,6 +150,7 @@ function settle(desk: Desk, link: Link, answer: Answer, now: number): void {
     const page = typeof cursor === "string" ? cursor : undefined;
     desk.catalog.told(list, page, answer.result);
   }
+  learn(desk, message, answer);
   // Only now: if one of the rooms above has a bug, the answer is still owed.
   desk.ledger.settle(id, link.epoch);
   link.used(now);

@@ -14,6 +14,14 @@ export interface Host {
   env(): Record<string, string>;
   /** A file's text; throws an error whose message a user can read. */
   readFile(path: string): string;
+  /** The operating system, e.g. `linux`, `darwin` or `windows`. */
+  readonly os: string;
+  /** A variable of the environment; empty counts as not set. */
+  variable(name: string): string | undefined;
+  /** A file's text; `undefined` if there is none. Throws if it is larger than so many bytes, or cannot be read. */
+  readState(path: string, limit: number): string | undefined;
+  /** Replaces a file's text at once, for the user's eyes only; its folder is made. Throws if it cannot. */
+  writeState(path: string, text: string): void;
   /** The chunks of stdin; each is good until the next is asked for. Never throws. */
   stdin(): AsyncIterable<Uint8Array>;
   /** Writes some of the bytes to stdout and says how many; rejects when it is broken. */

@@ -19,6 +19,10 @@ export const deno: Host = {
   args: Deno.args,
   env: () => Deno.env.toObject(),
   readFile: (path) => Deno.readTextFileSync(path),
+  os: Deno.build.os,
+  variable: (name) => Deno.env.get(name) || undefined,
+  readState,
+  writeState,
   stdin: read,
   writeStdout: (bytes) => whenReady(() => Deno.stdout.write(bytes)),
   writeStderr: (bytes) => whenReady(() => Deno.stderr.write(bytes)),
@@ -31,6 +35,36 @@ export const deno: Host = {
   },
   exit: (code) => Deno.exit(code),
 };
+
+function readState(path: string, limit: number): string | undefined {
+  try {
+    const { size, isFile } = Deno.statSync(path);
+    if (!isFile) throw new Error("it is no file");
+    if (size > limit) throw new Error(`it has ${size} bytes`);
+    return Deno.readTextFileSync(path);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return undefined;
+    throw error;
+  }
+}
+
+function writeState(path: string, text: string): void {
+  const folder = path.replace(/[^/\\]*$/, "");
+  if (folder !== "") Deno.mkdirSync(folder, { recursive: true, mode: 0o700 });
+  // Another proxy may do the same now: each writes its own file, the last one stays.
+  const next = `${path}.${Deno.pid}.tmp`;
+  try {
+    Deno.writeTextFileSync(next, text, { mode: 0o600 });
+    Deno.renameSync(next, path);
+  } catch (error) {
+    try {
+      Deno.removeSync(next);
+    } catch {
+      // It was not even made.
+    }
+    throw error;
+  }
+}
 
 async function* read(): AsyncGenerator<Uint8Array> {
   const buffer = new Uint8Array(CHUNK);

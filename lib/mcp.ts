@@ -12,11 +12,13 @@ import type {
   Greeting,
   Incoming,
   Restoration,
+  Told,
   Writing,
 } from "./dialect.ts";
 import type { LinkRole } from "./link.ts";
 import { type ListName, LISTS } from "./catalog.ts";
 import { insert, replace } from "./json_text.ts";
+import { isLegacy } from "./versions.ts";
 import {
   type Answer,
   dig,
@@ -54,7 +56,9 @@ export class Mcp implements Dialect {
   readonly #probes = new Map<number, Id>();
   readonly #own = new Map<Id, { epoch: number; purpose: Purpose }>();
   /** The `initialize` that the daemon has answered, and the version that it chose. */
-  #agreed: { request: Request; version: unknown } | undefined;
+  #agreed:
+    | { request: Request; version: unknown; isMadeUp?: boolean }
+    | undefined;
   #initialized: string | undefined;
   #level: string | undefined;
   readonly #subscriptions = new Map<string, string>();
@@ -167,7 +171,7 @@ export class Mcp implements Dialect {
               `The daemon did not list its ${purpose.list} again: ${trouble}`,
           };
         }
-        return { ...purpose, kind: "page", result: message.result };
+        return { ...purpose, kind: "page", answer: message };
     }
   }
 
@@ -177,7 +181,15 @@ export class Mcp implements Dialect {
       return { kind: "rejected", reason, refused: false };
     }
     const version = dig(message.result, "protocolVersion");
-    if (version === this.#agreed?.version) return { kind: "ready" };
+    const agreed = this.#agreed!;
+    const learned = { request: agreed.request, answer: message };
+    if (version === agreed.version) return { kind: "ready", learned };
+    if (agreed.isMadeUp && isLegacy(version)) {
+      const trouble = `The daemon speaks MCP ${version}, and the client was ` +
+        `told ${agreed.version} before it was there`;
+      this.#agreed = { ...agreed, version };
+      return { kind: "ready", learned, trouble };
+    }
     const reason = `the daemon now speaks MCP ${version}, but this client ` +
       `agreed on ${this.#agreed?.version} with the one before: restart the ` +
       `server in the client`;
@@ -257,6 +269,21 @@ export class Mcp implements Dialect {
       if (own.epoch === epoch && id !== this.#probes.get(epoch)) return true;
     }
     return false;
+  }
+
+  introduced(
+    request: Request,
+    answer: string,
+    { version, source }: Told,
+    epoch: number | undefined,
+  ): string {
+    const isMadeUp = source === "made up";
+    this.#agreed = { request, version, isMadeUp };
+    if (epoch !== undefined) {
+      this.#own.set(request.id, { epoch, purpose: { kind: "initialize" } });
+    }
+    const [message] = read(answer);
+    return message?.kind === "answer" ? announce(message) : answer;
   }
 
   slept(): void {}

@@ -14,6 +14,7 @@ import { readHealth } from "./health_file.ts";
 import { Mcp } from "./mcp.ts";
 import * as report from "./report.ts";
 import { Session } from "./session.ts";
+import { readState } from "./state.ts";
 import { dial, type Socket, type SocketReport } from "./socket.ts";
 import { Naps } from "./naps.ts";
 import { LineSplitter, LineWriter } from "./stdio.ts";
@@ -45,12 +46,19 @@ export function run(
   const { promise, resolve } = Promise.withResolvers<number>();
   const now = (): number => performance.now();
   const dialect = dialectOf(config, version);
-  const session = new Session(config, dialect, Math.random, now());
+  const owner = { daemon: config.shownUrl, dialect: config.dialect };
+  const state = readState(config.cache, owner, host);
+  if (state?.trouble !== undefined) {
+    log(report.memoryLost(state.path, state.trouble));
+  }
+  const settings = { ...config, version, remembered: state?.remembered };
+  const session = new Session(settings, dialect, Math.random, now());
   const sockets = new Map<number, Socket>();
   const naps = new Naps(now(), Date.now());
   let farewells: Promise<void>[] = [];
   let endAt: number | undefined;
   let isClogged = false;
+  let isForgetful = false;
   const stdout = new LineWriter(
     (bytes) => host.writeStdout(bytes),
     Infinity,
@@ -115,6 +123,8 @@ export function run(
         return stdout.push(effect.text);
       case "log":
         return log(effect);
+      case "remember":
+        return remember(effect.text);
       case "health file": {
         const { path } = effect;
         const found = readHealth(() => host.readFile(path), Date.now());
@@ -122,6 +132,18 @@ export function run(
       }
       case "exit":
         void leave(effect.code);
+    }
+  }
+
+  /** Says once that nothing can be kept. */
+  function remember(text: string): void {
+    if (state === undefined || isForgetful) return;
+    try {
+      host.writeState(state.path, text);
+    } catch (error) {
+      isForgetful = true;
+      const why = error instanceof Error ? error.message : String(error);
+      log(report.memoryLost(state.path, `it cannot be written (${why})`));
     }
   }
 

@@ -258,6 +258,30 @@ export function silence(phase: LinkState["phase"]): string {
   }
 }
 
+/** The client was told who the daemon is without it. */
+export function introduced(
+  url: string,
+  source: "remembered" | "made up",
+): LogEffect {
+  return log(
+    "info",
+    "introduced",
+    source === "remembered"
+      ? `The client was told what is remembered of the daemon at ${url}.`
+      : `The client was told that the daemon at ${url} is not up yet ` +
+        "(--initialize-grace).",
+  );
+}
+
+/** What is remembered of the daemon cannot be read or kept. */
+export function memoryLost(path: string, why: string): LogEffect {
+  return log(
+    "warn",
+    "cache",
+    `The cache ${path} is not used: ${why} (--cache off switches it off).`,
+  );
+}
+
 /** A list of the daemon's is not what the client was told. */
 export function changed(list: string): LogEffect {
   return log(

@@ -17,6 +17,7 @@ import type { Clock } from "./queue.ts";
 import type { Link } from "./link.ts";
 import * as report from "./report.ts";
 import { doubt, replace } from "./doubt.ts";
+import { improvise } from "./stand_in.ts";
 import { abandon, flush, lose, probe, retire, wait } from "./tend.ts";
 
 /** How long the daemon has to answer what is owed once the client is leaving. */
@@ -55,7 +56,11 @@ export class Session {
   deadline(): number {
     if (this.#isOver) return Infinity;
     const { ledger } = this.#desk;
-    let at = Math.min(ledger.deadline(), this.#drainUntil, this.#giveUpAt);
+    const { introduction } = this.#desk;
+    let at = Math.min(
+      ...[ledger.deadline(), this.#drainUntil, this.#giveUpAt],
+      introduction?.until ?? Infinity,
+    );
     for (const link of this.#attended) {
       at = Math.min(at, link.deadline(this.#desk.traffic(link)));
     }
@@ -120,6 +125,7 @@ export class Session {
     for (const { entry, expiry } of ledger.expire(now, clock)) {
       this.#expire(entry, expiry, now);
     }
+    if (now >= (desk.introduction?.until ?? Infinity)) improvise(desk);
     flush(this.#desk, now);
     const isLeaving = this.#drainUntil < Infinity;
     if (isLeaving && (this.owed === 0 || now >= this.#drainUntil)) {

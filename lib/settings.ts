@@ -196,6 +196,24 @@ export const SETTINGS = {
     help: "for the answer to a written request, or progress on it",
     parse: orOff(duration),
   }),
+  initializeGrace: row({
+    flag: "initialize-grace",
+    env: ["ALWAYSUP_INITIALIZE_GRACE"],
+    default: "5s",
+    value: "TIME",
+    help: "before a client hears that the daemon is not up, if nothing is " +
+      "cached",
+    parse: orZero,
+  }),
+  cache: row({
+    flag: "cache",
+    env: ["ALWAYSUP_CACHE"],
+    default: "on",
+    value: "on|off|PATH",
+    help: "what the daemon said last, for a start without it: a file in your " +
+      "state folder",
+    parse: path,
+  }),
   glmTotal: row({
     env: ["GLM_STREAM_TIMEOUT"],
     default: "300s",

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { LISTS } from "./catalog.ts";
 import type { Desk } from "./desk.ts";
 import type { Entry } from "./account.ts";
 import * as fault from "./fault.ts";
@@ -142,6 +143,13 @@ export function restore(desk: Desk, link: Link, now: number): void {
   for (const text of toDaemon) desk.send(link, text);
   for (const text of toClient) desk.reply(text);
   flush(desk, now);
+  if (desk.isMadeUp) {
+    desk.isMadeUp = false;
+    for (const list of LISTS) {
+      desk.reply(notify(`notifications/${list}/list_changed`));
+    }
+    return;
+  }
   for (const list of desk.catalog.known()) {
     const frame = desk.dialect.list(link.epoch, list);
     if (frame !== undefined) desk.send(link, frame);

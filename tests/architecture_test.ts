@@ -11,25 +11,25 @@ const LIB = new URL("../lib/", import.meta.url);
 
 /** The rooms by floor; a room imports only from floors below its own. */
 const FLOORS: readonly (readonly string[])[] = [
-  ["json_text", "host", "parse", "pulse"],
+  ["json_text", "host", "parse", "pulse", "versions"],
   ["jsonrpc", "settings", "link"],
   ["deadline", "safety", "catalog", "asked", "event"],
-  ["account", "config", "naps"],
+  ["account", "config", "naps", "memory"],
   ["queue"],
   ["ledger", "links", "dialect", "fault", "tool_output", "health_file"],
   ["mcp", "report", "exai_frame", "exai_local"],
   ["exai_call", "desk"],
-  ["exai"],
+  ["exai", "stand_in"],
   ["tend"],
   ["doubt"],
   ["from_client", "from_daemon"],
   ["session"],
-  ["stdio", "socket", "log", "host_deno"],
+  ["stdio", "socket", "log", "host_deno", "state"],
   ["proxy"],
 ];
 
 /** Edges touch the world outside; every other room is pure. */
-const EDGES = ["host_deno", "log", "proxy", "socket", "stdio"];
+const EDGES = ["host_deno", "log", "proxy", "socket", "state", "stdio"];
 
 /** What a pure room may not name: clocks, timers, chance, runtimes, consoles, promises. */
 const IMPURE =

@@ -30,9 +30,11 @@ function problems(...args: string[]): readonly string[] {
 
 test("without any setting everything has its default", () => {
   const found = config({});
-  const { shownUrl: _, ...defaults } = DEFAULTS;
+  const { shownUrl: _, remembered: __, version: ___, dialect: ____, ...rest } =
+    DEFAULTS;
+  const defaults: Record<string, unknown> = rest;
   for (const [name, value] of Object.entries(defaults)) {
-    assertEquals(found[name as keyof Config], value, name);
+    assertEquals<unknown>(found[name as keyof Config], value, name);
   }
   assertEquals(found.url, "ws://127.0.0.1:8079/");
   assertEquals([found.logLevel, found.logFormat, found.headers], [

@@ -56,7 +56,7 @@ test("the client's own initialize is the greeting, whether it comes before or af
 });
 
 test("an initialize that was in flight when the link was lost is sent again under the client's id, and answered once", () => {
-  const scene = new Scene({ retry: "never" });
+  const scene = new Scene({ retry: "never", initializeGrace: 600_000 });
   scene.ask(0, "initialize", { protocolVersion: "2025-11-25" });
   for (let i = 0; i < 4; i++) {
     scene.open();

@@ -155,6 +155,7 @@ export function proxyCommand(args: string[]): [string, string[]] {
   if (binary !== undefined) return [binary, args];
   const main = new URL("main.ts", ROOT).pathname;
   const permissions = ["--allow-net", "--allow-env", "--allow-read"];
+  permissions.push("--allow-write");
   return [Deno.execPath(), [
     ...["run", "--quiet", "--no-prompt", ...permissions, main],
     ...args,
@@ -173,7 +174,8 @@ export class Proxy extends Child {
     ],
   ) {
     const [command, all] = wrap(...proxyCommand(args));
-    super(command, all, env);
+    // What one test's daemon said is nothing for the next one's.
+    super(command, all, { ALWAYSUP_CACHE: "off", ...env });
   }
 
   /** Writes a message as a line. */

@@ -35,6 +35,10 @@ export const DEFAULTS: SessionConfig = {
   retry: "safe",
   maxMessage: 32 * 1024 * 1024,
   healthFile: undefined,
+  dialect: "mcp",
+  initializeGrace: 5_000,
+  remembered: undefined,
+  version: "1",
 };
 
 /** No chance at all: pauses are exactly those of the table. */

@@ -108,6 +108,7 @@ class World {
       handshakeTimeout: this.#stage.pick([2_000, 15_000]),
       maxMessage: 2_000,
       providers: [{ name: "GLM", total: GLM_MS, idle: Infinity }],
+      remembered: this.#stage.pick([undefined, { lists: {} }]),
     };
     this.#habit = this.#stage.pick(
       ["concurrent", "concurrent", "concurrent", "serial", "mute"] as const,

@@ -1,0 +1,169 @@
+/**
+ * A client that starts before its daemon, with real processes: what is kept in
+ * the cache, and what is done without.
+ *
+ * @module
+ */
+
+import { assert, assertEquals, assertMatch } from "../tools/assert.ts";
+import { Rig } from "../tools/mcp_rig.ts";
+import { Proxy } from "../tools/rig.ts";
+
+/** A folder that is the user's home and state folder for one test. */
+class Home implements AsyncDisposable {
+  readonly path = Deno.makeTempDirSync({ prefix: "home-" });
+  readonly env = {
+    HOME: this.path,
+    XDG_STATE_HOME: `${this.path}/state`,
+    ALWAYSUP_CACHE: "on",
+  };
+
+  /** The files of the cache. */
+  files(): string[] {
+    const folder = `${this.path}/state/alwaysup`;
+    return [...Deno.readDirSync(folder)].map(({ name }) => `${folder}/${name}`);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Deno.remove(this.path, { recursive: true });
+  }
+}
+
+/** A client and a daemon have met, so that the cache has something in it. */
+async function meet(home: Home): Promise<number> {
+  await using rig = new Rig([], home.env);
+  await rig.up();
+  await rig.proxy.initialize();
+  await rig.proxy.ask(1, "tools/list");
+  await rig.proxy.answer(1);
+  assertEquals((await rig.proxy.end()).code, 0);
+  return rig.port;
+}
+
+Deno.test("VS Code's order of events: tools from the cache, a call that waits, the daemon, the answer", async () => {
+  await using home = new Home();
+  const port = await meet(home);
+  await using rig = new Rig([], home.env, port);
+  const { result } = await rig.proxy.initialize();
+  assertEquals(result.serverInfo.name, "tests");
+  assertEquals(result.capabilities.tools.listChanged, true);
+  await rig.proxy.ask(1, "tools/list");
+  const { result: { tools } } = await rig.proxy.answer(1);
+  assert(tools.some(({ name }: { name: string }) => name === "write"));
+  const input = { n: 1, key: "on" };
+  await rig.proxy.call(2, "steps", input, { progressToken: "t" });
+  await rig.proxy.hear("notifications/progress");
+  await rig.up("--extra", "more");
+  assertEquals((await rig.proxy.answer(2)).result.content[0].text, "on");
+  await rig.proxy.hear("notifications/tools/list_changed");
+  assertEquals((await rig.proxy.end()).code, 0);
+  const [file] = home.files();
+  assert(Deno.readTextFileSync(file!).includes('"more"'));
+});
+
+Deno.test("the same with an empty cache: an honest answer after the grace, and the lists change when the daemon is there", async () => {
+  await using home = new Home();
+  const grace = { ALWAYSUP_INITIALIZE_GRACE: "300ms" };
+  await using rig = new Rig([], { ...home.env, ...grace });
+  const { result } = await rig.proxy.initialize();
+  assertMatch(result.instructions, /is not up yet/);
+  await rig.proxy.ask(1, "tools/list");
+  const input = { n: 1, key: "on" };
+  await rig.proxy.call(2, "steps", input, { progressToken: "t" });
+  await rig.proxy.hear("notifications/progress");
+  await rig.up();
+  const { result: { tools } } = await rig.proxy.answer(1);
+  assert(tools.length > 3);
+  assertEquals((await rig.proxy.answer(2)).result.content[0].text, "on");
+  await rig.proxy.hear("notifications/tools/list_changed");
+});
+
+Deno.test("the cache is one file for the user's eyes only, and has no secret in it", async () => {
+  await using home = new Home();
+  await using rig = new Rig([], { ...home.env, ALWAYSUP_TOKEN: "s3cret" });
+  await rig.up();
+  await rig.proxy.initialize();
+  await rig.proxy.ask(1, "tools/list");
+  await rig.proxy.answer(1);
+  await rig.proxy.end();
+  const [file, ...others] = home.files();
+  assertEquals(others, []);
+  const text = Deno.readTextFileSync(file!);
+  assertEquals(text.includes("s3cret"), false);
+  assertEquals(Deno.statSync(file!).mode! & 0o777, 0o600);
+  const folder = file!.replace(/\/[^/]*$/, "");
+  assertEquals(Deno.statSync(folder).mode! & 0o777, 0o700);
+});
+
+const BROKEN: [what: string, make: (path: string) => void, said: RegExp][] = [
+  [
+    "broken",
+    (path) => Deno.writeTextFileSync(path, "{"),
+    /not used: it is not JSON/,
+  ],
+  [
+    "another program's",
+    (path) => Deno.writeTextFileSync(path, "{}"),
+    /not used: it is of another version/,
+  ],
+  [
+    "huge",
+    (path) => Deno.writeTextFileSync(path, " ".repeat(9 * 1024 * 1024)),
+    /not used: it cannot be read \(it has 9437184 bytes\)/,
+  ],
+  [
+    "a folder",
+    (path) => Deno.mkdirSync(path),
+    /not used: it cannot be read \(it is no file\)/,
+  ],
+];
+for (const [what, make, said] of BROKEN) {
+  Deno.test(`a cache that is ${what}: one log line, and the daemon is used`, async () => {
+    const folder = Deno.makeTempDirSync();
+    const path = `${folder}/cache.json`;
+    make(path);
+    await using rig = new Rig(["--cache", path]);
+    await rig.up();
+    await rig.proxy.initialize();
+    await rig.proxy.ask(1, "tools/list");
+    await rig.proxy.answer(1);
+    await rig.proxy.end();
+    const lines = rig.proxy.stderr.dump().split("\n")
+      .filter((line) => line.includes("The cache "));
+    assertMatch(lines[0]!, said);
+    assertEquals(lines.length, what === "a folder" ? 2 : 1);
+    await Deno.remove(folder, { recursive: true });
+  });
+}
+
+Deno.test("a cache that cannot be written costs one log line", async () => {
+  await using rig = new Rig(["--cache", "/proc/nowhere/cache.json"]);
+  await rig.up();
+  await rig.proxy.initialize();
+  for (const id of [1, 2]) {
+    await rig.proxy.ask(id, "tools/list");
+    await rig.proxy.answer(id);
+  }
+  await rig.proxy.end();
+  const lines = rig.proxy.stderr.dump().split("\n")
+    .filter((line) => line.includes("The cache "));
+  assertMatch(lines.at(-1)!, /cannot be written/);
+  assert(lines.length <= 2, "one for the reading, one for all the writing");
+});
+
+Deno.test("several proxies share a cache", async () => {
+  await using home = new Home();
+  await using rig = new Rig([], home.env);
+  await rig.up();
+  const flags = ["--url", `ws://127.0.0.1:${rig.port}/`];
+  await using other = new Proxy(flags, home.env);
+  for (const proxy of [rig.proxy, other]) {
+    await proxy.initialize();
+    await proxy.ask(1, "tools/list");
+  }
+  for (const proxy of [rig.proxy, other]) await proxy.answer(1);
+  for (const proxy of [rig.proxy, other]) await proxy.end();
+  const [file, ...others] = home.files();
+  assertEquals(others, []);
+  JSON.parse(Deno.readTextFileSync(file!));
+});
