@@ -64,6 +64,8 @@ export interface Account<M extends Request | Notification> {
   tellAt: number;
   /** How often the client was told that. */
   tellings: number;
+  /** How long it may wait each time that there is no link, in milliseconds. */
+  readonly patience: number;
   /** When it will have waited too long for a link. */
   queuedUntil: number;
   /** When it will have taken too long altogether. */
@@ -84,6 +86,7 @@ export function open<M extends Request | Notification>(
   key: string,
   limits: Limits,
   now: number,
+  patience: number,
   queueMs: number,
 ): Account<M> {
   return {
@@ -104,6 +107,7 @@ export function open<M extends Request | Notification>(
     said: undefined,
     tellAt: Infinity,
     tellings: 0,
+    patience,
     queuedUntil: now + queueMs,
     totalUntil: now + (limits.total?.ms ?? Infinity),
     daemonUntil: Infinity,

@@ -52,6 +52,8 @@ const BEGINNINGS: Readonly<Record<string, RegExp>> = {
   KIMI: /^(kimi(?![a-z])|moonshot)/i, // kimi-k2, kimi_chat_with_tools, moonshot-v1-8k
 };
 
+const NONE: Limit = { setting: "--idle-timeout", ms: Infinity };
+
 /**
  * The limits of a request, the first that applies: its provider's, then what
  * holds for every request. What the daemon itself allows counts only where
@@ -72,7 +74,14 @@ export function limitsOf(
   const idle = silent === undefined
     ? { setting: "--idle-timeout", ms: idleTimeout }
     : { setting: `${silent.name}_STREAM_IDLE_TIMEOUT`, ms: silent.idle };
-  const isLimited = message.kind === "request" && total.ms < Infinity;
+  const { kind, method } = message;
+  // It has no answer before it ends.
+  if (method === "subscriptions/listen") {
+    return { total: undefined, idle: NONE };
+  }
+  // An error would say that the daemon is an older one.
+  const isLimited = kind === "request" && total.ms < Infinity &&
+    method !== "server/discover";
   return { total: isLimited ? total : undefined, idle };
 }
 

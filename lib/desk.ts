@@ -12,13 +12,19 @@ import type { Effect } from "./event.ts";
 import * as fault from "./fault.ts";
 import type { Fate, Outage } from "./fault.ts";
 import type { Entry, LedgerLimits } from "./account.ts";
-import { type Notification, oneLine, type Request } from "./jsonrpc.ts";
+import {
+  type Answer,
+  type Id,
+  type Notification,
+  oneLine,
+  type Request,
+} from "./jsonrpc.ts";
 import { Ledger, type Rescue } from "./ledger.ts";
 import type { Link, LinkLimits, LinkRole, Traffic } from "./link.ts";
 import { Links } from "./links.ts";
 import { Memory, type Remembered } from "./memory.ts";
 import * as report from "./report.ts";
-import { isSafe, type RetryPolicy } from "./safety.ts";
+import { isSafe, isStanding, type RetryPolicy } from "./safety.ts";
 import { type DeadlineConfig, type Limits, limitsOf } from "./deadline.ts";
 
 /** The settings that a session follows; durations in milliseconds, `Infinity` for no limit. */
@@ -71,6 +77,11 @@ export class Desk {
   introduction:
     | { readonly request: Request; readonly until: number }
     | undefined;
+  /** The ends of subscriptions that came just now: a daemon that is going away says the same. */
+  readonly endings: Map<
+    Id,
+    { readonly answer: Answer; readonly until: number }
+  > = new Map();
   /** The client was told something made up, and has not heard better since. */
   isMadeUp = false;
   /** It was at the beginning. */
@@ -88,7 +99,7 @@ export class Desk {
     this.dialect = dialect;
     this.ledger = new Ledger(config);
     const { remembered } = config;
-    this.memory = remembered && new Memory(remembered);
+    this.memory = remembered && new Memory(remembered, now);
     this.links = new Links(config, random, now);
   }
 
@@ -181,6 +192,7 @@ export class Desk {
 
   /** Whether a request may be written a second time. */
   mayRepeat(request: Request): boolean {
+    if (isStanding(request.method)) return true;
     const { retry } = this.config;
     return retry === "safe" ? this.#isSafe(request) : retry === "always";
   }

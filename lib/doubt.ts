@@ -76,6 +76,7 @@ export function replace(desk: Desk, now: number): void {
     const again = { attempt: 1, downMs: now - downSince };
     desk.do(report.connected(shownUrl, again));
   } else {
+    desk.ledger.move(epoch, now);
     desk.do(report.busy(shownUrl, desk.ledger.inFlight(epoch)));
     const [oldest, ...others] = desk.links.kept;
     if (oldest !== undefined && others.length >= KEPT_LIMIT) {

@@ -21,6 +21,7 @@ import {
   skim,
 } from "./jsonrpc.ts";
 import * as report from "./report.ts";
+import { isStanding } from "./safety.ts";
 import { standIn } from "./stand_in.ts";
 import { abandon, flush } from "./tend.ts";
 
@@ -82,7 +83,7 @@ function ask(desk: Desk, request: Request, now: number): void {
     return desk.reply(fault.tooLarge(fate, size, maxMessage));
   }
   const missing = desk.links.missing(desk.dialect.place(request));
-  if (missing?.refusal !== undefined) {
+  if (missing?.refusal !== undefined && !isStanding(request.method)) {
     const outage = desk.outage(missing, now);
     return desk.reply(fault.unavailable(fate, outage));
   }
@@ -125,10 +126,10 @@ function cancel(desk: Desk, notification: Notification, now: number): void {
   const id = digId(notification, "requestId");
   const owed = id === undefined ? undefined : desk.ledger.find(id);
   if (id === undefined || owed?.message.method === "initialize") return;
+  const isCarried = desk.dialect.note(notification) !== "ends here";
   const link = desk.links.get(owed?.sentOn);
   desk.ledger.cancel(id);
   if (link === undefined || owed === undefined) return;
-  const isCarried = desk.dialect.note(notification) !== "ends here";
   const frame = isCarried ? notification.text : undefined;
   abandon(desk, link, frame, now);
 }

@@ -26,6 +26,9 @@ import * as report from "./report.ts";
 import { heard, ponged } from "./doubt.ts";
 import { lose, ready } from "./tend.ts";
 
+/** How long the end of a subscription waits, in milliseconds: if the connection ends, too, the next daemon goes on with it. */
+const ENDING_MS = 1_000;
+
 /** Takes an event on the socket of a link. */
 export function fromSocket(
   desk: Desk,
@@ -103,7 +106,7 @@ function fromDaemon(
       return drop(desk, link, incoming);
     case "ready":
       if (incoming.learned !== undefined) {
-        learn(desk, incoming.learned.request, incoming.learned.answer);
+        learn(desk, incoming.learned.request, incoming.learned.answer, now);
       }
       if (incoming.trouble !== undefined) {
         desk.do(report.notRestored(incoming.trouble));
@@ -121,7 +124,7 @@ function fromDaemon(
     case "page": {
       const { list, cursor, answer } = incoming;
       const found = desk.catalog.compare(list, cursor, answer.result);
-      learn(desk, { method: `${list}/list`, params: { cursor } }, answer);
+      learn(desk, { method: `${list}/list`, params: { cursor } }, answer, now);
       if (found.kind === "more") {
         const frame = desk.dialect.list(link.epoch, list, found.cursor);
         if (frame !== undefined) desk.send(link, frame);
@@ -139,6 +142,13 @@ function settle(desk: Desk, link: Link, answer: Answer, now: number): void {
     return desk.do(report.stray("daemon", `an answer to id ${id}`));
   }
   const { message, ...entry } = desk.ledger.find(id)!;
+  const isEnding = message.method === "subscriptions/listen" &&
+    answer.error === undefined;
+  if (isEnding && !desk.endings.has(id)) {
+    desk.endings.set(id, { answer, until: now + ENDING_MS });
+    return;
+  }
+  desk.endings.delete(id);
   const mended = mend(desk, message, answer);
   let text = desk.dialect.answered(message, mended);
   const { maxMessage } = desk.config;
@@ -150,14 +160,26 @@ function settle(desk: Desk, link: Link, answer: Answer, now: number): void {
     const page = typeof cursor === "string" ? cursor : undefined;
     desk.catalog.told(list, page, answer.result);
   }
-  learn(desk, message, answer);
+  learn(desk, message, answer, now);
   // Only now: if one of the rooms above has a bug, the answer is still owed.
   desk.ledger.settle(id, link.epoch);
   link.used(now);
   desk.reply(text);
   if (link.phase !== "greeting") return;
-  if (answer.error === undefined) ready(desk, link, now);
+  // An error, too, is a sign of life; but after initialize it must be said again.
+  const isGreeted = answer.error === undefined ||
+    message.method === "server/discover";
+  if (isGreeted) ready(desk, link, now);
   else link.unanswered();
+}
+
+/** The daemon has ended a subscription and is still there: the client hears it. */
+export function end(desk: Desk, now: number): void {
+  for (const [id, { answer, until }] of desk.endings) {
+    const link = desk.links.get(desk.ledger.find(id)?.sentOn);
+    if (link === undefined) desk.endings.delete(id);
+    else if (now >= until) settle(desk, link, answer, now);
+  }
 }
 
 /** There is no answer yet; that a daemon is full for ever is bounded by the idle clock. */

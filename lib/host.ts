@@ -18,8 +18,11 @@ export interface Host {
   readonly os: string;
   /** A variable of the environment; empty counts as not set. */
   variable(name: string): string | undefined;
-  /** A file's text; `undefined` if there is none. Throws if it is larger than so many bytes, or cannot be read. */
-  readState(path: string, limit: number): string | undefined;
+  /** A file's text, and how many milliseconds old it is; `undefined` if there is none. Throws if it is larger than so many bytes, or cannot be read. */
+  readState(
+    path: string,
+    limit: number,
+  ): { readonly text: string; readonly ageMs: number } | undefined;
   /** Replaces a file's text at once, for the user's eyes only; its folder is made. Throws if it cannot. */
   writeState(path: string, text: string): void;
   /** The chunks of stdin; each is good until the next is asked for. Never throws. */

@@ -36,12 +36,16 @@ export const deno: Host = {
   exit: (code) => Deno.exit(code),
 };
 
-function readState(path: string, limit: number): string | undefined {
+function readState(
+  path: string,
+  limit: number,
+): { text: string; ageMs: number } | undefined {
   try {
-    const { size, isFile } = Deno.statSync(path);
+    const { size, isFile, mtime } = Deno.statSync(path);
     if (!isFile) throw new Error("it is no file");
     if (size > limit) throw new Error(`it has ${size} bytes`);
-    return Deno.readTextFileSync(path);
+    const ageMs = Math.max(0, Date.now() - (mtime?.getTime() ?? 0));
+    return { text: Deno.readTextFileSync(path), ageMs };
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return undefined;
     throw error;

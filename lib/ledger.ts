@@ -19,6 +19,7 @@ import {
 import { type Clock, Queue, type Telling } from "./queue.ts";
 import type { Limits } from "./deadline.ts";
 import type { Id, Notification, Request } from "./jsonrpc.ts";
+import { isLight, isStanding } from "./safety.ts";
 
 /** What becomes of a request whose link was lost: it is written again, given up, or asked about for so many milliseconds. */
 export type Rescue =
@@ -56,6 +57,26 @@ export class Ledger {
     return sent + this.#queue.requests;
   }
 
+  /** How many answers are owed that are worth waiting for at the end: a subscription has none. */
+  get due(): number {
+    let due = 0;
+    for (const { message } of this.#accounts.values()) {
+      const isSubscription = message.method === "subscriptions/listen";
+      if (message.kind === "request" && !isSubscription) due++;
+    }
+    return due;
+  }
+
+  /** Subscriptions wait again in their old place, because another link carries what comes. */
+  move(epoch: number, now: number): void {
+    for (const account of this.#accounts.values()) {
+      const isSubscription = account.message.method === "subscriptions/listen";
+      if (account.sentOn !== epoch || !isSubscription) continue;
+      this.#unsend(account, now);
+    }
+    this.#queue.sort(this.#accounts.values());
+  }
+
   /** Whether a request waits to be written. */
   get isWanting(): boolean {
     return this.#queue.requests > 0;
@@ -83,10 +104,16 @@ export class Ledger {
     now: number,
     queueMs: number = this.#limits.queueTimeout,
   ): void {
+    const isHeld = isStanding(message.method);
+    const patience = isHeld ? Infinity : this.#limits.queueTimeout;
     const key = message.kind === "request"
       ? message.id
       : `notification ${++this.#notifications}`;
-    const account = open(message, key, limits, now, queueMs);
+    const account = open(
+      ...[message, key, limits, now] as const,
+      patience,
+      isHeld ? Infinity : queueMs,
+    );
     this.#accounts.set(account.key, account);
     if (account.token !== undefined) this.#byToken.set(account.token, account);
     this.#queue.add(account, now);
@@ -132,7 +159,7 @@ export class Ledger {
   wasBusy(epoch: number, at: number): boolean {
     if (!this.isBusy(epoch)) return false;
     for (const { message, sentOn, sentAt } of this.#accounts.values()) {
-      const isCall = sentOn === epoch && message.method !== "ping";
+      const isCall = sentOn === epoch && !isLight(message.method);
       if (isCall && sentAt < at) return true;
     }
     return false;
@@ -263,10 +290,10 @@ export class Ledger {
       account.losses++;
       // What opens the conversation opens it on every link, and its queue time goes on.
       if (!account.isGreeting) {
-        account.queuedUntil = now + this.#limits.queueTimeout;
-        const chance = account.losses < LOSS_LIMIT
-          ? rescue(message)
-          : "give up";
+        account.queuedUntil = now + account.patience;
+        const isHarmless = account.losses < LOSS_LIMIT ||
+          isStanding(message.method);
+        const chance = isHarmless ? rescue(message) : "give up";
         if (chance === "give up") {
           this.#close(account);
           given.push(account as Owed);
@@ -320,7 +347,7 @@ export class Ledger {
     this.#earliest = Infinity;
     for (const account of this.#accounts.values()) {
       if (isQueued(account) && clock(account.message) === "stands") {
-        account.queuedUntil = now + this.#limits.queueTimeout;
+        account.queuedUntil = now + account.patience;
       }
       if (account.notBefore !== undefined && now >= account.notBefore) {
         account.notBefore = undefined;
@@ -354,7 +381,7 @@ export class Ledger {
   }
 
   #count({ message }: Entry, epoch: number, by: 1 | -1): void {
-    const isCall = message.method !== "ping";
+    const isCall = !isLight(message.method);
     for (const counts of [this.#inFlight, ...(isCall ? [this.#calls] : [])]) {
       const count = (counts.get(epoch) ?? 0) + by;
       if (count === 0) counts.delete(epoch);

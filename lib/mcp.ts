@@ -19,9 +19,12 @@ import type { LinkRole } from "./link.ts";
 import { type ListName, LISTS } from "./catalog.ts";
 import { insert, replace } from "./json_text.ts";
 import { isLegacy } from "./versions.ts";
+import { Listens } from "./listens.ts";
+import { versionOf } from "./memory.ts";
 import {
   type Answer,
   dig,
+  digId,
   type Id,
   isRecord,
   type Message,
@@ -62,6 +65,9 @@ export class Mcp implements Dialect {
   #initialized: string | undefined;
   #level: string | undefined;
   readonly #subscriptions = new Map<string, string>();
+  /** The version that the client's requests name, if they do: then there is no conversation to replay (MCP 2026-07-28). */
+  #version: string | undefined;
+  readonly #listens = new Listens();
 
   /** The ids of the proxy's own requests carry chance, so that no client's id meets them. */
   constructor(random: () => number) {
@@ -84,13 +90,27 @@ export class Mcp implements Dialect {
     if (this.#agreed !== undefined) return { text: this.#replay(epoch) };
     let isWanted = false;
     for (const request of waiting) {
-      if (request.method === "initialize") {
+      this.#version ??= versionOf(request.params);
+      if (/^(initialize|server\/discover)$/.test(request.method)) {
         return { text: request.text, request: request.id };
       }
       isWanted = true;
     }
     if (!isWanted) return undefined;
-    return { text: this.#ask(epoch, { kind: "opening probe" }, "ping") };
+    const id = this.#id(epoch, { kind: "opening probe" });
+    return { text: this.#sign(id) };
+  }
+
+  /** What any living daemon of the client's era answers. */
+  #sign(id: Id): string {
+    if (this.#agreed !== undefined || this.#version === undefined) {
+      return request(id, "ping");
+    }
+    const _meta = {
+      "io.modelcontextprotocol/protocolVersion": this.#version,
+      "io.modelcontextprotocol/clientCapabilities": {},
+    };
+    return request(id, "server/discover", { _meta });
   }
 
   #replay(epoch: number): string {
@@ -129,11 +149,19 @@ export class Mcp implements Dialect {
   }
 
   write(_: number, message: Request | Notification): Writing {
+    if (message.kind === "request") {
+      this.#version ??= versionOf(message.params);
+      this.#listens.asked(message);
+    }
     return { kind: "frame", text: message.text };
   }
 
   decode(epoch: number, text: string): Incoming[] {
-    return read(text).map((message) => this.#meaning(epoch, message));
+    return read(text).flatMap((message) =>
+      message.kind === "notification"
+        ? this.#listens.heard(message)
+        : [this.#meaning(epoch, message)]
+    );
   }
 
   #meaning(epoch: number, message: Message): Incoming {
@@ -197,6 +225,9 @@ export class Mcp implements Dialect {
   }
 
   note(notification: Notification): "carried" | "replayed" {
+    if (notification.method === "notifications/cancelled") {
+      this.#listens.ended(digId(notification, "requestId"));
+    }
     if (notification.method !== "notifications/initialized") return "carried";
     this.#initialized = notification.text;
     return "replayed";
@@ -209,6 +240,7 @@ export class Mcp implements Dialect {
   anew(): void {}
 
   answered(request: Request, answer: Answer): string {
+    this.#listens.ended(request.id);
     if (answer.error !== undefined) return answer.text;
     const uri = isRecord(request.params) ? request.params.uri : undefined;
     switch (request.method) {
@@ -236,10 +268,14 @@ export class Mcp implements Dialect {
     if (older !== undefined) this.#own.delete(older);
     const id = this.#id(epoch, { kind: "probe" });
     this.#probes.set(epoch, id);
-    return request(id, "ping");
+    return this.#sign(id);
   }
 
-  list(epoch: number, list: ListName, cursor?: string): string {
+  list(epoch: number, list: ListName, cursor?: string): string | undefined {
+    // Who names a version subscribes to changes, and hears of them after a reconnect.
+    if (this.#agreed === undefined && this.#version !== undefined) {
+      return undefined;
+    }
     const params = cursor === undefined ? undefined : { cursor };
     const purpose = { kind: "list", list, cursor } as const;
     return this.#ask(epoch, purpose, `${list}/list`, params);

@@ -91,7 +91,7 @@ export class Queue {
   wait(now: number, concerns: (message: Carried) => boolean): void {
     for (const account of this.#accounts) {
       if (!concerns(account.message)) continue;
-      account.queuedUntil = now + this.#limits.queueTimeout;
+      account.queuedUntil = now + account.patience;
     }
   }
 

@@ -30,6 +30,16 @@ const SAFE_METHODS: ReadonlySet<string> = new Set([
   "tasks/result",
 ]);
 
+/** Requests that are held for as long as the client wants: an error would end a subscription, or make a client take the daemon for an older one (MCP 2026-07-28, basic/versioning). */
+export function isStanding(method: string): boolean {
+  return method === "subscriptions/listen" || method === "server/discover";
+}
+
+/** Whether a request keeps no daemon busy: a ping, or a subscription. */
+export function isLight(method: string): boolean {
+  return method === "subscriptions/listen" || method === "ping";
+}
+
 /**
  * Whether a request does no more when it is executed twice.
  *

@@ -11,7 +11,7 @@ import type { Dialect } from "./dialect.ts";
 import type { Effect, SessionEvent } from "./event.ts";
 import * as fault from "./fault.ts";
 import { fromClient, overlong } from "./from_client.ts";
-import { fromSocket } from "./from_daemon.ts";
+import { end, fromSocket } from "./from_daemon.ts";
 import type { Limit } from "./deadline.ts";
 import type { Clock } from "./queue.ts";
 import type { Link } from "./link.ts";
@@ -60,6 +60,7 @@ export class Session {
     let at = Math.min(
       ...[ledger.deadline(), this.#drainUntil, this.#giveUpAt],
       introduction?.until ?? Infinity,
+      ...[...this.#desk.endings.values()].map(({ until }) => until),
     );
     for (const link of this.#attended) {
       at = Math.min(at, link.deadline(this.#desk.traffic(link)));
@@ -125,10 +126,11 @@ export class Session {
     for (const { entry, expiry } of ledger.expire(now, clock)) {
       this.#expire(entry, expiry, now);
     }
+    end(desk, now);
     if (now >= (desk.introduction?.until ?? Infinity)) improvise(desk);
     flush(this.#desk, now);
     const isLeaving = this.#drainUntil < Infinity;
-    if (isLeaving && (this.owed === 0 || now >= this.#drainUntil)) {
+    if (isLeaving && (ledger.due === 0 || now >= this.#drainUntil)) {
       return this.#finish(0, now);
     }
     if (now >= this.#giveUpAt) {

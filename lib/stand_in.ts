@@ -17,7 +17,7 @@ import { agree } from "./versions.ts";
  * cannot be answered yet will be before long.
  */
 export function standIn(desk: Desk, request: Request, now: number): boolean {
-  const result = desk.memory?.recall(request);
+  const result = desk.memory?.recall(request, now);
   if (request.method === "initialize") {
     if (result !== undefined) introduce(desk, request, result, "remembered");
     else {desk.introduction = {
@@ -95,11 +95,12 @@ export function learn(
   desk: Desk,
   request: Pick<Request, "method" | "params">,
   answer: Answer,
+  now: number,
 ): void {
   const { memory, config } = desk;
-  if (memory === undefined || !memory.learn(request, answer)) return;
+  if (memory === undefined || !memory.learn(request, answer, now)) return;
   const owner = { daemon: config.shownUrl, dialect: config.dialect };
-  desk.do({ type: "remember", text: toText(owner, memory.all) });
+  desk.do({ type: "remember", text: toText(owner, memory.all(now)) });
 }
 
 function answerOf({ id }: Request, result: string): string {

@@ -32,18 +32,18 @@ export function readState(
   const path = /^on$/i.test(setting) ? pathOf(owner, host) : setting;
   if (path === undefined) return undefined;
   const nothing = { path, remembered: { lists: {} } };
-  let text: string | undefined;
+  let found: { text: string; ageMs: number } | undefined;
   try {
-    text = host.readState(path, MEMORY_LIMIT);
+    found = host.readState(path, MEMORY_LIMIT);
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
     return { ...nothing, trouble: `it cannot be read (${why})` };
   }
-  if (text === undefined) return nothing;
-  const found = fromText(text, owner);
-  return typeof found === "string"
-    ? { ...nothing, trouble: found }
-    : { path, remembered: found };
+  if (found === undefined) return nothing;
+  const remembered = fromText(found.text, owner, found.ageMs);
+  return typeof remembered === "string"
+    ? { ...nothing, trouble: remembered }
+    : { path, remembered };
 }
 
 /** One file for each daemon and dialect, in the user's state folder; `undefined` where there is none. */

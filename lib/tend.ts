@@ -11,6 +11,7 @@ import * as fault from "./fault.ts";
 import { notification as notify } from "./jsonrpc.ts";
 import { isLogged, type Link, type LinkRole, type Loss } from "./link.ts";
 import * as report from "./report.ts";
+import { isStanding } from "./safety.ts";
 
 /** Asks the daemon whether it lives. */
 export function probe(desk: Desk, link: Link, now: number): void {
@@ -105,7 +106,7 @@ function greet(desk: Desk, link: Link, now: number): void {
   const { main } = desk.links;
   const waiting = link.role === "second"
     ? [...desk.ledger.sentOn(main.epoch)]
-      .filter(({ method }) => method !== "initialize")
+      .filter(({ method }) => !/^(initialize|server\/discover)$/.test(method))
     : [...desk.ledger.queue()].map((entry) => entry.message)
       .filter((message) => message.kind === "request");
   const greeting = desk.dialect.greet(link.epoch, waiting);
@@ -259,6 +260,10 @@ export function settle(
     desk.reply(notify("notifications/cancelled", { requestId, reason }));
   }
   desk.dialect.lost(epoch);
+  // What waits to be written again has not ended.
+  for (const id of desk.endings.keys()) {
+    if (desk.ledger.find(id)?.sentOn === undefined) desk.endings.delete(id);
+  }
   return given.length;
 }
 
@@ -267,7 +272,7 @@ function settleRefused(desk: Desk, now: number): void {
   for (const { key, message, ...entry } of desk.ledger.queue()) {
     if (message.kind !== "request" || desk.isUpFor(message)) continue;
     const missing = desk.links.missing(desk.dialect.place(message));
-    if (missing?.refusal === undefined) continue;
+    if (missing?.refusal === undefined || isStanding(message.method)) continue;
     desk.ledger.cancel(key);
     desk.reply(desk.unserved(message, { key, ...entry }, now));
   }

@@ -14,7 +14,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ["json_text", "host", "parse", "pulse", "versions"],
   ["jsonrpc", "settings", "link"],
   ["deadline", "safety", "catalog", "asked", "event"],
-  ["account", "config", "naps", "memory"],
+  ["account", "config", "naps", "memory", "listens"],
   ["queue"],
   ["ledger", "links", "dialect", "fault", "tool_output", "health_file"],
   ["mcp", "report", "exai_frame", "exai_local"],

@@ -1,0 +1,71 @@
+/**
+ * The client's open subscriptions (MCP 2026-07-28, `subscriptions/listen`),
+ * which outlive the connections that carry them.
+ *
+ * @module
+ */
+
+import { LISTS } from "./catalog.ts";
+import {
+  dig,
+  digId,
+  type Id,
+  type Notification,
+  notification as notify,
+  type Request,
+} from "./jsonrpc.ts";
+
+const ACKNOWLEDGED = "notifications/subscriptions/acknowledged";
+const SUBSCRIPTION_ID = "io.modelcontextprotocol/subscriptionId";
+
+/** A subscription. */
+interface Listen {
+  /** What the client wants to hear of. */
+  readonly filter: unknown;
+  /** Whether it has seen an acknowledgement. */
+  isAcknowledged: boolean;
+}
+
+/** The subscriptions by the ids of their requests. */
+export class Listens {
+  readonly #open = new Map<Id, Listen>();
+
+  /** A request goes out, for the first time or again. */
+  asked({ id, method, params }: Request): void {
+    if (method !== "subscriptions/listen") return;
+    const isAcknowledged = this.#open.get(id)?.isAcknowledged ?? false;
+    const filter = dig(params, "notifications");
+    this.#open.set(id, { filter, isAcknowledged });
+  }
+
+  /** A subscription is over, if there is one of that id. */
+  ended(id: Id | undefined): void {
+    if (id !== undefined) this.#open.delete(id);
+  }
+
+  /** What the client hears of a notification: of an acknowledgement once, and for a later one what it may have missed. */
+  heard(message: Notification): Notification[] {
+    if (message.method !== ACKNOWLEDGED) return [message];
+    const id = digId(message, "_meta", SUBSCRIPTION_ID);
+    const listen = id === undefined ? undefined : this.#open.get(id);
+    if (id === undefined || listen === undefined) return [message];
+    if (listen.isAcknowledged) return changes(id, listen);
+    listen.isAcknowledged = true;
+    return [message];
+  }
+}
+
+function changes(id: Id, { filter }: Listen): Notification[] {
+  const _meta = { [SUBSCRIPTION_ID]: JSON.parse(id) as unknown };
+  const uris = dig(filter, "resourceSubscriptions");
+  const updated = (Array.isArray(uris) ? uris as unknown[] : [])
+    .map((uri) => ["resources/updated", { _meta, uri }] as const);
+  const lists = LISTS
+    .filter((list) => dig(filter, `${list}ListChanged`) === true)
+    .map((list) => [`${list}/list_changed`, { _meta }] as const);
+  return [...lists, ...updated].map(([name, params]) => {
+    const method = `notifications/${name}`;
+    const text = notify(method, params);
+    return { kind: "notification", method, params, text };
+  });
+}
