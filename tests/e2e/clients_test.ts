@@ -33,7 +33,9 @@ Deno.test({
   fn: async () => {
     const port = freePort();
     const first = await startEverything(port);
-    const [command, args] = proxyCommand(["--url", `ws://127.0.0.1:${port}/`]);
+    const [command, args] = proxyCommand([
+      ...["--url", `ws://127.0.0.1:${port}/`, "--cache", "off"],
+    ]);
     const transport = new StdioClientTransport({
       command,
       args,
@@ -84,7 +86,9 @@ Deno.test({
 Deno.test("the Inspector's CLI lists and calls tools", async () => {
   const port = freePort();
   await using _daemon = await startEverything(port);
-  const [command, args] = proxyCommand(["--url", `ws://127.0.0.1:${port}/`]);
+  const [command, args] = proxyCommand([
+    ...["--url", `ws://127.0.0.1:${port}/`, "--cache", "off"],
+  ]);
   const inspect = async (...rest: string[]): Promise<Json> => {
     const inspector = "@modelcontextprotocol/inspector@2.12.0";
     await using cli = new Child("npx", [

@@ -331,7 +331,11 @@ Deno.test("nobody reads stderr: the proxy works on", async () => {
 
 Deno.test("a client that does not read costs the link and not the memory, and nothing once it reads", async () => {
   await using daemon = new RawDaemon();
-  const [command, args] = proxyCommand(flags(daemon.url));
+  const [command, args] = proxyCommand([
+    ...flags(daemon.url),
+    "--cache",
+    "off",
+  ]);
   const child = new Deno.Command(command, {
     args,
     stdin: "piped",

@@ -271,7 +271,7 @@ Deno.test("exai: the health file is looked at when the first dial fails", async 
 Deno.test("exai: the Inspector's CLI works through a kill and a restart", async () => {
   await using daemon = new ExaiProcess();
   await daemon.up();
-  const [command, args] = proxyCommand([]);
+  const [command, args] = proxyCommand(["--cache", "off"]);
   const inspector = "@modelcontextprotocol/inspector@2.12.0";
   const start = (...rest: string[]): Child =>
     new Child("npx", [

@@ -40,7 +40,9 @@ interface Round {
 
 function start(which: "forwarder" | "alwaysup", url: string): Child {
   const flags = ["--url", url];
-  if (which === "alwaysup") return new Child(...proxyCommand(flags), {});
+  if (which === "alwaysup") {
+    return new Child(...proxyCommand([...flags, "--cache", "off"]), {});
+  }
   const script = new URL("forwarder.ts", import.meta.url).pathname;
   const args = ["run", "--quiet", "--allow-net", script, ...flags];
   return new Child(Deno.execPath(), args, {});

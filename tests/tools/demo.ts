@@ -50,7 +50,7 @@ async function demo(): Promise<void> {
   await using first = await startDaemon(port);
   say(`It listens at ${url} as process ${first.process.pid}`);
 
-  const [command, args] = proxyCommand(["--url", url]);
+  const [command, args] = proxyCommand(["--url", url, "--cache", "off"]);
   const transport = new StdioClientTransport({ command, args, stderr: "pipe" });
   const log: string[] = [];
   transport.stderr?.on("data", (data: Uint8Array) => {

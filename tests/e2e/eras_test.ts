@@ -1,0 +1,127 @@
+/**
+ * Both eras of MCP with peers that nobody here wrote: the SDK's second version
+ * on both sides, in every mode that it has, and the Inspector's CLI.
+ *
+ * @module
+ */
+
+import { Client, type McpSubscription } from "@modelcontextprotocol/client";
+import { StdioClientTransport } from "@modelcontextprotocol/client/stdio";
+import { assert, assertEquals } from "../tools/assert.ts";
+import { Child, freePort, proxyCommand } from "../tools/rig.ts";
+
+// deno-lint-ignore no-explicit-any
+type Json = any;
+
+async function startDual(port: number, ...tools: string[]): Promise<Child> {
+  const script = new URL("../tools/dual.ts", import.meta.url).pathname;
+  const args = ["run", "-A", script, `${port}`, ...tools];
+  const child = new Child(Deno.execPath(), args, {});
+  await child.stdout.find((line) => line.startsWith("listening"));
+  return child;
+}
+
+const MODES = ["legacy", "auto", { pin: "2026-07-28" }] as const;
+
+/** A client of the SDK in one of its modes, and what it hears. */
+function connect(
+  port: number,
+  mode: typeof MODES[number],
+): { client: Client; open: Promise<void>; changes: Promise<void> } {
+  const [command, args] = proxyCommand([
+    ...["--url", `ws://127.0.0.1:${port}/`, "--cache", "off"],
+  ]);
+  const transport = new StdioClientTransport({
+    command,
+    args,
+    stderr: "ignore",
+  });
+  const changes = Promise.withResolvers<void>();
+  const client = new Client({ name: "tests", version: "1" }, {
+    capabilities: {},
+    versionNegotiation: { mode },
+  });
+  client.setNotificationHandler(
+    "notifications/tools/list_changed",
+    () => changes.resolve(),
+  );
+  const open = client.connect(transport);
+  return { client, open, changes: changes.promise };
+}
+
+for (const mode of MODES) {
+  const name = typeof mode === "string" ? mode : mode.pin;
+  Deno.test({
+    name:
+      `the SDK's second client, ${name}: a kill and a restart, and it hears of new tools`,
+    // The SDK's transport leaves a timer behind when it is closed.
+    sanitizeOps: false,
+    sanitizeResources: false,
+    fn: async () => {
+      const port = freePort();
+      const first = await startDual(port);
+      const { client, open, changes } = connect(port, mode);
+      await open;
+      const era = client.getNegotiatedProtocolVersion();
+      assertEquals(era === "2026-07-28", mode !== "legacy", `${era}`);
+      const { tools } = await client.listTools();
+      assertEquals(tools.map(({ name }) => name), ["echo"]);
+      let subscription: McpSubscription | undefined;
+      if (mode !== "legacy") {
+        subscription = await client.listen({ toolsListChanged: true });
+      }
+      const echo = (text: string): Promise<Json> =>
+        client.callTool({ name: "echo", arguments: { text } });
+      assertEquals((await echo("one")).content[0].text, "echo: one");
+      await first.signal("SIGKILL");
+      const waiting = echo("two");
+      await using _second = await startDual(port, "more");
+      assertEquals((await waiting).content[0].text, "echo: two");
+      await changes;
+      const again = await client.listTools();
+      assertEquals(again.tools.map(({ name }) => name), ["echo", "more"]);
+      await subscription?.close();
+      await client.close();
+    },
+  });
+}
+
+Deno.test({
+  name:
+    "the SDK's second client, auto: a daemon that comes late is not taken for one of the older era",
+  sanitizeOps: false,
+  sanitizeResources: false,
+  fn: async () => {
+    const port = freePort();
+    const { client, open } = connect(port, "auto");
+    const isOpen = open.then(() => true);
+    using listener = Deno.listen({ port, hostname: "127.0.0.1" });
+    // Somebody has dialed in vain.
+    (await listener.accept()).close();
+    listener.close();
+    await using _daemon = await startDual(port);
+    assert(await isOpen);
+    assertEquals(client.getNegotiatedProtocolVersion(), "2026-07-28");
+    await client.close();
+  },
+});
+
+for (const era of ["legacy", "auto", "modern"]) {
+  Deno.test(`the Inspector's CLI with --protocol-era ${era}`, async () => {
+    const port = freePort();
+    await using _daemon = await startDual(port);
+    const [command, args] = proxyCommand([
+      ...["--url", `ws://127.0.0.1:${port}/`, "--cache", "off"],
+    ]);
+    const inspector = "@modelcontextprotocol/inspector@2.12.0";
+    await using cli = new Child("npx", [
+      ...["-y", inspector, "--cli", "--protocol-era", era, command, ...args],
+      ...["--method", "tools/call", "--tool-name", "echo"],
+      ...["--tool-arg", "text=hi"],
+    ], {});
+    const { code } = await cli.ended();
+    assertEquals(code, 0, cli.stderr.dump());
+    const { content } = JSON.parse(cli.stdout.dump());
+    assertEquals(content[0].text, "echo: hi");
+  });
+}
