@@ -75,11 +75,14 @@ export class Mcp implements Dialect {
     this.#prefix = `alwaysup:${nonce()}${nonce()}:`;
   }
 
-  /** A client may end a server that leaves its ping unanswered (MCP, utilities/ping). */
-  local(request: Request, daemon: "up" | "down"): string | undefined {
-    return request.method === "ping" && daemon === "down"
-      ? success(request.id, {})
-      : undefined;
+  /** A client may end a server that leaves its ping unanswered (MCP, utilities/ping; MCP 2026-07-28 knows none). */
+  local(
+    { id, method, params }: Request,
+    daemon: "up" | "down",
+  ): string | undefined {
+    const isOurs = method === "ping" && daemon === "down" &&
+      versionOf(params) === undefined;
+    return isOurs ? success(id, {}) : undefined;
   }
 
   /**

@@ -320,3 +320,13 @@ test("results that ask for input pass untouched", () => {
   scene.daemon({ id: 1, result });
   assertEquals(scene.replies()[0].result, result);
 });
+
+test("a ping, which this era does not know, is the daemon's to refuse", () => {
+  const scene = new Scene();
+  ask(scene, 1, "ping");
+  assertEquals(scene.replies(), []);
+  scene.open();
+  const [{ id }] = scene.sent();
+  scene.daemon({ id, result: DISCOVERED });
+  assertEquals(scene.sent().at(-1).method, "ping");
+});
