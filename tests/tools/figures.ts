@@ -11,7 +11,7 @@ import { delay } from "@std/async/delay.js";
 import { ExaiProcess } from "./exai_process.ts";
 import { Rig } from "./mcp_rig.ts";
 import { Relay } from "./relay.ts";
-import { freePort, Proxy } from "./rig.ts";
+import { Child, freePort, Proxy } from "./rig.ts";
 import { print } from "./ws_transport.ts";
 
 function say(what: string, ms: number, most: number): void {
@@ -98,6 +98,92 @@ async function network(): Promise<void> {
   say("awake on another network: the next answer after", awake - start, 2_000);
 }
 
+/** From the start of a process to its answer to a first line, and to its end. */
+async function opening(
+  args: readonly string[],
+  env: Record<string, string>,
+  line: Record<string, unknown>,
+): Promise<{ answered: number; ended: number }> {
+  const start = performance.now();
+  await using proxy = new Proxy([...args], env);
+  await proxy.tell({ jsonrpc: "2.0", id: 0, ...line });
+  const { at } = await proxy.answer(0);
+  await proxy.end();
+  return { answered: at - start, ended: performance.now() - start };
+}
+
+const HELLO = {
+  method: "initialize",
+  params: {
+    protocolVersion: "2025-11-25",
+    capabilities: {},
+    clientInfo: { name: "figures", version: "1" },
+  },
+};
+const _meta = {
+  "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+  "io.modelcontextprotocol/clientCapabilities": {},
+};
+
+function median(values: number[]): number {
+  return values.toSorted((a, b) => a - b)[values.length >> 1]!;
+}
+
+async function openings(): Promise<void> {
+  const rounds = 11;
+  const dual = await startDual();
+  const cache = await Deno.makeTempFile();
+  await Deno.remove(cache);
+  const there = ["--url", `ws://127.0.0.1:${dual.port}/`];
+  const kept = { ALWAYSUP_CACHE: cache };
+  await opening(there, kept, HELLO);
+  const found = { up: [], cached: [], probe: [], legacy: [] } as Record<
+    string,
+    number[]
+  >;
+  await using daemon = dual.child;
+  for (let i = 0; i < rounds; i++) {
+    found.up!.push((await opening(there, {}, HELLO)).answered);
+    found.legacy!.push((await opening(there, {}, HELLO)).ended);
+    const discover = { method: "server/discover", params: { _meta } };
+    found.probe!.push((await opening(there, {}, discover)).ended);
+  }
+  await daemon.signal("SIGKILL");
+  for (let i = 0; i < rounds; i++) {
+    found.cached!.push((await opening(there, kept, HELLO)).answered);
+  }
+  await Deno.remove(cache);
+  const [up, cached, probe, legacy] = ["up", "cached", "probe", "legacy"]
+    .map((name) => median(found[name]!)) as [number, number, number, number];
+  print(
+    `initialize from the cache, no daemon: ${cached.toFixed(0)} ms, with a ` +
+      `daemon ${up.toFixed(0)} ms: ratio ${
+        (cached / up).toFixed(2)
+      } (at most 1)`,
+  );
+  print(
+    `a sibling that asks server/discover and ends: ${
+      probe.toFixed(0)
+    } ms, one ` +
+      `that says initialize: ${legacy.toFixed(0)} ms: ratio ` +
+      `${(probe / legacy).toFixed(2)} (at most 1.3)`,
+  );
+}
+
+/** A daemon that serves both eras. */
+async function startDual(): Promise<{ port: number; child: Child }> {
+  const port = freePort();
+  const script = new URL("dual.ts", import.meta.url).pathname;
+  const child = new Child(
+    Deno.execPath(),
+    ["run", "-A", script, `${port}`],
+    {},
+  );
+  await child.stdout.find((line) => line.startsWith("listening"));
+  return { port, child };
+}
+
+await openings();
 await exai();
 await limits();
 await network();
