@@ -38,8 +38,8 @@ export interface Account<M extends Request | Notification> {
   readonly message: M;
   /** The id; for a notification something that is no JSON text, so that it can meet no id. */
   readonly key: string;
-  /** When it came. */
-  readonly arrived: number;
+  /** When it came, without the time that the program slept since. */
+  arrived: number;
   /** The progress token that the client gave. */
   readonly token: Id | undefined;
   /** The epoch of the link it was written to; `undefined` while it waits. */
@@ -122,6 +122,10 @@ export function shift(
   account: Account<Request | Notification>,
   ms: number,
 ): void {
+  account.arrived += ms;
+  if (account.said !== undefined) {
+    account.said = { ...account.said, at: account.said.at + ms };
+  }
   account.queuedUntil += ms;
   account.totalUntil += ms;
   account.daemonUntil += ms;

@@ -141,7 +141,7 @@ export class Desk {
       ? this.links.isUp && this.#wants(role)
       : this.ledger.isWanting;
     // Where calls have connections of their own, the daemon need not answer on them.
-    const mayDoubt = role === "main" && this.dialect.poolSize === 0;
+    const mayDoubt = role === "main";
     return { isWanted, load: this.#load(epoch), mayDoubt };
   }
 

@@ -8,21 +8,17 @@
 import type { Desk } from "./desk.ts";
 import type { Link } from "./link.ts";
 import * as report from "./report.ts";
+import { isLight } from "./safety.ts";
 import { lose, restore, retire, settle, wait } from "./tend.ts";
 
 /** How many connections may be kept for what they still owe, beside the one that is used. */
 const KEPT_LIMIT = 8;
 
-/** Asks for the opinion of another connection, if the dialect has a use for it. */
+/** Asks for the opinion of another connection; a call that has one for itself is worth the wait. */
 export function doubt(desk: Desk, link: Link, now: number): void {
-  const reason = report.silence("ready");
-  if (desk.dialect.poolSize > 0) {
-    // It slept with us. A call is worth the wait, a list is soon asked again.
-    if (link.role === "pool") return link.pulse?.acquitted();
-    return lose(desk, link, { reason }, now);
-  }
+  if (link.role === "pool") return link.pulse?.trusted();
   const wasGood = link.isGood;
-  link.doubted(now, reason);
+  link.doubted(now, report.silence("ready"));
   if (wasGood && !link.isGood) wait(desk, link.role, now);
   desk.do(report.doubted(desk.config.shownUrl));
   const frame = desk.dialect.probe(link.epoch);
@@ -47,7 +43,10 @@ export function ponged(desk: Desk, link: Link, now: number): void {
   const { pulse, epoch } = link;
   if (pulse === undefined) return;
   if (link.role !== "second") {
-    if (desk.ledger.wasBusy(epoch, pulse.probedAt)) pulse.overtook();
+    const isOvertaken = [...desk.ledger.sentOn(epoch)].some((entry) =>
+      !isLight(entry.message.method) && entry.sentAt < pulse.probedAt
+    );
+    if (isOvertaken) pulse.overtook();
     return;
   }
   const { main } = desk.links;
@@ -67,7 +66,8 @@ export function replace(desk: Desk, now: number): void {
   const { shownUrl } = desk.config;
   const old = desk.links.promote(second);
   const { epoch, downSince } = old;
-  if (old.pulse?.isConcurrent) {
+  // What belongs on this link beside a pool is done in no time.
+  if (old.pulse?.isConcurrent || desk.dialect.poolSize > 0) {
     const reason = "it is silent, and another connection is not";
     desk.links.remove(old);
     desk.do({ type: "close", epoch });

@@ -191,12 +191,19 @@ function postpone(
 ): void {
   if (!desk.ledger.isInFlight(id, link.epoch)) return;
   link.used(now);
-  if (!isUntouched) return desk.ledger.askLater(id, link.epoch, now, ms);
+  if (!isUntouched) {
+    const { message } = desk.ledger.find(id)!;
+    const limitMs = desk.dialect.askingMs(message, now) ?? Infinity;
+    const times = { pauseMs: ms, limitMs };
+    return desk.ledger.askLater(id, link.epoch, now, times);
+  }
   if (desk.ledger.tryLater(id, link.epoch, now, ms) === "waits") return;
   const owed = desk.ledger.cancel(id);
   if (owed === undefined) return;
   const fate = desk.fate(owed.message, owed);
-  desk.reply(fault.timedOut(fate, owed.limits.idle, now - owed.arrived));
+  const said = owed.said && { ...owed.said, agoMs: now - owed.said.at };
+  const waited = now - owed.arrived;
+  desk.reply(fault.timedOut(fate, owed.limits.idle, waited, said));
 }
 
 /** The answer is over the limit. */

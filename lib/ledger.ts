@@ -155,20 +155,10 @@ export class Ledger {
     return this.#calls.has(epoch);
   }
 
-  /** The same for what was written before a moment. */
-  wasBusy(epoch: number, at: number): boolean {
-    if (!this.isBusy(epoch)) return false;
-    for (const { message, sentOn, sentAt } of this.#accounts.values()) {
-      const isCall = sentOn === epoch && !isLight(message.method);
-      if (isCall && sentAt < at) return true;
-    }
-    return false;
-  }
-
   /** The requests that are in flight on a link. */
-  *sentOn(epoch: number): Iterable<Request> {
-    for (const { message, sentOn } of this.#accounts.values()) {
-      if (sentOn === epoch && message.kind === "request") yield message;
+  *sentOn(epoch: number): Iterable<Owed> {
+    for (const account of this.#accounts.values()) {
+      if (account.sentOn === epoch) yield account as Owed;
     }
   }
 
@@ -190,23 +180,36 @@ export class Ledger {
     const account = this.#accounts.get(id)!;
     account.idleUntil = now + account.limits.idle.ms;
     account.said = { at: now, value: account.said?.value };
-    account.refusedSince = undefined;
   }
 
   /** The daemon says how long a request may take from now on; that counts where nothing else limits it. */
   limit(id: Id, ms: number, now: number): void {
     const account = this.#accounts.get(id);
-    if (account === undefined || account.totalUntil < Infinity) return;
+    if (account === undefined) return;
+    // It has begun with it.
+    account.refusedSince = undefined;
+    if (account.totalUntil < Infinity) return;
     account.daemonUntil = now + ms;
     account.daemonLimit = ms;
     this.#wake(account);
   }
 
-  /** A request in flight on a link waits again in its old place, to be asked about when the pause is over. */
-  askLater(id: Id, epoch: number, now: number, pauseMs: number): void {
+  /** A request in flight on a link waits again in its old place, to be asked about when the pause is over, and for so long at most if nothing else limits it. */
+  askLater(
+    id: Id,
+    epoch: number,
+    now: number,
+    { pauseMs, limitMs }: {
+      readonly pauseMs: number;
+      readonly limitMs: number;
+    },
+  ): void {
     if (!this.isInFlight(id, epoch)) return;
     const account = this.#accounts.get(id)!;
     account.isHeld = true;
+    if (Math.min(account.totalUntil, account.daemonUntil) === Infinity) {
+      this.limit(id, limitMs, now);
+    }
     this.#postpone(account, now, now + pauseMs);
   }
 
@@ -225,7 +228,7 @@ export class Ledger {
     const until = now + pauseMs;
     this.#postpone(account, now, until);
     const end = account.refusedSince + account.limits.idle.ms;
-    return account.totalUntil === Infinity && until >= end ? "over" : "waits";
+    return account.totalUntil === Infinity && now >= end ? "over" : "waits";
   }
 
   #postpone(

@@ -93,7 +93,8 @@ export class Links {
     if (this.hasReady(role)) return undefined;
     if (role === "main" || !this.isUp) return this.second ?? this.main;
     return this.#find(role, ({ refusal }) => refusal !== undefined) ??
-      this.#find(role, ({ lastFailure }) => lastFailure !== undefined);
+      this.#find(role, ({ lastFailure }) => lastFailure !== undefined) ??
+      this.#find(role, () => true);
   }
 
   /** Since when the main link cannot be used; `Infinity` while it can, or only waits for the client to speak. */

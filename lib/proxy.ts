@@ -83,7 +83,7 @@ export function run(
         log(report.bug(error));
       }
     }
-    if (stdout.size > UNREAD_LIMIT && !isClogged) {
+    if (stdout.size > UNREAD_LIMIT && !isClogged && !session.isOver) {
       isClogged = true;
       void stdout.below(UNREAD_LIMIT / 8).then(() => {
         isClogged = false;
@@ -91,9 +91,10 @@ export function run(
       });
       handle({ type: "clogged" });
     }
-    const due = session.deadline();
     // Who wakes seldom learns late that the machine slept.
-    const at = due === Infinity ? due : Math.min(due, now() + HEARTBEAT_MS);
+    const at = session.isOver
+      ? Infinity
+      : Math.min(session.deadline(), now() + HEARTBEAT_MS);
     // A timer that comes earlier than it must sets the next one.
     if (at >= timerAt && event.type !== "tick") return;
     clearTimeout(timer);

@@ -160,9 +160,13 @@ export class Pulse {
     this.#accusedUntil ??= now + VERDICT_MS;
   }
 
-  /** That connection is gone, or showed nothing: there is no better one. */
+  /** That connection is gone, and another one must be asked. */
   acquitted(): void {
     this.#accusedUntil = undefined;
+  }
+
+  /** It need not show that it lives: what it carries is worth the wait. */
+  trusted(): void {
     this.#isStale = false;
   }
 

@@ -52,6 +52,11 @@ export class Session {
     return this.#desk.ledger.owed;
   }
 
+  /** Whether there is nothing left to do. */
+  get isOver(): boolean {
+    return this.#isOver;
+  }
+
   /** When the session wants to be woken with a `tick`; `Infinity` for never. */
   deadline(): number {
     if (this.#isOver) return Infinity;

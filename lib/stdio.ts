@@ -169,6 +169,7 @@ export class LineWriter {
     } catch {
       this.#isBroken = true;
       this.#pending = [];
+      this.#size = 0;
       this.#onError();
     }
     this.#pump = undefined;

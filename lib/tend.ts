@@ -105,7 +105,7 @@ function widen(desk: Desk, wanting: number, now: number): void {
 function greet(desk: Desk, link: Link, now: number): void {
   const { main } = desk.links;
   const waiting = link.role === "second"
-    ? [...desk.ledger.sentOn(main.epoch)]
+    ? [...desk.ledger.sentOn(main.epoch)].map(({ message }) => message)
       .filter(({ method }) => !/^(initialize|server\/discover)$/.test(method))
     : [...desk.ledger.queue()].map((entry) => entry.message)
       .filter((message) => message.kind === "request");
@@ -232,7 +232,7 @@ export function settle(
   loss: Loss,
   now: number,
 ): number {
-  for (const request of [...desk.ledger.sentOn(epoch)]) {
+  for (const { message: request } of [...desk.ledger.sentOn(epoch)]) {
     const text = desk.dialect.local(request, "down");
     if (text === undefined || request.method === "initialize") continue;
     desk.ledger.cancel(request.id);

@@ -323,3 +323,30 @@ test("exai: what is heard elsewhere does not keep a link stale that slept", () =
   }
   assertEquals(scene.isLeft(3), true);
 });
+
+test("a call that came after the wake is not written to a link that failed its probe, even if the second dial fails", () => {
+  const scene = new Scene();
+  scene.start();
+  scene.call("old", "write");
+  scene.pass(100);
+  sleep(scene, 60_000);
+  scene.call("new", "write");
+  scene.pass(1_000);
+  scene.take();
+  scene.refuse();
+  assertEquals(scene.sent().some(({ id }) => id === "new"), false);
+  scene.untilDial();
+  scene.daemon({ id: second(scene), result: {} });
+  assert(scene.sent().some(({ id }) => id === "new"));
+});
+
+test("time that was slept is not told as waiting", () => {
+  const scene = new Scene({ requestTimeout: 15_000 });
+  scene.start();
+  scene.call(1, "write");
+  scene.pass(5_000);
+  sleep(scene, 60_000);
+  scene.pass(10_000);
+  const { error } = scene.replies().at(-1);
+  assertEquals(/timed out after 15\.0 s/.test(error.message), true);
+});

@@ -321,3 +321,86 @@ test("a call does not wait behind a dead idle link while the pool has room", () 
   scene.pass(15_000);
   assert(scene.dials.length > length, "no link was opened for it");
 });
+
+test("a provider that has no room for ever ends by the idle time, although the daemon says that it took the call", () => {
+  const scene = new ExaiScene();
+  scene.greet();
+  let call = scene.running(1);
+  const replies: Json[] = [];
+  for (let n = 0; n < 8_000 && replies.length === 0; n++) {
+    const { request_id, epoch } = call;
+    const note = "accepted, awaiting provider/session capacity";
+    scene.say({ op: "progress", request_id, note }, epoch);
+    const message = "GLM concurrency limit reached; retry soon";
+    const error = { code: "OVER_CAPACITY", message, retry_after: 1 };
+    scene.say({ op: "call_tool_res", request_id, error }, epoch);
+    scene.pass(1_000);
+    for (const effect of scene.take()) {
+      if (effect.type === "reply") replies.push(JSON.parse(effect.text));
+      if (effect.type !== "send") continue;
+      const frame = JSON.parse(effect.text);
+      if (frame.op === "health") scene.health(effect.epoch, "1:00:00");
+      if (frame.op === "call_tool") call = { epoch: effect.epoch, ...frame };
+    }
+  }
+  assertEquals(replies.length, 1);
+  assert(scene.now >= 600_000 && scene.now < 602_000, `${scene.now}`);
+});
+
+test("a duplicate of our own that is still processing for ever is bounded", () => {
+  const scene = new ExaiScene();
+  scene.greet();
+  const one = scene.running(1);
+  scene.result(one, "x");
+  const { request_id, epoch } = scene.running(2);
+  const error = {
+    code: "DUPLICATE",
+    message: "duplicate call in flight",
+    original_request_id: one.request_id,
+  };
+  scene.say({ op: "call_tool_res", request_id, error }, epoch);
+  const replies: Json[] = [];
+  for (let n = 0; n < 4_000 && replies.length === 0; n++) {
+    scene.pass(250);
+    for (const effect of scene.take()) {
+      if (effect.type === "reply") replies.push(JSON.parse(effect.text));
+      if (effect.type !== "send") continue;
+      const frame = JSON.parse(effect.text);
+      if (frame.op === "health") scene.health(effect.epoch, "1:00:00");
+      if (frame.op !== "call_tool") continue;
+      const note = "duplicate request; still processing";
+      const { request_id } = frame;
+      scene.say({ op: "progress", request_id, note }, effect.epoch);
+    }
+  }
+  assertEquals(replies.map(({ error }) => error.code), [-31003]);
+});
+
+test("a control link that is silent with a list in flight is doubted, and a daemon that answers elsewhere is asked again there", () => {
+  const scene = new ExaiScene();
+  scene.greet();
+  scene.ask(1, "tools/list");
+  scene.pass(10_000);
+  assertEquals(scene.epoch, 2);
+  scene.take();
+  assertEquals(scene.greet().map(({ op }) => op), ["health"]);
+  scene.health(2, "1:00:00");
+  assertEquals(scene.isLeft(1), true);
+  assertEquals(scene.frames().map(({ op }) => op), ["list_tools"]);
+  scene.say({ op: "list_tools_res", tools: [] });
+  assertEquals(scene.answers(), [[1, { tools: [] }]]);
+});
+
+test("a call that waits for the first link of the pool is told of that", () => {
+  const scene = new ExaiScene({ queueTimeout: 10_000, pingInterval: Infinity });
+  scene.greet();
+  scene.pass(3_600_000);
+  scene.call(1, "chat", { progressToken: 7 });
+  scene.take();
+  scene.pass(1_500);
+  const [{ params }] = scene.replies();
+  assertEquals(params.message, "Waiting for the daemon (attempt 1, under way)");
+  scene.pass(10_000);
+  const { error } = scene.replies().at(-1);
+  assertEquals(/down for 10\.0 s, 1 attempt/.test(error.message), true);
+});

@@ -136,3 +136,14 @@ Deno.test("lines above the limit are dropped while nobody reads", async () => {
   await writer.idle();
   assertEquals(sink.text(), "123456\n123456\n");
 });
+
+test("nothing waits any more in a sink that is broken", async () => {
+  const { promise, reject } = Promise.withResolvers<number>();
+  const writer = new LineWriter(() => promise, Infinity, () => {});
+  for (let i = 0; i < 9; i++) writer.push("x".repeat(2 ** 20));
+  await Promise.resolve();
+  const low = writer.below(2 ** 20);
+  reject(new Error("EPIPE"));
+  await low;
+  assertEquals(writer.size, 0);
+});

@@ -17,7 +17,8 @@ import { Stage } from "./stage.ts";
 
 const LIFE_MS = 120_000;
 const STEPS = 20_000;
-const LINKS = 5;
+/** The main one, one that is asked for an opinion, and the pool. */
+const LINKS = 6;
 const TOOLS = [
   ...["quick", "quick", "quick", "quick", "slow", "slow"],
   ...["block", "zombie"],

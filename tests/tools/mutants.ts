@@ -7,11 +7,13 @@
  * @module
  */
 
+import { EARLY_MUTANTS } from "./early_mutants.ts";
 import { EXAI_MUTANTS, type Mutant, mutant } from "./exai_mutants.ts";
 import { print } from "./ws_transport.ts";
 
 const MUTANTS: readonly Mutant[] = [
   ...EXAI_MUTANTS,
+  ...EARLY_MUTANTS,
   mutant(
     "no epoch guard",
     "links",
@@ -129,7 +131,7 @@ const MUTANTS: readonly Mutant[] = [
   mutant(
     "another protocol version is taken",
     "mcp",
-    "if (version === this.#agreed?.version) return",
+    "if (version === agreed.version) return",
     "if (version !== undefined) return",
   ),
   mutant(
@@ -231,8 +233,8 @@ const MUTANTS: readonly Mutant[] = [
   mutant(
     "who waits is not told of a refusal",
     "tend",
-    "if (missing?.refusal === undefined) continue;",
-    "if (missing !== undefined) continue;",
+    "if (missing?.refusal === undefined || isStanding",
+    "if (missing !== undefined || isStanding",
   ),
   mutant(
     "nobody's waiting hurries a dial",
@@ -279,7 +281,7 @@ const MUTANTS: readonly Mutant[] = [
   mutant(
     "the end waits although nothing is owed",
     "session",
-    "if (isLeaving && (this.owed === 0 || now >= this.#drainUntil)) {",
+    "if (isLeaving && (ledger.due === 0 || now >= this.#drainUntil)) {",
     "if (isLeaving && now >= this.#drainUntil) {",
   ),
   mutant(
@@ -435,7 +437,7 @@ const MUTANTS: readonly Mutant[] = [
   mutant(
     "pings are load",
     "ledger",
-    'const isCall = message.method !== "ping";',
+    "const isCall = !isLight(message.method);",
     'const isCall = message.method !== "";',
   ),
   mutant(
@@ -531,20 +533,20 @@ const MUTANTS: readonly Mutant[] = [
   mutant(
     "any pong shows a concurrent link",
     "doubt",
-    "if (desk.ledger.wasBusy(epoch, pulse.probedAt)) pulse.overtook();",
+    "if (isOvertaken) pulse.overtook();",
     "pulse.overtook();",
   ),
   mutant(
     "no pong shows a concurrent link",
     "doubt",
-    "if (desk.ledger.wasBusy(epoch, pulse.probedAt)) pulse.overtook();",
+    "if (isOvertaken) pulse.overtook();",
     "",
   ),
   mutant(
     "what was written behind the probe counts",
-    "ledger",
-    "if (isCall && sentAt < at) return true;",
-    "if (isCall && at > 0) return true;",
+    "doubt",
+    "entry.sentAt < pulse.probedAt",
+    "pulse.probedAt > 0",
   ),
   mutant(
     "a second opinion without a ping",

@@ -26,5 +26,18 @@ for (let n = 0; n < 9; n++) {
   const start = performance.now();
   rig.proxy.process.kill("SIGCONT");
   await rig.proxy.call(4, "write");
-  try { const { at } = await rig.proxy.answer(4, 6000); console.log(at - start); } catch { console.log("FAIL", new Date().toISOString(), await Promise.race([Deno.connect({port}).then(()=>"daemon up"), delay(500)]).catch(()=>"daemon gone")); console.log(rig.proxy.stderr.dump());}
+  try {
+    const { at } = await rig.proxy.answer(4, 6000);
+    console.log(at - start);
+  } catch {
+    console.log(
+      "FAIL",
+      new Date().toISOString(),
+      await Promise.race([
+        Deno.connect({ port }).then(() => "daemon up"),
+        delay(500),
+      ]).catch(() => "daemon gone"),
+    );
+    console.log(rig.proxy.stderr.dump());
+  }
 }

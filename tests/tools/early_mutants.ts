@@ -1,0 +1,173 @@
+/**
+ * Deliberate bugs in what a client gets before its daemon is there, and in the
+ * stateless era.
+ *
+ * @module
+ */
+
+import { type Mutant, mutant } from "./exai_mutants.ts";
+
+export const EARLY_MUTANTS: readonly Mutant[] = [
+  mutant(
+    "early: a memory for another version is used",
+    "memory",
+    "return known?.asked === asked ? known?.result : undefined;",
+    "void asked; return known?.result;",
+  ),
+  mutant(
+    "early: an empty list of tools over a full one",
+    "memory",
+    "const isEmptier = all.length === 0 && known !== undefined;",
+    "const isEmptier = false;",
+  ),
+  mutant(
+    "early: half a list is remembered",
+    "memory",
+    "      this.#pages.set(key, all);\n      return false;",
+    "      this.#pages.set(key, all);",
+  ),
+  mutant(
+    "early: another daemon's memory is used",
+    "memory",
+    'if (!isOurs) return "it is another daemon\'s";',
+    "void isOurs;",
+  ),
+  mutant(
+    "early: the eras share their lists",
+    "memory",
+    "return version === undefined ? method : `${version} ${method}`;",
+    "void version; return method;",
+  ),
+  mutant(
+    "early: a discovery holds for ever",
+    "memory",
+    "const isFresh = known !== undefined && now < known.until;",
+    "const isFresh = known !== undefined && now >= 0;",
+  ),
+  mutant(
+    "early: a discovery grows no older in its file",
+    "memory",
+    "forMs: forMs - ageMs",
+    "forMs",
+  ),
+  mutant(
+    "early: initialize waits for ever",
+    "session",
+    "if (now >= (desk.introduction?.until ?? Infinity)) improvise(desk);",
+    "",
+  ),
+  mutant(
+    "early: what is made up is never corrected",
+    "tend",
+    "  if (desk.isMadeUp) {\n",
+    "  if (desk.isMadeUp && now < 0) {\n",
+  ),
+  mutant(
+    "early: the client is told a list and nobody compares it",
+    "stand_in",
+    "if (list !== undefined) desk.catalog.told(list, undefined, parsed(result));",
+    "void list;",
+  ),
+  mutant(
+    "early: what the daemon lacks is an error",
+    "stand_in",
+    "if (!isMissing || items === undefined) return answer;",
+    "if (isMissing || items === undefined || answer) return answer;",
+  ),
+  mutant(
+    "early: the daemon's late answer goes to the client, too",
+    "mcp",
+    'this.#own.set(request.id, { epoch, purpose: { kind: "initialize" } });',
+    "void epoch;",
+  ),
+  mutant(
+    "early: an older daemon is refused although the client's version was made up",
+    "mcp",
+    "if (agreed.isMadeUp && isLegacy(version)) {",
+    "if (agreed.isMadeUp && version === 1) {",
+  ),
+  mutant(
+    "early: a cached initialize is not announced as changeable",
+    "mcp",
+    'return message?.kind === "answer" ? announce(message) : answer;',
+    "void message; return answer;",
+  ),
+  mutant(
+    "stateless: an initialize is invented",
+    "mcp",
+    "if (this.#agreed !== undefined || this.#version === undefined) {\n      return request(id",
+    "if (this.#version !== null) {\n      return request(id",
+  ),
+  mutant(
+    "stateless: discovery is refused with the rest",
+    "from_client",
+    "if (missing?.refusal !== undefined && !isStanding(request.method)) {",
+    "if (missing?.refusal !== undefined) {",
+  ),
+  mutant(
+    "stateless: discovery that waits is refused with the rest",
+    "tend",
+    "if (missing?.refusal === undefined || isStanding(message.method)) continue;",
+    "if (missing?.refusal === undefined) continue;",
+  ),
+  mutant(
+    "stateless: discovery waits no longer than a call",
+    "ledger",
+    "      isHeld ? Infinity : queueMs,",
+    "      queueMs,",
+  ),
+  mutant(
+    "stateless: a subscription is what kills the daemon",
+    "ledger",
+    "account.losses < LOSS_LIMIT ||\n          isStanding(message.method);",
+    "account.losses < LOSS_LIMIT;",
+  ),
+  mutant(
+    "stateless: a subscription has an idle limit",
+    "deadline",
+    'if (method === "subscriptions/listen") {',
+    'if (method === "") {',
+  ),
+  mutant(
+    "stateless: every acknowledgement reaches the client",
+    "listens",
+    "if (listen.isAcknowledged) return changes(id, listen);",
+    "",
+  ),
+  mutant(
+    "stateless: what may have been missed is not told",
+    "listens",
+    "if (listen.isAcknowledged) return changes(id, listen);",
+    "if (listen.isAcknowledged) return [];",
+  ),
+  mutant(
+    "stateless: the end that a dying daemon sends is passed on",
+    "from_daemon",
+    "if (isEnding && !desk.endings.has(id)) {",
+    "if (isEnding && now < 0) {",
+  ),
+  mutant(
+    "stateless: a subscription keeps the program from leaving",
+    "session",
+    "ledger.due === 0",
+    "this.owed === 0",
+  ),
+  mutant(
+    "stateless: a subscription stays on the connection that is doubted",
+    "doubt",
+    "    desk.ledger.move(epoch, now);\n",
+    "",
+  ),
+  mutant(
+    "stateless: a subscription keeps a link busy",
+    "safety",
+    'return method === "subscriptions/listen" || method === "ping";',
+    'return method === "ping";',
+  ),
+  mutant(
+    "stateless: a ping is answered here",
+    "mcp",
+    "      versionOf(params) === undefined;",
+    "      params !== null;",
+  ),
+];
