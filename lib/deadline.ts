@@ -5,6 +5,7 @@
  * @module
  */
 
+import { isStanding } from "./safety.ts";
 import { dig, type Notification, type Request } from "./jsonrpc.ts";
 
 /** A limit, and the setting that it comes from. */
@@ -75,13 +76,10 @@ export function limitsOf(
     ? { setting: "--idle-timeout", ms: idleTimeout }
     : { setting: `${silent.name}_STREAM_IDLE_TIMEOUT`, ms: silent.idle };
   const { kind, method } = message;
-  // It has no answer before it ends.
-  if (method === "subscriptions/listen") {
-    return { total: undefined, idle: NONE };
-  }
-  // An error would say that the daemon is an older one.
-  const isLimited = kind === "request" && total.ms < Infinity &&
-    method !== "server/discover";
+  // A subscription has no answer before it ends; an error to the other one
+  // would say that the daemon is of the older era.
+  if (isStanding(method)) return { total: undefined, idle: NONE };
+  const isLimited = kind === "request" && total.ms < Infinity;
   return { total: isLimited ? total : undefined, idle };
 }
 

@@ -55,6 +55,17 @@ const NEW = { sentOn: undefined, losses: 0, isHeld: false } as const;
 /** How long a request may wait for a daemon that has been away for longer than one usually may: a container needs 10 to 15 s to boot. */
 const CIRCUIT_MS = 20_000;
 
+/** A moment that something waits for, which a sleep puts off. */
+interface Until {
+  until: number;
+}
+
+/** An `initialize` that waits. */
+interface Introduction extends Until {
+  /** The request. */
+  readonly request: Request;
+}
+
 /** The books of a session. */
 export class Desk {
   /** The settings. */
@@ -73,15 +84,10 @@ export class Desk {
   wasUp = false;
   /** What is remembered of the daemon; `undefined` where nothing may be. */
   readonly memory: Memory | undefined;
-  /** The `initialize` that waits for the daemon, and for how long. */
-  introduction:
-    | { readonly request: Request; readonly until: number }
-    | undefined;
+  /** The `initialize` requests that wait for the daemon, and for how long. */
+  readonly introductions: Map<Id, Introduction> = new Map();
   /** The ends of subscriptions that came just now: a daemon that is going away says the same. */
-  readonly endings: Map<
-    Id,
-    { readonly answer: Answer; readonly until: number }
-  > = new Map();
+  readonly endings: Map<Id, Until & { readonly answer: Answer }> = new Map();
   /** The client was told something made up, and has not heard better since. */
   isMadeUp = false;
   /** It was at the beginning. */

@@ -17,6 +17,8 @@ export type Incoming =
   | {
     readonly kind: "ready";
     readonly learned?: { readonly request: Request; readonly answer: Answer };
+    /** The client's `initialize`, where it was not said again as the client said it. */
+    readonly forget?: Request;
     /** Worth a log line. */
     readonly trouble?: string;
   }
@@ -25,6 +27,8 @@ export type Incoming =
     readonly kind: "rejected";
     readonly reason: string;
     readonly refused: boolean;
+    /** The client's `initialize` to which the daemon has another answer now. */
+    readonly forget?: Request;
   }
   /** A page of a list that was fetched for a comparison. */
   | {
@@ -142,6 +146,8 @@ export interface Dialect {
   cancel(id: Id, reason: string): string | undefined;
   /** So many milliseconds passed that our clock did not count. */
   slept(ms: number): void;
+  /** The client was told without the daemon what it had asked. */
+  served(request: Request): void;
   /** The client was told who the daemon is without it; gives that answer as the client gets it. If the request went out already, its own answer comes on that connection. */
   introduced(
     request: Request,

@@ -4,6 +4,8 @@
  * @module
  */
 
+import type { Remembered } from "./memory.ts";
+
 /** Something happened. */
 export type SessionEvent =
   /** A line came on stdin. */
@@ -66,7 +68,7 @@ export type Effect =
   | { readonly type: "reply"; readonly text: string }
   | LogEffect
   /** Keep what is remembered of the daemon. */
-  | { readonly type: "remember"; readonly text: string }
+  | { readonly type: "remember"; readonly learned: Remembered }
   /** Say in the log what the daemon's health file tells. */
   | { readonly type: "health file"; readonly path: string }
   | { readonly type: "exit"; readonly code: number };

@@ -346,6 +346,8 @@ export class Exai implements Dialect {
     return { reason: `${why} (${reason})`, refused: false };
   }
 
+  served(): void {}
+
   introduced(_: Request, answer: string): string {
     return answer;
   }

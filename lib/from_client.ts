@@ -99,7 +99,7 @@ function isFull(
   message: Request | Notification,
   now: number,
 ): boolean {
-  if (!desk.ledger.isFull(message)) return false;
+  if (isStanding(message.method) || !desk.ledger.isFull(message)) return false;
   flush(desk, now);
   return desk.ledger.isFull(message);
 }
@@ -128,10 +128,14 @@ function cancel(desk: Desk, notification: Notification, now: number): void {
   if (id === undefined || owed?.message.method === "initialize") return;
   const isCarried = desk.dialect.note(notification) !== "ends here";
   const link = desk.links.get(owed?.sentOn);
+  const isGreeting = owed?.isGreeting ?? false;
+  desk.endings.delete(id);
   desk.ledger.cancel(id);
   if (link === undefined || owed === undefined) return;
   const frame = isCarried ? notification.text : undefined;
   abandon(desk, link, frame, now);
+  // Its answer will be nobody's, and the link must be greeted all the same.
+  if (isGreeting && link.phase === "greeting") link.unanswered();
 }
 
 /** The client answers a question of the daemon's. */

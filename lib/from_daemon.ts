@@ -21,7 +21,8 @@ import {
   type Request,
 } from "./jsonrpc.ts";
 import type { Link } from "./link.ts";
-import { learn, mend } from "./stand_in.ts";
+import { isStanding } from "./safety.ts";
+import { forget, learn, mend } from "./stand_in.ts";
 import * as report from "./report.ts";
 import { heard, ponged } from "./doubt.ts";
 import { lose, ready } from "./tend.ts";
@@ -61,7 +62,8 @@ export function fromSocket(
       }
       return;
     case "closed": {
-      const inFlight = desk.ledger.inFlight(event.epoch);
+      const inFlight = [...desk.ledger.sentOn(event.epoch)]
+        .filter(({ message }) => !isStanding(message.method)).length;
       return lose(desk, link, {
         ...desk.dialect.ending(event.epoch, event),
         subprotocol: event.reached && desk.dialect.subprotocol !== undefined,
@@ -108,11 +110,13 @@ function fromDaemon(
       if (incoming.learned !== undefined) {
         learn(desk, incoming.learned.request, incoming.learned.answer, now);
       }
+      if (incoming.forget !== undefined) forget(desk, incoming.forget, now);
       if (incoming.trouble !== undefined) {
         desk.do(report.notRestored(incoming.trouble));
       }
       return ready(desk, link, now);
     case "rejected":
+      if (incoming.forget !== undefined) forget(desk, incoming.forget, now);
       return lose(desk, link, incoming, now);
     case "pong":
       return ponged(desk, link, now);
@@ -124,7 +128,8 @@ function fromDaemon(
     case "page": {
       const { list, cursor, answer } = incoming;
       const found = desk.catalog.compare(list, cursor, answer.result);
-      learn(desk, { method: `${list}/list`, params: { cursor } }, answer, now);
+      const params = cursor === undefined ? {} : { cursor };
+      learn(desk, { method: `${list}/list`, params }, answer, now);
       if (found.kind === "more") {
         const frame = desk.dialect.list(link.epoch, list, found.cursor);
         if (frame !== undefined) desk.send(link, frame);
@@ -155,12 +160,12 @@ function settle(desk: Desk, link: Link, answer: Answer, now: number): void {
   const list = LISTS.find((name) => message.method === `${name}/list`);
   if (text.length > maxMessage) {
     text = fault.tooLarge(desk.fate(message, entry), text.length, maxMessage);
-  } else if (list !== undefined && answer.error === undefined) {
+  } else if (list !== undefined && mended.error === undefined) {
     const cursor = dig(message.params, "cursor");
     const page = typeof cursor === "string" ? cursor : undefined;
-    desk.catalog.told(list, page, answer.result);
+    desk.catalog.told(list, page, mended.result);
   }
-  learn(desk, message, answer, now);
+  if (text.length <= maxMessage) learn(desk, message, answer, now);
   // Only now: if one of the rooms above has a bug, the answer is still owed.
   desk.ledger.settle(id, link.epoch);
   link.used(now);

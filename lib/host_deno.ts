@@ -52,7 +52,20 @@ function readState(
   }
 }
 
-function writeState(path: string, text: string): void {
+/** The file behind a path, which must be a regular one if it is there: renaming over a device or a link would replace it. */
+function regularFile(path: string): string {
+  try {
+    const { isFile, isSymlink } = Deno.lstatSync(path);
+    if (isSymlink) return regularFile(Deno.realPathSync(path));
+    if (!isFile) throw new Error("it is no regular file");
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+  return path;
+}
+
+function writeState(named: string, text: string): void {
+  const path = regularFile(named);
   const folder = path.replace(/[^/\\]*$/, "");
   if (folder !== "") Deno.mkdirSync(folder, { recursive: true, mode: 0o700 });
   // Another proxy may do the same now: each writes its own file, the last one stays.

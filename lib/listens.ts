@@ -29,6 +29,8 @@ interface Listen {
 /** The subscriptions by the ids of their requests. */
 export class Listens {
   readonly #open = new Map<Id, Listen>();
+  /** The client was told something that the daemon has not said on this day. */
+  hasMissed = false;
 
   /** A request goes out, for the first time or again. */
   asked({ id, method, params }: Request): void {
@@ -48,10 +50,11 @@ export class Listens {
     if (message.method !== ACKNOWLEDGED) return [message];
     const id = digId(message, "_meta", SUBSCRIPTION_ID);
     const listen = id === undefined ? undefined : this.#open.get(id);
-    if (id === undefined || listen === undefined) return [message];
+    // It is about something that is over.
+    if (id === undefined || listen === undefined) return [];
     if (listen.isAcknowledged) return changes(id, listen);
     listen.isAcknowledged = true;
-    return [message];
+    return this.hasMissed ? [message, ...changes(id, listen)] : [message];
   }
 }
 

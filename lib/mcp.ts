@@ -99,7 +99,8 @@ export class Mcp implements Dialect {
       }
       isWanted = true;
     }
-    if (!isWanted) return undefined;
+    // Who names a version on every request need not have one that waits.
+    if (!isWanted && this.#version === undefined) return undefined;
     const id = this.#id(epoch, { kind: "opening probe" });
     return { text: this.#sign(id) };
   }
@@ -209,22 +210,29 @@ export class Mcp implements Dialect {
   #judge(message: Message, trouble: string | undefined): Incoming {
     if (trouble !== undefined || message.kind !== "answer") {
       const reason = `the daemon rejected initialize: ${trouble}`;
-      return { kind: "rejected", reason, refused: false };
+      const forget = this.#agreed!.request;
+      return { kind: "rejected", reason, refused: false, forget };
     }
     const version = dig(message.result, "protocolVersion");
     const agreed = this.#agreed!;
-    const learned = { request: agreed.request, answer: message };
-    if (version === agreed.version) return { kind: "ready", learned };
+    const { request } = agreed;
+    // What it would answer to the client's own question is not known otherwise.
+    const isClients = dig(request.params, "protocolVersion") === agreed.version;
+    const news = isClients
+      ? { learned: { request, answer: message } }
+      : { forget: request };
+    this.#agreed = { ...agreed, isMadeUp: false };
+    if (version === agreed.version) return { kind: "ready", ...news };
     if (agreed.isMadeUp && isLegacy(version)) {
       const trouble = `The daemon speaks MCP ${version}, and the client was ` +
         `told ${agreed.version} before it was there`;
-      this.#agreed = { ...agreed, version };
-      return { kind: "ready", learned, trouble };
+      this.#agreed = { request, version, isMadeUp: false };
+      return { kind: "ready", ...news, trouble };
     }
     const reason = `the daemon now speaks MCP ${version}, but this client ` +
       `agreed on ${this.#agreed?.version} with the one before: restart the ` +
       `server in the client`;
-    return { kind: "rejected", reason, refused: true };
+    return { kind: "rejected", reason, refused: true, forget: request };
   }
 
   note(notification: Notification): "carried" | "replayed" {
@@ -308,6 +316,11 @@ export class Mcp implements Dialect {
       if (own.epoch === epoch && id !== this.#probes.get(epoch)) return true;
     }
     return false;
+  }
+
+  served({ params }: Request): void {
+    this.#version ??= versionOf(params);
+    this.#listens.hasMissed = true;
   }
 
   introduced(

@@ -1,6 +1,6 @@
 /**
- * What is remembered of a daemon: its last answer to `initialize`, and its
- * lists.
+ * What is remembered of a daemon: its last answers to `initialize` and to
+ * `server/discover`, and its lists.
  *
  * @module
  */
@@ -16,17 +16,18 @@ export const LISTINGS: Readonly<Record<string, string>> = {
   "resources/templates/list": "resourceTemplates",
 };
 
+/** The largest result that is remembered, in UTF-16 units. */
+const RESULT_LIMIT = 1024 * 1024;
+/** For how many versions an answer to `initialize` is remembered. */
+const VERSION_LIMIT = 8;
 /** The longest time for which an answer holds, in milliseconds: a day. */
 const TTL_LIMIT_MS = 86_400_000;
 
-/** The largest memory that is read or kept, in UTF-16 units. */
-export const MEMORY_LIMIT = 8 * 1024 * 1024;
-
-/** What is remembered; results are JSON texts, spelled as the daemon did. */
+/** What is remembered; results are JSON texts, spelled as the daemon did. An empty text says that there is nothing any more. */
 export interface Remembered {
-  /** The version that a client asked for, and the result. */
-  readonly initialize?: { readonly asked: string; readonly result: string };
-  /** Results by method, and by version in front of it where requests name one. */
+  /** Results of `initialize` by the version that was asked for. */
+  readonly initialize: Readonly<Record<string, string>>;
+  /** Results of lists by method, and by version in front of it where requests name one. */
   readonly lists: Readonly<Record<string, string>>;
   /** What `server/discover` was answered, and for how many milliseconds that holds (MCP 2026-07-28, ttlMs). */
   readonly discover?: {
@@ -36,96 +37,38 @@ export interface Remembered {
   };
 }
 
-/** Whose memory it is. */
-export interface Owner {
-  /** Where the daemon is, without secrets. */
-  readonly daemon: string;
-  /** How it speaks. */
-  readonly dialect: string;
-}
+/** Nothing. */
+export const NOTHING: Remembered = { initialize: {}, lists: {} };
 
-/** The memory as it is kept in a file. */
-export function toText(owner: Owner, remembered: Remembered): string {
-  const { initialize, lists, discover } = remembered;
-  const parts = [
-    '"alwaysup":1',
-    `"daemon":${JSON.stringify(owner.daemon)}`,
-    `"dialect":${JSON.stringify(owner.dialect)}`,
-  ];
-  if (initialize !== undefined) {
-    const asked = JSON.stringify(initialize.asked);
-    parts.push(`"initialize":{"asked":${asked},"result":${initialize.result}}`);
-  }
-  if (discover !== undefined) {
-    const { asked, forMs, result } = discover;
-    parts.push(
-      `"discover":{"asked":${JSON.stringify(asked)},"forMs":${forMs},` +
-        `"result":${result}}`,
-    );
-  }
-  const results = Object.entries(lists)
-    .map(([method, result]) => `${JSON.stringify(method)}:${result}`);
-  parts.push(`"lists":{${results.join(",")}}`);
-  return `{${parts.join(",")}}\n`;
-}
-
-/**
- * Reads a memory; a string says why it is none of this daemon's, without a full
- * stop.
- *
- * @param ageMs how old it is
- */
-export function fromText(
-  text: string,
-  owner: Owner,
-  ageMs = 0,
-): Remembered | string {
-  if (text.length > MEMORY_LIMIT) return "it is too large";
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    return "it is not JSON";
-  }
-  if (dig(value, "alwaysup") !== 1) return "it is of another version";
-  const isOurs = dig(value, "daemon") === owner.daemon &&
-    dig(value, "dialect") === owner.dialect;
-  if (!isOurs) return "it is another daemon's";
-  const slice = (...path: string[]): string | undefined => {
-    const span = locate(text, path);
-    return span && text.slice(span.start, span.end);
+/** What another process has kept, with what this one has learned since. */
+export function merged(kept: Remembered, learned: Remembered): Remembered {
+  const join = (
+    name: "initialize" | "lists",
+  ): Record<string, string> => {
+    const all = { ...kept[name] };
+    for (const [key, result] of Object.entries(learned[name])) {
+      if (result === "") delete all[key];
+      else if (!isEmptier(key, result, all[key])) all[key] = result;
+    }
+    return all;
   };
-  const lists: Record<string, string> = {};
-  const found = dig(value, "lists");
-  for (const key of isRecord(found) ? Object.keys(found) : []) {
-    const method = key.split(" ").at(-1)!;
-    const items = Object.hasOwn(LISTINGS, method) ? LISTINGS[method] : "";
-    const result = slice("lists", key);
-    if (result === undefined) continue;
-    if (Array.isArray(dig(found, key, items!))) lists[key] = result;
-  }
-  const asked = dig(value, "initialize", "asked");
-  const result = slice("initialize", "result");
-  const isResult = typeof asked === "string" && result !== undefined &&
-    typeof dig(value, "initialize", "result", "protocolVersion") === "string";
+  const discover = learned.discover ?? kept.discover;
   return {
-    lists,
-    ...(isResult && { initialize: { asked, result } }),
-    ...discovered(value, slice("discover", "result"), ageMs),
+    initialize: join("initialize"),
+    lists: join("lists"),
+    ...(discover && { discover }),
   };
 }
 
-function discovered(
-  value: unknown,
-  result: string | undefined,
-  ageMs: number,
-): Pick<Remembered, "discover"> {
-  const asked = dig(value, "discover", "asked");
-  const forMs = dig(value, "discover", "forMs");
-  const isGood = typeof asked === "string" && typeof forMs === "number" &&
-    forMs > ageMs && isRecord(dig(value, "discover", "result"));
-  if (!isGood || result === undefined) return {};
-  return { discover: { asked, result, forMs: forMs - ageMs } };
+/** A daemon that is still starting has no tools yet: that is worth nothing. */
+function isEmptier(
+  key: string,
+  result: string,
+  known: string | undefined,
+): boolean {
+  if (known === undefined || !key.endsWith("tools/list")) return false;
+  const tools = dig(parsed(result), "tools");
+  return Array.isArray(tools) && tools.length === 0;
 }
 
 /** The version that a request names (MCP 2026-07-28, basic: every request does). */
@@ -140,29 +83,35 @@ export function versionOf(params: unknown): string | undefined {
 
 /** What the program remembers while it runs. */
 export class Memory {
-  #initialize: Remembered["initialize"];
+  readonly #initialize: Record<string, string>;
   readonly #lists: Record<string, string>;
-  #discover: { asked: string; result: string; until: number } | undefined;
-  /** Pages of lists that are not complete yet. */
-  readonly #pages = new Map<string, unknown[]>();
+  #discover:
+    | { asked: string; result: string; until: number; isShared: boolean }
+    | undefined;
+  /** What was learned by this process, and may be kept for others. */
+  readonly #learned = {
+    initialize: {} as Record<string, string>,
+    lists: {} as Record<string, string>,
+  };
+  /** Pages of lists that are not complete yet, and the cursor of the next. */
+  readonly #pages = new Map<string, { cursor: string; items: unknown[] }>();
 
   /** What was remembered before. */
   constructor({ initialize, lists, discover }: Remembered, now: number) {
-    this.#initialize = initialize;
+    this.#initialize = { ...initialize };
     this.#lists = { ...lists };
     this.#discover = discover &&
-      { ...discover, until: now + discover.forMs };
+      { ...discover, until: now + discover.forMs, isShared: true };
   }
 
-  /** All of it. */
-  all(now: number): Remembered {
-    const initialize = this.#initialize;
-    const { asked, result, until = -Infinity } = this.#discover ?? {};
+  /** What there is to keep. */
+  learned(now: number): Remembered {
+    const { asked, result, until = -Infinity, isShared } = this.#discover ?? {};
     const forMs = Math.round(until - now);
-    const isFresh = asked !== undefined && result !== undefined && forMs > 0;
+    const isFresh = asked !== undefined && result !== undefined &&
+      isShared === true && forMs > 0;
     return {
-      lists: this.#lists,
-      ...(initialize && { initialize }),
+      ...this.#learned,
       ...(isFresh && { discover: { asked, result, forMs } }),
     };
   }
@@ -178,13 +127,26 @@ export class Memory {
     }
     if (method === "initialize") {
       const asked = dig(params, "protocolVersion");
-      const known = this.#initialize;
-      return known?.asked === asked ? known?.result : undefined;
+      return typeof asked === "string" && Object.hasOwn(this.#initialize, asked)
+        ? this.#initialize[asked]
+        : undefined;
     }
-    if (!Object.hasOwn(LISTINGS, method)) return undefined;
+    if (!isPlain(method, params)) return undefined;
     return dig(params, "cursor") === undefined
       ? this.#lists[keyOf(method, params)]
       : undefined;
+  }
+
+  /** So many milliseconds passed that our clock did not count. */
+  slept(ms: number): void {
+    if (this.#discover !== undefined) this.#discover.until -= ms;
+  }
+
+  /** The daemon answers `initialize` for a version in another way now. */
+  forget(asked: unknown): void {
+    if (typeof asked !== "string") return;
+    delete this.#initialize[asked];
+    this.#learned.initialize[asked] = "";
   }
 
   /** Takes note of an answer; says whether there is something new to keep. */
@@ -197,32 +159,42 @@ export class Memory {
     const span = locate(answer.text, ["result"]);
     if (span === undefined) return false;
     const result = answer.text.slice(span.start, span.end);
-    if (result.length > MEMORY_LIMIT / 8) return false;
     if (method === "server/discover") {
-      const asked = versionOf(params);
-      const ttl = dig(answer.result, "ttlMs");
-      if (asked === undefined || typeof ttl !== "number" || !(ttl > 0)) {
-        return false;
-      }
-      this.#discover = {
-        asked,
-        result,
-        until: now + Math.min(ttl, TTL_LIMIT_MS),
-      };
-      return true;
+      return this.#discovered(params, answer.result, result, now);
     }
     if (method === "initialize") {
-      const asked = dig(params, "protocolVersion");
-      const version = dig(answer.result, "protocolVersion");
-      if (typeof asked !== "string" || typeof version !== "string") {
-        return false;
-      }
-      const known = this.#initialize;
-      this.#initialize = { asked, result };
-      return known?.asked !== asked || known?.result !== result;
+      return this.#initialized(params, answer.result, result);
     }
-    if (!Object.hasOwn(LISTINGS, method)) return false;
+    if (!isPlain(method, params)) return false;
     return this.#list(method, params, answer.result, result);
+  }
+
+  #discovered(
+    params: unknown,
+    value: unknown,
+    result: string,
+    now: number,
+  ): boolean {
+    const asked = versionOf(params);
+    const ttl = dig(value, "ttlMs");
+    if (asked === undefined || typeof ttl !== "number" || !(ttl > 0)) {
+      return false;
+    }
+    const until = now + Math.min(ttl, TTL_LIMIT_MS);
+    const isShared = isPublic(value) && result.length <= RESULT_LIMIT;
+    this.#discover = { asked, result, until, isShared };
+    return isShared;
+  }
+
+  #initialized(params: unknown, value: unknown, result: string): boolean {
+    const asked = dig(params, "protocolVersion");
+    const version = dig(value, "protocolVersion");
+    const isGood = typeof asked === "string" && typeof version === "string" &&
+      result.length <= RESULT_LIMIT;
+    if (!isGood || this.#initialize[asked] === result) return false;
+    if (Object.keys(this.#initialize).length >= VERSION_LIMIT) return false;
+    this.#initialize[asked] = this.#learned.initialize[asked] = result;
+    return true;
   }
 
   #list(
@@ -234,25 +206,56 @@ export class Memory {
     const name = LISTINGS[method]!;
     const items = dig(value, name);
     if (!Array.isArray(items)) return false;
-    const isFirst = dig(params, "cursor") === undefined;
     const key = keyOf(method, params);
-    const before = isFirst ? [] : this.#pages.get(key);
-    if (before === undefined) return false; // the first pages were not seen
+    const cursor = dig(params, "cursor");
+    const before = cursor === undefined ? [] : this.#before(key, cursor);
+    if (before === undefined) return false;
     const all = [...before, ...items as unknown[]];
-    if (typeof dig(value, "nextCursor") === "string") {
-      this.#pages.set(key, all);
+    const { nextCursor, ...rest } = isRecord(value) ? value : {};
+    const isFirst = cursor === undefined;
+    const result = isFirst && typeof nextCursor !== "string"
+      ? text
+      : JSON.stringify({ ...rest, [name]: all });
+    if (result.length > RESULT_LIMIT) {
+      // What is remembered is older than what cannot be.
+      this.#pages.delete(key);
+      return this.#set(key, "", value);
+    }
+    if (typeof nextCursor === "string") {
+      this.#pages.set(key, { cursor: nextCursor, items: all });
       return false;
     }
     this.#pages.delete(key);
-    const { nextCursor: _, ...rest } = isRecord(value) ? value : {};
-    const result = isFirst ? text : JSON.stringify({ ...rest, [name]: all });
+    return this.#set(key, result, value);
+  }
+
+  /** What came before a page; `undefined` where something is missing, or came already. */
+  #before(key: string, cursor: unknown): unknown[] | undefined {
+    const pages = this.#pages.get(key);
+    return pages?.cursor === cursor ? pages?.items : undefined;
+  }
+
+  #set(key: string, result: string, value: unknown): boolean {
     const known = this.#lists[key];
-    // A daemon that is still starting has no tools yet: that is worth nothing.
-    const isEmptier = all.length === 0 && known !== undefined;
-    if (isEmptier || known === result) return false;
-    this.#lists[key] = result;
+    if ((known ?? "") === result || isEmptier(key, result, known)) return false;
+    if (result === "") delete this.#lists[key];
+    else this.#lists[key] = result;
+    if (!isPublic(value)) return false;
+    this.#learned.lists[key] = result;
     return true;
   }
+}
+
+/** Whether others may be told (MCP 2026-07-28, cacheScope); older results say nothing of it. */
+function isPublic(value: unknown): boolean {
+  return (dig(value, "cacheScope") ?? "public") === "public";
+}
+
+/** A list as every client asks for it; other members may ask for something else. */
+function isPlain(method: string, params: unknown): boolean {
+  if (!Object.hasOwn(LISTINGS, method)) return false;
+  const members = isRecord(params) ? Object.keys(params) : [];
+  return members.every((name) => name === "cursor" || name === "_meta");
 }
 
 function keyOf(method: string, params: unknown): string {
@@ -260,8 +263,8 @@ function keyOf(method: string, params: unknown): string {
   return version === undefined ? method : `${version} ${method}`;
 }
 
-/** The items of a remembered list, to be compared later. */
+/** A remembered result. */
 export function parsed(result: string): Record<string, unknown> {
-  const value: unknown = JSON.parse(result);
+  const value: unknown = result === "" ? {} : JSON.parse(result);
   return isRecord(value) ? value : {};
 }

@@ -14,7 +14,8 @@ import { readHealth } from "./health_file.ts";
 import { Mcp } from "./mcp.ts";
 import * as report from "./report.ts";
 import { Session } from "./session.ts";
-import { readState } from "./state.ts";
+import type { Remembered } from "./memory.ts";
+import { keyOf, readState, writeState } from "./state.ts";
 import { dial, type Socket, type SocketReport } from "./socket.ts";
 import { Naps } from "./naps.ts";
 import { LineSplitter, LineWriter } from "./stdio.ts";
@@ -46,7 +47,11 @@ export function run(
   const { promise, resolve } = Promise.withResolvers<number>();
   const now = (): number => performance.now();
   const dialect = dialectOf(config, version);
-  const owner = { daemon: config.shownUrl, dialect: config.dialect };
+  const owner = {
+    daemon: config.shownUrl,
+    key: keyOf(config.url),
+    dialect: config.dialect,
+  };
   const state = readState(config.cache, owner, host);
   if (state?.trouble !== undefined) {
     log(report.memoryLost(state.path, state.trouble));
@@ -125,7 +130,7 @@ export function run(
       case "log":
         return log(effect);
       case "remember":
-        return remember(effect.text);
+        return remember(effect.learned);
       case "health file": {
         const { path } = effect;
         const found = readHealth(() => host.readFile(path), Date.now());
@@ -137,10 +142,10 @@ export function run(
   }
 
   /** Says once that nothing can be kept. */
-  function remember(text: string): void {
+  function remember(learned: Remembered): void {
     if (state === undefined || isForgetful) return;
     try {
-      host.writeState(state.path, text);
+      writeState(config.cache, owner, learned, host);
     } catch (error) {
       isForgetful = true;
       const why = error instanceof Error ? error.message : String(error);

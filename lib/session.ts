@@ -61,11 +61,11 @@ export class Session {
   deadline(): number {
     if (this.#isOver) return Infinity;
     const { ledger } = this.#desk;
-    const { introduction } = this.#desk;
+    const { introductions, endings } = this.#desk;
     let at = Math.min(
       ...[ledger.deadline(), this.#drainUntil, this.#giveUpAt],
-      introduction?.until ?? Infinity,
-      ...[...this.#desk.endings.values()].map(({ until }) => until),
+      ...[...introductions.values(), ...endings.values()]
+        .map(({ until }) => until),
     );
     for (const link of this.#attended) {
       at = Math.min(at, link.deadline(this.#desk.traffic(link)));
@@ -122,6 +122,8 @@ export class Session {
     if (this.#isOver) return;
     const desk = this.#desk;
     const { config, ledger } = desk;
+    // Before anything expires: the client can go on with it.
+    improvise(desk, now);
     const clock: Clock = (message) => desk.isUpFor(message) ? "stands" : "runs";
     for (const { message, token, progress } of ledger.telling(now, clock)) {
       const missing = desk.links.missing(desk.dialect.place(message));
@@ -132,7 +134,6 @@ export class Session {
       this.#expire(entry, expiry, now);
     }
     end(desk, now);
-    if (now >= (desk.introduction?.until ?? Infinity)) improvise(desk);
     flush(this.#desk, now);
     const isLeaving = this.#drainUntil < Infinity;
     if (isLeaving && (ledger.due === 0 || now >= this.#drainUntil)) {
@@ -180,6 +181,9 @@ export class Session {
     desk.do(report.resumed(gap + unseen));
     desk.ledger.shift(gap);
     desk.dialect.slept(unseen);
+    desk.memory?.slept(unseen);
+    for (const it of desk.introductions.values()) it.until += gap;
+    for (const it of desk.endings.values()) it.until += gap;
     this.#drainedAt += gap;
     const roles = (["main", "pool"] as const)
       .filter((role) => desk.links.hasReady(role));
@@ -273,6 +277,8 @@ export class Session {
   #finish(code: number, now: number): void {
     const desk = this.#desk;
     const outage = desk.outage(desk.links.main, now);
+    for (const it of desk.endings.values()) it.until = now;
+    end(desk, now);
     for (const { message, ...entry } of desk.ledger.drain()) {
       if (message.kind === "notification") continue;
       const fate = desk.fate(message, entry);

@@ -201,9 +201,8 @@ export const SETTINGS = {
     env: ["ALWAYSUP_INITIALIZE_GRACE"],
     default: "5s",
     value: "TIME",
-    help: "before a client hears that the daemon is not up, if nothing is " +
-      "cached",
-    parse: orZero,
+    help: "before a client hears that the daemon is not up; off: never",
+    parse: (text) => text === "off" ? Infinity : orZero(text),
   }),
   cache: row({
     flag: "cache",

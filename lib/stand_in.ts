@@ -8,7 +8,7 @@
 import { LISTS } from "./catalog.ts";
 import type { Desk } from "./desk.ts";
 import { type Answer, Code, dig, type Request, success } from "./jsonrpc.ts";
-import { LISTINGS, parsed, toText } from "./memory.ts";
+import { LISTINGS, parsed } from "./memory.ts";
 import * as report from "./report.ts";
 import { agree } from "./versions.ts";
 
@@ -18,28 +18,39 @@ import { agree } from "./versions.ts";
  */
 export function standIn(desk: Desk, request: Request, now: number): boolean {
   const result = desk.memory?.recall(request, now);
+  const { maxMessage, initializeGrace } = desk.config;
+  const isKnown = result !== undefined && result.length <= maxMessage;
   if (request.method === "initialize") {
-    if (result !== undefined) introduce(desk, request, result, "remembered");
-    else {desk.introduction = {
-        request,
-        until: now + desk.config.initializeGrace,
-      };}
-    return result !== undefined;
+    if (isKnown) introduce(desk, request, result, "remembered");
+    else if (initializeGrace < Infinity) {
+      const { total } = desk.limitsOf(request);
+      const ms = Math.min(
+        ...[initializeGrace, desk.patience(now), total?.ms ?? Infinity],
+      );
+      desk.introductions.set(request.id, { request, until: now + ms });
+    }
+    return isKnown;
   }
-  if (result === undefined) return false;
+  if (!isKnown) return false;
   const list = LISTS.find((name) => LISTINGS[request.method] === name);
   if (list !== undefined) desk.catalog.told(list, undefined, parsed(result));
+  desk.dialect.served(request);
   desk.reply(answerOf(request, result));
   return true;
 }
 
 /** The daemon has not answered `initialize` in time: the client hears that, and can go on. */
-export function improvise(desk: Desk): void {
-  const { introduction } = desk;
-  desk.introduction = undefined;
-  if (introduction === undefined) return;
-  const { request } = introduction;
-  if (desk.ledger.find(request.id)?.message !== request) return;
+export function improvise(desk: Desk, now: number): void {
+  for (const [id, { request, until }] of desk.introductions) {
+    const isOwed = desk.ledger.find(id)?.message === request;
+    // A daemon that is there will answer it.
+    if (isOwed && now < until) continue;
+    desk.introductions.delete(id);
+    if (isOwed && desk.links.main.phase !== "ready") makeUp(desk, request);
+  }
+}
+
+function makeUp(desk: Desk, request: Request): void {
   const asked = dig(request.params, "protocolVersion");
   const result = {
     protocolVersion: agree(asked),
@@ -97,10 +108,17 @@ export function learn(
   answer: Answer,
   now: number,
 ): void {
-  const { memory, config } = desk;
+  const { memory } = desk;
   if (memory === undefined || !memory.learn(request, answer, now)) return;
-  const owner = { daemon: config.shownUrl, dialect: config.dialect };
-  desk.do({ type: "remember", text: toText(owner, memory.all(now)) });
+  desk.do({ type: "remember", learned: memory.learned(now) });
+}
+
+/** What is remembered of `initialize` no longer holds. */
+export function forget(desk: Desk, request: Request, now: number): void {
+  const { memory } = desk;
+  if (memory === undefined) return;
+  memory.forget(dig(request.params, "protocolVersion"));
+  desk.do({ type: "remember", learned: memory.learned(now) });
 }
 
 function answerOf({ id }: Request, result: string): string {

@@ -5,12 +5,8 @@
  */
 
 import type { Host } from "./host.ts";
-import {
-  fromText,
-  MEMORY_LIMIT,
-  type Owner,
-  type Remembered,
-} from "./memory.ts";
+import { merged, NOTHING, type Remembered } from "./memory.ts";
+import { fromText, MEMORY_LIMIT, type Owner, toText } from "./memory_text.ts";
 
 /** A memory that may be kept, and what was in it. */
 export interface Kept {
@@ -20,6 +16,8 @@ export interface Kept {
   readonly remembered: Remembered;
   /** Why nothing was, where that is worth a log line. */
   readonly trouble?: string;
+  /** What is there is not ours, and the user has named it: it is left alone. */
+  readonly isForeign?: true;
 }
 
 /** Reads the memory that a `--cache` setting names; `undefined` for none. */
@@ -29,30 +27,61 @@ export function readState(
   host: Host,
 ): Kept | undefined {
   if (/^(off|0)$/i.test(setting)) return undefined;
-  const path = /^on$/i.test(setting) ? pathOf(owner, host) : setting;
+  const isNamed = !/^on$/i.test(setting);
+  const path = isNamed ? setting : pathOf(owner, host);
   if (path === undefined) return undefined;
-  const nothing = { path, remembered: { lists: {} } };
-  let found: { text: string; ageMs: number } | undefined;
+  const failed = (trouble: string): Kept => ({
+    path,
+    remembered: NOTHING,
+    trouble,
+    ...(isNamed && { isForeign: true }),
+  });
   try {
-    found = host.readState(path, MEMORY_LIMIT);
+    const found = host.readState(path, MEMORY_LIMIT);
+    if (found === undefined) return { path, remembered: NOTHING };
+    const remembered = fromText(found.text, owner, found.ageMs);
+    return typeof remembered === "string"
+      ? failed(remembered)
+      : { path, remembered };
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
-    return { ...nothing, trouble: `it cannot be read (${why})` };
+    return failed(`it cannot be read (${why})`);
   }
-  if (found === undefined) return nothing;
-  const remembered = fromText(found.text, owner, found.ageMs);
-  return typeof remembered === "string"
-    ? { ...nothing, trouble: remembered }
-    : { path, remembered };
+}
+
+/**
+ * Keeps what was learned, with what other processes have kept meanwhile. Throws
+ * if it cannot.
+ */
+export function writeState(
+  setting: string,
+  owner: Owner,
+  learned: Remembered,
+  host: Host,
+): void {
+  const kept = readState(setting, owner, host);
+  if (kept === undefined || kept.isForeign) return;
+  const text = toText(owner, merged(kept.remembered, learned));
+  if (new TextEncoder().encode(text).length > MEMORY_LIMIT) {
+    throw new Error("it would be too large");
+  }
+  host.writeState(kept.path, text);
+}
+
+/** What tells daemons apart whose URLs look the same without their secrets. */
+export function keyOf(url: string): string {
+  return hash(url, 0x811c9dc5) + hash(url, 0x01234567);
 }
 
 /** One file for each daemon and dialect, in the user's state folder; `undefined` where there is none. */
-function pathOf({ daemon, dialect }: Owner, host: Host): string | undefined {
+function pathOf(
+  { daemon, key, dialect }: Owner,
+  host: Host,
+): string | undefined {
   const folder = folderOf(host);
   if (folder === undefined) return undefined;
   const name = daemon.replace(/^wss?:\/\//, "").replace(/[^\w.-]+/g, "_");
-  const file = `${dialect}-${name.slice(0, 60)}-${hash(daemon)}.json`;
-  return `${folder}/alwaysup/${file}`;
+  return `${folder}/alwaysup/${dialect}-${name.slice(0, 60)}-${key}.json`;
 }
 
 /** XDG on Linux, the usual places elsewhere. */
@@ -72,9 +101,9 @@ function folderOf({ os, variable }: Host): string | undefined {
   }
 }
 
-/** Two names that look alike are told apart (FNV-1a, 32 bits). */
-function hash(text: string): string {
-  let value = 0x811c9dc5;
+/** FNV-1a, 32 bits. */
+function hash(text: string, seed: number): string {
+  let value = seed;
   for (let i = 0; i < text.length; i++) {
     value = Math.imul(value ^ text.charCodeAt(i), 0x01000193);
   }

@@ -191,11 +191,11 @@ export function wait(desk: Desk, role: LinkRole, now: number): void {
 
 /** A connection is over: what was owed on it is settled by the delivery contract. */
 export function lose(desk: Desk, link: Link, loss: Loss, now: number): void {
-  const { epoch, phase, attempt, role } = link;
+  const { epoch, phase, attempt, role, isGood } = link;
   if (role === "kept") desk.links.remove(link);
   else desk.links.lose(link, loss, now);
   desk.do({ type: "close", epoch });
-  if (phase === "ready" && !desk.links.hasReady(role)) wait(desk, role, now);
+  if (isGood && !desk.links.hasReady(role)) wait(desk, role, now);
   const given = settle(desk, epoch, loss, now);
   settleRefused(desk, now);
   const { shownUrl, healthFile } = desk.config;
@@ -241,7 +241,10 @@ export function settle(
   const given = desk.ledger.lost(
     epoch,
     now,
-    (request) => loss.tooLarge ? "give up" : desk.rescue(request, now),
+    (request) =>
+      loss.tooLarge && !isStanding(request.method)
+        ? "give up"
+        : desk.rescue(request, now),
   );
   for (const { message, ...entry } of given) {
     const fate = desk.fate(message, entry);

@@ -13,8 +13,9 @@ const LIB = new URL("../lib/", import.meta.url);
 const FLOORS: readonly (readonly string[])[] = [
   ["json_text", "host", "parse", "pulse", "versions"],
   ["jsonrpc", "settings", "link"],
-  ["deadline", "safety", "catalog", "asked", "event"],
-  ["account", "config", "naps", "memory", "listens"],
+  ["safety", "catalog", "asked", "memory"],
+  ["deadline", "event", "listens", "memory_text"],
+  ["account", "config", "naps"],
   ["queue"],
   ["ledger", "links", "dialect", "fault", "tool_output", "health_file"],
   ["mcp", "report", "exai_frame", "exai_local"],

@@ -625,7 +625,7 @@ test("the client's own ping finds out that an idle link is dead", () => {
 });
 
 test("an initialize that times out on an open link is not cancelled, and the next one is said on a new link", () => {
-  const scene = new Scene({ requestTimeout: 5_000 });
+  const scene = new Scene({ initializeGrace: Infinity, requestTimeout: 5_000 });
   scene.open();
   scene.ask(0, "initialize", {});
   scene.pass(5_000);

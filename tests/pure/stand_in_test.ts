@@ -6,18 +6,19 @@
  */
 
 import { assert, assertEquals, assertMatch } from "../tools/assert.ts";
-import { fromText, type Remembered, toText } from "../../lib/memory.ts";
+import { merged, NOTHING, type Remembered } from "../../lib/memory.ts";
+import { fromText, toText } from "../../lib/memory_text.ts";
 import { test } from "../tools/pure.ts";
 import { ExaiScene } from "../tools/exai_scene.ts";
 import { type Json, Scene } from "../tools/scene.ts";
 
-const OWNER = { daemon: "ws://daemon/", dialect: "mcp" };
+const OWNER = { daemon: "ws://daemon/", key: "k", dialect: "mcp" };
 const VERSION = "2025-06-18";
 const RESULT =
   '{"protocolVersion":"2025-06-18","capabilities":{"tools":{}},"x":1.0}';
 const TOOLS = '{"tools":[{"name":"look","size":1.0}]}';
 const REMEMBERED: Remembered = {
-  initialize: { asked: VERSION, result: RESULT },
+  initialize: { [VERSION]: RESULT },
   lists: { "tools/list": TOOLS },
 };
 
@@ -37,10 +38,7 @@ function appear(scene: Scene, result: Json = JSON.parse(RESULT)): void {
 /** What is to be kept since the last look. */
 function kept(scene: Scene): Remembered | undefined {
   const effect = scene.take().findLast(({ type }) => type === "remember");
-  if (effect?.type !== "remember") return undefined;
-  const found = fromText(effect.text, OWNER);
-  assert(typeof found !== "string");
-  return found;
+  return effect?.type === "remember" ? effect.learned : undefined;
 }
 
 test("with a cache initialize and the lists are answered at once, as they were spelled, and tools.listChanged is announced", () => {
@@ -90,7 +88,7 @@ test("a cache for another version is none", () => {
 });
 
 test("without a cache initialize is held for the grace, and then answered with what can be promised", () => {
-  const scene = new Scene({ remembered: { lists: {} } });
+  const scene = new Scene({ remembered: NOTHING });
   hello(scene);
   scene.ask(1, "tools/list");
   scene.pass(4_999);
@@ -200,11 +198,13 @@ test("a client that is gone before the grace ends hears nothing of it", () => {
 });
 
 test("what the daemon says is kept: its initialize and its lists, complete, and no empty list of tools over a full one", () => {
-  const scene = new Scene({ remembered: { lists: {} } });
+  const scene = new Scene({ remembered: NOTHING });
   scene.open();
   hello(scene);
   scene.daemon({ id: "init", result: JSON.parse(RESULT) });
-  assertEquals(kept(scene)?.initialize?.asked, VERSION);
+  assertEquals(kept(scene)?.initialize, {
+    [VERSION]: JSON.stringify(JSON.parse(RESULT)),
+  });
   const list = (result: Json, cursor?: string): Remembered | undefined => {
     scene.ask("l", "tools/list", cursor === undefined ? {} : { cursor });
     scene.daemon({ id: "l", result });
@@ -224,7 +224,7 @@ test("what the daemon says is kept: its initialize and its lists, complete, and 
 });
 
 test("in an outage the lists that are known are answered, later pages wait", () => {
-  const scene = new Scene({ remembered: { lists: {} } });
+  const scene = new Scene({ remembered: NOTHING });
   scene.start();
   scene.ask(1, "tools/list");
   scene.daemon({ id: 1, result: JSON.parse(TOOLS) });
@@ -239,7 +239,7 @@ test("in an outage the lists that are known are answered, later pages wait", () 
 test("exai: the tools of last time are there before the daemon is", () => {
   const scene = new ExaiScene({
     dialect: "exai",
-    remembered: { lists: { "tools/list": TOOLS } },
+    remembered: { ...NOTHING, lists: { "tools/list": TOOLS } },
   });
   scene.ask(1, "tools/list");
   assertEquals(scene.replies()[0].result.tools[0].name, "look");
@@ -254,7 +254,7 @@ test("exai: the tools of last time are there before the daemon is", () => {
 
 test("a memory is written and read as it is spelled", () => {
   assertEquals(fromText(toText(OWNER, REMEMBERED), OWNER), REMEMBERED);
-  assertEquals(fromText(toText(OWNER, { lists: {} }), OWNER), { lists: {} });
+  assertEquals(fromText(toText(OWNER, NOTHING), OWNER), NOTHING);
 });
 
 const BROKEN: [what: string, text: string, why: string | Remembered][] = [
@@ -275,13 +275,16 @@ const BROKEN: [what: string, text: string, why: string | Remembered][] = [
   ["huge", " ".repeat(9 * 1024 * 1024), "it is too large"],
   [
     "lists that are none",
-    toText(OWNER, { lists: { "tools/list": '{"tools":1}', "x/list": "{}" } }),
-    { lists: {} },
+    toText(OWNER, {
+      ...NOTHING,
+      lists: { "tools/list": '{"tools":1}', "x/list": "{}" },
+    }),
+    NOTHING,
   ],
   [
     "an initialize that is none",
-    toText(OWNER, { initialize: { asked: "1", result: "{}" }, lists: {} }),
-    { lists: {} },
+    toText(OWNER, { ...NOTHING, initialize: { "1": "{}" } }),
+    NOTHING,
   ],
 ];
 for (const [what, text, why] of BROKEN) {
@@ -289,3 +292,19 @@ for (const [what, text, why] of BROKEN) {
     assertEquals(fromText(text, OWNER), why);
   });
 }
+
+test("what other processes have kept stays, and what is over goes", () => {
+  const full = '{"tools":[{"name":"a"}]}';
+  const kept: Remembered = {
+    initialize: { a: "1", b: "2" },
+    lists: { "tools/list": full, "prompts/list": '{"prompts":[1]}' },
+  };
+  const learned: Remembered = {
+    initialize: { b: "", c: "3" },
+    lists: { "tools/list": '{"tools":[]}', "prompts/list": '{"prompts":[]}' },
+  };
+  assertEquals(merged(kept, learned), {
+    initialize: { a: "1", c: "3" },
+    lists: { "tools/list": full, "prompts/list": '{"prompts":[]}' },
+  });
+});

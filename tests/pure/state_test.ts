@@ -5,12 +5,16 @@
  */
 
 import type { Host } from "../../lib/host.ts";
-import { readState } from "../../lib/state.ts";
+import { keyOf, readState } from "../../lib/state.ts";
 import { assert, assertEquals } from "../tools/assert.ts";
 import { test } from "../tools/pure.ts";
 
-const OWNER = { daemon: "ws://127.0.0.1:8079/", dialect: "exai" };
-const NAME = /^exai-127\.0\.0\.1_8079_-[0-9a-f]{8}\.json$/;
+const OWNER = {
+  daemon: "ws://127.0.0.1:8079/",
+  key: keyOf("ws://127.0.0.1:8079/"),
+  dialect: "exai",
+};
+const NAME = /^exai-127\.0\.0\.1_8079_-[0-9a-f]{16}\.json$/;
 
 function path(
   os: string,
@@ -64,10 +68,11 @@ test("daemons are told apart, however long and odd their URLs are", () => {
     { ...OWNER, dialect: "mcp" },
     { ...OWNER, daemon: "ws://127.0.0.1:8079/a" },
     { ...OWNER, daemon: "ws://127.0.0.1:8079/a?b=***" },
-    { ...OWNER, daemon: `ws://h/${"x".repeat(500)}` },
-    { ...OWNER, daemon: `ws://h/${"x".repeat(501)}` },
+    { ...OWNER, daemon: `ws://h/${"x".repeat(500)}`, key: "1" },
+    { ...OWNER, daemon: `ws://h/${"x".repeat(501)}`, key: "2" },
     { ...OWNER, daemon: "ws://h/../../etc/passwd" },
   ];
+  owners.push({ ...OWNER, key: keyOf("ws://127.0.0.1:8079/?token=a") });
   const paths = owners.map((owner) =>
     path("linux", { HOME: "/h" }, "on", owner)!
   );

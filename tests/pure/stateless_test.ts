@@ -7,7 +7,8 @@
 
 import { assert, assertEquals } from "../tools/assert.ts";
 import type { SessionConfig } from "../../lib/desk.ts";
-import { fromText } from "../../lib/memory.ts";
+import { NOTHING } from "../../lib/memory.ts";
+import { fromText, toText } from "../../lib/memory_text.ts";
 import { test } from "../tools/pure.ts";
 import { type Json, Scene } from "../tools/scene.ts";
 
@@ -150,7 +151,7 @@ test("in flight on lost connections, it is asked again each time", () => {
 });
 
 test("server/discover comes from the cache as long as its ttlMs says, and then is held", () => {
-  const scene = ready({ remembered: { lists: {} } });
+  const scene = ready({ remembered: NOTHING });
   scene.close();
   scene.take();
   ask(scene, 1, "server/discover");
@@ -168,14 +169,15 @@ test("server/discover comes from the cache as long as its ttlMs says, and then i
 });
 
 test("what is cached is kept for its own time, and for its own version", () => {
-  const scene = new Scene({ remembered: { lists: {} } });
+  const scene = new Scene({ remembered: NOTHING });
   scene.open();
   ask(scene, 1, "server/discover");
   scene.daemon({ id: 1, result: DISCOVERED });
   const effect = scene.take().findLast(({ type }) => type === "remember");
   assert(effect?.type === "remember");
-  const owner = { daemon: "ws://daemon/", dialect: "mcp" };
-  const read = (ageMs: number): Json => fromText(effect.text, owner, ageMs);
+  const owner = { daemon: "ws://daemon/", key: "k", dialect: "mcp" };
+  const text = toText(owner, effect.learned);
+  const read = (ageMs: number): Json => fromText(text, owner, ageMs);
   assertEquals(read(20_000).discover.forMs, 40_000);
   assertEquals(read(60_000).discover, undefined);
   for (const [version, count] of [[VERSION, 1], ["2027-01-01", 0]] as const) {
@@ -189,7 +191,7 @@ test("what is cached is kept for its own time, and for its own version", () => {
 
 test("a result that is not to be kept is not", () => {
   for (const ttlMs of [0, -1, "1", undefined]) {
-    const scene = new Scene({ remembered: { lists: {} } });
+    const scene = new Scene({ remembered: NOTHING });
     scene.open();
     ask(scene, 1, "server/discover");
     scene.daemon({ id: 1, result: { ...DISCOVERED, ttlMs } });
@@ -198,7 +200,7 @@ test("a result that is not to be kept is not", () => {
 });
 
 test("lists of the two eras are remembered apart", () => {
-  const scene = ready({ remembered: { lists: {} } });
+  const scene = ready({ remembered: NOTHING });
   const complete = { resultType: "complete", tools: [] };
   ask(scene, 1, "tools/list");
   scene.daemon({ id: 1, result: complete });
@@ -329,4 +331,10 @@ test("a ping, which this era does not know, is the daemon's to refuse", () => {
   const [{ id }] = scene.sent();
   scene.daemon({ id, result: DISCOVERED });
   assertEquals(scene.sent().at(-1).method, "ping");
+});
+
+test("a subscription has no limit of its own", () => {
+  const scene = listening({ idleTimeout: 3_000, requestTimeout: 3_000 });
+  scene.pass(4_900);
+  assertEquals(scene.replies(), []);
 });

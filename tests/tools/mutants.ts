@@ -479,8 +479,8 @@ const MUTANTS: readonly Mutant[] = [
   mutant(
     "the daemon's limit counts beside the user's",
     "ledger",
-    "if (account === undefined || account.totalUntil < Infinity) return;",
-    "if (account === undefined) return;",
+    "    if (account.totalUntil < Infinity) return;\n",
+    "",
   ),
   mutant(
     "the circuit is never open",
@@ -557,14 +557,14 @@ const MUTANTS: readonly Mutant[] = [
   mutant(
     "a busy daemon's link is given up with its calls",
     "doubt",
-    "  if (old.pulse?.isConcurrent) {\n    const reason",
-    "  if (old.pulse !== undefined) {\n    const reason",
+    "if (old.pulse?.isConcurrent || desk.dialect.poolSize > 0) {",
+    "if (old.pulse !== undefined) {",
   ),
   mutant(
     "a dead link is kept",
     "doubt",
-    "  if (old.pulse?.isConcurrent) {\n    const reason",
-    "  if (old.pulse === undefined) {\n    const reason",
+    "if (old.pulse?.isConcurrent || desk.dialect.poolSize > 0) {",
+    "if (old.pulse === undefined) {",
   ),
   mutant(
     "the verdict does not wait",
@@ -727,6 +727,36 @@ const MUTANTS: readonly Mutant[] = [
     "deadline",
     "const totals = providers.filter(({ total }) => total < Infinity);",
     "const totals = providers;",
+  ),
+  mutant(
+    "what a broken sink was to write still waits",
+    "stdio",
+    "      this.#pending = [];\n      this.#size = 0;",
+    "      this.#pending = [];",
+  ),
+  mutant(
+    "a bare sign that the daemon took a call is room for it",
+    "ledger",
+    "    account.said = { at: now, value: account.said?.value };",
+    "    account.said = { at: now, value: account.said?.value };\n    account.refusedSince = undefined;",
+  ),
+  mutant(
+    "a duplicate is asked about without end",
+    "ledger",
+    "      this.limit(id, limitMs, now);",
+    "      void limitMs;",
+  ),
+  mutant(
+    "a link that failed its probe is written to when the second dial fails",
+    "pulse",
+    "    this.#accusedUntil = undefined;\n  }\n\n  /** It need",
+    "    this.#accusedUntil = undefined;\n    this.#isStale = false;\n  }\n\n  /** It need",
+  ),
+  mutant(
+    "a control link of a pool is never doubted",
+    "desk",
+    'const mayDoubt = role === "main";',
+    'const mayDoubt = role === "main" && this.dialect.poolSize === 0;',
   ),
 ];
 

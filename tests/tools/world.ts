@@ -10,6 +10,7 @@ import { assert, assertEquals } from "./assert.ts";
 import type { SessionConfig } from "../../lib/desk.ts";
 import type { Effect, SessionEvent } from "../../lib/event.ts";
 import { Mcp } from "../../lib/mcp.ts";
+import { NOTHING } from "../../lib/memory.ts";
 import { DRAIN_MS, Session } from "../../lib/session.ts";
 import { type Asked, Books } from "./books.ts";
 import { DEFAULTS, type Json } from "./scene.ts";
@@ -108,7 +109,7 @@ class World {
       handshakeTimeout: this.#stage.pick([2_000, 15_000]),
       maxMessage: 2_000,
       providers: [{ name: "GLM", total: GLM_MS, idle: Infinity }],
-      remembered: this.#stage.pick([undefined, { lists: {} }]),
+      remembered: this.#stage.pick([undefined, NOTHING]),
     };
     this.#habit = this.#stage.pick(
       ["concurrent", "concurrent", "concurrent", "serial", "mute"] as const,

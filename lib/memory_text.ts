@@ -1,0 +1,114 @@
+/**
+ * What is remembered of a daemon as the text of a file.
+ *
+ * @module
+ */
+
+import { locate } from "./json_text.ts";
+import { dig, isRecord } from "./jsonrpc.ts";
+import { LISTINGS, type Remembered } from "./memory.ts";
+
+/** The largest file that is read or written, in bytes. */
+export const MEMORY_LIMIT = 8 * 1024 * 1024;
+
+/** Whose memory it is. */
+export interface Owner {
+  /** Where the daemon is, without secrets. */
+  readonly daemon: string;
+  /** What tells it from others that look the same without their secrets. */
+  readonly key: string;
+  /** How it speaks. */
+  readonly dialect: string;
+}
+
+/** The memory as it is kept. */
+export function toText(owner: Owner, remembered: Remembered): string {
+  const { initialize, lists, discover } = remembered;
+  const object = (results: Readonly<Record<string, string>>): string =>
+    `{${
+      Object.entries(results)
+        .map(([key, result]) => `${JSON.stringify(key)}:${result}`).join(",")
+    }}`;
+  const parts = [
+    '"alwaysup":1',
+    ...(["daemon", "key", "dialect"] as const)
+      .map((name) => `"${name}":${JSON.stringify(owner[name])}`),
+    `"initialize":${object(initialize)}`,
+    `"lists":${object(lists)}`,
+  ];
+  if (discover !== undefined) {
+    const { asked, forMs, result } = discover;
+    parts.push(
+      `"discover":{"asked":${JSON.stringify(asked)},"forMs":${forMs},` +
+        `"result":${result}}`,
+    );
+  }
+  return `{${parts.join(",")}}\n`;
+}
+
+/**
+ * Reads a memory; a string says why it is none of this daemon's, without a full
+ * stop.
+ *
+ * @param ageMs how old it is
+ */
+export function fromText(
+  text: string,
+  owner: Owner,
+  ageMs = 0,
+): Remembered | string {
+  if (text.length > MEMORY_LIMIT) return "it is too large";
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    return "it is not JSON";
+  }
+  if (dig(value, "alwaysup") !== 1) return "it is of another version";
+  const isOurs = (["daemon", "key", "dialect"] as const)
+    .every((name) => dig(value, name) === owner[name]);
+  if (!isOurs) return "it is another daemon's";
+  const slice = (...path: string[]): string | undefined => {
+    const span = locate(text, path);
+    return span && text.slice(span.start, span.end);
+  };
+  const results = (
+    name: "initialize" | "lists",
+    isGood: (key: string, result: unknown) => boolean,
+  ): Record<string, string> => {
+    const found = dig(value, name);
+    const good: Record<string, string> = {};
+    for (const key of isRecord(found) ? Object.keys(found) : []) {
+      const result = slice(name, key);
+      if (result !== undefined && isGood(key, dig(found, key))) {
+        good[key] = result;
+      }
+    }
+    return good;
+  };
+  return {
+    initialize: results(
+      "initialize",
+      (_, result) => typeof dig(result, "protocolVersion") === "string",
+    ),
+    lists: results("lists", (key, result) => {
+      const method = key.split(" ").at(-1)!;
+      const items = Object.hasOwn(LISTINGS, method) ? LISTINGS[method] : "";
+      return Array.isArray(dig(result, items!));
+    }),
+    ...discovered(value, slice("discover", "result"), ageMs),
+  };
+}
+
+function discovered(
+  value: unknown,
+  result: string | undefined,
+  ageMs: number,
+): Pick<Remembered, "discover"> {
+  const asked = dig(value, "discover", "asked");
+  const forMs = dig(value, "discover", "forMs");
+  const isGood = typeof asked === "string" && typeof forMs === "number" &&
+    forMs > ageMs && isRecord(dig(value, "discover", "result"));
+  if (!isGood || result === undefined) return {};
+  return { discover: { asked, result, forMs: forMs - ageMs } };
+}
