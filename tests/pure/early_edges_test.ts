@@ -1,0 +1,410 @@
+/**
+ * Early starts and the stateless era on the edge: found by an attack, each of
+ * them once wrong.
+ *
+ * @module
+ */
+
+import { merged, NOTHING, type Remembered } from "../../lib/memory.ts";
+import { assert, assertEquals } from "../tools/assert.ts";
+import { test } from "../tools/pure.ts";
+import { type Json, Scene } from "../tools/scene.ts";
+
+const VERSION = "2025-06-18";
+const RESULT = '{"protocolVersion":"2025-06-18","capabilities":{"tools":{}}}';
+const REMEMBERED: Remembered = {
+  initialize: { [VERSION]: RESULT },
+  lists: { "tools/list": '{"tools":[{"name":"look"}]}' },
+};
+const MODERN = "2026-07-28";
+const SUBSCRIPTION = "io.modelcontextprotocol/subscriptionId";
+const _meta = {
+  "io.modelcontextprotocol/protocolVersion": MODERN,
+  "io.modelcontextprotocol/clientCapabilities": {},
+};
+const DISCOVERED = {
+  resultType: "complete",
+  supportedVersions: [MODERN],
+  capabilities: { tools: {} },
+  ttlMs: 60_000,
+  cacheScope: "public",
+};
+
+function hello(scene: Scene, version = VERSION): Json[] {
+  scene.ask("init", "initialize", { protocolVersion: version });
+  return scene.replies();
+}
+
+function appear(scene: Scene, result: Json = JSON.parse(RESULT)): void {
+  scene.open();
+  const { id } = scene.sent().findLast((it) => it.method === "initialize");
+  scene.daemon({ id, result });
+}
+
+function kept(scene: Scene): Remembered {
+  const effect = scene.take().findLast(({ type }) => type === "remember");
+  return effect?.type === "remember" ? effect.learned : NOTHING;
+}
+
+function ask(scene: Scene, id: Json, method: string, params = {}): void {
+  scene.ask(id, method, { ...params, _meta });
+}
+
+function ready(config = {}): Scene {
+  const scene = new Scene(config);
+  scene.open();
+  ask(scene, "d", "server/discover");
+  scene.daemon({ id: "d", result: DISCOVERED });
+  scene.take();
+  return scene;
+}
+
+function acknowledge(scene: Scene, id: Json = 0): void {
+  const method = "notifications/subscriptions/acknowledged";
+  scene.daemon({ method, params: { _meta: { [SUBSCRIPTION]: id } } });
+}
+
+function listening(config = {}): Scene {
+  const scene = ready(config);
+  const notifications = { toolsListChanged: true };
+  ask(scene, 0, "subscriptions/listen", { notifications });
+  acknowledge(scene);
+  scene.take();
+  return scene;
+}
+
+/** The client asks for a page of tools, and gets it. */
+function page(
+  scene: Scene,
+  cursor: string | undefined,
+  name: string,
+  nextCursor?: string,
+  description = "",
+): void {
+  scene.ask("p", "tools/list", cursor === undefined ? {} : { cursor });
+  const tools = [{ name, description }];
+  scene.daemon({
+    id: "p",
+    result: { tools, ...(nextCursor && { nextCursor }) },
+  });
+}
+
+function names({ lists }: Remembered): string[] {
+  const { tools } = JSON.parse(lists["tools/list"] || '{"tools":[]}');
+  return tools.map(({ name }: Json) => name);
+}
+
+const OLD_LIST =
+  '{"resultType":"complete","tools":[{"name":"old"}],"ttlMs":0,"cacheScope":"public"}';
+
+test("lists come from the cache only until the daemon is there", () => {
+  const lists = { [`${MODERN} tools/list`]: OLD_LIST };
+  const scene = new Scene({ remembered: { ...NOTHING, lists } });
+  scene.open();
+  ask(scene, 1, "tools/list");
+  const [{ id, method }] = scene.sent();
+  assertEquals(method, "server/discover");
+  scene.daemon({ id, result: DISCOVERED });
+  scene.take();
+  ask(scene, 2, "tools/list");
+  assertEquals(scene.sent().map(({ id }) => id), [2]);
+});
+
+test("who was served from the cache hears of changes when it subscribes", () => {
+  const lists = { [`${MODERN} tools/list`]: OLD_LIST };
+  const discover = {
+    asked: MODERN,
+    result: JSON.stringify(DISCOVERED),
+    forMs: 60_000,
+  };
+  const scene = new Scene({ remembered: { ...NOTHING, lists, discover } });
+  scene.open();
+  ask(scene, 1, "server/discover");
+  ask(scene, 2, "tools/list");
+  const notifications = { toolsListChanged: true };
+  ask(scene, 3, "subscriptions/listen", { notifications });
+  const probe = scene.sent().find(({ method }) => method === "server/discover");
+  scene.daemon({ id: probe.id, result: DISCOVERED });
+  acknowledge(scene, 3);
+  assertEquals(
+    scene.replies().slice(2).map(({ method }) => method),
+    [
+      "notifications/subscriptions/acknowledged",
+      "notifications/tools/list_changed",
+    ],
+  );
+});
+
+test("a daemon of another version is refused once: the next start asks anew", () => {
+  const other = { protocolVersion: "2024-11-05", capabilities: {} };
+  const first = new Scene({ remembered: REMEMBERED });
+  hello(first);
+  appear(first, other);
+  const scene = new Scene({ remembered: merged(REMEMBERED, kept(first)) });
+  assertEquals(hello(scene), []);
+  scene.open();
+  scene.daemon({ id: "init", result: other });
+  assertEquals(scene.replies()[0].result.protocolVersion, "2024-11-05");
+});
+
+test("an error to the replayed initialize, too, makes the next start ask anew", () => {
+  const scene = new Scene({ remembered: REMEMBERED });
+  hello(scene);
+  scene.open();
+  const { id } = scene.sent().findLast((it) => it.method === "initialize");
+  scene.daemon({ id, error: { code: -32602, message: "no" } });
+  assertEquals(merged(REMEMBERED, kept(scene)).initialize, {});
+});
+
+test("a client is not held to an old version that a daemon has outgrown", () => {
+  const old = '{"protocolVersion":"2024-11-05","capabilities":{}}';
+  const remembered = { ...NOTHING, initialize: { "2025-11-25": old } };
+  const first = new Scene({ remembered });
+  hello(first, "2025-11-25");
+  appear(first, JSON.parse(old));
+  assertEquals(merged(remembered, kept(first)).initialize, {});
+});
+
+test("two clients of different versions are remembered both", () => {
+  let memory: Remembered = NOTHING;
+  for (const version of ["2025-11-25", VERSION]) {
+    const scene = new Scene({ remembered: memory });
+    scene.open();
+    hello(scene, version);
+    const result = { protocolVersion: version, capabilities: {} };
+    scene.daemon({ id: "init", result });
+    memory = merged(memory, kept(scene));
+  }
+  for (const version of ["2025-11-25", VERSION]) {
+    const scene = new Scene({ remembered: memory });
+    assertEquals(hello(scene, version)[0].result.protocolVersion, version);
+  }
+});
+
+test("a discovery that is cancelled while it greets keeps nobody waiting", () => {
+  const scene = new Scene();
+  scene.open();
+  ask(scene, 1, "server/discover");
+  const params = { requestId: 1 };
+  scene.client({ method: "notifications/cancelled", params });
+  scene.daemon({ id: 1, result: DISCOVERED });
+  ask(scene, 2, "tools/list");
+  const probe = scene.sent().at(-1);
+  assertEquals(probe.method, "server/discover");
+  scene.daemon({ id: probe.id, result: DISCOVERED });
+  assertEquals(scene.sent().at(-1).id, 2);
+});
+
+test("a discovery alone in flight is doubted like any request, and has no limit", () => {
+  const scene = ready({ idleTimeout: 3_000 });
+  ask(scene, 1, "server/discover");
+  scene.pass(10_000);
+  assertEquals(scene.epoch, 2);
+  scene.open();
+  assertEquals(scene.sent().at(-1).method, "server/discover");
+  assertEquals(scene.replies(), []);
+});
+
+test("limits that are shorter than the grace end it: the client can go on", () => {
+  for (const config of [{ queueTimeout: 5_000 }, { requestTimeout: 3_000 }]) {
+    const scene = new Scene(config);
+    hello(scene);
+    scene.pass(10_000);
+    assertEquals(scene.replies().map(({ error }) => error), [undefined]);
+  }
+});
+
+test("a daemon that is there answers initialize itself, however slowly", () => {
+  const scene = new Scene();
+  ask(scene, "d", "server/discover");
+  hello(scene);
+  scene.open();
+  scene.daemon({ id: "d", error: { code: -32601, message: "no" } });
+  scene.pass(9_000);
+  scene.daemon({ id: "init", result: JSON.parse(RESULT) }, 1);
+  assertEquals(scene.replies().map(({ id }) => id), ["d", "init"]);
+  assertEquals(scene.replies()[1].result.protocolVersion, VERSION);
+});
+
+test("pages are put together once each, whoever asks for them", () => {
+  const scene = new Scene({ remembered: NOTHING });
+  scene.start();
+  page(scene, undefined, "a", "2");
+  page(scene, "2", "b", "3");
+  page(scene, "2", "b", "3");
+  page(scene, "3", "c");
+  assertEquals(names(kept(scene)), ["a", "b", "c"]);
+});
+
+test("a page that cannot be kept makes the whole list one that is not known", () => {
+  const scene = new Scene({ remembered: NOTHING });
+  scene.start();
+  page(scene, undefined, "a", "2");
+  page(scene, "2", "b", "3", "x".repeat(1_100_000));
+  page(scene, "3", "c");
+  assertEquals(names(kept(scene)), []);
+});
+
+test("ten large pages are no list that is kept", () => {
+  const scene = new Scene({ remembered: NOTHING });
+  scene.start();
+  for (let n = 0; n < 10; n++) {
+    const next = n < 9 ? `${n + 1}` : undefined;
+    const cursor = n === 0 ? undefined : `${n}`;
+    page(scene, cursor, `t${n}`, next, "x".repeat(300_000));
+  }
+  assertEquals(kept(scene).lists, {});
+});
+
+test("what broke a socket is opened again if it is a subscription, and the call is told the truth", () => {
+  const burst = (scene: Scene): void => {
+    const reason = "Frame too large";
+    const how = { code: 0, reason, reached: true, oversize: true };
+    scene.do({ type: "closed", epoch: scene.epoch, ...how });
+  };
+  for (const end of [burst, (scene: Scene) => scene.close(1009)]) {
+    const scene = listening();
+    ask(scene, 1, "tools/call", { name: "big" });
+    end(scene);
+    const replies = scene.replies().map(({ id, error }) => [id, error.code]);
+    assertEquals(replies, [[1, -31005]]);
+    const idle = listening();
+    end(idle);
+    assertEquals(idle.replies(), []);
+  }
+});
+
+test("what is private stays in this process, and what is old is old after a sleep", () => {
+  const scene = new Scene({ remembered: NOTHING });
+  scene.open();
+  ask(scene, 1, "server/discover");
+  const result = { ...DISCOVERED, cacheScope: "private" };
+  scene.daemon({ id: 1, result });
+  assertEquals(kept(scene), NOTHING);
+  scene.close();
+  ask(scene, 2, "server/discover");
+  assertEquals(scene.replies().at(-1).result, result);
+  const later = ready({ remembered: NOTHING });
+  later.do({ type: "resumed", gap: 0, unseen: 8 * 3_600_000 });
+  later.close();
+  later.take();
+  ask(later, 1, "server/discover");
+  assertEquals(later.replies(), []);
+});
+
+test("an outage shows what the daemon said last, and to the same question", () => {
+  const scene = new Scene({ remembered: NOTHING });
+  scene.start();
+  for (const resources of [[{ uri: "a" }], []]) {
+    scene.ask(1, "resources/list");
+    scene.daemon({ id: 1, result: { resources } });
+  }
+  page(scene, undefined, "a");
+  scene.ask(2, "tools/list", { filter: "b" });
+  scene.daemon({ id: 2, result: { tools: [{ name: "b" }] } });
+  scene.ask(3, "prompts/list");
+  scene.daemon({ id: 3, result: { prompts: [{ name: "p" }] } });
+  scene.ask(4, "prompts/list");
+  const description = "x".repeat(1_100_000);
+  scene.daemon({ id: 4, result: { prompts: [{ name: "p", description }] } });
+  scene.close();
+  scene.take();
+  scene.ask(5, "resources/list");
+  scene.ask(6, "tools/list");
+  scene.ask(7, "tools/list", { filter: "b" });
+  scene.ask(8, "prompts/list");
+  const [resources, tools, ...others] = scene.replies();
+  assertEquals(resources.result, { resources: [] });
+  assertEquals(tools.result.tools[0].name, "a");
+  assertEquals(others, []);
+});
+
+test("a list that was mended is compared when the daemon comes again", () => {
+  const scene = new Scene();
+  hello(scene);
+  scene.pass(5_000);
+  scene.client({ method: "notifications/initialized" });
+  appear(scene);
+  scene.ask(1, "prompts/list");
+  scene.daemon({ id: 1, error: { code: -32601, message: "no" } });
+  scene.close();
+  scene.untilDial();
+  scene.take();
+  scene.again();
+  assert(scene.sent().some(({ method }) => method === "prompts/list"));
+});
+
+test("a sleep ends no grace, and no end of a subscription", () => {
+  const sleep = (scene: Scene): void => {
+    scene.now += 60_000;
+    scene.do({ type: "resumed", gap: 60_000, unseen: 0 });
+  };
+  const scene = new Scene();
+  hello(scene);
+  scene.pass(1_000);
+  sleep(scene);
+  assertEquals(scene.replies(), []);
+  const other = listening();
+  other.daemon({ id: 0, result: { resultType: "complete" } });
+  sleep(other);
+  other.close(1001);
+  assertEquals(other.replies(), []);
+});
+
+test("what was too large for the client is not told to it in an outage", () => {
+  const scene = new Scene({ remembered: NOTHING, maxMessage: 1_000 });
+  scene.start();
+  page(scene, undefined, "x".repeat(2_000));
+  scene.close();
+  scene.take();
+  scene.ask(2, "tools/list");
+  assertEquals(scene.replies(), []);
+});
+
+test("a full queue takes a discovery", () => {
+  const scene = new Scene({ queueLimit: 1 });
+  ask(scene, 1, "tools/list");
+  ask(scene, 2, "server/discover");
+  assertEquals(scene.replies(), []);
+});
+
+test("once the daemon has agreed, another version is another daemon", () => {
+  const scene = new Scene();
+  hello(scene);
+  scene.pass(5_000);
+  appear(scene);
+  scene.close();
+  scene.untilDial();
+  scene.call(2, "write");
+  scene.take();
+  appear(scene, { protocolVersion: "2024-11-05", capabilities: {} });
+  assertEquals(scene.replies()[0].error.data.reason, "refused");
+});
+
+test("an acknowledgement of what was cancelled is nobody's", () => {
+  const scene = ready();
+  ask(scene, 0, "subscriptions/listen", { notifications: {} });
+  const params = { requestId: 0 };
+  scene.client({ method: "notifications/cancelled", params });
+  acknowledge(scene);
+  assertEquals(scene.replies(), []);
+});
+
+test("two initialize requests are answered both", () => {
+  const scene = new Scene();
+  hello(scene);
+  scene.pass(1_000);
+  scene.ask("init2", "initialize", { protocolVersion: VERSION });
+  scene.pass(9_000);
+  assertEquals(scene.replies().map(({ id }) => id), ["init", "init2"]);
+});
+
+test("the end of a subscription is told before the program ends", () => {
+  const scene = listening();
+  const result = { resultType: "complete" };
+  scene.daemon({ id: 0, result });
+  scene.end();
+  assertEquals(scene.replies().map(({ id, result }) => [id, result]), [
+    [0, result],
+  ]);
+});
