@@ -137,7 +137,10 @@ for (const [what, make, said] of BROKEN) {
 }
 
 Deno.test("a cache that cannot be written costs one log line", async () => {
-  await using rig = new Rig(["--cache", "/proc/nowhere/cache.json"]);
+  await using home = new Home();
+  // Where the state folder should be there is a file.
+  Deno.writeTextFileSync(`${home.path}/state`, "");
+  await using rig = new Rig([], home.env);
   await rig.up();
   await rig.proxy.initialize();
   for (const id of [1, 2]) {
@@ -149,6 +152,77 @@ Deno.test("a cache that cannot be written costs one log line", async () => {
     .filter((line) => line.includes("The cache "));
   assertMatch(lines.at(-1)!, /cannot be written/);
   assert(lines.length <= 2, "one for the reading, one for all the writing");
+});
+
+/** A daemon, and a proxy that keeps what it says at a path. */
+async function keep(path: string): Promise<void> {
+  await using rig = new Rig(["--cache", path]);
+  await rig.up();
+  await rig.proxy.initialize();
+  await rig.proxy.ask(1, "tools/list");
+  await rig.proxy.answer(1);
+  assertEquals((await rig.proxy.end()).code, 0);
+}
+
+Deno.test("--cache never replaces what is not its own: a foreign file, a pipe, a link", async () => {
+  await using home = new Home();
+  const foreign = `${home.path}/mcp.json`;
+  const text = '{"mcpServers":{"mine":1}}';
+  Deno.writeTextFileSync(foreign, text);
+  await keep(foreign);
+  assertEquals(Deno.readTextFileSync(foreign), text);
+  const pipe = `${home.path}/pipe`;
+  await new Deno.Command("mkfifo", { args: [pipe] }).output();
+  await keep(pipe);
+  assertEquals(Deno.statSync(pipe).isFifo, true);
+  const link = `${home.path}/link.json`;
+  Deno.writeTextFileSync(`${home.path}/real.json`, text);
+  Deno.symlinkSync(`${home.path}/real.json`, link);
+  await keep(link);
+  assertEquals(Deno.lstatSync(link).isSymlink, true);
+  assertEquals(Deno.readTextFileSync(link), text);
+});
+
+Deno.test("daemons whose URLs differ in what is hidden are told apart", async () => {
+  await using home = new Home();
+  await using rig = new Rig([], home.env);
+  await rig.up();
+  const url = `ws://127.0.0.1:${rig.port}/`;
+  {
+    await using proxy = new Proxy(["--url", `${url}?server=git`], home.env);
+    await proxy.initialize();
+    await proxy.end();
+  }
+  await rig.kill();
+  const grace = ["--initialize-grace", "200ms"];
+  for (
+    const [server, name] of [["git", "tests"], ["shell", "alwaysup"]] as const
+  ) {
+    const flags = ["--url", `${url}?server=${server}`, ...grace];
+    await using proxy = new Proxy(flags, home.env);
+    const { result } = await proxy.initialize();
+    assertEquals(result.serverInfo.name, name);
+    await proxy.end();
+  }
+});
+
+Deno.test("a proxy that knows less takes nothing from the cache that another one has filled", async () => {
+  await using home = new Home();
+  const path = `${home.path}/c.json`;
+  const cache = ["--cache", path];
+  await using first = new Rig(cache);
+  await first.proxy.stderr.find((line) => line.includes("Attempt 1"));
+  await first.up();
+  const url = ["--url", `ws://127.0.0.1:${first.port}/`];
+  await using second = new Proxy([...url, ...cache]);
+  await second.initialize();
+  await second.ask(1, "tools/list");
+  await second.answer(1);
+  await second.end();
+  await first.proxy.initialize();
+  await first.proxy.end();
+  const { lists } = JSON.parse(Deno.readTextFileSync(path));
+  assert(lists["tools/list"].tools.length > 0);
 });
 
 Deno.test("several proxies share a cache", async () => {

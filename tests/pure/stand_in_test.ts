@@ -5,7 +5,7 @@
  * @module
  */
 
-import { assert, assertEquals, assertMatch } from "../tools/assert.ts";
+import { assertEquals, assertMatch } from "../tools/assert.ts";
 import { merged, NOTHING, type Remembered } from "../../lib/memory.ts";
 import { fromText, toText } from "../../lib/memory_text.ts";
 import { test } from "../tools/pure.ts";

@@ -77,9 +77,9 @@ async function run(era: Era, command: string): Promise<Map<string, string>> {
   const text = new TextDecoder().decode(stdout);
   // deno-lint-ignore no-control-regex
   const lines = text.replace(/\x1b\[[0-9;]*m/g, "").matchAll(
-    /^([✓✗]) (\S+): (\d+ passed, \d+ failed)$/gm,
+    /^[\u2713\u2717] (\S+): (\d+ passed, \d+ failed)$/gm,
   );
-  return new Map([...lines].map(([, , name, end]) => [name!, end!]));
+  return new Map([...lines].map(([, name, end]) => [name!, end!]));
 }
 
 async function compare(era: Era): Promise<boolean> {

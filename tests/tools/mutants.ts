@@ -647,8 +647,8 @@ const MUTANTS: readonly Mutant[] = [
   mutant(
     "what broke the socket is asked for again",
     "tend",
-    'loss.tooLarge ? "give up"',
-    'loss.tooLarge === "request" ? "give up"',
+    "loss.tooLarge && !isStanding(request.method)",
+    'loss.tooLarge === "request" && !isStanding(request.method)',
   ),
   mutant(
     "what was due first expires because of a sleep",
