@@ -223,7 +223,7 @@ test("a daemon that is there answers initialize itself, however slowly", () => {
   scene.pass(9_000);
   scene.daemon({ id: "init", result: JSON.parse(RESULT) }, 1);
   assertEquals(scene.replies().map(({ id }) => id), ["d", "init"]);
-  assertEquals(scene.replies()[1].result.protocolVersion, VERSION);
+  assertEquals(scene.replies()[1].result.instructions, undefined);
 });
 
 test("pages are put together once each, whoever asks for them", () => {
