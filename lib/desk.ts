@@ -56,12 +56,13 @@ const NEW = { sentOn: undefined, losses: 0, isHeld: false } as const;
 const CIRCUIT_MS = 20_000;
 
 /** A moment that something waits for, which a sleep puts off. */
-interface Until {
+export interface Until {
+  /** The moment. */
   until: number;
 }
 
 /** An `initialize` that waits. */
-interface Introduction extends Until {
+export interface Introduction extends Until {
   /** The request. */
   readonly request: Request;
 }
