@@ -572,8 +572,9 @@ class World {
       line.own.delete(JSON.stringify(message.id));
       const isOwn = String(message.id).startsWith("alwaysup:");
       const greeted = this.#books.get(JSON.stringify(message.id));
+      // It greets the link even if the client was answered without it.
       const isGreeting = greeted?.method === "initialize" &&
-        greeted.answers === 0 && message.result !== undefined;
+        message.result !== undefined;
       if (isOwn || isGreeting) line.isReady = true;
       const isAnswer = message.method === undefined;
       const key = about ?? (isAnswer ? JSON.stringify(message.id) : "");
