@@ -7,70 +7,29 @@
 
 import { merged, NOTHING, type Remembered } from "../../lib/memory.ts";
 import { assert, assertEquals } from "../tools/assert.ts";
+import {
+  acknowledge,
+  appear,
+  ask,
+  DISCOVERED,
+  discovered,
+  hello,
+  kept,
+  listening,
+  MODERN,
+  RESULT,
+  VERSION,
+} from "../tools/early_scene.ts";
 import { test } from "../tools/pure.ts";
 import { type Json, Scene } from "../tools/scene.ts";
 
-const VERSION = "2025-06-18";
-const RESULT = '{"protocolVersion":"2025-06-18","capabilities":{"tools":{}}}';
 const REMEMBERED: Remembered = {
   initialize: { [VERSION]: RESULT },
   lists: { "tools/list": '{"tools":[{"name":"look"}]}' },
 };
-const MODERN = "2026-07-28";
-const SUBSCRIPTION = "io.modelcontextprotocol/subscriptionId";
-const _meta = {
-  "io.modelcontextprotocol/protocolVersion": MODERN,
-  "io.modelcontextprotocol/clientCapabilities": {},
-};
-const DISCOVERED = {
-  resultType: "complete",
-  supportedVersions: [MODERN],
-  capabilities: { tools: {} },
-  ttlMs: 60_000,
-  cacheScope: "public",
-};
-
-function hello(scene: Scene, version = VERSION): Json[] {
-  scene.ask("init", "initialize", { protocolVersion: version });
-  return scene.replies();
-}
-
-function appear(scene: Scene, result: Json = JSON.parse(RESULT)): void {
-  scene.open();
-  const { id } = scene.sent().findLast((it) => it.method === "initialize");
-  scene.daemon({ id, result });
-}
-
-function kept(scene: Scene): Remembered {
-  const effect = scene.take().findLast(({ type }) => type === "remember");
-  return effect?.type === "remember" ? effect.learned : NOTHING;
-}
-
-function ask(scene: Scene, id: Json, method: string, params = {}): void {
-  scene.ask(id, method, { ...params, _meta });
-}
-
-function ready(config = {}): Scene {
-  const scene = new Scene(config);
-  scene.open();
-  ask(scene, "d", "server/discover");
-  scene.daemon({ id: "d", result: DISCOVERED });
-  scene.take();
-  return scene;
-}
-
-function acknowledge(scene: Scene, id: Json = 0): void {
-  const method = "notifications/subscriptions/acknowledged";
-  scene.daemon({ method, params: { _meta: { [SUBSCRIPTION]: id } } });
-}
-
-function listening(config = {}): Scene {
-  const scene = ready(config);
-  const notifications = { toolsListChanged: true };
-  ask(scene, 0, "subscriptions/listen", { notifications });
-  acknowledge(scene);
-  scene.take();
-  return scene;
+/** What is to be kept, if anything is. */
+function learned(scene: Scene): Remembered {
+  return kept(scene) ?? NOTHING;
 }
 
 /** The client asks for a page of tools, and gets it. */
@@ -140,7 +99,7 @@ test("a daemon of another version is refused once: the next start asks anew", ()
   const first = new Scene({ remembered: REMEMBERED });
   hello(first);
   appear(first, other);
-  const scene = new Scene({ remembered: merged(REMEMBERED, kept(first)) });
+  const scene = new Scene({ remembered: merged(REMEMBERED, learned(first)) });
   assertEquals(hello(scene), []);
   scene.open();
   scene.daemon({ id: "init", result: other });
@@ -153,7 +112,7 @@ test("an error to the replayed initialize, too, makes the next start ask anew", 
   scene.open();
   const { id } = scene.sent().findLast((it) => it.method === "initialize");
   scene.daemon({ id, error: { code: -32602, message: "no" } });
-  assertEquals(merged(REMEMBERED, kept(scene)).initialize, {});
+  assertEquals(merged(REMEMBERED, learned(scene)).initialize, {});
 });
 
 test("a client is not held to an old version that a daemon has outgrown", () => {
@@ -162,7 +121,7 @@ test("a client is not held to an old version that a daemon has outgrown", () => 
   const first = new Scene({ remembered });
   hello(first, "2025-11-25");
   appear(first, JSON.parse(old));
-  assertEquals(merged(remembered, kept(first)).initialize, {});
+  assertEquals(merged(remembered, learned(first)).initialize, {});
 });
 
 test("two clients of different versions are remembered both", () => {
@@ -173,7 +132,7 @@ test("two clients of different versions are remembered both", () => {
     hello(scene, version);
     const result = { protocolVersion: version, capabilities: {} };
     scene.daemon({ id: "init", result });
-    memory = merged(memory, kept(scene));
+    memory = merged(memory, learned(scene));
   }
   for (const version of ["2025-11-25", VERSION]) {
     const scene = new Scene({ remembered: memory });
@@ -196,7 +155,7 @@ test("a discovery that is cancelled while it greets keeps nobody waiting", () =>
 });
 
 test("a discovery alone in flight is doubted like any request, and has no limit", () => {
-  const scene = ready({ idleTimeout: 3_000 });
+  const scene = discovered({ idleTimeout: 3_000 });
   ask(scene, 1, "server/discover");
   scene.pass(10_000);
   assertEquals(scene.epoch, 2);
@@ -233,7 +192,7 @@ test("pages are put together once each, whoever asks for them", () => {
   page(scene, "2", "b", "3");
   page(scene, "2", "b", "3");
   page(scene, "3", "c");
-  assertEquals(names(kept(scene)), ["a", "b", "c"]);
+  assertEquals(names(learned(scene)), ["a", "b", "c"]);
 });
 
 test("a page that cannot be kept makes the whole list one that is not known", () => {
@@ -242,7 +201,7 @@ test("a page that cannot be kept makes the whole list one that is not known", ()
   page(scene, undefined, "a", "2");
   page(scene, "2", "b", "3", "x".repeat(1_100_000));
   page(scene, "3", "c");
-  assertEquals(names(kept(scene)), []);
+  assertEquals(names(learned(scene)), []);
 });
 
 test("ten large pages are no list that is kept", () => {
@@ -253,7 +212,7 @@ test("ten large pages are no list that is kept", () => {
     const cursor = n === 0 ? undefined : `${n}`;
     page(scene, cursor, `t${n}`, next, "x".repeat(300_000));
   }
-  assertEquals(kept(scene).lists, {});
+  assertEquals(learned(scene).lists, {});
 });
 
 test("what broke a socket is opened again if it is a subscription, and the call is told the truth", () => {
@@ -280,11 +239,11 @@ test("what is private stays in this process, and what is old is old after a slee
   ask(scene, 1, "server/discover");
   const result = { ...DISCOVERED, cacheScope: "private" };
   scene.daemon({ id: 1, result });
-  assertEquals(kept(scene), NOTHING);
+  assertEquals(learned(scene), NOTHING);
   scene.close();
   ask(scene, 2, "server/discover");
   assertEquals(scene.replies().at(-1).result, result);
-  const later = ready({ remembered: NOTHING });
+  const later = discovered({ remembered: NOTHING });
   later.do({ type: "resumed", gap: 0, unseen: 8 * 3_600_000 });
   later.close();
   later.take();
@@ -382,7 +341,7 @@ test("once the daemon has agreed, another version is another daemon", () => {
 });
 
 test("an acknowledgement of what was cancelled is nobody's", () => {
-  const scene = ready();
+  const scene = discovered();
   ask(scene, 0, "subscriptions/listen", { notifications: {} });
   const params = { requestId: 0 };
   scene.client({ method: "notifications/cancelled", params });

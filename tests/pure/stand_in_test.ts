@@ -8,38 +8,17 @@
 import { assertEquals, assertMatch } from "../tools/assert.ts";
 import { merged, NOTHING, type Remembered } from "../../lib/memory.ts";
 import { fromText, toText } from "../../lib/memory_text.ts";
+import { appear, hello, kept, RESULT, VERSION } from "../tools/early_scene.ts";
 import { test } from "../tools/pure.ts";
 import { ExaiScene } from "../tools/exai_scene.ts";
 import { type Json, Scene } from "../tools/scene.ts";
 
 const OWNER = { daemon: "ws://daemon/", key: "k", dialect: "mcp" };
-const VERSION = "2025-06-18";
-const RESULT =
-  '{"protocolVersion":"2025-06-18","capabilities":{"tools":{}},"x":1.0}';
 const TOOLS = '{"tools":[{"name":"look","size":1.0}]}';
 const REMEMBERED: Remembered = {
   initialize: { [VERSION]: RESULT },
   lists: { "tools/list": TOOLS },
 };
-
-/** The client opens; gives what it is answered at once. */
-function hello(scene: Scene, version = VERSION): Json[] {
-  scene.ask("init", "initialize", { protocolVersion: version });
-  return scene.replies();
-}
-
-/** The daemon is there at last and answers the replayed initialize. */
-function appear(scene: Scene, result: Json = JSON.parse(RESULT)): void {
-  scene.open();
-  const { id } = scene.sent().findLast((it) => it.method === "initialize");
-  scene.daemon({ id, result });
-}
-
-/** What is to be kept since the last look. */
-function kept(scene: Scene): Remembered | undefined {
-  const effect = scene.take().findLast(({ type }) => type === "remember");
-  return effect?.type === "remember" ? effect.learned : undefined;
-}
 
 test("with a cache initialize and the lists are answered at once, as they were spelled, and tools.listChanged is announced", () => {
   const scene = new Scene({ remembered: REMEMBERED });

@@ -9,41 +9,23 @@ import { assert, assertEquals } from "../tools/assert.ts";
 import type { SessionConfig } from "../../lib/desk.ts";
 import { NOTHING } from "../../lib/memory.ts";
 import { fromText, toText } from "../../lib/memory_text.ts";
+import {
+  acknowledge,
+  ask,
+  DISCOVERED,
+  discovered,
+  listening as subscribed,
+  META,
+  MODERN,
+  SUBSCRIPTION,
+} from "../tools/early_scene.ts";
 import { test } from "../tools/pure.ts";
 import { type Json, Scene } from "../tools/scene.ts";
 
-const VERSION = "2026-07-28";
-const _meta = {
-  "io.modelcontextprotocol/protocolVersion": VERSION,
-  "io.modelcontextprotocol/clientCapabilities": {},
-};
-const SUBSCRIPTION = "io.modelcontextprotocol/subscriptionId";
-const DISCOVERED = {
-  resultType: "complete",
-  supportedVersions: [VERSION],
-  capabilities: { tools: {} },
-  ttlMs: 60_000,
-  cacheScope: "public",
-};
 const FILTER = {
   toolsListChanged: true,
   resourceSubscriptions: ["file:///a"],
 };
-
-/** The client asks something in its era. */
-function ask(scene: Scene, id: Json, method: string, params = {}): void {
-  scene.ask(id, method, { ...params, _meta });
-}
-
-/** A client that has discovered its daemon. */
-function ready(config: Partial<SessionConfig> = {}): Scene {
-  const scene = new Scene(config);
-  scene.open();
-  ask(scene, "d", "server/discover");
-  scene.daemon({ id: "d", result: DISCOVERED });
-  scene.take();
-  return scene;
-}
 
 /** The next link opens and the daemon answers the probe that opens it. */
 function again(scene: Scene): void {
@@ -53,24 +35,14 @@ function again(scene: Scene): void {
   assertEquals(method, "server/discover");
   assertEquals(
     params._meta["io.modelcontextprotocol/protocolVersion"],
-    VERSION,
+    MODERN,
   );
   scene.daemon({ id, result: DISCOVERED });
 }
 
-/** The client subscribes, and the daemon acknowledges. */
+/** A client that has subscribed to tools and to a resource. */
 function listening(config: Partial<SessionConfig> = {}): Scene {
-  const scene = ready(config);
-  ask(scene, 0, "subscriptions/listen", { notifications: FILTER });
-  acknowledge(scene);
-  assertEquals(scene.replies().length, 1);
-  scene.take();
-  return scene;
-}
-
-function acknowledge(scene: Scene, epoch = scene.epoch): void {
-  const method = "notifications/subscriptions/acknowledged";
-  scene.daemon({ method, params: { _meta: { [SUBSCRIPTION]: 0 } } }, epoch);
+  return subscribed(config, FILTER);
 }
 
 test("the client's own server/discover opens the conversation, and nothing is invented", () => {
@@ -100,19 +72,19 @@ test("a client that opens with anything else: a probe of its era, then its reque
   scene.open();
   ask(scene, 1, "tools/list");
   const [{ id, method, params }] = scene.sent();
-  assertEquals([method, params._meta], ["server/discover", _meta]);
+  assertEquals([method, params._meta], ["server/discover", META]);
   scene.daemon({ id, error: { code: -32601, message: "no" } });
   assertEquals(scene.sent().at(-1).id, 1);
 });
 
 test("probes are of the era, and lists are not fetched", () => {
-  const scene = ready();
+  const scene = discovered();
   ask(scene, 1, "tools/list");
   scene.daemon({ id: 1, result: { tools: [] } });
   scene.take();
   scene.pass(5_000);
   const [probe] = scene.sent();
-  assertEquals([probe.method, probe.params._meta], ["server/discover", _meta]);
+  assertEquals([probe.method, probe.params._meta], ["server/discover", META]);
   scene.close();
   again(scene);
   const methods = new Set(scene.sent().map(({ method }) => method));
@@ -151,7 +123,7 @@ test("in flight on lost connections, it is asked again each time", () => {
 });
 
 test("server/discover comes from the cache as long as its ttlMs says, and then is held", () => {
-  const scene = ready({ remembered: NOTHING });
+  const scene = discovered({ remembered: NOTHING });
   scene.close();
   scene.take();
   ask(scene, 1, "server/discover");
@@ -180,9 +152,9 @@ test("what is cached is kept for its own time, and for its own version", () => {
   const read = (ageMs: number): Json => fromText(text, owner, ageMs);
   assertEquals(read(20_000).discover.forMs, 40_000);
   assertEquals(read(60_000).discover, undefined);
-  for (const [version, count] of [[VERSION, 1], ["2027-01-01", 0]] as const) {
+  for (const [version, count] of [[MODERN, 1], ["2027-01-01", 0]] as const) {
     const later = new Scene({ remembered: read(0) });
-    const asked = { ..._meta };
+    const asked = { ...META };
     asked["io.modelcontextprotocol/protocolVersion"] = version;
     later.ask(1, "server/discover", { _meta: asked });
     assertEquals(later.replies().length, count);
@@ -200,7 +172,7 @@ test("a result that is not to be kept is not", () => {
 });
 
 test("lists of the two eras are remembered apart", () => {
-  const scene = ready({ remembered: NOTHING });
+  const scene = discovered({ remembered: NOTHING });
   const complete = { resultType: "complete", tools: [] };
   ask(scene, 1, "tools/list");
   scene.daemon({ id: 1, result: complete });
@@ -316,7 +288,7 @@ test("a subscription moves to the connection that takes over", () => {
 });
 
 test("results that ask for input pass untouched", () => {
-  const scene = ready();
+  const scene = discovered();
   ask(scene, 1, "tools/call", { name: "write" });
   const result = { resultType: "input_required", requestState: "s" };
   scene.daemon({ id: 1, result });
@@ -337,4 +309,14 @@ test("a subscription has no limit of its own", () => {
   const scene = listening({ idleTimeout: 3_000, requestTimeout: 3_000 });
   scene.pass(4_900);
   assertEquals(scene.replies(), []);
+});
+
+test("the first acknowledgement of a subscription reaches the client, as it was", () => {
+  const scene = discovered();
+  ask(scene, 0, "subscriptions/listen", { notifications: FILTER });
+  acknowledge(scene);
+  assertEquals(scene.replies().map(({ method, params }) => [method, params]), [[
+    "notifications/subscriptions/acknowledged",
+    { _meta: { [SUBSCRIPTION]: 0 } },
+  ]]);
 });
