@@ -25,7 +25,12 @@ import { Links } from "./links.ts";
 import { Memory, type Remembered } from "./memory.ts";
 import * as report from "./report.ts";
 import { isSafe, isStanding, type RetryPolicy } from "./safety.ts";
-import { type DeadlineConfig, type Limits, limitsOf } from "./deadline.ts";
+import {
+  type DeadlineConfig,
+  type Limit,
+  type Limits,
+  limitsOf,
+} from "./deadline.ts";
 
 /** The settings that a session follows; durations in milliseconds, `Infinity` for no limit. */
 export interface SessionConfig
@@ -233,6 +238,22 @@ export class Desk {
     return fault.unavailable(
       fate,
       this.outage(missing ?? this.links.main, now),
+    );
+  }
+
+  /** The error for a request whose `limit` has passed. */
+  timedOut(
+    request: Request,
+    entry: Omit<Entry, "message">,
+    limit: Limit,
+    now: number,
+  ): string {
+    const { arrived, said } = entry;
+    return fault.timedOut(
+      this.fate(request, entry),
+      limit,
+      now - arrived,
+      said && { agoMs: now - said.at, value: said.value },
     );
   }
 

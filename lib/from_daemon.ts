@@ -21,7 +21,7 @@ import {
   type Request,
 } from "./jsonrpc.ts";
 import type { Link } from "./link.ts";
-import { isStanding } from "./safety.ts";
+import { isStanding, isSubscription } from "./safety.ts";
 import { forget, learn, mend } from "./stand_in.ts";
 import * as report from "./report.ts";
 import { heard, ponged } from "./doubt.ts";
@@ -147,7 +147,7 @@ function settle(desk: Desk, link: Link, answer: Answer, now: number): void {
     return desk.do(report.stray("daemon", `an answer to id ${id}`));
   }
   const { message, ...entry } = desk.ledger.find(id)!;
-  const isEnding = message.method === "subscriptions/listen" &&
+  const isEnding = isSubscription(message.method) &&
     answer.error === undefined;
   if (isEnding && !desk.endings.has(id)) {
     desk.endings.set(id, { answer, until: now + ENDING_MS });
@@ -205,10 +205,7 @@ function postpone(
   if (desk.ledger.tryLater(id, link.epoch, now, ms) === "waits") return;
   const owed = desk.ledger.cancel(id);
   if (owed === undefined) return;
-  const fate = desk.fate(owed.message, owed);
-  const said = owed.said && { ...owed.said, agoMs: now - owed.said.at };
-  const waited = now - owed.arrived;
-  desk.reply(fault.timedOut(fate, owed.limits.idle, waited, said));
+  desk.reply(desk.timedOut(owed.message, owed, owed.limits.idle, now));
 }
 
 /** The answer is over the limit. */

@@ -19,7 +19,7 @@ import {
 import { type Clock, Queue, type Telling } from "./queue.ts";
 import type { Limits } from "./deadline.ts";
 import type { Id, Notification, Request } from "./jsonrpc.ts";
-import { isLight, isStanding } from "./safety.ts";
+import { isLight, isStanding, isSubscription } from "./safety.ts";
 
 /** What becomes of a request whose link was lost: it is written again, given up, or asked about for so many milliseconds. */
 export type Rescue =
@@ -61,8 +61,7 @@ export class Ledger {
   get due(): number {
     let due = 0;
     for (const { message } of this.#accounts.values()) {
-      const isSubscription = message.method === "subscriptions/listen";
-      if (message.kind === "request" && !isSubscription) due++;
+      if (message.kind === "request" && !isSubscription(message.method)) due++;
     }
     return due;
   }
@@ -70,8 +69,8 @@ export class Ledger {
   /** Subscriptions wait again in their old place, because another link carries what comes. */
   move(epoch: number, now: number): void {
     for (const account of this.#accounts.values()) {
-      const isSubscription = account.message.method === "subscriptions/listen";
-      if (account.sentOn !== epoch || !isSubscription) continue;
+      const { message, sentOn } = account;
+      if (sentOn !== epoch || !isSubscription(message.method)) continue;
       this.#unsend(account, now);
     }
     this.#queue.sort(this.#accounts.values());
@@ -213,7 +212,7 @@ export class Ledger {
     this.#postpone(account, now, now + pauseMs);
   }
 
-  /** The same, to be written anew: the daemon has no room for it; `undefined` where that has lasted as long as an answer may. */
+  /** The same, to be written anew: the daemon has no room for it; `over` where that has lasted as long as an answer may. */
   tryLater(
     id: Id,
     epoch: number,

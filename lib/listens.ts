@@ -14,6 +14,7 @@ import {
   notification as notify,
   type Request,
 } from "./jsonrpc.ts";
+import { isSubscription } from "./safety.ts";
 
 const ACKNOWLEDGED = "notifications/subscriptions/acknowledged";
 const SUBSCRIPTION_ID = "io.modelcontextprotocol/subscriptionId";
@@ -34,7 +35,7 @@ export class Listens {
 
   /** A request goes out, for the first time or again. */
   asked({ id, method, params }: Request): void {
-    if (method !== "subscriptions/listen") return;
+    if (!isSubscription(method)) return;
     const isAcknowledged = this.#open.get(id)?.isAcknowledged ?? false;
     const filter = dig(params, "notifications");
     this.#open.set(id, { filter, isAcknowledged });

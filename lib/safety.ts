@@ -30,14 +30,19 @@ const SAFE_METHODS: ReadonlySet<string> = new Set([
   "tasks/result",
 ]);
 
+/** Whether a request opens a stream of notifications, which has no answer worth waiting for (MCP 2026-07-28, subscriptions). */
+export function isSubscription(method: string | undefined): boolean {
+  return method === "subscriptions/listen";
+}
+
 /** Requests that are held for as long as the client wants: an error would end a subscription, or make a client take the daemon for an older one (MCP 2026-07-28, basic/versioning). */
 export function isStanding(method: string): boolean {
-  return method === "subscriptions/listen" || method === "server/discover";
+  return isSubscription(method) || method === "server/discover";
 }
 
 /** Whether a request keeps no daemon busy: a ping, or a subscription. */
 export function isLight(method: string): boolean {
-  return method === "subscriptions/listen" || method === "ping";
+  return isSubscription(method) || method === "ping";
 }
 
 /**

@@ -219,13 +219,7 @@ export class Session {
     desk.reply(
       expiry === "unavailable"
         ? desk.unserved(message, entry, now)
-        : fault.timedOut(
-          desk.fate(message, entry),
-          limit,
-          now - entry.arrived,
-          entry.said &&
-            { agoMs: now - entry.said.at, value: entry.said.value },
-        ),
+        : desk.timedOut(message, entry, limit, now),
     );
     const link = desk.links.get(entry.sentOn);
     if (link === undefined) return;

@@ -215,7 +215,7 @@ export const EARLY_MUTANTS: readonly Mutant[] = [
   mutant(
     "stateless: a subscription keeps a link busy",
     "safety",
-    'return method === "subscriptions/listen" || method === "ping";',
+    'return isSubscription(method) || method === "ping";',
     'return method === "ping";',
   ),
   mutant(
