@@ -72,16 +72,18 @@ export function run(
   let timer: ReturnType<typeof setTimeout> | undefined;
   let timerAt = Infinity;
 
+  /** One look at the clock for the whole turn: a sleep in the middle of it then makes the next one late. */
   function handle(event: SessionEvent): void {
-    const slept = naps.look(now(), Date.now(), timerAt);
-    if (slept !== undefined) act(slept);
-    act(event);
+    const at = now();
+    const slept = naps.look(at, Date.now(), timerAt);
+    if (slept !== undefined) act(slept, at);
+    act(event, at);
   }
 
-  function act(event: SessionEvent): void {
+  function act(event: SessionEvent, turnAt: number): void {
     farewells = [];
-    if (event.type === "end") endAt ??= now();
-    for (const effect of session.handle(event, now())) {
+    if (event.type === "end") endAt ??= turnAt;
+    for (const effect of session.handle(event, turnAt)) {
       try {
         perform(effect);
       } catch (error) {
@@ -99,7 +101,7 @@ export function run(
     // Who wakes seldom learns late that the machine slept.
     const at = session.isOver
       ? Infinity
-      : Math.min(session.deadline(), now() + HEARTBEAT_MS);
+      : Math.min(session.deadline(), turnAt + HEARTBEAT_MS);
     // A timer that comes earlier than it must sets the next one.
     if (at >= timerAt && event.type !== "tick") return;
     clearTimeout(timer);

@@ -1,0 +1,61 @@
+/**
+ * The shell inside the test's own process, where its clock can be made to jump
+ * at a moment that no signal would hit.
+ *
+ * @module
+ */
+
+import { deadline } from "@std/async/deadline.js";
+import { readConfig } from "../../lib/config.ts";
+import { deno } from "../../lib/host_deno.ts";
+import { run } from "../../lib/proxy.ts";
+import { assert, assertEquals, assertMatch } from "../tools/assert.ts";
+import { freePort } from "../tools/rig.ts";
+
+const INITIALIZE = `${
+  JSON.stringify({
+    jsonrpc: "2.0",
+    id: 0,
+    method: "initialize",
+    params: {
+      protocolVersion: "2025-11-25",
+      capabilities: {},
+      clientInfo: { name: "e2e", version: "1" },
+    },
+  })
+}\n`;
+
+Deno.test("a sleep in the middle of a turn is noticed like any other", async () => {
+  const args = ["--url", `ws://127.0.0.1:${freePort()}/`, "--cache", "off"];
+  args.push("--initialize-grace", "50ms", "--backoff-base", "30s");
+  const reading = readConfig({ args, env: {}, file: {} }, () => "");
+  assert(reading.kind === "config");
+  const end = Promise.withResolvers<void>();
+  const awake = Promise.withResolvers<string>();
+  const clock = performance.now;
+  let sleptMs = 0;
+  const host = {
+    ...deno,
+    async *stdin(): AsyncGenerator<Uint8Array> {
+      yield new TextEncoder().encode(INITIALIZE);
+      await end.promise;
+    },
+    writeStdout: (bytes: Uint8Array): Promise<number> =>
+      Promise.resolve(bytes.length),
+    onSignal: (): void => {},
+  };
+  performance.now = () => clock.call(performance) + sleptMs;
+  try {
+    const code = run(reading.config, "0", host, ({ event, message }) => {
+      if (event === "resumed") awake.resolve(message);
+      // It goes to sleep while it does what it woke up for.
+      if (event === "introduced") sleptMs = 9_000;
+    });
+    assertMatch(await deadline(awake.promise, 5_000), /^Awake after 9\.\d s/);
+    end.resolve();
+    assertEquals(await code, 0);
+  } finally {
+    performance.now = clock;
+    end.resolve();
+  }
+});
