@@ -42,6 +42,7 @@ export function heard(desk: Desk, link: Link, now: number): void {
 export function ponged(desk: Desk, link: Link, now: number): void {
   const { pulse, epoch } = link;
   if (pulse === undefined) return;
+  pulse.answered(now);
   if (link.role !== "second") {
     const isOvertaken = [...desk.ledger.sentOn(epoch)].some((entry) =>
       !isLight(entry.message.method) && entry.sentAt < pulse.probedAt

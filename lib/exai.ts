@@ -354,6 +354,11 @@ export class Exai implements Dialect {
 
   slept(ms: number): void {
     this.#unseen += ms;
+    for (const line of this.#lines.values()) {
+      if (line.outstanding?.kind !== "health") continue;
+      // What answers it may have come before the sleep, and is no sign of life.
+      line.outstanding = { kind: "health", isProbe: false };
+    }
   }
 
   lost(epoch: number): void {

@@ -111,8 +111,13 @@ export class Pulse {
     return this.#isDoubted ? "replace" : "doubt";
   }
 
-  /** Any frame is proof of life. */
+  /** Any frame is proof of life, but for what may have lain in the buffer of a connection while it slept. */
   heard(now: number): void {
+    if (!this.#isStale || this.#isDoubted) this.answered(now);
+  }
+
+  /** The probe that went out last was answered. */
+  answered(now: number): void {
     this.#heardAt = now;
     this.#probeUntil = undefined;
     this.#isDoubted = false;

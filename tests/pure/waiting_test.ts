@@ -158,6 +158,61 @@ test("nothing expires because of a sleep: calls have their time, and the link is
   assertEquals(scene.replies()[0].error.code, -31003);
 });
 
+test("what lay in the buffer of a link that slept goes on, and is no sign of life", () => {
+  const scene = new Scene();
+  scene.start();
+  scene.call(1, "write");
+  scene.pass(5_000);
+  const old = scene.sent().at(-1);
+  assertEquals(old.method, "ping");
+  scene.take();
+  sleep(scene, 60_000);
+  const { id, method } = scene.sent().at(-1);
+  assertEquals([method, id === old.id], ["ping", false]);
+  scene.take();
+  scene.daemon({ id: old.id, result: {} });
+  scene.daemon({ id: 1, result: {} });
+  assertEquals(scene.replies().map(({ id }) => id), [1]);
+  scene.call(2, "write");
+  assertEquals(scene.sent(), []);
+  const dials = scene.dials.length;
+  scene.pass(1_300);
+  assertEquals(scene.dials.length, dials + 1);
+});
+
+test("exai: a probe that was out before the sleep is no sign of life after it", () => {
+  const scene = new ExaiScene();
+  scene.greet();
+  const main = scene.epoch;
+  scene.health(main, "0:01:00");
+  scene.pass(5_000);
+  const isProbe = scene.frames().some(({ op }) => op === "health");
+  assert(isProbe);
+  sleep(scene, 60_000);
+  scene.health(main, "0:03:00");
+  scene.take();
+  scene.ask(1, "tools/list");
+  assertEquals(scene.frames(), []);
+  const dials = scene.dials.length;
+  scene.pass(1_300);
+  assertEquals(scene.dials.length, dials + 1);
+});
+
+test("a link that slept and was doubted is trusted at its first word", () => {
+  const scene = new Scene();
+  scene.start();
+  const { epoch } = scene;
+  scene.call(1, "write");
+  sleep(scene, 60_000);
+  scene.pass(1_000);
+  assertMatch(scene.log(), /another one is to show/);
+  scene.take();
+  scene.call(2, "write");
+  assertEquals(scene.sent(), []);
+  scene.daemon({ method: "notifications/message", params: {} }, epoch);
+  assertEquals(scene.sent().map(({ id }) => id), [2]);
+});
+
 test("a link that slept is not written to before it shows that it lives", () => {
   const scene = new Scene();
   scene.start();

@@ -621,6 +621,24 @@ const MUTANTS: readonly Mutant[] = [
     "pulse !== undefined &&",
   ),
   mutant(
+    "what lay in a buffer is a sign of life",
+    "pulse",
+    "if (!this.#isStale || this.#isDoubted) this.answered(now);",
+    "this.answered(now);",
+  ),
+  mutant(
+    "a link that slept and is doubted must answer its probe",
+    "pulse",
+    "if (!this.#isStale || this.#isDoubted) this.answered(now);",
+    "if (!this.#isStale) this.answered(now);",
+  ),
+  mutant(
+    "exai: a probe from before a sleep is a sign of life after it",
+    "exai",
+    'line.outstanding = { kind: "health", isProbe: false };\n    }',
+    "line.outstanding = { ...line.outstanding };\n    }",
+  ),
+  mutant(
     "a link that slept has five seconds",
     "pulse",
     "this.#isStale ? Math.min(RESUME_MS, pingTimeout) : pingTimeout",
