@@ -8,7 +8,7 @@
 import metadata from "./deno.json" with { type: "json" };
 import { envFileOf, help, readConfig } from "./lib/config.ts";
 import type { Host } from "./lib/host.ts";
-import { deno } from "./lib/host_deno.ts";
+import { hostHere } from "./lib/host_here.ts";
 import { logger } from "./lib/log.ts";
 import { run } from "./lib/proxy.ts";
 import { LineWriter } from "./lib/stdio.ts";
@@ -86,4 +86,5 @@ async function readEnvFile(
   }
 }
 
-if (import.meta.main) deno.exit(await main(deno));
+const host = hostHere();
+host.exit(await main(host));

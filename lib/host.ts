@@ -4,27 +4,61 @@
  * @module
  */
 
-/** A runtime with a process around it. */
+/** One of the process's streams. */
+export type Stream = "stdin" | "stdout" | "stderr";
+
+/** What is known of a file. */
+export interface FileFacts {
+  /** Whether it is a regular file. */
+  readonly isFile: boolean;
+  /** In bytes. */
+  readonly size: number;
+  /** When it was written last, in milliseconds since 1970. */
+  readonly modifiedAt: number;
+  /** The permission bits; `undefined` where the system has none. */
+  readonly mode: number | undefined;
+}
+
+/** A runtime with a process around it; files are read and written while the caller waits, and what fails throws an error whose message a user can read. */
 export interface Host {
   /** The runtime's name and version, e.g. `deno 2.9.6`. */
   readonly runtime: string;
   /** The command line without the program's name. */
   readonly args: readonly string[];
-  /** The environment. */
-  env(): Record<string, string>;
-  /** A file's text; throws an error whose message a user can read. */
-  readFile(path: string): string;
+  /** The file that the system started: the program itself if it is compiled, else the runtime. */
+  readonly executable: string;
+  /** The process's number. */
+  readonly pid: number;
   /** The operating system, e.g. `linux`, `darwin` or `windows`. */
   readonly os: string;
+  /** The environment. */
+  env(): Record<string, string>;
   /** A variable of the environment; empty counts as not set. */
   variable(name: string): string | undefined;
-  /** A file's text, and how many milliseconds old it is; `undefined` if there is none. Throws if it is larger than so many bytes, or cannot be read. */
-  readState(
-    path: string,
-    limit: number,
-  ): { readonly text: string; readonly ageMs: number } | undefined;
-  /** Replaces a file's text at once, for the user's eyes only; its folder is made. Throws if it cannot. */
-  writeState(path: string, text: string): void;
+  /** Whether a person is at the other end. */
+  isTerminal(stream: Stream): boolean;
+
+  /** A file's text. */
+  readFile(path: string): string;
+  /** What is known of the file behind a path; `undefined` if there is none. */
+  stat(path: string): FileFacts | undefined;
+  /** The path without links. */
+  realPath(path: string): string;
+  /** The names in a folder; none if it is not there. */
+  list(folder: string): string[];
+  /** Makes a folder and those around it, for the user's eyes only. */
+  makeFolder(path: string): void;
+  /** Writes a file, with these permission bits if it is new. */
+  writeFile(path: string, text: string, mode: number): void;
+  /** Gives a file another name; one that has it already is replaced. */
+  rename(from: string, to: string): void;
+  /** Removes a file; does nothing if it is not there. */
+  remove(path: string): void;
+  /** Makes a file and holds its advisory lock until the process ends; does nothing where the runtime has no locks. */
+  lock(path: string): void;
+  /** Whether a process holds the advisory lock of a file; `undefined` where the runtime cannot tell. */
+  isLocked(path: string): boolean | undefined;
+
   /** The chunks of stdin; each is good until the next is asked for. Never throws. */
   stdin(): AsyncIterable<Uint8Array>;
   /** Writes some of the bytes to stdout and says how many; rejects when it is broken. */

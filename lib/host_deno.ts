@@ -5,7 +5,7 @@
  * @module
  */
 
-import type { Host } from "./host.ts";
+import type { FileFacts, Host } from "./host.ts";
 
 /** How much is read at once, in bytes: as much as a pipe holds. */
 const CHUNK = 64 * 1024;
@@ -13,74 +13,77 @@ const CHUNK = 64 * 1024;
 /** How long to wait where a pipe cannot be waited for. */
 const RETRY_MS = 5;
 
-/** Deno. */
-export const deno: Host = {
-  runtime: `deno ${Deno.version.deno}`,
-  args: Deno.args,
-  env: () => Deno.env.toObject(),
-  readFile: (path) => Deno.readTextFileSync(path),
-  os: Deno.build.os,
-  variable: (name) => Deno.env.get(name) || undefined,
-  readState,
-  writeState,
-  stdin: read,
-  writeStdout: (bytes) => whenReady(() => Deno.stdout.write(bytes)),
-  writeStderr: (bytes) => whenReady(() => Deno.stderr.write(bytes)),
-  onSignal: (callback) => {
-    const isWindows = Deno.build.os === "windows";
-    const signals: Deno.Signal[] = isWindows
-      ? ["SIGINT", "SIGBREAK"]
-      : ["SIGINT", "SIGTERM", "SIGHUP"];
-    for (const signal of signals) Deno.addSignalListener(signal, callback);
-  },
-  exit: (code) => Deno.exit(code),
-};
+/** The host of a program that Deno runs. */
+export function denoHost(): Host {
+  return {
+    runtime: `deno ${Deno.version.deno}`,
+    args: Deno.args,
+    executable: Deno.execPath(),
+    pid: Deno.pid,
+    os: Deno.build.os,
+    env: () => Deno.env.toObject(),
+    variable: (name) => Deno.env.get(name) || undefined,
+    isTerminal: (stream) => Deno[stream].isTerminal(),
+    readFile: (path) => Deno.readTextFileSync(path),
+    stat,
+    realPath: (path) => Deno.realPathSync(path),
+    list,
+    makeFolder: (path) =>
+      Deno.mkdirSync(path, { recursive: true, mode: 0o700 }),
+    writeFile: (path, text, mode) =>
+      Deno.writeTextFileSync(path, text, { mode }),
+    rename: (from, to) => Deno.renameSync(from, to),
+    remove,
+    lock: (path) => {
+      const options = { write: true, create: true, mode: 0o600 };
+      Deno.openSync(path, options).lockSync(true);
+    },
+    isLocked,
+    stdin: read,
+    writeStdout: (bytes) => whenReady(() => Deno.stdout.write(bytes)),
+    writeStderr: (bytes) => whenReady(() => Deno.stderr.write(bytes)),
+    onSignal: (callback) => {
+      const isWindows = Deno.build.os === "windows";
+      const signals: Deno.Signal[] = isWindows
+        ? ["SIGINT", "SIGBREAK"]
+        : ["SIGINT", "SIGTERM", "SIGHUP"];
+      for (const signal of signals) Deno.addSignalListener(signal, callback);
+    },
+    exit: (code) => Deno.exit(code),
+  };
+}
 
-function readState(
-  path: string,
-  limit: number,
-): { text: string; ageMs: number } | undefined {
+/** What `run` gives, or `otherwise` where there is no such file. */
+function found<T>(run: () => T, otherwise: T): T {
   try {
-    const { size, isFile, mtime } = Deno.statSync(path);
-    if (!isFile) throw new Error("it is no file");
-    if (size > limit) throw new Error(`it has ${size} bytes`);
-    const ageMs = Math.max(0, Date.now() - (mtime?.getTime() ?? 0));
-    return { text: Deno.readTextFileSync(path), ageMs };
+    return run();
   } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return undefined;
+    if (error instanceof Deno.errors.NotFound) return otherwise;
     throw error;
   }
 }
 
-/** The file behind a path, which must be a regular one if it is there: renaming over a device or a link would replace it. */
-function regularFile(path: string): string {
-  try {
-    const { isFile, isSymlink } = Deno.lstatSync(path);
-    if (isSymlink) return regularFile(Deno.realPathSync(path));
-    if (!isFile) throw new Error("it is no regular file");
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-  }
-  return path;
+function stat(path: string): FileFacts | undefined {
+  return found(() => {
+    const { size, isFile, mtime, mode } = Deno.statSync(path);
+    const modifiedAt = mtime?.getTime() ?? 0;
+    return { isFile, size, modifiedAt, mode: mode ?? undefined };
+  }, undefined);
 }
 
-function writeState(named: string, text: string): void {
-  const path = regularFile(named);
-  const folder = path.replace(/[^/\\]*$/, "");
-  if (folder !== "") Deno.mkdirSync(folder, { recursive: true, mode: 0o700 });
-  // Another proxy may do the same now: each writes its own file, the last one stays.
-  const next = `${path}.${Deno.pid}.tmp`;
-  try {
-    Deno.writeTextFileSync(next, text, { mode: 0o600 });
-    Deno.renameSync(next, path);
-  } catch (error) {
-    try {
-      Deno.removeSync(next);
-    } catch {
-      // It was not even made.
-    }
-    throw error;
-  }
+function list(folder: string): string[] {
+  return found(() => [...Deno.readDirSync(folder)].map((it) => it.name), []);
+}
+
+function remove(path: string): void {
+  found(() => Deno.removeSync(path), undefined);
+}
+
+function isLocked(path: string): boolean {
+  return found(() => {
+    using file = Deno.openSync(path, { write: true });
+    return !file.tryLockSync(true);
+  }, false);
 }
 
 async function* read(): AsyncGenerator<Uint8Array> {

@@ -70,7 +70,8 @@ export function dial(
     else emit({ type: "binary", bytes: (data as ArrayBuffer).byteLength });
   };
   socket.onerror = (event) => {
-    failure = event instanceof ErrorEvent ? event.message : undefined;
+    // Not every runtime knows an ErrorEvent by that name.
+    if ("message" in event) failure = String(event.message);
   };
   socket.onclose = ({ code, reason }) =>
     end({

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { readLimited, replace } from "./files.ts";
 import type { Host } from "./host.ts";
 import { merged, NOTHING, type Remembered } from "./memory.ts";
 import { fromText, MEMORY_LIMIT, type Owner, toText } from "./memory_text.ts";
@@ -37,7 +38,7 @@ export function readState(
     ...(isNamed && { isForeign: true }),
   });
   try {
-    const found = host.readState(path, MEMORY_LIMIT);
+    const found = readLimited(host, path, MEMORY_LIMIT);
     if (found === undefined) return { path, remembered: NOTHING };
     const remembered = fromText(found.text, owner, found.ageMs);
     return typeof remembered === "string"
@@ -65,7 +66,7 @@ export function writeState(
   if (new TextEncoder().encode(text).length > MEMORY_LIMIT) {
     throw new Error("it would be too large");
   }
-  host.writeState(kept.path, text);
+  replace(host, kept.path, text);
 }
 
 /** What tells daemons apart whose URLs look the same without their secrets. */

@@ -7,7 +7,7 @@
 
 import { deadline } from "@std/async/deadline.js";
 import { readConfig } from "../../lib/config.ts";
-import { deno } from "../../lib/host_deno.ts";
+import { hostHere } from "../../lib/host_here.ts";
 import { run } from "../../lib/proxy.ts";
 import { assert, assertEquals, assertMatch } from "../tools/assert.ts";
 import { freePort } from "../tools/rig.ts";
@@ -35,7 +35,7 @@ Deno.test("a sleep in the middle of a turn is noticed like any other", async () 
   const clock = performance.now;
   let sleptMs = 0;
   const host = {
-    ...deno,
+    ...hostHere(),
     async *stdin(): AsyncGenerator<Uint8Array> {
       yield new TextEncoder().encode(INITIALIZE);
       await end.promise;

@@ -25,7 +25,7 @@ function path(
   const host = {
     os,
     variable: (name: string) => env[name] || undefined,
-    readState: () => undefined,
+    stat: () => undefined,
   } as Partial<Host> as Host;
   return readState(setting, owner, host)?.path;
 }

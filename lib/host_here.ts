@@ -1,0 +1,14 @@
+/**
+ * The host of the runtime that runs this program.
+ *
+ * @module
+ */
+
+import type { Host } from "./host.ts";
+import { denoHost } from "./host_deno.ts";
+import { nodeHost } from "./host_node.ts";
+
+/** Deno's host under Deno, that of Node elsewhere. */
+export function hostHere(): Host {
+  return "Deno" in globalThis ? denoHost() : nodeHost();
+}

@@ -1,0 +1,108 @@
+/**
+ * The host for Node and Bun. It imports nothing: an import of `node:` at the top
+ * of the one bundled file would cost the start under Deno.
+ *
+ * @module
+ */
+
+import type { FileFacts, Host } from "./host.ts";
+
+/** How long to wait where a pipe cannot be waited for. */
+const RETRY_MS = 5;
+
+/** The host of a program that Node or Bun runs. */
+export function nodeHost(): Host {
+  const process = (globalThis as unknown as {
+    process: typeof import("node:process");
+  }).process;
+  const fs = process.getBuiltinModule("node:fs");
+  const { bun, node } = process.versions as Record<string, string | undefined>;
+  const variable = (name: string): string | undefined =>
+    process.env[name] || undefined;
+
+  /** What `run` gives, or `otherwise` where there is no such file. */
+  function found<T>(run: () => T, otherwise: T): T {
+    try {
+      return run();
+    } catch (error) {
+      if (codeOf(error) === "ENOENT") return otherwise;
+      throw error;
+    }
+  }
+
+  function stat(path: string): FileFacts | undefined {
+    return found(() => {
+      const stats = fs.statSync(path);
+      const isWindows = process.platform === "win32";
+      return {
+        isFile: stats.isFile(),
+        size: stats.size,
+        modifiedAt: stats.mtimeMs,
+        mode: isWindows ? undefined : stats.mode & 0o7777,
+      };
+    }, undefined);
+  }
+
+  async function* read(): AsyncGenerator<Uint8Array> {
+    try {
+      for await (const chunk of process.stdin) yield chunk as Uint8Array;
+    } catch {
+      // A stdin that cannot be read any more has ended.
+    }
+  }
+
+  /** On a thread: `process.stdout` would stop the whole program while a pipe is full. */
+  async function write(file: number, bytes: Uint8Array): Promise<number> {
+    for (;;) {
+      try {
+        return await new Promise((resolve, reject) =>
+          fs.write(file, bytes, (error, size) => {
+            if (error) reject(error);
+            else resolve(size);
+          })
+        );
+      } catch (error) {
+        // A pipe that our parent has made non-blocking says "not now": that is no end.
+        if (codeOf(error) !== "EAGAIN") throw error;
+        await new Promise((go) => setTimeout(go, RETRY_MS));
+      }
+    }
+  }
+
+  return {
+    runtime: bun === undefined ? `node ${node}` : `bun ${bun}`,
+    args: process.argv.slice(2),
+    executable: process.execPath,
+    pid: process.pid,
+    os: process.platform === "win32" ? "windows" : process.platform,
+    env: () => ({ ...process.env as Record<string, string> }),
+    variable,
+    isTerminal: (stream) => process[stream].isTTY === true,
+    readFile: (path) => fs.readFileSync(path, "utf8"),
+    stat,
+    realPath: (path) => fs.realpathSync(path),
+    list: (folder) => found(() => fs.readdirSync(folder), []),
+    makeFolder: (path) => {
+      fs.mkdirSync(path, { recursive: true, mode: 0o700 });
+    },
+    writeFile: (path, text, mode) => fs.writeFileSync(path, text, { mode }),
+    rename: (from, to) => fs.renameSync(from, to),
+    remove: (path) => fs.rmSync(path, { force: true }),
+    // These runtimes have no locks.
+    lock: () => {},
+    isLocked: () => undefined,
+    stdin: read,
+    writeStdout: (bytes) => write(1, bytes),
+    writeStderr: (bytes) => write(2, bytes),
+    onSignal: (callback) => {
+      for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+        process.on(signal, callback);
+      }
+    },
+    exit: (code) => process.exit(code),
+  };
+}
+
+function codeOf(error: unknown): unknown {
+  return (error as { code?: unknown } | null)?.code;
+}
