@@ -13,6 +13,8 @@ import { logger } from "./lib/log.ts";
 import { run } from "./lib/proxy.ts";
 import { LineWriter } from "./lib/stdio.ts";
 
+/** The commit that was built; the build puts it here. */
+const COMMIT = "from source";
 /** How much log may wait for a client that does not read stderr, in UTF-16 units. */
 const LOG_LIMIT = 1024 * 1024;
 
@@ -39,7 +41,7 @@ async function main(host: Host): Promise<number> {
     return 0;
   }
   if (args.includes("--version")) {
-    stdout.push(`alwaysup ${metadata.version} (${host.runtime})`);
+    stdout.push(`alwaysup ${metadata.version} (${host.runtime}, ${COMMIT})`);
     await stdout.idle();
     return 0;
   }

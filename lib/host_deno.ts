@@ -81,8 +81,10 @@ function remove(path: string): void {
 
 function isLocked(path: string): boolean {
   return found(() => {
-    using file = Deno.openSync(path, { write: true });
-    return !file.tryLockSync(true);
+    const file = Deno.openSync(path, { write: true });
+    const isFree = file.tryLockSync(true);
+    file.close();
+    return !isFree;
   }, false);
 }
 

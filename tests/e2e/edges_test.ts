@@ -197,16 +197,17 @@ Deno.test("two calls under one id: one answer, and a log line", async () => {
 const SHAKES: [
   what: string,
   manners: ConstructorParameters<typeof RawDaemon>[0],
-  dials: number,
+  dials: number[],
 ][] = [
-  ["echoes it", {}, 1],
-  ["does not echo it", { echo: undefined }, 1],
+  ["echoes it", {}, [1]],
+  // Deno takes it so; Node and Bun do not, and it is dialed again without.
+  ["does not echo it", { echo: undefined }, [1, 2]],
   ["answers 400 to it", {
     refuse: ({ headers }) =>
       headers.has("sec-websocket-protocol")
         ? new Response("?", { status: 400 })
         : undefined,
-  }, 2],
+  }, [2]],
 ];
 for (const [what, manners, dials] of SHAKES) {
   Deno.test(`the subprotocol is offered, and a server that ${what} is reached`, async () => {
@@ -216,7 +217,8 @@ for (const [what, manners, dials] of SHAKES) {
     const offers = daemon.requests.map(({ headers }) =>
       headers.get("sec-websocket-protocol")
     );
-    assertEquals(offers, ["mcp", null].slice(0, dials));
+    assert(dials.includes(offers.length), `${offers.length} dials`);
+    assertEquals(offers, ["mcp", null].slice(0, offers.length));
     assertEquals(proxy.stderr.dump().includes("WARN"), false);
   });
 }

@@ -1,0 +1,63 @@
+/**
+ * The program as one ESM file, which Deno, Node and Bun run and compile.
+ *
+ * @module
+ */
+
+import metadata from "../../deno.json" with { type: "json" };
+
+/** The project's folder. */
+export const ROOT = new URL("../../", import.meta.url).pathname;
+/** Where builds go. */
+export const DIST = `${ROOT}dist/`;
+/** The program's version. */
+export const { version: VERSION } = metadata;
+
+/** What `main.ts` says of a program that was not built. */
+const UNBUILT = '"from source"';
+
+/** Runs a command until it ends; its output passes through. Throws if it fails. */
+export async function run(
+  command: string,
+  args: string[],
+  options: Deno.CommandOptions = {},
+): Promise<void> {
+  const { code } = await new Deno.Command(command, { args, ...options })
+    .spawn().status;
+  if (code !== 0) throw new Error(`${command} ${args[0]} failed (${code})`);
+}
+
+/** What a command prints, without the line break at its end; `undefined` if it fails. */
+export async function output(
+  command: string,
+  args: string[],
+): Promise<string | undefined> {
+  const options = { args, cwd: ROOT, stderr: "null" } as const;
+  try {
+    const { success, stdout } = await new Deno.Command(command, options)
+      .output();
+    return success ? new TextDecoder().decode(stdout).trim() : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** The commit that is built, marked where files differ from it. */
+async function commit(): Promise<string> {
+  const hash = await output("git", ["rev-parse", "--short=10", "HEAD"]);
+  if (hash === undefined) return "no commit";
+  const changes = await output("git", ["status", "--porcelain"]);
+  return changes === "" ? hash : `${hash}, changed`;
+}
+
+/** Writes the bundle to a path. */
+export async function bundle(path: string): Promise<void> {
+  await run(Deno.execPath(), [
+    ...["bundle", "--quiet", "--output", path],
+    `${ROOT}main.ts`,
+  ]);
+  const parts = (await Deno.readTextFile(path)).split(UNBUILT);
+  // Who changes one of the two places changes the other.
+  if (parts.length !== 2) throw new Error(`${UNBUILT} is not there once`);
+  await Deno.writeTextFile(path, parts.join(JSON.stringify(await commit())));
+}

@@ -1,0 +1,46 @@
+/**
+ * Makes the npm package in `dist/npm/`: the one bundled file, which Node runs.
+ *
+ *     deno task npm
+ *
+ * @module
+ */
+
+import { bundle, DIST, ROOT, VERSION } from "./bundle.ts";
+
+const FOLDER = `${DIST}npm/`;
+const BIN = `${FOLDER}alwaysup.js`;
+
+await Deno.mkdir(FOLDER, { recursive: true });
+await bundle(BIN);
+const source = await Deno.readTextFile(BIN);
+await Deno.writeTextFile(BIN, `#!/usr/bin/env node\n${source}`);
+await Deno.chmod(BIN, 0o755).catch((error) => {
+  // Windows has no such right, and npm gives it to what is in "bin".
+  if (!(error instanceof Deno.errors.NotSupported)) throw error;
+});
+const description = "Keeps an MCP client connected to a daemon behind a " +
+  "WebSocket while the daemon restarts";
+await Deno.writeTextFile(
+  `${FOLDER}package.json`,
+  `${
+    JSON.stringify(
+      {
+        name: "alwaysup",
+        version: VERSION,
+        description,
+        keywords: ["mcp", "stdio", "websocket", "proxy", "reconnect"],
+        license: "MIT",
+        type: "module",
+        bin: { alwaysup: "alwaysup.js" },
+        engines: { node: ">=22" },
+        files: ["alwaysup.js"],
+      },
+      null,
+      2,
+    )
+  }\n`,
+);
+for (const name of ["README.md", "LICENSE"]) {
+  await Deno.copyFile(`${ROOT}${name}`, `${FOLDER}${name}`);
+}
