@@ -6,86 +6,116 @@
  */
 
 import metadata from "./deno.json" with { type: "json" };
-import { envFileOf, help, readConfig } from "./lib/config.ts";
+import { help } from "./lib/config.ts";
 import type { Host } from "./lib/host.ts";
 import { hostHere } from "./lib/host_here.ts";
 import { logger } from "./lib/log.ts";
+import type { Output } from "./lib/output.ts";
 import { run } from "./lib/proxy.ts";
+import { readSettings } from "./lib/sources.ts";
 import { LineWriter } from "./lib/stdio.ts";
 
 /** The commit that was built; the build puts it here. */
 const COMMIT = "from source";
 /** How much log may wait for a client that does not read stderr, in UTF-16 units. */
 const LOG_LIMIT = 1024 * 1024;
+/** How long the end waits for somebody to read stderr, in milliseconds. */
+const FAREWELL_MS = 20;
+
+/** What the program can do beside being a proxy. Gives the process's exit code. */
+type Command = (
+  args: readonly string[],
+  host: Host,
+  output: Output,
+) => Promise<number>;
+
+/** Each is loaded only when it is called: a client waits for the proxy. */
+const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
+  doctor: async () => (await import("./lib/doctor.ts")).doctor,
+  status: async () => (await import("./lib/status.ts")).status,
+};
 
 /**
- * Runs the command that the arguments ask for.
+ * Runs what the arguments ask for: a command, or the proxy.
  *
- * @returns the process's exit code: 0, 1 after `--give-up-after`, 2 for bad settings
+ * @returns the process's exit code: 0, 1 where something failed, 2 for what was not understood
  */
 async function main(host: Host): Promise<number> {
-  const stdout = new LineWriter(
-    (bytes) => host.writeStdout(bytes),
-    Infinity,
-    () => {},
-  );
   const stderr = new LineWriter(
     (bytes) => host.writeStderr(bytes),
     LOG_LIMIT,
     () => {},
   );
-  const { args } = host;
-  if (args.includes("--help") || args.includes("-h")) {
-    stdout.push(help().trimEnd());
-    await stdout.idle();
-    return 0;
-  }
-  if (args.includes("--version")) {
-    stdout.push(`alwaysup ${metadata.version} (${host.runtime}, ${COMMIT})`);
-    await stdout.idle();
-    return 0;
-  }
-  const env = host.env();
-  const readFile = (path: string): string => host.readFile(path);
-  const problems: string[] = [];
-  const file = await readEnvFile(host, envFileOf({ args, env }), problems);
-  const reading = readConfig({ args, env, file }, readFile);
-  if (reading.kind === "problems") problems.push(...reading.problems);
-  if (reading.kind === "problems" || problems.length > 0) {
-    for (const problem of problems) stderr.push(`alwaysup: ${problem}`);
-    await stderr.idle();
-    return 2;
-  }
-  const { config, warnings } = reading;
-  const write = (line: string): void => stderr.push(line);
-  const log = logger(config.logLevel, config.logFormat, write);
-  for (const message of warnings) {
-    log({ level: "warn", event: "bad-setting", message });
-  }
-  const code = await run(config, metadata.version, host, log);
+  const complain = (line: string): void => stderr.push(line);
+  // `deno task run -- --url X` passes the dashes on.
+  const args = host.args[0] === "--" ? host.args.slice(1) : host.args;
+  const isCommand = args[0] !== undefined && !args[0].startsWith("-") ||
+    args.some((arg) => /^(-h|--help|--version)$/.test(arg));
+  const code = isCommand
+    ? await command(host, args, complain)
+    : await serve(host, args, complain);
   // A client that does not read its log must not keep us.
-  await Promise.race([stderr.idle(), new Promise((go) => setTimeout(go, 20))]);
+  const patience = new Promise((go) => setTimeout(go, FAREWELL_MS));
+  await Promise.race([stderr.idle(), patience]);
   return code;
 }
 
-/** The names and values of the named `.env` file, if one is named. */
-async function readEnvFile(
+/** Is the proxy until its client leaves. */
+async function serve(
   host: Host,
-  path: string | undefined,
-  problems: string[],
-): Promise<Record<string, string | undefined>> {
-  if (path === undefined) return {};
-  try {
-    const text = host.readFile(path).replace(/^\ufeff/, "");
-    if (text.includes("\0")) throw new Error("it is not text in UTF-8");
-    // Loaded only here: it costs the start a few milliseconds.
-    const { parseEnv } = await import("node:util");
-    return parseEnv(text);
-  } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
-    problems.push(`--env-file ${path}: it cannot be read (${why})`);
-    return {};
+  args: readonly string[],
+  complain: (line: string) => void,
+): Promise<number> {
+  const reading = await readSettings(host, args);
+  if (reading.kind === "problems") {
+    for (const problem of reading.problems) complain(`alwaysup: ${problem}`);
+    return 2;
   }
+  const { config, warnings } = reading;
+  const log = logger(config.logLevel, config.logFormat, complain);
+  for (const message of warnings) {
+    log({ level: "warn", event: "bad-setting", message });
+  }
+  if (host.isTerminal("stdin")) {
+    complain(
+      "alwaysup: an MCP client is to start this program and to speak JSON-RPC " +
+        "with it, but a terminal is there: see --help. Ctrl+C ends it.",
+    );
+  }
+  return await run(config, metadata.version, host, log);
+}
+
+/** Says what a person wants to know, or does what one wants done. */
+async function command(
+  host: Host,
+  [name, ...args]: readonly string[],
+  complain: (line: string) => void,
+): Promise<number> {
+  const stdout = new LineWriter(
+    (bytes) => host.writeStdout(bytes),
+    Infinity,
+    // Nobody reads it any more.
+    () => host.exit(1),
+  );
+  const print = (line: string): void => stdout.push(line);
+  const load = Object.hasOwn(COMMANDS, name!) ? COMMANDS[name!] : undefined;
+  const isColoured = host.isTerminal("stdout") &&
+    host.variable("NO_COLOR") === undefined;
+  let code = 0;
+  if ([name, ...args].some((arg) => /^(-h|--help)$/.test(arg!))) {
+    print(help().trimEnd());
+  } else if (load !== undefined) {
+    code = await (await load())(args, host, { print, complain, isColoured });
+  } else if (name!.startsWith("-")) {
+    print(`alwaysup ${metadata.version} (${host.runtime}, ${COMMIT})`);
+  } else {
+    const names = Object.keys(COMMANDS).join(", ");
+    // Without its text, which may hold a secret.
+    complain(`alwaysup: there is no such command; there are ${names} (--help)`);
+    code = 2;
+  }
+  await stdout.idle();
+  return code;
 }
 
 const host = hostHere();

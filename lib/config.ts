@@ -207,6 +207,10 @@ export function help(): string {
     "(WebSocket): the daemon may restart, the client does not notice.",
     "",
     "Usage: alwaysup [--url ws://HOST:PORT/] [FLAGS]",
+    "       alwaysup doctor [--json] [FLAGS]          what works, and what does not",
+    "       alwaysup status [--json] [--watch]        the proxies that run",
+    "       alwaysup install CLIENT [--write] [FLAGS] how CLIENT is to start it",
+    "       alwaysup uninstall CLIENT [--write]",
     "",
     "Without a URL it serves the exai daemon at EXAI_WS_HOST and EXAI_WS_PORT.",
     "",
@@ -257,8 +261,8 @@ function parseArgs(
     if (name === undefined) {
       problems.push(
         // Without its text, which may hold a secret.
-        `argument ${args.length - rest.length}: it is no flag, and there ` +
-          "are no commands (see --help)",
+        `argument ${args.length - rest.length}: it is no flag, and a ` +
+          "command comes first (see --help)",
       );
       continue;
     }

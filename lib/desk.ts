@@ -86,8 +86,10 @@ export class Desk {
   readonly catalog: Catalog = new Catalog();
   /** What the client owes to the daemon. */
   readonly asked: Asked = new Asked();
-  /** Whether a link has ever been ready. */
-  wasUp = false;
+  /** How often the daemon became usable. */
+  connections = 0;
+  /** What the client calls itself, as soon as it has said so. */
+  client: string | undefined;
   /** What is remembered of the daemon; `undefined` where nothing may be. */
   readonly memory: Memory | undefined;
   /** The `initialize` requests that wait for the daemon, and for how long. */
@@ -123,6 +125,15 @@ export class Desk {
   /** Puts a line for the client on the list. */
   reply(text: string): void {
     this.do({ type: "reply", text: oneLine(text) });
+  }
+
+  /** The daemon can be used: for the first time, or again. */
+  connected(
+    again: { readonly attempt: number; readonly downMs: number },
+  ): void {
+    const isAgain = this.connections++ > 0;
+    const { shownUrl } = this.config;
+    this.do(report.connected(shownUrl, isAgain ? again : undefined));
   }
 
   /** Puts a frame for the daemon on the list. */

@@ -75,7 +75,7 @@ export function replace(desk: Desk, now: number): void {
     const given = settle(desk, epoch, { reason }, now);
     desk.do(report.lost(shownUrl, reason, given));
     const again = { attempt: 1, downMs: now - downSince };
-    desk.do(report.connected(shownUrl, again));
+    desk.connected(again);
   } else {
     desk.ledger.move(epoch, now);
     desk.do(report.busy(shownUrl, desk.ledger.inFlight(epoch)));

@@ -22,6 +22,7 @@ import {
 } from "./jsonrpc.ts";
 import * as report from "./report.ts";
 import { isStanding } from "./safety.ts";
+import { clientOf } from "./snapshot.ts";
 import { standIn } from "./stand_in.ts";
 import { abandon, flush } from "./tend.ts";
 
@@ -72,6 +73,7 @@ function ask(desk: Desk, request: Request, now: number): void {
   if (desk.ledger.find(request.id) !== undefined) {
     return desk.do(report.duplicate(request));
   }
+  desk.client ??= clientOf(request);
   const daemon = desk.links.isUp ? "up" : "down";
   const local = desk.dialect.local(request, daemon);
   if (local !== undefined) return desk.reply(local);

@@ -54,8 +54,8 @@ export interface Host {
   rename(from: string, to: string): void;
   /** Removes a file; does nothing if it is not there. */
   remove(path: string): void;
-  /** Makes a file and holds its advisory lock until the process ends; does nothing where the runtime has no locks. */
-  lock(path: string): void;
+  /** Makes a file and holds its advisory lock until the process ends; `false` where the runtime has no locks. */
+  lock(path: string): boolean;
   /** Whether a process holds the advisory lock of a file; `undefined` where the runtime cannot tell. */
   isLocked(path: string): boolean | undefined;
 

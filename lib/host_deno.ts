@@ -37,6 +37,7 @@ export function denoHost(): Host {
     lock: (path) => {
       const options = { write: true, create: true, mode: 0o600 };
       Deno.openSync(path, options).lockSync(true);
+      return true;
     },
     isLocked,
     stdin: read,

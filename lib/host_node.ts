@@ -89,7 +89,7 @@ export function nodeHost(): Host {
     rename: (from, to) => fs.renameSync(from, to),
     remove: (path) => fs.rmSync(path, { force: true }),
     // These runtimes have no locks.
-    lock: () => {},
+    lock: () => false,
     isLocked: () => undefined,
     stdin: read,
     writeStdout: (bytes) => write(1, bytes),

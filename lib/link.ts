@@ -144,6 +144,11 @@ export class Link {
     return this.#downSince;
   }
 
+  /** Since when the link has been ready; `undefined` while it is not. */
+  get readySince(): number | undefined {
+    return this.#state.phase === "ready" ? this.#state.since : undefined;
+  }
+
   /** Why the daemon refuses us, until it opens a WebSocket or fails in another way. */
   get refusal(): string | undefined {
     return this.#refusal;

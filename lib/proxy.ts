@@ -12,6 +12,7 @@ import type { Dialect } from "./dialect.ts";
 import { Exai } from "./exai.ts";
 import { readHealth } from "./health_file.ts";
 import { Mcp } from "./mcp.ts";
+import { Presence, runningFolder } from "./presence.ts";
 import * as report from "./report.ts";
 import { Session } from "./session.ts";
 import type { Remembered } from "./memory.ts";
@@ -60,6 +61,7 @@ export function run(
   const session = new Session(settings, dialect, Math.random, now());
   const sockets = new Map<number, Socket>();
   const naps = new Naps(now(), Date.now());
+  let presence = presenceOf(config, version, host, now());
   let farewells: Promise<void>[] = [];
   let endAt: number | undefined;
   let isClogged = false;
@@ -83,7 +85,8 @@ export function run(
   function act(event: SessionEvent, turnAt: number): void {
     farewells = [];
     if (event.type === "end") endAt ??= turnAt;
-    for (const effect of session.handle(event, turnAt)) {
+    const effects = session.handle(event, turnAt);
+    for (const effect of effects) {
       try {
         perform(effect);
       } catch (error) {
@@ -98,10 +101,11 @@ export function run(
       });
       handle({ type: "clogged" });
     }
+    if (event.type !== "tick" || effects.length > 0) presence?.touch(turnAt);
+    if (presence !== undefined && turnAt >= presence.dueAt) show(turnAt);
     // Who wakes seldom learns late that the machine slept.
-    const at = session.isOver
-      ? Infinity
-      : Math.min(session.deadline(), turnAt + HEARTBEAT_MS);
+    const soon = Math.min(presence?.dueAt ?? Infinity, turnAt + HEARTBEAT_MS);
+    const at = session.isOver ? Infinity : Math.min(session.deadline(), soon);
     // A timer that comes earlier than it must sets the next one.
     if (at >= timerAt && event.type !== "tick") return;
     clearTimeout(timer);
@@ -155,8 +159,20 @@ export function run(
     }
   }
 
+  /** Tells who asks what the session is doing; if it cannot be told, nobody is kept from anything. */
+  function show(turnAt: number): void {
+    try {
+      presence?.show(session.snapshot(), turnAt, Date.now() - turnAt);
+    } catch (error) {
+      presence = undefined;
+      log(report.unseen(error));
+    }
+  }
+
   async function leave(code: number): Promise<void> {
     clearTimeout(timer);
+    presence?.leave();
+    presence = undefined;
     const readingMs = (endAt ?? now()) + READING_MS - now();
     await Promise.all([
       atMost(FAREWELL_MS, Promise.all(farewells)),
@@ -180,6 +196,22 @@ export function run(
   handle({ type: "tick" });
   void read();
   return promise;
+}
+
+/** The file for `alwaysup status`, if there is to be one. */
+function presenceOf(
+  { status, shownUrl: url, dialect }: Config,
+  version: string,
+  host: Host,
+  now: number,
+): Presence | undefined {
+  const folder = status === "on" ? runningFolder(host) : undefined;
+  const { pid, runtime } = host;
+  const startedAt = Date.now();
+  const facts = { pid, version, runtime, url, dialect, startedAt };
+  return folder === undefined
+    ? undefined
+    : new Presence(host, folder, facts, now);
 }
 
 function dialectOf(config: Config, version: string): Dialect {

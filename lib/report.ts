@@ -273,6 +273,12 @@ export function introduced(
   );
 }
 
+/** `alwaysup status` will not know of us. */
+export function unseen(error: unknown): LogEffect {
+  const why = error instanceof Error ? error.message : String(error);
+  return log("debug", "unseen", `No file for \`alwaysup status\`: ${why}`);
+}
+
 /** What is remembered of the daemon cannot be read or kept. */
 export function memoryLost(path: string, why: string): LogEffect {
   return log(

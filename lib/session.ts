@@ -16,6 +16,7 @@ import type { Limit } from "./deadline.ts";
 import type { Clock } from "./queue.ts";
 import type { Link } from "./link.ts";
 import * as report from "./report.ts";
+import { type Snapshot, snapshot } from "./snapshot.ts";
 import { doubt, replace } from "./doubt.ts";
 import { improvise } from "./stand_in.ts";
 import { abandon, flush, lose, probe, retire, wait } from "./tend.ts";
@@ -55,6 +56,11 @@ export class Session {
   /** Whether there is nothing left to do. */
   get isOver(): boolean {
     return this.#isOver;
+  }
+
+  /** What the session is doing, for people who ask. */
+  snapshot(): Snapshot {
+    return snapshot(this.#desk);
   }
 
   /** When the session wants to be woken with a `tick`; `Infinity` for never. */

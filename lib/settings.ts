@@ -213,6 +213,14 @@ export const SETTINGS = {
       "state folder",
     parse: path,
   }),
+  status: row({
+    flag: "status",
+    env: ["ALWAYSUP_STATUS"],
+    default: "on",
+    value: "on|off",
+    help: "a small file in your state folder, which `alwaysup status` reads",
+    parse: oneOf("on", "off"),
+  }),
   glmTotal: row({
     env: ["GLM_STREAM_TIMEOUT"],
     default: "300s",

@@ -59,7 +59,7 @@ export function dial(
     return { send: () => {}, close: () => closed.promise };
   }
   socket.binaryType = "arraybuffer";
-  let failure: string | undefined;
+  let failure = "";
   let wasOpen = false;
   socket.onopen = () => {
     wasOpen = true;
@@ -70,8 +70,7 @@ export function dial(
     else emit({ type: "binary", bytes: (data as ArrayBuffer).byteLength });
   };
   socket.onerror = (event) => {
-    // Not every runtime knows an ErrorEvent by that name.
-    if ("message" in event) failure = String(event.message);
+    failure = textOf(event);
   };
   socket.onclose = ({ code, reason }) =>
     end({
@@ -91,10 +90,19 @@ export function dial(
   };
 }
 
+/** What a runtime tells in an error event, with the code of the system's error; Bun's text begins with the URL, which may hold a secret. */
+function textOf(event: Event): string {
+  const { message, error } = event as Partial<ErrorEvent>;
+  const text = String(message ?? "")
+    .replace(/^.*(?:failed to connect to WebSocket|' failed): /s, "");
+  const code = String(error?.code ?? "");
+  return /^E[A-Z]+$/.test(code) ? `${text}, ${code}` : text;
+}
+
 function describeClose(
   code: number,
   reason: string,
-  failure: string | undefined,
+  failure: string,
 ): { reason: string; reached: boolean; oversize?: boolean } {
   const words = reason || failure;
   const why = words ? ` (${words.replace(/\s+/g, " ").slice(0, 200)})` : "";
@@ -106,9 +114,9 @@ function describeClose(
   };
 }
 
-/** What a runtime's text about a failed dial tells: Deno says why, others do not. */
+/** What a runtime's text about a failed dial tells: Deno and Bun say why, Node does not. */
 function explain(
-  failure = "",
+  failure: string,
 ): { reason: string; status?: number; reached: boolean } {
   const status = /status code: (\d{3})/.exec(failure)?.[1];
   if (status !== undefined) {
@@ -118,18 +126,17 @@ function explain(
       reached: true,
     };
   }
-  if (/dns error/i.test(failure)) {
+  if (/dns error|ENOTFOUND|EAI_AGAIN/i.test(failure)) {
     return { reason: "its host name is not known", reached: false };
   }
-  if (/connect error|refused/i.test(failure)) {
+  if (/connect error|refused|Failed to connect/i.test(failure)) {
     return {
       reason: "nothing listens there, or the host cannot be reached",
       reached: false,
     };
   }
-  const why = failure.replace(/^.*failed to connect to WebSocket: /, "");
-  return {
-    reason: `the WebSocket handshake failed${why ? ` (${why})` : ""}`,
-    reached: true,
-  };
+  const reason = failure === ""
+    ? "nothing listens there, or the WebSocket handshake failed"
+    : `the WebSocket handshake failed (${failure})`;
+  return { reason, reached: true };
 }

@@ -79,10 +79,16 @@ function pathOf(
   { daemon, key, dialect }: Owner,
   host: Host,
 ): string | undefined {
-  const folder = folderOf(host);
+  const folder = stateFolder(host);
   if (folder === undefined) return undefined;
   const name = daemon.replace(/^wss?:\/\//, "").replace(/[^\w.-]+/g, "_");
-  return `${folder}/alwaysup/${dialect}-${name.slice(0, 60)}-${key}.json`;
+  return `${folder}/${dialect}-${name.slice(0, 60)}-${key}.json`;
+}
+
+/** The folder in which the program keeps what it knows; `undefined` where the user has none. */
+export function stateFolder(host: Host): string | undefined {
+  const folder = folderOf(host);
+  return folder && `${folder}/alwaysup`;
 }
 
 /** XDG on Linux, the usual places elsewhere. */

@@ -123,16 +123,14 @@ export function ready(desk: Desk, link: Link, now: number): void {
   if (link.phase !== "greeting") return;
   const again = { attempt: link.attempt, downMs: now - link.downSince };
   link.validated(now);
-  const { shownUrl } = desk.config;
   if (link.role === "pool") {
-    desk.do(report.widened(shownUrl));
+    desk.do(report.widened(desk.config.shownUrl));
     return flush(desk, now);
   }
   for (const text of desk.dialect.greeted()) desk.send(link, text);
   // It has an opinion when it has answered this, too.
   if (link.role === "second") return probe(desk, link, now);
-  desk.do(report.connected(shownUrl, desk.wasUp ? again : undefined));
-  desk.wasUp = true;
+  desk.connected(again);
   restore(desk, link, now);
 }
 

@@ -20,20 +20,23 @@ const FLOORS: readonly (readonly string[])[] = [
   ["ledger", "links", "dialect", "fault", "tool_output", "health_file"],
   ["mcp", "report", "exai_frame", "exai_local"],
   ["exai_call", "desk"],
-  ["exai", "stand_in"],
+  ["exai", "snapshot", "stand_in"],
+  ["running"],
   ["tend"],
   ["doubt"],
   ["from_client", "from_daemon"],
   ["session"],
   ["stdio", "socket", "log", "host_deno", "host_node", "files"],
-  ["host_here", "state"],
+  ["host_here", "sources", "state"],
+  ["output", "presence"],
+  ["doctor", "status"],
   ["proxy"],
 ];
 
 /** Edges touch the world outside; every other room is pure. */
 const EDGES = [
-  ...["host_deno", "host_here", "host_node", "files", "log", "proxy"],
-  ...["socket", "state", "stdio"],
+  ...["host_deno", "host_here", "host_node", "files", "log", "presence"],
+  ...["doctor", "proxy", "socket", "sources", "state", "status", "stdio"],
 ];
 
 /** What a pure room may not name: clocks, timers, chance, runtimes, consoles, promises. */

@@ -56,7 +56,7 @@ Deno.test("a named .env file counts, and one that only lies there does not", asy
   ]]);
   await proxy.stderr.find((line) => line.includes("ws://127.0.0.1:8079/"));
   await proxy.end();
-  await using missing = new Proxy(["--env-file", `${folder}/none`]);
+  await using missing = new Proxy([], { ENV_FILE: `${folder}/none` });
   assertEquals((await missing.ended()).code, 2);
   assertMatch(
     missing.stderr.dump(),

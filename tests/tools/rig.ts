@@ -151,7 +151,7 @@ export async function startDaemon(
 
 /** The command that starts the proxy: the program under test, or this source. */
 export function proxyCommand(args: string[]): [string, string[]] {
-  const binary = Deno.env.get("ALWAYSUP_BIN");
+  const binary = Deno.env.get("ALWAYSUP_BIN") || undefined;
   if (binary !== undefined) return [binary, args];
   const main = new URL("main.ts", ROOT).pathname;
   const permissions = ["--allow-net", "--allow-env", "--allow-read"];
@@ -160,6 +160,27 @@ export function proxyCommand(args: string[]): [string, string[]] {
     ...["run", "--quiet", "--no-prompt", ...permissions, main],
     ...args,
   ]];
+}
+
+/** Runs the program under test until it ends by itself. */
+export async function execute(
+  args: string[],
+  env: Record<string, string> = {},
+): Promise<{ code: number; stdout: string; stderr: string }> {
+  const [command, all] = proxyCommand(args);
+  const { code, stdout, stderr } = await new Deno.Command(command, {
+    args: all,
+    env: { NO_COLOR: "1", ...env },
+    cwd: ROOT,
+    stdin: "null",
+  }).output();
+  const text = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
+  return { code, stdout: text(stdout), stderr: text(stderr) };
+}
+
+/** Whether Node runs the program under test, which hides some things from it. */
+export async function isOnNode(): Promise<boolean> {
+  return (await execute(["--version"])).stdout.includes("(node ");
 }
 
 /** A proxy with a client that is the test. */
@@ -175,7 +196,8 @@ export class Proxy extends Child {
   ) {
     const [command, all] = wrap(...proxyCommand(args));
     // What one test's daemon said is nothing for the next one's.
-    super(command, all, { ALWAYSUP_CACHE: "off", ...env });
+    const alone = { ALWAYSUP_CACHE: "off", ALWAYSUP_STATUS: "off" };
+    super(command, all, { ...alone, ...env });
   }
 
   /** Writes a message as a line. */

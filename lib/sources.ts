@@ -1,0 +1,38 @@
+/**
+ * The settings of this process: its command line, its environment, and the
+ * `.env` file that they name.
+ *
+ * @module
+ */
+
+import { envFileOf, readConfig, type Reading } from "./config.ts";
+import type { Host } from "./host.ts";
+
+/** Reads the configuration of the process; `args` is the command line without the program's name and command. */
+export async function readSettings(
+  host: Host,
+  args: readonly string[],
+): Promise<Reading> {
+  const env = host.env();
+  const path = envFileOf({ args, env });
+  const file = path === undefined ? {} : await readEnvFile(host, path);
+  if (typeof file === "string") return { kind: "problems", problems: [file] };
+  return readConfig({ args, env, file }, (path) => host.readFile(path));
+}
+
+/** The names and values of a `.env` file, or what is wrong with it. */
+async function readEnvFile(
+  host: Host,
+  path: string,
+): Promise<Record<string, string | undefined> | string> {
+  try {
+    const text = host.readFile(path).replace(/^\ufeff/, "");
+    if (text.includes("\0")) throw new Error("it is not text in UTF-8");
+    // Loaded only here: it costs the start a few milliseconds.
+    const { parseEnv } = await import("node:util");
+    return parseEnv(text);
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    return `--env-file ${path}: it cannot be read (${why})`;
+  }
+}

@@ -1,0 +1,92 @@
+/**
+ * `alwaysup status`: every running proxy of this user.
+ *
+ * @module
+ */
+
+import type { Host } from "./host.ts";
+import { type Output, paint } from "./output.ts";
+import { findRunning, type Found } from "./presence.ts";
+import { inWords, type Running, span } from "./running.ts";
+
+/** How often `--watch` looks. */
+const WATCH_MS = 1_000;
+/** Back to the first column of the first row, and nothing below it (ECMA-48 CUP, ED). */
+const CLEAR = "\x1b[H\x1b[J";
+const TITLES = [
+  ...["PID", "CLIENT", "DAEMON", "STATE", "STARTED", "RECONNECTS", "OWED"],
+];
+
+/**
+ * Lists the running proxies, once or (`--watch`) until it is interrupted.
+ *
+ * @returns the process's exit code: 0, or 2 for a flag that there is not
+ */
+export async function status(
+  args: readonly string[],
+  host: Host,
+  output: Output,
+): Promise<number> {
+  const unknown = args.find((arg) => !/^--(json|watch)$/.test(arg));
+  if (unknown !== undefined) {
+    output.complain("alwaysup status: its flags are --json and --watch");
+    return 2;
+  }
+  const toText = args.includes("--json") ? inJson : inTable;
+  const isWatching = args.includes("--watch");
+  const stop = Promise.withResolvers<"stop">();
+  if (isWatching) host.onSignal(() => stop.resolve("stop"));
+  let shown = "";
+  let complained = "";
+  for (;;) {
+    const found = findRunning(host);
+    const troubles = found.troubles.join("\n");
+    if (troubles !== complained) {
+      for (const trouble of found.troubles) {
+        output.complain(`alwaysup status: ${trouble}`);
+      }
+    }
+    const text = toText(found, output);
+    const isRepainted = isWatching && host.isTerminal("stdout");
+    if (text !== shown) output.print(isRepainted ? CLEAR + text : text);
+    [shown, complained] = [text, troubles];
+    if (!isWatching) return 0;
+    const tick = new Promise((go) => setTimeout(go, WATCH_MS));
+    if (await Promise.race([tick, stop.promise]) === "stop") return 0;
+  }
+}
+
+function inJson({ running }: Found): string {
+  return JSON.stringify(running);
+}
+
+function inTable({ running }: Found, output: Output): string {
+  if (running.length === 0) return "No alwaysup is running.";
+  const now = Date.now();
+  const rows = [TITLES, ...running.map((it) => cells(it, now))];
+  const widths = TITLES.map((_, i) =>
+    Math.max(...rows.map((row) => row[i]!.length))
+  );
+  return rows.flatMap((row, i) => {
+    const line = row.map((cell, column) => {
+      const padded = cell.padEnd(widths[column]!);
+      return column === 3 && i > 0 ? painted(padded, output) : padded;
+    }).join("  ").trimEnd();
+    const { lastError } = running[i - 1] ?? {};
+    const indent = " ".repeat(widths[0]! + 2);
+    return lastError === undefined
+      ? [line]
+      : [line, `${indent}last error: ${lastError}`];
+  }).join("\n");
+}
+
+function cells(it: Running, now: number): string[] {
+  return [
+    ...[`${it.pid}`, it.client ?? "-", it.url, inWords(it.standing, now)],
+    ...[`${span(now - it.startedAt)} ago`, `${it.reconnects}`, `${it.owed}`],
+  ];
+}
+
+function painted(state: string, output: Output): string {
+  return paint(output, state.startsWith("ready") ? "green" : "yellow", state);
+}

@@ -1,0 +1,199 @@
+/**
+ * `alwaysup status` with real proxies: who runs, in which state, and who only
+ * left a file.
+ *
+ * @module
+ */
+
+import { assert, assertEquals, assertMatch } from "../tools/assert.ts";
+import { Rig } from "../tools/mcp_rig.ts";
+import { execute, Proxy, proxyCommand } from "../tools/rig.ts";
+
+/** A state folder for one test, and what `alwaysup status` says of it. */
+class Folder implements Disposable {
+  readonly path = Deno.makeTempDirSync({ prefix: "state-" });
+  readonly running = `${this.path}/alwaysup/running`;
+  readonly env = { XDG_STATE_HOME: this.path, ALWAYSUP_STATUS: "on" };
+
+  status(...flags: string[]): ReturnType<typeof execute> {
+    return execute(["status", ...flags], this.env);
+  }
+
+  /** Asks until the answer passes a test. */
+  async until(
+    // deno-lint-ignore no-explicit-any
+    test: (running: any[]) => boolean,
+    // deno-lint-ignore no-explicit-any
+  ): Promise<any[]> {
+    const end = performance.now() + 20_000;
+    for (;;) {
+      const { stdout } = await this.status("--json");
+      const running = JSON.parse(stdout);
+      if (test(running)) return running;
+      if (performance.now() > end) throw new Error(`In vain: ${stdout}`);
+    }
+  }
+
+  /** The files that proxies have there. */
+  files(): string[] {
+    return [...Deno.readDirSync(this.running)].map(({ name }) => name);
+  }
+
+  [Symbol.dispose](): void {
+    Deno.removeSync(this.path, { recursive: true });
+  }
+}
+
+Deno.test("status: a proxy through the life and death of its daemon, and gone when it has left", async () => {
+  using folder = new Folder();
+  assertEquals((await folder.status()).stdout, "No alwaysup is running.\n");
+  await using rig = new Rig([], folder.env);
+  await rig.up();
+  await rig.proxy.initialize();
+  const [it] = await folder.until(([it]) => it?.standing.phase === "ready");
+  const url = `ws://127.0.0.1:${rig.port}/`;
+  assertEquals([it.client, it.url, it.dialect], ["e2e 1", url, "mcp"]);
+  assertEquals([it.reconnects, it.owed], [0, 0]);
+  assert(Date.now() - it.standing.since < 20_000, `${it.standing.since}`);
+  await rig.kill();
+  const isDown = ([it]: { standing: { phase: string } }[]): boolean =>
+    it?.standing.phase === "waiting";
+  const [down] = await folder.until(isDown);
+  assert(down.standing.nextAt > down.startedAt, `${down.standing.nextAt}`);
+  assertMatch(down.lastError, /nothing listens|closed/);
+  await rig.proxy.call(1, "write", { key: "on" });
+  await folder.until(([it]) => it?.owed === 1);
+  const { stdout } = await folder.status();
+  assertMatch(stdout, /^PID +CLIENT +DAEMON +STATE +STARTED +RECONNECTS +OWED/);
+  assertMatch(stdout, /\n *last error: /);
+  await rig.up();
+  await folder.until(([it]) => it?.reconnects === 1 && it.owed === 0);
+  assertEquals((await rig.proxy.end()).code, 0);
+  assertEquals(folder.files(), []);
+});
+
+Deno.test("status: many proxies, the oldest first; what was killed is cleaned away", async () => {
+  using folder = new Folder();
+  const flags = ["--url", "ws://127.0.0.1:1/"];
+  await using one = new Proxy(flags, folder.env);
+  await folder.until(({ length }) => length === 1);
+  await using two = new Proxy(flags, folder.env);
+  const both = await folder.until(({ length }) => length === 2);
+  assert(both[0].startedAt < both[1].startedAt);
+  await one.signal("SIGKILL");
+  const isLocking = both[0].sign === "lock";
+  if (!isLocking) {
+    // Where the runtime has no locks, age is the sign.
+    const long = new Date(Date.now() - 61_000);
+    for (const name of folder.files()) {
+      if (!name.startsWith(`${both[0].pid}-`)) continue;
+      Deno.utimeSync(`${folder.running}/${name}`, long, long);
+    }
+  }
+  const [left, ...others] = await folder.until(({ length }) => length === 1);
+  assertEquals([left.pid, others.length], [both[1].pid, 0]);
+  assertEquals(folder.files().length, isLocking ? 2 : 1);
+  await two.end();
+});
+
+Deno.test("status: a file that is garbage costs a line, and no other proxy", async () => {
+  using folder = new Folder();
+  await using proxy = new Proxy(["--url", "ws://127.0.0.1:1/"], folder.env);
+  await folder.until(({ length }) => length === 1);
+  const bad = {
+    "1-a.json": "{",
+    "2-b.json": '{"alwaysup":1,"pid":"x"}',
+    "3-c.json": "x".repeat(100_000),
+    "4-d.json": '{"alwaysup":1}',
+    "5-e.txt": "not ours",
+  };
+  for (const [name, text] of Object.entries(bad)) {
+    await Deno.writeTextFile(`${folder.running}/${name}`, text);
+  }
+  await Deno.mkdir(`${folder.running}/6-f.json`);
+  const { code, stdout, stderr } = await folder.status();
+  assertEquals([code, stdout.split("ws://127.0.0.1:1/").length], [0, 2]);
+  assertEquals(stderr.trim().split("\n").length, 5, stderr);
+  for (const line of stderr.trim().split("\n")) {
+    assertMatch(line, /^alwaysup status: .*(is not a status file|cannot be)/);
+  }
+  const long = new Date(Date.now() - 61_000);
+  Deno.utimeSync(`${folder.running}/1-a.json`, long, long);
+  await folder.status();
+  assertEquals(folder.files().includes("1-a.json"), false);
+  await proxy.end();
+});
+
+Deno.test("status: no secret, and nobody else's business", async () => {
+  using folder = new Folder();
+  const ALWAYSUP_URL = "ws://u:s3cret@127.0.0.1:1/?token=s3cret";
+  await using proxy = new Proxy([], {
+    ...folder.env,
+    ALWAYSUP_URL,
+    ALWAYSUP_TOKEN: "s3cret",
+  });
+  await folder.until(([it]) => it?.lastError !== undefined);
+  for (const name of folder.files()) {
+    const path = `${folder.running}/${name}`;
+    assertEquals(Deno.statSync(path).mode! & 0o777, 0o600);
+    assertEquals(Deno.readTextFileSync(path).includes("s3cret"), false);
+  }
+  assertEquals(Deno.statSync(folder.running).mode! & 0o777, 0o700);
+  await proxy.end();
+  assertEquals(proxy.stderr.dump().includes("s3cret"), false);
+});
+
+Deno.test("status: where nothing can be written the proxy works all the same", async () => {
+  const env = { XDG_STATE_HOME: "/dev/null", ALWAYSUP_STATUS: "on" };
+  await using rig = new Rig(["--log-level", "debug"], env);
+  await rig.up();
+  await rig.proxy.initialize();
+  await rig.proxy.stderr.find((line) =>
+    line.includes("No file for `alwaysup status`")
+  );
+  await rig.proxy.call(1, "write", { key: "on" });
+  assertEquals((await rig.proxy.answer(1)).result.content[0].text, "on");
+});
+
+Deno.test("status --watch: a line for every change, until it is interrupted", async () => {
+  using folder = new Folder();
+  await using watch = new Proxy(["status", "--watch", "--json"], folder.env);
+  await watch.stdout.find((line) => line === "[]");
+  await using proxy = new Proxy(["--url", "ws://127.0.0.1:1/"], folder.env);
+  await watch.stdout.find((line) => line.includes(`"pid":`));
+  await proxy.end();
+  const seen = watch.stdout.all.length;
+  await watch.stdout.find((line) => line === "[]", seen - 1);
+  watch.process.kill("SIGINT");
+  assertEquals((await watch.ended()).code, 0);
+});
+
+Deno.test("a flag or command that there is not: one line, exit 2", async () => {
+  const wrong: [args: string[], says: RegExp][] = [
+    [["status", "--s3cret"], /^alwaysup status: its flags are --json .*\n$/],
+    [["s3cret"], /^alwaysup: there is no such command; .*status.*\n$/],
+    [["--url", "ws://h/", "s3cret"], /^alwaysup: argument 3: .*command.*\n$/],
+  ];
+  for (const [args, says] of wrong) {
+    const { code, stdout, stderr } = await execute(args);
+    assertEquals([code, stdout], [2, ""]);
+    assertMatch(stderr, says);
+    assertEquals(stderr.includes("s3cret"), false);
+  }
+});
+
+Deno.test("a terminal in a client's place is told what the program expects, and it waits", async () => {
+  const [command, args] = proxyCommand(["--url", "ws://127.0.0.1:1/"]);
+  const line = [command, ...args].map((part) => `'${part}'`).join(" ");
+  // `script` gives it a terminal.
+  const wrap = (): [string, string[]] => [
+    "script",
+    ["--quiet", "--return", "--command", line, "/dev/null"],
+  ];
+  await using proxy = new Proxy([], {}, wrap);
+  await proxy.stdout.find((line) => line.includes("a terminal is there"));
+  await proxy.stdout.find((line) => line.includes("Attempt 1 "));
+  // Ctrl+C.
+  await proxy.write("\x03");
+  assertEquals((await proxy.ended()).code, 0);
+});
