@@ -39,7 +39,10 @@ export function dial(
   emit: (report: SocketReport) => void,
 ): Socket {
   const closed = Promise.withResolvers<void>();
+  let isOver = false;
   const end = (report: SocketReport): void => {
+    if (isOver) return;
+    isOver = true;
     closed.resolve();
     emit(report);
   };
@@ -71,6 +74,8 @@ export function dial(
   };
   socket.onerror = (event) => {
     failure = textOf(event);
+    // Node 22 says no more than this of a dial that failed.
+    if (!wasOpen) end({ type: "closed", code: 0, ...explain(failure) });
   };
   socket.onclose = ({ code, reason }) =>
     end({
