@@ -63,9 +63,19 @@ interface Given {
   readonly from: Source;
 }
 
+/** A setting that somebody has made. */
+export interface Made {
+  /** The flag or variable. */
+  readonly name: string;
+  /** What may be shown of its value. */
+  readonly shown: string;
+  /** Where it stood. */
+  readonly from: Source;
+}
+
 /** The sources, the strongest first. */
-type Source = typeof SOURCES[number];
-const SOURCES = ["flag", "env", "file"] as const;
+export type Source = "flag" | "env" | "file";
+const SOURCES: readonly Source[] = ["flag", "env", "file"];
 
 const STREAM = /^([A-Z][A-Z0-9_]*?)_STREAM_(IDLE_)?TIMEOUT$/;
 const SECRET = /authorization|cookie|token|key|secret|password/i;
@@ -146,6 +156,39 @@ export function readConfig(
     healthFile: hasHealthFile ? kept.healthFile : undefined,
   };
   return { kind: "config", config, warnings };
+}
+
+/** Every setting that somebody has made, in the order of the table; of a secret only that it is there. */
+export function made(sources: Sources): Made[] {
+  const flags = parseArgs(sources.args, []);
+  const rowsMade = rows().flatMap(([key, setting]) => {
+    const given = find(setting, flags, sources);
+    if (given === undefined) return [];
+    const { name, from, text } = given;
+    return [{ name, from, shown: shownOf(key, text) }];
+  });
+  const { env, file = {} } = sources;
+  const foreign = Object.keys({ ...file, ...env })
+    .filter((name) => STREAM.test(name) && !/^(GLM|KIMI)_/.test(name))
+    .map((name): Made => {
+      const from = env[name] ? "env" : "file";
+      return { name, from, shown: env[name] || file[name] || "" };
+    });
+  return [...rowsMade, ...foreign.filter(({ shown }) => shown !== "")];
+}
+
+function shownOf(key: SettingName, text: string): string {
+  switch (key) {
+    case "url":
+      return SETTINGS.url.parse(text).shown;
+    case "token":
+    case "exaiToken":
+      return "(hidden)";
+    case "headers":
+      return SETTINGS.headers.parse(text).map(([name]) => name).join(", ");
+    default:
+      return text;
+  }
 }
 
 /** Any other `<NAME>_STREAM_TIMEOUT` and `<NAME>_STREAM_IDLE_TIMEOUT`; they may be other programs', so that a bad value is a warning. */

@@ -1,17 +1,129 @@
 /**
- * `alwaysup doctor`.
+ * `alwaysup doctor`: what works between this machine and the daemon, and what
+ * to do about what does not.
  *
  * @module
  */
 
+import { type Check, network } from "./checkup.ts";
+import { type Config, made, type Source } from "./config.ts";
+import { readHealth } from "./health_file.ts";
 import type { Host } from "./host.ts";
-import type { Output } from "./output.ts";
+import { type Output, paint } from "./output.ts";
+import { HEALTH_FRESH_MS } from "./report.ts";
+import { readSettings, sourcesOf } from "./sources.ts";
+import { keyOf, readState } from "./state.ts";
+import { span } from "./running.ts";
 
-/** To come. */
-export function doctor(
-  _args: readonly string[],
-  _host: Host,
-  _output: Output,
+const PLACES: Readonly<Record<Source, string>> = {
+  flag: "command line",
+  env: "environment",
+  file: ".env file",
+};
+const COLOURS = {
+  ok: "green",
+  warn: "yellow",
+  fail: "red",
+  skip: "bold",
+} as const;
+
+/**
+ * Makes every check and says one line about each.
+ *
+ * @returns the process's exit code: 0, or 1 where something failed
+ */
+export async function doctor(
+  args: readonly string[],
+  host: Host,
+  output: Output,
 ): Promise<number> {
-  return Promise.resolve(0);
+  const isJson = args.includes("--json");
+  const rest = args.filter((arg) => arg !== "--json");
+  const checks: Check[] = [];
+  for await (const check of examine(rest, host)) {
+    checks.push(check);
+    if (!isJson) say(check, output);
+  }
+  const isFine = !checks.some(({ state }) => state === "fail");
+  if (isJson) output.print(JSON.stringify({ ok: isFine, checks }));
+  return isFine ? 0 : 1;
+}
+
+function say({ name, state, text, advice }: Check, output: Output): void {
+  const mark = paint(output, COLOURS[state], state.padEnd(4));
+  const [first, ...more] = text.split("\n");
+  output.print(`${mark}  ${name.padEnd(11)}  ${first}`);
+  if (advice !== undefined) more.push(`-> ${advice}`);
+  for (const line of more) output.print(`${" ".repeat(19)}${line}`);
+}
+
+async function* examine(
+  args: readonly string[],
+  host: Host,
+): AsyncGenerator<Check> {
+  const reading = await readSettings(host, args);
+  if (reading.kind === "problems") {
+    for (const text of reading.problems) {
+      const advice = "mend it; nothing starts before (alwaysup --help)";
+      yield { name: "settings", state: "fail", text, advice };
+    }
+    return;
+  }
+  const { config, warnings } = reading;
+  yield await settings(config, args, host);
+  for (const text of warnings) yield { name: "settings", state: "warn", text };
+  yield* network(config, host);
+  yield cache(config, host);
+  yield health(config, host);
+}
+
+async function settings(
+  { shownUrl, dialect }: Config,
+  args: readonly string[],
+  host: Host,
+): Promise<Check> {
+  const sources = await sourcesOf(host, args);
+  const list = typeof sources === "string" ? [] : made(sources);
+  const words = list.map(({ name, shown, from }) =>
+    `${name}: ${shown} (${PLACES[from]})`
+  );
+  const text = [`${shownUrl}, dialect ${dialect}`, ...words].join("\n");
+  return { name: "settings", state: "ok", text };
+}
+
+function cache(config: Config, host: Host): Check {
+  const name = "cache";
+  const { url, shownUrl: daemon, dialect } = config;
+  const owner = { daemon, key: keyOf(url), dialect };
+  const state = readState(config.cache, owner, host);
+  if (state === undefined) {
+    const text = "off, or there is no state folder: the client waits for the " +
+      "daemon at each start";
+    return { name, state: "skip", text };
+  }
+  const { path, trouble } = state;
+  if (trouble !== undefined) {
+    const text = `${path} is not used: ${trouble}`;
+    const advice = "delete it, or name another one (--cache PATH)";
+    return { name, state: "warn", text, advice };
+  }
+  const modifiedAt = host.stat(path)?.modifiedAt;
+  const text = modifiedAt === undefined
+    ? `${path} will be written when a client has listed the tools`
+    : `${path}, ${span(Date.now() - modifiedAt)} old`;
+  return { name, state: "ok", text };
+}
+
+function health({ healthFile: path }: Config, host: Host): Check {
+  const name = "health file";
+  if (path === undefined) return { name, state: "skip", text: "none is named" };
+  const found = readHealth(() => host.readFile(path), Date.now());
+  if (typeof found === "string") {
+    const advice = "check EXAI_WS_HEALTH_FILE, and that the daemon runs";
+    return { name, state: "warn", text: `${path} is ${found}`, advice };
+  }
+  const age = `${path} is ${span(found.ageMs)} old`;
+  if (found.ageMs <= HEALTH_FRESH_MS) return { name, state: "ok", text: age };
+  const advice = "the daemon is down, or busy with a call that blocks it";
+  return { name, state: "warn", text: age, advice };
 }

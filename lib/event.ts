@@ -83,6 +83,8 @@ export interface LogEffect {
   readonly event: string;
   /** For people. */
   readonly message: string;
+  /** Why, where that is all that somebody wants to know. */
+  readonly reason?: string;
 }
 
 /** Something happened on a socket. */

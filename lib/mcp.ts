@@ -305,6 +305,11 @@ export class Mcp implements Dialect {
       const refusal = `it refuses us with HTTP ${status}: ${advice}`;
       return { reason: refusal, refused: true };
     }
+    // The exai daemon's words for a first frame that is no hello.
+    if (code === 4001 && /missing hello/.test(reason)) {
+      const advice = "it speaks exai, not MCP: set --dialect exai";
+      return { reason: advice, refused: false };
+    }
     if (code !== 1008) return { reason, refused: false };
     const refusal = "it closed the connection with code 1008 (policy " +
       `violation): ${advice}`;

@@ -14,8 +14,8 @@ export interface Output {
   readonly isColoured: boolean;
 }
 
-/** A colour of the terminal's own palette, as its number in SGR (ECMA-48 section 8.3.117). */
-const COLOURS = { bold: 1, red: 31, green: 32, yellow: 33 } as const;
+/** The colours of the terminal's own palette, as their numbers in SGR (ECMA-48 section 8.3.117). */
+export const COLOURS = { bold: 1, red: 31, green: 32, yellow: 33 } as const;
 
 /** A text in a colour, where colours are seen. */
 export function paint(

@@ -10,7 +10,7 @@ import { isLogged, type LinkState } from "./link.ts";
 import type { Id, Invalid, Notification, Request } from "./jsonrpc.ts";
 
 /** The oldest health file that still says that its daemon lives (the Python shim's threshold). */
-const HEALTH_FRESH_MS = 120_000;
+export const HEALTH_FRESH_MS = 120_000;
 
 /** A line from the client was over the limit of what can be read at all. */
 export function overlongLine(bytes: number): LogEffect {
@@ -133,12 +133,13 @@ export function failed(
   reason: string,
   waitMs: number,
 ): LogEffect {
-  return log(
+  const line = log(
     level,
     "attempt-failed",
     `Attempt ${attempt} to connect to the WebSocket daemon at ${url} failed: ` +
       `${reason}. Next attempt in ${seconds(waitMs)}.`,
   );
+  return { ...line, reason };
 }
 
 /** A connection is silent, and another one is asked. */

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { envFileOf, readConfig, type Reading } from "./config.ts";
+import { envFileOf, readConfig, type Reading, type Sources } from "./config.ts";
 import type { Host } from "./host.ts";
 
 /** Reads the configuration of the process; `args` is the command line without the program's name and command. */
@@ -13,11 +13,22 @@ export async function readSettings(
   host: Host,
   args: readonly string[],
 ): Promise<Reading> {
+  const sources = await sourcesOf(host, args);
+  if (typeof sources === "string") {
+    return { kind: "problems", problems: [sources] };
+  }
+  return readConfig(sources, (path) => host.readFile(path));
+}
+
+/** Where the settings come from, or what is wrong with the named `.env` file. */
+export async function sourcesOf(
+  host: Host,
+  args: readonly string[],
+): Promise<Sources | string> {
   const env = host.env();
   const path = envFileOf({ args, env });
   const file = path === undefined ? {} : await readEnvFile(host, path);
-  if (typeof file === "string") return { kind: "problems", problems: [file] };
-  return readConfig({ args, env, file }, (path) => host.readFile(path));
+  return typeof file === "string" ? file : { args, env, file };
 }
 
 /** The names and values of a `.env` file, or what is wrong with it. */

@@ -29,14 +29,17 @@ const FLOORS: readonly (readonly string[])[] = [
   ["stdio", "socket", "log", "host_deno", "host_node", "files"],
   ["host_here", "sources", "state"],
   ["output", "presence"],
-  ["doctor", "status"],
-  ["proxy"],
+  ["proxy", "status", "upgrade"],
+  ["trial"],
+  ["checkup"],
+  ["doctor"],
 ];
 
 /** Edges touch the world outside; every other room is pure. */
 const EDGES = [
   ...["host_deno", "host_here", "host_node", "files", "log", "presence"],
   ...["doctor", "proxy", "socket", "sources", "state", "status", "stdio"],
+  ...["checkup", "trial", "upgrade"],
 ];
 
 /** What a pure room may not name: clocks, timers, chance, runtimes, consoles, promises. */

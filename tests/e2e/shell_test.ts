@@ -27,6 +27,7 @@ const INITIALIZE = `${
 
 Deno.test("a sleep in the middle of a turn is noticed like any other", async () => {
   const args = ["--url", `ws://127.0.0.1:${freePort()}/`, "--cache", "off"];
+  args.push("--status", "off");
   args.push("--initialize-grace", "50ms", "--backoff-base", "30s");
   const reading = readConfig({ args, env: {}, file: {} }, () => "");
   assert(reading.kind === "config");

@@ -1,0 +1,244 @@
+/**
+ * One look after the other at the way to the daemon: name, network, WebSocket,
+ * dialect, token, tools, probe.
+ *
+ * @module
+ */
+
+import type { Config } from "./config.ts";
+import type { Host } from "./host.ts";
+import { dig } from "./jsonrpc.ts";
+import { type Outcome, Trial } from "./trial.ts";
+import { connect, hostOf, portOf, resolve, upgrade } from "./upgrade.ts";
+
+/** What became of one check. */
+export interface Check {
+  /** What was looked at. */
+  readonly name: string;
+  /** `warn` is worth a look, `skip` was not looked at. */
+  readonly state: "ok" | "warn" | "fail" | "skip";
+  /** What was found. */
+  readonly text: string;
+  /** What to do, where something is to be done. */
+  readonly advice?: string;
+}
+
+/** How often the daemon is probed. */
+const PROBES = 5;
+/** How many pages of tools are read at most. */
+const PAGES = 100;
+/** The version that the client in us speaks first, and the one of the stateless era. */
+const [LEGACY, STATELESS] = ["2025-11-25", "2026-07-28"];
+/** From the host's name to the daemon's answers; what follows from a failure is not looked at. */
+export async function* network(
+  config: Config,
+  host: Host,
+): AsyncGenerator<Check> {
+  const url = new URL(config.url);
+  const name = hostOf(url);
+  const limitMs = config.handshakeTimeout;
+  try {
+    const addresses = (await resolve(name)).join(", ");
+    const text = addresses === name
+      ? `${name} is an address`
+      : `${name} is ${addresses}`;
+    yield { name: "name", state: "ok", text };
+  } catch {
+    const text = `${name} is no host that this machine knows`;
+    const advice = "check the URL's host; inside Docker, the host machine is " +
+      "host.docker.internal";
+    return yield { name: "name", state: "fail", text, advice };
+  }
+  const place = `${name} port ${portOf(url)}`;
+  try {
+    const ms = await connect(name, portOf(url), limitMs);
+    const text = `${place} takes connections (${ms.toFixed(1)} ms)`;
+    yield { name: "network", state: "ok", text };
+  } catch (error) {
+    const text = `${place} takes no connection (${reasonOf(error)})`;
+    const advice =
+      "start the daemon; in Docker, publish its port (-p 8079:8079)";
+    return yield { name: "network", state: "fail", text, advice };
+  }
+  const handshake = await shake(config, url, limitMs);
+  yield handshake;
+  if (handshake.state !== "fail") yield* interview(config, host);
+}
+
+/** Is it a WebSocket? */
+async function shake(
+  { dialect, headers }: Config,
+  url: URL,
+  limitMs: number,
+): Promise<Check> {
+  const name = "websocket";
+  const fail = (text: string, advice: string): Check => ({
+    ...{ name, state: "fail", text, advice },
+  });
+  const subprotocol = dialect === "mcp" ? "mcp" : undefined;
+  const found = await upgrade(url, subprotocol, headers, limitMs);
+  if (found.kind === "garbage") {
+    const other = url.protocol === "wss:" ? "ws://" : "wss://";
+    return fail("it does not speak HTTP", `check the port, and try ${other}`);
+  }
+  if (found.kind === "failed") {
+    const advice = url.protocol === "wss:"
+      ? "check the certificate, or try ws://"
+      : "check the port: something else listens there";
+    return fail(`the handshake failed (${found.why})`, advice);
+  }
+  const { status } = found;
+  const type = found.headers.get("content-type") ?? "";
+  if (status === 101) {
+    const echo = found.headers.get("sec-websocket-protocol");
+    const words = echo === undefined ? "" : `, subprotocol ${echo}`;
+    return { name, state: "ok", text: `it is a WebSocket${words}` };
+  }
+  if (status === 401 || status === 403) {
+    return fail(
+      `it refuses us with HTTP ${status}`,
+      "check the token (--token-file or ALWAYSUP_TOKEN) and --header",
+    );
+  }
+  if (status === 404) {
+    const text = `there is nothing at ${url.pathname} (HTTP 404)`;
+    return fail(text, "check the URL's path");
+  }
+  if (status >= 500) {
+    const text = `it answers with HTTP ${status}`;
+    return fail(text, "look at the daemon's own log; a front may wait for it");
+  }
+  if (status >= 300 && status < 400) {
+    const to = found.headers.get("location") ?? "?";
+    return fail(`it sends us to ${to.replace(/\?.*/, "")}`, "use that URL");
+  }
+  return fail(
+    `this is an HTTP${/event-stream/.test(type) ? "/SSE" : ""} server, not a ` +
+      `WebSocket (HTTP ${status})`,
+    "give the URL of its WebSocket; without one, connect the client to it " +
+      "by HTTP, which needs no alwaysup",
+  );
+}
+
+/** Tries a whole proxy. */
+async function* interview(config: Config, host: Host): AsyncGenerator<Check> {
+  const trial = new Trial(config, "doctor", host);
+  try {
+    const { hello, _meta } = await greet(trial, config);
+    if (hello.kind === "failed") {
+      const isRefused = /refuses|1008/.test(hello.why);
+      const name = isRefused ? "token" : "daemon";
+      const advice = isRefused
+        ? "give the daemon's own token"
+        : "look at the daemon's own log";
+      return yield { name, state: "fail", text: hello.why, advice };
+    }
+    yield { name: "daemon", state: "ok", text: described(hello, config) };
+    const isSent = config.helloToken !== "" ||
+      config.headers.some(([name]) => /^authorization$/i.test(name));
+    const token = isSent ? "sent, and not refused" : "none set, none asked for";
+    yield { name: "token", state: "ok", text: token };
+    yield await tools(trial, hello, _meta);
+    yield await probe(trial, config, _meta);
+  } finally {
+    await trial.end();
+  }
+}
+
+/** Says hello in the older era, and if the daemon does not know it, in the newer one. */
+async function greet(
+  trial: Trial,
+  { dialect }: Config,
+): Promise<{ hello: Outcome; _meta?: Record<string, unknown> }> {
+  const clientInfo = { name: "alwaysup doctor", version: "1" };
+  const hello = await trial.ask("initialize", {
+    ...{ protocolVersion: LEGACY, capabilities: {}, clientInfo },
+  });
+  if (hello.kind === "result") {
+    await trial.tell({ method: "notifications/initialized" });
+    return { hello };
+  }
+  if (dialect !== "mcp" || trial.isOver) return { hello };
+  const prefix = "io.modelcontextprotocol/";
+  const _meta = {
+    [`${prefix}protocolVersion`]: STATELESS,
+    [`${prefix}clientCapabilities`]: {},
+    [`${prefix}clientInfo`]: clientInfo,
+  };
+  const other = await trial.ask("server/discover", { _meta });
+  return other.kind === "result" ? { hello: other, _meta } : { hello };
+}
+
+function described(hello: Outcome, { dialect }: Config): string {
+  const result = hello.kind === "result" ? hello.result : undefined;
+  if (dialect === "exai") return "it speaks exai, and took our hello";
+  const version = dig(result, "protocolVersion") ?? STATELESS;
+  const [name, own] = ["name", "version"]
+    .map((key) => dig(result, "serverInfo", key));
+  const who = name === undefined ? "" : `: ${name} ${own ?? ""}`.trimEnd();
+  return `it speaks MCP ${version}${who}`;
+}
+
+async function tools(
+  trial: Trial,
+  hello: Outcome,
+  _meta: Record<string, unknown> | undefined,
+): Promise<Check> {
+  const name = "tools";
+  const result = hello.kind === "result" ? hello.result : undefined;
+  if (dig(result, "capabilities", "tools") === undefined) {
+    return { name, state: "warn", text: "the daemon says that it has none" };
+  }
+  let count = 0;
+  let cursor: unknown;
+  for (let page = 0; page < PAGES; page++) {
+    const asked = await trial.ask("tools/list", {
+      ...(cursor !== undefined && { cursor }),
+      ...(_meta && { _meta }),
+    });
+    if (asked.kind === "failed") {
+      const text = `they cannot be listed: ${asked.why}`;
+      const advice = "look at the daemon's own log";
+      return { name, state: "fail", text, advice };
+    }
+    const list = dig(asked.result, "tools");
+    count += Array.isArray(list) ? list.length : 0;
+    cursor = dig(asked.result, "nextCursor");
+    if (typeof cursor !== "string") break;
+  }
+  return { name, state: count > 0 ? "ok" : "warn", text: `${count}` };
+}
+
+async function probe(
+  trial: Trial,
+  { dialect }: Config,
+  _meta: Record<string, unknown> | undefined,
+): Promise<Check> {
+  const name = "probe";
+  // What every daemon of that kind answers; exai's ping is answered here.
+  const method = dialect === "exai"
+    ? "tools/list"
+    : _meta === undefined
+    ? "ping"
+    : "server/discover";
+  const times: number[] = [];
+  for (let i = 0; i < PROBES; i++) {
+    const asked = await trial.ask(method, _meta && { _meta });
+    if (asked.kind === "failed") {
+      const text = `${method} fails: ${asked.why}`;
+      const advice = "it lives, but its silence will be taken for death: " +
+        "--ping-interval off";
+      return { name, state: "warn", text, advice };
+    }
+    times.push(asked.ms);
+  }
+  times.sort((a, b) => a - b);
+  const [low, middle, high] = [0, PROBES >> 1, PROBES - 1]
+    .map((i) => times[i]!.toFixed(1));
+  const text = `${middle} ms, the median of ${PROBES} (${low} to ${high})`;
+  return { name, state: "ok", text };
+}
+
+function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,149 @@
+/**
+ * The plain request for a WebSocket, byte by byte: it shows what a runtime
+ * hides.
+ *
+ * @module
+ */
+
+import type { Header } from "./parse.ts";
+
+/** What became of it. */
+export type Upgrade =
+  /** Nobody is there, or TLS failed. */
+  | { readonly kind: "failed"; readonly why: string }
+  /** It does not speak HTTP. */
+  | { readonly kind: "garbage" }
+  | {
+    readonly kind: "answered";
+    readonly status: number;
+    /** Names in lower case. */
+    readonly headers: ReadonlyMap<string, string>;
+  };
+
+/** The longest answer that is read, in bytes. */
+const LIMIT = 64 * 1024;
+
+/**
+ * The addresses of a host, by the system's own way. Throws if it has none.
+ */
+export async function resolve(host: string): Promise<string[]> {
+  const { lookup } = await import("node:dns/promises");
+  return (await lookup(host, { all: true })).map(({ address }) => address);
+}
+
+/**
+ * Connects to a host and port; gives the milliseconds that it took. Throws if
+ * it cannot, or not within `limitMs`.
+ */
+export async function connect(
+  host: string,
+  port: number,
+  limitMs: number,
+): Promise<number> {
+  const net = await import("node:net");
+  const startedAt = performance.now();
+  const { promise, resolve, reject } = Promise.withResolvers<number>();
+  const socket = net.connect({ host, port });
+  const timer = setTimeout(
+    () => reject(new Error(`no answer within ${limitMs / 1000} s`)),
+    limitMs,
+  );
+  socket.on("connect", () => resolve(performance.now() - startedAt));
+  socket.on("error", reject);
+  try {
+    return await promise;
+  } finally {
+    clearTimeout(timer);
+    socket.destroy();
+  }
+}
+
+/** Asks for a WebSocket (RFC 6455 section 4.1) and reads the head of the answer. Never throws. */
+export async function upgrade(
+  url: URL,
+  subprotocol: string | undefined,
+  headers: readonly Header[],
+  limitMs: number,
+): Promise<Upgrade> {
+  const isSecure = url.protocol === "wss:";
+  const host = hostOf(url);
+  const port = portOf(url);
+  const { promise, resolve } = Promise.withResolvers<Upgrade>();
+  const socket = isSecure
+    ? (await import("node:tls")).connect({ host, port, servername: host })
+    : (await import("node:net")).connect({ host, port });
+  const timer = setTimeout(() => {
+    const why = `no answer within ${limitMs / 1000} s`;
+    resolve({ kind: "failed", why });
+  }, limitMs);
+  let text = "";
+  socket.on(isSecure ? "secureConnect" : "connect", () => {
+    socket.write(requestText(url, subprotocol, headers));
+  });
+  socket.on("data", (chunk: Uint8Array) => {
+    text += new TextDecoder("latin1").decode(chunk);
+    const end = text.indexOf("\r\n\r\n");
+    if (end !== -1 || text.length > LIMIT) resolve(read(text.slice(0, end)));
+  });
+  socket.on("end", () => resolve(read(text)));
+  socket.on(
+    "error",
+    (error: Error) =>
+      resolve({
+        kind: "failed",
+        why: error.message || "it closed the connection",
+      }),
+  );
+  const outcome = await promise;
+  clearTimeout(timer);
+  socket.destroy();
+  return outcome;
+}
+
+/** The host of a URL, an IPv6 address without its brackets. */
+export function hostOf({ hostname }: URL): string {
+  return hostname.replace(/^\[(.*)\]$/, "$1");
+}
+
+/** The port of a WebSocket URL (RFC 6455 section 3). */
+export function portOf({ port, protocol }: URL): number {
+  return Number(port) || (protocol === "wss:" ? 443 : 80);
+}
+
+function requestText(
+  { host, pathname, search }: URL,
+  subprotocol: string | undefined,
+  headers: readonly Header[],
+): string {
+  const key = btoa(String.fromCharCode(
+    ...crypto.getRandomValues(new Uint8Array(16)),
+  ));
+  return [
+    `GET ${pathname}${search} HTTP/1.1`,
+    `Host: ${host}`,
+    "Connection: Upgrade",
+    "Upgrade: websocket",
+    "Sec-WebSocket-Version: 13",
+    `Sec-WebSocket-Key: ${key}`,
+    ...(subprotocol === undefined
+      ? []
+      : [`Sec-WebSocket-Protocol: ${subprotocol}`]),
+    ...headers.map(([name, value]) => `${name}: ${value}`),
+    "\r\n",
+  ].join("\r\n");
+}
+
+function read(text: string): Upgrade {
+  const [first = "", ...lines] = text.split("\r\n");
+  const status = /^HTTP\/1\.[01] (\d{3})/.exec(first)?.[1];
+  if (status === undefined) {
+    return text === ""
+      ? { kind: "failed", why: "it closed the connection without a word" }
+      : { kind: "garbage" };
+  }
+  const headers = new Map(lines.map((line) => {
+    const [name, ...value] = line.split(":");
+    return [name!.toLowerCase(), value.join(":").trim()];
+  }));
+  return { kind: "answered", status: Number(status), headers };
+}
