@@ -33,6 +33,8 @@ type Command = (
 const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   doctor: async () => (await import("./lib/doctor.ts")).doctor,
   status: async () => (await import("./lib/status.ts")).status,
+  install: async () => (await import("./lib/install.ts")).install,
+  uninstall: async () => (await import("./lib/install.ts")).uninstall,
 };
 
 /**

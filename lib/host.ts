@@ -31,6 +31,8 @@ export interface Host {
   readonly pid: number;
   /** The operating system, e.g. `linux`, `darwin` or `windows`. */
   readonly os: string;
+  /** The command line that starts this program again, from any folder. */
+  program(): readonly string[];
   /** The environment. */
   env(): Record<string, string>;
   /** A variable of the environment; empty counts as not set. */
@@ -48,7 +50,7 @@ export interface Host {
   list(folder: string): string[];
   /** Makes a folder and those around it, for the user's eyes only. */
   makeFolder(path: string): void;
-  /** Writes a file, with these permission bits if it is new. */
+  /** Writes a file, and gives it these permission bits. */
   writeFile(path: string, text: string, mode: number): void;
   /** Gives a file another name; one that has it already is replaced. */
   rename(from: string, to: string): void;

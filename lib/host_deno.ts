@@ -21,6 +21,7 @@ export function denoHost(): Host {
     executable: Deno.execPath(),
     pid: Deno.pid,
     os: Deno.build.os,
+    program,
     env: () => Deno.env.toObject(),
     variable: (name) => Deno.env.get(name) || undefined,
     isTerminal: (stream) => Deno[stream].isTerminal(),
@@ -54,6 +55,18 @@ export function denoHost(): Host {
   };
 }
 
+/** The program is not to depend on where this Deno happens to be: npm's cache, mostly. */
+function program(): string[] {
+  if (Deno.build.standalone) return [Deno.execPath()];
+  const { protocol, pathname, href } = new URL(Deno.mainModule);
+  let main = protocol === "file:" ? decodeURIComponent(pathname) : href;
+  if (protocol === "file:" && Deno.build.os === "windows") {
+    main = main.slice(1).replaceAll("/", "\\");
+  }
+  const deno = `deno@${Deno.version.deno}`;
+  return ["npx", "-y", deno, "run", "-NERW", main];
+}
+
 /** What `run` gives, or `otherwise` where there is no such file. */
 function found<T>(run: () => T, otherwise: T): T {
   try {
@@ -68,7 +81,12 @@ function stat(path: string): FileFacts | undefined {
   return found(() => {
     const { size, isFile, mtime, mode } = Deno.statSync(path);
     const modifiedAt = mtime?.getTime() ?? 0;
-    return { isFile, size, modifiedAt, mode: mode ?? undefined };
+    return {
+      isFile,
+      size,
+      modifiedAt,
+      mode: mode === null ? undefined : mode & 0o7777,
+    };
   }, undefined);
 }
 

@@ -43,6 +43,17 @@ export function nodeHost(): Host {
     }, undefined);
   }
 
+  function program(): string[] {
+    const main = process.argv[1]!;
+    // What Bun has compiled lies in a file system of its own.
+    if (/^(\/\$bunfs|[A-Z]:[/\\]~BUN)[/\\]/.test(main)) {
+      return [process.execPath];
+    }
+    const file = fs.realpathSync(main);
+    const isPackage = /[/\\]node_modules[/\\]/.test(file);
+    return isPackage ? ["npx", "-y", "alwaysup"] : [process.execPath, file];
+  }
+
   async function* read(): AsyncGenerator<Uint8Array> {
     try {
       for await (const chunk of process.stdin) yield chunk as Uint8Array;
@@ -75,6 +86,7 @@ export function nodeHost(): Host {
     executable: process.execPath,
     pid: process.pid,
     os: process.platform === "win32" ? "windows" : process.platform,
+    program,
     env: () => ({ ...process.env as Record<string, string> }),
     variable,
     isTerminal: (stream) => process[stream].isTTY === true,
@@ -85,7 +97,11 @@ export function nodeHost(): Host {
     makeFolder: (path) => {
       fs.mkdirSync(path, { recursive: true, mode: 0o700 });
     },
-    writeFile: (path, text, mode) => fs.writeFileSync(path, text, { mode }),
+    writeFile: (path, text, mode) => {
+      fs.writeFileSync(path, text, { mode });
+      // The mask of the process has taken some away.
+      fs.chmodSync(path, mode);
+    },
     rename: (from, to) => fs.renameSync(from, to),
     remove: (path) => fs.rmSync(path, { force: true }),
     // These runtimes have no locks.

@@ -123,7 +123,8 @@ function valueEnd(text: string, start: number): number {
   }
 }
 
-function stringEnd(text: string, start: number): number {
+/** The end of the string that begins at `start`; that of the text if nothing ends it. */
+export function stringEnd(text: string, start: number): number {
   const next = /["\\]/g;
   next.lastIndex = start + 1;
   for (;;) {

@@ -12,8 +12,8 @@ const LIB = new URL("../lib/", import.meta.url);
 /** The rooms by floor; a room imports only from floors below its own. */
 const FLOORS: readonly (readonly string[])[] = [
   ["json_text", "host", "parse", "pulse", "versions"],
-  ["jsonrpc", "settings", "link"],
-  ["safety", "catalog", "asked", "memory"],
+  ["jsonc", "jsonrpc", "settings", "link"],
+  ["safety", "catalog", "asked", "clients", "memory", "servers_text"],
   ["deadline", "event", "listens", "memory_text"],
   ["account", "config", "naps"],
   ["queue"],
@@ -29,7 +29,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ["stdio", "socket", "log", "host_deno", "host_node", "files"],
   ["host_here", "sources", "state"],
   ["output", "presence"],
-  ["proxy", "status", "upgrade"],
+  ["install", "proxy", "status", "upgrade"],
   ["trial"],
   ["checkup"],
   ["doctor"],
@@ -38,8 +38,8 @@ const FLOORS: readonly (readonly string[])[] = [
 /** Edges touch the world outside; every other room is pure. */
 const EDGES = [
   ...["host_deno", "host_here", "host_node", "files", "log", "presence"],
-  ...["doctor", "proxy", "socket", "sources", "state", "status", "stdio"],
-  ...["checkup", "trial", "upgrade"],
+  ...["proxy", "socket", "sources", "state", "status", "stdio", "trial"],
+  ...["checkup", "doctor", "install", "upgrade"],
 ];
 
 /** What a pure room may not name: clocks, timers, chance, runtimes, consoles, promises. */

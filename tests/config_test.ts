@@ -5,6 +5,7 @@
  */
 
 import { parseEnv } from "node:util";
+import { CLIENTS, entryOf, findOurs } from "../lib/clients.ts";
 import { readConfig, rows } from "../lib/config.ts";
 import { assert, assertEquals } from "./tools/assert.ts";
 import { ENV_EXAMPLE, envExample } from "./tools/env_example.ts";
@@ -36,57 +37,54 @@ Deno.test("config/env.docker is accepted, and gives the streaming timeouts of th
   );
 });
 
-/** Under which key a client looks for its servers. */
-const CLIENTS: readonly [client: string, key: string][] = [
-  ["augmentcode", "mcpServers"],
-  ["claude-code", "mcpServers"],
-  ["claude-desktop", "mcpServers"],
-  ["cursor", "mcpServers"],
-  ["vscode", "servers"],
-  ["windsurf", "mcpServers"],
-  ["zed", "context_servers"],
-];
-
 interface Server {
-  readonly type?: string;
   readonly command: string;
   readonly args: string[];
   readonly env: Record<string, string>;
 }
 
-async function serverOf(client: string, key: string): Promise<Server> {
-  const name = `../config/mcp-config.${client}.json`;
-  const text = await Deno.readTextFile(new URL(name, import.meta.url));
-  assert(text.trimEnd().split("\n").length <= 16, `${client} is short`);
-  const config = JSON.parse(text);
-  assertEquals(Object.keys(config), [key], client);
-  const servers = Object.entries(config[key]) as [string, Server][];
-  assertEquals(servers.map(([name]) => name), ["exai"], client);
-  return servers[0]![1];
+/** A client's file, by the name that `install` knows the client by. */
+function fileOf(client: string): string {
+  const name = client === "augment" ? "augmentcode" : client;
+  return `mcp-config.${name}.json`;
 }
 
-Deno.test("every client's file in config/ starts the same proxy, in the client's own form", async () => {
-  const [first, ...others] = await Promise.all(
-    CLIENTS.map(([client, key]) => serverOf(client, key)),
-  );
-  for (const { type = "stdio", ...server } of others) {
-    assertEquals([type, server], ["stdio", first]);
+async function configOf(client: string): Promise<Record<string, unknown>> {
+  const url = new URL(`../config/${fileOf(client)}`, import.meta.url);
+  const text = await Deno.readTextFile(url);
+  assert(text.trimEnd().split("\n").length <= 16, `${client} is short`);
+  return JSON.parse(text);
+}
+
+async function serverOf(client: string, key: string): Promise<Server> {
+  const servers = (await configOf(client))[key] as { exai: Server };
+  return servers.exai;
+}
+
+Deno.test("every client's file in config/ starts the same proxy, in the form of lib/clients.ts", async () => {
+  const { command, args, env } = await serverOf("cursor", "mcpServers");
+  for (const client of CLIENTS) {
+    const config = await configOf(client.name);
+    const server = { ...entryOf(client, [command, ...args]), env };
+    assertEquals(config, { [client.key]: { exai: server } }, client.name);
+    const [found] = findOurs(client, config, []);
+    assertEquals(found, { name: "exai", command: [command, ...args] });
   }
-  const { env } = first!;
   assertEquals(readConfig({ args: [], env }, () => "").kind, "config");
+  const known = CLIENTS.map(({ name }) => fileOf(name));
   for await (
     const { name } of Deno.readDir(new URL("../config/", import.meta.url))
   ) {
-    const [, client] = /^mcp-config\.(.+)\.json$/.exec(name) ?? [];
-    const isKnown = CLIENTS.some(([known]) => known === client);
-    assert(client === undefined || isKnown, `${name} is not tested`);
+    const isKnown = known.includes(name) ||
+      !/^mcp-config\..+\.json$/.test(name);
+    assert(isKnown, `${name} is not tested`);
   }
 });
 
 Deno.test("a client's file in config/ reaches an exai daemon", async () => {
   await using daemon = new ExaiProcess();
   await daemon.up();
-  const { command, args, env } = await serverOf("augmentcode", "mcpServers");
+  const { command, args, env } = await serverOf("augment", "mcpServers");
   const main = new URL("../main.ts", import.meta.url).pathname;
   const real = args.map((arg) =>
     arg.replace("/path/to/alwaysup/main.ts", main)

@@ -1,0 +1,309 @@
+/**
+ * The commands that let a client start this program, and that end it.
+ *
+ * @module
+ */
+
+import {
+  type Client,
+  CLIENTS,
+  entryOf,
+  findOurs,
+  startable,
+} from "./clients.ts";
+import { rows } from "./config.ts";
+import { readLimited, replace } from "./files.ts";
+import type { Host } from "./host.ts";
+import { type Output, paint } from "./output.ts";
+import { path as parsePath } from "./parse.ts";
+import {
+  parseFile,
+  type Slot,
+  withEntry,
+  withoutEntry,
+} from "./servers_text.ts";
+import { readSettings } from "./sources.ts";
+
+/** The largest file that is changed, in bytes: Claude Code's grows with its use. */
+const FILE_LIMIT = 64 * 1024 * 1024;
+/** How much of a line is shown, in UTF-16 units. */
+const LINE_LIMIT = 200;
+/** The server's name where nobody says another. */
+const NAME = "alwaysup";
+/** The flag that makes variables unnecessary which have none of their own. */
+const INSTEAD: Readonly<Record<string, string>> = {
+  token: "token-file",
+  exaiToken: "token-file",
+  host: "url",
+  port: "url",
+};
+
+/** What is asked for. */
+interface Order {
+  readonly client: Client;
+  readonly name: string;
+  readonly isWritten: boolean;
+  /** The settings of the proxy. */
+  readonly flags: readonly string[];
+}
+
+/** An order, and the file that it is about. */
+interface Task extends Order {
+  readonly file: string;
+  /** What is so where nothing is to be done. */
+  readonly same: string;
+}
+
+/**
+ * Prints how a client is to start this program; with `--write`, puts it into the
+ * client's file.
+ *
+ * @returns the process's exit code: 0, 1 if the file cannot be changed, 2 for what was not understood
+ */
+export async function install(
+  args: readonly string[],
+  host: Host,
+  output: Output,
+): Promise<number> {
+  const order = read(args);
+  if (typeof order === "string") return refuse(output, 2, order);
+  const { client, name, isWritten } = order;
+  const flags = absolute(order.flags, host);
+  // A client's servers do not get our environment.
+  const reading = await readSettings({ ...host, env: () => ({}) }, flags);
+  if (reading.kind === "problems") {
+    return refuse(output, 2, ...reading.problems);
+  }
+  const command = startable(host.os, [...host.program(), ...flags]);
+  if (command[0] === "cmd" && command.some((word) => /[&|<>^%"]/.test(word))) {
+    return refuse(
+      output,
+      2,
+      "Windows would read a part of it as its own: write what has one of " +
+        '& | < > ^ % " into a file, and give that with --env-file',
+    );
+  }
+  const file = client.file(host);
+  if (file === undefined) return refuse(output, 1, nowhere(client));
+  const unseen = unseenBy(client, flags, host);
+  if (unseen !== undefined) output.complain(`alwaysup: ${unseen}`);
+  const entry = entryOf(client, command);
+  if (isWritten) {
+    return change(
+      { ...order, file, same: "is there already" },
+      host,
+      output,
+      (text, slot) => withEntry(text, slot, entry),
+    );
+  }
+  const snippet = { [client.key]: { [name]: entry } };
+  output.print(`${client.title} reads its servers from ${file}`);
+  output.print("This belongs there (--write puts it there):");
+  output.print("");
+  output.print(JSON.stringify(snippet, null, 2));
+  if (client.note !== undefined) output.print(`\n${client.note}`);
+  return 0;
+}
+
+/**
+ * Prints what would be taken out of a client's file; with `--write`, takes it
+ * out.
+ *
+ * @returns the process's exit code: 0, 1 if the file cannot be changed, 2 for what was not understood
+ */
+export function uninstall(
+  args: readonly string[],
+  host: Host,
+  output: Output,
+): Promise<number> {
+  const run = (): number => {
+    const order = read(args);
+    if (typeof order === "string") return refuse(output, 2, order);
+    const { client, flags } = order;
+    if (flags.length > 0) {
+      const why = "here are only the flags --name and --write (see --help)";
+      return refuse(output, 2, why);
+    }
+    const file = client.file(host);
+    if (file === undefined) return refuse(output, 1, nowhere(client));
+    const same = "is not there";
+    return change({ ...order, file, same }, host, output, withoutEntry);
+  };
+  return Promise.resolve(run());
+}
+
+/** Understands a command line; a string says why not, without its text, which may hold a secret. */
+function read([first, ...rest]: readonly string[]): Order | string {
+  const client = CLIENTS.find(({ name }) => name === first);
+  if (client === undefined) {
+    const names = CLIENTS.map(({ name }) => name).join(", ");
+    return `a client must follow the command, one of ${names}`;
+  }
+  const flags: string[] = [];
+  const names: string[] = [];
+  let isWritten = false;
+  while (rest.length > 0) {
+    const arg = rest.shift()!;
+    const [, isName, attached] = /^--(name)(?:=(.*))?$/s.exec(arg) ?? [];
+    if (arg === "--write") isWritten = true;
+    else if (isName === undefined) flags.push(arg);
+    else if (attached !== undefined) names.push(attached);
+    else names.push(rest[0]?.startsWith("--") ? "" : rest.shift() ?? "");
+  }
+  if (names.length > 1) return "--name: it is given twice";
+  const [name = NAME] = names;
+  // Claude Code takes no other names.
+  if (!/^\w[\w-]{0,59}$/.test(name)) {
+    return "--name: it must be 1 to 60 characters of A-Z, a-z, 0-9, _ and -, " +
+      "the first not -";
+  }
+  return { client, name, isWritten, flags };
+}
+
+/** The flags with whole paths: nobody knows in which folder a client starts its servers. */
+function absolute(flags: readonly string[], host: Host): readonly string[] {
+  const whole = (flag: string | undefined, text: string): string => {
+    const row = rows().find(([, row]) => row.flag === flag);
+    const isPath = row?.[1].parse === parsePath && text !== "" &&
+      !(flag === "cache" && /^(on|off|0)$/i.test(text));
+    const isWhole = host.os === "windows"
+      ? /^([a-z]:)?[/\\]/i.test(text)
+      : text.startsWith("/");
+    if (!isPath || isWhole) return text;
+    const separator = host.os === "windows" ? "\\" : "/";
+    return host.realPath(".") + separator + text.replace(/^(\.[/\\])+/, "");
+  };
+  return flags.map((arg, i) => {
+    const [, flag, text] = /^--([^=]+)=(.*)$/s.exec(arg) ?? [];
+    if (text !== undefined) return `--${flag}=${whole(flag, text)}`;
+    if (arg.startsWith("--")) return arg;
+    return whole(/^--([^=]+)$/.exec(flags[i - 1] ?? "")?.[1], arg);
+  });
+}
+
+/** What is set here and will not be there; `undefined` if that is nothing. */
+function unseenBy(
+  client: Client,
+  flags: readonly string[],
+  host: Host,
+): string | undefined {
+  const isGiven = (flag: string | undefined): boolean =>
+    flags.some((arg) => arg.split("=")[0] === `--${flag}`);
+  if (isGiven("env-file")) return undefined;
+  const names = rows()
+    .filter(([name, { flag }]) => !isGiven(flag) && !isGiven(INSTEAD[name]))
+    .flatMap(([, { env }]) => env)
+    .filter((name) => /^(ALWAYSUP|EXAI)_/.test(name) && host.variable(name));
+  if (names.length === 0) return undefined;
+  return `${client.title} will not see ${names.join(", ")} of this ` +
+    "environment: give flags instead, or a file of such lines with --env-file";
+}
+
+/** Changes a client's file, or shows how it would be changed. */
+function change(
+  { client, name, isWritten, file, same }: Task,
+  host: Host,
+  output: Output,
+  edit: (text: string, slot: Slot) => string,
+): number {
+  let before: string | undefined;
+  try {
+    before = readLimited(host, file, FILE_LIMIT)?.text;
+  } catch (error) {
+    const why = `it cannot be read (${messageOf(error)})`;
+    return refuse(output, 1, `${file}: ${why}; nothing is changed`);
+  }
+  let after: string;
+  try {
+    // It could not be written as it was.
+    if (before?.includes("\ufffd")) throw new Error("it is not text in UTF-8");
+    after = edit(before ?? "", { key: client.key, name });
+  } catch (error) {
+    const why = messageOf(error);
+    return refuse(output, 1, `${file}: ${why}; nothing is changed`);
+  }
+  if (after === (before ?? "")) {
+    output.print(`${file}: "${name}" ${same}; nothing changes`);
+    const found = before?.trim()
+      ? findOurs(client, parseFile(before), host.program())
+      : [];
+    for (const other of found) {
+      if (other.name === name) continue;
+      output.print(`This program is there as "${other.name}" (see --name)`);
+    }
+    return 0;
+  }
+  output.print(`${file}:`);
+  for (const line of diff(before ?? "", after)) {
+    const shown = line.slice(0, LINE_LIMIT);
+    output.print(paint(output, line.startsWith("+") ? "green" : "red", shown));
+  }
+  if (!isWritten) {
+    output.print("--write does that.");
+    return 0;
+  }
+  try {
+    if (before !== undefined) {
+      output.print(`The file as it was is ${keep(host, file, before)}`);
+    }
+    replace(host, file, after);
+  } catch (error) {
+    const why = `it cannot be written (${messageOf(error)})`;
+    return refuse(output, 1, `${file}: ${why}; nothing is changed`);
+  }
+  output.print(`Restart ${client.title}, or its servers, for it to see that.`);
+  if (client.note !== undefined) output.print(client.note);
+  return 0;
+}
+
+/** Keeps a text beside its file, under a name that has no other; says which. */
+function keep(host: Host, file: string, text: string): string {
+  for (let i = 1;; i++) {
+    const path = `${file}.alwaysup${i === 1 ? "" : `.${i}`}.bak`;
+    const facts = host.stat(path);
+    if (facts === undefined) {
+      host.writeFile(path, text, host.stat(file)?.mode ?? 0o600);
+      return path;
+    }
+    if (facts.isFile && host.readFile(path) === text) return path;
+  }
+}
+
+/** The lines that differ: all from the first to the last such line. */
+function diff(before: string, after: string): string[] {
+  const old = before.split(/\r?\n/);
+  const young = after.split(/\r?\n/);
+  const isFull = (): boolean => old.length > 0 && young.length > 0;
+  while (isFull() && old[0] === young[0]) {
+    old.shift();
+    young.shift();
+  }
+  let last: string | undefined;
+  while (isFull() && old.at(-1) === young.at(-1)) {
+    last = old.pop();
+    young.pop();
+  }
+  // A bracket that closes what was opened above is not where an entry begins.
+  if (last !== undefined && /^\s*\}/.test([...old, ...young][0]!)) {
+    old.push(last);
+    young.push(last);
+  }
+  return [
+    ...old.map((line) => `- ${line}`),
+    ...young.map((line) => `+ ${line}`),
+  ];
+}
+
+function nowhere({ title }: Client): string {
+  return `${title}: the environment does not say where its settings are ` +
+    "(HOME; on Windows USERPROFILE and APPDATA)";
+}
+
+function refuse(output: Output, code: number, ...lines: string[]): number {
+  for (const line of lines) output.complain(`alwaysup: ${line}`);
+  return code;
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,194 @@
+/**
+ * One server's entry in the text of a client's file: put in, replaced or taken
+ * out, and nothing else touched. Comments, commas at the end, line ends and
+ * indentation stay.
+ *
+ * @module
+ */
+
+import { type Member, type ObjectValue, parse, plain } from "./jsonc.ts";
+
+/** Where an entry belongs: the member that holds the servers, and the server's name in it. */
+export interface Slot {
+  /** The member of the file. */
+  readonly key: string;
+  /** The member of that one. */
+  readonly name: string;
+}
+
+/** The value that a file's text is. Throws, with what is wrong with it. */
+export function parseFile(text: string): unknown {
+  return plain(rootOf(split(text)[1]));
+}
+
+/** The text with this entry. It is the same text if the entry is there. Throws if the file is of another shape. */
+export function withEntry(
+  original: string,
+  { key, name }: Slot,
+  entry: unknown,
+): string {
+  const [mark, text] = split(original);
+  if (text.trim() === "") {
+    return `${mark}${pretty({ [key]: { [name]: entry } }, "  ", "\n")}\n`;
+  }
+  const root = rootOf(text);
+  const layout = layoutOf(text, root);
+  const servers = serversIn(root, key);
+  if (servers === undefined) {
+    return mark + added(text, root, layout, key, { [name]: entry });
+  }
+  const old = memberOf(servers, name);
+  if (old === undefined) {
+    return mark + added(text, servers, layout, name, entry);
+  }
+  if (isSame(plain(old.value), entry)) return original;
+  const lineEnd = layout.lineEnd + indentAt(text, old.start);
+  const next = isCompact(text, servers)
+    ? JSON.stringify(entry)
+    : pretty(entry, layout.unit, lineEnd);
+  return mark + text.slice(0, old.value.start) + next + text.slice(old.end);
+}
+
+/** The text without this entry. It is the same text if it is not there. Throws if the file is of another shape. */
+export function withoutEntry(original: string, { key, name }: Slot): string {
+  const [mark, text] = split(original);
+  if (text.trim() === "") return original;
+  const servers = serversIn(rootOf(text), key);
+  const old = servers && memberOf(servers, name);
+  return old === undefined ? original : mark + removed(text, servers!, old);
+}
+
+/** How a file is laid out. */
+interface Layout {
+  readonly unit: string;
+  readonly lineEnd: string;
+}
+
+/** The byte order mark, if there is one, and the rest. */
+function split(text: string): [mark: string, text: string] {
+  return text.startsWith("\ufeff") ? ["\ufeff", text.slice(1)] : ["", text];
+}
+
+function rootOf(text: string): ObjectValue {
+  const root = parse(text);
+  if (root.kind === "object") return root;
+  throw new Error("it is not a JSON object");
+}
+
+/** The object that holds the servers. */
+function serversIn(root: ObjectValue, key: string): ObjectValue | undefined {
+  const value = memberOf(root, key)?.value;
+  if (value === undefined || value.kind === "object") return value;
+  throw new Error(`"${key}" in it is not an object`);
+}
+
+/** The member of that name. Of two, clients take one or the other, so that there must be no second. */
+function memberOf(object: ObjectValue, name: string): Member | undefined {
+  const found = object.members.filter((member) => member.name === name);
+  if (found.length > 1) throw new Error(`"${name}" is there twice`);
+  return found[0];
+}
+
+/** The indentation of a file is that of its first member. */
+function layoutOf(text: string, root: ObjectValue): Layout {
+  const [first] = root.members;
+  const unit = first && indentAt(text, first.start);
+  return { unit: unit || "  ", lineEnd: text.includes("\r\n") ? "\r\n" : "\n" };
+}
+
+/** The white space at the start of a line. */
+function indentAt(text: string, offset: number): string {
+  const start = text.lastIndexOf("\n", offset - 1) + 1;
+  return /^[ \t]*/.exec(text.slice(start, offset))![0];
+}
+
+/** Whether an object keeps its members on one line. */
+function isCompact(
+  text: string,
+  { members, start, end }: ObjectValue,
+): boolean {
+  if (members.length > 0) return !text.slice(start, end).includes("\n");
+  const file = text.trim();
+  return !file.includes("\n") && file.length > end - start;
+}
+
+function pretty(value: unknown, unit: string, lineEnd: string): string {
+  return JSON.stringify(value, null, unit).replaceAll("\n", lineEnd);
+}
+
+/** The text with a new last member in an object. */
+function added(
+  text: string,
+  object: ObjectValue,
+  { unit, lineEnd }: Layout,
+  name: string,
+  value: unknown,
+): string {
+  const last = object.members.at(-1);
+  const from = last?.end ?? object.start + 1;
+  const close = object.end - 1;
+  const isTrailing = commaIn(text, from, close) !== undefined;
+  const comma = last !== undefined && !isTrailing ? "," : "";
+  // What is said behind the last member stays with it.
+  const said = text.slice(from, close).trimEnd();
+  const head = text.slice(0, from) + comma + said;
+  let tail = text.slice(from + said.length);
+  const quoted = JSON.stringify(name);
+  if (isCompact(text, object)) {
+    return `${head}${quoted}:${JSON.stringify(value)}${tail}`;
+  }
+  const outer = lineEnd + indentAt(text, object.start);
+  const inner = last === undefined
+    ? outer + unit
+    : lineEnd + indentAt(text, last.start);
+  if (!/^\s*\n/.test(tail)) tail = outer + tail.trimStart();
+  const property = `${quoted}: ${pretty(value, unit, inner)}`;
+  return head + inner + property + (isTrailing ? "," : "") + tail;
+}
+
+/** The text without a member of an object; what is said around it stays. */
+function removed(text: string, object: ObjectValue, member: Member): string {
+  const { members } = object;
+  const at = members.indexOf(member);
+  const [previous, next] = [members[at - 1], members[at + 1]];
+  const comma = commaIn(text, member.end, next?.start ?? object.end - 1);
+  let head = text.slice(0, member.start);
+  let tail = text.slice(comma === undefined ? member.end : comma + 1);
+  if (comma === undefined && previous !== undefined) {
+    const old = commaIn(text, previous.end, member.start)!;
+    head = head.slice(0, old) + head.slice(old + 1);
+  }
+  if (/\n[ \t]*$/.test(head) && /^[ \t]*\r?\n/.test(tail)) {
+    // Its lines were its own.
+    head = head.replace(/\r?\n[ \t]*$/, "");
+    tail = tail.replace(/^[ \t]+/, "");
+  } else if (comma === undefined) {
+    head = head.replace(/[ \t]+$/, "");
+  } else {
+    tail = tail.replace(/^[ \t]+/, "");
+  }
+  const isEmpty = /\{\s*$/.test(head) && /^\s*\}/.test(tail);
+  return isEmpty ? head.trimEnd() + tail.trimStart() : head + tail;
+}
+
+/** The comma between two places between which nothing else is but space and comments. */
+function commaIn(text: string, from: number, to: number): number | undefined {
+  const parts = /\/\*[^]*?\*\/|\/\/[^\r\n]*|,/g;
+  for (const { 0: part, index } of text.slice(from, to).matchAll(parts)) {
+    if (part === ",") return from + index;
+  }
+  return undefined;
+}
+
+/** Whether two values are the same, whatever the order of their members. */
+function isSame(a: unknown, b: unknown): boolean {
+  const sorted = (value: unknown): string =>
+    JSON.stringify(
+      value,
+      (_, part) =>
+        typeof part === "object" && part !== null && !Array.isArray(part)
+          ? Object.fromEntries(Object.entries(part).toSorted())
+          : part,
+    );
+  return sorted(a) === sorted(b);
+}

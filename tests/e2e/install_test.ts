@@ -1,0 +1,311 @@
+/**
+ * `install` and `uninstall`, with the real program and files in a folder of
+ * their own.
+ *
+ * @module
+ */
+
+import { CLIENTS } from "../../lib/clients.ts";
+import type { Host } from "../../lib/host.ts";
+import { install } from "../../lib/install.ts";
+import { parseFile } from "../../lib/servers_text.ts";
+import { assert, assertEquals, assertMatch } from "../tools/assert.ts";
+import { RawDaemon } from "../tools/raw_daemon.ts";
+import { execute, Proxy } from "../tools/rig.ts";
+
+// deno-lint-ignore no-explicit-any
+type Json = any;
+
+const URL_FLAG = ["--url", "ws://127.0.0.1:9/"];
+
+/** A home in which every client's file lies. */
+class Home implements AsyncDisposable {
+  readonly folder = Deno.makeTempDirSync({ prefix: "home-" });
+
+  /** What a program needs to see to live here, whatever this machine's own settings are. */
+  get env(): Record<string, string> {
+    const variables = {
+      HOME: this.folder,
+      USERPROFILE: this.folder,
+      APPDATA: `${this.folder}/AppData`,
+      // Without, npx would get what is in the real cache already.
+      npm_config_cache: `${Deno.env.get("HOME")}/.npm`,
+      DENO_DIR: Deno.env.get("DENO_DIR") ?? "",
+    };
+    const unset = [
+      ...["XDG_CONFIG_HOME", "CLAUDE_CONFIG_DIR", "FLATPAK_XDG_CONFIG_HOME"],
+      ...["LOCALAPPDATA", "ALWAYSUP_URL", "EXAI_WS_TOKEN"],
+    ];
+    const empty = unset.map((name): [string, string] => [name, ""]);
+    return { ...Object.fromEntries(empty), ...variables };
+  }
+
+  fileOf(client: string): string {
+    const { os } = Deno.build;
+    const variable = (name: string): string | undefined =>
+      this.env[name] || undefined;
+    const found = CLIENTS.find(({ name }) => name === client)!
+      .file({ os, variable, list: () => [] });
+    return found!;
+  }
+
+  async run(
+    args: string[],
+    env: Record<string, string> = {},
+  ): Promise<{ code: number; stdout: string; stderr: string }> {
+    return await execute(args, { ...this.env, ...env });
+  }
+
+  /** Writes a client's file. */
+  async put(client: string, text: string): Promise<string> {
+    const file = this.fileOf(client);
+    await Deno.mkdir(file.replace(/[^/\\]*$/, ""), { recursive: true });
+    await Deno.writeTextFile(file, text);
+    return file;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Deno.remove(this.folder, { recursive: true });
+  }
+}
+
+async function exists(path: string): Promise<boolean> {
+  return await Deno.stat(path).then(() => true, () => false);
+}
+
+/** What a client's user may have in its file. */
+function busy(key: string): string {
+  return `// mine\n{\n\t"${key}": {\n\t\t// the first\n\t\t"other": ` +
+    `{ "command": "x", "env": { "T": "s3cret" } }, // kept\n\t},\n\t"n": 1.0,\n}\n`;
+}
+
+for (const { name, key, title } of CLIENTS) {
+  Deno.test(`install and uninstall: ${name}`, async () => {
+    await using home = new Home();
+    const before = busy(key);
+    const file = await home.put(name, before);
+    await Deno.chmod(file, 0o664);
+
+    const shown = await home.run(["install", name, ...URL_FLAG]);
+    assertEquals([shown.code, shown.stderr], [0, ""]);
+    assert(shown.stdout.includes(`${title} reads its servers from ${file}\n`));
+    const snippet = JSON.parse(/^\{[^]*^\}/m.exec(shown.stdout)![0]);
+    assertEquals(await Deno.readTextFile(file), before, "only shown");
+
+    const written = await home.run(["install", name, ...URL_FLAG, "--write"]);
+    assertEquals([written.code, written.stderr], [0, ""]);
+    assertMatch(written.stdout, /^\+ \t\t"alwaysup": \{$/m);
+    assert(!/^- /m.test(written.stdout), "nothing is taken away");
+    assert(!written.stdout.includes("s3cret"), "nothing else is shown");
+    const text = await Deno.readTextFile(file);
+    const [head, tail] = before.split("\n\t},\n");
+    assert(text.startsWith(head!) && text.endsWith(`\n\t},\n${tail}`));
+    const { other: _, ...ours } = (parseFile(text) as Json)[key];
+    assertEquals({ [key]: ours }, snippet);
+    assertEquals(Deno.statSync(file).mode! & 0o777, 0o664);
+    const backup = `${file}.alwaysup.bak`;
+    assertEquals(await Deno.readTextFile(backup), before);
+    assert(written.stdout.includes(backup));
+
+    await Deno.remove(backup);
+    const again = await home.run(["install", name, "--write", ...URL_FLAG]);
+    assertEquals([again.code, again.stderr], [0, ""]);
+    assertMatch(again.stdout, /"alwaysup" is there already; nothing changes/);
+    assertEquals(await Deno.readTextFile(file), text);
+    assert(!await exists(backup), "no backup of nothing");
+
+    const planned = await home.run(["uninstall", name]);
+    assertMatch(planned.stdout, /^- \t\t"alwaysup": \{$/m);
+    assertEquals(await Deno.readTextFile(file), text, "only shown");
+    const removed = await home.run(["uninstall", name, "--write"]);
+    assertEquals([removed.code, removed.stderr], [0, ""]);
+    assertEquals(await Deno.readTextFile(file), before);
+    assertEquals(await Deno.readTextFile(backup), text);
+    const gone = await home.run(["uninstall", name, "--write"]);
+    assertEquals(gone.code, 0);
+    assertMatch(gone.stdout, /"alwaysup" is not there; nothing changes/);
+  });
+}
+
+Deno.test("what install has written starts a proxy that works", async () => {
+  await using home = new Home();
+  await using daemon = new RawDaemon();
+  const args = ["--url", daemon.url, "--cache", "off", "--name", "my-daemon"];
+  const { code } = await home.run(["install", "cursor", "--write", ...args]);
+  assertEquals(code, 0);
+  const file = await Deno.readTextFile(home.fileOf("cursor"));
+  const { mcpServers } = JSON.parse(file);
+  assertEquals(Object.keys(mcpServers), ["my-daemon"]);
+  const server = mcpServers["my-daemon"];
+  await using proxy = new Proxy([], {}, () => [server.command, server.args]);
+  const { result } = await proxy.initialize();
+  assertEquals(result.serverInfo.name, "raw");
+  assertEquals((await proxy.end()).code, 0);
+});
+
+Deno.test("a missing file is made, and another entry of the name replaced", async () => {
+  await using home = new Home();
+  const file = home.fileOf("zed");
+  const first = await home.run(["install", "zed", "--write"]);
+  assertEquals(first.code, 0, first.stderr);
+  assertEquals(Deno.statSync(file).mode! & 0o777, 0o600);
+  const old = await Deno.readTextFile(file);
+  const second = await home.run(["install", "zed", "--write", ...URL_FLAG]);
+  assertMatch(second.stdout, /^\+ .*"ws:\/\/127\.0\.0\.1:9\/"$/m);
+  assertEquals(await Deno.readTextFile(`${file}.alwaysup.bak`), old);
+  const other = ["install", "zed", "--write", "--url", "ws://127.0.0.1:10/"];
+  const third = await home.run(other);
+  assertMatch(third.stdout, /^- .*"ws:\/\/127\.0\.0\.1:9\/"$/m);
+  assertEquals(await Deno.readTextFile(`${file}.alwaysup.bak`), old, "kept");
+  assert((await Deno.readTextFile(`${file}.alwaysup.2.bak`)).includes(":9/"));
+});
+
+Deno.test("a link stays one", async () => {
+  await using home = new Home();
+  const real = `${home.folder}/real.json`;
+  const file = await home.put("cursor", "");
+  await Deno.remove(file);
+  await Deno.writeTextFile(real, '\ufeff{"mcpServers":{}}\r\n');
+  await Deno.symlink(real, file);
+  const { code } = await home.run(["install", "cursor", "--write"]);
+  assertEquals(code, 0);
+  assert(Deno.lstatSync(file).isSymlink);
+  const text = new TextDecoder("utf-8", { ignoreBOM: true })
+    .decode(await Deno.readFile(real));
+  assertMatch(text, /^\ufeff\{"mcpServers":\{"alwaysup":\{.*\}\}\}\r\n$/);
+});
+
+const REFUSED: [
+  what: string,
+  content: string | Uint8Array<ArrayBuffer>,
+  why: RegExp,
+][] = [
+  ["malformed", '{\n"mcpServers": {', /: it is not JSON \(line 2\); nothing/],
+  ["an array", "[]", /: it is not a JSON object; nothing/],
+  [
+    "no object of servers",
+    '{"mcpServers": 1}',
+    /: "mcpServers" in it is not an object; nothing/,
+  ],
+  ["Latin 1", new Uint8Array([0x22, 0xe4, 0x22]), /not text in UTF-8; nothing/],
+];
+for (const [what, content, why] of REFUSED) {
+  Deno.test(`a file that is ${what} is refused, and not touched`, async () => {
+    await using home = new Home();
+    const file = await home.put("windsurf", "");
+    const bytes = typeof content === "string"
+      ? new TextEncoder().encode(content)
+      : content;
+    await Deno.writeFile(file, bytes);
+    for (const command of ["install", "uninstall"]) {
+      const all = await home.run([command, "windsurf", "--write"]);
+      assertEquals([all.code, all.stdout], [1, ""]);
+      assertMatch(all.stderr, why);
+      assertEquals(all.stderr.split("\n").length, 2, "one sentence");
+    }
+    assertEquals(await Deno.readFile(file), bytes);
+    const folder = file.replace(/[^/\\]*$/, "");
+    assertEquals([...Deno.readDirSync(folder)].length, 1, "no backup");
+  });
+}
+
+Deno.test("a place that cannot be read or written is named", async () => {
+  await using home = new Home();
+  await Deno.writeTextFile(`${home.folder}/.cursor`, "a file");
+  const unreadable = await home.run(["install", "cursor", "--write"]);
+  assertEquals(unreadable.code, 1);
+  assertMatch(unreadable.stderr, /mcp\.json: it cannot be read \(.*nothing is/);
+  await Deno.mkdir(home.fileOf("augment"), { recursive: true });
+  const folder = await home.run(["install", "augment", "--write"]);
+  assertEquals(folder.code, 1);
+  assertMatch(folder.stderr, /it cannot be read \(it is no file\)/);
+  const nowhere = { HOME: "", USERPROFILE: "", APPDATA: "" };
+  const homeless = await home.run(["install", "vscode"], nowhere);
+  assertEquals(homeless.code, 1);
+  assertMatch(homeless.stderr, /VS Code: the environment does not say where/);
+});
+
+const WRONG: [args: string[], why: RegExp][] = [
+  [["install"], /a client must follow.* claude-desktop, .*zed$/m],
+  [["install", "emacs"], /a client must follow.* claude-desktop, .*zed$/m],
+  [["install", "zed", "--url", "http://h/"], /--url: a WebSocket URL begins/],
+  [["install", "zed", "--url", "ws://h/?token=s3cret"], /--url: .* a secret/],
+  [["install", "zed", "--token", "s3cret"], /--token: a command line is visi/],
+  [
+    ["install", "zed", "--header", "Cookie: s3cret"],
+    /--header: Cookie is a se/,
+  ],
+  [["install", "zed", "--bogus"], /--bogus: there is no such flag/],
+  [["install", "zed", "s3cret"], /argument 1: it is no flag/],
+  [["install", "zed", "--name", "a b"], /--name: it must be 1 to 60/],
+  [["install", "zed", "--name"], /--name: it must be 1 to 60/],
+  [["install", "zed", "--name=a", "--name=b"], /--name: it is given twice/],
+  [
+    ["install", "zed", "--token-file", "none"],
+    /--token-file \/.*none: it cann/,
+  ],
+  [["uninstall", "zed", "--url", "ws://h/"], /only the flags --name and --w/],
+];
+
+Deno.test("what is wrong in a command line is said, and nothing is done", async () => {
+  await using home = new Home();
+  for (const [args, why] of WRONG) {
+    const { code, stdout, stderr } = await home.run([...args, "--write"]);
+    assertEquals([code, stdout], [2, ""], args.join(" "));
+    assertMatch(stderr, why);
+    assert(!stderr.includes("s3cret"), stderr);
+  }
+  assert(!await exists(home.fileOf("zed")));
+});
+
+Deno.test("paths are made whole; what the client will not see is named", async () => {
+  await using home = new Home();
+  const root = new URL("../../", import.meta.url).pathname;
+  const token = `${"../".repeat(20)}${home.folder.slice(1)}/token`;
+  await Deno.writeTextFile(`${home.folder}/token`, "t");
+  const args = ["--token-file", token, "--cache=./c.json"];
+  const env = { ALWAYSUP_TOKEN: "s3cret", EXAI_WS_HOST: "h" };
+  const { stdout, stderr } = await home.run(["install", "zed", ...args], env);
+  assert(stdout.includes(JSON.stringify(root + token)), stdout);
+  assert(stdout.includes(JSON.stringify(`--cache=${root}c.json`)), stdout);
+  assertMatch(stderr, /^alwaysup: Zed will not see EXAI_WS_HOST of this env/);
+  const bare = await home.run(["install", "zed", "--cache", "off"], env);
+  assertMatch(bare.stderr, /will not see EXAI_WS_HOST, ALWAYSUP_TOKEN of/);
+  assert(!(bare.stdout + bare.stderr).includes("s3cret"));
+  assertMatch(bare.stdout, /"off"/);
+});
+
+Deno.test("on Windows the program is started by cmd, with what cmd leaves alone", async () => {
+  const host = {
+    os: "windows",
+    env: () => ({}),
+    variable: (name: string) => name === "USERPROFILE" ? "C:\\a" : undefined,
+    program: () => ["npx", "-y", "alwaysup"],
+    realPath: () => "C:\\work",
+  } as Partial<Host> as Host;
+  const lines: string[] = [];
+  const say = (line: string): number => lines.push(line);
+  const output = { print: say, complain: say, isColoured: false };
+  const good = ["cursor", "--cache", "c.json", "--url", "ws://h/?a=1"];
+  assertEquals(await install(good, host, output), 0);
+  assertEquals(
+    lines[0],
+    "Cursor reads its servers from C:\\a\\.cursor\\mcp.json",
+  );
+  const { command, args } = JSON.parse(lines[3]!).mcpServers.alwaysup;
+  assertEquals([command, ...args.slice(0, 6)], [
+    ...["cmd", "/c", "npx", "-y", "alwaysup", "--cache", "C:\\work\\c.json"],
+  ]);
+  const bad = ["cursor", "--url", "ws://h/?a=1&b=2"];
+  assertEquals(await install(bad, host, output), 2);
+  assertMatch(lines.at(-1)!, /^alwaysup: Windows would read a part of it/);
+});
+
+Deno.test("uninstall names the entries that start this program under other names", async () => {
+  await using home = new Home();
+  const args = ["install", "zed", "--write", "--name", "exai"];
+  assertEquals((await home.run(args)).code, 0);
+  const { code, stdout } = await home.run(["uninstall", "zed", "--write"]);
+  assertEquals(code, 0);
+  assertMatch(stdout, /"alwaysup" is not there; nothing changes\n.*as "exai"/);
+});
