@@ -23,6 +23,8 @@ export interface Check {
   readonly advice?: string;
 }
 
+/** How long a daemon has to understand another dialect than was said, in milliseconds. */
+const SHORT_MS = 3_000;
 /** How often the daemon is probed. */
 const PROBES = 5;
 /** How many pages of tools are read at most. */
@@ -122,27 +124,47 @@ async function shake(
 
 /** Tries a whole proxy. */
 async function* interview(config: Config, host: Host): AsyncGenerator<Check> {
-  const trial = new Trial(config, "doctor", host);
+  const trial = new Trial(config, host);
   try {
     const { hello, _meta } = await greet(trial, config);
     if (hello.kind === "failed") {
-      const isRefused = /refuses|1008/.test(hello.why);
-      const name = isRefused ? "token" : "daemon";
-      const advice = isRefused
-        ? "give the daemon's own token"
-        : "look at the daemon's own log";
-      return yield { name, state: "fail", text: hello.why, advice };
+      return yield await unwelcome(hello.why, config, host);
     }
     yield { name: "daemon", state: "ok", text: described(hello, config) };
     const isSent = config.helloToken !== "" ||
       config.headers.some(([name]) => /^authorization$/i.test(name));
     const token = isSent ? "sent, and not refused" : "none set, none asked for";
     yield { name: "token", state: "ok", text: token };
-    yield await tools(trial, hello, _meta);
+    yield await tools(trial, config, hello, _meta);
     yield await probe(trial, config, _meta);
   } finally {
     await trial.end();
   }
+}
+
+/** The daemon does not take us: because it does not want to, or does not understand us. */
+async function unwelcome(
+  why: string,
+  config: Config,
+  host: Host,
+): Promise<Check> {
+  if (/refuses|1008/.test(why)) {
+    const advice = "give the daemon's own token (--token-file, ALWAYSUP_TOKEN)";
+    return { name: "token", state: "fail", text: why, advice };
+  }
+  const dialect = config.dialect === "mcp" ? "exai" : "mcp";
+  const handshakeTimeout = Math.min(config.handshakeTimeout, SHORT_MS);
+  const other = { ...config, dialect, handshakeTimeout } as const;
+  const trial = new Trial(other, host);
+  const { hello } = await greet(trial, other);
+  await trial.end();
+  if (hello.kind === "result") {
+    const text = `this daemon speaks ${dialect}, not ${config.dialect}`;
+    const advice = `say --dialect ${dialect}`;
+    return { name: "daemon", state: "fail", text, advice };
+  }
+  const advice = "look at the daemon's own log";
+  return { name: "daemon", state: "fail", text: why, advice };
 }
 
 /** Says hello in the older era, and if the daemon does not know it, in the newer one. */
@@ -156,6 +178,8 @@ async function greet(
   });
   if (hello.kind === "result") {
     await trial.tell({ method: "notifications/initialized" });
+    // The proxy itself answers for an exai daemon, whether one is there or not.
+    if (dialect === "exai") return { hello: await trial.ask("tools/list") };
     return { hello };
   }
   if (dialect !== "mcp" || trial.isOver) return { hello };
@@ -181,12 +205,14 @@ function described(hello: Outcome, { dialect }: Config): string {
 
 async function tools(
   trial: Trial,
+  { dialect }: Config,
   hello: Outcome,
   _meta: Record<string, unknown> | undefined,
 ): Promise<Check> {
   const name = "tools";
   const result = hello.kind === "result" ? hello.result : undefined;
-  if (dig(result, "capabilities", "tools") === undefined) {
+  const isToolless = dig(result, "capabilities", "tools") === undefined;
+  if (dialect === "mcp" && isToolless) {
     return { name, state: "warn", text: "the daemon says that it has none" };
   }
   let count = 0;

@@ -6,15 +6,20 @@
  */
 
 import { type Check, network } from "./checkup.ts";
+import { CLIENTS, findOurs } from "./clients.ts";
 import { type Config, made, type Source } from "./config.ts";
 import { readHealth } from "./health_file.ts";
+import { readLimited } from "./files.ts";
 import type { Host } from "./host.ts";
 import { type Output, paint } from "./output.ts";
 import { HEALTH_FRESH_MS } from "./report.ts";
+import { parseFile } from "./servers_text.ts";
 import { readSettings, sourcesOf } from "./sources.ts";
 import { keyOf, readState } from "./state.ts";
 import { span } from "./running.ts";
 
+/** The largest client's file that is read, in bytes. */
+const CLIENT_LIMIT = 64 * 1024 * 1024;
 const PLACES: Readonly<Record<Source, string>> = {
   flag: "command line",
   env: "environment",
@@ -75,6 +80,7 @@ async function* examine(
   yield* network(config, host);
   yield cache(config, host);
   yield health(config, host);
+  yield clients(host);
 }
 
 async function settings(
@@ -126,4 +132,35 @@ function health({ healthFile: path }: Config, host: Host): Check {
   if (found.ageMs <= HEALTH_FRESH_MS) return { name, state: "ok", text: age };
   const advice = "the daemon is down, or busy with a call that blocks it";
   return { name, state: "warn", text: age, advice };
+}
+
+/** The clients of this machine that start this program. */
+function clients(host: Host): Check {
+  const name = "clients";
+  const lines: string[] = [];
+  const troubles: string[] = [];
+  for (const client of CLIENTS) {
+    const path = client.file(host);
+    if (path === undefined) continue;
+    try {
+      const text = readLimited(host, path, CLIENT_LIMIT)?.text;
+      if (!text?.trim()) continue;
+      const found = findOurs(client, parseFile(text), host.program());
+      if (found.length === 0) continue;
+      const names = found.map(({ name }) => `"${name}"`).join(", ");
+      lines.push(`${client.title}: ${names} in ${path}`);
+    } catch (error) {
+      const why = error instanceof Error ? error.message : String(error);
+      troubles.push(`${client.title}: ${path} cannot be read (${why})`);
+    }
+  }
+  const text = [...lines, ...troubles].join("\n");
+  if (troubles.length > 0) {
+    const advice = "mend that file, or the client will not start its servers";
+    return { name, state: "warn", text, advice };
+  }
+  if (lines.length > 0) return { name, state: "ok", text };
+  const none = "none that is known here starts alwaysup";
+  const advice = "alwaysup install CLIENT says how";
+  return { name, state: "warn", text: none, advice };
 }

@@ -25,10 +25,10 @@ export function readLimited(
 }
 
 /**
- * Replaces a file's text at once; its folder is made, a link to it stays one,
- * permission bits are kept. Throws if it cannot: what is there is left as it was.
+ * Replaces a file's text at once; its folder is made, a link to it stays one.
+ * Throws if it cannot: what is there is left as it was.
  *
- * @param mode the permission bits of a new file
+ * @param mode its permission bits: by default, for the user's eyes only
  */
 export function replace(
   host: Host,
@@ -47,7 +47,7 @@ export function replace(
   // Another process may do the same now: each writes its own file, the last one stays.
   const next = `${path}.${host.pid}.tmp`;
   try {
-    host.writeFile(next, text, facts?.mode ?? mode);
+    host.writeFile(next, text, mode);
     host.rename(next, path);
   } catch (error) {
     host.remove(next);

@@ -25,8 +25,6 @@ export interface Host {
   readonly runtime: string;
   /** The command line without the program's name. */
   readonly args: readonly string[];
-  /** The file that the system started: the program itself if it is compiled, else the runtime. */
-  readonly executable: string;
   /** The process's number. */
   readonly pid: number;
   /** The operating system, e.g. `linux`, `darwin` or `windows`. */

@@ -18,7 +18,6 @@ export function denoHost(): Host {
   return {
     runtime: `deno ${Deno.version.deno}`,
     args: Deno.args,
-    executable: Deno.execPath(),
     pid: Deno.pid,
     os: Deno.build.os,
     program,

@@ -83,7 +83,6 @@ export function nodeHost(): Host {
   return {
     runtime: bun === undefined ? `node ${node}` : `bun ${bun}`,
     args: process.argv.slice(2),
-    executable: process.execPath,
     pid: process.pid,
     os: process.platform === "win32" ? "windows" : process.platform,
     program,

@@ -246,7 +246,7 @@ function change(
     if (before !== undefined) {
       output.print(`The file as it was is ${keep(host, file, before)}`);
     }
-    replace(host, file, after);
+    replace(host, file, after, modeOf(host, file));
   } catch (error) {
     const why = `it cannot be written (${messageOf(error)})`;
     return refuse(output, 1, `${file}: ${why}; nothing is changed`);
@@ -262,11 +262,16 @@ function keep(host: Host, file: string, text: string): string {
     const path = `${file}.alwaysup${i === 1 ? "" : `.${i}`}.bak`;
     const facts = host.stat(path);
     if (facts === undefined) {
-      host.writeFile(path, text, host.stat(file)?.mode ?? 0o600);
+      host.writeFile(path, text, modeOf(host, file));
       return path;
     }
     if (facts.isFile && host.readFile(path) === text) return path;
   }
+}
+
+/** The file's permission bits stay what they are. */
+function modeOf(host: Host, file: string): number {
+  return host.stat(file)?.mode ?? 0o600;
 }
 
 /** The lines that differ: all from the first to the last such line. */

@@ -306,7 +306,7 @@ export class Mcp implements Dialect {
       return { reason: refusal, refused: true };
     }
     // The exai daemon's words for a first frame that is no hello.
-    if (code === 4001 && /missing hello/.test(reason)) {
+    if (code === 4001 && /missing hello|unrecognized protocol/.test(reason)) {
       const advice = "it speaks exai, not MCP: set --dialect exai";
       return { reason: advice, refused: false };
     }

@@ -26,7 +26,7 @@ export class Trial {
   #rest = "";
 
   /** Starts the proxy. */
-  constructor(config: Config, version: string, host: Host) {
+  constructor(config: Config, host: Host) {
     const decoder = new TextDecoder();
     const own: Host = {
       ...host,
@@ -43,7 +43,7 @@ export class Trial {
       ...{ queueTimeout: Infinity, initializeGrace: Infinity },
       ...{ cache: "off", status: "off", healthFile: undefined },
     };
-    this.#code = run(alone, version, own, ({ event, level, reason }) => {
+    this.#code = run(alone, "0", own, ({ event, level, reason }) => {
       // The same attempt goes on without the subprotocol.
       if (event === "attempt-failed" && level !== "debug") this.#fail(reason!);
     });

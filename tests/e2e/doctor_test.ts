@@ -1,0 +1,286 @@
+/**
+ * `alwaysup doctor` before daemons that work, and all that people have put in
+ * their place.
+ *
+ * @module
+ */
+
+import { assert, assertEquals, assertMatch } from "../tools/assert.ts";
+import { ExaiProcess } from "../tools/exai_process.ts";
+import { RawDaemon } from "../tools/raw_daemon.ts";
+import { execute, freePort } from "../tools/rig.ts";
+
+interface Check {
+  name: string;
+  state: string;
+  text: string;
+  advice?: string;
+}
+
+/** A home without anything. */
+const HOME = Deno.makeTempDirSync({ prefix: "home-" });
+const ALONE = {
+  ...{ HOME, USERPROFILE: HOME, APPDATA: HOME, LOCALAPPDATA: HOME },
+  ...{ XDG_STATE_HOME: "", XDG_CONFIG_HOME: "", ALWAYSUP_CACHE: "off" },
+};
+globalThis.addEventListener(
+  "unload",
+  () => Deno.removeSync(HOME, { recursive: true }),
+);
+
+/** Asks the doctor; gives the exit code and the checks by name. */
+async function doctor(
+  args: string[],
+  env: Record<string, string> = {},
+): Promise<{ code: number; all: Check[]; of(name: string): Check }> {
+  const all = ["doctor", "--json", "--handshake-timeout", "3s", ...args];
+  const { code, stdout, stderr } = await execute(all, { ...ALONE, ...env });
+  assertEquals(stderr, "");
+  const { ok, checks } = JSON.parse(stdout);
+  assertEquals([ok, code], code === 0 ? [true, 0] : [false, 1]);
+  const of = (name: string): Check =>
+    checks.find((check: Check) => check.name === name);
+  return { code, all: checks, of };
+}
+
+/** The one check that failed. */
+function failure({ all }: { all: Check[] }): Check {
+  const failed = all.filter(({ state }) => state === "fail");
+  assertEquals(failed.length, 1, JSON.stringify(all));
+  assert(failed[0]!.advice !== undefined);
+  return failed[0]!;
+}
+
+/** A daemon with two pages of tools. */
+function answer({ id, method, params }: {
+  id: number;
+  method: string;
+  params?: { cursor?: string };
+}): unknown {
+  switch (method) {
+    case "initialize":
+      return {
+        id,
+        result: {
+          protocolVersion: "2025-11-25",
+          capabilities: { tools: {} },
+          serverInfo: { name: "tests", version: "1" },
+        },
+      };
+    case "tools/list":
+      return params?.cursor === undefined
+        ? { id, result: { tools: [{ name: "a" }], nextCursor: "2" } }
+        : { id, result: { tools: [{ name: "b" }] } };
+    case "ping":
+      return { id, result: {} };
+    default:
+      return undefined;
+  }
+}
+
+Deno.test("doctor: a daemon that works", async () => {
+  await using daemon = new RawDaemon({ answer });
+  const found = await doctor(["--url", daemon.url], {
+    GLM_STREAM_TIMEOUT: "9",
+  });
+  assertEquals(found.code, 0);
+  assertEquals(found.of("daemon").text, "it speaks MCP 2025-11-25: tests 1");
+  assertEquals(found.of("tools").text, "2");
+  assertMatch(found.of("probe").text, /^\d+\.\d ms, the median of 5 \(/);
+  assertMatch(found.of("settings").text, /--url: ws.* \(command line\)/);
+  assertMatch(found.of("settings").text, /GLM_.*: 9 \(environment\)/);
+  const methods = daemon.messages.map(({ method }) => method);
+  assertEquals(methods.filter((method) => method === "ping").length, 5);
+});
+
+Deno.test("doctor: plain lines for people, what to do under each that fails", async () => {
+  const url = `ws://127.0.0.1:${freePort()}/`;
+  const { code, stdout, stderr } = await execute(["doctor", "--url", url], {
+    ...ALONE,
+  });
+  assertEquals([code, stderr], [1, ""]);
+  assertMatch(stdout, /^ok {4}settings {5}ws:/);
+  assertMatch(
+    stdout,
+    /\nfail {2}network .* takes no connection .*\n +-> start/,
+  );
+  assertEquals(stdout.includes("\x1b"), false);
+});
+
+Deno.test("doctor: no secret is shown", async () => {
+  await using daemon = new RawDaemon({ answer });
+  const { port } = daemon;
+  const { code, stdout, stderr } = await execute(["doctor"], {
+    ...ALONE,
+    ALWAYSUP_URL: `ws://127.0.0.1:${port}/?key=s3cret`,
+    ALWAYSUP_TOKEN: "s3cret",
+    ALWAYSUP_HEADERS: "X-Key: s3cret",
+  });
+  assertEquals(code, 0, stdout);
+  assertEquals((stdout + stderr).includes("s3cret"), false);
+  assertMatch(stdout, /ALWAYSUP_TOKEN: \(hidden\) \(environment\)/);
+  assertMatch(stdout, /ALWAYSUP_HEADERS: X-Key \(environment\)/);
+  assertMatch(stdout, /token +sent, and not refused/);
+});
+
+Deno.test("doctor: bad settings, all of them", async () => {
+  const { all } = await doctor(["--url", "http://h/", "--retry", "maybe"]);
+  assertEquals(all.map(({ state }) => state), ["fail", "fail"]);
+});
+
+Deno.test("doctor: a host that is not known", async () => {
+  const { name } = failure(await doctor(["--url", "ws://nosuch.invalid/"]));
+  assertEquals(name, "name");
+});
+
+const REFUSALS: [what: string, response: () => Response, says: RegExp][] = [
+  [
+    "an HTTP server",
+    () => Response.json({ jsonrpc: "2.0" }, { status: 405 }),
+    /^this is an HTTP server, not a WebSocket \(HTTP 405\)/,
+  ],
+  [
+    "an SSE server",
+    () =>
+      new Response("", { headers: { "content-type": "text/event-stream" } }),
+    /^this is an HTTP\/SSE server, not a WebSocket \(HTTP 200\)/,
+  ],
+  ["another path", () => new Response("", { status: 404 }), /nothing at \//],
+  ["a token", () => new Response("", { status: 401 }), /HTTP 401/],
+  ["a front", () => new Response("", { status: 503 }), /HTTP 503/],
+  [
+    "another place",
+    () =>
+      new Response("", { status: 302, headers: { location: "/x?key=s3cret" } }),
+    /^it sends us to \/x$/,
+  ],
+];
+for (const [what, refuse, says] of REFUSALS) {
+  Deno.test(`doctor: not a WebSocket: ${what}`, async () => {
+    await using daemon = new RawDaemon({ refuse });
+    const { name, text } = failure(await doctor(["--url", daemon.url]));
+    assertEquals(name, "websocket");
+    assertMatch(text, says);
+  });
+}
+
+for (
+  const [what, greeting, says] of [
+    ["something else", "SSH-2.0-x\r\n\r\n", /does not speak HTTP/],
+    ["something silent that closes", "", /closed the connection/],
+  ] as const
+) {
+  Deno.test(`doctor: not a WebSocket: ${what}`, async () => {
+    using listener = Deno.listen({ port: 0, hostname: "127.0.0.1" });
+    const serve = async (): Promise<void> => {
+      for await (const conn of listener) {
+        await conn.write(new TextEncoder().encode(greeting)).catch(() => {});
+        conn.close();
+      }
+    };
+    const serving = serve();
+    const url = `ws://127.0.0.1:${listener.addr.port}/`;
+    const { name, text } = failure(await doctor(["--url", url]));
+    assertEquals(name, "websocket");
+    assertMatch(text, says);
+    listener.close();
+    await serving;
+  });
+}
+
+Deno.test("doctor: a WebSocket that never says a word", async () => {
+  await using daemon = new RawDaemon({ answer: () => undefined });
+  const { name, text } = failure(await doctor(["--url", daemon.url]));
+  assertEquals(name, "daemon");
+  assertMatch(text, /did not answer the first message in time/);
+});
+
+Deno.test("doctor: a daemon that closes with 1008 wants a token", async () => {
+  await using daemon = new RawDaemon({
+    answer: (_, socket) => socket.close(1008),
+  });
+  const { name, text } = failure(await doctor(["--url", daemon.url]));
+  assertEquals(name, "token");
+  assertMatch(text, /1008/);
+});
+
+Deno.test("doctor: a daemon of the stateless era only", async () => {
+  await using daemon = new RawDaemon({
+    answer: ({ id, method }) => {
+      switch (method) {
+        case "server/discover":
+          return { id, result: { capabilities: { tools: {} } } };
+        case "tools/list":
+          return { id, result: { tools: [] } };
+        default:
+          return { id, error: { code: -32601, message: "no" } };
+      }
+    },
+  });
+  const found = await doctor(["--url", daemon.url]);
+  assertEquals(found.code, 0, JSON.stringify(found.all));
+  assertEquals(found.of("daemon").text, "it speaks MCP 2026-07-28");
+  assertEquals(found.of("tools"), { name: "tools", state: "warn", text: "0" });
+  assertEquals(found.of("probe").state, "ok");
+});
+
+Deno.test("doctor: the other dialect, either way; and an exai daemon that works", async () => {
+  await using exai = new ExaiProcess();
+  await exai.up();
+  const port = `${exai.port}`;
+  const url = `ws://127.0.0.1:${port}/`;
+  const wrong = failure(await doctor(["--url", url]));
+  assertEquals(wrong.text, "this daemon speaks exai, not mcp");
+  await using mcp = new RawDaemon({
+    // It does not even understand hello.
+    answer: (message) =>
+      message.jsonrpc === "2.0" ? answer(message) : undefined,
+  });
+  const other = failure(await doctor(["--url", mcp.url, "--dialect", "exai"]));
+  assertEquals(other.text, "this daemon speaks mcp, not exai");
+  const found = await doctor([], { EXAI_WS_PORT: port });
+  assertEquals(found.code, 0);
+  assertMatch(found.of("daemon").text, /exai/);
+  assert(Number(found.of("tools").text) > 0);
+  assertEquals(found.of("probe").state, "ok");
+});
+
+Deno.test("doctor: an exai daemon with another token", async () => {
+  await using exai = new ExaiProcess();
+  await exai.up("--token", "right");
+  const env = { EXAI_WS_PORT: `${exai.port}`, EXAI_WS_TOKEN: "wrong-s3cret" };
+  const found = await doctor([], env);
+  const { name, text } = failure(found);
+  assertEquals(name, "token");
+  assertMatch(text, /it refuses our token/);
+  assertEquals(JSON.stringify(found.all).includes("s3cret"), false);
+});
+
+Deno.test("doctor: cache, health file and clients", async () => {
+  await using daemon = new RawDaemon({ answer });
+  const home = await Deno.makeTempDir({ prefix: "home-" });
+  const cache = `${home}/cache.json`;
+  const health = `${home}/health.json`;
+  await Deno.writeTextFile(cache, "garbage");
+  await Deno.writeTextFile(health, '{"t": 1000000000}');
+  await Deno.mkdir(`${home}/.cursor`);
+  const entry = { command: "/opt/alwaysup", args: [] };
+  await Deno.writeTextFile(
+    `${home}/.cursor/mcp.json`,
+    JSON.stringify({ mcpServers: { mine: entry, other: { command: "x" } } }),
+  );
+  const env = { HOME: home, USERPROFILE: home, ALWAYSUP_CACHE: cache };
+  const found = await doctor(["--url", daemon.url], env);
+  assertEquals([found.code, found.of("cache").state], [0, "warn"]);
+  assertMatch(found.of("clients").text, /^Cursor: "mine" in .*mcp\.json$/);
+  const exai = await doctor([], {
+    ...env,
+    EXAI_WS_PORT: `${daemon.port}`,
+    EXAI_WS_HEALTH_FILE: health,
+  });
+  assertEquals(exai.of("health file").state, "warn");
+  await Deno.writeTextFile(`${home}/.cursor/mcp.json`, "{");
+  const broken = await doctor(["--url", daemon.url], env);
+  assertEquals([broken.code, broken.of("clients").state], [0, "warn"]);
+  await Deno.remove(home, { recursive: true });
+});
