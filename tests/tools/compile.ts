@@ -18,11 +18,9 @@ interface Target {
   readonly deno: string;
   readonly bun: string;
   readonly file: string;
-  /** How its file begins: a pattern for the first bytes, read as Latin-1. */
+  /** How its file begins: a pattern for the first bytes, in hexadecimal. */
   readonly format: RegExp;
 }
-
-const ELF = "^\\x7fELF\\x02\\x01.{12}";
 
 /** Every target of a release. */
 const TARGETS: readonly Target[] = [
@@ -31,35 +29,35 @@ const TARGETS: readonly Target[] = [
     deno: "x86_64-unknown-linux-gnu",
     bun: "bun-linux-x64",
     file: "alwaysup-linux-x64",
-    format: new RegExp(`${ELF}\\x3e\\0`, "s"),
+    format: /^7f454c460201(..){12}3e00/,
   },
   {
     name: "linux-arm64",
     deno: "aarch64-unknown-linux-gnu",
     bun: "bun-linux-arm64",
     file: "alwaysup-linux-arm64",
-    format: new RegExp(`${ELF}\\xb7\\0`, "s"),
+    format: /^7f454c460201(..){12}b700/,
   },
   {
     name: "macos-x64",
     deno: "x86_64-apple-darwin",
     bun: "bun-darwin-x64",
     file: "alwaysup-macos-x64",
-    format: /^\xcf\xfa\xed\xfe\x07\0\0\x01/,
+    format: /^cffaedfe07000001/,
   },
   {
     name: "macos-arm64",
     deno: "aarch64-apple-darwin",
     bun: "bun-darwin-arm64",
     file: "alwaysup-macos-arm64",
-    format: /^\xcf\xfa\xed\xfe\x0c\0\0\x01/,
+    format: /^cffaedfe0c000001/,
   },
   {
     name: "windows-x64",
     deno: "x86_64-pc-windows-msvc",
     bun: "bun-windows-x64",
     file: "alwaysup-windows-x64.exe",
-    format: /^MZ.*PE\0\0\x64\x86/s,
+    format: /^4d5a(..)*504500006486/,
   },
 ];
 
@@ -177,7 +175,7 @@ async function tell(
   const { size } = await built.stat();
   const head = new Uint8Array(1024);
   await built.read(head);
-  if (!format.test(String.fromCharCode(...head))) {
+  if (!format.test(head.toHex())) {
     throw new Error(`dist/${file} is no program for ${name}`);
   }
   say(`dist/${file}  ${(size / 1024 ** 2).toFixed(1)} MiB (${runtime})`);
