@@ -128,10 +128,17 @@ export class Child implements AsyncDisposable {
   }
 }
 
-/** A port that was free a moment ago. */
+/** A port that was free a moment ago, below those that the system gives away meanwhile. */
 export function freePort(): number {
-  using listener = Deno.listen({ port: 0, hostname: "127.0.0.1" });
-  return (listener.addr as Deno.NetAddr).port;
+  for (;;) {
+    const port = 20_000 + Math.floor(Math.random() * 12_000);
+    try {
+      Deno.listen({ port, hostname: "127.0.0.1" }).close();
+      return port;
+    } catch (error) {
+      if (!(error instanceof Deno.errors.AddrInUse)) throw error;
+    }
+  }
 }
 
 /** Starts `tests/tools/daemon.ts` and waits until it listens. */

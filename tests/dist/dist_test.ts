@@ -1,0 +1,107 @@
+/**
+ * What `deno task compile --target all` and `deno task npm` have made, as people
+ * get it.
+ *
+ * @module
+ */
+
+import { assert, assertEquals, assertMatch } from "../tools/assert.ts";
+import { DIST, output, ROOT, VERSION } from "../tools/bundle.ts";
+import { RawDaemon } from "../tools/raw_daemon.ts";
+import { Proxy } from "../tools/rig.ts";
+
+const BINARIES = [
+  ...["alwaysup-linux-arm64", "alwaysup-linux-x64", "alwaysup-macos-arm64"],
+  ...["alwaysup-macos-x64", "alwaysup-windows-x64.exe"],
+];
+
+/** Runs a script in a folder of its own, which is its home. */
+async function shell(
+  script: string,
+  home: string,
+): Promise<{ success: boolean; text: string }> {
+  const { success, stdout, stderr } = await new Deno.Command("bash", {
+    args: ["-c", script],
+    cwd: home,
+    env: { HOME: home },
+  }).output();
+  const [out, err] = [stdout, stderr].map((it) => new TextDecoder().decode(it));
+  return { success, text: out! + err! };
+}
+
+Deno.test("the checksums are those of the five files, and of no other", async () => {
+  const sums = await Deno.readTextFile(`${DIST}SHA256SUMS`);
+  const names = sums.trim().split("\n").map((line) => line.split("  ")[1]!);
+  assertEquals(names.toSorted(), BINARIES);
+  const command = new Deno.Command("sha256sum", {
+    args: ["--check", "--quiet", "SHA256SUMS"],
+    cwd: DIST,
+  });
+  assertEquals((await command.output()).success, true);
+});
+
+Deno.test("the README's way to install verifies what it loads", async () => {
+  const readme = await Deno.readTextFile(`${ROOT}README.md`);
+  const script = /```sh\n(case [^]*?)```/.exec(readme)![1]!;
+  let isBroken = false;
+  await using server = Deno.serve(
+    { port: 0, hostname: "127.0.0.1", onListen: () => {} },
+    async ({ url }) => {
+      const [, name] = /^\/OWNER\/alwaysup\/releases\/latest\/download\/(.+)$/
+        .exec(new URL(url).pathname) ?? [];
+      if (name === undefined) return new Response("", { status: 404 });
+      const bytes = await Deno.readFile(`${DIST}${name}`);
+      if (isBroken && name !== "SHA256SUMS") bytes[1_000_000]! ^= 1;
+      return new Response(bytes);
+    },
+  );
+  const here = script.replace(
+    "https://github.com",
+    `http://127.0.0.1:${server.addr.port}`,
+  );
+  assert(here !== script);
+  const home = await Deno.makeTempDir({ prefix: "home-" });
+  isBroken = true;
+  const refused = await shell(here, home);
+  assertEquals(refused.success, false, refused.text);
+  const installed = `${home}/.local/bin/alwaysup`;
+  assertEquals(await output(installed, ["--version"]), undefined);
+  isBroken = false;
+  const { success, text } = await shell(here, home);
+  assertEquals(success, true, text);
+  const version = await output(installed, ["--version"]);
+  assertMatch(
+    version!,
+    new RegExp(`^alwaysup ${VERSION} \\((deno|bun) [\\d.]+, [0-9a-f]{10}`),
+  );
+  await Deno.remove(home, { recursive: true });
+});
+
+Deno.test("npx starts the packed package, offline and outside this folder", async () => {
+  const home = await Deno.makeTempDir({ prefix: "npm-" });
+  const pack = await shell(`npm pack --silent "${DIST}npm"`, home);
+  assertEquals(pack.success, true, pack.text);
+  const archive = `alwaysup-${VERSION}.tgz`;
+  const install = await shell(
+    `npm install --silent --no-fund --no-audit node@24 ./${archive}`,
+    home,
+  );
+  assertEquals(install.success, true, install.text);
+  await using daemon = new RawDaemon({ echo: undefined });
+  const node = `${home}/node_modules/node/bin`;
+  const path = `${node}:${Deno.env.get("PATH")}`;
+  await using proxy = new Proxy([], { PATH: path }, () => [
+    "sh",
+    ["-c", 'cd "$1" && exec npx alwaysup --url "$2"', "sh", home, daemon.url],
+  ]);
+  await proxy.initialize();
+  await proxy.ask(1, "x", { n: 1 });
+  assertEquals((await proxy.answer(1)).result, { n: 1 });
+  await proxy.end();
+  const lines = await shell(
+    `PATH="${node}:$PATH" npx alwaysup --version`,
+    home,
+  );
+  assertMatch(lines.text, /^alwaysup .* \(node 24\./);
+  await Deno.remove(home, { recursive: true });
+});
