@@ -160,6 +160,8 @@ async function byBun(
   await run("npx", [
     ...["-y", BUN, "build", source, "--compile", `--target=${bun}`],
     `--outfile=${DIST}${file}`,
+    // With it the start takes half the time: nothing is parsed.
+    ...["--minify", "--bytecode", "--format=esm"],
     // A cloned folder must not decide what the program does.
     ...["--no-compile-autoload-dotenv", "--no-compile-autoload-bunfig"],
   ], { stdout: "null" });
