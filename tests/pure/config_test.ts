@@ -3,6 +3,7 @@ import {
   type Config,
   envFileOf,
   help,
+  made,
   readConfig,
   rows,
   type Sources,
@@ -358,4 +359,30 @@ test("--help names every flag, variable and default, in ASCII and 80 columns or 
   for (const line of text.split("\n")) {
     assert(line.length <= 110 && /^[\x20-\x7e]*$/.test(line), line);
   }
+});
+
+test("what is made, where it stood, and nothing secret of it", () => {
+  const found = made({
+    args: ["--url", "ws://h/", "--ping-interval=1s"],
+    env: {
+      ALWAYSUP_URL: "ws://u:s3cret@other/?k=s3cret",
+      ALWAYSUP_TOKEN: "s3cret",
+      EXAI_WS_TOKEN: "s3cret",
+      ALWAYSUP_HEADERS: "X-A: s3cret\nX-B: s3cret",
+      MINE_STREAM_TIMEOUT: "5",
+      LOG_LEVEL: "",
+    },
+    file: { KIMI_STREAM_TIMEOUT: "7", MINE_STREAM_TIMEOUT: "6" },
+  });
+  assertEquals(found.map(({ name, shown, from }) => [name, shown, from]), [
+    ["--url", "ws://h/", "flag"],
+    ["ALWAYSUP_TOKEN", "(hidden)", "env"],
+    ["EXAI_WS_TOKEN", "(hidden)", "env"],
+    ["ALWAYSUP_HEADERS", "X-A, X-B", "env"],
+    ["--ping-interval", "1s", "flag"],
+    ["KIMI_STREAM_TIMEOUT", "7", "file"],
+    ["MINE_STREAM_TIMEOUT", "5", "env"],
+  ]);
+  const [url] = made({ args: [], env: { ALWAYSUP_URL: "ws://u:p@h/?k=1" } });
+  assertEquals(url?.shown, "ws://h/?k=***");
 });

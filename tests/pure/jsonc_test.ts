@@ -1,6 +1,8 @@
+import { parse as library, type ParseError } from "jsonc-parser";
 import { parse, plain } from "../../lib/jsonc.ts";
-import { assertEquals, assertThrows } from "../tools/assert.ts";
+import { assert, assertEquals, assertThrows } from "../tools/assert.ts";
 import { test } from "../tools/pure.ts";
+import { prng } from "../tools/stage.ts";
 
 const READ: [text: string, value: unknown][] = [
   ['"a\\u0041\\"//"', 'aA"//'],
@@ -34,4 +36,33 @@ test("jsonc: places", () => {
   const [member] = value.kind === "object" ? value.members : [];
   assertEquals([value.start, value.end], [1, 18]);
   assertEquals([member?.start, member?.end, member?.value.start], [3, 14, 9]);
+});
+
+test("jsonc: seeded texts are what the library of VS Code reads", () => {
+  const pieces = [
+    ...["{", "}", "[", "]", ",", ":", '"a"', '"b"', "1", "-2.5e3", "true"],
+    ...["null", " ", "\n", "\r\n", "\t", "// c\n", "/* d */", '"\\u0041"', "x"],
+    ...['{"a":', "/*", "//", '"', "\\", "0", "1.5"],
+  ];
+  let read = 0;
+  for (let seed = 0; seed < 20_000; seed++) {
+    const random = prng(seed);
+    const length = 1 + Math.floor(random() * 12);
+    const text = Array.from(
+      { length },
+      () => pieces[Math.floor(random() * pieces.length)],
+    ).join("");
+    const errors: ParseError[] = [];
+    const value = library(text, errors, { allowTrailingComma: true });
+    const expected = errors.length > 0 ? "wrong" : { value };
+    let found: unknown;
+    try {
+      found = { value: plain(parse(text)) };
+    } catch {
+      found = "wrong";
+    }
+    assertEquals(found, expected, `seed ${seed}: ${text}`);
+    if (found !== "wrong") read++;
+  }
+  assert(read > 500, `${read} of them are JSON`);
 });

@@ -7,6 +7,7 @@
  * @module
  */
 
+import { COMMAND_MUTANTS } from "./command_mutants.ts";
 import { EARLY_MUTANTS } from "./early_mutants.ts";
 import { EXAI_MUTANTS, type Mutant, mutant } from "./exai_mutants.ts";
 import { print } from "./ws_transport.ts";
@@ -14,6 +15,7 @@ import { print } from "./ws_transport.ts";
 const MUTANTS: readonly Mutant[] = [
   ...EXAI_MUTANTS,
   ...EARLY_MUTANTS,
+  ...COMMAND_MUTANTS,
   mutant(
     "no epoch guard",
     "links",

@@ -1,0 +1,112 @@
+/**
+ * Deliberate bugs in what the commands show and write.
+ *
+ * @module
+ */
+
+import { type Mutant, mutant } from "./exai_mutants.ts";
+
+export const COMMAND_MUTANTS: readonly Mutant[] = [
+  mutant(
+    "status: moments by the session's clock",
+    "running",
+    "Math.round(Number(value) + ahead)",
+    "Math.round(Number(value))",
+  ),
+  mutant(
+    "status: garbage is shown",
+    "running",
+    "return isOurs ? it as unknown as Running : undefined;",
+    "return it as unknown as Running;",
+  ),
+  mutant(
+    "status: a client's name reaches the terminal as it is",
+    "snapshot",
+    'words.replace(/[\\x00-\\x1f\\x7f-\\x9f]+/g, " ")',
+    "words",
+  ),
+  mutant(
+    "status: the first connection counts as one more",
+    "snapshot",
+    "Math.max(0, connections - 1)",
+    "connections",
+  ),
+  mutant(
+    "status: a link that slept is shown as ready",
+    "snapshot",
+    'phase: isGood ? "ready" : "checking"',
+    'phase: "ready"',
+  ),
+  mutant(
+    "status: written at every change",
+    "presence",
+    "Math.max(now, this.#notBefore)",
+    "now",
+  ),
+  mutant(
+    "status: no beat",
+    "presence",
+    "if (text !== this.#shown || now >= this.#beatAt) {",
+    "if (text !== this.#shown) {",
+  ),
+  mutant(
+    "status: the file stays",
+    "presence",
+    "this.#host.remove(this.#path(kind));",
+    "",
+  ),
+  mutant(
+    "install: a comma too few",
+    "servers_text",
+    'last !== undefined && !isTrailing ? "," : ""',
+    '""',
+  ),
+  mutant(
+    "install: a comma too many",
+    "servers_text",
+    'last !== undefined && !isTrailing ? "," : ""',
+    'last !== undefined ? "," : ""',
+  ),
+  mutant(
+    "install: the same entry is written again",
+    "servers_text",
+    "if (isSame(plain(old.value), entry)) return original;",
+    "",
+  ),
+  mutant(
+    "install: line ends become Unix's",
+    "servers_text",
+    'text.includes("\\r\\n") ? "\\r\\n" : "\\n"',
+    '"\\n"',
+  ),
+  mutant(
+    "install: a doubled key is not seen",
+    "servers_text",
+    "if (found.length > 1) throw",
+    "if (found.length > 9) throw",
+  ),
+  mutant(
+    "install: npx without cmd on Windows",
+    "clients",
+    'os === "windows" && command[0] === "npx"',
+    'os === "other" && command[0] === "npx"',
+  ),
+  mutant(
+    "install: a folder of our name is ours",
+    "clients",
+    "FILES.test(word) || isStarted && BUILD.test(name)",
+    "FILES.test(word) || BUILD.test(name)",
+  ),
+  mutant(
+    "jsonc: what follows the value is not looked at",
+    "jsonc",
+    "if (this.#at < this.#text.length) this.#fail();",
+    "",
+  ),
+  mutant(
+    "doctor: a token is shown",
+    "config",
+    'return "(hidden)";',
+    "return text;",
+  ),
+];
