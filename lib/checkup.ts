@@ -135,8 +135,9 @@ async function* interview(config: Config, host: Host): AsyncGenerator<Check> {
       config.headers.some(([name]) => /^authorization$/i.test(name));
     const token = isSent ? "sent, and not refused" : "none set, none asked for";
     yield { name: "token", state: "ok", text: token };
-    yield await tools(trial, config, hello, _meta);
-    yield await probe(trial, config, _meta);
+    const listed = await tools(trial, config, hello, _meta);
+    yield listed;
+    if (listed.state !== "fail") yield await probe(trial, config, _meta);
   } finally {
     await trial.end();
   }

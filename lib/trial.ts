@@ -41,6 +41,8 @@ export class Trial {
       ...config,
       // The first failure is the answer, and nothing stands in for the daemon.
       ...{ queueTimeout: Infinity, initializeGrace: Infinity },
+      // A daemon that says hello and no more is no daemon; hello has its own limit.
+      requestTimeout: 2 * config.handshakeTimeout,
       ...{ cache: "off", status: "off", healthFile: undefined },
     };
     this.#code = run(alone, "0", own, ({ event, level, reason }) => {

@@ -195,6 +195,18 @@ Deno.test("doctor: a WebSocket that never says a word", async () => {
   assertMatch(text, /did not answer the first message in time/);
 });
 
+Deno.test("doctor: a daemon that says hello and no more", async () => {
+  await using daemon = new RawDaemon({
+    answer: (message) =>
+      message.method === "initialize" ? answer(message) : undefined,
+  });
+  const flags = ["--url", daemon.url, "--ping-interval", "off"];
+  const found = await doctor([...flags, "--retry", "never"]);
+  const { name, text } = failure(found);
+  assertEquals(name, "tools");
+  assertMatch(text, /^they cannot be listed: tools\/list timed out/);
+});
+
 Deno.test("doctor: a daemon that closes with 1008 wants a token", async () => {
   await using daemon = new RawDaemon({
     answer: (_, socket) => socket.close(1008),
