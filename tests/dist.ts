@@ -5,10 +5,10 @@
  * @module
  */
 
-import { assert, assertEquals, assertMatch } from "../tools/assert.ts";
-import { DIST, output, ROOT, VERSION } from "../tools/bundle.ts";
-import { RawDaemon } from "../tools/raw_daemon.ts";
-import { Proxy } from "../tools/rig.ts";
+import { assert, assertEquals, assertMatch } from "./tools/assert.ts";
+import { DIST, output, ROOT, VERSION } from "./tools/bundle.ts";
+import { RawDaemon } from "./tools/raw_daemon.ts";
+import { Proxy } from "./tools/rig.ts";
 
 const BINARIES = [
   ...["alwaysup-linux-arm64", "alwaysup-linux-x64", "alwaysup-macos-arm64"],
