@@ -6,7 +6,7 @@
  */
 
 import type { Config } from "./config.ts";
-import type { Host } from "./host.ts";
+import { type Host, messageOf } from "./host.ts";
 import { dig } from "./jsonrpc.ts";
 import { type Outcome, Trial } from "./trial.ts";
 import { connect, hostOf, portOf, resolve, upgrade } from "./upgrade.ts";
@@ -57,7 +57,7 @@ export async function* network(
     const text = `${place} takes connections (${ms.toFixed(1)} ms)`;
     yield { name: "network", state: "ok", text };
   } catch (error) {
-    const text = `${place} takes no connection (${reasonOf(error)})`;
+    const text = `${place} takes no connection (${messageOf(error)})`;
     const advice =
       "start the daemon; in Docker, publish its port (-p 8079:8079)";
     return yield { name: "network", state: "fail", text, advice };
@@ -264,8 +264,4 @@ async function probe(
     .map((i) => times[i]!.toFixed(1));
   const text = `${middle} ms, the median of ${PROBES} (${low} to ${high})`;
   return { name, state: "ok", text };
-}
-
-function reasonOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

@@ -44,6 +44,8 @@ export interface Found {
   readonly command: readonly string[];
 }
 
+/** The largest file of a client's that is read, in bytes: Claude Code's grows with its use. */
+export const FILE_LIMIT = 64 * 1024 * 1024;
 const FILE = "settings.json";
 
 /** The table. */

@@ -5,6 +5,7 @@
  * @module
  */
 
+import { messageOf } from "./host.ts";
 import type { Provider } from "./deadline.ts";
 import { duration, type Header, orOff, SettingError } from "./parse.ts";
 import {
@@ -370,6 +371,6 @@ function readToken(
 
 function reasonOf(error: unknown): string {
   if (error instanceof SettingError) return error.message;
-  const what = error instanceof Error ? error.message : String(error);
+  const what = messageOf(error);
   return `it cannot be read (${what})`;
 }

@@ -6,11 +6,11 @@
  */
 
 import { type Check, network } from "./checkup.ts";
-import { CLIENTS, findOurs } from "./clients.ts";
+import { CLIENTS, FILE_LIMIT, findOurs } from "./clients.ts";
 import { type Config, made, type Source } from "./config.ts";
 import { readHealth } from "./health_file.ts";
 import { readLimited } from "./files.ts";
-import type { Host } from "./host.ts";
+import { type Host, messageOf } from "./host.ts";
 import { type Output, paint } from "./output.ts";
 import { HEALTH_FRESH_MS } from "./report.ts";
 import { parseFile } from "./servers_text.ts";
@@ -18,8 +18,6 @@ import { readSettings, sourcesOf } from "./sources.ts";
 import { keyOf, readState } from "./state.ts";
 import { span } from "./running.ts";
 
-/** The largest client's file that is read, in bytes. */
-const CLIENT_LIMIT = 64 * 1024 * 1024;
 const PLACES: Readonly<Record<Source, string>> = {
   flag: "command line",
   env: "environment",
@@ -143,14 +141,14 @@ function clients(host: Host): Check {
     const path = client.file(host);
     if (path === undefined) continue;
     try {
-      const text = readLimited(host, path, CLIENT_LIMIT)?.text;
+      const text = readLimited(host, path, FILE_LIMIT)?.text;
       if (!text?.trim()) continue;
       const found = findOurs(client, parseFile(text), host.program());
       if (found.length === 0) continue;
       const names = found.map(({ name }) => `"${name}"`).join(", ");
       lines.push(`${client.title}: ${names} in ${path}`);
     } catch (error) {
-      const why = error instanceof Error ? error.message : String(error);
+      const why = messageOf(error);
       troubles.push(`${client.title}: ${path} cannot be read (${why})`);
     }
   }

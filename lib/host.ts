@@ -70,3 +70,8 @@ export interface Host {
   /** Ends the process. */
   exit(code: number): never;
 }
+
+/** What an error says, whatever was thrown. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -8,12 +8,13 @@ import {
   type Client,
   CLIENTS,
   entryOf,
+  FILE_LIMIT,
   findOurs,
   startable,
 } from "./clients.ts";
 import { rows } from "./config.ts";
 import { readLimited, replace } from "./files.ts";
-import type { Host } from "./host.ts";
+import { type Host, messageOf } from "./host.ts";
 import { type Output, paint } from "./output.ts";
 import { path as parsePath } from "./parse.ts";
 import {
@@ -24,8 +25,6 @@ import {
 } from "./servers_text.ts";
 import { readSettings } from "./sources.ts";
 
-/** The largest file that is changed, in bytes: Claude Code's grows with its use. */
-const FILE_LIMIT = 64 * 1024 * 1024;
 /** How much of a line is shown, in UTF-16 units. */
 const LINE_LIMIT = 200;
 /** The server's name where nobody says another. */
@@ -307,8 +306,4 @@ function nowhere({ title }: Client): string {
 function refuse(output: Output, code: number, ...lines: string[]): number {
   for (const line of lines) output.complain(`alwaysup: ${line}`);
   return code;
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

@@ -5,7 +5,7 @@
  */
 
 import { readLimited, replace } from "./files.ts";
-import type { Host } from "./host.ts";
+import { type Host, messageOf } from "./host.ts";
 import {
   BEAT_MS,
   type Facts,
@@ -143,7 +143,7 @@ export function findRunning(host: Host): Found {
         host.remove(lock);
       }
     } catch (error) {
-      const why = error instanceof Error ? error.message : String(error);
+      const why = messageOf(error);
       troubles.push(`${path} cannot be read (${why})`);
     }
   }

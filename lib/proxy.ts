@@ -7,7 +7,7 @@
 
 import type { Config } from "./config.ts";
 import type { Effect, LogEffect, SessionEvent } from "./event.ts";
-import type { Host } from "./host.ts";
+import { type Host, messageOf } from "./host.ts";
 import type { Dialect } from "./dialect.ts";
 import { Exai } from "./exai.ts";
 import { readHealth } from "./health_file.ts";
@@ -154,7 +154,7 @@ export function run(
       writeState(config.cache, owner, learned, host);
     } catch (error) {
       isForgetful = true;
-      const why = error instanceof Error ? error.message : String(error);
+      const why = messageOf(error);
       log(report.memoryLost(state.path, `it cannot be written (${why})`));
     }
   }

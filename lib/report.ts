@@ -4,6 +4,7 @@
  * @module
  */
 
+import { messageOf } from "./host.ts";
 import type { Level, LogEffect } from "./event.ts";
 import { seconds } from "./fault.ts";
 import { isLogged, type LinkState } from "./link.ts";
@@ -276,7 +277,7 @@ export function introduced(
 
 /** `alwaysup status` will not know of us. */
 export function unseen(error: unknown): LogEffect {
-  const why = error instanceof Error ? error.message : String(error);
+  const why = messageOf(error);
   return log("debug", "unseen", `No file for \`alwaysup status\`: ${why}`);
 }
 
@@ -320,7 +321,7 @@ export function brokenStdout(): LogEffect {
 
 /** The program itself is wrong. */
 export function bug(error: unknown): LogEffect {
-  const what = error instanceof Error ? error.message : String(error);
+  const what = messageOf(error);
   return log(
     "error",
     "bug",

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { messageOf } from "./host.ts";
 import type { Header } from "./parse.ts";
 
 /** What a socket has to say; the epoch is the caller's to add. */
@@ -55,7 +56,7 @@ export function dial(
       headers: Object.fromEntries(headers),
     });
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
+    const reason = messageOf(error);
     queueMicrotask(() =>
       end({ type: "closed", code: 0, reason, reached: false })
     );

@@ -6,7 +6,7 @@
  */
 
 import { envFileOf, readConfig, type Reading, type Sources } from "./config.ts";
-import type { Host } from "./host.ts";
+import { type Host, messageOf } from "./host.ts";
 
 /** Reads the configuration of the process; `args` is the command line without the program's name and command. */
 export async function readSettings(
@@ -43,7 +43,7 @@ async function readEnvFile(
     const { parseEnv } = await import("node:util");
     return parseEnv(text);
   } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
+    const why = messageOf(error);
     return `--env-file ${path}: it cannot be read (${why})`;
   }
 }

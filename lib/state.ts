@@ -5,7 +5,7 @@
  */
 
 import { readLimited, replace } from "./files.ts";
-import type { Host } from "./host.ts";
+import { type Host, messageOf } from "./host.ts";
 import { merged, NOTHING, type Remembered } from "./memory.ts";
 import { fromText, MEMORY_LIMIT, type Owner, toText } from "./memory_text.ts";
 
@@ -45,7 +45,7 @@ export function readState(
       ? failed(remembered)
       : { path, remembered };
   } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
+    const why = messageOf(error);
     return failed(`it cannot be read (${why})`);
   }
 }
