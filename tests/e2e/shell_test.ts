@@ -10,20 +10,7 @@ import { readConfig } from "../../lib/config.ts";
 import { hostHere } from "../../lib/host_here.ts";
 import { run } from "../../lib/proxy.ts";
 import { assert, assertEquals, assertMatch } from "../tools/assert.ts";
-import { freePort } from "../tools/rig.ts";
-
-const INITIALIZE = `${
-  JSON.stringify({
-    jsonrpc: "2.0",
-    id: 0,
-    method: "initialize",
-    params: {
-      protocolVersion: "2025-11-25",
-      capabilities: {},
-      clientInfo: { name: "e2e", version: "1" },
-    },
-  })
-}\n`;
+import { freePort, HELLO } from "../tools/rig.ts";
 
 Deno.test("a sleep in the middle of a turn is noticed like any other", async () => {
   const args = ["--url", `ws://127.0.0.1:${freePort()}/`, "--cache", "off"];
@@ -38,7 +25,7 @@ Deno.test("a sleep in the middle of a turn is noticed like any other", async () 
   const host = {
     ...hostHere(),
     async *stdin(): AsyncGenerator<Uint8Array> {
-      yield new TextEncoder().encode(INITIALIZE);
+      yield new TextEncoder().encode(HELLO);
       await end.promise;
     },
     writeStdout: (bytes: Uint8Array): Promise<number> =>

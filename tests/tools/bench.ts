@@ -8,24 +8,12 @@
  */
 
 import { RawDaemon } from "./raw_daemon.ts";
-import { Child, proxyCommand } from "./rig.ts";
+import { Child, HELLO, proxyCommand } from "./rig.ts";
 import { print } from "./ws_transport.ts";
 
 const ROUNDS = Number(Deno.args[0] ?? 11);
 const SEQUENTIAL = 1_000;
 const PIPELINED = 5_000;
-const HELLO = `${
-  JSON.stringify({
-    jsonrpc: "2.0",
-    id: 0,
-    method: "initialize",
-    params: {
-      protocolVersion: "2025-11-25",
-      capabilities: {},
-      clientInfo: { name: "bench", version: "1" },
-    },
-  })
-}\n`;
 
 /** One round's figures; times in milliseconds, memory in MiB. */
 interface Round {

@@ -128,6 +128,20 @@ export class Child implements AsyncDisposable {
   }
 }
 
+/** The line with which a client of the older era begins. */
+export const HELLO = `${
+  JSON.stringify({
+    jsonrpc: "2.0",
+    id: 0,
+    method: "initialize",
+    params: {
+      protocolVersion: "2025-11-25",
+      capabilities: {},
+      clientInfo: { name: "e2e", version: "1" },
+    },
+  })
+}\n`;
+
 /** A port that was free a moment ago, below those that the system gives away meanwhile. */
 export function freePort(): number {
   for (;;) {

@@ -12,22 +12,10 @@
 
 import { DIST, ROOT, run } from "./bundle.ts";
 import { RawDaemon } from "./raw_daemon.ts";
-import { Child } from "./rig.ts";
+import { Child, HELLO } from "./rig.ts";
 import { print } from "./ws_transport.ts";
 
 const ROUNDS = Number(Deno.args[0] ?? 21);
-const HELLO = `${
-  JSON.stringify({
-    jsonrpc: "2.0",
-    id: 0,
-    method: "initialize",
-    params: {
-      protocolVersion: "2025-11-25",
-      capabilities: {},
-      clientInfo: { name: "starts", version: "1" },
-    },
-  })
-}\n`;
 
 /** What starts a program, but for the URL at the end. */
 type Start = readonly [command: string, ...args: string[]];
