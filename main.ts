@@ -7,7 +7,7 @@
 
 import metadata from "./deno.json" with { type: "json" };
 import { help } from "./lib/config.ts";
-import type { Host } from "./lib/host.ts";
+import { type Host, messageOf } from "./lib/host.ts";
 import { hostHere } from "./lib/host_here.ts";
 import { logger } from "./lib/log.ts";
 import type { Output } from "./lib/output.ts";
@@ -107,7 +107,12 @@ async function command(
   if ([name, ...args].some((arg) => /^(-h|--help)$/.test(arg!))) {
     print(help().trimEnd());
   } else if (load !== undefined) {
-    code = await (await load())(args, host, { print, complain, isColoured });
+    try {
+      code = await (await load())(args, host, { print, complain, isColoured });
+    } catch (error) {
+      complain(`alwaysup ${name}: ${messageOf(error)}`);
+      code = 1;
+    }
   } else if (name!.startsWith("-")) {
     print(`alwaysup ${metadata.version} (${host.runtime}, ${COMMIT})`);
   } else {

@@ -27,8 +27,6 @@ export interface Check {
 const SHORT_MS = 3_000;
 /** How often the daemon is probed. */
 const PROBES = 5;
-/** How many pages of tools are read at most. */
-const PAGES = 100;
 /** The version that the client in us speaks first, and the one of the stateless era. */
 const [LEGACY, STATELESS] = ["2025-11-25", "2026-07-28"];
 /** From the host's name to the daemon's answers; what follows from a failure is not looked at. */
@@ -111,8 +109,9 @@ async function shake(
     return fail(text, "look at the daemon's own log; a front may wait for it");
   }
   if (status >= 300 && status < 400) {
-    const to = found.headers.get("location") ?? "?";
-    return fail(`it sends us to ${to.replace(/\?.*/, "")}`, "use that URL");
+    const to = URL.parse(found.headers.get("location") ?? "", url);
+    const place = to === null ? "nowhere" : to.origin + to.pathname;
+    return fail(`it sends us to ${place} (HTTP ${status})`, "use that URL");
   }
   return fail(
     `this is an HTTP${/event-stream/.test(type) ? "/SSE" : ""} server, not a ` +
@@ -206,7 +205,7 @@ function described(hello: Outcome, { dialect }: Config): string {
 
 async function tools(
   trial: Trial,
-  { dialect }: Config,
+  { dialect, handshakeTimeout }: Config,
   hello: Outcome,
   _meta: Record<string, unknown> | undefined,
 ): Promise<Check> {
@@ -218,7 +217,9 @@ async function tools(
   }
   let count = 0;
   let cursor: unknown;
-  for (let page = 0; page < PAGES; page++) {
+  const seen = new Set<unknown>();
+  const until = performance.now() + handshakeTimeout;
+  for (;;) {
     const asked = await trial.ask("tools/list", {
       ...(cursor !== undefined && { cursor }),
       ...(_meta && { _meta }),
@@ -232,6 +233,11 @@ async function tools(
     count += Array.isArray(list) ? list.length : 0;
     cursor = dig(asked.result, "nextCursor");
     if (typeof cursor !== "string") break;
+    if (seen.has(cursor) || performance.now() > until) {
+      const text = `${count}, and its pages do not come to an end`;
+      return { name, state: "warn", text };
+    }
+    seen.add(cursor);
   }
   return { name, state: count > 0 ? "ok" : "warn", text: `${count}` };
 }

@@ -11,7 +11,7 @@ import { type Config, made, type Source } from "./config.ts";
 import { readHealth } from "./health_file.ts";
 import { readLimited } from "./files.ts";
 import { type Host, messageOf } from "./host.ts";
-import { type Output, paint } from "./output.ts";
+import { type Output, paint, tame } from "./output.ts";
 import { HEALTH_FRESH_MS } from "./report.ts";
 import { parseFile } from "./servers_text.ts";
 import { readSettings, sourcesOf } from "./sources.ts";
@@ -54,9 +54,9 @@ export async function doctor(
 
 function say({ name, state, text, advice }: Check, output: Output): void {
   const mark = paint(output, COLOURS[state], state.padEnd(4));
-  const [first, ...more] = text.split("\n");
+  const [first, ...more] = text.split("\n").map(tame);
   output.print(`${mark}  ${name.padEnd(11)}  ${first}`);
-  if (advice !== undefined) more.push(`-> ${advice}`);
+  if (advice !== undefined) more.push(`-> ${tame(advice)}`);
   for (const line of more) output.print(`${" ".repeat(19)}${line}`);
 }
 

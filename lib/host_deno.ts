@@ -100,7 +100,8 @@ function remove(path: string): void {
 function isLocked(path: string): boolean {
   return found(() => {
     const file = Deno.openSync(path, { write: true });
-    const isFree = file.tryLockSync(true);
+    // A shared one: two who look must not see each other.
+    const isFree = file.tryLockSync(false);
     file.close();
     return !isFree;
   }, false);

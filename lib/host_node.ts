@@ -20,6 +20,14 @@ export function nodeHost(): Host {
   const variable = (name: string): string | undefined =>
     process.env[name] || undefined;
 
+  const isStreaming = bun === undefined && process.platform !== "win32";
+  // Who writes hears of it, and nobody else needs to.
+  if (isStreaming) {
+    for (const name of ["stdout", "stderr"] as const) {
+      process[name].on("error", () => {});
+    }
+  }
+
   /** What `run` gives, or `otherwise` where there is no such file. */
   function found<T>(run: () => T, otherwise: T): T {
     try {
@@ -62,7 +70,20 @@ export function nodeHost(): Host {
     }
   }
 
-  /** On a thread: `process.stdout` would stop the whole program while a pipe is full. */
+  /** By the stream: a thread that is stuck in a write would keep Node from its end. */
+  function push(
+    name: "stdout" | "stderr",
+    bytes: Uint8Array,
+  ): Promise<number> {
+    return new Promise((resolve, reject) =>
+      process[name].write(bytes, (error) => {
+        if (error) reject(error);
+        else resolve(bytes.length);
+      })
+    );
+  }
+
+  /** On a thread: elsewhere than with Node on POSIX, the stream would stop the whole program while a pipe is full. */
   async function write(file: number, bytes: Uint8Array): Promise<number> {
     for (;;) {
       try {
@@ -107,8 +128,10 @@ export function nodeHost(): Host {
     lock: () => false,
     isLocked: () => undefined,
     stdin: read,
-    writeStdout: (bytes) => write(1, bytes),
-    writeStderr: (bytes) => write(2, bytes),
+    writeStdout: (bytes) =>
+      isStreaming ? push("stdout", bytes) : write(1, bytes),
+    writeStderr: (bytes) =>
+      isStreaming ? push("stderr", bytes) : write(2, bytes),
     onSignal: (callback) => {
       for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
         process.on(signal, callback);

@@ -13,11 +13,13 @@ import {
   startable,
 } from "./clients.ts";
 import { rows } from "./config.ts";
-import { readLimited, replace } from "./files.ts";
+import { readLimited } from "./files.ts";
 import { type Host, messageOf } from "./host.ts";
-import { type Output, paint } from "./output.ts";
+import { isRecord } from "./jsonrpc.ts";
+import { type Output, paint, tame } from "./output.ts";
 import { path as parsePath } from "./parse.ts";
 import {
+  entryIn,
   parseFile,
   type Slot,
   withEntry,
@@ -25,8 +27,6 @@ import {
 } from "./servers_text.ts";
 import { readSettings } from "./sources.ts";
 
-/** How much of a line is shown, in UTF-16 units. */
-const LINE_LIMIT = 200;
 /** The server's name where nobody says another. */
 const NAME = "alwaysup";
 /** The flag that makes variables unnecessary which have none of their own. */
@@ -212,11 +212,14 @@ function change(
     const why = `it cannot be read (${messageOf(error)})`;
     return refuse(output, 1, `${file}: ${why}; nothing is changed`);
   }
+  const slot = { key: client.key, name };
   let after: string;
+  let lines: string[];
   try {
     // It could not be written as it was.
     if (before?.includes("\ufffd")) throw new Error("it is not text in UTF-8");
-    after = edit(before ?? "", { key: client.key, name });
+    after = edit(before ?? "", slot);
+    lines = diff(name, entryIn(before ?? "", slot), entryIn(after, slot));
   } catch (error) {
     const why = messageOf(error);
     return refuse(output, 1, `${file}: ${why}; nothing is changed`);
@@ -233,22 +236,27 @@ function change(
     return 0;
   }
   output.print(`${file}:`);
-  for (const line of diff(before ?? "", after)) {
-    const shown = line.slice(0, LINE_LIMIT);
-    output.print(paint(output, line.startsWith("+") ? "green" : "red", shown));
+  for (const line of lines) {
+    const colour = line.startsWith("+") ? "green" : "red";
+    output.print(paint(output, colour, tame(line)));
   }
   if (!isWritten) {
     output.print("--write does that.");
     return 0;
   }
   try {
+    const mode = host.stat(file)?.mode ?? 0o600;
+    if ((mode & 0o222) === 0) throw new Error("it is read-only");
     if (before !== undefined) {
-      output.print(`The file as it was is ${keep(host, file, before)}`);
+      const kept = keep(host, file, before, mode);
+      output.print(`The file as it was is ${kept}`);
     }
-    replace(host, file, after, modeOf(host, file));
+    host.makeFolder(file.replace(/[^/\\]*$/, ""));
+    // In its place: it may be a link, and is to stay its owner's.
+    host.writeFile(file, after, mode);
   } catch (error) {
     const why = `it cannot be written (${messageOf(error)})`;
-    return refuse(output, 1, `${file}: ${why}; nothing is changed`);
+    return refuse(output, 1, `${file}: ${why}`);
   }
   output.print(`Restart ${client.title}, or its servers, for it to see that.`);
   if (client.note !== undefined) output.print(client.note);
@@ -256,46 +264,49 @@ function change(
 }
 
 /** Keeps a text beside its file, under a name that has no other; says which. */
-function keep(host: Host, file: string, text: string): string {
+function keep(host: Host, file: string, text: string, mode: number): string {
   for (let i = 1;; i++) {
     const path = `${file}.alwaysup${i === 1 ? "" : `.${i}`}.bak`;
     const facts = host.stat(path);
     if (facts === undefined) {
-      host.writeFile(path, text, modeOf(host, file));
+      host.writeFile(path, text, mode);
       return path;
     }
     if (facts.isFile && host.readFile(path) === text) return path;
   }
 }
 
-/** The file's permission bits stay what they are. */
-function modeOf(host: Host, file: string): number {
-  return host.stat(file)?.mode ?? 0o600;
-}
-
-/** The lines that differ: all from the first to the last such line. */
-function diff(before: string, after: string): string[] {
-  const old = before.split(/\r?\n/);
-  const young = after.split(/\r?\n/);
+/** The lines of an entry that differ, without its secrets. Nothing else of the file is shown: it may hold others'. */
+function diff(name: string, before: unknown, after: unknown): string[] {
+  const [old, young] = [before, after].map((entry) =>
+    entry === undefined ? [] : shown(name, entry).split("\n")
+  ) as [string[], string[]];
   const isFull = (): boolean => old.length > 0 && young.length > 0;
   while (isFull() && old[0] === young[0]) {
     old.shift();
     young.shift();
   }
-  let last: string | undefined;
   while (isFull() && old.at(-1) === young.at(-1)) {
-    last = old.pop();
+    old.pop();
     young.pop();
-  }
-  // A bracket that closes what was opened above is not where an entry begins.
-  if (last !== undefined && /^\s*\}/.test([...old, ...young][0]!)) {
-    old.push(last);
-    young.push(last);
   }
   return [
     ...old.map((line) => `- ${line}`),
     ...young.map((line) => `+ ${line}`),
   ];
+}
+
+/** An entry as text; what its `env` and `headers` hold is nobody's business. */
+function shown(name: string, entry: unknown): string {
+  const text = JSON.stringify(
+    entry,
+    (key, value) =>
+      /^(env|headers)$/.test(key) && isRecord(value)
+        ? Object.fromEntries(Object.keys(value).map((it) => [it, "(hidden)"]))
+        : value,
+    2,
+  );
+  return `${JSON.stringify(name)}: ${text}`;
 }
 
 function nowhere({ title }: Client): string {

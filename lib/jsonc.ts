@@ -73,9 +73,13 @@ export function plain(value: Value): unknown {
   }
 }
 
+/** How deep values may lie in each other. */
+const DEPTH = 500;
+
 class Reader {
   readonly #text: string;
   #at = 0;
+  #depth = 0;
 
   constructor(text: string) {
     this.#text = text;
@@ -89,6 +93,7 @@ class Reader {
   }
 
   #value(): Value {
+    if (this.#depth > DEPTH) throw new Error("it is nested too deeply");
     this.#skip();
     const start = this.#at;
     switch (this.#text[start]) {
@@ -119,9 +124,13 @@ class Reader {
   #list<T>(close: string, read: () => T): T[] {
     const items: T[] = [];
     this.#at++;
+    this.#depth++;
     for (;;) {
       this.#skip();
-      if (this.#take(close)) return items;
+      if (this.#take(close)) {
+        this.#depth--;
+        return items;
+      }
       items.push(read());
       this.#skip();
       if (!this.#take(",") && this.#text[this.#at] !== close) this.#fail();

@@ -25,3 +25,13 @@ export function paint(
 ): string {
   return isColoured ? `\x1b[${COLOURS[colour]}m${text}\x1b[0m` : text;
 }
+
+/** The most that is shown of a text of somebody else's, in UTF-16 units. */
+const SHOWN = 300;
+
+/** A text of somebody else's as one line that does nothing to a terminal. */
+export function tame(text: string): string {
+  // deno-lint-ignore no-control-regex
+  const line = text.replace(/[\x00-\x1f\x7f-\x9f\u2028\u2029]+/g, " ");
+  return line.length > SHOWN ? `${line.slice(0, SHOWN)}...` : line;
+}

@@ -82,9 +82,12 @@ export class Presence {
   }
 
   #write(snapshot: Snapshot, ahead: number): void {
-    if (this.#sign === undefined) {
+    // The lock must be there before anybody looks for it; somebody may have removed it.
+    if (
+      this.#sign === undefined ||
+      this.#sign === "lock" && this.#host.stat(this.#path("lock")) === undefined
+    ) {
       this.#host.makeFolder(this.#folder);
-      // It must be there before anybody looks for it.
       this.#sign = this.#host.lock(this.#path("lock")) ? "lock" : "heartbeat";
     }
     const facts = { ...this.#facts, sign: this.#sign };
@@ -114,8 +117,10 @@ export class Presence {
 export interface Found {
   /** Every running proxy, the oldest first. */
   readonly running: readonly Running[];
-  /** Files that cannot be read, and why. */
+  /** What cannot be read, and why. */
   readonly troubles: readonly string[];
+  /** Whether the folder itself could be read. */
+  readonly isWhole: boolean;
 }
 
 /** Finds every running proxy, and removes what those have left behind that run no more. */
@@ -123,30 +128,70 @@ export function findRunning(host: Host): Found {
   const running: Running[] = [];
   const troubles: string[] = [];
   const folder = runningFolder(host);
-  const names = folder === undefined ? [] : host.list(folder);
-  for (const name of names) {
-    if (!name.endsWith(".json")) continue;
-    const path = `${folder}/${name}`;
-    const lock = path.replace(/json$/, "lock");
+  const attempt = (path: string, run: () => void): boolean => {
     try {
-      const file = readLimited(host, path, RUNNING_LIMIT);
-      if (file === undefined) continue; // it has just left
-      const it = fromText(file.text);
-      const isLocked = it?.sign === "lock" ? host.isLocked(lock) : undefined;
-      const isAlive = isLocked ?? file.ageMs < STALE_MS;
-      if (it !== undefined && isAlive) {
-        running.push(it);
-      } else if (isAlive) {
-        troubles.push(`${path} is not a status file of this version`);
-      } else {
-        host.remove(path);
-        host.remove(lock);
-      }
+      run();
+      return true;
     } catch (error) {
-      const why = messageOf(error);
-      troubles.push(`${path} cannot be read (${why})`);
+      troubles.push(`${path} cannot be read (${messageOf(error)})`);
+      return false;
+    }
+  };
+  let names: readonly string[] = [];
+  const isWhole = folder === undefined || attempt(folder, () => {
+    names = host.list(folder);
+  });
+  for (const name of names) {
+    const path = `${folder}/${name}`;
+    if (name.endsWith(".json")) {
+      attempt(path, () => {
+        const found = look(host, path);
+        if (typeof found === "string") troubles.push(found);
+        else if (found !== undefined) running.push(found);
+      });
+    } else {
+      attempt(path, () => {
+        if (isLeft(host, path, names)) host.remove(path);
+      });
     }
   }
   running.sort((a, b) => a.startedAt - b.startedAt);
-  return { running, troubles };
+  return { running, troubles, isWhole };
+}
+
+/** The proxy of a file; `undefined` if there is none any more, a text if nobody knows. */
+function look(host: Host, path: string): Running | string | undefined {
+  const file = readLimited(host, path, RUNNING_LIMIT);
+  if (file === undefined) return undefined; // it has just left
+  const it = fromText(file.text);
+  const lock = lockOf(path);
+  const isLocking = it?.sign === "lock";
+  const isLocked = isLocking ? host.isLocked(lock) : undefined;
+  if (isLocked ?? file.ageMs < STALE_MS) {
+    return it ?? `${path} is not a status file of this version`;
+  }
+  // Only who can see its lock knows that it is over: it may have slept.
+  if (isLocking && isLocked === undefined) return undefined;
+  host.remove(path);
+  host.remove(lock);
+  return undefined;
+}
+
+/** Whether a file is what a proxy has left that was killed while it wrote. */
+function isLeft(
+  host: Host,
+  path: string,
+  names: readonly string[],
+): boolean {
+  if (path.endsWith(".tmp")) {
+    const modifiedAt = host.stat(path)?.modifiedAt ?? Infinity;
+    return Date.now() - modifiedAt > STALE_MS;
+  }
+  const owner = path.slice(path.lastIndexOf("/") + 1).replace(/lock$/, "json");
+  return path.endsWith(".lock") && !names.includes(owner) &&
+    host.isLocked(path) === false;
+}
+
+function lockOf(path: string): string {
+  return path.replace(/json$/, "lock");
 }

@@ -119,11 +119,12 @@ export function lost(url: string, reason: string, owed: number): LogEffect {
   const unanswered = owed === 0
     ? ""
     : ` (requests whose outcome is unknown: ${owed})`;
-  return log(
+  const line = log(
     "warn",
     "lost",
     `Lost the WebSocket daemon at ${url}: ${reason}${unanswered}. Reconnecting.`,
   );
+  return { ...line, reason };
 }
 
 /** A dial did not lead to a link that is ready. */

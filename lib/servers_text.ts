@@ -6,6 +6,7 @@
  * @module
  */
 
+import { isRecord } from "./jsonrpc.ts";
 import { type Member, type ObjectValue, parse, plain } from "./jsonc.ts";
 
 /** Where an entry belongs: the member that holds the servers, and the server's name in it. */
@@ -21,12 +22,32 @@ export function parseFile(text: string): unknown {
   return plain(rootOf(split(text)[1]));
 }
 
-/** The text with this entry. It is the same text if the entry is there. Throws if the file is of another shape. */
+/** The entry that is there, if one is. Throws if the file is of another shape. */
+export function entryIn(original: string, { key, name }: Slot): unknown {
+  const [, text] = split(original);
+  if (text.trim() === "") return undefined;
+  const servers = serversIn(rootOf(text), key);
+  const member = servers && memberOf(servers, name);
+  return member && plain(member.value);
+}
+
+/** What says how a server is reached; the rest of an entry, its `env` first of all, is its user's. */
+const REACHED = /^(command|args|type|url|serverUrl|httpUrl|headers)$/;
+
+/** The text with this entry; what else an older one said is kept. It is the same text if the entry is there. Throws if the file is of another shape. */
 export function withEntry(
   original: string,
   { key, name }: Slot,
-  entry: unknown,
+  reached: Readonly<Record<string, unknown>>,
 ): string {
+  const old = entryIn(original, { key, name });
+  const rest = Object.entries(isRecord(old) ? old : {})
+    .filter(([name]) => !REACHED.test(name));
+  const entry = { ...reached, ...Object.fromEntries(rest) };
+  return put(original, { key, name }, entry);
+}
+
+function put(original: string, { key, name }: Slot, entry: unknown): string {
   const [mark, text] = split(original);
   if (text.trim() === "") {
     return `${mark}${pretty({ [key]: { [name]: entry } }, "  ", "\n")}\n`;
@@ -173,7 +194,7 @@ function removed(text: string, object: ObjectValue, member: Member): string {
 
 /** The comma between two places between which nothing else is but space and comments. */
 function commaIn(text: string, from: number, to: number): number | undefined {
-  const parts = /\/\*[^]*?\*\/|\/\/[^\r\n]*|,/g;
+  const parts = /\/\*[^]*?\*\/|\/\/[^\n]*|,/g;
   for (const { 0: part, index } of text.slice(from, to).matchAll(parts)) {
     if (part === ",") return from + index;
   }

@@ -111,7 +111,9 @@ function describeClose(
   failure: string,
 ): { reason: string; reached: boolean; oversize?: boolean } {
   const words = reason || failure;
-  const why = words ? ` (${words.replace(/\s+/g, " ").slice(0, 200)})` : "";
+  // deno-lint-ignore no-control-regex -- it may come to a terminal
+  const line = words.replace(/[\s\x00-\x1f\x7f-\x9f]+/g, " ").slice(0, 200);
+  const why = line === "" ? "" : ` (${line})`;
   return {
     reason: `the connection was closed with code ${code}${why}`,
     reached: true,

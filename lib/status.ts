@@ -5,7 +5,7 @@
  */
 
 import type { Host } from "./host.ts";
-import { type Output, paint } from "./output.ts";
+import { type Output, paint, tame } from "./output.ts";
 import { findRunning, type Found } from "./presence.ts";
 import { inWords, type Running, span } from "./running.ts";
 
@@ -20,7 +20,7 @@ const TITLES = [
 /**
  * Lists the running proxies, once or (`--watch`) until it is interrupted.
  *
- * @returns the process's exit code: 0, or 2 for a flag that there is not
+ * @returns the process's exit code: 0, 1 if it cannot know, 2 for a flag that there is not
  */
 export async function status(
   args: readonly string[],
@@ -43,14 +43,14 @@ export async function status(
     const troubles = found.troubles.join("\n");
     if (troubles !== complained) {
       for (const trouble of found.troubles) {
-        output.complain(`alwaysup status: ${trouble}`);
+        output.complain(`alwaysup status: ${tame(trouble)}`);
       }
     }
     const text = toText(found, output);
     const isRepainted = isWatching && host.isTerminal("stdout");
     if (text !== shown) output.print(isRepainted ? CLEAR + text : text);
     [shown, complained] = [text, troubles];
-    if (!isWatching) return 0;
+    if (!isWatching) return found.isWhole ? 0 : 1;
     const tick = new Promise((go) => setTimeout(go, WATCH_MS));
     if (await Promise.race([tick, stop.promise]) === "stop") return 0;
   }
@@ -76,7 +76,7 @@ function inTable({ running }: Found, output: Output): string {
     const indent = " ".repeat(widths[0]! + 2);
     return lastError === undefined
       ? [line]
-      : [line, `${indent}last error: ${lastError}`];
+      : [line, `${indent}last error: ${tame(lastError)}`];
   }).join("\n");
 }
 
@@ -84,7 +84,7 @@ function cells(it: Running, now: number): string[] {
   return [
     ...[`${it.pid}`, it.client ?? "-", it.url, inWords(it.standing, now)],
     ...[`${span(now - it.startedAt)} ago`, `${it.reconnects}`, `${it.owed}`],
-  ];
+  ].map(tame);
 }
 
 function painted(state: string, output: Output): string {

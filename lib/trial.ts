@@ -47,7 +47,9 @@ export class Trial {
     };
     this.#code = run(alone, "0", own, ({ event, level, reason }) => {
       // The same attempt goes on without the subprotocol.
-      if (event === "attempt-failed" && level !== "debug") this.#fail(reason!);
+      const isOver = event === "lost" ||
+        event === "attempt-failed" && level !== "debug";
+      if (isOver) this.#fail(reason!);
     });
   }
 

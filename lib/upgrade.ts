@@ -5,6 +5,7 @@
  * @module
  */
 
+import { messageOf } from "./host.ts";
 import type { Header } from "./parse.ts";
 
 /** What became of it. */
@@ -66,12 +67,19 @@ export async function upgrade(
   limitMs: number,
 ): Promise<Upgrade> {
   const isSecure = url.protocol === "wss:";
-  const host = hostOf(url);
-  const port = portOf(url);
+  const place = { host: hostOf(url), port: portOf(url) };
+  // An address is no server name (RFC 6066 section 3).
+  const isAddress = /^[\d.]+$|:/.test(place.host);
+  const servername = isAddress ? {} : { servername: place.host };
   const { promise, resolve } = Promise.withResolvers<Upgrade>();
-  const socket = isSecure
-    ? (await import("node:tls")).connect({ host, port, servername: host })
-    : (await import("node:net")).connect({ host, port });
+  let socket: import("node:net").Socket;
+  try {
+    socket = isSecure
+      ? (await import("node:tls")).connect({ ...place, ...servername })
+      : (await import("node:net")).connect(place);
+  } catch (error) {
+    return { kind: "failed", why: messageOf(error) };
+  }
   const timer = setTimeout(() => {
     const why = `no answer within ${limitMs / 1000} s`;
     resolve({ kind: "failed", why });

@@ -151,8 +151,13 @@ const REFUSALS: [what: string, response: () => Response, says: RegExp][] = [
   [
     "another place",
     () =>
-      new Response("", { status: 302, headers: { location: "/x?key=s3cret" } }),
-    /^it sends us to \/x$/,
+      new Response("", {
+        status: 302,
+        headers: {
+          location: "http://u:s3cret@h/x?key=s3cret#s3cret",
+        },
+      }),
+    /^it sends us to http:\/\/h\/x \(HTTP 302\)$/,
   ],
 ];
 for (const [what, refuse, says] of REFUSALS) {
@@ -205,6 +210,58 @@ Deno.test("doctor: a daemon that says hello and no more", async () => {
   const { name, text } = failure(found);
   assertEquals(name, "tools");
   assertMatch(text, /^they cannot be listed: tools\/list timed out/);
+});
+
+Deno.test("doctor: wss:// where nothing speaks TLS", async () => {
+  await using daemon = new RawDaemon();
+  const url = daemon.url.replace("ws:", "wss:");
+  const { name, advice } = failure(await doctor(["--url", url]));
+  assertEquals(name, "websocket");
+  assertMatch(advice!, /certificate, or try ws:/);
+});
+
+Deno.test("doctor: a daemon that answers no ping, and one whose pages do not end", async () => {
+  await using mute = new RawDaemon({
+    answer: (message) =>
+      message.method === "ping" ? undefined : answer(message),
+  });
+  const flags = ["--url", mute.url, "--ping-timeout", "500ms"];
+  const found = await doctor([...flags, "--ping-interval", "500ms"]);
+  const { state, text, advice } = found.of("probe");
+  assertEquals(state, "warn", text);
+  assertMatch(text, /^ping fails: the daemon did not answer a ping in time/);
+  assertMatch(advice!, /--ping-interval off/);
+  await using endless = new RawDaemon({
+    answer: (message) => {
+      if (message.method !== "tools/list") return answer(message);
+      return { id: message.id, result: { tools: [{}], nextCursor: "2" } };
+    },
+  });
+  const pages = (await doctor(["--url", endless.url])).of("tools");
+  assertEquals(pages.state, "warn");
+  assertMatch(pages.text, /do not come to an end/);
+});
+
+Deno.test("doctor: what a daemon says does nothing to a terminal", async () => {
+  const evil = "\x1b]0;PWNED\x07\x1b[31m\u009b" + "x".repeat(1_000);
+  await using daemon = new RawDaemon({
+    answer: (message) =>
+      message.method !== "initialize" ? answer(message) : {
+        id: message.id,
+        result: {
+          protocolVersion: "2025-11-25",
+          capabilities: { tools: {} },
+          serverInfo: { name: evil, version: evil },
+        },
+      },
+  });
+  const args = ["doctor", "--url", daemon.url];
+  const { code, stdout } = await execute(args, ALONE);
+  assertEquals(code, 0);
+  // deno-lint-ignore no-control-regex
+  assertEquals(/[\x00-\x09\x0b-\x1f\x7f-\x9f]/.test(stdout), false);
+  const longest = Math.max(...stdout.split("\n").map((line) => line.length));
+  assert(longest < 400, `${longest}`);
 });
 
 Deno.test("doctor: a daemon that closes with 1008 wants a token", async () => {

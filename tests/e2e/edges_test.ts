@@ -5,10 +5,12 @@
  * @module
  */
 
+import { deadline } from "@std/async/deadline.js";
 import { assert, assertEquals, assertMatch } from "../tools/assert.ts";
 import { answerAll, RawDaemon } from "../tools/raw_daemon.ts";
 import {
   freePort,
+  HELLO,
   isOnNode,
   Lines,
   Proxy,
@@ -134,6 +136,39 @@ Deno.test("--give-up-after: exit 1, with an answer for what waited", async () =>
   assertEquals(code, 1);
   assertEquals((await proxy.answer(1)).error.code, -31001);
   assertMatch(proxy.stderr.dump(), /--give-up-after.*exiting/);
+});
+
+Deno.test("nobody reads what it writes: it ends all the same", async () => {
+  const full = async (
+    args: string[],
+    feed: (stdin: WritableStreamDefaultWriter<Uint8Array>) => Promise<void>,
+  ): Promise<void> => {
+    const [command, all] = proxyCommand(args);
+    const child = new Deno.Command(command, {
+      args: all,
+      env: { ALWAYSUP_CACHE: "off", ALWAYSUP_STATUS: "off" },
+      ...{ stdin: "piped", stdout: "piped", stderr: "piped" },
+    }).spawn();
+    const stdin = child.stdin.getWriter();
+    await feed(stdin);
+    await stdin.close().catch(() => {});
+    await deadline(child.status, 15_000);
+    await Promise.all([child.stdout.cancel(), child.stderr.cancel()]);
+  };
+  await using daemon = new RawDaemon();
+  const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
+  await full(flags(daemon.url), async (stdin) => {
+    await stdin.write(bytes(HELLO));
+    const t = "x".repeat(500_000);
+    const call = { jsonrpc: "2.0", id: 1, method: "x", params: { t } };
+    await stdin.write(bytes(`${JSON.stringify(call)}\n`));
+    await daemon.heard(2);
+  });
+  // More of stderr than a pipe holds.
+  await full(
+    Array.from({ length: 2_000 }, (_, i) => `--no-such-flag-${i}=1`),
+    () => Promise.resolve(),
+  );
 });
 
 Deno.test("garbage from both sides: log lines without bodies, right errors, and nothing else disturbed", async () => {

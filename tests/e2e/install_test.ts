@@ -94,7 +94,7 @@ for (const { name, key, title } of CLIENTS) {
 
     const written = await home.run(["install", name, ...URL_FLAG, "--write"]);
     assertEquals([written.code, written.stderr], [0, ""]);
-    assertMatch(written.stdout, /^\+ \t\t"alwaysup": \{$/m);
+    assertMatch(written.stdout, /^\+ "alwaysup": \{$/m);
     assert(!/^- /m.test(written.stdout), "nothing is taken away");
     assert(!written.stdout.includes("s3cret"), "nothing else is shown");
     const text = await Deno.readTextFile(file);
@@ -115,7 +115,7 @@ for (const { name, key, title } of CLIENTS) {
     assert(!await exists(backup), "no backup of nothing");
 
     const planned = await home.run(["uninstall", name]);
-    assertMatch(planned.stdout, /^- \t\t"alwaysup": \{$/m);
+    assertMatch(planned.stdout, /^- "alwaysup": \{$/m);
     assertEquals(await Deno.readTextFile(file), text, "only shown");
     const removed = await home.run(["uninstall", name, "--write"]);
     assertEquals([removed.code, removed.stderr], [0, ""]);
@@ -175,6 +175,52 @@ Deno.test("a link stays one", async () => {
   assertMatch(text, /^\ufeff\{"mcpServers":\{"alwaysup":\{.*\}\}\}\r\n$/);
 });
 
+Deno.test("a link to nothing stays one, too", async () => {
+  await using home = new Home();
+  const file = await home.put("cursor", "");
+  const real = `${home.folder}/real.json`;
+  await Deno.remove(file);
+  await Deno.symlink(real, file);
+  const { code, stderr } = await home.run(["install", "cursor", "--write"]);
+  assert(Deno.lstatSync(file).isSymlink);
+  // Deno without all rights does not write through such a link, and says so.
+  if (code !== 0) assertMatch(stderr, /it cannot be written \(No such file/);
+  assertEquals(await exists(real), code === 0);
+});
+
+Deno.test("an older entry's env is kept, and no secret of the file is shown", async () => {
+  await using home = new Home();
+  const env = { EXAI_WS_TOKEN: "s3cret" };
+  const file = await home.put(
+    "cursor",
+    JSON.stringify({
+      mcpServers: {
+        other: { command: "x", env: { T: "s3cret" } },
+        alwaysup: { command: "python", args: ["shim.py"], env, timeout: 9 },
+      },
+    }),
+  );
+  const written = await home.run(["install", "cursor", "--write"]);
+  const { mcpServers } = JSON.parse(await Deno.readTextFile(file));
+  const { command, env: kept, timeout } = mcpServers.alwaysup;
+  assertEquals([kept, timeout, command === "python"], [env, 9, false]);
+  assertMatch(written.stdout, /^- .*"shim.py"$/m);
+  const removed = await home.run(["uninstall", "cursor", "--write"]);
+  assertMatch(removed.stdout, /^- .*"EXAI_WS_TOKEN": "\(hidden\)"$/m);
+  for (const { stdout, stderr } of [written, removed]) {
+    assertEquals((stdout + stderr).includes("s3cret"), false);
+  }
+});
+
+Deno.test("a file that is read-only is left alone", async () => {
+  await using home = new Home();
+  const file = await home.put("cursor", "{}");
+  await Deno.chmod(file, 0o444);
+  const { code, stderr } = await home.run(["install", "cursor", "--write"]);
+  assertEquals([code, await Deno.readTextFile(file)], [1, "{}"]);
+  assertMatch(stderr, /it cannot be written \(it is read-only\)\n$/);
+});
+
 const REFUSED: [
   what: string,
   content: string | Uint8Array<ArrayBuffer>,
@@ -187,6 +233,7 @@ const REFUSED: [
     '{"mcpServers": 1}',
     /: "mcpServers" in it is not an object; nothing/,
   ],
+  ["too deep", "[".repeat(100_000), /: it is nested too deeply; nothing/],
   ["Latin 1", new Uint8Array([0x22, 0xe4, 0x22]), /not text in UTF-8; nothing/],
 ];
 for (const [what, content, why] of REFUSED) {

@@ -124,6 +124,51 @@ Deno.test("status: a file that is garbage costs a line, and no other proxy", asy
   await proxy.end();
 });
 
+Deno.test("status: a folder that cannot be read is one line", async () => {
+  using folder = new Folder();
+  await Deno.mkdir(`${folder.path}/alwaysup`);
+  await Deno.writeTextFile(folder.running, "");
+  const { code, stderr } = await folder.status();
+  assertEquals(code, 1);
+  assertMatch(stderr, /^alwaysup status: .*running cannot be read \(.*\)\n$/);
+});
+
+Deno.test("status: what was left by who was killed while it wrote goes, what lives and slept stays", async () => {
+  using folder = new Folder();
+  await using proxy = new Proxy(["--url", "ws://127.0.0.1:1/"], folder.env);
+  const [it] = await folder.until(({ length }) => length === 1);
+  const own = folder.files();
+  const long = new Date(Date.now() - 120_000);
+  for (const name of ["9-x.lock", "9-x.json.9.tmp"]) {
+    await Deno.writeTextFile(`${folder.running}/${name}`, "");
+  }
+  for (const name of folder.files()) {
+    Deno.utimeSync(`${folder.running}/${name}`, long, long);
+  }
+  const running = JSON.parse((await folder.status("--json")).stdout);
+  const isLocking = it.sign === "lock";
+  assertEquals(running.length, isLocking ? 1 : 0);
+  const left = folder.files().filter((name) => !own.includes(name));
+  assertEquals(left, isLocking ? [] : ["9-x.lock"]);
+  await proxy.end();
+});
+
+Deno.test("status: a proxy whose files were removed comes back", async () => {
+  using folder = new Folder();
+  await using rig = new Rig([], folder.env);
+  await rig.up();
+  await rig.proxy.initialize();
+  await folder.until(([it]) => it?.standing.phase === "ready");
+  for (const name of folder.files()) {
+    await Deno.remove(`${folder.running}/${name}`);
+  }
+  await rig.kill();
+  await folder.until(([it]) => it?.standing.phase === "waiting");
+  await folder.until(([it]) => it?.standing.phase === "waiting");
+  await rig.proxy.end();
+  assertEquals(folder.files(), []);
+});
+
 Deno.test("status: no secret, and nobody else's business", async () => {
   using folder = new Folder();
   const ALWAYSUP_URL = "ws://u:s3cret@127.0.0.1:1/?token=s3cret";
