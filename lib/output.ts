@@ -1,5 +1,6 @@
 /**
- * Where a command says what it has to say.
+ * What people see: where a command says it, its colours, and what others' texts
+ * may not do there.
  *
  * @module
  */
@@ -26,12 +27,9 @@ export function paint(
   return isColoured ? `\x1b[${COLOURS[colour]}m${text}\x1b[0m` : text;
 }
 
-/** The most that is shown of a text of somebody else's, in UTF-16 units. */
-const SHOWN = 300;
-
-/** A text of somebody else's as one line that does nothing to a terminal. */
-export function tame(text: string): string {
+/** A text of somebody else's as one line that does nothing to a terminal; `limit` is in UTF-16 units. */
+export function tame(text: string, limit: number = 300): string {
   // deno-lint-ignore no-control-regex
   const line = text.replace(/[\x00-\x1f\x7f-\x9f\u2028\u2029]+/g, " ");
-  return line.length > SHOWN ? `${line.slice(0, SHOWN)}...` : line;
+  return line.length > limit ? `${line.slice(0, limit)}...` : line;
 }

@@ -5,6 +5,7 @@
  */
 
 import { messageOf } from "./host.ts";
+import { tame } from "./output.ts";
 import type { Level, LogEffect } from "./event.ts";
 import { seconds } from "./fault.ts";
 import { isLogged, type LinkState } from "./link.ts";
@@ -332,10 +333,7 @@ export function bug(error: unknown): LogEffect {
 
 /** A log line is one line and has an end, whatever a peer put into a reason. */
 function log(level: Level, event: string, text: string): LogEffect {
-  // deno-lint-ignore no-control-regex
-  const line = text.replace(/[\x00-\x1f\x7f-\x9f\u2028\u2029]+/g, " ");
-  const message = line.length > 1000 ? `${line.slice(0, 1000)}...` : line;
-  return { type: "log", level, event, message };
+  return { type: "log", level, event, message: tame(text, 1000) };
 }
 
 /** Ids and methods are the peer's to choose, and may be of any length. */

@@ -6,6 +6,7 @@
 
 import type { Desk } from "./desk.ts";
 import { dig, type Request } from "./jsonrpc.ts";
+import { tame } from "./output.ts";
 
 /** Where the connection to the daemon is; moments are by the session's clock. */
 export type Standing =
@@ -75,6 +76,5 @@ export function clientOf({ params }: Request): string | undefined {
   const [name, version] = [dig(info, "name"), dig(info, "version")];
   if (typeof name !== "string") return undefined;
   const words = typeof version === "string" ? `${name} ${version}` : name;
-  // deno-lint-ignore no-control-regex -- it goes to a terminal
-  return words.replace(/[\x00-\x1f\x7f-\x9f]+/g, " ").slice(0, NAME_LIMIT);
+  return tame(words, NAME_LIMIT);
 }

@@ -5,6 +5,7 @@
  */
 
 import { messageOf } from "./host.ts";
+import { tame } from "./output.ts";
 import type { Header } from "./parse.ts";
 
 /** What a socket has to say; the epoch is the caller's to add. */
@@ -111,9 +112,7 @@ function describeClose(
   failure: string,
 ): { reason: string; reached: boolean; oversize?: boolean } {
   const words = reason || failure;
-  // deno-lint-ignore no-control-regex -- it may come to a terminal
-  const line = words.replace(/[\s\x00-\x1f\x7f-\x9f]+/g, " ").slice(0, 200);
-  const why = line === "" ? "" : ` (${line})`;
+  const why = words === "" ? "" : ` (${tame(words, 200)})`;
   return {
     reason: `the connection was closed with code ${code}${why}`,
     reached: true,

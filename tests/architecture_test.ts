@@ -11,7 +11,7 @@ const LIB = new URL("../lib/", import.meta.url);
 
 /** The rooms by floor; a room imports only from floors below its own. */
 const FLOORS: readonly (readonly string[])[] = [
-  ["json_text", "host", "parse", "pulse", "versions"],
+  ["json_text", "host", "output", "parse", "pulse", "versions"],
   ["jsonc", "jsonrpc", "settings", "link"],
   ["safety", "catalog", "asked", "clients", "memory", "servers_text"],
   ["deadline", "event", "listens", "memory_text"],
@@ -28,7 +28,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ["session"],
   ["stdio", "socket", "log", "host_deno", "host_node", "files"],
   ["host_here", "sources", "state"],
-  ["output", "presence"],
+  ["presence"],
   ["install", "proxy", "status", "upgrade"],
   ["trial"],
   ["checkup"],

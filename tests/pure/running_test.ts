@@ -64,7 +64,7 @@ const CLIENTS: [params: Json, name: string | undefined][] = [
   [{ clientInfo: { name: "a", version: 1 } }, "a"],
   [{ _meta: { "io.modelcontextprotocol/clientInfo": { name: "b" } } }, "b"],
   [{ clientInfo: { name: "\x1b[2Ja\n\x07b\u009b" } }, " [2Ja b "],
-  [{ clientInfo: { name: "x".repeat(99) } }, "x".repeat(60)],
+  [{ clientInfo: { name: "x".repeat(99) } }, `${"x".repeat(60)}...`],
   [{ clientInfo: { name: 7 } }, undefined],
   [{ clientInfo: "a" }, undefined],
   [undefined, undefined],

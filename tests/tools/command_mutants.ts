@@ -22,8 +22,8 @@ export const COMMAND_MUTANTS: readonly Mutant[] = [
   mutant(
     "status: a client's name reaches the terminal as it is",
     "snapshot",
-    'words.replace(/[\\x00-\\x1f\\x7f-\\x9f]+/g, " ")',
-    "words",
+    "return tame(words, NAME_LIMIT);",
+    "return words;",
   ),
   mutant(
     "status: the first connection counts as one more",
