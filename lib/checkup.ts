@@ -148,7 +148,7 @@ async function unwelcome(
   config: Config,
   host: Host,
 ): Promise<Check> {
-  if (/refuses|1008/.test(why)) {
+  if (/refuses|code 1008/.test(why)) {
     const advice = "give the daemon's own token (--token-file, ALWAYSUP_TOKEN)";
     return { name: "token", state: "fail", text: why, advice };
   }
