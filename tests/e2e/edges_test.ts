@@ -117,11 +117,13 @@ Deno.test("a client that no longer reads stdout: exit 0", async () => {
   const { url } = daemon;
   // A shell pipe breaks stdout and leaves stdin open.
   await using proxy = new ShellProxy(
-    '"${@:2}" --url "$1" | head -n 1 >/dev/null; exit ${PIPESTATUS[0]}',
+    '"${@:2}" --url "$1" | { head -n 1 >/dev/null; exec <&-; echo gone >&2; }; ' +
+      "exit ${PIPESTATUS[0]}",
     url,
   );
   await proxy.hello();
-  await daemon.heard(1);
+  // What comes before that is still taken.
+  await proxy.stderr.find((line) => line === "gone");
   await proxy.hello(1);
   const { code } = await proxy.ended();
   assertEquals(code, 0);
