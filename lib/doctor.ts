@@ -54,7 +54,7 @@ export async function doctor(
 
 function say({ name, state, text, advice }: Check, output: Output): void {
   const mark = paint(output, COLOURS[state], state.padEnd(4));
-  const [first, ...more] = text.split("\n").map(tame);
+  const [first, ...more] = text.split("\n").map((text) => tame(text));
   output.print(`${mark}  ${name.padEnd(11)}  ${first}`);
   if (advice !== undefined) more.push(`-> ${tame(advice)}`);
   for (const line of more) output.print(`${" ".repeat(19)}${line}`);

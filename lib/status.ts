@@ -84,7 +84,7 @@ function cells(it: Running, now: number): string[] {
   return [
     ...[`${it.pid}`, it.client ?? "-", it.url, inWords(it.standing, now)],
     ...[`${span(now - it.startedAt)} ago`, `${it.reconnects}`, `${it.owed}`],
-  ].map(tame);
+  ].map((text) => tame(text));
 }
 
 function painted(state: string, output: Output): string {
