@@ -30,10 +30,7 @@ export class Relay implements AsyncDisposable {
 
   /** Cuts every connection. */
   cut(): void {
-    for (const side of this.#open) {
-      this.#open.delete(side);
-      side.close();
-    }
+    for (const side of this.#open) this.#end(side);
   }
 
   async #accept(): Promise<void> {
