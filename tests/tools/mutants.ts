@@ -390,9 +390,9 @@ const MUTANTS: readonly Mutant[] = [
   ),
   mutant(
     "a log line has any number of lines",
-    "report",
-    '.replace(/[\\x00-\\x1f\\x7f-\\x9f\\u2028\\u2029]+/g, " ")',
-    '.replace(/[\\x00]+/g, " ")',
+    "output",
+    'text.replace(/[\\x00-\\x1f\\x7f-\\x9f\\u2028\\u2029]+/g, " ")',
+    "text",
   ),
   mutant(
     "the daemon's questions have any size",
