@@ -68,7 +68,7 @@ async function serve(
   args: readonly string[],
   complain: (line: string) => void,
 ): Promise<number> {
-  const reading = await readSettings(host, args);
+  const { reading } = await readSettings(host, args);
   if (reading.kind === "problems") {
     for (const problem of reading.problems) complain(`alwaysup: ${problem}`);
     return 2;

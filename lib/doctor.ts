@@ -7,14 +7,14 @@
 
 import { type Check, network } from "./checkup.ts";
 import { CLIENTS, FILE_LIMIT, findOurs } from "./clients.ts";
-import { type Config, made, type Source } from "./config.ts";
+import { type Config, made, type Source, type Sources } from "./config.ts";
 import { readHealth } from "./health_file.ts";
 import { readLimited } from "./files.ts";
 import { type Host, messageOf } from "./host.ts";
 import { type Output, paint, tame } from "./output.ts";
 import { HEALTH_FRESH_MS } from "./report.ts";
 import { parseFile } from "./servers_text.ts";
-import { readSettings, sourcesOf } from "./sources.ts";
+import { readSettings } from "./sources.ts";
 import { keyOf, readState } from "./state.ts";
 import { span } from "./running.ts";
 
@@ -64,7 +64,7 @@ async function* examine(
   args: readonly string[],
   host: Host,
 ): AsyncGenerator<Check> {
-  const reading = await readSettings(host, args);
+  const { reading, sources } = await readSettings(host, args);
   if (reading.kind === "problems") {
     for (const text of reading.problems) {
       const advice = "mend it; nothing starts before (alwaysup --help)";
@@ -73,7 +73,7 @@ async function* examine(
     return;
   }
   const { config, warnings } = reading;
-  yield await settings(config, args, host);
+  yield settings(config, sources);
   for (const text of warnings) yield { name: "settings", state: "warn", text };
   yield* network(config, host);
   yield cache(config, host);
@@ -81,14 +81,8 @@ async function* examine(
   yield clients(host);
 }
 
-async function settings(
-  { shownUrl, dialect }: Config,
-  args: readonly string[],
-  host: Host,
-): Promise<Check> {
-  const sources = await sourcesOf(host, args);
-  const list = typeof sources === "string" ? [] : made(sources);
-  const words = list.map(({ name, shown, from }) =>
+function settings({ shownUrl, dialect }: Config, sources: Sources): Check {
+  const words = made(sources).map(({ name, shown, from }) =>
     `${name}: ${shown} (${PLACES[from]})`
   );
   const text = [`${shownUrl}, dialect ${dialect}`, ...words].join("\n");

@@ -25,17 +25,10 @@ export function readLimited(
 }
 
 /**
- * Replaces a file's text at once; its folder is made, a link to it stays one.
- * Throws if it cannot: what is there is left as it was.
- *
- * @param mode its permission bits: by default, for the user's eyes only
+ * Replaces a file's text at once, for the user's eyes only; its folder is made,
+ * a link to it stays one. Throws if it cannot: what is there is left as it was.
  */
-export function replace(
-  host: Host,
-  named: string,
-  text: string,
-  mode: number = 0o600,
-): void {
+export function replace(host: Host, named: string, text: string): void {
   const facts = host.stat(named);
   // Renaming over a device would replace it.
   if (facts !== undefined && !facts.isFile) {
@@ -47,7 +40,7 @@ export function replace(
   // Another process may do the same now: each writes its own file, the last one stays.
   const next = `${path}.${host.pid}.tmp`;
   try {
-    host.writeFile(next, text, mode);
+    host.writeFile(next, text, 0o600);
     host.rename(next, path);
   } catch (error) {
     host.remove(next);

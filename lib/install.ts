@@ -69,7 +69,8 @@ export async function install(
   const { client, name, isWritten } = order;
   const flags = absolute(order.flags, host);
   // A client's servers do not get our environment.
-  const reading = await readSettings({ ...host, env: () => ({}) }, flags);
+  const alone = { ...host, env: () => ({}) };
+  const { reading } = await readSettings(alone, flags);
   if (reading.kind === "problems") {
     return refuse(output, 2, ...reading.problems);
   }

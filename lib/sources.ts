@@ -8,27 +8,21 @@
 import { envFileOf, readConfig, type Reading, type Sources } from "./config.ts";
 import { type Host, messageOf } from "./host.ts";
 
-/** Reads the configuration of the process; `args` is the command line without the program's name and command. */
+/** Reads the configuration of the process, and says from where; `args` is the command line without the program's name and command. */
 export async function readSettings(
   host: Host,
   args: readonly string[],
-): Promise<Reading> {
-  const sources = await sourcesOf(host, args);
-  if (typeof sources === "string") {
-    return { kind: "problems", problems: [sources] };
-  }
-  return readConfig(sources, (path) => host.readFile(path));
-}
-
-/** Where the settings come from, or what is wrong with the named `.env` file. */
-export async function sourcesOf(
-  host: Host,
-  args: readonly string[],
-): Promise<Sources | string> {
+): Promise<{ readonly reading: Reading; readonly sources: Sources }> {
   const env = host.env();
   const path = envFileOf({ args, env });
   const file = path === undefined ? {} : await readEnvFile(host, path);
-  return typeof file === "string" ? file : { args, env, file };
+  if (typeof file === "string") {
+    const reading = { kind: "problems", problems: [file] } as const;
+    return { reading, sources: { args, env } };
+  }
+  const sources = { args, env, file };
+  const reading = readConfig(sources, (path) => host.readFile(path));
+  return { reading, sources };
 }
 
 /** The names and values of a `.env` file, or what is wrong with it. */
