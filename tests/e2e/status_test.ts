@@ -230,10 +230,10 @@ Deno.test("a flag or command that there is not: one line, exit 2", async () => {
 Deno.test("a terminal in a client's place is told what the program expects, and it waits", async () => {
   const [command, args] = proxyCommand(["--url", "ws://127.0.0.1:1/"]);
   const line = [command, ...args].map((part) => `'${part}'`).join(" ");
-  // `script` gives it a terminal.
+  // `script` gives it a terminal. Without `exec` a shell may stay in between, and die of Ctrl+C in the program's place.
   const wrap = (): [string, string[]] => [
     "script",
-    ["--quiet", "--return", "--command", line, "/dev/null"],
+    ["--quiet", "--return", "--command", `exec ${line}`, "/dev/null"],
   ];
   await using proxy = new Proxy([], {}, wrap);
   await proxy.stdout.find((line) => line.includes("a terminal is there"));
