@@ -65,6 +65,8 @@ export interface Host {
   writeStdout(bytes: Uint8Array): Promise<number>;
   /** The same for stderr. */
   writeStderr(bytes: Uint8Array): Promise<number>;
+  /** Calls back once, after so many milliseconds; the process stays alive until then. */
+  wake(ms: number, callback: () => void): void;
   /** Calls back when the process is asked to end. */
   onSignal(callback: () => void): void;
   /** Ends the process. */

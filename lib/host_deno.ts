@@ -43,6 +43,9 @@ export function denoHost(): Host {
     stdin: read,
     writeStdout: (bytes) => whenReady(() => Deno.stdout.write(bytes)),
     writeStderr: (bytes) => whenReady(() => Deno.stderr.write(bytes)),
+    // The first `setTimeout` costs the start 4 ms.
+    wake: (ms, callback) =>
+      AbortSignal.timeout(ms).addEventListener("abort", callback),
     onSignal: (callback) => {
       const isWindows = Deno.build.os === "windows";
       const signals: Deno.Signal[] = isWindows

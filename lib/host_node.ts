@@ -132,6 +132,9 @@ export function nodeHost(): Host {
       isStreaming ? push("stdout", bytes) : write(1, bytes),
     writeStderr: (bytes) =>
       isStreaming ? push("stderr", bytes) : write(2, bytes),
+    wake: (ms, callback) => {
+      setTimeout(callback, ms);
+    },
     onSignal: (callback) => {
       for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
         process.on(signal, callback);

@@ -71,7 +71,6 @@ export function run(
     Infinity,
     () => handle({ type: "broken" }),
   );
-  let timer: ReturnType<typeof setTimeout> | undefined;
   let timerAt = Infinity;
 
   /** One look at the clock for the whole turn: a sleep in the middle of it then makes the next one late. */
@@ -108,11 +107,12 @@ export function run(
     const at = session.isOver ? Infinity : Math.min(session.deadline(), soon);
     // A timer that comes earlier than it must sets the next one.
     if (at >= timerAt && event.type !== "tick") return;
-    clearTimeout(timer);
     timerAt = at;
     if (at === Infinity) return;
-    const ms = Math.max(0, Math.ceil(at - now()));
-    timer = setTimeout(() => handle({ type: "tick" }), ms);
+    // One that is not the latest any more does nothing.
+    host.wake(Math.max(0, Math.ceil(at - now())), () => {
+      if (at === timerAt) handle({ type: "tick" });
+    });
   }
 
   function perform(effect: Effect): void {
@@ -170,7 +170,7 @@ export function run(
   }
 
   async function leave(code: number): Promise<void> {
-    clearTimeout(timer);
+    timerAt = Infinity;
     presence?.leave();
     presence = undefined;
     const readingMs = (endAt ?? now()) + READING_MS - now();
