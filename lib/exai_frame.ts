@@ -5,7 +5,7 @@
  */
 
 import { dig, isRecord } from "./jsonrpc.ts";
-import { isSummary, readOutput, unwrap } from "./tool_output.ts";
+import { readOutput, unwrap, withoutSummary } from "./tool_output.ts";
 
 /** What an error frame says, whatever its form. */
 export interface ExaiError {
@@ -63,9 +63,7 @@ export function resultOf(
 ): ToolResult | undefined {
   const blocks = blocksOf(frame);
   if (blocks === undefined) return undefined;
-  const hasSummary = style === "clean" && blocks.length > 1 &&
-    isSummary(blocks.at(-1)!);
-  const said = hasSummary ? blocks.slice(0, -1) : blocks;
+  const said = style === "clean" ? withoutSummary(blocks) : blocks;
   const readings = said.map((block) => readOutput(block, style));
   const texts = readings.flatMap((reading) => reading.texts);
   const isError = isFailure(frame) || frame.ok === false ||

@@ -22,10 +22,14 @@ const FAILED = /^(code_too_large|error|execution_error|resend_prompt)$/i;
 const PROGRESS =
   /^\s*=== PROGRESS ===[\s\S]*?=== END PROGRESS ===(?:[ \t]*\n)*/;
 const SUMMARY = /^\s*=== MCP CALL SUMMARY ===[\s\S]*=== END SUMMARY ===/;
+/** How it begins behind other blocks that the daemon has joined. */
+const JOINED = "\n\n\n=== MCP CALL SUMMARY ===";
 const TURN = "AGENT'S TURN:";
-/** The members by which the daemon's own wrapping is known; a tool may use `status` and `content` for itself. */
-const WRAPPING = ["content_type", "metadata", "continuation_offer"];
-const MEMBERS = ["status", "content", "error", ...WRAPPING];
+/** The members of the daemon's own wrapping; an object with others is what a tool says itself, `next_steps` and findings among it. */
+const MEMBERS = [
+  ...["status", "content", "error", "content_type", "metadata"],
+  "continuation_offer",
+];
 
 /**
  * Reads a block of output. What is not unmistakably the daemon's own wrapping
@@ -56,18 +60,20 @@ export function unwrap(text: string, style: "clean" | "raw"): string {
   return style === "raw" ? text : withoutTurn(text.replace(PROGRESS, ""));
 }
 
-/** Whether a block is the summary that the daemon puts behind a tool's own. */
-export function isSummary(text: string): boolean {
-  return SUMMARY.test(text);
+/** A tool's own blocks, without the summary that the daemon puts behind them. */
+export function withoutSummary(blocks: readonly string[]): readonly string[] {
+  const last = blocks.at(-1) ?? "";
+  if (blocks.length > 1) {
+    return SUMMARY.test(last) ? blocks.slice(0, -1) : blocks;
+  }
+  const at = last.lastIndexOf(JOINED);
+  const isJoined = at > 0 && SUMMARY.test(last.slice(at));
+  return isJoined ? [last.slice(0, at)] : blocks;
 }
 
 function isWrapping(output: Record<string, unknown>): boolean {
-  const { status, content } = output;
-  if (typeof status !== "string") return false;
-  if (content !== undefined && typeof content !== "string") return false;
-  if (WRAPPING.some((name) => name in output)) return true;
-  const said = content ?? output.error;
-  return typeof said === "string" &&
+  const { status, content, error } = output;
+  return typeof status === "string" && typeof (content ?? error) === "string" &&
     Object.keys(output).every((name) => MEMBERS.includes(name));
 }
 

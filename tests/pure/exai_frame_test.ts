@@ -86,6 +86,15 @@ const RESULTS: [
   ["the summary block", { outputs: [block("a"), block(SUMMARY)] }, [
     "a",
   ], false],
+  [
+    "the summary joined to the text",
+    {
+      text: `${output({ content: "a" })}\n\n${SUMMARY}`,
+    },
+    ["a"],
+    false,
+  ],
+  ["a summary alone", { outputs: [block(SUMMARY)] }, [SUMMARY], false],
 ];
 for (const [what, frame, texts, isError] of RESULTS) {
   test(`call_tool_res: ${what}`, () => {
@@ -107,6 +116,11 @@ test("call_tool_res: an error alone is no result", () => {
 
 const TURN = "\n\n---\n\nAGENT'S TURN: evaluate this";
 const PROGRESS = "=== PROGRESS ===\nstep\n=== END PROGRESS ===\n\n";
+const WORKFLOW = output({
+  ...{ status: "pause_for_analysis", step_number: 1, next_steps: "look" },
+  ...{ continuation_id: "c-1", expert_analysis: { raw_analysis: "line 3" } },
+});
+const FINDINGS = output({ content: "short", findings: ["a"] });
 const OUTPUTS: [what: string, text: string, texts: string[]][] = [
   ["plain text", "hello", ["hello"]],
   ["JSON that is no tool output", '{"content":"a"}', ['{"content":"a"}']],
@@ -137,6 +151,9 @@ const OUTPUTS: [what: string, text: string, texts: string[]][] = [
   ["content that is no text", output({ content: { a: 1 } }), [
     output({ content: { a: 1 } }),
   ]],
+  ["a step of a workflow, which has no content", WORKFLOW, [WORKFLOW]],
+  ["content beside what a tool says itself", FINDINGS, [FINDINGS]],
+  ["neither content nor error", output({}), [output({})]],
   ["broken JSON", "{", ["{"]],
 ];
 for (const [what, text, texts] of OUTPUTS) {
