@@ -96,6 +96,8 @@ export class Desk {
   readonly introductions: Map<Id, Introduction> = new Map();
   /** The ends of subscriptions that came just now: a daemon that is going away says the same. */
   readonly endings: Map<Id, Until & { readonly answer: Answer }> = new Map();
+  /** There has been a main link since the pool was there last, and so time to open one of the pool. */
+  isPoolExcused = false;
   /** The client was told something made up, and has not heard better since. */
   isMadeUp = false;
   /** It was at the beginning. */
@@ -204,6 +206,12 @@ export class Desk {
   /** Whether a link is ready for a message, free or not. */
   isUpFor(message: Request | Notification): boolean {
     return this.links.hasReady(this.dialect.place(message));
+  }
+
+  /** Whether a message only waits for its turn: the daemon is there, and nothing was lost. */
+  isTurn(message: Request | Notification): boolean {
+    const missing = this.links.missing(this.dialect.place(message));
+    return this.links.isUp && missing?.lastFailure === undefined;
   }
 
   /** What becomes of a request in flight when its link is lost. */

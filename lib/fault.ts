@@ -109,6 +109,17 @@ export function outcomeUnknown(
   );
 }
 
+/** The client ends the conversation before it was written, and the daemon is not to blame. */
+export function unsent(fate: Fate): string {
+  return fault(
+    fate,
+    Code.unavailable,
+    `The proxy was stopped while ${subject(fate)} waited for its turn: it ` +
+      "was not delivered.",
+    { reason: "stopped", delivered: "no", retryable: true },
+  );
+}
+
 /** A time limit has passed, and what the daemon has said of the request before, if anything. */
 export function timedOut(
   fate: Fate,

@@ -187,8 +187,10 @@ export class Link {
     switch (state.phase) {
       case "waiting":
         if (isWanted) return Math.min(state.soon, state.until);
-        // The pool is there on demand only.
-        return this.role === "pool" ? -Infinity : state.until;
+        // The pool is there on demand only; but a refusal is remembered.
+        return this.role === "pool" && this.#refusal === undefined
+          ? -Infinity
+          : state.until;
       case "dialing":
       case "greeting":
         return state.until;

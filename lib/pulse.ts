@@ -48,6 +48,7 @@ export class Pulse {
   /** When the verdict falls; `undefined` as long as no other connection spoke. */
   #accusedUntil: number | undefined;
   #isStale = false;
+  #isOwed = false;
 
   /** A connection on which the daemon has just spoken. */
   constructor(limits: PulseLimits, now: number) {
@@ -69,6 +70,11 @@ export class Pulse {
   /** Whether it has slept with us, and has not shown yet that it lives. */
   get isStale(): boolean {
     return this.#isStale;
+  }
+
+  /** Whether it is to be probed as soon as it is free. */
+  get isOwed(): boolean {
+    return this.#isOwed;
   }
 
   /** When the last probe went out. */
@@ -122,7 +128,7 @@ export class Pulse {
     this.#probeUntil = undefined;
     this.#isDoubted = false;
     this.#accusedUntil = undefined;
-    this.#isStale = false;
+    this.#isStale = this.#isOwed = false;
   }
 
   /** A call was written where none was running; whether the daemon answers probes meanwhile is tried until one has gone out. */
@@ -141,7 +147,17 @@ export class Pulse {
       this.#trialAt = undefined;
     }
     this.#probedAt = now;
+    // One that could not go out has had no time yet.
+    if (this.#isOwed) this.#probeUntil = undefined;
+    this.#isOwed = false;
     this.#probeUntil ??= now + ms;
+  }
+
+  /** It has slept with us and is not free to be probed; it must be before long, unless it carries a call that may take its time. */
+  postponed(now: number, carries: "a call" | "less"): void {
+    this.#isOwed = true;
+    const ms = Math.min(RESUME_MS, this.#limits.pingTimeout);
+    this.#probeUntil = carries === "a call" ? Infinity : now + ms;
   }
 
   /** A probe was answered before a call that had been written earlier. */
@@ -172,7 +188,7 @@ export class Pulse {
 
   /** It need not show that it lives: what it carries is worth the wait. */
   trusted(): void {
-    this.#isStale = false;
+    this.#isStale = this.#isOwed = false;
   }
 
   /** The program slept, and our clock counted so many milliseconds of that: the connection must show at once that it lives. */
@@ -185,5 +201,6 @@ export class Pulse {
     this.#isDoubted = false;
     this.#accusedUntil = undefined;
     this.#isStale = true;
+    this.#isOwed = false;
   }
 }

@@ -276,7 +276,6 @@ export class Session {
   /** Answers what is still owed, and exits. */
   #finish(code: number, now: number): void {
     const desk = this.#desk;
-    const outage = desk.outage(desk.links.main, now);
     for (const it of desk.endings.values()) it.until = now;
     end(desk, now);
     for (const { message, ...entry } of desk.ledger.drain()) {
@@ -285,7 +284,9 @@ export class Session {
       desk.reply(
         fate.isSent
           ? fault.outcomeUnknown(fate, "stopped")
-          : fault.unavailable(fate, outage),
+          : desk.isTurn(message)
+          ? fault.unsent(fate)
+          : desk.unserved(message, entry, now),
       );
     }
     this.#exit(code);

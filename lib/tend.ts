@@ -15,15 +15,25 @@ import { isStanding } from "./safety.ts";
 
 /** Asks the daemon whether it lives. */
 export function probe(desk: Desk, link: Link, now: number): void {
-  link.pulse?.probed(now, desk.traffic(link).load);
+  const { load } = desk.traffic(link);
   const frame = desk.dialect.probe(link.epoch);
   if (frame !== undefined) desk.send(link, frame);
+  else if (link.pulse?.isStale) {
+    const isCall = link.role === "pool" && load === "busy";
+    return link.pulse.postponed(now, isCall ? "a call" : "less");
+  }
+  link.pulse?.probed(now, load);
 }
 
 /** Writes whatever can be written now. */
 export function flush(desk: Desk, now: number): void {
   const { dialect, ledger, links } = desk;
-  for (const link of links) if (link.isUngreeted) greet(desk, link, now);
+  for (const link of links) {
+    if (link.isUngreeted) greet(desk, link, now);
+    if (link.pulse?.isOwed && dialect.isFree(link.epoch)) {
+      probe(desk, link, now);
+    }
+  }
   let wanting = 0;
   const full = new Set<LinkRole>();
   for (const entry of ledger.queue()) {
@@ -124,6 +134,7 @@ export function ready(desk: Desk, link: Link, now: number): void {
   const again = { attempt: link.attempt, downMs: now - link.downSince };
   link.validated(now);
   if (link.role === "pool") {
+    desk.isPoolExcused = false;
     desk.do(report.widened(desk.config.shownUrl));
     return flush(desk, now);
   }
@@ -136,8 +147,11 @@ export function ready(desk: Desk, link: Link, now: number): void {
 
 /** The daemon on a new main link learns where the conversation was, and gets what waits. */
 export function restore(desk: Desk, link: Link, now: number): void {
-  // What waits for the pool could not have a link of it before.
-  if (!desk.links.hasReady("pool")) wait(desk, "pool", now);
+  // What waits for the pool could not have a link of it before. If it gets none now, another main link changes nothing.
+  if (!desk.links.hasReady("pool") && !desk.isPoolExcused) {
+    desk.isPoolExcused = true;
+    wait(desk, "pool", now);
+  }
   const { toDaemon, toClient } = desk.dialect.restore(link.epoch);
   for (const text of toDaemon) desk.send(link, text);
   for (const text of toClient) desk.reply(text);
