@@ -7,7 +7,13 @@
 
 import { messageOf } from "./host.ts";
 import type { Provider } from "./deadline.ts";
-import { duration, type Header, orOff, SettingError } from "./parse.ts";
+import {
+  duration,
+  type Header,
+  orOff,
+  secretsIn,
+  SettingError,
+} from "./parse.ts";
 import {
   type Setting,
   type SettingName,
@@ -29,6 +35,8 @@ export interface Config extends Omit<Values, Raw> {
   readonly providers: readonly Provider[];
   /** What an exai daemon gets in `hello`; empty for nothing. */
   readonly helloToken: string;
+  /** What the daemon is told and nobody else may see, though it may quote it. */
+  readonly secrets: readonly string[];
 }
 
 /** The rows that the configuration has in another form. */
@@ -79,6 +87,8 @@ export type Source = "flag" | "env" | "file";
 const SOURCES: readonly Source[] = ["flag", "env", "file"];
 
 const STREAM = /^([A-Z][A-Z0-9_]*?)_STREAM_(IDLE_)?TIMEOUT$/;
+/** What is shorter stands in many a sentence by chance. */
+const SECRET_LENGTH = 4;
 const SECRET = /authorization|cookie|token|key|secret|password/i;
 
 /**
@@ -118,7 +128,7 @@ export function readConfig(
   const token = all.tokenFile === undefined
     // A token that was given for the exai daemon is nobody else's business.
     ? all.token ?? (dialect === "exai" ? all.exaiToken : undefined)
-    : readToken(all.tokenFile, readFile, problems);
+    : readToken(all.tokenFile, dialect, readFile, problems);
   const isAuthorized = headers.some(([name]) => /^authorization$/i.test(name));
   const isBearer = token !== undefined && dialect === "mcp";
   if (isBearer && isAuthorized) {
@@ -143,6 +153,7 @@ export function readConfig(
   const isPingOff = exaiPing !== undefined && exaiPing <= 0 &&
     find(SETTINGS.pingInterval, flags, sources) === undefined;
   const hasHealthFile = dialect === "exai" && !skipHealth;
+  const secretHeaders = headers.filter(([name]) => SECRET.test(name));
   const config: Config = {
     ...kept,
     dialect,
@@ -153,6 +164,11 @@ export function readConfig(
       : headers,
     providers,
     helloToken: token ?? "",
+    secrets: [
+      ...secretsIn(target),
+      ...secretHeaders.flatMap(([, value]) => [value, ...value.split(" ")]),
+      token ?? "",
+    ].filter((secret) => secret.length >= SECRET_LENGTH),
     pingInterval: isPingOff ? Infinity : kept.pingInterval,
     healthFile: hasHealthFile ? kept.healthFile : undefined,
   };
@@ -358,11 +374,13 @@ function forbidSecrets(key: SettingName, text: string): void {
 
 function readToken(
   path: string,
+  dialect: Config["dialect"],
   readFile: (path: string) => string,
   problems: string[],
 ): string | undefined {
   try {
-    return SETTINGS.token.parse(readFile(path).trim());
+    const { parse } = dialect === "exai" ? SETTINGS.exaiToken : SETTINGS.token;
+    return parse(readFile(path).trim());
   } catch (error) {
     problems.push(`--token-file ${path}: ${reasonOf(error)}`);
     return undefined;

@@ -37,6 +37,8 @@ export interface SessionConfig
   extends LinkLimits, LedgerLimits, DeadlineConfig {
   /** The daemon's URL as it may be shown: without secrets. */
   readonly shownUrl: string;
+  /** What is taken out of the daemon's words before they are shown. */
+  readonly secrets: readonly string[];
   /** How long to go on without a link. */
   readonly giveUpAfter: number;
   /** Which requests may be written a second time. */
@@ -59,6 +61,9 @@ const NEW = { sentOn: undefined, losses: 0, isHeld: false } as const;
 
 /** How long a request may wait for a daemon that has been away for longer than one usually may: a container needs 10 to 15 s to boot. */
 const CIRCUIT_MS = 20_000;
+
+/** How much of what a daemon says about itself is shown, in UTF-16 units. */
+const WORDS_LIMIT = 400;
 
 /** A moment that something waits for, which a sleep puts off. */
 export interface Until {
@@ -117,6 +122,13 @@ export class Desk {
     const { remembered } = config;
     this.memory = remembered && new Memory(remembered, now);
     this.links = new Links(config, random, now);
+  }
+
+  /** The daemon's own words, not all of them, and without a secret that it quotes. */
+  hide(words: string): string {
+    const { secrets } = this.config;
+    return secrets.reduce((it, secret) => it.replaceAll(secret, "***"), words)
+      .slice(0, WORDS_LIMIT);
   }
 
   /** Puts an effect on the list. */

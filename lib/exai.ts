@@ -25,9 +25,9 @@ import {
   callText,
   error,
   OVER_CAPACITY,
-  result,
   stray,
   tooLarge,
+  toolList,
 } from "./exai_call.ts";
 import {
   type Answer,
@@ -199,7 +199,7 @@ export class Exai implements Dialect {
       case "health":
         return this.#healthy(epoch, line, outstanding, frame, now);
       case "list":
-        return this.#listed(line, outstanding.request, frame, text.length);
+        return this.#listed(line, outstanding.request, frame, text);
       case "call":
         return this.#called(line, outstanding, frame, text.length);
     }
@@ -234,7 +234,7 @@ export class Exai implements Dialect {
     }
     if (frame.op !== "hello_ack" && !exai.isFailure(frame)) return stray(frame);
     const { code, message } = exai.errorOf(frame);
-    const why = (code === "" ? message : `${code}: ${message}`).slice(0, 200);
+    const why = code === "" ? message : `${code}: ${message}`;
     const refused = /unauthorized|jwt_required/.test(why);
     const reason = refused ? refusal(why) : `it rejected hello: ${why}`;
     return [{ kind: "rejected", reason, refused }];
@@ -263,23 +263,21 @@ export class Exai implements Dialect {
     line: Line,
     request: Request | undefined,
     frame: Record<string, unknown>,
-    size: number,
+    text: string,
   ): Incoming[] {
     const isList = frame.op === "list_tools_res";
     if (!isList && !this.#isBare(frame)) return stray(frame);
     line.outstanding = undefined;
-    const tools = isList ? exai.toolsOf(frame) : undefined;
-    if (tools !== undefined && request !== undefined) {
-      if (size > this.#config.maxMessage) return tooLarge(request, size);
-      return [result(request, { tools })];
+    const asked = request ?? { id: "0" };
+    const answer = isList ? toolList(asked, frame, text) : undefined;
+    if (answer !== undefined && request !== undefined) {
+      const size = text.length;
+      return size > this.#config.maxMessage
+        ? tooLarge(request, size)
+        : [answer];
     }
-    if (tools !== undefined) {
-      const page = { list: "tools", cursor: undefined } as const;
-      return [{
-        kind: "page",
-        ...page,
-        answer: result({ id: "0" }, { tools }),
-      }];
+    if (answer !== undefined) {
+      return [{ kind: "page", list: "tools", cursor: undefined, answer }];
     }
     const { code, message, retryMs } = exai.errorOf(frame);
     const trouble = `The daemon did not list its tools: ${message}`;

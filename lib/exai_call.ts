@@ -16,6 +16,7 @@ import {
   failure,
   isRecord,
   type Request,
+  spelled,
   success,
 } from "./jsonrpc.ts";
 
@@ -124,7 +125,8 @@ export class Calls {
     const { id } = request;
     switch (frame.op) {
       case "progress": {
-        const isDuplicate = /^duplicate/i.test(String(frame.note));
+        const isDuplicate = typeof frame.note === "string" &&
+          /^duplicate/i.test(frame.note);
         if (purpose === "poll" && isDuplicate) {
           return { incoming: [this.#poll(request, call)], isOver: true };
         }
@@ -135,7 +137,7 @@ export class Calls {
         };
       }
       case "call_tool_ack": {
-        const seconds = Number(frame.timeout);
+        const seconds = exai.numberOf(frame.timeout);
         if (!(seconds > 0)) return working(request);
         call.limitMs = seconds * 1000 + this.#config.ackGrace;
         return working(request, call.limitMs);
@@ -169,6 +171,10 @@ export class Calls {
     if (code === "DUPLICATE" && this.isOurs(original)) {
       call.wire = original!;
       return this.#poll(request, call);
+    }
+    // Revision 859c2d0 says the same of what it will never have room for.
+    if (code === OVER_CAPACITY && /too large/i.test(message)) {
+      return error(request, Code.tooLarge, message);
     }
     if (code === OVER_CAPACITY) {
       // This process has not begun with it, for it looks among what it knows
@@ -249,6 +255,22 @@ function progressOf(
     token,
   );
   return [{ kind: "notification", method, params, text }];
+}
+
+/** An answer with the tools of a `list_tools_res`, whose text that is; `undefined` where it has none. */
+export function toolList(
+  { id }: Pick<Request, "id">,
+  frame: Record<string, unknown>,
+  text: string,
+): Answer | undefined {
+  const tools = exai.toolsOf(frame);
+  return tools && {
+    kind: "answer",
+    id,
+    result: { tools },
+    error: undefined,
+    text: spelled(id, exai.listText(text, frame, tools)),
+  };
 }
 
 /** An answer with a result. */

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { locate } from "./json_text.ts";
 import { dig, isRecord } from "./jsonrpc.ts";
 import { readOutput, unwrap, withoutSummary } from "./tool_output.ts";
 
@@ -38,7 +39,7 @@ export function errorOf(frame: Record<string, unknown>): ExaiError {
   const find = (name: string): unknown =>
     details.map((where) => dig(where, name)).find((it) => it !== undefined);
   const original = find("original_request_id");
-  const seconds = Number(find("retry_after") ?? find("retry_after_secs"));
+  const seconds = numberOf(find("retry_after") ?? find("retry_after_secs"));
   const pause = Math.min(Math.max(seconds, RETRY.least), RETRY.most);
   return {
     code: typeof code === "string" ? code : "",
@@ -117,6 +118,9 @@ export function toolsOf(frame: Record<string, unknown>): unknown[] | undefined {
   return tools.filter((tool: unknown) => typeof dig(tool, "name") === "string")
     .map((tool: Record<string, unknown>) => {
       const { description, inputSchema, ...rest } = tool;
+      const isWorded = typeof (description ?? "") === "string" &&
+        description !== null;
+      if (isWorded && dig(inputSchema, "type") === "object") return tool;
       const schema = isRecord(inputSchema) ? inputSchema : {};
       return {
         ...rest,
@@ -124,6 +128,22 @@ export function toolsOf(frame: Record<string, unknown>): unknown[] | undefined {
         inputSchema: { ...schema, type: "object" },
       };
     });
+}
+
+/** The result of `tools/list` as a JSON text, spelled as the daemon did where nothing had to be changed; `text` is the frame's. */
+export function listText(
+  text: string,
+  frame: Record<string, unknown>,
+  tools: readonly unknown[],
+): string {
+  const given = frame.tools as readonly unknown[];
+  const isSame = given.length === tools.length &&
+    tools.every((tool, i) => tool === given[i]);
+  const span = isSame ? locate(text, ["tools"]) : undefined;
+  const list = span === undefined
+    ? JSON.stringify(tools)
+    : text.slice(span.start, span.end);
+  return `{"tools":${list}}`;
 }
 
 /** The daemon's process, as it tells about itself. */
@@ -146,6 +166,12 @@ export function uptimeOf(frame: Record<string, unknown>): Uptime | undefined {
   const time = dig(frame, "health", "t");
   const origin = typeof time === "number" ? time - total : undefined;
   return { ms: total * 1000, origin };
+}
+
+/** A number, or a text that is one; `NaN` for anything else. */
+export function numberOf(value: unknown): number {
+  const isNumeric = typeof value === "number" || typeof value === "string";
+  return isNumeric ? Number(value) : NaN;
 }
 
 /** Something the daemon said, as a text. */

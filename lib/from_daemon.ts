@@ -112,7 +112,7 @@ function fromDaemon(
       }
       if (incoming.forget !== undefined) forget(desk, incoming.forget, now);
       if (incoming.trouble !== undefined) {
-        desk.do(report.notRestored(incoming.trouble));
+        desk.do(report.notRestored(desk.hide(incoming.trouble)));
       }
       return ready(desk, link, now);
     case "rejected":
@@ -122,7 +122,7 @@ function fromDaemon(
       return ponged(desk, link, now);
     case "own":
       if (incoming.trouble !== undefined) {
-        desk.do(report.notRestored(incoming.trouble));
+        desk.do(report.notRestored(desk.hide(incoming.trouble)));
       }
       return;
     case "page": {

@@ -273,7 +273,12 @@ export function failure(
 
 /** A result answer. */
 export function success(id: Id, result: unknown): string {
-  return `{"jsonrpc":"2.0","id":${id},"result":${JSON.stringify(result)}}`;
+  return spelled(id, JSON.stringify(result));
+}
+
+/** The same with a result that is a JSON text, and stays as it is spelled. */
+export function spelled(id: Id, result: string): string {
+  return `{"jsonrpc":"2.0","id":${id},"result":${result}}`;
 }
 
 /** A request of the proxy's own. */

@@ -110,6 +110,13 @@ export function address(text: string): Address {
   return { href: url.href, shown: shown.href };
 }
 
+/** The secrets that a URL holds, if what is shown of it is not the whole. */
+export function secretsIn({ href, shown }: Address): string[] {
+  if (href === shown) return [];
+  const { password, searchParams } = new URL(href);
+  return [password, ...[...searchParams].flat()];
+}
+
 /** Header lines (RFC 9110 section 5). */
 export function headers(text: string): readonly Header[] {
   const names = new Set<string>();
@@ -193,6 +200,12 @@ export function sessionId(text: string): string {
       "it must be 3 to 48 characters of A-Z, a-z, 0-9, _ and -",
     );
   }
+  return text;
+}
+
+/** Any text but none: an exai daemon compares its token as it stands. */
+export function text(text: string): string {
+  if (text === "") throw new SettingError("it is empty");
   return text;
 }
 

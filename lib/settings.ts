@@ -20,6 +20,7 @@ import {
   port,
   sessionId,
   size,
+  text,
   truth,
   visible,
   whole,
@@ -98,7 +99,7 @@ export const SETTINGS = {
     env: ["EXAI_WS_TOKEN"],
     value: "TOKEN",
     help: "the same for an exai daemon only",
-    parse: visible,
+    parse: text,
   }),
   headers: row({
     flag: "header",

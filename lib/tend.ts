@@ -202,7 +202,8 @@ export function wait(desk: Desk, role: LinkRole, now: number): void {
 }
 
 /** A connection is over: what was owed on it is settled by the delivery contract. */
-export function lose(desk: Desk, link: Link, loss: Loss, now: number): void {
+export function lose(desk: Desk, link: Link, cause: Loss, now: number): void {
+  const loss = { ...cause, reason: desk.hide(cause.reason) };
   const { epoch, phase, attempt, role, isGood } = link;
   if (role === "kept") desk.links.remove(link);
   else desk.links.lose(link, loss, now);

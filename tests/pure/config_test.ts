@@ -189,6 +189,10 @@ test("an exai daemon gets the token in hello only, and no other daemon gets an e
     "c",
   );
   assertEquals(config({}).helloToken, "");
+  const odd = "two w\u00f6rds";
+  assertEquals(config({ env: { EXAI_WS_TOKEN: odd } }).helloToken, odd);
+  const args = ["--token-file", "/run/token"];
+  assertEquals(config({ args }, () => ` ${odd}\n`).helloToken, odd);
   const other = config({ env, args: ["--url", "ws://other/"] });
   assertEquals([other.headers, other.helloToken], [[], ""]);
 });
@@ -310,7 +314,6 @@ const SECRETS: [args: string[], env: Record<string, string>][] = [
     ALWAYSUP_TOKEN: "a",
     ALWAYSUP_HEADERS: "authorization: s3cret",
   }],
-  [[], { EXAI_WS_TOKEN: "two words s3cret" }],
 ];
 for (const [args, env] of SECRETS) {
   test(`a secret in the wrong place is refused and not repeated: ${args.join(" ") || JSON.stringify(env)}`, () => {
@@ -320,6 +323,19 @@ for (const [args, env] of SECRETS) {
     assertEquals(reading.problems.join().includes("s3cret"), false);
   });
 }
+
+test("what a daemon may quote of what it is told", () => {
+  const env = {
+    ALWAYSUP_URL: "wss://user:p4ss@host/?key=k3yk3y&b=2",
+    ALWAYSUP_HEADERS: "X-Api-Key: s3cret\nX-Other: shown",
+    ALWAYSUP_TOKEN: "t0ken",
+  };
+  const { secrets } = config({ env });
+  for (const it of ["p4ss", "k3yk3y", "s3cret", "t0ken"]) {
+    assert(secrets.includes(it), it);
+  }
+  assertEquals(secrets.some((it) => it.length < 4 || it === "shown"), false);
+});
 
 test("what is shown of a URL holds no secret", () => {
   const env = {

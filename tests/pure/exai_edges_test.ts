@@ -404,3 +404,59 @@ test("a call that waits for the first link of the pool is told of that", () => {
   const { error } = scene.replies().at(-1);
   assertEquals(/down for 10\.0 s, 1 attempt/.test(error.message), true);
 });
+
+test("a secret that the daemon quotes is shown to nobody", () => {
+  const secrets = ["S3CRET"];
+  const scene = new ExaiScene({ secrets }, { token: "S3CRET" });
+  scene.call(1, "chat");
+  scene.open();
+  const error = { code: "unauthorized", message: "input_value='S3CRET'" };
+  scene.say({ op: "hello_ack", ok: false, error });
+  const effects = scene.take().filter(({ type }) => type !== "send");
+  const said = JSON.stringify([effects, scene.session.snapshot()]);
+  assertEquals([said.includes("S3CRET"), said.includes("***")], [false, true]);
+});
+
+test("numbers that are none, and a note that is no text, are no bugs of ours", () => {
+  const odd = { valueOf: 1, toString: 1 };
+  const frames: Json[] = [
+    { op: "progress", note: odd },
+    { op: "call_tool_ack", timeout: odd },
+    { error: { code: "OVER_CAPACITY", message: "m", retry_after: odd } },
+  ];
+  for (const frame of frames) {
+    const scene = new ExaiScene();
+    scene.greet();
+    const { request_id, epoch } = scene.running(1);
+    scene.take();
+    scene.say({ op: "call_tool_res", request_id, ...frame }, epoch);
+    const bugs = scene.take().filter((it: Json) => it.event === "bug");
+    assertEquals(bugs, []);
+  }
+});
+
+test("a call that the daemon will never have room for is not tried again", () => {
+  const scene = new ExaiScene();
+  scene.greet();
+  const { request_id, epoch } = scene.running(1);
+  const error = { code: "OVER_CAPACITY", message: "Request too large" };
+  scene.say({ op: "call_tool_res", request_id, error }, epoch);
+  assertEquals(answer(scene), [[1, -31005]]);
+});
+
+test("the daemon's tools are carried as they are spelled, if they are as MCP wants them", () => {
+  const schema = '{"type":"object","maximum":18446744073709551615}';
+  const spelled = `[ {"name":"a","inputSchema":${schema}} ]`;
+  const scene = new ExaiScene();
+  scene.greet();
+  scene.ask(1, "tools/list");
+  scene.take();
+  scene.daemon(`{"op":"list_tools_res","tools":${spelled}}`);
+  const [reply] = scene.take().filter((it: Json) => it.type === "reply");
+  assert((reply as Json).text.includes(`"tools":${spelled}`));
+  scene.ask(2, "tools/list");
+  scene.say({ op: "list_tools_res", tools: [{ name: "b" }] });
+  const [{ result }] = scene.replies();
+  const inputSchema = { type: "object" };
+  assertEquals(result.tools, [{ name: "b", inputSchema }]);
+});

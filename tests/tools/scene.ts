@@ -17,6 +17,7 @@ export type Json = any;
 /** The defaults of the settings table, with which the tests' arithmetic is done. */
 export const DEFAULTS: SessionConfig = {
   shownUrl: "ws://daemon/",
+  secrets: [],
   backoffBase: 250,
   backoffCap: 30_000,
   giveUpAfter: Infinity,
