@@ -166,7 +166,7 @@ export function readConfig(
     helloToken: token ?? "",
     secrets: [
       ...secretsIn(target),
-      ...secretHeaders.flatMap(([, value]) => [value, ...value.split(" ")]),
+      ...secretHeaders.map(([, value]) => value.split(" ").at(-1)!),
       token ?? "",
     ].filter((secret) => secret.length >= SECRET_LENGTH),
     pingInterval: isPingOff ? Infinity : kept.pingInterval,

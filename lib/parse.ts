@@ -114,7 +114,9 @@ export function address(text: string): Address {
 export function secretsIn({ href, shown }: Address): string[] {
   if (href === shown) return [];
   const { password, searchParams } = new URL(href);
-  return [password, ...[...searchParams].flat()];
+  // A name without a value may be one.
+  const words = [...searchParams].map(([name, value]) => value || name);
+  return [password, ...words];
 }
 
 /** Header lines (RFC 9110 section 5). */
