@@ -26,10 +26,18 @@ interface Question {
   readonly token: Id | undefined;
 }
 
+/** How many questions may be open: a client that answers none must not cost more. */
+const LIMIT = 1_000;
+
 /** The daemon's open requests under the ids that the client knows. */
 export class Asked {
   readonly #open = new Map<Id, Question>();
   #count = 0;
+
+  /** Whether there is no room for a further question. */
+  get isFull(): boolean {
+    return this.#open.size >= LIMIT;
+  }
 
   /** The daemon's request as the client gets it: under an id of ours, which also replaces a progress token. */
   ask(epoch: number, request: Request): string {

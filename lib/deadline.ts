@@ -5,7 +5,7 @@
  * @module
  */
 
-import { isStanding } from "./safety.ts";
+import { isStanding, isSubscription } from "./safety.ts";
 import { dig, type Notification, type Request } from "./jsonrpc.ts";
 
 /** A limit, and the setting that it comes from. */
@@ -64,11 +64,10 @@ export function limitsOf(
   message: Request | Notification,
   config: DeadlineConfig,
 ): Limits {
-  const { requestTimeout, idleTimeout, providers } = config;
-  const totals = providers.filter(({ total }) => total < Infinity);
-  const idles = providers.filter(({ idle }) => idle < Infinity);
-  const slow = providerOf(message, totals);
-  const silent = providerOf(message, idles);
+  const { requestTimeout, idleTimeout } = config;
+  const providers = providersOf(message, config.providers);
+  const slow = providers.find(({ total }) => total < Infinity);
+  const silent = providers.find(({ idle }) => idle < Infinity);
   const total = slow === undefined
     ? { setting: "--request-timeout", ms: requestTimeout }
     : { setting: `${slow.name}_STREAM_TIMEOUT`, ms: slow.total };
@@ -76,30 +75,32 @@ export function limitsOf(
     ? { setting: "--idle-timeout", ms: idleTimeout }
     : { setting: `${silent.name}_STREAM_IDLE_TIMEOUT`, ms: silent.idle };
   const { kind, method } = message;
-  // A subscription has no answer before it ends; an error to the other one
-  // would say that the daemon is of the older era.
-  if (isStanding(method)) return { total: undefined, idle: NONE };
-  const isLimited = kind === "request" && total.ms < Infinity;
+  // A subscription has no answer before it ends.
+  if (isSubscription(method)) return { total: undefined, idle: NONE };
+  // It is held without a daemon: an error would say that the daemon is of the older era.
+  const isLimited = kind === "request" && !isStanding(method) &&
+    total.ms < Infinity;
   return { total: isLimited ? total : undefined, idle };
 }
 
 /**
- * The provider that a call belongs to: by the model that it names, else by the
- * tool's name. The longer name wins (`GLM_AIR` over `GLM`).
+ * The providers that a call belongs to: those whose names the model that it
+ * names begins with, else those of the tool's name; the longest name first
+ * (`GLM_AIR` before `GLM`).
  */
-export function providerOf(
+export function providersOf(
   { method, params }: Request | Notification,
   providers: readonly Provider[],
-): Provider | undefined {
-  if (method !== "tools/call") return undefined;
+): readonly Provider[] {
+  if (method !== "tools/call") return [];
   const names = [dig(params, "arguments", "model"), dig(params, "name")];
   const longest = providers.toSorted((a, b) => b.name.length - a.name.length);
   for (const text of names) {
     if (typeof text !== "string") continue;
-    const found = longest.find(({ name }) => beginningOf(name).test(text));
-    if (found !== undefined) return found;
+    const found = longest.filter(({ name }) => beginningOf(name).test(text));
+    if (found.length > 0) return found;
   }
-  return undefined;
+  return [];
 }
 
 /** Any other provider's calls begin with its name and what is no letter; `_` and `-` are the same. */

@@ -192,6 +192,16 @@ export class Desk {
     return this.dialect.isAsking(epoch) ? "restoring" : "idle";
   }
 
+  /** Whether a request waits that will not wait for ever. */
+  get isCalling(): boolean {
+    for (const { message } of this.ledger.queue()) {
+      if (message.kind === "request" && !isStanding(message.method)) {
+        return true;
+      }
+    }
+    return false;
+  }
+
   #wants(role: LinkRole): boolean {
     for (const { message } of this.ledger.queue()) {
       if (this.dialect.place(message) === role) return true;

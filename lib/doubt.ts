@@ -9,10 +9,10 @@ import type { Desk } from "./desk.ts";
 import type { Link } from "./link.ts";
 import * as report from "./report.ts";
 import { isLight } from "./safety.ts";
-import { lose, restore, retire, settle, wait } from "./tend.ts";
+import { restore, retire, settle, wait } from "./tend.ts";
 
-/** How many connections may be kept for what they still owe, beside the one that is used. */
-const KEPT_LIMIT = 8;
+/** How many connections may be kept for what they still owe, beside the one that is used: none of them is closed for a further one. */
+const KEPT_LIMIT = 16;
 
 /** Asks for the opinion of another connection; a call that has one for itself is worth the wait. */
 export function doubt(desk: Desk, link: Link, now: number): void {
@@ -23,7 +23,13 @@ export function doubt(desk: Desk, link: Link, now: number): void {
   desk.do(report.doubted(desk.config.shownUrl));
   const frame = desk.dialect.probe(link.epoch);
   if (frame !== undefined) desk.send(link, frame);
-  if (desk.links.second === undefined) desk.links.open("second", now);
+  seek(desk, now);
+}
+
+/** Opens another connection for its opinion on a doubted one, if there is room for it. */
+export function seek({ links }: Desk, now: number): void {
+  const isSought = links.main.pulse?.isDoubted && links.second === undefined;
+  if (isSought && links.kept.length < KEPT_LIMIT) links.open("second", now);
 }
 
 /** The daemon spoke on a link. */
@@ -79,11 +85,6 @@ export function replace(desk: Desk, now: number): void {
   } else {
     desk.ledger.move(epoch, now);
     desk.do(report.busy(shownUrl, desk.ledger.inFlight(epoch)));
-    const [oldest, ...others] = desk.links.kept;
-    if (oldest !== undefined && others.length >= KEPT_LIMIT) {
-      const reason = `it has been silent for longer than ${KEPT_LIMIT} others`;
-      lose(desk, oldest, { reason }, now);
-    }
   }
   restore(desk, second, now);
 }

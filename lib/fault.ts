@@ -48,6 +48,11 @@ export function seconds(ms: number): string {
   return `${(ms / 1000).toFixed(1)} s`;
 }
 
+/** The same of a setting, which people know as they have written it. */
+function exactly(ms: number): string {
+  return ms % 100 === 0 ? seconds(ms) : `${ms / 1000} s`;
+}
+
 /** No daemon is there to answer it. */
 export function unavailable(fate: Fate, outage: Outage): string {
   const { url, refusal, attempt, retryAfterMs } = outage;
@@ -136,7 +141,7 @@ export function timedOut(
     fate,
     Code.timedOut,
     `${subject(fate)} timed out after ${seconds(waitedMs)} ` +
-      `(${limit.setting} is ${seconds(limit.ms)}; ${progress}). ` +
+      `(${limit.setting} is ${exactly(limit.ms)}; ${progress}). ` +
       (delivered === "no"
         ? "It was not delivered."
         : "It may or may not have been executed."),

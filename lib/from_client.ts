@@ -91,7 +91,7 @@ function ask(desk: Desk, request: Request, now: number): void {
   }
   if (isFull(desk, request, now)) return desk.reply(fault.overloaded(fate));
   // The first one for a long time need not wait for the table.
-  if (desk.isOpen(now) && !desk.ledger.isWanting) desk.links.main.hurry(now);
+  if (desk.isOpen(now) && !desk.isCalling) desk.links.main.hurry(now);
   desk.ledger.add(request, desk.limitsOf(request), now, desk.patience(now));
 }
 
@@ -101,7 +101,7 @@ function isFull(
   message: Request | Notification,
   now: number,
 ): boolean {
-  if (isStanding(message.method) || !desk.ledger.isFull(message)) return false;
+  if (!desk.ledger.isFull(message)) return false;
   flush(desk, now);
   return desk.ledger.isFull(message);
 }

@@ -223,6 +223,10 @@ function drop(
 
 function question(desk: Desk, link: Link, request: Request): void {
   const { id, text: { length } } = request;
+  if (desk.asked.isFull) {
+    const what = "The client leaves too many requests unanswered";
+    return desk.send(link, failure(id, Code.overloaded, what));
+  }
   if (length <= desk.config.maxMessage) {
     return desk.reply(desk.asked.ask(link.epoch, request));
   }

@@ -66,11 +66,11 @@ export class Ledger {
     return due;
   }
 
-  /** Subscriptions wait again in their old place, because another link carries what comes. */
+  /** What is held for as long as the client wants waits again in its old place, because another link carries what comes. */
   move(epoch: number, now: number): void {
     for (const account of this.#accounts.values()) {
       const { message, sentOn } = account;
-      if (sentOn !== epoch || !isSubscription(message.method)) continue;
+      if (sentOn !== epoch || !isStanding(message.method)) continue;
       this.#unsend(account, now);
     }
     this.#queue.sort(this.#accounts.values());

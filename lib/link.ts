@@ -344,7 +344,9 @@ export class Link {
     this.#refusal = loss.refused ? loss.reason : undefined;
     if (state.phase === "ready") {
       this.#downSince = now;
-      if (now - state.since >= STABLE_MS) this.#failures = 0;
+      // A daemon that has no opinion is not asked for it more and more.
+      const isStable = now - state.since >= STABLE_MS;
+      if (isStable && this.role !== "second") this.#failures = 0;
     }
     this.#state = { phase: "waiting", ...this.#pause(now, state, loss) };
   }

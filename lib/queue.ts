@@ -11,6 +11,7 @@ import {
   tell,
 } from "./account.ts";
 import type { Id, Notification, Request } from "./jsonrpc.ts";
+import { isStanding } from "./safety.ts";
 
 /** How much text may wait unwritten, in UTF-16 units. */
 export const QUEUE_TEXT_LIMIT = 64 * 1024 * 1024;
@@ -50,12 +51,13 @@ export class Queue {
     return this.#requests;
   }
 
-  /** Whether there is no room for a further message. */
-  isFull(message: Carried): boolean {
+  /** Whether there is no room for a further message; there is more for those that must not be refused. */
+  isFull({ method, text }: Carried): boolean {
     const { size } = this.#accounts;
-    return size >= this.#limits.queueLimit ||
+    const share = isStanding(method) ? 2 : 1;
+    return size >= this.#limits.queueLimit * share ||
       // What waits for nothing meets no queue.
-      size > 0 && this.#text + message.text.length > QUEUE_TEXT_LIMIT;
+      size > 0 && this.#text + text.length > QUEUE_TEXT_LIMIT * share;
   }
 
   /** Adds a message behind all others. */

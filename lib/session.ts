@@ -17,7 +17,7 @@ import type { Clock } from "./queue.ts";
 import type { Link } from "./link.ts";
 import * as report from "./report.ts";
 import { type Snapshot, snapshot } from "./snapshot.ts";
-import { doubt, replace } from "./doubt.ts";
+import { doubt, replace, seek } from "./doubt.ts";
 import { improvise } from "./stand_in.ts";
 import { abandon, flush, lose, probe, retire, wait } from "./tend.ts";
 
@@ -153,6 +153,8 @@ export class Session {
       // The one before may have ended it.
       if (desk.links.has(link)) this.#attend(link, now);
     }
+    // One that was kept may have made room.
+    seek(desk, now);
   }
 
   /** Does what a link's time has come for. */

@@ -213,7 +213,10 @@ export function lose(desk: Desk, link: Link, cause: Loss, now: number): void {
   settleRefused(desk, now);
   const { shownUrl, healthFile } = desk.config;
   if (role === "second") {
-    desk.links.main.pulse?.acquitted();
+    const { pulse } = desk.links.main;
+    pulse?.acquitted();
+    // A daemon that says hello and then nothing is there, and busy.
+    if (phase === "ready" && !pulse?.isConcurrent) pulse?.trusted();
     return desk.do(report.unanswered(shownUrl, loss.reason));
   }
   if (role !== "main") {

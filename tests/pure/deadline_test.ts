@@ -6,7 +6,7 @@
 
 import { assert, assertEquals, assertMatch } from "../tools/assert.ts";
 import { readConfig } from "../../lib/config.ts";
-import { limitsOf, type Provider, providerOf } from "../../lib/deadline.ts";
+import { limitsOf, type Provider, providersOf } from "../../lib/deadline.ts";
 import { read, type Request } from "../../lib/jsonrpc.ts";
 import { test } from "../tools/pure.ts";
 import { ExaiScene } from "../tools/exai_scene.ts";
@@ -51,13 +51,14 @@ const BELONGS: [name: Json, model: Json, provider: string | undefined][] = [
 ];
 for (const [name, model, provider] of BELONGS) {
   test(`the provider of ${name} with ${model}: ${provider}`, () => {
-    assertEquals(providerOf(call(name, model), PROVIDERS)?.name, provider);
+    const [found] = providersOf(call(name, model), PROVIDERS);
+    assertEquals(found?.name, provider);
   });
 }
 
 test("only calls belong to a provider", () => {
   const prompt = call("glm_prompt", "glm-4.6", "prompts/get");
-  assertEquals(providerOf(prompt, PROVIDERS), undefined);
+  assertEquals(providersOf(prompt, PROVIDERS), []);
 });
 
 const glm = (total: number, idle = Infinity): Provider[] => [
@@ -115,6 +116,19 @@ test("each limit is that of the longest name that has one", () => {
   const config = { requestTimeout: Infinity, idleTimeout: 600, providers };
   const { total, idle } = limitsOf(call("glm-air_chat"), config);
   assertEquals([total?.ms, idle.ms], [300, 7]);
+});
+
+test("a call has no limit of a provider that it does not belong to", () => {
+  const providers = [
+    { name: "GLM", total: 300, idle: 5 },
+    { name: "KIMI", total: Infinity, idle: Infinity },
+    { name: "CLAUDE", total: Infinity, idle: 7 },
+  ];
+  const config = { requestTimeout: Infinity, idleTimeout: 600, providers };
+  const kimi = limitsOf(call("glm_chat", "kimi-k2"), config);
+  assertEquals([kimi.total?.ms, kimi.idle.ms], [undefined, 600]);
+  const claude = limitsOf(call("glm_chat", "claude-3"), config);
+  assertEquals([claude.total?.ms, claude.idle.ms], [undefined, 7]);
 });
 
 test("GLM and KIMI have their defaults, any other name its own, from the environment or the file", () => {

@@ -154,14 +154,30 @@ test("a discovery that is cancelled while it greets keeps nobody waiting", () =>
   assertEquals(scene.sent().at(-1).id, 2);
 });
 
-test("a discovery alone in flight is doubted like any request, and has no limit", () => {
-  const scene = discovered({ idleTimeout: 3_000 });
+test("a discovery alone in flight is doubted like any request, and has the limit of one", () => {
+  const scene = discovered({ idleTimeout: 20_000 });
   ask(scene, 1, "server/discover");
   scene.pass(10_000);
   assertEquals(scene.epoch, 2);
   scene.open();
   assertEquals(scene.sent().at(-1).method, "server/discover");
   assertEquals(scene.replies(), []);
+  scene.pass(10_000);
+  assertEquals(scene.replies().map(({ error }) => error.code), [-31003]);
+});
+
+test("a discovery on a silent connection is asked again on the one that takes over", () => {
+  const scene = discovered();
+  ask(scene, 1, "server/discover");
+  scene.pass(10_000);
+  scene.open();
+  for (let i = 0; i < 2; i++) {
+    const { id } = scene.sent().at(-1);
+    scene.take();
+    scene.daemon({ id, result: {} });
+  }
+  const again = scene.sent().filter(({ id }) => id === 1);
+  assertEquals(again.length, 1);
 });
 
 test("limits that are shorter than the grace end it: the client can go on", () => {
