@@ -188,9 +188,8 @@ export class Link {
       case "waiting":
         if (isWanted) return Math.min(state.soon, state.until);
         // The pool is there on demand only; but a refusal is remembered.
-        return this.role === "pool" && this.#refusal === undefined
-          ? -Infinity
-          : state.until;
+        if (this.role !== "pool" || this.#refusal) return state.until;
+        return -Infinity;
       case "dialing":
       case "greeting":
         return state.until;
@@ -321,11 +320,10 @@ export class Link {
           next: state.next + ms,
         };
         return;
-      case "greeting": {
+      case "greeting":
         if (this.isUngreeted) return;
         this.#state = { ...state, until: Math.min(state.until + ms, newsBy) };
         return;
-      }
       case "ready":
         this.#state = { ...state, since: state.since + ms };
         this.#downSince = now;
@@ -344,9 +342,9 @@ export class Link {
     this.#refusal = loss.refused ? loss.reason : undefined;
     if (state.phase === "ready") {
       this.#downSince = now;
-      // A daemon that has no opinion is not asked for it more and more.
-      const isStable = now - state.since >= STABLE_MS;
-      if (isStable && this.role !== "second") this.#failures = 0;
+      // A daemon without an opinion is to be asked for it ever more seldom.
+      const forgivenAt = state.since + STABLE_MS;
+      if (now >= forgivenAt && this.role !== "second") this.#failures = 0;
     }
     this.#state = { phase: "waiting", ...this.#pause(now, state, loss) };
   }

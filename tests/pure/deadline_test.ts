@@ -131,6 +131,22 @@ test("a call has no limit of a provider that it does not belong to", () => {
   assertEquals([claude.total?.ms, claude.idle.ms], [undefined, 7]);
 });
 
+test("an error names its limit as it was set", () => {
+  for (
+    const [ms, text] of [[1, "0.001 s"], [2_250, "2.25 s"], [
+      300,
+      "0.3 s",
+    ]] as const
+  ) {
+    const scene = new Scene({ requestTimeout: ms });
+    scene.start();
+    scene.call(1, "write");
+    scene.pass(ms);
+    const { error } = scene.replies().at(-1);
+    assertMatch(error.message, new RegExp(`--request-timeout is ${text}; `));
+  }
+});
+
 test("GLM and KIMI have their defaults, any other name its own, from the environment or the file", () => {
   const sources = {
     args: [],

@@ -680,6 +680,16 @@ test("--max-message holds for everything, and each side is told about its reques
   ]);
 });
 
+test("a client that answers no question is asked a thousand at most", () => {
+  const scene = new Scene();
+  scene.start();
+  for (let id = 0; id <= 1_000; id++) scene.daemon({ id, method: "ping" });
+  assertEquals(scene.replies().length, 1_000);
+  assertEquals(scene.sent().map(({ id, error }) => [id, error.code]), [
+    [1_000, -31004],
+  ]);
+});
+
 test("an answer of the client's that is none becomes an error for the daemon", () => {
   const scene = new Scene();
   scene.start();

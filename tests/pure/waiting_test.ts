@@ -116,6 +116,29 @@ test("after an outage that is longer than the queue's time a call dials at once,
   );
 });
 
+test("what is held for ever keeps no call from dialing at once", () => {
+  const scene = down();
+  scene.ask("s", "subscriptions/listen", { notifications: {} });
+  // A daemon that accepts and closes gains nothing by being dialed faster.
+  while (scene.now < 200_000) {
+    scene.untilDial();
+    scene.open();
+    scene.close();
+  }
+  scene.pass(10_000);
+  const { length } = scene.dials;
+  scene.call(1, "write");
+  assertEquals(scene.dials.length, length + 1);
+});
+
+test("what is held for ever is bounded, too", () => {
+  const scene = down({ queueLimit: 5 });
+  for (let i = 0; i < 11; i++) scene.ask(i, "server/discover");
+  assertEquals(scene.replies().map(({ id, error }) => [id, error.code]), [
+    [10, -31004],
+  ]);
+});
+
 test("a short outage, or a queue time that is shorter, changes nothing", () => {
   for (const [queueTimeout, expected] of [[45_000, 45_000], [5_000, 5_000]]) {
     const scene = down({ queueTimeout });
