@@ -91,6 +91,8 @@ export class Desk {
   readonly catalog: Catalog = new Catalog();
   /** What the client owes to the daemon. */
   readonly asked: Asked = new Asked();
+  /** The epochs of connections on which the daemon does not read. */
+  readonly unread: Set<number> = new Set();
   /** How often the daemon became usable. */
   connections = 0;
   /** What the client calls itself, as soon as it has said so. */

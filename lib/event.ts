@@ -29,6 +29,12 @@ export type SessionEvent =
   | { readonly type: "frame"; readonly epoch: number; readonly text: string }
   /** A binary frame came. */
   | { readonly type: "binary"; readonly epoch: number; readonly bytes: number }
+  /** More waits for the daemon to read than may wait; or most of it is read. */
+  | {
+    readonly type: "backlog";
+    readonly epoch: number;
+    readonly is: "full" | "read";
+  }
   /** A WebSocket closed, or could not be opened. */
   | {
     readonly type: "closed";

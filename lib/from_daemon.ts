@@ -61,6 +61,10 @@ export function fromSocket(
         });
       }
       return;
+    case "backlog":
+      if (event.is === "read") return void desk.unread.delete(event.epoch);
+      desk.unread.add(event.epoch);
+      return desk.do(report.unread(desk.config.shownUrl));
     case "closed": {
       const inFlight = [...desk.ledger.sentOn(event.epoch)]
         .filter(({ message }) => !isStanding(message.method)).length;

@@ -25,6 +25,8 @@ import { LineSplitter, LineWriter } from "./stdio.ts";
 const LINE_LIMITS = [64 * 1024 * 1024, 512 * 1024 * 1024] as const;
 /** How much may wait for a client that does not read, in UTF-16 units; a WebSocket cannot be told to wait. */
 const UNREAD_LIMIT = 64 * 1024 * 1024;
+/** How often to look whether a daemon that did not read does now. */
+const BACKLOG_MS = 100;
 /** How long the end waits for the daemon to see the close code. */
 const FAREWELL_MS = 50;
 /** How long after the first wish to end the client may still read its answers; at two seconds it kills. */
@@ -62,6 +64,8 @@ export function run(
   const sockets = new Map<number, Socket>();
   const naps = new Naps(now(), Date.now());
   let presence = presenceOf(config, version, host, now());
+  /** The epochs of the sockets that are full. */
+  const full = new Set<number>();
   let farewells: Promise<void>[] = [];
   let endAt: number | undefined;
   let isClogged = false;
@@ -100,10 +104,14 @@ export function run(
       });
       handle({ type: "clogged" });
     }
+    for (const [epoch, socket] of sockets) weigh(epoch, socket);
     if (event.type !== "tick" || effects.length > 0) presence?.touch(turnAt);
     if (presence !== undefined && turnAt >= presence.dueAt) show(turnAt);
     // Who wakes seldom learns late that the machine slept.
-    const soon = Math.min(presence?.dueAt ?? Infinity, turnAt + HEARTBEAT_MS);
+    const soon = Math.min(
+      presence?.dueAt ?? Infinity,
+      turnAt + (full.size > 0 ? BACKLOG_MS : HEARTBEAT_MS),
+    );
     const at = session.isOver ? Infinity : Math.min(session.deadline(), soon);
     // A timer that comes earlier than it must sets the next one.
     if (at >= timerAt && event.type !== "tick") return;
@@ -113,6 +121,18 @@ export function run(
     host.wake(Math.max(0, Math.ceil(at - now())), () => {
       if (at === timerAt) handle({ type: "tick" });
     });
+  }
+
+  /** A WebSocket takes whatever it is given; who does not read must not cost more than it may. */
+  function weigh(epoch: number, { backlog }: Socket): void {
+    const isFull = full.has(epoch);
+    if (backlog > UNREAD_LIMIT && !isFull) {
+      full.add(epoch);
+      handle({ type: "backlog", epoch, is: "full" });
+    } else if (backlog < UNREAD_LIMIT / 8 && isFull) {
+      full.delete(epoch);
+      handle({ type: "backlog", epoch, is: "read" });
+    }
   }
 
   function perform(effect: Effect): void {
@@ -128,6 +148,7 @@ export function run(
       case "close": {
         const socket = sockets.get(effect.epoch);
         sockets.delete(effect.epoch);
+        full.delete(effect.epoch);
         if (socket !== undefined) farewells.push(socket.close());
         return;
       }
@@ -187,6 +208,8 @@ export function run(
     const lines = new LineSplitter(limit);
     for await (const chunk of host.stdin()) {
       for (const line of lines.push(chunk)) handle(line);
+      // Even what we say ourselves needs room; until there is some, the client waits, too.
+      if (stdout.size > 2 * UNREAD_LIMIT) await stdout.below(UNREAD_LIMIT);
     }
     for (const line of lines.flush()) handle(line);
     handle({ type: "end", cause: "stdin" });

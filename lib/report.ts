@@ -301,6 +301,16 @@ export function changed(list: string): LogEffect {
   );
 }
 
+/** What is written to the daemon only piles up. */
+export function unread(url: string): LogEffect {
+  return log(
+    "warn",
+    "unread",
+    `The WebSocket daemon at ${url} reads too slowly, and 64 MiB wait for it: ` +
+      "what comes now waits here (--queue-limit).",
+  );
+}
+
 /** The daemon did not take back what the client had set. */
 export function notRestored(trouble: string): LogEffect {
   return log("warn", "not-restored", `${trouble}.`);

@@ -8,6 +8,9 @@ import { messageOf } from "./host.ts";
 import { tame } from "./output.ts";
 import type { Header } from "./parse.ts";
 
+/** How long a peer has to answer a close, in milliseconds. */
+const FAREWELL_MS = 2_000;
+
 /** What a socket has to say; the epoch is the caller's to add. */
 export type SocketReport =
   | { readonly type: "open" }
@@ -26,6 +29,8 @@ export type SocketReport =
 export interface Socket {
   /** Sends a text frame; does nothing on a socket that is not open. */
   send(text: string): void;
+  /** How much waits to be sent, in bytes. */
+  readonly backlog: number;
   /** Starts to close with code 1000; resolves when the other side knows, or never will. */
   close(): Promise<void>;
 }
@@ -61,7 +66,7 @@ export function dial(
     queueMicrotask(() =>
       end({ type: "closed", code: 0, reason, reached: false })
     );
-    return { send: () => {}, close: () => closed.promise };
+    return { send: () => {}, backlog: 0, close: () => closed.promise };
   }
   socket.binaryType = "arraybuffer";
   let failure = "";
@@ -89,12 +94,28 @@ export function dial(
     send: (text) => {
       if (socket.readyState === WebSocket.OPEN) socket.send(text);
     },
+    get backlog() {
+      const isOpen = socket.readyState === WebSocket.OPEN;
+      return isOpen ? socket.bufferedAmount : 0;
+    },
     close: () => {
       if (socket.readyState === WebSocket.CONNECTING) closed.resolve();
       socket.close(1000);
+      void farewell(socket, closed.promise);
       return closed.promise;
     },
   };
+}
+
+/** A peer that never answers the close would keep the connection open for ever: of the runtimes only Bun can end it. */
+async function farewell(
+  socket: WebSocket & { terminate?(): void },
+  closed: Promise<void>,
+): Promise<void> {
+  if (socket.terminate === undefined) return;
+  const patience = new Promise((go) => setTimeout(go, FAREWELL_MS));
+  await Promise.race([closed, patience]);
+  socket.terminate();
 }
 
 /** What a runtime tells in an error event, with the code of the system's error; Bun's text begins with the URL, which may hold a secret. */

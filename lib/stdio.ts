@@ -10,6 +10,8 @@ const LF = 0x0a;
 const CR = 0x0d;
 /** How much is kept of each end of a line that is too long, in bytes. */
 const END = 1024;
+/** Up to here parts of a line are joined while it grows, in bytes. */
+const SMALL = 16 * 1024;
 /** How much is written at once, in UTF-16 units. */
 const BATCH = 1024 * 1024;
 
@@ -58,6 +60,12 @@ export class LineSplitter {
   #keep(part: Uint8Array): void {
     this.#size += part.length;
     this.#parts.push(part);
+    // Bytes that come one by one must not cost an object each.
+    for (let last = this.#parts.length - 1; last > 0; last--) {
+      const pair = this.#parts.slice(last - 1);
+      if (pair[0]!.length > pair[1]!.length || pair[1]!.length > SMALL) break;
+      this.#parts.splice(last - 1, 2, join(pair));
+    }
     if (this.#size <= this.#limit) return;
     const whole = join(this.#parts);
     const head = this.#ends?.head ?? whole.slice(0, END);
@@ -111,7 +119,8 @@ export class LineWriter {
   #size = 0;
   #pump: Promise<void> | undefined;
   #isBroken = false;
-  #low: { readonly mark: number; readonly reached: () => void } | undefined;
+  /** Who waits until less is left to be written. */
+  #low: { readonly mark: number; readonly reached: () => void }[] = [];
 
   /**
    * A writer to which nothing has been said.
@@ -146,7 +155,7 @@ export class LineWriter {
   /** Resolves when no more than so many UTF-16 units wait, or nothing can be written any more. */
   async below(mark: number): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
-    this.#low = { mark, reached: resolve };
+    this.#low.push({ mark, reached: resolve });
     await Promise.race([promise, this.#pump]);
   }
 
@@ -164,7 +173,8 @@ export class LineWriter {
         for (let at = 0; at < bytes.length;) {
           at += await this.#write(bytes.subarray(at));
         }
-        if (this.#low && this.#size <= this.#low.mark) this.#low.reached();
+        for (const it of this.#low) if (this.#size <= it.mark) it.reached();
+        this.#low = this.#low.filter(({ mark }) => this.#size > mark);
       }
     } catch {
       this.#isBroken = true;

@@ -38,9 +38,10 @@ export function flush(desk: Desk, now: number): void {
   const full = new Set<LinkRole>();
   for (const entry of ledger.queue()) {
     const role = dialect.place(entry.message);
-    const link = full.has(role)
-      ? undefined
-      : links.ready(role, ({ epoch }) => dialect.isFree(epoch));
+    const link = full.has(role) ? undefined : links.ready(
+      role,
+      ({ epoch }) => dialect.isFree(epoch) && !desk.unread.has(epoch),
+    );
     if (link !== undefined) {
       write(desk, link, entry, now);
     } else {
@@ -279,6 +280,7 @@ export function settle(
     desk.reply(notify("notifications/cancelled", { requestId, reason }));
   }
   desk.dialect.lost(epoch);
+  desk.unread.delete(epoch);
   // What waits to be written again has not ended.
   for (const id of desk.endings.keys()) {
     if (desk.ledger.find(id)?.sentOn === undefined) desk.endings.delete(id);

@@ -93,6 +93,34 @@ Deno.test("a daemon that is stopped loses no call, and what comes meanwhile wait
   ]);
 });
 
+Deno.test("what a daemon does not read is bounded, and goes on when it reads", async () => {
+  await using rig = new Rig(["--queue-limit", "5", "--ping-interval", "off"]);
+  await rig.up();
+  await rig.proxy.initialize();
+  rig.signal("SIGSTOP");
+  const pad = "x".repeat(8 * 1024 * 1024);
+  const { stderr } = rig.proxy;
+  const isFull = stderr.find((line) => line.includes("and 64 MiB wait for it"));
+  let count = 0;
+  // 64 MiB, and what the kernel takes.
+  while (count < 40 && !stderr.all.some(({ text }) => /64 MiB/.test(text))) {
+    await rig.proxy.call(++count, "write", { key: `${count}`, pad });
+  }
+  await isFull;
+  // The last ones may have come after that.
+  for (let i = 0; i < 6; i++) {
+    await rig.proxy.call(++count, "write", { key: `${count}` });
+  }
+  assertEquals((await rig.proxy.answer(count)).error.code, -31004);
+  rig.signal("SIGCONT");
+  for (let id = 1; id <= count - 6; id++) {
+    const { result, error } = await rig.proxy.answer(id);
+    assertEquals(error?.code ?? result.content[0].text, `${id}`);
+  }
+  await rig.proxy.call("after", "write", { key: "after" });
+  assertEquals((await rig.proxy.answer("after")).error, undefined);
+});
+
 Deno.test("a network that swallows everything: the connection is left within 20 s, and nothing is executed twice", async () => {
   const port = freePort();
   await using relay = new Relay(port);

@@ -131,6 +131,21 @@ test("what is held for ever keeps no call from dialing at once", () => {
   assertEquals(scene.dials.length, length + 1);
 });
 
+test("while the daemon does not read, what comes waits here", () => {
+  const scene = new Scene({ queueLimit: 1 });
+  scene.start();
+  scene.do({ type: "backlog", epoch: 1, is: "full" });
+  scene.take();
+  scene.call(1, "write");
+  scene.call(2, "write");
+  assertEquals(scene.replies().map(({ id, error }) => [id, error.code]), [
+    [2, -31004],
+  ]);
+  assertEquals(scene.sent(), []);
+  scene.do({ type: "backlog", epoch: 1, is: "read" });
+  assertEquals(scene.sent().map(({ id }) => id), [1]);
+});
+
 test("what is held for ever is bounded, too", () => {
   const scene = down({ queueLimit: 5 });
   for (let i = 0; i < 11; i++) scene.ask(i, "server/discover");
