@@ -179,7 +179,7 @@ export const EARLY_MUTANTS: readonly Mutant[] = [
   mutant(
     "stateless: a subscription has an idle limit",
     "deadline",
-    "if (isStanding(method)) return { total: undefined, idle: NONE };",
+    "if (isSubscription(method)) return { total: undefined, idle: NONE };",
     "",
   ),
   mutant(
