@@ -114,14 +114,16 @@ export function outcomeUnknown(
   );
 }
 
-/** The client ends the conversation before it was written, and the daemon is not to blame. */
+/** The client ends the conversation before it was written, or written again, and the daemon is not to blame. */
 export function unsent(fate: Fate): string {
+  const delivered = deliveryOf(fate);
+  const what = delivered === "no" ? "delivered" : "answered";
   return fault(
     fate,
     Code.unavailable,
     `The proxy was stopped while ${subject(fate)} waited for its turn: it ` +
-      "was not delivered.",
-    { reason: "stopped", delivered: "no", retryable: true },
+      `was not ${what}.`,
+    { reason: "stopped", delivered, retryable: isRetryable(fate) },
   );
 }
 

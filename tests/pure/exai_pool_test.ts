@@ -118,3 +118,25 @@ test("the client leaves while a call waits behind others: the daemon is not blam
   assertMatch(error.message, /stopped while tools\/call "chat" waited for its/);
   assertEquals([error.code, error.data.delivered], [-31001, "no"]);
 });
+
+test("the same of a call that waits to be written again: it may have been executed", () => {
+  const scene = new ExaiScene({ retry: "always" });
+  /** A later revision takes over our session's name, and cannot be asked. */
+  const greet = (): void => {
+    scene.open();
+    const { session_id } = scene.frames().at(-1);
+    scene.say({ op: "hello_ack", ok: true, session_id });
+  };
+  greet();
+  for (const id of [1, 2]) {
+    scene.call(id, "chat");
+    greet();
+  }
+  scene.close(1006, 2);
+  scene.end();
+  scene.take();
+  scene.pass(1_500);
+  const { error } = scene.replies().find(({ id }) => id === 1);
+  assertMatch(error.message, /waited for its turn: it was not answered/);
+  assertEquals(error.data.delivered, "unknown");
+});
