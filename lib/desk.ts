@@ -66,8 +66,8 @@ export interface Until {
   until: number;
 }
 
-/** An `initialize` that waits. */
-export interface Introduction extends Until {
+/** A request that can be answered without the daemon, if that does not come. */
+export interface Grace extends Until {
   /** The request. */
   readonly request: Request;
 }
@@ -92,8 +92,8 @@ export class Desk {
   client: string | undefined;
   /** What is remembered of the daemon; `undefined` where nothing may be. */
   readonly memory: Memory | undefined;
-  /** The `initialize` requests that wait for the daemon, and for how long. */
-  readonly introductions: Map<Id, Introduction> = new Map();
+  /** The requests that wait for the daemon although they can be answered without it, and for how long. */
+  readonly graces: Map<Id, Grace> = new Map();
   /** The ends of subscriptions that came just now: a daemon that is going away says the same. */
   readonly endings: Map<Id, Until & { readonly answer: Answer }> = new Map();
   /** There has been a main link since the pool was there last, and so time to open one of the pool. */
@@ -201,6 +201,14 @@ export class Desk {
   /** Whether the daemon has been away for longer than a request may wait. */
   isOpen(now: number): boolean {
     return now - this.links.downSince > this.config.queueTimeout;
+  }
+
+  /** Whether the daemon is known to be away: a dial has failed, or what was ready is lost and not open again. */
+  get isAway(): boolean {
+    const { phase, attempt } = this.links.main;
+    const failures = phase === "waiting" ? attempt : attempt - 1;
+    return (phase === "waiting" || phase === "dialing") &&
+      (this.connections > 0 || failures > 0);
   }
 
   /** Whether a link is ready for a message, free or not. */

@@ -67,11 +67,10 @@ export class Session {
   deadline(): number {
     if (this.#isOver) return Infinity;
     const { ledger } = this.#desk;
-    const { introductions, endings } = this.#desk;
+    const { graces, endings } = this.#desk;
     let at = Math.min(
       ...[ledger.deadline(), this.#drainUntil, this.#giveUpAt],
-      ...[...introductions.values(), ...endings.values()]
-        .map(({ until }) => until),
+      ...[...graces.values(), ...endings.values()].map(({ until }) => until),
     );
     for (const link of this.#attended) {
       at = Math.min(at, link.deadline(this.#desk.traffic(link)));
@@ -188,7 +187,7 @@ export class Session {
     desk.ledger.shift(gap);
     desk.dialect.slept(unseen);
     desk.memory?.slept(unseen);
-    for (const it of desk.introductions.values()) it.until += gap;
+    for (const it of desk.graces.values()) it.until += gap;
     for (const it of desk.endings.values()) it.until += gap;
     this.#drainedAt += gap;
     const roles = (["main", "pool"] as const)

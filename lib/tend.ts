@@ -12,6 +12,7 @@ import { notification as notify } from "./jsonrpc.ts";
 import { isLogged, type Link, type LinkRole, type Loss } from "./link.ts";
 import * as report from "./report.ts";
 import { isStanding } from "./safety.ts";
+import { makeDo } from "./stand_in.ts";
 
 /** Asks the daemon whether it lives. */
 export function probe(desk: Desk, link: Link, now: number): void {
@@ -208,6 +209,8 @@ export function lose(desk: Desk, link: Link, loss: Loss, now: number): void {
   else desk.links.lose(link, loss, now);
   desk.do({ type: "close", epoch });
   if (isGood && !desk.links.hasReady(role)) wait(desk, role, now);
+  // Before anything is given up, or refused.
+  if (role === "main") makeDo(desk, epoch, now);
   const given = settle(desk, epoch, loss, now);
   settleRefused(desk, now);
   const { shownUrl, healthFile } = desk.config;

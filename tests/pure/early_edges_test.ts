@@ -56,17 +56,18 @@ function names({ lists }: Remembered): string[] {
 const OLD_LIST =
   '{"resultType":"complete","tools":[{"name":"old"}],"ttlMs":0,"cacheScope":"public"}';
 
-test("lists come from the cache only until the daemon is there", () => {
+test("a list that opens the conversation is the daemon's to answer if it is there", () => {
   const lists = { [`${MODERN} tools/list`]: OLD_LIST };
   const scene = new Scene({ remembered: { ...NOTHING, lists } });
-  scene.open();
   ask(scene, 1, "tools/list");
+  scene.open();
   const [{ id, method }] = scene.sent();
   assertEquals(method, "server/discover");
   scene.daemon({ id, result: DISCOVERED });
-  scene.take();
-  ask(scene, 2, "tools/list");
-  assertEquals(scene.sent().map(({ id }) => id), [2]);
+  assertEquals(scene.sent().at(-1).id, 1);
+  scene.daemon({ id: 1, result: { tools: [] } });
+  scene.pass(10_000);
+  assertEquals(scene.replies().map(({ result }) => result), [{ tools: [] }]);
 });
 
 test("who was served from the cache hears of changes when it subscribes", () => {
@@ -77,9 +78,11 @@ test("who was served from the cache hears of changes when it subscribes", () => 
     forMs: 60_000,
   };
   const scene = new Scene({ remembered: { ...NOTHING, lists, discover } });
-  scene.open();
   ask(scene, 1, "server/discover");
+  scene.refuse();
   ask(scene, 2, "tools/list");
+  scene.untilDial();
+  scene.open();
   const notifications = { toolsListChanged: true };
   ask(scene, 3, "subscriptions/listen", { notifications });
   const probe = scene.sent().find(({ method }) => method === "server/discover");

@@ -71,8 +71,32 @@ export const EARLY_MUTANTS: readonly Mutant[] = [
   mutant(
     "early: a daemon that is there is spoken for",
     "stand_in",
-    'if (isOwed && desk.links.main.phase !== "ready") makeUp(desk, request);',
-    "if (isOwed) makeUp(desk, request);",
+    'if (desk.links.main.phase !== "ready") makeUp(desk, request);',
+    "makeUp(desk, request);",
+  ),
+  mutant(
+    "early: a list comes from the cache although the daemon may be there",
+    "stand_in",
+    "if (result === undefined || desk.isAway) break;",
+    "if (result === undefined || now > -1) break;",
+  ),
+  mutant(
+    "early: a list that waits is not answered when the daemon proves to be away",
+    "tend",
+    'if (role === "main") makeDo(desk, epoch, now);',
+    "void makeDo;",
+  ),
+  mutant(
+    "early: a dial without the subprotocol counts as a failure",
+    "desk",
+    "(this.connections > 0 || failures > 0);",
+    "failures > -1;",
+  ),
+  mutant(
+    "early: a list waits for a dial that hangs",
+    "stand_in",
+    "      remind(desk, request, now);\n    }\n  }",
+    "    }\n  }",
   ),
   mutant(
     "early: what others have kept is lost",
