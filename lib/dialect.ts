@@ -17,7 +17,7 @@ export type Incoming =
   | {
     readonly kind: "ready";
     readonly learned?: { readonly request: Request; readonly answer: Answer };
-    /** The client's `initialize`, where it was not said again as the client said it. */
+    /** The client's `initialize` to which the daemon has another answer now, which is not known. */
     readonly forget?: Request;
     /** Worth a log line. */
     readonly trouble?: string;
@@ -27,6 +27,8 @@ export type Incoming =
     readonly kind: "rejected";
     readonly reason: string;
     readonly refused: boolean;
+    /** What the daemon says to the client's `initialize` all the same. */
+    readonly learned?: { readonly request: Request; readonly answer: Answer };
     /** The client's `initialize` to which the daemon has another answer now. */
     readonly forget?: Request;
   }

@@ -107,16 +107,13 @@ function fromDaemon(
     case "too large":
       return drop(desk, link, incoming);
     case "ready":
-      if (incoming.learned !== undefined) {
-        learn(desk, incoming.learned.request, incoming.learned.answer, now);
-      }
-      if (incoming.forget !== undefined) forget(desk, incoming.forget, now);
+      note(desk, incoming, now);
       if (incoming.trouble !== undefined) {
         desk.do(report.notRestored(incoming.trouble));
       }
       return ready(desk, link, now);
     case "rejected":
-      if (incoming.forget !== undefined) forget(desk, incoming.forget, now);
+      note(desk, incoming, now);
       return lose(desk, link, incoming, now);
     case "pong":
       return ponged(desk, link, now);
@@ -139,6 +136,16 @@ function fromDaemon(
       }
     }
   }
+}
+
+/** What the daemon says of itself, for the next time. */
+function note(
+  desk: Desk,
+  { learned, forget: over }: Extract<Incoming, { kind: "ready" | "rejected" }>,
+  now: number,
+): void {
+  if (learned !== undefined) learn(desk, learned.request, learned.answer, now);
+  if (over !== undefined) forget(desk, over, now);
 }
 
 function settle(desk: Desk, link: Link, answer: Answer, now: number): void {

@@ -16,9 +16,9 @@ import type {
   Writing,
 } from "./dialect.ts";
 import type { LinkRole } from "./link.ts";
-import { type ListName, LISTS } from "./catalog.ts";
-import { insert, replace } from "./json_text.ts";
-import { isLegacy } from "./versions.ts";
+import type { ListName } from "./catalog.ts";
+import { type Agreement, announce, judge, replay } from "./agreement.ts";
+import { replace } from "./json_text.ts";
 import { Listens } from "./listens.ts";
 import { versionOf } from "./memory.ts";
 import {
@@ -58,10 +58,7 @@ export class Mcp implements Dialect {
   /** The probe that is out on each connection. */
   readonly #probes = new Map<number, Id>();
   readonly #own = new Map<Id, { epoch: number; purpose: Purpose }>();
-  /** The `initialize` that the daemon has answered, and the version that it chose. */
-  #agreed:
-    | { request: Request; version: unknown; isMadeUp?: boolean }
-    | undefined;
+  #agreed: Agreement | undefined;
   #initialized: string | undefined;
   #level: string | undefined;
   readonly #subscriptions = new Map<string, string>();
@@ -90,7 +87,10 @@ export class Mcp implements Dialect {
    * that was agreed; for a client that opens with something else, a ping.
    */
   greet(epoch: number, waiting: Iterable<Request>): Greeting | undefined {
-    if (this.#agreed !== undefined) return { text: this.#replay(epoch) };
+    if (this.#agreed !== undefined) {
+      const id = this.#id(epoch, { kind: "initialize" });
+      return { text: replay(this.#agreed, id) };
+    }
     let isWanted = false;
     for (const request of waiting) {
       this.#version ??= versionOf(request.params);
@@ -115,15 +115,6 @@ export class Mcp implements Dialect {
       "io.modelcontextprotocol/clientCapabilities": {},
     };
     return request(id, "server/discover", { _meta });
-  }
-
-  #replay(epoch: number): string {
-    const { request, version } = this.#agreed!;
-    const id = this.#id(epoch, { kind: "initialize" });
-    const text = replace(request.text, ["id"], id);
-    if (typeof version !== "string") return text;
-    const path = ["params", "protocolVersion"];
-    return replace(text, path, JSON.stringify(version));
   }
 
   greeted(): readonly string[] {
@@ -186,8 +177,11 @@ export class Mcp implements Dialect {
         return { kind: "pong" };
       case "opening probe":
         return { kind: "ready" }; // an error, too, is a sign of life
-      case "initialize":
-        return this.#judge(message, trouble);
+      case "initialize": {
+        const { meaning, agreed } = judge(this.#agreed!, message);
+        this.#agreed = agreed;
+        return meaning;
+      }
       case "replay":
         if (trouble === undefined) return { kind: "own" };
         return {
@@ -205,34 +199,6 @@ export class Mcp implements Dialect {
         }
         return { ...purpose, kind: "page", answer: message };
     }
-  }
-
-  #judge(message: Message, trouble: string | undefined): Incoming {
-    if (trouble !== undefined || message.kind !== "answer") {
-      const reason = `the daemon rejected initialize: ${trouble}`;
-      const forget = this.#agreed!.request;
-      return { kind: "rejected", reason, refused: false, forget };
-    }
-    const version = dig(message.result, "protocolVersion");
-    const agreed = this.#agreed!;
-    const { request } = agreed;
-    // What it would answer to the client's own question is not known otherwise.
-    const isClients = dig(request.params, "protocolVersion") === agreed.version;
-    const news = isClients
-      ? { learned: { request, answer: message } }
-      : { forget: request };
-    this.#agreed = { ...agreed, isMadeUp: false };
-    if (version === agreed.version) return { kind: "ready", ...news };
-    if (agreed.isMadeUp && isLegacy(version)) {
-      const trouble = `The daemon speaks MCP ${version}, and the client was ` +
-        `told ${agreed.version} before it was there`;
-      this.#agreed = { request, version, isMadeUp: false };
-      return { kind: "ready", ...news, trouble };
-    }
-    const reason = `the daemon now speaks MCP ${version}, but this client ` +
-      `agreed on ${this.#agreed?.version} with the one before: restart the ` +
-      `server in the client`;
-    return { kind: "rejected", reason, refused: true, forget: request };
   }
 
   note(notification: Notification): "carried" | "replayed" {
@@ -257,7 +223,7 @@ export class Mcp implements Dialect {
     switch (request.method) {
       case "initialize": {
         const version = dig(answer.result, "protocolVersion");
-        this.#agreed = { request, version };
+        this.#agreed = { request, version, source: "daemon" };
         return announce(answer);
       }
       case "logging/setLevel":
@@ -334,8 +300,7 @@ export class Mcp implements Dialect {
     { version, source }: Told,
     epoch: number | undefined,
   ): string {
-    const isMadeUp = source === "made up";
-    this.#agreed = { request, version, isMadeUp };
+    this.#agreed = { request, version, source };
     if (epoch !== undefined) {
       this.#own.set(request.id, { epoch, purpose: { kind: "initialize" } });
     }
@@ -370,22 +335,4 @@ export class Mcp implements Dialect {
   #again(epoch: number, method: string, text: string): string {
     return replace(text, ["id"], this.#id(epoch, { kind: "replay", method }));
   }
-}
-
-/**
- * The answer to `initialize` with `listChanged: true` where there are lists:
- * after a restart the proxy itself sends those notifications, and clients
- * ignore them from a server that did not announce them.
- */
-function announce(answer: Answer): string {
-  let { text } = answer;
-  for (const list of LISTS) {
-    const capability = dig(answer.result, "capabilities", list);
-    if (!isRecord(capability) || capability.listChanged === true) continue;
-    const path = ["result", "capabilities", list];
-    text = "listChanged" in capability
-      ? replace(text, [...path, "listChanged"], "true")
-      : insert(text, path, "listChanged", "true");
-  }
-  return text;
 }

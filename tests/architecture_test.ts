@@ -18,6 +18,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ["account", "config", "naps"],
   ["queue"],
   ["ledger", "links", "dialect", "fault", "tool_output", "health_file"],
+  ["agreement"],
   ["mcp", "report", "exai_frame", "exai_local"],
   ["exai_call", "desk"],
   ["exai", "snapshot", "stand_in"],

@@ -97,34 +97,61 @@ test("who was served from the cache hears of changes when it subscribes", () => 
   );
 });
 
-test("a daemon of another version is refused once: the next start asks anew", () => {
+test("what a daemon of another version says is what the next start hears", () => {
   const other = { protocolVersion: "2024-11-05", capabilities: {} };
   const first = new Scene({ remembered: REMEMBERED });
   hello(first);
   appear(first, other);
   const scene = new Scene({ remembered: merged(REMEMBERED, learned(first)) });
-  assertEquals(hello(scene), []);
-  scene.open();
-  scene.daemon({ id: "init", result: other });
-  assertEquals(scene.replies()[0].result.protocolVersion, "2024-11-05");
+  assertEquals(hello(scene)[0].result.protocolVersion, "2024-11-05");
 });
 
-test("an error to the replayed initialize, too, makes the next start ask anew", () => {
-  const scene = new Scene({ remembered: REMEMBERED });
-  hello(scene);
-  scene.open();
-  const { id } = scene.sent().findLast((it) => it.method === "initialize");
-  scene.daemon({ id, error: { code: -32602, message: "no" } });
-  assertEquals(merged(REMEMBERED, learned(scene)).initialize, {});
+test("a daemon that does not take the version any more makes the next start ask anew; one that has trouble does not", () => {
+  for (const code of [-32602, -32603]) {
+    const scene = new Scene({ remembered: REMEMBERED });
+    hello(scene);
+    scene.open();
+    const { id } = scene.sent().findLast((it) => it.method === "initialize");
+    scene.daemon({ id, error: { code, message: "no" } });
+    const { initialize } = merged(REMEMBERED, learned(scene));
+    assertEquals(VERSION in initialize, code === -32603);
+  }
 });
 
-test("a client is not held to an old version that a daemon has outgrown", () => {
+test("a reconnect takes nothing from what is remembered, whatever version was agreed on", () => {
+  const scene = new Scene({ remembered: NOTHING });
+  scene.open();
+  hello(scene, "2025-11-25");
+  scene.daemon({ id: "init", result: JSON.parse(RESULT) });
+  const memory = learned(scene);
+  for (const version of [VERSION, "2024-11-05"]) {
+    scene.close();
+    scene.untilDial();
+    scene.take();
+    appear(scene, { protocolVersion: version, capabilities: {} });
+    const { initialize } = merged(memory, learned(scene));
+    assertEquals("2025-11-25" in initialize, version === VERSION);
+  }
+});
+
+test("a client is not held to an old version that a daemon has outgrown: it is asked the client's own question, and then for what the client was told", () => {
   const old = '{"protocolVersion":"2024-11-05","capabilities":{}}';
   const remembered = { ...NOTHING, initialize: { "2025-11-25": old } };
-  const first = new Scene({ remembered });
-  hello(first, "2025-11-25");
-  appear(first, JSON.parse(old));
-  assertEquals(merged(remembered, learned(first)).initialize, {});
+  const scene = new Scene({ remembered });
+  hello(scene, "2025-11-25");
+  scene.call(1, "write");
+  for (const version of ["2025-11-25", "2024-11-05"]) {
+    scene.open();
+    const { id, params } = scene.sent().at(-1);
+    assertEquals(params.protocolVersion, version);
+    const result = { protocolVersion: version, capabilities: {} };
+    scene.daemon({ id, result });
+    if (version === "2025-11-25") scene.untilDial();
+  }
+  assertEquals(scene.sent().at(-1).id, 1);
+  const { initialize } = merged(remembered, learned(scene));
+  const known = JSON.parse(initialize["2025-11-25"]!);
+  assertEquals(known.protocolVersion, "2025-11-25");
 });
 
 test("two clients of different versions are remembered both", () => {

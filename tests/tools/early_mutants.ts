@@ -16,9 +16,9 @@ export const EARLY_MUTANTS: readonly Mutant[] = [
   ),
   mutant(
     "early: an answer to another question is kept for the client's",
-    "mcp",
-    'const isClients = dig(request.params, "protocolVersion") === agreed.version;',
-    "const isClients = agreed !== undefined;",
+    "agreement",
+    "const news = question === askedBy(request)\n",
+    "const news = question !== askedBy\n",
   ),
   mutant(
     "early: an empty list of tools over a full one",
@@ -117,10 +117,28 @@ export const EARLY_MUTANTS: readonly Mutant[] = [
     "      return false;",
   ),
   mutant(
-    "early: a refused daemon's memory stays",
-    "mcp",
-    'return { kind: "rejected", reason, refused: true, forget: request };',
-    'return { kind: "rejected", reason, refused: true };',
+    "early: what a daemon no longer agrees to stays in memory",
+    "agreement",
+    "    : { forget: request };",
+    "    : {};",
+  ),
+  mutant(
+    "early: trouble with initialize empties the memory",
+    "agreement",
+    "return error?.code === Code.invalidParams\n",
+    "return error !== undefined\n",
+  ),
+  mutant(
+    "early: a client is held for ever to a version that the daemon has outgrown",
+    "agreement",
+    'return source === "remembered" ? askedBy(request) : version;',
+    "void source; void request; return version;",
+  ),
+  mutant(
+    "early: a version that was only remembered binds the daemon",
+    "agreement",
+    'if (source !== "daemon" && isLegacy(version)) {',
+    'if (source === "made up" && isLegacy(version)) {',
   ),
   mutant(
     "early: a link is not greeted by who was served without it",
@@ -160,9 +178,9 @@ export const EARLY_MUTANTS: readonly Mutant[] = [
   ),
   mutant(
     "early: an older daemon is refused although the client's version was made up",
-    "mcp",
-    "if (agreed.isMadeUp && isLegacy(version)) {",
-    "if (agreed.isMadeUp && version === 1) {",
+    "agreement",
+    'if (source !== "daemon" && isLegacy(version)) {',
+    'if (source !== "daemon" && version === 1) {',
   ),
   mutant(
     "early: a cached initialize is not announced as changeable",

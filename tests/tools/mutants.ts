@@ -103,12 +103,12 @@ const MUTANTS: readonly Mutant[] = [
   mutant(
     "no replay of initialize",
     "mcp",
-    "if (this.#agreed !== undefined) return { text: this.#replay(epoch) };",
-    'if (this.#agreed !== undefined) return { text: this.#ask(epoch, { kind: "opening probe" }, "ping") };',
+    "return { text: replay(this.#agreed, id) };",
+    'void id; return { text: this.#ask(epoch, { kind: "opening probe" }, "ping") };',
   ),
   mutant(
     "the replay asks for the client's version again",
-    "mcp",
+    "agreement",
     'if (typeof version !== "string") return text;',
     'if (typeof version === "string") return text;',
   ),
@@ -132,9 +132,9 @@ const MUTANTS: readonly Mutant[] = [
   ),
   mutant(
     "another protocol version is taken",
-    "mcp",
-    "if (version === agreed.version) return",
-    "if (version !== undefined) return",
+    "agreement",
+    "if (version === told) {\n",
+    "if (version !== undefined) {\n",
   ),
   mutant(
     "listChanged is not announced",
