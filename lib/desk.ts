@@ -72,6 +72,12 @@ export interface Grace extends Until {
   readonly request: Request;
 }
 
+/** The end of a subscription that waits to be told. */
+export interface Ending extends Until {
+  /** How the daemon said it. */
+  readonly words: Answer | Notification;
+}
+
 /** The books of a session. */
 export class Desk {
   /** The settings. */
@@ -95,7 +101,7 @@ export class Desk {
   /** The requests that wait for the daemon although they can be answered without it, and for how long. */
   readonly graces: Map<Id, Grace> = new Map();
   /** The ends of subscriptions that came just now: a daemon that is going away says the same. */
-  readonly endings: Map<Id, Until & { readonly answer: Answer }> = new Map();
+  readonly endings: Map<Id, Ending> = new Map();
   /** There has been a main link since the pool was there last, and so time to open one of the pool. */
   isPoolExcused = false;
   /** The client was told something made up, and has not heard better since. */

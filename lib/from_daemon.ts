@@ -15,6 +15,7 @@ import {
   dig,
   digId,
   failure,
+  type Id,
   type Invalid,
   type Notification,
   notification as notify,
@@ -156,10 +157,7 @@ function settle(desk: Desk, link: Link, answer: Answer, now: number): void {
   const { message, ...entry } = desk.ledger.find(id)!;
   const isEnding = isSubscription(message.method) &&
     answer.error === undefined;
-  if (isEnding && !desk.endings.has(id)) {
-    desk.endings.set(id, { answer, until: now + ENDING_MS });
-    return;
-  }
+  if (isEnding && isHeldBack(desk, id, answer, now)) return;
   desk.endings.delete(id);
   const mended = mend(desk, message, answer);
   let text = desk.dialect.answered(message, mended);
@@ -185,12 +183,31 @@ function settle(desk: Desk, link: Link, answer: Answer, now: number): void {
   else link.unanswered();
 }
 
+/** Whether the end of a subscription waits, no longer for being said twice. */
+function isHeldBack(
+  desk: Desk,
+  id: Id,
+  words: Answer | Notification,
+  now: number,
+): boolean {
+  const { until } = desk.endings.get(id) ?? { until: now + ENDING_MS };
+  if (now < until) desk.endings.set(id, { words, until });
+  return now < until;
+}
+
 /** The daemon has ended a subscription and is still there: the client hears it. */
 export function end(desk: Desk, now: number): void {
-  for (const [id, { answer, until }] of desk.endings) {
+  for (const [id, { words, until }] of desk.endings) {
     const link = desk.links.get(desk.ledger.find(id)?.sentOn);
     if (link === undefined) desk.endings.delete(id);
-    else if (now >= until) settle(desk, link, answer, now);
+    else if (now < until) continue;
+    else if (words.kind === "answer") settle(desk, link, words, now);
+    else {
+      desk.endings.delete(id);
+      desk.dialect.note(words);
+      desk.ledger.settle(id, link.epoch);
+      desk.reply(words.text);
+    }
   }
 }
 
@@ -246,6 +263,7 @@ function hear(
   const { method, params } = notification;
   let text: string | undefined = notification.text;
   if (method === "notifications/cancelled") {
+    if (isEnding(desk, link, notification, now)) return;
     text = desk.asked.cancelled(link.epoch, notification);
   } else if (link.role === "second" || isKeptBroadcast(link, method)) {
     text = undefined;
@@ -260,6 +278,20 @@ function hear(
   }
   if (text === undefined) return desk.do(report.stray("daemon", method));
   desk.reply(text);
+}
+
+/** A daemon may take back a subscription of the client's, and nothing else (MCP 2026-07-28, cancellation). */
+function isEnding(
+  desk: Desk,
+  { epoch }: Link,
+  notification: Notification,
+  now: number,
+): boolean {
+  const id = digId(notification, "requestId");
+  if (id === undefined || !desk.ledger.isInFlight(id, epoch)) return false;
+  const { message } = desk.ledger.find(id)!;
+  return isSubscription(message.method) &&
+    isHeldBack(desk, id, notification, now);
 }
 
 /** What the daemon says to everybody, the connection that is used says, too. */

@@ -249,6 +249,39 @@ test("the end that a living daemon sends reaches the client, and an error at onc
   assertEquals(other.replies()[0].error.code, -32603);
 });
 
+test("a subscription that the daemon takes back is over: the client hears it, and it is not opened again", () => {
+  const scene = listening();
+  ask(scene, 1, "tools/call", { name: "write" });
+  const method = "notifications/cancelled";
+  for (const requestId of [1, 7, 0]) {
+    scene.daemon({ method, params: { requestId, reason: "no" } });
+  }
+  scene.pass(999);
+  assertEquals(scene.replies(), []);
+  scene.pass(1);
+  assertEquals(scene.replies().map(({ method, params }) => [method, params]), [
+    [method, { requestId: 0, reason: "no" }],
+  ]);
+  acknowledge(scene);
+  scene.daemon({ id: 0, result: { resultType: "complete" } });
+  scene.pass(2_000);
+  assertEquals(scene.replies().length, 1);
+  scene.close();
+  again(scene);
+  assertEquals(scene.sent().some(({ id }) => id === 0), false);
+});
+
+test("what a dying daemon takes back, and ends as well, is opened again on the next one", () => {
+  const scene = listening();
+  const params = { requestId: 0 };
+  scene.daemon({ method: "notifications/cancelled", params });
+  scene.daemon({ id: 0, result: { resultType: "complete" } });
+  scene.close(1001);
+  again(scene);
+  assertEquals(scene.sent().at(-1).method, "subscriptions/listen");
+  assertEquals(scene.replies(), []);
+});
+
 test("a subscription that the client cancels is over", () => {
   const scene = listening();
   const params = { requestId: 0 };

@@ -239,8 +239,20 @@ export const EARLY_MUTANTS: readonly Mutant[] = [
   mutant(
     "stateless: the end that a dying daemon sends is passed on",
     "from_daemon",
-    "if (isEnding && !desk.endings.has(id)) {",
-    "if (isEnding && now < 0) {",
+    "if (isEnding && isHeldBack(desk, id, answer, now)) return;",
+    "void isEnding;",
+  ),
+  mutant(
+    "stateless: a subscription that the daemon takes back stays open",
+    "from_daemon",
+    "      desk.ledger.settle(id, link.epoch);\n      desk.reply(words.text);",
+    "      desk.reply(words.text);",
+  ),
+  mutant(
+    "stateless: a subscription that the daemon takes back is over at once",
+    "from_daemon",
+    "    isHeldBack(desk, id, notification, now);",
+    "    !isHeldBack(desk, id, notification, -1e9);",
   ),
   mutant(
     "stateless: a subscription keeps the program from leaving",
