@@ -6,7 +6,7 @@
  */
 
 import { Asked } from "./asked.ts";
-import { Catalog } from "./catalog.ts";
+import { Catalog, type Listing } from "./catalog.ts";
 import type { Dialect } from "./dialect.ts";
 import type { Effect } from "./event.ts";
 import * as fault from "./fault.ts";
@@ -102,6 +102,9 @@ export class Desk {
   readonly graces: Map<Id, Grace> = new Map();
   /** The ends of subscriptions that came just now: a daemon that is going away says the same. */
   readonly endings: Map<Id, Ending> = new Map();
+  /** What the daemon has failed to list for a comparison, how often, and when it is asked again. */
+  readonly unlisted: Map<Listing, Until & { readonly failures: number }> =
+    new Map();
   /** There has been a main link since the pool was there last, and so time to open one of the pool. */
   isPoolExcused = false;
   /** The client was told something made up, and has not heard better since. */
@@ -123,6 +126,12 @@ export class Desk {
     const { remembered } = config;
     this.memory = remembered && new Memory(remembered, now);
     this.links = new Links(config, random, now);
+  }
+
+  /** The moments that something here waits for. */
+  awaited(): Until[] {
+    const { graces, endings, unlisted } = this;
+    return [graces, endings, unlisted].flatMap((it) => [...it.values()]);
   }
 
   /** Puts an effect on the list. */

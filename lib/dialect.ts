@@ -5,7 +5,7 @@
  * @module
  */
 
-import type { ListName } from "./catalog.ts";
+import type { Listing } from "./catalog.ts";
 import type { SocketEvent } from "./event.ts";
 import type { Answer, Id, Message, Notification, Request } from "./jsonrpc.ts";
 import type { LinkRole } from "./link.ts";
@@ -35,11 +35,17 @@ export type Incoming =
   /** A page of a list that was fetched for a comparison. */
   | {
     readonly kind: "page";
-    readonly list: ListName;
+    readonly list: Listing;
     /** The cursor that it was asked with; the first page has none. */
     readonly cursor: string | undefined;
     /** The page. */
     readonly answer: Answer;
+  }
+  /** There was none, and why. */
+  | {
+    readonly kind: "unlisted";
+    readonly list: Listing;
+    readonly trouble: string;
   }
   /** A probe was answered. */
   | { readonly kind: "pong" }
@@ -143,7 +149,7 @@ export interface Dialect {
   /** A frame that any living daemon answers; `undefined` while another one does for it. */
   probe(epoch: number): string | undefined;
   /** A frame that asks for a page of a list; `undefined` while that cannot be asked. */
-  list(epoch: number, list: ListName, cursor?: string): string | undefined;
+  list(epoch: number, list: Listing, cursor?: string): string | undefined;
   /** A frame that takes a request back; `undefined` where the daemon knows no such thing. */
   cancel(id: Id, reason: string): string | undefined;
   /** So many milliseconds passed that our clock did not count. */

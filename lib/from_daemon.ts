@@ -4,7 +4,8 @@
  * @module
  */
 
-import { LISTS } from "./catalog.ts";
+import { listingOf } from "./catalog.ts";
+import { compare, insist } from "./compare.ts";
 import type { Desk } from "./desk.ts";
 import type { Incoming } from "./dialect.ts";
 import type { SocketEvent } from "./event.ts";
@@ -18,7 +19,6 @@ import {
   type Id,
   type Invalid,
   type Notification,
-  notification as notify,
   type Request,
 } from "./jsonrpc.ts";
 import type { Link } from "./link.ts";
@@ -123,19 +123,10 @@ function fromDaemon(
         desk.do(report.notRestored(incoming.trouble));
       }
       return;
-    case "page": {
-      const { list, cursor, answer } = incoming;
-      const found = desk.catalog.compare(list, cursor, answer.result);
-      const params = cursor === undefined ? {} : { cursor };
-      learn(desk, { method: `${list}/list`, params }, answer, now);
-      if (found.kind === "more") {
-        const frame = desk.dialect.list(link.epoch, list, found.cursor);
-        if (frame !== undefined) desk.send(link, frame);
-      } else if (found.kind === "changed") {
-        desk.do(report.changed(list));
-        desk.reply(notify(`notifications/${list}/list_changed`));
-      }
-    }
+    case "page":
+      return compare(desk, link, incoming, now);
+    case "unlisted":
+      return insist(desk, link, incoming, now);
   }
 }
 
@@ -162,13 +153,13 @@ function settle(desk: Desk, link: Link, answer: Answer, now: number): void {
   const mended = mend(desk, message, answer);
   let text = desk.dialect.answered(message, mended);
   const { maxMessage } = desk.config;
-  const list = LISTS.find((name) => message.method === `${name}/list`);
+  const listing = listingOf(message.method);
   if (text.length > maxMessage) {
     text = fault.tooLarge(desk.fate(message, entry), text.length, maxMessage);
-  } else if (list !== undefined && mended.error === undefined) {
+  } else if (listing !== undefined && isListed(mended)) {
     const cursor = dig(message.params, "cursor");
     const page = typeof cursor === "string" ? cursor : undefined;
-    desk.catalog.told(list, page, mended.result);
+    desk.catalog.told(listing, page, mended.result);
   }
   if (text.length <= maxMessage) learn(desk, message, answer, now);
   // Only now: if one of the rooms above has a bug, the answer is still owed.
@@ -181,6 +172,11 @@ function settle(desk: Desk, link: Link, answer: Answer, now: number): void {
     message.method === "server/discover";
   if (isGreeted) ready(desk, link, now);
   else link.unanswered();
+}
+
+/** A client whose daemon lacks the method knows as well that nothing is listed. */
+function isListed({ error }: Answer): boolean {
+  return error === undefined || error.code === Code.methodNotFound;
 }
 
 /** Whether the end of a subscription waits, no longer for being said twice. */

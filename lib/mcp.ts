@@ -16,16 +16,18 @@ import type {
   Writing,
 } from "./dialect.ts";
 import type { LinkRole } from "./link.ts";
-import type { ListName } from "./catalog.ts";
+import { emptied, type Listing, methodOf } from "./catalog.ts";
 import { type Agreement, announce, judge, replay } from "./agreement.ts";
 import { replace } from "./json_text.ts";
 import { Listens } from "./listens.ts";
 import { versionOf } from "./memory.ts";
 import {
   type Answer,
+  Code,
   dig,
   digId,
   type Id,
+  type Invalid,
   isRecord,
   type Message,
   type Notification,
@@ -44,7 +46,7 @@ type Purpose =
   | { readonly kind: "replay"; readonly method: string }
   | {
     readonly kind: "list";
-    readonly list: ListName;
+    readonly list: Listing;
     readonly cursor: string | undefined;
   };
 
@@ -190,14 +192,7 @@ export class Mcp implements Dialect {
             `The daemon did not take ${purpose.method} again: ${trouble}`,
         };
       case "list":
-        if (trouble !== undefined || message.kind === "invalid") {
-          return {
-            kind: "own",
-            trouble:
-              `The daemon did not list its ${purpose.list} again: ${trouble}`,
-          };
-        }
-        return { ...purpose, kind: "page", answer: message };
+        return listed(purpose, message, trouble);
     }
   }
 
@@ -248,14 +243,14 @@ export class Mcp implements Dialect {
     return this.#sign(id);
   }
 
-  list(epoch: number, list: ListName, cursor?: string): string | undefined {
+  list(epoch: number, list: Listing, cursor?: string): string | undefined {
     // Who names a version subscribes to changes, and hears of them after a reconnect.
     if (this.#agreed === undefined && this.#version !== undefined) {
       return undefined;
     }
     const params = cursor === undefined ? undefined : { cursor };
     const purpose = { kind: "list", list, cursor } as const;
-    return this.#ask(epoch, purpose, `${list}/list`, params);
+    return this.#ask(epoch, purpose, methodOf(list), params);
   }
 
   cancel(id: Id, reason: string): string {
@@ -335,4 +330,22 @@ export class Mcp implements Dialect {
   #again(epoch: number, method: string, text: string): string {
     return replace(text, ["id"], this.#id(epoch, { kind: "replay", method }));
   }
+}
+
+/** What an answer to the question for a page means. */
+function listed(
+  { list, cursor }: Extract<Purpose, { kind: "list" }>,
+  message: Answer | Invalid,
+  trouble: string | undefined,
+): Incoming {
+  const { id } = message;
+  if (message.kind === "answer" && id !== undefined) {
+    const page = { kind: "page", list, cursor } as const;
+    const { error } = message;
+    if (error === undefined) return { ...page, answer: message };
+    if (error.code === Code.methodNotFound) {
+      return { ...page, answer: emptied({ ...message, id }, list) };
+    }
+  }
+  return { kind: "unlisted", list, trouble: trouble ?? "no reason given" };
 }

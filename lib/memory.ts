@@ -5,16 +5,9 @@
  * @module
  */
 
+import { listingOf } from "./catalog.ts";
 import { locate } from "./json_text.ts";
 import { type Answer, dig, isRecord, type Request } from "./jsonrpc.ts";
-
-/** The lists that are remembered, by method, and the member that their items are in. */
-export const LISTINGS: Readonly<Record<string, string>> = {
-  "tools/list": "tools",
-  "prompts/list": "prompts",
-  "resources/list": "resources",
-  "resources/templates/list": "resourceTemplates",
-};
 
 /** The largest result that is remembered, in UTF-16 units. */
 const RESULT_LIMIT = 1024 * 1024;
@@ -203,7 +196,7 @@ export class Memory {
     value: unknown,
     text: string,
   ): boolean {
-    const name = LISTINGS[method]!;
+    const name = listingOf(method)!;
     const items = dig(value, name);
     if (!Array.isArray(items)) return false;
     const key = keyOf(method, params);
@@ -253,7 +246,7 @@ function isPublic(value: unknown): boolean {
 
 /** A list as every client asks for it; other members may ask for something else. */
 function isPlain(method: string, params: unknown): boolean {
-  if (!Object.hasOwn(LISTINGS, method)) return false;
+  if (listingOf(method) === undefined) return false;
   const members = isRecord(params) ? Object.keys(params) : [];
   return members.every((name) => name === "cursor" || name === "_meta");
 }

@@ -4,9 +4,10 @@
  * @module
  */
 
+import { listingOf } from "./catalog.ts";
 import { locate } from "./json_text.ts";
 import { dig, isRecord } from "./jsonrpc.ts";
-import { LISTINGS, type Remembered } from "./memory.ts";
+import type { Remembered } from "./memory.ts";
 
 /** The largest file that is read or written, in bytes. */
 export const MEMORY_LIMIT = 8 * 1024 * 1024;
@@ -93,8 +94,7 @@ export function fromText(
     ),
     lists: results("lists", (key, result) => {
       const method = key.split(" ").at(-1)!;
-      const items = Object.hasOwn(LISTINGS, method) ? LISTINGS[method] : "";
-      return Array.isArray(dig(result, items!));
+      return Array.isArray(dig(result, listingOf(method) ?? ""));
     }),
     ...discovered(value, slice("discover", "result"), ageMs),
   };

@@ -6,6 +6,7 @@
  */
 
 import type { Entry, Expiry } from "./account.ts";
+import { compareAgain } from "./compare.ts";
 import { Desk, type SessionConfig } from "./desk.ts";
 import type { Dialect } from "./dialect.ts";
 import type { Effect, SessionEvent } from "./event.ts";
@@ -67,10 +68,9 @@ export class Session {
   deadline(): number {
     if (this.#isOver) return Infinity;
     const { ledger } = this.#desk;
-    const { graces, endings } = this.#desk;
     let at = Math.min(
       ...[ledger.deadline(), this.#drainUntil, this.#giveUpAt],
-      ...[...graces.values(), ...endings.values()].map(({ until }) => until),
+      ...this.#desk.awaited().map(({ until }) => until),
     );
     for (const link of this.#attended) {
       at = Math.min(at, link.deadline(this.#desk.traffic(link)));
@@ -139,6 +139,7 @@ export class Session {
       this.#expire(entry, expiry, now);
     }
     end(desk, now);
+    compareAgain(desk, now);
     flush(this.#desk, now);
     const isLeaving = this.#drainUntil < Infinity;
     if (isLeaving && (ledger.due === 0 || now >= this.#drainUntil)) {
@@ -187,8 +188,7 @@ export class Session {
     desk.ledger.shift(gap);
     desk.dialect.slept(unseen);
     desk.memory?.slept(unseen);
-    for (const it of desk.graces.values()) it.until += gap;
-    for (const it of desk.endings.values()) it.until += gap;
+    for (const it of desk.awaited()) it.until += gap;
     this.#drainedAt += gap;
     const roles = (["main", "pool"] as const)
       .filter((role) => desk.links.hasReady(role));

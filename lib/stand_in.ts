@@ -5,10 +5,10 @@
  * @module
  */
 
-import { LISTS } from "./catalog.ts";
+import { emptied, listingOf } from "./catalog.ts";
 import type { Desk } from "./desk.ts";
-import { type Answer, Code, dig, type Request, success } from "./jsonrpc.ts";
-import { LISTINGS, parsed } from "./memory.ts";
+import { type Answer, Code, dig, type Request } from "./jsonrpc.ts";
+import { parsed } from "./memory.ts";
 import * as report from "./report.ts";
 import { agree } from "./versions.ts";
 
@@ -54,8 +54,10 @@ function hold(desk: Desk, request: Request, now: number): void {
 }
 
 function serve(desk: Desk, request: Request, result: string): void {
-  const list = LISTS.find((name) => LISTINGS[request.method] === name);
-  if (list !== undefined) desk.catalog.told(list, undefined, parsed(result));
+  const listing = listingOf(request.method);
+  if (listing !== undefined) {
+    desk.catalog.told(listing, undefined, parsed(result));
+  }
   desk.dialect.served(request);
   desk.ledger.cancel(request.id);
   desk.reply(answerOf(request, result));
@@ -136,13 +138,9 @@ function introduce(
 export function mend(desk: Desk, request: Request, answer: Answer): Answer {
   const isMissing = desk.wasMadeUp &&
     answer.error?.code === Code.methodNotFound;
-  const items = Object.hasOwn(LISTINGS, request.method)
-    ? LISTINGS[request.method]
-    : undefined;
-  if (!isMissing || items === undefined) return answer;
-  const result = { [items]: [] };
-  const text = success(request.id, result);
-  return { ...answer, result, error: undefined, text };
+  const listing = listingOf(request.method);
+  if (!isMissing || listing === undefined) return answer;
+  return emptied({ ...answer, id: request.id }, listing);
 }
 
 /** Takes note of what the daemon said, for the next time. */

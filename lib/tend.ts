@@ -5,6 +5,7 @@
  */
 
 import { LISTS } from "./catalog.ts";
+import { compareAll } from "./compare.ts";
 import type { Desk } from "./desk.ts";
 import type { Entry } from "./account.ts";
 import * as fault from "./fault.ts";
@@ -164,10 +165,7 @@ export function restore(desk: Desk, link: Link, now: number): void {
     }
     return;
   }
-  for (const list of desk.catalog.known()) {
-    const frame = desk.dialect.list(link.epoch, list);
-    if (frame !== undefined) desk.send(link, frame);
-  }
+  compareAll(desk, link);
 }
 
 /** Nobody waits any more for a request that was written; `frame` tells the daemon, if it can be told. */

@@ -13,7 +13,8 @@ const LIB = new URL("../lib/", import.meta.url);
 const FLOORS: readonly (readonly string[])[] = [
   ["json_text", "host", "output", "parse", "pulse", "versions"],
   ["jsonc", "jsonrpc", "settings", "link"],
-  ["safety", "catalog", "asked", "clients", "memory", "servers_text"],
+  ["catalog"],
+  ["safety", "asked", "clients", "memory", "servers_text"],
   ["deadline", "event", "listens", "memory_text"],
   ["account", "config", "naps"],
   ["queue"],
@@ -22,7 +23,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ["mcp", "report", "exai_frame", "exai_local"],
   ["exai_call", "desk"],
   ["exai", "snapshot", "stand_in"],
-  ["running"],
+  ["running", "compare"],
   ["tend"],
   ["doubt"],
   ["from_client", "from_daemon"],

@@ -397,3 +397,91 @@ test("the end of a subscription is told before the program ends", () => {
     [0, result],
   ]);
 });
+
+/** A client that has seen something listed, and whose daemon is a new one. */
+function replaced(
+  method: string,
+  result: Json,
+): { scene: Scene; asked: () => Json } {
+  const scene = new Scene({ remembered: NOTHING });
+  scene.start();
+  scene.ask("l", method);
+  scene.daemon({ id: "l", result });
+  scene.close();
+  scene.untilDial();
+  scene.again();
+  const asked = (): Json => scene.sent().findLast((it) => it.method === method);
+  return { scene, asked };
+}
+
+/** The lists that the client has heard of. */
+function changes(scene: Scene): string[] {
+  return scene.replies().flatMap(({ method }) =>
+    method?.endsWith("list_changed") ? [method.split("/")[1]] : []
+  );
+}
+
+test("a daemon that lacks the method lists nothing, which is a change if the client saw something, and no news the next time", () => {
+  const { scene, asked } = replaced("prompts/list", {
+    prompts: [{ name: "p" }],
+  });
+  const error = { code: -32601, message: "Method not found" };
+  scene.daemon({ id: asked().id, error });
+  assertEquals(changes(scene), ["prompts"]);
+  scene.ask(1, "prompts/list");
+  scene.daemon({ id: 1, error });
+  scene.close();
+  scene.untilDial();
+  scene.take();
+  scene.ask(2, "prompts/list");
+  scene.again();
+  scene.daemon({ id: asked().id, error });
+  assertEquals(changes(scene), []);
+});
+
+test("a daemon that fails to list is asked again after 1, 2, 4 and 8 s, and then the client is to ask", () => {
+  const { scene, asked } = replaced("tools/list", { tools: [{ name: "a" }] });
+  const error = { code: -32603, message: "loading" };
+  for (const pause of [1_000, 2_000, 4_000, 8_000]) {
+    scene.daemon({ id: asked().id, error });
+    scene.take();
+    scene.pass(pause - 1);
+    assertEquals(asked(), undefined);
+    scene.pass(1);
+    assertEquals(changes(scene), []);
+  }
+  scene.daemon({ id: asked().id, error });
+  assertEquals(changes(scene), ["tools"]);
+});
+
+test("a daemon that lists at the second attempt is compared; one that is lost meanwhile is not asked", () => {
+  const error = { code: -32603, message: "loading" };
+  for (const name of ["a", "b"]) {
+    const { scene, asked } = replaced("tools/list", { tools: [{ name: "a" }] });
+    scene.daemon({ id: asked().id, error });
+    scene.pass(1_000);
+    scene.daemon({ id: asked().id, result: { tools: [{ name }] } });
+    scene.pass(60_000);
+    assertEquals(changes(scene), name === "a" ? [] : ["tools"]);
+  }
+  const { scene, asked } = replaced("tools/list", { tools: [{ name: "a" }] });
+  scene.daemon({ id: asked().id, error });
+  scene.close();
+  scene.take();
+  scene.pass(60_000);
+  assertEquals(asked(), undefined);
+});
+
+test("templates are compared, and their change is one of the resources", () => {
+  for (const uriTemplate of ["old://{x}", "new://{x}"]) {
+    const { scene, asked } = replaced("resources/templates/list", {
+      resourceTemplates: [{ uriTemplate: "old://{x}" }],
+    });
+    const result = { resourceTemplates: [{ uriTemplate }] };
+    scene.daemon({ id: asked().id, result });
+    assertEquals(
+      changes(scene),
+      uriTemplate.startsWith("old") ? [] : ["resources"],
+    );
+  }
+});

@@ -161,14 +161,44 @@ export const EARLY_MUTANTS: readonly Mutant[] = [
   mutant(
     "early: the client is told a list and nobody compares it",
     "stand_in",
-    "if (list !== undefined) desk.catalog.told(list, undefined, parsed(result));",
-    "void list;",
+    "    desk.catalog.told(listing, undefined, parsed(result));\n",
+    "",
   ),
   mutant(
     "early: what the daemon lacks is an error",
     "stand_in",
-    "if (!isMissing || items === undefined) return answer;",
-    "if (isMissing || items === undefined || answer) return answer;",
+    "if (!isMissing || listing === undefined) return answer;",
+    "if (isMissing || listing === undefined || answer) return answer;",
+  ),
+  mutant(
+    "early: a daemon that fails to list is not asked again",
+    "compare",
+    "    if (main.isGood) ask(desk, main, list);\n",
+    "    if (main.isGood) { /* not asked */ }\n",
+  ),
+  mutant(
+    "early: a daemon that fails to list keeps the client's list for ever",
+    "compare",
+    "    return announce(desk, list);\n  }",
+    "    return;\n  }",
+  ),
+  mutant(
+    "early: a method that is gone leaves the client's list as it was",
+    "mcp",
+    "if (error.code === Code.methodNotFound) {",
+    "if (error.code === 0) {",
+  ),
+  mutant(
+    "early: a method that is gone is news on every connection",
+    "from_daemon",
+    "return error === undefined || error.code === Code.methodNotFound;",
+    "return error === undefined;",
+  ),
+  mutant(
+    "early: templates are compared, and nobody hears of it",
+    "catalog",
+    'return listing === "resourceTemplates" ? "resources" : listing;',
+    "return listing as ListName;",
   ),
   mutant(
     "early: the daemon's late answer goes to the client, too",
