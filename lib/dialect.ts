@@ -10,13 +10,21 @@ import type { SocketEvent } from "./event.ts";
 import type { Answer, Id, Message, Notification, Request } from "./jsonrpc.ts";
 import type { LinkRole } from "./link.ts";
 
+/** What the daemon has said of itself without the client having waited for it. */
+export interface Learned {
+  /** The question. */
+  readonly request: Pick<Request, "method" | "params">;
+  /** The answer. */
+  readonly answer: Answer;
+}
+
 /** What a frame from the daemon means: a message, or something between the daemon and the proxy. */
 export type Incoming =
   | Message
-  /** The greeting was answered: the link is good; `learned` is the answer where it was one to the client's `initialize`. */
+  /** The greeting was answered: the link is good; `learned` is what the daemon has thereby said of itself. */
   | {
     readonly kind: "ready";
-    readonly learned?: { readonly request: Request; readonly answer: Answer };
+    readonly learned?: Learned;
     /** The client's `initialize` to which the daemon has another answer now, which is not known. */
     readonly forget?: Request;
     /** Worth a log line. */
@@ -28,7 +36,7 @@ export type Incoming =
     readonly reason: string;
     readonly refused: boolean;
     /** What the daemon says to the client's `initialize` all the same. */
-    readonly learned?: { readonly request: Request; readonly answer: Answer };
+    readonly learned?: Learned;
     /** The client's `initialize` to which the daemon has another answer now. */
     readonly forget?: Request;
   }

@@ -11,6 +11,7 @@ import type {
   Ending,
   Greeting,
   Incoming,
+  Learned,
   Restoration,
   Told,
   Writing,
@@ -178,7 +179,8 @@ export class Mcp implements Dialect {
         this.#probes.delete(epoch);
         return { kind: "pong" };
       case "opening probe":
-        return { kind: "ready" }; // an error, too, is a sign of life
+        // An error, too, is a sign of life.
+        return { kind: "ready", ...this.#undiscovered(message) };
       case "initialize": {
         const { meaning, agreed } = judge(this.#agreed!, message);
         this.#agreed = agreed;
@@ -194,6 +196,14 @@ export class Mcp implements Dialect {
       case "list":
         return listed(purpose, message, trouble);
     }
+  }
+
+  /** A daemon without `server/discover` is not the one that is remembered. */
+  #undiscovered(answer: Message): { learned?: Learned } {
+    const isModern = this.#agreed === undefined && this.#version !== undefined;
+    if (!isModern || answer.kind !== "answer" || !answer.error) return {};
+    const request = { method: "server/discover", params: undefined };
+    return { learned: { request, answer } };
   }
 
   note(notification: Notification): "carried" | "replayed" {

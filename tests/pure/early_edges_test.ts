@@ -485,3 +485,141 @@ test("templates are compared, and their change is one of the resources", () => {
     );
   }
 });
+
+/** What a daemon says to `server/discover`, as the client and others hear it in the next outage. */
+function later(answer: Json): { here: Json[]; elsewhere: Json[] } {
+  const known = JSON.stringify({ ...DISCOVERED, instructions: "old" });
+  const discover = { asked: MODERN, result: known, forMs: 60_000 };
+  const remembered = { ...NOTHING, discover };
+  const scene = new Scene({ remembered });
+  scene.open();
+  ask(scene, 1, "tools/list");
+  scene.daemon({ id: scene.sent()[0].id, result: {} });
+  ask(scene, 2, "server/discover");
+  scene.daemon({ id: 2, ...answer });
+  const others = merged(remembered, learned(scene));
+  scene.close();
+  const heard = (scene: Scene): Json[] => {
+    scene.take();
+    ask(scene, 3, "server/discover");
+    return scene.replies().map(({ result }) => result);
+  };
+  return {
+    here: heard(scene),
+    elsewhere: heard(new Scene({ remembered: others })),
+  };
+}
+
+test("a discovery that no longer holds is not told again, here or elsewhere", () => {
+  const over = { here: [], elsewhere: [] };
+  assertEquals(later({ result: { ...DISCOVERED, ttlMs: 0 } }), over);
+  const { ttlMs: _, ...timeless } = DISCOVERED;
+  assertEquals(later({ result: timeless }), over);
+  assertEquals(later({ error: { code: -32601, message: "no" } }), over);
+  const secret = { ...DISCOVERED, cacheScope: "private" };
+  assertEquals(later({ result: secret }), { here: [secret], elsewhere: [] });
+  const busy = later({ error: { code: -32603, message: "no" } });
+  assertEquals([busy.here.length, busy.elsewhere.length], [1, 1]);
+});
+
+test("a daemon that answers our own server/discover with -32601 is not the one that is remembered", () => {
+  for (const code of [-32601, -32603]) {
+    const discover = {
+      asked: MODERN,
+      result: JSON.stringify(DISCOVERED),
+      forMs: 60_000,
+    };
+    const remembered = { ...NOTHING, discover };
+    const scene = new Scene({ remembered });
+    scene.open();
+    ask(scene, 1, "server/discover");
+    scene.daemon({
+      id: scene.sent()[0].id,
+      error: { code, message: "no" },
+    });
+    const { discover: known } = merged(remembered, learned(scene));
+    assertEquals(known === undefined, code === -32601);
+  }
+});
+
+test("what has used up some of its time is told the rest of it", () => {
+  const remembered = {
+    ...NOTHING,
+    lists: {
+      [`${MODERN} tools/list`]: OLD_LIST.replace('"ttlMs":0', '"ttlMs":9000'),
+    },
+    discover: {
+      asked: MODERN,
+      result: '{"x":1.0,"ttlMs":60000}',
+      forMs: 40_000,
+    },
+  };
+  const scene = new Scene({ remembered });
+  scene.refuse();
+  scene.pass(200.5);
+  ask(scene, 1, "server/discover");
+  ask(scene, 2, "tools/list");
+  const lines = scene.take().flatMap((effect) =>
+    effect.type === "reply" ? [effect.text] : []
+  );
+  assertEquals(lines, [
+    '{"jsonrpc":"2.0","id":1,"result":{"x":1.0,"ttlMs":39799}}',
+    `{"jsonrpc":"2.0","id":2,"result":${OLD_LIST}}`,
+  ]);
+});
+
+test("a list that turns private is told here and no longer elsewhere", () => {
+  const scene = discovered({ remembered: NOTHING });
+  const list = (name: string, cacheScope: string): Remembered | undefined => {
+    ask(scene, 1, "tools/list");
+    scene.daemon({ id: 1, result: { tools: [{ name }], cacheScope } });
+    return kept(scene);
+  };
+  const key = `${MODERN} tools/list`;
+  const first = merged(NOTHING, list("a", "public")!);
+  assert(key in first.lists);
+  const second = merged(first, list("b", "private")!);
+  assertEquals(key in second.lists, false);
+  assertEquals(list("c", "private"), undefined, "nobody else need know");
+  scene.close();
+  scene.take();
+  ask(scene, 2, "tools/list");
+  assertEquals(scene.replies()[0].result.tools, [{ name: "c" }]);
+});
+
+test("pages are put together as they were spelled", () => {
+  const scene = new Scene({ remembered: NOTHING });
+  scene.start();
+  const page = (params: Json, result: string): void => {
+    scene.ask("p", "tools/list", params);
+    scene.daemon(`{"jsonrpc":"2.0","id":"p","result":${result}}`);
+  };
+  page(
+    {},
+    '{"tools":[{"name":"a","max":18446744073709551615}],"nextCursor":"2"}',
+  );
+  page({ cursor: "2" }, '{"tools":[ {"name":"b","min":0.0} ],"x":1e2}');
+  assertEquals(learned(scene).lists, {
+    "tools/list":
+      '{"tools":[{"name":"a","max":18446744073709551615},{"name":"b","min":0.0}],"x":1e2}',
+  });
+});
+
+test("nine versions are too many to remember, and an update of the eighth is none more", () => {
+  let memory: Remembered = NOTHING;
+  const hear = (version: string, name: string): void => {
+    const scene = new Scene({ remembered: { ...memory, lists: {} } });
+    scene.open();
+    scene.ask("init", "initialize", { protocolVersion: version });
+    // One that is known was answered already, and the daemon is asked underneath.
+    const { id } = scene.sent()[0];
+    const serverInfo = { name };
+    const result = { protocolVersion: version, capabilities: {}, serverInfo };
+    scene.daemon({ id, result });
+    memory = merged(memory, learned(scene));
+  };
+  for (let n = 0; n < 9; n++) hear(`v${n}`, "old");
+  hear("v7", "new");
+  assertEquals(Object.keys(memory.initialize).length, 8);
+  assertEquals(JSON.parse(memory.initialize.v7!).serverInfo.name, "new");
+});

@@ -29,8 +29,8 @@ export const EARLY_MUTANTS: readonly Mutant[] = [
   mutant(
     "early: half a list is remembered",
     "memory",
-    "      this.#pages.set(key, { cursor: nextCursor, items: all });\n      return false;",
-    "      this.#pages.set(key, { cursor: nextCursor, items: all });",
+    "    if (isWhole) return this.#whole(key, result, value);\n    this.#pages.set(key, { cursor: next, items });\n    return false;",
+    '    if (typeof next === "string") this.#pages.set(key, { cursor: next, items });\n    void isWhole; return this.#keep(key, result, value);',
   ),
   mutant(
     "early: a page counts twice",
@@ -113,8 +113,50 @@ export const EARLY_MUTANTS: readonly Mutant[] = [
   mutant(
     "early: an outage shows what is older than what was too large",
     "memory",
-    '      return this.#set(key, "", value);',
-    "      return false;",
+    "? this.#drop(key)\n      :",
+    "? false\n      :",
+  ),
+  mutant(
+    "early: a result that turned private stays with others as it was",
+    "memory",
+    "const isOver = !isPublic(value) && this.#drop(key);",
+    "const isOver = false;",
+  ),
+  mutant(
+    "early: a discovery that no longer holds is told all the same",
+    "memory",
+    "    this.#discover = undefined;\n",
+    "",
+  ),
+  mutant(
+    "early: others are told a discovery that no longer holds",
+    "memory",
+    "    this.#isUndiscovered ||= wasShared;\n",
+    "",
+  ),
+  mutant(
+    "early: a daemon without server/discover is told of as one with it",
+    "memory",
+    'if (method === "server/discover") return this.#undiscover();',
+    "",
+  ),
+  mutant(
+    "early: the proxy's own question for it teaches nothing",
+    "mcp",
+    'return { kind: "ready", ...this.#undiscovered(message) };',
+    'void message; return { kind: "ready" };',
+  ),
+  mutant(
+    "early: a discovery is told to hold longer than it does",
+    "memory",
+    'return replace(known.result, ["ttlMs"], `${rest}`);',
+    "void rest; return known.result;",
+  ),
+  mutant(
+    "early: a ninth version keeps the others as they were",
+    "memory",
+    "if (isFull && !Object.hasOwn(this.#initialize, asked)) return false;",
+    "if (isFull) return false;",
   ),
   mutant(
     "early: what a daemon no longer agrees to stays in memory",
