@@ -462,11 +462,13 @@ test("an answer that is no JSON-RPC becomes an error for its request", () => {
   scene.daemon({ id: 2, error: "broken" });
   scene.ask(3, "x");
   scene.daemon({ id: 3 });
+  scene.ask(4, "x");
+  scene.daemon('{"jsonrpc":"2.0","id":4,"result":{"x":NaN}}');
   assertEquals(
     scene.replies().map(({ id, error }) => [id, error.code]),
-    [[1, -32603], [2, -32603], [3, -32603]],
+    [[1, -32603], [2, -32603], [3, -32603], [4, -32603]],
   );
-  assertEquals(scene.sent().length, 3, "the daemon is told nothing");
+  assertEquals(scene.sent().length, 4, "the daemon is told nothing");
   assertEquals(new Set(scene.logged()), new Set(["invalid-from-daemon"]));
 });
 

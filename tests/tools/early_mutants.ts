@@ -261,6 +261,18 @@ export const EARLY_MUTANTS: readonly Mutant[] = [
     "void message; return answer;",
   ),
   mutant(
+    "an answer that is not JSON keeps its request waiting",
+    "jsonrpc",
+    "const id = skimAnswer(text);",
+    "const id = undefined; void skimAnswer;",
+  ),
+  mutant(
+    "a byte order mark spoils a message",
+    "jsonrpc",
+    'if (text.startsWith("\\ufeff")) text = text.slice(1);',
+    "",
+  ),
+  mutant(
     "stateless: an initialize is invented",
     "mcp",
     "if (this.#agreed !== undefined || this.#version === undefined) {\n      return request(id",
