@@ -206,6 +206,59 @@ test("a subscription is opened again under its id; the client hears what it may 
   );
 });
 
+test("what may have been missed is told only as far as it was granted", () => {
+  const scene = discovered();
+  ask(scene, 0, "subscriptions/listen", { notifications: FILTER });
+  acknowledge(scene, 0, { resourceSubscriptions: ["file:///a"] });
+  scene.close();
+  again(scene);
+  scene.take();
+  acknowledge(scene, 0, FILTER);
+  assertEquals(scene.replies().map(({ method }) => method), [
+    "notifications/resources/updated",
+  ]);
+});
+
+test("a subscription whose id no number can hold is told of under that id", () => {
+  const scene = discovered();
+  const id = "9007199254740993";
+  const params = { notifications: FILTER, _meta: META };
+  const acknowledged = `{"jsonrpc":"2.0","method":` +
+    `"notifications/subscriptions/acknowledged","params":{"_meta":` +
+    `{"${SUBSCRIPTION}":${id}}}}`;
+  scene.client(
+    `{"jsonrpc":"2.0","id":${id},"method":"subscriptions/listen","params":${
+      JSON.stringify(params)
+    }}`,
+  );
+  scene.daemon(acknowledged);
+  scene.close();
+  again(scene);
+  scene.take();
+  scene.daemon(acknowledged);
+  const texts = scene.take().flatMap((effect) =>
+    effect.type === "reply" ? [effect.text] : []
+  );
+  assertEquals(
+    texts.map((text) => text.includes(`{"${SUBSCRIPTION}":${id}}`)),
+    [true, true],
+  );
+});
+
+test("what is told of a subscription that is over is nobody's", () => {
+  const scene = listening();
+  const changed = (params: Json): void => {
+    const method = "notifications/tools/list_changed";
+    scene.daemon({ method, params });
+  };
+  changed({ _meta: { [SUBSCRIPTION]: 0 } });
+  const params = { requestId: 0 };
+  scene.client({ method: "notifications/cancelled", params });
+  changed({ _meta: { [SUBSCRIPTION]: 0 } });
+  changed({});
+  assertEquals(scene.replies().length, 2);
+});
+
 test("it outlives every outage, whatever may be repeated", () => {
   for (const retry of ["never", "safe"] as const) {
     const scene = listening({ retry, queueTimeout: 5_000, idleTimeout: 5_000 });

@@ -321,6 +321,24 @@ export const EARLY_MUTANTS: readonly Mutant[] = [
     "if (listen.isAcknowledged) return [];",
   ),
   mutant(
+    "stateless: what was not granted is announced",
+    "listens",
+    'listen.filter = dig(message.params, "notifications") ?? listen.filter;',
+    "",
+  ),
+  mutant(
+    "stateless: a subscription is told of under a number near its id",
+    "listens",
+    "const text = replace(notify(method, params), path, id);",
+    "const text = replace(notify(method, params), path, JSON.stringify(JSON.parse(id)));",
+  ),
+  mutant(
+    "stateless: what is told of a subscription that is over is passed on",
+    "listens",
+    "if (id !== undefined && listen === undefined) return [];",
+    "",
+  ),
+  mutant(
     "stateless: the end that a dying daemon sends is passed on",
     "from_daemon",
     "if (isEnding && isHeldBack(desk, id, answer, now)) return;",
