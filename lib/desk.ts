@@ -24,6 +24,7 @@ import type { Link, LinkLimits, LinkRole, Traffic } from "./link.ts";
 import { Links } from "./links.ts";
 import { Memory, type Remembered } from "./memory.ts";
 import * as report from "./report.ts";
+import { Tasks } from "./tasks.ts";
 import { isSafe, isStanding, type RetryPolicy } from "./safety.ts";
 import {
   type DeadlineConfig,
@@ -92,6 +93,8 @@ export class Desk {
   readonly catalog: Catalog = new Catalog();
   /** What the client owes to the daemon. */
   readonly asked: Asked = new Asked();
+  /** What goes on after its request was answered. */
+  readonly tasks: Tasks = new Tasks();
   /** How often the daemon became usable. */
   connections = 0;
   /** What the client calls itself, as soon as it has said so. */

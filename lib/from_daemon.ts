@@ -164,6 +164,7 @@ function settle(desk: Desk, link: Link, answer: Answer, now: number): void {
   if (text.length <= maxMessage) learn(desk, message, answer, now);
   // Only now: if one of the rooms above has a bug, the answer is still owed.
   desk.ledger.settle(id, link.epoch);
+  desk.tasks.answered({ message, ...entry }, answer.result, link.epoch);
   link.used(now);
   desk.reply(text);
   if (link.phase !== "greeting") return;
@@ -265,9 +266,12 @@ function hear(
     text = undefined;
   } else if (method === "notifications/progress") {
     const token = digId(notification, "progressToken");
-    const isRising = desk.ledger
-      .progress(token, dig(params, "progress"), link.epoch, now);
+    const value = dig(params, "progress");
+    const isRising = desk.ledger.progress(token, value, link.epoch, now) ||
+      desk.tasks.progress(token, value, link.epoch);
     if (!isRising) text = undefined;
+  } else if (method === "notifications/tasks/status") {
+    desk.tasks.heard(params);
   }
   if (text !== undefined && text.length > desk.config.maxMessage) {
     return desk.do(report.tooLarge(notification));

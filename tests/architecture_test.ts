@@ -17,7 +17,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ["safety", "asked", "clients", "memory", "servers_text"],
   ["deadline", "event", "listens", "memory_text"],
   ["account", "config", "naps"],
-  ["queue"],
+  ["queue", "tasks"],
   ["ledger", "links", "dialect", "fault", "tool_output", "health_file"],
   ["agreement"],
   ["mcp", "report", "exai_frame", "exai_local"],

@@ -67,7 +67,7 @@ export function discovered(config: Partial<SessionConfig> = {}): Scene {
 export function acknowledge(
   scene: Scene,
   id: Json = 0,
-  notifications?: Json,
+  notifications: Json = undefined,
 ): void {
   const method = "notifications/subscriptions/acknowledged";
   const _meta = { [SUBSCRIPTION]: id };

@@ -17,6 +17,24 @@ const MUTANTS: readonly Mutant[] = [
   ...EARLY_MUTANTS,
   ...COMMAND_MUTANTS,
   mutant(
+    "a task's progress ends with its request",
+    "from_daemon",
+    "      desk.tasks.progress(token, value, link.epoch);",
+    "      false;",
+  ),
+  mutant(
+    "a task's progress never ends",
+    "tasks",
+    'if (id === dig(state, "taskId")) this.#open.delete(token);',
+    "void id; void token;",
+  ),
+  mutant(
+    "a task's progress outlives its daemon",
+    "tend",
+    "  desk.tasks.lost(epoch);\n",
+    "",
+  ),
+  mutant(
     "no epoch guard",
     "links",
     "return epoch === undefined ? undefined : this.#byEpoch.get(epoch);",
