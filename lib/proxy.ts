@@ -147,12 +147,14 @@ export function run(
     }
   }
 
-  /** Says once that nothing can be kept. */
+  /** Says once that nothing can be kept; the next time it may be. */
   function remember(learned: Remembered): void {
-    if (state === undefined || isForgetful) return;
+    if (state === undefined) return;
     try {
       writeState(config.cache, owner, learned, host);
+      isForgetful = false;
     } catch (error) {
+      if (isForgetful) return;
       isForgetful = true;
       const why = messageOf(error);
       log(report.memoryLost(state.path, `it cannot be written (${why})`));

@@ -136,7 +136,7 @@ for (const [what, make, said] of BROKEN) {
   });
 }
 
-Deno.test("a cache that cannot be written costs one log line", async () => {
+Deno.test("a cache that cannot be written costs one log line, and is tried again", async () => {
   await using home = new Home();
   // Where the state folder should be there is a file.
   Deno.writeTextFileSync(`${home.path}/state`, "");
@@ -147,7 +147,12 @@ Deno.test("a cache that cannot be written costs one log line", async () => {
     await rig.proxy.ask(id, "tools/list");
     await rig.proxy.answer(id);
   }
+  Deno.removeSync(`${home.path}/state`);
+  await rig.kill();
+  await rig.up("--extra", "more");
+  await rig.proxy.hear("notifications/tools/list_changed");
   await rig.proxy.end();
+  assert(Deno.readTextFileSync(home.files()[0]!).includes('"more"'));
   const lines = rig.proxy.stderr.dump().split("\n")
     .filter((line) => line.includes("The cache "));
   assertMatch(lines.at(-1)!, /cannot be written/);
