@@ -25,7 +25,12 @@ import { Links } from "./links.ts";
 import { Memory, type Remembered } from "./memory.ts";
 import * as report from "./report.ts";
 import { Tasks } from "./tasks.ts";
-import { isSafe, isStanding, type RetryPolicy } from "./safety.ts";
+import {
+  isSafe,
+  isStanding,
+  isSubscription,
+  type RetryPolicy,
+} from "./safety.ts";
 import {
   type DeadlineConfig,
   type Limit,
@@ -227,6 +232,20 @@ export class Desk {
     const failures = phase === "waiting" ? attempt : attempt - 1;
     return (phase === "waiting" || phase === "dialing") &&
       (this.connections > 0 || failures > 0);
+  }
+
+  /** How many answers are owed that are worth waiting for at the end: a subscription has none, and what is held none from a daemon that is away. */
+  get due(): number {
+    let due = 0;
+    for (const { message, sentOn } of this.ledger.all()) {
+      if (message.kind !== "request" || isSubscription(message.method)) {
+        continue;
+      }
+      const isHopeless = isStanding(message.method) && sentOn === undefined &&
+        this.isAway;
+      if (!isHopeless) due++;
+    }
+    return due;
   }
 
   /** Whether a link is ready for a message, free or not. */

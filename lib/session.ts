@@ -142,7 +142,7 @@ export class Session {
     compareAgain(desk, now);
     flush(this.#desk, now);
     const isLeaving = this.#drainUntil < Infinity;
-    if (isLeaving && (ledger.due === 0 || now >= this.#drainUntil)) {
+    if (isLeaving && (desk.due === 0 || now >= this.#drainUntil)) {
       return this.#finish(0, now);
     }
     if (now >= this.#giveUpAt) {

@@ -623,3 +623,19 @@ test("nine versions are too many to remember, and an update of the eighth is non
   assertEquals(Object.keys(memory.initialize).length, 8);
   assertEquals(JSON.parse(memory.initialize.v7!).serverInfo.name, "new");
 });
+
+test("a discovery keeps the program from leaving as long as a daemon may answer it", () => {
+  const scene = new Scene();
+  ask(scene, 1, "server/discover");
+  scene.end();
+  assertEquals(scene.exit(), undefined, "the dial is on its way");
+  scene.refuse();
+  assertEquals(scene.exit(), 0);
+  const other = new Scene();
+  other.open();
+  ask(other, 1, "server/discover");
+  other.end();
+  other.daemon({ id: 1, result: DISCOVERED });
+  assertEquals(other.replies().map(({ id }) => id), [1]);
+  assertEquals(other.exit(), 0);
+});

@@ -359,8 +359,20 @@ export const EARLY_MUTANTS: readonly Mutant[] = [
   mutant(
     "stateless: a subscription keeps the program from leaving",
     "session",
-    "ledger.due === 0",
+    "desk.due === 0",
     "this.owed === 0",
+  ),
+  mutant(
+    "stateless: a discovery that cannot be answered keeps the program from leaving",
+    "desk",
+    "      if (!isHopeless) due++;",
+    "      void isHopeless; due++;",
+  ),
+  mutant(
+    "stateless: a discovery that can be answered keeps nobody from leaving",
+    "desk",
+    " && sentOn === undefined &&\n        this.isAway;",
+    " && due >= 0;",
   ),
   mutant(
     "stateless: a subscription stays on the connection that is doubted",

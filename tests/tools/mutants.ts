@@ -301,7 +301,7 @@ const MUTANTS: readonly Mutant[] = [
   mutant(
     "the end waits although nothing is owed",
     "session",
-    "if (isLeaving && (ledger.due === 0 || now >= this.#drainUntil)) {",
+    "if (isLeaving && (desk.due === 0 || now >= this.#drainUntil)) {",
     "if (isLeaving && now >= this.#drainUntil) {",
   ),
   mutant(
