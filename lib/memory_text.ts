@@ -18,6 +18,8 @@ export interface Owner {
   readonly daemon: string;
   /** What tells it from others that look the same without their secrets. */
   readonly key: string;
+  /** What tells its users apart by what they show it; a file that is named is for all of them. */
+  readonly user: string;
   /** How it speaks. */
   readonly dialect: string;
 }

@@ -16,7 +16,7 @@ import { Presence, runningFolder } from "./presence.ts";
 import * as report from "./report.ts";
 import { Session } from "./session.ts";
 import type { Remembered } from "./memory.ts";
-import { keyOf, readState, writeState } from "./state.ts";
+import { ownerOf, readState, writeState } from "./state.ts";
 import { dial, type Socket, type SocketReport } from "./socket.ts";
 import { Naps } from "./naps.ts";
 import { LineSplitter, LineWriter } from "./stdio.ts";
@@ -48,11 +48,7 @@ export function run(
   const { promise, resolve } = Promise.withResolvers<number>();
   const now = (): number => performance.now();
   const dialect = dialectOf(config, version);
-  const owner = {
-    daemon: config.shownUrl,
-    key: keyOf(config.url),
-    dialect: config.dialect,
-  };
+  const owner = ownerOf(config);
   const state = readState(config.cache, owner, host);
   if (state?.trouble !== undefined) {
     log(report.memoryLost(state.path, state.trouble));

@@ -13,7 +13,7 @@ import { test } from "../tools/pure.ts";
 import { ExaiScene } from "../tools/exai_scene.ts";
 import { type Json, Scene } from "../tools/scene.ts";
 
-const OWNER = { daemon: "ws://daemon/", key: "k", dialect: "mcp" };
+const OWNER = { daemon: "ws://daemon/", key: "k", dialect: "mcp", user: "u" };
 const TOOLS = '{"tools":[{"name":"look","size":1.0}]}';
 const REMEMBERED: Remembered = {
   initialize: { [VERSION]: RESULT },

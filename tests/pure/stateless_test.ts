@@ -147,7 +147,7 @@ test("what is cached is kept for its own time, and for its own version", () => {
   scene.daemon({ id: 1, result: DISCOVERED });
   const effect = scene.take().findLast(({ type }) => type === "remember");
   assert(effect?.type === "remember");
-  const owner = { daemon: "ws://daemon/", key: "k", dialect: "mcp" };
+  const owner = { daemon: "ws://daemon/", key: "k", dialect: "mcp", user: "u" };
   const text = toText(owner, effect.learned);
   const read = (ageMs: number): Json => fromText(text, owner, ageMs);
   assertEquals(read(20_000).discover.forMs, 40_000);
