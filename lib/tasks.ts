@@ -51,19 +51,12 @@ export class Tasks {
     }
   }
 
-  /** Whether a progress value belongs to a task on a link, and has risen. */
+  /** Whether a progress value belongs to a task that was made on the same link, and has risen. */
   progress(token: Id | undefined, value: unknown, epoch: number): boolean {
     const task = token === undefined ? undefined : this.#open.get(token);
     const isRising = task?.epoch === epoch && typeof value === "number" &&
       value > task.progress;
     if (isRising) task.progress = value;
     return isRising;
-  }
-
-  /** A link is lost, and with it what was to be heard on it. */
-  lost(epoch: number): void {
-    for (const [token, task] of this.#open) {
-      if (task.epoch === epoch) this.#open.delete(token);
-    }
   }
 }

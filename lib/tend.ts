@@ -276,7 +276,6 @@ export function settle(
     desk.reply(notify("notifications/cancelled", { requestId, reason }));
   }
   desk.dialect.lost(epoch);
-  desk.tasks.lost(epoch);
   // What waits to be written again has not ended.
   for (const id of desk.endings.keys()) {
     if (desk.ledger.find(id)?.sentOn === undefined) desk.endings.delete(id);

@@ -30,9 +30,9 @@ const MUTANTS: readonly Mutant[] = [
   ),
   mutant(
     "a task's progress outlives its daemon",
-    "tend",
-    "  desk.tasks.lost(epoch);\n",
-    "",
+    "tasks",
+    "task?.epoch === epoch && typeof value",
+    "task !== undefined && epoch > 0 && typeof value",
   ),
   mutant(
     "no epoch guard",
