@@ -98,8 +98,6 @@ export class Desk {
   readonly catalog: Catalog = new Catalog();
   /** What the client owes to the daemon. */
   readonly asked: Asked = new Asked();
-  /** What goes on after its request was answered. */
-  readonly tasks: Tasks = new Tasks();
   /** How often the daemon became usable. */
   connections = 0;
   /** What the client calls itself, as soon as it has said so. */
@@ -113,6 +111,8 @@ export class Desk {
   /** What the daemon has failed to list for a comparison, how often, and when it is asked again. */
   readonly unlisted: Map<Listing, Until & { readonly failures: number }> =
     new Map();
+  /** What goes on after its request was answered. */
+  readonly tasks: Tasks = new Tasks();
   /** There has been a main link since the pool was there last, and so time to open one of the pool. */
   isPoolExcused = false;
   /** The client was told something made up, and has not heard better since. */
@@ -134,12 +134,6 @@ export class Desk {
     const { remembered } = config;
     this.memory = remembered && new Memory(remembered, now);
     this.links = new Links(config, random, now);
-  }
-
-  /** The moments that something here waits for. */
-  awaited(): Until[] {
-    const { graces, endings, unlisted } = this;
-    return [graces, endings, unlisted].flatMap((it) => [...it.values()]);
   }
 
   /** Puts an effect on the list. */
@@ -181,6 +175,12 @@ export class Desk {
     const effects = this.#effects;
     this.#effects = [];
     return effects;
+  }
+
+  /** The moments that something here waits for. */
+  awaited(): Until[] {
+    const { graces, endings, unlisted } = this;
+    return [graces, endings, unlisted].flatMap((it) => [...it.values()]);
   }
 
   /** What a link is wanted for and busy with. */
