@@ -5,13 +5,48 @@
  * @module
  */
 
-import { isRecord } from "./jsonrpc.ts";
+import { type Answer, type Id, isRecord, success } from "./jsonrpc.ts";
 
 /** A list whose change MCP has a notification for. */
 export type ListName = "tools" | "prompts" | "resources";
 
 /** The lists of {@linkcode ListName}. */
 export const LISTS: readonly ListName[] = ["tools", "prompts", "resources"];
+
+/** What is listed, by the member of a result that its items are in. */
+export type Listing = ListName | "resourceTemplates";
+
+/** The methods that list something. */
+const LISTINGS: Readonly<Record<string, Listing>> = {
+  "tools/list": "tools",
+  "prompts/list": "prompts",
+  "resources/list": "resources",
+  "resources/templates/list": "resourceTemplates",
+};
+
+/** What a method lists, if it does. */
+export function listingOf(method: string): Listing | undefined {
+  return Object.hasOwn(LISTINGS, method) ? LISTINGS[method] : undefined;
+}
+
+/** The method that lists it. */
+export function methodOf(listing: Listing): string {
+  return listing === "resourceTemplates"
+    ? "resources/templates/list"
+    : `${listing}/list`;
+}
+
+/** The list whose notification tells of a change. */
+export function listOf(listing: Listing): ListName {
+  return listing === "resourceTemplates" ? "resources" : listing;
+}
+
+/** What a daemon that lacks the method means: there is nothing to list. */
+export function emptied(answer: Answer & { id: Id }, listing: Listing): Answer {
+  const result = { [listing]: [] };
+  const text = success(answer.id, result);
+  return { ...answer, result, error: undefined, text };
+}
 
 /** How many pages of a list are fetched for a comparison before it is left undone. */
 export const PAGE_LIMIT = 100;
@@ -30,17 +65,17 @@ interface Pages {
 
 /** The lists as the client knows them. */
 export class Catalog {
-  readonly #told = new Map<ListName, Pages>();
-  readonly #fetched = new Map<ListName, Pages>();
+  readonly #told = new Map<Listing, Pages>();
+  readonly #fetched = new Map<Listing, Pages>();
   readonly #hinted = new Map<string, boolean>();
 
   /** A page of a list went to the client; without a cursor it is the first. */
-  told(list: ListName, cursor: string | undefined, result: unknown): void {
+  told(list: Listing, cursor: string | undefined, result: unknown): void {
     this.#add(this.#told, list, cursor, result);
   }
 
-  /** The lists that the client has seen, so that a change would concern it. */
-  known(): ListName[] {
+  /** What the client has seen listed, so that a change would concern it. */
+  known(): Listing[] {
     return [...this.#told.keys()];
   }
 
@@ -49,7 +84,7 @@ export class Catalog {
    * order of items is no difference: many daemons list in the order of a hash.
    */
   compare(
-    list: ListName,
+    list: Listing,
     cursor: string | undefined,
     result: unknown,
   ): Comparison {
@@ -76,8 +111,8 @@ export class Catalog {
   }
 
   #add(
-    where: Map<ListName, Pages>,
-    list: ListName,
+    where: Map<Listing, Pages>,
+    list: Listing,
     cursor: string | undefined,
     result: unknown,
   ): Pages {

@@ -6,7 +6,7 @@
  */
 
 import { Asked } from "./asked.ts";
-import { Catalog } from "./catalog.ts";
+import { Catalog, type Listing } from "./catalog.ts";
 import type { Dialect } from "./dialect.ts";
 import type { Effect } from "./event.ts";
 import * as fault from "./fault.ts";
@@ -24,7 +24,13 @@ import type { Link, LinkLimits, LinkRole, Traffic } from "./link.ts";
 import { Links } from "./links.ts";
 import { Memory, type Remembered } from "./memory.ts";
 import * as report from "./report.ts";
-import { isSafe, isStanding, type RetryPolicy } from "./safety.ts";
+import { Tasks } from "./tasks.ts";
+import {
+  isSafe,
+  isStanding,
+  isSubscription,
+  type RetryPolicy,
+} from "./safety.ts";
 import {
   type DeadlineConfig,
   type Limit,
@@ -71,10 +77,16 @@ export interface Until {
   until: number;
 }
 
-/** An `initialize` that waits. */
-export interface Introduction extends Until {
+/** A request that can be answered without the daemon, if that does not come. */
+export interface Grace extends Until {
   /** The request. */
   readonly request: Request;
+}
+
+/** The end of a subscription that waits to be told. */
+export interface Ending extends Until {
+  /** How the daemon said it. */
+  readonly words: Answer | Notification;
 }
 
 /** The books of a session. */
@@ -99,10 +111,15 @@ export class Desk {
   client: string | undefined;
   /** What is remembered of the daemon; `undefined` where nothing may be. */
   readonly memory: Memory | undefined;
-  /** The `initialize` requests that wait for the daemon, and for how long. */
-  readonly introductions: Map<Id, Introduction> = new Map();
+  /** The requests that wait for the daemon although they can be answered without it, and for how long. */
+  readonly graces: Map<Id, Grace> = new Map();
   /** The ends of subscriptions that came just now: a daemon that is going away says the same. */
-  readonly endings: Map<Id, Until & { readonly answer: Answer }> = new Map();
+  readonly endings: Map<Id, Ending> = new Map();
+  /** What the daemon has failed to list for a comparison, how often, and when it is asked again. */
+  readonly unlisted: Map<Listing, Until & { readonly failures: number }> =
+    new Map();
+  /** What goes on after its request was answered. */
+  readonly tasks: Tasks = new Tasks();
   /** There has been a main link since the pool was there last, and so time to open one of the pool. */
   isPoolExcused = false;
   /** The client was told something made up, and has not heard better since. */
@@ -174,6 +191,12 @@ export class Desk {
     return effects;
   }
 
+  /** The moments that something here waits for. */
+  awaited(): Until[] {
+    const { graces, endings, unlisted } = this;
+    return [graces, endings, unlisted].flatMap((it) => [...it.values()]);
+  }
+
   /** What a link is wanted for and busy with. */
   traffic({ epoch, role }: Link): Traffic {
     const isWanted = role === "pool"
@@ -225,6 +248,28 @@ export class Desk {
   /** Whether the daemon has been away for longer than a request may wait. */
   isOpen(now: number): boolean {
     return now - this.links.downSince > this.config.queueTimeout;
+  }
+
+  /** Whether the daemon is known to be away: a dial has failed, or what was ready is lost and not open again. */
+  get isAway(): boolean {
+    const { phase, attempt } = this.links.main;
+    const failures = phase === "waiting" ? attempt : attempt - 1;
+    return (phase === "waiting" || phase === "dialing") &&
+      (this.connections > 0 || failures > 0);
+  }
+
+  /** How many answers are owed that are worth waiting for at the end: a subscription has none, and what is held none from a daemon that is away. */
+  get due(): number {
+    let due = 0;
+    for (const { message, sentOn } of this.ledger.all()) {
+      if (message.kind !== "request" || isSubscription(message.method)) {
+        continue;
+      }
+      const isHopeless = isStanding(message.method) && sentOn === undefined &&
+        this.isAway;
+      if (!isHopeless) due++;
+    }
+    return due;
   }
 
   /** Whether a link is ready for a message, free or not. */

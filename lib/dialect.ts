@@ -5,19 +5,27 @@
  * @module
  */
 
-import type { ListName } from "./catalog.ts";
+import type { Listing } from "./catalog.ts";
 import type { SocketEvent } from "./event.ts";
 import type { Answer, Id, Message, Notification, Request } from "./jsonrpc.ts";
 import type { LinkRole } from "./link.ts";
 
+/** What the daemon has said of itself without the client having waited for it. */
+export interface Learned {
+  /** The question. */
+  readonly request: Pick<Request, "method" | "params">;
+  /** The answer. */
+  readonly answer: Answer;
+}
+
 /** What a frame from the daemon means: a message, or something between the daemon and the proxy. */
 export type Incoming =
   | Message
-  /** The greeting was answered: the link is good; `learned` is the answer where it was one to the client's `initialize`. */
+  /** The greeting was answered: the link is good; `learned` is what the daemon has thereby said of itself. */
   | {
     readonly kind: "ready";
-    readonly learned?: { readonly request: Request; readonly answer: Answer };
-    /** The client's `initialize`, where it was not said again as the client said it. */
+    readonly learned?: Learned;
+    /** The client's `initialize` to which the daemon has another answer now, which is not known. */
     readonly forget?: Request;
     /** Worth a log line. */
     readonly trouble?: string;
@@ -27,17 +35,25 @@ export type Incoming =
     readonly kind: "rejected";
     readonly reason: string;
     readonly refused: boolean;
+    /** What the daemon says to the client's `initialize` all the same. */
+    readonly learned?: Learned;
     /** The client's `initialize` to which the daemon has another answer now. */
     readonly forget?: Request;
   }
   /** A page of a list that was fetched for a comparison. */
   | {
     readonly kind: "page";
-    readonly list: ListName;
+    readonly list: Listing;
     /** The cursor that it was asked with; the first page has none. */
     readonly cursor: string | undefined;
     /** The page. */
     readonly answer: Answer;
+  }
+  /** There was none, and why. */
+  | {
+    readonly kind: "unlisted";
+    readonly list: Listing;
+    readonly trouble: string;
   }
   /** A probe was answered. */
   | { readonly kind: "pong" }
@@ -141,7 +157,7 @@ export interface Dialect {
   /** A frame that any living daemon answers; `undefined` while another one does for it. */
   probe(epoch: number): string | undefined;
   /** A frame that asks for a page of a list; `undefined` while that cannot be asked. */
-  list(epoch: number, list: ListName, cursor?: string): string | undefined;
+  list(epoch: number, list: Listing, cursor?: string): string | undefined;
   /** A frame that takes a request back; `undefined` where the daemon knows no such thing. */
   cancel(id: Id, reason: string): string | undefined;
   /** So many milliseconds passed that our clock did not count. */

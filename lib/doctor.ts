@@ -15,7 +15,7 @@ import { type Output, paint, tame } from "./output.ts";
 import { HEALTH_FRESH_MS } from "./report.ts";
 import { parseFile } from "./servers_text.ts";
 import { readSettings } from "./sources.ts";
-import { keyOf, readState } from "./state.ts";
+import { ownerOf, readState } from "./state.ts";
 import { span } from "./running.ts";
 
 const PLACES: Readonly<Record<Source, string>> = {
@@ -91,9 +91,7 @@ function settings({ shownUrl, dialect }: Config, sources: Sources): Check {
 
 function cache(config: Config, host: Host): Check {
   const name = "cache";
-  const { url, shownUrl: daemon, dialect } = config;
-  const owner = { daemon, key: keyOf(url), dialect };
-  const state = readState(config.cache, owner, host);
+  const state = readState(config.cache, ownerOf(config), host);
   if (state === undefined) {
     const text = "off, or there is no state folder: the client waits for the " +
       "daemon at each start";

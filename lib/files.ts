@@ -37,8 +37,9 @@ export function replace(host: Host, named: string, text: string): void {
   const path = facts === undefined ? named : host.realPath(named);
   const folder = path.replace(/[^/\\]*$/, "");
   if (folder !== "") host.makeFolder(folder);
-  // Another process may do the same now: each writes its own file, the last one stays.
-  const next = `${path}.${host.pid}.tmp`;
+  // Another process may do the same now, in another container even under the same number: each writes its own file, the last one stays.
+  const chance = Math.floor(Math.random() * 2 ** 32).toString(36);
+  const next = `${path}.${host.pid}-${chance}.tmp`;
   try {
     host.writeFile(next, text, 0o600);
     host.rename(next, path);

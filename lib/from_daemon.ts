@@ -4,7 +4,8 @@
  * @module
  */
 
-import { LISTS } from "./catalog.ts";
+import { listingOf } from "./catalog.ts";
+import { compare, insist } from "./compare.ts";
 import type { Desk } from "./desk.ts";
 import type { Incoming } from "./dialect.ts";
 import type { SocketEvent } from "./event.ts";
@@ -15,9 +16,9 @@ import {
   dig,
   digId,
   failure,
+  type Id,
   type Invalid,
   type Notification,
-  notification as notify,
   type Request,
 } from "./jsonrpc.ts";
 import type { Link } from "./link.ts";
@@ -111,16 +112,13 @@ function fromDaemon(
     case "too large":
       return drop(desk, link, incoming);
     case "ready":
-      if (incoming.learned !== undefined) {
-        learn(desk, incoming.learned.request, incoming.learned.answer, now);
-      }
-      if (incoming.forget !== undefined) forget(desk, incoming.forget, now);
+      note(desk, incoming, now);
       if (incoming.trouble !== undefined) {
         desk.do(report.notRestored(desk.hide(incoming.trouble)));
       }
       return ready(desk, link, now);
     case "rejected":
-      if (incoming.forget !== undefined) forget(desk, incoming.forget, now);
+      note(desk, incoming, now);
       return lose(desk, link, incoming, now);
     case "pong":
       return ponged(desk, link, now);
@@ -129,20 +127,21 @@ function fromDaemon(
         desk.do(report.notRestored(desk.hide(incoming.trouble)));
       }
       return;
-    case "page": {
-      const { list, cursor, answer } = incoming;
-      const found = desk.catalog.compare(list, cursor, answer.result);
-      const params = cursor === undefined ? {} : { cursor };
-      learn(desk, { method: `${list}/list`, params }, answer, now);
-      if (found.kind === "more") {
-        const frame = desk.dialect.list(link.epoch, list, found.cursor);
-        if (frame !== undefined) desk.send(link, frame);
-      } else if (found.kind === "changed") {
-        desk.do(report.changed(list));
-        desk.reply(notify(`notifications/${list}/list_changed`));
-      }
-    }
+    case "page":
+      return compare(desk, link, incoming, now);
+    case "unlisted":
+      return insist(desk, link, incoming, now);
   }
+}
+
+/** What the daemon says of itself, for the next time. */
+function note(
+  desk: Desk,
+  { learned, forget: over }: Extract<Incoming, { kind: "ready" | "rejected" }>,
+  now: number,
+): void {
+  if (learned !== undefined) learn(desk, learned.request, learned.answer, now);
+  if (over !== undefined) forget(desk, over, now);
 }
 
 function settle(desk: Desk, link: Link, answer: Answer, now: number): void {
@@ -153,25 +152,23 @@ function settle(desk: Desk, link: Link, answer: Answer, now: number): void {
   const { message, ...entry } = desk.ledger.find(id)!;
   const isEnding = isSubscription(message.method) &&
     answer.error === undefined;
-  if (isEnding && !desk.endings.has(id)) {
-    desk.endings.set(id, { answer, until: now + ENDING_MS });
-    return;
-  }
+  if (isEnding && isHeldBack(desk, id, answer, now)) return;
   desk.endings.delete(id);
   const mended = mend(desk, message, answer);
   let text = desk.dialect.answered(message, mended);
   const { maxMessage } = desk.config;
-  const list = LISTS.find((name) => message.method === `${name}/list`);
+  const listing = listingOf(message.method);
   if (text.length > maxMessage) {
     text = fault.tooLarge(desk.fate(message, entry), text.length, maxMessage);
-  } else if (list !== undefined && mended.error === undefined) {
+  } else if (listing !== undefined && isListed(mended)) {
     const cursor = dig(message.params, "cursor");
     const page = typeof cursor === "string" ? cursor : undefined;
-    desk.catalog.told(list, page, mended.result);
+    desk.catalog.told(listing, page, mended.result);
   }
   if (text.length <= maxMessage) learn(desk, message, answer, now);
   // Only now: if one of the rooms above has a bug, the answer is still owed.
   desk.ledger.settle(id, link.epoch);
+  desk.tasks.answered({ message, ...entry }, answer.result, link.epoch);
   link.used(now);
   desk.reply(text);
   if (link.phase !== "greeting") return;
@@ -182,12 +179,36 @@ function settle(desk: Desk, link: Link, answer: Answer, now: number): void {
   else link.unanswered();
 }
 
+/** A client whose daemon lacks the method knows as well that nothing is listed. */
+function isListed({ error }: Answer): boolean {
+  return error === undefined || error.code === Code.methodNotFound;
+}
+
+/** Whether the end of a subscription waits, no longer for being said twice. */
+function isHeldBack(
+  desk: Desk,
+  id: Id,
+  words: Answer | Notification,
+  now: number,
+): boolean {
+  const { until } = desk.endings.get(id) ?? { until: now + ENDING_MS };
+  if (now < until) desk.endings.set(id, { words, until });
+  return now < until;
+}
+
 /** The daemon has ended a subscription and is still there: the client hears it. */
 export function end(desk: Desk, now: number): void {
-  for (const [id, { answer, until }] of desk.endings) {
+  for (const [id, { words, until }] of desk.endings) {
     const link = desk.links.get(desk.ledger.find(id)?.sentOn);
     if (link === undefined) desk.endings.delete(id);
-    else if (now >= until) settle(desk, link, answer, now);
+    else if (now < until) continue;
+    else if (words.kind === "answer") settle(desk, link, words, now);
+    else {
+      desk.endings.delete(id);
+      desk.dialect.note(words);
+      desk.ledger.settle(id, link.epoch);
+      desk.reply(words.text);
+    }
   }
 }
 
@@ -247,20 +268,38 @@ function hear(
   const { method, params } = notification;
   let text: string | undefined = notification.text;
   if (method === "notifications/cancelled") {
+    if (isEnding(desk, link, notification, now)) return;
     text = desk.asked.cancelled(link.epoch, notification);
   } else if (link.role === "second" || isKeptBroadcast(link, method)) {
     text = undefined;
   } else if (method === "notifications/progress") {
     const token = digId(notification, "progressToken");
-    const isRising = desk.ledger
-      .progress(token, dig(params, "progress"), link.epoch, now);
+    const value = dig(params, "progress");
+    const isRising = desk.ledger.progress(token, value, link.epoch, now) ||
+      desk.tasks.progress(token, value, link.epoch);
     if (!isRising) text = undefined;
+  } else if (method === "notifications/tasks/status") {
+    desk.tasks.heard(params);
   }
   if (text !== undefined && text.length > desk.config.maxMessage) {
     return desk.do(report.tooLarge(notification));
   }
   if (text === undefined) return desk.do(report.stray("daemon", method));
   desk.reply(text);
+}
+
+/** A daemon may take back a subscription of the client's, and nothing else (MCP 2026-07-28, cancellation). */
+function isEnding(
+  desk: Desk,
+  { epoch }: Link,
+  notification: Notification,
+  now: number,
+): boolean {
+  const id = digId(notification, "requestId");
+  if (id === undefined || !desk.ledger.isInFlight(id, epoch)) return false;
+  const { message } = desk.ledger.find(id)!;
+  return isSubscription(message.method) &&
+    isHeldBack(desk, id, notification, now);
 }
 
 /** What the daemon says to everybody, the connection that is used says, too. */

@@ -122,13 +122,15 @@ export interface FaultData {
  * ```
  */
 export function read(text: string): Message[] {
+  // RFC 8259 section 8.1: a byte order mark may be ignored.
+  if (text.startsWith("\ufeff")) text = text.slice(1);
   let value: unknown;
   try {
     value = JSON.parse(text);
   } catch {
-    return [
-      invalid(undefined, "call", "it is not JSON (JSON-RPC 2.0 section 4)"),
-    ];
+    const id = skimAnswer(text);
+    const like = id === undefined ? "call" : "answer";
+    return [invalid(id, like, "it is not JSON (JSON-RPC 2.0 section 4)")];
   }
   if (!Array.isArray(value)) return [classify(value, text)];
   if (value.length === 0) {
@@ -147,7 +149,8 @@ function classify(value: unknown, text: string): Message {
   const { jsonrpc, method, params, result, error } = value;
   const id = idOf(value.id, text);
   const isAnswer = "result" in value || "error" in value;
-  const like = method !== undefined ? "call" : isAnswer ? "answer" : "either";
+  const isCall = method !== undefined && !(method === null && isAnswer);
+  const like = isCall ? "call" : isAnswer ? "answer" : "either";
   if (jsonrpc !== "2.0") {
     return invalid(
       id,
@@ -208,6 +211,25 @@ export function skim(head: string, tail: string): Id | undefined {
   const text = ID_FIRST.exec(head)?.[1] ?? ID_LAST.exec(tail)?.[1];
   const [message] = read(`{"jsonrpc":"2.0","id":${text},"method":""}`);
   return message?.kind === "request" ? message.id : undefined;
+}
+
+const VERSION = /"jsonrpc"\s*:\s*"2\.0"\s*/.source;
+const ANSWER = new RegExp(
+  `^\\s*\\{\\s*(?:${VERSION},\\s*)?${ID},\\s*(?:${VERSION},\\s*)?` +
+    `"(?:result|error)"\\s*:`,
+);
+/** An id that stands further behind is not looked for. */
+const HEAD = 1_000;
+
+/** The id of an answer that is not JSON (Python writes NaN and Infinity), if it stands in front of what is answered. */
+function skimAnswer(text: string): Id | undefined {
+  const id = ANSWER.exec(text.slice(0, HEAD))?.[1];
+  if (id === undefined) return undefined;
+  try {
+    return idOf(JSON.parse(id), `{"id":${id}}`);
+  } catch {
+    return undefined; // "007"
+  }
 }
 
 /** The id as a JSON text. An integer that a double cannot hold keeps its own digits. */

@@ -57,13 +57,9 @@ export class Ledger {
     return sent + this.#queue.requests;
   }
 
-  /** How many answers are owed that are worth waiting for at the end: a subscription has none. */
-  get due(): number {
-    let due = 0;
-    for (const { message } of this.#accounts.values()) {
-      if (message.kind === "request" && !isSubscription(message.method)) due++;
-    }
-    return due;
+  /** Everything that is open. */
+  all(): Iterable<Entry> {
+    return this.#accounts.values();
   }
 
   /** What is held for as long as the client wants waits again in its old place, because another link carries what comes. */

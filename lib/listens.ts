@@ -14,6 +14,7 @@ import {
   notification as notify,
   type Request,
 } from "./jsonrpc.ts";
+import { replace } from "./json_text.ts";
 import { isSubscription } from "./safety.ts";
 
 const ACKNOWLEDGED = "notifications/subscriptions/acknowledged";
@@ -21,8 +22,8 @@ const SUBSCRIPTION_ID = "io.modelcontextprotocol/subscriptionId";
 
 /** A subscription. */
 interface Listen {
-  /** What the client wants to hear of. */
-  readonly filter: unknown;
+  /** What the client wants to hear of, or will if less was granted. */
+  filter: unknown;
   /** Whether it has seen an acknowledgement. */
   isAcknowledged: boolean;
 }
@@ -35,10 +36,9 @@ export class Listens {
 
   /** A request goes out, for the first time or again. */
   asked({ id, method, params }: Request): void {
-    if (!isSubscription(method)) return;
-    const isAcknowledged = this.#open.get(id)?.isAcknowledged ?? false;
+    if (!isSubscription(method) || this.#open.has(id)) return;
     const filter = dig(params, "notifications");
-    this.#open.set(id, { filter, isAcknowledged });
+    this.#open.set(id, { filter, isAcknowledged: false });
   }
 
   /** A subscription is over, if there is one of that id. */
@@ -46,15 +46,17 @@ export class Listens {
     if (id !== undefined) this.#open.delete(id);
   }
 
-  /** What the client hears of a notification: of an acknowledgement once, and for a later one what it may have missed. */
+  /** What the client hears of a notification: of a subscription that is over nothing, of an acknowledgement once, and for a later one what it may have missed. */
   heard(message: Notification): Notification[] {
-    if (message.method !== ACKNOWLEDGED) return [message];
     const id = digId(message, "_meta", SUBSCRIPTION_ID);
     const listen = id === undefined ? undefined : this.#open.get(id);
     // It is about something that is over.
+    if (id !== undefined && listen === undefined) return [];
+    if (message.method !== ACKNOWLEDGED) return [message];
     if (id === undefined || listen === undefined) return [];
     if (listen.isAcknowledged) return changes(id, listen);
     listen.isAcknowledged = true;
+    listen.filter = dig(message.params, "notifications") ?? listen.filter;
     return this.hasMissed ? [message, ...changes(id, listen)] : [message];
   }
 }
@@ -69,7 +71,9 @@ function changes(id: Id, { filter }: Listen): Notification[] {
     .map((list) => [`${list}/list_changed`, { _meta }] as const);
   return [...lists, ...updated].map(([name, params]) => {
     const method = `notifications/${name}`;
-    const text = notify(method, params);
+    // An id can be larger than a number can say.
+    const path = ["params", "_meta", SUBSCRIPTION_ID];
+    const text = replace(notify(method, params), path, id);
     return { kind: "notification", method, params, text };
   });
 }

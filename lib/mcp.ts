@@ -11,21 +11,24 @@ import type {
   Ending,
   Greeting,
   Incoming,
+  Learned,
   Restoration,
   Told,
   Writing,
 } from "./dialect.ts";
 import type { LinkRole } from "./link.ts";
-import { type ListName, LISTS } from "./catalog.ts";
-import { insert, replace } from "./json_text.ts";
-import { isLegacy } from "./versions.ts";
+import { emptied, type Listing, methodOf } from "./catalog.ts";
+import { type Agreement, announce, judge, replay } from "./agreement.ts";
+import { replace } from "./json_text.ts";
 import { Listens } from "./listens.ts";
 import { versionOf } from "./memory.ts";
 import {
   type Answer,
+  Code,
   dig,
   digId,
   type Id,
+  type Invalid,
   isRecord,
   type Message,
   type Notification,
@@ -44,7 +47,7 @@ type Purpose =
   | { readonly kind: "replay"; readonly method: string }
   | {
     readonly kind: "list";
-    readonly list: ListName;
+    readonly list: Listing;
     readonly cursor: string | undefined;
   };
 
@@ -58,10 +61,7 @@ export class Mcp implements Dialect {
   /** The probe that is out on each connection. */
   readonly #probes = new Map<number, Id>();
   readonly #own = new Map<Id, { epoch: number; purpose: Purpose }>();
-  /** The `initialize` that the daemon has answered, and the version that it chose. */
-  #agreed:
-    | { request: Request; version: unknown; isMadeUp?: boolean }
-    | undefined;
+  #agreed: Agreement | undefined;
   #initialized: string | undefined;
   #level: string | undefined;
   readonly #subscriptions = new Map<string, string>();
@@ -90,7 +90,10 @@ export class Mcp implements Dialect {
    * that was agreed; for a client that opens with something else, a ping.
    */
   greet(epoch: number, waiting: Iterable<Request>): Greeting | undefined {
-    if (this.#agreed !== undefined) return { text: this.#replay(epoch) };
+    if (this.#agreed !== undefined) {
+      const id = this.#id(epoch, { kind: "initialize" });
+      return { text: replay(this.#agreed, id) };
+    }
     let isWanted = false;
     for (const request of waiting) {
       this.#version ??= versionOf(request.params);
@@ -115,15 +118,6 @@ export class Mcp implements Dialect {
       "io.modelcontextprotocol/clientCapabilities": {},
     };
     return request(id, "server/discover", { _meta });
-  }
-
-  #replay(epoch: number): string {
-    const { request, version } = this.#agreed!;
-    const id = this.#id(epoch, { kind: "initialize" });
-    const text = replace(request.text, ["id"], id);
-    if (typeof version !== "string") return text;
-    const path = ["params", "protocolVersion"];
-    return replace(text, path, JSON.stringify(version));
   }
 
   greeted(): readonly string[] {
@@ -185,9 +179,13 @@ export class Mcp implements Dialect {
         this.#probes.delete(epoch);
         return { kind: "pong" };
       case "opening probe":
-        return { kind: "ready" }; // an error, too, is a sign of life
-      case "initialize":
-        return this.#judge(message, trouble);
+        // An error, too, is a sign of life.
+        return { kind: "ready", ...this.#undiscovered(message) };
+      case "initialize": {
+        const { meaning, agreed } = judge(this.#agreed!, message);
+        this.#agreed = agreed;
+        return meaning;
+      }
       case "replay":
         if (trouble === undefined) return { kind: "own" };
         return {
@@ -196,43 +194,16 @@ export class Mcp implements Dialect {
             `The daemon did not take ${purpose.method} again: ${trouble}`,
         };
       case "list":
-        if (trouble !== undefined || message.kind === "invalid") {
-          return {
-            kind: "own",
-            trouble:
-              `The daemon did not list its ${purpose.list} again: ${trouble}`,
-          };
-        }
-        return { ...purpose, kind: "page", answer: message };
+        return listed(purpose, message, trouble);
     }
   }
 
-  #judge(message: Message, trouble: string | undefined): Incoming {
-    if (trouble !== undefined || message.kind !== "answer") {
-      const reason = `the daemon rejected initialize: ${trouble}`;
-      const forget = this.#agreed!.request;
-      return { kind: "rejected", reason, refused: false, forget };
-    }
-    const version = dig(message.result, "protocolVersion");
-    const agreed = this.#agreed!;
-    const { request } = agreed;
-    // What it would answer to the client's own question is not known otherwise.
-    const isClients = dig(request.params, "protocolVersion") === agreed.version;
-    const news = isClients
-      ? { learned: { request, answer: message } }
-      : { forget: request };
-    this.#agreed = { ...agreed, isMadeUp: false };
-    if (version === agreed.version) return { kind: "ready", ...news };
-    if (agreed.isMadeUp && isLegacy(version)) {
-      const trouble = `The daemon speaks MCP ${version}, and the client was ` +
-        `told ${agreed.version} before it was there`;
-      this.#agreed = { request, version, isMadeUp: false };
-      return { kind: "ready", ...news, trouble };
-    }
-    const reason = `the daemon now speaks MCP ${version}, but this client ` +
-      `agreed on ${this.#agreed?.version} with the one before: restart the ` +
-      `server in the client`;
-    return { kind: "rejected", reason, refused: true, forget: request };
+  /** A daemon without `server/discover` is not the one that is remembered. */
+  #undiscovered(answer: Message): { learned?: Learned } {
+    const isModern = this.#agreed === undefined && this.#version !== undefined;
+    if (!isModern || answer.kind !== "answer" || !answer.error) return {};
+    const request = { method: "server/discover", params: undefined };
+    return { learned: { request, answer } };
   }
 
   note(notification: Notification): "carried" | "replayed" {
@@ -257,7 +228,7 @@ export class Mcp implements Dialect {
     switch (request.method) {
       case "initialize": {
         const version = dig(answer.result, "protocolVersion");
-        this.#agreed = { request, version };
+        this.#agreed = { request, version, source: "daemon" };
         return announce(answer);
       }
       case "logging/setLevel":
@@ -282,14 +253,14 @@ export class Mcp implements Dialect {
     return this.#sign(id);
   }
 
-  list(epoch: number, list: ListName, cursor?: string): string | undefined {
+  list(epoch: number, list: Listing, cursor?: string): string | undefined {
     // Who names a version subscribes to changes, and hears of them after a reconnect.
     if (this.#agreed === undefined && this.#version !== undefined) {
       return undefined;
     }
     const params = cursor === undefined ? undefined : { cursor };
     const purpose = { kind: "list", list, cursor } as const;
-    return this.#ask(epoch, purpose, `${list}/list`, params);
+    return this.#ask(epoch, purpose, methodOf(list), params);
   }
 
   cancel(id: Id, reason: string): string {
@@ -334,8 +305,7 @@ export class Mcp implements Dialect {
     { version, source }: Told,
     epoch: number | undefined,
   ): string {
-    const isMadeUp = source === "made up";
-    this.#agreed = { request, version, isMadeUp };
+    this.#agreed = { request, version, source };
     if (epoch !== undefined) {
       this.#own.set(request.id, { epoch, purpose: { kind: "initialize" } });
     }
@@ -372,20 +342,20 @@ export class Mcp implements Dialect {
   }
 }
 
-/**
- * The answer to `initialize` with `listChanged: true` where there are lists:
- * after a restart the proxy itself sends those notifications, and clients
- * ignore them from a server that did not announce them.
- */
-function announce(answer: Answer): string {
-  let { text } = answer;
-  for (const list of LISTS) {
-    const capability = dig(answer.result, "capabilities", list);
-    if (!isRecord(capability) || capability.listChanged === true) continue;
-    const path = ["result", "capabilities", list];
-    text = "listChanged" in capability
-      ? replace(text, [...path, "listChanged"], "true")
-      : insert(text, path, "listChanged", "true");
+/** What an answer to the question for a page means. */
+function listed(
+  { list, cursor }: Extract<Purpose, { kind: "list" }>,
+  message: Answer | Invalid,
+  trouble: string | undefined,
+): Incoming {
+  const { id } = message;
+  if (message.kind === "answer" && id !== undefined) {
+    const page = { kind: "page", list, cursor } as const;
+    const { error } = message;
+    if (error === undefined) return { ...page, answer: message };
+    if (error.code === Code.methodNotFound) {
+      return { ...page, answer: emptied({ ...message, id }, list) };
+    }
   }
-  return text;
+  return { kind: "unlisted", list, trouble: trouble ?? "no reason given" };
 }

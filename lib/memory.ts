@@ -5,16 +5,9 @@
  * @module
  */
 
-import { locate } from "./json_text.ts";
-import { type Answer, dig, isRecord, type Request } from "./jsonrpc.ts";
-
-/** The lists that are remembered, by method, and the member that their items are in. */
-export const LISTINGS: Readonly<Record<string, string>> = {
-  "tools/list": "tools",
-  "prompts/list": "prompts",
-  "resources/list": "resources",
-  "resources/templates/list": "resourceTemplates",
-};
+import { listingOf } from "./catalog.ts";
+import { elements, locate, replace } from "./json_text.ts";
+import { type Answer, Code, dig, isRecord, type Request } from "./jsonrpc.ts";
 
 /** The largest result that is remembered, in UTF-16 units. */
 const RESULT_LIMIT = 1024 * 1024;
@@ -52,7 +45,8 @@ export function merged(kept: Remembered, learned: Remembered): Remembered {
     }
     return all;
   };
-  const discover = learned.discover ?? kept.discover;
+  const latest = learned.discover ?? kept.discover;
+  const discover = latest?.result === "" ? undefined : latest;
   return {
     initialize: join("initialize"),
     lists: join("lists"),
@@ -88,13 +82,15 @@ export class Memory {
   #discover:
     | { asked: string; result: string; until: number; isShared: boolean }
     | undefined;
+  /** What others may still have been told of it is over. */
+  #isUndiscovered = false;
   /** What was learned by this process, and may be kept for others. */
   readonly #learned = {
     initialize: {} as Record<string, string>,
     lists: {} as Record<string, string>,
   };
   /** Pages of lists that are not complete yet, and the cursor of the next. */
-  readonly #pages = new Map<string, { cursor: string; items: unknown[] }>();
+  readonly #pages = new Map<string, { cursor: string; items: string[] }>();
 
   /** What was remembered before. */
   constructor({ initialize, lists, discover }: Remembered, now: number) {
@@ -112,6 +108,8 @@ export class Memory {
       isShared === true && forMs > 0;
     return {
       ...this.#learned,
+      ...(this.#isUndiscovered &&
+        { discover: { asked: "", result: "", forMs: 0 } }),
       ...(isFresh && { discover: { asked, result, forMs } }),
     };
   }
@@ -121,9 +119,10 @@ export class Memory {
     if (method === "server/discover") {
       const known = this.#discover;
       const isFresh = known !== undefined && now < known.until;
-      return isFresh && known.asked === versionOf(params)
-        ? known.result
-        : undefined;
+      if (!isFresh || known.asked !== versionOf(params)) return undefined;
+      // Some of its time has passed.
+      const rest = Math.floor(known.until - now);
+      return replace(known.result, ["ttlMs"], `${rest}`);
     }
     if (method === "initialize") {
       const asked = dig(params, "protocolVersion");
@@ -132,9 +131,10 @@ export class Memory {
         : undefined;
     }
     if (!isPlain(method, params)) return undefined;
-    return dig(params, "cursor") === undefined
-      ? this.#lists[keyOf(method, params)]
-      : undefined;
+    if (dig(params, "cursor") !== undefined) return undefined;
+    const known = this.#lists[keyOf(method, params)];
+    // How old it is nobody knows.
+    return known && replace(known, ["ttlMs"], "0");
   }
 
   /** So many milliseconds passed that our clock did not count. */
@@ -155,6 +155,9 @@ export class Memory {
     answer: Answer,
     now: number,
   ): boolean {
+    if (answer.error?.code === Code.methodNotFound) {
+      return this.#lacks(method, params);
+    }
     if (answer.error !== undefined) return false;
     const span = locate(answer.text, ["result"]);
     if (span === undefined) return false;
@@ -169,6 +172,13 @@ export class Memory {
     return this.#list(method, params, answer.result, result);
   }
 
+  /** The daemon knows the method no longer; one that is still starting has no tools yet. */
+  #lacks(method: string, params: unknown): boolean {
+    if (method === "server/discover") return this.#undiscover();
+    const isList = isPlain(method, params) && method !== "tools/list";
+    return isList && this.#drop(keyOf(method, params));
+  }
+
   #discovered(
     params: unknown,
     value: unknown,
@@ -177,13 +187,21 @@ export class Memory {
   ): boolean {
     const asked = versionOf(params);
     const ttl = dig(value, "ttlMs");
-    if (asked === undefined || typeof ttl !== "number" || !(ttl > 0)) {
-      return false;
-    }
+    if (asked === undefined) return false;
+    const isOver = this.#undiscover();
+    if (typeof ttl !== "number" || !(ttl > 0)) return isOver;
     const until = now + Math.min(ttl, TTL_LIMIT_MS);
     const isShared = isPublic(value) && result.length <= RESULT_LIMIT;
     this.#discover = { asked, result, until, isShared };
-    return isShared;
+    return isShared || isOver;
+  }
+
+  /** What it said of itself before holds no longer; says whether others may have been told. */
+  #undiscover(): boolean {
+    const wasShared = this.#discover?.isShared === true;
+    this.#discover = undefined;
+    this.#isUndiscovered ||= wasShared;
+    return wasShared;
   }
 
   #initialized(params: unknown, value: unknown, result: string): boolean {
@@ -192,7 +210,8 @@ export class Memory {
     const isGood = typeof asked === "string" && typeof version === "string" &&
       result.length <= RESULT_LIMIT;
     if (!isGood || this.#initialize[asked] === result) return false;
-    if (Object.keys(this.#initialize).length >= VERSION_LIMIT) return false;
+    const isFull = Object.keys(this.#initialize).length >= VERSION_LIMIT;
+    if (isFull && !Object.hasOwn(this.#initialize, asked)) return false;
     this.#initialize[asked] = this.#learned.initialize[asked] = result;
     return true;
   }
@@ -203,46 +222,56 @@ export class Memory {
     value: unknown,
     text: string,
   ): boolean {
-    const name = LISTINGS[method]!;
-    const items = dig(value, name);
-    if (!Array.isArray(items)) return false;
+    const name = listingOf(method)!;
+    if (!Array.isArray(dig(value, name))) return false;
     const key = keyOf(method, params);
     const cursor = dig(params, "cursor");
     const before = cursor === undefined ? [] : this.#before(key, cursor);
     if (before === undefined) return false;
-    const all = [...before, ...items as unknown[]];
-    const { nextCursor, ...rest } = isRecord(value) ? value : {};
-    const isFirst = cursor === undefined;
-    const result = isFirst && typeof nextCursor !== "string"
-      ? text
-      : JSON.stringify({ ...rest, [name]: all });
-    if (result.length > RESULT_LIMIT) {
-      // What is remembered is older than what cannot be.
-      this.#pages.delete(key);
-      return this.#set(key, "", value);
+    const next = dig(value, "nextCursor");
+    if (cursor === undefined && typeof next !== "string") {
+      return this.#whole(key, text, value);
     }
-    if (typeof nextCursor === "string") {
-      this.#pages.set(key, { cursor: nextCursor, items: all });
-      return false;
-    }
+    const { start, end } = locate(text, [name])!;
+    const items = [...before, ...elements(text.slice(start, end))];
+    const result = replace(text, [name], `[${items.join(",")}]`);
+    const isWhole = typeof next !== "string" || result.length > RESULT_LIMIT;
+    if (isWhole) return this.#whole(key, result, value);
+    this.#pages.set(key, { cursor: next, items });
+    return false;
+  }
+
+  #whole(key: string, result: string, value: unknown): boolean {
     this.#pages.delete(key);
-    return this.#set(key, result, value);
+    // What is remembered is older than what cannot be.
+    return result.length > RESULT_LIMIT
+      ? this.#drop(key)
+      : this.#keep(key, result, value);
   }
 
   /** What came before a page; `undefined` where something is missing, or came already. */
-  #before(key: string, cursor: unknown): unknown[] | undefined {
+  #before(key: string, cursor: unknown): string[] | undefined {
     const pages = this.#pages.get(key);
     return pages?.cursor === cursor ? pages?.items : undefined;
   }
 
-  #set(key: string, result: string, value: unknown): boolean {
+  #keep(key: string, result: string, value: unknown): boolean {
     const known = this.#lists[key];
-    if ((known ?? "") === result || isEmptier(key, result, known)) return false;
-    if (result === "") delete this.#lists[key];
-    else this.#lists[key] = result;
-    if (!isPublic(value)) return false;
+    if (known === result || isEmptier(key, result, known)) return false;
+    // What others were told is over, too.
+    const isOver = !isPublic(value) && this.#drop(key);
+    this.#lists[key] = result;
+    if (!isPublic(value)) return isOver;
     this.#learned.lists[key] = result;
     return true;
+  }
+
+  #drop(key: string): boolean {
+    const isKnown = this.#lists[key] !== undefined;
+    const isNews = isKnown && this.#learned.lists[key] !== "";
+    delete this.#lists[key];
+    if (isNews) this.#learned.lists[key] = "";
+    return isNews;
   }
 }
 
@@ -253,7 +282,7 @@ function isPublic(value: unknown): boolean {
 
 /** A list as every client asks for it; other members may ask for something else. */
 function isPlain(method: string, params: unknown): boolean {
-  if (!Object.hasOwn(LISTINGS, method)) return false;
+  if (listingOf(method) === undefined) return false;
   const members = isRecord(params) ? Object.keys(params) : [];
   return members.every((name) => name === "cursor" || name === "_meta");
 }

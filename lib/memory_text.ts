@@ -4,9 +4,10 @@
  * @module
  */
 
+import { listingOf } from "./catalog.ts";
 import { locate } from "./json_text.ts";
 import { dig, isRecord } from "./jsonrpc.ts";
-import { LISTINGS, type Remembered } from "./memory.ts";
+import type { Remembered } from "./memory.ts";
 
 /** The largest file that is read or written, in bytes. */
 export const MEMORY_LIMIT = 8 * 1024 * 1024;
@@ -17,6 +18,8 @@ export interface Owner {
   readonly daemon: string;
   /** What tells it from others that look the same without their secrets. */
   readonly key: string;
+  /** What tells its users apart by what they show it; a file that is named is for all of them. */
+  readonly user: string;
   /** How it speaks. */
   readonly dialect: string;
 }
@@ -93,8 +96,7 @@ export function fromText(
     ),
     lists: results("lists", (key, result) => {
       const method = key.split(" ").at(-1)!;
-      const items = Object.hasOwn(LISTINGS, method) ? LISTINGS[method] : "";
-      return Array.isArray(dig(result, items!));
+      return Array.isArray(dig(result, listingOf(method) ?? ""));
     }),
     ...discovered(value, slice("discover", "result"), ageMs),
   };

@@ -16,7 +16,7 @@ import { Presence, runningFolder } from "./presence.ts";
 import * as report from "./report.ts";
 import { Session } from "./session.ts";
 import type { Remembered } from "./memory.ts";
-import { keyOf, readState, writeState } from "./state.ts";
+import { ownerOf, readState, writeState } from "./state.ts";
 import { dial, type Socket, type SocketReport } from "./socket.ts";
 import { Naps } from "./naps.ts";
 import { LineSplitter, LineWriter } from "./stdio.ts";
@@ -50,11 +50,7 @@ export function run(
   const { promise, resolve } = Promise.withResolvers<number>();
   const now = (): number => performance.now();
   const dialect = dialectOf(config, version);
-  const owner = {
-    daemon: config.shownUrl,
-    key: keyOf(config.url),
-    dialect: config.dialect,
-  };
+  const owner = ownerOf(config);
   const state = readState(config.cache, owner, host);
   if (state?.trouble !== undefined) {
     log(report.memoryLost(state.path, state.trouble));
@@ -168,12 +164,14 @@ export function run(
     }
   }
 
-  /** Says once that nothing can be kept. */
+  /** Says once that nothing can be kept; the next time it may be. */
   function remember(learned: Remembered): void {
-    if (state === undefined || isForgetful) return;
+    if (state === undefined) return;
     try {
       writeState(config.cache, owner, learned, host);
+      isForgetful = false;
     } catch (error) {
+      if (isForgetful) return;
       isForgetful = true;
       const why = messageOf(error);
       log(report.memoryLost(state.path, `it cannot be written (${why})`));

@@ -6,6 +6,7 @@
  */
 
 import type { Entry, Expiry } from "./account.ts";
+import { compareAgain } from "./compare.ts";
 import { Desk, type SessionConfig } from "./desk.ts";
 import type { Dialect } from "./dialect.ts";
 import type { Effect, SessionEvent } from "./event.ts";
@@ -67,11 +68,9 @@ export class Session {
   deadline(): number {
     if (this.#isOver) return Infinity;
     const { ledger } = this.#desk;
-    const { introductions, endings } = this.#desk;
     let at = Math.min(
       ...[ledger.deadline(), this.#drainUntil, this.#giveUpAt],
-      ...[...introductions.values(), ...endings.values()]
-        .map(({ until }) => until),
+      ...this.#desk.awaited().map(({ until }) => until),
     );
     for (const link of this.#attended) {
       at = Math.min(at, link.deadline(this.#desk.traffic(link)));
@@ -140,9 +139,10 @@ export class Session {
       this.#expire(entry, expiry, now);
     }
     end(desk, now);
+    compareAgain(desk, now);
     flush(this.#desk, now);
     const isLeaving = this.#drainUntil < Infinity;
-    if (isLeaving && (ledger.due === 0 || now >= this.#drainUntil)) {
+    if (isLeaving && (desk.due === 0 || now >= this.#drainUntil)) {
       return this.#finish(0, now);
     }
     if (now >= this.#giveUpAt) {
@@ -190,8 +190,7 @@ export class Session {
     desk.ledger.shift(gap);
     desk.dialect.slept(unseen);
     desk.memory?.slept(unseen);
-    for (const it of desk.introductions.values()) it.until += gap;
-    for (const it of desk.endings.values()) it.until += gap;
+    for (const it of desk.awaited()) it.until += gap;
     this.#drainedAt += gap;
     const roles = (["main", "pool"] as const)
       .filter((role) => desk.links.hasReady(role));

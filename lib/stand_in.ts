@@ -5,48 +5,94 @@
  * @module
  */
 
-import { LISTS } from "./catalog.ts";
+import { emptied, listingOf } from "./catalog.ts";
 import type { Desk } from "./desk.ts";
-import { type Answer, Code, dig, type Request, success } from "./jsonrpc.ts";
-import { LISTINGS, parsed } from "./memory.ts";
+import { type Answer, Code, dig, type Request } from "./jsonrpc.ts";
+import { parsed } from "./memory.ts";
 import * as report from "./report.ts";
 import { agree } from "./versions.ts";
 
 /**
- * Answers a request for a daemon that is away, if it can; an `initialize` that
- * cannot be answered yet will be before long.
+ * Answers a request without the daemon, if that is known to be away and
+ * something is remembered; what cannot be answered yet may be before long.
  */
 export function standIn(desk: Desk, request: Request, now: number): boolean {
-  const result = desk.memory?.recall(request, now);
-  const { maxMessage, initializeGrace } = desk.config;
-  const isKnown = result !== undefined && result.length <= maxMessage;
-  if (request.method === "initialize") {
-    if (isKnown) introduce(desk, request, result, "remembered");
-    else if (initializeGrace < Infinity) {
-      const { total } = desk.limitsOf(request);
-      const ms = Math.min(
-        ...[initializeGrace, desk.patience(now), total?.ms ?? Infinity],
-      );
-      desk.introductions.set(request.id, { request, until: now + ms });
-    }
-    return isKnown;
+  const result = recall(desk, request, now);
+  switch (request.method) {
+    case "initialize":
+      if (result === undefined) hold(desk, request, now);
+      else introduce(desk, request, result, "remembered");
+      return result !== undefined;
+    case "server/discover": // says itself for how long it holds
+      break;
+    default:
+      if (result === undefined || desk.isAway) break;
+      hold(desk, request, now);
+      return false;
   }
-  if (!isKnown) return false;
-  const list = LISTS.find((name) => LISTINGS[request.method] === name);
-  if (list !== undefined) desk.catalog.told(list, undefined, parsed(result));
-  desk.dialect.served(request);
-  desk.reply(answerOf(request, result));
-  return true;
+  if (result !== undefined) serve(desk, request, result);
+  return result !== undefined;
 }
 
-/** The daemon has not answered `initialize` in time: the client hears that, and can go on. */
+/** What is remembered and the client can take. */
+function recall(desk: Desk, request: Request, now: number): string | undefined {
+  const result = desk.memory?.recall(request, now);
+  const isGood = result !== undefined &&
+    result.length <= desk.config.maxMessage;
+  return isGood ? result : undefined;
+}
+
+/** The daemon may still answer it, but not for ever. */
+function hold(desk: Desk, request: Request, now: number): void {
+  const { initializeGrace } = desk.config;
+  if (initializeGrace === Infinity) return;
+  const { total } = desk.limitsOf(request);
+  const ms = Math.min(
+    ...[initializeGrace, desk.patience(now), total?.ms ?? Infinity],
+  );
+  desk.graces.set(request.id, { request, until: now + ms });
+}
+
+function serve(desk: Desk, request: Request, result: string): void {
+  const listing = listingOf(request.method);
+  if (listing !== undefined) {
+    desk.catalog.told(listing, undefined, parsed(result));
+  }
+  desk.dialect.served(request);
+  desk.ledger.cancel(request.id);
+  desk.reply(answerOf(request, result));
+}
+
+/** The main link is lost: what waits, or was asked on it, is answered with what is remembered. */
+export function makeDo(desk: Desk, epoch: number, now: number): void {
+  if (!desk.isAway) return;
+  const { ledger } = desk;
+  for (const { message } of [...ledger.queue(), ...ledger.sentOn(epoch)]) {
+    if (message.kind === "request") remind(desk, message, now);
+  }
+}
+
+/** Who the daemon is it can only say itself, once it was asked. */
+function remind(desk: Desk, request: Request, now: number): void {
+  if (request.method === "initialize") return;
+  const result = recall(desk, request, now);
+  if (result !== undefined) serve(desk, request, result);
+}
+
+/** The daemon has not come in time for what can be answered without it: the client can go on. */
 export function improvise(desk: Desk, now: number): void {
-  for (const [id, { request, until }] of desk.introductions) {
-    const isOwed = desk.ledger.find(id)?.message === request;
+  for (const [id, { request, until }] of desk.graces) {
+    const owed = desk.ledger.find(id);
+    const isOwed = owed?.message === request;
     // A daemon that is there will answer it.
     if (isOwed && now < until) continue;
-    desk.introductions.delete(id);
-    if (isOwed && desk.links.main.phase !== "ready") makeUp(desk, request);
+    desk.graces.delete(id);
+    if (!isOwed) continue;
+    if (request.method === "initialize") {
+      if (desk.links.main.phase !== "ready") makeUp(desk, request);
+    } else if (owed.sentOn === undefined && !desk.links.isUp) {
+      remind(desk, request, now);
+    }
   }
 }
 
@@ -92,13 +138,9 @@ function introduce(
 export function mend(desk: Desk, request: Request, answer: Answer): Answer {
   const isMissing = desk.wasMadeUp &&
     answer.error?.code === Code.methodNotFound;
-  const items = Object.hasOwn(LISTINGS, request.method)
-    ? LISTINGS[request.method]
-    : undefined;
-  if (!isMissing || items === undefined) return answer;
-  const result = { [items]: [] };
-  const text = success(request.id, result);
-  return { ...answer, result, error: undefined, text };
+  const listing = listingOf(request.method);
+  if (!isMissing || listing === undefined) return answer;
+  return emptied({ ...answer, id: request.id }, listing);
 }
 
 /** Takes note of what the daemon said, for the next time. */

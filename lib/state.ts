@@ -4,10 +4,14 @@
  * @module
  */
 
+import type { Config } from "./config.ts";
 import { readLimited, replace } from "./files.ts";
 import { type Host, messageOf } from "./host.ts";
 import { merged, NOTHING, type Remembered } from "./memory.ts";
 import { fromText, MEMORY_LIMIT, type Owner, toText } from "./memory_text.ts";
+
+/** For how many users of a daemon there is a file each. */
+const USER_LIMIT = 8;
 
 /** A memory that may be kept, and what was in it. */
 export interface Kept {
@@ -66,23 +70,45 @@ export function writeState(
   if (new TextEncoder().encode(text).length > MEMORY_LIMIT) {
     throw new Error("it would be too large");
   }
+  const isNew = host.stat(kept.path) === undefined;
   replace(host, kept.path, text);
+  if (isNew && kept.path === pathOf(owner, host)) thin(kept.path, host);
 }
 
-/** What tells daemons apart whose URLs look the same without their secrets. */
-export function keyOf(url: string): string {
-  return hash(url, 0x811c9dc5) + hash(url, 0x01234567);
+/** Whose memory a proxy with these settings uses. */
+export function ownerOf(
+  { url, shownUrl, dialect, headers, helloToken }: Pick<
+    Config,
+    "url" | "shownUrl" | "dialect" | "headers" | "helloToken"
+  >,
+): Owner {
+  const user = trace(JSON.stringify([headers, helloToken]));
+  return { daemon: shownUrl, key: trace(url), dialect, user };
 }
 
-/** One file for each daemon and dialect, in the user's state folder; `undefined` where there is none. */
+/** Who shows the daemon another token at each start has a new file each time: the oldest go. */
+function thin(path: string, host: Host): void {
+  const end = path.lastIndexOf("/") + 1;
+  const stem = path.slice(end, path.lastIndexOf("-") + 1);
+  const files = host.list(path.slice(0, end))
+    .filter((name) => name.startsWith(stem) && name.endsWith(".json"))
+    .map((name) => path.slice(0, end) + name)
+    .map((path) => ({ path, at: host.stat(path)?.modifiedAt ?? 0 }))
+    .toSorted((a, b) => b.at - a.at);
+  for (const { path } of files.slice(USER_LIMIT)) host.remove(path);
+}
+
+/** One file for each daemon, dialect and user, in the user's state folder; `undefined` where there is none. */
 function pathOf(
-  { daemon, key, dialect }: Owner,
+  { daemon, key, dialect, user }: Owner,
   host: Host,
 ): string | undefined {
   const folder = stateFolder(host);
   if (folder === undefined) return undefined;
   const name = daemon.replace(/^wss?:\/\//, "").replace(/[^\w.-]+/g, "_");
-  return `${folder}/${dialect}-${name.slice(0, 60)}-${key}.json`;
+  const place = hash(daemon, 0x811c9dc5) + hash(daemon, 0x01234567);
+  const file = [dialect, name.slice(0, 60), place + key, user].join("-");
+  return `${folder}/${file}.json`;
 }
 
 /** The folder in which the program keeps what it knows; `undefined` where the user has none. */
@@ -115,4 +141,10 @@ function hash(text: string, seed: number): string {
     value = Math.imul(value ^ text.charCodeAt(i), 0x01000193);
   }
   return (value >>> 0).toString(16).padStart(8, "0");
+}
+
+/** So much of a secret as tells it from another one, and no more: 16 bits do not lead back to it. */
+function trace(secret: string): string {
+  const value = Number.parseInt(hash(secret, 0x811c9dc5), 16);
+  return ((value >>> 16) ^ (value & 0xffff)).toString(16).padStart(4, "0");
 }

@@ -5,6 +5,7 @@
  */
 
 import { LISTS } from "./catalog.ts";
+import { compareAll } from "./compare.ts";
 import type { Desk } from "./desk.ts";
 import type { Entry } from "./account.ts";
 import * as fault from "./fault.ts";
@@ -12,6 +13,7 @@ import { notification as notify } from "./jsonrpc.ts";
 import { isLogged, type Link, type LinkRole, type Loss } from "./link.ts";
 import * as report from "./report.ts";
 import { isStanding } from "./safety.ts";
+import { makeDo } from "./stand_in.ts";
 
 /** Asks the daemon whether it lives. */
 export function probe(desk: Desk, link: Link, now: number): void {
@@ -164,10 +166,7 @@ export function restore(desk: Desk, link: Link, now: number): void {
     }
     return;
   }
-  for (const list of desk.catalog.known()) {
-    const frame = desk.dialect.list(link.epoch, list);
-    if (frame !== undefined) desk.send(link, frame);
-  }
+  compareAll(desk, link);
 }
 
 /** Nobody waits any more for a request that was written; `frame` tells the daemon, if it can be told. */
@@ -210,6 +209,8 @@ export function lose(desk: Desk, link: Link, cause: Loss, now: number): void {
   else desk.links.lose(link, loss, now);
   desk.do({ type: "close", epoch });
   if (isGood && !desk.links.hasReady(role)) wait(desk, role, now);
+  // Before anything is given up, or refused.
+  if (role === "main") makeDo(desk, epoch, now);
   const given = settle(desk, epoch, loss, now);
   settleRefused(desk, now);
   const { shownUrl, healthFile } = desk.config;

@@ -136,7 +136,7 @@ for (const [what, make, said] of BROKEN) {
   });
 }
 
-Deno.test("a cache that cannot be written costs one log line", async () => {
+Deno.test("a cache that cannot be written costs one log line, and is tried again", async () => {
   await using home = new Home();
   // Where the state folder should be there is a file.
   Deno.writeTextFileSync(`${home.path}/state`, "");
@@ -147,7 +147,12 @@ Deno.test("a cache that cannot be written costs one log line", async () => {
     await rig.proxy.ask(id, "tools/list");
     await rig.proxy.answer(id);
   }
+  Deno.removeSync(`${home.path}/state`);
+  await rig.kill();
+  await rig.up("--extra", "more");
+  await rig.proxy.hear("notifications/tools/list_changed");
   await rig.proxy.end();
+  assert(Deno.readTextFileSync(home.files()[0]!).includes('"more"'));
   const lines = rig.proxy.stderr.dump().split("\n")
     .filter((line) => line.includes("The cache "));
   assertMatch(lines.at(-1)!, /cannot be written/);
@@ -204,6 +209,32 @@ Deno.test("daemons whose URLs differ in what is hidden are told apart", async ()
     assertEquals(result.serverInfo.name, name);
     await proxy.end();
   }
+});
+
+Deno.test("who shows the daemon another token hears nothing of what it told the first, and eight such files are kept", async () => {
+  await using home = new Home();
+  const asked = async (
+    rig: Rig,
+    token: string,
+    ...flags: string[]
+  ): Promise<string> => {
+    const env = { ...home.env, ALWAYSUP_TOKEN: token };
+    const url = `ws://127.0.0.1:${rig.port}/`;
+    await using proxy = new Proxy(["--url", url, ...flags], env);
+    const { result } = await proxy.initialize();
+    await proxy.end();
+    return result.serverInfo.name;
+  };
+  await using rig = new Rig(["--cache", "off"], home.env);
+  await rig.up();
+  for (let n = 0; n < 9; n++) await asked(rig, `t${n}`);
+  const caches = home.files().filter((path) => path.includes("/mcp-"));
+  assertEquals(caches.length, 8);
+  await rig.kill();
+  const grace = ["--initialize-grace", "200ms"];
+  assertEquals(await asked(rig, "t8", ...grace), "tests");
+  assertEquals(await asked(rig, "t0", ...grace), "alwaysup");
+  assertEquals(await asked(rig, "", ...grace), "alwaysup");
 });
 
 Deno.test("a proxy that knows less takes nothing from the cache that another one has filled", async () => {

@@ -56,17 +56,18 @@ function names({ lists }: Remembered): string[] {
 const OLD_LIST =
   '{"resultType":"complete","tools":[{"name":"old"}],"ttlMs":0,"cacheScope":"public"}';
 
-test("lists come from the cache only until the daemon is there", () => {
+test("a list that opens the conversation is the daemon's to answer if it is there", () => {
   const lists = { [`${MODERN} tools/list`]: OLD_LIST };
   const scene = new Scene({ remembered: { ...NOTHING, lists } });
-  scene.open();
   ask(scene, 1, "tools/list");
+  scene.open();
   const [{ id, method }] = scene.sent();
   assertEquals(method, "server/discover");
   scene.daemon({ id, result: DISCOVERED });
-  scene.take();
-  ask(scene, 2, "tools/list");
-  assertEquals(scene.sent().map(({ id }) => id), [2]);
+  assertEquals(scene.sent().at(-1).id, 1);
+  scene.daemon({ id: 1, result: { tools: [] } });
+  scene.pass(10_000);
+  assertEquals(scene.replies().map(({ result }) => result), [{ tools: [] }]);
 });
 
 test("who was served from the cache hears of changes when it subscribes", () => {
@@ -77,9 +78,11 @@ test("who was served from the cache hears of changes when it subscribes", () => 
     forMs: 60_000,
   };
   const scene = new Scene({ remembered: { ...NOTHING, lists, discover } });
-  scene.open();
   ask(scene, 1, "server/discover");
+  scene.refuse();
   ask(scene, 2, "tools/list");
+  scene.untilDial();
+  scene.open();
   const notifications = { toolsListChanged: true };
   ask(scene, 3, "subscriptions/listen", { notifications });
   const probe = scene.sent().find(({ method }) => method === "server/discover");
@@ -94,34 +97,61 @@ test("who was served from the cache hears of changes when it subscribes", () => 
   );
 });
 
-test("a daemon of another version is refused once: the next start asks anew", () => {
+test("what a daemon of another version says is what the next start hears", () => {
   const other = { protocolVersion: "2024-11-05", capabilities: {} };
   const first = new Scene({ remembered: REMEMBERED });
   hello(first);
   appear(first, other);
   const scene = new Scene({ remembered: merged(REMEMBERED, learned(first)) });
-  assertEquals(hello(scene), []);
-  scene.open();
-  scene.daemon({ id: "init", result: other });
-  assertEquals(scene.replies()[0].result.protocolVersion, "2024-11-05");
+  assertEquals(hello(scene)[0].result.protocolVersion, "2024-11-05");
 });
 
-test("an error to the replayed initialize, too, makes the next start ask anew", () => {
-  const scene = new Scene({ remembered: REMEMBERED });
-  hello(scene);
-  scene.open();
-  const { id } = scene.sent().findLast((it) => it.method === "initialize");
-  scene.daemon({ id, error: { code: -32602, message: "no" } });
-  assertEquals(merged(REMEMBERED, learned(scene)).initialize, {});
+test("a daemon that does not take the version any more makes the next start ask anew; one that has trouble does not", () => {
+  for (const code of [-32602, -32603]) {
+    const scene = new Scene({ remembered: REMEMBERED });
+    hello(scene);
+    scene.open();
+    const { id } = scene.sent().findLast((it) => it.method === "initialize");
+    scene.daemon({ id, error: { code, message: "no" } });
+    const { initialize } = merged(REMEMBERED, learned(scene));
+    assertEquals(VERSION in initialize, code === -32603);
+  }
 });
 
-test("a client is not held to an old version that a daemon has outgrown", () => {
+test("a reconnect takes nothing from what is remembered, whatever version was agreed on", () => {
+  const scene = new Scene({ remembered: NOTHING });
+  scene.open();
+  hello(scene, "2025-11-25");
+  scene.daemon({ id: "init", result: JSON.parse(RESULT) });
+  const memory = learned(scene);
+  for (const version of [VERSION, "2024-11-05"]) {
+    scene.close();
+    scene.untilDial();
+    scene.take();
+    appear(scene, { protocolVersion: version, capabilities: {} });
+    const { initialize } = merged(memory, learned(scene));
+    assertEquals("2025-11-25" in initialize, version === VERSION);
+  }
+});
+
+test("a client is not held to an old version that a daemon has outgrown: it is asked the client's own question, and then for what the client was told", () => {
   const old = '{"protocolVersion":"2024-11-05","capabilities":{}}';
   const remembered = { ...NOTHING, initialize: { "2025-11-25": old } };
-  const first = new Scene({ remembered });
-  hello(first, "2025-11-25");
-  appear(first, JSON.parse(old));
-  assertEquals(merged(remembered, learned(first)).initialize, {});
+  const scene = new Scene({ remembered });
+  hello(scene, "2025-11-25");
+  scene.call(1, "write");
+  for (const version of ["2025-11-25", "2024-11-05"]) {
+    scene.open();
+    const { id, params } = scene.sent().at(-1);
+    assertEquals(params.protocolVersion, version);
+    const result = { protocolVersion: version, capabilities: {} };
+    scene.daemon({ id, result });
+    if (version === "2025-11-25") scene.untilDial();
+  }
+  assertEquals(scene.sent().at(-1).id, 1);
+  const { initialize } = merged(remembered, learned(scene));
+  const known = JSON.parse(initialize["2025-11-25"]!);
+  assertEquals(known.protocolVersion, "2025-11-25");
 });
 
 test("two clients of different versions are remembered both", () => {
@@ -382,4 +412,246 @@ test("the end of a subscription is told before the program ends", () => {
   assertEquals(scene.replies().map(({ id, result }) => [id, result]), [
     [0, result],
   ]);
+});
+
+/** A client that has seen something listed, and whose daemon is a new one. */
+function replaced(
+  method: string,
+  result: Json,
+): { scene: Scene; asked: () => Json } {
+  const scene = new Scene({ remembered: NOTHING });
+  scene.start();
+  scene.ask("l", method);
+  scene.daemon({ id: "l", result });
+  scene.close();
+  scene.untilDial();
+  scene.again();
+  const asked = (): Json => scene.sent().findLast((it) => it.method === method);
+  return { scene, asked };
+}
+
+/** The lists that the client has heard of. */
+function changes(scene: Scene): string[] {
+  return scene.replies().flatMap(({ method }) =>
+    method?.endsWith("list_changed") ? [method.split("/")[1]] : []
+  );
+}
+
+test("a daemon that lacks the method lists nothing, which is a change if the client saw something, and no news the next time", () => {
+  const { scene, asked } = replaced("prompts/list", {
+    prompts: [{ name: "p" }],
+  });
+  const error = { code: -32601, message: "Method not found" };
+  scene.daemon({ id: asked().id, error });
+  assertEquals(changes(scene), ["prompts"]);
+  scene.ask(1, "prompts/list");
+  scene.daemon({ id: 1, error });
+  scene.close();
+  scene.untilDial();
+  scene.take();
+  scene.ask(2, "prompts/list");
+  scene.again();
+  scene.daemon({ id: asked().id, error });
+  assertEquals(changes(scene), []);
+});
+
+test("a daemon that fails to list is asked again after 1, 2, 4 and 8 s, and then the client is to ask", () => {
+  const { scene, asked } = replaced("tools/list", { tools: [{ name: "a" }] });
+  const error = { code: -32603, message: "loading" };
+  for (const pause of [1_000, 2_000, 4_000, 8_000]) {
+    scene.daemon({ id: asked().id, error });
+    scene.take();
+    scene.pass(pause - 1);
+    assertEquals(asked(), undefined);
+    scene.pass(1);
+    assertEquals(changes(scene), []);
+  }
+  scene.daemon({ id: asked().id, error });
+  assertEquals(changes(scene), ["tools"]);
+});
+
+test("a daemon that lists at the second attempt is compared; one that is lost meanwhile is not asked", () => {
+  const error = { code: -32603, message: "loading" };
+  for (const name of ["a", "b"]) {
+    const { scene, asked } = replaced("tools/list", { tools: [{ name: "a" }] });
+    scene.daemon({ id: asked().id, error });
+    scene.pass(1_000);
+    scene.daemon({ id: asked().id, result: { tools: [{ name }] } });
+    scene.pass(60_000);
+    assertEquals(changes(scene), name === "a" ? [] : ["tools"]);
+  }
+  const { scene, asked } = replaced("tools/list", { tools: [{ name: "a" }] });
+  scene.daemon({ id: asked().id, error });
+  scene.close();
+  scene.take();
+  scene.pass(60_000);
+  assertEquals(asked(), undefined);
+});
+
+test("templates are compared, and their change is one of the resources", () => {
+  for (const uriTemplate of ["old://{x}", "new://{x}"]) {
+    const { scene, asked } = replaced("resources/templates/list", {
+      resourceTemplates: [{ uriTemplate: "old://{x}" }],
+    });
+    const result = { resourceTemplates: [{ uriTemplate }] };
+    scene.daemon({ id: asked().id, result });
+    assertEquals(
+      changes(scene),
+      uriTemplate.startsWith("old") ? [] : ["resources"],
+    );
+  }
+});
+
+/** What a daemon says to `server/discover`, as the client and others hear it in the next outage. */
+function later(answer: Json): { here: Json[]; elsewhere: Json[] } {
+  const known = JSON.stringify({ ...DISCOVERED, instructions: "old" });
+  const discover = { asked: MODERN, result: known, forMs: 60_000 };
+  const remembered = { ...NOTHING, discover };
+  const scene = new Scene({ remembered });
+  scene.open();
+  ask(scene, 1, "tools/list");
+  scene.daemon({ id: scene.sent()[0].id, result: {} });
+  ask(scene, 2, "server/discover");
+  scene.daemon({ id: 2, ...answer });
+  const others = merged(remembered, learned(scene));
+  scene.close();
+  const heard = (scene: Scene): Json[] => {
+    scene.take();
+    ask(scene, 3, "server/discover");
+    return scene.replies().map(({ result }) => result);
+  };
+  return {
+    here: heard(scene),
+    elsewhere: heard(new Scene({ remembered: others })),
+  };
+}
+
+test("a discovery that no longer holds is not told again, here or elsewhere", () => {
+  const over = { here: [], elsewhere: [] };
+  assertEquals(later({ result: { ...DISCOVERED, ttlMs: 0 } }), over);
+  const { ttlMs: _, ...timeless } = DISCOVERED;
+  assertEquals(later({ result: timeless }), over);
+  assertEquals(later({ error: { code: -32601, message: "no" } }), over);
+  const secret = { ...DISCOVERED, cacheScope: "private" };
+  assertEquals(later({ result: secret }), { here: [secret], elsewhere: [] });
+  const busy = later({ error: { code: -32603, message: "no" } });
+  assertEquals([busy.here.length, busy.elsewhere.length], [1, 1]);
+});
+
+test("a daemon that answers our own server/discover with -32601 is not the one that is remembered", () => {
+  for (const code of [-32601, -32603]) {
+    const discover = {
+      asked: MODERN,
+      result: JSON.stringify(DISCOVERED),
+      forMs: 60_000,
+    };
+    const remembered = { ...NOTHING, discover };
+    const scene = new Scene({ remembered });
+    scene.open();
+    ask(scene, 1, "server/discover");
+    scene.daemon({
+      id: scene.sent()[0].id,
+      error: { code, message: "no" },
+    });
+    const { discover: known } = merged(remembered, learned(scene));
+    assertEquals(known === undefined, code === -32601);
+  }
+});
+
+test("what has used up some of its time is told the rest of it", () => {
+  const remembered = {
+    ...NOTHING,
+    lists: {
+      [`${MODERN} tools/list`]: OLD_LIST.replace('"ttlMs":0', '"ttlMs":9000'),
+    },
+    discover: {
+      asked: MODERN,
+      result: '{"x":1.0,"ttlMs":60000}',
+      forMs: 40_000,
+    },
+  };
+  const scene = new Scene({ remembered });
+  scene.refuse();
+  scene.pass(200.5);
+  ask(scene, 1, "server/discover");
+  ask(scene, 2, "tools/list");
+  const lines = scene.take().flatMap((effect) =>
+    effect.type === "reply" ? [effect.text] : []
+  );
+  assertEquals(lines, [
+    '{"jsonrpc":"2.0","id":1,"result":{"x":1.0,"ttlMs":39799}}',
+    `{"jsonrpc":"2.0","id":2,"result":${OLD_LIST}}`,
+  ]);
+});
+
+test("a list that turns private is told here and no longer elsewhere", () => {
+  const scene = discovered({ remembered: NOTHING });
+  const list = (name: string, cacheScope: string): Remembered | undefined => {
+    ask(scene, 1, "tools/list");
+    scene.daemon({ id: 1, result: { tools: [{ name }], cacheScope } });
+    return kept(scene);
+  };
+  const key = `${MODERN} tools/list`;
+  const first = merged(NOTHING, list("a", "public")!);
+  assert(key in first.lists);
+  const second = merged(first, list("b", "private")!);
+  assertEquals(key in second.lists, false);
+  assertEquals(list("c", "private"), undefined, "nobody else need know");
+  scene.close();
+  scene.take();
+  ask(scene, 2, "tools/list");
+  assertEquals(scene.replies()[0].result.tools, [{ name: "c" }]);
+});
+
+test("pages are put together as they were spelled", () => {
+  const scene = new Scene({ remembered: NOTHING });
+  scene.start();
+  const page = (params: Json, result: string): void => {
+    scene.ask("p", "tools/list", params);
+    scene.daemon(`{"jsonrpc":"2.0","id":"p","result":${result}}`);
+  };
+  page(
+    {},
+    '{"tools":[{"name":"a","max":18446744073709551615}],"nextCursor":"2"}',
+  );
+  page({ cursor: "2" }, '{"tools":[ {"name":"b","min":0.0} ],"x":1e2}');
+  assertEquals(learned(scene).lists, {
+    "tools/list":
+      '{"tools":[{"name":"a","max":18446744073709551615},{"name":"b","min":0.0}],"x":1e2}',
+  });
+});
+
+test("nine versions are too many to remember, and an update of the eighth is none more", () => {
+  let memory: Remembered = NOTHING;
+  const hear = (version: string, name: string): void => {
+    const scene = new Scene({ remembered: { ...memory, lists: {} } });
+    scene.open();
+    scene.ask("init", "initialize", { protocolVersion: version });
+    // One that is known was answered already, and the daemon is asked underneath.
+    const { id } = scene.sent()[0];
+    const serverInfo = { name };
+    const result = { protocolVersion: version, capabilities: {}, serverInfo };
+    scene.daemon({ id, result });
+    memory = merged(memory, learned(scene));
+  };
+  for (let n = 0; n < 9; n++) hear(`v${n}`, "old");
+  hear("v7", "new");
+  assertEquals(Object.keys(memory.initialize).length, 8);
+  assertEquals(JSON.parse(memory.initialize.v7!).serverInfo.name, "new");
+});
+
+test("a discovery keeps the program from leaving as long as a daemon may answer it", () => {
+  const scene = new Scene();
+  ask(scene, 1, "server/discover");
+  scene.end();
+  assertEquals(scene.exit(), undefined, "the dial is on its way");
+  scene.refuse();
+  assertEquals(scene.exit(), 0);
+  const other = new Scene();
+  other.open();
+  ask(other, 1, "server/discover");
+  other.end();
+  other.daemon({ id: 1, result: DISCOVERED });
+  assertEquals(other.replies().map(({ id }) => id), [1]);
+  assertEquals(other.exit(), 0);
 });

@@ -462,11 +462,13 @@ test("an answer that is no JSON-RPC becomes an error for its request", () => {
   scene.daemon({ id: 2, error: "broken" });
   scene.ask(3, "x");
   scene.daemon({ id: 3 });
+  scene.ask(4, "x");
+  scene.daemon('{"jsonrpc":"2.0","id":4,"result":{"x":NaN}}');
   assertEquals(
     scene.replies().map(({ id, error }) => [id, error.code]),
-    [[1, -32603], [2, -32603], [3, -32603]],
+    [[1, -32603], [2, -32603], [3, -32603], [4, -32603]],
   );
-  assertEquals(scene.sent().length, 3, "the daemon is told nothing");
+  assertEquals(scene.sent().length, 4, "the daemon is told nothing");
   assertEquals(new Set(scene.logged()), new Set(["invalid-from-daemon"]));
 });
 
@@ -808,4 +810,64 @@ test("--retry never: a ping in flight at a loss is answered all the same", () =>
   scene.ask(1, "ping");
   scene.close();
   assertEquals(scene.replies(), [{ jsonrpc: "2.0", id: 1, result: {} }]);
+});
+
+/** A task of a client that has heard of its progress up to 1, and how it goes on. */
+function task(params: Json = { task: {} }): {
+  scene: Scene;
+  progress: (value: number) => Json[];
+} {
+  const scene = new Scene();
+  scene.start();
+  scene.ask(1, "tools/call", { ...params, _meta: { progressToken: "t" } });
+  const progress = (value: number): Json[] => {
+    scene.take();
+    const told = { progressToken: "t", progress: value };
+    scene.daemon({ method: "notifications/progress", params: told });
+    return scene.replies();
+  };
+  progress(1);
+  scene.daemon({ id: 1, result: { task: { taskId: "T", status: "working" } } });
+  return { scene, progress };
+}
+
+test("the progress of a task goes on after its request was answered, and rises", () => {
+  const { progress } = task();
+  assertEquals([1, 2, 2, 3].map((value) => progress(value).length), [
+    ...[0, 1, 0, 1],
+  ]);
+  assertEquals(task({}).progress(2), [], "who asked for no task has none");
+});
+
+const TASK_ENDS: [what: string, end: (scene: Scene) => void][] = [
+  ["a status", (scene) => {
+    const params = { taskId: "T", status: "failed" };
+    scene.daemon({ method: "notifications/tasks/status", params });
+  }],
+  ["tasks/get", (scene) => {
+    scene.ask(2, "tasks/get", { taskId: "T" });
+    scene.daemon({ id: 2, result: { taskId: "T", status: "completed" } });
+  }],
+  ["tasks/result", (scene) => {
+    scene.ask(2, "tasks/result", { taskId: "T" });
+    scene.daemon({ id: 2, result: { content: [] } });
+  }],
+];
+for (const [what, end] of TASK_ENDS) {
+  test(`its end is the end of its progress: ${what}`, () => {
+    const { scene, progress } = task();
+    const params = { taskId: "T", status: "working" };
+    scene.daemon({ method: "notifications/tasks/status", params });
+    assertEquals(progress(2).length, 1);
+    end(scene);
+    assertEquals(progress(3), []);
+  });
+}
+
+test("a task is over for who was told of it when the daemon is lost", () => {
+  const { scene, progress } = task();
+  scene.close();
+  scene.untilDial();
+  scene.again();
+  assertEquals(progress(2), []);
 });

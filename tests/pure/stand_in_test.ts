@@ -13,17 +13,19 @@ import { test } from "../tools/pure.ts";
 import { ExaiScene } from "../tools/exai_scene.ts";
 import { type Json, Scene } from "../tools/scene.ts";
 
-const OWNER = { daemon: "ws://daemon/", key: "k", dialect: "mcp" };
+const OWNER = { daemon: "ws://daemon/", key: "k", dialect: "mcp", user: "u" };
 const TOOLS = '{"tools":[{"name":"look","size":1.0}]}';
 const REMEMBERED: Remembered = {
   initialize: { [VERSION]: RESULT },
   lists: { "tools/list": TOOLS },
 };
 
-test("with a cache initialize and the lists are answered at once, as they were spelled, and tools.listChanged is announced", () => {
+test("with a cache initialize is answered at once, the lists when no daemon is there, as they were spelled, and tools.listChanged is announced", () => {
   const scene = new Scene({ remembered: REMEMBERED });
   hello(scene);
   scene.ask(1, "tools/list");
+  assertEquals(scene.replies().length, 1);
+  scene.refuse();
   const lines = scene.take().flatMap((effect) =>
     effect.type === "reply" ? [effect.text] : []
   );
@@ -40,8 +42,10 @@ test("the daemon appears: its initialize runs underneath, in the version that th
     const scene = new Scene({ remembered: REMEMBERED });
     hello(scene);
     scene.client({ method: "notifications/initialized" });
+    scene.refuse();
     scene.ask(1, "tools/list");
     scene.call(2, "look");
+    scene.untilDial();
     scene.take();
     appear(scene);
     const sent = scene.sent();
@@ -145,22 +149,18 @@ test("the client's own initialize is on its way when the grace ends: its answer 
   assertEquals(scene.sent().at(-1).id, 1);
 });
 
-test("a daemon of another version is taken where the client was told something made up, and refused where it was remembered", () => {
+test("a daemon of another version is taken where it was not there when the client was told one", () => {
   const other = { protocolVersion: "2024-11-05", capabilities: {} };
-  const scene = new Scene();
-  hello(scene);
-  scene.pass(5_000);
-  scene.call(1, "write");
-  scene.take();
-  appear(scene, other);
-  assertEquals(scene.sent().at(-1).id, 1);
-  assertMatch(scene.log(), /speaks MCP 2024-11-05, and the client was told/);
-  const old = new Scene({ remembered: REMEMBERED });
-  hello(old);
-  old.call(1, "write");
-  old.take();
-  appear(old, other);
-  assertEquals(old.replies()[0].error.data.reason, "refused");
+  for (const remembered of [undefined, REMEMBERED]) {
+    const scene = new Scene({ remembered });
+    hello(scene);
+    scene.pass(5_000);
+    scene.call(1, "write");
+    scene.take();
+    appear(scene, other);
+    assertEquals(scene.sent().at(-1).id, 1);
+    assertMatch(scene.log(), /speaks MCP 2024-11-05, and the client was told/);
+  }
 });
 
 test("a grace of 0: at once", () => {
@@ -215,13 +215,80 @@ test("in an outage the lists that are known are answered, later pages wait", () 
   assertEquals(scene.replies().map(({ id }) => id), [2]);
 });
 
+test("a dial that hangs keeps a list that is known no longer than the grace", () => {
+  const scene = new Scene({ remembered: REMEMBERED });
+  scene.pass(1_000);
+  scene.ask(1, "tools/list");
+  scene.pass(4_999);
+  assertEquals(scene.replies(), []);
+  scene.pass(1);
+  assertEquals(scene.replies().map(({ id }) => id), [1]);
+});
+
+test("a dial that is only repeated without the subprotocol has not failed", () => {
+  const scene = new Scene({ remembered: REMEMBERED });
+  scene.ask(1, "tools/list");
+  scene.close(1006);
+  assertEquals([scene.dials.length, scene.replies()], [2, []]);
+  scene.close(1006);
+  assertEquals(scene.replies().map(({ id }) => id), [1]);
+});
+
+test("a list in flight when the daemon is lost is answered with what is known, whatever may be repeated", () => {
+  for (const retry of ["safe", "never"] as const) {
+    const remembered = { ...REMEMBERED, initialize: {} };
+    const scene = new Scene({ remembered, retry });
+    scene.start();
+    scene.ask(1, "tools/list");
+    scene.ask(2, "tools/list", { cursor: "2" });
+    scene.close();
+    const [list, ...others] = scene.replies();
+    assertEquals([list.id, list.result], [1, JSON.parse(TOOLS)]);
+    assertEquals(others.length, retry === "safe" ? 0 : 1);
+    scene.take();
+    scene.untilDial();
+    scene.again();
+    assertEquals(scene.sent().some(({ id }) => id === 1), false);
+  }
+});
+
+test("a daemon that refuses us is one that is away", () => {
+  const scene = new Scene({ remembered: REMEMBERED });
+  scene.ask(1, "tools/list");
+  scene.ask(2, "prompts/list");
+  scene.open();
+  scene.close(1008);
+  const [list, other] = scene.replies();
+  assertEquals(list.result, JSON.parse(TOOLS));
+  assertEquals(other.error.data.reason, "refused");
+});
+
+test("a connection that slept with us is asked first: its list is the daemon's, or what is known once it is dead", () => {
+  for (const lives of [true, false]) {
+    const remembered = { ...REMEMBERED, initialize: {} };
+    const scene = new Scene({ remembered });
+    scene.start();
+    scene.now += 60_000;
+    scene.do({ type: "resumed", gap: 60_000, unseen: 0 });
+    const [{ id }] = scene.sent();
+    scene.ask(1, "tools/list");
+    assertEquals(scene.replies(), []);
+    if (lives) scene.daemon({ id, result: {} });
+    scene.pass(1_000);
+    assertEquals(scene.sent().some(({ id }) => id === 1), lives);
+    assertEquals(scene.replies().map(({ id }) => id), lives ? [] : [1]);
+  }
+});
+
 test("exai: the tools of last time are there before the daemon is", () => {
   const scene = new ExaiScene({
     dialect: "exai",
     remembered: { ...NOTHING, lists: { "tools/list": TOOLS } },
   });
   scene.ask(1, "tools/list");
+  scene.refuse();
   assertEquals(scene.replies()[0].result.tools[0].name, "look");
+  scene.untilDial();
   scene.take();
   assertEquals(scene.greet().map(({ op }) => op), ["list_tools"]);
   scene.say({ op: "list_tools_res", tools: [] });

@@ -5,16 +5,19 @@
  */
 
 import type { Host } from "../../lib/host.ts";
-import { keyOf, readState } from "../../lib/state.ts";
+import { ownerOf, readState } from "../../lib/state.ts";
 import { assert, assertEquals } from "../tools/assert.ts";
 import { test } from "../tools/pure.ts";
 
-const OWNER = {
-  daemon: "ws://127.0.0.1:8079/",
-  key: keyOf("ws://127.0.0.1:8079/"),
+const CONFIG = {
+  url: "ws://127.0.0.1:8079/",
+  shownUrl: "ws://127.0.0.1:8079/",
   dialect: "exai",
-};
-const NAME = /^exai-127\.0\.0\.1_8079_-[0-9a-f]{16}\.json$/;
+  headers: [],
+  helloToken: "",
+} as const;
+const OWNER = ownerOf(CONFIG);
+const NAME = /^exai-127\.0\.0\.1_8079_-[0-9a-f]{20}-[0-9a-f]{4}\.json$/;
 
 function path(
   os: string,
@@ -72,7 +75,13 @@ test("daemons are told apart, however long and odd their URLs are", () => {
     { ...OWNER, daemon: `ws://h/${"x".repeat(501)}`, key: "2" },
     { ...OWNER, daemon: "ws://h/../../etc/passwd" },
   ];
-  owners.push({ ...OWNER, key: keyOf("ws://127.0.0.1:8079/?token=a") });
+  owners.push(
+    ownerOf({ ...CONFIG, url: "ws://127.0.0.1:8079/?token=a" }),
+    ...["a", "b"].map((helloToken) => ownerOf({ ...CONFIG, helloToken })),
+    ...["a", "b"].map((token) =>
+      ownerOf({ ...CONFIG, headers: [["Authorization", `Bearer ${token}`]] })
+    ),
+  );
   const paths = owners.map((owner) =>
     path("linux", { HOME: "/h" }, "on", owner)!
   );

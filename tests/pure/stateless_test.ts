@@ -147,7 +147,7 @@ test("what is cached is kept for its own time, and for its own version", () => {
   scene.daemon({ id: 1, result: DISCOVERED });
   const effect = scene.take().findLast(({ type }) => type === "remember");
   assert(effect?.type === "remember");
-  const owner = { daemon: "ws://daemon/", key: "k", dialect: "mcp" };
+  const owner = { daemon: "ws://daemon/", key: "k", dialect: "mcp", user: "u" };
   const text = toText(owner, effect.learned);
   const read = (ageMs: number): Json => fromText(text, owner, ageMs);
   assertEquals(read(20_000).discover.forMs, 40_000);
@@ -206,6 +206,59 @@ test("a subscription is opened again under its id; the client hears what it may 
   );
 });
 
+test("what may have been missed is told only as far as it was granted", () => {
+  const scene = discovered();
+  ask(scene, 0, "subscriptions/listen", { notifications: FILTER });
+  acknowledge(scene, 0, { resourceSubscriptions: ["file:///a"] });
+  scene.close();
+  again(scene);
+  scene.take();
+  acknowledge(scene, 0, FILTER);
+  assertEquals(scene.replies().map(({ method }) => method), [
+    "notifications/resources/updated",
+  ]);
+});
+
+test("a subscription whose id no number can hold is told of under that id", () => {
+  const scene = discovered();
+  const id = "9007199254740993";
+  const params = { notifications: FILTER, _meta: META };
+  const acknowledged = `{"jsonrpc":"2.0","method":` +
+    `"notifications/subscriptions/acknowledged","params":{"_meta":` +
+    `{"${SUBSCRIPTION}":${id}}}}`;
+  scene.client(
+    `{"jsonrpc":"2.0","id":${id},"method":"subscriptions/listen","params":${
+      JSON.stringify(params)
+    }}`,
+  );
+  scene.daemon(acknowledged);
+  scene.close();
+  again(scene);
+  scene.take();
+  scene.daemon(acknowledged);
+  const texts = scene.take().flatMap((effect) =>
+    effect.type === "reply" ? [effect.text] : []
+  );
+  assertEquals(
+    texts.map((text) => text.includes(`{"${SUBSCRIPTION}":${id}}`)),
+    [true, true],
+  );
+});
+
+test("what is told of a subscription that is over is nobody's", () => {
+  const scene = listening();
+  const changed = (params: Json): void => {
+    const method = "notifications/tools/list_changed";
+    scene.daemon({ method, params });
+  };
+  changed({ _meta: { [SUBSCRIPTION]: 0 } });
+  const params = { requestId: 0 };
+  scene.client({ method: "notifications/cancelled", params });
+  changed({ _meta: { [SUBSCRIPTION]: 0 } });
+  changed({});
+  assertEquals(scene.replies().length, 2);
+});
+
 test("it outlives every outage, whatever may be repeated", () => {
   for (const retry of ["never", "safe"] as const) {
     const scene = listening({ retry, queueTimeout: 5_000, idleTimeout: 5_000 });
@@ -247,6 +300,39 @@ test("the end that a living daemon sends reaches the client, and an error at onc
   const other = listening();
   other.daemon({ id: 0, error: { code: -32603, message: "no" } });
   assertEquals(other.replies()[0].error.code, -32603);
+});
+
+test("a subscription that the daemon takes back is over: the client hears it, and it is not opened again", () => {
+  const scene = listening();
+  ask(scene, 1, "tools/call", { name: "write" });
+  const method = "notifications/cancelled";
+  for (const requestId of [1, 7, 0]) {
+    scene.daemon({ method, params: { requestId, reason: "no" } });
+  }
+  scene.pass(999);
+  assertEquals(scene.replies(), []);
+  scene.pass(1);
+  assertEquals(scene.replies().map(({ method, params }) => [method, params]), [
+    [method, { requestId: 0, reason: "no" }],
+  ]);
+  acknowledge(scene);
+  scene.daemon({ id: 0, result: { resultType: "complete" } });
+  scene.pass(2_000);
+  assertEquals(scene.replies().length, 1);
+  scene.close();
+  again(scene);
+  assertEquals(scene.sent().some(({ id }) => id === 0), false);
+});
+
+test("what a dying daemon takes back, and ends as well, is opened again on the next one", () => {
+  const scene = listening();
+  const params = { requestId: 0 };
+  scene.daemon({ method: "notifications/cancelled", params });
+  scene.daemon({ id: 0, result: { resultType: "complete" } });
+  scene.close(1001);
+  again(scene);
+  assertEquals(scene.sent().at(-1).method, "subscriptions/listen");
+  assertEquals(scene.replies(), []);
 });
 
 test("a subscription that the client cancels is over", () => {

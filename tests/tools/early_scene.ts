@@ -64,9 +64,14 @@ export function discovered(config: Partial<SessionConfig> = {}): Scene {
 }
 
 /** The daemon acknowledges a subscription. */
-export function acknowledge(scene: Scene, id: Json = 0): void {
+export function acknowledge(
+  scene: Scene,
+  id: Json = 0,
+  notifications: Json = undefined,
+): void {
   const method = "notifications/subscriptions/acknowledged";
-  scene.daemon({ method, params: { _meta: { [SUBSCRIPTION]: id } } });
+  const _meta = { [SUBSCRIPTION]: id };
+  scene.daemon({ method, params: { _meta, notifications } });
 }
 
 /** A client that has subscribed under id 0. */

@@ -290,8 +290,8 @@ export const EXAI_MUTANTS: readonly Mutant[] = [
   mutant(
     "pool: the end of a long call counts for nothing",
     "from_daemon",
-    "  desk.ledger.settle(id, link.epoch);\n  link.used(now);",
-    "  desk.ledger.settle(id, link.epoch);",
+    "  link.used(now);\n  desk.reply(text);",
+    "  desk.reply(text);",
   ),
   mutant(
     "pool: silence is a verdict while a call runs elsewhere",

@@ -17,6 +17,24 @@ const MUTANTS: readonly Mutant[] = [
   ...EARLY_MUTANTS,
   ...COMMAND_MUTANTS,
   mutant(
+    "a task's progress ends with its request",
+    "from_daemon",
+    "      desk.tasks.progress(token, value, link.epoch);",
+    "      false;",
+  ),
+  mutant(
+    "a task's progress never ends",
+    "tasks",
+    'if (id === dig(state, "taskId")) this.#open.delete(token);',
+    "void id; void token;",
+  ),
+  mutant(
+    "a task's progress outlives its daemon",
+    "tasks",
+    "task?.epoch === epoch && typeof value",
+    "task !== undefined && epoch > 0 && typeof value",
+  ),
+  mutant(
     "no epoch guard",
     "links",
     "return epoch === undefined ? undefined : this.#byEpoch.get(epoch);",
@@ -151,12 +169,12 @@ const MUTANTS: readonly Mutant[] = [
   mutant(
     "no replay of initialize",
     "mcp",
-    "if (this.#agreed !== undefined) return { text: this.#replay(epoch) };",
-    'if (this.#agreed !== undefined) return { text: this.#ask(epoch, { kind: "opening probe" }, "ping") };',
+    "return { text: replay(this.#agreed, id) };",
+    'void id; return { text: this.#ask(epoch, { kind: "opening probe" }, "ping") };',
   ),
   mutant(
     "the replay asks for the client's version again",
-    "mcp",
+    "agreement",
     'if (typeof version !== "string") return text;',
     'if (typeof version === "string") return text;',
   ),
@@ -180,9 +198,9 @@ const MUTANTS: readonly Mutant[] = [
   ),
   mutant(
     "another protocol version is taken",
-    "mcp",
-    "if (version === agreed.version) return",
-    "if (version !== undefined) return",
+    "agreement",
+    "if (version === told) {\n",
+    "if (version !== undefined) {\n",
   ),
   mutant(
     "listChanged is not announced",
@@ -331,7 +349,7 @@ const MUTANTS: readonly Mutant[] = [
   mutant(
     "the end waits although nothing is owed",
     "session",
-    "if (isLeaving && (ledger.due === 0 || now >= this.#drainUntil)) {",
+    "if (isLeaving && (desk.due === 0 || now >= this.#drainUntil)) {",
     "if (isLeaving && now >= this.#drainUntil) {",
   ),
   mutant(
