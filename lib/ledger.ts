@@ -19,7 +19,7 @@ import {
 import { type Clock, Queue, type Telling } from "./queue.ts";
 import type { Limits } from "./deadline.ts";
 import type { Id, Notification, Request } from "./jsonrpc.ts";
-import { isLight, isStanding, isSubscription } from "./safety.ts";
+import { isLight, isStanding } from "./safety.ts";
 
 /** What becomes of a request whose link was lost: it is written again, given up, or asked about for so many milliseconds. */
 export type Rescue =
