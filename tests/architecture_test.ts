@@ -118,3 +118,15 @@ Deno.test("a room stays a room: at most 400 lines", async () => {
   }
   assertEquals(large, []);
 });
+
+Deno.test("no URL's pathname is taken for a path: a folder may have a space, and Windows drives", async () => {
+  const wrong: string[] = [];
+  for (const folder of ["./", "./e2e/", "./pure/", "./tools/"]) {
+    const url = new URL(folder, import.meta.url);
+    for await (const { name, isFile } of Deno.readDir(url)) {
+      const source = isFile ? await Deno.readTextFile(new URL(name, url)) : "";
+      if (/import\.meta\.url\)\.pathname/.test(source)) wrong.push(name);
+    }
+  }
+  assertEquals(wrong, []);
+});

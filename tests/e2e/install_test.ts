@@ -10,6 +10,7 @@ import type { Host } from "../../lib/host.ts";
 import { install } from "../../lib/install.ts";
 import { parseFile } from "../../lib/servers_text.ts";
 import { assert, assertEquals, assertMatch } from "../tools/assert.ts";
+import { ROOT } from "../tools/bundle.ts";
 import { RawDaemon } from "../tools/raw_daemon.ts";
 import { execute, Proxy } from "../tools/rig.ts";
 
@@ -307,14 +308,13 @@ Deno.test("what is wrong in a command line is said, and nothing is done", async 
 
 Deno.test("paths are made whole; what the client will not see is named", async () => {
   await using home = new Home();
-  const root = new URL("../../", import.meta.url).pathname;
   const token = `${"../".repeat(20)}${home.folder.slice(1)}/token`;
   await Deno.writeTextFile(`${home.folder}/token`, "t");
   const args = ["--token-file", token, "--cache=./c.json"];
   const env = { ALWAYSUP_TOKEN: "s3cret", EXAI_WS_HOST: "h" };
   const { stdout, stderr } = await home.run(["install", "zed", ...args], env);
-  assert(stdout.includes(JSON.stringify(root + token)), stdout);
-  assert(stdout.includes(JSON.stringify(`--cache=${root}c.json`)), stdout);
+  assert(stdout.includes(JSON.stringify(ROOT + token)), stdout);
+  assert(stdout.includes(JSON.stringify(`--cache=${ROOT}c.json`)), stdout);
   assertMatch(stderr, /^alwaysup: Zed will not see EXAI_WS_HOST of this env/);
   const bare = await home.run(["install", "zed", "--cache", "off"], env);
   assertMatch(bare.stderr, /will not see EXAI_WS_HOST, ALWAYSUP_TOKEN of/);
