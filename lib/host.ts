@@ -48,8 +48,8 @@ export interface Host {
   list(folder: string): string[];
   /** Makes a folder and those around it, for the user's eyes only. */
   makeFolder(path: string): void;
-  /** Writes a file, and gives it these permission bits. */
-  writeFile(path: string, text: string, mode: number): void;
+  /** Writes a file, and gives it these permission bits; without any, it keeps its own. */
+  writeFile(path: string, text: string, mode?: number): void;
   /** Gives a file another name; one that has it already is replaced. */
   rename(from: string, to: string): void;
   /** Removes a file; does nothing if it is not there. */

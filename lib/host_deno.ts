@@ -31,7 +31,7 @@ export function denoHost(): Host {
     makeFolder: (path) =>
       Deno.mkdirSync(path, { recursive: true, mode: 0o700 }),
     writeFile: (path, text, mode) =>
-      Deno.writeTextFileSync(path, text, { mode }),
+      Deno.writeTextFileSync(path, text, mode === undefined ? {} : { mode }),
     rename: (from, to) => Deno.renameSync(from, to),
     remove,
     lock: (path) => {

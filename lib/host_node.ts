@@ -118,6 +118,7 @@ export function nodeHost(): Host {
       fs.mkdirSync(path, { recursive: true, mode: 0o700 });
     },
     writeFile: (path, text, mode) => {
+      if (mode === undefined) return fs.writeFileSync(path, text);
       fs.writeFileSync(path, text, { mode });
       // The mask of the process has taken some away.
       fs.chmodSync(path, mode);

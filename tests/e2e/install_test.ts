@@ -12,7 +12,7 @@ import { parseFile } from "../../lib/servers_text.ts";
 import { assert, assertEquals, assertMatch } from "../tools/assert.ts";
 import { ROOT } from "../tools/bundle.ts";
 import { RawDaemon } from "../tools/raw_daemon.ts";
-import { execute, Proxy } from "../tools/rig.ts";
+import { execute, Proxy, proxyCommand } from "../tools/rig.ts";
 
 // deno-lint-ignore no-explicit-any
 type Json = any;
@@ -212,6 +212,93 @@ Deno.test("an older entry's env is kept, and no secret of the file is shown", as
     assertEquals((stdout + stderr).includes("s3cret"), false);
   }
 });
+
+Deno.test("a file that cannot be written whole is as it was", async () => {
+  await using home = new Home();
+  const before = `{"n": "${"x".repeat(900)}"}`;
+  const file = await home.put("cursor", before);
+  const args = ["install", "cursor", "--write", ...URL_FLAG];
+  const [command, all] = proxyCommand(args);
+  // No file of this process may have more than 1024 bytes: a disk is full, for it.
+  const limited = 'trap "" XFSZ && ulimit -f 1 && exec "$@"';
+  const { code, stderr } = await new Deno.Command("bash", {
+    args: ["-c", limited, "sh", command, ...all],
+    env: home.env,
+    cwd: ROOT,
+  }).output();
+  const text = new TextDecoder().decode(stderr);
+  assertEquals(code, 1, text);
+  assertMatch(text, /mcp\.json: it cannot be written \(.*too large/i);
+  assertEquals(text.includes("damaged"), false);
+  assertEquals(await Deno.readTextFile(file), before);
+});
+
+/** A host with one file of a client's, which fails to be written so often. */
+function failing(
+  times: number,
+  text: string | undefined,
+): { host: Host; files: Map<string, string>; modes: unknown[] } {
+  const files = new Map<string, string>();
+  if (text !== undefined) files.set(FAILING, text);
+  const modes: unknown[] = [];
+  let left = times;
+  const host = {
+    os: "linux",
+    env: () => ({}),
+    variable: (name: string) => name === "HOME" ? "/h" : undefined,
+    program: () => ["/alwaysup"],
+    makeFolder: () => {},
+    realPath: (path: string) => path,
+    remove: (path: string) => files.delete(path),
+    readFile: (path: string) => files.get(path)!,
+    stat: (path: string) => {
+      const found = files.get(path);
+      const facts = { isFile: true, modifiedAt: 0, mode: 0o664 };
+      return found === undefined ? found : { ...facts, size: found.length };
+    },
+    writeFile: (path: string, text: string, mode?: number) => {
+      if (path === FAILING) modes.push(mode);
+      const isCut = path === FAILING && left-- > 0;
+      files.set(path, isCut ? text.slice(0, 9) : text);
+      if (isCut) throw new Error("No space left");
+    },
+  } as Partial<Host> as Host;
+  return { host, files, modes };
+}
+const FAILING = "/h/.cursor/mcp.json";
+
+const FAILURES: [
+  what: string,
+  times: number,
+  before: string | undefined,
+  after: string | undefined,
+  says: string,
+][] = [
+  ["written back", 1, "{ }", "{ }", "it cannot be written (No space left)"],
+  [
+    "damaged",
+    2,
+    '{"a": "long enough"}',
+    '{"a": "lo',
+    "it cannot be written (No space left; it is damaged now: put " +
+    `${FAILING}.alwaysup.bak in its place)`,
+  ],
+  ["taken away again", 1, undefined, undefined, "it cannot be written (No sp"],
+];
+for (const [what, times, before, after, says] of FAILURES) {
+  Deno.test(`a file whose writing fails is ${what}`, async () => {
+    const { host, files, modes } = failing(times, before);
+    const said: string[] = [];
+    const complain = (line: string): number => said.push(line);
+    const output = { print: () => {}, complain, isColoured: false };
+    assertEquals(await install(["cursor", "--write"], host, output), 1);
+    assertEquals(files.get(FAILING), after);
+    assert(said[0]!.startsWith(`alwaysup: ${FAILING}: ${says}`), said[0]);
+    // Its owner, who may be another, has given the old one its rights.
+    const own = before === undefined ? [0o600] : [undefined, undefined];
+    assertEquals(modes, own);
+  });
+}
 
 Deno.test("a file that is read-only is left alone", async () => {
   await using home = new Home();
