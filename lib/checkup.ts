@@ -109,8 +109,11 @@ async function shake(
     return fail(text, "look at the daemon's own log; a front may wait for it");
   }
   if (status >= 300 && status < 400) {
-    const to = URL.parse(found.headers.get("location") ?? "", url);
-    const place = to === null ? "nowhere" : to.origin + to.pathname;
+    const location = found.headers.get("location") ?? "";
+    const to = URL.canParse(location, url.href)
+      ? new URL(location, url)
+      : undefined;
+    const place = to === undefined ? "nowhere" : to.origin + to.pathname;
     return fail(`it sends us to ${place} (HTTP ${status})`, "use that URL");
   }
   return fail(

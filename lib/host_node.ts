@@ -1,6 +1,6 @@
 /**
- * The host for Node and Bun. It imports nothing: an import of `node:` at the top
- * of the one bundled file would cost the start under Deno.
+ * The host for Node and Bun. It imports nothing at its top: there, an import of
+ * `node:` in the one bundled file would cost the start under Deno.
  *
  * @module
  */
@@ -10,13 +10,22 @@ import type { FileFacts, Host } from "./host.ts";
 /** How long to wait where a pipe cannot be waited for. */
 const RETRY_MS = 5;
 
-/** The host of a program that Node or Bun runs. */
-export function nodeHost(): Host {
+/** The oldest Node with a WebSocket. */
+const OLDEST = 22;
+
+/** The host of a program that Node or Bun runs; under a Node that is too old, it says so and ends the process. */
+export async function nodeHost(): Promise<Host> {
   const process = (globalThis as unknown as {
     process: typeof import("node:process");
   }).process;
-  const fs = process.getBuiltinModule("node:fs");
+  // Node has `process.getBuiltinModule` only since 22.3.
+  const fs = await import("node:fs");
   const { bun, node } = process.versions as Record<string, string | undefined>;
+  if (bun === undefined && parseInt(node!) < OLDEST) {
+    const why = `Node ${node} is too old, it must be ${OLDEST} or newer`;
+    fs.writeSync(2, `alwaysup: ${why}\n`);
+    process.exit(1);
+  }
   const variable = (name: string): string | undefined =>
     process.env[name] || undefined;
 

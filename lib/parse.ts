@@ -84,10 +84,10 @@ export function oneOf<const T extends string>(
 
 /** A WebSocket address. The text may hold a secret, so no error repeats it. */
 export function address(text: string): Address {
-  const url = URL.parse(text);
-  if (url === null) {
+  if (!URL.canParse(text)) {
     throw new SettingError("it is not a URL (write ws://HOST:PORT/)");
   }
+  const url = new URL(text);
   if (url.protocol !== "ws:" && url.protocol !== "wss:") {
     throw new SettingError(
       `a WebSocket URL begins with ws:// or wss://, not ${url.protocol}//`,
