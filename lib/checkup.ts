@@ -6,7 +6,7 @@
  */
 
 import type { Config } from "./config.ts";
-import { type Host, messageOf } from "./host.ts";
+import type { Host } from "./host.ts";
 import { dig } from "./jsonrpc.ts";
 import { type Outcome, Trial } from "./trial.ts";
 import { connect, hostOf, portOf, resolve, upgrade } from "./upgrade.ts";
@@ -37,29 +37,25 @@ export async function* network(
   const url = new URL(config.url);
   const name = hostOf(url);
   const limitMs = config.handshakeTimeout;
-  try {
-    const addresses = (await resolve(name)).join(", ");
-    const text = addresses === name
-      ? `${name} is an address`
-      : `${name} is ${addresses}`;
-    yield { name: "name", state: "ok", text };
-  } catch {
+  const addresses = (await resolve(name)).join(", ");
+  if (addresses === "") {
     const text = `${name} is no host that this machine knows`;
     const advice = "check the URL's host; inside Docker, the host machine is " +
       "host.docker.internal";
     return yield { name: "name", state: "fail", text, advice };
   }
+  const known = addresses === name ? "an address" : addresses;
+  yield { name: "name", state: "ok", text: `${name} is ${known}` };
   const place = `${name} port ${portOf(url)}`;
-  try {
-    const ms = await connect(name, portOf(url), limitMs);
-    const text = `${place} takes connections (${ms.toFixed(1)} ms)`;
-    yield { name: "network", state: "ok", text };
-  } catch (error) {
-    const text = `${place} takes no connection (${messageOf(error)})`;
+  const reached = await connect(name, portOf(url), limitMs);
+  if (typeof reached === "string") {
+    const text = `${place} takes no connection (${reached})`;
     const advice =
       "start the daemon; in Docker, publish its port (-p 8079:8079)";
     return yield { name: "network", state: "fail", text, advice };
   }
+  const text = `${place} takes connections (${reached.toFixed(1)} ms)`;
+  yield { name: "network", state: "ok", text };
   const handshake = await shake(config, url, limitMs);
   yield handshake;
   if (handshake.state !== "fail") yield* interview(config, host);
