@@ -140,6 +140,7 @@ export function readConfig(
     ...foreignProviders(sources, warnings),
   ];
   const target = hasUrl ? url : SETTINGS.url.parse(`ws://${host}:${port}`);
+  const authorization = isBearer ? `Bearer ${token}` : target.authorization;
   const isPingOff = exaiPing !== undefined && exaiPing <= 0 &&
     find(SETTINGS.pingInterval, flags, sources) === undefined;
   const hasHealthFile = dialect === "exai" && !skipHealth;
@@ -148,9 +149,9 @@ export function readConfig(
     dialect,
     url: target.href,
     shownUrl: target.shown,
-    headers: isBearer
-      ? [...headers, ["Authorization", `Bearer ${token}`]]
-      : headers,
+    headers: authorization === undefined || isAuthorized
+      ? headers
+      : [...headers, ["Authorization", authorization]],
     providers,
     helloToken: token ?? "",
     pingInterval: isPingOff ? Infinity : kept.pingInterval,

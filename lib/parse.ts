@@ -16,6 +16,8 @@ export interface Address {
   readonly href: string;
   /** What may be shown: without user, password and query values. */
   readonly shown: string;
+  /** The `Authorization` header that its user and password make. */
+  readonly authorization?: string;
 }
 
 /** A header as it is sent. */
@@ -107,7 +109,25 @@ export function address(text: string): Address {
       shown.searchParams.set(name, "***");
     }
   }
-  return { href: url.href, shown: shown.href };
+  const { href } = url;
+  if (url.username === "" && url.password === "") {
+    return { href, shown: shown.href };
+  }
+  return { href, shown: shown.href, authorization: basic(url) };
+}
+
+/** User and password as a header says them (RFC 7617 section 2): Node does not, for a WebSocket. */
+function basic({ username, password }: URL): string {
+  let text: string;
+  try {
+    text = `${decodeURIComponent(username)}:${decodeURIComponent(password)}`;
+  } catch {
+    throw new SettingError(
+      "its user or password is not percent-encoded (RFC 3986 section 2.1)",
+    );
+  }
+  const bytes = new TextEncoder().encode(text);
+  return `Basic ${btoa(String.fromCharCode(...bytes))}`;
 }
 
 /** Header lines (RFC 9110 section 5). */

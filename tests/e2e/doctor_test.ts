@@ -123,6 +123,24 @@ Deno.test("doctor: no secret is shown", async () => {
   assertMatch(stdout, /token +sent, and not refused/);
 });
 
+Deno.test("doctor: a daemon that wants the URL's user and password", async () => {
+  const right = `Basic ${btoa("u:s3cret")}`;
+  await using daemon = new RawDaemon({
+    answer,
+    refuse: ({ headers }) =>
+      headers.get("authorization") === right
+        ? undefined
+        : new Response("", { status: 401 }),
+  });
+  const url = (user: string): string => daemon.url.replace("//", `//${user}@`);
+  const found = await doctor([], { ALWAYSUP_URL: url("u:s3cret") });
+  assertEquals(found.code, 0, JSON.stringify(found.all));
+  assertEquals(found.of("token").text, "sent, and not refused");
+  assertEquals(JSON.stringify(found.all).includes("s3cret"), false);
+  const wrong = failure(await doctor([], { ALWAYSUP_URL: url("u:wrong") }));
+  assertMatch(wrong.text, /HTTP 401/);
+});
+
 Deno.test("doctor: bad settings, all of them", async () => {
   const { all } = await doctor(["--url", "http://h/", "--retry", "maybe"]);
   assertEquals(all.map(({ state }) => state), ["fail", "fail"]);

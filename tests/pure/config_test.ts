@@ -135,6 +135,7 @@ test("every problem is named at once", () => {
 });
 
 const BAD_URLS = [
+  "ws://%zz:pw@host/",
   "",
   "localhost:80",
   "http://x/",
@@ -177,6 +178,26 @@ test("the token comes from a file, or from the environment, and is sent as beare
   assertEquals(config({ args }, () => "s3cret\n").headers, bearer);
   const env = { ALWAYSUP_TOKEN: "s3cret" };
   assertEquals(config({ args: mcp, env }).headers, bearer);
+});
+
+const USERS: [user: string, sent: string][] = [
+  ["us%40er:p%3Aw", "us@er:p:w"],
+  ["user", "user:"],
+  [":pw", ":pw"],
+  ["%C3%A9:pw", "\xc3\xa9:pw"],
+];
+
+test("a URL's user and password are sent as Basic, but where something else is said", () => {
+  for (const [user, sent] of USERS) {
+    const env = { ALWAYSUP_URL: `ws://${user}@h/` };
+    const basic = ["Authorization", `Basic ${btoa(sent)}`] as const;
+    assertEquals(config({ env }).headers, [basic]);
+    const token = { ...env, ALWAYSUP_TOKEN: "t" };
+    const bearer = ["Authorization", "Bearer t"] as const;
+    assertEquals(config({ env: token }).headers, [bearer]);
+    const own = { ...env, ALWAYSUP_HEADERS: "authorization: x" };
+    assertEquals(config({ env: own }).headers, [["authorization", "x"]]);
+  }
 });
 
 test("an exai daemon gets the token in hello only, and no other daemon gets an exai daemon's", () => {

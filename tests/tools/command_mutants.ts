@@ -104,6 +104,12 @@ export const COMMAND_MUTANTS: readonly Mutant[] = [
     "",
   ),
   mutant(
+    "a URL's user and password are left to the runtime",
+    "config",
+    "`Bearer ${token}` : target.authorization;",
+    "`Bearer ${token}` : undefined;",
+  ),
+  mutant(
     "doctor: a token is shown",
     "config",
     'return "(hidden)";',
