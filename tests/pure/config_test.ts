@@ -348,7 +348,9 @@ test("what is shown of a URL holds no secret", () => {
   };
   const { url, shownUrl } = config({ env });
   assertEquals(url, "wss://user:s3cret@host:1/path?token=s3cret&b=2");
-  assertEquals(shownUrl, "wss://host:1/path?token=***&b=***");
+  assertEquals(shownUrl, "wss://host:1/path?***");
+  const bare = config({ env: { ALWAYSUP_URL: "ws://h/?sk-live-s3cret" } });
+  assertEquals(bare.shownUrl, "ws://h/?***");
 });
 
 test("a token file that cannot be read, or is empty, is a problem", () => {
@@ -405,5 +407,5 @@ test("what is made, where it stood, and nothing secret of it", () => {
     ["MINE_STREAM_TIMEOUT", "5", "env"],
   ]);
   const [url] = made({ args: [], env: { ALWAYSUP_URL: "ws://u:p@h/?k=1" } });
-  assertEquals(url?.shown, "ws://h/?k=***");
+  assertEquals(url?.shown, "ws://h/?***");
 });

@@ -110,6 +110,12 @@ export const COMMAND_MUTANTS: readonly Mutant[] = [
     "`Bearer ${token}` : undefined;",
   ),
   mutant(
+    "a query without values is shown",
+    "parse",
+    'if (shown.search !== "")',
+    'if (shown.search.includes("="))',
+  ),
+  mutant(
     "doctor: a token is shown",
     "config",
     'return "(hidden)";',
