@@ -9,7 +9,14 @@ import type { Config } from "./config.ts";
 import type { Host } from "./host.ts";
 import { dig } from "./jsonrpc.ts";
 import { type Outcome, Trial } from "./trial.ts";
-import { connect, hostOf, portOf, resolve, upgrade } from "./upgrade.ts";
+import {
+  connect,
+  hostOf,
+  isAddress,
+  portOf,
+  resolve,
+  upgrade,
+} from "./upgrade.ts";
 
 /** What became of one check. */
 export interface Check {
@@ -35,6 +42,42 @@ export async function* network(
   host: Host,
 ): AsyncGenerator<Check> {
   const url = new URL(config.url);
+  const proxy = proxyOf(url, host);
+  if (proxy !== undefined) {
+    const name = hostOf(url);
+    const text = `${name} is dialed through the proxy that ${proxy} names`;
+    const advice = `if the proxy is not to be asked, add ${name} to NO_PROXY`;
+    yield { name: "proxy", state: "warn", text, advice };
+  }
+  for await (const check of direct(config, url)) {
+    const isFailure = check.state === "fail";
+    if (isFailure && proxy === undefined) return yield check;
+    // What cannot be reached from here may be reached from the proxy.
+    yield isFailure ? { ...check, state: "warn" } : check;
+  }
+  yield* interview(config, host);
+}
+
+/** The variable that names the proxy through which the runtime dials; `undefined` where it uses none. */
+function proxyOf(url: URL, host: Host): string | undefined {
+  const name = hostOf(url);
+  // The hosts have seen to that.
+  if (/^(localhost|127\.[\d.]+|::1)$/.test(name)) return undefined;
+  const lists = ["NO_PROXY", "no_proxy"].map(host.variable);
+  const isExempt = lists.join().split(",").map((entry) => entry.trim())
+    .some((entry) =>
+      entry === "*" ? !isAddress(name) : entry !== "" &&
+        `.${name}`.endsWith(`.${entry.replace(/^\./, "")}`)
+    );
+  if (isExempt) return undefined;
+  return host.proxies(url.protocol).find(host.variable);
+}
+
+/** The way to the daemon without a proxy, as far as the first failure. */
+async function* direct(
+  config: Config,
+  url: URL,
+): AsyncGenerator<Check> {
   const name = hostOf(url);
   const limitMs = config.handshakeTimeout;
   const addresses = (await resolve(name)).join(", ");
@@ -56,9 +99,7 @@ export async function* network(
   }
   const text = `${place} takes connections (${reached.toFixed(1)} ms)`;
   yield { name: "network", state: "ok", text };
-  const handshake = await shake(config, url, limitMs);
-  yield handshake;
-  if (handshake.state !== "fail") yield* interview(config, host);
+  yield await shake(config, url, limitMs);
 }
 
 /** Is it a WebSocket? */

@@ -35,6 +35,8 @@ export interface Host {
   env(): Record<string, string>;
   /** A variable of the environment; empty counts as not set. */
   variable(name: string): string | undefined;
+  /** The variables that name a proxy for URLs of a protocol, where the runtime obeys such; the first that is set counts. */
+  proxies(protocol: string): readonly string[];
   /** Whether a person is at the other end. */
   isTerminal(stream: Stream): boolean;
 
@@ -71,6 +73,19 @@ export interface Host {
   onSignal(callback: () => void): void;
   /** Ends the process. */
   exit(code: number): never;
+}
+
+/** This machine, as `NO_PROXY` names it for one runtime or the other. */
+const LOOPBACK = "localhost,127.0.0.0/8,127.0.0.1,::1,[::1]";
+
+/** What `NO_PROXY` must say, so that no daemon on this machine is looked for through a proxy; `undefined` where there is none. */
+export function noProxy(
+  { proxies, variable }: Pick<Host, "proxies" | "variable">,
+): string | undefined {
+  const names = [...proxies("ws:"), ...proxies("wss:")];
+  if (!names.some(variable)) return undefined;
+  const lists = ["NO_PROXY", "no_proxy"].map(variable);
+  return [...lists, LOOPBACK].filter((list) => list).join(",");
 }
 
 /** What an error says, whatever was thrown. */

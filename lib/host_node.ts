@@ -5,7 +5,7 @@
  * @module
  */
 
-import type { FileFacts, Host } from "./host.ts";
+import { type FileFacts, type Host, noProxy } from "./host.ts";
 
 /** How long to wait where a pipe cannot be waited for. */
 const RETRY_MS = 5;
@@ -28,6 +28,17 @@ export async function nodeHost(): Promise<Host> {
   }
   const variable = (name: string): string | undefined =>
     process.env[name] || undefined;
+
+  /** Bun's WebSocket obeys none, Node's only where that is wanted. */
+  function proxies(protocol: string): string[] {
+    if (bun !== undefined || variable("NODE_USE_ENV_PROXY") !== "1") return [];
+    const name = protocol === "wss:" ? "https_proxy" : "http_proxy";
+    return [name, name.toUpperCase()];
+  }
+
+  const exempt = noProxy({ proxies, variable });
+  // The small one is looked at first.
+  if (exempt !== undefined) process.env.no_proxy = exempt;
 
   const isStreaming = bun === undefined && process.platform !== "win32";
   // Who writes hears of it, and nobody else needs to.
@@ -118,6 +129,7 @@ export async function nodeHost(): Promise<Host> {
     program,
     env: () => ({ ...process.env as Record<string, string> }),
     variable,
+    proxies,
     isTerminal: (stream) => process[stream].isTTY === true,
     readFile: (path) => fs.readFileSync(path, "utf8"),
     stat,

@@ -68,8 +68,7 @@ export async function upgrade(
   const isSecure = url.protocol === "wss:";
   const place = { host: hostOf(url), port: portOf(url) };
   // An address is no server name (RFC 6066 section 3).
-  const isAddress = /^[\d.]+$|:/.test(place.host);
-  const servername = isAddress ? {} : { servername: place.host };
+  const servername = isAddress(place.host) ? {} : { servername: place.host };
   const { promise, resolve } = Promise.withResolvers<Upgrade>();
   let socket: import("node:net").Socket;
   try {
@@ -110,6 +109,11 @@ export async function upgrade(
 /** The host of a URL, an IPv6 address without its brackets. */
 export function hostOf({ hostname }: URL): string {
   return hostname.replace(/^\[(.*)\]$/, "$1");
+}
+
+/** Whether a host is said by its address. */
+export function isAddress(host: string): boolean {
+  return /^[\d.]+$|:/.test(host);
 }
 
 /** The port of a WebSocket URL (RFC 6455 section 3). */

@@ -146,6 +146,31 @@ Deno.test("doctor: bad settings, all of them", async () => {
   assertEquals(all.map(({ state }) => state), ["fail", "fail"]);
 });
 
+Deno.test("doctor: a daemon that is reached through a proxy only", async () => {
+  // Other runtimes go through none.
+  const { stdout } = await execute(["--version"]);
+  if (!stdout.includes("(deno ")) return;
+  await using daemon = new RawDaemon({ answer });
+  const HTTP_PROXY = `http://u:s3cret@127.0.0.1:${daemon.port}`;
+  const args = ["--url", "ws://nosuch.invalid/"];
+  const found = await doctor(args, { HTTP_PROXY });
+  assertEquals(found.code, 0, JSON.stringify(found.all));
+  assertEquals(
+    found.of("proxy").text,
+    "nosuch.invalid is dialed through the proxy that HTTP_PROXY names",
+  );
+  assertEquals(found.of("name").state, "warn");
+  assertEquals(found.of("daemon").state, "ok");
+  assertEquals(JSON.stringify(found.all).includes("s3cret"), false);
+  for (const NO_PROXY of ["nosuch.invalid", "a, .invalid", "*"]) {
+    const direct = await doctor(args, { HTTP_PROXY, NO_PROXY });
+    assertEquals(failure(direct).name, "name");
+    assertEquals(direct.of("proxy"), undefined);
+  }
+  const here = await doctor(["--url", daemon.url], { HTTP_PROXY });
+  assertEquals([here.code, here.of("proxy")], [0, undefined]);
+});
+
 Deno.test("doctor: a host that is not known", async () => {
   const { name } = failure(await doctor(["--url", "ws://nosuch.invalid/"]));
   assertEquals(name, "name");
