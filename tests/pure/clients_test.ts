@@ -313,7 +313,7 @@ test("an entry of the name is replaced where it stands", () => {
     '{\n  "servers": {\n    "us": {\n      "command": "c",\n      "args": [\n' +
       '        "a"\n      ]\n    }, // us\n    "b": 1\n  }\n}',
   );
-  const same = '{"servers":{"us":{ "args": ["a"], "command": "c" }}}';
+  const same = '{"servers":{"us":{ "args": [ "a" ], "command": "c" }}}';
   assertEquals(withEntry(same, SLOT, ENTRY), same, "in another order");
 });
 

@@ -70,8 +70,20 @@ export const COMMAND_MUTANTS: readonly Mutant[] = [
   mutant(
     "install: the same entry is written again",
     "servers_text",
-    "if (isSame(plain(old.value), entry)) return original;",
+    "if (isSame(plain(member.value), value)) return text;",
     "",
+  ),
+  mutant(
+    "install: a remote server's URL stays beside the command",
+    "servers_text",
+    "if (!REACHED.test(name) || Object.hasOwn(reached, name)) continue;",
+    "continue;",
+  ),
+  mutant(
+    "uninstall: a comment before the comma goes",
+    "servers_text",
+    "const said = text.slice(from, comma);",
+    'const said = "";',
   ),
   mutant(
     "install: line ends become Unix's",
