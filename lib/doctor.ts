@@ -139,7 +139,9 @@ function clients(host: Host): Check {
       if (!text?.trim()) continue;
       const found = findOurs(client, parseFile(text), host.program());
       if (found.length === 0) continue;
-      const names = found.map(({ name }) => `"${name}"`).join(", ");
+      const names = found.map(({ name, project }) =>
+        project === undefined ? `"${name}"` : `"${name}" for ${project}`
+      ).join(", ");
       lines.push(`${client.title}: ${names} in ${path}`);
     } catch (error) {
       const why = messageOf(error);

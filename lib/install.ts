@@ -231,8 +231,11 @@ function change(
       ? findOurs(client, parseFile(before), host.program())
       : [];
     for (const other of found) {
-      if (other.name === name) continue;
-      output.print(`This program is there as "${other.name}" (see --name)`);
+      if (other.name === name && other.project === undefined) continue;
+      const where = other.project === undefined
+        ? "(see --name)"
+        : `for ${other.project} only, which is left alone`;
+      output.print(`This program is there as "${other.name}" ${where}`);
     }
     return 0;
   }

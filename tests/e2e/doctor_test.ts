@@ -385,6 +385,16 @@ Deno.test("doctor: cache, health file and clients", async () => {
   const found = await doctor(["--url", daemon.url], env);
   assertEquals([found.code, found.of("cache").state], [0, "warn"]);
   assertMatch(found.of("clients").text, /^Cursor: "mine" in .*mcp\.json$/);
+  const mcpServers = { ours: entry };
+  await Deno.writeTextFile(
+    `${home}/.claude.json`,
+    JSON.stringify({ projects: { "/work/x": { mcpServers } } }),
+  );
+  const project = await doctor(["--url", daemon.url], env);
+  assertMatch(
+    project.of("clients").text,
+    /^Claude Code: "ours" for \/work\/x in .*\.claude\.json\nCursor/,
+  );
   const exai = await doctor([], {
     ...env,
     EXAI_WS_PORT: `${daemon.port}`,

@@ -177,6 +177,22 @@ test("a program under a name of its own is found by its path", () => {
   assertEquals(findOurs(client, file, ["/opt/x"])[0]?.name, "a");
 });
 
+test("Claude Code's servers for one folder are found, too", () => {
+  const file = {
+    mcpServers: { a: { command: "alwaysup" } },
+    projects: {
+      "/home/a": { mcpServers: { b: { command: "x" } } },
+      "/home/b": { mcpServers: { c: { command: "alwaysup", args: ["d"] } } },
+      "/home/c": null,
+    },
+  };
+  assertEquals(findOurs(clientOf("claude-code"), file, []), [
+    { name: "a", command: ["alwaysup"] },
+    { name: "c", command: ["alwaysup", "d"], project: "/home/b" },
+  ]);
+  assertEquals(findOurs(clientOf("cursor"), file, []).length, 1);
+});
+
 test("servers that are this program are found", () => {
   for (const client of CLIENTS) {
     for (const [text, ours] of COMMANDS) {
