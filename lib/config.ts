@@ -179,7 +179,8 @@ export function made(sources: Sources): Made[] {
   return [...rowsMade, ...foreign.filter(({ shown }) => shown !== "")];
 }
 
-function shownOf(key: SettingName, text: string): string {
+/** What may be shown of a setting's text. Throws where that is not of the setting's form. */
+export function shownOf(key: SettingName, text: string): string {
   switch (key) {
     case "url":
       return SETTINGS.url.parse(text).shown;

@@ -13,9 +13,9 @@ import {
   startable,
 } from "./clients.ts";
 import { rows } from "./config.ts";
+import { diff } from "./entry_diff.ts";
 import { readLimited } from "./files.ts";
 import { type Host, messageOf } from "./host.ts";
-import { isRecord } from "./jsonrpc.ts";
 import { type Output, paint, tame } from "./output.ts";
 import { path as parsePath } from "./parse.ts";
 import {
@@ -220,7 +220,8 @@ function change(
     // It could not be written as it was.
     if (before?.includes("\ufffd")) throw new Error("it is not text in UTF-8");
     after = edit(before ?? "", slot);
-    lines = diff(name, entryIn(before ?? "", slot), entryIn(after, slot));
+    const [old, young] = [before ?? "", after].map((it) => entryIn(it, slot));
+    lines = diff(name, old, young, host.program());
   } catch (error) {
     const why = messageOf(error);
     return refuse(output, 1, `${file}: ${why}; nothing is changed`);
@@ -244,6 +245,7 @@ function change(
     const colour = line.startsWith("+") ? "green" : "red";
     output.print(paint(output, colour, tame(line)));
   }
+  if (lines.length === 0) output.print("What changes may be a secret.");
   if (!isWritten) {
     output.print("--write does that.");
     return 0;
@@ -312,39 +314,6 @@ function keep(host: Host, file: string, text: string, mode: number): string {
     }
     if (facts.isFile && host.readFile(path) === text) return path;
   }
-}
-
-/** The lines of an entry that differ, without its secrets. Nothing else of the file is shown: it may hold others'. */
-function diff(name: string, before: unknown, after: unknown): string[] {
-  const [old, young] = [before, after].map((entry) =>
-    entry === undefined ? [] : shown(name, entry).split("\n")
-  ) as [string[], string[]];
-  const isFull = (): boolean => old.length > 0 && young.length > 0;
-  while (isFull() && old[0] === young[0]) {
-    old.shift();
-    young.shift();
-  }
-  while (isFull() && old.at(-1) === young.at(-1)) {
-    old.pop();
-    young.pop();
-  }
-  return [
-    ...old.map((line) => `- ${line}`),
-    ...young.map((line) => `+ ${line}`),
-  ];
-}
-
-/** An entry as text; what its `env` and `headers` hold is nobody's business. */
-function shown(name: string, entry: unknown): string {
-  const text = JSON.stringify(
-    entry,
-    (key, value) =>
-      /^(env|headers)$/.test(key) && isRecord(value)
-        ? Object.fromEntries(Object.keys(value).map((it) => [it, "(hidden)"]))
-        : value,
-    2,
-  );
-  return `${JSON.stringify(name)}: ${text}`;
 }
 
 function nowhere({ title }: Client): string {

@@ -16,7 +16,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ["safety", "catalog", "asked", "clients", "memory", "servers_text"],
   ["deadline", "event", "listens", "memory_text"],
   ["account", "config", "naps"],
-  ["queue"],
+  ["queue", "entry_diff"],
   ["ledger", "links", "dialect", "fault", "tool_output", "health_file"],
   ["mcp", "report", "exai_frame", "exai_local"],
   ["exai_call", "desk"],

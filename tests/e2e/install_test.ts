@@ -205,7 +205,7 @@ Deno.test("an older entry's env is kept, and no secret of the file is shown", as
   const { mcpServers } = JSON.parse(await Deno.readTextFile(file));
   const { command, env: kept, timeout } = mcpServers.alwaysup;
   assertEquals([kept, timeout, command === "python"], [env, 9, false]);
-  assertMatch(written.stdout, /^- .*"shim.py"$/m);
+  assertMatch(written.stdout, /^- .*"args": "\(hidden\)"/m);
   const removed = await home.run(["uninstall", "cursor", "--write"]);
   assertMatch(removed.stdout, /^- .*"EXAI_WS_TOKEN": "\(hidden\)"$/m);
   for (const { stdout, stderr } of [written, removed]) {

@@ -128,6 +128,18 @@ export const COMMAND_MUTANTS: readonly Mutant[] = [
     'if (shown.search.includes("="))',
   ),
   mutant(
+    "install: another program's arguments are shown",
+    "entry_diff",
+    "isOurs && Array.isArray(value)",
+    "Array.isArray(value)",
+  ),
+  mutant(
+    "install: the value of an unknown flag is shown",
+    "entry_diff",
+    "key === undefined ? HIDDEN : shownOf(key, text)",
+    "key === undefined ? text : shownOf(key, text)",
+  ),
+  mutant(
     "doctor: a token is shown",
     "config",
     'return "(hidden)";',
