@@ -12,10 +12,11 @@ import {
   findOurs,
   startable,
 } from "./clients.ts";
-import { rows } from "./config.ts";
+import { envFileOf, made, rows, type Sources } from "./config.ts";
 import { diff } from "./entry_diff.ts";
 import { readLimited } from "./files.ts";
 import { type Host, messageOf } from "./host.ts";
+import { create, keep, overwrite } from "./in_place.ts";
 import { type Output, paint, tame } from "./output.ts";
 import { path as parsePath } from "./parse.ts";
 import {
@@ -25,6 +26,7 @@ import {
   withEntry,
   withoutEntry,
 } from "./servers_text.ts";
+import type { Setting, SettingName } from "./settings.ts";
 import { readSettings } from "./sources.ts";
 
 /** The server's name where nobody says another. */
@@ -70,7 +72,7 @@ export async function install(
   const flags = absolute(order.flags, host);
   // A client's servers do not get our environment.
   const alone = { ...host, env: () => ({}) };
-  const { reading } = await readSettings(alone, flags);
+  const { reading, sources } = await readSettings(alone, flags);
   if (reading.kind === "problems") {
     return refuse(output, 2, ...reading.problems);
   }
@@ -87,6 +89,14 @@ export async function install(
   if (file === undefined) return refuse(output, 1, nowhere(client));
   const unseen = unseenBy(client, flags, host);
   if (unseen !== undefined) output.complain(`alwaysup: ${unseen}`);
+  const lost = relativeIn(sources, host);
+  if (lost.length > 0) {
+    output.complain(
+      `alwaysup: ${envFileOf(sources)}: ${lost.join(", ")}: it must be a ` +
+        `whole path, for nobody knows in which folder ${client.title} starts ` +
+        "its servers",
+    );
+  }
   const entry = entryOf(client, command);
   if (isWritten) {
     return change(
@@ -160,16 +170,36 @@ function read([first, ...rest]: readonly string[]): Order | string {
   return { client, name, isWritten, flags };
 }
 
-/** The flags with whole paths: nobody knows in which folder a client starts its servers. */
+/** Whether a setting is a path that is another one in another folder. */
+function isRelative(
+  [key, { parse }]: [SettingName, Setting<unknown>],
+  text: string,
+  { os }: Host,
+): boolean {
+  const isPath = parse === parsePath && text !== "" &&
+    !(key === "cache" && /^(on|off|0)$/i.test(text));
+  const isWhole = os === "windows"
+    ? /^([a-z]:)?[/\\]/i.test(text)
+    : text.startsWith("/");
+  return isPath && !isWhole;
+}
+
+/** The variables of the named file that are such paths. */
+function relativeIn(sources: Sources, host: Host): string[] {
+  return made(sources)
+    .filter(({ name, shown, from }) => {
+      const row = rows().find(([, { env }]) => env.includes(name));
+      return from === "file" && row !== undefined && row[0] !== "envFile" &&
+        isRelative(row, shown, host);
+    })
+    .map(({ name }) => name);
+}
+
+/** The flags with whole paths. */
 function absolute(flags: readonly string[], host: Host): readonly string[] {
   const whole = (flag: string | undefined, text: string): string => {
     const row = rows().find(([, row]) => row.flag === flag);
-    const isPath = row?.[1].parse === parsePath && text !== "" &&
-      !(flag === "cache" && /^(on|off|0)$/i.test(text));
-    const isWhole = host.os === "windows"
-      ? /^([a-z]:)?[/\\]/i.test(text)
-      : text.startsWith("/");
-    if (!isPath || isWhole) return text;
+    if (row === undefined || !isRelative(row, text, host)) return text;
     const separator = host.os === "windows" ? "\\" : "/";
     return host.realPath(".") + separator + text.replace(/^(\.[/\\])+/, "");
   };
@@ -268,52 +298,6 @@ function change(
   output.print(`Restart ${client.title}, or its servers, for it to see that.`);
   if (client.note !== undefined) output.print(client.note);
   return 0;
-}
-
-/** Writes a file that was not there. Throws if it cannot; none is there then. */
-function create(host: Host, file: string, text: string, mode: number): void {
-  try {
-    host.writeFile(file, text, mode);
-  } catch (error) {
-    // The name may be a link to nothing, and is to stay one.
-    if (host.stat(file) !== undefined) host.remove(host.realPath(file));
-    throw error;
-  }
-}
-
-/** Writes a file in its place: it may be a link, and is to stay its owner's. Throws if it cannot; it is then as it was, or the error says what to do. */
-function overwrite(
-  host: Host,
-  file: string,
-  before: string,
-  after: string,
-  kept: string,
-): void {
-  try {
-    host.writeFile(file, after);
-  } catch (error) {
-    try {
-      // Where it may not be written at all, nothing has happened to it.
-      if (host.readFile(file) !== before) host.writeFile(file, before);
-    } catch {
-      const advice = `it is damaged now: put ${kept} in its place`;
-      throw new Error(`${messageOf(error)}; ${advice}`);
-    }
-    throw error;
-  }
-}
-
-/** Keeps a text beside its file, under a name that has no other; says which. */
-function keep(host: Host, file: string, text: string, mode: number): string {
-  for (let i = 1;; i++) {
-    const path = `${file}.alwaysup${i === 1 ? "" : `.${i}`}.bak`;
-    const facts = host.stat(path);
-    if (facts === undefined) {
-      create(host, path, text, mode);
-      return path;
-    }
-    if (facts.isFile && host.readFile(path) === text) return path;
-  }
 }
 
 function nowhere({ title }: Client): string {

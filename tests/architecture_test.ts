@@ -26,7 +26,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ["doubt"],
   ["from_client", "from_daemon"],
   ["session"],
-  ["stdio", "socket", "log", "host_deno", "host_node", "files"],
+  ["stdio", "socket", "log", "host_deno", "host_node", "files", "in_place"],
   ["host_here", "sources", "state"],
   ["presence"],
   ["install", "proxy", "status", "upgrade"],
@@ -39,7 +39,7 @@ const FLOORS: readonly (readonly string[])[] = [
 const EDGES = [
   ...["host_deno", "host_here", "host_node", "files", "log", "presence"],
   ...["proxy", "socket", "sources", "state", "status", "stdio", "trial"],
-  ...["checkup", "doctor", "install", "upgrade"],
+  ...["checkup", "doctor", "in_place", "install", "upgrade"],
 ];
 
 /** What a pure room may not name: clocks, timers, chance, runtimes, consoles, promises. */

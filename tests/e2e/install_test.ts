@@ -409,6 +409,27 @@ Deno.test("paths are made whole; what the client will not see is named", async (
   assertMatch(bare.stdout, /"off"/);
 });
 
+Deno.test("a path in an env file that is not whole is named", async () => {
+  await using home = new Home();
+  const file = `${home.folder}/x.env`;
+  const args = ["install", "zed", "--env-file", file, "--retry", "safe"];
+  const lines = [
+    ...["ALWAYSUP_CACHE=c.json", "EXAI_WS_HEALTH_FILE=../h.json"],
+    ...["ALWAYSUP_RETRY=never", "ENV_FILE=y.env"],
+  ];
+  await Deno.writeTextFile(file, lines.join("\n"));
+  const { code, stderr } = await home.run(args);
+  assertEquals([code, stderr], [
+    0,
+    `alwaysup: ${file}: ALWAYSUP_CACHE, EXAI_WS_HEALTH_FILE: it must be a ` +
+    "whole path, for nobody knows in which folder Zed starts its servers\n",
+  ]);
+  await Deno.writeTextFile(file, "ALWAYSUP_CACHE=off\nEXAI_WS_HEALTH_FILE=/h");
+  assertEquals((await home.run(args)).stderr, "");
+  await Deno.writeTextFile(file, "ALWAYSUP_CACHE=c.json");
+  assertEquals((await home.run([...args, "--cache", "on"])).stderr, "");
+});
+
 Deno.test("on Windows the program is started by cmd, with what cmd leaves alone", async () => {
   const host = {
     os: "windows",
