@@ -8,6 +8,7 @@
 import type { Config } from "./config.ts";
 import type { Host } from "./host.ts";
 import { dig } from "./jsonrpc.ts";
+import { tame } from "./output.ts";
 import { type Outcome, Trial } from "./trial.ts";
 import {
   connect,
@@ -109,8 +110,9 @@ async function shake(
   limitMs: number,
 ): Promise<Check> {
   const name = "websocket";
+  // A certificate may say anything, too.
   const fail = (text: string, advice: string): Check => ({
-    ...{ name, state: "fail", text, advice },
+    ...{ name, state: "fail", text: tame(text), advice },
   });
   const subprotocol = dialect === "mcp" ? "mcp" : undefined;
   const found = await upgrade(url, subprotocol, headers, limitMs);
@@ -128,7 +130,7 @@ async function shake(
   const type = found.headers.get("content-type") ?? "";
   if (status === 101) {
     const echo = found.headers.get("sec-websocket-protocol");
-    const words = echo === undefined ? "" : `, subprotocol ${echo}`;
+    const words = echo === undefined ? "" : `, subprotocol ${tame(echo)}`;
     return { name, state: "ok", text: `it is a WebSocket${words}` };
   }
   if (status === 401 || status === 403) {
@@ -236,11 +238,14 @@ async function greet(
 function described(hello: Outcome, { dialect }: Config): string {
   const result = hello.kind === "result" ? hello.result : undefined;
   if (dialect === "exai") return "it speaks exai, and took our hello";
-  const version = dig(result, "protocolVersion") ?? STATELESS;
-  const [name, own] = ["name", "version"]
-    .map((key) => dig(result, "serverInfo", key));
-  const who = name === undefined ? "" : `: ${name} ${own ?? ""}`.trimEnd();
-  return `it speaks MCP ${version}${who}`;
+  const said = (...path: string[]): string | undefined => {
+    const value = dig(result, ...path);
+    return typeof value === "string" ? tame(value, 200) : undefined;
+  };
+  const version = said("protocolVersion") ?? STATELESS;
+  const who = [said("serverInfo", "name"), said("serverInfo", "version")]
+    .filter((text) => text).join(" ");
+  return `it speaks MCP ${version}${who && `: ${who}`}`;
 }
 
 async function tools(

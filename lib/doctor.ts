@@ -140,7 +140,7 @@ function clients(host: Host): Check {
       const found = findOurs(client, parseFile(text), host.program());
       if (found.length === 0) continue;
       const names = found.map(({ name, project }) =>
-        project === undefined ? `"${name}"` : `"${name}" for ${project}`
+        tame(project === undefined ? `"${name}"` : `"${name}" for ${project}`)
       ).join(", ");
       lines.push(`${client.title}: ${names} in ${path}`);
     } catch (error) {

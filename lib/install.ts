@@ -266,7 +266,7 @@ function change(
       const where = other.project === undefined
         ? "(see --name)"
         : `for ${other.project} only, which is left alone`;
-      output.print(`This program is there as "${other.name}" ${where}`);
+      output.print(tame(`This program is there as "${other.name}" ${where}`));
     }
     return 0;
   }

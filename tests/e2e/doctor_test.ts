@@ -285,6 +285,33 @@ Deno.test("doctor: a daemon that answers no ping, and one whose pages do not end
   assertMatch(pages.text, /do not come to an end/);
 });
 
+Deno.test("doctor: a daemon cannot say a line of doctor's", async () => {
+  const forged = "x\nok    token        all is well\u202e";
+  const said = (serverInfo: unknown): RawDaemon =>
+    new RawDaemon({
+      answer: (message) => {
+        const { id, method } = message;
+        if (method === "tools/list") {
+          return { id, error: { code: 1, message: forged } };
+        }
+        const reply = answer(message) as { result?: object };
+        return method !== "initialize"
+          ? reply
+          : { id, result: { ...reply.result, serverInfo } };
+      },
+    });
+  await using daemon = said({ name: forged, version: { a: forged } });
+  const { code, stdout } = await execute(["doctor", "--url", daemon.url], {
+    ...ALONE,
+  });
+  assertEquals(code, 1);
+  assertEquals(/^ok {4}token {8}all/m.test(stdout), false, stdout);
+  assertMatch(stdout, /^ok {4}daemon .*: x ok {4}token {8}all is well *$/m);
+  assertMatch(stdout, /^fail {2}tools .*: x ok {4}token {8}all is well *$/m);
+  const found = await doctor(["--url", daemon.url]);
+  assertEquals(/[\n\u202e]/.test(found.of("daemon").text), false);
+});
+
 Deno.test("doctor: what a daemon says does nothing to a terminal", async () => {
   const evil = "\x1b]0;PWNED\x07\x1b[31m\u009b" + "x".repeat(1_000);
   await using daemon = new RawDaemon({

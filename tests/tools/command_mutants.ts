@@ -140,6 +140,12 @@ export const COMMAND_MUTANTS: readonly Mutant[] = [
     "key === undefined ? text : shownOf(key, text)",
   ),
   mutant(
+    "what turns the direction of a line passes",
+    "output",
+    "\\u2028-\\u202e",
+    "\\u2028\\u2029",
+  ),
+  mutant(
     "doctor: a token is shown",
     "config",
     'return "(hidden)";',
