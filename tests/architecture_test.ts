@@ -30,7 +30,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ["host_here", "sources", "state"],
   ["presence"],
   ["install", "proxy", "status", "upgrade"],
-  ["trial"],
+  ["trial", "reach"],
   ["checkup"],
   ["doctor"],
 ];
@@ -39,7 +39,7 @@ const FLOORS: readonly (readonly string[])[] = [
 const EDGES = [
   ...["host_deno", "host_here", "host_node", "files", "log", "presence"],
   ...["proxy", "socket", "sources", "state", "status", "stdio", "trial"],
-  ...["checkup", "doctor", "in_place", "install", "upgrade"],
+  ...["checkup", "doctor", "in_place", "install", "reach", "upgrade"],
 ];
 
 /** What a pure room may not name: clocks, timers, chance, runtimes, consoles, promises. */

@@ -176,7 +176,12 @@ Deno.test("doctor: a host that is not known", async () => {
   assertEquals(name, "name");
 });
 
-const REFUSALS: [what: string, response: () => Response, says: RegExp][] = [
+const REFUSALS: [
+  what: string,
+  response: () => Response,
+  says: RegExp,
+  advice?: RegExp,
+][] = [
   [
     "an HTTP server",
     () => Response.json({ jsonrpc: "2.0" }, { status: 405 }),
@@ -189,6 +194,29 @@ const REFUSALS: [what: string, response: () => Response, says: RegExp][] = [
     /^this is an HTTP\/SSE server, not a WebSocket \(HTTP 200\)/,
   ],
   ["another path", () => new Response("", { status: 404 }), /nothing at \//],
+  [
+    "what it finds bad",
+    () => new Response("", { status: 400 }),
+    /^it answers with HTTP 400$/,
+    /^check the URL's path/,
+  ],
+  [
+    "a front that wants a login",
+    () => new Response("", { status: 407 }),
+    /^it answers with HTTP 407$/,
+    /what stands in front/,
+  ],
+  [
+    "a front that is asked too often",
+    () => new Response("", { status: 429 }),
+    /^it answers with HTTP 429$/,
+    /what stands in front/,
+  ],
+  [
+    "a server that wants another protocol",
+    () => new Response("", { status: 426 }),
+    /^this is an HTTP server, not a WebSocket \(HTTP 426\)/,
+  ],
   ["a token", () => new Response("", { status: 401 }), /HTTP 401/],
   ["a front", () => new Response("", { status: 503 }), /HTTP 503/],
   [
@@ -201,14 +229,28 @@ const REFUSALS: [what: string, response: () => Response, says: RegExp][] = [
         },
       }),
     /^it sends us to http:\/\/h\/x \(HTTP 302\)$/,
+    /^use ws:\/\/h\/x$/,
+  ],
+  [
+    "another place with TLS",
+    () => new Response("", { status: 308, headers: { location: "https://h" } }),
+    /^it sends us to https:\/\/h\/ \(HTTP 308\)$/,
+    /^use wss:\/\/h\/$/,
+  ],
+  [
+    "no place at all",
+    () => new Response("", { status: 301, headers: { location: "data:x" } }),
+    /^it sends us away \(HTTP 301\)$/,
+    /^check the URL/,
   ],
 ];
-for (const [what, refuse, says] of REFUSALS) {
+for (const [what, refuse, says, tells = /./] of REFUSALS) {
   Deno.test(`doctor: not a WebSocket: ${what}`, async () => {
     await using daemon = new RawDaemon({ refuse });
-    const { name, text } = failure(await doctor(["--url", daemon.url]));
+    const { name, text, advice } = failure(await doctor(["--url", daemon.url]));
     assertEquals(name, "websocket");
     assertMatch(text, says);
+    assertMatch(advice!, tells);
   });
 }
 
@@ -382,6 +424,76 @@ Deno.test("doctor: the other dialect, either way; and an exai daemon that works"
   assertMatch(found.of("daemon").text, /exai/);
   assert(Number(found.of("tools").text) > 0);
   assertEquals(found.of("probe").state, "ok");
+});
+
+Deno.test("doctor: the other dialect, and a token that it wants", async () => {
+  await using exai = new ExaiProcess();
+  await exai.up("--token", "right-s3cret");
+  const args = ["--url", `ws://127.0.0.1:${exai.port}/`, "--dialect", "mcp"];
+  const bare = failure(await doctor(args, { EXAI_WS_TOKEN: "" }));
+  assertEquals(bare.name, "daemon");
+  assertMatch(
+    bare.text,
+    /^this daemon speaks exai, not mcp, and it refuses our/,
+  );
+  assertMatch(
+    bare.advice!,
+    /^say --dialect exai, and give the daemon's own to/,
+  );
+  const env = { EXAI_WS_TOKEN: "right-s3cret" };
+  const known = failure(await doctor(args, env));
+  assertEquals(known.text, "this daemon speaks exai, not mcp");
+  assertEquals(known.advice, "say --dialect exai");
+});
+
+Deno.test("doctor: a daemon that says how it speaks is believed", async () => {
+  await using daemon = new RawDaemon({
+    answer: (message, socket) =>
+      message.jsonrpc ? socket.close(4001, "missing hello") : undefined,
+  });
+  const { text, advice } = failure(await doctor(["--url", daemon.url]));
+  assertEquals(text, "this daemon speaks exai, not mcp");
+  assertEquals(advice, "say --dialect exai");
+});
+
+Deno.test("doctor: an exai daemon that is full wants no token", async () => {
+  await using exai = new ExaiProcess();
+  await exai.up("--per-ip", "0");
+  const full = failure(await doctor([], { EXAI_WS_PORT: `${exai.port}` }));
+  assertEquals(full.name, "daemon");
+  assertMatch(full.text, /^it takes no further connection from here/);
+});
+
+Deno.test("doctor: why a health file is not looked at", async () => {
+  const url = ["--url", `ws://127.0.0.1:${freePort()}/`];
+  const env = { EXAI_WS_HEALTH_FILE: "/h.json" };
+  const mcp = (await doctor(url, env)).of("health file");
+  assertEquals([mcp.state, mcp.text], [
+    "skip",
+    "EXAI_WS_HEALTH_FILE is for the exai dialect only",
+  ]);
+  const skipped = await doctor([...url, "--dialect", "exai"], {
+    ...env,
+    EXAI_WS_SKIP_HEALTH_CHECK: "true",
+  });
+  assertEquals(
+    skipped.of("health file").text,
+    "EXAI_WS_SKIP_HEALTH_CHECK leaves it alone",
+  );
+  assertEquals((await doctor(url)).of("health file").text, "none is named");
+});
+
+Deno.test("doctor: a cache that cannot be written", async () => {
+  const url = ["--url", `ws://127.0.0.1:${freePort()}/`];
+  // A file of this name may be, but not the longer one that is written first.
+  const path = `${HOME}/${"x".repeat(250)}`;
+  const { state, text } = (await doctor([...url, "--cache", path])).of("cache");
+  assertEquals(state, "warn", text);
+  assertMatch(text, / cannot be written \(.*too long/i);
+  const good = `${HOME}/new/c.json`;
+  const fine = (await doctor([...url, "--cache", good])).of("cache");
+  assertEquals(fine.state, "ok");
+  assertEquals([...Deno.readDirSync(`${HOME}/new`)], []);
 });
 
 Deno.test("doctor: an exai daemon with another token", async () => {
