@@ -215,7 +215,7 @@ Deno.test("an older entry's env is kept, and no secret of the file is shown", as
 
 Deno.test("a file that cannot be written whole is as it was", async () => {
   await using home = new Home();
-  const before = `{"n": "${"x".repeat(900)}"}`;
+  const before = `{"n": "${"x".repeat(1000)}"}`;
   const file = await home.put("cursor", before);
   const args = ["install", "cursor", "--write", ...URL_FLAG];
   const [command, all] = proxyCommand(args);

@@ -392,7 +392,7 @@ const MUTANTS: readonly Mutant[] = [
   mutant(
     "a log line has any number of lines",
     "output",
-    'text.replace(/[\\x00-\\x1f\\x7f-\\x9f\\u2028\\u2029]+/g, " ")',
+    'text.replace(UNTAMED, " ")',
     "text",
   ),
   mutant(
