@@ -125,5 +125,5 @@ async function command(
   return code;
 }
 
-const host = hostHere();
+const host = await hostHere();
 host.exit(await main(host));

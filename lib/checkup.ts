@@ -1,27 +1,16 @@
 /**
- * One look after the other at the way to the daemon: name, network, WebSocket,
- * dialect, token, tools, probe.
+ * One look after the other at what a daemon says: dialect, token, tools, probe;
+ * and before at the way to it.
  *
  * @module
  */
 
 import type { Config } from "./config.ts";
-import { type Host, messageOf } from "./host.ts";
+import type { Host } from "./host.ts";
 import { dig } from "./jsonrpc.ts";
+import { tame } from "./output.ts";
+import { type Check, reach } from "./reach.ts";
 import { type Outcome, Trial } from "./trial.ts";
-import { connect, hostOf, portOf, resolve, upgrade } from "./upgrade.ts";
-
-/** What became of one check. */
-export interface Check {
-  /** What was looked at. */
-  readonly name: string;
-  /** `warn` is worth a look, `skip` was not looked at. */
-  readonly state: "ok" | "warn" | "fail" | "skip";
-  /** What was found. */
-  readonly text: string;
-  /** What to do, where something is to be done. */
-  readonly advice?: string;
-}
 
 /** How long a daemon has to understand another dialect than was said, in milliseconds. */
 const SHORT_MS = 3_000;
@@ -29,105 +18,36 @@ const SHORT_MS = 3_000;
 const PROBES = 5;
 /** The version that the client in us speaks first, and the one of the stateless era. */
 const [LEGACY, STATELESS] = ["2025-11-25", "2026-07-28"];
-/** From the host's name to the daemon's answers; what follows from a failure is not looked at. */
-export async function* network(
+
+/**
+ * From the host's name to the daemon's answers; what follows from a failure is
+ * not looked at.
+ *
+ * @param other the same settings for a daemon of the other dialect, where they allow one
+ */
+export async function* checkup(
   config: Config,
+  other: Config | undefined,
   host: Host,
 ): AsyncGenerator<Check> {
-  const url = new URL(config.url);
-  const name = hostOf(url);
-  const limitMs = config.handshakeTimeout;
-  try {
-    const addresses = (await resolve(name)).join(", ");
-    const text = addresses === name
-      ? `${name} is an address`
-      : `${name} is ${addresses}`;
-    yield { name: "name", state: "ok", text };
-  } catch {
-    const text = `${name} is no host that this machine knows`;
-    const advice = "check the URL's host; inside Docker, the host machine is " +
-      "host.docker.internal";
-    return yield { name: "name", state: "fail", text, advice };
+  for await (const check of reach(config, host)) {
+    yield check;
+    if (check.state === "fail") return;
   }
-  const place = `${name} port ${portOf(url)}`;
-  try {
-    const ms = await connect(name, portOf(url), limitMs);
-    const text = `${place} takes connections (${ms.toFixed(1)} ms)`;
-    yield { name: "network", state: "ok", text };
-  } catch (error) {
-    const text = `${place} takes no connection (${messageOf(error)})`;
-    const advice =
-      "start the daemon; in Docker, publish its port (-p 8079:8079)";
-    return yield { name: "network", state: "fail", text, advice };
-  }
-  const handshake = await shake(config, url, limitMs);
-  yield handshake;
-  if (handshake.state !== "fail") yield* interview(config, host);
-}
-
-/** Is it a WebSocket? */
-async function shake(
-  { dialect, headers }: Config,
-  url: URL,
-  limitMs: number,
-): Promise<Check> {
-  const name = "websocket";
-  const fail = (text: string, advice: string): Check => ({
-    ...{ name, state: "fail", text, advice },
-  });
-  const subprotocol = dialect === "mcp" ? "mcp" : undefined;
-  const found = await upgrade(url, subprotocol, headers, limitMs);
-  if (found.kind === "garbage") {
-    const other = url.protocol === "wss:" ? "ws://" : "wss://";
-    return fail("it does not speak HTTP", `check the port, and try ${other}`);
-  }
-  if (found.kind === "failed") {
-    const advice = url.protocol === "wss:"
-      ? "check the certificate, or try ws://"
-      : "check the port: something else listens there";
-    return fail(`the handshake failed (${found.why})`, advice);
-  }
-  const { status } = found;
-  const type = found.headers.get("content-type") ?? "";
-  if (status === 101) {
-    const echo = found.headers.get("sec-websocket-protocol");
-    const words = echo === undefined ? "" : `, subprotocol ${echo}`;
-    return { name, state: "ok", text: `it is a WebSocket${words}` };
-  }
-  if (status === 401 || status === 403) {
-    return fail(
-      `it refuses us with HTTP ${status}`,
-      "check the token (--token-file or ALWAYSUP_TOKEN) and --header",
-    );
-  }
-  if (status === 404) {
-    const text = `there is nothing at ${url.pathname} (HTTP 404)`;
-    return fail(text, "check the URL's path");
-  }
-  if (status >= 500) {
-    const text = `it answers with HTTP ${status}`;
-    return fail(text, "look at the daemon's own log; a front may wait for it");
-  }
-  if (status >= 300 && status < 400) {
-    const to = URL.parse(found.headers.get("location") ?? "", url);
-    const place = to === null ? "nowhere" : to.origin + to.pathname;
-    return fail(`it sends us to ${place} (HTTP ${status})`, "use that URL");
-  }
-  return fail(
-    `this is an HTTP${/event-stream/.test(type) ? "/SSE" : ""} server, not a ` +
-      `WebSocket (HTTP ${status})`,
-    "give the URL of its WebSocket; without one, connect the client to it " +
-      "by HTTP, which needs no alwaysup",
-  );
+  yield* interview(config, other, host);
 }
 
 /** Tries a whole proxy. */
-async function* interview(config: Config, host: Host): AsyncGenerator<Check> {
+async function* interview(
+  config: Config,
+  other: Config | undefined,
+  host: Host,
+): AsyncGenerator<Check> {
   const trial = new Trial(config, host);
   try {
     const { hello, _meta } = await greet(trial, config);
     if (hello.kind === "failed") {
-      return yield await unwelcome(hello.why, config, host);
+      return yield await unwelcome(hello.why, config, other, host);
     }
     yield { name: "daemon", state: "ok", text: described(hello, config) };
     const isSent = config.helloToken !== "" ||
@@ -142,29 +62,49 @@ async function* interview(config: Config, host: Host): AsyncGenerator<Check> {
   }
 }
 
+const GIVE = "give the daemon's own token (--token-file, ALWAYSUP_TOKEN)";
+
 /** The daemon does not take us: because it does not want to, or does not understand us. */
 async function unwelcome(
   why: string,
-  config: Config,
+  { dialect }: Config,
+  other: Config | undefined,
   host: Host,
 ): Promise<Check> {
-  if (/refuses|code 1008/.test(why)) {
-    const advice = "give the daemon's own token (--token-file, ALWAYSUP_TOKEN)";
-    return { name: "token", state: "fail", text: why, advice };
+  // An exai daemon closes with 1008 where it has too many connections.
+  if (/refuses/.test(why) || dialect === "mcp" && /code 1008/.test(why)) {
+    return { name: "token", state: "fail", text: why, advice: GIVE };
   }
-  const dialect = config.dialect === "mcp" ? "exai" : "mcp";
+  const isTold = /it speaks (exai|MCP), not/.test(why);
+  const reception = other && await receive(other, host);
+  if (other === undefined || reception?.kind === "none" && !isTold) {
+    const advice = "look at the daemon's own log";
+    return { name: "daemon", state: "fail", text: why, advice };
+  }
+  const refusal = reception?.kind === "refusal" ? reception.why : undefined;
+  const text = `this daemon speaks ${other.dialect}, not ${dialect}` +
+    (refusal === undefined ? "" : `, and ${refusal}`);
+  const advice = `say --dialect ${other.dialect}` +
+    (refusal === undefined ? "" : `, and ${GIVE}`);
+  return { name: "daemon", state: "fail", text, advice };
+}
+
+/** How a daemon takes the hello of a dialect. */
+type Reception =
+  | { readonly kind: "welcome" | "none" }
+  /** It knows the dialect: these are its words. */
+  | { readonly kind: "refusal"; readonly why: string };
+
+async function receive(config: Config, host: Host): Promise<Reception> {
   const handshakeTimeout = Math.min(config.handshakeTimeout, SHORT_MS);
-  const other = { ...config, dialect, handshakeTimeout } as const;
-  const trial = new Trial(other, host);
-  const { hello } = await greet(trial, other);
+  const trial = new Trial({ ...config, handshakeTimeout }, host);
+  const { hello } = await greet(trial, config);
   await trial.end();
-  if (hello.kind === "result") {
-    const text = `this daemon speaks ${dialect}, not ${config.dialect}`;
-    const advice = `say --dialect ${dialect}`;
-    return { name: "daemon", state: "fail", text, advice };
-  }
-  const advice = "look at the daemon's own log";
-  return { name: "daemon", state: "fail", text: why, advice };
+  if (hello.kind === "result") return { kind: "welcome" };
+  const { why } = hello;
+  return /refuses our token/.test(why)
+    ? { kind: "refusal", why }
+    : { kind: "none" };
 }
 
 /** Says hello in the older era, and if the daemon does not know it, in the newer one. */
@@ -196,11 +136,14 @@ async function greet(
 function described(hello: Outcome, { dialect }: Config): string {
   const result = hello.kind === "result" ? hello.result : undefined;
   if (dialect === "exai") return "it speaks exai, and took our hello";
-  const version = dig(result, "protocolVersion") ?? STATELESS;
-  const [name, own] = ["name", "version"]
-    .map((key) => dig(result, "serverInfo", key));
-  const who = name === undefined ? "" : `: ${name} ${own ?? ""}`.trimEnd();
-  return `it speaks MCP ${version}${who}`;
+  const said = (...path: string[]): string | undefined => {
+    const value = dig(result, ...path);
+    return typeof value === "string" ? tame(value, 200) : undefined;
+  };
+  const version = said("protocolVersion") ?? STATELESS;
+  const who = [said("serverInfo", "name"), said("serverInfo", "version")]
+    .filter((text) => text).join(" ");
+  return `it speaks MCP ${version}${who && `: ${who}`}`;
 }
 
 async function tools(

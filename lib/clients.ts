@@ -25,6 +25,8 @@ export interface Client {
   readonly title: string;
   /** The member of its file that holds the servers. */
   readonly key: string;
+  /** The member of its file that holds, by folder, lists of servers for that folder only. */
+  readonly projects?: string;
   /** What stands in an entry beside command and arguments. */
   readonly form: Readonly<Record<string, string>>;
   /** What its user must know too. */
@@ -42,6 +44,8 @@ export interface Found {
   readonly name: string;
   /** What the client starts. */
   readonly command: readonly string[];
+  /** The folder for which it is there, where that is one only. */
+  readonly project?: string;
 }
 
 /** The largest file of a client's that is read, in bytes: Claude Code's grows with its use. */
@@ -65,6 +69,8 @@ export const CLIENTS: readonly Client[] = [
     name: "claude-code",
     title: "Claude Code",
     key: "mcpServers",
+    // Where `claude mcp add` puts a server, if it is not told otherwise.
+    projects: "projects",
     form: { type: "stdio" },
     file: (place) =>
       below(place.variable("CLAUDE_CONFIG_DIR") ?? home(place), ".claude.json"),
@@ -143,18 +149,35 @@ export function startable(
  * @param program what starts it, wherever it lies
  */
 export function findOurs(
-  { key }: Client,
+  { key, projects }: Client,
   file: unknown,
   program: readonly string[],
 ): Found[] {
+  const oursIn = (list: unknown): Found[] =>
+    membersOf(dig(list, key))
+      .filter(([, server]) => startsUs(server, program))
+      .map(([name, server]) => ({ name, command: commandOf(server) }));
+  const folders = projects === undefined ? [] : membersOf(dig(file, projects));
+  const ofFolders = folders.flatMap(([project, list]) =>
+    oursIn(list).map((found) => ({ ...found, project }))
+  );
+  return [...oursIn(file), ...ofFolders];
+}
+
+/**
+ * Whether a server of a client's is this program.
+ *
+ * @param program what starts it, wherever it lies
+ */
+export function startsUs(server: unknown, program: readonly string[]): boolean {
   const own = program.at(-1);
   const isPath = own !== undefined && /[/\\]/.test(own);
-  const servers = dig(file, key);
-  return Object.entries(isRecord(servers) ? servers : {})
-    .map(([name, server]) => ({ name, command: commandOf(server) }))
-    .filter(({ command }) =>
-      isOurs(command) || isPath && command.includes(own)
-    );
+  const command = commandOf(server);
+  return isOurs(command) || isPath && command.includes(own);
+}
+
+function membersOf(value: unknown): [name: string, value: unknown][] {
+  return Object.entries(isRecord(value) ? value : {});
 }
 
 /** A command and its arguments, as far as they are texts. */

@@ -150,6 +150,7 @@ export function readConfig(
     ...foreignProviders(sources, warnings),
   ];
   const target = hasUrl ? url : SETTINGS.url.parse(`ws://${host}:${port}`);
+  const authorization = isBearer ? `Bearer ${token}` : target.authorization;
   const isPingOff = exaiPing !== undefined && exaiPing <= 0 &&
     find(SETTINGS.pingInterval, flags, sources) === undefined;
   const hasHealthFile = dialect === "exai" && !skipHealth;
@@ -159,9 +160,9 @@ export function readConfig(
     dialect,
     url: target.href,
     shownUrl: target.shown,
-    headers: isBearer
-      ? [...headers, ["Authorization", `Bearer ${token}`]]
-      : headers,
+    headers: authorization === undefined || isAuthorized
+      ? headers
+      : [...headers, ["Authorization", authorization]],
     providers,
     helloToken: token ?? "",
     secrets: [
@@ -194,7 +195,8 @@ export function made(sources: Sources): Made[] {
   return [...rowsMade, ...foreign.filter(({ shown }) => shown !== "")];
 }
 
-function shownOf(key: SettingName, text: string): string {
+/** What may be shown of a setting's text. Throws where that is not of the setting's form. */
+export function shownOf(key: SettingName, text: string): string {
   switch (key) {
     case "url":
       return SETTINGS.url.parse(text).shown;

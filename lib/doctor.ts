@@ -5,13 +5,20 @@
  * @module
  */
 
-import { type Check, network } from "./checkup.ts";
+import { checkup } from "./checkup.ts";
 import { CLIENTS, FILE_LIMIT, findOurs } from "./clients.ts";
-import { type Config, made, type Source, type Sources } from "./config.ts";
+import {
+  type Config,
+  made,
+  readConfig,
+  type Source,
+  type Sources,
+} from "./config.ts";
 import { readHealth } from "./health_file.ts";
-import { readLimited } from "./files.ts";
+import { readLimited, rehearse } from "./files.ts";
 import { type Host, messageOf } from "./host.ts";
 import { type Output, paint, tame } from "./output.ts";
+import type { Check } from "./reach.ts";
 import { HEALTH_FRESH_MS } from "./report.ts";
 import { parseFile } from "./servers_text.ts";
 import { readSettings } from "./sources.ts";
@@ -75,10 +82,27 @@ async function* examine(
   const { config, warnings } = reading;
   yield settings(config, sources);
   for (const text of warnings) yield { name: "settings", state: "warn", text };
-  yield* network(config, host);
+  yield* checkup(config, otherwise(config, sources, host), host);
   yield cache(config, host);
-  yield health(config, host);
+  yield health(config, sources, host);
   yield clients(host);
+}
+
+/** The same settings for a daemon that speaks otherwise, which may need another token; `undefined` where they allow none. */
+function otherwise(
+  config: Config,
+  sources: Sources,
+  host: Host,
+): Config | undefined {
+  const dialect = config.dialect === "mcp" ? "exai" : "mcp";
+  const args = sources.args.filter((arg, i, all) =>
+    !/^--dialect(=|$)/.test(arg) && all[i - 1] !== "--dialect"
+  );
+  const reading = readConfig(
+    { ...sources, args: [...args, "--dialect", dialect] },
+    (path) => host.readFile(path),
+  );
+  return reading.kind === "config" ? reading.config : undefined;
 }
 
 function settings({ shownUrl, dialect }: Config, sources: Sources): Check {
@@ -103,6 +127,13 @@ function cache(config: Config, host: Host): Check {
     const advice = "delete it, or name another one (--cache PATH)";
     return { name, state: "warn", text, advice };
   }
+  try {
+    rehearse(host, path);
+  } catch (error) {
+    const text = `${path} cannot be written (${messageOf(error)})`;
+    const advice = "let your user write there, or name another (--cache PATH)";
+    return { name, state: "warn", text, advice };
+  }
   const modifiedAt = host.stat(path)?.modifiedAt;
   const text = modifiedAt === undefined
     ? `${path} will be written when a client has listed the tools`
@@ -110,9 +141,20 @@ function cache(config: Config, host: Host): Check {
   return { name, state: "ok", text };
 }
 
-function health({ healthFile: path }: Config, host: Host): Check {
+function health(
+  { dialect, healthFile: path }: Config,
+  sources: Sources,
+  host: Host,
+): Check {
   const name = "health file";
-  if (path === undefined) return { name, state: "skip", text: "none is named" };
+  if (path === undefined) {
+    const variable = "EXAI_WS_HEALTH_FILE";
+    const isNamed = made(sources).some(({ name }) => name === variable);
+    const why = dialect === "mcp"
+      ? `${variable} is for the exai dialect only`
+      : "EXAI_WS_SKIP_HEALTH_CHECK leaves it alone";
+    return { name, state: "skip", text: isNamed ? why : "none is named" };
+  }
   const found = readHealth(() => host.readFile(path), Date.now());
   if (typeof found === "string") {
     const advice = "check EXAI_WS_HEALTH_FILE, and that the daemon runs";
@@ -137,7 +179,9 @@ function clients(host: Host): Check {
       if (!text?.trim()) continue;
       const found = findOurs(client, parseFile(text), host.program());
       if (found.length === 0) continue;
-      const names = found.map(({ name }) => `"${name}"`).join(", ");
+      const names = found.map(({ name, project }) =>
+        tame(project === undefined ? `"${name}"` : `"${name}" for ${project}`)
+      ).join(", ");
       lines.push(`${client.title}: ${names} in ${path}`);
     } catch (error) {
       const why = messageOf(error);

@@ -29,6 +29,21 @@ export function readLimited(
  * a link to it stays one. Throws if it cannot: what is there is left as it was.
  */
 export function replace(host: Host, named: string, text: string): void {
+  write(host, named, text, (next, path) => host.rename(next, path));
+}
+
+/** Does what {@linkcode replace} does, but for the replacing. Throws if it cannot. */
+export function rehearse(host: Host, named: string): void {
+  write(host, named, "", (next) => host.remove(next));
+}
+
+/** Writes a text beside a file, for what is to be done then. */
+function write(
+  host: Host,
+  named: string,
+  text: string,
+  finish: (next: string, path: string) => void,
+): void {
   const facts = host.stat(named);
   // Renaming over a device would replace it.
   if (facts !== undefined && !facts.isFile) {
@@ -42,7 +57,7 @@ export function replace(host: Host, named: string, text: string): void {
   const next = `${path}.${host.pid}-${chance}.tmp`;
   try {
     host.writeFile(next, text, 0o600);
-    host.rename(next, path);
+    finish(next, path);
   } catch (error) {
     host.remove(next);
     throw error;

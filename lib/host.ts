@@ -35,6 +35,8 @@ export interface Host {
   env(): Record<string, string>;
   /** A variable of the environment; empty counts as not set. */
   variable(name: string): string | undefined;
+  /** The variables that name a proxy for URLs of a protocol, where the runtime obeys such; the first that is set counts. */
+  proxies(protocol: string): readonly string[];
   /** Whether a person is at the other end. */
   isTerminal(stream: Stream): boolean;
 
@@ -48,8 +50,8 @@ export interface Host {
   list(folder: string): string[];
   /** Makes a folder and those around it, for the user's eyes only. */
   makeFolder(path: string): void;
-  /** Writes a file, and gives it these permission bits. */
-  writeFile(path: string, text: string, mode: number): void;
+  /** Writes a file, and gives it these permission bits; without any, it keeps its own. */
+  writeFile(path: string, text: string, mode?: number): void;
   /** Gives a file another name; one that has it already is replaced. */
   rename(from: string, to: string): void;
   /** Removes a file; does nothing if it is not there. */
@@ -73,7 +75,24 @@ export interface Host {
   exit(code: number): never;
 }
 
+/** This machine, as `NO_PROXY` names it for one runtime or the other. */
+const LOOPBACK = "localhost,127.0.0.0/8,127.0.0.1,::1,[::1]";
+
+/** What `NO_PROXY` must say, so that no daemon on this machine is looked for through a proxy; `undefined` where there is none. */
+export function noProxy(
+  { proxies, variable }: Pick<Host, "proxies" | "variable">,
+): string | undefined {
+  const names = [...proxies("ws:"), ...proxies("wss:")];
+  if (!names.some(variable)) return undefined;
+  const lists = ["NO_PROXY", "no_proxy"].map(variable);
+  return [...lists, LOOPBACK].filter((list) => list).join(",");
+}
+
 /** What an error says, whatever was thrown. */
 export function messageOf(error: unknown): string {
+  // Where a name has several addresses, only the errors in it have a text.
+  if (error instanceof AggregateError && error.message === "") {
+    return [...new Set(error.errors.map(messageOf))].join(", ");
+  }
   return error instanceof Error ? error.message : String(error);
 }

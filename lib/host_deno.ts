@@ -5,7 +5,7 @@
  * @module
  */
 
-import type { FileFacts, Host } from "./host.ts";
+import { type FileFacts, type Host, noProxy } from "./host.ts";
 
 /** How much is read at once, in bytes: as much as a pipe holds. */
 const CHUNK = 64 * 1024;
@@ -15,6 +15,10 @@ const RETRY_MS = 5;
 
 /** The host of a program that Deno runs. */
 export function denoHost(): Host {
+  const variable = (name: string): string | undefined =>
+    Deno.env.get(name) || undefined;
+  const exempt = noProxy({ proxies, variable });
+  if (exempt !== undefined) Deno.env.set("NO_PROXY", exempt);
   return {
     runtime: `deno ${Deno.version.deno}`,
     args: Deno.args,
@@ -22,7 +26,8 @@ export function denoHost(): Host {
     os: Deno.build.os,
     program,
     env: () => Deno.env.toObject(),
-    variable: (name) => Deno.env.get(name) || undefined,
+    variable,
+    proxies,
     isTerminal: (stream) => Deno[stream].isTerminal(),
     readFile: (path) => Deno.readTextFileSync(path),
     stat,
@@ -31,7 +36,7 @@ export function denoHost(): Host {
     makeFolder: (path) =>
       Deno.mkdirSync(path, { recursive: true, mode: 0o700 }),
     writeFile: (path, text, mode) =>
-      Deno.writeTextFileSync(path, text, { mode }),
+      Deno.writeTextFileSync(path, text, mode === undefined ? {} : { mode }),
     rename: (from, to) => Deno.renameSync(from, to),
     remove,
     lock: (path) => {
@@ -67,6 +72,12 @@ function program(): string[] {
   }
   const deno = `deno@${Deno.version.deno}`;
   return ["npx", "-y", deno, "run", "-NERW", main];
+}
+
+/** What Deno's WebSocket obeys. */
+function proxies(protocol: string): string[] {
+  const name = protocol === "wss:" ? "https_proxy" : "http_proxy";
+  return [name.toUpperCase(), name, "ALL_PROXY", "all_proxy"];
 }
 
 /** What `run` gives, or `otherwise` where there is no such file. */

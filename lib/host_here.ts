@@ -9,6 +9,6 @@ import { denoHost } from "./host_deno.ts";
 import { nodeHost } from "./host_node.ts";
 
 /** Deno's host under Deno, that of Node elsewhere. */
-export function hostHere(): Host {
-  return "Deno" in globalThis ? denoHost() : nodeHost();
+export async function hostHere(): Promise<Host> {
+  return "Deno" in globalThis ? denoHost() : await nodeHost();
 }

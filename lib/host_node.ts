@@ -1,24 +1,44 @@
 /**
- * The host for Node and Bun. It imports nothing: an import of `node:` at the top
- * of the one bundled file would cost the start under Deno.
+ * The host for Node and Bun. It imports nothing at its top: there, an import of
+ * `node:` in the one bundled file would cost the start under Deno.
  *
  * @module
  */
 
-import type { FileFacts, Host } from "./host.ts";
+import { type FileFacts, type Host, noProxy } from "./host.ts";
 
 /** How long to wait where a pipe cannot be waited for. */
 const RETRY_MS = 5;
 
-/** The host of a program that Node or Bun runs. */
-export function nodeHost(): Host {
+/** The oldest Node with a WebSocket. */
+const OLDEST = 22;
+
+/** The host of a program that Node or Bun runs; under a Node that is too old, it says so and ends the process. */
+export async function nodeHost(): Promise<Host> {
   const process = (globalThis as unknown as {
     process: typeof import("node:process");
   }).process;
-  const fs = process.getBuiltinModule("node:fs");
+  // Node has `process.getBuiltinModule` only since 22.3.
+  const fs = await import("node:fs");
   const { bun, node } = process.versions as Record<string, string | undefined>;
+  if (bun === undefined && parseInt(node!) < OLDEST) {
+    const why = `Node ${node} is too old, it must be ${OLDEST} or newer`;
+    fs.writeSync(2, `alwaysup: ${why}\n`);
+    process.exit(1);
+  }
   const variable = (name: string): string | undefined =>
     process.env[name] || undefined;
+
+  /** Bun's WebSocket obeys none, Node's only where that is wanted. */
+  function proxies(protocol: string): string[] {
+    if (bun !== undefined || variable("NODE_USE_ENV_PROXY") !== "1") return [];
+    const name = protocol === "wss:" ? "https_proxy" : "http_proxy";
+    return [name, name.toUpperCase()];
+  }
+
+  const exempt = noProxy({ proxies, variable });
+  // The small one is looked at first.
+  if (exempt !== undefined) process.env.no_proxy = exempt;
 
   const isStreaming = bun === undefined && process.platform !== "win32";
   // Who writes hears of it, and nobody else needs to.
@@ -109,6 +129,7 @@ export function nodeHost(): Host {
     program,
     env: () => ({ ...process.env as Record<string, string> }),
     variable,
+    proxies,
     isTerminal: (stream) => process[stream].isTTY === true,
     readFile: (path) => fs.readFileSync(path, "utf8"),
     stat,
@@ -118,6 +139,7 @@ export function nodeHost(): Host {
       fs.mkdirSync(path, { recursive: true, mode: 0o700 });
     },
     writeFile: (path, text, mode) => {
+      if (mode === undefined) return fs.writeFileSync(path, text);
       fs.writeFileSync(path, text, { mode });
       // The mask of the process has taken some away.
       fs.chmodSync(path, mode);

@@ -12,10 +12,11 @@ import {
   findOurs,
   startable,
 } from "./clients.ts";
-import { rows } from "./config.ts";
+import { envFileOf, made, rows, type Sources } from "./config.ts";
+import { diff } from "./entry_diff.ts";
 import { readLimited } from "./files.ts";
 import { type Host, messageOf } from "./host.ts";
-import { isRecord } from "./jsonrpc.ts";
+import { create, keep, overwrite } from "./in_place.ts";
 import { type Output, paint, tame } from "./output.ts";
 import { path as parsePath } from "./parse.ts";
 import {
@@ -25,6 +26,7 @@ import {
   withEntry,
   withoutEntry,
 } from "./servers_text.ts";
+import type { Setting, SettingName } from "./settings.ts";
 import { readSettings } from "./sources.ts";
 
 /** The server's name where nobody says another. */
@@ -70,7 +72,7 @@ export async function install(
   const flags = absolute(order.flags, host);
   // A client's servers do not get our environment.
   const alone = { ...host, env: () => ({}) };
-  const { reading } = await readSettings(alone, flags);
+  const { reading, sources } = await readSettings(alone, flags);
   if (reading.kind === "problems") {
     return refuse(output, 2, ...reading.problems);
   }
@@ -87,6 +89,14 @@ export async function install(
   if (file === undefined) return refuse(output, 1, nowhere(client));
   const unseen = unseenBy(client, flags, host);
   if (unseen !== undefined) output.complain(`alwaysup: ${unseen}`);
+  const lost = relativeIn(sources, host);
+  if (lost.length > 0) {
+    output.complain(
+      `alwaysup: ${envFileOf(sources)}: ${lost.join(", ")}: it must be a ` +
+        `whole path, for nobody knows in which folder ${client.title} starts ` +
+        "its servers",
+    );
+  }
   const entry = entryOf(client, command);
   if (isWritten) {
     return change(
@@ -160,16 +170,36 @@ function read([first, ...rest]: readonly string[]): Order | string {
   return { client, name, isWritten, flags };
 }
 
-/** The flags with whole paths: nobody knows in which folder a client starts its servers. */
+/** Whether a setting is a path that is another one in another folder. */
+function isRelative(
+  [key, { parse }]: [SettingName, Setting<unknown>],
+  text: string,
+  { os }: Host,
+): boolean {
+  const isPath = parse === parsePath && text !== "" &&
+    !(key === "cache" && /^(on|off|0)$/i.test(text));
+  const isWhole = os === "windows"
+    ? /^([a-z]:)?[/\\]/i.test(text)
+    : text.startsWith("/");
+  return isPath && !isWhole;
+}
+
+/** The variables of the named file that are such paths. */
+function relativeIn(sources: Sources, host: Host): string[] {
+  return made(sources)
+    .filter(({ name, shown, from }) => {
+      const row = rows().find(([, { env }]) => env.includes(name));
+      return from === "file" && row !== undefined && row[0] !== "envFile" &&
+        isRelative(row, shown, host);
+    })
+    .map(({ name }) => name);
+}
+
+/** The flags with whole paths. */
 function absolute(flags: readonly string[], host: Host): readonly string[] {
   const whole = (flag: string | undefined, text: string): string => {
     const row = rows().find(([, row]) => row.flag === flag);
-    const isPath = row?.[1].parse === parsePath && text !== "" &&
-      !(flag === "cache" && /^(on|off|0)$/i.test(text));
-    const isWhole = host.os === "windows"
-      ? /^([a-z]:)?[/\\]/i.test(text)
-      : text.startsWith("/");
-    if (!isPath || isWhole) return text;
+    if (row === undefined || !isRelative(row, text, host)) return text;
     const separator = host.os === "windows" ? "\\" : "/";
     return host.realPath(".") + separator + text.replace(/^(\.[/\\])+/, "");
   };
@@ -220,7 +250,8 @@ function change(
     // It could not be written as it was.
     if (before?.includes("\ufffd")) throw new Error("it is not text in UTF-8");
     after = edit(before ?? "", slot);
-    lines = diff(name, entryIn(before ?? "", slot), entryIn(after, slot));
+    const [old, young] = [before ?? "", after].map((it) => entryIn(it, slot));
+    lines = diff(name, old, young, host.program());
   } catch (error) {
     const why = messageOf(error);
     return refuse(output, 1, `${file}: ${why}; nothing is changed`);
@@ -231,8 +262,11 @@ function change(
       ? findOurs(client, parseFile(before), host.program())
       : [];
     for (const other of found) {
-      if (other.name === name) continue;
-      output.print(`This program is there as "${other.name}" (see --name)`);
+      if (other.name === name && other.project === undefined) continue;
+      const where = other.project === undefined
+        ? "(see --name)"
+        : `for ${other.project} only, which is left alone`;
+      output.print(tame(`This program is there as "${other.name}" ${where}`));
     }
     return 0;
   }
@@ -241,6 +275,7 @@ function change(
     const colour = line.startsWith("+") ? "green" : "red";
     output.print(paint(output, colour, tame(line)));
   }
+  if (lines.length === 0) output.print("What changes may be a secret.");
   if (!isWritten) {
     output.print("--write does that.");
     return 0;
@@ -248,13 +283,14 @@ function change(
   try {
     const mode = host.stat(file)?.mode ?? 0o600;
     if ((mode & 0o222) === 0) throw new Error("it is read-only");
-    if (before !== undefined) {
+    if (before === undefined) {
+      host.makeFolder(file.replace(/[^/\\]*$/, ""));
+      create(host, file, after, 0o600);
+    } else {
       const kept = keep(host, file, before, mode);
       output.print(`The file as it was is ${kept}`);
+      overwrite(host, file, before, after, kept);
     }
-    host.makeFolder(file.replace(/[^/\\]*$/, ""));
-    // In its place: it may be a link, and is to stay its owner's.
-    host.writeFile(file, after, mode);
   } catch (error) {
     const why = `it cannot be written (${messageOf(error)})`;
     return refuse(output, 1, `${file}: ${why}`);
@@ -262,52 +298,6 @@ function change(
   output.print(`Restart ${client.title}, or its servers, for it to see that.`);
   if (client.note !== undefined) output.print(client.note);
   return 0;
-}
-
-/** Keeps a text beside its file, under a name that has no other; says which. */
-function keep(host: Host, file: string, text: string, mode: number): string {
-  for (let i = 1;; i++) {
-    const path = `${file}.alwaysup${i === 1 ? "" : `.${i}`}.bak`;
-    const facts = host.stat(path);
-    if (facts === undefined) {
-      host.writeFile(path, text, mode);
-      return path;
-    }
-    if (facts.isFile && host.readFile(path) === text) return path;
-  }
-}
-
-/** The lines of an entry that differ, without its secrets. Nothing else of the file is shown: it may hold others'. */
-function diff(name: string, before: unknown, after: unknown): string[] {
-  const [old, young] = [before, after].map((entry) =>
-    entry === undefined ? [] : shown(name, entry).split("\n")
-  ) as [string[], string[]];
-  const isFull = (): boolean => old.length > 0 && young.length > 0;
-  while (isFull() && old[0] === young[0]) {
-    old.shift();
-    young.shift();
-  }
-  while (isFull() && old.at(-1) === young.at(-1)) {
-    old.pop();
-    young.pop();
-  }
-  return [
-    ...old.map((line) => `- ${line}`),
-    ...young.map((line) => `+ ${line}`),
-  ];
-}
-
-/** An entry as text; what its `env` and `headers` hold is nobody's business. */
-function shown(name: string, entry: unknown): string {
-  const text = JSON.stringify(
-    entry,
-    (key, value) =>
-      /^(env|headers)$/.test(key) && isRecord(value)
-        ? Object.fromEntries(Object.keys(value).map((it) => [it, "(hidden)"]))
-        : value,
-    2,
-  );
-  return `${JSON.stringify(name)}: ${text}`;
 }
 
 function nowhere({ title }: Client): string {

@@ -6,7 +6,6 @@
  * @module
  */
 
-import { isRecord } from "./jsonrpc.ts";
 import { type Member, type ObjectValue, parse, plain } from "./jsonc.ts";
 
 /** Where an entry belongs: the member that holds the servers, and the server's name in it. */
@@ -40,34 +39,48 @@ export function withEntry(
   { key, name }: Slot,
   reached: Readonly<Record<string, unknown>>,
 ): string {
-  const old = entryIn(original, { key, name });
-  const rest = Object.entries(isRecord(old) ? old : {})
-    .filter(([name]) => !REACHED.test(name));
-  const entry = { ...reached, ...Object.fromEntries(rest) };
-  return put(original, { key, name }, entry);
-}
-
-function put(original: string, { key, name }: Slot, entry: unknown): string {
   const [mark, text] = split(original);
   if (text.trim() === "") {
-    return `${mark}${pretty({ [key]: { [name]: entry } }, "  ", "\n")}\n`;
+    return `${mark}${pretty({ [key]: { [name]: reached } }, "  ", "\n")}\n`;
   }
   const root = rootOf(text);
   const layout = layoutOf(text, root);
   const servers = serversIn(root, key);
   if (servers === undefined) {
-    return mark + added(text, root, layout, key, { [name]: entry });
+    return mark + added(text, root, layout, key, { [name]: reached });
   }
   const old = memberOf(servers, name);
   if (old === undefined) {
-    return mark + added(text, servers, layout, name, entry);
+    return mark + added(text, servers, layout, name, reached);
   }
-  if (isSame(plain(old.value), entry)) return original;
-  const lineEnd = layout.lineEnd + indentAt(text, old.start);
-  const next = isCompact(text, servers)
-    ? JSON.stringify(entry)
-    : pretty(entry, layout.unit, lineEnd);
-  return mark + text.slice(0, old.value.start) + next + text.slice(old.end);
+  if (old.value.kind !== "object") {
+    return mark + replaced(text, servers, layout, old, reached);
+  }
+  return mark + remade(text, { key, name }, layout, reached);
+}
+
+/** The text with what reaches a server said anew, member by member: what else is said in its entry stays, comments too. */
+function remade(
+  original: string,
+  { key, name }: Slot,
+  layout: Layout,
+  reached: Readonly<Record<string, unknown>>,
+): string {
+  let text = original;
+  const entry = (): ObjectValue =>
+    memberOf(serversIn(rootOf(text), key)!, name)!.value as ObjectValue;
+  for (const { name } of entry().members) {
+    if (!REACHED.test(name) || Object.hasOwn(reached, name)) continue;
+    const object = entry();
+    text = removed(text, object, memberOf(object, name)!);
+  }
+  for (const [name, value] of Object.entries(reached)) {
+    const object = entry();
+    const old = memberOf(object, name);
+    if (old === undefined) text = added(text, object, layout, name, value);
+    else text = replaced(text, object, layout, old, value);
+  }
+  return text;
 }
 
 /** The text without this entry. It is the same text if it is not there. Throws if the file is of another shape. */
@@ -156,7 +169,8 @@ function added(
   let tail = text.slice(from + said.length);
   const quoted = JSON.stringify(name);
   if (isCompact(text, object)) {
-    return `${head}${quoted}:${JSON.stringify(value)}${tail}`;
+    const gap = / *$/.exec(text.slice(0, last?.start ?? from))![0];
+    return `${head}${gap}${quoted}:${JSON.stringify(value)}${tail}`;
   }
   const outer = lineEnd + indentAt(text, object.start);
   const inner = last === undefined
@@ -167,6 +181,21 @@ function added(
   return head + inner + property + (isTrailing ? "," : "") + tail;
 }
 
+/** The text with another value of a member; the same text if it has that value. */
+function replaced(
+  text: string,
+  object: ObjectValue,
+  { unit, lineEnd }: Layout,
+  member: Member,
+  value: unknown,
+): string {
+  if (isSame(plain(member.value), value)) return text;
+  const next = isCompact(text, object)
+    ? JSON.stringify(value)
+    : pretty(value, unit, lineEnd + indentAt(text, member.start));
+  return text.slice(0, member.value.start) + next + text.slice(member.end);
+}
+
 /** The text without a member of an object; what is said around it stays. */
 function removed(text: string, object: ObjectValue, member: Member): string {
   const { members } = object;
@@ -174,7 +203,9 @@ function removed(text: string, object: ObjectValue, member: Member): string {
   const [previous, next] = [members[at - 1], members[at + 1]];
   const comma = commaIn(text, member.end, next?.start ?? object.end - 1);
   let head = text.slice(0, member.start);
-  let tail = text.slice(comma === undefined ? member.end : comma + 1);
+  let tail = comma === undefined
+    ? text.slice(member.end)
+    : behind(text, member.end, comma);
   if (comma === undefined && previous !== undefined) {
     const old = commaIn(text, previous.end, member.start)!;
     head = head.slice(0, old) + head.slice(old + 1);
@@ -190,6 +221,14 @@ function removed(text: string, object: ObjectValue, member: Member): string {
   }
   const isEmpty = /\{\s*$/.test(head) && /^\s*\}/.test(tail);
   return isEmpty ? head.trimEnd() + tail.trimStart() : head + tail;
+}
+
+/** What follows a member, without its comma; what is said before that stays. */
+function behind(text: string, from: number, comma: number): string {
+  const said = text.slice(from, comma);
+  const rest = text.slice(comma + 1);
+  // A comment that ends with its line needs that end.
+  return (/^[ \t]*\r?\n/.test(rest) ? said.trimEnd() : said) + rest;
 }
 
 /** The comma between two places between which nothing else is but space and comments. */

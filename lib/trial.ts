@@ -8,6 +8,7 @@
 import type { Config } from "./config.ts";
 import type { Host } from "./host.ts";
 import { dig, isRecord } from "./jsonrpc.ts";
+import { tame } from "./output.ts";
 import { run } from "./proxy.ts";
 
 /** What the daemon answered, or why it could not. */
@@ -88,7 +89,8 @@ export class Trial {
     await this.#code;
   }
 
-  #fail(why: string): void {
+  #fail(reason: string): void {
+    const why = tame(reason);
     this.#failure = why;
     for (const settle of this.#waiting.values()) {
       settle({ kind: "failed", why });
@@ -107,7 +109,7 @@ export class Trial {
       const why = dig(message, "error", "message");
       settle?.(
         typeof why === "string"
-          ? { kind: "failed", why }
+          ? { kind: "failed", why: tame(why) }
           : { kind: "result", result: message.result, ms: 0 },
       );
     }

@@ -24,39 +24,38 @@ export type Upgrade =
 /** The longest answer that is read, in bytes. */
 const LIMIT = 64 * 1024;
 
-/**
- * The addresses of a host, by the system's own way. Throws if it has none.
- */
+/** The addresses of a host, by the system's own way; none if it is not known. */
 export async function resolve(host: string): Promise<string[]> {
   const { lookup } = await import("node:dns/promises");
-  return (await lookup(host, { all: true })).map(({ address }) => address);
+  try {
+    return (await lookup(host, { all: true })).map(({ address }) => address);
+  } catch (error) {
+    // What has no code is no answer of the system's, but a bug.
+    if ((error as { code?: unknown }).code === undefined) throw error;
+    return [];
+  }
 }
 
-/**
- * Connects to a host and port; gives the milliseconds that it took. Throws if
- * it cannot, or not within `limitMs`.
- */
+/** Connects to a host and port; gives the milliseconds that it took, or why it cannot within `limitMs`. */
 export async function connect(
   host: string,
   port: number,
   limitMs: number,
-): Promise<number> {
+): Promise<number | string> {
   const net = await import("node:net");
   const startedAt = performance.now();
-  const { promise, resolve, reject } = Promise.withResolvers<number>();
+  const { promise, resolve } = Promise.withResolvers<number | string>();
   const socket = net.connect({ host, port });
   const timer = setTimeout(
-    () => reject(new Error(`no answer within ${limitMs / 1000} s`)),
+    () => resolve(`no answer within ${limitMs / 1000} s`),
     limitMs,
   );
   socket.on("connect", () => resolve(performance.now() - startedAt));
-  socket.on("error", reject);
-  try {
-    return await promise;
-  } finally {
-    clearTimeout(timer);
-    socket.destroy();
-  }
+  socket.on("error", (error) => resolve(messageOf(error)));
+  const outcome = await promise;
+  clearTimeout(timer);
+  socket.destroy();
+  return outcome;
 }
 
 /** Asks for a WebSocket (RFC 6455 section 4.1) and reads the head of the answer. Never throws. */
@@ -69,8 +68,7 @@ export async function upgrade(
   const isSecure = url.protocol === "wss:";
   const place = { host: hostOf(url), port: portOf(url) };
   // An address is no server name (RFC 6066 section 3).
-  const isAddress = /^[\d.]+$|:/.test(place.host);
-  const servername = isAddress ? {} : { servername: place.host };
+  const servername = isAddress(place.host) ? {} : { servername: place.host };
   const { promise, resolve } = Promise.withResolvers<Upgrade>();
   let socket: import("node:net").Socket;
   try {
@@ -99,7 +97,7 @@ export async function upgrade(
     (error: Error) =>
       resolve({
         kind: "failed",
-        why: error.message || "it closed the connection",
+        why: messageOf(error) || "it closed the connection",
       }),
   );
   const outcome = await promise;
@@ -111,6 +109,11 @@ export async function upgrade(
 /** The host of a URL, an IPv6 address without its brackets. */
 export function hostOf({ hostname }: URL): string {
   return hostname.replace(/^\[(.*)\]$/, "$1");
+}
+
+/** Whether a host is said by its address. */
+export function isAddress(host: string): boolean {
+  return /^[\d.]+$|:/.test(host);
 }
 
 /** The port of a WebSocket URL (RFC 6455 section 3). */

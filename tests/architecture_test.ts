@@ -17,7 +17,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ["safety", "asked", "clients", "memory", "servers_text"],
   ["deadline", "event", "listens", "memory_text"],
   ["account", "config", "naps"],
-  ["queue", "tasks"],
+  ["queue", "tasks", "entry_diff"],
   ["ledger", "links", "dialect", "fault", "tool_output", "health_file"],
   ["agreement"],
   ["mcp", "report", "exai_frame", "exai_local"],
@@ -28,11 +28,11 @@ const FLOORS: readonly (readonly string[])[] = [
   ["doubt"],
   ["from_client", "from_daemon"],
   ["session"],
-  ["stdio", "socket", "log", "host_deno", "host_node", "files"],
+  ["stdio", "socket", "log", "host_deno", "host_node", "files", "in_place"],
   ["host_here", "sources", "state"],
   ["presence"],
   ["install", "proxy", "status", "upgrade"],
-  ["trial"],
+  ["trial", "reach"],
   ["checkup"],
   ["doctor"],
 ];
@@ -41,7 +41,7 @@ const FLOORS: readonly (readonly string[])[] = [
 const EDGES = [
   ...["host_deno", "host_here", "host_node", "files", "log", "presence"],
   ...["proxy", "socket", "sources", "state", "status", "stdio", "trial"],
-  ...["checkup", "doctor", "install", "upgrade"],
+  ...["checkup", "doctor", "in_place", "install", "reach", "upgrade"],
 ];
 
 /** What a pure room may not name: clocks, timers, chance, runtimes, consoles, promises. */
@@ -119,4 +119,16 @@ Deno.test("a room stays a room: at most 400 lines", async () => {
     if (lines > 400) large.push(`${name}: ${lines}`);
   }
   assertEquals(large, []);
+});
+
+Deno.test("no URL's pathname is taken for a path: a folder may have a space, and Windows drives", async () => {
+  const wrong: string[] = [];
+  for (const folder of ["./", "./e2e/", "./pure/", "./tools/"]) {
+    const url = new URL(folder, import.meta.url);
+    for await (const { name, isFile } of Deno.readDir(url)) {
+      const source = isFile ? await Deno.readTextFile(new URL(name, url)) : "";
+      if (/import\.meta\.url\)\.pathname/.test(source)) wrong.push(name);
+    }
+  }
+  assertEquals(wrong, []);
 });

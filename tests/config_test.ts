@@ -85,7 +85,7 @@ Deno.test("a client's file in config/ reaches an exai daemon", async () => {
   await using daemon = new ExaiProcess();
   await daemon.up();
   const { command, args, env } = await serverOf("augment", "mcpServers");
-  const main = new URL("../main.ts", import.meta.url).pathname;
+  const main = `${import.meta.dirname}/../main.ts`;
   const real = args.map((arg) =>
     arg.replace("/path/to/alwaysup/main.ts", main)
   );

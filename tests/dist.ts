@@ -107,3 +107,31 @@ Deno.test("npx starts the packed package, offline and outside this folder", asyn
   assertMatch(lines.text, /^alwaysup .* \(node 24\./);
   await Deno.remove(home, { recursive: true });
 });
+
+Deno.test("the oldest Node that the package claims runs it, one before it says why not", async () => {
+  await using daemon = new RawDaemon();
+  const file = `${DIST}npm/alwaysup.js`;
+  const home = await Deno.makeTempDir({ prefix: "node-" });
+  for (const version of ["22.0.0", "20"]) {
+    const install = `npm install --silent --prefix ${version} node@${version}`;
+    const { success, text } = await shell(install, home);
+    assertEquals(success, true, text);
+  }
+  const node = `${home}/22.0.0/node_modules/.bin/node`;
+  await using proxy = new Proxy([], {}, () => [
+    node,
+    [file, "--url", daemon.url],
+  ]);
+  assertEquals((await proxy.initialize()).result.serverInfo.name, "raw");
+  await proxy.end();
+  for (const args of ["", "doctor", "--version"]) {
+    const old = `20/node_modules/.bin/node "${file}" ${args}`;
+    const { success, text } = await shell(old, home);
+    assertEquals(success, false);
+    assertMatch(
+      text,
+      /^alwaysup: Node 20\.[\d.]+ is too old, .*22 or newer\n$/,
+    );
+  }
+  await Deno.remove(home, { recursive: true });
+});

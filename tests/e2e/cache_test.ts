@@ -7,6 +7,7 @@
 
 import { assert, assertEquals, assertMatch } from "../tools/assert.ts";
 import { Rig } from "../tools/mcp_rig.ts";
+import { RawDaemon } from "../tools/raw_daemon.ts";
 import { Proxy } from "../tools/rig.ts";
 
 /** A folder that is the user's home and state folder for one test. */
@@ -93,6 +94,22 @@ Deno.test("the cache is one file for the user's eyes only, and has no secret in 
   assertEquals(Deno.statSync(file!).mode! & 0o777, 0o600);
   const folder = file!.replace(/\/[^/]*$/, "");
   assertEquals(Deno.statSync(folder).mode! & 0o777, 0o700);
+});
+
+Deno.test("a secret that is the whole query of a URL is in no name and no text", async () => {
+  await using home = new Home();
+  await using daemon = new RawDaemon();
+  await using proxy = new Proxy([], {
+    ...home.env,
+    ALWAYSUP_URL: `${daemon.url}?sk-live-s3cret`,
+  });
+  await proxy.initialize();
+  await proxy.end();
+  const [file, ...others] = home.files();
+  assertEquals(others, []);
+  const text = file! + Deno.readTextFileSync(file!) + proxy.stderr.dump();
+  assertMatch(text, /"daemon":"ws:[^"]*\/\?\*\*\*"/);
+  assertEquals(text.includes("s3cret"), false);
 });
 
 const BROKEN: [what: string, make: (path: string) => void, said: RegExp][] = [

@@ -14,7 +14,7 @@ import { Child, freePort, proxyCommand } from "../tools/rig.ts";
 type Json = any;
 
 async function startEverything(port: number): Promise<Child> {
-  const script = new URL("../tools/everything.ts", import.meta.url).pathname;
+  const script = `${import.meta.dirname}/../tools/everything.ts`;
   const child = new Child(
     Deno.execPath(),
     ["run", "-A", script, `${port}`],

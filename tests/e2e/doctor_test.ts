@@ -123,9 +123,52 @@ Deno.test("doctor: no secret is shown", async () => {
   assertMatch(stdout, /token +sent, and not refused/);
 });
 
+Deno.test("doctor: a daemon that wants the URL's user and password", async () => {
+  const right = `Basic ${btoa("u:s3cret")}`;
+  await using daemon = new RawDaemon({
+    answer,
+    refuse: ({ headers }) =>
+      headers.get("authorization") === right
+        ? undefined
+        : new Response("", { status: 401 }),
+  });
+  const url = (user: string): string => daemon.url.replace("//", `//${user}@`);
+  const found = await doctor([], { ALWAYSUP_URL: url("u:s3cret") });
+  assertEquals(found.code, 0, JSON.stringify(found.all));
+  assertEquals(found.of("token").text, "sent, and not refused");
+  assertEquals(JSON.stringify(found.all).includes("s3cret"), false);
+  const wrong = failure(await doctor([], { ALWAYSUP_URL: url("u:wrong") }));
+  assertMatch(wrong.text, /HTTP 401/);
+});
+
 Deno.test("doctor: bad settings, all of them", async () => {
   const { all } = await doctor(["--url", "http://h/", "--retry", "maybe"]);
   assertEquals(all.map(({ state }) => state), ["fail", "fail"]);
+});
+
+Deno.test("doctor: a daemon that is reached through a proxy only", async () => {
+  // Other runtimes go through none.
+  const { stdout } = await execute(["--version"]);
+  if (!stdout.includes("(deno ")) return;
+  await using daemon = new RawDaemon({ answer });
+  const HTTP_PROXY = `http://u:s3cret@127.0.0.1:${daemon.port}`;
+  const args = ["--url", "ws://nosuch.invalid/"];
+  const found = await doctor(args, { HTTP_PROXY });
+  assertEquals(found.code, 0, JSON.stringify(found.all));
+  assertEquals(
+    found.of("proxy").text,
+    "nosuch.invalid is dialed through the proxy that HTTP_PROXY names",
+  );
+  assertEquals(found.of("name").state, "warn");
+  assertEquals(found.of("daemon").state, "ok");
+  assertEquals(JSON.stringify(found.all).includes("s3cret"), false);
+  for (const NO_PROXY of ["nosuch.invalid", "a, .invalid", "*"]) {
+    const direct = await doctor(args, { HTTP_PROXY, NO_PROXY });
+    assertEquals(failure(direct).name, "name");
+    assertEquals(direct.of("proxy"), undefined);
+  }
+  const here = await doctor(["--url", daemon.url], { HTTP_PROXY });
+  assertEquals([here.code, here.of("proxy")], [0, undefined]);
 });
 
 Deno.test("doctor: a host that is not known", async () => {
@@ -133,7 +176,12 @@ Deno.test("doctor: a host that is not known", async () => {
   assertEquals(name, "name");
 });
 
-const REFUSALS: [what: string, response: () => Response, says: RegExp][] = [
+const REFUSALS: [
+  what: string,
+  response: () => Response,
+  says: RegExp,
+  advice?: RegExp,
+][] = [
   [
     "an HTTP server",
     () => Response.json({ jsonrpc: "2.0" }, { status: 405 }),
@@ -146,6 +194,29 @@ const REFUSALS: [what: string, response: () => Response, says: RegExp][] = [
     /^this is an HTTP\/SSE server, not a WebSocket \(HTTP 200\)/,
   ],
   ["another path", () => new Response("", { status: 404 }), /nothing at \//],
+  [
+    "what it finds bad",
+    () => new Response("", { status: 400 }),
+    /^it answers with HTTP 400$/,
+    /^check the URL's path/,
+  ],
+  [
+    "a front that wants a login",
+    () => new Response("", { status: 407 }),
+    /^it answers with HTTP 407$/,
+    /what stands in front/,
+  ],
+  [
+    "a front that is asked too often",
+    () => new Response("", { status: 429 }),
+    /^it answers with HTTP 429$/,
+    /what stands in front/,
+  ],
+  [
+    "a server that wants another protocol",
+    () => new Response("", { status: 426 }),
+    /^this is an HTTP server, not a WebSocket \(HTTP 426\)/,
+  ],
   ["a token", () => new Response("", { status: 401 }), /HTTP 401/],
   ["a front", () => new Response("", { status: 503 }), /HTTP 503/],
   [
@@ -158,14 +229,28 @@ const REFUSALS: [what: string, response: () => Response, says: RegExp][] = [
         },
       }),
     /^it sends us to http:\/\/h\/x \(HTTP 302\)$/,
+    /^use ws:\/\/h\/x$/,
+  ],
+  [
+    "another place with TLS",
+    () => new Response("", { status: 308, headers: { location: "https://h" } }),
+    /^it sends us to https:\/\/h\/ \(HTTP 308\)$/,
+    /^use wss:\/\/h\/$/,
+  ],
+  [
+    "no place at all",
+    () => new Response("", { status: 301, headers: { location: "data:x" } }),
+    /^it sends us away \(HTTP 301\)$/,
+    /^check the URL/,
   ],
 ];
-for (const [what, refuse, says] of REFUSALS) {
+for (const [what, refuse, says, tells = /./] of REFUSALS) {
   Deno.test(`doctor: not a WebSocket: ${what}`, async () => {
     await using daemon = new RawDaemon({ refuse });
-    const { name, text } = failure(await doctor(["--url", daemon.url]));
+    const { name, text, advice } = failure(await doctor(["--url", daemon.url]));
     assertEquals(name, "websocket");
     assertMatch(text, says);
+    assertMatch(advice!, tells);
   });
 }
 
@@ -242,6 +327,33 @@ Deno.test("doctor: a daemon that answers no ping, and one whose pages do not end
   assertMatch(pages.text, /do not come to an end/);
 });
 
+Deno.test("doctor: a daemon cannot say a line of doctor's", async () => {
+  const forged = "x\nok    token        all is well\u202e";
+  const said = (serverInfo: unknown): RawDaemon =>
+    new RawDaemon({
+      answer: (message) => {
+        const { id, method } = message;
+        if (method === "tools/list") {
+          return { id, error: { code: 1, message: forged } };
+        }
+        const reply = answer(message) as { result?: object };
+        return method !== "initialize"
+          ? reply
+          : { id, result: { ...reply.result, serverInfo } };
+      },
+    });
+  await using daemon = said({ name: forged, version: { a: forged } });
+  const { code, stdout } = await execute(["doctor", "--url", daemon.url], {
+    ...ALONE,
+  });
+  assertEquals(code, 1);
+  assertEquals(/^ok {4}token {8}all/m.test(stdout), false, stdout);
+  assertMatch(stdout, /^ok {4}daemon .*: x ok {4}token {8}all is well *$/m);
+  assertMatch(stdout, /^fail {2}tools .*: x ok {4}token {8}all is well *$/m);
+  const found = await doctor(["--url", daemon.url]);
+  assertEquals(/[\n\u202e]/.test(found.of("daemon").text), false);
+});
+
 Deno.test("doctor: what a daemon says does nothing to a terminal", async () => {
   const evil = "\x1b]0;PWNED\x07\x1b[31m\u009b" + "x".repeat(1_000);
   await using daemon = new RawDaemon({
@@ -314,6 +426,76 @@ Deno.test("doctor: the other dialect, either way; and an exai daemon that works"
   assertEquals(found.of("probe").state, "ok");
 });
 
+Deno.test("doctor: the other dialect, and a token that it wants", async () => {
+  await using exai = new ExaiProcess();
+  await exai.up("--token", "right-s3cret");
+  const args = ["--url", `ws://127.0.0.1:${exai.port}/`, "--dialect", "mcp"];
+  const bare = failure(await doctor(args, { EXAI_WS_TOKEN: "" }));
+  assertEquals(bare.name, "daemon");
+  assertMatch(
+    bare.text,
+    /^this daemon speaks exai, not mcp, and it refuses our/,
+  );
+  assertMatch(
+    bare.advice!,
+    /^say --dialect exai, and give the daemon's own to/,
+  );
+  const env = { EXAI_WS_TOKEN: "right-s3cret" };
+  const known = failure(await doctor(args, env));
+  assertEquals(known.text, "this daemon speaks exai, not mcp");
+  assertEquals(known.advice, "say --dialect exai");
+});
+
+Deno.test("doctor: a daemon that says how it speaks is believed", async () => {
+  await using daemon = new RawDaemon({
+    answer: (message, socket) =>
+      message.jsonrpc ? socket.close(4001, "missing hello") : undefined,
+  });
+  const { text, advice } = failure(await doctor(["--url", daemon.url]));
+  assertEquals(text, "this daemon speaks exai, not mcp");
+  assertEquals(advice, "say --dialect exai");
+});
+
+Deno.test("doctor: an exai daemon that is full wants no token", async () => {
+  await using exai = new ExaiProcess();
+  await exai.up("--per-ip", "0");
+  const full = failure(await doctor([], { EXAI_WS_PORT: `${exai.port}` }));
+  assertEquals(full.name, "daemon");
+  assertMatch(full.text, /^it takes no further connection from here/);
+});
+
+Deno.test("doctor: why a health file is not looked at", async () => {
+  const url = ["--url", `ws://127.0.0.1:${freePort()}/`];
+  const env = { EXAI_WS_HEALTH_FILE: "/h.json" };
+  const mcp = (await doctor(url, env)).of("health file");
+  assertEquals([mcp.state, mcp.text], [
+    "skip",
+    "EXAI_WS_HEALTH_FILE is for the exai dialect only",
+  ]);
+  const skipped = await doctor([...url, "--dialect", "exai"], {
+    ...env,
+    EXAI_WS_SKIP_HEALTH_CHECK: "true",
+  });
+  assertEquals(
+    skipped.of("health file").text,
+    "EXAI_WS_SKIP_HEALTH_CHECK leaves it alone",
+  );
+  assertEquals((await doctor(url)).of("health file").text, "none is named");
+});
+
+Deno.test("doctor: a cache that cannot be written", async () => {
+  const url = ["--url", `ws://127.0.0.1:${freePort()}/`];
+  // A file of this name may be, but not the longer one that is written first.
+  const path = `${HOME}/${"x".repeat(250)}`;
+  const { state, text } = (await doctor([...url, "--cache", path])).of("cache");
+  assertEquals(state, "warn", text);
+  assertMatch(text, / cannot be written \(.*too long/i);
+  const good = `${HOME}/new/c.json`;
+  const fine = (await doctor([...url, "--cache", good])).of("cache");
+  assertEquals(fine.state, "ok");
+  assertEquals([...Deno.readDirSync(`${HOME}/new`)], []);
+});
+
 Deno.test("doctor: an exai daemon with another token", async () => {
   await using exai = new ExaiProcess();
   await exai.up("--token", "right");
@@ -342,6 +524,16 @@ Deno.test("doctor: cache, health file and clients", async () => {
   const found = await doctor(["--url", daemon.url], env);
   assertEquals([found.code, found.of("cache").state], [0, "warn"]);
   assertMatch(found.of("clients").text, /^Cursor: "mine" in .*mcp\.json$/);
+  const mcpServers = { ours: entry };
+  await Deno.writeTextFile(
+    `${home}/.claude.json`,
+    JSON.stringify({ projects: { "/work/x": { mcpServers } } }),
+  );
+  const project = await doctor(["--url", daemon.url], env);
+  assertMatch(
+    project.of("clients").text,
+    /^Claude Code: "ours" for \/work\/x in .*\.claude\.json\nCursor/,
+  );
   const exai = await doctor([], {
     ...env,
     EXAI_WS_PORT: `${daemon.port}`,

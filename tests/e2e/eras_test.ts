@@ -14,7 +14,7 @@ import { Child, freePort, proxyCommand } from "../tools/rig.ts";
 type Json = any;
 
 async function startDual(port: number, ...tools: string[]): Promise<Child> {
-  const script = new URL("../tools/dual.ts", import.meta.url).pathname;
+  const script = `${import.meta.dirname}/../tools/dual.ts`;
   const args = ["run", "-A", script, `${port}`, ...tools];
   const child = new Child(Deno.execPath(), args, {});
   await child.stdout.find((line) => line.startsWith("listening"));

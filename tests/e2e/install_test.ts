@@ -10,8 +10,9 @@ import type { Host } from "../../lib/host.ts";
 import { install } from "../../lib/install.ts";
 import { parseFile } from "../../lib/servers_text.ts";
 import { assert, assertEquals, assertMatch } from "../tools/assert.ts";
+import { ROOT } from "../tools/bundle.ts";
 import { RawDaemon } from "../tools/raw_daemon.ts";
-import { execute, Proxy } from "../tools/rig.ts";
+import { execute, Proxy, proxyCommand } from "../tools/rig.ts";
 
 // deno-lint-ignore no-explicit-any
 type Json = any;
@@ -204,13 +205,100 @@ Deno.test("an older entry's env is kept, and no secret of the file is shown", as
   const { mcpServers } = JSON.parse(await Deno.readTextFile(file));
   const { command, env: kept, timeout } = mcpServers.alwaysup;
   assertEquals([kept, timeout, command === "python"], [env, 9, false]);
-  assertMatch(written.stdout, /^- .*"shim.py"$/m);
+  assertMatch(written.stdout, /^- .*"args": "\(hidden\)"/m);
   const removed = await home.run(["uninstall", "cursor", "--write"]);
   assertMatch(removed.stdout, /^- .*"EXAI_WS_TOKEN": "\(hidden\)"$/m);
   for (const { stdout, stderr } of [written, removed]) {
     assertEquals((stdout + stderr).includes("s3cret"), false);
   }
 });
+
+Deno.test("a file that cannot be written whole is as it was", async () => {
+  await using home = new Home();
+  const before = `{"n": "${"x".repeat(1000)}"}`;
+  const file = await home.put("cursor", before);
+  const args = ["install", "cursor", "--write", ...URL_FLAG];
+  const [command, all] = proxyCommand(args);
+  // No file of this process may have more than 1024 bytes: a disk is full, for it.
+  const limited = 'trap "" XFSZ && ulimit -f 1 && exec "$@"';
+  const { code, stderr } = await new Deno.Command("bash", {
+    args: ["-c", limited, "sh", command, ...all],
+    env: home.env,
+    cwd: ROOT,
+  }).output();
+  const text = new TextDecoder().decode(stderr);
+  assertEquals(code, 1, text);
+  assertMatch(text, /mcp\.json: it cannot be written \(.*too large/i);
+  assertEquals(text.includes("damaged"), false);
+  assertEquals(await Deno.readTextFile(file), before);
+});
+
+/** A host with one file of a client's, which fails to be written so often. */
+function failing(
+  times: number,
+  text: string | undefined,
+): { host: Host; files: Map<string, string>; modes: unknown[] } {
+  const files = new Map<string, string>();
+  if (text !== undefined) files.set(FAILING, text);
+  const modes: unknown[] = [];
+  let left = times;
+  const host = {
+    os: "linux",
+    env: () => ({}),
+    variable: (name: string) => name === "HOME" ? "/h" : undefined,
+    program: () => ["/alwaysup"],
+    makeFolder: () => {},
+    realPath: (path: string) => path,
+    remove: (path: string) => files.delete(path),
+    readFile: (path: string) => files.get(path)!,
+    stat: (path: string) => {
+      const found = files.get(path);
+      const facts = { isFile: true, modifiedAt: 0, mode: 0o664 };
+      return found === undefined ? found : { ...facts, size: found.length };
+    },
+    writeFile: (path: string, text: string, mode?: number) => {
+      if (path === FAILING) modes.push(mode);
+      const isCut = path === FAILING && left-- > 0;
+      files.set(path, isCut ? text.slice(0, 9) : text);
+      if (isCut) throw new Error("No space left");
+    },
+  } as Partial<Host> as Host;
+  return { host, files, modes };
+}
+const FAILING = "/h/.cursor/mcp.json";
+
+const FAILURES: [
+  what: string,
+  times: number,
+  before: string | undefined,
+  after: string | undefined,
+  says: string,
+][] = [
+  ["written back", 1, "{ }", "{ }", "it cannot be written (No space left)"],
+  [
+    "damaged",
+    2,
+    '{"a": "long enough"}',
+    '{"a": "lo',
+    "it cannot be written (No space left; it is damaged now: put " +
+    `${FAILING}.alwaysup.bak in its place)`,
+  ],
+  ["taken away again", 1, undefined, undefined, "it cannot be written (No sp"],
+];
+for (const [what, times, before, after, says] of FAILURES) {
+  Deno.test(`a file whose writing fails is ${what}`, async () => {
+    const { host, files, modes } = failing(times, before);
+    const said: string[] = [];
+    const complain = (line: string): number => said.push(line);
+    const output = { print: () => {}, complain, isColoured: false };
+    assertEquals(await install(["cursor", "--write"], host, output), 1);
+    assertEquals(files.get(FAILING), after);
+    assert(said[0]!.startsWith(`alwaysup: ${FAILING}: ${says}`), said[0]);
+    // Its owner, who may be another, has given the old one its rights.
+    const own = before === undefined ? [0o600] : [undefined, undefined];
+    assertEquals(modes, own);
+  });
+}
 
 Deno.test("a file that is read-only is left alone", async () => {
   await using home = new Home();
@@ -307,19 +395,39 @@ Deno.test("what is wrong in a command line is said, and nothing is done", async 
 
 Deno.test("paths are made whole; what the client will not see is named", async () => {
   await using home = new Home();
-  const root = new URL("../../", import.meta.url).pathname;
   const token = `${"../".repeat(20)}${home.folder.slice(1)}/token`;
   await Deno.writeTextFile(`${home.folder}/token`, "t");
   const args = ["--token-file", token, "--cache=./c.json"];
   const env = { ALWAYSUP_TOKEN: "s3cret", EXAI_WS_HOST: "h" };
   const { stdout, stderr } = await home.run(["install", "zed", ...args], env);
-  assert(stdout.includes(JSON.stringify(root + token)), stdout);
-  assert(stdout.includes(JSON.stringify(`--cache=${root}c.json`)), stdout);
+  assert(stdout.includes(JSON.stringify(ROOT + token)), stdout);
+  assert(stdout.includes(JSON.stringify(`--cache=${ROOT}c.json`)), stdout);
   assertMatch(stderr, /^alwaysup: Zed will not see EXAI_WS_HOST of this env/);
   const bare = await home.run(["install", "zed", "--cache", "off"], env);
   assertMatch(bare.stderr, /will not see EXAI_WS_HOST, ALWAYSUP_TOKEN of/);
   assert(!(bare.stdout + bare.stderr).includes("s3cret"));
   assertMatch(bare.stdout, /"off"/);
+});
+
+Deno.test("a path in an env file that is not whole is named", async () => {
+  await using home = new Home();
+  const file = `${home.folder}/x.env`;
+  const args = ["install", "zed", "--env-file", file, "--retry", "safe"];
+  const lines = [
+    ...["ALWAYSUP_CACHE=c.json", "EXAI_WS_HEALTH_FILE=../h.json"],
+    ...["ALWAYSUP_RETRY=never", "ENV_FILE=y.env"],
+  ];
+  await Deno.writeTextFile(file, lines.join("\n"));
+  const { code, stderr } = await home.run(args);
+  assertEquals([code, stderr], [
+    0,
+    `alwaysup: ${file}: ALWAYSUP_CACHE, EXAI_WS_HEALTH_FILE: it must be a ` +
+    "whole path, for nobody knows in which folder Zed starts its servers\n",
+  ]);
+  await Deno.writeTextFile(file, "ALWAYSUP_CACHE=off\nEXAI_WS_HEALTH_FILE=/h");
+  assertEquals((await home.run(args)).stderr, "");
+  await Deno.writeTextFile(file, "ALWAYSUP_CACHE=c.json");
+  assertEquals((await home.run([...args, "--cache", "on"])).stderr, "");
 });
 
 Deno.test("on Windows the program is started by cmd, with what cmd leaves alone", async () => {

@@ -7,7 +7,7 @@
 import metadata from "../../deno.json" with { type: "json" };
 import { assert, assertEquals, assertMatch } from "../tools/assert.ts";
 import { RawDaemon } from "../tools/raw_daemon.ts";
-import { Proxy } from "../tools/rig.ts";
+import { freePort, Proxy } from "../tools/rig.ts";
 
 Deno.test("--version and --help", async () => {
   await using version = new Proxy(["--version"]);
@@ -64,6 +64,27 @@ Deno.test("a named .env file counts, and one that only lies there does not", asy
   );
   await Deno.remove(folder, { recursive: true });
 });
+
+const PROXIES: [variable: string, host: string][] = [
+  ["HTTP_PROXY", "127.0.0.1"],
+  ["http_proxy", "localhost"],
+  ["ALL_PROXY", "127.0.0.1"],
+  ["all_proxy", "localhost"],
+];
+for (const [variable, host] of PROXIES) {
+  Deno.test(`a daemon on this machine is not behind the proxy that ${variable} names`, async () => {
+    await using daemon = new RawDaemon();
+    const url = `ws://${host}:${daemon.port}/`;
+    await using proxy = new Proxy(["--url", url], {
+      [variable]: `http://127.0.0.1:${freePort()}`,
+      NODE_USE_ENV_PROXY: "1",
+      NO_PROXY: "example.com",
+    });
+    const { result } = await proxy.initialize();
+    assertEquals(result.serverInfo.name, "raw");
+    assertEquals((await proxy.end()).code, 0);
+  });
+}
 
 Deno.test("logs as JSON lines, and only those that matter enough", async () => {
   await using daemon = new RawDaemon();

@@ -23,7 +23,7 @@ Deno.test("a sleep in the middle of a turn is noticed like any other", async () 
   const clock = performance.now;
   let sleptMs = 0;
   const host = {
-    ...hostHere(),
+    ...await hostHere(),
     async *stdin(): AsyncGenerator<Uint8Array> {
       yield new TextEncoder().encode(HELLO);
       await end.promise;

@@ -177,6 +177,22 @@ test("a program under a name of its own is found by its path", () => {
   assertEquals(findOurs(client, file, ["/opt/x"])[0]?.name, "a");
 });
 
+test("Claude Code's servers for one folder are found, too", () => {
+  const file = {
+    mcpServers: { a: { command: "alwaysup" } },
+    projects: {
+      "/home/a": { mcpServers: { b: { command: "x" } } },
+      "/home/b": { mcpServers: { c: { command: "alwaysup", args: ["d"] } } },
+      "/home/c": null,
+    },
+  };
+  assertEquals(findOurs(clientOf("claude-code"), file, []), [
+    { name: "a", command: ["alwaysup"] },
+    { name: "c", command: ["alwaysup", "d"], project: "/home/b" },
+  ]);
+  assertEquals(findOurs(clientOf("cursor"), file, []).length, 1);
+});
+
 test("servers that are this program are found", () => {
   for (const client of CLIENTS) {
     for (const [text, ours] of COMMANDS) {
@@ -313,7 +329,7 @@ test("an entry of the name is replaced where it stands", () => {
     '{\n  "servers": {\n    "us": {\n      "command": "c",\n      "args": [\n' +
       '        "a"\n      ]\n    }, // us\n    "b": 1\n  }\n}',
   );
-  const same = '{"servers":{"us":{ "args": ["a"], "command": "c" }}}';
+  const same = '{"servers":{"us":{ "args": [ "a" ], "command": "c" }}}';
   assertEquals(withEntry(same, SLOT, ENTRY), same, "in another order");
 });
 

@@ -135,6 +135,7 @@ test("every problem is named at once", () => {
 });
 
 const BAD_URLS = [
+  "ws://%zz:pw@host/",
   "",
   "localhost:80",
   "http://x/",
@@ -177,6 +178,26 @@ test("the token comes from a file, or from the environment, and is sent as beare
   assertEquals(config({ args }, () => "s3cret\n").headers, bearer);
   const env = { ALWAYSUP_TOKEN: "s3cret" };
   assertEquals(config({ args: mcp, env }).headers, bearer);
+});
+
+const USERS: [user: string, sent: string][] = [
+  ["us%40er:p%3Aw", "us@er:p:w"],
+  ["user", "user:"],
+  [":pw", ":pw"],
+  ["%C3%A9:pw", "\xc3\xa9:pw"],
+];
+
+test("a URL's user and password are sent as Basic, but where something else is said", () => {
+  for (const [user, sent] of USERS) {
+    const env = { ALWAYSUP_URL: `ws://${user}@h/` };
+    const basic = ["Authorization", `Basic ${btoa(sent)}`] as const;
+    assertEquals(config({ env }).headers, [basic]);
+    const token = { ...env, ALWAYSUP_TOKEN: "t" };
+    const bearer = ["Authorization", "Bearer t"] as const;
+    assertEquals(config({ env: token }).headers, [bearer]);
+    const own = { ...env, ALWAYSUP_HEADERS: "authorization: x" };
+    assertEquals(config({ env: own }).headers, [["authorization", "x"]]);
+  }
 });
 
 test("an exai daemon gets the token in hello only, and no other daemon gets an exai daemon's", () => {
@@ -340,7 +361,9 @@ test("what is shown of a URL holds no secret", () => {
   };
   const { url, shownUrl } = config({ env });
   assertEquals(url, "wss://user:s3cret@host:1/path?token=s3cret&b=2");
-  assertEquals(shownUrl, "wss://host:1/path?token=***&b=***");
+  assertEquals(shownUrl, "wss://host:1/path?***");
+  const bare = config({ env: { ALWAYSUP_URL: "ws://h/?sk-live-s3cret" } });
+  assertEquals(bare.shownUrl, "ws://h/?***");
 });
 
 test("a token file that cannot be read, or is empty, is a problem", () => {
@@ -397,5 +420,5 @@ test("what is made, where it stood, and nothing secret of it", () => {
     ["MINE_STREAM_TIMEOUT", "5", "env"],
   ]);
   const [url] = made({ args: [], env: { ALWAYSUP_URL: "ws://u:p@h/?k=1" } });
-  assertEquals(url?.shown, "ws://h/?k=***");
+  assertEquals(url?.shown, "ws://h/?***");
 });

@@ -70,7 +70,7 @@ test("daemons are told apart, however long and odd their URLs are", () => {
     OWNER,
     { ...OWNER, dialect: "mcp" },
     { ...OWNER, daemon: "ws://127.0.0.1:8079/a" },
-    { ...OWNER, daemon: "ws://127.0.0.1:8079/a?b=***" },
+    { ...OWNER, daemon: "ws://127.0.0.1:8079/a?***" },
     { ...OWNER, daemon: `ws://h/${"x".repeat(500)}`, key: "1" },
     { ...OWNER, daemon: `ws://h/${"x".repeat(501)}`, key: "2" },
     { ...OWNER, daemon: "ws://h/../../etc/passwd" },

@@ -31,7 +31,7 @@ function start(which: "forwarder" | "alwaysup", url: string): Child {
   if (which === "alwaysup") {
     return new Child(...proxyCommand([...flags, "--cache", "off"]), {});
   }
-  const script = new URL("forwarder.ts", import.meta.url).pathname;
+  const script = `${import.meta.dirname}/forwarder.ts`;
   const args = ["run", "--quiet", "--allow-net", script, ...flags];
   return new Child(Deno.execPath(), args, {});
 }

@@ -4,10 +4,11 @@
  * @module
  */
 
+import { fileURLToPath } from "node:url";
 import metadata from "../../deno.json" with { type: "json" };
 
-/** The project's folder. */
-export const ROOT = new URL("../../", import.meta.url).pathname;
+/** The project's folder, as a path: a URL's own has `%20` for a space, and a slash before a drive. */
+export const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 /** Where builds go. */
 export const DIST = `${ROOT}dist/`;
 /** The program's version. */

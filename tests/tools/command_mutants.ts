@@ -70,8 +70,20 @@ export const COMMAND_MUTANTS: readonly Mutant[] = [
   mutant(
     "install: the same entry is written again",
     "servers_text",
-    "if (isSame(plain(old.value), entry)) return original;",
+    "if (isSame(plain(member.value), value)) return text;",
     "",
+  ),
+  mutant(
+    "install: a remote server's URL stays beside the command",
+    "servers_text",
+    "if (!REACHED.test(name) || Object.hasOwn(reached, name)) continue;",
+    "continue;",
+  ),
+  mutant(
+    "uninstall: a comment before the comma goes",
+    "servers_text",
+    "const said = text.slice(from, comma);",
+    'const said = "";',
   ),
   mutant(
     "install: line ends become Unix's",
@@ -102,6 +114,36 @@ export const COMMAND_MUTANTS: readonly Mutant[] = [
     "jsonc",
     "if (this.#at < this.#text.length) this.#fail();",
     "",
+  ),
+  mutant(
+    "a URL's user and password are left to the runtime",
+    "config",
+    "`Bearer ${token}` : target.authorization;",
+    "`Bearer ${token}` : undefined;",
+  ),
+  mutant(
+    "a query without values is shown",
+    "parse",
+    'if (shown.search !== "")',
+    'if (shown.search.includes("="))',
+  ),
+  mutant(
+    "install: another program's arguments are shown",
+    "entry_diff",
+    "isOurs && Array.isArray(value)",
+    "Array.isArray(value)",
+  ),
+  mutant(
+    "install: the value of an unknown flag is shown",
+    "entry_diff",
+    "key === undefined ? HIDDEN : shownOf(key, text)",
+    "key === undefined ? text : shownOf(key, text)",
+  ),
+  mutant(
+    "what turns the direction of a line passes",
+    "output",
+    "\\u2028-\\u202e",
+    "\\u2028\\u2029",
   ),
   mutant(
     "doctor: a token is shown",

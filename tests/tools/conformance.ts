@@ -35,7 +35,7 @@ const ERAS: readonly Era[] = [
 ];
 
 function script(name: string): string {
-  return new URL(name, import.meta.url).pathname;
+  return `${import.meta.dirname}/${name}`;
 }
 
 /** Waits until something listens. */

@@ -36,7 +36,7 @@ function must(condition: unknown, what: string): asserts condition {
 }
 
 async function startDaemon(port: number): Promise<Child> {
-  const script = new URL("everything.ts", import.meta.url).pathname;
+  const script = `${import.meta.dirname}/everything.ts`;
   const args = ["run", "--quiet", "-A", script, `${port}`];
   const daemon = new Child(Deno.execPath(), args, {});
   await daemon.stdout.find((line) => line.startsWith("listening"));

@@ -17,7 +17,7 @@ export class ExaiProcess implements AsyncDisposable {
 
   async up(...args: string[]): Promise<void> {
     await this.#child?.[Symbol.asyncDispose]();
-    const script = new URL("exai_daemon.ts", import.meta.url).pathname;
+    const script = `${import.meta.dirname}/exai_daemon.ts`;
     const places = ["--port", `${this.port}`, "--journal", this.#journal];
     this.#child = new Child(
       Deno.execPath(),

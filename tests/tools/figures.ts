@@ -173,7 +173,7 @@ async function openings(): Promise<void> {
 /** A daemon that serves both eras. */
 async function startDual(): Promise<{ port: number; child: Child }> {
   const port = freePort();
-  const script = new URL("dual.ts", import.meta.url).pathname;
+  const script = `${import.meta.dirname}/dual.ts`;
   const child = new Child(
     Deno.execPath(),
     ["run", "-A", script, `${port}`],

@@ -7,6 +7,7 @@
  * @module
  */
 
+import { ROOT } from "./bundle.ts";
 import { COMMAND_MUTANTS } from "./command_mutants.ts";
 import { EARLY_MUTANTS } from "./early_mutants.ts";
 import { EXAI_MUTANTS, type Mutant, mutant } from "./exai_mutants.ts";
@@ -457,7 +458,7 @@ const MUTANTS: readonly Mutant[] = [
   mutant(
     "a log line has any number of lines",
     "output",
-    'text.replace(/[\\x00-\\x1f\\x7f-\\x9f\\u2028\\u2029]+/g, " ")',
+    'text.replace(UNTAMED, " ")',
     "text",
   ),
   mutant(
@@ -857,8 +858,6 @@ const MUTANTS: readonly Mutant[] = [
     'const mayDoubt = role === "main" && this.dialect.poolSize === 0;',
   ),
 ];
-
-const ROOT = new URL("../../", import.meta.url).pathname;
 
 async function copy(from: string, to: string): Promise<void> {
   await Deno.mkdir(to, { recursive: true });

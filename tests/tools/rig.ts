@@ -6,10 +6,10 @@
  */
 
 import { deadline } from "@std/async/deadline.js";
+import { ROOT } from "./bundle.ts";
 
 /** How long a test waits for something that must happen, in milliseconds. */
 const PATIENCE_MS = 20_000;
-const ROOT = new URL("../../", import.meta.url);
 
 /** The lines that a process has written, which can be waited for. */
 export class Lines {
@@ -161,7 +161,7 @@ export async function startDaemon(
   journal: string,
   ...args: string[]
 ): Promise<Child> {
-  const script = new URL("daemon.ts", import.meta.url).pathname;
+  const script = `${import.meta.dirname}/daemon.ts`;
   const child = new Child(Deno.execPath(), [
     ...["run", "-A", script, "--port", `${port}`, "--journal", journal],
     ...args,
@@ -174,11 +174,10 @@ export async function startDaemon(
 export function proxyCommand(args: string[]): [string, string[]] {
   const binary = Deno.env.get("ALWAYSUP_BIN") || undefined;
   if (binary !== undefined) return [binary, args];
-  const main = new URL("main.ts", ROOT).pathname;
   const permissions = ["--allow-net", "--allow-env", "--allow-read"];
   permissions.push("--allow-write");
   return [Deno.execPath(), [
-    ...["run", "--quiet", "--no-prompt", ...permissions, main],
+    ...["run", "--quiet", "--no-prompt", ...permissions, `${ROOT}main.ts`],
     ...args,
   ]];
 }

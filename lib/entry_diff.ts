@@ -1,0 +1,102 @@
+/**
+ * How an entry of a client's changes, without what may be a secret in it.
+ *
+ * @module
+ */
+
+import { startsUs } from "./clients.ts";
+import { rows, shownOf } from "./config.ts";
+import { isRecord } from "./jsonrpc.ts";
+
+const HIDDEN = "(hidden)";
+
+/**
+ * The lines of an entry that differ. Nothing else of the file is shown: it may
+ * hold others' secrets.
+ *
+ * @param before the entry as it was; `undefined` if there was none
+ * @param after the same for what is to be
+ * @param program what starts this program
+ */
+export function diff(
+  name: string,
+  before: unknown,
+  after: unknown,
+  program: readonly string[],
+): string[] {
+  const [old, young] = [before, after].map((entry) =>
+    entry === undefined ? [] : shown(name, entry, program).split("\n")
+  ) as [string[], string[]];
+  const isFull = (): boolean => old.length > 0 && young.length > 0;
+  while (isFull() && old[0] === young[0]) {
+    old.shift();
+    young.shift();
+  }
+  while (isFull() && old.at(-1) === young.at(-1)) {
+    old.pop();
+    young.pop();
+  }
+  return [
+    ...old.map((line) => `- ${line}`),
+    ...young.map((line) => `+ ${line}`),
+  ];
+}
+
+/** An entry as text. */
+function shown(
+  name: string,
+  entry: unknown,
+  program: readonly string[],
+): string {
+  const isOurs = startsUs(entry, program);
+  const members = Object.entries(isRecord(entry) ? entry : {})
+    .map(([key, value]) => [key, memberOf(key, value, isOurs)]);
+  const text = isRecord(entry)
+    ? JSON.stringify(Object.fromEntries(members), null, 2)
+    : HIDDEN;
+  return `${JSON.stringify(name)}: ${text}`;
+}
+
+/** What may be shown of a member of an entry. */
+function memberOf(key: string, value: unknown, isOurs: boolean): unknown {
+  switch (key) {
+    case "type":
+    case "command":
+      return typeof value === "string" ? word(value) : HIDDEN;
+    case "args":
+      // What others' flags mean is not known.
+      return isOurs && Array.isArray(value) ? value.map(argument) : HIDDEN;
+    case "env":
+    case "headers":
+      return isRecord(value)
+        ? Object.fromEntries(Object.keys(value).map((name) => [name, HIDDEN]))
+        : HIDDEN;
+    default:
+      return HIDDEN;
+  }
+}
+
+function argument(arg: unknown, i: number, all: readonly unknown[]): string {
+  if (typeof arg !== "string") return HIDDEN;
+  const [, flag, text] = /^--([^=]+)=(.*)$/s.exec(arg) ?? [];
+  if (flag !== undefined) return `--${flag}=${valueOf(flag, text!)}`;
+  const [, last] = /^--([^=]+)$/.exec(String(all[i - 1])) ?? [];
+  return last === undefined || arg.startsWith("-")
+    ? word(arg)
+    : valueOf(last, arg);
+}
+
+/** The value of a flag of ours; of another's nobody knows what it is. */
+function valueOf(flag: string, text: string): string {
+  const [key] = rows().find(([, row]) => row.flag === flag) ?? [];
+  try {
+    return key === undefined ? HIDDEN : shownOf(key, text);
+  } catch {
+    return HIDDEN;
+  }
+}
+
+/** A word that stands alone, as what starts the program does. */
+function word(text: string): string {
+  return /[=?]|:\/\//.test(text) ? HIDDEN : text;
+}

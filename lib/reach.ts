@@ -1,0 +1,174 @@
+/**
+ * The way to a daemon as far as its WebSocket: name, network, handshake, each
+ * by itself, since a runtime says little of why it could not dial.
+ *
+ * @module
+ */
+
+import type { Config } from "./config.ts";
+import type { Host } from "./host.ts";
+import { tame } from "./output.ts";
+import {
+  connect,
+  hostOf,
+  isAddress,
+  portOf,
+  resolve,
+  upgrade,
+} from "./upgrade.ts";
+
+/** What became of one check. */
+export interface Check {
+  /** What was looked at. */
+  readonly name: string;
+  /** `warn` is worth a look, `skip` was not looked at. */
+  readonly state: "ok" | "warn" | "fail" | "skip";
+  /** What was found. */
+  readonly text: string;
+  /** What to do, where something is to be done. */
+  readonly advice?: string;
+}
+
+/** From the host's name to a WebSocket, as far as the first failure. */
+export async function* reach(
+  config: Config,
+  host: Host,
+): AsyncGenerator<Check> {
+  const url = new URL(config.url);
+  const proxy = proxyOf(url, host);
+  if (proxy !== undefined) {
+    const name = hostOf(url);
+    const text = `${name} is dialed through the proxy that ${proxy} names`;
+    const advice = `if the proxy is not to be asked, add ${name} to NO_PROXY`;
+    yield { name: "proxy", state: "warn", text, advice };
+  }
+  for await (const check of direct(config, url)) {
+    // What cannot be reached from here may be reached from the proxy.
+    const isHarmless = proxy !== undefined && check.state === "fail";
+    yield isHarmless ? { ...check, state: "warn" } : check;
+  }
+}
+
+/** The way to the daemon without a proxy, as far as the first failure. */
+async function* direct(
+  config: Config,
+  url: URL,
+): AsyncGenerator<Check> {
+  const name = hostOf(url);
+  const limitMs = config.handshakeTimeout;
+  const addresses = (await resolve(name)).join(", ");
+  if (addresses === "") {
+    const text = `${name} is no host that this machine knows`;
+    const advice = "check the URL's host; inside Docker, the host machine is " +
+      "host.docker.internal";
+    return yield { name: "name", state: "fail", text, advice };
+  }
+  const known = addresses === name ? "an address" : addresses;
+  yield { name: "name", state: "ok", text: `${name} is ${known}` };
+  const place = `${name} port ${portOf(url)}`;
+  const reached = await connect(name, portOf(url), limitMs);
+  if (typeof reached === "string") {
+    const text = `${place} takes no connection (${reached})`;
+    const advice =
+      "start the daemon; in Docker, publish its port (-p 8079:8079)";
+    return yield { name: "network", state: "fail", text, advice };
+  }
+  const text = `${place} takes connections (${reached.toFixed(1)} ms)`;
+  yield { name: "network", state: "ok", text };
+  yield await shake(config, url, limitMs);
+}
+
+/** Is it a WebSocket? */
+async function shake(
+  { dialect, headers }: Config,
+  url: URL,
+  limitMs: number,
+): Promise<Check> {
+  const subprotocol = dialect === "mcp" ? "mcp" : undefined;
+  const found = await upgrade(url, subprotocol, headers, limitMs);
+  if (found.kind === "garbage") {
+    const other = url.protocol === "wss:" ? "ws://" : "wss://";
+    return fail("it does not speak HTTP", `check the port, and try ${other}`);
+  }
+  if (found.kind === "failed") {
+    const advice = url.protocol === "wss:"
+      ? "check the certificate, or try ws://"
+      : "check the port: something else listens there";
+    return fail(`the handshake failed (${found.why})`, advice);
+  }
+  const { status } = found;
+  const type = found.headers.get("content-type") ?? "";
+  if (status === 101) {
+    const echo = found.headers.get("sec-websocket-protocol");
+    const words = echo === undefined ? "" : `, subprotocol ${tame(echo)}`;
+    const text = `it is a WebSocket${words}`;
+    return { name: "websocket", state: "ok", text };
+  }
+  if (status === 401 || status === 403) {
+    return fail(
+      `it refuses us with HTTP ${status}`,
+      "check the token (--token-file or ALWAYSUP_TOKEN) and --header",
+    );
+  }
+  if (status === 404) {
+    const text = `there is nothing at ${url.pathname} (HTTP 404)`;
+    return fail(text, "check the URL's path");
+  }
+  if (status >= 300 && status < 400) {
+    return elsewhere(status, found.headers.get("location") ?? "", url);
+  }
+  const text = `it answers with HTTP ${status}`;
+  if (status >= 500) {
+    return fail(text, "look at the daemon's own log; a front may wait for it");
+  }
+  if (status >= 400 && !/^(405|406|426)$/.test(`${status}`)) {
+    return fail(
+      text,
+      "check the URL's path, and what stands in front of the daemon",
+    );
+  }
+  return fail(
+    `this is an HTTP${/event-stream/.test(type) ? "/SSE" : ""} server, not a ` +
+      `WebSocket (HTTP ${status})`,
+    "give the URL of its WebSocket; without one, connect the client to it " +
+      "by HTTP, which needs no alwaysup",
+  );
+}
+
+/** A redirect, which no WebSocket follows. */
+function elsewhere(status: number, location: string, from: URL): Check {
+  const to = URL.canParse(location, from.href)
+    ? new URL(location, from)
+    : undefined;
+  const [, secure] = /^(?:http|ws)(s?):$/.exec(to?.protocol ?? "") ?? [];
+  if (to === undefined || secure === undefined) {
+    const text = `it sends us away (HTTP ${status})`;
+    return fail(text, "check the URL, and what stands in front of the daemon");
+  }
+  // Without what may be a secret.
+  const place = to.host + to.pathname;
+  return fail(
+    `it sends us to ${to.protocol}//${place} (HTTP ${status})`,
+    `use ws${secure}://${place}`,
+  );
+}
+
+/** A handshake that failed. A certificate may say anything, too. */
+function fail(text: string, advice: string): Check {
+  return { name: "websocket", state: "fail", text: tame(text), advice };
+}
+
+/** The variable that names the proxy through which the runtime dials; `undefined` where it uses none. */
+function proxyOf(url: URL, host: Host): string | undefined {
+  const name = hostOf(url);
+  // The hosts have seen to that.
+  if (/^(localhost|127\.[\d.]+|::1)$/.test(name)) return undefined;
+  const lists = ["NO_PROXY", "no_proxy"].map(host.variable);
+  const isExempt = lists.join().split(",").map((entry) => entry.trim())
+    .some((entry) =>
+      entry === "*" ? !isAddress(name) : entry !== "" &&
+        `.${name}`.endsWith(`.${entry.replace(/^\./, "")}`)
+    );
+  if (isExempt) return undefined;
+  return host.proxies(url.protocol).find(host.variable);
+}

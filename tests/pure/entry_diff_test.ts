@@ -1,0 +1,80 @@
+/**
+ * What is shown of an entry that is put in or taken out.
+ *
+ * @module
+ */
+
+import { diff } from "../../lib/entry_diff.ts";
+import { assertEquals } from "../tools/assert.ts";
+import { test } from "../tools/pure.ts";
+
+/** An entry, and what is shown of it; whatever begins with `s3cret` is one. */
+const SHOWN: [what: string, entry: unknown, shown: unknown][] = [
+  [
+    "another program's",
+    {
+      type: "stdio",
+      command: "python",
+      args: ["shim.py", "--token", "s3cret"],
+      env: { T: "s3cret" },
+      timeout: 9,
+    },
+    {
+      type: "stdio",
+      command: "python",
+      args: "(hidden)",
+      env: { T: "(hidden)" },
+      timeout: "(hidden)",
+    },
+  ],
+  [
+    "a remote server's",
+    { url: "https://h/s3cret", headers: { A: "s3cret" }, type: "http" },
+    { url: "(hidden)", headers: { A: "(hidden)" }, type: "http" },
+  ],
+  [
+    "this program's",
+    {
+      command: "npx",
+      args: [
+        ...["-y", "alwaysup", "--url", "ws://u:s3cret@h/a?s3cret"],
+        ...["--url=ws://h/?k=s3cret", "--header", "X-Key: s3cret"],
+        ...["--header=s3cret", "--token", "s3cret", "--token=s3cret"],
+        ...["--token-file", "/run/t", "--retry=safe", "-e", "T=s3cret"],
+        ...["--url", "s3cret", 3],
+      ],
+    },
+    {
+      command: "npx",
+      args: [
+        ...["-y", "alwaysup", "--url", "ws://h/a?***"],
+        ...["--url=ws://h/?***", "--header", "X-Key"],
+        ...["--header=(hidden)", "--token", "(hidden)", "--token=(hidden)"],
+        ...["--token-file", "/run/t", "--retry=safe", "-e", "(hidden)"],
+        ...["--url", "(hidden)", "(hidden)"],
+      ],
+    },
+  ],
+  ["a shell's", { command: "T=s3cret x" }, { command: "(hidden)" }],
+  ["Zed's older one", { command: { env: {} } }, { command: "(hidden)" }],
+];
+for (const [what, entry, shown] of SHOWN) {
+  test(`what is shown of an entry: ${what}`, () => {
+    const text = diff("us", entry, undefined, [])
+      .map((line) => line.slice(2)).join("\n");
+    assertEquals(JSON.parse(`{${text}}`), { us: shown });
+  });
+}
+
+test("an entry that is none is not shown", () => {
+  assertEquals(diff("us", "s3cret", undefined, []), ['- "us": (hidden)']);
+});
+
+test("only the lines that differ are shown", () => {
+  const before = { command: "alwaysup", args: ["--retry", "safe"] };
+  const after = { command: "alwaysup", args: ["--retry", "never"] };
+  const lines = ['-     "safe"', '+     "never"'];
+  assertEquals(diff("us", before, after, []), lines);
+  const secret = { ...after, env: { T: "1" } };
+  assertEquals(diff("us", secret, { ...after, env: { T: "2" } }, []), []);
+});
