@@ -19,35 +19,25 @@ const PROBES = 5;
 /** The version that the client in us speaks first, and the one of the stateless era. */
 const [LEGACY, STATELESS] = ["2025-11-25", "2026-07-28"];
 
-/**
- * From the host's name to the daemon's answers; what follows from a failure is
- * not looked at.
- *
- * @param other the same settings for a daemon of the other dialect, where they allow one
- */
+/** From the host's name to the daemon's answers; what follows from a failure is not looked at. */
 export async function* checkup(
   config: Config,
-  other: Config | undefined,
   host: Host,
 ): AsyncGenerator<Check> {
   for await (const check of reach(config, host)) {
     yield check;
     if (check.state === "fail") return;
   }
-  yield* interview(config, other, host);
+  yield* interview(config, host);
 }
 
 /** Tries a whole proxy. */
-async function* interview(
-  config: Config,
-  other: Config | undefined,
-  host: Host,
-): AsyncGenerator<Check> {
+async function* interview(config: Config, host: Host): AsyncGenerator<Check> {
   const trial = new Trial(config, host);
   try {
     const { hello, _meta } = await greet(trial, config);
     if (hello.kind === "failed") {
-      return yield await unwelcome(hello.why, config, other, host);
+      return yield await unwelcome(hello.why, config, host);
     }
     yield { name: "daemon", state: "ok", text: described(hello, config) };
     const isSent = config.helloToken !== "" ||
@@ -62,49 +52,37 @@ async function* interview(
   }
 }
 
-const GIVE = "give the daemon's own token (--token-file, ALWAYSUP_TOKEN)";
-
 /** The daemon does not take us: because it does not want to, or does not understand us. */
 async function unwelcome(
   why: string,
-  { dialect }: Config,
-  other: Config | undefined,
+  config: Config,
   host: Host,
 ): Promise<Check> {
+  const isMcp = config.dialect === "mcp";
   // An exai daemon closes with 1008 where it has too many connections.
-  if (/refuses/.test(why) || dialect === "mcp" && /code 1008/.test(why)) {
-    return { name: "token", state: "fail", text: why, advice: GIVE };
+  if (/refuses/.test(why) || isMcp && /code 1008/.test(why)) {
+    const advice = "give the daemon's own token (--token-file, ALWAYSUP_TOKEN)";
+    return { name: "token", state: "fail", text: why, advice };
   }
-  const isTold = /it speaks (exai|MCP), not/.test(why);
-  const reception = other && await receive(other, host);
-  if (other === undefined || reception?.kind === "none" && !isTold) {
-    const advice = "look at the daemon's own log";
-    return { name: "daemon", state: "fail", text: why, advice };
+  const dialect = isMcp ? "exai" : "mcp";
+  const isTold = why.includes(`it speaks ${isMcp ? "exai" : "MCP"}, not`);
+  if (isTold || await understands({ ...config, dialect }, host)) {
+    const text = `this daemon speaks ${dialect}, not ${config.dialect}`;
+    const advice = `say --dialect ${dialect}`;
+    return { name: "daemon", state: "fail", text, advice };
   }
-  const refusal = reception?.kind === "refusal" ? reception.why : undefined;
-  const text = `this daemon speaks ${other.dialect}, not ${dialect}` +
-    (refusal === undefined ? "" : `, and ${refusal}`);
-  const advice = `say --dialect ${other.dialect}` +
-    (refusal === undefined ? "" : `, and ${GIVE}`);
-  return { name: "daemon", state: "fail", text, advice };
+  const advice = "look at the daemon's own log";
+  return { name: "daemon", state: "fail", text: why, advice };
 }
 
-/** How a daemon takes the hello of a dialect. */
-type Reception =
-  | { readonly kind: "welcome" | "none" }
-  /** It knows the dialect: these are its words. */
-  | { readonly kind: "refusal"; readonly why: string };
-
-async function receive(config: Config, host: Host): Promise<Reception> {
+/** Whether the daemon knows a dialect that was not asked for; so it gets no token, and says so if it wants one. */
+async function understands(config: Config, host: Host): Promise<boolean> {
   const handshakeTimeout = Math.min(config.handshakeTimeout, SHORT_MS);
-  const trial = new Trial({ ...config, handshakeTimeout }, host);
-  const { hello } = await greet(trial, config);
+  const other = { ...config, handshakeTimeout, helloToken: "" };
+  const trial = new Trial(other, host);
+  const { hello } = await greet(trial, other);
   await trial.end();
-  if (hello.kind === "result") return { kind: "welcome" };
-  const { why } = hello;
-  return /refuses our token/.test(why)
-    ? { kind: "refusal", why }
-    : { kind: "none" };
+  return hello.kind === "result" || /refuses our token/.test(hello.why);
 }
 
 /** Says hello in the older era, and if the daemon does not know it, in the newer one. */

@@ -7,13 +7,7 @@
 
 import { checkup } from "./checkup.ts";
 import { CLIENTS, FILE_LIMIT, findOurs } from "./clients.ts";
-import {
-  type Config,
-  made,
-  readConfig,
-  type Source,
-  type Sources,
-} from "./config.ts";
+import { type Config, made, type Source, type Sources } from "./config.ts";
 import { readHealth } from "./health_file.ts";
 import { readLimited, rehearse } from "./files.ts";
 import { type Host, messageOf } from "./host.ts";
@@ -82,27 +76,10 @@ async function* examine(
   const { config, warnings } = reading;
   yield settings(config, sources);
   for (const text of warnings) yield { name: "settings", state: "warn", text };
-  yield* checkup(config, otherwise(config, sources, host), host);
+  yield* checkup(config, host);
   yield cache(config, host);
   yield health(config, sources, host);
   yield clients(host);
-}
-
-/** The same settings for a daemon that speaks otherwise, which may need another token; `undefined` where they allow none. */
-function otherwise(
-  config: Config,
-  sources: Sources,
-  host: Host,
-): Config | undefined {
-  const dialect = config.dialect === "mcp" ? "exai" : "mcp";
-  const args = sources.args.filter((arg, i, all) =>
-    !/^--dialect(=|$)/.test(arg) && all[i - 1] !== "--dialect"
-  );
-  const reading = readConfig(
-    { ...sources, args: [...args, "--dialect", dialect] },
-    (path) => host.readFile(path),
-  );
-  return reading.kind === "config" ? reading.config : undefined;
 }
 
 function settings({ shownUrl, dialect }: Config, sources: Sources): Check {
