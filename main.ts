@@ -12,6 +12,7 @@ import { hostHere } from "./lib/host_here.ts";
 import { logger } from "./lib/log.ts";
 import type { Output } from "./lib/output.ts";
 import { run } from "./lib/proxy.ts";
+import { atMost } from "./lib/socket.ts";
 import { readSettings } from "./lib/sources.ts";
 import { LineWriter } from "./lib/stdio.ts";
 
@@ -57,8 +58,7 @@ async function main(host: Host): Promise<number> {
     ? await command(host, args, complain)
     : await serve(host, args, complain);
   // A client that does not read its log must not keep us.
-  const patience = new Promise((go) => setTimeout(go, FAREWELL_MS));
-  await Promise.race([stderr.idle(), patience]);
+  await atMost(FAREWELL_MS, stderr.idle());
   return code;
 }
 

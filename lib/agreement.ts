@@ -13,8 +13,8 @@ import {
   Code,
   dig,
   type Id,
+  type Invalid,
   isRecord,
-  type Message,
   type Request,
 } from "./jsonrpc.ts";
 import { isLegacy } from "./versions.ts";
@@ -55,15 +55,19 @@ function askedBy({ params }: Request): unknown {
   return dig(params, "protocolVersion");
 }
 
-/** Judges the answer to a replay. */
-export function judge(agreed: Agreement, message: Message): Verdict {
+/** Judges the answer to a replay; `trouble` says why it is none to go on with. */
+export function judge(
+  agreed: Agreement,
+  message: Answer | Invalid,
+  trouble: string | undefined,
+): Verdict {
   const { request, version: told, source } = agreed;
-  const error = errorOf(message);
-  if (message.kind !== "answer" || error !== undefined) {
-    const reason = `the daemon rejected initialize: ${error?.message}`;
+  if (message.kind !== "answer" || trouble !== undefined) {
+    const reason = `the daemon rejected initialize: ${trouble}`;
     const meaning = { kind: "rejected", reason, refused: false } as const;
+    const code = message.kind === "answer" ? message.error?.code : undefined;
     // It does not speak that version any more (MCP, lifecycle: error handling); anything else passes.
-    return error?.code === Code.invalidParams
+    return code === Code.invalidParams
       ? { meaning: { ...meaning, forget: request }, agreed }
       : { meaning, agreed };
   }
@@ -98,21 +102,6 @@ export function judge(agreed: Agreement, message: Message): Verdict {
     `agreed on ${told} with the one before: restart the server in the client`;
   const meaning = { kind: "rejected", reason, refused: true, ...news } as const;
   return { meaning, agreed };
-}
-
-/** The daemon's own words, but not all of them. */
-function errorOf(
-  message: Message,
-): { readonly code?: number; readonly message: string } | undefined {
-  switch (message.kind) {
-    case "invalid":
-      return { message: message.reason };
-    case "answer":
-      return message.error &&
-        { ...message.error, message: message.error.message.slice(0, 200) };
-    default:
-      return undefined;
-  }
 }
 
 /**

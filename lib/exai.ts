@@ -270,14 +270,14 @@ export class Exai implements Dialect {
     line.outstanding = undefined;
     const asked = request ?? { id: "0" };
     const answer = isList ? toolList(asked, frame, text) : undefined;
-    if (answer !== undefined && request !== undefined) {
-      const size = text.length;
-      return size > this.#config.maxMessage
-        ? tooLarge(request, size)
-        : [answer];
-    }
     if (answer !== undefined) {
-      return [{ kind: "page", list: "tools", cursor: undefined, answer }];
+      if (request === undefined) {
+        return [{ kind: "page", list: "tools", cursor: undefined, answer }];
+      }
+      const { length } = text;
+      return length > this.#config.maxMessage
+        ? tooLarge(request, length)
+        : [answer];
     }
     const { code, message, retryMs } = exai.errorOf(frame);
     const trouble = `The daemon did not list its tools: ${message}`;

@@ -118,8 +118,8 @@ export function toolsOf(frame: Record<string, unknown>): unknown[] | undefined {
   return tools.filter((tool: unknown) => typeof dig(tool, "name") === "string")
     .map((tool: Record<string, unknown>) => {
       const { description, inputSchema, ...rest } = tool;
-      const isWorded = typeof (description ?? "") === "string" &&
-        description !== null;
+      const isWorded = description === undefined ||
+        typeof description === "string";
       if (isWorded && dig(inputSchema, "type") === "object") return tool;
       const schema = isRecord(inputSchema) ? inputSchema : {};
       return {

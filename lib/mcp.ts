@@ -182,7 +182,7 @@ export class Mcp implements Dialect {
         // An error, too, is a sign of life.
         return { kind: "ready", ...this.#undiscovered(message) };
       case "initialize": {
-        const { meaning, agreed } = judge(this.#agreed!, message);
+        const { meaning, agreed } = judge(this.#agreed!, message, trouble);
         this.#agreed = agreed;
         return meaning;
       }

@@ -17,7 +17,7 @@ import * as report from "./report.ts";
 import { Session } from "./session.ts";
 import type { Remembered } from "./memory.ts";
 import { ownerOf, readState, writeState } from "./state.ts";
-import { dial, type Socket, type SocketReport } from "./socket.ts";
+import { atMost, dial, type Socket, type SocketReport } from "./socket.ts";
 import { Naps } from "./naps.ts";
 import { LineSplitter, LineWriter } from "./stdio.ts";
 
@@ -250,12 +250,4 @@ function dialectOf(config: Config, version: string): Dialect {
         // The daemon shares its results by our ids, which nobody should guess.
       }, () => crypto.getRandomValues(new Uint32Array(1))[0]! / 2 ** 32);
   }
-}
-
-/** Waits for a promise, but not longer than so many milliseconds. */
-async function atMost(ms: number, promise: Promise<unknown>): Promise<void> {
-  const patience = Promise.withResolvers<void>();
-  const timer = setTimeout(() => patience.resolve(), ms);
-  await Promise.race([promise, patience.promise]);
-  clearTimeout(timer);
 }

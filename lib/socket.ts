@@ -113,9 +113,19 @@ async function farewell(
   closed: Promise<void>,
 ): Promise<void> {
   if (socket.terminate === undefined) return;
-  const patience = new Promise((go) => setTimeout(go, FAREWELL_MS));
-  await Promise.race([closed, patience]);
+  await atMost(FAREWELL_MS, closed);
   socket.terminate();
+}
+
+/** Waits for a promise, but not longer than so many milliseconds. */
+export async function atMost(
+  ms: number,
+  promise: Promise<unknown>,
+): Promise<void> {
+  const patience = Promise.withResolvers<void>();
+  const timer = setTimeout(() => patience.resolve(), ms);
+  await Promise.race([promise, patience.promise]);
+  clearTimeout(timer);
 }
 
 /** What a runtime tells in an error event, with the code of the system's error; Bun's text begins with the URL, which may hold a secret. */

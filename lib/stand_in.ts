@@ -7,7 +7,7 @@
 
 import { emptied, listingOf } from "./catalog.ts";
 import type { Desk } from "./desk.ts";
-import { type Answer, Code, dig, type Request } from "./jsonrpc.ts";
+import { type Answer, Code, dig, type Request, spelled } from "./jsonrpc.ts";
 import { parsed } from "./memory.ts";
 import * as report from "./report.ts";
 import { agree } from "./versions.ts";
@@ -60,7 +60,7 @@ function serve(desk: Desk, request: Request, result: string): void {
   }
   desk.dialect.served(request);
   desk.ledger.cancel(request.id);
-  desk.reply(answerOf(request, result));
+  desk.reply(spelled(request.id, result));
 }
 
 /** The main link is lost: what waits, or was asked on it, is answered with what is remembered. */
@@ -125,7 +125,7 @@ function introduce(
   desk.do(report.introduced(desk.config.shownUrl, source));
   const text = desk.dialect.introduced(
     request,
-    answerOf(request, result),
+    spelled(request.id, result),
     { version, source },
     owed?.sentOn,
   );
@@ -161,8 +161,4 @@ export function forget(desk: Desk, request: Request, now: number): void {
   if (memory === undefined) return;
   memory.forget(dig(request.params, "protocolVersion"));
   desk.do({ type: "remember", learned: memory.learned(now) });
-}
-
-function answerOf({ id }: Request, result: string): string {
-  return `{"jsonrpc":"2.0","id":${id},"result":${result}}`;
 }
