@@ -62,9 +62,7 @@ export function insist(
 ): void {
   if (epoch !== desk.links.main.epoch) return;
   const { failures = 0 } = desk.unlisted.get(list) ?? {};
-  desk.do(report.notRestored(
-    `The daemon did not list its ${list} again: ${trouble}`,
-  ));
+  desk.regret(`The daemon did not list its ${list} again: ${trouble}`);
   const pause = PAUSES_MS[failures];
   if (pause === undefined) {
     desk.unlisted.delete(list);

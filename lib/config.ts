@@ -154,21 +154,22 @@ export function readConfig(
   const isPingOff = exaiPing !== undefined && exaiPing <= 0 &&
     find(SETTINGS.pingInterval, flags, sources) === undefined;
   const hasHealthFile = dialect === "exai" && !skipHealth;
-  const secretHeaders = headers.filter(([name]) => SECRET.test(name));
+  const sent: readonly Header[] = authorization === undefined || isAuthorized
+    ? headers
+    : [...headers, ["Authorization", authorization]];
   const config: Config = {
     ...kept,
     dialect,
     url: target.href,
     shownUrl: target.shown,
-    headers: authorization === undefined || isAuthorized
-      ? headers
-      : [...headers, ["Authorization", authorization]],
+    headers: sent,
     providers,
     helloToken: token ?? "",
     secrets: [
       ...secretsIn(target),
-      ...secretHeaders.map(([, value]) => value.split(" ").at(-1)!),
-      token ?? "",
+      ...sent.filter(([name]) => SECRET.test(name))
+        .map(([, value]) => value.split(" ").at(-1)!),
+      isBearer ? "" : token ?? "",
     ].filter((secret) => secret.length >= SECRET_LENGTH),
     pingInterval: isPingOff ? Infinity : kept.pingInterval,
     healthFile: hasHealthFile ? kept.healthFile : undefined,

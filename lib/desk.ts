@@ -150,6 +150,11 @@ export class Desk {
       .slice(0, WORDS_LIMIT);
   }
 
+  /** Says in the log that the daemon, in whose words, is not where the old one was. */
+  regret(trouble: string): void {
+    this.do(report.notRestored(this.hide(trouble)));
+  }
+
   /** Puts an effect on the list. */
   do(effect: Effect): void {
     this.#effects.push(effect);

@@ -114,7 +114,7 @@ function fromDaemon(
     case "ready":
       note(desk, incoming, now);
       if (incoming.trouble !== undefined) {
-        desk.do(report.notRestored(desk.hide(incoming.trouble)));
+        desk.regret(incoming.trouble);
       }
       return ready(desk, link, now);
     case "rejected":
@@ -124,7 +124,7 @@ function fromDaemon(
       return ponged(desk, link, now);
     case "own":
       if (incoming.trouble !== undefined) {
-        desk.do(report.notRestored(desk.hide(incoming.trouble)));
+        desk.regret(incoming.trouble);
       }
       return;
     case "page":

@@ -169,10 +169,9 @@ export class Mcp implements Dialect {
       : this.#own.get(message.id);
     if (message.id === undefined || own?.epoch !== epoch) return message;
     this.#own.delete(message.id);
-    // The daemon's own words, but not all of them.
     const trouble = message.kind === "invalid"
       ? message.reason
-      : message.error?.message.slice(0, 200);
+      : message.error?.message;
     const { purpose } = own;
     switch (purpose.kind) {
       case "probe":

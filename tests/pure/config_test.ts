@@ -353,6 +353,10 @@ test("what a daemon may quote of what it is told", () => {
   };
   const { secrets } = config({ env });
   assertEquals(secrets, ["p4ss", "k3yk3y", "b4re", "s3cret", "t0ken"]);
+  const basic = config({ env: { ALWAYSUP_URL: "ws://user:p4ss@host/" } });
+  assertEquals(basic.secrets, ["p4ss", btoa("user:p4ss")]);
+  const exai = config({ env: { EXAI_WS_TOKEN: "t0ken" } });
+  assertEquals(exai.secrets, ["t0ken"]);
 });
 
 test("what is shown of a URL holds no secret", () => {

@@ -871,3 +871,25 @@ test("a task is over for who was told of it when the daemon is lost", () => {
   scene.again();
   assertEquals(progress(2), []);
 });
+
+test("a secret that an MCP daemon quotes is shown to nobody, wherever it stands", () => {
+  const error = { code: -32603, message: `${"x".repeat(196)}S3CRET` };
+  const scene = new Scene({ secrets: ["S3CRET"] });
+  scene.start();
+  scene.ask(1, "tools/list");
+  scene.daemon({ id: 1, result: { tools: [] } });
+  restart(scene);
+  const answer = (): string => {
+    const { id } = scene.sent().at(-1);
+    scene.take();
+    scene.daemon({ id, error });
+    return JSON.stringify(scene.take());
+  };
+  const unlisted = answer();
+  scene.close();
+  scene.untilDial();
+  scene.open();
+  for (const said of [unlisted, answer()]) {
+    assertEquals([said.includes("S3CR"), said.includes("***")], [false, true]);
+  }
+});
