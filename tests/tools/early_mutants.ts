@@ -167,8 +167,8 @@ export const EARLY_MUTANTS: readonly Mutant[] = [
   mutant(
     "early: trouble with initialize empties the memory",
     "agreement",
-    "return error?.code === Code.invalidParams\n",
-    "return error !== undefined\n",
+    "return code === Code.invalidParams\n",
+    "return trouble !== undefined\n",
   ),
   mutant(
     "early: a client is held for ever to a version that the daemon has outgrown",
