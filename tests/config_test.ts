@@ -11,20 +11,20 @@ import { assert, assertEquals } from "./tools/assert.ts";
 import { ENV_EXAMPLE, envExample } from "./tools/env_example.ts";
 import { ExaiProcess } from "./tools/exai_process.ts";
 import { RawDaemon } from "./tools/raw_daemon.ts";
-import { Proxy } from "./tools/rig.ts";
+import { Proxy, test, withoutNpx } from "./tools/rig.ts";
 
-Deno.test("config/env.example is what the settings table gives (deno task env)", async () => {
+test("config/env.example is what the settings table gives (deno task env)", async () => {
   assertEquals(await Deno.readTextFile(ENV_EXAMPLE), envExample());
 });
 
-Deno.test("config/env.example is accepted with every line in force", () => {
+test("config/env.example is accepted with every line in force", () => {
   const file = parseEnv(envExample().replaceAll(/^#(\w+=)/gm, "$1"));
   assert(Object.keys(file).length > 15);
   const reading = readConfig({ args: [], env: {}, file }, () => "");
   assertEquals(reading.kind, "config");
 });
 
-Deno.test("config/env.docker is accepted, and gives the streaming timeouts of the owner", async () => {
+test("config/env.docker is accepted, and gives the streaming timeouts of the owner", async () => {
   const text = await Deno.readTextFile(
     new URL("../config/env.docker", import.meta.url),
   );
@@ -61,7 +61,7 @@ async function serverOf(client: string, key: string): Promise<Server> {
   return servers.exai;
 }
 
-Deno.test("every client's file in config/ starts the same proxy, in the form of lib/clients.ts", async () => {
+test("every client's file in config/ starts the same proxy, in the form of lib/clients.ts", async () => {
   const { command, args, env } = await serverOf("cursor", "mcpServers");
   for (const client of CLIENTS) {
     const config = await configOf(client.name);
@@ -81,7 +81,7 @@ Deno.test("every client's file in config/ starts the same proxy, in the form of 
   }
 });
 
-Deno.test("a client's file in config/ reaches an exai daemon", async () => {
+test("a client's file in config/ reaches an exai daemon", async () => {
   await using daemon = new ExaiProcess();
   await daemon.up();
   const { command, args, env } = await serverOf("augment", "mcpServers");
@@ -91,13 +91,14 @@ Deno.test("a client's file in config/ reaches an exai daemon", async () => {
   );
   assert(real.includes(main));
   const port = { EXAI_WS_PORT: `${daemon.port}` };
-  await using proxy = new Proxy([], { ...env, ...port }, () => [command, real]);
+  const start = withoutNpx(command, real);
+  await using proxy = new Proxy([], { ...env, ...port }, () => start);
   await proxy.initialize();
   await proxy.call(1, "echo", { text: "hi" });
   assertEquals((await proxy.answer(1)).result.content[0].text, "hi");
 });
 
-Deno.test("config/mcp-config.json starts a proxy that works", async () => {
+test("config/mcp-config.json starts a proxy that works", async () => {
   await using daemon = new RawDaemon();
   const file = new URL("../config/mcp-config.json", import.meta.url);
   const { mcpServers } = JSON.parse(await Deno.readTextFile(file));
@@ -114,7 +115,7 @@ Deno.test("config/mcp-config.json starts a proxy that works", async () => {
   assertEquals((await proxy.end()).code, 0);
 });
 
-Deno.test("the README's settings table is the program's, and its snippet the file's", async () => {
+test("the README's settings table is the program's, and its snippet the file's", async () => {
   const readme = await Deno.readTextFile(
     new URL("../README.md", import.meta.url),
   );

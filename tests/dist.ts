@@ -7,8 +7,9 @@
 
 import { assert, assertEquals, assertMatch } from "./tools/assert.ts";
 import { DIST, output, ROOT, VERSION } from "./tools/bundle.ts";
+import { npmFile } from "./tools/install.ts";
 import { RawDaemon } from "./tools/raw_daemon.ts";
-import { Proxy } from "./tools/rig.ts";
+import { Proxy, test } from "./tools/rig.ts";
 
 const BINARIES = [
   ...["alwaysup-linux-arm64", "alwaysup-linux-x64", "alwaysup-macos-arm64"],
@@ -29,7 +30,7 @@ async function shell(
   return { success, text: out! + err! };
 }
 
-Deno.test("the checksums are those of the five files, and of no other", async () => {
+test("the checksums are those of the five files, and of no other", async () => {
   const sums = await Deno.readTextFile(`${DIST}SHA256SUMS`);
   const names = sums.trim().split("\n").map((line) => line.split("  ")[1]!);
   assertEquals(names.toSorted(), BINARIES);
@@ -40,7 +41,7 @@ Deno.test("the checksums are those of the five files, and of no other", async ()
   assertEquals((await command.output()).success, true);
 });
 
-Deno.test("the README's way to install verifies what it loads", async () => {
+test("the README's way to install verifies what it loads", async () => {
   const readme = await Deno.readTextFile(`${ROOT}README.md`);
   const script = /```sh\n(case [^]*?)```/.exec(readme)![1]!;
   let isBroken = false;
@@ -79,53 +80,47 @@ Deno.test("the README's way to install verifies what it loads", async () => {
   await Deno.remove(home, { recursive: true });
 });
 
-Deno.test("npx starts the packed package, offline and outside this folder", async () => {
+/** The folder of a version of Node in `tests/npm/nodes`. */
+function nodeBin(version: 20 | 22 | 24): string {
+  return npmFile("nodes", `node-${version}/bin`);
+}
+
+test("the packed package installs offline, and its command starts outside this folder", async () => {
   const home = await Deno.makeTempDir({ prefix: "npm-" });
   const pack = await shell(`npm pack --silent "${DIST}npm"`, home);
   assertEquals(pack.success, true, pack.text);
   const archive = `alwaysup-${VERSION}.tgz`;
-  const install = await shell(
-    `npm install --silent --no-fund --no-audit node@24 ./${archive}`,
-    home,
-  );
+  const flags = "--offline --silent --no-fund --no-audit";
+  const install = await shell(`npm install ${flags} ./${archive}`, home);
   assertEquals(install.success, true, install.text);
   await using daemon = new RawDaemon({ echo: undefined });
-  const node = `${home}/node_modules/node/bin`;
-  const path = `${node}:${Deno.env.get("PATH")}`;
-  await using proxy = new Proxy([], { PATH: path }, () => [
+  const bin = `${home}/node_modules/.bin/alwaysup`;
+  const PATH = `${nodeBin(24)}:${Deno.env.get("PATH")}`;
+  await using proxy = new Proxy([], { PATH }, () => [
     "sh",
-    ["-c", 'cd "$1" && exec npx alwaysup --url "$2"', "sh", home, daemon.url],
+    ["-c", 'cd "$1" && exec "$2" --url "$3"', "sh", home, bin, daemon.url],
   ]);
   await proxy.initialize();
   await proxy.ask(1, "x", { n: 1 });
   assertEquals((await proxy.answer(1)).result, { n: 1 });
   await proxy.end();
-  const lines = await shell(
-    `PATH="${node}:$PATH" npx alwaysup --version`,
-    home,
-  );
+  const lines = await shell(`PATH="${PATH}" "${bin}" --version`, home);
   assertMatch(lines.text, /^alwaysup .* \(node 24\./);
   await Deno.remove(home, { recursive: true });
 });
 
-Deno.test("the oldest Node that the package claims runs it, one before it says why not", async () => {
+test("the oldest Node that the package claims runs it, one before it says why not", async () => {
   await using daemon = new RawDaemon();
   const file = `${DIST}npm/alwaysup.js`;
-  const home = await Deno.makeTempDir({ prefix: "node-" });
-  for (const version of ["22.0.0", "20"]) {
-    const install = `npm install --silent --prefix ${version} node@${version}`;
-    const { success, text } = await shell(install, home);
-    assertEquals(success, true, text);
-  }
-  const node = `${home}/22.0.0/node_modules/.bin/node`;
   await using proxy = new Proxy([], {}, () => [
-    node,
+    `${nodeBin(22)}/node`,
     [file, "--url", daemon.url],
   ]);
   assertEquals((await proxy.initialize()).result.serverInfo.name, "raw");
   await proxy.end();
+  const home = await Deno.makeTempDir({ prefix: "node-" });
   for (const args of ["", "doctor", "--version"]) {
-    const old = `20/node_modules/.bin/node "${file}" ${args}`;
+    const old = `"${nodeBin(20)}/node" "${file}" ${args}`;
     const { success, text } = await shell(old, home);
     assertEquals(success, false);
     assertMatch(

@@ -8,7 +8,7 @@
 import { assert, assertEquals, assertMatch } from "../tools/assert.ts";
 import { Rig } from "../tools/mcp_rig.ts";
 import { RawDaemon } from "../tools/raw_daemon.ts";
-import { Proxy } from "../tools/rig.ts";
+import { Proxy, test } from "../tools/rig.ts";
 
 /** A folder that is the user's home and state folder for one test. */
 class Home implements AsyncDisposable {
@@ -41,7 +41,7 @@ async function meet(home: Home): Promise<number> {
   return rig.port;
 }
 
-Deno.test("VS Code's order of events: tools from the cache, a call that waits, the daemon, the answer", async () => {
+test("VS Code's order of events: tools from the cache, a call that waits, the daemon, the answer", async () => {
   await using home = new Home();
   const port = await meet(home);
   await using rig = new Rig([], home.env, port);
@@ -62,7 +62,7 @@ Deno.test("VS Code's order of events: tools from the cache, a call that waits, t
   assert(Deno.readTextFileSync(file!).includes('"more"'));
 });
 
-Deno.test("the same with an empty cache: an honest answer after the grace, and the lists change when the daemon is there", async () => {
+test("the same with an empty cache: an honest answer after the grace, and the lists change when the daemon is there", async () => {
   await using home = new Home();
   const grace = { ALWAYSUP_INITIALIZE_GRACE: "300ms" };
   await using rig = new Rig([], { ...home.env, ...grace });
@@ -79,7 +79,7 @@ Deno.test("the same with an empty cache: an honest answer after the grace, and t
   await rig.proxy.hear("notifications/tools/list_changed");
 });
 
-Deno.test("the cache is one file for the user's eyes only, and has no secret in it", async () => {
+test("the cache is one file for the user's eyes only, and has no secret in it", async () => {
   await using home = new Home();
   await using rig = new Rig([], { ...home.env, ALWAYSUP_TOKEN: "s3cret" });
   await rig.up();
@@ -96,7 +96,7 @@ Deno.test("the cache is one file for the user's eyes only, and has no secret in 
   assertEquals(Deno.statSync(folder).mode! & 0o777, 0o700);
 });
 
-Deno.test("a secret that is the whole query of a URL is in no name and no text", async () => {
+test("a secret that is the whole query of a URL is in no name and no text", async () => {
   await using home = new Home();
   await using daemon = new RawDaemon();
   await using proxy = new Proxy([], {
@@ -135,7 +135,7 @@ const BROKEN: [what: string, make: (path: string) => void, said: RegExp][] = [
   ],
 ];
 for (const [what, make, said] of BROKEN) {
-  Deno.test(`a cache that is ${what}: one log line, and the daemon is used`, async () => {
+  test(`a cache that is ${what}: one log line, and the daemon is used`, async () => {
     const folder = Deno.makeTempDirSync();
     const path = `${folder}/cache.json`;
     make(path);
@@ -153,7 +153,7 @@ for (const [what, make, said] of BROKEN) {
   });
 }
 
-Deno.test("a cache that cannot be written costs one log line, and is tried again", async () => {
+test("a cache that cannot be written costs one log line, and is tried again", async () => {
   await using home = new Home();
   // Where the state folder should be there is a file.
   Deno.writeTextFileSync(`${home.path}/state`, "");
@@ -186,7 +186,7 @@ async function keep(path: string): Promise<void> {
   assertEquals((await rig.proxy.end()).code, 0);
 }
 
-Deno.test("--cache never replaces what is not its own: a foreign file, a pipe, a link", async () => {
+test("--cache never replaces what is not its own: a foreign file, a pipe, a link", async () => {
   await using home = new Home();
   const foreign = `${home.path}/mcp.json`;
   const text = '{"mcpServers":{"mine":1}}';
@@ -205,7 +205,7 @@ Deno.test("--cache never replaces what is not its own: a foreign file, a pipe, a
   assertEquals(Deno.readTextFileSync(link), text);
 });
 
-Deno.test("daemons whose URLs differ in what is hidden are told apart", async () => {
+test("daemons whose URLs differ in what is hidden are told apart", async () => {
   await using home = new Home();
   await using rig = new Rig([], home.env);
   await rig.up();
@@ -228,7 +228,7 @@ Deno.test("daemons whose URLs differ in what is hidden are told apart", async ()
   }
 });
 
-Deno.test("who shows the daemon another token hears nothing of what it told the first, and eight such files are kept", async () => {
+test("who shows the daemon another token hears nothing of what it told the first, and eight such files are kept", async () => {
   await using home = new Home();
   const asked = async (
     rig: Rig,
@@ -254,7 +254,7 @@ Deno.test("who shows the daemon another token hears nothing of what it told the 
   assertEquals(await asked(rig, "", ...grace), "alwaysup");
 });
 
-Deno.test("a proxy that knows less takes nothing from the cache that another one has filled", async () => {
+test("a proxy that knows less takes nothing from the cache that another one has filled", async () => {
   await using home = new Home();
   const path = `${home.path}/c.json`;
   const cache = ["--cache", path];
@@ -273,7 +273,7 @@ Deno.test("a proxy that knows less takes nothing from the cache that another one
   assert(lists["tools/list"].tools.length > 0);
 });
 
-Deno.test("several proxies share a cache", async () => {
+test("several proxies share a cache", async () => {
   await using home = new Home();
   await using rig = new Rig([], home.env);
   await rig.up();

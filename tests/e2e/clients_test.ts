@@ -8,29 +8,24 @@
 import { Client } from "@modelcontextprotocol/sdk/client/index.js";
 import { StdioClientTransport } from "@modelcontextprotocol/sdk/client/stdio.js";
 import { assert, assertEquals, assertMatch } from "../tools/assert.ts";
-import { Child, freePort, proxyCommand } from "../tools/rig.ts";
+import { startPeer } from "../tools/peers.ts";
+import {
+  type Child,
+  freePort,
+  proxyCommand,
+  startScript,
+  test,
+} from "../tools/rig.ts";
 
 // deno-lint-ignore no-explicit-any
 type Json = any;
 
-async function startEverything(port: number): Promise<Child> {
-  const script = `${import.meta.dirname}/../tools/everything.ts`;
-  const child = new Child(
-    Deno.execPath(),
-    ["run", "-A", script, `${port}`],
-    {},
-  );
-  await child.stdout.find((line) => line.startsWith("listening"));
-  return child;
-}
+const startEverything = (port: number): Promise<Child> =>
+  startScript("everything.ts", `${port}`);
 
-Deno.test({
-  name:
-    "the SDK's client works through a kill and a restart of the reference server",
-  // The SDK's transport leaves a timer behind when it is closed.
-  sanitizeOps: false,
-  sanitizeResources: false,
-  fn: async () => {
+test(
+  "the SDK's client works through a kill and a restart of the reference server",
+  async () => {
     const port = freePort();
     const first = await startEverything(port);
     const [command, args] = proxyCommand([
@@ -81,19 +76,24 @@ Deno.test({
       );
     assertEquals(strange, []);
   },
-});
+  // The SDK's transport leaves a timer behind when it is closed.
+  { sanitizeOps: false, sanitizeResources: false },
+);
 
-Deno.test("the Inspector's CLI lists and calls tools", async () => {
+test("the Inspector's CLI lists and calls tools", async () => {
   const port = freePort();
   await using _daemon = await startEverything(port);
   const [command, args] = proxyCommand([
     ...["--url", `ws://127.0.0.1:${port}/`, "--cache", "off"],
   ]);
   const inspect = async (...rest: string[]): Promise<Json> => {
-    const inspector = "@modelcontextprotocol/inspector@2.12.0";
-    await using cli = new Child("npx", [
-      ...["-y", inspector, "--cli", command, ...args, ...rest],
-    ], {});
+    await using cli = startPeer(
+      "inspector",
+      "--cli",
+      command,
+      ...args,
+      ...rest,
+    );
     const { code } = await cli.ended();
     assertEquals(code, 0, cli.stderr.dump());
     return JSON.parse(cli.stdout.dump());

@@ -9,7 +9,7 @@ import { delay } from "@std/async/delay.js";
 import { assert, assertEquals, assertMatch } from "../tools/assert.ts";
 import { Rig } from "../tools/mcp_rig.ts";
 import { Relay } from "../tools/relay.ts";
-import { freePort } from "../tools/rig.ts";
+import { freePort, test } from "../tools/rig.ts";
 
 /** Probes that come soon, so that a test need not wait for the usual ones. */
 const HASTY = [
@@ -17,7 +17,7 @@ const HASTY = [
   ...["--log-level", "debug"],
 ];
 
-Deno.test("GLM_STREAM_TIMEOUT and KIMI_STREAM_TIMEOUT end their calls, not earlier, and the daemon is told", async () => {
+test("GLM_STREAM_TIMEOUT and KIMI_STREAM_TIMEOUT end their calls, not earlier, and the daemon is told", async () => {
   const env = { GLM_STREAM_TIMEOUT: "2", KIMI_STREAM_TIMEOUT: "4" };
   await using rig = new Rig([], env);
   await rig.up("--extra", "glm_chat");
@@ -43,14 +43,14 @@ Deno.test("GLM_STREAM_TIMEOUT and KIMI_STREAM_TIMEOUT end their calls, not earli
   assertEquals(result.content[0].text, "other");
 });
 
-Deno.test("a call of 25 s succeeds on a daemon that answers no ping, and on one that does one thing at a time", async () => {
+test("a call of 25 s succeeds on a daemon that answers no ping, and on one that does one thing at a time", async () => {
   const run = async (habit: string): Promise<void> => {
     await using rig = new Rig();
     await rig.up("--habit", habit);
     await rig.proxy.initialize();
     await rig.proxy.call(1, "write", { ms: 25_000, key: habit });
     await rig.noted("call write");
-    const { result } = await rig.proxy.answer(1, 40_000);
+    const { result } = await rig.proxy.answer(1);
     assertEquals(result.content[0].text, habit);
     assertEquals(rig.executed("call write").length, 1);
     assertEquals(rig.proxy.stderr.dump().includes("Lost"), false);
@@ -58,7 +58,7 @@ Deno.test("a call of 25 s succeeds on a daemon that answers no ping, and on one 
   await Promise.all([run("mute"), run("serial")]);
 });
 
-Deno.test("a daemon that does one thing at a time answers new requests on a second connection", async () => {
+test("a daemon that does one thing at a time answers new requests on a second connection", async () => {
   await using rig = new Rig(HASTY);
   await rig.up("--habit", "serial");
   await rig.proxy.initialize();
@@ -72,7 +72,7 @@ Deno.test("a daemon that does one thing at a time answers new requests on a seco
   await rig.proxy.stderr.find((line) => line.includes("Closed a connection"));
 });
 
-Deno.test("a daemon that is stopped loses no call, and what comes meanwhile waits", async () => {
+test("a daemon that is stopped loses no call, and what comes meanwhile waits", async () => {
   await using rig = new Rig(HASTY);
   await rig.up();
   await rig.proxy.initialize();
@@ -93,7 +93,7 @@ Deno.test("a daemon that is stopped loses no call, and what comes meanwhile wait
   ]);
 });
 
-Deno.test("what a daemon does not read is bounded, and goes on when it reads", async () => {
+test("what a daemon does not read is bounded, and goes on when it reads", async () => {
   await using rig = new Rig(["--queue-limit", "5", "--ping-interval", "off"]);
   await rig.up();
   await rig.proxy.initialize();
@@ -121,7 +121,7 @@ Deno.test("what a daemon does not read is bounded, and goes on when it reads", a
   assertEquals((await rig.proxy.answer("after")).error, undefined);
 });
 
-Deno.test("a network that swallows everything: the connection is left within 20 s, and nothing is executed twice", async () => {
+test("a network that swallows everything: the connection is left within 20 s, and nothing is executed twice", async () => {
   const port = freePort();
   await using relay = new Relay(port);
   await using rig = new Rig([], {}, relay.port, port);
@@ -145,7 +145,7 @@ Deno.test("a network that swallows everything: the connection is left within 20 
   ]);
 });
 
-Deno.test("the same with a daemon that does one thing at a time: its call has its own time, what comes runs", async () => {
+test("the same with a daemon that does one thing at a time: its call has its own time, what comes runs", async () => {
   const port = freePort();
   await using relay = new Relay(port);
   const flags = [...HASTY, "--request-timeout", "6s"];
@@ -163,7 +163,7 @@ Deno.test("the same with a daemon that does one thing at a time: its call has it
   assert(two.at < one.at);
 });
 
-Deno.test("nothing expires because the proxy was stopped, and it is back at once", async () => {
+test("nothing expires because the proxy was stopped, and it is back at once", async () => {
   const port = freePort();
   await using relay = new Relay(port);
   const env = { GLM_STREAM_TIMEOUT: "3" };
@@ -190,7 +190,7 @@ Deno.test("nothing expires because the proxy was stopped, and it is back at once
   assert(at - start < 4_000, `${at - start} ms`);
 });
 
-Deno.test("a client that asked for progress hears what its call waits for", async () => {
+test("a client that asked for progress hears what its call waits for", async () => {
   await using rig = new Rig();
   await rig.up();
   await rig.proxy.initialize();
@@ -206,7 +206,7 @@ Deno.test("a client that asked for progress hears what its call waits for", asyn
   assertEquals((await rig.proxy.answer(1)).result.content[0].text, "on");
 });
 
-Deno.test("an answer that is larger than a WebSocket message may be is asked for once", async () => {
+test("an answer that is larger than a WebSocket message may be is asked for once", async () => {
   await using rig = new Rig();
   await rig.up();
   await rig.proxy.initialize();

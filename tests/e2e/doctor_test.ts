@@ -8,7 +8,7 @@
 import { assert, assertEquals, assertMatch } from "../tools/assert.ts";
 import { ExaiProcess } from "../tools/exai_process.ts";
 import { RawDaemon } from "../tools/raw_daemon.ts";
-import { execute, freePort } from "../tools/rig.ts";
+import { execute, freePort, test } from "../tools/rig.ts";
 
 interface Check {
   name: string;
@@ -78,7 +78,7 @@ function answer({ id, method, params }: {
   }
 }
 
-Deno.test("doctor: a daemon that works", async () => {
+test("doctor: a daemon that works", async () => {
   await using daemon = new RawDaemon({ answer });
   const found = await doctor(["--url", daemon.url], {
     GLM_STREAM_TIMEOUT: "9",
@@ -93,7 +93,7 @@ Deno.test("doctor: a daemon that works", async () => {
   assertEquals(methods.filter((method) => method === "ping").length, 5);
 });
 
-Deno.test("doctor: plain lines for people, what to do under each that fails", async () => {
+test("doctor: plain lines for people, what to do under each that fails", async () => {
   const url = `ws://127.0.0.1:${freePort()}/`;
   const { code, stdout, stderr } = await execute(["doctor", "--url", url], {
     ...ALONE,
@@ -107,7 +107,7 @@ Deno.test("doctor: plain lines for people, what to do under each that fails", as
   assertEquals(stdout.includes("\x1b"), false);
 });
 
-Deno.test("doctor: no secret is shown", async () => {
+test("doctor: no secret is shown", async () => {
   await using daemon = new RawDaemon({ answer });
   const { port } = daemon;
   const { code, stdout, stderr } = await execute(["doctor"], {
@@ -123,7 +123,7 @@ Deno.test("doctor: no secret is shown", async () => {
   assertMatch(stdout, /token +sent, and not refused/);
 });
 
-Deno.test("doctor: a daemon that wants the URL's user and password", async () => {
+test("doctor: a daemon that wants the URL's user and password", async () => {
   const right = `Basic ${btoa("u:s3cret")}`;
   await using daemon = new RawDaemon({
     answer,
@@ -141,12 +141,12 @@ Deno.test("doctor: a daemon that wants the URL's user and password", async () =>
   assertMatch(wrong.text, /HTTP 401/);
 });
 
-Deno.test("doctor: bad settings, all of them", async () => {
+test("doctor: bad settings, all of them", async () => {
   const { all } = await doctor(["--url", "http://h/", "--retry", "maybe"]);
   assertEquals(all.map(({ state }) => state), ["fail", "fail"]);
 });
 
-Deno.test("doctor: a daemon that is reached through a proxy only", async () => {
+test("doctor: a daemon that is reached through a proxy only", async () => {
   // Other runtimes go through none.
   const { stdout } = await execute(["--version"]);
   if (!stdout.includes("(deno ")) return;
@@ -171,7 +171,7 @@ Deno.test("doctor: a daemon that is reached through a proxy only", async () => {
   assertEquals([here.code, here.of("proxy")], [0, undefined]);
 });
 
-Deno.test("doctor: a host that is not known", async () => {
+test("doctor: a host that is not known", async () => {
   const { name } = failure(await doctor(["--url", "ws://nosuch.invalid/"]));
   assertEquals(name, "name");
 });
@@ -245,7 +245,7 @@ const REFUSALS: [
   ],
 ];
 for (const [what, refuse, says, tells = /./] of REFUSALS) {
-  Deno.test(`doctor: not a WebSocket: ${what}`, async () => {
+  test(`doctor: not a WebSocket: ${what}`, async () => {
     await using daemon = new RawDaemon({ refuse });
     const { name, text, advice } = failure(await doctor(["--url", daemon.url]));
     assertEquals(name, "websocket");
@@ -260,7 +260,7 @@ for (
     ["something silent that closes", "", /closed the connection/],
   ] as const
 ) {
-  Deno.test(`doctor: not a WebSocket: ${what}`, async () => {
+  test(`doctor: not a WebSocket: ${what}`, async () => {
     using listener = Deno.listen({ port: 0, hostname: "127.0.0.1" });
     const serve = async (): Promise<void> => {
       for await (const conn of listener) {
@@ -278,14 +278,14 @@ for (
   });
 }
 
-Deno.test("doctor: a WebSocket that never says a word", async () => {
+test("doctor: a WebSocket that never says a word", async () => {
   await using daemon = new RawDaemon({ answer: () => undefined });
   const { name, text } = failure(await doctor(["--url", daemon.url]));
   assertEquals(name, "daemon");
   assertMatch(text, /did not answer the first message in time/);
 });
 
-Deno.test("doctor: a daemon that says hello and no more", async () => {
+test("doctor: a daemon that says hello and no more", async () => {
   await using daemon = new RawDaemon({
     answer: (message) =>
       message.method === "initialize" ? answer(message) : undefined,
@@ -297,7 +297,7 @@ Deno.test("doctor: a daemon that says hello and no more", async () => {
   assertMatch(text, /^they cannot be listed: tools\/list timed out/);
 });
 
-Deno.test("doctor: wss:// where nothing speaks TLS", async () => {
+test("doctor: wss:// where nothing speaks TLS", async () => {
   await using daemon = new RawDaemon();
   const url = daemon.url.replace("ws:", "wss:");
   const { name, advice } = failure(await doctor(["--url", url]));
@@ -305,7 +305,7 @@ Deno.test("doctor: wss:// where nothing speaks TLS", async () => {
   assertMatch(advice!, /certificate, or try ws:/);
 });
 
-Deno.test("doctor: a daemon that answers no ping, and one whose pages do not end", async () => {
+test("doctor: a daemon that answers no ping, and one whose pages do not end", async () => {
   await using mute = new RawDaemon({
     answer: (message) =>
       message.method === "ping" ? undefined : answer(message),
@@ -327,7 +327,7 @@ Deno.test("doctor: a daemon that answers no ping, and one whose pages do not end
   assertMatch(pages.text, /do not come to an end/);
 });
 
-Deno.test("doctor: a daemon cannot say a line of doctor's", async () => {
+test("doctor: a daemon cannot say a line of doctor's", async () => {
   const forged = "x\nok    token        all is well\u202e";
   const said = (serverInfo: unknown): RawDaemon =>
     new RawDaemon({
@@ -354,7 +354,7 @@ Deno.test("doctor: a daemon cannot say a line of doctor's", async () => {
   assertEquals(/[\n\u202e]/.test(found.of("daemon").text), false);
 });
 
-Deno.test("doctor: what a daemon says does nothing to a terminal", async () => {
+test("doctor: what a daemon says does nothing to a terminal", async () => {
   const evil = "\x1b]0;PWNED\x07\x1b[31m\u009b" + "x".repeat(1_000);
   await using daemon = new RawDaemon({
     answer: (message) =>
@@ -376,7 +376,7 @@ Deno.test("doctor: what a daemon says does nothing to a terminal", async () => {
   assert(longest < 400, `${longest}`);
 });
 
-Deno.test("doctor: a daemon that closes with 1008 wants a token", async () => {
+test("doctor: a daemon that closes with 1008 wants a token", async () => {
   await using daemon = new RawDaemon({
     answer: (_, socket) => socket.close(1008),
   });
@@ -385,7 +385,7 @@ Deno.test("doctor: a daemon that closes with 1008 wants a token", async () => {
   assertMatch(text, /1008/);
 });
 
-Deno.test("doctor: a daemon of the stateless era only", async () => {
+test("doctor: a daemon of the stateless era only", async () => {
   await using daemon = new RawDaemon({
     answer: ({ id, method }) => {
       switch (method) {
@@ -405,7 +405,7 @@ Deno.test("doctor: a daemon of the stateless era only", async () => {
   assertEquals(found.of("probe").state, "ok");
 });
 
-Deno.test("doctor: the other dialect, either way; and an exai daemon that works", async () => {
+test("doctor: the other dialect, either way; and an exai daemon that works", async () => {
   await using exai = new ExaiProcess();
   await exai.up();
   const port = `${exai.port}`;
@@ -426,7 +426,7 @@ Deno.test("doctor: the other dialect, either way; and an exai daemon that works"
   assertEquals(found.of("probe").state, "ok");
 });
 
-Deno.test("doctor: the other dialect, and a token that it wants, but does not get for being asked", async () => {
+test("doctor: the other dialect, and a token that it wants, but does not get for being asked", async () => {
   await using exai = new ExaiProcess();
   await exai.up("--token", "right-s3cret");
   const args = ["--url", `ws://127.0.0.1:${exai.port}/`, "--dialect", "mcp"];
@@ -441,7 +441,7 @@ Deno.test("doctor: the other dialect, and a token that it wants, but does not ge
   }
 });
 
-Deno.test("doctor: a daemon that says how it speaks is believed", async () => {
+test("doctor: a daemon that says how it speaks is believed", async () => {
   await using daemon = new RawDaemon({
     answer: (message, socket) =>
       message.jsonrpc ? socket.close(4001, "missing hello") : undefined,
@@ -451,7 +451,7 @@ Deno.test("doctor: a daemon that says how it speaks is believed", async () => {
   assertEquals(advice, "say --dialect exai");
 });
 
-Deno.test("doctor: an exai daemon that is full wants no token", async () => {
+test("doctor: an exai daemon that is full wants no token", async () => {
   await using exai = new ExaiProcess();
   await exai.up("--per-ip", "0");
   const full = failure(await doctor([], { EXAI_WS_PORT: `${exai.port}` }));
@@ -459,7 +459,7 @@ Deno.test("doctor: an exai daemon that is full wants no token", async () => {
   assertMatch(full.text, /^it takes no further connection from here/);
 });
 
-Deno.test("doctor: why a health file is not looked at", async () => {
+test("doctor: why a health file is not looked at", async () => {
   const url = ["--url", `ws://127.0.0.1:${freePort()}/`];
   const env = { EXAI_WS_HEALTH_FILE: "/h.json" };
   const mcp = (await doctor(url, env)).of("health file");
@@ -478,7 +478,7 @@ Deno.test("doctor: why a health file is not looked at", async () => {
   assertEquals((await doctor(url)).of("health file").text, "none is named");
 });
 
-Deno.test("doctor: a cache that cannot be written", async () => {
+test("doctor: a cache that cannot be written", async () => {
   const url = ["--url", `ws://127.0.0.1:${freePort()}/`];
   // A file of this name may be, but not the longer one that is written first.
   const path = `${HOME}/${"x".repeat(250)}`;
@@ -491,7 +491,7 @@ Deno.test("doctor: a cache that cannot be written", async () => {
   assertEquals([...Deno.readDirSync(`${HOME}/new`)], []);
 });
 
-Deno.test("doctor: an exai daemon with another token", async () => {
+test("doctor: an exai daemon with another token", async () => {
   await using exai = new ExaiProcess();
   await exai.up("--token", "right");
   const env = { EXAI_WS_PORT: `${exai.port}`, EXAI_WS_TOKEN: "wrong-s3cret" };
@@ -502,7 +502,7 @@ Deno.test("doctor: an exai daemon with another token", async () => {
   assertEquals(JSON.stringify(found.all).includes("s3cret"), false);
 });
 
-Deno.test("doctor: cache, health file and clients", async () => {
+test("doctor: cache, health file and clients", async () => {
   await using daemon = new RawDaemon({ answer });
   const home = await Deno.makeTempDir({ prefix: "home-" });
   const cache = `${home}/cache.json`;

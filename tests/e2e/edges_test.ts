@@ -15,6 +15,7 @@ import {
   Lines,
   Proxy,
   proxyCommand,
+  test,
 } from "../tools/rig.ts";
 
 /** The end is prompt where nothing is owed; the bound leaves room for a busy machine. */
@@ -25,7 +26,7 @@ function flags(url: string, ...rest: string[]): string[] {
 }
 
 for (const how of ["EOF", "SIGTERM", "SIGINT"] as const) {
-  Deno.test(`${how} while up: exit 0 at once, and the daemon sees 1000`, async () => {
+  test(`${how} while up: exit 0 at once, and the daemon sees 1000`, async () => {
     await using daemon = new RawDaemon();
     await using proxy = new Proxy(flags(daemon.url));
     await proxy.initialize();
@@ -38,7 +39,7 @@ for (const how of ["EOF", "SIGTERM", "SIGINT"] as const) {
     assertEquals(await daemon.closed, 1000);
   });
 
-  Deno.test(`${how} while the daemon is away: exit 0 at once`, async () => {
+  test(`${how} while the daemon is away: exit 0 at once`, async () => {
     await using proxy = new Proxy(flags(`ws://127.0.0.1:${freePort()}/`));
     await proxy.stderr.find((line) => line.includes("Attempt 1 "));
     const start = performance.now();
@@ -49,7 +50,7 @@ for (const how of ["EOF", "SIGTERM", "SIGINT"] as const) {
     assert(ms < PROMPT_MS, `${ms}`);
   });
 
-  Deno.test(`${how} in the middle of a dial: exit 0 at once`, async () => {
+  test(`${how} in the middle of a dial: exit 0 at once`, async () => {
     // It takes the connection and never answers the handshake.
     using listener = Deno.listen({ port: 0, hostname: "127.0.0.1" });
     const { port } = listener.addr as Deno.NetAddr;
@@ -65,7 +66,7 @@ for (const how of ["EOF", "SIGTERM", "SIGINT"] as const) {
   });
 }
 
-Deno.test("EOF with a call owed: its answer still comes", async () => {
+test("EOF with a call owed: its answer still comes", async () => {
   const pending = Promise.withResolvers<WebSocket>();
   await using daemon = new RawDaemon({
     answer: (message, socket) => {
@@ -83,7 +84,7 @@ Deno.test("EOF with a call owed: its answer still comes", async () => {
   assertEquals((await proxy.answer(1)).result, { late: true });
 });
 
-Deno.test("EOF with calls that nobody answers: an error for each within two seconds", async () => {
+test("EOF with calls that nobody answers: an error for each within two seconds", async () => {
   await using daemon = new RawDaemon({
     answer: (message) =>
       message.method === "slow" ? undefined : answerAll(message),
@@ -99,7 +100,7 @@ Deno.test("EOF with calls that nobody answers: an error for each within two seco
   assertEquals((await proxy.answer(1)).error.code, -31002);
 });
 
-Deno.test("EOF before a large answer is read: it is not cut off", async () => {
+test("EOF before a large answer is read: it is not cut off", async () => {
   await using daemon = new RawDaemon();
   await using proxy = new ShellProxy(
     '"${@:2}" --url "$1" | (sleep 0.3; exec cat)',
@@ -112,7 +113,7 @@ Deno.test("EOF before a large answer is read: it is not cut off", async () => {
   assertEquals((await proxy.answer(1)).result.t.length, 1_000_000);
 });
 
-Deno.test("a client that no longer reads stdout: exit 0", async () => {
+test("a client that no longer reads stdout: exit 0", async () => {
   await using daemon = new RawDaemon();
   const { url } = daemon;
   // A shell pipe breaks stdout and leaves stdin open.
@@ -129,7 +130,7 @@ Deno.test("a client that no longer reads stdout: exit 0", async () => {
   assertEquals(code, 0);
 });
 
-Deno.test("--give-up-after: exit 1, with an answer for what waited", async () => {
+test("--give-up-after: exit 1, with an answer for what waited", async () => {
   await using proxy = new Proxy(
     flags(`ws://127.0.0.1:${freePort()}/`, "--give-up-after", "700ms"),
   );
@@ -140,7 +141,7 @@ Deno.test("--give-up-after: exit 1, with an answer for what waited", async () =>
   assertMatch(proxy.stderr.dump(), /--give-up-after.*exiting/);
 });
 
-Deno.test("nobody reads what it writes: it ends all the same", async () => {
+test("nobody reads what it writes: it ends all the same", async () => {
   const full = async (
     args: string[],
     feed: (stdin: WritableStreamDefaultWriter<Uint8Array>) => Promise<void>,
@@ -173,7 +174,7 @@ Deno.test("nobody reads what it writes: it ends all the same", async () => {
   );
 });
 
-Deno.test("garbage from both sides: log lines without bodies, right errors, and nothing else disturbed", async () => {
+test("garbage from both sides: log lines without bodies, right errors, and nothing else disturbed", async () => {
   await using daemon = new RawDaemon();
   await using proxy = new Proxy(flags(daemon.url));
   await proxy.initialize();
@@ -217,7 +218,7 @@ Deno.test("garbage from both sides: log lines without bodies, right errors, and 
   assertEquals(/\bat .*\.ts:/.test(log), false, "a stack trace");
 });
 
-Deno.test("two calls under one id: one answer, and a log line", async () => {
+test("two calls under one id: one answer, and a log line", async () => {
   const sockets: WebSocket[] = [];
   await using daemon = new RawDaemon({
     answer: (message, socket) => {
@@ -253,7 +254,7 @@ const SHAKES: [
   }, [2]],
 ];
 for (const [what, manners, dials] of SHAKES) {
-  Deno.test(`the subprotocol is offered, and a server that ${what} is reached`, async () => {
+  test(`the subprotocol is offered, and a server that ${what} is reached`, async () => {
     await using daemon = new RawDaemon(manners);
     await using proxy = new Proxy(flags(daemon.url));
     await proxy.initialize();
@@ -266,7 +267,7 @@ for (const [what, manners, dials] of SHAKES) {
   });
 }
 
-Deno.test("a server that accepts and closes is not dialed in a hot loop", async () => {
+test("a server that accepts and closes is not dialed in a hot loop", async () => {
   await using daemon = new RawDaemon({
     answer: (_, socket) => socket.close(),
   });
@@ -280,7 +281,7 @@ Deno.test("a server that accepts and closes is not dialed in a hot loop", async 
   assertEquals(daemon.requests.length, 4);
 });
 
-Deno.test("HTTP 401: the client is told what to mend, at once, and no secret is shown", async () => {
+test("HTTP 401: the client is told what to mend, at once, and no secret is shown", async () => {
   const token = await Deno.makeTempFile({ prefix: "token-" });
   await Deno.writeTextFile(token, "wrong-s3cret\n");
   const isGood = ({ headers }: Request): boolean =>
@@ -316,7 +317,7 @@ Deno.test("HTTP 401: the client is told what to mend, at once, and no secret is 
   await Deno.remove(token);
 });
 
-Deno.test("20 MB there and back, spelled as they were", async () => {
+test("20 MB there and back, spelled as they were", async () => {
   await using daemon = new RawDaemon();
   await using proxy = new Proxy(flags(daemon.url));
   await proxy.initialize();
@@ -330,7 +331,7 @@ Deno.test("20 MB there and back, spelled as they were", async () => {
   assertEquals((await proxy.answer(2)).result, { small: true });
 });
 
-Deno.test("a message over --max-message costs its own request an error, and the link is kept", async () => {
+test("a message over --max-message costs its own request an error, and the link is kept", async () => {
   await using daemon = new RawDaemon({
     answer: (message) =>
       message.method === "big"
@@ -348,7 +349,7 @@ Deno.test("a message over --max-message costs its own request an error, and the 
   assertEquals(daemon.requests.length, 1);
 });
 
-Deno.test("a frame with raw line breaks leaves as one line", async () => {
+test("a frame with raw line breaks leaves as one line", async () => {
   await using daemon = new RawDaemon({
     answer: ({ id, method, params }) => {
       if (method === undefined || id === undefined) return;
@@ -366,7 +367,7 @@ Deno.test("a frame with raw line breaks leaves as one line", async () => {
   assertEquals(proxy.stdout.all.length, 2);
 });
 
-Deno.test("nobody reads stderr: the proxy works on", async () => {
+test("nobody reads stderr: the proxy works on", async () => {
   await using daemon = new RawDaemon();
   await using proxy = new ShellProxy(
     'exec "${@:2}" --url "$1" --log-level debug 2> >(exec sleep 3 >&-)',
@@ -380,7 +381,7 @@ Deno.test("nobody reads stderr: the proxy works on", async () => {
   await proxy.stdout.find((text) => JSON.parse(text).id === 1);
 });
 
-Deno.test("a client that does not read costs the link and not the memory, and nothing once it reads", async () => {
+test("a client that does not read costs the link and not the memory, and nothing once it reads", async () => {
   await using daemon = new RawDaemon();
   const [command, args] = proxyCommand([
     ...flags(daemon.url),

@@ -8,18 +8,23 @@
 import { Client, type McpSubscription } from "@modelcontextprotocol/client";
 import { StdioClientTransport } from "@modelcontextprotocol/client/stdio";
 import { assert, assertEquals } from "../tools/assert.ts";
-import { Child, freePort, proxyCommand } from "../tools/rig.ts";
+import { startPeer } from "../tools/peers.ts";
+import {
+  type Child,
+  freePort,
+  proxyCommand,
+  startScript,
+  test,
+} from "../tools/rig.ts";
 
 // deno-lint-ignore no-explicit-any
 type Json = any;
 
-async function startDual(port: number, ...tools: string[]): Promise<Child> {
-  const script = `${import.meta.dirname}/../tools/dual.ts`;
-  const args = ["run", "-A", script, `${port}`, ...tools];
-  const child = new Child(Deno.execPath(), args, {});
-  await child.stdout.find((line) => line.startsWith("listening"));
-  return child;
-}
+const startDual = (port: number, ...tools: string[]): Promise<Child> =>
+  startScript("dual.ts", `${port}`, ...tools);
+
+/** The SDK's transport leaves a timer behind when it is closed. */
+const LEAKY = { sanitizeOps: false, sanitizeResources: false };
 
 const MODES = ["legacy", "auto", { pin: "2026-07-28" }] as const;
 
@@ -51,13 +56,9 @@ function connect(
 
 for (const mode of MODES) {
   const name = typeof mode === "string" ? mode : mode.pin;
-  Deno.test({
-    name:
-      `the SDK's second client, ${name}: a kill and a restart, and it hears of new tools`,
-    // The SDK's transport leaves a timer behind when it is closed.
-    sanitizeOps: false,
-    sanitizeResources: false,
-    fn: async () => {
+  test(
+    `the SDK's second client, ${name}: a kill and a restart, and it hears of new tools`,
+    async () => {
       const port = freePort();
       const first = await startDual(port);
       const { client, open, changes } = connect(port, mode);
@@ -83,15 +84,13 @@ for (const mode of MODES) {
       await subscription?.close();
       await client.close();
     },
-  });
+    LEAKY,
+  );
 }
 
-Deno.test({
-  name:
-    "the SDK's second client, auto: a daemon that comes late is not taken for one of the older era",
-  sanitizeOps: false,
-  sanitizeResources: false,
-  fn: async () => {
+test(
+  "the SDK's second client, auto: a daemon that comes late is not taken for one of the older era",
+  async () => {
     const port = freePort();
     const { client, open } = connect(port, "auto");
     const isOpen = open.then(() => true);
@@ -104,21 +103,21 @@ Deno.test({
     assertEquals(client.getNegotiatedProtocolVersion(), "2026-07-28");
     await client.close();
   },
-});
+  LEAKY,
+);
 
 for (const era of ["legacy", "auto", "modern"]) {
-  Deno.test(`the Inspector's CLI with --protocol-era ${era}`, async () => {
+  test(`the Inspector's CLI with --protocol-era ${era}`, async () => {
     const port = freePort();
     await using _daemon = await startDual(port);
     const [command, args] = proxyCommand([
       ...["--url", `ws://127.0.0.1:${port}/`, "--cache", "off"],
     ]);
-    const inspector = "@modelcontextprotocol/inspector@2.12.0";
-    await using cli = new Child("npx", [
-      ...["-y", inspector, "--cli", "--protocol-era", era, command, ...args],
+    await using cli = startPeer("inspector", ...[
+      ...["--cli", "--protocol-era", era, command, ...args],
       ...["--method", "tools/call", "--tool-name", "echo"],
       ...["--tool-arg", "text=hi"],
-    ], {});
+    ]);
     const { code } = await cli.ended();
     assertEquals(code, 0, cli.stderr.dump());
     const { content } = JSON.parse(cli.stdout.dump());

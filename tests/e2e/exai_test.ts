@@ -7,8 +7,15 @@
 
 import { assert, assertEquals, assertMatch } from "../tools/assert.ts";
 import { ExaiProcess } from "../tools/exai_process.ts";
+import { startPeer } from "../tools/peers.ts";
 import { Relay } from "../tools/relay.ts";
-import { Child, freePort, Proxy, proxyCommand } from "../tools/rig.ts";
+import {
+  type Child,
+  freePort,
+  Proxy,
+  proxyCommand,
+  test,
+} from "../tools/rig.ts";
 
 // deno-lint-ignore no-explicit-any
 type Json = any;
@@ -32,7 +39,7 @@ function textOf({ result }: Json): string {
   return result.content.map(({ text }: Json) => text).join("\n");
 }
 
-Deno.test("exai: every kind of answer arrives as MCP has it", async () => {
+test("exai: every kind of answer arrives as MCP has it", async () => {
   await using daemon = new ExaiProcess();
   await daemon.up();
   await using proxy = shim(daemon.port);
@@ -72,7 +79,7 @@ Deno.test("exai: every kind of answer arrives as MCP has it", async () => {
   assertEquals(proxy.stderr.dump().includes("bug"), false);
 });
 
-Deno.test("exai: eight calls run four at a time", async () => {
+test("exai: eight calls run four at a time", async () => {
   await using daemon = new ExaiProcess();
   await daemon.up();
   await using proxy = shim(daemon.port);
@@ -89,7 +96,7 @@ Deno.test("exai: eight calls run four at a time", async () => {
   assertEquals(daemon.seen("execute").length, 8);
 });
 
-Deno.test("exai: a daemon that blocks for long inside a tool keeps its call and its connections", async () => {
+test("exai: a daemon that blocks for long inside a tool keeps its call and its connections", async () => {
   await using daemon = new ExaiProcess();
   await daemon.up();
   await using proxy = shim(daemon.port);
@@ -103,7 +110,7 @@ Deno.test("exai: a daemon that blocks for long inside a tool keeps its call and 
   assertEquals(daemon.seen("hello").length, 2);
 });
 
-Deno.test("exai: tools/list is answered while a long call runs", async () => {
+test("exai: tools/list is answered while a long call runs", async () => {
   await using daemon = new ExaiProcess();
   await daemon.up("--progress", "60000");
   await using proxy = shim(daemon.port);
@@ -116,7 +123,7 @@ Deno.test("exai: tools/list is answered while a long call runs", async () => {
   assert(at - start < 1_000, `${at - start} ms`);
 });
 
-Deno.test("exai: calls that wait for a daemon are executed by it in order, and once", async () => {
+test("exai: calls that wait for a daemon are executed by it in order, and once", async () => {
   await using daemon = new ExaiProcess();
   await daemon.up();
   await using proxy = shim(daemon.port);
@@ -134,7 +141,7 @@ Deno.test("exai: calls that wait for a daemon are executed by it in order, and o
   assertEquals(texts, ["before", "a", "b", "c"]);
 });
 
-Deno.test("exai: a call that ran when the daemon was killed is not executed again", async () => {
+test("exai: a call that ran when the daemon was killed is not executed again", async () => {
   for (const revision of ["first", "head"]) {
     await using daemon = new ExaiProcess();
     await daemon.up("--revision", revision, "--progress", "60000");
@@ -152,7 +159,7 @@ Deno.test("exai: a call that ran when the daemon was killed is not executed agai
   }
 });
 
-Deno.test("exai: a call whose connection is cut has the result of its one execution", async () => {
+test("exai: a call whose connection is cut has the result of its one execution", async () => {
   await using daemon = new ExaiProcess();
   // The daemon tells its age in whole seconds only.
   await daemon.up("--progress", "60000", "--age", "10000");
@@ -173,7 +180,7 @@ Deno.test("exai: a call whose connection is cut has the result of its one execut
   assert(asked.length >= 2, "its outcome was asked for");
 });
 
-Deno.test("exai: the eight-second bug costs its call, and its connection is not used again", async () => {
+test("exai: the eight-second bug costs its call, and its connection is not used again", async () => {
   await using daemon = new ExaiProcess();
   await daemon.up("--progress", "300", "--call-timeout", "1");
   await using proxy = shim(daemon.port, { EXAI_SHIM_ACK_GRACE_SECS: "1" });
@@ -186,7 +193,7 @@ Deno.test("exai: the eight-second bug costs its call, and its connection is not 
   assertEquals(textOf(await proxy.answer(2)), "on");
 });
 
-Deno.test("exai: a daemon that is full is asked again until it has room", async () => {
+test("exai: a daemon that is full is asked again until it has room", async () => {
   await using daemon = new ExaiProcess();
   await daemon.up("--global", "1");
   await using proxy = shim(daemon.port);
@@ -198,7 +205,7 @@ Deno.test("exai: a daemon that is full is asked again until it has room", async 
   assertEquals(daemon.seen("execute").length, 3);
 });
 
-Deno.test("exai: an answer in a frame of 40 MB costs its own call only", async () => {
+test("exai: an answer in a frame of 40 MB costs its own call only", async () => {
   await using daemon = new ExaiProcess();
   await daemon.up();
   await using proxy = shim(daemon.port);
@@ -211,7 +218,7 @@ Deno.test("exai: an answer in a frame of 40 MB costs its own call only", async (
   assertEquals(daemon.seen("hello").length, 2);
 });
 
-Deno.test("exai: the token goes into hello; a wrong one is named at once, and nowhere shown", async () => {
+test("exai: the token goes into hello; a wrong one is named at once, and nowhere shown", async () => {
   await using daemon = new ExaiProcess();
   await daemon.up("--token", "s3cret");
   await using proxy = shim(daemon.port, { EXAI_WS_TOKEN: "s3cret" });
@@ -232,7 +239,7 @@ Deno.test("exai: the token goes into hello; a wrong one is named at once, and no
   assertEquals(/wr0ng|s3cret/.test(all), false);
 });
 
-Deno.test("exai: a pool that the daemon keeps small serves every call", async () => {
+test("exai: a pool that the daemon keeps small serves every call", async () => {
   await using daemon = new ExaiProcess();
   await daemon.up("--revision", "head", "--per-ip", "2");
   await using proxy = shim(daemon.port);
@@ -248,7 +255,7 @@ Deno.test("exai: a pool that the daemon keeps small serves every call", async ()
   assertEquals(dump.includes("Lost"), false);
 });
 
-Deno.test("exai: the health file is looked at when the first dial fails", async () => {
+test("exai: the health file is looked at when the first dial fails", async () => {
   const file = await Deno.makeTempFile({ suffix: ".json" });
   await Deno.writeTextFile(
     file,
@@ -268,16 +275,15 @@ Deno.test("exai: the health file is looked at when the first dial fails", async 
   await Deno.remove(file);
 });
 
-Deno.test("exai: the Inspector's CLI works through a kill and a restart", async () => {
+test("exai: the Inspector's CLI works through a kill and a restart", async () => {
   await using daemon = new ExaiProcess();
   await daemon.up();
   const [command, args] = proxyCommand(["--cache", "off"]);
-  const inspector = "@modelcontextprotocol/inspector@2.12.0";
   const start = (...rest: string[]): Child =>
-    new Child("npx", [
-      ...["-y", inspector, "--cli", "-e", `EXAI_WS_PORT=${daemon.port}`],
+    startPeer("inspector", ...[
+      ...["--cli", "-e", `EXAI_WS_PORT=${daemon.port}`],
       ...[command, ...args, ...rest],
-    ], {});
+    ]);
   const finish = async (cli: Child): Promise<Json> => {
     const { code } = await cli.ended();
     assertEquals(code, 0, cli.stderr.dump());

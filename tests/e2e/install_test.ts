@@ -12,7 +12,13 @@ import { parseFile } from "../../lib/servers_text.ts";
 import { assert, assertEquals, assertMatch } from "../tools/assert.ts";
 import { ROOT } from "../tools/bundle.ts";
 import { RawDaemon } from "../tools/raw_daemon.ts";
-import { execute, Proxy, proxyCommand } from "../tools/rig.ts";
+import {
+  execute,
+  Proxy,
+  proxyCommand,
+  test,
+  withoutNpx,
+} from "../tools/rig.ts";
 
 // deno-lint-ignore no-explicit-any
 type Json = any;
@@ -29,8 +35,6 @@ class Home implements AsyncDisposable {
       HOME: this.folder,
       USERPROFILE: this.folder,
       APPDATA: `${this.folder}/AppData`,
-      // Without, npx would get what is in the real cache already.
-      npm_config_cache: `${Deno.env.get("HOME")}/.npm`,
       DENO_DIR: Deno.env.get("DENO_DIR") ?? "",
     };
     const unset = [
@@ -81,7 +85,7 @@ function busy(key: string): string {
 }
 
 for (const { name, key, title } of CLIENTS) {
-  Deno.test(`install and uninstall: ${name}`, async () => {
+  test(`install and uninstall: ${name}`, async () => {
     await using home = new Home();
     const before = busy(key);
     const file = await home.put(name, before);
@@ -128,7 +132,7 @@ for (const { name, key, title } of CLIENTS) {
   });
 }
 
-Deno.test("what install has written starts a proxy that works", async () => {
+test("what install has written starts a proxy that works", async () => {
   await using home = new Home();
   await using daemon = new RawDaemon();
   const args = ["--url", daemon.url, "--cache", "off", "--name", "my-daemon"];
@@ -138,13 +142,14 @@ Deno.test("what install has written starts a proxy that works", async () => {
   const { mcpServers } = JSON.parse(file);
   assertEquals(Object.keys(mcpServers), ["my-daemon"]);
   const server = mcpServers["my-daemon"];
-  await using proxy = new Proxy([], {}, () => [server.command, server.args]);
+  const start = withoutNpx(server.command, server.args);
+  await using proxy = new Proxy([], {}, () => start);
   const { result } = await proxy.initialize();
   assertEquals(result.serverInfo.name, "raw");
   assertEquals((await proxy.end()).code, 0);
 });
 
-Deno.test("a missing file is made, and another entry of the name replaced", async () => {
+test("a missing file is made, and another entry of the name replaced", async () => {
   await using home = new Home();
   const file = home.fileOf("zed");
   const first = await home.run(["install", "zed", "--write"]);
@@ -161,7 +166,7 @@ Deno.test("a missing file is made, and another entry of the name replaced", asyn
   assert((await Deno.readTextFile(`${file}.alwaysup.2.bak`)).includes(":9/"));
 });
 
-Deno.test("a link stays one", async () => {
+test("a link stays one", async () => {
   await using home = new Home();
   const real = `${home.folder}/real.json`;
   const file = await home.put("cursor", "");
@@ -176,7 +181,7 @@ Deno.test("a link stays one", async () => {
   assertMatch(text, /^\ufeff\{"mcpServers":\{"alwaysup":\{.*\}\}\}\r\n$/);
 });
 
-Deno.test("a link to nothing stays one, too", async () => {
+test("a link to nothing stays one, too", async () => {
   await using home = new Home();
   const file = await home.put("cursor", "");
   const real = `${home.folder}/real.json`;
@@ -189,7 +194,7 @@ Deno.test("a link to nothing stays one, too", async () => {
   assertEquals(await exists(real), code === 0);
 });
 
-Deno.test("an older entry's env is kept, and no secret of the file is shown", async () => {
+test("an older entry's env is kept, and no secret of the file is shown", async () => {
   await using home = new Home();
   const env = { EXAI_WS_TOKEN: "s3cret" };
   const file = await home.put(
@@ -213,7 +218,7 @@ Deno.test("an older entry's env is kept, and no secret of the file is shown", as
   }
 });
 
-Deno.test("a file that cannot be written whole is as it was", async () => {
+test("a file that cannot be written whole is as it was", async () => {
   await using home = new Home();
   const before = `{"n": "${"x".repeat(1000)}"}`;
   const file = await home.put("cursor", before);
@@ -286,7 +291,7 @@ const FAILURES: [
   ["taken away again", 1, undefined, undefined, "it cannot be written (No sp"],
 ];
 for (const [what, times, before, after, says] of FAILURES) {
-  Deno.test(`a file whose writing fails is ${what}`, async () => {
+  test(`a file whose writing fails is ${what}`, async () => {
     const { host, files, modes } = failing(times, before);
     const said: string[] = [];
     const complain = (line: string): number => said.push(line);
@@ -300,7 +305,7 @@ for (const [what, times, before, after, says] of FAILURES) {
   });
 }
 
-Deno.test("a file that is read-only is left alone", async () => {
+test("a file that is read-only is left alone", async () => {
   await using home = new Home();
   const file = await home.put("cursor", "{}");
   await Deno.chmod(file, 0o444);
@@ -325,7 +330,7 @@ const REFUSED: [
   ["Latin 1", new Uint8Array([0x22, 0xe4, 0x22]), /not text in UTF-8; nothing/],
 ];
 for (const [what, content, why] of REFUSED) {
-  Deno.test(`a file that is ${what} is refused, and not touched`, async () => {
+  test(`a file that is ${what} is refused, and not touched`, async () => {
     await using home = new Home();
     const file = await home.put("windsurf", "");
     const bytes = typeof content === "string"
@@ -344,7 +349,7 @@ for (const [what, content, why] of REFUSED) {
   });
 }
 
-Deno.test("a place that cannot be read or written is named", async () => {
+test("a place that cannot be read or written is named", async () => {
   await using home = new Home();
   await Deno.writeTextFile(`${home.folder}/.cursor`, "a file");
   const unreadable = await home.run(["install", "cursor", "--write"]);
@@ -382,7 +387,7 @@ const WRONG: [args: string[], why: RegExp][] = [
   [["uninstall", "zed", "--url", "ws://h/"], /only the flags --name and --w/],
 ];
 
-Deno.test("what is wrong in a command line is said, and nothing is done", async () => {
+test("what is wrong in a command line is said, and nothing is done", async () => {
   await using home = new Home();
   for (const [args, why] of WRONG) {
     const { code, stdout, stderr } = await home.run([...args, "--write"]);
@@ -393,7 +398,7 @@ Deno.test("what is wrong in a command line is said, and nothing is done", async 
   assert(!await exists(home.fileOf("zed")));
 });
 
-Deno.test("paths are made whole; what the client will not see is named", async () => {
+test("paths are made whole; what the client will not see is named", async () => {
   await using home = new Home();
   const token = `${"../".repeat(20)}${home.folder.slice(1)}/token`;
   await Deno.writeTextFile(`${home.folder}/token`, "t");
@@ -409,7 +414,7 @@ Deno.test("paths are made whole; what the client will not see is named", async (
   assertMatch(bare.stdout, /"off"/);
 });
 
-Deno.test("a path in an env file that is not whole is named", async () => {
+test("a path in an env file that is not whole is named", async () => {
   await using home = new Home();
   const file = `${home.folder}/x.env`;
   const args = ["install", "zed", "--env-file", file, "--retry", "safe"];
@@ -430,7 +435,7 @@ Deno.test("a path in an env file that is not whole is named", async () => {
   assertEquals((await home.run([...args, "--cache", "on"])).stderr, "");
 });
 
-Deno.test("on Windows the program is started by cmd, with what cmd leaves alone", async () => {
+test("on Windows the program is started by cmd, with what cmd leaves alone", async () => {
   const host = {
     os: "windows",
     env: () => ({}),
@@ -456,7 +461,7 @@ Deno.test("on Windows the program is started by cmd, with what cmd leaves alone"
   assertMatch(lines.at(-1)!, /^alwaysup: Windows would read a part of it/);
 });
 
-Deno.test("uninstall names the entries that start this program under other names", async () => {
+test("uninstall names the entries that start this program under other names", async () => {
   await using home = new Home();
   const args = ["install", "zed", "--write", "--name", "exai"];
   assertEquals((await home.run(args)).code, 0);

@@ -7,8 +7,9 @@
 
 import { assert, assertEquals, assertMatch } from "../tools/assert.ts";
 import { Rig } from "../tools/mcp_rig.ts";
+import { test } from "../tools/rig.ts";
 
-Deno.test("kill -9 and a restart: what waits is answered, what is unsafe is not executed twice, what is safe is repeated", async () => {
+test("kill -9 and a restart: what waits is answered, what is unsafe is not executed twice, what is safe is repeated", async () => {
   await using rig = new Rig();
   const { proxy } = rig;
   await rig.up();
@@ -43,7 +44,7 @@ Deno.test("kill -9 and a restart: what waits is answered, what is unsafe is not 
   for (const { text } of proxy.stdout.all) JSON.parse(text);
 });
 
-Deno.test("a daemon that is not there yet: everything waits for it", async () => {
+test("a daemon that is not there yet: everything waits for it", async () => {
   await using rig = new Rig();
   const { proxy } = rig;
   const hello = proxy.initialize();
@@ -60,7 +61,7 @@ Deno.test("a daemon that is not there yet: everything waits for it", async () =>
   );
 });
 
-Deno.test("the new daemon learns what the old one knew, and the client what has changed", async () => {
+test("the new daemon learns what the old one knew, and the client what has changed", async () => {
   await using rig = new Rig();
   const { proxy } = rig;
   await rig.up();
@@ -102,7 +103,7 @@ Deno.test("the new daemon learns what the old one knew, and the client what has 
   assertEquals(heard.includes("notifications/tools/list_changed"), false);
 });
 
-Deno.test("the daemon's question is taken back when it dies, and the new daemon's is answered", async () => {
+test("the daemon's question is taken back when it dies, and the new daemon's is answered", async () => {
   await using rig = new Rig();
   const { proxy } = rig;
   await rig.up();
@@ -129,7 +130,7 @@ Deno.test("the daemon's question is taken back when it dies, and the new daemon'
   assertEquals((await proxy.answer(2)).result.content[0].text, "b:decline");
 });
 
-Deno.test("progress and cancellation reach their ends", async () => {
+test("progress and cancellation reach their ends", async () => {
   await using rig = new Rig();
   const { proxy } = rig;
   await rig.up();
@@ -150,7 +151,7 @@ Deno.test("progress and cancellation reach their ends", async () => {
   await rig.noted("cancelled write long");
 });
 
-Deno.test("a call that ends the daemon is not tried a third time", async () => {
+test("a call that ends the daemon is not tried a third time", async () => {
   await using rig = new Rig(["--backoff-base", "50ms"]);
   const { proxy } = rig;
   await rig.up();
@@ -169,7 +170,7 @@ Deno.test("a call that ends the daemon is not tried a third time", async () => {
   assertEquals((await proxy.answer(2)).result.content[0].text, "alive");
 });
 
-Deno.test("a frozen daemon is noticed while idle, and the next one is found", async () => {
+test("a frozen daemon is noticed while idle, and the next one is found", async () => {
   await using rig = new Rig([
     "--ping-interval",
     "300ms",
@@ -188,7 +189,7 @@ Deno.test("a frozen daemon is noticed while idle, and the next one is found", as
   assertEquals((await proxy.answer(1)).result.content[0].text, "thawed");
 });
 
-Deno.test("two minutes of down-time at a tenth of the time: tiered retry log, and the next call works", async () => {
+test("two minutes of down-time at a tenth of the time: tiered retry log, and the next call works", async () => {
   // 250 ms become 25 ms, 30 s become 1 s, and two minutes the 12 s to attempt 17.
   await using rig = new Rig([
     ...["--backoff-base", "25ms", "--backoff-cap", "1s"],

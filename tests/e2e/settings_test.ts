@@ -7,9 +7,9 @@
 import metadata from "../../deno.json" with { type: "json" };
 import { assert, assertEquals, assertMatch } from "../tools/assert.ts";
 import { RawDaemon } from "../tools/raw_daemon.ts";
-import { freePort, Proxy } from "../tools/rig.ts";
+import { freePort, Proxy, test } from "../tools/rig.ts";
 
-Deno.test("--version and --help", async () => {
+test("--version and --help", async () => {
   await using version = new Proxy(["--version"]);
   assertEquals((await version.ended()).code, 0);
   assert(version.stdout.dump().startsWith(`alwaysup ${metadata.version} (`));
@@ -18,7 +18,7 @@ Deno.test("--version and --help", async () => {
   assertMatch(help.stdout.dump(), /^ +--url URL /m);
 });
 
-Deno.test("bad settings: every problem at once on stderr, exit 2, nothing on stdout, nothing dialed", async () => {
+test("bad settings: every problem at once on stderr, exit 2, nothing on stdout, nothing dialed", async () => {
   await using daemon = new RawDaemon();
   const flags = ["--url", daemon.url, "--retry", "perhaps", "--frobnicate"];
   await using proxy = new Proxy(flags, { ALWAYSUP_QUEUE_LIMIT: "many" });
@@ -32,7 +32,7 @@ Deno.test("bad settings: every problem at once on stderr, exit 2, nothing on std
   assertEquals(daemon.requests, []);
 });
 
-Deno.test("a named .env file counts, and one that only lies there does not", async () => {
+test("a named .env file counts, and one that only lies there does not", async () => {
   await using daemon = new RawDaemon();
   const folder = await Deno.makeTempDir({ prefix: "env-" });
   const file = `${folder}/.env`;
@@ -72,7 +72,7 @@ const PROXIES: [variable: string, host: string][] = [
   ["all_proxy", "localhost"],
 ];
 for (const [variable, host] of PROXIES) {
-  Deno.test(`a daemon on this machine is not behind the proxy that ${variable} names`, async () => {
+  test(`a daemon on this machine is not behind the proxy that ${variable} names`, async () => {
     await using daemon = new RawDaemon();
     const url = `ws://${host}:${daemon.port}/`;
     await using proxy = new Proxy(["--url", url], {
@@ -86,7 +86,7 @@ for (const [variable, host] of PROXIES) {
   });
 }
 
-Deno.test("logs as JSON lines, and only those that matter enough", async () => {
+test("logs as JSON lines, and only those that matter enough", async () => {
   await using daemon = new RawDaemon();
   await using proxy = new Proxy(["--url", daemon.url], { LOG_FORMAT: "json" });
   await proxy.initialize();
@@ -99,7 +99,7 @@ Deno.test("logs as JSON lines, and only those that matter enough", async () => {
   assertEquals(quiet.stderr.all, []);
 });
 
-Deno.test("a bad value in a variable of everybody's is a warning", async () => {
+test("a bad value in a variable of everybody's is a warning", async () => {
   await using daemon = new RawDaemon();
   await using proxy = new Proxy(["--url", daemon.url], { LOG_LEVEL: "loud" });
   await proxy.initialize();

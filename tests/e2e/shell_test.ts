@@ -10,9 +10,9 @@ import { readConfig } from "../../lib/config.ts";
 import { hostHere } from "../../lib/host_here.ts";
 import { run } from "../../lib/proxy.ts";
 import { assert, assertEquals, assertMatch } from "../tools/assert.ts";
-import { freePort, HELLO } from "../tools/rig.ts";
+import { freePort, HELLO, test } from "../tools/rig.ts";
 
-Deno.test("a sleep in the middle of a turn is noticed like any other", async () => {
+test("a sleep in the middle of a turn is noticed like any other", async () => {
   const args = ["--url", `ws://127.0.0.1:${freePort()}/`, "--cache", "off"];
   args.push("--status", "off");
   args.push("--initialize-grace", "50ms", "--backoff-base", "30s");

@@ -7,7 +7,7 @@
 
 import { assert, assertEquals, assertMatch } from "../tools/assert.ts";
 import { Rig } from "../tools/mcp_rig.ts";
-import { execute, Proxy, proxyCommand } from "../tools/rig.ts";
+import { execute, Proxy, proxyCommand, test } from "../tools/rig.ts";
 
 /** A state folder for one test, and what `alwaysup status` says of it. */
 class Folder implements Disposable {
@@ -44,7 +44,7 @@ class Folder implements Disposable {
   }
 }
 
-Deno.test("status: a proxy through the life and death of its daemon, and gone when it has left", async () => {
+test("status: a proxy through the life and death of its daemon, and gone when it has left", async () => {
   using folder = new Folder();
   assertEquals((await folder.status()).stdout, "No alwaysup is running.\n");
   await using rig = new Rig([], folder.env);
@@ -72,7 +72,7 @@ Deno.test("status: a proxy through the life and death of its daemon, and gone wh
   assertEquals(folder.files(), []);
 });
 
-Deno.test("status: many proxies, the oldest first; what was killed is cleaned away", async () => {
+test("status: many proxies, the oldest first; what was killed is cleaned away", async () => {
   using folder = new Folder();
   const flags = ["--url", "ws://127.0.0.1:1/"];
   await using one = new Proxy(flags, folder.env);
@@ -96,7 +96,7 @@ Deno.test("status: many proxies, the oldest first; what was killed is cleaned aw
   await two.end();
 });
 
-Deno.test("status: a file that is garbage costs a line, and no other proxy", async () => {
+test("status: a file that is garbage costs a line, and no other proxy", async () => {
   using folder = new Folder();
   await using proxy = new Proxy(["--url", "ws://127.0.0.1:1/"], folder.env);
   await folder.until(({ length }) => length === 1);
@@ -124,7 +124,7 @@ Deno.test("status: a file that is garbage costs a line, and no other proxy", asy
   await proxy.end();
 });
 
-Deno.test("status: a folder that cannot be read is one line", async () => {
+test("status: a folder that cannot be read is one line", async () => {
   using folder = new Folder();
   await Deno.mkdir(`${folder.path}/alwaysup`);
   await Deno.writeTextFile(folder.running, "");
@@ -133,7 +133,7 @@ Deno.test("status: a folder that cannot be read is one line", async () => {
   assertMatch(stderr, /^alwaysup status: .*running cannot be read \(.*\)\n$/);
 });
 
-Deno.test("status: what was left by who was killed while it wrote goes, what lives and slept stays", async () => {
+test("status: what was left by who was killed while it wrote goes, what lives and slept stays", async () => {
   using folder = new Folder();
   await using proxy = new Proxy(["--url", "ws://127.0.0.1:1/"], folder.env);
   const [it] = await folder.until(({ length }) => length === 1);
@@ -153,7 +153,7 @@ Deno.test("status: what was left by who was killed while it wrote goes, what liv
   await proxy.end();
 });
 
-Deno.test("status: a proxy whose files were removed comes back", async () => {
+test("status: a proxy whose files were removed comes back", async () => {
   using folder = new Folder();
   await using rig = new Rig([], folder.env);
   await rig.up();
@@ -169,7 +169,7 @@ Deno.test("status: a proxy whose files were removed comes back", async () => {
   assertEquals(folder.files(), []);
 });
 
-Deno.test("status: no secret, and nobody else's business", async () => {
+test("status: no secret, and nobody else's business", async () => {
   using folder = new Folder();
   const ALWAYSUP_URL = "ws://u:s3cret@127.0.0.1:1/?token=s3cret";
   await using proxy = new Proxy([], {
@@ -188,7 +188,7 @@ Deno.test("status: no secret, and nobody else's business", async () => {
   assertEquals(proxy.stderr.dump().includes("s3cret"), false);
 });
 
-Deno.test("status: where nothing can be written the proxy works all the same", async () => {
+test("status: where nothing can be written the proxy works all the same", async () => {
   const env = { XDG_STATE_HOME: "/dev/null", ALWAYSUP_STATUS: "on" };
   await using rig = new Rig(["--log-level", "debug"], env);
   await rig.up();
@@ -200,7 +200,7 @@ Deno.test("status: where nothing can be written the proxy works all the same", a
   assertEquals((await rig.proxy.answer(1)).result.content[0].text, "on");
 });
 
-Deno.test("status --watch: a line for every change, until it is interrupted", async () => {
+test("status --watch: a line for every change, until it is interrupted", async () => {
   using folder = new Folder();
   await using watch = new Proxy(["status", "--watch", "--json"], folder.env);
   await watch.stdout.find((line) => line === "[]");
@@ -213,7 +213,7 @@ Deno.test("status --watch: a line for every change, until it is interrupted", as
   assertEquals((await watch.ended()).code, 0);
 });
 
-Deno.test("a flag or command that there is not: one line, exit 2", async () => {
+test("a flag or command that there is not: one line, exit 2", async () => {
   const wrong: [args: string[], says: RegExp][] = [
     [["status", "--s3cret"], /^alwaysup status: its flags are --json .*\n$/],
     [["s3cret"], /^alwaysup: there is no such command; .*status.*\n$/],
@@ -227,7 +227,7 @@ Deno.test("a flag or command that there is not: one line, exit 2", async () => {
   }
 });
 
-Deno.test("a terminal in a client's place is told what the program expects, and it waits", async () => {
+test("a terminal in a client's place is told what the program expects, and it waits", async () => {
   const [command, args] = proxyCommand(["--url", "ws://127.0.0.1:1/"]);
   const line = [command, ...args].map((part) => `'${part}'`).join(" ");
   // `script` gives it a terminal. Without `exec` a shell may stay in between, and die of Ctrl+C in the program's place.

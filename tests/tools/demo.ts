@@ -1,5 +1,5 @@
 /**
- * The main job in half a minute: a client works through the proxy while its
+ * The main job in a few seconds: a client works through the proxy while its
  * daemon is killed and started again. Exit 0 only if every step really
  * happened.
  *
@@ -8,18 +8,8 @@
  * @module
  */
 
-import { Client } from "@modelcontextprotocol/sdk/client/index.js";
-import { StdioClientTransport } from "@modelcontextprotocol/sdk/client/stdio.js";
-import { CreateMessageRequestSchema } from "@modelcontextprotocol/sdk/types.js";
-import { deadline } from "@std/async/deadline.js";
-import { Child, freePort, proxyCommand } from "./rig.ts";
-import { print } from "./ws_transport.ts";
-
-/** No step may take longer. */
-const STEP_MS = 15_000;
-
-// deno-lint-ignore no-explicit-any
-type Json = any;
+import { print } from "./print.ts";
+import { type Answer, freePort, Proxy, startScript } from "./rig.ts";
 
 const start = performance.now();
 
@@ -35,98 +25,64 @@ function must(condition: unknown, what: string): asserts condition {
   if (!condition) throw new Error(what);
 }
 
-async function startDaemon(port: number): Promise<Child> {
-  const script = `${import.meta.dirname}/everything.ts`;
-  const args = ["run", "--quiet", "-A", script, `${port}`];
-  const daemon = new Child(Deno.execPath(), args, {});
-  await daemon.stdout.find((line) => line.startsWith("listening"));
-  return daemon;
+/** The text that a call gave. Throws if it failed. */
+function textOf({ result, error }: Answer): string {
+  must(result !== undefined, `a call ended with: ${error?.message}`);
+  return result.content[0].text;
 }
 
 async function demo(): Promise<void> {
   const port = freePort();
   const url = `ws://127.0.0.1:${port}/`;
-  say("The daemon is started: the MCP reference server, behind a WebSocket");
-  await using first = await startDaemon(port);
+  const startDaemon = () => startScript("demo_daemon.ts", `${port}`);
+  say("A daemon is started: a small MCP server behind a WebSocket");
+  await using first = await startDaemon();
   say(`It listens at ${url} as process ${first.process.pid}`);
 
-  const [command, args] = proxyCommand(["--url", url, "--cache", "off"]);
-  const transport = new StdioClientTransport({ command, args, stderr: "pipe" });
-  const log: string[] = [];
-  transport.stderr?.on("data", (data: Uint8Array) => {
-    log.push(new TextDecoder().decode(data));
-  });
-  const client = new Client({ name: "demo", version: "1" }, {
-    capabilities: { sampling: {} },
-  });
-  // The daemon asks the client's model something, which thinks for ever.
-  const asked = Promise.withResolvers<void>();
-  client.setRequestHandler(CreateMessageRequestSchema, () => {
-    asked.resolve();
-    return new Promise(() => {});
-  });
-  const within = <T>(promise: Promise<T>): Promise<T> =>
-    deadline(promise, STEP_MS);
-  const add = async (a: number, b: number): Promise<string> => {
-    const { content } = await client.callTool({
-      name: "get-sum",
-      arguments: { a, b },
-    }) as Json;
-    return content[0].text;
-  };
-
-  await within(client.connect(transport));
-  const proxyPid = transport.pid;
-  say(`A client has started alwaysup as process ${proxyPid} and said hello`);
-  const { tools } = await within(client.listTools()) as Json;
+  await using proxy = new Proxy(["--url", url]);
+  await proxy.initialize();
+  say(`A client has started alwaysup as process ${proxy.process.pid}`);
+  await proxy.ask("list", "tools/list");
+  const { tools } = (await proxy.answer("list")).result;
   must(tools.length > 0, "the daemon listed no tools");
   say(`It sees ${tools.length} tools`);
-  const sum = await within(add(2, 3));
-  must(/\b5\b/.test(sum), `2 + 3 gave: ${sum}`);
-  say(`It calls one: ${sum}`);
+  await proxy.call("sum", "add", { a: 2, b: 3 });
+  say(`It calls one: ${textOf(await proxy.answer("sum"))}`);
 
-  const reading = client.callTool({
-    name: "trigger-long-running-operation",
-    arguments: { duration: 2, steps: 2 },
-  }) as Promise<Json>;
-  const acting = client.callTool({
-    name: "trigger-sampling-request",
-    arguments: { prompt: "How are you?" },
-  }).then(() => undefined, (error: Json) => error);
-  await within(asked.promise);
-  say("Two long calls run: one only reads, the other one acts");
+  for (const tool of ["read-report", "send-mail"]) {
+    await proxy.call(tool, tool);
+    await first.stdout.find((line) => line === `called ${tool}`);
+  }
+  say("Two long calls run: read-report only reads, send-mail acts");
   const killedAt = performance.now();
   await first.signal("SIGKILL");
   say("kill -9 of the daemon");
-  const error = await within(acting) as Json;
-  const afterMs = performance.now() - killedAt;
-  must(error?.code === -31002, `the acting call ended with: ${error?.message}`);
-  say(
-    `The acting call has its answer after ${
-      seconds(afterMs)
-    }, and will not be repeated:`,
-  );
+  const { at, error } = await proxy.answer("send-mail");
+  must(error?.code === -31002, `send-mail ended with: ${error?.message}`);
+  say(`send-mail has its answer after ${seconds(at - killedAt)}:`);
   say(`  "${error.message.slice(0, 66)}..."`);
 
-  const queued = add(20, 22);
-  await within(client.ping());
+  await proxy.call("waiting", "add", { a: 20, b: 22 });
+  await proxy.ask("ping", "ping");
+  await proxy.answer("ping");
   say("Another call is made; there is no daemon, so it waits");
-  await using second = await startDaemon(port);
+  await using second = await startDaemon();
   const upAt = performance.now();
   say(`The daemon is started again, as process ${second.process.pid}`);
-  const answer = await within(queued);
-  const recovery = performance.now() - upAt;
-  must(/\b42\b/.test(answer), `20 + 22 gave: ${answer}`);
-  say(`The call that waited is answered after ${seconds(recovery)}: ${answer}`);
-  const { content: [done] } = await within(reading);
-  must(/completed/i.test(done.text), `the reading call gave: ${done.text}`);
-  say("The reading call was repeated by itself, and is answered too");
-  must(transport.pid === proxyPid, "the proxy is another process");
-  must(
-    log.join("").includes("Reconnected to WebSocket daemon"),
-    "the proxy did not say that it reconnected",
+  const sum = await proxy.answer("waiting");
+  const text = textOf(sum);
+  must(text.endsWith("= 42"), `20 + 22 gave: ${text}`);
+  say(
+    `The call that waited is answered after ${seconds(sum.at - upAt)}: ${text}`,
   );
-  await within(client.close());
+  textOf(await proxy.answer("read-report"));
+  say("read-report was repeated by itself, and is answered too");
+  const mails = second.stdout.all.filter(({ text }) => /mail/.test(text));
+  must(mails.length === 0, "send-mail was called again");
+  say("send-mail was not called again");
+  await proxy.stderr.find((line) => line.includes("Reconnected to WebSocket"));
+  const { code } = await proxy.end();
+  must(code === 0, `alwaysup ended with ${code}`);
   say("The client closes; nothing was restarted by hand, and it never noticed");
 }
 

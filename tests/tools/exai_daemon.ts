@@ -24,7 +24,7 @@ import {
   within,
 } from "./exai_revisions.ts";
 import { isRecord } from "./exai_tools.ts";
-import { print } from "./ws_transport.ts";
+import { print } from "./print.ts";
 
 const HELLO_MS = 15_000;
 const perIp = setting("per-ip", isHead ? 10 : Infinity);

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { Child, freePort } from "./rig.ts";
+import { type Child, freePort, startScript } from "./rig.ts";
 
 // deno-lint-ignore no-explicit-any
 type Json = any;
@@ -17,14 +17,8 @@ export class ExaiProcess implements AsyncDisposable {
 
   async up(...args: string[]): Promise<void> {
     await this.#child?.[Symbol.asyncDispose]();
-    const script = `${import.meta.dirname}/exai_daemon.ts`;
     const places = ["--port", `${this.port}`, "--journal", this.#journal];
-    this.#child = new Child(
-      Deno.execPath(),
-      ["run", "-A", script, ...places, ...args],
-      {},
-    );
-    await this.#child.stdout.find((line) => line.startsWith("listening"));
+    this.#child = await startScript("exai_daemon.ts", ...places, ...args);
   }
 
   async kill(): Promise<void> {

@@ -12,7 +12,7 @@ import { ExaiProcess } from "./exai_process.ts";
 import { Rig } from "./mcp_rig.ts";
 import { Relay } from "./relay.ts";
 import { Child, freePort, Proxy } from "./rig.ts";
-import { print } from "./ws_transport.ts";
+import { print } from "./print.ts";
 
 function say(what: string, ms: number, most: number): void {
   print(`${what.padEnd(66)} ${ms.toFixed(0).padStart(6)} ms (at most ${most})`);
@@ -45,7 +45,7 @@ async function exai(): Promise<void> {
   say("exai: three calls that waited, after the restart", last - start, 2_500);
   await proxy.call("block", "block", { ms: 20_000 });
   start = performance.now();
-  const { result } = await proxy.answer("block", 40_000);
+  const { result } = await proxy.answer("block");
   const text = result.content[0].text;
   say(`exai: a tool that blocks the daemon: "${text}"`, 20_000, 21_000);
   const lines = proxy.stderr.dump().split("\n").filter((line) =>

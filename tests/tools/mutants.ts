@@ -11,7 +11,7 @@ import { ROOT } from "./bundle.ts";
 import { COMMAND_MUTANTS } from "./command_mutants.ts";
 import { EARLY_MUTANTS } from "./early_mutants.ts";
 import { EXAI_MUTANTS, type Mutant, mutant } from "./exai_mutants.ts";
-import { print } from "./ws_transport.ts";
+import { print } from "./print.ts";
 
 const MUTANTS: readonly Mutant[] = [
   ...EXAI_MUTANTS,

@@ -4,7 +4,9 @@
  * @module
  */
 
+import { TEST_LIMIT_MS } from "./limit.ts";
+
 /** Registers a test that may touch nothing. */
 export function test(name: string, fn: () => void): void {
-  Deno.test({ name, permissions: "none", fn });
+  Deno.test({ name, permissions: "none", timeout: TEST_LIMIT_MS, fn });
 }

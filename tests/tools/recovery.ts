@@ -9,7 +9,7 @@
  */
 
 import { freePort, Proxy, startDaemon } from "./rig.ts";
-import { print } from "./ws_transport.ts";
+import { print } from "./print.ts";
 
 const ROUNDS = Number(Deno.args[0] ?? 10);
 

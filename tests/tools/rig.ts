@@ -5,11 +5,40 @@
  * @module
  */
 
-import { deadline } from "@std/async/deadline.js";
 import { ROOT } from "./bundle.ts";
+import { TEST_LIMIT_MS } from "./limit.ts";
 
-/** How long a test waits for something that must happen, in milliseconds. */
-const PATIENCE_MS = 20_000;
+/**
+ * How long a test waits for something that must happen, in milliseconds. It
+ * ends before the test's own limit, so that the failure says what was waited for.
+ */
+const PATIENCE_MS = TEST_LIMIT_MS * 0.8;
+
+/** Registers a test with the limit that every test has. */
+export function test(
+  name: string,
+  fn: () => void | Promise<void>,
+  options: Partial<Deno.TestDefinition> = {},
+): void {
+  Deno.test({ name, fn, timeout: TEST_LIMIT_MS, ...options });
+}
+
+/** Gives what a promise gives. Throws if that takes longer than `ms`. */
+export async function within<T>(
+  promise: Promise<T>,
+  ms = PATIENCE_MS,
+): Promise<T> {
+  const late = Promise.withResolvers<never>();
+  const timer = setTimeout(
+    () => late.reject(new Error(`nothing came within ${ms / 1000} s`)),
+    ms,
+  );
+  try {
+    return await Promise.race([promise, late.promise]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
 
 /** The lines that a process has written, which can be waited for. */
 export class Lines {
@@ -42,11 +71,10 @@ export class Lines {
     this.#wake = Promise.withResolvers();
   }
 
-  /** The first line, from the `from`-th on, that the test accepts. */
+  /** The first line, from the `from`-th on, that is accepted. */
   async find(
-    test: (text: string) => boolean,
+    accepts: (text: string) => boolean,
     from = 0,
-    patienceMs = PATIENCE_MS,
   ): Promise<{ text: string; at: number }> {
     const search = async (): Promise<{ text: string; at: number }> => {
       for (let i = from;; i++) {
@@ -55,11 +83,11 @@ export class Lines {
           await this.#wake.promise;
         }
         const line = this.all[i]!;
-        if (test(line.text)) return line;
+        if (accepts(line.text)) return line;
       }
     };
     try {
-      return await deadline(search(), patienceMs);
+      return await within(search());
     } catch (error) {
       throw new Error(`Waited in vain (${error}). Lines:\n${this.dump()}`);
     }
@@ -107,7 +135,7 @@ export class Child implements AsyncDisposable {
   async ended(
     start = performance.now(),
   ): Promise<{ code: number; ms: number }> {
-    const { code } = await deadline(this.process.status, PATIENCE_MS);
+    const { code } = await within(this.process.status);
     const ms = performance.now() - start;
     await Promise.all([this.stdout.done, this.stderr.done]);
     await this.#stdin.close().catch(() => {});
@@ -155,19 +183,28 @@ export function freePort(): number {
   }
 }
 
+/** Starts a daemon of `tests/tools/` and waits until it listens. */
+export async function startScript(
+  script: string,
+  ...args: string[]
+): Promise<Child> {
+  const child = new Child(Deno.execPath(), [
+    // Whatever it imports was fetched before the first test.
+    ...["run", "--quiet", "--cached-only", "-A"],
+    ...[`${import.meta.dirname}/${script}`, ...args],
+  ], {});
+  await child.stdout.find((line) => line.startsWith("listening"));
+  return child;
+}
+
 /** Starts `tests/tools/daemon.ts` and waits until it listens. */
 export async function startDaemon(
   port: number,
   journal: string,
   ...args: string[]
 ): Promise<Child> {
-  const script = `${import.meta.dirname}/daemon.ts`;
-  const child = new Child(Deno.execPath(), [
-    ...["run", "-A", script, "--port", `${port}`, "--journal", journal],
-    ...args,
-  ], {});
-  await child.stdout.find((line) => line.startsWith("listening"));
-  return child;
+  const places = ["--port", `${port}`, "--journal", journal];
+  return await startScript("daemon.ts", ...places, ...args);
 }
 
 /** The command that starts the proxy: the program under test, or this source. */
@@ -180,6 +217,23 @@ export function proxyCommand(args: string[]): [string, string[]] {
     ...["run", "--quiet", "--no-prompt", ...permissions, `${ROOT}main.ts`],
     ...args,
   ]];
+}
+
+/**
+ * A command of a client's configuration as a test may start it: a Deno that `npx`
+ * would fetch is the one that runs already. Throws if it is another version.
+ */
+export function withoutNpx(
+  command: string,
+  args: readonly string[],
+): [string, string[]] {
+  if (command !== "npx") return [command, [...args]];
+  const [yes, deno, ...rest] = args;
+  const pinned = `deno@${Deno.version.deno}`;
+  if (yes !== "-y" || deno !== pinned) {
+    throw new Error(`"npx ${yes} ${deno}" is not "npx -y ${pinned}"`);
+  }
+  return [Deno.execPath(), rest];
 }
 
 /** Runs the program under test until it ends by itself. */
@@ -251,15 +305,12 @@ export class Proxy extends Child {
   }
 
   /** Waits for the answer to an id. */
-  async answer(
-    id: number | string,
-    patienceMs: number = PATIENCE_MS,
-  ): Promise<Answer> {
+  async answer(id: number | string): Promise<Answer> {
     const isIt = (text: string): boolean => {
       const message = JSON.parse(text);
       return message.method === undefined && message.id === id;
     };
-    const line = await this.stdout.find(isIt, 0, patienceMs);
+    const line = await this.stdout.find(isIt);
     return { ...JSON.parse(line.text), at: line.at };
   }
 

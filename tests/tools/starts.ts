@@ -11,9 +11,10 @@
  */
 
 import { DIST, ROOT, run } from "./bundle.ts";
+import { install, installBun, npmFile } from "./install.ts";
 import { RawDaemon } from "./raw_daemon.ts";
 import { Child, HELLO } from "./rig.ts";
-import { print } from "./ws_transport.ts";
+import { print } from "./print.ts";
 
 const ROUNDS = Number(Deno.args[0] ?? 21);
 
@@ -31,12 +32,10 @@ async function forms(folder: string): Promise<Form[]> {
   const tools = `${ROOT}tests/tools`;
   await run(Deno.execPath(), ["run", "-A", `${tools}/compile.ts`]);
   await run(Deno.execPath(), ["run", "-A", `${tools}/npm.ts`]);
-  await run("npm", [
-    ...["install", "--silent", "--prefix", folder, "node@24", "bun@1.4.5"],
-  ]);
-  const bin = `${folder}/node_modules/.bin`;
+  await install("nodes");
+  const node = npmFile("nodes", "node-24/bin/node");
   const bare = `${folder}/bare`;
-  await run(`${bin}/bun`, [
+  await run(await installBun(), [
     ...["build", "--compile", `${tools}/forwarder.mjs`, `--outfile=${bare}`],
   ], { stdout: "null" });
   const deno = Deno.execPath();
@@ -54,8 +53,8 @@ async function forms(folder: string): Promise<Form[]> {
     },
     {
       name: "npm package (Node)",
-      bare: [`${bin}/node`, `${tools}/forwarder.mjs`],
-      ours: [`${bin}/node`, `${DIST}npm/alwaysup.js`, "--url"],
+      bare: [node, `${tools}/forwarder.mjs`],
+      ours: [node, `${DIST}npm/alwaysup.js`, "--url"],
     },
   ];
 }

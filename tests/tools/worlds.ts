@@ -8,7 +8,7 @@
 
 import { liveExai } from "./exai_world.ts";
 import { live } from "./world.ts";
-import { print } from "./ws_transport.ts";
+import { print } from "./print.ts";
 
 const count = Number(Deno.args[0] ?? 10_000);
 const first = Number(Deno.args[1] ?? 1);

@@ -7,6 +7,7 @@
 
 import type { Transport } from "@modelcontextprotocol/sdk/shared/transport.js";
 import type { JSONRPCMessage } from "@modelcontextprotocol/sdk/types.js";
+import { print } from "./print.ts";
 
 /** One connection of a client, as the SDK's servers like it. */
 export class WsServerTransport implements Transport {
@@ -77,9 +78,4 @@ export function serveWs(
     socket.onopen = () => void makeServer().connect(makeTransport(socket));
     return response;
   });
-}
-
-/** Writes a line to stdout. */
-export function print(line: string): void {
-  Deno.stdout.writeSync(new TextEncoder().encode(`${line}\n`));
 }
