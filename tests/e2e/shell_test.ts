@@ -5,12 +5,11 @@
  * @module
  */
 
-import { deadline } from "@std/async/deadline.js";
 import { readConfig } from "../../lib/config.ts";
 import { hostHere } from "../../lib/host_here.ts";
 import { run } from "../../lib/proxy.ts";
 import { assert, assertEquals, assertMatch } from "../tools/assert.ts";
-import { freePort, HELLO, test } from "../tools/rig.ts";
+import { freePort, HELLO, test, within } from "../tools/rig.ts";
 
 test("a sleep in the middle of a turn is noticed like any other", async () => {
   const args = ["--url", `ws://127.0.0.1:${freePort()}/`, "--cache", "off"];
@@ -39,7 +38,7 @@ test("a sleep in the middle of a turn is noticed like any other", async () => {
       // It goes to sleep while it does what it woke up for.
       if (event === "introduced") sleptMs = 9_000;
     });
-    assertMatch(await deadline(awake.promise, 5_000), /^Awake after 9\.\d s/);
+    assertMatch(await within(awake.promise), /^Awake after 9\.\d s/);
     end.resolve();
     assertEquals(await code, 0);
   } finally {

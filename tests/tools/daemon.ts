@@ -23,6 +23,7 @@ import {
   SubscribeRequestSchema,
   type Tool,
 } from "@modelcontextprotocol/sdk/types.js";
+import { opened } from "./gate.ts";
 import {
   type Connectable,
   serveWs,
@@ -61,7 +62,7 @@ interface Call {
     name: string;
     level?: string;
     uri?: string;
-    arguments?: { key?: string; ms?: number; n?: number };
+    arguments?: { key?: string; ms?: number; n?: number; gate?: string };
     _meta?: { progressToken?: string | number };
   };
 }
@@ -102,7 +103,7 @@ function makeServer(): Connectable {
     CallToolRequestSchema,
     async (request: Call, extra: Extra) => {
       const { name, arguments: input = {}, _meta } = request.params;
-      const { key = "", ms = 0, n = 0 } = input;
+      const { key = "", ms = 0, n = 0, gate } = input;
       note(`call ${name} ${key}`);
       extra.signal.onabort = () => note(`cancelled ${name} ${key}`);
       switch (name) {
@@ -129,6 +130,7 @@ function makeServer(): Connectable {
           return say(key);
         default:
           if (ms > 0) await new Promise((go) => setTimeout(go, ms));
+          if (gate !== undefined) await opened(gate);
           return say(String(key));
       }
     },

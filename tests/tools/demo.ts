@@ -9,7 +9,13 @@
  */
 
 import { print } from "./print.ts";
-import { type Answer, freePort, Proxy, startScript } from "./rig.ts";
+import {
+  type Answer,
+  type Child,
+  freePort,
+  Proxy,
+  startScript,
+} from "./rig.ts";
 
 const start = performance.now();
 
@@ -34,7 +40,8 @@ function textOf({ result, error }: Answer): string {
 async function demo(): Promise<void> {
   const port = freePort();
   const url = `ws://127.0.0.1:${port}/`;
-  const startDaemon = () => startScript("demo_daemon.ts", `${port}`);
+  const startDaemon = (): Promise<Child> =>
+    startScript("demo_daemon.ts", `${port}`);
   say("A daemon is started: a small MCP server behind a WebSocket");
   await using first = await startDaemon();
   say(`It listens at ${url} as process ${first.process.pid}`);

@@ -54,7 +54,7 @@ async function resultOf(method: string, params: Json): Promise<Json> {
 
 function makeServer(): Connectable {
   return {
-    async connect(transport) {
+    async connect(transport): Promise<void> {
       transport.onmessage = async ({ id, method, params }: Json) => {
         if (id === undefined || method === undefined) return;
         const result = await resultOf(method, params);

@@ -6,6 +6,7 @@
  */
 
 import { delay } from "@std/async/delay.js";
+import { opened } from "./gate.ts";
 
 /** A JSON object. */
 export type Json = Record<string, unknown>;
@@ -65,6 +66,13 @@ const TOOLS = new Map<string, Tool>(Object.entries(
         const steps = "=== PROGRESS ===\nstep\n=== END PROGRESS ===\n\n";
         const turn = "\n\n---\n\nAGENT'S TURN: evaluate this";
         return toolOutput("success", `${steps}${text ?? ""}${turn}`);
+      },
+    },
+    gate: {
+      properties: { path: "string" },
+      run: async ({ path }) => {
+        await opened(String(path));
+        return "open";
       },
     },
     sleep: {

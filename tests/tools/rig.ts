@@ -12,7 +12,7 @@ import { TEST_LIMIT_MS } from "./limit.ts";
  * How long a test waits for something that must happen, in milliseconds. It
  * ends before the test's own limit, so that the failure says what was waited for.
  */
-const PATIENCE_MS = TEST_LIMIT_MS * 0.8;
+export const PATIENCE_MS = TEST_LIMIT_MS * 0.8;
 
 /** Registers a test with the limit that every test has. */
 export function test(
@@ -91,6 +91,11 @@ export class Lines {
     } catch (error) {
       throw new Error(`Waited in vain (${error}). Lines:\n${this.dump()}`);
     }
+  }
+
+  /** The moment that the proxy wrote into a log line, in milliseconds. */
+  static writtenAt({ text }: { text: string }): number {
+    return Date.parse(text.slice(0, text.indexOf(" ")));
   }
 
   dump(): string {
