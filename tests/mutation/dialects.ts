@@ -14,7 +14,8 @@ export const DIALECTS: readonly Mutant[] = [
   },
   {
     name: "exai: a call is sent again to a process that nobody knows",
-    from: "if ($isPoll && !$isSameProcess($line, $call)) return { $kind: $lost };",
+    from:
+      "if ($isPoll && !$isSameProcess($line, $call)) return { $kind: $lost };",
     to: "",
   },
   {
@@ -34,17 +35,6 @@ export const DIALECTS: readonly Mutant[] = [
     to: "return $epoch !== undefined;",
   },
   {
-    name: "exai: calls use the main connection",
-    from: `return $message.method === "tools/call" ? $pool : $main;`,
-    to: `return $message.method === "" ? $pool : $main;`,
-  },
-  {
-    name: "exai: no limit to the connections for calls",
-    from: `
-      Math.min($waiting - $coming.length, $dialect.$poolSize - $pool.length)`,
-    to: "$waiting - $coming.length",
-  },
-  {
     name: "exai: equal calls share one execution",
     from: "$write($message, $call, this.$knowsKeys ? $keyed : $plain)",
     to: "$write($message, $call, $plain)",
@@ -58,15 +48,5 @@ export const DIALECTS: readonly Mutant[] = [
     name: "exai: a call that found no room is sent again under its old id",
     from: "this.$renew($request); const { id } = $request;",
     to: "const { id } = $request;",
-  },
-  {
-    name: "exai: a refused token is an ordinary failure",
-    from: "if ($code === 4003) return { $$refused };",
-    to: "",
-  },
-  {
-    name: "exai: a failed output is a good one",
-    from: "$outputs.some(($output) => $output.$isError)",
-    to: "$outputs.some(($output) => $output === undefined)",
   },
 ];

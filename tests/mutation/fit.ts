@@ -24,10 +24,18 @@ export interface Source {
   readonly text: string;
 }
 
+/** A mutant in its place. */
+export interface Broken {
+  /** The bug, in plain words. */
+  readonly name: string;
+  /** The file with the bug in it. */
+  readonly file: Source;
+}
+
 /** What became of a list of mutants. */
 export interface Fitted {
   /** The changed file of each mutant that fits. */
-  readonly broken: readonly { readonly name: string; readonly file: Source }[];
+  readonly broken: readonly Broken[];
   /** What is wrong with the others, a line each. */
   readonly problems: readonly string[];
 }
@@ -38,7 +46,7 @@ export function fit(
   sources: readonly Source[],
 ): Fitted {
   const files = sources.map(({ path, text }) => ({ path, ...sourceOf(text) }));
-  const broken: { name: string; file: Source }[] = [];
+  const broken: Broken[] = [];
   const problems: string[] = [];
   for (const { name, from, to } of mutants) {
     try {
@@ -54,10 +62,12 @@ export function fit(
         problems.push(`${name}: fits ${places.length} times${where}`);
         continue;
       }
-      const text = replaceMatch(place.text, place.match, to);
+      const text = replaceMatch(place.text, place.match, to.trim());
       broken.push({ name, file: { path: place.path, text } });
     } catch (error) {
-      problems.push(`${name}: ${error instanceof Error ? error.message : error}`);
+      problems.push(
+        `${name}: ${error instanceof Error ? error.message : error}`,
+      );
     }
   }
   return { broken, problems };

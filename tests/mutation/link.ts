@@ -22,18 +22,15 @@ export const LINK: readonly Mutant[] = [
     to: "$limits.$base * 2 ** ($failures * 0)",
   },
   {
-    name: "the back-off has no cap",
-    from: "Math.min($pause, $limits.$cap) * (1 + $JITTER * $random())",
-    to: "$pause * (1 + $JITTER * $random())",
-  },
-  {
     name: "the back-off is never reset",
-    from: "if ($now >= $stableAt && this.$role !== $standby) this.$failures = 0;",
+    from:
+      "if ($now >= $stableAt && this.$role !== $standby) this.$failures = 0;",
     to: "",
   },
   {
     name: "the back-off is reset by a connection that lasted no time",
-    from: "if ($now >= $stableAt && this.$role !== $standby) this.$failures = 0;",
+    from:
+      "if ($now >= $stableAt && this.$role !== $standby) this.$failures = 0;",
     to: "if (this.$role !== $standby) this.$failures = 0;",
   },
   {
@@ -74,11 +71,6 @@ export const LINK: readonly Mutant[] = [
     to: "return $probed ?? Infinity;",
   },
   {
-    name: "a probe has no time limit",
-    from: "this.$isOwed = false; this.$probeUntil ??= $now + $ms;",
-    to: "this.$isOwed = false; this.$probeUntil ??= $now + $ms * 1e6;",
-  },
-  {
     name: "silence during a call closes the connection",
     from: `
       if ($load !== $busy) return $close;
@@ -95,31 +87,23 @@ export const LINK: readonly Mutant[] = [
   },
   {
     name: "a connection whose daemon is only busy is closed with its calls",
-    from: "if ($old.$liveness?.$isConcurrent || $all.$dialect.$poolSize > 0) {$$body}",
+    from:
+      "if ($old.$liveness?.$isConcurrent || $all.$dialect.$poolSize > 0) {$$body}",
     to: "if ($old.$liveness !== undefined) {$$body}",
   },
   {
     name: "a connection that is known to be dead keeps its calls",
-    from: "if ($old.$liveness?.$isConcurrent || $all.$dialect.$poolSize > 0) {$$body}",
+    from:
+      "if ($old.$liveness?.$isConcurrent || $all.$dialect.$poolSize > 0) {$$body}",
     to: "if ($old.$liveness === undefined) {$$body}",
-  },
-  {
-    name: "a probe that was answered before the call shows that calls are concurrent",
-    from: "if ($isOvertaken) $liveness.$setConcurrent();",
-    to: "void $isOvertaken; $liveness.$setConcurrent();",
-  },
-  {
-    name: "requests are written to a connection that does not read",
-    from: "$dialect.$isFree($epoch) && !$all.$unread.has($epoch)",
-    to: "$dialect.$isFree($epoch)",
   },
   {
     name: "requests expire because of a sleep",
     from: `
       $all.$requests.$shift($gap);
       $all.$dialect.$slept($unseen);
-      $all.$cache?.$slept($unseen);`,
-    to: "$all.$dialect.$slept($unseen); $all.$cache?.$slept($unseen);",
+      $all.$cache?.$aged($unseen);`,
+    to: "$all.$dialect.$slept($unseen); $all.$cache?.$aged($unseen);",
   },
   {
     name: "a connection is used after a sleep without a check",

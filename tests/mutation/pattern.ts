@@ -51,7 +51,8 @@ export interface Match {
 
 const SPACE = /(?:\s|\/\/[^\n]*|\/\*[^]*?\*\/)+/y;
 const NAME = /[#@]?[\p{L}_$][\p{L}\p{N}_$]*/uy;
-const NUMBER = /0[xob][\da-f_]+n?|(?:\d[\d_]*\.?[\d_]*|\.\d[\d_]*)(?:e[+-]?\d+)?n?/iy;
+const NUMBER =
+  /0[xob][\da-f_]+n?|(?:\d[\d_]*\.?[\d_]*|\.\d[\d_]*)(?:e[+-]?\d+)?n?/iy;
 const STRING = /"(?:[^"\\\n]|\\[^])*"|'(?:[^'\\\n]|\\[^])*'/y;
 const REGEX = /\/(?:[^\\/[\n]|\\.|\[(?:[^\]\\\n]|\\.)*\])+\/[a-z]*/y;
 /** A piece of a template literal: up to an expression in it, or to its end. */
@@ -60,13 +61,12 @@ const TEMPLATE = /[`}](?:[^`\\$]|\\[^]|\$(?!\{))*(?:`|\$\{)/y;
 const PUNCTUATION =
   /\.\.\.|=>|[=!]==?|\*\*=?|&&=?|\|\|=?|\?\?=?|\?\.|\+\+|--|<<=?|[-+*/%&|^<>]=|[^]/y;
 
-/** Names that have one meaning in every program: no word of a pattern stands for them. */
+/** Names that nothing can be called: no word of a pattern stands for them. */
 const KEYWORDS: ReadonlySet<string> = new Set(
-  ("as async await break case catch class const continue default delete do " +
-    "else export extends false finally for from function get if implements " +
-    "import in instanceof interface is keyof let new null of private readonly " +
-    "return satisfies set static super switch this throw true try type typeof " +
-    "undefined var void while yield Infinity NaN").split(" "),
+  ("await break case catch class const continue default delete do else export " +
+    "extends false finally for function if implements import in instanceof " +
+    "interface let new null private return static super switch this throw " +
+    "true try typeof undefined var void while yield Infinity NaN").split(" "),
 );
 
 /** After these a slash divides; after everything else it begins a regular expression. */
@@ -101,7 +101,11 @@ export function tokenize(text: string): Token[] {
     if (next === "`" || isInTemplate) {
       found = take(TEMPLATE);
       const isOpen = found?.endsWith("${");
-      bracket = isInTemplate ? isOpen ? "both" : "close" : isOpen ? "open" : undefined;
+      bracket = isInTemplate
+        ? isOpen ? "both" : "close"
+        : isOpen
+        ? "open"
+        : undefined;
       if (isInTemplate && !isOpen) open.pop();
       if (!isInTemplate && isOpen) open.push("`");
     } else if ((found = take(NAME)) !== undefined) {
@@ -121,16 +125,20 @@ export function tokenize(text: string): Token[] {
         open.pop();
       }
     }
-    if (found === undefined) throw new Error(`No token at ${at}: ${text.slice(at, at + 40)}`);
+    if (found === undefined) {
+      throw new Error(`No token at ${at}: ${text.slice(at, at + 40)}`);
+    }
     const value = kind === "other" && /^\d/.test(found)
       ? found.replaceAll("_", "")
       : found;
     tokens.push({ value, kind, start: at, end: at + found.length, bracket });
     at += found.length;
   }
-  return withBraces(tokens.filter(({ value }, i) =>
-    value !== "," || tokens[i + 1]?.bracket !== "close"
-  ));
+  return withBraces(
+    tokens.filter(({ value }, i) =>
+      value !== "," || tokens[i + 1]?.bracket !== "close"
+    ),
+  );
 }
 
 /** Adds the braces that a single statement may have. */
@@ -168,7 +176,10 @@ function withBraces(tokens: readonly Token[]): Token[] {
 }
 
 /** The index after a group in brackets; `undefined` where none begins, or it does not end. */
-function afterGroup(tokens: readonly Token[], from: number): number | undefined {
+function afterGroup(
+  tokens: readonly Token[],
+  from: number,
+): number | undefined {
   if (tokens[from]?.bracket !== "open") return undefined;
   let depth = 0;
   for (let i = from; i < tokens.length; i++) {
@@ -180,7 +191,10 @@ function afterGroup(tokens: readonly Token[], from: number): number | undefined 
 }
 
 /** The index after a statement; `undefined` where it does not end. */
-function afterStatement(tokens: readonly Token[], from: number): number | undefined {
+function afterStatement(
+  tokens: readonly Token[],
+  from: number,
+): number | undefined {
   const { value, kind } = tokens[from] ?? {};
   if (value === "{") return afterGroup(tokens, from);
   if (kind === "keyword" && /^(?:if|for|while|switch)$/.test(value!)) {
@@ -188,7 +202,9 @@ function afterStatement(tokens: readonly Token[], from: number): number | undefi
     const body = afterGroup(tokens, isAwait ? from + 2 : from + 1);
     const end = body && afterStatement(tokens, body);
     if (value !== "if" || end === undefined) return end;
-    return tokens[end]?.value === "else" ? afterStatement(tokens, end + 1) : end;
+    return tokens[end]?.value === "else"
+      ? afterStatement(tokens, end + 1)
+      : end;
   }
   for (let i = from; i < tokens.length;) {
     const { value, bracket } = tokens[i]!;
@@ -226,14 +242,19 @@ export function findAll(
   pattern: readonly Token[],
   { text, tokens, values }: Source,
 ): Match[] {
-  const first = pattern[0]!;
-  const matches: Match[] = [];
   const isPossible = pattern.every(({ value }) =>
     value[0] === "$" || values.has(value)
   );
-  if (!isPossible) return matches;
+  if (!isPossible) return [];
+  // What stands at a fixed distance from the beginning is looked at first: it is fast.
+  const run = pattern.findIndex(({ value }) => value.startsWith("$$"));
+  const fixed = [...pattern.slice(0, run < 0 ? undefined : run).entries()]
+    .filter(([, { value }]) => value[0] !== "$");
+  const matches: Match[] = [];
   for (let i = 0; i < tokens.length; i++) {
-    if (first.value[0] !== "$" && first.value !== tokens[i]!.value) continue;
+    const isFit = ([offset, { value }]: [number, Token]): boolean =>
+      tokens[i + offset]?.value === value;
+    if (!fixed.every(isFit)) continue;
     const words = new Map<string, string>();
     const end = fits(pattern, 0, text, tokens, i, words);
     if (end === undefined) continue;

@@ -19,11 +19,6 @@ export const REQUESTS: readonly Mutant[] = [
     to: "return $hinted($params.name);",
   },
   {
-    name: "every tool counts as idempotent",
-    from: "$hints.readOnlyHint === true || $hints.idempotentHint === true",
-    to: "$hints.readOnlyHint !== 0",
-  },
-  {
     name: "--retry never and --retry always change nothing",
     from:
       `return $retry === "safe" ? this.$isSafe($request) : $retry === "always";`,
@@ -74,15 +69,6 @@ export const REQUESTS: readonly Mutant[] = [
     }`,
   },
   {
-    name: "id 0 is no id",
-    from: `
-      if (id === undefined) { return $invalid(undefined, $$why); }
-      return { $$request };`,
-    to: `
-      if (id === undefined || id === "0") { return $invalid(undefined, $$why); }
-      return { $$request };`,
-  },
-  {
     name: "a request whose id is in flight is sent to the daemon",
     from: "if ($all.$requests.$find($request.id) !== undefined) { $$drop }",
     to: "",
@@ -90,7 +76,8 @@ export const REQUESTS: readonly Mutant[] = [
   {
     name: "only the first message of a batch counts",
     from: "return $value.map(($element, $i) => $classify($$element));",
-    to: "return $value.slice(0, 1).map(($element, $i) => $classify($$element));",
+    to:
+      "return $value.slice(0, 1).map(($element, $i) => $classify($$element));",
   },
   {
     name: "a malformed response leaves its request without an answer",
@@ -118,11 +105,6 @@ export const REQUESTS: readonly Mutant[] = [
     to: `
       if ($message.$kind === $notification || $entry !== undefined) continue;
       const $fate = $all.$fateOf($message, $entry);`,
-  },
-  {
-    name: "the end does not wait for open requests",
-    from: "export const $DRAIN_MS = 1_500;",
-    to: "export const $DRAIN_MS = 1;",
   },
   {
     name: "the queue is written in reverse order",
@@ -169,12 +151,6 @@ export const REQUESTS: readonly Mutant[] = [
       }`,
   },
   {
-    name: "after a long outage a request waits the whole queue timeout",
-    from: `
-      return this.$isDown($now) ? Math.min($queueMs, $shortMs) : $queueMs;`,
-    to: "return this.$isDown($now) ? $queueMs : $queueMs;",
-  },
-  {
     name: "no total timeout",
     from: "$totalUntil: $now + ($limits.$total?.$ms ?? Infinity)",
     to: "$totalUntil: Infinity",
@@ -203,18 +179,6 @@ export const REQUESTS: readonly Mutant[] = [
       const $silent = $providers.find(({ $idle }) => $idle < Infinity);`,
   },
   {
-    name: "progress that does not rise is forwarded",
-    from: "if (!($value > $entry.$progress)) return false;",
-    to: "",
-  },
-  {
-    name: "progress of a task ends with the answer to its request",
-    from: `
-      $all.$requests.$progress($token, $value, $link.$epoch, $now) ||
-      $all.$tasks.$progress($token, $value, $link.$epoch)`,
-    to: "$all.$requests.$progress($token, $value, $link.$epoch, $now)",
-  },
-  {
     name: "a cancelled request is answered",
     from: `
       $all.$requests.$close(id);
@@ -227,20 +191,6 @@ export const REQUESTS: readonly Mutant[] = [
     to: "const $frame = undefined;",
   },
   {
-    name: "initialize can be cancelled",
-    from: `
-      if (id === undefined || $open?.$message.method === "initialize") return;`,
-    to: "if (id === undefined) return;",
-  },
-  {
-    name: "a line break inside a message reaches stdout",
-    from: String.raw`
-      return /[\r\n]/.test($text)
-        ? $text.replace(/[\r\n]+/g, " ").trim()
-        : $text;`,
-    to: "return $text;",
-  },
-  {
     name: "requests of the daemon keep its ids",
     from: `
       const $id = JSON.stringify(\`e\${$epoch}:\${++this.$count}\`);
@@ -248,10 +198,5 @@ export const REQUESTS: readonly Mutant[] = [
     to: `
       const $id = $request.id; void $epoch;
       const $token = $getId($request, $$path);`,
-  },
-  {
-    name: "requests of the daemon stay open when its connection is lost",
-    from: "this.$open.delete($id); $ids.push($id);",
-    to: "",
   },
 ];

@@ -24,8 +24,10 @@ export const SESSION: readonly Mutant[] = [
   },
   {
     name: "a daemon with another protocol version is accepted",
-    from: "if ($version === $told) { const $meaning = { $$ready } as const; $$end }",
-    to: "if ($version !== undefined) { const $meaning = { $$ready } as const; $$end }",
+    from:
+      "if ($version === $told) { const $meaning = { $$ready } as const; $$end }",
+    to:
+      "if ($version !== undefined) { const $meaning = { $$ready } as const; $$end }",
   },
   {
     name: "notifications/initialized is not replayed",
@@ -39,13 +41,9 @@ export const SESSION: readonly Mutant[] = [
   },
   {
     name: "resource subscriptions are not replayed",
-    from: 'case "resources/subscribe": if ($$isText) this.$uris.set($$entry); break;',
+    from:
+      'case "resources/subscribe": if ($$isText) this.$uris.set($$entry); break;',
     to: 'case "resources/subscribe": break;',
-  },
-  {
-    name: "an ended resource subscription is replayed",
-    from: 'case "resources/unsubscribe": if ($$isText) this.$uris.delete($uri); break;',
-    to: 'case "resources/unsubscribe": break;',
   },
   {
     name: "the client does not hear that a list has changed",
@@ -71,7 +69,8 @@ export const SESSION: readonly Mutant[] = [
     from: `
       .every(($name) => $get($value, $name) === $owner[$name]);
       if (!$isOurs) return $why;`,
-    to: ".every(($name) => $get($value, $name) === $owner[$name]); void $isOurs;",
+    to:
+      ".every(($name) => $get($value, $name) === $owner[$name]); void $isOurs;",
   },
   {
     name: "a private result is cached for others",
@@ -79,28 +78,13 @@ export const SESSION: readonly Mutant[] = [
     to: "return $value !== null;",
   },
   {
-    name: "a cached server/discover is used after its ttlMs",
-    from: "$known !== undefined && $now < $known.$until",
-    to: "$known !== undefined && $now < Infinity",
-  },
-  {
     name: "a secret that the daemon quotes is shown",
     from: '$text.replaceAll($secret, "***")',
     to: "$text.replaceAll($secret, $secret)",
   },
   {
-    name: "control characters reach the terminal",
-    from: '$text.replace($control, " ")',
-    to: "$text",
-  },
-  {
     name: "install: another program's arguments are shown",
     from: "$isOurs && Array.isArray($value)",
     to: "Array.isArray($value)",
-  },
-  {
-    name: "install: a comma is missing",
-    from: '$last !== undefined && !$isTrailing ? "," : ""',
-    to: '""',
   },
 ];
