@@ -15,7 +15,7 @@ const ROOT = new URL("../../", import.meta.url).pathname;
 const PURE = "tests/pure/";
 /** The one of them that lives through seeded worlds. */
 const WORLDS = `${PURE}session_fuzz_test.ts`;
-/** All others as one module, which the copy gets: the runtime needs a quarter of a second for each module of tests. */
+/** All others as one module, which the copy gets: a module each takes the runtime twice the time. */
 const TABLES = "tests/tables.ts";
 /** How many worlds, with an MCP daemon and with an exai daemon: fewer than the suite lives through. A mutant that needs more is a table's to find. */
 const COUNTS = ["600", "200"];

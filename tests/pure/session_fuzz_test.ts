@@ -3,7 +3,7 @@ import { assert, assertEquals } from "../tools/assert.ts";
 import { test } from "../tools/pure.ts";
 import { live, type Tally } from "../tools/world.ts";
 
-/** How many: `deno test … -- WORLDS EXAI_WORLDS` lives through other numbers of them. */
+/** How many: `deno test ... -- WORLDS EXAI_WORLDS` asks for other numbers of them. */
 const [WORLDS = 9_000, EXAI_WORLDS = 1_500] = Deno.args.map(Number);
 
 test(`${WORLDS} seeded worlds keep the delivery contract`, () => {
