@@ -8,6 +8,7 @@
  */
 
 import { type Broken, fit, type Source } from "./fit.ts";
+import { print } from "../tools/print.ts";
 import { MUTANTS } from "./mutants.ts";
 
 const ROOT = new URL("../../", import.meta.url).pathname;
@@ -25,14 +26,11 @@ const LIMIT_MS = 120_000;
 /** Parameters that a mutant does not use any more are no error. */
 const UNUSED = "TS6133";
 
-function print(line: string): void {
-  Deno.stdout.writeSync(new TextEncoder().encode(`${line}\n`));
-}
-
-/** The paths of the files in a folder of the root, and below it. */
+/** The paths of the files in a folder of the root, and below it, without what is installed there. */
 function filesIn(folder: string): string[] {
   return [...Deno.readDirSync(ROOT + folder)].flatMap((entry) => {
     const path = `${folder}/${entry.name}`;
+    if (entry.name === "node_modules") return [];
     return entry.isDirectory ? filesIn(path) : [path];
   }).sort();
 }
