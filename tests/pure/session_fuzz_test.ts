@@ -3,8 +3,8 @@ import { assert, assertEquals } from "../tools/assert.ts";
 import { test } from "../tools/pure.ts";
 import { live, type Tally } from "../tools/world.ts";
 
-const WORLDS = 9_000;
-const EXAI_WORLDS = 1_500;
+/** How many: `deno test ... -- WORLDS EXAI_WORLDS` asks for other numbers of them. */
+const [WORLDS = 9_000, EXAI_WORLDS = 1_500] = Deno.args.map(Number);
 
 test(`${WORLDS} seeded worlds keep the delivery contract`, () => {
   const zero: Tally = {

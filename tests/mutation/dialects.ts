@@ -1,0 +1,52 @@
+/**
+ * Bugs in how calls reach an exai daemon, and in what is believed of them.
+ *
+ * @module
+ */
+
+import type { Mutant } from "./fit.ts";
+
+export const DIALECTS: readonly Mutant[] = [
+  {
+    name: "exai: a call is sent again to a process that began after it",
+    from: "if ($startedAt > $sentAt) return false;",
+    to: "",
+  },
+  {
+    name: "exai: a call is sent again to a process that nobody knows",
+    from:
+      "if ($isPoll && !$isSameProcess($line, $call)) return { $kind: $lost };",
+    to: "",
+  },
+  {
+    name: "exai: a revision that keeps no outcomes is asked for them",
+    from: `
+      if (!this.$knowsHealth || $call?.$sentAt === undefined) return undefined;`,
+    to: "if ($call?.$sentAt === undefined) return undefined;",
+  },
+  {
+    name: "exai: the outcome is asked for without a pause",
+    from: "Math.min($pause.$first * 2 ** $call.$polls++, $pause.$most)",
+    to: "Math.min(10 * 2 ** $call.$polls++, $pause.$most)",
+  },
+  {
+    name: "exai: two frames at a time on one connection",
+    from: "return this.$lines.get($epoch)?.$outstanding === undefined;",
+    to: "return $epoch !== undefined;",
+  },
+  {
+    name: "exai: equal calls share one execution",
+    from: "$write($message, $call, this.$knowsKeys ? $keyed : $plain)",
+    to: "$write($message, $call, $plain)",
+  },
+  {
+    name: "exai: a result for another request is taken for this one",
+    from: "if ($named !== $call.$id) return { $$unexpected };",
+    to: "",
+  },
+  {
+    name: "exai: a call that found no room is sent again under its old id",
+    from: "this.$renew($request); const { id } = $request;",
+    to: "const { id } = $request;",
+  },
+];

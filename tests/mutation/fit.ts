@@ -1,0 +1,74 @@
+/**
+ * Where a deliberate bug fits into the source.
+ *
+ * @module
+ */
+
+import { compile, findAll, replaceMatch, sourceOf } from "./pattern.ts";
+
+/** A deliberate bug that the tests must find. */
+export interface Mutant {
+  /** The bug, in plain words. */
+  readonly name: string;
+  /** What the source says, as a pattern that fits in one place only; `pattern.ts` has the notation. */
+  readonly from: string;
+  /** What stands there instead; the words of the pattern are filled in. */
+  readonly to: string;
+}
+
+/** A file of the source, or one with a bug in it. */
+export interface Source {
+  /** Its path. */
+  readonly path: string;
+  /** Its text. */
+  readonly text: string;
+}
+
+/** A mutant in its place. */
+export interface Broken {
+  /** The bug, in plain words. */
+  readonly name: string;
+  /** The file with the bug in it. */
+  readonly file: Source;
+}
+
+/** What became of a list of mutants. */
+export interface Fitted {
+  /** The changed file of each mutant that fits. */
+  readonly broken: readonly Broken[];
+  /** What is wrong with the others, a line each. */
+  readonly problems: readonly string[];
+}
+
+/** Puts each mutant into a source of its own. */
+export function fit(
+  mutants: readonly Mutant[],
+  sources: readonly Source[],
+): Fitted {
+  const files = sources.map(({ path, text }) => ({ path, ...sourceOf(text) }));
+  const broken: Broken[] = [];
+  const problems: string[] = [];
+  for (const { name, from, to } of mutants) {
+    try {
+      const pattern = compile(from);
+      const places = files.flatMap((file) =>
+        findAll(pattern, file).map((match) => ({ ...file, match }))
+      );
+      const [place] = places;
+      if (places.length !== 1 || place === undefined) {
+        const where = places.map(({ path, text, match }) =>
+          ` ${path}:${text.slice(0, match.start).split("\n").length}`
+        );
+        problems.push(`${name}: fits ${places.length} times${where}`);
+        continue;
+      }
+      const text = replaceMatch(place.text, place.match, to.trim());
+      broken.push({ name, file: { path: place.path, text } });
+    } catch (error) {
+      problems.push(
+        `${name}: ${error instanceof Error ? error.message : error}`,
+      );
+    }
+  }
+  return { broken, problems };
+}

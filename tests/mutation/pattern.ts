@@ -1,0 +1,339 @@
+/**
+ * Finds a pattern in TypeScript source by its tokens, so that neither a new
+ * name nor a new format changes what is found.
+ *
+ * White space, comments and trailing commas do not count, and a single
+ * statement after `if`, `else`, `for` and `while` is the same with braces and
+ * without (the formatter adds them when a line gets too long). In a pattern,
+ *
+ * - `$word` stands for any one name (`idle`, `#idle`) or string (`"idle"`),
+ * - `$$words` stands for the shortest run of tokens with balanced brackets;
+ *   it may be empty,
+ *
+ * and the same word stands for the same text everywhere in the pattern.
+ *
+ * @module
+ */
+
+/** A token and its place in the text. */
+export interface Token {
+  /** What is compared: the token without what a formatter may change. */
+  readonly value: string;
+  /** What kind of token it is. */
+  readonly kind: "name" | "string" | "keyword" | "other";
+  /** Where it begins. */
+  readonly start: number;
+  /** Where it ends; the same place for a brace that the text does not have. */
+  readonly end: number;
+  /** Whether it opens, closes, or (inside a template literal) does both. */
+  readonly bracket: "open" | "close" | "both" | undefined;
+}
+
+/** A text to look into. */
+export interface Source {
+  /** The text. */
+  readonly text: string;
+  /** Its tokens. */
+  readonly tokens: readonly Token[];
+  /** What these are, each once. */
+  readonly values: ReadonlySet<string>;
+}
+
+/** A place where a pattern fits. */
+export interface Match {
+  /** Where it begins in the text. */
+  readonly start: number;
+  /** Where it ends. */
+  readonly end: number;
+  /** What each word of the pattern stands for there. */
+  readonly words: ReadonlyMap<string, string>;
+}
+
+const SPACE = /(?:\s|\/\/[^\n]*|\/\*[^]*?\*\/)+/y;
+const NAME = /[#@]?[\p{L}_$][\p{L}\p{N}_$]*/uy;
+const NUMBER =
+  /0[xob][\da-f_]+n?|(?:\d[\d_]*\.?[\d_]*|\.\d[\d_]*)(?:e[+-]?\d+)?n?/iy;
+const STRING = /"(?:[^"\\\n]|\\[^])*"|'(?:[^'\\\n]|\\[^])*'/y;
+const REGEX = /\/(?:[^\\/[\n]|\\.|\[(?:[^\]\\\n]|\\.)*\])+\/[a-z]*/y;
+/** A piece of a template literal: up to an expression in it, or to its end. */
+const TEMPLATE = /[`}](?:[^`\\$]|\\[^]|\$(?!\{))*(?:`|\$\{)/y;
+/** `>>` is two tokens, for it may close two lists of types. */
+const PUNCTUATION =
+  /\.\.\.|=>|[=!]==?|\*\*=?|&&=?|\|\|=?|\?\?=?|\?\.|\+\+|--|<<=?|[-+*/%&|^<>]=|[^]/y;
+
+/** Names that nothing can be called: no word of a pattern stands for them. */
+const KEYWORDS: ReadonlySet<string> = new Set(
+  ("await break case catch class const continue default delete do else export " +
+    "extends false finally for function if implements import in instanceof " +
+    "interface let new null private return static super switch this throw " +
+    "true try typeof undefined var void while yield Infinity NaN").split(" "),
+);
+
+/** After these a slash divides; after everything else it begins a regular expression. */
+const VALUE_END = /^(?:[\])}]|this|super|true|false|null|undefined|Infinity)$/;
+
+/** Splits source, or a pattern, into tokens. */
+export function tokenize(text: string): Token[] {
+  const tokens: Token[] = [];
+  /** What is open: a bracket, or a template literal that waits for its expression. */
+  const open: string[] = [];
+  let at = 0;
+  const take = (pattern: RegExp): string | undefined => {
+    pattern.lastIndex = at;
+    return pattern.exec(text)?.[0];
+  };
+  while (at < text.length) {
+    const space = take(SPACE);
+    if (space !== undefined) {
+      at += space.length;
+      continue;
+    }
+    const next = text[at]!;
+    const isInTemplate = next === "}" && open.at(-1) === "`";
+    const last = tokens.at(-1);
+    const isAfterValue = last !== undefined &&
+      (last.kind === "name" || last.kind === "string" ||
+        /^[\d.]*\d/.test(last.value) || /`$/.test(last.value) ||
+        VALUE_END.test(last.value));
+    let kind: Token["kind"] = "other";
+    let bracket: Token["bracket"];
+    let found: string | undefined;
+    if (next === "`" || isInTemplate) {
+      found = take(TEMPLATE);
+      const isOpen = found?.endsWith("${");
+      bracket = isInTemplate
+        ? isOpen ? "both" : "close"
+        : isOpen
+        ? "open"
+        : undefined;
+      if (isInTemplate && !isOpen) open.pop();
+      if (!isInTemplate && isOpen) open.push("`");
+    } else if ((found = take(NAME)) !== undefined) {
+      // A member may be called like a keyword.
+      const isMember = last?.value === "." || last?.value === "?.";
+      kind = KEYWORDS.has(found) && !isMember ? "keyword" : "name";
+    } else if ((found = take(STRING)) !== undefined) {
+      kind = "string";
+    } else if ((found = take(NUMBER)) === undefined) {
+      if (next === "/" && !isAfterValue) found = take(REGEX);
+      found ??= take(PUNCTUATION);
+      if (/^[([{]$/.test(found!)) {
+        bracket = "open";
+        open.push(found!);
+      } else if (/^[)\]}]$/.test(found!)) {
+        bracket = "close";
+        open.pop();
+      }
+    }
+    if (found === undefined) {
+      throw new Error(`No token at ${at}: ${text.slice(at, at + 40)}`);
+    }
+    const value = kind === "other" && /^\d/.test(found)
+      ? found.replaceAll("_", "")
+      : found;
+    tokens.push({ value, kind, start: at, end: at + found.length, bracket });
+    at += found.length;
+  }
+  return withBraces(
+    tokens.filter(({ value }, i) =>
+      value !== "," || tokens[i + 1]?.bracket !== "close"
+    ),
+  );
+}
+
+/** Adds the braces that a single statement may have. */
+function withBraces(tokens: readonly Token[]): Token[] {
+  const opens = new Set<number>();
+  const closes = new Map<number, number>();
+  for (const [i, { kind, value }] of tokens.entries()) {
+    if (kind !== "keyword") continue;
+    const body = /^(?:if|for|while)$/.test(value)
+      ? afterGroup(tokens, tokens[i + 1]?.value === "await" ? i + 2 : i + 1)
+      : value === "else" && tokens[i + 1]?.value !== "if"
+      ? i + 1
+      : undefined;
+    if (body === undefined || tokens[body] === undefined) continue;
+    if (tokens[body].value === "{") continue;
+    opens.add(body);
+    const end = afterStatement(tokens, body);
+    if (end !== undefined) closes.set(end, (closes.get(end) ?? 0) + 1);
+  }
+  const result: Token[] = [];
+  const brace = (value: string, at: number): Token => ({
+    ...{ value, kind: "other", start: at, end: at },
+    bracket: value === "{" ? "open" : "close",
+  });
+  for (let i = 0; i <= tokens.length; i++) {
+    for (let n = closes.get(i) ?? 0; n > 0; n--) {
+      result.push(brace("}", tokens[i - 1]!.end));
+    }
+    const token = tokens[i];
+    if (token === undefined) break;
+    if (opens.has(i)) result.push(brace("{", token.start));
+    result.push(token);
+  }
+  return result;
+}
+
+/** The index after a group in brackets; `undefined` where none begins, or it does not end. */
+function afterGroup(
+  tokens: readonly Token[],
+  from: number,
+): number | undefined {
+  if (tokens[from]?.bracket !== "open") return undefined;
+  let depth = 0;
+  for (let i = from; i < tokens.length; i++) {
+    const { bracket } = tokens[i]!;
+    if (bracket === "open") depth++;
+    if (bracket === "close" && --depth === 0) return i + 1;
+  }
+  return undefined;
+}
+
+/** The index after a statement; `undefined` where it does not end. */
+function afterStatement(
+  tokens: readonly Token[],
+  from: number,
+): number | undefined {
+  const { value, kind } = tokens[from] ?? {};
+  if (value === "{") return afterGroup(tokens, from);
+  if (kind === "keyword" && /^(?:if|for|while|switch)$/.test(value!)) {
+    const isAwait = tokens[from + 1]?.value === "await";
+    const body = afterGroup(tokens, isAwait ? from + 2 : from + 1);
+    const end = body && afterStatement(tokens, body);
+    if (value !== "if" || end === undefined) return end;
+    return tokens[end]?.value === "else"
+      ? afterStatement(tokens, end + 1)
+      : end;
+  }
+  for (let i = from; i < tokens.length;) {
+    const { value, bracket } = tokens[i]!;
+    if (value === ";") return i + 1;
+    if (bracket === "close") return undefined;
+    const next = bracket === "open" ? afterGroup(tokens, i) : i + 1;
+    if (next === undefined) return undefined;
+    i = next;
+  }
+  return undefined;
+}
+
+/** The tokens of a pattern, which must have whole statements after `if` and the like. */
+export function compile(pattern: string): Token[] {
+  const tokens = tokenize(pattern);
+  let depth = 0;
+  for (const { bracket } of tokens) {
+    if (bracket === "open") depth++;
+    if (bracket === "close" && --depth < 0) break;
+  }
+  if (tokens.length === 0 || depth !== 0) {
+    throw new Error(`A pattern must have balanced brackets: ${pattern}`);
+  }
+  return tokens;
+}
+
+/** A text that is to be looked into. */
+export function sourceOf(text: string): Source {
+  const tokens = tokenize(text);
+  return { text, tokens, values: new Set(tokens.map(({ value }) => value)) };
+}
+
+/** Every place in a text where a compiled pattern fits. */
+export function findAll(
+  pattern: readonly Token[],
+  { text, tokens, values }: Source,
+): Match[] {
+  const isPossible = pattern.every(({ value }) =>
+    value[0] === "$" || values.has(value)
+  );
+  if (!isPossible) return [];
+  // What stands at a fixed distance from the beginning is looked at first: it is fast.
+  const run = pattern.findIndex(({ value }) => value.startsWith("$$"));
+  const fixed = [...pattern.slice(0, run < 0 ? undefined : run).entries()]
+    .filter(([, { value }]) => value[0] !== "$");
+  const matches: Match[] = [];
+  for (let i = 0; i < tokens.length; i++) {
+    const isFit = ([offset, { value }]: [number, Token]): boolean =>
+      tokens[i + offset]?.value === value;
+    if (!fixed.every(isFit)) continue;
+    const words = new Map<string, string>();
+    const end = fits(pattern, 0, text, tokens, i, words);
+    if (end === undefined) continue;
+    matches.push({ start: tokens[i]!.start, end: tokens[end - 1]!.end, words });
+  }
+  return matches;
+}
+
+/** The index after the tokens that a pattern fits from one index on; fills `words`. */
+function fits(
+  pattern: readonly Token[],
+  from: number,
+  text: string,
+  tokens: readonly Token[],
+  at: number,
+  words: Map<string, string>,
+): number | undefined {
+  for (let p = from; p < pattern.length; p++) {
+    const { value } = pattern[p]!;
+    if (value.startsWith("$$")) {
+      return fitsRun(pattern, p, text, tokens, at, words);
+    }
+    const token = tokens[at++];
+    if (token === undefined) return undefined;
+    if (value[0] !== "$") {
+      if (value !== token.value) return undefined;
+      continue;
+    }
+    if (token.kind !== "name" && token.kind !== "string") return undefined;
+    const known = words.get(value);
+    if (known !== undefined && known !== token.value) return undefined;
+    words.set(value, token.value);
+  }
+  return at;
+}
+
+/** The same for a pattern that goes on with a run of any tokens. */
+function fitsRun(
+  pattern: readonly Token[],
+  from: number,
+  text: string,
+  tokens: readonly Token[],
+  at: number,
+  words: Map<string, string>,
+): number | undefined {
+  const word = pattern[from]!.value;
+  const known = words.get(word);
+  const before = new Map(words);
+  for (let end = at; end <= tokens.length;) {
+    const run = end === at
+      ? ""
+      : text.slice(tokens[at]!.start, tokens[end - 1]!.end);
+    if (known === undefined || known === run) {
+      words.set(word, run);
+      const result = fits(pattern, from + 1, text, tokens, end, words);
+      if (result !== undefined) return result;
+      words.clear();
+      for (const [name, value] of before) words.set(name, value);
+    }
+    const next = tokens[end];
+    if (next === undefined || next.bracket === "close") return undefined;
+    if (next.bracket === "both") return undefined;
+    const after = next.bracket === "open" ? afterGroup(tokens, end) : end + 1;
+    if (after === undefined) return undefined;
+    end = after;
+  }
+  return undefined;
+}
+
+/** The text with something else in the place of a match; `$words` of the replacement are filled in. */
+export function replaceMatch(
+  text: string,
+  { start, end, words }: Match,
+  replacement: string,
+): string {
+  const filled = replacement.replace(/\$\$?[a-z]\w*/gi, (word) => {
+    const value = words.get(word);
+    if (value === undefined) throw new Error(`The pattern has no ${word}`);
+    return value;
+  });
+  return text.slice(0, start) + filled + text.slice(end);
+}

@@ -1,0 +1,252 @@
+import { assert, assertEquals, assertThrows } from "../tools/assert.ts";
+import { fit, type Source } from "./fit.ts";
+import { MUTANTS } from "./mutants.ts";
+import {
+  compile,
+  findAll,
+  replaceMatch,
+  sourceOf,
+  tokenize,
+} from "./pattern.ts";
+
+/** What a pattern finds in a text. */
+function found(pattern: string, text: string): string[] {
+  return findAll(compile(pattern), sourceOf(text))
+    .map(({ start, end }) => text.slice(start, end));
+}
+
+const FOUND: readonly [
+  what: string,
+  pattern: string,
+  text: string,
+  found: readonly string[],
+][] = [
+  [
+    "line breaks, comments and a trailing comma do not count",
+    "call($a, $b);",
+    "call(one, two);\ncall(\n  one, // the first\n  /* the second */ two,\n);",
+    [
+      "call(one, two);",
+      "call(\n  one, // the first\n  /* the second */ two,\n);",
+    ],
+  ],
+  [
+    "a trailing comma of the pattern does not count either",
+    "[$a,]",
+    "[one] [one,] [one, two]",
+    ["[one]", "[one,]"],
+  ],
+  [
+    "any name will do, also a private one",
+    "this.$count++;",
+    "this.#calls++; this.probes++; that.probes++;",
+    ["this.#calls++;", "this.probes++;"],
+  ],
+  [
+    "a string will do, too, and no keyword or number",
+    "role === $role",
+    'role === "standby"; role === standby; role === undefined; role === 2;',
+    ['role === "standby"', "role === standby"],
+  ],
+  [
+    "a repeated word is the same text",
+    "$a.until = $a.since;",
+    "one.until = one.since; one.until = two.since;",
+    ["one.until = one.since;"],
+  ],
+  [
+    "two words may be the same text",
+    "$a = $b;",
+    "one = one;",
+    ["one = one;"],
+  ],
+  [
+    "a member that is called like a keyword is a name",
+    "$map.$remove(1)",
+    "map.delete(1)",
+    ["map.delete(1)"],
+  ],
+  [
+    "a run has balanced brackets, and may be empty",
+    "f($$all)",
+    "f() f(a, (b), [c, { d }]) f(`${g(`)`)}`)",
+    ["f()", "f(a, (b), [c, { d }])", "f(`${g(`)`)}`)"],
+  ],
+  [
+    "a run is the shortest",
+    "a $$run b",
+    "a 1 b 2 b; (a 3) b",
+    ["a 1 b"],
+  ],
+  [
+    "a run that is repeated is the same text",
+    "$$one + $$one;",
+    "f(1) + f(1);",
+    ["f(1) + f(1);"],
+  ],
+  [
+    "brackets in strings, expressions and templates are none",
+    "f($$all);",
+    "f(\")\", /[)/]\\)/, `)${1}(`, '('); 1 / f(2); f(3) / 4;",
+    ["f(\")\", /[)/]\\)/, `)${1}(`, '(');", "f(2);"],
+  ],
+  [
+    "what a string, a comment or a template says is no code",
+    "a = b;",
+    '"a = b;" /* a = b; */ `a = b;` `${a = b}` // a = b;',
+    [],
+  ],
+  [
+    "a template fits piece by piece",
+    "`e${$a}:${$b}`",
+    "`e${epoch}:${count}` `e${epoch}` `f${epoch}:${count}`",
+    ["`e${epoch}:${count}`"],
+  ],
+  [
+    "numbers are the same with separators",
+    "ms = 1500;",
+    "ms = 1_500; ms = 15_000;",
+    ["ms = 1_500;"],
+  ],
+  [
+    "braces around one statement do not count",
+    "if ($a) return 1;",
+    "if (x) return 1; if (x) { return 1; } if (x) { go(); return 1; }",
+    ["if (x) return 1;", "if (x) { return 1; }"],
+  ],
+  [
+    "nor do they in the pattern, after else and in loops",
+    "for (const $a of $b) { if ($a) { go(); } else { stop(); } }",
+    "for (const x of y) if (x) go(); else stop();",
+    ["for (const x of y) if (x) go(); else stop();"],
+  ],
+  [
+    "a closing list of types is the same on two lines",
+    "Map<string, Set<string>>",
+    "Map<\n  string,\n  Set<string>\n>",
+    ["Map<\n  string,\n  Set<string>\n>"],
+  ],
+];
+for (const [what, pattern, text, expected] of FOUND) {
+  Deno.test(`pattern: ${what}`, () => {
+    assertEquals(found(pattern, text), [...expected]);
+  });
+}
+
+Deno.test("a pattern must have balanced brackets and whole statements", () => {
+  for (const pattern of ["f(", "f)", ")f(", "if ($a) return $b", ""]) {
+    assertThrows(() => compile(pattern), Error, "balanced");
+  }
+});
+
+Deno.test("a replacement leaves the rest of the text byte for byte as it was", () => {
+  const text = "// \u00e9\r\n\tf(\n a , /* b */ #c ,\n) ;\n  g( x )\t;  \n";
+  const [match] = findAll(compile("f($$rest, $last);"), sourceOf(text));
+  assertEquals(
+    replaceMatch(text, match!, "h($last, [$$rest], `${$last}`);"),
+    "// \u00e9\r\n\th(#c, [a], `${#c}`);\n  g( x )\t;  \n",
+  );
+  assertThrows(() => replaceMatch(text, match!, "$other"), Error, "$other");
+});
+
+Deno.test("a mutant that fits never, or twice, is named", () => {
+  const sources = [
+    { path: "lib/a.ts", text: "x = 1;\n" },
+    { path: "lib/b/c.ts", text: "y = 2;\nx = 1;\n" },
+  ];
+  const { broken, problems } = fit([
+    { name: "never", from: "$x = 3;", to: "" },
+    { name: "twice", from: "$x = 1;", to: "" },
+    { name: "once", from: "$x = 2;", to: "$x = 3;" },
+    { name: "no pattern", from: "(", to: "" },
+    { name: "no word", from: "$x = 2;", to: "$y" },
+  ], sources);
+  assertEquals(broken.map(({ name, file }) => [name, file]), [
+    ["once", { path: "lib/b/c.ts", text: "y = 3;\nx = 1;\n" }],
+  ]);
+  assertEquals(problems, [
+    "never: fits 0 times",
+    "twice: fits 2 times lib/a.ts:1, lib/b/c.ts:2",
+    "no pattern: A pattern must have balanced brackets: (",
+    "no word: The pattern has no $y",
+  ]);
+});
+
+/** The files below a folder. */
+function sourcesIn(folder: string): Source[] {
+  return [...Deno.readDirSync(folder)].flatMap(({ name, isDirectory }) => {
+    const path = `${folder}/${name}`;
+    if (isDirectory) return sourcesIn(path);
+    return [{ path, text: Deno.readTextFileSync(path) }];
+  });
+}
+
+const LIB = new URL("../../lib", import.meta.url).pathname;
+
+/** What JavaScript, MCP, JSON-RPC and the settings have named, and we cannot rename. */
+const GIVEN: ReadonlySet<string> = new Set(
+  ("as async constructor from get is keyof of override readonly satisfies set " +
+    "type Array JSON Map Math Number Set delete every filter find has isArray " +
+    "length map max min push replace replaceAll some stringify test trim " +
+    "id idempotentHint method name params readOnlyHint task").split(" "),
+);
+/** The same for strings. */
+const GIVEN_STRINGS =
+  /^"(string|number|[\w/]*\/\w+|initialize|protocolVersion|params|cacheScope|public|safe|always|no|unknown|\W*)"$/;
+
+/** A text in which everything that we have named has another name. */
+function renamed(text: string): string {
+  let result = "";
+  let at = 0;
+  for (const { kind, value, start, end } of tokenize(text)) {
+    const isGiven = kind === "name"
+      ? GIVEN.has(value)
+      : kind !== "string" || GIVEN_STRINGS.test(value);
+    const news = kind === "string"
+      ? `${value[0]}inOtherWords ${value.slice(1)}`
+      : `${value}InOtherWords`;
+    result += text.slice(at, start) + (isGiven ? text.slice(start, end) : news);
+    at = end;
+  }
+  return result + text.slice(at);
+}
+
+/** The texts as the formatter writes them with lines of some length. */
+async function formatted(
+  texts: readonly string[],
+  width: number,
+): Promise<string[]> {
+  const folder = await Deno.makeTempDir({ prefix: "mutants-" });
+  try {
+    const paths = texts.map((_, i) => `${folder}/${i}.ts`);
+    for (const [i, path] of paths.entries()) {
+      await Deno.writeTextFile(path, texts[i]!);
+    }
+    const args = ["fmt", "--quiet", "--no-config", `--line-width=${width}`];
+    const { success, stderr } = await new Deno.Command(Deno.execPath(), {
+      args: [...args, folder],
+    }).output();
+    assert(success, new TextDecoder().decode(stderr));
+    return await Promise.all(paths.map((path) => Deno.readTextFile(path)));
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+for (const width of [50, 160]) {
+  Deno.test(`every mutant fits when everything has another name and lines have ${width} columns`, async () => {
+    const sources = sourcesIn(LIB);
+    const texts = await formatted(
+      sources.map(({ text }) => renamed(text)),
+      width,
+    );
+    // What has not changed proves nothing.
+    assert(texts.every((text, i) => text !== sources[i]!.text));
+    const { broken, problems } = fit(
+      MUTANTS,
+      texts.map((text, i) => ({ path: sources[i]!.path, text })),
+    );
+    assertEquals(problems, []);
+    assertEquals(broken.length, MUTANTS.length);
+  });
+}

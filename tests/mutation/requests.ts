@@ -1,0 +1,202 @@
+/**
+ * Bugs in what becomes of a request: exactly one answer, nothing unsafe twice,
+ * in order, within its time.
+ *
+ * @module
+ */
+
+import type { Mutant } from "./fit.ts";
+
+export const REQUESTS: readonly Mutant[] = [
+  {
+    name: "a tools/call that is not safe is sent again",
+    from: "return $params.task === undefined && $hinted($params.name);",
+    to: "return $params.task === undefined;",
+  },
+  {
+    name: "a tools/call that makes a task is sent again",
+    from: "return $params.task === undefined && $hinted($params.name);",
+    to: "return $hinted($params.name);",
+  },
+  {
+    name: "--retry never and --retry always change nothing",
+    from:
+      `return $retry === "safe" ? this.$isSafe($request) : $retry === "always";`,
+    to: "return this.$isSafe($request);",
+  },
+  {
+    name: "a request is sent a third time after two lost connections",
+    from: "$entry.$losses < $limit || $isLongLived($message.method)",
+    to: "$entry.$losses < $limit + 1 || $isLongLived($message.method)",
+  },
+  {
+    name: "what was in flight on a lost connection gets no answer",
+    from: "$lost.push($entry as $type); continue;",
+    to: "continue;",
+  },
+  {
+    name: "a request lost after it was written is called undelivered",
+    from: `return $isSent || $losses > 0 ? "unknown" : "no";`,
+    to: `return $isSent ? "unknown" : "no";`,
+  },
+  {
+    name: "what may have been executed is called retryable",
+    from: `return $deliveryOf($request) === "no" || $request.$isSafe;`,
+    to: "return true;",
+  },
+  {
+    name: "late responses are forwarded",
+    from: `
+      const { id } = $answer;
+      if (id === undefined || !$all.$requests.$isInFlight(id, $link.$epoch)) {
+        $$drop
+      }
+      $$middle
+      $all.$reply($text);`,
+    to: `
+      const { id } = $answer;
+      if (id === undefined || !$all.$requests.$isInFlight(id, $link.$epoch)) {
+        return $all.$reply('{"jsonrpc":"2.0","id":' + id + ',"result":{}}');
+      }
+      $$middle
+      $all.$reply($text);`,
+  },
+  {
+    name: 'ids 1 and "1" are the same',
+    from: `if (typeof $id === "string") return JSON.stringify($id);`,
+    to: `if (typeof $id === "string") {
+      return Number.isInteger(Number($id)) ? $id : JSON.stringify($id);
+    }`,
+  },
+  {
+    name: "a request whose id is in flight is sent to the daemon",
+    from: "if ($all.$requests.$find($request.id) !== undefined) { $$drop }",
+    to: "",
+  },
+  {
+    name: "only the first message of a batch counts",
+    from: "return $value.map(($element, $i) => $classify($$element));",
+    to:
+      "return $value.slice(0, 1).map(($element, $i) => $classify($$element));",
+  },
+  {
+    name: "a malformed response leaves its request without an answer",
+    from: `
+      if ($all.$requests.$settle(id, $link.$epoch) === undefined) return;
+      const $text = $$why;
+      $all.$reply($failure(id, $$error));`,
+    to: "if ($all.$requests.$settle(id, $link.$epoch) === undefined) return;",
+  },
+  {
+    name: "a response over --max-message is forwarded",
+    from: "if ($text.length > $max) { $text = $errors.$tooLarge($$size); }",
+    to: "if ($text.length > Infinity) { $text = $errors.$tooLarge($$size); }",
+  },
+  {
+    name: "a request that meets an error in our own code gets no answer",
+    from: "catch ($error) { this.$do($report.$bug($error)); $mend(); }",
+    to: "catch ($error) { this.$do($report.$bug($error)); }",
+  },
+  {
+    name: "requests still open at the end get no answer",
+    from: `
+      if ($message.$kind === $notification) continue;
+      const $fate = $all.$fateOf($message, $entry);`,
+    to: `
+      if ($message.$kind === $notification || $entry !== undefined) continue;
+      const $fate = $all.$fateOf($message, $entry);`,
+  },
+  {
+    name: "the queue is written in reverse order",
+    from: `
+      for (const $entry of this.$entries) {
+        if ($entry.$notBefore === undefined) yield $entry;
+      }`,
+    to: `
+      for (const $entry of [...this.$entries].reverse()) {
+        if ($entry.$notBefore === undefined) yield $entry;
+      }`,
+  },
+  {
+    name: "what waits for the next connection goes behind what came later",
+    from: `
+      this.$entries =
+        new Set($all.filter(({ $sentOn }) => $sentOn === undefined));`,
+    to: "void $all;",
+  },
+  {
+    name: "the queue has no limit",
+    from: "return $size >= this.$limits.$queueLimit * $share || $$bytes;",
+    to: "return $$bytes;",
+  },
+  {
+    name: "no queue timeout",
+    from: `
+      $queuedUntil: $now + $queueMs,
+      $totalUntil: $now + ($limits.$total?.$ms ?? Infinity)`,
+    to: `
+      $queuedUntil: Infinity,
+      $totalUntil: $now + ($limits.$total?.$ms ?? Infinity)`,
+  },
+  {
+    name: "the queue timeout runs while a connection is ready",
+    from: `
+      if ($$ready) { $entry.$queuedUntil = $now + $entry.$queueMs; }
+      if ($entry.$notBefore !== undefined && $now >= $entry.$notBefore) {
+        $$written
+      }`,
+    to: `
+      if ($entry.$notBefore !== undefined && $now >= $entry.$notBefore) {
+        $$written
+      }`,
+  },
+  {
+    name: "no total timeout",
+    from: "$totalUntil: $now + ($limits.$total?.$ms ?? Infinity)",
+    to: "$totalUntil: Infinity",
+  },
+  {
+    name: "no idle timeout",
+    from: `
+      $entry.$sentAt = $now;
+      $entry.$idleUntil = $now + $entry.$limits.$idle.$ms;`,
+    to: "$entry.$sentAt = $now;",
+  },
+  {
+    name: "progress does not extend the idle timeout",
+    from: `
+      $entry.$idleUntil = $now + $entry.$limits.$idle.$ms;
+      $entry.$said = { $at: $now, $value };`,
+    to: "$entry.$said = { $at: $now, $value };",
+  },
+  {
+    name: "a provider's timeout is not applied",
+    from: `
+      const $slow = $providers.find(({ $total }) => $total < Infinity);
+      const $silent = $providers.find(({ $idle }) => $idle < Infinity);`,
+    to: `
+      const $slow = $providers.find(({ $total }) => $total < 0);
+      const $silent = $providers.find(({ $idle }) => $idle < Infinity);`,
+  },
+  {
+    name: "a cancelled request is answered",
+    from: `
+      $all.$requests.$close(id);
+      if ($link === undefined || $open === undefined) return;`,
+    to: "if ($link === undefined || $open === undefined) return;",
+  },
+  {
+    name: "a cancel does not reach the daemon",
+    from: "const $frame = $isCarried ? $notification.$text : undefined;",
+    to: "const $frame = undefined;",
+  },
+  {
+    name: "requests of the daemon keep its ids",
+    from: `
+      const $id = JSON.stringify(\`e\${$epoch}:\${++this.$count}\`);
+      const $token = $getId($request, $$path);`,
+    to: `
+      const $id = $request.id; void $epoch;
+      const $token = $getId($request, $$path);`,
+  },
+];

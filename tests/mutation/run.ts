@@ -1,0 +1,165 @@
+/**
+ * Do the tests find bugs? Each mutant is a deliberate bug in a copy of the
+ * source; the tables of the pure tests, or else the seeded worlds, must fail.
+ *
+ *     deno task mutants [PART OF A NAME]
+ *
+ * @module
+ */
+
+import { type Broken, fit, type Source } from "./fit.ts";
+import { print } from "../tools/print.ts";
+import { MUTANTS } from "./mutants.ts";
+
+const ROOT = new URL("../../", import.meta.url).pathname;
+/** The folder of the tests that need no permission. */
+const PURE = "tests/pure/";
+/** The one of them that lives through seeded worlds. */
+const WORLDS = `${PURE}session_fuzz_test.ts`;
+/** All others as one module, which the copy gets: a module each takes the runtime twice the time. */
+const TABLES = "tests/tables.ts";
+/** How many worlds, with an MCP daemon and with an exai daemon: fewer than the suite lives through. A mutant that needs more is a table's to find. */
+const COUNTS = ["600", "200"];
+/** After this time, tests that a mutant keeps running for ever have found it. */
+const LIMIT_MS = 120_000;
+
+/** Parameters that a mutant does not use any more are no error. */
+const UNUSED = "TS6133";
+
+/** The paths of the files in a folder of the root, and below it, without what is installed there. */
+function filesIn(folder: string): string[] {
+  return [...Deno.readDirSync(ROOT + folder)].flatMap((entry) => {
+    const path = `${folder}/${entry.name}`;
+    if (entry.name === "node_modules") return [];
+    return entry.isDirectory ? filesIn(path) : [path];
+  }).sort();
+}
+
+/** Makes a folder with the source and its tests, in which a worker tries one mutant after the other. */
+function makeCopy(): string {
+  const folder = Deno.makeTempDirSync({ prefix: "mutants-" });
+  const files = [...filesIn("lib"), ...filesIn("tests")];
+  const settings = [...Deno.readDirSync(ROOT)].map(({ name }) => name)
+    .filter((name) => name === "deno.json" || name === "deno.lock");
+  for (const path of [...files, ...settings]) {
+    const to = `${folder}/${path}`;
+    Deno.mkdirSync(to.slice(0, to.lastIndexOf("/")), { recursive: true });
+    Deno.copyFileSync(ROOT + path, to);
+  }
+  const imports = files
+    .filter((path) => path.startsWith(PURE) && path.endsWith("_test.ts"))
+    .filter((path) => path !== WORLDS)
+    .map((path) => `import "../${path}";\n`);
+  Deno.writeTextFileSync(`${folder}/${TABLES}`, imports.join(""));
+  return folder;
+}
+
+/** What the runtime says to a command in a copy. */
+async function deno(
+  folder: string,
+  args: readonly string[],
+): Promise<{ success: boolean; words: string }> {
+  const { success, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: [...args],
+    cwd: folder,
+    env: { NO_COLOR: "1" },
+    signal: AbortSignal.timeout(LIMIT_MS),
+    stdout: "null",
+    stderr: "piped",
+  }).output();
+  return { success, words: new TextDecoder().decode(stderr) };
+}
+
+/** The type errors in mutants: what is no program fails every test, and proves nothing. */
+async function typeErrors(
+  folder: string,
+  mutants: readonly Broken[],
+): Promise<string | undefined> {
+  const paths = mutants.map(({ file: { path } }, i) =>
+    `${folder}/${path.replace(/\.ts$/, `.mutant${i}.ts`)}`
+  );
+  for (const [i, path] of paths.entries()) {
+    Deno.writeTextFileSync(path, mutants[i]!.file.text);
+  }
+  const { success, words } = await deno(folder, ["check", ...paths]);
+  for (const path of paths) Deno.removeSync(path);
+  const codes = [...words.matchAll(/^(TS\d+) \[ERROR\]/gm)];
+  const isHarmless = codes.length > 0 &&
+    codes.every(([, code]) => code === UNUSED);
+  return success || isHarmless ? undefined : words;
+}
+
+const hasOwnSettings = filesIn("tests").includes("tests/deno.json");
+
+/** Which tests fail in a copy. */
+async function judge(folder: string): Promise<"tables" | "worlds" | undefined> {
+  const test = [
+    ...["test", "--no-check", "--quiet", "--fail-fast", "--cached-only"],
+    ...(hasOwnSettings ? ["--config", "tests/deno.json"] : []),
+    "--allow-read",
+  ];
+  if (!(await deno(folder, [...test, TABLES])).success) return "tables";
+  const worlds = await deno(folder, [...test, WORLDS, "--", ...COUNTS]);
+  return worlds.success ? undefined : "worlds";
+}
+
+/** Tries mutants, each copy one at a time. */
+async function tryAll(
+  copies: readonly string[],
+  mutants: readonly Broken[],
+): Promise<"all found" | "some survived"> {
+  const waiting = [...mutants];
+  let found = 0;
+  const work = async (folder: string): Promise<void> => {
+    for (;;) {
+      const mutant = waiting.shift();
+      if (mutant === undefined) return;
+      const { path, text } = mutant.file;
+      Deno.writeTextFileSync(`${folder}/${path}`, text);
+      const by = await judge(folder);
+      Deno.copyFileSync(ROOT + path, `${folder}/${path}`);
+      if (by !== undefined) found++;
+      print(`${(by ?? "SURVIVED").padEnd(8)}  ${mutant.name}`);
+    }
+  };
+  await Promise.all(copies.map(work));
+  print(`${found} of ${mutants.length} mutants were found`);
+  return found === mutants.length ? "all found" : "some survived";
+}
+
+async function main(part: string): Promise<number> {
+  const sources: Source[] = filesIn("lib").map((path) => ({
+    path,
+    text: Deno.readTextFileSync(ROOT + path),
+  }));
+  const { broken, problems } = fit(MUTANTS, sources);
+  if (problems.length > 0) {
+    print(`These mutants do not fit exactly once:\n${problems.join("\n")}`);
+    return 1;
+  }
+  const chosen = broken.filter(({ name }) => name.includes(part));
+  const workers = Math.min(navigator.hardwareConcurrency, chosen.length);
+  const copies = Array.from({ length: workers }, makeCopy);
+  try {
+    const [first] = copies;
+    if (first === undefined) {
+      print(`No mutant has "${part}" in its name`);
+      return 1;
+    }
+    const errors = await typeErrors(first, chosen);
+    if (errors !== undefined) {
+      print(`These mutants are no programs:\n${errors}`);
+      return 1;
+    }
+    const by = await judge(first);
+    if (by !== undefined) {
+      print(`The ${by} fail without any mutant`);
+      return 1;
+    }
+    return await tryAll(copies, chosen) === "all found" ? 0 : 1;
+  } finally {
+    for (const folder of copies) Deno.removeSync(folder, { recursive: true });
+  }
+}
+
+Deno.exit(await main(Deno.args[0] ?? ""));

@@ -1,0 +1,90 @@
+/**
+ * Bugs in what a new connection is told, in what the client is told while there
+ * is none, and in what is shown to people.
+ *
+ * @module
+ */
+
+import type { Mutant } from "./fit.ts";
+
+export const SESSION: readonly Mutant[] = [
+  {
+    name: "initialize is not replayed",
+    from: "return { $text: $replay(this.$negotiated, $id) };",
+    to: 'return { $text: `{"jsonrpc":"2.0","id":${$id},"method":"ping"}` };',
+  },
+  {
+    name: "initialize is replayed with the version that the client asked for",
+    from: `
+      if (typeof $version !== "string") return $text;
+      const $path = ["params", "protocolVersion"];`,
+    to: `
+      if (typeof $version === "string") return $text;
+      const $path = ["params", "protocolVersion"];`,
+  },
+  {
+    name: "a daemon with another protocol version is accepted",
+    from:
+      "if ($version === $told) { const $meaning = { $$ready } as const; $$end }",
+    to:
+      "if ($version !== undefined) { const $meaning = { $$ready } as const; $$end }",
+  },
+  {
+    name: "notifications/initialized is not replayed",
+    from: "return this.$text === undefined ? [] : [this.$text];",
+    to: "return [];",
+  },
+  {
+    name: "the log level is not replayed",
+    from: 'case "logging/setLevel": this.$level = $request.$text; break;',
+    to: 'case "logging/setLevel": break;',
+  },
+  {
+    name: "resource subscriptions are not replayed",
+    from:
+      'case "resources/subscribe": if ($$isText) this.$uris.set($$entry); break;',
+    to: 'case "resources/subscribe": break;',
+  },
+  {
+    name: "the client does not hear that a list has changed",
+    from: "return { $kind: $isSame ? $same : $changed };",
+    to: "return { $kind: $isSame ? $same : $same };",
+  },
+  {
+    name: "the client does not hear that its placeholder initialize is over",
+    from: `
+      if ($all.$isPlaceholder) {
+        $all.$isPlaceholder = false;
+        $$notify
+      }`,
+    to: "",
+  },
+  {
+    name: "a list comes from the cache although the daemon may be there",
+    from: "if ($result === undefined || $all.$isAway) break;",
+    to: "if ($result === undefined || $all !== undefined) break;",
+  },
+  {
+    name: "another daemon's cache is used",
+    from: `
+      .every(($name) => $get($value, $name) === $owner[$name]);
+      if (!$isOurs) return $why;`,
+    to:
+      ".every(($name) => $get($value, $name) === $owner[$name]); void $isOurs;",
+  },
+  {
+    name: "a private result is cached for others",
+    from: `return ($get($value, "cacheScope") ?? "public") === "public";`,
+    to: "return $value !== null;",
+  },
+  {
+    name: "a secret that the daemon quotes is shown",
+    from: '$text.replaceAll($secret, "***")',
+    to: "$text.replaceAll($secret, $secret)",
+  },
+  {
+    name: "install: another program's arguments are shown",
+    from: "$isOurs && Array.isArray($value)",
+    to: "Array.isArray($value)",
+  },
+];
