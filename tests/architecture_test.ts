@@ -5,7 +5,7 @@
  * @module
  */
 
-import { assertEquals } from "./tools/assert.ts";
+import { assert, assertEquals } from "./tools/assert.ts";
 
 const LIB = new URL("../lib/", import.meta.url);
 
@@ -123,7 +123,7 @@ Deno.test("a room stays a room: at most 400 lines", async () => {
 
 Deno.test("no URL's pathname is taken for a path: a folder may have a space, and Windows drives", async () => {
   const wrong: string[] = [];
-  for (const folder of ["./", "./e2e/", "./pure/", "./tools/"]) {
+  for (const folder of ["./", "./e2e/", "./mutation/", "./pure/", "./tools/"]) {
     const url = new URL(folder, import.meta.url);
     for await (const { name, isFile } of Deno.readDir(url)) {
       const source = isFile ? await Deno.readTextFile(new URL(name, url)) : "";
@@ -131,4 +131,53 @@ Deno.test("no URL's pathname is taken for a path: a folder may have a space, and
     }
   }
   assertEquals(wrong, []);
+});
+
+/** The scripts of a folder and of those in it, but for what npm has installed. */
+async function scripts(folder: URL): Promise<URL[]> {
+  const found: URL[] = [];
+  for await (const { name, isDirectory } of Deno.readDir(folder)) {
+    if (isDirectory && name !== "node_modules") {
+      found.push(...await scripts(new URL(`${name}/`, folder)));
+    } else if (name.endsWith(".ts")) found.push(new URL(name, folder));
+  }
+  return found;
+}
+
+Deno.test("a test fetches nothing: npm and npx run before the first one", async () => {
+  const fetching =
+    /(?:Child|Command)\(\s*"(?:npx|npm)"|\bnpm (?:i|install|ci|exec|x)\b(?! --offline)/;
+  const files = await scripts(new URL("./", import.meta.url));
+  const tests = files.filter(({ href }) => /(_test|\/dist)\.ts$/.test(href));
+  assert(tests.length > 30);
+  const wrong: string[] = [];
+  for (const file of tests) {
+    const source = await Deno.readTextFile(file);
+    const [found] = fetching.exec(source.replace(/\/\/.*$/gm, "")) ?? [];
+    if (found !== undefined) wrong.push(`${file.pathname}: ${found}`);
+  }
+  assertEquals(wrong, []);
+});
+
+Deno.test("run, demo, compile and npm import no package, so that nothing is fetched before they start", async () => {
+  const starts = ["../main.ts", "tools/demo.ts", "tools/demo_daemon.ts"];
+  starts.push("tools/compile.ts", "tools/npm.ts", "tools/install.ts");
+  const waiting = starts.map((path) => new URL(path, import.meta.url).href);
+  const seen = new Set<string>();
+  const packages: string[] = [];
+  for (let href = waiting.pop(); href !== undefined; href = waiting.pop()) {
+    if (seen.has(href)) continue;
+    seen.add(href);
+    const source = await Deno.readTextFile(new URL(href));
+    const imports = source.matchAll(
+      /^(?:import|export) (?!type\b)[^;]*?from "([^"]+)"|\bimport\("([^"]+)"\)/gm,
+    );
+    for (const [, fixed, late] of imports) {
+      const target = fixed ?? late!;
+      if (/^\.\.?\//.test(target)) waiting.push(new URL(target, href).href);
+      else if (!target.startsWith("node:")) packages.push(`${href}: ${target}`);
+    }
+  }
+  assert(seen.size > 60);
+  assertEquals(packages, []);
 });

@@ -90,8 +90,10 @@ test("the packed package installs offline, and its command starts outside this f
   const pack = await shell(`npm pack --silent "${DIST}npm"`, home);
   assertEquals(pack.success, true, pack.text);
   const archive = `alwaysup-${VERSION}.tgz`;
-  const flags = "--offline --silent --no-fund --no-audit";
-  const install = await shell(`npm install ${flags} ./${archive}`, home);
+  const install = await shell(
+    `npm install --offline --silent --no-fund --no-audit ./${archive}`,
+    home,
+  );
   assertEquals(install.success, true, install.text);
   await using daemon = new RawDaemon({ echo: undefined });
   const bin = `${home}/node_modules/.bin/alwaysup`;

@@ -153,7 +153,7 @@ test("a network that swallows everything: the connection is left within 20 s, an
 test("the same with a daemon that does one thing at a time: its call has its own time, what comes runs", async () => {
   const port = freePort();
   await using relay = new Relay(port);
-  const flags = [...HASTY, "--request-timeout", "20s"];
+  const flags = [...HASTY, "--request-timeout", "12s"];
   await using rig = new Rig(flags, {}, relay.port, port);
   await rig.up("--habit", "serial");
   await rig.proxy.initialize();

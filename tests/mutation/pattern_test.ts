@@ -1,3 +1,4 @@
+import { ROOT } from "../tools/bundle.ts";
 import { assert, assertEquals, assertThrows } from "../tools/assert.ts";
 import { fit, type Source } from "./fit.ts";
 import { MUTANTS } from "./mutants.ts";
@@ -181,7 +182,7 @@ function sourcesIn(folder: string): Source[] {
   });
 }
 
-const LIB = new URL("../../lib", import.meta.url).pathname;
+const LIB = `${ROOT}lib`;
 
 /** What JavaScript, MCP, JSON-RPC and the settings have named, and we cannot rename. */
 const GIVEN: ReadonlySet<string> = new Set(

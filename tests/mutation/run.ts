@@ -8,10 +8,10 @@
  */
 
 import { type Broken, fit, type Source } from "./fit.ts";
+import { ROOT } from "../tools/bundle.ts";
 import { print } from "../tools/print.ts";
 import { MUTANTS } from "./mutants.ts";
 
-const ROOT = new URL("../../", import.meta.url).pathname;
 /** The folder of the tests that need no permission. */
 const PURE = "tests/pure/";
 /** The one of them that lives through seeded worlds. */
