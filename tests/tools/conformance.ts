@@ -79,11 +79,10 @@ async function compare(era: Era): Promise<boolean> {
   const script = `${import.meta.dirname}/forwarder.ts`;
   const forwarder = ["run", "--quiet", "-A", script];
   const [command, flags] = proxyCommand(["--url", url, "--cache", "off"]);
-  const without = await run(
-    era,
-    [Deno.execPath(), ...forwarder, "--url", url].join(" "),
-  );
-  const between = await run(era, [command, ...flags].join(" "));
+  const [without, between] = await Promise.all([
+    run(era, [Deno.execPath(), ...forwarder, "--url", url].join(" ")),
+    run(era, [command, ...flags].join(" ")),
+  ]);
   const names = new Set([...without.keys(), ...between.keys()]);
   let isSame = names.size > 20;
   for (const name of names) {

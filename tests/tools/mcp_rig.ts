@@ -7,6 +7,12 @@
 
 import { type Child, freePort, Proxy, startDaemon } from "./rig.ts";
 
+/** Probes that come soon, so that a test need not wait for the usual ones. */
+export const HASTY: readonly string[] = [
+  ...["--ping-interval", "500ms", "--ping-timeout", "500ms"],
+  ...["--log-level", "debug"],
+];
+
 /** A proxy, and a daemon that can be killed and started again on its port. */
 export class Rig implements AsyncDisposable {
   readonly port: number;

