@@ -6,14 +6,9 @@
  */
 
 import { assert, assertEquals, assertMatch } from "../tools/assert.ts";
+import { WAIT_LIMIT_MS } from "../tools/limit.ts";
 import { Rig } from "../tools/mcp_rig.ts";
-import {
-  execute,
-  PATIENCE_MS,
-  Proxy,
-  proxyCommand,
-  test,
-} from "../tools/rig.ts";
+import { execute, Proxy, proxyCommand, test } from "../tools/rig.ts";
 
 /** A state folder for one test, and what `alwaysup status` says of it. */
 class Folder implements Disposable {
@@ -31,7 +26,7 @@ class Folder implements Disposable {
     test: (running: any[]) => boolean,
     // deno-lint-ignore no-explicit-any
   ): Promise<any[]> {
-    const end = performance.now() + PATIENCE_MS;
+    const end = performance.now() + WAIT_LIMIT_MS;
     for (;;) {
       const { stdout } = await this.status("--json");
       const running = JSON.parse(stdout);
@@ -60,7 +55,10 @@ test("status: a proxy through the life and death of its daemon, and gone when it
   const url = `ws://127.0.0.1:${rig.port}/`;
   assertEquals([it.client, it.url, it.dialect], ["e2e 1", url, "mcp"]);
   assertEquals([it.reconnects, it.owed], [0, 0]);
-  assert(Date.now() - it.standing.since < PATIENCE_MS, `${it.standing.since}`);
+  assert(
+    Date.now() - it.standing.since < WAIT_LIMIT_MS,
+    `${it.standing.since}`,
+  );
   await rig.kill();
   const isDown = ([it]: { standing: { phase: string } }[]): boolean =>
     it?.standing.phase === "waiting";

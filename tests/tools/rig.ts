@@ -6,13 +6,7 @@
  */
 
 import { ROOT } from "./bundle.ts";
-import { TEST_LIMIT_MS } from "./limit.ts";
-
-/**
- * How long a test waits for something that must happen, in milliseconds. It
- * ends before the test's own limit, so that the failure says what was waited for.
- */
-export const PATIENCE_MS = TEST_LIMIT_MS * 0.8;
+import { TEST_LIMIT_MS, WAIT_LIMIT_MS } from "./limit.ts";
 
 /** Registers a test with the limit that every test has. */
 export function test(
@@ -26,7 +20,7 @@ export function test(
 /** Gives what a promise gives. Throws if that takes longer than `ms`. */
 export async function within<T>(
   promise: Promise<T>,
-  ms = PATIENCE_MS,
+  ms = WAIT_LIMIT_MS,
 ): Promise<T> {
   const late = Promise.withResolvers<never>();
   const timer = setTimeout(
