@@ -15,9 +15,10 @@ import { assert, assertEquals, assertMatch } from "./tools/assert.ts";
 import { DIST, ROOT, run, VERSION } from "./tools/bundle.ts";
 import { print } from "./tools/print.ts";
 import { answerAll, type Manners, RawDaemon } from "./tools/raw_daemon.ts";
-import { HELLO, Proxy, within } from "./tools/rig.ts";
+import { within } from "./tools/limit.ts";
+import { HELLO, Proxy } from "./tools/rig.ts";
 
-/** The limits of the proxy's own that an emulated program could reach. */
+/** A value for the proxy's timeouts: an emulated program is slow. */
 const SLOW = "5m";
 
 /** What is kept for the next run, and the script that starts the executable. */
@@ -44,7 +45,7 @@ const EMULATOR: Part = {
   packages: ["qemu-user-static", "qemu-user"],
 };
 
-/** These packages are there for every architecture, so that apt needs no lists of arm64's. */
+/** These packages are `Architecture: all`, so that apt needs no package lists of arm64's. */
 const LIBRARIES: Part = {
   name: "libraries",
   path: "usr/aarch64-linux-gnu",
@@ -226,7 +227,7 @@ async function work(): Promise<void> {
   await proxy.ask(1, "x", { n: 1 });
   assertEquals((await proxy.answer(1)).result, { n: 1 });
   say("The daemon answers a request");
-  await within(daemon[Symbol.asyncDispose]());
+  await within(daemon[Symbol.asyncDispose](), "the daemon to end");
   const isLost = (line: string): boolean => line.includes("Lost the WebSocket");
   await proxy.stderr.find(isLost);
   await proxy.ask(2, "x", { n: 2 });
@@ -244,7 +245,7 @@ async function work(): Promise<void> {
   assertEquals(code, 0, proxy.stderr.dump());
   for (const { text } of proxy.stdout.all) JSON.parse(text);
   say("stdin ends, and the exit code is 0");
-  await within(again[Symbol.asyncDispose]());
+  await within(again[Symbol.asyncDispose](), "the daemon to end");
 }
 
 async function main(): Promise<void> {

@@ -11,7 +11,8 @@ import { assert, assertEquals } from "./tools/assert.ts";
 import { ENV_EXAMPLE, envExample } from "./tools/env_example.ts";
 import { ExaiProcess } from "./tools/exai_process.ts";
 import { RawDaemon } from "./tools/raw_daemon.ts";
-import { Proxy, test, withoutNpx } from "./tools/rig.ts";
+import { test } from "./tools/limit.ts";
+import { Proxy, withoutNpx } from "./tools/rig.ts";
 
 test("config/env.example is what the settings table gives (deno task env)", async () => {
   assertEquals(await Deno.readTextFile(ENV_EXAMPLE), envExample());

@@ -9,7 +9,8 @@ import { assert, assertEquals, assertMatch } from "./tools/assert.ts";
 import { DIST, output, ROOT, VERSION } from "./tools/bundle.ts";
 import { npmFile } from "./tools/install.ts";
 import { RawDaemon } from "./tools/raw_daemon.ts";
-import { Proxy, test } from "./tools/rig.ts";
+import { test } from "./tools/limit.ts";
+import { Proxy } from "./tools/rig.ts";
 
 const BINARIES = [
   ...["alwaysup-linux-arm64", "alwaysup-linux-x64", "alwaysup-macos-arm64"],

@@ -8,7 +8,8 @@
 import { assert, assertEquals, assertMatch } from "../tools/assert.ts";
 import { Rig } from "../tools/mcp_rig.ts";
 import { RawDaemon } from "../tools/raw_daemon.ts";
-import { Proxy, test } from "../tools/rig.ts";
+import { test } from "../tools/limit.ts";
+import { Proxy } from "../tools/rig.ts";
 
 /** A folder that is the user's home and state folder for one test. */
 class Home implements AsyncDisposable {

@@ -9,12 +9,12 @@ import { Client } from "@modelcontextprotocol/sdk/client/index.js";
 import { StdioClientTransport } from "@modelcontextprotocol/sdk/client/stdio.js";
 import { assert, assertEquals, assertMatch } from "../tools/assert.ts";
 import { startPeer } from "../tools/peers.ts";
+import { test } from "../tools/limit.ts";
 import {
   type Child,
   freePort,
   proxyCommand,
   startScript,
-  test,
 } from "../tools/rig.ts";
 
 // deno-lint-ignore no-explicit-any

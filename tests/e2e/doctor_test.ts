@@ -8,7 +8,8 @@
 import { assert, assertEquals, assertMatch } from "../tools/assert.ts";
 import { ExaiProcess } from "../tools/exai_process.ts";
 import { RawDaemon } from "../tools/raw_daemon.ts";
-import { execute, freePort, test } from "../tools/rig.ts";
+import { test } from "../tools/limit.ts";
+import { execute, freePort } from "../tools/rig.ts";
 
 interface Check {
   name: string;

@@ -9,12 +9,12 @@ import { Client, type McpSubscription } from "@modelcontextprotocol/client";
 import { StdioClientTransport } from "@modelcontextprotocol/client/stdio";
 import { assert, assertEquals } from "../tools/assert.ts";
 import { startPeer } from "../tools/peers.ts";
+import { test } from "../tools/limit.ts";
 import {
   type Child,
   freePort,
   proxyCommand,
   startScript,
-  test,
 } from "../tools/rig.ts";
 
 // deno-lint-ignore no-explicit-any

@@ -10,13 +10,8 @@ import { ExaiProcess } from "../tools/exai_process.ts";
 import { Gate } from "../tools/gate.ts";
 import { startPeer } from "../tools/peers.ts";
 import { Relay } from "../tools/relay.ts";
-import {
-  type Child,
-  freePort,
-  Proxy,
-  proxyCommand,
-  test,
-} from "../tools/rig.ts";
+import { test } from "../tools/limit.ts";
+import { type Child, freePort, Proxy, proxyCommand } from "../tools/rig.ts";
 
 // deno-lint-ignore no-explicit-any
 type Json = any;

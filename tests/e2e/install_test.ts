@@ -12,13 +12,8 @@ import { parseFile } from "../../lib/servers_text.ts";
 import { assert, assertEquals, assertMatch } from "../tools/assert.ts";
 import { ROOT } from "../tools/bundle.ts";
 import { RawDaemon } from "../tools/raw_daemon.ts";
-import {
-  execute,
-  Proxy,
-  proxyCommand,
-  test,
-  withoutNpx,
-} from "../tools/rig.ts";
+import { test } from "../tools/limit.ts";
+import { execute, Proxy, proxyCommand, withoutNpx } from "../tools/rig.ts";
 
 // deno-lint-ignore no-explicit-any
 type Json = any;

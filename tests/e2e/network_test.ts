@@ -9,7 +9,8 @@ import { delay } from "@std/async/delay.js";
 import { assert, assertEquals } from "../tools/assert.ts";
 import { HASTY, Rig } from "../tools/mcp_rig.ts";
 import { Relay } from "../tools/relay.ts";
-import { freePort, test } from "../tools/rig.ts";
+import { test } from "../tools/limit.ts";
+import { freePort, Lines } from "../tools/rig.ts";
 
 test("a network that swallows everything: the connection is left within 20 s, and nothing is executed twice", async () => {
   const port = freePort();
@@ -22,11 +23,13 @@ test("a network that swallows everything: the connection is left within 20 s, an
   // The pong, too, has passed when a request behind it is answered.
   await rig.proxy.ask("through", "tools/list");
   await rig.proxy.answer("through");
-  const start = performance.now();
+  const start = Date.now();
   relay.swallow();
-  const { error, at } = await rig.proxy.answer(1);
+  const { error } = await rig.proxy.answer(1);
   assertEquals(error.code, -31002);
-  assert(at - start < 50_000, `${at - start} ms`);
+  const lost = await rig.proxy.stderr.find((line) => line.includes("Lost the"));
+  const ms = Lines.writtenAt(lost) - start;
+  assert(ms < 20_000, `${ms} ms`);
   await rig.proxy.call(2, "write", { key: "two" });
   assertEquals((await rig.proxy.answer(2)).result.content[0].text, "two");
   assertEquals(rig.executed("call write"), [
@@ -57,7 +60,9 @@ test("nothing expires because the proxy was stopped, and it is back at once", as
   const port = freePort();
   await using relay = new Relay(port);
   const env = { GLM_STREAM_TIMEOUT: "3" };
-  await using rig = new Rig([], env, relay.port, port);
+  // Probes that come late: only what the proxy does when it wakes is quick.
+  const flags = ["--ping-interval", "60s", "--ping-timeout", "60s"];
+  await using rig = new Rig(flags, env, relay.port, port);
   await rig.up("--extra", "glm_chat");
   await rig.proxy.initialize();
   await rig.proxy.call(1, "glm_chat", { ms: 2_000, key: "one" });
@@ -77,5 +82,5 @@ test("nothing expires because the proxy was stopped, and it is back at once", as
   await rig.proxy.call(2, "write", { key: "two" });
   const { result, at } = await rig.proxy.answer(2);
   assertEquals(result.content[0].text, "two");
-  assert(at - start < 9_000, `${at - start} ms`);
+  assert(at - start < 20_000, `${at - start} ms`);
 });

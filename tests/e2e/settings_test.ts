@@ -7,7 +7,8 @@
 import metadata from "../../deno.json" with { type: "json" };
 import { assert, assertEquals, assertMatch } from "../tools/assert.ts";
 import { RawDaemon } from "../tools/raw_daemon.ts";
-import { freePort, Proxy, test } from "../tools/rig.ts";
+import { test } from "../tools/limit.ts";
+import { freePort, Proxy } from "../tools/rig.ts";
 
 test("--version and --help", async () => {
   await using version = new Proxy(["--version"]);

@@ -9,7 +9,8 @@ import { readConfig } from "../../lib/config.ts";
 import { hostHere } from "../../lib/host_here.ts";
 import { run } from "../../lib/proxy.ts";
 import { assert, assertEquals, assertMatch } from "../tools/assert.ts";
-import { freePort, HELLO, test, within } from "../tools/rig.ts";
+import { test, within } from "../tools/limit.ts";
+import { freePort, HELLO } from "../tools/rig.ts";
 
 test("a sleep in the middle of a turn is noticed like any other", async () => {
   const args = ["--url", `ws://127.0.0.1:${freePort()}/`, "--cache", "off"];
@@ -38,7 +39,10 @@ test("a sleep in the middle of a turn is noticed like any other", async () => {
       // It goes to sleep while it does what it woke up for.
       if (event === "introduced") sleptMs = 9_000;
     });
-    assertMatch(await within(awake.promise), /^Awake after 9\.\d s/);
+    assertMatch(
+      await within(awake.promise, "the proxy to notice"),
+      /^Awake after 9\.\d s/,
+    );
     end.resolve();
     assertEquals(await code, 0);
   } finally {

@@ -6,9 +6,9 @@
  */
 
 import { assert, assertEquals, assertMatch } from "../tools/assert.ts";
-import { WAIT_LIMIT_MS } from "../tools/limit.ts";
 import { Rig } from "../tools/mcp_rig.ts";
-import { execute, Proxy, proxyCommand, test } from "../tools/rig.ts";
+import { test, WAIT_LIMIT_MS } from "../tools/limit.ts";
+import { execute, Proxy, proxyCommand } from "../tools/rig.ts";
 
 /** A state folder for one test, and what `alwaysup status` says of it. */
 class Folder implements Disposable {

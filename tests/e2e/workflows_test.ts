@@ -8,7 +8,7 @@ import { parse } from "@std/yaml/parse.js";
 import metadata from "../../deno.json" with { type: "json" };
 import { assert, assertEquals } from "../tools/assert.ts";
 import { startPeer } from "../tools/peers.ts";
-import { test } from "../tools/rig.ts";
+import { test } from "../tools/limit.ts";
 
 const WORKFLOWS = new URL("../../.github/workflows/", import.meta.url);
 

@@ -27,7 +27,7 @@ export const DIALECTS: readonly Mutant[] = [
   {
     name: "exai: the outcome is asked for without a pause",
     from: "Math.min($pause.$first * 2 ** $call.$polls++, $pause.$most)",
-    to: "Math.min(10 * 2 ** $call.$polls++, $pause.$most)",
+    to: "Math.min(0 * 2 ** $call.$polls++, $pause.$most)",
   },
   {
     name: "exai: two frames at a time on one connection",

@@ -63,7 +63,7 @@ export const LINK: readonly Mutant[] = [
   {
     name: "no handshake timeout",
     from: "{ $phase: $handshake, $until: $now + this.$limits.$timeout }",
-    to: "{ $phase: $handshake, $until: $now + 1e9 }",
+    to: "{ $phase: $handshake, $until: Infinity }",
   },
   {
     name: "a half-open connection is not detected while it is idle",
@@ -115,7 +115,7 @@ export const LINK: readonly Mutant[] = [
       !($liveness.$isSuspect && $liveness.$isConcurrent)`,
   },
   {
-    name: "a sleep is not noticed",
+    name: "the time for which the program was stopped is not noticed",
     from: `
       const $gap = $late > $LIMIT ? $since : 0;
       const $unseen = $ahead > $LIMIT ? $ahead : 0;`,

@@ -2,9 +2,8 @@
  * The deliberate bugs that the tests must find. They guard the delivery
  * contract: each breaks a promise that the README makes.
  *
- * A mutant outlives new names and new formats (`pattern.ts`), so a pattern says
- * as a `$word` whatever we have named, and literally only what JavaScript, a
- * protocol or a setting has.
+ * A mutant outlives new names and new formats (`pattern.ts`). Write our own names
+ * as `$words`. Write only names of JavaScript, a protocol or a setting literally.
  *
  * @module
  */

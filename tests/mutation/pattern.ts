@@ -23,7 +23,7 @@ export interface Token {
   readonly kind: "name" | "string" | "keyword" | "other";
   /** Where it begins. */
   readonly start: number;
-  /** Where it ends; the same place for a brace that the text does not have. */
+  /** Where it ends; the same place for a brace that was added. */
   readonly end: number;
   /** Whether it opens, closes, or (inside a template literal) does both. */
   readonly bracket: "open" | "close" | "both" | undefined;

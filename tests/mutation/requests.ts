@@ -45,7 +45,7 @@ export const REQUESTS: readonly Mutant[] = [
     to: "return true;",
   },
   {
-    name: "late responses are forwarded",
+    name: "a late response reaches the client",
     from: `
       const { id } = $answer;
       if (id === undefined || !$all.$requests.$isInFlight(id, $link.$epoch)) {

@@ -16,11 +16,11 @@ import { MUTANTS } from "./mutants.ts";
 const PURE = "tests/pure/";
 /** The one of them that lives through seeded worlds. */
 const WORLDS = `${PURE}session_fuzz_test.ts`;
-/** All others as one module, which the copy gets: a module each takes the runtime twice the time. */
+/** All others as one module of the copy: Deno takes twice as long for a module each. */
 const TABLES = "tests/tables.ts";
-/** How many worlds, with an MCP daemon and with an exai daemon: fewer than the suite lives through. A mutant that needs more is a table's to find. */
+/** How many worlds, with an MCP daemon and with an exai daemon: fewer than the suite lives through. If a mutant needs more worlds, write a table that finds it. */
 const COUNTS = ["600", "200"];
-/** After this time, tests that a mutant keeps running for ever have found it. */
+/** How long a command may take, in milliseconds. A mutant can make the tests hang, and is found then. */
 const LIMIT_MS = 120_000;
 
 /** Parameters that a mutant does not use any more are no error. */
@@ -70,7 +70,7 @@ async function deno(
   return { success, words: new TextDecoder().decode(stderr) };
 }
 
-/** The type errors in mutants: what is no program fails every test, and proves nothing. */
+/** The type errors in mutants. A mutant with a type error fails every test and proves nothing. */
 async function typeErrors(
   folder: string,
   mutants: readonly Broken[],
@@ -89,14 +89,11 @@ async function typeErrors(
   return success || isHarmless ? undefined : words;
 }
 
-const hasOwnSettings = filesIn("tests").includes("tests/deno.json");
-
 /** Which tests fail in a copy. */
 async function judge(folder: string): Promise<"tables" | "worlds" | undefined> {
   const test = [
     ...["test", "--no-check", "--quiet", "--fail-fast", "--cached-only"],
-    ...(hasOwnSettings ? ["--config", "tests/deno.json"] : []),
-    "--allow-read",
+    ...["--config", "tests/deno.json", "--allow-read"],
   ];
   if (!(await deno(folder, [...test, TABLES])).success) return "tables";
   const worlds = await deno(folder, [...test, WORLDS, "--", ...COUNTS]);

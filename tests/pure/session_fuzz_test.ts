@@ -3,8 +3,9 @@ import { assert, assertEquals } from "../tools/assert.ts";
 import { test } from "../tools/pure.ts";
 import { live, type Tally } from "../tools/world.ts";
 
-/** How many: `deno test ... -- WORLDS EXAI_WORLDS` asks for other numbers of them. */
+/** How many worlds. `deno test ... -- WORLDS EXAI_WORLDS` changes it. */
 const [WORLDS = 9_000, EXAI_WORLDS = 1_500] = Deno.args.map(Number);
+assert(WORLDS > 0 && EXAI_WORLDS > 0, "the numbers of worlds are positive");
 
 test(`${WORLDS} seeded worlds keep the delivery contract`, () => {
   const zero: Tally = {

@@ -1,5 +1,6 @@
 import { assert, assertEquals } from "../tools/assert.ts";
 import { LineSplitter, LineWriter } from "../../lib/stdio.ts";
+import { test as limited } from "../tools/limit.ts";
 import { test } from "../tools/pure.ts";
 
 const encoder = new TextEncoder();
@@ -95,35 +96,41 @@ function slow(
   };
 }
 
-Deno.test("lines go out whole and in order, however few bytes are taken", async () => {
-  const sink = slow(3);
-  const writer = new LineWriter(sink.write, Infinity, () => {});
-  writer.push("one");
-  writer.push("tw\u00f6");
-  await Promise.resolve();
-  writer.push("three");
-  await writer.idle();
-  writer.push("four");
-  await writer.idle();
-  assertEquals(sink.text(), "one\ntw\u00f6\nthree\nfour\n");
-});
+limited(
+  "lines go out whole and in order, however few bytes are taken",
+  async () => {
+    const sink = slow(3);
+    const writer = new LineWriter(sink.write, Infinity, () => {});
+    writer.push("one");
+    writer.push("tw\u00f6");
+    await Promise.resolve();
+    writer.push("three");
+    await writer.idle();
+    writer.push("four");
+    await writer.idle();
+    assertEquals(sink.text(), "one\ntw\u00f6\nthree\nfour\n");
+  },
+);
 
-Deno.test("a sink that breaks is reported once, and nothing is written after that", async () => {
-  let writes = 0;
-  let reports = 0;
-  const write = (): Promise<number> => {
-    writes++;
-    return Promise.reject(new Error("EPIPE"));
-  };
-  const writer = new LineWriter(write, Infinity, () => reports++);
-  writer.push("one");
-  await writer.idle();
-  writer.push("two");
-  await writer.idle();
-  assertEquals([writes, reports], [1, 1]);
-});
+limited(
+  "a sink that breaks is reported once, and nothing is written after that",
+  async () => {
+    let writes = 0;
+    let reports = 0;
+    const write = (): Promise<number> => {
+      writes++;
+      return Promise.reject(new Error("EPIPE"));
+    };
+    const writer = new LineWriter(write, Infinity, () => reports++);
+    writer.push("one");
+    await writer.idle();
+    writer.push("two");
+    await writer.idle();
+    assertEquals([writes, reports], [1, 1]);
+  },
+);
 
-Deno.test("lines above the limit are dropped while nobody reads", async () => {
+limited("lines above the limit are dropped while nobody reads", async () => {
   const gate = Promise.withResolvers<void>();
   const sink = slow(100);
   const write = async (bytes: Uint8Array): Promise<number> => {

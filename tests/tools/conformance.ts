@@ -48,7 +48,7 @@ async function listening(port: number, child: Child): Promise<void> {
   }
 }
 
-/** How each scenario ends with a command between the front and the daemon. */
+/** How each scenario ends with a command between the front and the daemon. Throws if the suite does not end. */
 async function run(era: Era, command: string): Promise<Map<string, string>> {
   const port = freePort();
   await using front = startPeer("supergateway", ...[
@@ -65,6 +65,9 @@ async function run(era: Era, command: string): Promise<Map<string, string>> {
   await suite.ended();
   await Deno.remove(folder, { recursive: true });
   const text = suite.stdout.all.map(({ text }) => text).join("\n");
+  if (!/^Total: \d+ passed/m.test(text)) {
+    throw new Error(`The suite did not come to its end:\n${text}`);
+  }
   // deno-lint-ignore no-control-regex
   const lines = text.replace(/\x1b\[[0-9;]*m/g, "").matchAll(
     /^[\u2713\u2717] (\S+): (\d+ passed, \d+ failed)$/gm,

@@ -3,7 +3,7 @@
  * daemon is killed and started again. Exit 0 only if every step really
  * happened.
  *
- *     deno task demo
+ *     deno task --quiet demo
  *
  * @module
  */

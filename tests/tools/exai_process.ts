@@ -4,6 +4,8 @@
  * @module
  */
 
+import { changed } from "./changed.ts";
+import { within } from "./limit.ts";
 import { type Child, freePort, startScript } from "./rig.ts";
 
 // deno-lint-ignore no-explicit-any
@@ -34,12 +36,8 @@ export class ExaiProcess implements AsyncDisposable {
 
   /** Waits until it has seen so many events of a kind. */
   async until(event: string, count: number): Promise<void> {
-    // The watch begins before the look, so that nothing falls between them.
-    using watcher = Deno.watchFs(this.#journal);
-    if (this.seen(event).length >= count) return;
-    for await (const _ of watcher) {
-      if (this.seen(event).length >= count) return;
-    }
+    const isThere = (): boolean => this.seen(event).length >= count;
+    await within(changed(this.#journal, isThere), `${count} x ${event}`);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

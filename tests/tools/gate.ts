@@ -1,9 +1,11 @@
 /**
- * A file that does not exist yet. A daemon holds a call until the test creates
- * it, so that no test depends on how fast a machine is.
+ * A file that does not exist yet. A daemon delays its answer until the test
+ * creates it, so that no test depends on how fast a machine is.
  *
  * @module
  */
+
+import { changed } from "./changed.ts";
 
 /** The test's side. */
 export class Gate implements Disposable {
@@ -21,14 +23,14 @@ export class Gate implements Disposable {
   }
 }
 
-/** The daemon's side: waits until the file exists. */
+/** The daemon's side: waits until the file exists. Throws if its folder is gone. */
 export async function opened(path: string): Promise<void> {
-  const isOpen = (): Promise<boolean> =>
-    Deno.stat(path).then(() => true, () => false);
-  // The watch begins before the look, so that nothing falls between them.
-  using watcher = Deno.watchFs(path.replace(/[^/\\]*$/, ""));
-  if (await isOpen()) return;
-  for await (const _ of watcher) {
-    if (await isOpen()) return;
-  }
+  const exists = (): boolean => {
+    try {
+      return Deno.statSync(path).isFile;
+    } catch {
+      return false;
+    }
+  };
+  await changed(path.replace(/[^/\\]*$/, ""), exists);
 }

