@@ -23,7 +23,7 @@ test("kill -9 and a restart: what waits is answered, what is unsafe is not execu
   const killedAt = await rig.kill();
   const lost = await proxy.answer(1);
   assertEquals(lost.error.code, -31002);
-  assert(lost.at - killedAt < 10_000, `${lost.at - killedAt}`);
+  assert(lost.at - killedAt < 5_000, `${lost.at - killedAt}`);
   await proxy.call("0", "echo", { key: "queued" });
   await proxy.ask("ping", "ping");
   assertEquals((await proxy.answer("ping")).result, {}, "answered while down");
@@ -31,14 +31,14 @@ test("kill -9 and a restart: what waits is answered, what is unsafe is not execu
   const upAt = await rig.up();
   const queued = await proxy.answer("0");
   assertEquals(queued.result.content[0].text, "queued");
-  assert(queued.at - upAt < 20_000, `${queued.at - upAt}`);
+  assert(queued.at - upAt < 10_000, `${queued.at - upAt}`);
   const safe = await proxy.answer("1");
   assertEquals(safe.result.content[0].text, "safe");
   assertEquals(rig.executed("call write"), ["call write unsafe"]);
   assertEquals(rig.executed("call look").length, 2);
   assertEquals(rig.executed("call echo").length, 1);
   const again =
-    /Reconnected to WebSocket daemon at ws:\/\/127\.0\.0\.1:\d+\/ after \d+ attempts? \(down (1[1-9]|[2-9]\d|\d{3,})\.\d s\)/;
+    /Reconnected to WebSocket daemon at ws:\/\/127\.0\.0\.1:\d+\/ after \d+ attempts? \(down \d+\.\d s\)/;
   await proxy.stderr.find((line) => again.test(line));
   assertEquals((await proxy.end()).code, 0);
   for (const { text } of proxy.stdout.all) JSON.parse(text);
@@ -215,7 +215,7 @@ test("two minutes of down-time at a tenth of the time: tiered retry log, and the
     again.text,
     /after \d+ attempts \(down (1[1-9]|[2-9]\d|\d{3,})\.\d s\)$/,
   );
-  assert(again.at - upAt < 20_000, `${again.at - upAt}`);
+  assert(again.at - upAt < 10_000, `${again.at - upAt}`);
   await proxy.call(2, "echo", { key: "still here" });
   assertEquals((await proxy.answer(2)).result.content[0].text, "still here");
 });
