@@ -54,6 +54,10 @@ function makeCopy(): string {
   return folder;
 }
 
+function removeAll(folders: readonly string[]): void {
+  for (const folder of folders) Deno.removeSync(folder, { recursive: true });
+}
+
 /** What the runtime says to a command in a copy. */
 async function deno(
   folder: string,
@@ -137,6 +141,10 @@ async function main(part: string): Promise<number> {
   const chosen = broken.filter(({ name }) => name.includes(part));
   const workers = Math.min(navigator.hardwareConcurrency, chosen.length);
   const copies = Array.from({ length: workers }, makeCopy);
+  Deno.addSignalListener("SIGINT", () => {
+    removeAll(copies);
+    Deno.exit(130);
+  });
   try {
     const [first] = copies;
     if (first === undefined) {
@@ -155,7 +163,7 @@ async function main(part: string): Promise<number> {
     }
     return await tryAll(copies, chosen) === "all found" ? 0 : 1;
   } finally {
-    for (const folder of copies) Deno.removeSync(folder, { recursive: true });
+    removeAll(copies);
   }
 }
 

@@ -50,9 +50,9 @@ async function demo(): Promise<void> {
   await proxy.initialize();
   say(`A client has started alwaysup as process ${proxy.process.pid}`);
   await proxy.ask("list", "tools/list");
-  const { tools } = (await proxy.answer("list")).result;
-  must(tools.length > 0, "the daemon listed no tools");
-  say(`It sees ${tools.length} tools`);
+  const { result } = await proxy.answer("list");
+  must(result?.tools.length > 0, "the daemon listed no tools");
+  say(`It sees ${result.tools.length} tools`);
   await proxy.call("sum", "add", { a: 2, b: 3 });
   say(`It calls one: ${textOf(await proxy.answer("sum"))}`);
 

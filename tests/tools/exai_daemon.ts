@@ -25,6 +25,7 @@ import {
 } from "./exai_revisions.ts";
 import { isRecord } from "./exai_tools.ts";
 import { print } from "./print.ts";
+import { endWithStarter } from "./starter.ts";
 
 const HELLO_MS = 15_000;
 const perIp = setting("per-ip", isHead ? 10 : Infinity);
@@ -39,6 +40,8 @@ function parse(text: string): unknown {
     return undefined;
   }
 }
+
+void endWithStarter();
 
 function accept(socket: WebSocket): void {
   socket.binaryType = "arraybuffer";

@@ -1,4 +1,9 @@
-/** Writes a line to stdout. */
+/** Writes a line to stdout. Ends the program if nobody reads it any more. */
 export function print(line: string): void {
-  Deno.stdout.writeSync(new TextEncoder().encode(`${line}\n`));
+  try {
+    Deno.stdout.writeSync(new TextEncoder().encode(`${line}\n`));
+  } catch (error) {
+    if (!(error instanceof Deno.errors.BrokenPipe)) throw error;
+    Deno.exit(1);
+  }
 }

@@ -6,7 +6,14 @@
  */
 
 import { ROOT } from "./bundle.ts";
+import { rows } from "../../lib/config.ts";
 import { within } from "./limit.ts";
+import { STARTER_ENV } from "./starter.ts";
+
+// What somebody has set for a proxy of their own is nothing for the tests' proxies.
+for (const [, { env }] of rows()) {
+  for (const name of env) Deno.env.delete(name);
+}
 
 function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : `${error}`;
@@ -174,7 +181,7 @@ export async function startScript(
     // Whatever it imports was fetched before the first test.
     ...["run", "--quiet", "--cached-only", "-A"],
     ...[`${import.meta.dirname}/${script}`, ...args],
-  ], {});
+  ], STARTER_ENV);
   try {
     await child.stdout.find((line) => line.startsWith("listening"));
   } catch (error) {
@@ -298,17 +305,26 @@ export class Proxy extends Child {
       const message = JSON.parse(text);
       return message.method === undefined && message.id === id;
     };
-    const line = await this.stdout.find(isIt);
+    const line = await this.#find(isIt, 0);
     return { ...JSON.parse(line.text), at: line.at };
   }
 
   /** Waits for a notification or request of the daemon's. */
   async hear(method: string, from = 0): Promise<Record<string, unknown>> {
-    const line = await this.stdout.find(
-      (text) => JSON.parse(text).method === method,
-      from,
-    );
-    return JSON.parse(line.text);
+    const isIt = (text: string): boolean => JSON.parse(text).method === method;
+    return JSON.parse((await this.#find(isIt, from)).text);
+  }
+
+  /** The first message, from the `from`-th on, that is accepted. Throws with the log where there is none. */
+  async #find(
+    accepts: (text: string) => boolean,
+    from: number,
+  ): Promise<{ text: string; at: number }> {
+    try {
+      return await this.stdout.find(accepts, from);
+    } catch (error) {
+      throw new Error(`${messageOf(error)}\nThe log:\n${this.stderr.dump()}`);
+    }
   }
 
   /** Does what every client does first. */

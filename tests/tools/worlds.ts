@@ -12,6 +12,10 @@ import { print } from "./print.ts";
 
 const count = Number(Deno.args[0] ?? 10_000);
 const first = Number(Deno.args[1] ?? 1);
+if (!(count > 0 && first > 0)) {
+  print("Say deno task worlds [COUNT] [FIRST SEED] [mcp | exai]");
+  Deno.exit(1);
+}
 const run: (seed: number) => object = Deno.args[2] === "exai" ? liveExai : live;
 const sum = new Map<string, number>();
 let broken = 0;

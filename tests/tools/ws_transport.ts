@@ -8,6 +8,7 @@
 import type { Transport } from "@modelcontextprotocol/sdk/shared/transport.js";
 import type { JSONRPCMessage } from "@modelcontextprotocol/sdk/types.js";
 import { print } from "./print.ts";
+import { endWithStarter } from "./starter.ts";
 
 /** One connection of a client, as the SDK's servers like it. */
 export class WsServerTransport implements Transport {
@@ -59,6 +60,7 @@ export function serveWs(
   makeTransport = (socket: WebSocket): Transport =>
     new WsServerTransport(socket),
 ): Deno.HttpServer<Deno.NetAddr> {
+  void endWithStarter();
   return Deno.serve({
     port,
     hostname: "127.0.0.1",
