@@ -49,7 +49,7 @@ export async function install(folder: NpmFolder): Promise<void> {
   print(`Installing tests/npm/${folder}, once`);
   const npm = Deno.build.os === "windows" ? "npm.cmd" : "npm";
   const command = new Deno.Command(npm, {
-    // Nothing of others runs at the installation, and no setting of the user's leaves a part out.
+    // No package runs a script while it is installed, and no npm setting of the user's leaves a part out.
     args: [
       ...["ci", "--loglevel=error", "--no-audit", "--no-fund"],
       ...["--ignore-scripts", "--include=optional"],
@@ -72,11 +72,12 @@ export async function install(folder: NpmFolder): Promise<void> {
 export async function installBun(): Promise<string> {
   await install("bun");
   const packages = npmFile("bun", "@oven");
-  for await (const { name } of Deno.readDir(packages)) {
-    const isWindows = Deno.build.os === "windows";
-    return `${packages}/${name}/bin/bun${isWindows ? ".exe" : ""}`;
+  const [entry] = await Array.fromAsync(Deno.readDir(packages)).catch(() => []);
+  if (entry === undefined) {
+    throw new Error(`Bun has no executable for ${Deno.build.target}`);
   }
-  throw new Error(`Bun has no executable for ${Deno.build.target}`);
+  const suffix = Deno.build.os === "windows" ? ".exe" : "";
+  return `${packages}/${entry.name}/bin/bun${suffix}`;
 }
 
 if (import.meta.main) {
