@@ -11,6 +11,7 @@
  * @module
  */
 
+import { messageOf } from "../lib/host.ts";
 import { assert, assertEquals, assertMatch } from "./tools/assert.ts";
 import { DIST, ROOT, run, VERSION } from "./tools/bundle.ts";
 import { print } from "./tools/print.ts";
@@ -126,7 +127,7 @@ async function download(parts: readonly Part[]): Promise<void> {
     await apt("update");
     for (const part of parts) await unpack(part, work, apt);
   } catch (error) {
-    const why = error instanceof Error ? error.message : error;
+    const why = messageOf(error);
     throw new Error(`${why}; look at apt's sources and network, or ${ADVICE}`);
   } finally {
     await Deno.remove(work, { recursive: true });
@@ -274,6 +275,6 @@ try {
   print("\nThe arm64 executable works.");
   Deno.exit(0);
 } catch (error) {
-  print(`\narm64: ${error instanceof Error ? error.message : error}`);
+  print(`\narm64: ${messageOf(error)}`);
   Deno.exit(1);
 }

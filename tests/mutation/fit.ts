@@ -4,6 +4,7 @@
  * @module
  */
 
+import { messageOf } from "../../lib/host.ts";
 import { compile, findAll, replaceMatch, sourceOf } from "./pattern.ts";
 
 /** A deliberate bug that the tests must find. */
@@ -17,7 +18,7 @@ export interface Mutant {
 }
 
 /** A file of the source, or one with a bug in it. */
-export interface Source {
+export interface SourceFile {
   /** Its path. */
   readonly path: string;
   /** Its text. */
@@ -29,7 +30,7 @@ export interface Broken {
   /** The bug, in plain words. */
   readonly name: string;
   /** The file with the bug in it. */
-  readonly file: Source;
+  readonly file: SourceFile;
 }
 
 /** What became of a list of mutants. */
@@ -43,7 +44,7 @@ export interface Fitted {
 /** Puts each mutant into a source of its own. */
 export function fit(
   mutants: readonly Mutant[],
-  sources: readonly Source[],
+  sources: readonly SourceFile[],
 ): Fitted {
   const files = sources.map(({ path, text }) => ({ path, ...sourceOf(text) }));
   const broken: Broken[] = [];
@@ -66,7 +67,7 @@ export function fit(
       broken.push({ name, file: { path: place.path, text } });
     } catch (error) {
       problems.push(
-        `${name}: ${error instanceof Error ? error.message : error}`,
+        `${name}: ${messageOf(error)}`,
       );
     }
   }

@@ -1,7 +1,7 @@
 import { ROOT } from "../tools/bundle.ts";
 import { assert, assertEquals, assertThrows } from "../tools/assert.ts";
 import { test } from "../tools/limit.ts";
-import { fit, type Source } from "./fit.ts";
+import { fit, type SourceFile } from "./fit.ts";
 import { MUTANTS } from "./mutants.ts";
 import {
   compile,
@@ -175,7 +175,7 @@ test("a mutant that fits never, or twice, is named", () => {
 });
 
 /** The files below a folder. */
-function sourcesIn(folder: string): Source[] {
+function sourcesIn(folder: string): SourceFile[] {
   return [...Deno.readDirSync(folder)].flatMap(({ name, isDirectory }) => {
     const path = `${folder}/${name}`;
     if (isDirectory) return sourcesIn(path);

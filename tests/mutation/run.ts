@@ -7,7 +7,7 @@
  * @module
  */
 
-import { type Broken, fit, type Source } from "./fit.ts";
+import { type Broken, fit, type SourceFile } from "./fit.ts";
 import { ROOT } from "../tools/bundle.ts";
 import { print } from "../tools/print.ts";
 import { MUTANTS } from "./mutants.ts";
@@ -39,9 +39,7 @@ function filesIn(folder: string): string[] {
 function makeCopy(): string {
   const folder = Deno.makeTempDirSync({ prefix: "mutants-" });
   const files = [...filesIn("lib"), ...filesIn("tests")];
-  const settings = [...Deno.readDirSync(ROOT)].map(({ name }) => name)
-    .filter((name) => name === "deno.json" || name === "deno.lock");
-  for (const path of [...files, ...settings]) {
+  for (const path of [...files, "deno.json"]) {
     const to = `${folder}/${path}`;
     Deno.mkdirSync(to.slice(0, to.lastIndexOf("/")), { recursive: true });
     Deno.copyFileSync(ROOT + path, to);
@@ -129,7 +127,7 @@ async function tryAll(
 }
 
 async function main(part: string): Promise<number> {
-  const sources: Source[] = filesIn("lib").map((path) => ({
+  const sources: SourceFile[] = filesIn("lib").map((path) => ({
     path,
     text: Deno.readTextFileSync(ROOT + path),
   }));

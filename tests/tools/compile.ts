@@ -9,6 +9,7 @@
  * @module
  */
 
+import { messageOf } from "../../lib/host.ts";
 import { bundle, DIST, ROOT, run } from "./bundle.ts";
 import { installBun } from "./install.ts";
 import { print } from "./print.ts";
@@ -213,6 +214,6 @@ try {
   Deno.chdir(ROOT);
   await main();
 } catch (error) {
-  print(`compile: ${error instanceof Error ? error.message : error}`);
+  print(`compile: ${messageOf(error)}`);
   Deno.exit(1);
 }

@@ -8,6 +8,7 @@
  * @module
  */
 
+import { messageOf } from "../../lib/host.ts";
 import { print } from "./print.ts";
 import {
   type Answer,
@@ -98,6 +99,6 @@ try {
   print("\nEvery step happened.");
   Deno.exit(0);
 } catch (error) {
-  print(`\nThe demo failed: ${error instanceof Error ? error.message : error}`);
+  print(`\nThe demo failed: ${messageOf(error)}`);
   Deno.exit(1);
 }

@@ -21,7 +21,7 @@ import {
   send,
   sessions,
   setting,
-  within,
+  valueWithin,
 } from "./exai_revisions.ts";
 import { isRecord } from "./exai_tools.ts";
 import { print } from "./print.ts";
@@ -98,7 +98,7 @@ async function shakeHands(link: Link): Promise<boolean> {
     else socket.close(code);
     return false;
   };
-  const first = await within(link.frames.read(), HELLO_MS);
+  const first = await valueWithin(link.frames.read(), HELLO_MS);
   if (first?.done) return false;
   if (!first?.value) return refuse("", 4002, "hello timeout or disconnect");
   const hello = parse(first.value);

@@ -84,7 +84,7 @@ export function send({ socket }: Link, frame: unknown): void {
 }
 
 /** What the work comes to, or `undefined` if it takes longer. */
-export async function within<T>(
+export async function valueWithin<T>(
   work: Promise<T>,
   ms: number,
 ): Promise<T | undefined> {
@@ -213,7 +213,7 @@ async function callFirst(link: Link, message: Json): Promise<void> {
   send(link, { op: "call_tool_ack", request_id, ...ack });
   const abort = new AbortController();
   const work = execute(request_id, name, tool, input, abort.signal);
-  const outcome = await within(work, progressMs);
+  const outcome = await valueWithin(work, progressMs);
   running--;
   if (outcome === undefined) {
     // The bug: the heartbeat cancels the tool and takes the handler with it.

@@ -11,7 +11,7 @@ import { delay } from "@std/async/delay.js";
 import { ExaiProcess } from "./exai_process.ts";
 import { Rig } from "./mcp_rig.ts";
 import { Relay } from "./relay.ts";
-import { Child, freePort, Proxy } from "./rig.ts";
+import { type Child, freePort, Proxy, startScript } from "./rig.ts";
 import { print } from "./print.ts";
 
 function say(what: string, ms: number, most: number): void {
@@ -173,14 +173,7 @@ async function openings(): Promise<void> {
 /** A daemon that serves both eras. */
 async function startDual(): Promise<{ port: number; child: Child }> {
   const port = freePort();
-  const script = `${import.meta.dirname}/dual.ts`;
-  const child = new Child(
-    Deno.execPath(),
-    ["run", "-A", script, `${port}`],
-    {},
-  );
-  await child.stdout.find((line) => line.startsWith("listening"));
-  return { port, child };
+  return { port, child: await startScript("dual.ts", `${port}`) };
 }
 
 await openings();

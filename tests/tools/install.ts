@@ -12,6 +12,7 @@
  * @module
  */
 
+import { messageOf } from "../../lib/host.ts";
 import { ROOT } from "./bundle.ts";
 import { print } from "./print.ts";
 
@@ -90,7 +91,7 @@ if (import.meta.main) {
       await install(folder);
     }
   } catch (error) {
-    print(error instanceof Error ? error.message : `${error}`);
+    print(messageOf(error));
     Deno.exit(1);
   }
 }

@@ -7,16 +7,13 @@
 
 import { ROOT } from "./bundle.ts";
 import { rows } from "../../lib/config.ts";
+import { messageOf } from "../../lib/host.ts";
 import { within } from "./limit.ts";
 import { STARTER_ENV } from "./starter.ts";
 
 // What somebody has set for a proxy of their own is nothing for the tests' proxies.
 for (const [, { env }] of rows()) {
   for (const name of env) Deno.env.delete(name);
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : `${error}`;
 }
 
 /** The lines that a process has written, which can be waited for. */
