@@ -9,7 +9,7 @@ import { digId, type Id, type Notification, type Request } from "./jsonrpc.ts";
 
 /** The settings that bound what is owed; durations in milliseconds, `Infinity` for no limit. */
 export interface LedgerLimits {
-  /** How long a request may wait while no link is ready. */
+  /** How long a request may wait while no link is ready, over all outages. */
   readonly queueTimeout: number;
   /** How many messages may wait. */
   readonly queueLimit: number;
@@ -30,7 +30,23 @@ export type Entry<M extends Request | Notification = Request | Notification> =
 export type Owed = Entry<Request>;
 
 /** Why the ledger closed a request's account. */
-export type Expiry = "unavailable" | "total" | "daemon" | "idle";
+export type Expiry =
+  | "unavailable"
+  | "unconfirmed"
+  | "total"
+  | "daemon"
+  | "idle";
+
+/** A hint that must be confirmed: on which connection the daemon is asked for it, and until when. */
+export interface HintWait {
+  /** The epoch of the link; `undefined` while there is none. */
+  readonly on: number | undefined;
+  /** When it is too late. */
+  readonly until: number;
+}
+
+/** A hint for which no daemon was asked. */
+export const UNASKED: HintWait = { on: undefined, until: Infinity };
 
 /** What the ledger knows of one message. */
 export interface Account<M extends Request | Notification> {
@@ -54,6 +70,8 @@ export interface Account<M extends Request | Notification> {
   losses: number;
   /** It waits, but not to be done: what became of it is to be asked. */
   isHeld: boolean;
+  /** It may be written again only if the daemon's list of tools confirms its tool's hint; `undefined` where no hint is needed. */
+  hint: HintWait | undefined;
   /** When it may be written again, if not now. */
   notBefore: number | undefined;
   /** The last progress value that went to the client (MCP: it must increase with each notification). */
@@ -64,10 +82,10 @@ export interface Account<M extends Request | Notification> {
   tellAt: number;
   /** How often the client was told that. */
   tellings: number;
-  /** How long it may wait each time that there is no link, in milliseconds. */
-  readonly patience: number;
-  /** When it will have waited too long for a link. */
-  queuedUntil: number;
+  /** How much longer it may wait for a link, in milliseconds, but for the wait that goes on. */
+  queueLeft: number;
+  /** Since when it waits for a link that is ready; `undefined` while it does not. */
+  waitsSince: number | undefined;
   /** When it will have taken too long altogether. */
   totalUntil: number;
   /** The same by what the daemon itself allows, if nothing else limits it. */
@@ -80,13 +98,12 @@ export interface Account<M extends Request | Notification> {
   idleUntil: number;
 }
 
-/** The account of a message that has just come, and may wait for a link for so many milliseconds. */
+/** The account of a message that has just come, and may wait for a link for so many milliseconds in all. */
 export function open<M extends Request | Notification>(
   message: M,
   key: string,
   limits: Limits,
   now: number,
-  patience: number,
   queueMs: number,
 ): Account<M> {
   return {
@@ -102,13 +119,14 @@ export function open<M extends Request | Notification>(
     isGreeting: false,
     losses: 0,
     isHeld: false,
+    hint: undefined,
     notBefore: undefined,
     progress: -Infinity,
     said: undefined,
     tellAt: Infinity,
     tellings: 0,
-    patience,
-    queuedUntil: now + queueMs,
+    queueLeft: queueMs,
+    waitsSince: undefined,
     totalUntil: now + (limits.total?.ms ?? Infinity),
     daemonUntil: Infinity,
     daemonLimit: undefined,
@@ -126,11 +144,14 @@ export function shift(
   if (account.said !== undefined) {
     account.said = { ...account.said, at: account.said.at + ms };
   }
-  account.queuedUntil += ms;
+  if (account.waitsSince !== undefined) account.waitsSince += ms;
   account.totalUntil += ms;
   account.daemonUntil += ms;
   account.idleUntil += ms;
   account.tellAt += ms;
+  if (account.hint !== undefined) {
+    account.hint = { ...account.hint, until: account.hint.until + ms };
+  }
   if (account.notBefore !== undefined) account.notBefore += ms;
   if (account.refusedSince !== undefined) account.refusedSince += ms;
 }
@@ -147,9 +168,32 @@ export function tell(
   return progress > account.progress ? progress : undefined;
 }
 
-/** Whether it waits for a link that is ready. */
+/** Whether it is to be written to a link that is ready. */
 export function isQueued(account: Entry): boolean {
   return account.sentOn === undefined || account.isGreeting;
+}
+
+/** A wait for a link begins, if none goes on: what it may wait is the sum of all its waits. */
+export function startWait(
+  account: Account<Request | Notification>,
+  now: number,
+): void {
+  account.waitsSince ??= now;
+}
+
+/** The wait is over. */
+export function endWait(
+  account: Account<Request | Notification>,
+  now: number,
+): void {
+  if (account.waitsSince === undefined) return;
+  account.queueLeft -= now - account.waitsSince;
+  account.waitsSince = undefined;
+}
+
+/** When it will have waited too long for a link. */
+function queuedUntil({ waitsSince, queueLeft }: Entry): number {
+  return waitsSince === undefined ? Infinity : waitsSince + queueLeft;
 }
 
 /** When it falls due, or may be written. */
@@ -158,7 +202,8 @@ export function dueAt(account: Entry): number {
     account.totalUntil,
     account.daemonUntil,
     account.notBefore ?? Infinity,
-    isQueued(account) ? account.queuedUntil : account.idleUntil,
+    account.hint?.until ?? Infinity,
+    isQueued(account) ? queuedUntil(account) : account.idleUntil,
     account.sentOn === undefined ? account.tellAt : Infinity,
   );
 }
@@ -167,8 +212,11 @@ export function dueAt(account: Entry): number {
 export function due(account: Entry, now: number): Expiry | undefined {
   if (now >= account.totalUntil) return "total";
   if (now >= account.daemonUntil) return "daemon";
+  if (account.hint !== undefined && now >= account.hint.until) {
+    return "unconfirmed";
+  }
   if (isQueued(account)) {
-    return now >= account.queuedUntil ? "unavailable" : undefined;
+    return now >= queuedUntil(account) ? "unavailable" : undefined;
   }
   return now >= account.idleUntil ? "idle" : undefined;
 }

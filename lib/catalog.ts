@@ -67,7 +67,6 @@ interface Pages {
 export class Catalog {
   readonly #told = new Map<Listing, Pages>();
   readonly #fetched = new Map<Listing, Pages>();
-  readonly #hinted = new Map<string, boolean>();
 
   /** A page of a list went to the client; without a cursor it is the first. */
   told(list: Listing, cursor: string | undefined, result: unknown): void {
@@ -105,11 +104,6 @@ export class Catalog {
     return { kind: isSame ? "same" : "changed" };
   }
 
-  /** Whether the tool's annotations say that calling it twice does no more than calling it once. */
-  isRepeatable(tool: string): boolean {
-    return this.#hinted.get(tool) ?? false;
-  }
-
   #add(
     where: Map<Listing, Pages>,
     list: Listing,
@@ -122,19 +116,9 @@ export class Catalog {
     const page = isRecord(result) ? result[list] : undefined;
     const items: unknown[] = Array.isArray(page) ? page : [];
     pages.byCursor.set(cursor, items.map((item) => JSON.stringify(item)));
-    if (list === "tools") { for (const item of items) this.#learn(item); }
     pages.isComplete = !isRecord(result) ||
       typeof result.nextCursor !== "string";
     return pages;
-  }
-
-  #learn(tool: unknown): void {
-    if (!isRecord(tool) || typeof tool.name !== "string") return;
-    const hints = isRecord(tool.annotations) ? tool.annotations : {};
-    this.#hinted.set(
-      tool.name,
-      hints.readOnlyHint === true || hints.idempotentHint === true,
-    );
   }
 }
 

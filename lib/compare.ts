@@ -19,7 +19,11 @@ const PAUSES_MS = [1_000, 2_000, 4_000, 8_000];
 /** Asks a daemon on a new link for what the client has seen listed. */
 export function compareAll(desk: Desk, link: Link): void {
   desk.unlisted.clear();
-  for (const list of desk.catalog.known()) ask(desk, link, list);
+  if (!desk.dialect.comparesLists) return;
+  for (const list of desk.catalog.known()) {
+    const isAsked = list === "tools" && desk.hints.isAsked(link.epoch);
+    if (!isAsked) ask(desk, link, list);
+  }
 }
 
 function ask(
@@ -40,6 +44,7 @@ export function compare(
   now: number,
 ): void {
   desk.unlisted.delete(list);
+  if (list === "tools") desk.hints.learn(link.epoch, cursor, answer.result);
   const found = desk.catalog.compare(list, cursor, answer.result);
   const params = cursor === undefined ? {} : { cursor };
   learn(desk, { method: methodOf(list), params }, answer, now);
@@ -85,6 +90,7 @@ export function compareAgain(desk: Desk, now: number): void {
 }
 
 function announce(desk: Desk, list: Listing): void {
+  if (!desk.dialect.comparesLists) return;
   desk.do(report.changed(list));
   desk.reply(notify(`notifications/${listOf(list)}/list_changed`));
 }

@@ -19,10 +19,12 @@ import {
   oneLine,
   type Request,
 } from "./jsonrpc.ts";
+import { Hints } from "./hints.ts";
 import { Ledger, type Rescue } from "./ledger.ts";
 import type { Link, LinkLimits, LinkRole, Traffic } from "./link.ts";
 import { Links } from "./links.ts";
 import { Memory, type Remembered } from "./memory.ts";
+import type { Clock } from "./queue.ts";
 import * as report from "./report.ts";
 import { Tasks } from "./tasks.ts";
 import {
@@ -63,6 +65,9 @@ export interface SessionConfig
   readonly healthFile: string | undefined;
 }
 
+/** The roles of the links that messages are written to. */
+const ROLES = ["main", "pool"] as const;
+
 const NEW = { sentOn: undefined, losses: 0, isHeld: false } as const;
 
 /** How long a request may wait for a daemon that has been away for longer than one usually may: a container needs 10 to 15 s to boot. */
@@ -101,6 +106,8 @@ export class Desk {
   readonly links: Links;
   /** What the client was told of the daemon's lists. */
   readonly catalog: Catalog = new Catalog();
+  /** Which tools may be called twice. */
+  readonly hints: Hints = new Hints();
   /** What the client owes to the daemon. */
   readonly asked: Asked = new Asked();
   /** The epochs of connections on which the daemon does not read. */
@@ -120,13 +127,13 @@ export class Desk {
     new Map();
   /** What goes on after its request was answered. */
   readonly tasks: Tasks = new Tasks();
-  /** There has been a main link since the pool was there last, and so time to open one of the pool. */
-  isPoolExcused = false;
   /** The client was told something made up, and has not heard better since. */
   isMadeUp = false;
   /** It was at the beginning. */
   wasMadeUp = false;
   #effects: Effect[] = [];
+  /** For which links nothing had to wait when the clocks were set last. */
+  #readyRoles = "";
 
   /** Empty books, and one link that wants to be dialed. */
   constructor(
@@ -222,16 +229,6 @@ export class Desk {
     return this.dialect.isAsking(epoch) ? "restoring" : "idle";
   }
 
-  /** Whether a request waits that will not wait for ever. */
-  get isCalling(): boolean {
-    for (const { message } of this.ledger.queue()) {
-      if (message.kind === "request" && !isStanding(message.method)) {
-        return true;
-      }
-    }
-    return false;
-  }
-
   #wants(role: LinkRole): boolean {
     for (const { message } of this.ledger.queue()) {
       if (this.dialect.place(message) === role) return true;
@@ -292,7 +289,23 @@ export class Desk {
   rescue(request: Request, now: number): Rescue {
     const limitMs = this.dialect.askingMs(request, now);
     if (limitMs !== undefined) return { kind: "ask", limitMs };
-    return this.mayRepeat(request) ? "again" : "give up";
+    if (!this.mayRepeat(request)) return "give up";
+    return this.needsHint(request) ? "confirm" : "again";
+  }
+
+  /** Whether a request may be written a second time only because the daemon says so of its tool. */
+  needsHint({ method }: Request): boolean {
+    return this.config.retry === "safe" && method === "tools/call";
+  }
+
+  /** Sets the clocks of what is in the queue: they run while no link is ready. */
+  setClocks(now: number): void {
+    const ready = ROLES.filter((role) => this.links.hasReady(role)).join();
+    const clock: Clock = (message) =>
+      ready.includes(this.dialect.place(message)) ? "stands" : "runs";
+    if (ready === this.#readyRoles) return this.ledger.clockNew(now, clock);
+    this.#readyRoles = ready;
+    this.ledger.clock(now, clock);
   }
 
   /** Whether a request may be written a second time. */
@@ -316,7 +329,7 @@ export class Desk {
   }
 
   #isSafe(request: Request): boolean {
-    return isSafe(request, (tool) => this.catalog.isRepeatable(tool));
+    return isSafe(request, (tool) => this.hints.isRepeatable(tool));
   }
 
   /** The error for a request that no link came for in time. */

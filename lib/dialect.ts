@@ -8,7 +8,7 @@
 import type { Listing } from "./catalog.ts";
 import type { SocketEvent } from "./event.ts";
 import type { Answer, Id, Message, Notification, Request } from "./jsonrpc.ts";
-import type { LinkRole } from "./link.ts";
+import type { LinkRole, LinkState } from "./link.ts";
 
 /** What the daemon has said of itself without the client having waited for it. */
 export interface Learned {
@@ -123,6 +123,8 @@ export type Closed = Extract<SocketEvent, { type: "closed" }>;
 export interface Dialect {
   /** The WebSocket subprotocol that is offered (RFC 6455 section 1.9). */
   readonly subprotocol: string | undefined;
+  /** Whether the client is to be told of changed lists without having subscribed to that. */
+  readonly comparesLists: boolean;
   /** How many links there may be beside the main one. */
   readonly poolSize: number;
 
@@ -171,8 +173,8 @@ export interface Dialect {
     told: Told,
     epoch: number | undefined,
   ): string;
-  /** Why a connection ended: what the runtime says, or what the dialect knows better. */
-  ending(epoch: number, closed: Closed): Ending;
+  /** Why a connection ended: what the runtime says, or what the dialect knows better. Only a link that was not ready yet can have been refused. */
+  ending(epoch: number, closed: Closed, phase: LinkState["phase"]): Ending;
   /** Whether the daemon still owes an answer to something of the proxy's own, probes apart. */
   isAsking(epoch: number): boolean;
   /** The link is gone: what was asked on it will not be answered. */

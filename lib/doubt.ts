@@ -9,7 +9,7 @@ import type { Desk } from "./desk.ts";
 import type { Link } from "./link.ts";
 import * as report from "./report.ts";
 import { isLight } from "./safety.ts";
-import { restore, retire, settle, wait } from "./tend.ts";
+import { restore, retire, settle } from "./tend.ts";
 
 /** How many connections may be kept for what they still owe, beside the one that is used: none of them is closed for a further one. */
 const KEPT_LIMIT = 16;
@@ -17,9 +17,7 @@ const KEPT_LIMIT = 16;
 /** Asks for the opinion of another connection; a call that has one for itself is worth the wait. */
 export function doubt(desk: Desk, link: Link, now: number): void {
   if (link.role === "pool") return link.pulse?.trusted();
-  const wasGood = link.isGood;
   link.doubted(now, report.silence("ready"));
-  if (wasGood && !link.isGood) wait(desk, link.role, now);
   desk.do(report.doubted(desk.config.shownUrl));
   const frame = desk.dialect.probe(link.epoch);
   if (frame !== undefined) desk.send(link, frame);
@@ -79,7 +77,7 @@ export function replace(desk: Desk, now: number): void {
     desk.links.remove(old);
     desk.do({ type: "close", epoch });
     const given = settle(desk, epoch, { reason }, now);
-    desk.do(report.lost(shownUrl, reason, given));
+    desk.do(report.lost(shownUrl, reason, given, "replaced"));
     const again = { attempt: 1, downMs: now - downSince };
     desk.connected(again);
   } else {

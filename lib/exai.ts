@@ -36,7 +36,7 @@ import {
   type Notification,
   type Request,
 } from "./jsonrpc.ts";
-import type { LinkRole } from "./link.ts";
+import type { LinkRole, LinkState } from "./link.ts";
 import { localAnswer } from "./exai_local.ts";
 
 /** What the dialect must know; durations in milliseconds. */
@@ -79,6 +79,7 @@ const ORIGIN_SLACK = 2.5;
 /** The op protocol of the EX-AI daemon. */
 export class Exai implements Dialect {
   readonly subprotocol: undefined = undefined;
+  readonly comparesLists = true;
   readonly poolSize: number = CALL_LINKS;
 
   readonly #config: ExaiConfig;
@@ -332,13 +333,19 @@ export class Exai implements Dialect {
     return undefined;
   }
 
-  ending(epoch: number, { code, status, reason }: Closed): Ending {
+  ending(
+    epoch: number,
+    { code, status, reason }: Closed,
+    phase: LinkState["phase"],
+  ): Ending {
     if (status === 401 || status === 403) {
       const advice = `it refuses us with HTTP ${status}: check --header`;
       return { reason: advice, refused: true };
     }
     const isGreeting = this.#lines.get(epoch)?.outstanding?.kind === "hello";
-    if (code === 4003) return { reason: refusal(reason), refused: true };
+    if (code === 4003 && phase !== "ready") {
+      return { reason: refusal(reason), refused: true };
+    }
     const why = isGreeting ? UNGREETED[code] : undefined;
     if (why === undefined) return { reason, refused: false };
     return { reason: `${why} (${reason})`, refused: false };

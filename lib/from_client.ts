@@ -78,6 +78,11 @@ function ask(desk: Desk, request: Request, now: number): void {
   const local = desk.dialect.local(request, daemon);
   if (local !== undefined) return desk.reply(local);
   if (daemon === "down" && standIn(desk, request, now)) return;
+  if (desk.ledger.isAbandoned(request.id)) {
+    const what = `Id ${request.id} was cancelled or has timed out, and its ` +
+      "answer may still come: send the request under another id";
+    return desk.reply(failure(request.id, Code.invalidRequest, what));
+  }
   const fate = desk.fate(request);
   const { maxMessage } = desk.config;
   const size = request.text.length;
@@ -85,13 +90,13 @@ function ask(desk: Desk, request: Request, now: number): void {
     return desk.reply(fault.tooLarge(fate, size, maxMessage));
   }
   const missing = desk.links.missing(desk.dialect.place(request));
-  if (missing?.refusal !== undefined && !isStanding(request.method)) {
+  const isRefused = missing?.refusal !== undefined &&
+    !isStanding(request.method);
+  if (isRefused && !missing.askAgain(now)) {
     const outage = desk.outage(missing, now);
     return desk.reply(fault.unavailable(fate, outage));
   }
   if (isFull(desk, request, now)) return desk.reply(fault.overloaded(fate));
-  // The first one for a long time need not wait for the table.
-  if (desk.isOpen(now) && !desk.isCalling) desk.links.main.hurry(now);
   desk.ledger.add(request, desk.limitsOf(request), now, desk.patience(now));
 }
 
@@ -135,9 +140,9 @@ function cancel(desk: Desk, notification: Notification, now: number): void {
   desk.ledger.cancel(id);
   if (link === undefined || owed === undefined) return;
   const frame = isCarried ? notification.text : undefined;
-  abandon(desk, link, frame, now);
+  abandon(desk, link, id, frame, now);
   // Its answer will be nobody's, and the link must be greeted all the same.
-  if (isGreeting && link.phase === "greeting") link.unanswered();
+  if (isGreeting && link.phase === "greeting") link.unanswered(now);
 }
 
 /** The client answers a question of the daemon's. */

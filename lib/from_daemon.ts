@@ -9,6 +9,7 @@ import { compare, insist } from "./compare.ts";
 import type { Desk } from "./desk.ts";
 import type { Incoming } from "./dialect.ts";
 import type { SocketEvent } from "./event.ts";
+import { mayBeTaken } from "./displacement.ts";
 import * as fault from "./fault.ts";
 import {
   type Answer,
@@ -41,7 +42,7 @@ export function fromSocket(
   switch (event.type) {
     case "open":
       desk.do(report.opened(desk.config.shownUrl));
-      return link.opened();
+      return link.opened(now);
     case "binary":
       heard(desk, link, now);
       return desk.do(report.binaryFrame(event.bytes));
@@ -70,7 +71,8 @@ export function fromSocket(
       const inFlight = [...desk.ledger.sentOn(event.epoch)]
         .filter(({ message }) => !isStanding(message.method)).length;
       return lose(desk, link, {
-        ...desk.dialect.ending(event.epoch, event),
+        ...desk.dialect.ending(event.epoch, event, link.phase),
+        isTaken: mayBeTaken(event.code),
         subprotocol: event.reached && desk.dialect.subprotocol !== undefined,
         // RFC 6455 section 7.4.1; of several requests it is not known which.
         tooLarge: event.oversize
@@ -98,7 +100,7 @@ function fromDaemon(
     case "request":
       return question(desk, link, incoming);
     case "invalid":
-      return reject(desk, link, incoming, size);
+      return reject(desk, link, incoming, size, now);
     case "working":
       desk.ledger.working(incoming.id, link.epoch, now);
       if (incoming.limitMs !== undefined) {
@@ -147,6 +149,7 @@ function note(
 function settle(desk: Desk, link: Link, answer: Answer, now: number): void {
   const { id } = answer;
   if (id === undefined || !desk.ledger.isInFlight(id, link.epoch)) {
+    if (id !== undefined) desk.ledger.answeredLate(id, link.epoch);
     return desk.do(report.stray("daemon", `an answer to id ${id}`));
   }
   const { message, ...entry } = desk.ledger.find(id)!;
@@ -164,6 +167,7 @@ function settle(desk: Desk, link: Link, answer: Answer, now: number): void {
     const cursor = dig(message.params, "cursor");
     const page = typeof cursor === "string" ? cursor : undefined;
     desk.catalog.told(listing, page, mended.result);
+    if (listing === "tools") desk.hints.learn(link.epoch, page, mended.result);
   }
   if (text.length <= maxMessage) learn(desk, message, answer, now);
   // Only now: if one of the rooms above has a bug, the answer is still owed.
@@ -171,12 +175,12 @@ function settle(desk: Desk, link: Link, answer: Answer, now: number): void {
   desk.tasks.answered({ message, ...entry }, answer.result, link.epoch);
   link.used(now);
   desk.reply(text);
-  if (link.phase !== "greeting") return;
+  if (link.phase === "ready") return link.answered();
   // An error, too, is a sign of life; but after initialize it must be said again.
   const isGreeted = answer.error === undefined ||
     message.method === "server/discover";
   if (isGreeted) ready(desk, link, now);
-  else link.unanswered();
+  else link.unanswered(now);
 }
 
 /** A client whose daemon lacks the method knows as well that nothing is listed. */
@@ -313,6 +317,7 @@ function reject(
   link: Link,
   message: Invalid,
   size: number,
+  now: number,
 ): void {
   desk.do(report.invalid("daemon", message, size));
   const { id, like, reason } = message;
@@ -321,8 +326,9 @@ function reject(
     const text = `Invalid Request: ${reason}`;
     return desk.send(link, failure(id, Code.invalidRequest, text));
   }
+  desk.ledger.answeredLate(id, link.epoch);
   if (desk.ledger.settle(id, link.epoch) === undefined) return;
   const text = `The daemon's answer is no JSON-RPC message: ${reason}`;
   desk.reply(failure(id, Code.internal, text));
-  if (link.phase === "greeting") link.unanswered();
+  if (link.phase === "greeting") link.unanswered(now);
 }

@@ -8,6 +8,7 @@ import {
   type Account,
   due,
   dueAt,
+  endWait,
   type Entry,
   type Expiry,
   isQueued,
@@ -15,17 +16,23 @@ import {
   open,
   type Owed,
   shift,
+  startWait,
+  UNASKED,
 } from "./account.ts";
 import { type Clock, Queue, type Telling } from "./queue.ts";
 import type { Limits } from "./deadline.ts";
 import type { Id, Notification, Request } from "./jsonrpc.ts";
 import { isLight, isStanding } from "./safety.ts";
 
-/** What becomes of a request whose link was lost: it is written again, given up, or asked about for so many milliseconds. */
+/** What becomes of a request whose link was lost: it is written again, at once or when the daemon confirms the tool's hint, given up, or asked about for so many milliseconds. */
 export type Rescue =
   | "again"
+  | "confirm"
   | "give up"
   | { readonly kind: "ask"; readonly limitMs: number };
+
+/** How many ids are remembered of a connection whose answers may still come: an MCP daemon answers nothing that was cancelled. */
+const ABANDONED_LIMIT = 1_000;
 
 /** How many lost links a request may have been in flight on before it counts as what kills the daemon. */
 export const LOSS_LIMIT = 2;
@@ -41,6 +48,10 @@ export class Ledger {
   /** The same without pings, which no daemon needs time for. */
   readonly #calls = new Map<number, number>();
   #notifications = 0;
+  /** The ids of requests that nobody waits for any more, but whose answers may still come, by the epoch of the link. */
+  readonly #abandoned = new Map<number, Set<Id>>();
+  /** What has come into the queue since it was last clear who waits for a link. */
+  #unclocked: Account<Request | Notification>[] = [];
   /** No account falls due before this; exact after every {@linkcode expire}. */
   #earliest = Infinity;
 
@@ -72,9 +83,9 @@ export class Ledger {
     this.#queue.sort(this.#accounts.values());
   }
 
-  /** Whether a request waits to be written. */
+  /** Whether a request waits to be written that will be given up one day. */
   get isWanting(): boolean {
-    return this.#queue.requests > 0;
+    return this.#queue.transient > 0;
   }
 
   /** Whether a request of this id is in flight on a link. */
@@ -92,7 +103,7 @@ export class Ledger {
     return this.#accounts.get(id) as Owed | undefined;
   }
 
-  /** Opens an account, which may wait for a link for so many milliseconds; the caller has checked that there is none under the same id. */
+  /** Opens an account, which may wait for a link for so many milliseconds in all; the caller has checked that there is none under the same id. */
   add(
     message: Request | Notification,
     limits: Limits,
@@ -100,18 +111,17 @@ export class Ledger {
     queueMs: number = this.#limits.queueTimeout,
   ): void {
     const isHeld = isStanding(message.method);
-    const patience = isHeld ? Infinity : this.#limits.queueTimeout;
     const key = message.kind === "request"
       ? message.id
       : `notification ${++this.#notifications}`;
     const account = open(
       ...[message, key, limits, now] as const,
-      patience,
       isHeld ? Infinity : queueMs,
     );
     this.#accounts.set(account.key, account);
     if (account.token !== undefined) this.#byToken.set(account.token, account);
     this.#queue.add(account, now);
+    this.#unclocked.push(account);
     this.#wake(account);
   }
 
@@ -127,13 +137,15 @@ export class Ledger {
     if (account.message.kind === "notification") return this.#close(account);
     this.#queue.remove(account);
     this.#count(account, epoch, 1);
+    // What opens the conversation still waits for a link that is ready.
+    if (!account.isGreeting) endWait(account, now);
     account.sentOn = epoch;
     account.sentAt = now;
     account.idleUntil = now + account.limits.idle.ms;
     this.#wake(account);
   }
 
-  /** The same for the request that opens the conversation on a link: it still waits for one that is ready. */
+  /** The same for the request that opens the conversation on a link. */
   greeted(key: string, epoch: number, now: number): void {
     const account = this.#accounts.get(key);
     if (account !== undefined) account.isGreeting = true;
@@ -167,6 +179,25 @@ export class Ledger {
     const account = this.find(id);
     if (account !== undefined) this.#close(account);
     return account;
+  }
+
+  /** Nobody waits any more for a request that was written to a link, but its answer may still come there. */
+  abandoned(id: Id, epoch: number): void {
+    const ids = this.#abandoned.get(epoch) ?? new Set();
+    this.#abandoned.set(epoch, ids.add(id));
+    const [oldest] = ids;
+    if (ids.size > ABANDONED_LIMIT) ids.delete(oldest!);
+  }
+
+  /** Whether there is such a request of this id: its answer would be taken for that of another one. */
+  isAbandoned(id: Id): boolean {
+    for (const ids of this.#abandoned.values()) if (ids.has(id)) return true;
+    return false;
+  }
+
+  /** Its answer has come. */
+  answeredLate(id: Id, epoch: number): void {
+    this.#abandoned.get(epoch)?.delete(id);
   }
 
   /** The daemon is at a request that is in flight on a link. */
@@ -262,17 +293,50 @@ export class Ledger {
     return true;
   }
 
-  /** No link is ready any more for some of what waits: the queue's clock begins for it. */
-  wait(
+  /** Some of what is in the queue waits for a link from now on, or does so no longer. */
+  clock(now: number, clock: Clock): void {
+    for (const account of this.#accounts.values()) {
+      if (isQueued(account)) this.#setClock(account, now, clock);
+    }
+    this.#unclocked = [];
+  }
+
+  /** The same for what has come into the queue only now. */
+  clockNew(now: number, clock: Clock): void {
+    for (const account of this.#unclocked) {
+      const isOpen = this.#accounts.get(account.key) === account;
+      if (isOpen && isQueued(account)) this.#setClock(account, now, clock);
+    }
+    this.#unclocked = [];
+  }
+
+  #setClock(
+    account: Account<Request | Notification>,
     now: number,
-    concerns: (message: Request | Notification) => boolean,
+    clock: Clock,
   ): void {
-    this.#queue.wait(now, concerns);
+    if (clock(account.message) === "stands") return endWait(account, now);
+    startWait(account, now);
+    this.#wake(account);
+  }
+
+  /** The daemon is asked on a link whether it confirms the hint of a request, and has so many milliseconds for that. */
+  askHint(id: Id, epoch: number, now: number, ms: number): void {
+    const account = this.#accounts.get(id);
+    if (account === undefined) return;
+    account.hint = { on: epoch, until: now + ms };
+    this.#wake(account);
+  }
+
+  /** A request is not written again without a hint that is confirmed; or its hint is. */
+  setHint(id: Id, is: "needed" | "confirmed"): void {
+    const account = this.#accounts.get(id);
+    if (account === undefined) return;
+    account.hint = is === "needed" ? UNASKED : undefined;
   }
 
   /**
-   * A link was lost: what may be repeated waits again in its old place, and has
-   * the whole queue time again.
+   * A link was lost: what may be repeated waits again in its old place.
    *
    * @returns the requests that are given up, whose accounts are closed
    */
@@ -281,14 +345,16 @@ export class Ledger {
     now: number,
     rescue: (request: Request) => Rescue,
   ): Owed[] {
+    this.#abandoned.delete(epoch);
     const given: Owed[] = [];
     for (const account of this.#accounts.values()) {
       const { message } = account;
+      // The next connection is asked anew.
+      if (account.hint?.on === epoch) account.hint = UNASKED;
       if (account.sentOn !== epoch || message.kind !== "request") continue;
       account.losses++;
-      // What opens the conversation opens it on every link, and its queue time goes on.
+      // What opens the conversation opens it on every link.
       if (!account.isGreeting) {
-        account.queuedUntil = now + account.patience;
         const isHarmless = account.losses < LOSS_LIMIT ||
           isStanding(message.method);
         const chance = isHarmless ? rescue(message) : "give up";
@@ -297,8 +363,9 @@ export class Ledger {
           given.push(account as Owed);
           continue;
         }
-        account.isHeld = chance !== "again";
-        if (chance !== "again" && account.totalUntil === Infinity) {
+        account.isHeld = typeof chance === "object";
+        if (chance === "confirm") account.hint = UNASKED;
+        if (typeof chance === "object" && account.totalUntil === Infinity) {
           account.daemonUntil = now + chance.limitMs;
           account.daemonLimit ??= chance.limitMs;
         }
@@ -316,11 +383,12 @@ export class Ledger {
     account.isGreeting = false;
     account.idleUntil = Infinity;
     this.#queue.add(account, now);
+    this.#unclocked.push(account);
   }
 
   /** The clients that are to be told now what their requests wait for; {@linkcode expire} must follow. */
-  telling(now: number, clock: Clock): Iterable<Telling> {
-    return now < this.#earliest ? [] : this.#queue.telling(now, clock);
+  telling(now: number): Iterable<Telling> {
+    return now < this.#earliest ? [] : this.#queue.telling(now);
   }
 
   /** Every moment that is awaited comes so much later: the program slept. */
@@ -334,19 +402,12 @@ export class Ledger {
     return this.#earliest;
   }
 
-  /**
-   * Closes every account that is due.
-   *
-   * @param clock the queue's, for a message; it stands still while a link is ready for it
-   */
-  expire(now: number, clock: Clock): { entry: Entry; expiry: Expiry }[] {
+  /** Closes every account that is due. */
+  expire(now: number): { entry: Entry; expiry: Expiry }[] {
     if (now < this.#earliest) return [];
     const expired: { entry: Entry; expiry: Expiry }[] = [];
     this.#earliest = Infinity;
     for (const account of this.#accounts.values()) {
-      if (isQueued(account) && clock(account.message) === "stands") {
-        account.queuedUntil = now + account.patience;
-      }
       if (account.notBefore !== undefined && now >= account.notBefore) {
         account.notBefore = undefined;
       }

@@ -5,30 +5,30 @@
  * @module
  */
 
+import {
+  Backoff,
+  type BackoffLimits,
+  type Moments,
+  type Outcome,
+} from "./backoff.ts";
+import { Displacement } from "./displacement.ts";
+import { Handshakes, type HandshakeStep } from "./handshakes.ts";
 import { type Load, Pulse, type PulseLimits, RESUME_MS } from "./pulse.ts";
 
 /** What a link may take, in milliseconds. */
-export interface LinkLimits extends PulseLimits {
-  /** The pause after the first failure. */
-  readonly backoffBase: number;
-  /** The longest pause, but for what chance adds. */
-  readonly backoffCap: number;
+export interface LinkLimits extends PulseLimits, BackoffLimits {
   /** How long a WebSocket may take to open, and then the daemon to answer the greeting. */
   readonly handshakeTimeout: number;
 }
 
-/** How long a link must have stayed ready before its losses are forgiven. */
+/** How long a link must stay ready for the table of its dials to start anew. */
 export const STABLE_MS = 5_000;
-/** The longest pause between dials while a request waits and dials fail before they open. */
-export const DEMAND_MS = 1_000;
 /** How long one must sleep to be forgotten by the other end of a connection that is being made. */
 const LONG_SLEEP_MS = 10_000;
-/** How long after a dial a single request may bring the next one forward. */
-const HURRY_MS = 5_000;
+/** How long after the last dial a request has a daemon dialed that refuses us. */
+const ASK_AGAIN_MS = 5_000;
 /** How long a link of the pool may carry nothing before it is closed. */
 export const POOL_IDLE_MS = 60_000;
-/** The most that chance adds to a pause, as a share of it. */
-export const JITTER = 0.1;
 
 /**
  * What a link is for: `main` for everything, `pool` for requests that may keep
@@ -39,17 +39,31 @@ export type LinkRole = "main" | "pool" | "second" | "kept";
 
 /** Where a link is; every phase says when it ends by itself. */
 export type LinkState =
-  /** `until` is the table's moment; `soon` the one that a waiting request may have instead. */
-  | { readonly phase: "waiting"; readonly until: number; readonly soon: number }
-  /** `next` is the table's moment if this dial was made ahead of it. */
-  | { readonly phase: "dialing"; readonly until: number; readonly next: number }
+  /** `scheduledAt` is the table's moment; `demandAt` the one that a waiting request may have instead. */
+  | {
+    readonly phase: "waiting";
+    readonly scheduledAt: number;
+    readonly demandAt: number;
+  }
+  /** `shortUntil` is the end while a request waits. */
+  | {
+    readonly phase: "dialing";
+    readonly since: number;
+    readonly until: number;
+    readonly shortUntil: number;
+  }
   /** The socket is open; `until` is infinite as long as nothing could be said on it. */
-  | { readonly phase: "greeting"; readonly until: number }
+  | {
+    readonly phase: "greeting";
+    readonly since: number;
+    readonly until: number;
+    readonly shortUntil: number;
+  }
   | { readonly phase: "ready"; readonly since: number; readonly pulse: Pulse };
 
 /** What a link is wanted for and busy with; it decides how long silence is patience. */
 export interface Traffic {
-  /** A request waits to be written. */
+  /** A request waits to be written that will be given up one day. */
   readonly isWanted: boolean;
   /** What it is busy with. */
   readonly load: Load;
@@ -63,6 +77,10 @@ export interface Loss {
   readonly reason: string;
   /** The daemon said no and will say it again: dialing goes on at the cap only. */
   readonly refused?: boolean;
+  /** The dial took longer than it may. */
+  readonly isSilent?: boolean;
+  /** The daemon closed the connection as it does when another client takes it. */
+  readonly isTaken?: boolean;
   /** What was written was too large for the daemon, or what it answered too large for us. */
   readonly tooLarge?: "request" | "answer" | undefined;
   /** The offered subprotocol may be the cause, so that a dial without it is worth a try. */
@@ -74,40 +92,26 @@ export type LinkWish =
   | ("nothing" | "dial" | "probe")
   | ("doubt" | "replace" | "give up" | "retire");
 
-/**
- * The pause before the next dial after `failures` (>= 1) of them: the base
- * doubled each time up to the cap, plus up to a tenth of it by chance.
- *
- * @returns milliseconds
- */
-export function backoff(
-  failures: number,
-  limits: Pick<LinkLimits, "backoffBase" | "backoffCap">,
-  random: () => number,
-): number {
-  const pause = limits.backoffBase * 2 ** (failures - 1);
-  return Math.min(pause, limits.backoffCap) * (1 + JITTER * random());
-}
-
-/** Whether the retry log speaks of this attempt: the 1st, the 5th and every 10th. */
-export function isLogged(attempt: number): boolean {
-  return attempt === 1 || attempt === 5 || attempt % 10 === 0;
-}
-
 /** One line to the daemon through all its connections. */
 export class Link {
   readonly #limits: LinkLimits;
-  readonly #random: () => number;
-  #state: LinkState = { phase: "waiting", until: -Infinity, soon: -Infinity };
-  #failures = 0;
+  readonly #handshakes: Handshakes;
+  readonly #backoff: Backoff;
+  #state: LinkState = {
+    phase: "waiting",
+    scheduledAt: -Infinity,
+    demandAt: -Infinity,
+  };
   #attempt = 0;
   #dialedAt = -Infinity;
+  /** When the first of the last dials that were silent was made; `undefined` where the last one was not. */
+  #silentSince: number | undefined;
+  readonly #displacement = new Displacement();
   #downSince: number;
   #refusal: string | undefined;
   #lastFailure: string | undefined;
   /** When a link of the pool last carried something. */
   #usedAt = Infinity;
-  #subprotocol: "offered" | "agreed" | "left out" | "declined" = "offered";
 
   /** The number of the present or next dial; an event that names another one is a stranger's. */
   epoch: number;
@@ -121,10 +125,12 @@ export class Link {
     epoch: number,
     now: number,
     role: LinkRole = "main",
+    handshakes: Handshakes = new Handshakes(limits.handshakeTimeout),
   ) {
     this.role = role;
     this.#limits = limits;
-    this.#random = random;
+    this.#handshakes = handshakes;
+    this.#backoff = new Backoff(limits, random);
     this.epoch = epoch;
     this.#downSince = now;
   }
@@ -149,9 +155,14 @@ export class Link {
     return this.#state.phase === "ready" ? this.#state.since : undefined;
   }
 
-  /** Why the daemon refuses us, until it opens a WebSocket or fails in another way. */
+  /** Why the daemon refuses us, until it answers or fails in another way. */
   get refusal(): string | undefined {
     return this.#refusal;
+  }
+
+  /** Whether another client takes the connection, so that it is dialed on demand only. */
+  get isDisplaced(): boolean {
+    return this.#displacement.isOn && this.#state.phase === "waiting";
   }
 
   /** Why the last dial or connection ended. */
@@ -173,7 +184,7 @@ export class Link {
 
   /** Whether the next dial offers the dialect's subprotocol. */
   get offersSubprotocol(): boolean {
-    return this.#subprotocol === "offered" || this.#subprotocol === "agreed";
+    return this.#handshakes.offersSubprotocol;
   }
 
   /** Whether the greeting has nothing to wait for yet. */
@@ -186,13 +197,13 @@ export class Link {
     const state = this.#state;
     switch (state.phase) {
       case "waiting":
-        if (isWanted) return Math.min(state.soon, state.until);
+        if (isWanted) return Math.min(state.demandAt, state.scheduledAt);
         // The pool is there on demand only; but a refusal is remembered.
-        if (this.role !== "pool" || this.#refusal) return state.until;
+        if (this.role !== "pool" || this.#refusal) return state.scheduledAt;
         return -Infinity;
       case "dialing":
       case "greeting":
-        return state.until;
+        return isWanted ? state.shortUntil : state.until;
       case "ready":
         if (this.role === "kept") return load === "busy" ? Infinity : -Infinity;
         return Math.min(
@@ -224,55 +235,67 @@ export class Link {
     }
   }
 
-  /** waiting -> waiting: what kept the daemon from taking us may be over. */
-  hurry(now: number): void {
-    if (this.#state.phase !== "waiting" || this.#refusal !== undefined) return;
-    const { until: tableUntil, soon } = this.#state;
-    const until = Math.min(
-      tableUntil,
-      Math.max(now, this.#dialedAt + HURRY_MS),
-    );
-    this.#state = { phase: "waiting", until, soon: Math.min(soon, until) };
+  /**
+   * waiting -> waiting: a request comes, and the daemon refuses us.
+   *
+   * @returns whether it has a dial made, and waits for the outcome
+   */
+  askAgain(now: number): boolean {
+    if (this.#state.phase !== "waiting") return true;
+    const { scheduledAt } = this.#state;
+    if (now < Math.min(scheduledAt, this.#dialedAt + ASK_AGAIN_MS)) {
+      return false;
+    }
+    this.#state = { phase: "waiting", scheduledAt: now, demandAt: now };
+    return true;
   }
 
   /** waiting -> dialing. */
   dial(now: number): void {
-    const state = this.#expect("waiting");
+    const { scheduledAt } = this.#expect("waiting");
+    this.#backoff.dialed(now, scheduledAt);
     this.#dialedAt = now;
     this.#attempt++;
-    this.#state = {
-      phase: "dialing",
-      until: now + this.#limits.handshakeTimeout,
-      next: state.until,
-    };
+    this.#state = { phase: "dialing", ...this.#step("opening", now) };
   }
 
   /** dialing -> greeting: the WebSocket is open and nothing has been said on it. */
-  opened(): void {
-    this.#expect("dialing");
-    this.#refusal = undefined;
-    this.#subprotocol = this.offersSubprotocol ? "agreed" : "declined";
-    this.#state = { phase: "greeting", until: Infinity };
+  opened(now: number): void {
+    const { since } = this.#expect("dialing");
+    this.#handshakes.succeeded("opening", now - since);
+    this.unanswered(now);
   }
 
   /** greeting -> greeting: the greeting went out and its answer is awaited. */
   greeted(now: number): void {
     this.#expect("greeting");
-    this.#state = {
-      phase: "greeting",
+    this.#state = { phase: "greeting", ...this.#step("first answer", now) };
+  }
+
+  #step(
+    step: HandshakeStep,
+    now: number,
+  ): { since: number; until: number; shortUntil: number } {
+    const silentMs = now - (this.#silentSince ?? now);
+    return {
+      since: now,
       until: now + this.#limits.handshakeTimeout,
+      shortUntil: now + this.#handshakes.limit(step, silentMs),
     };
   }
 
-  /** greeting -> greeting: the daemon answered, but what it said leaves the greeting to be said again. */
-  unanswered(): void {
-    this.#expect("greeting");
-    this.#state = { phase: "greeting", until: Infinity };
+  /** dialing or greeting -> greeting: nothing was said yet; or the daemon answered, but what it said leaves the greeting to be said again. */
+  unanswered(now: number): void {
+    const endless = { until: Infinity, shortUntil: Infinity };
+    this.#state = { phase: "greeting", since: now, ...endless };
   }
 
   /** greeting -> ready: the daemon gave a real answer. */
   validated(now: number): void {
-    this.#expect("greeting");
+    const { since } = this.#expect("greeting");
+    this.#handshakes.succeeded("first answer", now - since);
+    this.#silentSince = undefined;
+    this.#refusal = undefined;
     this.#attempt = 0;
     this.used(now);
     this.#state = {
@@ -280,6 +303,11 @@ export class Link {
       since: now,
       pulse: new Pulse(this.#limits, now),
     };
+  }
+
+  /** A request of the client's was answered, so that the table starts anew. */
+  answered(): void {
+    this.#backoff.restart();
   }
 
   /** Something that belongs to a request went over the link. */
@@ -307,22 +335,24 @@ export class Link {
     const newsBy = sleptMs > LONG_SLEEP_MS ? now + RESUME_MS : Infinity;
     this.#downSince += ms;
     this.#usedAt += ms;
+    if (this.#silentSince !== undefined) this.#silentSince += ms;
+    if (state.phase !== "waiting") this.#dialedAt += ms;
     switch (state.phase) {
       case "waiting": {
-        const until = this.#refusal === undefined ? now : state.until + ms;
-        this.#state = { ...state, until, soon: until };
+        const at = this.#refusal === undefined ? now : state.scheduledAt + ms;
+        const scheduledAt = this.isDisplaced ? Infinity : at;
+        this.#state = { phase: "waiting", scheduledAt, demandAt: at };
         return;
       }
       case "dialing":
-        this.#state = {
-          ...state,
-          until: Math.min(state.until + ms, newsBy),
-          next: state.next + ms,
-        };
-        return;
       case "greeting":
         if (this.isUngreeted) return;
-        this.#state = { ...state, until: Math.min(state.until + ms, newsBy) };
+        this.#state = {
+          ...state,
+          since: state.since + ms,
+          until: Math.min(state.until + ms, newsBy),
+          shortUntil: Math.min(state.shortUntil + ms, newsBy),
+        };
         return;
       case "ready":
         this.#state = { ...state, since: state.since + ms };
@@ -340,51 +370,39 @@ export class Link {
     this.epoch = nextEpoch;
     this.#lastFailure = loss.reason;
     this.#refusal = loss.refused ? loss.reason : undefined;
+    this.#silentSince = loss.isSilent
+      ? this.#silentSince ?? this.#dialedAt
+      : undefined;
+    const isTaken = loss.isTaken && state.phase === "ready" &&
+      this.role === "main";
+    if (isTaken) this.#displacement.taken(now, state.since);
+    else this.#displacement.reset();
     if (state.phase === "ready") {
       this.#downSince = now;
-      // A daemon without an opinion is to be asked for it ever more seldom.
-      const forgivenAt = state.since + STABLE_MS;
-      if (now >= forgivenAt && this.role !== "second") this.#failures = 0;
+      // A daemon that shows nothing on a second connection is to be asked ever more seldom.
+      const isStable = now >= state.since + STABLE_MS;
+      if (isStable && this.role !== "second") this.#backoff.restart();
     }
-    this.#state = { phase: "waiting", ...this.#pause(now, state, loss) };
+    this.#state = { phase: "waiting", ...this.#next(now, state, loss) };
   }
 
-  #pause(
-    now: number,
-    left: LinkState,
-    loss: Loss,
-  ): { until: number; soon: number } {
-    if (loss.refused) {
-      const until = now +
-        this.#limits.backoffCap * (1 + JITTER * this.#random());
-      return { until, soon: until };
-    }
-    if (left.phase === "dialing" && loss.subprotocol) {
-      if (this.#subprotocol === "offered") {
+  #next(now: number, left: LinkState, loss: Loss): Moments {
+    if (left.phase !== "ready") {
+      const mayBeOffer = left.phase === "dialing" && !loss.refused &&
+        loss.subprotocol === true;
+      if (this.#handshakes.failed(mayBeOffer)) {
         // The same attempt goes on without the offer.
-        this.#subprotocol = "left out";
         this.#attempt--;
-        return { until: left.next, soon: now };
+        return this.#backoff.repeat(now);
       }
     }
-    if (this.#subprotocol === "left out") this.#subprotocol = "offered";
-    if (left.phase !== "dialing") {
-      // A daemon that accepts and closes gains nothing by being dialed faster.
-      const until = now + this.#tablePause();
-      return { until, soon: until };
-    }
-    const demand = Math.min(DEMAND_MS, this.#limits.backoffCap);
-    const soon = now + demand * (1 + JITTER * this.#random());
-    // A dial that was made ahead of the table leaves the table where it was.
-    const isAhead = left.next > now;
-    const until = isAhead
-      ? Math.max(left.next, soon)
-      : now + this.#tablePause();
-    return { until, soon };
+    return this.#backoff.after(this.#outcomeOf(loss), now);
   }
 
-  #tablePause(): number {
-    return backoff(++this.#failures, this.#limits, this.#random);
+  #outcomeOf({ refused, isSilent }: Loss): Outcome {
+    if (refused) return "refused";
+    if (this.#displacement.isOn) return "displaced";
+    return isSilent ? "silent" : "failed";
   }
 
   #expect<P extends LinkState["phase"]>(

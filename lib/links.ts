@@ -4,12 +4,14 @@
  * @module
  */
 
+import { Handshakes } from "./handshakes.ts";
 import { Link, type LinkLimits, type LinkRole, type Loss } from "./link.ts";
 
 /** All links to the daemon, whatever state they are in. */
 export class Links {
   readonly #limits: LinkLimits;
   readonly #random: () => number;
+  readonly #handshakes: Handshakes;
   readonly #byEpoch = new Map<number, Link>();
   #epochs = 0;
   #main: Link;
@@ -18,6 +20,7 @@ export class Links {
   constructor(limits: LinkLimits, random: () => number, now: number) {
     this.#limits = limits;
     this.#random = random;
+    this.#handshakes = new Handshakes(limits.handshakeTimeout);
     this.#main = this.open("main", now);
   }
 
@@ -53,7 +56,10 @@ export class Links {
   /** Adds a link, which wants to be dialed at once. */
   open(role: LinkRole, now: number): Link {
     const epoch = ++this.#epochs;
-    const link = new Link(this.#limits, this.#random, epoch, now, role);
+    const link = new Link(
+      ...[this.#limits, this.#random, epoch, now, role] as const,
+      this.#handshakes,
+    );
     this.#byEpoch.set(epoch, link);
     return link;
   }
@@ -97,10 +103,11 @@ export class Links {
       this.#find(role, () => true);
   }
 
-  /** Since when the main link cannot be used; `Infinity` while it can, or only waits for the client to speak. */
+  /** Since when the main link cannot be used; `Infinity` while it can, or only waits for the client to speak or to ask for something. */
   get downSince(): number {
     const { main } = this;
-    return this.isUp || main.isUngreeted ? Infinity : main.downSince;
+    const isWaiting = main.isUngreeted || main.isDisplaced;
+    return this.isUp || isWaiting ? Infinity : main.downSince;
   }
 
   /** Since when there is no main link; one that is silent is one. */

@@ -16,7 +16,7 @@ import type {
   Told,
   Writing,
 } from "./dialect.ts";
-import type { LinkRole } from "./link.ts";
+import type { LinkRole, LinkState } from "./link.ts";
 import { emptied, type Listing, methodOf } from "./catalog.ts";
 import { type Agreement, announce, judge, replay } from "./agreement.ts";
 import { replace } from "./json_text.ts";
@@ -55,6 +55,15 @@ type Purpose =
 export class Mcp implements Dialect {
   readonly subprotocol = "mcp";
   readonly poolSize = 0;
+
+  /** Who names a version subscribes to changes, and hears of them after a reconnect. */
+  get comparesLists(): boolean {
+    return !this.#isStateless;
+  }
+
+  get #isStateless(): boolean {
+    return this.#agreed === undefined && this.#version !== undefined;
+  }
 
   readonly #prefix: string;
   #count = 0;
@@ -110,14 +119,18 @@ export class Mcp implements Dialect {
 
   /** What any living daemon of the client's era answers. */
   #sign(id: Id): string {
-    if (this.#agreed !== undefined || this.#version === undefined) {
-      return request(id, "ping");
-    }
-    const _meta = {
-      "io.modelcontextprotocol/protocolVersion": this.#version,
-      "io.modelcontextprotocol/clientCapabilities": {},
+    return this.#isStateless
+      ? request(id, "server/discover", this.#meta())
+      : request(id, "ping");
+  }
+
+  #meta(): { _meta: unknown } {
+    return {
+      _meta: {
+        "io.modelcontextprotocol/protocolVersion": this.#version,
+        "io.modelcontextprotocol/clientCapabilities": {},
+      },
     };
-    return request(id, "server/discover", { _meta });
   }
 
   greeted(): readonly string[] {
@@ -199,8 +212,9 @@ export class Mcp implements Dialect {
 
   /** A daemon without `server/discover` is not the one that is remembered. */
   #undiscovered(answer: Message): { learned?: Learned } {
-    const isModern = this.#agreed === undefined && this.#version !== undefined;
-    if (!isModern || answer.kind !== "answer" || !answer.error) return {};
+    if (!this.#isStateless || answer.kind !== "answer" || !answer.error) {
+      return {};
+    }
     const request = { method: "server/discover", params: undefined };
     return { learned: { request, answer } };
   }
@@ -252,12 +266,9 @@ export class Mcp implements Dialect {
     return this.#sign(id);
   }
 
-  list(epoch: number, list: Listing, cursor?: string): string | undefined {
-    // Who names a version subscribes to changes, and hears of them after a reconnect.
-    if (this.#agreed === undefined && this.#version !== undefined) {
-      return undefined;
-    }
-    const params = cursor === undefined ? undefined : { cursor };
+  list(epoch: number, list: Listing, cursor?: string): string {
+    const page = cursor === undefined ? undefined : { cursor };
+    const params = this.#isStateless ? { ...page, ...this.#meta() } : page;
     const purpose = { kind: "list", list, cursor } as const;
     return this.#ask(epoch, purpose, methodOf(list), params);
   }
@@ -268,7 +279,11 @@ export class Mcp implements Dialect {
   }
 
   /** RFC 6455 section 7.4.1: 1008 is a policy violation; MCP daemons close with it where HTTP would say 401. */
-  ending(_: number, { code, status, reason }: Closed): Ending {
+  ending(
+    _: number,
+    { code, status, reason }: Closed,
+    phase: LinkState["phase"],
+  ): Ending {
     const advice =
       "check the token (--token-file or ALWAYSUP_TOKEN) and --header";
     if (status === 401 || status === 403) {
@@ -280,7 +295,7 @@ export class Mcp implements Dialect {
       const advice = "it speaks exai, not MCP: set --dialect exai";
       return { reason: advice, refused: false };
     }
-    if (code !== 1008) return { reason, refused: false };
+    if (code !== 1008 || phase === "ready") return { reason, refused: false };
     const refusal = "it closed the connection with code 1008 (policy " +
       `violation): ${advice}`;
     return { reason: refusal, refused: true };

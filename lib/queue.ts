@@ -40,6 +40,7 @@ export class Queue {
   #accounts = new Set<Account<Carried>>();
   #text = 0;
   #requests = 0;
+  #transient = 0;
 
   /** An empty queue. */
   constructor(limits: LedgerLimits) {
@@ -49,6 +50,11 @@ export class Queue {
   /** How many requests wait. */
   get requests(): number {
     return this.#requests;
+  }
+
+  /** How many of them will be given up one day: a subscription, say, is held for as long as the client wants. */
+  get transient(): number {
+    return this.#transient;
   }
 
   /** Whether there is no room for a further message; there is more for those that must not be refused. */
@@ -64,7 +70,7 @@ export class Queue {
   add(account: Account<Carried>, now: number): void {
     this.#accounts.add(account);
     this.#text += account.message.text.length;
-    if (account.message.kind === "request") this.#requests++;
+    this.#count(account, 1);
     const isTold = account.token !== undefined &&
       this.#limits.waitProgress === "on";
     account.tellAt = isTold ? now + TELL_MS : Infinity;
@@ -74,7 +80,13 @@ export class Queue {
   remove(account: Entry): void {
     this.#accounts.delete(account);
     this.#text -= account.message.text.length;
-    if (account.message.kind === "request") this.#requests--;
+    this.#count(account, -1);
+  }
+
+  #count({ message }: Entry, by: 1 | -1): void {
+    if (message.kind !== "request") return;
+    this.#requests += by;
+    if (!isStanding(message.method)) this.#transient += by;
   }
 
   /** Brings the messages into the order of all accounts: what waits again is older than what came since. */
@@ -89,22 +101,14 @@ export class Queue {
     }
   }
 
-  /** The queue's clock begins anew for some messages. */
-  wait(now: number, concerns: (message: Carried) => boolean): void {
-    for (const account of this.#accounts) {
-      if (!concerns(account.message)) continue;
-      account.queuedUntil = now + account.patience;
-    }
-  }
-
   /** The clients that are to be told now what their requests wait for. */
-  *telling(now: number, clock: Clock): Iterable<Telling> {
+  *telling(now: number): Iterable<Telling> {
     for (const account of this.#accounts) {
       const { message, token } = account;
       if (now < account.tellAt || token === undefined) continue;
       const progress = tell(account, now);
       if (message.kind !== "request" || progress === undefined) continue;
-      if (clock(message) === "stands") continue;
+      if (account.waitsSince === undefined) continue;
       account.progress = progress;
       yield { message, token, progress };
     }

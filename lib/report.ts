@@ -8,7 +8,8 @@ import { messageOf } from "./host.ts";
 import { tame } from "./output.ts";
 import type { Level, LogEffect } from "./event.ts";
 import { seconds } from "./fault.ts";
-import { isLogged, type LinkState } from "./link.ts";
+import { isLogged } from "./backoff.ts";
+import type { LinkState } from "./link.ts";
 import type { Id, Invalid, Notification, Request } from "./jsonrpc.ts";
 
 /** The oldest health file that still says that its daemon lives (the Python shim's threshold). */
@@ -115,17 +116,35 @@ export function connected(
   );
 }
 
-/** A link that was ready is lost. */
-export function lost(url: string, reason: string, owed: number): LogEffect {
+/** A link that was ready is lost; the next dial comes in so many milliseconds, or on demand, or another connection is there. */
+export function lost(
+  url: string,
+  reason: string,
+  owed: number,
+  next: number | "demand" | "replaced",
+): LogEffect {
   const unanswered = owed === 0
     ? ""
     : ` (requests whose outcome is unknown: ${owed})`;
   const line = log(
     "warn",
     "lost",
-    `Lost the WebSocket daemon at ${url}: ${reason}${unanswered}. Reconnecting.`,
+    `Lost the WebSocket daemon at ${url}: ${reason}${unanswered}. ` +
+      nextInWords(next),
   );
   return { ...line, reason };
+}
+
+function nextInWords(next: number | "demand" | "replaced"): string {
+  switch (next) {
+    case "demand":
+      return "Another client takes the connection: Reconnecting with the " +
+        "next request.";
+    case "replaced":
+      return "Another connection takes over.";
+    default:
+      return `Reconnecting in ${seconds(next)}.`;
+  }
 }
 
 /** A dial did not lead to a link that is ready. */

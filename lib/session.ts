@@ -14,13 +14,12 @@ import * as fault from "./fault.ts";
 import { fromClient, overlong } from "./from_client.ts";
 import { end, fromSocket } from "./from_daemon.ts";
 import type { Limit } from "./deadline.ts";
-import type { Clock } from "./queue.ts";
 import type { Link } from "./link.ts";
 import * as report from "./report.ts";
 import { type Snapshot, snapshot } from "./snapshot.ts";
 import { doubt, replace, seek } from "./doubt.ts";
 import { improvise } from "./stand_in.ts";
-import { abandon, flush, lose, probe, retire, wait } from "./tend.ts";
+import { abandon, flush, giveUp, lose, probe, retire } from "./tend.ts";
 
 /** How long the daemon has to answer what is owed once the client is leaving. */
 export const DRAIN_MS = 1_500;
@@ -129,13 +128,13 @@ export class Session {
     const { config, ledger } = desk;
     // Before anything expires: the client can go on with it.
     improvise(desk, now);
-    const clock: Clock = (message) => desk.isUpFor(message) ? "stands" : "runs";
-    for (const { message, token, progress } of ledger.telling(now, clock)) {
+    desk.setClocks(now);
+    for (const { message, token, progress } of ledger.telling(now)) {
       const missing = desk.links.missing(desk.dialect.place(message));
       const outage = desk.outage(missing ?? desk.links.main, now);
       desk.reply(fault.waiting(token, progress, outage));
     }
-    for (const { entry, expiry } of ledger.expire(now, clock)) {
+    for (const { entry, expiry } of ledger.expire(now)) {
       this.#expire(entry, expiry, now);
     }
     end(desk, now);
@@ -155,6 +154,7 @@ export class Session {
     }
     // One that was kept may have made room.
     seek(desk, now);
+    desk.setClocks(now);
   }
 
   /** Does what a link's time has come for. */
@@ -178,8 +178,11 @@ export class Session {
         return replace(desk, now);
       case "retire":
         return retire(desk, link, now);
-      case "give up":
-        return lose(desk, link, { reason: report.silence(link.phase) }, now);
+      case "give up": {
+        const isSilent = link.phase !== "ready";
+        const reason = report.silence(link.phase);
+        return lose(desk, link, { reason, isSilent }, now);
+      }
     }
   }
 
@@ -192,12 +195,7 @@ export class Session {
     desk.memory?.slept(unseen);
     for (const it of desk.awaited()) it.until += gap;
     this.#drainedAt += gap;
-    const roles = (["main", "pool"] as const)
-      .filter((role) => desk.links.hasReady(role));
     for (const link of desk.links) link.resumed(now, gap, gap + unseen);
-    for (const role of roles) {
-      if (!desk.links.hasReady(role)) wait(desk, role, now);
-    }
   }
 
   /** A WebSocket cannot be told to wait, so it is closed, and the delivery contract decides. */
@@ -222,6 +220,7 @@ export class Session {
     if (message.kind === "notification") {
       return desk.do(report.droppedNotification(message));
     }
+    if (expiry === "unconfirmed") return giveUp(desk, message, entry);
     const limit = this.#limitOf(entry, expiry);
     desk.reply(
       expiry === "unavailable"
@@ -236,7 +235,9 @@ export class Session {
       return lose(desk, link, { reason }, now);
     }
     // An initialize must not be cancelled (MCP, utilities/cancellation).
-    if (message.method === "initialize") return;
+    if (message.method === "initialize") {
+      return desk.ledger.abandoned(message.id, link.epoch);
+    }
     const reason = `timed out (${limit.setting})`;
     const cancel = desk.dialect.cancel(message.id, reason);
     if (cancel === undefined && link.role === "main") {
@@ -244,12 +245,12 @@ export class Session {
       const reason = `the daemon did not answer ${message.method} in time`;
       return lose(desk, link, { reason }, now);
     }
-    abandon(desk, link, cancel, now);
+    abandon(desk, link, message.id, cancel, now);
   }
 
   #limitOf(
     { limits, daemonLimit = 0 }: Pick<Entry, "limits" | "daemonLimit">,
-    expiry: Expiry,
+    expiry: Exclude<Expiry, "unconfirmed">,
   ): Limit {
     switch (expiry) {
       case "unavailable": {

@@ -6,11 +6,13 @@
 
 import { LISTS } from "./catalog.ts";
 import { compareAll } from "./compare.ts";
+import { confirm } from "./confirm.ts";
 import type { Desk } from "./desk.ts";
 import type { Entry } from "./account.ts";
 import * as fault from "./fault.ts";
-import { notification as notify } from "./jsonrpc.ts";
-import { isLogged, type Link, type LinkRole, type Loss } from "./link.ts";
+import { type Id, notification as notify, type Request } from "./jsonrpc.ts";
+import { isLogged } from "./backoff.ts";
+import type { Link, LinkRole, Loss } from "./link.ts";
 import * as report from "./report.ts";
 import { isStanding } from "./safety.ts";
 import { makeDo } from "./stand_in.ts";
@@ -60,6 +62,11 @@ function write(
   { key, message, ...entry }: Entry,
   now: number,
 ): void {
+  if (entry.hint !== undefined && message.kind === "request") {
+    const verdict = confirm(desk, link, message, entry, now);
+    if (verdict === "once") return giveUp(desk, message, entry);
+    if (verdict === "unknown") return;
+  }
   const writing = desk.dialect.write(link.epoch, message, now);
   switch (writing.kind) {
     case "ask":
@@ -87,13 +94,23 @@ function write(
 function outlived(desk: Desk, link: Link, entry: Entry, now: number): void {
   const { message } = entry;
   if (message.kind === "notification") return;
-  if (desk.mayRepeat(message)) {
-    desk.dialect.anew(message);
-    desk.ledger.release(message.id);
-    return write(desk, link, entry, now);
-  }
-  const fate = desk.fate(message, entry);
-  desk.ledger.cancel(message.id);
+  if (!desk.mayRepeat(message)) return giveUp(desk, message, entry);
+  desk.dialect.anew(message);
+  desk.ledger.release(message.id);
+  if (desk.needsHint(message)) desk.ledger.setHint(message.id, "needed");
+  return write(desk, link, desk.ledger.find(message.id) ?? entry, now);
+}
+
+/** What has become of a request that was written will never be known; a hint that was not confirmed does not count. */
+export function giveUp(
+  desk: Desk,
+  request: Request,
+  entry: Pick<Entry, "sentOn" | "losses" | "isHeld" | "hint">,
+): void {
+  desk.ledger.cancel(request.id);
+  const known = desk.fate(request, entry);
+  const isSafe = known.isSafe && entry.hint === undefined;
+  const fate = { ...known, isSafe };
   desk.reply(fault.outcomeUnknown(fate, "connection_lost"));
 }
 
@@ -102,6 +119,8 @@ function widen(desk: Desk, wanting: number, now: number): void {
   const { dialect, ledger, links } = desk;
   if (wanting === 0 || !links.isUp) return;
   const pool = [...links].filter(({ role }) => role === "pool");
+  // One dial shows whether the daemon still refuses us.
+  if (pool.some(({ refusal }) => refusal !== undefined)) return;
   // One that keeps a probe unanswered may be dead.
   const coming = pool.filter(({ epoch, phase }) =>
     ledger.inFlight(epoch) === 0 &&
@@ -137,7 +156,6 @@ export function ready(desk: Desk, link: Link, now: number): void {
   const again = { attempt: link.attempt, downMs: now - link.downSince };
   link.validated(now);
   if (link.role === "pool") {
-    desk.isPoolExcused = false;
     desk.do(report.widened(desk.config.shownUrl));
     return flush(desk, now);
   }
@@ -150,11 +168,6 @@ export function ready(desk: Desk, link: Link, now: number): void {
 
 /** The daemon on a new main link learns where the conversation was, and gets what waits. */
 export function restore(desk: Desk, link: Link, now: number): void {
-  // What waits for the pool could not have a link of it before. If it gets none now, another main link changes nothing.
-  if (!desk.links.hasReady("pool") && !desk.isPoolExcused) {
-    desk.isPoolExcused = true;
-    wait(desk, "pool", now);
-  }
   const { toDaemon, toClient } = desk.dialect.restore(link.epoch);
   for (const text of toDaemon) desk.send(link, text);
   for (const text of toClient) desk.reply(text);
@@ -173,9 +186,11 @@ export function restore(desk: Desk, link: Link, now: number): void {
 export function abandon(
   desk: Desk,
   link: Link,
+  id: Id,
   frame: string | undefined,
   now: number,
 ): void {
+  desk.ledger.abandoned(id, link.epoch);
   if (frame !== undefined) desk.send(link, frame);
   // It carries one request at a time, and the daemon may never be done with this one.
   else if (link.role === "pool") return retire(desk, link, now);
@@ -190,25 +205,16 @@ export function retire(desk: Desk, link: Link, now: number): void {
   settle(desk, epoch, { reason: "it is no longer needed" }, now);
   desk.do(report.retired(desk.config.shownUrl));
   if (role !== "pool") return;
-  if (!desk.links.hasReady("pool")) wait(desk, "pool", now);
   settleRefused(desk, now);
-  // The daemon may have kept others out because this one was there.
-  for (const other of desk.links) if (other.role === "pool") other.hurry(now);
-}
-
-/** No link of that role is ready: the queue's clock begins for what belongs on one. */
-export function wait(desk: Desk, role: LinkRole, now: number): void {
-  desk.ledger.wait(now, (message) => desk.dialect.place(message) === role);
 }
 
 /** A connection is over: what was owed on it is settled by the delivery contract. */
 export function lose(desk: Desk, link: Link, cause: Loss, now: number): void {
   const loss = { ...cause, reason: desk.hide(cause.reason) };
-  const { epoch, phase, attempt, role, isGood } = link;
+  const { epoch, phase, attempt, role } = link;
   if (role === "kept") desk.links.remove(link);
   else desk.links.lose(link, loss, now);
   desk.do({ type: "close", epoch });
-  if (isGood && !desk.links.hasReady(role)) wait(desk, role, now);
   // Before anything is given up, or refused.
   if (role === "main") makeDo(desk, epoch, now);
   const given = settle(desk, epoch, loss, now);
@@ -227,10 +233,11 @@ export function lose(desk: Desk, link: Link, cause: Loss, now: number): void {
   // There is nothing left to have an opinion on.
   const { second } = desk.links;
   if (second !== undefined) retire(desk, second, now);
-  if (phase === "ready") {
-    return desk.do(report.lost(shownUrl, loss.reason, given));
-  }
   const { retryAfterMs = 0 } = desk.outage(link, now);
+  if (phase === "ready") {
+    const next = link.isDisplaced ? "demand" : retryAfterMs;
+    return desk.do(report.lost(shownUrl, loss.reason, given, next));
+  }
   // Without a pause it is the same attempt, without the subprotocol.
   const level = retryAfterMs > 0 && isLogged(attempt) ? "warn" : "debug";
   desk.do(report.failed(shownUrl, level, attempt, loss.reason, retryAfterMs));
@@ -281,6 +288,7 @@ export function settle(
     desk.reply(notify("notifications/cancelled", { requestId, reason }));
   }
   desk.dialect.lost(epoch);
+  desk.hints.lost(epoch);
   desk.unread.delete(epoch);
   // What waits to be written again has not ended.
   for (const id of desk.endings.keys()) {
@@ -294,7 +302,9 @@ function settleRefused(desk: Desk, now: number): void {
   for (const { key, message, ...entry } of desk.ledger.queue()) {
     if (message.kind !== "request" || desk.isUpFor(message)) continue;
     const missing = desk.links.missing(desk.dialect.place(message));
-    if (missing?.refusal === undefined || isStanding(message.method)) continue;
+    const isRefused = missing?.refusal !== undefined &&
+      missing.phase === "waiting";
+    if (!isRefused || isStanding(message.method)) continue;
     desk.ledger.cancel(key);
     desk.reply(desk.unserved(message, { key, ...entry }, now));
   }

@@ -13,8 +13,9 @@ const LIB = new URL("../lib/", import.meta.url);
 /** The rooms by floor; a room imports only from floors below its own. */
 const FLOORS: readonly (readonly string[])[] = [
   ["json_text", "host", "output", "parse", "pulse", "versions"],
+  ["backoff", "displacement", "handshakes"],
   ["jsonc", "jsonrpc", "settings", "link"],
-  ["catalog"],
+  ["catalog", "hints"],
   ["safety", "asked", "clients", "memory", "servers_text"],
   ["deadline", "event", "listens", "memory_text"],
   ["account", "config", "naps"],
@@ -24,7 +25,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ["mcp", "report", "exai_frame", "exai_local"],
   ["exai_call", "desk"],
   ["exai", "snapshot", "stand_in"],
-  ["running", "compare"],
+  ["running", "compare", "confirm"],
   ["tend"],
   ["doubt"],
   ["from_client", "from_daemon"],
@@ -113,11 +114,11 @@ test("only the hosts name a runtime", async () => {
   assertEquals(wrong, []);
 });
 
-test("a room stays a room: at most 400 lines", async () => {
+test("a file holds one concept: at most 500 lines", async () => {
   const large: string[] = [];
   for (const [name, source] of await rooms()) {
     const lines = source.split("\n").length;
-    if (lines > 400) large.push(`${name}: ${lines}`);
+    if (lines > 500) large.push(`${name}: ${lines}`);
   }
   assertEquals(large, []);
 });

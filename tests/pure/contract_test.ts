@@ -33,6 +33,15 @@ function equipped(config = {}): Scene {
   return scene;
 }
 
+/** The new daemon lists its tools, as it is asked on the connection that was dialed last. */
+function list(scene: Scene, hints: Json = { readOnlyHint: true }): void {
+  const { id } = scene.sent().find(({ id, method }) =>
+    method === "tools/list" && /^alwaysup:/.test(id)
+  )!;
+  const tools = [{ name: "look", annotations: hints }, { name: "write" }];
+  scene.daemon({ id, result: { tools } });
+}
+
 test("a message passes both ways as it was spelled", () => {
   const scene = new Scene();
   scene.start();
@@ -91,7 +100,8 @@ test("written and unanswered, safe: written again on the next link under the sam
   assertEquals(errors(scene), []);
   scene.take();
   scene.again();
-  const [, , ...sent] = scene.sent();
+  list(scene);
+  const [, ...sent] = scene.sent().filter(({ id }) => !/alwaysup/.test(id));
   assertEquals(sent.map(({ id }) => id).slice(0, 2), [1, 2]);
   scene.daemon({ id: 1, result: { tools: [] } });
   scene.daemon({ id: 2, result: {} });
@@ -134,6 +144,7 @@ for (const [retry, resent] of POLICIES) {
     scene.pass(260);
     scene.take();
     scene.again();
+    list(scene);
     const calls = scene.sent().filter(({ method }) => method === "tools/call");
     assertEquals(calls.map(({ id }) => id), resent);
   });
@@ -203,6 +214,7 @@ test("a safe request that is sent again shows no progress that the client has se
   scene.close();
   scene.pass(260);
   scene.again();
+  list(scene);
   scene.take();
   for (const value of [1, 5, 6]) progress(value);
   assertEquals(scene.replies().map(({ params }) => params.progress), [6]);

@@ -34,30 +34,52 @@ test("a main link that comes and goes does not keep a call waiting for a pool th
   assert(answeredAt >= 45_000 && answeredAt <= 67_000, `${answeredAt}`);
 });
 
-test("a token that is refused on a call's connection is not shown again before the cap", () => {
+test("a token that is refused on a call's connection is shown again for a call 5 s later, and every call is told", () => {
+  const scene = new ExaiScene();
+  scene.greet();
+  let { length } = scene.dials;
+  const refuse = (): void => {
+    if (scene.dials.length === length) return;
+    length = scene.dials.length;
+    scene.open();
+    scene.say({ op: "hello_ack", ok: false, error: "unauthorized" });
+  };
+  scene.call(0, "chat");
+  refuse();
+  for (let i = 1; i <= 20; i++) {
+    scene.pass(1_000);
+    scene.say({ op: "health_res", ok: true }, 1);
+    scene.call(i, "chat");
+    refuse();
+    assertEquals(scene.replies().length, i + 1);
+  }
+  const [, ...moments] = scene.dials.map(({ at }) => at);
+  assertEquals(moments, [0, 5_000, 10_000, 15_000, 20_000]);
+  for (const { error } of scene.replies()) {
+    assertMatch(error.message, /refuses our token .*next attempt in \d+\.\d s/);
+    assert(error.data.retryAfterMs >= 10_000);
+  }
+});
+
+test("while one dial shows whether the daemon still refuses us, no other is made", () => {
   const scene = new ExaiScene();
   scene.greet();
   scene.call(0, "chat");
   scene.open();
   scene.say({ op: "hello_ack", ok: false, error: "unauthorized" });
-  for (let i = 1; i <= 20; i++) {
-    scene.pass(1_000);
-    scene.say({ op: "health_res", ok: true }, 1);
-    scene.call(i, "chat");
-  }
-  assertEquals(scene.dials.length, 2);
-  const replies = scene.replies();
-  assertEquals(replies.length, 21);
-  for (const { error } of replies) {
-    assertMatch(error.message, /refuses our token .*next attempt in \d+\.\d s/);
-    assert(error.data.retryAfterMs >= 10_000);
-  }
-  for (let i = 0; i < 12; i++) {
-    scene.pass(1_000);
-    scene.say({ op: "health_res", ok: true }, 1);
-  }
-  scene.call("later", "chat");
-  assertEquals(scene.dials.length, 3);
+  scene.pass(4_900);
+  scene.say({ op: "health_res", ok: true }, 1);
+  scene.pass(100);
+  scene.take();
+  for (const id of [1, 2, 3]) scene.call(id, "chat");
+  assertEquals([scene.dials.length, scene.replies()], [3, []]);
+  scene.open();
+  scene.say({ op: "hello_ack", ok: false, error: "unauthorized" });
+  assertEquals(scene.answers(), [[1, -31001], [2, -31001], [3, -31001]]);
+  scene.pass(5_000);
+  scene.take();
+  scene.call(4, "chat");
+  assertEquals(scene.greet().map(({ op }) => op), ["call_tool"], "it is right");
 });
 
 test("a call's connection that has slept is probed when the call ends, and used again", () => {

@@ -1,6 +1,7 @@
 import { assert, assertEquals } from "../tools/assert.ts";
 import { Asked } from "../../lib/asked.ts";
 import { Catalog } from "../../lib/catalog.ts";
+import { Hints } from "../../lib/hints.ts";
 import { read, type Request } from "../../lib/jsonrpc.ts";
 import { limitsOf } from "../../lib/deadline.ts";
 import { Ledger } from "../../lib/ledger.ts";
@@ -83,16 +84,17 @@ test("Ledger: deadline() is the moment at which something expires", () => {
   const limits = { ...DEFAULTS, requestTimeout: 60_000, idleTimeout: 10_000 };
   const ledger = new Ledger(limits);
   add(ledger, request("1", "ping"), 100, limits);
+  ledger.clock(100, () => "runs");
   assertEquals(ledger.deadline(), 45_100);
-  assertEquals(ledger.expire(45_099, () => "runs"), []);
+  assertEquals(ledger.expire(45_099), []);
   ledger.sent("1", 1, 200);
   assertEquals(ledger.deadline(), 10_200);
   ledger.progress(undefined, 1, 1, 5_000);
-  assertEquals(ledger.expire(10_200, () => "stands")[0]?.expiry, "idle");
+  assertEquals(ledger.expire(10_200)[0]?.expiry, "idle");
   assertEquals([ledger.owed, ledger.deadline()], [0, Infinity]);
   add(ledger, request("2", "ping"), 0, limits);
   ledger.sent("2", 1, 55_000);
-  assertEquals(ledger.expire(60_000, () => "stands")[0]?.expiry, "total");
+  assertEquals(ledger.expire(60_000)[0]?.expiry, "total");
 });
 
 test("Ledger: progress moves the idle clock, never the total one", () => {
@@ -105,16 +107,64 @@ test("Ledger: progress moves the idle clock, never the total one", () => {
   assertEquals(ledger.progress('"0"', 2, 1, 18_000), false, "another token");
   assertEquals(ledger.progress("0", 2, 2, 18_000), false, "another link");
   assertEquals(ledger.progress("0", "3", 1, 18_000), false, "no number");
-  assertEquals(ledger.expire(24_999, () => "stands"), []);
-  assertEquals(ledger.expire(25_000, () => "stands")[0]?.expiry, "total");
+  assertEquals(ledger.expire(24_999), []);
+  assertEquals(ledger.expire(25_000)[0]?.expiry, "total");
 });
 
-test("Ledger: the queue's clock stands still while a link is ready", () => {
+test("Ledger: the queue timeout is the sum of all waits for a link", () => {
   const ledger = new Ledger(DEFAULTS);
   add(ledger, request("1", "ping"), 0);
-  assertEquals(ledger.expire(45_000, () => "stands"), []);
-  assertEquals(ledger.expire(89_999, () => "runs"), []);
-  assertEquals(ledger.expire(90_000, () => "runs")[0]?.expiry, "unavailable");
+  ledger.clockNew(0, () => "runs");
+  ledger.clock(20_000, () => "stands");
+  assertEquals(ledger.expire(45_000), [], "a link is ready");
+  ledger.clock(100_000, () => "runs");
+  ledger.clock(105_000, () => "stands");
+  ledger.sent("1", 1, 110_000);
+  ledger.lost(1, 200_000, () => "again");
+  ledger.clockNew(200_000, () => "runs");
+  assertEquals(ledger.expire(219_999), []);
+  assertEquals(ledger.deadline(), 220_000);
+  assertEquals(ledger.expire(220_000)[0]?.expiry, "unavailable");
+});
+
+test("Ledger: a request that opens the conversation waits until the link is ready", () => {
+  const ledger = new Ledger(DEFAULTS);
+  add(ledger, request("1", "initialize"), 0);
+  ledger.clock(0, () => "runs");
+  ledger.greeted("1", 1, 10_000);
+  ledger.lost(1, 20_000, () => "again");
+  ledger.clockNew(20_000, () => "runs");
+  ledger.greeted("1", 2, 21_000);
+  assertEquals(ledger.expire(44_999), []);
+  assertEquals(ledger.expire(45_000)[0]?.expiry, "unavailable");
+});
+
+test("Ledger: a sleep is no wait for a link", () => {
+  const ledger = new Ledger(DEFAULTS);
+  add(ledger, request("1", "ping"), 0);
+  ledger.clock(0, () => "runs");
+  ledger.shift(1_000_000);
+  assertEquals(ledger.expire(1_044_999), []);
+  assertEquals(ledger.expire(1_045_000)[0]?.expiry, "unavailable");
+});
+
+test("Ledger: an id whose late answer may come is known until that has come, or its link is lost", () => {
+  const ledger = new Ledger(DEFAULTS);
+  ledger.abandoned("1", 7);
+  ledger.abandoned("1", 8);
+  assertEquals([ledger.isAbandoned("1"), ledger.isAbandoned('"1"')], [
+    true,
+    false,
+  ]);
+  ledger.answeredLate("1", 7);
+  assertEquals(ledger.isAbandoned("1"), true, "on the other link");
+  ledger.lost(8, 0, () => "again");
+  assertEquals(ledger.isAbandoned("1"), false);
+  for (let id = 0; id <= 1_000; id++) ledger.abandoned(`${id}`, 7);
+  assertEquals([ledger.isAbandoned("0"), ledger.isAbandoned("1")], [
+    false,
+    true,
+  ]);
 });
 
 test("Ledger: both limits of the queue are kept, and writing makes room", () => {
@@ -206,18 +256,61 @@ test("Catalog: a page that the client asked for twice counts once", () => {
   assertEquals(found.kind, "same");
 });
 
-test("Catalog: only annotations make a tool repeatable, and the newest count", () => {
-  const catalog = new Catalog();
+test("Hints: only annotations make a tool repeatable, and the newest count", () => {
+  const hints = new Hints();
   const told = (annotations: unknown): boolean => {
-    catalog.told("tools", undefined, { tools: [{ name: "t", annotations }] });
-    return catalog.isRepeatable("t");
+    hints.learn(1, undefined, { tools: [{ name: "t", annotations }] });
+    return hints.isRepeatable("t");
   };
   assertEquals(told({ readOnlyHint: true }), true);
   assertEquals(told({ idempotentHint: true }), true);
   assertEquals(told({ readOnlyHint: "true" }), false);
   assertEquals(told({ destructiveHint: false }), false);
   assertEquals(told(undefined), false);
-  assertEquals(catalog.isRepeatable("unknown"), false);
+  assertEquals(hints.isRepeatable("unknown"), false);
+});
+
+const READ_ONLY = { readOnlyHint: true };
+
+test("Hints: each connection is judged by its own list", () => {
+  const hints = new Hints();
+  const list = (epoch: number, annotations: unknown): void =>
+    hints.learn(epoch, undefined, { tools: [{ name: "t", annotations }] });
+  list(1, READ_ONLY);
+  assertEquals([1, 2].map((epoch) => hints.verdict(epoch, "t")), [
+    "repeatable",
+    "unknown",
+  ]);
+  list(2, {});
+  assertEquals([1, 2].map((epoch) => hints.verdict(epoch, "t")), [
+    "repeatable",
+    "once",
+  ]);
+  assertEquals(hints.isRepeatable("t"), false, "the newest");
+  hints.lost(1);
+  assertEquals(hints.verdict(1, "t"), "unknown");
+});
+
+test("Hints: a tool that is not listed is not repeatable once the list is complete", () => {
+  const hints = new Hints();
+  const annotations = READ_ONLY;
+  const page = (names: string[], nextCursor?: string): unknown => ({
+    tools: names.map((name) => ({ name, annotations })),
+    ...(nextCursor !== undefined && { nextCursor }),
+  });
+  hints.learn(1, "late", page(["a"]));
+  assertEquals(hints.verdict(1, "t"), "unknown", "the first page is missing");
+  hints.learn(1, undefined, page(["a"], "2"));
+  assertEquals(hints.verdict(1, "t"), "unknown");
+  hints.learn(1, "2", page(["b"]));
+  assertEquals([hints.verdict(1, "t"), hints.verdict(1, "b")], [
+    "once",
+    "repeatable",
+  ]);
+  for (const junk of [null, {}, { tools: 7 }, { tools: [7, { name: 7 }] }]) {
+    hints.learn(2, undefined, junk);
+  }
+  assertEquals(hints.verdict(2, "t"), "once", "there is none");
 });
 
 test("Asked: ids that begin at 0 again do not meet", () => {

@@ -28,6 +28,10 @@ export interface Asked {
   stirredAt: number;
   /** How long it may take altogether. */
   readonly total: number;
+  /** How long it waited with no connection to write it to, before the wait that goes on. */
+  queuedMs: number;
+  /** How long there had been none, in all, when that wait began; `undefined` while it does not wait. */
+  waitsFrom: number | undefined;
   /** Its answer, or another one's, was too large for the connection. */
   isTooLarge: boolean;
 }
@@ -39,8 +43,9 @@ export class Books {
   readonly #byKey = new Map<string, Asked>();
   #order = 0;
   #lastWritten = 0;
-  /** When a link that was ready was lost last. */
-  readyLostAt = 0;
+  #downMs = 0;
+  /** Since when there is no connection to write to; `undefined` while there is one. */
+  #downSince: number | undefined = 0;
   /** When the client closed stdin. */
   endedAt: number | undefined;
   answers = 0;
@@ -50,6 +55,18 @@ export class Books {
   constructor(stage: Stage, config: SessionConfig) {
     this.#stage = stage;
     this.#config = config;
+  }
+
+  /** How long there was no connection to write to, in all. */
+  get downMs(): number {
+    const { awake } = this.#stage;
+    return this.#downMs + awake - (this.#downSince ?? awake);
+  }
+
+  /** The proxy has a connection to write to, or has none. */
+  usable(isUsable: boolean): void {
+    this.#downMs = this.downMs;
+    this.#downSince = isUsable ? undefined : this.#stage.awake;
   }
 
   get(key: string): Asked | undefined {
@@ -80,6 +97,8 @@ export class Books {
       executed: 0,
       stirredAt: this.#stage.awake,
       total,
+      queuedMs: 0,
+      waitsFrom: this.downMs,
       isTooLarge: false,
     };
     this.#byKey.set(asked.key, asked);
@@ -92,6 +111,8 @@ export class Books {
     assert(asked.cancelledAt === undefined, "written after it was cancelled");
     assert(!asked.isTooLarge, "written after its answer was too large");
     asked.sentOn = epoch;
+    asked.queuedMs += this.downMs - (asked.waitsFrom ?? this.downMs);
+    asked.waitsFrom = undefined;
     asked.stirredAt = this.#stage.awake;
     asked.written++;
     if (asked.method === "initialize") return;
@@ -104,6 +125,11 @@ export class Books {
       assert(asked.order > this.#lastWritten, "out of order");
       this.#lastWritten = asked.order;
     }
+  }
+
+  /** A connection was left: what was in flight there waits for another one, if it is not answered at once. */
+  lost(epoch: number): void {
+    for (const asked of this.inFlight(epoch)) asked.waitsFrom = this.downMs;
   }
 
   /** What is in flight on a connection. */
@@ -176,19 +202,23 @@ export class Books {
     const waited = this.#stage.awake - asked.askedAt;
     switch (code) {
       case -31001: {
-        const since = Math.max(asked.askedAt, this.readyLostAt);
-        const late = this.#stage.awake - since - queueTimeout;
+        // What opens the conversation waits also while it is in flight.
+        if (asked.method === "initialize") return;
+        const queued = asked.queuedMs + this.downMs -
+          (asked.waitsFrom ?? this.downMs);
+        const late = queued - queueTimeout;
         assert(late <= 1, `${asked.key} waited ${late} too long`);
         if (isEnd || data.reason === "refused") return;
-        // After a long outage the circuit is open, and patience shorter.
+        // After a long outage a request may wait for 20 s only.
         const least = Math.min(queueTimeout, 20_000);
-        assert(waited >= least - 1, `gave up after ${waited}`);
+        assert(queued >= least - 1, `gave up after ${queued}`);
         return;
       }
       case -31002:
         assert(asked.written > 0, "it was never written");
+        // One that waited for a hint to be confirmed may have waited long before.
         assert(
-          asked.method === "initialize" ||
+          asked.method === "initialize" || asked.isSafe ||
             this.#stage.awake - asked.stirredAt <= idleTimeout + 1,
           "idle too long",
         );

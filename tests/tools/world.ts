@@ -30,6 +30,8 @@ interface Line {
   isGreeted: boolean;
   /** The daemon has answered the greeting. */
   isReady: boolean;
+  /** What the daemon has said here of `look`. */
+  hint: boolean | undefined;
   /** The daemon's process has ended, or the connection. */
   isGone: boolean;
   /** When the daemon will be done with what it has from this connection, if it does one thing at a time. */
@@ -100,6 +102,8 @@ class World {
   #missed: (() => void)[] = [];
   /** What the client would have done meanwhile. */
   #postponed: (() => void)[] = [];
+  /** Whether the daemon says of `look` that it only reads. */
+  #isHinted = true;
   #sleeps = 0;
   #blocks = 0;
   #patience = 0;
@@ -186,6 +190,8 @@ class World {
   #crash(): void {
     this.#isDaemonUp = false;
     if (this.#stage.chance(0.3)) this.#tools++;
+    // It comes back as another version.
+    if (this.#stage.chance(0.2)) this.#isHinted = !this.#isHinted;
     for (const line of this.#lines.values()) {
       if (line.isGone || line.leftAt !== undefined) continue;
       line.isGone = true;
@@ -216,9 +222,6 @@ class World {
           if (!line.isGone && line.leftAt === undefined) this.#blacken(line);
         }
       }
-      const isUp = [...this.#lines.values()]
-        .some(({ isReady, leftAt }) => isReady && leftAt === undefined);
-      if (isUp) this.#books.readyLostAt = this.#stage.awake;
       const missed = this.#missed;
       this.#missed = [];
       this.#happen({ type: "resumed", gap, unseen: 0 });
@@ -387,6 +390,7 @@ class World {
       isOpen: false,
       isGreeted: false,
       isReady: false,
+      hint: undefined,
       isGone: false,
       freeAt: 0,
       arrivedAt: 0,
@@ -433,7 +437,7 @@ class World {
     assert(line !== undefined, "it leaves what it never dialed");
     if (line.leftAt !== undefined) return;
     line.leftAt = this.#stage.now;
-    if (line.isReady) this.#books.readyLostAt = this.#stage.awake;
+    this.#books.lost(epoch);
     this.#losses++;
     const { deadAt } = line;
     // An idle dead link is noticed: 5 s of silence, and 5 s for a probe.
@@ -453,8 +457,14 @@ class World {
     line.busyAt = this.#stage.awake;
     const isProbe = message.method === "ping";
     if (key?.startsWith('"alwaysup:') && !isProbe) line.own.add(key);
-    if (message.method !== undefined && asked !== undefined) {
+    const { method } = message;
+    if (method !== undefined && asked !== undefined) {
       this.#books.written(asked, line.epoch);
+      const isHinted = asked.isSafe && method === "tools/call" &&
+        this.#config.retry === "safe";
+      if (isHinted && asked.written > 1) {
+        assert(line.hint === true, `${key} again without a hint`);
+      }
     }
     if (message.method === undefined) {
       const mark = line.questions.get(key);
@@ -557,7 +567,7 @@ class World {
       case "tools/list": {
         const tools = Array.from({ length: this.#tools }, (_, i) => ({
           name: i === 0 ? "look" : `tool ${i}`,
-          annotations: { readOnlyHint: i === 0 },
+          annotations: { readOnlyHint: i === 0 && this.#isHinted },
         }));
         return { id, result: { tools } };
       }
@@ -601,6 +611,8 @@ class World {
         this.#books.stirred(asked);
         line.busyAt = this.#stage.awake;
       }
+      const [tool] = message.result?.tools ?? [];
+      if (tool !== undefined) line.hint = tool.annotations.readOnlyHint;
       this.#happen({ type: "frame", epoch: line.epoch, text: frame });
     };
     this.#stage.later(ms, speak);
@@ -613,6 +625,8 @@ class World {
       return void this.#missed.push(() => this.#happen(event));
     }
     const effects = this.#session.handle(event, this.#stage.now);
+    const { phase } = this.#session.snapshot().standing;
+    this.#books.usable(phase === "ready");
     for (const line of this.#lines.values()) {
       if (line.leftAt === undefined && this.#isBusy(line)) {
         line.busyAt = this.#stage.awake;

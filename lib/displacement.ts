@@ -1,0 +1,46 @@
+/**
+ * Does another client take the connection, from a daemon that keeps one only.
+ *
+ * @module
+ */
+
+/** Within which time two connections must be taken away, in milliseconds. */
+const TWICE_MS = 10_000;
+/** How long a connection must last for that to be over, in milliseconds. */
+const OVER_MS = 60_000;
+
+/** How the daemon has ended the last connections. */
+export class Displacement {
+  #takenAt = -Infinity;
+  #isOn = false;
+
+  /** Whether each of two clients takes the connection from the other if both dial. */
+  get isOn(): boolean {
+    return this.#isOn;
+  }
+
+  /** A connection that had been ready since a moment was ended as if for another client. Once is an accident. */
+  taken(now: number, readySince: number): void {
+    this.#isOn = this.#isOn
+      ? now < readySince + OVER_MS
+      : now <= this.#takenAt + TWICE_MS;
+    this.#takenAt = now;
+  }
+
+  /** A dial has failed, or a connection ended in another way: the daemon itself was away. */
+  reset(): void {
+    this.#takenAt = -Infinity;
+    this.#isOn = false;
+  }
+}
+
+/**
+ * Whether a daemon that goes on may end a connection with a close code, because
+ * another client has come (RFC 6455 section 7.4): not with one that speaks of an
+ * end of the daemon, of an error, or of a later time.
+ *
+ * @param code 0 or 1006 where there was no close frame
+ */
+export function mayBeTaken(code: number): boolean {
+  return code === 1000 || code === 1005 || code === 1008 || code >= 3000;
+}
