@@ -285,6 +285,14 @@ export class Desk {
     return this.links.isUp && missing?.lastFailure === undefined;
   }
 
+  /** The link on which the daemon refuses us, if that is why a message waits; a second connection is refused for itself alone. */
+  refusing(message: Request | Notification): Link | undefined {
+    const missing = this.links.missing(this.dialect.place(message));
+    const isRefused = missing?.refusal !== undefined &&
+      missing.role !== "second";
+    return isRefused ? missing : undefined;
+  }
+
   /** What becomes of a request in flight when its link is lost. */
   rescue(request: Request, now: number): Rescue {
     const limitMs = this.dialect.askingMs(request, now);

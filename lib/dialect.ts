@@ -30,6 +30,8 @@ export type Incoming =
     /** Worth a log line. */
     readonly trouble?: string;
   }
+  /** The greeting was answered, but by now another one must be said. */
+  | { readonly kind: "greet again" }
   /** The greeting was answered with a no; `refused` where the daemon will say it again. */
   | {
     readonly kind: "rejected";

@@ -75,8 +75,12 @@ export type Effect =
   | LogEffect
   /** Keep what is remembered of the daemon. */
   | { readonly type: "remember"; readonly learned: Remembered }
-  /** Say in the log what the daemon's health file tells. */
-  | { readonly type: "health file"; readonly path: string }
+  /** Say in the log what the daemon's health file tells; the daemon was lost so many milliseconds ago, if it was there. */
+  | {
+    readonly type: "health file";
+    readonly path: string;
+    readonly lostMs: number | undefined;
+  }
   | { readonly type: "exit"; readonly code: number };
 
 /** A line for the log. */

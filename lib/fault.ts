@@ -39,7 +39,7 @@ export interface Outage {
   readonly attempt: number;
   /** Milliseconds since the daemon was last there. */
   readonly downMs: number;
-  /** Milliseconds until the next dial; `undefined` while one is under way. */
+  /** Milliseconds until the next dial; `undefined` while one is under way, infinite if it comes with the next request. */
   readonly retryAfterMs: number | undefined;
 }
 
@@ -59,6 +59,8 @@ export function unavailable(fate: Fate, outage: Outage): string {
   const why = refusal ?? outage.lastFailure ?? "nothing is connected yet";
   const next = retryAfterMs === undefined
     ? "an attempt is under way"
+    : retryAfterMs === Infinity
+    ? "next attempt with the next request"
     : `next attempt in ${seconds(retryAfterMs)}`;
   const attempts = `${attempt} attempt${attempt === 1 ? "" : "s"}`;
   const delivered = deliveryOf(fate);
@@ -77,7 +79,7 @@ export function unavailable(fate: Fate, outage: Outage): string {
       delivered,
       retryable: refusal === undefined && isRetryable(fate),
       attempt,
-      ...(retryAfterMs !== undefined && {
+      ...(retryAfterMs !== undefined && retryAfterMs < Infinity && {
         retryAfterMs: Math.ceil(retryAfterMs),
       }),
     },

@@ -89,11 +89,11 @@ function ask(desk: Desk, request: Request, now: number): void {
   if (size > maxMessage) {
     return desk.reply(fault.tooLarge(fate, size, maxMessage));
   }
-  const missing = desk.links.missing(desk.dialect.place(request));
-  const isRefused = missing?.refusal !== undefined &&
-    !isStanding(request.method);
-  if (isRefused && !missing.askAgain(now)) {
-    const outage = desk.outage(missing, now);
+  const refusing = isStanding(request.method)
+    ? undefined
+    : desk.refusing(request);
+  if (refusing !== undefined && !refusing.askAgain(now)) {
+    const outage = desk.outage(refusing, now);
     return desk.reply(fault.unavailable(fate, outage));
   }
   if (isFull(desk, request, now)) return desk.reply(fault.overloaded(fate));

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { isLogged } from "./backoff.ts";
 import { listingOf } from "./catalog.ts";
 import { compare, insist } from "./compare.ts";
 import type { Desk } from "./desk.ts";
@@ -45,7 +46,7 @@ export function fromSocket(
       return link.opened(now);
     case "binary":
       heard(desk, link, now);
-      return desk.do(report.binaryFrame(event.bytes));
+      return desk.do(report.binaryFrame(event.bytes, levelOf(link)));
     case "frame":
       heard(desk, link, now);
       for (
@@ -85,6 +86,11 @@ export function fromSocket(
   }
 }
 
+/** How much it matters what a daemon sends that is no message: one of another kind sends it again on every connection. */
+function levelOf({ phase, attempt }: Link): "warn" | "debug" {
+  return phase === "ready" || isLogged(attempt) ? "warn" : "debug";
+}
+
 function fromDaemon(
   desk: Desk,
   link: Link,
@@ -119,6 +125,8 @@ function fromDaemon(
         desk.regret(incoming.trouble);
       }
       return ready(desk, link, now);
+    case "greet again":
+      return link.phase === "greeting" ? link.unanswered(now) : undefined;
     case "rejected":
       note(desk, incoming, now);
       return lose(desk, link, incoming, now);
@@ -319,7 +327,7 @@ function reject(
   size: number,
   now: number,
 ): void {
-  desk.do(report.invalid("daemon", message, size));
+  desk.do(report.invalid("daemon", message, size, levelOf(link)));
   const { id, like, reason } = message;
   if (id === undefined) return;
   if (like === "call") {

@@ -191,6 +191,8 @@ export class Mcp implements Dialect {
         this.#probes.delete(epoch);
         return { kind: "pong" };
       case "opening probe":
+        // The client has been told who the daemon is since, and that must hear of the client.
+        if (this.#agreed !== undefined) return { kind: "greet again" };
         // An error, too, is a sign of life.
         return { kind: "ready", ...this.#undiscovered(message) };
       case "initialize": {

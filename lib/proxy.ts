@@ -155,9 +155,9 @@ export function run(
       case "remember":
         return remember(effect.learned);
       case "health file": {
-        const { path } = effect;
+        const { path, lostMs } = effect;
         const found = readHealth(() => host.readFile(path), Date.now());
-        return log(report.healthFile(path, found));
+        return log(report.healthFile(path, found, lostMs));
       }
       case "exit":
         void leave(effect.code);

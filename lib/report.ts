@@ -29,10 +29,11 @@ export function invalid(
   side: "client" | "daemon",
   { id, reason }: Invalid,
   size: number,
+  level: Level = "warn",
 ): LogEffect {
   const about = id === undefined ? "" : `, id ${short(id)}`;
   return log(
-    "warn",
+    level,
     `invalid-from-${side}`,
     `The ${side} sent what is no JSON-RPC message (${size} characters` +
       `${about}): ${reason}.`,
@@ -81,9 +82,9 @@ export function stray(side: "client" | "daemon", what: string): LogEffect {
 }
 
 /** A frame that is not text came. */
-export function binaryFrame(bytes: number): LogEffect {
+export function binaryFrame(bytes: number, level: Level): LogEffect {
   return log(
-    "warn",
+    level,
     "binary-frame",
     `Dropped a binary frame of ${bytes} bytes from the daemon: MCP is spoken ` +
       "in text frames.",
@@ -241,10 +242,11 @@ export function poolLost(
   );
 }
 
-/** What the daemon's health file says. */
+/** What the daemon's health file says; the daemon was lost so many milliseconds ago, if it was there. */
 export function healthFile(
   path: string,
   found: "missing" | "unreadable" | { readonly ageMs: number },
+  lostMs: number | undefined,
 ): LogEffect {
   if (typeof found === "string") {
     return log(
@@ -257,14 +259,19 @@ export function healthFile(
     );
   }
   const age = seconds(found.ageMs);
+  const what = `The daemon's health file ${path}`;
   return log(
     "info",
     "health-file",
     found.ageMs > HEALTH_FRESH_MS
-      ? `The daemon's health file ${path} is stale (${age} old): the daemon ` +
-        "is down, or busy with a call that blocks it."
-      : `The daemon's health file ${path} is fresh (${age} old): the daemon ` +
-        "seems to run; check EXAI_WS_HOST and EXAI_WS_PORT.",
+      ? `${what} is stale (${age} old): the daemon is down, or busy with a ` +
+        "call that blocks it."
+      // The daemon writes it every ten seconds, and its last words outlive it.
+      : lostMs !== undefined && found.ageMs >= lostMs
+      ? `${what} is ${age} old, from before the connection was lost: it says ` +
+        "nothing about now."
+      : `${what} is fresh (${age} old): the daemon ran then. If it still ` +
+        "does, check EXAI_WS_HOST and EXAI_WS_PORT.",
   );
 }
 

@@ -85,7 +85,7 @@ function isStanding(it: unknown): it is Standing {
     case "greeting":
       return Number.isFinite(it.attempt);
     default:
-      return it.phase === "open";
+      return it.phase === "open" || it.phase === "displaced";
   }
 }
 
@@ -106,6 +106,8 @@ export function inWords(standing: Standing, now: number): string {
       return `greeting, attempt ${standing.attempt}`;
     case "open":
       return "open, the client has not spoken";
+    case "displaced":
+      return "another client has the connection, dialed with the next request";
   }
 }
 

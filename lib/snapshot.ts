@@ -21,7 +21,9 @@ export type Standing =
   }
   | { readonly phase: "dialing" | "greeting"; readonly attempt: number }
   /** It is open, and nothing was said: the client is to begin. */
-  | { readonly phase: "open" };
+  | { readonly phase: "open" }
+  /** Another client has the connection: the next request has it dialed. */
+  | { readonly phase: "displaced" };
 
 /** What a session is doing. */
 export interface Snapshot {
@@ -59,6 +61,7 @@ function standing(desk: Desk): Standing {
     case "ready":
       return { phase: isGood ? "ready" : "checking", since: readySince! };
     case "waiting": {
+      if (main.isDisplaced) return { phase: "displaced" };
       const nextAt = main.deadline(desk.traffic(main));
       return { phase, attempt, nextAt };
     }

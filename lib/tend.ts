@@ -242,7 +242,8 @@ export function lose(desk: Desk, link: Link, cause: Loss, now: number): void {
   const level = retryAfterMs > 0 && isLogged(attempt) ? "warn" : "debug";
   desk.do(report.failed(shownUrl, level, attempt, loss.reason, retryAfterMs));
   if (attempt === 1 && healthFile !== undefined) {
-    desk.do({ type: "health file", path: healthFile });
+    const lostMs = desk.connections > 0 ? now - link.downSince : undefined;
+    desk.do({ type: "health file", path: healthFile, lostMs });
   }
 }
 
@@ -300,11 +301,9 @@ export function settle(
 /** What waits for a daemon that refuses us need not wait. */
 function settleRefused(desk: Desk, now: number): void {
   for (const { key, message, ...entry } of desk.ledger.queue()) {
-    if (message.kind !== "request" || desk.isUpFor(message)) continue;
-    const missing = desk.links.missing(desk.dialect.place(message));
-    const isRefused = missing?.refusal !== undefined &&
-      missing.phase === "waiting";
-    if (!isRefused || isStanding(message.method)) continue;
+    if (message.kind !== "request" || isStanding(message.method)) continue;
+    // One that is dialed at this moment will tell.
+    if (desk.refusing(message)?.phase !== "waiting") continue;
     desk.ledger.cancel(key);
     desk.reply(desk.unserved(message, { key, ...entry }, now));
   }

@@ -22,27 +22,42 @@ export const LINK: readonly Mutant[] = [
     to: "$limits.$base * 2 ** ($failures * 0)",
   },
   {
-    name: "the back-off is never reset",
-    from:
-      "if ($now >= $stableAt && this.$role !== $standby) this.$failures = 0;",
-    to: "",
+    name: "the back-off is never reset by a connection that lasted",
+    from: "if ($isStable && this.$role !== $standby) this.$backoff.$restart();",
+    to: "void $isStable;",
   },
   {
     name: "the back-off is reset by a connection that lasted no time",
-    from:
-      "if ($now >= $stableAt && this.$role !== $standby) this.$failures = 0;",
-    to: "if (this.$role !== $standby) this.$failures = 0;",
+    from: "if ($isStable && this.$role !== $standby) this.$backoff.$restart();",
+    to:
+      "if ($isStable !== undefined && this.$role !== $standby) this.$backoff.$restart();",
+  },
+  {
+    name: "the back-off is not reset by a connection that has answered",
+    from: "if ($link.$phase === $ready) return $link.$answered();",
+    to: "if ($link.$phase === $ready) return;",
   },
   {
     name: "a waiting request does not bring the next dial forward",
-    from: "if ($isWanted) return Math.min($state.$soon, $state.$until);",
-    to: "if ($isWanted) return $state.$until;",
+    from:
+      "if ($isWanted) return Math.min($state.$demandAt, $state.$scheduledAt);",
+    to: "if ($isWanted) return $state.$scheduledAt;",
+  },
+  {
+    name: "a request that is held for ever has the daemon dialed on demand",
+    from: "if (!$isStanding($message.method)) this.$transient += $by;",
+    to: "this.$transient += $by;",
+  },
+  {
+    name: "a dial on demand advances the table",
+    from: "this.$aheadOf = $scheduledAt > $now ? $scheduledAt : undefined;",
+    to: "this.$aheadOf = $scheduledAt > Infinity ? $now : undefined;",
   },
   {
     name: "a refusal is dialed like any other failure",
     from: `
-      if ($loss.$refused) {
-        const $until = $now + $$pause;
+      if ($outcome === "refused") {
+        const $at = $now + $$pause;
         return { $$moments };
       }`,
     to: "",
@@ -50,20 +65,45 @@ export const LINK: readonly Mutant[] = [
   {
     name: "a request waits for a daemon that refuses the connection",
     from: `
-      if ($missing?.$refusal !== undefined && !$isLongLived($request.method)) {
-        $$answer
-      }`,
+      if ($refusing !== undefined && !$refusing.$askAgain($now)) { $$answer }`,
+    to: "void $refusing;",
+  },
+  {
+    name:
+      "no request has a daemon dialed again that has refused the connection",
+    from:
+      "if ($refusing !== undefined && !$refusing.$askAgain($now)) { $$answer }",
+    to: "if ($refusing?.$askAgain(-Infinity) === false) { $$answer }",
+  },
+  {
+    name: "a close code of a conversation that worked counts as a refusal",
+    from: `if ($code !== 1008 || $phase === "ready") return { $$plain };`,
+    to: `if ($code !== 1008 || $phase !== $phase) return { $$plain };`,
+  },
+  {
+    name: "two clients take the connection from each other for ever",
+    from: `
+      if ($outcome === "displaced") return { $scheduledAt: Infinity, $demandAt };`,
     to: "",
   },
   {
-    name: "no dial timeout",
-    from: "$until: $now + this.$limits.$timeout, $next: $state.$until",
-    to: "$until: Infinity, $next: $state.$until",
+    name: "no limit for a dial and its first message",
+    from: `
+      $until: $now + this.$limits.$timeout,
+      $shortUntil: $now + this.$known.$limit($step, $silentMs)`,
+    to: `
+      $until: Infinity,
+      $shortUntil: $now + this.$known.$limit($step, $silentMs) * Infinity`,
   },
   {
-    name: "no handshake timeout",
-    from: "{ $phase: $handshake, $until: $now + this.$limits.$timeout }",
-    to: "{ $phase: $handshake, $until: Infinity }",
+    name: "a silent dial has the whole limit although a request waits",
+    from: "return $isWanted ? $state.$shortUntil : $state.$until;",
+    to: "void $isWanted; return $state.$until;",
+  },
+  {
+    name: "a slow daemon is never given more time",
+    from: "Math.max($SHORT, $silentMs / 2 - $PAUSE, 2 * $usual)",
+    to: "Math.min($SHORT, $SHORT + $PAUSE + $silentMs + $usual)",
   },
   {
     name: "a half-open connection is not detected while it is idle",

@@ -131,24 +131,41 @@ export const REQUESTS: readonly Mutant[] = [
   },
   {
     name: "no queue timeout",
-    from: `
-      $queuedUntil: $now + $queueMs,
-      $totalUntil: $now + ($limits.$total?.$ms ?? Infinity)`,
-    to: `
-      $queuedUntil: Infinity,
-      $totalUntil: $now + ($limits.$total?.$ms ?? Infinity)`,
+    from: "return $since === undefined ? Infinity : $since + $left;",
+    to: "return $since === undefined ? Infinity : Infinity + $left;",
   },
   {
     name: "the queue timeout runs while a connection is ready",
-    from: `
-      if ($$ready) { $entry.$queuedUntil = $now + $entry.$queueMs; }
-      if ($entry.$notBefore !== undefined && $now >= $entry.$notBefore) {
-        $$written
-      }`,
-    to: `
-      if ($entry.$notBefore !== undefined && $now >= $entry.$notBefore) {
-        $$written
-      }`,
+    from:
+      `if ($clock($entry.$message) === "stands") return $endWait($entry, $now);`,
+    to:
+      `if ($clock($entry.$message) + "" === "") return $endWait($entry, $now);`,
+  },
+  {
+    name: "the queue timeout begins anew with every outage",
+    from: "$entry.$queueLeft -= $now - $entry.$waitsSince;",
+    to: "void $now;",
+  },
+  {
+    name: "a hint of the old daemon is enough to send a call again",
+    from: `return this.$needsHint($request) ? "confirm" : "again";`,
+    to: `return this.$needsHint($request) ? "again" : "again";`,
+  },
+  {
+    name:
+      "a call is sent again although the new daemon does not confirm its hint",
+    from: `if ($verdict === "once") return $giveUp($all, $message, $entry);`,
+    to: "",
+  },
+  {
+    name: "a call waits for a hint for ever",
+    from: "$all.$requests.$askHint($request.id, $epoch, $now, $LIMIT);",
+    to: "$all.$requests.$askHint($request.id, $epoch, $now, Infinity);",
+  },
+  {
+    name: "an id comes again while its late response may still come",
+    from: "if ($all.$requests.$isAbandoned($request.id)) { $$answer }",
+    to: "",
   },
   {
     name: "no total timeout",

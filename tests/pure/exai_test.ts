@@ -6,6 +6,7 @@
  */
 
 import { assert, assertEquals, assertMatch } from "../tools/assert.ts";
+import { healthFile } from "../../lib/report.ts";
 import { ExaiScene } from "../tools/exai_scene.ts";
 import { test } from "../tools/pure.ts";
 import type { Json } from "../tools/scene.ts";
@@ -514,8 +515,58 @@ test("the health file is looked at once per outage, when the first dial has fail
   scene.pass(5_000);
   scene.refuse();
   const looks = scene.take().filter(({ type }) => type === "health file");
-  assertEquals(looks, [{ type: "health file", path: "/h" }]);
+  assertEquals(looks, [{ type: "health file", path: "/h", lostMs: undefined }]);
 });
+
+test("after a crash the health file is read with the time since the crash", () => {
+  const scene = new ExaiScene({ healthFile: "/h" });
+  scene.greet();
+  scene.close();
+  scene.pass(250);
+  scene.take();
+  scene.refuse();
+  const looks = scene.take().filter(({ type }) => type === "health file");
+  assertEquals(looks, [{ type: "health file", path: "/h", lostMs: 250 }]);
+});
+
+const HEALTH: [
+  what: string,
+  ageMs: number,
+  lostMs: number | undefined,
+  says: RegExp,
+][] = [
+  [
+    "fresh, and the daemon was never there",
+    3_000,
+    undefined,
+    /fresh \(3\.0 s old\): the daemon ran then.*check EXAI_WS_HOST/,
+  ],
+  [
+    "written before the crash",
+    3_000,
+    250,
+    /from before the connection was lost: it says nothing about now/,
+  ],
+  [
+    "written since the crash",
+    3_000,
+    60_000,
+    /fresh \(3\.0 s old\).*check EXAI_WS_HOST/,
+  ],
+  [
+    "stale",
+    130_000,
+    250,
+    /stale \(130\.0 s old\): the daemon is down, or busy/,
+  ],
+];
+for (const [what, ageMs, lostMs, says] of HEALTH) {
+  test(`what the log says of a health file that is ${what}`, () => {
+    const { message } = healthFile("/h", { ageMs }, lostMs);
+    assertMatch(message, says);
+    assertEquals(/seems to run/.test(message), false);
+  });
+}
 
 test("a daemon whose tools have changed while it was away is noticed", () => {
   const scene = new ExaiScene();

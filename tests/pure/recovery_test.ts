@@ -1,0 +1,565 @@
+/**
+ * How soon a daemon that is back is used, by kind of outage; what ends the
+ * waiting, and what does not make anybody dial.
+ *
+ * @module
+ */
+
+import { assert, assertEquals, assertMatch } from "../tools/assert.ts";
+import { ExaiScene } from "../tools/exai_scene.ts";
+import { type Json, Scene } from "../tools/scene.ts";
+import { test } from "../tools/pure.ts";
+
+/** A scene whose daemon has just gone. */
+function down(config = {}): Scene {
+  const scene = new Scene(config);
+  scene.start();
+  scene.close();
+  scene.take();
+  return scene;
+}
+
+/** How a dial of a daemon that is not good ends. */
+const ENDS: Record<string, (scene: Scene) => void> = {
+  "refuses": (scene) => scene.refuse(),
+  "resets": (scene) => {
+    const { epoch } = scene;
+    const how = { code: 0, reason: "reset", reached: true };
+    scene.do({ type: "closed", epoch, ...how });
+  },
+  "opens and closes": (scene) => {
+    scene.open();
+    scene.close();
+  },
+  "opens and closes with 1013": (scene) => {
+    scene.open();
+    scene.close(1013);
+  },
+  "sends garbage and closes": (scene) => {
+    scene.open();
+    scene.daemon("garbage");
+    scene.close(1002);
+  },
+  "answers initialize and closes": (scene) => {
+    scene.again();
+    scene.close();
+  },
+};
+
+/** Lets time pass while every dial ends like this. */
+function pass(scene: Scene, ms: number, end = ENDS.refuses!): void {
+  const until = scene.now + ms;
+  for (let { length } = scene.dials; scene.now < until;) {
+    scene.pass(Math.min(10, until - scene.now));
+    if (scene.dials.length > length) {
+      scene.take();
+      end(scene);
+    }
+    length = scene.dials.length;
+  }
+}
+
+for (const [what, end] of Object.entries(ENDS)) {
+  // A call that is written to it is lost with the connection.
+  if (what === "answers initialize and closes") continue;
+  test(`a daemon that ${what} for 34 s is used within a second when it is good, and the call is answered`, () => {
+    const scene = down();
+    scene.call(1, "write");
+    pass(scene, 34_000, end);
+    const { length } = scene.dials;
+    assert(length < 34_000 / 900 + 5, `${length} dials`);
+    const { now } = scene;
+    scene.take();
+    scene.untilDial();
+    assert(scene.now - now <= 1_000, `${scene.now - now}`);
+    scene.again();
+    assertEquals(scene.sent().at(-1).id, 1);
+    scene.daemon({ id: 1, result: {} });
+    assertEquals(scene.replies().map(({ id }) => id), [1]);
+  });
+}
+
+test("however often a daemon restarts, a call that waits dials within a second", () => {
+  const scene = down();
+  for (let round = 1; round <= 20; round++) {
+    scene.call(round, "write");
+    pass(scene, 1_300);
+    const { now } = scene;
+    scene.take();
+    scene.untilDial();
+    assert(scene.now - now <= 1_000, `round ${round}: ${scene.now - now}`);
+    scene.again();
+    scene.daemon({ id: round, result: {} });
+    assertEquals(scene.replies().at(-1).id, round);
+    scene.pass(1_000);
+    scene.close();
+  }
+  assertEquals(scene.replies().filter(({ error }) => error), []);
+});
+
+const HELD: [what: string, ask: (scene: Scene) => void][] = [
+  ["a subscription", (scene) =>
+    scene.ask("s", "subscriptions/listen", {
+      notifications: {},
+    })],
+  ["server/discover", (scene) => scene.ask("d", "server/discover")],
+  [
+    "a notification",
+    (scene) => scene.client({ method: "notifications/roots/list_changed" }),
+  ],
+];
+for (const [what, ask] of HELD) {
+  test(`${what} alone makes nobody dial before the table`, () => {
+    for (const end of Object.values(ENDS)) {
+      const [idle, held] = [down({ queueTimeout: Infinity }), down()];
+      ask(held);
+      for (const scene of [idle, held]) pass(scene, 60_000, end);
+      assertEquals(
+        held.dials.map(({ at }) => at),
+        idle.dials.map(({ at }) => at),
+      );
+    }
+  });
+}
+
+test("a call beside a subscription dials at once, and the subscription goes on with it", () => {
+  const scene = down();
+  scene.ask("s", "subscriptions/listen", { notifications: {} });
+  pass(scene, 60_000);
+  const { length } = scene.dials;
+  scene.call(1, "write");
+  assertEquals(scene.dials.length, length + 1);
+  scene.take();
+  scene.again();
+  assertEquals(scene.sent().slice(-2).map(({ id }) => id), ["s", 1]);
+});
+
+test("the queue timeout is the sum of all waits: a call that was repeated", () => {
+  const scene = new Scene({ pingInterval: Infinity });
+  scene.start();
+  scene.ask(1, "resources/read");
+  scene.pass(100_000);
+  scene.close();
+  pass(scene, 30_000);
+  scene.untilDial();
+  const waited = scene.now - 100_000;
+  scene.take();
+  scene.again();
+  scene.pass(100_000);
+  const lostAt = scene.now;
+  scene.close();
+  assertEquals(scene.replies().at(-1).error.code, -31002, "in flight twice");
+  assert(waited < 31_000 && lostAt > 200_000);
+});
+
+test("the queue timeout is the sum of all waits: a call that was never written", () => {
+  const scene = down();
+  scene.call(1, "write");
+  pass(scene, 30_000);
+  scene.take();
+  scene.untilDial();
+  // The daemon is there, but does not read for a while.
+  scene.open();
+  scene.do({ type: "backlog", epoch: scene.epoch, is: "full" });
+  const waited = scene.now;
+  const { id } = scene.sent().find(({ method }) => method === "initialize")!;
+  const result = { protocolVersion: "2025-06-18", capabilities: {} };
+  scene.daemon({ id, result });
+  assertEquals(scene.session.snapshot().standing.phase, "ready");
+  scene.pass(4_000);
+  scene.close();
+  pass(scene, 45_000 - waited - 1);
+  scene.pass(0);
+  assertEquals(scene.replies(), []);
+  scene.pass(1);
+  const [{ error }] = scene.replies();
+  assertEquals([error.code, error.data.delivered], [-31001, "no"]);
+});
+
+test("the queue timeout of a call that was written once says that its outcome is unknown", () => {
+  const scene = new Scene({ retry: "always", pingInterval: Infinity });
+  scene.start();
+  scene.call(1, "write");
+  scene.close();
+  pass(scene, 44_900);
+  assertEquals(scene.replies(), []);
+  pass(scene, 200);
+  const [{ error }] = scene.replies();
+  assertEquals([error.code, error.data.delivered], [-31001, "unknown"]);
+});
+
+test("exai: the queue timeout is the sum of the waits for the main link and for one of the pool", () => {
+  const scene = new ExaiScene();
+  scene.call(1, "chat");
+  pass(scene, 30_000);
+  scene.untilDial();
+  const { now } = scene;
+  scene.take();
+  scene.greet();
+  scene.pass(45_000 - now - 1);
+  assertEquals(scene.answers(), []);
+  scene.pass(1);
+  assertEquals(scene.answers(), [[1, -31001]]);
+});
+
+for (const code of [1008, 1000, 1011, 4003]) {
+  test(`close code ${code} in a conversation that worked is an ordinary loss`, () => {
+    const scene = new Scene();
+    scene.start();
+    scene.close(code);
+    scene.call(1, "write");
+    assertEquals(scene.replies(), []);
+    scene.pass(250);
+    scene.take();
+    scene.again();
+    assertEquals(scene.sent().at(-1).id, 1);
+    assertEquals(/token/.test(scene.log()), false);
+  });
+}
+
+test("exai: 4003 in a conversation that worked is an ordinary loss", () => {
+  const scene = new ExaiScene();
+  scene.greet();
+  scene.close(4003, 1);
+  scene.call(1, "chat");
+  assertEquals(scene.answers(), []);
+  scene.untilDial();
+  scene.greet();
+  assertEquals(scene.greet().map(({ op }) => op), ["call_tool"]);
+});
+
+/** The daemon says no to the dial that was made last. */
+const REFUSALS: [
+  what: string,
+  scene: () => Scene,
+  refuse: (s: Scene) => void,
+][] = [
+  ["mcp, 1008 before the first answer", down, (scene) => {
+    scene.open();
+    scene.close(1008);
+  }],
+  ["mcp, HTTP 401", down, (scene) => {
+    const how = { code: 0, reason: "HTTP 401", status: 401, reached: true };
+    scene.do({ type: "closed", epoch: scene.epoch, ...how });
+  }],
+  ["exai, unauthorized", () => {
+    const scene = new ExaiScene();
+    scene.take();
+    return scene;
+  }, (scene) => {
+    scene.open();
+    const no = { op: "hello_ack", ok: false, error: "unauthorized" };
+    scene.daemon(JSON.stringify(no));
+    if (scene.session.snapshot().standing.phase === "greeting") {
+      scene.close(4003);
+    }
+  }],
+];
+for (const [what, start, refuse] of REFUSALS) {
+  test(`refused (${what}): a request 5 s after the last dial makes one, and is told its outcome`, () => {
+    const scene = start();
+    if (scene.session.snapshot().standing.phase === "waiting") {
+      scene.untilDial();
+    }
+    refuse(scene);
+    scene.take();
+    const { length } = scene.dials;
+    const at = scene.dials.at(-1)!.at;
+    scene.pass(at + 4_900 - scene.now);
+    scene.ask(1, "tools/list");
+    assertEquals(scene.replies().map(({ error }) => error.data.reason), [
+      "refused",
+    ]);
+    assertEquals(scene.dials.length, length);
+    scene.take();
+    scene.pass(100);
+    for (const id of [2, 3]) scene.ask(id, "tools/list");
+    assertEquals([scene.dials.length, scene.replies()], [length + 1, []]);
+    refuse(scene);
+    assertEquals(
+      scene.replies().map(({ id, error }) => [id, error.data.reason]),
+      [
+        [2, "refused"],
+        [3, "refused"],
+      ],
+    );
+    scene.take();
+    scene.pass(29_900);
+    assertEquals(scene.dials.length, length + 1, "nobody asks: the cap");
+  });
+}
+
+test("the right token is back: the next request 5 s later is answered", () => {
+  const scene = new ExaiScene();
+  scene.open();
+  scene.say({ op: "hello_ack", ok: false, error: "unauthorized" });
+  scene.pass(5_000);
+  scene.take();
+  scene.ask(1, "tools/list");
+  assertEquals(scene.greet().map(({ op }) => op), ["list_tools"]);
+  scene.say({ op: "list_tools_res", tools: [] });
+  assertEquals(scene.replies().at(-1).id, 1);
+});
+
+test("a refused daemon that fails in another way is waited for", () => {
+  const scene = down();
+  scene.untilDial();
+  scene.open();
+  scene.close(1008);
+  scene.pass(5_000);
+  scene.take();
+  scene.call(1, "write");
+  scene.refuse();
+  assertEquals(scene.replies(), []);
+  pass(scene, 3_000);
+  scene.take();
+  scene.untilDial();
+  scene.again();
+  assertEquals(scene.sent().at(-1).id, 1);
+});
+
+test("a second connection is refused for itself alone: what waits goes on waiting", () => {
+  const scene = new Scene();
+  scene.start();
+  scene.call("long", "write");
+  scene.pass(250);
+  const { id } = scene.sent().findLast(({ method }) => method === "ping")!;
+  scene.daemon({ id, result: {} });
+  scene.pass(10_000);
+  assertEquals(scene.dials.length, 2);
+  scene.call("new", "write");
+  scene.open();
+  scene.close(1008);
+  assertEquals(scene.replies(), []);
+});
+
+// Another client that takes the connection.
+
+/** The connection works for so long, and is closed with this code. */
+function taken(scene: Scene, ms = 200, code = 1000): void {
+  scene.untilDial();
+  scene.take();
+  scene.again();
+  scene.take();
+  scene.pass(ms);
+  scene.close(code);
+}
+
+for (const code of [1000, 1005, 1008, 4000]) {
+  test(`taken twice within 10 s with code ${code}: dialed with the next request only`, () => {
+    const scene = new Scene();
+    scene.start();
+    scene.close(code);
+    assertEquals(/another client/i.test(scene.log()), false, "once");
+    taken(scene, 200, code);
+    assertMatch(scene.log(), /Another client takes the connection/);
+    assertEquals(scene.session.snapshot().standing, { phase: "displaced" });
+    const { length } = scene.dials;
+    scene.pass(3_600_000);
+    assertEquals(scene.dials.length, length);
+    scene.call(1, "write");
+    assertEquals(scene.dials.length, length + 1);
+    scene.take();
+    scene.again();
+    assertEquals(scene.sent().at(-1).id, 1);
+    scene.daemon({ id: 1, result: {} });
+    scene.close(code);
+    scene.pass(3_600_000);
+    assertEquals(scene.dials.length, length + 1, "still");
+  });
+}
+
+const OTHERS: [what: string, end: (scene: Scene) => void][] = [
+  ["closed with 1001 (the daemon goes away)", (scene) => taken(scene, 9, 1001)],
+  ["closed with 1012 (it restarts)", (scene) => taken(scene, 9, 1012)],
+  ["lost without a close frame", (scene) => taken(scene, 9, 1006)],
+  ["closed an hour later", (scene) => {
+    scene.untilDial();
+    scene.take();
+    scene.again();
+    const { epoch } = scene;
+    for (let s = 0; s < 3_600; s += 4) {
+      scene.pass(4_000);
+      scene.daemon({ method: "notifications/message", params: {} }, epoch);
+    }
+    scene.close(1000);
+  }],
+  ["closed, and the daemon was away between", (scene) => {
+    scene.untilDial();
+    scene.refuse();
+    taken(scene);
+  }],
+];
+for (const [what, end] of OTHERS) {
+  test(`no other client: ${what}`, () => {
+    const scene = new Scene();
+    scene.start();
+    scene.close(1000);
+    end(scene);
+    assertEquals(/another client/i.test(scene.log()), false);
+    const { length } = scene.dials;
+    scene.pass(31_000);
+    assert(scene.dials.length > length);
+  });
+}
+
+test("a connection that lasts for a minute was not taken: it is dialed by the table again", () => {
+  const scene = new Scene();
+  scene.start();
+  scene.close(1000);
+  taken(scene);
+  scene.call(1, "write");
+  scene.untilDial();
+  scene.take();
+  scene.again();
+  const { epoch } = scene;
+  for (let s = 0; s < 60; s += 4) {
+    scene.pass(4_000);
+    scene.daemon({ method: "notifications/message", params: {} }, epoch);
+  }
+  const { length } = scene.dials;
+  scene.close(1000);
+  scene.pass(250);
+  assertEquals(scene.dials.length, length + 1);
+});
+
+test("--give-up-after does not run while another client has the connection", () => {
+  const scene = new Scene({ giveUpAfter: 20_000 });
+  scene.start();
+  scene.close(1000);
+  taken(scene);
+  scene.pass(3_600_000);
+  assertEquals(scene.exit(), undefined);
+});
+
+test("a sleep has nobody dialed who waits for a request", () => {
+  const scene = new Scene();
+  scene.start();
+  scene.close(1000);
+  taken(scene);
+  const { length } = scene.dials;
+  scene.now += 60_000;
+  scene.do({ type: "resumed", gap: 60_000, unseen: 0 });
+  scene.pass(60_000);
+  assertEquals(scene.dials.length, length);
+});
+
+// Ids that come again.
+
+const LATE: [what: string, config: Json, leave: (scene: Scene) => void][] = [
+  ["cancelled", {}, (scene) =>
+    scene.client({
+      method: "notifications/cancelled",
+      params: { requestId: 1 },
+    })],
+  ["timed out", { requestTimeout: 1_000 }, (scene) => scene.pass(1_000)],
+  ["silent for too long", { idleTimeout: 1_000 }, (scene) => scene.pass(1_000)],
+];
+for (const [what, config, leave] of LATE) {
+  test(`an id that was ${what} and comes again is refused until its late answer came`, () => {
+    const scene = new Scene(config);
+    scene.start();
+    scene.call(1, "write");
+    leave(scene);
+    scene.take();
+    scene.call(1, "write");
+    const [{ id, error }] = scene.replies();
+    assertEquals([id, error.code], [1, -32600]);
+    assertMatch(error.message, /another id/);
+    assertEquals(scene.sent(), []);
+    scene.take();
+    scene.call("1", "write");
+    assertEquals(scene.sent().map(({ id }) => id), ["1"], "another id");
+    scene.take();
+    scene.daemon({ id: 1, result: "late" });
+    assertEquals(scene.replies(), []);
+    scene.call(1, "write");
+    scene.daemon({ id: 1, result: "its own" });
+    assertEquals(scene.replies().map(({ result }) => result), ["its own"]);
+  });
+
+  test(`an id that was ${what} can come again on the next connection`, () => {
+    const scene = new Scene(config);
+    scene.start();
+    scene.call(1, "write");
+    leave(scene);
+    scene.close();
+    scene.take();
+    scene.call(1, "write");
+    assertEquals(scene.replies(), []);
+    scene.untilDial();
+    scene.again();
+    assertEquals(scene.sent().at(-1).id, 1);
+  });
+}
+
+test("an id that was cancelled before it was written can come again", () => {
+  const scene = down();
+  scene.call(1, "write");
+  scene.client({ method: "notifications/cancelled", params: { requestId: 1 } });
+  scene.call(1, "look");
+  scene.untilDial();
+  scene.again();
+  assertEquals(scene.sent().at(-1).params, { name: "look" });
+  scene.daemon({ id: 1, result: {} });
+  assertEquals(scene.replies().map(({ id }) => id), [1]);
+});
+
+// What the log says.
+
+test("Lost ... says when it dials next", () => {
+  const scene = new Scene();
+  scene.start();
+  scene.close();
+  assertMatch(scene.log(), /Reconnecting in 0\.3 s\.$/);
+  scene.untilDial();
+  scene.again();
+  scene.take();
+  scene.close();
+  assertMatch(scene.log(), /Reconnecting in 0\.5 s\.$/m);
+});
+
+test("a daemon of another kind is complained of by the tiers", () => {
+  const scene = new Scene();
+  scene.start();
+  scene.close();
+  scene.call(1, "write");
+  const logged: string[] = [];
+  for (let attempt = 1; attempt <= 12; attempt++) {
+    scene.untilDial();
+    scene.open();
+    scene.daemon('{"op":"hello_ack"}');
+    scene.do({ type: "binary", epoch: scene.epoch, bytes: 3 });
+    const reason = "missing hello";
+    const how = { code: 4001, reason, reached: true };
+    scene.do({ type: "closed", epoch: scene.epoch, ...how });
+    logged.push(...scene.logged());
+    scene.take();
+  }
+  const of = (event: string): number =>
+    logged.filter((it) => it === event).length;
+  assertEquals(
+    ["invalid-from-daemon", "binary-frame", "attempt-failed"].map(of),
+    [3, 3, 3],
+  );
+});
+
+test("a client that speaks before initialize: the daemon hears of the client all the same", () => {
+  const said = '{"protocolVersion":"2025-06-18","capabilities":{"tools":{}}}';
+  const remembered = { initialize: { "2025-06-18": said }, lists: {} };
+  const scene = new Scene({ remembered });
+  scene.refuse();
+  scene.untilDial();
+  scene.call(1, "write");
+  scene.open();
+  const [{ id }] = scene.sent();
+  scene.ask("init", "initialize", { protocolVersion: "2025-06-18" });
+  assertEquals(scene.replies().map(({ id }) => id), ["init"]);
+  scene.take();
+  scene.daemon({ id, result: {} });
+  const [hello, ...rest] = scene.sent();
+  assertEquals([hello.method, rest], ["initialize", []]);
+  const result = { protocolVersion: "2025-06-18", capabilities: {} };
+  scene.daemon({ id: hello.id, result });
+  assertEquals(scene.sent().at(-1).id, 1);
+});
