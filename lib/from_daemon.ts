@@ -183,7 +183,8 @@ function settle(desk: Desk, link: Link, answer: Answer, now: number): void {
   desk.tasks.answered({ message, ...entry }, answer.result, link.epoch);
   link.used(now);
   desk.reply(text);
-  if (link.phase === "ready") return link.answered();
+  link.answered();
+  if (link.phase !== "greeting") return;
   // An error, too, is a sign of life; but after initialize it must be said again.
   const isGreeted = answer.error === undefined ||
     message.method === "server/discover";

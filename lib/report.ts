@@ -130,7 +130,7 @@ export function lost(
   const line = log(
     "warn",
     "lost",
-    `Lost the WebSocket daemon at ${url}: ${reason}${unanswered}. ` +
+    `Lost the WebSocket daemon at ${url}: ${reason}${unanswered}` +
       nextInWords(next),
   );
   return { ...line, reason };
@@ -139,12 +139,12 @@ export function lost(
 function nextInWords(next: number | "demand" | "replaced"): string {
   switch (next) {
     case "demand":
-      return "Another client takes the connection: Reconnecting with the " +
+      return "; another client takes the connection. Reconnecting with the " +
         "next request.";
     case "replaced":
-      return "Another connection takes over.";
+      return ". Another connection takes over.";
     default:
-      return `Reconnecting in ${seconds(next)}.`;
+      return `. Reconnecting in ${seconds(next)}.`;
   }
 }
 

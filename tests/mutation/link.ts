@@ -34,8 +34,8 @@ export const LINK: readonly Mutant[] = [
   },
   {
     name: "the back-off is not reset by a connection that has answered",
-    from: "if ($link.$phase === $ready) return $link.$answered();",
-    to: "if ($link.$phase === $ready) return;",
+    from: "$link.$answered(); if ($link.$phase !== $handshake) return;",
+    to: "if ($link.$phase !== $handshake) return;",
   },
   {
     name: "a waiting request does not bring the next dial forward",

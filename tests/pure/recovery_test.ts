@@ -352,7 +352,7 @@ for (const code of [1000, 1005, 1008, 4000]) {
     scene.close(code);
     assertEquals(/another client/i.test(scene.log()), false, "once");
     taken(scene, 200, code);
-    assertMatch(scene.log(), /Another client takes the connection/);
+    assertMatch(scene.log(), /another client takes the connection/);
     assertEquals(scene.session.snapshot().standing, { phase: "displaced" });
     const { length } = scene.dials;
     scene.pass(3_600_000);
