@@ -170,7 +170,7 @@ export const SETTINGS = {
     env: ["ALWAYSUP_QUEUE_TIMEOUT", "EXAI_WS_CONNECT_TIMEOUT"],
     default: "45s",
     value: "TIME",
-    help: "how long a request waits for a daemon that is away",
+    help: "how long a request waits for a daemon, over all outages",
     parse: orOff(duration),
   }),
   queueLimit: row({
