@@ -373,10 +373,10 @@ export class Link {
     this.#silentSince = loss.isSilent
       ? this.#silentSince ?? this.#dialedAt
       : undefined;
-    const isTaken = loss.isTaken && state.phase === "ready" &&
-      this.role === "main";
-    if (isTaken) this.#displacement.taken(now, state.since);
-    else this.#displacement.reset();
+    if (!loss.isTaken) this.#displacement.reset();
+    else if (state.phase === "ready" && this.role === "main") {
+      this.#displacement.taken(now, state.since);
+    }
     if (state.phase === "ready") {
       this.#downSince = now;
       // A daemon that shows nothing on a second connection is to be asked ever more seldom.

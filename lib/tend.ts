@@ -163,6 +163,11 @@ export function ready(desk: Desk, link: Link, now: number): void {
   // It has an opinion when it has answered this, too.
   if (link.role === "second") return probe(desk, link, now);
   desk.connected(again);
+  // A daemon that takes us here does so on the connections for calls.
+  for (const other of desk.links) {
+    const isRefused = other.refusal !== undefined;
+    if (isRefused && other.phase === "waiting") desk.links.remove(other);
+  }
   restore(desk, link, now);
 }
 

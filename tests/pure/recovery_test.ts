@@ -301,6 +301,21 @@ test("the right token is back: the next request 5 s later is answered", () => {
   assertEquals(scene.replies().at(-1).id, 1);
 });
 
+test("exai: what was refused on a call's connection is forgotten when the main one is taken again", () => {
+  const scene = new ExaiScene();
+  scene.greet();
+  scene.call(1, "chat");
+  scene.open();
+  scene.say({ op: "hello_ack", ok: false, error: "unauthorized" });
+  assertEquals(scene.answers(), [[1, -31001]]);
+  scene.close(1006, 1);
+  scene.call(2, "chat");
+  scene.untilDial();
+  scene.take();
+  scene.greet();
+  assertEquals(scene.greet().map(({ op }) => op), ["call_tool"]);
+});
+
 test("a refused daemon that fails in another way is waited for", () => {
   const scene = down();
   scene.untilDial();
