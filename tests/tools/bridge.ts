@@ -37,6 +37,7 @@ function dial(): void {
     kept = [];
   };
   socket.onmessage = ({ data }) => {
+    if (!data.startsWith("{")) return;
     if (repeated === undefined) return print(data);
     if (JSON.parse(data).id === repeated) repeated = undefined;
   };

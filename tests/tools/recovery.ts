@@ -5,11 +5,13 @@
  * executed twice, or if there were more dials than the design allows.
  *
  *     deno task recovery [--rounds 3] [--kills 10] [--kinds a,b]
- *       [--dialect mcp|exai|both] [--bin FILE]... [--seed N] [--strict] [--lanes 6]
+ *       [--dialect mcp|exai|both] [--bin FILE]... [--seed N] [--strict] [--lanes 12]
+ *       [--logs FOLDER]
  *
  * Side by side, in the same outages: the source, each executable or npm package
  * (`.js`) that is given, and with mcp a bridge of some 30 lines. `--strict`
- * ends with 1 also if an answer comes too late. The kinds of outage:
+ * ends with 1 also if an answer comes too late. `--logs` keeps what each client
+ * writes to stderr. The kinds of outage:
  *
  * - `kill`: the daemon is killed (-9) and started again; it is up for 1 to 8 s
  *   and down for 0.2 to 3 s. The lag of a call is the time that the daemon could
@@ -39,17 +41,26 @@ import { print } from "./print.ts";
 import type { Dialect, Program } from "./recovery_client.ts";
 import { planOutages, runFront } from "./recovery_front.ts";
 import { runKills, startDaemonOf } from "./recovery_kill.ts";
-import { type Finding, report } from "./recovery_report.ts";
+import { type Finding, progress, report } from "./recovery_report.ts";
 import { freePort } from "./rig.ts";
 import { prng } from "./stage.ts";
 
 const KINDS: readonly string[] = ["kill", ...FAULTS];
 
 const flags = parseArgs(Deno.args, {
-  string: ["rounds", "kills", "kinds", "dialect", "bin", "seed", "lanes"],
+  string: [
+    "rounds",
+    "kills",
+    "kinds",
+    "dialect",
+    "bin",
+    "seed",
+    "lanes",
+    "logs",
+  ],
   boolean: ["strict"],
   collect: ["bin"],
-  default: { rounds: "3", kills: "10", dialect: "both", lanes: "6" },
+  default: { rounds: "3", kills: "10", dialect: "both", lanes: "12" },
 });
 const rounds = Number(flags.rounds);
 const kills = Number(flags.kills);
@@ -70,30 +81,33 @@ if (
 // The source is the source, whatever the tests are told.
 Deno.env.delete("ALWAYSUP_BIN");
 
+/** A program that was given: an executable, or a script for Node. */
+function given(file: string): Program {
+  const path = Deno.realPathSync(file);
+  const isScript = /\.m?js$/.test(path);
+  return {
+    name: isScript ? "npm" : "binary",
+    isOurs: true,
+    logs: flags.logs,
+    command: (args) => isScript ? ["node", [path, ...args]] : [path, args],
+  };
+}
+
 function programsFor(dialect: Dialect): Program[] {
-  const programs: Program[] = [{ name: "source", isOurs: true }];
-  for (const file of flags.bin as string[]) {
-    const path = Deno.realPathSync(file);
-    programs.push(
-      /\.m?js$/.test(path)
-        ? {
-          name: "npm",
-          isOurs: true,
-          command: (args) => ["node", [path, ...args]],
-        }
-        : { name: "binary", isOurs: true, command: (args) => [path, args] },
-    );
-  }
+  const { logs } = flags;
+  const programs: Program[] = [
+    { name: "source", isOurs: true, logs },
+    ...flags.bin.map(given),
+  ];
+  if (dialect === "exai") return programs;
   const script = `${import.meta.dirname}/bridge.ts`;
-  const bridge: Program = {
+  const start = ["run", "--quiet", "--allow-net", script];
+  return [...programs, {
     name: "bridge",
     isOurs: false,
-    command: (args) => [
-      Deno.execPath(),
-      ["run", "--quiet", "--allow-net", script, ...args],
-    ],
-  };
-  return dialect === "mcp" ? [...programs, bridge] : programs;
+    logs,
+    command: (args) => [Deno.execPath(), [...start, ...args]],
+  }];
 }
 
 /** A generator of chance for one kind and dialect, so that its outages are the same whatever else runs. */
@@ -102,10 +116,14 @@ function chance(kind: string, dialect: Dialect): () => number {
   return prng(seed * 100 + at);
 }
 
+const folder = await Deno.makeTempDir({ prefix: "recovery-" });
+addEventListener("unload", () => Deno.removeSync(folder, { recursive: true }));
 // Every child ends when its stdin does; what is stopped is resumed at "unload".
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
   Deno.addSignalListener(signal, () => Deno.exit(130));
 }
+
+const broken: string[] = [];
 
 async function run(): Promise<Finding[]> {
   await using cleanup = new AsyncDisposableStack();
@@ -114,13 +132,13 @@ async function run(): Promise<Finding[]> {
     for (const dialect of dialects) {
       const random = chance("kill", dialect);
       const programs = programsFor(dialect);
-      jobs.push(() => runKills(dialect, programs, kills, random));
+      const journal = `${folder}/kill-${dialect}`;
+      jobs.push(() => runKills(dialect, programs, kills, random, journal));
     }
   }
   for (const dialect of dialects) {
     const port = freePort();
-    const journal = await Deno.makeTempFile({ prefix: "journal-" });
-    cleanup.defer(() => Deno.remove(journal));
+    const journal = `${folder}/${dialect}`;
     cleanup.use(await startDaemonOf(dialect, port, journal));
     for (const kind of FAULTS.filter((it: Fault) => kinds.includes(it))) {
       const outages = planOutages(kind, rounds, chance(kind, dialect));
@@ -146,14 +164,12 @@ async function run(): Promise<Finding[]> {
   );
   for await (const some of lanes) {
     findings.push(...some);
-    for (const { kind, dialect, program } of some) {
-      print(`done: ${kind} ${dialect} ${program.name}`);
-    }
+    some.forEach(progress);
   }
   return findings;
 }
 
-const broken: string[] = [];
+if (flags.logs !== undefined) await Deno.mkdir(flags.logs, { recursive: true });
 print(`seed ${seed}`);
 const failures = [...report(await run(), flags.strict), ...broken];
 for (const failure of failures) print(`FAILED ${failure}`);

@@ -14,6 +14,8 @@ export interface Program {
   readonly name: "source" | "binary" | "npm" | "bridge";
   /** Whether its wrong and missing answers, and its dials, fail the run. */
   readonly isOurs: boolean;
+  /** The folder for what it writes to stderr, if that is kept. */
+  readonly logs: string | undefined;
   /** The command for the flags; without it the proxy's source. */
   readonly command?: (flags: string[]) => [string, string[]];
 }
@@ -40,6 +42,7 @@ export class Client extends Proxy {
   readonly calls: Call[] = [];
   readonly #dialect: Dialect;
   readonly #name: string;
+  readonly #logs: string | undefined;
 
   /** @param name a text that no other client of the run has */
   constructor(program: Program, name: string, dialect: Dialect, port: number) {
@@ -53,6 +56,7 @@ export class Client extends Proxy {
     );
     this.#dialect = dialect;
     this.#name = name;
+    this.#logs = program.logs;
   }
 
   /** The log lines so far that tell of a dial. */
@@ -94,6 +98,15 @@ export class Client extends Proxy {
     const call: Call = { id, ...kind, sentAt: performance.now() };
     this.calls.push(call);
     return call;
+  }
+
+  override async end(): Promise<{ code: number; ms: number }> {
+    const ended = await super.end();
+    if (this.#logs !== undefined) {
+      const file = `${this.#logs}/${this.#name}.log`;
+      await Deno.writeTextFile(file, this.stderr.dump());
+    }
+    return ended;
   }
 
   /** Waits for an answer, at most so many milliseconds; gives when it came. */

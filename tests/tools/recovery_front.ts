@@ -111,7 +111,7 @@ async function live(
   finding.dials.push({
     // The one does not see what is refused, the other not what hangs.
     seen: Math.max(front.dials - before.front, client.logged - before.logged),
-    allowed: allowedDials(1, waitedMs, callAtMs),
+    allowed: allowedDials(finding, 1, 1, waitedMs, callAtMs),
   });
   return answeredAt !== undefined;
 }

@@ -59,11 +59,14 @@ export function newFinding(
 /**
  * How many dials the design allows.
  *
+ * @param calls each has a connection of its own with exai
  * @param waitedMs how long a call waited
  * @param unwaitedMs how long none waited while the daemon could not be reached
  */
 export function allowedDials(
+  { dialect }: Pick<Finding, "dialect">,
   outages: number,
+  calls: number,
   waitedMs: number,
   unwaitedMs: number,
 ): number {
@@ -73,13 +76,24 @@ export function allowedDials(
     if (at <= unwaitedMs) table++;
   }
   const beyond = Math.max(0, table - (FREE_DIALS - 1));
-  return outages * FREE_DIALS + beyond + Math.ceil(waitedMs / DEMAND_MS);
+  const own = dialect === "exai" ? calls : 0;
+  const free = outages * FREE_DIALS + beyond + own;
+  return free + Math.ceil(waitedMs / DEMAND_MS);
 }
 
 function targetMs(kind: string, outageMs: number): number {
   if (!SILENT.includes(kind)) return TARGET_MS;
   if (outageMs <= SHORT_SILENCE_MS) return SILENT_TARGET_MS;
   return Math.max(SILENT_TARGET_MS, outageMs / 2);
+}
+
+/** One line that says how a client fares, as soon as it is known. */
+export function progress(finding: Finding): void {
+  const { kind, dialect, program, lags } = finding;
+  const each = lags.map((lag) =>
+    ms(lag.ms) + (lag.outageMs > 0 ? ` after ${ms(lag.outageMs)}` : "")
+  );
+  print(`${kind} ${dialect} ${program.name}: ${each.join(", ")}`);
 }
 
 /** A value that so large a part of all are not above. */
