@@ -25,17 +25,13 @@ export type Fault = typeof FAULTS[number];
 /** How long a connection that is not accepted is waited for, in milliseconds. */
 const FULL_MS = 150;
 
-/** The processes that are stopped: what is stopped does not notice that its starter has ended. */
-const stopped = new Set<Deno.ChildProcess>();
-addEventListener("unload", () => {
-  for (const process of stopped) process.kill("SIGCONT");
-});
-
 /** A relay in a process of its own. */
 export class Front implements AsyncDisposable {
   readonly port: number;
   readonly #child: Child;
   #fillers: Socket[] = [];
+  /** Resumes the process when this tool ends while it is stopped. */
+  #guard: Deno.ChildProcess | undefined;
 
   private constructor(port: number, child: Child) {
     this.port = port;
@@ -71,8 +67,8 @@ export class Front implements AsyncDisposable {
     for (const filler of this.#fillers) filler.destroy();
     this.#fillers = [];
     this.#child.process.kill("SIGCONT");
-    stopped.delete(this.#child.process);
     await this.#tell("none");
+    await this.#unguard();
     return at;
   }
 
@@ -85,7 +81,11 @@ export class Front implements AsyncDisposable {
   /** Stops the process and fills its queue, so that the system drops every SYN. */
   async #stop(): Promise<void> {
     this.#child.process.kill("SIGSTOP");
-    stopped.add(this.#child.process);
+    // What is stopped does not notice that this tool has ended.
+    this.#guard = new Deno.Command("sh", {
+      args: ["-c", `read _; kill -CONT ${this.#child.process.pid}`],
+      stdin: "piped",
+    }).spawn();
     // A backlog of one holds two. A third one shows that it is full.
     for (;;) {
       const socket = net.connect({ port: this.port, host: "127.0.0.1" });
@@ -95,10 +95,16 @@ export class Front implements AsyncDisposable {
     }
   }
 
+  async #unguard(): Promise<void> {
+    await this.#guard?.stdin.close();
+    await this.#guard?.status;
+    this.#guard = undefined;
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     for (const filler of this.#fillers) filler.destroy();
+    await this.#unguard();
     await this.#child[Symbol.asyncDispose]();
-    stopped.delete(this.#child.process);
   }
 }
 

@@ -118,7 +118,7 @@ function chance(kind: string, dialect: Dialect): () => number {
 
 const folder = await Deno.makeTempDir({ prefix: "recovery-" });
 addEventListener("unload", () => Deno.removeSync(folder, { recursive: true }));
-// Every child ends when its stdin does; what is stopped is resumed at "unload".
+// Every child ends when its stdin does.
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
   Deno.addSignalListener(signal, () => Deno.exit(130));
 }
