@@ -47,6 +47,11 @@ import { prng } from "./stage.ts";
 
 const KINDS: readonly string[] = ["kill", ...FAULTS];
 
+function usage(): never {
+  print(`Say deno task recovery [--kinds ${KINDS.join(",")}] ...`);
+  Deno.exit(2);
+}
+
 const flags = parseArgs(Deno.args, {
   string: [
     "rounds",
@@ -60,6 +65,7 @@ const flags = parseArgs(Deno.args, {
   ],
   boolean: ["strict"],
   collect: ["bin"],
+  unknown: usage,
   default: { rounds: "3", kills: "10", dialect: "both", lanes: "12" },
 });
 const rounds = Number(flags.rounds);
@@ -74,8 +80,7 @@ if (
   !Number.isInteger(seed) || dialects.length === 0 ||
   !kinds.every((kind) => KINDS.includes(kind))
 ) {
-  print(`Say deno task recovery [--kinds ${KINDS.join(",")}] ...`);
-  Deno.exit(2);
+  usage();
 }
 
 // The source is the source, whatever the tests are told.
@@ -86,7 +91,7 @@ function given(file: string): Program {
   const path = Deno.realPathSync(file);
   const isScript = /\.m?js$/.test(path);
   return {
-    name: isScript ? "npm" : "binary",
+    name: isScript ? "node" : "binary",
     isOurs: true,
     logs: flags.logs,
     command: (args) => isScript ? ["node", [path, ...args]] : [path, args],

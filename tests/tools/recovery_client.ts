@@ -11,7 +11,7 @@ export type Dialect = "mcp" | "exai";
 
 /** A program that is measured: its name in the report, and what starts it. */
 export interface Program {
-  readonly name: "source" | "binary" | "npm" | "bridge";
+  readonly name: "source" | "binary" | "node" | "bridge";
   /** Whether its wrong and missing answers, and its dials, fail the run. */
   readonly isOurs: boolean;
   /** The folder for what it writes to stderr, if that is kept. */

@@ -163,9 +163,11 @@ export async function runKills(
     );
     finding.exitMs.push((await client.end()).ms);
     finding.problems.push(...client.problems());
-    for (const { id, isUnsafe } of client.calls) {
+    for (const { id, isUnsafe, mayFail, answeredAt } of client.calls) {
       const count = counts.get(id) ?? 0;
-      if (!isUnsafe || count <= 1) continue;
+      // What may fail may not have been executed at all.
+      const least = mayFail || answeredAt === undefined ? 0 : 1;
+      if (!isUnsafe || (count >= least && count <= 1)) continue;
       finding.problems.push(`${id}: executed ${count} times`);
     }
   }
