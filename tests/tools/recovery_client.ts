@@ -20,6 +20,14 @@ export interface Program {
   readonly command?: (flags: string[]) => [string, string[]];
 }
 
+/** How long answers that nobody waits for are looked out for, in milliseconds. */
+export const STRAGGLERS_MS = 1_000;
+
+/** How long an answer is waited for, in milliseconds: the proxy gives up after 45 s, the bridge dials every second. */
+export function limitMs({ isOurs }: Program): number {
+  return isOurs ? 60_000 : 8_000;
+}
+
 /** A call that was sent. */
 export interface Call {
   readonly id: string;
@@ -110,10 +118,10 @@ export class Client extends Proxy {
   }
 
   /** Waits for an answer, at most so many milliseconds; gives when it came. */
-  async answered(call: Call, limitMs: number): Promise<number | undefined> {
+  async answered(call: Call, mostMs: number): Promise<number | undefined> {
     let timer: ReturnType<typeof setTimeout> | undefined;
     const late = new Promise<undefined>((resolve) => {
-      timer = setTimeout(() => resolve(undefined), limitMs);
+      timer = setTimeout(() => resolve(undefined), mostMs);
     });
     // That the process has ended is seen by the answer that is missing.
     const answer = this.answer(call.id).catch(() => undefined);

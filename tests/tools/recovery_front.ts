@@ -7,17 +7,18 @@
 
 import { delay } from "@std/async/delay.js";
 import { type Fault, Front } from "./front.ts";
-import { type Call, Client, type Dialect } from "./recovery_client.ts";
-import type { Program } from "./recovery_client.ts";
+import {
+  type Call,
+  Client,
+  type Dialect,
+  limitMs,
+  type Program,
+  STRAGGLERS_MS,
+} from "./recovery_client.ts";
 import { allowedDials, type Finding, newFinding } from "./recovery_report.ts";
 
 const OUTAGE_MS = [300, 12_000] as const;
 const SILENCE_MS = [1_000, 12_000] as const;
-/** How long an answer is waited for; the proxy gives up after 45 s. */
-const LIMIT_MS = 60_000;
-/** The same for the bridge, which dials every second. */
-const BRIDGE_LIMIT_MS = 8_000;
-const STRAGGLERS_MS = 1_000;
 
 /** One outage as it is planned: the same for every client. */
 export interface Outage {
@@ -56,7 +57,7 @@ export async function runFront(
 ): Promise<Finding> {
   const finding = newFinding(kind, dialect, program);
   await using front = await Front.start(daemonPort);
-  const limitMs = program.isOurs ? LIMIT_MS : BRIDGE_LIMIT_MS;
+  const mostMs = limitMs(program);
   let client: Client | undefined;
   let lives = 0;
   try {
@@ -67,8 +68,8 @@ export async function runFront(
         await client.open();
       }
       const first = await client.echo();
-      const works = await client.answered(first, limitMs) !== undefined;
-      if (works && await live(client, front, finding, outage, i, limitMs)) {
+      const works = await client.answered(first, mostMs) !== undefined;
+      if (works && await live(client, front, finding, outage, i)) {
         continue;
       }
       await leave(client, finding);
@@ -88,7 +89,6 @@ async function live(
   finding: Finding,
   { ms, callAtMs }: Outage,
   variant: number,
-  limitMs: number,
 ): Promise<boolean> {
   const before = { front: front.dials, logged: client.logged };
   await front.begin(finding.kind as Fault, variant);
@@ -104,7 +104,7 @@ async function live(
   } else {
     [back, call] = await Promise.all([front.end(), client.echo()]);
   }
-  const answeredAt = await client.answered(call, limitMs);
+  const answeredAt = await client.answered(call, limitMs(finding.program));
   const from = Math.max(back, call.sentAt);
   finding.lags.push({ ms: answeredAt && answeredAt - from, outageMs: ms });
   const waitedMs = (answeredAt ?? performance.now()) - call.sentAt;

@@ -6,8 +6,15 @@
  */
 
 import { delay } from "@std/async/delay.js";
-import { type Call, Client, DIAL, type Dialect } from "./recovery_client.ts";
-import type { Program } from "./recovery_client.ts";
+import {
+  type Call,
+  Client,
+  DIAL,
+  type Dialect,
+  limitMs,
+  type Program,
+  STRAGGLERS_MS,
+} from "./recovery_client.ts";
 import { allowedDials, type Finding, newFinding } from "./recovery_report.ts";
 import { type Child, freePort, startScript } from "./rig.ts";
 
@@ -15,10 +22,7 @@ const UP_MS = [1_000, 8_000] as const;
 const DOWN_MS = [200, 3_000] as const;
 /** How long before the kill a call is sent that is then in flight, and how long it would run. */
 const IN_FLIGHT_MS = 200;
-const WORK_MS = 2_000;
-/** How long an answer is waited for after the last start; the proxy gives up after 45 s. */
-const LIMIT_MS = 60_000;
-const STRAGGLERS_MS = 1_000;
+const WORK_MS = 800;
 
 /** A time for which the daemon listened, in milliseconds of `performance.now()`. */
 interface Up {
@@ -84,7 +88,45 @@ interface Seat {
   readonly finding: Finding;
   /** The calls that were sent just before a kill, by the number of the kill. */
   readonly inFlight: Map<Call, number>;
-  dialsBefore: number;
+  readonly dialsBefore: number;
+}
+
+/** A daemon that is killed and started again on its port. */
+class Mortal implements AsyncDisposable {
+  readonly port = freePort();
+  readonly dialect: Dialect;
+  readonly journal: string;
+  readonly ups: Up[] = [];
+  readonly killedAt: number[] = [];
+  #startMs = 0;
+  #child: Child | undefined;
+
+  constructor(dialect: Dialect, journal: string) {
+    this.dialect = dialect;
+    this.journal = journal;
+  }
+
+  /** Starts it so that it listens after that time, or as soon as it can. */
+  async up(afterMs = 0): Promise<void> {
+    await delay(Math.max(0, afterMs - this.#startMs));
+    const spawnedAt = performance.now();
+    this.#child = await startDaemonOf(this.dialect, this.port, this.journal);
+    // It says that it listens a little after it does.
+    const from = this.#child.stdout.all[0]!.at;
+    this.#startMs = from - spawnedAt;
+    this.ups.push({ from, to: Infinity });
+  }
+
+  async kill(): Promise<void> {
+    const at = performance.now();
+    this.ups.at(-1)!.to = at;
+    this.killedAt.push(at);
+    await this.#child!.signal("SIGKILL");
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#child?.[Symbol.asyncDispose]();
+  }
 }
 
 /**
@@ -99,86 +141,72 @@ export async function runKills(
   random: () => number,
   journal: string,
 ): Promise<Finding[]> {
-  await using cleanup = new AsyncDisposableStack();
-  const port = freePort();
-  const spawnedAt = performance.now();
-  let daemon = await startDaemonOf(dialect, port, journal);
-  cleanup.defer(() => daemon[Symbol.asyncDispose]());
-  const ups: Up[] = [{ from: performance.now(), to: Infinity }];
-  const startMs = ups[0]!.from - spawnedAt;
+  await using daemon = new Mortal(dialect, journal);
+  await using clients = new AsyncDisposableStack();
+  await daemon.up();
   const seats: Seat[] = [];
   for (const program of programs) {
     const name = `kill-${dialect}-${program.name}`;
-    const client = cleanup.use(new Client(program, name, dialect, port));
-    const finding = newFinding("kill", dialect, program);
+    const client = clients.use(new Client(program, name, dialect, daemon.port));
     await client.open();
-    const dialsBefore = client.logged;
-    seats.push({ client, finding, inFlight: new Map(), dialsBefore });
+    seats.push({
+      client,
+      finding: newFinding("kill", dialect, program),
+      inFlight: new Map(),
+      dialsBefore: client.logged,
+    });
   }
-  const killedAt: number[] = [];
-  for (let i = 0; i < kills; i++) {
-    await delay(between(random, UP_MS) - IN_FLIGHT_MS);
-    for (const { client, inFlight } of seats) {
-      inFlight.set(await client.unsafe(WORK_MS), i);
-    }
-    await delay(IN_FLIGHT_MS);
-    ups.at(-1)!.to = performance.now();
-    killedAt.push(performance.now());
-    await daemon.signal("SIGKILL");
-    const downMs = between(random, DOWN_MS);
-    const calls = async (send: (client: Client) => Promise<Call>) => {
-      await delay(random() * downMs);
-      for (const { client } of seats) await send(client);
-    };
-    const restart = async (): Promise<void> => {
-      await delay(Math.max(0, downMs - startMs));
-      daemon = await startDaemonOf(dialect, port, journal);
-      // The daemon says that it listens a little after it does.
-      ups.push({ from: daemon.stdout.all[0]!.at, to: Infinity });
-      for (const { client } of seats) await client.echo();
-    };
-    await Promise.all([
-      calls((client) => client.echo()),
-      calls((client) => client.unsafe(0)),
-      restart(),
-    ]);
-  }
-  const limit = performance.now() + LIMIT_MS;
+  for (let i = 0; i < kills; i++) await killOnce(daemon, seats, i, random);
+  const end = performance.now();
   await Promise.all(seats.map(async ({ client, finding }) => {
-    // What the bridge has not answered by now it has lost.
-    const most = finding.program.isOurs ? limit : limit - LIMIT_MS * 0.9;
+    const until = end + limitMs(finding.program);
     for (const call of client.calls) {
-      await client.answered(call, Math.max(0, most - performance.now()));
+      await client.answered(call, Math.max(0, until - performance.now()));
     }
   }));
   await delay(STRAGGLERS_MS);
-  for (const seat of seats) settle(seat, ups, killedAt);
-  await daemon.signal("SIGKILL");
+  for (const seat of seats) settle(seat, daemon);
+  await daemon.kill();
   const counts = executions(dialect, journal);
-  for (const { client, finding } of seats) {
-    // That the daemon is away is known when the first dial has failed.
-    await client.stderr.find(
-      (line) => DIAL.test(line),
-      client.stderr.all.length,
-    );
-    finding.exitMs.push((await client.end()).ms);
-    finding.problems.push(...client.problems());
-    for (const { id, isUnsafe, mayFail, answeredAt } of client.calls) {
-      const count = counts.get(id) ?? 0;
-      // What may fail may not have been executed at all.
-      const least = mayFail || answeredAt === undefined ? 0 : 1;
-      if (!isUnsafe || (count >= least && count <= 1)) continue;
-      finding.problems.push(`${id}: executed ${count} times`);
-    }
-  }
+  for (const seat of seats) await leave(seat, counts);
   return seats.map(({ finding }) => finding);
+}
+
+/** One outage: a call in flight at the kill, two while the daemon is down, one when it listens again. */
+async function killOnce(
+  daemon: Mortal,
+  seats: readonly Seat[],
+  number: number,
+  random: () => number,
+): Promise<void> {
+  await delay(between(random, UP_MS) - IN_FLIGHT_MS);
+  for (const { client, inFlight } of seats) {
+    inFlight.set(await client.unsafe(WORK_MS), number);
+  }
+  await delay(IN_FLIGHT_MS);
+  await daemon.kill();
+  const downMs = between(random, DOWN_MS);
+  const whileDown = async (
+    send: (client: Client) => Promise<Call>,
+  ): Promise<void> => {
+    await delay(random() * downMs);
+    for (const { client } of seats) await send(client);
+  };
+  const restart = async (): Promise<void> => {
+    await daemon.up(downMs);
+    for (const { client } of seats) await client.echo();
+  };
+  await Promise.all([
+    whileDown((client) => client.echo()),
+    whileDown((client) => client.unsafe(0)),
+    restart(),
+  ]);
 }
 
 /** Enters what became of a client's calls. */
 function settle(
   { client, finding, inFlight, dialsBefore }: Seat,
-  ups: readonly Up[],
-  killedAt: readonly number[],
+  { ups, killedAt }: Mortal,
 ): void {
   const end = performance.now();
   for (const call of client.calls) {
@@ -188,17 +216,38 @@ function settle(
       const ms = answeredAt && reachable(ups, sentAt, answeredAt);
       // The target of this kind does not depend on it.
       finding.lags.push({ ms, outageMs: 0 });
-    } else if (answeredAt !== undefined && answeredAt < ups[kill + 1]!.from) {
-      finding.errorMs.push(answeredAt - killedAt[kill]!);
+      continue;
     }
+    const [from, to] = [killedAt[kill]!, ups[kill + 1]!.from];
+    if (answeredAt === undefined || answeredAt > to) continue;
+    if (answeredAt >= from) finding.errorMs.push(answeredAt - from);
   }
-  const waiting = client.calls.filter((call) => !inFlight.has(call));
   const seen = client.logged - dialsBefore;
   if (seen === 0) finding.problems.push("no log line tells of a dial");
+  const waiting = client.calls.filter((call) => !inFlight.has(call));
   const waitedMs = waited(waiting, end);
   const calls = client.calls.length;
   finding.dials.push({
     seen,
     allowed: allowedDials(finding, killedAt.length, calls, waitedMs, 0),
   });
+}
+
+/** Ends a client when it knows that the daemon is away, and looks through its answers. */
+async function leave(
+  { client, finding }: Seat,
+  counts: ReadonlyMap<string, number>,
+): Promise<void> {
+  // The first dial has failed then.
+  const seen = client.stderr.all.length;
+  await client.stderr.find((line) => DIAL.test(line), seen);
+  finding.exitMs.push((await client.end()).ms);
+  finding.problems.push(...client.problems());
+  for (const { id, isUnsafe, mayFail, answeredAt } of client.calls) {
+    const count = counts.get(id) ?? 0;
+    // What may fail may not have been executed at all.
+    const least = mayFail || answeredAt === undefined ? 0 : 1;
+    if (!isUnsafe || (count >= least && count <= 1)) continue;
+    finding.problems.push(`${id}: executed ${count} times`);
+  }
 }
