@@ -4,14 +4,14 @@
  * @module
  */
 
-/** Within which time two connections must be taken away, in milliseconds. */
+/** How long the second of two connections that are taken away has lasted at most, in milliseconds. */
 const TWICE_MS = 10_000;
 /** How long a connection must last for that to be over, in milliseconds. */
 const OVER_MS = 60_000;
 
 /** How the daemon has ended the last connections. */
 export class Displacement {
-  #takenAt = -Infinity;
+  #isTaken = false;
   #isOn = false;
 
   /** Whether each of two clients takes the connection from the other if both dial. */
@@ -19,17 +19,23 @@ export class Displacement {
     return this.#isOn;
   }
 
-  /** A connection that had been ready since a moment was ended as if for another client. Once is an accident. */
+  /**
+   * A connection that had been ready since a moment was ended as if for another
+   * client. Once is an accident; when the next one is taken soon, the other
+   * client dials whenever it loses the connection, as this one does. How long
+   * the pause between them was does not count: it grows.
+   */
   taken(now: number, readySince: number): void {
+    const lastedMs = now - readySince;
     this.#isOn = this.#isOn
-      ? now < readySince + OVER_MS
-      : now <= this.#takenAt + TWICE_MS;
-    this.#takenAt = now;
+      ? lastedMs < OVER_MS
+      : this.#isTaken && lastedMs <= TWICE_MS;
+    this.#isTaken = true;
   }
 
   /** A dial has failed, or a connection ended in another way: the daemon itself was away. */
   reset(): void {
-    this.#takenAt = -Infinity;
+    this.#isTaken = false;
     this.#isOn = false;
   }
 }
