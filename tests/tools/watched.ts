@@ -73,7 +73,7 @@ export class Watched {
   readonly #live = new Set<number>();
   /** When a request for each kind of connection was written last. */
   readonly #writtenAt = { main: 0, pool: 0 };
-  #ids = 0;
+  #ids: number;
   /** The client knows the daemon, and may ask. */
   #isIntroduced: boolean;
   #readyAt: number | undefined;
@@ -100,7 +100,8 @@ export class Watched {
     config: SessionConfig,
     speech: Speech,
     wire: Wire,
-    back: () => Back | undefined = () => undefined,
+    back: () => Back | undefined,
+    lastId = 0,
   ) {
     const { random } = stage;
     const dialect = speech === "exai"
@@ -112,6 +113,7 @@ export class Watched {
     this.#session = new Session(config, dialect, random, 0);
     this.#wire = wire;
     this.#back = back;
+    this.#ids = lastId;
     this.#isIntroduced = speech === "exai";
     this.dials = new Dials(speech === "exai" ? 4 : 0);
   }
