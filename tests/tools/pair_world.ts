@@ -79,8 +79,8 @@ class PairWorld {
   readonly #lines = new Set<Line>();
   #process = 0;
   #upSince: number | undefined = 0;
-  /** The dials since a client last asked or waited, and when that was. */
-  #rest: { since: number; dials: number[] } = { since: 0, dials: [] };
+  /** The dials of a minute in which no client asked or waited. */
+  #rest: number[] = [];
   readonly #tally: PairTally = {
     ...{ answers: 0, faults: 0, dials: 0, displaced: 0, "kept out": 0 },
     ...{ restarts: 0, calm: 0, "quiet dials": 0 },
@@ -115,7 +115,7 @@ class PairWorld {
         this.#lines.delete(line);
       },
     };
-    const config: SessionConfig = DEFAULTS;
+    const config: SessionConfig = { ...DEFAULTS };
     const proxy: Watched = new Watched(
       this.#stage,
       config,
@@ -180,7 +180,7 @@ class PairWorld {
 
   #ask({ proxy, asked }: Side): void {
     const what = this.#stage.pick(["look", "write", "list", "list"] as const);
-    this.#rest = { since: this.#stage.now, dials: [] };
+    this.#rest = [];
     const it = what === "list"
       ? proxy.ask("tools/list")
       : proxy.ask("tools/call", what);
@@ -251,7 +251,7 @@ class PairWorld {
 
   #turn(): void {
     // What the daemon does to both is no rest.
-    this.#rest = { since: this.#stage.now, dials: [] };
+    this.#rest = [];
     for (const { proxy } of this.#sides) proxy.dials.turn(this.#stage.now);
   }
 
@@ -292,11 +292,14 @@ class PairWorld {
   #rested(): void {
     const { now } = this.#stage;
     if (this.#habit !== "newest") return;
-    if (this.#sides.some(({ proxy }) => proxy.isOwed)) {
-      return void (this.#rest = { since: now, dials: [] });
-    }
+    // Before they have spoken, nobody can tell who takes what from whom; and a daemon that is away is dialed by the table.
+    const isUp = this.#upSince !== undefined;
+    const isQuiet = this.#sides.every(({ proxy }) =>
+      proxy.hasSpoken && !proxy.isOwed
+    );
+    if (!isUp || !isQuiet) return void (this.#rest = []);
     this.#tally["quiet dials"]++;
-    const { dials } = this.#rest;
+    const dials = this.#rest;
     dials.push(now);
     while (dials[0]! <= now - REST.ms) dials.shift();
     assert(

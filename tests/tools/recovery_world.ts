@@ -44,6 +44,7 @@ interface Line {
   readonly epoch: number;
   /** What the network did when it was dialed. */
   readonly kind: Kind;
+  readonly variant: boolean;
   /** The daemon has answered on it. */
   isAnswered: boolean;
   /** It is closed, or the proxy has left it. */
@@ -79,6 +80,8 @@ class RecoveryWorld {
   #upSince: number | undefined = 0;
   /** How long the network has been silent since the daemon answered a first frame. */
   #silentMs = 0;
+  /** When the daemon was heard for the first time after such a silence. */
+  #heardAt = 0;
   #turnedAt = 0;
   /** The daemon has answered in this process. */
   #hasAnswered = false;
@@ -220,12 +223,11 @@ class RecoveryWorld {
 
   /** How long a request may wait now. */
   #back(): Back | undefined {
-    const since = this.#upSince;
     const silent = this.#silentMs;
+    if (this.#upSince === undefined) return undefined;
     // An unknown daemon may use the whole handshake timeout.
-    if (since === undefined || silent > 0 && !this.#hasAnswered) {
-      return undefined;
-    }
+    if (silent > 0 && !this.#hasAnswered) return undefined;
+    const since = Math.max(this.#upSince, this.#heardAt);
     const { leastMs, share, slackMs } = SILENT;
     const limit = silent > 0
       ? Math.max(leastMs, silent * share) + slackMs
@@ -241,8 +243,10 @@ class RecoveryWorld {
     const kind = this.#kind === "quick restarts" && isDown
       ? "refused"
       : this.#kind;
-    const [isAnswered, isGone, arrivesAt, saysAt] = [false, false, 0, 0];
-    const line: Line = { epoch, kind, isAnswered, isGone, arrivesAt, saysAt };
+    const line: Line = {
+      ...{ epoch, kind, variant: this.#variant },
+      ...{ isAnswered: false, isGone: false, arrivesAt: 0, saysAt: 0 },
+    };
     this.#lines.set(epoch, line);
     switch (kind) {
       case "silent tcp":
@@ -267,10 +271,10 @@ class RecoveryWorld {
 
   /** The WebSocket is open: some get no further. */
   #opened(line: Line): void {
-    const { epoch, kind } = line;
+    const { epoch, kind, variant } = line;
     switch (kind) {
       case "opens and closes":
-        if (!this.#variant) this.#end(line, 1006);
+        if (!variant) this.#end(line, 1006);
         return;
       case "closes with 1013":
         return this.#end(line, 1013);
@@ -278,7 +282,7 @@ class RecoveryWorld {
         return this.#later(line, 1 + this.#stage.random() * 49, () => {
           const text = "SSH-2.0-OpenSSH_9.6";
           this.#proxy.handle({ type: "frame", epoch, text });
-          if (this.#variant) this.#end(line, 1006);
+          if (variant) this.#end(line, 1006);
         });
       case "unauthorized":
         if (this.#speech !== "exai") this.#end(line, 1008);
@@ -352,15 +356,14 @@ class RecoveryWorld {
     const slow = isFirst ? this.#slowMs * (0.8 + random() * 0.2) : 0;
     line.saysAt = Math.max(line.saysAt, now + 1 + random() * 28 + slow);
     this.#later(line, line.saysAt - now, () => {
-      this.#proxy.check();
       line.isAnswered = true;
-      const isLate = line.kind === "opens and closes";
-      if (isFirst && !isLate) {
-        this.#hasAnswered = true;
-        this.#silentMs = 0;
-      }
       this.#proxy.handle({ type: "frame", epoch: line.epoch, text });
-      if (isLate) this.#end(line, 1006);
+      if (line.kind === "opens and closes") return this.#end(line, 1006);
+      if (!isFirst) return;
+      // Not before: what waits has waited for this.
+      if (this.#silentMs > 0) this.#heardAt = this.#stage.now;
+      this.#hasAnswered = true;
+      this.#silentMs = 0;
     });
   }
 }

@@ -126,6 +126,11 @@ export class Watched {
     return false;
   }
 
+  /** Whether the client has said anything. */
+  get hasSpoken(): boolean {
+    return this.#speech === "exai" || this.#asked.size > 0;
+  }
+
   /** Whether the client is owed an answer that it waits for. */
   get isOwed(): boolean {
     for (const { isStanding } of this.#pending) if (!isStanding) return true;
