@@ -80,6 +80,8 @@ class RecoveryWorld {
   #upSince: number | undefined = 0;
   /** How long the network has been silent since the daemon answered a first frame. */
   #silentMs = 0;
+  /** When the last of that silence was over. */
+  #silentUntil = 0;
   /** When the daemon was heard for the first time after such a silence. */
   #heardAt = 0;
   #turnedAt = 0;
@@ -100,11 +102,7 @@ class RecoveryWorld {
     this.#proxy = new Watched(stage, config, speech, {
       dialed: (epoch) => this.#dialed(epoch),
       sent: (epoch, text) => this.#sent(epoch, text),
-      left: (epoch) => {
-        const line = this.#lines.get(epoch);
-        if (line !== undefined) line.isGone = true;
-        this.#lines.delete(epoch);
-      },
+      left: (epoch) => this.#left(epoch),
     }, () => this.#back());
   }
 
@@ -165,9 +163,10 @@ class RecoveryWorld {
   #turn(): void {
     const stage = this.#stage;
     this.#proxy.check();
-    const isSilent = /^silent/.test(this.#kind) ||
-      this.#kind === "garbage" && !this.#variant;
-    if (isSilent) this.#silentMs += stage.now - this.#turnedAt;
+    if (isSilent(this.#kind, this.#variant)) {
+      this.#silentMs += stage.now - this.#turnedAt;
+      this.#silentUntil = stage.now;
+    }
     this.#turnedAt = stage.now;
     const kind = this.#kind = stage.pick(PLAN);
     this.#variant = stage.chance(0.5);
@@ -269,6 +268,20 @@ class RecoveryWorld {
     });
   }
 
+  /** The proxy leaves a connection. */
+  #left(epoch: number): void {
+    const line = this.#lines.get(epoch);
+    if (line === undefined) return;
+    this.#lines.delete(epoch);
+    // A dial that hung for longer than the network was silent has been silence to the proxy.
+    const hasHung = !line.isGone && isSilent(line.kind, line.variant);
+    if (hasHung && !isSilent(this.#kind, this.#variant)) {
+      this.#silentMs += this.#stage.now - this.#silentUntil;
+      this.#silentUntil = this.#stage.now;
+    }
+    line.isGone = true;
+  }
+
   /** The WebSocket is open: some get no further. */
   #opened(line: Line): void {
     const { epoch, kind, variant } = line;
@@ -327,7 +340,7 @@ class RecoveryWorld {
   #sent(epoch: number, text: string): void {
     const line = this.#lines.get(epoch)!;
     const { kind } = line;
-    if (kind === "silent websocket" || kind === "garbage") return;
+    if (isSilent(kind, line.variant) || kind === "garbage") return;
     const { now } = this.#stage;
     const lag = 1 + this.#stage.random() * 20;
     line.arrivesAt = Math.max(line.arrivesAt, now + lag);
@@ -366,6 +379,11 @@ class RecoveryWorld {
       this.#silentMs = 0;
     });
   }
+}
+
+/** Whether a dial that is made then hangs. */
+function isSilent(kind: Kind, variant: boolean): boolean {
+  return /^silent/.test(kind) || kind === "garbage" && !variant;
 }
 
 /** Whether connections are good that were made then. */
