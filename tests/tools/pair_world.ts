@@ -25,6 +25,9 @@ const CALM_ANSWER_MS = 3_000;
 /** How often both may dial in a time in which neither client asks. */
 const REST = { ms: 60_000, dials: 6 } as const;
 
+/** Who loses the connection to another client twice in this time must say so. */
+const TWICE_MS = 9_000;
+
 /** Which of two clients the daemon keeps. */
 const HABITS = ["newest", "both", "oldest"] as const;
 type Habit = typeof HABITS[number];
@@ -35,6 +38,12 @@ interface Side {
   readonly proxy: Watched;
   /** What the client asked, until it has been looked at. */
   readonly asked: Set<Asked>;
+  /** It has dialed since the daemon came back. */
+  hasReturned: boolean;
+  /** When its connection was last taken by the other one. */
+  takenAt: number;
+  /** That has happened twice in a short time, which its log must tell. */
+  mustTell: boolean;
 }
 
 /** A connection. */
@@ -125,7 +134,10 @@ class PairWorld {
       // The daemon must be able to tell them apart.
       name === "A" ? 0 : 1_000_000,
     );
-    const side: Side = { name, proxy, asked: new Set() };
+    const side: Side = {
+      ...{ name, proxy, asked: new Set<Asked>() },
+      ...{ hasReturned: false, takenAt: -Infinity, mustTell: false },
+    };
     return side;
   }
 
@@ -158,8 +170,10 @@ class PairWorld {
       (first! <= second! ? a : b).proxy.handle({ type: "tick" });
     }
     const tally = this.#tally;
-    for (const { proxy } of this.#sides) {
+    for (const { name, proxy, mustTell } of this.#sides) {
       proxy.judge();
+      const hasTold = !mustTell || proxy.displacements > 0;
+      assert(hasTold, `${name}'s log does not tell of another client`);
       tally.answers += proxy.answers;
       tally.faults += proxy.faults;
       tally.dials += proxy.dials.count;
@@ -238,6 +252,7 @@ class PairWorld {
       stage.later(200 + stage.random() ** 2 * 20_000, () => {
         this.#check();
         this.#upSince = stage.now;
+        for (const side of this.#sides) side.hasReturned = false;
         this.#daemon.restart(stage.now);
         this.#turn();
         this.#restartLater(ms);
@@ -269,7 +284,7 @@ class PairWorld {
   }
 
   #dialed(side: Side, epoch: number): void {
-    this.#rested();
+    this.#rested(side);
     const stage = this.#stage;
     const line: Line = {
       ...{ side, epoch, process: this.#process },
@@ -289,15 +304,18 @@ class PairWorld {
   }
 
   /** While both clients are quiet, their proxies come to rest. */
-  #rested(): void {
+  #rested(side: Side): void {
     const { now } = this.#stage;
     if (this.#habit !== "newest") return;
+    const isReturn = !side.hasReturned;
+    side.hasReturned = this.#upSince !== undefined;
     // Before they have spoken, nobody can tell who takes what from whom; and a daemon that is away is dialed by the table.
     const isUp = this.#upSince !== undefined;
     const isQuiet = this.#sides.every(({ proxy }) =>
       proxy.hasSpoken && !proxy.isOwed
     );
     if (!isUp || !isQuiet) return void (this.#rest = []);
+    if (isReturn) return;
     this.#tally["quiet dials"]++;
     const dials = this.#rest;
     dials.push(now);
@@ -330,7 +348,7 @@ class PairWorld {
       return this.#end(line, this.#code === 503 ? 1013 : this.#code);
     }
     this.#tally.displaced++;
-    for (const it of rivals) this.#end(it, this.#code, "replaced");
+    for (const it of rivals) this.#end(it, this.#code, line.side);
   }
 
   #later(line: Line, ms: number, run: () => void): void {
@@ -350,14 +368,24 @@ class PairWorld {
     });
   }
 
-  #end(line: Line, code: number, reason = `code ${code}`): void {
+  /** The daemon closes a connection, maybe because another side has taken its place. */
+  #end(line: Line, code: number, by?: Side): void {
     if (line.isGone) return;
     line.isGone = true;
-    const { epoch, isAnswered, side: { proxy } } = line;
+    const { epoch, isAnswered, side } = line;
+    const { proxy } = side;
+    const reason = by === undefined ? `code ${code}` : "replaced";
     // Before the first answer it is a refusal, whatever the daemon means by it.
     const refuses = code === 1008 && !isAnswered && this.#speech !== "exai";
     this.#stage.later(this.#stage.random() * 5, () => {
       if (!this.#lines.has(line)) return;
+      const isTaken = by !== undefined && by !== side && isAnswered &&
+        epoch === proxy.mainEpoch;
+      if (isTaken) {
+        const { now } = this.#stage;
+        side.mustTell ||= now - side.takenAt < TWICE_MS;
+        side.takenAt = now;
+      }
       const closed = { type: "closed", epoch, code, reason } as const;
       proxy.handle({ ...closed, reached: true }, { refuses });
     });

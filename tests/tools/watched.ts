@@ -82,12 +82,13 @@ export class Watched {
   /** How long there was no usable connection until {@linkcode #clock}, in all. */
   #down = 0;
   #clock = 0;
-  #mainEpoch = 0;
   /** The daemon has refused the last dial. */
   #isRefused = false;
   #endedAt: number | undefined;
   /** When the client asked last. */
   askedAt = -Infinity;
+  /** The main connection that was dialed last. */
+  mainEpoch = 0;
   readonly dials: Dials;
   answers = 0;
   faults = 0;
@@ -245,7 +246,7 @@ export class Watched {
     for (const effect of effects) this.#perform(effect, isWanted);
     this.dials.want(now, this.isWanting);
     if (!refuses || !("epoch" in event)) return;
-    if (event.epoch !== this.#mainEpoch) return;
+    if (event.epoch !== this.mainEpoch) return;
     this.#isRefused = true;
     this.dials.refused(now);
     assert(!this.isWanting, "a request still waits after a refusal");
@@ -275,7 +276,7 @@ export class Watched {
         this.#live.add(epoch);
         const { phase } = this.#session.snapshot().standing;
         if (phase === "dialing") {
-          this.#mainEpoch = epoch;
+          this.mainEpoch = epoch;
           const isAsked = this.#isRefused && now - this.askedAt <= 100;
           this.#isRefused = false;
           this.dials.main(now, subprotocol, isWanted, isAsked);
