@@ -9,6 +9,8 @@ import { assert } from "./assert.ts";
 
 /** No two dials are closer, in milliseconds. */
 const LEAST_MS = 250;
+/** The first pause of the table, with what chance adds to it. */
+const FIRST_MS = LEAST_MS * 1.1 + 1;
 /** The longest pause of the table. */
 const CAP_MS = 30_000;
 /** How long after a dial that was refused a request makes the next one. */
@@ -29,7 +31,10 @@ export function tableCount(ms: number): number {
 export class Dials {
   /** How many connections a pool has; with one more for a second main connection. */
   readonly #width: number;
+  readonly #isTabled: boolean;
   #subprotocol: string | undefined;
+  /** When the next dial must have been made. */
+  #dueBy = Infinity;
   #hasRepeated = false;
   /** The moments of the last dials that were not the main connection's. */
   #others: number[] = [];
@@ -44,8 +49,10 @@ export class Dials {
   /** When the main connection was dialed last. */
   mainAt = -Infinity;
 
-  constructor(poolSize: number) {
+  /** `isTabled` says whether a connection that is lost is dialed by the table. */
+  constructor(poolSize: number, isTabled: boolean) {
     this.#width = poolSize + 1;
+    this.#isTabled = isTabled;
   }
 
   /** Whether a request waits for a connection from now on. */
@@ -61,9 +68,10 @@ export class Dials {
     this.#phase = { since: now, restarts: 0, main: 0, other: 0 };
   }
 
-  /** A connection is lost that has answered the client or stayed ready: the table begins anew. */
-  restart(now: number): void {
+  /** A connection is lost that has answered the client or stayed ready: the table begins anew, unless that is not certain. */
+  restart(now: number, isCertain: boolean): void {
     this.#phase.restarts++;
+    this.#dueBy = isCertain && this.#isTabled ? now + FIRST_MS : Infinity;
     this.#table = { since: now, demands: 0, dials: 0 };
     if (this.#quiet !== undefined) this.#quiet = { since: now, dials: 0 };
   }
@@ -81,6 +89,8 @@ export class Dials {
     isAsked: boolean,
   ): void {
     this.count++;
+    assert(now <= this.#dueBy, `dialed ${now - this.#dueBy} ms too late`);
+    this.#dueBy = Infinity;
     const pause = now - this.mainAt;
     const isRepeat = pause < LEAST_MS && this.#subprotocol !== undefined &&
       subprotocol === undefined && !this.#hasRepeated;

@@ -131,8 +131,12 @@ class PairWorld {
       this.#speech,
       wire,
       () => this.#back(),
-      // The daemon must be able to tell them apart.
-      name === "A" ? 0 : 1_000_000,
+      {
+        // The daemon must be able to tell the requests apart.
+        lastId: name === "A" ? 0 : 1_000_000,
+        // Who is displaced too often waits for a request.
+        isTabled: this.#habit !== "newest",
+      },
     );
     const side: Side = {
       ...{ name, proxy, asked: new Set<Asked>() },

@@ -23,6 +23,8 @@ import type { Stage } from "./stage.ts";
 const REFUSED_MS = 5_000;
 /** No request is given up before this for want of a connection, if the queue timeout is longer. */
 const LEAST_PATIENCE_MS = 20_000;
+/** How long a connection must stay ready for the table to begin anew. */
+const STABLE_MS = 5_000;
 /** How long a client waits that was told of a failure, before it says hello again. */
 const AGAIN_MS = 1_000;
 
@@ -77,13 +79,19 @@ export class Watched {
   /** The client knows the daemon, and may ask. */
   #isIntroduced: boolean;
   #readyAt: number | undefined;
-  /** The daemon has answered the client since the connection became ready. */
-  #hasServed = false;
+  /** The daemon has answered the client since the connection became ready: on any connection, or on this one. */
+  #hasServed: "nowhere" | "elsewhere" | "here" = "nowhere";
+  /** The daemon has answered in this process. */
+  #isKnown = false;
+  /** Since when the present dial lasts, or its WebSocket is open, and whether a request has waited meanwhile. */
+  #step = { since: 0, wasWanted: false };
   /** How long there was no usable connection until {@linkcode #clock}, in all. */
   #down = 0;
   #clock = 0;
-  /** The daemon has refused the last dial. */
+  /** The daemon has refused the last dial, and nothing was dialed since. */
   #isRefused = false;
+  /** The client may be told that the daemon refuses it. */
+  #mayBeRefused = false;
   #endedAt: number | undefined;
   /** When the client asked last. */
   askedAt = -Infinity;
@@ -102,7 +110,7 @@ export class Watched {
     speech: Speech,
     wire: Wire,
     back: () => Back | undefined,
-    lastId = 0,
+    { lastId = 0, isTabled = true } = {},
   ) {
     const { random } = stage;
     const dialect = speech === "exai"
@@ -116,7 +124,7 @@ export class Watched {
     this.#back = back;
     this.#ids = lastId;
     this.#isIntroduced = speech === "exai";
-    this.dials = new Dials(speech === "exai" ? 4 : 0);
+    this.dials = new Dials(speech === "exai" ? 4 : 0, isTabled);
   }
 
   /** Whether a request waits for a connection that will be given up one day. */
@@ -236,17 +244,23 @@ export class Watched {
     this.#clock = now;
     this.check();
     if (event.type === "end") this.#endedAt ??= now;
+    const isMain = "epoch" in event && event.epoch === this.mainEpoch &&
+      this.#live.has(event.epoch);
+    if (isMain && refuses) this.#mayBeRefused = true;
+    else if (isMain && event.type === "closed") this.#mayBeRefused = false;
+    if (isMain && event.type === "open") this.#step.since = now;
     if (event.type === "closed") this.#lose(event.epoch);
     const wasWanting = this.isWanting;
     if (asked !== undefined) this.#pending.add(asked);
     const isWanted = wasWanting || this.isWanting;
     this.dials.want(now, isWanted);
+    this.#step.wasWanted ||= isWanted;
     const effects = this.#session.handle(event, now);
+    if (event.type === "tick") this.#checkPatience(effects);
     this.#look();
     for (const effect of effects) this.#perform(effect, isWanted);
     this.dials.want(now, this.isWanting);
-    if (!refuses || !("epoch" in event)) return;
-    if (event.epoch !== this.mainEpoch) return;
+    if (!refuses || !isMain) return;
     this.#isRefused = true;
     this.dials.refused(now);
     assert(!this.isWanting, "a request still waits after a refusal");
@@ -259,13 +273,34 @@ export class Watched {
     const isReady = phase === "ready" || phase === "checking";
     if (isReady && this.#readyAt === undefined) {
       this.#readyAt = now;
-      this.#isRefused = false;
+      this.#isRefused = this.#mayBeRefused = false;
+      this.#isKnown = true;
+      this.#hasServed = "nowhere";
     } else if (!isReady && this.#readyAt !== undefined) {
-      const isStable = now - this.#readyAt >= 5_000;
-      if (isStable || this.#hasServed) this.dials.restart(now);
+      const ms = now - this.#readyAt;
       this.#readyAt = undefined;
-      this.#hasServed = false;
+      if (ms < STABLE_MS && this.#hasServed === "nowhere") return;
+      // What a pool has answered need not concern the main connection.
+      const isCertain = ms > STABLE_MS + 10 || this.#hasServed === "here";
+      this.dials.restart(now, isCertain);
     }
+  }
+
+  /** A dial is given up early only if a request has waited for it, and the daemon is known. */
+  #checkPatience(effects: readonly Effect[]): void {
+    const { now } = this.#stage;
+    const { since, wasWanted } = this.#step;
+    const isGivenUp = effects.some((effect) =>
+      effect.type === "close" && effect.epoch === this.mainEpoch
+    );
+    const isOver = this.#readyAt !== undefined || this.#endedAt !== undefined;
+    if (!isGivenUp || isOver || wasWanted && this.#isKnown) return;
+    const { handshakeTimeout } = this.#config;
+    assert(
+      now - since >= handshakeTimeout - 1,
+      `a dial was given up after ${now - since} ms, and ` +
+        (wasWanted ? "the daemon is not known" : "nobody waited for it"),
+    );
   }
 
   #perform(effect: Effect, isWanted: boolean): void {
@@ -279,6 +314,7 @@ export class Watched {
           this.mainEpoch = epoch;
           const isAsked = this.#isRefused && now - this.askedAt <= 100;
           this.#isRefused = false;
+          this.#step = { since: now, wasWanted: isWanted };
           this.dials.main(now, subprotocol, isWanted, isAsked);
         } else this.dials.other(now);
         return this.#wire.dialed(epoch);
@@ -346,7 +382,9 @@ export class Watched {
     if (error === undefined) {
       this.answers++;
       // A proxy that introduces itself has answered nothing of the daemon's.
-      if (asked.sentOn !== undefined) this.#hasServed = true;
+      if (asked.sentOn !== undefined && this.#hasServed !== "here") {
+        this.#hasServed = asked.isPooled ? "elsewhere" : "here";
+      }
       if (isIntroduction) this.#stage.later(1, () => this.#introduced());
       return;
     }
@@ -373,6 +411,9 @@ export class Watched {
     }
     assert(code !== -31002 || written > 0, `${id} was never written`);
     assert(code !== -31003, `${id} timed out, without a limit`);
+    if (data?.reason === "refused") {
+      assert(this.#mayBeRefused, `${id} was refused, and the daemon did not`);
+    }
     const isEnd = this.#endedAt !== undefined;
     if (code !== -31001 || data.reason !== "unavailable" || isEnd) return;
     const { queueTimeout } = this.#config;
