@@ -50,7 +50,7 @@ test(`${RECOVERY_WORLDS} seeded worlds keep the rules of reconnecting`, () => {
     ...{ answers: 0, faults: 0, dials: 0, up: 0, refused: 0, reset: 0 },
     ...{ "opens and closes": 0, "closes with 1013": 0, garbage: 0 },
     ...{ "silent tcp": 0, "silent websocket": 0, "quick restarts": 0 },
-    ...{ "1008 in a conversation": 0, unauthorized: 0 },
+    ...{ "1008 in a conversation": 0, unauthorized: 0, "slow start": 0 },
   };
   liveThrough(RECOVERY_WORLDS, liveRecovery, zero, "recovery");
 });

@@ -21,11 +21,15 @@ const BACK_MS = 1_500;
 /** The same after silence: the dial that hangs must be given up first. */
 const SILENT = { leastMs: 3_500, share: 1 / 2, slackMs: 300 } as const;
 
+/** How long a dial that somebody waits for may take, one after another, and the pause between two. */
+const STEPS_MS = [2_000, 2_000, 3_000, 4_000, 6_000, 9_000];
+const PAUSE_MS = 1_000;
+
 /** What the network and the daemon do for a while. */
 const KINDS = [
   ...["up", "refused", "opens and closes", "closes with 1013", "reset"],
   ...["garbage", "silent tcp", "silent websocket", "quick restarts"],
-  ...["1008 in a conversation", "unauthorized"],
+  ...["1008 in a conversation", "unauthorized", "slow start"],
 ] as const;
 type Kind = typeof KINDS[number];
 
@@ -45,6 +49,9 @@ interface Line {
   /** What the network did when it was dialed. */
   readonly kind: Kind;
   readonly variant: boolean;
+  readonly dialedAt: number;
+  /** How long the first answer takes. */
+  readonly slowMs: number;
   /** The daemon has answered on it. */
   isAnswered: boolean;
   /** It is closed, or the proxy has left it. */
@@ -73,6 +80,8 @@ class RecoveryWorld {
   readonly #phases = new Map<Kind, number>(KINDS.map((kind) => [kind, 0]));
   /** How long this daemon needs for its first answer on a connection. */
   readonly #slowMs: number;
+  /** How long it needs while it starts slowly, at most since it came back. */
+  #startMs = 0;
   #kind: Kind = "up";
   /** One of the ways in which the present kind may go. */
   #variant = false;
@@ -85,6 +94,8 @@ class RecoveryWorld {
   /** When the daemon was heard for the first time after such a silence. */
   #heardAt = 0;
   #turnedAt = 0;
+  /** The slowest first answer so far. */
+  #slowestMs = 0;
   /** The daemon has answered in this process. */
   #hasAnswered = false;
 
@@ -173,8 +184,10 @@ class RecoveryWorld {
     this.#phases.set(kind, this.#phases.get(kind)! + 1);
     this.#proxy.dials.turn(stage.now);
     const ms = 200 + stage.random() ** 2 * 19_800;
-    const isUp = /^(up|quick restarts|1008 in a conversation)$/.test(kind);
-    this.#rise(isUp);
+    this.#rise(isUsable(kind));
+    if (kind === "slow start") {
+      this.#startMs = Math.max(this.#startMs, 1_500 + stage.random() * 5_500);
+    }
     if (kind === "quick restarts") this.#restart();
     if (kind === "1008 in a conversation") {
       stage.later(stage.random() * ms, () => this.#violate());
@@ -187,6 +200,7 @@ class RecoveryWorld {
     const stage = this.#stage;
     this.#proxy.check();
     if (isUp === (this.#upSince !== undefined)) return;
+    this.#startMs = 0;
     this.#upSince = isUp ? stage.now : undefined;
     if (isUp) return this.#daemon.restart(stage.now);
     // What hangs may be left hanging.
@@ -229,11 +243,15 @@ class RecoveryWorld {
     const since = Math.max(this.#upSince, this.#heardAt);
     const { leastMs, share, slackMs } = SILENT;
     const limit = silent > 0
-      ? Math.max(leastMs, silent * share) + slackMs
+      // A dial is given twice the time of the slowest success.
+      ? Math.max(leastMs, silent * share, 2 * this.#slowestMs + PAUSE_MS) +
+        slackMs
       : BACK_MS;
-    // Its first answer, and a hanging dial that is given twice as much; and with a pool once more.
-    const times = this.#speech === "exai" ? 4 : 3;
-    return { since, limit: limit + times * this.#slowMs };
+    // Its first answer; and with a pool once more.
+    const isPooled = this.#speech === "exai";
+    const slowMs = (isPooled ? 2 : 1) * this.#slowMs;
+    const startMs = this.#startMs > 0 ? startingMs(this.#startMs, isPooled) : 0;
+    return { since, limit: limit + slowMs + startMs };
   }
 
   #dialed(epoch: number): void {
@@ -243,7 +261,10 @@ class RecoveryWorld {
       ? "refused"
       : this.#kind;
     const line: Line = {
-      ...{ epoch, kind, variant: this.#variant },
+      ...{ epoch, kind, variant: this.#variant, dialedAt: stage.now },
+      // It is as slow each time, or almost.
+      slowMs: (kind === "slow start" ? this.#startMs : this.#slowMs) *
+        (0.8 + stage.random() * 0.2),
       ...{ isAnswered: false, isGone: false, arrivesAt: 0, saysAt: 0 },
     };
     this.#lines.set(epoch, line);
@@ -273,11 +294,16 @@ class RecoveryWorld {
     const line = this.#lines.get(epoch);
     if (line === undefined) return;
     this.#lines.delete(epoch);
+    const { now } = this.#stage;
+    const isGivenUp = !line.isGone && !line.isAnswered;
+    if (isGivenUp && line.kind === "slow start") {
+      this.#silentMs += now - line.dialedAt;
+    }
     // A dial that hung for longer than the network was silent has been silence to the proxy.
-    const hasHung = !line.isGone && isSilent(line.kind, line.variant);
+    const hasHung = isGivenUp && isSilent(line.kind, line.variant);
     if (hasHung && !isSilent(this.#kind, this.#variant)) {
-      this.#silentMs += this.#stage.now - this.#silentUntil;
-      this.#silentUntil = this.#stage.now;
+      this.#silentMs += now - this.#silentUntil;
+      this.#silentUntil = now;
     }
     line.isGone = true;
   }
@@ -365,12 +391,12 @@ class RecoveryWorld {
   #say(line: Line, text: string): void {
     const { now, random } = this.#stage;
     const isFirst = line.saysAt === 0;
-    // It is as slow each time, or almost.
-    const slow = isFirst ? this.#slowMs * (0.8 + random() * 0.2) : 0;
+    const slow = isFirst ? line.slowMs : 0;
     line.saysAt = Math.max(line.saysAt, now + 1 + random() * 28 + slow);
     this.#later(line, line.saysAt - now, () => {
       line.isAnswered = true;
       this.#proxy.handle({ type: "frame", epoch: line.epoch, text });
+      if (isFirst) this.#slowestMs = Math.max(this.#slowestMs, line.slowMs);
       if (line.kind === "opens and closes") return this.#end(line, 1006);
       if (!isFirst) return;
       // Not before: what waits has waited for this.
@@ -388,5 +414,12 @@ function isSilent(kind: Kind, variant: boolean): boolean {
 
 /** Whether connections are good that were made then. */
 function isUsable(kind: Kind): boolean {
-  return /^(up|quick restarts|1008 in a conversation)$/.test(kind);
+  return /^(up|quick restarts|1008 in a conversation|slow start)$/.test(kind);
+}
+
+/** How long a request waits for a first answer that takes so long: what gave it less time came before. */
+function startingMs(ms: number, isPooled: boolean): number {
+  const early = STEPS_MS.filter((step) => step <= ms)
+    .reduce((sum, step) => sum + step + PAUSE_MS, 0);
+  return early + ms + (isPooled ? ms + PAUSE_MS : 0);
 }
