@@ -9,8 +9,8 @@ import { live, type Tally } from "../tools/world.ts";
 const [
   WORLDS = 9_000,
   EXAI_WORLDS = 1_500,
-  RECOVERY_WORLDS = 1_800,
-  PAIR_WORLDS = 2_000,
+  RECOVERY_WORLDS = 1_400,
+  PAIR_WORLDS = 1_800,
 ] = Deno.args.map(Number);
 assert(
   Math.min(WORLDS, EXAI_WORLDS, RECOVERY_WORLDS, PAIR_WORLDS) > 0,

@@ -89,7 +89,11 @@ export class Dials {
     isAsked: boolean,
   ): void {
     this.count++;
-    assert(now <= this.#dueBy, `dialed ${now - this.#dueBy} ms too late`);
+    assert(
+      now <= this.#dueBy,
+      `the first dial after a connection that had worked came ` +
+        `${now - this.#dueBy} ms too late`,
+    );
     this.#dueBy = Infinity;
     const pause = now - this.mainAt;
     const isRepeat = pause < LEAST_MS && this.#subprotocol !== undefined &&

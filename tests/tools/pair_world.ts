@@ -50,8 +50,6 @@ interface Side {
 interface Line {
   readonly side: Side;
   readonly epoch: number;
-  /** The daemon's process. */
-  readonly process: number;
   isOpen: boolean;
   isAnswered: boolean;
   isGone: boolean;
@@ -86,7 +84,6 @@ class PairWorld {
   /** How it gets rid of the older one, or of the newcomer. */
   readonly #code: number;
   readonly #lines = new Set<Line>();
-  #process = 0;
   #upSince: number | undefined = 0;
   /** The dials of a minute in which no client asked or waited. */
   #rest: number[] = [];
@@ -250,7 +247,6 @@ class PairWorld {
       this.#tally.restarts++;
       this.#check();
       this.#upSince = undefined;
-      this.#process++;
       for (const line of this.#lines) this.#end(line, 1006);
       this.#turn();
       stage.later(200 + stage.random() ** 2 * 20_000, () => {
@@ -291,7 +287,7 @@ class PairWorld {
     this.#rested(side);
     const stage = this.#stage;
     const line: Line = {
-      ...{ side, epoch, process: this.#process },
+      ...{ side, epoch },
       ...{ isOpen: false, isAnswered: false, isGone: false },
       ...{ arrivesAt: 0, saysAt: 0 },
     };
@@ -319,6 +315,7 @@ class PairWorld {
       proxy.hasSpoken && !proxy.isOwed
     );
     if (!isUp || !isQuiet) return void (this.#rest = []);
+    // Who comes back to a daemon that was away takes nothing from anybody yet.
     if (isReturn) return;
     this.#tally["quiet dials"]++;
     const dials = this.#rest;
