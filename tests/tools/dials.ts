@@ -35,6 +35,10 @@ export class Dials {
   #subprotocol: string | undefined;
   /** When the next dial must have been made. */
   #dueBy = Infinity;
+  /** The same as long as nobody waits. */
+  #quietDueBy = Infinity;
+  /** Since when the table has not begun anew for certain. */
+  #certainSince = 0;
   #hasRepeated = false;
   /** The moments of the last dials that were not the main connection's. */
   #others: number[] = [];
@@ -71,14 +75,25 @@ export class Dials {
   /** A connection is lost that has answered the client or stayed ready: the table begins anew, unless that is not certain. */
   restart(now: number, isCertain: boolean): void {
     this.#phase.restarts++;
+    if (isCertain) this.#certainSince = now;
     this.#dueBy = isCertain && this.#isTabled ? now + FIRST_MS : Infinity;
     this.#table = { since: now, demands: 0, dials: 0 };
     if (this.#quiet !== undefined) this.#quiet = { since: now, dials: 0 };
   }
 
+  /** A dial or connection ended. What was dialed because a request waited must not have made the next pause longer. */
+  ended(now: number): void {
+    if (!this.#isTabled) return;
+    // One step more than the table had time for.
+    const step = tableCount(now - this.#certainSince) + 1;
+    const pause = Math.min(CAP_MS, LEAST_MS * 2 ** step);
+    this.#quietDueBy = now + pause * 1.1 + 1;
+  }
+
   /** The daemon refuses us. */
   refused(now: number): void {
     this.#refusedAt = now;
+    this.#quietDueBy = Infinity;
   }
 
   /** The main connection is dialed; `isAsked` says whether a request of the client's has just come. */
@@ -114,7 +129,12 @@ export class Dials {
     if (isRepeat) return;
     this.#phase.main++;
     this.#checkRate(now, this.#phase.main, 1, "dials");
-    if (!isWanted) this.#checkTable(now);
+    if (isWanted) return;
+    this.#checkTable(now);
+    assert(
+      now <= this.#quietDueBy,
+      `the table's next dial came ${now - this.#quietDueBy} ms too late`,
+    );
   }
 
   #checkTable(now: number): void {

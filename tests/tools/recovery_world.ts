@@ -93,6 +93,8 @@ class RecoveryWorld {
   #silentUntil = 0;
   /** When the daemon was heard for the first time after such a silence. */
   #heardAt = 0;
+  /** How long dials lasted that were given up while the daemon started slowly. */
+  #triedMs = 0;
   #turnedAt = 0;
   /** The slowest first answer so far. */
   #slowestMs = 0;
@@ -179,11 +181,15 @@ class RecoveryWorld {
       this.#silentUntil = stage.now;
     }
     this.#turnedAt = stage.now;
+    for (const line of this.#lines.values()) {
+      if (line.kind === "opens and closes") this.#end(line, 1006);
+    }
     const kind = this.#kind = stage.pick(PLAN);
     this.#variant = stage.chance(0.5);
     this.#phases.set(kind, this.#phases.get(kind)! + 1);
     this.#proxy.dials.turn(stage.now);
-    const ms = 200 + stage.random() ** 2 * 19_800;
+    const least = kind === "slow start" ? 10_000 : 200;
+    const ms = least + stage.random() ** 2 * 19_800;
     this.#rise(isUsable(kind));
     if (kind === "slow start") {
       this.#startMs = Math.max(this.#startMs, 1_500 + stage.random() * 5_500);
@@ -201,6 +207,9 @@ class RecoveryWorld {
     this.#proxy.check();
     if (isUp === (this.#upSince !== undefined)) return;
     this.#startMs = 0;
+    // To the proxy, a daemon that was too slow was silent.
+    this.#silentMs += this.#triedMs;
+    this.#triedMs = 0;
     this.#upSince = isUp ? stage.now : undefined;
     if (isUp) return this.#daemon.restart(stage.now);
     // What hangs may be left hanging.
@@ -297,7 +306,7 @@ class RecoveryWorld {
     const { now } = this.#stage;
     const isGivenUp = !line.isGone && !line.isAnswered;
     if (isGivenUp && line.kind === "slow start") {
-      this.#silentMs += now - line.dialedAt;
+      this.#triedMs += now - line.dialedAt;
     }
     // A dial that hung for longer than the network was silent has been silence to the proxy.
     const hasHung = isGivenUp && isSilent(line.kind, line.variant);
@@ -397,12 +406,15 @@ class RecoveryWorld {
       line.isAnswered = true;
       this.#proxy.handle({ type: "frame", epoch: line.epoch, text });
       if (isFirst) this.#slowestMs = Math.max(this.#slowestMs, line.slowMs);
-      if (line.kind === "opens and closes") return this.#end(line, 1006);
+      if (line.kind === "opens and closes") {
+        // What it has got until then may be executed.
+        return this.#later(line, random() * 60, () => this.#end(line, 1006));
+      }
       if (!isFirst) return;
       // Not before: what waits has waited for this.
       if (this.#silentMs > 0) this.#heardAt = this.#stage.now;
       this.#hasAnswered = true;
-      this.#silentMs = 0;
+      this.#silentMs = this.#triedMs = 0;
     });
   }
 }

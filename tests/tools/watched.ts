@@ -324,6 +324,7 @@ export class Watched {
         return this.#wire.sent(effect.epoch, effect.text);
       case "close":
         this.#lose(effect.epoch);
+        if (effect.epoch === this.mainEpoch) this.dials.ended(now);
         return this.#wire.left(effect.epoch);
       case "reply":
         return this.#replied(JSON.parse(effect.text));
