@@ -23,7 +23,7 @@ const SILENT = { leastMs: 3_500, share: 1 / 2, slackMs: 300 } as const;
 
 /** How long a dial that somebody waits for may take, one after another, and the pause between two. */
 const STEPS_MS = [2_000, 2_000, 3_000, 4_000, 6_000, 9_000];
-const PAUSE_MS = 1_000;
+const PAUSE_MS = 1_100;
 
 /** What the network and the daemon do for a while. */
 const KINDS = [
@@ -259,7 +259,9 @@ class RecoveryWorld {
     // Its first answer; and with a pool once more.
     const isPooled = this.#speech === "exai";
     const slowMs = (isPooled ? 2 : 1) * this.#slowMs;
-    const startMs = this.#startMs > 0 ? startingMs(this.#startMs, isPooled) : 0;
+    const startMs = this.#startMs > 0
+      ? startingMs(this.#startMs, this.#slowestMs, isPooled)
+      : 0;
     return { since, limit: limit + slowMs + startMs };
   }
 
@@ -412,7 +414,8 @@ class RecoveryWorld {
       }
       if (!isFirst) return;
       // Not before: what waits has waited for this.
-      if (this.#silentMs > 0) this.#heardAt = this.#stage.now;
+      const isEnd = this.#silentMs > 0 || line.kind === "slow start";
+      if (isEnd) this.#heardAt = this.#stage.now;
       this.#hasAnswered = true;
       this.#silentMs = this.#triedMs = 0;
     });
@@ -430,8 +433,13 @@ function isUsable(kind: Kind): boolean {
 }
 
 /** How long a request waits for a first answer that takes so long: what gave it less time came before. */
-function startingMs(ms: number, isPooled: boolean): number {
-  const early = STEPS_MS.filter((step) => step <= ms)
+function startingMs(
+  ms: number,
+  slowestMs: number,
+  isPooled: boolean,
+): number {
+  const early = STEPS_MS.map((step) => Math.max(step, 2 * slowestMs))
+    .filter((step) => step <= ms)
     .reduce((sum, step) => sum + step + PAUSE_MS, 0);
   return early + ms + (isPooled ? ms + PAUSE_MS : 0);
 }
