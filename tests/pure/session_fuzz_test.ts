@@ -1,11 +1,21 @@
 import { type ExaiTally, liveExai } from "../tools/exai_world.ts";
 import { assert, assertEquals } from "../tools/assert.ts";
+import { livePair, type PairTally } from "../tools/pair_world.ts";
 import { test } from "../tools/pure.ts";
+import { liveRecovery, type RecoveryTally } from "../tools/recovery_world.ts";
 import { live, type Tally } from "../tools/world.ts";
 
-/** How many worlds. `deno test ... -- WORLDS EXAI_WORLDS` changes it. */
-const [WORLDS = 9_000, EXAI_WORLDS = 1_500] = Deno.args.map(Number);
-assert(WORLDS > 0 && EXAI_WORLDS > 0, "the numbers of worlds are positive");
+/** How many worlds. `deno test ... -- WORLDS EXAI_WORLDS RECOVERY_WORLDS PAIR_WORLDS` changes it. */
+const [
+  WORLDS = 9_000,
+  EXAI_WORLDS = 1_500,
+  RECOVERY_WORLDS = 1_400,
+  PAIR_WORLDS = 1_800,
+] = Deno.args.map(Number);
+assert(
+  Math.min(WORLDS, EXAI_WORLDS, RECOVERY_WORLDS, PAIR_WORLDS) > 0,
+  "the numbers of worlds are positive",
+);
 
 test(`${WORLDS} seeded worlds keep the delivery contract`, () => {
   const zero: Tally = {
@@ -35,11 +45,30 @@ test(`${EXAI_WORLDS} seeded worlds with an exai daemon keep it, too`, () => {
   liveThrough(EXAI_WORLDS, liveExai, zero, "exai");
 });
 
-function liveThrough<T extends Tally | ExaiTally>(
+test(`${RECOVERY_WORLDS} seeded worlds keep the rules of reconnecting`, () => {
+  const zero: RecoveryTally = {
+    ...{ answers: 0, faults: 0, dials: 0, up: 0, refused: 0, reset: 0 },
+    ...{ "opens and closes": 0, "closes with 1013": 0, garbage: 0 },
+    ...{ "silent tcp": 0, "silent websocket": 0, "quick restarts": 0 },
+    ...{ "1008 in a conversation": 0, unauthorized: 0, "slow start": 0 },
+  };
+  liveThrough(RECOVERY_WORLDS, liveRecovery, zero, "recovery");
+});
+
+test(`${PAIR_WORLDS} seeded worlds with two proxies keep them, too`, () => {
+  const zero: PairTally = {
+    ...{ answers: 0, faults: 0, dials: 0, displaced: 0, "kept out": 0 },
+    ...{ restarts: 0, calm: 0, "quiet dials": 0 },
+    ...{ newest: 0, both: 0, oldest: 0 },
+  };
+  liveThrough(PAIR_WORLDS, livePair, zero, "pair");
+});
+
+function liveThrough<T extends Tally | ExaiTally | RecoveryTally | PairTally>(
   worlds: number,
   live: (seed: number) => T,
   zero: T,
-  dialect: string,
+  kind: string,
 ): void {
   const sum = new Map(Object.entries(zero));
   for (let seed = 1; seed <= worlds; seed++) {
@@ -47,7 +76,7 @@ function liveThrough<T extends Tally | ExaiTally>(
     try {
       tally = live(seed);
     } catch (error) {
-      const task = `deno task worlds 1 ${seed} ${dialect}`;
+      const task = `deno task worlds 1 ${seed} ${kind}`;
       throw new Error(`Seed ${seed} (${task}): ${error}`, { cause: error });
     }
     for (const [name, count] of Object.entries(tally)) {
@@ -63,4 +92,15 @@ function liveThrough<T extends Tally | ExaiTally>(
 test("a seed gives the same world again", () => {
   assertEquals(live(7), live(7));
   assertEquals(liveExai(7), liveExai(7));
+  assertEquals(seen(liveRecovery), seen(liveRecovery));
+  assertEquals(seen(livePair), seen(livePair));
 });
+
+/** What comes of a world, for better or worse. */
+function seen(live: (seed: number) => unknown): unknown {
+  try {
+    return live(7);
+  } catch (error) {
+    return String(error);
+  }
+}

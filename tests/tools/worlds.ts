@@ -1,22 +1,32 @@
 /**
  * Lives through seeded worlds and prints what happened in them.
  *
- *     deno task worlds [COUNT] [FIRST SEED] [mcp | exai]
+ *     deno task worlds [COUNT] [FIRST SEED] [mcp | exai | recovery | pair]
  *
  * @module
  */
 
 import { liveExai } from "./exai_world.ts";
 import { live } from "./world.ts";
+import { livePair } from "./pair_world.ts";
 import { print } from "./print.ts";
+import { liveRecovery } from "./recovery_world.ts";
+
+const KINDS: Readonly<Record<string, (seed: number) => object>> = {
+  mcp: live,
+  exai: liveExai,
+  recovery: liveRecovery,
+  pair: livePair,
+};
 
 const count = Number(Deno.args[0] ?? 10_000);
 const first = Number(Deno.args[1] ?? 1);
-if (!(count > 0 && first > 0)) {
-  print("Say deno task worlds [COUNT] [FIRST SEED] [mcp | exai]");
+const run = KINDS[Deno.args[2] ?? "mcp"];
+if (!(count > 0 && first > 0) || run === undefined) {
+  const kinds = Object.keys(KINDS).join(" | ");
+  print(`Say deno task worlds [COUNT] [FIRST SEED] [${kinds}]`);
   Deno.exit(1);
 }
-const run: (seed: number) => object = Deno.args[2] === "exai" ? liveExai : live;
 const sum = new Map<string, number>();
 let broken = 0;
 const start = performance.now();
