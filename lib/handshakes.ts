@@ -8,17 +8,18 @@
 /** The two steps of a dial: until the WebSocket is open, and until the daemon has answered the first message. */
 export type HandshakeStep = "opening" | "first answer";
 
-/** The shortest limit of a step, in milliseconds. */
-export const SHORT_MS = 2_000;
-/** How many of the last successes count. */
-const SUCCESSES = 3;
-/** What comes to the limit before the next dial is made, in milliseconds. */
-const PAUSE_MS = 500;
+/** The shortest limit of a step, and the one after the first seconds of silence, in milliseconds. */
+const SHORT_MS = [2_000, 3_000] as const;
+/** How many milliseconds of silence these are. */
+const FIRST_MS = 4_000;
+/** What comes to the limit until the next dial is answered, in milliseconds. */
+const PAUSE_MS = 400;
 
 /** What all links share. */
 export class Handshakes {
   readonly #longest: number;
-  readonly #successes = new Map<HandshakeStep, number[]>();
+  /** How long each step took when it last succeeded, in milliseconds. */
+  readonly #lastMs = new Map<HandshakeStep, number>();
   #offer: "made" | "agreed" | "left out" | "declined" = "made";
   #hasRepeated = false;
 
@@ -29,8 +30,7 @@ export class Handshakes {
 
   /** A step has taken so many milliseconds. The daemon's first answer settles whether the subprotocol is offered from now on. */
   succeeded(step: HandshakeStep, ms: number): void {
-    const before = this.#successes.get(step) ?? [];
-    this.#successes.set(step, [...before, ms].slice(-SUCCESSES));
+    this.#lastMs.set(step, ms);
     if (step === "opening") return;
     this.#offer = this.offersSubprotocol ? "agreed" : "declined";
   }
@@ -48,10 +48,11 @@ export class Handshakes {
    * @param silentMs how long dials have been silent, one after another
    */
   limit(step: HandshakeStep, silentMs: number): number {
-    if (!this.#successes.has("first answer")) return this.#longest;
-    // The least of them: one success may have waited for a daemon that was booting.
-    const usual = Math.min(...this.#successes.get(step) ?? [0]);
-    const short = Math.max(SHORT_MS, silentMs / 2 - PAUSE_MS, 2 * usual);
+    if (!this.#lastMs.has("first answer")) return this.#longest;
+    // Not the slowest one of all: that may have waited for a daemon that was booting.
+    const last = this.#lastMs.get(step) ?? 0;
+    const least = SHORT_MS[silentMs < FIRST_MS ? 0 : 1];
+    const short = Math.max(least, silentMs / 2 - PAUSE_MS, 2 * last);
     return Math.min(short, this.#longest);
   }
 

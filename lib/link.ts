@@ -27,6 +27,8 @@ export const STABLE_MS = 5_000;
 const LONG_SLEEP_MS = 10_000;
 /** How long after the last dial a request has a daemon dialed that refuses us. */
 const ASK_AGAIN_MS = 5_000;
+/** How many times the limit of a dial that somebody waits for another one must have lasted to be one that nobody waited for: a slow machine is late, too. */
+const OUTLASTED = 1.5;
 /** How long a link of the pool may carry nothing before it is closed. */
 export const POOL_IDLE_MS = 60_000;
 
@@ -371,7 +373,7 @@ export class Link {
     this.#lastFailure = loss.reason;
     this.#refusal = loss.refused ? loss.reason : undefined;
     this.#silentSince = loss.isSilent
-      ? this.#silentSince ?? this.#dialedAt
+      ? this.#silenceSince(now, state)
       : undefined;
     if (!loss.isTaken) this.#displacement.reset();
     else if (state.phase === "ready" && this.role === "main") {
@@ -384,6 +386,13 @@ export class Link {
       if (isStable && this.role !== "second") this.#backoff.restart();
     }
     this.#state = { phase: "waiting", ...this.#next(now, state, loss) };
+  }
+
+  /** Since when dials have been silent; one that nobody waited for may have outlasted the silence, and says nothing of when that began. */
+  #silenceSince(now: number, left: LinkState): number {
+    const mayHaveOutlasted = "shortUntil" in left &&
+      now - left.since > OUTLASTED * (left.shortUntil - left.since);
+    return mayHaveOutlasted ? now : this.#silentSince ?? this.#dialedAt;
   }
 
   #next(now: number, left: LinkState, loss: Loss): Moments {

@@ -102,8 +102,8 @@ export const LINK: readonly Mutant[] = [
   },
   {
     name: "a slow daemon is never given more time",
-    from: "Math.max($SHORT, $silentMs / 2 - $PAUSE, 2 * $usual)",
-    to: "Math.min($SHORT, $SHORT + $PAUSE + $silentMs + $usual)",
+    from: "Math.max($least, $silentMs / 2 - $PAUSE, 2 * $last)",
+    to: "Math.min($least, $least + $PAUSE + $silentMs + $last)",
   },
   {
     name: "a half-open connection is not detected while it is idle",

@@ -33,14 +33,14 @@ test("a daemon that has never answered has the whole limit", () => {
 
 const LIMITS: [what: string, took: number[], silentMs: number, ms: number][] = [
   ["2 s for one that answers fast", [5], 0, 2_000],
-  ["2 s as long as it is silent for 5 s", [5], 5_000, 2_000],
-  ["half of the time of silence, less the pause", [5], 10_000, 4_500],
+  ["2 s as long as it is silent for 4 s", [5], 3_999, 2_000],
+  ["then 3 s", [5], 4_000, 3_000],
+  ["half of the time of silence, less the pause", [5], 10_000, 4_600],
   ["the whole limit in the end", [5], 60_000, 15_000],
   ["twice what a slow one needs", [3_000], 0, 6_000],
   ["no more than the whole limit", [9_000], 0, 15_000],
-  ["one slow success says nothing", [5, 1_900], 0, 2_000],
-  ["nor two of three", [5, 4_000, 4_000], 0, 2_000],
-  ["but the last three", [5, 4_000, 5_000, 6_000], 0, 8_000],
+  ["twice what it needed last", [5, 4_000], 0, 8_000],
+  ["one that was slow once, and is fast again", [9_000, 5], 0, 2_000],
 ];
 for (const [what, took, silentMs, ms] of LIMITS) {
   test(`the limit of a step: ${what}`, () => {
@@ -118,21 +118,35 @@ test("a dial that fails in another way ends the time of silence", () => {
   const silent = { reason: "silence", isSilent: true };
   for (const at of [20_000, 30_000, 40_000]) dial(at, silent);
   link.dial(41_000);
-  assertEquals(link.deadline(WANTED) - 41_000, 10_000);
+  assertEquals(link.deadline(WANTED) - 41_000, 10_100);
   link.lost(42_000, { reason: "refused" }, link.epoch + 1);
   link.dial(43_000);
   assertEquals(link.deadline(WANTED) - 43_000, 2_000);
+});
+
+test("a dial that nobody waited for may have outlasted the silence, and is no measure of it", () => {
+  const silent = { reason: "silence", isSilent: true };
+  for (const endedAt of [35_000, 34_900]) {
+    const link = lost();
+    link.dial(20_000);
+    link.lost(endedAt, silent, 3);
+    link.dial(endedAt + 250);
+    assertEquals(link.deadline(WANTED), endedAt + 2_250);
+    link.lost(endedAt + 2_250, silent, 4);
+    link.dial(endedAt + 4_500);
+    assertEquals(link.deadline(WANTED), endedAt + 7_500, "now it grows");
+  }
 });
 
 test("a sleep is no time of silence", () => {
   const link = lost();
   link.dial(20_000);
   link.lost(22_000, { reason: "silence", isSilent: true }, link.epoch + 1);
-  link.dial(23_000);
+  link.dial(22_500);
   link.resumed(60_000, 37_000, 37_000);
   link.lost(60_000, { reason: "silence", isSilent: true }, link.epoch + 1);
-  link.dial(61_000);
-  assertEquals(link.deadline(WANTED) - 61_000, 2_000);
+  link.dial(60_250);
+  assertEquals(link.deadline(WANTED) - 60_250, 2_000);
 });
 
 /** A dial whose handshake has failed. */

@@ -90,6 +90,11 @@ export class Dials {
     this.#quietDueBy = now + pause * 1.1 + 1;
   }
 
+  /** Another client takes the connection: it is dialed on demand only. */
+  displaced(): void {
+    this.#dueBy = Infinity;
+  }
+
   /** The daemon refuses us. */
   refused(now: number): void {
     this.#refusedAt = now;

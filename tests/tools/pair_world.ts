@@ -211,7 +211,9 @@ class PairWorld {
       for (const it of asked) {
         const { id, method, askedAt, answeredAt, code } = it;
         const isEnd = answeredAt === undefined && now >= LIFE_MS;
-        const isCalm = askedAt - other.askedAt >= CALM_MS && !other.isOwed &&
+        // At first each has yet to learn that there is another one.
+        const quietMs = askedAt - Math.max(other.askedAt, this.#upSince ?? 0);
+        const isCalm = quietMs >= CALM_MS && !other.isOwed &&
           !this.#isDisturbed(other, askedAt);
         // A call may be lost to a newcomer, and a daemon that seems to refuse us is not asked.
         const isExcused = !isCalm || isEnd || proxy.isRefused ||
@@ -252,7 +254,11 @@ class PairWorld {
       stage.later(200 + stage.random() ** 2 * 20_000, () => {
         this.#check();
         this.#upSince = stage.now;
-        for (const side of this.#sides) side.hasReturned = false;
+        for (const side of this.#sides) {
+          side.hasReturned = false;
+          // What was lost before says nothing of the other client.
+          side.takenAt = -Infinity;
+        }
         this.#daemon.restart(stage.now);
         this.#turn();
         this.#restartLater(ms);

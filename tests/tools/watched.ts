@@ -330,7 +330,10 @@ export class Watched {
         return this.#replied(JSON.parse(effect.text));
       case "log":
         assert(effect.event !== "bug", effect.message);
-        if (/another client/.test(effect.message)) this.displacements++;
+        if (/another client/.test(effect.message)) {
+          this.displacements++;
+          this.dials.displaced();
+        }
         return;
       case "exit":
         this.exit = effect.code;
