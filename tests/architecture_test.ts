@@ -13,7 +13,7 @@ const LIB = new URL("../lib/", import.meta.url);
 /** The rooms by floor; a room imports only from floors below its own. */
 const FLOORS: readonly (readonly string[])[] = [
   ["json_text", "host", "output", "parse", "pulse", "versions"],
-  ["jsonc", "jsonrpc", "settings", "link"],
+  ["jsonc", "jsonrpc", "settings", "link", "loss"],
   ["catalog"],
   ["safety", "asked", "clients", "memory", "servers_text"],
   ["deadline", "event", "listens", "memory_text"],
