@@ -35,6 +35,10 @@ const READING_MS = 1_800;
 const LEAST_READING_MS = 300;
 /** How often the program looks whether the machine slept. */
 const HEARTBEAT_MS = 2_000;
+/** How long the lines of one chunk may keep sockets, timers and signals waiting. */
+const BUSY_MS = 5;
+/** After how many lines of a chunk to look at the clock. */
+const LOOK_LINES = 64;
 
 /**
  * Runs a session on a host until it exits.
@@ -205,9 +209,19 @@ export function run(
     const limit = Math.min(Math.max(config.maxMessage * 4, least), most);
     const lines = new LineSplitter(limit);
     for await (const chunk of host.stdin()) {
-      for (const line of lines.push(chunk)) handle(line);
+      let servedAt = now();
+      let count = 0;
+      for (const line of lines.push(chunk)) {
+        if (++count % LOOK_LINES === 0 && now() - servedAt > BUSY_MS) {
+          await host.turn();
+          servedAt = now();
+        }
+        handle(line);
+      }
       // Even what we say ourselves needs room; until there is some, the client waits, too.
       if (stdout.size > 2 * UNREAD_LIMIT) await stdout.below(UNREAD_LIMIT);
+      // A client that writes on must not keep us from the end.
+      if (session.isOver) return;
     }
     for (const line of lines.flush()) handle(line);
     handle({ type: "end", cause: "stdin" });
