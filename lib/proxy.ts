@@ -13,6 +13,7 @@ import { Exai } from "./exai.ts";
 import { readHealth } from "./health_file.ts";
 import { Mcp } from "./mcp.ts";
 import { Presence, runningFolder } from "./presence.ts";
+import { Repeats } from "./repeats.ts";
 import * as report from "./report.ts";
 import { Session } from "./session.ts";
 import type { Remembered } from "./memory.ts";
@@ -62,6 +63,7 @@ export function run(
   const settings = { ...config, version, remembered: state?.remembered };
   const session = new Session(settings, dialect, Math.random, now());
   const sockets = new Map<number, Socket>();
+  const repeats = new Repeats();
   const naps = new Naps(now(), Date.now());
   let presence = presenceOf(config, version, host, now());
   /** The epochs of the sockets that are full. */
@@ -91,7 +93,7 @@ export function run(
     const effects = session.handle(event, turnAt);
     for (const effect of effects) {
       try {
-        perform(effect);
+        perform(effect, turnAt);
       } catch (error) {
         log(report.bug(error));
       }
@@ -103,6 +105,9 @@ export function run(
         handle({ type: "drained" });
       });
       handle({ type: "clogged" });
+    }
+    if (turnAt >= repeats.dueAt) {
+      for (const line of repeats.take(turnAt)) log(line);
     }
     for (const [epoch, socket] of sockets) weigh(epoch, socket);
     if (event.type !== "tick" || effects.length > 0) presence?.touch(turnAt);
@@ -135,7 +140,7 @@ export function run(
     }
   }
 
-  function perform(effect: Effect): void {
+  function perform(effect: Effect, turnAt: number): void {
     switch (effect.type) {
       case "dial": {
         const { epoch, subprotocol } = effect;
@@ -155,7 +160,8 @@ export function run(
       case "reply":
         return stdout.push(effect.text);
       case "log":
-        return log(effect);
+        if (repeats.admits(effect, turnAt)) log(effect);
+        return;
       case "remember":
         return remember(effect.learned);
       case "health file": {
@@ -194,6 +200,7 @@ export function run(
 
   async function leave(code: number): Promise<void> {
     timerAt = Infinity;
+    for (const line of repeats.take(Infinity)) log(line);
     presence?.leave();
     presence = undefined;
     const readingMs = (endAt ?? now()) + READING_MS - now();

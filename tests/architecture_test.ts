@@ -17,7 +17,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ["catalog"],
   ["safety", "asked", "clients", "memory", "servers_text"],
   ["deadline", "event", "listens", "memory_text"],
-  ["account", "config", "naps"],
+  ["account", "config", "naps", "repeats"],
   ["queue", "tasks", "entry_diff"],
   ["ledger", "links", "dialect", "fault", "tool_output", "health_file"],
   ["agreement"],
