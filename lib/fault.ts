@@ -199,7 +199,9 @@ export function oversizeAnswer(fate: Fate): string {
     fate,
     Code.tooLarge,
     "The daemon's answer is larger than a WebSocket message may be here " +
-      `(64 MiB), which ended the connection: ${subject(fate)} was answered, ` +
+      `(64 or 128 MiB), which ended the connection: ${
+        subject(fate)
+      } was answered, ` +
       "and the answer is lost. Ask for less at a time.",
     { reason: "too_large", delivered: "yes", retryable: false },
   );

@@ -61,12 +61,14 @@ export interface Host {
   /** Whether a process holds the advisory lock of a file; `undefined` where the runtime cannot tell. */
   isLocked(path: string): boolean | undefined;
 
-  /** The chunks of stdin; each is good until the next is asked for. Never throws. */
+  /** The chunks of stdin; each is good until the next is asked for, and before each, sockets, timers and signals are served. Never throws. */
   stdin(): AsyncIterable<Uint8Array>;
   /** Writes some of the bytes to stdout and says how many; rejects when it is broken. */
   writeStdout(bytes: Uint8Array): Promise<number>;
   /** The same for stderr. */
   writeStderr(bytes: Uint8Array): Promise<number>;
+  /** Resolves when sockets, timers and signals have been served. */
+  turn(): Promise<void>;
   /** Calls back once, after so many milliseconds; the process stays alive until then. */
   wake(ms: number, callback: () => void): void;
   /** Calls back when the process is asked to end. */

@@ -82,9 +82,17 @@ export async function nodeHost(): Promise<Host> {
     return isPackage ? ["npx", "-y", "alwaysup"] : [process.execPath, file];
   }
 
+  function turn(): Promise<void> {
+    return new Promise((go) => setImmediate(go));
+  }
+
   async function* read(): AsyncGenerator<Uint8Array> {
     try {
-      for await (const chunk of process.stdin) yield chunk as Uint8Array;
+      for await (const chunk of process.stdin) {
+        yield chunk as Uint8Array;
+        // While the client writes, the stream has the next one without any turn.
+        await turn();
+      }
     } catch {
       // A stdin that cannot be read any more has ended.
     }
@@ -154,6 +162,7 @@ export async function nodeHost(): Promise<Host> {
       isStreaming ? push("stdout", bytes) : write(1, bytes),
     writeStderr: (bytes) =>
       isStreaming ? push("stderr", bytes) : write(2, bytes),
+    turn,
     wake: (ms, callback) => {
       setTimeout(callback, ms);
     },

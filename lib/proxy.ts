@@ -13,6 +13,7 @@ import { Exai } from "./exai.ts";
 import { readHealth } from "./health_file.ts";
 import { Mcp } from "./mcp.ts";
 import { Presence, runningFolder } from "./presence.ts";
+import { Repeats } from "./repeats.ts";
 import * as report from "./report.ts";
 import { Session } from "./session.ts";
 import type { Remembered } from "./memory.ts";
@@ -35,6 +36,10 @@ const READING_MS = 1_800;
 const LEAST_READING_MS = 300;
 /** How often the program looks whether the machine slept. */
 const HEARTBEAT_MS = 2_000;
+/** How long the lines of one chunk may keep sockets, timers and signals waiting. */
+const BUSY_MS = 5;
+/** After how many lines of a chunk to look at the clock. */
+const LOOK_LINES = 64;
 
 /**
  * Runs a session on a host until it exits.
@@ -58,6 +63,7 @@ export function run(
   const settings = { ...config, version, remembered: state?.remembered };
   const session = new Session(settings, dialect, Math.random, now());
   const sockets = new Map<number, Socket>();
+  const repeats = new Repeats();
   const naps = new Naps(now(), Date.now());
   let presence = presenceOf(config, version, host, now());
   /** The epochs of the sockets that are full. */
@@ -87,7 +93,7 @@ export function run(
     const effects = session.handle(event, turnAt);
     for (const effect of effects) {
       try {
-        perform(effect);
+        perform(effect, turnAt);
       } catch (error) {
         log(report.bug(error));
       }
@@ -99,6 +105,9 @@ export function run(
         handle({ type: "drained" });
       });
       handle({ type: "clogged" });
+    }
+    if (turnAt >= repeats.dueAt) {
+      for (const line of repeats.take(turnAt)) log(line);
     }
     for (const [epoch, socket] of sockets) weigh(epoch, socket);
     if (event.type !== "tick" || effects.length > 0) presence?.touch(turnAt);
@@ -131,7 +140,7 @@ export function run(
     }
   }
 
-  function perform(effect: Effect): void {
+  function perform(effect: Effect, turnAt: number): void {
     switch (effect.type) {
       case "dial": {
         const { epoch, subprotocol } = effect;
@@ -151,7 +160,8 @@ export function run(
       case "reply":
         return stdout.push(effect.text);
       case "log":
-        return log(effect);
+        if (repeats.admits(effect, turnAt)) log(effect);
+        return;
       case "remember":
         return remember(effect.learned);
       case "health file": {
@@ -190,6 +200,7 @@ export function run(
 
   async function leave(code: number): Promise<void> {
     timerAt = Infinity;
+    for (const line of repeats.take(Infinity)) log(line);
     presence?.leave();
     presence = undefined;
     const readingMs = (endAt ?? now()) + READING_MS - now();
@@ -205,9 +216,19 @@ export function run(
     const limit = Math.min(Math.max(config.maxMessage * 4, least), most);
     const lines = new LineSplitter(limit);
     for await (const chunk of host.stdin()) {
-      for (const line of lines.push(chunk)) handle(line);
+      let servedAt = now();
+      let count = 0;
+      for (const line of lines.push(chunk)) {
+        if (++count % LOOK_LINES === 0 && now() - servedAt > BUSY_MS) {
+          await host.turn();
+          servedAt = now();
+        }
+        handle(line);
+      }
       // Even what we say ourselves needs room; until there is some, the client waits, too.
       if (stdout.size > 2 * UNREAD_LIMIT) await stdout.below(UNREAD_LIMIT);
+      // A client that writes on must not keep us from the end.
+      if (session.isOver) return;
     }
     for (const line of lines.flush()) handle(line);
     handle({ type: "end", cause: "stdin" });

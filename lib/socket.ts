@@ -4,8 +4,7 @@
  * @module
  */
 
-import { messageOf } from "./host.ts";
-import { tame } from "./output.ts";
+import { type CloseReason, closeReasonOf } from "./close_reason.ts";
 import type { Header } from "./parse.ts";
 
 /** How long a peer has to answer a close, in milliseconds. */
@@ -16,14 +15,7 @@ export type SocketReport =
   | { readonly type: "open" }
   | { readonly type: "frame"; readonly text: string }
   | { readonly type: "binary"; readonly bytes: number }
-  | {
-    readonly type: "closed";
-    readonly code: number;
-    readonly reason: string;
-    readonly status?: number;
-    readonly reached: boolean;
-    readonly oversize?: boolean;
-  };
+  | { readonly type: "closed"; readonly code: number } & CloseReason;
 
 /** A connection, or one that is being made. */
 export interface Socket {
@@ -61,35 +53,37 @@ export function dial(
       protocols,
       headers: Object.fromEntries(headers),
     });
-  } catch (error) {
-    const reason = messageOf(error);
+  } catch {
+    const reason = "this runtime takes no such URL or header";
     queueMicrotask(() =>
       end({ type: "closed", code: 0, reason, reached: false })
     );
     return { send: () => {}, backlog: 0, close: () => closed.promise };
   }
   socket.binaryType = "arraybuffer";
-  let failure = "";
+  let trouble = { text: "", error: "" };
   let wasOpen = false;
+  const close = (code: number, reason: string): void =>
+    end({
+      type: "closed",
+      code,
+      ...closeReasonOf({ wasOpen, code, reason, ...trouble }),
+    });
   socket.onopen = () => {
     wasOpen = true;
     emit({ type: "open" });
   };
   socket.onmessage = ({ data }) => {
     if (typeof data === "string") emit({ type: "frame", text: data });
-    else emit({ type: "binary", bytes: (data as ArrayBuffer).byteLength });
+    // Node 22.0 gives null for a frame that it should have refused.
+    else emit({ type: "binary", bytes: data?.byteLength ?? 0 });
   };
   socket.onerror = (event) => {
-    failure = textOf(event);
+    trouble = troubleOf(event);
     // Node 22 says no more than this of a dial that failed.
-    if (!wasOpen) end({ type: "closed", code: 0, ...explain(failure) });
+    if (!wasOpen) close(0, "");
   };
-  socket.onclose = ({ code, reason }) =>
-    end({
-      type: "closed",
-      code,
-      ...(wasOpen ? describeClose(code, reason, failure) : explain(failure)),
-    });
+  socket.onclose = ({ code, reason }) => close(code, reason);
   return {
     send: (text) => {
       if (socket.readyState === WebSocket.OPEN) socket.send(text);
@@ -128,53 +122,12 @@ export async function atMost(
   clearTimeout(timer);
 }
 
-/** What a runtime tells in an error event, with the code of the system's error; Bun's text begins with the URL, which may hold a secret. */
-function textOf(event: Event): string {
+/** What a runtime tells in an error event; Bun's text begins with the URL, in which anything may stand. */
+function troubleOf(event: Event): { text: string; error: string } {
   const { message, error } = event as Partial<ErrorEvent>;
-  const text = String(message ?? "")
-    .replace(/^.*(?:failed to connect to WebSocket|' failed): /s, "");
-  const code = String(error?.code ?? "");
-  return /^E[A-Z]+$/.test(code) ? `${text}, ${code}` : text;
-}
-
-function describeClose(
-  code: number,
-  reason: string,
-  failure: string,
-): { reason: string; reached: boolean; oversize?: boolean } {
-  const words = reason || failure;
-  const why = words === "" ? "" : ` (${tame(words, 200)})`;
+  const text = String(message || error?.message || "");
   return {
-    reason: `the connection was closed with code ${code}${why}`,
-    reached: true,
-    // Deno's words; other runtimes do not tell.
-    ...(failure === "Frame too large" && { oversize: true }),
+    text: text.replace(/^.*(?:failed to connect to WebSocket|' failed): /s, ""),
+    error: String(error?.code ?? ""),
   };
-}
-
-/** What a runtime's text about a failed dial tells: Deno and Bun say why, Node does not. */
-function explain(
-  failure: string,
-): { reason: string; status?: number; reached: boolean } {
-  const status = /status code: (\d{3})/.exec(failure)?.[1];
-  if (status !== undefined) {
-    return {
-      reason: `it answered the WebSocket handshake with HTTP ${status}`,
-      status: Number(status),
-      reached: true,
-    };
-  }
-  if (/dns error|ENOTFOUND|EAI_AGAIN/i.test(failure)) {
-    return { reason: "its host name is not known", reached: false };
-  }
-  if (/connect error|refused|Failed to connect/i.test(failure)) {
-    return {
-      reason: "nothing listens there, or the host cannot be reached",
-      reached: false,
-    };
-  }
-  const reason = failure === ""
-    ? "nothing listens there, or the WebSocket handshake failed"
-    : `the WebSocket handshake failed (${failure})`;
-  return { reason, reached: true };
 }

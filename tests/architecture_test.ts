@@ -14,11 +14,11 @@ const LIB = new URL("../lib/", import.meta.url);
 const FLOORS: readonly (readonly string[])[] = [
   ["json_text", "host", "output", "parse", "pulse", "versions"],
   ["backoff", "displacement", "handshakes"],
-  ["jsonc", "jsonrpc", "settings", "link"],
+  ["jsonc", "jsonrpc", "settings", "link", "close_reason"],
   ["catalog", "hints"],
   ["safety", "asked", "clients", "memory", "servers_text"],
   ["deadline", "event", "listens", "memory_text"],
-  ["account", "config", "naps"],
+  ["account", "config", "naps", "repeats"],
   ["queue", "tasks", "entry_diff"],
   ["ledger", "links", "dialect", "fault", "tool_output", "health_file"],
   ["agreement"],

@@ -263,7 +263,7 @@ test("ten large pages are no list that is kept", () => {
 
 test("what broke a socket is opened again if it is a subscription, and the call is told the truth", () => {
   const burst = (scene: Scene): void => {
-    const reason = "Frame too large";
+    const reason = "the daemon sent a message larger than can be received here";
     const how = { code: 0, reason, reached: true, oversize: true };
     scene.do({ type: "closed", epoch: scene.epoch, ...how });
   };

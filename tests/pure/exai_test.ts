@@ -317,7 +317,7 @@ const ENDS: [code: number, reason: RegExp][] = [
   [4000, /could not read hello/],
   [4001, /did not know hello/],
   [4002, /waited for hello/],
-  [1006, /code 1006/],
+  [1006, /without a close frame/],
 ];
 for (const [code, reason] of ENDS) {
   test(`a close with ${code} before hello was answered is an ordinary failure`, () => {

@@ -384,7 +384,7 @@ for (const [what, now, wall, dueAt, found] of NAPS) {
 
 test("an answer that is too large for the runtime is never asked for again", () => {
   const burst = (scene: Scene): void => {
-    const reason = "Frame too large";
+    const reason = "the daemon sent a message larger than can be received here";
     const how = { code: 0, reason, reached: true, oversize: true };
     scene.do({ type: "closed", epoch: scene.epoch, ...how });
   };

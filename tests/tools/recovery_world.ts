@@ -259,7 +259,9 @@ class RecoveryWorld {
     // Its first answer; and with a pool once more.
     const isPooled = this.#speech === "exai";
     const slowMs = (isPooled ? 2 : 1) * this.#slowMs;
-    const startMs = this.#startMs > 0 ? startingMs(this.#startMs, isPooled) : 0;
+    const startMs = this.#startMs > 0
+      ? startingMs(this.#startMs, this.#slowestMs, isPooled)
+      : 0;
     return { since, limit: limit + slowMs + startMs };
   }
 
@@ -431,9 +433,14 @@ function isUsable(kind: Kind): boolean {
 }
 
 /** How long a request waits for a first answer that takes so long: what gave it less time came before. */
-function startingMs(ms: number, isPooled: boolean): number {
-  // They need not be exactly these.
+function startingMs(
+  ms: number,
+  slowestMs: number,
+  isPooled: boolean,
+): number {
+  // They need not be exactly these, and may be almost enough.
   const early = STEPS_MS.filter((step) => step <= 1.25 * ms)
+    .map((step) => Math.min(ms, Math.max(step, 2 * slowestMs)))
     .reduce((sum, step) => sum + step + PAUSE_MS, 0);
   return early + ms + (isPooled ? ms + PAUSE_MS : 0);
 }

@@ -9,6 +9,7 @@ export class Relay implements AsyncDisposable {
   readonly #listener = Deno.listen({ port: 0, hostname: "127.0.0.1" });
   readonly #to: number;
   readonly #open = new Set<Deno.TcpConn>();
+  readonly #near = new Set<Deno.TcpConn>();
   readonly #swallowed = new Set<Deno.TcpConn>();
   readonly #done: Promise<void>;
   #pipes: Promise<void>[] = [];
@@ -33,9 +34,18 @@ export class Relay implements AsyncDisposable {
     for (const side of this.#open) this.#end(side);
   }
 
+  /** Writes bytes to those who have connected, as if the daemon had, and cuts every connection. */
+  async end(bytes: Uint8Array): Promise<void> {
+    for (const side of this.#open) {
+      if (this.#near.has(side)) await side.write(bytes);
+    }
+    this.cut();
+  }
+
   async #accept(): Promise<void> {
     for await (const near of this.#listener) {
       this.#open.add(near);
+      this.#near.add(near);
       this.#pipes.push(this.#join(near));
     }
   }

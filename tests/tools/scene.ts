@@ -8,6 +8,7 @@
 import type { SessionConfig } from "../../lib/desk.ts";
 import type { Dialect } from "../../lib/dialect.ts";
 import type { Effect, SessionEvent } from "../../lib/event.ts";
+import { closeReasonOf } from "../../lib/close_reason.ts";
 import { Mcp } from "../../lib/mcp.ts";
 import { Session } from "../../lib/session.ts";
 
@@ -115,8 +116,8 @@ export class Scene {
   }
 
   close(code = 1006, epoch: number = this.epoch): void {
-    const reason = `the connection was closed with code ${code}`;
-    this.do({ type: "closed", epoch, code, reason, reached: true });
+    const said = { wasOpen: true, code, reason: "", text: "", error: "" };
+    this.do({ type: "closed", epoch, code, ...closeReasonOf(said) });
   }
 
   /** The client closes stdin, or a signal comes. */

@@ -545,7 +545,8 @@ class World {
         asked.isTooLarge = true;
       }
       const { epoch } = line;
-      const reason = "Frame too large";
+      const reason =
+        "the daemon sent a message larger than can be received here";
       const how = { code: 0, reason, reached: true, oversize: true };
       this.#happen({ type: "closed", epoch, ...how });
     });

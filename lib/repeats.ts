@@ -1,0 +1,78 @@
+/**
+ * Which of the log lines that a peer can cause with every message are written,
+ * and how the others are counted.
+ *
+ * @module
+ */
+
+import type { LogEffect } from "./event.ts";
+
+/** How many lines of one kind are written before the others are counted. */
+const LINES = 10;
+/** How long they are counted, in milliseconds. */
+const COUNT_MS = 1_000;
+
+/** One kind of line. */
+interface Kind {
+  /** When what was counted is told. */
+  until: number;
+  /** How many lines may still be written. */
+  left: number;
+  /** How many were not. */
+  held: number;
+  /** The last one of those. */
+  last: LogEffect;
+}
+
+/** Writes the first lines of a kind, and then one a second that says how many more there were. */
+export class Repeats {
+  readonly #kinds = new Map<string, Kind>();
+  #dueAt = Infinity;
+
+  /** When `take` has something to do. */
+  get dueAt(): number {
+    return this.#dueAt;
+  }
+
+  /** Whether a line is to be written; one that is not is counted. */
+  admits(line: LogEffect, now: number): boolean {
+    const kind = this.#kinds.get(line.event);
+    if (kind === undefined) {
+      const until = now + COUNT_MS;
+      const fresh = { until, left: LINES - 1, held: 0, last: line };
+      this.#kinds.set(line.event, fresh);
+      this.#dueAt = Math.min(this.#dueAt, until);
+      return true;
+    }
+    if (kind.left > 0) {
+      kind.left--;
+      return true;
+    }
+    kind.held++;
+    kind.last = line;
+    return false;
+  }
+
+  /** The lines that stand for those that were counted until now; `Infinity` for all that there are. */
+  take(now: number): LogEffect[] {
+    const lines: LogEffect[] = [];
+    this.#dueAt = Infinity;
+    for (const [event, kind] of this.#kinds) {
+      if (kind.until <= now) {
+        const { held, last } = kind;
+        if (held === 0) {
+          this.#kinds.delete(event);
+          continue;
+        }
+        const more = held === 1 ? "" : ` (and ${held - 1} more like it)`;
+        lines.push({ ...last, message: last.message + more });
+        kind.held = 0;
+        // Not another ten: it goes on.
+        kind.left = 0;
+        kind.until = now + COUNT_MS;
+      }
+      this.#dueAt = Math.min(this.#dueAt, kind.until);
+    }
+    return lines;
+  }
+}

@@ -1,0 +1,117 @@
+/**
+ * Why a connection was lost or could not be made: the same words in the log,
+ * whatever runtime runs the program.
+ *
+ * @module
+ */
+
+import { assert, assertEquals } from "../tools/assert.ts";
+import { RawDaemon } from "../tools/raw_daemon.ts";
+import { Relay } from "../tools/relay.ts";
+import { test } from "../tools/limit.ts";
+import { freePort, HELLO, isOnNode, Proxy } from "../tools/rig.ts";
+
+/** What is said of every dial that failed where Node runs the program. */
+const MUTE = "nothing listens there, or the WebSocket handshake failed";
+
+/** The reason in the first line of a proxy's log that begins with these words and the URL. */
+async function reasonOf(proxy: Proxy, start: RegExp): Promise<string> {
+  const { text } = await proxy.stderr.find((line) => start.test(line));
+  return text.replace(/^.*?ws:\S+?(?: failed)?: /, "")
+    .replace(/\. (?:Reconnecting|Next attempt).*$/, "");
+}
+
+/** Why a proxy could not reach a URL. */
+async function failureOf(url: string): Promise<string> {
+  await using proxy = new Proxy(["--url", url]);
+  await proxy.write(HELLO);
+  return await reasonOf(proxy, /Attempt 1 /);
+}
+
+/** What comes last on a connection, and why it was lost. */
+const LOSSES: readonly (readonly [Uint8Array, string])[] = [
+  [new Uint8Array(), "the connection was closed without a close frame"],
+  [
+    closeFrame(1001),
+    "the connection was closed with code 1001 (going away)",
+  ],
+  [
+    closeFrame(4000, "a new version comes"),
+    "the connection was closed with code 4000 (a new version comes)",
+  ],
+  [Uint8Array.of(0x88, 0), "the connection was closed without a close code"],
+  [
+    new Uint8Array(64).fill(0xff),
+    "the daemon sent bytes that are no valid WebSocket frame",
+  ],
+];
+for (const [last, reason] of LOSSES) {
+  test(`a connection is lost: ${reason}`, async () => {
+    await using daemon = new RawDaemon();
+    await using relay = new Relay(daemon.port);
+    const url = `ws://127.0.0.1:${relay.port}/`;
+    await using proxy = new Proxy(["--url", url]);
+    await proxy.initialize();
+    await daemon.heard(2);
+    await relay.end(last);
+    const said = await reasonOf(proxy, /Lost the WebSocket daemon/);
+    const possible = [reason];
+    // Some versions of Node do not tell bytes that are no frame from an end.
+    if (/no valid/.test(reason) && await isOnNode()) {
+      possible.push(LOSSES[0]![1]);
+    }
+    assert(possible.includes(said), said);
+  });
+}
+
+/** How a server takes a handshake, and why the dial failed. */
+const ANSWERS: readonly (readonly [string, string])[] = [
+  ["", "it closed the connection during the handshake"],
+  ["SSH-2.0-OpenSSH_9.6\r\n\r\n", "it does not speak HTTP"],
+  [
+    "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n",
+    "it answered the WebSocket handshake with HTTP 404",
+  ],
+];
+for (const [answer, reason] of ANSWERS) {
+  test(`a dial fails: ${reason}`, async () => {
+    using listener = Deno.listen({ port: 0, hostname: "127.0.0.1" });
+    void serve(listener, answer);
+    const { port } = listener.addr;
+    const said = await failureOf(`ws://127.0.0.1:${port}/`);
+    assertEquals(said, await isOnNode() ? MUTE : reason);
+  });
+}
+
+/** Answers every handshake with a text, and closes. */
+async function serve(
+  listener: Deno.TcpListener,
+  answer: string,
+): Promise<void> {
+  const buffer = new Uint8Array(4096);
+  for await (const connection of listener) {
+    // One that is closed with something unread would be reset.
+    await connection.read(buffer);
+    await connection.write(new TextEncoder().encode(answer)).catch(() => 0);
+    connection.close();
+  }
+}
+
+test("a port at which nothing listens, and a name that nobody knows", async () => {
+  const isMute = await isOnNode();
+  const closed = await failureOf(`ws://127.0.0.1:${freePort()}/`);
+  const nothing = "nothing listens there, or the host cannot be reached";
+  assertEquals(closed, isMute ? MUTE : nothing);
+  const unknown = await failureOf("ws://no-such-host.invalid/");
+  assertEquals(unknown, isMute ? MUTE : "its host name is not known");
+});
+
+/** A close frame of a server's. */
+function closeFrame(code: number, reason = ""): Uint8Array {
+  const words = new TextEncoder().encode(reason);
+  return Uint8Array.of(
+    ...[0x88, 2 + words.length],
+    ...[code >> 8, code & 0xff],
+    ...words,
+  );
+}

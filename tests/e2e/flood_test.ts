@@ -1,0 +1,93 @@
+/**
+ * A client that writes without a pause: sockets, timers and signals are served
+ * all the same.
+ *
+ * @module
+ */
+
+import { assert, assertEquals } from "../tools/assert.ts";
+import { answerAll, RawDaemon } from "../tools/raw_daemon.ts";
+import { test, within } from "../tools/limit.ts";
+import { HELLO, Proxy } from "../tools/rig.ts";
+
+/** These need `yes` and `/dev/zero`. */
+const options = { ignore: Deno.build.os === "windows" };
+
+/** What the end may take, in milliseconds: eight times the longest that it waits for answers. */
+const END_MS = 12_000;
+
+/** A proxy that reads what a script of bash writes, and that a signal reaches by itself. */
+function fed(script: string, url: string, ...flags: string[]): Proxy {
+  const args = ["--url", url, "--log-level", "debug", ...flags];
+  return new Proxy(args, { HELLO }, (command, all) => [
+    "bash",
+    ["-c", `exec "$@" < ${script}`, "bash", command, ...all],
+  ]);
+}
+
+/** Ends a proxy by a signal while its client writes on. */
+async function stop(proxy: Proxy): Promise<void> {
+  const start = performance.now();
+  await proxy.signal("SIGTERM");
+  const { code, ms } = await proxy.ended(start);
+  assertEquals(code, 0);
+  assert(ms < END_MS, `${ms} ms`);
+}
+
+test(
+  "stdin is /dev/zero: the daemon is dialed, and a signal ends the proxy",
+  async () => {
+    await using daemon = new RawDaemon();
+    await using proxy = fed("/dev/zero", daemon.url);
+    await proxy.stderr.find((line) => line.includes("is open"));
+    await stop(proxy);
+  },
+  options,
+);
+
+test(
+  "stdin is `yes`: the daemon is dialed, and a signal ends the proxy",
+  async () => {
+    await using daemon = new RawDaemon();
+    await using proxy = fed("<(exec yes)", daemon.url);
+    await proxy.stderr.find((line) => line.includes("is no JSON-RPC message"));
+    await proxy.stderr.find((line) => line.includes("is open"));
+    await stop(proxy);
+  },
+  options,
+);
+
+/** What a client may write without end, as the arguments of `yes`. */
+const STREAMS = [
+  ["notifications for the daemon", '{"jsonrpc":"2.0","method":"x"}'],
+  [
+    "notifications that are for nobody",
+    '{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":"no"}}',
+  ],
+  ["requests", '{"jsonrpc":"2.0","id":1,"method":"x"}'],
+];
+for (const [what, line] of STREAMS) {
+  test(
+    `stdin is endless ${what}: the daemon is asked, and not lost`,
+    async () => {
+      const asked = Promise.withResolvers<void>();
+      let requests = 0;
+      await using daemon = new RawDaemon({
+        answer: (message) => {
+          // The opening one, and others: the client's, or probes.
+          if (message.id !== undefined && ++requests === 4) asked.resolve();
+          return answerAll(message);
+        },
+      });
+      const script = `<(printf %s "$HELLO"; exec yes '${line}')`;
+      const often = ["--ping-interval", "200ms"];
+      await using proxy = fed(script, daemon.url, ...often);
+      await proxy.answer(0);
+      await within(asked.promise, "requests of the proxy");
+      await stop(proxy);
+      const lost = proxy.stderr.all.filter(({ text }) => /Lost the/.test(text));
+      assertEquals(lost, []);
+    },
+    options,
+  );
+}
