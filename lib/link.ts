@@ -274,6 +274,13 @@ export class Link {
     this.#state = { phase: "greeting", ...this.#step("first answer", now) };
   }
 
+  /** How long the present step of a dial has taken; `undefined` where it had the whole limit, or none is under way. */
+  shortenedMs(now: number): number | undefined {
+    const state = this.#state;
+    const isDial = state.phase === "dialing" || state.phase === "greeting";
+    return isDial && now < state.until ? now - state.since : undefined;
+  }
+
   #step(
     step: HandshakeStep,
     now: number,

@@ -275,16 +275,18 @@ export function healthFile(
   );
 }
 
-/** What was waited for in vain, by the phase of the link that is given up. */
-export function silence(phase: LinkState["phase"]): string {
+/** What was waited for in vain, by the phase of the link that is given up, and how long, if that was not the whole `--handshake-timeout`. */
+export function silence(phase: LinkState["phase"], ms?: number): string {
+  const rule = ms === undefined
+    ? "--handshake-timeout"
+    : `${seconds(ms)}, while a request waits`;
   switch (phase) {
     case "ready":
       return "the daemon did not answer a ping in time (--ping-timeout)";
     case "greeting":
-      return "the daemon did not answer the first message in time " +
-        "(--handshake-timeout)";
+      return `the daemon did not answer the first message in time (${rule})`;
     default:
-      return "the WebSocket did not open in time (--handshake-timeout)";
+      return `the WebSocket did not open in time (${rule})`;
   }
 }
 

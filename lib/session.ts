@@ -180,7 +180,7 @@ export class Session {
         return retire(desk, link, now);
       case "give up": {
         const isSilent = link.phase !== "ready";
-        const reason = report.silence(link.phase);
+        const reason = report.silence(link.phase, link.shortenedMs(now));
         return lose(desk, link, { reason, isSilent }, now);
       }
     }

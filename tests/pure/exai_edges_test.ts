@@ -405,7 +405,10 @@ test("a call that waits for the first link of the pool is told of that", () => {
   assertEquals(params.message, "Waiting for the daemon (attempt 1, under way)");
   scene.pass(10_000);
   const { error } = scene.replies().at(-1);
-  assertMatch(error.message, /down for 10\.0 s, 5 attempts/);
+  assertMatch(
+    error.message,
+    /in time \(\d\.\d s, while a request waits\) \(down for 10\.0 s, 4 attempts/,
+  );
 });
 
 test("a secret that the daemon quotes is shown to nobody", () => {
