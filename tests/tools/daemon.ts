@@ -3,9 +3,9 @@
  * keeps a journal of what it really executed, and can be given more tools.
  *
  *     deno run -A tests/tools/daemon.ts --port 0 --journal FILE [--extra TOOL]
- *       [--habit mute | serial]
+ *       [--unhinted TOOL] [--habit mute | serial]
  *
- * A `mute` one answers no ping, a `serial` one does one thing at a time on a
+ * Of an unhinted tool it says nothing. A `mute` one answers no ping, a `serial` one does one thing at a time on a
  * connection.
  *
  * @module
@@ -52,6 +52,9 @@ const TOOLS: Tool[] = [
   { name: "steps", inputSchema },
   { name: "die", inputSchema, annotations: { readOnlyHint: true } },
 ];
+for (const tool of TOOLS) {
+  if (tool.name === flag("unhinted")) delete tool.annotations;
+}
 for (const name of flag("extra")?.split(",") ?? []) {
   TOOLS.push({ name, inputSchema });
 }
