@@ -78,9 +78,10 @@ export class Backoff {
     this.#random = random;
   }
 
-  /** A dial is made; by the table it would have been at `scheduledAt`. */
+  /** A dial is made; by the table it would have been at `scheduledAt`, or never. */
   dialed(now: number, scheduledAt: number): void {
-    this.#aheadOf = scheduledAt > now ? scheduledAt : undefined;
+    const isAhead = scheduledAt > now && scheduledAt < Infinity;
+    this.#aheadOf = isAhead ? scheduledAt : undefined;
   }
 
   /** The table starts anew. */

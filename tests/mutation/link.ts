@@ -50,8 +50,8 @@ export const LINK: readonly Mutant[] = [
   },
   {
     name: "a dial on demand advances the table",
-    from: "this.$aheadOf = $scheduledAt > $now ? $scheduledAt : undefined;",
-    to: "this.$aheadOf = $scheduledAt > Infinity ? $now : undefined;",
+    from: "this.$aheadOf = $isAhead ? $scheduledAt : undefined;",
+    to: "void $isAhead; this.$aheadOf = undefined;",
   },
   {
     name: "a refusal is dialed like any other failure",

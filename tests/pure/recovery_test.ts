@@ -438,6 +438,23 @@ test("a connection that lasts for a minute was not taken: it is dialed by the ta
   assertEquals(scene.dials.length, length + 1);
 });
 
+test("a daemon that is away after another client had the connection is dialed by the table", () => {
+  const scene = new Scene();
+  scene.start();
+  scene.close(1000);
+  taken(scene);
+  scene.pass(60_000);
+  scene.ask(1, "resources/read");
+  scene.refuse();
+  scene.client({ method: "notifications/cancelled", params: { requestId: 1 } });
+  const { length } = scene.dials;
+  for (let dials = 1; dials <= 5; dials++) {
+    scene.untilDial();
+    scene.refuse();
+  }
+  assertEquals(scene.dials.length, length + 5);
+});
+
 test("--give-up-after does not run while another client has the connection", () => {
   const scene = new Scene({ giveUpAfter: 20_000 });
   scene.start();
