@@ -37,16 +37,18 @@ export type Expiry =
   | "daemon"
   | "idle";
 
-/** A hint that must be confirmed: on which connection the daemon is asked for it, and until when. */
+/** A hint that must be confirmed before each time that the request is written again. */
 export interface HintWait {
-  /** The epoch of the link; `undefined` while there is none. */
-  readonly on: number | undefined;
-  /** When it is too late. */
+  /** The epoch of the link on which the daemon is asked for its tools; `undefined` while none is asked. */
+  readonly epoch: number | undefined;
+  /** When it is too late; infinite while no daemon is asked. */
   readonly until: number;
+  /** How much time there is in all, but for the question that is open, in milliseconds. */
+  readonly leftMs: number;
 }
 
-/** A hint for which no daemon was asked. */
-export const UNASKED: HintWait = { on: undefined, until: Infinity };
+/** How long daemons have in all to list their tools, in milliseconds. */
+const HINT_MS = 5_000;
 
 /** What the ledger knows of one message. */
 export interface Account<M extends Request | Notification> {
@@ -189,6 +191,32 @@ export function endWait(
   if (account.waitsSince === undefined) return;
   account.queueLeft -= now - account.waitsSince;
   account.waitsSince = undefined;
+}
+
+/** It must not be written again before a daemon confirms its tool's hint, and none is asked. */
+export function needHint(
+  account: Account<Request | Notification>,
+  now: number,
+): void {
+  const { until, leftMs } = account.hint ??
+    { until: Infinity, leftMs: HINT_MS };
+  const isAsked = until < Infinity;
+  account.hint = {
+    epoch: undefined,
+    until: Infinity,
+    leftMs: isAsked ? Math.max(0, until - now) : leftMs,
+  };
+}
+
+/** The daemon on a link is asked for it. */
+export function askHint(
+  account: Account<Request | Notification>,
+  epoch: number,
+  now: number,
+): void {
+  needHint(account, now);
+  const { leftMs } = account.hint!;
+  account.hint = { epoch, until: now + leftMs, leftMs };
 }
 
 /** When it will have waited too long for a link. */

@@ -18,12 +18,12 @@ export const DEMAND_MS = 900;
 /** The most that the jitter adds to a pause, as a share of it. */
 export const JITTER = 0.1;
 
-/** Why there is no connection any more, as far as the next dial depends on it. */
-export type Outcome =
+/** How a dial or a connection ended, as far as the next dial depends on it. */
+export type DialEnd =
   /** The dial failed, or the connection was lost. */
   | "failed"
-  /** The dial took longer than it may, and neither opened nor failed. */
-  | "silent"
+  /** The dial neither opened nor failed, and took longer than it may. */
+  | "hung"
   /** The daemon said no and will say it again. */
   | "refused"
   /** Another client takes the connection. */
@@ -91,25 +91,23 @@ export class Backoff {
   }
 
   /** When the next dial comes, now that the last one has ended. */
-  after(outcome: Outcome, now: number): Moments {
+  after(end: DialEnd, now: number): Moments {
     const { backoffBase, backoffCap } = this.#limits;
-    if (outcome === "refused") {
+    if (end === "refused") {
       const at = now + jittered(backoffCap, this.#random);
       return { scheduledAt: at, demandAt: at };
     }
-    // One that was silent has taken its time already.
-    const pause = outcome === "silent"
-      ? Math.min(DEMAND_MS, backoffBase)
-      : DEMAND_MS;
-    const demandAt = now + jittered(Math.min(pause, backoffCap), this.#random);
-    if (outcome === "displaced") return { scheduledAt: Infinity, demandAt };
+    // One that hung has taken its time already.
+    const pause = end === "hung" ? Math.min(DEMAND_MS, backoffBase) : DEMAND_MS;
+    const demandAt = now + jittered(pause, this.#random);
+    if (end === "displaced") return { scheduledAt: Infinity, demandAt };
     const scheduledAt = this.#aheadOf === undefined
       ? now + pauseAfter(++this.#failures, this.#limits, this.#random)
       : Math.max(this.#aheadOf, demandAt);
     return { scheduledAt, demandAt };
   }
 
-  /** When the same attempt is repeated in another way: at once, if the one before was not ahead of the table or a request still waits. */
+  /** When the same attempt is repeated in another way: at once. One that was made ahead of the table is repeated only while a request waits. */
   repeat(now: number): Moments {
     return { scheduledAt: this.#aheadOf ?? now, demandAt: now };
   }

@@ -21,19 +21,22 @@ export function compareAll(desk: Desk, link: Link): void {
   desk.unlisted.clear();
   if (!desk.dialect.comparesLists) return;
   for (const list of desk.catalog.known()) {
-    const isAsked = list === "tools" && desk.hints.isAsked(link.epoch);
-    if (!isAsked) ask(desk, link, list);
+    const isRequested = list === "tools" && desk.hints.isRequested(link.epoch);
+    if (!isRequested) ask(desk, link, list);
   }
 }
 
-function ask(
+/** Asks the daemon on a link for a page of a list, if it can be asked now. */
+export function ask(
   desk: Desk,
   link: Link,
   list: Listing,
   cursor?: string,
 ): void {
   const frame = desk.dialect.list(link.epoch, list, cursor);
-  if (frame !== undefined) desk.send(link, frame);
+  if (frame === undefined) return;
+  if (list === "tools") desk.hints.requested(link.epoch);
+  desk.send(link, frame);
 }
 
 /** A page came: it is compared, and so is the next one. */
@@ -48,6 +51,9 @@ export function compare(
   const found = desk.catalog.compare(list, cursor, answer.result);
   const params = cursor === undefined ? {} : { cursor };
   learn(desk, { method: methodOf(list), params }, answer, now);
+  if (list === "tools" && found.kind !== "more") {
+    desk.hints.complete(link.epoch);
+  }
   switch (found.kind) {
     case "more":
       return ask(desk, link, list, found.cursor);
@@ -65,6 +71,7 @@ export function insist(
   { list, trouble }: Extract<Incoming, { kind: "unlisted" }>,
   now: number,
 ): void {
+  if (list === "tools") desk.hints.failed(epoch);
   if (epoch !== desk.links.main.epoch) return;
   const { failures = 0 } = desk.unlisted.get(list) ?? {};
   desk.regret(`The daemon did not list its ${list} again: ${trouble}`);

@@ -7,13 +7,11 @@
  */
 
 import type { Entry } from "./account.ts";
+import { ask } from "./compare.ts";
 import type { Desk } from "./desk.ts";
-import type { Verdict } from "./hints.ts";
+import type { HintAnswer } from "./hints.ts";
 import { dig, type Request } from "./jsonrpc.ts";
 import type { Link } from "./link.ts";
-
-/** How long the daemon has to list its tools, in milliseconds. */
-const LIST_MS = 5_000;
 
 /** What the daemon on a link says of a call's tool. It is asked, if it was not. */
 export function confirm(
@@ -22,17 +20,13 @@ export function confirm(
   request: Request,
   { hint }: Pick<Entry, "hint">,
   now: number,
-): Verdict {
+): HintAnswer {
   const { epoch } = link;
   const tool = dig(request.params, "name");
-  const verdict = desk.hints.verdict(epoch, String(tool));
-  if (verdict === "repeatable") desk.ledger.setHint(request.id, "confirmed");
-  if (verdict !== "unknown" || hint?.on === epoch) return verdict;
-  desk.ledger.askHint(request.id, epoch, now, LIST_MS);
-  if (desk.hints.isAsked(epoch)) return verdict;
-  const frame = desk.dialect.list(epoch, "tools");
-  if (frame === undefined) return verdict;
-  desk.hints.asked(epoch);
-  desk.send(link, frame);
-  return verdict;
+  if (typeof tool !== "string") return "once";
+  const answer = desk.hints.answer(epoch, tool);
+  if (answer !== "unknown" || hint?.epoch === epoch) return answer;
+  desk.ledger.askHint(request.id, epoch, now);
+  if (!desk.hints.isRequested(epoch)) ask(desk, link, "tools");
+  return answer;
 }

@@ -24,7 +24,7 @@ import { Ledger, type Rescue } from "./ledger.ts";
 import type { Link, LinkLimits, LinkRole, Traffic } from "./link.ts";
 import { Links } from "./links.ts";
 import { Memory, type Remembered } from "./memory.ts";
-import type { Clock } from "./queue.ts";
+import type { HasLink } from "./queue.ts";
 import * as report from "./report.ts";
 import { Tasks } from "./tasks.ts";
 import {
@@ -68,7 +68,12 @@ export interface SessionConfig
 /** The roles of the links that messages are written to. */
 const ROLES = ["main", "pool"] as const;
 
-const NEW = { sentOn: undefined, losses: 0, isHeld: false } as const;
+const NEW = {
+  sentOn: undefined,
+  losses: 0,
+  isHeld: false,
+  hint: undefined,
+} as const;
 
 /** How long a request may wait for a daemon that has been away for longer than one usually may: a container needs 10 to 15 s to boot. */
 const CIRCUIT_MS = 20_000;
@@ -132,7 +137,7 @@ export class Desk {
   /** It was at the beginning. */
   wasMadeUp = false;
   #effects: Effect[] = [];
-  /** For which links nothing had to wait when the clocks were set last. */
+  /** The roles whose links were ready at the last update of the waits. */
   #readyRoles = "";
 
   /** Empty books, and one link that wants to be dialed. */
@@ -210,13 +215,33 @@ export class Desk {
   }
 
   /** What a link is wanted for and busy with. */
-  traffic({ epoch, role }: Link): Traffic {
-    const isWanted = role === "pool"
-      ? this.links.isUp && this.#wants(role)
-      : this.ledger.isWanting;
+  traffic(link: Link): Traffic {
+    const { epoch, role } = link;
+    const { isWanted, isUrgent } = this.#demand(link);
     // Where calls have connections of their own, the daemon need not answer on them.
     const mayDoubt = role === "main";
-    return { isWanted, load: this.#load(epoch), mayDoubt };
+    return { isWanted, isUrgent, load: this.#load(epoch), mayDoubt };
+  }
+
+  #demand(link: Link): Pick<Traffic, "isWanted" | "isUrgent"> {
+    switch (link.role) {
+      case "pool": {
+        const isWanted = this.links.isUp && this.#wants("pool");
+        // A daemon that takes no further connection is not dialed on demand.
+        return { isWanted, isUrgent: isWanted && !this.links.hasReady("pool") };
+      }
+      case "main": {
+        // What is held would else wait for another request for ever.
+        const isWanted = link.isDisplaced
+          ? this.ledger.isAsking
+          : this.ledger.isWanting;
+        return { isWanted, isUrgent: isWanted };
+      }
+      default: {
+        const isWanted = this.ledger.isWanting;
+        return { isWanted, isUrgent: isWanted && !this.links.isUp };
+      }
+    }
   }
 
   #load(epoch: number): Traffic["load"] {
@@ -274,11 +299,6 @@ export class Desk {
     return due;
   }
 
-  /** Whether a link is ready for a message, free or not. */
-  isUpFor(message: Request | Notification): boolean {
-    return this.links.hasReady(this.dialect.place(message));
-  }
-
   /** Whether a message only waits for its turn: the daemon is there, and nothing was lost. */
   isTurn(message: Request | Notification): boolean {
     const missing = this.links.missing(this.dialect.place(message));
@@ -306,14 +326,16 @@ export class Desk {
     return this.config.retry === "safe" && method === "tools/call";
   }
 
-  /** Sets the clocks of what is in the queue: they run while no link is ready. */
-  setClocks(now: number): void {
+  /** The waits of what is in the queue begin or end: it waits while no link is ready for it. */
+  updateWaits(now: number): void {
     const ready = ROLES.filter((role) => this.links.hasReady(role)).join();
-    const clock: Clock = (message) =>
-      ready.includes(this.dialect.place(message)) ? "stands" : "runs";
-    if (ready === this.#readyRoles) return this.ledger.clockNew(now, clock);
+    const hasLink: HasLink = (message) =>
+      ready.includes(this.dialect.place(message));
+    if (ready === this.#readyRoles) {
+      return this.ledger.updateNewWaits(now, hasLink);
+    }
     this.#readyRoles = ready;
-    this.ledger.clock(now, clock);
+    this.ledger.updateWaits(now, hasLink);
   }
 
   /** Whether a request may be written a second time. */
@@ -326,11 +348,14 @@ export class Desk {
   /** What became of a request; by default it has only just come. */
   fate(
     request: Request,
-    entry: Pick<Entry, "sentOn" | "losses" | "isHeld"> = NEW,
+    entry: Pick<Entry, "sentOn" | "losses" | "isHeld" | "hint"> = NEW,
   ): Fate {
+    const isUnconfirmed = entry.hint !== undefined &&
+      entry.sentOn === undefined;
     return {
       request,
-      isSafe: this.#isSafe(request),
+      isSafe: this.#isSafe(request) && !isUnconfirmed,
+      isUnconfirmed,
       isSent: entry.sentOn !== undefined || entry.isHeld,
       losses: entry.losses,
     };

@@ -1,52 +1,52 @@
 /**
- * Does another client take the connection, from a daemon that keeps one only.
+ * Whether another client takes the connection of a daemon that keeps one only.
  *
  * @module
  */
 
-/** How long the second of two connections that are taken away has lasted at most, in milliseconds. */
+/** How long the second of two connections that were displaced lasted at most, in milliseconds. */
 const TWICE_MS = 10_000;
-/** How long a connection must last for that to be over, in milliseconds. */
+/** How long a connection must last for the displacement to be over, in milliseconds. */
 const OVER_MS = 60_000;
 
-/** How the daemon has ended the last connections. */
+/**
+ * How the daemon has ended the last connections. One that is displaced may be an
+ * accident. If the next one is displaced soon, the other client dials as often
+ * as this one does. The pause between the two does not count, because it grows.
+ */
 export class Displacement {
-  #isTaken = false;
-  #isOn = false;
+  #isOnce = false;
+  #isLasting = false;
 
-  /** Whether each of two clients takes the connection from the other if both dial. */
-  get isOn(): boolean {
-    return this.#isOn;
+  /** Whether two clients would displace each other for ever if both dialed. */
+  get isLasting(): boolean {
+    return this.#isLasting;
   }
 
-  /**
-   * A connection that had been ready since a moment was ended as if for another
-   * client. Once is an accident; when the next one is taken soon, the other
-   * client dials whenever it loses the connection, as this one does. How long
-   * the pause between them was does not count: it grows.
-   */
-  taken(now: number, readySince: number): void {
+  /** The daemon displaced a connection that had been ready since a moment. */
+  displaced(now: number, readySince: number): void {
     const lastedMs = now - readySince;
-    this.#isOn = this.#isOn
+    this.#isLasting = this.#isLasting
       ? lastedMs < OVER_MS
-      : this.#isTaken && lastedMs <= TWICE_MS;
-    this.#isTaken = true;
+      : this.#isOnce && lastedMs <= TWICE_MS;
+    this.#isOnce = true;
   }
 
-  /** A dial has failed, or a connection ended in another way: the daemon itself was away. */
+  /** A dial failed, or a connection ended in another way: the daemon itself was away, or refuses us. */
   reset(): void {
-    this.#isTaken = false;
-    this.#isOn = false;
+    this.#isOnce = false;
+    this.#isLasting = false;
   }
 }
 
 /**
- * Whether a daemon that goes on may end a connection with a close code, because
- * another client has come (RFC 6455 section 7.4): not with one that speaks of an
- * end of the daemon, of an error, or of a later time.
+ * Whether a daemon that goes on running may close a connection with this code
+ * for another client (RFC 6455 section 7.4). The other codes speak of the
+ * daemon's end, of an error, of a later time, or (4003, exai) of the token.
  *
  * @param code 0 or 1006 where there was no close frame
  */
-export function mayBeTaken(code: number): boolean {
-  return code === 1000 || code === 1005 || code === 1008 || code >= 3000;
+export function mayDisplace(code: number): boolean {
+  return code === 1000 || code === 1005 || code === 1008 ||
+    code >= 3000 && code !== 4003;
 }

@@ -21,6 +21,8 @@ export interface Fate {
   readonly request: Request;
   /** It does no more when it is executed twice. */
   readonly isSafe: boolean;
+  /** It waits for the daemon to confirm that it does no more when it is executed twice. */
+  readonly isUnconfirmed: boolean;
   /** It was written to a connection that is there, or was there last. */
   readonly isSent: boolean;
   /** How many connections it was lost on. */
@@ -96,8 +98,12 @@ export function outcomeUnknown(
     : "the connection to the daemon was lost";
   const advice = fate.isSafe
     ? "It only reads, or sets what is set already."
-    : "It may or may not have been executed, and was not sent again: check " +
-      "its effect before you repeat it.";
+    : "It may or may not have been executed, and was not sent again" +
+      (fate.isUnconfirmed
+        ? ", because the new daemon's tools/list did not confirm that it may " +
+          "be: "
+        : ": ") +
+      "check its effect before you repeat it.";
   const poison = fate.losses > 1
     ? ` It was in flight on ${fate.losses} lost connections and may be what ` +
       "ends the daemon."
@@ -210,7 +216,9 @@ export function oversizeAnswer(fate: Fate): string {
 /** Progress that tells the client what its request waits for. */
 export function waiting(token: Id, progress: number, outage: Outage): string {
   const { attempt, retryAfterMs } = outage;
-  const next = retryAfterMs === undefined || retryAfterMs === 0
+  const next = retryAfterMs === Infinity
+    ? "next with another request"
+    : retryAfterMs === undefined || retryAfterMs === 0
     ? "under way"
     : `next in ${Math.ceil(retryAfterMs / 1000)} s`;
   const message = `Waiting for the daemon (attempt ${attempt}, ${next})`;

@@ -78,7 +78,7 @@ function ask(desk: Desk, request: Request, now: number): void {
   const local = desk.dialect.local(request, daemon);
   if (local !== undefined) return desk.reply(local);
   if (daemon === "down" && standIn(desk, request, now)) return;
-  if (desk.ledger.isAbandoned(request.id)) {
+  if (desk.ledger.isLateAnswerDue(request.id)) {
     const what = `Id ${request.id} was cancelled or has timed out, and its ` +
       "answer may still come: send the request under another id";
     return desk.reply(failure(request.id, Code.invalidRequest, what));
@@ -98,6 +98,7 @@ function ask(desk: Desk, request: Request, now: number): void {
   }
   if (isFull(desk, request, now)) return desk.reply(fault.overloaded(fate));
   desk.ledger.add(request, desk.limitsOf(request), now, desk.patience(now));
+  desk.links.main.dialForRequest();
 }
 
 /** Whether the queue takes no further message, even if what can be written is. */
@@ -142,7 +143,7 @@ function cancel(desk: Desk, notification: Notification, now: number): void {
   const frame = isCarried ? notification.text : undefined;
   abandon(desk, link, id, frame, now);
   // Its answer will be nobody's, and the link must be greeted all the same.
-  if (isGreeting && link.phase === "greeting") link.unanswered(now);
+  if (isGreeting && link.phase === "greeting") link.awaitGreeting(now);
 }
 
 /** The client answers a question of the daemon's. */

@@ -10,7 +10,7 @@ import { compare, insist } from "./compare.ts";
 import type { Desk } from "./desk.ts";
 import type { Incoming } from "./dialect.ts";
 import type { SocketEvent } from "./event.ts";
-import { mayBeTaken } from "./displacement.ts";
+import { mayDisplace } from "./displacement.ts";
 import * as fault from "./fault.ts";
 import {
   type Answer,
@@ -73,7 +73,12 @@ export function fromSocket(
         .filter(({ message }) => !isStanding(message.method)).length;
       return lose(desk, link, {
         ...desk.dialect.ending(event.epoch, event, link.phase),
-        isTaken: mayBeTaken(event.code),
+        displaced: !mayDisplace(event.code)
+          ? "no"
+          : link.role !== "main" || inFlight > 0 ||
+              desk.links.second !== undefined
+          ? "unclear"
+          : "likely",
         subprotocol: event.reached && desk.dialect.subprotocol !== undefined,
         // RFC 6455 section 7.4.1; of several requests it is not known which.
         tooLarge: event.oversize
@@ -126,7 +131,7 @@ function fromDaemon(
       }
       return ready(desk, link, now);
     case "greet again":
-      return link.phase === "greeting" ? link.unanswered(now) : undefined;
+      return link.phase === "greeting" ? link.awaitGreeting(now) : undefined;
     case "rejected":
       note(desk, incoming, now);
       return lose(desk, link, incoming, now);
@@ -157,7 +162,7 @@ function note(
 function settle(desk: Desk, link: Link, answer: Answer, now: number): void {
   const { id } = answer;
   if (id === undefined || !desk.ledger.isInFlight(id, link.epoch)) {
-    if (id !== undefined) desk.ledger.answeredLate(id, link.epoch);
+    if (id !== undefined) desk.ledger.lateAnswerCame(id, link.epoch);
     return desk.do(report.stray("daemon", `an answer to id ${id}`));
   }
   const { message, ...entry } = desk.ledger.find(id)!;
@@ -189,7 +194,7 @@ function settle(desk: Desk, link: Link, answer: Answer, now: number): void {
   const isGreeted = answer.error === undefined ||
     message.method === "server/discover";
   if (isGreeted) ready(desk, link, now);
-  else link.unanswered(now);
+  else link.awaitGreeting(now);
 }
 
 /** A client whose daemon lacks the method knows as well that nothing is listed. */
@@ -335,9 +340,9 @@ function reject(
     const text = `Invalid Request: ${reason}`;
     return desk.send(link, failure(id, Code.invalidRequest, text));
   }
-  desk.ledger.answeredLate(id, link.epoch);
+  desk.ledger.lateAnswerCame(id, link.epoch);
   if (desk.ledger.settle(id, link.epoch) === undefined) return;
   const text = `The daemon's answer is no JSON-RPC message: ${reason}`;
   desk.reply(failure(id, Code.internal, text));
-  if (link.phase === "greeting") link.unanswered(now);
+  if (link.phase === "greeting") link.awaitGreeting(now);
 }

@@ -8,11 +8,13 @@
 /** The two steps of a dial: until the WebSocket is open, and until the daemon has answered the first message. */
 export type HandshakeStep = "opening" | "first answer";
 
-/** The shortest limit of a step, and the one after the first seconds of silence, in milliseconds. */
-const SHORT_MS = [2_000, 3_000] as const;
-/** How many milliseconds of silence these are. */
-const FIRST_MS = 4_000;
-/** What comes to the limit until the next dial is answered, in milliseconds. */
+/** The shortest limit of a step, in milliseconds. */
+const SHORT_MS = 2_000;
+/** The shortest limit once dials have hung for `LATER_MS`, in milliseconds: with the pause before the next dial it stays within 3.5 s. */
+const LONGER_MS = 3_000;
+/** Two dials with the shortest limit, in milliseconds. */
+const LATER_MS = 4_000;
+/** The pause before the next dial with its jitter, and the time of that dial's answer, in milliseconds. */
 const PAUSE_MS = 400;
 
 /** What all links share. */
@@ -38,21 +40,21 @@ export class Handshakes {
   /**
    * How long a step may take while a request waits, in milliseconds.
    *
-   * A dial that is silent may have met a daemon that was booting, and the next
-   * one finds it at once: so the limit is short. It grows with the time of
-   * silence, for a daemon that has become slow. A daemon that can be reached
-   * again has thereby answered within 3.5 s, or half of the time that it was
-   * silent. One that has never answered has the whole limit, because some start
-   * a process for each connection.
+   * A dial that hangs may have met a daemon that was booting, and the next one
+   * may find it at once. So the limit is short, and grows with the time for
+   * which dials have hung, because the daemon may have become slow. A daemon
+   * that can be reached again answers within 3.5 s, or within half of the time
+   * that dials have hung. A daemon that has never answered has the whole limit,
+   * because some start a process for each connection.
    *
-   * @param silentMs how long dials have been silent, one after another
+   * @param hungMs for how long dials have hung, one after another
    */
-  limit(step: HandshakeStep, silentMs: number): number {
+  limit(step: HandshakeStep, hungMs: number): number {
     if (!this.#lastMs.has("first answer")) return this.#longest;
-    // Not the slowest one of all: that may have waited for a daemon that was booting.
+    // Not the slowest one of all: that dial may have met a daemon that was booting.
     const last = this.#lastMs.get(step) ?? 0;
-    const least = SHORT_MS[silentMs < FIRST_MS ? 0 : 1];
-    const short = Math.max(least, silentMs / 2 - PAUSE_MS, 2 * last);
+    const least = hungMs < LATER_MS ? SHORT_MS : LONGER_MS;
+    const short = Math.max(least, hungMs / 2 - PAUSE_MS, 2 * last);
     return Math.min(short, this.#longest);
   }
 

@@ -8,12 +8,12 @@
 import { isRecord } from "./jsonrpc.ts";
 
 /** What the daemon says of a tool on one connection; `unknown` as long as its list has not come. */
-export type Verdict = "repeatable" | "once" | "unknown";
+export type HintAnswer = "repeatable" | "once" | "unknown";
 
 /** What was listed on one connection. */
 interface Listed {
   readonly tools: Map<string, boolean>;
-  isAsked: boolean;
+  isRequested: boolean;
   isBegun: boolean;
   isComplete: boolean;
 }
@@ -43,13 +43,19 @@ export class Hints {
     listed.isComplete = isLast && listed.isBegun;
   }
 
+  /** No further page of the daemon's tools is asked for on a connection. */
+  complete(epoch: number): void {
+    const listed = this.#listed(epoch);
+    listed.isComplete = listed.isBegun;
+  }
+
   /** Whether the daemon said last that calling the tool twice does no more than calling it once. */
   isRepeatable(tool: string): boolean {
     return this.#latest.get(tool) ?? false;
   }
 
   /** The same as the daemon says it on a connection. */
-  verdict(epoch: number, tool: string): Verdict {
+  answer(epoch: number, tool: string): HintAnswer {
     const listed = this.#byEpoch.get(epoch);
     const isRepeatable = listed?.tools.get(tool);
     if (isRepeatable !== undefined) return isRepeatable ? "repeatable" : "once";
@@ -57,13 +63,18 @@ export class Hints {
   }
 
   /** The daemon is asked for its tools on a connection. */
-  asked(epoch: number): void {
-    this.#listed(epoch).isAsked = true;
+  requested(epoch: number): void {
+    this.#listed(epoch).isRequested = true;
   }
 
-  /** Whether it was. */
-  isAsked(epoch: number): boolean {
-    return this.#byEpoch.get(epoch)?.isAsked ?? false;
+  /** The daemon has not listed its tools on a connection, and may be asked again. */
+  failed(epoch: number): void {
+    this.#listed(epoch).isRequested = false;
+  }
+
+  /** Whether the daemon is or was asked for its tools on a connection. */
+  isRequested(epoch: number): boolean {
+    return this.#byEpoch.get(epoch)?.isRequested ?? false;
   }
 
   /** A connection is over. */
@@ -73,7 +84,12 @@ export class Hints {
 
   #listed(epoch: number): Listed {
     const tools = new Map<string, boolean>();
-    const fresh = { tools, isAsked: false, isBegun: false, isComplete: false };
+    const fresh = {
+      tools,
+      isRequested: false,
+      isBegun: false,
+      isComplete: false,
+    };
     const listed = this.#byEpoch.get(epoch) ?? fresh;
     this.#byEpoch.set(epoch, listed);
     return listed;

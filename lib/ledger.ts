@@ -6,6 +6,7 @@
 
 import {
   type Account,
+  askHint,
   due,
   dueAt,
   endWait,
@@ -13,13 +14,13 @@ import {
   type Expiry,
   isQueued,
   type LedgerLimits,
+  needHint,
   open,
   type Owed,
   shift,
   startWait,
-  UNASKED,
 } from "./account.ts";
-import { type Clock, Queue, type Telling } from "./queue.ts";
+import { type HasLink, Queue, type Telling } from "./queue.ts";
 import type { Limits } from "./deadline.ts";
 import type { Id, Notification, Request } from "./jsonrpc.ts";
 import { isLight, isStanding } from "./safety.ts";
@@ -32,7 +33,7 @@ export type Rescue =
   | { readonly kind: "ask"; readonly limitMs: number };
 
 /** How many ids are remembered of a connection whose answers may still come: an MCP daemon answers nothing that was cancelled. */
-const ABANDONED_LIMIT = 1_000;
+const LATE_ANSWERS_LIMIT = 1_000;
 
 /** How many lost links a request may have been in flight on before it counts as what kills the daemon. */
 export const LOSS_LIMIT = 2;
@@ -49,9 +50,9 @@ export class Ledger {
   readonly #calls = new Map<number, number>();
   #notifications = 0;
   /** The ids of requests that nobody waits for any more, but whose answers may still come, by the epoch of the link. */
-  readonly #abandoned = new Map<number, Set<Id>>();
-  /** What has come into the queue since it was last clear who waits for a link. */
-  #unclocked: Account<Request | Notification>[] = [];
+  readonly #lateAnswers = new Map<number, Set<Id>>();
+  /** What has come into the queue since it was last looked at who has a link. */
+  #arrived: Account<Request | Notification>[] = [];
   /** No account falls due before this; exact after every {@linkcode expire}. */
   #earliest = Infinity;
 
@@ -88,6 +89,11 @@ export class Ledger {
     return this.#queue.transient > 0;
   }
 
+  /** Whether a request waits to be written that an answer completes: any but a subscription. */
+  get isAsking(): boolean {
+    return this.#queue.requests > this.#queue.subscriptions;
+  }
+
   /** Whether a request of this id is in flight on a link. */
   isInFlight(id: Id, epoch: number): boolean {
     return this.#accounts.get(id)?.sentOn === epoch;
@@ -114,14 +120,12 @@ export class Ledger {
     const key = message.kind === "request"
       ? message.id
       : `notification ${++this.#notifications}`;
-    const account = open(
-      ...[message, key, limits, now] as const,
-      isHeld ? Infinity : queueMs,
-    );
+    const most = isHeld ? Infinity : queueMs;
+    const account = open(message, key, limits, now, most);
     this.#accounts.set(account.key, account);
     if (account.token !== undefined) this.#byToken.set(account.token, account);
     this.#queue.add(account, now);
-    this.#unclocked.push(account);
+    this.#arrived.push(account);
     this.#wake(account);
   }
 
@@ -139,6 +143,8 @@ export class Ledger {
     this.#count(account, epoch, 1);
     // What opens the conversation still waits for a link that is ready.
     if (!account.isGreeting) endWait(account, now);
+    // The next connection would have to confirm it again.
+    if (account.hint !== undefined) needHint(account, now);
     account.sentOn = epoch;
     account.sentAt = now;
     account.idleUntil = now + account.limits.idle.ms;
@@ -181,23 +187,23 @@ export class Ledger {
     return account;
   }
 
-  /** Nobody waits any more for a request that was written to a link, but its answer may still come there. */
-  abandoned(id: Id, epoch: number): void {
-    const ids = this.#abandoned.get(epoch) ?? new Set();
-    this.#abandoned.set(epoch, ids.add(id));
+  /** No one waits any more for a request that was written to a link, but its answer may still come there. */
+  awaitLateAnswer(id: Id, epoch: number): void {
+    const ids = this.#lateAnswers.get(epoch) ?? new Set();
+    this.#lateAnswers.set(epoch, ids.add(id));
     const [oldest] = ids;
-    if (ids.size > ABANDONED_LIMIT) ids.delete(oldest!);
+    if (ids.size > LATE_ANSWERS_LIMIT) ids.delete(oldest!);
   }
 
-  /** Whether there is such a request of this id: its answer would be taken for that of another one. */
-  isAbandoned(id: Id): boolean {
-    for (const ids of this.#abandoned.values()) if (ids.has(id)) return true;
+  /** Whether a late answer to this id may still come, which would be taken for the answer to another request of that id. */
+  isLateAnswerDue(id: Id): boolean {
+    for (const ids of this.#lateAnswers.values()) if (ids.has(id)) return true;
     return false;
   }
 
-  /** Its answer has come. */
-  answeredLate(id: Id, epoch: number): void {
-    this.#abandoned.get(epoch)?.delete(id);
+  /** The late answer to a request has come on a link. */
+  lateAnswerCame(id: Id, epoch: number): void {
+    this.#lateAnswers.get(epoch)?.delete(id);
   }
 
   /** The daemon is at a request that is in flight on a link. */
@@ -293,46 +299,45 @@ export class Ledger {
     return true;
   }
 
-  /** Some of what is in the queue waits for a link from now on, or does so no longer. */
-  clock(now: number, clock: Clock): void {
+  /** The waits of all that is in the queue begin or end, as it has a link that is ready or none. */
+  updateWaits(now: number, hasLink: HasLink): void {
     for (const account of this.#accounts.values()) {
-      if (isQueued(account)) this.#setClock(account, now, clock);
+      if (isQueued(account)) this.#updateWait(account, now, hasLink);
     }
-    this.#unclocked = [];
+    this.#arrived = [];
   }
 
-  /** The same for what has come into the queue only now. */
-  clockNew(now: number, clock: Clock): void {
-    for (const account of this.#unclocked) {
+  /** The same for what has come into the queue since. */
+  updateNewWaits(now: number, hasLink: HasLink): void {
+    for (const account of this.#arrived) {
       const isOpen = this.#accounts.get(account.key) === account;
-      if (isOpen && isQueued(account)) this.#setClock(account, now, clock);
+      if (isOpen && isQueued(account)) this.#updateWait(account, now, hasLink);
     }
-    this.#unclocked = [];
+    this.#arrived = [];
   }
 
-  #setClock(
+  #updateWait(
     account: Account<Request | Notification>,
     now: number,
-    clock: Clock,
+    hasLink: HasLink,
   ): void {
-    if (clock(account.message) === "stands") return endWait(account, now);
+    if (hasLink(account.message)) return endWait(account, now);
     startWait(account, now);
     this.#wake(account);
   }
 
-  /** The daemon is asked on a link whether it confirms the hint of a request, and has so many milliseconds for that. */
-  askHint(id: Id, epoch: number, now: number, ms: number): void {
+  /** The daemon is asked on a link whether it confirms the hint of a request. */
+  askHint(id: Id, epoch: number, now: number): void {
     const account = this.#accounts.get(id);
     if (account === undefined) return;
-    account.hint = { on: epoch, until: now + ms };
+    askHint(account, epoch, now);
     this.#wake(account);
   }
 
-  /** A request is not written again without a hint that is confirmed; or its hint is. */
-  setHint(id: Id, is: "needed" | "confirmed"): void {
+  /** A request is not written again before a daemon confirms its tool's hint. */
+  needHint(id: Id, now: number): void {
     const account = this.#accounts.get(id);
-    if (account === undefined) return;
-    account.hint = is === "needed" ? UNASKED : undefined;
+    if (account !== undefined) needHint(account, now);
   }
 
   /**
@@ -345,12 +350,12 @@ export class Ledger {
     now: number,
     rescue: (request: Request) => Rescue,
   ): Owed[] {
-    this.#abandoned.delete(epoch);
+    this.#lateAnswers.delete(epoch);
     const given: Owed[] = [];
     for (const account of this.#accounts.values()) {
       const { message } = account;
       // The next connection is asked anew.
-      if (account.hint?.on === epoch) account.hint = UNASKED;
+      if (account.hint?.epoch === epoch) needHint(account, now);
       if (account.sentOn !== epoch || message.kind !== "request") continue;
       account.losses++;
       // What opens the conversation opens it on every link.
@@ -364,7 +369,7 @@ export class Ledger {
           continue;
         }
         account.isHeld = typeof chance === "object";
-        if (chance === "confirm") account.hint = UNASKED;
+        if (chance === "confirm") needHint(account, now);
         if (typeof chance === "object" && account.totalUntil === Infinity) {
           account.daemonUntil = now + chance.limitMs;
           account.daemonLimit ??= chance.limitMs;
@@ -383,7 +388,7 @@ export class Ledger {
     account.isGreeting = false;
     account.idleUntil = Infinity;
     this.#queue.add(account, now);
-    this.#unclocked.push(account);
+    this.#arrived.push(account);
   }
 
   /** The clients that are to be told now what their requests wait for; {@linkcode expire} must follow. */

@@ -8,8 +8,8 @@
 import {
   Backoff,
   type BackoffLimits,
+  type DialEnd,
   type Moments,
-  type Outcome,
 } from "./backoff.ts";
 import { Displacement } from "./displacement.ts";
 import { Handshakes, type HandshakeStep } from "./handshakes.ts";
@@ -25,10 +25,10 @@ export interface LinkLimits extends PulseLimits, BackoffLimits {
 export const STABLE_MS = 5_000;
 /** How long one must sleep to be forgotten by the other end of a connection that is being made. */
 const LONG_SLEEP_MS = 10_000;
-/** How long after the last dial a request has a daemon dialed that refuses us. */
+/** How long after the last dial a request dials a daemon again that refuses us, in milliseconds. */
 const ASK_AGAIN_MS = 5_000;
-/** How many times the limit of a dial that somebody waits for another one must have lasted to be one that nobody waited for: a slow machine is late, too. */
-const OUTLASTED = 1.5;
+/** A dial that lasted so many times its short limit was one that no request waited for; less may be a slow machine. */
+const UNATTENDED = 1.5;
 /** How long a link of the pool may carry nothing before it is closed. */
 export const POOL_IDLE_MS = 60_000;
 
@@ -65,8 +65,10 @@ export type LinkState =
 
 /** What a link is wanted for and busy with; it decides how long silence is patience. */
 export interface Traffic {
-  /** A request waits to be written that will be given up one day. */
+  /** A request waits to be written on it that will be given up one day. */
   readonly isWanted: boolean;
+  /** No other link can carry that request: it is dialed on demand, and its dials have short limits. */
+  readonly isUrgent: boolean;
   /** What it is busy with. */
   readonly load: Load;
   /** A second connection may be asked for its opinion on this one. */
@@ -79,10 +81,12 @@ export interface Loss {
   readonly reason: string;
   /** The daemon said no and will say it again: dialing goes on at the cap only. */
   readonly refused?: boolean;
-  /** The dial took longer than it may. */
-  readonly isSilent?: boolean;
-  /** The daemon closed the connection as it does when another client takes it. */
-  readonly isTaken?: boolean;
+  /** The dial neither opened nor failed, and took longer than it may. */
+  readonly isHung?: boolean;
+  /** The client reads too slowly; no link is dialed until it has read. */
+  readonly isClogged?: boolean;
+  /** Whether the daemon closed the connection for another client; `unclear` where a request or a second connection of our own may be the cause. */
+  readonly displaced?: "likely" | "unclear" | "no";
   /** What was written was too large for the daemon, or what it answered too large for us. */
   readonly tooLarge?: "request" | "answer" | undefined;
   /** The offered subprotocol may be the cause, so that a dial without it is worth a try. */
@@ -106,8 +110,8 @@ export class Link {
   };
   #attempt = 0;
   #dialedAt = -Infinity;
-  /** When the first of the last dials that were silent was made; `undefined` where the last one was not. */
-  #silentSince: number | undefined;
+  /** When the first of the last dials that hung was made; `undefined` where the last one did not hang. */
+  #hungSince: number | undefined;
   readonly #displacement = new Displacement();
   #downSince: number;
   #refusal: string | undefined;
@@ -162,9 +166,10 @@ export class Link {
     return this.#refusal;
   }
 
-  /** Whether another client takes the connection, so that it is dialed on demand only. */
+  /** Whether another client has the connection, so that the next dial comes with the next request. */
   get isDisplaced(): boolean {
-    return this.#displacement.isOn && this.#state.phase === "waiting";
+    const state = this.#state;
+    return state.phase === "waiting" && state.scheduledAt === Infinity;
   }
 
   /** Why the last dial or connection ended. */
@@ -195,17 +200,18 @@ export class Link {
   }
 
   /** When the link wants to be woken. */
-  deadline({ isWanted, load, mayDoubt }: Traffic): number {
+  deadline({ isWanted, isUrgent, load, mayDoubt }: Traffic): number {
     const state = this.#state;
     switch (state.phase) {
       case "waiting":
-        if (isWanted) return Math.min(state.demandAt, state.scheduledAt);
-        // The pool is there on demand only; but a refusal is remembered.
-        if (this.role !== "pool" || this.#refusal) return state.scheduledAt;
-        return -Infinity;
+        if (isUrgent) return Math.min(state.demandAt, state.scheduledAt);
+        // A link of the pool is there only while it is wanted; but a refusal is remembered.
+        return isWanted || this.role !== "pool" || this.#refusal
+          ? state.scheduledAt
+          : -Infinity;
       case "dialing":
       case "greeting":
-        return isWanted ? state.shortUntil : state.until;
+        return isUrgent ? state.shortUntil : state.until;
       case "ready":
         if (this.role === "kept") return load === "busy" ? Infinity : -Infinity;
         return Math.min(
@@ -240,7 +246,7 @@ export class Link {
   /**
    * waiting -> waiting: a request comes, and the daemon refuses us.
    *
-   * @returns whether it has a dial made, and waits for the outcome
+   * @returns whether it waits for the end of a dial, which is made now or under way
    */
   askAgain(now: number): boolean {
     if (this.#state.phase !== "waiting") return true;
@@ -250,6 +256,13 @@ export class Link {
     }
     this.#state = { phase: "waiting", scheduledAt: now, demandAt: now };
     return true;
+  }
+
+  /** waiting -> waiting: a request comes while another client has the connection. */
+  dialForRequest(): void {
+    if (!this.isDisplaced) return;
+    const { demandAt } = this.#expect("waiting");
+    this.#state = { phase: "waiting", scheduledAt: demandAt, demandAt };
   }
 
   /** waiting -> dialing. */
@@ -265,7 +278,7 @@ export class Link {
   opened(now: number): void {
     const { since } = this.#expect("dialing");
     this.#handshakes.succeeded("opening", now - since);
-    this.unanswered(now);
+    this.awaitGreeting(now);
   }
 
   /** greeting -> greeting: the greeting went out and its answer is awaited. */
@@ -285,16 +298,20 @@ export class Link {
     step: HandshakeStep,
     now: number,
   ): { since: number; until: number; shortUntil: number } {
-    const silentMs = now - (this.#silentSince ?? now);
+    const hungMs = now - (this.#hungSince ?? now);
     return {
       since: now,
       until: now + this.#limits.handshakeTimeout,
-      shortUntil: now + this.#handshakes.limit(step, silentMs),
+      // A second connection that hangs shows that the daemon does, too.
+      shortUntil: now +
+        (this.role === "second"
+          ? this.#limits.handshakeTimeout
+          : this.#handshakes.limit(step, hungMs)),
     };
   }
 
-  /** dialing or greeting -> greeting: nothing was said yet; or the daemon answered, but what it said leaves the greeting to be said again. */
-  unanswered(now: number): void {
+  /** dialing or greeting -> greeting: the greeting is to be said, for the first time or again. */
+  awaitGreeting(now: number): void {
     const endless = { until: Infinity, shortUntil: Infinity };
     this.#state = { phase: "greeting", since: now, ...endless };
   }
@@ -303,7 +320,6 @@ export class Link {
   validated(now: number): void {
     const { since } = this.#expect("greeting");
     this.#handshakes.succeeded("first answer", now - since);
-    this.#silentSince = undefined;
     this.#refusal = undefined;
     this.#attempt = 0;
     this.used(now);
@@ -344,7 +360,7 @@ export class Link {
     const newsBy = sleptMs > LONG_SLEEP_MS ? now + RESUME_MS : Infinity;
     this.#downSince += ms;
     this.#usedAt += ms;
-    if (this.#silentSince !== undefined) this.#silentSince += ms;
+    if (this.#hungSince !== undefined) this.#hungSince += ms;
     if (state.phase !== "waiting") this.#dialedAt += ms;
     switch (state.phase) {
       case "waiting": {
@@ -379,12 +395,11 @@ export class Link {
     this.epoch = nextEpoch;
     this.#lastFailure = loss.reason;
     this.#refusal = loss.refused ? loss.reason : undefined;
-    this.#silentSince = loss.isSilent
-      ? this.#silenceSince(now, state)
-      : undefined;
-    if (!loss.isTaken) this.#displacement.reset();
-    else if (state.phase === "ready" && this.role === "main") {
-      this.#displacement.taken(now, state.since);
+    this.#hungSince = loss.isHung ? this.#hangsSince(now, state) : undefined;
+    const { displaced = "no", refused } = loss;
+    if (displaced === "no" || refused) this.#displacement.reset();
+    else if (displaced === "likely" && state.phase === "ready") {
+      this.#displacement.displaced(now, state.since);
     }
     if (state.phase === "ready") {
       this.#downSince = now;
@@ -395,11 +410,11 @@ export class Link {
     this.#state = { phase: "waiting", ...this.#next(now, state, loss) };
   }
 
-  /** Since when dials have been silent; one that nobody waited for may have outlasted the silence, and says nothing of when that began. */
-  #silenceSince(now: number, left: LinkState): number {
-    const mayHaveOutlasted = "shortUntil" in left &&
-      now - left.since > OUTLASTED * (left.shortUntil - left.since);
-    return mayHaveOutlasted ? now : this.#silentSince ?? this.#dialedAt;
+  /** Since when dials have hung. One that no request waited for may have hung for longer than the next one would have, and does not count. */
+  #hangsSince(now: number, left: LinkState): number {
+    const isUnattended = "shortUntil" in left &&
+      now - left.since > UNATTENDED * (left.shortUntil - left.since);
+    return isUnattended ? now : this.#hungSince ?? this.#dialedAt;
   }
 
   #next(now: number, left: LinkState, loss: Loss): Moments {
@@ -412,13 +427,17 @@ export class Link {
         return this.#backoff.repeat(now);
       }
     }
-    return this.#backoff.after(this.#outcomeOf(loss), now);
+    const moments = this.#backoff.after(this.#endOf(loss), now);
+    // A daemon that closes a second connection is to be asked ever more seldom.
+    const isUnwelcome = this.role === "second" && left.phase === "greeting";
+    const { scheduledAt } = moments;
+    return isUnwelcome ? { scheduledAt, demandAt: scheduledAt } : moments;
   }
 
-  #outcomeOf({ refused, isSilent }: Loss): Outcome {
+  #endOf({ refused, isHung }: Loss): DialEnd {
     if (refused) return "refused";
-    if (this.#displacement.isOn) return "displaced";
-    return isSilent ? "silent" : "failed";
+    if (this.#displacement.isLasting) return "displaced";
+    return isHung ? "hung" : "failed";
   }
 
   #expect<P extends LinkState["phase"]>(

@@ -57,7 +57,11 @@ export class Links {
   open(role: LinkRole, now: number): Link {
     const epoch = ++this.#epochs;
     const link = new Link(
-      ...[this.#limits, this.#random, epoch, now, role] as const,
+      this.#limits,
+      this.#random,
+      epoch,
+      now,
+      role,
       this.#handshakes,
     );
     this.#byEpoch.set(epoch, link);

@@ -11,7 +11,7 @@ import {
   tell,
 } from "./account.ts";
 import type { Id, Notification, Request } from "./jsonrpc.ts";
-import { isStanding } from "./safety.ts";
+import { isStanding, isSubscription } from "./safety.ts";
 
 /** How much text may wait unwritten, in UTF-16 units. */
 export const QUEUE_TEXT_LIMIT = 64 * 1024 * 1024;
@@ -21,8 +21,8 @@ const TELL_MS = 1_000;
 /** What may wait to be written. */
 export type Carried = Request | Notification;
 
-/** Whether the queue's clock runs for a message; it stands still while a link is ready for it. */
-export type Clock = (message: Request | Notification) => "runs" | "stands";
+/** Whether a link is ready for a message. */
+export type HasLink = (message: Request | Notification) => boolean;
 
 /** What a client is told while its request waits. */
 export interface Telling {
@@ -41,6 +41,7 @@ export class Queue {
   #text = 0;
   #requests = 0;
   #transient = 0;
+  #subscriptions = 0;
 
   /** An empty queue. */
   constructor(limits: LedgerLimits) {
@@ -55,6 +56,11 @@ export class Queue {
   /** How many of them will be given up one day: a subscription, say, is held for as long as the client wants. */
   get transient(): number {
     return this.#transient;
+  }
+
+  /** How many of the requests are subscriptions. */
+  get subscriptions(): number {
+    return this.#subscriptions;
   }
 
   /** Whether there is no room for a further message; there is more for those that must not be refused. */
@@ -87,6 +93,7 @@ export class Queue {
     if (message.kind !== "request") return;
     this.#requests += by;
     if (!isStanding(message.method)) this.#transient += by;
+    if (isSubscription(message.method)) this.#subscriptions += by;
   }
 
   /** Brings the messages into the order of all accounts: what waits again is older than what came since. */

@@ -36,11 +36,13 @@ export class Repeats {
 
   /** Whether a line is to be written; one that is not is counted. */
   admits(line: LogEffect, now: number): boolean {
-    const kind = this.#kinds.get(line.event);
+    // A level that is not shown must not take the place of one that is.
+    const name = `${line.level} ${line.event}`;
+    const kind = this.#kinds.get(name);
     if (kind === undefined) {
       const until = now + COUNT_MS;
       const fresh = { until, left: LINES - 1, held: 0, last: line };
-      this.#kinds.set(line.event, fresh);
+      this.#kinds.set(name, fresh);
       this.#dueAt = Math.min(this.#dueAt, until);
       return true;
     }
@@ -57,11 +59,11 @@ export class Repeats {
   take(now: number): LogEffect[] {
     const lines: LogEffect[] = [];
     this.#dueAt = Infinity;
-    for (const [event, kind] of this.#kinds) {
+    for (const [name, kind] of this.#kinds) {
       if (kind.until <= now) {
         const { held, last } = kind;
         if (held === 0) {
-          this.#kinds.delete(event);
+          this.#kinds.delete(name);
           continue;
         }
         const more = held === 1 ? "" : ` (and ${held - 1} more like it)`;

@@ -117,30 +117,35 @@ export function connected(
   );
 }
 
-/** A link that was ready is lost; the next dial comes in so many milliseconds, or on demand, or another connection is there. */
+/** When the next dial comes: in so many milliseconds, with the next request, or when the client has read; or another connection has taken over. */
+type Next = number | "demand" | "drained" | "replaced";
+
+/** A link that was ready is lost. */
 export function lost(
   url: string,
   reason: string,
   owed: number,
-  next: number | "demand" | "replaced",
+  next: Next,
 ): LogEffect {
   const unanswered = owed === 0
     ? ""
     : ` (requests whose outcome is unknown: ${owed})`;
   const line = log(
     "warn",
-    "lost",
+    next === "demand" ? "displaced" : "lost",
     `Lost the WebSocket daemon at ${url}: ${reason}${unanswered}` +
       nextInWords(next),
   );
   return { ...line, reason };
 }
 
-function nextInWords(next: number | "demand" | "replaced"): string {
+function nextInWords(next: Next): string {
   switch (next) {
     case "demand":
-      return "; another client takes the connection. Reconnecting with the " +
-        "next request.";
+      return "; it seems that another client takes the connection. " +
+        "Reconnecting with the next request.";
+    case "drained":
+      return ". Reconnecting when the client has read.";
     case "replaced":
       return ". Another connection takes over.";
     default:
@@ -160,7 +165,10 @@ export function failed(
     level,
     "attempt-failed",
     `Attempt ${attempt} to connect to the WebSocket daemon at ${url} failed: ` +
-      `${reason}. Next attempt in ${seconds(waitMs)}.`,
+      `${reason}. Next attempt ` +
+      `${
+        waitMs === Infinity ? "with the next request" : `in ${seconds(waitMs)}`
+      }.`,
   );
   return { ...line, reason };
 }

@@ -128,7 +128,7 @@ export class Session {
     const { config, ledger } = desk;
     // Before anything expires: the client can go on with it.
     improvise(desk, now);
-    desk.setClocks(now);
+    desk.updateWaits(now);
     for (const { message, token, progress } of ledger.telling(now)) {
       const missing = desk.links.missing(desk.dialect.place(message));
       const outage = desk.outage(missing ?? desk.links.main, now);
@@ -154,7 +154,7 @@ export class Session {
     }
     // One that was kept may have made room.
     seek(desk, now);
-    desk.setClocks(now);
+    desk.updateWaits(now);
   }
 
   /** Does what a link's time has come for. */
@@ -179,9 +179,9 @@ export class Session {
       case "retire":
         return retire(desk, link, now);
       case "give up": {
-        const isSilent = link.phase !== "ready";
+        const isHung = link.phase !== "ready";
         const reason = report.silence(link.phase, link.shortenedMs(now));
-        return lose(desk, link, { reason, isSilent }, now);
+        return lose(desk, link, { reason, isHung }, now);
       }
     }
   }
@@ -204,7 +204,8 @@ export class Session {
     const reason = "the client reads too slowly, and 64 MiB wait for it";
     for (const link of this.#desk.links) {
       const isThere = this.#desk.links.has(link) && link.phase !== "waiting";
-      if (isThere) lose(this.#desk, link, { reason }, now);
+      if (!isThere) continue;
+      lose(this.#desk, link, { reason, isClogged: true }, now);
     }
   }
 
@@ -236,7 +237,7 @@ export class Session {
     }
     // An initialize must not be cancelled (MCP, utilities/cancellation).
     if (message.method === "initialize") {
-      return desk.ledger.abandoned(message.id, link.epoch);
+      return desk.ledger.awaitLateAnswer(message.id, link.epoch);
     }
     const reason = `timed out (${limit.setting})`;
     const cancel = desk.dialect.cancel(message.id, reason);

@@ -63,9 +63,9 @@ function write(
   now: number,
 ): void {
   if (entry.hint !== undefined && message.kind === "request") {
-    const verdict = confirm(desk, link, message, entry, now);
-    if (verdict === "once") return giveUp(desk, message, entry);
-    if (verdict === "unknown") return;
+    const answer = confirm(desk, link, message, entry, now);
+    if (answer === "once") return giveUp(desk, message, entry);
+    if (answer === "unknown") return;
   }
   const writing = desk.dialect.write(link.epoch, message, now);
   switch (writing.kind) {
@@ -97,20 +97,18 @@ function outlived(desk: Desk, link: Link, entry: Entry, now: number): void {
   if (!desk.mayRepeat(message)) return giveUp(desk, message, entry);
   desk.dialect.anew(message);
   desk.ledger.release(message.id);
-  if (desk.needsHint(message)) desk.ledger.setHint(message.id, "needed");
+  if (desk.needsHint(message)) desk.ledger.needHint(message.id, now);
   return write(desk, link, desk.ledger.find(message.id) ?? entry, now);
 }
 
-/** What has become of a request that was written will never be known; a hint that was not confirmed does not count. */
+/** What has become of a request that was written will never be known. */
 export function giveUp(
   desk: Desk,
   request: Request,
   entry: Pick<Entry, "sentOn" | "losses" | "isHeld" | "hint">,
 ): void {
   desk.ledger.cancel(request.id);
-  const known = desk.fate(request, entry);
-  const isSafe = known.isSafe && entry.hint === undefined;
-  const fate = { ...known, isSafe };
+  const fate = desk.fate(request, entry);
   desk.reply(fault.outcomeUnknown(fate, "connection_lost"));
 }
 
@@ -195,7 +193,7 @@ export function abandon(
   frame: string | undefined,
   now: number,
 ): void {
-  desk.ledger.abandoned(id, link.epoch);
+  desk.ledger.awaitLateAnswer(id, link.epoch);
   if (frame !== undefined) desk.send(link, frame);
   // It carries one request at a time, and the daemon may never be done with this one.
   else if (link.role === "pool") return retire(desk, link, now);
@@ -240,7 +238,11 @@ export function lose(desk: Desk, link: Link, cause: Loss, now: number): void {
   if (second !== undefined) retire(desk, second, now);
   const { retryAfterMs = 0 } = desk.outage(link, now);
   if (phase === "ready") {
-    const next = link.isDisplaced ? "demand" : retryAfterMs;
+    const next = cause.isClogged
+      ? "drained"
+      : link.isDisplaced
+      ? "demand"
+      : retryAfterMs;
     return desk.do(report.lost(shownUrl, loss.reason, given, next));
   }
   // Without a pause it is the same attempt, without the subprotocol.

@@ -40,8 +40,8 @@ export const LINK: readonly Mutant[] = [
   {
     name: "a waiting request does not bring the next dial forward",
     from:
-      "if ($isWanted) return Math.min($state.$demandAt, $state.$scheduledAt);",
-    to: "if ($isWanted) return $state.$scheduledAt;",
+      "if ($isUrgent) return Math.min($state.$demandAt, $state.$scheduledAt);",
+    to: "if ($isUrgent) return $state.$scheduledAt;",
   },
   {
     name: "a request that is held for ever has the daemon dialed on demand",
@@ -56,7 +56,7 @@ export const LINK: readonly Mutant[] = [
   {
     name: "a refusal is dialed like any other failure",
     from: `
-      if ($outcome === "refused") {
+      if ($end === "refused") {
         const $at = $now + $$pause;
         return { $$moments };
       }`,
@@ -83,27 +83,29 @@ export const LINK: readonly Mutant[] = [
   {
     name: "two clients take the connection from each other for ever",
     from: `
-      if ($outcome === "displaced") return { $scheduledAt: Infinity, $demandAt };`,
+      if ($end === "displaced") return { $scheduledAt: Infinity, $demandAt };`,
     to: "",
   },
   {
     name: "no limit for a dial and its first message",
     from: `
       $until: $now + this.$limits.$timeout,
-      $shortUntil: $now + this.$known.$limit($step, $silentMs)`,
+      $shortUntil: $now + (this.$role === $standby
+        ? this.$limits.$timeout
+        : this.$known.$limit($step, $hungMs))`,
     to: `
       $until: Infinity,
-      $shortUntil: $now + this.$known.$limit($step, $silentMs) * Infinity`,
+      $shortUntil: $now + this.$known.$limit($step, $hungMs) * Infinity`,
   },
   {
     name: "a silent dial has the whole limit although a request waits",
-    from: "return $isWanted ? $state.$shortUntil : $state.$until;",
-    to: "void $isWanted; return $state.$until;",
+    from: "return $isUrgent ? $state.$shortUntil : $state.$until;",
+    to: "void $isUrgent; return $state.$until;",
   },
   {
     name: "a slow daemon is never given more time",
-    from: "Math.max($least, $silentMs / 2 - $PAUSE, 2 * $last)",
-    to: "Math.min($least, $least + $PAUSE + $silentMs + $last)",
+    from: "Math.max($least, $hungMs / 2 - $PAUSE, 2 * $last)",
+    to: "Math.min($least, $least + $PAUSE + $hungMs + $last)",
   },
   {
     name: "a half-open connection is not detected while it is idle",

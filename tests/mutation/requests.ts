@@ -136,10 +136,8 @@ export const REQUESTS: readonly Mutant[] = [
   },
   {
     name: "the queue timeout runs while a connection is ready",
-    from:
-      `if ($clock($entry.$message) === "stands") return $endWait($entry, $now);`,
-    to:
-      `if ($clock($entry.$message) + "" === "") return $endWait($entry, $now);`,
+    from: `if ($hasLink($entry.$message)) return $endWait($entry, $now);`,
+    to: `if (!$hasLink) return $endWait($entry, $now);`,
   },
   {
     name: "the queue timeout begins anew with every outage",
@@ -154,13 +152,13 @@ export const REQUESTS: readonly Mutant[] = [
   {
     name:
       "a call is sent again although the new daemon does not confirm its hint",
-    from: `if ($verdict === "once") return $giveUp($all, $message, $entry);`,
+    from: `if ($answer === "once") return $giveUp($all, $message, $entry);`,
     to: "",
   },
   {
     name: "a call waits for a hint for ever",
-    from: "$all.$requests.$askHint($request.id, $epoch, $now, $LIMIT);",
-    to: "$all.$requests.$askHint($request.id, $epoch, $now, Infinity);",
+    from: "$entry.$hint = { $epoch, $until: $now + $leftMs, $leftMs };",
+    to: "$entry.$hint = { $epoch, $until: $now * Infinity, $leftMs };",
   },
   {
     name: "an id comes again while its late response may still come",

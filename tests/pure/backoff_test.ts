@@ -11,8 +11,13 @@ import { Link, type Loss, type Traffic } from "../../lib/link.ts";
 import { DEFAULTS } from "../tools/scene.ts";
 import { test } from "../tools/pure.ts";
 
-const NONE: Traffic = { isWanted: false, load: "idle", mayDoubt: true };
-const WANTED: Traffic = { ...NONE, isWanted: true };
+const NONE: Traffic = {
+  isWanted: false,
+  isUrgent: false,
+  load: "idle",
+  mayDoubt: true,
+};
+const WANTED: Traffic = { ...NONE, isWanted: true, isUrgent: true };
 
 test("the table: 0.25 s doubled up to 30 s", () => {
   const pauses = Array.from(

@@ -11,8 +11,13 @@ import { Link, type Loss, type Traffic } from "../../lib/link.ts";
 import { DEFAULTS } from "../tools/scene.ts";
 import { test } from "../tools/pure.ts";
 
-const NONE: Traffic = { isWanted: false, load: "idle", mayDoubt: true };
-const WANTED: Traffic = { ...NONE, isWanted: true };
+const NONE: Traffic = {
+  isWanted: false,
+  isUrgent: false,
+  load: "idle",
+  mayDoubt: true,
+};
+const WANTED: Traffic = { ...NONE, isWanted: true, isUrgent: true };
 const STEPS = ["opening", "first answer"] as const;
 
 /** What is known of a daemon whose steps have taken so many milliseconds. */
@@ -86,7 +91,7 @@ for (const step of STEPS) {
         }
         now = link.deadline(WANTED);
         assertEquals(link.wish(now, WANTED), "give up");
-        link.lost(now, { reason: "silence", isSilent: true }, link.epoch + 1);
+        link.lost(now, { reason: "silence", isHung: true }, link.epoch + 1);
       }
       // The worst: it can be reached just after a dial has begun.
       const [first] = begun;
@@ -115,7 +120,7 @@ test("a dial that fails in another way ends the time of silence", () => {
     link.dial(now);
     link.lost(now, loss, link.epoch + 1);
   };
-  const silent = { reason: "silence", isSilent: true };
+  const silent = { reason: "silence", isHung: true };
   for (const at of [20_000, 30_000, 40_000]) dial(at, silent);
   link.dial(41_000);
   assertEquals(link.deadline(WANTED) - 41_000, 10_100);
@@ -125,7 +130,7 @@ test("a dial that fails in another way ends the time of silence", () => {
 });
 
 test("a dial that nobody waited for may have outlasted the silence, and is no measure of it", () => {
-  const silent = { reason: "silence", isSilent: true };
+  const silent = { reason: "silence", isHung: true };
   for (const endedAt of [35_000, 34_900]) {
     const link = lost();
     link.dial(20_000);
@@ -141,10 +146,10 @@ test("a dial that nobody waited for may have outlasted the silence, and is no me
 test("a sleep is no time of silence", () => {
   const link = lost();
   link.dial(20_000);
-  link.lost(22_000, { reason: "silence", isSilent: true }, link.epoch + 1);
+  link.lost(22_000, { reason: "silence", isHung: true }, link.epoch + 1);
   link.dial(22_500);
   link.resumed(60_000, 37_000, 37_000);
-  link.lost(60_000, { reason: "silence", isSilent: true }, link.epoch + 1);
+  link.lost(60_000, { reason: "silence", isHung: true }, link.epoch + 1);
   link.dial(60_250);
   assertEquals(link.deadline(WANTED) - 60_250, 2_000);
 });
@@ -197,7 +202,7 @@ test("a failure that the offer cannot have caused changes nothing about it", () 
     const loss of [
       { reason: "nothing listens" },
       { ...FAILED, refused: true },
-      { reason: "silence", isSilent: true },
+      { reason: "silence", isHung: true },
     ]
   ) {
     const link = new Link(DEFAULTS, () => 0, 1, 0);

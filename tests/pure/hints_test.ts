@@ -122,23 +122,35 @@ test("a list that comes at the second question confirms, too", () => {
   assertEquals(calls(scene), [1]);
 });
 
-test("a connection that is lost before its list comes: the next one is asked, with 5 s of its own", () => {
+test("a connection that is lost before its list comes: the next one is asked, for what is left of the 5 s", () => {
   const scene = inFlight();
   const old = back(scene);
   scene.pass(4_000);
   const { epoch } = scene;
   scene.close();
   scene.pass(1_500);
-  assertEquals(errors(scene), [], "the 5 s are over with the connection");
+  assertEquals(errors(scene), [], "nobody is asked meanwhile");
   scene.daemon({ id: old, result: { tools: [] } }, epoch);
   const { length } = scene.dials;
   assertEquals(length, 3);
   scene.take();
   scene.again();
   const { id } = scene.sent().find(({ method }) => method === "tools/list")!;
-  scene.pass(4_000);
+  scene.pass(999);
+  assertEquals(errors(scene), []);
   scene.daemon({ id, result: { tools: tools(["look", READ_ONLY]) } });
   assertEquals([calls(scene), errors(scene)], [[1], []]);
+});
+
+test("daemons that greet and go have 5 s in all", () => {
+  const scene = inFlight();
+  for (let s = 1; s <= 5; s++) {
+    back(scene);
+    assertEquals(errors(scene), []);
+    scene.pass(1_000);
+    if (s < 5) scene.close();
+  }
+  assertEquals(errors(scene), [[1, -31002, "unknown"]]);
 });
 
 test("what else waits does not wait for the list", () => {

@@ -5,10 +5,11 @@ import { test } from "../tools/pure.ts";
 
 const NONE: Traffic = {
   isWanted: false,
+  isUrgent: false,
   load: "idle",
   mayDoubt: true,
 };
-const WANTED: Traffic = { ...NONE, isWanted: true };
+const WANTED: Traffic = { ...NONE, isWanted: true, isUrgent: true };
 const BUSY: Traffic = { ...NONE, load: "busy" };
 
 test("each step of a handshake has its own deadline", () => {

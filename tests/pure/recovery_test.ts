@@ -427,6 +427,7 @@ test("a connection that lasts for a minute was not taken: it is dialed by the ta
   scene.untilDial();
   scene.take();
   scene.again();
+  scene.daemon({ id: 1, result: {} });
   const { epoch } = scene;
   for (let s = 0; s < 60; s += 4) {
     scene.pass(4_000);
@@ -551,7 +552,7 @@ test("Lost ... says when it dials next", () => {
   assertMatch(scene.log(), /Reconnecting in 0\.5 s\.$/m);
 });
 
-test("a daemon of another kind is complained of by the tiers", () => {
+test("a daemon of another kind is logged at attempts 1, 5, 10 only", () => {
   const scene = new Scene();
   scene.start();
   scene.close();

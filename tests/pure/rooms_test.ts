@@ -84,7 +84,7 @@ test("Ledger: deadline() is the moment at which something expires", () => {
   const limits = { ...DEFAULTS, requestTimeout: 60_000, idleTimeout: 10_000 };
   const ledger = new Ledger(limits);
   add(ledger, request("1", "ping"), 100, limits);
-  ledger.clock(100, () => "runs");
+  ledger.updateWaits(100, () => false);
   assertEquals(ledger.deadline(), 45_100);
   assertEquals(ledger.expire(45_099), []);
   ledger.sent("1", 1, 200);
@@ -114,14 +114,14 @@ test("Ledger: progress moves the idle clock, never the total one", () => {
 test("Ledger: the queue timeout is the sum of all waits for a link", () => {
   const ledger = new Ledger(DEFAULTS);
   add(ledger, request("1", "ping"), 0);
-  ledger.clockNew(0, () => "runs");
-  ledger.clock(20_000, () => "stands");
+  ledger.updateNewWaits(0, () => false);
+  ledger.updateWaits(20_000, () => true);
   assertEquals(ledger.expire(45_000), [], "a link is ready");
-  ledger.clock(100_000, () => "runs");
-  ledger.clock(105_000, () => "stands");
+  ledger.updateWaits(100_000, () => false);
+  ledger.updateWaits(105_000, () => true);
   ledger.sent("1", 1, 110_000);
   ledger.lost(1, 200_000, () => "again");
-  ledger.clockNew(200_000, () => "runs");
+  ledger.updateNewWaits(200_000, () => false);
   assertEquals(ledger.expire(219_999), []);
   assertEquals(ledger.deadline(), 220_000);
   assertEquals(ledger.expire(220_000)[0]?.expiry, "unavailable");
@@ -130,10 +130,10 @@ test("Ledger: the queue timeout is the sum of all waits for a link", () => {
 test("Ledger: a request that opens the conversation waits until the link is ready", () => {
   const ledger = new Ledger(DEFAULTS);
   add(ledger, request("1", "initialize"), 0);
-  ledger.clock(0, () => "runs");
+  ledger.updateWaits(0, () => false);
   ledger.greeted("1", 1, 10_000);
   ledger.lost(1, 20_000, () => "again");
-  ledger.clockNew(20_000, () => "runs");
+  ledger.updateNewWaits(20_000, () => false);
   ledger.greeted("1", 2, 21_000);
   assertEquals(ledger.expire(44_999), []);
   assertEquals(ledger.expire(45_000)[0]?.expiry, "unavailable");
@@ -142,7 +142,7 @@ test("Ledger: a request that opens the conversation waits until the link is read
 test("Ledger: a sleep is no wait for a link", () => {
   const ledger = new Ledger(DEFAULTS);
   add(ledger, request("1", "ping"), 0);
-  ledger.clock(0, () => "runs");
+  ledger.updateWaits(0, () => false);
   ledger.shift(1_000_000);
   assertEquals(ledger.expire(1_044_999), []);
   assertEquals(ledger.expire(1_045_000)[0]?.expiry, "unavailable");
@@ -150,18 +150,18 @@ test("Ledger: a sleep is no wait for a link", () => {
 
 test("Ledger: an id whose late answer may come is known until that has come, or its link is lost", () => {
   const ledger = new Ledger(DEFAULTS);
-  ledger.abandoned("1", 7);
-  ledger.abandoned("1", 8);
-  assertEquals([ledger.isAbandoned("1"), ledger.isAbandoned('"1"')], [
+  ledger.awaitLateAnswer("1", 7);
+  ledger.awaitLateAnswer("1", 8);
+  assertEquals([ledger.isLateAnswerDue("1"), ledger.isLateAnswerDue('"1"')], [
     true,
     false,
   ]);
-  ledger.answeredLate("1", 7);
-  assertEquals(ledger.isAbandoned("1"), true, "on the other link");
+  ledger.lateAnswerCame("1", 7);
+  assertEquals(ledger.isLateAnswerDue("1"), true, "on the other link");
   ledger.lost(8, 0, () => "again");
-  assertEquals(ledger.isAbandoned("1"), false);
-  for (let id = 0; id <= 1_000; id++) ledger.abandoned(`${id}`, 7);
-  assertEquals([ledger.isAbandoned("0"), ledger.isAbandoned("1")], [
+  assertEquals(ledger.isLateAnswerDue("1"), false);
+  for (let id = 0; id <= 1_000; id++) ledger.awaitLateAnswer(`${id}`, 7);
+  assertEquals([ledger.isLateAnswerDue("0"), ledger.isLateAnswerDue("1")], [
     false,
     true,
   ]);
@@ -277,18 +277,18 @@ test("Hints: each connection is judged by its own list", () => {
   const list = (epoch: number, annotations: unknown): void =>
     hints.learn(epoch, undefined, { tools: [{ name: "t", annotations }] });
   list(1, READ_ONLY);
-  assertEquals([1, 2].map((epoch) => hints.verdict(epoch, "t")), [
+  assertEquals([1, 2].map((epoch) => hints.answer(epoch, "t")), [
     "repeatable",
     "unknown",
   ]);
   list(2, {});
-  assertEquals([1, 2].map((epoch) => hints.verdict(epoch, "t")), [
+  assertEquals([1, 2].map((epoch) => hints.answer(epoch, "t")), [
     "repeatable",
     "once",
   ]);
   assertEquals(hints.isRepeatable("t"), false, "the newest");
   hints.lost(1);
-  assertEquals(hints.verdict(1, "t"), "unknown");
+  assertEquals(hints.answer(1, "t"), "unknown");
 });
 
 test("Hints: a tool that is not listed is not repeatable once the list is complete", () => {
@@ -299,18 +299,18 @@ test("Hints: a tool that is not listed is not repeatable once the list is comple
     ...(nextCursor !== undefined && { nextCursor }),
   });
   hints.learn(1, "late", page(["a"]));
-  assertEquals(hints.verdict(1, "t"), "unknown", "the first page is missing");
+  assertEquals(hints.answer(1, "t"), "unknown", "the first page is missing");
   hints.learn(1, undefined, page(["a"], "2"));
-  assertEquals(hints.verdict(1, "t"), "unknown");
+  assertEquals(hints.answer(1, "t"), "unknown");
   hints.learn(1, "2", page(["b"]));
-  assertEquals([hints.verdict(1, "t"), hints.verdict(1, "b")], [
+  assertEquals([hints.answer(1, "t"), hints.answer(1, "b")], [
     "once",
     "repeatable",
   ]);
   for (const junk of [null, {}, { tools: 7 }, { tools: [7, { name: 7 }] }]) {
     hints.learn(2, undefined, junk);
   }
-  assertEquals(hints.verdict(2, "t"), "once", "there is none");
+  assertEquals(hints.answer(2, "t"), "once", "there is none");
 });
 
 test("Asked: ids that begin at 0 again do not meet", () => {

@@ -31,7 +31,6 @@ export function tableCount(ms: number): number {
 export class Dials {
   /** How many connections a pool has; with one more for a second main connection. */
   readonly #width: number;
-  readonly #isTabled: boolean;
   #subprotocol: string | undefined;
   /** When the next dial must have been made. */
   #dueBy = Infinity;
@@ -40,6 +39,7 @@ export class Dials {
   /** Since when the table has not begun anew for certain. */
   #certainSince = 0;
   #hasRepeated = false;
+  #isDisplaced = false;
   /** The moments of the last dials that were not the main connection's. */
   #others: number[] = [];
   #refusedAt: number | undefined;
@@ -53,10 +53,9 @@ export class Dials {
   /** When the main connection was dialed last. */
   mainAt = -Infinity;
 
-  /** `isTabled` says whether a connection that is lost is dialed by the table. */
-  constructor(poolSize: number, isTabled: boolean) {
+  /** No dial was made; a pool has so many connections. */
+  constructor(poolSize: number) {
     this.#width = poolSize + 1;
-    this.#isTabled = isTabled;
   }
 
   /** Whether a request waits for a connection from now on. */
@@ -76,14 +75,14 @@ export class Dials {
   restart(now: number, isCertain: boolean): void {
     this.#phase.restarts++;
     if (isCertain) this.#certainSince = now;
-    this.#dueBy = isCertain && this.#isTabled ? now + FIRST_MS : Infinity;
+    this.#dueBy = isCertain ? now + FIRST_MS : Infinity;
     this.#table = { since: now, demands: 0, dials: 0 };
     if (this.#quiet !== undefined) this.#quiet = { since: now, dials: 0 };
   }
 
   /** A dial or connection ended. What was dialed because a request waited must not have made the next pause longer. */
   ended(now: number): void {
-    if (!this.#isTabled) return;
+    if (this.#isDisplaced) return;
     // One step more than the table had time for.
     const step = tableCount(now - this.#certainSince) + 1;
     const pause = Math.min(CAP_MS, LEAST_MS * 2 ** step);
@@ -92,7 +91,8 @@ export class Dials {
 
   /** Another client takes the connection: it is dialed on demand only. */
   displaced(): void {
-    this.#dueBy = Infinity;
+    this.#isDisplaced = true;
+    this.#dueBy = this.#quietDueBy = Infinity;
   }
 
   /** The daemon refuses us. */
@@ -115,6 +115,7 @@ export class Dials {
         `${now - this.#dueBy} ms too late`,
     );
     this.#dueBy = Infinity;
+    this.#isDisplaced = false;
     const pause = now - this.mainAt;
     const isRepeat = pause < LEAST_MS && this.#subprotocol !== undefined &&
       subprotocol === undefined && !this.#hasRepeated;

@@ -128,12 +128,8 @@ class PairWorld {
       this.#speech,
       wire,
       () => this.#back(),
-      {
-        // The daemon must be able to tell the requests apart.
-        lastId: name === "A" ? 0 : 1_000_000,
-        // Who is displaced too often waits for a request.
-        isTabled: this.#habit !== "newest",
-      },
+      // The daemon must be able to tell the requests apart.
+      name === "A" ? 0 : 1_000_000,
     );
     const side: Side = {
       ...{ name, proxy, asked: new Set<Asked>() },
@@ -390,8 +386,9 @@ class PairWorld {
         epoch === proxy.mainEpoch;
       if (isTaken) {
         const { now } = this.#stage;
-        side.mustTell ||= now - side.takenAt < TWICE_MS;
-        side.takenAt = now;
+        // A request in flight may have been the cause.
+        side.mustTell ||= now - side.takenAt < TWICE_MS && !proxy.isOwed;
+        if (!proxy.isOwed) side.takenAt = now;
       }
       const closed = { type: "closed", epoch, code, reason } as const;
       proxy.handle({ ...closed, reached: true }, { refuses });

@@ -110,7 +110,7 @@ export class Watched {
     speech: Speech,
     wire: Wire,
     back: () => Back | undefined,
-    { lastId = 0, isTabled = true } = {},
+    lastId = 0,
   ) {
     const { random } = stage;
     const dialect = speech === "exai"
@@ -124,7 +124,7 @@ export class Watched {
     this.#back = back;
     this.#ids = lastId;
     this.#isIntroduced = speech === "exai";
-    this.dials = new Dials(speech === "exai" ? 4 : 0, isTabled);
+    this.dials = new Dials(speech === "exai" ? 4 : 0);
   }
 
   /** Whether a request waits for a connection that will be given up one day. */
@@ -258,6 +258,7 @@ export class Watched {
     const effects = this.#session.handle(event, now);
     if (event.type === "tick") this.#checkPatience(effects);
     this.#look();
+    this.#checkEnd();
     for (const effect of effects) this.#perform(effect, isWanted);
     this.dials.want(now, this.isWanting);
     if (!refuses || !isMain) return;
@@ -284,6 +285,15 @@ export class Watched {
       const isCertain = ms > STABLE_MS + 10 || this.#hasServed === "here";
       this.dials.restart(now, isCertain);
     }
+  }
+
+  /** Whatever is not open, or left to another client, is dialed one day. */
+  #checkEnd(): void {
+    const { phase } = this.#session.snapshot().standing;
+    const mayWait = /^(displaced|open|ready|checking)$/.test(phase);
+    const isEndless = this.#session.deadline() === Infinity;
+    const isOver = this.#endedAt !== undefined;
+    assert(mayWait || isOver || !isEndless, `it is ${phase} for ever`);
   }
 
   /** A dial is given up early only if a request has waited for it, and the daemon is known. */
@@ -330,7 +340,8 @@ export class Watched {
         return this.#replied(JSON.parse(effect.text));
       case "log":
         assert(effect.event !== "bug", effect.message);
-        if (/another client/.test(effect.message)) {
+        assert(!/Infinity|NaN/.test(effect.message), effect.message);
+        if (effect.event === "displaced") {
           this.displacements++;
           this.dials.displaced();
         }
