@@ -169,7 +169,8 @@ export class Link {
   /** Whether another client has the connection, so that the next dial comes with the next request. */
   get isDisplaced(): boolean {
     const state = this.#state;
-    return state.phase === "waiting" && state.scheduledAt === Infinity;
+    return this.#displacement.isLasting && state.phase === "waiting" &&
+      state.scheduledAt === Infinity;
   }
 
   /** Why the last dial or connection ended. */
