@@ -104,6 +104,7 @@ for (const end of Object.keys(ENDS) as (keyof typeof ENDS)[]) {
     assertEquals([...new Set(found.slice(2))], [900]);
     const late = pauses(dials(40, WANTED, end, () => 0.999), ms);
     assert(Math.max(...late) <= 990, `${Math.max(...late)}`);
+    assert(Math.min(...late.slice(2)) >= 989, `${Math.min(...late.slice(2))}`);
   });
 }
 

@@ -166,6 +166,69 @@ test("what else waits does not wait for the list", () => {
   ]);
 });
 
+test("two calls wait for one list", () => {
+  const scene = new Scene();
+  scene.start();
+  scene.ask("list", "tools/list");
+  scene.daemon({ id: "list", result: { tools: tools(["look", READ_ONLY]) } });
+  scene.call(1, "look");
+  scene.call(2, "look");
+  scene.close();
+  scene.take();
+  const id = back(scene);
+  scene.daemon({ id, result: { tools: tools(["look", READ_ONLY]) } });
+  assertEquals([calls(scene), errors(scene)], [[1, 2], []]);
+});
+
+test("a sleep takes nothing from the 5 s", () => {
+  const scene = inFlight();
+  const old = back(scene);
+  const { epoch } = scene;
+  scene.pass(3_000);
+  scene.now += 60_000;
+  scene.do({ type: "resumed", gap: 60_000, unseen: 0 });
+  scene.pass(900);
+  const { id } = scene.sent().findLast(({ method }) => method === "ping")!;
+  scene.daemon({ id, result: {} }, epoch);
+  assertEquals(errors(scene), []);
+  scene.daemon({ id: old, result: { tools: tools(["look", READ_ONLY]) } });
+  assertEquals([calls(scene), errors(scene)], [[1], []]);
+});
+
+const ENDS: [what: string, config: Json, end: (scene: Scene) => void][] = [
+  ["the end of stdin", {}, (scene) => {
+    scene.end();
+    scene.pass(1_500);
+  }],
+  ["the queue timeout", { queueTimeout: 3_000 }, (scene) => {
+    scene.close();
+    for (let dials = scene.dials.length; scene.replies().length === 0;) {
+      scene.pass(10);
+      if (scene.dials.length > dials) scene.refuse();
+      dials = scene.dials.length;
+    }
+  }],
+  ["its own timeout", { requestTimeout: 2_000 }, (scene) => scene.pass(2_000)],
+];
+for (const [what, config, end] of ENDS) {
+  test(`a call that no daemon has confirmed is never called retryable: ${what}`, () => {
+    const scene = new Scene(config);
+    scene.start();
+    scene.ask("list", "tools/list");
+    scene.daemon({ id: "list", result: { tools: tools(["look", READ_ONLY]) } });
+    scene.call(1, "look");
+    scene.close();
+    back(scene);
+    scene.take();
+    end(scene);
+    const [{ error }] = scene.replies().filter(({ error }) => error);
+    assertEquals([error.data.retryable, error.data.delivered], [
+      false,
+      "unknown",
+    ]);
+  });
+}
+
 test("the client cancels a call that waits for the list", () => {
   const scene = inFlight();
   const id = back(scene);
@@ -282,11 +345,66 @@ test("exai, later revisions: the call's own connection is asked", () => {
   assertEquals(scene.frames().map(({ op }) => op), ["call_tool"]);
 });
 
+/** An exai daemon of a later revision takes hello on the link that was dialed last. */
+function hello(scene: ExaiScene): void {
+  scene.open();
+  const { session_id } = scene.frames().findLast(({ op }) => op === "hello")!;
+  scene.say({ op: "hello_ack", ok: true, session_id });
+}
+
+/** It lists its one tool. */
+function list(scene: ExaiScene, annotations: Json = READ_ONLY): void {
+  const tool = { name: "look", description: "", inputSchema: {}, annotations };
+  scene.say({ op: "list_tools_res", tools: [tool] });
+}
+
+test("exai: a call that found no room is confirmed again on the next connection", () => {
+  const scene = new ExaiScene();
+  hello(scene);
+  scene.ask("list", "tools/list");
+  list(scene);
+  scene.call(1, "look");
+  hello(scene);
+  scene.close();
+  scene.untilDial();
+  hello(scene);
+  list(scene);
+  const { request_id } = scene.frames().findLast(({ op }) =>
+    op === "call_tool"
+  )!;
+  const error = { code: "OVER_CAPACITY", message: "full", retry_after: 1 };
+  scene.say({ op: "call_tool_res", request_id, error });
+  scene.close();
+  scene.pass(1_000);
+  hello(scene);
+  assertEquals(scene.frames().map(({ op }) => op), ["list_tools"]);
+  list(scene, {});
+  assertEquals(scene.answers(), [[1, -31002]]);
+});
+
+test("exai, first revision: a call whose process is gone needs the new one's hint", () => {
+  const scene = new ExaiScene();
+  scene.greet();
+  scene.ask("list", "tools/list");
+  list(scene);
+  const call = scene.running(1, "look");
+  scene.close(1006, call.epoch);
+  scene.close(1006, 1);
+  scene.untilDial();
+  scene.take();
+  scene.greet();
+  scene.greet();
+  scene.health(scene.epoch, "0:00:00", 1_700_000_000);
+  assertEquals(scene.frames().map(({ op }) => op), ["list_tools"]);
+  list(scene, {});
+  assertEquals(scene.answers().filter(([id]) => id === 1), [[1, -31002]]);
+});
+
 test("the answer to a call that cannot be confirmed says what that means", () => {
   const scene = inFlight();
   const id = back(scene);
   scene.daemon({ id, result: { tools: [] } });
   const [{ error }] = scene.replies().filter(({ error }) => error);
-  assertMatch(error.message, /may or may not have been executed/);
+  assertMatch(error.message, /may or may not have been executed.*tools\/list/);
   assertEquals(error.data.retryable, false);
 });

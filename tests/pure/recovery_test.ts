@@ -111,7 +111,7 @@ const HELD: [what: string, ask: (scene: Scene) => void][] = [
 for (const [what, ask] of HELD) {
   test(`${what} alone makes nobody dial before the table`, () => {
     for (const end of Object.values(ENDS)) {
-      const [idle, held] = [down({ queueTimeout: Infinity }), down()];
+      const [idle, held] = [down(), down()];
       ask(held);
       for (const scene of [idle, held]) pass(scene, 60_000, end);
       assertEquals(
@@ -134,22 +134,27 @@ test("a call beside a subscription dials at once, and the subscription goes on w
   assertEquals(scene.sent().slice(-2).map(({ id }) => id), ["s", 1]);
 });
 
-test("the queue timeout is the sum of all waits: a call that was repeated", () => {
-  const scene = new Scene({ pingInterval: Infinity });
-  scene.start();
+test("the queue timeout is the sum of all waits: a request that was repeated", () => {
+  const scene = down();
   scene.ask(1, "resources/read");
-  scene.pass(100_000);
-  scene.close();
   pass(scene, 30_000);
   scene.untilDial();
-  const waited = scene.now - 100_000;
+  const waited = scene.now;
   scene.take();
   scene.again();
-  scene.pass(100_000);
-  const lostAt = scene.now;
+  assertEquals(scene.sent().at(-1).id, 1);
+  const { epoch } = scene;
+  for (let s = 0; s < 60; s += 4) {
+    scene.pass(4_000);
+    scene.daemon({ method: "notifications/message", params: {} }, epoch);
+  }
+  scene.take();
   scene.close();
-  assertEquals(scene.replies().at(-1).error.code, -31002, "in flight twice");
-  assert(waited < 31_000 && lostAt > 200_000);
+  pass(scene, 45_000 - waited - 1);
+  assertEquals(scene.replies(), []);
+  pass(scene, 1);
+  const [{ error }] = scene.replies();
+  assertEquals([error.code, error.data.delivered], [-31001, "unknown"]);
 });
 
 test("the queue timeout is the sum of all waits: a call that was never written", () => {
@@ -456,6 +461,174 @@ test("a daemon that is away after another client had the connection is dialed by
   assertEquals(scene.dials.length, length + 5);
 });
 
+for (const method of ["server/discover", "subscriptions/listen"]) {
+  test(`${method} while another client has the connection: it is dialed once`, () => {
+    const scene = new Scene();
+    scene.start();
+    scene.close(1000);
+    taken(scene);
+    const { length } = scene.dials;
+    scene.ask("held", method, { notifications: {} });
+    scene.untilDial();
+    scene.take();
+    scene.again();
+    assertEquals(scene.sent().at(-1).id, "held");
+    assertEquals(scene.dials.length, length + 1);
+    scene.take();
+    scene.close(1000);
+    scene.pass(3_600_000);
+    // What has an answer is asked for again.
+    const isAsked = method === "server/discover";
+    assertEquals(scene.dials.length > length + 1, isAsked);
+    assertEquals(/Infinity/.test(scene.log()), false);
+  });
+}
+
+test("a connection that lasts for half a minute does not end the displacement", () => {
+  const scene = new Scene();
+  scene.start();
+  scene.close(1000);
+  taken(scene);
+  scene.ask(1, "resources/read");
+  scene.untilDial();
+  scene.take();
+  scene.again();
+  scene.daemon({ id: 1, result: {} });
+  const { epoch } = scene;
+  for (let s = 0; s < 32; s += 4) {
+    scene.pass(4_000);
+    scene.daemon({ method: "notifications/message", params: {} }, epoch);
+  }
+  scene.close(1000);
+  assertEquals(scene.session.snapshot().standing, { phase: "displaced" });
+});
+
+test("a daemon that refuses us after another client had the connection is dialed at the cap", () => {
+  const scene = new Scene({ giveUpAfter: 100_000 });
+  scene.start();
+  scene.close(1000);
+  taken(scene);
+  scene.call(1, "write");
+  scene.untilDial();
+  scene.open();
+  scene.close(1008);
+  assertEquals(scene.session.snapshot().standing.phase, "waiting");
+  const { length } = scene.dials;
+  scene.pass(31_000);
+  assertEquals(scene.dials.length, length + 1);
+});
+
+const CAUSES: [what: string, cause: (scene: Scene) => void][] = [
+  ["a call in flight", (scene) => scene.call(scene.now, "write")],
+  ["a request in flight", (scene) => scene.ask(scene.now, "prompts/get")],
+  ["a second connection of our own", (scene) => {
+    scene.call("long", "write");
+    const { epoch } = scene;
+    scene.pass(250);
+    const { id } = scene.sent().findLast(({ method }) => method === "ping")!;
+    scene.daemon({ id, result: {} }, epoch);
+    scene.daemon({ id: "long", result: {} }, epoch);
+    scene.call("longer", "write");
+    scene.pass(10_000);
+    scene.open();
+    scene.epoch = epoch;
+    scene.daemon({ id: "longer", result: {} }, epoch);
+  }],
+];
+for (const [what, cause] of CAUSES) {
+  test(`no other client where ${what} may be the cause`, () => {
+    const scene = new Scene();
+    scene.start();
+    for (let n = 0; n < 3; n++) {
+      cause(scene);
+      scene.close(1000, scene.epoch);
+      scene.untilDial();
+      scene.take();
+      scene.again();
+    }
+    assertEquals(/another client/.test(scene.log()), false);
+  });
+}
+
+test("a second connection that the daemon closes is asked ever more seldom", () => {
+  const scene = new Scene();
+  scene.start();
+  scene.call("long", "write");
+  scene.pass(250);
+  const { id } = scene.sent().findLast(({ method }) => method === "ping")!;
+  scene.daemon({ id, result: {} });
+  scene.pass(10_000);
+  scene.ask("waits", "resources/read");
+  const start = scene.now;
+  let dials = 0;
+  for (let { length } = scene.dials; scene.now < start + 40_000;) {
+    scene.open();
+    scene.close(1000);
+    scene.take();
+    while (scene.dials.length === length && scene.now < start + 40_000) {
+      scene.pass(50);
+    }
+    dials += scene.dials.length - length;
+    length = scene.dials.length;
+  }
+  assert(dials <= 8, `${dials}`);
+});
+
+test("exai: a daemon that takes no further connection is not dialed on demand for calls that can wait for one", () => {
+  const scene = new ExaiScene({ pingInterval: Infinity });
+  scene.greet();
+  scene.running(0);
+  for (const id of [1, 2, 3]) scene.call(id, "chat");
+  const start = scene.now;
+  const { length } = scene.dials;
+  const open = new Set<number>();
+  while (scene.now < start + 60_000) {
+    for (const effect of scene.take()) {
+      if (effect.type === "dial") open.add(effect.epoch);
+    }
+    for (const epoch of open) {
+      scene.open(epoch);
+      scene.close(1008, epoch);
+    }
+    open.clear();
+    scene.pass(50);
+  }
+  // Three links by the table: 0.25, 0.5, 1, 2, 4, 8, 16, 30 s.
+  const dials = scene.dials.length - length;
+  assert(dials > 3 && dials <= 3 * 9, `${dials}`);
+});
+
+test("the client reads too slowly: the log says that this is what is waited for", () => {
+  const scene = new Scene();
+  scene.start();
+  scene.do({ type: "clogged" });
+  assertMatch(scene.log(), /Reconnecting when the client has read\.$/);
+  const { length } = scene.dials;
+  scene.pass(60_000);
+  assertEquals(scene.dials.length, length);
+  scene.do({ type: "drained" });
+  assertEquals(scene.dials.length, length + 1);
+});
+
+test("exai: a call that waits for the end of a refused dial is not told before", () => {
+  const scene = new ExaiScene();
+  scene.greet();
+  const first = scene.running(0);
+  scene.call(1, "chat");
+  scene.open();
+  scene.say({ op: "hello_ack", ok: false, error: "unauthorized" });
+  scene.result(first, "done");
+  scene.close(1006, first.epoch);
+  scene.pass(4_900);
+  scene.say({ op: "health_res", ok: true }, 1);
+  scene.pass(100);
+  scene.take();
+  scene.call(2, "chat");
+  assertEquals(scene.answers(), []);
+  scene.greet();
+  assertEquals(scene.answers(), []);
+});
+
 test("--give-up-after does not run while another client has the connection", () => {
   const scene = new Scene({ giveUpAfter: 20_000 });
   scene.start();
@@ -488,6 +661,21 @@ const LATE: [what: string, config: Json, leave: (scene: Scene) => void][] = [
   ["timed out", { requestTimeout: 1_000 }, (scene) => scene.pass(1_000)],
   ["silent for too long", { idleTimeout: 1_000 }, (scene) => scene.pass(1_000)],
 ];
+test("an initialize that timed out and comes again is refused until its late answer came", () => {
+  const scene = new Scene({ requestTimeout: 1_000 });
+  scene.start();
+  scene.ask(7, "initialize", { protocolVersion: "2025-06-18" });
+  scene.pass(1_000);
+  scene.take();
+  scene.ask(7, "tools/list");
+  assertEquals(scene.replies().map(({ error }) => error.code), [-32600]);
+  // A late answer that is no message has come as well.
+  scene.daemon('{"jsonrpc":"2.0","id":7,"result":1,"error":{}}');
+  scene.take();
+  scene.ask(7, "tools/list");
+  assertEquals(scene.sent().map(({ id }) => id), [7]);
+});
+
 for (const [what, config, leave] of LATE) {
   test(`an id that was ${what} and comes again is refused until its late answer came`, () => {
     const scene = new Scene(config);
@@ -539,6 +727,19 @@ test("an id that was cancelled before it was written can come again", () => {
 });
 
 // What the log says.
+
+test("what a daemon that works sends amiss is logged each time", () => {
+  const scene = new Scene();
+  scene.start();
+  for (let n = 0; n < 3; n++) scene.daemon("garbage");
+  scene.do({ type: "binary", epoch: scene.epoch, bytes: 3 });
+  assertEquals(scene.logged(), [
+    "invalid-from-daemon",
+    "invalid-from-daemon",
+    "invalid-from-daemon",
+    "binary-frame",
+  ]);
+});
 
 test("Lost ... says when it dials next", () => {
   const scene = new Scene();

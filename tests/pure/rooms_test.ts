@@ -144,6 +144,9 @@ test("Ledger: a sleep is no wait for a link", () => {
   add(ledger, request("1", "ping"), 0);
   ledger.updateWaits(0, () => false);
   ledger.shift(1_000_000);
+  // Whatever comes, each is looked at anew.
+  add(ledger, request("2", "ping"), 1_010_000);
+  ledger.updateWaits(1_010_000, () => false);
   assertEquals(ledger.expire(1_044_999), []);
   assertEquals(ledger.expire(1_045_000)[0]?.expiry, "unavailable");
 });
