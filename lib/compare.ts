@@ -71,7 +71,6 @@ export function insist(
   { list, trouble }: Extract<Incoming, { kind: "unlisted" }>,
   now: number,
 ): void {
-  if (list === "tools") desk.hints.failed(epoch);
   if (epoch !== desk.links.main.epoch) return;
   const { failures = 0 } = desk.unlisted.get(list) ?? {};
   desk.regret(`The daemon did not list its ${list} again: ${trouble}`);

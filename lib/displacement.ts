@@ -32,7 +32,7 @@ export class Displacement {
     this.#isOnce = true;
   }
 
-  /** A dial failed, or a connection ended in another way: the daemon itself was away, or refuses us. */
+  /** A dial failed, or a connection ended in another way: the daemon itself was away. */
   reset(): void {
     this.#isOnce = false;
     this.#isLasting = false;

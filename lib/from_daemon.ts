@@ -75,8 +75,7 @@ export function fromSocket(
         ...desk.dialect.ending(event.epoch, event, link.phase),
         displaced: !mayDisplace(event.code)
           ? "no"
-          : link.role !== "main" || inFlight > 0 ||
-              desk.links.second !== undefined
+          : link.role !== "main" || inFlight > 0
           ? "unclear"
           : "likely",
         subprotocol: event.reached && desk.dialect.subprotocol !== undefined,

@@ -67,11 +67,6 @@ export class Hints {
     this.#listed(epoch).isRequested = true;
   }
 
-  /** The daemon has not listed its tools on a connection, and may be asked again. */
-  failed(epoch: number): void {
-    this.#listed(epoch).isRequested = false;
-  }
-
   /** Whether the daemon is or was asked for its tools on a connection. */
   isRequested(epoch: number): boolean {
     return this.#byEpoch.get(epoch)?.isRequested ?? false;

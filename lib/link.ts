@@ -85,7 +85,7 @@ export interface Loss {
   readonly isHung?: boolean;
   /** The client reads too slowly; no link is dialed until it has read. */
   readonly isClogged?: boolean;
-  /** Whether the daemon closed the connection for another client; `unclear` where a request or a second connection of our own may be the cause. */
+  /** Whether the daemon closed the connection for another client; `unclear` where a request in flight may be the cause. */
   readonly displaced?: "likely" | "unclear" | "no";
   /** What was written was too large for the daemon, or what it answered too large for us. */
   readonly tooLarge?: "request" | "answer" | undefined;
@@ -397,8 +397,8 @@ export class Link {
     this.#lastFailure = loss.reason;
     this.#refusal = loss.refused ? loss.reason : undefined;
     this.#hungSince = loss.isHung ? this.#hangsSince(now, state) : undefined;
-    const { displaced = "no", refused } = loss;
-    if (displaced === "no" || refused) this.#displacement.reset();
+    const { displaced = "no" } = loss;
+    if (displaced === "no") this.#displacement.reset();
     else if (displaced === "likely" && state.phase === "ready") {
       this.#displacement.displaced(now, state.since);
     }

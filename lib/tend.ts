@@ -309,8 +309,7 @@ export function settle(
 function settleRefused(desk: Desk, now: number): void {
   for (const { key, message, ...entry } of desk.ledger.queue()) {
     if (message.kind !== "request" || isStanding(message.method)) continue;
-    // One that is dialed at this moment will tell.
-    if (desk.refusing(message)?.phase !== "waiting") continue;
+    if (desk.refusing(message) === undefined) continue;
     desk.ledger.cancel(key);
     desk.reply(desk.unserved(message, { key, ...entry }, now));
   }
