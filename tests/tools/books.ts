@@ -218,7 +218,8 @@ export class Books {
         assert(asked.written > 0, "it was never written");
         // One that waited for a hint to be confirmed may have waited long before.
         assert(
-          asked.method === "initialize" || asked.isSafe ||
+          asked.method === "initialize" ||
+            asked.isSafe && asked.method === "tools/call" ||
             this.#stage.awake - asked.stirredAt <= idleTimeout + 1,
           "idle too long",
         );
