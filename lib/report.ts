@@ -118,14 +118,14 @@ export function connected(
 }
 
 /** When the next dial comes: in so many milliseconds, with the next request, or when the client has read; or another connection has taken over. */
-type Next = number | "demand" | "drained" | "replaced";
+export type NextDial = number | "demand" | "drained" | "replaced";
 
 /** A link that was ready is lost. */
 export function lost(
   url: string,
   reason: string,
   owed: number,
-  next: Next,
+  next: NextDial,
 ): LogEffect {
   const unanswered = owed === 0
     ? ""
@@ -139,7 +139,7 @@ export function lost(
   return { ...line, reason };
 }
 
-function nextInWords(next: Next): string {
+function nextInWords(next: NextDial): string {
   switch (next) {
     case "demand":
       return "; it seems that another client takes the connection. " +

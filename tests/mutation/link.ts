@@ -56,7 +56,7 @@ export const LINK: readonly Mutant[] = [
   {
     name: "a refusal is dialed like any other failure",
     from: `
-      if ($end === "refused") {
+      if ($end === $refused) {
         const $at = $now + $$pause;
         return { $$moments };
       }`,
@@ -77,13 +77,13 @@ export const LINK: readonly Mutant[] = [
   },
   {
     name: "a close code of a conversation that worked counts as a refusal",
-    from: `if ($code !== 1008 || $phase === "ready") return { $$plain };`,
+    from: `if ($code !== 1008 || $phase === $ready) return { $$plain };`,
     to: `if ($code !== 1008 || $phase !== $phase) return { $$plain };`,
   },
   {
     name: "two clients take the connection from each other for ever",
     from: `
-      if ($end === "displaced") return { $scheduledAt: Infinity, $demandAt };`,
+      if ($end === $displaced) return { $scheduledAt: Infinity, $demandAt };`,
     to: "",
   },
   {

@@ -146,14 +146,16 @@ export const REQUESTS: readonly Mutant[] = [
   },
   {
     name: "a hint of the old daemon is enough to send a call again",
-    from: `return this.$needsHint($request) ? "confirm" : "again";`,
-    to: `return this.$needsHint($request) ? "again" : "again";`,
+    from: "return this.$needsHint($request) ? $confirm : $again;",
+    to: "return this.$needsHint($request) ? $again : $again;",
   },
   {
     name:
       "a call is sent again although the new daemon does not confirm its hint",
-    from: `if ($answer === "once") return $giveUp($all, $message, $entry);`,
-    to: "",
+    from: `
+      if ($answer === $once) return $giveUp($all, $message, $entry);
+      if ($answer === $unknown) return;`,
+    to: "if ($answer === $unknown) return;",
   },
   {
     name: "a call waits for a hint for ever",

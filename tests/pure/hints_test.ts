@@ -85,6 +85,17 @@ test("a list in pages: the call waits for the page with its tool", () => {
   assertEquals(calls(scene), [1]);
 });
 
+test("a cursor that does not advance is the end of the list", () => {
+  const scene = inFlight();
+  let id = back(scene);
+  const page = { tools: tools(["other"]), nextCursor: "2" };
+  scene.daemon({ id, result: page });
+  ({ id } = scene.sent().at(-1));
+  assertEquals(errors(scene), []);
+  scene.daemon({ id, result: page });
+  assertEquals(errors(scene), [[1, -31002, "unknown"]]);
+});
+
 for (const how of ["says nothing", "refuses to list them"]) {
   test(`a daemon that ${how} has 5 s`, () => {
     const scene = inFlight();

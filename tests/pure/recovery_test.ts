@@ -181,6 +181,37 @@ test("the queue timeout is the sum of all waits: a call that was never written",
   assertEquals([error.code, error.data.delivered], [-31001, "no"]);
 });
 
+test("a link that is ready when a late timer comes serves what would have been given up", () => {
+  const scene = down();
+  scene.call(1, "write");
+  pass(scene, 44_000);
+  scene.untilDial();
+  scene.take();
+  scene.open();
+  const { id } = scene.sent().find(({ method }) => method === "initialize")!;
+  scene.now = 45_100; // no tick came at 45 s
+  const result = { protocolVersion: "2025-06-18", capabilities: {} };
+  scene.daemon({ id, result });
+  assertEquals(scene.sent().at(-1).id, 1);
+  assertEquals(scene.replies(), []);
+});
+
+test("the wait begins when a link is given up, not when something else happens", () => {
+  const scene = new Scene();
+  scene.start();
+  scene.do({ type: "backlog", epoch: 1, is: "full" });
+  scene.call(1, "write");
+  const { now } = scene;
+  scene.untilDial();
+  // 5 s of silence, 5 s for a probe, 0.25 s.
+  assertEquals(scene.now - now, 10_250);
+  scene.refuse();
+  pass(scene, 45_000 - 250 - 1);
+  assertEquals(scene.replies(), []);
+  pass(scene, 1);
+  assertEquals(scene.replies().map(({ error }) => error.code), [-31001]);
+});
+
 test("the queue timeout of a call that was written once says that its outcome is unknown", () => {
   const scene = new Scene({ retry: "always", pingInterval: Infinity });
   scene.start();
