@@ -1,6 +1,16 @@
 /**
- * Is a line to the daemon up: waiting, dialing, greeting, ready, and for how
- * long before something must change.
+ * One link to the daemon through all its connections, and when something must
+ * happen to it.
+ *
+ * | phase      | until                                          | event               | next       |
+ * | ---------- | ---------------------------------------------- | ------------------- | ---------- |
+ * | `waiting`  | the table's moment, or demand's                | its time            | `dialing`  |
+ * | `dialing`  | `--handshake-timeout`, less on demand          | the WebSocket opens | `greeting` |
+ * | `greeting` | the same; none while nothing can be said       | a first answer      | `ready`    |
+ * | `ready`    | as long as the connection shows that it lives  | a loss              | `waiting`  |
+ *
+ * `dialing` and `greeting` end in `waiting` when the dial fails or takes too
+ * long. A daemon that refuses us is dialed at the cap of the back-off.
  *
  * @module
  */

@@ -10,14 +10,7 @@ import { isLogged, pauseAfter } from "../../lib/backoff.ts";
 import { Link, type Loss, type Traffic } from "../../lib/link.ts";
 import { DEFAULTS } from "../tools/scene.ts";
 import { test } from "../tools/pure.ts";
-
-const NONE: Traffic = {
-  isWanted: false,
-  isUrgent: false,
-  load: "idle",
-  mayDoubt: true,
-};
-const WANTED: Traffic = { ...NONE, isWanted: true, isUrgent: true };
+import { NONE, WANTED } from "../tools/traffic.ts";
 
 test("the table: 0.25 s doubled up to 30 s", () => {
   const pauses = Array.from(

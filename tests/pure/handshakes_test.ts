@@ -7,17 +7,11 @@
 
 import { assert, assertEquals } from "../tools/assert.ts";
 import { Handshakes } from "../../lib/handshakes.ts";
-import { Link, type Loss, type Traffic } from "../../lib/link.ts";
+import { Link, type Loss } from "../../lib/link.ts";
 import { DEFAULTS } from "../tools/scene.ts";
 import { test } from "../tools/pure.ts";
+import { NONE, WANTED } from "../tools/traffic.ts";
 
-const NONE: Traffic = {
-  isWanted: false,
-  isUrgent: false,
-  load: "idle",
-  mayDoubt: true,
-};
-const WANTED: Traffic = { ...NONE, isWanted: true, isUrgent: true };
 const STEPS = ["opening", "first answer"] as const;
 
 /** What is known of a daemon whose steps have taken so many milliseconds. */

@@ -2,14 +2,8 @@ import { assertEquals, assertThrows } from "../tools/assert.ts";
 import { Link, type Traffic } from "../../lib/link.ts";
 import { DEFAULTS } from "../tools/scene.ts";
 import { test } from "../tools/pure.ts";
+import { NONE, WANTED } from "../tools/traffic.ts";
 
-const NONE: Traffic = {
-  isWanted: false,
-  isUrgent: false,
-  load: "idle",
-  mayDoubt: true,
-};
-const WANTED: Traffic = { ...NONE, isWanted: true, isUrgent: true };
 const BUSY: Traffic = { ...NONE, load: "busy" };
 
 test("each step of a handshake has its own deadline", () => {

@@ -46,6 +46,15 @@ const ENDS: Record<string, (scene: Scene) => void> = {
   },
 };
 
+/** The connection lives for so many seconds. */
+function live(scene: Scene, seconds: number): void {
+  const { epoch } = scene;
+  for (let s = 0; s < seconds; s += 4) {
+    scene.pass(4_000);
+    scene.daemon({ method: "notifications/message", params: {} }, epoch);
+  }
+}
+
 /** Lets time pass while every dial ends like this. */
 function pass(scene: Scene, ms: number, end = ENDS.refuses!): void {
   const until = scene.now + ms;
@@ -143,11 +152,7 @@ test("the queue timeout is the sum of all waits: a request that was repeated", (
   scene.take();
   scene.again();
   assertEquals(scene.sent().at(-1).id, 1);
-  const { epoch } = scene;
-  for (let s = 0; s < 60; s += 4) {
-    scene.pass(4_000);
-    scene.daemon({ method: "notifications/message", params: {} }, epoch);
-  }
+  live(scene, 60);
   scene.take();
   scene.close();
   pass(scene, 45_000 - waited - 1);
@@ -396,6 +401,15 @@ function taken(scene: Scene, ms = 200, code = 1000): void {
   scene.close(code);
 }
 
+/** A scene whose connection was taken twice. */
+function displaced(config = {}): Scene {
+  const scene = new Scene(config);
+  scene.start();
+  scene.close(1000);
+  taken(scene);
+  return scene;
+}
+
 for (const code of [1000, 1005, 1008, 4000]) {
   test(`taken twice within 10 s with code ${code}: dialed with the next request only`, () => {
     const scene = new Scene();
@@ -428,11 +442,7 @@ const OTHERS: [what: string, end: (scene: Scene) => void][] = [
     scene.untilDial();
     scene.take();
     scene.again();
-    const { epoch } = scene;
-    for (let s = 0; s < 3_600; s += 4) {
-      scene.pass(4_000);
-      scene.daemon({ method: "notifications/message", params: {} }, epoch);
-    }
+    live(scene, 3_600);
     scene.close(1000);
   }],
   ["closed, and the daemon was away between", (scene) => {
@@ -455,20 +465,13 @@ for (const [what, end] of OTHERS) {
 }
 
 test("a connection that lasts for a minute was not taken: it is dialed by the table again", () => {
-  const scene = new Scene();
-  scene.start();
-  scene.close(1000);
-  taken(scene);
+  const scene = displaced();
   scene.call(1, "write");
   scene.untilDial();
   scene.take();
   scene.again();
   scene.daemon({ id: 1, result: {} });
-  const { epoch } = scene;
-  for (let s = 0; s < 60; s += 4) {
-    scene.pass(4_000);
-    scene.daemon({ method: "notifications/message", params: {} }, epoch);
-  }
+  live(scene, 60);
   const { length } = scene.dials;
   scene.close(1000);
   scene.pass(250);
@@ -476,10 +479,7 @@ test("a connection that lasts for a minute was not taken: it is dialed by the ta
 });
 
 test("a daemon that is away after another client had the connection is dialed by the table", () => {
-  const scene = new Scene();
-  scene.start();
-  scene.close(1000);
-  taken(scene);
+  const scene = displaced();
   scene.pass(60_000);
   scene.ask(1, "resources/read");
   scene.refuse();
@@ -494,10 +494,7 @@ test("a daemon that is away after another client had the connection is dialed by
 
 for (const method of ["server/discover", "subscriptions/listen"]) {
   test(`${method} while another client has the connection: it is dialed once`, () => {
-    const scene = new Scene();
-    scene.start();
-    scene.close(1000);
-    taken(scene);
+    const scene = displaced();
     const { length } = scene.dials;
     scene.ask("held", method, { notifications: {} });
     scene.untilDial();
@@ -516,29 +513,19 @@ for (const method of ["server/discover", "subscriptions/listen"]) {
 }
 
 test("a connection that lasts for half a minute does not end the displacement", () => {
-  const scene = new Scene();
-  scene.start();
-  scene.close(1000);
-  taken(scene);
+  const scene = displaced();
   scene.ask(1, "resources/read");
   scene.untilDial();
   scene.take();
   scene.again();
   scene.daemon({ id: 1, result: {} });
-  const { epoch } = scene;
-  for (let s = 0; s < 32; s += 4) {
-    scene.pass(4_000);
-    scene.daemon({ method: "notifications/message", params: {} }, epoch);
-  }
+  live(scene, 32);
   scene.close(1000);
   assertEquals(scene.session.snapshot().standing, { phase: "displaced" });
 });
 
 test("a daemon that refuses us after another client had the connection is dialed at the cap", () => {
-  const scene = new Scene({ giveUpAfter: 100_000 });
-  scene.start();
-  scene.close(1000);
-  taken(scene);
+  const scene = displaced({ giveUpAfter: 100_000 });
   scene.call(1, "write");
   scene.untilDial();
   scene.open();
@@ -655,19 +642,13 @@ test("exai: the dial that shows whether we are still refused goes on while the m
 });
 
 test("--give-up-after does not run while another client has the connection", () => {
-  const scene = new Scene({ giveUpAfter: 20_000 });
-  scene.start();
-  scene.close(1000);
-  taken(scene);
+  const scene = displaced({ giveUpAfter: 20_000 });
   scene.pass(3_600_000);
   assertEquals(scene.exit(), undefined);
 });
 
 test("a sleep has nobody dialed who waits for a request", () => {
-  const scene = new Scene();
-  scene.start();
-  scene.close(1000);
-  taken(scene);
+  const scene = displaced();
   const { length } = scene.dials;
   scene.now += 60_000;
   scene.do({ type: "resumed", gap: 60_000, unseen: 0 });
