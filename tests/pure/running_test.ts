@@ -89,6 +89,9 @@ test("a status file says moments by the wall's clock, and is read as it was writ
   const waiting = { phase: "waiting", attempt: 4, nextAt: 10 } as const;
   const again = fromText(toText(FACTS, { ...SNAPSHOT, standing: waiting }, 5));
   assertEquals(again?.standing, { phase: "waiting", attempt: 4, nextAt: 15 });
+  const displaced = { phase: "displaced" } as const;
+  const taken = toText(FACTS, { ...SNAPSHOT, standing: displaced }, 5);
+  assertEquals(fromText(taken)?.standing, displaced);
 });
 
 test("a status file that is not ours, or half of one, is none", () => {
@@ -116,6 +119,10 @@ test("a status file that is not ours, or half of one, is none", () => {
 const WORDS: [standing: Standing, words: string][] = [
   [{ phase: "ready", since: 0 }, "ready 2 h"],
   [{ phase: "checking", since: 0 }, "silent, being checked"],
+  [
+    { phase: "displaced" },
+    "another client has the connection, dialed with the next request",
+  ],
   [
     { phase: "waiting", attempt: 14, nextAt: 7_212_900 },
     "waiting, attempt 14, next in 12 s",
