@@ -328,7 +328,11 @@ export class Desk {
 
   /** The waits of what is in the queue begin or end: it waits while no link is ready for it. */
   updateWaits(now: number): void {
-    const ready = ROLES.filter((role) => this.links.hasReady(role)).join();
+    // Without a main link there is no further one of the pool.
+    const ready = ROLES.filter((role) =>
+      this.links.isUp &&
+      this.links.ready(role, ({ epoch }) => !this.unread.has(epoch))
+    ).join();
     const hasLink: HasLink = (message) =>
       ready.includes(this.dialect.place(message));
     if (ready === this.#readyRoles) {
@@ -402,6 +406,7 @@ export class Desk {
     const isWaiting = link.phase === "waiting";
     return {
       url: this.config.shownUrl,
+      isUnread: this.unread.has(link.epoch),
       lastFailure: link.lastFailure,
       refusal: link.refusal,
       attempt: link.attempt,

@@ -33,6 +33,8 @@ export interface Fate {
 export interface Outage {
   /** Where the daemon should be, without secrets. */
   readonly url: string;
+  /** It is there, but does not read what is sent to it. */
+  readonly isUnread: boolean;
   /** Why the last dial or connection ended. */
   readonly lastFailure: string | undefined;
   /** Why the daemon will not have us. */
@@ -67,14 +69,16 @@ export function unavailable(fate: Fate, outage: Outage): string {
   const attempts = `${attempt} attempt${attempt === 1 ? "" : "s"}`;
   const delivered = deliveryOf(fate);
   const what = delivered === "no" ? "delivered" : "answered";
+  const state = outage.isUnread
+    ? "it does not read what is sent to it"
+    : `${why} (down for ${seconds(outage.downMs)}, ${attempts}, ${next})`;
   const advice = refusal === undefined
     ? "Start the daemon, or wait, and try again."
     : "Trying again will not help before that is mended.";
   return fault(
     fate,
     Code.unavailable,
-    `The daemon at ${url} is not available: ${why} (down for ` +
-      `${seconds(outage.downMs)}, ${attempts}, ${next}). ` +
+    `The daemon at ${url} is not available: ${state}. ` +
       `${subject(fate)} was not ${what}. ${advice}`,
     {
       reason: refusal === undefined ? "unavailable" : "refused",

@@ -74,6 +74,8 @@ function ask(desk: Desk, request: Request, now: number): void {
     return desk.do(report.duplicate(request));
   }
   desk.client ??= clientOf(request);
+  // Also for what is answered without the daemon: it may not be what it was.
+  if (request.method !== "ping") desk.links.main.dialForRequest(now);
   const daemon = desk.links.isUp ? "up" : "down";
   const local = desk.dialect.local(request, daemon);
   if (local !== undefined) return desk.reply(local);
@@ -98,7 +100,6 @@ function ask(desk: Desk, request: Request, now: number): void {
   }
   if (isFull(desk, request, now)) return desk.reply(fault.overloaded(fate));
   desk.ledger.add(request, desk.limitsOf(request), now, desk.patience(now));
-  desk.links.main.dialForRequest();
 }
 
 /** Whether the queue takes no further message, even if what can be written is. */

@@ -75,7 +75,8 @@ export function fromSocket(
         ...desk.dialect.ending(event.epoch, event, link.phase),
         displaced: !mayDisplace(event.code)
           ? "no"
-          : link.role !== "main" || inFlight > 0
+          : link.role !== "main" || inFlight > 0 ||
+              desk.dialect.isAsking(event.epoch)
           ? "unclear"
           : "likely",
         subprotocol: event.reached && desk.dialect.subprotocol !== undefined,
@@ -236,7 +237,9 @@ function postpone(
   { id, ms, isUntouched }: Extract<Incoming, { kind: "later" }>,
   now: number,
 ): void {
-  if (!desk.ledger.isInFlight(id, link.epoch)) return;
+  if (!desk.ledger.isInFlight(id, link.epoch)) {
+    return desk.ledger.lateAnswerCame(id, link.epoch);
+  }
   link.used(now);
   if (!isUntouched) {
     const { message } = desk.ledger.find(id)!;
@@ -256,6 +259,7 @@ function drop(
   link: Link,
   { id, size }: Extract<Incoming, { kind: "too large" }>,
 ): void {
+  desk.ledger.lateAnswerCame(id, link.epoch);
   const owed = desk.ledger.find(id);
   if (owed === undefined) return;
   const fate = desk.fate(owed.message, owed);

@@ -270,9 +270,11 @@ export class Link {
   }
 
   /** waiting -> waiting: a request comes while another client has the connection. */
-  dialForRequest(): void {
+  dialForRequest(now: number): void {
     if (!this.isDisplaced) return;
     const { demandAt } = this.#expect("waiting");
+    // Until now nothing was missing.
+    this.#downSince = now;
     this.#state = { phase: "waiting", scheduledAt: demandAt, demandAt };
   }
 
@@ -294,7 +296,9 @@ export class Link {
 
   /** greeting -> greeting: the greeting went out and its answer is awaited. */
   greeted(now: number): void {
-    this.#expect("greeting");
+    const { since } = this.#expect("greeting");
+    // As long as there was nothing to say, nothing was missing.
+    if (now > since) this.#downSince = now;
     this.#state = { phase: "greeting", ...this.#step("first answer", now) };
   }
 

@@ -117,8 +117,8 @@ export function connected(
   );
 }
 
-/** When the next dial comes: in so many milliseconds, with the next request, or when the client has read; or another connection has taken over. */
-export type NextDial = number | "demand" | "drained" | "replaced";
+/** When the next dial comes: in so many milliseconds, which are infinite if it comes with the next request, or when the client has read; or another connection has taken over. */
+export type NextDial = number | "drained" | "replaced";
 
 /** A link that was ready is lost. */
 export function lost(
@@ -132,18 +132,28 @@ export function lost(
     : ` (requests whose outcome is unknown: ${owed})`;
   const line = log(
     "warn",
-    next === "demand" ? "displaced" : "lost",
+    "lost",
     `Lost the WebSocket daemon at ${url}: ${reason}${unanswered}` +
       nextInWords(next),
   );
   return { ...line, reason };
 }
 
+/** The same, again and again, from a daemon that is there. */
+export function displaced(
+  url: string,
+  reason: string,
+  owed: number,
+  next: NextDial,
+): LogEffect {
+  const why = `${reason}; it seems that another client takes the connection`;
+  return { ...lost(url, why, owed, next), event: "displaced", reason };
+}
+
 function nextInWords(next: NextDial): string {
   switch (next) {
-    case "demand":
-      return "; it seems that another client takes the connection. " +
-        "Reconnecting with the next request.";
+    case Infinity:
+      return ". Reconnecting with the next request.";
     case "drained":
       return ". Reconnecting when the client has read.";
     case "replaced":

@@ -221,7 +221,13 @@ export class Session {
     if (message.kind === "notification") {
       return desk.do(report.droppedNotification(message));
     }
-    if (expiry === "unconfirmed") return giveUp(desk, message, entry);
+    if (expiry === "unconfirmed") {
+      giveUp(desk, message, entry);
+      // It carries one request at a time, and the daemon may never list its tools.
+      const asked = desk.links.get(entry.hint?.epoch);
+      if (asked?.role === "pool") retire(desk, asked, now);
+      return;
+    }
     const limit = this.#limitOf(entry, expiry);
     desk.reply(
       expiry === "unavailable"
@@ -285,7 +291,7 @@ export class Session {
       if (message.kind === "notification") continue;
       const fate = desk.fate(message, entry);
       desk.reply(
-        fate.isSent
+        fate.isSent || fate.isUnconfirmed
           ? fault.outcomeUnknown(fate, "stopped")
           : desk.isTurn(message)
           ? fault.unsent(fate)

@@ -61,9 +61,10 @@ function standing(desk: Desk): Standing {
     case "ready":
       return { phase: isGood ? "ready" : "checking", since: readySince! };
     case "waiting": {
-      if (main.isDisplaced) return { phase: "displaced" };
       const nextAt = main.deadline(desk.traffic(main));
-      return { phase, attempt, nextAt };
+      return nextAt === Infinity
+        ? { phase: "displaced" }
+        : { phase, attempt, nextAt };
     }
     case "greeting":
       return main.isUngreeted ? { phase: "open" } : { phase, attempt };

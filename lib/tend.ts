@@ -42,13 +42,17 @@ export function flush(desk: Desk, now: number): void {
   const full = new Set<LinkRole>();
   for (const entry of ledger.queue()) {
     const role = dialect.place(entry.message);
+    const { hint } = entry;
     const link = full.has(role) ? undefined : links.ready(
       role,
-      ({ epoch }) => dialect.isFree(epoch) && !desk.unread.has(epoch),
+      ({ epoch }) =>
+        dialect.isFree(epoch) && !desk.unread.has(epoch) &&
+        (hint?.epoch ?? epoch) === epoch,
     );
     if (link !== undefined) {
       write(desk, link, entry, now);
-    } else {
+      // What is asked for its hint on one link needs no other.
+    } else if (hint?.epoch === undefined) {
       full.add(role);
       if (role === "pool") wanting++;
     }
@@ -238,12 +242,12 @@ export function lose(desk: Desk, link: Link, cause: Loss, now: number): void {
   if (second !== undefined) retire(desk, second, now);
   const { retryAfterMs = 0 } = desk.outage(link, now);
   if (phase === "ready") {
-    const next = cause.isClogged
-      ? "drained"
-      : link.isDisplaced
-      ? "demand"
-      : retryAfterMs;
-    return desk.do(report.lost(shownUrl, loss.reason, given, next));
+    const next = cause.isClogged ? "drained" : retryAfterMs;
+    return desk.do(
+      link.isDisplaced
+        ? report.displaced(shownUrl, loss.reason, given, next)
+        : report.lost(shownUrl, loss.reason, given, next),
+    );
   }
   // Without a pause it is the same attempt, without the subprotocol.
   const level = retryAfterMs > 0 && isLogged(attempt) ? "warn" : "debug";

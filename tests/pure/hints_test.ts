@@ -237,6 +237,7 @@ for (const [what, config, end] of ENDS) {
       false,
       "unknown",
     ]);
+    if (what === "the end of stdin") assertEquals(error.code, -31002);
   });
 }
 
@@ -391,6 +392,43 @@ test("exai: a call that found no room is confirmed again on the next connection"
   assertEquals(scene.frames().map(({ op }) => op), ["list_tools"]);
   list(scene, {});
   assertEquals(scene.answers(), [[1, -31002]]);
+});
+
+test("exai: calls that wait for a list that never comes keep no other call waiting", () => {
+  const scene = new ExaiScene({ pingInterval: Infinity });
+  hello(scene);
+  scene.ask("list", "tools/list");
+  list(scene);
+  const epochs = [1];
+  for (const id of [1, 2, 3, 4]) {
+    scene.call(id, "look");
+    epochs.push(scene.epoch);
+    hello(scene);
+  }
+  for (const epoch of epochs) scene.close(1006, epoch);
+  scene.untilDial();
+  const main = scene.epoch;
+  hello(scene);
+  scene.call("act", "act");
+  // Every connection is greeted, and none of them lists its tools.
+  const greeted = new Set([main]);
+  let acted: Json;
+  for (let ms = 0; ms < 12_000; ms += 50) {
+    for (const frame of scene.frames()) {
+      if (frame.op === "call_tool") acted ??= { ...frame, ms };
+      if (frame.op !== "hello" || greeted.has(frame.epoch)) continue;
+      greeted.add(frame.epoch);
+      const { epoch, session_id } = frame;
+      scene.say({ op: "hello_ack", ok: true, session_id }, epoch);
+    }
+    const { epoch } = scene;
+    if (!greeted.has(epoch)) {
+      const isOpen = scene.session.snapshot().standing.phase === "ready";
+      if (isOpen) { for (let e = main + 1; e <= epoch; e++) scene.open(e); }
+    }
+    scene.pass(50);
+  }
+  assertEquals(acted?.name, "act");
 });
 
 test("exai, first revision: a call whose process is gone needs the new one's hint", () => {

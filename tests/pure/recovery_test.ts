@@ -6,6 +6,7 @@
  */
 
 import { assert, assertEquals, assertMatch } from "../tools/assert.ts";
+import { NOTHING } from "../../lib/memory.ts";
 import { ExaiScene } from "../tools/exai_scene.ts";
 import { type Json, Scene } from "../tools/scene.ts";
 import { test } from "../tools/pure.ts";
@@ -162,28 +163,54 @@ test("the queue timeout is the sum of all waits: a request that was repeated", (
   assertEquals([error.code, error.data.delivered], [-31001, "unknown"]);
 });
 
-test("the queue timeout is the sum of all waits: a call that was never written", () => {
-  const scene = down();
-  scene.call(1, "write");
-  pass(scene, 30_000);
-  scene.take();
+test("exai: a call that waits for its turn does not wait for the daemon", () => {
+  const scene = new ExaiScene({ pingInterval: Infinity });
+  for (const id of [1, 2, 3, 4, 5]) scene.call(id, "chat");
+  pass(scene, 10_000);
   scene.untilDial();
-  // The daemon is there, but does not read for a while.
-  scene.open();
-  scene.do({ type: "backlog", epoch: scene.epoch, is: "full" });
   const waited = scene.now;
-  const { id } = scene.sent().find(({ method }) => method === "initialize")!;
-  const result = { protocolVersion: "2025-06-18", capabilities: {} };
-  scene.daemon({ id, result });
-  assertEquals(scene.session.snapshot().standing.phase, "ready");
-  scene.pass(4_000);
-  scene.close();
+  const from = scene.epoch;
+  scene.greet();
+  for (let epoch = from + 1; epoch <= scene.epoch; epoch++) scene.greet(epoch);
+  scene.take();
+  scene.pass(100_000);
+  const epochs = [from, ...[1, 2, 3, 4].map((n) => scene.epoch - 4 + n)];
+  for (const epoch of epochs) scene.close(1006, epoch);
   pass(scene, 45_000 - waited - 1);
-  scene.pass(0);
+  assertEquals(scene.answers().filter(([id]) => id === 5), []);
+  pass(scene, 1);
+  assertEquals(scene.answers().filter(([id]) => id === 5), [[5, -31001]]);
+});
+
+test("exai: a call waits for the daemon while the main link is away, though another call runs", () => {
+  const scene = new ExaiScene({ pingInterval: Infinity });
+  scene.greet();
+  scene.running(1);
+  scene.close(1006, 1);
+  scene.call(2, "chat");
+  pass(scene, 44_999);
+  assertEquals(scene.answers(), []);
+  pass(scene, 1);
+  assertEquals(scene.answers(), [[2, -31001]]);
+});
+
+test("a daemon that does not read is one that requests wait for", () => {
+  const scene = new Scene({ pingInterval: Infinity });
+  scene.start();
+  scene.do({ type: "backlog", epoch: 1, is: "full" });
+  scene.call(1, "write");
+  scene.pass(30_000);
+  scene.do({ type: "backlog", epoch: 1, is: "read" });
+  assertEquals(scene.sent().at(-1).id, 1);
+  scene.do({ type: "backlog", epoch: 1, is: "full" });
+  scene.take();
+  scene.call(2, "write");
+  scene.pass(44_999);
   assertEquals(scene.replies(), []);
   scene.pass(1);
-  const [{ error }] = scene.replies();
-  assertEquals([error.code, error.data.delivered], [-31001, "no"]);
+  const [{ id, error }] = scene.replies();
+  assertEquals([id, error.code, error.data.delivered], [2, -31001, "no"]);
+  assertMatch(error.message, /not available: it does not read what is sent/);
 });
 
 test("a link that is ready when a late timer comes serves what would have been given up", () => {
@@ -199,22 +226,6 @@ test("a link that is ready when a late timer comes serves what would have been g
   scene.daemon({ id, result });
   assertEquals(scene.sent().at(-1).id, 1);
   assertEquals(scene.replies(), []);
-});
-
-test("the wait begins when a link is given up, not when something else happens", () => {
-  const scene = new Scene();
-  scene.start();
-  scene.do({ type: "backlog", epoch: 1, is: "full" });
-  scene.call(1, "write");
-  const { now } = scene;
-  scene.untilDial();
-  // 5 s of silence, 5 s for a probe, 0.25 s.
-  assertEquals(scene.now - now, 10_250);
-  scene.refuse();
-  pass(scene, 45_000 - 250 - 1);
-  assertEquals(scene.replies(), []);
-  pass(scene, 1);
-  assertEquals(scene.replies().map(({ error }) => error.code), [-31001]);
 });
 
 test("the queue timeout of a call that was written once says that its outcome is unknown", () => {
@@ -641,10 +652,81 @@ test("exai: the dial that shows whether we are still refused goes on while the m
   assertEquals(scene.greet(epoch).map(({ op }) => op), ["call_tool"]);
 });
 
-test("--give-up-after does not run while another client has the connection", () => {
+test("--give-up-after does not run while another client has the connection, and begins with the request", () => {
   const scene = displaced({ giveUpAfter: 20_000 });
   scene.pass(3_600_000);
   assertEquals(scene.exit(), undefined);
+  scene.call(1, "write");
+  assertEquals(scene.exit(), undefined);
+  pass(scene, 19_999);
+  assertEquals(scene.exit(), undefined);
+  pass(scene, 1);
+  assertEquals(scene.exit(), 1);
+});
+
+test("--give-up-after begins when a client that was silent speaks", () => {
+  const scene = new Scene({ giveUpAfter: 20_000 });
+  scene.open();
+  scene.pass(60_000);
+  scene.ask(0, "initialize", { protocolVersion: "2025-06-18" });
+  assertEquals(scene.exit(), undefined);
+  scene.daemon({ id: 0, result: {} });
+  assertEquals(scene.replies().map(({ id }) => id), [0]);
+});
+
+test("a request that comes an hour after another client took the connection has the whole queue timeout", () => {
+  const scene = displaced();
+  scene.pass(3_600_000);
+  for (const id of [1, 2]) scene.call(id, "write");
+  pass(scene, 44_999);
+  assertEquals(scene.replies(), []);
+  pass(scene, 1);
+  assertEquals(scene.replies().map(({ id }) => id), [1, 2]);
+});
+
+test("a list that is answered from the cache has the daemon dialed all the same", () => {
+  const scene = new Scene({ remembered: NOTHING });
+  scene.start();
+  const result = { tools: [{ name: "old" }] };
+  scene.ask("list", "tools/list");
+  scene.daemon({ id: "list", result });
+  scene.close(1000);
+  scene.untilDial();
+  scene.take();
+  scene.again();
+  const { id } = scene.sent().at(-1);
+  scene.daemon({ id, result });
+  scene.close(1000);
+  const { length } = scene.dials;
+  scene.pass(60_000);
+  assertEquals(scene.dials.length, length);
+  scene.take();
+  scene.ask(1, "tools/list");
+  assertEquals(scene.replies()[0].result, result);
+  assertEquals(scene.dials.length, length + 1);
+});
+
+test("a question of the proxy's own may be why a connection is closed", () => {
+  const scene = new Scene();
+  scene.start();
+  scene.ask("list", "tools/list");
+  scene.daemon({ id: "list", result: { tools: [] } });
+  scene.close(1000);
+  // The new daemon is asked for its tools, and closes.
+  for (let n = 0; n < 3; n++) taken(scene);
+  assertEquals(/another client/.test(scene.log()), false);
+});
+
+test("a request that was in flight is why the next dial comes, and the log says when", () => {
+  const scene = displaced();
+  scene.ask("d", "server/discover");
+  scene.untilDial();
+  scene.take();
+  scene.again();
+  scene.take();
+  scene.close(1000);
+  assertMatch(scene.log(), /takes the connection\. Reconnecting in 0\.9 s\.$/);
+  assertEquals(scene.session.snapshot().standing.phase, "waiting");
 });
 
 test("a sleep has nobody dialed who waits for a request", () => {
