@@ -802,6 +802,37 @@ for (const [what, config, leave] of LATE) {
   });
 }
 
+const EXAI_LATE: [what: string, frame: Json][] = [
+  ["no room for it", {
+    error: { code: "OVER_CAPACITY", message: "full", retry_after: 1 },
+  }],
+  ["too much", {
+    op: "list_tools_res",
+    tools: [{ name: "x".repeat(33 * 1024 * 1024) }],
+  }],
+  ["the list", { op: "list_tools_res", tools: [] }],
+];
+for (const [what, frame] of EXAI_LATE) {
+  test(`exai: a late answer to a list that was cancelled (${what}) sets its id free`, () => {
+    const scene = new ExaiScene();
+    scene.greet();
+    scene.ask(1, "tools/list");
+    scene.client({
+      method: "notifications/cancelled",
+      params: { requestId: 1 },
+    });
+    scene.ask(1, "tools/list");
+    assertEquals(scene.replies().at(-1).error.code, -32600);
+    scene.say(frame);
+    scene.take();
+    scene.ask(1, "tools/list");
+    scene.say({ op: "list_tools_res", tools: [] });
+    assertEquals(scene.replies().map(({ id, result }) => [id, result.tools]), [
+      [1, []],
+    ]);
+  });
+}
+
 test("an id that was cancelled before it was written can come again", () => {
   const scene = down();
   scene.call(1, "write");
