@@ -65,9 +65,6 @@ export interface SessionConfig
   readonly healthFile: string | undefined;
 }
 
-/** The roles of the links that messages are written to. */
-const ROLES = ["main", "pool"] as const;
-
 const NEW = {
   sentOn: undefined,
   losses: 0,
@@ -137,8 +134,9 @@ export class Desk {
   /** It was at the beginning. */
   wasMadeUp = false;
   #effects: Effect[] = [];
-  /** The roles whose links were ready at the last update of the waits. */
-  #readyRoles = "";
+  /** Whether messages had a link at the last update of the waits. */
+  #hasMain = false;
+  #hasPool = false;
 
   /** Empty books, and one link that wants to be dialed. */
   constructor(
@@ -233,7 +231,7 @@ export class Desk {
       case "main": {
         // What is held would else wait for another request for ever.
         const isWanted = link.isDisplaced
-          ? this.ledger.isAsking
+          ? this.ledger.wantsAnswer
           : this.ledger.isWanting;
         return { isWanted, isUrgent: isWanted };
       }
@@ -328,18 +326,20 @@ export class Desk {
 
   /** The waits of what is in the queue begin or end: it waits while no link is ready for it. */
   updateWaits(now: number): void {
+    const { isUp, main } = this.links;
+    const hasMain = isUp && !this.unread.has(main.epoch);
     // Without a main link there is no further one of the pool.
-    const ready = ROLES.filter((role) =>
-      this.links.isUp &&
-      this.links.ready(role, ({ epoch }) => !this.unread.has(epoch))
-    ).join();
+    const hasPool = isUp && this.dialect.poolSize > 0 &&
+      this.links.ready("pool", ({ epoch }) => !this.unread.has(epoch)) !==
+        undefined;
+    const isSame = hasMain === this.#hasMain && hasPool === this.#hasPool;
+    if (isSame && !this.ledger.hasNewWaits) return;
     const hasLink: HasLink = (message) =>
-      ready.includes(this.dialect.place(message));
-    if (ready === this.#readyRoles) {
-      return this.ledger.updateNewWaits(now, hasLink);
-    }
-    this.#readyRoles = ready;
-    this.ledger.updateWaits(now, hasLink);
+      this.dialect.place(message) === "pool" ? hasPool : hasMain;
+    this.#hasMain = hasMain;
+    this.#hasPool = hasPool;
+    if (isSame) this.ledger.updateNewWaits(now, hasLink);
+    else this.ledger.updateWaits(now, hasLink);
   }
 
   /** Whether a request may be written a second time. */

@@ -90,7 +90,7 @@ export class Ledger {
   }
 
   /** Whether a request waits to be written that an answer completes: any but a subscription. */
-  get isAsking(): boolean {
+  get wantsAnswer(): boolean {
     return this.#queue.requests > this.#queue.subscriptions;
   }
 
@@ -307,7 +307,12 @@ export class Ledger {
     this.#arrived = [];
   }
 
-  /** The same for what has come into the queue since. */
+  /** Whether something has come into the queue since. */
+  get hasNewWaits(): boolean {
+    return this.#arrived.length > 0;
+  }
+
+  /** The waits of what has come into the queue since begin or end. */
   updateNewWaits(now: number, hasLink: HasLink): void {
     for (const account of this.#arrived) {
       const isOpen = this.#accounts.get(account.key) === account;

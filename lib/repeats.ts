@@ -17,9 +17,9 @@ interface Kind {
   /** When what was counted is told. */
   until: number;
   /** How many lines may still be written. */
-  left: number;
+  allowance: number;
   /** How many were not. */
-  held: number;
+  suppressed: number;
   /** The last one of those. */
   last: LogEffect;
 }
@@ -41,16 +41,16 @@ export class Repeats {
     const kind = this.#kinds.get(name);
     if (kind === undefined) {
       const until = now + COUNT_MS;
-      const fresh = { until, left: LINES - 1, held: 0, last: line };
+      const fresh = { until, allowance: LINES - 1, suppressed: 0, last: line };
       this.#kinds.set(name, fresh);
       this.#dueAt = Math.min(this.#dueAt, until);
       return true;
     }
-    if (kind.left > 0) {
-      kind.left--;
+    if (kind.allowance > 0) {
+      kind.allowance--;
       return true;
     }
-    kind.held++;
+    kind.suppressed++;
     kind.last = line;
     return false;
   }
@@ -61,16 +61,18 @@ export class Repeats {
     this.#dueAt = Infinity;
     for (const [name, kind] of this.#kinds) {
       if (kind.until <= now) {
-        const { held, last } = kind;
-        if (held === 0) {
+        const { suppressed, last } = kind;
+        if (suppressed === 0) {
           this.#kinds.delete(name);
           continue;
         }
-        const more = held === 1 ? "" : ` (and ${held - 1} more like it)`;
+        const more = suppressed === 1
+          ? ""
+          : ` (and ${suppressed - 1} more like it)`;
         lines.push({ ...last, message: last.message + more });
-        kind.held = 0;
+        kind.suppressed = 0;
         // Not another ten: it goes on.
-        kind.left = 0;
+        kind.allowance = 0;
         kind.until = now + COUNT_MS;
       }
       this.#dueAt = Math.min(this.#dueAt, kind.until);

@@ -196,8 +196,7 @@ test("a sleep takes nothing from the 5 s", () => {
   const old = back(scene);
   const { epoch } = scene;
   scene.pass(3_000);
-  scene.now += 60_000;
-  scene.do({ type: "resumed", gap: 60_000, unseen: 0 });
+  scene.sleep(60_000);
   scene.pass(900);
   const { id } = scene.sent().findLast(({ method }) => method === "ping")!;
   scene.daemon({ id, result: {} }, epoch);

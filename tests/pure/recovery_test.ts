@@ -385,7 +385,8 @@ test("a refused daemon that fails in another way is waited for", () => {
   assertEquals(scene.sent().at(-1).id, 1);
 });
 
-test("a second connection is refused for itself alone: what waits goes on waiting", () => {
+/** A scene whose connection answered a probe during a call, and is silent since; a second one is dialed. */
+function suspected(): Scene {
   const scene = new Scene();
   scene.start();
   scene.call("long", "write");
@@ -393,6 +394,11 @@ test("a second connection is refused for itself alone: what waits goes on waitin
   const { id } = scene.sent().findLast(({ method }) => method === "ping")!;
   scene.daemon({ id, result: {} });
   scene.pass(10_000);
+  return scene;
+}
+
+test("a second connection is refused for itself alone: what waits goes on waiting", () => {
+  const scene = suspected();
   assertEquals(scene.dials.length, 2);
   scene.call("new", "write");
   scene.open();
@@ -574,13 +580,7 @@ for (const [what, cause] of CAUSES) {
 }
 
 test("a second connection that the daemon closes is asked ever more seldom", () => {
-  const scene = new Scene();
-  scene.start();
-  scene.call("long", "write");
-  scene.pass(250);
-  const { id } = scene.sent().findLast(({ method }) => method === "ping")!;
-  scene.daemon({ id, result: {} });
-  scene.pass(10_000);
+  const scene = suspected();
   scene.ask("waits", "resources/read");
   const start = scene.now;
   let dials = 0;
@@ -732,8 +732,7 @@ test("a request that was in flight is why the next dial comes, and the log says 
 test("a sleep has nobody dialed who waits for a request", () => {
   const scene = displaced();
   const { length } = scene.dials;
-  scene.now += 60_000;
-  scene.do({ type: "resumed", gap: 60_000, unseen: 0 });
+  scene.sleep(60_000);
   scene.pass(60_000);
   assertEquals(scene.dials.length, length);
 });

@@ -173,19 +173,13 @@ test("a short outage, or a queue time that is shorter, changes nothing", () => {
   assertEquals(scene.replies(), [], "without a limit no circuit");
 });
 
-/** The machine sleeps for so long, and our clock counts that. */
-function sleep(scene: Scene, ms: number): void {
-  scene.now += ms;
-  scene.do({ type: "resumed", gap: ms, unseen: 0 });
-}
-
 test("nothing expires because of a sleep: calls have their time, and the link is probed at once", () => {
   const scene = new Scene({ requestTimeout: 60_000 });
   scene.start();
   scene.call(1, "write");
   scene.pass(10_000);
   scene.take();
-  sleep(scene, 8 * 3_600_000);
+  scene.sleep(8 * 3_600_000);
   assertEquals(scene.replies(), []);
   const [{ id, method }] = scene.sent();
   assertEquals(method, "ping");
@@ -204,7 +198,7 @@ test("what lay in the buffer of a link that slept goes on, and is no sign of lif
   const old = scene.sent().at(-1);
   assertEquals(old.method, "ping");
   scene.take();
-  sleep(scene, 60_000);
+  scene.sleep(60_000);
   const { id, method } = scene.sent().at(-1);
   assertEquals([method, id === old.id], ["ping", false]);
   scene.take();
@@ -226,7 +220,7 @@ test("exai: a probe that was out before the sleep is no sign of life after it", 
   scene.pass(5_000);
   const isProbe = scene.frames().some(({ op }) => op === "health");
   assert(isProbe);
-  sleep(scene, 60_000);
+  scene.sleep(60_000);
   scene.health(main, "0:03:00");
   scene.take();
   scene.ask(1, "tools/list");
@@ -241,7 +235,7 @@ test("a link that slept and was doubted is trusted at its first word", () => {
   scene.start();
   const { epoch } = scene;
   scene.call(1, "write");
-  sleep(scene, 60_000);
+  scene.sleep(60_000);
   scene.pass(1_000);
   assertMatch(scene.log(), /another one is to show/);
   scene.take();
@@ -256,7 +250,7 @@ test("a link that slept is not written to before it shows that it lives", () => 
   scene.start();
   scene.pass(1_000);
   scene.take();
-  sleep(scene, 60_000);
+  scene.sleep(60_000);
   const [{ id }] = scene.sent();
   scene.take();
   scene.call(1, "write");
@@ -271,7 +265,7 @@ test("an idle link that died meanwhile is left after a second, and dialed", () =
   const scene = new Scene();
   scene.start();
   scene.take();
-  sleep(scene, 60_000);
+  scene.sleep(60_000);
   scene.call(1, "write");
   const { now } = scene;
   scene.untilDial();
@@ -286,7 +280,7 @@ test("a link with calls that died meanwhile is doubted after a second", () => {
   scene.start();
   scene.call(1, "write");
   scene.take();
-  sleep(scene, 60_000);
+  scene.sleep(60_000);
   scene.pass(1_000);
   assertEquals([scene.dials.length, scene.replies()], [2, []]);
 });
@@ -304,7 +298,7 @@ test("a pause between dials ends with a sleep; one after a refusal does not", ()
       scene.close(1008);
     } else scene.refuse();
     const { length } = scene.dials;
-    sleep(scene, 4_000);
+    scene.sleep(4_000);
     assertEquals(scene.dials.length, refused ? length : length + 1);
   }
 });
@@ -312,7 +306,7 @@ test("a pause between dials ends with a sleep; one after a refusal does not", ()
 test("--give-up-after does not count a sleep", () => {
   const scene = down({ giveUpAfter: 60_000 });
   pass(scene, 30_000);
-  sleep(scene, 3_600_000);
+  scene.sleep(3_600_000);
   assertEquals(scene.exit(), undefined);
   pass(scene, 31_000);
   assertEquals(scene.exit(), 1);
@@ -327,7 +321,7 @@ test("--give-up-after, and a link that must show that it lives", () => {
     scene.take();
     if (id !== undefined) scene.daemon({ id, result: {} });
   }
-  sleep(scene, 3_600_000);
+  scene.sleep(3_600_000);
   assertEquals(scene.exit(), undefined);
 });
 

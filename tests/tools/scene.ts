@@ -85,6 +85,12 @@ export class Scene {
     this.now = end;
   }
 
+  /** The machine sleeps for so long, and our clock counts that. */
+  sleep(ms: number): void {
+    this.now += ms;
+    this.do({ type: "resumed", gap: ms, unseen: 0 });
+  }
+
   /** Lets time pass until the next dial. */
   untilDial(): void {
     const { length } = this.dials;
