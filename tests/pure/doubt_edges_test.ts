@@ -14,11 +14,6 @@ import { type Json, Scene } from "../tools/scene.ts";
 /** How often the shell looks at its clocks. */
 const HEARTBEAT_MS = 2_000;
 
-/** The machine sleeps for so long, and our clock counts that. */
-function sleep(scene: Scene, ms: number): void {
-  scene.now += ms;
-  scene.do({ type: "resumed", gap: ms, unseen: 0 });
-}
 /** The id of the last ping on a connection; takes the effects. */
 function pinged(scene: Scene, epoch: number): Json {
   return scene.take().flatMap((e) =>
@@ -48,7 +43,7 @@ test("exai: after a sleep with calls in flight on links that died, there is a di
   const scene = new ExaiScene();
   scene.greet();
   scene.running(1);
-  sleep(scene, 60_000);
+  scene.sleep(60_000);
   const { now } = scene;
   scene.call(2, "chat");
   scene.untilDial();
@@ -61,7 +56,7 @@ test("exai: a nap of 4 s while a call runs does not keep tools/list and new call
   const scene = new ExaiScene();
   scene.greet();
   scene.running(1);
-  sleep(scene, 4_000);
+  scene.sleep(4_000);
   const [{ op, epoch }] = scene.frames();
   assertEquals([op, epoch], ["health", 1]);
   scene.health(1, "1:00:00");
@@ -97,7 +92,7 @@ test("notifications/initialized reaches a daemon whose link only has to show tha
   scene.ask("init", "initialize", { protocolVersion: "2025-06-18" });
   const result = { protocolVersion: "2025-06-18", capabilities: {} };
   scene.daemon({ id: "init", result });
-  sleep(scene, 4_000);
+  scene.sleep(4_000);
   const id = pinged(scene, 1);
   scene.client({ method: "notifications/initialized" });
   scene.daemon({ id, result: {} });
@@ -166,7 +161,7 @@ test("after a sleep in `restoring` the link is probed at once", () => {
   scene.untilDial();
   scene.again(); // the proxy's own tools/list is out
   scene.take();
-  sleep(scene, 10_000);
+  scene.sleep(10_000);
   assertEquals(scene.sent().map((it) => it.method), ["ping"]);
 });
 test("four are kept, and a sleep: the main link is probed", () => {
@@ -180,7 +175,7 @@ test("four are kept, and a sleep: the main link is probed", () => {
   }
   scene.call(5, "write");
   scene.take();
-  sleep(scene, 5_000);
+  scene.sleep(5_000);
   assertEquals(scene.sent().map((it) => it.method), ["ping"]);
 });
 test("a call that came after the wake is not written to the link that failed its probe", () => {
@@ -188,7 +183,7 @@ test("a call that came after the wake is not written to the link that failed its
   scene.start();
   scene.call("old", "write");
   scene.pass(100);
-  sleep(scene, 60_000);
+  scene.sleep(60_000);
   scene.call("new", "write");
   scene.pass(1_000);
   assertEquals(scene.sent().some((it) => it.id === "new"), false);
@@ -216,7 +211,7 @@ test("a greeting that slept is given up within 2 s", () => {
   scene.open();
   scene.ask("init", "initialize", { protocolVersion: "2025-06-18" });
   scene.pass(100);
-  sleep(scene, 60_000);
+  scene.sleep(60_000);
   const { now } = scene;
   scene.untilDial();
   assert(scene.now - now <= 2_000, `${scene.now - now}`);
@@ -313,7 +308,7 @@ test("exai: what is heard elsewhere does not keep a link stale that slept", () =
   scene.greet();
   const calls = [scene.running(1), scene.running(2)];
   scene.result(calls[1], "done");
-  sleep(scene, 60_000);
+  scene.sleep(60_000);
   scene.health(1, "1:00:00");
   scene.take();
   for (let n = 0; n < 20; n++) {
@@ -329,7 +324,7 @@ test("a call that came after the wake is not written to a link that failed its p
   scene.start();
   scene.call("old", "write");
   scene.pass(100);
-  sleep(scene, 60_000);
+  scene.sleep(60_000);
   scene.call("new", "write");
   scene.pass(1_000);
   scene.take();
@@ -345,7 +340,7 @@ test("time that was slept is not told as waiting", () => {
   scene.start();
   scene.call(1, "write");
   scene.pass(5_000);
-  sleep(scene, 60_000);
+  scene.sleep(60_000);
   scene.pass(10_000);
   const { error } = scene.replies().at(-1);
   assertEquals(/timed out after 15\.0 s/.test(error.message), true);
