@@ -20,7 +20,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ["safety", "asked", "clients", "memory", "servers_text"],
   ["deadline", "event", "listens", "memory_text"],
   ["account", "config", "late_answers", "naps", "repeats"],
-  ["queue", "tasks", "entry_diff"],
+  ["queue", "tasks", "entry_diff", "waits"],
   ["ledger", "links", "dialect", "fault", "tool_output", "health_file"],
   ["agreement"],
   ["mcp", "report", "exai_frame", "exai_local"],
