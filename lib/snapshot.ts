@@ -37,6 +37,10 @@ export interface Snapshot {
   readonly owed: number;
   /** Why the last dial or connection ended. */
   readonly lastError: string | undefined;
+  /** Whether the daemon keeps one connection for a client or several, as far as that is known. */
+  readonly connections: "one" | "many" | "unknown";
+  /** Whether the daemon answers probes while a call is in flight; `undefined` where nobody knows. */
+  readonly answersDuringCalls: boolean | undefined;
 }
 
 /** A name in a list for people needs no more, in UTF-16 units. */
@@ -51,6 +55,8 @@ export function snapshot(desk: Desk): Snapshot {
     reconnects: Math.max(0, connections - 1),
     owed: ledger.owed,
     lastError: links.main.lastFailure,
+    connections: "unknown",
+    answersDuringCalls: undefined,
   };
 }
 
