@@ -266,3 +266,47 @@ test("doctor opens nothing where it cannot know whether a proxy runs", async () 
   await folder.doctor([...args, "--connect"]);
   assert(listener.count > 0);
 });
+
+for (
+  const [what, start, connections] of [
+    ["one client", displacing, "one"],
+    ["several connections", () => new RawDaemon(), "many"],
+  ] as const
+) {
+  test(`doctor tries out that a daemon keeps ${what}`, async () => {
+    using folder = new Folder();
+    await using daemon = start();
+    const found = await folder.doctor(["--url", daemon.url]);
+    const { state, data } = found.of("connections");
+    assertEquals([state, data!.from, data!.connections], [
+      ...["ok", "trial", connections],
+    ]);
+    assertEquals(found.of("daemon").state, "ok");
+    // What is said is not tried.
+    const tried = daemon.requests.length;
+    const flags = ["--url", daemon.url, "--connections", connections];
+    const set = (await folder.doctor(flags)).of("connections");
+    assertEquals([set.state, set.data!.from], ["ok", "setting"]);
+    assertEquals(daemon.requests.length, tried + 2);
+  });
+}
+
+test("doctor believes the cache that a daemon keeps one client", async () => {
+  using folder = new Folder();
+  await using daemon = displacing();
+  const cache = `${folder.path}/cache.json`;
+  const env = { ...folder.env, ALWAYSUP_CACHE: cache };
+  await using proxy = new Proxy(["--url", daemon.url], env);
+  await proxy.write(HELLO);
+  await proxy.answer(0);
+  await proxy.ask(1, "tools/list");
+  await proxy.answer(1);
+  await folder.until((it) => it.connections === "one");
+  await proxy.end();
+  const seen = daemon.requests.length;
+  const found = await folder.doctor(["--url", daemon.url], env);
+  const { data, text } = found.of("connections");
+  assertEquals([data!.from, data!.connections], ["cache", "one"]);
+  assertMatch(text, /says the cache \(for 6 d more\)/);
+  assertEquals(daemon.requests.length, seen + 2);
+});
