@@ -7,14 +7,9 @@
 
 import type { Check } from "./check.ts";
 import type { Config } from "./config.ts";
-import {
-  type ConnectionsSetting,
-  type Known,
-  knownCheck,
-} from "./connections_check.ts";
+import { type Known, knownCheck } from "./connections_check.ts";
 import type { Host } from "./host.ts";
-import { dig } from "./jsonrpc.ts";
-import type { Remembered } from "./memory.ts";
+import { dig, isRecord } from "./jsonrpc.ts";
 import { tame } from "./output.ts";
 import { reach } from "./reach.ts";
 import { ownerOf, readState } from "./state.ts";
@@ -26,12 +21,14 @@ const SHORT_MS = 3_000;
 const PROBES = 5;
 /** How long a proxy's trial of two connections may take: it takes half of it. */
 const TRIAL_MS = 1_000;
+/** How much of a daemon's name and version the cache has, in UTF-16 units. */
+const KEY_LIMIT = 200;
 /** The version that the client in us speaks first, and the one of the stateless era. */
 const [LEGACY, STATELESS] = ["2025-11-25", "2026-07-28"];
 
 /** From the host's name to the daemon's answers; what follows from a failure is not looked at. */
 export async function* checkup(
-  config: Config & ConnectionsSetting,
+  config: Config,
   host: Host,
 ): AsyncGenerator<Check> {
   for await (const check of reach(config, host)) {
@@ -43,7 +40,7 @@ export async function* checkup(
 
 /** Tries a whole proxy. */
 async function* interview(
-  config: Config & ConnectionsSetting,
+  config: Config,
   host: Host,
 ): AsyncGenerator<Check> {
   const trial = new Trial(untried(config), host);
@@ -62,7 +59,7 @@ async function* interview(
     yield listed;
     if (listed.state === "fail") return;
     yield await probe(trial, config, _meta);
-    server = serverOf(hello).join(" ");
+    server = keyOf(hello);
   } finally {
     await trial.end();
   }
@@ -71,25 +68,23 @@ async function* interview(
 
 /** The same, but that the proxy does not try two connections: that could end the first one. */
 function untried(
-  config: Config & ConnectionsSetting,
-): Config & ConnectionsSetting {
-  const { dialect, connections = "auto" } = config;
+  config: Config,
+): Config {
+  const { dialect, connections } = config;
   const isTrying = dialect === "mcp" && connections === "auto";
   return isTrying ? { ...config, connections: "one" } : config;
 }
 
 /** How many connections the daemon keeps, from who knows it first. */
 async function known(
-  config: Config & ConnectionsSetting,
+  config: Config,
   host: Host,
   server: string,
 ): Promise<Known> {
-  const { dialect, cache, connections: set = "auto" } = config;
+  const { dialect, cache, connections: set } = config;
   if (dialect === "exai") return { from: "dialect", connections: "many" };
   if (set !== "auto") return { from: "setting", connections: set };
-  const remembered:
-    | Remembered & { readonly one?: Readonly<Record<string, number>> }
-    | undefined = readState(cache, ownerOf(config), host)?.remembered;
+  const remembered = readState(cache, ownerOf(config), host)?.remembered;
   const forMs = remembered?.one?.[server] ?? 0;
   if (forMs > 0) return { from: "cache", connections: "one", forMs };
   return await tried(config, host);
@@ -181,6 +176,14 @@ function serverOf(hello: Outcome): string[] {
   const result = hello.kind === "result" ? hello.result : undefined;
   return ["name", "version"].map((name) => dig(result, "serverInfo", name))
     .filter((text) => typeof text === "string" && text !== "") as string[];
+}
+
+/** The name under which the cache has the daemon. */
+function keyOf(hello: Outcome): string {
+  const result = hello.kind === "result" ? hello.result : undefined;
+  const info = dig(result, "serverInfo");
+  if (!isRecord(info)) return "";
+  return `${info.name} ${info.version}`.slice(0, KEY_LIMIT);
 }
 
 async function tools(

@@ -5,15 +5,10 @@
  * @module
  */
 
+import type { ConnectionsSetting } from "./capacity.ts";
 import type { Check } from "./check.ts";
 import { type Running, span } from "./running.ts";
 import type { Snapshot } from "./snapshot.ts";
-
-/** The setting that says how many connections the daemon keeps. */
-export interface ConnectionsSetting {
-  /** `auto` where the proxy is to find out. */
-  readonly connections?: "auto" | "one" | "many";
-}
 
 /** What is known of a daemon without a running proxy, and from where. */
 export type Known =
@@ -74,10 +69,11 @@ function inWords(known: Known): string {
  * What running proxies of one daemon know of it.
  *
  * @param proxies at least one
+ * @param set what doctor's own settings say
  */
 export function proxiesCheck(
   proxies: readonly Running[],
-  { connections: set = "auto" }: ConnectionsSetting,
+  set: ConnectionsSetting,
 ): Check {
   // One that is connected knows more than one that was.
   const inOrder = [

@@ -9,7 +9,7 @@ import type { Check } from "./check.ts";
 import { checkup } from "./checkup.ts";
 import { CLIENTS, FILE_LIMIT, findOurs } from "./clients.ts";
 import { type Config, made, type Source, type Sources } from "./config.ts";
-import { type ConnectionsSetting, proxiesCheck } from "./connections_check.ts";
+import { proxiesCheck } from "./connections_check.ts";
 import { readHealth } from "./health_file.ts";
 import { readLimited, rehearse } from "./files.ts";
 import { type Host, messageOf } from "./host.ts";
@@ -98,7 +98,7 @@ async function* examine(
  * doctor's could displace the session of their clients.
  */
 async function* daemon(
-  config: Config & ConnectionsSetting,
+  config: Config,
   host: Host,
   way: "connect" | "read",
 ): AsyncGenerator<Check> {
@@ -111,7 +111,7 @@ async function* daemon(
   } else if (proxies.length > 0) {
     yield runningCheck(proxies, config, now);
     const alike = proxies.filter(({ dialect }) => dialect === config.dialect);
-    if (alike.length > 0) yield proxiesCheck(alike, config);
+    if (alike.length > 0) yield proxiesCheck(alike, config.connections);
   } else if (troubles.length > 0) {
     yield unseenCheck(troubles);
   } else {

@@ -55,7 +55,7 @@ export function snapshot(desk: Desk): Snapshot {
     reconnects: Math.max(0, connections - 1),
     owed: ledger.owed,
     lastError: links.main.lastFailure,
-    connections: "unknown",
+    connections: desk.keeps,
     answersDuringCalls: undefined,
   };
 }

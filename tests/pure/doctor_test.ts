@@ -219,11 +219,11 @@ test("doctor on connections: exai has one for each call", () => {
   const words = "each call has one of its own: the dialect is exai";
   assertEquals(knownCheck(known).text, words);
   const exai = proxy({ dialect: "exai" });
-  assertEquals(proxiesCheck([exai], {}).text, words);
+  assertEquals(proxiesCheck([exai], "auto").text, words);
 });
 
 test("doctor on connections: from the proxy that knows", () => {
-  const ignorant = proxiesCheck([proxy()], {});
+  const ignorant = proxiesCheck([proxy()], "auto");
   assertEquals(ignorant.state, "skip");
   assertMatch(
     ignorant.text,
@@ -235,7 +235,7 @@ test("doctor on connections: from the proxy that knows", () => {
     proxy({ pid: 2 }),
     proxy({ pid: 3, connections: "one" }),
   ];
-  const { state, text, data } = proxiesCheck(proxies, { connections: "auto" });
+  const { state, text, data } = proxiesCheck(proxies, "auto");
   assertEquals(state, "ok");
   assertEquals(text.split("\n"), [
     "the daemon keeps one for a client, says proxy 3",
@@ -245,7 +245,7 @@ test("doctor on connections: from the proxy that knows", () => {
     ...{ from: "proxy", pid: 3, connections: "one", answersDuringCalls: true },
   });
   const slow = proxy({ connections: "many", answersDuringCalls: false });
-  const set = proxiesCheck([slow], { connections: "many" });
+  const set = proxiesCheck([slow], "many");
   assertMatch(set.text, /it does not answer during calls, says proxy 7$/m);
   assertMatch(set.text, /\nhere, --connections many is set$/);
   assertEquals(set.data?.set, "many");
