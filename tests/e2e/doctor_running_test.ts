@@ -119,6 +119,32 @@ function displacing(): RawDaemon {
   });
 }
 
+/** One that takes no second client while it has one. */
+function refusing(): RawDaemon {
+  let kept: WebSocket | undefined;
+  return new RawDaemon({
+    answer: (message, socket) => {
+      if (kept?.readyState !== WebSocket.OPEN) kept = socket;
+      if (kept === socket) return answerAll(message);
+      socket.close(4000, "taken");
+      return undefined;
+    },
+  });
+}
+
+/** One that answers the newest client only. */
+function deafening(): RawDaemon {
+  const known = new Set<WebSocket>();
+  let newest: WebSocket | undefined;
+  return new RawDaemon({
+    answer: (message, socket) => {
+      if (!known.has(socket)) newest = socket;
+      known.add(socket);
+      return socket === newest ? answerAll(message) : undefined;
+    },
+  });
+}
+
 test("doctor leaves the session of a running proxy alone, at a daemon that keeps one client; --connect does not", async () => {
   using folder = new Folder();
   await using daemon = displacing();
@@ -269,7 +295,9 @@ test("doctor opens nothing where it cannot know whether a proxy runs", async () 
 
 for (
   const [what, start, connections] of [
-    ["one client", displacing, "one"],
+    ["one client, the newest", displacing, "one"],
+    ["one client, the first", refusing, "one"],
+    ["one client, the newest, and ends no other", deafening, "one"],
     ["several connections", () => new RawDaemon(), "many"],
   ] as const
 ) {
