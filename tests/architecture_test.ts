@@ -12,7 +12,7 @@ const LIB = new URL("../lib/", import.meta.url);
 
 /** The rooms by floor; a room imports only from floors below its own. */
 const FLOORS: readonly (readonly string[])[] = [
-  ["json_text", "host", "output", "parse", "versions"],
+  ["check", "json_text", "host", "output", "parse", "versions"],
   ["capacity", "liveness"],
   ["backoff", "displacement", "handshakes"],
   ["jsonc", "jsonrpc", "settings", "link", "close_reason"],
@@ -27,6 +27,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ["exai_call", "desk"],
   ["exai", "snapshot", "stand_in"],
   ["running", "compare"],
+  ["running_check", "connections_check"],
   ["confirm"],
   ["tend"],
   ["keeps_two"],
