@@ -225,15 +225,6 @@ const ONE: [
     "is left",
     true,
   ],
-  [
-    "neither answers any ping",
-    (scene) => {
-      second(scene);
-      scene.pass(500);
-    },
-    "is left",
-    false,
-  ],
 ];
 for (const [what, end, first, isRemembered] of ONE) {
   test(`one: ${what}`, () => {
