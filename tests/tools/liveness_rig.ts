@@ -10,7 +10,7 @@ import type { SessionConfig } from "../../lib/desk.ts";
 import type { Effect, SessionEvent } from "../../lib/event.ts";
 import { Mcp } from "../../lib/mcp.ts";
 import { Session } from "../../lib/session.ts";
-import { assert } from "./assert.ts";
+import { assert, assertEquals } from "./assert.ts";
 import { META } from "./early_scene.ts";
 import {
   type Asked,
@@ -71,6 +71,8 @@ export class LivenessRig {
   #isEnded = false;
   #disturbances = 0;
   #pings: number[] = [];
+  /** The client has seen which tools only read. */
+  #isListed = false;
   #postponed: (() => void)[] = [];
   /** Since when there is a connection that can be used. */
   #usableSince: number | undefined;
@@ -192,6 +194,7 @@ export class LivenessRig {
     const now = this.stage.awake;
     const asked = this.books.answered(message, now);
     if (!this.#isEnded) this.#judge(asked, now);
+    if (asked.method === "tools/list") this.#isListed = true;
     if (asked.method !== "initialize") return;
     if (error !== undefined) return this.act(1_000, () => this.hello());
     this.act(1, () => this.notify("notifications/initialized"));
@@ -223,7 +226,10 @@ export class LivenessRig {
     if (due === undefined || due.disturbances !== this.#disturbances) return;
     const late = now - due.by - this.#workOf(asked);
     assert(late <= 0, `${id} had no answer ${late} ms after its time`);
-    if (asked.answeredAt !== undefined) this.tally["ended in time"]++;
+    if (asked.outcome === undefined) return;
+    this.tally["ended in time"]++;
+    const isRepeated = asked.isSafe && this.#isListed;
+    assertEquals(asked.outcome, isRepeated ? "answered" : "told", id);
   }
 
   /** How long the daemon may be at what it was asked meanwhile. */
@@ -498,9 +504,8 @@ export class LivenessRig {
     for (const { epoch, busyAt } of lines.slice(0, -2)) {
       assert(busyAt === now, `connection ${epoch} is kept for nothing`);
     }
-    const isUsable = lines.some((it) =>
-      it.heardAt !== undefined && this.#isLiving(it)
-    );
+    const newest = lines.at(-1);
+    const isUsable = newest?.heardAt !== undefined && this.#isLiving(newest);
     this.#usableSince = isUsable ? this.#usableSince ?? now : undefined;
   }
 
@@ -508,7 +513,7 @@ export class LivenessRig {
   settle(): void {
     for (const asked of this.books.all) {
       const { id, line, ms } = asked;
-      if (isOver(asked)) continue;
+      if (isOver(asked) || !isCall(asked)) continue;
       this.#checkDue(asked, this.stage.awake);
       const isHeld = line === undefined && this.#usableSince !== undefined;
       assert(!isHeld, `${id} is held for ever`);

@@ -81,7 +81,9 @@ function plan(stage: Stage): Plan {
   const lagMs = stage.pick([0.2, 1, 5, 20, 70, 150]);
   return {
     ...{ habits, config, isKnownOne },
-    isModern: !isKnownOne && stage.chance(0.15),
+    isModern: !isKnownOne && stage.chance(0.15) &&
+      // Its clients' first question is a sign of life, too.
+      habits.serving !== "never answers pings",
     ...{ lagMs, jitterMs: lagMs * stage.pick([0, 0.1]) },
     dialMs: 2 * lagMs * (1 + stage.random()),
   };
@@ -110,6 +112,7 @@ function daemon(stage: Stage): Habits {
 function play(rig: LivenessRig): void {
   const { stage } = rig;
   stage.later(stage.random() * 300, () => rig.hello());
+  if (stage.chance(0.9)) rig.act(300, () => rig.ask("tools/list"));
   const asks = 4 + stage.random() * 20;
   const gaps = stage.pick([
     [0, 300, 1_500, 20_000],
@@ -134,7 +137,7 @@ function play(rig: LivenessRig): void {
     stage.later(moment(), () => rig.stall(ms));
   }
   if (stage.chance(0.25)) {
-    const ms = 3_001 + stage.random() ** 3 * 600_000;
+    const ms = 3_001 + stage.random() ** 3 * 200_000;
     const network = stage.pick(["stays", "forgets"]);
     stage.later(moment(), () => rig.sleep(ms, network));
   }
@@ -178,6 +181,7 @@ function ask(rig: LivenessRig, order: number): void {
 /** The first call of a process comes hardly later for the trial. */
 function compareFirst(seed: number): void {
   const [auto, many] = [firstAt(seed, "auto"), firstAt(seed, "many")];
+  if (many === Infinity) return;
   const ms = auto - many;
   assert(ms <= TRIAL_MS, `the first call was ${ms} ms later for the trial`);
 }
