@@ -134,7 +134,8 @@ function outcome(
   if (freezes === "before") rig.freeze();
   rig.run(20_500);
   const asked = rig.call(tool, ms);
-  rig.run(20_500 + ms / 2);
+  // What is repeated takes as long again.
+  rig.run(20_500 + Math.min(ms / 2, 20_000));
   if (freezes === "during") rig.freeze();
   if (stallMs !== undefined) rig.stall(stallMs);
   rig.run(20_500 + PATIENCE_MS + (stallMs ?? 0));

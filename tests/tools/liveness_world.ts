@@ -74,7 +74,8 @@ function plan(stage: Stage): Plan {
   );
   const requestTimeout = stage.pick([Infinity, Infinity, Infinity, 30_000]);
   const config: Json = {
-    ...{ ...DEFAULTS, providers: [], idleTimeout: Infinity },
+    ...{ ...DEFAULTS, providers: [] },
+    idleTimeout: stage.pick([Infinity, 150_000]),
     ...{ connections, requestTimeout },
     remembered: isKnownOne ? { ...NOTHING, one } : undefined,
   };
@@ -128,11 +129,13 @@ function play(rig: LivenessRig): void {
   }
   const moment = (): number => stage.random() * LIFE_MS;
   if (stage.chance(0.3)) freezeLater(rig, moment());
-  if (stage.chance(0.25)) {
+  // A connection that stands still is an exception as soon as it has been silent before that.
+  const isPhased = rig.plan.habits.serving === "phases";
+  if (!isPhased && stage.chance(0.25)) {
     const ms = 100 + stage.random() ** 2 * 60_000;
     stage.later(moment(), () => rig.cut(ms));
   }
-  if (stage.chance(0.3)) {
+  if (!isPhased && stage.chance(0.3)) {
     const ms = 100 + stage.random() ** 2 * 130_000;
     stage.later(moment(), () => rig.stall(ms));
   }
@@ -195,7 +198,7 @@ function firstAt(seed: number, connections: "auto" | "many"): number {
   const rig = new LivenessRig(stage, {
     ...{ ...rest, jitterMs: 0, isKnownOne: false },
     // What closes late is noticed too late by anybody.
-    habits: { ...habits, closesAfter: 0 },
+    habits: { ...habits, closesAfter: 0, answersMs: 1e9 },
     config: { ...settings, remembered: undefined },
   });
   stage.later(stage.random() * 300, () => rig.hello());
