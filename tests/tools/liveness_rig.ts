@@ -50,8 +50,8 @@ const NOTICED_AFTER_MS = 11_000;
 const NOTICED_MS = 20_000;
 /** How many pings may go out within how long. */
 const PINGS: readonly (readonly [count: number, ms: number])[] = [
-  [9, 1_000],
-  [45, 10_000],
+  [7, 1_000],
+  [40, 10_000],
 ];
 const STEPS = 60_000;
 
@@ -75,7 +75,7 @@ export class LivenessRig {
   #usableSince: number | undefined;
   exit: number | undefined;
   readonly tally = {
-    ...{ dials: 0, displaced: 0, "displaced late": 0, freezes: 0 },
+    ...{ dials: 0, displaced: 0, "displaced late": 0, hidden: 0, freezes: 0 },
     ...{ cuts: 0, stalls: 0, sleeps: 0, "ended in time": 0, pings: 0 },
   };
 
@@ -170,6 +170,7 @@ export class LivenessRig {
   }
 
   notify(method: string, params?: Json): void {
+    if (params?.ms > 0) this.#disturbances++;
     this.#say({ method, params });
   }
 
@@ -305,6 +306,7 @@ export class LivenessRig {
       const gap = stage.wakeUp();
       for (const line of this.#live()) {
         line.wokeAt = stage.awake;
+        line.isAccountable = false;
         if (network === "stays") continue;
         line.up.isDead = line.down.isDead = true;
         stage.later(NOTICED_MS, () => this.daemon.gone(line.epoch));
@@ -369,9 +371,14 @@ export class LivenessRig {
   /** The daemon prefers a newer connection. */
   #displaced(line: Line): void {
     if (line.leftAt !== undefined) return;
-    const { connections }: Json = this.plan.config;
-    const most = connections === "auto" && !this.plan.isKnownOne ? 1 : 0;
+    const { config, habits, isKnownOne } = this.plan;
+    const { connections }: Json = config;
+    const most = connections === "auto" && !isKnownOne ? 1 : 0;
     const count = ++this.tally.displaced;
+    // If something else happens before it closes the old one, the proxy cannot know.
+    const isHidden = habits.closesAfter > 0 && this.#disturbances > 0 &&
+      habits.servesMeanwhile === "served" && connections === "auto";
+    if (isHidden) return void this.tally.hidden++;
     assert(count <= most, `the proxy displaced itself ${count} times`);
     const calls = this.books.inFlight(line);
     assert(calls.length === 0, `displaced with ${calls[0]?.id} in flight`);
@@ -435,8 +442,10 @@ export class LivenessRig {
     this.tally.pings++;
     this.#pings.push(now);
     for (const [count, ms] of PINGS) {
-      const before = this.#pings.at(-1 - count) ?? -Infinity;
-      assert(now - before > ms, `more than ${count} pings in ${ms} ms`);
+      // Each connection has its own after a sleep, and in silence.
+      const most = count + this.#live().length * Math.ceil(ms / 5_000);
+      const before = this.#pings.at(-1 - most) ?? -Infinity;
+      assert(now - before > ms, `${most + 1} pings in ${now - before} ms`);
     }
   }
 
