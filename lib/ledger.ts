@@ -12,20 +12,18 @@ import {
   endWait,
   type Entry,
   type Expiry,
-  isQueued,
   type LedgerLimits,
   needHint,
   open,
   type Owed,
   shift,
-  startWait,
-  tell,
 } from "./account.ts";
-import { type HasLink, Queue, type Telling } from "./queue.ts";
+import { Queue, type Telling, telling } from "./queue.ts";
 import type { Limits } from "./deadline.ts";
 import type { Id, Notification, Request } from "./jsonrpc.ts";
 import { LateAnswers } from "./late_answers.ts";
 import { isCall, isStanding } from "./safety.ts";
+import { type HasLink, updateWait, Waits } from "./waits.ts";
 
 /** What becomes of a request whose link was lost: it is written again, at once or when the daemon confirms the tool's hint, given up, or asked about for so many milliseconds. */
 export type Rescue =
@@ -48,9 +46,9 @@ export class Ledger {
   /** The same of calls only, which a daemon may need time for. */
   readonly #calls = new Map<number, number>();
   #notifications = 0;
-  readonly #late = new LateAnswers();
-  /** What has come into the queue since it was last looked at who has a link. */
-  #arrived: Account<Request | Notification>[] = [];
+  /** The requests that nobody waits for any more, and whose answers may still come. */
+  readonly late: LateAnswers = new LateAnswers();
+  readonly #waits = new Waits();
   /** No account falls due before this; exact after every {@linkcode expire}. */
   #earliest = Infinity;
 
@@ -123,7 +121,7 @@ export class Ledger {
     this.#accounts.set(account.key, account);
     if (account.token !== undefined) this.#byToken.set(account.token, account);
     this.#queue.add(account, now);
-    this.#arrived.push(account);
+    this.#waits.add(account);
     this.#wake(account);
   }
 
@@ -169,22 +167,27 @@ export class Ledger {
 
   /** Whether the daemon may be working on a call there, also on one that nobody waits for any more. */
   isWorking(epoch: number): boolean {
-    return this.#calls.has(epoch) || this.#late.isWorking(epoch);
+    return this.#calls.has(epoch) || this.late.isWorking(epoch);
   }
 
   /** The place of the last of those calls; 0 for none. */
   lastCall(epoch: number): number {
-    let last = this.#late.last(epoch);
-    if (!this.#calls.has(epoch)) return last;
-    for (const { message, number } of this.sentOn(epoch)) {
-      if (isCall(message.method)) last = Math.max(last, number);
-    }
+    let last = this.late.last(epoch);
+    for (const number of this.#numbers(epoch)) last = Math.max(last, number);
     return last;
+  }
+
+  /** The places of the calls that are in flight on a link. */
+  *#numbers(epoch: number): Iterable<number> {
+    if (!this.#calls.has(epoch)) return;
+    for (const { message, number } of this.sentOn(epoch)) {
+      if (isCall(message.method)) yield number;
+    }
   }
 
   /** Whether every request that was written to a link is answered, but for those that are held. */
   isSettled(epoch: number): boolean {
-    if (this.#late.isAnyDue(epoch)) return false;
+    if (this.late.isAnyDue(epoch)) return false;
     if (this.inFlight(epoch) === 0) return true;
     for (const { message } of this.sentOn(epoch)) {
       if (!isStanding(message.method)) return false;
@@ -199,11 +202,8 @@ export class Ledger {
    * @returns whether a call that was written before the probe is in flight
    */
   overtaken(epoch: number, number: number): boolean {
-    this.#late.overtaken(epoch, number);
-    if (!this.#calls.has(epoch)) return false;
-    for (const owed of this.sentOn(epoch)) {
-      if (isCall(owed.message.method) && owed.number < number) return true;
-    }
+    this.late.overtaken(epoch, number);
+    for (const call of this.#numbers(epoch)) if (call < number) return true;
     return false;
   }
 
@@ -239,19 +239,9 @@ export class Ledger {
     now: number,
   ): void {
     const { id, method } = message;
-    this.#late.await(id, epoch);
+    this.late.add(id, epoch);
     const isWork = isCall(method) && number > overtakenTo;
-    if (isWork) this.#late.works(id, epoch, number, now);
-  }
-
-  /** Whether a late answer to this id may still come, which would be taken for the answer to another request of that id. */
-  isLateAnswerDue(id: Id): boolean {
-    return this.#late.isDue(id);
-  }
-
-  /** The late answer to a request has come on a link. */
-  lateAnswerCame(id: Id, epoch: number): void {
-    this.#late.came(id, epoch);
+    if (isWork) this.late.works(id, epoch, number, now);
   }
 
   /** The daemon is at a request that is in flight on a link. */
@@ -349,34 +339,23 @@ export class Ledger {
 
   /** The waits of all that is in the queue begin or end, as it has a link that is ready or none. */
   updateWaits(now: number, hasLink: HasLink): void {
+    this.#waits.take();
     for (const account of this.#accounts.values()) {
-      if (isQueued(account)) this.#updateWait(account, now, hasLink);
+      if (updateWait(account, now, hasLink)) this.#wake(account);
     }
-    this.#arrived = [];
   }
 
   /** Whether something has come into the queue since. */
   get hasNewWaits(): boolean {
-    return this.#arrived.length > 0;
+    return this.#waits.hasNew;
   }
 
   /** The waits of what has come into the queue since begin or end. */
   updateNewWaits(now: number, hasLink: HasLink): void {
-    for (const account of this.#arrived) {
+    for (const account of this.#waits.take()) {
       const isOpen = this.#accounts.get(account.key) === account;
-      if (isOpen && isQueued(account)) this.#updateWait(account, now, hasLink);
+      if (isOpen && updateWait(account, now, hasLink)) this.#wake(account);
     }
-    this.#arrived = [];
-  }
-
-  #updateWait(
-    account: Account<Request | Notification>,
-    now: number,
-    hasLink: HasLink,
-  ): void {
-    if (hasLink(account.message)) return endWait(account, now);
-    startWait(account, now);
-    this.#wake(account);
   }
 
   /** The daemon is asked on a link whether it confirms the hint of a request. */
@@ -403,7 +382,7 @@ export class Ledger {
     now: number,
     rescue: (request: Request) => Rescue,
   ): Owed[] {
-    this.#late.lost(epoch);
+    this.late.lost(epoch);
     const given: Owed[] = [];
     for (const account of this.#accounts.values()) {
       const { message } = account;
@@ -441,7 +420,7 @@ export class Ledger {
     account.isGreeting = false;
     account.idleUntil = Infinity;
     this.#queue.add(account, now);
-    this.#arrived.push(account);
+    this.#waits.add(account);
   }
 
   /** The clients that are to be told now what their requests wait for; {@linkcode expire} must follow. */
@@ -450,33 +429,27 @@ export class Ledger {
   }
 
   /** The clients whose calls are in flight on a link that is under suspicion, and who are to be told so. */
-  *suspecting(epoch: number, now: number): Iterable<Telling> {
-    if (this.#limits.waitProgress === "off") return;
-    for (const account of this.#accounts.values()) {
-      const { message, sentOn, token } = account;
-      if (sentOn !== epoch || token === undefined) continue;
-      const progress = tell(account, now);
-      if (message.kind !== "request" || progress === undefined) continue;
-      account.progress = progress;
-      yield { message, token, progress };
-    }
+  suspecting(epoch: number, now: number): Iterable<Telling> {
+    if (this.#limits.waitProgress === "off") return [];
+    const all = this.#accounts.values();
+    return telling(all.filter(({ sentOn }) => sentOn === epoch), now);
   }
 
   /** Every moment that is awaited comes so much later: the program slept. */
   shift(ms: number): void {
-    this.#late.shift(ms);
+    this.late.shift(ms);
     for (const account of this.#accounts.values()) shift(account, ms);
     this.#earliest += ms;
   }
 
   /** When the next account falls due, or earlier. */
   deadline(): number {
-    return Math.min(this.#earliest, this.#late.deadline());
+    return Math.min(this.#earliest, this.late.deadline());
   }
 
   /** Closes every account that is due. */
   expire(now: number): { entry: Entry; expiry: Expiry }[] {
-    this.#late.advance(now);
+    this.late.advance(now);
     if (now < this.#earliest) return [];
     const expired: { entry: Entry; expiry: Expiry }[] = [];
     this.#earliest = Infinity;
