@@ -8,7 +8,7 @@ import type { Outcome } from "../tools/liveness_books.ts";
 import { type Habits, PLAIN } from "../tools/liveness_daemon.ts";
 import { LivenessRig } from "../tools/liveness_rig.ts";
 import { test } from "../tools/pure.ts";
-import { DEFAULTS, type Json } from "../tools/scene.ts";
+import { DEFAULTS } from "../tools/scene.ts";
 import { Stage } from "../tools/stage.ts";
 
 /** How long the calls take, and how long the client waits for them. */
@@ -116,11 +116,9 @@ function outcome(
   tool: "look" | "write",
   ms: number,
 ): Outcome | undefined {
-  const config: Json = {
-    ...{ ...DEFAULTS, providers: [], idleTimeout: Infinity, connections },
-  };
   const rig = new LivenessRig(new Stage(1), {
-    ...{ habits: { ...PLAIN, ...habits }, config },
+    habits: { ...PLAIN, ...habits },
+    config: { ...DEFAULTS, idleTimeout: Infinity, connections },
     ...{ isKnownOne: false, isModern: false },
     ...{ lagMs: 5, jitterMs: 0, dialMs: 12 },
   });

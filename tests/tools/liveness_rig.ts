@@ -9,7 +9,9 @@
 import type { SessionConfig } from "../../lib/desk.ts";
 import type { Effect, SessionEvent } from "../../lib/event.ts";
 import { Mcp } from "../../lib/mcp.ts";
+import type { Remembered } from "../../lib/memory.ts";
 import { Session } from "../../lib/session.ts";
+import type { Snapshot } from "../../lib/snapshot.ts";
 import { assert, assertEquals } from "./assert.ts";
 import { META } from "./early_scene.ts";
 import {
@@ -65,7 +67,6 @@ export class LivenessRig {
   readonly #lines = new Map<number, Line>();
   readonly #net: LivenessNet;
   #isEnded = false;
-  #TMP: string | undefined = undefined;
   #disturbances = 0;
   #pings: number[] = [];
   /** The client has seen which tools only read. */
@@ -75,7 +76,14 @@ export class LivenessRig {
   #usableSince: number | undefined;
   exit: number | undefined;
   readonly tally = {
-    ...{ dials: 0, displaced: 0, "displaced late": 0, hidden: 0, freezes: 0 },
+    ...{
+      dials: 0,
+      displaced: 0,
+      "displaced late": 0,
+      hidden: 0,
+      remembered: 0,
+      freezes: 0,
+    },
     ...{ cuts: 0, stalls: 0, sleeps: 0, "ended in time": 0, pings: 0 },
   };
 
@@ -84,7 +92,6 @@ export class LivenessRig {
     this.plan = plan;
     this.#net = new LivenessNet(stage, plan);
     const { random } = stage;
-    if ((plan.config as Json).connections === "many") this.#TMP = "many";
     this.#session = new Session(plan.config, new Mcp(random), random, 0);
     this.daemon = new LivenessDaemon(stage, plan.habits, {
       opened: (epoch) => this.#accepted(this.#lines.get(epoch)!),
@@ -97,9 +104,8 @@ export class LivenessRig {
   }
 
   /** What the proxy says of the daemon. */
-  get connections(): unknown {
-    const snapshot: Json = this.#session.snapshot();
-    return snapshot.connections ?? this.#TMP;
+  get facts(): Pick<Snapshot, "connections" | "answersDuringCalls"> {
+    return this.#session.snapshot();
   }
 
   /** Lets time pass until then, or to the end. */
@@ -270,7 +276,8 @@ export class LivenessRig {
     const { habits } = this.plan;
     const isIdle = habits.serving !== "serial as a whole" ||
       !this.daemon.isBusy;
-    const keepsTwo = habits.keeping === "many" && this.connections === "many";
+    const keepsTwo = habits.keeping === "many" &&
+      this.facts.connections === "many";
     for (const line of this.#live()) {
       if (isDead(line)) continue;
       line.isAccountable = keepsTwo && isIdle && line.hasPonged &&
@@ -372,7 +379,7 @@ export class LivenessRig {
   #displaced(line: Line): void {
     if (line.leftAt !== undefined) return;
     const { config, habits, isKnownOne } = this.plan;
-    const { connections }: Json = config;
+    const { connections } = config;
     const most = connections === "auto" && !isKnownOne ? 1 : 0;
     const count = ++this.tally.displaced;
     // If something else happens before it closes the old one, the proxy cannot know.
@@ -404,13 +411,20 @@ export class LivenessRig {
       case "reply":
         return this.#told(effect.text);
       case "log":
-        if (effect.event === "keeps" && /two/.test(effect.message)) {
-          this.#TMP = "many";
-        }
         return assert(effect.event !== "bug", effect.message);
+      case "remember":
+        return this.#remembered(effect.learned);
       case "exit":
         this.exit = effect.code;
     }
+  }
+
+  /** What is kept for seven days must be true. */
+  #remembered({ one = {} }: Remembered): void {
+    if (Object.keys(one).length === 0) return;
+    this.tally.remembered++;
+    const isTrue = this.plan.habits.keeping !== "many";
+    assert(isTrue || this.#disturbances > 0, "remembered wrongly");
   }
 
   #sent(line: Line, text: string): void {

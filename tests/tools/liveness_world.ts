@@ -7,7 +7,8 @@
  * @module
  */
 
-import { assert } from "./assert.ts";
+import type { SessionConfig } from "../../lib/desk.ts";
+import { assert, assertEquals } from "./assert.ts";
 import { NOTHING } from "../../lib/memory.ts";
 import {
   type Habits,
@@ -17,12 +18,25 @@ import {
   type Serving,
 } from "./liveness_daemon.ts";
 import { LivenessRig, type Plan } from "./liveness_rig.ts";
-import { DEFAULTS, type Json } from "./scene.ts";
+import { DEFAULTS } from "./scene.ts";
 import { Stage } from "./stage.ts";
 
 /** How long the client asks, in simulated milliseconds, and how long it waits then. */
 const LIFE_MS = 250_000;
 const TAIL_MS = 400_000;
+/** How long calls take. */
+const CALLS_MS = [
+  0,
+  20,
+  300,
+  300,
+  1_000,
+  1_000,
+  12_000,
+  12_000,
+  40_000,
+  130_000,
+];
 /** How much later the first call may be for the trial of two connections. */
 const TRIAL_MS = 500;
 
@@ -73,11 +87,13 @@ function plan(stage: Stage): Plan {
       : ["auto", "auto", "auto", "one"] as const,
   );
   const requestTimeout = stage.pick([Infinity, Infinity, Infinity, 30_000]);
-  const config: Json = {
+  const config: SessionConfig = {
     ...{ ...DEFAULTS, providers: [] },
     idleTimeout: stage.pick([Infinity, 150_000]),
     ...{ connections, requestTimeout },
-    remembered: isKnownOne ? { ...NOTHING, one } : undefined,
+    remembered: isKnownOne
+      ? { ...NOTHING, one }
+      : stage.pick([undefined, NOTHING]),
   };
   const lagMs = stage.pick([0.2, 1, 5, 20, 70, 150]);
   return {
@@ -120,11 +136,12 @@ function play(rig: LivenessRig): void {
     [2_000, 8_000, 30_000],
     [100, 700, 60_000],
   ]);
+  const most = stage.pick([1_000, 12_000, 130_000, 130_000]);
   let at = stage.chance(0.5) ? 300 + stage.random() * 1_500 : 12_000;
   for (let i = 0; i < asks && at < LIFE_MS; i++) {
-    rig.act(at, () => ask(rig, i));
+    rig.act(at, () => ask(rig, i, most));
     // What freezes does so around a call, or at any time.
-    if (stage.chance(0.12)) freezeLater(rig, at + around(stage));
+    if (stage.chance(0.15)) freezeLater(rig, at + around(stage));
     at += stage.random() * stage.pick(gaps);
   }
   const moment = (): number => stage.random() * LIFE_MS;
@@ -156,7 +173,7 @@ function freezeLater(rig: LivenessRig, at: number): void {
 }
 
 /** The client asks for something, once or several times. */
-function ask(rig: LivenessRig, order: number): void {
+function ask(rig: LivenessRig, order: number, most: number): void {
   const { stage } = rig;
   if (stage.chance(0.1)) return void rig.ask("ping");
   if (stage.chance(0.1)) {
@@ -171,9 +188,7 @@ function ask(rig: LivenessRig, order: number): void {
   }
   const times = stage.pick([1, 1, 1, 2, 4]);
   for (let i = 0; i < times; i++) {
-    const ms = stage.pick(
-      [0, 20, 300, 300, 1_000, 1_000, 12_000, 12_000, 40_000, 130_000],
-    );
+    const ms = stage.pick(CALLS_MS.filter((ms) => ms <= most));
     const token = stage.chance(0.5) ? `t${order} ${i}` : undefined;
     const asked = rig.call(stage.pick(["look", "write"]), ms, token);
     if (!stage.chance(0.1)) continue;
@@ -181,31 +196,52 @@ function ask(rig: LivenessRig, order: number): void {
   }
 }
 
-/** The first call of a process comes hardly later for the trial. */
+/** The first call of a process comes hardly later for the trial, and what it shows is true. */
 function compareFirst(seed: number): void {
   const [auto, many] = [firstAt(seed, "auto"), firstAt(seed, "many")];
-  if (many === Infinity) return;
-  const ms = auto - many;
+  const { habits, lagMs } = auto.plan;
+  const keeps = habits.keeping === "many" ? "many" : "one";
+  const { connections } = auto.facts;
+  // What is silent for too long counts as one, and what is slow is not tried.
+  const isSilent = habits.serving === "never answers pings";
+  if (lagMs <= 5 && auto.isIdle) {
+    assertEquals(connections, isSilent ? "one" : keeps, "learned");
+  } else if (keeps === "one") {
+    assert(connections !== "many", "it keeps one, and counts as many");
+  }
+  if (many.firstAt === Infinity) return;
+  const ms = auto.firstAt - many.firstAt;
   assert(ms <= TRIAL_MS, `the first call was ${ms} ms later for the trial`);
 }
 
-/** When the first call of a process has its answer, in a world without chance. */
-function firstAt(seed: number, connections: "auto" | "many"): number {
+/** The first call of a process, in a world without chance. */
+function firstAt(
+  seed: number,
+  connections: "auto" | "many",
+): Pick<LivenessRig, "plan" | "facts"> & {
+  /** When it had its answer. */
+  readonly firstAt: number;
+  /** It came when the daemon had been known for long enough. */
+  readonly isIdle: boolean;
+} {
   const stage = new Stage(seed);
   const { config, ...rest } = plan(stage);
-  const settings: Json = { ...config, connections };
   const { habits } = rest;
   const rig = new LivenessRig(stage, {
     ...{ ...rest, jitterMs: 0, isKnownOne: false },
     // What closes late is noticed too late by anybody.
     habits: { ...habits, closesAfter: 0, answersMs: 1e9 },
-    config: { ...settings, remembered: undefined },
+    config: { ...config, connections, remembered: undefined },
   });
-  stage.later(stage.random() * 300, () => rig.hello());
-  stage.later(300 + stage.random() * 1_500, () => rig.call("write", 300));
+  const helloAt = stage.random() * 300;
+  const callAt = 300 + stage.random() * 1_500;
+  stage.later(helloAt, () => rig.hello());
+  stage.later(callAt, () => rig.call("write", 300));
   rig.run(20_000);
-  const [call] = [...rig.books.all].filter(({ method }) =>
-    method === "tools/call"
-  );
-  return call?.answeredAt ?? Infinity;
+  const call = [...rig.books.all].find(({ method }) => method === "tools/call");
+  return {
+    ...{ plan: rig.plan, facts: rig.facts },
+    firstAt: call?.answeredAt ?? Infinity,
+    isIdle: callAt > helloAt + 100,
+  };
 }
