@@ -44,6 +44,8 @@ const IDLE_MS = 10_001;
 const DUE_MS = 18_000;
 /** At most one leading probe goes out in this time. */
 const LEADING_MS = 1_000;
+/** How long a connection that slept may be kept although it is silent. */
+const WOKEN_MS = 40_000;
 /** How long what happened in a sleep is excused. */
 const SLEPT_MS = 25_000;
 /** How long a client waits at most before it is told that its connection is under suspicion, if that ends soon after. */
@@ -200,7 +202,8 @@ export class LivenessRig {
     const now = this.stage.awake;
     const asked = this.books.answered(message, now);
     if (!this.#isEnded) this.#judge(asked, now);
-    if (asked.method === "tools/list") this.#isListed = true;
+    const isList = asked.method === "tools/list";
+    if (isList && error === undefined) this.#isListed = true;
     if (asked.method !== "initialize") return;
     if (error !== undefined) return this.act(1_000, () => this.hello());
     this.act(1, () => this.notify("notifications/initialized"));
@@ -275,7 +278,7 @@ export class LivenessRig {
     this.#disturb("freezes");
     const { habits } = this.plan;
     const isIdle = habits.serving !== "serial as a whole" ||
-      !this.daemon.isBusy;
+      !this.daemon.isBusy && direction !== "down";
     const keepsTwo = habits.keeping === "many" &&
       this.facts.connections === "many";
     for (const line of this.#live()) {
@@ -439,8 +442,10 @@ export class LivenessRig {
         const by = asked.writtenAt! + DUE_MS;
         asked.due ??= { by, disturbances: this.#disturbances };
       }
-    } else if (id !== undefined && isSign(method)) this.#pinged(line, id);
-    else if (id !== undefined && method !== undefined) line.own.add(id);
+      // Its first words on a connection are no probe.
+    } else if (isSign(method) && line.heardAt !== undefined) {
+      this.#pinged(line, id);
+    } else if (id !== undefined && method !== undefined) line.own.add(id);
     line.unsettled.push(id);
     this.#net.carry(
       line,
@@ -495,8 +500,14 @@ export class LivenessRig {
     for (const line of lines) {
       line.busyAt = this.books.busyUntil(line, now);
       if (line.heardAt === undefined) continue;
-      const silent = now - Math.max(line.heardAt, line.busyAt);
-      assert(silent <= IDLE_MS, `an idle connection was kept for ${silent} ms`);
+      const { busyAt, heardAt, wokeAt = 0 } = line;
+      const silent = now - Math.max(heardAt, busyAt, wokeAt);
+      // What slept with a call may wait for a second connection first.
+      const isIdle = line.wokeAt === undefined || now - wokeAt > WOKEN_MS;
+      assert(
+        !isIdle || silent <= IDLE_MS,
+        `an idle connection was kept for ${silent} ms`,
+      );
     }
     for (const { epoch, busyAt } of lines.slice(0, -2)) {
       assert(busyAt === now, `connection ${epoch} is kept for nothing`);
