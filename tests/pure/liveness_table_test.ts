@@ -109,7 +109,7 @@ function letter(outcome: Outcome | undefined): string {
   }
 }
 
-/** A process that has had a short call before, and then one of so many milliseconds. */
+/** A process that has had a call of a second before, and then one of so many milliseconds. */
 function outcome(
   { connections = "auto", stallMs, ...habits }: Row,
   freezes: Freezes,
@@ -126,7 +126,7 @@ function outcome(
   rig.run(2_000);
   rig.ask("tools/list");
   rig.run(3_000);
-  rig.call("write", 20);
+  rig.call("write", 1_000);
   // Idle connections are probed every 5 s: a call within a second has no probe of its own.
   rig.run(19_000);
   if (freezes === "before") rig.freeze();

@@ -64,6 +64,8 @@ export interface Line {
   lastPingAt: number;
   /** What was written, and has not been settled by an answer. */
   unsettled: string[];
+  /** What was written before the latest probe that was answered, and is not settled. */
+  overtaken: readonly string[];
   /** When the program last woke up while it was open. */
   wokeAt: number | undefined;
   /** It froze when nothing was in flight, after it had answered a ping, and the daemon keeps two. */
@@ -78,7 +80,8 @@ export function line(epoch: number, now: number): Line {
     ...{ isAccepted: false, isOpen: false, isClosed: false },
     ...{ leftAt: undefined, heardAt: undefined, busyAt: now },
     ...{ own: new Set<string>(), pings: new Set<string>() },
-    ...{ hasPonged: false, lastPingAt: -Infinity, unsettled: [] },
+    ...{ hasPonged: false, lastPingAt: -Infinity },
+    ...{ unsettled: [], overtaken: [] },
     ...{ wokeAt: undefined, isAccountable: false },
   };
 }
@@ -96,6 +99,13 @@ export function isCall({ method }: Asked): boolean {
 /** Whether nobody waits for it any more. */
 export function isOver({ answers, cancelledAt }: Asked): boolean {
   return answers > 0 || cancelledAt !== undefined;
+}
+
+/** Since when nobody waits for a request that has no answer of the daemon's. */
+function givenUpAt(
+  { answeredAt, cancelledAt, outcome }: Asked,
+): number | undefined {
+  return cancelledAt ?? (outcome === "timed out" ? answeredAt : undefined);
 }
 
 /** How long a call that was given up counts as in flight. */
@@ -133,17 +143,31 @@ export class LivenessBooks {
     );
   }
 
+  /** The calls that nobody waits for, and that the daemon may still be working on. */
+  givenUp(line: Line, now: number): Asked[] {
+    return [...this.#all.values()].filter((it) =>
+      it.line === line && isCall(it) &&
+      now - (givenUpAt(it) ?? -Infinity) < GIVEN_UP_MS - 1 &&
+      line.unsettled.includes(it.id) && !line.overtaken.includes(it.id)
+    );
+  }
+
+  /** Whether a call was ever written, and not only a list. */
+  get hasCalled(): boolean {
+    return [...this.#all.values()].some((it) =>
+      it.written > 0 && isCall(it) && it.method !== "tools/list"
+    );
+  }
+
   /** Until when a connection may be silent without being idle. */
   busyUntil(line: Line, now: number): number {
     let until = line.own.size > 0 ? now : line.busyAt;
     for (const it of this.#all.values()) {
       if (it.line !== line || !isCall(it)) continue;
-      const givenUpAt = it.cancelledAt ??
-        (it.outcome === "timed out" ? it.answeredAt : undefined);
-      const isOwed = givenUpAt === undefined && !isOver(it);
-      if (isOwed) return now;
-      if (givenUpAt === undefined || !line.unsettled.includes(it.id)) continue;
-      until = Math.max(until, Math.min(now, givenUpAt + GIVEN_UP_MS));
+      const at = givenUpAt(it);
+      if (at === undefined && !isOver(it)) return now;
+      if (at === undefined || !line.unsettled.includes(it.id)) continue;
+      until = Math.max(until, Math.min(now, at + GIVEN_UP_MS));
     }
     return until;
   }

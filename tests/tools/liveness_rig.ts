@@ -336,6 +336,12 @@ export class LivenessRig {
 
   #dialed(epoch: number): void {
     this.tally.dials++;
+    const isSecond = this.#live().some(({ isOpen, isClosed }) =>
+      isOpen && !isClosed
+    );
+    const isRisk = isSecond && this.facts.connections !== "many" &&
+      this.books.hasCalled;
+    assert(!isRisk, "a second connection after a call");
     const line = newLine(epoch, this.stage.awake);
     this.#lines.set(epoch, line);
     this.#net.dial(line, () => this.daemon.accept(epoch));
@@ -358,7 +364,6 @@ export class LivenessRig {
       line.heardAt = this.stage.awake;
       const { id } = message;
       line.own.delete(id);
-      if (line.pings.delete(id)) line.hasPonged = true;
       settle(line, id);
       const text = JSON.stringify(message);
       this.#handle({ type: "frame", epoch: line.epoch, text });
@@ -471,7 +476,12 @@ export class LivenessRig {
   #left(line: Line): void {
     if (line.leftAt !== undefined) return;
     const isLiving = this.#isLiving(line) && !this.#isExcused(line);
-    const [call] = this.books.inFlight(line);
+    // One that was replaced waits for nobody.
+    const isLatest = line === this.#live().at(-1);
+    const [call] = [
+      ...this.books.inFlight(line),
+      ...isLatest ? this.books.givenUp(line, this.stage.awake) : [],
+    ];
     const isHarm = isLiving && call !== undefined && !this.#isEnded;
     assert(!isHarm, `a living connection was left with ${call?.id} in flight`);
     line.leftAt = this.stage.awake;
@@ -532,11 +542,14 @@ export class LivenessRig {
   }
 }
 
-/** What an answer settles: its request, and the notifications that were written before that. */
+/** What an answer settles: its request, and the notifications and probes that were written before that. */
 function settle(line: Line, id: string): void {
   const at = line.unsettled.indexOf(id);
   if (at < 0) return;
+  // Whoever answers a probe is not kept from it by the calls before.
+  if (line.pings.has(id)) line.overtaken = line.unsettled.slice(0, at);
   line.unsettled = line.unsettled.filter((it, index) =>
-    index !== at && (it !== undefined || index > at)
+    index > at || index < at && it !== undefined && !line.pings.has(it)
   );
+  if (line.pings.delete(id)) line.hasPonged = true;
 }
