@@ -64,8 +64,6 @@ export interface Line {
   lastPingAt: number;
   /** What was written, and has not been settled by an answer. */
   unsettled: string[];
-  /** What was written before the latest probe that was answered, and is not settled. */
-  overtaken: readonly string[];
   /** When the program last woke up while it was open. */
   wokeAt: number | undefined;
   /** It froze when nothing was in flight, after it had answered a ping, and the daemon keeps two. */
@@ -80,8 +78,7 @@ export function line(epoch: number, now: number): Line {
     ...{ isAccepted: false, isOpen: false, isClosed: false },
     ...{ leftAt: undefined, heardAt: undefined, busyAt: now },
     ...{ own: new Set<string>(), pings: new Set<string>() },
-    ...{ hasPonged: false, lastPingAt: -Infinity },
-    ...{ unsettled: [], overtaken: [] },
+    ...{ hasPonged: false, lastPingAt: -Infinity, unsettled: [] },
     ...{ wokeAt: undefined, isAccountable: false },
   };
 }
@@ -140,15 +137,6 @@ export class LivenessBooks {
   inFlight(line: Line): Asked[] {
     return [...this.#all.values()].filter((it) =>
       it.line === line && isCall(it) && !isOver(it)
-    );
-  }
-
-  /** The calls that nobody waits for, and that the daemon may still be working on. */
-  givenUp(line: Line, now: number): Asked[] {
-    return [...this.#all.values()].filter((it) =>
-      it.line === line && isCall(it) &&
-      now - (givenUpAt(it) ?? -Infinity) < GIVEN_UP_MS - 1 &&
-      line.unsettled.includes(it.id) && !line.overtaken.includes(it.id)
     );
   }
 

@@ -476,12 +476,7 @@ export class LivenessRig {
   #left(line: Line): void {
     if (line.leftAt !== undefined) return;
     const isLiving = this.#isLiving(line) && !this.#isExcused(line);
-    // One that was replaced waits for nobody.
-    const isLatest = line === this.#live().at(-1);
-    const [call] = [
-      ...this.books.inFlight(line),
-      ...isLatest ? this.books.givenUp(line, this.stage.awake) : [],
-    ];
+    const [call] = this.books.inFlight(line);
     const isHarm = isLiving && call !== undefined && !this.#isEnded;
     assert(!isHarm, `a living connection was left with ${call?.id} in flight`);
     line.leftAt = this.stage.awake;
@@ -546,8 +541,6 @@ export class LivenessRig {
 function settle(line: Line, id: string): void {
   const at = line.unsettled.indexOf(id);
   if (at < 0) return;
-  // Whoever answers a probe is not kept from it by the calls before.
-  if (line.pings.has(id)) line.overtaken = line.unsettled.slice(0, at);
   line.unsettled = line.unsettled.filter((it, index) =>
     index > at || index < at && it !== undefined && !line.pings.has(it)
   );
