@@ -74,7 +74,7 @@ export interface Wire {
   /** A call begins. */
   begun(id: unknown): void;
   /** A connection loses its place to a newer one. */
-  displaced(epoch: number): void;
+  displaced(epoch: number, by: number): void;
 }
 
 interface Job {
@@ -235,7 +235,7 @@ export class LivenessDaemon {
       case "closes the old one":
         for (const it of others) {
           if (it.isDeaf) continue;
-          this.#wire.displaced(it.epoch);
+          this.#wire.displaced(it.epoch, peer.epoch);
           const isClosing = keeping === "closes the old one";
           it.isDeaf = !isClosing || servesMeanwhile === "deaf";
           if (isClosing) this.#later(closesAfter, () => this.#close(it));

@@ -54,7 +54,7 @@ const NOTICED_AFTER_MS = 11_000;
 const NOTICED_MS = 20_000;
 /** How many pings may go out within how long. */
 const PINGS: readonly (readonly [count: number, ms: number])[] = [
-  [7, 1_000],
+  [9, 1_000],
   [40, 10_000],
 ];
 const STEPS = 60_000;
@@ -100,7 +100,11 @@ export class LivenessRig {
       say: (epoch, message) => this.#said(this.#lines.get(epoch)!, message),
       close: (epoch, code) => this.#closed(this.#lines.get(epoch)!, code),
       begun: (id) => this.books.begun(id),
-      displaced: (epoch) => this.#displaced(this.#lines.get(epoch)!),
+      displaced: (epoch, by) => {
+        const [line, newer] = [epoch, by].map((it) => this.#lines.get(it)!);
+        // What it has left long ago may arrive after the network was gone.
+        if (newer!.leftAt === undefined) this.#displaced(line!);
+      },
     });
     this.#handle({ type: "tick" });
   }
@@ -254,8 +258,8 @@ export class LivenessRig {
     const { serving, blocksMs } = this.plan.habits;
     let ms = serving === "phases" ? blocksMs : 0;
     for (const it of this.books.all) {
-      // What only this end hears no more of, the daemon is at as before.
-      const mayRun = it.isSafe || serving === "serial as a whole";
+      // It is before or behind others where one thing is done at a time.
+      const mayRun = it.isSafe || /^serial|^late/.test(serving);
       const isThere = it.writtenAt !== undefined && mayRun &&
         (it.answeredAt ?? Infinity) >= writtenAt!;
       if (isThere) ms += it.ms;
