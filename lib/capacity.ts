@@ -11,7 +11,8 @@
  * | `trying`    | the main one does not answer any more, and is left       | `displaced` |
  * | any but set | the main one is closed within 2 s of a second's opening  | `displaced` |
  * | `displaced` | the main connection is ready again within a second       | `known` one |
- * | `displaced` | a dial fails, or takes longer: the daemon was away       | as before   |
+ * | `displaced` | a dial fails at once: the daemon was away                | as before   |
+ * | `displaced` | it takes longer                                          | `known` one, but not remembered |
  *
  * A process tries once, so that it displaces itself once at most. Where nothing
  * is known after that, the daemon counts as keeping one for this process.
@@ -52,10 +53,12 @@ export interface Trying {
   probe: string | undefined;
   /** What is known once the main connection has answered after the second one was closed. */
   outcome: Keeps;
-  /** Whether the daemon has answered on the second connection. */
+  /** Whether the daemon has answered the first message on the second connection. */
   isAnswered: boolean;
-  /** Whether it is worth to be remembered if the main connection is not answered any more. */
-  isHarmed: boolean;
+  /** Whether it has answered the probe there. */
+  isPonged: boolean;
+  /** Whether the daemon has ended the second connection. */
+  isEnded: boolean;
 }
 
 type CapacityState =
@@ -115,7 +118,8 @@ export class Capacity {
       probe: undefined,
       outcome: "one",
       isAnswered: false,
-      isHarmed: false,
+      isPonged: false,
+      isEnded: false,
     };
   }
 
@@ -165,14 +169,13 @@ export class Capacity {
   /**
    * The main connection is ready again.
    *
-   * @returns whether it is known by that that the daemon keeps one
+   * @returns whether that is worth to be remembered: it may have been busy or frozen
    */
   confirm(now: number): boolean {
     const state = this.#state;
     if (state.kind !== "displaced") return false;
     const isConfirmed = now <= state.since + THERE_MS;
-    if (isConfirmed) this.learn("one");
-    else this.excuse();
+    this.learn("one");
     return isConfirmed;
   }
 

@@ -36,7 +36,7 @@ export function ask(
   const frame = desk.dialect.list(link.epoch, list, cursor);
   if (frame === undefined) return;
   if (list === "tools") desk.hints.requested(link.epoch);
-  desk.send(link, frame, "request");
+  desk.send(link, frame);
 }
 
 /** A page came: it is compared, and so is the next one. */

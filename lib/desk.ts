@@ -119,6 +119,8 @@ export class Desk {
   readonly capacity: Capacity;
   /** Whether a request was written that is neither the client's opening nor a list. */
   hasCalled = false;
+  /** Whether the daemon has answered a probe on any connection. */
+  answersProbes = false;
   /** Whether the daemon answers a probe while it is at a call; `undefined` as long as no call has shown it. */
   answersDuringCalls: boolean | undefined;
   /** The epochs of connections on which the daemon does not read. */
@@ -194,29 +196,18 @@ export class Desk {
     this.do(report.connected(shownUrl, isAgain ? again : undefined));
   }
 
-  /**
-   * Puts a frame for the daemon on the list.
-   *
-   * @param kind `note` where nothing shows that the daemon has taken it, but an answer to something later
-   * @returns its place in the order of what was written on the link
-   */
-  send(link: Link, text: string, kind: "note" | "request" = "note"): number {
+  /** Puts a frame for the daemon on the list; gives its place in the order of what was written on the link. */
+  send(link: Link, text: string): number {
     this.do({ type: "send", epoch: link.epoch, text });
-    return link.liveness?.wrote(kind) ?? 0;
+    return link.liveness?.wrote() ?? 0;
   }
 
-  /** Whether everything that was written to a link is settled: who does one thing at a time has nothing to do. */
-  isSettled({ epoch, liveness }: Link): boolean {
-    return liveness?.isSettled === true && this.ledger.isSettled(epoch) &&
-      !this.dialect.isAsking(epoch);
-  }
-
-  /** Whether there is evidence that a link is dead, and nobody waits for the calls on it any more, so that nothing is risked. */
+  /** Whether a link seems to be dead, and nobody waits for the calls on it any more, so that nothing is risked. */
   isForsaken({ epoch, liveness }: Link, now: number): boolean {
     const { ledger } = this;
     const isWorking = !ledger.isBusy(epoch) && ledger.isWorking(epoch);
     return isWorking && liveness !== undefined &&
-      liveness.hasEvidence(ledger.lastCall(epoch), now);
+      liveness.seemsDead(ledger.lastCall(epoch), now);
   }
 
   /** How many connections the daemon keeps; for exai calls have connections of their own. */

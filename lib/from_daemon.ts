@@ -27,7 +27,7 @@ import type { Link } from "./link.ts";
 import { isCall, isStanding, isSubscription } from "./safety.ts";
 import { forget, learn, mend } from "./stand_in.ts";
 import * as report from "./report.ts";
-import { heard, ponged } from "./standby.ts";
+import { greeted, heard, ponged } from "./standby.ts";
 import { lose, ready } from "./tend.ts";
 
 /** How long the end of a subscription waits, in milliseconds: if the connection ends, too, the next daemon goes on with it. */
@@ -134,7 +134,7 @@ function fromDaemon(
       if (incoming.trouble !== undefined) {
         desk.regret(incoming.trouble);
       }
-      return ready(desk, link, now);
+      return become(desk, link, now);
     case "greet again":
       return link.phase === "greeting" ? link.awaitGreeting(now) : undefined;
     case "rejected":
@@ -152,6 +152,14 @@ function fromDaemon(
     case "unlisted":
       return insist(desk, link, incoming, now);
   }
+}
+
+/** The daemon has answered the first message on a link. */
+function become(desk: Desk, link: Link, now: number): void {
+  const isFirst = link.phase === "greeting";
+  ready(desk, link, now);
+  const isSecond = link.role === "standby" || link.role === "trial";
+  if (isFirst && isSecond) greeted(desk, link, now);
 }
 
 /** What the daemon says of itself, for the next time. */
@@ -194,7 +202,8 @@ function settle(desk: Desk, link: Link, answer: Answer, now: number): void {
   if (isCall(message.method) && liveness?.isUnanswered(entry.number, now)) {
     desk.answersDuringCalls ??= false;
   }
-  liveness?.answered(id, entry.number, now);
+  // The client's own ping is as good a probe as ours.
+  if (message.method === "ping") liveness?.ponged(id, now);
   desk.tasks.answered({ message, ...entry }, answer.result, link.epoch);
   link.used(now);
   desk.reply(text);
@@ -203,7 +212,7 @@ function settle(desk: Desk, link: Link, answer: Answer, now: number): void {
   // An error, too, is a sign of life; but after initialize it must be said again.
   const isGreeted = answer.error === undefined ||
     message.method === "server/discover";
-  if (isGreeted) ready(desk, link, now);
+  if (isGreeted) become(desk, link, now);
   else link.awaitGreeting(now);
 }
 

@@ -28,13 +28,13 @@ export function trialPonged(
   if (link.role === "trial") {
     if (trial.step !== "second") return;
     trial.step = "first";
+    trial.isAnswered = trial.isPonged = true;
     trial.probe = probe(desk, desk.links.main, now);
     return;
   }
   if (id !== trial.probe) return;
   if (trial.step === "after") return conclude(desk, now);
   trial.outcome = "many";
-  trial.isAnswered = trial.isHarmed = true;
   checkMain(desk, now);
 }
 
@@ -43,18 +43,17 @@ export function advanceTrial(desk: Desk, now: number): void {
   const { trial } = desk.capacity;
   if (trial === undefined) return;
   if (trial.step !== "after" && desk.links.trial === undefined) {
-    trial.isHarmed = true;
+    trial.isEnded = true;
     return checkMain(desk, now);
   }
   if (now < desk.capacity.deadline()) return;
   if (trial.step !== "after") {
     trial.isAnswered = desk.links.trial?.phase === "ready";
-    trial.isHarmed = trial.step === "first";
     return checkMain(desk, now);
   }
   // A daemon that answers nothing is busy or frozen.
   if (!trial.isAnswered) return conclude(desk, now);
-  if (trial.isHarmed) desk.capacity.displaced(now);
+  if (trial.isPonged) desk.capacity.displaced(now);
   else desk.capacity.learn("one");
   const reason = "it has not answered since a second connection was opened";
   lose(desk, desk.links.main, { reason, isOurs: true }, now);
@@ -83,9 +82,9 @@ function closeSecond(desk: Desk, now: number): void {
 
 function conclude(desk: Desk, now: number): void {
   closeSecond(desk, now);
-  const { outcome, isHarmed } = desk.capacity.trial!;
+  const { outcome, isEnded } = desk.capacity.trial!;
   desk.capacity.learn(outcome);
   desk.do(report.keeps(desk.config.shownUrl, outcome));
-  if (outcome === "one" && isHarmed) desk.rememberOne(now);
+  if (outcome === "one" && isEnded) desk.rememberOne(now);
   restore(desk, desk.links.main, now);
 }

@@ -47,11 +47,6 @@ export class LateAnswers {
     return false;
   }
 
-  /** Whether any may still come on a link. */
-  isAnyDue(epoch: number): boolean {
-    return (this.#ids.get(epoch)?.size ?? 0) > 0;
-  }
-
   /** Whether the daemon may be working on one of those calls. */
   isWorking(epoch: number): boolean {
     return this.#work.has(epoch);

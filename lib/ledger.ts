@@ -185,15 +185,6 @@ export class Ledger {
     }
   }
 
-  /** Whether every request that was written to a link is answered, but for those that are held. */
-  isSettled(epoch: number): boolean {
-    if (this.late.isAnyDue(epoch)) return false;
-    return this.inFlight(epoch) === 0 ||
-      [...this.sentOn(epoch)].every(({ message }) =>
-        isStanding(message.method)
-      );
-  }
-
   /**
    * The daemon has answered a probe on a link.
    *

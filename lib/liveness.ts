@@ -5,7 +5,7 @@
  * | the connection            | after                                | what is due                    |
  * | ------------------------- | ------------------------------------ | ------------------------------ |
  * | carries no call           | silence of `--ping-interval`         | a probe                        |
- * | carries no call, probed   | silence of `--ping-timeout`          | the connection is lost         |
+ * | carries no call, probed   | silence of `--ping-timeout`          | the connection is lost; suspicion, if a call waits for the answer and a second connection may be opened |
  * | carries calls             | 250 ms with the first one unanswered | a probe                        |
  * | carries calls             | each `--ping-interval` of silence    | a probe                        |
  * | carries calls             | silence of both times together       | suspicion, where a second connection may be opened |
@@ -71,13 +71,13 @@ interface Probe {
   readonly number: number;
   /** When it was written. */
   at: number;
-  /** All that was written before it was settled. */
-  readonly isLeading: boolean;
+  /** It was written while no call was in flight. */
+  readonly isAlone: boolean;
 }
 
 /** The connection is silent although it carries calls, and a second one is to show whether the daemon lives. */
 interface Suspicion {
-  /** There was evidence that the connection is dead when the suspicion began. */
+  /** There was evidence that the connection is dead when the suspicion began, or nothing was in flight on it. */
   readonly hasEvidence: boolean;
   /** The second connection was not answered either, so that the daemon is busy or frozen. */
   isWaived: boolean;
@@ -93,10 +93,6 @@ export class Liveness {
   /** How much was written when the daemon was heard last. */
   #heardTo = 0;
   #written = 0;
-  /** The last thing written that no answer settles. */
-  #noteTo = 0;
-  /** The latest thing written that was answered. */
-  #settledTo = 0;
   /** The latest probe that was answered. */
   #overtakenTo = 0;
   #answers = 0;
@@ -109,7 +105,8 @@ export class Liveness {
   /** Since when it has been silent while calls are in flight. */
   #silentSince: number;
   #ledAt = -Infinity;
-  #holdUntil = Infinity;
+  /** Until when a call waits for the answer to the probe before it at most; `undefined` where none does. */
+  #holdUntil: number | undefined;
   #isStale = false;
   /** When a connection that slept must have answered; `undefined` as long as no probe is out. */
   #staleUntil: number | undefined;
@@ -157,22 +154,9 @@ export class Liveness {
       !(suspicion?.hasEvidence === true && !suspicion.isWaived);
   }
 
-  /** Whether every probe is answered, and everything that is never answered is followed by something that was. */
-  get isSettled(): boolean {
-    return this.#probes.length === 0 &&
-      (this.#noteTo === 0 || this.#settledTo > this.#noteTo);
-  }
-
-  /**
-   * Something is written.
-   *
-   * @param kind `note` where no answer to it will be seen here
-   * @returns its place in the order of what was written
-   */
-  wrote(kind: "note" | "request"): number {
-    this.#written++;
-    if (kind === "note") this.#noteTo = this.#written;
-    return this.#written;
+  /** Something is written; gives its place in the order of what was written. */
+  wrote(): number {
+    return ++this.#written;
   }
 
   /** A call was written where none was in flight. */
@@ -188,29 +172,29 @@ export class Liveness {
       now >= this.#ledAt + LEAD_MS;
   }
 
-  /**
-   * A probe goes out before a call. Where the daemon answers probes, the call
-   * waits for the answer: a daemon that reads both at once might begin with the
-   * call, and write its answer to the probe only after it.
-   */
+  /** A probe goes out before a call. */
   leads(now: number): void {
     this.#ledAt = now;
-    if (this.#answers > 0) this.#holdUntil = now + HOLD_MS;
+  }
+
+  /** A call waits for so many milliseconds at most for the answer to the probe before it. */
+  hold(now: number, ms: number): void {
+    this.#holdUntil = now + ms;
   }
 
   /** Whether a call waits for the answer to the probe before it. */
   get isHolding(): boolean {
-    return this.#holdUntil < Infinity;
+    return this.#holdUntil !== undefined;
   }
 
   /** The call waits no longer, if its time has passed. */
   endHold(now: number): void {
-    if (now >= this.#holdUntil) this.release();
+    if (this.#holdUntil !== undefined && now >= this.#holdUntil) this.release();
   }
 
   /** The call waits no longer. */
   release(): void {
-    this.#holdUntil = Infinity;
+    this.#holdUntil = undefined;
   }
 
   /** A further probe is due at a moment, whatever the daemon says until then. */
@@ -227,10 +211,10 @@ export class Liveness {
   probed(
     id: string | undefined,
     now: number,
-    { isLeading = false, number = this.#written + 1 } = {},
+    { isAlone = false, number = this.#written + 1 } = {},
   ): void {
     const { pingInterval, pingTimeout } = this.#limits;
-    this.#probes.push({ id, number, at: now, isLeading });
+    this.#probes.push({ id, number, at: now, isAlone });
     if (this.#probes.length > PROBE_LIMIT) this.#probes.shift();
     if (now >= this.#duringAt) this.#duringAt = Infinity;
     if (now >= this.#probeAt) this.#probeAt = Infinity;
@@ -260,19 +244,13 @@ export class Liveness {
     this.#silentAt = now + this.#limits.pingInterval;
     this.#heardTo = this.#written;
     this.#suspicion = undefined;
+    this.release();
     this.#isStale = this.#isDeferred = false;
     this.#staleUntil = undefined;
     // What stood in for a probe is answered by anything.
     if (this.#probes.length > 0) {
       this.#probes = this.#probes.filter(({ id }) => id !== undefined);
     }
-  }
-
-  /** A request of the client's was answered. */
-  answered(id: string, number: number, now: number): void {
-    this.#settledTo = Math.max(this.#settledTo, number);
-    // The client's own ping is as good a probe as ours.
-    if (this.#probes.some((probe) => probe.id === id)) this.ponged(id, now);
   }
 
   /**
@@ -288,8 +266,6 @@ export class Liveness {
     this.#probes = this.#probes.filter((it) => it.number > number);
     this.#answers++;
     this.#overtakenTo = Math.max(this.#overtakenTo, number);
-    this.#settledTo = Math.max(this.#settledTo, number);
-    this.release();
     this.#alive(now);
     return number;
   }
@@ -303,36 +279,51 @@ export class Liveness {
 
   /**
    * Whether the connection is dead, if the daemon answers on another one:
-   * nothing was heard for `--ping-timeout` after a probe that whoever does one
-   * thing at a time would have answered first, or after a probe during calls
-   * that this connection has answered a probe during.
+   * nothing was heard for `--ping-timeout` after a probe during calls that this
+   * connection has answered a probe during.
    *
    * @param lastCall the place of the last call that is in flight
    */
   hasEvidence(lastCall: number, now: number): boolean {
-    if (this.#answers === 0) return false;
-    const isConcurrent = this.#overtakenTo > lastCall;
-    return this.#probes.some(({ number, at, isLeading }) =>
-      number > this.#heardTo && now - at >= this.#limits.pingTimeout &&
-      (isLeading || isConcurrent)
+    return this.#overtakenTo > lastCall &&
+      this.#isUnheard(now, () => true);
+  }
+
+  /**
+   * Whether the connection seems to be dead: the same, or nothing was heard
+   * after a probe that was written before all calls. That proves nothing where
+   * a call was written behind it: a daemon that has read both may have begun
+   * with the call, and write its answer to the probe after it.
+   */
+  seemsDead(lastCall: number, now: number): boolean {
+    return this.hasEvidence(lastCall, now) ||
+      this.#answers > 0 && this.#isUnheard(now, ({ isAlone }) => isAlone);
+  }
+
+  #isUnheard(now: number, test: (probe: Probe) => boolean): boolean {
+    return this.#probes.some((probe) =>
+      probe.number > this.#heardTo &&
+      now - probe.at >= this.#limits.pingTimeout && test(probe)
     );
   }
 
   /** A second connection is to show whether the daemon lives. */
   suspect(now: number, lastCall: number): void {
-    const hasEvidence = this.hasEvidence(lastCall, now);
+    const hasEvidence = this.isHolding || this.hasEvidence(lastCall, now);
     this.#suspicion = { hasEvidence, isWaived: false, noticeAt: now };
   }
 
   /** Another connection has taken over. */
   replaced(): void {
     this.#suspicion = undefined;
+    this.release();
     this.trust();
   }
 
   /** The second connection was not answered either. */
   waive(): void {
     if (this.#suspicion !== undefined) this.#suspicion.isWaived = true;
+    this.release();
     this.trust();
   }
 
@@ -377,7 +368,7 @@ export class Liveness {
   /** When something is due. */
   deadline(work: Work): number {
     const notice = this.#suspicion?.noticeAt ?? Infinity;
-    return Math.min(this.#holdUntil, notice, this.#actsAt(work));
+    return Math.min(this.#holdUntil ?? Infinity, notice, this.#actsAt(work));
   }
 
   #actsAt({ load, mayProbe, mayFailOver }: Work): number {
@@ -386,6 +377,9 @@ export class Liveness {
       if (this.#suspicion !== undefined) return Infinity;
       return this.#staleUntil ?? -Infinity;
     }
+    // The standby will show it.
+    const isSuspect = this.#suspicion !== undefined;
+    if (isSuspect && load !== "busy") return this.#probeAt;
     const unanswered = this.#probes.find(({ number }) =>
       number > this.#heardTo
     );
@@ -397,7 +391,7 @@ export class Liveness {
         return Math.min(
           this.#duringAt,
           this.#silentAt,
-          mayFailOver && this.#suspicion === undefined
+          mayFailOver && !isSuspect
             ? this.#silentSince + pingInterval + pingTimeout
             : Infinity,
         );
@@ -434,6 +428,7 @@ export class Liveness {
     }
     if (now >= this.#probeAt) return "probe";
     const isProbed = this.#probes.some(({ number }) => number > this.#heardTo);
-    return isProbed ? "give up" : "probe";
+    if (!isProbed) return "probe";
+    return mayFailOver && this.isHolding ? "suspect" : "give up";
   }
 }

@@ -2,11 +2,12 @@
  * The standby: the main connection is silent while calls are in flight on it,
  * and a second connection shows whether it is the daemon that is silent.
  *
- * | the standby               | evidence against the main connection | what follows                                        |
- * | ------------------------- | ------------------------------------ | --------------------------------------------------- |
- * | has answered two probes   | yes                                  | it is dead: its calls are settled as after any loss |
- * | has answered two probes   | no                                   | it keeps its calls, and the standby gets what comes |
- * | is not answered           |                                      | the daemon is busy or frozen: everything waits      |
+ * | the standby               | on the main connection              | what follows                                        |
+ * | ------------------------- | ----------------------------------- | --------------------------------------------------- |
+ * | has answered              | no call is in flight                | it is dead, and what waits is written on the standby |
+ * | has answered two probes   | there is evidence that it is dead   | its calls are settled as after any loss             |
+ * | has answered two probes   | there is none                       | it keeps its calls, and the standby gets what comes |
+ * | is not answered           |                                     | the daemon is busy or frozen: what waits is written |
  *
  * Whatever is heard on the main connection ends the suspicion.
  *
@@ -18,7 +19,7 @@ import type { Id } from "./jsonrpc.ts";
 import { trialPonged } from "./keeps_two.ts";
 import type { Link } from "./link.ts";
 import * as report from "./report.ts";
-import { restore, retire, settle } from "./tend.ts";
+import { probe, restore, retire, settle } from "./tend.ts";
 
 /** How many connections may be kept for the calls that are in flight on them: none of them is closed for a further one. */
 const DRAINING_LIMIT = 16;
@@ -55,6 +56,7 @@ export function ponged(desk: Desk, link: Link, id: Id, now: number): void {
   const { epoch, liveness, role } = link;
   const number = liveness?.ponged(id, now);
   if (liveness === undefined || number === undefined) return;
+  desk.answersProbes = true;
   switch (role) {
     case "standby":
       // A daemon that has been busy may turn to the standby first.
@@ -68,6 +70,15 @@ export function ponged(desk: Desk, link: Link, id: Id, now: number): void {
   }
 }
 
+/** The daemon has answered the first message on the standby, or on the second connection of a trial. */
+export function greeted(desk: Desk, link: Link, now: number): void {
+  const { main } = desk.links;
+  const isFree = link.role === "standby" && main.liveness?.isStale === false &&
+    !desk.ledger.isWorking(main.epoch);
+  if (isFree) failOver(desk, link, now);
+  else probe(desk, link, now);
+}
+
 /** The standby takes over. */
 function failOver(desk: Desk, standby: Link, now: number): void {
   const { dialect, ledger, links } = desk;
@@ -76,7 +87,7 @@ function failOver(desk: Desk, standby: Link, now: number): void {
   const { shownUrl } = desk.config;
   const { epoch, downSince } = main;
   // What belongs on this link beside a pool is done in no time.
-  const isDead = dialect.poolSize > 0 ||
+  const isDead = dialect.poolSize > 0 || !ledger.isWorking(epoch) ||
     main.liveness.hasEvidence(ledger.lastCall(epoch), now);
   main.liveness.replaced();
   links.promote(standby);

@@ -20,6 +20,7 @@ import {
 import { isLogged } from "./backoff.ts";
 import type { Link, LinkRole, Loss } from "./link.ts";
 import * as report from "./report.ts";
+import { HOLD_MS } from "./liveness.ts";
 import { isCall, isStanding } from "./safety.ts";
 import { makeDo } from "./stand_in.ts";
 
@@ -29,8 +30,8 @@ import { makeDo } from "./stand_in.ts";
  * @returns the probe's id; `undefined` where an earlier frame does for it
  */
 export function probe(desk: Desk, link: Link, now: number): Id | undefined {
-  const isLeading = desk.isSettled(link);
   const { liveness } = link;
+  const isAlone = !desk.ledger.isWorking(link.epoch);
   const frame = desk.dialect.probe(link.epoch);
   if (frame === undefined && liveness?.isStale) {
     const { load } = desk.traffic(link);
@@ -38,8 +39,8 @@ export function probe(desk: Desk, link: Link, now: number): Id | undefined {
     liveness.deferred(now, isCall ? "a call" : "less");
     return undefined;
   }
-  const number = frame && desk.send(link, frame.text, "request");
-  liveness?.probed(frame?.id, now, { isLeading, number });
+  const number = frame && desk.send(link, frame.text);
+  liveness?.probed(frame?.id, now, { isAlone, number });
   return frame?.id;
 }
 
@@ -88,10 +89,12 @@ function isWritable(
 }
 
 /**
- * Before a call that finds none in flight a probe goes out: a daemon that does
- * one thing at a time answers it first, so that its silence is evidence.
+ * Before a call that finds none in flight a probe goes out, and the call waits
+ * for the answer. If none comes, a second connection shows whether this one is
+ * dead; nothing is in flight on it then. Where none may be opened, the call
+ * waits for a moment only: the daemon may be busy with something else.
  *
- * @returns whether the call is to wait for the answer
+ * @returns whether the call is to wait
  */
 function lead(
   desk: Desk,
@@ -105,6 +108,10 @@ function lead(
   if (!isFirst || !liveness?.mayLead(now)) return false;
   liveness.leads(now);
   probe(desk, link, now);
+  // Who has never answered a probe may not know any.
+  if (desk.answersProbes) {
+    liveness.hold(now, desk.keeps === "many" ? Infinity : HOLD_MS);
+  }
   return liveness.isHolding;
 }
 
@@ -123,7 +130,7 @@ function write(
   const writing = desk.dialect.write(link.epoch, message, now);
   switch (writing.kind) {
     case "ask":
-      desk.send(link, writing.text, "request");
+      desk.send(link, writing.text);
       return;
     case "wait":
       return;
@@ -138,9 +145,7 @@ function write(
         desk.traffic(link).load === "idle";
       const isFirst = isRequest && isCall(method) &&
         !desk.ledger.isWorking(link.epoch);
-      const isAnswered = isRequest && !isStanding(method);
-      const kind = isAnswered ? "request" : "note";
-      const number = desk.send(link, writing.text, kind);
+      const number = desk.send(link, writing.text);
       desk.ledger.sent(key, link.epoch, now, number);
       link.used(now);
       if (isProbe) link.liveness?.probed(message.id, now, { number });
@@ -219,10 +224,7 @@ export function ready(desk: Desk, link: Link, now: number): void {
     return flush(desk, now);
   }
   // What ends the handshake goes out when the link takes over.
-  if (link.role === "standby" || link.role === "trial") {
-    probe(desk, link, now);
-    return;
-  }
+  if (link.role === "standby" || link.role === "trial") return;
   for (const text of desk.dialect.greeted()) desk.send(link, text);
   desk.connected(again);
   // A daemon that takes us here does so on the connections for calls.
@@ -260,7 +262,7 @@ function tryTwo(desk: Desk, { handshakeMs }: Link, now: number): boolean {
 /** The daemon on a new main link learns where the conversation was, and gets what waits. */
 export function restore(desk: Desk, link: Link, now: number): void {
   const { toDaemon, toClient } = desk.dialect.restore(link.epoch);
-  for (const text of toDaemon) desk.send(link, text, "request");
+  for (const text of toDaemon) desk.send(link, text);
   for (const text of toClient) desk.reply(text);
   flush(desk, now);
   if (desk.isMadeUp) {
@@ -305,6 +307,7 @@ export function retire(desk: Desk, link: Link, now: number): void {
 export function lose(desk: Desk, link: Link, cause: Loss, now: number): void {
   const loss = { ...cause, reason: desk.hide(cause.reason) };
   const { epoch, phase, attempt, role } = link;
+  const hasAnswered = (link.liveness?.answers ?? 0) > 0;
   const isLast = role === "draining" || role === "trial";
   if (isLast) desk.links.remove(link);
   else desk.links.lose(link, loss, now);
@@ -318,7 +321,9 @@ export function lose(desk: Desk, link: Link, cause: Loss, now: number): void {
   if (role === "standby") {
     // A daemon that opens the connection and says no more is there, and busy.
     const { main } = desk.links;
-    const isThere = loss.isHung === true || phase === "ready";
+    // It is busy, or frozen.
+    const isThere = loss.isHung === true ||
+      phase === "ready" && !hasAnswered;
     if (isThere) main.liveness?.waive();
     desk.do(report.standbyFailed(shownUrl, loss.reason));
     // Nobody waits for the calls on the main one any more, so that nothing is risked.
@@ -336,7 +341,7 @@ export function lose(desk: Desk, link: Link, cause: Loss, now: number): void {
     if (other !== undefined) retire(desk, other, now);
   }
   desk.capacity.end();
-  if (phase !== "ready") desk.capacity.excuse();
+  if (phase !== "ready" && !cause.isHung) desk.capacity.excuse();
   const { retryAfterMs = 0 } = desk.outage(link, now);
   if (phase === "ready") {
     const next = cause.isClogged ? "drained" : retryAfterMs;

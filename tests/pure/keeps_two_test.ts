@@ -256,6 +256,7 @@ for (const [what, end, first, isRemembered] of ONE) {
     if (first === "lives") scene.pong(1);
     const effects = scene.take();
     if (first === "is left") scene.again();
+    scene.pong(3);
     effects.push(...scene.take());
     const texts = (type: string): string[] =>
       effects.flatMap((it) =>

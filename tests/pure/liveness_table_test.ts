@@ -56,23 +56,23 @@ const ROWS: Readonly<Record<string, Row>> = {
  */
 const TABLE = `
 daemon                             | lives     | freezes during | froze before
-everything at once                 | AAAA AAAA | TTTT AAAA      | TTTT AAAA
-one thing at a time per connection | AAAA AAAA | wwww wwww      | TTTT AAAA
-one thing at a time in all         | AAAA AAAA | wwww wwww      | TTTT AAAA
-a call before the pong             | AAAA AAAA | wwww wwww      | TTTT AAAA
-no pong during a call              | AAAA AAAA | wwww wwww      | TTTT AAAA
-pongs after a call                 | AAAA AAAA | wwww wwww      | TTTT AAAA
+everything at once                 | AAAA AAAA | TTTT AAAA      | AAAA AAAA
+one thing at a time per connection | AAAA AAAA | wwww wwww      | AAAA AAAA
+one thing at a time in all         | AAAA AAAA | wwww wwww      | AAAA AAAA
+a call before the pong             | AAAA AAAA | wwww wwww      | AAAA AAAA
+no pong during a call              | AAAA AAAA | wwww wwww      | AAAA AAAA
+pongs after a call                 | AAAA AAAA | wwww wwww      | AAAA AAAA
 no pong at all                     | AAAA AAAA | wwww wwww      | wwww wwww
-stands still now and then          | AAAA AAAA | TTTT AAAA      | TTTT AAAA
+stands still now and then          | AAAA AAAA | TTTT AAAA      | AAAA AAAA
 closes the old one                 | AAAA AAAA | wwww wwww      | wwww wwww
 closes the old one, serial         | AAAA AAAA | wwww wwww      | wwww wwww
 refuses the new one                | AAAA AAAA | wwww wwww      | wwww wwww
 ignores the new one                | AAAA AAAA | wwww wwww      | wwww wwww
 answers the newest only            | AAAA AAAA | wwww wwww      | wwww wwww
---connections many                 | AAAA AAAA | TTTT AAAA      | TTTT AAAA
+--connections many                 | AAAA AAAA | TTTT AAAA      | AAAA AAAA
 --connections one                  | AAAA AAAA | wwww wwww      | wwww wwww
-frozen for 100 s                   | AAAA AAAA | TTTT AAAA      | TTTT AAAA
-frozen for 100 s, serial           | AAAA AAAA | wwww wwww      | TTTT AAAA
+frozen for 100 s                   | AAAA AAAA | TTTT AAAA      | AAAA AAAA
+frozen for 100 s, serial           | AAAA AAAA | wwww wwww      | AAAA AAAA
 `;
 
 test("what comes of a call, by daemon, duration and connection", () => {

@@ -177,11 +177,13 @@ test("four links drain, and a sleep: the main link is probed", () => {
   scene.start();
   for (let n = 1; n <= 4; n++) {
     scene.call(n, "write");
-    scene.pass(10_250);
+    scene.pong();
+    scene.pass(10_000);
     answering(scene);
     scene.take();
   }
   scene.call(5, "write");
+  scene.pong();
   scene.take();
   scene.sleep(5_000);
   const pinged = scene.take().flatMap((effect) =>
@@ -279,11 +281,13 @@ test("the fifth black hole: new traffic goes on", () => {
   scene.start();
   for (let n = 1; n <= 4; n++) {
     scene.call(n, "write");
-    scene.pass(10_250);
+    scene.pong();
+    scene.pass(10_000);
     answering(scene);
     scene.take();
   }
   scene.call(5, "write");
+  scene.pong();
   scene.pass(60_000);
   assert(scene.dials.length > 5, "another opinion");
 });

@@ -274,6 +274,7 @@ test("a connection that slept with us is asked first: its list is the daemon's, 
     scene.ask(1, "tools/list");
     assertEquals(scene.replies(), []);
     if (lives) scene.daemon({ id, result: {} });
+    if (lives) scene.pong();
     scene.pass(1_000);
     assertEquals(scene.sent().some(({ id }) => id === 1), lives);
     assertEquals(scene.replies().map(({ id }) => id), lives ? [] : [1]);

@@ -44,16 +44,15 @@ function calling(
   return scene;
 }
 
-/** The link froze while it was idle; then a call was written, whose probe led. */
-function frozen(id = "lost"): Scene {
-  const scene = new Scene();
+/** The link froze while it was idle; then a call came, and waits for the answer to the probe before it. */
+function frozen(config: Partial<SessionConfig> = {}): Scene {
+  const scene = new Scene(config);
   scene.start();
   scene.pass(5_000);
   pong(scene, pings(scene, 1)[0], 1);
   scene.pass(2_000);
-  scene.call(id, "write");
-  scene.pass(250);
-  assertEquals(scene.written().map(({ id }) => id), [id]);
+  scene.call("waits", "write");
+  assertEquals(scene.sent().map(({ method }) => method), ["ping"]);
   return scene;
 }
 
@@ -150,36 +149,112 @@ test("evidence by a probe during the call: the connection is dead within 18 s", 
   assertEquals(replies(scene), [["new", undefined]]);
 });
 
-test("evidence by the probe before the call: the connection is dead within 18 s", () => {
+test("the probe before a call is not answered: a second connection is opened, and gets the call as soon as it is answered", () => {
   const scene = frozen();
-  const { now } = scene;
   scene.call("second", "write");
-  scene.pass(10_000);
-  answering(scene);
-  assertEquals(replies(scene), [["lost", -31002], ["second", -31002]]);
-  assert(scene.now - now < 18_000);
+  scene.pass(4_999);
+  assertEquals(scene.dials.length, 1);
+  scene.pass(1);
+  assertEquals(scene.dials.length, 2);
+  scene.take();
+  scene.again();
+  assertEquals(scene.isLeft(1), true, "nothing was in flight on it");
+  scene.pong();
+  assertEquals(scene.written().slice(-2).map(({ id }) => id), [
+    "waits",
+    "second",
+  ]);
+  assertEquals(scene.replies(), []);
+  assertEquals(scene.now, 12_000);
 });
 
-test("evidence by the probe of an idle connection, which nothing was written before", () => {
+test("an idle connection was probed already when the call came: that probe's time counts", () => {
   const scene = new Scene();
   scene.start();
   scene.pass(5_000);
   pong(scene, pings(scene, 1)[0], 1);
   scene.pass(8_000);
   assertEquals(pings(scene, 1).length, 1);
-  scene.call("lost", "write");
-  scene.pass(10_250);
+  scene.call("waits", "write");
+  scene.pass(2_000);
+  assertEquals([scene.dials.length, scene.isLeft(1)], [2, false]);
+});
+
+test("nothing waits any more: the connection is lost as any idle one", () => {
+  const scene = frozen();
+  scene.client({
+    method: "notifications/cancelled",
+    params: { requestId: "waits" },
+  });
+  scene.pass(10_000);
+  assertEquals(scene.isLeft(1), true);
+});
+
+const ALIVE: [what: string, answer: (scene: Scene) => void][] = [
+  ["the probe is answered", (scene) => scene.pong(1)],
+  ["something is heard", (scene) => {
+    scene.daemon({ method: "notifications/message", params: {} }, 1);
+  }],
+];
+for (const [what, answer] of ALIVE) {
+  test(`while the second connection is opened ${what}: the call is written on the first`, () => {
+    const scene = frozen();
+    scene.pass(5_500);
+    scene.open();
+    answer(scene);
+    assertEquals([scene.isLeft(1), scene.isLeft(2)], [false, true]);
+    assertEquals(scene.written().at(-1).id, "waits");
+  });
+}
+
+test("the second connection hangs, too: the daemon is busy or frozen, and the call is written on the first and has all its time", () => {
+  const scene = frozen();
+  scene.pass(19_999);
+  assertEquals(scene.written().some(({ id }) => id === "waits"), false);
+  scene.pass(1);
+  const at = scene.take().flatMap((effect) =>
+    effect.type === "send" && /"waits"/.test(effect.text) ? [effect.epoch] : []
+  );
+  assertEquals(at, [1]);
+  for (let n = 0; n < 100; n++) {
+    scene.pass(1_000);
+    if (scene.epoch > 2) break;
+  }
   answering(scene);
-  assertEquals(replies(scene), [["lost", -31002]]);
+  assertEquals([scene.isLeft(1), replies(scene)], [false, []], "no evidence");
+  scene.daemon({ id: "waits", result: 1 }, 1);
+  assertEquals(replies(scene), [["waits", undefined]]);
+});
+
+test("nothing listens for the second connection: the first one is lost, and the call waits for the daemon", () => {
+  const scene = frozen();
+  scene.pass(5_000);
+  scene.refuse();
+  assertEquals([scene.isLeft(1), scene.replies()], [true, []]);
+  scene.untilDial();
+  scene.take();
+  scene.again();
+  scene.pong();
+  assertEquals(scene.written().at(-1).id, "waits");
+});
+
+test("a daemon that keeps one: the call waits for 250 ms, and has all its time then", () => {
+  const scene = frozen({ connections: "one" });
+  scene.pass(249);
+  assertEquals(scene.written(), []);
+  scene.pass(1);
+  assertEquals(scene.written().map(({ id }) => id), ["waits"]);
+  scene.pass(500_000);
+  assertEquals([scene.dials.length, scene.replies()], [1, []]);
 });
 
 test("a call that only reads is repeated on the standby", () => {
   const scene = new Scene();
   scene.start();
-  scene.pass(5_000);
-  pong(scene, pings(scene, 1)[0], 1);
   scene.ask("r", "resources/read", { uri: "a" });
-  scene.pass(10_250);
+  scene.pass(250);
+  pong(scene, pings(scene, 1).at(-1), 1);
+  scene.pass(10_000);
   answering(scene);
   scene.pong();
   assertEquals(scene.written().at(-1).id, "r");
@@ -220,39 +295,6 @@ const NO_EVIDENCE: [what: string, scene: () => Scene][] = [
     scene.pass(10_000);
     return scene;
   }],
-  ["something before the probe was not settled: a notification", () => {
-    const scene = new Scene();
-    scene.start();
-    scene.pass(5_000);
-    pong(scene, pings(scene, 1)[0], 1);
-    scene.pass(2_000);
-    scene.client({ method: "notifications/roots/list_changed" });
-    scene.call("long", "write");
-    scene.pass(10_250);
-    return scene;
-  }],
-  ["something before the probe was not settled: a cancelled call", () => {
-    const scene = new Scene();
-    scene.start();
-    scene.call("old", "write");
-    pong(scene, pings(scene, 1)[0], 1);
-    scene.pass(250);
-    pong(scene, pings(scene, 1)[0], 1);
-    scene.client({
-      method: "notifications/cancelled",
-      params: { requestId: "old" },
-    });
-    scene.pass(2_000);
-    scene.call("long", "write");
-    scene.pass(10_250);
-    return scene;
-  }],
-  ["something was heard after the probe", () => {
-    const scene = frozen("long");
-    scene.daemon({ method: "notifications/message", params: {} }, 1);
-    scene.pass(10_000);
-    return scene;
-  }],
   [
     "a probe was answered during an earlier call, but not during this one",
     () => {
@@ -262,7 +304,7 @@ const NO_EVIDENCE: [what: string, scene: () => Scene][] = [
       return scene;
     },
   ],
-  ["there was a leading probe less than a second before", () => {
+  ["there was a probe before a call less than a second before", () => {
     const scene = new Scene();
     scene.start();
     scene.call("short", "write");
@@ -400,10 +442,10 @@ test("the standby hangs: the daemon is busy or frozen, and what comes is written
 test("clients that wait while the connection is under suspicion are told", () => {
   const scene = new Scene();
   scene.start();
-  scene.pass(5_000);
-  pong(scene, pings(scene, 1)[0], 1);
   scene.call("flight", "write", { progressToken: 1 });
   scene.call("silent", "write");
+  scene.pass(250);
+  pong(scene, pings(scene, 1).at(-1), 1);
   scene.pass(10_000);
   scene.call("queue", "write", { progressToken: 2 });
   scene.pass(1_000);
@@ -451,11 +493,13 @@ test("no more than sixteen connections are kept for their calls: then no standby
   scene.start();
   for (let n = 1; n <= 16; n++) {
     scene.call(n, "write");
-    scene.pass(10_250);
+    scene.pong();
+    scene.pass(10_000);
     assertEquals([scene.epoch, scene.replies()], [n + 1, []]);
     answering(scene);
   }
   scene.call(17, "write");
+  scene.pong();
   scene.pass(60_000);
   assertEquals([scene.epoch, scene.replies()], [17, []]);
   scene.daemon({ id: 1, result: 1 }, 1);
@@ -539,15 +583,6 @@ test("a call waits for the answer to the probe before it, and others behind it",
   assertEquals(order(scene), ["ping"]);
   scene.pong();
   assertEquals(order(scene), ["ping", 1, 2]);
-});
-
-test("it waits for 250 ms at most", () => {
-  const scene = answered();
-  scene.call(1, "write");
-  scene.pass(249);
-  assertEquals(order(scene), ["ping"]);
-  scene.pass(1);
-  assertEquals(order(scene), ["ping", 1]);
 });
 
 test("it does not wait where the daemon has never answered a probe", () => {

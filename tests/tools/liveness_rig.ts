@@ -502,6 +502,10 @@ export class LivenessRig {
       !this.daemon.isDeafOn(line.epoch);
   }
 
+  #isAwaited(): boolean {
+    return [...this.books.all].some((it) => !isOver(it) && it.written === 0);
+  }
+
   #isExcused({ wokeAt = -Infinity }: Line): boolean {
     return this.stage.awake - wokeAt < SLEPT_MS;
   }
@@ -516,7 +520,9 @@ export class LivenessRig {
       const { busyAt, heardAt, wokeAt = 0 } = line;
       const silent = now - Math.max(heardAt, busyAt, wokeAt);
       // What slept with a call may wait for a second connection first.
-      const isIdle = line.wokeAt === undefined || now - wokeAt > WOKEN_MS;
+      // As may one that a call waits for, without being written.
+      const isIdle = !this.#isAwaited() &&
+        (line.wokeAt === undefined || now - wokeAt > WOKEN_MS);
       assert(
         !isIdle || silent <= IDLE_MS,
         `an idle connection was kept for ${silent} ms`,
