@@ -7,7 +7,7 @@
  *
  * Its tools are `work` and `look` (read-only), both `{ id, ms }`. The journal has
  * a line for each thing that happens: the moment, then `begin TOOL ID`,
- * `end TOOL ID`, `ping`, `open` or `close`. The kinds:
+ * `end TOOL ID`, `ping`, `open`, `close` or `spare` (a child is ready). The kinds:
  *
  * - `concurrent`: does everything at once
  * - `serial`: one thing at a time on a connection, pings too
@@ -241,6 +241,7 @@ class Child {
         } catch {
           // It has ended.
         }
+        setTimeout(prepare, SPARE_MS);
       },
     };
   }
@@ -248,13 +249,20 @@ class Child {
 
 /** So many children wait for connections: a start takes long. */
 const SPARES = 2;
-/** How long after a connection another one is started, in milliseconds: it takes time from everybody. */
-const SPARE_MS = 3_000;
+/** How long after the end of a connection another one is started, in milliseconds: it takes time from everybody. */
+const SPARE_MS = 500;
 const spares: Child[] = [];
+
+/** Has a child ready. */
+async function prepare(): Promise<void> {
+  const child = new Child();
+  await child.warm();
+  spares.push(child);
+  note("spare");
+}
 
 /** Gives a connection a child of its own. */
 function adopt(peer: Peer): Seat {
-  setTimeout(() => spares.push(new Child()), SPARE_MS);
   return (spares.shift() ?? new Child()).serve(peer);
 }
 
@@ -318,8 +326,7 @@ async function listen(): Promise<void> {
   const require = createRequire(import.meta.url);
   const { WebSocketServer } = require(npmFile("peers", "ws/index.js"));
   if (kind === "child-sync") {
-    for (let i = 0; i < SPARES; i++) spares.push(new Child());
-    await Promise.all(spares.map((child) => child.warm()));
+    await Promise.all(Array.from({ length: SPARES }, prepare));
   }
   const server = new WebSocketServer({
     host: "127.0.0.1",

@@ -5,6 +5,7 @@
  * @module
  */
 
+import { changed } from "./changed.ts";
 import { portOf, startKind, stateIn } from "./liveness_scene.ts";
 import type { Cast } from "./liveness_scene.ts";
 import { print } from "./print.ts";
@@ -12,6 +13,9 @@ import { Proxy } from "./rig.ts";
 
 /** How much later than without a trial the first call may be answered, in milliseconds. */
 const TARGET_MS = 500;
+
+/** How many children of connections are ready at the start. */
+const SPARES = 2;
 
 /** What a proxy knows, or is told, of the number of connections. */
 interface Mode {
@@ -77,9 +81,14 @@ async function measureKind(
   const folder = await Deno.makeTempDir({ prefix: "liveness-" });
   await using stack = new AsyncDisposableStack();
   stack.defer(() => Deno.remove(folder, { recursive: true }));
-  const daemon = stack.use(
-    await startKind(kind, `${folder}/journal`, false),
-  );
+  const journal = `${folder}/journal`;
+  const daemon = stack.use(await startKind(kind, journal, false));
+  const isPrepared = (): boolean => {
+    const lines = Deno.readTextFileSync(journal).split("\n");
+    const count = (what: string): number =>
+      lines.filter((line) => line.endsWith(` ${what}`)).length;
+    return count("spare") >= count("open") + SPARES;
+  };
   const kept = `${folder}/kept.json`;
   const url = `ws://127.0.0.1:${portOf(daemon)}/`;
   const once = async (mode: Mode): Promise<number> => {
@@ -95,6 +104,7 @@ async function measureKind(
       throw new Error(`${kind}: the first call was not answered`);
     }
     await proxy.end();
+    if (kind === "child-sync") await changed(journal, isPrepared);
     return at - from;
   };
   const found: number[][] = modes.map(() => []);

@@ -45,12 +45,12 @@ function range(values: readonly number[]): string {
 const COLUMNS = [
   ...["kind", "link", "call s", "runs", "many/one/?", "answered", "told"],
   ...["other", "waits", "told p50", "max", "again p50", "max", "call max"],
-  ...["work", "look", "ended", "2nd", "after", "conns", "bad"],
+  ...["work", "look", "ended", "2nd", "after", "conns", "steps", "bad"],
 ];
 const WIDTHS = [
   ...[11, 9, 7, 5, 11, 9, 5],
   ...[6, 6, 9, 6, 10, 6, 9],
-  ...[5, 5, 6, 7, 6, 6, 4],
+  ...[5, 5, 6, 7, 6, 6, 6, 4],
 ];
 
 function row(cells: readonly (string | number)[]): void {
@@ -106,7 +106,8 @@ function cell(runs: readonly Run[], bad: number): void {
     spread(waited)[1],
     ...[executed("work"), executed("look"), ended(every).length],
     ...[share(of(runs, "second")), share(of(runs, "after"))],
-    ...[range(runs.map(({ opened }) => opened)), bad],
+    ...[range(runs.map(({ opened }) => opened))],
+    ...[range(runs.map(({ progress }) => progress)), bad],
   ]);
 }
 
@@ -171,7 +172,8 @@ export function report(
       'freeze to the second execution of what is read-only;\n"call": from the ' +
       'call to its answer. "work", "look": executions per call. "ended": ' +
       'although the daemon was at them. "2nd", "after":\nlater calls that ' +
-      'were answered. "conns": connections that the daemon saw.\n',
+      'were answered. "conns": connections that the daemon saw. ' +
+      '"steps": messages of progress.\n',
   );
   row(COLUMNS);
   const failures: string[] = [];

@@ -48,6 +48,8 @@ export interface Run extends Plan {
   readonly learned: Learned | undefined;
   /** How many connections the daemon saw. */
   readonly opened: number;
+  /** How often the client heard of progress. */
+  readonly progress: number;
   readonly log: string;
 }
 
@@ -113,13 +115,14 @@ export async function live(
       : await idle(scene, plan, release);
     await delay(LAG_MS);
     const [learned, opened] = [scene.learned(), scene.opened];
+    const { progress } = scene;
     await scene.proxy.end();
     const fates = scene.fates().map((fate) => ({
       ...fate,
       role: fate.id.split("-")[0] as Role,
     }));
     const log = scene.proxy.stderr.dump();
-    return { ...plan, fates, frozenAt, learned, opened, log };
+    return { ...plan, fates, frozenAt, learned, opened, progress, log };
   } finally {
     release();
   }

@@ -200,6 +200,12 @@ export class LiveScene implements AsyncDisposable {
     return this.events().filter(({ what }) => what === "open").length;
   }
 
+  /** How often the proxy has told the client of progress: the daemon never does. */
+  get progress(): number {
+    return this.proxy.stdout.all
+      .filter(({ text }) => text.includes('"notifications/progress"')).length;
+  }
+
   /** What has become of each call so far. */
   fates(): Fate[] {
     const events = this.events();
