@@ -19,6 +19,8 @@
  * - `newest`: one `Server` of the SDK for all connections, whose answers go to the newest one
  * - `child-sync`: each connection has a child process, which blocks while it is at a call
  *
+ * `displace`, `refuse`, `ignore` and `newest` do one thing at a time, or with `--rude` everything at once.
+ *
  * @module
  */
 
@@ -110,6 +112,10 @@ interface Peer {
   on(event: "close" | "error", listener: () => void): void;
 }
 
+const KEEPS_ONE = ["displace", "refuse", "ignore", "newest"];
+/** Whether one thing is done at a time on a connection. */
+const isSerial = kind === "serial" || KEEPS_ONE.includes(kind) && !rude;
+
 /** One connection, or all of them. */
 class PeerTransport implements Transport {
   onclose?: () => void;
@@ -137,7 +143,7 @@ class PeerTransport implements Transport {
       note("ping");
       if (kind === "mute" && this.#calls.size > 0) return;
     }
-    if (kind === "serial" && this.#isBusy) {
+    if (isSerial && this.#isBusy) {
       return void this.#waiting.push(message);
     }
     this.#isBusy = isRequest;

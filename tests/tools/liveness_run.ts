@@ -114,13 +114,14 @@ export async function live(
       ? await freezing(scene, plan, release)
       : await idle(scene, plan, release);
     await delay(LAG_MS);
-    const [learned, opened] = [scene.learned(), scene.opened];
-    const { progress } = scene;
-    await scene.proxy.end();
+    const { opened, progress } = scene;
+    const learned = scene.learned();
+    // At its end the proxy answers whatever waits.
     const fates = scene.fates().map((fate) => ({
       ...fate,
       role: fate.id.split("-")[0] as Role,
     }));
+    await scene.proxy.end();
     const log = scene.proxy.stderr.dump();
     return { ...plan, fates, frozenAt, learned, opened, progress, log };
   } finally {
