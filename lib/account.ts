@@ -68,6 +68,8 @@ export interface Account<M extends Request | Notification> {
   readonly limits: Limits;
   /** When it was written last. */
   sentAt: number;
+  /** Its place in the order of what was written on that link. */
+  number: number;
   /** How many links were lost while it was in flight. */
   losses: number;
   /** It waits, but not to be done: what became of it is to be asked. */
@@ -117,6 +119,7 @@ export function open<M extends Request | Notification>(
       : undefined,
     limits,
     sentAt: now,
+    number: 0,
     sentOn: undefined,
     isGreeting: false,
     losses: 0,

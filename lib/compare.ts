@@ -36,7 +36,7 @@ export function ask(
   const frame = desk.dialect.list(link.epoch, list, cursor);
   if (frame === undefined) return;
   if (list === "tools") desk.hints.requested(link.epoch);
-  desk.send(link, frame);
+  desk.send(link, frame, "request");
 }
 
 /** A page came: it is compared, and so is the next one. */
@@ -88,8 +88,8 @@ export function compareAgain(desk: Desk, now: number): void {
   const { main } = desk.links;
   for (const [list, it] of desk.unlisted) {
     if (now < it.until) continue;
-    it.until = main.isGood ? Infinity : now + PAUSES_MS[0]!;
-    if (main.isGood) ask(desk, main, list);
+    it.until = main.isUsable ? Infinity : now + PAUSES_MS[0]!;
+    if (main.isUsable) ask(desk, main, list);
     // The next link is asked for everything.
     else if (main.phase !== "ready") desk.unlisted.delete(list);
   }

@@ -6,6 +6,7 @@
  */
 
 import { Asked } from "./asked.ts";
+import { Capacity, type ConnectionsSetting, type Keeps } from "./capacity.ts";
 import { Catalog, type Listing } from "./catalog.ts";
 import type { Dialect } from "./dialect.ts";
 import type { Effect } from "./event.ts";
@@ -61,6 +62,8 @@ export interface SessionConfig
   readonly remembered: Remembered | undefined;
   /** This program's version. */
   readonly version: string;
+  /** How many connections the daemon keeps for a client, if that is set. */
+  readonly connections: ConnectionsSetting;
   /** A file in which the daemon says that it lives, if there is one. */
   readonly healthFile: string | undefined;
 }
@@ -112,6 +115,12 @@ export class Desk {
   readonly hints: Hints = new Hints();
   /** What the client owes to the daemon. */
   readonly asked: Asked = new Asked();
+  /** How many connections the daemon keeps for a client. */
+  readonly capacity: Capacity;
+  /** Whether a request was written that is neither the client's opening nor a list. */
+  hasCalled = false;
+  /** Whether the daemon answers a probe while it is at a call; `undefined` as long as no call has shown it. */
+  answersDuringCalls: boolean | undefined;
   /** The epochs of connections on which the daemon does not read. */
   readonly unread: Set<number> = new Set();
   /** How often the daemon became usable. */
@@ -148,6 +157,7 @@ export class Desk {
     this.config = config;
     this.dialect = dialect;
     this.ledger = new Ledger(config);
+    this.capacity = new Capacity(config.connections);
     const { remembered } = config;
     this.memory = remembered && new Memory(remembered, now);
     this.links = new Links(config, random, now);
@@ -184,9 +194,35 @@ export class Desk {
     this.do(report.connected(shownUrl, isAgain ? again : undefined));
   }
 
-  /** Puts a frame for the daemon on the list. */
-  send(link: Link, text: string): void {
+  /**
+   * Puts a frame for the daemon on the list.
+   *
+   * @param kind `note` where nothing shows that the daemon has taken it, but an answer to something later
+   * @returns its place in the order of what was written on the link
+   */
+  send(link: Link, text: string, kind: "note" | "request" = "note"): number {
     this.do({ type: "send", epoch: link.epoch, text });
+    return link.liveness?.wrote(kind) ?? 0;
+  }
+
+  /** Whether everything that was written to a link is settled: who does one thing at a time has nothing to do. */
+  isSettled({ epoch, liveness }: Link): boolean {
+    return liveness?.isSettled === true && this.ledger.isSettled(epoch) &&
+      !this.dialect.isAsking(epoch);
+  }
+
+  /** How many connections the daemon keeps; for exai calls have connections of their own. */
+  get keeps(): Keeps | "unknown" {
+    const { keeps } = this.capacity;
+    return keeps === "unknown" && this.dialect.poolSize > 0 ? "many" : keeps;
+  }
+
+  /** It keeps one, which is remembered for the next time. */
+  rememberOne(now: number): void {
+    const { memory } = this;
+    if (memory === undefined) return;
+    memory.learnOne(this.dialect.server ?? "", now);
+    this.do({ type: "remember", learned: memory.learned(now) });
   }
 
   /** Does something; a bug of ours in it is logged, and costs no more than what `mend` says. */
@@ -214,11 +250,16 @@ export class Desk {
 
   /** What a link is wanted for and busy with. */
   traffic(link: Link): Traffic {
-    const { epoch, role } = link;
+    const { role } = link;
     const { isWanted, isUrgent } = this.#demand(link);
-    // Where calls have connections of their own, the daemon need not answer on them.
-    const mayDoubt = role === "main";
-    return { isWanted, isUrgent, load: this.#load(epoch), mayDoubt };
+    return {
+      isWanted,
+      isUrgent,
+      load: this.#load(link),
+      // Where calls have connections of their own, the daemon need not answer on them.
+      mayProbe: role !== "pool",
+      mayFailOver: role === "main" && this.keeps === "many",
+    };
   }
 
   #demand(link: Link): Pick<Traffic, "isWanted" | "isUrgent"> {
@@ -242,8 +283,11 @@ export class Desk {
     }
   }
 
-  #load(epoch: number): Traffic["load"] {
-    if (this.ledger.isBusy(epoch)) return "busy";
+  #load({ epoch, role }: Link): Traffic["load"] {
+    const isBusy = role === "draining"
+      ? this.ledger.isBusy(epoch)
+      : this.ledger.isWorking(epoch);
+    if (isBusy) return "busy";
     if (this.dialect.poolSize > 0) {
       for (const other of this.links) {
         if (this.ledger.isBusy(other.epoch)) return "elsewhere";
@@ -307,7 +351,7 @@ export class Desk {
   refusing(message: Request | Notification): Link | undefined {
     const missing = this.links.missing(this.dialect.place(message));
     const isRefused = missing?.refusal !== undefined &&
-      missing.role !== "second";
+      missing.role !== "standby";
     return isRefused ? missing : undefined;
   }
 

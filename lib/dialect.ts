@@ -57,8 +57,8 @@ export type Incoming =
     readonly list: Listing;
     readonly trouble: string;
   }
-  /** A probe was answered. */
-  | { readonly kind: "pong" }
+  /** The probe of that id was answered. */
+  | { readonly kind: "pong"; readonly id: Id }
   /** An answer to something of the proxy's own that nobody waits for; `trouble` is worth a log line. */
   | { readonly kind: "own"; readonly trouble?: string }
   /** The daemon is at it; `limitMs` is how long it may take from now on, where the daemon says so. */
@@ -85,6 +85,14 @@ export type Writing =
   | { readonly kind: "wait" }
   /** The daemon that it was written to is gone, and its outcome with it. */
   | { readonly kind: "lost" };
+
+/** A frame that any living daemon answers. */
+export interface ProbeFrame {
+  /** What the answer is known by. */
+  readonly id: Id;
+  /** The frame. */
+  readonly text: string;
+}
 
 /** Why a connection ended. */
 export interface Ending {
@@ -129,6 +137,8 @@ export interface Dialect {
   readonly comparesLists: boolean;
   /** How many links there may be beside the main one. */
   readonly poolSize: number;
+  /** The name and version of the daemon that has answered last, as far as it has said them. */
+  readonly server: string | undefined;
 
   /** An answer that needs no daemon, which is `up` or `down`. */
   local(request: Request, daemon: "up" | "down"): string | undefined;
@@ -159,7 +169,7 @@ export interface Dialect {
   /** Takes note of an answer; gives it as the client gets it. */
   answered(request: Request, answer: Answer): string;
   /** A frame that any living daemon answers; `undefined` while another one does for it. */
-  probe(epoch: number): string | undefined;
+  probe(epoch: number): ProbeFrame | undefined;
   /** A frame that asks for a page of a list; `undefined` while that cannot be asked. */
   list(epoch: number, list: Listing, cursor?: string): string | undefined;
   /** A frame that takes a request back; `undefined` where the daemon knows no such thing. */

@@ -14,6 +14,7 @@ import type {
   Ending,
   Greeting,
   Incoming,
+  ProbeFrame,
   Restoration,
   Writing,
 } from "./dialect.ts";
@@ -81,6 +82,7 @@ export class Exai implements Dialect {
   readonly subprotocol: undefined = undefined;
   readonly comparesLists = true;
   readonly poolSize: number = CALL_LINKS;
+  readonly server: undefined = undefined;
 
   readonly #config: ExaiConfig;
   readonly #session: string;
@@ -257,7 +259,7 @@ export class Exai implements Dialect {
       : now + this.#unseen - uptime.ms;
     line.origin = uptime?.origin;
     this.#origin = { epoch, value: line.origin };
-    return [{ kind: isProbe ? "pong" : "own" }];
+    return [isProbe ? { kind: "pong", id: HEALTH } : { kind: "own" }];
   }
 
   #listed(
@@ -312,11 +314,12 @@ export class Exai implements Dialect {
     return answer.text;
   }
 
-  probe(epoch: number): string | undefined {
+  probe(epoch: number): ProbeFrame | undefined {
     const line = this.#lines.get(epoch);
     if (line === undefined || line.outstanding !== undefined) return undefined;
     line.outstanding = { kind: "health", isProbe: true };
-    return HEALTH;
+    // One at a time, so that it needs no name of its own.
+    return { id: HEALTH, text: HEALTH };
   }
 
   /** If the client's own question is under way, it will know the answer anyway. */

@@ -231,6 +231,15 @@ export function waiting(token: Id, progress: number, outage: Outage): string {
     `"message":${JSON.stringify(message)}}}`;
 }
 
+/** Progress that tells the client that its request's connection is silent. */
+export function suspected(token: Id, progress: number): string {
+  const message = "The daemon is silent: a second connection is to show " +
+    "whether it is busy, or the connection dead";
+  return `{"jsonrpc":"2.0","method":"notifications/progress","params":{` +
+    `"progressToken":${token},"progress":${progress},` +
+    `"message":${JSON.stringify(message)}}}`;
+}
+
 /** What the request was for, in few words and without its arguments. */
 function subject({ request: { method, params } }: Fate): string {
   const name = dig(params, "name");

@@ -6,6 +6,7 @@
 
 import type { Outgoing } from "./asked.ts";
 import type { Desk } from "./desk.ts";
+import { endTrial } from "./keeps_two.ts";
 import type { SessionEvent } from "./event.ts";
 import * as fault from "./fault.ts";
 import {
@@ -109,6 +110,8 @@ function isFull(
   now: number,
 ): boolean {
   if (!desk.ledger.isFull(message)) return false;
+  desk.links.main.liveness?.release();
+  endTrial(desk, now);
   flush(desk, now);
   return desk.ledger.isFull(message);
 }
@@ -142,7 +145,7 @@ function cancel(desk: Desk, notification: Notification, now: number): void {
   desk.ledger.cancel(id);
   if (link === undefined || owed === undefined) return;
   const frame = isCarried ? notification.text : undefined;
-  abandon(desk, link, id, frame, now);
+  abandon(desk, link, owed, frame, now);
   // Its answer will be nobody's, and the link must be greeted all the same.
   if (isGreeting && link.phase === "greeting") link.awaitGreeting(now);
 }

@@ -24,10 +24,10 @@ import {
   type Request,
 } from "./jsonrpc.ts";
 import type { Link } from "./link.ts";
-import { isStanding, isSubscription } from "./safety.ts";
+import { isCall, isStanding, isSubscription } from "./safety.ts";
 import { forget, learn, mend } from "./stand_in.ts";
 import * as report from "./report.ts";
-import { heard, ponged } from "./doubt.ts";
+import { heard, ponged } from "./standby.ts";
 import { lose, ready } from "./tend.ts";
 
 /** How long the end of a subscription waits, in milliseconds: if the connection ends, too, the next daemon goes on with it. */
@@ -43,6 +43,7 @@ export function fromSocket(
   switch (event.type) {
     case "open":
       desk.do(report.opened(desk.config.shownUrl));
+      if (link.role !== "main") desk.capacity.seconded(now);
       return link.opened(now);
     case "binary":
       heard(desk, link, now);
@@ -71,9 +72,13 @@ export function fromSocket(
     case "closed": {
       const inFlight = [...desk.ledger.sentOn(event.epoch)]
         .filter(({ message }) => !isStanding(message.method)).length;
+      const isTried = desk.capacity.trial !== undefined;
+      const isOurs = link.role === "main" && link.phase === "ready" &&
+        desk.capacity.lostMain(now);
       return lose(desk, link, {
         ...desk.dialect.ending(event.epoch, event, link.phase),
-        displaced: !mayDisplace(event.code)
+        isOurs: isOurs && isTried,
+        displaced: isOurs || !mayDisplace(event.code)
           ? "no"
           : link.role !== "main" || inFlight > 0 ||
               desk.dialect.isAsking(event.epoch)
@@ -136,7 +141,7 @@ function fromDaemon(
       note(desk, incoming, now);
       return lose(desk, link, incoming, now);
     case "pong":
-      return ponged(desk, link, now);
+      return ponged(desk, link, incoming.id, now);
     case "own":
       if (incoming.trouble !== undefined) {
         desk.regret(incoming.trouble);
@@ -185,6 +190,11 @@ function settle(desk: Desk, link: Link, answer: Answer, now: number): void {
   if (text.length <= maxMessage) learn(desk, message, answer, now);
   // Only now: if one of the rooms above has a bug, the answer is still owed.
   desk.ledger.settle(id, link.epoch);
+  const { liveness } = link;
+  if (isCall(message.method) && liveness?.isUnanswered(entry.number, now)) {
+    desk.answersDuringCalls ??= false;
+  }
+  liveness?.answered(id, entry.number, now);
   desk.tasks.answered({ message, ...entry }, answer.result, link.epoch);
   link.used(now);
   desk.reply(text);
@@ -271,7 +281,7 @@ function question(desk: Desk, link: Link, request: Request): void {
   const { id, text: { length } } = request;
   if (desk.asked.isFull) {
     const what = "The client leaves too many requests unanswered";
-    return desk.send(link, failure(id, Code.overloaded, what));
+    return void desk.send(link, failure(id, Code.overloaded, what));
   }
   if (length <= desk.config.maxMessage) {
     return desk.reply(desk.asked.ask(link.epoch, request));
@@ -291,7 +301,7 @@ function hear(
   if (method === "notifications/cancelled") {
     if (isEnding(desk, link, notification, now)) return;
     text = desk.asked.cancelled(link.epoch, notification);
-  } else if (link.role === "second" || isKeptBroadcast(link, method)) {
+  } else if (isUnwanted(link, method)) {
     text = undefined;
   } else if (method === "notifications/progress") {
     const token = digId(notification, "progressToken");
@@ -324,8 +334,9 @@ function isEnding(
 }
 
 /** What the daemon says to everybody, the connection that is used says, too. */
-function isKeptBroadcast({ role }: Link, method: string): boolean {
-  return role === "kept" &&
+function isUnwanted({ role }: Link, method: string): boolean {
+  if (role === "standby" || role === "trial") return true;
+  return role === "draining" &&
     /^notifications\/(\w+\/list_changed|resources\/updated)$/.test(method);
 }
 
@@ -341,7 +352,7 @@ function reject(
   if (id === undefined) return;
   if (like === "call") {
     const text = `Invalid Request: ${reason}`;
-    return desk.send(link, failure(id, Code.invalidRequest, text));
+    return void desk.send(link, failure(id, Code.invalidRequest, text));
   }
   desk.ledger.lateAnswerCame(id, link.epoch);
   if (desk.ledger.settle(id, link.epoch) === undefined) return;

@@ -19,11 +19,13 @@ import {
   type Owed,
   shift,
   startWait,
+  tell,
 } from "./account.ts";
 import { type HasLink, Queue, type Telling } from "./queue.ts";
 import type { Limits } from "./deadline.ts";
 import type { Id, Notification, Request } from "./jsonrpc.ts";
-import { isLight, isStanding } from "./safety.ts";
+import { LateAnswers } from "./late_answers.ts";
+import { isCall, isStanding } from "./safety.ts";
 
 /** What becomes of a request whose link was lost: it is written again, at once or when the daemon confirms the tool's hint, given up, or asked about for so many milliseconds. */
 export type Rescue =
@@ -31,9 +33,6 @@ export type Rescue =
   | "confirm"
   | "give up"
   | { readonly kind: "ask"; readonly limitMs: number };
-
-/** How many ids are remembered of a connection whose answers may still come: an MCP daemon answers nothing that was cancelled. */
-const LATE_ANSWERS_LIMIT = 1_000;
 
 /** How many lost links a request may have been in flight on before it counts as what kills the daemon. */
 export const LOSS_LIMIT = 2;
@@ -46,11 +45,10 @@ export class Ledger {
   readonly #queue: Queue;
   readonly #byToken = new Map<Id, Account<Request | Notification>>();
   readonly #inFlight = new Map<number, number>();
-  /** The same without pings, which no daemon needs time for. */
+  /** The same of calls only, which a daemon may need time for. */
   readonly #calls = new Map<number, number>();
   #notifications = 0;
-  /** The ids of requests that nobody waits for any more, but whose answers may still come, by the epoch of the link. */
-  readonly #lateAnswers = new Map<number, Set<Id>>();
+  readonly #late = new LateAnswers();
   /** What has come into the queue since it was last looked at who has a link. */
   #arrived: Account<Request | Notification>[] = [];
   /** No account falls due before this; exact after every {@linkcode expire}. */
@@ -134,8 +132,8 @@ export class Ledger {
     return this.#queue.ready();
   }
 
-  /** The entry of this key was written; a notification is thereby settled. */
-  sent(key: string, epoch: number, now: number): void {
+  /** The entry of this key was written, as so many-th on its link; a notification is thereby settled. */
+  sent(key: string, epoch: number, now: number, number = 0): void {
     const account = this.#accounts.get(key);
     if (account === undefined) return;
     if (account.message.kind === "notification") return this.#close(account);
@@ -147,6 +145,7 @@ export class Ledger {
     if (account.hint !== undefined) needHint(account, now);
     account.sentOn = epoch;
     account.sentAt = now;
+    account.number = number;
     account.idleUntil = now + account.limits.idle.ms;
     this.#wake(account);
   }
@@ -163,9 +162,49 @@ export class Ledger {
     return this.#inFlight.get(epoch) ?? 0;
   }
 
-  /** Whether an answer is owed on a link that a daemon may need time for. */
+  /** Whether a call is in flight on a link. */
   isBusy(epoch: number): boolean {
     return this.#calls.has(epoch);
+  }
+
+  /** Whether the daemon may be working on a call there, also on one that nobody waits for any more. */
+  isWorking(epoch: number): boolean {
+    return this.#calls.has(epoch) || this.#late.isWorking(epoch);
+  }
+
+  /** The place of the last of those calls; 0 for none. */
+  lastCall(epoch: number): number {
+    let last = this.#late.last(epoch);
+    if (!this.#calls.has(epoch)) return last;
+    for (const { message, number } of this.sentOn(epoch)) {
+      if (isCall(message.method)) last = Math.max(last, number);
+    }
+    return last;
+  }
+
+  /** Whether every request that was written to a link is answered, but for those that are held. */
+  isSettled(epoch: number): boolean {
+    if (this.#late.isAnyDue(epoch)) return false;
+    if (this.inFlight(epoch) === 0) return true;
+    for (const { message } of this.sentOn(epoch)) {
+      if (!isStanding(message.method)) return false;
+    }
+    return true;
+  }
+
+  /**
+   * The daemon has answered a probe on a link.
+   *
+   * @param number the probe's place in the order of what was written
+   * @returns whether a call that was written before the probe is in flight
+   */
+  overtaken(epoch: number, number: number): boolean {
+    this.#late.overtaken(epoch, number);
+    if (!this.#calls.has(epoch)) return false;
+    for (const owed of this.sentOn(epoch)) {
+      if (isCall(owed.message.method) && owed.number < number) return true;
+    }
+    return false;
   }
 
   /** The requests that are in flight on a link. */
@@ -187,23 +226,32 @@ export class Ledger {
     return account;
   }
 
-  /** No one waits any more for a request that was written to a link, but its answer may still come there. */
-  awaitLateAnswer(id: Id, epoch: number): void {
-    const ids = this.#lateAnswers.get(epoch) ?? new Set();
-    this.#lateAnswers.set(epoch, ids.add(id));
-    const [oldest] = ids;
-    if (ids.size > LATE_ANSWERS_LIMIT) ids.delete(oldest!);
+  /**
+   * No one waits any more for a request that was written to a link, but its
+   * answer may still come there.
+   *
+   * @param overtakenTo the place of the latest probe there that was answered
+   */
+  awaitLateAnswer(
+    { message, number }: Pick<Owed, "message" | "number">,
+    epoch: number,
+    overtakenTo: number,
+    now: number,
+  ): void {
+    const { id, method } = message;
+    this.#late.await(id, epoch);
+    const isWork = isCall(method) && number > overtakenTo;
+    if (isWork) this.#late.works(id, epoch, number, now);
   }
 
   /** Whether a late answer to this id may still come, which would be taken for the answer to another request of that id. */
   isLateAnswerDue(id: Id): boolean {
-    for (const ids of this.#lateAnswers.values()) if (ids.has(id)) return true;
-    return false;
+    return this.#late.isDue(id);
   }
 
   /** The late answer to a request has come on a link. */
   lateAnswerCame(id: Id, epoch: number): void {
-    this.#lateAnswers.get(epoch)?.delete(id);
+    this.#late.came(id, epoch);
   }
 
   /** The daemon is at a request that is in flight on a link. */
@@ -355,7 +403,7 @@ export class Ledger {
     now: number,
     rescue: (request: Request) => Rescue,
   ): Owed[] {
-    this.#lateAnswers.delete(epoch);
+    this.#late.lost(epoch);
     const given: Owed[] = [];
     for (const account of this.#accounts.values()) {
       const { message } = account;
@@ -401,19 +449,34 @@ export class Ledger {
     return now < this.#earliest ? [] : this.#queue.telling(now);
   }
 
+  /** The clients whose calls are in flight on a link that is under suspicion, and who are to be told so. */
+  *suspecting(epoch: number, now: number): Iterable<Telling> {
+    if (this.#limits.waitProgress === "off") return;
+    for (const account of this.#accounts.values()) {
+      const { message, sentOn, token } = account;
+      if (sentOn !== epoch || token === undefined) continue;
+      const progress = tell(account, now);
+      if (message.kind !== "request" || progress === undefined) continue;
+      account.progress = progress;
+      yield { message, token, progress };
+    }
+  }
+
   /** Every moment that is awaited comes so much later: the program slept. */
   shift(ms: number): void {
+    this.#late.shift(ms);
     for (const account of this.#accounts.values()) shift(account, ms);
     this.#earliest += ms;
   }
 
   /** When the next account falls due, or earlier. */
   deadline(): number {
-    return this.#earliest;
+    return Math.min(this.#earliest, this.#late.deadline());
   }
 
   /** Closes every account that is due. */
   expire(now: number): { entry: Entry; expiry: Expiry }[] {
+    this.#late.advance(now);
     if (now < this.#earliest) return [];
     const expired: { entry: Entry; expiry: Expiry }[] = [];
     this.#earliest = Infinity;
@@ -450,8 +513,8 @@ export class Ledger {
   }
 
   #count({ message }: Entry, epoch: number, by: 1 | -1): void {
-    const isCall = !isLight(message.method);
-    for (const counts of [this.#inFlight, ...(isCall ? [this.#calls] : [])]) {
+    const kinds = isCall(message.method) ? [this.#calls] : [];
+    for (const counts of [this.#inFlight, ...kinds]) {
       const count = (counts.get(epoch) ?? 0) + by;
       if (count === 0) counts.delete(epoch);
       else counts.set(epoch, count);

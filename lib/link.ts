@@ -23,10 +23,16 @@ import {
 } from "./backoff.ts";
 import { Displacement } from "./displacement.ts";
 import { Handshakes, type HandshakeStep } from "./handshakes.ts";
-import { type Load, Pulse, type PulseLimits, RESUME_MS } from "./pulse.ts";
+import {
+  Liveness,
+  type LivenessAction,
+  type LivenessLimits,
+  RESUME_MS,
+  type Work,
+} from "./liveness.ts";
 
 /** What a link may take, in milliseconds. */
-export interface LinkLimits extends PulseLimits, BackoffLimits {
+export interface LinkLimits extends LivenessLimits, BackoffLimits {
   /** How long a WebSocket may take to open, and then the daemon to answer the greeting. */
   readonly handshakeTimeout: number;
 }
@@ -44,10 +50,11 @@ export const POOL_IDLE_MS = 60_000;
 
 /**
  * What a link is for: `main` for everything, `pool` for requests that may keep
- * a connection for themselves, `second` for an opinion on a main link that is
- * silent, `kept` for what such a link still owes.
+ * a connection for themselves, `standby` to show whether the daemon lives while
+ * the main link is silent, `draining` for the calls that are in flight on a link
+ * that was replaced, `trial` to show whether the daemon keeps two connections.
  */
-export type LinkRole = "main" | "pool" | "second" | "kept";
+export type LinkRole = "main" | "pool" | "standby" | "draining" | "trial";
 
 /** Where a link is; every phase says when it ends by itself. */
 export type LinkState =
@@ -71,18 +78,18 @@ export type LinkState =
     readonly until: number;
     readonly shortUntil: number;
   }
-  | { readonly phase: "ready"; readonly since: number; readonly pulse: Pulse };
+  | {
+    readonly phase: "ready";
+    readonly since: number;
+    readonly liveness: Liveness;
+  };
 
 /** What a link is wanted for and busy with; it decides how long silence is patience. */
-export interface Traffic {
+export interface Traffic extends Work {
   /** A request waits to be written on it that will be given up one day. */
   readonly isWanted: boolean;
   /** No other link can carry that request: it is dialed on demand, and its dials have short limits. */
   readonly isUrgent: boolean;
-  /** What it is busy with. */
-  readonly load: Load;
-  /** A second connection may be asked for its opinion on this one. */
-  readonly mayDoubt: boolean;
 }
 
 /** Why a link was lost. */
@@ -91,6 +98,8 @@ export interface Loss {
   readonly reason: string;
   /** The daemon said no and will say it again: dialing goes on at the cap only. */
   readonly refused?: boolean;
+  /** Our own second connection is the cause, so that the next dial comes at once. */
+  readonly isOurs?: boolean;
   /** The dial neither opened nor failed, and took longer than it may. */
   readonly isHung?: boolean;
   /** The client reads too slowly; no link is dialed until it has read. */
@@ -104,9 +113,7 @@ export interface Loss {
 }
 
 /** What a link asks for when its time has come. */
-export type LinkWish =
-  | ("nothing" | "dial" | "probe")
-  | ("doubt" | "replace" | "give up" | "retire");
+export type LinkWish = LivenessAction | "dial" | "retire";
 
 /** One line to the daemon through all its connections. */
 export class Link {
@@ -124,6 +131,7 @@ export class Link {
   #hungSince: number | undefined;
   readonly #displacement = new Displacement();
   #downSince: number;
+  #handshakeMs = 0;
   #refusal: string | undefined;
   #lastFailure: string | undefined;
   /** When a link of the pool last carried something. */
@@ -189,15 +197,18 @@ export class Link {
   }
 
   /** The signs of life, while the link is ready. */
-  get pulse(): Pulse | undefined {
-    return this.#state.phase === "ready" ? this.#state.pulse : undefined;
+  get liveness(): Liveness | undefined {
+    return this.#state.phase === "ready" ? this.#state.liveness : undefined;
   }
 
-  /** Whether messages may be written: it is ready, has not just slept, and is not silent although it used to answer probes whatever it did. */
-  get isGood(): boolean {
-    const { pulse } = this;
-    return pulse !== undefined && !pulse.isStale &&
-      !(pulse.isDoubted && pulse.isConcurrent);
+  /** Whether messages may be written: it is ready, has not just slept, and there is no evidence that it is dead. */
+  get isUsable(): boolean {
+    return this.liveness?.isUsable ?? false;
+  }
+
+  /** How long opening and first answer of this connection took, in milliseconds. */
+  get handshakeMs(): number {
+    return this.#handshakeMs;
   }
 
   /** Whether the next dial offers the dialect's subprotocol. */
@@ -211,7 +222,8 @@ export class Link {
   }
 
   /** When the link wants to be woken. */
-  deadline({ isWanted, isUrgent, load, mayDoubt }: Traffic): number {
+  deadline(traffic: Traffic): number {
+    const { isWanted, isUrgent, load } = traffic;
     const state = this.#state;
     switch (state.phase) {
       case "waiting":
@@ -224,15 +236,15 @@ export class Link {
       case "greeting":
         return isUrgent ? state.shortUntil : state.until;
       case "ready":
-        if (this.role === "kept") return load === "busy" ? Infinity : -Infinity;
+        if (this.role === "draining" && load !== "busy") return -Infinity;
         return Math.min(
-          state.pulse.deadline(load, mayDoubt),
+          state.liveness.deadline(traffic),
           this.#idleUntil(load),
         );
     }
   }
 
-  #idleUntil(load: Load): number {
+  #idleUntil(load: Work["load"]): number {
     const mayBeIdle = load === "idle" || load === "elsewhere";
     return mayBeIdle ? this.#usedAt + POOL_IDLE_MS : Infinity;
   }
@@ -248,9 +260,11 @@ export class Link {
       case "greeting":
         return "give up";
       case "ready":
-        if (this.role === "kept") return "retire";
+        if (this.role === "draining" && traffic.load !== "busy") {
+          return "retire";
+        }
         if (now >= this.#idleUntil(traffic.load)) return "retire";
-        return state.pulse.wish(traffic.load);
+        return state.liveness.action(now, traffic);
     }
   }
 
@@ -290,6 +304,7 @@ export class Link {
   /** dialing -> greeting: the WebSocket is open and nothing has been said on it. */
   opened(now: number): void {
     const { since } = this.#expect("dialing");
+    this.#handshakeMs = now - since;
     this.#handshakes.succeeded("opening", now - since);
     this.awaitGreeting(now);
   }
@@ -319,7 +334,7 @@ export class Link {
       until: now + this.#limits.handshakeTimeout,
       // A second connection that hangs shows that the daemon does, too.
       shortUntil: now +
-        (this.role === "second"
+        (this.role === "standby"
           ? this.#limits.handshakeTimeout
           : this.#handshakes.limit(step, hungMs)),
     };
@@ -334,6 +349,7 @@ export class Link {
   /** greeting -> ready: the daemon gave a real answer. */
   validated(now: number): void {
     const { since } = this.#expect("greeting");
+    this.#handshakeMs += now - since;
     this.#handshakes.succeeded("first answer", now - since);
     this.#refusal = undefined;
     this.#attempt = 0;
@@ -341,7 +357,7 @@ export class Link {
     this.#state = {
       phase: "ready",
       since: now,
-      pulse: new Pulse(this.#limits, now),
+      liveness: new Liveness(this.#limits, now),
     };
   }
 
@@ -355,9 +371,9 @@ export class Link {
     if (this.role === "pool") this.#usedAt = now;
   }
 
-  /** ready -> ready: it is silent, and another connection is to show whether the daemon is. */
-  doubted(now: number, reason: string): void {
-    this.#expect("ready").pulse.doubted();
+  /** ready -> ready: it is silent, and a second connection is to show whether the daemon lives. */
+  suspect(now: number, lastCall: number, reason: string): void {
+    this.#expect("ready").liveness.suspect(now, lastCall);
     this.#downSince = now;
     this.#lastFailure = reason;
   }
@@ -397,7 +413,7 @@ export class Link {
       case "ready":
         this.#state = { ...state, since: state.since + ms };
         this.#downSince = now;
-        state.pulse.resumed(now, ms);
+        state.liveness.resumed(now, ms);
     }
   }
 
@@ -420,7 +436,7 @@ export class Link {
       this.#downSince = now;
       // A daemon that shows nothing on a second connection is to be asked ever more seldom.
       const isStable = now >= state.since + STABLE_MS;
-      if (isStable && this.role !== "second") this.#backoff.restart();
+      if (isStable && this.role !== "standby") this.#backoff.restart();
     }
     this.#state = { phase: "waiting", ...this.#next(now, state, loss) };
   }
@@ -433,6 +449,7 @@ export class Link {
   }
 
   #next(now: number, left: LinkState, loss: Loss): Moments {
+    if (loss.isOurs) return { scheduledAt: now, demandAt: now };
     if (left.phase !== "ready") {
       const mayBeOffer = left.phase === "dialing" && !loss.refused &&
         loss.subprotocol === true;
@@ -444,7 +461,7 @@ export class Link {
     }
     const moments = this.#backoff.after(this.#endOf(loss), now);
     // A daemon that closes a second connection is to be asked ever more seldom.
-    const isUnwelcome = this.role === "second" && left.phase === "greeting";
+    const isUnwelcome = this.role === "standby" && left.phase === "greeting";
     const { scheduledAt } = moments;
     return isUnwelcome ? { scheduledAt, demandAt: scheduledAt } : moments;
   }

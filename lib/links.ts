@@ -29,23 +29,35 @@ export class Links {
     return this.#main;
   }
 
-  /** The second connection takes over, and the main link keeps what it still owes; gives that one. */
-  promote(second: Link): Link {
-    const kept = this.#main;
-    kept.role = "kept";
-    second.role = "main";
-    this.#main = second;
-    return kept;
+  /** The standby takes over, and the main link keeps the calls that are in flight on it; gives that one. */
+  promote(standby: Link): Link {
+    const old = this.#main;
+    old.role = "draining";
+    standby.role = "main";
+    this.#main = standby;
+    return old;
   }
 
-  /** The link that is asked for a second opinion, if one is. */
-  get second(): Link | undefined {
-    return [...this].find(({ role }) => role === "second");
+  /** The link that shows whether the daemon lives while the main one is silent, if there is one. */
+  get standby(): Link | undefined {
+    return this.#one("standby");
   }
 
-  /** The links that only keep what they owe, oldest first. */
-  get kept(): Link[] {
-    return [...this].filter(({ role }) => role === "kept");
+  /** The link that shows whether the daemon keeps two connections, while that is tried. */
+  get trial(): Link | undefined {
+    return this.#one("trial");
+  }
+
+  #one(role: LinkRole): Link | undefined {
+    for (const link of this.#byEpoch.values()) {
+      if (link.role === role) return link;
+    }
+    return undefined;
+  }
+
+  /** How many links only keep calls that are in flight on them. */
+  get draining(): number {
+    return [...this].filter(({ role }) => role === "draining").length;
   }
 
   /** Whether a link is in the set. */
@@ -85,12 +97,12 @@ export class Links {
 
   /** Whether the main link can be used. */
   get isUp(): boolean {
-    return this.main.isGood;
+    return this.main.isUsable;
   }
 
   /** A link of that role that can be used and passes a test. */
   ready(role: LinkRole, test: (link: Link) => boolean): Link | undefined {
-    return this.#find(role, (link) => link.isGood && test(link));
+    return this.#find(role, (link) => link.isUsable && test(link));
   }
 
   /** Whether a link of that role is ready, free or not. */
@@ -101,7 +113,7 @@ export class Links {
   /** The link that keeps what belongs on that role waiting, if none of them is ready: without a main link there is no pool. */
   missing(role: LinkRole): Link | undefined {
     if (this.hasReady(role)) return undefined;
-    if (role === "main" || !this.isUp) return this.second ?? this.main;
+    if (role === "main" || !this.isUp) return this.standby ?? this.main;
     return this.#find(role, ({ refusal }) => refusal !== undefined) ??
       this.#find(role, ({ lastFailure }) => lastFailure !== undefined) ??
       this.#find(role, () => true);

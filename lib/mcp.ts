@@ -12,6 +12,7 @@ import type {
   Greeting,
   Incoming,
   Learned,
+  ProbeFrame,
   Restoration,
   Told,
   Writing,
@@ -51,6 +52,11 @@ type Purpose =
     readonly cursor: string | undefined;
   };
 
+/** How many probes may be unanswered on a connection before the oldest is forgotten. */
+const PROBE_LIMIT = 64;
+/** How much of the daemon's name and version is kept, in UTF-16 units. */
+const SERVER_LIMIT = 200;
+
 /** MCP over WebSocket, one JSON-RPC message per text frame; the revisions up to 2025-11-25. */
 export class Mcp implements Dialect {
   readonly subprotocol = "mcp";
@@ -61,14 +67,19 @@ export class Mcp implements Dialect {
     return !this.#isStateless;
   }
 
+  get server(): string | undefined {
+    return this.#server;
+  }
+
   get #isStateless(): boolean {
     return this.#agreed === undefined && this.#version !== undefined;
   }
 
   readonly #prefix: string;
   #count = 0;
-  /** The probe that is out on each connection. */
-  readonly #probes = new Map<number, Id>();
+  /** The probes that are out on each connection, oldest first. */
+  readonly #probes = new Map<number, Id[]>();
+  #server: string | undefined;
   readonly #own = new Map<Id, { epoch: number; purpose: Purpose }>();
   #agreed: Agreement | undefined;
   #initialized: string | undefined;
@@ -187,15 +198,19 @@ export class Mcp implements Dialect {
       : message.error?.message;
     const { purpose } = own;
     switch (purpose.kind) {
-      case "probe":
-        this.#probes.delete(epoch);
-        return { kind: "pong" };
+      case "probe": {
+        const { id } = message;
+        const rest = (this.#probes.get(epoch) ?? []).filter((it) => it !== id);
+        this.#probes.set(epoch, rest);
+        return { kind: "pong", id };
+      }
       case "opening probe":
         // The client has been told who the daemon is since, and that must hear of the client.
         if (this.#agreed !== undefined) return { kind: "greet again" };
         // An error, too, is a sign of life.
         return { kind: "ready", ...this.#undiscovered(message) };
       case "initialize": {
+        if (message.kind === "answer") this.#meet(message);
         const { meaning, agreed } = judge(this.#agreed!, message, trouble);
         this.#agreed = agreed;
         return meaning;
@@ -244,8 +259,12 @@ export class Mcp implements Dialect {
       case "initialize": {
         const version = dig(answer.result, "protocolVersion");
         this.#agreed = { request, version, source: "daemon" };
+        this.#meet(answer);
         return announce(answer);
       }
+      case "server/discover":
+        this.#meet(answer);
+        break;
       case "logging/setLevel":
         this.#level = request.text;
         break;
@@ -259,13 +278,22 @@ export class Mcp implements Dialect {
     return answer.text;
   }
 
-  probe(epoch: number): string {
-    // An older one that was outlived by other frames is forgotten.
-    const older = this.#probes.get(epoch);
-    if (older !== undefined) this.#own.delete(older);
+  /** Takes note of who the daemon says that it is. */
+  #meet({ result }: Answer): void {
+    const info = dig(result, "serverInfo");
+    if (!isRecord(info)) return;
+    this.#server = `${info.name} ${info.version}`.slice(0, SERVER_LIMIT);
+  }
+
+  probe(epoch: number): ProbeFrame {
+    const probes = this.#probes.get(epoch) ?? [];
     const id = this.#id(epoch, { kind: "probe" });
-    this.#probes.set(epoch, id);
-    return this.#sign(id);
+    this.#probes.set(epoch, [...probes, id]);
+    // A daemon may never answer any.
+    if (probes.length >= PROBE_LIMIT) {
+      this.#own.delete(this.#probes.get(epoch)!.shift()!);
+    }
+    return { id, text: this.#sign(id) };
   }
 
   list(epoch: number, list: Listing, cursor?: string): string {
@@ -304,8 +332,8 @@ export class Mcp implements Dialect {
   }
 
   isAsking(epoch: number): boolean {
-    for (const [id, own] of this.#own) {
-      if (own.epoch === epoch && id !== this.#probes.get(epoch)) return true;
+    for (const own of this.#own.values()) {
+      if (own.epoch === epoch && own.purpose.kind !== "probe") return true;
     }
     return false;
   }

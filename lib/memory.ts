@@ -28,7 +28,14 @@ export interface Remembered {
     readonly result: string;
     readonly forMs: number;
   };
+  /** The daemons that keep one connection for a client, by name and version, and for how many milliseconds that holds. */
+  readonly one?: Readonly<Record<string, number>>;
 }
+
+/** For how long it holds that a daemon keeps one connection, in milliseconds: a week. */
+const ONE_MS = 604_800_000;
+/** Of how many daemons that is remembered. */
+const ONE_LIMIT = 8;
 
 /** Nothing. */
 export const NOTHING: Remembered = { initialize: {}, lists: {} };
@@ -47,10 +54,13 @@ export function merged(kept: Remembered, learned: Remembered): Remembered {
   };
   const latest = learned.discover ?? kept.discover;
   const discover = latest?.result === "" ? undefined : latest;
+  const one = Object.entries({ ...kept.one, ...learned.one })
+    .toSorted(([, a], [, b]) => b - a).slice(0, ONE_LIMIT);
   return {
     initialize: join("initialize"),
     lists: join("lists"),
     ...(discover && { discover }),
+    ...(one.length > 0 && { one: Object.fromEntries(one) }),
   };
 }
 
@@ -82,6 +92,8 @@ export class Memory {
   #discover:
     | { asked: string; result: string; until: number; isShared: boolean }
     | undefined;
+  /** Until when it holds that a daemon keeps one connection, by its name and version. */
+  readonly #one = new Map<string, number>();
   /** What others may still have been told of it is over. */
   #isUndiscovered = false;
   /** What was learned by this process, and may be kept for others. */
@@ -89,15 +101,30 @@ export class Memory {
     initialize: {} as Record<string, string>,
     lists: {} as Record<string, string>,
   };
+  readonly #learnedOne = new Set<string>();
   /** Pages of lists that are not complete yet, and the cursor of the next. */
   readonly #pages = new Map<string, { cursor: string; items: string[] }>();
 
   /** What was remembered before. */
-  constructor({ initialize, lists, discover }: Remembered, now: number) {
+  constructor({ initialize, lists, discover, one }: Remembered, now: number) {
+    for (const [server, forMs] of Object.entries(one ?? {})) {
+      this.#one.set(server, now + forMs);
+    }
     this.#initialize = { ...initialize };
     this.#lists = { ...lists };
     this.#discover = discover &&
       { ...discover, until: now + discover.forMs, isShared: true };
+  }
+
+  /** Whether it is remembered of a daemon that it keeps one connection for a client. */
+  keepsOne(server: string, now: number): boolean {
+    return now < (this.#one.get(server) ?? -Infinity);
+  }
+
+  /** The daemon keeps one connection for a client. */
+  learnOne(server: string, now: number): void {
+    this.#one.set(server, now + ONE_MS);
+    this.#learnedOne.add(server);
   }
 
   /** What there is to keep. */
@@ -106,8 +133,11 @@ export class Memory {
     const forMs = Math.round(until - now);
     const isFresh = asked !== undefined && result !== undefined &&
       isShared === true && forMs > 0;
+    const one = [...this.#learnedOne]
+      .map((server) => [server, Math.round(this.#one.get(server)! - now)]);
     return {
       ...this.#learned,
+      ...(one.length > 0 && { one: Object.fromEntries(one) }),
       ...(this.#isUndiscovered &&
         { discover: { asked: "", result: "", forMs: 0 } }),
       ...(isFresh && { discover: { asked, result, forMs } }),
@@ -140,6 +170,7 @@ export class Memory {
   /** So many milliseconds passed that our clock did not count. */
   slept(ms: number): void {
     if (this.#discover !== undefined) this.#discover.until -= ms;
+    for (const [server, until] of this.#one) this.#one.set(server, until - ms);
   }
 
   /** The daemon answers `initialize` for a version in another way now. */

@@ -26,7 +26,7 @@ export interface Owner {
 
 /** The memory as it is kept. */
 export function toText(owner: Owner, remembered: Remembered): string {
-  const { initialize, lists, discover } = remembered;
+  const { initialize, lists, discover, one } = remembered;
   const object = (results: Readonly<Record<string, string>>): string =>
     `{${
       Object.entries(results)
@@ -46,6 +46,7 @@ export function toText(owner: Owner, remembered: Remembered): string {
         `"result":${result}}`,
     );
   }
+  if (one !== undefined) parts.push(`"one":${JSON.stringify(one)}`);
   return `{${parts.join(",")}}\n`;
 }
 
@@ -99,7 +100,19 @@ export function fromText(
       return Array.isArray(dig(result, listingOf(method) ?? ""));
     }),
     ...discovered(value, slice("discover", "result"), ageMs),
+    ...keepers(value, ageMs),
   };
+}
+
+/** The daemons that keep one connection for a client, while that still holds. */
+function keepers(value: unknown, ageMs: number): Pick<Remembered, "one"> {
+  const one: Record<string, number> = {};
+  const found = dig(value, "one");
+  for (const server of isRecord(found) ? Object.keys(found) : []) {
+    const forMs = dig(found, server);
+    if (typeof forMs === "number" && forMs > ageMs) one[server] = forMs - ageMs;
+  }
+  return Object.keys(one).length === 0 ? {} : { one };
 }
 
 function discovered(

@@ -4,6 +4,7 @@
  * @module
  */
 
+import type { Keeps } from "./capacity.ts";
 import { messageOf } from "./host.ts";
 import { tame } from "./output.ts";
 import type { Level, LogEffect } from "./event.ts";
@@ -183,23 +184,44 @@ export function failed(
   return { ...line, reason };
 }
 
-/** A connection is silent, and another one is asked. */
-export function doubted(url: string): LogEffect {
+/** A connection is silent, and a second one is opened. */
+export function suspected(url: string): LogEffect {
   return log(
     "debug",
-    "doubted",
-    `A connection to ${url} is silent although a request is in flight there: ` +
-      "another one is to show whether the daemon is.",
+    "suspected",
+    `The connection to ${url} is silent although calls are in flight there: ` +
+      "a second one is to show whether the daemon lives.",
   );
 }
 
-/** The other connection shows nothing. */
-export function unanswered(url: string, reason: string): LogEffect {
+/** The second connection shows nothing. */
+export function standbyFailed(url: string, reason: string): LogEffect {
   return log(
     "debug",
-    "unanswered",
-    `Another connection to ${url} shows nothing: ${reason}. Calls have all ` +
+    "standby-failed",
+    `A second connection to ${url} shows nothing: ${reason}. Calls have all ` +
       "their time.",
+  );
+}
+
+/** How many connections the daemon keeps for a client. */
+export function keeps(url: string, keeps: Keeps): LogEffect {
+  return log(
+    "debug",
+    "keeps",
+    keeps === "one"
+      ? `The daemon at ${url} keeps one connection for a client.`
+      : `The daemon at ${url} keeps two connections for a client.`,
+  );
+}
+
+/** The daemon keeps one connection, and the first one is of no use any more. */
+export function keepsOne(url: string, reason: string): LogEffect {
+  return log(
+    "info",
+    "keeps-one",
+    `The daemon at ${url} keeps one connection for a client (${reason}). ` +
+      "Reconnecting at once.",
   );
 }
 

@@ -40,9 +40,9 @@ export function isStanding(method: string): boolean {
   return isSubscription(method) || method === "server/discover";
 }
 
-/** Whether a request keeps no daemon busy: a ping, or a subscription. */
-export function isLight(method: string): boolean {
-  return isSubscription(method) || method === "ping";
+/** Whether a daemon may work on a request for a while: any but a ping, and but those that are held. */
+export function isCall(method: string): boolean {
+  return method !== "ping" && !isStanding(method);
 }
 
 /**

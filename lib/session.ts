@@ -17,7 +17,8 @@ import type { Limit } from "./deadline.ts";
 import type { Link } from "./link.ts";
 import * as report from "./report.ts";
 import { type Snapshot, snapshot } from "./snapshot.ts";
-import { doubt, replace, seek } from "./doubt.ts";
+import { advanceTrial, endTrial } from "./keeps_two.ts";
+import { openStandby, suspect } from "./standby.ts";
 import { improvise } from "./stand_in.ts";
 import { abandon, flush, giveUp, lose, probe, retire } from "./tend.ts";
 
@@ -69,6 +70,7 @@ export class Session {
     const { ledger } = this.#desk;
     let at = Math.min(
       ...[ledger.deadline(), this.#drainUntil, this.#giveUpAt],
+      this.#desk.capacity.deadline(),
       ...this.#desk.awaited().map(({ until }) => until),
     );
     for (const link of this.#attended) {
@@ -134,11 +136,18 @@ export class Session {
       const outage = desk.outage(missing ?? desk.links.main, now);
       desk.reply(fault.waiting(token, progress, outage));
     }
+    const { epoch, liveness } = desk.links.main;
+    if (liveness?.notices(now)) {
+      for (const { token, progress } of ledger.suspecting(epoch, now)) {
+        desk.reply(fault.suspected(token, progress));
+      }
+    }
     for (const { entry, expiry } of ledger.expire(now)) {
       this.#expire(entry, expiry, now);
     }
     end(desk, now);
     compareAgain(desk, now);
+    advanceTrial(desk, now);
     flush(this.#desk, now);
     const isLeaving = this.#drainUntil < Infinity;
     if (isLeaving && (desk.due === 0 || now >= this.#drainUntil)) {
@@ -152,8 +161,9 @@ export class Session {
       // The one before may have ended it.
       if (desk.links.has(link)) this.#attend(link, now);
     }
-    // One that was kept may have made room.
-    seek(desk, now);
+    advanceTrial(desk, now);
+    // A connection that was kept for its calls may have made room.
+    openStandby(desk, now);
     desk.updateWaits(now);
   }
 
@@ -168,14 +178,17 @@ export class Session {
           ? desk.dialect.subprotocol
           : undefined;
         link.dial(now);
+        if (link.role !== "main") desk.capacity.seconded(now);
         return desk.do({ type: "dial", epoch: link.epoch, subprotocol });
       }
       case "probe":
-        return probe(desk, link, now);
-      case "doubt":
-        return doubt(desk, link, now);
-      case "replace":
-        return replace(desk, now);
+        probe(desk, link, now);
+        return;
+      case "suspect":
+        return suspect(desk, link, now);
+      case "trust":
+        link.liveness?.trust();
+        return flush(desk, now);
       case "retire":
         return retire(desk, link, now);
       case "give up": {
@@ -194,6 +207,7 @@ export class Session {
     desk.dialect.slept(unseen);
     desk.memory?.slept(unseen);
     for (const it of desk.awaited()) it.until += gap;
+    endTrial(desk, now);
     this.#drainedAt += gap;
     for (const link of desk.links) link.resumed(now, gap, gap + unseen);
   }
@@ -243,7 +257,8 @@ export class Session {
     }
     // An initialize must not be cancelled (MCP, utilities/cancellation).
     if (message.method === "initialize") {
-      return desk.ledger.awaitLateAnswer(message.id, link.epoch);
+      const owed = { message, number: entry.number };
+      return desk.ledger.awaitLateAnswer(owed, link.epoch, Infinity, now);
     }
     const reason = `timed out (${limit.setting})`;
     const cancel = desk.dialect.cancel(message.id, reason);
@@ -252,7 +267,7 @@ export class Session {
       const reason = `the daemon did not answer ${message.method} in time`;
       return lose(desk, link, { reason }, now);
     }
-    abandon(desk, link, message.id, cancel, now);
+    abandon(desk, link, { message, number: entry.number }, cancel, now);
   }
 
   #limitOf(

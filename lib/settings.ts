@@ -142,6 +142,15 @@ export const SETTINGS = {
     help: "for the WebSocket to open, and then for the daemon's first answer",
     parse: duration,
   }),
+  connections: row({
+    flag: "connections",
+    env: ["ALWAYSUP_CONNECTIONS"],
+    default: "auto",
+    value: "auto|one|many",
+    help: "how many the daemon keeps for one client; with many, a second one " +
+      "shows whether a silent one is dead",
+    parse: oneOf("auto", "one", "many"),
+  }),
   pingInterval: row({
     flag: "ping-interval",
     env: ["ALWAYSUP_PING_INTERVAL"],

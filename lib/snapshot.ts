@@ -56,10 +56,10 @@ export function snapshot(desk: Desk): Snapshot {
 
 function standing(desk: Desk): Standing {
   const { main } = desk.links;
-  const { attempt, phase, readySince, isGood } = main;
+  const { attempt, phase, readySince, isUsable } = main;
   switch (phase) {
     case "ready":
-      return { phase: isGood ? "ready" : "checking", since: readySince! };
+      return { phase: isUsable ? "ready" : "checking", since: readySince! };
     case "waiting": {
       const nextAt = main.deadline(desk.traffic(main));
       return nextAt === Infinity

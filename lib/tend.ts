@@ -4,29 +4,43 @@
  * @module
  */
 
-import { LISTS } from "./catalog.ts";
+import { QUICK_MS } from "./capacity.ts";
+import { listingOf, LISTS } from "./catalog.ts";
 import { compareAll } from "./compare.ts";
 import { confirm } from "./confirm.ts";
 import type { Desk } from "./desk.ts";
-import type { Entry } from "./account.ts";
+import type { Entry, Owed } from "./account.ts";
 import * as fault from "./fault.ts";
-import { type Id, notification as notify, type Request } from "./jsonrpc.ts";
+import {
+  type Id,
+  type Notification,
+  notification as notify,
+  type Request,
+} from "./jsonrpc.ts";
 import { isLogged } from "./backoff.ts";
 import type { Link, LinkRole, Loss } from "./link.ts";
 import * as report from "./report.ts";
-import { isStanding } from "./safety.ts";
+import { isCall, isStanding } from "./safety.ts";
 import { makeDo } from "./stand_in.ts";
 
-/** Asks the daemon whether it lives. */
-export function probe(desk: Desk, link: Link, now: number): void {
-  const { load } = desk.traffic(link);
+/**
+ * Asks the daemon whether it lives.
+ *
+ * @returns the probe's id; `undefined` where an earlier frame does for it
+ */
+export function probe(desk: Desk, link: Link, now: number): Id | undefined {
+  const isLeading = desk.isSettled(link);
+  const { liveness } = link;
   const frame = desk.dialect.probe(link.epoch);
-  if (frame !== undefined) desk.send(link, frame);
-  else if (link.pulse?.isStale) {
+  if (frame === undefined && liveness?.isStale) {
+    const { load } = desk.traffic(link);
     const isCall = link.role === "pool" && load === "busy";
-    return link.pulse.postponed(now, isCall ? "a call" : "less");
+    liveness.deferred(now, isCall ? "a call" : "less");
+    return undefined;
   }
-  link.pulse?.probed(now, load);
+  const number = frame && desk.send(link, frame.text, "request");
+  liveness?.probed(frame?.id, now, { isLeading, number });
+  return frame?.id;
 }
 
 /** Writes whatever can be written now. */
@@ -34,7 +48,7 @@ export function flush(desk: Desk, now: number): void {
   const { dialect, ledger, links } = desk;
   for (const link of links) {
     if (link.isUngreeted) greet(desk, link, now);
-    if (link.pulse?.isOwed && dialect.isFree(link.epoch)) {
+    if (link.liveness?.isDeferred && dialect.isFree(link.epoch)) {
       probe(desk, link, now);
     }
   }
@@ -45,9 +59,9 @@ export function flush(desk: Desk, now: number): void {
     const { hint } = entry;
     const link = full.has(role) ? undefined : links.ready(
       role,
-      ({ epoch }) =>
-        dialect.isFree(epoch) && !desk.unread.has(epoch) &&
-        (hint?.epoch ?? epoch) === epoch,
+      (it) =>
+        isWritable(desk, it, entry.message, now) &&
+        (hint?.epoch ?? it.epoch) === it.epoch,
     );
     if (link !== undefined) {
       write(desk, link, entry, now);
@@ -58,6 +72,40 @@ export function flush(desk: Desk, now: number): void {
     }
   }
   widen(desk, wanting, now);
+}
+
+function isWritable(
+  desk: Desk,
+  { epoch, liveness, role }: Link,
+  { kind }: Request | Notification,
+  now: number,
+): boolean {
+  if (!desk.dialect.isFree(epoch) || desk.unread.has(epoch)) return false;
+  if (liveness?.isHolding(now)) return false;
+  // Nothing is in flight while it is tried whether the daemon keeps two.
+  const isTrial = role === "main" && desk.capacity.trial !== undefined;
+  return !isTrial || kind === "notification";
+}
+
+/**
+ * Before a call that finds none in flight a probe goes out: a daemon that does
+ * one thing at a time answers it first, so that its silence is evidence.
+ *
+ * @returns whether the call is to wait for the answer
+ */
+function lead(
+  desk: Desk,
+  link: Link,
+  { kind, method }: Request | Notification,
+  now: number,
+): boolean {
+  const { epoch, liveness, role } = link;
+  const isFirst = kind === "request" && isCall(method) && role === "main" &&
+    desk.dialect.poolSize === 0 && !desk.ledger.isWorking(epoch);
+  if (!isFirst || !liveness?.mayLead(now)) return false;
+  liveness.leads(now);
+  probe(desk, link, now);
+  return liveness.isHolding(now);
 }
 
 function write(
@@ -71,25 +119,34 @@ function write(
     if (answer === "once") return giveUp(desk, message, entry);
     if (answer === "unknown") return;
   }
+  if (lead(desk, link, message, now)) return;
   const writing = desk.dialect.write(link.epoch, message, now);
   switch (writing.kind) {
     case "ask":
-      return desk.send(link, writing.text);
+      desk.send(link, writing.text, "request");
+      return;
     case "wait":
       return;
     case "lost":
       return outlived(desk, link, { key, message, ...entry }, now);
     case "frame": {
+      const isRequest = message.kind === "request";
+      const { method } = message;
       // The client's own ping is as good a probe as ours.
-      const isProbe = message.method === "ping" &&
+      const isProbe = isRequest && method === "ping" &&
         desk.config.pingInterval < Infinity &&
         desk.traffic(link).load === "idle";
-      const isFirst = !desk.ledger.isBusy(link.epoch);
-      desk.send(link, writing.text);
-      desk.ledger.sent(key, link.epoch, now);
+      const isFirst = isRequest && isCall(method) &&
+        !desk.ledger.isWorking(link.epoch);
+      const isAnswered = isRequest && !isStanding(method);
+      const kind = isAnswered ? "request" : "note";
+      const number = desk.send(link, writing.text, kind);
+      desk.ledger.sent(key, link.epoch, now, number);
       link.used(now);
-      if (isProbe) link.pulse?.probed(now, "idle");
-      if (isFirst && desk.ledger.isBusy(link.epoch)) link.pulse?.called(now);
+      if (isProbe) link.liveness?.probed(message.id, now, { number });
+      if (isFirst) link.liveness?.called(now);
+      desk.hasCalled ||= isRequest && isCall(method) &&
+        method !== "initialize" && listingOf(method) === undefined;
     }
   }
 }
@@ -138,7 +195,7 @@ function widen(desk: Desk, wanting: number, now: number): void {
 /** Opens the conversation on a link, if there is anything to open it with. */
 function greet(desk: Desk, link: Link, now: number): void {
   const { main } = desk.links;
-  const waiting = link.role === "second"
+  const waiting = link.role === "standby" || link.role === "trial"
     ? [...desk.ledger.sentOn(main.epoch)].map(({ message }) => message)
       .filter(({ method }) => !/^(initialize|server\/discover)$/.test(method))
     : [...desk.ledger.queue()].map((entry) => entry.message)
@@ -161,22 +218,46 @@ export function ready(desk: Desk, link: Link, now: number): void {
     desk.do(report.widened(desk.config.shownUrl));
     return flush(desk, now);
   }
+  // What ends the handshake goes out when the link takes over.
+  if (link.role === "standby" || link.role === "trial") {
+    probe(desk, link, now);
+    return;
+  }
   for (const text of desk.dialect.greeted()) desk.send(link, text);
-  // It has an opinion when it has answered this, too.
-  if (link.role === "second") return probe(desk, link, now);
   desk.connected(again);
   // A daemon that takes us here does so on the connections for calls.
   for (const other of desk.links) {
     const isRefused = other.refusal !== undefined;
     if (isRefused && other.phase === "waiting") desk.links.remove(other);
   }
-  restore(desk, link, now);
+  if (desk.capacity.confirm()) desk.rememberOne(now);
+  if (!tryTwo(desk, link, now)) restore(desk, link, now);
+}
+
+/**
+ * Begins to learn whether the daemon keeps two connections, if that is not
+ * known, and nothing is at stake yet.
+ */
+function tryTwo(desk: Desk, { handshakeMs }: Link, now: number): boolean {
+  const { capacity, config, dialect, links, memory } = desk;
+  if (!capacity.isUnknown || dialect.poolSize > 0) return false;
+  if (memory?.keepsOne(dialect.server ?? "", now)) {
+    capacity.learn("one");
+    return false;
+  }
+  // A slow daemon may start a process for each connection.
+  const isPossible = !desk.hasCalled && handshakeMs <= QUICK_MS &&
+    config.pingInterval < Infinity;
+  if (!isPossible) return false;
+  const { epoch } = links.open("trial", now);
+  capacity.begin(epoch, handshakeMs, now);
+  return true;
 }
 
 /** The daemon on a new main link learns where the conversation was, and gets what waits. */
 export function restore(desk: Desk, link: Link, now: number): void {
   const { toDaemon, toClient } = desk.dialect.restore(link.epoch);
-  for (const text of toDaemon) desk.send(link, text);
+  for (const text of toDaemon) desk.send(link, text, "request");
   for (const text of toClient) desk.reply(text);
   flush(desk, now);
   if (desk.isMadeUp) {
@@ -193,11 +274,13 @@ export function restore(desk: Desk, link: Link, now: number): void {
 export function abandon(
   desk: Desk,
   link: Link,
-  id: Id,
+  owed: Pick<Owed, "message" | "number">,
   frame: string | undefined,
   now: number,
 ): void {
-  desk.ledger.awaitLateAnswer(id, link.epoch);
+  const { epoch, liveness } = link;
+  const overtakenTo = liveness?.overtakenTo ?? 0;
+  desk.ledger.awaitLateAnswer(owed, epoch, overtakenTo, now);
   if (frame !== undefined) desk.send(link, frame);
   // It carries one request at a time, and the daemon may never be done with this one.
   else if (link.role === "pool") return retire(desk, link, now);
@@ -219,7 +302,8 @@ export function retire(desk: Desk, link: Link, now: number): void {
 export function lose(desk: Desk, link: Link, cause: Loss, now: number): void {
   const loss = { ...cause, reason: desk.hide(cause.reason) };
   const { epoch, phase, attempt, role } = link;
-  if (role === "kept") desk.links.remove(link);
+  const isLast = role === "draining" || role === "trial";
+  if (isLast) desk.links.remove(link);
   else desk.links.lose(link, loss, now);
   desk.do({ type: "close", epoch });
   // Before anything is given up, or refused.
@@ -227,22 +311,26 @@ export function lose(desk: Desk, link: Link, cause: Loss, now: number): void {
   const given = settle(desk, epoch, loss, now);
   settleRefused(desk, now);
   const { shownUrl, healthFile } = desk.config;
-  if (role === "second") {
-    const { pulse } = desk.links.main;
-    pulse?.acquitted();
-    // A daemon that says hello and then nothing is there, and busy.
-    if (phase === "ready" && !pulse?.isConcurrent) pulse?.trusted();
-    return desk.do(report.unanswered(shownUrl, loss.reason));
+  if (role === "trial") return;
+  if (role === "standby") {
+    // A daemon that opens the connection and says no more is there, and busy.
+    if (loss.isHung || phase === "ready") desk.links.main.liveness?.waive();
+    desk.do(report.standbyFailed(shownUrl, loss.reason));
+    return flush(desk, now);
   }
   if (role !== "main") {
     return desk.do(report.poolLost(shownUrl, phase, attempt, loss.reason));
   }
-  // There is nothing left to have an opinion on.
-  const { second } = desk.links;
-  if (second !== undefined) retire(desk, second, now);
+  // There is nothing left to show.
+  for (const other of [desk.links.standby, desk.links.trial]) {
+    if (other !== undefined) retire(desk, other, now);
+  }
+  desk.capacity.end();
+  if (phase !== "ready") desk.capacity.excuse();
   const { retryAfterMs = 0 } = desk.outage(link, now);
   if (phase === "ready") {
     const next = cause.isClogged ? "drained" : retryAfterMs;
+    if (cause.isOurs) return desk.do(report.keepsOne(shownUrl, loss.reason));
     return desk.do(
       link.isDisplaced
         ? report.displaced(shownUrl, loss.reason, given, next)

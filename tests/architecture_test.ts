@@ -12,13 +12,14 @@ const LIB = new URL("../lib/", import.meta.url);
 
 /** The rooms by floor; a room imports only from floors below its own. */
 const FLOORS: readonly (readonly string[])[] = [
-  ["json_text", "host", "output", "parse", "pulse", "versions"],
+  ["json_text", "host", "output", "parse", "versions"],
+  ["capacity", "liveness"],
   ["backoff", "displacement", "handshakes"],
   ["jsonc", "jsonrpc", "settings", "link", "close_reason"],
   ["catalog", "hints"],
   ["safety", "asked", "clients", "memory", "servers_text"],
   ["deadline", "event", "listens", "memory_text"],
-  ["account", "config", "naps", "repeats"],
+  ["account", "config", "late_answers", "naps", "repeats"],
   ["queue", "tasks", "entry_diff"],
   ["ledger", "links", "dialect", "fault", "tool_output", "health_file"],
   ["agreement"],
@@ -28,7 +29,8 @@ const FLOORS: readonly (readonly string[])[] = [
   ["running", "compare"],
   ["confirm"],
   ["tend"],
-  ["doubt"],
+  ["keeps_two"],
+  ["standby"],
   ["from_client", "from_daemon"],
   ["session"],
   ["stdio", "socket", "log", "host_deno", "host_node", "files", "in_place"],

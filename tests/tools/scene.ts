@@ -33,6 +33,8 @@ export const DEFAULTS: SessionConfig = {
     { name: "GLM", total: 300_000, idle: Infinity },
     { name: "KIMI", total: 600_000, idle: Infinity },
   ],
+  // Nothing is tried in most tests: they have one connection at a time.
+  connections: "many",
   waitProgress: "on",
   retry: "safe",
   maxMessage: 32 * 1024 * 1024,

@@ -11,7 +11,8 @@ export const NONE: Traffic = {
   isWanted: false,
   isUrgent: false,
   load: "idle",
-  mayDoubt: true,
+  mayProbe: true,
+  mayFailOver: true,
 };
 
 /** A request waits that no other link can carry. */

@@ -1,0 +1,165 @@
+/**
+ * Whether the daemon keeps more than one connection for a client, as far as it
+ * is known.
+ *
+ * | state       | event                                                    | next        |
+ * | ----------- | -------------------------------------------------------- | ----------- |
+ * | `unknown`   | the main connection is ready, and nothing was called     | `trying`    |
+ * | `unknown`   | it is remembered that this daemon keeps one              | `known` one |
+ * | `trying`    | both connections answered all probes                     | `known` many |
+ * | `trying`    | the second one failed, or time is over                   | `known` one |
+ * | any but set | the main one is closed within 2 s of a second's opening  | `displaced` |
+ * | `displaced` | the main connection is ready again                       | `known` one |
+ * | `displaced` | a dial fails: the daemon was away                        | as before   |
+ *
+ * @module
+ */
+
+/** How many connections the daemon keeps for a client. */
+export type Keeps = "one" | "many";
+
+/** The `--connections` setting. */
+export type ConnectionsSetting = Keeps | "auto";
+
+/** How long a request waits for a trial, in milliseconds, the handshake of the second connection included. */
+const TRIAL_MS = 500;
+/** How much of it is kept for the main connection, once the second one is closed, in milliseconds. */
+const AFTER_MS = 120;
+/** How long the main connection's handshake may have taken for a trial, in milliseconds. */
+export const QUICK_MS = 150;
+/** How long after the opening of a second connection the main one is closed because of it, in milliseconds. */
+const DISPLACED_MS = 2_000;
+
+/** A trial of two connections, which takes these steps. */
+export interface Trying {
+  /** What this state is. */
+  readonly kind: "trying";
+  /** `second`: the second connection is to answer; `first`: the main one, too; `after`: the main one, once the second is closed. */
+  step: "second" | "first" | "after";
+  /** The second connection. */
+  readonly epoch: number;
+  /** When the second connection is closed, and when the main one must have answered after that. */
+  readonly secondUntil: number;
+  readonly until: number;
+  /** The probe on the main connection that is to be answered. */
+  probe: string | undefined;
+  /** What is known once the main connection has answered after the second one was closed. */
+  outcome: Keeps;
+  /** Whether the second connection did the main one harm, or was closed by the daemon. */
+  isHarmed: boolean;
+}
+
+type CapacityState =
+  | { readonly kind: "unknown" }
+  | Trying
+  | { readonly kind: "known"; readonly keeps: Keeps; readonly isSet: boolean }
+  | { readonly kind: "displaced"; readonly before: Keeps | "unknown" };
+
+/** What this process knows. */
+export class Capacity {
+  #state: CapacityState;
+  /** When a second connection was opened last; `Infinity` while one is being opened. */
+  #openedAt = -Infinity;
+
+  /** What the setting says. */
+  constructor(setting: ConnectionsSetting) {
+    this.#state = setting === "auto"
+      ? { kind: "unknown" }
+      : { kind: "known", keeps: setting, isSet: true };
+  }
+
+  /** What is known; what is being tried is not. */
+  get keeps(): Keeps | "unknown" {
+    switch (this.#state.kind) {
+      case "known":
+        return this.#state.keeps;
+      case "displaced":
+        return "one";
+      default:
+        return "unknown";
+    }
+  }
+
+  /** Whether nothing is known, and nothing is being tried. */
+  get isUnknown(): boolean {
+    return this.#state.kind === "unknown";
+  }
+
+  /** The trial that goes on, if one does. */
+  get trial(): Trying | undefined {
+    return this.#state.kind === "trying" ? this.#state : undefined;
+  }
+
+  /** A trial begins; the main connection's handshake took so long. */
+  begin(epoch: number, handshakeMs: number, now: number): void {
+    const until = now + TRIAL_MS - handshakeMs;
+    this.#state = {
+      kind: "trying",
+      step: "second",
+      epoch,
+      secondUntil: until - AFTER_MS,
+      until,
+      probe: undefined,
+      outcome: "one",
+      isHarmed: false,
+    };
+  }
+
+  /** When the trial's step must be over. */
+  deadline(): number {
+    const { trial } = this;
+    if (trial === undefined) return Infinity;
+    return trial.step === "after" ? trial.until : trial.secondUntil;
+  }
+
+  /** Something is known; a setting stands. */
+  learn(keeps: Keeps): void {
+    if (this.#state.kind === "known" && this.#state.isSet) return;
+    this.#state = { kind: "known", keeps, isSet: false };
+  }
+
+  /** The trial is over without an outcome. */
+  end(): void {
+    if (this.#state.kind === "trying") this.#state = { kind: "unknown" };
+  }
+
+  /** A second connection is dialed, and then opens. */
+  seconded(openedAt: number): void {
+    this.#openedAt = openedAt;
+  }
+
+  /**
+   * The main connection is closed by the daemon.
+   *
+   * @returns whether a second connection is the cause
+   */
+  lostMain(now: number): boolean {
+    const isRecent = now <= this.#openedAt + DISPLACED_MS;
+    this.#openedAt = -Infinity;
+    const state = this.#state;
+    if (!isRecent || state.kind === "known" && state.isSet) return false;
+    const before = this.keeps;
+    this.#state = { kind: "displaced", before };
+    return true;
+  }
+
+  /**
+   * The main connection is ready again.
+   *
+   * @returns whether it is known by that that the daemon keeps one
+   */
+  confirm(): boolean {
+    const isConfirmed = this.#state.kind === "displaced";
+    if (isConfirmed) this.learn("one");
+    return isConfirmed;
+  }
+
+  /** A dial failed: the daemon itself was away. */
+  excuse(): void {
+    const state = this.#state;
+    if (state.kind !== "displaced") return;
+    this.#state = state.before === "unknown"
+      ? { kind: "unknown" }
+      : { kind: "known", keeps: state.before, isSet: false };
+  }
+}

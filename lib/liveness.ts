@@ -1,0 +1,435 @@
+/**
+ * Whether the daemon at the other end of a ready connection lives: silence,
+ * probes, and evidence that the connection is dead.
+ *
+ * | the connection            | after                                | what is due                    |
+ * | ------------------------- | ------------------------------------ | ------------------------------ |
+ * | carries no call           | silence of `--ping-interval`         | a probe                        |
+ * | carries no call, probed   | silence of `--ping-timeout`          | the connection is lost         |
+ * | carries calls             | 250 ms with the first one unanswered | a probe                        |
+ * | carries calls             | each `--ping-interval` of silence    | a probe                        |
+ * | carries calls             | silence of both times together       | suspicion, where a second connection may be opened |
+ * | slept with the program    | at once                              | a probe, with 1 s for its answer |
+ *
+ * Silence while calls are in flight is no verdict, because many daemons do one
+ * thing at a time. A frame ends silence and suspicion. A connection that slept
+ * must answer a probe, because a frame may have come before the sleep.
+ *
+ * @module
+ */
+
+/** What silence may take, in milliseconds. */
+export interface LivenessLimits {
+  /** Silence after which a connection is probed; `Infinity` switches probes off. */
+  readonly pingInterval: number;
+  /** How long a probe may stay unanswered. */
+  readonly pingTimeout: number;
+}
+
+/**
+ * What a connection is busy with: `busy`, the daemon may be working on a call
+ * of the client's there; `elsewhere`, on another connection, and the daemon may
+ * do one thing at a time; `restoring`, the proxy itself has asked for something.
+ */
+export type Load = "idle" | "restoring" | "elsewhere" | "busy";
+
+/** What a connection is busy with, and what may be done about its silence. */
+export interface Work {
+  /** What it is busy with. */
+  readonly load: Load;
+  /** It can be probed while it carries a call. */
+  readonly mayProbe: boolean;
+  /** A second connection may be opened to show whether the daemon lives. */
+  readonly mayFailOver: boolean;
+}
+
+/** What is due on a connection. */
+export type LivenessAction =
+  | ("nothing" | "probe" | "suspect")
+  | ("trust" | "give up");
+
+/** How long a new daemon may be silent about what the proxy itself has asked it, in milliseconds. */
+export const RESTORE_MS = 60_000;
+/** How long after a call that found none in flight a probe goes out, in milliseconds. */
+export const DURING_MS = 250;
+/** The shortest time between two leading probes, in milliseconds. */
+export const LEAD_MS = 1_000;
+/** How long a call waits for the answer to its leading probe at most, in milliseconds. */
+export const HOLD_MS = 250;
+/** How long a connection that slept may take to answer a probe at most, in milliseconds. */
+export const RESUME_MS = 1_000;
+/** The time between two notices to a client whose connection is under suspicion, in milliseconds. */
+const NOTICE_MS = 5_000;
+/** How many unanswered probes of a connection are remembered. */
+const PROBE_LIMIT = 64;
+
+/** A probe that is not answered. */
+interface Probe {
+  /** Its id; `undefined` where an earlier frame does for it. */
+  readonly id: string | undefined;
+  /** Its place in the order of what was written. */
+  readonly number: number;
+  /** When it was written. */
+  at: number;
+  /** All that was written before it was settled. */
+  readonly isLeading: boolean;
+}
+
+/** The connection is silent although it carries calls, and a second one is to show whether the daemon lives. */
+interface Suspicion {
+  /** There was evidence that the connection is dead when the suspicion began. */
+  readonly hasEvidence: boolean;
+  /** The second connection was not answered either, so that the daemon is busy or frozen. */
+  isWaived: boolean;
+  /** When clients are told next. */
+  noticeAt: number;
+}
+
+/** The signs of life on one ready connection. */
+export class Liveness {
+  readonly #limits: LivenessLimits;
+  #since: number;
+  #heardAt: number;
+  /** How much was written when the daemon was heard last. */
+  #heardTo = 0;
+  #written = 0;
+  /** The last thing written that no answer settles. */
+  #noteTo = 0;
+  /** The latest thing written that was answered. */
+  #settledTo = 0;
+  /** The latest probe that was answered. */
+  #overtakenTo = 0;
+  #answers = 0;
+  #probes: Probe[] = [];
+  /** When a probe is due because a call is unanswered, and one that does not depend on anything. */
+  #duringAt = Infinity;
+  #probeAt = Infinity;
+  /** When the next probe is due in silence, while calls are in flight. */
+  #silentAt: number;
+  /** Since when it has been silent while calls are in flight. */
+  #silentSince: number;
+  #ledAt = -Infinity;
+  #holdUntil = -Infinity;
+  #isStale = false;
+  /** When a connection that slept must have answered; `undefined` as long as no probe is out. */
+  #staleUntil: number | undefined;
+  #isDeferred = false;
+  #suspicion: Suspicion | undefined;
+
+  /** A connection on which the daemon has just spoken. */
+  constructor(limits: LivenessLimits, now: number) {
+    this.#limits = limits;
+    this.#since = now;
+    this.#heardAt = now;
+    this.#silentSince = now;
+    this.#silentAt = now + limits.pingInterval;
+  }
+
+  /** How many probes were answered. */
+  get answers(): number {
+    return this.#answers;
+  }
+
+  /** The place of the latest probe that was answered: it overtook every call before it that is still in flight. */
+  get overtakenTo(): number {
+    return this.#overtakenTo;
+  }
+
+  /** Whether a second connection is to show whether the daemon lives. */
+  get isSuspect(): boolean {
+    return this.#suspicion !== undefined;
+  }
+
+  /** Whether it slept with the program, and has not shown since that it lives. */
+  get isStale(): boolean {
+    return this.#isStale;
+  }
+
+  /** Whether it is to be probed as soon as it is free. */
+  get isDeferred(): boolean {
+    return this.#isDeferred;
+  }
+
+  /** Whether messages may be written: it has not just slept, and there is no evidence that it is dead. */
+  get isUsable(): boolean {
+    const suspicion = this.#suspicion;
+    return !this.#isStale &&
+      !(suspicion?.hasEvidence === true && !suspicion.isWaived);
+  }
+
+  /** Whether every probe is answered, and everything that is never answered is followed by something that was. */
+  get isSettled(): boolean {
+    return this.#probes.length === 0 &&
+      (this.#noteTo === 0 || this.#settledTo > this.#noteTo);
+  }
+
+  /**
+   * Something is written.
+   *
+   * @param kind `note` where no answer to it will be seen here
+   * @returns its place in the order of what was written
+   */
+  wrote(kind: "note" | "request"): number {
+    this.#written++;
+    if (kind === "note") this.#noteTo = this.#written;
+    return this.#written;
+  }
+
+  /** A call was written where none was in flight. */
+  called(now: number): void {
+    this.#silentSince = now;
+    this.#silentAt = now + this.#limits.pingInterval;
+    this.#duringAt = now + DURING_MS;
+  }
+
+  /** Whether a probe is to go out before a call that finds none in flight. */
+  mayLead(now: number): boolean {
+    return this.#limits.pingInterval < Infinity &&
+      now >= this.#ledAt + LEAD_MS;
+  }
+
+  /**
+   * A probe goes out before a call. Where the daemon answers probes, the call
+   * waits for the answer: a daemon that reads both at once might begin with the
+   * call, and write its answer to the probe only after it.
+   */
+  leads(now: number): void {
+    this.#ledAt = now;
+    if (this.#answers > 0) this.#holdUntil = now + HOLD_MS;
+  }
+
+  /** Whether a call waits for the answer to the probe before it. */
+  isHolding(now: number): boolean {
+    if (now >= this.#holdUntil) this.release();
+    return this.#holdUntil > -Infinity;
+  }
+
+  /** The call waits no longer. */
+  release(): void {
+    this.#holdUntil = -Infinity;
+  }
+
+  /** A further probe is due at a moment, whatever the daemon says until then. */
+  probeAt(at: number): void {
+    this.#probeAt = at;
+  }
+
+  /**
+   * A probe went out.
+   *
+   * @param id `undefined` where an earlier frame does for it
+   * @param number its place; by default the next one
+   */
+  probed(
+    id: string | undefined,
+    now: number,
+    { isLeading = false, number = this.#written + 1 } = {},
+  ): void {
+    const { pingInterval, pingTimeout } = this.#limits;
+    this.#probes.push({ id, number, at: now, isLeading });
+    if (this.#probes.length > PROBE_LIMIT) this.#probes.shift();
+    if (now >= this.#duringAt) this.#duringAt = Infinity;
+    if (now >= this.#probeAt) this.#probeAt = Infinity;
+    if (now >= this.#silentAt) this.#silentAt = now + pingInterval;
+    if (!this.#isStale) return;
+    // One that could not go out has had no time yet.
+    if (this.#isDeferred) this.#staleUntil = undefined;
+    this.#isDeferred = false;
+    this.#staleUntil ??= now + Math.min(RESUME_MS, pingTimeout);
+  }
+
+  /** It slept, and is not free to be probed; it must be before long, unless it carries a call that may take its time. */
+  deferred(now: number, carries: "a call" | "less"): void {
+    this.#isDeferred = true;
+    const ms = Math.min(RESUME_MS, this.#limits.pingTimeout);
+    this.#staleUntil = carries === "a call" ? Infinity : now + ms;
+  }
+
+  /** Any frame is proof of life, but for what may have lain in the buffer of a connection while it slept. */
+  heard(now: number): void {
+    if (this.#isStale && this.#suspicion === undefined) return;
+    this.#alive(now);
+  }
+
+  #alive(now: number): void {
+    this.#heardAt = this.#silentSince = now;
+    this.#silentAt = now + this.#limits.pingInterval;
+    this.#heardTo = this.#written;
+    this.#suspicion = undefined;
+    this.#isStale = this.#isDeferred = false;
+    this.#staleUntil = undefined;
+    // What stood in for a probe is answered by anything.
+    if (this.#probes.length > 0) {
+      this.#probes = this.#probes.filter(({ id }) => id !== undefined);
+    }
+  }
+
+  /** A request of the client's was answered. */
+  answered(id: string, number: number, now: number): void {
+    this.#settledTo = Math.max(this.#settledTo, number);
+    // The client's own ping is as good a probe as ours.
+    if (this.#probes.some((probe) => probe.id === id)) this.ponged(id, now);
+  }
+
+  /**
+   * A probe was answered.
+   *
+   * @returns its place in the order of what was written; `undefined` for one from before a sleep
+   */
+  ponged(id: string, now: number): number | undefined {
+    const probe = this.#probes.find((probe) => probe.id === id);
+    if (probe === undefined) return undefined;
+    this.#probes = this.#probes.filter((it) => it !== probe);
+    const { number } = probe;
+    this.#answers++;
+    this.#overtakenTo = Math.max(this.#overtakenTo, number);
+    this.#settledTo = Math.max(this.#settledTo, number);
+    this.#holdUntil = -Infinity;
+    this.#alive(now);
+    return number;
+  }
+
+  /** Whether a probe that went out after a call was written has been unanswered for a second. */
+  isUnanswered(call: number, now: number): boolean {
+    return this.#probes.some(({ number, at }) =>
+      number > call && now - at >= 1_000
+    );
+  }
+
+  /**
+   * Whether the connection is dead, if the daemon answers on another one:
+   * nothing was heard for `--ping-timeout` after a probe that whoever does one
+   * thing at a time would have answered first, or after a probe during calls
+   * that this connection has answered a probe during.
+   *
+   * @param lastCall the place of the last call that is in flight
+   */
+  hasEvidence(lastCall: number, now: number): boolean {
+    if (this.#answers === 0) return false;
+    const isConcurrent = this.#overtakenTo > lastCall;
+    return this.#probes.some(({ number, at, isLeading }) =>
+      number > this.#heardTo && now - at >= this.#limits.pingTimeout &&
+      (isLeading || isConcurrent)
+    );
+  }
+
+  /** A second connection is to show whether the daemon lives. */
+  suspect(now: number, lastCall: number): void {
+    const hasEvidence = this.hasEvidence(lastCall, now);
+    this.#suspicion = { hasEvidence, isWaived: false, noticeAt: now };
+  }
+
+  /** Another connection has taken over. */
+  replaced(): void {
+    this.#suspicion = undefined;
+    this.trust();
+  }
+
+  /** The second connection was not answered either. */
+  waive(): void {
+    if (this.#suspicion !== undefined) this.#suspicion.isWaived = true;
+    this.trust();
+  }
+
+  /** It need not show that it lives: what it carries is worth the wait. */
+  trust(): void {
+    this.#isStale = this.#isDeferred = false;
+    this.#staleUntil = undefined;
+  }
+
+  /** Whether clients are to be told now that their connection is under suspicion; they will be told again later. */
+  notices(now: number): boolean {
+    const suspicion = this.#suspicion;
+    if (suspicion === undefined || now < suspicion.noticeAt) return false;
+    suspicion.noticeAt = now + NOTICE_MS;
+    return true;
+  }
+
+  /** Where calls have connections of their own, the daemon may do one thing at a time: it spoke on another one, so that a probe has its whole time again. */
+  restartProbes(now: number): void {
+    if (this.#isStale) return;
+    for (const probe of this.#probes) probe.at = now;
+  }
+
+  /** The program slept, and our clock counted so many milliseconds of that: the connection must show at once that it lives. */
+  resumed(now: number, ms: number): void {
+    const { pingInterval } = this.#limits;
+    this.#since += ms;
+    this.release();
+    if (pingInterval === Infinity) return;
+    this.#heardAt = this.#silentSince = now;
+    this.#silentAt = now + pingInterval;
+    this.#heardTo = this.#written;
+    this.#probes = [];
+    this.#duringAt += ms;
+    this.#probeAt += ms;
+    this.#suspicion = undefined;
+    this.#isStale = true;
+    this.#staleUntil = undefined;
+    this.#isDeferred = false;
+  }
+
+  /** When something is due. */
+  deadline(work: Work): number {
+    const hold = this.#holdUntil > -Infinity ? this.#holdUntil : Infinity;
+    const notice = this.#suspicion?.noticeAt ?? Infinity;
+    return Math.min(hold, notice, this.#actsAt(work));
+  }
+
+  #actsAt({ load, mayProbe, mayFailOver }: Work): number {
+    const { pingInterval, pingTimeout } = this.#limits;
+    if (this.#isStale) {
+      if (this.#suspicion !== undefined) return Infinity;
+      return this.#staleUntil ?? -Infinity;
+    }
+    const unanswered = this.#probes.find(({ number }) =>
+      number > this.#heardTo
+    );
+    switch (load) {
+      case "elsewhere":
+        return Infinity;
+      case "busy":
+        if (!mayProbe || pingInterval === Infinity) return Infinity;
+        return Math.min(
+          this.#duringAt,
+          this.#silentAt,
+          mayFailOver && this.#suspicion === undefined
+            ? this.#silentSince + pingInterval + pingTimeout
+            : Infinity,
+        );
+      case "restoring": {
+        const patientUntil = this.#since + RESTORE_MS;
+        return unanswered === undefined
+          ? Math.max(this.#heardAt + pingInterval, patientUntil)
+          : Math.max(unanswered.at, patientUntil) + pingTimeout;
+      }
+      case "idle":
+        return Math.min(
+          this.#probeAt,
+          unanswered === undefined
+            ? this.#heardAt + pingInterval
+            : unanswered.at + pingTimeout,
+        );
+    }
+  }
+
+  /** What is due now. */
+  action(now: number, work: Work): LivenessAction {
+    if (now < this.#actsAt(work)) return "nothing";
+    const { load, mayFailOver } = work;
+    if (this.#isStale) {
+      if (this.#staleUntil === undefined) return "probe";
+      if (load !== "busy") return "give up";
+      return mayFailOver ? "suspect" : "trust";
+    }
+    if (load === "busy") {
+      const { pingInterval, pingTimeout } = this.#limits;
+      const isDue = mayFailOver && this.#suspicion === undefined &&
+        now >= this.#silentSince + pingInterval + pingTimeout;
+      return isDue ? "suspect" : "probe";
+    }
+    if (now >= this.#probeAt) return "probe";
+    const isProbed = this.#probes.some(({ number }) => number > this.#heardTo);
+    return isProbed ? "give up" : "probe";
+  }
+}

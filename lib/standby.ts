@@ -1,0 +1,96 @@
+/**
+ * The standby: the main connection is silent while calls are in flight on it,
+ * and a second connection shows whether it is the daemon that is silent.
+ *
+ * | the standby               | evidence against the main connection | what follows                                        |
+ * | ------------------------- | ------------------------------------ | --------------------------------------------------- |
+ * | has answered two probes   | yes                                  | it is dead: its calls are settled as after any loss |
+ * | has answered two probes   | no                                   | it keeps its calls, and the standby gets what comes |
+ * | is not answered           |                                      | the daemon is busy or frozen: everything waits      |
+ *
+ * Whatever is heard on the main connection ends the suspicion.
+ *
+ * @module
+ */
+
+import type { Desk } from "./desk.ts";
+import type { Id } from "./jsonrpc.ts";
+import { trialPonged } from "./keeps_two.ts";
+import type { Link } from "./link.ts";
+import * as report from "./report.ts";
+import { restore, retire, settle } from "./tend.ts";
+
+/** How many connections may be kept for the calls that are in flight on them: none of them is closed for a further one. */
+const DRAINING_LIMIT = 16;
+
+/** The main connection is under suspicion. */
+export function suspect(desk: Desk, link: Link, now: number): void {
+  const lastCall = desk.ledger.lastCall(link.epoch);
+  link.suspect(now, lastCall, report.silence("ready"));
+  desk.do(report.suspected(desk.config.shownUrl));
+  openStandby(desk, now);
+}
+
+/** Opens a standby where one is missing, if there is room for it. */
+export function openStandby({ links }: Desk, now: number): void {
+  const isMissing = links.main.liveness?.isSuspect &&
+    links.standby === undefined;
+  if (isMissing && links.draining < DRAINING_LIMIT) links.open("standby", now);
+}
+
+/** The daemon spoke on a link. */
+export function heard(desk: Desk, link: Link, now: number): void {
+  link.liveness?.heard(now);
+  const { main, standby } = desk.links;
+  if (link === main && standby !== undefined) retire(desk, standby, now);
+  if (desk.dialect.poolSize === 0) return;
+  // Where calls have links of their own the daemon may do one thing at a time.
+  for (const other of desk.links) {
+    if (other !== link) other.liveness?.restartProbes(now);
+  }
+}
+
+/** The daemon answered a probe on a link. */
+export function ponged(desk: Desk, link: Link, id: Id, now: number): void {
+  const { epoch, liveness, role } = link;
+  const number = liveness?.ponged(id, now);
+  if (liveness === undefined || number === undefined) return;
+  switch (role) {
+    case "standby":
+      // A daemon that has been busy may turn to the standby first.
+      if (liveness.answers > 1) return failOver(desk, link, now);
+      return liveness.probeAt(now + desk.config.pingTimeout);
+    case "trial":
+      return trialPonged(desk, link, id, now);
+    default:
+      if (desk.ledger.overtaken(epoch, number)) desk.answersDuringCalls = true;
+      if (role === "main") trialPonged(desk, link, id, now);
+  }
+}
+
+/** The standby takes over. */
+function failOver(desk: Desk, standby: Link, now: number): void {
+  const { dialect, ledger, links } = desk;
+  const { main } = links;
+  if (main.liveness === undefined) return;
+  const { shownUrl } = desk.config;
+  const { epoch, downSince } = main;
+  // What belongs on this link beside a pool is done in no time.
+  const isDead = dialect.poolSize > 0 ||
+    main.liveness.hasEvidence(ledger.lastCall(epoch), now);
+  main.liveness.replaced();
+  links.promote(standby);
+  if (isDead) {
+    const reason = "it is silent, and another connection is not";
+    links.remove(main);
+    desk.do({ type: "close", epoch });
+    const given = settle(desk, epoch, { reason }, now);
+    desk.do(report.lost(shownUrl, reason, given, "replaced"));
+    desk.connected({ attempt: 1, downMs: now - downSince });
+  } else {
+    ledger.move(epoch, now);
+    desk.do(report.busy(shownUrl, ledger.inFlight(epoch)));
+  }
+  for (const text of dialect.greeted()) desk.send(standby, text);
+  restore(desk, standby, now);
+}
