@@ -1,21 +1,28 @@
 /**
- * One look after the other at what a daemon says: dialect, token, tools, probe;
- * and before at the way to it.
+ * One look after the other at what a daemon says: dialect, token, tools, probe,
+ * and how many connections it keeps; and before at the way to it.
  *
  * @module
  */
 
+import type { Check } from "./check.ts";
 import type { Config } from "./config.ts";
+import { type Known, knownCheck } from "./connections_check.ts";
 import type { Host } from "./host.ts";
-import { dig } from "./jsonrpc.ts";
+import { dig, isRecord } from "./jsonrpc.ts";
 import { tame } from "./output.ts";
-import { type Check, reach } from "./reach.ts";
+import { reach } from "./reach.ts";
+import { ownerOf, readState } from "./state.ts";
 import { type Outcome, Trial } from "./trial.ts";
 
 /** How long a daemon has to understand another dialect than was said, in milliseconds. */
 const SHORT_MS = 3_000;
 /** How often the daemon is probed. */
 const PROBES = 5;
+/** How long a proxy's trial of two connections may take: it takes half of it. */
+const TRIAL_MS = 1_000;
+/** How much of a daemon's name and version the cache has, in UTF-16 units. */
+const KEY_LIMIT = 200;
 /** The version that the client in us speaks first, and the one of the stateless era. */
 const [LEGACY, STATELESS] = ["2025-11-25", "2026-07-28"];
 
@@ -32,8 +39,12 @@ export async function* checkup(
 }
 
 /** Tries a whole proxy. */
-async function* interview(config: Config, host: Host): AsyncGenerator<Check> {
-  const trial = new Trial(config, host);
+async function* interview(
+  config: Config,
+  host: Host,
+): AsyncGenerator<Check> {
+  const trial = new Trial(untried(config), host);
+  let server: string;
   try {
     const { hello, _meta } = await greet(trial, config);
     if (hello.kind === "failed") {
@@ -46,7 +57,47 @@ async function* interview(config: Config, host: Host): AsyncGenerator<Check> {
     yield { name: "token", state: "ok", text: token };
     const listed = await tools(trial, config, hello, _meta);
     yield listed;
-    if (listed.state !== "fail") yield await probe(trial, config, _meta);
+    if (listed.state === "fail") return;
+    yield await probe(trial, config, _meta);
+    server = keyOf(hello);
+  } finally {
+    await trial.end();
+  }
+  yield knownCheck(await known(config, host, server));
+}
+
+/** The same, but that the proxy does not try two connections: that could end the first one. */
+function untried(
+  config: Config,
+): Config {
+  const { dialect, connections } = config;
+  const isTrying = dialect === "mcp" && connections === "auto";
+  return isTrying ? { ...config, connections: "one" } : config;
+}
+
+/** How many connections the daemon keeps, from who knows it first. */
+async function known(
+  config: Config,
+  host: Host,
+  server: string,
+): Promise<Known> {
+  const { dialect, cache, connections: set } = config;
+  if (dialect === "exai") return { from: "dialect", connections: "many" };
+  if (set !== "auto") return { from: "setting", connections: set };
+  const remembered = readState(cache, ownerOf(config), host)?.remembered;
+  const forMs = remembered?.one?.[server] ?? 0;
+  if (forMs > 0) return { from: "cache", connections: "one", forMs };
+  return await tried(config, host);
+}
+
+/** What a proxy finds out when it tries two connections. */
+async function tried(config: Config, host: Host): Promise<Known> {
+  const trial = new Trial(config, host);
+  try {
+    const { hello } = await greet(trial, config);
+    const connections = await trial.connections(TRIAL_MS);
+    const trouble = hello.kind === "failed" ? { trouble: hello.why } : {};
+    return { from: "trial", connections, ...trouble };
   } finally {
     await trial.end();
   }
@@ -78,7 +129,7 @@ async function unwelcome(
 /** Whether the daemon knows a dialect that was not asked for; so it gets no token, and says so if it wants one. */
 async function understands(config: Config, host: Host): Promise<boolean> {
   const handshakeTimeout = Math.min(config.handshakeTimeout, SHORT_MS);
-  const other = { ...config, handshakeTimeout, helloToken: "" };
+  const other = untried({ ...config, handshakeTimeout, helloToken: "" });
   const trial = new Trial(other, host);
   const { hello } = await greet(trial, other);
   await trial.end();
@@ -114,14 +165,25 @@ async function greet(
 function described(hello: Outcome, { dialect }: Config): string {
   const result = hello.kind === "result" ? hello.result : undefined;
   if (dialect === "exai") return "it speaks exai, and took our hello";
-  const said = (...path: string[]): string | undefined => {
-    const value = dig(result, ...path);
-    return typeof value === "string" ? tame(value, 200) : undefined;
-  };
-  const version = said("protocolVersion") ?? STATELESS;
-  const who = [said("serverInfo", "name"), said("serverInfo", "version")]
-    .filter((text) => text).join(" ");
+  const said = dig(result, "protocolVersion");
+  const version = typeof said === "string" ? tame(said, 200) : STATELESS;
+  const who = serverOf(hello).map((text) => tame(text, 200)).join(" ");
   return `it speaks MCP ${version}${who && `: ${who}`}`;
+}
+
+/** The name and the version that the daemon gives itself, as far as it does. */
+function serverOf(hello: Outcome): string[] {
+  const result = hello.kind === "result" ? hello.result : undefined;
+  return ["name", "version"].map((name) => dig(result, "serverInfo", name))
+    .filter((text) => typeof text === "string" && text !== "") as string[];
+}
+
+/** The name under which the cache has the daemon. */
+function keyOf(hello: Outcome): string {
+  const result = hello.kind === "result" ? hello.result : undefined;
+  const info = dig(result, "serverInfo");
+  if (!isRecord(info)) return "";
+  return `${info.name} ${info.version}`.slice(0, KEY_LIMIT);
 }
 
 async function tools(

@@ -25,7 +25,7 @@ import { Ledger, type Rescue } from "./ledger.ts";
 import type { Link, LinkLimits, LinkRole, Traffic } from "./link.ts";
 import { Links } from "./links.ts";
 import { Memory, type Remembered } from "./memory.ts";
-import type { HasLink } from "./queue.ts";
+import type { HasLink } from "./waits.ts";
 import * as report from "./report.ts";
 import { Tasks } from "./tasks.ts";
 import {
@@ -209,6 +209,14 @@ export class Desk {
   isSettled({ epoch, liveness }: Link): boolean {
     return liveness?.isSettled === true && this.ledger.isSettled(epoch) &&
       !this.dialect.isAsking(epoch);
+  }
+
+  /** Whether there is evidence that a link is dead, and nobody waits for the calls on it any more, so that nothing is risked. */
+  isForsaken({ epoch, liveness }: Link, now: number): boolean {
+    const { ledger } = this;
+    const isWorking = !ledger.isBusy(epoch) && ledger.isWorking(epoch);
+    return isWorking && liveness !== undefined &&
+      liveness.hasEvidence(ledger.lastCall(epoch), now);
   }
 
   /** How many connections the daemon keeps; for exai calls have connections of their own. */

@@ -5,15 +5,23 @@
  * @module
  */
 
+import type { Check } from "./check.ts";
 import { checkup } from "./checkup.ts";
 import { CLIENTS, FILE_LIMIT, findOurs } from "./clients.ts";
 import { type Config, made, type Source, type Sources } from "./config.ts";
+import { proxiesCheck } from "./connections_check.ts";
 import { readHealth } from "./health_file.ts";
 import { readLimited, rehearse } from "./files.ts";
 import { type Host, messageOf } from "./host.ts";
 import { type Output, paint, tame } from "./output.ts";
-import type { Check } from "./reach.ts";
+import { findRunning } from "./presence.ts";
 import { HEALTH_FRESH_MS } from "./report.ts";
+import {
+  besideCheck,
+  proxiesAt,
+  runningCheck,
+  unseenCheck,
+} from "./running_check.ts";
 import { parseFile } from "./servers_text.ts";
 import { readSettings } from "./sources.ts";
 import { ownerOf, readState } from "./state.ts";
@@ -42,9 +50,11 @@ export async function doctor(
   output: Output,
 ): Promise<number> {
   const isJson = args.includes("--json");
-  const rest = args.filter((arg) => arg !== "--json");
+  const isConnecting = args.includes("--connect");
+  const rest = args.filter((arg) => !/^--(json|connect)$/.test(arg));
+  const way = isConnecting ? "connect" : "read";
   const checks: Check[] = [];
-  for await (const check of examine(rest, host)) {
+  for await (const check of examine(rest, host, way)) {
     checks.push(check);
     if (!isJson) say(check, output);
   }
@@ -64,6 +74,7 @@ function say({ name, state, text, advice }: Check, output: Output): void {
 async function* examine(
   args: readonly string[],
   host: Host,
+  way: "connect" | "read",
 ): AsyncGenerator<Check> {
   const { reading, sources } = await readSettings(host, args);
   if (reading.kind === "problems") {
@@ -76,10 +87,36 @@ async function* examine(
   const { config, warnings } = reading;
   yield settings(config, sources);
   for (const text of warnings) yield { name: "settings", state: "warn", text };
-  yield* checkup(config, host);
+  yield* daemon(config, host, way);
   yield cache(config, host);
   yield health(config, sources, host);
   yield clients(host);
+}
+
+/**
+ * The daemon: from its proxies that run, if there are any. A connection of
+ * doctor's could displace the session of their clients.
+ */
+async function* daemon(
+  config: Config,
+  host: Host,
+  way: "connect" | "read",
+): AsyncGenerator<Check> {
+  const { running, troubles } = findRunning(host);
+  const proxies = proxiesAt(running, config);
+  const now = Date.now();
+  if (way === "connect") {
+    if (proxies.length > 0) yield besideCheck(proxies, config, now);
+    yield* checkup(config, host);
+  } else if (proxies.length > 0) {
+    yield runningCheck(proxies, config, now);
+    const alike = proxies.filter(({ dialect }) => dialect === config.dialect);
+    if (alike.length > 0) yield proxiesCheck(alike, config.connections);
+  } else if (troubles.length > 0) {
+    yield unseenCheck(troubles);
+  } else {
+    yield* checkup(config, host);
+  }
 }
 
 function settings({ shownUrl, dialect }: Config, sources: Sources): Check {

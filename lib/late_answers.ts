@@ -26,7 +26,7 @@ export class LateAnswers {
   #earliest = Infinity;
 
   /** No one waits any more for a request. */
-  await(id: Id, epoch: number): void {
+  add(id: Id, epoch: number): void {
     const ids = this.#ids.get(epoch) ?? new Set();
     this.#ids.set(epoch, ids.add(id));
     const [oldest] = ids;

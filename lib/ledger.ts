@@ -12,20 +12,19 @@ import {
   endWait,
   type Entry,
   type Expiry,
-  isQueued,
   type LedgerLimits,
   needHint,
   open,
   type Owed,
   shift,
-  startWait,
   tell,
 } from "./account.ts";
-import { type HasLink, Queue, type Telling } from "./queue.ts";
+import { Queue, type Telling } from "./queue.ts";
 import type { Limits } from "./deadline.ts";
 import type { Id, Notification, Request } from "./jsonrpc.ts";
 import { LateAnswers } from "./late_answers.ts";
 import { isCall, isStanding } from "./safety.ts";
+import { type HasLink, updateWait, Waits } from "./waits.ts";
 
 /** What becomes of a request whose link was lost: it is written again, at once or when the daemon confirms the tool's hint, given up, or asked about for so many milliseconds. */
 export type Rescue =
@@ -49,8 +48,7 @@ export class Ledger {
   readonly #calls = new Map<number, number>();
   #notifications = 0;
   readonly #late = new LateAnswers();
-  /** What has come into the queue since it was last looked at who has a link. */
-  #arrived: Account<Request | Notification>[] = [];
+  readonly #waits = new Waits();
   /** No account falls due before this; exact after every {@linkcode expire}. */
   #earliest = Infinity;
 
@@ -123,7 +121,7 @@ export class Ledger {
     this.#accounts.set(account.key, account);
     if (account.token !== undefined) this.#byToken.set(account.token, account);
     this.#queue.add(account, now);
-    this.#arrived.push(account);
+    this.#waits.add(account);
     this.#wake(account);
   }
 
@@ -239,7 +237,7 @@ export class Ledger {
     now: number,
   ): void {
     const { id, method } = message;
-    this.#late.await(id, epoch);
+    this.#late.add(id, epoch);
     const isWork = isCall(method) && number > overtakenTo;
     if (isWork) this.#late.works(id, epoch, number, now);
   }
@@ -349,34 +347,23 @@ export class Ledger {
 
   /** The waits of all that is in the queue begin or end, as it has a link that is ready or none. */
   updateWaits(now: number, hasLink: HasLink): void {
+    this.#waits.take();
     for (const account of this.#accounts.values()) {
-      if (isQueued(account)) this.#updateWait(account, now, hasLink);
+      if (updateWait(account, now, hasLink)) this.#wake(account);
     }
-    this.#arrived = [];
   }
 
   /** Whether something has come into the queue since. */
   get hasNewWaits(): boolean {
-    return this.#arrived.length > 0;
+    return this.#waits.hasNew;
   }
 
   /** The waits of what has come into the queue since begin or end. */
   updateNewWaits(now: number, hasLink: HasLink): void {
-    for (const account of this.#arrived) {
+    for (const account of this.#waits.take()) {
       const isOpen = this.#accounts.get(account.key) === account;
-      if (isOpen && isQueued(account)) this.#updateWait(account, now, hasLink);
+      if (isOpen && updateWait(account, now, hasLink)) this.#wake(account);
     }
-    this.#arrived = [];
-  }
-
-  #updateWait(
-    account: Account<Request | Notification>,
-    now: number,
-    hasLink: HasLink,
-  ): void {
-    if (hasLink(account.message)) return endWait(account, now);
-    startWait(account, now);
-    this.#wake(account);
   }
 
   /** The daemon is asked on a link whether it confirms the hint of a request. */
@@ -441,7 +428,7 @@ export class Ledger {
     account.isGreeting = false;
     account.idleUntil = Infinity;
     this.#queue.add(account, now);
-    this.#arrived.push(account);
+    this.#waits.add(account);
   }
 
   /** The clients that are to be told now what their requests wait for; {@linkcode expire} must follow. */

@@ -387,7 +387,7 @@ export class Liveness {
     );
     switch (load) {
       case "elsewhere":
-        return Infinity;
+        return this.#probeAt;
       case "busy":
         if (!mayProbe || pingInterval === Infinity) return Infinity;
         return Math.min(

@@ -17,6 +17,7 @@ import { Repeats } from "./repeats.ts";
 import * as report from "./report.ts";
 import { Session } from "./session.ts";
 import type { Remembered } from "./memory.ts";
+import type { Snapshot } from "./snapshot.ts";
 import { ownerOf, readState, writeState } from "./state.ts";
 import { atMost, dial, type Socket, type SocketReport } from "./socket.ts";
 import { Naps } from "./naps.ts";
@@ -44,6 +45,7 @@ const LOOK_LINES = 64;
 /**
  * Runs a session on a host until it exits.
  *
+ * @param observe is told what the session is doing after each turn
  * @returns the process's exit code
  */
 export function run(
@@ -51,6 +53,7 @@ export function run(
   version: string,
   host: Host,
   log: (entry: Omit<LogEffect, "type">) => void,
+  observe?: (snapshot: Snapshot) => void,
 ): Promise<number> {
   const { promise, resolve } = Promise.withResolvers<number>();
   const now = (): number => performance.now();
@@ -110,6 +113,7 @@ export function run(
       for (const line of repeats.take(turnAt)) log(line);
     }
     for (const [epoch, socket] of sockets) weigh(epoch, socket);
+    observe?.(session.snapshot());
     if (event.type !== "tick" || effects.length > 0) presence?.touch(turnAt);
     if (presence !== undefined && turnAt >= presence.dueAt) show(turnAt);
     // Who wakes seldom learns late that the machine slept.

@@ -21,9 +21,6 @@ const TELL_MS = 1_000;
 /** What may wait to be written. */
 export type Carried = Request | Notification;
 
-/** Whether a link is ready for a message. */
-export type HasLink = (message: Request | Notification) => boolean;
-
 /** What a client is told while its request waits. */
 export interface Telling {
   /** The request. */

@@ -5,6 +5,7 @@
  * @module
  */
 
+import type { Check } from "./check.ts";
 import type { Config } from "./config.ts";
 import type { Host } from "./host.ts";
 import { tame } from "./output.ts";
@@ -16,18 +17,6 @@ import {
   resolve,
   upgrade,
 } from "./upgrade.ts";
-
-/** What became of one check. */
-export interface Check {
-  /** What was looked at. */
-  readonly name: string;
-  /** `warn` is worth a look, `skip` was not looked at. */
-  readonly state: "ok" | "warn" | "fail" | "skip";
-  /** What was found. */
-  readonly text: string;
-  /** What to do, where something is to be done. */
-  readonly advice?: string;
-}
 
 /** From the host's name to a WebSocket, as far as the first failure. */
 export async function* reach(

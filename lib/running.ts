@@ -70,7 +70,12 @@ export function fromText(text: string): Running | undefined {
   const isOurs = numbers.every(Number.isFinite) &&
     [...texts, ...maybe].every((text) => typeof text === "string") &&
     /^(lock|heartbeat)$/.test(String(it.sign)) && isStanding(it.standing);
-  return isOurs ? it as unknown as Running : undefined;
+  // A proxy of an older version says nothing of its daemon.
+  const { connections = "unknown", answersDuringCalls } = it;
+  const isKnown = /^(one|many|unknown)$/.test(String(connections)) &&
+    typeof (answersDuringCalls ?? false) === "boolean";
+  if (!isOurs || !isKnown) return undefined;
+  return { ...it, connections } as unknown as Running;
 }
 
 function isStanding(it: unknown): it is Standing {

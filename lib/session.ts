@@ -170,6 +170,10 @@ export class Session {
   /** Does what a link's time has come for. */
   #attend(link: Link, now: number): void {
     const desk = this.#desk;
+    if (desk.isForsaken(link, now)) {
+      const reason = report.silence("ready");
+      return lose(desk, link, { reason }, now);
+    }
     switch (link.wish(now, desk.traffic(link))) {
       case "nothing":
         return;

@@ -147,8 +147,8 @@ export const SETTINGS = {
     env: ["ALWAYSUP_CONNECTIONS"],
     default: "auto",
     value: "auto|one|many",
-    help: "how many the daemon keeps for one client; with many, a second one " +
-      "shows whether a silent one is dead",
+    help:
+      "how many connections the daemon keeps for one client; auto: find out",
     parse: oneOf("auto", "one", "many"),
   }),
   pingInterval: row({

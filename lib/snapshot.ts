@@ -4,6 +4,7 @@
  * @module
  */
 
+import type { Keeps } from "./capacity.ts";
 import type { Desk } from "./desk.ts";
 import { dig, type Request } from "./jsonrpc.ts";
 import { tame } from "./output.ts";
@@ -37,6 +38,10 @@ export interface Snapshot {
   readonly owed: number;
   /** Why the last dial or connection ended. */
   readonly lastError: string | undefined;
+  /** How many connections the daemon keeps for a client, as far as it is known. */
+  readonly connections: Keeps | "unknown";
+  /** Whether the daemon answers a probe while it is at a call; `undefined` as long as no call has shown it. */
+  readonly answersDuringCalls: boolean | undefined;
 }
 
 /** A name in a list for people needs no more, in UTF-16 units. */
@@ -51,6 +56,8 @@ export function snapshot(desk: Desk): Snapshot {
     reconnects: Math.max(0, connections - 1),
     owed: ledger.owed,
     lastError: links.main.lastFailure,
+    connections: desk.keeps,
+    answersDuringCalls: desk.answersDuringCalls,
   };
 }
 

@@ -314,8 +314,15 @@ export function lose(desk: Desk, link: Link, cause: Loss, now: number): void {
   if (role === "trial") return;
   if (role === "standby") {
     // A daemon that opens the connection and says no more is there, and busy.
-    if (loss.isHung || phase === "ready") desk.links.main.liveness?.waive();
+    const { main } = desk.links;
+    const isThere = loss.isHung === true || phase === "ready";
+    if (isThere) main.liveness?.waive();
     desk.do(report.standbyFailed(shownUrl, loss.reason));
+    // Nobody waits for the calls on the main one any more, so that nothing is risked.
+    const isFree = main.liveness?.isSuspect && !desk.ledger.isBusy(main.epoch);
+    if (isFree && !isThere) {
+      return lose(desk, main, { reason: report.silence("ready") }, now);
+    }
     return flush(desk, now);
   }
   if (role !== "main") {

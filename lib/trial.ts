@@ -10,6 +10,8 @@ import type { Host } from "./host.ts";
 import { dig, isRecord } from "./jsonrpc.ts";
 import { tame } from "./output.ts";
 import { run } from "./proxy.ts";
+import type { Snapshot } from "./snapshot.ts";
+import { atMost } from "./socket.ts";
 
 /** What the daemon answered, or why it could not. */
 export type Outcome =
@@ -25,6 +27,8 @@ export class Trial {
   #ids = 0;
   #failure: string | undefined;
   #rest = "";
+  #connections: Snapshot["connections"] = "unknown";
+  readonly #known = Promise.withResolvers<void>();
 
   /** Starts the proxy. */
   constructor(config: Config, host: Host) {
@@ -46,12 +50,22 @@ export class Trial {
       requestTimeout: 2 * config.handshakeTimeout,
       ...{ cache: "off", status: "off", healthFile: undefined },
     };
-    this.#code = run(alone, "0", own, ({ event, level, reason }) => {
+    const log: Parameters<typeof run>[3] = ({ event, level, reason }) => {
       // The same attempt goes on without the subprotocol.
       const isOver = event === "lost" ||
         event === "attempt-failed" && level !== "debug";
       if (isOver) this.#fail(reason!);
+    };
+    this.#code = run(alone, "0", own, log, ({ connections }) => {
+      this.#connections = connections;
+      if (connections !== "unknown") this.#known.resolve();
     });
+  }
+
+  /** How many connections the daemon keeps, as soon as the proxy knows it, or after so many milliseconds. */
+  async connections(ms: number): Promise<Snapshot["connections"]> {
+    await atMost(ms, this.#known.promise);
+    return this.#connections;
   }
 
   /** Whether the connection has failed. */

@@ -12,7 +12,7 @@ const LIB = new URL("../lib/", import.meta.url);
 
 /** The rooms by floor; a room imports only from floors below its own. */
 const FLOORS: readonly (readonly string[])[] = [
-  ["json_text", "host", "output", "parse", "versions"],
+  ["check", "json_text", "host", "output", "parse", "versions"],
   ["capacity", "liveness"],
   ["backoff", "displacement", "handshakes"],
   ["jsonc", "jsonrpc", "settings", "link", "close_reason"],
@@ -20,13 +20,14 @@ const FLOORS: readonly (readonly string[])[] = [
   ["safety", "asked", "clients", "memory", "servers_text"],
   ["deadline", "event", "listens", "memory_text"],
   ["account", "config", "late_answers", "naps", "repeats"],
-  ["queue", "tasks", "entry_diff"],
+  ["queue", "tasks", "entry_diff", "waits"],
   ["ledger", "links", "dialect", "fault", "tool_output", "health_file"],
   ["agreement"],
   ["mcp", "report", "exai_frame", "exai_local"],
   ["exai_call", "desk"],
   ["exai", "snapshot", "stand_in"],
   ["running", "compare"],
+  ["running_check", "connections_check"],
   ["confirm"],
   ["tend"],
   ["keeps_two"],

@@ -5,18 +5,12 @@
  * @module
  */
 
+import type { Check } from "../../lib/check.ts";
 import { assert, assertEquals, assertMatch } from "../tools/assert.ts";
 import { ExaiProcess } from "../tools/exai_process.ts";
 import { RawDaemon } from "../tools/raw_daemon.ts";
 import { test } from "../tools/limit.ts";
 import { execute, freePort } from "../tools/rig.ts";
-
-interface Check {
-  name: string;
-  state: string;
-  text: string;
-  advice?: string;
-}
 
 /** A home without anything. */
 const HOME = Deno.makeTempDirSync({ prefix: "home-" });
@@ -91,7 +85,10 @@ test("doctor: a daemon that works", async () => {
   assertMatch(found.of("settings").text, /--url: ws.* \(command line\)/);
   assertMatch(found.of("settings").text, /GLM_.*: 9 \(environment\)/);
   const methods = daemon.messages.map(({ method }) => method);
-  assertEquals(methods.filter((method) => method === "ping").length, 5);
+  assert(methods.filter((method) => method === "ping").length >= 5);
+  const { text, data } = found.of("connections");
+  assertEquals([data!.from, data!.answersDuringCalls], ["trial", null]);
+  assertMatch(text, /\nwhether it answers during calls cannot be tried/);
 });
 
 test("doctor: plain lines for people, what to do under each that fails", async () => {
@@ -425,6 +422,7 @@ test("doctor: the other dialect, either way; and an exai daemon that works", asy
   assertMatch(found.of("daemon").text, /exai/);
   assert(Number(found.of("tools").text) > 0);
   assertEquals(found.of("probe").state, "ok");
+  assertMatch(found.of("connections").text, /^each call has one of its own/);
 });
 
 test("doctor: the other dialect, and a token that it wants, but does not get for being asked", async () => {

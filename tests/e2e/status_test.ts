@@ -55,6 +55,7 @@ test("status: a proxy through the life and death of its daemon, and gone when it
   const url = `ws://127.0.0.1:${rig.port}/`;
   assertEquals([it.client, it.url, it.dialect], ["e2e 1", url, "mcp"]);
   assertEquals([it.reconnects, it.owed], [0, 0]);
+  assertMatch(it.connections, /^(one|many|unknown)$/);
   assert(
     Date.now() - it.standing.since < WAIT_LIMIT_MS,
     `${it.standing.since}`,

@@ -35,7 +35,7 @@ function equipped(config = {}): Scene {
 
 /** The new daemon lists its tools, as it is asked on the connection that was dialed last. */
 function list(scene: Scene, hints: Json = { readOnlyHint: true }): void {
-  const { id } = scene.sent().find(({ id, method }) =>
+  const { id } = scene.written().find(({ id, method }) =>
     method === "tools/list" && /^alwaysup:/.test(id)
   )!;
   const tools = [{ name: "look", annotations: hints }, { name: "write" }];
@@ -53,7 +53,9 @@ test("a message passes both ways as it was spelled", () => {
   const texts = scene.take().flatMap((effect) =>
     effect.type === "send" || effect.type === "reply" ? [effect.text] : []
   );
-  assertEquals(texts, [there, back]);
+  const [probe, ...rest] = texts;
+  assertEquals(JSON.parse(probe!).method, "ping");
+  assertEquals(rest, [there, back]);
 });
 
 test("never written: waits for the next link, in order", () => {
@@ -64,7 +66,7 @@ test("never written: waits for the next link, in order", () => {
   scene.pass(260);
   scene.take();
   scene.again();
-  const calls = scene.sent().filter(({ method }) => method === "tools/call");
+  const calls = scene.written().filter(({ method }) => method === "tools/call");
   assertEquals(calls.map(({ id }) => id), [1, "1", 0, "0"]);
   assertEquals(errors(scene), []);
 });
@@ -101,7 +103,7 @@ test("written and unanswered, safe: written again on the next link under the sam
   scene.take();
   scene.again();
   list(scene);
-  const [, ...sent] = scene.sent().filter(({ id }) => !/alwaysup/.test(id));
+  const [, ...sent] = scene.written().filter(({ id }) => !/alwaysup/.test(id));
   assertEquals(sent.map(({ id }) => id).slice(0, 2), [1, 2]);
   scene.daemon({ id: 1, result: { tools: [] } });
   scene.daemon({ id: 2, result: {} });
@@ -123,7 +125,7 @@ test("written and unanswered, unsafe: outcome unknown at once, never written aga
   scene.pass(260);
   scene.take();
   scene.again();
-  assertEquals(methods(scene.sent()).includes("tools/call"), false);
+  assertEquals(methods(scene.written()).includes("tools/call"), false);
 });
 
 const POLICIES: [retry: "safe" | "always" | "never", resent: unknown[]][] = [
@@ -145,7 +147,9 @@ for (const [retry, resent] of POLICIES) {
     scene.take();
     scene.again();
     list(scene);
-    const calls = scene.sent().filter(({ method }) => method === "tools/call");
+    const calls = scene.written().filter(({ method }) =>
+      method === "tools/call"
+    );
     assertEquals(calls.map(({ id }) => id), resent);
   });
 }
@@ -171,7 +175,7 @@ test("silent past its deadline: cancelled at the daemon, timed out, and a late a
   assertEquals(scene.replies(), []);
   scene.pass(1);
   assertEquals(errors(scene), [[7, -31003]]);
-  const [cancel] = scene.sent();
+  const [cancel] = scene.written();
   assertEquals(cancel.method, "notifications/cancelled");
   assertEquals(cancel.params.requestId, 7);
   scene.take();
@@ -245,7 +249,7 @@ test("a second request under an id in flight is dropped with a log line", () => 
   const scene = equipped();
   scene.call(1, "write");
   scene.call(1, "write");
-  assertEquals(methods(scene.sent()), ["tools/call"]);
+  assertEquals(methods(scene.written()), ["tools/call"]);
   assertEquals(scene.replies(), []);
   assertEquals(scene.logged(), ["duplicate-id"]);
 });
@@ -258,7 +262,7 @@ test("cancelled while it waits: nothing is written and nothing answered", () => 
   scene.pass(260);
   scene.take();
   scene.again();
-  assertEquals(methods(scene.sent()).includes("tools/call"), false);
+  assertEquals(methods(scene.written()).includes("tools/call"), false);
   scene.pass(60_000);
   assertEquals(scene.replies().filter(({ id }) => id === 1), []);
 });
@@ -271,9 +275,9 @@ test("cancelled in flight: the daemon is told, and its answer is dropped", () =>
     method: "notifications/cancelled",
     params: { requestId: "1" },
   });
-  assertEquals(scene.sent(), [], "another id");
+  assertEquals(scene.written(), [], "another id");
   scene.client({ method: "notifications/cancelled", params: { requestId: 1 } });
-  assertEquals(methods(scene.sent()), ["notifications/cancelled"]);
+  assertEquals(methods(scene.written()), ["notifications/cancelled"]);
   scene.daemon({ id: 1, result: {} });
   scene.close();
   assertEquals(scene.replies(), []);
@@ -284,7 +288,7 @@ test("initialize cannot be cancelled", () => {
   scene.ask(0, "initialize", {});
   scene.client({ method: "notifications/cancelled", params: { requestId: 0 } });
   scene.open();
-  assertEquals(methods(scene.sent()), ["initialize"]);
+  assertEquals(methods(scene.written()), ["initialize"]);
   scene.daemon({ id: 0, result: {} });
   assertEquals(scene.replies()[0].id, 0);
 });
@@ -292,7 +296,7 @@ test("initialize cannot be cancelled", () => {
 test("the client's ping is answered while down and passed on while up", () => {
   const scene = equipped();
   scene.ask(1, "ping");
-  assertEquals(methods(scene.sent()), ["ping"]);
+  assertEquals(methods(scene.written()), ["ping"]);
   scene.daemon({ id: 1, result: {} });
   scene.close();
   scene.take();
@@ -312,7 +316,7 @@ test("a full queue says so at once", () => {
 test("a message over --max-message costs only its own request an error", () => {
   const scene = equipped({ maxMessage: 1000 });
   scene.ask(1, "x", { text: "x".repeat(1000) });
-  assertEquals(scene.sent(), []);
+  assertEquals(scene.written(), []);
   scene.call(2, "write");
   scene.call(3, "write");
   scene.daemon({ id: 2, result: { text: "x".repeat(1000) } });
@@ -361,7 +365,7 @@ for (const [what, end] of REFUSALS) {
     scene.take();
     scene.again();
     scene.call(3, "write");
-    assertEquals(scene.sent().at(-1).params, { name: "write" });
+    assertEquals(scene.written().at(-1).params, { name: "write" });
     assertEquals(scene.exit(), undefined);
   });
 }

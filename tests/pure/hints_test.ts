@@ -33,7 +33,7 @@ function back(scene: Scene): Json {
   scene.untilDial();
   scene.take();
   scene.again();
-  const asked = scene.sent().filter(({ method }) => method === "tools/list");
+  const asked = scene.written().filter(({ method }) => method === "tools/list");
   assertEquals(asked.length, 1, "it is asked once");
   assertEquals(calls(scene), []);
   return asked[0].id;
@@ -41,7 +41,7 @@ function back(scene: Scene): Json {
 
 /** The ids of the calls that were written since the last look. */
 function calls(scene: Scene): Json[] {
-  return scene.sent().filter(({ method }) => method === "tools/call")
+  return scene.written().filter(({ method }) => method === "tools/call")
     .map(({ id }) => id);
 }
 
@@ -80,7 +80,7 @@ test("a list in pages: the call waits for the page with its tool", () => {
   const first = { tools: tools(["other"]), nextCursor: "2" };
   scene.daemon({ id, result: first });
   assertEquals([calls(scene), errors(scene)], [[], []]);
-  ({ id } = scene.sent().at(-1));
+  ({ id } = scene.written().at(-1));
   scene.daemon({ id, result: { tools: tools(["look", READ_ONLY]) } });
   assertEquals(calls(scene), [1]);
 });
@@ -90,7 +90,7 @@ test("a cursor that does not advance is the end of the list", () => {
   let id = back(scene);
   const page = { tools: tools(["other"]), nextCursor: "2" };
   scene.daemon({ id, result: page });
-  ({ id } = scene.sent().at(-1));
+  ({ id } = scene.written().at(-1));
   assertEquals(errors(scene), []);
   scene.daemon({ id, result: page });
   assertEquals(errors(scene), [[1, -31002, "unknown"]]);
@@ -125,7 +125,7 @@ test("a list that comes at the second question confirms, too", () => {
   scene.daemon({ id, error: { code: -32603, message: "loading" } });
   scene.take();
   scene.pass(1_000);
-  const again = scene.sent().find(({ method }) => method === "tools/list");
+  const again = scene.written().find(({ method }) => method === "tools/list");
   scene.daemon({
     id: again.id,
     result: { tools: tools(["look", READ_ONLY]) },
@@ -146,7 +146,7 @@ test("a connection that is lost before its list comes: the next one is asked, fo
   assertEquals(length, 3);
   scene.take();
   scene.again();
-  const { id } = scene.sent().find(({ method }) => method === "tools/list")!;
+  const { id } = scene.written().find(({ method }) => method === "tools/list")!;
   scene.pass(999);
   assertEquals(errors(scene), []);
   scene.daemon({ id, result: { tools: tools(["look", READ_ONLY]) } });
@@ -171,7 +171,7 @@ test("what else waits does not wait for the list", () => {
   scene.untilDial();
   scene.take();
   scene.again();
-  assertEquals(scene.sent().map(({ id }) => id).filter(Number.isFinite), [
+  assertEquals(scene.written().map(({ id }) => id).filter(Number.isFinite), [
     2,
     3,
   ]);
@@ -202,6 +202,7 @@ test("a sleep takes nothing from the 5 s", () => {
   scene.daemon({ id, result: {} }, epoch);
   assertEquals(errors(scene), []);
   scene.daemon({ id: old, result: { tools: tools(["look", READ_ONLY]) } });
+  scene.pong(epoch);
   assertEquals([calls(scene), errors(scene)], [[1], []]);
 });
 

@@ -23,66 +23,79 @@ test("an idle link is probed after 5 s of silence and given up 5 s later", () =>
   const link = ready();
   assertEquals(link.wish(4_999, NONE), "nothing");
   assertEquals(link.wish(5_000, NONE), "probe");
-  link.pulse!.probed(5_000, "busy");
+  const number = link.liveness!.wrote("request");
+  link.liveness!.probed("1", 5_000, { number });
   assertEquals(link.wish(9_999, NONE), "nothing");
   assertEquals(link.wish(10_000, NONE), "give up");
-  link.pulse!.heard(9_999);
+  link.liveness!.heard(9_999);
   assertEquals(link.deadline(NONE), 14_999);
 });
 
-test("a link on which an answer is owed is doubted after 10 s of silence, but not given up", () => {
+test("a link with a call is probed in silence, and is under suspicion after 10 s, but not given up", () => {
   const link = ready();
+  link.liveness!.called(0);
+  assertEquals(link.wish(250, BUSY), "probe");
+  link.liveness!.probed("1", 250);
   assertEquals(link.wish(4_999, BUSY), "nothing");
   assertEquals(link.wish(5_000, BUSY), "probe");
-  link.pulse!.probed(5_000, "busy");
+  link.liveness!.probed("2", 5_000);
   assertEquals(link.wish(9_999, BUSY), "nothing");
-  assertEquals(link.wish(10_000, BUSY), "doubt");
-  link.doubted(10_000, "silence");
-  assertEquals([link.deadline(BUSY), link.isGood], [Infinity, true]);
-  link.pulse!.heard(11_000);
+  assertEquals(link.wish(10_000, BUSY), "suspect");
+  link.suspect(10_000, 1, "silence");
+  assertEquals([link.wish(10_000, BUSY), link.isUsable], ["probe", true]);
+  link.liveness!.heard(11_000);
   assertEquals(link.deadline(BUSY), 16_000);
 });
 
-test("250 ms after a call a link is probed, until that was tried once", () => {
+test("a link that may not be replaced has all the time that its calls have", () => {
   const link = ready();
-  link.pulse!.called(1_000);
+  link.liveness!.called(0);
+  link.liveness!.probed("1", 250);
+  const alone = { ...BUSY, mayFailOver: false };
+  for (let now = 5_000; now < 60_000; now += 5_000) {
+    assertEquals(link.wish(now, alone), "probe");
+    link.liveness!.probed(`${now}`, now);
+  }
+  assertEquals(link.deadline({ ...BUSY, mayProbe: false }), Infinity);
+});
+
+test("250 ms after a call that found none in flight a link is probed, if a call is in flight then", () => {
+  const link = ready();
+  link.liveness!.called(1_000);
   assertEquals(link.deadline(BUSY), 1_250);
-  link.pulse!.heard(1_010); // answered at once
-  link.pulse!.called(1_500);
+  link.liveness!.heard(1_010); // answered at once
+  assertEquals(link.deadline(NONE), 6_010);
+  link.liveness!.called(1_500);
   assertEquals(link.deadline(BUSY), 1_750);
-  link.pulse!.probed(1_750, "busy");
-  assertEquals(link.deadline(BUSY), 11_010, "silence counts, not the trial");
-  assertEquals(link.deadline(NONE), 11_010, "not even when nothing runs");
-  link.pulse!.heard(1_800);
-  link.pulse!.called(2_000);
-  assertEquals(link.deadline(BUSY), 6_800);
+  link.liveness!.probed("1", 1_750);
+  assertEquals(link.deadline(BUSY), 6_500, "5 s of silence");
 });
 
-test("a link that has answered a probe during a call is not used while it is doubted", () => {
+test("a link is not used while there is evidence that it is dead", () => {
   const link = ready();
-  link.pulse!.overtook();
-  link.doubted(10_000, "silence");
-  assertEquals([link.isGood, link.downSince], [false, 10_000]);
-  link.pulse!.heard(11_000);
-  assertEquals(link.isGood, true);
-});
-
-test("a link that may not be doubted has all the time that its calls have", () => {
-  const link = ready();
-  assertEquals(link.deadline({ ...BUSY, mayDoubt: false }), Infinity);
+  const { liveness } = link;
+  liveness!.probed("1", 1, { number: liveness!.wrote("request") });
+  liveness!.ponged("1", 2);
+  liveness!.called(3);
+  liveness!.probed("2", 250, { number: liveness!.wrote("request") });
+  link.suspect(10_000, 0, "silence");
+  assertEquals([link.isUsable, link.downSince], [false, 10_000]);
+  liveness!.heard(11_000);
+  assertEquals(link.isUsable, true);
 });
 
 test("after a sleep a ready link shows within a second that it lives, and a waiting one is dialed", () => {
   const link = ready();
-  link.pulse!.probed(5_000, "busy");
+  link.liveness!.probed("1", 5_000);
   link.resumed(100_000, 94_000, 94_000);
   for (const load of [NONE, BUSY]) {
     assertEquals(link.wish(100_000, load), "probe");
   }
-  link.pulse!.probed(100_000, "busy");
+  link.liveness!.probed("2", 100_000);
   assertEquals(link.wish(100_999, NONE), "nothing");
   assertEquals(link.wish(101_000, NONE), "give up");
-  assertEquals(link.wish(101_000, BUSY), "doubt");
+  assertEquals(link.wish(101_000, BUSY), "suspect");
+  assertEquals(link.wish(101_000, { ...BUSY, mayFailOver: false }), "trust");
   link.lost(101_000, { reason: "gone" }, 2);
   link.resumed(200_000, 99_000, 99_000);
   assertEquals(link.wish(200_000, NONE), "dial");

@@ -83,7 +83,7 @@ for (const [what, end] of Object.entries(ENDS)) {
     scene.untilDial();
     assert(scene.now - now <= 1_000, `${scene.now - now}`);
     scene.again();
-    assertEquals(scene.sent().at(-1).id, 1);
+    assertEquals(scene.written().at(-1).id, 1);
     scene.daemon({ id: 1, result: {} });
     assertEquals(scene.replies().map(({ id }) => id), [1]);
   });
@@ -141,7 +141,7 @@ test("a call beside a subscription dials at once, and the subscription goes on w
   assertEquals(scene.dials.length, length + 1);
   scene.take();
   scene.again();
-  assertEquals(scene.sent().slice(-2).map(({ id }) => id), ["s", 1]);
+  assertEquals(scene.written().slice(-2).map(({ id }) => id), ["s", 1]);
 });
 
 test("the queue timeout is the sum of all waits: a request that was repeated", () => {
@@ -152,7 +152,7 @@ test("the queue timeout is the sum of all waits: a request that was repeated", (
   const waited = scene.now;
   scene.take();
   scene.again();
-  assertEquals(scene.sent().at(-1).id, 1);
+  assertEquals(scene.written().at(-1).id, 1);
   live(scene, 60);
   scene.take();
   scene.close();
@@ -201,7 +201,7 @@ test("a daemon that does not read is one that requests wait for", () => {
   scene.call(1, "write");
   scene.pass(30_000);
   scene.do({ type: "backlog", epoch: 1, is: "read" });
-  assertEquals(scene.sent().at(-1).id, 1);
+  assertEquals(scene.written().at(-1).id, 1);
   scene.do({ type: "backlog", epoch: 1, is: "full" });
   scene.take();
   scene.call(2, "write");
@@ -220,11 +220,11 @@ test("a link that is ready when a late timer comes serves what would have been g
   scene.untilDial();
   scene.take();
   scene.open();
-  const { id } = scene.sent().find(({ method }) => method === "initialize")!;
+  const { id } = scene.written().find(({ method }) => method === "initialize")!;
   scene.now = 45_100; // no tick came at 45 s
   const result = { protocolVersion: "2025-06-18", capabilities: {} };
   scene.daemon({ id, result });
-  assertEquals(scene.sent().at(-1).id, 1);
+  assertEquals(scene.written().at(-1).id, 1);
   assertEquals(scene.replies(), []);
 });
 
@@ -264,7 +264,7 @@ for (const code of [1008, 1000, 1011, 4003]) {
     scene.pass(250);
     scene.take();
     scene.again();
-    assertEquals(scene.sent().at(-1).id, 1);
+    assertEquals(scene.written().at(-1).id, 1);
     assertEquals(/token/.test(scene.log()), false);
   });
 }
@@ -382,7 +382,7 @@ test("a refused daemon that fails in another way is waited for", () => {
   scene.take();
   scene.untilDial();
   scene.again();
-  assertEquals(scene.sent().at(-1).id, 1);
+  assertEquals(scene.written().at(-1).id, 1);
 });
 
 /** A scene whose connection answered a probe during a call, and is silent since; a second one is dialed. */
@@ -517,7 +517,7 @@ for (const method of ["server/discover", "subscriptions/listen"]) {
     scene.untilDial();
     scene.take();
     scene.again();
-    assertEquals(scene.sent().at(-1).id, "held");
+    assertEquals(scene.written().at(-1).id, "held");
     assertEquals(scene.dials.length, length + 1);
     scene.take();
     scene.close(1000);
@@ -694,7 +694,7 @@ test("a list that is answered from the cache has the daemon dialed all the same"
   scene.untilDial();
   scene.take();
   scene.again();
-  const { id } = scene.sent().at(-1);
+  const { id } = scene.written().at(-1);
   scene.daemon({ id, result });
   scene.close(1000);
   const { length } = scene.dials;
@@ -760,7 +760,7 @@ test("an initialize that timed out and comes again is refused until its late ans
   scene.daemon('{"jsonrpc":"2.0","id":7,"result":1,"error":{}}');
   scene.take();
   scene.ask(7, "tools/list");
-  assertEquals(scene.sent().map(({ id }) => id), [7]);
+  assertEquals(scene.written().map(({ id }) => id), [7]);
 });
 
 for (const [what, config, leave] of LATE) {
@@ -774,10 +774,10 @@ for (const [what, config, leave] of LATE) {
     const [{ id, error }] = scene.replies();
     assertEquals([id, error.code], [1, -32600]);
     assertMatch(error.message, /another id/);
-    assertEquals(scene.sent(), []);
+    assertEquals(scene.written(), []);
     scene.take();
     scene.call("1", "write");
-    assertEquals(scene.sent().map(({ id }) => id), ["1"], "another id");
+    assertEquals(scene.written().map(({ id }) => id), ["1"], "another id");
     scene.take();
     scene.daemon({ id: 1, result: "late" });
     assertEquals(scene.replies(), []);
@@ -797,7 +797,7 @@ for (const [what, config, leave] of LATE) {
     assertEquals(scene.replies(), []);
     scene.untilDial();
     scene.again();
-    assertEquals(scene.sent().at(-1).id, 1);
+    assertEquals(scene.written().at(-1).id, 1);
   });
 }
 
@@ -839,7 +839,7 @@ test("an id that was cancelled before it was written can come again", () => {
   scene.call(1, "look");
   scene.untilDial();
   scene.again();
-  assertEquals(scene.sent().at(-1).params, { name: "look" });
+  assertEquals(scene.written().at(-1).params, { name: "look" });
   scene.daemon({ id: 1, result: {} });
   assertEquals(scene.replies().map(({ id }) => id), [1]);
 });

@@ -153,8 +153,15 @@ test("Ledger: a sleep is no wait for a link", () => {
 
 test("Ledger: an id whose late answer may come is known until that has come, or its link is lost", () => {
   const ledger = new Ledger(DEFAULTS);
-  ledger.awaitLateAnswer("1", 7);
-  ledger.awaitLateAnswer("1", 8);
+  const give = (id: string, epoch: number): void =>
+    ledger.awaitLateAnswer(
+      { message: request(id, "x"), number: 1 },
+      epoch,
+      0,
+      0,
+    );
+  give("1", 7);
+  give("1", 8);
   assertEquals([ledger.isLateAnswerDue("1"), ledger.isLateAnswerDue('"1"')], [
     true,
     false,
@@ -163,7 +170,7 @@ test("Ledger: an id whose late answer may come is known until that has come, or 
   assertEquals(ledger.isLateAnswerDue("1"), true, "on the other link");
   ledger.lost(8, 0, () => "again");
   assertEquals(ledger.isLateAnswerDue("1"), false);
-  for (let id = 0; id <= 1_000; id++) ledger.awaitLateAnswer(`${id}`, 7);
+  for (let id = 0; id <= 1_000; id++) give(`${id}`, 7);
   assertEquals([ledger.isLateAnswerDue("0"), ledger.isLateAnswerDue("1")], [
     false,
     true,

@@ -27,7 +27,11 @@ const SNAPSHOT: Snapshot = {
   client: "editor 1",
   standing: { phase: "ready", since: 5.4 },
   ...{ reconnects: 2, owed: 3, lastError: undefined },
+  ...{ connections: "one", answersDuringCalls: false },
 };
+
+/** What a status file need not say. */
+const OPTIONAL = ["client", "lastError", "connections", "answersDuringCalls"];
 
 test("a snapshot: through the life of a link", () => {
   const scene = new Scene();
@@ -83,9 +87,11 @@ for (const [params, name] of CLIENTS) {
 
 test("a status file says moments by the wall's clock, and is read as it was written", () => {
   const text = toText(FACTS, SNAPSHOT, 1_000_000);
-  const { standing, client, owed, pid } = fromText(text)!;
+  const read = fromText(text)!;
+  const { standing, client, owed, pid } = read;
   assertEquals(standing, { phase: "ready", since: 1_000_005 });
   assertEquals([client, owed, pid], ["editor 1", 3, 7]);
+  assertEquals([read.connections, read.answersDuringCalls], ["one", false]);
   const waiting = { phase: "waiting", attempt: 4, nextAt: 10 } as const;
   const again = fromText(toText(FACTS, { ...SNAPSHOT, standing: waiting }, 5));
   assertEquals(again?.standing, { phase: "waiting", attempt: 4, nextAt: 15 });
@@ -94,16 +100,25 @@ test("a status file says moments by the wall's clock, and is read as it was writ
   assertEquals(fromText(taken)?.standing, displaced);
 });
 
+test("a status file of an older version says nothing of the daemon", () => {
+  const { connections: _, answersDuringCalls: __, ...older } = SNAPSHOT;
+  const read = fromText(toText(FACTS, older as Snapshot, 0))!;
+  assertEquals([read.client, read.connections], ["editor 1", "unknown"]);
+  assertEquals(read.answersDuringCalls, undefined);
+});
+
 test("a status file that is not ours, or half of one, is none", () => {
   const whole = JSON.parse(toText(FACTS, SNAPSHOT, 0));
   const without = (name: string): Json => ({ ...whole, [name]: undefined });
   const bad: Json[] = [
     ...Object.keys(whole)
-      .filter((name) => name !== "client" && name !== "lastError")
+      .filter((name) => !OPTIONAL.includes(name))
       .map(without),
     ...[null, 1, "x", [], {}, { ...whole, alwaysup: 2 }],
     ...[{ ...whole, pid: "7" }, { ...whole, url: 1 }, { ...whole, client: 1 }],
     ...[{ ...whole, sign: "smoke" }, { ...whole, standing: "ready" }],
+    ...[{ ...whole, connections: "two" }, { ...whole, connections: 1 }],
+    ...[{ ...whole, answersDuringCalls: "yes" }],
     { ...whole, standing: { phase: "ready" } },
     { ...whole, standing: { phase: "waiting", attempt: 1 } },
     { ...whole, standing: { phase: "dialing" } },

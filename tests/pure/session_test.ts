@@ -29,7 +29,7 @@ test("the first dial starts with the process, and nothing is said on it before t
   assertEquals(scene.dials, [{ at: 0, subprotocol: "mcp" }]);
   scene.open();
   scene.pass(60_000);
-  assertEquals(scene.sent(), []);
+  assertEquals(scene.written(), []);
 });
 
 test("the client's own initialize is the greeting, whether it comes before or after the socket opens", () => {
@@ -48,7 +48,7 @@ test("the client's own initialize is the greeting, whether it comes before or af
     );
     assertEquals(sent, [text], "the rest waits for the answer");
     scene.daemon({ id: 0, result: { capabilities: {} } });
-    assertEquals(methods(scene.sent()), [
+    assertEquals(methods(scene.written()), [
       "notifications/initialized",
       "tools/list",
     ]);
@@ -63,7 +63,7 @@ test("an initialize that was in flight when the link was lost is sent again unde
     scene.close();
     scene.pass(5_000);
   }
-  assertEquals(scene.sent().map(({ id }) => id), [0, 0, 0, 0]);
+  assertEquals(scene.written().map(({ id }) => id), [0, 0, 0, 0]);
   scene.open();
   scene.daemon({ id: 0, result: { protocolVersion: "2025-11-25" } });
   assertEquals(scene.replies().map(({ id }) => id), [0]);
@@ -91,7 +91,7 @@ test("a client that opens without initialize is let through once the daemon has 
   assertEquals(ping.method, "ping");
   scene.take();
   scene.daemon({ id: ping.id, error: { code: -32601, message: "no ping" } });
-  assertEquals(scene.sent().map(({ id }) => id), [1]);
+  assertEquals(scene.written().map(({ id }) => id), [1]);
 });
 
 test("after a reconnect: initialize with the agreed version, initialized, level, subscriptions, owed requests, lists", () => {
@@ -122,7 +122,7 @@ test("after a reconnect: initialize with the agreed version, initialized, level,
   scene.pass(260);
   scene.take();
   scene.open();
-  const [greeting, ...rest] = scene.sent();
+  const [greeting, ...rest] = scene.written();
   assertEquals(rest, [], "before anything else");
   assertEquals(greeting.method, "initialize");
   assertEquals(greeting.params, { protocolVersion: "2025-06-18", keep: 1 });
@@ -130,7 +130,7 @@ test("after a reconnect: initialize with the agreed version, initialized, level,
   scene.take();
   scene.daemon({ id: greeting.id, result: { protocolVersion: "2025-06-18" } });
   assertEquals(
-    scene.sent().map(({ method, params = {}, id }) => [
+    scene.written().map(({ method, params = {}, id }) => [
       method,
       params.level ?? params.uri,
       typeof id === "string" && !id.startsWith("alwaysup:") ? id : "",
@@ -161,7 +161,7 @@ test("what the daemon did not accept is not said again", () => {
   scene.ask(2, "resources/subscribe", { uri: "a:" });
   scene.daemon({ id: 2, error: { code: -32602, message: "no" } });
   restart(scene);
-  assertEquals(methods(scene.sent()), [
+  assertEquals(methods(scene.written()), [
     "initialize",
     "notifications/initialized",
   ]);
@@ -173,7 +173,7 @@ test("the answers to all that is swallowed, and an error in them is logged", () 
   scene.ask(1, "logging/setLevel", { level: "debug" });
   scene.daemon({ id: 1, result: {} });
   restart(scene);
-  const replayed = scene.sent().find(({ method }) =>
+  const replayed = scene.written().find(({ method }) =>
     method === "logging/setLevel"
   );
   scene.take();
@@ -189,7 +189,7 @@ test("list_changed goes out for the lists that differ from what the client last 
     scene.daemon({ id: list, result: { [list]: [{ name: "a" }] } });
   }
   restart(scene);
-  const fetches = scene.sent().filter(({ method }) => /list$/.test(method));
+  const fetches = scene.written().filter(({ method }) => /list$/.test(method));
   assertEquals(fetches.length, 3);
   scene.take();
   for (const { id, method } of fetches) {
@@ -212,7 +212,7 @@ test("all pages of a list are compared", () => {
   scene.daemon({ id: 2, result: { tools: [{ name: "b" }] } });
   restart(scene);
   const fetch = (): Json =>
-    scene.sent().findLast(({ method }) => method === "tools/list");
+    scene.written().findLast(({ method }) => method === "tools/list");
   scene.daemon({
     id: fetch().id,
     result: { tools: [{ name: "a" }], nextCursor: "p" },
@@ -267,9 +267,13 @@ test("the daemon's requests pass under ids of their epoch, and the answers find 
   assert(first.id !== second.id);
   scene.take();
   scene.client({ id: first.id, result: { n: "old" } });
-  assertEquals(scene.sent(), [], "an answer to a daemon that is gone");
+  assertEquals(scene.written(), [], "an answer to a daemon that is gone");
   scene.client({ id: second.id, result: { n: "new" } });
-  assertEquals(scene.sent(), [{ jsonrpc: "2.0", id: 0, result: { n: "new" } }]);
+  assertEquals(scene.written(), [{
+    jsonrpc: "2.0",
+    id: 0,
+    result: { n: "new" },
+  }]);
 });
 
 test("when the daemon dies, the client's open questions are taken back", () => {
@@ -309,7 +313,7 @@ test("progress of the client's on a question finds the daemon's own token", () =
     method: "notifications/progress",
     params: { progressToken, progress: 1 },
   });
-  assertEquals(scene.sent()[0].params, { progressToken: 3, progress: 1 });
+  assertEquals(scene.written()[0].params, { progressToken: 3, progress: 1 });
 });
 
 test("notifications of the client's wait for a link, in order", () => {
@@ -321,7 +325,7 @@ test("notifications of the client's wait for a link, in order", () => {
   scene.pass(260);
   scene.take();
   scene.again();
-  assertEquals(methods(scene.sent()).slice(-2), [
+  assertEquals(methods(scene.written()).slice(-2), [
     "notifications/roots/list_changed",
     "x",
   ]);
@@ -380,7 +384,7 @@ test("a hundred restarts leave nothing behind", () => {
   for (let i = 0; i < 100; i++) {
     scene.pass(6_000);
     scene.take();
-    const probe = scene.sent().at(-1);
+    const probe = scene.written().at(-1);
     if (probe) scene.daemon({ id: probe.id, result: {} });
     restart(scene);
     scene.take();
@@ -411,7 +415,7 @@ for (const [line, code, id] of BAD_LINES) {
     scene.client(line);
     const [reply] = scene.replies();
     assertEquals([reply?.error.code, reply?.id], [code, id]);
-    assertEquals(scene.sent(), []);
+    assertEquals(scene.written(), []);
     assertEquals(scene.logged(), ["invalid-from-client"]);
     scene.daemon({ id: "owed", result: {} });
     assertEquals(scene.replies().at(-1).id, "owed");
@@ -446,7 +450,7 @@ test("a batch is its elements, and its answers go out singly", () => {
   const element = (id: number): string =>
     `{"jsonrpc":"2.0","id":${id},"method":"x"}`;
   scene.client(`[${element(1)},7,${element(2)}]`);
-  assertEquals(scene.sent().map(({ id }) => id), [1, 2]);
+  assertEquals(scene.written().map(({ id }) => id), [1, 2]);
   scene.daemon(
     '[{"jsonrpc":"2.0","id":2,"result":1},{"jsonrpc":"2.0","id":1,"result":1}]',
   );
@@ -468,7 +472,7 @@ test("an answer that is no JSON-RPC becomes an error for its request", () => {
     scene.replies().map(({ id, error }) => [id, error.code]),
     [[1, -32603], [2, -32603], [3, -32603], [4, -32603]],
   );
-  assertEquals(scene.sent().length, 4, "the daemon is told nothing");
+  assertEquals(scene.written().length, 4, "the daemon is told nothing");
   assertEquals(new Set(scene.logged()), new Set(["invalid-from-daemon"]));
 });
 
@@ -477,7 +481,7 @@ test("a malformed request of the daemon's is answered to the daemon", () => {
   scene.start();
   scene.daemon({ id: 5, method: 7 });
   assertEquals(scene.replies(), []);
-  assertEquals(scene.sent().map(({ id, error }) => [id, error.code]), [
+  assertEquals(scene.written().map(({ id, error }) => [id, error.code]), [
     [5, -32600],
   ]);
 });
@@ -543,7 +547,7 @@ test("a log line is one line of bounded length, whatever a peer calls things", (
   scene.pass(260);
   scene.take();
   scene.open();
-  const [{ id }] = scene.sent();
+  const [{ id }] = scene.written();
   const message = `no\n2026-01-01 ERROR forged${"x".repeat(5_000)}`;
   scene.daemon({ id, error: { code: 1, message } });
   const texts = scene.take().flatMap((effect) =>
@@ -581,29 +585,56 @@ test("a daemon that is slow to list again, with nothing else to do, has a minute
   assertEquals(scene.isLeft(epoch), true);
 });
 
-test("a daemon that is still at a cancelled call does not cost the next call its link", () => {
-  const scene = new Scene();
+/** A call was cancelled after 20 s of silence; there was a probe before it, and no evidence that the connection is dead. */
+function cancelled(): Scene {
+  const scene = new Scene({ connections: "one" });
   scene.start();
   scene.call(1, "write");
+  scene.pong();
   scene.pass(20_000);
   scene.client({ method: "notifications/cancelled", params: { requestId: 1 } });
-  assertEquals(scene.isLeft(1), true, "nothing is owed on it");
+  return scene;
+}
+
+test("a daemon that may still be at a cancelled call does not cost the next call its link", () => {
+  const scene = cancelled();
+  scene.pass(12_000);
+  assertEquals(scene.isLeft(1), false);
   scene.take();
   scene.call(2, "write");
-  scene.untilDial();
-  scene.again();
-  assertEquals(scene.sent().at(-1).id, 2);
-  scene.pass(60_000);
-  assertEquals(scene.replies(), []);
+  assertEquals(scene.written().at(-1).id, 2);
+  scene.pass(120_000);
+  assertEquals([scene.isLeft(1), scene.replies()], [false, []]);
+  scene.daemon({ id: 2, result: 1 });
+  assertEquals(scene.replies().map(({ id }) => id), [2]);
 });
 
-test("a link that is silent after a cancelled call, with nothing else owed, is left", () => {
-  const scene = new Scene();
+test("a link that is silent for a minute after a cancelled call is lost", () => {
+  const scene = cancelled();
+  scene.pass(59_999);
+  assertEquals(scene.isLeft(1), false);
+  scene.pass(1);
+  assertEquals(scene.isLeft(1), true);
+});
+
+test("the late answer to a cancelled call ends that time", () => {
+  const scene = cancelled();
+  scene.daemon({ id: 1, result: 1 });
+  scene.pass(9_999);
+  assertEquals(scene.isLeft(1), false);
+  scene.pass(1);
+  assertEquals(scene.isLeft(1), true);
+});
+
+test("a link that is silent, with evidence that it is dead, is left when the last call on it is cancelled", () => {
+  const scene = new Scene({ connections: "one" });
   scene.start();
-  scene.call(1, "write");
-  scene.pass(20_000);
+  scene.pass(5_000);
+  scene.pong();
+  scene.call(1, "write"); // its probe is never answered
+  scene.pass(60_000);
+  assertEquals([scene.isLeft(1), scene.replies()], [false, []]);
   scene.client({ method: "notifications/cancelled", params: { requestId: 1 } });
-  scene.pass(5_300);
   assertEquals(scene.isLeft(1), true);
 });
 
@@ -631,7 +662,7 @@ test("an initialize that times out on an open link is not cancelled, and the nex
   scene.open();
   scene.ask(0, "initialize", {});
   scene.pass(5_000);
-  assertEquals(methods(scene.sent()), ["initialize"]);
+  assertEquals(methods(scene.written()), ["initialize"]);
   const [{ error }] = scene.replies();
   assertEquals([error.code, error.data.delivered], [-31003, "unknown"]);
   scene.ask(1, "initialize", {});
@@ -659,7 +690,7 @@ test("an initialize without a version is replayed as it was", () => {
   scene.ask(0, "initialize", { protocolVersion: "x" });
   scene.daemon({ id: 0, result: {} });
   restart(scene);
-  assertEquals(scene.sent()[0].params, { protocolVersion: "x" });
+  assertEquals(scene.written()[0].params, { protocolVersion: "x" });
 });
 
 test("--max-message holds for everything, and each side is told about its requests", () => {
@@ -670,14 +701,14 @@ test("--max-message holds for everything, and each side is told about its reques
   scene.daemon({ id: 0, method: "roots/list", params: { much } });
   scene.client({ method: "notifications/x", params: { much } });
   assertEquals(scene.replies(), []);
-  assertEquals(scene.sent().map(({ id, error }) => [id, error.code]), [
+  assertEquals(scene.written().map(({ id, error }) => [id, error.code]), [
     [0, -31005],
   ]);
   scene.take();
   scene.daemon({ id: 1, method: "roots/list" });
   const [{ id }] = scene.replies();
   scene.client({ id, result: { much } });
-  assertEquals(scene.sent().map(({ id, error }) => [id, error.code]), [
+  assertEquals(scene.written().map(({ id, error }) => [id, error.code]), [
     [1, -31005],
   ]);
 });
@@ -687,7 +718,7 @@ test("a client that answers no question is asked a thousand at most", () => {
   scene.start();
   for (let id = 0; id <= 1_000; id++) scene.daemon({ id, method: "ping" });
   assertEquals(scene.replies().length, 1_000);
-  assertEquals(scene.sent().map(({ id, error }) => [id, error.code]), [
+  assertEquals(scene.written().map(({ id, error }) => [id, error.code]), [
     [1_000, -31004],
   ]);
 });
@@ -698,7 +729,7 @@ test("an answer of the client's that is none becomes an error for the daemon", (
   scene.daemon({ id: 9, method: "roots/list" });
   const [{ id }] = scene.replies();
   scene.client({ id, error: "no" });
-  assertEquals(scene.sent().map(({ id, error }) => [id, error.code]), [
+  assertEquals(scene.written().map(({ id, error }) => [id, error.code]), [
     [9, -32603],
   ]);
 });
@@ -711,7 +742,7 @@ test("a request that is too long to be read is answered if its id can be found",
   assertEquals(scene.replies().map(({ id, error }) => [id, error.code]), [
     [7, -31005],
   ]);
-  assertEquals(scene.sent(), []);
+  assertEquals(scene.written(), []);
 });
 
 test("a daemon that refused once and then opens is taken at its word", () => {
@@ -774,8 +805,10 @@ test("--ping-interval off: a client's ping is no verdict either", () => {
 });
 
 test("a dead link is left although a call was cancelled on it and the client pings", () => {
-  const scene = new Scene();
+  const scene = new Scene({ connections: "one" });
   scene.start();
+  scene.pass(5_000);
+  scene.pong();
   scene.call(1, "write");
   scene.pass(60_000);
   scene.client({ method: "notifications/cancelled", params: { requestId: 1 } });
@@ -800,7 +833,7 @@ test("an initialize is not cancelled at the daemon when it times out on a ready 
   scene.start();
   scene.ask(1, "initialize", {});
   scene.pass(3_000);
-  assertEquals(methods(scene.sent()), ["initialize", "ping"]);
+  assertEquals(methods(scene.sent()), ["ping", "initialize", "ping"]);
   assertEquals(scene.replies()[0].error.code, -31003);
 });
 
@@ -880,7 +913,7 @@ test("a secret that an MCP daemon quotes is shown to nobody, wherever it stands"
   scene.daemon({ id: 1, result: { tools: [] } });
   restart(scene);
   const answer = (): string => {
-    const { id } = scene.sent().at(-1);
+    const { id } = scene.written().at(-1);
     scene.take();
     scene.daemon({ id, error });
     return JSON.stringify(scene.take());

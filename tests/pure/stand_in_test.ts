@@ -48,7 +48,7 @@ test("the daemon appears: its initialize runs underneath, in the version that th
     scene.untilDial();
     scene.take();
     appear(scene);
-    const sent = scene.sent();
+    const sent = scene.written();
     assertEquals(sent.map(({ method }) => method), [
       "initialize",
       "notifications/initialized",
@@ -96,7 +96,7 @@ test("without a cache initialize is held for the grace, and then answered with w
       `notifications/${list}/list_changed`
     ),
   );
-  const waited = scene.sent().find((it) => it.id === 1);
+  const waited = scene.written().find((it) => it.id === 1);
   assertEquals(waited.method, "tools/list");
 });
 
@@ -146,7 +146,7 @@ test("the client's own initialize is on its way when the grace ends: its answer 
   scene.take();
   scene.daemon({ id: "init", result: JSON.parse(RESULT) });
   assertEquals(scene.replies().map(({ id }) => id).filter((id) => id), []);
-  assertEquals(scene.sent().at(-1).id, 1);
+  assertEquals(scene.written().at(-1).id, 1);
 });
 
 test("a daemon of another version is taken where it was not there when the client was told one", () => {
@@ -158,7 +158,7 @@ test("a daemon of another version is taken where it was not there when the clien
     scene.call(1, "write");
     scene.take();
     appear(scene, other);
-    assertEquals(scene.sent().at(-1).id, 1);
+    assertEquals(scene.written().at(-1).id, 1);
     assertMatch(scene.log(), /speaks MCP 2024-11-05, and the client was told/);
   }
 });
@@ -248,7 +248,7 @@ test("a list in flight when the daemon is lost is answered with what is known, w
     scene.take();
     scene.untilDial();
     scene.again();
-    assertEquals(scene.sent().some(({ id }) => id === 1), false);
+    assertEquals(scene.written().some(({ id }) => id === 1), false);
   }
 });
 

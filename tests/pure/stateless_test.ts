@@ -53,7 +53,7 @@ test("the client's own server/discover opens the conversation, and nothing is in
   ask(scene, 2, "tools/list");
   assertEquals(scene.sent().map(({ id }) => id), [1]);
   scene.daemon({ id: 1, result: DISCOVERED });
-  assertEquals(scene.sent().map(({ id }) => id), [1, 2]);
+  assertEquals(scene.written().filter(({ id }) => id === 2).length, 1);
   assertEquals(scene.replies().map(({ id }) => id), [1]);
 });
 
@@ -64,7 +64,7 @@ test("an error for server/discover, too, shows a daemon that is there", () => {
   ask(scene, 2, "tools/list");
   scene.daemon({ id: 1, error: { code: -32022, message: "no" } });
   assertEquals(scene.replies()[0].error.code, -32022);
-  assertEquals(scene.sent().at(-1).id, 2);
+  assertEquals(scene.written().at(-1).id, 2);
 });
 
 test("a client that opens with anything else: a probe of its era, then its requests", () => {
@@ -115,7 +115,7 @@ test("in flight on lost connections, it is asked again each time", () => {
   ask(scene, 1, "server/discover");
   for (let n = 0; n < 5; n++) {
     scene.open();
-    assertEquals(scene.sent().at(-1).id, 1);
+    assertEquals(scene.written().at(-1).id, 1);
     scene.close();
     scene.untilDial();
   }
@@ -339,14 +339,14 @@ test("a subscription that the client cancels is over", () => {
   const scene = listening();
   const params = { requestId: 0 };
   scene.client({ method: "notifications/cancelled", params });
-  assertEquals(scene.sent().map(({ method }) => method), [
+  assertEquals(scene.written().map(({ method }) => method), [
     "notifications/cancelled",
   ]);
   scene.close();
   scene.untilDial();
   scene.open();
   assertEquals(scene.replies(), []);
-  assertEquals(scene.sent().some(({ id }) => id === 0), false);
+  assertEquals(scene.written().some(({ id }) => id === 0), false);
 });
 
 test("a subscription keeps nobody from leaving, and a dead link from being left", () => {
@@ -365,8 +365,10 @@ test("a subscription moves to the connection that takes over", () => {
   scene.pass(10_000);
   assertEquals(scene.epoch, 2);
   scene.open();
-  scene.daemon({ id: scene.sent().at(-1).id, result: {} });
-  scene.daemon({ id: scene.sent().at(-1).id, result: {} });
+  scene.pong();
+  scene.pong();
+  scene.pass(5_000);
+  scene.pong();
   const listen = scene.sent().at(-1);
   assertEquals([listen.method, listen.id], ["subscriptions/listen", 0]);
   scene.daemon({ id: 1, result: {} }, 1);

@@ -114,6 +114,18 @@ export class Scene {
     this.ask(id, "tools/call", { name, ...(_meta && { _meta }) });
   }
 
+  /** Answers the probe that went out last; says whether there was one. */
+  pong(epoch: number = this.epoch): boolean {
+    const text = this.#effects.findLast((effect) =>
+      effect.type === "send" && effect.epoch === epoch &&
+      /"id":"alwaysup:[^"]*","method":"(ping|server.discover)"/
+        .test(effect.text)
+    );
+    if (text?.type !== "send") return false;
+    this.daemon({ id: JSON.parse(text.text).id, result: {} }, epoch);
+    return true;
+  }
+
   open(epoch: number = this.epoch): void {
     this.do({ type: "open", epoch });
   }
@@ -174,6 +186,14 @@ export class Scene {
   /** What went to the daemon since the last take, without taking it. */
   sent(): Json[] {
     return this.#texts("send").map((text) => JSON.parse(text));
+  }
+
+  /** The same without the probes of the proxy's own. */
+  written(): Json[] {
+    return this.sent().filter(({ id, method }) =>
+      !/^(ping|server\/discover)$/.test(method) ||
+      !String(id).startsWith("alwaysup:")
+    );
   }
 
   /** The kinds of log lines since the last take that a user would see. */

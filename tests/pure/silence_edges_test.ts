@@ -1,6 +1,6 @@
 /**
- * Silence, doubt and sleep on the edge: found by an attack, each of them once
- * wrong.
+ * Silence, suspicion and sleep on the edge: found by an attack, each of them
+ * once wrong.
  *
  * @module
  */
@@ -29,7 +29,14 @@ function second(scene: Scene, epoch = scene.epoch): Json {
   scene.daemon({ id, result }, epoch);
   return scene.sent().findLast((it) => it.method === "ping")?.id;
 }
-/** A link that has shown that it is concurrent, with a call in flight. */
+/** The second connection answers twice, 5 s apart. */
+function answering(scene: Scene, epoch = scene.epoch): void {
+  scene.daemon({ id: second(scene, epoch), result: {} }, epoch);
+  scene.take();
+  scene.pass(5_000);
+  scene.daemon({ id: pinged(scene, epoch), result: {} }, epoch);
+}
+/** A link that has answered a probe during the call that is in flight. */
 function concurrent(config = {}): Scene {
   const scene = new Scene(config);
   scene.start();
@@ -67,7 +74,7 @@ test("exai: a nap of 4 s while a call runs does not keep tools/list and new call
   scene.pass(46_000);
   assertEquals(scene.answers(), []);
 });
-test("the trial is not spent on a first request that is answered in 5 ms", () => {
+test("each call that finds none in flight is probed during, not only the first one", () => {
   const scene = new Scene();
   scene.start();
   scene.ask("l", "tools/list");
@@ -82,8 +89,7 @@ test("the trial is not spent on a first request that is answered in 5 ms", () =>
     scene.pass(1);
   }
   scene.pass(10_000); // black hole
-  scene.daemon({ id: second(scene), result: {} });
-  scene.pass(5_000);
+  answering(scene);
   assert(scene.isLeft(1), "within 20 s");
 });
 test("notifications/initialized reaches a daemon whose link only has to show that it lives", () => {
@@ -97,7 +103,8 @@ test("notifications/initialized reaches a daemon whose link only has to show tha
   scene.client({ method: "notifications/initialized" });
   scene.daemon({ id, result: {} });
   scene.call(1, "write");
-  assertEquals(scene.sent().map((it) => it.method), [
+  scene.pong();
+  assertEquals(scene.written().map((it) => it.method), [
     "notifications/initialized",
     "tools/call",
   ]);
@@ -119,10 +126,11 @@ test("--give-up-after does not end a busy daemon's call", () => {
   scene.pass(80_000);
   assertEquals([scene.exit(), scene.replies()], [undefined, []]);
 });
-test("the verdict falls with a ping interval below a second", () => {
+test("a dead link is found with a ping interval below a second", () => {
   const scene = concurrent({ pingInterval: 500, pingTimeout: 500 });
   scene.pass(1_000);
   scene.daemon({ id: second(scene), result: {} });
+  scene.take();
   for (let n = 0; n < 40 && !scene.isLeft(1); n++) {
     scene.pass(500);
     const last = scene.sent().findLast((it) => it.method === "ping");
@@ -130,7 +138,7 @@ test("the verdict falls with a ping interval below a second", () => {
   }
   assert(scene.isLeft(1), `not in ${scene.now} ms`);
 });
-test("clogged while a second opinion is asked for: nobody is lost twice", () => {
+test("clogged while a standby is asked: nobody is lost twice", () => {
   const scene = concurrent();
   scene.pass(10_000);
   second(scene);
@@ -164,19 +172,22 @@ test("after a sleep in `restoring` the link is probed at once", () => {
   scene.sleep(10_000);
   assertEquals(scene.sent().map((it) => it.method), ["ping"]);
 });
-test("four are kept, and a sleep: the main link is probed", () => {
+test("four links drain, and a sleep: the main link is probed", () => {
   const scene = new Scene();
   scene.start();
   for (let n = 1; n <= 4; n++) {
     scene.call(n, "write");
-    scene.pass(10_000);
-    scene.daemon({ id: second(scene), result: {} });
+    scene.pass(10_250);
+    answering(scene);
     scene.take();
   }
   scene.call(5, "write");
   scene.take();
   scene.sleep(5_000);
-  assertEquals(scene.sent().map((it) => it.method), ["ping"]);
+  const pinged = scene.take().flatMap((effect) =>
+    effect.type === "send" ? [effect.epoch] : []
+  );
+  assertEquals(pinged.toSorted(), [1, 2, 3, 4, 5]);
 });
 test("a call that came after the wake is not written to the link that failed its probe", () => {
   const scene = new Scene();
@@ -187,7 +198,8 @@ test("a call that came after the wake is not written to the link that failed its
   scene.call("new", "write");
   scene.pass(1_000);
   assertEquals(scene.sent().some((it) => it.id === "new"), false);
-  scene.daemon({ id: second(scene), result: {} });
+  answering(scene);
+  scene.pong();
   assert(scene.sent().some((it) => it.id === "new"));
 });
 test("a large message meets no queue", () => {
@@ -204,7 +216,7 @@ test("a batch of 1500 on a ready link", () => {
     (_, id) => ({ jsonrpc: "2.0", id, method: "tools/list" }),
   );
   scene.client(JSON.stringify(batch));
-  assertEquals([scene.sent().length, scene.replies().length], [1500, 0]);
+  assertEquals([scene.written().length, scene.replies().length], [1500, 0]);
 });
 test("a greeting that slept is given up within 2 s", () => {
   const scene = new Scene();
@@ -235,7 +247,7 @@ test("with the circuit open a call dials at once, or waits for the next dial", (
     JSON.stringify(scene.replies()[0]?.error.message),
   );
 });
-test("what is told while a doubted link is waited for", () => {
+test("what is told while a suspected link is waited for", () => {
   const scene = concurrent();
   scene.pass(10_000);
   scene.refuse();
@@ -250,12 +262,12 @@ test("what is told while a doubted link is waited for", () => {
     "Waiting for the daemon (attempt 2, under way)",
   );
 });
-test("a broadcast is told once while a link is kept", () => {
+test("a broadcast is told once while a link drains", () => {
   const scene = new Scene();
   scene.start();
   scene.call("long", "write");
   scene.pass(10_000);
-  scene.daemon({ id: second(scene), result: {} });
+  answering(scene);
   scene.take();
   for (const epoch of [1, 2]) {
     scene.daemon({ method: "notifications/tools/list_changed" }, epoch);
@@ -267,8 +279,8 @@ test("the fifth black hole: new traffic goes on", () => {
   scene.start();
   for (let n = 1; n <= 4; n++) {
     scene.call(n, "write");
-    scene.pass(10_000);
-    scene.daemon({ id: second(scene), result: {} });
+    scene.pass(10_250);
+    answering(scene);
     scene.take();
   }
   scene.call(5, "write");
@@ -331,7 +343,8 @@ test("a call that came after the wake is not written to a link that failed its p
   scene.refuse();
   assertEquals(scene.sent().some(({ id }) => id === "new"), false);
   scene.untilDial();
-  scene.daemon({ id: second(scene), result: {} });
+  answering(scene);
+  scene.pong();
   assert(scene.sent().some(({ id }) => id === "new"));
 });
 

@@ -1,0 +1,340 @@
+/**
+ * `alwaysup doctor` while proxies run: it reads what they know, and opens
+ * nothing to the daemon.
+ *
+ * @module
+ */
+
+import type { Check } from "../../lib/check.ts";
+import { type Facts, toText } from "../../lib/running.ts";
+import type { Snapshot } from "../../lib/snapshot.ts";
+import { assert, assertEquals, assertMatch } from "../tools/assert.ts";
+import { test, WAIT_LIMIT_MS } from "../tools/limit.ts";
+import { answerAll, RawDaemon } from "../tools/raw_daemon.ts";
+import { execute, HELLO, Proxy } from "../tools/rig.ts";
+
+/** A state folder for one test, and the proxies that are said to run. */
+class Folder implements Disposable {
+  readonly path = Deno.makeTempDirSync({ prefix: "state-" });
+  readonly running = `${this.path}/alwaysup/running`;
+  readonly env = {
+    ...{ HOME: this.path, USERPROFILE: this.path, APPDATA: this.path },
+    ...{ LOCALAPPDATA: this.path, XDG_STATE_HOME: this.path },
+    ...{ XDG_CONFIG_HOME: "", ALWAYSUP_STATUS: "on", ALWAYSUP_CACHE: "off" },
+  };
+
+  /** Asks the doctor; gives the exit code and the checks. */
+  async doctor(
+    args: string[],
+    env: Record<string, string> = {},
+  ): Promise<{ code: number; all: Check[]; of(name: string): Check }> {
+    const flags = ["--json", "--handshake-timeout", "3s", ...args];
+    const { code, stdout, stderr } = await execute(["doctor", ...flags], {
+      ...this.env,
+      ...env,
+    });
+    assertEquals(stderr, "");
+    const { ok, checks } = JSON.parse(stdout);
+    assertEquals(ok, code === 0);
+    const of = (name: string): Check =>
+      checks.find((check: Check) => check.name === name);
+    return { code, all: checks, of };
+  }
+
+  /** Waits until the one proxy that runs passes a test. */
+  async until(
+    // deno-lint-ignore no-explicit-any
+    test: (running: any) => boolean,
+    // deno-lint-ignore no-explicit-any
+  ): Promise<any> {
+    const end = performance.now() + WAIT_LIMIT_MS;
+    for (;;) {
+      const { stdout } = await execute(["status", "--json"], this.env);
+      const [it] = JSON.parse(stdout);
+      if (it !== undefined && test(it)) return it;
+      if (performance.now() > end) throw new Error(`In vain: ${stdout}`);
+    }
+  }
+
+  /** Writes the file of a proxy; its age is the sign of life. */
+  pretend(facts: Partial<Facts>, snapshot: Partial<Snapshot> = {}): string {
+    const all: Facts = {
+      ...{
+        pid: 4711,
+        version: "1",
+        runtime: "deno 2",
+        url: "",
+        dialect: "mcp",
+      },
+      ...{ startedAt: Date.now(), sign: "heartbeat", ...facts },
+    };
+    const text = toText(all, {
+      ...{ client: "editor 1", standing: { phase: "open" }, reconnects: 0 },
+      ...{ owed: 0, lastError: undefined, connections: "unknown" },
+      ...{ answersDuringCalls: undefined, ...snapshot },
+    }, 0);
+    Deno.mkdirSync(this.running, { recursive: true });
+    const path = `${this.running}/${all.pid}-x.json`;
+    Deno.writeTextFileSync(path, text);
+    return path;
+  }
+
+  [Symbol.dispose](): void {
+    Deno.removeSync(this.path, { recursive: true });
+  }
+}
+
+/** Something that listens, and counts who comes. */
+class Listener implements AsyncDisposable {
+  readonly #listener = Deno.listen({ port: 0, hostname: "127.0.0.1" });
+  readonly #done = this.#accept();
+  count = 0;
+
+  get url(): string {
+    return `ws://127.0.0.1:${this.#listener.addr.port}/`;
+  }
+
+  async #accept(): Promise<void> {
+    for await (const conn of this.#listener) {
+      this.count++;
+      conn.close();
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#listener.close();
+    await this.#done;
+  }
+}
+
+/** A daemon that keeps one client: who speaks last has it. */
+function displacing(): RawDaemon {
+  let kept: WebSocket | undefined;
+  return new RawDaemon({
+    answer: (message, socket) => {
+      if (kept !== socket) kept?.close(4000, "another client");
+      kept = socket;
+      return answerAll(message);
+    },
+  });
+}
+
+/** One that takes no second client while it has one. */
+function refusing(): RawDaemon {
+  let kept: WebSocket | undefined;
+  return new RawDaemon({
+    answer: (message, socket) => {
+      if (kept?.readyState !== WebSocket.OPEN) kept = socket;
+      if (kept === socket) return answerAll(message);
+      socket.close(4000, "taken");
+      return undefined;
+    },
+  });
+}
+
+/** One that answers the newest client only. */
+function deafening(): RawDaemon {
+  const known = new Set<WebSocket>();
+  let newest: WebSocket | undefined;
+  return new RawDaemon({
+    answer: (message, socket) => {
+      if (!known.has(socket)) newest = socket;
+      known.add(socket);
+      return socket === newest ? answerAll(message) : undefined;
+    },
+  });
+}
+
+test("doctor leaves the session of a running proxy alone, at a daemon that keeps one client; --connect does not", async () => {
+  using folder = new Folder();
+  await using daemon = displacing();
+  const url = ["--url", daemon.url];
+  await using proxy = new Proxy(url, folder.env);
+  await proxy.write(HELLO);
+  await proxy.answer(0);
+  await proxy.ask(1, "tools/call", { name: "a" });
+  await proxy.answer(1);
+  const before = await folder.until((it) =>
+    it.standing.phase === "ready" && it.client !== undefined && it.owed === 0
+  );
+  const [seen, heard] = [daemon.requests.length, daemon.messages.length];
+
+  // Another token and other headers are still the same daemon.
+  const env = { ALWAYSUP_TOKEN: "other", ALWAYSUP_HEADERS: "X-A: b" };
+  for (
+    const found of [await folder.doctor(url), await folder.doctor(url, env)]
+  ) {
+    assertEquals(found.code, 0, JSON.stringify(found.all));
+    const { state, text, data } = found.of("running");
+    assertEquals(state, "ok");
+    const words = `proxy ${proxy.process.pid} (e2e 1): ready `;
+    assert(text.startsWith(words), text);
+    assertMatch(text, /--connect/);
+    assertEquals((data!.proxies as { pid: number }[])[0]!.pid, before.pid);
+    assertEquals(found.of("connections").data!.from, "proxy");
+    const names = found.all.map(({ name }) => name);
+    assertEquals(names, [
+      ...["settings", "running", "connections", "cache", "health file"],
+      "clients",
+    ]);
+  }
+  assertEquals(daemon.requests.length, seen);
+  await proxy.ask(2, "resources/list");
+  await proxy.answer(2);
+  // Its own probes of an idle connection aside.
+  const since = daemon.messages.slice(heard).map(({ method }) => method);
+  assertEquals(since.filter((it) => it !== "ping"), ["resources/list"]);
+  assertEquals(daemon.requests.length, seen);
+  const after = await folder.until((it) => it.standing.phase === "ready");
+  assertEquals(after.reconnects, before.reconnects);
+
+  const { of } = await folder.doctor([...url, "--connect"]);
+  assertEquals(of("running").state, "warn");
+  assertEquals(of("websocket").state, "ok");
+  assert(daemon.requests.length > seen);
+  const isDoctor = daemon.messages.some(({ params }) =>
+    params?.clientInfo?.name === "alwaysup doctor"
+  );
+  assert(isDoctor);
+  await proxy.end();
+});
+
+test("doctor on a proxy whose daemon is away: it fails with what the proxy knows, and dials nothing", async () => {
+  using folder = new Folder();
+  await using listener = new Listener();
+  const { url } = listener;
+  folder.pretend({ url }, {
+    standing: { phase: "waiting", attempt: 14, nextAt: Date.now() + 20_000 },
+    lastError: "nothing listens there, or the host cannot be reached",
+    ...{ connections: "many", answersDuringCalls: true },
+  });
+  folder.pretend({ pid: 4712, url, startedAt: 1 }, {
+    standing: { phase: "displaced" },
+  });
+  const found = await folder.doctor(["--url", url]);
+  assertEquals(found.code, 1);
+  const { state, text, advice } = found.of("running");
+  assertEquals(state, "fail");
+  assertMatch(text, /^proxy 4712 .*another client has.*\nproxy 4711 /);
+  assertMatch(text, /waiting, attempt 14, next in \d+ s\nits last error: noth/);
+  assertMatch(advice!, /^start the daemon/);
+  assertEquals(
+    found.of("connections").text,
+    "the daemon keeps several for a client, says proxy 4711\n" +
+      "it answers during calls, says proxy 4711",
+  );
+  assertEquals(listener.count, 0);
+  const args = ["doctor", "--url", url];
+  const { code, stdout, stderr } = await execute(args, folder.env);
+  assertEquals([code, stderr, listener.count], [1, "", 0]);
+  assertMatch(stdout, /\nfail {2}running {6}proxy 4712 \(editor 1\): another/);
+  assertMatch(stdout, /\n {19}nothing was opened .*--connect.*\n {19}-> start/);
+  assertMatch(stdout, /\nok {4}connections {2}the daemon keeps several/);
+  await folder.doctor(["--connect", "--url", url]);
+  assert(listener.count > 0);
+});
+
+test("doctor: the proxy has the same daemon by another name, with a secret, or by another dialect", async () => {
+  using folder = new Folder();
+  await using listener = new Listener();
+  const { port } = new URL(listener.url);
+  folder.pretend({ url: `ws://localhost:${port}/?***` });
+  const named = await folder.doctor([], {
+    ALWAYSUP_URL: `ws://127.0.0.1:${port}/?key=s3cret`,
+  });
+  assertEquals(named.code, 0);
+  assertMatch(
+    named.of("running").text,
+    /^proxy 4711 \(editor 1\) at ws:\/\/loc/,
+  );
+  assertEquals(JSON.stringify(named.all).includes("s3cret"), false);
+  // Without a URL, an exai daemon is expected.
+  const other = await folder.doctor([], { EXAI_WS_PORT: port });
+  assertEquals(other.code, 1);
+  assertMatch(other.of("running").advice!, /^say --dialect mcp/);
+  assertEquals(other.of("connections"), undefined);
+  assertEquals(listener.count, 0);
+});
+
+test("doctor: a proxy that is no more, or has another daemon, keeps it from nothing", async () => {
+  using folder = new Folder();
+  await using listener = new Listener();
+  const { url } = listener;
+  const slept = folder.pretend({ pid: 1, url });
+  const long = new Date(Date.now() - 61_000);
+  Deno.utimeSync(slept, long, long);
+  // Nobody holds its lock; where a runtime cannot tell, age is the sign.
+  const killed = folder.pretend({ pid: 2, url, sign: "lock" });
+  Deno.writeTextFileSync(killed.replace(/json$/, "lock"), "");
+  Deno.utimeSync(killed, long, long);
+  folder.pretend({ pid: 3, url: `${url}other` });
+  const found = await folder.doctor(["--url", url]);
+  assertEquals(found.of("running"), undefined);
+  assertEquals(found.of("network").state, "ok");
+  assert(listener.count > 0);
+});
+
+test("doctor opens nothing where it cannot know whether a proxy runs", async () => {
+  using folder = new Folder();
+  await using listener = new Listener();
+  const args = ["--url", listener.url];
+  Deno.mkdirSync(folder.running, { recursive: true });
+  Deno.writeTextFileSync(`${folder.running}/1-a.json`, '{"alwaysup":2}');
+  const strange = (await folder.doctor(args)).of("running");
+  assertEquals(strange.state, "fail");
+  assertMatch(strange.text, /\n.*1-a\.json is not a status file of this/);
+  assertMatch(strange.advice!, /--connect/);
+  Deno.removeSync(folder.running, { recursive: true });
+  Deno.writeTextFileSync(folder.running, "");
+  const unread = (await folder.doctor(args)).of("running");
+  assertMatch(unread.text, /running cannot be read \(/);
+  assertEquals(listener.count, 0);
+  await folder.doctor([...args, "--connect"]);
+  assert(listener.count > 0);
+});
+
+for (
+  const [what, start, connections] of [
+    ["one client, the newest", displacing, "one"],
+    ["one client, the first", refusing, "one"],
+    ["one client, the newest, and ends no other", deafening, "one"],
+    ["several connections", () => new RawDaemon(), "many"],
+  ] as const
+) {
+  test(`doctor tries out that a daemon keeps ${what}`, async () => {
+    using folder = new Folder();
+    await using daemon = start();
+    const found = await folder.doctor(["--url", daemon.url]);
+    const { state, data } = found.of("connections");
+    assertEquals([state, data!.from, data!.connections], [
+      ...["ok", "trial", connections],
+    ]);
+    assertEquals(found.of("daemon").state, "ok");
+    // What is said is not tried.
+    const tried = daemon.requests.length;
+    const flags = ["--url", daemon.url, "--connections", connections];
+    const set = (await folder.doctor(flags)).of("connections");
+    assertEquals([set.state, set.data!.from], ["ok", "setting"]);
+    assertEquals(daemon.requests.length, tried + 2);
+  });
+}
+
+test("doctor believes the cache that a daemon keeps one client", async () => {
+  using folder = new Folder();
+  await using daemon = displacing();
+  const cache = `${folder.path}/cache.json`;
+  const env = { ...folder.env, ALWAYSUP_CACHE: cache };
+  await using proxy = new Proxy(["--url", daemon.url], env);
+  await proxy.write(HELLO);
+  await proxy.answer(0);
+  await proxy.ask(1, "tools/list");
+  await proxy.answer(1);
+  await folder.until((it) => it.connections === "one");
+  await proxy.end();
+  const seen = daemon.requests.length;
+  const found = await folder.doctor(["--url", daemon.url], env);
+  const { data, text } = found.of("connections");
+  assertEquals([data!.from, data!.connections], ["cache", "one"]);
+  assertMatch(text, /says the cache \(for 6 d more\)/);
+  assertEquals(daemon.requests.length, seen + 2);
+});
