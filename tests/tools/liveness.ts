@@ -10,8 +10,8 @@
  * `--bin` is an executable or an npm package (`.js`) instead of the source.
  * `--first` is how often the first call of a process is measured; 0: not at all.
  * `--strict` ends with 1 also if a promise was broken. `--logs` keeps what each
- * proxy wrote to stderr. `liveness_daemon.ts` has the kinds of daemon; `frozen`
- * is a concurrent one that is stopped. The links:
+ * proxy wrote to stderr. `liveness_daemon.ts` and `liveness_run.ts` have the
+ * kinds of daemon. The links:
  *
  * - `living`: nothing happens; two short calls come during the long one
  * - `freezing`: during the call the connection goes silent in both directions
@@ -160,7 +160,9 @@ function noted({ log, ...rest }: Run): string {
 
 const failures: string[] = [];
 if (first > 0) {
-  const measured = kinds.filter((kind) => kind !== "frozen");
+  const measured = kinds.filter((kind) =>
+    kind !== "frozen" && kind !== "stalled"
+  );
   failures.push(
     ...await measureFirst(measured, first, { wrap }, await hasTrial()),
   );

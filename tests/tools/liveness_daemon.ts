@@ -7,7 +7,7 @@
  *
  * Its tools are `work` and `look` (read-only), both `{ id, ms }`. The journal has
  * a line for each thing that happens: the moment, then `begin TOOL ID`,
- * `end TOOL ID`, `ping`, `open`, `close` or `spare` (a child is ready). The kinds:
+ * `end TOOL ID`, `ping`, `open`, `close`, `spare` (a child is ready) or `child PID` (it serves a connection). The kinds:
  *
  * - `concurrent`: does everything at once
  * - `serial`: one thing at a time on a connection, pings too
@@ -239,6 +239,7 @@ class Child {
   /** Serves a connection from now on. */
   serve(peer: Peer): Seat {
     this.#peer = peer;
+    note(`child ${this.#process.pid}`);
     return {
       receive: (text) => this.write(text),
       leave: () => {

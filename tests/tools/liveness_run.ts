@@ -15,9 +15,15 @@ import {
   type Tool,
 } from "./liveness_scene.ts";
 
-/** The ways of the daemon; what each does is in `liveness_daemon.ts`, and `frozen` is a concurrent one that is stopped. */
+/**
+ * The ways of the daemon; what each does is in `liveness_daemon.ts`. `frozen` is
+ * a concurrent one that is stopped, and `stalled` a `child-sync` one whose child
+ * gets no time for a moment when a call comes, so that it reads a probe and the
+ * call at once.
+ */
 export const KINDS = [
-  ...["concurrent", "frozen", "serial", "mute", "child-sync", "whole"] as const,
+  ...["concurrent", "frozen", "serial", "mute", "child-sync"] as const,
+  ...["stalled", "whole"] as const,
   ...["displace", "refuse", "ignore", "newest"] as const,
 ] as const;
 
@@ -64,6 +70,10 @@ const SECOND_MS = 14_000;
 const STOP_MS = 12_000;
 /** How long after the freeze of an idle link the calls come, by the number of the run. */
 const QUIET_MS = [50, 2_000, 6_000, 9_000];
+/** How long a child that is stalled gets no time, by the number of the run. */
+const STALL_MS = [400, 600, 200, 2_000];
+/** A leading probe goes out at most so often. */
+const PAUSE_MS = 1_100;
 /** How long what the proxy says of itself may lag behind. */
 const LAG_MS = 1_200;
 
@@ -103,7 +113,11 @@ export async function live(
   try {
     await using scene = await LiveScene.start({
       ...program,
-      kind: kind === "frozen" ? "concurrent" : kind,
+      kind: kind === "frozen"
+        ? "concurrent"
+        : kind === "stalled"
+        ? "child-sync"
+        : kind,
       isRude: number % 4 >= 2,
       isRelayed: link !== "living",
     });
@@ -134,14 +148,28 @@ function toolOf({ number }: Plan): Tool {
   return number % 2 === 0 ? "work" : "look";
 }
 
+/** Writes the call; gives it when the daemon has begun with it. */
+async function begin(scene: LiveScene, plan: Plan): Promise<Call> {
+  const { kind, ms, number } = plan;
+  let stall: Promise<void> | undefined;
+  if (kind === "stalled") {
+    await scene.did("before-look", "look");
+    await delay(PAUSE_MS);
+    stall = scene.stall(STALL_MS[number % STALL_MS.length]!);
+  }
+  const main = await scene.call("main", toolOf(plan), ms);
+  await stall;
+  await scene.begun(main);
+  return main;
+}
+
 async function living(
   scene: LiveScene,
   plan: Plan,
   release: () => void,
 ): Promise<undefined> {
   const { kind, ms } = plan;
-  const main = await scene.call("main", toolOf(plan), ms);
-  await scene.begun(main);
+  const main = await begin(scene, plan);
   const beganAt = performance.now();
   release();
   const until = (at: number): Promise<void> =>
@@ -174,8 +202,7 @@ async function freezing(
   release: () => void,
 ): Promise<number> {
   const { kind, ms, number } = plan;
-  const main = await scene.call("main", toolOf(plan), ms);
-  await scene.begun(main);
+  const main = await begin(scene, plan);
   release();
   // Before the first probe during the call, or after it.
   await delay(number % 4 < 2 ? 100 : Math.min(1_000, ms / 2));

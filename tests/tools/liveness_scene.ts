@@ -5,6 +5,7 @@
  * @module
  */
 
+import { delay } from "@std/async/delay.js";
 import { isRecord } from "../../lib/jsonrpc.ts";
 import { changed } from "./changed.ts";
 import { within } from "./limit.ts";
@@ -165,6 +166,18 @@ export class LiveScene implements AsyncDisposable {
     }
     this.daemon.process.kill(name);
     if (name === "SIGCONT") await this.#unguard();
+  }
+
+  /**
+   * Gives the child of the first connection that is still there no time for a
+   * while, as a busy machine does.
+   */
+  async stall(ms: number): Promise<void> {
+    const { what } = this.events().find(({ what }) => /^child /.test(what))!;
+    const pid = Number(what.split(" ")[1]);
+    Deno.kill(pid, "SIGSTOP");
+    await delay(ms);
+    Deno.kill(pid, "SIGCONT");
   }
 
   async #unguard(): Promise<void> {
