@@ -38,8 +38,9 @@ export interface Trying {
   step: "second" | "first" | "after";
   /** The second connection. */
   readonly epoch: number;
-  /** When the second connection is closed, and when the main one must have answered after that. */
+  /** When the second connection is closed. */
   readonly secondUntil: number;
+  /** When the main one must have answered after that. */
   readonly until: number;
   /** The probe on the main connection that is to be answered. */
   probe: string | undefined;

@@ -9,7 +9,8 @@ import type { Check } from "./check.ts";
 import type { Config } from "./config.ts";
 import { type Known, knownCheck } from "./connections_check.ts";
 import type { Host } from "./host.ts";
-import { dig, isRecord } from "./jsonrpc.ts";
+import { dig } from "./jsonrpc.ts";
+import { serverOf } from "./memory.ts";
 import { tame } from "./output.ts";
 import { reach } from "./reach.ts";
 import { ownerOf, readState } from "./state.ts";
@@ -21,8 +22,6 @@ const SHORT_MS = 3_000;
 const PROBES = 5;
 /** How long a proxy's trial of two connections may take: it takes half of it. */
 const TRIAL_MS = 1_000;
-/** How much of a daemon's name and version the cache has, in UTF-16 units. */
-const KEY_LIMIT = 200;
 /** The version that the client in us speaks first, and the one of the stateless era. */
 const [LEGACY, STATELESS] = ["2025-11-25", "2026-07-28"];
 
@@ -59,7 +58,8 @@ async function* interview(
     yield listed;
     if (listed.state === "fail") return;
     yield await probe(trial, config, _meta);
-    server = keyOf(hello);
+    const result = hello.kind === "result" ? hello.result : undefined;
+    server = serverOf(result) ?? "";
   } finally {
     await trial.end();
   }
@@ -167,23 +167,15 @@ function described(hello: Outcome, { dialect }: Config): string {
   if (dialect === "exai") return "it speaks exai, and took our hello";
   const said = dig(result, "protocolVersion");
   const version = typeof said === "string" ? tame(said, 200) : STATELESS;
-  const who = serverOf(hello).map((text) => tame(text, 200)).join(" ");
+  const who = wordsOf(hello).map((text) => tame(text, 200)).join(" ");
   return `it speaks MCP ${version}${who && `: ${who}`}`;
 }
 
 /** The name and the version that the daemon gives itself, as far as it does. */
-function serverOf(hello: Outcome): string[] {
+function wordsOf(hello: Outcome): string[] {
   const result = hello.kind === "result" ? hello.result : undefined;
   return ["name", "version"].map((name) => dig(result, "serverInfo", name))
     .filter((text) => typeof text === "string" && text !== "") as string[];
-}
-
-/** The name under which the cache has the daemon. */
-function keyOf(hello: Outcome): string {
-  const result = hello.kind === "result" ? hello.result : undefined;
-  const info = dig(result, "serverInfo");
-  if (!isRecord(info)) return "";
-  return `${info.name} ${info.version}`.slice(0, KEY_LIMIT);
 }
 
 async function tools(

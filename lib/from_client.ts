@@ -81,7 +81,7 @@ function ask(desk: Desk, request: Request, now: number): void {
   const local = desk.dialect.local(request, daemon);
   if (local !== undefined) return desk.reply(local);
   if (daemon === "down" && standIn(desk, request, now)) return;
-  if (desk.ledger.isLateAnswerDue(request.id)) {
+  if (desk.ledger.late.isDue(request.id)) {
     const what = `Id ${request.id} was cancelled or has timed out, and its ` +
       "answer may still come: send the request under another id";
     return desk.reply(failure(request.id, Code.invalidRequest, what));

@@ -167,7 +167,7 @@ function note(
 function settle(desk: Desk, link: Link, answer: Answer, now: number): void {
   const { id } = answer;
   if (id === undefined || !desk.ledger.isInFlight(id, link.epoch)) {
-    if (id !== undefined) desk.ledger.lateAnswerCame(id, link.epoch);
+    if (id !== undefined) desk.ledger.late.came(id, link.epoch);
     return desk.do(report.stray("daemon", `an answer to id ${id}`));
   }
   const { message, ...entry } = desk.ledger.find(id)!;
@@ -248,7 +248,7 @@ function postpone(
   now: number,
 ): void {
   if (!desk.ledger.isInFlight(id, link.epoch)) {
-    return desk.ledger.lateAnswerCame(id, link.epoch);
+    return desk.ledger.late.came(id, link.epoch);
   }
   link.used(now);
   if (!isUntouched) {
@@ -269,7 +269,7 @@ function drop(
   link: Link,
   { id, size }: Extract<Incoming, { kind: "too large" }>,
 ): void {
-  desk.ledger.lateAnswerCame(id, link.epoch);
+  desk.ledger.late.came(id, link.epoch);
   const owed = desk.ledger.find(id);
   if (owed === undefined) return;
   const fate = desk.fate(owed.message, owed);
@@ -354,7 +354,7 @@ function reject(
     const text = `Invalid Request: ${reason}`;
     return void desk.send(link, failure(id, Code.invalidRequest, text));
   }
-  desk.ledger.lateAnswerCame(id, link.epoch);
+  desk.ledger.late.came(id, link.epoch);
   if (desk.ledger.settle(id, link.epoch) === undefined) return;
   const text = `The daemon's answer is no JSON-RPC message: ${reason}`;
   desk.reply(failure(id, Code.internal, text));

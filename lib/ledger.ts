@@ -17,9 +17,8 @@ import {
   open,
   type Owed,
   shift,
-  tell,
 } from "./account.ts";
-import { Queue, type Telling } from "./queue.ts";
+import { Queue, type Telling, telling } from "./queue.ts";
 import type { Limits } from "./deadline.ts";
 import type { Id, Notification, Request } from "./jsonrpc.ts";
 import { LateAnswers } from "./late_answers.ts";
@@ -47,7 +46,8 @@ export class Ledger {
   /** The same of calls only, which a daemon may need time for. */
   readonly #calls = new Map<number, number>();
   #notifications = 0;
-  readonly #late = new LateAnswers();
+  /** The requests that nobody waits for any more, and whose answers may still come. */
+  readonly late: LateAnswers = new LateAnswers();
   readonly #waits = new Waits();
   /** No account falls due before this; exact after every {@linkcode expire}. */
   #earliest = Infinity;
@@ -167,22 +167,27 @@ export class Ledger {
 
   /** Whether the daemon may be working on a call there, also on one that nobody waits for any more. */
   isWorking(epoch: number): boolean {
-    return this.#calls.has(epoch) || this.#late.isWorking(epoch);
+    return this.#calls.has(epoch) || this.late.isWorking(epoch);
   }
 
   /** The place of the last of those calls; 0 for none. */
   lastCall(epoch: number): number {
-    let last = this.#late.last(epoch);
-    if (!this.#calls.has(epoch)) return last;
-    for (const { message, number } of this.sentOn(epoch)) {
-      if (isCall(message.method)) last = Math.max(last, number);
-    }
+    let last = this.late.last(epoch);
+    for (const number of this.#numbers(epoch)) last = Math.max(last, number);
     return last;
+  }
+
+  /** The places of the calls that are in flight on a link. */
+  *#numbers(epoch: number): Iterable<number> {
+    if (!this.#calls.has(epoch)) return;
+    for (const { message, number } of this.sentOn(epoch)) {
+      if (isCall(message.method)) yield number;
+    }
   }
 
   /** Whether every request that was written to a link is answered, but for those that are held. */
   isSettled(epoch: number): boolean {
-    if (this.#late.isAnyDue(epoch)) return false;
+    if (this.late.isAnyDue(epoch)) return false;
     if (this.inFlight(epoch) === 0) return true;
     for (const { message } of this.sentOn(epoch)) {
       if (!isStanding(message.method)) return false;
@@ -197,11 +202,8 @@ export class Ledger {
    * @returns whether a call that was written before the probe is in flight
    */
   overtaken(epoch: number, number: number): boolean {
-    this.#late.overtaken(epoch, number);
-    if (!this.#calls.has(epoch)) return false;
-    for (const owed of this.sentOn(epoch)) {
-      if (isCall(owed.message.method) && owed.number < number) return true;
-    }
+    this.late.overtaken(epoch, number);
+    for (const call of this.#numbers(epoch)) if (call < number) return true;
     return false;
   }
 
@@ -237,19 +239,9 @@ export class Ledger {
     now: number,
   ): void {
     const { id, method } = message;
-    this.#late.add(id, epoch);
+    this.late.add(id, epoch);
     const isWork = isCall(method) && number > overtakenTo;
-    if (isWork) this.#late.works(id, epoch, number, now);
-  }
-
-  /** Whether a late answer to this id may still come, which would be taken for the answer to another request of that id. */
-  isLateAnswerDue(id: Id): boolean {
-    return this.#late.isDue(id);
-  }
-
-  /** The late answer to a request has come on a link. */
-  lateAnswerCame(id: Id, epoch: number): void {
-    this.#late.came(id, epoch);
+    if (isWork) this.late.works(id, epoch, number, now);
   }
 
   /** The daemon is at a request that is in flight on a link. */
@@ -390,7 +382,7 @@ export class Ledger {
     now: number,
     rescue: (request: Request) => Rescue,
   ): Owed[] {
-    this.#late.lost(epoch);
+    this.late.lost(epoch);
     const given: Owed[] = [];
     for (const account of this.#accounts.values()) {
       const { message } = account;
@@ -437,33 +429,27 @@ export class Ledger {
   }
 
   /** The clients whose calls are in flight on a link that is under suspicion, and who are to be told so. */
-  *suspecting(epoch: number, now: number): Iterable<Telling> {
-    if (this.#limits.waitProgress === "off") return;
-    for (const account of this.#accounts.values()) {
-      const { message, sentOn, token } = account;
-      if (sentOn !== epoch || token === undefined) continue;
-      const progress = tell(account, now);
-      if (message.kind !== "request" || progress === undefined) continue;
-      account.progress = progress;
-      yield { message, token, progress };
-    }
+  suspecting(epoch: number, now: number): Iterable<Telling> {
+    if (this.#limits.waitProgress === "off") return [];
+    const all = this.#accounts.values();
+    return telling(all.filter(({ sentOn }) => sentOn === epoch), now);
   }
 
   /** Every moment that is awaited comes so much later: the program slept. */
   shift(ms: number): void {
-    this.#late.shift(ms);
+    this.late.shift(ms);
     for (const account of this.#accounts.values()) shift(account, ms);
     this.#earliest += ms;
   }
 
   /** When the next account falls due, or earlier. */
   deadline(): number {
-    return Math.min(this.#earliest, this.#late.deadline());
+    return Math.min(this.#earliest, this.late.deadline());
   }
 
   /** Closes every account that is due. */
   expire(now: number): { entry: Entry; expiry: Expiry }[] {
-    this.#late.advance(now);
+    this.late.advance(now);
     if (now < this.#earliest) return [];
     const expired: { entry: Entry; expiry: Expiry }[] = [];
     this.#earliest = Infinity;

@@ -22,7 +22,7 @@ import { emptied, type Listing, methodOf } from "./catalog.ts";
 import { type Agreement, announce, judge, replay } from "./agreement.ts";
 import { replace } from "./json_text.ts";
 import { Listens } from "./listens.ts";
-import { versionOf } from "./memory.ts";
+import { serverOf, versionOf } from "./memory.ts";
 import {
   type Answer,
   Code,
@@ -54,8 +54,6 @@ type Purpose =
 
 /** How many probes may be unanswered on a connection before the oldest is forgotten. */
 const PROBE_LIMIT = 64;
-/** How much of the daemon's name and version is kept, in UTF-16 units. */
-const SERVER_LIMIT = 200;
 
 /** MCP over WebSocket, one JSON-RPC message per text frame; the revisions up to 2025-11-25. */
 export class Mcp implements Dialect {
@@ -280,9 +278,7 @@ export class Mcp implements Dialect {
 
   /** Takes note of who the daemon says that it is. */
   #meet({ result }: Answer): void {
-    const info = dig(result, "serverInfo");
-    if (!isRecord(info)) return;
-    this.#server = `${info.name} ${info.version}`.slice(0, SERVER_LIMIT);
+    this.#server = serverOf(result) ?? this.#server;
   }
 
   probe(epoch: number): ProbeFrame {

@@ -34,6 +34,8 @@ export interface Remembered {
 
 /** For how long it holds that a daemon keeps one connection, in milliseconds: a week. */
 const ONE_MS = 604_800_000;
+/** How much of a daemon's name and version is kept, in UTF-16 units. */
+const SERVER_LIMIT = 200;
 /** Of how many daemons that is remembered. */
 const ONE_LIMIT = 8;
 
@@ -83,6 +85,13 @@ export function versionOf(params: unknown): string | undefined {
     "io.modelcontextprotocol/protocolVersion",
   );
   return typeof version === "string" ? version : undefined;
+}
+
+/** Under which name a daemon is remembered, by what it answers to `initialize` or `server/discover`. */
+export function serverOf(result: unknown): string | undefined {
+  const info = dig(result, "serverInfo");
+  if (!isRecord(info)) return undefined;
+  return `${info.name} ${info.version}`.slice(0, SERVER_LIMIT);
 }
 
 /** What the program remembers while it runs. */

@@ -106,15 +106,25 @@ export class Queue {
   }
 
   /** The clients that are to be told now what their requests wait for. */
-  *telling(now: number): Iterable<Telling> {
-    for (const account of this.#accounts) {
-      const { message, token } = account;
-      if (now < account.tellAt || token === undefined) continue;
-      const progress = tell(account, now);
-      if (message.kind !== "request" || progress === undefined) continue;
-      if (account.waitsSince === undefined) continue;
-      account.progress = progress;
-      yield { message, token, progress };
-    }
+  telling(now: number): Iterable<Telling> {
+    const due = this.#accounts.values().filter(({ tellAt }) => now >= tellAt);
+    return telling(due, now, ({ waitsSince }) => waitsSince !== undefined);
+  }
+}
+
+/** The clients that have given a token for one of these messages, and what they are told now. */
+export function* telling(
+  accounts: Iterable<Account<Carried>>,
+  now: number,
+  isWaiting: (account: Entry) => boolean = () => true,
+): Iterable<Telling> {
+  for (const account of accounts) {
+    const { message, token } = account;
+    if (token === undefined) continue;
+    const progress = tell(account, now);
+    if (message.kind !== "request" || progress === undefined) continue;
+    if (!isWaiting(account)) continue;
+    account.progress = progress;
+    yield { message, token, progress };
   }
 }
