@@ -13,6 +13,8 @@ import { test } from "../tools/limit.ts";
 
 /** Longer than silence is taken for life. */
 const SLOW_MS = 12_000;
+/** A probe before a call goes out at most so often. */
+const LEAD_MS = 1_100;
 /** How long a call may wait on a connection that is dead. Without a second connection it would be 600 s. */
 const DEAD_MS = 18_000;
 
@@ -61,6 +63,7 @@ async function undisturbed(scene: LiveScene): Promise<void> {
 /** The connection dies while nothing is in flight on it, and nobody hears of it. */
 async function halfOpen(scene: LiveScene): Promise<void> {
   for (const id of ["a", "b", "c"]) await scene.did(id, "work");
+  await delay(LEAD_MS);
   scene.relay!.swallow();
   await scene.write([["look", "look", 0], ["work", "work", 0]]);
   await Promise.all(["look", "work"].map((id) => scene.proxy.answer(id)));
