@@ -8,9 +8,10 @@
  * | `unknown`   | it is remembered that this daemon keeps one              | `known` one |
  * | `trying`    | both connections answered all probes                     | `known` many |
  * | `trying`    | the second one failed, or time is over                   | `known` one |
+ * | `trying`    | the main one does not answer any more, and is left       | `displaced` |
  * | any but set | the main one is closed within 2 s of a second's opening  | `displaced` |
- * | `displaced` | the main connection is ready again                       | `known` one |
- * | `displaced` | a dial fails: the daemon was away                        | as before   |
+ * | `displaced` | the main connection is ready again within a second       | `known` one |
+ * | `displaced` | a dial fails, or takes longer: the daemon was away       | as before   |
  *
  * @module
  */
@@ -29,6 +30,8 @@ const AFTER_MS = 120;
 export const QUICK_MS = 150;
 /** How long after the opening of a second connection the main one is closed because of it, in milliseconds. */
 const DISPLACED_MS = 2_000;
+/** How long a daemon that is there takes to be ready again, in milliseconds. */
+const THERE_MS = 1_000;
 
 /** A trial of two connections, which takes these steps. */
 export interface Trying {
@@ -54,7 +57,11 @@ type CapacityState =
   | { readonly kind: "unknown" }
   | Trying
   | { readonly kind: "known"; readonly keeps: Keeps; readonly isSet: boolean }
-  | { readonly kind: "displaced"; readonly before: Keeps | "unknown" };
+  | {
+    readonly kind: "displaced";
+    readonly since: number;
+    readonly before: Keeps | "unknown";
+  };
 
 /** What this process knows. */
 export class Capacity {
@@ -139,9 +146,13 @@ export class Capacity {
     this.#openedAt = -Infinity;
     const state = this.#state;
     if (!isRecent || state.kind === "known" && state.isSet) return false;
-    const before = this.keeps;
-    this.#state = { kind: "displaced", before };
+    this.displaced(now);
     return true;
+  }
+
+  /** The main connection is of no use any more, because of a second one. */
+  displaced(now: number): void {
+    this.#state = { kind: "displaced", since: now, before: this.keeps };
   }
 
   /**
@@ -149,13 +160,16 @@ export class Capacity {
    *
    * @returns whether it is known by that that the daemon keeps one
    */
-  confirm(): boolean {
-    const isConfirmed = this.#state.kind === "displaced";
+  confirm(now: number): boolean {
+    const state = this.#state;
+    if (state.kind !== "displaced") return false;
+    const isConfirmed = now <= state.since + THERE_MS;
     if (isConfirmed) this.learn("one");
+    else this.excuse();
     return isConfirmed;
   }
 
-  /** A dial failed: the daemon itself was away. */
+  /** The daemon itself was away. */
   excuse(): void {
     const state = this.#state;
     if (state.kind !== "displaced") return;

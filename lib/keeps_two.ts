@@ -51,10 +51,10 @@ export function advanceTrial(desk: Desk, now: number): void {
     trial.isHarmed = trial.step === "first";
     return checkMain(desk, now);
   }
-  trial.isHarmed ||= trial.outcome === "many";
-  trial.outcome = "one";
-  learn(desk, now);
-  const reason = "it is not answered since a second connection was opened";
+  const isHarmed = trial.isHarmed || trial.outcome === "many";
+  if (isHarmed) desk.capacity.displaced(now);
+  else desk.capacity.learn("one");
+  const reason = "it has not answered since a second connection was opened";
   lose(desk, desk.links.main, { reason, isOurs: true }, now);
 }
 
@@ -80,13 +80,9 @@ function closeSecond(desk: Desk, now: number): void {
 }
 
 function conclude(desk: Desk, now: number): void {
-  learn(desk, now);
-  restore(desk, desk.links.main, now);
-}
-
-function learn(desk: Desk, now: number): void {
   const { outcome, isHarmed } = desk.capacity.trial!;
   desk.capacity.learn(outcome);
   desk.do(report.keeps(desk.config.shownUrl, outcome));
   if (outcome === "one" && isHarmed) desk.rememberOne(now);
+  restore(desk, desk.links.main, now);
 }

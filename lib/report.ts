@@ -215,13 +215,13 @@ export function keeps(url: string, keeps: Keeps): LogEffect {
   );
 }
 
-/** The daemon keeps one connection, and the first one is of no use any more. */
-export function keepsOne(url: string, reason: string): LogEffect {
+/** The daemon keeps one connection: the first one was lost because of a second one. */
+export function keepsOne(url: string): LogEffect {
   return log(
     "info",
     "keeps-one",
-    `The daemon at ${url} keeps one connection for a client (${reason}). ` +
-      "Reconnecting at once.",
+    `The daemon at ${url} keeps one connection for a client: the first one ` +
+      "was lost when a second one was opened. No further one is opened.",
   );
 }
 

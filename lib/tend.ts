@@ -230,7 +230,10 @@ export function ready(desk: Desk, link: Link, now: number): void {
     const isRefused = other.refusal !== undefined;
     if (isRefused && other.phase === "waiting") desk.links.remove(other);
   }
-  if (desk.capacity.confirm()) desk.rememberOne(now);
+  if (desk.capacity.confirm(now)) {
+    desk.do(report.keepsOne(desk.config.shownUrl));
+    desk.rememberOne(now);
+  }
   if (!tryTwo(desk, link, now)) restore(desk, link, now);
 }
 
@@ -337,12 +340,10 @@ export function lose(desk: Desk, link: Link, cause: Loss, now: number): void {
   const { retryAfterMs = 0 } = desk.outage(link, now);
   if (phase === "ready") {
     const next = cause.isClogged ? "drained" : retryAfterMs;
-    if (cause.isOurs) return desk.do(report.keepsOne(shownUrl, loss.reason));
-    return desk.do(
-      link.isDisplaced
-        ? report.displaced(shownUrl, loss.reason, given, next)
-        : report.lost(shownUrl, loss.reason, given, next),
-    );
+    const line = link.isDisplaced
+      ? report.displaced(shownUrl, loss.reason, given, next)
+      : report.lost(shownUrl, loss.reason, given, next);
+    return desk.do(cause.isOurs ? { ...line, level: "info" } : line);
   }
   // Without a pause it is the same attempt, without the subprotocol.
   const level = retryAfterMs > 0 && isLogged(attempt) ? "warn" : "debug";

@@ -357,6 +357,18 @@ test("a daemon that goes away during the trial shows nothing: it is tried again"
   assertEquals(scene.dials.length, 5, "a second trial");
 });
 
+test("a daemon that stands still during the trial shows nothing", () => {
+  const scene = ready();
+  scene.daemon({ id: second(scene), result: {} });
+  scene.pass(500);
+  assertEquals([scene.isLeft(1), keeps(scene)], [true, "one"]);
+  scene.pass(1_001);
+  scene.take();
+  scene.again();
+  assertEquals(keeps(scene), "unknown");
+  assertEquals(learned(scene)?.one, undefined);
+});
+
 test("a daemon that is known to keep two goes away within 2 s: it is still known", () => {
   const scene = ready();
   both(scene);
@@ -420,7 +432,10 @@ test("what the daemon says on the second connection of a trial is told to nobody
 
 test("a log line says that the daemon keeps one, and why", () => {
   const scene = ready();
+  scene.take();
   scene.open();
   scene.close(1000, 1);
+  scene.take();
+  scene.again();
   assertMatch(scene.log(), /keeps one connection for a client/);
 });
