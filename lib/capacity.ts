@@ -49,7 +49,9 @@ export interface Trying {
   probe: string | undefined;
   /** What is known once the main connection has answered after the second one was closed. */
   outcome: Keeps;
-  /** Whether the second connection did the main one harm, or was closed by the daemon. */
+  /** Whether the second connection has answered its probe. */
+  isAnswered: boolean;
+  /** Whether the main connection was not answered while the second one was, or that was closed by the daemon. */
   isHarmed: boolean;
 }
 
@@ -109,6 +111,7 @@ export class Capacity {
       until,
       probe: undefined,
       outcome: "one",
+      isAnswered: false,
       isHarmed: false,
     };
   }

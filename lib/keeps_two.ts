@@ -4,8 +4,8 @@
  *
  * A daemon that keeps one closes one of them, or answers on the newest only. So
  * the main connection must also answer after the second one is closed. If it
- * does not, it is left and dialed anew, because calls on it might never be
- * answered.
+ * does not, although the second one was answered, it is left and dialed anew,
+ * because calls on it might never be answered.
  *
  * @module
  */
@@ -28,6 +28,7 @@ export function trialPonged(
   if (link.role === "trial") {
     if (trial.step !== "second") return;
     trial.step = "first";
+    trial.isAnswered = true;
     trial.probe = probe(desk, desk.links.main, now);
     return;
   }
@@ -46,14 +47,13 @@ export function advanceTrial(desk: Desk, now: number): void {
     return checkMain(desk, now);
   }
   if (now < desk.capacity.deadline()) return;
-  if (trial.step !== "after") {
-    // The second connection was answered, and the main one was not.
-    trial.isHarmed = trial.step === "first";
+  if (trial.step === "first") {
+    trial.isHarmed = true;
     return checkMain(desk, now);
   }
-  const isHarmed = trial.isHarmed || trial.outcome === "many";
-  if (isHarmed) desk.capacity.displaced(now);
-  else desk.capacity.learn("one");
+  // A daemon that is busy or frozen, or that answers no ping, shows nothing.
+  if (!trial.isAnswered) return conclude(desk, now);
+  desk.capacity.displaced(now);
   const reason = "it has not answered since a second connection was opened";
   lose(desk, desk.links.main, { reason, isOurs: true }, now);
 }
@@ -80,6 +80,7 @@ function closeSecond(desk: Desk, now: number): void {
 }
 
 function conclude(desk: Desk, now: number): void {
+  closeSecond(desk, now);
   const { outcome, isHarmed } = desk.capacity.trial!;
   desk.capacity.learn(outcome);
   desk.do(report.keeps(desk.config.shownUrl, outcome));

@@ -72,8 +72,8 @@ test("a daemon that is stopped loses no call, and what comes meanwhile waits", a
   await rig.proxy.initialize();
   using gate = new Gate();
   await rig.proxy.call(1, "write", { gate: gate.path, key: "one" });
-  // The trial: the daemon answers while the call runs.
-  await rig.noted("got ping");
+  // The daemon answers while the call runs.
+  await rig.probedAfter("call write one");
   rig.signal("SIGSTOP");
   await rig.proxy.stderr.find((line) => line.includes("is silent although"));
   await rig.proxy.call(2, "write", { key: "two" });

@@ -22,7 +22,8 @@ import {
 const PROMPT_MS = DRAIN_MS - 100;
 
 function flags(url: string, ...rest: string[]): string[] {
-  return ["--url", url, ...rest];
+  // The tests count connections: no second one is tried.
+  return ["--url", url, "--connections", "many", ...rest];
 }
 
 for (const how of ["EOF", "SIGTERM", "SIGINT"] as const) {

@@ -19,7 +19,7 @@ test("a network that swallows everything: the connection is left within 20 s, an
   await rig.up();
   await rig.proxy.initialize();
   await rig.proxy.call(1, "write", { ms: 60_000, key: "one" });
-  await rig.noted("got ping");
+  await rig.probedAfter("call write one");
   // The pong, too, has passed when a request behind it is answered.
   await rig.proxy.ask("through", "tools/list");
   await rig.proxy.answer("through");

@@ -173,6 +173,7 @@ test("a call that ends the daemon is not tried a third time", async () => {
 test("a frozen daemon is noticed while idle, and the next one is found", async () => {
   await using rig = new Rig([
     ...["--ping-interval", "1s", "--ping-timeout", "1s"],
+    ...["--connections", "many"],
   ]);
   const { proxy } = rig;
   await rig.up();

@@ -109,35 +109,120 @@ export const LINK: readonly Mutant[] = [
   },
   {
     name: "a half-open connection is not detected while it is idle",
-    from: "return $probed ?? $silent;",
-    to: "return $probed ?? Infinity;",
+    from: `
+      $unanswered === undefined
+        ? this.$heardAt + $interval
+        : $unanswered.$at + $timeout`,
+    to: `
+      $unanswered === undefined
+        ? this.$heardAt + $interval
+        : Infinity`,
   },
   {
     name: "silence during a call closes the connection",
     from: `
-      if ($load !== $busy) return $close;
-      return this.$isSuspect ? $failOver : $suspect;`,
-    to: "void $load; return $close;",
+      if ($load === $busy) {
+        const { $interval, $timeout } = this.$limits;
+        const $isDue = $$rule;
+        return $isDue ? $suspect : $probe;
+      }
+      if ($$soon) return $probe;
+      const $isProbed = $$some;
+      return $isProbed ? $close : $probe;`,
+    to: `
+      if ($load === $busy) {
+        const { $interval, $timeout } = this.$limits;
+        const $isDue = $$rule;
+        return $isDue ? $close : $probe;
+      }
+      if ($$soon) return $probe;
+      const $isProbed = $$some;
+      return $isProbed ? $close : $probe;`,
   },
   {
     name: "a half-open connection is not detected while a call runs",
     from: `
-      return this.$probeUntil === undefined
-        ? $$first
-        : Math.max(this.$probeUntil, $silent + $timeout);`,
-    to: "return this.$probeUntil === undefined ? $$first : Infinity;",
+      $mayFailOver && this.$suspicion === undefined
+        ? this.$silentSince + $interval + $timeout
+        : Infinity`,
+    to: "(void $mayFailOver, Infinity)",
+  },
+  {
+    name: "a second connection is opened to a daemon that may keep one",
+    from: "$mayFailOver: $role === $main && this.$keeps === $many",
+    to: "$mayFailOver: $role === $main && this.$keeps !== undefined",
   },
   {
     name: "a connection whose daemon is only busy is closed with its calls",
-    from:
-      "if ($old.$liveness?.$isConcurrent || $all.$dialect.$poolSize > 0) {$$body}",
-    to: "if ($old.$liveness !== undefined) {$$body}",
+    from: `
+      const $isDead = $dialect.$poolSize > 0 ||
+        $main.$liveness.$hasEvidence($requests.$last($id), $now);`,
+    to: "const $isDead = true;",
   },
   {
     name: "a connection that is known to be dead keeps its calls",
-    from:
-      "if ($old.$liveness?.$isConcurrent || $all.$dialect.$poolSize > 0) {$$body}",
-    to: "if ($old.$liveness === undefined) {$$body}",
+    from: `
+      const $isDead = $dialect.$poolSize > 0 ||
+        $main.$liveness.$hasEvidence($requests.$last($id), $now);`,
+    to: "const $isDead = $dialect.$poolSize > 0;",
+  },
+  {
+    name: "an unanswered probe is evidence whatever was written before it",
+    from: "($isLeading || $isConcurrent)",
+    to: "($isLeading || $isConcurrent || true)",
+  },
+  {
+    name: "a probe leads although something before it is not settled",
+    from: `
+      return $liveness?.$isSettled === true && this.$requests.$isSettled($id) &&
+        !this.$dialect.$isAsking($id);`,
+    to: "return $liveness !== undefined;",
+  },
+  {
+    name: "a probe is evidence although the daemon was heard since",
+    from: `
+      $number > this.$heardTo && $now - $at >= this.$limits.$timeout &&`,
+    to: "$number > 0 && $now - $at >= this.$limits.$timeout &&",
+  },
+  {
+    name: "a probe during an earlier call is evidence during this one",
+    from: "const $isConcurrent = this.$overtakenTo > $lastCall;",
+    to: "const $isConcurrent = this.$overtakenTo > 0 * $lastCall;",
+  },
+  {
+    name: "one answer on the standby ends the old connection",
+    from: "if ($liveness.$answers > 1) return $failOver($$given);",
+    to: "if ($liveness.$answers > 0) return $failOver($$given);",
+  },
+  {
+    name: "a call is written together with the probe before it",
+    from: "if (this.$answers > 0) this.$holdUntil = $now + $HOLD;",
+    to: "void $HOLD;",
+  },
+  {
+    name: "a call waits for the answer to its probe for ever",
+    from: "if ($now >= this.$holdUntil) this.$release();",
+    to: "void $now;",
+  },
+  {
+    name: "requests are written while two connections are tried",
+    from: "return !$isTrial || $kind === $notification;",
+    to: "void $isTrial; return true;",
+  },
+  {
+    name: "two connections are tried after a call",
+    from: "const $isPossible = !$all.$hasCalled && $$rest;",
+    to: "const $isPossible = $$rest;",
+  },
+  {
+    name: "a connection that is not answered any more after a trial is kept",
+    from: "if (!$trial.$isAnswered) return $conclude($all, $now);",
+    to: "if ($trial !== undefined) return $conclude($all, $now);",
+  },
+  {
+    name: "a daemon that is at a cancelled call counts as idle",
+    from: "return this.$calls.has($id) || this.$late.$isWorking($id);",
+    to: "return this.$calls.has($id);",
   },
   {
     name: "requests expire because of a sleep",
@@ -150,11 +235,9 @@ export const LINK: readonly Mutant[] = [
   {
     name: "a connection is used after a sleep without a check",
     from: `
-      $liveness !== undefined && !$liveness.$isStale &&
-      !($liveness.$isSuspect && $liveness.$isConcurrent)`,
-    to: `
-      $liveness !== undefined &&
-      !($liveness.$isSuspect && $liveness.$isConcurrent)`,
+      return !this.$isStale &&
+        !($suspicion?.$hasEvidence === true && !$suspicion.$isWaived);`,
+    to: "return !($suspicion?.$hasEvidence === true && !$suspicion.$isWaived);",
   },
   {
     name: "the time for which the program was stopped is not noticed",

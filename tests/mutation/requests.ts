@@ -136,8 +136,8 @@ export const REQUESTS: readonly Mutant[] = [
   },
   {
     name: "the queue timeout runs while a connection is ready",
-    from: `if ($hasLink($entry.$message)) return $endWait($entry, $now);`,
-    to: `if (!$hasLink) return $endWait($entry, $now);`,
+    from: `const $isWaiting = !$hasLink($entry.$message);`,
+    to: `const $isWaiting = $hasLink !== undefined;`,
   },
   {
     name: "the queue timeout begins anew with every outage",
@@ -164,7 +164,7 @@ export const REQUESTS: readonly Mutant[] = [
   },
   {
     name: "an id comes again while its late response may still come",
-    from: "if ($all.$requests.$isAbandoned($request.id)) { $$answer }",
+    from: "if ($all.$requests.$late.$isAbandoned($request.id)) { $$answer }",
     to: "",
   },
   {
@@ -175,9 +175,9 @@ export const REQUESTS: readonly Mutant[] = [
   {
     name: "no idle timeout",
     from: `
-      $entry.$sentAt = $now;
+      $entry.$number = $number;
       $entry.$idleUntil = $now + $entry.$limits.$idle.$ms;`,
-    to: "$entry.$sentAt = $now;",
+    to: "$entry.$number = $number;",
   },
   {
     name: "progress does not extend the idle timeout",

@@ -1,19 +1,23 @@
 import { type ExaiTally, liveExai } from "../tools/exai_world.ts";
 import { assert, assertEquals } from "../tools/assert.ts";
 import { livePair, type PairTally } from "../tools/pair_world.ts";
+import { liveLiveness, type LivenessTally } from "../tools/liveness_world.ts";
 import { test } from "../tools/pure.ts";
 import { liveRecovery, type RecoveryTally } from "../tools/recovery_world.ts";
 import { live, type Tally } from "../tools/world.ts";
 
-/** How many worlds. `deno test ... -- WORLDS EXAI_WORLDS RECOVERY_WORLDS PAIR_WORLDS` changes it. */
+/** How many worlds. `deno test ... -- WORLDS EXAI_WORLDS RECOVERY_WORLDS PAIR_WORLDS LIVENESS_WORLDS` changes it. */
 const [
   WORLDS = 9_000,
   EXAI_WORLDS = 1_500,
   RECOVERY_WORLDS = 1_400,
   PAIR_WORLDS = 1_800,
+  LIVENESS_WORLDS = 1_500,
 ] = Deno.args.map(Number);
 assert(
-  Math.min(WORLDS, EXAI_WORLDS, RECOVERY_WORLDS, PAIR_WORLDS) > 0,
+  Math.min(
+    ...[WORLDS, EXAI_WORLDS, RECOVERY_WORLDS, PAIR_WORLDS, LIVENESS_WORLDS],
+  ) > 0,
   "the numbers of worlds are positive",
 );
 
@@ -64,13 +68,29 @@ test(`${PAIR_WORLDS} seeded worlds with two proxies keep them, too`, () => {
   liveThrough(PAIR_WORLDS, livePair, zero, "pair");
 });
 
-function liveThrough<T extends Tally | ExaiTally | RecoveryTally | PairTally>(
+test(`${LIVENESS_WORLDS} seeded worlds end no living call, and notice dead connections`, () => {
+  // What hardly ever happens is not counted.
+  const zero: Omit<LivenessTally, "displaced late" | "hidden"> = {
+    ...{ dials: 0, displaced: 0, remembered: 0, freezes: 0, cuts: 0 },
+    ...{ stalls: 0, sleeps: 0, "ended in time": 0, pings: 0 },
+    ...{ answered: 0, told: 0, waiting: 0, concurrent: 0, serial: 0 },
+    ...{ "serial as a whole": 0, "mute during calls": 0, phases: 0 },
+    ...{ "never answers pings": 0, "late pong": 0, "closes the old one": 0 },
+    ...{ "refuses the new one": 0, "ignores the new one": 0 },
+    ...{ "answers the newest only": 0 },
+  };
+  liveThrough(LIVENESS_WORLDS, liveLiveness, zero, "liveness", 1 / 40);
+});
+
+/** Lives through worlds; each thing in `zero` happens in a share of them, or as often. */
+function liveThrough<T extends object>(
   worlds: number,
   live: (seed: number) => T,
-  zero: T,
+  zero: Partial<T>,
   kind: string,
+  share = 1 / 4,
 ): void {
-  const sum = new Map(Object.entries(zero));
+  const sum = new Map<string, number>(Object.entries(zero));
   for (let seed = 1; seed <= worlds; seed++) {
     let tally: T;
     try {
@@ -80,12 +100,12 @@ function liveThrough<T extends Tally | ExaiTally | RecoveryTally | PairTally>(
       throw new Error(`Seed ${seed} (${task}): ${error}`, { cause: error });
     }
     for (const [name, count] of Object.entries(tally)) {
-      sum.set(name, sum.get(name)! + count);
+      if (sum.has(name)) sum.set(name, sum.get(name)! + count);
     }
   }
   // Worlds in which nothing happens prove nothing.
   for (const [name, count] of sum) {
-    assert(count > worlds / 4, `only ${count} ${name}`);
+    assert(count > worlds * share, `only ${count} ${name}`);
   }
 }
 
@@ -94,6 +114,7 @@ test("a seed gives the same world again", () => {
   assertEquals(liveExai(7), liveExai(7));
   assertEquals(seen(liveRecovery), seen(liveRecovery));
   assertEquals(seen(livePair), seen(livePair));
+  assertEquals(seen(liveLiveness), seen(liveLiveness));
 });
 
 /** What comes of a world, for better or worse. */

@@ -10,7 +10,7 @@
  * `--bin` is an executable or an npm package (`.js`) instead of the source.
  * `--first` is how often the first call of a process is measured; 0: not at all.
  * `--strict` ends with 1 also if a promise was broken. `--logs` keeps what each
- * proxy wrote to stderr. `liveness_daemon.ts` and `liveness_run.ts` have the
+ * proxy wrote to stderr. `liveness_process.ts` and `liveness_run.ts` have the
  * kinds of daemon. The links:
  *
  * - `living`: nothing happens; two short calls come during the long one

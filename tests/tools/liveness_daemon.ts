@@ -1,347 +1,418 @@
 /**
- * An MCP daemon on a WebSocket that treats calls, pings and connections in one
- * of the ways that daemons are known for. It says `listening PORT` on stdout.
- *
- *     deno run -A tests/tools/liveness_daemon.ts --port 0 --journal FILE --kind KIND
- *       [--rude]
- *
- * Its tools are `work` and `look` (read-only), both `{ id, ms }`. The journal has
- * a line for each thing that happens: the moment, then `begin TOOL ID`,
- * `end TOOL ID`, `ping`, `open`, `close`, `spare` (a child is ready) or `child PID` (it serves a connection). The kinds:
- *
- * - `concurrent`: does everything at once
- * - `serial`: one thing at a time on a connection, pings too
- * - `whole`: one thing at a time in the whole process, which accepts nothing meanwhile
- * - `mute`: answers no ping on a connection while a call runs there
- * - `displace`: a new connection closes the old one with 1000; a `--rude` one ends it without a close
- * - `refuse`: closes a second connection with 1013, a `--rude` one with 1008
- * - `ignore`: a second connection opens, and is never answered
- * - `newest`: one `Server` of the SDK for all connections, whose answers go to the newest one
- * - `child-sync`: each connection has a child process, which blocks while it is at a call
- *
- * `displace`, `refuse`, `ignore` and `newest` do one thing at a time, or with `--rude` everything at once.
+ * A daemon of the liveness worlds: how it serves calls, whether it answers
+ * pings meanwhile, how many clients it keeps, and what it has executed.
  *
  * @module
  */
 
-import { createRequire } from "node:module";
-import process from "node:process";
-import { Server } from "@modelcontextprotocol/sdk/server/index.js";
-import { StdioServerTransport } from "@modelcontextprotocol/sdk/server/stdio.js";
-import type { Transport } from "@modelcontextprotocol/sdk/shared/transport.js";
-import {
-  CallToolRequestSchema,
-  type CallToolResult,
-  type JSONRPCMessage,
-  ListToolsRequestSchema,
-} from "@modelcontextprotocol/sdk/types.js";
-import { parseArgs } from "@std/cli/parse_args.js";
-import { TextLineStream } from "@std/streams/text_line_stream.js";
-import { npmFile } from "./install.ts";
-import { print } from "./print.ts";
-import { endWithStarter } from "./starter.ts";
+import { DISCOVERED } from "./early_scene.ts";
+import type { Json } from "./scene.ts";
+import type { Stage } from "./stage.ts";
 
-const KINDS = [
-  ...["concurrent", "serial", "whole", "mute", "displace", "refuse"],
-  ...["ignore", "newest", "child-sync"],
+/** How a daemon serves what comes on its connections. */
+export const SERVING = [
+  "concurrent",
+  // One thing at a time on a connection, or in all.
+  "serial",
+  "serial as a whole",
+  // No ping is answered while a call runs on that connection, or ever.
+  "mute during calls",
+  "never answers pings",
+  // One thing at a time; a call that comes with a ping begins before the pong goes out.
+  "late pong",
+  // Pings are answered during a call for some seconds, then the connection stands still.
+  "phases",
+] as const;
+export type Serving = typeof SERVING[number];
+
+/** What a daemon does about a second connection. */
+export const KEEPING = [
+  ...["many", "closes the old one", "refuses the new one"],
+  ...["ignores the new one", "answers the newest only"],
+] as const;
+export type Keeping = typeof KEEPING[number];
+
+/** Everything that is particular to a daemon. */
+export interface Habits {
+  readonly serving: Serving;
+  readonly keeping: Keeping;
+  /** With which code it closes what it does not keep. */
+  readonly code: number;
+  /** How long the old connection lives on, and whether it is served meanwhile. */
+  readonly closesAfter: number;
+  readonly servesMeanwhile: "served" | "deaf";
+  /** A newcomer counts when its WebSocket opens, or when it speaks. */
+  readonly counts: "open" | "first frame";
+  /** What becomes of a call that is cancelled. */
+  readonly cancelled: "answered" | "stopped" | "worked on";
+  /** Pings that are not answered during a call are answered after it, or never. */
+  readonly latePings: "after" | "never";
+  /** How long a connection answers during a call, and then stands still: at most, in milliseconds. */
+  readonly answersMs: number;
+  readonly blocksMs: number;
+}
+
+/** What a plain daemon does. */
+export const PLAIN: Habits = {
+  serving: "concurrent",
+  keeping: "many",
+  code: 1000,
+  closesAfter: 0,
+  servesMeanwhile: "served",
+  counts: "open",
+  cancelled: "stopped",
+  latePings: "never",
+  answersMs: 3_000,
+  blocksMs: 9_000,
+};
+
+/** What the daemon does to its connections. It is never called back at once. */
+export interface Wire {
+  opened(epoch: number): void;
+  say(epoch: number, message: Json): void;
+  close(epoch: number, code: number): void;
+  /** A call begins. */
+  begun(id: unknown): void;
+  /** A connection loses its place to a newer one. */
+  displaced(epoch: number): void;
+}
+
+interface Job {
+  readonly peer: Peer;
+  readonly message: Json;
+  isSilent: boolean;
+}
+
+/** Does one thing at a time. */
+interface Worker {
+  queue: Job[];
+  current: Job | undefined;
+  /** Changes when what is going on is not to go on. */
+  turn: number;
+}
+
+/** A connection, as the daemon sees it. */
+interface Peer {
+  readonly epoch: number;
+  readonly worker: Worker;
+  isPlaced: boolean;
+  isClosed: boolean;
+  isDeaf: boolean;
+  /** Calls that run. */
+  readonly running: Set<Job>;
+  /** What waits until the connection moves again; `undefined` while it moves. */
+  blocked: (() => void)[] | undefined;
+  latePings: Json[];
+}
+
+/** A daemon reads a ping, and for so long whatever comes with it, before it answers. */
+const TOGETHER_MS = 5;
+
+const TOOLS = [
+  {
+    name: "look",
+    inputSchema: { type: "object" },
+    annotations: { readOnlyHint: true },
+  },
+  { name: "write", inputSchema: { type: "object" } },
 ];
 
-const flags = parseArgs(Deno.args, {
-  string: ["port", "journal", "kind"],
-  boolean: ["rude", "child"],
-});
-const { kind = "concurrent", journal, rude } = flags;
-if (!KINDS.includes(kind)) throw new Error(`There is no kind ${kind}`);
+/** One process, which lives as long as the world. */
+export class LivenessDaemon {
+  readonly #stage: Stage;
+  readonly #habits: Habits;
+  readonly #wire: Wire;
+  readonly #peers = new Map<number, Peer>();
+  readonly #whole: Worker = worker();
+  /** What happens when the process goes on; `undefined` while it does. */
+  #stalled: (() => void)[] | undefined;
 
-function note(text: string): void {
-  if (journal === undefined) return;
-  const line = `${Date.now()} ${text}\n`;
-  Deno.writeTextFileSync(journal, line, { append: true });
-}
-
-/** The event loop stands still. A child ends when its parent has gone. */
-function block(ms: number): void {
-  const cell = new Int32Array(new SharedArrayBuffer(4));
-  const parent = Deno.ppid;
-  const until = performance.now() + ms;
-  for (;;) {
-    const left = until - performance.now();
-    if (left <= 0) return;
-    Atomics.wait(cell, 0, 0, Math.min(left, 200));
-    if (Deno.ppid !== parent) Deno.exit(1);
-  }
-}
-
-/** What the handlers read of a request: the SDK's inferred types do not survive the import. */
-interface Call {
-  params: { name: string; arguments?: { id?: string; ms?: number } };
-}
-
-const inputSchema = { type: "object" } as const;
-
-function makeServer(): Server {
-  const server = new Server({ name: "liveness", version: "1" }, {
-    capabilities: { tools: {} },
-  });
-  server.setRequestHandler(ListToolsRequestSchema, () => ({
-    tools: [
-      { name: "work", inputSchema },
-      { name: "look", inputSchema, annotations: { readOnlyHint: true } },
-    ],
-  }));
-  server.setRequestHandler(
-    CallToolRequestSchema,
-    async ({ params }: Call): Promise<CallToolResult> => {
-      const { id = "", ms = 0 } = params.arguments ?? {};
-      note(`begin ${params.name} ${id}`);
-      if (kind === "whole" || kind === "child-sync") block(ms);
-      else if (ms > 0) await new Promise((go) => setTimeout(go, ms));
-      note(`end ${params.name} ${id}`);
-      return { content: [{ type: "text", text: id }] };
-    },
-  );
-  return server;
-}
-
-/** A WebSocket as the package `ws` has it. */
-interface Peer {
-  send(text: string): void;
-  close(code: number): void;
-  terminate(): void;
-  on(event: "message", listener: (data: Uint8Array) => void): void;
-  on(event: "close" | "error", listener: () => void): void;
-}
-
-const KEEPS_ONE = ["displace", "refuse", "ignore", "newest"];
-/** Whether one thing is done at a time on a connection. */
-const isSerial = kind === "serial" || KEEPS_ONE.includes(kind) && !rude;
-
-/** One connection, or all of them. */
-class PeerTransport implements Transport {
-  onclose?: () => void;
-  onerror?: (error: Error) => void;
-  onmessage?: (message: JSONRPCMessage) => void;
-  readonly #calls = new Set<unknown>();
-  readonly #waiting: JSONRPCMessage[] = [];
-  #isBusy = false;
-  /** Who is answered. */
-  peer: Peer | undefined;
-
-  start(): Promise<void> {
-    return Promise.resolve();
+  constructor(stage: Stage, habits: Habits, wire: Wire) {
+    this.#stage = stage;
+    this.#habits = habits;
+    this.#wire = wire;
   }
 
-  close(): Promise<void> {
-    this.peer?.close(1000);
-    return Promise.resolve();
+  /** Whether it is at a call, or has one in a queue. */
+  get isBusy(): boolean {
+    if (this.#whole.current !== undefined) return true;
+    return [...this.#peers.values()].some((it) => isBusy(it));
   }
 
-  /** Takes a message of the client's. */
-  receive(message: JSONRPCMessage): void {
-    const isRequest = "method" in message && "id" in message;
-    if (isRequest && message.method === "ping") {
-      note("ping");
-      if (kind === "mute" && this.#calls.size > 0) return;
-    }
-    if (isSerial && this.#isBusy) {
-      return void this.#waiting.push(message);
-    }
-    this.#isBusy = isRequest;
-    if (isRequest && message.method === "tools/call") {
-      this.#calls.add(message.id);
-    }
-    this.onmessage?.(message);
+  /** Whether it will never speak on a connection again, although that lives. */
+  isDeafOn(epoch: number): boolean {
+    return this.#peers.get(epoch)?.isDeaf ?? false;
   }
 
-  send(message: JSONRPCMessage): Promise<void> {
-    this.peer?.send(JSON.stringify(message));
-    if ("method" in message) return Promise.resolve();
-    this.#calls.delete(message.id);
-    this.#isBusy = false;
-    while (!this.#isBusy && this.#waiting.length > 0) {
-      this.receive(this.#waiting.shift()!);
-    }
-    return Promise.resolve();
-  }
-}
-
-/** What takes the messages of one connection. */
-interface Seat {
-  receive(text: string): void;
-  leave(): void;
-}
-
-async function sit(peer: Peer): Promise<Seat> {
-  const transport = new PeerTransport();
-  transport.peer = peer;
-  await makeServer().connect(transport);
-  return {
-    receive: (text) => transport.receive(JSON.parse(text)),
-    leave: () => transport.onclose?.(),
-  };
-}
-
-const shared = new PeerTransport();
-
-/** Joins those who share one server. */
-function join(peer: Peer): Seat {
-  shared.peer = peer;
-  return {
-    receive: (text) => shared.receive(JSON.parse(text)),
-    // Whoever was there before is not answered again.
-    leave: () => {
-      if (shared.peer === peer) shared.peer = undefined;
-    },
-  };
-}
-
-/** A process that serves one connection. */
-class Child {
-  readonly #process: Deno.ChildProcess;
-  readonly #stdin: WritableStreamDefaultWriter<Uint8Array>;
-  readonly #isUp = Promise.withResolvers<void>();
-  #peer: Peer | undefined;
-
-  constructor() {
-    const places = ["--kind", kind, "--journal", journal ?? "/dev/null"];
-    const start = ["run", "--quiet", "--cached-only", "-A"];
-    this.#process = new Deno.Command(Deno.execPath(), {
-      args: [...start, import.meta.filename!, "--child", ...places],
-      stdin: "piped",
-      stdout: "piped",
-      // What inherits the pipe keeps whoever waits for its end.
-      stderr: "null",
-    }).spawn();
-    this.#stdin = this.#process.stdin.getWriter();
-    void this.#pass();
+  /** The whole process stands still for a while; then all goes on in order. */
+  stall(ms: number): void {
+    if (this.#stalled !== undefined) return;
+    const stalled: (() => void)[] = this.#stalled = [];
+    this.#stage.later(ms, () => {
+      this.#stalled = undefined;
+      for (const run of stalled) run();
+    });
   }
 
-  /** Waits until it answers. */
-  async warm(): Promise<void> {
-    this.write(JSON.stringify({ jsonrpc: "2.0", id: "warm", method: "ping" }));
-    await this.#isUp.promise;
+  /** A connection is dialed. */
+  accept(epoch: number): void {
+    this.#do(() => {
+      const isWhole = this.#habits.serving === "serial as a whole";
+      const peer: Peer = {
+        ...{ epoch, worker: isWhole ? this.#whole : worker() },
+        ...{ isPlaced: false, isClosed: false, isDeaf: false },
+        ...{ running: new Set<Job>(), blocked: undefined, latePings: [] },
+      };
+      this.#peers.set(epoch, peer);
+      this.#wire.opened(epoch);
+      if (this.#habits.counts === "open") this.#place(peer);
+    });
   }
 
-  async #pass(): Promise<void> {
-    const lines: AsyncIterable<string> = this.#process.stdout
-      .pipeThrough(new TextDecoderStream()).pipeThrough(new TextLineStream());
-    for await (const line of lines) {
-      this.#isUp.resolve();
-      this.#peer?.send(line);
-    }
+  /** A connection is gone, and the daemon has noticed. */
+  gone(epoch: number): void {
+    this.#do(() => this.#drop(this.#peers.get(epoch)));
   }
 
-  write(text: string): void {
-    const bytes = new TextEncoder().encode(`${text}\n`);
-    this.#stdin.write(bytes).catch(() => {});
+  receive(epoch: number, message: Json): void {
+    this.#do(() => {
+      const peer = this.#peers.get(epoch);
+      if (peer === undefined || peer.isClosed) return;
+      if (!peer.isPlaced) this.#place(peer);
+      this.#through(peer, () => this.#read(peer, message));
+    });
   }
 
-  /** Serves a connection from now on. */
-  serve(peer: Peer): Seat {
-    this.#peer = peer;
-    note(`child ${this.#process.pid}`);
-    return {
-      receive: (text) => this.write(text),
-      leave: () => {
-        try {
-          this.#process.kill("SIGKILL");
-        } catch {
-          // It has ended.
+  /** Does something now, or when the process goes on. */
+  #do(run: () => void): void {
+    if (this.#stalled === undefined) run();
+    else this.#stalled.push(run);
+  }
+
+  #later(ms: number, run: () => void): void {
+    if (ms === 0) run();
+    else this.#stage.later(ms, () => this.#do(run));
+  }
+
+  /** Does something on a connection now, or when that moves again. */
+  #through(peer: Peer, run: () => void): void {
+    if (peer.isClosed || peer.isDeaf) return;
+    if (peer.blocked === undefined) run();
+    else peer.blocked.push(run);
+  }
+
+  #drop(peer: Peer | undefined): void {
+    if (peer === undefined || peer.isClosed) return;
+    peer.isClosed = true;
+    this.#peers.delete(peer.epoch);
+    // What it is at goes on, and is answered to nobody.
+    peer.worker.queue = peer.worker.queue.filter((job) => job.peer !== peer);
+  }
+
+  #close(peer: Peer): void {
+    if (peer.isClosed) return;
+    this.#drop(peer);
+    this.#wire.close(peer.epoch, this.#habits.code);
+  }
+
+  /** A newcomer has its place, or has none. */
+  #place(peer: Peer): void {
+    peer.isPlaced = true;
+    const others = [...this.#peers.values()].filter((it) =>
+      it !== peer && it.isPlaced
+    );
+    if (others.length === 0) return;
+    const { keeping, closesAfter, servesMeanwhile } = this.#habits;
+    switch (keeping) {
+      case "many":
+        return;
+      case "refuses the new one":
+        return this.#close(peer);
+      case "ignores the new one":
+        peer.isDeaf = true;
+        return;
+      case "answers the newest only":
+      case "closes the old one":
+        for (const it of others) {
+          if (it.isDeaf) continue;
+          this.#wire.displaced(it.epoch);
+          const isClosing = keeping === "closes the old one";
+          it.isDeaf = !isClosing || servesMeanwhile === "deaf";
+          if (isClosing) this.#later(closesAfter, () => this.#close(it));
         }
-        setTimeout(prepare, SPARE_MS);
-      },
-    };
+    }
+  }
+
+  #read(peer: Peer, message: Json): void {
+    const { method, id, params } = message;
+    // What the client answers.
+    if (method === undefined) return;
+    if (method === "notifications/cancelled") {
+      return this.#cancel(peer, params.requestId);
+    }
+    const isPing = id !== undefined && isSign(method);
+    const { serving, latePings } = this.#habits;
+    const job: Job = { peer, message, isSilent: id === undefined };
+    switch (serving) {
+      case "serial":
+      case "serial as a whole":
+      case "late pong":
+        peer.worker.queue.push(job);
+        if (serving === "late pong") this.#together(peer.worker, job);
+        return this.#next(peer.worker);
+      case "never answers pings":
+        return isPing ? undefined : this.#run(job);
+      case "mute during calls":
+        if (!isPing || peer.running.size === 0) return this.#run(job);
+        if (latePings === "after") peer.latePings.push(message);
+        return;
+      case "phases":
+        this.#run(job);
+        if (peer.running.size === 1 && peer.running.has(job)) {
+          this.#phase(peer);
+        }
+        return;
+      case "concurrent":
+        return this.#run(job);
+    }
+  }
+
+  /** A call that came with a ping begins before the pong goes out. */
+  #together(worker: Worker, { message }: Job): void {
+    const { current } = worker;
+    if (!isCall(message) || current === undefined) return;
+    if (!isSign(current.message.method)) return;
+    worker.turn++;
+    worker.current = undefined;
+    worker.queue = [...worker.queue.splice(-1), current, ...worker.queue];
+  }
+
+  /** One thing at a time. */
+  #next(worker: Worker): void {
+    while (worker.current === undefined) {
+      const job = this.#take(worker);
+      if (job === undefined) return;
+      const { message, peer } = job;
+      worker.current = job;
+      const turn = ++worker.turn;
+      if (isCall(message)) this.#wire.begun(message.id);
+      const isLate = this.#habits.serving === "late pong" &&
+        isSign(message.method);
+      this.#later(isLate ? TOGETHER_MS : msOf(message), () => {
+        if (worker.turn !== turn) return;
+        worker.current = undefined;
+        if (!job.isSilent) this.#answer(peer, message);
+        this.#next(worker);
+      });
+    }
+  }
+
+  /** What is to be done next: a call before the pings that were read with it. */
+  #take(worker: Worker): Job | undefined {
+    const { queue } = worker;
+    if (this.#habits.serving !== "late pong") return queue.shift();
+    const at = queue.findIndex(({ message }) => !isSign(message.method));
+    const isFirst = at > 0 && isCall(queue[at]!.message);
+    return isFirst ? queue.splice(at, 1)[0] : queue.shift();
+  }
+
+  /** Everything at once. */
+  #run(job: Job): void {
+    const { peer, message } = job;
+    if (!isCall(message)) {
+      if (!job.isSilent) this.#answer(peer, message);
+      return;
+    }
+    this.#wire.begun(message.id);
+    peer.running.add(job);
+    this.#later(msOf(message), () => this.#done(job));
+  }
+
+  #done(job: Job): void {
+    const { peer, message } = job;
+    if (!peer.running.delete(job)) return;
+    if (!job.isSilent) this.#answer(peer, message);
+    if (peer.running.size > 0) return;
+    for (const ping of peer.latePings) this.#answer(peer, ping);
+    peer.latePings = [];
+  }
+
+  /** The connection moves for a while, and then stands still for a while, as long as calls run. */
+  #phase(peer: Peer): void {
+    const { random } = this.#stage;
+    const { answersMs, blocksMs } = this.#habits;
+    this.#later(1 + random() * answersMs, () => {
+      if (peer.running.size === 0 || peer.blocked !== undefined) return;
+      const blocked: (() => void)[] = peer.blocked = [];
+      this.#later(1 + random() * (blocksMs - 1), () => {
+        peer.blocked = undefined;
+        for (const run of blocked) run();
+        if (peer.running.size > 0) this.#phase(peer);
+      });
+    });
+  }
+
+  #cancel({ worker, running }: Peer, id: unknown): void {
+    const { cancelled } = this.#habits;
+    const jobs = [...worker.queue, ...running];
+    if (worker.current !== undefined) jobs.push(worker.current);
+    const job = jobs.find(({ message }) => message.id === id);
+    if (job === undefined || cancelled === "answered") return;
+    job.isSilent = true;
+    if (cancelled === "worked on") return;
+    this.#done(job);
+    worker.queue = worker.queue.filter((it) => it !== job);
+    if (worker.current !== job) return;
+    worker.turn++;
+    worker.current = undefined;
+    this.#next(worker);
+  }
+
+  #answer(peer: Peer, { id, method, params }: Json): void {
+    const result = resultOf(id, method, params);
+    this.#through(peer, () => {
+      this.#wire.say(peer.epoch, { jsonrpc: "2.0", id, result });
+    });
   }
 }
 
-/** So many children wait for connections: a start takes long. */
-const SPARES = 2;
-/** How long after the end of a connection another one is started, in milliseconds: it takes time from everybody. */
-const SPARE_MS = 500;
-const spares: Child[] = [];
-
-/** Has a child ready. */
-async function prepare(): Promise<void> {
-  const child = new Child();
-  await child.warm();
-  spares.push(child);
-  note("spare");
+/** Whether a request is one that says only whether the daemon lives. */
+export function isSign(method: string | undefined): boolean {
+  return method === "ping" || method === "server/discover";
 }
 
-/** Gives a connection a child of its own. */
-function adopt(peer: Peer): Seat {
-  return (spares.shift() ?? new Child()).serve(peer);
+function isCall({ method }: Json): boolean {
+  return method === "tools/call";
 }
 
-const peers = new Set<Peer>();
+/** How long the daemon is at a message. */
+function msOf({ params }: Json): number {
+  return params?.ms ?? 0;
+}
 
-/** Decides about a new connection; gives whether it is served. */
-function admit(peer: Peer): "served" | "ignored" | "closed" {
-  if (peers.size === 0) return "served";
-  switch (kind) {
-    case "displace":
-      for (const other of peers) {
-        if (rude) other.terminate();
-        else other.close(1000);
-      }
-      return "served";
-    case "refuse":
-      peer.close(rude ? 1008 : 1013);
-      return "closed";
-    case "ignore":
-      return "ignored";
+function worker(): Worker {
+  return { queue: [], current: undefined, turn: 0 };
+}
+
+function isBusy({ worker, running }: Peer): boolean {
+  return worker.current !== undefined || running.size > 0;
+}
+
+function resultOf(id: unknown, method: string, params: Json): Json {
+  switch (method) {
+    case "initialize":
+      return {
+        protocolVersion: params.protocolVersion,
+        capabilities: { tools: {} },
+        serverInfo: { name: "world", version: "1" },
+      };
+    case "server/discover":
+      return DISCOVERED;
+    case "tools/list":
+      return { tools: TOOLS };
+    case "tools/call":
+      return { content: [{ type: "text", text: `${id}` }] };
     default:
-      return "served";
+      return {};
   }
 }
-
-async function serve(peer: Peer): Promise<void> {
-  note("open");
-  peer.on("error", () => {});
-  const role = admit(peer);
-  let seat: Seat | undefined;
-  // What comes before there is somebody to take it.
-  const early: string[] = [];
-  peer.on("message", (data) => {
-    const text = new TextDecoder().decode(data);
-    if (role !== "served") return;
-    if (seat === undefined) early.push(text);
-    else seat.receive(text);
-  });
-  peer.on("close", () => {
-    note("close");
-    peers.delete(peer);
-    seat?.leave();
-  });
-  if (role === "served") peers.add(peer);
-  else return;
-  if (kind === "newest") seat = join(peer);
-  else if (kind === "child-sync") seat = adopt(peer);
-  else seat = await sit(peer);
-  for (const text of early) seat.receive(text);
-}
-
-/** The child of one connection. */
-async function serveStdio(): Promise<void> {
-  process.stdin.on("end", () => Deno.exit(0));
-  await makeServer().connect(new StdioServerTransport());
-}
-
-async function listen(): Promise<void> {
-  void endWithStarter();
-  if (kind === "newest") await makeServer().connect(shared);
-  const require = createRequire(import.meta.url);
-  const { WebSocketServer } = require(npmFile("peers", "ws/index.js"));
-  if (kind === "child-sync") {
-    await Promise.all(Array.from({ length: SPARES }, prepare));
-  }
-  const server = new WebSocketServer({
-    host: "127.0.0.1",
-    port: Number(flags.port ?? 0),
-    handleProtocols: (offered: Set<string>) => offered.has("mcp") && "mcp",
-  });
-  server.on("connection", (peer: Peer) => void serve(peer));
-  server.on("listening", () => print(`listening ${server.address().port}`));
-}
-
-await (flags.child ? serveStdio() : listen());

@@ -16,7 +16,7 @@ import {
 } from "./liveness_scene.ts";
 
 /**
- * The ways of the daemon; what each does is in `liveness_daemon.ts`. `frozen` is
+ * The ways of the daemon; what each does is in `liveness_process.ts`. `frozen` is
  * a concurrent one that is stopped, and `stalled` a `child-sync` one whose child
  * gets no time for a moment when a call comes, so that it reads a probe and the
  * call at once.

@@ -1,5 +1,5 @@
 /**
- * A proxy before a daemon of `liveness_daemon.ts`, the calls that were written,
+ * A proxy before a daemon of `liveness_process.ts`, the calls that were written,
  * and what the daemon's journal says of them.
  *
  * @module
@@ -273,7 +273,7 @@ export async function startKind(
   await Deno.writeTextFile(journal, "");
   const places = ["--port", "0", "--journal", journal, "--kind", kind];
   if (isRude) places.push("--rude");
-  return await startScript("liveness_daemon.ts", ...places);
+  return await startScript("liveness_process.ts", ...places);
 }
 
 /** Where a daemon listens. */

@@ -64,6 +64,16 @@ export class Rig implements AsyncDisposable {
     await within(changed(this.journal, isThere), `"${line}" in the journal`);
   }
 
+  /** Waits until a daemon has been probed after it wrote a line. */
+  async probedAfter(line: string): Promise<void> {
+    const isProbed = (): boolean => {
+      const lines = this.executed("");
+      const at = lines.findIndex((it) => it.startsWith(line));
+      return at !== -1 && lines.includes("got ping", at);
+    };
+    await within(changed(this.journal, isProbed), `a probe after "${line}"`);
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.proxy[Symbol.asyncDispose]();
     await this.#daemon?.[Symbol.asyncDispose]();

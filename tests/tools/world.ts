@@ -20,6 +20,10 @@ import { Stage } from "./stage.ts";
 const LIFE_MS = 120_000;
 const REQUESTS = 90;
 const GLM_MS = 10_000;
+/** How long a call that was given up counts as in flight. */
+const GIVEN_UP_MS = 60_000;
+/** How long after a second dial the main connection may be dialed at once. */
+const OURS_MS = 2_500;
 /** What a world may take before it counts as running away. */
 const STEPS = 20_000;
 
@@ -38,6 +42,10 @@ interface Line {
   freeAt: number;
   /** When what was sent last arrives. */
   arrivedAt: number;
+  /** Until when nothing moves on it. */
+  blockedUntil: number;
+  /** When a call was last cancelled here, or timed out. */
+  givenUpAt: number;
   /** Nothing arrives any more, and nobody says so. */
   isBlack: boolean;
   /** The proxy has left it. */
@@ -94,8 +102,14 @@ class World {
   #tools = 1;
   #dialed: { at: number; subprotocol: string | undefined } | undefined;
   #exit: number | undefined;
-  /** How the daemon works: all at once, one thing at a time on a connection, or without ever answering a ping. */
-  readonly #habit: "concurrent" | "serial" | "mute";
+  /** How the daemon works: all at once, one thing at a time on a connection, without ever answering a ping, or on a connection that stands still at times. */
+  readonly #habit: "concurrent" | "serial" | "mute" | "blocking";
+  /** How many connections the daemon keeps: it closes the older ones, or none. */
+  readonly #keeps: "one" | "many";
+  /** When the proxy last dialed while it had a connection. */
+  #secondAt = -Infinity;
+  /** How often the daemon has closed a connection that the proxy still used. */
+  #displaced = 0;
   /** A tool blocks the whole daemon until then. */
   #blockedUntil = 0;
   /** What happened while the program slept. */
@@ -110,8 +124,14 @@ class World {
 
   constructor(seed: number) {
     this.#stage = new Stage(seed);
+    this.#keeps = this.#stage.pick(["many", "many", "many", "one"] as const);
     this.#config = {
       ...DEFAULTS,
+      connections: this.#stage.pick(
+        this.#keeps === "many"
+          ? ["auto", "auto", "auto", "many", "one"]
+          : ["auto", "auto", "auto", "one"],
+      ),
       retry: this.#stage.pick(
         ["safe", "safe", "safe", "always", "never"] as const,
       ),
@@ -124,9 +144,10 @@ class World {
       providers: [{ name: "GLM", total: GLM_MS, idle: Infinity }],
       remembered: this.#stage.pick([undefined, NOTHING, REMEMBERED]),
     };
-    this.#habit = this.#stage.pick(
-      ["concurrent", "concurrent", "concurrent", "serial", "mute"] as const,
-    );
+    this.#habit = this.#stage.pick([
+      ...["concurrent", "concurrent", "concurrent"] as const,
+      ...["serial", "mute", "blocking"] as const,
+    ]);
     const { random } = this.#stage;
     this.#session = new Session(this.#config, new Mcp(random), random, 0);
     this.#books = new Books(this.#stage, this.#config);
@@ -178,7 +199,10 @@ class World {
     }
     if (this.#stage.chance(0.2)) this.#crash();
     for (let i = Math.floor(this.#stage.random() * 3); i > 0; i--) {
-      this.#stage.later(this.#stage.random() * LIFE_MS, () => this.#block());
+      // A connection that stands still is an exception as soon as it has been silent before that.
+      if (this.#habit !== "blocking") {
+        this.#stage.later(this.#stage.random() * LIFE_MS, () => this.#block());
+      }
       this.#stage.later(this.#stage.random() * LIFE_MS, () => this.#sleep());
     }
     this.#act(LIFE_MS + 1_000, () => {
@@ -289,9 +313,16 @@ class World {
     if (!this.#stage.chance(0.1)) return;
     this.#act(this.#stage.random() * 5_000, () => {
       if (asked.answers === 0) asked.cancelledAt ??= this.#stage.now;
+      this.#giveUp(asked);
       const cancel = { requestId: id };
       this.#say({ method: "notifications/cancelled", params: cancel });
     });
+  }
+
+  /** Nobody waits for it any more. */
+  #giveUp({ sentOn = 0 }: Asked): void {
+    const line = this.#lines.get(sentOn);
+    if (line !== undefined) line.givenUpAt = this.#stage.awake;
   }
 
   #write({ id, method }: Asked, params: Json): void {
@@ -333,6 +364,7 @@ class World {
     assert(asked !== undefined, `an answer to ${key}, which nobody asked`);
     const who = this.#books.answered(asked, message.error);
     const line = this.#lines.get(asked.sentOn ?? 0);
+    if (message.error?.code === -31003) this.#giveUp(asked);
     asked.sentOn = undefined;
     const isEnd = this.#books.endedAt !== undefined;
     if (message.error?.code === -31002 && !isEnd && line !== undefined) {
@@ -382,9 +414,13 @@ class World {
     // The subprotocol may be left out at once; otherwise there is a pause.
     if (last !== undefined && !(last.subprotocol && !subprotocol)) {
       const pause = this.#stage.now - last.at;
-      assert(isSecond || pause >= 250, `dialed again after ${pause}`);
+      // What its own second connection has cost it is dialed again at once.
+      const isOurs = this.#stage.now - this.#secondAt <= OURS_MS;
+      const isTime = isSecond || isOurs || pause >= 250;
+      assert(isTime, `dialed again after ${pause}`);
     }
-    if (!isSecond) this.#dialed = { at: this.#stage.now, subprotocol };
+    if (isSecond) this.#secondAt = this.#stage.now;
+    else this.#dialed = { at: this.#stage.now, subprotocol };
     const line: Line = {
       epoch,
       isOpen: false,
@@ -394,6 +430,8 @@ class World {
       isGone: false,
       freeAt: 0,
       arrivedAt: 0,
+      blockedUntil: 0,
+      givenUpAt: -Infinity,
       isBlack: false,
       leftAt: undefined,
       deadAt: undefined,
@@ -413,8 +451,24 @@ class World {
       if (line.leftAt !== undefined || line.isGone) return;
       line.isOpen = true;
       this.#happen({ type: "open", epoch });
+      if (this.#keeps === "one") this.#displace(line);
       if (this.#stage.chance(0.1)) this.#end(line, 1006);
     });
+  }
+
+  /** The daemon keeps a new connection only. */
+  #displace(by: Line): void {
+    for (const line of this.#lines.values()) {
+      const isOld = line !== by && line.isOpen && !line.isGone;
+      if (!isOld || line.leftAt !== undefined) continue;
+      assertEquals(++this.#displaced, 1, "displaced by the proxy itself");
+      const calls = [...this.#books.inFlight(line.epoch)].map(({ method }) =>
+        method
+      )
+        .filter((it) => !/^(initialize|ping|tools\/list)$/.test(it));
+      assertEquals(calls, [], "in flight where the proxy displaced itself");
+      this.#end(line, this.#stage.pick([1000, 1006]));
+    }
   }
 
   #end(line: Line, code: number, reached = true): void {
@@ -478,11 +532,14 @@ class World {
   /** Nothing overtakes on a connection. */
   #arrive(line: Line, message: Json): void {
     const { now, random } = this.#stage;
-    const at = Math.max(now, this.#blockedUntil, line.arrivedAt);
+    const at = Math.max(
+      ...[now, this.#blockedUntil, line.blockedUntil, line.arrivedAt],
+    );
     line.arrivedAt = at + random() * 20;
     this.#stage.later(line.arrivedAt - now, () => {
       if (line.isGone || line.isBlack) return;
-      if (this.#blockedUntil > this.#stage.now) this.#arrive(line, message);
+      const until = Math.max(this.#blockedUntil, line.blockedUntil);
+      if (until > this.#stage.now) this.#arrive(line, message);
       else this.#receive(line, message);
     });
   }
@@ -515,6 +572,7 @@ class World {
     if (method === "ping" && this.#habit === "mute") return;
     if (this.#stage.chance(0.002)) return this.#burst(line);
     const isLong = method === "tools/call" && this.#stage.chance(0.2);
+    if (isLong && this.#habit === "blocking") this.#stall(line);
     const work = this.#stage.random() * (isLong ? 40_000 : 400);
     const start = this.#habit === "serial"
       ? Math.max(line.freeAt, this.#stage.now)
@@ -533,6 +591,15 @@ class World {
     const answer = this.#answer(id, method);
     this.#speak(line, lag, answer);
     if (this.#stage.chance(0.05)) this.#speak(line, lag + 50, answer);
+  }
+
+  /** The connection stands still for a while during a call. */
+  #stall(line: Line): void {
+    this.#stage.later(this.#stage.random() * 3_000, () => {
+      const { now } = this.#stage;
+      if (line.blockedUntil + 1_000 > now) return;
+      line.blockedUntil = now + this.#stage.random() * 10_000;
+    });
   }
 
   /** An answer is larger than the runtime can receive, and ends the connection. */
@@ -595,6 +662,8 @@ class World {
       : text;
     const speak = (): void => {
       if (this.#stage.isAsleep) return void this.#missed.push(speak);
+      const blocked = line.blockedUntil - this.#stage.now;
+      if (blocked > 0) return this.#stage.later(blocked, speak);
       if (line.isGone || line.isBlack || line.leftAt !== undefined) return;
       line.texts.add(text);
       line.own.delete(JSON.stringify(message.id));
@@ -639,6 +708,8 @@ class World {
   #isBusy(line: Line): boolean {
     if (line.deadAt === undefined) return false;
     if (line.own.size > 0) return true;
+    // The daemon may be working on what nobody waits for any more.
+    if (this.#stage.awake < line.givenUpAt + GIVEN_UP_MS) return true;
     return this.#books.isOwedOn(line.epoch);
   }
 

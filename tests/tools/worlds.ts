@@ -1,12 +1,13 @@
 /**
  * Lives through seeded worlds and prints what happened in them.
  *
- *     deno task worlds [COUNT] [FIRST SEED] [mcp | exai | recovery | pair]
+ *     deno task worlds [COUNT] [FIRST SEED] [mcp | exai | recovery | pair | liveness]
  *
  * @module
  */
 
 import { liveExai } from "./exai_world.ts";
+import { liveLiveness } from "./liveness_world.ts";
 import { live } from "./world.ts";
 import { livePair } from "./pair_world.ts";
 import { print } from "./print.ts";
@@ -17,6 +18,7 @@ const KINDS: Readonly<Record<string, (seed: number) => object>> = {
   exai: liveExai,
   recovery: liveRecovery,
   pair: livePair,
+  liveness: liveLiveness,
 };
 
 const count = Number(Deno.args[0] ?? 10_000);
