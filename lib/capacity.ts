@@ -7,11 +7,14 @@
  * | `unknown`   | the main connection is ready, and nothing was called     | `trying`    |
  * | `unknown`   | it is remembered that this daemon keeps one              | `known` one |
  * | `trying`    | both connections answered all probes                     | `known` many |
- * | `trying`    | the second one failed, or time is over                   | `known` one |
+ * | `trying`    | the second one failed, or time is over, or a sleep comes | `known` one |
  * | `trying`    | the main one does not answer any more, and is left       | `displaced` |
  * | any but set | the main one is closed within 2 s of a second's opening  | `displaced` |
  * | `displaced` | the main connection is ready again within a second       | `known` one |
  * | `displaced` | a dial fails, or takes longer: the daemon was away       | as before   |
+ *
+ * A process tries once, so that it displaces itself once at most. Where nothing
+ * is known after that, the daemon counts as keeping one for this process.
  *
  * @module
  */
@@ -62,7 +65,7 @@ type CapacityState =
   | {
     readonly kind: "displaced";
     readonly since: number;
-    readonly before: Keeps | "unknown";
+    readonly before: Keeps;
   };
 
 /** What this process knows. */
@@ -129,9 +132,9 @@ export class Capacity {
     this.#state = { kind: "known", keeps, isSet: false };
   }
 
-  /** The trial is over without an outcome. */
+  /** The trial is over without an outcome, if one goes on. */
   end(): void {
-    if (this.#state.kind === "trying") this.#state = { kind: "unknown" };
+    if (this.#state.kind === "trying") this.learn("one");
   }
 
   /** A second connection is dialed, and then opens. */
@@ -155,7 +158,8 @@ export class Capacity {
 
   /** The main connection is of no use any more, because of a second one. */
   displaced(now: number): void {
-    this.#state = { kind: "displaced", since: now, before: this.keeps };
+    const before = this.keeps === "many" ? "many" : "one";
+    this.#state = { kind: "displaced", since: now, before };
   }
 
   /**
@@ -175,9 +179,6 @@ export class Capacity {
   /** The daemon itself was away. */
   excuse(): void {
     const state = this.#state;
-    if (state.kind !== "displaced") return;
-    this.#state = state.before === "unknown"
-      ? { kind: "unknown" }
-      : { kind: "known", keeps: state.before, isSet: false };
+    if (state.kind === "displaced") this.learn(state.before);
   }
 }

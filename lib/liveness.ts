@@ -109,7 +109,7 @@ export class Liveness {
   /** Since when it has been silent while calls are in flight. */
   #silentSince: number;
   #ledAt = -Infinity;
-  #holdUntil = -Infinity;
+  #holdUntil = Infinity;
   #isStale = false;
   /** When a connection that slept must have answered; `undefined` as long as no probe is out. */
   #staleUntil: number | undefined;
@@ -199,14 +199,18 @@ export class Liveness {
   }
 
   /** Whether a call waits for the answer to the probe before it. */
-  isHolding(now: number): boolean {
+  get isHolding(): boolean {
+    return this.#holdUntil < Infinity;
+  }
+
+  /** The call waits no longer, if its time has passed. */
+  endHold(now: number): void {
     if (now >= this.#holdUntil) this.release();
-    return this.#holdUntil > -Infinity;
   }
 
   /** The call waits no longer. */
   release(): void {
-    this.#holdUntil = -Infinity;
+    this.#holdUntil = Infinity;
   }
 
   /** A further probe is due at a moment, whatever the daemon says until then. */
@@ -279,12 +283,13 @@ export class Liveness {
   ponged(id: string, now: number): number | undefined {
     const probe = this.#probes.find((probe) => probe.id === id);
     if (probe === undefined) return undefined;
-    this.#probes = this.#probes.filter((it) => it !== probe);
     const { number } = probe;
+    // Those before it are not answered any more.
+    this.#probes = this.#probes.filter((it) => it.number > number);
     this.#answers++;
     this.#overtakenTo = Math.max(this.#overtakenTo, number);
     this.#settledTo = Math.max(this.#settledTo, number);
-    this.#holdUntil = -Infinity;
+    this.release();
     this.#alive(now);
     return number;
   }
@@ -371,9 +376,8 @@ export class Liveness {
 
   /** When something is due. */
   deadline(work: Work): number {
-    const hold = this.#holdUntil > -Infinity ? this.#holdUntil : Infinity;
     const notice = this.#suspicion?.noticeAt ?? Infinity;
-    return Math.min(hold, notice, this.#actsAt(work));
+    return Math.min(this.#holdUntil, notice, this.#actsAt(work));
   }
 
   #actsAt({ load, mayProbe, mayFailOver }: Work): number {

@@ -48,6 +48,7 @@ export function flush(desk: Desk, now: number): void {
   const { dialect, ledger, links } = desk;
   for (const link of links) {
     if (link.isUngreeted) greet(desk, link, now);
+    link.liveness?.endHold(now);
     if (link.liveness?.isDeferred && dialect.isFree(link.epoch)) {
       probe(desk, link, now);
     }
@@ -60,7 +61,7 @@ export function flush(desk: Desk, now: number): void {
     const link = full.has(role) ? undefined : links.ready(
       role,
       (it) =>
-        isWritable(desk, it, entry.message, now) &&
+        isWritable(desk, it, entry.message) &&
         (hint?.epoch ?? it.epoch) === it.epoch,
     );
     if (link !== undefined) {
@@ -78,10 +79,9 @@ function isWritable(
   desk: Desk,
   { epoch, liveness, role }: Link,
   { kind }: Request | Notification,
-  now: number,
 ): boolean {
   if (!desk.dialect.isFree(epoch) || desk.unread.has(epoch)) return false;
-  if (liveness?.isHolding(now)) return false;
+  if (liveness?.isHolding) return false;
   // Nothing is in flight while it is tried whether the daemon keeps two.
   const isTrial = role === "main" && desk.capacity.trial !== undefined;
   return !isTrial || kind === "notification";
@@ -105,7 +105,7 @@ function lead(
   if (!isFirst || !liveness?.mayLead(now)) return false;
   liveness.leads(now);
   probe(desk, link, now);
-  return liveness.isHolding(now);
+  return liveness.isHolding;
 }
 
 function write(

@@ -334,30 +334,26 @@ test("not tried once anything was called, also after a reconnect; lists are no c
   }
 });
 
-test("a daemon that goes away during the trial shows nothing: it is tried again", () => {
-  const scene = ready();
-  scene.open();
-  scene.close(1006, 1);
-  scene.close(1006, 2);
-  scene.refuse();
-  assertEquals(keeps(scene), "unknown");
-  assertEquals(learned(scene)?.one, undefined);
-  scene.untilDial();
-  scene.take();
-  scene.again();
-  assertEquals(scene.dials.length, 5, "a second trial");
-});
-
-test("a daemon that stands still during the trial shows nothing", () => {
-  const scene = ready();
-  scene.daemon({ id: second(scene), result: {} });
-  scene.pass(500);
-  assertEquals([scene.isLeft(1), keeps(scene)], [true, "one"]);
-  scene.pass(1_001);
-  scene.take();
-  scene.again();
-  assertEquals(keeps(scene), "unknown");
-  assertEquals(learned(scene)?.one, undefined);
+test("a daemon that goes away during the trial, or stands still, shows nothing: one for this process, and a process tries once", () => {
+  const away = ready();
+  away.open();
+  away.close(1006, 1);
+  away.close(1006, 2);
+  away.refuse();
+  away.untilDial();
+  const still = ready();
+  still.daemon({ id: second(still), result: {} });
+  still.pass(1_501);
+  assertEquals(still.isLeft(1), true);
+  for (const scene of [away, still]) {
+    assertEquals(learned(scene)?.one, undefined);
+    scene.again();
+    assertEquals(keeps(scene), "one");
+    assertEquals(learned(scene)?.one, undefined);
+    const { length } = scene.dials;
+    scene.pass(4_000);
+    assertEquals(scene.dials.length, length);
+  }
 });
 
 test("a daemon that is known to keep two goes away within 2 s: it is still known", () => {
@@ -400,7 +396,8 @@ test("a sleep ends the trial without an outcome, and requests go on", () => {
   scene.pong(1);
   scene.pong(1);
   assertEquals(scene.written().at(-1).id, 1);
-  assertEquals(keeps(scene), "unknown");
+  assertEquals(keeps(scene), "one");
+  assertEquals(learned(scene)?.one, undefined);
 });
 
 test("the client leaves during the trial: both connections are closed", () => {
