@@ -52,9 +52,9 @@ export interface Trying {
   probe: string | undefined;
   /** What is known once the main connection has answered after the second one was closed. */
   outcome: Keeps;
-  /** Whether the second connection has answered its probe. */
+  /** Whether the daemon has answered on the second connection. */
   isAnswered: boolean;
-  /** Whether the main connection was not answered while the second one was, or that was closed by the daemon. */
+  /** Whether it is worth to be remembered if the main connection is not answered any more. */
   isHarmed: boolean;
 }
 

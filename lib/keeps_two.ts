@@ -4,8 +4,8 @@
  *
  * A daemon that keeps one closes one of them, or answers on the newest only. So
  * the main connection must also answer after the second one is closed. If it
- * does not, although the second one was answered, it is left and dialed anew,
- * because calls on it might never be answered.
+ * does not, although the daemon answered on the second one, it is left and
+ * dialed anew, because calls on it might never be answered.
  *
  * @module
  */
@@ -28,13 +28,13 @@ export function trialPonged(
   if (link.role === "trial") {
     if (trial.step !== "second") return;
     trial.step = "first";
-    trial.isAnswered = true;
     trial.probe = probe(desk, desk.links.main, now);
     return;
   }
   if (id !== trial.probe) return;
   if (trial.step === "after") return conclude(desk, now);
   trial.outcome = "many";
+  trial.isAnswered = trial.isHarmed = true;
   checkMain(desk, now);
 }
 
@@ -47,13 +47,15 @@ export function advanceTrial(desk: Desk, now: number): void {
     return checkMain(desk, now);
   }
   if (now < desk.capacity.deadline()) return;
-  if (trial.step === "first") {
-    trial.isHarmed = true;
+  if (trial.step !== "after") {
+    trial.isAnswered = desk.links.trial?.phase === "ready";
+    trial.isHarmed = trial.step === "first";
     return checkMain(desk, now);
   }
-  // A daemon that is busy or frozen, or that answers no ping, shows nothing.
+  // A daemon that answers nothing is busy or frozen.
   if (!trial.isAnswered) return conclude(desk, now);
-  desk.capacity.displaced(now);
+  if (trial.isHarmed) desk.capacity.displaced(now);
+  else desk.capacity.learn("one");
   const reason = "it has not answered since a second connection was opened";
   lose(desk, desk.links.main, { reason, isOurs: true }, now);
 }

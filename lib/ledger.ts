@@ -188,11 +188,10 @@ export class Ledger {
   /** Whether every request that was written to a link is answered, but for those that are held. */
   isSettled(epoch: number): boolean {
     if (this.late.isAnyDue(epoch)) return false;
-    if (this.inFlight(epoch) === 0) return true;
-    for (const { message } of this.sentOn(epoch)) {
-      if (!isStanding(message.method)) return false;
-    }
-    return true;
+    return this.inFlight(epoch) === 0 ||
+      [...this.sentOn(epoch)].every(({ message }) =>
+        isStanding(message.method)
+      );
   }
 
   /**

@@ -207,7 +207,7 @@ export const LINK: readonly Mutant[] = [
   {
     name: "requests are written while two connections are tried",
     from: "return !$isTrial || $kind === $notification;",
-    to: "void $isTrial; return true;",
+    to: "return !$isTrial || $kind === $notification || true;",
   },
   {
     name: "two connections are tried after a call",
@@ -217,7 +217,7 @@ export const LINK: readonly Mutant[] = [
   {
     name: "a connection that is not answered any more after a trial is kept",
     from: "if (!$trial.$isAnswered) return $conclude($all, $now);",
-    to: "if ($trial !== undefined) return $conclude($all, $now);",
+    to: "if (!$trial.$isAnswered || $now > 0) return $conclude($all, $now);",
   },
   {
     name: "a daemon that is at a cancelled call counts as idle",

@@ -18,8 +18,8 @@ const PURE = "tests/pure/";
 const WORLDS = `${PURE}session_fuzz_test.ts`;
 /** All others as one module of the copy: Deno takes twice as long for a module each. */
 const TABLES = "tests/tables.ts";
-/** How many worlds of each kind: with an MCP daemon, with an exai daemon, recovery, and pairs: fewer than the suite lives through. If a mutant needs more worlds, write a table that finds it. */
-const COUNTS = ["600", "200", "200", "200"];
+/** How many worlds of each kind: with an MCP daemon, with an exai daemon, recovery, pairs, and liveness: fewer than the suite lives through. If a mutant needs more worlds, write a table that finds it. */
+const COUNTS = ["600", "200", "200", "200", "300"];
 /** How long a command may take, in milliseconds. A mutant can make the tests hang, and is found then. */
 const LIMIT_MS = 120_000;
 

@@ -181,6 +181,24 @@ const ONE: [
     false,
   ],
   [
+    "no ping is answered, neither here nor there",
+    (scene) => {
+      second(scene);
+      scene.pass(500);
+    },
+    "is left",
+    false,
+  ],
+  [
+    "both are silent: the daemon may be busy or frozen",
+    (scene) => {
+      scene.open();
+      scene.pass(500);
+    },
+    "lives",
+    false,
+  ],
+  [
     "the first is closed when the second opens",
     (scene) => {
       scene.open();
@@ -416,6 +434,15 @@ test("what the daemon says on the second connection of a trial is told to nobody
   scene.daemon({ method: "notifications/message", params: {} }, 2);
   scene.daemon({ method: "notifications/tools/list_changed" }, 2);
   assertEquals(scene.replies(), []);
+});
+
+test("what closes the second connection is no proof that the first one is deaf", () => {
+  const scene = ready();
+  scene.call(1, "write");
+  scene.open();
+  scene.close(1013);
+  scene.pass(500);
+  assertEquals([scene.isLeft(1), scene.written().at(-1).id], [false, 1]);
 });
 
 test("a log line says that the daemon keeps one, and why", () => {

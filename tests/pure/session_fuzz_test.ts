@@ -32,7 +32,7 @@ test(`${WORLDS} seeded worlds keep the delivery contract`, () => {
     blocks: 0,
     patience: 0,
   };
-  liveThrough(WORLDS, live, zero, "mcp");
+  liveThrough(WORLDS, live, zero, "mcp", 1 / 8);
 });
 
 test(`${EXAI_WORLDS} seeded worlds with an exai daemon keep it, too`, () => {
@@ -46,7 +46,7 @@ test(`${EXAI_WORLDS} seeded worlds with an exai daemon keep it, too`, () => {
       sleeps: 0,
     },
   };
-  liveThrough(EXAI_WORLDS, liveExai, zero, "exai");
+  liveThrough(EXAI_WORLDS, liveExai, zero, "exai", 1 / 8);
 });
 
 test(`${RECOVERY_WORLDS} seeded worlds keep the rules of reconnecting`, () => {

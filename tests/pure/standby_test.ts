@@ -100,6 +100,14 @@ test("silence during a call: probes after 0.25, 5 and 10 s, and then a second co
   assertEquals(pings(scene, 1).length, 1);
 });
 
+test("suspicion comes after both times together, also between two probes", () => {
+  const scene = calling("serial", { pingTimeout: 3_000 });
+  scene.pass(7_749);
+  assertEquals(scene.dials.length, 1);
+  scene.pass(1);
+  assertEquals(scene.dials.length, 2);
+});
+
 test("a daemon that keeps one connection is never dialed a second time, and no call is ended", () => {
   for (const connections of ["one", "auto"] as const) {
     const scene = new Scene({ connections });
