@@ -73,7 +73,7 @@ async function network(): Promise<void> {
   await rig.up();
   await rig.proxy.initialize();
   await rig.proxy.call(1, "write", { ms: 60_000 });
-  await rig.noted("got ping");
+  await rig.probedAfter("call write");
   await rig.proxy.ask("through", "tools/list");
   await rig.proxy.answer("through");
   let start = performance.now();

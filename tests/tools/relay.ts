@@ -24,7 +24,7 @@ export class Relay implements AsyncDisposable {
     return this.#listener.addr.port;
   }
 
-  /** From now on nothing passes on the connections that there are, and nobody hears of it. */
+  /** From now on nothing passes on the connections that there are, their ends neither, and nobody hears of it. */
   swallow(): void {
     for (const side of this.#open) this.#swallowed.add(side);
   }
@@ -71,7 +71,7 @@ export class Relay implements AsyncDisposable {
       await from.readable.pipeThrough(sieve).pipeTo(to.writable)
         .catch(() => {});
       this.#end(from);
-      this.#end(to);
+      if (!this.#swallowed.has(from)) this.#end(to);
     };
     await Promise.all([pipe(near, far), pipe(far, near)]);
   }
