@@ -37,27 +37,25 @@ const DISPLACED_MS = 2_000;
 /** How long a daemon that is there takes to be ready again, in milliseconds. */
 const THERE_MS = 1_000;
 
-/** A trial of two connections, which takes these steps. */
+/** A trial of two connections. */
 export interface Trying {
   /** What this state is. */
   readonly kind: "trying";
-  /** `second`: the second connection is to answer; `first`: the main one, too; `after`: the main one, once the second is closed. */
-  step: "second" | "first" | "after";
-  /** The second connection. */
-  readonly epoch: number;
+  /** `both`: both connections are to answer; `after`: the main one, once the second is closed. */
+  step: "both" | "after";
   /** When the second connection is closed. */
-  readonly secondUntil: number;
+  secondUntil: number;
   /** When the main one must have answered after that. */
-  readonly until: number;
+  until: number;
   /** The probe on the main connection that is to be answered. */
   probe: string | undefined;
-  /** What is known once the main connection has answered after the second one was closed. */
-  outcome: Keeps;
   /** Whether the daemon has answered the first message on the second connection. */
-  isAnswered: boolean;
+  isGreeted: boolean;
   /** Whether it has answered the probe there. */
-  isPonged: boolean;
-  /** Whether the daemon has ended the second connection. */
+  isSecondAnswered: boolean;
+  /** Whether it has answered the one on the main connection meanwhile. */
+  isMainAnswered: boolean;
+  /** Whether it has ended the second connection. */
   isEnded: boolean;
 }
 
@@ -74,7 +72,7 @@ type CapacityState =
 /** What this process knows. */
 export class Capacity {
   #state: CapacityState;
-  /** When a second connection was opened last; `Infinity` while one is being opened. */
+  /** When a second connection was dialed or opened last. */
   #openedAt = -Infinity;
 
   /** What the setting says. */
@@ -107,20 +105,27 @@ export class Capacity {
   }
 
   /** A trial begins; the main connection's handshake took so long. */
-  begin(epoch: number, handshakeMs: number, now: number): void {
+  begin(handshakeMs: number, now: number): void {
     const until = now + TRIAL_MS - handshakeMs;
     this.#state = {
       kind: "trying",
-      step: "second",
-      epoch,
+      step: "both",
       secondUntil: until - AFTER_MS,
       until,
       probe: undefined,
-      outcome: "one",
-      isAnswered: false,
-      isPonged: false,
+      isGreeted: false,
+      isSecondAnswered: false,
+      isMainAnswered: false,
       isEnded: false,
     };
+  }
+
+  /** The program had no time for so long, and both steps have their whole time. */
+  extend(ms: number): void {
+    const { trial } = this;
+    if (trial === undefined) return;
+    trial.secondUntil += ms;
+    trial.until += ms;
   }
 
   /** When the trial's step must be over. */

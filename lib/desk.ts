@@ -212,8 +212,7 @@ export class Desk {
 
   /** How many connections the daemon keeps; for exai calls have connections of their own. */
   get keeps(): Keeps | "unknown" {
-    const { keeps } = this.capacity;
-    return keeps === "unknown" && this.dialect.poolSize > 0 ? "many" : keeps;
+    return this.dialect.poolSize > 0 ? "many" : this.capacity.keeps;
   }
 
   /** It keeps one, which is remembered for the next time. */
@@ -282,8 +281,9 @@ export class Desk {
     }
   }
 
-  #load({ epoch, role }: Link): Traffic["load"] {
-    const isBusy = role === "draining"
+  #load({ epoch, liveness, role }: Link): Traffic["load"] {
+    // After a sleep nothing is risked for calls that nobody waits for.
+    const isBusy = role === "draining" || liveness?.isStale === true
       ? this.ledger.isBusy(epoch)
       : this.ledger.isWorking(epoch);
     if (isBusy) return "busy";

@@ -22,6 +22,7 @@ import {
   type Invalid,
   type Notification,
   type Request,
+  success,
 } from "./jsonrpc.ts";
 import type { Link } from "./link.ts";
 import { isCall, isStanding, isSubscription } from "./safety.ts";
@@ -43,7 +44,7 @@ export function fromSocket(
   switch (event.type) {
     case "open":
       desk.do(report.opened(desk.config.shownUrl));
-      if (link.role !== "main") desk.capacity.seconded(now);
+      if (link.isSecond) desk.capacity.seconded(now);
       return link.opened(now);
     case "binary":
       heard(desk, link, now);
@@ -73,8 +74,10 @@ export function fromSocket(
       const inFlight = [...desk.ledger.sentOn(event.epoch)]
         .filter(({ message }) => !isStanding(message.method)).length;
       const isTried = desk.capacity.trial !== undefined;
+      // Other codes say that the daemon goes away, or what is wrong.
+      const mayBeOurs = mayDisplace(event.code) || event.code === 1006;
       const isOurs = link.role === "main" && link.phase === "ready" &&
-        desk.capacity.lostMain(now);
+        mayBeOurs && desk.capacity.lostMain(now);
       return lose(desk, link, {
         ...desk.dialect.ending(event.epoch, event, link.phase),
         isOurs: isOurs && isTried,
@@ -158,8 +161,7 @@ function fromDaemon(
 function become(desk: Desk, link: Link, now: number): void {
   const isFirst = link.phase === "greeting";
   ready(desk, link, now);
-  const isSecond = link.role === "standby" || link.role === "trial";
-  if (isFirst && isSecond) greeted(desk, link, now);
+  if (isFirst && link.isSecond) greeted(desk, link, now);
 }
 
 /** What the daemon says of itself, for the next time. */
@@ -288,6 +290,13 @@ function drop(
 
 function question(desk: Desk, link: Link, request: Request): void {
   const { id, text: { length } } = request;
+  // It may be closed before the client answers.
+  if (link.isSecond) {
+    const text = request.method === "ping"
+      ? success(id, {})
+      : failure(id, Code.internal, "This connection is not in use yet");
+    return void desk.send(link, text);
+  }
   if (desk.asked.isFull) {
     const what = "The client leaves too many requests unanswered";
     return void desk.send(link, failure(id, Code.overloaded, what));
@@ -343,8 +352,8 @@ function isEnding(
 }
 
 /** What the daemon says to everybody, the connection that is used says, too. */
-function isUnwanted({ role }: Link, method: string): boolean {
-  if (role === "standby" || role === "trial") return true;
+function isUnwanted({ isSecond, role }: Link, method: string): boolean {
+  if (isSecond) return true;
   return role === "draining" &&
     /^notifications\/(\w+\/list_changed|resources\/updated)$/.test(method);
 }

@@ -16,6 +16,17 @@ import type { Link } from "./link.ts";
 import * as report from "./report.ts";
 import { lose, probe, restore, retire } from "./tend.ts";
 
+/** A step that ends so much too late was not waited for: the program itself had no time. */
+const LATE_MS = 50;
+
+/** The daemon has answered the first message on the second connection, and was probed there. */
+export function trialGreeted(desk: Desk, now: number): void {
+  const { trial } = desk.capacity;
+  if (trial?.step !== "both") return;
+  trial.isGreeted = true;
+  trial.probe = probe(desk, desk.links.main, now);
+}
+
 /** A probe was answered on the second connection, or on the main one. */
 export function trialPonged(
   desk: Desk,
@@ -25,36 +36,33 @@ export function trialPonged(
 ): void {
   const { trial } = desk.capacity;
   if (trial === undefined) return;
-  if (link.role === "trial") {
-    if (trial.step !== "second") return;
-    trial.step = "first";
-    trial.isAnswered = trial.isPonged = true;
-    trial.probe = probe(desk, desk.links.main, now);
+  const isMain = link.role === "main" && id === trial.probe;
+  if (trial.step === "after") {
+    if (isMain) conclude(desk, trial.isEnded, now);
     return;
   }
-  if (id !== trial.probe) return;
-  if (trial.step === "after") return conclude(desk, now);
-  trial.outcome = "many";
-  checkMain(desk, now);
+  if (isMain) trial.isMainAnswered = true;
+  if (link.role === "trial") trial.isSecondAnswered = true;
+  if (trial.isMainAnswered && trial.isSecondAnswered) checkMain(desk, now);
 }
 
 /** The second connection is lost, or a step of the trial has taken its time. */
 export function advanceTrial(desk: Desk, now: number): void {
-  const { trial } = desk.capacity;
+  const { capacity } = desk;
+  const { trial } = capacity;
   if (trial === undefined) return;
-  if (trial.step !== "after" && desk.links.trial === undefined) {
+  if (trial.step === "both" && desk.links.trial === undefined) {
     trial.isEnded = true;
     return checkMain(desk, now);
   }
-  if (now < desk.capacity.deadline()) return;
-  if (trial.step !== "after") {
-    trial.isAnswered = desk.links.trial?.phase === "ready";
-    return checkMain(desk, now);
-  }
+  const lateMs = now - capacity.deadline();
+  if (lateMs < 0) return;
+  if (lateMs > LATE_MS) return capacity.extend(lateMs);
+  if (trial.step === "both") return checkMain(desk, now);
   // A daemon that answers nothing is busy or frozen.
-  if (!trial.isAnswered) return conclude(desk, now);
-  if (trial.isPonged) desk.capacity.displaced(now);
-  else desk.capacity.learn("one");
+  if (!trial.isGreeted) return conclude(desk, false, now);
+  if (trial.isSecondAnswered) capacity.displaced(now);
+  else capacity.learn("one");
   const reason = "it has not answered since a second connection was opened";
   lose(desk, desk.links.main, { reason, isOurs: true }, now);
 }
@@ -80,11 +88,14 @@ function closeSecond(desk: Desk, now: number): void {
   if (trial !== undefined) retire(desk, trial, now);
 }
 
-function conclude(desk: Desk, now: number): void {
-  closeSecond(desk, now);
-  const { outcome, isEnded } = desk.capacity.trial!;
-  desk.capacity.learn(outcome);
-  desk.do(report.keeps(desk.config.shownUrl, outcome));
-  if (outcome === "one" && isEnded) desk.rememberOne(now);
-  restore(desk, desk.links.main, now);
+function conclude(desk: Desk, isRemembered: boolean, now: number): void {
+  const { isMainAnswered, isSecondAnswered } = desk.capacity.trial!;
+  const keeps = isMainAnswered && isSecondAnswered ? "many" : "one";
+  desk.capacity.learn(keeps);
+  desk.do(report.keeps(desk.config.shownUrl, keeps));
+  if (isRemembered) desk.rememberOne(now);
+  const { main } = desk.links;
+  // It has just answered.
+  main.liveness?.leads(now);
+  restore(desk, main, now);
 }

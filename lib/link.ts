@@ -159,6 +159,11 @@ export class Link {
     this.#downSince = now;
   }
 
+  /** Whether it is a second connection beside the main one, which carries nothing yet. */
+  get isSecond(): boolean {
+    return this.role === "standby" || this.role === "trial";
+  }
+
   /** Where the link is. */
   get phase(): LinkState["phase"] {
     return this.#state.phase;

@@ -77,7 +77,9 @@ interface Probe {
 
 /** The connection is silent although it carries calls, and a second one is to show whether the daemon lives. */
 interface Suspicion {
-  /** There was evidence that the connection is dead when the suspicion began, or nothing was in flight on it. */
+  /** The place of the last call that was in flight when the suspicion began. */
+  readonly lastCall: number;
+  /** There may be evidence by then that the connection is dead. */
   readonly hasEvidence: boolean;
   /** The second connection was not answered either, so that the daemon is busy or frozen. */
   isWaived: boolean;
@@ -96,6 +98,8 @@ export class Liveness {
   /** The latest probe that was answered. */
   #overtakenTo = 0;
   #answers = 0;
+  /** When the first of them came. */
+  #answeredAt = Infinity;
   #probes: Probe[] = [];
   /** When a probe is due because a call is unanswered, and one that does not depend on anything. */
   #duringAt = Infinity;
@@ -127,6 +131,11 @@ export class Liveness {
     return this.#answers;
   }
 
+  /** Whether a probe was answered, and another one `--ping-timeout` later. */
+  hasAnsweredTwice(now: number): boolean {
+    return now >= this.#answeredAt + this.#limits.pingTimeout;
+  }
+
   /** The place of the latest probe that was answered: it overtook every call before it that is still in flight. */
   get overtakenTo(): number {
     return this.#overtakenTo;
@@ -147,11 +156,14 @@ export class Liveness {
     return this.#isDeferred;
   }
 
-  /** Whether messages may be written: it has not just slept, and there is no evidence that it is dead. */
+  /** Whether there may be evidence that it is dead. */
+  get isCondemned(): boolean {
+    return this.#suspicion?.hasEvidence ?? false;
+  }
+
+  /** Whether messages may be written: it has not just slept, and is not under suspicion. */
   get isUsable(): boolean {
-    const suspicion = this.#suspicion;
-    return !this.#isStale &&
-      !(suspicion?.hasEvidence === true && !suspicion.isWaived);
+    return !this.#isStale && (this.#suspicion?.isWaived ?? true);
   }
 
   /** Something is written; gives its place in the order of what was written. */
@@ -189,12 +201,16 @@ export class Liveness {
 
   /** The call waits no longer, if its time has passed. */
   endHold(now: number): void {
-    if (this.#holdUntil !== undefined && now >= this.#holdUntil) this.release();
+    if (this.#holdUntil !== undefined && now >= this.#holdUntil) {
+      this.release(now);
+    }
   }
 
-  /** The call waits no longer. */
-  release(): void {
+  /** The call waits no longer, and needs no other probe. */
+  release(now: number): void {
+    if (this.#holdUntil === undefined) return;
     this.#holdUntil = undefined;
+    this.#ledAt = now;
   }
 
   /** A further probe is due at a moment, whatever the daemon says until then. */
@@ -244,7 +260,7 @@ export class Liveness {
     this.#silentAt = now + this.#limits.pingInterval;
     this.#heardTo = this.#written;
     this.#suspicion = undefined;
-    this.release();
+    this.release(now);
     this.#isStale = this.#isDeferred = false;
     this.#staleUntil = undefined;
     // What stood in for a probe is answered by anything.
@@ -264,7 +280,7 @@ export class Liveness {
     const { number } = probe;
     // Those before it are not answered any more.
     this.#probes = this.#probes.filter((it) => it.number > number);
-    this.#answers++;
+    if (this.#answers++ === 0) this.#answeredAt = now;
     this.#overtakenTo = Math.max(this.#overtakenTo, number);
     this.#alive(now);
     return number;
@@ -285,8 +301,15 @@ export class Liveness {
    * @param lastCall the place of the last call that is in flight
    */
   hasEvidence(lastCall: number, now: number): boolean {
-    return this.#overtakenTo > lastCall &&
-      this.#isUnheard(now, () => true);
+    return this.#overtakenTo > lastCall && this.#isUnheard(now, () => true);
+  }
+
+  /** The same of a connection under suspicion: what came while it was silent already is not why it is. */
+  isDead(lastCall: number, now: number): boolean {
+    const suspicion = this.#suspicion;
+    if (suspicion === undefined) return false;
+    const { isWaived } = suspicion;
+    return this.hasEvidence(isWaived ? lastCall : suspicion.lastCall, now);
   }
 
   /**
@@ -309,21 +332,21 @@ export class Liveness {
 
   /** A second connection is to show whether the daemon lives. */
   suspect(now: number, lastCall: number): void {
-    const hasEvidence = this.isHolding || this.hasEvidence(lastCall, now);
-    this.#suspicion = { hasEvidence, isWaived: false, noticeAt: now };
+    const hasEvidence = this.isHolding || this.#overtakenTo > lastCall;
+    this.#suspicion = { lastCall, hasEvidence, isWaived: false, noticeAt: now };
   }
 
   /** Another connection has taken over. */
-  replaced(): void {
+  replaced(now: number): void {
     this.#suspicion = undefined;
-    this.release();
+    this.release(now);
     this.trust();
   }
 
-  /** The second connection was not answered either. */
-  waive(): void {
+  /** The second connection was not answered either, so that messages may be written here. */
+  waive(now: number): void {
     if (this.#suspicion !== undefined) this.#suspicion.isWaived = true;
-    this.release();
+    this.release(now);
     this.trust();
   }
 
@@ -351,7 +374,8 @@ export class Liveness {
   resumed(now: number, ms: number): void {
     const { pingInterval } = this.#limits;
     this.#since += ms;
-    this.release();
+    this.#answeredAt += ms;
+    this.release(now);
     if (pingInterval === Infinity) return;
     this.#heardAt = this.#silentSince = now;
     this.#silentAt = now + pingInterval;
@@ -377,9 +401,9 @@ export class Liveness {
       if (this.#suspicion !== undefined) return Infinity;
       return this.#staleUntil ?? -Infinity;
     }
-    // The standby will show it.
     const isSuspect = this.#suspicion !== undefined;
-    if (isSuspect && load !== "busy") return this.#probeAt;
+    // The standby will show it.
+    if (isSuspect && this.isHolding) return this.#probeAt;
     const unanswered = this.#probes.find(({ number }) =>
       number > this.#heardTo
     );

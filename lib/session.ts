@@ -182,7 +182,7 @@ export class Session {
           ? desk.dialect.subprotocol
           : undefined;
         link.dial(now);
-        if (link.role !== "main") desk.capacity.seconded(now);
+        if (link.isSecond) desk.capacity.seconded(now);
         return desk.do({ type: "dial", epoch: link.epoch, subprotocol });
       }
       case "probe":
@@ -211,9 +211,11 @@ export class Session {
     desk.dialect.slept(unseen);
     desk.memory?.slept(unseen);
     for (const it of desk.awaited()) it.until += gap;
-    endTrial(desk, now);
     this.#drainedAt += gap;
+    const { standby } = desk.links;
+    if (standby !== undefined) retire(desk, standby, now);
     for (const link of desk.links) link.resumed(now, gap, gap + unseen);
+    endTrial(desk, now);
   }
 
   /** A WebSocket cannot be told to wait, so it is closed, and the delivery contract decides. */

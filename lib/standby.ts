@@ -16,7 +16,7 @@
 
 import type { Desk } from "./desk.ts";
 import type { Id } from "./jsonrpc.ts";
-import { trialPonged } from "./keeps_two.ts";
+import { trialGreeted, trialPonged } from "./keeps_two.ts";
 import type { Link } from "./link.ts";
 import * as report from "./report.ts";
 import { probe, restore, retire, settle } from "./tend.ts";
@@ -60,7 +60,8 @@ export function ponged(desk: Desk, link: Link, id: Id, now: number): void {
   switch (role) {
     case "standby":
       // A daemon that has been busy may turn to the standby first.
-      if (liveness.answers > 1) return failOver(desk, link, now);
+      if (liveness.hasAnsweredTwice(now)) return failOver(desk, link, now);
+      if (liveness.answers > 1) return;
       return liveness.probeAt(now + desk.config.pingTimeout);
     case "trial":
       return trialPonged(desk, link, id, now);
@@ -75,21 +76,22 @@ export function greeted(desk: Desk, link: Link, now: number): void {
   const { main } = desk.links;
   const isFree = link.role === "standby" && main.liveness?.isStale === false &&
     !desk.ledger.isWorking(main.epoch);
-  if (isFree) failOver(desk, link, now);
-  else probe(desk, link, now);
+  if (isFree) return failOver(desk, link, now);
+  probe(desk, link, now);
+  if (link.role === "trial") trialGreeted(desk, now);
 }
 
 /** The standby takes over. */
 function failOver(desk: Desk, standby: Link, now: number): void {
   const { dialect, ledger, links } = desk;
   const { main } = links;
-  if (main.liveness === undefined) return;
+  if (main.liveness?.isSuspect !== true) return;
   const { shownUrl } = desk.config;
   const { epoch, downSince } = main;
   // What belongs on this link beside a pool is done in no time.
   const isDead = dialect.poolSize > 0 || !ledger.isWorking(epoch) ||
-    main.liveness.hasEvidence(ledger.lastCall(epoch), now);
-  main.liveness.replaced();
+    main.liveness.isDead(ledger.lastCall(epoch), now);
+  main.liveness.replaced(now);
   links.promote(standby);
   if (isDead) {
     const reason = "it is silent, and another connection is not";

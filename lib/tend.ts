@@ -74,6 +74,8 @@ export function flush(desk: Desk, now: number): void {
     }
   }
   widen(desk, wanting, now);
+  // The call that waited for a probe may be cancelled.
+  if (!ledger.isWanting) links.main.liveness?.release(now);
 }
 
 function isWritable(
@@ -200,11 +202,14 @@ function widen(desk: Desk, wanting: number, now: number): void {
 /** Opens the conversation on a link, if there is anything to open it with. */
 function greet(desk: Desk, link: Link, now: number): void {
   const { main } = desk.links;
-  const waiting = link.role === "standby" || link.role === "trial"
-    ? [...desk.ledger.sentOn(main.epoch)].map(({ message }) => message)
+  const queue = [...desk.ledger.queue()].map((entry) => entry.message)
+    .filter((message) => message.kind === "request");
+  const sent = [...desk.ledger.sentOn(main.epoch)].map((it) => it.message);
+  // What opens the client's conversation goes out on the main link alone.
+  const waiting = link.isSecond
+    ? [...sent, ...queue]
       .filter(({ method }) => !/^(initialize|server\/discover)$/.test(method))
-    : [...desk.ledger.queue()].map((entry) => entry.message)
-      .filter((message) => message.kind === "request");
+    : queue;
   const greeting = desk.dialect.greet(link.epoch, waiting);
   if (greeting === undefined) return;
   desk.send(link, greeting.text);
@@ -224,7 +229,7 @@ export function ready(desk: Desk, link: Link, now: number): void {
     return flush(desk, now);
   }
   // What ends the handshake goes out when the link takes over.
-  if (link.role === "standby" || link.role === "trial") return;
+  if (link.isSecond) return;
   for (const text of desk.dialect.greeted()) desk.send(link, text);
   desk.connected(again);
   // A daemon that takes us here does so on the connections for calls.
@@ -232,6 +237,8 @@ export function ready(desk: Desk, link: Link, now: number): void {
     const isRefused = other.refusal !== undefined;
     if (isRefused && other.phase === "waiting") desk.links.remove(other);
   }
+  // It has just answered, and the first call has waited for that.
+  if (desk.capacity.keeps === "one") link.liveness?.leads(now);
   if (desk.capacity.confirm(now)) {
     desk.do(report.keepsOne(desk.config.shownUrl));
     desk.rememberOne(now);
@@ -254,8 +261,8 @@ function tryTwo(desk: Desk, { handshakeMs }: Link, now: number): boolean {
   const isPossible = !desk.hasCalled && handshakeMs <= QUICK_MS &&
     config.pingInterval < Infinity;
   if (!isPossible) return false;
-  const { epoch } = links.open("trial", now);
-  capacity.begin(epoch, handshakeMs, now);
+  links.open("trial", now);
+  capacity.begin(handshakeMs, now);
   return true;
 }
 
@@ -324,7 +331,9 @@ export function lose(desk: Desk, link: Link, cause: Loss, now: number): void {
     // It is busy, or frozen.
     const isThere = loss.isHung === true ||
       phase === "ready" && !hasAnswered;
-    if (isThere) main.liveness?.waive();
+    const mayLive = main.liveness?.isCondemned === false &&
+      !main.liveness.isStale;
+    if (isThere || mayLive) main.liveness?.waive(now);
     desk.do(report.standbyFailed(shownUrl, loss.reason));
     // Nobody waits for the calls on the main one any more, so that nothing is risked.
     const isFree = main.liveness?.isSuspect && !desk.ledger.isBusy(main.epoch);

@@ -51,6 +51,9 @@ function sentOn(scene: Scene, epoch: number): Json[] {
   );
 }
 
+/** The id of the probe on the main connection. */
+let main: string;
+
 /** The second connection opens, and is answered; gives the id of the probe on it. */
 function second(scene: Scene): Json {
   assertEquals(scene.epoch, 2, "it was dialed");
@@ -59,15 +62,24 @@ function second(scene: Scene): Json {
   const [{ id, method }] = sentOn(scene, 2);
   assertEquals(method, "initialize");
   scene.daemon({ id, result: RESULT });
-  const sent = sentOn(scene, 2);
-  assertEquals(sent.map(({ method }) => method), ["ping"], "no initialized");
+  const sent = scene.take().flatMap((effect) =>
+    effect.type === "send"
+      ? [{ ...JSON.parse(effect.text), epoch: effect.epoch }]
+      : []
+  );
+  assertEquals(sent.map(({ method, epoch }) => [method, epoch]), [
+    ["ping", 2],
+    ["ping", 1],
+  ], "no initialized");
+  main = sent[1].id;
   return sent[0].id;
 }
 
 /** The answers that show that the daemon keeps two. */
 function both(scene: Scene): void {
   scene.daemon({ id: second(scene), result: {} });
-  scene.pong(1);
+  assertEquals(scene.isLeft(2), false);
+  scene.daemon({ id: main, result: {} }, 1);
   assertEquals(scene.isLeft(2), true);
   assertEquals(scene.isLeft(1), false);
   scene.pong(1);
@@ -237,7 +249,7 @@ const ONE: [
     "the first is deaf once the second is closed",
     (scene) => {
       scene.daemon({ id: second(scene), result: {} });
-      scene.pong(1);
+      scene.daemon({ id: main, result: {} }, 1);
       scene.pass(500);
     },
     "is left",

@@ -23,7 +23,7 @@ test("an idle link is probed after 5 s of silence and given up 5 s later", () =>
   const link = ready();
   assertEquals(link.wish(4_999, NONE), "nothing");
   assertEquals(link.wish(5_000, NONE), "probe");
-  const number = link.liveness!.wrote("request");
+  const number = link.liveness!.wrote();
   link.liveness!.probed("1", 5_000, { number });
   assertEquals(link.wish(9_999, NONE), "nothing");
   assertEquals(link.wish(10_000, NONE), "give up");
@@ -42,9 +42,9 @@ test("a link with a call is probed in silence, and is under suspicion after 10 s
   assertEquals(link.wish(9_999, BUSY), "nothing");
   assertEquals(link.wish(10_000, BUSY), "suspect");
   link.suspect(10_000, 1, "silence");
-  assertEquals([link.wish(10_000, BUSY), link.isUsable], ["probe", true]);
+  assertEquals([link.wish(10_000, BUSY), link.isUsable], ["probe", false]);
   link.liveness!.heard(11_000);
-  assertEquals(link.deadline(BUSY), 16_000);
+  assertEquals([link.deadline(BUSY), link.isUsable], [16_000, true]);
 });
 
 test("a link that may not be replaced has all the time that its calls have", () => {
@@ -74,10 +74,10 @@ test("250 ms after a call that found none in flight a link is probed, if a call 
 test("a link is not used while there is evidence that it is dead", () => {
   const link = ready();
   const { liveness } = link;
-  liveness!.probed("1", 1, { number: liveness!.wrote("request") });
+  liveness!.probed("1", 1, { number: liveness!.wrote() });
   liveness!.ponged("1", 2);
   liveness!.called(3);
-  liveness!.probed("2", 250, { number: liveness!.wrote("request") });
+  liveness!.probed("2", 250, { number: liveness!.wrote() });
   link.suspect(10_000, 0, "silence");
   assertEquals([link.isUsable, link.downSince], [false, 10_000]);
   liveness!.heard(11_000);

@@ -71,8 +71,8 @@ ignores the new one                | AAAA AAAA | wwww wwww      | wwww wwww
 answers the newest only            | AAAA AAAA | wwww wwww      | wwww wwww
 --connections many                 | AAAA AAAA | TTTT AAAA      | AAAA AAAA
 --connections one                  | AAAA AAAA | wwww wwww      | wwww wwww
-frozen for 100 s                   | AAAA AAAA | TTTT AAAA      | AAAA AAAA
-frozen for 100 s, serial           | AAAA AAAA | wwww wwww      | AAAA AAAA
+frozen for 100 s                   | AAAA AAAA | TTTT AAAA      | wAAA wAAA
+frozen for 100 s, serial           | AAAA AAAA | wwww wwww      | wAAA wAAA
 `;
 
 test("what comes of a call, by daemon, duration and connection", () => {

@@ -70,10 +70,10 @@ test(`${PAIR_WORLDS} seeded worlds with two proxies keep them, too`, () => {
 
 test(`${LIVENESS_WORLDS} seeded worlds end no living call, and notice dead connections`, () => {
   // What hardly ever happens is not counted.
-  const zero: Omit<LivenessTally, "displaced late" | "hidden"> = {
+  const zero: Omit<LivenessTally, "displaced late" | "hidden" | "told"> = {
     ...{ dials: 0, displaced: 0, remembered: 0, freezes: 0, cuts: 0 },
     ...{ stalls: 0, sleeps: 0, "ended in time": 0, pings: 0 },
-    ...{ answered: 0, told: 0, waiting: 0, concurrent: 0, serial: 0 },
+    ...{ answered: 0, waiting: 0, concurrent: 0, serial: 0 },
     ...{ "serial as a whole": 0, "mute during calls": 0, phases: 0 },
     ...{ "never answers pings": 0, "late pong": 0, "closes the old one": 0 },
     ...{ "refuses the new one": 0, "ignores the new one": 0 },

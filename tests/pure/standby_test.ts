@@ -262,12 +262,12 @@ test("a call that only reads is repeated on the standby", () => {
   assertEquals(replies(scene), [["r", undefined]]);
 });
 
-test("no evidence: the connection keeps its call, and the standby gets what comes", () => {
+test("no evidence: the connection keeps its calls, and the standby gets what comes", () => {
   const scene = calling("serial");
-  scene.pass(9_750);
   scene.call("early", "write");
-  const written = scene.written().some(({ id }) => id === "early");
-  assert(written, "as long as nobody knows better, it is written");
+  scene.pass(9_750);
+  scene.call("meanwhile", "write");
+  assertEquals(scene.written().some(({ id }) => id === "meanwhile"), false);
   answering(scene);
   assertEquals([scene.isLeft(1), scene.replies()], [false, []]);
   assertMatch(scene.log(), /a second connection carries what comes now/);
@@ -280,10 +280,12 @@ test("no evidence: the connection keeps its call, and the standby gets what come
   );
   assertEquals(at, [2]);
   scene.pass(200);
-  scene.daemon({ id: "new", result: 1 });
+  for (const id of ["meanwhile", "new"]) scene.daemon({ id, result: 1 });
   scene.daemon({ id: "long", result: 2 }, 1);
   scene.daemon({ id: "early", result: 3 }, 1);
-  assertEquals(scene.replies().map(({ id }) => id), ["new", "long", "early"]);
+  assertEquals(scene.replies().map(({ id }) => id), [
+    ...["meanwhile", "new", "long", "early"],
+  ]);
   assertEquals(scene.isLeft(1), true, "nothing is in flight on it");
 });
 
@@ -423,6 +425,26 @@ test("with evidence what comes waits as long as the standby is refused, 45 s at 
   scene.pass(1);
   const [{ id, error }] = scene.replies();
   assertEquals([id, error.code, error.data.delivered], ["new", -31001, "no"]);
+});
+
+test("a call that came during the silence is no reason for it: the evidence stands", () => {
+  const scene = calling("concurrent");
+  scene.pass(9_000);
+  scene.call("late", "write");
+  scene.pass(1_000);
+  answering(scene);
+  assertEquals(replies(scene), []);
+  scene.daemon({ id: "late", result: 1 }, 1);
+  assertEquals(replies(scene), [["late", undefined]]);
+});
+
+test("the standby is refused, and there is no evidence: what comes is written", () => {
+  const scene = calling("serial");
+  scene.pass(9_750);
+  scene.call("new", "write");
+  scene.open();
+  scene.close(1013);
+  assertEquals(scene.written().at(-1).id, "new");
 });
 
 test("the standby hangs: the daemon is busy or frozen, and what comes is written", () => {
