@@ -120,12 +120,12 @@ export class Capacity {
     };
   }
 
-  /** The program had no time for so long, and both steps have their whole time. */
-  extend(ms: number): void {
+  /** The program had no time for so long: answers may wait to be read. */
+  extend(lateMs: number): void {
     const { trial } = this;
     if (trial === undefined) return;
-    trial.secondUntil += ms;
-    trial.until += ms;
+    trial.secondUntil += lateMs + AFTER_MS;
+    trial.until += lateMs + AFTER_MS;
   }
 
   /** When the trial's step must be over. */
@@ -149,6 +149,11 @@ export class Capacity {
   /** A second connection is dialed, and then opens. */
   seconded(openedAt: number): void {
     this.#openedAt = openedAt;
+  }
+
+  /** The second connection is gone, and displaces nothing any more. */
+  secondLost(): void {
+    this.#openedAt = -Infinity;
   }
 
   /**

@@ -76,6 +76,7 @@ export function fromSocket(
       const isTried = desk.capacity.trial !== undefined;
       // Other codes say that the daemon goes away, or what is wrong.
       const mayBeOurs = mayDisplace(event.code) || event.code === 1006;
+      if (link.isSecond) desk.capacity.secondLost();
       const isOurs = link.role === "main" && link.phase === "ready" &&
         mayBeOurs && desk.capacity.lostMain(now);
       return lose(desk, link, {
