@@ -111,10 +111,11 @@ function lead(
   liveness.leads(now);
   probe(desk, link, now);
   // Who has never answered a probe may not know any.
-  if (desk.answersProbes) {
-    liveness.hold(now, desk.keeps === "many" ? Infinity : HOLD_MS);
-  }
-  return liveness.isHolding;
+  if (!desk.answersProbes) return false;
+  // A probe may have to wait behind what the proxy itself has asked.
+  const isShown = desk.keeps === "many" && !desk.dialect.isAsking(epoch);
+  liveness.hold(now, isShown ? Infinity : HOLD_MS);
+  return true;
 }
 
 function write(

@@ -72,7 +72,10 @@ async function halfOpen(scene: LiveScene): Promise<void> {
     const ms = answeredAt! - sentAt;
     assert(ms <= DEAD_MS, `${id} has waited ${ms} ms`);
   }
-  assertEquals(outcomes(scene).slice(3), ["look answered 1", "work answered 1"]);
+  assertEquals(outcomes(scene).slice(3), [
+    "look answered 1",
+    "work answered 1",
+  ]);
   await scene.did("after", "work");
 }
 

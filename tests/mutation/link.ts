@@ -128,7 +128,8 @@ export const LINK: readonly Mutant[] = [
       }
       if ($$soon) return $probe;
       const $isProbed = $$some;
-      return $isProbed ? $close : $probe;`,
+      if (!$isProbed) return $probe;
+      return $mayFailOver && this.$isHolding ? $suspect : $close;`,
     to: `
       if ($load === $busy) {
         const { $interval, $timeout } = this.$limits;
@@ -137,15 +138,16 @@ export const LINK: readonly Mutant[] = [
       }
       if ($$soon) return $probe;
       const $isProbed = $$some;
-      return $isProbed ? $close : $probe;`,
+      if (!$isProbed) return $probe;
+      return $mayFailOver && this.$isHolding ? $suspect : $close;`,
   },
   {
     name: "a half-open connection is not detected while a call runs",
     from: `
-      $mayFailOver && this.$suspicion === undefined
+      $mayFailOver && !$isSuspect
         ? this.$silentSince + $interval + $timeout
         : Infinity`,
-    to: "(void $mayFailOver, Infinity)",
+    to: "($mayFailOver && !$isSuspect ? Infinity : Infinity)",
   },
   {
     name: "a second connection is opened to a daemon that may keep one",
@@ -155,54 +157,62 @@ export const LINK: readonly Mutant[] = [
   {
     name: "a connection whose daemon is only busy is closed with its calls",
     from: `
-      const $isDead = $dialect.$poolSize > 0 ||
-        $main.$liveness.$hasEvidence($requests.$last($id), $now);`,
+      const $isDead = $dialect.$poolSize > 0 || !$requests.$isWorking($id) ||
+        $main.$liveness.$isDead($requests.$last($id), $now);`,
     to: "const $isDead = true;",
   },
   {
     name: "a connection that is known to be dead keeps its calls",
     from: `
-      const $isDead = $dialect.$poolSize > 0 ||
-        $main.$liveness.$hasEvidence($requests.$last($id), $now);`,
-    to: "const $isDead = $dialect.$poolSize > 0;",
-  },
-  {
-    name: "an unanswered probe is evidence whatever was written before it",
-    from: "($isLeading || $isConcurrent)",
-    to: "($isLeading || $isConcurrent || true)",
-  },
-  {
-    name: "a probe leads although something before it is not settled",
-    from: `
-      return $liveness?.$isSettled === true && this.$requests.$isSettled($id) &&
-        !this.$dialect.$isAsking($id);`,
-    to: "return $liveness !== undefined;",
+      const $isDead = $dialect.$poolSize > 0 || !$requests.$isWorking($id) ||
+        $main.$liveness.$isDead($requests.$last($id), $now);`,
+    to: `
+      const $isDead = $dialect.$poolSize > 0 || !$requests.$isWorking($id);`,
   },
   {
     name: "a probe is evidence although the daemon was heard since",
     from: `
-      $number > this.$heardTo && $now - $at >= this.$limits.$timeout &&`,
-    to: "$number > 0 && $now - $at >= this.$limits.$timeout &&",
+      $probe.$number > this.$heardTo &&
+      $now - $probe.$at >= this.$limits.$timeout && $test($probe)`,
+    to: `
+      $probe.$number > 0 &&
+      $now - $probe.$at >= this.$limits.$timeout && $test($probe)`,
   },
   {
     name: "a probe during an earlier call is evidence during this one",
-    from: "const $isConcurrent = this.$overtakenTo > $lastCall;",
-    to: "const $isConcurrent = this.$overtakenTo > 0 * $lastCall;",
+    from: `
+      return this.$overtakenTo > $lastCall && this.$isUnheard($now, () => true);`,
+    to: `
+      return this.$overtakenTo > 0 * $lastCall &&
+        this.$isUnheard($now, () => true);`,
+  },
+  {
+    name: "a probe before a call that was written is evidence",
+    from:
+      "return this.$hasEvidence($isWaived ? $lastCall : $suspicion.$lastCall, $now);",
+    to:
+      "return this.$hasEvidence($isWaived ? 0 * $lastCall : $suspicion.$lastCall, $now);",
+  },
+  {
+    name: "calls are written to a connection under suspicion",
+    from: "return !this.$isStale && (this.$suspicion?.$isWaived ?? true);",
+    to:
+      "return !this.$isStale && (this.$suspicion?.$isWaived !== undefined || true);",
   },
   {
     name: "one answer on the standby ends the old connection",
-    from: "if ($liveness.$answers > 1) return $failOver($$given);",
-    to: "if ($liveness.$answers > 0) return $failOver($$given);",
+    from: "return $now >= this.$answeredAt + this.$limits.$timeout;",
+    to: "return $now >= this.$answeredAt + 0 * this.$limits.$timeout;",
   },
   {
     name: "a call is written together with the probe before it",
-    from: "if (this.$answers > 0) this.$holdUntil = $now + $HOLD;",
-    to: "void $HOLD;",
+    from: "$liveness.$hold($now, $isShown ? Infinity : $HOLD); return true;",
+    to: "return $isShown && $HOLD < 0;",
   },
   {
     name: "a call waits for the answer to its probe for ever",
-    from: "if ($now >= this.$holdUntil) this.$release();",
-    to: "void $now;",
+    from: "$liveness.$hold($now, $isShown ? Infinity : $HOLD);",
+    to: "$liveness.$hold($now, $isShown ? Infinity : $HOLD * Infinity);",
   },
   {
     name: "requests are written while two connections are tried",
@@ -216,8 +226,9 @@ export const LINK: readonly Mutant[] = [
   },
   {
     name: "a connection that is not answered any more after a trial is kept",
-    from: "if (!$trial.$isAnswered) return $conclude($all, $now);",
-    to: "if (!$trial.$isAnswered || $now > 0) return $conclude($all, $now);",
+    from: "if (!$trial.$isGreeted) return $conclude($all, false, $now);",
+    to:
+      "if (!$trial.$isGreeted || $now > 0) return $conclude($all, false, $now);",
   },
   {
     name: "a daemon that is at a cancelled call counts as idle",
@@ -234,10 +245,8 @@ export const LINK: readonly Mutant[] = [
   },
   {
     name: "a connection is used after a sleep without a check",
-    from: `
-      return !this.$isStale &&
-        !($suspicion?.$hasEvidence === true && !$suspicion.$isWaived);`,
-    to: "return !($suspicion?.$hasEvidence === true && !$suspicion.$isWaived);",
+    from: "return !this.$isStale && (this.$suspicion?.$isWaived ?? true);",
+    to: "return this.$suspicion?.$isWaived ?? true;",
   },
   {
     name: "the time for which the program was stopped is not noticed",

@@ -626,6 +626,18 @@ test("the late answer to a cancelled call ends that time", () => {
   assertEquals(scene.isLeft(1), true);
 });
 
+test("a link on which something was heard after a probe is kept when the last call on it is cancelled", () => {
+  const scene = new Scene({ connections: "one" });
+  scene.start();
+  scene.pass(5_000);
+  scene.pong();
+  scene.call(1, "write"); // its probe is never answered
+  scene.pass(6_000);
+  scene.daemon({ method: "notifications/message", params: {} });
+  scene.client({ method: "notifications/cancelled", params: { requestId: 1 } });
+  assertEquals(scene.isLeft(1), false);
+});
+
 test("a link that is silent, with evidence that it is dead, is left when the last call on it is cancelled", () => {
   const scene = new Scene({ connections: "one" });
   scene.start();
