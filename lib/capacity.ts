@@ -27,9 +27,9 @@ export type Keeps = "one" | "many";
 export type ConnectionsSetting = Keeps | "auto";
 
 /** How long a request waits for a trial, in milliseconds, the handshake of the second connection included. */
-const TRIAL_MS = 500;
+const TRIAL_MS = 450;
 /** How much of it is kept for the main connection, once the second one is closed, in milliseconds. */
-const AFTER_MS = 120;
+const AFTER_MS = 100;
 /** How long the main connection's handshake may have taken for a trial, in milliseconds. */
 export const QUICK_MS = 150;
 /** How long after the opening of a second connection the main one is closed because of it, in milliseconds. */

@@ -112,13 +112,13 @@ test("requests wait for the trial, notifications do not", () => {
   assertEquals(scene.written().map(({ id }) => id), [1, 2]);
 });
 
-test("a request waits for 500 ms at most, the handshake of the first connection included", () => {
+test("a request waits for 450 ms at most, the handshake of the first connection included", () => {
   for (const handshakeMs of [0, 100, 150]) {
     const scene = ready({}, handshakeMs);
     scene.call(1, "write");
     scene.open();
     scene.close(1013); // the first one must answer now
-    scene.pass(500 - handshakeMs - 1);
+    scene.pass(450 - handshakeMs - 1);
     assertEquals(scene.written().some(({ id }) => id === 1), false);
     scene.pass(1);
     assertEquals(scene.written().at(-1).id, 1);
@@ -176,7 +176,7 @@ const ONE: [
     "the second is silent",
     (scene) => {
       scene.open();
-      scene.pass(380);
+      scene.pass(350);
       scene.pong(1);
     },
     "lives",
@@ -186,7 +186,7 @@ const ONE: [
     "the second answers no ping",
     (scene) => {
       second(scene);
-      scene.pass(380);
+      scene.pass(350);
       scene.pong(1);
     },
     "lives",
@@ -196,7 +196,7 @@ const ONE: [
     "no ping is answered, neither here nor there",
     (scene) => {
       second(scene);
-      scene.pass(500);
+      scene.pass(450);
     },
     "is left",
     false,
@@ -205,7 +205,7 @@ const ONE: [
     "both are silent: the daemon may be busy or frozen",
     (scene) => {
       scene.open();
-      scene.pass(500);
+      scene.pass(450);
     },
     "lives",
     false,
@@ -240,7 +240,7 @@ const ONE: [
     "the answers go to the newest connection, and then to nobody",
     (scene) => {
       scene.daemon({ id: second(scene), result: {} });
-      scene.pass(500);
+      scene.pass(450);
     },
     "is left",
     true,
@@ -250,7 +250,7 @@ const ONE: [
     (scene) => {
       scene.daemon({ id: second(scene), result: {} });
       scene.daemon({ id: main, result: {} }, 1);
-      scene.pass(500);
+      scene.pass(450);
     },
     "is left",
     true,
@@ -374,7 +374,7 @@ test("a daemon that goes away during the trial, or stands still, shows nothing: 
   away.untilDial();
   const still = ready();
   still.daemon({ id: second(still), result: {} });
-  still.pass(1_501);
+  still.pass(1_451);
   assertEquals(still.isLeft(1), true);
   for (const scene of [away, still]) {
     assertEquals(learned(scene)?.one, undefined);
@@ -454,7 +454,7 @@ test("what closes the second connection is no proof that the first one is deaf",
   scene.call(1, "write");
   scene.open();
   scene.close(1013);
-  scene.pass(500);
+  scene.pass(450);
   assertEquals([scene.isLeft(1), scene.written().at(-1).id], [false, 1]);
 });
 
