@@ -2,17 +2,20 @@
  * Whether the daemon keeps more than one connection for a client, as far as it
  * is known.
  *
- * | state       | event                                                    | next        |
- * | ----------- | -------------------------------------------------------- | ----------- |
- * | `unknown`   | the main connection is ready, and nothing was called     | `trying`    |
- * | `unknown`   | it is remembered that this daemon keeps one              | `known` one |
- * | `trying`    | both connections answered all probes                     | `known` many |
- * | `trying`    | the second one failed, or time is over, or a sleep comes | `known` one |
- * | `trying`    | the main one does not answer any more, and is left       | `displaced` |
- * | any but set | the main one is closed within 2 s of a second's opening  | `displaced` |
- * | `displaced` | the main connection is ready again within a second       | `known` one |
- * | `displaced` | a dial fails at once: the daemon was away                | as before   |
- * | `displaced` | it takes longer                                          | `known` one, but not remembered |
+ * | state       | event                                                                         | next        |
+ * | ----------- | ----------------------------------------------------------------------------- | ----------- |
+ * | `unknown`   | the main connection is ready within 150 ms, nothing was called, probes are on | `trying`    |
+ * | `unknown`   | it is remembered that this daemon keeps one                                   | `known` one |
+ * | `trying`    | both connections answered all probes                                          | `known` many |
+ * | `trying`    | the daemon ended the second one, and answers on the main one                  | `known` one, remembered |
+ * | `trying`    | the second one's time is over, and the main one answers                       | `known` one |
+ * | `trying`    | the second one has answered its probe, the main one does not, and is left     | `displaced` |
+ * | `trying`    | the second one has only answered its first message; else the same             | `known` one |
+ * | `trying`    | nothing is answered; or a sleep, a full queue, another loss                   | `known` one |
+ * | any but set | the daemon closes the main one within 2 s of a second's dial or opening       | `displaced` |
+ * | `displaced` | the main connection is ready again within a second                            | `known` one, remembered |
+ * | `displaced` | a dial fails without hanging: the daemon was away                             | as before, one if nothing was known |
+ * | `displaced` | it takes longer                                                               | `known` one |
  *
  * A process tries once, so that it displaces itself once at most. Where nothing
  * is known after that, the daemon counts as keeping one for this process.
@@ -26,7 +29,7 @@ export type Keeps = "one" | "many";
 /** The `--connections` setting. */
 export type ConnectionsSetting = Keeps | "auto";
 
-/** How long a request waits for a trial, in milliseconds, the handshake of the second connection included. */
+/** How long a request waits for a trial and the main connection's handshake together, in milliseconds. */
 const TRIAL_MS = 450;
 /** How much of it is kept for the main connection, once the second one is closed, in milliseconds. */
 const AFTER_MS = 100;
@@ -135,7 +138,7 @@ export class Capacity {
     return trial.step === "after" ? trial.until : trial.secondUntil;
   }
 
-  /** Something is known; a setting stands. */
+  /** How many it keeps is known; a setting is never overwritten. */
   learn(keeps: Keeps): void {
     if (this.#state.kind === "known" && this.#state.isSet) return;
     this.#state = { kind: "known", keeps, isSet: false };
@@ -179,7 +182,7 @@ export class Capacity {
   /**
    * The main connection is ready again.
    *
-   * @returns whether that is worth to be remembered: it may have been busy or frozen
+   * @returns whether that is to be remembered: not if it took long, because the daemon may have been busy or frozen
    */
   confirm(now: number): boolean {
     const state = this.#state;
@@ -190,7 +193,7 @@ export class Capacity {
   }
 
   /** The daemon itself was away. */
-  excuse(): void {
+  wasAway(): void {
     const state = this.#state;
     if (state.kind === "displaced") this.learn(state.before);
   }

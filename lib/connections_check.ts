@@ -51,16 +51,21 @@ function inWords(known: Known): string {
       return `${counted(connections)}, because --connections is set: nothing ` +
         "is tried";
     case "dialect":
-      return "each call has one of its own: the dialect is exai";
+      return "each call has a connection of its own: the dialect is exai";
     case "cache":
       return `${counted(connections)}, says the cache (for ${
         span(known.forMs)
       } more)`;
     case "trial": {
       const why = known.trouble === undefined ? "" : ` (${known.trouble})`;
-      return connections === "unknown"
-        ? `${UNKNOWN}: a trial did not show it${why}`
-        : `${counted(connections)}: two were tried`;
+      if (connections === "many") {
+        return `${counted(connections)}: two were tried`;
+      }
+      return connections === "one"
+        ? "the daemon counts as keeping one connection for a client: a second " +
+          "one was tried, and not both were answered"
+        : `${UNKNOWN}: a second one was not tried` +
+          (why || " (it answers too slowly, or probes are off)");
     }
   }
 }
@@ -110,11 +115,11 @@ export function proxiesCheck(
   };
 }
 
-const UNKNOWN = "whether the daemon keeps one for a client or several is not " +
-  "known";
+const UNKNOWN = "whether the daemon keeps one connection for a client or " +
+  "several is not known";
 
 function counted(connections: Snapshot["connections"]): string {
   return connections === "one"
-    ? "the daemon keeps one for a client"
-    : "the daemon keeps several for a client";
+    ? "the daemon keeps one connection for a client"
+    : "the daemon keeps several connections for a client";
 }

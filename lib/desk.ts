@@ -203,10 +203,10 @@ export class Desk {
   }
 
   /** Whether a link seems to be dead, and nobody waits for the calls on it any more, so that nothing is risked. */
-  isForsaken({ epoch, liveness }: Link, now: number): boolean {
+  isDeadWithoutCallers({ epoch, liveness }: Link, now: number): boolean {
     const { ledger } = this;
-    const isWorking = !ledger.isBusy(epoch) && ledger.isWorking(epoch);
-    return isWorking && liveness !== undefined &&
+    const isAbandoned = !ledger.hasCall(epoch) && ledger.isBusy(epoch);
+    return isAbandoned && liveness !== undefined &&
       liveness.seemsDead(ledger.lastCall(epoch), now);
   }
 
@@ -284,12 +284,12 @@ export class Desk {
   #load({ epoch, liveness, role }: Link): Traffic["load"] {
     // After a sleep nothing is risked for calls that nobody waits for.
     const isBusy = role === "draining" || liveness?.isStale === true
-      ? this.ledger.isBusy(epoch)
-      : this.ledger.isWorking(epoch);
+      ? this.ledger.hasCall(epoch)
+      : this.ledger.isBusy(epoch);
     if (isBusy) return "busy";
     if (this.dialect.poolSize > 0) {
       for (const other of this.links) {
-        if (this.ledger.isBusy(other.epoch)) return "elsewhere";
+        if (this.ledger.hasCall(other.epoch)) return "elsewhere";
       }
     }
     return this.dialect.isAsking(epoch) ? "restoring" : "idle";
@@ -450,7 +450,9 @@ export class Desk {
     return {
       url: this.config.shownUrl,
       isUnread: this.unread.has(link.epoch),
-      lastFailure: link.lastFailure,
+      lastFailure: this.links.main.liveness?.isSuspect
+        ? report.silence("ready")
+        : link.lastFailure,
       refusal: link.refusal,
       attempt: link.attempt,
       downMs: now - link.downSince,

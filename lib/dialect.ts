@@ -168,7 +168,7 @@ export interface Dialect {
   anew(request: Request): void;
   /** Takes note of an answer; gives it as the client gets it. */
   answered(request: Request, answer: Answer): string;
-  /** A frame that any living daemon answers; `undefined` while another one does for it. */
+  /** A frame that any living daemon answers; `undefined` while the answer to an earlier one shows the same. */
   probe(epoch: number): ProbeFrame | undefined;
   /** A frame that asks for a page of a list; `undefined` while that cannot be asked. */
   list(epoch: number, list: Listing, cursor?: string): string | undefined;

@@ -114,7 +114,7 @@ function isFull(
   if (!desk.ledger.isFull(message)) return false;
   // What only waits for a probe need not.
   endTrial(desk, now);
-  desk.links.main.liveness?.release(now);
+  desk.links.main.liveness?.endDelay(now);
   flush(desk, now);
   return desk.ledger.isFull(message);
 }

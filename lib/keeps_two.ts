@@ -92,10 +92,10 @@ function conclude(desk: Desk, isRemembered: boolean, now: number): void {
   const { isMainAnswered, isSecondAnswered } = desk.capacity.trial!;
   const keeps = isMainAnswered && isSecondAnswered ? "many" : "one";
   desk.capacity.learn(keeps);
-  desk.do(report.keeps(desk.config.shownUrl, keeps));
+  desk.do(report.keeps(desk.config.shownUrl, keeps, isRemembered));
   if (isRemembered) desk.rememberOne(now);
   const { main } = desk.links;
-  // It has just answered.
-  main.liveness?.leads(now);
+  // Who waits has waited for it already: the first call needs no probe.
+  main.liveness?.proven(now);
   restore(desk, main, now);
 }

@@ -9,7 +9,7 @@ import type { Id } from "./jsonrpc.ts";
 
 /** How many ids are remembered of a connection: an MCP daemon answers nothing that was cancelled. */
 const LIMIT = 1_000;
-/** For how long a daemon may still be working on such a call, in milliseconds. It may never say that it is not. */
+/** How long such a call counts as being worked on, in milliseconds: its answer may never come. */
 const WORK_MS = 60_000;
 
 /** A call that the daemon may still be working on. */

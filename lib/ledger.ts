@@ -130,7 +130,7 @@ export class Ledger {
     return this.#queue.ready();
   }
 
-  /** The entry of this key was written, as so many-th on its link; a notification is thereby settled. */
+  /** The entry of this key was written, and `number` is its place on the link; a notification is thereby settled. */
   sent(key: string, epoch: number, now: number, number = 0): void {
     const account = this.#accounts.get(key);
     if (account === undefined) return;
@@ -161,12 +161,12 @@ export class Ledger {
   }
 
   /** Whether a call is in flight on a link. */
-  isBusy(epoch: number): boolean {
+  hasCall(epoch: number): boolean {
     return this.#calls.has(epoch);
   }
 
   /** Whether the daemon may be working on a call there, also on one that nobody waits for any more. */
-  isWorking(epoch: number): boolean {
+  isBusy(epoch: number): boolean {
     return this.#calls.has(epoch) || this.late.isWorking(epoch);
   }
 

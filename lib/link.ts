@@ -206,7 +206,7 @@ export class Link {
     return this.#state.phase === "ready" ? this.#state.liveness : undefined;
   }
 
-  /** Whether messages may be written: it is ready, has not just slept, and there is no evidence that it is dead. */
+  /** Whether messages may be written: it is ready, has not just slept, and is not under suspicion. */
   get isUsable(): boolean {
     return this.liveness?.isUsable ?? false;
   }
@@ -377,10 +377,9 @@ export class Link {
   }
 
   /** ready -> ready: it is silent, and a second connection is to show whether the daemon lives. */
-  suspect(now: number, lastCall: number, reason: string): void {
+  suspect(now: number, lastCall: number): void {
     this.#expect("ready").liveness.suspect(now, lastCall);
     this.#downSince = now;
-    this.#lastFailure = reason;
   }
 
   /**

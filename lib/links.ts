@@ -126,7 +126,7 @@ export class Links {
     return this.isUp || isWaiting ? Infinity : main.downSince;
   }
 
-  /** Since when there is no main link; one that is silent is one. */
+  /** Since when the main link is not ready; under suspicion it still is. */
   get goneSince(): number {
     return this.main.phase === "ready" ? Infinity : this.downSince;
   }

@@ -2,18 +2,25 @@
  * Whether the daemon at the other end of a ready connection lives: silence,
  * probes, and evidence that the connection is dead.
  *
- * | the connection            | after                                | what is due                    |
- * | ------------------------- | ------------------------------------ | ------------------------------ |
- * | carries no call           | silence of `--ping-interval`         | a probe                        |
- * | carries no call, probed   | silence of `--ping-timeout`          | the connection is lost; suspicion, if a call waits for the answer and a second connection may be opened |
- * | carries calls             | 250 ms with the first one unanswered | a probe                        |
- * | carries calls             | each `--ping-interval` of silence    | a probe                        |
- * | carries calls             | silence of both times together       | suspicion, where a second connection may be opened |
- * | slept with the program    | at once                              | a probe, with 1 s for its answer |
+ * | the connection                 | after                                   | what is due                                                    |
+ * | ------------------------------ | --------------------------------------- | -------------------------------------------------------------- |
+ * | carries no call                | silence of `--ping-interval`            | a probe                                                        |
+ * | carries no call, probed        | silence of `--ping-timeout`             | it is lost; suspicion, if a call waits for that probe and a second connection may be opened |
+ * | gets a call, carries none      | at once, once a second at most          | a probe, and the call may wait for the answer                  |
+ * | carries calls                  | 250 ms after the first of them          | a probe                                                        |
+ * | carries calls                  | each `--ping-interval` of silence       | a probe                                                        |
+ * | carries calls                  | silence of both times together          | suspicion, where a second connection may be opened             |
+ * | carries calls of nobody's      | a probe unanswered for `--ping-timeout` | it is lost, if it seems to be dead                             |
+ * | carries questions of the proxy's own | 60 s after it was ready, at least | a probe, and `--ping-timeout` later it is lost                 |
+ * | is of a pool, carries a call   | never                                   | nothing                                                        |
+ * | slept                          | at once                                 | a probe, with 1 s for its answer                               |
+ * | slept, carries no call         | no answer                               | it is lost                                                     |
+ * | slept, carries a call          | no answer                               | suspicion; where no second connection may be opened, it is used |
  *
  * Silence while calls are in flight is no verdict, because many daemons do one
  * thing at a time. A frame ends silence and suspicion. A connection that slept
- * must answer a probe, because a frame may have come before the sleep.
+ * and is not under suspicion yet must answer a probe, because a frame may have
+ * come before the sleep.
  *
  * @module
  */
@@ -49,23 +56,23 @@ export type LivenessAction =
   | ("trust" | "give up");
 
 /** How long a new daemon may be silent about what the proxy itself has asked it, in milliseconds. */
-export const RESTORE_MS = 60_000;
+const RESTORE_MS = 60_000;
 /** How long after a call that found none in flight a probe goes out, in milliseconds. */
-export const DURING_MS = 250;
-/** The shortest time between two leading probes, in milliseconds. */
-export const LEAD_MS = 1_000;
-/** How long a call waits for the answer to its leading probe at most, in milliseconds. */
-export const HOLD_MS = 250;
+const DURING_MS = 250;
+/** The shortest time between two probes before calls, in milliseconds. */
+const PROVEN_MS = 1_000;
+/** How long a call waits for the answer to the probe before it at most, where no second connection may be opened, in milliseconds. */
+export const DELAY_MS = 250;
 /** How long a connection that slept may take to answer a probe at most, in milliseconds. */
 export const RESUME_MS = 1_000;
 /** The time between two notices to a client whose connection is under suspicion, in milliseconds. */
 const NOTICE_MS = 5_000;
 /** How many unanswered probes of a connection are remembered. */
-const PROBE_LIMIT = 64;
+export const PROBE_LIMIT = 64;
 
 /** A probe that is not answered. */
 interface Probe {
-  /** Its id; `undefined` where an earlier frame does for it. */
+  /** Its id; `undefined` where none was written, because the answer to an earlier frame shows the same. */
   readonly id: string | undefined;
   /** Its place in the order of what was written. */
   readonly number: number;
@@ -79,8 +86,8 @@ interface Probe {
 interface Suspicion {
   /** The place of the last call that was in flight when the suspicion began. */
   readonly lastCall: number;
-  /** There may be evidence by then that the connection is dead. */
-  readonly hasEvidence: boolean;
+  /** There may be evidence soon that the connection is dead. */
+  readonly mayBeDead: boolean;
   /** The second connection was not answered either, so that the daemon is busy or frozen. */
   isWaived: boolean;
   /** When clients are told next. */
@@ -101,16 +108,17 @@ export class Liveness {
   /** When the first of them came. */
   #answeredAt = Infinity;
   #probes: Probe[] = [];
-  /** When a probe is due because a call is unanswered, and one that does not depend on anything. */
+  /** When a probe is due because calls are in flight. */
   #duringAt = Infinity;
+  /** When a further probe is due, whatever is heard until then. */
   #probeAt = Infinity;
   /** When the next probe is due in silence, while calls are in flight. */
   #silentAt: number;
   /** Since when it has been silent while calls are in flight. */
   #silentSince: number;
-  #ledAt = -Infinity;
+  #provenAt = -Infinity;
   /** Until when a call waits for the answer to the probe before it at most; `undefined` where none does. */
-  #holdUntil: number | undefined;
+  #delayUntil: number | undefined;
   #isStale = false;
   /** When a connection that slept must have answered; `undefined` as long as no probe is out. */
   #staleUntil: number | undefined;
@@ -131,8 +139,8 @@ export class Liveness {
     return this.#answers;
   }
 
-  /** Whether a probe was answered, and another one `--ping-timeout` later. */
-  hasAnsweredTwice(now: number): boolean {
+  /** Whether the first answer to a probe came `--ping-timeout` ago; asked when another one comes. */
+  hasAnsweredFor(now: number): boolean {
     return now >= this.#answeredAt + this.#limits.pingTimeout;
   }
 
@@ -156,9 +164,9 @@ export class Liveness {
     return this.#isDeferred;
   }
 
-  /** Whether there may be evidence that it is dead. */
-  get isCondemned(): boolean {
-    return this.#suspicion?.hasEvidence ?? false;
+  /** Whether there may be evidence soon that it is dead. */
+  get mayBeDead(): boolean {
+    return this.#suspicion?.mayBeDead ?? false;
   }
 
   /** Whether messages may be written: it has not just slept, and is not under suspicion. */
@@ -179,38 +187,38 @@ export class Liveness {
   }
 
   /** Whether a probe is to go out before a call that finds none in flight. */
-  mayLead(now: number): boolean {
+  needsProbe(now: number): boolean {
     return this.#limits.pingInterval < Infinity &&
-      now >= this.#ledAt + LEAD_MS;
+      now >= this.#provenAt + PROVEN_MS;
   }
 
-  /** A probe goes out before a call. */
-  leads(now: number): void {
-    this.#ledAt = now;
+  /** It is probed, or has just answered: calls need no probe before them for a while. */
+  proven(now: number): void {
+    this.#provenAt = now;
   }
 
   /** A call waits for so many milliseconds at most for the answer to the probe before it. */
-  hold(now: number, ms: number): void {
-    this.#holdUntil = now + ms;
+  delayCall(now: number, ms: number): void {
+    this.#delayUntil = now + ms;
   }
 
   /** Whether a call waits for the answer to the probe before it. */
-  get isHolding(): boolean {
-    return this.#holdUntil !== undefined;
+  get isDelaying(): boolean {
+    return this.#delayUntil !== undefined;
   }
 
   /** The call waits no longer, if its time has passed. */
-  endHold(now: number): void {
-    if (this.#holdUntil !== undefined && now >= this.#holdUntil) {
-      this.release(now);
+  endDelayWhenDue(now: number): void {
+    if (this.#delayUntil !== undefined && now >= this.#delayUntil) {
+      this.endDelay(now);
     }
   }
 
   /** The call waits no longer, and needs no other probe. */
-  release(now: number): void {
-    if (this.#holdUntil === undefined) return;
-    this.#holdUntil = undefined;
-    this.#ledAt = now;
+  endDelay(now: number): void {
+    if (this.#delayUntil === undefined) return;
+    this.#delayUntil = undefined;
+    this.#provenAt = now;
   }
 
   /** A further probe is due at a moment, whatever the daemon says until then. */
@@ -221,7 +229,7 @@ export class Liveness {
   /**
    * A probe went out.
    *
-   * @param id `undefined` where an earlier frame does for it
+   * @param id `undefined` where none was written, because the answer to an earlier frame shows the same
    * @param number its place; by default the next one
    */
   probed(
@@ -260,7 +268,7 @@ export class Liveness {
     this.#silentAt = now + this.#limits.pingInterval;
     this.#heardTo = this.#written;
     this.#suspicion = undefined;
-    this.release(now);
+    this.endDelay(now);
     this.#isStale = this.#isDeferred = false;
     this.#staleUntil = undefined;
     // What stood in for a probe is answered by anything.
@@ -304,7 +312,7 @@ export class Liveness {
     return this.#overtakenTo > lastCall && this.#isUnheard(now, () => true);
   }
 
-  /** The same of a connection under suspicion: what came while it was silent already is not why it is. */
+  /** The same of a connection under suspicion, by the calls that were in flight when it began: later ones cannot have caused the silence. */
   isDead(lastCall: number, now: number): boolean {
     const suspicion = this.#suspicion;
     if (suspicion === undefined) return false;
@@ -332,21 +340,21 @@ export class Liveness {
 
   /** A second connection is to show whether the daemon lives. */
   suspect(now: number, lastCall: number): void {
-    const hasEvidence = this.isHolding || this.#overtakenTo > lastCall;
-    this.#suspicion = { lastCall, hasEvidence, isWaived: false, noticeAt: now };
+    const mayBeDead = this.isDelaying || this.#overtakenTo > lastCall;
+    this.#suspicion = { lastCall, mayBeDead, isWaived: false, noticeAt: now };
   }
 
   /** Another connection has taken over. */
   replaced(now: number): void {
     this.#suspicion = undefined;
-    this.release(now);
+    this.endDelay(now);
     this.trust();
   }
 
   /** The second connection was not answered either, so that messages may be written here. */
-  waive(now: number): void {
+  writeAnyway(now: number): void {
     if (this.#suspicion !== undefined) this.#suspicion.isWaived = true;
-    this.release(now);
+    this.endDelay(now);
     this.trust();
   }
 
@@ -375,7 +383,7 @@ export class Liveness {
     const { pingInterval } = this.#limits;
     this.#since += ms;
     this.#answeredAt += ms;
-    this.release(now);
+    this.endDelay(now);
     if (pingInterval === Infinity) return;
     this.#heardAt = this.#silentSince = now;
     this.#silentAt = now + pingInterval;
@@ -392,21 +400,32 @@ export class Liveness {
   /** When something is due. */
   deadline(work: Work): number {
     const notice = this.#suspicion?.noticeAt ?? Infinity;
-    return Math.min(this.#holdUntil ?? Infinity, notice, this.#actsAt(work));
+    return Math.min(this.#delayUntil ?? Infinity, notice, this.#actsAt(work));
   }
 
-  #actsAt({ load, mayProbe, mayFailOver }: Work): number {
+  /** When it has been silent for too long with calls in flight. */
+  #suspectAt({ mayFailOver }: Work): number {
+    const { pingInterval, pingTimeout } = this.#limits;
+    return mayFailOver && this.#suspicion === undefined
+      ? this.#silentSince + pingInterval + pingTimeout
+      : Infinity;
+  }
+
+  /** The first probe that nothing was heard since. */
+  get #unanswered(): Probe | undefined {
+    return this.#probes.find(({ number }) => number > this.#heardTo);
+  }
+
+  #actsAt(work: Work): number {
+    const { load, mayProbe } = work;
     const { pingInterval, pingTimeout } = this.#limits;
     if (this.#isStale) {
       if (this.#suspicion !== undefined) return Infinity;
       return this.#staleUntil ?? -Infinity;
     }
-    const isSuspect = this.#suspicion !== undefined;
     // The standby will show it.
-    if (isSuspect && this.isHolding) return this.#probeAt;
-    const unanswered = this.#probes.find(({ number }) =>
-      number > this.#heardTo
-    );
+    if (this.isSuspect && this.isDelaying) return this.#probeAt;
+    const unanswered = this.#unanswered;
     switch (load) {
       case "elsewhere":
         return this.#probeAt;
@@ -415,9 +434,7 @@ export class Liveness {
         return Math.min(
           this.#duringAt,
           this.#silentAt,
-          mayFailOver && !isSuspect
-            ? this.#silentSince + pingInterval + pingTimeout
-            : Infinity,
+          this.#suspectAt(work),
         );
       case "restoring": {
         const patientUntil = this.#since + RESTORE_MS;
@@ -445,14 +462,10 @@ export class Liveness {
       return mayFailOver ? "suspect" : "trust";
     }
     if (load === "busy") {
-      const { pingInterval, pingTimeout } = this.#limits;
-      const isDue = mayFailOver && this.#suspicion === undefined &&
-        now >= this.#silentSince + pingInterval + pingTimeout;
-      return isDue ? "suspect" : "probe";
+      return now >= this.#suspectAt(work) ? "suspect" : "probe";
     }
     if (now >= this.#probeAt) return "probe";
-    const isProbed = this.#probes.some(({ number }) => number > this.#heardTo);
-    if (!isProbed) return "probe";
-    return mayFailOver && this.isHolding ? "suspect" : "give up";
+    if (this.#unanswered === undefined) return "probe";
+    return mayFailOver && this.isDelaying ? "suspect" : "give up";
   }
 }

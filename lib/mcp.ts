@@ -22,6 +22,7 @@ import { emptied, type Listing, methodOf } from "./catalog.ts";
 import { type Agreement, announce, judge, replay } from "./agreement.ts";
 import { replace } from "./json_text.ts";
 import { Listens } from "./listens.ts";
+import { PROBE_LIMIT } from "./liveness.ts";
 import { serverOf, versionOf } from "./memory.ts";
 import {
   type Answer,
@@ -52,9 +53,6 @@ type Purpose =
     readonly cursor: string | undefined;
   };
 
-/** How many probes may be unanswered on a connection before the oldest is forgotten. */
-const PROBE_LIMIT = 64;
-
 /** MCP over WebSocket, one JSON-RPC message per text frame; the revisions up to 2025-11-25. */
 export class Mcp implements Dialect {
   readonly subprotocol = "mcp";
@@ -75,8 +73,6 @@ export class Mcp implements Dialect {
 
   readonly #prefix: string;
   #count = 0;
-  /** The probes that are out on each connection, oldest first. */
-  readonly #probes = new Map<number, Id[]>();
   #server: string | undefined;
   readonly #own = new Map<Id, { epoch: number; purpose: Purpose }>();
   #agreed: Agreement | undefined;
@@ -196,12 +192,8 @@ export class Mcp implements Dialect {
       : message.error?.message;
     const { purpose } = own;
     switch (purpose.kind) {
-      case "probe": {
-        const { id } = message;
-        const rest = (this.#probes.get(epoch) ?? []).filter((it) => it !== id);
-        this.#probes.set(epoch, rest);
-        return { kind: "pong", id };
-      }
+      case "probe":
+        return { kind: "pong", id: message.id };
       case "opening probe":
         // The client has been told who the daemon is since, and that must hear of the client.
         if (this.#agreed !== undefined) return { kind: "greet again" };
@@ -282,13 +274,12 @@ export class Mcp implements Dialect {
   }
 
   probe(epoch: number): ProbeFrame {
-    const probes = this.#probes.get(epoch) ?? [];
-    const id = this.#id(epoch, { kind: "probe" });
-    this.#probes.set(epoch, [...probes, id]);
+    const unanswered = [...this.#own].filter(([, own]) =>
+      own.epoch === epoch && own.purpose.kind === "probe"
+    );
     // A daemon may never answer any.
-    if (probes.length >= PROBE_LIMIT) {
-      this.#own.delete(this.#probes.get(epoch)!.shift()!);
-    }
+    if (unanswered.length >= PROBE_LIMIT) this.#own.delete(unanswered[0]![0]);
+    const id = this.#id(epoch, { kind: "probe" });
     return { id, text: this.#sign(id) };
   }
 
@@ -356,7 +347,6 @@ export class Mcp implements Dialect {
   slept(): void {}
 
   lost(epoch: number): void {
-    this.#probes.delete(epoch);
     for (const [id, own] of this.#own) {
       if (own.epoch === epoch) this.#own.delete(id);
     }

@@ -189,8 +189,8 @@ export function suspected(url: string): LogEffect {
   return log(
     "debug",
     "suspected",
-    `The connection to ${url} is silent although calls are in flight there: ` +
-      "a second one is to show whether the daemon lives.",
+    `The connection to ${url} is silent: a second one is to show whether it ` +
+      "is dead, or the daemon busy.",
   );
 }
 
@@ -199,19 +199,25 @@ export function standbyFailed(url: string, reason: string): LogEffect {
   return log(
     "debug",
     "standby-failed",
-    `A second connection to ${url} shows nothing: ${reason}. Calls have all ` +
-      "their time.",
+    `A second connection to ${url} shows nothing: ${reason}.`,
   );
 }
 
 /** How many connections the daemon keeps for a client. */
-export function keeps(url: string, keeps: Keeps): LogEffect {
+export function keeps(
+  url: string,
+  keeps: Keeps,
+  isShown: boolean,
+): LogEffect {
   return log(
     "debug",
     "keeps",
-    keeps === "one"
+    keeps === "many"
+      ? `The daemon at ${url} keeps several connections for a client.`
+      : isShown
       ? `The daemon at ${url} keeps one connection for a client.`
-      : `The daemon at ${url} keeps two connections for a client.`,
+      : `Whether the daemon at ${url} keeps several connections for a client ` +
+        "was not shown: it counts as keeping one.",
   );
 }
 

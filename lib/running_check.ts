@@ -71,8 +71,8 @@ export function besideCheck(
 ): Check {
   const lines = proxies.flatMap((proxy) => described(proxy, target, now));
   lines.push(
-    "doctor connects beside it (--connect): a daemon that keeps one " +
-      "connection ends one of the two",
+    "doctor connects, too (--connect): a daemon that keeps one connection " +
+      "ends one of them",
   );
   return {
     name: NAME,

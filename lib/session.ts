@@ -134,7 +134,11 @@ export class Session {
     for (const { message, token, progress } of ledger.telling(now)) {
       const missing = desk.links.missing(desk.dialect.place(message));
       const outage = desk.outage(missing ?? desk.links.main, now);
-      desk.reply(fault.waiting(token, progress, outage));
+      desk.reply(
+        desk.links.main.liveness?.isSuspect
+          ? fault.suspected(token, progress)
+          : fault.waiting(token, progress, outage),
+      );
     }
     const { epoch, liveness } = desk.links.main;
     if (liveness?.notices(now)) {
@@ -170,7 +174,7 @@ export class Session {
   /** Does what a link's time has come for. */
   #attend(link: Link, now: number): void {
     const desk = this.#desk;
-    if (desk.isForsaken(link, now)) {
+    if (desk.isDeadWithoutCallers(link, now)) {
       const reason = report.silence("ready");
       return lose(desk, link, { reason }, now);
     }

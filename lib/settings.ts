@@ -156,7 +156,7 @@ export const SETTINGS = {
     env: ["ALWAYSUP_PING_INTERVAL"],
     default: "5s",
     value: "TIME",
-    help: "silence after which an idle connection is probed",
+    help: "silence after which a connection is probed",
     parse: orOff(duration),
   }),
   exaiPing: row({

@@ -2,14 +2,17 @@
  * The standby: the main connection is silent while calls are in flight on it,
  * and a second connection shows whether it is the daemon that is silent.
  *
- * | the standby               | on the main connection              | what follows                                        |
- * | ------------------------- | ----------------------------------- | --------------------------------------------------- |
- * | has answered              | no call is in flight                | it is dead, and what waits is written on the standby |
- * | has answered two probes   | there is evidence that it is dead   | its calls are settled as after any loss             |
- * | has answered two probes   | there is none                       | it keeps its calls, and the standby gets what comes |
- * | is not answered           |                                     | the daemon is busy or frozen: what waits is written |
- *
- * Whatever is heard on the main connection ends the suspicion.
+ * | the standby                | the main connection                         | what follows                                            |
+ * | -------------------------- | ------------------------------------------- | ------------------------------------------------------- |
+ * | has answered               | carries no call, and did not sleep          | it is left, and what waits is written on the standby    |
+ * | has answered two probes    | is exai's: calls have others                | it is left: what belongs there takes no time            |
+ * | has answered two probes    | is dead by evidence                         | its calls are settled as after any loss                 |
+ * | has answered two probes    | may be busy                                 | it keeps its calls, and the standby gets what comes     |
+ * | hangs, or answers no probe |                                             | the daemon is busy or frozen: what waits is written     |
+ * | is refused or closed       | cannot be dead by evidence, and did not sleep | what waits is written                                 |
+ * | is refused or closed       | carries calls that somebody waits for       | what comes waits, and the standby is dialed again       |
+ * | is refused or closed       | carries none                                | it is lost                                              |
+ * | any                        | is heard or lost, or the program sleeps     | the standby is closed                                   |
  *
  * @module
  */
@@ -27,7 +30,7 @@ const DRAINING_LIMIT = 16;
 /** The main connection is under suspicion. */
 export function suspect(desk: Desk, link: Link, now: number): void {
   const lastCall = desk.ledger.lastCall(link.epoch);
-  link.suspect(now, lastCall, report.silence("ready"));
+  link.suspect(now, lastCall);
   desk.do(report.suspected(desk.config.shownUrl));
   openStandby(desk, now);
 }
@@ -60,7 +63,7 @@ export function ponged(desk: Desk, link: Link, id: Id, now: number): void {
   switch (role) {
     case "standby":
       // A daemon that has been busy may turn to the standby first.
-      if (liveness.hasAnsweredTwice(now)) return failOver(desk, link, now);
+      if (liveness.hasAnsweredFor(now)) return failOver(desk, link, now);
       if (liveness.answers > 1) return;
       return liveness.probeAt(now + desk.config.pingTimeout);
     case "trial":
@@ -75,7 +78,7 @@ export function ponged(desk: Desk, link: Link, id: Id, now: number): void {
 export function greeted(desk: Desk, link: Link, now: number): void {
   const { main } = desk.links;
   const isFree = link.role === "standby" && main.liveness?.isStale === false &&
-    !desk.ledger.isWorking(main.epoch);
+    !desk.ledger.isBusy(main.epoch);
   if (isFree) return failOver(desk, link, now);
   probe(desk, link, now);
   if (link.role === "trial") trialGreeted(desk, now);
@@ -89,12 +92,13 @@ function failOver(desk: Desk, standby: Link, now: number): void {
   const { shownUrl } = desk.config;
   const { epoch, downSince } = main;
   // What belongs on this link beside a pool is done in no time.
-  const isDead = dialect.poolSize > 0 || !ledger.isWorking(epoch) ||
+  const isDead = dialect.poolSize > 0 || !ledger.isBusy(epoch) ||
     main.liveness.isDead(ledger.lastCall(epoch), now);
   main.liveness.replaced(now);
   links.promote(standby);
   if (isDead) {
-    const reason = "it is silent, and another connection is not";
+    const reason = "the connection is silent, and the daemon answers on " +
+      "another one";
     links.remove(main);
     desk.do({ type: "close", epoch });
     const given = settle(desk, epoch, { reason }, now);

@@ -20,18 +20,18 @@ import {
 import { isLogged } from "./backoff.ts";
 import type { Link, LinkRole, Loss } from "./link.ts";
 import * as report from "./report.ts";
-import { HOLD_MS } from "./liveness.ts";
+import { DELAY_MS } from "./liveness.ts";
 import { isCall, isStanding } from "./safety.ts";
 import { makeDo } from "./stand_in.ts";
 
 /**
  * Asks the daemon whether it lives.
  *
- * @returns the probe's id; `undefined` where an earlier frame does for it
+ * @returns the probe's id; `undefined` where none was written, because the answer to an earlier frame shows the same
  */
 export function probe(desk: Desk, link: Link, now: number): Id | undefined {
   const { liveness } = link;
-  const isAlone = !desk.ledger.isWorking(link.epoch);
+  const isAlone = !desk.ledger.isBusy(link.epoch);
   const frame = desk.dialect.probe(link.epoch);
   if (frame === undefined && liveness?.isStale) {
     const { load } = desk.traffic(link);
@@ -49,7 +49,7 @@ export function flush(desk: Desk, now: number): void {
   const { dialect, ledger, links } = desk;
   for (const link of links) {
     if (link.isUngreeted) greet(desk, link, now);
-    link.liveness?.endHold(now);
+    link.liveness?.endDelayWhenDue(now);
     if (link.liveness?.isDeferred && dialect.isFree(link.epoch)) {
       probe(desk, link, now);
     }
@@ -75,7 +75,7 @@ export function flush(desk: Desk, now: number): void {
   }
   widen(desk, wanting, now);
   // The call that waited for a probe may be cancelled.
-  if (!ledger.isWanting) links.main.liveness?.release(now);
+  if (!ledger.isWanting) links.main.liveness?.endDelay(now);
 }
 
 function isWritable(
@@ -84,7 +84,7 @@ function isWritable(
   { kind }: Request | Notification,
 ): boolean {
   if (!desk.dialect.isFree(epoch) || desk.unread.has(epoch)) return false;
-  if (liveness?.isHolding) return false;
+  if (liveness?.isDelaying) return false;
   // Nothing is in flight while it is tried whether the daemon keeps two.
   const isTrial = role === "main" && desk.capacity.trial !== undefined;
   return !isTrial || kind === "notification";
@@ -106,15 +106,15 @@ function lead(
 ): boolean {
   const { epoch, liveness, role } = link;
   const isFirst = kind === "request" && isCall(method) && role === "main" &&
-    desk.dialect.poolSize === 0 && !desk.ledger.isWorking(epoch);
-  if (!isFirst || !liveness?.mayLead(now)) return false;
-  liveness.leads(now);
+    desk.dialect.poolSize === 0 && !desk.ledger.isBusy(epoch);
+  if (!isFirst || !liveness?.needsProbe(now)) return false;
+  liveness.proven(now);
   probe(desk, link, now);
   // Who has never answered a probe may not know any.
   if (!desk.answersProbes) return false;
   // A probe may have to wait behind what the proxy itself has asked.
   const isShown = desk.keeps === "many" && !desk.dialect.isAsking(epoch);
-  liveness.hold(now, isShown ? Infinity : HOLD_MS);
+  liveness.delayCall(now, isShown ? Infinity : DELAY_MS);
   return true;
 }
 
@@ -147,7 +147,7 @@ function write(
         desk.config.pingInterval < Infinity &&
         desk.traffic(link).load === "idle";
       const isFirst = isRequest && isCall(method) &&
-        !desk.ledger.isWorking(link.epoch);
+        !desk.ledger.isBusy(link.epoch);
       const number = desk.send(link, writing.text);
       desk.ledger.sent(key, link.epoch, now, number);
       link.used(now);
@@ -239,7 +239,7 @@ export function ready(desk: Desk, link: Link, now: number): void {
     if (isRefused && other.phase === "waiting") desk.links.remove(other);
   }
   // It has just answered, and the first call has waited for that.
-  if (desk.capacity.keeps === "one") link.liveness?.leads(now);
+  if (desk.capacity.keeps === "one") link.liveness?.proven(now);
   if (desk.capacity.confirm(now)) {
     desk.do(report.keepsOne(desk.config.shownUrl));
     desk.rememberOne(now);
@@ -327,17 +327,16 @@ export function lose(desk: Desk, link: Link, cause: Loss, now: number): void {
   const { shownUrl, healthFile } = desk.config;
   if (role === "trial") return;
   if (role === "standby") {
-    // A daemon that opens the connection and says no more is there, and busy.
     const { main } = desk.links;
-    // It is busy, or frozen.
+    // A daemon that lets it hang, or answers no probe on it, is busy or frozen.
     const isThere = loss.isHung === true ||
       phase === "ready" && !hasAnswered;
-    const mayLive = main.liveness?.isCondemned === false &&
+    const mayLive = main.liveness?.mayBeDead === false &&
       !main.liveness.isStale;
-    if (isThere || mayLive) main.liveness?.waive(now);
+    if (isThere || mayLive) main.liveness?.writeAnyway(now);
     desk.do(report.standbyFailed(shownUrl, loss.reason));
     // Nobody waits for the calls on the main one any more, so that nothing is risked.
-    const isFree = main.liveness?.isSuspect && !desk.ledger.isBusy(main.epoch);
+    const isFree = main.liveness?.isSuspect && !desk.ledger.hasCall(main.epoch);
     if (isFree && !isThere) {
       return lose(desk, main, { reason: report.silence("ready") }, now);
     }
@@ -351,7 +350,7 @@ export function lose(desk: Desk, link: Link, cause: Loss, now: number): void {
     if (other !== undefined) retire(desk, other, now);
   }
   desk.capacity.end();
-  if (phase !== "ready" && !cause.isHung) desk.capacity.excuse();
+  if (phase !== "ready" && !cause.isHung) desk.capacity.wasAway();
   const { retryAfterMs = 0 } = desk.outage(link, now);
   if (phase === "ready") {
     const next = cause.isClogged ? "drained" : retryAfterMs;

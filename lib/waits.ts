@@ -11,7 +11,7 @@ import type { Notification, Request } from "./jsonrpc.ts";
 /** Whether a link is ready for a message. */
 export type HasLink = (message: Request | Notification) => boolean;
 
-/** What has come into the queue since it was last looked at who has a link. */
+/** What came into the queue since the waits were last updated. */
 export class Waits {
   #arrived: Account<Request | Notification>[] = [];
 

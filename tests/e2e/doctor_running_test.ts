@@ -220,7 +220,7 @@ test("doctor on a proxy whose daemon is away: it fails with what the proxy knows
   assertMatch(advice!, /^start the daemon/);
   assertEquals(
     found.of("connections").text,
-    "the daemon keeps several for a client, says proxy 4711\n" +
+    "the daemon keeps several connections for a client, says proxy 4711\n" +
       "it answers during calls, says proxy 4711",
   );
   assertEquals(listener.count, 0);

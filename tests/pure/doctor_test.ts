@@ -155,7 +155,7 @@ test("doctor names all proxies; the worst one of the dialect counts", () => {
 test("doctor that was told to connect says beside whom", () => {
   const { state, text } = besideCheck([proxy()], TARGET, NOW);
   assertEquals(state, "warn");
-  assertMatch(text, /^proxy 7 .*\ndoctor connects beside it \(--connect\)/);
+  assertMatch(text, /^proxy 7 .*\ndoctor connects, too \(--connect\)/);
 });
 
 test("doctor that cannot know whether a proxy runs says why", () => {
@@ -168,37 +168,37 @@ const KNOWN: [known: Known, state: string, says: RegExp][] = [
   [
     { from: "setting", connections: "one" },
     "ok",
-    /^the daemon keeps one for a client, because --connections is set/,
+    /^the daemon keeps one connection for a client, because --connections is set/,
   ],
   [
     { from: "setting", connections: "many" },
     "ok",
-    /^the daemon keeps several for a client, because --connections is set/,
+    /^the daemon keeps several connections for a client, because --connections is set/,
   ],
   [
     { from: "cache", connections: "one", forMs: 3 * 86_400_000 },
     "ok",
-    /^the daemon keeps one for a client, says the cache \(for 3 d more\)/,
+    /^the daemon keeps one connection for a client, says the cache \(for 3 d more\)/,
   ],
   [
     { from: "trial", connections: "one" },
     "ok",
-    /^the daemon keeps one for a client: two were tried$/m,
+    /^the daemon counts as keeping one connection for a client: a second one was tried, and not both were answered$/m,
   ],
   [
     { from: "trial", connections: "many" },
     "ok",
-    /^the daemon keeps several for a client: two were tried$/m,
+    /^the daemon keeps several connections for a client: two were tried$/m,
   ],
   [
     { from: "trial", connections: "unknown" },
     "skip",
-    /^whether .* is not known: a trial did not show it$/m,
+    /^whether .* is not known: a second one was not tried \(it answers too slowly, or probes are off\)$/m,
   ],
   [
     { from: "trial", connections: "unknown", trouble: "it closed" },
     "skip",
-    / a trial did not show it \(it closed\)$/m,
+    / a second one was not tried \(it closed\)$/m,
   ],
 ];
 for (const [known, state, says] of KNOWN) {
@@ -216,7 +216,7 @@ for (const [known, state, says] of KNOWN) {
 
 test("doctor on connections: exai has one for each call", () => {
   const known: Known = { from: "dialect", connections: "many" };
-  const words = "each call has one of its own: the dialect is exai";
+  const words = "each call has a connection of its own: the dialect is exai";
   assertEquals(knownCheck(known).text, words);
   const exai = proxy({ dialect: "exai" });
   assertEquals(proxiesCheck([exai], "auto").text, words);
@@ -238,7 +238,7 @@ test("doctor on connections: from the proxy that knows", () => {
   const { state, text, data } = proxiesCheck(proxies, "auto");
   assertEquals(state, "ok");
   assertEquals(text.split("\n"), [
-    "the daemon keeps one for a client, says proxy 3",
+    "the daemon keeps one connection for a client, says proxy 3",
     "it answers during calls, says proxy 1",
   ]);
   assertEquals(data, {

@@ -41,7 +41,7 @@ test("a link with a call is probed in silence, and is under suspicion after 10 s
   link.liveness!.probed("2", 5_000);
   assertEquals(link.wish(9_999, BUSY), "nothing");
   assertEquals(link.wish(10_000, BUSY), "suspect");
-  link.suspect(10_000, 1, "silence");
+  link.suspect(10_000, 1);
   assertEquals([link.wish(10_000, BUSY), link.isUsable], ["probe", false]);
   link.liveness!.heard(11_000);
   assertEquals([link.deadline(BUSY), link.isUsable], [16_000, true]);
@@ -78,7 +78,7 @@ test("a link is not used while there is evidence that it is dead", () => {
   liveness!.ponged("1", 2);
   liveness!.called(3);
   liveness!.probed("2", 250, { number: liveness!.wrote() });
-  link.suspect(10_000, 0, "silence");
+  link.suspect(10_000, 0);
   assertEquals([link.isUsable, link.downSince], [false, 10_000]);
   liveness!.heard(11_000);
   assertEquals(link.isUsable, true);

@@ -230,7 +230,7 @@ test("exai: a probe that was out before the sleep is no sign of life after it", 
   assertEquals(scene.dials.length, dials + 1);
 });
 
-test("a link that slept and was doubted is trusted at its first word", () => {
+test("a link that slept and was under suspicion is trusted at its first word", () => {
   const scene = new Scene();
   scene.start();
   const { epoch } = scene;
@@ -276,7 +276,7 @@ test("an idle link that died meanwhile is left after a second, and dialed", () =
   assertEquals(scene.written().at(-1).id, 1);
 });
 
-test("a link with calls that died meanwhile is doubted after a second", () => {
+test("a link with calls that died meanwhile is suspected after a second", () => {
   const scene = new Scene();
   scene.start();
   scene.call(1, "write");
