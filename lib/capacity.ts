@@ -9,11 +9,11 @@
  * | `trying`    | both connections answered all probes                                          | `known` many |
  * | `trying`    | the daemon ended the second one, and answers on the main one                  | `known` one, remembered |
  * | `trying`    | the second one's time is over, and the main one answers                       | `known` one |
- * | `trying`    | the second one has answered its probe, the main one does not, and is left     | `displaced` |
- * | `trying`    | the second one has only answered its first message; else the same             | `known` one |
+ * | `trying`    | the second one has answered its probe, the main one none, and is left         | `displaced` |
+ * | `trying`    | the main one answers no more; else the same                                   | `known` one |
  * | `trying`    | nothing is answered; or a sleep, a full queue, another loss                   | `known` one |
  * | any but set | the daemon closes the main one within 2 s of a second's dial or opening       | `displaced` |
- * | `displaced` | the main connection is ready again within a second                            | `known` one, remembered |
+ * | `displaced` | the main connection is ready again within a second                            | `known` one, remembered if it was not just cut |
  * | `displaced` | a dial fails without hanging: the daemon was away                             | as before, one if nothing was known |
  * | `displaced` | it takes longer                                                               | `known` one |
  *
@@ -60,6 +60,8 @@ export interface Trying {
   isMainAnswered: boolean;
   /** Whether it has ended the second connection. */
   isEnded: boolean;
+  /** Whether the steps have more time, because the program had none. */
+  isExtended: boolean;
 }
 
 type CapacityState =
@@ -70,6 +72,8 @@ type CapacityState =
     readonly kind: "displaced";
     readonly since: number;
     readonly before: Keeps;
+    /** A process that ended, or a network that broke, would look another way. */
+    readonly isSure: boolean;
   };
 
 /** What this process knows. */
@@ -120,15 +124,22 @@ export class Capacity {
       isSecondAnswered: false,
       isMainAnswered: false,
       isEnded: false,
+      isExtended: false,
     };
   }
 
-  /** The program had no time for so long: answers may wait to be read. */
-  extend(lateMs: number): void {
+  /**
+   * The program had no time for so long: answers may wait to be read.
+   *
+   * @returns whether the trial goes on
+   */
+  extend(lateMs: number): boolean {
     const { trial } = this;
-    if (trial === undefined) return;
+    if (trial === undefined || trial.isExtended) return false;
     trial.secondUntil += lateMs + AFTER_MS;
     trial.until += lateMs + AFTER_MS;
+    trial.isExtended = true;
+    return true;
   }
 
   /** When the trial's step must be over. */
@@ -162,21 +173,22 @@ export class Capacity {
   /**
    * The main connection is closed by the daemon.
    *
+   * @param isClean whether with a close frame that may speak of another client
    * @returns whether a second connection is the cause
    */
-  lostMain(now: number): boolean {
+  lostMain(isClean: boolean, now: number): boolean {
     const isRecent = now <= this.#openedAt + DISPLACED_MS;
     this.#openedAt = -Infinity;
     const state = this.#state;
     if (!isRecent || state.kind === "known" && state.isSet) return false;
-    this.displaced(now);
+    this.displaced(now, isClean || state.kind === "trying");
     return true;
   }
 
   /** The main connection is of no use any more, because of a second one. */
-  displaced(now: number): void {
+  displaced(now: number, isSure: boolean): void {
     const before = this.keeps === "many" ? "many" : "one";
-    this.#state = { kind: "displaced", since: now, before };
+    this.#state = { kind: "displaced", since: now, before, isSure };
   }
 
   /**
@@ -187,7 +199,7 @@ export class Capacity {
   confirm(now: number): boolean {
     const state = this.#state;
     if (state.kind !== "displaced") return false;
-    const isConfirmed = now <= state.since + THERE_MS;
+    const isConfirmed = state.isSure && now <= state.since + THERE_MS;
     this.learn("one");
     return isConfirmed;
   }

@@ -75,10 +75,13 @@ export function fromSocket(
         .filter(({ message }) => !isStanding(message.method)).length;
       const isTried = desk.capacity.trial !== undefined;
       // Other codes say that the daemon goes away, or what is wrong.
-      const mayBeOurs = mayDisplace(event.code) || event.code === 1006;
+      const isClean = mayDisplace(event.code);
+      // A network that comes back breaks the connections that were silent.
+      const mayBeOurs = isClean ||
+        event.code === 1006 && link.liveness?.isSuspect === false;
       if (link.isSecond) desk.capacity.secondLost();
       const isOurs = link.role === "main" && link.phase === "ready" &&
-        mayBeOurs && desk.capacity.lostMain(now);
+        mayBeOurs && desk.capacity.lostMain(isClean, now);
       return lose(desk, link, {
         ...desk.dialect.ending(event.epoch, event, link.phase),
         isOurs: isOurs && isTried,

@@ -57,12 +57,13 @@ export function advanceTrial(desk: Desk, now: number): void {
   }
   const lateMs = now - capacity.deadline();
   if (lateMs < 0) return;
-  if (lateMs > LATE_MS) return capacity.extend(lateMs);
+  if (lateMs > LATE_MS && capacity.extend(lateMs)) return;
   if (trial.step === "both") return checkMain(desk, now);
   // A daemon that answers nothing is busy or frozen.
   if (!trial.isGreeted) return conclude(desk, false, now);
-  if (trial.isSecondAnswered) capacity.displaced(now);
-  else capacity.learn("one");
+  if (trial.isSecondAnswered && !trial.isMainAnswered) {
+    capacity.displaced(now, true);
+  } else capacity.learn("one");
   const reason = "it has not answered since a second connection was opened";
   lose(desk, desk.links.main, { reason, isOurs: true }, now);
 }
@@ -96,6 +97,6 @@ function conclude(desk: Desk, isRemembered: boolean, now: number): void {
   if (isRemembered) desk.rememberOne(now);
   const { main } = desk.links;
   // Who waits has waited for it already: the first call needs no probe.
-  main.liveness?.proven(now);
+  main.liveness?.endDelay(now);
   restore(desk, main, now);
 }

@@ -61,6 +61,8 @@ const RESTORE_MS = 60_000;
 const DURING_MS = 250;
 /** The shortest time between two probes before calls, in milliseconds. */
 const PROVEN_MS = 1_000;
+/** How long after a connection has become ready a call needs no probe before it, in milliseconds. */
+const FRESH_MS = 100;
 /** How long a call waits for the answer to the probe before it at most, where no second connection may be opened, in milliseconds. */
 export const DELAY_MS = 250;
 /** How long a connection that slept may take to answer a probe at most, in milliseconds. */
@@ -80,6 +82,8 @@ interface Probe {
   at: number;
   /** It was written while no call was in flight. */
   readonly isAlone: boolean;
+  /** Calls need not wait for the answer any more. */
+  isPassed: boolean;
 }
 
 /** The connection is silent although it carries calls, and a second one is to show whether the daemon lives. */
@@ -116,7 +120,7 @@ export class Liveness {
   #silentAt: number;
   /** Since when it has been silent while calls are in flight. */
   #silentSince: number;
-  #provenAt = -Infinity;
+  #provenAt: number;
   /** Until when a call waits for the answer to the probe before it at most; `undefined` where none does. */
   #delayUntil: number | undefined;
   #isStale = false;
@@ -132,6 +136,7 @@ export class Liveness {
     this.#heardAt = now;
     this.#silentSince = now;
     this.#silentAt = now + limits.pingInterval;
+    this.#provenAt = now - PROVEN_MS + FRESH_MS;
   }
 
   /** How many probes were answered. */
@@ -192,14 +197,26 @@ export class Liveness {
       now >= this.#provenAt + PROVEN_MS;
   }
 
-  /** It is probed, or has just answered: calls need no probe before them for a while. */
-  proven(now: number): void {
+  /** A probe goes out before a call. */
+  probesBefore(now: number): void {
     this.#provenAt = now;
+  }
+
+  /** Whether nothing was heard since a probe that calls wait for. */
+  get isProbed(): boolean {
+    return this.#probes.some(({ number, isPassed }) =>
+      number > this.#heardTo && !isPassed
+    );
   }
 
   /** A call waits for so many milliseconds at most for the answer to the probe before it. */
   delayCall(now: number, ms: number): void {
-    this.#delayUntil = now + ms;
+    this.#delayUntil ??= now + ms;
+  }
+
+  /** The call that waited is gone. */
+  forgetDelay(): void {
+    this.#delayUntil = undefined;
   }
 
   /** Whether a call waits for the answer to the probe before it. */
@@ -214,11 +231,11 @@ export class Liveness {
     }
   }
 
-  /** The call waits no longer, and needs no other probe. */
+  /** Calls wait no longer, and need no other probe for a while. */
   endDelay(now: number): void {
-    if (this.#delayUntil === undefined) return;
     this.#delayUntil = undefined;
     this.#provenAt = now;
+    for (const probe of this.#probes) probe.isPassed = true;
   }
 
   /** A further probe is due at a moment, whatever the daemon says until then. */
@@ -238,7 +255,7 @@ export class Liveness {
     { isAlone = false, number = this.#written + 1 } = {},
   ): void {
     const { pingInterval, pingTimeout } = this.#limits;
-    this.#probes.push({ id, number, at: now, isAlone });
+    this.#probes.push({ id, number, at: now, isAlone, isPassed: false });
     if (this.#probes.length > PROBE_LIMIT) this.#probes.shift();
     if (now >= this.#duringAt) this.#duringAt = Infinity;
     if (now >= this.#probeAt) this.#probeAt = Infinity;
@@ -268,7 +285,7 @@ export class Liveness {
     this.#silentAt = now + this.#limits.pingInterval;
     this.#heardTo = this.#written;
     this.#suspicion = undefined;
-    this.endDelay(now);
+    if (this.isDelaying) this.endDelay(now);
     this.#isStale = this.#isDeferred = false;
     this.#staleUntil = undefined;
     // What stood in for a probe is answered by anything.
@@ -383,7 +400,7 @@ export class Liveness {
     const { pingInterval } = this.#limits;
     this.#since += ms;
     this.#answeredAt += ms;
-    this.endDelay(now);
+    this.forgetDelay();
     if (pingInterval === Infinity) return;
     this.#heardAt = this.#silentSince = now;
     this.#silentAt = now + pingInterval;
@@ -437,7 +454,10 @@ export class Liveness {
           this.#suspectAt(work),
         );
       case "restoring": {
-        const patientUntil = this.#since + RESTORE_MS;
+        // A second connection will show whether it is the daemon that is slow.
+        const patientUntil = this.isDelaying && work.mayFailOver
+          ? -Infinity
+          : this.#since + RESTORE_MS;
         return unanswered === undefined
           ? Math.max(this.#heardAt + pingInterval, patientUntil)
           : Math.max(unanswered.at, patientUntil) + pingTimeout;

@@ -37,9 +37,11 @@ export function suspect(desk: Desk, link: Link, now: number): void {
 
 /** Opens a standby where one is missing, if there is room for it. */
 export function openStandby({ links }: Desk, now: number): void {
-  const isMissing = links.main.liveness?.isSuspect &&
-    links.standby === undefined;
-  if (isMissing && links.draining < DRAINING_LIMIT) links.open("standby", now);
+  const { liveness } = links.main;
+  if (!liveness?.isSuspect || links.standby !== undefined) return;
+  if (links.draining < DRAINING_LIMIT) links.open("standby", now);
+  // Nothing will show whether it is dead.
+  else liveness.writeAnyway(now);
 }
 
 /** The daemon spoke on a link. */

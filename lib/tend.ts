@@ -54,6 +54,8 @@ export function flush(desk: Desk, now: number): void {
       probe(desk, link, now);
     }
   }
+  // The call that waited for a probe may be cancelled.
+  if (!ledger.isWanting) links.main.liveness?.forgetDelay();
   let wanting = 0;
   const full = new Set<LinkRole>();
   for (const entry of ledger.queue()) {
@@ -74,8 +76,6 @@ export function flush(desk: Desk, now: number): void {
     }
   }
   widen(desk, wanting, now);
-  // The call that waited for a probe may be cancelled.
-  if (!ledger.isWanting) links.main.liveness?.endDelay(now);
 }
 
 function isWritable(
@@ -107,14 +107,14 @@ function lead(
   const { epoch, liveness, role } = link;
   const isFirst = kind === "request" && isCall(method) && role === "main" &&
     desk.dialect.poolSize === 0 && !desk.ledger.isBusy(epoch);
-  if (!isFirst || !liveness?.needsProbe(now)) return false;
-  liveness.proven(now);
-  probe(desk, link, now);
+  if (!isFirst || liveness === undefined) return false;
+  if (liveness.needsProbe(now)) {
+    liveness.probesBefore(now);
+    probe(desk, link, now);
+  }
   // Who has never answered a probe may not know any.
-  if (!desk.answersProbes) return false;
-  // A probe may have to wait behind what the proxy itself has asked.
-  const isShown = desk.keeps === "many" && !desk.dialect.isAsking(epoch);
-  liveness.delayCall(now, isShown ? Infinity : DELAY_MS);
+  if (!desk.answersProbes || !liveness.isProbed) return false;
+  liveness.delayCall(now, desk.keeps === "many" ? Infinity : DELAY_MS);
   return true;
 }
 
@@ -129,7 +129,11 @@ function write(
     if (answer === "once") return giveUp(desk, message, entry);
     if (answer === "unknown") return;
   }
-  if (lead(desk, link, message, now)) return;
+  if (lead(desk, link, message, now)) {
+    // What is confirmed has all its time.
+    if (entry.hint !== undefined) desk.ledger.needHint(key, now);
+    return;
+  }
   const writing = desk.dialect.write(link.epoch, message, now);
   switch (writing.kind) {
     case "ask":
@@ -238,8 +242,6 @@ export function ready(desk: Desk, link: Link, now: number): void {
     const isRefused = other.refusal !== undefined;
     if (isRefused && other.phase === "waiting") desk.links.remove(other);
   }
-  // It has just answered, and the first call has waited for that.
-  if (desk.capacity.keeps === "one") link.liveness?.proven(now);
   if (desk.capacity.confirm(now)) {
     desk.do(report.keepsOne(desk.config.shownUrl));
     desk.rememberOne(now);

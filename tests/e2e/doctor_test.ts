@@ -422,7 +422,10 @@ test("doctor: the other dialect, either way; and an exai daemon that works", asy
   assertMatch(found.of("daemon").text, /exai/);
   assert(Number(found.of("tools").text) > 0);
   assertEquals(found.of("probe").state, "ok");
-  assertMatch(found.of("connections").text, /^each call has a connection of its own/);
+  assertMatch(
+    found.of("connections").text,
+    /^each call has a connection of its own/,
+  );
 });
 
 test("doctor: the other dialect, and a token that it wants, but does not get for being asked", async () => {

@@ -122,32 +122,29 @@ export const LINK: readonly Mutant[] = [
     name: "silence during a call closes the connection",
     from: `
       if ($load === $busy) {
-        const { $interval, $timeout } = this.$limits;
-        const $isDue = $$rule;
-        return $isDue ? $suspect : $probe;
+        return $now >= this.$suspectAt($work) ? $suspect : $probe;
       }
-      if ($$soon) return $probe;
-      const $isProbed = $$some;
-      if (!$isProbed) return $probe;
-      return $mayFailOver && this.$isHolding ? $suspect : $close;`,
+      if ($now >= this.$probeAt) return $probe;
+      if (this.$unanswered === undefined) return $probe;
+      return $mayFailOver && this.$isDelaying ? $suspect : $close;`,
     to: `
       if ($load === $busy) {
-        const { $interval, $timeout } = this.$limits;
-        const $isDue = $$rule;
-        return $isDue ? $close : $probe;
+        return $now >= this.$suspectAt($work) ? $close : $probe;
       }
-      if ($$soon) return $probe;
-      const $isProbed = $$some;
-      if (!$isProbed) return $probe;
-      return $mayFailOver && this.$isHolding ? $suspect : $close;`,
+      if ($now >= this.$probeAt) return $probe;
+      if (this.$unanswered === undefined) return $probe;
+      return $mayFailOver && this.$isDelaying ? $suspect : $close;`,
   },
   {
     name: "a half-open connection is not detected while a call runs",
     from: `
-      $mayFailOver && !$isSuspect
+      return $mayFailOver && this.$suspicion === undefined
         ? this.$silentSince + $interval + $timeout
-        : Infinity`,
-    to: "($mayFailOver && !$isSuspect ? Infinity : Infinity)",
+        : Infinity;`,
+    to: `
+      return $mayFailOver && this.$suspicion === undefined
+        ? Infinity * ($interval + $timeout)
+        : Infinity;`,
   },
   {
     name: "a second connection is opened to a daemon that may keep one",
@@ -206,13 +203,16 @@ export const LINK: readonly Mutant[] = [
   },
   {
     name: "a call is written together with the probe before it",
-    from: "$liveness.$hold($now, $isShown ? Infinity : $HOLD); return true;",
-    to: "return $isShown && $HOLD < 0;",
+    from: `
+      $liveness.$delay($now, $all.$keeps === $many ? Infinity : $DELAY);
+      return true;`,
+    to: "return $all.$keeps === $many && $DELAY < 0;",
   },
   {
     name: "a call waits for the answer to its probe for ever",
-    from: "$liveness.$hold($now, $isShown ? Infinity : $HOLD);",
-    to: "$liveness.$hold($now, $isShown ? Infinity : $HOLD * Infinity);",
+    from: "$liveness.$delay($now, $all.$keeps === $many ? Infinity : $DELAY);",
+    to:
+      "$liveness.$delay($now, $all.$keeps === $many ? Infinity : $DELAY * Infinity);",
   },
   {
     name: "requests are written while two connections are tried",

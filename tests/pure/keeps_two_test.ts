@@ -253,7 +253,7 @@ const ONE: [
       scene.pass(450);
     },
     "is left",
-    true,
+    false,
   ],
 ];
 for (const [what, end, first, isRemembered] of ONE) {

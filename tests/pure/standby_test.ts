@@ -612,8 +612,31 @@ test("a call waits for the answer to the probe before it, and others behind it",
 test("it does not wait where the daemon has never answered a probe", () => {
   const scene = new Scene();
   scene.start();
+  scene.pass(1_000);
   scene.call(1, "write");
   assertEquals(order(scene), ["ping", 1]);
+});
+
+test("a connection that is new needs no probe before a call", () => {
+  const scene = answered();
+  scene.close();
+  scene.untilDial();
+  scene.take();
+  scene.again();
+  scene.pass(99);
+  scene.call(1, "write");
+  assertEquals(scene.written().at(-1).id, 1);
+});
+
+test("a call that comes while a probe before another one is unanswered waits for that, too", () => {
+  const scene = answered();
+  scene.call(1, "write");
+  scene.pass(300);
+  scene.client({ method: "notifications/cancelled", params: { requestId: 1 } });
+  scene.call(2, "write");
+  assertEquals(order(scene), ["ping"]);
+  scene.pass(4_700);
+  assertEquals(scene.dials.length, 2, "the first probe's time counts");
 });
 
 test("one probe a second is enough, and calls beside others need none", () => {

@@ -150,6 +150,13 @@ export class Books {
     assert(waiting <= this.#config.queueLimit, `${waiting} wait`);
   }
 
+  /** Whether something waits to be written. */
+  get isAnyWaiting(): boolean {
+    return [...this.#byKey.values()].some((it) =>
+      it.answers === 0 && it.cancelledAt === undefined && it.written === 0
+    );
+  }
+
   /** Whether an answer is owed for something that was written to a connection. */
   isOwedOn(epoch: number): boolean {
     for (const _ of this.inFlight(epoch)) return true;

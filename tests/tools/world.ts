@@ -710,6 +710,8 @@ class World {
   #isBusy(line: Line): boolean {
     if (line.deadAt === undefined) return false;
     if (line.own.size > 0) return true;
+    // What waits for it may first see what a second connection shows.
+    if (this.#books.isAnyWaiting) return true;
     // The daemon may be working on what nobody waits for any more.
     if (this.#stage.awake < line.givenUpAt + GIVEN_UP_MS) return true;
     return this.#books.isOwedOn(line.epoch);
