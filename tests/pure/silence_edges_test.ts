@@ -36,6 +36,21 @@ function answering(scene: Scene, epoch = scene.epoch): void {
   scene.pass(5_000);
   scene.daemon({ id: pinged(scene, epoch), result: {} }, epoch);
 }
+/** Four links drain, and a call is in flight on the fifth. */
+function draining(): Scene {
+  const scene = new Scene();
+  scene.start();
+  for (let n = 1; n <= 4; n++) {
+    scene.call(n, "write");
+    scene.pong();
+    scene.pass(10_000);
+    answering(scene);
+    scene.take();
+  }
+  scene.call(5, "write");
+  scene.pong();
+  return scene;
+}
 /** A link that has answered a probe during the call that is in flight. */
 function concurrent(config = {}): Scene {
   const scene = new Scene(config);
@@ -173,17 +188,7 @@ test("after a sleep in `restoring` the link is probed at once", () => {
   assertEquals(scene.sent().map((it) => it.method), ["ping"]);
 });
 test("four links drain, and a sleep: the main link is probed", () => {
-  const scene = new Scene();
-  scene.start();
-  for (let n = 1; n <= 4; n++) {
-    scene.call(n, "write");
-    scene.pong();
-    scene.pass(10_000);
-    answering(scene);
-    scene.take();
-  }
-  scene.call(5, "write");
-  scene.pong();
+  const scene = draining();
   scene.take();
   scene.sleep(5_000);
   const pinged = scene.take().flatMap((effect) =>
@@ -275,19 +280,9 @@ test("a broadcast is told once while a link drains", () => {
   assertEquals(scene.replies().length, 1);
 });
 test("the fifth black hole: new traffic goes on", () => {
-  const scene = new Scene();
-  scene.start();
-  for (let n = 1; n <= 4; n++) {
-    scene.call(n, "write");
-    scene.pong();
-    scene.pass(10_000);
-    answering(scene);
-    scene.take();
-  }
-  scene.call(5, "write");
-  scene.pong();
+  const scene = draining();
   scene.pass(60_000);
-  assert(scene.dials.length > 5, "another opinion");
+  assert(scene.dials.length > 5, "another standby");
 });
 test("exai: a stop of 60 s with a call in flight is noticed", () => {
   const scene = new ExaiScene();
