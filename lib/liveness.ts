@@ -61,7 +61,7 @@ const RESTORE_MS = 60_000;
 const DURING_MS = 250;
 /** The shortest time between two probes before calls, in milliseconds. */
 const PROVEN_MS = 1_000;
-/** How long after a connection has become ready a call needs no probe before it, in milliseconds. */
+/** How long after a connection has become ready no call waits for a probe, in milliseconds: it has just answered. */
 const FRESH_MS = 100;
 /** How long a call waits for the answer to the probe before it at most, where no second connection may be opened, in milliseconds. */
 export const DELAY_MS = 250;
@@ -120,7 +120,7 @@ export class Liveness {
   #silentAt: number;
   /** Since when it has been silent while calls are in flight. */
   #silentSince: number;
-  #provenAt: number;
+  #provenAt = -Infinity;
   /** Until when a call waits for the answer to the probe before it at most; `undefined` where none does. */
   #delayUntil: number | undefined;
   #isStale = false;
@@ -136,7 +136,6 @@ export class Liveness {
     this.#heardAt = now;
     this.#silentSince = now;
     this.#silentAt = now + limits.pingInterval;
-    this.#provenAt = now - PROVEN_MS + FRESH_MS;
   }
 
   /** How many probes were answered. */
@@ -203,10 +202,11 @@ export class Liveness {
   }
 
   /** Whether nothing was heard since a probe that calls wait for. */
-  get isProbed(): boolean {
-    return this.#probes.some(({ number, isPassed }) =>
-      number > this.#heardTo && !isPassed
-    );
+  isProbed(now: number): boolean {
+    return now >= this.#since + FRESH_MS &&
+      this.#probes.some(({ number, isPassed }) =>
+        number > this.#heardTo && !isPassed
+      );
   }
 
   /** A call waits for so many milliseconds at most for the answer to the probe before it. */

@@ -113,7 +113,7 @@ function lead(
     probe(desk, link, now);
   }
   // Who has never answered a probe may not know any.
-  if (!desk.answersProbes || !liveness.isProbed) return false;
+  if (!desk.answersProbes || !liveness.isProbed(now)) return false;
   liveness.delayCall(now, desk.keeps === "many" ? Infinity : DELAY_MS);
   return true;
 }

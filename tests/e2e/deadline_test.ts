@@ -77,7 +77,9 @@ test("a daemon that is stopped loses no call, and what comes meanwhile waits", a
   // The daemon answers while the call runs.
   await rig.probedAfter("call write one");
   rig.signal("SIGSTOP");
-  await rig.proxy.stderr.find((line) => line.includes("is silent although"));
+  await rig.proxy.stderr.find((line) =>
+    line.includes("is silent: a second one")
+  );
   await rig.proxy.call(2, "write", { key: "two" });
   gate.open();
   rig.signal("SIGCONT");

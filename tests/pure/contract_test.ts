@@ -53,7 +53,9 @@ test("a message passes both ways as it was spelled", () => {
   const texts = scene.take().flatMap((effect) =>
     effect.type === "send" || effect.type === "reply" ? [effect.text] : []
   );
-  assertEquals(texts, [there, back]);
+  const [probe, ...rest] = texts;
+  assertEquals(JSON.parse(probe!).method, "ping");
+  assertEquals(rest, [there, back]);
 });
 
 test("never written: waits for the next link, in order", () => {

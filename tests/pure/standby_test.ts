@@ -617,7 +617,7 @@ test("it does not wait where the daemon has never answered a probe", () => {
   assertEquals(order(scene), ["ping", 1]);
 });
 
-test("a connection that is new needs no probe before a call", () => {
+test("a connection that is new has just answered: a call does not wait for the probe before it", () => {
   const scene = answered();
   scene.close();
   scene.untilDial();
