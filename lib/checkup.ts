@@ -38,10 +38,7 @@ export async function* checkup(
 }
 
 /** Tries a whole proxy. */
-async function* interview(
-  config: Config,
-  host: Host,
-): AsyncGenerator<Check> {
+async function* interview(config: Config, host: Host): AsyncGenerator<Check> {
   const trial = new Trial(untried(config), host);
   let server: string;
   try {
@@ -58,8 +55,7 @@ async function* interview(
     yield listed;
     if (listed.state === "fail") return;
     yield await probe(trial, config, _meta);
-    const result = hello.kind === "result" ? hello.result : undefined;
-    server = serverOf(result) ?? "";
+    server = serverOf(resultOf(hello)) ?? "";
   } finally {
     await trial.end();
   }
@@ -67,9 +63,7 @@ async function* interview(
 }
 
 /** The same, but that the proxy does not try two connections: that could end the first one. */
-function untried(
-  config: Config,
-): Config {
+function untried(config: Config): Config {
   const { dialect, connections } = config;
   const isTrying = dialect === "mcp" && connections === "auto";
   return isTrying ? { ...config, connections: "one" } : config;
@@ -162,10 +156,13 @@ async function greet(
   return other.kind === "result" ? { hello: other, _meta } : { hello };
 }
 
+function resultOf(outcome: Outcome): unknown {
+  return outcome.kind === "result" ? outcome.result : undefined;
+}
+
 function described(hello: Outcome, { dialect }: Config): string {
-  const result = hello.kind === "result" ? hello.result : undefined;
   if (dialect === "exai") return "it speaks exai, and took our hello";
-  const said = dig(result, "protocolVersion");
+  const said = dig(resultOf(hello), "protocolVersion");
   const version = typeof said === "string" ? tame(said, 200) : STATELESS;
   const who = wordsOf(hello).map((text) => tame(text, 200)).join(" ");
   return `it speaks MCP ${version}${who && `: ${who}`}`;
@@ -173,8 +170,8 @@ function described(hello: Outcome, { dialect }: Config): string {
 
 /** The name and the version that the daemon gives itself, as far as it does. */
 function wordsOf(hello: Outcome): string[] {
-  const result = hello.kind === "result" ? hello.result : undefined;
-  return ["name", "version"].map((name) => dig(result, "serverInfo", name))
+  const info = dig(resultOf(hello), "serverInfo");
+  return ["name", "version"].map((name) => dig(info, name))
     .filter((text) => typeof text === "string" && text !== "") as string[];
 }
 
@@ -185,8 +182,8 @@ async function tools(
   _meta: Record<string, unknown> | undefined,
 ): Promise<Check> {
   const name = "tools";
-  const result = hello.kind === "result" ? hello.result : undefined;
-  const isToolless = dig(result, "capabilities", "tools") === undefined;
+  const isToolless = dig(resultOf(hello), "capabilities", "tools") ===
+    undefined;
   if (dialect === "mcp" && isToolless) {
     return { name, state: "warn", text: "the daemon says that it has none" };
   }

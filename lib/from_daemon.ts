@@ -85,7 +85,7 @@ export function fromSocket(
       return lose(desk, link, {
         ...desk.dialect.ending(event.epoch, event, link.phase),
         isOurs: isOurs && isTried,
-        displaced: isOurs || !mayDisplace(event.code)
+        displaced: isOurs || !isClean
           ? "no"
           : link.role !== "main" || inFlight > 0 ||
               desk.dialect.isAsking(event.epoch)

@@ -86,7 +86,7 @@ interface Probe {
   isPassed: boolean;
 }
 
-/** The connection is silent although it carries calls, and a second one is to show whether the daemon lives. */
+/** The connection is silent although it carries calls, or one waits for a probe, and a second one is to show whether the daemon lives. */
 interface Suspicion {
   /** The place of the last call that was in flight when the suspicion began. */
   readonly lastCall: number;
@@ -120,6 +120,7 @@ export class Liveness {
   #silentAt: number;
   /** Since when it has been silent while calls are in flight. */
   #silentSince: number;
+  /** When it was probed before a call, or calls needed no such probe, last. */
   #provenAt = -Infinity;
   /** Until when a call waits for the answer to the probe before it at most; `undefined` where none does. */
   #delayUntil: number | undefined;
@@ -325,7 +326,7 @@ export class Liveness {
    *
    * @param lastCall the place of the last call that is in flight
    */
-  hasEvidence(lastCall: number, now: number): boolean {
+  #hasEvidence(lastCall: number, now: number): boolean {
     return this.#overtakenTo > lastCall && this.#isUnheard(now, () => true);
   }
 
@@ -334,7 +335,7 @@ export class Liveness {
     const suspicion = this.#suspicion;
     if (suspicion === undefined) return false;
     const { isWaived } = suspicion;
-    return this.hasEvidence(isWaived ? lastCall : suspicion.lastCall, now);
+    return this.#hasEvidence(isWaived ? lastCall : suspicion.lastCall, now);
   }
 
   /**
@@ -344,7 +345,7 @@ export class Liveness {
    * with the call, and write its answer to the probe after it.
    */
   seemsDead(lastCall: number, now: number): boolean {
-    return this.hasEvidence(lastCall, now) ||
+    return this.#hasEvidence(lastCall, now) ||
       this.#answers > 0 && this.#isUnheard(now, ({ isAlone }) => isAlone);
   }
 

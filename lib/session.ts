@@ -265,9 +265,9 @@ export class Session {
       const reason = "the daemon did not answer initialize in time";
       return lose(desk, link, { reason }, now);
     }
+    const owed = { message, number: entry.number };
     // An initialize must not be cancelled (MCP, utilities/cancellation).
     if (message.method === "initialize") {
-      const owed = { message, number: entry.number };
       return desk.ledger.awaitLateAnswer(owed, link.epoch, Infinity, now);
     }
     const reason = `timed out (${limit.setting})`;
@@ -277,7 +277,7 @@ export class Session {
       const reason = `the daemon did not answer ${message.method} in time`;
       return lose(desk, link, { reason }, now);
     }
-    abandon(desk, link, { message, number: entry.number }, cancel, now);
+    abandon(desk, link, owed, cancel, now);
   }
 
   #limitOf(

@@ -36,6 +36,17 @@ function answering(scene: Scene, epoch = scene.epoch): void {
   scene.pass(5_000);
   scene.daemon({ id: pinged(scene, epoch), result: {} }, epoch);
 }
+/** A sleep during a call: a new call came after it, and the link has failed its probe. */
+function woken(): Scene {
+  const scene = new Scene();
+  scene.start();
+  scene.call("old", "write");
+  scene.pass(100);
+  scene.sleep(60_000);
+  scene.call("new", "write");
+  scene.pass(1_000);
+  return scene;
+}
 /** Four links drain, and a call is in flight on the fifth. */
 function draining(): Scene {
   const scene = new Scene();
@@ -197,13 +208,7 @@ test("four links drain, and a sleep: the main link is probed", () => {
   assertEquals(pinged.toSorted(), [1, 2, 3, 4, 5]);
 });
 test("a call that came after the wake is not written to the link that failed its probe", () => {
-  const scene = new Scene();
-  scene.start();
-  scene.call("old", "write");
-  scene.pass(100);
-  scene.sleep(60_000);
-  scene.call("new", "write");
-  scene.pass(1_000);
+  const scene = woken();
   assertEquals(scene.sent().some((it) => it.id === "new"), false);
   answering(scene);
   scene.pong();
@@ -329,13 +334,7 @@ test("exai: what is heard elsewhere does not keep a link stale that slept", () =
 });
 
 test("a call that came after the wake is not written to a link that failed its probe, even if the second dial fails", () => {
-  const scene = new Scene();
-  scene.start();
-  scene.call("old", "write");
-  scene.pass(100);
-  scene.sleep(60_000);
-  scene.call("new", "write");
-  scene.pass(1_000);
+  const scene = woken();
   scene.take();
   scene.refuse();
   assertEquals(scene.sent().some(({ id }) => id === "new"), false);
