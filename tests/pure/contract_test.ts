@@ -6,6 +6,7 @@
  */
 
 import { assert, assertEquals, assertMatch } from "../tools/assert.ts";
+import { isOwnId } from "../tools/own_ids.ts";
 import { type Json, Scene } from "../tools/scene.ts";
 import { test } from "../tools/pure.ts";
 
@@ -36,7 +37,7 @@ function equipped(config = {}): Scene {
 /** The new daemon lists its tools, as it is asked on the connection that was dialed last. */
 function list(scene: Scene, hints: Json = { readOnlyHint: true }): void {
   const { id } = scene.written().find(({ id, method }) =>
-    method === "tools/list" && /^alwaysup:/.test(id)
+    method === "tools/list" && isOwnId(id)
   )!;
   const tools = [{ name: "look", annotations: hints }, { name: "write" }];
   scene.daemon({ id, result: { tools } });
@@ -103,7 +104,7 @@ test("written and unanswered, safe: written again on the next link under the sam
   scene.take();
   scene.again();
   list(scene);
-  const [, ...sent] = scene.written().filter(({ id }) => !/alwaysup/.test(id));
+  const [, ...sent] = scene.written().filter(({ id }) => !isOwnId(id));
   assertEquals(sent.map(({ id }) => id).slice(0, 2), [1, 2]);
   scene.daemon({ id: 1, result: { tools: [] } });
   scene.daemon({ id: 2, result: {} });

@@ -7,6 +7,7 @@
 import { assert, assertEquals, assertMatch } from "../tools/assert.ts";
 import type { Answer, Request } from "../../lib/jsonrpc.ts";
 import { Mcp } from "../../lib/mcp.ts";
+import { isOwnId } from "../tools/own_ids.ts";
 import { type Json, Scene } from "../tools/scene.ts";
 import { test } from "../tools/pure.ts";
 
@@ -126,14 +127,14 @@ test("after a reconnect: initialize with the agreed version, initialized, level,
   assertEquals(rest, [], "before anything else");
   assertEquals(greeting.method, "initialize");
   assertEquals(greeting.params, { protocolVersion: "2025-06-18", keep: 1 });
-  assertMatch(greeting.id, /^alwaysup:/);
+  assert(isOwnId(greeting.id));
   scene.take();
   scene.daemon({ id: greeting.id, result: { protocolVersion: "2025-06-18" } });
   assertEquals(
     scene.written().map(({ method, params = {}, id }) => [
       method,
       params.level ?? params.uri,
-      typeof id === "string" && !id.startsWith("alwaysup:") ? id : "",
+      id === undefined || isOwnId(id) ? "" : id,
     ]),
     [
       ["notifications/initialized", undefined, ""],

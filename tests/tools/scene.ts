@@ -11,6 +11,7 @@ import type { Effect, SessionEvent } from "../../lib/event.ts";
 import { closeReasonOf } from "../../lib/close_reason.ts";
 import { Mcp } from "../../lib/mcp.ts";
 import { Session } from "../../lib/session.ts";
+import { isOwnId } from "./own_ids.ts";
 
 // deno-lint-ignore no-explicit-any
 export type Json = any;
@@ -116,13 +117,12 @@ export class Scene {
 
   /** Answers the probe that went out last; says whether there was one. */
   pong(epoch: number = this.epoch): boolean {
-    const text = this.#effects.findLast((effect) =>
+    const probe = this.#effects.findLast((effect) =>
       effect.type === "send" && effect.epoch === epoch &&
-      /"id":"alwaysup:[^"]*","method":"(ping|server.discover)"/
-        .test(effect.text)
+      isProbe(JSON.parse(effect.text))
     );
-    if (text?.type !== "send") return false;
-    this.daemon({ id: JSON.parse(text.text).id, result: {} }, epoch);
+    if (probe?.type !== "send") return false;
+    this.daemon({ id: JSON.parse(probe.text).id, result: {} }, epoch);
     return true;
   }
 
@@ -190,10 +190,7 @@ export class Scene {
 
   /** The same without the probes of the proxy's own. */
   written(): Json[] {
-    return this.sent().filter(({ id, method }) =>
-      !/^(ping|server\/discover)$/.test(method) ||
-      !String(id).startsWith("alwaysup:")
-    );
+    return this.sent().filter((message) => !isProbe(message));
   }
 
   /** The kinds of log lines since the last take that a user would see. */
@@ -227,6 +224,11 @@ export class Scene {
       return "text" in effect ? [effect.text] : [effect.message];
     });
   }
+}
+
+/** Whether the proxy itself asks for a sign of life. */
+function isProbe({ id, method }: Json): boolean {
+  return /^(ping|server\/discover)$/.test(method) && isOwnId(id);
 }
 
 function asText(message: Json): string {

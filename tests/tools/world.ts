@@ -14,6 +14,7 @@ import { NOTHING } from "../../lib/memory.ts";
 import { DRAIN_MS, Session } from "../../lib/session.ts";
 import { type Asked, Books } from "./books.ts";
 import { DEFAULTS, type Json } from "./scene.ts";
+import { isOwnId } from "./own_ids.ts";
 import { Stage } from "./stage.ts";
 
 /** How long the client asks, in simulated milliseconds. */
@@ -510,7 +511,7 @@ class World {
     const asked = this.#books.get(key);
     line.busyAt = this.#stage.awake;
     const isProbe = message.method === "ping";
-    if (key?.startsWith('"alwaysup:') && !isProbe) line.own.add(key);
+    if (isOwnId(message.id) && !isProbe) line.own.add(key);
     const { method } = message;
     if (method !== undefined && asked !== undefined) {
       this.#books.written(asked, line.epoch);
@@ -669,7 +670,7 @@ class World {
       if (line.isGone || line.isBlack || line.leftAt !== undefined) return;
       line.texts.add(text);
       line.own.delete(JSON.stringify(message.id));
-      const isOwn = String(message.id).startsWith("alwaysup:");
+      const isOwn = isOwnId(message.id);
       const greeted = this.#books.get(JSON.stringify(message.id));
       // It greets the link even if the client was answered without it.
       const isGreeting = greeted?.method === "initialize" &&
