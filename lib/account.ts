@@ -70,6 +70,8 @@ export interface Account<M extends Request | Notification> {
   sentAt: number;
   /** Its place in the order of what was written on that link. */
   number: number;
+  /** How often it was written. */
+  writes: number;
   /** How many links were lost while it was in flight. */
   losses: number;
   /** It waits, but not to be done: what became of it is to be asked. */
@@ -122,6 +124,7 @@ export function open<M extends Request | Notification>(
     number: 0,
     sentOn: undefined,
     isGreeting: false,
+    writes: 0,
     losses: 0,
     isHeld: false,
     hint: undefined,

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { type Answer, type Id, isRecord, success } from "./jsonrpc.ts";
+import { type Answer, dig, type Id, isRecord, success } from "./jsonrpc.ts";
 
 /** A list whose change MCP has a notification for. */
 export type ListName = "tools" | "prompts" | "resources";
@@ -48,6 +48,15 @@ export function emptied(answer: Answer & { id: Id }, listing: Listing): Answer {
   return { ...answer, result, error: undefined, text };
 }
 
+/** The cursor of the page behind one that was asked for with a cursor; `undefined` where that is the last. One that does not advance ends the list. */
+export function nextCursor(
+  result: unknown,
+  cursor: unknown,
+): string | undefined {
+  const next = isRecord(result) ? result.nextCursor : undefined;
+  return typeof next === "string" && next !== cursor ? next : undefined;
+}
+
 /** How many pages of a list are fetched for a comparison before it is left undone. */
 export const PAGE_LIMIT = 100;
 
@@ -88,8 +97,8 @@ export class Catalog {
     result: unknown,
   ): Comparison {
     const now = this.#add(this.#fetched, list, cursor, result);
-    const next = isRecord(result) ? result.nextCursor : undefined;
-    const isNew = typeof next === "string" && !now.byCursor.has(next);
+    const next = nextCursor(result, cursor);
+    const isNew = next !== undefined && !now.byCursor.has(next);
     if (isNew && now.byCursor.size < PAGE_LIMIT) {
       return { kind: "more", cursor: next };
     }
@@ -97,10 +106,14 @@ export class Catalog {
     const then = this.#told.get(list);
     // Pages without an end cannot be compared.
     if (then === undefined || !now.isComplete) return { kind: "same" };
-    const [told, found] = [then, now].map(itemsOf) as [string[], string[]];
-    const items = new Set(found);
-    const isSame = told.every((item) => items.has(item)) &&
-      (!then.isComplete || told.length === found.length);
+    // Most clients take an empty cursor for the end.
+    if (!then.byCursor.has("")) now.byCursor.delete("");
+    // A daemon that does not know its own cursors gives one page for all: then any is the whole.
+    const isWhole = then.isComplete ||
+      typeof dig(result, "nextCursor") === "string";
+    const [told, found] = [itemsOf(then), itemsOf(now)];
+    const isSame = told.isSubsetOf(found) &&
+      (!isWhole || found.isSubsetOf(told));
     return { kind: isSame ? "same" : "changed" };
   }
 
@@ -116,12 +129,13 @@ export class Catalog {
     const page = isRecord(result) ? result[list] : undefined;
     const items: unknown[] = Array.isArray(page) ? page : [];
     pages.byCursor.set(cursor, items.map((item) => JSON.stringify(item)));
-    pages.isComplete = !isRecord(result) ||
-      typeof result.nextCursor !== "string";
+    const next = nextCursor(result, cursor);
+    pages.isComplete = next === undefined || next === "" ||
+      pages.byCursor.has(next);
     return pages;
   }
 }
 
-function itemsOf({ byCursor }: Pages): string[] {
-  return [...byCursor.values()].flat();
+function itemsOf({ byCursor }: Pages): Set<string> {
+  return new Set([...byCursor.values()].flat());
 }

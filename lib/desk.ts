@@ -21,13 +21,16 @@ import {
   type Request,
 } from "./jsonrpc.ts";
 import { Hints } from "./hints.ts";
+import { IdTypes } from "./ids.ts";
 import { Ledger, type Rescue } from "./ledger.ts";
 import type { Link, LinkLimits, LinkRole, Traffic } from "./link.ts";
 import { Links } from "./links.ts";
+import { Matching } from "./matching.ts";
 import { Memory, type Remembered } from "./memory.ts";
 import type { HasLink } from "./waits.ts";
 import * as report from "./report.ts";
 import { Tasks } from "./tasks.ts";
+import { Told } from "./told.ts";
 import {
   isSafe,
   isStanding,
@@ -99,6 +102,20 @@ export interface Ending extends Until {
   readonly words: Answer | Notification;
 }
 
+/** A request whose answer could not be understood, and that waits for a proper one. */
+export interface Unclear extends Until {
+  /** The request. */
+  readonly message: Request;
+  /** The epoch of the link that it was written to. */
+  readonly epoch: number;
+  /** Its place in the order of what was written there. */
+  readonly number: number;
+  /** What came instead of an answer. */
+  readonly words: string;
+  /** The proxy's own requests that could be meant as well. */
+  readonly others: readonly Id[];
+}
+
 /** The books of a session. */
 export class Desk {
   /** The settings. */
@@ -115,6 +132,16 @@ export class Desk {
   readonly hints: Hints = new Hints();
   /** What the client owes to the daemon. */
   readonly asked: Asked = new Asked();
+  /** Which request an id of the daemon's means. */
+  readonly ids: Matching;
+  /** The JSON types of its progress tokens. */
+  readonly tokens: IdTypes = new IdTypes();
+  /** What was written that no answer comes to. */
+  readonly told: Told = new Told();
+  /** The requests whose answers could not be understood. */
+  readonly unclear: Map<Id, Unclear> = new Map();
+  /** Those that were written once more because of that. */
+  readonly hasRepeated: WeakSet<Request> = new WeakSet();
   /** How many connections the daemon keeps for a client. */
   readonly capacity: Capacity;
   /** Whether a request was written that is neither the client's opening nor a list. */
@@ -159,10 +186,12 @@ export class Desk {
     this.config = config;
     this.dialect = dialect;
     this.ledger = new Ledger(config);
+    this.ids = new Matching(this.ledger);
     this.capacity = new Capacity(config.connections);
     const { remembered } = config;
     this.memory = remembered && new Memory(remembered, now);
     this.links = new Links(config, random, now);
+    dialect.respect(this.ids);
   }
 
   /** The daemon's own words, not all of them, and without a secret that it quotes. */
@@ -196,10 +225,15 @@ export class Desk {
     this.do(report.connected(shownUrl, isAgain ? again : undefined));
   }
 
-  /** Puts a frame for the daemon on the list; gives its place in the order of what was written on the link. */
-  send(link: Link, text: string): number {
-    this.do({ type: "send", epoch: link.epoch, text });
-    return link.liveness?.wrote() ?? 0;
+  /** Puts a request for the daemon on the list; gives its place in the order of what was written on the link. */
+  send({ epoch, liveness }: Link, text: string): number {
+    this.do({ type: "send", epoch, text });
+    return liveness?.wrote() ?? 0;
+  }
+
+  /** The same for what no answer comes to: a notification, or an answer. */
+  tell(link: Link, text: string): void {
+    this.told.told(link.epoch, this.send(link, text));
   }
 
   /** Whether a link seems to be dead, and nobody waits for the calls on it any more, so that nothing is risked. */
@@ -242,8 +276,9 @@ export class Desk {
 
   /** The moments that something here waits for. */
   awaited(): Until[] {
-    const { graces, endings, unlisted } = this;
-    return [graces, endings, unlisted].flatMap((it) => [...it.values()]);
+    const { graces, endings, unlisted, unclear } = this;
+    return [graces, endings, unlisted, unclear]
+      .flatMap((it): Until[] => [...it.values()]);
   }
 
   /** What a link is wanted for and busy with. */

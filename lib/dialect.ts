@@ -57,7 +57,7 @@ export type Incoming =
     readonly list: Listing;
     readonly trouble: string;
   }
-  /** The probe of that id was answered. */
+  /** The probe of that id was answered, whatever its answer's own id is. */
   | { readonly kind: "pong"; readonly id: Id }
   /** An answer to something of the proxy's own that nobody waits for; `trouble` is worth a log line. */
   | { readonly kind: "own"; readonly trouble?: string }
@@ -129,6 +129,16 @@ export interface Told {
 /** The end of a connection as the runtime tells it. */
 export type Closed = Extract<SocketEvent, { type: "closed" }>;
 
+/** What a dialect must know of the client's ids. */
+export interface ClientIds {
+  /** Whether a request of this id, or of the same as the other JSON type, is open or may be answered late. */
+  isOpen(id: Id): boolean;
+  /** The client's id that the daemon may have meant by another one. */
+  meant(id: Id): Id | undefined;
+  /** The daemon has answered an id of the proxy's own as the other JSON type. */
+  sawRetyped(): void;
+}
+
 /** How a daemon speaks. */
 export interface Dialect {
   /** The WebSocket subprotocol that is offered (RFC 6455 section 1.9). */
@@ -140,6 +150,8 @@ export interface Dialect {
   /** The name and version of the daemon that has answered last, as far as it has said them. */
   readonly server: string | undefined;
 
+  /** The ids of the proxy's own requests are to be none of the client's. */
+  respect(client: ClientIds): void;
   /** An answer that needs no daemon, which is `up` or `down`. */
   local(request: Request, daemon: "up" | "down"): string | undefined;
   /** The first frame on a link, given the requests that wait; `undefined` while nothing can be said. */
@@ -189,6 +201,10 @@ export interface Dialect {
   ending(epoch: number, closed: Closed, phase: LinkState["phase"]): Ending;
   /** Whether the daemon still owes an answer to something of the proxy's own, probes apart. */
   isAsking(epoch: number): boolean;
+  /** The ids of the proxy's own requests that the daemon still owes an answer to, probes too. */
+  asked(epoch: number): readonly Id[];
+  /** Whether the daemon has said that it has taken a request which goes on. */
+  hasAcknowledged(id: Id): boolean;
   /** The link is gone: what was asked on it will not be answered. */
   lost(epoch: number): void;
 }

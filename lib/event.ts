@@ -25,9 +25,9 @@ export type SessionEvent =
   | { readonly type: "broken" }
   /** A WebSocket opened. */
   | { readonly type: "open"; readonly epoch: number }
-  /** A text frame came. */
+  /** A text frame came, or a binary one of UTF-8. */
   | { readonly type: "frame"; readonly epoch: number; readonly text: string }
-  /** A binary frame came. */
+  /** A binary frame came that is no text. */
   | { readonly type: "binary"; readonly epoch: number; readonly bytes: number }
   /** More waits for the daemon to read than may wait; or most of it is read. */
   | {

@@ -124,6 +124,18 @@ export class Exai implements Dialect {
       outstanding?.kind === "list" && outstanding.request === undefined;
   }
 
+  /** What the daemon gets are ids of the proxy's own. */
+  respect(): void {}
+
+  /** On a connection nothing is written beside what is outstanding. */
+  asked(): [] {
+    return [];
+  }
+
+  hasAcknowledged(): false {
+    return false;
+  }
+
   greet(epoch: number): Greeting {
     const line: Line = {
       outstanding: { kind: "hello" },

@@ -126,6 +126,25 @@ export function outcomeUnknown(
   );
 }
 
+/** It was answered, or refused, in a form that could not be understood. */
+export function unreadable(fate: Fate, words: string): string {
+  const advice = fate.isSafe
+    ? "It only reads, or sets what is set already."
+    : "It may or may not have been executed: check its effect before you " +
+      "repeat it.";
+  return fault(
+    fate,
+    Code.outcomeUnknown,
+    `Outcome unknown: what the daemon answered to ${subject(fate)} could not ` +
+      `be understood (${words}). ${advice}`,
+    {
+      reason: "unreadable_answer",
+      delivered: "unknown",
+      retryable: fate.isSafe,
+    },
+  );
+}
+
 /** The client ends the conversation before it was written, or written again, and the daemon is not to blame. */
 export function unsent(fate: Fate): string {
   const delivered = deliveryOf(fate);

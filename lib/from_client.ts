@@ -6,6 +6,7 @@
 
 import type { Outgoing } from "./asked.ts";
 import type { Desk } from "./desk.ts";
+import { read, skim } from "./envelope.ts";
 import { endTrial } from "./keeps_two.ts";
 import type { SessionEvent } from "./event.ts";
 import * as fault from "./fault.ts";
@@ -17,10 +18,10 @@ import {
   type Invalid,
   type Message,
   type Notification,
-  read,
   type Request,
-  skim,
+  success,
 } from "./jsonrpc.ts";
+import { cut } from "./json_text.ts";
 import * as report from "./report.ts";
 import { isStanding } from "./safety.ts";
 import { clientOf } from "./snapshot.ts";
@@ -74,6 +75,8 @@ function ask(desk: Desk, request: Request, now: number): void {
   if (desk.ledger.find(request.id) !== undefined) {
     return desk.do(report.duplicate(request));
   }
+  desk.ids.note(request.id);
+  if (NOTIFICATIONS.includes(request.method)) return told(desk, request, now);
   desk.client ??= clientOf(request);
   // Also for what is answered without the daemon: it may not be what it was.
   if (request.method !== "ping") desk.links.main.dialForRequest(now);
@@ -81,7 +84,7 @@ function ask(desk: Desk, request: Request, now: number): void {
   const local = desk.dialect.local(request, daemon);
   if (local !== undefined) return desk.reply(local);
   if (daemon === "down" && standIn(desk, request, now)) return;
-  if (desk.ledger.late.isDue(request.id)) {
+  if (desk.ids.isLate(request.id)) {
     const what = `Id ${request.id} was cancelled or has timed out, and its ` +
       "answer may still come: send the request under another id";
     return desk.reply(failure(request.id, Code.invalidRequest, what));
@@ -101,6 +104,22 @@ function ask(desk: Desk, request: Request, now: number): void {
   }
   if (isFull(desk, request, now)) return desk.reply(fault.overloaded(fate));
   desk.ledger.add(request, desk.limitsOf(request), now, desk.patience(now));
+  const token = desk.ledger.find(request.id)?.token;
+  if (token !== undefined) desk.tokens.note(token);
+}
+
+/** The notifications of clients, the second under the name that it once had. */
+const NOTIFICATIONS = [
+  ...["notifications/initialized", "initialized", "notifications/cancelled"],
+  ...["notifications/progress", "notifications/roots/list_changed"],
+];
+
+/** A notification with an id goes on without it, because a daemon would answer that it knows no such request. */
+function told(desk: Desk, request: Request, now: number): void {
+  desk.reply(success(request.id, {}));
+  const { method, params } = request;
+  const text = cut(request.text, ["id"]);
+  tell(desk, { kind: "notification", method, params, text }, now);
 }
 
 /** Whether the queue takes no further message, even if what can be written is. */
@@ -170,7 +189,7 @@ function pass(desk: Desk, outgoing: Outgoing | undefined, what: string): void {
   if (outgoing === undefined || link === undefined) {
     return desk.do(report.stray("client", what));
   }
-  desk.send(link, outgoing.text);
+  desk.tell(link, outgoing.text);
 }
 
 function reject(desk: Desk, message: Invalid, size: number): void {

@@ -30,6 +30,8 @@ import { forget, learn, mend } from "./stand_in.ts";
 import * as report from "./report.ts";
 import { greeted, heard, ponged } from "./standby.ts";
 import { lose, ready } from "./tend.ts";
+import { broken, unnamed } from "./unclear.ts";
+import { cut, replace } from "./json_text.ts";
 
 /** How long the end of a subscription waits, in milliseconds: if the connection ends, too, the next daemon goes on with it. */
 const ENDING_MS = 1_000;
@@ -59,10 +61,11 @@ export function fromSocket(
         const run = (): void => fromDaemon(desk, link, incoming, length, now);
         desk.guard(run, () => {
           if (incoming.kind !== "answer" || incoming.id === undefined) return;
-          const owed = desk.ledger.settle(incoming.id, event.epoch);
-          if (owed === undefined) return;
+          const id = desk.ids.inFlight(incoming.id, event.epoch);
+          if (id === undefined) return;
+          desk.ledger.settle(id, event.epoch);
           const what = "A bug in alwaysup stopped the answer";
-          desk.reply(failure(incoming.id, Code.internal, what));
+          desk.reply(failure(id, Code.internal, what));
         });
       }
       return;
@@ -121,7 +124,9 @@ function fromDaemon(
     case "notification":
       return hear(desk, link, incoming, now);
     case "request":
-      return question(desk, link, incoming);
+      return incoming.method.startsWith("notifications/")
+        ? toldWithId(desk, link, incoming, now)
+        : question(desk, link, incoming);
     case "invalid":
       return reject(desk, link, incoming, size, now);
     case "working":
@@ -178,12 +183,18 @@ function note(
   if (over !== undefined) forget(desk, over, now);
 }
 
-function settle(desk: Desk, link: Link, answer: Answer, now: number): void {
-  const { id } = answer;
-  if (id === undefined || !desk.ledger.isInFlight(id, link.epoch)) {
-    if (id !== undefined) desk.ledger.late.came(id, link.epoch);
-    return desk.do(report.stray("daemon", `an answer to id ${id}`));
+function settle(desk: Desk, link: Link, said: Answer, now: number): void {
+  if (said.id === undefined && said.error !== undefined) {
+    return unnamed(desk, link, said, now);
   }
+  const id = desk.ids.inFlight(said.id, link.epoch);
+  if (id === undefined) {
+    if (said.id !== undefined) desk.ledger.late.came(said.id, link.epoch);
+    return desk.do(report.stray("daemon", `an answer to id ${said.id}`));
+  }
+  const answer = id === said.id
+    ? said
+    : { ...said, id, text: replace(said.text, ["id"], id) };
   const { message, ...entry } = desk.ledger.find(id)!;
   const isEnding = isSubscription(message.method) &&
     answer.error === undefined;
@@ -204,6 +215,7 @@ function settle(desk: Desk, link: Link, answer: Answer, now: number): void {
   if (text.length <= maxMessage) learn(desk, message, answer, now);
   // Only now: if one of the rooms above has a bug, the answer is still owed.
   desk.ledger.settle(id, link.epoch);
+  desk.told.answered(link.epoch, entry.number);
   const { liveness } = link;
   if (isCall(message.method) && liveness?.isUnanswered(entry.number, now)) {
     desk.answersDuringCalls ??= false;
@@ -299,17 +311,29 @@ function question(desk: Desk, link: Link, request: Request): void {
     const text = request.method === "ping"
       ? success(id, {})
       : failure(id, Code.internal, "This connection is not in use yet");
-    return void desk.send(link, text);
+    return desk.tell(link, text);
   }
   if (desk.asked.isFull) {
     const what = "The client leaves too many requests unanswered";
-    return void desk.send(link, failure(id, Code.overloaded, what));
+    return desk.tell(link, failure(id, Code.overloaded, what));
   }
   if (length <= desk.config.maxMessage) {
     return desk.reply(desk.asked.ask(link.epoch, request));
   }
   const what = `The request has ${length} characters (--max-message)`;
-  desk.send(link, failure(id, Code.tooLarge, what));
+  desk.tell(link, failure(id, Code.tooLarge, what));
+}
+
+/** A notification with an id: the client would answer that it knows no such request. */
+function toldWithId(
+  desk: Desk,
+  link: Link,
+  { id, method, params, text }: Request,
+  now: number,
+): void {
+  desk.tell(link, success(id, {}));
+  const said = cut(text, ["id"]);
+  hear(desk, link, { kind: "notification", method, params, text: said }, now);
 }
 
 function hear(
@@ -326,11 +350,7 @@ function hear(
   } else if (isUnwanted(link, method)) {
     text = undefined;
   } else if (method === "notifications/progress") {
-    const token = digId(notification, "progressToken");
-    const value = dig(params, "progress");
-    const isRising = desk.ledger.progress(token, value, link.epoch, now) ||
-      desk.tasks.progress(token, value, link.epoch);
-    if (!isRising) text = undefined;
+    text = progressed(desk, link, notification, now);
   } else if (method === "notifications/tasks/status") {
     desk.tasks.heard(params);
   }
@@ -341,6 +361,26 @@ function hear(
   desk.reply(text);
 }
 
+/** Progress as the client gets it: with its own spelling of the token; `undefined` where it gets none. */
+function progressed(
+  desk: Desk,
+  { epoch }: Link,
+  notification: Notification,
+  now: number,
+): string | undefined {
+  const { params, text } = notification;
+  const said = digId(notification, "progressToken");
+  if (said === undefined) return undefined;
+  const value = dig(params, "progress");
+  const isFor = (token: Id): boolean =>
+    desk.ledger.progress(token, value, epoch, now) ||
+    desk.tasks.progress(token, value, epoch);
+  if (isFor(said)) return text;
+  const meant = desk.tokens.meant(said);
+  if (meant === undefined || !isFor(meant)) return undefined;
+  return replace(text, ["params", "progressToken"], meant);
+}
+
 /** A daemon may take back a subscription of the client's, and nothing else (MCP 2026-07-28, cancellation). */
 function isEnding(
   desk: Desk,
@@ -348,11 +388,16 @@ function isEnding(
   notification: Notification,
   now: number,
 ): boolean {
-  const id = digId(notification, "requestId");
-  if (id === undefined || !desk.ledger.isInFlight(id, epoch)) return false;
-  const { message } = desk.ledger.find(id)!;
-  return isSubscription(message.method) &&
-    isHeldBack(desk, id, notification, now);
+  const said = digId(notification, "requestId");
+  const id = desk.ids.inFlight(said, epoch);
+  const owed = id === undefined ? undefined : desk.ledger.find(id);
+  if (id === undefined || owed === undefined) return false;
+  const { text } = notification;
+  const words = id === said
+    ? notification
+    : { ...notification, text: replace(text, ["params", "requestId"], id) };
+  return isSubscription(owed.message.method) &&
+    isHeldBack(desk, id, words, now);
 }
 
 /** What the daemon says to everybody, the connection that is used says, too. */
@@ -370,14 +415,16 @@ function reject(
   now: number,
 ): void {
   desk.do(report.invalid("daemon", message, size, levelOf(link)));
-  const { id, like, reason } = message;
-  if (id === undefined) return;
+  const { id: said, like, reason } = message;
+  if (said === undefined || said === "null") return;
   if (like === "call") {
     const text = `Invalid Request: ${reason}`;
-    return void desk.send(link, failure(id, Code.invalidRequest, text));
+    return desk.tell(link, failure(said, Code.invalidRequest, text));
   }
-  desk.ledger.late.came(id, link.epoch);
-  if (desk.ledger.settle(id, link.epoch) === undefined) return;
+  const id = desk.ids.inFlight(said, link.epoch);
+  if (id === undefined) return desk.ledger.late.came(said, link.epoch);
+  if (message.isBroken) return broken(desk, link, id, reason, now);
+  desk.ledger.settle(id, link.epoch);
   const text = `The daemon's answer is no JSON-RPC message: ${reason}`;
   desk.reply(failure(id, Code.internal, text));
   if (link.phase === "greeting") link.awaitGreeting(now);

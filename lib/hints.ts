@@ -5,6 +5,7 @@
  * @module
  */
 
+import { nextCursor } from "./catalog.ts";
 import { isRecord } from "./jsonrpc.ts";
 
 /** What the daemon says of a tool on one connection; `unknown` as long as its list has not come. */
@@ -39,7 +40,8 @@ export class Hints {
       listed.tools.set(tool.name, isRepeatable);
       this.#latest.set(tool.name, isRepeatable);
     }
-    const isLast = isRecord(result) && typeof result.nextCursor !== "string";
+    const isLast = isRecord(result) &&
+      nextCursor(result, cursor) === undefined;
     listed.isComplete = isLast && listed.isBegun;
   }
 

@@ -35,8 +35,8 @@ export function locate(
   for (const name of path) {
     if (text[at.start] !== "{") return undefined;
     let found: Span | undefined;
-    for (const [key, span] of children(text, at.start)) {
-      if (JSON.parse(key) === name) found = span;
+    for (const { key, value } of children(text, at.start)) {
+      if (JSON.parse(key) === name) found = value;
     }
     if (found === undefined) return undefined;
     at = found;
@@ -73,17 +73,76 @@ export function insert(
 /** The texts of an array's elements, in order. */
 export function elements(text: string): string[] {
   const texts: string[] = [];
-  for (const [, span] of children(text, skipSpace(text, 0))) {
-    texts.push(text.slice(span.start, span.end));
+  for (const { value } of children(text, skipSpace(text, 0))) {
+    texts.push(text.slice(value.start, value.end));
   }
   return texts;
 }
 
-/** The members of the object, or the elements of the array (their key is `""`), that begins at `start`. */
-function* children(text: string, start: number): Generator<[string, Span]> {
+/** A member of an object. */
+export interface Member {
+  /** Its name. */
+  readonly name: string;
+  /** Where its name begins. */
+  readonly start: number;
+  /** Where its value stands. */
+  readonly value: Span;
+}
+
+/** The members of an object, in order, repeated names too. */
+export function members(text: string): Member[] {
+  const all: Member[] = [];
+  for (const { key, start, value } of children(text, skipSpace(text, 0))) {
+    all.push({ name: JSON.parse(key) as string, start, value });
+  }
+  return all;
+}
+
+/**
+ * Cuts members out of an object; all others stay as they are spelled.
+ *
+ * @example
+ * ```ts
+ * import { assertEquals } from "@std/assert/equals.js";
+ *
+ * assertEquals(cut('{"a":1.0, "b":null}', ["b"]), '{"a":1.0}');
+ * ```
+ */
+export function cut(text: string, names: readonly string[]): string {
+  const all = members(text);
+  const isKept = ({ name }: Member): boolean => !names.includes(name);
+  const lastKept = all.findLastIndex(isKept);
+  let result = "";
+  let from = 0;
+  for (const [i, member] of all.entries()) {
+    if (isKept(member)) continue;
+    if (i < lastKept) {
+      result += text.slice(from, member.start);
+      from = all[i + 1]!.start;
+    } else {
+      // With the comma in front of it, for it has none behind.
+      const before = all[lastKept]?.value.end ?? all[0]!.start;
+      result += text.slice(from, before);
+      from = all.at(-1)!.value.end;
+      break;
+    }
+  }
+  return result + text.slice(from);
+}
+
+/** One of the {@linkcode children}; the key is a JSON text. */
+interface Child {
+  readonly key: string;
+  readonly start: number;
+  readonly value: Span;
+}
+
+/** The members of the object, or the elements of the array (their key is empty), that begins at `start`. */
+function* children(text: string, start: number): Generator<Child> {
   const isObject = text[start] === "{";
   let at = skipSpace(text, start + 1);
   while (text[at] !== "}" && text[at] !== "]") {
+    const first = at;
     let key = "";
     if (isObject) {
       const keyEnd = valueEnd(text, at);
@@ -91,9 +150,49 @@ function* children(text: string, start: number): Generator<[string, Span]> {
       at = skipSpace(text, skipSpace(text, keyEnd) + 1); // the colon
     }
     const end = valueEnd(text, at);
-    yield [key, { start: at, end }];
+    yield { key, start: first, value: { start: at, end } };
     at = skipSpace(text, end);
     if (text[at] === ",") at = skipSpace(text, at + 1);
+  }
+}
+
+/**
+ * The members of an object that stand whole before the place where the text
+ * breaks off, or is no JSON any more; the last may have a name only.
+ *
+ * @param text what `JSON.parse` has not accepted
+ */
+export function membersBeforeBreak(
+  text: string,
+): { readonly name: string; readonly value: string | undefined }[] {
+  const found: { name: string; value: string | undefined }[] = [];
+  let at = skipSpace(text, 0);
+  if (text[at] !== "{") return found;
+  do {
+    at = skipSpace(text, at + 1);
+    if (text[at] !== '"') return found;
+    const keyEnd = stringEnd(text, at);
+    const name = jsonIn(text.slice(at, keyEnd));
+    at = skipSpace(text, keyEnd);
+    if (typeof name !== "string" || text[at] !== ":") return found;
+    const start = skipSpace(text, at + 1);
+    at = valueEnd(text, start);
+    const value = text.slice(start, at);
+    at = skipSpace(text, at);
+    // A number that ends with the text may go on.
+    const isWhole = at < text.length && jsonIn(value) !== undefined;
+    found.push({ name, value: isWhole ? value : undefined });
+    if (!isWhole) return found;
+  } while (text[at] === ",");
+  return found;
+}
+
+/** The value of a JSON text; `undefined` for what is none. */
+export function jsonIn(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
   }
 }
 
@@ -102,7 +201,8 @@ function skipSpace(text: string, at: number): number {
   return at;
 }
 
-function valueEnd(text: string, start: number): number {
+/** Where the value that begins at `start` ends, if it is one; that of the text if nothing ends it. */
+export function valueEnd(text: string, start: number): number {
   const first = text[start];
   if (first === '"') return stringEnd(text, start);
   if (first !== "{" && first !== "[") {

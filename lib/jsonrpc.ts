@@ -1,15 +1,15 @@
 /**
- * Reads a JSON-RPC message's envelope, keeps its text, and builds the messages
- * that the proxy itself has to say.
+ * JSON-RPC messages: what they are, and those that the proxy itself has to say.
  *
  * @module
  */
 
-import { elements, locate } from "./json_text.ts";
+import { locate } from "./json_text.ts";
 
 /**
  * A message's id as a JSON text: `0` and `"0"` are two different ids, and an id
- * can be put into an answer as it is.
+ * can be put into an answer as it is. `null` is that of a request that must not
+ * have it.
  */
 export type Id = string;
 
@@ -63,6 +63,8 @@ export interface Invalid {
   readonly like: "call" | "answer" | "either";
   /** The rule that it breaks, without a full stop. */
   readonly reason: string;
+  /** It is no JSON, but the members of an answer stand whole before the place where it breaks off. */
+  readonly isBroken?: true;
 }
 
 /** One JSON-RPC message, or why it is none. */
@@ -109,131 +111,8 @@ export interface FaultData {
   readonly retryAfterMs?: number;
 }
 
-/**
- * Reads one line or frame; a batch (JSON-RPC 2.0 section 6, in MCP only 2025-03-26)
- * gives one message per element. Never throws.
- *
- * @example
- * ```ts
- * import { assertEquals } from "@std/assert/equals.js";
- *
- * const [message] = read('{"jsonrpc":"2.0","id":"0","method":"ping"}');
- * assertEquals(message?.kind, "request");
- * ```
- */
-export function read(text: string): Message[] {
-  // RFC 8259 section 8.1: a byte order mark may be ignored.
-  if (text.startsWith("\ufeff")) text = text.slice(1);
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    const id = skimAnswer(text);
-    const like = id === undefined ? "call" : "answer";
-    return [invalid(id, like, "it is not JSON (JSON-RPC 2.0 section 4)")];
-  }
-  if (!Array.isArray(value)) return [classify(value, text)];
-  if (value.length === 0) {
-    return [
-      invalid(undefined, "call", "a batch is empty (JSON-RPC 2.0 section 6)"),
-    ];
-  }
-  const texts = elements(text);
-  return value.map((element, i) => classify(element, texts[i] ?? ""));
-}
-
-function classify(value: unknown, text: string): Message {
-  if (!isRecord(value)) {
-    return invalid(undefined, "call", "a message must be an object");
-  }
-  const { jsonrpc, method, params, result, error } = value;
-  const id = idOf(value.id, text);
-  const isAnswer = "result" in value || "error" in value;
-  const isCall = method !== undefined && !(method === null && isAnswer);
-  const like = isCall ? "call" : isAnswer ? "answer" : "either";
-  if (jsonrpc !== "2.0") {
-    return invalid(
-      id,
-      like,
-      '"jsonrpc" must be "2.0" (JSON-RPC 2.0 section 4)',
-    );
-  }
-  if (like === "answer") {
-    if (error !== undefined && !isErrorObject(error)) {
-      return invalid(
-        id,
-        like,
-        '"error" must be an object with a numeric "code" and a string "message" (JSON-RPC 2.0 section 5.1)',
-      );
-    }
-    return { kind: "answer", id, result, error, text };
-  }
-  if (typeof method !== "string") {
-    return invalid(
-      id,
-      like,
-      '"method" must be a string (JSON-RPC 2.0 section 4)',
-    );
-  }
-  if (!("id" in value)) return { kind: "notification", method, params, text };
-  if (id === undefined) {
-    return invalid(
-      undefined,
-      like,
-      '"id" must be a string or a number (JSON-RPC 2.0 section 4, MCP RequestId)',
-    );
-  }
-  return { kind: "request", id, method, params, text };
-}
-
-function invalid(
-  id: Id | undefined,
-  like: Invalid["like"],
-  reason: string,
-): Invalid {
-  return { kind: "invalid", id, like, reason };
-}
-
-const ID = /"id"\s*:\s*(-?\d+|"(?:[^"\\]|\\.)*")\s*/.source;
-/** The members that stand before `params` in most requests; nothing nested comes before the id. */
-const ID_FIRST = new RegExp(
-  `^\\s*\\{\\s*(?:"(?:jsonrpc|method)"\\s*:\\s*"[^"\\\\]*"\\s*,\\s*)*${ID}[,}]`,
-);
-/** The last brace of a line closes the message itself. */
-const ID_LAST = new RegExp(`[,{]\\s*${ID}\\}\\s*$`);
-
-/**
- * The id of a request that is too long to be read, if it stands at one of its
- * ends; `undefined` for everything else.
- */
-export function skim(head: string, tail: string): Id | undefined {
-  if (!/^\s*\{[^{[]*"method"\s*:/.test(head + tail)) return undefined;
-  const text = ID_FIRST.exec(head)?.[1] ?? ID_LAST.exec(tail)?.[1];
-  const [message] = read(`{"jsonrpc":"2.0","id":${text},"method":""}`);
-  return message?.kind === "request" ? message.id : undefined;
-}
-
-const VERSION = /"jsonrpc"\s*:\s*"2\.0"\s*/.source;
-const ANSWER = new RegExp(
-  `^\\s*\\{\\s*(?:${VERSION},\\s*)?${ID},\\s*(?:${VERSION},\\s*)?` +
-    `"(?:result|error)"\\s*:`,
-);
-/** An id that stands further behind is not looked for. */
-const HEAD = 1_000;
-
-/** The id of an answer that is not JSON (Python writes NaN and Infinity), if it stands in front of what is answered. */
-function skimAnswer(text: string): Id | undefined {
-  const id = ANSWER.exec(text.slice(0, HEAD))?.[1];
-  if (id === undefined) return undefined;
-  try {
-    return idOf(JSON.parse(id), `{"id":${id}}`);
-  } catch {
-    return undefined; // "007"
-  }
-}
-
 /** The id as a JSON text. An integer that a double cannot hold keeps its own digits. */
-function idOf(id: unknown, text: string): Id | undefined {
+export function idOf(id: unknown, text: string): Id | undefined {
   if (typeof id === "string") return JSON.stringify(id);
   if (typeof id !== "number" || !Number.isFinite(id)) return undefined;
   if (Number.isInteger(id) && !Number.isSafeInteger(id)) {
@@ -242,11 +121,6 @@ function idOf(id: unknown, text: string): Id | undefined {
     if (digits !== undefined && /^-?\d+$/.test(digits)) return digits;
   }
   return JSON.stringify(id);
-}
-
-function isErrorObject(value: unknown): value is ErrorObject {
-  return isRecord(value) && typeof value.code === "number" &&
-    typeof value.message === "string";
 }
 
 /** Whether a value is a JSON object. */

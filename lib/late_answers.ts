@@ -5,6 +5,7 @@
  * @module
  */
 
+import { otherType } from "./ids.ts";
 import type { Id } from "./jsonrpc.ts";
 
 /** How many ids are remembered of a connection: an MCP daemon answers nothing that was cancelled. */
@@ -47,6 +48,11 @@ export class LateAnswers {
     return false;
   }
 
+  /** Whether an answer may still come on a link. */
+  isAnyDue(epoch: number): boolean {
+    return (this.#ids.get(epoch)?.size ?? 0) > 0;
+  }
+
   /** Whether the daemon may be working on one of those calls. */
   isWorking(epoch: number): boolean {
     return this.#work.has(epoch);
@@ -58,10 +64,13 @@ export class LateAnswers {
     return Math.max(0, ...numbers.map(({ number }) => number));
   }
 
-  /** The late answer to a request has come on a link. */
+  /** The late answer to a request has come on a link, perhaps as the other JSON type. */
   came(id: Id, epoch: number): void {
-    this.#ids.get(epoch)?.delete(id);
-    this.#end(epoch, (it) => it === id);
+    const ids = this.#ids.get(epoch);
+    const meant = ids?.has(id) ? id : otherType(id);
+    if (meant === undefined) return;
+    ids?.delete(meant);
+    this.#end(epoch, (it) => it === meant);
   }
 
   /** The daemon has answered a probe that was written after some of those calls, so that they keep it from nothing. */

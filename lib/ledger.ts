@@ -143,6 +143,7 @@ export class Ledger {
     if (account.hint !== undefined) needHint(account, now);
     account.sentOn = epoch;
     account.sentAt = now;
+    account.writes++;
     account.number = number;
     account.idleUntil = now + account.limits.idle.ms;
     this.#wake(account);
@@ -310,7 +311,7 @@ export class Ledger {
     account.daemonUntil = Infinity;
   }
 
-  /** Whether a progress value belongs to a request in flight on a link, and has risen. */
+  /** Whether a progress value belongs to a request in flight on a link, and has risen, which only matters once it was written again. */
   progress(
     token: Id | undefined,
     value: unknown,
@@ -322,8 +323,8 @@ export class Ledger {
     if (account === undefined || account.sentOn !== epoch) return false;
     account.idleUntil = now + account.limits.idle.ms;
     account.said = { at: now, value };
-    if (!(value > account.progress)) return false;
-    account.progress = value;
+    if (account.writes > 1 && !(value > account.progress)) return false;
+    account.progress = Math.max(account.progress, value);
     return true;
   }
 

@@ -41,24 +41,48 @@ export class Listens {
     this.#open.set(id, { filter, isAcknowledged: false });
   }
 
+  /** Whether the daemon has acknowledged a subscription. */
+  isAcknowledged(id: Id): boolean {
+    return this.#open.get(id)?.isAcknowledged ?? false;
+  }
+
   /** A subscription is over, if there is one of that id. */
   ended(id: Id | undefined): void {
     if (id !== undefined) this.#open.delete(id);
   }
 
-  /** What the client hears of a notification: of a subscription that is over nothing, of an acknowledgement once, and for a later one what it may have missed. */
-  heard(message: Notification): Notification[] {
-    const id = digId(message, "_meta", SUBSCRIPTION_ID);
+  /**
+   * What the client hears of a notification: of a subscription that is over
+   * nothing, of an acknowledgement once, and for a later one what it may have
+   * missed.
+   *
+   * @param meant the client's id that may be meant by another one
+   */
+  heard(
+    message: Notification,
+    meant: (id: Id) => Id | undefined,
+  ): Notification[] {
+    const said = digId(message, "_meta", SUBSCRIPTION_ID);
+    if (said === undefined) {
+      return message.method === ACKNOWLEDGED ? [] : [message];
+    }
+    const id = this.#open.has(said) ? said : meant(said);
     const listen = id === undefined ? undefined : this.#open.get(id);
     // It is about something that is over.
-    if (id !== undefined && listen === undefined) return [];
-    if (message.method !== ACKNOWLEDGED) return [message];
     if (id === undefined || listen === undefined) return [];
+    const spelled = id === said ? message : respelled(message, id);
+    if (message.method !== ACKNOWLEDGED) return [spelled];
     if (listen.isAcknowledged) return changes(id, listen);
     listen.isAcknowledged = true;
     listen.filter = dig(message.params, "notifications") ?? listen.filter;
-    return this.hasMissed ? [message, ...changes(id, listen)] : [message];
+    return this.hasMissed ? [spelled, ...changes(id, listen)] : [spelled];
   }
+}
+
+/** A notification with the client's own spelling of the subscription's id. */
+function respelled(message: Notification, id: Id): Notification {
+  const path = ["params", "_meta", SUBSCRIPTION_ID];
+  return { ...message, text: replace(message.text, path, id) };
 }
 
 function changes(id: Id, { filter }: Listen): Notification[] {

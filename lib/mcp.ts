@@ -6,6 +6,7 @@
  */
 
 import type {
+  ClientIds,
   Closed,
   Dialect,
   Ending,
@@ -18,12 +19,15 @@ import type {
   Writing,
 } from "./dialect.ts";
 import type { LinkRole, LinkState } from "./link.ts";
+import { read, understood, unreadable } from "./envelope.ts";
 import { emptied, type Listing, methodOf } from "./catalog.ts";
 import { type Agreement, announce, judge, replay } from "./agreement.ts";
 import { replace } from "./json_text.ts";
 import { Listens } from "./listens.ts";
 import { PROBE_LIMIT } from "./liveness.ts";
 import { serverOf, versionOf } from "./memory.ts";
+import { piecesOf } from "./frames.ts";
+import { otherType } from "./ids.ts";
 import {
   type Answer,
   Code,
@@ -35,7 +39,6 @@ import {
   type Message,
   type Notification,
   notification,
-  read,
   type Request,
   request,
   success,
@@ -52,6 +55,10 @@ type Purpose =
     readonly list: Listing;
     readonly cursor: string | undefined;
   };
+
+/** The ids of the proxy's own requests: from 2^30, so many. */
+const LEAST_ID = 2 ** 30;
+const ID_COUNT = 2 ** 30;
 
 /** MCP over WebSocket, one JSON-RPC message per text frame; the revisions up to 2025-11-25. */
 export class Mcp implements Dialect {
@@ -71,8 +78,13 @@ export class Mcp implements Dialect {
     return this.#agreed === undefined && this.#version !== undefined;
   }
 
-  readonly #prefix: string;
+  readonly #random: () => number;
   #count = 0;
+  #client: ClientIds = {
+    isOpen: () => false,
+    meant: () => undefined,
+    sawRetyped: () => {},
+  };
   #server: string | undefined;
   readonly #own = new Map<Id, { epoch: number; purpose: Purpose }>();
   #agreed: Agreement | undefined;
@@ -83,10 +95,13 @@ export class Mcp implements Dialect {
   #version: string | undefined;
   readonly #listens = new Listens();
 
-  /** The ids of the proxy's own requests carry chance, so that no client's id meets them. */
+  /** The ids of the proxy's own requests are chance, so that hardly ever a client's id meets them. */
   constructor(random: () => number) {
-    const nonce = () => Math.floor(random() * 2 ** 32).toString(36);
-    this.#prefix = `alwaysup:${nonce()}${nonce()}:`;
+    this.#random = random;
+  }
+
+  respect(client: ClientIds): void {
+    this.#client = client;
   }
 
   /** A client may end a server that leaves its ping unanswered (MCP, utilities/ping; MCP 2026-07-28 knows none). */
@@ -166,6 +181,8 @@ export class Mcp implements Dialect {
 
   write(_: number, message: Request | Notification): Writing {
     if (message.kind === "request") {
+      // The daemon's answer to ours would be taken for the one to this.
+      if (this.#ownId(message.id) !== undefined) return { kind: "wait" };
       this.#version ??= versionOf(message.params);
       this.#listens.asked(message);
     }
@@ -173,27 +190,27 @@ export class Mcp implements Dialect {
   }
 
   decode(epoch: number, text: string): Incoming[] {
-    return read(text).flatMap((message) =>
+    return messagesIn(text).flatMap((message) =>
       message.kind === "notification"
-        ? this.#listens.heard(message)
+        ? this.#listens.heard(message, (id) => this.#client.meant(id))
         : [this.#meaning(epoch, message)]
     );
   }
 
   #meaning(epoch: number, message: Message): Incoming {
     if (message.kind !== "answer" && message.kind !== "invalid") return message;
-    const own = message.id === undefined
-      ? undefined
-      : this.#own.get(message.id);
-    if (message.id === undefined || own?.epoch !== epoch) return message;
-    this.#own.delete(message.id);
+    const id = this.#ownId(message.id);
+    const own = id === undefined ? undefined : this.#own.get(id);
+    if (id === undefined || own?.epoch !== epoch) return message;
+    this.#own.delete(id);
+    if (id !== message.id) this.#client.sawRetyped();
     const trouble = message.kind === "invalid"
       ? message.reason
       : message.error?.message;
     const { purpose } = own;
     switch (purpose.kind) {
       case "probe":
-        return { kind: "pong", id: message.id };
+        return { kind: "pong", id };
       case "opening probe":
         // The client has been told who the daemon is since, and that must hear of the client.
         if (this.#agreed !== undefined) return { kind: "greet again" };
@@ -217,6 +234,13 @@ export class Mcp implements Dialect {
     }
   }
 
+  /** The id of an open request of the proxy's own that the daemon means, also as the other JSON type. */
+  #ownId(id: Id | undefined): Id | undefined {
+    if (id === undefined || this.#own.has(id)) return id;
+    const other = otherType(id);
+    return other !== undefined && this.#own.has(other) ? other : undefined;
+  }
+
   /** A daemon without `server/discover` is not the one that is remembered. */
   #undiscovered(answer: Message): { learned?: Learned } {
     if (!this.#isStateless || answer.kind !== "answer" || !answer.error) {
@@ -230,7 +254,11 @@ export class Mcp implements Dialect {
     if (notification.method === "notifications/cancelled") {
       this.#listens.ended(digId(notification, "requestId"));
     }
-    if (notification.method !== "notifications/initialized") return "carried";
+    // The second is what it once was called.
+    const isHandshake = /^(notifications\/)?initialized$/.test(
+      notification.method,
+    );
+    if (!isHandshake) return "carried";
     this.#initialized = notification.text;
     return "replayed";
   }
@@ -325,6 +353,14 @@ export class Mcp implements Dialect {
     return false;
   }
 
+  hasAcknowledged(id: Id): boolean {
+    return this.#listens.isAcknowledged(id);
+  }
+
+  asked(epoch: number): Id[] {
+    return [...this.#own].flatMap(([id, own]) => own.epoch === epoch ? id : []);
+  }
+
   served({ params }: Request): void {
     this.#version ??= versionOf(params);
     this.#listens.hasMissed = true;
@@ -352,8 +388,13 @@ export class Mcp implements Dialect {
     }
   }
 
+  /** A whole number of 31 bits: bridges read ids as numbers, cut them, and take texts apart. */
   #id(epoch: number, purpose: Purpose): Id {
-    const id = JSON.stringify(this.#prefix + ++this.#count);
+    let id: Id;
+    do {
+      const chance = Math.floor(this.#random() * ID_COUNT);
+      id = `${LEAST_ID + (chance + this.#count++) % ID_COUNT}`;
+    } while (this.#own.has(id) || this.#client.isOpen(id));
     this.#own.set(id, { epoch, purpose });
     return id;
   }
@@ -370,6 +411,25 @@ export class Mcp implements Dialect {
   #again(epoch: number, method: string, text: string): string {
     return replace(text, ["id"], this.#id(epoch, { kind: "replay", method }));
   }
+}
+
+/** The messages in a frame; beside other text only answers count, because they name what they answer. */
+function messagesIn(text: string): Message[] {
+  const { found, others } = piecesOf(text, ({ jsonrpc }) => jsonrpc === "2.0");
+  const messages = found.flatMap(({ value, text }) => understood(value, text));
+  if (found.length > 0 && others.length === 0) return messages;
+  const broken = (others.length === 0 ? [text] : others).map(unreadable);
+  const isNamed = ({ id }: Invalid): boolean => id !== undefined;
+  const answers = messages.filter((it) =>
+    it.kind === "answer" || it.kind === "invalid" && it.like === "answer"
+  );
+  // The rest is one line for the log.
+  const rest = broken.find((it) => !isNamed(it));
+  return [
+    ...answers,
+    ...broken.filter(isNamed),
+    ...(rest === undefined ? [] : [rest]),
+  ];
 }
 
 /** What an answer to the question for a page means. */

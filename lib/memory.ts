@@ -5,8 +5,8 @@
  * @module
  */
 
-import { listingOf } from "./catalog.ts";
-import { elements, locate, replace } from "./json_text.ts";
+import { listingOf, nextCursor } from "./catalog.ts";
+import { cut, elements, locate, replace } from "./json_text.ts";
 import { type Answer, Code, dig, isRecord, type Request } from "./jsonrpc.ts";
 
 /** The largest result that is remembered, in UTF-16 units. */
@@ -111,8 +111,11 @@ export class Memory {
     lists: {} as Record<string, string>,
   };
   readonly #learnedOne = new Set<string>();
-  /** Pages of lists that are not complete yet, and the cursor of the next. */
-  readonly #pages = new Map<string, { cursor: string; items: string[] }>();
+  /** Pages of lists that are not complete yet, the cursors that they were asked for with, and that of the next. */
+  readonly #pages = new Map<
+    string,
+    { cursor: string; cursors: unknown[]; items: string[] }
+  >();
 
   /** What was remembered before. */
   constructor({ initialize, lists, discover, one }: Remembered, now: number) {
@@ -266,19 +269,26 @@ export class Memory {
     if (!Array.isArray(dig(value, name))) return false;
     const key = keyOf(method, params);
     const cursor = dig(params, "cursor");
-    const before = cursor === undefined ? [] : this.#before(key, cursor);
-    if (before === undefined) return false;
-    const next = dig(value, "nextCursor");
-    if (cursor === undefined && typeof next !== "string") {
+    const before = cursor === undefined ? undefined : this.#pages.get(key);
+    // Something is missing, or came already.
+    if (cursor !== undefined && before?.cursor !== cursor) return false;
+    const next = nextCursor(value, cursor);
+    if (cursor === undefined && next === undefined) {
       return this.#whole(key, text, value);
     }
     const { start, end } = locate(text, [name])!;
-    const items = [...before, ...elements(text.slice(start, end))];
-    const result = replace(text, [name], `[${items.join(",")}]`);
-    const isWhole = typeof next !== "string" || result.length > RESULT_LIMIT;
-    if (isWhole) return this.#whole(key, result, value);
-    this.#pages.set(key, { cursor: next, items });
-    return false;
+    const page = elements(text.slice(start, end));
+    // A daemon that does not know its own cursor gives a page twice.
+    const items = [...new Set([...before?.items ?? [], ...page])];
+    const cursors = [...before?.cursors ?? [], cursor];
+    const joined = replace(text, [name], `[${items.join(",")}]`);
+    const result = cut(joined, ["nextCursor"]);
+    const isEnd = next === undefined || cursors.includes(next) ||
+      result.length > RESULT_LIMIT;
+    // Most clients take an empty cursor for the end, and some do not.
+    const isNews = (isEnd || next === "") && this.#whole(key, result, value);
+    if (!isEnd) this.#pages.set(key, { cursor: next, cursors, items });
+    return isNews;
   }
 
   #whole(key: string, result: string, value: unknown): boolean {
@@ -287,12 +297,6 @@ export class Memory {
     return result.length > RESULT_LIMIT
       ? this.#drop(key)
       : this.#keep(key, result, value);
-  }
-
-  /** What came before a page; `undefined` where something is missing, or came already. */
-  #before(key: string, cursor: unknown): string[] | undefined {
-    const pages = this.#pages.get(key);
-    return pages?.cursor === cursor ? pages?.items : undefined;
   }
 
   #keep(key: string, result: string, value: unknown): boolean {

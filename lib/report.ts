@@ -82,13 +82,21 @@ export function stray(side: "client" | "daemon", what: string): LogEffect {
   );
 }
 
+/** An error came that does not say which request it answers. */
+export function unnamedError(words: string): LogEffect {
+  return log(
+    "warn",
+    "unnamed-error",
+    `The daemon sent an error without the id of a request: ${words}`,
+  );
+}
+
 /** A frame that is not text came. */
 export function binaryFrame(bytes: number, level: Level): LogEffect {
   return log(
     level,
     "binary-frame",
-    `Dropped a binary frame of ${bytes} bytes from the daemon: MCP is spoken ` +
-      "in text frames.",
+    `Dropped a binary frame of ${bytes} bytes from the daemon: it is not UTF-8.`,
   );
 }
 

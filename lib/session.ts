@@ -21,6 +21,7 @@ import { advanceTrial, endTrial } from "./keeps_two.ts";
 import { openStandby, suspect } from "./standby.ts";
 import { improvise } from "./stand_in.ts";
 import { abandon, flush, giveUp, lose, probe, retire } from "./tend.ts";
+import { endUnclear } from "./unclear.ts";
 
 /** How long the daemon has to answer what is owed once the client is leaving. */
 export const DRAIN_MS = 1_500;
@@ -150,6 +151,7 @@ export class Session {
       this.#expire(entry, expiry, now);
     }
     end(desk, now);
+    endUnclear(desk, now);
     compareAgain(desk, now);
     advanceTrial(desk, now);
     flush(this.#desk, now);

@@ -74,7 +74,8 @@ export function dial(
     emit({ type: "open" });
   };
   socket.onmessage = ({ data }) => {
-    if (typeof data === "string") emit({ type: "frame", text: data });
+    const text = typeof data === "string" ? data : textOf(data);
+    if (text !== undefined) emit({ type: "frame", text });
     // Node 22.0 gives null for a frame that it should have refused.
     else emit({ type: "binary", bytes: data?.byteLength ?? 0 });
   };
@@ -99,6 +100,17 @@ export function dial(
       return closed.promise;
     },
   };
+}
+
+const UTF_8 = new TextDecoder("utf-8", { fatal: true });
+
+/** The text in a binary frame: many daemons send their JSON so. */
+function textOf(data: ArrayBuffer | null): string | undefined {
+  try {
+    return data === null ? undefined : UTF_8.decode(data);
+  } catch {
+    return undefined;
+  }
 }
 
 /** A peer that never answers the close would keep the connection open for ever: of the runtimes only Bun can end it. */

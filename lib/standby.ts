@@ -62,6 +62,7 @@ export function ponged(desk: Desk, link: Link, id: Id, now: number): void {
   const number = liveness?.ponged(id, now);
   if (liveness === undefined || number === undefined) return;
   desk.answersProbes = true;
+  desk.told.answered(epoch, number);
   switch (role) {
     case "standby":
       // A daemon that has been busy may turn to the standby first.
@@ -110,6 +111,6 @@ function failOver(desk: Desk, standby: Link, now: number): void {
     ledger.move(epoch, now);
     desk.do(report.busy(shownUrl, ledger.inFlight(epoch)));
   }
-  for (const text of dialect.greeted()) desk.send(standby, text);
+  for (const text of dialect.greeted()) desk.tell(standby, text);
   restore(desk, standby, now);
 }

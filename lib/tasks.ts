@@ -14,8 +14,6 @@ const TASK_LIMIT = 100;
 interface Task {
   readonly id: string;
   readonly epoch: number;
-  /** The last progress value that went to the client. */
-  progress: number;
 }
 
 /** The tasks that are under way, by their progress tokens. */
@@ -24,7 +22,7 @@ export class Tasks {
 
   /** A request was answered on a link: it may have made a task, or show that one has ended. */
   answered(
-    { message, token, progress }: Owed,
+    { message, token }: Owed,
     result: unknown,
     epoch: number,
   ): void {
@@ -33,7 +31,7 @@ export class Tasks {
     if (token !== undefined && isMade && typeof id === "string") {
       const [oldest] = this.#open.keys();
       if (this.#open.size >= TASK_LIMIT) this.#open.delete(oldest!);
-      this.#open.set(token, { id, epoch, progress });
+      this.#open.set(token, { id, epoch });
       return;
     }
     if (/^tasks\/(get|cancel)$/.test(message.method)) this.heard(result);
@@ -51,12 +49,9 @@ export class Tasks {
     }
   }
 
-  /** Whether a progress value belongs to a task that was made on the same link, and has risen. */
+  /** Whether a progress value belongs to a task that was made on the same link. */
   progress(token: Id | undefined, value: unknown, epoch: number): boolean {
     const task = token === undefined ? undefined : this.#open.get(token);
-    const isRising = task?.epoch === epoch && typeof value === "number" &&
-      value > task.progress;
-    if (isRising) task.progress = value;
-    return isRising;
+    return task?.epoch === epoch && typeof value === "number";
   }
 }

@@ -124,6 +124,7 @@ function write(
   { key, message, ...entry }: Entry,
   now: number,
 ): void {
+  if (message.kind === "request" && desk.ids.hasTwin(message.id)) return;
   if (entry.hint !== undefined && message.kind === "request") {
     const answer = confirm(desk, link, message, entry, now);
     if (answer === "once") return giveUp(desk, message, entry);
@@ -153,6 +154,7 @@ function write(
       const isFirst = isRequest && isCall(method) &&
         !desk.ledger.isBusy(link.epoch);
       const number = desk.send(link, writing.text);
+      if (!isRequest) desk.told.told(link.epoch, number);
       desk.ledger.sent(key, link.epoch, now, number);
       link.used(now);
       if (isProbe) link.liveness?.probed(message.id, now, { number });
@@ -235,7 +237,7 @@ export function ready(desk: Desk, link: Link, now: number): void {
   }
   // What ends the handshake goes out when the link takes over.
   if (link.isSecond) return;
-  for (const text of desk.dialect.greeted()) desk.send(link, text);
+  for (const text of desk.dialect.greeted()) desk.tell(link, text);
   desk.connected(again);
   // A daemon that takes us here does so on the connections for calls.
   for (const other of desk.links) {
@@ -296,7 +298,7 @@ export function abandon(
   const { epoch, liveness } = link;
   const overtakenTo = liveness?.overtakenTo ?? 0;
   desk.ledger.awaitLateAnswer(owed, epoch, overtakenTo, now);
-  if (frame !== undefined) desk.send(link, frame);
+  if (frame !== undefined) desk.tell(link, frame);
   // It carries one request at a time, and the daemon may never be done with this one.
   else if (link.role === "pool") return retire(desk, link, now);
 }
@@ -413,6 +415,7 @@ export function settle(
   }
   desk.dialect.lost(epoch);
   desk.hints.lost(epoch);
+  desk.told.lost(epoch);
   desk.unread.delete(epoch);
   // What waits to be written again has not ended.
   for (const id of desk.endings.keys()) {

@@ -7,7 +7,8 @@
 import { assert, assertEquals, assertMatch } from "../tools/assert.ts";
 import { readConfig } from "../../lib/config.ts";
 import { limitsOf, type Provider, providersOf } from "../../lib/deadline.ts";
-import { read, type Request } from "../../lib/jsonrpc.ts";
+import { read } from "../../lib/envelope.ts";
+import type { Request } from "../../lib/jsonrpc.ts";
 import { test } from "../tools/pure.ts";
 import { ExaiScene } from "../tools/exai_scene.ts";
 import { DEFAULTS, type Json, Scene } from "../tools/scene.ts";

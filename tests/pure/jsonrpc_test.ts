@@ -5,11 +5,10 @@ import {
   failure,
   notification,
   oneLine,
-  read,
   request,
-  skim,
   success,
 } from "../../lib/jsonrpc.ts";
+import { read, skim } from "../../lib/envelope.ts";
 import { test } from "../tools/pure.ts";
 
 /** What `read` makes of a text, in one word and the id. */
@@ -27,7 +26,7 @@ const TABLE: [text: string, kind: string, id: string | undefined][] = [
     "12345678901234567890",
   ],
   ['{"jsonrpc":"2.0","id":1e400,"method":"m"}', "invalid call", undefined],
-  ['{"jsonrpc":"2.0","id":null,"method":"m"}', "invalid call", undefined],
+  ['{"jsonrpc":"2.0","id":null,"method":"m"}', "invalid call", "null"],
   ['{"jsonrpc":"2.0","id":true,"method":"m"}', "invalid call", undefined],
   ['{"jsonrpc":"2.0","id":{},"method":"m"}', "invalid call", undefined],
   ['{"jsonrpc":"2.0","id":[1],"method":"m"}', "invalid call", undefined],
@@ -40,14 +39,14 @@ const TABLE: [text: string, kind: string, id: string | undefined][] = [
     undefined,
   ],
   ['{"jsonrpc":"2.0","error":{"code":1,"message":""}}', "answer", undefined],
-  ['{"jsonrpc":"2.0","id":7,"error":"no"}', "invalid answer", "7"],
-  ['{"jsonrpc":"2.0","id":7,"error":{"code":"1"}}', "invalid answer", "7"],
+  ['{"jsonrpc":"2.0","id":7,"error":"no"}', "answer", "7"],
+  ['{"jsonrpc":"2.0","id":7,"error":{"code":"1"}}', "answer", "7"],
   ['{"jsonrpc":"1.0","id":7,"result":1}', "invalid answer", "7"],
   ['{"id":7,"method":"m"}', "invalid call", "7"],
   ['{"jsonrpc":"2.0","id":7}', "invalid either", "7"],
   ['{"jsonrpc":"2.0","id":7,"method":5}', "invalid call", "7"],
   ['{"jsonrpc":"2.0","id":7,"method":null,"result":{}}', "answer", "7"],
-  ['{"jsonrpc":"2.0","id":7,"method":null}', "invalid call", "7"],
+  ['{"jsonrpc":"2.0","id":7,"method":null}', "invalid either", "7"],
   ['\ufeff{"jsonrpc":"2.0","id":7,"result":{}}', "answer", "7"],
   ['{"jsonrpc":"2.0","id":7,"result":{"x":NaN}}', "invalid answer", "7"],
   ['{"id":"7","jsonrpc":"2.0","result":[-Infinity', "invalid answer", '"7"'],

@@ -2,7 +2,8 @@ import { assert, assertEquals } from "../tools/assert.ts";
 import { Asked } from "../../lib/asked.ts";
 import { Catalog } from "../../lib/catalog.ts";
 import { Hints } from "../../lib/hints.ts";
-import { read, type Request } from "../../lib/jsonrpc.ts";
+import { read } from "../../lib/envelope.ts";
+import type { Request } from "../../lib/jsonrpc.ts";
 import { limitsOf } from "../../lib/deadline.ts";
 import { Ledger } from "../../lib/ledger.ts";
 import { isSafe } from "../../lib/safety.ts";
@@ -103,7 +104,7 @@ test("Ledger: progress moves the idle clock, never the total one", () => {
   add(ledger, request("1", "x", '{"_meta":{"progressToken":0}}'), 0, limits);
   ledger.sent("1", 1, 0);
   assertEquals(ledger.progress("0", 1, 1, 9_000), true);
-  assertEquals(ledger.progress("0", 1, 1, 18_000), false, "it has not risen");
+  assertEquals(ledger.progress("0", 1, 1, 18_000), true, "a sign of life");
   assertEquals(ledger.progress('"0"', 2, 1, 18_000), false, "another token");
   assertEquals(ledger.progress("0", 2, 2, 18_000), false, "another link");
   assertEquals(ledger.progress("0", "3", 1, 18_000), false, "no number");
@@ -243,19 +244,56 @@ test("Catalog: what the client never saw cannot have changed", () => {
 });
 
 test("Catalog: pages without an end are left alone", () => {
-  for (const next of [(n: number) => `${n}`, () => "again"]) {
-    const catalog = new Catalog();
-    catalog.told("tools", undefined, page(["a"]));
-    let pages = 1;
-    let found = catalog.compare("tools", undefined, page(["b"], next(0)));
-    while (found.kind === "more" && pages < 1000) {
-      const { cursor } = found;
-      found = catalog.compare("tools", cursor, page(["b"], next(pages++)));
-    }
-    assertEquals(found.kind, "same");
-    assert(pages <= 100);
+  const catalog = new Catalog();
+  catalog.told("tools", undefined, page(["a"]));
+  let pages = 1;
+  let found = catalog.compare("tools", undefined, page(["b"], "0"));
+  while (found.kind === "more" && pages < 1000) {
+    const { cursor } = found;
+    found = catalog.compare("tools", cursor, page(["b"], `${pages++}`));
   }
+  assertEquals(found.kind, "same");
+  assert(pages <= 100);
 });
+
+/** Cursors that do not advance: what the daemon names as the next for the one it was asked with, and how many pages are asked for. */
+const CURSORS: [
+  what: string,
+  next: (cursor: string | undefined) => string,
+  pages: number,
+][] = [
+  ["always the same", () => "again", 2],
+  ["always empty", () => "", 2],
+  ["its own, once it has one", (cursor) => cursor ?? "first", 2],
+  ["two that take turns", (cursor) => cursor === "x" ? "y" : "x", 3],
+  [
+    "empty, then one that stays",
+    (cursor) => cursor === undefined ? "" : "x",
+    3,
+  ],
+];
+for (const [what, next, most] of CURSORS) {
+  for (
+    const [now, kind] of [[["a"], "same"], [["a", "b"], "changed"]] as const
+  ) {
+    test(`Catalog: cursors that do not advance end a list: ${what}, ${kind}`, () => {
+      const catalog = new Catalog();
+      catalog.told("tools", undefined, page(["a"], next(undefined)));
+      let pages = 1;
+      let found = catalog.compare(
+        "tools",
+        undefined,
+        page([...now], next(undefined)),
+      );
+      while (found.kind === "more") {
+        const { cursor } = found;
+        pages++;
+        found = catalog.compare("tools", cursor, page([...now], next(cursor)));
+      }
+      assertEquals([found.kind, pages], [kind, most]);
+    });
+  }
+}
 
 test("Catalog: a page that the client asked for twice counts once", () => {
   const catalog = new Catalog();

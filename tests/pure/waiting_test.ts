@@ -61,6 +61,7 @@ test("a client that gave a progress token hears what its call waits for", () => 
   pass(scene, 20_000);
   const later = scene.replies();
   assertEquals(later.map(({ id, params }) => id ?? params.progress), [
+    0,
     0.1,
     1,
     1,

@@ -1,0 +1,49 @@
+/**
+ * What was written on connections that no answer comes to: notifications, and
+ * answers to the daemon's own requests. A daemon that answers something written
+ * later has taken them; before that, an error without an id may be about them.
+ *
+ * @module
+ */
+
+/** Places in the order of what was written on one connection. */
+interface Places {
+  /** The last of what no answer comes to. */
+  told: number;
+  /** The last request that was answered. */
+  answered: number;
+}
+
+/** The places by the epochs of the connections. */
+export class Told {
+  readonly #places = new Map<number, Places>();
+
+  /** Something that no answer comes to was written at a place. */
+  told(epoch: number, place: number): void {
+    this.#of(epoch).told = place;
+  }
+
+  /** The request at a place was answered. */
+  answered(epoch: number, place: number): void {
+    const places = this.#of(epoch);
+    places.answered = Math.max(places.answered, place);
+  }
+
+  /** Whether the daemon has taken all that no answer comes to. */
+  isTaken(epoch: number): boolean {
+    const places = this.#places.get(epoch);
+    return places === undefined || places.told < places.answered ||
+      places.told === 0;
+  }
+
+  /** A connection is over. */
+  lost(epoch: number): void {
+    this.#places.delete(epoch);
+  }
+
+  #of(epoch: number): Places {
+    const places = this.#places.get(epoch) ?? { told: 0, answered: 0 };
+    this.#places.set(epoch, places);
+    return places;
+  }
+}
