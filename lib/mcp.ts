@@ -202,7 +202,7 @@ export class Mcp implements Dialect {
     const id = this.#ownId(message.id);
     const own = id === undefined ? undefined : this.#own.get(id);
     if (id === undefined || own?.epoch !== epoch) return message;
-    this.#own.delete(id);
+    this.#close(id, epoch, own.purpose);
     if (id !== message.id) this.#client.sawRetyped();
     const trouble = message.kind === "invalid"
       ? message.reason
@@ -239,6 +239,16 @@ export class Mcp implements Dialect {
     if (id === undefined || this.#own.has(id)) return id;
     const other = otherType(id);
     return other !== undefined && this.#own.has(other) ? other : undefined;
+  }
+
+  /** A request of the proxy's own is answered; if it is a probe, those before it will not be. */
+  #close(id: Id, epoch: number, { kind }: Purpose): void {
+    for (const [before, own] of this.#own) {
+      if (before === id) break;
+      const isProbe = own.epoch === epoch && own.purpose.kind === "probe";
+      if (kind === "probe" && isProbe) this.#own.delete(before);
+    }
+    this.#own.delete(id);
   }
 
   /** A daemon without `server/discover` is not the one that is remembered. */
