@@ -158,11 +158,11 @@ function answerOf(
 }
 
 /**
- * The members of an envelope. `JSON.parse` confuses a key that is written with
+ * The members of an envelope that is parsed. `JSON.parse` confuses a key that is written with
  * an escape with one that it has seen before and that begins with a backslash
  * (V8 in Deno 2.9.6), so that such keys are read here.
  */
-function envelopeOf(
+export function envelopeOf(
   parsed: Record<string, unknown>,
   text: string,
 ): Record<string, unknown> {

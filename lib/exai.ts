@@ -18,7 +18,9 @@ import type {
   Restoration,
   Writing,
 } from "./dialect.ts";
+import { envelopeOf } from "./envelope.ts";
 import * as exai from "./exai_frame.ts";
+import { piecesOf } from "./frames.ts";
 import {
   type Call,
   type CallConfig,
@@ -195,17 +197,29 @@ export class Exai implements Dialect {
   }
 
   decode(epoch: number, text: string, now: number): Incoming[] {
+    const { found, others } = piecesOf(text, exai.isFrame);
+    const incoming: Incoming[] = [];
+    for (const { text, value } of found) {
+      if (!isRecord(value)) {
+        incoming.push(NO_FRAME);
+        continue;
+      }
+      const frame = envelopeOf(value, text);
+      // What stands beside other text says itself what it is.
+      const isMeant = others.length === 0 || typeof frame.op === "string";
+      if (isMeant) incoming.push(...this.#frame(epoch, frame, text, now));
+    }
+    if (found.length === 0 || others.length > 0) incoming.push(NO_FRAME);
+    return incoming;
+  }
+
+  #frame(
+    epoch: number,
+    frame: Record<string, unknown>,
+    text: string,
+    now: number,
+  ): Incoming[] {
     const line = this.#lines.get(epoch);
-    let frame: unknown;
-    try {
-      frame = JSON.parse(text);
-    } catch {
-      frame = undefined;
-    }
-    if (!isRecord(frame)) {
-      const reason = "a frame must be a JSON object";
-      return [{ kind: "invalid", id: undefined, like: "answer", reason }];
-    }
     const outstanding = line?.outstanding;
     if (line === undefined || outstanding === undefined) return stray(frame);
     switch (outstanding.kind) {
@@ -387,6 +401,13 @@ export class Exai implements Dialect {
   }
 }
 
+/** What a frame is that the dialect does not know. */
+const NO_FRAME: Incoming = {
+  kind: "invalid",
+  id: undefined,
+  like: "answer",
+  reason: "a frame must be a JSON object",
+};
 const HEALTH = '{"op":"health"}';
 const LIST = '{"op":"list_tools"}';
 

@@ -49,6 +49,12 @@ export function errorOf(frame: Record<string, unknown>): ExaiError {
   };
 }
 
+/** Whether a JSON object is a frame: later revisions write errors without an op. */
+export function isFrame(value: Record<string, unknown>): boolean {
+  return typeof value.op === "string" ||
+    typeof dig(value, "error", "code") === "string";
+}
+
 /** Whether a frame speaks of a failure. */
 export function isFailure(frame: Record<string, unknown>): boolean {
   return frame.op === "error" || (frame.error ?? undefined) !== undefined;
