@@ -70,9 +70,6 @@ export function understood(value: unknown, text: string): Message[] {
   return value.map((element, i) => classify(element, texts[i] ?? ""));
 }
 
-/** What only stands in an envelope because nothing does. */
-const ABSENT = ["method", "params", "result", "error"];
-
 function classify(parsed: unknown, text: string): Message {
   if (!isRecord(parsed)) {
     return invalid(undefined, "call", "a message must be an object");
@@ -115,9 +112,13 @@ function classify(parsed: unknown, text: string): Message {
       '"id" must be a string or a number (JSON-RPC 2.0 section 4, MCP RequestId)',
     );
   }
-  const absent = ABSENT.filter((name) => value[name] === null);
-  if (isNull) absent.push("id");
-  const carried = absent.length === 0 ? text : cut(text, absent);
+  const isPlain = params !== null && result === undefined &&
+    error === undefined && !isNull;
+  const carried = isPlain ? text : cut(
+    text,
+    ["params", "result", "error", ...(isNull ? ["id"] : [])]
+      .filter((name) => value[name] === null),
+  );
   const said = params ?? undefined;
   return id === undefined
     ? { kind: "notification", method, params: said, text: carried }
@@ -136,12 +137,13 @@ function answerOf(
   isError: boolean,
   text: string,
 ): Answer {
-  const others = isError
-    ? ["method", "params", "result"]
-    : ["method", "params", "error"];
-  const absent = others.filter((name) => Object.hasOwn(value, name));
-  const carried = absent.length === 0 ? text : cut(text, absent);
-  const { result, error } = value;
+  const { method, params, result, error } = value;
+  const other = isError ? result : error;
+  const isPlain = method === undefined && params === undefined &&
+    other === undefined;
+  const carried = isPlain
+    ? text
+    : cut(text, ["method", "params", isError ? "result" : "error"]);
   if (isError) {
     const isGood = isErrorObject(error);
     const said = isGood ? error : meant(error);

@@ -22,7 +22,7 @@ import type { LinkRole, LinkState } from "./link.ts";
 import { read, understood, unreadable } from "./envelope.ts";
 import { emptied, type Listing, methodOf } from "./catalog.ts";
 import { type Agreement, announce, judge, replay } from "./agreement.ts";
-import { replace } from "./json_text.ts";
+import { jsonIn, replace } from "./json_text.ts";
 import { Listens } from "./listens.ts";
 import { PROBE_LIMIT } from "./liveness.ts";
 import { serverOf, versionOf } from "./memory.ts";
@@ -425,6 +425,8 @@ export class Mcp implements Dialect {
 
 /** The messages in a frame; beside other text only answers count, because they name what they answer. */
 function messagesIn(text: string): Message[] {
+  const value = jsonIn(text);
+  if (value !== undefined) return understood(value, text);
   const { found, others } = piecesOf(text, ({ jsonrpc }) => jsonrpc === "2.0");
   const messages = found.flatMap(({ value, text }) => understood(value, text));
   if (found.length > 0 && others.length === 0) return messages;
