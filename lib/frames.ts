@@ -30,9 +30,9 @@ export type IsMessage = (value: Record<string, unknown>) => boolean;
 
 /** How many pieces of a frame are looked at. */
 const PIECE_LIMIT = 1_000;
-/** What separates texts and lines, and stands in none: line breaks, NUL, 0x1e, and the byte order mark. */
+/** What stands in no JSON text but between its tokens. */
 // deno-lint-ignore no-control-regex
-const BREAKS = /[\r\n\0\x1e\ufeff]+/;
+const BREAKS = /[\r\n\0\x1e]+/;
 // deno-lint-ignore no-control-regex
 const BLANK = /[ \t\r\n\0\x1e\ufeff]*/y;
 const BLANKS = " \t\r\n\0\x1e\ufeff";
@@ -63,16 +63,15 @@ export function piecesOf(text: string, isMessage: IsMessage): Pieces {
   if (whole !== undefined) return { found: whole, others: [] };
   const found: Piece[] = [];
   const others: string[] = [];
-  for (const line of text.split(BREAKS)) {
+  // The last one is only known to be there.
+  const lines = text.split(BREAKS, PIECE_LIMIT + 1);
+  for (const line of lines.slice(0, PIECE_LIMIT)) {
     if (line.trim() === "") continue;
-    if (found.length + others.length >= PIECE_LIMIT) {
-      others.push("");
-      break;
-    }
     const pieces = sequence(line, isMessage, PIECE_LIMIT - found.length);
     if (pieces === undefined) others.push(line);
     else found.push(...pieces);
   }
+  if (lines.length > PIECE_LIMIT) others.push("");
   return { found, others };
 }
 

@@ -47,16 +47,16 @@ export const REQUESTS: readonly Mutant[] = [
   {
     name: "a late response reaches the client",
     from: `
-      const { id } = $answer;
-      if (id === undefined || !$all.$requests.$isInFlight(id, $link.$epoch)) {
+      const id = $all.$ids.$inFlight($answer.id, $link.$epoch);
+      if (id === undefined) {
         $$drop
       }
       $$middle
       $all.$reply($text);`,
     to: `
-      const { id } = $answer;
-      if (id === undefined || !$all.$requests.$isInFlight(id, $link.$epoch)) {
-        return $all.$reply('{"jsonrpc":"2.0","id":' + id + ',"result":{}}');
+      const id = $all.$ids.$inFlight($answer.id, $link.$epoch);
+      if (id === undefined) {
+        return $all.$reply('{"jsonrpc":"2.0","id":' + $answer.id + ',"result":{}}');
       }
       $$middle
       $all.$reply($text);`,
@@ -82,10 +82,13 @@ export const REQUESTS: readonly Mutant[] = [
   {
     name: "a malformed response leaves its request without an answer",
     from: `
-      if ($all.$requests.$settle(id, $link.$epoch) === undefined) return;
+      if ($message.$isBroken) return $$wait;
+      $all.$requests.$settle(id, $link.$epoch);
       const $text = $$why;
       $all.$reply($failure(id, $$error));`,
-    to: "if ($all.$requests.$settle(id, $link.$epoch) === undefined) return;",
+    to: `
+      if ($message.$isBroken) return $$wait;
+      $all.$requests.$settle(id, $link.$epoch);`,
   },
   {
     name: "a response over --max-message is forwarded",
@@ -164,7 +167,7 @@ export const REQUESTS: readonly Mutant[] = [
   },
   {
     name: "an id comes again while its late response may still come",
-    from: "if ($all.$requests.$late.$isAbandoned($request.id)) { $$answer }",
+    from: "if ($all.$ids.$isLate($request.id)) { $$answer }",
     to: "",
   },
   {

@@ -107,6 +107,7 @@ const FRAMES: [frame: string, found: string[], others: number][] = [
   ['got {"a":1}', [], 1],
   ['{"a":1}{"a":', [], 1],
   ['{"a":1}\n{"a":', ['{"a":1}'], 1],
+  ['x\n{"a":"\ufeff"}', ['{"a":"\ufeff"}'], 1],
   ["Content-Length: 7\r\n\r\n{}", ["{}"], 1],
   ['{"level":"info"}\n{"a":1}', ['{"a":1}'], 1],
   ['"{}"\n{}', ["{}"], 1],
