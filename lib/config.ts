@@ -66,9 +66,12 @@ export type Reading =
   | { readonly kind: "problems"; readonly problems: readonly string[] };
 
 /** A setting's text and where it stood. */
-interface Given {
+export interface Given {
+  /** As it was written. */
   readonly text: string;
+  /** The flag, with its dashes, or the variable. */
   readonly name: string;
+  /** Where it stood. */
   readonly from: Source;
 }
 
@@ -248,8 +251,8 @@ function isUrlMeant(
 }
 
 /** The `.env` file that is named by the command line or the environment; `./.env` is never read by itself, for a cloned folder could redirect the token. */
-export function envFileOf({ args, env }: Sources): string | undefined {
-  return find(SETTINGS.envFile, parseArgs(args, []), { args, env })?.text;
+export function envFileOf({ args, env }: Sources): Given | undefined {
+  return find(SETTINGS.envFile, parseArgs(args, []), { args, env });
 }
 
 /** The command line's help, from the table. */

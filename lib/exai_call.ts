@@ -183,9 +183,11 @@ export class Calls {
       const { id } = request;
       return { kind: "later", id, ms: retryMs, isUntouched: true };
     }
-    const isInvalid = /^(TOOL_NOT_FOUND|VALIDATION_ERROR|INVALID_REQUEST)$/
-      .test(code) || frame.op === "error" && message.startsWith("invalid_");
-    if (isInvalid) return error(request, Code.invalidParams, message);
+    // The daemon does not know such frames. All else is the tool's, or the lack
+    // of one: the model reads a result, but not every client shows it an error.
+    const isForeign = frame.op === "error" &&
+      (code === "INVALID_REQUEST" || message.startsWith("invalid_"));
+    if (isForeign) return error(request, Code.invalidParams, message);
     const text = code === "" ? message : `${code}: ${message}`;
     return result(request, exai.toolResult([text], "failed"));
   }

@@ -6,7 +6,7 @@
 
 import { locate } from "./json_text.ts";
 import { dig, isRecord } from "./jsonrpc.ts";
-import { readOutput, unwrap, withoutSummary } from "./tool_output.ts";
+import { readOutput, splitSummary, unwrap } from "./tool_output.ts";
 
 /** What an error frame says, whatever its form. */
 export interface ExaiError {
@@ -70,9 +70,12 @@ export function resultOf(
 ): ToolResult | undefined {
   const blocks = blocksOf(frame);
   if (blocks === undefined) return undefined;
-  const said = style === "clean" ? withoutSummary(blocks) : blocks;
+  // A summary that is joined to an output is no part of its JSON.
+  const { said, summary } = splitSummary(blocks);
   const readings = said.map((block) => readOutput(block, style));
-  const texts = readings.flatMap((reading) => reading.texts);
+  const texts = style === "raw"
+    ? [...blocks]
+    : readings.flatMap((reading) => reading.texts);
   const isError = isFailure(frame) || frame.ok === false ||
     readings.some((reading) => reading.isError);
   if (isFailure(frame)) {
@@ -80,6 +83,9 @@ export function resultOf(
     const isSaid = readings.some((reading) => reading.says(message));
     if (!isSaid) texts.push(message);
   }
+  // A tool that had nothing to say has been called all the same.
+  const isSilent = texts.every((text) => text.trim() === "");
+  if (isSilent && summary !== undefined) texts.splice(0, Infinity, summary);
   const shown = texts.filter((text) => text !== "");
   const content = shown.length > 0 ? shown : texts.slice(0, 1);
   return toolResult(content, isError ? "failed" : "done");

@@ -92,7 +92,9 @@ export async function install(
   const lost = relativeIn(sources, host);
   if (lost.length > 0) {
     output.complain(
-      `alwaysup: ${envFileOf(sources)}: ${lost.join(", ")}: it must be a ` +
+      `alwaysup: ${envFileOf(sources)?.text}: ${
+        lost.join(", ")
+      }: it must be a ` +
         `whole path, for nobody knows in which folder ${client.title} starts ` +
         "its servers",
     );

@@ -351,7 +351,7 @@ export const SETTINGS = {
     flag: "env-file",
     env: ["ENV_FILE"],
     value: "PATH",
-    help: "file of NAME=value lines that stand in for the environment",
+    help: "file of NAME=value lines; one that ENV_FILE names may be missing",
     parse: path,
   }),
 } as const;

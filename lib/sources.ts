@@ -5,7 +5,13 @@
  * @module
  */
 
-import { envFileOf, readConfig, type Reading, type Sources } from "./config.ts";
+import {
+  envFileOf,
+  type Given,
+  readConfig,
+  type Reading,
+  type Sources,
+} from "./config.ts";
 import { type Host, messageOf } from "./host.ts";
 
 /** Reads the configuration of the process, and says from where; `args` is the command line without the program's name and command. */
@@ -14,21 +20,45 @@ export async function readSettings(
   args: readonly string[],
 ): Promise<{ readonly reading: Reading; readonly sources: Sources }> {
   const env = host.env();
-  const path = envFileOf({ args, env });
-  const file = path === undefined ? {} : await readEnvFile(host, path);
+  const named = envFileOf({ args, env });
+  // A variable is often set once for many programs and machines; a flag is
+  // meant for this one.
+  const isMissing = named?.from === "env" && !isThere(host, named.text);
+  const file = named === undefined || isMissing
+    ? {}
+    : await readEnvFile(host, named);
   if (typeof file === "string") {
     const reading = { kind: "problems", problems: [file] } as const;
     return { reading, sources: { args, env } };
   }
   const sources = { args, env, file };
   const reading = readConfig(sources, (path) => host.readFile(path));
-  return { reading, sources };
+  if (!isMissing) return { reading, sources };
+  const { name, text } = named;
+  const missing = `${name}: there is no file ${text}; going on without it`;
+  return { reading: withWarning(reading, missing), sources };
+}
+
+/** Whether something has that name; what cannot be looked at may be there. */
+function isThere(host: Host, path: string): boolean {
+  try {
+    return host.stat(path) !== undefined;
+  } catch {
+    return true;
+  }
+}
+
+/** What is wrong otherwise may be so because of it, so a problem comes after it. */
+function withWarning(reading: Reading, text: string): Reading {
+  return reading.kind === "problems"
+    ? { ...reading, problems: [text, ...reading.problems] }
+    : { ...reading, warnings: [text, ...reading.warnings] };
 }
 
 /** The names and values of a `.env` file, or what is wrong with it. */
 async function readEnvFile(
   host: Host,
-  path: string,
+  { name, text: path }: Given,
 ): Promise<Record<string, string | undefined> | string> {
   try {
     const text = host.readFile(path).replace(/^\ufeff/, "");
@@ -38,6 +68,6 @@ async function readEnvFile(
     return parseEnv(text);
   } catch (error) {
     const why = messageOf(error);
-    return `--env-file ${path}: it cannot be read (${why})`;
+    return `${name} ${path}: it cannot be read (${why})`;
   }
 }

@@ -19,6 +19,8 @@ export interface Reading {
 
 /** The statuses of a tool's output that mean failure; the daemon compares without case. */
 const FAILED = /^(code_too_large|error|execution_error|resend_prompt)$/i;
+/** What a workflow's output has for a status when the tool has raised: the tool's name, and this. */
+const RAISED = /^\w+_failed$/i;
 const PROGRESS =
   /^\s*=== PROGRESS ===[\s\S]*?=== END PROGRESS ===(?:[ \t]*\n)*/;
 const SUMMARY = /^\s*=== MCP CALL SUMMARY ===[\s\S]*=== END SUMMARY ===/;
@@ -37,8 +39,7 @@ const MEMBERS = [
  */
 export function readOutput(text: string, style: "clean" | "raw"): Reading {
   const output = parse(text);
-  const isError = typeof output?.status === "string" &&
-    FAILED.test(output.status);
+  const isError = output !== undefined && isFailed(output);
   const inside = [output?.content, output?.error]
     .filter((it) => typeof it === "string").filter((it) => it !== "");
   if (style === "raw" || output === undefined || !isWrapping(output)) {
@@ -60,15 +61,25 @@ export function unwrap(text: string, style: "clean" | "raw"): string {
   return style === "raw" ? text : withoutTurn(text.replace(PROGRESS, ""));
 }
 
-/** A tool's own blocks, without the summary that the daemon puts behind them. */
-export function withoutSummary(blocks: readonly string[]): readonly string[] {
+/** A tool's own blocks, and the summary that the daemon puts behind them. */
+export function splitSummary(
+  blocks: readonly string[],
+): { readonly said: readonly string[]; readonly summary?: string } {
   const last = blocks.at(-1) ?? "";
   if (blocks.length > 1) {
-    return SUMMARY.test(last) ? blocks.slice(0, -1) : blocks;
+    if (!SUMMARY.test(last)) return { said: blocks };
+    return { said: blocks.slice(0, -1), summary: last };
   }
   const at = last.lastIndexOf(JOINED);
-  const isJoined = at > 0 && SUMMARY.test(last.slice(at));
-  return isJoined ? [last.slice(0, at)] : blocks;
+  if (at <= 0 || !SUMMARY.test(last.slice(at))) return { said: blocks };
+  return { said: [last.slice(0, at)], summary: last.slice(at + 2) };
+}
+
+function isFailed({ status, error }: Record<string, unknown>): boolean {
+  if (typeof status !== "string") return false;
+  // Without an error it is what the tool has found out: "tests_failed".
+  return FAILED.test(status) ||
+    RAISED.test(status) && typeof error === "string";
 }
 
 function isWrapping(output: Record<string, unknown>): boolean {

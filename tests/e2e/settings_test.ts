@@ -57,12 +57,32 @@ test("a named .env file counts, and one that only lies there does not", async ()
   ]]);
   await proxy.stderr.find((line) => line.includes("ws://127.0.0.1:8079/"));
   await proxy.end();
-  await using missing = new Proxy([], { ENV_FILE: `${folder}/none` });
-  assertEquals((await missing.ended()).code, 2);
-  assertMatch(
-    missing.stderr.dump(),
-    /^alwaysup: --env-file .*none: it cannot be read/,
-  );
+  await Deno.remove(folder, { recursive: true });
+});
+
+test("a file that ENV_FILE names and that is not there is a warning; one that a flag names, or that cannot be read, is an error", async () => {
+  await using daemon = new RawDaemon();
+  const folder = await Deno.makeTempDir({ prefix: "env-" });
+  const none = `${folder}/none`;
+  {
+    const args = ["--url", daemon.url];
+    await using proxy = new Proxy(args, { ENV_FILE: none });
+    await proxy.initialize();
+    const found = await proxy.stderr.find((it) => it.includes("ENV_FILE"));
+    assertMatch(found.text, /WARN .*ENV_FILE: there is no .*; .*without it/);
+  }
+  const failing: [args: string[], env: Record<string, string>, why: RegExp][] =
+    [
+      [["--env-file", none], {}, /^alwaysup: --env-file .*none: .*be read/],
+      [[], { ENV_FILE: folder }, /^alwaysup: ENV_FILE .*: .*be read/],
+      // Whatever else is wrong may be so because of it.
+      [["--url", "x"], { ENV_FILE: none }, /ENV_FILE: there is no[^]*--url/],
+    ];
+  for (const [args, env, why] of failing) {
+    await using proxy = new Proxy(args, env);
+    assertEquals((await proxy.ended()).code, 2);
+    assertMatch(proxy.stderr.dump(), why);
+  }
   await Deno.remove(folder, { recursive: true });
 });
 

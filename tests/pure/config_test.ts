@@ -381,9 +381,11 @@ test("a token file that cannot be read, or is empty, is a problem", () => {
 
 test("only a named .env file is read", () => {
   assertEquals(envFileOf({ args: [], env: {} }), undefined);
-  assertEquals(envFileOf({ args: [], env: { ENV_FILE: "/a" } }), "/a");
+  const named = envFileOf({ args: [], env: { ENV_FILE: "/a" } });
+  assertEquals(named, { text: "/a", name: "ENV_FILE", from: "env" });
   const args = ["--env-file", "/b"];
-  assertEquals(envFileOf({ args, env: { ENV_FILE: "/a" } }), "/b");
+  const flag = envFileOf({ args, env: { ENV_FILE: "/a" } });
+  assertEquals(flag, { text: "/b", name: "--env-file", from: "flag" });
   assertEquals(
     envFileOf({ args: [], env: {}, file: { ENV_FILE: "/c" } }),
     undefined,

@@ -16,6 +16,18 @@ const SUMMARY = "\n=== MCP CALL SUMMARY ===\nTool: chat | Status: OK\n" +
   "=== END SUMMARY ===\n\n(no progress captured)\nreq_id=1";
 const output = (fields: Json): string =>
   JSON.stringify({ status: "success", metadata: {}, ...fields });
+/** What a workflow tool says when it raises, as a person would read it. */
+const FAILED = JSON.stringify(
+  { status: "debug_failed", error: "no such file", step_number: 2 },
+  null,
+  2,
+);
+const SHOUTED = JSON.stringify({
+  ...{ status: "CONSENSUS_FAILED", error: "", metadata: { tool_name: "x" } },
+  step_number: 1,
+});
+/** What a tool found out, and no error of the daemon's. */
+const TESTED = JSON.stringify({ status: "tests_failed", failures: ["a"] });
 
 const RESULTS: [
   what: string,
@@ -95,6 +107,61 @@ const RESULTS: [
     false,
   ],
   ["a summary alone", { outputs: [block(SUMMARY)] }, [SUMMARY], false],
+  ["nothing beside the summary", { outputs: [block(""), block(SUMMARY)] }, [
+    SUMMARY,
+  ], false],
+  [
+    "white space beside the summary",
+    { outputs: [block(" \n"), block(""), block(SUMMARY)], text: SUMMARY },
+    [SUMMARY],
+    false,
+  ],
+  [
+    "an empty content beside the summary",
+    { outputs: [block(output({ content: "" })), block(SUMMARY)] },
+    [SUMMARY],
+    false,
+  ],
+  [
+    "an empty content joined to the summary",
+    { text: `${output({ content: "" })}\n\n${SUMMARY}` },
+    [SUMMARY],
+    false,
+  ],
+  [
+    "an error beside an empty output and the summary",
+    { outputs: [block(""), block(SUMMARY)], error: { message: "why" } },
+    ["why"],
+    true,
+  ],
+  ["an empty output without a summary", { outputs: [block("")] }, [""], false],
+  [
+    "a workflow's own error",
+    { outputs: [block(FAILED), block(SUMMARY)], text: FAILED },
+    [FAILED],
+    true,
+  ],
+  [
+    "a workflow's own error, joined to the summary",
+    { text: `${FAILED}\n\n${SUMMARY}` },
+    [FAILED],
+    true,
+  ],
+  [
+    "the same in another case, with what its metadata say",
+    { outputs: [block(SHOUTED)] },
+    [SHOUTED],
+    true,
+  ],
+  ["a failure that says no error", { outputs: [block(TESTED)] }, [
+    TESTED,
+  ], false],
+  [
+    "what only sounds like a failure",
+    { outputs: [block(output({ status: "failed_before", error: "no" }))] },
+    ["no"],
+    false,
+  ],
 ];
 for (const [what, frame, texts, isError] of RESULTS) {
   test(`call_tool_res: ${what}`, () => {
@@ -106,6 +173,20 @@ for (const [what, frame, texts, isError] of RESULTS) {
     assertEquals<unknown>(found, expected);
   });
 }
+
+test("call_tool_res: a failure that is shown raw is one, too", () => {
+  for (
+    const frame of [
+      { outputs: [block(FAILED), block(SUMMARY)] },
+      { text: `${FAILED}\n\n${SUMMARY}` },
+      { text: `${output({ status: "error", content: "a" })}\n\n${SUMMARY}` },
+    ]
+  ) {
+    const found = resultOf({ op: "call_tool_res", ...frame }, "raw");
+    const shown = (frame.outputs ?? [block(frame.text!)]) as unknown;
+    assertEquals<unknown>(found, { content: shown, isError: true });
+  }
+});
 
 test("call_tool_res: an error alone is no result", () => {
   for (const error of [{ code: "TIMEOUT" }, "why", 1]) {

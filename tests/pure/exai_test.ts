@@ -497,6 +497,66 @@ test("a result or an error without request_id is about the call that runs", () =
   }
 });
 
+const REFUSED: [what: string, frame: Json, text: string][] = [
+  [
+    "an unknown tool",
+    { error: { code: "TOOL_NOT_FOUND", message: "Unknown tool: x" } },
+    "TOOL_NOT_FOUND: Unknown tool: x",
+  ],
+  [
+    "an unknown tool, said without an op",
+    { op: null, error: { code: "TOOL_NOT_FOUND", message: "no x" } },
+    "TOOL_NOT_FOUND: no x",
+  ],
+  [
+    "an unknown tool, said as an op of its own",
+    { op: "error", error: { code: "TOOL_NOT_FOUND", message: "no x" } },
+    "TOOL_NOT_FOUND: no x",
+  ],
+  [
+    "arguments that a tool does not take",
+    { error: { code: "VALIDATION_ERROR", message: "no" } },
+    "VALIDATION_ERROR: no",
+  ],
+  [
+    "a request that a tool does not take",
+    { error: { code: "INVALID_REQUEST", message: "no" } },
+    "INVALID_REQUEST: no",
+  ],
+  [
+    "a duplicate of another client's call",
+    { error: { code: "DUPLICATE", message: "no", original_request_id: "y" } },
+    "DUPLICATE: no",
+  ],
+  ["a code in other letters", { error: { code: 7, message: "no" } }, "no"],
+];
+for (const [what, frame, text] of REFUSED) {
+  test(`an error of the daemon's is the tool's, as the shim gave it: ${what}`, () => {
+    const scene = new ExaiScene();
+    scene.greet();
+    const { request_id, epoch } = scene.running(1);
+    scene.take();
+    scene.say({ op: "call_tool_res", request_id, ...frame }, epoch);
+    const [{ result }] = scene.replies();
+    const content = [{ type: "text", text }];
+    assertEquals(result, { content, isError: true });
+  });
+}
+
+test("a frame that the daemon does not understand is no tool's error", () => {
+  const frames: Json[] = [
+    { message: "invalid_message: arguments must be a JSON object" },
+    { error: { code: "INVALID_REQUEST", message: "Unknown operation" } },
+  ];
+  for (const frame of frames) {
+    const scene = new ExaiScene();
+    scene.greet();
+    const { epoch } = scene.running(1);
+    scene.say({ op: "error", ...frame }, epoch);
+    assertEquals(scene.answers(), [[1, -32602]]);
+  }
+});
+
 test("an answer over the limit costs its own call only, and a request that is too large for the daemon too", () => {
   const scene = new ExaiScene({ maxMessage: 2_000 }, { maxMessage: 2_000 });
   scene.greet();
