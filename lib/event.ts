@@ -17,6 +17,11 @@ export type SessionEvent =
     readonly head: string;
     readonly tail: string;
   }
+  /**
+   * The client frames its messages with `Content-Length` headers: without a
+   * text for the first of them, then with the text of every body.
+   */
+  | { readonly type: "framed"; readonly text?: string }
   /** stdin ended, or a signal asked us to end. */
   | { readonly type: "end"; readonly cause: "stdin" | "signal" }
   /** More waits for the client to read than may wait; or all of it is read. */

@@ -25,6 +25,21 @@ export function overlongLine(bytes: number): LogEffect {
   );
 }
 
+/** What is wrong with a client that frames its messages with headers, by which rule, and what to do. */
+export const FRAMED: string =
+  "the client frames its messages with Content-Length headers, but over " +
+  "stdio each is one line without a header (MCP, basic/transports): set the " +
+  "client to newline-delimited messages, or use one that speaks MCP over stdio";
+
+/** The client's first message has headers. */
+export function framing(): LogEffect {
+  return log(
+    "error",
+    "framed-input",
+    `What the client says is not passed on: ${FRAMED}.`,
+  );
+}
+
 /** Something that is no message came from one side. */
 export function invalid(
   side: "client" | "daemon",

@@ -11,6 +11,7 @@ import { Desk, type SessionConfig } from "./desk.ts";
 import type { Dialect } from "./dialect.ts";
 import type { Effect, SessionEvent } from "./event.ts";
 import * as fault from "./fault.ts";
+import { framed } from "./framed.ts";
 import { fromClient, overlong } from "./from_client.ts";
 import { end, fromSocket } from "./from_daemon.ts";
 import type { Limit } from "./deadline.ts";
@@ -97,6 +98,8 @@ export class Session {
         return fromClient(desk, event.text, now);
       case "overlong":
         return overlong(desk, event);
+      case "framed":
+        return framed(desk, event);
       case "end":
         if (event.cause === "signal" && this.#isAsked) {
           return this.#finish(0, now);

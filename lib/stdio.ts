@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { SessionEvent } from "./event.ts";
+import { ContentLength, type Framed, type Line } from "./content_length.ts";
 
 const LF = 0x0a;
 const CR = 0x0d;
@@ -15,17 +15,16 @@ const SMALL = 16 * 1024;
 /** How much is written at once, in UTF-16 units. */
 const BATCH = 1024 * 1024;
 
-/** A line, or what is left of one that was not kept. */
-export type Line = Extract<SessionEvent, { type: "line" | "overlong" }>;
-
 /**
  * Splits bytes into lines: LF or CRLF ends one, and characters may be split
  * over chunks. The work is linear in the bytes: each is looked at once and
- * copied at most twice.
+ * copied at most twice. Only after a `Content-Length` header does something
+ * else end a piece: the length.
  */
 export class LineSplitter {
   readonly #limit: number;
   readonly #decoder = new TextDecoder();
+  readonly #framing: ContentLength;
   #parts: Uint8Array[] = [];
   #size = 0;
   /** The ends of a line over the limit. */
@@ -38,23 +37,37 @@ export class LineSplitter {
    */
   constructor(limit: number) {
     this.#limit = limit;
+    this.#framing = new ContentLength(limit);
   }
 
   /** The lines that end in this chunk. */
-  *push(chunk: Uint8Array): Generator<Line> {
+  *push(chunk: Uint8Array): Generator<Line | Framed> {
     let start = 0;
     for (;;) {
       const end = chunk.indexOf(LF, start);
+      const due = start + this.#framing.room - this.#size;
+      if (due <= chunk.length && (end === -1 || due <= end)) {
+        this.#keep(chunk.slice(start, due));
+        start = due;
+        const body = this.#framing.whole(this.#decode(join(this.#parts)));
+        if (body === undefined) continue;
+        this.#forget();
+        yield body;
+        continue;
+      }
       if (end === -1) break;
-      yield this.#end(chunk.subarray(start, end));
+      const bytes = this.#size + end + 1 - start;
+      yield* this.#framing.take(this.#end(chunk.subarray(start, end)), bytes);
       start = end + 1;
     }
     if (start < chunk.length) this.#keep(chunk.slice(start));
   }
 
   /** The line that nothing ended. */
-  *flush(): Generator<Line> {
-    if (this.#size > 0) yield this.#end(new Uint8Array());
+  *flush(): Generator<Line | Framed> {
+    const size = this.#size;
+    if (size > 0) yield* this.#framing.take(this.#end(new Uint8Array()), size);
+    yield* this.#framing.flush();
   }
 
   #keep(part: Uint8Array): void {
@@ -80,12 +93,16 @@ export class LineSplitter {
     }
     this.#keep(part);
     const [bytes, ends, whole] = [this.#size, this.#ends, join(this.#parts)];
-    this.#size = 0;
-    this.#parts = [];
-    this.#ends = undefined;
+    this.#forget();
     if (ends === undefined) return { type: "line", text: this.#decode(whole) };
     const [head, tail] = [this.#decode(ends.head), this.#decode(ends.tail)];
     return { type: "overlong", bytes, head, tail };
+  }
+
+  #forget(): void {
+    this.#size = 0;
+    this.#parts = [];
+    this.#ends = undefined;
   }
 
   #decode(bytes: Uint8Array): string {

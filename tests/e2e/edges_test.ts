@@ -428,3 +428,34 @@ class ShellProxy extends Proxy {
     return this.ask(id, "initialize", { protocolVersion: "2025-06-18" });
   }
 }
+
+test("a client that frames with Content-Length is told so, and the program goes on", async () => {
+  await using daemon = new RawDaemon();
+  await using proxy = new Proxy(flags(daemon.url));
+  const bodies = [
+    HELLO.trimEnd(),
+    '{"jsonrpc":"2.0","method":"notifications/initialized"}',
+    '{"jsonrpc":"2.0","id":"tw\u00f6 \u{1f600}","method":"tools/list"}',
+  ];
+  for (const body of bodies) {
+    const { length } = new TextEncoder().encode(body);
+    await proxy.write(`Content-Length: ${length}\r\n\r\n${body}`);
+  }
+  for (const id of [0, "tw\u00f6 \u{1f600}"]) {
+    const { error } = await proxy.answer(id);
+    assertEquals(error.code, -32600);
+    assertMatch(error.message, /Content-Length/);
+  }
+  // What comes in lines is served as ever.
+  await proxy.initialize();
+  await proxy.ask(1, "tools/list", {});
+  assertEquals((await proxy.answer(1)).result, {});
+  assertEquals((await proxy.end()).code, 0);
+  const said = proxy.stderr.all.filter(({ text }) =>
+    text.includes("Content-Length")
+  );
+  assertEquals(said.length, 1);
+  const methods = daemon.messages.map(({ method }) => method);
+  assertEquals(methods.filter((it) => it === "initialize").length, 1);
+  assertEquals(methods.filter((it) => it === "tools/list").length, 1);
+});

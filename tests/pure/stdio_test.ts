@@ -14,7 +14,7 @@ function split(text: string, size: number, limit = 1000): unknown[] {
     lines.push(...splitter.push(bytes.slice(at, at + size)));
   }
   lines.push(...splitter.flush());
-  return lines.map((line) => line.type === "line" ? line.text : line.bytes);
+  return lines.map((it) => it.type === "overlong" ? it.bytes : it.text);
 }
 
 test("lines end with LF or CRLF, wherever the chunks end", () => {
