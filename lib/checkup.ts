@@ -9,6 +9,13 @@ import type { Check } from "./check.ts";
 import type { Config } from "./config.ts";
 import { type Known, knownCheck } from "./connections_check.ts";
 import type { Host } from "./host.ts";
+import {
+  type Habits,
+  idsCheck,
+  muteness,
+  type Restart,
+  restartCheck,
+} from "./habits_check.ts";
 import { dig } from "./jsonrpc.ts";
 import { serverOf } from "./memory.ts";
 import { tame } from "./output.ts";
@@ -18,12 +25,19 @@ import { type Outcome, Trial } from "./trial.ts";
 
 /** How long a daemon has to understand another dialect than was said, in milliseconds. */
 const SHORT_MS = 3_000;
+/** How long it has at least for what it has done before, in milliseconds; a slow one has several times what it took. */
+const AGAIN_MS = 2_000;
 /** How often the daemon is probed. */
 const PROBES = 5;
 /** How long a proxy's trial of two connections may take: it takes half of it. */
 const TRIAL_MS = 1_000;
 /** The version that the client in us speaks first, and the one of the stateless era. */
 const [LEGACY, STATELESS] = ["2025-11-25", "2026-07-28"];
+
+const CLIENT_INFO = { name: "alwaysup doctor", version: "1" };
+const INITIALIZE = {
+  ...{ protocolVersion: LEGACY, capabilities: {}, clientInfo: CLIENT_INFO },
+};
 
 /** From the host's name to the daemon's answers; what follows from a failure is not looked at. */
 export async function* checkup(
@@ -41,8 +55,12 @@ export async function* checkup(
 async function* interview(config: Config, host: Host): AsyncGenerator<Check> {
   const trial = new Trial(untried(config), host);
   let server: string;
+  let greeting: Greeting;
+  let helloMs: number;
+  let trouble: string | undefined;
   try {
-    const { hello, _meta } = await greet(trial, config);
+    greeting = await greet(trial, config);
+    const { hello, _meta } = greeting;
     if (hello.kind === "failed") {
       return yield await unwelcome(hello.why, config, host);
     }
@@ -56,10 +74,76 @@ async function* interview(config: Config, host: Host): AsyncGenerator<Check> {
     if (listed.state === "fail") return;
     yield await probe(trial, config, _meta);
     server = serverOf(resultOf(hello)) ?? "";
+    helloMs = hello.ms;
   } finally {
     await trial.end();
   }
-  yield knownCheck(await known(config, host, server));
+  if (config.dialect === "mcp") {
+    const numbers = trial.saw("string") ? "as text" : "as sent";
+    const limit = Math.min(
+      Math.max(AGAIN_MS, 4 * helloMs),
+      config.handshakeTimeout,
+    );
+    const rest = await habits(untried(config), host, greeting, limit);
+    const found = { numbers, ...rest } as const;
+    yield idsCheck(found);
+    yield restartCheck(found);
+    trouble = muteness(found.restart);
+  }
+  yield knownCheck(await known(config, host, server, trouble));
+}
+
+/** What becomes of text ids, and of a connection that is lost. */
+async function habits(
+  config: Config,
+  host: Host,
+  { _meta }: Greeting,
+  limit: number,
+): Promise<Omit<Habits, "numbers">> {
+  let trial = new Trial(config, host, "texts");
+  try {
+    let texts: Habits["texts"] = "as sent";
+    if (!await begins(trial, _meta, limit)) {
+      texts = trial.saw("null") ? "as null" : "unanswered";
+      await trial.end();
+      trial = new Trial(config, host);
+      if (!await begins(trial, _meta, limit)) {
+        return { texts: "unknown", restart: { kind: "second unanswered" } };
+      }
+    }
+    const own = _meta === undefined ? "answered" : "not asked";
+    return { texts, restart: await restart(trial, own, limit) };
+  } finally {
+    await trial.end();
+  }
+}
+
+/** Whether a client can begin; the era is known. */
+async function begins(
+  trial: Trial,
+  _meta: Greeting["_meta"],
+  limit: number,
+): Promise<boolean> {
+  const hello = _meta === undefined
+    ? await trial.ask("initialize", INITIALIZE, limit)
+    : await trial.ask("server/discover", { _meta }, limit);
+  if (hello.kind === "failed") return false;
+  if (_meta !== undefined) return true;
+  await trial.tell({ method: "notifications/initialized" });
+  return true;
+}
+
+/** A connection is lost, and the proxy does what it always does then. */
+async function restart(
+  trial: Trial,
+  own: "answered" | "not asked",
+  limit: number,
+): Promise<Restart> {
+  const found = await trial.lose(limit);
+  if ("ms" in found) return { kind: "healed", ms: found.ms, own };
+  const { phase, why } = found;
+  if (phase === "greeting") return { kind: "own unanswered" };
+  return { kind: "not reached", why };
 }
 
 /** The same, but that the proxy does not try two connections: that could end the first one. */
@@ -74,6 +158,7 @@ async function known(
   config: Config,
   host: Host,
   server: string,
+  trouble: string | undefined,
 ): Promise<Known> {
   const { dialect, cache, connections: set } = config;
   if (dialect === "exai") return { from: "dialect", connections: "many" };
@@ -81,7 +166,8 @@ async function known(
   const remembered = readState(cache, ownerOf(config), host)?.remembered;
   const forMs = remembered?.one?.[server] ?? 0;
   if (forMs > 0) return { from: "cache", connections: "one", forMs };
-  return await tried(config, host);
+  if (trouble === undefined) return await tried(config, host);
+  return { from: "trial", connections: "unknown", trouble };
 }
 
 /** What a proxy finds out when it tries two connections. */
@@ -130,15 +216,15 @@ async function understands(config: Config, host: Host): Promise<boolean> {
   return hello.kind === "result" || /refuses our token/.test(hello.why);
 }
 
+/** What became of hello, and what every request says about us in the newer era, if that is the daemon's. */
+interface Greeting {
+  readonly hello: Outcome;
+  readonly _meta?: Record<string, unknown>;
+}
+
 /** Says hello in the older era, and if the daemon does not know it, in the newer one. */
-async function greet(
-  trial: Trial,
-  { dialect }: Config,
-): Promise<{ hello: Outcome; _meta?: Record<string, unknown> }> {
-  const clientInfo = { name: "alwaysup doctor", version: "1" };
-  const hello = await trial.ask("initialize", {
-    ...{ protocolVersion: LEGACY, capabilities: {}, clientInfo },
-  });
+async function greet(trial: Trial, { dialect }: Config): Promise<Greeting> {
+  const hello = await trial.ask("initialize", INITIALIZE);
   if (hello.kind === "result") {
     await trial.tell({ method: "notifications/initialized" });
     // The proxy itself answers for an exai daemon, whether one is there or not.
@@ -150,7 +236,7 @@ async function greet(
   const _meta = {
     [`${prefix}protocolVersion`]: STATELESS,
     [`${prefix}clientCapabilities`]: {},
-    [`${prefix}clientInfo`]: clientInfo,
+    [`${prefix}clientInfo`]: CLIENT_INFO,
   };
   const other = await trial.ask("server/discover", { _meta });
   return other.kind === "result" ? { hello: other, _meta } : { hello };

@@ -46,6 +46,7 @@ const LOOK_LINES = 64;
  * Runs a session on a host until it exits.
  *
  * @param observe is told what the session is doing after each turn
+ * @param dialer makes the connections
  * @returns the process's exit code
  */
 export function run(
@@ -54,6 +55,7 @@ export function run(
   host: Host,
   log: (entry: Omit<LogEffect, "type">) => void,
   observe?: (snapshot: Snapshot) => void,
+  dialer: typeof dial = dial,
 ): Promise<number> {
   const { promise, resolve } = Promise.withResolvers<number>();
   const now = (): number => performance.now();
@@ -149,7 +151,10 @@ export function run(
       case "dial": {
         const { epoch, subprotocol } = effect;
         const emit = (event: SocketReport): void => handle({ ...event, epoch });
-        sockets.set(epoch, dial(config.url, subprotocol, config.headers, emit));
+        sockets.set(
+          epoch,
+          dialer(config.url, subprotocol, config.headers, emit),
+        );
         return;
       }
       case "send":

@@ -11,27 +11,42 @@ import { dig, isRecord } from "./jsonrpc.ts";
 import { tame } from "./output.ts";
 import { run } from "./proxy.ts";
 import type { Snapshot } from "./snapshot.ts";
-import { atMost } from "./socket.ts";
+import { atMost, dial, type Socket } from "./socket.ts";
+
+/** How long a daemon has to see a connection close, in milliseconds. */
+const CLOSING_MS = 250;
 
 /** What the daemon answered, or why it could not. */
 export type Outcome =
   | { readonly kind: "result"; readonly result: unknown; readonly ms: number }
   | { readonly kind: "failed"; readonly why: string };
 
+/** What the client in us writes for ids. */
+export type Spelling = "numbers" | "texts";
+
 /** A proxy of our own, and its client. */
 export class Trial {
+  readonly #spelling: Spelling;
   readonly #bytes = new TransformStream<Uint8Array, Uint8Array>();
   readonly #stdin = this.#bytes.writable.getWriter();
-  readonly #waiting = new Map<number, (outcome: Outcome) => void>();
+  readonly #waiting = new Map<unknown, (outcome: Outcome) => void>();
   readonly #code: Promise<number>;
   #ids = 0;
   #failure: string | undefined;
   #rest = "";
   #connections: Snapshot["connections"] = "unknown";
   readonly #known = Promise.withResolvers<void>();
+  readonly #answered = new Set<string>();
+  #phase: Snapshot["standing"]["phase"] = "dialing";
+  #lastError: string | undefined;
+  #drop: (() => Promise<void>) | undefined;
+  #isDropped = false;
+  readonly #back = Promise.withResolvers<void>();
+  #signal: (() => void) | undefined;
 
   /** Starts the proxy. */
-  constructor(config: Config, host: Host) {
+  constructor(config: Config, host: Host, spelling: Spelling = "numbers") {
+    this.#spelling = spelling;
     const decoder = new TextDecoder();
     const own: Host = {
       ...host,
@@ -40,7 +55,7 @@ export class Trial {
         this.#take(decoder.decode(bytes, { stream: true }));
         return Promise.resolve(bytes.length);
       },
-      onSignal: () => {},
+      onSignal: (callback) => this.#signal = callback,
     };
     const alone: Config = {
       ...config,
@@ -54,12 +69,70 @@ export class Trial {
       // The same attempt goes on without the subprotocol.
       const isOver = event === "lost" ||
         event === "attempt-failed" && level !== "debug";
-      if (isOver) this.#fail(reason!);
+      // What is lost on purpose is to come back.
+      if (isOver && !this.#isDropped) this.#fail(reason!);
     };
-    this.#code = run(alone, "0", own, log, ({ connections }) => {
-      this.#connections = connections;
-      if (connections !== "unknown") this.#known.resolve();
+    const observe = (now: Snapshot): void => {
+      this.#connections = now.connections;
+      if (now.connections !== "unknown") this.#known.resolve();
+      this.#phase = now.standing.phase;
+      this.#lastError = now.lastError;
+      const isBack = now.reconnects > 0 && this.#phase === "ready";
+      if (isBack) this.#back.resolve();
+    };
+    const dialer: typeof dial = (url, subprotocol, headers, emit) =>
+      this.#dial(url, subprotocol, headers, emit);
+    this.#code = run(alone, "0", own, log, observe, dialer);
+  }
+
+  /** Dials as every proxy does; what comes is looked at, and the connection can be lost. */
+  #dial(...[url, subprotocol, headers, emit]: Parameters<typeof dial>): Socket {
+    let isLost = false;
+    const socket = dial(url, subprotocol, headers, (report) => {
+      if (isLost) return;
+      if (report.type === "frame") this.#look(report.text);
+      emit(report);
     });
+    this.#drop = async () => {
+      isLost = true;
+      // A daemon that keeps one client must have seen it go.
+      await atMost(CLOSING_MS, socket.close());
+      const reason = "doctor has ended it";
+      emit({ type: "closed", code: 1006, reason, reached: true });
+    };
+    return socket;
+  }
+
+  #look(text: string): void {
+    try {
+      const message: unknown = JSON.parse(text);
+      if (!isRecord(message) || typeof message.method === "string") return;
+      const { id } = message;
+      this.#answered.add((id ?? undefined) === undefined ? "null" : typeof id);
+    } catch {
+      // It belongs to no request that can be known.
+    }
+  }
+
+  /** Whether an answer has come with an id of that type. */
+  saw(type: "number" | "string" | "null"): boolean {
+    return this.#answered.has(type);
+  }
+
+  /** Ends the connection as an outage would, and says what follows within so many milliseconds. */
+  async lose(
+    ms: number,
+  ): Promise<{ ms: number } | { phase: string; why: string }> {
+    this.#isDropped = true;
+    const startedAt = performance.now();
+    await this.#drop?.();
+    // Who waits has the daemon dialed at once.
+    void this.ask("tools/list");
+    let isBack = false;
+    const back = this.#back.promise.then(() => isBack = true);
+    await atMost(ms, back);
+    if (isBack) return { ms: performance.now() - startedAt };
+    return { phase: this.#phase, why: tame(this.#lastError ?? "no answer") };
   }
 
   /** How many connections the daemon keeps, as soon as the proxy knows it, or after so many milliseconds. */
@@ -73,12 +146,17 @@ export class Trial {
     return this.#failure !== undefined;
   }
 
-  /** Asks the daemon. */
-  async ask(method: string, params?: unknown): Promise<Outcome> {
+  /** Asks the daemon; without an answer within so many milliseconds it has failed. */
+  async ask(
+    method: string,
+    params?: unknown,
+    ms: number = Infinity,
+  ): Promise<Outcome> {
     if (this.#failure !== undefined) {
       return { kind: "failed", why: this.#failure };
     }
-    const id = this.#ids++;
+    const count = this.#ids++;
+    const id = this.#spelling === "numbers" ? count : `doctor-${count}`;
     const { promise, resolve } = Promise.withResolvers<Outcome>();
     const startedAt = performance.now();
     this.#waiting.set(id, (outcome) =>
@@ -88,6 +166,10 @@ export class Trial {
           : { ...outcome, ms: performance.now() - startedAt },
       ));
     await this.tell({ id, method, ...(params !== undefined && { params }) });
+    if (ms < Infinity) await atMost(ms, promise);
+    if (ms < Infinity && this.#waiting.has(id)) {
+      return { kind: "failed", why: `${method} was not answered in time` };
+    }
     return await promise;
   }
 
@@ -100,6 +182,12 @@ export class Trial {
   /** Ends the proxy. */
   async end(): Promise<void> {
     await this.#stdin.close();
+    // Nobody waits for what is still owed.
+    if (this.#waiting.size > 0) {
+      for (let i = 0; i < 2; i++) {
+        this.#signal?.();
+      }
+    }
     await this.#code;
   }
 
@@ -118,8 +206,8 @@ export class Trial {
     for (const line of lines) {
       const message: unknown = JSON.parse(line);
       if (!isRecord(message) || "method" in message) continue;
-      const settle = this.#waiting.get(Number(message.id));
-      this.#waiting.delete(Number(message.id));
+      const settle = this.#waiting.get(message.id);
+      this.#waiting.delete(message.id);
       const why = dig(message, "error", "message");
       settle?.(
         typeof why === "string"

@@ -30,7 +30,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ["exai_call", "desk"],
   ["exai", "snapshot", "stand_in"],
   ["running", "compare"],
-  ["running_check", "connections_check"],
+  ["running_check", "connections_check", "habits_check"],
   ["confirm"],
   ["tend"],
   ["unclear"],

@@ -7,10 +7,14 @@
 
 import type { Check } from "../../lib/check.ts";
 import { assert, assertEquals, assertMatch } from "../tools/assert.ts";
+import { isOwnId } from "../tools/own_ids.ts";
 import { ExaiProcess } from "../tools/exai_process.ts";
 import { RawDaemon } from "../tools/raw_daemon.ts";
 import { test } from "../tools/limit.ts";
 import { execute, freePort } from "../tools/rig.ts";
+
+// deno-lint-ignore no-explicit-any
+type Json = any;
 
 /** A home without anything. */
 const HOME = Deno.makeTempDirSync({ prefix: "home-" });
@@ -27,8 +31,9 @@ globalThis.addEventListener(
 async function doctor(
   args: string[],
   env: Record<string, string> = {},
+  handshake = "3s",
 ): Promise<{ code: number; all: Check[]; of(name: string): Check }> {
-  const all = ["doctor", "--json", "--handshake-timeout", "3s", ...args];
+  const all = ["doctor", "--json", "--handshake-timeout", handshake, ...args];
   const { code, stdout, stderr } = await execute(all, { ...ALONE, ...env });
   assertEquals(stderr, "");
   const { ok, checks } = JSON.parse(stdout);
@@ -542,3 +547,76 @@ test("doctor: cache, health file and clients", async () => {
   assertEquals([broken.code, broken.of("clients").state], [0, "warn"]);
   await Deno.remove(home, { recursive: true });
 });
+
+/** A daemon of which every connection may do something to the messages that `answer` gives for them. */
+function odd(
+  change: (message: Json, reply: Json, count: number) => Json,
+): RawDaemon {
+  const connections = new Map<WebSocket, number>();
+  return new RawDaemon({
+    answer: (message, socket) => {
+      if (!connections.has(socket)) {
+        connections.set(socket, connections.size + 1);
+      }
+      const reply = answer(message);
+      if (reply === undefined) return undefined;
+      return change(message, reply, connections.get(socket)!);
+    },
+  });
+}
+
+const isWhole = (id: unknown): boolean => typeof id === "number";
+const HABITS: [
+  what: string,
+  change: (message: Json, reply: Json, count: number) => Json,
+  states: Check["state"][],
+  says: RegExp,
+][] = [
+  ["nothing", (_, reply) => reply, ["ok", "ok"], /^numbers and texts are/],
+  [
+    "numbers as texts",
+    ({ id }, reply) => ({ ...reply, id: `${id}` }),
+    ["ok", "ok"],
+    /\nnumbers come back as texts: it works/,
+  ],
+  [
+    "null for a text",
+    ({ id }, reply) => ({ ...reply, id: isWhole(id) ? id : null }),
+    ["warn", "ok"],
+    /^texts come back as null: clients with text ids will not work/,
+  ],
+  [
+    "nothing for a text",
+    ({ id }, reply) => isWhole(id) ? reply : undefined,
+    ["warn", "ok"],
+    /^requests with a text for an id are not answered: clients/,
+  ],
+  [
+    "nothing for what the proxy asks itself",
+    ({ id }, reply) => isOwnId(id) ? undefined : reply,
+    ["ok", "fail"],
+    /^it does not answer the proxy's own requests/m,
+  ],
+  [
+    "nothing for a second hello, whoever says it",
+    ({ method }, reply, count) =>
+      // The first connection only looks whether there is a WebSocket.
+      method === "initialize" && count > 1 ? undefined : reply,
+    ["ok", "fail"],
+    /^it answers nobody's first message on another connection/m,
+  ],
+];
+for (const [what, change, states, says] of HABITS) {
+  test(`doctor: a daemon that gives back ${what}`, async () => {
+    await using daemon = odd(change);
+    // It must not wait for what has no end.
+    const found = await doctor(["--url", daemon.url], {}, "1h");
+    const checks = [found.of("ids"), found.of("restart")];
+    const shown = JSON.stringify(found.all);
+    assertEquals(checks.map(({ state }) => state), states, shown);
+    assertMatch(checks.map(({ text }) => text).join("\n"), says);
+    assertEquals(found.code, states.includes("fail") ? 1 : 0);
+    const methods = daemon.messages.map(({ method }) => method);
+    assertEquals(methods.includes("tools/call"), false);
+  });
+}

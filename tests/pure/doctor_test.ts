@@ -1,15 +1,17 @@
 /**
- * What `alwaysup doctor` says of proxies that run, and of how many connections
- * a daemon keeps.
+ * What `alwaysup doctor` says of proxies that run, of how many connections a
+ * daemon keeps, and of what it does to ids and after a lost connection.
  *
  * @module
  */
 
+import type { Check } from "../../lib/check.ts";
 import {
   type Known,
   knownCheck,
   proxiesCheck,
 } from "../../lib/connections_check.ts";
+import { type Habits, idsCheck, restartCheck } from "../../lib/habits_check.ts";
 import {
   besideCheck,
   proxiesAt,
@@ -250,3 +252,80 @@ test("doctor on connections: from the proxy that knows", () => {
   assertMatch(set.text, /\nhere, --connections many is set$/);
   assertEquals(set.data?.set, "many");
 });
+
+const FINE: Habits = {
+  numbers: "as sent",
+  texts: "as sent",
+  restart: { kind: "healed", ms: 12.3, own: "answered" },
+};
+const HABITS: [
+  changes: Partial<Habits>,
+  states: Check["state"][],
+  ids: RegExp,
+  restart: RegExp,
+][] = [
+  [
+    {},
+    ["ok", "ok"],
+    /^numbers and texts are answered$/,
+    /^a connection that doctor ended was replaced in 12 ms, .* are answered$/,
+  ],
+  [
+    { restart: { kind: "healed", ms: 1, own: "not asked" } },
+    ["ok", "ok"],
+    /./,
+    /was replaced in 1 ms$/,
+  ],
+  [
+    { numbers: "as text" },
+    ["ok", "ok"],
+    /are answered\nnumbers come back as texts: it works/,
+    /^a conn/,
+  ],
+  [
+    { texts: "as null" },
+    ["warn", "ok"],
+    /^texts come back as null: clients with text ids will not work through it \(/,
+    /^a conn/,
+  ],
+  [
+    { texts: "unanswered", numbers: "as text" },
+    ["warn", "ok"],
+    /^requests with a text for an id are not answered: clients with .*\nnumbers/,
+    /^a conn/,
+  ],
+  [
+    { restart: { kind: "own unanswered" } },
+    ["ok", "fail"],
+    /^numbers and/,
+    /^it does not answer the proxy's own .*whether it lives, and does not heal/,
+  ],
+  [
+    { restart: { kind: "second unanswered" }, texts: "unknown" },
+    ["ok", "fail"],
+    /^numbers are answered; texts could not be tried$/,
+    /nobody's first message on another connection: after a lost connection /,
+  ],
+  [
+    { restart: { kind: "not reached", why: "it refused" } },
+    ["ok", "warn"],
+    /^numbers and/,
+    /was not replaced in time \(it refused\)$/,
+  ],
+];
+for (const [changes, states, ids, restart] of HABITS) {
+  test(`doctor on habits: ${JSON.stringify(changes)}`, () => {
+    const habits = { ...FINE, ...changes };
+    const checks = [idsCheck(habits), restartCheck(habits)];
+    assertEquals(checks.map(({ name }) => name), ["ids", "restart"]);
+    assertEquals(checks.map(({ state }) => state), states);
+    assertMatch(checks[0]!.text, ids);
+    assertMatch(checks[1]!.text, restart);
+    for (const { state, advice } of checks) {
+      assertEquals(advice !== undefined, state !== "ok");
+    }
+    const data = { numbers: habits.numbers, texts: habits.texts };
+    assertEquals(checks[0]!.data, data);
+    assertEquals(checks[1]!.data, { ...habits.restart });
+  });
+}
