@@ -118,7 +118,7 @@ async function habits(
   }
 }
 
-/** Whether a client can begin; the era is known. */
+/** Whether a client can begin, and is answered then; the era is known. */
 async function begins(
   trial: Trial,
   _meta: Greeting["_meta"],
@@ -128,9 +128,13 @@ async function begins(
     ? await trial.ask("initialize", INITIALIZE, limit)
     : await trial.ask("server/discover", { _meta }, limit);
   if (hello.kind === "failed") return false;
-  if (_meta !== undefined) return true;
-  await trial.tell({ method: "notifications/initialized" });
-  return true;
+  if (_meta === undefined) {
+    await trial.tell({ method: "notifications/initialized" });
+  }
+  // A bridge may answer hello itself, and hand on the rest.
+  const rest = _meta === undefined ? undefined : { _meta };
+  const list = await trial.ask("tools/list", rest, limit);
+  return list.kind === "result" || list.isAnswered === true;
 }
 
 /** A connection is lost, and the proxy does what it always does then. */

@@ -6,7 +6,8 @@
 
 import type { Framed } from "./content_length.ts";
 import type { Desk } from "./desk.ts";
-import { Code, failure, type Id, read, skim } from "./jsonrpc.ts";
+import { read, skim } from "./envelope.ts";
+import { Code, failure, type Id } from "./jsonrpc.ts";
 import { FRAMED, framing } from "./report.ts";
 
 /** Takes a sign of such headers, or what stood behind them: nothing of it goes to the daemon, and no request waits for an answer. */

@@ -7,7 +7,7 @@
 
 import type { Config } from "./config.ts";
 import type { Host } from "./host.ts";
-import { dig, isRecord } from "./jsonrpc.ts";
+import { Code, dig, isRecord } from "./jsonrpc.ts";
 import { tame } from "./output.ts";
 import { run } from "./proxy.ts";
 import type { Snapshot } from "./snapshot.ts";
@@ -16,10 +16,21 @@ import { atMost, dial, type Socket } from "./socket.ts";
 /** How long a daemon has to see a connection close, in milliseconds. */
 const CLOSING_MS = 250;
 
+/** What the proxy says where the daemon has not answered. */
+const OWN: readonly number[] = [
+  ...[Code.unavailable, Code.outcomeUnknown, Code.timedOut],
+  ...[Code.overloaded, Code.tooLarge],
+];
+
 /** What the daemon answered, or why it could not. */
 export type Outcome =
   | { readonly kind: "result"; readonly result: unknown; readonly ms: number }
-  | { readonly kind: "failed"; readonly why: string };
+  | {
+    readonly kind: "failed";
+    readonly why: string;
+    /** The daemon itself has answered, with an error. */
+    readonly isAnswered?: true;
+  };
 
 /** What the client in us writes for ids. */
 export type Spelling = "numbers" | "texts";
@@ -209,9 +220,11 @@ export class Trial {
       const settle = this.#waiting.get(message.id);
       this.#waiting.delete(message.id);
       const why = dig(message, "error", "message");
+      const isOurs = OWN.includes(Number(dig(message, "error", "code")));
+      const answered = isOurs ? {} : { isAnswered: true } as const;
       settle?.(
         typeof why === "string"
-          ? { kind: "failed", why: tame(why) }
+          ? { kind: "failed", why: tame(why), ...answered }
           : { kind: "result", result: message.result, ms: 0 },
       );
     }

@@ -592,6 +592,24 @@ const HABITS: [
     /^requests with a text for an id are not answered: clients/,
   ],
   [
+    "null for a text, but for hello's",
+    ({ id, method }, reply) => ({
+      ...reply,
+      id: isWhole(id) || method === "initialize" ? id : null,
+    }),
+    ["warn", "ok"],
+    /^texts come back as null: clients with text ids will not work/,
+  ],
+  [
+    "an error for every list",
+    ({ id, method }, reply) =>
+      method === "tools/list" && typeof id === "string"
+        ? { id, error: { code: -32601, message: "no" } }
+        : reply,
+    ["ok", "ok"],
+    /^numbers and texts are/,
+  ],
+  [
     "nothing for what the proxy asks itself",
     ({ id }, reply) => isOwnId(id) ? undefined : reply,
     ["ok", "fail"],
@@ -620,3 +638,20 @@ for (const [what, change, states, says] of HABITS) {
     assertEquals(methods.includes("tools/call"), false);
   });
 }
+
+test("doctor: a daemon that keeps one client lets it in again", async () => {
+  let kept: WebSocket | undefined;
+  await using daemon = new RawDaemon({
+    answer: (message, socket) => {
+      if (message.method === "initialize" && kept !== socket) {
+        kept?.close(4000, "another client");
+        kept = socket;
+      }
+      return answer(message);
+    },
+  });
+  const found = await doctor(["--url", daemon.url]);
+  assertEquals(found.of("ids").state, "ok");
+  assertEquals(found.of("restart").state, "ok", JSON.stringify(found.all));
+  assertEquals(found.of("connections").data!.connections, "one");
+});
