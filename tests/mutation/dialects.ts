@@ -49,4 +49,24 @@ export const DIALECTS: readonly Mutant[] = [
     from: "this.$renew($request); const { id } = $request;",
     to: "const { id } = $request;",
   },
+  {
+    name: "exai: an unknown tool is an error of the protocol",
+    from: `if ($isForeign) return $error($request, $Code.$invalid, $message);
+      const $text`,
+    to: `void $isForeign;
+      if ($message !== "") {
+        return $error($request, $Code.$invalid, $message);
+      }
+      const $text`,
+  },
+  {
+    name: "exai: what a tool says when it raises is a result",
+    from: '$RAISED.test($status) && typeof $error === "string"',
+    to: "$RAISED.test($status) && $error === $status",
+  },
+  {
+    name: "exai: a call that says nothing shows nothing",
+    from: "if ($isSilent && $summary !== undefined) $$show;",
+    to: "void $isSilent; void $summary;",
+  },
 ];

@@ -219,4 +219,14 @@ export const REQUESTS: readonly Mutant[] = [
       const $id = $request.id; void $epoch;
       const $token = $getId($request, $$path);`,
   },
+  {
+    name: "a wrong Content-Length takes the lines behind it",
+    from: `if (/^[{[]./.test($text) && $isJson($text)) { $$end } else`,
+    to: "",
+  },
+  {
+    name: "a client that frames its messages waits for ever",
+    from: "for (const id of $requestsIn($text)) { $$answer }",
+    to: "void $requestsIn; void $text;",
+  },
 ];
