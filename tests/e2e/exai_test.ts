@@ -49,6 +49,7 @@ test("exai: every kind of answer arrives as MCP has it", async () => {
   const failures: [name: string, said: RegExp][] = [
     ["nowhere", /^TOOL_NOT_FOUND: .*nowhere/],
     ["reject", /^it went wrong/],
+    ["raise", /"raise_failed",\n.*no such file/],
     ["fail", /EXEC_ERROR/],
     ["timeout", /TIMEOUT/],
     ["odd", /\{/],
@@ -59,6 +60,10 @@ test("exai: every kind of answer arrives as MCP has it", async () => {
     assertEquals(answer.result.isError, true, name);
     assertMatch(textOf(answer), said);
   }
+  await proxy.call(4, "activity");
+  const silent = await proxy.answer(4);
+  assertEquals(silent.result.isError, undefined);
+  assertMatch(textOf(silent), /CALL SUMMARY ===\nTool: activity/);
   for (const name of ["garble", "nameless"]) {
     await proxy.call(name, name);
     assertEquals((await proxy.answer(name)).result.isError, undefined, name);

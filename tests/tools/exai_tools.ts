@@ -96,6 +96,17 @@ const TOOLS = new Map<string, Tool>(Object.entries(
       properties: {},
       run: () => toolOutput("execution_error", "it went wrong"),
     },
+    raise: {
+      properties: {},
+      // A workflow tool catches what it raises itself.
+      run: () =>
+        JSON.stringify(
+          { status: "raise_failed", error: "no such file", step_number: 1 },
+          null,
+          2,
+        ),
+    },
+    activity: { properties: {}, run: () => "" },
     fail: {
       properties: {},
       run: () => {
