@@ -1,0 +1,154 @@
+/**
+ * Every form in which daemons write messages, with both versions of the SDK's
+ * client behind the proxy: what reaches them is what they take, before the
+ * daemon is killed and after it was started again.
+ *
+ * @module
+ */
+
+import { messageOf } from "../../lib/host.ts";
+import { assertEquals } from "../tools/assert.ts";
+import { type Form, keyOf } from "../tools/form_ways.ts";
+import { KINDS } from "../tools/forms.ts";
+import type { Version } from "../tools/forms_client.ts";
+import { Scene } from "../tools/forms_scene.ts";
+import { test } from "../tools/limit.ts";
+import { print } from "../tools/print.ts";
+import { freePort, startScript } from "../tools/rig.ts";
+
+/** The SDK's transports leave a timer behind when they are closed. */
+const LEAKY = { sanitizeOps: false, sanitizeResources: false };
+
+/** How many kinds are played at a time: most of it is waiting. */
+const LANES = 3;
+
+/** What has become of a form; what is absent went well. */
+interface Outcome {
+  readonly form: Form;
+  readonly before: Partial<Record<Version, string>>;
+  readonly after: Partial<Record<Version, string>>;
+  /** What the proxy wrote that no daemon wants. */
+  readonly wrong: string[];
+}
+
+async function trouble(work: Promise<void>): Promise<string | undefined> {
+  try {
+    await work;
+    return undefined;
+  } catch (error) {
+    return messageOf(error);
+  }
+}
+
+/** Plays all forms of a kind at the same time: one daemon, and a proxy for each client. */
+async function play(forms: readonly Form[]): Promise<Outcome[]> {
+  const outcomes = forms.map((form): Outcome => ({
+    ...{ form, before: {}, after: {}, wrong: [] },
+  }));
+  const port = freePort();
+  const first = await startScript("forms_daemon.ts", `${port}`);
+  const scenes = outcomes.flatMap((outcome) =>
+    (["v1", "v2"] as const).map((version) => ({
+      outcome,
+      version,
+      scene: new Scene(outcome.form, version, port),
+    }))
+  );
+  const run = (
+    part: "before" | "after",
+  ): Promise<void[]> =>
+    Promise.all(scenes.map(async ({ outcome, version, scene }) => {
+      if (part === "after" && outcome.before[version]) return;
+      const what = await trouble(scene[part]());
+      if (what !== undefined) outcome[part][version] = what;
+    }));
+  await run("before");
+  await first.signal("SIGKILL");
+  const rest = run("after");
+  const second = await startScript(
+    "forms_daemon.ts",
+    `${port}`,
+    "restarted",
+  );
+  await rest;
+  await Promise.all(scenes.map(({ scene }) => scene.close()));
+  await second[Symbol.asyncDispose]();
+  for (const { text } of [...first.stdout.all, ...second.stdout.all]) {
+    const outcome = outcomes.find(({ form }) =>
+      text.startsWith(`wrong ${keyOf(form)}: `)
+    );
+    outcome?.wrong.push(text);
+  }
+  return outcomes;
+}
+
+/** Plays the kinds, a few at a time. */
+function playAll(): Map<string, Promise<Outcome[]>> {
+  const lanes: Promise<unknown>[] = Array.from(
+    { length: LANES },
+    () => Promise.resolve(),
+  );
+  return new Map(
+    [...KINDS].map(([kind, forms], i) => {
+      const played = lanes[i % LANES]!.then(() => play(forms));
+      lanes[i % LANES] = played.catch(() => {});
+      return [kind, played];
+    }),
+  );
+}
+
+let played: Map<string, Promise<Outcome[]>> | undefined;
+
+/** What has become of a kind; the first that asks begins to play all. */
+function outcomesOf(kind: string): Promise<Outcome[]> {
+  played ??= playAll();
+  return played.get(kind)!;
+}
+
+for (const kind of KINDS.keys()) {
+  test(
+    `${kind}: what reaches the SDK's clients is what they take`,
+    async () => {
+      const wrong = (await outcomesOf(kind)).flatMap(
+        ({ form: { name }, before, after, wrong }) => [
+          ...Object.entries(before).map(([version, what]) =>
+            `${name}, ${version}: ${what}`
+          ),
+          ...Object.entries(after).map(([version, what]) =>
+            `${name}, ${version}, after the restart: ${what}`
+          ),
+          ...wrong,
+        ],
+      );
+      assertEquals(wrong, []);
+    },
+    LEAKY,
+  );
+}
+
+/** The table's cells, of one width in each column. */
+function table(rows: readonly string[][]): string[] {
+  const widths = rows[0]!.map((_, i) =>
+    Math.max(...rows.map((row) => row[i]!.length))
+  );
+  return rows.map((row) =>
+    row.map((cell, i) => cell.padEnd(widths[i]!)).join(" | ").trimEnd()
+  );
+}
+
+function cell(what: string | undefined): string {
+  return what === undefined ? "ok" : "fails";
+}
+
+test("the table of forms", async () => {
+  const rows = [["form", "v1", "v2", "after a restart"]];
+  for (const kind of KINDS.keys()) {
+    for (const { form, before, after } of await outcomesOf(kind)) {
+      const isDone = before.v1 === undefined && before.v2 === undefined;
+      const failed = Object.keys(after).join(" and ");
+      const last = !isDone ? "-" : failed === "" ? "ok" : `fails: ${failed}`;
+      rows.push([keyOf(form), cell(before.v1), cell(before.v2), last]);
+    }
+  }
+  print(table(rows).join("\n"));
+}, LEAKY);
