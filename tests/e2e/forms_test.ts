@@ -72,12 +72,12 @@ async function play(forms: readonly Form[]): Promise<Outcome[]> {
   );
   await rest;
   await Promise.all(scenes.map(({ scene }) => scene.close()));
-  await second[Symbol.asyncDispose]();
+  await second.signal("SIGKILL");
   for (const { text } of [...first.stdout.all, ...second.stdout.all]) {
     const outcome = outcomes.find(({ form }) =>
       text.startsWith(`wrong ${keyOf(form)}: `)
     );
-    outcome?.wrong.push(text);
+    if (!outcome?.wrong.includes(text)) outcome?.wrong.push(text);
   }
   return outcomes;
 }

@@ -50,6 +50,7 @@ function kind(
 
 /** Every form. */
 export const FORMS: readonly Form[] = [
+  ...kind("no form", { "as it should be": {} }),
   ...kind("null members", {
     "error null beside a result": adding(isResult, { error: "null" }),
     "error null in front": leading(isResult, { error: "null" }),

@@ -11,6 +11,7 @@
 
 import { type Form, type Frame, isAnswer, type Json } from "./form_ways.ts";
 import { formOf } from "./forms.ts";
+import { isOwnId } from "./own_ids.ts";
 import { print } from "./print.ts";
 import { endWithStarter } from "./starter.ts";
 
@@ -93,7 +94,7 @@ class Link {
       return;
     }
     this.#say(this.#answer(id, method, params));
-    if (method === "ping" && isOwn(id)) {
+    if (method === "ping" && isOwnId(id)) {
       this.#probed.resolve();
       this.#probed = Promise.withResolvers();
     }
@@ -249,7 +250,7 @@ class Link {
     const texts = whole.map((message) => {
       const answered = isAnswer(message) && this.#methods.get(message.id);
       const method = answered || message.method || "";
-      return write(message, { method, isOwn: isOwn(message.id) });
+      return write(message, { method, isOwn: isOwnId(message.id) });
     });
     for (const frame of frames(texts, whole)) this.#send(frame);
   }
@@ -257,13 +258,6 @@ class Link {
   #send(frame: Frame): void {
     if (this.#socket.readyState === WebSocket.OPEN) this.#socket.send(frame);
   }
-}
-
-/** Whether an id is one of the proxy's own. */
-function isOwn(id: unknown): boolean {
-  return typeof id === "number"
-    ? id >= 2 ** 30
-    : `${id}`.startsWith("alwaysup");
 }
 
 void endWithStarter();

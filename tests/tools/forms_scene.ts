@@ -61,9 +61,11 @@ export class Scene {
         this.#heard.push(value);
         if (this.#heard.length === 3) heard.resolve();
         const last = this.form.again?.heard.at(-1) ?? 4;
-        if (value === last) void client.call("go", input);
+        if (value === last) this.#go(input);
       },
     });
+    // It is looked at after the restart, if that is reached.
+    this.#steady.catch(() => {});
     await Promise.race([heard.promise, this.#steady]);
     assertEquals(this.#heard, [1, 2, 3], "progress before the restart");
   }
@@ -118,12 +120,17 @@ export class Scene {
     const options: Options = {
       onprogress: (value) => {
         heard.push(value);
-        if (heard.length === expected.length) void client.call("go", input);
+        if (heard.length === expected.length) this.#go(input);
       },
       ...(progress && { timeout: SLOW_MS }),
     };
     assertEquals(await client.call("work", input, options), "worked");
     assertEquals(heard, expected, "progress");
+  }
+
+  /** Lets the daemon answer; if it cannot hear that, the call that waits fails. */
+  #go(input: { key: string }): void {
+    this.#client.call("go", input).catch(() => {});
   }
 
   async #fail(): Promise<void> {
