@@ -36,7 +36,9 @@ async function trouble(work: Promise<void>): Promise<string | undefined> {
     await work;
     return undefined;
   } catch (error) {
-    return messageOf(error);
+    // A difference is shown by the values alone.
+    return messageOf(error).split(/\s*\n/).filter((line) => line !== "")
+      .join(" ");
   }
 }
 

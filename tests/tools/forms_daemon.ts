@@ -9,6 +9,7 @@
  * @module
  */
 
+import { messageOf } from "../../lib/host.ts";
 import { type Form, type Frame, isAnswer, type Json } from "./form_ways.ts";
 import { formOf } from "./forms.ts";
 import { isOwnId } from "./own_ids.ts";
@@ -71,8 +72,21 @@ class Link {
     this.#form = formOf(key);
   }
 
-  /** Takes a frame. */
-  async take(text: string): Promise<void> {
+  /** Takes a frame, whatever is wrong with it. */
+  async hear(text: string): Promise<void> {
+    try {
+      await this.#take(text);
+    } catch (error) {
+      this.#complain(messageOf(error));
+    }
+  }
+
+  /** Tells the test that something is wrong. */
+  #complain(what: string): void {
+    print(`wrong ${this.#key}: ${what}`);
+  }
+
+  async #take(text: string): Promise<void> {
     const whole = JSON.parse(text);
     this.#inspect(whole);
     const message = this.#form.take ? this.#form.take(whole) : whole;
@@ -102,7 +116,7 @@ class Link {
 
   /** What holds for every form. */
   #inspect(message: Json): void {
-    const wrong = (what: string): void => print(`wrong ${this.#key}: ${what}`);
+    const wrong = (what: string): void => this.#complain(what);
     const { id, method } = message;
     if (message.jsonrpc !== "2.0") wrong("no version");
     if (method === undefined || !("id" in message)) return;
@@ -273,7 +287,7 @@ Deno.serve({
   });
   const key = decodeURIComponent(new URL(request.url).pathname.slice(1));
   const link = new Link(socket, key);
-  socket.onmessage = ({ data }) => void link.take(data);
+  socket.onmessage = ({ data }) => void link.hear(data);
   socket.onerror = () => {};
   return response;
 });

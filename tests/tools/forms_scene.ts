@@ -7,7 +7,12 @@
 
 import { assert, assertEquals, assertMatch } from "./assert.ts";
 import { type Form, keyOf } from "./form_ways.ts";
-import { type Options, SdkClient, type Version } from "./forms_client.ts";
+import {
+  type Options,
+  PATIENCE_MS,
+  SdkClient,
+  type Version,
+} from "./forms_client.ts";
 
 /** The tools of the daemon before its restart. */
 const NAMES = ["read", "steady", "echo", "work", "go", "fail", "change", "ask"]
@@ -57,6 +62,8 @@ export class Scene {
     const heard = Promise.withResolvers<void>();
     const input = { key: crypto.randomUUID() };
     this.#steady = client.call("steady", input, {
+      // It also waits for the other clients of the daemon.
+      timeout: 8 * PATIENCE_MS,
       onprogress: (value) => {
         this.#heard.push(value);
         if (this.#heard.length === 3) heard.resolve();
