@@ -5,7 +5,7 @@
  *
  *     deno run -A tests/tools/exai_daemon.ts --port 0 --journal FILE
  *
- * Durations are in milliseconds, but for those that the protocol has in
+ * A path in the URL names one of the forms of `forms_exai.ts`. Durations are in milliseconds, but for those that the protocol has in
  * seconds: `--call-timeout` and `--retry-after`.
  *
  * @module
@@ -24,6 +24,7 @@ import {
   valueWithin,
 } from "./exai_revisions.ts";
 import { isRecord } from "./exai_tools.ts";
+import { exaiFrames } from "./forms_exai.ts";
 import { print } from "./print.ts";
 import { endWithStarter } from "./starter.ts";
 
@@ -43,7 +44,7 @@ function parse(text: string): unknown {
 
 void endWithStarter();
 
-function accept(socket: WebSocket): void {
+function accept(socket: WebSocket, path: string): void {
   socket.binaryType = "arraybuffer";
   const number = ++sockets;
   const stream = new ReadableStream<string>({
@@ -61,7 +62,8 @@ function accept(socket: WebSocket): void {
     },
   });
   const frames = stream.getReader();
-  const link: Link = { number, socket, frames, isZombie: false };
+  const say = path === "" ? undefined : exaiFrames(path);
+  const link: Link = { number, socket, frames, isZombie: false, say };
   // Every client of a test comes from one address, so the cap counts them all.
   const isTooMany = open.size >= perIp;
   open.add(link);
@@ -148,7 +150,8 @@ const server = Deno.serve({
     return new Response("WebSockets only\n", { status: 426 });
   }
   const upgrade = Deno.upgradeWebSocket(request, { idleTimeout: 0 });
-  accept(upgrade.socket);
+  const { pathname } = new URL(request.url);
+  accept(upgrade.socket, decodeURIComponent(pathname.slice(1)));
   return upgrade.response;
 });
 for (const signal of ["SIGTERM", "SIGINT"] as const) {

@@ -20,6 +20,7 @@ import {
   type Tool,
   TOOL_LIST,
 } from "./exai_tools.ts";
+import type { Frame } from "./form_ways.ts";
 
 /** The command line. */
 export const flags = parseArgs(Deno.args, {
@@ -49,6 +50,8 @@ export interface Link {
   readonly frames: ReadableStreamDefaultReader<string>;
   /** The handler has died, and nobody has told the socket. */
   isZombie: boolean;
+  /** The frames that a message becomes, if the URL names a form. */
+  readonly say: ((message: unknown) => Frame[]) | undefined;
 }
 
 /** Something that is kept for a while. */
@@ -77,10 +80,13 @@ export function note(event: string, details: Json): void {
   Deno.writeTextFileSync(flags.journal, text, { append: true });
 }
 
-/** Sends a frame: a string as it is. A closed socket takes it silently. */
-export function send({ socket }: Link, frame: unknown): void {
+/** Sends a frame: a string as it is, anything else in the connection's form. A closed socket takes it silently. */
+export function send({ socket, say }: Link, frame: unknown): void {
   if (socket.readyState !== WebSocket.OPEN) return;
-  socket.send(typeof frame === "string" ? frame : JSON.stringify(frame));
+  const frames = typeof frame === "string"
+    ? [frame]
+    : say?.(frame) ?? [JSON.stringify(frame)];
+  for (const it of frames) socket.send(it);
 }
 
 /** What the work comes to, or `undefined` if it takes longer. */

@@ -295,24 +295,17 @@ export function pretty(it: string): string {
   return JSON.stringify(JSON.parse(it), null, 2);
 }
 
-/** What poisons the runtime's parser for envelopes with these keys before the escaped one. */
-const POISON = ["id", "result", "error", "method", "params", "jsonrpc"]
-  .flatMap((key) => [
-    `{"jsonrpc":"2.0","\\\\u":1}`,
-    `{"jsonrpc":"2.0","${key}":{},"\\\\u":5}`,
-    `{"jsonrpc":"2.0","\\\\u":5,"${key}":{}}`,
-    `{"\\\\u":"2.0","${key}":5,"result":{}}`,
-  ]);
-
-/** A notification whose data poisons the runtime's parser. */
-export const POISONING =
-  `{"jsonrpc":"2.0","method":"notifications/message","params":{"level":` +
-  `"info","data":[${POISON.join(",")}]}}`;
-
-/** Poison in front of each message. */
-export const poisoned: Pick<Form, "frames"> = {
-  frames: (texts, messages) =>
-    messages.some(({ result }) => result?.protocolVersion)
-      ? texts
-      : texts.flatMap((it) => [POISONING, it]),
-};
+/** Messages whose escaped keys the runtime's parser confuses, because of a text in front of each that has a key `\\u` in its place. */
+export function poisoned(
+  around: (poison: string) => string,
+): Required<Pick<Form, "frames">> {
+  const key = /"\\u00[0-9a-f]{2}\w*":/;
+  return {
+    frames: (texts, messages) =>
+      texts.flatMap((it, i) => {
+        const isFirst = messages[i].result?.protocolVersion !== undefined;
+        if (isFirst || !key.test(it)) return [it];
+        return [around(it.replace(key, () => '"\\\\u":')), it];
+      }),
+  };
+}

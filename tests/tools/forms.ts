@@ -36,6 +36,11 @@ import {
   wrong,
 } from "./form_ways.ts";
 
+const POISONED = poisoned((poison) =>
+  `{"jsonrpc":"2.0","method":"notifications/message","params":{"level":` +
+  `"info","data":${poison}}}`
+);
+
 /** A kind with its forms. */
 function kind(
   name: string,
@@ -290,12 +295,12 @@ export const FORMS: readonly Form[] = [
     "and params null": adding(isNotice, { params: "null", id: "null" }),
   }),
   ...kind("escaped keys", {
-    "id": { ...escaped("id"), ...poisoned },
-    "id at the end": { ...escaped("id", true), ...poisoned },
-    "result": { ...escaped("result"), ...poisoned },
-    "error": { ...escaped("error"), ...poisoned },
-    "method": { ...escaped("method", true), ...poisoned },
-    "jsonrpc": { ...escaped("jsonrpc"), ...poisoned },
+    "id": { ...escaped("id"), ...POISONED },
+    "id at the end": { ...escaped("id", true), ...POISONED },
+    "result": { ...escaped("result"), ...POISONED },
+    "error": { ...escaped("error"), ...POISONED },
+    "method": { ...escaped("method", true), ...POISONED },
+    "jsonrpc": { ...escaped("jsonrpc"), ...POISONED },
   }),
   ...kind("errors with id null", {
     "-32700": { spoiled: { ...ONCE, frames: nameless(-32700, null) } },
@@ -437,9 +442,3 @@ export function formOf(key: string): Form {
   if (form === undefined) throw new Error(`There is no form "${key}"`);
   return form;
 }
-
-/** The kinds, each with its forms. */
-export const KINDS: ReadonlyMap<string, Form[]> = Map.groupBy(
-  FORMS,
-  (form) => form.kind,
-);

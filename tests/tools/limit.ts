@@ -14,7 +14,7 @@ export const WAIT_LIMIT_MS = 240_000;
 /** Registers a test with the limit that every test has. */
 export function test(
   name: string,
-  fn: () => void | Promise<void>,
+  fn: (context: Deno.TestContext) => void | Promise<void>,
   options: Partial<Deno.TestDefinition> = {},
 ): void {
   Deno.test({ name, fn, timeout: TEST_LIMIT_MS, ...options });
