@@ -374,7 +374,8 @@ export const FORMS: readonly Form[] = [
   ...kind("bridges with whole ids", {
     "drops what has no whole id": {
       take: (message) =>
-        !("id" in message) || Number.isInteger(message.id)
+        message.method === undefined || !("id" in message) ||
+          Number.isInteger(message.id)
           ? message
           : undefined,
     },
