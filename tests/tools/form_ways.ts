@@ -64,6 +64,10 @@ export interface Form {
   readonly say?: (message: Json) => Json;
   /** What the proxy's messages become before the client reads them; `undefined` keeps them back. */
   readonly hear?: (message: Json) => Json | undefined;
+  /** Two calls are in flight when the spoiled frames come, and both are answered later. */
+  readonly isOfTwo?: true;
+  /** The log has to name what the daemon sends. */
+  readonly isLogged?: true;
   /** The client pings, too. */
   readonly pings?: true;
   /** The raw form exists with the exai daemon, too. */
@@ -225,10 +229,11 @@ export function around(
 /** Other text around answers only. */
 export function beside(
   put: (text: string) => Frame,
-): Pick<Form, "frames" | "exai"> {
+): Pick<Form, "frames" | "exai" | "isLogged"> {
   return {
     frames: (texts, messages) =>
       texts.map((it, i) => isAnswer(messages[i]) ? put(it) : it),
+    isLogged: true,
     exai: true,
   };
 }

@@ -166,6 +166,7 @@ export const FORMS: readonly Form[] = [
     "no UTF-8 in front": {
       frames: (texts) =>
         texts.flatMap((it) => [new Uint8Array([0xff, 0xfe, 0x7b]), it]),
+      isLogged: true,
       exai: true,
     },
   }),
@@ -319,6 +320,15 @@ export const FORMS: readonly Form[] = [
         frames: nameless(-32700, null),
         times: 9,
         answerAfterMs: 200,
+        read: 1,
+        write: 1,
+      },
+    },
+    "-32700 while two calls are in flight": {
+      isOfTwo: true,
+      spoiled: {
+        frames: nameless(-32700, null),
+        times: 0,
         read: 1,
         write: 1,
       },

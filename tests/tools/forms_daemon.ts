@@ -28,6 +28,9 @@ const TALK = {
   params: { level: "info", data: "talk" },
 };
 
+/** So late comes an answer that the proxy must have waited for, in milliseconds. */
+const LATE_MS = 3_000;
+
 /** The tools; `read` and `steady` may be called twice. */
 const TOOLS = ["read", "steady", "echo", "work", "go", "fail", "change", "ask"]
   .concat("quiet", "pair", "level", "write")
@@ -198,6 +201,11 @@ class Link {
       case "pair": {
         this.#pair.push({ id, result: said(`pair: ${input.text}`) });
         if (this.#pair.length < 2) return;
+        const { spoiled, isOfTwo } = this.#form;
+        if (spoiled && isOfTwo) {
+          for (const frame of spoiled.frames({ id })) this.#send(frame);
+          await pause(LATE_MS);
+        }
         this.#say(...this.#pair);
         this.#pair = [];
         return;

@@ -42,7 +42,7 @@ export class Scene {
       ...["--url", url, "--connections", "many"],
       ...["--ping-interval", silence, "--ping-timeout", "30s"],
       // Only the daemon tells of progress.
-      ...["--wait-progress", "off"],
+      ...["--wait-progress", "off", "--log-level", "debug"],
     ], form);
   }
 
@@ -92,6 +92,10 @@ export class Scene {
     await this.#talk(true);
     assertEquals(client.changes, this.#changes, "list_changed");
     assertEquals(client.trouble, [], "what the SDK did not take");
+    const lines = strange(client.log);
+    const { isLogged, spoiled, decoys } = this.form;
+    if (!isLogged && !spoiled && !decoys) assertEquals(lines, [], "the log");
+    else assert(lines.length > 0, "nothing is logged");
   }
 
   async #talk(isRestarted: boolean): Promise<void> {
@@ -109,12 +113,7 @@ export class Scene {
     await client.call("change");
     await client.changed(++this.#changes);
     assertEquals(await client.call("ask"), "root: file:///forms");
-    assertEquals(
-      await Promise.all(
-        ["a", "b"].map((text) => client.call("pair", { text })),
-      ),
-      ["pair: a", "pair: b"],
-    );
+    await this.#pair();
     // Nothing is said until the proxy asks whether the daemon lives.
     assertEquals(await client.call("quiet"), "quiet");
     assertEquals(await client.call("echo", { text: "two" }), "echo: two");
@@ -137,6 +136,13 @@ export class Scene {
     assertEquals(heard, expected, "progress");
   }
 
+  /** Two calls at the same time. */
+  async #pair(): Promise<void> {
+    const texts = ["a", "b"];
+    const calls = texts.map((text) => this.#client.call("pair", { text }));
+    assertEquals(await Promise.all(calls), ["pair: a", "pair: b"]);
+  }
+
   /** Lets the daemon answer; if it cannot hear that, the call that waits fails. */
   #go(input: { key: string }): void {
     this.#client.call("go", input).catch(() => {});
@@ -151,6 +157,7 @@ export class Scene {
   }
 
   async #spoiled({ read, write }: NonNullable<Form["spoiled"]>): Promise<void> {
+    if (this.form.isOfTwo) await this.#pair();
     for (const [name, end] of [["read", read], ["write", write]] as const) {
       const call = this.#client.call(name);
       if (typeof end === "number") {
@@ -163,6 +170,14 @@ export class Scene {
       assertEquals(data?.delivered, "unknown");
     }
   }
+}
+
+/** What a log says of messages that are not understood, or belong to nothing. */
+function strange(log: string): string[] {
+  return log.split("\n").filter((line) =>
+    / (WARN|ERROR) |Dropped an answer .* from the daemon/.test(line) &&
+    !/Lost the WebSocket daemon|Attempt \d+/.test(line)
+  );
 }
 
 /** The error of a call. Throws where there is none. */
