@@ -22,7 +22,7 @@ import { proxyCommand } from "./rig.ts";
 export type Version = "v1" | "v2";
 
 /** How long a client waits for an answer, in milliseconds. */
-export const PATIENCE_MS = 8_000;
+export const PATIENCE_MS = 30_000;
 
 /** How a call is made. */
 export interface Options {

@@ -67,7 +67,6 @@ class Link {
   #isInitialized = false;
   #level = "none";
   #closed: Json = 0;
-  #count = 0;
 
   constructor(socket: WebSocket, key: string) {
     this.#socket = socket;
@@ -188,12 +187,9 @@ class Link {
       case "change":
         return this.#say(LIST_CHANGED, { id, result: said("changed") });
       case "ask": {
-        const ask = `ask-${++this.#count}`;
-        const { promise, resolve } = Promise.withResolvers<Json>();
-        this.#answers.set(ask, resolve);
-        this.#say({ id: ask, method: "roots/list" });
-        const { result } = await promise;
-        return finish(`root: ${result?.roots?.[0]?.uri}`);
+        // Its ids are its own: the client has used the number, too.
+        const roots = [await this.#ask(1), await this.#ask("1")];
+        return finish(roots.join(" "));
       }
       case "quiet":
         await this.#probed.promise;
@@ -221,6 +217,16 @@ class Link {
       default:
         return this.#say({ id, error: { code: -32602, message: "No tool" } });
     }
+  }
+
+  /** Asks the client for its roots. */
+  async #ask(id: Json): Promise<string> {
+    const { promise, resolve } = Promise.withResolvers<Json>();
+    this.#answers.set(id, resolve);
+    this.#say({ id, method: "roots/list" });
+    const { result } = await promise;
+    this.#answers.delete(id);
+    return result?.roots?.[0]?.uri ?? "none";
   }
 
   /** Sends what must not be taken for the answer. */

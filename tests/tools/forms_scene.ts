@@ -112,7 +112,7 @@ export class Scene {
     await this.#fail();
     await client.call("change");
     await client.changed(++this.#changes);
-    assertEquals(await client.call("ask"), "root: file:///forms");
+    assertEquals(await client.call("ask"), "file:///forms file:///forms");
     await this.#pair();
     // Nothing is said until the proxy asks whether the daemon lives.
     assertEquals(await client.call("quiet"), "quiet");
