@@ -300,17 +300,24 @@ export function pretty(it: string): string {
   return JSON.stringify(JSON.parse(it), null, 2);
 }
 
-/** Messages whose escaped keys the runtime's parser confuses, because of a text in front of each that has a key `\\u` in its place. */
+/**
+ * Messages whose escaped keys the runtime's parser confuses, because of a text
+ * in front of each: it has another key in their place, of the same length,
+ * which the escaped spelling begins with.
+ */
 export function poisoned(
   around: (poison: string) => string,
 ): Required<Pick<Form, "frames">> {
-  const key = /"\\u00[0-9a-f]{2}\w*":/;
+  const key = /"(\\u00[0-9a-f]{2}\w*)":/;
   return {
     frames: (texts, messages) =>
       texts.flatMap((it, i) => {
         const isFirst = messages[i].result?.protocolVersion !== undefined;
-        if (isFirst || !key.test(it)) return [it];
-        return [around(it.replace(key, () => '"\\\\u":')), it];
+        const spelled = key.exec(it)?.[1];
+        if (isFirst || spelled === undefined) return [it];
+        const other = spelled.slice(0, JSON.parse(`"${spelled}"`).length);
+        const poison = it.replace(key, () => `${JSON.stringify(other)}:`);
+        return [around(poison), it];
       }),
   };
 }

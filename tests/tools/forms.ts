@@ -174,7 +174,7 @@ export const FORMS: readonly Form[] = [
     "in front": beside((it) => `INFO answered in 3 ms\n${it}`),
     "behind": beside((it) => `${it}\nINFO done\n`),
     "on both sides, CRLF": beside((it) =>
-      `npm warn {deprecated}\r\n\r\n${it}\r\nbye\0`
+      `WARN {deprecated}\r\n\r\n${it}\r\nbye\0`
     ),
     "a log line that is JSON": beside((it) =>
       `{"level":"info","msg":"answered"}\n${it}`
@@ -301,6 +301,7 @@ export const FORMS: readonly Form[] = [
     "result": { ...escaped("result"), ...POISONED },
     "error": { ...escaped("error"), ...POISONED },
     "method": { ...escaped("method", true), ...POISONED },
+    "params": { ...escaped("params"), ...POISONED },
     "jsonrpc": { ...escaped("jsonrpc"), ...POISONED },
   }),
   ...kind("errors with id null", {
