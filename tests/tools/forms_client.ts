@@ -84,6 +84,7 @@ export class SdkClient {
     this.#client.onerror = (error: Error) => this.trouble.push(error.message);
     this.#transport.stderr.on("data", (chunk: Uint8Array) => {
       this.log += new TextDecoder().decode(chunk);
+      this.#notify();
     });
   }
 
@@ -158,15 +159,25 @@ export class SdkClient {
 
   /** Waits until the list of tools has changed so often. */
   async changed(count: number): Promise<void> {
+    await this.#until(() => this.changes >= count, "list_changed");
+  }
+
+  /** Waits until the proxy has seen that its daemon is gone. */
+  async lost(): Promise<void> {
+    await this.#until(
+      () => this.log.includes("Lost the WebSocket daemon"),
+      "the end of the connection",
+    );
+  }
+
+  async #until(isSo: () => boolean, what: string): Promise<void> {
     const late = Promise.withResolvers<never>();
     const timer = setTimeout(
-      () => late.reject(new Error("no list_changed has come")),
+      () => late.reject(new Error(`Waited in vain for ${what}`)),
       PATIENCE_MS,
     );
     try {
-      while (this.changes < count) {
-        await Promise.race([this.#wake.promise, late.promise]);
-      }
+      while (!isSo()) await Promise.race([this.#wake.promise, late.promise]);
     } finally {
       clearTimeout(timer);
     }

@@ -29,6 +29,8 @@ export class ExaiScene {
 
   /** From the kill on. */
   async after(): Promise<void> {
+    // What is written before that may have been executed.
+    await this.#client.lost();
     await this.#talk();
     assertEquals(this.#client.changes, 0, "list_changed");
     assertEquals(this.#client.trouble, [], "what the SDK did not take");

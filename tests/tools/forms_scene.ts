@@ -81,6 +81,8 @@ export class Scene {
 
   /** From the kill on. */
   async after(): Promise<void> {
+    // What is written before that may have been executed.
+    await this.#client.lost();
     const client = this.#client;
     const queued = client.call("echo", { text: "queued" });
     assertEquals(await queued, "echo: queued");
