@@ -152,7 +152,10 @@ class Link {
     }
   }
 
-  async #call(id: Json, { name, arguments: input = {}, _meta }: Json) {
+  async #call(
+    id: Json,
+    { name, arguments: input = {}, _meta }: Json,
+  ): Promise<void> {
     const finish = (text: string): void =>
       this.#say({ id, result: said(text) });
     const token = _meta?.progressToken;
