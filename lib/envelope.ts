@@ -70,11 +70,11 @@ export function understood(value: unknown, text: string): Message[] {
   return value.map((element, i) => classify(element, texts[i] ?? ""));
 }
 
-function classify(parsed: unknown, text: string): Message {
+function classify(parsed: unknown, said: string): Message {
   if (!isRecord(parsed)) {
     return invalid(undefined, "call", "a message must be an object");
   }
-  const value = envelopeOf(parsed, text);
+  const { value, text } = envelopeOf(parsed, said);
   const { jsonrpc, method, params, result, error } = value;
   const id = idOf(value.id, text);
   const hasResult = (result ?? undefined) !== undefined;
@@ -119,10 +119,10 @@ function classify(parsed: unknown, text: string): Message {
     ["params", "result", "error", ...(isNull ? ["id"] : [])]
       .filter((name) => value[name] === null),
   );
-  const said = params ?? undefined;
+  const call = { method, params: params ?? undefined, text: carried };
   return id === undefined
-    ? { kind: "notification", method, params: said, text: carried }
-    : { kind: "request", id, method, params: said, text: carried };
+    ? { kind: "notification", ...call }
+    : { kind: "request", id, ...call };
 }
 
 /** Whether a method is that of a notification, which has no id; `initialized` is what it once was called. */
@@ -159,23 +159,44 @@ function answerOf(
     : { kind: "answer", id, result, error: undefined, text: carried };
 }
 
+/** A JSON object, parsed, and its text. */
+export interface Envelope {
+  /** Its members. */
+  readonly value: Record<string, unknown>;
+  /** Its text, with keys that are written without escapes. */
+  readonly text: string;
+}
+
 /**
- * The members of an envelope that is parsed. `JSON.parse` confuses a key that is written with
- * an escape with one that it has seen before and that begins with a backslash
- * (V8 in Deno 2.9.6), so that such keys are read here.
+ * The members of an envelope that is parsed. `JSON.parse` takes a key that is
+ * written with an escape for another one that it has seen before (V8 in Deno
+ * 2.9.6), and so may the client's: such keys are read here, and go on plain.
  */
 export function envelopeOf(
   parsed: Record<string, unknown>,
   text: string,
-): Record<string, unknown> {
-  let isConfused = false;
-  for (const key in parsed) isConfused ||= key.includes("\\");
-  if (!isConfused) return parsed;
-  const found = members(text).map(({ name, value }) =>
-    [name, JSON.parse(text.slice(value.start, value.end))] as const
-  );
-  return Object.fromEntries(found);
+): Envelope {
+  // The names in an envelope are lower-case letters: 0061 to 007a.
+  const mayEscape = text.includes("\\u006") || text.includes("\\u007");
+  if (!mayEscape) return { value: parsed, text };
+  const found: (readonly [string, unknown])[] = [];
+  let plain = "";
+  let from = 0;
+  for (const member of members(text)) {
+    const { name, start, nameEnd, value: { start: first, end } } = member;
+    found.push([name, JSON.parse(text.slice(first, end))]);
+    if (!NAMES.includes(name)) continue;
+    plain += text.slice(from, start) + JSON.stringify(name);
+    from = nameEnd;
+  }
+  return {
+    value: Object.fromEntries(found),
+    text: plain + text.slice(from),
+  };
 }
+
+/** The members of an envelope (JSON-RPC 2.0 sections 4 and 5). */
+const NAMES = ["jsonrpc", "id", "method", "params", "result", "error"];
 
 function invalid(
   id: Id | undefined,

@@ -204,7 +204,7 @@ export class Exai implements Dialect {
         incoming.push(NO_FRAME);
         continue;
       }
-      const frame = envelopeOf(value, text);
+      const { value: frame } = envelopeOf(value, text);
       // What stands beside other text says itself what it is.
       const isMeant = others.length === 0 || typeof frame.op === "string";
       if (isMeant) incoming.push(...this.#frame(epoch, frame, text, now));

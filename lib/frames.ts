@@ -26,7 +26,10 @@ export interface Pieces {
 }
 
 /** Tells a message from any other JSON object. */
-export type IsMessage = (value: Record<string, unknown>) => boolean;
+export type IsMessage = (
+  value: Record<string, unknown>,
+  text: string,
+) => boolean;
 
 /** How many pieces of a frame are looked at. */
 const PIECE_LIMIT = 1_000;
@@ -91,7 +94,7 @@ function sequence(
     const end = valueEnd(text, at);
     const piece = text.slice(at, end);
     const value = jsonIn(piece);
-    if (!isRecord(value) || !isMessage(value)) return undefined;
+    if (!isRecord(value) || !isMessage(value, piece)) return undefined;
     pieces.push({ text: piece, value });
     at = end;
   }

@@ -85,6 +85,8 @@ export interface Member {
   readonly name: string;
   /** Where its name begins. */
   readonly start: number;
+  /** Where its name has ended. */
+  readonly nameEnd: number;
   /** Where its value stands. */
   readonly value: Span;
 }
@@ -93,7 +95,8 @@ export interface Member {
 export function members(text: string): Member[] {
   const all: Member[] = [];
   for (const { key, start, value } of children(text, skipSpace(text, 0))) {
-    all.push({ name: JSON.parse(key) as string, start, value });
+    const name = JSON.parse(key) as string;
+    all.push({ name, start, nameEnd: start + key.length, value });
   }
   return all;
 }

@@ -20,17 +20,20 @@ interface Work {
   until: number;
 }
 
+/** Whether the daemon owes an answer, or has given one that could not be understood. */
+export type LateAnswer = "due" | "unclear";
+
 /** Those requests, by the epoch of the link that they were written to. */
 export class LateAnswers {
-  readonly #ids = new Map<number, Set<Id>>();
+  readonly #ids = new Map<number, Map<Id, LateAnswer>>();
   readonly #work = new Map<number, Map<Id, Work>>();
   #earliest = Infinity;
 
   /** No one waits any more for a request. */
-  add(id: Id, epoch: number): void {
-    const ids = this.#ids.get(epoch) ?? new Set();
-    this.#ids.set(epoch, ids.add(id));
-    const [oldest] = ids;
+  add(id: Id, epoch: number, answer: LateAnswer = "due"): void {
+    const ids = this.#ids.get(epoch) ?? new Map();
+    this.#ids.set(epoch, ids.set(id, answer));
+    const [oldest] = ids.keys();
     if (ids.size > LIMIT) this.came(oldest!, epoch);
   }
 
@@ -48,9 +51,10 @@ export class LateAnswers {
     return false;
   }
 
-  /** Whether an answer may still come on a link. */
+  /** Whether an answer is due on a link. */
   isAnyDue(epoch: number): boolean {
-    return (this.#ids.get(epoch)?.size ?? 0) > 0;
+    const answers = this.#ids.get(epoch)?.values() ?? [];
+    return [...answers].includes("due");
   }
 
   /** Whether the daemon may be working on one of those calls. */

@@ -19,7 +19,7 @@ import type {
   Writing,
 } from "./dialect.ts";
 import type { LinkRole, LinkState } from "./link.ts";
-import { read, understood, unreadable } from "./envelope.ts";
+import { envelopeOf, read, understood, unreadable } from "./envelope.ts";
 import { emptied, type Listing, methodOf } from "./catalog.ts";
 import { type Agreement, announce, judge, replay } from "./agreement.ts";
 import { jsonIn, replace } from "./json_text.ts";
@@ -427,7 +427,10 @@ export class Mcp implements Dialect {
 function messagesIn(text: string): Message[] {
   const value = jsonIn(text);
   if (value !== undefined) return understood(value, text);
-  const { found, others } = piecesOf(text, ({ jsonrpc }) => jsonrpc === "2.0");
+  const { found, others } = piecesOf(
+    text,
+    (value, text) => envelopeOf(value, text).value.jsonrpc === "2.0",
+  );
   const messages = found.flatMap(({ value, text }) => understood(value, text));
   if (found.length > 0 && others.length === 0) return messages;
   const broken = (others.length === 0 ? [text] : others).map(unreadable);

@@ -96,8 +96,7 @@ export function endUnclear(desk: Desk, now: number): void {
       continue;
     }
     desk.ledger.cancel(id);
-    const { overtakenTo = 0 } = desk.links.get(epoch)?.liveness ?? {};
-    desk.ledger.awaitLateAnswer(owed, epoch, overtakenTo, now);
+    desk.ledger.late.add(id, epoch, "unclear");
     desk.reply(fault.unreadable(desk.fate(message, owed), words));
   }
 }

@@ -232,16 +232,40 @@ for (const [error, code, message, data] of ERRORS) {
   });
 }
 
-test("read: a key with an escape is that key, also after the runtime's parser was poisoned", () => {
-  JSON.parse('{"a":1,"\\\\u":5}');
-  const [message] = read('{"jsonrpc":"2.0","result":{},"\\u0069d":5}');
-  assertEquals(message?.kind === "answer" && message.id, "5");
-  JSON.parse('{"jsonrpc":1,"\\\\u":5}');
-  const [other] = read(
-    '{"jsonrpc":"2.0","\\u0069d":"x","m\\u0065thod":"ping"}',
-  );
-  assertEquals(other?.kind === "request" && other.id, '"x"');
-});
+/** A key that the runtime's parser takes for the escaped one, what is then read, and what goes on. */
+const ESCAPED: [poison: string, text: string, carried: string][] = [
+  [
+    "\\\\u",
+    '{"jsonrpc":"2.0","result":{"\\u0069d":1.0},"\\u0069d":5}',
+    '{"jsonrpc":"2.0","result":{"\\u0069d":1.0},"id":5}',
+  ],
+  [
+    "\\\\u0072",
+    '{"jsonrpc":"2.0","id":5,"\\u0072esult":{}}',
+    '{"jsonrpc":"2.0","id":5,"result":{}}',
+  ],
+  [
+    "\\\\u006a0",
+    '{ "\\u006Asonrpc" : "2.0","id":5,"\\u0072\\u0065sult":{},"other":"\\u0069"}',
+    '{ "jsonrpc" : "2.0","id":5,"result":{},"other":"\\u0069"}',
+  ],
+  [
+    "\\\\u0065",
+    '{"jsonrpc":"2.0","id":5,"e\\u0072ror":{"code":1,"message":"no"}}',
+    '{"jsonrpc":"2.0","id":5,"error":{"code":1,"message":"no"}}',
+  ],
+];
+for (const [poison, text, carried] of ESCAPED) {
+  test(`read: a key with an escape is that key: ${text}`, () => {
+    for (const like of ['"a":1', '"jsonrpc":"2.0"', '"jsonrpc":"2.0","id":5']) {
+      JSON.parse(`{${like},"${poison}":5}`);
+      JSON.parse(`{${like},"result":{},"${poison}":5}`);
+      const [message] = read(text);
+      assert(message?.kind === "answer");
+      assertEquals([message.id, message.text], ["5", carried]);
+    }
+  });
+}
 
 test("unreadable: an id counts only in front of the break, and only of an answer", () => {
   const idOf = (text: string) => unreadable(text).id;
@@ -604,6 +628,23 @@ for (const [what, before] of ELSE) {
     assert(scene.logged().includes("unnamed-error"));
   });
 }
+
+test("a daemon that refuses every call is told to each of them", () => {
+  const scene = settled();
+  for (const id of [1, 2, 3]) {
+    call(scene, id, "write");
+    scene.daemon(REFUSAL);
+    scene.pass(1_500);
+    scene.pong();
+    scene.pass(500);
+    assertEquals(scene.replies().map(({ id }) => id), [id]);
+    assertEquals(scene.replies()[0].error.code, -31002);
+  }
+  scene.take();
+  scene.call(1, "write");
+  const [{ error }] = scene.replies();
+  assertEquals(error.code, -32600, "its answer may still come");
+});
 
 test("a result without an id belongs to nobody", () => {
   const scene = settled();
