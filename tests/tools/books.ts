@@ -16,9 +16,21 @@ export interface Asked {
   readonly method: string;
   readonly isSafe: boolean;
   readonly askedAt: number;
-  readonly token: string | undefined;
+  readonly token: unknown;
+  /** What stands in its params, and comes back in its result; `undefined` for one without params. */
+  readonly mark: string | undefined;
+  /** Where in a list it asks to go on. */
+  readonly cursor: string | undefined;
+  /** Its id was that of a request that nobody waits for any more. */
+  readonly isReused: boolean;
+  /** Its id may be one of the proxy's own, so that others may overtake it. */
+  readonly mayWait: boolean;
   readonly order: number;
   progress: number;
+  /** How often the client has heard of it. */
+  progressed: number;
+  /** The connection on which the daemon has said that it did not understand, or has said what cannot be read. */
+  refusedOn: number | undefined;
   cancelledAt: number | undefined;
   answers: number;
   sentOn: number | undefined;
@@ -78,18 +90,30 @@ export class Books {
     id: unknown,
     method: string,
     isSafe: boolean,
-    token?: string,
-    total: number = this.#config.requestTimeout,
+    { total = this.#config.requestTimeout, ...more }: {
+      readonly total?: number;
+      readonly token?: unknown;
+      readonly cursor?: string | undefined;
+      readonly isPlain?: boolean;
+      readonly mayWait?: boolean;
+    } = {},
   ): Asked {
+    const key = JSON.stringify(id);
     const asked: Asked = {
-      key: JSON.stringify(id),
+      key,
       id,
       method,
       isSafe,
       askedAt: this.#stage.awake,
-      token,
+      token: more.token,
+      mark: more.isPlain ? undefined : `mark ${this.#order}`,
+      cursor: more.cursor,
+      isReused: this.#byKey.has(key),
+      mayWait: more.mayWait ?? false,
       order: ++this.#order,
       progress: -Infinity,
+      progressed: 0,
+      refusedOn: undefined,
       cancelledAt: undefined,
       answers: 0,
       sentOn: undefined,
@@ -110,6 +134,9 @@ export class Books {
     assert(asked.answers === 0, "written after its answer");
     assert(asked.cancelledAt === undefined, "written after it was cancelled");
     assert(!asked.isTooLarge, "written after its answer was too large");
+    const isKnown = asked.sentOn !== epoch || asked.refusedOn === epoch ||
+      asked.method === "initialize";
+    assert(isKnown, `${asked.key} was written twice to a connection`);
     asked.sentOn = epoch;
     asked.queuedMs += this.downMs - (asked.waitsFrom ?? this.downMs);
     asked.waitsFrom = undefined;
@@ -121,7 +148,7 @@ export class Books {
       assert(asked.written <= 2, "tried a third time");
       assert(this.#config.retry !== "never", "written again");
       assert(asked.isSafe || this.#config.retry === "always", "unsafe, twice");
-    } else {
+    } else if (!asked.mayWait) {
       assert(asked.order > this.#lastWritten, "out of order");
       this.#lastWritten = asked.order;
     }
@@ -169,8 +196,10 @@ export class Books {
       .find(({ token }) => token === progressToken);
     assert(asked !== undefined && asked.answers === 0, "stray progress");
     assert(asked.cancelledAt === undefined, "progress on what was cancelled");
-    assert(progress > asked.progress, "progress that does not rise");
-    asked.progress = progress;
+    const isRising = progress > asked.progress || asked.written <= 1;
+    assert(isRising, "progress of the first try after the second one's");
+    asked.progress = Math.max(asked.progress, progress);
+    asked.progressed++;
   }
 
   /** An answer came: the daemon's, or an error of the proxy's own. */

@@ -13,6 +13,7 @@ import { Mcp } from "../../lib/mcp.ts";
 import { NOTHING } from "../../lib/memory.ts";
 import { DRAIN_MS, Session } from "../../lib/session.ts";
 import { type Asked, Books } from "./books.ts";
+import { DECOY, type Dressed, MANNERS, Manners } from "./manners.ts";
 import { DEFAULTS, type Json } from "./scene.ts";
 import { isOwnId } from "./own_ids.ts";
 import { Stage } from "./stage.ts";
@@ -27,10 +28,26 @@ const GIVEN_UP_MS = 60_000;
 const OURS_MS = 2_500;
 /** What a world may take before it counts as running away. */
 const STEPS = 20_000;
+/** How long a request waits for a proper answer after a daemon has said that it did not understand. */
+const REFUSED_MS = 2_000;
+/** The most that goes into one frame. */
+const FRAME = 1_800;
+
+/** What the daemon says, and of what. */
+interface Said {
+  readonly message: Json;
+  /** What it answers, or tells the progress of, if the client has asked for that. */
+  readonly asked: Asked | undefined;
+  readonly dressed: Dressed;
+  /** The cursor of the question, if it was the proxy's own. */
+  readonly cursor: string | undefined;
+  readonly isOwn: boolean;
+}
 
 /** One connection, as the network and the daemon see it. */
 interface Line {
   readonly epoch: number;
+  readonly dialedAt: number;
   isOpen: boolean;
   isGreeted: boolean;
   /** The daemon has answered the greeting. */
@@ -56,6 +73,14 @@ interface Line {
   readonly texts: Set<string>;
   /** What the proxy itself has asked the daemon, and is not answered: then, too, silence is patience. */
   readonly own: Set<string>;
+  /** The same with its probes. */
+  readonly ownOpen: Set<unknown>;
+  /** What was written and is not settled: requests by their keys; the rest as `undefined`. */
+  unsettled: (string | undefined)[];
+  /** It has heard that the client is initialized. */
+  isInitialized: boolean;
+  /** What waits for more to go into the same frame. */
+  held: Said[];
   readonly questions: Map<string, number>;
   /** How many questions the daemon has asked; it counts from 0 on every connection. */
   asked: number;
@@ -72,6 +97,9 @@ export interface Tally {
   blocks: number;
   /** Calls that outlived the silence of a daemon that was merely busy. */
   patience: number;
+  /** Messages that took a form of their own, and requests that were not understood. */
+  dressed: number;
+  refused: number;
 }
 
 /** Lives through a world. Throws when a promise is broken. */
@@ -122,9 +150,29 @@ class World {
   #sleeps = 0;
   #blocks = 0;
   #patience = 0;
+  readonly #manners: Manners;
+  /** What types the client's ids and tokens have had. */
+  readonly #types = { ids: new Set<string>(), tokens: new Set<string>() };
+  /** Some ids are those of the proxy's own requests. */
+  readonly #meetsOwn: boolean;
+  /** The id of the client's `initialized`, where that has one, and when it was said. */
+  readonly #initialized: { id: unknown; at: number | undefined } = {
+    id: undefined,
+    at: undefined,
+  };
+  /** The tools that the client has seen in a whole list, and whether it knows that they have changed. */
+  #told: { tools: string; isOld: boolean } | undefined;
+  #paged: string[] = [];
+  #pages = 0;
+  /** What the daemon gives as the next cursor, where that is odd. */
+  readonly #cursor: string;
+  #refused = 0;
 
   constructor(seed: number) {
     this.#stage = new Stage(seed);
+    this.#manners = new Manners(seed, MANNERS);
+    this.#meetsOwn = this.#manners.chance(0.1);
+    this.#cursor = this.#manners.pick(["", "same"]);
     this.#keeps = this.#stage.pick(["many", "many", "many", "one"] as const);
     this.#config = {
       ...DEFAULTS,
@@ -173,6 +221,7 @@ class World {
     return {
       ...{ answers, faults, dials, losses, repeats },
       ...{ sleeps, blocks, patience },
+      ...{ dressed: this.#manners.dressed, refused: this.#refused },
     };
   }
 
@@ -269,8 +318,9 @@ class World {
 
   #hello(): void {
     const params = { protocolVersion: "2025-11-25", capabilities: {} };
+    const number = this.#hellos++;
     const asked = this.#books.register(
-      `hello ${this.#hellos++}`,
+      this.#manners.style === "numbers" ? 5_000 + number : `hello ${number}`,
       "initialize",
       true,
     );
@@ -289,14 +339,8 @@ class World {
     ]);
     const name = this.#stage.pick(["write", "look", "glm_write"]);
     const isSafe = method === "tools/call" ? name === "look" : true;
-    const number = order + 1;
-    const id = this.#stage.pick([
-      number - 1,
-      String(number),
-      -number,
-      `\u00e9${order}`,
-    ]);
-    const token = this.#stage.chance(0.5) ? `t${order}` : undefined;
+    const { id, mayWait } = this.#id(order);
+    const token = this.#stage.chance(0.5) ? this.#token(order) : undefined;
     const isPlain = method === "tools/list" && this.#stage.chance(0.5);
     const params = {
       ...(!isPlain && { name }),
@@ -305,7 +349,9 @@ class World {
     };
     const isGlm = method === "tools/call" && name === "glm_write";
     const total = isGlm ? GLM_MS : this.#config.requestTimeout;
-    const asked = this.#books.register(id, method, isSafe, token, total);
+    const asked = this.#books.register(id, method, isSafe, {
+      ...{ token, total, isPlain, mayWait },
+    });
     this.#write(asked, params);
     this.#books.checkQueue();
     if (this.#stage.chance(0.03) && asked.answers === 0) {
@@ -317,7 +363,61 @@ class World {
       this.#giveUp(asked);
       const cancel = { requestId: id };
       this.#say({ method: "notifications/cancelled", params: cancel });
+      if (asked.cancelledAt === undefined || !this.#manners.chance(0.1)) return;
+      // It is careless, and asks something else under the id.
+      this.#act(this.#manners.pick([0, 50, 2_000]), () => {
+        const again = this.#books.register(id, "resources/read", true);
+        this.#write(again, {});
+      });
     });
+  }
+
+  /** An id of the client's types. */
+  #id(order: number): { id: unknown; mayWait: boolean } {
+    const { style, has } = this.#manners;
+    const number = order + 1;
+    const picked = this.#stage.pick([
+      number - 1,
+      String(number),
+      -number,
+      `\u00e9${order}`,
+    ]);
+    const as = (id: number): unknown => style === "texts" ? `${id}` : id;
+    if (this.#meetsOwn && this.#manners.chance(0.2)) {
+      const open = [...this.#lines.values()]
+        .filter(({ leftAt }) => leftAt === undefined)
+        .flatMap(({ ownOpen }) => [...ownOpen]);
+      const any = 2 ** 30 + this.#manners.pick([order, 2 ** 29 + order]);
+      const own = [any, ...open.slice(-3)].map(Number).filter(Number.isFinite);
+      const id = as(this.#manners.pick(own));
+      const isNew = this.#books.get(JSON.stringify(id)) === undefined;
+      if (isNew) return { id, mayWait: true };
+    }
+    if (style === "numbers") {
+      const id = this.#manners.pick([number - 1, -number]);
+      return { id, mayWait: false };
+    }
+    if (style === "texts") {
+      const id = this.#manners.pick([`${number}`, `r${number}`, picked]);
+      return { id: typeof id === "string" ? id : `${id}`, mayWait: false };
+    }
+    // What comes back as the other type must not be somebody else's.
+    if (!has.has("retyped ids")) return { id: picked, mayWait: false };
+    return { id: number % 2 === 0 ? number : `${number}`, mayWait: false };
+  }
+
+  #token(order: number): unknown {
+    const { tokenStyle, has } = this.#manners;
+    const text = `${order}`;
+    switch (tokenStyle) {
+      case "numbers":
+        return order;
+      case "texts":
+        return this.#manners.pick([text, `t${order}`]);
+      case "both":
+        if (has.has("retyped tokens")) return order % 2 === 0 ? order : text;
+        return `t${order}`;
+    }
   }
 
   /** Nobody waits for it any more. */
@@ -326,21 +426,58 @@ class World {
     if (line !== undefined) line.givenUpAt = this.#stage.awake;
   }
 
-  #write({ id, method }: Asked, params: Json): void {
-    this.#say({ id, method, params });
+  #write({ id, method, mark, cursor }: Asked, params: Json): void {
+    const more = {
+      ...(mark !== undefined && { mark }),
+      ...(cursor !== undefined && { cursor }),
+    };
+    this.#types.ids.add(typeof id);
+    const token = params._meta?.progressToken;
+    if (token !== undefined) this.#types.tokens.add(typeof token);
+    this.#say({ id, method, params: { ...params, ...more } });
+  }
+
+  /** The client's `initialized`, in one of the ways in which it is said. */
+  #initialize(): void {
+    this.#initialized.at ??= this.#stage.now;
+    const { style } = this.#manners;
+    const method = "notifications/initialized";
+    const said = this.#manners.chance(0.3)
+      ? this.#manners.pick(["with null", "with an id", "old"])
+      : "plain";
+    switch (said) {
+      case "plain":
+        return this.#say({ method });
+      case "with null":
+        return this.#say({ id: null, method });
+      case "old":
+        return this.#say({ method: "initialized" });
+      case "with an id": {
+        const id = style === "numbers" ? 7_000 : "7000";
+        this.#initialized.id = id;
+        this.#types.ids.add(typeof id);
+        return this.#say({ id, method });
+      }
+    }
   }
 
   #err(): void {
     const text = this.#stage.pick([
       "{",
       "[]",
-      '{"jsonrpc":"2.0","id":"bad","method":5}',
+      `{"jsonrpc":"2.0","id":${this.#bad()},"method":5}`,
       '{"jsonrpc":"2.0","id":null,"method":"x"}',
-      '{"jsonrpc":"2.0","id":"nobody asked","result":1}',
+      `{"jsonrpc":"2.0","id":${
+        this.#manners.style === "numbers" ? 6_001 : '"nobody asked"'
+      },"result":1}`,
       '{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":0,"progress":1}}',
       '{"jsonrpc":"2.0","method":"notifications/cancelled","params":{}}',
     ]);
     this.#happen({ type: "line", text });
+  }
+
+  #bad(): string {
+    return this.#manners.style === "numbers" ? "6000" : '"bad"';
   }
 
   #say(message: Json): void {
@@ -349,43 +486,100 @@ class World {
   }
 
   #reply(text: string): void {
-    assert(!/[\r\n]/.test(text), "a line has a line break");
+    assert(!/[\r\n\0\x1e\ufeff]/.test(text), "a line has more than a message");
+    assert(!text.includes(DECOY), `from a log line: ${text}`);
     const message = JSON.parse(text);
     assertEquals(message.jsonrpc, "2.0");
+    for (const [key, value] of Object.entries(message)) {
+      const isNobodys = key === "id" && message.error?.code === -32600;
+      assert(value !== null || isNobodys, `null reaches the client: ${text}`);
+    }
     if (message.method === undefined) return this.#answered(message, text);
     if (message.id !== undefined) return this.#asked(message);
+    if (message.method === "notifications/tools/list_changed") {
+      if (this.#told !== undefined) this.#told.isOld = true;
+    }
     if (message.method !== "notifications/progress") return;
     this.#books.progressed(message.params);
   }
 
   #answered(message: Json, text: string): void {
     const key = JSON.stringify(message.id);
-    if (key === '"bad"') return assertEquals(message.error.code, -32600);
+    if (key === this.#bad() || key === "null") {
+      return assertEquals(message.error.code, -32600);
+    }
+    if (message.id === this.#initialized.id) {
+      return assertEquals(message.result, {}, "the client is initialized");
+    }
     const asked = this.#books.get(key);
     assert(asked !== undefined, `an answer to ${key}, which nobody asked`);
     const who = this.#books.answered(asked, message.error);
+    this.#checkWords(asked, message);
     const line = this.#lines.get(asked.sentOn ?? 0);
+    const isRefused = line !== undefined && asked.refusedOn === line.epoch;
     if (message.error?.code === -31003) this.#giveUp(asked);
     asked.sentOn = undefined;
     const isEnd = this.#books.endedAt !== undefined;
     if (message.error?.code === -31002 && !isEnd && line !== undefined) {
       // What merely is slow is never killed.
-      assert(line.isGone || line.isBlack, `${key} was lost for nothing`);
+      const isLost = line.isGone || line.isBlack || isRefused;
+      assert(isLost, `${key} was lost for nothing`);
+      line.unsettled = line.unsettled.filter((it) => it !== key);
     }
     if (asked.method === "initialize") {
       const isAgreed = message.error === undefined;
       if (!isAgreed) return this.#act(1_000, () => this.#hello());
       this.#isAgreed = true;
-      const initialized = { method: "notifications/initialized" };
-      return this.#act(1, () => this.#say(initialized));
+      return this.#act(1, () => this.#initialize());
     }
     // The proxy itself answers pings while the daemon is away.
     const isLocal = asked.method === "ping" && text.endsWith('"result":{}}');
+    if (asked.method === "tools/list") this.#listed(asked, message.result);
     if (asked.method === "tools/list" && this.#isRemembered(line)) return;
+    // An error may have been put into order.
+    if (
+      message.error !== undefined && this.#manners.has.has("malformed errors")
+    ) {
+      return;
+    }
     if (who === "proxy" || isLocal || line === undefined) return;
     assert(line.leftAt === undefined, "an answer of a stranger");
     const plain = text.replace(/^\{ /, "{").replace(/ \}$/, "}");
     assert(line.texts.has(plain), `re-spelled: ${text}`);
+  }
+
+  /** It is the answer to this request, and what the daemon said. */
+  #checkWords({ key, mark, isReused }: Asked, { result, error }: Json): void {
+    if (result?.mark !== undefined) assertEquals(result.mark, mark, key);
+    if (error === undefined) return;
+    assert(Number.isInteger(error.code), `${key}: ${error.code} is no code`);
+    assertEquals(typeof error.message, "string", key);
+    assert(error.code !== -32600 || isReused, `${key} was refused`);
+    if (error.code >= -32000 || error.code === -32600) return;
+    const said = /no: (mark \d+|undefined)/.exec(error.message);
+    assertEquals(said?.[1], `${mark}`, `the daemon's words on ${key}`);
+  }
+
+  /** The client has a page of tools, and asks for the next one. */
+  #listed({ cursor }: Asked, result: Json): void {
+    if (result === undefined) return;
+    if (cursor === undefined) this.#paged = [];
+    this.#paged.push(...result.tools.map((it: Json) => JSON.stringify(it)));
+    const { nextCursor: next } = result;
+    if (next === undefined || next === cursor) {
+      this.#told = { tools: setOf(this.#paged), isOld: false };
+      return;
+    }
+    // Until it has them all it knows nothing certain.
+    this.#told = undefined;
+    if (this.#manners.style === "both") return;
+    const number = 8_000 + this.#pages++;
+    const id = this.#manners.style === "numbers" ? number : `${number}`;
+    this.#act(1, () => {
+      const method = "tools/list";
+      const asked = this.#books.register(id, method, true, { cursor: next });
+      this.#write(asked, {});
+    });
   }
 
   /** A list can come out of memory while the daemon is away. */
@@ -424,6 +618,7 @@ class World {
     else this.#dialed = { at: this.#stage.now, subprotocol };
     const line: Line = {
       epoch,
+      dialedAt: this.#stage.now,
       isOpen: false,
       isGreeted: false,
       isReady: false,
@@ -439,6 +634,10 @@ class World {
       busyAt: this.#stage.awake,
       texts: new Set(),
       own: new Set(),
+      ownOpen: new Set(),
+      unsettled: [],
+      isInitialized: false,
+      held: [],
       questions: new Map(),
       asked: 0,
     };
@@ -508,11 +707,14 @@ class World {
     assert(line.isOpen && line.leftAt === undefined, "sent on no connection");
     const message = JSON.parse(text);
     const key = JSON.stringify(message.id);
-    const asked = this.#books.get(key);
+    const asked = this.#askedBy(message);
     line.busyAt = this.#stage.awake;
     const isProbe = message.method === "ping";
-    if (isOwnId(message.id) && !isProbe) line.own.add(key);
+    const isOwn = asked === undefined && isOwnId(message.id);
+    if (isOwn && !isProbe) line.own.add(key);
+    if (isOwn) line.ownOpen.add(message.id);
     const { method } = message;
+    line.unsettled.push(method && key);
     if (method !== undefined && asked !== undefined) {
       this.#books.written(asked, line.epoch);
       const isHinted = asked.isSafe && method === "tools/call" &&
@@ -548,6 +750,10 @@ class World {
   }
 
   #receive(line: Line, message: Json): void {
+    if (/^(notifications.)?initialized$/.test(message.method)) {
+      line.isInitialized = true;
+      assert(!("id" in message), "initialized is no request");
+    }
     if (this.#stage.chance(0.005)) return this.#blacken(line);
     if (this.#stage.chance(0.01)) return this.#end(line, 1001);
     if (this.#stage.chance(0.001)) return this.#end(line, 1008);
@@ -559,13 +765,17 @@ class World {
     const { id, method, params } = message;
     if (id === undefined || method === undefined) return;
     if (method === "initialize") line.isGreeted = true;
+    const asked = this.#askedBy(message);
+    const { at: initializedAt = Infinity } = this.#initialized;
+    const isLate = line.dialedAt > initializedAt && asked !== undefined;
+    const isNext = isLate && !/^(initialize|ping)$/.test(method);
+    assert(!isNext || line.isInitialized, `${method} before initialized`);
     // A client that never agreed on anything may do as it likes.
     const isFree = line.isGreeted || !this.#isAgreed || method === "ping";
     assert(isFree, `${method} before initialize`);
     if (method === "tools/call") {
-      const asked = this.#books.get(JSON.stringify(id))!;
-      const isOnce = !asked.isSafe && this.#config.retry !== "always";
-      assertEquals(++asked.executed > 1 && isOnce, false, "executed twice");
+      const isOnce = !asked!.isSafe && this.#config.retry !== "always";
+      assertEquals(++asked!.executed > 1 && isOnce, false, "executed twice");
     }
     if (this.#stage.chance(0.05)) this.#question(line);
     // A daemon that does one thing at a time answers all of them: one that
@@ -574,6 +784,11 @@ class World {
     if (mayForget && this.#stage.chance(0.03)) return;
     if (method === "ping" && this.#habit === "mute") return;
     if (this.#stage.chance(0.002)) return this.#burst(line);
+    if (this.#manners.has.has("logging") && this.#manners.chance(0.05)) {
+      const text = this.#manners.logLine(id);
+      this.#happen({ type: "frame", epoch: line.epoch, text });
+    }
+    if (asked !== undefined && this.#isRefused(line, asked)) return;
     const isLong = method === "tools/call" && this.#stage.chance(0.2);
     if (isLong && this.#habit === "blocking") this.#stall(line);
     const work = this.#stage.random() * (isLong ? 40_000 : 400);
@@ -584,16 +799,86 @@ class World {
     const lag = line.freeAt - this.#stage.now;
     const token = params?._meta?.progressToken;
     for (let n = 1; token !== undefined && n <= 3; n++) {
-      const progress = this.#stage.chance(0.2) ? 1 : n;
+      const falling = this.#manners.takes("falling progress") ? 3 - n : n;
+      const progress = this.#stage.chance(0.2) ? 1 : falling;
       const text = {
         method: "notifications/progress",
         params: { progressToken: token, progress },
       };
-      this.#speak(line, lag * n / 4, text, JSON.stringify(id));
+      this.#speak(line, lag * n / 4, text, { asked });
     }
-    const answer = this.#answer(id, method);
-    this.#speak(line, lag, answer);
-    if (this.#stage.chance(0.05)) this.#speak(line, lag + 50, answer);
+    const answer = this.#answer(message);
+    const about = {
+      asked,
+      ...(asked === undefined && { isOwn: true, cursor: params?.cursor }),
+    };
+    this.#speak(line, lag, answer, about);
+    const isTwice = this.#stage.chance(0.05) && !this.#meetsOwn;
+    if (isTwice) this.#speak(line, lag + 50, answer, about);
+  }
+
+  /** The client's request that a message is, and not one of the proxy's own with the same id. */
+  #askedBy({ id, method, params }: Json): Asked | undefined {
+    if (method === undefined) return undefined;
+    const asked = this.#books.get(JSON.stringify(id));
+    return asked?.mark === params?.mark ? asked : undefined;
+  }
+
+  /** The daemon says that it did not understand, or what cannot be read. */
+  #isRefused(line: Line, asked: Asked): boolean {
+    const { method, id, key } = asked;
+    const mayBe = !/^(initialize|ping)$/.test(method) &&
+      this.#habit !== "serial" && this.#manners.chance(0.2);
+    if (!mayBe) return false;
+    const isBroken = this.#manners.takes("broken answers");
+    if (!isBroken && !this.#manners.takes("nameless errors")) return false;
+    const error = {
+      code: this.#manners.pick([-32700, -32600]),
+      message: `no: ${asked.mark}`,
+    };
+    const head = `{"jsonrpc":"2.0","id":${key},"result":{`;
+    const text = isBroken
+      ? head + this.#manners.pick(['"n":NaN}}', '"n":0.1', '"a":"b', ""])
+      : JSON.stringify({ jsonrpc: "2.0", id: null, error });
+    const speak = (): void => {
+      if (this.#stage.isAsleep) return void this.#missed.push(speak);
+      const blocked = line.blockedUntil - this.#stage.now;
+      if (blocked > 0) return this.#stage.later(blocked, speak);
+      if (line.isGone || line.isBlack || line.leftAt !== undefined) return;
+      this.#refused++;
+      const isSole = line.unsettled.length === 1 &&
+        line.unsettled[0] === key;
+      const isOpen = asked.answers === 0 && asked.sentOn === line.epoch &&
+        asked.cancelledAt === undefined;
+      if (isSole || isBroken) asked.refusedOn = line.epoch;
+      this.#books.stirred(asked);
+      line.busyAt = this.#stage.awake;
+      const { answers, faults } = this.#books;
+      this.#happen({ type: "frame", epoch: line.epoch, text });
+      assertEquals(
+        [answers, faults],
+        [this.#books.answers, this.#books.faults],
+        `it answers ${JSON.stringify(id)} at once`,
+      );
+      if (isSole && isOpen) this.#expectEnd(line, asked);
+    };
+    this.#stage.later(this.#stage.random() * 400, speak);
+    return true;
+  }
+
+  /** What was not understood is asked once more, or answered, soon. */
+  #expectEnd(line: Line, asked: Asked): void {
+    const { written } = asked;
+    const { awake } = this.#stage;
+    const ms = REFUSED_MS + 1;
+    this.#stage.later(ms, () => {
+      const isOver = line.isGone || line.isBlack || line.leftAt !== undefined;
+      const isOpen = asked.answers === 0 && asked.cancelledAt === undefined;
+      const hasSlept = this.#stage.awake - awake < ms;
+      const isBlocked = line.blockedUntil > this.#stage.now - ms;
+      if (isOver || !isOpen || hasSlept || isBlocked) return;
+      assert(asked.written > written, `${asked.key} waits for nothing`);
+    });
   }
 
   /** The connection stands still for a while during a call. */
@@ -622,9 +907,13 @@ class World {
     });
   }
 
-  #answer(id: unknown, method: string): Json {
+  #answer({ id, method, params }: Json): Json {
     if (this.#stage.chance(0.03)) {
-      return { id, error: { code: -32602, message: "no" } };
+      const message = `no: ${params?.mark}`;
+      const error = this.#manners.takes("malformed errors")
+        ? this.#manners.error(message)
+        : { code: -32602, message };
+      return { id, error };
     }
     switch (method) {
       case "initialize":
@@ -640,12 +929,25 @@ class World {
           name: i === 0 ? "look" : `tool ${i}`,
           annotations: { readOnlyHint: i === 0 && this.#isHinted },
         }));
-        return { id, result: { tools } };
+        // It says so each time, or the next page is the same one.
+        const nextCursor = this.#manners.has.has("odd cursors")
+          ? this.#cursor
+          : undefined;
+        const result = {
+          tools,
+          ...(nextCursor !== undefined && { nextCursor }),
+        };
+        return { id, result };
       }
       default:
+        if (
+          method === "logging/setLevel" && this.#manners.takes("null members")
+        ) {
+          return { id, result: null };
+        }
         return {
           id,
-          result: { n: this.#stage.random() },
+          result: { n: this.#stage.random(), mark: params?.mark },
           ...(this.#stage.chance(0.02) && { much: "x".repeat(2_000) }),
         };
     }
@@ -658,37 +960,126 @@ class World {
     this.#speak(line, 10, { id, method: "roots/list", params: { mark } });
   }
 
-  #speak(line: Line, ms: number, message: Json, about?: string): void {
-    const text = JSON.stringify({ jsonrpc: "2.0", ...message });
-    const frame = this.#stage.chance(0.05)
-      ? text.replace(/^\{/, "{\r\n").replace(/\}$/, "\n}")
-      : text;
+  #speak(
+    line: Line,
+    ms: number,
+    message: Json,
+    about: Partial<Said> = {},
+  ): void {
+    const isPretty = this.#stage.chance(0.05);
+    const said = {
+      ...{ message, asked: undefined, cursor: undefined, isOwn: false },
+      ...about,
+    };
     const speak = (): void => {
       if (this.#stage.isAsleep) return void this.#missed.push(speak);
       const blocked = line.blockedUntil - this.#stage.now;
       if (blocked > 0) return this.#stage.later(blocked, speak);
-      if (line.isGone || line.isBlack || line.leftAt !== undefined) return;
-      line.texts.add(text);
-      line.own.delete(JSON.stringify(message.id));
-      const isOwn = isOwnId(message.id);
-      const greeted = this.#books.get(JSON.stringify(message.id));
+      if (isPretty) {
+        this.#flush(line);
+        const text = JSON.stringify({ jsonrpc: "2.0", ...message });
+        const pretty = text.replace(/^\{/, "{\r\n").replace(/\}$/, "\n}");
+        const dressed = { text: pretty, mended: [text], isRetyped: false };
+        return this.#deliver(line, [{ ...said, dressed }]);
+      }
+      const dressed = this.#manners.dress(message);
+      const length = line.held.reduce(
+        (sum, it) => sum + it.dressed.text.length,
+        0,
+      );
+      if (length + dressed.text.length > FRAME) this.#flush(line);
+      line.held.push({ ...said, dressed });
+      const { joinMs } = this.#manners;
+      if (joinMs === 0 || line.held.length > 3) return this.#flush(line);
+      this.#stage.later(joinMs, () => this.#flush(line));
+    };
+    this.#stage.later(ms, speak);
+  }
+
+  /** What has waited goes out in one frame. */
+  #flush(line: Line): void {
+    if (this.#stage.isAsleep) {
+      return void this.#missed.push(() => this.#flush(line));
+    }
+    const blocked = line.blockedUntil - this.#stage.now;
+    if (blocked > 0) return this.#stage.later(blocked, () => this.#flush(line));
+    const { held } = line;
+    line.held = [];
+    if (held.length > 0) this.#deliver(line, held);
+  }
+
+  #deliver(line: Line, all: readonly Said[]): void {
+    if (line.isGone || line.isBlack || line.leftAt !== undefined) return;
+    const { epoch } = line;
+    const owed = all.flatMap(({ asked, ...said }) =>
+      asked !== undefined && this.#isOwed(line, asked, said)
+        ? [{ asked, before: asked.progressed, ...said }]
+        : []
+    );
+    for (const { message, asked, dressed, isOwn } of all) {
+      for (const text of dressed.mended) line.texts.add(text);
+      const key = JSON.stringify(message.id);
+      if (isOwn) {
+        line.own.delete(key);
+        line.ownOpen.delete(message.id);
+      }
+      if (message.method === undefined) settle(line, key);
       // It greets the link even if the client was answered without it.
-      const isGreeting = greeted?.method === "initialize" &&
+      const isGreeting = asked?.method === "initialize" &&
         message.result !== undefined;
       if (isOwn || isGreeting) line.isReady = true;
-      const isAnswer = message.method === undefined;
-      const key = about ?? (isAnswer ? JSON.stringify(message.id) : "");
-      const asked = this.#books.get(key);
-      if (asked?.sentOn === line.epoch) {
+      if (asked?.sentOn === epoch) {
         if (this.#stage.awake - asked.stirredAt > 12_000) this.#patience++;
         this.#books.stirred(asked);
         line.busyAt = this.#stage.awake;
       }
       const [tool] = message.result?.tools ?? [];
       if (tool !== undefined) line.hint = tool.annotations.readOnlyHint;
-      this.#happen({ type: "frame", epoch: line.epoch, text: frame });
-    };
-    this.#stage.later(ms, speak);
+    }
+    const isAnswers = all.every(({ message }) => message.method === undefined);
+    const texts = all.map(({ dressed }) => dressed.text);
+    const isPretty = /[\r\n]/.test(texts.join(""));
+    const [{ message: { id } }] = all as [Said];
+    const text = isPretty
+      ? texts.join("")
+      : this.#manners.frame(texts, { isAnswers, id });
+    this.#happen({ type: "frame", epoch, text });
+    for (const { asked, message, before } of owed) {
+      if (asked.answers > 0) continue;
+      const isAnswer = message.method === undefined;
+      const isThere = !isAnswer && asked.progressed > before;
+      assert(isThere, `${asked.key} has nothing of ${JSON.stringify(text)}`);
+    }
+    for (const said of all) this.#checkChange(line, said);
+  }
+
+  /** Whether the client must get what is said, as soon as it is said. */
+  #isOwed(
+    line: Line,
+    asked: Asked,
+    { message, dressed }: Omit<Said, "asked">,
+  ): boolean {
+    if (this.#books.get(asked.key) !== asked) return false;
+    const isOpen = asked.answers === 0 && asked.cancelledAt === undefined;
+    if (!isOpen || asked.sentOn !== line.epoch) return false;
+    const isAnswer = message.method === undefined;
+    const types = isAnswer ? this.#types.ids : this.#types.tokens;
+    if (dressed.isRetyped && types.size > 1) return false;
+    if (isAnswer) return true;
+    const { progress } = message.params;
+    return asked.written <= 1 || progress > asked.progress;
+  }
+
+  /** A new daemon has other tools: the client hears of that. */
+  #checkChange(line: Line, { message, isOwn, cursor }: Said): void {
+    const tools = message.result?.tools;
+    if (!isOwn || tools === undefined || line.leftAt !== undefined) return;
+    const { nextCursor: next } = message.result;
+    if (next !== undefined && next !== cursor) return;
+    const found = setOf(tools.map((it: Json) => JSON.stringify(it)));
+    const told = this.#told;
+    if (told === undefined || told.isOld || told.tools === found) return;
+    throw new Error(`The client does not know of ${found}`);
   }
 
   // The stage.
@@ -748,4 +1139,18 @@ class World {
       assert(idle <= 10_001, `a dead link was never left: ${idle}`);
     }
   }
+}
+
+/** Items in an order of their own. */
+function setOf(items: readonly string[]): string {
+  return [...new Set(items)].toSorted().join();
+}
+
+/** What an answer settles: its request, and the notifications that were written before that. */
+function settle(line: Line, key: string): void {
+  const at = line.unsettled.lastIndexOf(key);
+  if (at < 0) return;
+  line.unsettled = line.unsettled.filter((it, index) =>
+    it !== key && (it !== undefined || index > at)
+  );
 }

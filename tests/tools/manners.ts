@@ -1,0 +1,254 @@
+/**
+ * The habits of form of a daemon of the simulated worlds: what it does to ids,
+ * members, keys and frames, none of which changes what it means.
+ *
+ * @module
+ */
+
+import type { Json } from "./scene.ts";
+import { Stage } from "./stage.ts";
+
+/** What a daemon, or a bridge in front of it, does to what it says. */
+export const MANNERS = [
+  // Numbers come back as texts, and texts as numbers where they can.
+  ...["retyped ids", "retyped tokens"],
+  // Only whole numbers of 32 bits come back; every other id is null.
+  "whole numbers only",
+  ...["null members", "escaped keys"],
+  // Byte order mark, NUL, 0x1e, blank lines; lines that are no message; several messages in one frame.
+  ...["wrapped", "logging", "joined"],
+  ...["malformed errors", "odd cursors", "falling progress"],
+  // An error with id null, or a broken answer, instead of a proper one.
+  ...["nameless errors", "broken answers"],
+] as const;
+export type Manner = typeof MANNERS[number];
+
+/** The types of ids, or of progress tokens, that a client uses. */
+export const STYLES = ["both", "numbers", "texts"] as const;
+export type Style = typeof STYLES[number];
+
+/** A message as the daemon spells it. */
+export interface Dressed {
+  /** As it is put into a frame. */
+  readonly text: string;
+  /** What a client may get of it, if it gets it. */
+  readonly mended: readonly string[];
+  /** It stands under an id, or a token, of the other type. */
+  readonly isRetyped: boolean;
+}
+
+/** How long a message waits for others that go into the same frame, at most. */
+const JOIN_MS = 30;
+/** What a daemon's log may quote of a message: it must reach nobody. */
+export const DECOY = "quoted in a log line";
+
+export class Manners {
+  readonly has: ReadonlySet<Manner>;
+  readonly style: Style;
+  readonly tokenStyle: Style;
+  /** How often a message takes a form. */
+  readonly #share: number;
+  readonly #stage: Stage;
+  /** How many messages took one. */
+  dressed = 0;
+
+  /** @param forms what the daemon may do; most daemons do nothing of that */
+  constructor(seed: number, forms: readonly Manner[], isPlain = false) {
+    // Chance of its own: a world is the same with forms and without.
+    const stage = this.#stage = new Stage(seed ^ 0x5f0f0f0f);
+    const isOne = stage.chance(0.5);
+    const isNone = stage.chance(0.6) || isPlain;
+    const only = stage.pick(forms);
+    this.has = new Set(
+      forms.filter((it) =>
+        !isNone && (isOne ? it === only : stage.chance(0.35))
+      ),
+    );
+    this.#share = stage.pick([0.2, 1]);
+    const isBridge = this.has.has("whole numbers only");
+    this.style = isBridge ? "numbers" : stage.pick(STYLES);
+    this.tokenStyle = stage.pick(STYLES);
+  }
+
+  /** Whether the daemon takes one of its forms now. */
+  takes(form: Manner): boolean {
+    return this.has.has(form) && this.#stage.chance(this.#share);
+  }
+
+  chance(share: number): boolean {
+    return this.#stage.chance(share);
+  }
+
+  pick<const T>(choices: readonly T[]): T {
+    return this.#stage.pick(choices);
+  }
+
+  /** How long a message waits for others; 0 for one that does not. */
+  get joinMs(): number {
+    return this.takes("joined") ? 1 + this.#stage.random() * JOIN_MS : 0;
+  }
+
+  /** A message in the daemon's spelling. */
+  dress(message: Json): Dressed {
+    const plain = Object.entries({ jsonrpc: "2.0", ...message });
+    const { id, method, params } = message;
+    let spelled = plain.map(([key, value]) => [key, JSON.stringify(value)]);
+    const mended = [
+      textOf(spelled.map(([key, value]) => [
+        key!,
+        key === "result" && value === "null" ? "{}" : value!,
+      ])),
+    ];
+    let isRetyped = false;
+    if (method === undefined && id !== undefined) {
+      const other = this.#otherId(id);
+      isRetyped = other.isRetyped;
+      spelled = spelled.map(([key, value]) => [
+        key!,
+        key === "id" ? other.text : value!,
+      ]);
+      if (!isRetyped) mended.push(textOf(spelled));
+    }
+    if (method === "notifications/progress") {
+      const token = retyped(params.progressToken);
+      if (token !== undefined && this.takes("retyped tokens")) {
+        isRetyped = true;
+        const text = JSON.stringify({ ...params, progressToken: token });
+        spelled = spelled.map(([key, value]) => [
+          key!,
+          key === "params" ? text : value!,
+        ]);
+      }
+    }
+    if (this.takes("null members")) spelled = this.#nulls(spelled, message);
+    if (message.result !== null && this.takes("escaped keys")) {
+      // What needs no mending stays as it is spelled.
+      const keys = new Map(
+        spelled.map(([key]) => [key, this.#escaped(key!)]),
+      );
+      const escape = (entries: string[][]): string =>
+        textOf(entries.map(([key, value]) => [keys.get(key)!, value!]));
+      mended.push(escape(spelled.filter(([, value]) => value !== "null")));
+      const asAsked = spelled.map(([key, value]) => [
+        key!,
+        key === "id" && isRetyped ? JSON.stringify(id) : value!,
+      ]);
+      mended.push(escape(asAsked.filter(([, value]) => value !== "null")));
+      spelled = spelled.map(([key, value]) => [keys.get(key)!, value!]);
+    }
+    const text = textOf(spelled);
+    if (text !== mended[0]) this.dressed++;
+    return { text, mended, isRetyped };
+  }
+
+  #otherId(id: unknown): { text: string; isRetyped: boolean } {
+    const text = JSON.stringify(id);
+    if (this.has.has("whole numbers only") && !isWhole(id)) {
+      return { text: "null", isRetyped: false };
+    }
+    if (!this.takes("retyped ids")) return { text, isRetyped: false };
+    const other = retyped(id);
+    if (other === undefined) return { text, isRetyped: false };
+    // A language without whole numbers writes them so.
+    if (typeof id === "number" && this.chance(0.2)) {
+      return this.chance(0.5)
+        ? { text: `"${id}.0"`, isRetyped: true }
+        : { text: `${id}.0`, isRetyped: false };
+    }
+    return { text: JSON.stringify(other), isRetyped: true };
+  }
+
+  /** With members that say nothing, anywhere. */
+  #nulls(spelled: string[][], { id, method, error }: Json): string[][] {
+    const names = method === undefined
+      ? [error === undefined ? "error" : "result", "method", "params"]
+      : id === undefined && /^notifications\//.test(method)
+      ? ["id"]
+      : [];
+    const all = [...spelled];
+    for (const name of names) {
+      if (all.some(([key]) => key === name) || this.chance(0.3)) continue;
+      const at = Math.floor(this.#stage.random() * (all.length + 1));
+      all.splice(at, 0, [name, "null"]);
+    }
+    return all;
+  }
+
+  /** A key of an envelope in which a letter is spelled by its number. */
+  #escaped(key: string): string {
+    const at = Math.floor(this.#stage.random() * key.length);
+    const code = key.charCodeAt(at).toString(16).padStart(4, "0");
+    return this.chance(0.5)
+      ? key
+      : `${key.slice(0, at)}\\u${code}${key.slice(at + 1)}`;
+  }
+
+  /**
+   * Messages in one frame. `isAnswers` says that all of them are answers, and
+   * may stand beside other text; `ids` are what a log may quote.
+   */
+  frame(
+    texts: readonly string[],
+    { isAnswers = false, id = 0 }: { isAnswers?: boolean; id?: unknown } = {},
+  ): string {
+    if (texts.length > 1) this.dressed++;
+    // Nothing but a line break, NUL or 0x1e parts messages from other text.
+    const lines = [...texts];
+    const hasLog = isAnswers && this.takes("logging");
+    if (hasLog) {
+      const at = Math.floor(this.#stage.random() * (lines.length + 1));
+      lines.splice(at, 0, this.logLine(id));
+    }
+    const breaks = ["\n", "\r\n", "\n\n \n", "\x1e", "\0"] as const;
+    const part = hasLog || texts.length === 1
+      ? this.pick(["\n", "\r\n", "\n\t\n"])
+      : this.pick(["", " ", ...breaks]);
+    let text = lines.join(part);
+    if (!this.takes("wrapped")) return text;
+    this.dressed++;
+    text += this.pick(["", "\n", "\r\n", "\0", "\0\0", "\x1e", " \0\n"]);
+    return this.pick(["", "\ufeff", "\x1e", "\n", " "]) + text;
+  }
+
+  /** A line that is no message, and may quote one. */
+  logLine(id: unknown): string {
+    const quoted = JSON.stringify({
+      ...{ jsonrpc: "2.0", id, result: { mark: DECOY } },
+    });
+    return this.pick([
+      "INFO ready",
+      `DEBUG sent ${quoted}`,
+      `${quoted} <- sent`,
+      `"${quoted}"`,
+      `[${quoted}`,
+    ]);
+  }
+
+  /** An error as a careless daemon writes it. */
+  error(words: string): Json {
+    return this.pick([
+      { message: words },
+      { code: "E_FAILED", message: words },
+      { code: "-32602", message: words },
+      words,
+      { code: null, message: words, data: { a: 1 } },
+    ]);
+  }
+}
+
+/** A message of JSON texts by their keys, as they are spelled. */
+function textOf(spelled: readonly (readonly string[])[]): string {
+  return `{${spelled.map(([key, value]) => `"${key}":${value}`).join(",")}}`;
+}
+
+/** The same id as the other JSON type; `undefined` where there is none. */
+export function retyped(id: unknown): unknown {
+  if (typeof id === "number") return String(id);
+  if (typeof id !== "string") return undefined;
+  const number = Number(id);
+  return String(number) === id ? number : undefined;
+}
+
+function isWhole(id: unknown): boolean {
+  return Number.isInteger(id) && Math.abs(Number(id)) < 2 ** 31;
+}
