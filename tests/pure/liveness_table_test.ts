@@ -4,6 +4,7 @@
  */
 
 import { assertEquals } from "../tools/assert.ts";
+import { Manners } from "../tools/manners.ts";
 import type { Outcome } from "../tools/liveness_books.ts";
 import { type Habits, PLAIN } from "../tools/liveness_daemon.ts";
 import { LivenessRig } from "../tools/liveness_rig.ts";
@@ -119,7 +120,7 @@ function outcome(
   const rig = new LivenessRig(new Stage(1), {
     habits: { ...PLAIN, ...habits },
     config: { ...DEFAULTS, idleTimeout: Infinity, connections },
-    ...{ isKnownOne: false, isModern: false },
+    ...{ isKnownOne: false, isModern: false, manners: new Manners(1, []) },
     ...{ lagMs: 5, jitterMs: 0, dialMs: 12 },
   });
   rig.hello();

@@ -31,6 +31,8 @@ test(`${WORLDS} seeded worlds keep the delivery contract`, () => {
     sleeps: 0,
     blocks: 0,
     patience: 0,
+    dressed: 0,
+    refused: 0,
   };
   liveThrough(WORLDS, live, zero, "mcp", 1 / 8);
 });
@@ -44,6 +46,7 @@ test(`${EXAI_WORLDS} seeded worlds with an exai daemon keep it, too`, () => {
       polls: 0,
       restarts: 0,
       sleeps: 0,
+      dressed: 0,
     },
   };
   liveThrough(EXAI_WORLDS, liveExai, zero, "exai", 1 / 8);
@@ -52,6 +55,7 @@ test(`${EXAI_WORLDS} seeded worlds with an exai daemon keep it, too`, () => {
 test(`${RECOVERY_WORLDS} seeded worlds keep the rules of reconnecting`, () => {
   const zero: RecoveryTally = {
     ...{ answers: 0, faults: 0, dials: 0, up: 0, refused: 0, reset: 0 },
+    dressed: 0,
     ...{ "opens and closes": 0, "closes with 1013": 0, garbage: 0 },
     ...{ "silent tcp": 0, "silent websocket": 0, "quick restarts": 0 },
     ...{ "1008 in a conversation": 0, unauthorized: 0, "slow start": 0 },
@@ -62,7 +66,7 @@ test(`${RECOVERY_WORLDS} seeded worlds keep the rules of reconnecting`, () => {
 test(`${PAIR_WORLDS} seeded worlds with two proxies keep them, too`, () => {
   const zero: PairTally = {
     ...{ answers: 0, faults: 0, dials: 0, displaced: 0, "kept out": 0 },
-    ...{ restarts: 0, calm: 0, "quiet dials": 0 },
+    ...{ restarts: 0, calm: 0, "quiet dials": 0, dressed: 0 },
     ...{ newest: 0, both: 0, oldest: 0 },
   };
   liveThrough(PAIR_WORLDS, livePair, zero, "pair");
@@ -73,7 +77,7 @@ test(`${LIVENESS_WORLDS} seeded worlds end no living call, and notice dead conne
   const zero: Omit<LivenessTally, "displaced late" | "hidden" | "told"> = {
     ...{ dials: 0, displaced: 0, remembered: 0, freezes: 0, cuts: 0 },
     ...{ stalls: 0, sleeps: 0, "ended in time": 0, pings: 0 },
-    ...{ answered: 0, waiting: 0, concurrent: 0, serial: 0 },
+    ...{ answered: 0, waiting: 0, concurrent: 0, serial: 0, dressed: 0 },
     ...{ "serial as a whole": 0, "mute during calls": 0, phases: 0 },
     ...{ "never answers pings": 0, "late pong": 0, "closes the old one": 0 },
     ...{ "refuses the new one": 0, "ignores the new one": 0 },

@@ -12,6 +12,7 @@ import type { Effect, SessionEvent } from "../../lib/event.ts";
 import { Session } from "../../lib/session.ts";
 import { assert, assertEquals } from "./assert.ts";
 import { EXAI } from "./exai_scene.ts";
+import { Manners, UNDERSTOOD } from "./manners.ts";
 import { DEFAULTS, type Json } from "./scene.ts";
 import { Stage } from "./stage.ts";
 
@@ -42,6 +43,8 @@ interface Line {
   isZombie: boolean;
   /** A frame was taken and is not answered. */
   isBusy: boolean;
+  /** What waits for more to go into the same frame. */
+  held: string[];
 }
 
 /** What the client has asked. */
@@ -62,6 +65,8 @@ export interface ExaiTally {
   polls: number;
   restarts: number;
   sleeps: number;
+  /** Frames that took a form of their own. */
+  dressed: number;
 }
 
 /** Lives through a world. Throws when a promise is broken. */
@@ -75,6 +80,7 @@ class ExaiWorld {
   readonly #session: Session;
   readonly #lines = new Map<number, Line>();
   readonly #asked = new Map<number, Asked>();
+  readonly #manners: Manners;
   readonly #tally: ExaiTally = {
     answers: 0,
     faults: 0,
@@ -82,6 +88,7 @@ class ExaiWorld {
     polls: 0,
     restarts: 0,
     sleeps: 0,
+    dressed: 0,
   };
   /** What happened, and what the client would have done, while the program slept. */
   #missed: (() => void)[] = [];
@@ -98,6 +105,7 @@ class ExaiWorld {
 
   constructor(seed: number) {
     const stage = this.#stage = new Stage(seed);
+    this.#manners = new Manners(seed, [...UNDERSTOOD, "joined"]);
     this.#config = {
       ...DEFAULTS,
       requestTimeout: stage.pick([Infinity, Infinity, 5_000, 30_000]),
@@ -136,6 +144,7 @@ class ExaiWorld {
     for (const { id, answers, isCancelled } of this.#asked.values()) {
       if (!isCancelled) assertEquals(answers, 1, `answers to ${id}`);
     }
+    this.#tally.dressed = this.#manners.dressed;
     return this.#tally;
   }
 
@@ -277,6 +286,7 @@ class ExaiWorld {
       isBlack: false,
       isZombie: false,
       isBusy: false,
+      held: [],
     };
     this.#lines.set(epoch, line);
     assert(this.#lines.size <= LINKS, `${this.#lines.size} links`);
@@ -303,8 +313,20 @@ class ExaiWorld {
     const isMore = frame.op === "call_tool_ack" ||
       frame.op === "progress" && !/duplicate/.test(frame.note);
     if (!isMore) line.isBusy = false;
-    if (!line.isOpen || line.isBlack) return;
-    const text = JSON.stringify(frame);
+    line.held.push(JSON.stringify(frame));
+    const { joinMs } = this.#manners;
+    // Whoever waits for more has more to say.
+    if (!isMore || joinMs === 0) return this.#flush(line, frame);
+    this.#stage.later(joinMs, () => this.#flush(line, frame));
+  }
+
+  /** What has waited goes out in one frame. */
+  #flush(line: Line, { op, request_id: id }: Json): void {
+    const { held } = line;
+    line.held = [];
+    if (!line.isOpen || line.isBlack || held.length === 0) return;
+    const isAnswers = held.length === 1 && op === "call_tool_res";
+    const text = this.#manners.frame(held, { isAnswers, id });
     this.#do({ type: "frame", epoch: line.epoch, text });
   }
 

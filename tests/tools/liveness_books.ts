@@ -6,6 +6,7 @@
  */
 
 import { assert, assertEquals } from "./assert.ts";
+import type { Style } from "./manners.ts";
 import type { Json } from "./scene.ts";
 
 /** What a client can be told. */
@@ -13,7 +14,7 @@ export type Outcome = "answered" | "told" | "unavailable" | "timed out";
 
 /** A request of the client's. Moments are of the time that the program was awake. */
 export interface Asked {
-  readonly id: string;
+  readonly id: string | number;
   readonly method: string;
   /** How long the daemon is at it. */
   readonly ms: number;
@@ -58,12 +59,12 @@ export interface Line {
   /** When it last carried something. */
   busyAt: number;
   /** What the proxy itself has asked, but for pings. */
-  readonly own: Set<string>;
-  readonly pings: Set<string>;
+  readonly own: Set<string | number>;
+  readonly pings: Set<string | number>;
   hasPonged: boolean;
   lastPingAt: number;
   /** What was written, and has not been settled by an answer. */
-  unsettled: string[];
+  unsettled: (string | number)[];
   /** When the program last woke up while it was open. */
   wokeAt: number | undefined;
   /** It froze when nothing was in flight, after it had answered a ping, and the daemon keeps two. */
@@ -77,7 +78,8 @@ export function line(epoch: number, now: number): Line {
     ...{ epoch, up: way(), down: way() },
     ...{ isAccepted: false, isOpen: false, isClosed: false },
     ...{ leftAt: undefined, heardAt: undefined, busyAt: now },
-    ...{ own: new Set<string>(), pings: new Set<string>() },
+    ...{ own: new Set<string | number>() },
+    ...{ pings: new Set<string | number>() },
     ...{ hasPonged: false, lastPingAt: -Infinity, unsettled: [] },
     ...{ wokeAt: undefined, isAccountable: false },
   };
@@ -111,6 +113,11 @@ const GIVEN_UP_MS = 60_000;
 /** Every request; each method throws when a promise is broken. */
 export class LivenessBooks {
   readonly #all = new Map<string, Asked>();
+  readonly #style: Style;
+
+  constructor(style: Style) {
+    this.#style = style;
+  }
 
   get all(): Iterable<Asked> {
     return this.#all.values();
@@ -123,13 +130,19 @@ export class LivenessBooks {
   register(
     what: Pick<Asked, "method" | "ms" | "isSafe" | "askedAt" | "token">,
   ): Asked {
+    const number = this.#all.size + 1;
+    const id = this.#style === "numbers"
+      ? number
+      : this.#style === "texts"
+      ? `${number}`
+      : `r${number}`;
     const asked: Asked = {
-      ...{ ...what, id: `r${this.#all.size}`, written: 0 },
+      ...{ ...what, id, written: 0 },
       ...{ writtenAt: undefined, line: undefined, executed: 0 },
       ...{ cancelledAt: undefined, answers: 0, answeredAt: undefined },
       ...{ outcome: undefined, progress: -Infinity, due: undefined },
     };
-    this.#all.set(asked.id, asked);
+    this.#all.set(`${id}`, asked);
     return asked;
   }
 
@@ -196,12 +209,13 @@ export class LivenessBooks {
     const asked = this.get(message.id);
     assert(asked !== undefined, `an answer to ${message.id}`);
     const { id, method } = asked;
+    assertEquals(message.id, id, "its own spelling");
     assertEquals(++asked.answers, 1, `answers to ${id}`);
     assert(asked.cancelledAt === undefined, `${id} was cancelled`);
     asked.answeredAt = now;
     asked.outcome = outcomeOf(message.error?.code);
     if (asked.outcome === "answered" && method === "tools/call") {
-      assertEquals(message.result.content[0].text, id);
+      assertEquals(message.result.content[0].text, `${id}`);
       const isOnce = asked.isSafe ? asked.executed >= 1 : asked.executed === 1;
       assert(isOnce, `${id} was answered and executed ${asked.executed} times`);
     }

@@ -14,6 +14,7 @@ import { Session } from "../../lib/session.ts";
 import type { Snapshot } from "../../lib/snapshot.ts";
 import { assert, assertEquals } from "./assert.ts";
 import { META } from "./early_scene.ts";
+import type { Manners } from "./manners.ts";
 import {
   type Asked,
   isCall,
@@ -32,6 +33,8 @@ import type { Stage } from "./stage.ts";
 export interface Plan extends Pace {
   readonly habits: Habits;
   readonly config: SessionConfig;
+  /** How the daemon spells what it says. */
+  readonly manners: Manners;
   /** The cache says that the daemon keeps one. */
   readonly isKnownOne: boolean;
   /** The client speaks 2026-07-28. */
@@ -61,7 +64,7 @@ const STEPS = 60_000;
 export class LivenessRig {
   readonly stage: Stage;
   readonly plan: Plan;
-  readonly books = new LivenessBooks();
+  readonly books: LivenessBooks;
   readonly daemon: LivenessDaemon;
   readonly #session: Session;
   readonly #lines = new Map<number, Line>();
@@ -90,6 +93,7 @@ export class LivenessRig {
   constructor(stage: Stage, plan: Plan) {
     this.stage = stage;
     this.plan = plan;
+    this.books = new LivenessBooks(plan.manners.style);
     this.#net = new LivenessNet(stage, plan);
     const { random } = stage;
     this.#session = new Session(plan.config, new Mcp(random), random, 0);
@@ -241,7 +245,7 @@ export class LivenessRig {
     if (asked.outcome === undefined) return;
     this.tally["ended in time"]++;
     // It was not written to the dead one, so that it can be written anywhere.
-    assertEquals(asked.outcome, "answered", id);
+    assertEquals(asked.outcome, "answered", `${id}`);
   }
 
   /** How long the daemon may be at what it was asked meanwhile. */
@@ -371,7 +375,7 @@ export class LivenessRig {
       const { id } = message;
       line.own.delete(id);
       settle(line, id);
-      const text = JSON.stringify(message);
+      const text = this.plan.manners.spell(message);
       this.#handle({ type: "frame", epoch: line.epoch, text });
     });
   }
@@ -461,7 +465,7 @@ export class LivenessRig {
     );
   }
 
-  #pinged(line: Line, id: string): void {
+  #pinged(line: Line, id: string | number): void {
     const now = this.stage.awake;
     line.pings.add(id);
     line.lastPingAt = now;
@@ -546,7 +550,7 @@ export class LivenessRig {
 }
 
 /** What an answer settles: its request, and the notifications and probes that were written before that. */
-function settle(line: Line, id: string): void {
+function settle(line: Line, id: string | number): void {
   const at = line.unsettled.indexOf(id);
   if (at < 0) return;
   line.unsettled = line.unsettled.filter((it, index) =>

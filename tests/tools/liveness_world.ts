@@ -17,6 +17,7 @@ import {
   SERVING,
   type Serving,
 } from "./liveness_daemon.ts";
+import { Manners, UNDERSTOOD } from "./manners.ts";
 import { LivenessRig, type Plan } from "./liveness_rig.ts";
 import { DEFAULTS } from "./scene.ts";
 import { Stage } from "./stage.ts";
@@ -43,14 +44,14 @@ const TRIAL_MS = 500;
 /** What happened, to show that much did. */
 export type LivenessTally =
   & LivenessRig["tally"]
-  & Record<"answered" | "told" | "waiting", number>
+  & Record<"answered" | "told" | "waiting" | "dressed", number>
   & Record<Serving | Exclude<Keeping, "many">, number>;
 
 /** Lives through a world. Throws when a promise is broken. */
 export function liveLiveness(seed: number): LivenessTally {
   compareFirst(seed);
   const stage = new Stage(seed);
-  const rig = new LivenessRig(stage, plan(stage));
+  const rig = new LivenessRig(stage, plan(stage, new Manners(seed, UNDERSTOOD)));
   play(rig);
   rig.run(LIFE_MS + TAIL_MS);
   rig.settle();
@@ -71,13 +72,13 @@ export function liveLiveness(seed: number): LivenessTally {
   const { many: _, ...seen } = Object.fromEntries(kinds);
   return {
     ...rig.tally,
-    ...{ answered, told, waiting },
+    ...{ answered, told, waiting, dressed: rig.plan.manners.dressed },
     ...seen as Record<Serving | Exclude<Keeping, "many">, number>,
   };
 }
 
 /** What the world is made of. */
-function plan(stage: Stage): Plan {
+function plan(stage: Stage, manners: Manners): Plan {
   const habits = daemon(stage);
   const isKnownOne = stage.chance(0.1);
   const one = { "world 1": 86_400_000 };
@@ -97,7 +98,7 @@ function plan(stage: Stage): Plan {
   };
   const lagMs = stage.pick([0.2, 1, 5, 20, 70, 150]);
   return {
-    ...{ habits, config, isKnownOne },
+    ...{ habits, config, isKnownOne, manners },
     isModern: !isKnownOne && stage.chance(0.15) &&
       // Its clients' first question is a sign of life, too.
       habits.serving !== "never answers pings",
@@ -225,7 +226,8 @@ function firstAt(
   readonly isIdle: boolean;
 } {
   const stage = new Stage(seed);
-  const { config, ...rest } = plan(stage);
+  // Both of them spell alike.
+  const { config, ...rest } = plan(stage, new Manners(seed, UNDERSTOOD));
   const { habits } = rest;
   const rig = new LivenessRig(stage, {
     ...{ ...rest, jitterMs: 0, isKnownOne: false },

@@ -23,6 +23,12 @@ export const MANNERS = [
 ] as const;
 export type Manner = typeof MANNERS[number];
 
+/** Those of them that take no time to be understood, and need nothing from the client. */
+export const UNDERSTOOD: readonly Manner[] = [
+  ...["retyped ids", "whole numbers only", "null members"] as const,
+  ...["escaped keys", "wrapped", "logging"] as const,
+];
+
 /** The types of ids, or of progress tokens, that a client uses. */
 export const STYLES = ["both", "numbers", "texts"] as const;
 export type Style = typeof STYLES[number];
@@ -53,11 +59,11 @@ export class Manners {
   dressed = 0;
 
   /** @param forms what the daemon may do; most daemons do nothing of that */
-  constructor(seed: number, forms: readonly Manner[], isPlain = false) {
+  constructor(seed: number, forms: readonly Manner[]) {
     // Chance of its own: a world is the same with forms and without.
     const stage = this.#stage = new Stage(seed ^ 0x5f0f0f0f);
     const isOne = stage.chance(0.5);
-    const isNone = stage.chance(0.6) || isPlain;
+    const isNone = stage.chance(0.6);
     const only = stage.pick(forms);
     this.has = new Set(
       forms.filter((it) =>
@@ -86,6 +92,19 @@ export class Manners {
   /** How long a message waits for others; 0 for one that does not. */
   get joinMs(): number {
     return this.takes("joined") ? 1 + this.#stage.random() * JOIN_MS : 0;
+  }
+
+  /** A message in a frame of its own, in the daemon's spelling. */
+  spell(message: Json): string {
+    // The frames of exai have no envelope.
+    if (message.op !== undefined || message.jsonrpc === undefined) {
+      const isAnswers = message.op === "call_tool_res";
+      const text = JSON.stringify(message);
+      return this.frame([text], { isAnswers, id: message.request_id });
+    }
+    const { id } = message;
+    const isAnswers = message.method === undefined;
+    return this.frame([this.dress(message).text], { isAnswers, id });
   }
 
   /** A message in the daemon's spelling. */

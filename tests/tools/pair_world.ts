@@ -8,6 +8,7 @@
 
 import type { SessionConfig } from "../../lib/desk.ts";
 import { assert } from "./assert.ts";
+import { Manners, UNDERSTOOD } from "./manners.ts";
 import { QuickDaemon, type Speech } from "./quick_daemon.ts";
 import { DEFAULTS } from "./scene.ts";
 import { Stage } from "./stage.ts";
@@ -63,7 +64,7 @@ export type PairTally =
     "answers" | "faults" | "dials" | "displaced" | "kept out" | "restarts",
     number
   >
-  & Record<"calm" | "quiet dials", number>
+  & Record<"calm" | "quiet dials" | "dressed", number>
   & Record<Habit, number>;
 
 /** Lives through a world. Throws when a promise is broken. */
@@ -75,6 +76,7 @@ class PairWorld {
   readonly #stage: Stage;
   readonly #speech: Speech;
   readonly #daemon: QuickDaemon;
+  readonly #manners: Manners;
   readonly #sides: readonly [Side, Side];
   readonly #habit: Habit;
   /** It counts connections, so that a client has only one; or else clients. */
@@ -89,7 +91,7 @@ class PairWorld {
   #rest: number[] = [];
   readonly #tally: PairTally = {
     ...{ answers: 0, faults: 0, dials: 0, displaced: 0, "kept out": 0 },
-    ...{ restarts: 0, calm: 0, "quiet dials": 0 },
+    ...{ restarts: 0, calm: 0, "quiet dials": 0, dressed: 0 },
     ...{ newest: 0, both: 0, oldest: 0 },
   };
 
@@ -107,6 +109,7 @@ class PairWorld {
       ? stage.pick([1000, 1008, 4000])
       : stage.pick([1008, 503, 1013]);
     this.#daemon = new QuickDaemon(speech, stage.chance(0.5));
+    this.#manners = new Manners(seed, UNDERSTOOD);
     this.#sides = [this.#side("A"), this.#side("B")];
   }
 
@@ -175,6 +178,7 @@ class PairWorld {
       tally.faults += proxy.faults;
       tally.dials += proxy.dials.count;
     }
+    tally.dressed = this.#manners.dressed;
     return tally;
   }
 
@@ -414,7 +418,8 @@ class PairWorld {
     this.#later(line, line.saysAt - now, () => {
       line.isAnswered = true;
       const { epoch, side: { proxy } } = line;
-      proxy.handle({ type: "frame", epoch, text });
+      const frame = this.#manners.spell(JSON.parse(text));
+      proxy.handle({ type: "frame", epoch, text: frame });
     });
   }
 }

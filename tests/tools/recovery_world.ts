@@ -8,6 +8,7 @@
 
 import type { SessionConfig } from "../../lib/desk.ts";
 import { assert } from "./assert.ts";
+import { Manners, UNDERSTOOD } from "./manners.ts";
 import { QuickDaemon, type Speech } from "./quick_daemon.ts";
 import { DEFAULTS } from "./scene.ts";
 import { Stage } from "./stage.ts";
@@ -63,7 +64,7 @@ interface Line {
 
 /** What happened, to show that much did. */
 export type RecoveryTally =
-  & Record<"answers" | "faults" | "dials", number>
+  & Record<"answers" | "faults" | "dials" | "dressed", number>
   & Record<Kind, number>;
 
 /** Lives through a world. Throws when a promise is broken. */
@@ -75,6 +76,7 @@ class RecoveryWorld {
   readonly #stage: Stage;
   readonly #speech: Speech;
   readonly #daemon: QuickDaemon;
+  readonly #manners: Manners;
   readonly #proxy: Watched;
   readonly #lines = new Map<number, Line>();
   readonly #phases = new Map<Kind, number>(KINDS.map((kind) => [kind, 0]));
@@ -107,6 +109,7 @@ class RecoveryWorld {
       ["mcp", "mcp", "modern", "exai"] as const,
     );
     this.#daemon = new QuickDaemon(speech, stage.chance(0.5));
+    this.#manners = new Manners(seed, UNDERSTOOD);
     this.#slowMs = stage.chance(0.15) ? 1_000 + stage.random() * 3_000 : 0;
     const config: SessionConfig = {
       ...DEFAULTS,
@@ -142,7 +145,8 @@ class RecoveryWorld {
     proxy.judge();
     const { answers, faults, dials: { count: dials } } = proxy;
     const phases = Object.fromEntries(this.#phases) as Record<Kind, number>;
-    return { answers, faults, dials, ...phases };
+    const { dressed } = this.#manners;
+    return { answers, faults, dials, dressed, ...phases };
   }
 
   // The client
@@ -406,7 +410,8 @@ class RecoveryWorld {
     line.saysAt = Math.max(line.saysAt, now + 1 + random() * 28 + slow);
     this.#later(line, line.saysAt - now, () => {
       line.isAnswered = true;
-      this.#proxy.handle({ type: "frame", epoch: line.epoch, text });
+      const frame = this.#manners.spell(JSON.parse(text));
+      this.#proxy.handle({ type: "frame", epoch: line.epoch, text: frame });
       if (isFirst) this.#slowestMs = Math.max(this.#slowestMs, line.slowMs);
       if (line.kind === "opens and closes") {
         // What it has got until then may be executed.
