@@ -112,12 +112,13 @@ export class Manners {
     const plain = Object.entries({ jsonrpc: "2.0", ...message });
     const { id, method, params } = message;
     let spelled = plain.map(([key, value]) => [key, JSON.stringify(value)]);
-    const mended = [
-      textOf(spelled.map(([key, value]) => [
+    // Clients take no result that is null.
+    const asResult = (it: string[][]): string =>
+      textOf(it.map(([key, value]) => [
         key!,
         key === "result" && value === "null" ? "{}" : value!,
-      ])),
-    ];
+      ]));
+    const mended = [asResult(spelled)];
     let isRetyped = false;
     if (method === undefined && id !== undefined) {
       const other = this.#otherId(id);
@@ -126,7 +127,7 @@ export class Manners {
         key!,
         key === "id" ? other.text : value!,
       ]);
-      if (!isRetyped) mended.push(textOf(spelled));
+      if (!isRetyped) mended.push(asResult(spelled));
     }
     if (method === "notifications/progress") {
       const token = retyped(params.progressToken);

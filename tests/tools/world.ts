@@ -398,8 +398,8 @@ class World {
       return { id, mayWait: false };
     }
     if (style === "texts") {
-      const id = this.#manners.pick([`${number}`, `r${number}`, picked]);
-      return { id: typeof id === "string" ? id : `${id}`, mayWait: false };
+      const id = this.#manners.pick([`${number}`, `-${number}`, `r${number}`]);
+      return { id, mayWait: false };
     }
     // What comes back as the other type must not be somebody else's.
     if (!has.has("retyped ids")) return { id: picked, mayWait: false };
@@ -486,7 +486,9 @@ class World {
   }
 
   #reply(text: string): void {
-    assert(!/[\r\n\0\x1e\ufeff]/.test(text), "a line has more than a message");
+    const isClean = !/[\r\n\ufeff]/.test(text) &&
+      !["\0", "\x1e"].some((it) => text.includes(it));
+    assert(isClean, "a line has more than a message");
     assert(!text.includes(DECOY), `from a log line: ${text}`);
     const message = JSON.parse(text);
     assertEquals(message.jsonrpc, "2.0");
@@ -544,7 +546,7 @@ class World {
     }
     if (who === "proxy" || isLocal || line === undefined) return;
     assert(line.leftAt === undefined, "an answer of a stranger");
-    const plain = text.replace(/^\{ /, "{").replace(/ \}$/, "}");
+    const plain = text.trim().replace(/^\{ /, "{").replace(/ \}$/, "}");
     assert(line.texts.has(plain), `re-spelled: ${text}`);
   }
 
@@ -851,7 +853,6 @@ class World {
       const isOpen = asked.answers === 0 && asked.sentOn === line.epoch &&
         asked.cancelledAt === undefined;
       if (isSole || isBroken) asked.refusedOn = line.epoch;
-      this.#books.stirred(asked);
       line.busyAt = this.#stage.awake;
       const { answers, faults } = this.#books;
       this.#happen({ type: "frame", epoch: line.epoch, text });
@@ -975,7 +976,7 @@ class World {
       if (this.#stage.isAsleep) return void this.#missed.push(speak);
       const blocked = line.blockedUntil - this.#stage.now;
       if (blocked > 0) return this.#stage.later(blocked, speak);
-      if (isPretty) {
+      if (isPretty && message.result !== null) {
         this.#flush(line);
         const text = JSON.stringify({ jsonrpc: "2.0", ...message });
         const pretty = text.replace(/^\{/, "{\r\n").replace(/\}$/, "\n}");
@@ -1028,7 +1029,7 @@ class World {
       const isGreeting = asked?.method === "initialize" &&
         message.result !== undefined;
       if (isOwn || isGreeting) line.isReady = true;
-      if (asked?.sentOn === epoch) {
+      if (asked?.sentOn === epoch && this.#isUnderstood(message, dressed)) {
         if (this.#stage.awake - asked.stirredAt > 12_000) this.#patience++;
         this.#books.stirred(asked);
         line.busyAt = this.#stage.awake;
@@ -1062,12 +1063,17 @@ class World {
     if (this.#books.get(asked.key) !== asked) return false;
     const isOpen = asked.answers === 0 && asked.cancelledAt === undefined;
     if (!isOpen || asked.sentOn !== line.epoch) return false;
-    const isAnswer = message.method === undefined;
-    const types = isAnswer ? this.#types.ids : this.#types.tokens;
-    if (dressed.isRetyped && types.size > 1) return false;
-    if (isAnswer) return true;
+    if (!this.#isUnderstood(message, dressed)) return false;
+    if (message.method === undefined) return true;
     const { progress } = message.params;
     return asked.written <= 1 || progress > asked.progress;
+  }
+
+  /** Whether it can be told what is meant. */
+  #isUnderstood({ method }: Json, { isRetyped }: Dressed): boolean {
+    const { ids, tokens } = this.#types;
+    const { size } = method === undefined ? ids : tokens;
+    return !isRetyped || size === 1;
   }
 
   /** A new daemon has other tools: the client hears of that. */
