@@ -53,6 +53,7 @@ export class Books {
   readonly #stage: Stage;
   readonly #config: SessionConfig;
   readonly #byKey = new Map<string, Asked>();
+  readonly #byMark = new Map<string, Asked>();
   #order = 0;
   #lastWritten = 0;
   #downMs = 0;
@@ -83,6 +84,17 @@ export class Books {
 
   get(key: string): Asked | undefined {
     return this.#byKey.get(key);
+  }
+
+  /** The client's request that a message is, and not one of the proxy's own with the same id or the same params. */
+  of({ id, method, params }: Json): Asked | undefined {
+    if (method === undefined) return undefined;
+    const key = JSON.stringify(id);
+    const { mark } = params ?? {};
+    const asked = mark === undefined
+      ? this.#byKey.get(key)
+      : this.#byMark.get(mark);
+    return asked?.key === key && asked.mark === mark ? asked : undefined;
   }
 
   /** The client asks. */
@@ -126,6 +138,7 @@ export class Books {
       isTooLarge: false,
     };
     this.#byKey.set(asked.key, asked);
+    if (asked.mark !== undefined) this.#byMark.set(asked.mark, asked);
     return asked;
   }
 
@@ -145,7 +158,9 @@ export class Books {
     if (asked.method === "initialize") return;
     if (asked.written > 1) {
       this.repeats++;
-      assert(asked.written <= 2, "tried a third time");
+      // Once because its connection was lost, and once because it was not understood.
+      const most = asked.refusedOn === undefined ? 2 : 3;
+      assert(asked.written <= most, "tried once more");
       assert(this.#config.retry !== "never", "written again");
       assert(asked.isSafe || this.#config.retry === "always", "unsafe, twice");
     } else if (!asked.mayWait) {

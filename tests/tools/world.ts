@@ -28,8 +28,8 @@ const GIVEN_UP_MS = 60_000;
 const OURS_MS = 2_500;
 /** What a world may take before it counts as running away. */
 const STEPS = 20_000;
-/** How long a request waits for a proper answer after a daemon has said that it did not understand. */
-const REFUSED_MS = 2_000;
+/** How long a request waits after a daemon has said that it did not understand: 2 s for a proper answer, and for a probe that may come before the second try. */
+const REFUSED_MS = 3_000;
 /** The most that goes into one frame. */
 const FRAME = 1_800;
 
@@ -709,7 +709,7 @@ class World {
     assert(line.isOpen && line.leftAt === undefined, "sent on no connection");
     const message = JSON.parse(text);
     const key = JSON.stringify(message.id);
-    const asked = this.#askedBy(message);
+    const asked = this.#books.of(message);
     line.busyAt = this.#stage.awake;
     const isProbe = message.method === "ping";
     const isOwn = asked === undefined && isOwnId(message.id);
@@ -767,7 +767,7 @@ class World {
     const { id, method, params } = message;
     if (id === undefined || method === undefined) return;
     if (method === "initialize") line.isGreeted = true;
-    const asked = this.#askedBy(message);
+    const asked = this.#books.of(message);
     const { at: initializedAt = Infinity } = this.#initialized;
     const isLate = line.dialedAt > initializedAt && asked !== undefined;
     const isNext = isLate && !/^(initialize|ping)$/.test(method);
@@ -819,13 +819,6 @@ class World {
     if (isTwice) this.#speak(line, lag + 50, answer, about);
   }
 
-  /** The client's request that a message is, and not one of the proxy's own with the same id. */
-  #askedBy({ id, method, params }: Json): Asked | undefined {
-    if (method === undefined) return undefined;
-    const asked = this.#books.get(JSON.stringify(id));
-    return asked?.mark === params?.mark ? asked : undefined;
-  }
-
   /** The daemon says that it did not understand, or what cannot be read. */
   #isRefused(line: Line, asked: Asked): boolean {
     const { method, id, key } = asked;
@@ -873,7 +866,9 @@ class World {
     const { awake } = this.#stage;
     const ms = REFUSED_MS + 1;
     this.#stage.later(ms, () => {
-      const isOver = line.isGone || line.isBlack || line.leftAt !== undefined;
+      // What answers no probe may be written to after all only when it is given up.
+      const isOver = line.isGone || line.isBlack ||
+        line.leftAt !== undefined || this.#habit === "mute";
       const isOpen = asked.answers === 0 && asked.cancelledAt === undefined;
       const hasSlept = this.#stage.awake - awake < ms;
       const isBlocked = line.blockedUntil > this.#stage.now - ms;
