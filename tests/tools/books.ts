@@ -94,7 +94,9 @@ export class Books {
     const asked = mark === undefined
       ? this.#byKey.get(key)
       : this.#byMark.get(mark);
-    return asked?.key === key && asked.mark === mark ? asked : undefined;
+    const isIt = asked !== undefined && asked.key === key &&
+      asked.mark === mark;
+    return isIt ? asked : undefined;
   }
 
   /** The client asks. */
