@@ -80,6 +80,8 @@ class ExaiWorld {
   readonly #session: Session;
   readonly #lines = new Map<number, Line>();
   readonly #asked = new Map<number, Asked>();
+  /** The calls by what the daemon knows them by. */
+  readonly #requests = new Map<string, Asked>();
   readonly #manners: Manners;
   readonly #tally: ExaiTally = {
     answers: 0,
@@ -321,13 +323,18 @@ class ExaiWorld {
   }
 
   /** What has waited goes out in one frame. */
-  #flush(line: Line, { op, request_id: id }: Json): void {
+  #flush(line: Line, { op, request_id: id, outputs }: Json): void {
     const { held } = line;
     line.held = [];
     if (!line.isOpen || line.isBlack || held.length === 0) return;
-    const isAnswers = held.length === 1 && op === "call_tool_res";
+    const isAnswer = op === "call_tool_res";
+    const isAnswers = held.length === 1 && isAnswer;
     const text = this.#manners.frame(held, { isAnswers, id });
+    const asked = isAnswer ? this.#requests.get(id) : undefined;
     this.#do({ type: "frame", epoch: line.epoch, text });
+    const isDue = asked !== undefined && !this.#stage.isAsleep &&
+      outputs !== undefined && !asked.isCancelled;
+    assert(!isDue || asked.answers > 0, `${asked?.id} has nothing of ${text}`);
   }
 
   // The daemon
@@ -423,6 +430,7 @@ class ExaiWorld {
       );
     }
     this.#known.set(request_id, "running");
+    this.#requests.set(request_id, this.#asked.get(input.id)!);
     if (this.#running >= this.#capacity) {
       const error = { code: "OVER_CAPACITY", message: "full", retry_after: 1 };
       return this.#say(line, { op: "call_tool_res", request_id, error });
