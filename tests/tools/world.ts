@@ -341,7 +341,9 @@ class World {
     const isSafe = method === "tools/call" ? name === "look" : true;
     const { id, mayWait } = this.#id(order);
     const token = this.#stage.chance(0.5) ? this.#token(order) : undefined;
-    const isPlain = method === "tools/list" && this.#stage.chance(0.5);
+    // Those without params are told by their ids.
+    const isPlain = method === "tools/list" && this.#stage.chance(0.5) &&
+      !mayWait;
     const params = {
       ...(!isPlain && { name }),
       ...(token !== undefined && { _meta: { progressToken: token } }),
@@ -366,7 +368,9 @@ class World {
       if (asked.cancelledAt === undefined || !this.#manners.chance(0.1)) return;
       // It is careless, and asks something else under the id.
       this.#act(this.#manners.pick([0, 50, 2_000]), () => {
-        const again = this.#books.register(id, "resources/read", true);
+        const { mayWait } = asked;
+        const method = "resources/read";
+        const again = this.#books.register(id, method, true, { mayWait });
         this.#write(again, {});
       });
     });
@@ -845,7 +849,12 @@ class World {
         line.unsettled[0] === key;
       const isOpen = asked.answers === 0 && asked.sentOn === line.epoch &&
         asked.cancelledAt === undefined;
-      if (isSole || isBroken) asked.refusedOn = line.epoch;
+      // Those of the proxy's own may be settled before it is time.
+      const isMeant = isBroken ||
+        line.unsettled.every((it) =>
+          it === key || it !== undefined && isOwnId(JSON.parse(it))
+        );
+      if (isMeant) asked.refusedOn = line.epoch;
       line.busyAt = this.#stage.awake;
       const { answers, faults } = this.#books;
       this.#happen({ type: "frame", epoch: line.epoch, text });
@@ -1019,12 +1028,16 @@ class World {
         line.own.delete(key);
         line.ownOpen.delete(message.id);
       }
-      if (message.method === undefined) settle(line, key);
+      const isUnderstood = this.#isUnderstood(message, dressed);
+      // What cannot be told apart settles nothing.
+      if (message.method === undefined && (isOwn || isUnderstood)) {
+        settle(line, key);
+      }
       // It greets the link even if the client was answered without it.
       const isGreeting = asked?.method === "initialize" &&
         message.result !== undefined;
       if (isOwn || isGreeting) line.isReady = true;
-      if (asked?.sentOn === epoch && this.#isUnderstood(message, dressed)) {
+      if (asked?.sentOn === epoch && isUnderstood) {
         if (this.#stage.awake - asked.stirredAt > 12_000) this.#patience++;
         this.#books.stirred(asked);
         line.busyAt = this.#stage.awake;
