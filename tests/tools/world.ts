@@ -1021,6 +1021,11 @@ class World {
         ? [{ asked, before: asked.progressed, ...said }]
         : []
     );
+    const heard = new Map(
+      all.flatMap(({ asked }) =>
+        asked === undefined ? [] : [[asked, asked.progressed] as const]
+      ),
+    );
     for (const { message, asked, dressed, isOwn } of all) {
       for (const text of dressed.mended) line.texts.add(text);
       const key = JSON.stringify(message.id);
@@ -1053,6 +1058,10 @@ class World {
       ? texts.join("")
       : this.#manners.frame(texts, { isAnswers, id });
     this.#happen({ type: "frame", epoch, text });
+    for (const [asked, before] of heard) {
+      // What was too large to be read has shown no type.
+      if (asked.progressed > before) this.#books.stirred(asked);
+    }
     for (const { asked, message, before } of owed) {
       if (asked.answers > 0) continue;
       const isAnswer = message.method === undefined;
