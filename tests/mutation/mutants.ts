@@ -10,6 +10,7 @@
 
 import { DIALECTS } from "./dialects.ts";
 import type { Mutant } from "./fit.ts";
+import { FORMS } from "./forms.ts";
 import { LINK } from "./link.ts";
 import { REQUESTS } from "./requests.ts";
 import { SESSION } from "./session.ts";
@@ -19,4 +20,5 @@ export const MUTANTS: readonly Mutant[] = [
   ...LINK,
   ...SESSION,
   ...DIALECTS,
+  ...FORMS,
 ];
