@@ -51,7 +51,10 @@ export type LivenessTally =
 export function liveLiveness(seed: number): LivenessTally {
   compareFirst(seed);
   const stage = new Stage(seed);
-  const rig = new LivenessRig(stage, plan(stage, new Manners(seed, UNDERSTOOD)));
+  const rig = new LivenessRig(
+    stage,
+    plan(stage, new Manners(seed, UNDERSTOOD)),
+  );
   play(rig);
   rig.run(LIFE_MS + TAIL_MS);
   rig.settle();
