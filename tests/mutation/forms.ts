@@ -100,9 +100,9 @@ export const FORMS: readonly Mutant[] = [
   {
     name: "forms: keys with escapes are read by the runtime",
     from: `
-      for (const $key in $parsed) $isConfused ||= $key.includes($backslash);
-      if (!$isConfused) return $parsed;`,
-    to: "if (!$isConfused) return $parsed;",
+      const $mayEscape = $text.includes($one) || $text.includes($other);
+      if (!$mayEscape) return { $value: $parsed, $text };`,
+    to: 'if ($text !== "") return { $value: $parsed, $text };',
   },
   {
     name: "forms: progress that does not rise is withheld",

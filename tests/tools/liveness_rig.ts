@@ -14,7 +14,7 @@ import { Session } from "../../lib/session.ts";
 import type { Snapshot } from "../../lib/snapshot.ts";
 import { assert, assertEquals } from "./assert.ts";
 import { META } from "./early_scene.ts";
-import { type Manners, parse } from "./manners.ts";
+import { type Manners } from "./manners.ts";
 import {
   type Asked,
   isCall,
@@ -199,7 +199,7 @@ export class LivenessRig {
   }
 
   #told(text: string): void {
-    const message = parse(text);
+    const message = JSON.parse(text);
     const { method, params, error } = message;
     if (method === "notifications/progress") {
       return this.books.progressed(params);

@@ -149,19 +149,13 @@ export class Manners {
         const at = 1 + Math.floor(this.#stage.random() * spelled.length);
         spelled = spelled.toSpliced(at, 0, [POISON, "1"]);
       }
-      // What needs no mending stays as it is spelled.
-      const keys = new Map(
-        spelled.map(([key]) => [key, this.#escaped(key!)]),
-      );
-      const escape = (entries: string[][]): string =>
-        textOf(entries.map(([key, value]) => [keys.get(key)!, value!]));
-      mended.push(escape(spelled.filter(([, value]) => value !== "null")));
-      const asAsked = spelled.map(([key, value]) => [
+      const said = spelled.filter(([, value]) => value !== "null");
+      mended.push(textOf(said));
+      mended.push(textOf(said.map(([key, value]) => [
         key!,
-        key === "id" && isRetyped ? JSON.stringify(id) : value!,
-      ]);
-      mended.push(escape(asAsked.filter(([, value]) => value !== "null")));
-      spelled = spelled.map(([key, value]) => [keys.get(key)!, value!]);
+        key === "id" ? JSON.stringify(id) : value!,
+      ])));
+      spelled = spelled.map(([key, value]) => [this.#escaped(key!), value!]);
     }
     const text = textOf(spelled);
     if (text !== mended[0]) this.dressed++;
@@ -226,6 +220,8 @@ export class Manners {
     if (hasLog) {
       const at = Math.floor(this.#stage.random() * (lines.length + 1));
       lines.splice(at, 0, this.logLine(id));
+      // Whatever names nothing that it answers may be quoted, too.
+      if (this.chance(0.3)) lines.push(this.#quotedLine());
     }
     const breaks = ["\n", "\r\n", "\n\n \n", "\x1e", "\0"] as const;
     const part = hasLog || texts.length === 1
@@ -252,6 +248,13 @@ export class Manners {
     ]);
   }
 
+  #quotedLine(): string {
+    const params = { level: "info", data: DECOY };
+    const message = { jsonrpc: "2.0", method: "notifications/message", params };
+    const id = this.#stage.random();
+    return JSON.stringify(this.chance(0.5) ? message : { ...message, id });
+  }
+
   /** An error as a careless daemon writes it. */
   error(words: string): Json {
     return this.pick([
@@ -262,21 +265,6 @@ export class Manners {
       { code: null, message: words, data: { a: 1 } },
     ]);
   }
-}
-
-/** What a JSON text says, although its keys may have escapes, which the runtime's parser confuses. */
-export function parse(text: string): Json {
-  const plain = text.replace(
-    /"((?:[a-z]|\\u00[0-9a-f]{2})+)":/g,
-    (_, key: string) =>
-      `"${
-        key.replace(
-          /\\u(....)/g,
-          (_, code) => String.fromCharCode(parseInt(code, 16)),
-        )
-      }":`,
-  );
-  return JSON.parse(plain);
 }
 
 /** A message of JSON texts by their keys, as they are spelled. */

@@ -15,7 +15,6 @@ import { assert, assertEquals } from "./assert.ts";
 import { Dials } from "./dials.ts";
 import { META } from "./early_scene.ts";
 import { EXAI } from "./exai_scene.ts";
-import { parse } from "./manners.ts";
 import type { Speech } from "./quick_daemon.ts";
 import type { Json } from "./scene.ts";
 import type { Stage } from "./stage.ts";
@@ -341,7 +340,7 @@ export class Watched {
         if (effect.epoch === this.mainEpoch) this.dials.ended(now);
         return this.#wire.left(effect.epoch);
       case "reply":
-        return this.#replied(parse(effect.text));
+        return this.#replied(JSON.parse(effect.text));
       case "log":
         assert(effect.event !== "bug", effect.message);
         assert(!/Infinity|NaN/.test(effect.message), effect.message);

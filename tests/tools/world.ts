@@ -13,7 +13,7 @@ import { Mcp } from "../../lib/mcp.ts";
 import { NOTHING } from "../../lib/memory.ts";
 import { DRAIN_MS, Session } from "../../lib/session.ts";
 import { type Asked, Books } from "./books.ts";
-import { DECOY, type Dressed, MANNERS, Manners, parse } from "./manners.ts";
+import { DECOY, type Dressed, MANNERS, Manners } from "./manners.ts";
 import { DEFAULTS, type Json } from "./scene.ts";
 import { isOwnId } from "./own_ids.ts";
 import { Stage } from "./stage.ts";
@@ -494,7 +494,7 @@ class World {
       !["\0", "\x1e"].some((it) => text.includes(it));
     assert(isClean, "a line has more than a message");
     assert(!text.includes(DECOY), `from a log line: ${text}`);
-    const message = parse(text);
+    const message = JSON.parse(text);
     assertEquals(message.jsonrpc, "2.0");
     for (const [key, value] of Object.entries(message)) {
       const isNobodys = key === "id" && message.error?.code === -32600;
