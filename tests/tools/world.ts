@@ -163,6 +163,7 @@ class World {
   /** The tools that the client has seen in a whole list, and whether it knows that they have changed. */
   #told: { tools: string; isOld: boolean } | undefined;
   #paged: string[] = [];
+  #isPagedOld = false;
   #pages = 0;
   /** What the daemon gives as the next cursor, where that is odd. */
   readonly #cursor: string;
@@ -503,6 +504,7 @@ class World {
     if (message.method === undefined) return this.#answered(message, text);
     if (message.id !== undefined) return this.#asked(message);
     if (message.method === "notifications/tools/list_changed") {
+      this.#isPagedOld = true;
       if (this.#told !== undefined) this.#told.isOld = true;
     }
     if (message.method !== "notifications/progress") return;
@@ -569,11 +571,14 @@ class World {
   /** The client has a page of tools, and asks for the next one. */
   #listed({ cursor }: Asked, result: Json): void {
     if (result === undefined) return;
-    if (cursor === undefined) this.#paged = [];
+    if (cursor === undefined) {
+      this.#paged = [];
+      this.#isPagedOld = false;
+    }
     this.#paged.push(...result.tools.map((it: Json) => JSON.stringify(it)));
     const { nextCursor: next } = result;
     if (next === undefined || next === cursor) {
-      this.#told = { tools: setOf(this.#paged), isOld: false };
+      this.#told = { tools: setOf(this.#paged), isOld: this.#isPagedOld };
       return;
     }
     // Until it has them all it knows nothing certain.
@@ -820,7 +825,11 @@ class World {
     };
     this.#speak(line, lag, answer, about);
     const isTwice = this.#stage.chance(0.05) && !this.#meetsOwn;
-    if (isTwice) this.#speak(line, lag + 50, answer, about);
+    if (!isTwice) return;
+    this.#stage.later(lag + 50, () => {
+      // Its id may be that of another request by then.
+      if (asked?.cancelledAt === undefined) this.#speak(line, 0, answer, about);
+    });
   }
 
   /** The daemon says that it did not understand, or what cannot be read. */
@@ -901,6 +910,8 @@ class World {
       if (line.isGone || line.isBlack || line.leftAt !== undefined) return;
       line.isGone = true;
       for (const asked of this.#books.inFlight(line.epoch)) {
+        // It may wait for its second try.
+        if (asked.refusedOn === line.epoch) continue;
         if (asked.method === "initialize" || asked.method === "ping") continue;
         asked.isTooLarge = true;
       }
