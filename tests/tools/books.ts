@@ -45,7 +45,7 @@ export interface Asked {
   /** How long there had been none, in all, when that wait began; `undefined` while it does not wait. */
   waitsFrom: number | undefined;
   /** Its answer, or another one's, was too large for the connection. */
-  isTooLarge: boolean;
+  isTooLarge: "no" | "maybe" | "yes";
 }
 
 /** Every request of the client's; each method throws when a promise is broken. */
@@ -137,7 +137,7 @@ export class Books {
       total,
       queuedMs: 0,
       waitsFrom: this.downMs,
-      isTooLarge: false,
+      isTooLarge: "no",
     };
     this.#byKey.set(asked.key, asked);
     if (asked.mark !== undefined) this.#byMark.set(asked.mark, asked);
@@ -148,7 +148,7 @@ export class Books {
   written(asked: Asked, epoch: number): void {
     assert(asked.answers === 0, "written after its answer");
     assert(asked.cancelledAt === undefined, "written after it was cancelled");
-    assert(!asked.isTooLarge, "written after its answer was too large");
+    assert(asked.isTooLarge !== "yes", "written after it was too large");
     const isKnown = asked.sentOn !== epoch || asked.refusedOn === epoch ||
       asked.method === "initialize";
     assert(isKnown, `${asked.key} was written twice to a connection`);
@@ -276,7 +276,8 @@ export class Books {
             this.#stage.awake - asked.stirredAt <= idleTimeout + 1,
           "idle too long",
         );
-        if (isEnd || asked.written > 1 || asked.isTooLarge) return;
+        if (isEnd || asked.written > 1) return;
+        if (asked.isTooLarge !== "no") return;
         if (asked.method === "initialize") return;
         assert(
           this.#config.retry !== "always" &&

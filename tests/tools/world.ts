@@ -752,12 +752,14 @@ class World {
       ...[now, this.#blockedUntil, line.blockedUntil, line.arrivedAt],
     );
     line.arrivedAt = at + random() * 20;
-    this.#stage.later(line.arrivedAt - now, () => {
+    const land = (): void => {
       if (line.isGone || line.isBlack) return;
       const until = Math.max(this.#blockedUntil, line.blockedUntil);
-      if (until > this.#stage.now) this.#arrive(line, message);
+      const blocked = until - this.#stage.now;
+      if (blocked > 0) this.#stage.later(blocked, land);
       else this.#receive(line, message);
-    });
+    };
+    this.#stage.later(line.arrivedAt - now, land);
   }
 
   #receive(line: Line, message: Json): void {
@@ -910,10 +912,10 @@ class World {
       if (line.isGone || line.isBlack || line.leftAt !== undefined) return;
       line.isGone = true;
       for (const asked of this.#books.inFlight(line.epoch)) {
-        // It may wait for its second try.
-        if (asked.refusedOn === line.epoch) continue;
         if (asked.method === "initialize" || asked.method === "ping") continue;
-        asked.isTooLarge = true;
+        // What was not understood may be waiting for its second try.
+        const isAgain = asked.refusedOn === line.epoch;
+        asked.isTooLarge = isAgain ? "maybe" : "yes";
       }
       const { epoch } = line;
       const reason =
@@ -1032,6 +1034,8 @@ class World {
         ? [{ asked, before: asked.progressed, ...said }]
         : []
     );
+    // An answer may come twice, and says nothing then.
+    const fresh = all.filter(({ message }) => line.ownOpen.has(message.id));
     const heard = new Map(
       all.flatMap(({ asked }) =>
         asked === undefined ? [] : [[asked, asked.progressed] as const]
@@ -1079,7 +1083,7 @@ class World {
       const isThere = !isAnswer && asked.progressed > before;
       assert(isThere, `${asked.key} has nothing of ${JSON.stringify(text)}`);
     }
-    for (const said of all) this.#checkChange(line, said);
+    for (const said of fresh) this.#checkChange(line, said);
   }
 
   /** Whether the client must get what is said, as soon as it is said. */
