@@ -19,6 +19,10 @@ export interface ToolCall {
 
 /** An MCP server, and what it is called with. */
 export interface McpServer {
+  /** What it calls itself. */
+  readonly title: string;
+  /** How many tools it has. */
+  readonly tools: number;
   /** What it was made with. */
   readonly sdk: string;
   /** Its file in `node_modules`. */
@@ -41,6 +45,8 @@ const OURS = "@modelcontextprotocol/server";
 /** The servers. Each works without a key and without a network. */
 export const SERVERS: Readonly<Record<string, McpServer>> = {
   everything: {
+    title: "mcp-servers/everything 2.0.0",
+    tools: 13,
     sdk: "SDK v1",
     file: `${OURS}-everything/dist/index.js`,
     args: [],
@@ -57,6 +63,8 @@ export const SERVERS: Readonly<Record<string, McpServer>> = {
     },
   },
   filesystem: {
+    title: "secure-filesystem-server 0.2.0",
+    tools: 14,
     sdk: "SDK v1",
     file: `${OURS}-filesystem/dist/index.js`,
     args: ["DIR"],
@@ -76,6 +84,8 @@ export const SERVERS: Readonly<Record<string, McpServer>> = {
     },
   },
   memory: {
+    title: "memory-server 0.6.3",
+    tools: 9,
     sdk: "SDK v1",
     file: `${OURS}-memory/dist/index.js`,
     args: [],
@@ -91,6 +101,8 @@ export const SERVERS: Readonly<Record<string, McpServer>> = {
   },
   // It writes a line of text to stdout before its first message.
   time: {
+    title: "time-mcp 1.0.6",
+    tools: 6,
     sdk: "SDK v1 by another author",
     file: "time-mcp/dist/index.js",
     args: [],
@@ -102,6 +114,8 @@ export const SERVERS: Readonly<Record<string, McpServer>> = {
     isHinted: false,
   },
   stock: {
+    title: "stock-sdk 2.4.4",
+    tools: 26,
     sdk: "no SDK",
     file: "stock-sdk/dist/cli.js",
     args: ["mcp"],
@@ -165,9 +179,9 @@ export class BridgedServer implements AsyncDisposable {
     return JSON.parse(text.replaceAll("DIR", this.dir.replaceAll("\\", "/")));
   }
 
-  /** Starts the bridge and waits until it listens. */
+  /** Starts the bridge, unless it runs, and waits until it listens. */
   async up(): Promise<void> {
-    await Deno.truncate(this.#pids);
+    if (this.#process !== undefined) return;
     const { file, args } = this.#server;
     const preload = new URL("note_pid.mjs", import.meta.url).href;
     const words = ["node", "--import", preload, npmFile("peers", file)];
@@ -188,12 +202,12 @@ export class BridgedServer implements AsyncDisposable {
     await this.#process!.stdout.find((text) => line.test(text), from);
   }
 
-  /** How many lines the bridge has written. */
+  /** How many lines the bridge has written, if it runs. */
   get lines(): number {
-    return this.#process!.stdout.all.length;
+    return this.#process?.stdout.all.length ?? 0;
   }
 
-  /** The servers' processes since the bridge was started, the last one last. */
+  /** The server's processes that have been started since the last kill. */
   #children(): number[] {
     return Deno.readTextFileSync(this.#pids).split("\n").filter(Boolean)
       .map(Number);
@@ -208,13 +222,26 @@ export class BridgedServer implements AsyncDisposable {
 
   /** Kills the bridge and its children with SIGKILL. */
   async kill(): Promise<void> {
-    const child = this.#process;
-    if (child === undefined) return;
+    const bridge = this.#process;
+    if (bridge === undefined) return;
     this.#process = undefined;
     // At one moment: no pid is given to another process meanwhile.
-    child.process.kill("SIGKILL");
+    bridge.process.kill("SIGKILL");
+    this.#killChildren();
+    await bridge.ended();
+  }
+
+  /** Kills the server alone with SIGKILL; a bridge with one shared child ends with it. */
+  async killServer(): Promise<void> {
+    this.#killChildren();
+    if (this.#bridge.child === "per connection") return;
+    await this.#process!.ended();
+    this.#process = undefined;
+  }
+
+  #killChildren(): void {
     for (const pid of this.#children()) kill(pid, "SIGKILL");
-    await child.ended();
+    Deno.truncateSync(this.#pids);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
