@@ -38,7 +38,7 @@ export interface McpServer {
 }
 
 /** What stands in the file that `filesystem` reads. */
-export const TEXT = "one line\n";
+const TEXT = "one line\n";
 
 const OURS = "@modelcontextprotocol/server";
 
