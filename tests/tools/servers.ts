@@ -160,8 +160,10 @@ export class BridgedServer implements AsyncDisposable {
   readonly port: number = freePort();
   readonly url: string;
   /** A folder that is the server's own, through all its lives. */
-  readonly dir: string = Deno.makeTempDirSync({ prefix: "server-" });
-  readonly #pids = Deno.makeTempFileSync({ prefix: "pids-" });
+  readonly dir: string;
+  // A process that starts after the end finds no place to note itself, and ends.
+  readonly #home = Deno.makeTempDirSync({ prefix: "server-" });
+  readonly #pids = `${this.#home}/pids`;
   readonly #bridge: Bridge;
   readonly #server: McpServer;
   #process: Child | undefined;
@@ -170,7 +172,10 @@ export class BridgedServer implements AsyncDisposable {
     this.#bridge = bridge;
     this.#server = server;
     this.url = `ws://127.0.0.1:${this.port}${bridge.path}`;
+    this.dir = `${this.#home}/dir`;
+    Deno.mkdirSync(this.dir);
     Deno.writeTextFileSync(`${this.dir}/text`, TEXT);
+    Deno.writeTextFileSync(this.#pids, "");
   }
 
   /** Puts the folder's path where a text names it. */
@@ -246,8 +251,7 @@ export class BridgedServer implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.kill();
-    await Deno.remove(this.#pids);
-    await Deno.remove(this.dir, { recursive: true });
+    await Deno.remove(this.#home, { recursive: true });
   }
 }
 
