@@ -26,7 +26,8 @@ import {
 // deno-lint-ignore no-explicit-any
 type Json = any;
 
-type Version = 1 | 2;
+/** A version of the SDK's client; the second one can also ask first which era the daemon is of. */
+type Version = 1 | 2 | "2, auto";
 
 /** A server behind a bridge, and one of the SDK's clients before the proxy. */
 class Scene implements AsyncDisposable {
@@ -43,6 +44,7 @@ class Scene implements AsyncDisposable {
     const Client = version === 1 ? Client1 : Client2;
     this.client = new Client({ name: "tests", version: "1" }, {
       capabilities: able,
+      ...(version === "2, auto" && { versionNegotiation: { mode: "auto" } }),
     });
     this.client.onerror = ({ message }: Error) => this.trouble.push(message);
     this.daemon = daemon;
@@ -195,6 +197,19 @@ for (const version of [1, 2] as const) {
       await scene.lost(() => scene.daemon.kill());
       await scene.back();
     }
+    assertEquals(scene.trouble, []);
+  });
+}
+
+for (const [bridgeName, bridge] of Object.entries(BRIDGES)) {
+  test(`SDK v2 that asks for the era first gets its answer through ${bridgeName}, and a restart`, async () => {
+    const server = SERVERS.time!;
+    await using scene = await Scene.start(bridge, server, "2, auto");
+    const tools = await scene.tools();
+    await scene.lost(() => scene.daemon.kill());
+    await scene.back();
+    assertEquals(await scene.tools(), tools);
+    says(await scene.call(server.call), server.call);
     assertEquals(scene.trouble, []);
   });
 }
