@@ -185,7 +185,11 @@ function note(
 
 function settle(desk: Desk, link: Link, said: Answer, now: number): void {
   if (said.id === undefined && said.error !== undefined) {
-    return unnamed(desk, link, said, now);
+    const id = discovery(desk, link);
+    if (id === undefined) return unnamed(desk, link, said, now);
+    const error = JSON.stringify(said.error);
+    const text = `{"jsonrpc":"2.0","id":${id},"error":${error}}`;
+    return settle(desk, link, { ...said, id, text }, now);
   }
   const id = desk.ids.inFlight(said.id, link.epoch);
   if (id === undefined) {
@@ -232,6 +236,20 @@ function settle(desk: Desk, link: Link, said: Answer, now: number): void {
     message.method === "server/discover";
   if (isGreeted) become(desk, link, now);
   else link.awaitGreeting(now);
+}
+
+/**
+ * The `server/discover` that opens the conversation, while it waits for its
+ * answer: nothing else was ever written on that connection. The SDK's second
+ * client gives it a text as id, of which a bridge may make null.
+ */
+function discovery(desk: Desk, { epoch, phase }: Link): Id | undefined {
+  const { ledger } = desk;
+  if (phase !== "greeting" || ledger.late.isAnyDue(epoch)) return undefined;
+  const [only, ...others] = ledger.sentOn(epoch);
+  const isIt = others.length === 0 &&
+    only?.message.method === "server/discover";
+  return isIt ? only.key : undefined;
 }
 
 /** A client whose daemon lacks the method knows as well that nothing is listed. */

@@ -9,6 +9,9 @@
  * | no proper answer in these 2 s                           | it may be repeated, and was not for this reason   | is written once more          |
  * | no proper answer in these 2 s                           | it may not be repeated, or was                    | ends: its outcome is unknown  |
  *
+ * An error without an id is the answer to the client's `server/discover` while
+ * that opens a connection: `from_daemon.ts` sees to it.
+ *
  * What can be meant is whatever was written on that connection and is not
  * settled. The proxy's own requests count as settled if they are answered in
  * these 2 s: who answers a request has not meant it.

