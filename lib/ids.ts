@@ -20,7 +20,7 @@ export function otherType(id: Id): Id | undefined {
   const text = JSON.parse(id) as string;
   if (/^-?(?:0|[1-9]\d*)$/.test(text)) return text;
   // Go and Python write a double so: 1.073741824e+09, 5.0.
-  const isNumber = /^-?\d+(?:\.\d+)?(?:[eE]\+?\d+)?$/.test(text);
+  const isNumber = /^-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE]\+?\d+)?$/.test(text);
   const number = isNumber ? Number(text) : NaN;
   return Number.isSafeInteger(number) ? `${number}` : undefined;
 }

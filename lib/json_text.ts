@@ -160,8 +160,9 @@ function* children(text: string, start: number): Generator<Child> {
 }
 
 /**
- * The members of an object that stand whole before the place where the text
- * breaks off, or is no JSON any more; the last may have a name only.
+ * The members of an object that stand whole before the place where it breaks
+ * off, or is no JSON any more; the last may have a name only. There are none of
+ * an object that is whole and has other text behind it.
  *
  * @param text what `JSON.parse` has not accepted
  */
@@ -187,7 +188,7 @@ export function membersBeforeBreak(
     found.push({ name, value: isWhole ? value : undefined });
     if (!isWhole) return found;
   } while (text[at] === ",");
-  return found;
+  return text[at] === "}" ? [] : found;
 }
 
 /** The value of a JSON text; `undefined` for what is none. */

@@ -56,6 +56,14 @@ type Purpose =
     readonly cursor: string | undefined;
   };
 
+/** A request of the proxy's own that is not answered. */
+interface Own {
+  readonly epoch: number;
+  readonly purpose: Purpose;
+  /** A later probe was answered. */
+  isOvertaken?: true;
+}
+
 /** The ids of the proxy's own requests: from 2^30, so many. */
 const LEAST_ID = 2 ** 30;
 const ID_COUNT = 2 ** 30;
@@ -86,7 +94,7 @@ export class Mcp implements Dialect {
     sawRetyped: () => {},
   };
   #server: string | undefined;
-  readonly #own = new Map<Id, { epoch: number; purpose: Purpose }>();
+  readonly #own = new Map<Id, Own>();
   #agreed: Agreement | undefined;
   #initialized: string | undefined;
   #level: string | undefined;
@@ -241,12 +249,12 @@ export class Mcp implements Dialect {
     return other !== undefined && this.#own.has(other) ? other : undefined;
   }
 
-  /** A request of the proxy's own is answered; if it is a probe, those before it will not be. */
+  /** A request of the proxy's own is answered; if it is a probe, those before it need no answer any more. */
   #close(id: Id, epoch: number, { kind }: Purpose): void {
     for (const [before, own] of this.#own) {
       if (before === id) break;
       const isProbe = own.epoch === epoch && own.purpose.kind === "probe";
-      if (kind === "probe" && isProbe) this.#own.delete(before);
+      if (kind === "probe" && isProbe) own.isOvertaken = true;
     }
     this.#own.delete(id);
   }
@@ -368,7 +376,9 @@ export class Mcp implements Dialect {
   }
 
   asked(epoch: number): Id[] {
-    return [...this.#own].flatMap(([id, own]) => own.epoch === epoch ? id : []);
+    return [...this.#own].flatMap(([id, own]) =>
+      own.epoch === epoch && !own.isOvertaken ? id : []
+    );
   }
 
   served({ params }: Request): void {

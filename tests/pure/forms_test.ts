@@ -45,7 +45,9 @@ const BREAKS: [text: string, found: [string, string | undefined][]][] = [
   ['{"a":NaN,"b":2}', [["a", undefined]]],
   ['{"a":"x\ny","b":2}', [["a", undefined]]],
   ['{"a":1;"b":2}', [["a", undefined]]],
-  ['{"a":1}x', [["a", "1"]]],
+  ['{"a":1 x', [["a", "1"]]],
+  ['{"a":1}x', []],
+  ['{"a":1} }', []],
 ];
 for (const [text, found] of BREAKS) {
   test(`membersBeforeBreak: ${JSON.stringify(text)}`, () => {
@@ -66,7 +68,7 @@ const TYPES: [id: string, other: string | undefined][] = [
   ['"5.0"', "5"],
   ['"1.073741824e+09"', "1073741824"],
   ['"1E3"', "1000"],
-  ['"007"', "7"],
+  ['"007"', undefined],
   ['"5.5"', undefined],
   ['"1e400"', undefined],
   ['""', undefined],
@@ -273,6 +275,7 @@ test("unreadable: an id counts only in front of the break, and only of an answer
   assertEquals(idOf('{"id":"a","result":{"te'), '"a"');
   assertEquals(idOf('{"result":{"a":1},"id":7,"x":NaN}'), "7");
   assertEquals(idOf('{"result":{"a":NaN},"id":7}'), undefined);
+  assertEquals(idOf('{"id":7,"result":{}} <- sent'), undefined, "a log line");
   assertEquals(idOf('{"id":7,"method":"m","params":{'), undefined);
   assertEquals(idOf('{"result":{},"id":1'), undefined);
 });
