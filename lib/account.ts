@@ -70,7 +70,7 @@ export interface Account<M extends Request | Notification> {
   sentAt: number;
   /** Its place in the order of what was written on that link. */
   number: number;
-  /** How often it was written. */
+  /** How often it was written, since a daemon last had no room for it. */
   writes: number;
   /** How many links were lost while it was in flight. */
   losses: number;

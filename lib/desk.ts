@@ -71,13 +71,6 @@ export interface SessionConfig
   readonly healthFile: string | undefined;
 }
 
-const NEW = {
-  sentOn: undefined,
-  losses: 0,
-  isHeld: false,
-  hint: undefined,
-} as const;
-
 /** How long a request may wait for a daemon that has been away for longer than one usually may: a container needs 10 to 15 s to boot. */
 const CIRCUIT_MS = 20_000;
 
@@ -430,7 +423,7 @@ export class Desk {
   /** What became of a request; by default it has only just come. */
   fate(
     request: Request,
-    entry: Pick<Entry, "sentOn" | "losses" | "isHeld" | "hint"> = NEW,
+    entry: fault.History = fault.NEW,
   ): Fate {
     const isUnconfirmed = entry.hint !== undefined &&
       entry.sentOn === undefined;
@@ -439,6 +432,7 @@ export class Desk {
       isSafe: this.#isSafe(request) && !isUnconfirmed,
       isUnconfirmed,
       isSent: entry.sentOn !== undefined || entry.isHeld,
+      wasSent: entry.writes > 0,
       losses: entry.losses,
     };
   }

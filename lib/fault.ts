@@ -5,6 +5,7 @@
  * @module
  */
 
+import type { Entry } from "./account.ts";
 import type { Limit } from "./deadline.ts";
 import {
   Code,
@@ -25,9 +26,26 @@ export interface Fate {
   readonly isUnconfirmed: boolean;
   /** It was written to a connection that is there, or was there last. */
   readonly isSent: boolean;
+  /** It was written at some time, and no daemon has said since that it did not begin with it. */
+  readonly wasSent: boolean;
   /** How many connections it was lost on. */
   readonly losses: number;
 }
+
+/** What the ledger knows of a request that its fate depends on. */
+export type History = Pick<
+  Entry,
+  "sentOn" | "writes" | "losses" | "isHeld" | "hint"
+>;
+
+/** That of a request that has only just come. */
+export const NEW: History = {
+  sentOn: undefined,
+  writes: 0,
+  losses: 0,
+  isHeld: false,
+  hint: undefined,
+};
 
 /** What is known of the line to the daemon. */
 export interface Outage {
@@ -266,8 +284,8 @@ function subject({ request: { method, params } }: Fate): string {
   return `${method} ${JSON.stringify(name.slice(0, 80))}`;
 }
 
-function deliveryOf({ isSent, losses }: Fate): "no" | "unknown" {
-  return isSent || losses > 0 ? "unknown" : "no";
+function deliveryOf({ isSent, wasSent, losses }: Fate): "no" | "unknown" {
+  return isSent || wasSent || losses > 0 ? "unknown" : "no";
 }
 
 /** What may have been executed is retried only if that is harmless. */

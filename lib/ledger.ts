@@ -285,11 +285,18 @@ export class Ledger {
     const account = this.#accounts.get(id)!;
     account.refusedSince ??= now;
     account.isHeld = false;
+    account.writes = 0;
     account.daemonUntil = Infinity;
     const until = now + pauseMs;
     this.#postpone(account, now, until);
     const end = account.refusedSince + account.limits.idle.ms;
     return account.totalUntil === Infinity && now >= end ? "over" : "waits";
+  }
+
+  /** A request in flight on a link is written again, in its old place. */
+  repeat(id: Id, now: number): void {
+    const account = this.#accounts.get(id);
+    if (account !== undefined) this.#postpone(account, now, now);
   }
 
   #postpone(

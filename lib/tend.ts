@@ -180,7 +180,7 @@ function outlived(desk: Desk, link: Link, entry: Entry, now: number): void {
 export function giveUp(
   desk: Desk,
   request: Request,
-  entry: Pick<Entry, "sentOn" | "losses" | "isHeld" | "hint">,
+  entry: fault.History,
 ): void {
   desk.ledger.cancel(request.id);
   const fate = desk.fate(request, entry);

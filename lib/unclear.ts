@@ -95,7 +95,8 @@ export function endUnclear(desk: Desk, now: number): void {
     if (!isSame || it.others.some((other) => asked.includes(other))) continue;
     if (desk.mayRepeat(message) && !desk.hasRepeated.has(message)) {
       desk.hasRepeated.add(message);
-      desk.ledger.tryLater(id, epoch, now, 0);
+      if (desk.needsHint(message)) desk.ledger.needHint(id, now);
+      desk.ledger.repeat(id, now);
       continue;
     }
     desk.ledger.cancel(id);
