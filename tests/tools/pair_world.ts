@@ -9,6 +9,7 @@
 import type { SessionConfig } from "../../lib/desk.ts";
 import { assert } from "./assert.ts";
 import { Manners, UNDERSTOOD } from "./manners.ts";
+import { isOwnId } from "./own_ids.ts";
 import { QuickDaemon, type Speech } from "./quick_daemon.ts";
 import { DEFAULTS } from "./scene.ts";
 import { Stage } from "./stage.ts";
@@ -56,6 +57,8 @@ interface Line {
   isGone: boolean;
   arrivesAt: number;
   saysAt: number;
+  /** How many lists the proxy itself has asked for, and has no answer to. */
+  lists: number;
 }
 
 /** What happened, to show that much did. */
@@ -295,7 +298,7 @@ class PairWorld {
     const line: Line = {
       ...{ side, epoch },
       ...{ isOpen: false, isAnswered: false, isGone: false },
-      ...{ arrivesAt: 0, saysAt: 0 },
+      ...{ arrivesAt: 0, saysAt: 0, lists: 0 },
     };
     this.#lines.add(line);
     const isDown = this.#upSince === undefined;
@@ -390,9 +393,10 @@ class PairWorld {
         epoch === proxy.mainEpoch;
       if (isTaken) {
         const { now } = this.#stage;
-        // A request in flight may have been the cause.
-        side.mustTell ||= now - side.takenAt < TWICE_MS && !proxy.isOwed;
-        if (!proxy.isOwed) side.takenAt = now;
+        // A request in flight may have been the cause, one of the proxy's own too.
+        const isClear = !proxy.isOwed && line.lists === 0;
+        side.mustTell ||= now - side.takenAt < TWICE_MS && isClear;
+        if (isClear) side.takenAt = now;
       }
       const closed = { type: "closed", epoch, code, reason } as const;
       proxy.handle({ ...closed, reached: true }, { refuses });
@@ -402,21 +406,25 @@ class PairWorld {
   #sent(side: Side, epoch: number, text: string): void {
     const line = this.#line(side, epoch)!;
     const { now, random } = this.#stage;
+    const { id, method } = JSON.parse(text);
+    const isOwnList = isOwnId(id) && /\/list$/.test(method);
+    if (isOwnList) line.lists++;
     const isFirst = line.arrivesAt === 0;
     line.arrivesAt = Math.max(line.arrivesAt, now + 1 + random() * 20);
     this.#later(line, line.arrivesAt - now, () => {
       if (isFirst && this.#looksAtGreeting) this.#take(line);
       if (line.isGone) return;
       const answer = this.#daemon.answer(text, this.#stage.now);
-      if (answer !== undefined) this.#say(line, answer);
+      if (answer !== undefined) this.#say(line, answer, isOwnList);
     });
   }
 
-  #say(line: Line, text: string): void {
+  #say(line: Line, text: string, isOwnList: boolean): void {
     const { now, random } = this.#stage;
     line.saysAt = Math.max(line.saysAt, now + 1 + random() * 28);
     this.#later(line, line.saysAt - now, () => {
       line.isAnswered = true;
+      if (isOwnList) line.lists--;
       const { epoch, side: { proxy } } = line;
       const frame = this.#manners.spell(JSON.parse(text));
       proxy.handle({ type: "frame", epoch, text: frame });

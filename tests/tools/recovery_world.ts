@@ -100,6 +100,8 @@ class RecoveryWorld {
   #turnedAt = 0;
   /** The slowest first answer so far. */
   #slowestMs = 0;
+  /** How long the last first answer took. */
+  #lastMs = 0;
   /** The daemon has answered in this process. */
   #hasAnswered = false;
 
@@ -263,8 +265,11 @@ class RecoveryWorld {
     // Its first answer; and with a pool once more.
     const isPooled = this.#speech === "exai";
     const slowMs = (isPooled ? 2 : 1) * this.#slowMs;
+    // What takes longer than twice the last time is given up at first.
     const startMs = this.#startMs > 0
       ? startingMs(this.#startMs, this.#slowestMs, isPooled)
+      : this.#slowMs > 2 * this.#lastMs
+      ? startingMs(this.#slowMs, this.#lastMs, isPooled)
       : 0;
     return { since, limit: limit + slowMs + startMs };
   }
@@ -412,7 +417,10 @@ class RecoveryWorld {
       line.isAnswered = true;
       const frame = this.#manners.spell(JSON.parse(text));
       this.#proxy.handle({ type: "frame", epoch: line.epoch, text: frame });
-      if (isFirst) this.#slowestMs = Math.max(this.#slowestMs, line.slowMs);
+      if (isFirst) {
+        this.#lastMs = line.slowMs;
+        this.#slowestMs = Math.max(this.#slowestMs, line.slowMs);
+      }
       if (line.kind === "opens and closes") {
         // What it has got until then may be executed.
         return this.#later(line, random() * 60, () => this.#end(line, 1006));
