@@ -65,7 +65,8 @@ function inWords(known: Known): string {
         ? "the daemon counts as keeping one connection for a client: a second " +
           "one was tried, and not both were answered"
         : `${UNKNOWN}: a second one was not tried` +
-          (why || " (it answers too slowly, or probes are off)");
+          (why ||
+            " (its first answer took more than 150 ms, or probes are off)");
     }
   }
 }

@@ -193,7 +193,8 @@ function settle(desk: Desk, link: Link, said: Answer, now: number): void {
   }
   const id = desk.ids.inFlight(said.id, link.epoch);
   if (id === undefined) {
-    if (said.id !== undefined) desk.ledger.late.came(said.id, link.epoch);
+    if (said.id === undefined) return desk.do(report.unnamedResult());
+    desk.ledger.late.came(said.id, link.epoch);
     return desk.do(report.stray("daemon", `an answer to id ${said.id}`));
   }
   const answer = id === said.id

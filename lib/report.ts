@@ -106,6 +106,16 @@ export function unnamedError(words: string): LogEffect {
   );
 }
 
+/** A result came that does not say which request it answers. */
+export function unnamedResult(): LogEffect {
+  return log(
+    "warn",
+    "unnamed-result",
+    "Dropped a result without the id of a request from the daemon: some " +
+      "bridges lose ids that are texts.",
+  );
+}
+
 /** A frame that is not text came. */
 export function binaryFrame(bytes: number, level: Level): LogEffect {
   return log(

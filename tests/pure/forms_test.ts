@@ -649,11 +649,49 @@ test("a daemon that refuses every call is told to each of them", () => {
   assertEquals(error.code, -32600, "its answer may still come");
 });
 
+test("a call that is to be written once more needs its hint on the next connection", () => {
+  const scene = settled();
+  call(scene, 1, "look");
+  scene.daemon(REFUSAL);
+  scene.pass(1_000);
+  scene.pong();
+  scene.pass(1_000);
+  // It waits for a probe, and the connection ends.
+  assertEquals(scene.written().filter(({ id }) => id === 1), []);
+  scene.close();
+  scene.untilDial();
+  scene.again();
+  scene.pong();
+  assertEquals(scene.written().filter(({ id }) => id === 1), []);
+  const list = scene.sent().findLast(({ method }) => method === "tools/list");
+  scene.daemon({ id: list.id, result: { tools: [{ name: "look" }] } });
+  const [{ id, error }] = scene.replies().filter(({ id }) => id === 1);
+  assertEquals([id, error.code, error.data.delivered], [1, -31002, "unknown"]);
+});
+
+test("a call that was to be written once more was delivered", () => {
+  const scene = settled();
+  call(scene, 1, "look");
+  scene.daemon(REFUSAL);
+  scene.pass(1_000);
+  scene.pong();
+  scene.pass(1_000);
+  scene.close();
+  scene.pass(260);
+  while (scene.replies().length === 0) {
+    scene.refuse();
+    scene.untilDial();
+  }
+  const [{ id, error }] = scene.replies();
+  assertEquals([id, error.code, error.data.delivered], [1, -31001, "unknown"]);
+});
+
 test("a result without an id belongs to nobody", () => {
   const scene = settled();
   call(scene, 1, "look");
   scene.daemon({ id: null, result: {} });
   scene.pass(3_000);
+  assertEquals(scene.logged(), ["unnamed-result"]);
   assertEquals(scene.replies(), []);
   assertEquals(scene.written(), []);
 });
