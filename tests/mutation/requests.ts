@@ -36,7 +36,7 @@ export const REQUESTS: readonly Mutant[] = [
   },
   {
     name: "a request lost after it was written is called undelivered",
-    from: `return $isSent || $losses > 0 ? "unknown" : "no";`,
+    from: `return $isSent || $wasSent || $losses > 0 ? "unknown" : "no";`,
     to: `return $isSent ? "unknown" : "no";`,
   },
   {

@@ -195,7 +195,7 @@ const KNOWN: [known: Known, state: string, says: RegExp][] = [
   [
     { from: "trial", connections: "unknown" },
     "skip",
-    /^whether .* is not known: a second one was not tried \(it answers too slowly, or probes are off\)$/m,
+    /^whether .* is not known: a second one was not tried \(its first answer took more than 150 ms, or probes are off\)$/m,
   ],
   [
     { from: "trial", connections: "unknown", trouble: "it closed" },
