@@ -5,7 +5,7 @@
  * @module
  */
 
-import { type Answer, dig, type Id, isRecord, success } from "./jsonrpc.ts";
+import { type Answer, type Id, isRecord, success } from "./jsonrpc.ts";
 
 /** A list whose change MCP has a notification for. */
 export type ListName = "tools" | "prompts" | "resources";
@@ -48,13 +48,10 @@ export function emptied(answer: Answer & { id: Id }, listing: Listing): Answer {
   return { ...answer, result, error: undefined, text };
 }
 
-/** The cursor of the page behind one that was asked for with a cursor; `undefined` where that is the last. One that does not advance ends the list. */
-export function nextCursor(
-  result: unknown,
-  cursor: unknown,
-): string | undefined {
+/** The cursor of the page behind one; `undefined` where that is the last. */
+export function nextCursor(result: unknown): string | undefined {
   const next = isRecord(result) ? result.nextCursor : undefined;
-  return typeof next === "string" && next !== cursor ? next : undefined;
+  return typeof next === "string" ? next : undefined;
 }
 
 /** How many pages of a list are fetched for a comparison before it is left undone. */
@@ -97,7 +94,8 @@ export class Catalog {
     result: unknown,
   ): Comparison {
     const now = this.#add(this.#fetched, list, cursor, result);
-    const next = nextCursor(result, cursor);
+    const next = nextCursor(result);
+    // One that was asked for already ends the list.
     const isNew = next !== undefined && !now.byCursor.has(next);
     if (isNew && now.byCursor.size < PAGE_LIMIT) {
       return { kind: "more", cursor: next };
@@ -110,7 +108,7 @@ export class Catalog {
     if (!then.byCursor.has("")) now.byCursor.delete("");
     // A daemon that does not know its own cursors gives one page for all: then any is the whole.
     const isWhole = then.isComplete ||
-      typeof dig(result, "nextCursor") === "string";
+      next !== undefined;
     const [told, found] = [itemsOf(then), itemsOf(now)];
     const isSame = told.isSubsetOf(found) &&
       (!isWhole || found.isSubsetOf(told));
@@ -129,7 +127,7 @@ export class Catalog {
     const page = isRecord(result) ? result[list] : undefined;
     const items: unknown[] = Array.isArray(page) ? page : [];
     pages.byCursor.set(cursor, items.map((item) => JSON.stringify(item)));
-    const next = nextCursor(result, cursor);
+    const next = nextCursor(result);
     pages.isComplete = next === undefined || next === "" ||
       pages.byCursor.has(next);
     return pages;

@@ -41,7 +41,7 @@ export class Hints {
       this.#latest.set(tool.name, isRepeatable);
     }
     const isLast = isRecord(result) &&
-      nextCursor(result, cursor) === undefined;
+      nextCursor(result) === undefined;
     listed.isComplete = isLast && listed.isBegun;
   }
 

@@ -272,7 +272,7 @@ export class Memory {
     const before = cursor === undefined ? undefined : this.#pages.get(key);
     // Something is missing, or came already.
     if (cursor !== undefined && before?.cursor !== cursor) return false;
-    const next = nextCursor(value, cursor);
+    const next = nextCursor(value);
     if (cursor === undefined && next === undefined) {
       return this.#whole(key, text, value);
     }

@@ -119,9 +119,8 @@ export const FORMS: readonly Mutant[] = [
   {
     name: "forms: a cursor that does not advance is followed",
     from: `
-      return typeof $next === "string" && $next !== $cursor
-        ? $next : undefined;`,
-    to: 'return typeof $next === "string" ? $next : undefined;',
+      const $isNew = $next !== undefined && !$now.$byCursor.has($next);`,
+    to: "const $isNew = $next !== undefined;",
   },
   {
     name: "forms: an error without an id is guessed to be about the first",
