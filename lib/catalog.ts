@@ -106,9 +106,8 @@ export class Catalog {
     if (then === undefined || !now.isComplete) return { kind: "same" };
     // Most clients take an empty cursor for the end.
     if (!then.byCursor.has("")) now.byCursor.delete("");
-    // A daemon that does not know its own cursors gives one page for all: then any is the whole.
-    const isWhole = then.isComplete ||
-      next !== undefined;
+    // Some daemons answer every cursor with the same page: that is the whole list.
+    const isWhole = then.isComplete || isOnePage(now);
     const [told, found] = [itemsOf(then), itemsOf(now)];
     const isSame = told.isSubsetOf(found) &&
       (!isWhole || found.isSubsetOf(told));
@@ -132,6 +131,13 @@ export class Catalog {
       pages.byCursor.has(next);
     return pages;
   }
+}
+
+/** Whether several pages have come, each with the same items. */
+function isOnePage({ byCursor }: Pages): boolean {
+  const [first, ...rest] = [...byCursor.values()].map((it) => new Set(it));
+  return rest.length > 0 &&
+    rest.every((page) => page.symmetricDifference(first!).size === 0);
 }
 
 function itemsOf({ byCursor }: Pages): Set<string> {

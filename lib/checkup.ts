@@ -17,6 +17,7 @@ import {
   restartCheck,
 } from "./habits_check.ts";
 import { dig } from "./jsonrpc.ts";
+import { nextCursor } from "./catalog.ts";
 import { serverOf } from "./memory.ts";
 import { tame } from "./output.ts";
 import { reach } from "./reach.ts";
@@ -111,8 +112,7 @@ async function habits(
         return { texts: "unknown", restart: { kind: "second unanswered" } };
       }
     }
-    const own = _meta === undefined ? "answered" : "not asked";
-    return { texts, restart: await restart(trial, own, limit) };
+    return { texts, restart: await restart(trial, limit) };
   } finally {
     await trial.end();
   }
@@ -138,13 +138,9 @@ async function begins(
 }
 
 /** A connection is lost, and the proxy does what it always does then. */
-async function restart(
-  trial: Trial,
-  own: "answered" | "not asked",
-  limit: number,
-): Promise<Restart> {
+async function restart(trial: Trial, limit: number): Promise<Restart> {
   const found = await trial.lose(limit);
-  if ("ms" in found) return { kind: "healed", ms: found.ms, own };
+  if ("ms" in found) return { kind: "reconnected", ms: found.ms };
   const { phase, why } = found;
   if (phase === "greeting") return { kind: "own unanswered" };
   return { kind: "not reached", why };
@@ -277,9 +273,9 @@ async function tools(
   if (dialect === "mcp" && isToolless) {
     return { name, state: "warn", text: "the daemon says that it has none" };
   }
-  let count = 0;
-  let cursor: unknown;
-  const seen = new Set<unknown>();
+  const items = new Set<string>();
+  let cursor: string | undefined;
+  const seen = new Set<string>();
   const until = performance.now() + handshakeTimeout;
   for (;;) {
     const asked = await trial.ask("tools/list", {
@@ -292,15 +288,19 @@ async function tools(
       return { name, state: "fail", text, advice };
     }
     const list = dig(asked.result, "tools");
-    count += Array.isArray(list) ? list.length : 0;
-    cursor = dig(asked.result, "nextCursor");
-    if (typeof cursor !== "string") break;
-    if (seen.has(cursor) || performance.now() > until) {
-      const text = `${count}, and its pages do not come to an end`;
+    for (const tool of Array.isArray(list) ? list as unknown[] : []) {
+      items.add(JSON.stringify(tool));
+    }
+    cursor = nextCursor(asked.result);
+    // The proxy takes a cursor that comes again for the end, too.
+    if (cursor === undefined || seen.has(cursor)) break;
+    if (performance.now() > until) {
+      const text = `${items.size}, and its pages do not come to an end`;
       return { name, state: "warn", text };
     }
     seen.add(cursor);
   }
+  const count = items.size;
   return { name, state: count > 0 ? "ok" : "warn", text: `${count}` };
 }
 

@@ -6,6 +6,7 @@
  */
 
 import type { SessionEvent } from "./event.ts";
+import { jsonIn } from "./json_text.ts";
 
 /** A line as it came, or what is left of one that was not kept. */
 export type Line = Extract<SessionEvent, { type: "line" | "overlong" }>;
@@ -49,7 +50,7 @@ export class ContentLength {
   /** The body, if it ends with this part of a line, where its length says. */
   whole(part: string): Framed | undefined {
     const text = [...this.#lines, part].join("\n");
-    if (isJson(text)) return this.#close(text);
+    if (jsonIn(text) !== undefined) return this.#close(text);
     // A wrong length: the line break has to end it.
     this.#room = Infinity;
     return undefined;
@@ -71,6 +72,7 @@ export class ContentLength {
       this.#open();
     } else if (this.#state === "lines" || !HEADER.test(text)) {
       this.#state = "lines";
+      this.#length = undefined;
       yield line;
     }
   }
@@ -92,7 +94,7 @@ export class ContentLength {
       yield this.#close([...this.#lines, text.slice(0, end)].join("\n"));
       this.#state = "headers";
       yield* this.#header(text.slice(end));
-    } else if (/^[{[]./.test(text) && isJson(text)) {
+    } else if (/^[{[]/.test(text) && jsonIn(text) !== undefined) {
       if (this.#lines.length > 0) {
         yield this.#close(this.#lines.join("\n"));
         yield line;
@@ -128,14 +130,5 @@ export class ContentLength {
     this.#lines = [];
     this.#room = Infinity;
     return { type: "framed", text };
-  }
-}
-
-function isJson(text: string): boolean {
-  try {
-    JSON.parse(text);
-    return true;
-  } catch {
-    return false;
   }
 }

@@ -25,12 +25,12 @@ import { IdTypes } from "./ids.ts";
 import { Ledger, type Rescue } from "./ledger.ts";
 import type { Link, LinkLimits, LinkRole, Traffic } from "./link.ts";
 import { Links } from "./links.ts";
-import { Matching } from "./matching.ts";
+import { ClientIds } from "./client_ids.ts";
 import { Memory, type Remembered } from "./memory.ts";
 import type { HasLink } from "./waits.ts";
 import * as report from "./report.ts";
 import { Tasks } from "./tasks.ts";
-import { Told } from "./told.ts";
+import { OneWay } from "./one_way.ts";
 import {
   isSafe,
   isStanding,
@@ -126,15 +126,15 @@ export class Desk {
   /** What the client owes to the daemon. */
   readonly asked: Asked = new Asked();
   /** Which request an id of the daemon's means. */
-  readonly ids: Matching;
+  readonly ids: ClientIds;
   /** The JSON types of its progress tokens. */
   readonly tokens: IdTypes = new IdTypes();
   /** What was written that no answer comes to. */
-  readonly told: Told = new Told();
+  readonly oneWay: OneWay = new OneWay();
   /** The requests whose answers could not be understood. */
   readonly unclear: Map<Id, Unclear> = new Map();
   /** Those that were written once more because of that. */
-  readonly hasRepeated: WeakSet<Request> = new WeakSet();
+  readonly repeated: WeakSet<Request> = new WeakSet();
   /** How many connections the daemon keeps for a client. */
   readonly capacity: Capacity;
   /** Whether a request was written that is neither the client's opening nor a list. */
@@ -179,18 +179,20 @@ export class Desk {
     this.config = config;
     this.dialect = dialect;
     this.ledger = new Ledger(config);
-    this.ids = new Matching(this.ledger);
+    this.ids = new ClientIds(this.ledger);
     this.capacity = new Capacity(config.connections);
     const { remembered } = config;
     this.memory = remembered && new Memory(remembered, now);
     this.links = new Links(config, random, now);
-    dialect.respect(this.ids);
+    dialect.useClientIds(this.ids);
   }
 
   /** The daemon's own words, not all of them, and without a secret that it quotes. */
   hide(words: string): string {
     const { secrets } = this.config;
-    return secrets.reduce((it, secret) => it.replaceAll(secret, "***"), words)
+    // JSON writes some of their characters with escapes.
+    return secrets.flatMap((it) => [it, JSON.stringify(it).slice(1, -1)])
+      .reduce((it, secret) => it.replaceAll(secret, "***"), words)
       .slice(0, WORDS_LIMIT);
   }
 
@@ -225,8 +227,10 @@ export class Desk {
   }
 
   /** The same for what no answer comes to: a notification, or an answer. */
-  tell(link: Link, text: string): void {
-    this.told.told(link.epoch, this.send(link, text));
+  tell(link: Link, text: string): number {
+    const place = this.send(link, text);
+    this.oneWay.wrote(link.epoch, place);
+    return place;
   }
 
   /** Whether a link seems to be dead, and nobody waits for the calls on it any more, so that nothing is risked. */

@@ -130,7 +130,7 @@ export interface Told {
 export type Closed = Extract<SocketEvent, { type: "closed" }>;
 
 /** What a dialect must know of the client's ids. */
-export interface ClientIds {
+export interface ClientIdRules {
   /** Whether a request of this id, or of the same as the other JSON type, is open or may be answered late. */
   isOpen(id: Id): boolean;
   /** The client's id that the daemon may have meant by another one. */
@@ -150,8 +150,8 @@ export interface Dialect {
   /** The name and version of the daemon that has answered last, as far as it has said them. */
   readonly server: string | undefined;
 
-  /** The ids of the proxy's own requests are to be none of the client's. */
-  respect(client: ClientIds): void;
+  /** The ids of the proxy's own requests are to be none of these. */
+  useClientIds(ids: ClientIdRules): void;
   /** An answer that needs no daemon, which is `up` or `down`. */
   local(request: Request, daemon: "up" | "down"): string | undefined;
   /** The first frame on a link, given the requests that wait; `undefined` while nothing can be said. */
@@ -201,8 +201,10 @@ export interface Dialect {
   ending(epoch: number, closed: Closed, phase: LinkState["phase"]): Ending;
   /** Whether the daemon still owes an answer to something of the proxy's own, probes apart. */
   isAsking(epoch: number): boolean;
-  /** The ids of the proxy's own requests that the daemon still owes an answer to, probes too. */
-  asked(epoch: number): readonly Id[];
+  /** The ids of the proxy's own requests that the daemon still owes an answer to; of its probes only those after the last one that was answered. */
+  unanswered(epoch: number): readonly Id[];
+  /** Whether a request of the proxy's own has no answer yet. */
+  isUnanswered(id: Id): boolean;
   /** Whether the daemon has said that it has taken a request which goes on. */
   hasAcknowledged(id: Id): boolean;
   /** The link is gone: what was asked on it will not be answered. */

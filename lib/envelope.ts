@@ -1,5 +1,5 @@
 /**
- * Reads a JSON-RPC message's envelope, and keeps the message's text.
+ * Reads JSON-RPC messages, and changes in their texts only what peers refuse.
  *
  * @module
  */
@@ -12,23 +12,25 @@ import {
   membersBeforeBreak,
   replace,
 } from "./json_text.ts";
+import { piecesOf } from "./frames.ts";
 import {
   type Answer,
   type Id,
   idOf,
   type Invalid,
+  isNotification,
   isRecord,
   type Message,
 } from "./jsonrpc.ts";
 import { isErrorObject, isNoError, meant, withError } from "./malformed.ts";
 
 /**
- * Reads one line or frame; a batch (JSON-RPC 2.0 section 6, in MCP only 2025-03-26)
- * gives one message per element. Never throws.
+ * Reads one line; a batch (JSON-RPC 2.0 section 6, in MCP only 2025-03-26) gives
+ * one message per element. Never throws.
  *
- * Many servers and clients write every member into every message, with null for
- * what is absent. SDK peers refuse these forms, so they are cut out of the text
- * that goes on.
+ * Many peers write every member into every message, with null for what is
+ * absent. SDK peers refuse such members, so they are cut out of the text that
+ * goes on.
  *
  * @example
  * ```ts
@@ -45,8 +47,39 @@ export function read(text: string): Message[] {
   return value === undefined ? [unreadable(text)] : understood(value, text);
 }
 
-/** What is no JSON; the id of an answer that stands whole in front of the break is known (Python writes NaN and Infinity). */
-export function unreadable(text: string): Invalid {
+/**
+ * Reads a frame of the daemon's. Beside other text only answers count, because
+ * they name what they answer.
+ */
+export function readFrame(text: string): Message[] {
+  const { found, others, isCut } = piecesOf(
+    text,
+    (value, text) => envelopeOf(value, text).value.jsonrpc === "2.0",
+  );
+  const messages = found.flatMap(({ value, text }) => understood(value, text));
+  if (isCut) messages.push(invalid(undefined, "call", TOO_MANY));
+  if (found.length > 0 && others.length === 0) return messages;
+  const broken = (others.length === 0 ? [text] : others).map(unreadable);
+  const isNamed = ({ id }: Invalid): boolean => id !== undefined;
+  const isAnswer = (it: Message): boolean =>
+    it.kind === "answer" || it.kind === "invalid" && it.like === "answer";
+  const isDropped = !messages.every(isAnswer);
+  return [
+    ...messages.filter(isAnswer),
+    ...broken.filter(isNamed),
+    // The rest is one line for the log.
+    ...(isDropped
+      ? [invalid(undefined, "call", BESIDE)]
+      : broken.filter((it) => !isNamed(it)).slice(0, 1)),
+  ];
+}
+
+const TOO_MANY = "a frame holds more than 1,000 messages or lines, and the " +
+  "rest is dropped";
+const BESIDE = "beside other text in a frame only answers are taken";
+
+/** What is no JSON; the id of an answer that has begun is known if it stands before the break (Python writes NaN and Infinity). */
+function unreadable(text: string): Invalid {
   const reason = "it is not JSON (JSON-RPC 2.0 section 4)";
   const found = membersBeforeBreak(text);
   const last = (name: string) => found.findLast((it) => it.name === name);
@@ -55,11 +88,11 @@ export function unreadable(text: string): Invalid {
   const id = spelled && idOf(JSON.parse(spelled), `{"id":${spelled}}`);
   return id === undefined
     ? invalid(undefined, "call", reason)
-    : { ...invalid(id, "answer", reason), isBroken: true };
+    : invalid(id, "answer", reason);
 }
 
 /** The messages in a JSON text that is parsed already. */
-export function understood(value: unknown, text: string): Message[] {
+function understood(value: unknown, text: string): Message[] {
   if (!Array.isArray(value)) return [classify(value, text)];
   if (value.length === 0) {
     return [
@@ -75,27 +108,72 @@ function classify(parsed: unknown, said: string): Message {
     return invalid(undefined, "call", "a message must be an object");
   }
   const { value, text } = envelopeOf(parsed, said);
-  const { jsonrpc, method, params, result, error } = value;
-  const id = idOf(value.id, text);
-  const hasResult = (result ?? undefined) !== undefined;
-  const isError = hasResult
+  const { jsonrpc, method, result, error } = value;
+  const hasMethod = (method ?? undefined) !== undefined;
+  const hasResult = "result" in value;
+  // Some servers write all members into every message.
+  const isError = hasResult || hasMethod
     ? !isNoError(error)
     : (error ?? undefined) !== undefined;
-  const hasMethod = (method ?? undefined) !== undefined;
-  const isAnswer = hasResult || isError || !hasMethod && "result" in value;
+  const isAnswer = isError ||
+    (hasMethod ? (result ?? undefined) !== undefined : hasResult);
   const like = isAnswer
     ? "answer"
     : hasMethod || "params" in value
     ? "call"
     : "either";
   if (jsonrpc !== "2.0") {
+    // A line of a log may have an id and an error, too.
+    const isMeant = Object.keys(value).every((name) => NAMES.includes(name));
     return invalid(
-      id,
+      isMeant ? idOf(value.id, text) : undefined,
       like,
       '"jsonrpc" must be "2.0" (JSON-RPC 2.0 section 4)',
     );
   }
-  if (isAnswer) return answerOf(id, value, isError, text);
+  return isAnswer ? answerOf(value, isError, text) : callOf(value, like, text);
+}
+
+/** A message with a result or an error is an answer, whatever else stands in it. */
+function answerOf(
+  value: Record<string, unknown>,
+  isError: boolean,
+  text: string,
+): Answer {
+  const id = idOf(value.id, text);
+  const { result, error } = value;
+  const carried = without(text, value, (name) => {
+    if (name === "id") return false;
+    if (name === "method" || name === "params") return true;
+    if (name === (isError ? "result" : "error")) return true;
+    return name !== "result" && value[name] === null;
+  });
+  if (isError) {
+    const isGood = isErrorObject(error);
+    const told = isGood ? error : meant(error, carried);
+    return {
+      ...{ kind: "answer", id, result: undefined, error: told },
+      text: isGood ? carried : withError(carried, told),
+    };
+  }
+  // SDK clients take an object only, and PHP writes an empty one as an array.
+  const isEmpty = result === null ||
+    Array.isArray(result) && result.length === 0;
+  return isEmpty
+    ? {
+      ...{ kind: "answer", id, result: {}, error: undefined },
+      text: replace(carried, ["result"], "{}"),
+    }
+    : { kind: "answer", id, result, error: undefined, text: carried };
+}
+
+function callOf(
+  value: Record<string, unknown>,
+  like: Invalid["like"],
+  text: string,
+): Message {
+  const id = idOf(value.id, text);
+  const { method, params } = value;
   if (typeof method !== "string") {
     return invalid(
       id,
@@ -112,58 +190,41 @@ function classify(parsed: unknown, said: string): Message {
       '"id" must be a string or a number (JSON-RPC 2.0 section 4, MCP RequestId)',
     );
   }
-  const isPlain = params !== null && result === undefined &&
-    error === undefined && !isNull;
-  const carried = isPlain ? text : cut(
+  // MCP has objects only, and PHP writes an empty one as an array.
+  const hasNone = Array.isArray(params) && params.length === 0;
+  const carried = without(
     text,
-    ["params", "result", "error", ...(isNull ? ["id"] : [])]
-      .filter((name) => value[name] === null),
+    value,
+    (name) =>
+      value[name] === null || name === "error" || name === "params" && hasNone,
   );
-  const call = { method, params: params ?? undefined, text: carried };
+  const call = {
+    method,
+    params: hasNone ? undefined : params ?? undefined,
+    text: carried,
+  };
   return id === undefined
     ? { kind: "notification", ...call }
     : { kind: "request", id, ...call };
 }
 
-/** Whether a method is that of a notification, which has no id; `initialized` is what it once was called. */
-function isNotification(method: string): boolean {
-  return method.startsWith("notifications/") || method === "initialized";
-}
-
-/** A message with a result or an error is an answer, whatever else stands in it. */
-function answerOf(
-  id: Id | undefined,
-  value: Record<string, unknown>,
-  isError: boolean,
+/** An envelope's text without the members that do not belong to it. */
+function without(
   text: string,
-): Answer {
-  const { method, params, result, error } = value;
-  const other = isError ? result : error;
-  const isPlain = method === undefined && params === undefined &&
-    other === undefined;
-  const carried = isPlain
-    ? text
-    : cut(text, ["method", "params", isError ? "result" : "error"]);
-  if (isError) {
-    const isGood = isErrorObject(error);
-    const said = isGood ? error : meant(error);
-    const told = isGood ? carried : withError(carried, said);
-    return { kind: "answer", id, result: undefined, error: said, text: told };
+  value: Record<string, unknown>,
+  isForeign: (name: string) => boolean,
+): string {
+  for (const name in value) {
+    if (isForeign(name)) return cut(text, Object.keys(value).filter(isForeign));
   }
-  // SDK clients take an object only.
-  return result === null
-    ? {
-      ...{ kind: "answer", id, result: {}, error: undefined },
-      text: replace(carried, ["result"], "{}"),
-    }
-    : { kind: "answer", id, result, error: undefined, text: carried };
+  return text;
 }
 
 /** A JSON object, parsed, and its text. */
 export interface Envelope {
   /** Its members. */
   readonly value: Record<string, unknown>;
-  /** Its text, with keys that are written without escapes. */
+  /** Its text, in which the names of an envelope's members are written without escapes. */
   readonly text: string;
 }
 
@@ -176,8 +237,9 @@ export function envelopeOf(
   parsed: Record<string, unknown>,
   text: string,
 ): Envelope {
-  // The names in an envelope are lower-case letters: 0061 to 007a.
-  const mayEscape = text.includes("\\u006") || text.includes("\\u007");
+  // The letters of the names, and the underscore of exai's: 005f to 007a.
+  const mayEscape = ["\\u005", "\\u006", "\\u007"]
+    .some((escape) => text.includes(escape));
   if (!mayEscape) return { value: parsed, text };
   const found: (readonly [string, unknown])[] = [];
   let plain = "";

@@ -35,10 +35,12 @@ import {
 import {
   type Answer,
   Code,
+  type Invalid,
   isRecord,
   type Notification,
   type Request,
 } from "./jsonrpc.ts";
+import { jsonIn, membersBeforeBreak } from "./json_text.ts";
 import type { LinkRole, LinkState } from "./link.ts";
 import { localAnswer } from "./exai_local.ts";
 
@@ -127,11 +129,15 @@ export class Exai implements Dialect {
   }
 
   /** What the daemon gets are ids of the proxy's own. */
-  respect(): void {}
+  useClientIds(): void {}
 
   /** On a connection nothing is written beside what is outstanding. */
-  asked(): [] {
+  unanswered(): [] {
     return [];
+  }
+
+  isUnanswered(): false {
+    return false;
   }
 
   hasAcknowledged(): false {
@@ -197,7 +203,7 @@ export class Exai implements Dialect {
   }
 
   decode(epoch: number, text: string, now: number): Incoming[] {
-    const { found, others } = piecesOf(text, exai.isFrame);
+    const { found, others, isCut } = piecesOf(text, exai.isFrame);
     const incoming: Incoming[] = [];
     for (const { text, value } of found) {
       if (!isRecord(value)) {
@@ -205,12 +211,31 @@ export class Exai implements Dialect {
         continue;
       }
       const { value: frame } = envelopeOf(value, text);
-      // What stands beside other text says itself what it is.
+      // Beside other text only an object with an op counts.
       const isMeant = others.length === 0 || typeof frame.op === "string";
       if (isMeant) incoming.push(...this.#frame(epoch, frame, text, now));
     }
-    if (found.length === 0 || others.length > 0) incoming.push(NO_FRAME);
+    for (const other of others) incoming.push(this.#broken(epoch, other));
+    if (isCut || found.length + others.length === 0) incoming.push(NO_FRAME);
     return incoming;
+  }
+
+  /** What is no JSON (Python writes NaN and Infinity): the answer to the call that is outstanding, if it has begun as that. */
+  #broken(epoch: number, text: string): Incoming {
+    const line = this.#lines.get(epoch);
+    const outstanding = line?.outstanding;
+    const members = membersBeforeBreak(text);
+    const value = (name: string): unknown => {
+      const found = members.findLast((it) => it.name === name)?.value;
+      return found && jsonIn(found);
+    };
+    const isAnswer = outstanding?.kind === "call" &&
+      value("op") === "call_tool_res" &&
+      value("request_id") === outstanding.call.wire;
+    if (!isAnswer) return NO_FRAME;
+    line!.outstanding = undefined;
+    const reason = "it is not JSON";
+    return { ...NO_FRAME, id: outstanding.request.id, reason };
   }
 
   #frame(
@@ -402,7 +427,7 @@ export class Exai implements Dialect {
 }
 
 /** What a frame is that the dialect does not know. */
-const NO_FRAME: Incoming = {
+const NO_FRAME: Invalid = {
   kind: "invalid",
   id: undefined,
   like: "answer",

@@ -144,17 +144,18 @@ export function outcomeUnknown(
   );
 }
 
-/** It was answered, or refused, in a form that could not be understood. */
-export function unreadable(fate: Fate, words: string): string {
+/** Its answer could not be understood, or an error came that can be about nothing else. */
+export function unreadable(fate: Fate, words: string, times: number): string {
   const advice = fate.isSafe
-    ? "It only reads, or sets what is set already."
+    ? "It only reads, or sets what is set already: it may be tried again."
     : "It may or may not have been executed: check its effect before you " +
       "repeat it.";
+  const what = times > 1 ? ", also when it was sent again" : "";
   return fault(
     fate,
     Code.outcomeUnknown,
-    `Outcome unknown: what the daemon answered to ${subject(fate)} could not ` +
-      `be understood (${words}). ${advice}`,
+    `Outcome unknown: the daemon did not answer ${subject(fate)} in a form ` +
+      `that can be understood${what} (${words}). ${advice}`,
     {
       reason: "unreadable_answer",
       delivered: "unknown",
@@ -197,6 +198,17 @@ export function timedOut(
         ? "It was not delivered."
         : "It may or may not have been executed."),
     { reason: "timeout", delivered, retryable: isRetryable(fate) },
+  );
+}
+
+/** The answer to another request may come under this id. */
+export function lateId(id: Id): string {
+  return failure(
+    id,
+    Code.invalidRequest,
+    `Invalid Request: a request under id ${id} was cancelled or has timed ` +
+      "out, and its answer may still come. An id is used once in a session " +
+      "(MCP, basic): send the request under another id",
   );
 }
 

@@ -6,7 +6,7 @@
  * @module
  */
 
-import { jsonIn, valueEnd } from "./json_text.ts";
+import { closedEnd, jsonIn } from "./json_text.ts";
 import { isRecord } from "./jsonrpc.ts";
 
 /** A JSON text in a frame, and its value. */
@@ -21,8 +21,10 @@ export interface Piece {
 export interface Pieces {
   /** The JSON texts, in order. */
   readonly found: readonly Piece[];
-  /** The lines that hold other text. */
+  /** The lines that hold other text; the last may be all that is left. */
   readonly others: readonly string[];
+  /** There was more than is looked at. */
+  readonly isCut: boolean;
 }
 
 /** Tells a message from any other JSON object. */
@@ -33,12 +35,11 @@ export type IsMessage = (
 
 /** How many pieces of a frame are looked at. */
 const PIECE_LIMIT = 1_000;
-/** What stands in no JSON text but between its tokens. */
+/** Line breaks, and the marks that some peers put between texts. */
 // deno-lint-ignore no-control-regex
-const BREAKS = /[\r\n\0\x1e]+/;
-// deno-lint-ignore no-control-regex
-const BLANK = /[ \t\r\n\0\x1e\ufeff]*/y;
+const BREAKS = /[\r\n\0\x1e]+/g;
 const BLANKS = " \t\r\n\0\x1e\ufeff";
+const BLANK = new RegExp(`[${BLANKS}]*`, "y");
 
 /**
  * Takes a frame apart, in linear time. Only a frame that is no JSON text as a
@@ -55,50 +56,70 @@ const BLANKS = " \t\r\n\0\x1e\ufeff";
  * ```
  */
 export function piecesOf(text: string, isMessage: IsMessage): Pieces {
+  const none = { others: [], isCut: false };
   const value = jsonIn(text);
-  if (value !== undefined) return { found: [{ text, value }], others: [] };
+  if (value !== undefined) return { found: [{ text, value }], ...none };
   const bare = text.slice(skipBlank(text, 0), blankEnd(text));
   const inside = jsonIn(bare);
   if (inside !== undefined) {
-    return { found: [{ text: bare, value: inside }], others: [] };
+    return { found: [{ text: bare, value: inside }], ...none };
   }
-  const whole = sequence(text, isMessage, PIECE_LIMIT);
-  if (whole !== undefined) return { found: whole, others: [] };
-  const found: Piece[] = [];
-  const others: string[] = [];
-  // The last one is only known to be there.
-  const lines = text.split(BREAKS, PIECE_LIMIT + 1);
-  for (const line of lines.slice(0, PIECE_LIMIT)) {
-    if (line.trim() === "") continue;
-    const pieces = sequence(line, isMessage, PIECE_LIMIT - found.length);
-    if (pieces === undefined) others.push(line);
-    else found.push(...pieces);
+  const whole = sequence(bare, isMessage);
+  if (whole.isFull || whole.end === bare.length) {
+    return { ...none, found: whole.pieces, isCut: whole.isFull };
   }
-  if (lines.length > PIECE_LIMIT) others.push("");
-  return { found, others };
+  return lines(bare, isMessage);
 }
 
-/** The messages that a text is, one after another; `undefined` where it is, or also is, something else. */
+/** The messages that lines are, each one or several; what is behind a line that breaks off may belong to it, and is one text with it. */
+function lines(text: string, isMessage: IsMessage): Pieces {
+  const found: Piece[] = [];
+  const others: string[] = [];
+  for (let at = 0; at < text.length;) {
+    if (found.length + others.length >= PIECE_LIMIT) {
+      return { found, others, isCut: true };
+    }
+    BREAKS.lastIndex = at;
+    const { index: end } = BREAKS.exec(text) ?? { index: text.length };
+    const line = text.slice(skipBlank(text, at), end);
+    const { pieces, end: read, isOpen, isFull } = sequence(line, isMessage);
+    if (isFull) return { found: [...found, ...pieces], others, isCut: true };
+    if (isOpen) {
+      others.push(text.slice(skipBlank(text, at)));
+      break;
+    }
+    if (read === line.length) found.push(...pieces);
+    else others.push(line);
+    at = skipBlank(text, end);
+  }
+  return { found, others, isCut: false };
+}
+
+/**
+ * The messages that a text begins with, one after another.
+ *
+ * @returns also where they end, whether an object begins there that does not
+ * end, and whether there are more than are looked at
+ */
 function sequence(
   text: string,
   isMessage: IsMessage,
-  limit: number,
-): Piece[] | undefined {
+): { pieces: Piece[]; end: number; isOpen: boolean; isFull: boolean } {
   const pieces: Piece[] = [];
-  for (
-    let at = skipBlank(text, 0);
-    at < text.length;
-    at = skipBlank(text, at)
-  ) {
-    if (text[at] !== "{" || pieces.length >= limit) return undefined;
-    const end = valueEnd(text, at);
+  let at = skipBlank(text, 0);
+  let isOpen = false;
+  while (text[at] === "{" && pieces.length < PIECE_LIMIT) {
+    const end = closedEnd(text, at);
+    isOpen = end === undefined;
+    if (end === undefined) break;
     const piece = text.slice(at, end);
     const value = jsonIn(piece);
-    if (!isRecord(value) || !isMessage(value, piece)) return undefined;
+    if (!isRecord(value) || !isMessage(value, piece)) break;
     pieces.push({ text: piece, value });
-    at = end;
+    at = skipBlank(text, end);
   }
-  return pieces.length > 0 ? pieces : undefined;
+  const isFull = pieces.length === PIECE_LIMIT && at < text.length;
+  return { pieces, end: at, isOpen, isFull };
 }
 
 /** Where the blanks begin that end a text. */

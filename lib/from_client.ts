@@ -16,6 +16,7 @@ import {
   digId,
   failure,
   type Invalid,
+  isInitialized,
   type Message,
   type Notification,
   type Request,
@@ -72,11 +73,13 @@ function take(desk: Desk, message: Message, size: number, now: number): void {
 }
 
 function ask(desk: Desk, request: Request, now: number): void {
+  if (isClientNotification(request.method)) {
+    return tellWithoutId(desk, request, now);
+  }
   if (desk.ledger.find(request.id) !== undefined) {
     return desk.do(report.duplicate(request));
   }
   desk.ids.note(request.id);
-  if (NOTIFICATIONS.includes(request.method)) return told(desk, request, now);
   desk.client ??= clientOf(request);
   // Also for what is answered without the daemon: it may not be what it was.
   if (request.method !== "ping") desk.links.main.dialForRequest(now);
@@ -84,11 +87,7 @@ function ask(desk: Desk, request: Request, now: number): void {
   const local = desk.dialect.local(request, daemon);
   if (local !== undefined) return desk.reply(local);
   if (daemon === "down" && standIn(desk, request, now)) return;
-  if (desk.ids.isLate(request.id)) {
-    const what = `Id ${request.id} was cancelled or has timed out, and its ` +
-      "answer may still come: send the request under another id";
-    return desk.reply(failure(request.id, Code.invalidRequest, what));
-  }
+  if (desk.ids.isLate(request.id)) return desk.reply(fault.lateId(request.id));
   const fate = desk.fate(request);
   const { maxMessage } = desk.config;
   const size = request.text.length;
@@ -108,16 +107,17 @@ function ask(desk: Desk, request: Request, now: number): void {
   if (token !== undefined) desk.tokens.note(token);
 }
 
-/** The notifications of clients, the second under the name that it once had. */
-const NOTIFICATIONS = [
-  ...["notifications/initialized", "initialized", "notifications/cancelled"],
-  ...["notifications/progress", "notifications/roots/list_changed"],
-];
+/** Whether a method is that of a notification that clients send. */
+function isClientNotification(method: string): boolean {
+  return isInitialized(method) ||
+    /^notifications\/(cancelled|progress|roots\/list_changed)$/.test(method);
+}
 
 /** A notification with an id goes on without it, because a daemon would answer that it knows no such request. */
-function told(desk: Desk, request: Request, now: number): void {
-  desk.reply(success(request.id, {}));
-  const { method, params } = request;
+function tellWithoutId(desk: Desk, request: Request, now: number): void {
+  const { id, method, params } = request;
+  // An answer would be taken for that to an open request.
+  if (desk.ledger.find(id) === undefined) desk.reply(success(id, {}));
   const text = cut(request.text, ["id"]);
   tell(desk, { kind: "notification", method, params, text }, now);
 }

@@ -20,6 +20,7 @@ import {
   failure,
   type Id,
   type Invalid,
+  isNotification,
   type Notification,
   type Request,
   success,
@@ -30,7 +31,7 @@ import { forget, learn, mend } from "./stand_in.ts";
 import * as report from "./report.ts";
 import { greeted, heard, ponged } from "./standby.ts";
 import { lose, ready } from "./tend.ts";
-import { broken, unnamed } from "./unclear.ts";
+import { unnamed, unreadable } from "./unclear.ts";
 import { cut, replace } from "./json_text.ts";
 
 /** How long the end of a subscription waits, in milliseconds: if the connection ends, too, the next daemon goes on with it. */
@@ -61,7 +62,7 @@ export function fromSocket(
         const run = (): void => fromDaemon(desk, link, incoming, length, now);
         desk.guard(run, () => {
           if (incoming.kind !== "answer" || incoming.id === undefined) return;
-          const id = desk.ids.inFlight(incoming.id, event.epoch);
+          const id = desk.ids.resolve(incoming.id, event.epoch);
           if (id === undefined) return;
           desk.ledger.settle(id, event.epoch);
           const what = "A bug in alwaysup stopped the answer";
@@ -124,8 +125,8 @@ function fromDaemon(
     case "notification":
       return hear(desk, link, incoming, now);
     case "request":
-      return incoming.method.startsWith("notifications/")
-        ? toldWithId(desk, link, incoming, now)
+      return isNotification(incoming.method)
+        ? hearWithoutId(desk, link, incoming, now)
         : question(desk, link, incoming);
     case "invalid":
       return reject(desk, link, incoming, size, now);
@@ -191,10 +192,10 @@ function settle(desk: Desk, link: Link, said: Answer, now: number): void {
     const text = `{"jsonrpc":"2.0","id":${id},"error":${error}}`;
     return settle(desk, link, { ...said, id, text }, now);
   }
-  const id = desk.ids.inFlight(said.id, link.epoch);
+  const id = desk.ids.resolve(said.id, link.epoch);
   if (id === undefined) {
     if (said.id === undefined) return desk.do(report.unnamedResult());
-    desk.ledger.late.came(said.id, link.epoch);
+    desk.ids.came(said.id, link.epoch);
     return desk.do(report.stray("daemon", `an answer to id ${said.id}`));
   }
   const answer = id === said.id
@@ -220,7 +221,11 @@ function settle(desk: Desk, link: Link, said: Answer, now: number): void {
   if (text.length <= maxMessage) learn(desk, message, answer, now);
   // Only now: if one of the rooms above has a bug, the answer is still owed.
   desk.ledger.settle(id, link.epoch);
-  desk.told.answered(link.epoch, entry.number);
+  // It was written twice there, and may be answered twice.
+  if (desk.repeated.has(message)) {
+    desk.ledger.late.add(id, link.epoch, "unclear");
+  }
+  desk.oneWay.answered(link.epoch, entry.number);
   const { liveness } = link;
   if (isCall(message.method) && liveness?.isUnanswered(entry.number, now)) {
     desk.answersDuringCalls ??= false;
@@ -330,11 +335,11 @@ function question(desk: Desk, link: Link, request: Request): void {
     const text = request.method === "ping"
       ? success(id, {})
       : failure(id, Code.internal, "This connection is not in use yet");
-    return desk.tell(link, text);
+    return void desk.tell(link, text);
   }
   if (desk.asked.isFull) {
     const what = "The client leaves too many requests unanswered";
-    return desk.tell(link, failure(id, Code.overloaded, what));
+    return void desk.tell(link, failure(id, Code.overloaded, what));
   }
   if (length <= desk.config.maxMessage) {
     return desk.reply(desk.asked.ask(link.epoch, request));
@@ -344,7 +349,7 @@ function question(desk: Desk, link: Link, request: Request): void {
 }
 
 /** A notification with an id: the client would answer that it knows no such request. */
-function toldWithId(
+function hearWithoutId(
   desk: Desk,
   link: Link,
   { id, method, params, text }: Request,
@@ -408,7 +413,7 @@ function isEnding(
   now: number,
 ): boolean {
   const said = digId(notification, "requestId");
-  const id = desk.ids.inFlight(said, epoch);
+  const id = desk.ids.resolve(said, epoch);
   const owed = id === undefined ? undefined : desk.ledger.find(id);
   if (id === undefined || owed === undefined) return false;
   const { text } = notification;
@@ -438,11 +443,11 @@ function reject(
   if (said === undefined || said === "null") return;
   if (like === "call") {
     const text = `Invalid Request: ${reason}`;
-    return desk.tell(link, failure(said, Code.invalidRequest, text));
+    return void desk.tell(link, failure(said, Code.invalidRequest, text));
   }
-  const id = desk.ids.inFlight(said, link.epoch);
-  if (id === undefined) return desk.ledger.late.came(said, link.epoch);
-  if (message.isBroken) return broken(desk, link, id, reason, now);
+  const id = desk.ids.resolve(said, link.epoch);
+  if (id === undefined) return desk.ids.came(said, link.epoch);
+  if (link.phase === "ready") return unreadable(desk, link, id, reason, now);
   desk.ledger.settle(id, link.epoch);
   const text = `The daemon's answer is no JSON-RPC message: ${reason}`;
   desk.reply(failure(id, Code.internal, text));

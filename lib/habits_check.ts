@@ -1,6 +1,5 @@
 /**
- * What a daemon does to ids and after a lost connection, as checks of
- * `alwaysup doctor`.
+ * What a daemon did when it was tried, as checks of `alwaysup doctor`.
  *
  * @module
  */
@@ -11,7 +10,7 @@ import type { Check } from "./check.ts";
 export interface Habits {
   /** How a client's number came back. */
   readonly numbers: "as sent" | "as text";
-  /** How a client's text came back; `unknown` where not even numbers were answered. */
+  /** How a client's text came back; `unknown` where no further connection was answered. */
   readonly texts: "as sent" | "as null" | "unanswered" | "unknown";
   /** What became of a connection that was lost. */
   readonly restart: Restart;
@@ -19,12 +18,8 @@ export interface Habits {
 
 /** What became of a connection that was lost. */
 export type Restart =
-  /** There was a new one; in the older era the proxy's own hello was answered on it. */
-  | {
-    readonly kind: "healed";
-    readonly ms: number;
-    readonly own: "answered" | "not asked";
-  }
+  /** There was a new one, and the proxy's own first message was answered on it. */
+  | { readonly kind: "reconnected"; readonly ms: number }
   /** A client's first message is answered on a new connection, and the proxy's own is not. */
   | { readonly kind: "own unanswered" }
   /** Nobody's first message is answered once one was. */
@@ -43,7 +38,7 @@ export function muteness({ kind }: Restart): string | undefined {
       return "the proxy's own requests are not answered";
     case "second unanswered":
       return "nobody is answered on another connection";
-    case "healed":
+    case "reconnected":
     case "not reached":
       return undefined;
   }
@@ -58,7 +53,8 @@ export function idsCheck({ numbers, texts }: Habits): Check {
   const name = "ids";
   if (texts === "as sent" || texts === "unknown") {
     const kept = texts === "unknown"
-      ? "numbers are answered; texts could not be tried"
+      ? "numbers are answered on the first connection; texts cannot be " +
+        "judged, because later connections are not answered"
       : "numbers and texts are answered";
     return { name, state: "ok", text: [kept, ...lines].join("\n"), data };
   }
@@ -81,18 +77,18 @@ export function restartCheck({ restart }: Habits): Check {
   const name = "restart";
   const data = { ...restart };
   switch (restart.kind) {
-    case "healed": {
+    case "reconnected": {
       const text = "a connection that doctor ended was replaced in " +
-        `${restart.ms.toFixed(0)} ms`;
-      const own = restart.own === "answered"
-        ? ", and the proxy's own requests are answered"
-        : "";
-      return { name, state: "ok", text: text + own, data };
+        `${
+          restart.ms.toFixed(0)
+        } ms, and the proxy's own requests are answered`;
+      return { name, state: "ok", text, data };
     }
     case "own unanswered": {
-      const text = "it does not answer the proxy's own requests, whose ids " +
-        "are large whole numbers: the proxy cannot tell whether it lives, " +
-        "and does not heal a restart";
+      const text = "after a lost connection it did not answer the proxy's " +
+        "own first message (its id is a large whole number), and a client's " +
+        "it does: the proxy cannot tell whether it lives, and does not " +
+        "reconnect after a restart";
       return { name, state: "fail", text, advice: SPELL, data };
     }
     case "second unanswered": {

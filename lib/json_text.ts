@@ -3,7 +3,8 @@
  * without re-spelling the rest: large numbers, key order, repeated and unknown
  * keys survive.
  *
- * Every function expects a text that `JSON.parse` has accepted.
+ * Functions expect a text that `JSON.parse` has accepted, unless they say
+ * otherwise.
  *
  * @module
  */
@@ -206,9 +207,14 @@ function skipSpace(text: string, at: number): number {
 }
 
 /** Where the value that begins at `start` ends, if it is one; that of the text if nothing ends it. */
-export function valueEnd(text: string, start: number): number {
+function valueEnd(text: string, start: number): number {
+  return closedEnd(text, start) ?? text.length;
+}
+
+/** Where the value that begins at `start` ends, if it is one; `undefined` where nothing ends a string, an object or a list. */
+export function closedEnd(text: string, start: number): number | undefined {
   const first = text[start];
-  if (first === '"') return stringEnd(text, start);
+  if (first === '"') return closedString(text, start);
   if (first !== "{" && first !== "[") {
     const rest = /[,\]}\s]/g;
     rest.lastIndex = start;
@@ -219,7 +225,7 @@ export function valueEnd(text: string, start: number): number {
   let depth = 0;
   for (;;) {
     const at = next.exec(text)?.index;
-    if (at === undefined) return text.length;
+    if (at === undefined) return undefined;
     const char = text[at];
     if (char === '"') next.lastIndex = stringEnd(text, at);
     else depth += char === "{" || char === "[" ? 1 : -1;
@@ -229,11 +235,15 @@ export function valueEnd(text: string, start: number): number {
 
 /** The end of the string that begins at `start`; that of the text if nothing ends it. */
 export function stringEnd(text: string, start: number): number {
+  return closedString(text, start) ?? text.length;
+}
+
+function closedString(text: string, start: number): number | undefined {
   const next = /["\\]/g;
   next.lastIndex = start + 1;
   for (;;) {
     const at = next.exec(text)?.index;
-    if (at === undefined) return text.length;
+    if (at === undefined) return undefined;
     if (text[at] === '"') return at + 1;
     next.lastIndex = at + 2; // a backslash and what it escapes
   }

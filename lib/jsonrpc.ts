@@ -23,7 +23,7 @@ export interface Request {
   readonly method: string;
   /** Whatever stood there; nothing promises that it is an object. */
   readonly params: unknown;
-  /** The message as it came. */
+  /** The message as it goes on: as it came, but for what SDK peers refuse. */
   readonly text: string;
 }
 
@@ -35,7 +35,7 @@ export interface Notification {
   readonly method: string;
   /** Whatever stood there. */
   readonly params: unknown;
-  /** The message as it came. */
+  /** The message as it goes on: as it came, but for what SDK peers refuse. */
   readonly text: string;
 }
 
@@ -49,7 +49,7 @@ export interface Answer {
   readonly result: unknown;
   /** Why there is no result. */
   readonly error: ErrorObject | undefined;
-  /** The message as it came. */
+  /** The message as it goes on: as it came, but for what SDK peers refuse. */
   readonly text: string;
 }
 
@@ -63,8 +63,6 @@ export interface Invalid {
   readonly like: "call" | "answer" | "either";
   /** The rule that it breaks, without a full stop. */
   readonly reason: string;
-  /** It is no JSON, but the members of an answer stand whole before the place where it breaks off. */
-  readonly isBroken?: true;
 }
 
 /** One JSON-RPC message, or why it is none. */
@@ -121,6 +119,16 @@ export function idOf(id: unknown, text: string): Id | undefined {
     if (digits !== undefined && /^-?\d+$/.test(digits)) return digits;
   }
   return JSON.stringify(id);
+}
+
+/** Whether a method is that of a notification, which has no id. */
+export function isNotification(method: string): boolean {
+  return method.startsWith("notifications/") || isInitialized(method);
+}
+
+/** Whether a method ends the handshake; the shorter name is an old one. */
+export function isInitialized(method: string): boolean {
+  return method === "notifications/initialized" || method === "initialized";
 }
 
 /** Whether a value is a JSON object. */

@@ -5,7 +5,6 @@
  * @module
  */
 
-import { otherType } from "./ids.ts";
 import type { Id } from "./jsonrpc.ts";
 
 /** How many ids are remembered of a connection: an MCP daemon answers nothing that was cancelled. */
@@ -34,7 +33,9 @@ export class LateAnswers {
     const ids = this.#ids.get(epoch) ?? new Map();
     this.#ids.set(epoch, ids.set(id, answer));
     const [oldest] = ids.keys();
-    if (ids.size > LIMIT) this.came(oldest!, epoch);
+    if (ids.size <= LIMIT) return;
+    ids.delete(oldest!);
+    this.#end(epoch, (it) => it === oldest);
   }
 
   /** It is a call, and the daemon may be working on it. */
@@ -46,7 +47,7 @@ export class LateAnswers {
   }
 
   /** Whether a late answer to this id may still come, which would be taken for the answer to another request of that id. */
-  isDue(id: Id): boolean {
+  has(id: Id): boolean {
     for (const ids of this.#ids.values()) if (ids.has(id)) return true;
     return false;
   }
@@ -68,13 +69,11 @@ export class LateAnswers {
     return Math.max(0, ...numbers.map(({ number }) => number));
   }
 
-  /** The late answer to a request has come on a link, perhaps as the other JSON type. */
+  /** The late answer to a request has come on a link. Of one that could not be understood a further answer may come. */
   came(id: Id, epoch: number): void {
     const ids = this.#ids.get(epoch);
-    const meant = ids?.has(id) ? id : otherType(id);
-    if (meant === undefined) return;
-    ids?.delete(meant);
-    this.#end(epoch, (it) => it === meant);
+    if (ids?.get(id) === "due") ids.delete(id);
+    this.#end(epoch, (it) => it === id);
   }
 
   /** The daemon has answered a probe that was written after some of those calls, so that they keep it from nothing. */

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { cut, insert, locate, replace } from "./json_text.ts";
+import { insert, locate, replace } from "./json_text.ts";
 import { Code, dig, type ErrorObject, isRecord } from "./jsonrpc.ts";
 
 /** Whether a value is an error as JSON-RPC has it, with a whole number for a code. */
@@ -14,19 +14,23 @@ export function isErrorObject(value: unknown): value is ErrorObject {
     typeof value.message === "string";
 }
 
-/**
- * Whether a value beside a result says that there is no error: some servers
- * write both members into every answer.
- */
+/** Whether a value beside a result says that there is no error: nothing, or an object or a list in which nothing is said. */
 export function isNoError(value: unknown): boolean {
-  return value === null || value === undefined || value === false ||
-    value === "";
+  if (typeof value !== "object" || value === null) return !value;
+  return Object.values(value).every((it) =>
+    !it || typeof it === "object" && Object.keys(it).length === 0
+  );
 }
 
-/** An error as it was meant. A code that is no whole number, or the text of one, becomes -32603, and is among the words. */
-export function meant(error: unknown): ErrorObject {
+/**
+ * An error as it was meant. A code that is neither a whole number nor the text
+ * of one becomes -32603; a code that is another text is among the words.
+ *
+ * @param text the answer's
+ */
+export function meant(error: unknown, text: string): ErrorObject {
   const code = codeOf(dig(error, "code"));
-  const message = wordsOf(error, code);
+  const message = wordsOf(error, code, text);
   const isData = isRecord(error) && "data" in error;
   return {
     code: code ?? Code.internal,
@@ -43,7 +47,7 @@ export function withError(text: string, error: ErrorObject): string {
   const whole = data === undefined
     ? said
     : insert(said, [], "data", text.slice(data.start, data.end));
-  return replace(cut(text, ["result"]), ["error"], whole);
+  return replace(text, ["error"], whole);
 }
 
 function codeOf(code: unknown): number | undefined {
@@ -52,10 +56,16 @@ function codeOf(code: unknown): number | undefined {
   return Number.isSafeInteger(number) ? number as number : undefined;
 }
 
+/** How much of a whole error is said, in UTF-16 units. */
+const WORDS_LIMIT = 1_000;
 /** The members in which servers put what they have to say. */
 const WORDS = ["message", "error", "detail", "reason", "description"];
 
-function wordsOf(error: unknown, code: number | undefined): string {
+function wordsOf(
+  error: unknown,
+  code: number | undefined,
+  text: string,
+): string {
   if (typeof error === "string" && error !== "") return error;
   const said = isRecord(error)
     ? WORDS.map((name) => dig(error, name)).find((it) =>
@@ -68,5 +78,8 @@ function wordsOf(error: unknown, code: number | undefined): string {
   if (isNamed) return kind;
   const isEmpty = error === "" || isRecord(error) &&
       Object.keys(error).every((name) => name === "code" || name === "data");
-  return isEmpty ? "The daemon did not say why" : JSON.stringify(error);
+  const span = locate(text, ["error"]);
+  return isEmpty || span === undefined
+    ? "The daemon did not say why"
+    : text.slice(span.start, Math.min(span.end, span.start + WORDS_LIMIT));
 }

@@ -6,7 +6,7 @@
  */
 
 import type {
-  ClientIds,
+  ClientIdRules,
   Closed,
   Dialect,
   Ending,
@@ -19,14 +19,13 @@ import type {
   Writing,
 } from "./dialect.ts";
 import type { LinkRole, LinkState } from "./link.ts";
-import { envelopeOf, read, understood, unreadable } from "./envelope.ts";
+import { read, readFrame } from "./envelope.ts";
 import { emptied, type Listing, methodOf } from "./catalog.ts";
 import { type Agreement, announce, judge, replay } from "./agreement.ts";
-import { jsonIn, replace } from "./json_text.ts";
+import { replace } from "./json_text.ts";
 import { Listens } from "./listens.ts";
 import { PROBE_LIMIT } from "./liveness.ts";
 import { serverOf, versionOf } from "./memory.ts";
-import { piecesOf } from "./frames.ts";
 import { otherType } from "./ids.ts";
 import {
   type Answer,
@@ -35,6 +34,7 @@ import {
   digId,
   type Id,
   type Invalid,
+  isInitialized,
   isRecord,
   type Message,
   type Notification,
@@ -64,6 +64,12 @@ interface Own {
   isOvertaken?: true;
 }
 
+/** The requests that have no result but an empty one: whatever stands there says that it was done. SDK clients take an object only. */
+const EMPTY = [
+  ...["ping", "logging/setLevel"],
+  ...["resources/subscribe", "resources/unsubscribe"],
+];
+
 /** The ids of the proxy's own requests: from 2^30, so many. */
 const LEAST_ID = 2 ** 30;
 const ID_COUNT = 2 ** 30;
@@ -88,7 +94,7 @@ export class Mcp implements Dialect {
 
   readonly #random: () => number;
   #count = 0;
-  #client: ClientIds = {
+  #clientIds: ClientIdRules = {
     isOpen: () => false,
     meant: () => undefined,
     sawRetyped: () => {},
@@ -103,13 +109,13 @@ export class Mcp implements Dialect {
   #version: string | undefined;
   readonly #listens = new Listens();
 
-  /** The ids of the proxy's own requests are chance, so that hardly ever a client's id meets them. */
+  /** The ids of the proxy's own requests are random, so that hardly ever a client's id meets them. */
   constructor(random: () => number) {
     this.#random = random;
   }
 
-  respect(client: ClientIds): void {
-    this.#client = client;
+  useClientIds(ids: ClientIdRules): void {
+    this.#clientIds = ids;
   }
 
   /** A client may end a server that leaves its ping unanswered (MCP, utilities/ping; MCP 2026-07-28 knows none). */
@@ -198,9 +204,9 @@ export class Mcp implements Dialect {
   }
 
   decode(epoch: number, text: string): Incoming[] {
-    return messagesIn(text).flatMap((message) =>
+    return readFrame(text).flatMap((message) =>
       message.kind === "notification"
-        ? this.#listens.heard(message, (id) => this.#client.meant(id))
+        ? this.#listens.heard(message, (id) => this.#clientIds.meant(id))
         : [this.#meaning(epoch, message)]
     );
   }
@@ -211,7 +217,7 @@ export class Mcp implements Dialect {
     const own = id === undefined ? undefined : this.#own.get(id);
     if (id === undefined || own?.epoch !== epoch) return message;
     this.#close(id, epoch, own.purpose);
-    if (id !== message.id) this.#client.sawRetyped();
+    if (id !== message.id) this.#clientIds.sawRetyped();
     const trouble = message.kind === "invalid"
       ? message.reason
       : message.error?.message;
@@ -272,11 +278,7 @@ export class Mcp implements Dialect {
     if (notification.method === "notifications/cancelled") {
       this.#listens.ended(digId(notification, "requestId"));
     }
-    // The second is what it once was called.
-    const isHandshake = /^(notifications\/)?initialized$/.test(
-      notification.method,
-    );
-    if (!isHandshake) return "carried";
+    if (!isInitialized(notification.method)) return "carried";
     this.#initialized = notification.text;
     return "replayed";
   }
@@ -290,6 +292,9 @@ export class Mcp implements Dialect {
   answered(request: Request, answer: Answer): string {
     this.#listens.ended(request.id);
     if (answer.error !== undefined) return answer.text;
+    if (EMPTY.includes(request.method) && !isRecord(answer.result)) {
+      answer = { ...answer, text: replace(answer.text, ["result"], "{}") };
+    }
     const uri = isRecord(request.params) ? request.params.uri : undefined;
     switch (request.method) {
       case "initialize": {
@@ -375,7 +380,11 @@ export class Mcp implements Dialect {
     return this.#listens.isAcknowledged(id);
   }
 
-  asked(epoch: number): Id[] {
+  isUnanswered(id: Id): boolean {
+    return this.#own.has(id);
+  }
+
+  unanswered(epoch: number): Id[] {
     return [...this.#own].flatMap(([id, own]) =>
       own.epoch === epoch && !own.isOvertaken ? id : []
     );
@@ -408,13 +417,13 @@ export class Mcp implements Dialect {
     }
   }
 
-  /** A whole number of 31 bits: bridges read ids as numbers, cut them, and take texts apart. */
+  /** A whole number of 31 bits: bridges read ids as numbers, cut them, and take texts apart. The count ends the loop whatever `random` gives. */
   #id(epoch: number, purpose: Purpose): Id {
     let id: Id;
     do {
       const chance = Math.floor(this.#random() * ID_COUNT);
       id = `${LEAST_ID + (chance + this.#count++) % ID_COUNT}`;
-    } while (this.#own.has(id) || this.#client.isOpen(id));
+    } while (this.#own.has(id) || this.#clientIds.isOpen(id));
     this.#own.set(id, { epoch, purpose });
     return id;
   }
@@ -431,30 +440,6 @@ export class Mcp implements Dialect {
   #again(epoch: number, method: string, text: string): string {
     return replace(text, ["id"], this.#id(epoch, { kind: "replay", method }));
   }
-}
-
-/** The messages in a frame; beside other text only answers count, because they name what they answer. */
-function messagesIn(text: string): Message[] {
-  const value = jsonIn(text);
-  if (value !== undefined) return understood(value, text);
-  const { found, others } = piecesOf(
-    text,
-    (value, text) => envelopeOf(value, text).value.jsonrpc === "2.0",
-  );
-  const messages = found.flatMap(({ value, text }) => understood(value, text));
-  if (found.length > 0 && others.length === 0) return messages;
-  const broken = (others.length === 0 ? [text] : others).map(unreadable);
-  const isNamed = ({ id }: Invalid): boolean => id !== undefined;
-  const answers = messages.filter((it) =>
-    it.kind === "answer" || it.kind === "invalid" && it.like === "answer"
-  );
-  // The rest is one line for the log.
-  const rest = broken.find((it) => !isNamed(it));
-  return [
-    ...answers,
-    ...broken.filter(isNamed),
-    ...(rest === undefined ? [] : [rest]),
-  ];
 }
 
 /** What an answer to the question for a page means. */

@@ -112,7 +112,8 @@ export function unnamedResult(): LogEffect {
     "warn",
     "unnamed-result",
     "Dropped a result without the id of a request from the daemon: some " +
-      "bridges lose ids that are texts.",
+      "bridges lose ids that are texts. Mend the bridge, or use a client " +
+      "whose ids are numbers.",
   );
 }
 

@@ -62,7 +62,7 @@ export function ponged(desk: Desk, link: Link, id: Id, now: number): void {
   const number = liveness?.ponged(id, now);
   if (liveness === undefined || number === undefined) return;
   desk.answersProbes = true;
-  desk.told.answered(epoch, number);
+  desk.oneWay.answered(epoch, number);
   switch (role) {
     case "standby":
       // A daemon that has been busy may turn to the standby first.

@@ -124,7 +124,14 @@ function write(
   { key, message, ...entry }: Entry,
   now: number,
 ): void {
-  if (message.kind === "request" && desk.ids.hasTwin(message.id)) return;
+  if (message.kind === "request") {
+    if (desk.ids.hasTwin(message.id)) return;
+    // It may have waited for a request that was then cancelled.
+    if (desk.ids.isLate(message.id)) {
+      desk.ledger.cancel(message.id);
+      return desk.reply(fault.lateId(message.id));
+    }
+  }
   if (entry.hint !== undefined && message.kind === "request") {
     const answer = confirm(desk, link, message, entry, now);
     if (answer === "once") return giveUp(desk, message, entry);
@@ -153,8 +160,9 @@ function write(
         desk.traffic(link).load === "idle";
       const isFirst = isRequest && isCall(method) &&
         !desk.ledger.isBusy(link.epoch);
-      const number = desk.send(link, writing.text);
-      if (!isRequest) desk.told.told(link.epoch, number);
+      const number = isRequest
+        ? desk.send(link, writing.text)
+        : desk.tell(link, writing.text);
       desk.ledger.sent(key, link.epoch, now, number);
       link.used(now);
       if (isProbe) link.liveness?.probed(message.id, now, { number });
@@ -415,7 +423,7 @@ export function settle(
   }
   desk.dialect.lost(epoch);
   desk.hints.lost(epoch);
-  desk.told.lost(epoch);
+  desk.oneWay.lost(epoch);
   desk.unread.delete(epoch);
   // What waits to be written again has not ended.
   for (const id of desk.endings.keys()) {

@@ -5,6 +5,7 @@
  * @module
  */
 
+import { jsonIn } from "./json_text.ts";
 import { dig, isRecord } from "./jsonrpc.ts";
 
 /** What a block of output says. */
@@ -102,11 +103,6 @@ function withoutTurn(text: string): string {
 }
 
 function parse(text: string): Record<string, unknown> | undefined {
-  if (!/^\s*\{/.test(text)) return undefined;
-  try {
-    const value: unknown = JSON.parse(text);
-    return isRecord(value) ? value : undefined;
-  } catch {
-    return undefined;
-  }
+  const value = /^\s*\{/.test(text) ? jsonIn(text) : undefined;
+  return isRecord(value) ? value : undefined;
 }

@@ -7,6 +7,7 @@
 
 import type { Config } from "./config.ts";
 import type { Host } from "./host.ts";
+import { jsonIn } from "./json_text.ts";
 import { Code, dig, isRecord } from "./jsonrpc.ts";
 import { tame } from "./output.ts";
 import { run } from "./proxy.ts";
@@ -115,14 +116,10 @@ export class Trial {
   }
 
   #look(text: string): void {
-    try {
-      const message: unknown = JSON.parse(text);
-      if (!isRecord(message) || typeof message.method === "string") return;
-      const { id } = message;
-      this.#answered.add((id ?? undefined) === undefined ? "null" : typeof id);
-    } catch {
-      // It belongs to no request that can be known.
-    }
+    const message = jsonIn(text);
+    if (!isRecord(message) || typeof message.method === "string") return;
+    const { id } = message;
+    this.#answered.add((id ?? undefined) === undefined ? "null" : typeof id);
   }
 
   /** Whether an answer has come with an id of that type. */
@@ -195,9 +192,8 @@ export class Trial {
     await this.#stdin.close();
     // Nobody waits for what is still owed.
     if (this.#waiting.size > 0) {
-      for (let i = 0; i < 2; i++) {
-        this.#signal?.();
-      }
+      this.#signal?.();
+      this.#signal?.(); // the second one does not wait
     }
     await this.#code;
   }

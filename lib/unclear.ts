@@ -1,27 +1,28 @@
 /**
  * Answers that could not be understood, and what becomes of their requests.
  *
- * | the daemon sends                                        | while                                             | the request                   |
- * | ------------------------------------------------------- | ------------------------------------------------- | ----------------------------- |
- * | a text that breaks off behind the id of an open request  |                                                   | waits 2 s for a proper answer |
- * | an error without an id, with code -32700 or -32600      | one request, and nothing else, can be meant       | waits 2 s for a proper answer |
- * | the same                                                | something else can be meant                       | waits as before               |
- * | no proper answer in these 2 s                           | it may be repeated, and was not for this reason   | is written once more          |
- * | no proper answer in these 2 s                           | it may not be repeated, or was                    | ends: its outcome is unknown  |
- *
- * An error without an id is the answer to the client's `server/discover` while
- * that opens a connection: `from_daemon.ts` sees to it.
+ * | the daemon sends                                         | and                                                     | the request                          |
+ * | -------------------------------------------------------- | ------------------------------------------------------- | ------------------------------------ |
+ * | what is no answer, but names a request in flight         |                                                         | waits 2 s for a proper answer        |
+ * | an error without an id, with code -32700 or -32600       | exactly one request can be meant                        | waits 2 s for a proper answer        |
+ * | the same                                                 | something else can be meant                             | waits as before                      |
+ * | progress of the request in these 2 s                     |                                                         | waits as before: it was taken        |
+ * | no proper answer in these 2 s                            | one of the proxy's own requests that could be meant has none either | waits as before          |
+ * | no proper answer in these 2 s                            | it may be repeated, and was not for this reason         | is written once more                 |
+ * | no proper answer in these 2 s                            | it may not be repeated, or was                          | ends: its outcome is unknown         |
  *
  * What can be meant is whatever was written on that connection and is not
- * settled. The proxy's own requests count as settled if they are answered in
- * these 2 s: who answers a request has not meant it.
+ * settled. A request that gets its own answer was not the one that the error was
+ * about. An error without an id is the answer to the client's `server/discover`
+ * while that opens a connection: `from_daemon.ts` sees to it.
  *
  * @module
  */
 
+import type { Entry } from "./account.ts";
 import type { Desk } from "./desk.ts";
 import * as fault from "./fault.ts";
-import { type Answer, Code, type Id } from "./jsonrpc.ts";
+import { type Answer, Code, type Id, type Request } from "./jsonrpc.ts";
 import type { Link } from "./link.ts";
 import * as report from "./report.ts";
 
@@ -39,32 +40,42 @@ export function unnamed(
 ): void {
   const words = desk.hide(`${error?.code}: ${error?.message}`);
   desk.do(report.unnamedError(words));
-  const isRefused = error?.code === PARSE_ERROR ||
+  const isRefusal = error?.code === PARSE_ERROR ||
     error?.code === Code.invalidRequest;
-  const id = isRefused ? onlyOne(desk, link) : undefined;
-  if (id !== undefined) wait(desk, link, id, words, now);
+  const id = isRefusal ? onlyOne(desk, link) : undefined;
+  if (id === undefined) return;
+  wait(desk, link, id, words, desk.dialect.unanswered(link.epoch), now);
 }
 
-/** The answer to a request in flight breaks off. */
-export function broken(
+/** What came names a request in flight, and is no answer to it: nothing else can be meant. */
+export function unreadable(
   desk: Desk,
   link: Link,
   id: Id,
   reason: string,
   now: number,
 ): void {
-  wait(desk, link, id, reason, now);
+  wait(desk, link, id, reason, [], now);
 }
 
 /** The one request that can be meant on a connection. */
 function onlyOne(desk: Desk, { epoch, phase }: Link): Id | undefined {
   const { dialect, ledger } = desk;
   const isElse = phase !== "ready" || ledger.late.isAnyDue(epoch) ||
-    !desk.told.isTaken(epoch);
+    !desk.oneWay.isTaken(epoch);
   if (isElse) return undefined;
   const open = [...ledger.sentOn(epoch)]
     .filter(({ key }) => !dialect.hasAcknowledged(key));
-  return open.length === 1 ? open[0]!.key : undefined;
+  const [only] = open;
+  // One that the daemon is at was taken.
+  const isIt = only !== undefined && open.length === 1 &&
+    !hasSpoken(only, only.sentAt);
+  return isIt ? only.key : undefined;
+}
+
+/** Whether the daemon has said since a moment that it is at a request. */
+function hasSpoken({ said }: Entry, since: number): boolean {
+  return said !== undefined && said.at >= since;
 }
 
 function wait(
@@ -72,35 +83,44 @@ function wait(
   { epoch }: Link,
   id: Id,
   words: string,
+  others: readonly Id[],
   now: number,
 ): void {
   const { message, number, isGreeting } = desk.ledger.find(id)!;
   // What opens the conversation has a limit of its own.
-  if (isGreeting || desk.unclear.has(id)) return;
-  const others = desk.dialect.asked(epoch);
+  if (isGreeting) return;
+  const known = desk.unclear.get(id);
+  const isKnown = known?.message === message && known.epoch === epoch &&
+    known.number === number;
+  if (isKnown) return;
   const until = now + PROPER_MS;
   desk.unclear.set(id, { until, message, epoch, number, words, others });
 }
 
 /** Repeats, or ends, the requests that no proper answer came to. */
 export function endUnclear(desk: Desk, now: number): void {
-  for (const [id, it] of desk.unclear) {
-    if (now < it.until) continue;
+  for (const [id, { until, message, epoch, number, ...it }] of desk.unclear) {
+    if (now < until) continue;
     desk.unclear.delete(id);
-    const { message, epoch, number, words } = it;
     const owed = desk.ledger.find(id);
     const isSame = owed?.message === message && owed.sentOn === epoch &&
       owed.number === number;
-    const asked = desk.dialect.asked(epoch);
-    if (!isSame || it.others.some((other) => asked.includes(other))) continue;
-    if (desk.mayRepeat(message) && !desk.hasRepeated.has(message)) {
-      desk.hasRepeated.add(message);
-      if (desk.needsHint(message)) desk.ledger.needHint(id, now);
-      desk.ledger.repeat(id, now);
-      continue;
+    const isOther = it.others.some((other) => desk.dialect.isUnanswered(other));
+    if (!isSame || isOther || hasSpoken(owed, until - PROPER_MS)) continue;
+    if (desk.mayRepeat(message) && !desk.repeated.has(message)) {
+      repeat(desk, message, now);
+    } else {
+      desk.ledger.cancel(id);
+      desk.ledger.late.add(id, epoch, "unclear");
+      const times = desk.repeated.has(message) ? 2 : 1;
+      desk.reply(fault.unreadable(desk.fate(message, owed), it.words, times));
     }
-    desk.ledger.cancel(id);
-    desk.ledger.late.add(id, epoch, "unclear");
-    desk.reply(fault.unreadable(desk.fate(message, owed), words));
   }
+}
+
+function repeat(desk: Desk, message: Request, now: number): void {
+  desk.repeated.add(message);
+  // The daemon may be another one since its tools were listed.
+  if (desk.needsHint(message)) desk.ledger.needHint(message.id, now);
+  desk.ledger.repeat(message.id, now);
 }

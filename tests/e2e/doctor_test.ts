@@ -319,13 +319,15 @@ test("doctor: a daemon that answers no ping, and one whose pages do not end", as
   assertEquals(state, "warn", text);
   assertMatch(text, /^ping fails: the daemon did not answer a ping in time/);
   assertMatch(advice!, /--ping-interval off/);
+  let page = 0;
   await using endless = new RawDaemon({
     answer: (message) => {
       if (message.method !== "tools/list") return answer(message);
-      return { id: message.id, result: { tools: [{}], nextCursor: "2" } };
+      const result = { tools: [{}], nextCursor: `${++page}` };
+      return { id: message.id, result };
     },
   });
-  const pages = (await doctor(["--url", endless.url])).of("tools");
+  const pages = (await doctor(["--url", endless.url], {}, "1s")).of("tools");
   assertEquals(pages.state, "warn");
   assertMatch(pages.text, /do not come to an end/);
 });
@@ -613,7 +615,7 @@ const HABITS: [
     "nothing for what the proxy asks itself",
     ({ id }, reply) => isOwnId(id) ? undefined : reply,
     ["ok", "fail"],
-    /^it does not answer the proxy's own requests/m,
+    /^after a lost connection it did not answer the proxy's own first message/m,
   ],
   [
     "nothing for a second hello, whoever says it",

@@ -469,3 +469,23 @@ test("the daemon's tools are carried as they are spelled, if they are as MCP wan
   const inputSchema = { type: "object" };
   assertEquals(result.tools, [{ name: "b", inputSchema }]);
 });
+
+test("an answer that is no JSON ends its call, and its connection is free again", () => {
+  const scene = new ExaiScene();
+  scene.greet();
+  const call = scene.running(1);
+  const id = JSON.stringify(call.request_id);
+  scene.daemon(
+    `{"op":"call_tool_res","request_id":${id},"outputs":[],"cost":NaN}`,
+    call.epoch,
+  );
+  scene.daemon(`{"op":"call_tool_res","request_id":"x","cost":NaN}`);
+  scene.pass(1_999);
+  assertEquals(scene.answers(), []);
+  scene.pass(1);
+  assertEquals(scene.answers(), [[1, -31002]]);
+  scene.take();
+  scene.call(2, "chat");
+  const [next] = scene.frames().filter(({ op }) => op === "call_tool");
+  assertEquals(next.epoch, call.epoch);
+});

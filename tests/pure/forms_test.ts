@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertMatch } from "../tools/assert.ts";
-import { read, unreadable } from "../../lib/envelope.ts";
+import { read } from "../../lib/envelope.ts";
 import { piecesOf } from "../../lib/frames.ts";
 import { IdTypes, otherType } from "../../lib/ids.ts";
 import { cut, members, membersBeforeBreak } from "../../lib/json_text.ts";
@@ -269,8 +269,11 @@ for (const [poison, text, carried] of ESCAPED) {
   });
 }
 
-test("unreadable: an id counts only in front of the break, and only of an answer", () => {
-  const idOf = (text: string) => unreadable(text).id;
+test("read: of a broken text an id counts only in front of the break, and only of an answer", () => {
+  const idOf = (text: string): string | undefined => {
+    const [message] = read(text);
+    return message?.kind === "invalid" ? message.id : "read";
+  };
   assertEquals(idOf('{"jsonrpc":"2.0","id":7,"result":{"a":NaN}}'), "7");
   assertEquals(idOf('{"id":"a","result":{"te'), '"a"');
   assertEquals(idOf('{"result":{"a":1},"id":7,"x":NaN}'), "7");

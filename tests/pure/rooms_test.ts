@@ -163,16 +163,16 @@ test("Ledger: an id whose late answer may come is known until that has come, or 
     );
   give("1", 7);
   give("1", 8);
-  assertEquals([ledger.late.isDue("1"), ledger.late.isDue('"1"')], [
+  assertEquals([ledger.late.has("1"), ledger.late.has('"1"')], [
     true,
     false,
   ]);
   ledger.late.came("1", 7);
-  assertEquals(ledger.late.isDue("1"), true, "on the other link");
+  assertEquals(ledger.late.has("1"), true, "on the other link");
   ledger.lost(8, 0, () => "again");
-  assertEquals(ledger.late.isDue("1"), false);
+  assertEquals(ledger.late.has("1"), false);
   for (let id = 0; id <= 1_000; id++) give(`${id}`, 7);
-  assertEquals([ledger.late.isDue("0"), ledger.late.isDue("1")], [
+  assertEquals([ledger.late.has("0"), ledger.late.has("1")], [
     false,
     true,
   ]);

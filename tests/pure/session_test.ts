@@ -464,9 +464,10 @@ test("an answer that is no JSON-RPC becomes an error for its request", () => {
   scene.ask(2, "x");
   scene.daemon('{"id":1,"result":{}}');
   scene.daemon({ id: 2 });
+  scene.pass(2_000);
   assertEquals(
     scene.replies().map(({ id, error }) => [id, error.code]),
-    [[1, -32603], [2, -32603]],
+    [[1, -31002], [2, -31002]],
   );
   assertEquals(scene.written().length, 2, "the daemon is told nothing");
   assertEquals(new Set(scene.logged()), new Set(["invalid-from-daemon"]));

@@ -9,18 +9,18 @@
 /** Places in the order of what was written on one connection. */
 interface Places {
   /** The last of what no answer comes to. */
-  told: number;
+  written?: number;
   /** The last request that was answered. */
   answered: number;
 }
 
 /** The places by the epochs of the connections. */
-export class Told {
+export class OneWay {
   readonly #places = new Map<number, Places>();
 
   /** Something that no answer comes to was written at a place. */
-  told(epoch: number, place: number): void {
-    this.#of(epoch).told = place;
+  wrote(epoch: number, place: number): void {
+    this.#of(epoch).written = place;
   }
 
   /** The request at a place was answered. */
@@ -31,9 +31,8 @@ export class Told {
 
   /** Whether the daemon has taken all that no answer comes to. */
   isTaken(epoch: number): boolean {
-    const places = this.#places.get(epoch);
-    return places === undefined || places.told < places.answered ||
-      places.told === 0;
+    const { written, answered } = this.#of(epoch);
+    return written === undefined || written < answered;
   }
 
   /** A connection is over. */
@@ -42,7 +41,7 @@ export class Told {
   }
 
   #of(epoch: number): Places {
-    const places = this.#places.get(epoch) ?? { told: 0, answered: 0 };
+    const places = this.#places.get(epoch) ?? { answered: 0 };
     this.#places.set(epoch, places);
     return places;
   }

@@ -1,18 +1,18 @@
 /**
- * Which request of the client's an id of the daemon's means. It means the
- * request of just that id; else the one of the same id as the other JSON type,
- * while all ids of this client have one type.
+ * The ids of the client's requests, and which of them an id of the daemon's
+ * means: the same id; else the same as the other JSON type, while all ids of
+ * this client have one type.
  *
  * @module
  */
 
-import type { ClientIds } from "./dialect.ts";
+import type { ClientIdRules } from "./dialect.ts";
 import { IdTypes, otherType } from "./ids.ts";
 import type { Id } from "./jsonrpc.ts";
 import type { Ledger } from "./ledger.ts";
 
 /** The ids of the client's requests. */
-export class Matching implements ClientIds {
+export class ClientIds implements ClientIdRules {
   readonly #ledger: Ledger;
   readonly #types = new IdTypes();
   /** The daemon has answered an id as the other JSON type. */
@@ -28,40 +28,45 @@ export class Matching implements ClientIds {
     this.#types.note(id);
   }
 
-  /** The client's id that the daemon may have meant by another one. */
   meant(id: Id): Id | undefined {
     return this.#types.meant(id);
   }
 
-  /** An id came back as the other JSON type. */
   sawRetyped(): void {
     this.#isRetyping = true;
   }
 
-  /** Whether a request of this id, or of the same as the other JSON type, is open or may be answered late. */
   isOpen(id: Id): boolean {
     const other = otherType(id);
     return [id, other].some((it) =>
       it !== undefined &&
-      (this.#ledger.find(it) !== undefined || this.#ledger.late.isDue(it))
+      (this.#ledger.find(it) !== undefined || this.#ledger.late.has(it))
     );
+  }
+
+  /** The id of the request in flight on a link that the daemon means by an id; takes note of one that was retyped. */
+  resolve(id: Id | undefined, epoch: number): Id | undefined {
+    if (id === undefined || this.#ledger.isInFlight(id, epoch)) return id;
+    const meant = this.meant(id);
+    if (meant === undefined || !this.#ledger.isInFlight(meant, epoch)) {
+      return undefined;
+    }
+    this.sawRetyped();
+    return meant;
+  }
+
+  /** An answer came on a link that nobody waits for any more. */
+  came(id: Id, epoch: number): void {
+    this.#ledger.late.came(id, epoch);
+    const meant = this.meant(id);
+    if (meant !== undefined) this.#ledger.late.came(meant, epoch);
   }
 
   /** Whether a late answer may come that would be taken for the one to a request of this id. */
   isLate(id: Id): boolean {
     const { late } = this.#ledger;
     const twin = this.#twinOf(id);
-    return late.isDue(id) || twin !== undefined && late.isDue(twin);
-  }
-
-  /** The id of the request in flight on a link that the daemon means by an id. */
-  inFlight(id: Id | undefined, epoch: number): Id | undefined {
-    if (id === undefined || this.#ledger.isInFlight(id, epoch)) return id;
-    const meant = this.meant(id);
-    const isMeant = meant !== undefined &&
-      this.#ledger.isInFlight(meant, epoch);
-    this.#isRetyping ||= isMeant;
-    return isMeant ? meant : undefined;
+    return late.has(id) || twin !== undefined && late.has(twin);
   }
 
   /** Whether a request is in flight whose answer may be taken for the one to a request of this id. */

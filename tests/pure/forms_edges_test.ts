@@ -1,0 +1,303 @@
+import { assertEquals } from "../tools/assert.ts";
+import { test } from "../tools/pure.ts";
+import { isOwnId } from "../tools/own_ids.ts";
+import { type Json, Scene } from "../tools/scene.ts";
+
+const REFUSAL = { id: null, error: { code: -32700, message: "Parse error" } };
+const NAN = (id: Json): string =>
+  `{"jsonrpc":"2.0","id":${JSON.stringify(id)},"result":{"x":NaN}}`;
+const TOOLS = [
+  { name: "look", annotations: { readOnlyHint: true } },
+  { name: "write" },
+];
+
+function settled(config: Json = {}): Scene {
+  const scene = new Scene(config);
+  scene.start();
+  scene.ask("list", "tools/list");
+  scene.daemon({ id: "list", result: { tools: TOOLS } });
+  scene.pass(5_000);
+  scene.pong();
+  scene.take();
+  return scene;
+}
+
+function call(scene: Scene, id: Json, tool: string, _meta?: Json): void {
+  scene.pass(1_500);
+  scene.call(id, tool, _meta);
+  scene.pong();
+  scene.take();
+}
+
+function live(scene: Scene, ms: number): void {
+  for (let i = 0; i < ms / 250; i++) {
+    scene.pass(250);
+    scene.pong();
+  }
+}
+
+function again(scene: Scene, answer: Json): void {
+  scene.close();
+  scene.untilDial();
+  scene.again();
+  const list = scene.sent().findLast(({ method }) => method === "tools/list");
+  if (answer !== undefined) scene.daemon({ id: list.id, ...answer });
+}
+
+const codes = (scene: Scene): Json[] =>
+  scene.replies().filter(({ method }) => method === undefined)
+    .map(({ id, error }) => [id, error?.code]);
+
+test("a quoted answer inside a broken answer answers nobody", () => {
+  const scene = settled();
+  call(scene, 1, "write");
+  scene.ask(2, "x");
+  scene.daemon(
+    '{"jsonrpc":"2.0","id":1,"result":{"content":[{"type":"text","text":"log:\n' +
+      '{"jsonrpc":"2.0","id":2,"result":{"quoted":true}}\nend"}]}}',
+  );
+  assertEquals(codes(scene), []);
+});
+
+test("a tool that the daemon on this connection has not called repeatable is not repeated", () => {
+  const scene = settled();
+  again(scene, { error: { code: -32603, message: "still loading" } });
+  scene.pass(500);
+  scene.pong();
+  scene.take();
+  scene.call(1, "look");
+  scene.pong();
+  scene.take();
+  scene.daemon(NAN(1));
+  live(scene, 3_000);
+  assertEquals(scene.written().filter(({ id }) => id === 1).length, 0);
+});
+
+test("an error that was about our probe ends no call, if only a later probe is answered", () => {
+  const scene = settled({ pingInterval: 1_000 });
+  call(scene, 1, "write");
+  const probe = (): Json =>
+    scene.sent().findLast(({ id, method }) => method === "ping" && isOwnId(id));
+  while (probe() === undefined) scene.pass(50);
+  const first = probe().id;
+  scene.daemon(REFUSAL);
+  while (probe().id === first && scene.replies().length === 0) scene.pass(50);
+  scene.daemon({ id: probe().id, result: {} });
+  scene.pass(1_900);
+  assertEquals(codes(scene), []);
+});
+
+test("a broken answer, a loss and a broken answer again within 2 s: no silence", () => {
+  const scene = settled();
+  call(scene, 1, "look");
+  scene.daemon(NAN(1));
+  again(scene, { result: { tools: TOOLS } });
+  scene.take();
+  scene.daemon(NAN(1));
+  live(scene, 10_000);
+  assertEquals(codes(scene).length + scene.written().length, 1);
+});
+
+test("a broken answer names its request, whatever of ours is open", () => {
+  const scene = settled();
+  again(scene, undefined); // the daemon takes its time to list
+  scene.take();
+  scene.call(1, "write");
+  scene.pong();
+  scene.daemon(NAN(1));
+  live(scene, 10_000);
+  assertEquals(codes(scene), [[1, -31002]]);
+});
+
+for (
+  const [what, frame] of [
+    ["indented", '{\n "jsonrpc": "2.0",\n "id": 1,\n "result": {"x": NaN}\n}'],
+    ["byte order mark", "\ufeff" + NAN(1)],
+  ] as const
+) {
+  test(`a broken answer is no silence: ${what}`, () => {
+    const scene = settled();
+    call(scene, 1, "write");
+    scene.daemon(frame);
+    live(scene, 10_000);
+    assertEquals(codes(scene), [[1, -31002]]);
+  });
+}
+
+for (const error of ["", false]) {
+  test(`a message with a method and no error is a call: ${JSON.stringify(error)}`, () => {
+    const scene = settled();
+    call(scene, 0, "write");
+    const params = { level: "info", data: "x" };
+    scene.daemon({ id: 0, method: "notifications/message", params, error });
+    assertEquals(scene.replies().map(({ method }) => method), [
+      "notifications/message",
+    ]);
+  });
+}
+
+for (const tool of ["look", "write"]) {
+  test(`progress shows that the request was taken: ${tool}`, () => {
+    const scene = settled();
+    call(scene, 1, tool, { progressToken: 1 });
+    scene.daemon(REFUSAL);
+    for (let progress = 0; progress < 12; progress++) {
+      scene.pass(250);
+      scene.pong();
+      const params = { progressToken: 1, progress };
+      scene.daemon({ method: "notifications/progress", params });
+    }
+    assertEquals(codes(scene), []);
+    assertEquals(scene.written().filter(({ id }) => id === 1).length, 0);
+  });
+}
+
+for (const result of ["[]", "true", '"ok"', '""']) {
+  test(`a result that no SDK client takes: ${result}`, () => {
+    const scene = settled();
+    scene.pass(1_500);
+    scene.ask(1, "logging/setLevel", { level: "info" });
+    scene.pong();
+    scene.daemon(`{"jsonrpc":"2.0","id":1,"result":${result}}`);
+    const [reply] = scene.replies();
+    assertEquals([reply.result ?? reply.error?.code, reply.id], [{}, 1]);
+  });
+}
+
+test("any member of an envelope that is null is cut", () => {
+  const scene = settled();
+  call(scene, 1, "write");
+  scene.daemon({ id: 1, result: {}, session: null });
+  assertEquals(scene.replies(), [{ jsonrpc: "2.0", id: 1, result: {} }]);
+});
+
+test("a JSON log line is no answer", () => {
+  const scene = settled();
+  call(scene, 1, "write");
+  scene.daemon('{"level":"error","id":1,"error":"will retry"}');
+  live(scene, 3_000);
+  assertEquals(codes(scene), []);
+});
+
+test("an id is not used again while a copy of its request is unanswered", () => {
+  const scene = settled();
+  call(scene, 1, "look");
+  scene.daemon(NAN(1));
+  live(scene, 2_500);
+  scene.daemon({ id: 1, result: {} });
+  scene.take();
+  scene.call(1, "write");
+  scene.pong();
+  scene.daemon({ id: 1, result: { stale: true } });
+  assertEquals(scene.replies().filter(({ result }) => result?.stale), []);
+});
+
+test("a client that reads the first page only hears of no change where there is none", () => {
+  const scene = new Scene();
+  scene.start();
+  const page = (cursor: Json): Json => ({
+    tools: [{ name: cursor ? "b" : "a" }],
+    nextCursor: cursor ? "" : "2",
+  });
+  scene.ask("list", "tools/list");
+  scene.pong();
+  scene.daemon({ id: "list", result: page(undefined) });
+  scene.close();
+  scene.untilDial();
+  scene.take();
+  scene.again();
+  for (let i = 0; i < 5; i++) {
+    const lists = scene.sent().filter(({ method }) => method === "tools/list");
+    assertEquals(scene.replies(), []);
+    scene.take();
+    for (const { id, params } of lists) {
+      scene.daemon({ id, result: page(params?.cursor) });
+    }
+  }
+});
+
+test("the handshake's end under the id of an open request is written", () => {
+  const scene = new Scene();
+  scene.open();
+  scene.ask(0, "initialize", { protocolVersion: "2025-06-18" });
+  scene.client({ id: 0, method: "notifications/initialized" });
+  const result = { protocolVersion: "2025-06-18", capabilities: {} };
+  scene.daemon({ id: 0, result });
+  assertEquals(scene.written().at(-1).method, "notifications/initialized");
+});
+
+test("a secret that JSON escapes is taken out of the daemon's words", () => {
+  const scene = new Scene({ secrets: ['to"ken'] });
+  scene.start();
+  scene.ask("list", "tools/list");
+  scene.daemon({ id: "list", result: { tools: TOOLS } });
+  scene.pass(5_000);
+  scene.pong();
+  call(scene, 1, "write");
+  scene.daemon({ error: { code: -32600, why: 'Bearer to"ken' } });
+  live(scene, 2_500);
+  assertEquals(
+    /to\W+ken/.test(JSON.stringify(scene.replies()) + scene.log()),
+    false,
+  );
+});
+
+test("a request that waited for its twin is refused once the twin's late answer may come", () => {
+  const scene = new Scene();
+  scene.start();
+  scene.pass(5_000);
+  const { id } = scene.sent().at(-1);
+  scene.daemon({ id: `${id}`, result: {} });
+  scene.take();
+  scene.ask("1", "x");
+  scene.ask(1, "x");
+  scene.pong();
+  scene.client({
+    method: "notifications/cancelled",
+    params: { requestId: "1" },
+  });
+  assertEquals(codes(scene), [[1, -32600]]);
+  assertEquals(scene.written().filter(({ id }) => id === 1), []);
+});
+
+test("a frame of many messages is read up to its limit", () => {
+  for (const end of ["\n", ""]) {
+    const scene = settled();
+    const text =
+      '{"jsonrpc":"2.0","method":"notifications/message","params":{}}';
+    scene.daemon((text + end).repeat(1_001));
+    assertEquals(scene.replies().length, 1_000);
+    assertEquals(/more than 1,000/.test(scene.log()), true);
+  }
+});
+
+test("empty members of a server that writes all of them say nothing", () => {
+  for (
+    const error of ['""', "false", "0", "{}", "[]", '{"code":0,"message":""}']
+  ) {
+    const scene = settled();
+    call(scene, 1, "write");
+    scene.daemon(`{"jsonrpc":"2.0","id":1,"result":{"a":1},"error":${error}}`);
+    scene.daemon(`{"jsonrpc":"2.0","method":"x","result":null,"error":""}`);
+    assertEquals(scene.replies(), [
+      { jsonrpc: "2.0", id: 1, result: { a: 1 } },
+      { jsonrpc: "2.0", method: "x" },
+    ]);
+  }
+});
+
+test("what was told while the conversation opens may be what an error without an id is about", () => {
+  const scene = new Scene({ pingInterval: Infinity });
+  scene.open();
+  scene.ask("init", "initialize", { protocolVersion: "2025-06-18" });
+  scene.daemon({ id: 7, method: "ping" });
+  scene.client({ id: "e1:1", result: {} });
+  scene.daemon({
+    id: "init",
+    result: { protocolVersion: "2025-06-18", capabilities: {} },
+  });
+  scene.call(1, "write");
+  scene.daemon(REFUSAL);
+  scene.pass(3_000);
+  assertEquals(codes(scene).slice(1), []);
+});
