@@ -18,9 +18,9 @@ export const FORMS: readonly Mutant[] = [
   {
     name: "forms: an id of the other type is nobody's",
     from: `
-      this.$isRetyping ||= $isMeant;
-      return $isMeant ? $meant : undefined;`,
-    to: "return undefined;",
+      this.$sawRetyped();
+      return $meant;`,
+    to: `return undefined;`,
   },
   {
     name: "forms: the client gets the daemon's spelling of its id",
@@ -39,11 +39,6 @@ export const FORMS: readonly Mutant[] = [
     to: "void $replace; return undefined;",
   },
   {
-    name: "forms: an id comes again before its late answer",
-    from: "if ($desk.$ids.$isLate($request.$id)) { $$refuse }",
-    to: "",
-  },
-  {
     name: "forms: a client's id meets that of an open request of ours",
     from: `
       if (this.$ownId($message.$id) !== undefined) return { $kind: $wait };`,
@@ -60,21 +55,21 @@ export const FORMS: readonly Mutant[] = [
     name: "forms: an answer beside other text is lost",
     from: `
       return [
-        ...$answers,
+        ...$messages.filter($isAnswer),
         ...$broken.filter($isNamed),
         $$rest
       ];`,
     to: `
-      void $answers;
       return [...$broken.filter($isNamed), $$rest];`,
   },
   {
     name: "forms: beside other text everything counts",
     from: `
-      const $answers = $messages.filter(($it) =>
+      const $isAnswer = ($it: $Message): boolean =>
         $it.$kind === $answer ||
-        $it.$kind === $invalid && $it.$like === $answer);`,
-    to: "const $answers = $messages;",
+        $it.$kind === $invalid && $it.$like === $answer;`,
+    to: `
+      const $isAnswer = ($it: $Message): boolean => $it !== undefined;`,
   },
   {
     name: "forms: what stands around a JSON text is not taken off",
@@ -84,8 +79,11 @@ export const FORMS: readonly Mutant[] = [
   {
     name: "forms: a null beside an answer goes on",
     from: `
-      : $cut($text, ["method", "params", $isError ? "result" : "error"]);`,
-    to: ": $text;",
+      if ($name === "method" || $name === "params") return true;
+      if ($name === ($isError ? "result" : "error")) return true;
+      return $name !== "result" && $value[$name] === null;`,
+    to: `
+      return $isError && $name === "" && $value[$name] === null;`,
   },
   {
     name: "forms: a result that is null goes on",
@@ -94,15 +92,17 @@ export const FORMS: readonly Mutant[] = [
   },
   {
     name: "forms: an error goes on as it is malformed",
-    from: "const $told = $isGood ? $carried : $withError($carried, $said);",
-    to: "const $told = $carried;",
+    from: `
+      return $replace($text, ["error"], $whole);`,
+    to: "void $whole; return $text;",
   },
   {
     name: "forms: keys with escapes are read by the runtime",
     from: `
-      const $mayEscape = $text.includes($one) || $text.includes($other);
       if (!$mayEscape) return { $value: $parsed, $text };`,
-    to: 'if ($text !== "") return { $value: $parsed, $text };',
+    to: `
+      void $mayEscape;
+      if ($text !== "") return { $value: $parsed, $text };`,
   },
   {
     name: "forms: progress that does not rise is withheld",
@@ -124,8 +124,11 @@ export const FORMS: readonly Mutant[] = [
   },
   {
     name: "forms: an error without an id is guessed to be about the first",
-    from: "return $open.length === 1 ? $open[0]!.$key : undefined;",
-    to: "return $open[0]?.$key;",
+    from: `
+      const $isIt = $only !== undefined && $open.length === 1 &&
+        !$hasSpoken($only, $only.$sentAt);`,
+    to: `
+      const $isIt = $only !== undefined && $open !== undefined;`,
   },
   {
     name: "forms: what was told and cancelled may not be meant",
@@ -136,17 +139,21 @@ export const FORMS: readonly Mutant[] = [
   },
   {
     name: "forms: what may not be repeated is, after an error without an id",
-    from: "$desk.$mayRepeat($message) && !$desk.$hasRepeated.has($message)",
-    to: "!$desk.$hasRepeated.has($message)",
+    from: "$desk.$mayRepeat($message) && !$desk.$repeated.has($message)",
+    to: "!$desk.$repeated.has($message)",
   },
   {
     name: "forms: what is not understood is repeated for ever",
-    from: "$desk.$mayRepeat($message) && !$desk.$hasRepeated.has($message)",
+    from: "$desk.$mayRepeat($message) && !$desk.$repeated.has($message)",
     to: "$desk.$mayRepeat($message)",
   },
   {
     name: "forms: a broken answer is waited for until the idle limit",
-    from: "if ($isGreeting || $desk.$unclear.has($id)) return;",
-    to: "if ($isGreeting || $id) return;",
+    from: `
+      if ($isGreeting) return;
+      const $known = $desk.$unclear.get($id);`,
+    to: `
+      if ($isGreeting || $id) return;
+      const $known = $desk.$unclear.get($id);`,
   },
 ];

@@ -82,12 +82,12 @@ export const REQUESTS: readonly Mutant[] = [
   {
     name: "a malformed response leaves its request without an answer",
     from: `
-      if ($message.$isBroken) return $$wait;
+      if ($link.$phase === $ready) return $$wait;
       $all.$requests.$settle(id, $link.$epoch);
       const $text = $$why;
       $all.$reply($failure(id, $$error));`,
     to: `
-      if ($message.$isBroken) return $$wait;
+      if ($link.$phase === $ready) return $$wait;
       $all.$requests.$settle(id, $link.$epoch);`,
   },
   {
@@ -167,7 +167,7 @@ export const REQUESTS: readonly Mutant[] = [
   },
   {
     name: "an id comes again while its late response may still come",
-    from: "if ($all.$ids.$isLate($request.id)) { $$answer }",
+    from: "if ($all.$ids.$isLate($request.id)) return $all.$reply($$refusal);",
     to: "",
   },
   {
@@ -221,7 +221,8 @@ export const REQUESTS: readonly Mutant[] = [
   },
   {
     name: "a wrong Content-Length takes the lines behind it",
-    from: `if (/^[{[]./.test($text) && $isJson($text)) { $$end } else`,
+    from:
+      `if (/^[{[]/.test($text) && $json($text) !== undefined) { $$end } else`,
     to: "",
   },
   {

@@ -457,6 +457,15 @@ test("a batch is its elements, and its answers go out singly", () => {
   assertEquals(scene.replies().map(({ id }) => id), [2, 1]);
 });
 
+test("an answer to initialize that is no JSON-RPC becomes an error at once", () => {
+  const scene = new Scene();
+  scene.open();
+  scene.ask("init", "initialize", { protocolVersion: "2025-06-18" });
+  scene.daemon('{"id":"init","result":{}}');
+  const [{ id, error }] = scene.replies();
+  assertEquals([id, error.code], ["init", -32603]);
+});
+
 test("an answer that is no JSON-RPC becomes an error for its request", () => {
   const scene = new Scene();
   scene.start();
