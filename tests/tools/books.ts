@@ -262,6 +262,8 @@ export class Books {
         const late = queued - queueTimeout;
         assert(late <= 1, `${asked.key} waited ${late} too long`);
         if (isEnd || data.reason === "refused") return;
+        // One that is to be written once more has waited since nobody knows when.
+        if (asked.refusedOn !== undefined) return;
         // After a long outage a request may wait for 20 s only.
         const least = Math.min(queueTimeout, 20_000);
         assert(queued >= least - 1, `gave up after ${queued}`);
