@@ -52,6 +52,9 @@ export function read(text: string): Message[] {
  * they name what they answer.
  */
 export function readFrame(text: string): Message[] {
+  // Almost every frame is one JSON text.
+  const value = jsonIn(text);
+  if (value !== undefined) return understood(value, text);
   const { found, others, isCut } = piecesOf(
     text,
     (value, text) => envelopeOf(value, text).value.jsonrpc === "2.0",

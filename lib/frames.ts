@@ -98,8 +98,8 @@ function lines(text: string, isMessage: IsMessage): Pieces {
 /**
  * The messages that a text begins with, one after another.
  *
- * @returns also where they end, whether an object begins there that does not
- * end, and whether there are more than are looked at
+ * @returns also where they end, whether a value begins there that does not end,
+ * and whether there are more than are looked at
  */
 function sequence(
   text: string,
@@ -107,7 +107,7 @@ function sequence(
 ): { pieces: Piece[]; end: number; isOpen: boolean; isFull: boolean } {
   const pieces: Piece[] = [];
   let at = skipBlank(text, 0);
-  let isOpen = false;
+  let isOpen = /[["]/.test(text[at] ?? "") && closedEnd(text, at) === undefined;
   while (text[at] === "{" && pieces.length < PIECE_LIMIT) {
     const end = closedEnd(text, at);
     isOpen = end === undefined;

@@ -239,12 +239,12 @@ export function stringEnd(text: string, start: number): number {
 }
 
 function closedString(text: string, start: number): number | undefined {
-  const next = /["\\]/g;
-  next.lastIndex = start + 1;
-  for (;;) {
-    const at = next.exec(text)?.index;
-    if (at === undefined) return undefined;
-    if (text[at] === '"') return at + 1;
-    next.lastIndex = at + 2; // a backslash and what it escapes
+  for (let at = start;;) {
+    at = text.indexOf('"', at + 1);
+    if (at === -1) return undefined;
+    let slashes = 0;
+    while (text[at - 1 - slashes] === "\\") slashes++;
+    // An odd number of them escapes it.
+    if (slashes % 2 === 0) return at + 1;
   }
 }

@@ -57,6 +57,11 @@ test("a quoted answer inside a broken answer answers nobody", () => {
       '{"jsonrpc":"2.0","id":2,"result":{"quoted":true}}\nend"}]}}',
   );
   assertEquals(codes(scene), []);
+  scene.daemon(
+    '[{"jsonrpc":"2.0","id":1,"result":{"text":"log:\n' +
+      '{"jsonrpc":"2.0","id":2,"result":{"quoted":true}}\nend"}}]',
+  );
+  assertEquals(codes(scene), []);
 });
 
 test("a tool that the daemon on this connection has not called repeatable is not repeated", () => {
