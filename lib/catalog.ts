@@ -105,7 +105,7 @@ export class Catalog {
     // Pages without an end cannot be compared.
     if (then === undefined || !now.isComplete) return { kind: "same" };
     // Most clients take an empty cursor for the end.
-    if (!then.byCursor.has("")) now.byCursor.delete("");
+    if (!then.byCursor.has("")) endAtEmpty(now);
     // Some daemons answer every cursor with the same page: that is the whole list.
     const isWhole = then.isComplete || isOnePage(now);
     const [told, found] = [itemsOf(then), itemsOf(now)];
@@ -130,6 +130,15 @@ export class Catalog {
     pages.isComplete = next === undefined || next === "" ||
       pages.byCursor.has(next);
     return pages;
+  }
+}
+
+/** The pages from that on which an empty cursor was asked for with do not count. */
+function endAtEmpty({ byCursor }: Pages): void {
+  let isBehind = false;
+  for (const cursor of [...byCursor.keys()]) {
+    isBehind ||= cursor === "";
+    if (isBehind) byCursor.delete(cursor);
   }
 }
 

@@ -118,8 +118,11 @@ function classify(parsed: unknown, said: string): Message {
   const isError = hasResult || hasMethod
     ? !isNoError(error)
     : (error ?? undefined) !== undefined;
-  const isAnswer = isError ||
-    (hasMethod ? (result ?? undefined) !== undefined : hasResult);
+  // With a method and no id it is a notification.
+  const isAnswer = hasMethod
+    ? (value.id ?? undefined) !== undefined &&
+      (isError || (result ?? undefined) !== undefined)
+    : isError || hasResult;
   const like = isAnswer
     ? "answer"
     : hasMethod || "params" in value
@@ -127,7 +130,8 @@ function classify(parsed: unknown, said: string): Message {
     : "either";
   if (jsonrpc !== "2.0") {
     // A line of a log may have an id and an error, too.
-    const isMeant = Object.keys(value).every((name) => NAMES.includes(name));
+    const isMeant = !isError || like !== "answer" ||
+      Object.keys(value).every((name) => NAMES.includes(name));
     return invalid(
       isMeant ? idOf(value.id, text) : undefined,
       like,
@@ -199,7 +203,8 @@ function callOf(
     text,
     value,
     (name) =>
-      value[name] === null || name === "error" || name === "params" && hasNone,
+      value[name] === null || name === "error" || name === "result" ||
+      name === "params" && hasNone,
   );
   const call = {
     method,
@@ -240,14 +245,16 @@ export function envelopeOf(
   parsed: Record<string, unknown>,
   text: string,
 ): Envelope {
-  // The letters of the names, and the underscore of exai's: 005f to 007a.
-  const mayEscape = ["\\u005", "\\u006", "\\u007"]
-    .some((escape) => text.includes(escape));
-  if (!mayEscape) return { value: parsed, text };
+  if (!ESCAPED.test(text)) return { value: parsed, text };
+  const all = members(text);
+  const isEscaped = all.some(({ start, nameEnd }) =>
+    text.slice(start, nameEnd).includes("\\")
+  );
+  if (!isEscaped) return { value: parsed, text };
   const found: (readonly [string, unknown])[] = [];
   let plain = "";
   let from = 0;
-  for (const member of members(text)) {
+  for (const member of all) {
     const { name, start, nameEnd, value: { start: first, end } } = member;
     found.push([name, JSON.parse(text.slice(first, end))]);
     if (!NAMES.includes(name)) continue;
@@ -260,6 +267,8 @@ export function envelopeOf(
   };
 }
 
+/** The letters of the members' names, and the underscore of exai's: 005f to 007a. */
+const ESCAPED = /\\u00[567]/;
 /** The members of an envelope (JSON-RPC 2.0 sections 4 and 5). */
 const NAMES = ["jsonrpc", "id", "method", "params", "result", "error"];
 

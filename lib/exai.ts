@@ -215,27 +215,37 @@ export class Exai implements Dialect {
       const isMeant = others.length === 0 || typeof frame.op === "string";
       if (isMeant) incoming.push(...this.#frame(epoch, frame, text, now));
     }
-    for (const other of others) incoming.push(this.#broken(epoch, other));
+    for (const other of others) {
+      incoming.push(...this.#broken(epoch, other, now));
+    }
     if (isCut || found.length + others.length === 0) incoming.push(NO_FRAME);
     return incoming;
   }
 
-  /** What is no JSON (Python writes NaN and Infinity): the answer to the call that is outstanding, if it has begun as that. */
-  #broken(epoch: number, text: string): Incoming {
+  /** What is no JSON (Python writes NaN and Infinity): it answers what is outstanding, if it has begun as the answer to that. */
+  #broken(epoch: number, text: string, now: number): Incoming[] {
     const line = this.#lines.get(epoch);
     const outstanding = line?.outstanding;
+    if (line === undefined || outstanding === undefined) return [NO_FRAME];
     const members = membersBeforeBreak(text);
     const value = (name: string): unknown => {
       const found = members.findLast((it) => it.name === name)?.value;
       return found && jsonIn(found);
     };
-    const isAnswer = outstanding?.kind === "call" &&
-      value("op") === "call_tool_res" &&
-      value("request_id") === outstanding.call.wire;
-    if (!isAnswer) return NO_FRAME;
-    line!.outstanding = undefined;
+    const op = value("op");
+    if (outstanding.kind === "health" && op === "health_res") {
+      return this.#healthy(epoch, line, outstanding, { op }, now);
+    }
+    const isAnswer = outstanding.kind === "list" && op === "list_tools_res" ||
+      outstanding.kind === "call" && op === "call_tool_res" &&
+        value("request_id") === outstanding.call.wire;
+    if (!isAnswer) return [NO_FRAME];
+    line.outstanding = undefined;
     const reason = "it is not JSON";
-    return { ...NO_FRAME, id: outstanding.request.id, reason };
+    const trouble = `The daemon did not list its tools: ${reason}`;
+    return outstanding.request === undefined
+      ? [{ kind: "own", trouble }]
+      : [{ ...NO_FRAME, id: outstanding.request.id, reason }];
   }
 
   #frame(

@@ -6,7 +6,7 @@
  * @module
  */
 
-import { closedEnd, jsonIn } from "./json_text.ts";
+import { closedEnd, jsonIn, membersBeforeBreak } from "./json_text.ts";
 import { isRecord } from "./jsonrpc.ts";
 
 /** A JSON text in a frame, and its value. */
@@ -35,16 +35,25 @@ export type IsMessage = (
 
 /** How many pieces of a frame are looked at. */
 const PIECE_LIMIT = 1_000;
+/** How many objects that do not end with their line, and are no JSON, are looked at: the end of each may be looked for until that of the frame. */
+const BROKEN_LIMIT = 10;
+/** How much of such an object shows whether it begins as a message. */
+const HEAD = 1_000;
+/** The members that messages have; the last two are exai's. */
+const MEMBERS = [
+  ...["jsonrpc", "id", "method", "params", "result", "error"],
+  ...["op", "request_id"],
+];
 /** Line breaks, and the marks that some peers put between texts. */
 // deno-lint-ignore no-control-regex
-const BREAKS = /[\r\n\0\x1e]+/g;
+const BREAK = /[\r\n\0\x1e]/g;
 const BLANKS = " \t\r\n\0\x1e\ufeff";
 const BLANK = new RegExp(`[${BLANKS}]*`, "y");
+const SPACE = /[ \t]*/y;
 
 /**
  * Takes a frame apart, in linear time. Only a frame that is no JSON text as a
- * whole is looked into: it is messages one after another, or else each of its
- * lines is. JSON inside other text is never looked for, because a line of a log
+ * whole is looked into: a line counts if it is messages one after another. JSON inside other text is never looked for, because a line of a log
  * may quote a message.
  *
  * @example
@@ -56,70 +65,86 @@ const BLANK = new RegExp(`[${BLANKS}]*`, "y");
  * ```
  */
 export function piecesOf(text: string, isMessage: IsMessage): Pieces {
-  const none = { others: [], isCut: false };
   const value = jsonIn(text);
-  if (value !== undefined) return { found: [{ text, value }], ...none };
-  const bare = text.slice(skipBlank(text, 0), blankEnd(text));
+  if (value !== undefined) return whole(text, value);
+  const bare = text.slice(skip(BLANK, text, 0), blankEnd(text));
   const inside = jsonIn(bare);
-  if (inside !== undefined) {
-    return { found: [{ text: bare, value: inside }], ...none };
-  }
-  const whole = sequence(bare, isMessage);
-  if (whole.isFull || whole.end === bare.length) {
-    return { ...none, found: whole.pieces, isCut: whole.isFull };
-  }
-  return lines(bare, isMessage);
+  return inside === undefined ? lines(bare, isMessage) : whole(bare, inside);
 }
 
-/** The messages that lines are, each one or several; what is behind a line that breaks off may belong to it, and is one text with it. */
+function whole(text: string, value: unknown): Pieces {
+  return { found: [{ text, value }], others: [], isCut: false };
+}
+
+/** The messages that lines are, each one or several; a message may have several lines. */
 function lines(text: string, isMessage: IsMessage): Pieces {
   const found: Piece[] = [];
   const others: string[] = [];
-  for (let at = 0; at < text.length;) {
-    if (found.length + others.length >= PIECE_LIMIT) {
+  let broken = 0;
+  for (
+    let at = skip(BLANK, text, 0);
+    at < text.length;
+    at = skip(BLANK, text, at)
+  ) {
+    const room = PIECE_LIMIT - found.length - others.length;
+    if (room <= 0 || broken > BROKEN_LIMIT) {
       return { found, others, isCut: true };
     }
-    BREAKS.lastIndex = at;
-    const { index: end } = BREAKS.exec(text) ?? { index: text.length };
-    const line = text.slice(skipBlank(text, at), end);
-    const { pieces, end: read, isOpen, isFull } = sequence(line, isMessage);
-    if (isFull) return { found: [...found, ...pieces], others, isCut: true };
-    if (isOpen) {
-      others.push(text.slice(skipBlank(text, at)));
-      break;
+    const line = messagesAt(text, at, isMessage, room);
+    BREAK.lastIndex = line.end;
+    const { index: end } = BREAK.exec(text) ?? { index: text.length };
+    if (line.isBroken) {
+      const rest = text.slice(line.end, end);
+      const isClosed = closedEnd(rest, 0) !== undefined;
+      // What is behind it may belong to it, even where it looks like a message.
+      if (!isClosed && isBegun(text.slice(line.end, line.end + HEAD))) {
+        found.push(...line.pieces);
+        others.push(text.slice(line.end));
+        break;
+      }
+      if (!isClosed) broken++;
     }
-    if (read === line.length) found.push(...pieces);
-    else others.push(line);
-    at = skipBlank(text, end);
+    // Other text behind a message makes it a quoted one.
+    const isCounted = line.end === end || text[line.end] === "{";
+    if (isCounted) found.push(...line.pieces);
+    const start = isCounted && line.pieces.length > 0 ? line.end : at;
+    const isFull = line.pieces.length === room;
+    if (start < end && !isFull) others.push(text.slice(start, end));
+    at = isFull ? line.end : end;
   }
   return { found, others, isCut: false };
 }
 
 /**
- * The messages that a text begins with, one after another.
+ * The messages one after another that begin at a place.
  *
- * @returns also where they end, whether a value begins there that does not end,
- * and whether there are more than are looked at
+ * @returns also where they end, and whether an object begins there that is no JSON
  */
-function sequence(
+function messagesAt(
   text: string,
+  start: number,
   isMessage: IsMessage,
-): { pieces: Piece[]; end: number; isOpen: boolean; isFull: boolean } {
+  limit: number,
+): { pieces: Piece[]; end: number; isBroken: boolean } {
   const pieces: Piece[] = [];
-  let at = skipBlank(text, 0);
-  let isOpen = /[["]/.test(text[at] ?? "") && closedEnd(text, at) === undefined;
-  while (text[at] === "{" && pieces.length < PIECE_LIMIT) {
+  let at = start;
+  while (text[at] === "{" && pieces.length < limit) {
     const end = closedEnd(text, at);
-    isOpen = end === undefined;
-    if (end === undefined) break;
     const piece = text.slice(at, end);
-    const value = jsonIn(piece);
+    const value = end === undefined ? undefined : jsonIn(piece);
+    if (end === undefined || value === undefined) {
+      return { pieces, end: at, isBroken: true };
+    }
     if (!isRecord(value) || !isMessage(value, piece)) break;
     pieces.push({ text: piece, value });
-    at = skipBlank(text, end);
+    at = skip(SPACE, text, end);
   }
-  const isFull = pieces.length === PIECE_LIMIT && at < text.length;
-  return { pieces, end: at, isOpen, isFull };
+  return { pieces, end: at, isBroken: false };
+}
+
+/** Whether a text that breaks off begins as a message. */
+function isBegun(head: string): boolean {
+  return membersBeforeBreak(head).some(({ name }) => MEMBERS.includes(name));
 }
 
 /** Where the blanks begin that end a text. */
@@ -129,8 +154,9 @@ function blankEnd(text: string): number {
   return at;
 }
 
-function skipBlank(text: string, at: number): number {
-  BLANK.lastIndex = at;
-  BLANK.test(text);
-  return BLANK.lastIndex;
+/** The place behind what a sticky expression matches there. */
+function skip(blanks: RegExp, text: string, at: number): number {
+  blanks.lastIndex = at;
+  blanks.test(text);
+  return blanks.lastIndex;
 }

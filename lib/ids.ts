@@ -34,8 +34,9 @@ export class IdTypes {
     return this.#type === "both";
   }
 
-  /** The client has used an id. */
+  /** The client has used an id; a text that no number can be mistaken for says nothing. */
   note(id: Id): void {
+    if (otherType(id) === undefined) return;
     const type = typeOf(id);
     if (this.#type === undefined) this.#type = type;
     else if (this.#type !== type) this.#type = "both";

@@ -114,7 +114,8 @@ export function members(text: string): Member[] {
  */
 export function cut(text: string, names: readonly string[]): string {
   const all = members(text);
-  const isKept = ({ name }: Member): boolean => !names.includes(name);
+  const gone = new Set(names);
+  const isKept = ({ name }: Member): boolean => !gone.has(name);
   const lastKept = all.findLastIndex(isKept);
   let result = "";
   let from = 0;

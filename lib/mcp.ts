@@ -251,6 +251,7 @@ export class Mcp implements Dialect {
   /** The id of an open request of the proxy's own that the daemon means, also as the other JSON type. */
   #ownId(id: Id | undefined): Id | undefined {
     if (id === undefined || this.#own.has(id)) return id;
+    if (this.#own.size === 0) return undefined;
     const other = otherType(id);
     return other !== undefined && this.#own.has(other) ? other : undefined;
   }

@@ -69,13 +69,13 @@ function onlyOne(desk: Desk, { epoch, phase }: Link): Id | undefined {
   const [only] = open;
   // One that the daemon is at was taken.
   const isIt = only !== undefined && open.length === 1 &&
-    !hasSpoken(only, only.sentAt);
+    !(saidAt(only) >= only.sentAt);
   return isIt ? only.key : undefined;
 }
 
-/** Whether the daemon has said since a moment that it is at a request. */
-function hasSpoken({ said }: Entry, since: number): boolean {
-  return said !== undefined && said.at >= since;
+/** When the daemon last said that it is at a request. */
+function saidAt({ said }: Entry): number {
+  return said?.at ?? -Infinity;
 }
 
 function wait(
@@ -106,7 +106,7 @@ export function endUnclear(desk: Desk, now: number): void {
     const isSame = owed?.message === message && owed.sentOn === epoch &&
       owed.number === number;
     const isOther = it.others.some((other) => desk.dialect.isUnanswered(other));
-    if (!isSame || isOther || hasSpoken(owed, until - PROPER_MS)) continue;
+    if (!isSame || isOther || saidAt(owed) > until - PROPER_MS) continue;
     if (desk.mayRepeat(message) && !desk.repeated.has(message)) {
       repeat(desk, message, now);
     } else {

@@ -189,12 +189,12 @@ const LIB = `${ROOT}lib`;
 const GIVEN: ReadonlySet<string> = new Set(
   ("as async constructor from get is keyof of override readonly satisfies set " +
     "type Array JSON Map Math Number Set delete every filter find has isArray " +
-    "length map max min push replace replaceAll some stringify test trim " +
+    "length map max min push replace replaceAll slice some stringify test trim " +
     "id idempotentHint method name params readOnlyHint task").split(" "),
 );
 /** The same for strings. */
 const GIVEN_STRINGS =
-  /^"(string|number|[\w/]*\/\w+|initialize|protocolVersion|params|cacheScope|public|safe|always|no|unknown|\W*)"$/;
+  /^"(string|number|[\w/]*\/\w+|initialize|protocolVersion|progressToken|id|method|params|result|error|cacheScope|public|safe|always|no|unknown|\W*)"$/;
 
 /** A text in which everything that we have named has another name. */
 function renamed(text: string): string {

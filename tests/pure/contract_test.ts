@@ -230,6 +230,8 @@ test("a safe request that is sent again shows no progress that the client has se
 
 test("duplicate, late and foreign answers are dropped", () => {
   const scene = equipped();
+  scene.ask("7", "tools/list");
+  scene.daemon({ id: "7", result: { tools: [] } });
   scene.ask(1, "tools/list");
   scene.take();
   const { epoch } = scene;

@@ -1,6 +1,7 @@
 import { assertEquals } from "../tools/assert.ts";
 import { test } from "../tools/pure.ts";
 import { isOwnId } from "../tools/own_ids.ts";
+import { ExaiScene } from "../tools/exai_scene.ts";
 import { type Json, Scene } from "../tools/scene.ts";
 
 const REFUSAL = { id: null, error: { code: -32700, message: "Parse error" } };
@@ -55,11 +56,6 @@ test("a quoted answer inside a broken answer answers nobody", () => {
   scene.daemon(
     '{"jsonrpc":"2.0","id":1,"result":{"content":[{"type":"text","text":"log:\n' +
       '{"jsonrpc":"2.0","id":2,"result":{"quoted":true}}\nend"}]}}',
-  );
-  assertEquals(codes(scene), []);
-  scene.daemon(
-    '[{"jsonrpc":"2.0","id":1,"result":{"text":"log:\n' +
-      '{"jsonrpc":"2.0","id":2,"result":{"quoted":true}}\nend"}}]',
   );
   assertEquals(codes(scene), []);
 });
@@ -305,4 +301,177 @@ test("what was told while the conversation opens may be what an error without an
   scene.daemon(REFUSAL);
   scene.pass(3_000);
   assertEquals(codes(scene).slice(1), []);
+});
+
+const nanOf = (frame: Json): string =>
+  JSON.stringify(frame).replace('"NAN"', "NaN");
+
+test("client's request without jsonrpc and with another member gets an error", () => {
+  const scene = settled();
+  scene.client('{"id":1,"method":"x","_meta":{}}');
+  scene.client('{"jsonrpc":"1.0","id":2,"method":"x","sessionId":"a"}');
+  assertEquals(codes(scene), [[1, -32600], [2, -32600]]);
+});
+
+test("what Node prints of an object, then an answer", () => {
+  const scene = settled();
+  call(scene, 1, "write");
+  scene.daemon(
+    '{\n  port: 8080,\n  host: \'localhost\'\n}\n{"jsonrpc":"2.0","id":1,"result":{}}\n',
+  );
+  live(scene, 10_000);
+  assertEquals(codes(scene), [[1, undefined]]);
+});
+
+test("a log line that opens a brace, then a good answer", () => {
+  const scene = settled();
+  call(scene, 1, "write");
+  scene.daemon('{starting "server\n{"jsonrpc":"2.0","id":1,"result":{}}\n');
+  live(scene, 10_000);
+  assertEquals(codes(scene), [[1, undefined]]);
+});
+
+test("SDK v2 auto: discover has a text for an id, all others are numbers, and come back as texts", () => {
+  const scene = new Scene();
+  scene.open();
+  scene.ask("server-discover-probe-1", "server/discover", {
+    _meta: { "io.modelcontextprotocol/protocolVersion": "2026-07-28" },
+  });
+  scene.daemon({
+    id: "server-discover-probe-1",
+    error: { code: -32601, message: "no" },
+  });
+  scene.ask(0, "initialize", { protocolVersion: "2025-06-18" });
+  scene.take();
+  scene.daemon({
+    id: "0",
+    result: { protocolVersion: "2025-06-18", capabilities: {} },
+  });
+  assertEquals(codes(scene), [[0, undefined]]);
+});
+
+test("two in one line, the second NaN", () => {
+  const scene = settled();
+  call(scene, 1, "write");
+  scene.ask(2, "x");
+  scene.daemon(
+    '{"jsonrpc":"2.0","id":1,"result":{}}{"jsonrpc":"2.0","id":2,"result":{"a":NaN}}',
+  );
+  live(scene, 10_000);
+  assertEquals(codes(scene), [[1, undefined], [2, -31002]]);
+});
+
+test("two in a line, the second breaks off", () => {
+  const scene = settled();
+  call(scene, 1, "write");
+  scene.ask(2, "x");
+  scene.daemon(
+    '{"jsonrpc":"2.0","id":1,"result":{}}{"jsonrpc":"2.0","id":2,"result":{"a',
+  );
+  live(scene, 10_000);
+  assertEquals(codes(scene), [[1, undefined], [2, -31002]]);
+});
+
+test("an answer of an old revision with a member of the bridge's", () => {
+  const scene = settled();
+  call(scene, 1, "write");
+  scene.daemon('{"id":1,"result":{},"session":"a"}');
+  live(scene, 10_000);
+  assertEquals(codes(scene).length, 1);
+});
+
+test("exai: list_tools_res with NaN", () => {
+  const scene = new ExaiScene();
+  scene.greet();
+  scene.ask(0, "initialize", { protocolVersion: "2025-06-18" });
+  scene.ask(1, "tools/list");
+  scene.take();
+  scene.daemon(
+    nanOf({
+      op: "list_tools_res",
+      tools: [{ name: "chat", inputSchema: { default: "NAN" } }],
+    }),
+  );
+  for (let i = 0; i < 60; i++) scene.pass(1000);
+  assertEquals(codes(scene).length, 1);
+});
+
+test("exai: health_res with NaN", () => {
+  const scene = new ExaiScene();
+  scene.greet();
+  scene.ask(0, "initialize", { protocolVersion: "2025-06-18" });
+  scene.ask(1, "tools/list");
+  scene.say({
+    op: "list_tools_res",
+    tools: [{ name: "chat", inputSchema: {} }],
+  });
+  scene.take();
+  for (let i = 0; i < 60; i++) {
+    scene.pass(1000);
+    for (const f of scene.frames()) {
+      if (f.op === "health") {
+        scene.daemon(
+          nanOf({
+            op: "health_res",
+            ok: true,
+            health: { uptime: 5, load: "NAN" },
+          }),
+          f.epoch,
+        );
+      }
+    }
+  }
+  assertEquals(scene.dials.length, 1);
+});
+
+test("a notification with an empty result", () => {
+  const scene = settled();
+  scene.daemon({
+    method: "notifications/message",
+    params: { level: "info", data: 1 },
+    result: {},
+  });
+  assertEquals(scene.replies().length, 1);
+});
+
+test("cursor '' with pages behind", () => {
+  const scene = new Scene();
+  scene.start();
+  scene.ask("l", "tools/list");
+  scene.daemon({ id: "l", result: { tools: [{ name: "a" }], nextCursor: "" } });
+  scene.close();
+  scene.untilDial();
+  scene.take();
+  scene.again();
+  const page: Json = {
+    undefined: { tools: [{ name: "a" }], nextCursor: "" },
+    "": { tools: [{ name: "a" }], nextCursor: "x" },
+    x: { tools: [{ name: "b" }] },
+  };
+  for (let i = 0; i < 5; i++) {
+    const lists = scene.sent().filter(({ method }) => method === "tools/list");
+    assertEquals(scene.replies(), []);
+    scene.take();
+    for (const { id, params } of lists) {
+      scene.daemon({ id, result: page[`${params?.cursor}`] });
+    }
+  }
+});
+
+test("log line, then an indented answer", () => {
+  const scene = settled();
+  call(scene, 1, "write");
+  scene.daemon(
+    'INFO done\n{\n  "jsonrpc": "2.0",\n  "id": 1,\n  "result": {}\n}\n',
+  );
+  live(scene, 10_000);
+  assertEquals(codes(scene), [[1, undefined]]);
+});
+
+test("an indented answer and a log line behind it", () => {
+  const scene = settled();
+  call(scene, 1, "write");
+  scene.daemon('{\n "jsonrpc":"2.0",\n "id":1,\n "result":{}\n}\nINFO done');
+  live(scene, 10_000);
+  assertEquals(codes(scene), [[1, undefined]]);
 });

@@ -89,6 +89,8 @@ test("IdTypes: another type counts only while all ids have one", () => {
   types.note("2");
   assertEquals(types.meant('"7"'), "7");
   types.note('"a"');
+  assertEquals(types.meant('"7"'), "7", "no number is meant by that");
+  types.note('"3"');
   assertEquals([types.meant('"1"'), types.meant("1")], [undefined, undefined]);
 });
 
@@ -107,7 +109,7 @@ const FRAMES: [frame: string, found: string[], others: number][] = [
   ['{"a":1}\nlog: {"a":2}', ['{"a":1}'], 1],
   ['{"a":1} trailing', [], 1],
   ['got {"a":1}', [], 1],
-  ['{"a":1}{"a":', [], 1],
+  ['{"a":1}{"a":', ['{"a":1}'], 1],
   ['{"a":1}\n{"a":', ['{"a":1}'], 1],
   ['x\n{"a":"\ufeff"}', ['{"a":"\ufeff"}'], 1],
   ["Content-Length: 7\r\n\r\n{}", ["{}"], 1],
@@ -360,6 +362,7 @@ for (const [what, mine, theirs] of RETYPED) {
 test("a client with ids of both types gets exact ones only", () => {
   const scene = new Scene();
   scene.start();
+  scene.ask("2", "x");
   scene.ask(1, "x");
   scene.daemon({ id: "1", result: {} });
   assertEquals(scene.replies(), []);

@@ -9,10 +9,10 @@ import { changed } from "./changed.ts";
 import { within } from "./limit.ts";
 import { type Child, freePort, Proxy, startDaemon } from "./rig.ts";
 
-/** Probes that come soon, so that a test need not wait for the usual ones. */
+/** Probes that come soon, so that a test need not wait for the usual ones, and second connections also where the start was too slow to try one. */
 export const HASTY: readonly string[] = [
   ...["--ping-interval", "500ms", "--ping-timeout", "500ms"],
-  ...["--log-level", "debug"],
+  ...["--log-level", "debug", "--connections", "many"],
 ];
 
 /** A proxy, and a daemon that can be killed and started again on its port. */

@@ -436,9 +436,12 @@ class World {
       ...(mark !== undefined && { mark }),
       ...(cursor !== undefined && { cursor }),
     };
-    this.#types.ids.add(typeof id);
+    // A text that no number can be mistaken for says nothing.
+    const isType = (it: unknown): boolean =>
+      typeof it === "number" || /^-?\d+$/.test(`${it}`);
+    if (isType(id)) this.#types.ids.add(typeof id);
     const token = params._meta?.progressToken;
-    if (token !== undefined) this.#types.tokens.add(typeof token);
+    if (isType(token)) this.#types.tokens.add(typeof token);
     this.#say({ id, method, params: { ...params, ...more } });
   }
 
