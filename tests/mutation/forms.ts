@@ -65,16 +65,18 @@ export const FORMS: readonly Mutant[] = [
   {
     name: "forms: beside other text everything counts",
     from: `
-      const $isAnswer = ($it: $Message): boolean =>
+      const $isAnswer = ($it: $Message): $boolean =>
         $it.$kind === $answer ||
         $it.$kind === $invalid && $it.$like === $answer;`,
     to: `
-      const $isAnswer = ($it: $Message): boolean => $it !== undefined;`,
+      const $isAnswer = ($it: $Message): $boolean => $it !== undefined;`,
   },
   {
     name: "forms: what stands around a JSON text is not taken off",
-    from: "const $bare = $text.slice($skip($text, 0), $end($text));",
-    to: "const $bare = $text;",
+    from: `
+      const $bare = $text.slice($skip($blank, $text, 0), $end($text));`,
+    to: `
+      const $bare = $text;`,
   },
   {
     name: "forms: a null beside an answer goes on",
@@ -126,7 +128,7 @@ export const FORMS: readonly Mutant[] = [
     name: "forms: an error without an id is guessed to be about the first",
     from: `
       const $isIt = $only !== undefined && $open.length === 1 &&
-        !$hasSpoken($only, $only.$sentAt);`,
+        !($saidAt($only) >= $only.$sentAt);`,
     to: `
       const $isIt = $only !== undefined && $open !== undefined;`,
   },
