@@ -3,32 +3,14 @@ import { test } from "../tools/pure.ts";
 import { isOwnId } from "../tools/own_ids.ts";
 import { ExaiScene } from "../tools/exai_scene.ts";
 import { type Json, Scene } from "../tools/scene.ts";
-
-const REFUSAL = { id: null, error: { code: -32700, message: "Parse error" } };
-const NAN = (id: Json): string =>
-  `{"jsonrpc":"2.0","id":${JSON.stringify(id)},"result":{"x":NaN}}`;
-const TOOLS = [
-  { name: "look", annotations: { readOnlyHint: true } },
-  { name: "write" },
-];
-
-function settled(config: Json = {}): Scene {
-  const scene = new Scene(config);
-  scene.start();
-  scene.ask("list", "tools/list");
-  scene.daemon({ id: "list", result: { tools: TOOLS } });
-  scene.pass(5_000);
-  scene.pong();
-  scene.take();
-  return scene;
-}
-
-function call(scene: Scene, id: Json, tool: string, _meta?: Json): void {
-  scene.pass(1_500);
-  scene.call(id, tool, _meta);
-  scene.pong();
-  scene.take();
-}
+import {
+  broken,
+  call,
+  REFUSAL,
+  retyping,
+  settled,
+  TOOLS,
+} from "../tools/settled.ts";
 
 function live(scene: Scene, ms: number): void {
   for (let i = 0; i < ms / 250; i++) {
@@ -69,7 +51,7 @@ test("a tool that the daemon on this connection has not called repeatable is not
   scene.call(1, "look");
   scene.pong();
   scene.take();
-  scene.daemon(NAN(1));
+  scene.daemon(broken(1));
   live(scene, 3_000);
   assertEquals(scene.written().filter(({ id }) => id === 1).length, 0);
 });
@@ -91,10 +73,10 @@ test("an error that was about our probe ends no call, if only a later probe is a
 test("a broken answer, a loss and a broken answer again within 2 s: no silence", () => {
   const scene = settled();
   call(scene, 1, "look");
-  scene.daemon(NAN(1));
+  scene.daemon(broken(1));
   again(scene, { result: { tools: TOOLS } });
   scene.take();
-  scene.daemon(NAN(1));
+  scene.daemon(broken(1));
   live(scene, 10_000);
   assertEquals(codes(scene).length + scene.written().length, 1);
 });
@@ -105,7 +87,7 @@ test("a broken answer names its request, whatever of ours is open", () => {
   scene.take();
   scene.call(1, "write");
   scene.pong();
-  scene.daemon(NAN(1));
+  scene.daemon(broken(1));
   live(scene, 10_000);
   assertEquals(codes(scene), [[1, -31002]]);
 });
@@ -113,7 +95,7 @@ test("a broken answer names its request, whatever of ours is open", () => {
 for (
   const [what, frame] of [
     ["indented", '{\n "jsonrpc": "2.0",\n "id": 1,\n "result": {"x": NaN}\n}'],
-    ["byte order mark", "\ufeff" + NAN(1)],
+    ["byte order mark", "\ufeff" + broken(1)],
   ] as const
 ) {
   test(`a broken answer is no silence: ${what}`, () => {
@@ -183,7 +165,7 @@ test("a JSON log line is no answer", () => {
 test("an id is not used again while a copy of its request is unanswered", () => {
   const scene = settled();
   call(scene, 1, "look");
-  scene.daemon(NAN(1));
+  scene.daemon(broken(1));
   live(scene, 2_500);
   scene.daemon({ id: 1, result: {} });
   scene.take();
@@ -244,12 +226,7 @@ test("a secret that JSON escapes is taken out of the daemon's words", () => {
 });
 
 test("a request that waited for its twin is refused once the twin's late answer may come", () => {
-  const scene = new Scene();
-  scene.start();
-  scene.pass(5_000);
-  const { id } = scene.sent().at(-1);
-  scene.daemon({ id: `${id}`, result: {} });
-  scene.take();
+  const scene = retyping();
   scene.ask("1", "x");
   scene.ask(1, "x");
   scene.pong();

@@ -5,6 +5,7 @@ import { IdTypes, otherType } from "../../lib/ids.ts";
 import { cut, members, membersBeforeBreak } from "../../lib/json_text.ts";
 import { isOwnId } from "../tools/own_ids.ts";
 import { type Json, Scene } from "../tools/scene.ts";
+import { call, REFUSAL, retyping, settled } from "../tools/settled.ts";
 import { test } from "../tools/pure.ts";
 
 const CUTS: [text: string, names: string[], rest: string][] = [
@@ -371,12 +372,7 @@ test("a client with ids of both types gets exact ones only", () => {
 });
 
 test("twins wait for each other where the daemon has confused types", () => {
-  const scene = new Scene();
-  scene.start();
-  scene.pass(5_000);
-  const { id } = scene.sent().at(-1);
-  scene.daemon({ id: `${id}`, result: {} });
-  scene.take();
+  const scene = retyping();
   scene.ask(1, "x");
   scene.ask("1", "x");
   scene.ask(2, "x");
@@ -504,32 +500,6 @@ test("beside other text only answers count", () => {
 
 // What cannot be understood.
 
-/** A session with tools of which `look` only reads, long after its handshake. */
-function settled(): Scene {
-  const scene = new Scene();
-  scene.start();
-  scene.ask("list", "tools/list");
-  const tools = [{ name: "look", annotations: { readOnlyHint: true } }, {
-    name: "write",
-  }];
-  scene.daemon({ id: "list", result: { tools } });
-  scene.pass(5_000);
-  scene.pong();
-  scene.take();
-  return scene;
-}
-
-/** Writes a call, whose leading probe is answered. */
-function call(scene: Scene, id: number, tool: string): void {
-  scene.pass(1_500);
-  scene.call(id, tool);
-  scene.pong();
-  assert(scene.written().some((it) => it.id === id), "it was not written");
-  scene.take();
-}
-
-const REFUSAL = { id: null, error: { code: -32700, message: "Parse error" } };
-
 const UNCLEAR: [what: string, frame: Json][] = [
   ["an error without an id", REFUSAL],
   ["an error with no id at all", {
@@ -655,13 +625,19 @@ test("a daemon that refuses every call is told to each of them", () => {
   assertEquals(error.code, -32600, "its answer may still come");
 });
 
-test("a call that is to be written once more needs its hint on the next connection", () => {
+/** A call that only reads is to be written once more. */
+function refused(): Scene {
   const scene = settled();
   call(scene, 1, "look");
   scene.daemon(REFUSAL);
   scene.pass(1_000);
   scene.pong();
   scene.pass(1_000);
+  return scene;
+}
+
+test("a call that is to be written once more needs its hint on the next connection", () => {
+  const scene = refused();
   // It waits for a probe, and the connection ends.
   assertEquals(scene.written().filter(({ id }) => id === 1), []);
   scene.close();
@@ -676,12 +652,7 @@ test("a call that is to be written once more needs its hint on the next connecti
 });
 
 test("a call that was to be written once more was delivered", () => {
-  const scene = settled();
-  call(scene, 1, "look");
-  scene.daemon(REFUSAL);
-  scene.pass(1_000);
-  scene.pong();
-  scene.pass(1_000);
+  const scene = refused();
   scene.close();
   scene.pass(260);
   while (scene.replies().length === 0) {
