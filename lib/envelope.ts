@@ -20,6 +20,7 @@ import {
   type Invalid,
   isNotification,
   isRecord,
+  MEMBERS,
   type Message,
 } from "./jsonrpc.ts";
 import { isErrorObject, isNoError, meant, withError } from "./malformed.ts";
@@ -85,9 +86,8 @@ const BESIDE = "beside other text in a frame only answers are taken";
 function unreadable(text: string): Invalid {
   const reason = "it is not JSON (JSON-RPC 2.0 section 4)";
   const found = membersBeforeBreak(text);
-  const last = (name: string) => found.findLast((it) => it.name === name);
-  const isAnswer = last("result") !== undefined || last("error") !== undefined;
-  const spelled = isAnswer ? last("id")?.value : undefined;
+  const isAnswer = found.has("result") || found.has("error");
+  const spelled = isAnswer ? found.get("id") : undefined;
   const id = spelled && idOf(JSON.parse(spelled), `{"id":${spelled}}`);
   return id === undefined
     ? invalid(undefined, "call", reason)
@@ -131,7 +131,7 @@ function classify(parsed: unknown, said: string): Message {
   if (jsonrpc !== "2.0") {
     // A line of a log may have an id and an error, too.
     const isMeant = !isError || like !== "answer" ||
-      Object.keys(value).every((name) => NAMES.includes(name));
+      Object.keys(value).every((name) => MEMBERS.includes(name));
     return invalid(
       isMeant ? idOf(value.id, text) : undefined,
       like,
@@ -257,7 +257,7 @@ export function envelopeOf(
   for (const member of all) {
     const { name, start, nameEnd, value: { start: first, end } } = member;
     found.push([name, JSON.parse(text.slice(first, end))]);
-    if (!NAMES.includes(name)) continue;
+    if (!MEMBERS.includes(name)) continue;
     plain += text.slice(from, start) + JSON.stringify(name);
     from = nameEnd;
   }
@@ -269,8 +269,6 @@ export function envelopeOf(
 
 /** The letters of the members' names, and the underscore of exai's: 005f to 007a. */
 const ESCAPED = /\\u00[567]/;
-/** The members of an envelope (JSON-RPC 2.0 sections 4 and 5). */
-const NAMES = ["jsonrpc", "id", "method", "params", "result", "error"];
 
 function invalid(
   id: Id | undefined,

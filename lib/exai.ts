@@ -228,10 +228,7 @@ export class Exai implements Dialect {
     const outstanding = line?.outstanding;
     if (line === undefined || outstanding === undefined) return [NO_FRAME];
     const members = membersBeforeBreak(text);
-    const value = (name: string): unknown => {
-      const found = members.findLast((it) => it.name === name)?.value;
-      return found && jsonIn(found);
-    };
+    const value = (name: string): unknown => jsonIn(members.get(name) ?? "");
     const op = value("op");
     if (outstanding.kind === "health" && op === "health_res") {
       return this.#healthy(epoch, line, outstanding, { op }, now);

@@ -7,7 +7,7 @@
  */
 
 import { closedEnd, jsonIn, membersBeforeBreak } from "./json_text.ts";
-import { isRecord } from "./jsonrpc.ts";
+import { isRecord, MEMBERS } from "./jsonrpc.ts";
 
 /** A JSON text in a frame, and its value. */
 export interface Piece {
@@ -39,11 +39,8 @@ const PIECE_LIMIT = 1_000;
 const BROKEN_LIMIT = 10;
 /** How much of such an object shows whether it begins as a message. */
 const HEAD = 1_000;
-/** The members that messages have; the last two are exai's. */
-const MEMBERS = [
-  ...["jsonrpc", "id", "method", "params", "result", "error"],
-  ...["op", "request_id"],
-];
+/** The members that messages have, exai's too. */
+const NAMES = [...MEMBERS, "op", "request_id"];
 /** Line breaks, and the marks that some peers put between texts. */
 // deno-lint-ignore no-control-regex
 const BREAK = /[\r\n\0\x1e]/g;
@@ -53,8 +50,9 @@ const SPACE = /[ \t]*/y;
 
 /**
  * Takes a frame apart, in linear time. Only a frame that is no JSON text as a
- * whole is looked into: a line counts if it is messages one after another. JSON inside other text is never looked for, because a line of a log
- * may quote a message.
+ * whole is looked into: a line counts if it is messages one after another. JSON
+ * inside other text is never looked for, because a line of a log may quote a
+ * message.
  *
  * @example
  * ```ts
@@ -68,7 +66,7 @@ export function piecesOf(text: string, isMessage: IsMessage): Pieces {
   const value = jsonIn(text);
   if (value !== undefined) return whole(text, value);
   const bare = text.slice(skip(BLANK, text, 0), blankEnd(text));
-  const inside = jsonIn(bare);
+  const inside = bare.length < text.length ? jsonIn(bare) : undefined;
   return inside === undefined ? lines(bare, isMessage) : whole(bare, inside);
 }
 
@@ -144,7 +142,8 @@ function messagesAt(
 
 /** Whether a text that breaks off begins as a message. */
 function isBegun(head: string): boolean {
-  return membersBeforeBreak(head).some(({ name }) => MEMBERS.includes(name));
+  const found = membersBeforeBreak(head);
+  return NAMES.some((name) => found.has(name));
 }
 
 /** Where the blanks begin that end a text. */

@@ -32,7 +32,7 @@ import * as report from "./report.ts";
 import { greeted, heard, ponged } from "./standby.ts";
 import { lose, ready } from "./tend.ts";
 import { unnamed, unreadable } from "./unclear.ts";
-import { cut, replace } from "./json_text.ts";
+import { cut, insert, replace } from "./json_text.ts";
 
 /** How long the end of a subscription waits, in milliseconds: if the connection ends, too, the next daemon goes on with it. */
 const ENDING_MS = 1_000;
@@ -188,8 +188,7 @@ function settle(desk: Desk, link: Link, said: Answer, now: number): void {
   if (said.id === undefined && said.error !== undefined) {
     const id = discovery(desk, link);
     if (id === undefined) return unnamed(desk, link, said, now);
-    const error = JSON.stringify(said.error);
-    const text = `{"jsonrpc":"2.0","id":${id},"error":${error}}`;
+    const text = insert(cut(said.text, ["id"]), [], "id", id);
     return settle(desk, link, { ...said, id, text }, now);
   }
   const id = desk.ids.resolve(said.id, link.epoch);

@@ -163,15 +163,16 @@ function* children(text: string, start: number): Generator<Child> {
 
 /**
  * The members of an object that stand whole before the place where it breaks
- * off, or is no JSON any more; the last may have a name only. There are none of
- * an object that is whole and has other text behind it.
+ * off, or is no JSON any more, by name with the texts of their values; the last
+ * may have a name only. There are none of an object that is whole and has other
+ * text behind it.
  *
  * @param text what `JSON.parse` has not accepted
  */
 export function membersBeforeBreak(
   text: string,
-): { readonly name: string; readonly value: string | undefined }[] {
-  const found: { name: string; value: string | undefined }[] = [];
+): Map<string, string | undefined> {
+  const found = new Map<string, string | undefined>();
   let at = skipSpace(text, 0);
   if (text[at] !== "{") return found;
   do {
@@ -187,10 +188,10 @@ export function membersBeforeBreak(
     at = skipSpace(text, at);
     // A number that ends with the text may go on.
     const isWhole = at < text.length && jsonIn(value) !== undefined;
-    found.push({ name, value: isWhole ? value : undefined });
+    found.set(name, isWhole ? value : undefined);
     if (!isWhole) return found;
   } while (text[at] === ",");
-  return text[at] === "}" ? [] : found;
+  return text[at] === "}" ? new Map() : found;
 }
 
 /** The value of a JSON text; `undefined` for what is none. */

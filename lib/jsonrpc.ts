@@ -121,6 +121,16 @@ export function idOf(id: unknown, text: string): Id | undefined {
   return JSON.stringify(id);
 }
 
+/** The members of a message (JSON-RPC 2.0 sections 4 and 5). */
+export const MEMBERS: readonly string[] = [
+  "jsonrpc",
+  "id",
+  "method",
+  "params",
+  "result",
+  "error",
+];
+
 /** Whether a method is that of a notification, which has no id. */
 export function isNotification(method: string): boolean {
   return method.startsWith("notifications/") || isInitialized(method);

@@ -290,24 +290,6 @@ test("client's request without jsonrpc and with another member gets an error", (
   assertEquals(codes(scene), [[1, -32600], [2, -32600]]);
 });
 
-test("what Node prints of an object, then an answer", () => {
-  const scene = settled();
-  call(scene, 1, "write");
-  scene.daemon(
-    '{\n  port: 8080,\n  host: \'localhost\'\n}\n{"jsonrpc":"2.0","id":1,"result":{}}\n',
-  );
-  live(scene, 10_000);
-  assertEquals(codes(scene), [[1, undefined]]);
-});
-
-test("a log line that opens a brace, then a good answer", () => {
-  const scene = settled();
-  call(scene, 1, "write");
-  scene.daemon('{starting "server\n{"jsonrpc":"2.0","id":1,"result":{}}\n');
-  live(scene, 10_000);
-  assertEquals(codes(scene), [[1, undefined]]);
-});
-
 test("SDK v2 auto: discover has a text for an id, all others are numbers, and come back as texts", () => {
   const scene = new Scene();
   scene.open();
@@ -435,20 +417,32 @@ test("cursor '' with pages behind", () => {
   }
 });
 
-test("log line, then an indented answer", () => {
-  const scene = settled();
-  call(scene, 1, "write");
-  scene.daemon(
+/** Frames in which a good answer stands beside other text. */
+const ANSWERED: [what: string, frame: string][] = [
+  [
+    "what Node prints of an object, then an answer",
+    "{\n  port: 8080,\n  host: 'localhost'\n}\n" +
+    '{"jsonrpc":"2.0","id":1,"result":{}}\n',
+  ],
+  [
+    "a log line that opens a brace, then a good answer",
+    '{starting "server\n{"jsonrpc":"2.0","id":1,"result":{}}\n',
+  ],
+  [
+    "a log line, then an indented answer",
     'INFO done\n{\n  "jsonrpc": "2.0",\n  "id": 1,\n  "result": {}\n}\n',
-  );
-  live(scene, 10_000);
-  assertEquals(codes(scene), [[1, undefined]]);
-});
-
-test("an indented answer and a log line behind it", () => {
-  const scene = settled();
-  call(scene, 1, "write");
-  scene.daemon('{\n "jsonrpc":"2.0",\n "id":1,\n "result":{}\n}\nINFO done');
-  live(scene, 10_000);
-  assertEquals(codes(scene), [[1, undefined]]);
-});
+  ],
+  [
+    "an indented answer and a log line behind it",
+    '{\n "jsonrpc":"2.0",\n "id":1,\n "result":{}\n}\nINFO done',
+  ],
+];
+for (const [what, frame] of ANSWERED) {
+  test(what, () => {
+    const scene = settled();
+    call(scene, 1, "write");
+    scene.daemon(frame);
+    live(scene, 10_000);
+    assertEquals(codes(scene), [[1, undefined]]);
+  });
+}

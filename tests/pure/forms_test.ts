@@ -53,7 +53,7 @@ const BREAKS: [text: string, found: [string, string | undefined][]][] = [
 for (const [text, found] of BREAKS) {
   test(`membersBeforeBreak: ${JSON.stringify(text)}`, () => {
     assertEquals(
-      membersBeforeBreak(text).map(({ name, value }) => [name, value]),
+      [...membersBeforeBreak(text)],
       found,
     );
   });
