@@ -11,9 +11,15 @@ import {
   duration,
   type Header,
   orOff,
-  secretsIn,
+  type Parse,
   SettingError,
 } from "./parse.ts";
+import {
+  isSecret,
+  secretsOfHeader,
+  secretsOfToken,
+  secretsOfUrl,
+} from "./secrets.ts";
 import {
   type Setting,
   type SettingName,
@@ -90,9 +96,9 @@ export type Source = "flag" | "env" | "file";
 const SOURCES: readonly Source[] = ["flag", "env", "file"];
 
 const STREAM = /^([A-Z][A-Z0-9_]*?)_STREAM_(IDLE_)?TIMEOUT$/;
-/** What is shorter stands in many a sentence by chance. */
-const SECRET_LENGTH = 4;
-const SECRET = /authorization|cookie|token|key|secret|password/i;
+/** Hosts that are this machine: a container's own host is one. */
+const HERE =
+  /^(localhost|.*\.localhost|127\.[\d.]+|\[::1\]|host\.docker\.internal)$/;
 
 /**
  * Reads the configuration.
@@ -160,6 +166,8 @@ export function readConfig(
   const sent: readonly Header[] = authorization === undefined || isAuthorized
     ? headers
     : [...headers, ["Authorization", authorization]];
+  const unencrypted = unencryptedIn(target.href, sent, token);
+  if (unencrypted !== undefined) warnings.push(unencrypted);
   const config: Config = {
     ...kept,
     dialect,
@@ -169,15 +177,33 @@ export function readConfig(
     providers,
     helloToken: token ?? "",
     secrets: [
-      ...secretsIn(target),
-      ...sent.filter(([name]) => SECRET.test(name))
-        .map(([, value]) => value.split(" ").at(-1)!),
-      isBearer ? "" : token ?? "",
-    ].filter((secret) => secret.length >= SECRET_LENGTH),
+      ...new Set([
+        ...secretsOfUrl(target),
+        // What a flag says can be seen anyway.
+        ...find(SETTINGS.headers, flags, sources)?.from === "flag"
+          ? sent.slice(headers.length).flatMap(secretsOfHeader)
+          : sent.flatMap(secretsOfHeader),
+        ...secretsOfToken(token ?? ""),
+      ]),
+    ],
     pingInterval: isPingOff ? Infinity : kept.pingInterval,
     healthFile: hasHealthFile ? kept.healthFile : undefined,
   };
   return { kind: "config", config, warnings };
+}
+
+/** What goes to another machine for all to read, in a sentence; `undefined` if nothing does. */
+function unencryptedIn(
+  href: string,
+  sent: readonly Header[],
+  token: string | undefined,
+): string | undefined {
+  const { protocol, hostname, searchParams } = new URL(href);
+  const isTold = token !== undefined || sent.some(([name]) => isSecret(name)) ||
+    [...searchParams.keys()].some(isSecret);
+  if (protocol !== "ws:" || HERE.test(hostname) || !isTold) return undefined;
+  return `a secret goes to ${hostname} without encryption (ws://): everybody ` +
+    "on the way can read it; use wss://, or a tunnel";
 }
 
 /** Every setting that somebody has made, in the order of the table; of a secret only that it is there. */
@@ -194,9 +220,20 @@ export function made(sources: Sources): Made[] {
     .filter((name) => STREAM.test(name) && !/^(GLM|KIMI)_/.test(name))
     .map((name): Made => {
       const from = env[name] ? "env" : "file";
-      return { name, from, shown: env[name] || file[name] || "" };
+      const text = env[name] || file[name] || "";
+      return { name, from, shown: text && shownIf(orOff(duration), text) };
     });
   return [...rowsMade, ...foreign.filter(({ shown }) => shown !== "")];
+}
+
+/** A setting's text, if it is of the setting's form: another one may be a secret in the wrong place. */
+function shownIf(parse: Parse<unknown>, text: string): string {
+  try {
+    parse(text);
+    return text;
+  } catch {
+    return "(not understood)";
+  }
 }
 
 /** What may be shown of a setting's text. Throws where that is not of the setting's form. */
@@ -210,7 +247,7 @@ export function shownOf(key: SettingName, text: string): string {
     case "headers":
       return SETTINGS.headers.parse(text).map(([name]) => name).join(", ");
     default:
-      return text;
+      return shownIf(SETTINGS[key].parse, text);
   }
 }
 
@@ -341,7 +378,11 @@ function parseArgs(
       problems.push(
         name === "token"
           ? "--token: a command line is visible to everybody on the machine; use --token-file or ALWAYSUP_TOKEN"
-          : `--${name}: there is no such flag (see --help)`,
+          : /^[a-z][a-z-]{0,30}$/.test(name)
+          ? `--${name}: there is no such flag (see --help)`
+          : `argument ${
+            args.length - rest.length
+          }: there is no such flag (see --help)`,
       );
     } else if (value === undefined) {
       problems.push(`--${name}: a value must follow (${row[1].value})`);
@@ -361,9 +402,9 @@ function forbidSecrets(key: SettingName, text: string): void {
   if (key === "url") {
     const { username, password, search } = new URL(text);
     const names = [...new URLSearchParams(search).keys()];
-    const isSecret = username !== "" || password !== "" ||
-      names.some((name) => SECRET.test(name));
-    if (!isSecret) return;
+    const isShowing = username !== "" || password !== "" ||
+      names.some(isSecret);
+    if (!isShowing) return;
     throw new SettingError(
       "it seems to hold a secret, and a command line is visible to everybody " +
         "on the machine; use ALWAYSUP_URL",
@@ -371,7 +412,7 @@ function forbidSecrets(key: SettingName, text: string): void {
   }
   if (key !== "headers") return;
   const secret = text.split("\n").map((line) => line.split(":")[0] ?? "")
-    .find((name) => SECRET.test(name));
+    .find(isSecret);
   if (secret === undefined) return;
   throw new SettingError(
     `${secret} is a secret, and a command line is visible to everybody on ` +
@@ -389,7 +430,13 @@ function readToken(
     const { parse } = dialect === "exai" ? SETTINGS.exaiToken : SETTINGS.token;
     return parse(readFile(path).trim());
   } catch (error) {
-    problems.push(`--token-file ${path}: ${reasonOf(error)}`);
+    // Some put the token itself there: what was given is not repeated.
+    const { code } = error as { code?: unknown };
+    const what = error instanceof SettingError
+      ? error.message
+      : "it cannot be read" + (code === undefined ? "" : ` (${code})`) +
+        ": it must be the path of a file in which the token is";
+    problems.push(`--token-file: ${what}`);
     return undefined;
   }
 }

@@ -29,6 +29,7 @@ import { ClientIds } from "./client_ids.ts";
 import { Memory, type Remembered } from "./memory.ts";
 import type { HasLink } from "./waits.ts";
 import * as report from "./report.ts";
+import { type Hide, hider } from "./secrets.ts";
 import { Tasks } from "./tasks.ts";
 import { OneWay } from "./one_way.ts";
 import {
@@ -151,6 +152,8 @@ export class Desk {
   client: string | undefined;
   /** What is remembered of the daemon; `undefined` where nothing may be. */
   readonly memory: Memory | undefined;
+  /** Takes secrets out of the daemon's words. */
+  readonly hide: Hide;
   /** The requests that wait for the daemon although they can be answered without it, and for how long. */
   readonly graces: Map<Id, Grace> = new Map();
   /** The ends of subscriptions that came just now: a daemon that is going away says the same. */
@@ -182,23 +185,20 @@ export class Desk {
     this.ids = new ClientIds(this.ledger);
     this.capacity = new Capacity(config.connections);
     const { remembered } = config;
-    this.memory = remembered && new Memory(remembered, now);
+    this.hide = hider(config.secrets);
+    this.memory = remembered && new Memory(remembered, now, this.hide);
     this.links = new Links(config, random, now);
     dialect.useClientIds(this.ids);
   }
 
   /** The daemon's own words, not all of them, and without a secret that it quotes. */
-  hide(words: string): string {
-    const { secrets } = this.config;
-    // JSON writes some of their characters with escapes.
-    return secrets.flatMap((it) => [it, JSON.stringify(it).slice(1, -1)])
-      .reduce((it, secret) => it.replaceAll(secret, "***"), words)
-      .slice(0, WORDS_LIMIT);
+  words(text: string): string {
+    return this.hide(text).slice(0, WORDS_LIMIT);
   }
 
   /** Says in the log that the daemon, in whose words, is not where the old one was. */
   regret(trouble: string): void {
-    this.do(report.notRestored(this.hide(trouble)));
+    this.do(report.notRestored(this.words(trouble)));
   }
 
   /** Puts an effect on the list. */

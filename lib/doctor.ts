@@ -23,6 +23,7 @@ import {
   unseenCheck,
 } from "./running_check.ts";
 import { parseFile } from "./servers_text.ts";
+import { hideIn, hider } from "./secrets.ts";
 import { readSettings } from "./sources.ts";
 import { ownerOf, readState } from "./state.ts";
 import { span } from "./running.ts";
@@ -87,7 +88,11 @@ async function* examine(
   const { config, warnings } = reading;
   yield settings(config, sources);
   for (const text of warnings) yield { name: "settings", state: "warn", text };
-  yield* daemon(config, host, way);
+  const hide = hider(config.secrets);
+  for await (const check of daemon(config, host, way)) {
+    // A daemon may quote what it was told.
+    yield hideIn(check, hide) as Check;
+  }
   yield cache(config, host);
   yield health(config, sources, host);
   yield clients(host);

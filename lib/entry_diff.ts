@@ -9,6 +9,9 @@ import { rows, shownOf } from "./config.ts";
 import { isRecord } from "./jsonrpc.ts";
 
 const HIDDEN = "(hidden)";
+/** What starts a program, a flag's name, or a path. Another word may be a secret in the wrong place. */
+const PLAIN =
+  /^(cmd|\/c|npx|bunx|dlx|exec|node|deno|run|(alwaysup|deno)(@[\w.^~-]+)?|-\w|--?[a-z-]{2,30}|-NERW|(~|\.{0,2}|[a-z]:)[/\\].*)$/i;
 
 /**
  * The lines of an entry that differ. Nothing else of the file is shown: it may
@@ -50,7 +53,7 @@ function shown(
 ): string {
   const isOurs = startsUs(entry, program);
   const members = Object.entries(isRecord(entry) ? entry : {})
-    .map(([key, value]) => [key, memberOf(key, value, isOurs)]);
+    .map(([key, value]) => [key, memberOf(key, value, isOurs, program)]);
   const text = isRecord(entry)
     ? JSON.stringify(Object.fromEntries(members), null, 2)
     : HIDDEN;
@@ -58,14 +61,21 @@ function shown(
 }
 
 /** What may be shown of a member of an entry. */
-function memberOf(key: string, value: unknown, isOurs: boolean): unknown {
+function memberOf(
+  key: string,
+  value: unknown,
+  isOurs: boolean,
+  program: readonly string[],
+): unknown {
   switch (key) {
     case "type":
     case "command":
       return typeof value === "string" ? word(value) : HIDDEN;
     case "args":
       // What others' flags mean is not known.
-      return isOurs && Array.isArray(value) ? value.map(argument) : HIDDEN;
+      return isOurs && Array.isArray(value)
+        ? value.map((arg, i) => argument(arg, value[i - 1], program))
+        : HIDDEN;
     case "env":
     case "headers":
       return isRecord(value)
@@ -76,14 +86,17 @@ function memberOf(key: string, value: unknown, isOurs: boolean): unknown {
   }
 }
 
-function argument(arg: unknown, i: number, all: readonly unknown[]): string {
+function argument(
+  arg: unknown,
+  before: unknown,
+  program: readonly string[],
+): string {
   if (typeof arg !== "string") return HIDDEN;
   const [, flag, text] = /^--([^=]+)=(.*)$/s.exec(arg) ?? [];
   if (flag !== undefined) return `--${flag}=${valueOf(flag, text!)}`;
-  const [, last] = /^--([^=]+)$/.exec(String(all[i - 1])) ?? [];
-  return last === undefined || arg.startsWith("-")
-    ? word(arg)
-    : valueOf(last, arg);
+  const [, last] = /^--([^=]+)$/.exec(String(before)) ?? [];
+  if (last !== undefined && !arg.startsWith("-")) return valueOf(last, arg);
+  return PLAIN.test(arg) || program.includes(arg) ? word(arg) : HIDDEN;
 }
 
 /** The value of a flag of ours; of another's nobody knows what it is. */

@@ -32,7 +32,8 @@ import * as report from "./report.ts";
 import { greeted, heard, ponged } from "./standby.ts";
 import { lose, ready } from "./tend.ts";
 import { unnamed, unreadable } from "./unclear.ts";
-import { cut, insert, replace } from "./json_text.ts";
+import { cut, insert, locate, replace } from "./json_text.ts";
+import { hideIn } from "./secrets.ts";
 
 /** How long the end of a subscription waits, in milliseconds: if the connection ends, too, the next daemon goes on with it. */
 const ENDING_MS = 1_000;
@@ -206,7 +207,11 @@ function settle(desk: Desk, link: Link, said: Answer, now: number): void {
   if (isEnding && isHeldBack(desk, id, answer, now)) return;
   desk.endings.delete(id);
   const mended = mend(desk, message, answer);
-  let text = desk.dialect.answered(message, mended);
+  let text = withoutSecrets(
+    desk,
+    desk.dialect.answered(message, mended),
+    mended,
+  );
   const { maxMessage } = desk.config;
   const listing = listingOf(message.method);
   if (text.length > maxMessage) {
@@ -241,6 +246,18 @@ function settle(desk: Desk, link: Link, said: Answer, now: number): void {
     message.method === "server/discover";
   if (isGreeted) become(desk, link, now);
   else link.awaitGreeting(now);
+}
+
+/** An error, also that of a tool, is for people to read: no secret stays in it. Other results are the daemon's own business. */
+function withoutSecrets(desk: Desk, text: string, answer: Answer): string {
+  const isError = answer.error !== undefined ||
+    dig(answer.result, "isError") === true;
+  if (!isError || desk.hide(text) === text) return text;
+  const name = answer.error === undefined ? "result" : "error";
+  const span = locate(text, [name]);
+  if (span === undefined) return text;
+  const value: unknown = JSON.parse(text.slice(span.start, span.end));
+  return replace(text, [name], JSON.stringify(hideIn(value, desk.hide)));
 }
 
 /**

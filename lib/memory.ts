@@ -8,6 +8,7 @@
 import { listingOf, nextCursor } from "./catalog.ts";
 import { cut, elements, locate, replace } from "./json_text.ts";
 import { type Answer, Code, dig, isRecord, type Request } from "./jsonrpc.ts";
+import type { Hide } from "./secrets.ts";
 
 /** The largest result that is remembered, in UTF-16 units. */
 const RESULT_LIMIT = 1024 * 1024;
@@ -111,14 +112,26 @@ export class Memory {
     lists: {} as Record<string, string>,
   };
   readonly #learnedOne = new Set<string>();
+  readonly #hide: Hide;
+  /** Something is not kept for others, because a secret is in it. */
+  #isWithholding = false;
   /** Pages of lists that are not complete yet, the cursors that they were asked for with, and that of the next. */
   readonly #pages = new Map<
     string,
     { cursor: string; cursors: unknown[]; items: string[] }
   >();
 
-  /** What was remembered before. */
-  constructor({ initialize, lists, discover, one }: Remembered, now: number) {
+  /**
+   * What was remembered before.
+   *
+   * @param hide takes out what must not be kept for others
+   */
+  constructor(
+    { initialize, lists, discover, one }: Remembered,
+    now: number,
+    hide: Hide,
+  ) {
+    this.#hide = hide;
     for (const [server, forMs] of Object.entries(one ?? {})) {
       this.#one.set(server, now + forMs);
     }
@@ -136,7 +149,20 @@ export class Memory {
   /** The daemon keeps one connection for a client. */
   learnOne(server: string, now: number): void {
     this.#one.set(server, now + ONE_MS);
-    this.#learnedOne.add(server);
+    if (this.#mayKeep(server)) this.#learnedOne.add(server);
+  }
+
+  /** Whether something was withheld from others, because a secret is in it; once. */
+  takeWithheld(): boolean {
+    const isWithholding = this.#isWithholding;
+    this.#isWithholding = false;
+    return isWithholding;
+  }
+
+  #mayKeep(text: string): boolean {
+    const isClean = this.#hide(text) === text;
+    this.#isWithholding ||= !isClean;
+    return isClean;
   }
 
   /** What there is to keep. */
@@ -234,7 +260,8 @@ export class Memory {
     const isOver = this.#undiscover();
     if (typeof ttl !== "number" || !(ttl > 0)) return isOver;
     const until = now + Math.min(ttl, TTL_LIMIT_MS);
-    const isShared = isPublic(value) && result.length <= RESULT_LIMIT;
+    const isShared = isPublic(value) && result.length <= RESULT_LIMIT &&
+      this.#mayKeep(result);
     this.#discover = { asked, result, until, isShared };
     return isShared || isOver;
   }
@@ -255,8 +282,11 @@ export class Memory {
     if (!isGood || this.#initialize[asked] === result) return false;
     const isFull = Object.keys(this.#initialize).length >= VERSION_LIMIT;
     if (isFull && !Object.hasOwn(this.#initialize, asked)) return false;
-    this.#initialize[asked] = this.#learned.initialize[asked] = result;
-    return true;
+    const isKnown = Object.hasOwn(this.#initialize, asked);
+    const isKept = this.#mayKeep(result);
+    this.#initialize[asked] = result;
+    this.#learned.initialize[asked] = isKept ? result : "";
+    return isKept || isKnown;
   }
 
   #list(
@@ -302,10 +332,11 @@ export class Memory {
   #keep(key: string, result: string, value: unknown): boolean {
     const known = this.#lists[key];
     if (known === result || isEmptier(key, result, known)) return false;
+    const isKept = isPublic(value) && this.#mayKeep(result);
     // What others were told is over, too.
-    const isOver = !isPublic(value) && this.#drop(key);
+    const isOver = !isKept && this.#drop(key);
     this.#lists[key] = result;
-    if (!isPublic(value)) return isOver;
+    if (!isKept) return isOver;
     this.#learned.lists[key] = result;
     return true;
   }

@@ -28,7 +28,7 @@ export function paint(
 }
 
 /** Control characters, line ends, and what turns the direction of a line (UAX #9). */
-const UNTAMED =
+export const UNTAMED: RegExp =
   // deno-lint-ignore no-control-regex
   /[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]+/g;
 

@@ -7,7 +7,7 @@
 /** Reads a setting's text. Throws a {@linkcode SettingError} that completes the sentence "NAME: ...". */
 export type Parse<T> = (text: string) => T;
 
-/** A value breaks a rule; the message says which, and never shows a value that may be a secret. */
+/** A value breaks a rule; the message says which, and never shows the value: it may be a secret that was put in the wrong place. */
 export class SettingError extends Error {}
 
 /** A daemon's address. */
@@ -32,7 +32,7 @@ export function duration(text: string): number {
   const ms = Number(digits) * units[(unit ?? "s") as keyof typeof units];
   if (!(ms >= 1 && ms <= 30 * DAY_MS)) {
     throw new SettingError(
-      `${quote(text)} is not a duration from 1ms to 720h ` +
+      "it is not a duration from 1ms to 720h " +
         "(write 250ms, 45s, 5m or bare seconds)",
     );
   }
@@ -44,7 +44,7 @@ export function whole(text: string): number {
   const value = Number(text);
   if (!/^\d+$/.test(text) || value < 1 || value > 1_000_000) {
     throw new SettingError(
-      `${quote(text)} is not a whole number from 1 to 1000000`,
+      "it is not a whole number from 1 to 1000000",
     );
   }
   return value;
@@ -57,7 +57,7 @@ export function size(text: string): number {
   const bytes = Number(digits) * units[(unit ?? "B") as keyof typeof units];
   if (!(bytes >= 1024 && bytes <= 1024 ** 3)) {
     throw new SettingError(
-      `${quote(text)} is not a size from 1KiB to 1GiB ` +
+      "it is not a size from 1KiB to 1GiB " +
         "(write 32MiB, 512KiB or bare bytes)",
     );
   }
@@ -77,9 +77,7 @@ export function oneOf<const T extends string>(
     const choice = choices.find((choice) => choice === text.toLowerCase());
     if (choice !== undefined) return choice;
     throw new SettingError(
-      `${quote(text)} is not ${choices.length > 1 ? "one of " : ""}${
-        choices.join(", ")
-      }`,
+      `it is not ${choices.length > 1 ? "one of " : ""}${choices.join(", ")}`,
     );
   };
 }
@@ -92,7 +90,8 @@ export function address(text: string): Address {
   const url = new URL(text);
   if (url.protocol !== "ws:" && url.protocol !== "wss:") {
     throw new SettingError(
-      `a WebSocket URL begins with ws:// or wss://, not ${url.protocol}//`,
+      "a WebSocket URL begins with ws:// or wss://" +
+        (/^https?:$/.test(url.protocol) ? `, not ${url.protocol}//` : ""),
     );
   }
   if (url.hash !== "") {
@@ -126,14 +125,11 @@ function basic({ username, password }: URL): string {
   return `Basic ${btoa(String.fromCharCode(...bytes))}`;
 }
 
-/** The secrets that a URL holds, if what is shown of it is not the whole. */
-export function secretsIn({ href, shown }: Address): string[] {
-  if (href === shown) return [];
-  const { password, searchParams } = new URL(href);
-  // A name without a value may be one.
-  const words = [...searchParams].map(([name, value]) => value || name);
-  return [password, ...words];
-}
+/** What the handshake says itself. */
+const HANDSHAKE = /^(host|connection|upgrade|sec-websocket-.*)$/i;
+/** What would make the handshake another message than it is. */
+const MESSAGE =
+  /^(transfer-encoding|content-length|te|trailer|keep-alive|proxy-connection|expect|http2-settings)$/i;
 
 /** Header lines (RFC 9110 section 5). */
 export function headers(text: string): readonly Header[] {
@@ -152,9 +148,15 @@ export function headers(text: string): readonly Header[] {
       if (names.has(name.toLowerCase())) {
         throw new SettingError(`header ${name} is given twice`);
       }
-      if (/^(host|connection|upgrade|sec-websocket-.*)$/i.test(name)) {
+      if (HANDSHAKE.test(name)) {
         throw new SettingError(
           `header ${name} belongs to the WebSocket handshake itself (RFC 6455 section 4.1)`,
+        );
+      }
+      if (MESSAGE.test(name)) {
+        throw new SettingError(
+          `header ${name} is about a message's body or its way, and the ` +
+            "handshake is a GET without a body (RFC 9112 section 6)",
         );
       }
       names.add(name.toLowerCase());
@@ -180,9 +182,7 @@ export function host(text: string): string {
   const shown = bare.includes(":") ? `[${bare}]` : bare;
   if (!/^[\w.:-]+$/.test(bare) || !URL.canParse(`ws://${shown}/`)) {
     throw new SettingError(
-      `${
-        quote(text)
-      } is no host name or address (for a URL there is ALWAYSUP_URL)`,
+      "it is no host name or address (for a URL there is ALWAYSUP_URL)",
     );
   }
   return shown;
@@ -192,7 +192,7 @@ export function host(text: string): string {
 export function port(text: string): number {
   const value = Number(text);
   if (!/^\d+$/.test(text) || value < 1 || value > 65_535) {
-    throw new SettingError(`${quote(text)} is not a port from 1 to 65535`);
+    throw new SettingError("it is not a port from 1 to 65535");
   }
   return value;
 }
@@ -201,7 +201,7 @@ export function port(text: string): number {
 export function number(text: string): number {
   const value = Number(text);
   if (text.trim() === "" || !Number.isFinite(value)) {
-    throw new SettingError(`${quote(text)} is not a number`);
+    throw new SettingError("it is not a number");
   }
   return value;
 }
@@ -245,8 +245,4 @@ export function name(text: string): string {
 export function path(text: string): string {
   if (text.includes("\0")) throw new SettingError("it is not a path");
   return text;
-}
-
-function quote(text: string): string {
-  return JSON.stringify(text.length > 40 ? `${text.slice(0, 40)}...` : text);
 }

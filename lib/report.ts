@@ -400,6 +400,18 @@ export function memoryLost(path: string, why: string): LogEffect {
   );
 }
 
+/** What the daemon says of itself has a secret in it. */
+export function withheld(method: string): LogEffect {
+  return log(
+    "warn",
+    "withheld",
+    `The daemon's answer to ${
+      short(method)
+    } is not cached: a secret that was ` +
+      "sent to it is in the answer.",
+  );
+}
+
 /** A list of the daemon's is not what the client was told. */
 export function changed(list: string): LogEffect {
   return log(

@@ -151,8 +151,10 @@ export function learn(
   now: number,
 ): void {
   const { memory } = desk;
-  if (memory === undefined || !memory.learn(request, answer, now)) return;
-  desk.do({ type: "remember", learned: memory.learned(now) });
+  if (memory === undefined) return;
+  const isNews = memory.learn(request, answer, now);
+  if (memory.takeWithheld()) desk.do(report.withheld(request.method));
+  if (isNews) desk.do({ type: "remember", learned: memory.learned(now) });
 }
 
 /** What is remembered of `initialize` no longer holds. */

@@ -325,7 +325,7 @@ export function retire(desk: Desk, link: Link, now: number): void {
 
 /** A connection is over: what was owed on it is settled by the delivery contract. */
 export function lose(desk: Desk, link: Link, cause: Loss, now: number): void {
-  const loss = { ...cause, reason: desk.hide(cause.reason) };
+  const loss = { ...cause, reason: desk.words(cause.reason) };
   const { epoch, phase, attempt, role } = link;
   const hasAnswered = (link.liveness?.answers ?? 0) > 0;
   const isLast = role === "draining" || role === "trial";

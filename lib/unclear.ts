@@ -38,7 +38,7 @@ export function unnamed(
   { error }: Answer,
   now: number,
 ): void {
-  const words = desk.hide(`${error?.code}: ${error?.message}`);
+  const words = desk.words(`${error?.code}: ${error?.message}`);
   desk.do(report.unnamedError(words));
   const isRefusal = error?.code === PARSE_ERROR ||
     error?.code === Code.invalidRequest;

@@ -13,7 +13,7 @@ const LIB = new URL("../lib/", import.meta.url);
 /** The rooms by floor; a room imports only from floors below its own. */
 const FLOORS: readonly (readonly string[])[] = [
   ["check", "json_text", "host", "output", "parse", "versions"],
-  ["capacity", "liveness"],
+  ["capacity", "liveness", "secrets"],
   ["backoff", "displacement", "handshakes"],
   ["jsonc", "jsonrpc", "settings", "link", "close_reason", "one_way"],
   ["malformed", "frames", "ids"],

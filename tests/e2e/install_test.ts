@@ -377,7 +377,7 @@ const WRONG: [args: string[], why: RegExp][] = [
   [["install", "zed", "--name=a", "--name=b"], /--name: it is given twice/],
   [
     ["install", "zed", "--token-file", "none"],
-    /--token-file \/.*none: it cann/,
+    /--token-file: it cannot be read \(ENOENT\): it must be the path/,
   ],
   [["uninstall", "zed", "--url", "ws://h/"], /only the flags --name and --w/],
 ];

@@ -79,8 +79,40 @@ export const SESSION: readonly Mutant[] = [
   },
   {
     name: "a secret that the daemon quotes is shown",
-    from: '$text.replaceAll($secret, "***")',
-    to: "$text.replaceAll($secret, $secret)",
+    from: "return ($text) => $encoded($hide($text), $hide);",
+    to: "return ($text) => $encoded($text, $hide);",
+  },
+  {
+    name: "a secret that the daemon spells in another way is shown",
+    from: "return ($text) => $encoded($hide($text), $hide);",
+    to: "return ($text) => $hide($text);",
+  },
+  {
+    name: "a text with a secret is cached",
+    from: "const $isClean = this.$hide($text) === $text;",
+    to: "const $isClean = this.$hide($text) !== null;",
+  },
+  {
+    name: "an error with a secret reaches the client as it is",
+    from: "if (!$isError || $desk.$hide($text) === $text) return $text;",
+    to: "if ($isError || $desk.$hide($text) === $text) return $text;",
+  },
+  {
+    name: "a value that is not understood is shown",
+    from: "$parse($text); return $text;",
+    to: "return $text;",
+  },
+  {
+    name: "a secret goes over the network without encryption in silence",
+    from:
+      "if ($protocol !== $ws || $HERE.test($host) || !$isTold) return undefined;",
+    to: "return undefined;",
+  },
+  {
+    name: "a header of the handshake itself is taken",
+    from:
+      "if ($MESSAGE.test($name)) { throw new $SettingError($$what); } $names.$add",
+    to: "$names.$add",
   },
   {
     name: "install: another program's arguments are shown",

@@ -346,19 +346,124 @@ for (const [args, env] of SECRETS) {
   });
 }
 
+const VALUES: [args: string[], env: Record<string, string>][] = [
+  [["--queue-timeout", "s3cret"], {}],
+  [[], { ALWAYSUP_QUEUE_LIMIT: "s3cret" }],
+  [[], { ALWAYSUP_MAX_MESSAGE: "s3cret" }],
+  [[], { ALWAYSUP_RETRY: "s3cret" }],
+  [[], { ALWAYSUP_URL: "s3cret:x@host" }],
+  [[], { EXAI_WS_HOST: "u:s3cret@host" }],
+  [[], { EXAI_WS_PORT: "s3cret" }],
+  [[], { ALWAYSUP_TOKEN_FILE: "s3cret" }],
+  [["--s3cret-0"], {}],
+];
+for (const [args, env] of VALUES) {
+  test(`a value that breaks a rule is not repeated, for it may be a secret: ${args.join(" ") || JSON.stringify(env)}`, () => {
+    const reading = readConfig({ args, env }, () => {
+      throw new Error("No such file: s3cret");
+    });
+    assert(reading.kind === "problems");
+    assertEquals(reading.problems.length, 1);
+    assertEquals(reading.problems.join().includes("s3cret"), false);
+  });
+}
+
+test("a value of a shared variable that breaks a rule is shown nowhere", () => {
+  const env = {
+    LOG_LEVEL: "s3cret",
+    QWEN_STREAM_TIMEOUT: "s3cret",
+    EXAI_WS_PING_INTERVAL: "s3cret",
+  };
+  const reading = readConfig({ args: [], env }, noFile);
+  assert(reading.kind === "config");
+  assertEquals(reading.warnings.length, 3);
+  const shown = JSON.stringify([reading.warnings, made({ args: [], env })]);
+  assertEquals(shown.includes("s3cret"), false);
+});
+
 test("what a daemon may quote of what it is told", () => {
   const env = {
-    ALWAYSUP_URL: "wss://user:p4ss@host/?token=k3yk3y&b=2&b4re",
-    ALWAYSUP_HEADERS: "X-Api-Key: s3cret\nX-Other: shown",
+    ALWAYSUP_URL: "wss://us%40er:p4ss@host/?token=k3y%2Fk3y&b=2&b4re",
+    ALWAYSUP_HEADERS: "X-Api-Key: s3cret\nX-Other: other\nOrigin: public\n" +
+      'Cookie: theme=c00kie; sid="m1ddle"',
     ALWAYSUP_TOKEN: "t0ken",
   };
   const { secrets } = config({ env });
-  assertEquals(secrets, ["p4ss", "k3yk3y", "b4re", "s3cret", "t0ken"]);
+  const words = [
+    ...["us%40er", "p4ss", "k3y/k3y", "k3y%2Fk3y", "b4re", "s3cret", "other"],
+    ...["c00kie", "m1ddle", "t0ken"],
+  ];
+  for (const word of words) assert(secrets.includes(word), word);
+  for (const word of ["2", "public", "theme", "Bearer"]) {
+    assertEquals(secrets.includes(word), false, word);
+  }
   const basic = config({ env: { ALWAYSUP_URL: "ws://user:p4ss@host/" } });
-  assertEquals(basic.secrets, ["p4ss", btoa("user:p4ss")]);
+  for (const word of ["user", "p4ss", btoa("user:p4ss")]) {
+    assert(basic.secrets.includes(word), word);
+  }
   const exai = config({ env: { EXAI_WS_TOKEN: "t0ken" } });
   assertEquals(exai.secrets, ["t0ken"]);
+  // Everybody on the machine sees it anyway.
+  const flag = config({ args: ["--header", "X-Other: other"] });
+  assertEquals(flag.secrets, []);
 });
+
+const UNENCRYPTED: [url: string, env: Record<string, string>, is: boolean][] = [
+  ["ws://example.com/", { ALWAYSUP_TOKEN: "t" }, true],
+  ["ws://10.0.0.2:1/", { ALWAYSUP_HEADERS: "X-Api-Key: k" }, true],
+  ["ws://u:p@example.com/", {}, true],
+  ["ws://example.com/?access_token=t", {}, true],
+  ["ws://[2001:db8::1]/", { ALWAYSUP_TOKEN: "t" }, true],
+  ["ws://localhost.example.com/", { ALWAYSUP_TOKEN: "t" }, true],
+  ["wss://example.com/", { ALWAYSUP_TOKEN: "t" }, false],
+  ["ws://example.com/", {}, false],
+  ["ws://example.com/?room=1", {}, false],
+  ...["localhost", "a.localhost", "127.0.0.1", "127.1.2.3", "[::1]"]
+    .map((host): [string, Record<string, string>, boolean] => [
+      `ws://${host}:1/`,
+      { ALWAYSUP_TOKEN: "t" },
+      false,
+    ]),
+  ["ws://host.docker.internal:1/", { ALWAYSUP_TOKEN: "t" }, false],
+];
+for (const [url, env, is] of UNENCRYPTED) {
+  test(`a secret without encryption: ${url} ${JSON.stringify(env)}: ${is ? "one warning" : "none"}`, () => {
+    const sources = { args: [], env: { ALWAYSUP_URL: url, ...env } };
+    const reading = readConfig(sources, noFile);
+    assert(reading.kind === "config");
+    assertEquals(reading.warnings.length, is ? 1 : 0);
+    if (is) assertMatch(reading.warnings[0]!, /without encryption.*wss:/);
+  });
+}
+
+test("an exai daemon's token without encryption: one warning", () => {
+  const env = { EXAI_WS_HOST: "10.0.0.2", EXAI_WS_TOKEN: "t" };
+  const reading = readConfig({ args: [], env }, noFile);
+  assert(reading.kind === "config");
+  assertEquals(reading.warnings.length, 1);
+});
+
+for (
+  const name of [
+    ...["Host", "Connection", "Upgrade", "Sec-WebSocket-Key", "connection"],
+    ...["Sec-WebSocket-Protocol", "SEC-WEBSOCKET-EXTENSIONS", "TE", "Trailer"],
+    ...["Transfer-Encoding", "Content-Length", "content-length", "Expect"],
+    ...["Keep-Alive", "Proxy-Connection"],
+  ]
+) {
+  test(`a header that is not the user's to say: ${name}`, () => {
+    for (
+      const sources of [
+        { args: ["--header", `${name}: 5`], env: {} },
+        { args: [], env: { ALWAYSUP_HEADERS: `X-A: b\n${name}: 5` } },
+      ]
+    ) {
+      const reading = readConfig(sources, noFile);
+      assert(reading.kind === "problems");
+      assertMatch(reading.problems.join(), new RegExp(`header ${name} .*RFC`));
+    }
+  });
+}
 
 test("what is shown of a URL holds no secret", () => {
   const env = {
@@ -375,7 +480,7 @@ test("a token file that cannot be read, or is empty, is a problem", () => {
   const sources = { args: ["--token-file", "/nowhere"], env: {} };
   const missing = readConfig(sources, noFile);
   assert(missing.kind === "problems");
-  assertMatch(missing.problems[0]!, /\/nowhere.*No such file/);
+  assertMatch(missing.problems[0]!, /^--token-file: it cannot be read.*path/);
   assertEquals(readConfig(sources, () => " \n").kind, "problems");
 });
 

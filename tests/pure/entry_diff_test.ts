@@ -41,7 +41,7 @@ const SHOWN: [what: string, entry: unknown, shown: unknown][] = [
         ...["--url=ws://h/?k=s3cret", "--header", "X-Key: s3cret"],
         ...["--header=s3cret", "--token", "s3cret", "--token=s3cret"],
         ...["--token-file", "/run/t", "--retry=safe", "-e", "T=s3cret"],
-        ...["--url", "s3cret", 3],
+        ...["--url", "s3cret", 3, "s3cret", "./main.ts", "/opt/main.ts"],
       ],
     },
     {
@@ -51,7 +51,8 @@ const SHOWN: [what: string, entry: unknown, shown: unknown][] = [
         ...["--url=ws://h/?***", "--header", "X-Key"],
         ...["--header=(hidden)", "--token", "(hidden)", "--token=(hidden)"],
         ...["--token-file", "/run/t", "--retry=safe", "-e", "(hidden)"],
-        ...["--url", "(hidden)", "(hidden)"],
+        ...["--url", "(hidden)", "(hidden)", "(hidden)"],
+        ...["./main.ts", "/opt/main.ts"],
       ],
     },
   ],

@@ -426,6 +426,17 @@ test("a secret that the daemon quotes is shown to nobody", () => {
   assertEquals([said.includes("S3CRET"), said.includes("***")], [false, true]);
 });
 
+test("an error of a call that quotes a secret reaches the client without it", () => {
+  const secrets = ["S3CRET"];
+  const scene = new ExaiScene({ secrets }, { token: "S3CRET" });
+  scene.greet();
+  const { request_id, epoch } = scene.running(1);
+  const error = { code: "EXEC_ERROR", message: "bad input: S3CRET" };
+  scene.say({ op: "call_tool_res", request_id, error }, epoch);
+  const said = JSON.stringify(scene.replies());
+  assertEquals([said.includes("S3CRET"), said.includes("***")], [false, true]);
+});
+
 test("numbers that are none, and a note that is no text, are no bugs of ours", () => {
   const odd = { valueOf: 1, toString: 1 };
   const frames: Json[] = [

@@ -1,0 +1,209 @@
+/**
+ * Every way out of the program, searched for every secret that went in, with
+ * daemons that quote in every place whatever they were told.
+ *
+ * @module
+ */
+
+import { assert, assertEquals } from "../tools/assert.ts";
+import { test } from "../tools/limit.ts";
+import { RawDaemon } from "../tools/raw_daemon.ts";
+import { execute, Proxy } from "../tools/rig.ts";
+
+// deno-lint-ignore no-explicit-any
+type Json = any;
+
+const TOKEN = "tok3n-0123456789-abcdef";
+const COOKIE = "m1ddle-of-a-c00kie";
+const QUERY = "qu3ry/v4lue+1";
+const USER = "us3r@name";
+const PASSWORD = 'p4ss/w0rd+"%x';
+const KEY = "k3y-0123456789";
+
+/** What is set, and what must not be seen of it. */
+const CASES: [what: string, env: Record<string, string>, secrets: string[]][] =
+  [
+    ["a token, a cookie and a query", {
+      ALWAYSUP_TOKEN: TOKEN,
+      ALWAYSUP_HEADERS: `Cookie: first=0ne1; sid=${COOKIE}; last=thr33`,
+      ALWAYSUP_URL: `ws://HOST/?room=${encodeURIComponent(QUERY)}`,
+    }, [TOKEN, COOKIE, QUERY]],
+    ["a user, a password and a header", {
+      ALWAYSUP_HEADERS: `X-Customer: ${KEY}`,
+      ALWAYSUP_URL: `ws://${encodeURIComponent(USER)}:${
+        encodeURIComponent(PASSWORD)
+      }@HOST/`,
+    }, [USER, PASSWORD, KEY]],
+  ];
+
+/** How a daemon may spell what it quotes. */
+function spellings(secret: string): string[] {
+  const encoded = encodeURIComponent(secret);
+  const escaped = [...secret].map((char) =>
+    `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`
+  );
+  return [
+    ...[secret, secret.toUpperCase(), encoded, encoded.toLowerCase()],
+    ...[encodeURIComponent(encoded), encoded.replaceAll("%20", "+")],
+    ...[btoa(secret), JSON.stringify(secret).slice(1, -1), escaped.join("")],
+  ];
+}
+
+/** Where a secret is found in a text, in any spelling or case. */
+function hits(text: string, secrets: readonly string[]): string[] {
+  const lower = text.toLowerCase();
+  return secrets.flatMap(spellings).filter((it) =>
+    // Base64 without its padding, which belongs to no secret.
+    lower.includes(it.replace(/=+$/, "").toLowerCase())
+  );
+}
+
+/** A daemon that quotes: every answer, and much that is none. */
+class Echo extends RawDaemon {
+  constructor(secrets: readonly string[]) {
+    const all = secrets.flatMap(spellings);
+    const quote = all.join(" ");
+    super({
+      answer: ({ id, method, params }: Json, socket: WebSocket): Json => {
+        if (id === undefined || method === undefined) return undefined;
+        switch (method) {
+          case "initialize":
+            return {
+              id,
+              result: {
+                protocolVersion: params.protocolVersion,
+                capabilities: { tools: {}, logging: {} },
+                serverInfo: { name: quote, version: quote },
+                instructions: quote,
+              },
+            };
+          case "ping":
+            return { id, result: {} };
+          case "tools/list": {
+            const inputSchema = { type: "object" };
+            const tool = { name: "t", description: quote, inputSchema };
+            return { id, result: { tools: [tool] } };
+          }
+          case "tools/call":
+            if (params.name === "die") {
+              for (const it of all) if (it.length < 100) socket.close(1011, it);
+              return undefined;
+            }
+            for (const it of [quote, `[${quote}]`, ...all]) {
+              socket.send(it);
+              const said = JSON.stringify(it);
+              socket.send(`{"jsonrpc":"2.0","method":${said}}`);
+              socket.send(`{"jsonrpc":"2.0","id":${said},"result":{}}`);
+              socket.send(
+                `{"jsonrpc":"2.0","id":${said},"result":0,"error":1}`,
+              );
+              socket.send(
+                `{"jsonrpc":"2.0","id":null,"error":{"code":-1,"message":${said}}}`,
+              );
+              socket.send(new TextEncoder().encode(`\xff${it}`));
+            }
+            return params.name === "error"
+              ? { id, error: { code: -32001, message: quote, data: [quote] } }
+              : {
+                id,
+                result: {
+                  isError: true,
+                  content: [{ type: "text", text: quote }],
+                },
+              };
+          default:
+            return { id, error: { message: quote } };
+        }
+      },
+    });
+  }
+}
+
+/** A folder for everything that the program may write. */
+class Home implements Disposable {
+  readonly path = Deno.makeTempDirSync({ prefix: "home-" });
+  readonly env = {
+    ...{ HOME: this.path, USERPROFILE: this.path, APPDATA: this.path },
+    ...{ LOCALAPPDATA: this.path, XDG_CONFIG_HOME: this.path },
+    ...{ XDG_STATE_HOME: this.path, ALWAYSUP_CACHE: "on" },
+    ...{ ALWAYSUP_STATUS: "on", LOG_LEVEL: "debug" },
+  };
+
+  /** The names and texts of all files. */
+  texts(folder = this.path): string {
+    return [...Deno.readDirSync(folder)].map(({ name, isDirectory }) => {
+      const path = `${folder}/${name}`;
+      return isDirectory
+        ? this.texts(path)
+        : `${path}\n${Deno.readTextFileSync(path)}\n`;
+    }).join("");
+  }
+
+  [Symbol.dispose](): void {
+    Deno.removeSync(this.path, { recursive: true });
+  }
+}
+
+/** Lives through a whole conversation; gives every way out by its name. */
+async function converse(
+  settings: Record<string, string>,
+  home: Home,
+  secrets: readonly string[],
+): Promise<Record<string, string>> {
+  const out: Record<string, string> = {};
+  const daemon = new Echo(secrets);
+  const env: Record<string, string> = {
+    ...home.env,
+    ...settings,
+    ALWAYSUP_URL: settings.ALWAYSUP_URL!.replace(
+      "HOST",
+      `127.0.0.1:${daemon.port}`,
+    ),
+  };
+  await using proxy = new Proxy([], env);
+  await proxy.initialize();
+  await proxy.ask(1, "tools/list");
+  await proxy.answer(1);
+  for (const [id, name] of [[2, "error"], [3, "tool"]] as const) {
+    await proxy.call(id, name);
+    out[`answer to ${name}`] = JSON.stringify(await proxy.answer(id));
+  }
+  await proxy.ask(4, "unknown");
+  out["answer to another"] = JSON.stringify(await proxy.answer(4));
+  for (const flags of [["--json"], []]) {
+    const { stdout, stderr } = await execute(
+      ["doctor", "--connect", ...flags],
+      env,
+    );
+    assert(stdout.includes("***"), "doctor says what the daemon says");
+    out[`doctor ${flags}`] = stdout + stderr;
+  }
+  await proxy.call(5, "die");
+  out["answer to die"] = JSON.stringify(await proxy.answer(5));
+  await daemon[Symbol.asyncDispose]();
+  await proxy.stderr.find((line) => line.includes("Attempt"));
+  const { stdout } = await execute(["status", "--json"], env);
+  out.status = stdout;
+  const read = await execute(["doctor"], env);
+  out["doctor, running"] = read.stdout + read.stderr;
+  out.files = home.texts();
+  await proxy.end();
+  out["files at the end"] = home.texts();
+  out.log = proxy.stderr.all.map(({ text }) => text).join("\n");
+  return out;
+}
+
+for (const [what, settings, secrets] of CASES) {
+  for (const LOG_FORMAT of ["text", "json"]) {
+    test(`no secret leaves by any way: ${what}, log in ${LOG_FORMAT}`, async () => {
+      using home = new Home();
+      const out = await converse({ ...settings, LOG_FORMAT }, home, secrets);
+      for (const [way, text] of Object.entries(out)) {
+        assert(text.length > 0, way);
+        assertEquals(hits(text, secrets), [], `${way}: ${text}`);
+      }
+      assert(out.log!.includes("***"), "the daemon's words are in the log");
+      assert(out.log!.includes("is not cached"), "the cache has no such text");
+    });
+  }
+}
