@@ -129,5 +129,8 @@ test("a bad value in a variable of everybody's is a warning", async () => {
   await using proxy = new Proxy(["--url", daemon.url], { LOG_LEVEL: "loud" });
   await proxy.initialize();
   await proxy.end();
-  assertMatch(proxy.stderr.dump(), /WARN .*LOG_LEVEL: it is not one of .*using info/);
+  assertMatch(
+    proxy.stderr.dump(),
+    /WARN .*LOG_LEVEL: it is not one of .*using info/,
+  );
 });
