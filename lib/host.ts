@@ -11,12 +11,30 @@ export type Stream = "stdin" | "stdout" | "stderr";
 export interface FileFacts {
   /** Whether it is a regular file. */
   readonly isFile: boolean;
+  /** Whether it is a folder. */
+  readonly isFolder: boolean;
+  /** Whether it is a symbolic link, or what Windows has for one. */
+  readonly isLink: boolean;
   /** In bytes. */
   readonly size: number;
   /** When it was written last, in milliseconds since 1970. */
   readonly modifiedAt: number;
   /** The permission bits; `undefined` where the system has none. */
   readonly mode: number | undefined;
+  /** The numbers of the user and the group that own it; `undefined` where the system has none. */
+  readonly owner: Owners | undefined;
+  /** How many names it has. */
+  readonly names: number;
+  /** What no other file on this machine has at the same time; empty on Windows, where runtimes do not agree on it. */
+  readonly id: string;
+}
+
+/** Who owns a file. */
+export interface Owners {
+  /** The user's number. */
+  readonly user: number;
+  /** The group's number. */
+  readonly group: number;
 }
 
 /** A runtime with a process around it; files are read and written while the caller waits, and what fails throws an error whose message a user can read. */
@@ -42,21 +60,33 @@ export interface Host {
 
   /** A file's text. */
   readFile(path: string): string;
+  /** The text of the file that {@linkcode Host.lstat} has described; `undefined` if another one has its name by now, or none. */
+  readSame(path: string, facts: FileFacts): string | undefined;
   /** What is known of the file behind a path; `undefined` if there is none. */
   stat(path: string): FileFacts | undefined;
+  /** The same of what has this very name, which may be a link. */
+  lstat(path: string): FileFacts | undefined;
+  /** The number of the user to whom belongs what this process makes in a folder; `undefined` where the system has none. */
+  user(folder: string): number | undefined;
   /** The path without links. */
   realPath(path: string): string;
   /** The names in a folder; none if it is not there. */
   list(folder: string): string[];
   /** Makes a folder and those around it, for the user's eyes only. */
   makeFolder(path: string): void;
-  /** Writes a file, and gives it these permission bits; without any, it keeps its own. */
+  /** Makes a file with these permission bits, wherever nothing has its name, not even a link; `false` where something has. */
+  makeFile(path: string, text: string, mode: number): boolean;
+  /** Writes a file in its place, and gives it these permission bits; without any, it keeps its own. */
   writeFile(path: string, text: string, mode?: number): void;
+  /** Resolves when a file is on the disk; at once where its file system knows no such thing. */
+  sync(path: string): Promise<void>;
+  /** Gives a file or a folder other permission bits. */
+  setMode(path: string, mode: number): void;
   /** Gives a file another name; one that has it already is replaced. */
   rename(from: string, to: string): void;
   /** Removes a file; does nothing if it is not there. */
   remove(path: string): void;
-  /** Makes a file and holds its advisory lock until the process ends; `false` where the runtime has no locks. */
+  /** Makes a file, where nothing has its name, and holds its advisory lock until the process ends; `false` where the runtime has no locks. */
   lock(path: string): boolean;
   /** Whether a process holds the advisory lock of a file; `undefined` where the runtime cannot tell. */
   isLocked(path: string): boolean | undefined;
@@ -75,6 +105,16 @@ export interface Host {
   onSignal(callback: () => void): void;
   /** Ends the process. */
   exit(code: number): never;
+}
+
+/** Whether a file system says by this code that it cannot put a file on the disk, and need not. */
+export function isUnsyncable(code: unknown): boolean {
+  return /^(EINVAL|ENOSYS|ENOTSUP|EOPNOTSUPP)$/.test(String(code));
+}
+
+/** Whether it is the same file, and still its owner's alone or everybody's. */
+export function isSame(a: FileFacts, b: FileFacts): boolean {
+  return a.id === b.id && a.mode === b.mode && a.owner?.user === b.owner?.user;
 }
 
 /** This machine, as `NO_PROXY` names it for one runtime or the other. */

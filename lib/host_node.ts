@@ -5,10 +5,19 @@
  * @module
  */
 
-import { type FileFacts, type Host, noProxy } from "./host.ts";
+import {
+  type FileFacts,
+  type Host,
+  isSame,
+  isUnsyncable,
+  noProxy,
+} from "./host.ts";
 
 /** How long to wait where a pipe cannot be waited for. */
 const RETRY_MS = 5;
+
+/** Numbers of Windows' files are larger than a double holds. */
+const BIG = { bigint: true } as const;
 
 /** The oldest Node with a WebSocket. */
 const OLDEST = 22;
@@ -58,17 +67,84 @@ export async function nodeHost(): Promise<Host> {
     }
   }
 
-  function stat(path: string): FileFacts | undefined {
-    return found(() => {
-      const stats = fs.statSync(path);
-      const isWindows = process.platform === "win32";
-      return {
-        isFile: stats.isFile(),
-        size: stats.size,
-        modifiedAt: stats.mtimeMs,
-        mode: isWindows ? undefined : stats.mode & 0o7777,
-      };
-    }, undefined);
+  const isWindows = process.platform === "win32";
+
+  function factsOf(stats: import("node:fs").BigIntStats): FileFacts {
+    return {
+      isFile: stats.isFile(),
+      isFolder: stats.isDirectory(),
+      isLink: stats.isSymbolicLink(),
+      size: Number(stats.size),
+      modifiedAt: Number(stats.mtimeMs),
+      mode: isWindows ? undefined : Number(stats.mode) & 0o7777,
+      owner: isWindows
+        ? undefined
+        : { user: Number(stats.uid), group: Number(stats.gid) },
+      names: Number(stats.nlink),
+      id: isWindows ? "" : `${stats.dev}:${stats.ino}`,
+    };
+  }
+
+  /** Opens a file, runs with it, and closes it. */
+  function withFile<T>(
+    path: string,
+    flags: number | string,
+    run: (file: number) => T,
+    mode?: number,
+  ): T {
+    const file = fs.openSync(path, flags, mode);
+    try {
+      return run(file);
+    } finally {
+      fs.closeSync(file);
+    }
+  }
+
+  function readSame(path: string, facts: FileFacts): string | undefined {
+    const { O_RDONLY, O_NOFOLLOW = 0, O_NONBLOCK = 0 } = fs.constants;
+    const read = (file: number): string | undefined =>
+      isSame(factsOf(fs.fstatSync(file, BIG)), facts)
+        ? fs.readFileSync(file, "utf8")
+        : undefined;
+    try {
+      return withFile(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, read);
+    } catch (error) {
+      if (/^(ENOENT|ELOOP)$/.test(String(codeOf(error)))) return undefined;
+      throw error;
+    }
+  }
+
+  function makeFile(path: string, text: string, mode: number): boolean {
+    let isMade = false;
+    try {
+      withFile(path, "wx", (file) => {
+        isMade = true;
+        fs.writeFileSync(file, text);
+        // The mask of the process has taken some away.
+        if (!isWindows) fs.fchmodSync(file, mode);
+      }, mode);
+      return true;
+    } catch (error) {
+      if (isMade) fs.rmSync(path, { force: true });
+      if (codeOf(error) === "EEXIST") return false;
+      throw error;
+    }
+  }
+
+  /** On a thread. */
+  async function sync(path: string): Promise<void> {
+    // Windows wants to see the right to write.
+    const file = fs.openSync(path, isWindows ? "r+" : "r");
+    try {
+      await new Promise<void>((resolve, reject) =>
+        fs.fsync(file, (error) => {
+          if (error && !isUnsyncable(error.code)) reject(error);
+          else resolve();
+        })
+      );
+    } finally {
+      fs.closeSync(file);
+    }
   }
 
   function program(): string[] {
@@ -140,7 +216,10 @@ export async function nodeHost(): Promise<Host> {
     proxies,
     isTerminal: (stream) => process[stream].isTTY === true,
     readFile: (path) => fs.readFileSync(path, "utf8"),
-    stat,
+    readSame,
+    stat: (path) => found(() => factsOf(fs.statSync(path, BIG)), undefined),
+    lstat: (path) => found(() => factsOf(fs.lstatSync(path, BIG)), undefined),
+    user: () => process.geteuid?.(),
     realPath: (path) => fs.realpathSync(path),
     list: (folder) => found(() => fs.readdirSync(folder), []),
     makeFolder: (path) => {
@@ -152,6 +231,9 @@ export async function nodeHost(): Promise<Host> {
       // The mask of the process has taken some away.
       fs.chmodSync(path, mode);
     },
+    makeFile,
+    sync,
+    setMode: (path, mode) => fs.chmodSync(path, mode),
     rename: (from, to) => fs.renameSync(from, to),
     remove: (path) => fs.rmSync(path, { force: true }),
     // These runtimes have no locks.

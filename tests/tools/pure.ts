@@ -7,6 +7,6 @@
 import { test as limited } from "./limit.ts";
 
 /** Registers a test that may touch nothing. */
-export function test(name: string, fn: () => void): void {
+export function test(name: string, fn: () => void | Promise<void>): void {
   limited(name, fn, { permissions: "none" });
 }
