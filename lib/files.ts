@@ -4,62 +4,160 @@
  * @module
  */
 
-import type { Host } from "./host.ts";
+import type { FileFacts, Host } from "./host.ts";
+import { Distrust, distrust } from "./trust.ts";
+
+/** How often a file is looked at again that was replaced meanwhile. */
+const TRIES = 16;
+/** At which age a lock has no owner any more, in milliseconds: it is held for a moment. */
+export const ABANDONED_MS = 10_000;
+
+/** A file's text, and how many milliseconds old it is. */
+export interface Text {
+  /** Its text. */
+  readonly text: string;
+  /** How many milliseconds old it is. */
+  readonly ageMs: number;
+}
 
 /**
- * A file's text, and how many milliseconds old it is; `undefined` if there is
- * none. Throws if it is no file, larger than so many bytes, or cannot be read.
+ * A file of the user's; `undefined` if there is none. Throws if it is no file,
+ * larger than so many bytes, or cannot be read.
  */
 export function readLimited(
   host: Host,
   path: string,
   limit: number,
-): { readonly text: string; readonly ageMs: number } | undefined {
+): Text | undefined {
   const facts = host.stat(path);
   if (facts === undefined) return undefined;
-  const { isFile, size, modifiedAt } = facts;
-  if (!isFile) throw new Error("it is no file");
-  if (size > limit) throw new Error(`it has ${size} bytes`);
-  const ageMs = Math.max(0, Date.now() - modifiedAt);
-  return { text: host.readFile(path), ageMs };
+  if (!facts.isFile) throw new Error("it is no file");
+  bound(facts, limit);
+  return { text: host.readFile(path), ageMs: ageOf(facts) };
 }
 
 /**
- * Replaces a file's text at once, for the user's eyes only; its folder is made,
- * a link to it stays one. Throws if it cannot: what is there is left as it was.
+ * A file of ours; `undefined` if there is none. Throws as {@linkcode readLimited}
+ * does, and `Distrust` if somebody else may have written it.
+ *
+ * @param user says whose files ours are
  */
-export function replace(host: Host, named: string, text: string): void {
-  write(host, named, text, (next, path) => host.rename(next, path));
+export function readOwn(
+  host: Host,
+  path: string,
+  limit: number,
+  user: () => number | undefined,
+): Text | undefined {
+  for (let i = 0; i < TRIES; i++) {
+    const facts = host.lstat(path);
+    if (facts === undefined) return undefined;
+    const why = distrust(facts, user);
+    if (why !== undefined) throw new Distrust(`${why}: remove it`);
+    bound(facts, limit);
+    const text = host.readSame(path, facts);
+    if (text !== undefined) return { text, ageMs: ageOf(facts) };
+    // Another process has replaced it just now.
+  }
+  throw new Error("another file takes its place again and again");
+}
+
+function bound({ size }: FileFacts, limit: number): void {
+  if (size > limit) throw new Error(`it has ${size} bytes`);
+}
+
+function ageOf({ modifiedAt }: FileFacts): number {
+  return Math.max(0, Date.now() - modifiedAt);
+}
+
+/**
+ * Replaces a file of ours at once, for the user's eyes only; its folder is made.
+ * A power cut leaves the old text or the new one. Throws if it cannot: what is
+ * there is left as it was.
+ */
+export async function replace(
+  host: Host,
+  path: string,
+  text: string,
+): Promise<void> {
+  const next = writeBeside(host, path, text, 0o600);
+  try {
+    await host.sync(next);
+    mayReplace(host, path);
+    host.rename(next, path);
+  } finally {
+    host.remove(next);
+  }
+}
+
+/** The same for a text that is worth nothing after a power cut, which may leave an empty file. */
+export function replaceBriefly(host: Host, path: string, text: string): void {
+  mayReplace(host, path);
+  const next = writeBeside(host, path, text, 0o600);
+  try {
+    host.rename(next, path);
+  } catch (error) {
+    host.remove(next);
+    throw error;
+  }
 }
 
 /** Does what {@linkcode replace} does, but for the replacing. Throws if it cannot. */
-export function rehearse(host: Host, named: string): void {
-  write(host, named, "", (next) => host.remove(next));
+export function rehearse(host: Host, path: string): void {
+  mayReplace(host, path);
+  host.remove(writeBeside(host, path, "", 0o600));
 }
 
-/** Writes a text beside a file, for what is to be done then. */
-function write(
+/** Writes a text into a new file beside another one, and says which. */
+export function writeBeside(
   host: Host,
-  named: string,
+  path: string,
   text: string,
-  finish: (next: string, path: string) => void,
-): void {
-  const facts = host.stat(named);
-  // Renaming over a device would replace it.
-  if (facts !== undefined && !facts.isFile) {
-    throw new Error("it is no regular file");
-  }
-  const path = facts === undefined ? named : host.realPath(named);
-  const folder = path.replace(/[^/\\]*$/, "");
+  mode: number,
+): string {
+  const folder = folderOf(path);
   if (folder !== "") host.makeFolder(folder);
   // Another process may do the same now, in another container even under the same number: each writes its own file, the last one stays.
   const chance = Math.floor(Math.random() * 2 ** 32).toString(36);
   const next = `${path}.${host.pid}-${chance}.tmp`;
-  try {
-    host.writeFile(next, text, 0o600);
-    finish(next, path);
-  } catch (error) {
-    host.remove(next);
-    throw error;
+  if (host.makeFile(next, text, mode)) return next;
+  throw new Error(`${next} is there already`);
+}
+
+/** The folder of a path, with what ends it; empty where none is named. */
+export function folderOf(path: string): string {
+  return path.replace(/[^/\\]*$/, "");
+}
+
+/**
+ * Takes a lock: an empty file that only one process can make. Throws if it
+ * cannot, and `Distrust` if what has its name is none.
+ *
+ * @param user says whose files ours are
+ * @returns `false` if another process has it
+ */
+export function take(
+  host: Host,
+  path: string,
+  user: () => number | undefined,
+): boolean {
+  if (host.makeFile(path, "", 0o600)) return true;
+  const facts = host.lstat(path);
+  // It has just gone; the next time may be ours.
+  if (facts === undefined) return false;
+  if (facts.size > 0 || distrust(facts, user) !== undefined) {
+    throw new Distrust(`${path} is no lock of ours: remove it`);
+  }
+  // Clocks are set.
+  if (Math.abs(Date.now() - facts.modifiedAt) < ABANDONED_MS) return false;
+  // Its owner was killed. Of two who see that at the same moment both may have it now: one may lose its news.
+  host.remove(path);
+  return host.makeFile(path, "", 0o600);
+}
+
+/** A link stays one, and a device or a folder what it is. */
+function mayReplace(host: Host, path: string): void {
+  const facts = host.lstat(path);
+  if (facts !== undefined && !facts.isFile) {
+    throw new Error("it is no regular file");
   }
 }

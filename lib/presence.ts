@@ -4,12 +4,13 @@
  * @module
  */
 
-import { readLimited, replace } from "./files.ts";
+import { readOwn, replaceBriefly } from "./files.ts";
 import { type Host, messageOf } from "./host.ts";
 import {
   BEAT_MS,
   type Facts,
   fromText,
+  isWritten,
   type Running,
   RUNNING_LIMIT,
   STALE_MS,
@@ -17,11 +18,16 @@ import {
 } from "./running.ts";
 import type { Snapshot } from "./snapshot.ts";
 import { stateFolder } from "./state.ts";
+import { claim, Distrust, distrust } from "./trust.ts";
 
 /** How soon after the start the file is written: the client is waiting until then. */
 const FIRST_MS = 200;
 /** The shortest time between two writes. */
 const PAUSE_MS = 1_000;
+/** The names of what a proxy writes here: its file, its lock, and a file that is yet to be renamed. */
+const STATUS_FILE = /^\d+-[0-9a-z]+\.json$/;
+const LOCK_FILE = /^\d+-[0-9a-z]+\.lock$/;
+const UNFINISHED_FILE = /^\d+-[0-9a-z]+\.json\.\d+-[0-9a-z]+\.tmp$/;
 
 /** The folder of those files; `undefined` where the user has no state folder. */
 export function runningFolder(host: Host): string | undefined {
@@ -85,13 +91,16 @@ export class Presence {
     // The lock must be there before anybody looks for it; somebody may have removed it.
     if (
       this.#sign === undefined ||
-      this.#sign === "lock" && this.#host.stat(this.#path("lock")) === undefined
+      this.#sign === "lock" &&
+        this.#host.lstat(this.#path("lock")) === undefined
     ) {
+      claimBoth(this.#host);
       this.#host.makeFolder(this.#folder);
       this.#sign = this.#host.lock(this.#path("lock")) ? "lock" : "heartbeat";
     }
     const facts = { ...this.#facts, sign: this.#sign };
-    replace(this.#host, this.#path("json"), toText(facts, snapshot, ahead));
+    const text = toText(facts, snapshot, ahead);
+    replaceBriefly(this.#host, this.#path("json"), text);
   }
 
   /** Removes the file. */
@@ -123,57 +132,66 @@ export interface Found {
   readonly isWhole: boolean;
 }
 
-/** Finds every running proxy, and removes what those have left behind that run no more. */
+/**
+ * Finds every running proxy, and removes what those have left behind that run
+ * no more. What is not ours by its name, its owner and its content stays.
+ */
 export function findRunning(host: Host): Found {
   const running: Running[] = [];
   const troubles: string[] = [];
   const folder = runningFolder(host);
-  const attempt = (path: string, run: () => void): boolean => {
-    try {
-      run();
-      return true;
-    } catch (error) {
-      troubles.push(`${path} cannot be read (${messageOf(error)})`);
-      return false;
-    }
-  };
-  let names: readonly string[] = [];
-  const isWhole = folder === undefined || attempt(folder, () => {
+  if (folder === undefined) return { running, troubles, isWhole: true };
+  let names: readonly string[];
+  try {
+    claimBoth(host);
     names = host.list(folder);
-  });
+  } catch (error) {
+    const why = messageOf(error);
+    troubles.push(
+      error instanceof Distrust ? why : `${folder} cannot be read (${why})`,
+    );
+    return { running, troubles, isWhole: false };
+  }
   for (const name of names) {
     const path = `${folder}/${name}`;
-    if (name.endsWith(".json")) {
-      attempt(path, () => {
+    try {
+      if (STATUS_FILE.test(name)) {
         const found = look(host, path);
-        if (typeof found === "string") troubles.push(found);
+        if (typeof found === "string") troubles.push(`${path} ${found}`);
         else if (found !== undefined) running.push(found);
-      });
-    } else {
-      attempt(path, () => {
-        if (isLeft(host, path, names)) host.remove(path);
-      });
+      } else if (isLeft(host, path, name, names)) host.remove(path);
+    } catch (error) {
+      troubles.push(`${path} cannot be read (${messageOf(error)})`);
     }
   }
   running.sort((a, b) => a.startedAt - b.startedAt);
-  return { running, troubles, isWhole };
+  return { running, troubles, isWhole: true };
 }
 
 /** The proxy of a file; `undefined` if there is none any more, a text if nobody knows. */
 function look(host: Host, path: string): Running | string | undefined {
-  const file = readLimited(host, path, RUNNING_LIMIT);
-  if (file === undefined) return undefined; // it has just left
-  const it = fromText(file.text);
-  const lock = lockOf(path);
-  const isLocking = it?.sign === "lock";
-  const isLocked = isLocking ? host.isLocked(lock) : undefined;
-  if (isLocked ?? file.ageMs < STALE_MS) {
-    return it ?? `${path} is not a status file of this version`;
+  let text: string | undefined;
+  let it: Running | undefined;
+  let trouble = "is not a status file of this version";
+  try {
+    text = readOwn(host, path, RUNNING_LIMIT, userOf(host))?.text;
+    if (text === undefined) return undefined; // it has just left
+    it = fromText(text);
+  } catch (error) {
+    const why = messageOf(error);
+    const isForeign = error instanceof Distrust;
+    trouble = isForeign ? `is not believed: ${why}` : `cannot be read (${why})`;
   }
+  const lock = path.replace(/json$/, "lock");
+  const isLocking = it?.sign === "lock";
+  const isLocked = isLocking ? isHeld(host, lock) : undefined;
+  if (isLocked ?? ageOf(host, path) < STALE_MS) return it ?? trouble;
   // Only who can see its lock knows that it is over: it may have slept.
   if (isLocking && isLocked === undefined) return undefined;
+  // What is not ours is no proxy of ours, and none of our business.
+  if (text === undefined || !isWritten(text)) return undefined;
   host.remove(path);
-  host.remove(lock);
+  if (isEmptyOfOurs(host, lock)) host.remove(lock);
   return undefined;
 }
 
@@ -181,17 +199,45 @@ function look(host: Host, path: string): Running | string | undefined {
 function isLeft(
   host: Host,
   path: string,
+  name: string,
   names: readonly string[],
 ): boolean {
-  if (path.endsWith(".tmp")) {
-    const modifiedAt = host.stat(path)?.modifiedAt ?? Infinity;
-    return Date.now() - modifiedAt > STALE_MS;
+  if (UNFINISHED_FILE.test(name)) {
+    const facts = host.lstat(path);
+    return facts !== undefined &&
+      distrust(facts, userOf(host)) === undefined &&
+      ageOf(host, path) > STALE_MS;
   }
-  const owner = path.slice(path.lastIndexOf("/") + 1).replace(/lock$/, "json");
-  return path.endsWith(".lock") && !names.includes(owner) &&
-    host.isLocked(path) === false;
+  return LOCK_FILE.test(name) &&
+    !names.includes(name.replace(/lock$/, "json")) &&
+    isHeld(host, path) === false && isEmptyOfOurs(host, path);
 }
 
-function lockOf(path: string): string {
-  return path.replace(/json$/, "lock");
+/** Whether a process holds a lock; what is not ours is none. */
+function isHeld(host: Host, path: string): boolean | undefined {
+  const facts = host.lstat(path);
+  const isOurs = facts === undefined ||
+    distrust(facts, userOf(host)) === undefined;
+  return isOurs ? host.isLocked(path) : false;
+}
+
+function isEmptyOfOurs(host: Host, path: string): boolean {
+  const facts = host.lstat(path);
+  return facts?.size === 0 && distrust(facts, userOf(host)) === undefined;
+}
+
+/** How old a file is; one that has just gone is as old as can be. */
+function ageOf(host: Host, path: string): number {
+  return Date.now() - (host.lstat(path)?.modifiedAt ?? -Infinity);
+}
+
+/** Takes our two folders from everybody else. Throws if they are not ours. */
+function claimBoth(host: Host): void {
+  const user = userOf(host);
+  claim(host, stateFolder(host)!, user);
+  claim(host, runningFolder(host)!, user);
+}
+
+function userOf(host: Host): () => number | undefined {
+  return () => host.user(stateFolder(host)!);
 }

@@ -12,13 +12,14 @@ import type { Dialect } from "./dialect.ts";
 import { Exai } from "./exai.ts";
 import { readHealth } from "./health_file.ts";
 import { Mcp } from "./mcp.ts";
+import { Keeping } from "./keeping.ts";
 import { Presence, runningFolder } from "./presence.ts";
 import { Repeats } from "./repeats.ts";
 import * as report from "./report.ts";
 import { Session } from "./session.ts";
-import type { Remembered } from "./memory.ts";
 import type { Snapshot } from "./snapshot.ts";
-import { ownerOf, readState, writeState } from "./state.ts";
+import { ownerOf, readState } from "./state.ts";
+import { Distrust } from "./trust.ts";
 import { atMost, dial, type Socket, type SocketReport } from "./socket.ts";
 import { Naps } from "./naps.ts";
 import { LineSplitter, LineWriter } from "./stdio.ts";
@@ -31,9 +32,9 @@ const UNREAD_LIMIT = 64 * 1024 * 1024;
 const BACKLOG_MS = 100;
 /** How long the end waits for the daemon to see the close code. */
 const FAREWELL_MS = 50;
-/** How long after the first wish to end the client may still read its answers; at two seconds it kills. */
+/** How long after the first wish to end the client may still read its answers, and others may use the cache; at two seconds it kills. */
 const READING_MS = 1_800;
-/** How long it may read in any case. */
+/** How long they may in any case. */
 const LEAST_READING_MS = 300;
 /** How often the program looks whether the machine slept. */
 const HEARTBEAT_MS = 2_000;
@@ -66,6 +67,11 @@ export function run(
     log(report.memoryLost(state.path, state.trouble));
   }
   const settings = { ...config, version, remembered: state?.remembered };
+  const keeping = state && state.isForeign === undefined
+    ? new Keeping(config.cache, owner, host, (why) => {
+      log(report.memoryLost(state.path, `it cannot be written (${why})`));
+    })
+    : undefined;
   const session = new Session(settings, dialect, Math.random, now());
   const sockets = new Map<number, Socket>();
   const repeats = new Repeats();
@@ -76,7 +82,6 @@ export function run(
   let farewells: Promise<void>[] = [];
   let endAt: number | undefined;
   let isClogged = false;
-  let isForgetful = false;
   const stdout = new LineWriter(
     (bytes) => host.writeStdout(bytes),
     Infinity,
@@ -172,7 +177,7 @@ export function run(
         if (repeats.admits(effect, turnAt)) log(effect);
         return;
       case "remember":
-        return remember(effect.learned);
+        return keeping?.keep(effect.learned);
       case "health file": {
         const { path, lostMs } = effect;
         const found = readHealth(() => host.readFile(path), Date.now());
@@ -183,27 +188,16 @@ export function run(
     }
   }
 
-  /** Says once that nothing can be kept; the next time it may be. */
-  function remember(learned: Remembered): void {
-    if (state === undefined) return;
-    try {
-      writeState(config.cache, owner, learned, host);
-      isForgetful = false;
-    } catch (error) {
-      if (isForgetful) return;
-      isForgetful = true;
-      const why = messageOf(error);
-      log(report.memoryLost(state.path, `it cannot be written (${why})`));
-    }
-  }
-
   /** Tells who asks what the session is doing; if it cannot be told, nobody is kept from anything. */
   function show(turnAt: number): void {
     try {
       presence?.show(session.snapshot(), turnAt, Date.now() - turnAt);
     } catch (error) {
       presence = undefined;
-      log(report.unseen(error));
+      // One line is enough for one folder.
+      const isNews = error instanceof Distrust &&
+        error.message !== state?.trouble;
+      log(report.unseen(messageOf(error), isNews ? "warn" : "debug"));
     }
   }
 
@@ -212,10 +206,15 @@ export function run(
     for (const line of repeats.take(Infinity)) log(line);
     presence?.leave();
     presence = undefined;
-    const readingMs = (endAt ?? now()) + READING_MS - now();
+    const readingMs = Math.max(
+      (endAt ?? now()) + READING_MS - now(),
+      LEAST_READING_MS,
+    );
     await Promise.all([
       atMost(FAREWELL_MS, Promise.all(farewells)),
-      atMost(Math.max(readingMs, LEAST_READING_MS), stdout.idle()),
+      // This takes a moment, unless other proxies are at it.
+      keeping?.end(readingMs),
+      atMost(readingMs, stdout.idle()),
     ]);
     resolve(code);
   }

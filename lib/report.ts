@@ -386,9 +386,12 @@ export function introduced(
 }
 
 /** `alwaysup status` will not know of us. */
-export function unseen(error: unknown): LogEffect {
-  const why = messageOf(error);
-  return log("debug", "unseen", `No file for \`alwaysup status\`: ${why}`);
+export function unseen(why: string, level: "warn" | "debug"): LogEffect {
+  return log(
+    level,
+    "unseen",
+    `No file for \`alwaysup status\`: ${why} (--status off does without).`,
+  );
 }
 
 /** What is remembered of the daemon cannot be read or kept. */

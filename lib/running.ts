@@ -78,6 +78,17 @@ export function fromText(text: string): Running | undefined {
   return { ...it, connections } as unknown as Running;
 }
 
+/** Whether a text is one that a proxy has written, or what a power cut has left of it: nothing, or as many zeros. */
+export function isWritten(text: string): boolean {
+  if (/^\0*$/.test(text)) return true;
+  try {
+    const it: unknown = JSON.parse(text);
+    return isRecord(it) && it.alwaysup === FORMAT;
+  } catch {
+    return false;
+  }
+}
+
 function isStanding(it: unknown): it is Standing {
   if (!isRecord(it)) return false;
   switch (it.phase) {

@@ -5,13 +5,16 @@
  */
 
 import type { Config } from "./config.ts";
-import { readLimited, replace } from "./files.ts";
+import { folderOf, readOwn, replace, take } from "./files.ts";
 import { type Host, messageOf } from "./host.ts";
 import { merged, NOTHING, type Remembered } from "./memory.ts";
 import { fromText, MEMORY_LIMIT, type Owner, toText } from "./memory_text.ts";
+import { claim, Distrust } from "./trust.ts";
 
 /** For how many users of a daemon there is a file each. */
 const USER_LIMIT = 8;
+/** At which age a file that is yet to be renamed is nobody's, in milliseconds. */
+const LEFT_MS = 3_600_000;
 
 /** A memory that may be kept, and what was in it. */
 export interface Kept {
@@ -21,7 +24,7 @@ export interface Kept {
   readonly remembered: Remembered;
   /** Why nothing was, where that is worth a log line. */
   readonly trouble?: string;
-  /** What is there is not ours, and the user has named it: it is left alone. */
+  /** What is there is not ours, or the user has named it: it is left alone. */
   readonly isForeign?: true;
 }
 
@@ -31,18 +34,20 @@ export function readState(
   owner: Owner,
   host: Host,
 ): Kept | undefined {
-  if (/^(off|0)$/i.test(setting)) return undefined;
-  const isNamed = !/^on$/i.test(setting);
-  const path = isNamed ? setting : pathOf(owner, host);
-  if (path === undefined) return undefined;
-  const failed = (trouble: string): Kept => ({
+  const place = placeOf(setting, owner, host);
+  if (place === undefined) return undefined;
+  const { path, isNamed } = place;
+  const failed = (trouble: string, isForeign = isNamed): Kept => ({
     path,
     remembered: NOTHING,
     trouble,
-    ...(isNamed && { isForeign: true }),
+    ...(isForeign && { isForeign }),
   });
   try {
-    const found = readLimited(host, path, MEMORY_LIMIT);
+    const user = userOf(place, host);
+    // The folder of a file that the user has named is the user's business.
+    if (!isNamed) claim(host, stateFolder(host)!, user);
+    const found = readOwn(host, path, MEMORY_LIMIT, user);
     if (found === undefined) return { path, remembered: NOTHING };
     const remembered = fromText(found.text, owner, found.ageMs);
     return typeof remembered === "string"
@@ -50,6 +55,7 @@ export function readState(
       : { path, remembered };
   } catch (error) {
     const why = messageOf(error);
+    if (error instanceof Distrust) return failed(why, true);
     return failed(`it cannot be read (${why})`);
   }
 }
@@ -57,22 +63,65 @@ export function readState(
 /**
  * Keeps what was learned, with what other processes have kept meanwhile. Throws
  * if it cannot.
+ *
+ * @returns `taken` where another process is at it
  */
-export function writeState(
+export async function writeState(
   setting: string,
   owner: Owner,
   learned: Remembered,
   host: Host,
-): void {
-  const kept = readState(setting, owner, host);
-  if (kept === undefined || kept.isForeign) return;
-  const text = toText(owner, merged(kept.remembered, learned));
-  if (new TextEncoder().encode(text).length > MEMORY_LIMIT) {
-    throw new Error("it would be too large");
+): Promise<"kept" | "taken"> {
+  const place = placeOf(setting, owner, host);
+  if (place === undefined) return "kept";
+  const { path, isNamed } = place;
+  const folder = folderOf(path);
+  const user = userOf(place, host);
+  if (!isNamed) claim(host, stateFolder(host)!, user);
+  if (folder !== "") host.makeFolder(folder);
+  // Who reads while another writes would take its news away.
+  if (!take(host, lockOf(path), user)) return "taken";
+  try {
+    const kept = readState(setting, owner, host);
+    if (kept?.isForeign) throw new Error(kept.trouble);
+    const text = toText(owner, merged(kept?.remembered ?? NOTHING, learned));
+    if (new TextEncoder().encode(text).length > MEMORY_LIMIT) {
+      throw new Error("it would be too large");
+    }
+    const isNew = host.lstat(path) === undefined;
+    await replace(host, path, text);
+    if (isNew && !isNamed) thin(path, host, user);
+  } finally {
+    host.remove(lockOf(path));
   }
-  const isNew = host.stat(kept.path) === undefined;
-  replace(host, kept.path, text);
-  if (isNew && kept.path === pathOf(owner, host)) thin(kept.path, host);
+  return "kept";
+}
+
+/** The lock under which a file is read and written. */
+export function lockOf(path: string): string {
+  return `${path}.lock`;
+}
+
+interface Place {
+  readonly path: string;
+  readonly isNamed: boolean;
+}
+
+/** Where the memory of a setting is; `undefined` where there is to be none. */
+function placeOf(
+  setting: string,
+  owner: Owner,
+  host: Host,
+): Place | undefined {
+  if (/^(off|0)$/i.test(setting)) return undefined;
+  const isNamed = !/^on$/i.test(setting);
+  const path = isNamed ? setting : pathOf(owner, host);
+  return path === undefined ? undefined : { path, isNamed };
+}
+
+/** Says whose files ours are, to who must know. */
+function userOf({ path }: Place, host: Host): () => number | undefined {
+  return () => host.user(folderOf(path) || ".");
 }
 
 /** Whose memory a proxy with these settings uses. */
@@ -86,16 +135,36 @@ export function ownerOf(
   return { daemon: shownUrl, key: trace(url), dialect, user };
 }
 
-/** Who shows the daemon another token at each start has a new file each time: the oldest go. */
-function thin(path: string, host: Host): void {
-  const end = path.lastIndexOf("/") + 1;
-  const stem = path.slice(end, path.lastIndexOf("-") + 1);
-  const files = host.list(path.slice(0, end))
-    .filter((name) => name.startsWith(stem) && name.endsWith(".json"))
-    .map((name) => path.slice(0, end) + name)
-    .map((path) => ({ path, at: host.stat(path)?.modifiedAt ?? 0 }))
+/**
+ * Who shows the daemon another token at each start has a new file each time:
+ * the oldest go, and what was never renamed. Only what we have written goes.
+ */
+function thin(
+  path: string,
+  host: Host,
+  user: () => number | undefined,
+): void {
+  const folder = folderOf(path);
+  const stem = path.slice(folder.length, path.lastIndexOf("-") + 1);
+  const files = host.list(folder)
+    .filter((name) => name.startsWith(stem))
+    .map((name) => ({ path: folder + name, rest: name.slice(stem.length) }))
+    .map((it) => ({ ...it, at: host.lstat(it.path)?.modifiedAt ?? 0 }))
     .toSorted((a, b) => b.at - a.at);
-  for (const { path } of files.slice(USER_LIMIT)) host.remove(path);
+  const old = files.filter(({ rest }) => /^[0-9a-f]{4}\.json$/.test(rest))
+    .slice(USER_LIMIT);
+  const left = files.filter(({ rest, at }) =>
+    /^[0-9a-f]{4}\.json\.\d+-[0-9a-z]+\.tmp$/.test(rest) &&
+    Date.now() - at > LEFT_MS
+  );
+  for (const { path } of [...old, ...left]) {
+    try {
+      const text = readOwn(host, path, MEMORY_LIMIT, user)?.text ?? "";
+      if (/^(\{"alwaysup":1[,}]|\0*$)/.test(text)) host.remove(path);
+    } catch {
+      // It is not ours, or has just gone.
+    }
+  }
 }
 
 /** One file for each daemon, dialect and user, in the user's state folder; `undefined` where there is none. */
@@ -113,12 +182,12 @@ function pathOf(
 
 /** The folder in which the program keeps what it knows; `undefined` where the user has none. */
 export function stateFolder(host: Host): string | undefined {
-  const folder = folderOf(host);
+  const folder = baseOf(host);
   return folder && `${folder}/alwaysup`;
 }
 
 /** XDG on Linux, the usual places elsewhere. */
-function folderOf({ os, variable }: Host): string | undefined {
+function baseOf({ os, variable }: Host): string | undefined {
   const home = variable("HOME");
   switch (os) {
     case "windows":

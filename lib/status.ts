@@ -48,7 +48,9 @@ export async function status(
     }
     const text = toText(found, output);
     const isRepainted = isWatching && host.isTerminal("stdout");
-    if (text !== shown) output.print(isRepainted ? CLEAR + text : text);
+    if (text !== shown && text !== "") {
+      output.print(isRepainted ? CLEAR + text : text);
+    }
     [shown, complained] = [text, troubles];
     if (!isWatching) return found.isWhole ? 0 : 1;
     const tick = new Promise((go) => setTimeout(go, WATCH_MS));
@@ -60,7 +62,9 @@ function inJson({ running }: Found): string {
   return JSON.stringify(running);
 }
 
-function inTable({ running }: Found, output: Output): string {
+function inTable({ running, isWhole }: Found, output: Output): string {
+  // Who cannot know does not say that there is none.
+  if (!isWhole) return "";
   if (running.length === 0) return "No alwaysup is running.";
   const now = Date.now();
   const rows = [TITLES, ...running.map((it) => cells(it, now))];

@@ -38,9 +38,10 @@ const FLOORS: readonly (readonly string[])[] = [
   ["standby"],
   ["framed", "from_client", "from_daemon"],
   ["session"],
-  ["stdio", "socket", "log", "host_deno", "host_node", "files", "in_place"],
-  ["host_here", "sources", "state"],
-  ["presence"],
+  ["stdio", "socket", "log", "host_deno", "host_node", "trust"],
+  ["files"],
+  ["host_here", "sources", "state", "in_place"],
+  ["presence", "keeping"],
   ["install", "proxy", "status", "upgrade"],
   ["trial", "reach"],
   ["checkup"],
@@ -51,7 +52,15 @@ const FLOORS: readonly (readonly string[])[] = [
 const EDGES = [
   ...["host_deno", "host_here", "host_node", "files", "log", "presence"],
   ...["proxy", "socket", "sources", "state", "status", "stdio", "trial"],
-  ...["checkup", "doctor", "in_place", "install", "reach", "upgrade"],
+  ...[
+    "checkup",
+    "doctor",
+    "in_place",
+    "install",
+    "keeping",
+    "reach",
+    "upgrade",
+  ],
 ];
 
 /** What a pure room may not name: clocks, timers, chance, runtimes, consoles, promises. */

@@ -6,9 +6,10 @@
  */
 
 import { assert, assertEquals, assertMatch } from "../tools/assert.ts";
+import { changed } from "../tools/changed.ts";
 import { Rig } from "../tools/mcp_rig.ts";
 import { RawDaemon } from "../tools/raw_daemon.ts";
-import { test } from "../tools/limit.ts";
+import { test, within } from "../tools/limit.ts";
 import { Proxy } from "../tools/rig.ts";
 
 /** A folder that is the user's home and state folder for one test. */
@@ -132,7 +133,7 @@ const BROKEN: [what: string, make: (path: string) => void, said: RegExp][] = [
   [
     "a folder",
     (path) => Deno.mkdirSync(path),
-    /not used: it cannot be read \(it is no file\)/,
+    /not used: it is no regular file: remove it/,
   ],
 ];
 for (const [what, make, said] of BROKEN) {
@@ -272,6 +273,48 @@ test("a proxy that knows less takes nothing from the cache that another one has 
   await first.proxy.end();
   const { lists } = JSON.parse(Deno.readTextFileSync(path));
   assert(lists["tools/list"].tools.length > 0);
+});
+
+test("eight proxies that share a new cache: what each has learned is in it, and none complains", async () => {
+  await using home = new Home();
+  await using daemon = new RawDaemon();
+  const flags = ["--url", daemon.url, "--cache", `${home.path}/c.json`];
+  await using all = new AsyncDisposableStack();
+  const proxies = Array.from(
+    { length: 8 },
+    () => all.use(new Proxy(flags, home.env)),
+  );
+  // They are up before the first of them learns anything.
+  await daemon.seen(8);
+  const path = `${home.path}/c.json`;
+  const known = (): string[] => {
+    try {
+      const { initialize } = JSON.parse(Deno.readTextFileSync(path));
+      return Object.keys(initialize).sort();
+    } catch (error) {
+      if (error instanceof Deno.errors.NotFound) return [];
+      throw error;
+    }
+  };
+  const versions = proxies.map((_, n) => `2025-11-0${n}`);
+  const areKept = within(
+    changed(home.path, () => known().length === 8),
+    "eight versions in the cache",
+  );
+  await Promise.all(proxies.map(async (proxy, n) => {
+    const protocolVersion = versions[n];
+    await proxy.ask(0, "initialize", { protocolVersion, capabilities: {} });
+    await proxy.answer(0);
+  }));
+  await areKept;
+  assertEquals(known(), versions);
+  await Promise.all(proxies.map((proxy) => proxy.end()));
+  for (const proxy of proxies) {
+    const lines = proxy.stderr.dump().split("\n");
+    assertEquals(lines.filter((line) => line.includes(" WARN ")), []);
+  }
+  const names = [...Deno.readDirSync(home.path)].map(({ name }) => name);
+  assertEquals(names.filter((name) => name.startsWith("c.json")), ["c.json"]);
 });
 
 test("several proxies share a cache", async () => {

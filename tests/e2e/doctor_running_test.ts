@@ -287,7 +287,10 @@ test("doctor opens nothing where it cannot know whether a proxy runs", async () 
   Deno.removeSync(folder.running, { recursive: true });
   Deno.writeTextFileSync(folder.running, "");
   const unread = (await folder.doctor(args)).of("running");
-  assertMatch(unread.text, /running cannot be read \(/);
+  assertMatch(
+    unread.text,
+    /running is a file, and must be a folder of yours alone/,
+  );
   assertEquals(listener.count, 0);
   await folder.doctor([...args, "--connect"]);
   assert(listener.count > 0);

@@ -4,8 +4,7 @@
  * @module
  */
 
-import type { Host } from "../../lib/host.ts";
-import { Presence } from "../../lib/presence.ts";
+import { Presence, runningFolder } from "../../lib/presence.ts";
 import {
   type Facts,
   fromText,
@@ -16,6 +15,7 @@ import {
 import { clientOf } from "../../lib/snapshot.ts";
 import type { Snapshot, Standing } from "../../lib/snapshot.ts";
 import { assertEquals } from "../tools/assert.ts";
+import { Disk } from "../tools/disk.ts";
 import { test } from "../tools/pure.ts";
 import { type Json, Scene } from "../tools/scene.ts";
 
@@ -164,37 +164,29 @@ test("a span is told in its largest unit", () => {
 });
 
 test("a proxy writes its file soon, at a change after a second, and every 20 s; and removes it", () => {
-  const files = new Map<string, string>();
-  const log: string[] = [];
-  const host = {
-    makeFolder: () => {},
-    lock: () => false,
-    stat: () => undefined,
-    writeFile: (path: string, text: string) => files.set(path, text),
-    rename: (from: string, to: string) => {
-      log.push(to);
-      files.set(to, files.get(from)!);
-      files.delete(from);
-    },
-    remove: (path: string) => files.delete(path),
-  } as unknown as Host;
+  const disk = new Disk();
+  const host = disk.host();
+  const folder = runningFolder(host)!;
+  const file = `${folder}/7-rs.json`;
+  const written = (): number =>
+    disk.done.filter((step) => step === `rename ${file}`).length;
   const { sign: _, ...facts } = FACTS;
-  const presence = new Presence(host, "/f", facts, 1_000);
+  const presence = new Presence(host, folder, facts, 1_000);
   assertEquals(presence.dueAt, 1_200);
   presence.touch(1_050);
   assertEquals(presence.dueAt, 1_200, "the client comes first");
   presence.show(SNAPSHOT, 1_200, 0);
-  assertEquals(log, ["/f/7-rs.json"]);
-  assertEquals(fromText(files.get(log[0]!)!)?.sign, "heartbeat");
+  assertEquals([written(), disk.names(folder)], [1, ["7-rs.json"]]);
+  assertEquals(fromText(disk.text(file)!)?.sign, "heartbeat");
   assertEquals(presence.dueAt, 21_200);
   presence.touch(1_300);
   assertEquals(presence.dueAt, 2_200, "once a second");
   presence.show({ ...SNAPSHOT }, 2_200, 0);
-  assertEquals([log.length, presence.dueAt], [1, 21_200], "nothing is new");
+  assertEquals([written(), presence.dueAt], [1, 21_200], "nothing is new");
   presence.show({ ...SNAPSHOT, owed: 4 }, 5_000, 0);
-  assertEquals([log.length, presence.dueAt], [2, 25_000]);
+  assertEquals([written(), presence.dueAt], [2, 25_000]);
   presence.show({ ...SNAPSHOT, owed: 4 }, 25_000, 0);
-  assertEquals(log.length, 3, "a beat");
+  assertEquals(written(), 3, "a beat");
   presence.leave();
-  assertEquals(files.size, 0);
+  assertEquals(disk.names(folder), []);
 });

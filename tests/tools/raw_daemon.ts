@@ -40,6 +40,7 @@ export class RawDaemon implements AsyncDisposable {
         const { url } = request;
         const headers = new Headers(request.headers);
         this.requests.push({ url, headers, at: performance.now() });
+        this.#tell();
         const refusal = manners.refuse?.(request);
         if (refusal !== undefined) return refusal;
         const offered = request.headers.get("sec-websocket-protocol");
@@ -51,8 +52,7 @@ export class RawDaemon implements AsyncDisposable {
         socket.onmessage = ({ data }) => {
           const message = JSON.parse(data);
           this.messages.push(message);
-          this.#more.resolve();
-          this.#more = Promise.withResolvers();
+          this.#tell();
           const reply = (manners.answer ?? answerAll)(message, socket);
           if (reply !== undefined) this.#send(socket, reply);
         };
@@ -73,6 +73,13 @@ export class RawDaemon implements AsyncDisposable {
     }
   }
 
+  /** Waits until there were so many handshakes. */
+  async seen(count: number): Promise<void> {
+    while (this.requests.length < count) {
+      await within(this.#more.promise, `handshake ${count} of a proxy`);
+    }
+  }
+
   get port(): number {
     return this.#server.addr.port;
   }
@@ -90,6 +97,11 @@ export class RawDaemon implements AsyncDisposable {
     const isRaw = typeof message === "string" || message instanceof Uint8Array;
     const text = { jsonrpc: "2.0", ...(isRaw ? {} : message) };
     socket.send(isRaw ? message : JSON.stringify(text));
+  }
+
+  #tell(): void {
+    this.#more.resolve();
+    this.#more = Promise.withResolvers();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -1,0 +1,94 @@
+/**
+ * What was learned of the daemon goes into the cache, as soon as no other
+ * process is at it.
+ *
+ * @module
+ */
+
+import { type Host, messageOf } from "./host.ts";
+import type { Remembered } from "./memory.ts";
+import type { Owner } from "./memory_text.ts";
+import { atMost } from "./socket.ts";
+import { writeState } from "./state.ts";
+
+/** How long other processes may hold the lock, in milliseconds: longer than an abandoned one is respected. */
+const PATIENCE_MS = 15_000;
+/** The shortest time between two tries, and how much longer it may get, in milliseconds. */
+const PAUSES_MS = [5, 60] as const;
+
+/** The way into the cache of one proxy. */
+export class Keeping {
+  readonly #write: (learned: Remembered) => Promise<"kept" | "taken">;
+  readonly #host: Host;
+  readonly #complain: (why: string) => void;
+  #latest: Remembered | undefined;
+  #work: Promise<void> | undefined;
+  #isForgetful = false;
+  #isOver = false;
+
+  /**
+   * Nothing is to be kept yet.
+   *
+   * @param complain is told why nothing can be kept: once, until something was
+   */
+  constructor(
+    setting: string,
+    owner: Owner,
+    host: Host,
+    complain: (why: string) => void,
+  ) {
+    this.#write = (learned) => writeState(setting, owner, learned, host);
+    this.#host = host;
+    this.#complain = complain;
+  }
+
+  /** Keeps all that was learned by now. */
+  keep(learned: Remembered): void {
+    this.#latest = learned;
+    this.#work ??= this.#run();
+  }
+
+  /** Resolves when everything is kept, or the time is over; nothing is kept after that. */
+  async end(ms: number): Promise<void> {
+    await atMost(ms, this.#work ?? Promise.resolve());
+    this.#isOver = true;
+    if (this.#work !== undefined) this.#fail("the process ended first");
+  }
+
+  async #run(): Promise<void> {
+    let pauseMs: number = PAUSES_MS[0];
+    let until = performance.now() + PATIENCE_MS;
+    while (this.#latest !== undefined && !this.#isOver) {
+      const learned = this.#latest;
+      this.#latest = undefined;
+      try {
+        if (await this.#write(learned) === "kept") {
+          this.#isForgetful = false;
+          until = performance.now() + PATIENCE_MS;
+          continue;
+        }
+      } catch (error) {
+        this.#fail(messageOf(error));
+        continue;
+      }
+      this.#latest ??= learned;
+      if (performance.now() > until) {
+        this.#fail("other processes hold its lock");
+        break;
+      }
+      // By chance, so that two do not meet again and again.
+      await this.#pause(PAUSES_MS[0] + Math.random() * pauseMs);
+      pauseMs = Math.min(2 * pauseMs, PAUSES_MS[1]);
+    }
+    this.#work = undefined;
+  }
+
+  #pause(ms: number): Promise<void> {
+    return new Promise((go) => this.#host.wake(Math.ceil(ms), go));
+  }
+
+  #fail(why: string): void {
+    if (!this.#isForgetful) this.#complain(why);
+    this.#isForgetful = true;
+  }
+}

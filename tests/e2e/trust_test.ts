@@ -1,0 +1,176 @@
+/**
+ * Files that somebody else may have written, with real hosts and real proxies.
+ *
+ * @module
+ */
+
+import { denoHost } from "../../lib/host_deno.ts";
+import type { Host } from "../../lib/host.ts";
+import { nodeHost } from "../../lib/host_node.ts";
+import { assert, assertEquals, assertMatch } from "../tools/assert.ts";
+import { test } from "../tools/limit.ts";
+import { RawDaemon } from "../tools/raw_daemon.ts";
+import { execute, Proxy } from "../tools/rig.ts";
+
+/** A state folder for one test. */
+class Folder implements Disposable {
+  readonly path = Deno.makeTempDirSync({ prefix: "state-" });
+  readonly own = `${this.path}/alwaysup`;
+  readonly env = { XDG_STATE_HOME: this.path };
+
+  /** The names of the caches in it. */
+  caches(): string[] {
+    return [...Deno.readDirSync(this.own)].map(({ name }) => name)
+      .filter((name) => name.endsWith(".json"));
+  }
+
+  [Symbol.dispose](): void {
+    Deno.removeSync(this.path, { recursive: true });
+  }
+}
+
+/** What the client is told, and what the log says of the cache and the status file. */
+async function greet(
+  daemon: string,
+  folder: Folder,
+  status = "off",
+  cache = "on",
+): Promise<{ name: string; lines: string[] }> {
+  const env = {
+    ...{ ...folder.env, ALWAYSUP_CACHE: cache, ALWAYSUP_STATUS: status },
+    ...{ ALWAYSUP_URL: daemon, ALWAYSUP_INITIALIZE_GRACE: "100ms" },
+  };
+  await using proxy = new Proxy(["--log-level", "debug"], env);
+  const { result } = await proxy.initialize();
+  if (status === "on") {
+    await proxy.stderr.find((line) => line.includes("No file for"));
+  }
+  assertEquals((await proxy.end()).code, 0);
+  const lines = proxy.stderr.dump().split("\n")
+    .filter((line) => line.includes(" WARN "))
+    .filter((line) => /The cache|No file for/.test(line));
+  return { name: result.serverInfo.name, lines };
+}
+
+/** Another user can be tried by root only. */
+const IS_ROOT = Deno.uid() === 0;
+const OTHER = 65_534;
+
+const PLANTED: [what: string, plant: (cache: string) => void, says: RegExp][] =
+  [
+    [
+      "writable by others",
+      (cache) => Deno.chmodSync(cache, 0o666),
+      /WARN .*not used: others may write it \(mode 666\)/,
+    ],
+    [
+      "a link to another file",
+      (cache) => {
+        Deno.renameSync(cache, `${cache}.victim`);
+        Deno.symlinkSync(`${cache}.victim`, cache);
+      },
+      /WARN .*not used: it is a link, and none is followed/,
+    ],
+  ];
+if (IS_ROOT) {
+  PLANTED.push([
+    "somebody else's",
+    (cache) => Deno.chownSync(cache, OTHER, OTHER),
+    /WARN .*not used: it belongs to another user \(65534\)/,
+  ]);
+}
+const SKIPPED = IS_ROOT ? "" : " (not tried: another user's, which needs root)";
+
+test(`a cache that was planted in a folder that others can write is not believed, and not touched${SKIPPED}`, async () => {
+  using folder = new Folder();
+  let url: string;
+  {
+    await using daemon = new RawDaemon();
+    url = daemon.url;
+    await greet(url, folder);
+  }
+  const cache = `${folder.own}/${folder.caches()[0]}`;
+  const text = Deno.readTextFileSync(cache);
+  for (const [what, plant, says] of PLANTED) {
+    Deno.chmodSync(folder.own, 0o777);
+    Deno.removeSync(cache);
+    Deno.writeTextFileSync(cache, text, { mode: 0o600 });
+    plant(cache);
+    const { name, lines } = await greet(url, folder);
+    assertEquals([name, lines.length], ["alwaysup", 1], what);
+    assertMatch(lines[0]!, says);
+    assertEquals(Deno.readTextFileSync(cache), text);
+    assertEquals(Deno.statSync(folder.own).mode! & 0o777, 0o700);
+    const doctor = await execute(["doctor", "--url", url], folder.env);
+    assertMatch(doctor.stdout, /warn {2}cache .*is not used: /);
+  }
+});
+
+test("a state folder that is a link: one line for cache and status file, nothing is read or written there, and status does not know", async () => {
+  using folder = new Folder();
+  await using daemon = new RawDaemon();
+  Deno.mkdirSync(`${folder.path}/theirs`);
+  Deno.symlinkSync(`${folder.path}/theirs`, folder.own);
+  const { name, lines } = await greet(daemon.url, folder, "on");
+  assertEquals([name, lines.length], ["raw", 1]);
+  assertMatch(lines[0]!, /WARN .*alwaysup is a link, .*: remove the link/);
+  const alone = await greet(daemon.url, folder, "on", "off");
+  assertMatch(alone.lines.join(), /WARN .*No file for .*is a link, /);
+  const { code, stdout, stderr } = await execute(["status"], folder.env);
+  assertEquals([code, stdout], [1, ""]);
+  assertMatch(stderr, /^alwaysup status: .*is a link, .*remove the link\n$/);
+  const args = ["doctor", "--url", daemon.url];
+  const doctor = await execute(args, folder.env);
+  assertMatch(doctor.stdout, /fail {2}running .*cannot be known/);
+  assertEquals([...Deno.readDirSync(`${folder.path}/theirs`)], []);
+});
+
+const HOSTS: [name: string, make: () => Promise<Host>][] = [
+  ["Deno", () => Promise.resolve(denoHost())],
+  ["Node", nodeHost],
+];
+for (const [name, make] of HOSTS) {
+  test(`${name}'s host makes what was not there, reads what it looked at, and knows its user`, async () => {
+    using folder = new Folder();
+    const host = await make();
+    const path = `${folder.path}/a`;
+    assertEquals(host.makeFile(path, "text", 0o664), true);
+    const facts = host.lstat(path)!;
+    const { isFile, isLink, isFolder, size, mode, names, owner } = facts;
+    assertEquals([isFile, isLink, isFolder], [true, false, false]);
+    assertEquals([size, mode, names], [4, 0o664, 1], "whatever the mask is");
+    assertEquals(owner!.user, Deno.uid());
+    assertEquals(host.user(folder.path), Deno.uid());
+    assertEquals(host.readSame(path, facts), "text");
+    await host.sync(path);
+    assertEquals(host.makeFile(path, "other", 0o600), false);
+    assertEquals(host.readFile(path), "text");
+    host.setMode(path, 0o600);
+    assertEquals(host.readSame(path, facts), undefined, "rights changed");
+    const narrow = host.lstat(path)!;
+    host.makeFile(`${path}.tmp`, "young", 0o600);
+    host.rename(`${path}.tmp`, path);
+    assertEquals(host.readSame(path, narrow), undefined, "replaced");
+    host.remove(path);
+    assertEquals(host.readSame(path, narrow), undefined, "removed");
+    Deno.writeTextFileSync(`${path}.real`, "real");
+    Deno.symlinkSync(`${path}.real`, path);
+    assertEquals(host.readSame(path, narrow), undefined, "a link");
+    assertEquals(host.lstat(path)!.isLink, true);
+    assertEquals(host.makeFile(path, "x", 0o600), false);
+    const nothing = `${folder.path}/b`;
+    Deno.symlinkSync(`${folder.path}/c`, nothing);
+    assertEquals(
+      host.makeFile(nothing, "x", 0o600),
+      false,
+      "a link to nothing",
+    );
+    assertEquals([host.lstat(folder.path)!.isFolder, host.lstat(`${path}.x`)], [
+      true,
+      undefined,
+    ]);
+    const left = [...Deno.readDirSync(folder.path)].map(({ name }) => name);
+    assertEquals(left.sort(), ["a", "a.real", "b"]);
+    assert(!Deno.lstatSync(`${path}.real`).isSymlink);
+  });
+}
