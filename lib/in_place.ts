@@ -1,38 +1,62 @@
 /**
- * A file of the user's, written in its place, so that links to it and its owner
- * stay: what fails is undone.
+ * A file of the user's, changed so that neither a failure nor a power cut takes
+ * anything from it: links to it, its owner and its rights stay.
  *
  * @module
  */
 
-import { type Host, messageOf } from "./host.ts";
+import { writeBeside } from "./files.ts";
+import { type FileFacts, type Host, messageOf } from "./host.ts";
 
 /** Writes a file that was not there. Throws if it cannot; none is there then. */
-export function create(
+export async function create(
   host: Host,
   file: string,
   text: string,
   mode: number,
-): void {
+): Promise<void> {
+  const isThere = (): boolean => host.stat(file) !== undefined;
+  // A link to nothing is to stay one.
+  if (host.lstat(file)?.isLink && !isThere()) {
+    return await writeThrough(host, file, text, mode);
+  }
+  const next = writeBeside(host, file, text, mode);
   try {
-    host.writeFile(file, text, mode);
+    await host.sync(next);
+    if (isThere()) throw new Error("somebody else has just made it");
+    host.rename(next, file);
+  } finally {
+    host.remove(next);
+  }
+}
+
+async function writeThrough(
+  host: Host,
+  link: string,
+  text: string,
+  mode: number,
+): Promise<void> {
+  try {
+    host.writeFile(link, text, mode);
+    await host.sync(link);
   } catch (error) {
-    // The name may be a link to nothing, and is to stay one.
-    if (host.stat(file) !== undefined) host.remove(host.realPath(file));
+    if (host.stat(link) !== undefined) host.remove(host.realPath(link));
     throw error;
   }
 }
 
-/** Writes a file in its place: it may be a link, and is to stay its owner's. Throws if it cannot; it is then as it was, or the error says what to do. */
-export function overwrite(
+/** Writes a file anew: it may be a link, and is to stay its owner's. Throws if it cannot; it is then as it was, or the error says what to do. */
+export async function overwrite(
   host: Host,
   file: string,
   before: string,
   after: string,
   kept: string,
-): void {
+): Promise<void> {
+  if (await exchange(host, host.realPath(file), before, after)) return;
   try {
     host.writeFile(file, after);
+    await host.sync(file);
   } catch (error) {
     try {
       // Where it may not be written at all, nothing has happened to it.
@@ -45,20 +69,65 @@ export function overwrite(
   }
 }
 
-/** Keeps a text beside its file, under a name that has no other; says which. */
-export function keep(
+/**
+ * Puts another file into the place of one, where nothing is lost by that.
+ * Throws if that cannot be written, or if the first is not any more as it was.
+ *
+ * @returns `false` where the file itself must be written: its folder or itself is somebody else's, say, or it is mounted there
+ */
+async function exchange(
+  host: Host,
+  path: string,
+  before: string,
+  after: string,
+): Promise<boolean> {
+  const facts = host.lstat(path);
+  if (facts === undefined || facts.names > 1) return false;
+  const next = attempt(() => writeBeside(host, path, "", facts.mode ?? 0o600));
+  if (next === undefined) return false;
+  try {
+    if (!isAlike(host.lstat(next), facts)) return false;
+    host.writeFile(next, after);
+    await host.sync(next);
+    if (host.readFile(path) !== before) {
+      throw new Error("somebody else has just changed it");
+    }
+    return attempt(() => host.rename(next, path) ?? true) ?? false;
+  } finally {
+    host.remove(next);
+  }
+}
+
+/** What it gives; `undefined` if it fails. */
+function attempt<T>(run: () => T): T | undefined {
+  try {
+    return run();
+  } catch {
+    return undefined;
+  }
+}
+
+function isAlike(next: FileFacts | undefined, facts: FileFacts): boolean {
+  return next?.owner?.user === facts.owner?.user &&
+    next?.owner?.group === facts.owner?.group && next?.mode === facts.mode;
+}
+
+/**
+ * Keeps a text beside its file, for its owner's eyes only, under a name that has
+ * no other; says which.
+ */
+export async function keep(
   host: Host,
   file: string,
   text: string,
   mode: number,
-): string {
+): Promise<string> {
   for (let i = 1;; i++) {
     const path = `${file}.alwaysup${i === 1 ? "" : `.${i}`}.bak`;
-    const facts = host.stat(path);
-    if (facts === undefined) {
-      create(host, path, text, mode);
-      return path;
-    }
-    if (facts.isFile && host.readFile(path) === text) return path;
+    const isKept = host.makeFile(path, text, mode & 0o600) ||
+      host.lstat(path)?.isFile && host.readFile(path) === text;
+    if (!isKept) continue;
+    await host.sync(path);
+    return path;
   }
 }

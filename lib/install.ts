@@ -101,7 +101,7 @@ export async function install(
   }
   const entry = entryOf(client, command);
   if (isWritten) {
-    return change(
+    return await change(
       { ...order, file, same: "is there already" },
       host,
       output,
@@ -123,25 +123,22 @@ export async function install(
  *
  * @returns the process's exit code: 0, 1 if the file cannot be changed, 2 for what was not understood
  */
-export function uninstall(
+export async function uninstall(
   args: readonly string[],
   host: Host,
   output: Output,
 ): Promise<number> {
-  const run = (): number => {
-    const order = read(args);
-    if (typeof order === "string") return refuse(output, 2, order);
-    const { client, flags } = order;
-    if (flags.length > 0) {
-      const why = "here are only the flags --name and --write (see --help)";
-      return refuse(output, 2, why);
-    }
-    const file = client.file(host);
-    if (file === undefined) return refuse(output, 1, nowhere(client));
-    const same = "is not there";
-    return change({ ...order, file, same }, host, output, withoutEntry);
-  };
-  return Promise.resolve(run());
+  const order = read(args);
+  if (typeof order === "string") return refuse(output, 2, order);
+  const { client, flags } = order;
+  if (flags.length > 0) {
+    const why = "here are only the flags --name and --write (see --help)";
+    return refuse(output, 2, why);
+  }
+  const file = client.file(host);
+  if (file === undefined) return refuse(output, 1, nowhere(client));
+  const same = "is not there";
+  return await change({ ...order, file, same }, host, output, withoutEntry);
 }
 
 /** Understands a command line; a string says why not, without its text, which may hold a secret. */
@@ -232,12 +229,12 @@ function unseenBy(
 }
 
 /** Changes a client's file, or shows how it would be changed. */
-function change(
+async function change(
   { client, name, isWritten, file, same }: Task,
   host: Host,
   output: Output,
   edit: (text: string, slot: Slot) => string,
-): number {
+): Promise<number> {
   let before: string | undefined;
   try {
     before = readLimited(host, file, FILE_LIMIT)?.text;
@@ -287,11 +284,11 @@ function change(
     if ((mode & 0o222) === 0) throw new Error("it is read-only");
     if (before === undefined) {
       host.makeFolder(file.replace(/[^/\\]*$/, ""));
-      create(host, file, after, 0o600);
+      await create(host, file, after, 0o600);
     } else {
-      const kept = keep(host, file, before, mode);
+      const kept = await keep(host, file, before, mode);
       output.print(`The file as it was is ${kept}`);
-      overwrite(host, file, before, after, kept);
+      await overwrite(host, file, before, after, kept);
     }
   } catch (error) {
     const why = `it cannot be written (${messageOf(error)})`;

@@ -11,6 +11,7 @@ import { install } from "../../lib/install.ts";
 import { parseFile } from "../../lib/servers_text.ts";
 import { assert, assertEquals, assertMatch } from "../tools/assert.ts";
 import { ROOT } from "../tools/bundle.ts";
+import { Disk } from "../tools/disk.ts";
 import { RawDaemon } from "../tools/raw_daemon.ts";
 import { test } from "../tools/limit.ts";
 import { execute, Proxy, proxyCommand, withoutNpx } from "../tools/rig.ts";
@@ -233,37 +234,27 @@ test("a file that cannot be written whole is as it was", async () => {
   assertEquals(await Deno.readTextFile(file), before);
 });
 
-/** A host with one file of a client's, which fails to be written so often. */
+/** A host with one file of a client's, which fails to be written so often; it has two names, so that it is written in its place. */
 function failing(
   times: number,
   text: string | undefined,
-): { host: Host; files: Map<string, string>; modes: unknown[] } {
-  const files = new Map<string, string>();
-  if (text !== undefined) files.set(FAILING, text);
+): { host: Host; disk: Disk; modes: unknown[] } {
+  const disk = new Disk();
+  if (text === undefined) disk.link(FAILING, "/nothing");
+  else disk.put(FAILING, text, { mode: 0o664, names: 2 });
   const modes: unknown[] = [];
   let left = times;
-  const host = {
-    os: "linux",
-    env: () => ({}),
-    variable: (name: string) => name === "HOME" ? "/h" : undefined,
-    program: () => ["/alwaysup"],
-    makeFolder: () => {},
-    realPath: (path: string) => path,
-    remove: (path: string) => files.delete(path),
-    readFile: (path: string) => files.get(path)!,
-    stat: (path: string) => {
-      const found = files.get(path);
-      const facts = { isFile: true, modifiedAt: 0, mode: 0o664 };
-      return found === undefined ? found : { ...facts, size: found.length };
-    },
-    writeFile: (path: string, text: string, mode?: number) => {
+  const { writeFile, ...rest } = disk.host();
+  const host: Host = {
+    ...rest,
+    writeFile: (path, text, mode) => {
       if (path === FAILING) modes.push(mode);
       const isCut = path === FAILING && left-- > 0;
-      files.set(path, isCut ? text.slice(0, 9) : text);
+      writeFile(path, isCut ? text.slice(0, 9) : text, mode);
       if (isCut) throw new Error("No space left");
     },
-  } as Partial<Host> as Host;
-  return { host, files, modes };
+  };
+  return { host, disk, modes };
 }
 const FAILING = "/h/.cursor/mcp.json";
 
@@ -287,18 +278,42 @@ const FAILURES: [
 ];
 for (const [what, times, before, after, says] of FAILURES) {
   test(`a file whose writing fails is ${what}`, async () => {
-    const { host, files, modes } = failing(times, before);
+    const { host, disk, modes } = failing(times, before);
     const said: string[] = [];
     const complain = (line: string): number => said.push(line);
     const output = { print: () => {}, complain, isColoured: false };
     assertEquals(await install(["cursor", "--write"], host, output), 1);
-    assertEquals(files.get(FAILING), after);
+    assertEquals(disk.text(FAILING), after);
     assert(said[0]!.startsWith(`alwaysup: ${FAILING}: ${says}`), said[0]);
     // Its owner, who may be another, has given the old one its rights.
     const own = before === undefined ? [0o600] : [undefined, undefined];
     assertEquals(modes, own);
   });
 }
+
+test("others read neither a backup nor what comes and goes; nothing else is left", async () => {
+  await using home = new Home();
+  const file = await home.put("cursor", "{}");
+  await Deno.chmod(file, 0o664);
+  const folder = file.replace(/[^/]*$/, "");
+  const before = Deno.statSync(file).ino;
+  const { code } = await home.run(["install", "cursor", "--write"]);
+  assertEquals(code, 0);
+  const modes = [...Deno.readDirSync(folder)]
+    .map(({ name }) => [name, Deno.statSync(folder + name).mode! & 0o777])
+    .sort();
+  assertEquals(modes, [["mcp.json", 0o664], ["mcp.json.alwaysup.bak", 0o600]]);
+  assert(Deno.statSync(file).ino !== before, "replaced at once");
+});
+
+test("a file with another name, too, stays one file", async () => {
+  await using home = new Home();
+  const file = await home.put("cursor", "{}");
+  Deno.linkSync(file, `${home.folder}/other.json`);
+  assertEquals((await home.run(["install", "cursor", "--write"])).code, 0);
+  const other = await Deno.readTextFile(`${home.folder}/other.json`);
+  assertEquals(other, await Deno.readTextFile(file));
+});
 
 test("a file that is read-only is left alone", async () => {
   await using home = new Home();

@@ -1,0 +1,184 @@
+/**
+ * How a client's file is written: what a power cut leaves, and what stays of it.
+ *
+ * @module
+ */
+
+import type { Host } from "../../lib/host.ts";
+import { create, keep, overwrite } from "../../lib/in_place.ts";
+import { assertEquals } from "../tools/assert.ts";
+import { Disk, OTHER } from "../tools/disk.ts";
+import { test } from "../tools/pure.ts";
+
+const FILE = "/h/mcp.json";
+const BACKUP = `${FILE}.alwaysup.bak`;
+const [BEFORE, AFTER] = ['{"a":"before"}', '{"a":"after"}'];
+
+/** Changes a file as `install` does; what it throws is given. */
+async function change(host: Host, mode = 0o664): Promise<string> {
+  try {
+    const kept = await keep(host, FILE, BEFORE, mode);
+    await overwrite(host, FILE, BEFORE, AFTER, kept);
+    return "";
+  } catch (error) {
+    return (error as Error).message;
+  }
+}
+
+/** A disk, and what is done to it. */
+interface Run {
+  readonly disk: Disk;
+  readonly run: () => Promise<unknown>;
+}
+
+/** What a power cut before each step of a run leaves of a file. */
+async function leftOf(
+  path: string,
+  make: () => Run,
+): Promise<Set<string | undefined>> {
+  const whole = make();
+  await whole.run();
+  const left = new Set<string | undefined>();
+  for (const step of whole.disk.done) {
+    const { disk, run } = make();
+    disk.before.set(step, () => left.add(disk.nodes.get(path)?.safe));
+    await run();
+  }
+  whole.disk.cut();
+  return left.add(whole.disk.text(path));
+}
+
+function changed(
+  plant: (disk: Disk) => void,
+  more: Partial<Host> = {},
+): () => Run {
+  return () => {
+    const disk = new Disk();
+    plant(disk);
+    return { disk, run: () => change(disk.host(more)) };
+  };
+}
+
+test("a power cut leaves a file as it was or as it is to be, and its backup is there", async () => {
+  const make = changed((disk) => disk.put(FILE, BEFORE, { mode: 0o664 }));
+  assertEquals(await leftOf(FILE, make), new Set([BEFORE, AFTER]));
+  const { disk, run } = make();
+  assertEquals(await run(), "");
+  const { mode, owner } = disk.nodes.get(FILE)!;
+  assertEquals([mode, owner], [0o664, 1000]);
+  assertEquals(disk.nodes.get(BACKUP)!.mode, 0o600, "others read no copy");
+  assertEquals(disk.names("/h"), ["mcp.json", "mcp.json.alwaysup.bak"]);
+});
+
+test("a power cut leaves no new file, or a whole one", async () => {
+  const make = (): Run => {
+    const disk = new Disk();
+    return { disk, run: () => create(disk.host(), FILE, AFTER, 0o600) };
+  };
+  assertEquals(await leftOf(FILE, make), new Set([undefined, AFTER]));
+});
+
+const busy = (): never => {
+  throw new Error("Device or resource busy");
+};
+const IN_PLACE: [
+  what: string,
+  plant: (disk: Disk) => void,
+  more?: Partial<Host>,
+][] = [
+  [
+    "is somebody else's",
+    (disk) => disk.put(FILE, BEFORE, { owner: OTHER, mode: 0o666 }),
+  ],
+  ["is another group's", (disk) => disk.put(FILE, BEFORE, { group: OTHER })],
+  ["has two names", (disk) => disk.put(FILE, BEFORE, { names: 2 })],
+  ["is mounted there by itself", (disk) => disk.put(FILE, BEFORE), {
+    rename: busy,
+  }],
+];
+for (const [what, plant, more = {}] of IN_PLACE) {
+  test(`a file that ${what} is written in its place, and its backup is safe before`, async () => {
+    const make = changed(plant, more);
+    const { disk, run } = make();
+    const { id } = (plant(disk), disk.nodes.get(FILE)!);
+    assertEquals(await run(), "");
+    assertEquals(disk.nodes.get(FILE)!.id, id);
+    assertEquals(disk.names("/h"), ["mcp.json", "mcp.json.alwaysup.bak"]);
+    disk.cut();
+    assertEquals([disk.text(FILE), disk.text(BACKUP)], [AFTER, BEFORE]);
+    const other = make();
+    let kept: string | undefined;
+    other.disk.before.set(`write ${FILE}`, () => {
+      kept = other.disk.nodes.get(BACKUP)?.safe;
+    });
+    await other.run();
+    assertEquals(kept, BEFORE);
+  });
+}
+
+test("a file in a folder that may not be written is written in its place", async () => {
+  const disk = new Disk();
+  disk.put(FILE, BEFORE);
+  const host = disk.host();
+  const makeFile: Host["makeFile"] = (path, text, mode) => {
+    if (path.endsWith(".tmp")) throw new Error("Permission denied");
+    return host.makeFile(path, text, mode);
+  };
+  assertEquals(await change({ ...host, makeFile }), "");
+  assertEquals(disk.text(FILE), AFTER);
+});
+
+test("links stay, also those to nothing", async () => {
+  const disk = new Disk();
+  disk.put("/real/mcp.json", BEFORE);
+  disk.link(FILE, "/real/mcp.json");
+  assertEquals(await change(disk.host()), "");
+  assertEquals(disk.nodes.get(FILE)!.kind, "link");
+  assertEquals(disk.text("/real/mcp.json"), AFTER);
+  const bare = new Disk();
+  bare.link(FILE, "/real.json");
+  await create(bare.host(), FILE, AFTER, 0o600);
+  assertEquals(bare.nodes.get(FILE)!.kind, "link");
+  bare.cut();
+  assertEquals(bare.text("/real.json"), AFTER);
+});
+
+test("where there is no room the file is not touched", async () => {
+  const disk = new Disk();
+  disk.put(FILE, BEFORE);
+  const writeFile = (): never => {
+    throw new Error("No space left");
+  };
+  assertEquals(await change(disk.host({ writeFile })), "No space left");
+  assertEquals(disk.text(FILE), BEFORE);
+  assertEquals(disk.names("/h"), ["mcp.json", "mcp.json.alwaysup.bak"]);
+});
+
+test("what somebody else writes meanwhile is not replaced", async () => {
+  const disk = new Disk();
+  disk.put(FILE, BEFORE);
+  disk.before.set(`sync ${FILE}.tmp`, () => disk.put(FILE, "theirs"));
+  assertEquals(await change(disk.host()), "somebody else has just changed it");
+  assertEquals(disk.text(FILE), "theirs");
+  const bare = new Disk();
+  bare.before.set(`sync ${FILE}.tmp`, () => bare.put(FILE, "theirs"));
+  const why = await create(bare.host(), FILE, AFTER, 0o600)
+    .catch((error) => error.message);
+  assertEquals(why, "somebody else has just made it");
+  assertEquals([bare.text(FILE), bare.names("/h")], ["theirs", ["mcp.json"]]);
+});
+
+test("a backup replaces nothing, and follows no link", async () => {
+  const disk = new Disk();
+  disk.put(FILE, BEFORE);
+  disk.put("/victim", BEFORE);
+  disk.link(BACKUP, "/victim");
+  disk.link(`${FILE}.alwaysup.2.bak`, "/nothing");
+  disk.put(`${FILE}.alwaysup.3.bak`, "older");
+  const fourth = `${FILE}.alwaysup.4.bak`;
+  assertEquals(await keep(disk.host(), FILE, BEFORE, 0o640), fourth);
+  assertEquals(await keep(disk.host(), FILE, BEFORE, 0o640), fourth, "again");
+  assertEquals(disk.nodes.get(fourth)!.mode, 0o600);
+  assertEquals(disk.text("/nothing"), undefined);
+  assertEquals(disk.text(`${FILE}.alwaysup.3.bak`), "older");
+});
