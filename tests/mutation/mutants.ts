@@ -9,6 +9,7 @@
  */
 
 import { DIALECTS } from "./dialects.ts";
+import { FILES } from "./files.ts";
 import type { Mutant } from "./fit.ts";
 import { FORMS } from "./forms.ts";
 import { LINK } from "./link.ts";
@@ -21,4 +22,5 @@ export const MUTANTS: readonly Mutant[] = [
   ...SESSION,
   ...DIALECTS,
   ...FORMS,
+  ...FILES,
 ];

@@ -1,0 +1,70 @@
+/**
+ * Bugs in whose files are believed, and in what a power cut or another process
+ * leaves of them.
+ *
+ * @module
+ */
+
+import type { Mutant } from "./fit.ts";
+
+export const FILES: readonly Mutant[] = [
+  {
+    name: "files: what belongs to another user is believed",
+    from: "$owner.$user !== $user()",
+    to: "$owner.$user === -1",
+  },
+  {
+    name: "files: what its group can write is believed",
+    from: "($mode & 0o022) !== 0",
+    to: "($mode & 0o002) !== 0",
+  },
+  {
+    name: "files: another user's folder is used",
+    from: "$owner.$user !== $known($user, $folder)",
+    to: "$owner.$user === -1",
+  },
+  {
+    name: "files: our folder stays open to its group",
+    from: "($mode & 0o077) !== 0",
+    to: "($mode & 0o007) !== 0",
+  },
+  {
+    name: "files: what is in a folder that is not ours counts as running",
+    from: `
+      $claim($host);
+      $names = $host.$list($folder);`,
+    to: "$names = $host.$list($folder);",
+  },
+  {
+    name: "files: what another program has written is removed",
+    from: `
+      if ($text === undefined || !$isOurs($text)) return undefined;
+      $host.$remove($path);`,
+    to: "if ($text === undefined) return undefined; $host.$remove($path);",
+  },
+  {
+    name: "files: a cache is renamed before it is on the disk",
+    from: `
+      await $host.$sync($next);
+      $mayReplace($host, $path);`,
+    to: "$mayReplace($host, $path);",
+  },
+  {
+    name: "files: a client's file is renamed before it is on the disk",
+    from: `
+      await $host.$sync($next);
+      if ($host.$read($path) !== $before) { throw $$error; }`,
+    to: "if ($host.$read($path) !== $before) { throw $$error; }",
+  },
+  {
+    name: "files: two proxies write one cache at once",
+    from: `
+      if (!$take($host, $lockOf($path), $user)) return $taken;`,
+    to: "$take($host, $lockOf($path), $user);",
+  },
+  {
+    name: "files: who was killed holds a lock for ever",
+    from: "Math.$abs($Date.$now() - $facts.$modifiedAt) < $limit",
+    to: "$limit > 0",
+  },
+];
