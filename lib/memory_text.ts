@@ -5,7 +5,7 @@
  */
 
 import { listingOf } from "./catalog.ts";
-import { locate } from "./json_text.ts";
+import { members } from "./json_text.ts";
 import { dig, isRecord } from "./jsonrpc.ts";
 import type { Remembered } from "./memory.ts";
 
@@ -72,21 +72,15 @@ export function fromText(
   const isOurs = (["daemon", "key", "dialect"] as const)
     .every((name) => dig(value, name) === owner[name]);
   if (!isOurs) return "it is another daemon's";
-  const slice = (...path: string[]): string | undefined => {
-    const span = locate(text, path);
-    return span && text.slice(span.start, span.end);
-  };
+  const parts = membersOf(text);
   const results = (
     name: "initialize" | "lists",
     isGood: (key: string, result: unknown) => boolean,
   ): Record<string, string> => {
     const found = dig(value, name);
     const good: Record<string, string> = {};
-    for (const key of isRecord(found) ? Object.keys(found) : []) {
-      const result = slice(name, key);
-      if (result !== undefined && isGood(key, dig(found, key))) {
-        good[key] = result;
-      }
+    for (const [key, result] of membersOf(parts.get(name) ?? "")) {
+      if (isGood(key, dig(found, key))) good[key] = result;
     }
     return good;
   };
@@ -99,9 +93,24 @@ export function fromText(
       const method = key.split(" ").at(-1)!;
       return Array.isArray(dig(result, listingOf(method) ?? ""));
     }),
-    ...discovered(value, slice("discover", "result"), ageMs),
+    ...discovered(
+      value,
+      membersOf(parts.get("discover") ?? "").get("result"),
+      ageMs,
+    ),
     ...keepers(value, ageMs),
   };
+}
+
+/** The texts of an object's members by name, of repeated names the last; none of what is no object. */
+function membersOf(text: string): Map<string, string> {
+  if (!/^\s*\{/.test(text)) return new Map();
+  return new Map(
+    members(text).map(({ name, value: { start, end } }) => [
+      name,
+      text.slice(start, end),
+    ]),
+  );
 }
 
 /** The daemons that keep one connection for a client, while that still holds. */
