@@ -56,6 +56,8 @@ export interface Account<M extends Request | Notification> {
   readonly message: M;
   /** The id; for a notification something that is no JSON text, so that it can meet no id. */
   readonly key: string;
+  /** Its place in the order of all that came. */
+  readonly order: number;
   /** When it came, without the time that the program slept since. */
   arrived: number;
   /** The progress token that the client gave. */
@@ -78,6 +80,8 @@ export interface Account<M extends Request | Notification> {
   isHeld: boolean;
   /** It may be written again only if the daemon's list of tools confirms its tool's hint; `undefined` where no hint is needed. */
   hint: HintWait | undefined;
+  /** The daemon is at its list of tools, and nothing new has come of that. */
+  isParked: boolean;
   /** When it may be written again, if not now. */
   notBefore: number | undefined;
   /** The last progress value that went to the client (MCP: it must increase with each notification). */
@@ -108,6 +112,7 @@ export interface Account<M extends Request | Notification> {
 export function open<M extends Request | Notification>(
   message: M,
   key: string,
+  order: number,
   limits: Limits,
   now: number,
   queueMs: number,
@@ -115,6 +120,7 @@ export function open<M extends Request | Notification>(
   return {
     message,
     key,
+    order,
     arrived: now,
     token: message.kind === "request"
       ? digId(message, "_meta", "progressToken")
@@ -128,6 +134,7 @@ export function open<M extends Request | Notification>(
     losses: 0,
     isHeld: false,
     hint: undefined,
+    isParked: false,
     notBefore: undefined,
     progress: -Infinity,
     said: undefined,

@@ -47,12 +47,13 @@ export function compare(
   now: number,
 ): void {
   desk.unlisted.delete(list);
-  if (list === "tools") desk.hints.learn(link.epoch, cursor, answer.result);
+  if (list === "tools") desk.learnTools(link, cursor, answer.result);
   const found = desk.catalog.compare(list, cursor, answer.result);
   const params = cursor === undefined ? {} : { cursor };
   learn(desk, { method: methodOf(list), params }, answer, now);
   if (list === "tools" && found.kind !== "more") {
     desk.hints.complete(link.epoch);
+    desk.ledger.hints.heard(link.epoch);
   }
   switch (found.kind) {
     case "more":

@@ -26,7 +26,7 @@ export function confirm(
   if (typeof tool !== "string") return "once";
   const answer = desk.hints.answer(epoch, tool);
   if (answer !== "unknown" || hint?.epoch === epoch) return answer;
-  desk.ledger.askHint(request.id, epoch, now);
+  desk.ledger.hints.ask(request.id, epoch, now);
   if (!desk.hints.isRequested(epoch)) ask(desk, link, "tools");
   return answer;
 }

@@ -6,6 +6,7 @@
  */
 
 import { Asked } from "./asked.ts";
+import { Awaited, type Until } from "./awaited.ts";
 import { Capacity, type ConnectionsSetting, type Keeps } from "./capacity.ts";
 import { Catalog, type Listing } from "./catalog.ts";
 import type { Dialect } from "./dialect.ts";
@@ -23,7 +24,7 @@ import {
 import { Hints } from "./hints.ts";
 import { IdTypes } from "./ids.ts";
 import { Ledger, type Rescue } from "./ledger.ts";
-import type { Link, LinkLimits, LinkRole, Traffic } from "./link.ts";
+import type { Link, LinkLimits, Traffic } from "./link.ts";
 import { Links } from "./links.ts";
 import { ClientIds } from "./client_ids.ts";
 import { Memory, type Remembered } from "./memory.ts";
@@ -32,12 +33,7 @@ import * as report from "./report.ts";
 import { type Hide, hider } from "./secrets.ts";
 import { Tasks } from "./tasks.ts";
 import { OneWay } from "./one_way.ts";
-import {
-  isSafe,
-  isStanding,
-  isSubscription,
-  type RetryPolicy,
-} from "./safety.ts";
+import { isSafe, isStanding, type RetryPolicy } from "./safety.ts";
 import {
   type DeadlineConfig,
   type Limit,
@@ -78,12 +74,6 @@ const CIRCUIT_MS = 20_000;
 /** How much of what a daemon says about itself is shown, in UTF-16 units. */
 const WORDS_LIMIT = 400;
 
-/** A moment that something waits for, which a sleep puts off. */
-export interface Until {
-  /** The moment. */
-  until: number;
-}
-
 /** A request that can be answered without the daemon, if that does not come. */
 export interface Grace extends Until {
   /** The request. */
@@ -92,6 +82,10 @@ export interface Grace extends Until {
 
 /** The end of a subscription that waits to be told. */
 export interface Ending extends Until {
+  /** The request. */
+  readonly message: Request;
+  /** The epoch of the link that it is in flight on. */
+  readonly epoch: number;
   /** How the daemon said it. */
   readonly words: Answer | Notification;
 }
@@ -133,7 +127,7 @@ export class Desk {
   /** What was written that no answer comes to. */
   readonly oneWay: OneWay = new OneWay();
   /** The requests whose answers could not be understood. */
-  readonly unclear: Map<Id, Unclear> = new Map();
+  readonly unclear: Awaited<Unclear> = new Awaited();
   /** Those that were written once more because of that. */
   readonly repeated: WeakSet<Request> = new WeakSet();
   /** How many connections the daemon keeps for a client. */
@@ -155,9 +149,9 @@ export class Desk {
   /** Takes secrets out of the daemon's words. */
   readonly hide: Hide;
   /** The requests that wait for the daemon although they can be answered without it, and for how long. */
-  readonly graces: Map<Id, Grace> = new Map();
+  readonly graces: Awaited<Grace> = new Awaited();
   /** The ends of subscriptions that came just now: a daemon that is going away says the same. */
-  readonly endings: Map<Id, Ending> = new Map();
+  readonly endings: Awaited<Ending> = new Awaited();
   /** What the daemon has failed to list for a comparison, how often, and when it is asked again. */
   readonly unlisted: Map<Listing, Until & { readonly failures: number }> =
     new Map();
@@ -181,7 +175,7 @@ export class Desk {
   ) {
     this.config = config;
     this.dialect = dialect;
-    this.ledger = new Ledger(config);
+    this.ledger = new Ledger(config, (message) => dialect.place(message));
     this.ids = new ClientIds(this.ledger);
     this.capacity = new Capacity(config.connections);
     const { remembered } = config;
@@ -271,11 +265,26 @@ export class Desk {
     return effects;
   }
 
-  /** The moments that something here waits for. */
-  awaited(): Until[] {
-    const { graces, endings, unlisted, unclear } = this;
-    return [graces, endings, unlisted, unclear]
-      .flatMap((it): Until[] => [...it.values()]);
+  /** The first of the moments that something here waits for. */
+  deadline(): number {
+    let at = Infinity;
+    for (const { until } of this.unlisted.values()) at = Math.min(at, until);
+    for (const { earliest } of [this.graces, this.endings, this.unclear]) {
+      at = Math.min(at, earliest);
+    }
+    return at;
+  }
+
+  /** Every moment comes so much later: the program slept. */
+  shift(ms: number): void {
+    for (const it of this.unlisted.values()) it.until += ms;
+    for (const it of [this.graces, this.endings, this.unclear]) it.shift(ms);
+  }
+
+  /** The daemon's tools, or a page of them, came on a link. */
+  learnTools(link: Link, cursor: string | undefined, result: unknown): void {
+    this.hints.learn(link.epoch, cursor, result);
+    this.ledger.hints.heard(link.epoch);
   }
 
   /** What a link is wanted for and busy with. */
@@ -295,7 +304,7 @@ export class Desk {
   #demand(link: Link): Pick<Traffic, "isWanted" | "isUrgent"> {
     switch (link.role) {
       case "pool": {
-        const isWanted = this.links.isUp && this.#wants("pool");
+        const isWanted = this.links.isUp && this.ledger.waiting("pool") > 0;
         // A daemon that takes no further connection is not dialed on demand.
         return { isWanted, isUrgent: isWanted && !this.links.hasReady("pool") };
       }
@@ -327,13 +336,6 @@ export class Desk {
     return this.dialect.isAsking(epoch) ? "restoring" : "idle";
   }
 
-  #wants(role: LinkRole): boolean {
-    for (const { message } of this.ledger.queue()) {
-      if (this.dialect.place(message) === role) return true;
-    }
-    return false;
-  }
-
   /** How long a message may take. */
   limitsOf(message: Request | Notification): Limits {
     return limitsOf(message, this.config);
@@ -360,16 +362,7 @@ export class Desk {
 
   /** How many answers are owed that are worth waiting for at the end: a subscription has none, and what is held none from a daemon that is away. */
   get due(): number {
-    let due = 0;
-    for (const { message, sentOn } of this.ledger.all()) {
-      if (message.kind !== "request" || isSubscription(message.method)) {
-        continue;
-      }
-      const isHopeless = isStanding(message.method) && sentOn === undefined &&
-        this.isAway;
-      if (!isHopeless) due++;
-    }
-    return due;
+    return this.ledger.due(this.isAway);
   }
 
   /** Whether a message only waits for its turn: the daemon is there, and nothing was lost. */

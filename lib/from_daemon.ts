@@ -7,7 +7,7 @@
 import { isLogged } from "./backoff.ts";
 import { listingOf } from "./catalog.ts";
 import { compare, insist } from "./compare.ts";
-import type { Desk } from "./desk.ts";
+import type { Desk, Ending } from "./desk.ts";
 import type { Incoming } from "./dialect.ts";
 import type { SocketEvent } from "./event.ts";
 import { mayDisplace } from "./displacement.ts";
@@ -185,7 +185,13 @@ function note(
   if (over !== undefined) forget(desk, over, now);
 }
 
-function settle(desk: Desk, link: Link, said: Answer, now: number): void {
+function settle(
+  desk: Desk,
+  link: Link,
+  said: Answer,
+  now: number,
+  ending: "new" | "told" = "new",
+): void {
   if (said.id === undefined && said.error !== undefined) {
     const id = discovery(desk, link);
     if (id === undefined) return unnamed(desk, link, said, now);
@@ -202,7 +208,7 @@ function settle(desk: Desk, link: Link, said: Answer, now: number): void {
     ? said
     : { ...said, id, text: replace(said.text, ["id"], id) };
   const { message, ...entry } = desk.ledger.find(id)!;
-  const isEnding = isSubscription(message.method) &&
+  const isEnding = isSubscription(message.method) && ending === "new" &&
     answer.error === undefined;
   if (isEnding && isHeldBack(desk, id, answer, now)) return;
   desk.endings.delete(id);
@@ -220,7 +226,7 @@ function settle(desk: Desk, link: Link, said: Answer, now: number): void {
     const cursor = dig(message.params, "cursor");
     const page = typeof cursor === "string" ? cursor : undefined;
     desk.catalog.told(listing, page, mended.result);
-    if (listing === "tools") desk.hints.learn(link.epoch, page, mended.result);
+    if (listing === "tools") desk.learnTools(link, page, mended.result);
   }
   if (text.length <= maxMessage) learn(desk, message, answer, now);
   // Only now: if one of the rooms above has a bug, the answer is still owed.
@@ -286,20 +292,30 @@ function isHeldBack(
   words: Answer | Notification,
   now: number,
 ): boolean {
-  const { until } = desk.endings.get(id) ?? { until: now + ENDING_MS };
-  if (now < until) desk.endings.set(id, { words, until });
+  const { message, sentOn } = desk.ledger.find(id)!;
+  const known = desk.endings.get(id);
+  const isKnown = known !== undefined && !isOver(desk, id, known);
+  const until = isKnown ? known.until : now + ENDING_MS;
+  const epoch = sentOn!;
+  if (now < until) desk.endings.set(id, { words, until, message, epoch });
   return now < until;
 }
 
+/** Whether the end of a subscription need not be told: it was told, or the connection has ended, too. */
+function isOver(desk: Desk, id: Id, { message, epoch }: Ending): boolean {
+  const owed = desk.ledger.find(id);
+  return owed?.message !== message || owed.sentOn !== epoch;
+}
+
 /** The daemon has ended a subscription and is still there: the client hears it. */
-export function end(desk: Desk, now: number): void {
-  for (const [id, { words, until }] of desk.endings) {
-    const link = desk.links.get(desk.ledger.find(id)?.sentOn);
-    if (link === undefined) desk.endings.delete(id);
-    else if (now < until) continue;
-    else if (words.kind === "answer") settle(desk, link, words, now);
+export function end(desk: Desk, now: number, until: number = now): void {
+  desk.endings.forget((id, it) => isOver(desk, id, it));
+  for (const [id, ending] of desk.endings.take(until)) {
+    const link = desk.links.get(ending.epoch);
+    const { words } = ending;
+    if (link === undefined || isOver(desk, id, ending)) continue;
+    if (words.kind === "answer") settle(desk, link, words, now, "told");
     else {
-      desk.endings.delete(id);
       desk.dialect.note(words);
       desk.ledger.settle(id, link.epoch);
       desk.reply(words.text);

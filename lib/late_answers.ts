@@ -35,7 +35,7 @@ export class LateAnswers {
     const [oldest] = ids.keys();
     if (ids.size <= LIMIT) return;
     ids.delete(oldest!);
-    this.#end(epoch, (it) => it === oldest);
+    this.#endOne(oldest!, epoch);
   }
 
   /** It is a call, and the daemon may be working on it. */
@@ -73,18 +73,23 @@ export class LateAnswers {
   came(id: Id, epoch: number): void {
     const ids = this.#ids.get(epoch);
     if (ids?.get(id) === "due") ids.delete(id);
-    this.#end(epoch, (it) => it === id);
+    this.#endOne(id, epoch);
   }
 
   /** The daemon has answered a probe that was written after some of those calls, so that they keep it from nothing. */
   overtaken(epoch: number, number: number): void {
-    this.#end(epoch, (_, work) => work.number < number);
+    this.#end(epoch, (work) => work.number < number);
   }
 
-  #end(epoch: number, isOver: (id: Id, work: Work) => boolean): void {
+  #endOne(id: Id, epoch: number): void {
     const works = this.#work.get(epoch);
-    if (works === undefined) return;
-    for (const [id, work] of works) if (isOver(id, work)) works.delete(id);
+    works?.delete(id);
+    if (works?.size === 0) this.#work.delete(epoch);
+  }
+
+  #end(epoch: number, isOver: (work: Work) => boolean): void {
+    const works = this.#work.get(epoch) ?? new Map<Id, Work>();
+    for (const [id, work] of works) if (isOver(work)) works.delete(id);
     if (works.size === 0) this.#work.delete(epoch);
   }
 
@@ -103,7 +108,7 @@ export class LateAnswers {
   advance(now: number): void {
     if (now < this.#earliest) return;
     for (const epoch of [...this.#work.keys()]) {
-      this.#end(epoch, (_, { until }) => now >= until);
+      this.#end(epoch, ({ until }) => now >= until);
     }
     const rest = [...this.#work.values()].flatMap((it) => [...it.values()]);
     this.#earliest = Math.min(Infinity, ...rest.map(({ until }) => until));

@@ -6,23 +6,31 @@
 
 import {
   type Account,
-  askHint,
   due,
   dueAt,
   endWait,
   type Entry,
   type Expiry,
   type LedgerLimits,
-  needHint,
   open,
   type Owed,
   shift,
 } from "./account.ts";
-import { Queue, type Telling, telling } from "./queue.ts";
+import { ByLink, inOrder } from "./by_link.ts";
+import { HintWaits } from "./hint_waits.ts";
+import {
+  type Place,
+  Queue,
+  type Telling,
+  telling,
+  tellingQueued,
+} from "./queue.ts";
 import type { Limits } from "./deadline.ts";
 import type { Id, Notification, Request } from "./jsonrpc.ts";
 import { LateAnswers } from "./late_answers.ts";
-import { isCall, isStanding } from "./safety.ts";
+import type { LinkRole } from "./link.ts";
+import { Ranked } from "./ranked.ts";
+import { isCall, isStanding, isSubscription } from "./safety.ts";
 import { type HasLink, updateWait, Waits } from "./waits.ts";
 
 /** What becomes of a request whose link was lost: it is written again, at once or when the daemon confirms the tool's hint, given up, or asked about for so many milliseconds. */
@@ -42,42 +50,44 @@ export class Ledger {
   readonly #accounts = new Map<string, Account<Request | Notification>>();
   readonly #queue: Queue;
   readonly #byToken = new Map<Id, Account<Request | Notification>>();
-  readonly #inFlight = new Map<number, number>();
-  /** The same of calls only, which a daemon may need time for. */
-  readonly #calls = new Map<number, number>();
-  #notifications = 0;
+  readonly #inFlight = new ByLink();
+  #count = 0;
+  #subscriptions = 0;
   /** The requests that nobody waits for any more, and whose answers may still come. */
   readonly late: LateAnswers = new LateAnswers();
+  /** The requests that wait for what a daemon says of their tools. */
+  readonly hints: HintWaits;
   readonly #waits = new Waits();
-  /** No account falls due before this; exact after every {@linkcode expire}. */
-  #earliest = Infinity;
+  /** When each account falls due, or earlier. */
+  readonly #alarms = new Ranked<Account<Request | Notification>>();
 
-  /** An empty ledger. */
-  constructor(limits: LedgerLimits) {
+  /** An empty ledger. @param place says which links carry a message */
+  constructor(limits: LedgerLimits, place: Place = () => "main") {
     this.#limits = limits;
-    this.#queue = new Queue(limits);
+    this.#queue = new Queue(limits, place);
+    this.hints = new HintWaits((key) => this.#accounts.get(key), (account) => {
+      this.#queue.update(account);
+      this.#wake(account);
+    });
   }
 
   /** How many answers are owed. */
   get owed(): number {
-    let sent = 0;
-    for (const count of this.#inFlight.values()) sent += count;
-    return sent + this.#queue.requests;
+    return this.#inFlight.size + this.#queue.requests;
   }
 
-  /** Everything that is open. */
-  all(): Iterable<Entry> {
-    return this.#accounts.values();
+  /** The same without subscriptions, which have no answer worth waiting for; of a daemon that is away none is awaited to what is held. */
+  due(isAway: boolean): number {
+    const { requests, transient, subscriptions } = this.#queue;
+    const held = isAway ? requests - transient - subscriptions : 0;
+    return this.owed - this.#subscriptions - held;
   }
 
   /** What is held for as long as the client wants waits again in its old place, because another link carries what comes. */
   move(epoch: number, now: number): void {
-    for (const account of this.#accounts.values()) {
-      const { message, sentOn } = account;
-      if (sentOn !== epoch || !isStanding(message.method)) continue;
-      this.#unsend(account, now);
+    for (const account of this.#inFlight.inOrder(epoch)) {
+      if (isStanding(account.message.method)) this.#unsend(account, now);
     }
-    this.#queue.sort(this.#accounts.values());
   }
 
   /** Whether a request waits to be written that will be given up one day. */
@@ -113,21 +123,33 @@ export class Ledger {
     queueMs: number = this.#limits.queueTimeout,
   ): void {
     const isHeld = isStanding(message.method);
+    const order = ++this.#count;
     const key = message.kind === "request"
       ? message.id
-      : `notification ${++this.#notifications}`;
+      : `notification ${order}`;
     const most = isHeld ? Infinity : queueMs;
-    const account = open(message, key, limits, now, most);
+    const account = open(message, key, order, limits, now, most);
     this.#accounts.set(account.key, account);
+    this.#subscriptions += isSubscribing(message) ? 1 : 0;
     if (account.token !== undefined) this.#byToken.set(account.token, account);
     this.#queue.add(account, now);
     this.#waits.add(account);
     this.#wake(account);
   }
 
-  /** What waits to be written and may be written now, oldest first. */
-  queue(): Iterable<Entry> {
-    return this.#queue.ready();
+  /** What waits to be written and for no moment, oldest first. */
+  queue(): readonly Entry[] {
+    return this.#queue.all();
+  }
+
+  /** What may be written now, oldest first, to links of the roles that are not full. */
+  writable(full: ReadonlySet<LinkRole>): Iterable<Entry> {
+    return this.#queue.writable(full);
+  }
+
+  /** How much may be written to the links of a role. */
+  waiting(role: LinkRole): number {
+    return this.#queue.count(role);
   }
 
   /** The entry of this key was written, and `number` is its place on the link; a notification is thereby settled. */
@@ -136,11 +158,11 @@ export class Ledger {
     if (account === undefined) return;
     if (account.message.kind === "notification") return this.#close(account);
     this.#queue.remove(account);
-    this.#count(account, epoch, 1);
+    this.#inFlight.add(epoch, account);
     // What opens the conversation still waits for a link that is ready.
     if (!account.isGreeting) endWait(account, now);
     // The next connection would have to confirm it again.
-    if (account.hint !== undefined) needHint(account, now);
+    if (account.hint !== undefined) this.hints.need(account.key, now);
     account.sentOn = epoch;
     account.sentAt = now;
     account.writes++;
@@ -158,32 +180,26 @@ export class Ledger {
 
   /** How many answers are owed on a link. */
   inFlight(epoch: number): number {
-    return this.#inFlight.get(epoch) ?? 0;
+    return this.#inFlight.count(epoch);
   }
 
   /** Whether a call is in flight on a link. */
   hasCall(epoch: number): boolean {
-    return this.#calls.has(epoch);
+    return this.#inFlight.hasCall(epoch);
   }
 
   /** Whether the daemon may be working on a call there, also on one that nobody waits for any more. */
   isBusy(epoch: number): boolean {
-    return this.#calls.has(epoch) || this.late.isWorking(epoch);
+    return this.#inFlight.hasCall(epoch) || this.late.isWorking(epoch);
   }
 
   /** The place of the last of those calls; 0 for none. */
   lastCall(epoch: number): number {
     let last = this.late.last(epoch);
-    for (const number of this.#numbers(epoch)) last = Math.max(last, number);
-    return last;
-  }
-
-  /** The places of the calls that are in flight on a link. */
-  *#numbers(epoch: number): Iterable<number> {
-    if (!this.#calls.has(epoch)) return;
-    for (const { message, number } of this.sentOn(epoch)) {
-      if (isCall(message.method)) yield number;
+    for (const number of this.#inFlight.numbers(epoch)) {
+      last = Math.max(last, number);
     }
+    return last;
   }
 
   /**
@@ -194,15 +210,15 @@ export class Ledger {
    */
   overtaken(epoch: number, number: number): boolean {
     this.late.overtaken(epoch, number);
-    for (const call of this.#numbers(epoch)) if (call < number) return true;
+    for (const call of this.#inFlight.numbers(epoch)) {
+      if (call < number) return true;
+    }
     return false;
   }
 
-  /** The requests that are in flight on a link. */
-  *sentOn(epoch: number): Iterable<Owed> {
-    for (const account of this.#accounts.values()) {
-      if (account.sentOn === epoch) yield account as Owed;
-    }
+  /** The requests that are in flight on a link, in the order in which they were written. */
+  sentOn(epoch: number): Iterable<Owed> {
+    return this.#inFlight.of(epoch) as Iterable<Owed>;
   }
 
   /** Closes the account of an answer that came on a link; `undefined` where none is owed there. */
@@ -306,8 +322,8 @@ export class Ledger {
   ): void {
     this.#unsend(account, now);
     account.notBefore = until;
+    this.#queue.update(account);
     this.#wake(account);
-    this.#queue.sort(this.#accounts.values());
   }
 
   /** What was to be asked about a request is known: it is written as if it never had been. */
@@ -356,20 +372,6 @@ export class Ledger {
     }
   }
 
-  /** The daemon is asked on a link whether it confirms the hint of a request. */
-  askHint(id: Id, epoch: number, now: number): void {
-    const account = this.#accounts.get(id);
-    if (account === undefined) return;
-    askHint(account, epoch, now);
-    this.#wake(account);
-  }
-
-  /** A request is not written again before a daemon confirms its tool's hint. */
-  needHint(id: Id, now: number): void {
-    const account = this.#accounts.get(id);
-    if (account !== undefined) needHint(account, now);
-  }
-
   /**
    * A link was lost: what may be repeated waits again in its old place.
    *
@@ -382,11 +384,9 @@ export class Ledger {
   ): Owed[] {
     this.late.lost(epoch);
     const given: Owed[] = [];
-    for (const account of this.#accounts.values()) {
-      const { message } = account;
-      // The next connection is asked anew.
-      if (account.hint?.epoch === epoch) needHint(account, now);
-      if (account.sentOn !== epoch || message.kind !== "request") continue;
+    this.hints.lost(epoch, now);
+    for (const account of this.#inFlight.inOrder(epoch)) {
+      const message = account.message as Request;
       account.losses++;
       // What opens the conversation opens it on every link.
       if (!account.isGreeting) {
@@ -399,61 +399,61 @@ export class Ledger {
           continue;
         }
         account.isHeld = typeof chance === "object";
-        if (chance === "confirm") needHint(account, now);
+        if (chance === "confirm") this.hints.need(account.key, now);
         if (typeof chance === "object" && account.totalUntil === Infinity) {
           account.daemonUntil = now + chance.limitMs;
           account.daemonLimit ??= chance.limitMs;
         }
       }
       this.#unsend(account, now);
-      this.#wake(account);
     }
-    this.#queue.sort(this.#accounts.values());
     return given;
   }
 
   #unsend(account: Account<Request | Notification>, now: number): void {
-    this.#count(account, account.sentOn!, -1);
+    this.#inFlight.delete(account.sentOn!, account);
     account.sentOn = undefined;
     account.isGreeting = false;
     account.idleUntil = Infinity;
     this.#queue.add(account, now);
     this.#waits.add(account);
+    this.#wake(account);
   }
 
   /** The clients that are to be told now what their requests wait for; {@linkcode expire} must follow. */
   telling(now: number): Iterable<Telling> {
-    return now < this.#earliest ? [] : this.#queue.telling(now);
+    const due = inOrder(this.#alarms.take(now));
+    const told = tellingQueued(due, now);
+    for (const account of due) this.#wake(account);
+    return told;
   }
 
   /** The clients whose calls are in flight on a link that is under suspicion, and who are to be told so. */
   suspecting(epoch: number, now: number): Iterable<Telling> {
     if (this.#limits.waitProgress === "off") return [];
-    const all = this.#accounts.values();
-    return telling(all.filter(({ sentOn }) => sentOn === epoch), now);
+    return telling(this.#inFlight.inOrder(epoch), now);
   }
 
   /** Every moment that is awaited comes so much later: the program slept. */
   shift(ms: number): void {
     this.late.shift(ms);
     for (const account of this.#accounts.values()) shift(account, ms);
-    this.#earliest += ms;
+    this.#alarms.shift(ms);
   }
 
   /** When the next account falls due, or earlier. */
   deadline(): number {
-    return Math.min(this.#earliest, this.late.deadline());
+    return Math.min(this.#alarms.least, this.late.deadline());
   }
 
   /** Closes every account that is due. */
   expire(now: number): { entry: Entry; expiry: Expiry }[] {
     this.late.advance(now);
-    if (now < this.#earliest) return [];
     const expired: { entry: Entry; expiry: Expiry }[] = [];
-    this.#earliest = Infinity;
-    for (const account of this.#accounts.values()) {
+    for (const account of inOrder(this.#alarms.take(now))) {
       if (account.notBefore !== undefined && now >= account.notBefore) {
         account.notBefore = undefined;
+        this.#queue.update(account);
       }
       const expiry = due(account, now);
       if (expiry === undefined) {
@@ -473,26 +473,24 @@ export class Ledger {
     return entries;
   }
 
-  #close(account: Entry): void {
+  #close(account: Account<Request | Notification>): void {
     this.#accounts.delete(account.key);
+    this.#alarms.delete(account);
+    this.hints.forget(account);
+    this.#subscriptions -= isSubscribing(account.message) ? 1 : 0;
     const { token } = account;
     if (token !== undefined && this.#byToken.get(token) === account) {
       this.#byToken.delete(token);
     }
     if (account.sentOn === undefined) this.#queue.remove(account);
-    else this.#count(account, account.sentOn, -1);
+    else this.#inFlight.delete(account.sentOn, account);
   }
 
-  #count({ message }: Entry, epoch: number, by: 1 | -1): void {
-    const kinds = isCall(message.method) ? [this.#calls] : [];
-    for (const counts of [this.#inFlight, ...kinds]) {
-      const count = (counts.get(epoch) ?? 0) + by;
-      if (count === 0) counts.delete(epoch);
-      else counts.set(epoch, count);
-    }
+  #wake(account: Account<Request | Notification>): void {
+    this.#alarms.set(account, dueAt(account));
   }
+}
 
-  #wake(account: Entry): void {
-    this.#earliest = Math.min(this.#earliest, dueAt(account));
-  }
+function isSubscribing({ kind, method }: Request | Notification): boolean {
+  return kind === "request" && isSubscription(method);
 }

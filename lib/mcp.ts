@@ -258,10 +258,10 @@ export class Mcp implements Dialect {
 
   /** A request of the proxy's own is answered; if it is a probe, those before it need no answer any more. */
   #close(id: Id, epoch: number, { kind }: Purpose): void {
-    for (const [before, own] of this.#own) {
+    for (const [before, own] of kind === "probe" ? this.#own : []) {
       if (before === id) break;
       const isProbe = own.epoch === epoch && own.purpose.kind === "probe";
-      if (kind === "probe" && isProbe) own.isOvertaken = true;
+      if (isProbe) own.isOvertaken = true;
     }
     this.#own.delete(id);
   }

@@ -73,7 +73,7 @@ export class Session {
     let at = Math.min(
       ...[ledger.deadline(), this.#drainUntil, this.#giveUpAt],
       this.#desk.capacity.deadline(),
-      ...this.#desk.awaited().map(({ until }) => until),
+      this.#desk.deadline(),
     );
     for (const link of this.#attended) {
       at = Math.min(at, link.deadline(this.#desk.traffic(link)));
@@ -219,7 +219,7 @@ export class Session {
     desk.ledger.shift(gap);
     desk.dialect.slept(unseen);
     desk.memory?.slept(unseen);
-    for (const it of desk.awaited()) it.until += gap;
+    desk.shift(gap);
     this.#drainedAt += gap;
     const { standby } = desk.links;
     if (standby !== undefined) retire(desk, standby, now);
@@ -315,8 +315,7 @@ export class Session {
   /** Answers what is still owed, and exits. */
   #finish(code: number, now: number): void {
     const desk = this.#desk;
-    for (const it of desk.endings.values()) it.until = now;
-    end(desk, now);
+    end(desk, now, Infinity);
     for (const { message, ...entry } of desk.ledger.drain()) {
       if (message.kind === "notification") continue;
       const fate = desk.fate(message, entry);

@@ -65,8 +65,8 @@ function serve(desk: Desk, request: Request, result: string): void {
 
 /** The main link is lost: what waits, or was asked on it, is answered with what is remembered. */
 export function makeDo(desk: Desk, epoch: number, now: number): void {
-  if (!desk.isAway) return;
-  const { ledger } = desk;
+  const { ledger, memory } = desk;
+  if (!desk.isAway || memory === undefined) return;
   for (const { message } of [...ledger.queue(), ...ledger.sentOn(epoch)]) {
     if (message.kind === "request") remind(desk, message, now);
   }
@@ -81,13 +81,13 @@ function remind(desk: Desk, request: Request, now: number): void {
 
 /** The daemon has not come in time for what can be answered without it: the client can go on. */
 export function improvise(desk: Desk, now: number): void {
-  for (const [id, { request, until }] of desk.graces) {
+  // A daemon that is there has answered it.
+  desk.graces.forget((id, { request }) =>
+    desk.ledger.find(id)?.message !== request
+  );
+  for (const [id, { request }] of desk.graces.take(now)) {
     const owed = desk.ledger.find(id);
-    const isOwed = owed?.message === request;
-    // A daemon that is there will answer it.
-    if (isOwed && now < until) continue;
-    desk.graces.delete(id);
-    if (!isOwed) continue;
+    if (owed?.message !== request) continue;
     if (request.method === "initialize") {
       if (desk.links.main.phase !== "ready") makeUp(desk, request);
     } else if (owed.sentOn === undefined && !desk.links.isUp) {

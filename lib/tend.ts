@@ -58,10 +58,10 @@ export function flush(desk: Desk, now: number): void {
   if (!ledger.isWanting) links.main.liveness?.forgetDelay();
   let wanting = 0;
   const full = new Set<LinkRole>();
-  for (const entry of ledger.queue()) {
+  for (const entry of ledger.writable(full)) {
     const role = dialect.place(entry.message);
     const { hint } = entry;
-    const link = full.has(role) ? undefined : links.ready(
+    const link = links.ready(
       role,
       (it) =>
         isWritable(desk, it, entry.message) &&
@@ -72,7 +72,7 @@ export function flush(desk: Desk, now: number): void {
       // What is asked for its hint on one link needs no other.
     } else if (hint?.epoch === undefined) {
       full.add(role);
-      if (role === "pool") wanting++;
+      if (role === "pool") wanting = ledger.waiting(role);
     }
   }
   widen(desk, wanting, now);
@@ -135,11 +135,11 @@ function write(
   if (entry.hint !== undefined && message.kind === "request") {
     const answer = confirm(desk, link, message, entry, now);
     if (answer === "once") return giveUp(desk, message, entry);
-    if (answer === "unknown") return;
+    if (answer === "unknown") return desk.ledger.hints.park(key);
   }
   if (lead(desk, link, message, now)) {
     // What is confirmed has all its time.
-    if (entry.hint !== undefined) desk.ledger.needHint(key, now);
+    if (entry.hint !== undefined) desk.ledger.hints.need(key, now);
     return;
   }
   const writing = desk.dialect.write(link.epoch, message, now);
@@ -180,7 +180,7 @@ function outlived(desk: Desk, link: Link, entry: Entry, now: number): void {
   if (!desk.mayRepeat(message)) return giveUp(desk, message, entry);
   desk.dialect.anew(message);
   desk.ledger.release(message.id);
-  if (desk.needsHint(message)) desk.ledger.needHint(message.id, now);
+  if (desk.needsHint(message)) desk.ledger.hints.need(message.id, now);
   return write(desk, link, desk.ledger.find(message.id) ?? entry, now);
 }
 
@@ -217,7 +217,9 @@ function widen(desk: Desk, wanting: number, now: number): void {
 /** Opens the conversation on a link, if there is anything to open it with. */
 function greet(desk: Desk, link: Link, now: number): void {
   const { main } = desk.links;
-  const queue = [...desk.ledger.queue()].map((entry) => entry.message)
+  // Without a request there is nothing to open it with among them.
+  const all = desk.ledger.owed > 0 ? desk.ledger.queue() : [];
+  const queue = all.map((entry) => entry.message)
     .filter((message) => message.kind === "request");
   const sent = [...desk.ledger.sentOn(main.epoch)].map((it) => it.message);
   // What opens the client's conversation goes out on the main link alone.
@@ -425,15 +427,12 @@ export function settle(
   desk.hints.lost(epoch);
   desk.oneWay.lost(epoch);
   desk.unread.delete(epoch);
-  // What waits to be written again has not ended.
-  for (const id of desk.endings.keys()) {
-    if (desk.ledger.find(id)?.sentOn === undefined) desk.endings.delete(id);
-  }
   return given.length;
 }
 
 /** What waits for a daemon that refuses us need not wait. */
 function settleRefused(desk: Desk, now: number): void {
+  if (![...desk.links].some(({ refusal }) => refusal !== undefined)) return;
   for (const { key, message, ...entry } of desk.ledger.queue()) {
     if (message.kind !== "request" || isStanding(message.method)) continue;
     if (desk.refusing(message) === undefined) continue;

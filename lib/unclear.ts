@@ -64,13 +64,15 @@ function onlyOne(desk: Desk, { epoch, phase }: Link): Id | undefined {
   const isElse = phase !== "ready" || ledger.late.isAnyDue(epoch) ||
     !desk.oneWay.isTaken(epoch);
   if (isElse) return undefined;
-  const open = [...ledger.sentOn(epoch)]
-    .filter(({ key }) => !dialect.hasAcknowledged(key));
-  const [only] = open;
+  let only: Entry | undefined;
+  for (const owed of ledger.sentOn(epoch)) {
+    if (dialect.hasAcknowledged(owed.key)) continue;
+    if (only !== undefined) return undefined;
+    only = owed;
+  }
   // One that the daemon is at was taken.
-  const isIt = only !== undefined && open.length === 1 &&
-    !(saidAt(only) >= only.sentAt);
-  return isIt ? only.key : undefined;
+  const isIt = only !== undefined && !(saidAt(only) >= only.sentAt);
+  return isIt ? only?.key : undefined;
 }
 
 /** When the daemon last said that it is at a request. */
@@ -99,9 +101,8 @@ function wait(
 
 /** Repeats, or ends, the requests that no proper answer came to. */
 export function endUnclear(desk: Desk, now: number): void {
-  for (const [id, { until, message, epoch, number, ...it }] of desk.unclear) {
-    if (now < until) continue;
-    desk.unclear.delete(id);
+  for (const [id, unclear] of desk.unclear.take(now)) {
+    const { until, message, epoch, number, ...it } = unclear;
     const owed = desk.ledger.find(id);
     const isSame = owed?.message === message && owed.sentOn === epoch &&
       owed.number === number;
@@ -121,6 +122,6 @@ export function endUnclear(desk: Desk, now: number): void {
 function repeat(desk: Desk, message: Request, now: number): void {
   desk.repeated.add(message);
   // The daemon may be another one since its tools were listed.
-  if (desk.needsHint(message)) desk.ledger.needHint(message.id, now);
+  if (desk.needsHint(message)) desk.ledger.hints.need(message.id, now);
   desk.ledger.repeat(message.id, now);
 }

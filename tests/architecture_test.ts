@@ -12,18 +12,19 @@ const LIB = new URL("../lib/", import.meta.url);
 
 /** The rooms by floor; a room imports only from floors below its own. */
 const FLOORS: readonly (readonly string[])[] = [
-  ["check", "json_text", "host", "output", "parse", "versions"],
+  ["check", "json_text", "host", "output", "parse", "ranked", "versions"],
   ["capacity", "liveness", "secrets"],
   ["backoff", "displacement", "handshakes"],
   ["jsonc", "jsonrpc", "settings", "link", "close_reason", "one_way"],
-  ["malformed", "frames", "ids"],
+  ["awaited", "malformed", "frames", "ids"],
   ["envelope"],
   ["catalog"],
   ["hints"],
   ["safety", "asked", "clients", "memory", "servers_text"],
   ["deadline", "event", "listens", "memory_text"],
   ["account", "config", "content_length", "late_answers", "naps", "repeats"],
-  ["queue", "tasks", "entry_diff", "waits"],
+  ["by_link"],
+  ["hint_waits", "queue", "tasks", "entry_diff", "waits"],
   ["ledger", "links", "dialect", "fault", "tool_output", "health_file"],
   ["agreement", "client_ids"],
   ["mcp", "report", "exai_frame", "exai_local"],
