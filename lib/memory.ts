@@ -118,7 +118,7 @@ export class Memory {
   /** Pages of lists that are not complete yet, the cursors that they were asked for with, and that of the next. */
   readonly #pages = new Map<
     string,
-    { cursor: string; cursors: unknown[]; items: string[] }
+    { cursor: string; cursors: Set<unknown>; items: Set<string>; size: number }
   >();
 
   /**
@@ -309,15 +309,20 @@ export class Memory {
     const { start, end } = locate(text, [name])!;
     const page = elements(text.slice(start, end));
     // A daemon that does not know its own cursor gives a page twice.
-    const items = [...new Set([...before?.items ?? [], ...page])];
-    const cursors = [...before?.cursors ?? [], cursor];
-    const joined = replace(text, [name], `[${items.join(",")}]`);
-    const result = cut(joined, ["nextCursor"]);
-    const isEnd = next === undefined || cursors.includes(next) ||
-      result.length > RESULT_LIMIT;
+    const items = before?.items ?? new Set();
+    let size = before?.size ?? 0;
+    for (const item of page) {
+      size += items.has(item) ? 0 : item.length + 1;
+      items.add(item);
+    }
+    const cursors = before?.cursors ?? new Set();
+    cursors.add(cursor);
+    const isEnd = next === undefined || cursors.has(next) ||
+      size > RESULT_LIMIT;
     // Most clients take an empty cursor for the end, and some do not.
-    const isNews = (isEnd || next === "") && this.#whole(key, result, value);
-    if (!isEnd) this.#pages.set(key, { cursor: next, cursors, items });
+    const isNews = (isEnd || next === "") &&
+      this.#whole(key, joined(text, name, items), value);
+    if (!isEnd) this.#pages.set(key, { cursor: next, cursors, items, size });
     return isNews;
   }
 
@@ -348,6 +353,12 @@ export class Memory {
     if (isNews) this.#learned.lists[key] = "";
     return isNews;
   }
+}
+
+/** A page's result with the items of all pages, and without a cursor. */
+function joined(text: string, name: string, items: Iterable<string>): string {
+  const all = replace(text, [name], `[${[...items].join(",")}]`);
+  return cut(all, ["nextCursor"]);
 }
 
 /** Whether others may be told (MCP 2026-07-28, cacheScope); older results say nothing of it. */

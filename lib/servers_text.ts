@@ -169,7 +169,8 @@ function added(
   let tail = text.slice(from + said.length);
   const quoted = JSON.stringify(name);
   if (isCompact(text, object)) {
-    const gap = / *$/.exec(text.slice(0, last?.start ?? from))![0];
+    const before = text.slice(0, last?.start ?? from);
+    const gap = before.slice(endOf(before, " "));
     return `${head}${gap}${quoted}:${JSON.stringify(value)}${tail}`;
   }
   const outer = lineEnd + indentAt(text, object.start);
@@ -215,12 +216,19 @@ function removed(text: string, object: ObjectValue, member: Member): string {
     head = head.replace(/\r?\n[ \t]*$/, "");
     tail = tail.replace(/^[ \t]+/, "");
   } else if (comma === undefined) {
-    head = head.replace(/[ \t]+$/, "");
+    head = head.slice(0, endOf(head, " \t"));
   } else {
     tail = tail.replace(/^[ \t]+/, "");
   }
   const isEmpty = /\{\s*$/.test(head) && /^\s*\}/.test(tail);
   return isEmpty ? head.trimEnd() + tail.trimStart() : head + tail;
+}
+
+/** Where the blanks begin that end a text: an expression would try from each of them. */
+function endOf(text: string, blanks: string): number {
+  let at = text.length;
+  while (at > 0 && blanks.includes(text[at - 1]!)) at--;
+  return at;
 }
 
 /** What follows a member, without its comma; what is said before that stays. */
