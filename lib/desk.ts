@@ -10,6 +10,7 @@ import { Awaited, type Until } from "./awaited.ts";
 import { Capacity, type ConnectionsSetting, type Keeps } from "./capacity.ts";
 import { Catalog, type Listing } from "./catalog.ts";
 import type { Dialect } from "./dialect.ts";
+import { Drops } from "./drops.ts";
 import type { Effect } from "./event.ts";
 import * as fault from "./fault.ts";
 import type { Fate, Outage } from "./fault.ts";
@@ -116,6 +117,8 @@ export class Desk {
   readonly links: Links;
   /** What the client was told of the daemon's lists. */
   readonly catalog: Catalog = new Catalog();
+  /** What the log says of notifications that are dropped. */
+  readonly drops: Drops = new Drops();
   /** Which tools may be called twice. */
   readonly hints: Hints = new Hints();
   /** What the client owes to the daemon. */
@@ -198,6 +201,11 @@ export class Desk {
   /** Puts an effect on the list. */
   do(effect: Effect): void {
     this.#effects.push(effect);
+  }
+
+  /** Puts effects on the list. */
+  doAll(effects: Iterable<Effect>): void {
+    for (const effect of effects) this.do(effect);
   }
 
   /** Puts a line for the client on the list. */
