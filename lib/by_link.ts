@@ -9,11 +9,11 @@ import type { Notification, Request } from "./jsonrpc.ts";
 import { isCall } from "./safety.ts";
 
 /** An account of any message. */
-type Any = Account<Request | Notification>;
+export type AnyAccount = Account<Request | Notification>;
 
 /** The accounts by the epochs of links. */
 export class ByLink {
-  readonly #accounts = new Map<number, Set<Any>>();
+  readonly #accounts = new Map<number, Set<AnyAccount>>();
   /** How many of them are calls, which a daemon may need time for. */
   readonly #calls = new Map<number, number>();
 
@@ -25,7 +25,7 @@ export class ByLink {
   }
 
   /** An account belongs to a link. */
-  add(epoch: number, account: Any): void {
+  add(epoch: number, account: AnyAccount): void {
     const accounts = this.#accounts.get(epoch) ?? new Set();
     if (accounts.has(account)) return;
     this.#accounts.set(epoch, accounts.add(account));
@@ -33,7 +33,7 @@ export class ByLink {
   }
 
   /** It does no longer. */
-  delete(epoch: number, account: Any): void {
+  delete(epoch: number, account: AnyAccount): void {
     const accounts = this.#accounts.get(epoch);
     if (accounts?.delete(account) !== true) return;
     if (accounts.size === 0) this.#accounts.delete(epoch);
@@ -59,12 +59,12 @@ export class ByLink {
   }
 
   /** Those of a link, in no order. */
-  of(epoch: number): Iterable<Any> {
+  of(epoch: number): Iterable<AnyAccount> {
     return this.#accounts.get(epoch) ?? [];
   }
 
   /** Those of a link, the oldest first. */
-  inOrder(epoch: number): Any[] {
+  inOrder(epoch: number): AnyAccount[] {
     return inOrder(this.of(epoch));
   }
 
@@ -76,6 +76,6 @@ export class ByLink {
 }
 
 /** Accounts in the order in which their messages came. */
-export function inOrder(accounts: Iterable<Any>): Any[] {
+export function inOrder(accounts: Iterable<AnyAccount>): AnyAccount[] {
   return [...accounts].sort((a, b) => a.order - b.order);
 }

@@ -4,18 +4,14 @@
  * @module
  */
 
-import { type Account, askHint, needHint } from "./account.ts";
-import { ByLink } from "./by_link.ts";
-import type { Notification, Request } from "./jsonrpc.ts";
-
-/** An account of any message. */
-type Any = Account<Request | Notification>;
+import { askHint, needHint } from "./account.ts";
+import { type AnyAccount, ByLink } from "./by_link.ts";
 
 /** Those accounts, by the link on which the daemon is asked. */
 export class HintWaits {
   readonly #asked = new ByLink();
-  readonly #find: (key: string) => Any | undefined;
-  readonly #changed: (account: Any) => void;
+  readonly #find: (key: string) => AnyAccount | undefined;
+  readonly #changed: (account: AnyAccount) => void;
 
   /**
    * Nothing waits.
@@ -24,8 +20,8 @@ export class HintWaits {
    * @param changed is told which account waits for something else now
    */
   constructor(
-    find: (key: string) => Any | undefined,
-    changed: (account: Any) => void,
+    find: (key: string) => AnyAccount | undefined,
+    changed: (account: AnyAccount) => void,
   ) {
     this.#find = find;
     this.#changed = changed;
@@ -72,7 +68,7 @@ export class HintWaits {
   }
 
   /** It waits no longer. */
-  forget(account: Any): void {
+  forget(account: AnyAccount): void {
     const { hint } = account;
     if (hint?.epoch !== undefined) this.#asked.delete(hint.epoch, account);
     account.isParked = false;

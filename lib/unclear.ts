@@ -71,7 +71,7 @@ function onlyOne(desk: Desk, { epoch, phase }: Link): Id | undefined {
     only = owed;
   }
   // One that the daemon is at was taken.
-  const isIt = only !== undefined && !(saidAt(only) >= only.sentAt);
+  const isIt = only !== undefined && saidAt(only) < only.sentAt;
   return isIt ? only?.key : undefined;
 }
 
