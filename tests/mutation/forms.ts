@@ -126,11 +126,8 @@ export const FORMS: readonly Mutant[] = [
   },
   {
     name: "forms: an error without an id is guessed to be about the first",
-    from: `
-      const $isIt = $only !== undefined && $open.length === 1 &&
-        !($saidAt($only) >= $only.$sentAt);`,
-    to: `
-      const $isIt = $only !== undefined && $open !== undefined;`,
+    from: "if ($only !== undefined) return undefined; $only = $owed;",
+    to: "$only ??= $owed;",
   },
   {
     name: "forms: what was told and cancelled may not be meant",

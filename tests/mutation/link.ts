@@ -232,8 +232,8 @@ export const LINK: readonly Mutant[] = [
   },
   {
     name: "a daemon that is at a cancelled call counts as idle",
-    from: "return this.$calls.has($id) || this.$late.$isWorking($id);",
-    to: "return this.$calls.has($id);",
+    from: "return this.$all.$hasCall($id) || this.$late.$isWorking($id);",
+    to: "return this.$all.$hasCall($id);",
   },
   {
     name: "requests expire because of a sleep",

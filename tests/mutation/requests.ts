@@ -111,21 +111,17 @@ export const REQUESTS: readonly Mutant[] = [
   },
   {
     name: "the queue is written in reverse order",
-    from: `
-      for (const $entry of this.$entries) {
-        if ($entry.$notBefore === undefined) yield $entry;
-      }`,
-    to: `
-      for (const $entry of [...this.$entries].reverse()) {
-        if ($entry.$notBefore === undefined) yield $entry;
-      }`,
+    from: "$lane.set($entry, $isReady ? $entry.$order : Infinity);",
+    to: "$lane.set($entry, $isReady ? -$entry.$order : Infinity);",
   },
   {
     name: "what waits for the next connection goes behind what came later",
-    from: `
-      this.$entries =
-        new Set($all.filter(({ $sentOn }) => $sentOn === undefined));`,
-    to: "void $all;",
+    from: "$lane.set($entry, $isReady ? $entry.$order : Infinity);",
+    to: `
+      $lane.set(
+        $entry,
+        $isReady ? $entry.$order + ($entry.writes > 0 ? 1e9 : 0) : Infinity,
+      );`,
   },
   {
     name: "the queue has no limit",
@@ -157,7 +153,7 @@ export const REQUESTS: readonly Mutant[] = [
       "a call is sent again although the new daemon does not confirm its hint",
     from: `
       if ($answer === $once) return $giveUp($all, $message, $entry);
-      if ($answer === $unknown) return;`,
+      if ($answer === $unknown) return $all.$ledger.$hints.$park($key);`,
     to: "if ($answer === $unknown) return;",
   },
   {

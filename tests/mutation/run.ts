@@ -16,6 +16,8 @@ import { MUTANTS } from "./mutants.ts";
 const PURE = "tests/pure/";
 /** The one of them that lives through seeded worlds. */
 const WORLDS = `${PURE}session_fuzz_test.ts`;
+/** The one of them that measures how times grow, which says nothing of the contract. */
+const TIMES = `${PURE}linear_test.ts`;
 /** All others as one module of the copy: Deno takes twice as long for a module each. */
 const TABLES = "tests/tables.ts";
 /** How many worlds of each kind: with an MCP daemon, with an exai daemon, recovery, pairs, and liveness: fewer than the suite lives through. If a mutant needs more worlds, write a table that finds it. */
@@ -46,7 +48,7 @@ function makeCopy(): string {
   }
   const imports = files
     .filter((path) => path.startsWith(PURE) && path.endsWith("_test.ts"))
-    .filter((path) => path !== WORLDS)
+    .filter((path) => path !== WORLDS && path !== TIMES)
     .map((path) => `import "../${path}";\n`);
   Deno.writeTextFileSync(`${folder}/${TABLES}`, imports.join(""));
   return folder;
