@@ -1,0 +1,45 @@
+/**
+ * How the time that something takes grows with its size.
+ *
+ * @module
+ */
+
+/** Something that is made ready for a size, and is done then. */
+export interface Reader {
+  /** What is read, and in which shape. */
+  readonly name: string;
+  /** The smaller size: some milliseconds. */
+  readonly size: number;
+  /** Makes it ready; only what it gives back is measured. */
+  readonly prepare: (size: number) => () => unknown;
+}
+
+/** How much larger the larger size is. */
+export const FACTOR = 8;
+/** Growth by this much is more than linear (8) and less than quadratic (64). */
+export const GROWTH_LIMIT = 24;
+const TRIES = 5;
+
+/** How long it takes at a size so many times, in milliseconds. */
+export function timeOf({ prepare }: Reader, size: number, times = 1): number {
+  const runs = Array.from({ length: times }, () => prepare(size));
+  const start = performance.now();
+  for (const run of runs) run();
+  return performance.now() - start;
+}
+
+/**
+ * By how much the time grows when the size grows by {@linkcode FACTOR}. The
+ * smaller size is done so many times in a row, so that both take about as long,
+ * and a machine that is busy with something else changes both.
+ *
+ * @returns the least of some tries, but no more of them once that is little enough
+ */
+export function growthOf(reader: Reader): number {
+  let growth = Infinity;
+  for (let i = 0; i < TRIES && growth >= GROWTH_LIMIT; i++) {
+    const small = timeOf(reader, reader.size, FACTOR) / FACTOR;
+    growth = Math.min(growth, timeOf(reader, reader.size * FACTOR) / small);
+  }
+  return growth;
+}

@@ -1,0 +1,71 @@
+/**
+ * Readers of settings, each with the worst shapes that are known for it, for
+ * the measurement of how their time grows.
+ *
+ * @module
+ */
+
+import { made, readConfig } from "../../lib/config.ts";
+import { headers } from "../../lib/parse.ts";
+import type { Reader } from "./linear.ts";
+
+/** So many texts. */
+function many(size: number, text: (i: number) => string): string[] {
+  return Array.from({ length: size }, (_, i) => text(i));
+}
+
+/** Reads arguments or an environment twice, as the program and as `doctor` does. */
+function both(
+  name: string,
+  size: number,
+  args: (size: number) => string[],
+  env: (size: number) => [string, string][] = () => [],
+): Reader {
+  return {
+    name,
+    size,
+    prepare: (size) => {
+      const sources = { args: args(size), env: Object.fromEntries(env(size)) };
+      return () => [readConfig(sources, () => ""), made(sources)];
+    },
+  };
+}
+
+/** Header lines, which may be refused. */
+function lines(
+  name: string,
+  size: number,
+  text: (size: number) => string,
+): Reader {
+  const prepare = (size: number): () => unknown => {
+    const made = text(size);
+    return () => {
+      try {
+        return headers(made);
+      } catch {
+        return undefined;
+      }
+    };
+  };
+  return { name, size, prepare };
+}
+
+/** The readers of settings. */
+export const SETTING_READERS: readonly Reader[] = [
+  both("config: unknown flags", 500, (n) => many(n, () => "--unknown")),
+  both("config: words that are no flags", 4000, (n) => many(n, () => "x")),
+  both("config: headers", 500, (n) => many(n, (i) => `--header=X-${i}: 1`)),
+  both(
+    "config: variables that limit providers' calls",
+    2000,
+    () => [],
+    (n) => many(n, (i) => `A${i}_STREAM_TIMEOUT`).map((it) => [it, "5s"]),
+  ),
+  lines(
+    "parse.headers: lines",
+    2000,
+    (n) => many(n, (i) => `X-${i}: 1`).join("\n"),
+  ),
+  lines("parse.headers: spaces", 2000, (n) => `X:${" ".repeat(n)}\x01x`),
+  lines("parse.headers: a long name", 100_000, (n) => `${"x".repeat(n)}\x01`),
+];
