@@ -358,22 +358,23 @@ function parseArgs(
 ): ReadonlyMap<string, string> {
   const flags = new Map<string, string>();
   // `deno task run -- --url X` passes the dashes on.
-  const rest = args[0] === "--" ? args.slice(1) : [...args];
-  while (rest.length > 0) {
-    const arg = rest.shift()!;
+  for (let i = args[0] === "--" ? 1 : 0; i < args.length; i++) {
+    const arg = args[i]!;
     const [, name, attached] = /^--([^=]+)(?:=(.*))?$/s.exec(arg) ?? [];
     if (name === undefined) {
       problems.push(
         // Without its text, which may hold a secret.
-        `argument ${args.length - rest.length}: it is no flag, and a ` +
+        `argument ${i + 1}: it is no flag, and a ` +
           "command comes first (see --help)",
       );
       continue;
     }
     const row = rows().find(([, { flag }]) => flag === name);
-    const isValueNext = attached === undefined && rest[0] !== undefined &&
-      !rest[0].startsWith("--");
-    const value = attached ?? (isValueNext ? rest.shift() : undefined);
+    const next = args[i + 1];
+    const isValueNext = attached === undefined && next !== undefined &&
+      !next.startsWith("--");
+    if (isValueNext) i++;
+    const value = attached ?? (isValueNext ? next : undefined);
     if (row === undefined) {
       problems.push(
         name === "token"

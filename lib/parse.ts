@@ -136,8 +136,9 @@ export function headers(text: string): readonly Header[] {
   const names = new Set<string>();
   return text.split("\n").map((line) => line.trim()).filter((line) => line)
     .map((line, i) => {
-      const [, name, value] = /^([!#$%&'*+.^`|~\w-]+):\s*([\x20-\x7e]*)$/
-        .exec(line) ?? [];
+      const [, name, value] =
+        /^([!#$%&'*+.^`|~\w-]+):\s*((?:[\x21-\x7e][\x20-\x7e]*)?)$/
+          .exec(line) ?? [];
       if (name === undefined || value === undefined) {
         throw new SettingError(
           `header ${

@@ -18,10 +18,11 @@ import { assert } from "../tools/assert.ts";
 import { GROWTH_LIMIT, growthOf } from "../tools/linear.ts";
 import { OUTPUTS } from "../tools/linear_outputs.ts";
 import { SESSIONS } from "../tools/linear_sessions.ts";
+import { SETTING_READERS } from "../tools/linear_settings.ts";
 import { TEXTS } from "../tools/linear_texts.ts";
 import { test } from "../tools/pure.ts";
 
-for (const reader of [...TEXTS, ...OUTPUTS, ...SESSIONS]) {
+for (const reader of [...TEXTS, ...OUTPUTS, ...SESSIONS, ...SETTING_READERS]) {
   test(`linear: ${reader.name}`, () => {
     const growth = growthOf(reader);
     assert(growth < GROWTH_LIMIT, `${growth.toFixed(1)} times the time`);
