@@ -20,12 +20,21 @@ export const FACTOR = 8;
 export const GROWTH_LIMIT = 24;
 const TRIES = 5;
 
+/** Gives the time, in milliseconds. */
+type Clock = () => number;
+const CLOCK: Clock = () => performance.now();
+
 /** How long it takes at a size so many times, in milliseconds. */
-export function timeOf({ prepare }: Reader, size: number, times = 1): number {
+export function timeOf(
+  { prepare }: Reader,
+  size: number,
+  times: number = 1,
+  clock: Clock = CLOCK,
+): number {
   const runs = Array.from({ length: times }, () => prepare(size));
-  const start = performance.now();
+  const start = clock();
   for (const run of runs) run();
-  return performance.now() - start;
+  return clock() - start;
 }
 
 /**
@@ -35,11 +44,12 @@ export function timeOf({ prepare }: Reader, size: number, times = 1): number {
  *
  * @returns the least of some tries, but no more of them once that is little enough
  */
-export function growthOf(reader: Reader): number {
+export function growthOf(reader: Reader, clock: Clock = CLOCK): number {
+  const { size } = reader;
   let growth = Infinity;
   for (let i = 0; i < TRIES && growth >= GROWTH_LIMIT; i++) {
-    const small = timeOf(reader, reader.size, FACTOR) / FACTOR;
-    growth = Math.min(growth, timeOf(reader, reader.size * FACTOR) / small);
+    const small = timeOf(reader, size, FACTOR, clock) / FACTOR;
+    growth = Math.min(growth, timeOf(reader, size * FACTOR, 1, clock) / small);
   }
   return growth;
 }
