@@ -35,11 +35,6 @@ export class Ranked<K> {
     return this.#heap[0]?.key;
   }
 
-  /** All things, in no order. */
-  *[Symbol.iterator](): Iterator<K> {
-    for (const { key } of this.#heap) yield key;
-  }
-
   /** Gives a thing a number; it is not kept under an infinite one. */
   set(key: K, value: number): void {
     if (value === Infinity) return this.delete(key);

@@ -142,7 +142,7 @@ const OVER = { code: "OVER_CAPACITY", retry_after: 1, message: "full" };
 export const SESSIONS: readonly Reader[] = [
   {
     name: "session, daemon away: calls come",
-    size: 500,
+    size: 1000,
     prepare: (size) => {
       const scene = down();
       return () => writes(scene, size, call);
@@ -244,7 +244,7 @@ export const SESSIONS: readonly Reader[] = [
   },
   {
     name: "session, exai daemon back: calls are answered one by one",
-    size: 300,
+    size: 500,
     prepare: (size) =>
       pooled(size, ({ request_id }) => ({ ...RESULT, request_id })),
   },
@@ -317,7 +317,7 @@ export const SESSIONS: readonly Reader[] = [
   },
   {
     name: "session: calls in flight are cancelled one by one",
-    size: 500,
+    size: 1000,
     prepare: (size) => {
       const scene = up();
       inFlight(scene, size);
@@ -331,7 +331,7 @@ export const SESSIONS: readonly Reader[] = [
   },
   {
     name: "session: the client's pings in flight are answered one by one",
-    size: 500,
+    size: 800,
     prepare: (size) => {
       const scene = up();
       for (const id of ids(size)) scene.ask(id, "ping");
@@ -356,7 +356,7 @@ export const SESSIONS: readonly Reader[] = [
   },
   {
     name: "session: subscriptions are in flight, and ended one by one",
-    size: 300,
+    size: 600,
     prepare: (size) => {
       const scene = up();
       return () => {
@@ -391,12 +391,12 @@ export const SESSIONS: readonly Reader[] = [
   {
     name:
       "session: subscriptions to resources are restored, and the daemon answers one by one",
-    size: 300,
+    size: 600,
     prepare: (size) => restored(size, (answers) => answers),
   },
   {
     name: "session: the same, from the last to the first",
-    size: 300,
+    size: 600,
     prepare: (size) => restored(size, (answers) => answers.toReversed()),
   },
   {
