@@ -360,11 +360,12 @@ function parseArgs(
   // `deno task run -- --url X` passes the dashes on.
   for (let i = args[0] === "--" ? 1 : 0; i < args.length; i++) {
     const arg = args[i]!;
+    const place = i + 1;
     const [, name, attached] = /^--([^=]+)(?:=(.*))?$/s.exec(arg) ?? [];
     if (name === undefined) {
       problems.push(
         // Without its text, which may hold a secret.
-        `argument ${i + 1}: it is no flag, and a ` +
+        `argument ${place}: it is no flag, and a ` +
           "command comes first (see --help)",
       );
       continue;
@@ -381,9 +382,7 @@ function parseArgs(
           ? "--token: a command line is visible to everybody on the machine; use --token-file or ALWAYSUP_TOKEN"
           : /^[a-z][a-z-]{0,30}$/.test(name)
           ? `--${name}: there is no such flag (see --help)`
-          : `argument ${
-            args.length - rest.length
-          }: there is no such flag (see --help)`,
+          : `argument ${place}: there is no such flag (see --help)`,
       );
     } else if (value === undefined) {
       problems.push(`--${name}: a value must follow (${row[1].value})`);

@@ -14,6 +14,7 @@ import { isNoError, meant, withError } from "../../lib/malformed.ts";
 import { Memory, NOTHING } from "../../lib/memory.ts";
 import { tame } from "../../lib/output.ts";
 import { isSafe } from "../../lib/safety.ts";
+import { hider } from "../../lib/secrets.ts";
 import { LineSplitter } from "../../lib/stdio.ts";
 import { readOutput, splitSummary, unwrap } from "../../lib/tool_output.ts";
 import type { Reader } from "./linear.ts";
@@ -45,6 +46,21 @@ const ERRORS = [
   ...each("output.tame", (text) => tame(text, Infinity), {
     "control characters": [4000, (n) => "\x1b[ \u202e".repeat(n)],
     "one run": [1_000_000, (n) => "\x1b".repeat(n)],
+  }),
+];
+
+const HIDE = hider(["s3cret-0123456789", "p@ss w\u00f6rd", "ab"]);
+const SECRETS = [
+  ...each("secrets.hide", HIDE, {
+    "none": [60_000, (n) => "a word, and a line\n".repeat(n)],
+    "many": [4000, (n) => "s3cret-0123456789 ".repeat(n)],
+    "almost": [20_000, (n) => "s3cret-012345678 ".repeat(n)],
+    "beginnings, cut off": [4000, (n) => "s3cret-0123...".repeat(n)],
+    "points": [100_000, (n) => ".".repeat(n)],
+    "a word, cut off": [200_000, (n) => `${"s3cret-".repeat(n)}...`],
+    "percent": [30_000, (n) => "%73%33".repeat(n)],
+    "escapes": [10_000, (n) => "\\u0073\\\\".repeat(n)],
+    "backslashes": [100_000, (n) => "\\".repeat(n)],
   }),
 ];
 
@@ -253,7 +269,7 @@ const LISTS: readonly Reader[] = [
           page(i, `{"tools":[{"name":"${i}"}],"nextCursor":"${i + 1}"}`),
       );
       return () => {
-        const memory = new Memory(NOTHING, 0);
+        const memory = new Memory(NOTHING, 0, HIDE);
         for (const [request, answer] of pages) memory.learn(request, answer, 0);
       };
     },
@@ -264,7 +280,7 @@ const LISTS: readonly Reader[] = [
     prepare: (size) => {
       const [request, answer] = page(0, JSON.stringify(tools(size)));
       return () => {
-        const memory = new Memory(NOTHING, 0);
+        const memory = new Memory(NOTHING, 0, HIDE);
         memory.learn(request, answer, 0);
         memory.recall({
           kind: "request",
@@ -281,6 +297,7 @@ const LISTS: readonly Reader[] = [
 /** The readers of outputs, of lines and of lists. */
 export const OUTPUTS: readonly Reader[] = [
   ...ERRORS,
+  ...SECRETS,
   ...TOOL_OUTPUTS,
   ...LINES,
   ...LISTS,

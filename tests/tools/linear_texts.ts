@@ -98,7 +98,7 @@ function cache(initialize: string, lists: string, more = ""): string {
 const fromCache = (text: string): Memory => {
   const found = memory.fromText(text, REMEMBERED);
   if (typeof found === "string") throw new Error(found);
-  return new Memory(merged(found, found), 0);
+  return new Memory(merged(found, found), 0, (text) => text);
 };
 
 const FILES = [
