@@ -5,6 +5,7 @@
  * @module
  */
 
+import type { Issued } from "./certificates.ts";
 import { within } from "./limit.ts";
 
 // deno-lint-ignore no-explicit-any
@@ -12,6 +13,8 @@ type Json = any;
 
 /** How the server treats its clients. */
 export interface Manners {
+  /** The certificate of a server over TLS. */
+  readonly issued?: Issued;
   /** Answers the handshake instead of accepting it. */
   refuse?(request: Request): Response | undefined;
   /** The subprotocol that is echoed; by default the one that was offered. */
@@ -31,11 +34,15 @@ export class RawDaemon implements AsyncDisposable {
   /** Resolves with the code of the first connection that is closed. */
   readonly closed: Promise<number>;
 
+  /** Whether it speaks TLS. */
+  readonly #isSecure: boolean;
+
   constructor(manners: Manners = {}, port = 0) {
+    this.#isSecure = manners.issued !== undefined;
     const { promise, resolve } = Promise.withResolvers<number>();
     this.closed = promise;
     this.#server = Deno.serve(
-      { port, hostname: "127.0.0.1", onListen: () => {} },
+      { port, hostname: "127.0.0.1", onListen: () => {}, ...manners.issued },
       (request) => {
         const { url } = request;
         const headers = new Headers(request.headers);
@@ -85,7 +92,7 @@ export class RawDaemon implements AsyncDisposable {
   }
 
   get url(): string {
-    return `ws://127.0.0.1:${this.port}/`;
+    return `${this.#isSecure ? "wss" : "ws"}://127.0.0.1:${this.port}/`;
   }
 
   /** Sends a frame to every client: an object, or a text as it is. */
