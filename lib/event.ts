@@ -53,6 +53,8 @@ export type SessionEvent =
     readonly reached: boolean;
     /** A message was larger than the runtime takes. */
     readonly oversize?: boolean;
+    /** How long ago it was, in milliseconds, where the reason had to be found. */
+    readonly agoMs?: number;
   }
   /**
    * The program, or the machine, slept: `gap` is how much of that our clock

@@ -97,6 +97,7 @@ export function fromSocket(
           ? "unclear"
           : "likely",
         subprotocol: event.reached && desk.dialect.subprotocol !== undefined,
+        ...(event.agoMs !== undefined && { agoMs: event.agoMs }),
         // RFC 6455 section 7.4.1; of several requests it is not known which.
         tooLarge: event.oversize
           ? "answer"

@@ -37,6 +37,28 @@ export interface Owners {
   readonly group: number;
 }
 
+/** What a runtime says of a fault in a connection. */
+export interface Trouble {
+  /** The runtime's text; empty where it gave none. */
+  readonly text: string;
+  /** The runtime's code; empty where it gave none. */
+  readonly error: string;
+}
+
+/** Something said over a TLS connection. */
+export interface Talk {
+  /** A name, or an address without brackets. */
+  readonly host: string;
+  /** The TCP port. */
+  readonly port: number;
+  /** What is written when the handshake has succeeded; empty for nothing, and then nothing is read. */
+  readonly text: string;
+  /** How much is read, in bytes, where no empty line ends it before. */
+  readonly limit: number;
+  /** Ends it. */
+  readonly signal: AbortSignal;
+}
+
 /** A runtime with a process around it; files are read and written while the caller waits, and what fails throws an error whose message a user can read. */
 export interface Host {
   /** The runtime's name and version, e.g. `deno 2.9.6`. */
@@ -55,6 +77,14 @@ export interface Host {
   variable(name: string): string | undefined;
   /** The variables that name a proxy for URLs of a protocol, where the runtime obeys such; the first that is set counts. */
   proxies(protocol: string): readonly string[];
+  /** Has `wss://` trust further certificate authorities, each as PEM, beside those that the runtime knows. Rejects with what a user can read. */
+  trust(certificates: readonly string[]): Promise<void>;
+  /** What a WebSocket is to be given beside subprotocols and headers. */
+  socketOptions(url: string): Record<string, unknown>;
+  /** Listens to what the runtime says of its dials in another place than the WebSocket; gives what it has said last since then. */
+  overhear(): () => Trouble | undefined;
+  /** Says something over TLS, to a server whose certificate is valid only, and gives the answer's head (in Latin 1), or what was wrong. */
+  talk(talk: Talk): Promise<string | Trouble>;
   /** Whether a person is at the other end. */
   isTerminal(stream: Stream): boolean;
 

@@ -10,7 +10,10 @@ import {
   type Host,
   isSame,
   isUnsyncable,
+  messageOf,
   noProxy,
+  type Talk,
+  type Trouble,
 } from "./host.ts";
 
 /** How much is read at once, in bytes: as much as a pipe holds. */
@@ -25,6 +28,8 @@ export function denoHost(): Host {
     Deno.env.get(name) || undefined;
   const exempt = noProxy({ proxies, variable });
   if (exempt !== undefined) Deno.env.set("NO_PROXY", exempt);
+  let caCerts: string[] = [];
+  let client: Deno.HttpClient | undefined;
   return {
     runtime: `deno ${Deno.version.deno}`,
     args: Deno.args,
@@ -34,6 +39,22 @@ export function denoHost(): Host {
     env: () => Deno.env.toObject(),
     variable,
     proxies,
+    trust: async (certificates) => {
+      for (const [i, certificate] of certificates.entries()) {
+        try {
+          Deno.createHttpClient({ caCerts: [certificate] }).close();
+        } catch {
+          throw new Error(`certificate ${i + 1} in it cannot be parsed`);
+        }
+      }
+      caCerts = [...certificates];
+      client = Deno.createHttpClient({ caCerts });
+      return await Promise.resolve();
+    },
+    socketOptions: () => client === undefined ? {} : { client },
+    // Its WebSocket says what it knows.
+    overhear: () => () => undefined,
+    talk: (words) => talk(words, caCerts),
     isTerminal: (stream) => Deno[stream].isTerminal(),
     readFile: (path) => Deno.readTextFileSync(path),
     readSame,
@@ -217,6 +238,39 @@ function isLocked(path: string): boolean {
     file.close();
     return !isFree;
   }, false);
+}
+
+/** By Deno's own TLS: that of `node:tls` tells less, obeys NODE_TLS_REJECT_UNAUTHORIZED, and may not read the usual authorities. */
+async function talk(
+  { host: hostname, port, text, limit, signal }: Talk,
+  caCerts: string[],
+): Promise<string | Trouble> {
+  const alpnProtocols = ["http/1.1"];
+  const options = { hostname, port, caCerts, alpnProtocols };
+  let connection: Deno.TlsConn | undefined;
+  try {
+    const opened = connection = await Deno.connectTls(options);
+    // Disposed twice, it does not complain; `using` is too new for Node 22.
+    signal.addEventListener("abort", () => opened[Symbol.dispose]());
+    await opened.handshake();
+    await opened.write(new TextEncoder().encode(text));
+    let answer = "";
+    const buffer = new Uint8Array(CHUNK);
+    while (text !== "") {
+      const size = await opened.read(buffer);
+      if (size === null) break;
+      answer += new TextDecoder("latin1").decode(buffer.subarray(0, size));
+      if (answer.includes("\r\n\r\n") || answer.length > limit) break;
+    }
+    return answer;
+  } catch (error) {
+    // Here it is no second dial's.
+    const why = messageOf(error)
+      .replace("NoApplicationProtocol", "NO_APPLICATION_PROTOCOL");
+    return { text: why, error: "" };
+  } finally {
+    connection?.[Symbol.dispose]();
+  }
 }
 
 async function* read(): AsyncGenerator<Uint8Array> {

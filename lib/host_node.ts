@@ -10,7 +10,10 @@ import {
   type Host,
   isSame,
   isUnsyncable,
+  messageOf,
   noProxy,
+  type Talk,
+  type Trouble,
 } from "./host.ts";
 
 /** How long to wait where a pipe cannot be waited for. */
@@ -147,6 +150,73 @@ export async function nodeHost(): Promise<Host> {
     }
   }
 
+  let ca: string[] | undefined;
+  async function trust(certificates: readonly string[]): Promise<void> {
+    const { X509Certificate } = await import("node:crypto");
+    for (const [i, certificate] of certificates.entries()) {
+      try {
+        new X509Certificate(certificate);
+      } catch {
+        throw new Error(`certificate ${i + 1} in it cannot be parsed`);
+      }
+    }
+    const tls = await import("node:tls") as unknown as Authorities;
+    if (tls.setDefaultCACertificates === undefined) {
+      throw new Error(
+        `Node ${node} cannot read it, only 22.19, 24.5 and newer can; set ` +
+          "NODE_EXTRA_CA_CERTS to this path instead",
+      );
+    }
+    const all = [...tls.getCACertificates("default"), ...certificates];
+    if (bun === undefined) return tls.setDefaultCACertificates(all);
+    // Bun's WebSocket does not look there, and Bun obeys these, but does not count them among its own.
+    const isNamed = ["SSL_CERT_FILE", "SSL_CERT_DIR"].some(variable);
+    ca = isNamed ? [...all, ...tls.getCACertificates("system")] : all;
+  }
+
+  function socketOptions(url: string): Record<string, unknown> {
+    if (bun === undefined || !url.startsWith("wss:")) return {};
+    // Without it, an environment variable could switch the check off.
+    return { tls: { rejectUnauthorized: true, ...(ca && { ca }) } };
+  }
+
+  const overhear = bun === undefined
+    ? await eavesdrop()
+    : () => () => undefined;
+
+  async function talk(
+    { host, port, text, limit, signal }: Talk,
+  ): Promise<string | Trouble> {
+    const { connect } = await import("node:tls");
+    const { promise, resolve } = Promise.withResolvers<string | Trouble>();
+    let answer = "";
+    let isSecure = false;
+    const socket = connect({
+      ...{ host, port, ALPNProtocols: ["http/1.1"], rejectUnauthorized: true },
+      // An address is no server name (RFC 6066 section 3).
+      ...(!/^[\d.]+$|:/.test(host) && { servername: host }),
+      ...(ca && { ca }),
+    });
+    signal.addEventListener("abort", () => socket.destroy());
+    socket.on("secureConnect", () => {
+      isSecure = true;
+      if (text === "") resolve("");
+      else socket.write(text);
+    });
+    socket.on("data", (chunk: Uint8Array) => {
+      answer += new TextDecoder("latin1").decode(chunk);
+      const isEnough = answer.includes("\r\n\r\n") || answer.length > limit;
+      if (isEnough) resolve(answer);
+    });
+    socket.on("error", (error) => resolve(troubleOf(error)));
+    socket.on("end", () => {
+      resolve(isSecure ? answer : { text: "", error: "ECONNRESET" });
+    });
+    const outcome = await promise;
+    socket.destroy();
+    return outcome;
+  }
+
   function program(): string[] {
     const main = process.argv[1]!;
     // What Bun has compiled lies in a file system of its own.
@@ -214,6 +284,7 @@ export async function nodeHost(): Promise<Host> {
     env: () => ({ ...process.env as Record<string, string> }),
     variable,
     proxies,
+    ...{ trust, socketOptions, overhear, talk },
     isTerminal: (stream) => process[stream].isTTY === true,
     readFile: (path) => fs.readFileSync(path, "utf8"),
     readSame,
@@ -259,4 +330,43 @@ export async function nodeHost(): Promise<Host> {
 
 function codeOf(error: unknown): unknown {
   return (error as { code?: unknown } | null)?.code;
+}
+
+/** What newer Nodes, and Bun, have in `node:tls`. */
+interface Authorities {
+  getCACertificates(type: "default" | "system"): string[];
+  setDefaultCACertificates?(certificates: string[]): void;
+}
+
+/** Node's WebSocket tells nothing of a dial that failed; the HTTP client below it tells everything. */
+async function eavesdrop(): Promise<Host["overhear"]> {
+  const { subscribe } = await import("node:diagnostics_channel");
+  let count = 0;
+  let last: Trouble | undefined;
+  const hear = (trouble: Trouble): void => {
+    count++;
+    last = trouble;
+  };
+  for (const name of ["undici:client:connectError", "undici:request:error"]) {
+    subscribe(name, (message) => {
+      hear(troubleOf((message as { error?: unknown }).error));
+    });
+  }
+  subscribe("undici:request:headers", (message) => {
+    const { response } = message as { response?: { statusCode?: number } };
+    const status = response?.statusCode;
+    // After that one, the WebSocket itself says what it did not like.
+    if (status !== 101) hear({ text: `status code: ${status}`, error: "" });
+  });
+  return () => {
+    const known = count;
+    return () => count > known ? last : undefined;
+  };
+}
+
+/** What an error says, and the names in the certificate that it is about. */
+function troubleOf(error: unknown): Trouble {
+  const { cert } = error as { cert?: { subjectaltname?: string } };
+  const text = `${messageOf(error)}\n${cert?.subjectaltname ?? ""}`.trim();
+  return { text, error: String(codeOf(error) ?? "") };
 }

@@ -110,6 +110,8 @@ export interface Loss {
   readonly tooLarge?: "request" | "answer" | undefined;
   /** The offered subprotocol may be the cause, so that a dial without it is worth a try. */
   readonly subprotocol?: boolean;
+  /** How long ago it was, in milliseconds: the next dial does not come later for it. */
+  readonly agoMs?: number;
 }
 
 /** What a link asks for when its time has come. */
@@ -453,6 +455,7 @@ export class Link {
   }
 
   #next(now: number, left: LinkState, loss: Loss): Moments {
+    const { agoMs = 0 } = loss;
     if (loss.isOurs) return { scheduledAt: now, demandAt: now };
     if (left.phase !== "ready") {
       const mayBeOffer = left.phase === "dialing" && !loss.refused &&
@@ -460,10 +463,10 @@ export class Link {
       if (this.#handshakes.failed(mayBeOffer)) {
         // The same attempt goes on without the offer.
         this.#attempt--;
-        return this.#backoff.repeat(now);
+        return this.#backoff.repeat(now - agoMs);
       }
     }
-    const moments = this.#backoff.after(this.#endOf(loss), now);
+    const moments = this.#backoff.after(this.#endOf(loss), now - agoMs);
     // A daemon that closes a second connection is to be asked ever more seldom.
     const isUnwelcome = this.role === "standby" && left.phase === "greeting";
     const { scheduledAt } = moments;

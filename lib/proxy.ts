@@ -20,7 +20,13 @@ import { Session } from "./session.ts";
 import type { Snapshot } from "./snapshot.ts";
 import { ownerOf, readState } from "./state.ts";
 import { Distrust } from "./trust.ts";
-import { atMost, dial, type Socket, type SocketReport } from "./socket.ts";
+import {
+  atMost,
+  type Dial,
+  dialer,
+  type Socket,
+  type SocketReport,
+} from "./socket.ts";
 import { Naps } from "./naps.ts";
 import { LineSplitter, LineWriter } from "./stdio.ts";
 
@@ -38,6 +44,8 @@ const READING_MS = 1_800;
 const LEAST_READING_MS = 300;
 /** How often the program looks whether the machine slept. */
 const HEARTBEAT_MS = 2_000;
+/** How long the reason for a failed dial may be looked for before it is told, in milliseconds. */
+const LONGEST_HOLD_MS = 1_000;
 /** How long the lines of one chunk may keep sockets, timers and signals waiting. */
 const BUSY_MS = 5;
 /** After how many lines of a chunk to look at the clock. */
@@ -47,7 +55,7 @@ const LOOK_LINES = 64;
  * Runs a session on a host until it exits.
  *
  * @param observe is told what the session is doing after each turn
- * @param dialer makes the connections
+ * @param dial makes the connections
  * @returns the process's exit code
  */
 export function run(
@@ -56,7 +64,7 @@ export function run(
   host: Host,
   log: (entry: Omit<LogEffect, "type">) => void,
   observe?: (snapshot: Snapshot) => void,
-  dialer: typeof dial = dial,
+  dial: Dial = dialerOf(config, host),
 ): Promise<number> {
   const { promise, resolve } = Promise.withResolvers<number>();
   const now = (): number => performance.now();
@@ -158,7 +166,7 @@ export function run(
         const emit = (event: SocketReport): void => handle({ ...event, epoch });
         sockets.set(
           epoch,
-          dialer(config.url, subprotocol, config.headers, emit),
+          dial(config.url, subprotocol, config.headers, emit),
         );
         return;
       }
@@ -262,6 +270,11 @@ function presenceOf(
   return folder === undefined
     ? undefined
     : new Presence(host, folder, facts, now);
+}
+
+/** What dials as every proxy does. A reason may be looked for until the next dial is due, but no longer. */
+export function dialerOf(config: Config, host: Host): Dial {
+  return dialer(host, Math.min(config.backoffBase, LONGEST_HOLD_MS));
 }
 
 function dialectOf(config: Config, version: string): Dialect {

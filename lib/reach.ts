@@ -9,14 +9,8 @@ import type { Check } from "./check.ts";
 import type { Config } from "./config.ts";
 import type { Host } from "./host.ts";
 import { tame } from "./output.ts";
-import {
-  connect,
-  hostOf,
-  isAddress,
-  portOf,
-  resolve,
-  upgrade,
-} from "./upgrade.ts";
+import { hostOf, isAddress, portOf } from "./place.ts";
+import { connect, resolve, upgrade } from "./upgrade.ts";
 
 /** From the host's name to a WebSocket, as far as the first failure. */
 export async function* reach(
@@ -31,7 +25,7 @@ export async function* reach(
     const advice = `if the proxy is not to be asked, add ${name} to NO_PROXY`;
     yield { name: "proxy", state: "warn", text, advice };
   }
-  for await (const check of direct(config, url)) {
+  for await (const check of direct(config, url, host)) {
     // What cannot be reached from here may be reached from the proxy.
     const isHarmless = proxy !== undefined && check.state === "fail";
     yield isHarmless ? { ...check, state: "warn" } : check;
@@ -42,6 +36,7 @@ export async function* reach(
 async function* direct(
   config: Config,
   url: URL,
+  host: Host,
 ): AsyncGenerator<Check> {
   const name = hostOf(url);
   const limitMs = config.handshakeTimeout;
@@ -64,7 +59,7 @@ async function* direct(
   }
   const text = `${place} takes connections (${reached.toFixed(1)} ms)`;
   yield { name: "network", state: "ok", text };
-  yield await shake(config, url, limitMs);
+  yield await shake(config, url, limitMs, host);
 }
 
 /** Is it a WebSocket? */
@@ -72,18 +67,20 @@ async function shake(
   { dialect, headers }: Config,
   url: URL,
   limitMs: number,
+  host: Host,
 ): Promise<Check> {
   const subprotocol = dialect === "mcp" ? "mcp" : undefined;
-  const found = await upgrade(url, subprotocol, headers, limitMs);
+  const found = await upgrade(url, subprotocol, headers, limitMs, host);
   if (found.kind === "garbage") {
-    const other = url.protocol === "wss:" ? "ws://" : "wss://";
-    return fail("it does not speak HTTP", `check the port, and try ${other}`);
+    const advice = url.protocol === "wss:"
+      ? "check the port"
+      : "check the port, and try wss://";
+    return fail("it does not speak HTTP", advice);
   }
   if (found.kind === "failed") {
-    const advice = url.protocol === "wss:"
-      ? "check the certificate, or try ws://"
-      : "check the port: something else listens there";
-    return fail(`the handshake failed (${found.why})`, advice);
+    const { why, advice = "check the port: something else listens there" } =
+      found;
+    return fail(`the handshake failed: ${why}`, advice);
   }
   const { status } = found;
   const type = found.headers.get("content-type") ?? "";

@@ -4,8 +4,10 @@
  * @module
  */
 
-import { type CloseReason, closeReasonOf } from "./close_reason.ts";
+import { type CloseReason, closeReasonOf, isUnclear } from "./close_reason.ts";
+import type { Host, Trouble } from "./host.ts";
 import type { Header } from "./parse.ts";
+import { asker, type AskWhy } from "./tls_fault.ts";
 
 /** How long a peer has to answer a close, in milliseconds. */
 const FAREWELL_MS = 2_000;
@@ -15,7 +17,12 @@ export type SocketReport =
   | { readonly type: "open" }
   | { readonly type: "frame"; readonly text: string }
   | { readonly type: "binary"; readonly bytes: number }
-  | { readonly type: "closed"; readonly code: number } & CloseReason;
+  | {
+    readonly type: "closed";
+    readonly code: number;
+    /** How long ago it was, in milliseconds, where the reason had to be found. */
+    readonly agoMs?: number;
+  } & CloseReason;
 
 /** A connection, or one that is being made. */
 export interface Socket {
@@ -31,11 +38,44 @@ export interface Socket {
  * Dials a WebSocket and reports what happens to it, `closed` exactly once and
  * last. Never throws.
  */
-export function dial(
+export type Dial = (
   url: string,
   subprotocol: string | undefined,
   headers: readonly Header[],
   emit: (report: SocketReport) => void,
+) => Socket;
+
+/** What dialing needs of a runtime. */
+export type Wire = Pick<
+  Host,
+  "socketOptions" | "overhear" | "talk" | "proxies" | "variable"
+>;
+
+/**
+ * What dials by way of a runtime.
+ *
+ * @param holdMs how long it may take to find out why a dial failed before that is reported
+ */
+export function dialer(wire: Wire, holdMs: number): Dial {
+  const ask = asker(wire);
+  return (url, subprotocol, headers, emit) => {
+    const why = async (): Promise<Trouble | undefined> => {
+      let found: Trouble | undefined;
+      const asked = ask(url).then((trouble) => found = trouble);
+      await atMost(holdMs, asked);
+      return found;
+    };
+    return dial(wire, url, subprotocol, headers, emit, why);
+  };
+}
+
+function dial(
+  wire: Wire,
+  url: string,
+  subprotocol: string | undefined,
+  headers: readonly Header[],
+  emit: (report: SocketReport) => void,
+  why: () => ReturnType<AskWhy>,
 ): Socket {
   const closed = Promise.withResolvers<void>();
   let isOver = false;
@@ -45,6 +85,7 @@ export function dial(
     closed.resolve();
     emit(report);
   };
+  const heard = wire.overhear();
   let socket: WebSocket;
   try {
     const protocols = subprotocol === undefined ? [] : [subprotocol];
@@ -52,6 +93,7 @@ export function dial(
     socket = new WebSocket(url, {
       protocols,
       headers: Object.fromEntries(headers),
+      ...wire.socketOptions(url),
     });
   } catch {
     const reason = "this runtime takes no such URL or header";
@@ -61,14 +103,22 @@ export function dial(
     return { send: () => {}, backlog: 0, close: () => closed.promise };
   }
   socket.binaryType = "arraybuffer";
-  let trouble = { text: "", error: "" };
+  let trouble: Trouble = { text: "", error: "" };
   let wasOpen = false;
-  const close = (code: number, reason: string): void =>
+  let isAsking = false;
+  const close = (code: number, reason: string, agoMs?: number): void =>
     end({
       type: "closed",
       code,
       ...closeReasonOf({ wasOpen, code, reason, ...trouble }),
+      ...(agoMs !== undefined && { agoMs }),
     });
+  const askWhy = async (): Promise<void> => {
+    isAsking = true;
+    const failedAt = performance.now();
+    trouble = await why() ?? trouble;
+    close(0, "", performance.now() - failedAt);
+  };
   socket.onopen = () => {
     wasOpen = true;
     emit({ type: "open" });
@@ -81,10 +131,15 @@ export function dial(
   };
   socket.onerror = (event) => {
     trouble = troubleOf(event);
+    if (wasOpen) return;
+    trouble = heard() ?? trouble;
     // Node 22 says no more than this of a dial that failed.
-    if (!wasOpen) close(0, "");
+    if (url.startsWith("wss:") && isUnclear(trouble)) void askWhy();
+    else close(0, "");
   };
-  socket.onclose = ({ code, reason }) => close(code, reason);
+  socket.onclose = ({ code, reason }) => {
+    if (!isAsking) close(code, reason);
+  };
   return {
     send: (text) => {
       if (socket.readyState === WebSocket.OPEN) socket.send(text);
@@ -135,7 +190,7 @@ export async function atMost(
 }
 
 /** What a runtime tells in an error event; Bun's text begins with the URL, in which anything may stand. */
-function troubleOf(event: Event): { text: string; error: string } {
+function troubleOf(event: Event): Trouble {
   const { message, error } = event as Partial<ErrorEvent>;
   const text = String(message || error?.message || "");
   return {

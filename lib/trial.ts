@@ -10,9 +10,9 @@ import type { Host } from "./host.ts";
 import { jsonIn } from "./json_text.ts";
 import { Code, dig, isRecord } from "./jsonrpc.ts";
 import { tame } from "./output.ts";
-import { run } from "./proxy.ts";
+import { dialerOf, run } from "./proxy.ts";
 import type { Snapshot } from "./snapshot.ts";
-import { atMost, dial, type Socket } from "./socket.ts";
+import { atMost, type Dial, type Socket } from "./socket.ts";
 
 /** How long a daemon has to see a connection close, in milliseconds. */
 const CLOSING_MS = 250;
@@ -92,13 +92,16 @@ export class Trial {
       const isBack = now.reconnects > 0 && this.#phase === "ready";
       if (isBack) this.#back.resolve();
     };
-    const dialer: typeof dial = (url, subprotocol, headers, emit) =>
-      this.#dial(url, subprotocol, headers, emit);
-    this.#code = run(alone, "0", own, log, observe, dialer);
+    const dial = dialerOf(alone, host);
+    const watched: Dial = (...call) => this.#dial(dial, ...call);
+    this.#code = run(alone, "0", own, log, observe, watched);
   }
 
   /** Dials as every proxy does; what comes is looked at, and the connection can be lost. */
-  #dial(...[url, subprotocol, headers, emit]: Parameters<typeof dial>): Socket {
+  #dial(
+    dial: Dial,
+    ...[url, subprotocol, headers, emit]: Parameters<Dial>
+  ): Socket {
     let isLost = false;
     const socket = dial(url, subprotocol, headers, (report) => {
       if (isLost) return;

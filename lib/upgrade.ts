@@ -5,13 +5,20 @@
  * @module
  */
 
-import { messageOf } from "./host.ts";
+import { dialFaultOf } from "./close_reason.ts";
+import { type Host, messageOf } from "./host.ts";
 import type { Header } from "./parse.ts";
+import { hostOf, portOf } from "./place.ts";
 
 /** What became of it. */
 export type Upgrade =
   /** Nobody is there, or TLS failed. */
-  | { readonly kind: "failed"; readonly why: string }
+  | {
+    readonly kind: "failed";
+    readonly why: string;
+    /** What to do, where the TLS handshake has shown it. */
+    readonly advice?: string;
+  }
   /** It does not speak HTTP. */
   | { readonly kind: "garbage" }
   | {
@@ -64,27 +71,22 @@ export async function upgrade(
   subprotocol: string | undefined,
   headers: readonly Header[],
   limitMs: number,
+  host: Pick<Host, "talk">,
 ): Promise<Upgrade> {
-  const isSecure = url.protocol === "wss:";
   const place = { host: hostOf(url), port: portOf(url) };
-  // An address is no server name (RFC 6066 section 3).
-  const servername = isAddress(place.host) ? {} : { servername: place.host };
-  const { promise, resolve } = Promise.withResolvers<Upgrade>();
-  let socket: import("node:net").Socket;
-  try {
-    socket = isSecure
-      ? (await import("node:tls")).connect({ ...place, ...servername })
-      : (await import("node:net")).connect(place);
-  } catch (error) {
-    return { kind: "failed", why: messageOf(error) };
+  const request = requestText(url, subprotocol, headers);
+  if (url.protocol === "wss:") {
+    return await secureUpgrade(place, request, limitMs, host);
   }
+  const { promise, resolve } = Promise.withResolvers<Upgrade>();
+  const socket = (await import("node:net")).connect(place);
   const timer = setTimeout(() => {
     const why = `no answer within ${limitMs / 1000} s`;
     resolve({ kind: "failed", why });
   }, limitMs);
   let text = "";
-  socket.on(isSecure ? "secureConnect" : "connect", () => {
-    socket.write(requestText(url, subprotocol, headers));
+  socket.on("connect", () => {
+    socket.write(request);
   });
   socket.on("data", (chunk: Uint8Array) => {
     text += new TextDecoder("latin1").decode(chunk);
@@ -106,19 +108,31 @@ export async function upgrade(
   return outcome;
 }
 
-/** The host of a URL, an IPv6 address without its brackets. */
-export function hostOf({ hostname }: URL): string {
-  return hostname.replace(/^\[(.*)\]$/, "$1");
-}
-
-/** Whether a host is said by its address. */
-export function isAddress(host: string): boolean {
-  return /^[\d.]+$|:/.test(host);
-}
-
-/** The port of a WebSocket URL (RFC 6455 section 3). */
-export function portOf({ port, protocol }: URL): number {
-  return Number(port) || (protocol === "wss:" ? 443 : 80);
+/** The same over TLS. What was asked for is not sent to a server whose certificate is bad. */
+async function secureUpgrade(
+  place: { readonly host: string; readonly port: number },
+  text: string,
+  limitMs: number,
+  host: Pick<Host, "talk">,
+): Promise<Upgrade> {
+  const ending = new AbortController();
+  const { promise, resolve } = Promise.withResolvers<undefined>();
+  const timer = setTimeout(() => {
+    resolve(undefined);
+    ending.abort();
+  }, limitMs);
+  const { signal } = ending;
+  const answer = host.talk({ ...place, text, limit: LIMIT, signal });
+  const found = await Promise.race([answer, promise]);
+  clearTimeout(timer);
+  if (found === undefined) {
+    return { kind: "failed", why: `no answer within ${limitMs / 1000} s` };
+  }
+  if (typeof found === "string") return read(found.split("\r\n\r\n")[0]!);
+  const other = { what: found.text || "TLS failed" };
+  const { what, advice }: { what: string; advice?: string } =
+    dialFaultOf(found) ?? other;
+  return { kind: "failed", why: what, ...(advice !== undefined && { advice }) };
 }
 
 function requestText(

@@ -12,7 +12,16 @@ const LIB = new URL("../lib/", import.meta.url);
 
 /** The rooms by floor; a room imports only from floors below its own. */
 const FLOORS: readonly (readonly string[])[] = [
-  ["check", "json_text", "host", "output", "parse", "ranked", "versions"],
+  [
+    "check",
+    "json_text",
+    "host",
+    "output",
+    "parse",
+    "place",
+    "ranked",
+    "versions",
+  ],
   ["capacity", "liveness", "secrets"],
   ["backoff", "displacement", "handshakes"],
   ["jsonc", "jsonrpc", "settings", "link", "close_reason", "one_way"],
@@ -40,6 +49,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ["standby"],
   ["framed", "from_client", "from_daemon"],
   ["session"],
+  ["tls_fault"],
   ["stdio", "socket", "log", "host_deno", "host_node", "trust"],
   ["files"],
   ["host_here", "sources", "state", "in_place"],
@@ -63,6 +73,7 @@ const EDGES = [
     "reach",
     "upgrade",
   ],
+  "tls_fault",
 ];
 
 /** What a pure room may not name: clocks, timers, chance, runtimes, consoles, promises. */

@@ -19,6 +19,13 @@ test("each step of a handshake has its own deadline", () => {
   assertEquals(link.wish(15_200, WANTED), "give up");
 });
 
+test("the search for the reason of a failure does not put off the next dial", () => {
+  const link = new Link(DEFAULTS, () => 0, 1, 0);
+  link.dial(100);
+  link.lost(350, { reason: "x", agoMs: 240 }, 2);
+  assertEquals(link.deadline(NONE), 110 + DEFAULTS.backoffBase);
+});
+
 test("an idle link is probed after 5 s of silence and given up 5 s later", () => {
   const link = ready();
   assertEquals(link.wish(4_999, NONE), "nothing");
