@@ -37,6 +37,8 @@ export interface Config extends Omit<Values, Raw> {
   readonly shownUrl: string;
   /** What the handshake sends, the token among them. */
   readonly headers: readonly Header[];
+  /** The certificates (PEM) of authorities that are trusted beside the usual ones. */
+  readonly authorities: readonly string[];
   /** How long the calls of a provider may take. */
   readonly providers: readonly Provider[];
   /** What an exai daemon gets in `hello`; empty for nothing. */
@@ -48,7 +50,7 @@ export interface Config extends Omit<Values, Raw> {
 /** The rows that the configuration has in another form. */
 export type Raw =
   | ("url" | "host" | "port" | "dialect" | "tokenFile" | "token" | "exaiToken")
-  | ("headers" | "exaiPing" | "skipHealth" | "envFile")
+  | ("headers" | "caFile" | "exaiPing" | "skipHealth" | "envFile")
   | ("glmTotal" | "kimiTotal" | "glmIdle" | "kimiIdle");
 
 /** Where settings come from. */
@@ -94,6 +96,14 @@ export interface Made {
 /** The sources, the strongest first. */
 export type Source = "flag" | "env" | "file";
 const SOURCES: readonly Source[] = ["flag", "env", "file"];
+
+/** Node, Bun and `node:tls` check nothing where that variable is 0, and nothing else. */
+const UNCHECKED =
+  "NODE_TLS_REJECT_UNAUTHORIZED: it is 0, and with wss:// a certificate must " +
+  "be checked; take it away, and let --ca-file name an authority of your own";
+/** A certificate in a PEM file (RFC 7468 section 5). */
+const CERTIFICATE =
+  /-----BEGIN CERTIFICATE-----[\sA-Za-z0-9+\/=]+-----END CERTIFICATE-----/g;
 
 const STREAM = /^([A-Z][A-Z0-9_]*?)_STREAM_(IDLE_)?TIMEOUT$/;
 /** Hosts that are this machine: a container's own host is one. */
@@ -145,13 +155,20 @@ export function readConfig(
       "ALWAYSUP_HEADERS: there is a token already, and it is sent as Authorization",
     );
   }
+  const isSecure = hasUrl && /^wss:/.test(all.url?.href ?? "");
+  if (isSecure && sources.env.NODE_TLS_REJECT_UNAUTHORIZED === "0") {
+    problems.push(UNCHECKED);
+  }
+  const authorities = isSecure && all.caFile !== undefined
+    ? readAuthorities(all.caFile, readFile, problems)
+    : [];
   if (all.backoffBase > all.backoffCap) {
     problems.push("--backoff-base: it must not be above --backoff-cap");
   }
   if (problems.length > 0) return { kind: "problems", problems };
   const { url, host, port, tokenFile: _, token: __, ...rest } = all;
-  const { exaiToken: ___, envFile: ____, exaiPing, skipHealth, ...named } =
-    rest;
+  const { exaiToken: ___, envFile: ____, caFile: _____, ...others } = rest;
+  const { exaiPing, skipHealth, ...named } = others;
   const { glmTotal, glmIdle, kimiTotal, kimiIdle, ...kept } = named;
   const providers = [
     { name: "GLM", total: glmTotal, idle: glmIdle },
@@ -174,6 +191,7 @@ export function readConfig(
     url: target.href,
     shownUrl: target.shown,
     headers: sent,
+    authorities,
     providers,
     helloToken: token ?? "",
     secrets: [
@@ -438,6 +456,24 @@ function readToken(
         ": it must be the path of a file in which the token is";
     problems.push(`--token-file: ${what}`);
     return undefined;
+  }
+}
+
+/** The certificates in a file, and nothing else that it holds. */
+function readAuthorities(
+  path: string,
+  readFile: (path: string) => string,
+  problems: string[],
+): readonly string[] {
+  try {
+    const found = readFile(path).match(CERTIFICATE);
+    if (found !== null) return found;
+    throw new SettingError(
+      "there is no certificate in it (PEM, -----BEGIN CERTIFICATE-----)",
+    );
+  } catch (error) {
+    problems.push(`--ca-file ${path}: ${reasonOf(error)}`);
+    return [];
   }
 }
 

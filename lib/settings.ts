@@ -110,6 +110,13 @@ export const SETTINGS = {
     isRepeatable: true,
     parse: headers,
   }),
+  caFile: row({
+    flag: "ca-file",
+    env: ["ALWAYSUP_CA_FILE"],
+    value: "PATH",
+    help: "for wss://: PEM file of authorities that are trusted, too",
+    parse: path,
+  }),
   backoffBase: row({
     flag: "backoff-base",
     env: ["ALWAYSUP_BACKOFF_BASE"],

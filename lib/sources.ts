@@ -32,11 +32,27 @@ export async function readSettings(
     return { reading, sources: { args, env } };
   }
   const sources = { args, env, file };
-  const reading = readConfig(sources, (path) => host.readFile(path));
+  const reading = await trusting(
+    readConfig(sources, (path) => host.readFile(path)),
+    host,
+  );
   if (!isMissing) return { reading, sources };
   const { name, text } = named;
   const missing = `${name}: there is no file ${text}; going on without it`;
   return { reading: withWarning(reading, missing), sources };
+}
+
+/** Has the runtime trust the authorities that were named; what it does not take is a problem. */
+async function trusting(reading: Reading, host: Host): Promise<Reading> {
+  if (reading.kind === "problems") return reading;
+  const { authorities } = reading.config;
+  if (authorities.length === 0) return reading;
+  try {
+    await host.trust(authorities);
+    return reading;
+  } catch (error) {
+    return { kind: "problems", problems: [`--ca-file: ${messageOf(error)}`] };
+  }
 }
 
 /** Whether something has that name; what cannot be looked at may be there. */

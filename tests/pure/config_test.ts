@@ -534,3 +534,60 @@ test("what is made, where it stood, and nothing secret of it", () => {
   const [url] = made({ args: [], env: { ALWAYSUP_URL: "ws://u:p@h/?k=1" } });
   assertEquals(url?.shown, "ws://h/?***");
 });
+
+const WSS = ["--url", "wss://127.0.0.1/"];
+
+test("wss:// is refused where certificates would not be checked, ws:// is not", () => {
+  const env = { NODE_TLS_REJECT_UNAUTHORIZED: "0" };
+  const reading = readConfig({ args: WSS, env }, noFile);
+  assert(reading.kind === "problems");
+  assertEquals(reading.problems.length, 1);
+  assertMatch(
+    reading.problems[0]!,
+    /^NODE_TLS_REJECT_UNAUTHORIZED: it is 0, .* must be checked; .*--ca-file/,
+  );
+  config({ args: ["--url", "ws://127.0.0.1/"], env });
+  config({ env });
+  // What a file says is not obeyed by any runtime.
+  config({ args: WSS, file: env });
+  for (const value of ["1", "", "false", "00", " 0"]) {
+    config({ args: WSS, env: { NODE_TLS_REJECT_UNAUTHORIZED: value } });
+  }
+});
+
+/** A block of a PEM file. */
+function block(label: string, text: string): string {
+  return `-----BEGIN ${label}-----\n${text}\n-----END ${label}-----\n`;
+}
+
+test("of a --ca-file the certificates are taken, and nothing else", () => {
+  const [one, two] = [block("CERTIFICATE", "QUJD"), block("CERTIFICATE", "==")];
+  const key = block("PRIVATE KEY", "c2VjcmV0");
+  const args = [...WSS, "--ca-file", "/ca"];
+  const text = `# ours\r\n${one}${key}${two.replaceAll("\n", "\r\n")}`;
+  const { authorities } = config({ args }, () => text);
+  assertEquals(
+    authorities.map((it) => it.replaceAll("\r", "")),
+    [one, two].map((it) => it.trim()),
+  );
+  const env = { ALWAYSUP_CA_FILE: "/ca" };
+  assertEquals(config({ args: WSS, env }, () => one).authorities.length, 1);
+  assertEquals(config({ args: WSS }).authorities, []);
+  // Nobody reads it for ws://.
+  assertEquals(config({ env }).authorities, []);
+});
+
+test("a --ca-file that cannot be read or has no certificate is a problem that shows nothing of it", () => {
+  const args = [...WSS, "--ca-file", "/ca"];
+  const why = (readFile: () => string): string => {
+    const reading = readConfig({ args, env: {} }, readFile);
+    assert(reading.kind === "problems");
+    return reading.problems.join("\n");
+  };
+  assertEquals(why(noFile), "--ca-file /ca: it cannot be read (No such file)");
+  const none = /^--ca-file \/ca: there is no certificate in it \(PEM, .*\)$/;
+  const key = block("PRIVATE KEY", "c2VjcmV0");
+  for (const text of ["", "s3cret", key, "-----BEGIN CERTIFICATE-----\nQUJD"]) {
+    assertMatch(why(() => text), none);
+  }
+});
