@@ -1,0 +1,249 @@
+/**
+ * `wss://` with a private certificate authority: who is believed, what is said
+ * of a certificate that is bad, and that nothing is sent to who shows it.
+ *
+ * @module
+ */
+
+import type { Trouble } from "../../lib/host.ts";
+import { asker } from "../../lib/tls_fault.ts";
+import { assert, assertEquals, assertMatch } from "../tools/assert.ts";
+import { authority, type Issued, selfSigned } from "../tools/certificates.ts";
+import { test } from "../tools/limit.ts";
+import { RawDaemon } from "../tools/raw_daemon.ts";
+import { execute, Proxy } from "../tools/rig.ts";
+
+const HOSTS = ["127.0.0.1", "localhost"];
+const ours = await authority("Ours");
+const others = await authority("Another's");
+const good = await ours.issue({ name: "good", hosts: HOSTS });
+const elsewhere = ["a.example", "b.example", "10.1.2.3"];
+
+/** A file, for as long as a test runs. */
+class File implements AsyncDisposable {
+  readonly path: string;
+
+  constructor(text: string) {
+    this.path = Deno.makeTempFileSync({ prefix: "ca-", suffix: ".pem" });
+    Deno.writeTextFileSync(this.path, text);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Deno.remove(this.path);
+  }
+}
+
+/** A server over TLS that speaks HTTP/1.1 only, as most do, and keeps all that it is sent. */
+class Listener implements AsyncDisposable {
+  readonly #listener: Deno.TlsListener;
+  readonly #done: Promise<void>;
+  dials = 0;
+  received = "";
+
+  constructor(issued: Issued, port = 0) {
+    const alpnProtocols = ["http/1.1"];
+    const hostname = "127.0.0.1";
+    const options = { ...issued, port, hostname, alpnProtocols };
+    this.#listener = Deno.listenTls(options);
+    this.#done = this.#serve();
+  }
+
+  get port(): number {
+    return this.#listener.addr.port;
+  }
+
+  async #serve(): Promise<void> {
+    const all: Promise<void>[] = [];
+    for await (const connection of this.#listener) {
+      this.dials++;
+      all.push(this.#read(connection));
+    }
+    await Promise.all(all);
+  }
+
+  async #read(connection: Deno.TlsConn): Promise<void> {
+    try {
+      for await (const chunk of connection.readable) {
+        this.received += new TextDecoder().decode(chunk);
+      }
+    } catch {
+      // Who dials does not like our certificate.
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#listener.close();
+    await this.#done;
+  }
+}
+
+/** What is wrong with a certificate, and what is said of it. */
+const FAULTS: readonly (readonly [
+  certificate: Issued,
+  host: string,
+  what: string,
+  advice: string,
+])[] = [
+  [
+    await ours.issue({ name: "old", hosts: HOSTS, from: -9, until: -1 }),
+    "127.0.0.1",
+    "its certificate has expired",
+    "renew it, or check this machine's clock",
+  ],
+  [
+    await ours.issue({ name: "new", hosts: HOSTS, from: 1, until: 9 }),
+    "127.0.0.1",
+    "its certificate is not valid yet",
+    "check this machine's clock, or have one issued that is valid now",
+  ],
+  [
+    await ours.issue({ name: "elsewhere", hosts: elsewhere }),
+    "localhost",
+    `its certificate is for another name (${elsewhere.join(", ")})`,
+    "put its name into the URL, or have one issued for the URL's",
+  ],
+  [
+    await others.issue({ name: "others", hosts: HOSTS }),
+    "127.0.0.1",
+    "its certificate is self-signed, or its issuer is unknown here",
+    "name its issuer's certificate with --ca-file",
+  ],
+  [
+    await selfSigned({ name: "localhost", hosts: HOSTS }),
+    "localhost",
+    "its certificate is self-signed, or its issuer is unknown here",
+    "name its issuer's certificate with --ca-file",
+  ],
+];
+for (const [certificate, host, what, advice] of FAULTS) {
+  test(`${what}, at ${host}: said in the log, to the client and by doctor, and no token is sent`, async () => {
+    await using file = new File(ours.cert);
+    await using server = new Listener(certificate);
+    const url = `wss://${host}:${server.port}/`;
+    const env = { NODE_EXTRA_CA_CERTS: file.path, ALWAYSUP_TOKEN: "s3cret" };
+    const args = ["--url", url, "--initialize-grace", "off"];
+    args.push("--queue-timeout", "400ms");
+    {
+      await using proxy = new Proxy(args, env);
+      await proxy.ask(0, "initialize", {});
+      const { error } = await proxy.answer(0);
+      assert(error.message.includes(`${what}: ${advice}`), error.message);
+      const { text } = await proxy.stderr.find((it) => /Attempt 1 /.test(it));
+      assert(text.includes(`failed: ${what}: ${advice}. Next`), text);
+    }
+    const { code, stdout } = await execute(["doctor", "--json", ...args], env);
+    assertEquals(code, 1, stdout);
+    assertEquals(JSON.parse(stdout).checks[3], {
+      name: "websocket",
+      state: "fail",
+      text: `the handshake failed: ${what}`,
+      advice,
+    });
+    assert(server.dials >= 3);
+    assertEquals(server.received, "");
+  });
+}
+
+/** The version of Node that runs the program under test; `undefined` for another runtime. */
+async function nodeVersion(): Promise<number | undefined> {
+  const { stdout } = await execute(["--version"]);
+  const [, version] = /\(node (\d+\.\d+)/.exec(stdout) ?? [];
+  return version === undefined ? undefined : Number(version);
+}
+
+test("--ca-file: an authority of one's own is trusted, by the proxy and by doctor; a Node that cannot says so", async () => {
+  await using file = new File(`ours:\n${others.cert}${ours.key}${ours.cert}`);
+  await using daemon = new RawDaemon({ issued: good });
+  const env = { ALWAYSUP_TOKEN: "s3cret", ALWAYSUP_CONNECTIONS: "one" };
+  const args = ["--url", daemon.url, "--ca-file", file.path];
+  const version = await nodeVersion();
+  if (version !== undefined && version < 22.19) {
+    const { code, stderr } = await execute(args, env);
+    assertEquals(code, 2);
+    assertMatch(stderr, /^alwaysup: --ca-file: Node .*NODE_EXTRA_CA_CERTS/);
+    return;
+  }
+  {
+    await using proxy = new Proxy(args, env);
+    assertEquals((await proxy.initialize()).result.serverInfo.name, "raw");
+    const sent = daemon.requests[0]!.headers.get("authorization");
+    assertEquals(sent, "Bearer s3cret");
+  }
+  const { code, stdout } = await execute(["doctor", ...args], env);
+  assertMatch(stdout, /^ok +websocket +it is a WebSocket/m);
+  assertEquals(code, 0, stdout);
+});
+
+test("--ca-file with a certificate that is none: nothing starts, and nothing of it is shown", async () => {
+  const block = ours.cert.replace(/M\w{20}/, "QUJDREVGR0hJSktMTU5P0");
+  await using file = new File(ours.cert + block);
+  const args = ["--url", "wss://127.0.0.1/", "--ca-file", file.path];
+  const { code, stdout, stderr } = await execute(args);
+  assertEquals([code, stdout], [2, ""]);
+  assertEquals(
+    stderr,
+    "alwaysup: --ca-file: certificate 2 in it cannot be parsed\n",
+  );
+});
+
+test("NODE_EXTRA_CA_CERTS is taken on every runtime", async () => {
+  await using file = new File(ours.cert);
+  await using daemon = new RawDaemon({ issued: good });
+  await using proxy = new Proxy(["--url", daemon.url], {
+    NODE_EXTRA_CA_CERTS: file.path,
+  });
+  assertEquals((await proxy.initialize()).result.serverInfo.name, "raw");
+});
+
+test("NODE_TLS_REJECT_UNAUTHORIZED=0: wss:// is refused and nothing is dialed, ws:// is not concerned", async () => {
+  const env = { NODE_TLS_REJECT_UNAUTHORIZED: "0", ALWAYSUP_TOKEN: "s3cret" };
+  const why = /NODE_TLS_REJECT_UNAUTHORIZED: it is 0, .*--ca-file/;
+  await using server = new Listener(good);
+  const args = ["--url", `wss://127.0.0.1:${server.port}/`];
+  const proxy = await execute(args, env);
+  assertEquals([proxy.code, proxy.stdout], [2, ""]);
+  assertMatch(proxy.stderr, why);
+  const doctor = await execute(["doctor", ...args], env);
+  assertEquals(doctor.code, 1);
+  assertMatch(doctor.stdout, why);
+  assertEquals(server.dials, 0);
+  await using daemon = new RawDaemon();
+  await using other = new Proxy(["--url", daemon.url], env);
+  assertEquals((await other.initialize()).result.serverInfo.name, "raw");
+});
+
+test("a daemon whose certificate is renewed is reached without more ado", async () => {
+  await using file = new File(ours.cert);
+  const [expired] = FAULTS[0]!;
+  const server = new Listener(expired);
+  const { port } = server;
+  const url = `wss://127.0.0.1:${port}/`;
+  await using proxy = new Proxy(["--url", url], {
+    NODE_EXTRA_CA_CERTS: file.path,
+  });
+  const answer = proxy.initialize();
+  await proxy.stderr.find((line) => /has expired/.test(line));
+  await server[Symbol.asyncDispose]();
+  await using _daemon = new RawDaemon({ issued: good }, port);
+  assertEquals((await answer).result.serverInfo.name, "raw");
+});
+
+test("why a dial failed is asked once in a while, and never past a proxy", async () => {
+  let asked = 0;
+  const talk = (): Promise<string | Trouble> => {
+    asked++;
+    return Promise.resolve({ text: "x", error: "CERT_HAS_EXPIRED" });
+  };
+  const host = {
+    talk,
+    proxies: () => ["HTTPS_PROXY"],
+    variable: () => undefined,
+  };
+  const ask = asker(host);
+  const found = await Promise.all([ask("wss://h/"), ask("wss://h/")]);
+  assertEquals(found.map((it) => it?.text), ["x", "x"]);
+  assertEquals(asked, 1);
+  const behind = asker({ ...host, variable: () => "http://proxy/" });
+  assertEquals(await behind("wss://h/"), undefined);
+  assertEquals(asked, 1);
+});
