@@ -9,7 +9,7 @@ import type { Check } from "./check.ts";
 import type { Config } from "./config.ts";
 import type { Host } from "./host.ts";
 import { tame } from "./output.ts";
-import { hostOf, isAddress, portOf } from "./place.ts";
+import { hostOf, portOf, proxyOf } from "./place.ts";
 import { connect, resolve, upgrade } from "./upgrade.ts";
 
 /** From the host's name to a WebSocket, as far as the first failure. */
@@ -142,19 +142,4 @@ function elsewhere(status: number, location: string, from: URL): Check {
 /** A handshake that failed. A certificate may say anything, too. */
 function fail(text: string, advice: string): Check {
   return { name: "websocket", state: "fail", text: tame(text), advice };
-}
-
-/** The variable that names the proxy through which the runtime dials; `undefined` where it uses none. */
-function proxyOf(url: URL, host: Host): string | undefined {
-  const name = hostOf(url);
-  // The hosts have seen to that.
-  if (/^(localhost|127\.[\d.]+|::1)$/.test(name)) return undefined;
-  const lists = ["NO_PROXY", "no_proxy"].map(host.variable);
-  const isExempt = lists.join().split(",").map((entry) => entry.trim())
-    .some((entry) =>
-      entry === "*" ? !isAddress(name) : entry !== "" &&
-        `.${name}`.endsWith(`.${entry.replace(/^\./, "")}`)
-    );
-  if (isExempt) return undefined;
-  return host.proxies(url.protocol).find(host.variable);
 }

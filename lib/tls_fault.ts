@@ -7,7 +7,7 @@
 
 import { dialFaultOf, NO_TLS_FAULT } from "./close_reason.ts";
 import type { Host, Trouble } from "./host.ts";
-import { hostOf, portOf } from "./place.ts";
+import { hostOf, portOf, proxyOf } from "./place.ts";
 
 /** How long an answer counts, in milliseconds: a daemon that is dialed quickly is not asked each time. */
 const FRESH_MS = 20_000;
@@ -27,9 +27,10 @@ export function asker(
     const now = performance.now();
     if (now - askedAt < FRESH_MS) return answer;
     // What the runtime dials through a proxy is not to be dialed past it.
-    if (host.proxies("wss:").some(host.variable)) return answer;
+    const place = new URL(url);
+    if (proxyOf(place, host) !== undefined) return answer;
     askedAt = now;
-    return answer = ask(new URL(url), host);
+    return answer = ask(place, host);
   };
 }
 

@@ -12,17 +12,8 @@ const LIB = new URL("../lib/", import.meta.url);
 
 /** The rooms by floor; a room imports only from floors below its own. */
 const FLOORS: readonly (readonly string[])[] = [
-  [
-    "check",
-    "json_text",
-    "host",
-    "output",
-    "parse",
-    "place",
-    "ranked",
-    "versions",
-  ],
-  ["capacity", "liveness", "secrets"],
+  ["check", "json_text", "host", "output", "parse", "ranked", "versions"],
+  ["capacity", "liveness", "place", "secrets"],
   ["backoff", "displacement", "handshakes"],
   ["jsonc", "jsonrpc", "settings", "link", "close_reason", "one_way"],
   ["awaited", "malformed", "frames", "ids"],

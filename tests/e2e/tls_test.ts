@@ -246,4 +246,7 @@ test("why a dial failed is asked once in a while, and never past a proxy", async
   const behind = asker({ ...host, variable: () => "http://proxy/" });
   assertEquals(await behind("wss://h/"), undefined);
   assertEquals(asked, 1);
+  // What the runtime dials without the proxy, may be asked without it.
+  await behind("wss://127.0.0.1/");
+  assertEquals(asked, 2);
 });
