@@ -448,13 +448,9 @@ function readToken(
     const { parse } = dialect === "exai" ? SETTINGS.exaiToken : SETTINGS.token;
     return parse(readFile(path).trim());
   } catch (error) {
-    // Some put the token itself there: what was given is not repeated.
-    const { code } = error as { code?: unknown };
-    const what = error instanceof SettingError
-      ? error.message
-      : "it cannot be read" + (code === undefined ? "" : ` (${code})`) +
-        ": it must be the path of a file in which the token is";
-    problems.push(`--token-file: ${what}`);
+    // Some put the token itself there.
+    const belongs = "the path of a file in which the token is";
+    problems.push(`--token-file: ${fileProblem(error, belongs)}`);
     return undefined;
   }
 }
@@ -472,9 +468,18 @@ function readAuthorities(
       "there is no certificate in it (PEM, -----BEGIN CERTIFICATE-----)",
     );
   } catch (error) {
-    problems.push(`--ca-file ${path}: ${reasonOf(error)}`);
+    const belongs = "the path of a file in which certificates are";
+    problems.push(`--ca-file: ${fileProblem(error, belongs)}`);
     return [];
   }
+}
+
+/** What is wrong with a file that a setting names; what was given is not repeated, for it may be a secret. */
+function fileProblem(error: unknown, belongs: string): string {
+  if (error instanceof SettingError) return error.message;
+  const { code } = error as { code?: unknown };
+  const why = code === undefined ? "" : ` (${code})`;
+  return `it cannot be read${why}: it must be ${belongs}`;
 }
 
 function reasonOf(error: unknown): string {

@@ -45,8 +45,8 @@ export interface Trouble {
   readonly error: string;
 }
 
-/** Something said over a TLS connection. */
-export interface Talk {
+/** What is asked over a TLS connection. */
+export interface TlsRequest {
   /** A name, or an address without brackets. */
   readonly host: string;
   /** The TCP port. */
@@ -78,13 +78,13 @@ export interface Host {
   /** The variables that name a proxy for URLs of a protocol, where the runtime obeys such; the first that is set counts. */
   proxies(protocol: string): readonly string[];
   /** Has `wss://` trust further certificate authorities, each as PEM, beside those that the runtime knows. Rejects with what a user can read. */
-  trust(certificates: readonly string[]): Promise<void>;
+  trustAuthorities(certificates: readonly string[]): Promise<void>;
   /** What a WebSocket is to be given beside subprotocols and headers. */
   socketOptions(url: string): Record<string, unknown>;
-  /** Listens to what the runtime says of its dials in another place than the WebSocket; gives what it has said last since then. */
-  overhear(): () => Trouble | undefined;
-  /** Says something over TLS, to a server whose certificate is valid only, and gives the answer's head (in Latin 1), or what was wrong. */
-  talk(talk: Talk): Promise<string | Trouble>;
+  /** Watches what the runtime says of its dials in another place than the WebSocket; what it gives tells the last of it since then. */
+  watchDials(): () => Trouble | undefined;
+  /** Asks something over TLS, of a server whose certificate is valid only, and gives the answer's head (in Latin 1), or what was wrong. */
+  askOverTls(request: TlsRequest): Promise<string | Trouble>;
   /** Whether a person is at the other end. */
   isTerminal(stream: Stream): boolean;
 

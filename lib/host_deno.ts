@@ -12,7 +12,7 @@ import {
   isUnsyncable,
   messageOf,
   noProxy,
-  type Talk,
+  type TlsRequest,
   type Trouble,
 } from "./host.ts";
 
@@ -39,7 +39,7 @@ export function denoHost(): Host {
     env: () => Deno.env.toObject(),
     variable,
     proxies,
-    trust: async (certificates) => {
+    trustAuthorities: async (certificates) => {
       for (const [i, certificate] of certificates.entries()) {
         try {
           Deno.createHttpClient({ caCerts: [certificate] }).close();
@@ -53,8 +53,8 @@ export function denoHost(): Host {
     },
     socketOptions: () => client === undefined ? {} : { client },
     // Its WebSocket says what it knows.
-    overhear: () => () => undefined,
-    talk: (words) => talk(words, caCerts),
+    watchDials: () => () => undefined,
+    askOverTls: (request) => askOverTls(request, caCerts),
     isTerminal: (stream) => Deno[stream].isTerminal(),
     readFile: (path) => Deno.readTextFileSync(path),
     readSame,
@@ -241,8 +241,8 @@ function isLocked(path: string): boolean {
 }
 
 /** By Deno's own TLS: that of `node:tls` tells less, obeys NODE_TLS_REJECT_UNAUTHORIZED, and may not read the usual authorities. */
-async function talk(
-  { host: hostname, port, text, limit, signal }: Talk,
+async function askOverTls(
+  { host: hostname, port, text, limit, signal }: TlsRequest,
   caCerts: string[],
 ): Promise<string | Trouble> {
   const alpnProtocols = ["http/1.1"];

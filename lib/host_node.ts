@@ -12,7 +12,7 @@ import {
   isUnsyncable,
   messageOf,
   noProxy,
-  type Talk,
+  type TlsRequest,
   type Trouble,
 } from "./host.ts";
 
@@ -151,7 +151,9 @@ export async function nodeHost(): Promise<Host> {
   }
 
   let ca: string[] | undefined;
-  async function trust(certificates: readonly string[]): Promise<void> {
+  async function trustAuthorities(
+    certificates: readonly string[],
+  ): Promise<void> {
     const { X509Certificate } = await import("node:crypto");
     for (const [i, certificate] of certificates.entries()) {
       try {
@@ -180,12 +182,12 @@ export async function nodeHost(): Promise<Host> {
     return { tls: { rejectUnauthorized: true, ...(ca && { ca }) } };
   }
 
-  const overhear = bun === undefined
-    ? await eavesdrop()
+  const watchDials = bun === undefined
+    ? await watchUndici()
     : () => () => undefined;
 
-  async function talk(
-    { host, port, text, limit, signal }: Talk,
+  async function askOverTls(
+    { host, port, text, limit, signal }: TlsRequest,
   ): Promise<string | Trouble> {
     const { connect } = await import("node:tls");
     const { promise, resolve } = Promise.withResolvers<string | Trouble>();
@@ -284,7 +286,7 @@ export async function nodeHost(): Promise<Host> {
     env: () => ({ ...process.env as Record<string, string> }),
     variable,
     proxies,
-    ...{ trust, socketOptions, overhear, talk },
+    ...{ trustAuthorities, socketOptions, watchDials, askOverTls },
     isTerminal: (stream) => process[stream].isTTY === true,
     readFile: (path) => fs.readFileSync(path, "utf8"),
     readSame,
@@ -339,24 +341,24 @@ interface Authorities {
 }
 
 /** Node's WebSocket tells nothing of a dial that failed; the HTTP client below it tells everything. */
-async function eavesdrop(): Promise<Host["overhear"]> {
+async function watchUndici(): Promise<Host["watchDials"]> {
   const { subscribe } = await import("node:diagnostics_channel");
   let count = 0;
   let last: Trouble | undefined;
-  const hear = (trouble: Trouble): void => {
+  const note = (trouble: Trouble): void => {
     count++;
     last = trouble;
   };
   for (const name of ["undici:client:connectError", "undici:request:error"]) {
     subscribe(name, (message) => {
-      hear(troubleOf((message as { error?: unknown }).error));
+      note(troubleOf((message as { error?: unknown }).error));
     });
   }
   subscribe("undici:request:headers", (message) => {
     const { response } = message as { response?: { statusCode?: number } };
     const status = response?.statusCode;
     // After that one, the WebSocket itself says what it did not like.
-    if (status !== 101) hear({ text: `status code: ${status}`, error: "" });
+    if (status !== 101) note({ text: `status code: ${status}`, error: "" });
   });
   return () => {
     const known = count;

@@ -7,7 +7,7 @@
 import { type CloseReason, closeReasonOf, isUnclear } from "./close_reason.ts";
 import type { Host, Trouble } from "./host.ts";
 import type { Header } from "./parse.ts";
-import { asker, type AskWhy } from "./tls_fault.ts";
+import { faultFinder, type FindFault } from "./tls_fault.ts";
 
 /** How long a peer has to answer a close, in milliseconds. */
 const FAREWELL_MS = 2_000;
@@ -46,9 +46,9 @@ export type Dial = (
 ) => Socket;
 
 /** What dialing needs of a runtime. */
-export type Wire = Pick<
+export type DialHost = Pick<
   Host,
-  "socketOptions" | "overhear" | "talk" | "proxies" | "variable"
+  "socketOptions" | "watchDials" | "askOverTls" | "proxies" | "variable"
 >;
 
 /**
@@ -56,26 +56,26 @@ export type Wire = Pick<
  *
  * @param holdMs how long it may take to find out why a dial failed before that is reported
  */
-export function dialer(wire: Wire, holdMs: number): Dial {
-  const ask = asker(wire);
+export function dialer(host: DialHost, holdMs: number): Dial {
+  const find = faultFinder(host);
   return (url, subprotocol, headers, emit) => {
     const why = async (): Promise<Trouble | undefined> => {
       let found: Trouble | undefined;
-      const asked = ask(url).then((trouble) => found = trouble);
+      const asked = find(url).then((trouble) => found = trouble);
       await atMost(holdMs, asked);
       return found;
     };
-    return dial(wire, url, subprotocol, headers, emit, why);
+    return dial(host, url, subprotocol, headers, emit, why);
   };
 }
 
 function dial(
-  wire: Wire,
+  host: DialHost,
   url: string,
   subprotocol: string | undefined,
   headers: readonly Header[],
   emit: (report: SocketReport) => void,
-  why: () => ReturnType<AskWhy>,
+  why: () => ReturnType<FindFault>,
 ): Socket {
   const closed = Promise.withResolvers<void>();
   let isOver = false;
@@ -85,7 +85,7 @@ function dial(
     closed.resolve();
     emit(report);
   };
-  const heard = wire.overhear();
+  const troubleHeard = host.watchDials();
   let socket: WebSocket;
   try {
     const protocols = subprotocol === undefined ? [] : [subprotocol];
@@ -93,7 +93,7 @@ function dial(
     socket = new WebSocket(url, {
       protocols,
       headers: Object.fromEntries(headers),
-      ...wire.socketOptions(url),
+      ...host.socketOptions(url),
     });
   } catch {
     const reason = "this runtime takes no such URL or header";
@@ -132,7 +132,7 @@ function dial(
   socket.onerror = (event) => {
     trouble = troubleOf(event);
     if (wasOpen) return;
-    trouble = heard() ?? trouble;
+    trouble = troubleHeard() ?? trouble;
     // Node 22 says no more than this of a dial that failed.
     if (url.startsWith("wss:") && isUnclear(trouble)) void askWhy();
     else close(0, "");

@@ -48,7 +48,7 @@ async function trusting(reading: Reading, host: Host): Promise<Reading> {
   const { authorities } = reading.config;
   if (authorities.length === 0) return reading;
   try {
-    await host.trust(authorities);
+    await host.trustAuthorities(authorities);
     return reading;
   } catch (error) {
     return { kind: "problems", problems: [`--ca-file: ${messageOf(error)}`] };

@@ -15,12 +15,12 @@ const FRESH_MS = 20_000;
 const LIMIT_MS = 10_000;
 
 /** Finds out what is wrong with a server; `undefined` where that cannot be known. Never rejects. */
-export type AskWhy = (url: string) => Promise<Trouble | undefined>;
+export type FindFault = (url: string) => Promise<Trouble | undefined>;
 
 /** One who asks, remembers the answer for a while, and never asks twice at a time. */
-export function asker(
-  host: Pick<Host, "talk" | "proxies" | "variable">,
-): AskWhy {
+export function faultFinder(
+  host: Pick<Host, "askOverTls" | "proxies" | "variable">,
+): FindFault {
   let askedAt = -Infinity;
   let answer: Promise<Trouble | undefined> = Promise.resolve(undefined);
   return (url) => {
@@ -36,14 +36,19 @@ export function asker(
 
 async function ask(
   url: URL,
-  host: Pick<Host, "talk">,
+  host: Pick<Host, "askOverTls">,
 ): Promise<Trouble | undefined> {
   const ending = new AbortController();
   const timer = setTimeout(() => ending.abort(), LIMIT_MS);
   try {
     const place = { host: hostOf(url), port: portOf(url) };
     const { signal } = ending;
-    const found = await host.talk({ ...place, text: "", limit: 0, signal });
+    const found = await host.askOverTls({
+      ...place,
+      text: "",
+      limit: 0,
+      signal,
+    });
     const fine = { text: NO_TLS_FAULT, error: "" };
     if (typeof found === "string") return fine;
     // What says nothing does not take the place of the runtime's own words.

@@ -71,7 +71,7 @@ export async function upgrade(
   subprotocol: string | undefined,
   headers: readonly Header[],
   limitMs: number,
-  host: Pick<Host, "talk">,
+  host: Pick<Host, "askOverTls">,
 ): Promise<Upgrade> {
   const place = { host: hostOf(url), port: portOf(url) };
   const request = requestText(url, subprotocol, headers);
@@ -113,7 +113,7 @@ async function secureUpgrade(
   place: { readonly host: string; readonly port: number },
   text: string,
   limitMs: number,
-  host: Pick<Host, "talk">,
+  host: Pick<Host, "askOverTls">,
 ): Promise<Upgrade> {
   const ending = new AbortController();
   const { promise, resolve } = Promise.withResolvers<undefined>();
@@ -122,7 +122,7 @@ async function secureUpgrade(
     ending.abort();
   }, limitMs);
   const { signal } = ending;
-  const answer = host.talk({ ...place, text, limit: LIMIT, signal });
+  const answer = host.askOverTls({ ...place, text, limit: LIMIT, signal });
   const found = await Promise.race([answer, promise]);
   clearTimeout(timer);
   if (found === undefined) {

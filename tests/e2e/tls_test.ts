@@ -6,7 +6,7 @@
  */
 
 import type { Trouble } from "../../lib/host.ts";
-import { asker } from "../../lib/tls_fault.ts";
+import { faultFinder } from "../../lib/tls_fault.ts";
 import { assert, assertEquals, assertMatch } from "../tools/assert.ts";
 import { authority, type Issued, selfSigned } from "../tools/certificates.ts";
 import { test } from "../tools/limit.ts";
@@ -230,20 +230,20 @@ test("a daemon whose certificate is renewed is reached without more ado", async 
 
 test("why a dial failed is asked once in a while, and never past a proxy", async () => {
   let asked = 0;
-  const talk = (): Promise<string | Trouble> => {
+  const askOverTls = (): Promise<string | Trouble> => {
     asked++;
     return Promise.resolve({ text: "x", error: "CERT_HAS_EXPIRED" });
   };
   const host = {
-    talk,
+    askOverTls,
     proxies: () => ["HTTPS_PROXY"],
     variable: () => undefined,
   };
-  const ask = asker(host);
+  const ask = faultFinder(host);
   const found = await Promise.all([ask("wss://h/"), ask("wss://h/")]);
   assertEquals(found.map((it) => it?.text), ["x", "x"]);
   assertEquals(asked, 1);
-  const behind = asker({ ...host, variable: () => "http://proxy/" });
+  const behind = faultFinder({ ...host, variable: () => "http://proxy/" });
   assertEquals(await behind("wss://h/"), undefined);
   assertEquals(asked, 1);
   // What the runtime dials without the proxy, may be asked without it.
