@@ -75,8 +75,9 @@ async function serve(
     return 2;
   }
   const { config, warnings } = reading;
-  const { logLevel, logFormat, secrets } = config;
-  const log = logger(logLevel, logFormat, complain, hider(secrets));
+  const { logLevel, logFormat, secrets, users } = config;
+  const hide = hider([...secrets, ...users]);
+  const log = logger(logLevel, logFormat, complain, hide);
   for (const message of warnings) {
     log({ level: "warn", event: "bad-setting", message });
   }

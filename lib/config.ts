@@ -19,6 +19,7 @@ import {
   secretsOfHeader,
   secretsOfToken,
   secretsOfUrl,
+  usersOfUrl,
 } from "./secrets.ts";
 import {
   type Setting,
@@ -45,6 +46,8 @@ export interface Config extends Omit<Values, Raw> {
   readonly helloToken: string;
   /** What the daemon is told and nobody else may see, though it may quote it. */
   readonly secrets: readonly string[];
+  /** The same, but it stands in many a text by chance: what holds it may be kept. */
+  readonly users: readonly string[];
 }
 
 /** The rows that the configuration has in another form. */
@@ -108,7 +111,7 @@ const CERTIFICATE =
 const STREAM = /^([A-Z][A-Z0-9_]*?)_STREAM_(IDLE_)?TIMEOUT$/;
 /** Hosts that are this machine: a container's own host is one. */
 const HERE =
-  /^(localhost|.*\.localhost|127\.[\d.]+|\[::1\]|host\.docker\.internal)$/;
+  /^((.*\.)?localhost|127\.[\d.]+|0\.0\.0\.0|\[::1?\]|\[::ffff:7f[0-9a-f]{2}:[0-9a-f]+\]|host\.(docker|containers)\.internal)\.?$/;
 
 /**
  * Reads the configuration.
@@ -204,6 +207,7 @@ export function readConfig(
         ...secretsOfToken(token ?? ""),
       ]),
     ],
+    users: usersOfUrl(target),
     pingInterval: isPingOff ? Infinity : kept.pingInterval,
     healthFile: hasHealthFile ? kept.healthFile : undefined,
   };
@@ -262,6 +266,9 @@ export function shownOf(key: SettingName, text: string): string {
     case "token":
     case "exaiToken":
       return "(hidden)";
+    case "tokenFile":
+      // Some put the token itself there.
+      return /[/\\]/.test(text) ? text : "(hidden)";
     case "headers":
       return SETTINGS.headers.parse(text).map(([name]) => name).join(", ");
     default:

@@ -47,8 +47,10 @@ export interface SessionConfig
   extends LinkLimits, LedgerLimits, DeadlineConfig {
   /** The daemon's URL as it may be shown: without secrets. */
   readonly shownUrl: string;
-  /** What is taken out of the daemon's words before they are shown. */
+  /** What is taken out of the daemon's words before they are shown, and out of what is kept. */
   readonly secrets: readonly string[];
+  /** What is taken out of its words only. */
+  readonly users: readonly string[];
   /** How long to go on without a link. */
   readonly giveUpAfter: number;
   /** Which requests may be written a second time. */
@@ -182,8 +184,9 @@ export class Desk {
     this.ids = new ClientIds(this.ledger);
     this.capacity = new Capacity(config.connections);
     const { remembered } = config;
-    this.hide = hider(config.secrets);
-    this.memory = remembered && new Memory(remembered, now, this.hide);
+    this.hide = hider([...config.secrets, ...config.users]);
+    this.memory = remembered &&
+      new Memory(remembered, now, hider(config.secrets));
     this.links = new Links(config, random, now);
     dialect.useClientIds(this.ids);
   }

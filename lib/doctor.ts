@@ -23,7 +23,7 @@ import {
   unseenCheck,
 } from "./running_check.ts";
 import { parseFile } from "./servers_text.ts";
-import { hideIn, hider } from "./secrets.ts";
+import { type Hide, hideIn, hider } from "./secrets.ts";
 import { readSettings } from "./sources.ts";
 import { ownerOf, readState } from "./state.ts";
 import { span } from "./running.ts";
@@ -88,14 +88,26 @@ async function* examine(
   const { config, warnings } = reading;
   yield settings(config, sources);
   for (const text of warnings) yield { name: "settings", state: "warn", text };
-  const hide = hider(config.secrets);
+  const hide = hider([...config.secrets, ...config.users]);
   for await (const check of daemon(config, host, way)) {
-    // A daemon may quote what it was told.
-    yield hideIn(check, hide) as Check;
+    yield withoutSecrets(check, hide);
   }
   yield cache(config, host);
   yield health(config, sources, host);
   yield clients(host);
+}
+
+/** A daemon may quote what it was told. */
+function withoutSecrets(
+  { text, advice, data, ...check }: Check,
+  hide: Hide,
+): Check {
+  return {
+    ...check,
+    text: hide(text),
+    ...(advice !== undefined && { advice: hide(advice) }),
+    ...(data && { data: hideIn(data, hide) as Record<string, unknown> }),
+  };
 }
 
 /**

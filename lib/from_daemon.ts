@@ -32,8 +32,7 @@ import * as report from "./report.ts";
 import { greeted, heard, ponged } from "./standby.ts";
 import { lose, ready } from "./tend.ts";
 import { unnamed, unreadable } from "./unclear.ts";
-import { cut, insert, locate, replace } from "./json_text.ts";
-import { hideIn } from "./secrets.ts";
+import { cut, insert, mapStrings, members, replace } from "./json_text.ts";
 
 /** How long the end of a subscription waits, in milliseconds: if the connection ends, too, the next daemon goes on with it. */
 const ENDING_MS = 1_000;
@@ -260,11 +259,13 @@ function withoutSecrets(desk: Desk, text: string, answer: Answer): string {
   const isError = answer.error !== undefined ||
     dig(answer.result, "isError") === true;
   if (!isError || desk.hide(text) === text) return text;
-  const name = answer.error === undefined ? "result" : "error";
-  const span = locate(text, [name]);
-  if (span === undefined) return text;
-  const value: unknown = JSON.parse(text.slice(span.start, span.end));
-  return replace(text, [name], JSON.stringify(hideIn(value, desk.hide)));
+  let hidden = text;
+  for (const { name, value: { start, end } } of members(text).reverse()) {
+    if (name === "id" || name === "jsonrpc") continue;
+    const value = mapStrings(text.slice(start, end), desk.hide);
+    hidden = hidden.slice(0, start) + value + hidden.slice(end);
+  }
+  return hidden;
 }
 
 /**

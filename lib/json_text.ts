@@ -135,6 +135,29 @@ export function cut(text: string, names: readonly string[]): string {
   return result + text.slice(from);
 }
 
+/** Changes the strings of a JSON text that are values; names, and all else, stay as they are spelled. */
+export function mapStrings(
+  text: string,
+  change: (value: string) => string,
+): string {
+  let result = "";
+  let from = 0;
+  let at = text.indexOf('"');
+  while (at !== -1) {
+    const end = stringEnd(text, at);
+    if (text[skipSpace(text, end)] !== ":") {
+      const value = JSON.parse(text.slice(at, end)) as string;
+      const changed = change(value);
+      if (changed !== value) {
+        result += text.slice(from, at) + JSON.stringify(changed);
+        from = end;
+      }
+    }
+    at = text.indexOf('"', end);
+  }
+  return result + text.slice(from);
+}
+
 /** One of the {@linkcode children}; the key is a JSON text. */
 interface Child {
   readonly key: string;

@@ -149,7 +149,8 @@ export class Memory {
   /** The daemon keeps one connection for a client. */
   learnOne(server: string, now: number): void {
     this.#one.set(server, now + ONE_MS);
-    if (this.#mayKeep(server)) this.#learnedOne.add(server);
+    // It may have been cut off within a secret.
+    if (this.#mayKeep(`${server}...`)) this.#learnedOne.add(server);
   }
 
   /** Whether something was withheld from others, because a secret is in it; once. */

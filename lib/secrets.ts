@@ -18,14 +18,22 @@ const HIDDEN = "***";
 /** What is shorter stands in many a sentence by chance, in UTF-16 units. */
 const LENGTH = 4;
 /** The names of what is secret by its name. */
-const SECRET = /authorization|cookie|token|key|secret|password/i;
-/** The headers that are no secret whatever they say (RFC 9110, RFC 6454). */
+const SECRET =
+  /authori[sz]ation|auth(?!or)|cookie|token|key|secret|passw|passphrase|pwd|jwt|credential|bearer|signature|session|(^|[-_.])(sid|sig|pass)$/i;
+/** The headers that are no secret whatever they say (RFC 9110, RFC 6454, MCP). */
 const PUBLIC =
-  /^(accept(-.*)?|cache-control|from|origin|pragma|referer|user-agent)$/i;
+  /^(accept(-.*)?|cache-control|from|mcp-protocol-version|origin|pragma|referer|user-agent)$/i;
+/** Words, and numbers of a few digits: what is not secret by its name is not secret for them, either. */
+const PLAIN =
+  /^(v?\d[\d.:-]{0,9}|([a-z]{1,15}|[A-Z]{1,15}|[A-Z][a-z]{1,15})([-_ ./+]([a-z]{1,15}|[A-Z]{1,15}|[A-Z][a-z]{1,15}))*)$/;
 /** What stands where a text was cut off. */
 const CUT = "...";
 /** How much is left of a text that was cut off, in UTF-16 units. */
 const CUT_LIMIT = 1_000;
+/** A text with more is whole, or was put together of parts that are not. */
+const WHOLE_LIMIT = 8_192;
+/** What is left of an encoded character that was cut off. */
+const CUT_CHARACTER = /(?:%[0-9a-f]?|\\(?:u[0-9a-f]{0,3})?)$/i;
 /** How often a text may have been encoded. */
 const DEPTH = 3;
 
@@ -34,45 +42,67 @@ export function isSecret(name: string): boolean {
   return SECRET.test(name);
 }
 
-/** Secrets of a URL: its user, its password, and the values of its query; a name without a value may be one, too. */
+/** Whether a value whose name says nothing may be a secret. */
+function mayBeSecret(value: string): boolean {
+  return value.length >= LENGTH && !PLAIN.test(decoded(value));
+}
+
+/** Secrets of a URL: its password, and the values of its query; a name without a value may be one, too. */
 export function secretsOfUrl({ href, shown }: Address): string[] {
   if (href === shown) return [];
-  const { username, password, search, searchParams } = new URL(href);
-  const parts = [...searchParams].map(([name, value]) => value || name);
-  const raw = search.slice(1).split("&")
-    .map((pair) => pair.slice(pair.indexOf("=") + 1));
-  return [
-    ...[username, password].filter((it) => it !== ""),
-    ...[...parts, ...raw].filter((it) => it.length >= LENGTH),
-  ];
+  const { username, password, search } = new URL(href);
+  const found = password === "" ? [] : [password];
+  if (mayBeSecret(username)) found.push(username);
+  for (const pair of search.slice(1).split("&")) {
+    const [, name, value] = /^([^=]*)=?(.*)$/s.exec(pair)!;
+    if (value === "" ? mayBeSecret(name!) : isSecret(name!)) {
+      found.push(value || name!);
+    } else if (mayBeSecret(value!)) found.push(value!);
+  }
+  return found;
+}
+
+/** The user of a URL. It stands in many a text by chance: one that holds no more of us may be kept. */
+export function usersOfUrl({ href }: Address): string[] {
+  const { username } = new URL(href);
+  return username.length < LENGTH - 1 ? [] : [username];
 }
 
 /** Secrets of a header: its value, and the parts of it. */
 export function secretsOfHeader([name, value]: Header): string[] {
-  if (PUBLIC.test(name) || value.length < LENGTH) return [];
-  return [value, ...partsOf(name, value)];
+  if (PUBLIC.test(name)) return [];
+  const isWhole = isSecret(name) ? value !== "" : mayBeSecret(value);
+  return [...isWhole ? [value] : [], ...partsOf(name, value)];
 }
 
-/** Secrets of a token: it, and its parts if it is a JSON Web Token (RFC 7519). */
+/** Secrets of a token: it, and its parts. */
 export function secretsOfToken(token: string): string[] {
-  return token === "" ? [] : [token, ...jwtParts(token)];
+  return token === "" ? [] : [token, ...pieces(token)];
 }
 
 /** What a value is made of: its scheme is no secret, and the names in it are none. */
 function partsOf(name: string, value: string): string[] {
   const words = value.split(/[\s;,]+/).filter((word) => word !== "");
   const hasScheme = /authorization$/i.test(name) && words.length > 1;
-  const parts = (hasScheme ? words.slice(1) : words).map((word) =>
-    word.replace(/^[\w-]+=(?=.)/, "").replace(/^"(.*)"$/, "$1")
-  );
+  const own = hasScheme ? words.slice(1) : words;
   const isBasic = hasScheme && /^basic$/i.test(words[0]!);
-  const said = isBasic ? plainOf(parts[0]!)?.split(/:(.*)/s) ?? [] : [];
-  return [...parts, ...said, ...parts.flatMap(jwtParts)]
-    .filter((it) => it.length >= LENGTH);
+  const said = isBasic ? plainOf(own[0]!)?.split(/:(.*)/s) ?? [] : [];
+  const [user = "", password = ""] = said;
+  return [
+    ...hasScheme ? own : [],
+    ...own.flatMap((word) => [word, word.slice(word.indexOf("=") + 1)])
+      .map((word) => word.replace(/^"(.*)"$/, "$1"))
+      .flatMap((word) => [word, ...pieces(word)]).filter(mayBeSecret),
+    ...[password, mayBeSecret(user) ? user : ""].filter((it) => it !== ""),
+  ];
 }
 
-function jwtParts(text: string): string[] {
-  return /^[\w-]{8,}(\.[\w-]{8,}){1,4}$/.test(text) ? text.split(".") : [];
+/** What may be a secret of its own in another one: of `id:word`, of JSON, of a JSON Web Token (RFC 7519). */
+function pieces(text: string): string[] {
+  const parts = text.split(/[:|&={}[\]()"'<>,;\s]+/);
+  const isJwt = /^[\w-]{8,}(\.[\w-]{8,}){1,4}$/.test(text);
+  return [...parts, ...isJwt ? text.split(".") : []]
+    .filter((it) => it !== text && mayBeSecret(it));
 }
 
 /** The text that Base64 stands for; `undefined` if it stands for none. */
@@ -97,18 +127,20 @@ export function hider(secrets: readonly string[]): Hide {
   if (all.length === 0) return (text) => text;
   const pattern = new RegExp(all.map(patternOf).join("|"), "gi");
   const lower = all.map((it) => it.toLowerCase());
-  const hide = (text: string): string =>
-    withoutCut(text.replace(pattern, HIDDEN), lower);
+  const hide = (text: string): string => {
+    const hidden = text.replace(pattern, HIDDEN);
+    return text.length > WHOLE_LIMIT ? hidden : withoutCut(hidden, lower);
+  };
   return (text) => hideEncoded(hide(text), hide);
 }
 
-/** A JSON value without the secrets in its texts and names. */
+/** A JSON value without the secrets in its texts; its names are its form, and stay. */
 export function hideIn(value: unknown, hide: Hide): unknown {
   if (typeof value === "string") return hide(value);
   if (typeof value !== "object" || value === null) return value;
   if (Array.isArray(value)) return value.map((it) => hideIn(it, hide));
   return Object.fromEntries(
-    Object.entries(value).map(([name, it]) => [hide(name), hideIn(it, hide)]),
+    Object.entries(value).map(([name, it]) => [name, hideIn(it, hide)]),
   );
 }
 
@@ -129,17 +161,17 @@ function hideEncoded(text: string, hide: Hide): string {
 function decoded(text: string): string {
   return text
     .replace(/(?:%[0-9a-f]{2})+/gi, (codes) => {
-      try {
-        return decodeURIComponent(codes);
-      } catch {
-        return codes;
-      }
+      const bytes = codes.slice(1).split("%").map((it) => parseInt(it, 16));
+      return UTF_8.decode(Uint8Array.from(bytes));
     })
+    .replace(/\\x([0-9a-fA-F]{2})/g, "\\u00$1")
     .replace(
       /\\(?:u[0-9a-fA-F]{4}|["\\/bfnrt])/g,
       (escape) => jsonIn(`"${escape}"`) as string,
     );
 }
+
+const UTF_8 = new TextDecoder();
 
 /** How a secret may be written, beside what {@linkcode decoded} undoes. */
 function spellings(secret: string): string[] {
@@ -171,8 +203,10 @@ function withoutCut(text: string, secrets: readonly string[]): string {
     const cut = text.indexOf(CUT, from);
     if (cut === -1) return result + text.slice(from);
     const words = text.slice(from, cut);
-    const length = begun(words.toLowerCase(), secrets);
-    result += length === 0 ? words : words.slice(0, -length) + HIDDEN;
+    const [left = ""] = CUT_CHARACTER.exec(words.slice(-6)) ?? [];
+    const end = words.slice(0, words.length - left.length);
+    const length = begun(end.toLowerCase(), secrets);
+    result += length === 0 ? words : end.slice(0, -length) + HIDDEN;
     from = cut;
     while (text[from] === ".") from++;
     result += text.slice(cut, from);

@@ -1,3 +1,4 @@
+import { hider } from "../../lib/secrets.ts";
 import { assert, assertEquals, assertMatch } from "../tools/assert.ts";
 import {
   type Config,
@@ -329,6 +330,9 @@ const SECRETS: [args: string[], env: Record<string, string>][] = [
   [["--header", "Cookie: s3cret"], {}],
   [["--url", "ws://u:s3cret@x/"], {}],
   [["--url", "ws://x/?token=s3cret"], {}],
+  [["--url", "ws://x/?auth=s3cret"], {}],
+  [["--header", "X-Auth: s3cret"], {}],
+  [["--header", "X-Credential: s3cret"], {}],
   [[], { ALWAYSUP_TOKEN: "two words s3cret" }],
   [[], { ALWAYSUP_URL: "http://u:s3cret@x/" }],
   [[], { ALWAYSUP_HEADERS: "no colon s3cret" }],
@@ -383,28 +387,33 @@ test("a value of a shared variable that breaks a rule is shown nowhere", () => {
 
 test("what a daemon may quote of what it is told", () => {
   const env = {
-    ALWAYSUP_URL: "wss://us%40er:p4ss@host/?token=k3y%2Fk3y&b=2&b4re",
-    ALWAYSUP_HEADERS: "X-Api-Key: s3cret\nX-Other: other\nOrigin: public\n" +
-      'Cookie: theme=c00kie; sid="m1ddle"',
+    ALWAYSUP_URL:
+      "wss://us%40er:p4ss@host/?token=plain&k=k3y%2Fk3y&b=2&b4re&sort=up",
+    ALWAYSUP_HEADERS: "X-Api-Key: s3cret\nX-Other: oth3r\nOrigin: publ1c\n" +
+      'Cookie: theme=c00kie; sid="m1ddle"\nX-Env: test',
     ALWAYSUP_TOKEN: "t0ken",
   };
-  const { secrets } = config({ env });
-  const words = [
-    ...["us%40er", "p4ss", "k3y/k3y", "k3y%2Fk3y", "b4re", "s3cret", "other"],
-    ...["c00kie", "m1ddle", "t0ken"],
-  ];
-  for (const word of words) assert(secrets.includes(word), word);
-  for (const word of ["2", "public", "theme", "Bearer"]) {
-    assertEquals(secrets.includes(word), false, word);
+  const { secrets, users } = config({ env });
+  const hide = hider(secrets);
+  for (
+    const word of [
+      ...["p4ss", "k3y/k3y", "k3y%2Fk3y", "b4re", "plain", "s3cret", "oth3r"],
+      ...["c00kie", "m1ddle", "t0ken", "us@er"],
+    ]
+  ) assertEquals(hide(word), "***", word);
+  for (const word of ["2", "publ1c", "theme", "Bearer", "test", "sort", "up"]) {
+    assertEquals(hide(word), word);
   }
+  assertEquals(users, ["us%40er"]);
   const basic = config({ env: { ALWAYSUP_URL: "ws://user:p4ss@host/" } });
-  for (const word of ["user", "p4ss", btoa("user:p4ss")]) {
-    assert(basic.secrets.includes(word), word);
+  assertEquals(basic.users, ["user"]);
+  for (const word of ["p4ss", btoa("user:p4ss")]) {
+    assertEquals(hider(basic.secrets)(word).replace(/=+$/, ""), "***", word);
   }
   const exai = config({ env: { EXAI_WS_TOKEN: "t0ken" } });
   assertEquals(exai.secrets, ["t0ken"]);
   // Everybody on the machine sees it anyway.
-  const flag = config({ args: ["--header", "X-Other: other"] });
+  const flag = config({ args: ["--header", "X-Other: oth3r"] });
   assertEquals(flag.secrets, []);
 });
 
@@ -424,7 +433,24 @@ const UNENCRYPTED: [url: string, env: Record<string, string>, is: boolean][] = [
       { ALWAYSUP_TOKEN: "t" },
       false,
     ]),
-  ["ws://host.docker.internal:1/", { ALWAYSUP_TOKEN: "t" }, false],
+  ...["host.docker.internal", "host.containers.internal", "localhost."]
+    .map((host): [string, Record<string, string>, boolean] => [
+      `ws://${host}:1/`,
+      { ALWAYSUP_TOKEN: "t" },
+      false,
+    ]),
+  ...["[::ffff:127.0.0.1]", "[::]", "0.0.0.0", "2130706433"]
+    .map((host): [string, Record<string, string>, boolean] => [
+      `ws://${host}:1/`,
+      { ALWAYSUP_TOKEN: "t" },
+      false,
+    ]),
+  ["ws://[::ffff:10.0.0.1]/", { ALWAYSUP_TOKEN: "t" }, true],
+  ["ws://localhost@example.com/", { ALWAYSUP_TOKEN: "t" }, true],
+  ["ws://example.com/?auth=a", {}, true],
+  ["ws://example.com/?jwt=a", {}, true],
+  ["ws://example.com/?author=a", {}, false],
+  ["ws://example.com/", { ALWAYSUP_HEADERS: "X-Session-Id: a" }, true],
 ];
 for (const [url, env, is] of UNENCRYPTED) {
   test(`a secret without encryption: ${url} ${JSON.stringify(env)}: ${is ? "one warning" : "none"}`, () => {

@@ -52,12 +52,16 @@ test("of two secrets the longer one is taken out", () => {
 /** A header, and what must not be seen of it. */
 const HEADERS: [line: string, parts: string[]][] = [
   ["Authorization: Bearer abcd.e", ["abcd.e"]],
-  [`Authorization: Basic ${btoa("user:p:ss")}`, ["user", "p:ss"]],
+  [`Authorization: Basic ${btoa("us3r:pass")}`, ["us3r", "pass"]],
   ['Authorization: Digest username="us3r", response="a1b2c3"', [
     "us3r",
     "a1b2c3",
   ]],
   ["Cookie: first=one1; sid=m1ddle; last=thr33", ["one1", "m1ddle", "thr33"]],
+  ["Cookie: connect.sid=s%3Aabcdef.sig", ["s%3Aabcdef.sig", "s:abcdef.sig"]],
+  ["X-Api-Key: id:hunter22xyz", ["hunter22xyz"]],
+  ['X-Cred: {"pw":"hunter22"}', ["hunter22"]],
+  ["X-Auth: plain", ["plain"]],
   ["X-Key: header01.payload1.signed01", ["payload1", "signed01"]],
 ];
 for (const [line, parts] of HEADERS) {
@@ -72,6 +76,56 @@ for (const [line, parts] of HEADERS) {
   });
 }
 
+for (
+  const line of [
+    "X-Env: test",
+    "X-Client: vscode",
+    "X-Mode: read-only tools",
+    "X-Version: 2025-11-25",
+    "X-Format: application/json",
+    "MCP-Protocol-Version: 2025-11-25-x1",
+    "User-Agent: m1ne",
+    "Cookie: consent=true; lang=en-US; theme=dark",
+  ]
+) {
+  test(`what is no secret by its name, and looks like none, is none: ${line}`, () => {
+    const [name, value] = line.split(": ") as [string, string];
+    const hide = hider(secretsOfHeader([name, value]));
+    const text = "a test of vscode: read-only tools, true, dark en-US json " +
+      "2025-11-25 application/json m1ne";
+    assertEquals(hide(text), text);
+  });
+}
+
+const LATER: [secret: string, text: string][] = [
+  ["w\u00f6rd-0123", "w\\xf6rd-0123"],
+  ["s3cret-0123", "%73%33%63%72%65%74%2d%30%31%32%33%ff"],
+];
+for (const [secret, text] of LATER) {
+  test(`a secret in another spelling: ${text}`, () => {
+    assertMatch(hider([secret])(text), /^\*{3}/);
+  });
+}
+
+test("a user's name is taken out of words, and what holds it is kept", () => {
+  const remembered = { initialize: {}, lists: {} };
+  for (const [description, isKept] of [["admin", true], ["s3cret", false]]) {
+    const scene = new Scene({
+      ...{ secrets: ["s3cret"], users: ["admin"], remembered },
+    });
+    scene.start();
+    scene.ask(1, "tools/list");
+    scene.daemon({ id: 1, result: { tools: [{ name: "a", description }] } });
+    const isSaid = scene.take().some(({ type }) => type === "remember");
+    assertEquals(isSaid, isKept);
+    const reason = `who is ${description}`;
+    const { epoch } = scene;
+    scene.do({ type: "closed", epoch, code: 1011, reason, reached: true });
+    const lost = JSON.stringify(scene.take());
+    assertMatch(lost, /who is \*\*\*/);
+  }
+});
+
 test("a part of a JSON Web Token is secret, too", () => {
   const hide = hider(secretsOfToken("header01.payload1.signed01"));
   assertEquals(hide("signed01 is wrong"), "*** is wrong");
@@ -81,7 +135,7 @@ test("a JSON value without secrets keeps its form", () => {
   const hide = hider(["s3cret"]);
   const value = { s3cret: [1, null, true, "x s3cret"], y: { z: "s3cret" } };
   assertEquals(hideIn(value, hide), {
-    "***": [1, null, true, "x ***"],
+    s3cret: [1, null, true, "x ***"],
     y: { z: "***" },
   });
 });

@@ -20,6 +20,7 @@ export type Json = any;
 export const DEFAULTS: SessionConfig = {
   shownUrl: "ws://daemon/",
   secrets: [],
+  users: [],
   backoffBase: 250,
   backoffCap: 30_000,
   giveUpAfter: Infinity,

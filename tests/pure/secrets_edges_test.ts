@@ -1,0 +1,75 @@
+/**
+ * Where taking out secrets went too far, or not far enough.
+ *
+ * @module
+ */
+
+import { Memory, NOTHING, serverOf } from "../../lib/memory.ts";
+import {
+  hideIn,
+  hider,
+  secretsOfHeader,
+  secretsOfToken,
+} from "../../lib/secrets.ts";
+import { Scene } from "../tools/scene.ts";
+import { assert, assertEquals } from "../tools/assert.ts";
+import { test } from "../tools/pure.ts";
+
+test("a harmless value does not take the form from an error or a check", () => {
+  for (const word of ["text", "message", "state", "code"]) {
+    const hide = hider(secretsOfHeader(["X-Kind", word]));
+    for (
+      const value of [
+        { code: -1, message: "m" },
+        { name: "websocket", state: "fail", text: "t" },
+      ]
+    ) {
+      assertEquals(
+        Object.keys(hideIn(value, hide) as object),
+        Object.keys(value),
+      );
+    }
+  }
+});
+
+test("an error with a secret keeps its numbers as they are spelled", () => {
+  const scene = new Scene({ secrets: ["s3cret"] });
+  scene.start();
+  scene.ask(1, "tools/call");
+  scene.take();
+  const data = '{"b":12345678901234567890,"2":1.0,"1":2}';
+  const error = `{"code":-1,"message":"no s3cret","data":${data}}`;
+  const text = `{"jsonrpc":"2.0","id":1,"error":${error}}`;
+  scene.do({ type: "frame", epoch: scene.epoch, text });
+  const said = JSON.stringify(
+    scene.take().filter(({ type }) => type === "reply"),
+  );
+  assert(said.includes(JSON.stringify(data).slice(1, -1)), said);
+});
+
+test("a check that fails still fails if a header says so, too", () => {
+  const hide = hider(secretsOfHeader(["X-On-Error", "fail"]));
+  const check = hideIn({ name: "a", state: "fail", text: "t" }, hide);
+  assertEquals((check as { state: string }).state, "fail");
+});
+
+test("the value of a cookie is secret, whatever characters its name has", () => {
+  const hide = hider(secretsOfHeader(["Cookie", "connect.sid=s%3Aabcdef.sig"]));
+  assertEquals(hide("<s%3Aabcdef.sig> <s:abcdef.sig>"), "<***> <***>");
+});
+
+test("a secret that was cut off within an encoded character is hidden", () => {
+  const hide = hider(secretsOfToken('s3cret-0@"value'));
+  for (const end of ["%", "%4", "\\", "\\u", "\\u00", "\\u004"]) {
+    const text = `it is s3cret-0${end}...`;
+    assert(!hide(text).includes("s3cret"), `${text}: ${hide(text)}`);
+  }
+});
+
+test("a daemon's name that is cut within a secret is not kept", () => {
+  const memory = new Memory(NOTHING, 0, hider(["s3cret-0123456789"]));
+  const name = `${"n".repeat(190)}s3cret-0123456789`;
+  memory.learnOne(serverOf({ serverInfo: { name, version: "1" } })!, 0);
+  const kept = JSON.stringify(memory.learned(1));
+  assert(!kept.includes("s3cret"), kept.slice(-60));
+});
