@@ -10,7 +10,7 @@ import { Distrust, distrust } from "./trust.ts";
 /** How often a file is looked at again that was replaced meanwhile. */
 const TRIES = 16;
 /** At which age a lock has no owner any more, in milliseconds: it is held for a moment. */
-export const ABANDONED_MS = 10_000;
+export const ABANDONED_MS = 3_000;
 
 /** A file's text, and how many milliseconds old it is. */
 export interface Text {
@@ -52,7 +52,10 @@ export function readOwn(
     const facts = host.lstat(path);
     if (facts === undefined) return undefined;
     const why = distrust(facts, user);
-    if (why !== undefined) throw new Distrust(`${why}: remove it`);
+    if (why !== undefined) {
+      const isRemovable = facts.isLink || facts.isFile;
+      throw new Distrust(isRemovable ? `${why}: remove it` : why);
+    }
     bound(facts, limit);
     const text = host.readSame(path, facts);
     if (text !== undefined) return { text, ageMs: ageOf(facts) };

@@ -100,6 +100,8 @@ export interface Host {
   user(folder: string): number | undefined;
   /** The path without links. */
   realPath(path: string): string;
+  /** Where a link leads, as it says itself. */
+  readLink(path: string): string;
   /** The names in a folder; none if it is not there. */
   list(folder: string): string[];
   /** Makes a folder and those around it, for the user's eyes only. */

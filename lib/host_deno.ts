@@ -62,6 +62,7 @@ export function denoHost(): Host {
     lstat: (path) => found(() => factsOf(Deno.lstatSync(path)), undefined),
     user: userIn,
     realPath: (path) => Deno.realPathSync(path),
+    readLink: (path) => Deno.readLinkSync(path),
     list,
     makeFolder: (path) =>
       Deno.mkdirSync(path, { recursive: true, mode: 0o700 }),
@@ -143,9 +144,19 @@ function factsOf(info: Deno.FileInfo): FileFacts {
   };
 }
 
+/** Opens a file to read it. Deno would wait for a pipe that somebody has put there, but not to write, too. */
+function openOwn(path: string): Deno.FsFile {
+  try {
+    return Deno.openSync(path, { read: true, write: true });
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) throw error;
+    return Deno.openSync(path);
+  }
+}
+
 /** Deno cannot refuse to follow a link: so it is seen afterwards whether it did. */
 function readSame(path: string, facts: FileFacts): string | undefined {
-  const file = found(() => Deno.openSync(path), undefined);
+  const file = found(() => openOwn(path), undefined);
   if (file === undefined) return undefined;
   try {
     const info = file.statSync();
@@ -167,20 +178,41 @@ const users = new Map<string, number>();
 
 /**
  * `Deno.uid` would need a right more, and so would `/proc/self`. So this is the
- * owner of a file that we make, which takes 40 us.
+ * owner of a file that we make, which takes 40 us: there, or where nothing can
+ * be made there, in the system's folder for such files; or else it is the owner
+ * of the user's home.
  */
 function userIn(folder: string): number | undefined {
   if (Deno.build.os === "windows") return undefined;
   const known = users.get(folder);
   if (known !== undefined) return known;
+  const user = ownerOfNew(() => newIn(folder)) ??
+    ownerOfNew(() => Deno.makeTempFileSync()) ??
+    found(() => Deno.statSync(Deno.env.get("HOME") ?? "").uid, null);
+  if (user === null) throw new Error("no file can be made");
+  users.set(folder, user);
+  return user;
+}
+
+/** Makes a file in a folder, and says which. */
+function newIn(folder: string): string {
   const chance = Math.floor(Math.random() * 2 ** 32).toString(36);
   const path = `${folder}/${Deno.pid}-${chance}.tmp`;
   const options = { write: true, createNew: true, mode: 0o600 };
-  const file = Deno.openSync(path, options);
-  const uid = file.statSync().uid!;
-  file.close();
+  Deno.openSync(path, options).close();
+  return path;
+}
+
+/** The owner of a file that can be made; `null` if it cannot. */
+function ownerOfNew(make: () => string): number | null {
+  let path: string;
+  try {
+    path = make();
+  } catch {
+    return null;
+  }
+  const { uid } = Deno.lstatSync(path);
   Deno.removeSync(path);
-  users.set(folder, uid);
   return uid;
 }
 

@@ -294,6 +294,7 @@ export async function nodeHost(): Promise<Host> {
     lstat: (path) => found(() => factsOf(fs.lstatSync(path, BIG)), undefined),
     user: () => process.geteuid?.(),
     realPath: (path) => fs.realpathSync(path),
+    readLink: (path) => fs.readlinkSync(path),
     list: (folder) => found(() => fs.readdirSync(folder), []),
     makeFolder: (path) => {
       fs.mkdirSync(path, { recursive: true, mode: 0o700 });

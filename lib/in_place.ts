@@ -5,44 +5,41 @@
  * @module
  */
 
-import { writeBeside } from "./files.ts";
+import { folderOf, writeBeside } from "./files.ts";
 import { type FileFacts, type Host, messageOf } from "./host.ts";
 
-/** Writes a file that was not there. Throws if it cannot; none is there then. */
+/** How many links may lead from one to the next: as many as Linux follows. */
+const LINK_LIMIT = 40;
+
+/** Writes a file that was not there; a link to nothing stays one. Throws if it cannot; none is there then. */
 export async function create(
   host: Host,
   file: string,
   text: string,
   mode: number,
 ): Promise<void> {
-  const isThere = (): boolean => host.stat(file) !== undefined;
-  // A link to nothing is to stay one.
-  if (host.lstat(file)?.isLink && !isThere()) {
-    return await writeThrough(host, file, text, mode);
-  }
-  const next = writeBeside(host, file, text, mode);
+  const path = targetOf(host, file);
+  const next = writeBeside(host, path, text, mode);
   try {
     await host.sync(next);
-    if (isThere()) throw new Error("somebody else has just made it");
-    host.rename(next, file);
+    if (host.lstat(path) !== undefined) {
+      throw new Error("somebody else has just made it");
+    }
+    host.rename(next, path);
   } finally {
     host.remove(next);
   }
 }
 
-async function writeThrough(
-  host: Host,
-  link: string,
-  text: string,
-  mode: number,
-): Promise<void> {
-  try {
-    host.writeFile(link, text, mode);
-    await host.sync(link);
-  } catch (error) {
-    if (host.stat(link) !== undefined) host.remove(host.realPath(link));
-    throw error;
+/** The path to which links lead that lead to nothing. */
+function targetOf(host: Host, file: string): string {
+  let path = file;
+  for (let i = 0; i < LINK_LIMIT; i++) {
+    if (host.lstat(path)?.isLink !== true) return path;
+    const to = host.readLink(path);
+    path = /^([a-z]:)?[/\\]/i.test(to) ? to : folderOf(path) + to;
   }
+  throw new Error("its links lead nowhere");
 }
 
 /** Writes a file anew: it may be a link, and is to stay its owner's. Throws if it cannot; it is then as it was, or the error says what to do. */
@@ -125,9 +122,16 @@ export async function keep(
   for (let i = 1;; i++) {
     const path = `${file}.alwaysup${i === 1 ? "" : `.${i}`}.bak`;
     const isKept = host.makeFile(path, text, mode & 0o600) ||
-      host.lstat(path)?.isFile && host.readFile(path) === text;
+      isPrivate(host, path) && host.readFile(path) === text;
     if (!isKept) continue;
     await host.sync(path);
     return path;
   }
+}
+
+/** Whether a path is a file with no other name that nobody else can read or write. */
+function isPrivate(host: Host, path: string): boolean {
+  const facts = host.lstat(path);
+  return facts?.isFile === true && facts.names === 1 &&
+    ((facts.mode ?? 0) & 0o077) === 0;
 }

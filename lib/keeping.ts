@@ -13,17 +13,23 @@ import { writeState } from "./state.ts";
 
 /** How long other processes may hold the lock, in milliseconds: longer than an abandoned one is respected. */
 const PATIENCE_MS = 15_000;
+/** How long the end waits for its turn, in milliseconds: then it writes although another process has the lock. */
+const TURN_MS = 300;
 /** The shortest time between two tries, and how much longer it may get, in milliseconds. */
 const PAUSES_MS = [5, 60] as const;
 
 /** The way into the cache of one proxy. */
 export class Keeping {
-  readonly #write: (learned: Remembered) => Promise<"kept" | "taken">;
+  readonly #write: (
+    learned: Remembered,
+    turn: "waits" | "last",
+  ) => Promise<"kept" | "taken">;
   readonly #host: Host;
   readonly #complain: (why: string) => void;
   #latest: Remembered | undefined;
   #work: Promise<void> | undefined;
   #isForgetful = false;
+  #isLast = false;
   #isOver = false;
 
   /**
@@ -37,7 +43,8 @@ export class Keeping {
     host: Host,
     complain: (why: string) => void,
   ) {
-    this.#write = (learned) => writeState(setting, owner, learned, host);
+    this.#write = (learned, turn) =>
+      writeState(setting, owner, learned, host, turn);
     this.#host = host;
     this.#complain = complain;
   }
@@ -50,7 +57,11 @@ export class Keeping {
 
   /** Resolves when everything is kept, or the time is over; nothing is kept after that. */
   async end(ms: number): Promise<void> {
-    await atMost(ms, this.#work ?? Promise.resolve());
+    const kept = (): Promise<void> => this.#work ?? Promise.resolve();
+    const turnMs = Math.min(ms / 2, TURN_MS);
+    await atMost(turnMs, kept());
+    this.#isLast = true;
+    await atMost(ms - turnMs, kept());
     this.#isOver = true;
     if (this.#work !== undefined) this.#fail("the process ended first");
   }
@@ -62,7 +73,8 @@ export class Keeping {
       const learned = this.#latest;
       this.#latest = undefined;
       try {
-        if (await this.#write(learned) === "kept") {
+        const turn = this.#isLast ? "last" : "waits";
+        if (await this.#write(learned, turn) === "kept") {
           this.#isForgetful = false;
           until = performance.now() + PATIENCE_MS;
           continue;

@@ -244,6 +244,7 @@ export function name(text: string): string {
 
 /** A path. */
 export function path(text: string): string {
+  if (text === "") throw new SettingError("it is empty");
   if (text.includes("\0")) throw new SettingError("it is not a path");
   return text;
 }

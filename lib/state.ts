@@ -64,6 +64,7 @@ export function readState(
  * Keeps what was learned, with what other processes have kept meanwhile. Throws
  * if it cannot.
  *
+ * @param turn whether it waits for its turn; what another process keeps at the same moment may be lost if it does not
  * @returns `taken` where another process is at it
  */
 export async function writeState(
@@ -71,6 +72,7 @@ export async function writeState(
   owner: Owner,
   learned: Remembered,
   host: Host,
+  turn: "waits" | "last" = "waits",
 ): Promise<"kept" | "taken"> {
   const place = placeOf(setting, owner, host);
   if (place === undefined) return "kept";
@@ -80,7 +82,8 @@ export async function writeState(
   if (!isNamed) claim(host, stateFolder(host)!, user);
   if (folder !== "") host.makeFolder(folder);
   // Who reads while another writes would take its news away.
-  if (!take(host, lockOf(path), user)) return "taken";
+  const isTaken = take(host, lockOf(path), user);
+  if (!isTaken && turn === "waits") return "taken";
   try {
     const kept = readState(setting, owner, host);
     if (kept?.isForeign) throw new Error(kept.trouble);
@@ -92,7 +95,7 @@ export async function writeState(
     await replace(host, path, text);
     if (isNew && !isNamed) thin(path, host, user);
   } finally {
-    host.remove(lockOf(path));
+    if (isTaken) host.remove(lockOf(path));
   }
   return "kept";
 }

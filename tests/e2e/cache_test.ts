@@ -133,7 +133,7 @@ const BROKEN: [what: string, make: (path: string) => void, said: RegExp][] = [
   [
     "a folder",
     (path) => Deno.mkdirSync(path),
-    /not used: it is no regular file: remove it/,
+    /not used: it is no regular file /,
   ],
 ];
 for (const [what, make, said] of BROKEN) {

@@ -162,6 +162,7 @@ export class Disk {
       lstat: (path) => facts(this.nodes.get(this.#own(path))),
       user: () => ME,
       realPath: (path) => this.#real(path),
+      readLink: (path) => this.nodes.get(this.#own(path))!.text,
       list: (folder) => this.names(folder),
       makeFolder: (path) => this.#around(`${path.replace(/\/$/, "")}/x`),
       makeFile: (path, text, mode) => {
