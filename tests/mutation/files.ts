@@ -59,8 +59,8 @@ export const FILES: readonly Mutant[] = [
   {
     name: "files: two proxies write one cache at once",
     from: `
-      if (!$take($host, $lockOf($path), $user)) return $taken;`,
-    to: "$take($host, $lockOf($path), $user);",
+      if (!$isTaken && $turn === $waits) return $taken;`,
+    to: "",
   },
   {
     name: "files: who was killed holds a lock for ever",

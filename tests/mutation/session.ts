@@ -98,9 +98,27 @@ export const SESSION: readonly Mutant[] = [
     to: "if ($isError || $desk.$hide($text) === $text) return $text;",
   },
   {
+    name: "wss:// is taken although certificates are not checked",
+    from: `
+      if ($isSecure && $sources.$env.$variable === $zero) {
+        $problems.push($why);
+      }`,
+    to: "",
+  },
+  {
+    name: "a plain word counts as a secret",
+    from: "$value.length >= $LENGTH && !$PLAIN.test($decoded($value))",
+    to: "$value.length >= $LENGTH",
+  },
+  {
+    name: "an encoded character that was cut off shows a secret",
+    from: "const $end = $words.slice(0, $words.length - $left.length);",
+    to: "const $end = $words;",
+  },
+  {
     name: "a value that is not understood is shown",
-    from: "$parse($text); return $text;",
-    to: "return $text;",
+    from: "try { $parse($text); return $text; } catch { return $hidden; }",
+    to: "try { return $text; } catch { return $hidden; }",
   },
   {
     name: "a secret goes over the network without encryption in silence",
