@@ -175,18 +175,23 @@ const UTF_8 = new TextDecoder();
 
 /** How a secret may be written, beside what {@linkcode decoded} undoes. */
 function spellings(secret: string): string[] {
-  const bytes = new TextEncoder().encode(secret);
-  const base64 = btoa(
-    Array.from(bytes, (byte) => String.fromCharCode(byte)).join(""),
-  ).replace(/=+$/, "");
-  const tamed = secret.replace(UNTAMED, " ");
   const plain = decoded(secret);
-  const all = [secret, tamed, plain, decoded(plain.replaceAll("+", " "))];
+  const all = [secret, plain, decoded(plain.replaceAll("+", " "))];
+  const codes = all.map(base64);
   return [
     ...all,
     ...all.map((it) => it.replaceAll(" ", "+")),
-    ...[base64, base64.replaceAll("+", "-").replaceAll("/", "_")],
+    ...all.map((it) => it.replace(UNTAMED, " ")),
+    ...codes,
+    ...codes.map((it) => it.replaceAll("+", "-").replaceAll("/", "_")),
   ];
+}
+
+/** A text in Base64 (RFC 4648 section 4), without what fills it up. */
+function base64(text: string): string {
+  const bytes = new TextEncoder().encode(text);
+  const chars = Array.from(bytes, (byte) => String.fromCharCode(byte));
+  return btoa(chars.join("")).replace(/=+$/, "");
 }
 
 /** A short one counts only as a word. */

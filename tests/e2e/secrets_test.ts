@@ -133,6 +133,8 @@ class Home implements Disposable {
   texts(folder = this.path): string {
     return [...Deno.readDirSync(folder)].map(({ name, isDirectory }) => {
       const path = `${folder}/${name}`;
+      // What the runtime keeps of the source is no way out.
+      if (name === ".cache") return "";
       return isDirectory
         ? this.texts(path)
         : `${path}\n${Deno.readTextFileSync(path)}\n`;
