@@ -79,6 +79,8 @@ class Echo extends RawDaemon {
             };
           case "ping":
             return { id, result: {} };
+          case "prompts/list":
+            return { id, result: { prompts: [] } };
           case "tools/list": {
             const inputSchema = { type: "object" };
             const tool = { name: "t", description: quote, inputSchema };
@@ -164,8 +166,12 @@ async function converse(
   };
   await using proxy = new Proxy([], env);
   await proxy.initialize();
-  await proxy.ask(1, "tools/list");
-  await proxy.answer(1);
+  for (
+    const [id, list] of [[0.5, "prompts/list"], [1, "tools/list"]] as const
+  ) {
+    await proxy.ask(id, list);
+    await proxy.answer(id);
+  }
   for (const [id, name] of [[2, "error"], [3, "tool"]] as const) {
     await proxy.call(id, name);
     out[`answer to ${name}`] = JSON.stringify(await proxy.answer(id));
@@ -206,6 +212,7 @@ for (const [what, settings, secrets] of CASES) {
       }
       assert(out.log!.includes("***"), "the daemon's words are in the log");
       assert(out.log!.includes("is not cached"), "the cache has no such text");
+      assert(out["files at the end"]!.includes('"prompts/list"'), "others are");
     });
   }
 }
