@@ -12,7 +12,7 @@ import { hostHere } from "./lib/host_here.ts";
 import { logger } from "./lib/log.ts";
 import type { Output } from "./lib/output.ts";
 import { run } from "./lib/proxy.ts";
-import { hider } from "./lib/secrets.ts";
+import { hiderOf } from "./lib/secrets.ts";
 import { atMost } from "./lib/socket.ts";
 import { readSettings } from "./lib/sources.ts";
 import { LineWriter } from "./lib/stdio.ts";
@@ -75,9 +75,8 @@ async function serve(
     return 2;
   }
   const { config, warnings } = reading;
-  const { logLevel, logFormat, secrets, users } = config;
-  const hide = hider([...secrets, ...users]);
-  const log = logger(logLevel, logFormat, complain, hide);
+  const { logLevel, logFormat } = config;
+  const log = logger(logLevel, logFormat, complain, hiderOf(config));
   for (const message of warnings) {
     log({ level: "warn", event: "bad-setting", message });
   }

@@ -85,7 +85,7 @@ const DIALS: readonly (readonly [
     OTHER_NAME,
     "its certificate is for another name",
     true,
-    "put its name into the URL, or have one issued for the URL's",
+    "use one of its names in the URL, or have one issued for the URL's host",
   ],
   [
     /peer certificate: (certificate expired|Expired)|^CERT_HAS_EXPIRED$/m,
@@ -103,7 +103,8 @@ const DIALS: readonly (readonly [
     /UnknownIssuer|^UNABLE_TO_|SELF_SIGNED_CERT/m,
     "its certificate is self-signed, or its issuer is unknown here",
     true,
-    "name its issuer's certificate with --ca-file",
+    "name its issuer's certificate with --ca-file, or have the daemon send " +
+    "its whole chain",
   ],
   [
     /extended key usage|InvalidPurpose|CaUsedAsEndEntity|KEY_USAGE_BIT_INCORRECT|^INVALID_PURPOSE$/m,
@@ -115,7 +116,7 @@ const DIALS: readonly (readonly [
     /CertificateRequired|ALERT_CERTIFICATE_REQUIRED/,
     "it wants a certificate of the client's, and alwaysup has none",
     true,
-    "let a front show one, or have the daemon want a token",
+    "have a TLS proxy before the daemon show one, or use a token instead",
   ],
   [
     /invalid peer certificate|CERT_/,
@@ -150,7 +151,7 @@ const DIALS: readonly (readonly [
     new RegExp(NO_TLS_FAULT),
     "the TLS handshake succeeded, but not the WebSocket's",
     true,
-    "alwaysup doctor says more",
+    "run alwaysup doctor",
   ],
   [
     /^connection (closed|error(?! detected))|^Connection (ended|reset)|handshake eof|^unexpected end of file|^broken pipe|^ECONNRESET$|^UND_ERR_SOCKET$/m,

@@ -53,7 +53,6 @@ export function compare(
   learn(desk, { method: methodOf(list), params }, answer, now);
   if (list === "tools" && found.kind !== "more") {
     desk.hints.complete(link.epoch);
-    desk.ledger.hints.heard(link.epoch);
   }
   switch (found.kind) {
     case "more":

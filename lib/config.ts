@@ -46,7 +46,7 @@ export interface Config extends Omit<Values, Raw> {
   readonly helloToken: string;
   /** What the daemon is told and nobody else may see, though it may quote it. */
   readonly secrets: readonly string[];
-  /** The same, but it stands in many a text by chance: what holds it may be kept. */
+  /** The user of the URL, if it has one: it is taken out of what is said, but a text that holds it may be cached. */
   readonly users: readonly string[];
 }
 
@@ -109,6 +109,8 @@ const CERTIFICATE =
   /-----BEGIN CERTIFICATE-----[\sA-Za-z0-9+\/=]+-----END CERTIFICATE-----/g;
 
 const STREAM = /^([A-Z][A-Z0-9_]*?)_STREAM_(IDLE_)?TIMEOUT$/;
+/** What cannot be a token: a path that begins as paths do, with names as people give them. */
+const PATH = /^(~|\.{0,2}|[a-z]:)([/\\][^/\\]{1,64})+$/i;
 /** Hosts that are this machine: a container's own host is one. */
 const HERE =
   /^((.*\.)?localhost|127\.[\d.]+|0\.0\.0\.0|\[::1?\]|\[::ffff:7f[0-9a-f]{2}:[0-9a-f]+\]|host\.(docker|containers)\.internal)\.?$/;
@@ -268,7 +270,7 @@ export function shownOf(key: SettingName, text: string): string {
       return "(hidden)";
     case "tokenFile":
       // Some put the token itself there.
-      return /[/\\]/.test(text) ? text : "(hidden)";
+      return PATH.test(text) ? text : "(hidden)";
     case "headers":
       return SETTINGS.headers.parse(text).map(([name]) => name).join(", ");
     default:

@@ -31,7 +31,7 @@ import { ClientIds } from "./client_ids.ts";
 import { Memory, type Remembered } from "./memory.ts";
 import type { HasLink } from "./waits.ts";
 import * as report from "./report.ts";
-import { type Hide, hider } from "./secrets.ts";
+import { type Hide, hider, hiderOf } from "./secrets.ts";
 import { Tasks } from "./tasks.ts";
 import { OneWay } from "./one_way.ts";
 import { isSafe, isStanding, type RetryPolicy } from "./safety.ts";
@@ -184,7 +184,7 @@ export class Desk {
     this.ids = new ClientIds(this.ledger);
     this.capacity = new Capacity(config.connections);
     const { remembered } = config;
-    this.hide = hider([...config.secrets, ...config.users]);
+    this.hide = hiderOf(config);
     this.memory = remembered &&
       new Memory(remembered, now, hider(config.secrets));
     this.links = new Links(config, random, now);
@@ -201,14 +201,9 @@ export class Desk {
     this.do(report.notRestored(this.words(trouble)));
   }
 
-  /** Puts an effect on the list. */
-  do(effect: Effect): void {
-    this.#effects.push(effect);
-  }
-
-  /** Puts effects on the list. */
-  doAll(effects: Iterable<Effect>): void {
-    for (const effect of effects) this.do(effect);
+  /** Puts an effect on the list, if there is one. */
+  do(effect: Effect | undefined): void {
+    if (effect !== undefined) this.#effects.push(effect);
   }
 
   /** Puts a line for the client on the list. */

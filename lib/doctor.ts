@@ -23,7 +23,7 @@ import {
   unseenCheck,
 } from "./running_check.ts";
 import { parseFile } from "./servers_text.ts";
-import { type Hide, hideIn, hider } from "./secrets.ts";
+import { type Hide, hideIn, hiderOf } from "./secrets.ts";
 import { readSettings } from "./sources.ts";
 import { ownerOf, readState } from "./state.ts";
 import { span } from "./running.ts";
@@ -88,7 +88,7 @@ async function* examine(
   const { config, warnings } = reading;
   yield settings(config, sources);
   for (const text of warnings) yield { name: "settings", state: "warn", text };
-  const hide = hider([...config.secrets, ...config.users]);
+  const hide = hiderOf(config);
   for await (const check of daemon(config, host, way)) {
     yield withoutSecrets(check, hide);
   }

@@ -16,23 +16,25 @@ export class Drops {
   #told = 0;
   #last: Notification | undefined;
 
-  /** A notification is dropped. */
-  *dropped(notification: Notification): Iterable<LogEffect> {
+  /** A notification is dropped; gives the line that is due. */
+  dropped(notification: Notification): LogEffect | undefined {
     this.#count++;
     this.#last = notification;
-    if (/^10*$/.test(`${this.#count}`)) yield* this.#tell("so far");
+    return /^10*$/.test(`${this.#count}`) ? this.#tell("so far") : undefined;
   }
 
-  /** What waited was written, or the program ends. */
-  *over(): Iterable<LogEffect> {
-    if (this.#count > this.#told) yield* this.#tell("in all");
+  /** What waited was written, or the program ends; gives the line that is due. */
+  over(): LogEffect | undefined {
+    const line = this.#count > this.#told ? this.#tell("in all") : undefined;
     this.#count = this.#told = 0;
+    return line;
   }
 
-  *#tell(words: string): Iterable<LogEffect> {
+  #tell(words: string): LogEffect {
     this.#told = this.#count;
     const line = report.droppedNotification(this.#last!);
-    const count = this.#count > 1 ? ` (${this.#count} ${words})` : "";
-    yield { ...line, message: line.message + count };
+    if (this.#count === 1) return line;
+    const count = `${this.#count} notifications ${words}`;
+    return { ...line, message: `${line.message} (${count})` };
   }
 }

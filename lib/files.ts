@@ -54,18 +54,20 @@ export function readOwn(
     const why = distrust(facts, user);
     if (why !== undefined) {
       const isRemovable = facts.isLink || facts.isFile;
-      throw new Distrust(isRemovable ? `${why}: remove it` : why);
+      throw new Distrust(`${why}: ${isRemovable ? "remove" : "move"} it`);
     }
     bound(facts, limit);
     const text = host.readSame(path, facts);
     if (text !== undefined) return { text, ageMs: ageOf(facts) };
     // Another process has replaced it just now.
   }
-  throw new Error("another file takes its place again and again");
+  throw new Error("others replace it all the time");
 }
 
 function bound({ size }: FileFacts, limit: number): void {
-  if (size > limit) throw new Error(`it has ${size} bytes`);
+  if (size > limit) {
+    throw new Error(`it has ${size} bytes, and the limit is ${limit}`);
+  }
 }
 
 function ageOf({ modifiedAt }: FileFacts): number {
@@ -150,7 +152,7 @@ export function take(
   if (facts.size > 0 || distrust(facts, user) !== undefined) {
     throw new Distrust(`${path} is no lock of ours: remove it`);
   }
-  // Clocks are set.
+  // Its age counts, whatever the clock was set to meanwhile.
   if (Math.abs(Date.now() - facts.modifiedAt) < ABANDONED_MS) return false;
   // Its owner was killed. Of two who see that at the same moment both may have it now: one may lose its news.
   host.remove(path);
@@ -161,6 +163,6 @@ export function take(
 function mayReplace(host: Host, path: string): void {
   const facts = host.lstat(path);
   if (facts !== undefined && !facts.isFile) {
-    throw new Error("it is no regular file");
+    throw new Error(`${path} is no regular file`);
   }
 }

@@ -150,10 +150,10 @@ function tell(desk: Desk, notification: Notification, now: number): void {
   if (note === "replayed" && desk.links.main.phase !== "ready") return;
   const isTooLarge = notification.text.length > desk.config.maxMessage;
   if (isTooLarge || isFull(desk, notification, now)) {
-    return desk.doAll(desk.drops.dropped(notification));
+    return desk.do(desk.drops.dropped(notification));
   }
   // A queue that is full again and again tells it once.
-  if (desk.ledger.waiting("main") === 0) desk.doAll(desk.drops.over());
+  if (desk.ledger.waiting("main") === 0) desk.do(desk.drops.over());
   desk.ledger.add(notification, desk.limitsOf(notification), now);
 }
 

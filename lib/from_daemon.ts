@@ -258,7 +258,8 @@ function settle(
 function withoutSecrets(desk: Desk, text: string, answer: Answer): string {
   const isError = answer.error !== undefined ||
     dig(answer.result, "isError") === true;
-  if (!isError || desk.hide(text) === text) return text;
+  const { secrets, users } = desk.config;
+  if (!isError || secrets.length + users.length === 0) return text;
   let hidden = text;
   for (const { name, value: { start, end } } of members(text).reverse()) {
     if (name === "id" || name === "jsonrpc") continue;

@@ -39,18 +39,18 @@ export function denoHost(): Host {
     env: () => Deno.env.toObject(),
     variable,
     proxies,
-    trustAuthorities: async (certificates) => {
-      for (const [i, certificate] of certificates.entries()) {
-        try {
-          Deno.createHttpClient({ caCerts: [certificate] }).close();
-        } catch {
-          throw new Error(`certificate ${i + 1} in it cannot be parsed`);
+    trustAuthorities: (certificates) =>
+      Promise.try(() => {
+        for (const [i, certificate] of certificates.entries()) {
+          try {
+            Deno.createHttpClient({ caCerts: [certificate] }).close();
+          } catch {
+            throw new Error(`certificate ${i + 1} in it cannot be parsed`);
+          }
         }
-      }
-      caCerts = [...certificates];
-      client = Deno.createHttpClient({ caCerts });
-      return await Promise.resolve();
-    },
+        caCerts = [...certificates];
+        client = Deno.createHttpClient({ caCerts });
+      }),
     socketOptions: () => client === undefined ? {} : { client },
     // Its WebSocket says what it knows.
     watchDials: () => () => undefined,
@@ -284,6 +284,7 @@ async function askOverTls(
     const opened = connection = await Deno.connectTls(options);
     // Disposed twice, it does not complain; `using` is too new for Node 22.
     signal.addEventListener("abort", () => opened[Symbol.dispose]());
+    if (signal.aborted) opened[Symbol.dispose]();
     await opened.handshake();
     await opened.write(new TextEncoder().encode(text));
     let answer = "";

@@ -15,11 +15,12 @@ import {
   type TlsRequest,
   type Trouble,
 } from "./host.ts";
+import { isAddress } from "./place.ts";
 
 /** How long to wait where a pipe cannot be waited for. */
 const RETRY_MS = 5;
 
-/** Numbers of Windows' files are larger than a double holds. */
+/** The numbers of files may be larger than a double holds. */
 const BIG = { bigint: true } as const;
 
 /** The oldest Node with a WebSocket. */
@@ -163,6 +164,13 @@ export async function nodeHost(): Promise<Host> {
       }
     }
     const tls = await import("node:tls") as unknown as Authorities;
+    if (bun !== undefined) {
+      ca = [...tls.getCACertificates("default"), ...certificates];
+      // Bun obeys these variables, but does not count what they name among the default ones.
+      const isNamed = ["SSL_CERT_FILE", "SSL_CERT_DIR"].some(variable);
+      if (isNamed) ca.push(...tls.getCACertificates("system"));
+      return;
+    }
     if (tls.setDefaultCACertificates === undefined) {
       throw new Error(
         `Node ${node} cannot read it, only 22.19, 24.5 and newer can; set ` +
@@ -170,10 +178,7 @@ export async function nodeHost(): Promise<Host> {
       );
     }
     const all = [...tls.getCACertificates("default"), ...certificates];
-    if (bun === undefined) return tls.setDefaultCACertificates(all);
-    // Bun's WebSocket does not look there, and Bun obeys these, but does not count them among its own.
-    const isNamed = ["SSL_CERT_FILE", "SSL_CERT_DIR"].some(variable);
-    ca = isNamed ? [...all, ...tls.getCACertificates("system")] : all;
+    tls.setDefaultCACertificates(all);
   }
 
   function socketOptions(url: string): Record<string, unknown> {
@@ -196,7 +201,7 @@ export async function nodeHost(): Promise<Host> {
     const socket = connect({
       ...{ host, port, ALPNProtocols: ["http/1.1"], rejectUnauthorized: true },
       // An address is no server name (RFC 6066 section 3).
-      ...(!/^[\d.]+$|:/.test(host) && { servername: host }),
+      ...(!isAddress(host) && { servername: host }),
       ...(ca && { ca }),
     });
     signal.addEventListener("abort", () => socket.destroy());
@@ -211,7 +216,8 @@ export async function nodeHost(): Promise<Host> {
       if (isEnough) resolve(answer);
     });
     socket.on("error", (error) => resolve(troubleOf(error)));
-    socket.on("end", () => {
+    // Behind "end", "error", and an end of ours.
+    socket.on("close", () => {
       resolve(isSecure ? answer : { text: "", error: "ECONNRESET" });
     });
     const outcome = await promise;

@@ -51,6 +51,9 @@ export async function overwrite(
   kept: string,
 ): Promise<void> {
   if (await exchange(host, host.realPath(file), before, after)) return;
+  if (host.readFile(file) !== before) {
+    throw new Error("somebody else has just changed it");
+  }
   try {
     host.writeFile(file, after);
     await host.sync(file);
@@ -80,6 +83,7 @@ async function exchange(
 ): Promise<boolean> {
   const facts = host.lstat(path);
   if (facts === undefined || facts.names > 1) return false;
+  // Empty at first: whose it is, and who may read it, is seen before anything stands in it.
   const next = attempt(() => writeBeside(host, path, "", facts.mode ?? 0o600));
   if (next === undefined) return false;
   try {
@@ -89,7 +93,10 @@ async function exchange(
     if (host.readFile(path) !== before) {
       throw new Error("somebody else has just changed it");
     }
-    return attempt(() => host.rename(next, path) ?? true) ?? false;
+    return attempt(() => {
+      host.rename(next, path);
+      return true;
+    }) ?? false;
   } finally {
     host.remove(next);
   }

@@ -61,9 +61,11 @@ export class Keeping {
     const turnMs = Math.min(ms / 2, TURN_MS);
     await atMost(turnMs, kept());
     this.#isLast = true;
+    // What was given up does not need a turn any more.
+    if (this.#latest !== undefined) this.#work ??= this.#run();
     await atMost(ms - turnMs, kept());
     this.#isOver = true;
-    if (this.#work !== undefined) this.#fail("the process ended first");
+    if (this.#work !== undefined) this.#fail("the program ended first");
   }
 
   async #run(): Promise<void> {
@@ -85,7 +87,10 @@ export class Keeping {
       }
       this.#latest ??= learned;
       if (performance.now() > until) {
-        this.#fail("other processes hold its lock");
+        this.#fail(
+          "another process holds its lock; if none does, remove the .lock " +
+            "file beside it",
+        );
         break;
       }
       // By chance, so that two do not meet again and again.

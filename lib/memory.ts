@@ -6,7 +6,7 @@
  */
 
 import { listingOf, nextCursor } from "./catalog.ts";
-import { cut, elements, locate, replace } from "./json_text.ts";
+import { cut, elements, locate, mapStrings, replace } from "./json_text.ts";
 import { type Answer, Code, dig, isRecord, type Request } from "./jsonrpc.ts";
 import type { Hide } from "./secrets.ts";
 
@@ -115,6 +115,8 @@ export class Memory {
   readonly #hide: Hide;
   /** Something is not kept for others, because a secret is in it. */
   #isWithholding = false;
+  /** Something was kept, although a secret is in it. */
+  #isUnclean = false;
   /** Pages of lists that are not complete yet, the cursors that they were asked for with, and that of the next. */
   readonly #pages = new Map<
     string,
@@ -137,6 +139,8 @@ export class Memory {
     }
     this.#initialize = { ...initialize };
     this.#lists = { ...lists };
+    this.#purge("initialize", initialize);
+    this.#purge("lists", lists);
     this.#discover = discover &&
       { ...discover, until: now + discover.forMs, isShared: true };
   }
@@ -150,7 +154,7 @@ export class Memory {
   learnOne(server: string, now: number): void {
     this.#one.set(server, now + ONE_MS);
     // It may have been cut off within a secret.
-    if (this.#mayKeep(`${server}...`)) this.#learnedOne.add(server);
+    if (this.#isClean(`${server}...`)) this.#learnedOne.add(server);
   }
 
   /** Whether something was withheld from others, because a secret is in it; once. */
@@ -160,10 +164,25 @@ export class Memory {
     return isWithholding;
   }
 
-  #mayKeep(text: string): boolean {
-    const isClean = this.#hide(text) === text;
+  #mayKeep(result: string): boolean {
+    const isClean = this.#isClean(result) &&
+      // Of a long text only the single strings show what was cut off.
+      mapStrings(result, this.#hide) === result;
     this.#isWithholding ||= !isClean;
     return isClean;
+  }
+
+  #isClean(text: string): boolean {
+    return this.#hide(text) === text;
+  }
+
+  /** What was kept before, and must not have been, is not kept any longer. */
+  #purge(name: "initialize" | "lists", results: Remembered["lists"]): void {
+    for (const [key, result] of Object.entries(results)) {
+      if (this.#isClean(result)) continue;
+      this.#learned[name][key] = "";
+      this.#isUnclean = true;
+    }
   }
 
   /** What there is to keep. */
@@ -221,6 +240,17 @@ export class Memory {
 
   /** Takes note of an answer; says whether there is something new to keep. */
   learn(
+    request: Pick<Request, "method" | "params">,
+    answer: Answer,
+    now: number,
+  ): boolean {
+    const isNews = this.#learn(request, answer, now);
+    const wasUnclean = this.#isUnclean;
+    this.#isUnclean = false;
+    return isNews || wasUnclean;
+  }
+
+  #learn(
     { method, params }: Pick<Request, "method" | "params">,
     answer: Answer,
     now: number,

@@ -127,8 +127,8 @@ function basic({ username, password }: URL): string {
 
 /** What the handshake says itself. */
 const HANDSHAKE = /^(host|connection|upgrade|sec-websocket-.*)$/i;
-/** What would make the handshake another message than it is. */
-const MESSAGE =
+/** What would frame the handshake in another way, or speaks of one hop (RFC 9110 section 7.6.1, RFC 9112 section 6). */
+const FRAMING =
   /^(transfer-encoding|content-length|te|trailer|keep-alive|proxy-connection|expect|http2-settings)$/i;
 
 /** Header lines (RFC 9110 section 5). */
@@ -154,10 +154,10 @@ export function headers(text: string): readonly Header[] {
           `header ${name} belongs to the WebSocket handshake itself (RFC 6455 section 4.1)`,
         );
       }
-      if (MESSAGE.test(name)) {
+      if (FRAMING.test(name)) {
         throw new SettingError(
-          `header ${name} is about a message's body or its way, and the ` +
-            "handshake is a GET without a body (RFC 9112 section 6)",
+          `header ${name} describes a body or one hop, and the handshake is ` +
+            "a GET without a body (RFC 6455 section 4.1): take it out",
         );
       }
       names.add(name.toLowerCase());

@@ -77,7 +77,7 @@ export function run(
   const settings = { ...config, version, remembered: state?.remembered };
   const keeping = state && state.isForeign === undefined
     ? new Keeping(config.cache, owner, host, (why) => {
-      log(report.memoryLost(state.path, `it cannot be written (${why})`));
+      log(report.notKept(state.path, why));
     })
     : undefined;
   const session = new Session(settings, dialect, Math.random, now());

@@ -415,6 +415,16 @@ export function withheld(method: string): LogEffect {
   );
 }
 
+/** What was learned of the daemon is not kept for the next time. */
+export function notKept(path: string, why: string): LogEffect {
+  return log(
+    "warn",
+    "cache",
+    `What the daemon says of itself is not kept in ${path}: ${why} (--cache ` +
+      "off switches the cache off).",
+  );
+}
+
 /** A list of the daemon's is not what the client was told. */
 export function changed(list: string): LogEffect {
   return log(

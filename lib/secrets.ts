@@ -17,6 +17,8 @@ export type Hide = (text: string) => string;
 const HIDDEN = "***";
 /** What is shorter stands in many a sentence by chance, in UTF-16 units. */
 const LENGTH = 4;
+/** The same for the name of a user. */
+const USER_LENGTH = 3;
 /** The names of what is secret by its name. */
 const SECRET =
   /authori[sz]ation|auth(?!or)|cookie|token|key|secret|passw|passphrase|pwd|jwt|credential|bearer|signature|session|(^|[-_.])(sid|sig|pass)$/i;
@@ -65,7 +67,7 @@ export function secretsOfUrl({ href, shown }: Address): string[] {
 /** The user of a URL. It stands in many a text by chance: one that holds no more of us may be kept. */
 export function usersOfUrl({ href }: Address): string[] {
   const { username } = new URL(href);
-  return username.length < LENGTH - 1 ? [] : [username];
+  return username.length < USER_LENGTH ? [] : [username];
 }
 
 /** Secrets of a header: its value, and the parts of it. */
@@ -134,6 +136,16 @@ export function hider(secrets: readonly string[]): Hide {
   return (text) => hideEncoded(hide(text), hide);
 }
 
+/** Makes the function that takes out what a configuration keeps secret: all of it. */
+export function hiderOf(
+  { secrets, users }: {
+    readonly secrets: readonly string[];
+    readonly users: readonly string[];
+  },
+): Hide {
+  return hider([...secrets, ...users]);
+}
+
 /** A JSON value without the secrets in its texts; its names are its form, and stay. */
 export function hideIn(value: unknown, hide: Hide): unknown {
   if (typeof value === "string") return hide(value);
@@ -152,7 +164,8 @@ function hideEncoded(text: string, hide: Hide): string {
     const next = decoded(plain);
     if (next === plain) break;
     plain = hide(next);
-    if (plain !== next) result = plain;
+    // What stood there encoded may be a line end.
+    if (plain !== next) result = plain.replace(UNTAMED, " ");
   }
   return result;
 }

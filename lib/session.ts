@@ -248,7 +248,7 @@ export class Session {
   #expire({ message, ...entry }: Entry, expiry: Expiry, now: number): void {
     const desk = this.#desk;
     if (message.kind === "notification") {
-      return desk.doAll(desk.drops.dropped(message));
+      return desk.do(desk.drops.dropped(message));
     }
     if (expiry === "unconfirmed") {
       giveUp(desk, message, entry);
@@ -315,7 +315,7 @@ export class Session {
   /** Answers what is still owed, and exits. */
   #finish(code: number, now: number): void {
     const desk = this.#desk;
-    desk.doAll(desk.drops.over());
+    desk.do(desk.drops.over());
     end(desk, now, Infinity);
     for (const { message, ...entry } of desk.ledger.drain()) {
       if (message.kind === "notification") continue;

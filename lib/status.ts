@@ -58,8 +58,8 @@ export async function status(
   }
 }
 
-function inJson({ running }: Found): string {
-  return JSON.stringify(running);
+function inJson({ running, isWhole }: Found): string {
+  return isWhole ? JSON.stringify(running) : "";
 }
 
 function inTable({ running, isWhole }: Found, output: Output): string {

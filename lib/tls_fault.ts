@@ -28,7 +28,7 @@ export function faultFinder(
     if (now - askedAt < FRESH_MS) return answer;
     // What the runtime dials through a proxy is not to be dialed past it.
     const place = new URL(url);
-    if (proxyOf(place, host) !== undefined) return answer;
+    if (proxyOf(place, host) !== undefined) return Promise.resolve(undefined);
     askedAt = now;
     return answer = ask(place, host);
   };
@@ -49,6 +49,8 @@ async function ask(
       limit: 0,
       signal,
     });
+    // What we have ended ourselves says nothing.
+    if (signal.aborted) return undefined;
     const fine = { text: NO_TLS_FAULT, error: "" };
     if (typeof found === "string") return fine;
     // What says nothing does not take the place of the runtime's own words.

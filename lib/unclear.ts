@@ -71,8 +71,9 @@ function onlyOne(desk: Desk, { epoch, phase }: Link): Id | undefined {
     only = owed;
   }
   // One that the daemon is at was taken.
-  const isIt = only !== undefined && saidAt(only) < only.sentAt;
-  return isIt ? only?.key : undefined;
+  return only !== undefined && saidAt(only) < only.sentAt
+    ? only.key
+    : undefined;
 }
 
 /** When the daemon last said that it is at a request. */

@@ -62,6 +62,7 @@ const EDGES = [
     "install",
     "keeping",
     "reach",
+    "trust",
     "upgrade",
   ],
   "tls_fault",

@@ -128,12 +128,12 @@ const BROKEN: [what: string, make: (path: string) => void, said: RegExp][] = [
   [
     "huge",
     (path) => Deno.writeTextFileSync(path, " ".repeat(9 * 1024 * 1024)),
-    /not used: it cannot be read \(it has 9437184 bytes\)/,
+    /not used: it cannot be read \(it has 9437184 bytes, and the limit/,
   ],
   [
     "a folder",
     (path) => Deno.mkdirSync(path),
-    /not used: it is no regular file /,
+    /not used: it is no regular file: move it /,
   ],
 ];
 for (const [what, make, said] of BROKEN) {

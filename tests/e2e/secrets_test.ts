@@ -211,7 +211,7 @@ for (const [what, settings, secrets] of CASES) {
         assertEquals(hits(text, secrets), [], `${way}: ${text}`);
       }
       assert(out.log!.includes("***"), "the daemon's words are in the log");
-      assert(out.log!.includes("is not cached"), "the cache has no such text");
+      assert(out.log!.includes("is not cached"), "the log says so");
       assert(out["files at the end"]!.includes('"prompts/list"'), "others are");
     });
   }

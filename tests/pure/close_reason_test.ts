@@ -15,7 +15,8 @@ import {
   type Said,
 } from "../../lib/close_reason.ts";
 
-const RENAME = "put its name into the URL, or have one issued for the URL's";
+const RENAME =
+  "use one of its names in the URL, or have one issued for the URL's host";
 
 const SILENT = { reason: "", text: "", error: "" } as const;
 
@@ -251,7 +252,7 @@ const FACTS: readonly (readonly [CloseReason, readonly Said[]])[] = [
   ]],
   [{
     reason: "its certificate is self-signed, or its issuer is unknown here: " +
-      "name its issuer's certificate with --ca-file",
+      "name its issuer's certificate with --ca-file, or have the daemon send its whole chain",
     reached: true,
   }, [
     deno("UnknownIssuer"),
@@ -285,7 +286,7 @@ const FACTS: readonly (readonly [CloseReason, readonly Said[]])[] = [
   ]],
   [{
     reason: "it wants a certificate of the client's, and alwaysup has none: " +
-      "let a front show one, or have the daemon want a token",
+      "have a TLS proxy before the daemon show one, or use a token instead",
     reached: true,
   }, [
     failed("received fatal alert: CertificateRequired", "", 0),
@@ -322,8 +323,8 @@ const FACTS: readonly (readonly [CloseReason, readonly Said[]])[] = [
     failed("x", "ERR_SSL_SSLV3_ALERT_HANDSHAKE_FAILURE"),
   ]],
   [{
-    reason: "the TLS handshake succeeded, but not the WebSocket's: alwaysup " +
-      "doctor says more",
+    reason: "the TLS handshake succeeded, but not the WebSocket's: run " +
+      "alwaysup doctor",
     reached: true,
   }, [failed(NO_TLS_FAULT)]],
   [{

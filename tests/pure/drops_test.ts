@@ -34,11 +34,13 @@ function full(): Scene {
 test("200,000 dropped notifications are six lines, and the end tells the count", () => {
   const scene = full();
   for (let i = 0; i < 200_000; i++) scene.client(NOTE);
-  const tens = [10, 100, 1000, 10_000, 100_000].map((it) => `${it} so far`);
+  const tens = [10, 100, 1000, 10_000, 100_000].map((it) =>
+    `${it} notifications so far`
+  );
   assertEquals(counts(scene), ["1", ...tens]);
   scene.end("signal");
   scene.end("signal");
-  assertEquals(counts(scene), ["200000 in all"]);
+  assertEquals(counts(scene), ["200000 notifications in all"]);
 });
 
 test("what waited is written: the next notification tells how many were dropped, and it counts anew", () => {
@@ -48,7 +50,7 @@ test("what waited is written: the next notification tells how many were dropped,
   scene.pass(1_000);
   scene.again();
   scene.client(NOTE);
-  assertEquals(counts(scene), ["3 in all"]);
+  assertEquals(counts(scene), ["3 notifications in all"]);
   scene.close();
   for (let i = 0; i < 3; i++) scene.client(NOTE);
   assertEquals(counts(scene), ["1"]);
@@ -70,5 +72,10 @@ test("notifications that wait for too long are told in the same way", () => {
   for (let i = 0; i < 1_000; i++) scene.client(NOTE);
   scene.take();
   scene.pass(100_000);
-  assertEquals(counts(scene), ["1", "10 so far", "100 so far", "1000 so far"]);
+  assertEquals(counts(scene), [
+    "1",
+    "10 notifications so far",
+    "100 notifications so far",
+    "1000 notifications so far",
+  ]);
 });

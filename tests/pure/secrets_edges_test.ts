@@ -4,7 +4,8 @@
  * @module
  */
 
-import { Memory, NOTHING, serverOf } from "../../lib/memory.ts";
+import type { Answer } from "../../lib/jsonrpc.ts";
+import { Memory, merged, NOTHING, serverOf } from "../../lib/memory.ts";
 import {
   hideIn,
   hider,
@@ -72,4 +73,54 @@ test("a daemon's name that is cut within a secret is not kept", () => {
   memory.learnOne(serverOf({ serverInfo: { name, version: "1" } })!, 0);
   const kept = JSON.stringify(memory.learned(1));
   assert(!kept.includes("s3cret"), kept.slice(-60));
+});
+
+test("what stands encoded beside a secret cannot end a log line", () => {
+  const hide = hider(["tok3n-0123"]);
+  for (
+    const text of ["tok3n%2D0123 %0Aforged %1B[31m", "tok3n\\u002d0123\\n"]
+  ) {
+    // deno-lint-ignore no-control-regex
+    assert(!/[\x00-\x1f]/.test(hide(text)), JSON.stringify(hide(text)));
+  }
+});
+
+test("what was cached with a secret is not kept any longer", () => {
+  const initialize = '{"protocolVersion":"2025-11-25","instructions":"s3cret"}';
+  const tools = '{"tools":[{"name":"a"}]}';
+  const before = {
+    initialize: { "2025-11-25": initialize },
+    lists: { "tools/list": tools },
+  };
+  const memory = new Memory(before, 0, hider(["s3cret"]));
+  const params = { protocolVersion: "2025-11-25" };
+  const text = `{"jsonrpc":"2.0","id":1,"result":${initialize}}`;
+  const result = JSON.parse(initialize);
+  const answer = { kind: "answer", id: "1", result, error: undefined, text };
+  const asked = { method: "initialize", params };
+  assert(memory.learn(asked, answer as Answer, 1), "it is written anew");
+  const { initialize: kept, lists } = merged(before, memory.learned(1));
+  assertEquals([kept, lists], [{}, before.lists]);
+});
+
+test("a secret that was cut off in a long answer is found, too", () => {
+  const hide = hider(["s3cret-0123456789"]);
+  const memory = new Memory(NOTHING, 0, hide);
+  const result = {
+    tools: [{ name: "a", description: "x".repeat(9_000) }, {
+      name: "b",
+      description: "it is s3cret-0123...",
+    }],
+  };
+  const text = JSON.stringify({ jsonrpc: "2.0", id: 1, result });
+  const answer = { kind: "answer", id: "1", result, error: undefined, text };
+  const asked = { method: "tools/list", params: {} };
+  assert(!memory.learn(asked, answer as Answer, 1));
+  assertEquals(memory.learned(1).lists, {});
+});
+
+test("the log names the answer that is not cached, and no other", () => {
+  const memory = new Memory(NOTHING, 0, hider(["s3cret"]));
+  memory.learnOne("a s3cret 1", 0);
+  assertEquals(memory.takeWithheld(), false);
 });

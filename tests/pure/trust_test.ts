@@ -77,7 +77,7 @@ const FILES: [
   [
     "a folder",
     (disk, path) => disk.folder(path),
-    /^it is no regular file$/,
+    /^it is no regular file: move it$/,
   ],
   [
     "somebody else's",
