@@ -154,7 +154,7 @@ const DIALS: readonly (readonly [
     "run alwaysup doctor",
   ],
   [
-    /^connection (closed|error(?! detected))|^Connection (ended|reset)|handshake eof|^unexpected end of file|^broken pipe|^ECONNRESET$|^UND_ERR_SOCKET$/m,
+    /^connection (closed|error(?! detected))|^[Cc]onnection (ended|reset)|handshake eof|^unexpected end of file|^broken pipe|^ECONNRESET$|^UND_ERR_SOCKET$/m,
     "it closed the connection during the handshake",
     true,
   ],

@@ -36,6 +36,10 @@ const CUT_LIMIT = 1_000;
 const WHOLE_LIMIT = 8_192;
 /** What is left of an encoded character that was cut off. */
 const CUT_CHARACTER = /(?:%[0-9a-f]?|\\(?:u[0-9a-f]{0,3})?)$/i;
+/** How long an expression may be, in UTF-16 units: V8 fails at some 20,000. */
+const PATTERN_LIMIT = 4_000;
+/** A text with more is looked at as it is, and not decoded: that takes half a second for each MiB. */
+const ENCODED_LIMIT = 1_048_576;
 /** How often a text may have been encoded. */
 const DEPTH = 3;
 
@@ -127,10 +131,13 @@ export function hider(secrets: readonly string[]): Hide {
     .filter((it) => it !== "")
     .toSorted((a, b) => b.length - a.length);
   if (all.length === 0) return (text) => text;
-  const pattern = new RegExp(all.map(patternOf).join("|"), "gi");
+  const long = all.filter((it) => it.length > PATTERN_LIMIT);
+  const patterns = patternsOf(all.slice(long.length));
   const lower = all.map((it) => it.toLowerCase());
   const hide = (text: string): string => {
-    const hidden = text.replace(pattern, HIDDEN);
+    let hidden = text;
+    for (const it of long) hidden = hidden.replaceAll(it, HIDDEN);
+    for (const it of patterns) hidden = hidden.replace(it, HIDDEN);
     return text.length > WHOLE_LIMIT ? hidden : withoutCut(hidden, lower);
   };
   return (text) => hideEncoded(hide(text), hide);
@@ -156,8 +163,21 @@ export function hideIn(value: unknown, hide: Hide): unknown {
   );
 }
 
+/** Expressions for all of these, in their order: one for all may be more than a runtime takes. */
+function patternsOf(texts: readonly string[]): RegExp[] {
+  const sources: string[] = [];
+  for (const source of texts.map(patternOf)) {
+    const last = sources.at(-1);
+    if (last !== undefined && last.length + source.length < PATTERN_LIMIT) {
+      sources[sources.length - 1] = `${last}|${source}`;
+    } else sources.push(source);
+  }
+  return sources.map((source) => new RegExp(source, "gi"));
+}
+
 /** The text, or what it stands for if a secret is in that. */
 function hideEncoded(text: string, hide: Hide): string {
+  if (text.length > ENCODED_LIMIT) return text;
   let result = text;
   let plain = text;
   for (let depth = 0; depth < DEPTH; depth++) {

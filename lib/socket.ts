@@ -61,7 +61,9 @@ export function dialer(host: DialHost, holdMs: number): Dial {
   return (url, subprotocol, headers, emit) => {
     const why = async (): Promise<Trouble | undefined> => {
       let found: Trouble | undefined;
-      const asked = find(url).then((trouble) => found = trouble);
+      const asked = find(url, subprotocol, headers).then((trouble) =>
+        found = trouble
+      );
       await atMost(holdMs, asked);
       return found;
     };

@@ -135,7 +135,8 @@ async function secureUpgrade(
   return { kind: "failed", why: what, ...(advice !== undefined && { advice }) };
 }
 
-function requestText(
+/** The request for a WebSocket (RFC 6455 section 4.1). */
+export function requestText(
   { host, pathname, search }: URL,
   subprotocol: string | undefined,
   headers: readonly Header[],

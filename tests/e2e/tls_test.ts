@@ -37,10 +37,16 @@ class File implements AsyncDisposable {
 class Listener implements AsyncDisposable {
   readonly #listener: Deno.TlsListener;
   readonly #done: Promise<void>;
+  readonly #answer: string | undefined;
   dials = 0;
   received = "";
 
-  constructor(issued: Issued, port = 0) {
+  constructor(
+    issued: Issued,
+    port = 0,
+    answer: string | undefined = undefined,
+  ) {
+    this.#answer = answer;
     const alpnProtocols = ["http/1.1"];
     const hostname = "127.0.0.1";
     const options = { ...issued, port, hostname, alpnProtocols };
@@ -65,6 +71,10 @@ class Listener implements AsyncDisposable {
     try {
       for await (const chunk of connection.readable) {
         this.received += new TextDecoder().decode(chunk);
+        if (this.#answer === undefined) continue;
+        await connection.write(new TextEncoder().encode(this.#answer));
+        connection.close();
+        return;
       }
     } catch {
       // Who dials does not like our certificate.
@@ -216,6 +226,21 @@ test("NODE_TLS_REJECT_UNAUTHORIZED=0: wss:// is refused and nothing is dialed, w
   assertEquals((await other.initialize()).result.serverInfo.name, "raw");
 });
 
+test("HTTP 401 over wss://: the client is told what to mend, and the daemon is not asked again and again", async () => {
+  await using file = new File(ours.cert);
+  const answer = "HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n";
+  await using server = new Listener(good, 0, answer);
+  const url = `wss://127.0.0.1:${server.port}/`;
+  const args = ["--url", url, "--initialize-grace", "off"];
+  const env = { NODE_EXTRA_CA_CERTS: file.path, ALWAYSUP_TOKEN: "wr0ng" };
+  await using proxy = new Proxy(args, env);
+  await proxy.ask(0, "initialize", {});
+  const { error } = await proxy.answer(0);
+  assertMatch(error.message, /refuses us with HTTP 401/);
+  const { text } = await proxy.stderr.find((line) => /Attempt 1 /.test(line));
+  assertMatch(text, /Next attempt in 3\d\.\d s/);
+});
+
 test("a daemon whose certificate is renewed is reached without more ado", async () => {
   await using file = new File(ours.cert);
   const [expired] = FAULTS[0]!;
@@ -244,13 +269,14 @@ test("why a dial failed is asked once in a while, and never past a proxy", async
     variable: () => undefined,
   };
   const ask = faultFinder(host);
-  const found = await Promise.all([ask("wss://h/"), ask("wss://h/")]);
+  const dial = ["wss://h/", undefined, []] as const;
+  const found = await Promise.all([ask(...dial), ask(...dial)]);
   assertEquals(found.map((it) => it?.text), ["x", "x"]);
   assertEquals(asked, 1);
   const behind = faultFinder({ ...host, variable: () => "http://proxy/" });
-  assertEquals(await behind("wss://h/"), undefined);
+  assertEquals(await behind(...dial), undefined);
   assertEquals(asked, 1);
   // What the runtime dials without the proxy, may be asked without it.
-  await behind("wss://127.0.0.1/");
+  await behind("wss://127.0.0.1/", undefined, []);
   assertEquals(asked, 2);
 });

@@ -124,3 +124,16 @@ test("the log names the answer that is not cached, and no other", () => {
   memory.learnOne("a s3cret 1", 0);
   assertEquals(memory.takeWithheld(), false);
 });
+
+test("a secret may be as long as a header, and as many as a header holds", () => {
+  for (const value of ["aB3-".repeat(16_384), list(4_000)]) {
+    const hide = hider(secretsOfHeader(["Cookie", value]));
+    assertEquals(hide(`no: ${value}`).includes(value.slice(0, 99)), false);
+    assertEquals(hide("harmless"), "harmless");
+  }
+});
+
+/** So many cookies. */
+function list(count: number): string {
+  return Array.from({ length: count }, (_, i) => `k${i}=v${i}abc9`).join("; ");
+}
