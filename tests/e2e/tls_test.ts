@@ -9,7 +9,7 @@ import type { Trouble } from "../../lib/host.ts";
 import { faultFinder } from "../../lib/tls_fault.ts";
 import { assert, assertEquals, assertMatch } from "../tools/assert.ts";
 import { authority, type Issued, selfSigned } from "../tools/certificates.ts";
-import { test } from "../tools/limit.ts";
+import { test, within } from "../tools/limit.ts";
 import { RawDaemon } from "../tools/raw_daemon.ts";
 import { execute, Proxy } from "../tools/rig.ts";
 
@@ -36,8 +36,10 @@ class File implements AsyncDisposable {
 /** A server over TLS that speaks HTTP/1.1 only, as most do, and keeps all that it is sent. */
 class Listener implements AsyncDisposable {
   readonly #listener: Deno.TlsListener;
-  readonly #done: Promise<void>;
+  readonly #served: Promise<void>;
   readonly #answer: string | undefined;
+  readonly #open = new Set<Deno.TlsConn>();
+  readonly #ended: Promise<void>[] = [];
   dials = 0;
   received = "";
 
@@ -51,7 +53,7 @@ class Listener implements AsyncDisposable {
     const hostname = "127.0.0.1";
     const options = { ...issued, port, hostname, alpnProtocols };
     this.#listener = Deno.listenTls(options);
-    this.#done = this.#serve();
+    this.#served = this.#serve();
   }
 
   get port(): number {
@@ -59,31 +61,40 @@ class Listener implements AsyncDisposable {
   }
 
   async #serve(): Promise<void> {
-    const all: Promise<void>[] = [];
     for await (const connection of this.#listener) {
       this.dials++;
-      all.push(this.#read(connection));
+      this.#ended.push(this.#read(connection));
     }
-    await Promise.all(all);
   }
 
   async #read(connection: Deno.TlsConn): Promise<void> {
+    this.#open.add(connection);
+    const buffer = new Uint8Array(16_384);
     try {
-      for await (const chunk of connection.readable) {
-        this.received += new TextDecoder().decode(chunk);
+      for (;;) {
+        const size = await connection.read(buffer);
+        if (size === null) break;
+        this.received += new TextDecoder().decode(buffer.subarray(0, size));
         if (this.#answer === undefined) continue;
         await connection.write(new TextEncoder().encode(this.#answer));
-        connection.close();
-        return;
+        break;
       }
     } catch {
       // Who dials does not like our certificate.
     }
+    connection[Symbol.dispose]();
+    this.#open.delete(connection);
+  }
+
+  /** Waits until all who have dialed are gone, and everything is read that they wrote. */
+  async drained(): Promise<void> {
+    await within(Promise.all(this.#ended), "the connections to end");
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#listener.close();
-    await this.#done;
+    for (const connection of this.#open) connection[Symbol.dispose]();
+    await this.#served;
   }
 }
 
@@ -128,7 +139,7 @@ const FAULTS: readonly (readonly [
 for (const [certificate, host, what, advice] of FAULTS) {
   test(`${what}, at ${host}: said in the log, to the client and by doctor, and no token is sent`, async () => {
     await using file = new File(ours.cert);
-    const server = new Listener(certificate);
+    await using server = new Listener(certificate);
     const url = `wss://${host}:${server.port}/`;
     const env = { NODE_EXTRA_CA_CERTS: file.path, ALWAYSUP_TOKEN: "s3cret" };
     const args = ["--url", url, "--initialize-grace", "off"];
@@ -150,8 +161,7 @@ for (const [certificate, host, what, advice] of FAULTS) {
       advice,
     });
     assert(server.dials >= 3);
-    // What is under way is read to its end.
-    await server[Symbol.asyncDispose]();
+    await server.drained();
     assertEquals(server.received, "");
   });
 }
@@ -203,8 +213,10 @@ test("--ca-file with a certificate that is none: nothing starts, and nothing of 
 test("NODE_EXTRA_CA_CERTS is taken on every runtime", async () => {
   await using file = new File(ours.cert);
   await using daemon = new RawDaemon({ issued: good });
+  // A second connection that breaks off in its handshake keeps Deno's server from its end.
   await using proxy = new Proxy(["--url", daemon.url], {
     NODE_EXTRA_CA_CERTS: file.path,
+    ALWAYSUP_CONNECTIONS: "one",
   });
   assertEquals((await proxy.initialize()).result.serverInfo.name, "raw");
 });
@@ -249,6 +261,7 @@ test("a daemon whose certificate is renewed is reached without more ado", async 
   const url = `wss://127.0.0.1:${port}/`;
   await using proxy = new Proxy(["--url", url], {
     NODE_EXTRA_CA_CERTS: file.path,
+    ALWAYSUP_CONNECTIONS: "one",
   });
   const answer = proxy.initialize();
   await proxy.stderr.find((line) => /has expired/.test(line));

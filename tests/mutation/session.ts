@@ -89,13 +89,13 @@ export const SESSION: readonly Mutant[] = [
   },
   {
     name: "a text with a secret is cached",
-    from: "const $isClean = this.$hide($text) === $text;",
-    to: "const $isClean = this.$hide($text) !== null;",
+    from: "return this.$hide($text) === $text;",
+    to: "return this.$hide($text) !== null;",
   },
   {
     name: "an error with a secret reaches the client as it is",
-    from: "if (!$isError || $desk.$hide($text) === $text) return $text;",
-    to: "if ($isError || $desk.$hide($text) === $text) return $text;",
+    from: "const $value = $mapStrings($text.slice($start, $end), $desk.$hide);",
+    to: "const $value = $text.slice($start, $end);",
   },
   {
     name: "wss:// is taken although certificates are not checked",
