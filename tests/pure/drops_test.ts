@@ -31,16 +31,16 @@ function full(): Scene {
   return scene;
 }
 
-test("200,000 dropped notifications are six lines, and the end tells the count", () => {
+test("20,000 dropped notifications are five lines, and the end tells the count", () => {
   const scene = full();
-  for (let i = 0; i < 200_000; i++) scene.client(NOTE);
-  const tens = [10, 100, 1000, 10_000, 100_000].map((it) =>
+  for (let i = 0; i < 20_000; i++) scene.client(NOTE);
+  const tens = [10, 100, 1000, 10_000].map((it) =>
     `${it} notifications so far`
   );
   assertEquals(counts(scene), ["1", ...tens]);
   scene.end("signal");
   scene.end("signal");
-  assertEquals(counts(scene), ["200000 notifications in all"]);
+  assertEquals(counts(scene), ["20000 notifications in all"]);
 });
 
 test("what waited is written: the next notification tells how many were dropped, and it counts anew", () => {

@@ -126,7 +126,7 @@ test("the log names the answer that is not cached, and no other", () => {
 });
 
 test("a secret may be as long as a header, and as many as a header holds", () => {
-  for (const value of ["aB3-".repeat(16_384), list(4_000)]) {
+  for (const value of ["aB3-".repeat(16_384), list(2_000)]) {
     const hide = hider(secretsOfHeader(["Cookie", value]));
     assertEquals(hide(`no: ${value}`).includes(value.slice(0, 99)), false);
     assertEquals(hide("harmless"), "harmless");

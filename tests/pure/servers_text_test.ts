@@ -134,7 +134,7 @@ function read(text: string, seed: number): any {
 }
 
 test("seeded texts lose no comment but those in what is taken out or replaced", () => {
-  for (let seed = 0; seed < 5_000; seed++) {
+  for (let seed = 0; seed < 2_500; seed++) {
     const text = sown(seed);
     const what = `seed ${seed}:\n${text}`;
     const before = read(text, seed);
