@@ -58,7 +58,7 @@ export class ByLink {
     }
   }
 
-  /** Those of a link, in no order. */
+  /** Those of a link, in the order in which they were added. */
   of(epoch: number): Iterable<AnyAccount> {
     return this.#accounts.get(epoch) ?? [];
   }

@@ -429,9 +429,9 @@ function forbidSecrets(key: SettingName, text: string): void {
   if (key === "url") {
     const { username, password, search } = new URL(text);
     const names = [...new URLSearchParams(search).keys()];
-    const isShowing = username !== "" || password !== "" ||
+    const showsSecret = username !== "" || password !== "" ||
       names.some(isSecret);
-    if (!isShowing) return;
+    if (!showsSecret) return;
     throw new SettingError(
       "it seems to hold a secret, and a command line is visible to everybody " +
         "on the machine; use ALWAYSUP_URL",

@@ -368,7 +368,7 @@ export class Desk {
 
   /** How many answers are owed that are worth waiting for at the end: a subscription has none, and what is held none from a daemon that is away. */
   get due(): number {
-    return this.ledger.due(this.isAway);
+    return this.ledger.due(this.isAway ? "away" : "there");
   }
 
   /** Whether a message only waits for its turn: the daemon is there, and nothing was lost. */

@@ -61,7 +61,11 @@ export class Ledger {
   /** When each account falls due, or earlier. */
   readonly #alarms = new Ranked<Account<Request | Notification>>();
 
-  /** An empty ledger. @param place says which links carry a message */
+  /**
+   * An empty ledger.
+   *
+   * @param place says which links carry a message
+   */
   constructor(limits: LedgerLimits, place: Place = () => "main") {
     this.#limits = limits;
     this.#queue = new Queue(limits, place);
@@ -76,10 +80,10 @@ export class Ledger {
     return this.#inFlight.size + this.#queue.requests;
   }
 
-  /** The same without subscriptions, which have no answer worth waiting for; of a daemon that is away none is awaited to what is held. */
-  due(isAway: boolean): number {
+  /** How many answers are worth waiting for: none to a subscription, and from a daemon that is away none to a request that is held. */
+  due(daemon: "there" | "away"): number {
     const { requests, transient, subscriptions } = this.#queue;
-    const held = isAway ? requests - transient - subscriptions : 0;
+    const held = daemon === "away" ? requests - transient - subscriptions : 0;
     return this.owed - this.#subscriptions - held;
   }
 

@@ -135,8 +135,8 @@ function dial(
     trouble = troubleOf(event);
     if (wasOpen) return;
     trouble = troubleHeard() ?? trouble;
-    // Node 22 says no more than this of a dial that failed.
     if (url.startsWith("wss:") && isUnclear(trouble)) void askWhy();
+    // After this, Node 22 says no more of a dial that failed.
     else close(0, "");
   };
   socket.onclose = ({ code, reason }) => {

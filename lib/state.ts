@@ -35,7 +35,10 @@ export function readState(
   host: Host,
 ): Kept | undefined {
   const place = placeOf(setting, owner, host);
-  if (place === undefined) return undefined;
+  return place && readAt(place, owner, host);
+}
+
+function readAt(place: Place, owner: Owner, host: Host): Kept {
   const { path, isNamed } = place;
   const failed = (trouble: string, isForeign = isNamed): Kept => ({
     path,
@@ -85,9 +88,9 @@ export async function writeState(
   const isTaken = take(host, lockOf(path), user);
   if (!isTaken && turn === "waits") return "taken";
   try {
-    const kept = readState(setting, owner, host);
-    if (kept?.isForeign) throw new Error(kept.trouble);
-    const text = toText(owner, merged(kept?.remembered ?? NOTHING, learned));
+    const { isForeign, trouble, remembered } = readAt(place, owner, host);
+    if (isForeign) throw new Error(trouble);
+    const text = toText(owner, merged(remembered, learned));
     if (new TextEncoder().encode(text).length > MEMORY_LIMIT) {
       throw new Error("it would be too large");
     }

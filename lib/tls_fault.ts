@@ -9,15 +9,12 @@ import { dialFaultOf, NO_TLS_FAULT } from "./close_reason.ts";
 import type { Host, Trouble } from "./host.ts";
 import type { Header } from "./parse.ts";
 import { hostOf, portOf, proxyOf } from "./place.ts";
-import { requestText } from "./upgrade.ts";
+import { askWithin, readAnswer, requestText } from "./upgrade.ts";
 
 /** How long an answer counts, in milliseconds: a daemon that is dialed quickly is not asked each time. */
 const FRESH_MS = 5_000;
-/** How long a handshake may take, in milliseconds. */
+/** How long an answer may take, in milliseconds. */
 const LIMIT_MS = 10_000;
-
-/** How much of an answer is read, in bytes. */
-const ANSWER_LIMIT = 64 * 1024;
 
 /** Finds out what is wrong with a server that did not take such a dial; `undefined` where that cannot be known. Never rejects. */
 export type FindFault = (
@@ -26,7 +23,7 @@ export type FindFault = (
   headers: readonly Header[],
 ) => Promise<Trouble | undefined>;
 
-/** One who asks, remembers the answer for a while, and never asks twice at a time. */
+/** One who asks, and for whom an answer counts for a while. */
 export function faultFinder(
   host: Pick<Host, "askOverTls" | "proxies" | "variable">,
 ): FindFault {
@@ -49,30 +46,19 @@ async function ask(
   text: string,
   host: Pick<Host, "askOverTls">,
 ): Promise<Trouble | undefined> {
-  const ending = new AbortController();
-  const timer = setTimeout(() => ending.abort(), LIMIT_MS);
+  const place = { host: hostOf(url), port: portOf(url) };
   try {
-    const place = { host: hostOf(url), port: portOf(url) };
-    const { signal } = ending;
-    const found = await host.askOverTls({
-      ...{ ...place, text, limit: ANSWER_LIMIT, signal },
-    });
-    // What we have ended ourselves says nothing.
-    if (signal.aborted) return undefined;
+    const found = await askWithin({ ...place, text }, LIMIT_MS, host);
     if (typeof found === "string") {
-      const [, status = "101"] = /^HTTP\/1\.[01] (\d{3})/.exec(found) ?? [];
-      const isTaken = status === "101";
-      return {
-        text: isTaken ? NO_TLS_FAULT : `status code: ${status}`,
-        error: "",
-      };
+      const answer = readAnswer(found);
+      const isStatus = answer.kind === "answered" && answer.status !== 101;
+      const said = isStatus ? `status code: ${answer.status}` : NO_TLS_FAULT;
+      return { text: said, error: "" };
     }
     // What says nothing does not take the place of the runtime's own words.
-    return dialFaultOf(found) === undefined ? undefined : found;
+    return found && dialFaultOf(found) && found;
   } catch {
     // What cannot be found out is not said.
     return undefined;
-  } finally {
-    clearTimeout(timer);
   }
 }

@@ -5,8 +5,8 @@
  * @module
  */
 
-import { dialFaultOf } from "./close_reason.ts";
-import { type Host, messageOf } from "./host.ts";
+import { type DialFault, dialFaultOf } from "./close_reason.ts";
+import { type Host, messageOf, type TlsRequest, type Trouble } from "./host.ts";
 import type { Header } from "./parse.ts";
 import { hostOf, portOf } from "./place.ts";
 
@@ -90,10 +90,11 @@ export async function upgrade(
   });
   socket.on("data", (chunk: Uint8Array) => {
     text += new TextDecoder("latin1").decode(chunk);
-    const end = text.indexOf("\r\n\r\n");
-    if (end !== -1 || text.length > LIMIT) resolve(read(text.slice(0, end)));
+    if (text.includes("\r\n\r\n") || text.length > LIMIT) {
+      resolve(readAnswer(text));
+    }
   });
-  socket.on("end", () => resolve(read(text)));
+  socket.on("end", () => resolve(readAnswer(text)));
   socket.on(
     "error",
     (error: Error) =>
@@ -115,24 +116,35 @@ async function secureUpgrade(
   limitMs: number,
   host: Pick<Host, "askOverTls">,
 ): Promise<Upgrade> {
-  const ending = new AbortController();
-  const { promise, resolve } = Promise.withResolvers<undefined>();
-  const timer = setTimeout(() => {
-    resolve(undefined);
-    ending.abort();
-  }, limitMs);
-  const { signal } = ending;
-  const answer = host.askOverTls({ ...place, text, limit: LIMIT, signal });
-  const found = await Promise.race([answer, promise]);
-  clearTimeout(timer);
+  const found = await askWithin({ ...place, text }, limitMs, host);
   if (found === undefined) {
     return { kind: "failed", why: `no answer within ${limitMs / 1000} s` };
   }
-  if (typeof found === "string") return read(found.split("\r\n\r\n")[0]!);
-  const other = { what: found.text || "TLS failed" };
-  const { what, advice }: { what: string; advice?: string } =
-    dialFaultOf(found) ?? other;
+  if (typeof found === "string") return readAnswer(found);
+  const { what, advice }: Pick<DialFault, "what" | "advice"> =
+    dialFaultOf(found) ?? { what: found.text || "TLS failed" };
   return { kind: "failed", why: what, ...(advice !== undefined && { advice }) };
+}
+
+/** Asks something over TLS; `undefined` if it takes more than so many milliseconds. */
+export async function askWithin(
+  request: Omit<TlsRequest, "limit" | "signal">,
+  limitMs: number,
+  host: Pick<Host, "askOverTls">,
+): Promise<string | Trouble | undefined> {
+  const ending = new AbortController();
+  const late = Promise.withResolvers<undefined>();
+  const timer = setTimeout(() => {
+    late.resolve(undefined);
+    ending.abort();
+  }, limitMs);
+  const { signal } = ending;
+  try {
+    const answer = host.askOverTls({ ...request, limit: LIMIT, signal });
+    return await Promise.race([answer, late.promise]);
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 /** The request for a WebSocket (RFC 6455 section 4.1). */
@@ -159,8 +171,9 @@ export function requestText(
   ].join("\r\n");
 }
 
-function read(text: string): Upgrade {
-  const [first = "", ...lines] = text.split("\r\n");
+/** What an answer's head says. */
+export function readAnswer(text: string): Upgrade {
+  const [first = "", ...lines] = text.split("\r\n\r\n")[0]!.split("\r\n");
   const status = /^HTTP\/1\.[01] (\d{3})/.exec(first)?.[1];
   if (status === undefined) {
     return text === ""
