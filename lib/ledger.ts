@@ -61,11 +61,7 @@ export class Ledger {
   /** When each account falls due, or earlier. */
   readonly #alarms = new Ranked<Account<Request | Notification>>();
 
-  /**
-   * An empty ledger.
-   *
-   * @param place says which links carry a message
-   */
+  /** An empty ledger; `place` says which links carry a message. */
   constructor(limits: LedgerLimits, place: Place = () => "main") {
     this.#limits = limits;
     this.#queue = new Queue(limits, place);
