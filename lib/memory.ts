@@ -8,7 +8,7 @@
 import { listingOf, nextCursor } from "./catalog.ts";
 import { cut, elements, locate, mapStrings, replace } from "./json_text.ts";
 import { type Answer, Code, dig, isRecord, type Request } from "./jsonrpc.ts";
-import type { Hide } from "./secrets.ts";
+import { type Hide, UNCHANGED } from "./secrets.ts";
 
 /** The largest result that is remembered, in UTF-16 units. */
 const RESULT_LIMIT = 1024 * 1024;
@@ -165,6 +165,7 @@ export class Memory {
   }
 
   #mayKeep(result: string): boolean {
+    if (this.#hide === UNCHANGED) return true;
     const isClean = this.#isClean(result) &&
       // Of a long text only the single strings show what was cut off.
       mapStrings(result, this.#hide) === result;

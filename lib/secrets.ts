@@ -13,6 +13,9 @@ import type { Address, Header } from "./parse.ts";
 /** A text without the secrets. */
 export type Hide = (text: string) => string;
 
+/** Where nothing is secret, a text stays as it is. */
+export const UNCHANGED: Hide = (text: string): string => text;
+
 /** What stands in place of a secret. */
 const HIDDEN = "***";
 /** What is shorter stands in many a sentence by chance, in UTF-16 units. */
@@ -68,7 +71,7 @@ export function secretsOfUrl({ href, shown }: Address): string[] {
   return found;
 }
 
-/** The user of a URL. It stands in many a text by chance: one that holds no more of us may be kept. */
+/** The user of a URL. Its name stands in many a text by chance: that alone keeps no text out of the cache. */
 export function usersOfUrl({ href }: Address): string[] {
   const { username } = new URL(href);
   return username.length < USER_LENGTH ? [] : [username];
@@ -130,7 +133,7 @@ export function hider(secrets: readonly string[]): Hide {
   const all = [...new Set(secrets.flatMap(spellings))]
     .filter((it) => it !== "")
     .toSorted((a, b) => b.length - a.length);
-  if (all.length === 0) return (text) => text;
+  if (all.length === 0) return UNCHANGED;
   const long = all.filter((it) => it.length > PATTERN_LIMIT);
   const patterns = patternsOf(all.slice(long.length));
   const lower = all.map((it) => it.toLowerCase());
