@@ -87,8 +87,7 @@ export async function replace(
   const next = writeBeside(host, path, text, 0o600);
   try {
     await host.sync(next);
-    mayReplace(host, path);
-    host.rename(next, path);
+    exchange(host, path, next);
   } finally {
     host.remove(next);
   }
@@ -96,14 +95,19 @@ export async function replace(
 
 /** The same for a text that is worth nothing after a power cut, which may leave an empty file. */
 export function replaceBriefly(host: Host, path: string, text: string): void {
-  mayReplace(host, path);
   const next = writeBeside(host, path, text, 0o600);
   try {
-    host.rename(next, path);
+    exchange(host, path, next);
   } catch (error) {
     host.remove(next);
     throw error;
   }
+}
+
+/** Puts a new file into the place of one, if that is a file at all. */
+function exchange(host: Host, path: string, next: string): void {
+  mayReplace(host, path);
+  host.rename(next, path);
 }
 
 /** Does what {@linkcode replace} does, but for the replacing. Throws if it cannot. */

@@ -29,6 +29,7 @@ import type { Link } from "./link.ts";
 import { isCall, isStanding, isSubscription } from "./safety.ts";
 import { forget, learn, mend } from "./stand_in.ts";
 import * as report from "./report.ts";
+import { UNCHANGED } from "./secrets.ts";
 import { greeted, heard, ponged } from "./standby.ts";
 import { lose, ready } from "./tend.ts";
 import { unnamed, unreadable } from "./unclear.ts";
@@ -258,8 +259,7 @@ function settle(
 function withoutSecrets(desk: Desk, text: string, answer: Answer): string {
   const isError = answer.error !== undefined ||
     dig(answer.result, "isError") === true;
-  const { secrets, users } = desk.config;
-  if (!isError || secrets.length + users.length === 0) return text;
+  if (!isError || desk.hide === UNCHANGED) return text;
   let hidden = text;
   for (const { name, value: { start, end } } of members(text).reverse()) {
     if (name === "id" || name === "jsonrpc") continue;

@@ -283,7 +283,6 @@ async function change(
     const mode = host.stat(file)?.mode ?? 0o600;
     if ((mode & 0o222) === 0) throw new Error("it is read-only");
     if (before === undefined) {
-      host.makeFolder(file.replace(/[^/\\]*$/, ""));
       await create(host, file, after, 0o600);
     } else {
       const kept = await keep(host, file, before, mode);

@@ -115,8 +115,8 @@ export class Memory {
   readonly #hide: Hide;
   /** Something is not kept for others, because a secret is in it. */
   #isWithholding = false;
-  /** Something was kept, although a secret is in it. */
-  #isUnclean = false;
+  /** What was kept before has been looked through for secrets. */
+  #isPurged = false;
   /** Pages of lists that are not complete yet, the cursors that they were asked for with, and that of the next. */
   readonly #pages = new Map<
     string,
@@ -139,8 +139,6 @@ export class Memory {
     }
     this.#initialize = { ...initialize };
     this.#lists = { ...lists };
-    this.#purge("initialize", initialize);
-    this.#purge("lists", lists);
     this.#discover = discover &&
       { ...discover, until: now + discover.forMs, isShared: true };
   }
@@ -177,13 +175,20 @@ export class Memory {
     return this.#hide(text) === text;
   }
 
-  /** What was kept before, and must not have been, is not kept any longer. */
-  #purge(name: "initialize" | "lists", results: Remembered["lists"]): void {
-    for (const [key, result] of Object.entries(results)) {
-      if (this.#isClean(result)) continue;
-      this.#learned[name][key] = "";
-      this.#isUnclean = true;
+  /** What was kept before, and must not have been, is not kept any longer; says whether there is such a thing. Not at the start, where a client waits. */
+  #purge(): boolean {
+    if (this.#isPurged) return false;
+    this.#isPurged = true;
+    const kept = { initialize: this.#initialize, lists: this.#lists };
+    let isNews = false;
+    for (const name of ["initialize", "lists"] as const) {
+      for (const [key, result] of Object.entries(kept[name])) {
+        if (this.#isClean(result)) continue;
+        this.#learned[name][key] = "";
+        isNews = true;
+      }
     }
+    return isNews;
   }
 
   /** What there is to keep. */
@@ -245,10 +250,8 @@ export class Memory {
     answer: Answer,
     now: number,
   ): boolean {
-    const isNews = this.#learn(request, answer, now);
-    const wasUnclean = this.#isUnclean;
-    this.#isUnclean = false;
-    return isNews || wasUnclean;
+    const isPurge = this.#purge();
+    return this.#learn(request, answer, now) || isPurge;
   }
 
   #learn(

@@ -50,6 +50,11 @@ export function toText(owner: Owner, remembered: Remembered): string {
   return `{${parts.join(",")}}\n`;
 }
 
+/** Whether a text is one that {@linkcode toText} has made, or what a power cut has left of it: nothing, or zeros. */
+export function isWritten(text: string): boolean {
+  return /^(\{"alwaysup":1[,}]|\0*$)/.test(text);
+}
+
 /**
  * Reads a memory; a string says why it is none of this daemon's, without a full
  * stop.

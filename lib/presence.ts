@@ -5,7 +5,7 @@
  */
 
 import { readOwn, replaceBriefly } from "./files.ts";
-import { type Host, messageOf } from "./host.ts";
+import { type FileFacts, type Host, messageOf } from "./host.ts";
 import {
   BEAT_MS,
   type Facts,
@@ -204,9 +204,8 @@ function isLeft(
 ): boolean {
   if (UNFINISHED_FILE.test(name)) {
     const facts = host.lstat(path);
-    return facts !== undefined &&
-      distrust(facts, userOf(host)) === undefined &&
-      ageOf(host, path) > STALE_MS;
+    return facts !== undefined && isOurs(host, facts) &&
+      Date.now() - facts.modifiedAt > STALE_MS;
   }
   return LOCK_FILE.test(name) &&
     !names.includes(name.replace(/lock$/, "json")) &&
@@ -216,14 +215,17 @@ function isLeft(
 /** Whether a process holds a lock; what is not ours is none. */
 function isHeld(host: Host, path: string): boolean | undefined {
   const facts = host.lstat(path);
-  const isOurs = facts === undefined ||
-    distrust(facts, userOf(host)) === undefined;
-  return isOurs ? host.isLocked(path) : false;
+  const isLock = facts === undefined || isOurs(host, facts);
+  return isLock ? host.isLocked(path) : false;
 }
 
 function isEmptyOfOurs(host: Host, path: string): boolean {
   const facts = host.lstat(path);
-  return facts?.size === 0 && distrust(facts, userOf(host)) === undefined;
+  return facts?.size === 0 && isOurs(host, facts);
+}
+
+function isOurs(host: Host, facts: FileFacts): boolean {
+  return distrust(facts, userOf(host)) === undefined;
 }
 
 /** How old a file is; one that has just gone is as old as can be. */

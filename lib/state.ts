@@ -8,7 +8,13 @@ import type { Config } from "./config.ts";
 import { folderOf, readOwn, replace, take } from "./files.ts";
 import { type Host, messageOf } from "./host.ts";
 import { merged, NOTHING, type Remembered } from "./memory.ts";
-import { fromText, MEMORY_LIMIT, type Owner, toText } from "./memory_text.ts";
+import {
+  fromText,
+  isWritten,
+  MEMORY_LIMIT,
+  type Owner,
+  toText,
+} from "./memory_text.ts";
 import { claim, Distrust } from "./trust.ts";
 
 /** For how many users of a daemon there is a file each. */
@@ -166,7 +172,7 @@ function thin(
   for (const { path } of [...old, ...left]) {
     try {
       const text = readOwn(host, path, MEMORY_LIMIT, user)?.text ?? "";
-      if (/^(\{"alwaysup":1[,}]|\0*$)/.test(text)) host.remove(path);
+      if (isWritten(text)) host.remove(path);
     } catch {
       // It is not ours, or has just gone.
     }

@@ -46,8 +46,8 @@ export const FILES: readonly Mutant[] = [
     name: "files: a cache is renamed before it is on the disk",
     from: `
       await $host.$sync($next);
-      $mayReplace($host, $path);`,
-    to: "$mayReplace($host, $path);",
+      $exchange($host, $path, $next);`,
+    to: "$exchange($host, $path, $next);",
   },
   {
     name: "files: a client's file is renamed before it is on the disk",
