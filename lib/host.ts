@@ -88,7 +88,7 @@ export interface Host {
   /** Whether a person is at the other end. */
   isTerminal(stream: Stream): boolean;
 
-  /** A file's text. */
+  /** A file's text, with its byte order mark if it has one. Throws if it is not UTF-8. */
   readFile(path: string): string;
   /** The text of the file that {@linkcode Host.lstat} has described; `undefined` if another one has its name by now, or none. */
   readSame(path: string, facts: FileFacts): string | undefined;
@@ -137,6 +137,16 @@ export interface Host {
   onSignal(callback: () => void): void;
   /** Ends the process. */
   exit(code: number): never;
+}
+
+/** Bytes as text, with their byte order mark if they have one. Throws if they are not UTF-8: another decoder would put something else in the place of what it does not know. */
+export function textOf(bytes: Uint8Array): string {
+  try {
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
+      .decode(bytes);
+  } catch {
+    throw new Error("it is not text in UTF-8");
+  }
 }
 
 /** Whether a file system says by this code that it cannot put a file on the disk, and need not. */

@@ -12,6 +12,7 @@ import {
   isUnsyncable,
   messageOf,
   noProxy,
+  textOf,
   type TlsRequest,
   type Trouble,
 } from "./host.ts";
@@ -56,7 +57,7 @@ export function denoHost(): Host {
     watchDials: () => () => undefined,
     askOverTls: (request) => askOverTls(request, caCerts),
     isTerminal: (stream) => Deno[stream].isTerminal(),
-    readFile: (path) => Deno.readTextFileSync(path),
+    readFile: (path) => textOf(Deno.readFileSync(path)),
     readSame,
     stat: (path) => found(() => factsOf(Deno.statSync(path)), undefined),
     lstat: (path) => found(() => factsOf(Deno.lstatSync(path)), undefined),

@@ -12,6 +12,7 @@ import {
   isUnsyncable,
   messageOf,
   noProxy,
+  textOf,
   type TlsRequest,
   type Trouble,
 } from "./host.ts";
@@ -294,7 +295,7 @@ export async function nodeHost(): Promise<Host> {
     proxies,
     ...{ trustAuthorities, socketOptions, watchDials, askOverTls },
     isTerminal: (stream) => process[stream].isTTY === true,
-    readFile: (path) => fs.readFileSync(path, "utf8"),
+    readFile: (path) => textOf(fs.readFileSync(path)),
     readSame,
     stat: (path) => found(() => factsOf(fs.statSync(path, BIG)), undefined),
     lstat: (path) => found(() => factsOf(fs.lstatSync(path, BIG)), undefined),
