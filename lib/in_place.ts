@@ -51,9 +51,7 @@ export async function overwrite(
   kept: string,
 ): Promise<void> {
   if (await exchange(host, host.realPath(file), before, after)) return;
-  if (host.readFile(file) !== before) {
-    throw new Error("somebody else has just changed it");
-  }
+  mustBe(host, file, before);
   try {
     host.writeFile(file, after);
     await host.sync(file);
@@ -90,9 +88,7 @@ async function exchange(
     if (!isAlike(host.lstat(next), facts)) return false;
     host.writeFile(next, after);
     await host.sync(next);
-    if (host.readFile(path) !== before) {
-      throw new Error("somebody else has just changed it");
-    }
+    mustBe(host, path, before);
     return attempt(() => {
       host.rename(next, path);
       return true;
@@ -116,9 +112,27 @@ function isAlike(next: FileFacts | undefined, facts: FileFacts): boolean {
     next?.owner?.group === facts.owner?.group && next?.mode === facts.mode;
 }
 
+/** Throws if a file is not any more as it was; a large one is not changed while it is read either. */
+function mustBe(host: Host, path: string, before: string): void {
+  const facts = host.stat(path);
+  const text = host.readFile(path);
+  const now = host.stat(path);
+  const isSame = text === before && now?.id === facts?.id &&
+    now?.size === facts?.size && now?.modifiedAt === facts?.modifiedAt;
+  if (!isSame) {
+    throw new Error(
+      "another program has just changed it; that stays, so try again",
+    );
+  }
+}
+
+/** What the names of the copies of a file end with. */
+const COPIES = [".bak", ".2.bak", ".3.bak"];
+
 /**
  * Keeps a text beside its file, for its owner's eyes only, under a name that has
- * no other; says which.
+ * no other; says which. There are three at most: the first one stays, which is
+ * the file as it was before this program changed it, and the two newest.
  */
 export async function keep(
   host: Host,
@@ -126,13 +140,23 @@ export async function keep(
   text: string,
   mode: number,
 ): Promise<string> {
-  for (let i = 1;; i++) {
-    const path = `${file}.alwaysup${i === 1 ? "" : `.${i}`}.bak`;
+  const names = COPIES.map((end) => `${file}.alwaysup${end}`);
+  for (const path of names) {
     const isKept = host.makeFile(path, text, mode & 0o600) ||
-      isPrivate(host, path) && host.readFile(path) === text;
+      isPrivate(host, path) && attempt(() => host.readFile(path)) === text;
     if (!isKept) continue;
     await host.sync(path);
     return path;
+  }
+  const [, older, newest] = names as [string, string, string];
+  const next = writeBeside(host, newest, text, mode & 0o600);
+  try {
+    await host.sync(next);
+    host.rename(newest, older);
+    host.rename(next, newest);
+    return newest;
+  } finally {
+    host.remove(next);
   }
 }
 
