@@ -5,14 +5,15 @@
  */
 
 import { parseEnv } from "node:util";
-import { CLIENTS, entryOf, findOurs } from "../lib/clients.ts";
+import { formatOf } from "../lib/client_file.ts";
+import { type Client, CLIENTS, entryOf, findOurs } from "../lib/clients.ts";
 import { readConfig, rows } from "../lib/config.ts";
 import { assert, assertEquals } from "./tools/assert.ts";
 import { ENV_EXAMPLE, envExample } from "./tools/env_example.ts";
 import { ExaiProcess } from "./tools/exai_process.ts";
 import { RawDaemon } from "./tools/raw_daemon.ts";
 import { test } from "./tools/limit.ts";
-import { Proxy, withoutNpx } from "./tools/rig.ts";
+import { Proxy, proxyCommand, withoutNpx } from "./tools/rig.ts";
 
 test("config/env.example is what the settings table gives (deno task env)", async () => {
   assertEquals(await Deno.readTextFile(ENV_EXAMPLE), envExample());
@@ -45,58 +46,85 @@ interface Server {
 }
 
 /** A client's file, by the name that `install` knows the client by. */
-function fileOf(client: string): string {
-  const name = client === "augment" ? "augmentcode" : client;
-  return `mcp-config.${name}.json`;
+function fileOf({ name, isToml }: Client): string {
+  const shown = name === "augment" ? "augmentcode" : name;
+  return `mcp-config.${shown}.${isToml ? "toml" : "json"}`;
 }
 
-async function configOf(client: string): Promise<Record<string, unknown>> {
-  const url = new URL(`../config/${fileOf(client)}`, import.meta.url);
-  const text = await Deno.readTextFile(url);
-  assert(text.trimEnd().split("\n").length <= 16, `${client} is short`);
-  return JSON.parse(text);
+async function textOf(file: string): Promise<string> {
+  const url = new URL(`../config/${file}`, import.meta.url);
+  return await Deno.readTextFile(url);
 }
 
-async function serverOf(client: string, key: string): Promise<Server> {
-  const servers = (await configOf(client))[key] as { exai: Server };
-  return servers.exai;
+async function serverOf(file: string): Promise<Server> {
+  return JSON.parse(await textOf(file)).mcpServers.exai;
 }
 
-test("every client's file in config/ starts the same proxy, in the form of lib/clients.ts", async () => {
-  const { command, args, env } = await serverOf("cursor", "mcpServers");
+/** The other ways to start the same: what they start, behind the command. */
+const VARIANTS: [file: string, command: string[]][] = [
+  ["mcp-config.npx.json", ["npx", "-y", "alwaysup"]],
+  [
+    "mcp-config.source.json",
+    [
+      ...["npx", "-y", `deno@${Deno.version.deno}`, "run", "-NERW"],
+      "/path/to/alwaysup/main.ts",
+    ],
+  ],
+];
+
+test("every client's file in config/ starts the installed executable, in the form of lib/clients.ts", async () => {
+  const { env, ...started } = await serverOf("mcp-config.cursor.json");
+  assertEquals(started, { command: "/path/to/alwaysup", args: [] });
   for (const client of CLIENTS) {
-    const config = await configOf(client.name);
-    const server = { ...entryOf(client, [command, ...args]), env };
+    const text = await textOf(fileOf(client));
+    assert(text.trimEnd().split("\n").length <= 16, `${client.name} is short`);
+    const config = formatOf(client).parseFile(text);
+    const server = {
+      ...entryOf(client, [started.command]),
+      [client.isList ? "environment" : "env"]: env,
+    };
     assertEquals(config, { [client.key]: { exai: server } }, client.name);
     const [found] = findOurs(client, config, []);
-    assertEquals(found, { name: "exai", command: [command, ...args] });
+    assertEquals(found, { name: "exai", command: [started.command] });
   }
   assertEquals(readConfig({ args: [], env }, () => "").kind, "config");
-  const known = CLIENTS.map(({ name }) => fileOf(name));
-  for await (
-    const { name } of Deno.readDir(new URL("../config/", import.meta.url))
-  ) {
-    const isKnown = known.includes(name) ||
-      !/^mcp-config\..+\.json$/.test(name);
-    assert(isKnown, `${name} is not tested`);
-  }
 });
 
-test("a client's file in config/ reaches an exai daemon", async () => {
+test("the variants in config/ start the same otherwise, and there is no other file", async () => {
+  const { env } = await serverOf("mcp-config.cursor.json");
+  for (const [file, [command, ...args]] of VARIANTS) {
+    assertEquals(await serverOf(file), { command, args, env }, file);
+  }
+  const known = [
+    ...[...CLIENTS.map(fileOf), ...VARIANTS.map(([file]) => file)],
+    ...["mcp-config.json", "env.docker", "env.example"],
+  ];
+  const folder = new URL("../config/", import.meta.url);
+  const names = Array.fromAsync(Deno.readDir(folder), ({ name }) => name);
+  assertEquals((await names).toSorted(), known.toSorted());
+});
+
+test("what config/ starts reaches an exai daemon, installed and from source", async () => {
   await using daemon = new ExaiProcess();
   await daemon.up();
-  const { command, args, env } = await serverOf("augment", "mcpServers");
+  const installed = await serverOf(fileOf(CLIENTS[0]!));
+  const source = await serverOf("mcp-config.source.json");
   const main = `${import.meta.dirname}/../main.ts`;
-  const real = args.map((arg) =>
+  const real = source.args.map((arg) =>
     arg.replace("/path/to/alwaysup/main.ts", main)
   );
   assert(real.includes(main));
+  const starts = [
+    proxyCommand(installed.args),
+    withoutNpx(source.command, real),
+  ];
   const port = { EXAI_WS_PORT: `${daemon.port}` };
-  const start = withoutNpx(command, real);
-  await using proxy = new Proxy([], { ...env, ...port }, () => start);
-  await proxy.initialize();
-  await proxy.call(1, "echo", { text: "hi" });
-  assertEquals((await proxy.answer(1)).result.content[0].text, "hi");
+  for (const start of starts) {
+    await using proxy = new Proxy([], { ...source.env, ...port }, () => start);
+    await proxy.initialize();
+    await proxy.call(1, "echo", { text: "hi" });
+    assertEquals((await proxy.answer(1)).result.content[0].text, "hi");
+  }
 });
 
 test("config/mcp-config.json starts a proxy that works", async () => {
