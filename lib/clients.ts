@@ -5,6 +5,8 @@
  * @module
  */
 
+import type { Wanted } from "./jsonc.ts";
+import type { Oddity } from "./servers_text.ts";
 import { dig, isRecord } from "./jsonrpc.ts";
 
 /** What a client's place depends on; a host is one. */
@@ -29,11 +31,28 @@ export interface Client {
   readonly projects?: string;
   /** What stands in an entry beside command and arguments. */
   readonly form: Readonly<Record<string, string>>;
+  /** Whether an entry's command and arguments are one list. */
+  readonly isList?: true;
+  /** Whether its file is TOML; else it is JSON. */
+  readonly isToml?: true;
+  /** What in a file of JSON keeps it from reading that. */
+  readonly unread?: readonly Oddity[];
+  /** Whether it puts a new file into the place of one that it cannot read, so that nothing is worth adding to that. */
+  readonly isResetting?: true;
+  /** What in an entry keeps it from starting the server. */
+  readonly switches?: readonly Switch[];
+  /** The member of its file that may forbid servers, by the names in its lists `allowed` and `excluded`. */
+  readonly permits?: string;
   /** What its user must know too. */
   readonly note?: string;
   /** The user's own file; `undefined` if the environment does not say where. */
   file(place: Place): string | undefined;
+  /** The folder that is there where the client is, if it is another than its file's. */
+  folder?(place: Place): string | undefined;
 }
+
+/** A member of an entry that switches a server off: `"disabled": true` or `"enabled": false`. */
+export type Switch = "disabled" | "enabled";
 
 /** What starts one server, in a client's own form. */
 export type Entry = Readonly<Record<string, unknown>>;
@@ -48,9 +67,11 @@ export interface Found {
   readonly project?: string;
 }
 
-/** The largest file of a client's that is read, in bytes: Claude Code's grows with its use. */
-export const FILE_LIMIT = 64 * 1024 * 1024;
+/** The largest file of a client's that is read, in bytes: Claude Code's grows with its use, and people report 238 MB. A text cannot have much more than that limit where V8 runs the program. */
+export const FILE_LIMIT = 500 * 1024 * 1024;
 const FILE = "settings.json";
+/** What a client does not read that reads JSON only. */
+const STRICT = ["mark", "comment", "comma"] as const;
 
 /** The table. */
 export const CLIENTS: readonly Client[] = [
@@ -59,6 +80,8 @@ export const CLIENTS: readonly Client[] = [
     title: "Claude Desktop",
     key: "mcpServers",
     form: {},
+    unread: STRICT,
+    isResetting: true,
     file: (place) =>
       below(
         packaged(place) ?? below(settings(place), "Claude"),
@@ -72,8 +95,18 @@ export const CLIENTS: readonly Client[] = [
     // Where `claude mcp add` puts a server, if it is not told otherwise.
     projects: "projects",
     form: { type: "stdio" },
-    file: (place) =>
-      below(place.variable("CLAUDE_CONFIG_DIR") ?? home(place), ".claude.json"),
+    unread: STRICT,
+    isResetting: true,
+    file: (place) => {
+      const named = place.variable("CLAUDE_CONFIG_DIR");
+      const folder = named ?? below(home(place), ".claude");
+      // An older place, which counts if it is there.
+      return namesIn(place, folder).includes(".config.json")
+        ? below(folder, ".config.json")
+        : below(named ?? home(place), ".claude.json");
+    },
+    folder: (place) =>
+      place.variable("CLAUDE_CONFIG_DIR") ?? below(home(place), ".claude"),
   },
   {
     name: "vscode",
@@ -87,6 +120,9 @@ export const CLIENTS: readonly Client[] = [
     title: "Cursor",
     key: "mcpServers",
     form: {},
+    unread: ["comma"],
+    note: "Cursor may show a new server as disabled until you turn it on in " +
+      "its settings.",
     file: (place) => below(home(place), ".cursor", "mcp.json"),
   },
   {
@@ -94,6 +130,8 @@ export const CLIENTS: readonly Client[] = [
     title: "Windsurf",
     key: "mcpServers",
     form: {},
+    unread: ["mark"],
+    switches: ["disabled"],
     file: (place) =>
       below(home(place), ".codeium", "windsurf", "mcp_config.json"),
   },
@@ -102,6 +140,8 @@ export const CLIENTS: readonly Client[] = [
     title: "Augment",
     key: "mcpServers",
     form: {},
+    unread: ["mark"],
+    switches: ["disabled"],
     note:
       "That is the file of Auggie, Augment's command line. Its extensions " +
       'for editors have none: there, use "Import from JSON" in the settings ' +
@@ -113,6 +153,7 @@ export const CLIENTS: readonly Client[] = [
     title: "Zed",
     key: "context_servers",
     form: {},
+    switches: ["enabled"],
     file: (place) => {
       const { os } = place;
       if (os === "windows") return below(settings(place), "Zed", FILE);
@@ -121,14 +162,100 @@ export const CLIENTS: readonly Client[] = [
       return below(flatpak ?? settings(place), "zed", FILE);
     },
   },
+  {
+    name: "codex",
+    title: "Codex",
+    key: "mcp_servers",
+    form: {},
+    isToml: true,
+    switches: ["enabled"],
+    file: (place) =>
+      below(
+        place.variable("CODEX_HOME") ?? below(home(place), ".codex"),
+        "config.toml",
+      ),
+  },
+  {
+    name: "gemini",
+    title: "Gemini CLI",
+    key: "mcpServers",
+    form: {},
+    unread: ["comma", "mark"],
+    permits: "mcp",
+    // The variable names what is its home, not its folder.
+    file: (place) =>
+      below(
+        place.variable("GEMINI_CLI_HOME") ?? home(place),
+        ".gemini",
+        FILE,
+      ),
+  },
+  {
+    name: "opencode",
+    title: "opencode",
+    key: "mcp",
+    form: { type: "local" },
+    isList: true,
+    switches: ["enabled", "disabled"],
+    file: (place) => {
+      // It has the same place on every system.
+      const base = place.variable("XDG_CONFIG_HOME") ??
+        below(home(place), ".config");
+      const folder = below(base, "opencode");
+      // Of the two, this one wins.
+      return namesIn(place, folder).includes("opencode.jsonc")
+        ? below(folder, "opencode.jsonc")
+        : below(folder, "opencode.json");
+    },
+  },
 ];
 
 /** The entry that starts a command. */
 export function entryOf(
-  { form }: Client,
-  [command, ...args]: readonly string[],
+  { form, isList }: Client,
+  words: readonly string[],
 ): Entry {
+  if (isList) return { ...form, command: words };
+  const [command, ...args] = words;
   return { ...form, command, args };
+}
+
+/** The members of a client's file that {@linkcode findOurs} and {@linkcode whyOff} look at. */
+export function wantedBy({ key, projects, permits }: Client): Wanted {
+  return (path) =>
+    path[0] === key || path[0] === permits ||
+    path[0] === projects && (path.length < 3 || path[2] === key);
+}
+
+/**
+ * Why a client does not start the server of an entry, or may not; `undefined` if
+ * nothing says so. It completes the sentence "the entry NAME ...".
+ */
+export function whyOff(
+  { key, title, switches = [], permits }: Client,
+  file: unknown,
+  name: string,
+): string | undefined {
+  const entry = dig(file, key, name);
+  const off: readonly Switch[] = [
+    ...(dig(entry, "enabled") === false ? ["enabled"] as const : []),
+    ...(dig(entry, "disabled") === true ? ["disabled"] as const : []),
+  ];
+  const [first] = off;
+  if (first !== undefined) {
+    const said = `says "${first}": ${first === "disabled"}`;
+    return switches.includes(first)
+      ? `${said}: ${title} does not start it until you change that`
+      : `${said}: see whether ${title} starts it`;
+  }
+  if (permits === undefined) return undefined;
+  const isIn = (list: unknown): boolean =>
+    listOf(list).some((it) => String(it).toLowerCase() === name.toLowerCase());
+  const { allowed, excluded } = recordOf(dig(file, permits));
+  if (isIn(excluded)) return `stands in "${permits}.excluded" of that file`;
+  return Array.isArray(allowed) && !isIn(allowed)
+    ? `does not stand in "${permits}.allowed" of that file`
+    : undefined;
 }
 
 /**
@@ -177,14 +304,24 @@ export function startsUs(server: unknown, program: readonly string[]): boolean {
 }
 
 function membersOf(value: unknown): [name: string, value: unknown][] {
-  return Object.entries(isRecord(value) ? value : {});
+  return Object.entries(recordOf(value));
 }
 
-/** A command and its arguments, as far as they are texts. */
+/** A command and its arguments, as far as they are texts: apart, in one list, or in the object that Zed had once. */
 function commandOf(server: unknown): string[] {
-  const args = dig(server, "args");
-  return [dig(server, "command"), ...Array.isArray(args) ? args : []]
-    .filter((word) => typeof word === "string");
+  const command = dig(server, "command");
+  const words = isRecord(command)
+    ? [command.path, ...listOf(command.args)]
+    : [...listOf(command, [command]), ...listOf(dig(server, "args"))];
+  return words.filter((word) => typeof word === "string");
+}
+
+function listOf(value: unknown, otherwise: unknown[] = []): unknown[] {
+  return Array.isArray(value) ? value : otherwise;
+}
+
+function recordOf(value: unknown): Record<string, unknown> {
+  return isRecord(value) ? value : {};
 }
 
 /** The file of a build: `alwaysup`, `alwaysup.exe`, `alwaysup-linux-x64`. */
@@ -228,9 +365,19 @@ function settings(place: Place): string | undefined {
 function packaged(place: Place): string | undefined {
   if (place.os !== "windows") return undefined;
   const packages = below(place.variable("LOCALAPPDATA"), "Packages");
-  if (packages === undefined) return undefined;
-  const name = place.list(packages).find((name) => /^Claude_\w+$/.test(name));
+  const name = namesIn(place, packages).find((name) =>
+    /^Claude_\w+$/.test(name)
+  );
   return name && below(packages, name, "LocalCache", "Roaming", "Claude");
+}
+
+/** The names in a folder; none where it cannot be read. */
+function namesIn(place: Place, folder: string | undefined): string[] {
+  try {
+    return folder === undefined ? [] : place.list(folder);
+  } catch {
+    return [];
+  }
 }
 
 /** A path below a folder, if there is one. Windows' own folders have a drive or a server in front. */
@@ -239,6 +386,6 @@ function below(
   ...names: readonly string[]
 ): string | undefined {
   if (folder === undefined) return undefined;
-  const separator = folder.startsWith("/") ? "/" : "\\";
+  const separator = /^([a-z]:|[^/]*\\)/i.test(folder) ? "\\" : "/";
   return [folder, ...names].join(separator);
 }

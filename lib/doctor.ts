@@ -7,7 +7,8 @@
 
 import type { Check } from "./check.ts";
 import { checkup } from "./checkup.ts";
-import { CLIENTS, FILE_LIMIT, findOurs } from "./clients.ts";
+import { oursIn } from "./client_file.ts";
+import { CLIENTS, FILE_LIMIT } from "./clients.ts";
 import { type Config, made, type Source, type Sources } from "./config.ts";
 import { proxiesCheck } from "./connections_check.ts";
 import { readHealth } from "./health_file.ts";
@@ -22,7 +23,6 @@ import {
   runningCheck,
   unseenCheck,
 } from "./running_check.ts";
-import { parseFile } from "./servers_text.ts";
 import { type Hide, hideIn, hiderOf } from "./secrets.ts";
 import { readSettings } from "./sources.ts";
 import { ownerOf, readState } from "./state.ts";
@@ -207,8 +207,7 @@ function clients(host: Host): Check {
     if (path === undefined) continue;
     try {
       const text = readLimited(host, path, FILE_LIMIT)?.text;
-      if (!text?.trim()) continue;
-      const found = findOurs(client, parseFile(text), host.program());
+      const found = oursIn(client, text ?? "", host.program());
       if (found.length === 0) continue;
       const names = found.map(({ name, project }) =>
         tame(project === undefined ? `"${name}"` : `"${name}" for ${project}`)

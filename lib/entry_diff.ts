@@ -52,12 +52,22 @@ function shown(
   program: readonly string[],
 ): string {
   const isOurs = startsUs(entry, program);
-  const members = Object.entries(isRecord(entry) ? entry : {})
-    .map(([key, value]) => [key, memberOf(key, value, isOurs, program)]);
   const text = isRecord(entry)
-    ? JSON.stringify(Object.fromEntries(members), null, 2)
+    ? JSON.stringify(members(entry, isOurs, program), null, 2)
     : HIDDEN;
   return `${JSON.stringify(name)}: ${text}`;
+}
+
+/** What may be shown of an entry's members. */
+function members(
+  entry: Record<string, unknown>,
+  isOurs: boolean,
+  program: readonly string[],
+): Record<string, unknown> {
+  return Object.fromEntries(
+    Object.entries(entry)
+      .map(([key, value]) => [key, memberOf(key, value, isOurs, program)]),
+  );
 }
 
 /** What may be shown of a member of an entry. */
@@ -68,8 +78,18 @@ function memberOf(
   program: readonly string[],
 ): unknown {
   switch (key) {
-    case "type":
+    case "enabled":
+    case "disabled":
+      return typeof value === "boolean" ? value : HIDDEN;
     case "command":
+      // Zed had an object there once, opencode has a list.
+      if (isRecord(value)) return members(value, isOurs, program);
+      if (Array.isArray(value)) {
+        return memberOf("args", value, isOurs, program);
+      }
+      return memberOf("path", value, isOurs, program);
+    case "type":
+    case "path":
       return typeof value === "string" ? word(value) : HIDDEN;
     case "args":
       // What others' flags mean is not known.
@@ -77,6 +97,7 @@ function memberOf(
         ? value.map((arg, i) => argument(arg, value[i - 1], program))
         : HIDDEN;
     case "env":
+    case "environment":
     case "headers":
       return isRecord(value)
         ? Object.fromEntries(Object.keys(value).map((name) => [name, HIDDEN]))

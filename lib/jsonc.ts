@@ -11,7 +11,7 @@
 import { type Span, stringEnd } from "./json_text.ts";
 
 /** A value, and where it stands. */
-export type Value = ObjectValue | ArrayValue | Scalar;
+export type Value = ObjectValue | ArrayValue | Scalar | Unread;
 
 /** An object. */
 export interface ObjectValue extends Span {
@@ -45,8 +45,18 @@ export interface Scalar extends Span {
   readonly value: unknown;
 }
 
+/** A value that was checked only: what a large file holds beside what is asked for takes no memory. */
+export interface Unread extends Span {
+  /** What it is. */
+  readonly kind: "unread";
+}
+
+/** Whether the value of a member is asked for, by the names of the members that lead to it. */
+export type Wanted = (path: readonly string[]) => boolean;
+
 /**
- * Reads a text. Throws if it is not of that form.
+ * Reads a text, or of its members those that are asked for. Throws if it is not
+ * of that form.
  *
  * @example
  * ```ts
@@ -55,11 +65,21 @@ export interface Scalar extends Span {
  * assertEquals(plain(parse('{ "a": [1.0,], } // b')), { a: [1] });
  * ```
  */
-export function parse(text: string): Value {
-  return new Reader(text).whole();
+export function parse(text: string, wanted: Wanted = () => true): Value {
+  return new Reader(text, wanted).whole();
 }
 
-/** What `JSON.parse` would give. */
+/** What people write into JSON that JSON does not have (RFC 8259): a comment, and a comma behind the last member or item. */
+export type Addition = "comment" | "comma";
+
+/** What of that a text has, with the first line that has it. Throws as {@linkcode parse} does. */
+export function additionsIn(text: string): ReadonlyMap<Addition, number> {
+  const reader = new Reader(text, () => false);
+  reader.whole();
+  return reader.additions;
+}
+
+/** What `JSON.parse` would give; nothing for what was only checked. */
 export function plain(value: Value): unknown {
   switch (value.kind) {
     case "object":
@@ -70,39 +90,52 @@ export function plain(value: Value): unknown {
       return value.items.map(plain);
     case "scalar":
       return value.value;
+    case "unread":
+      return undefined;
   }
 }
 
+/** A text that stands for itself: nothing in it is escaped. */
+// deno-lint-ignore no-control-regex
+const PLAIN = /"[^"\\\x00-\x1f]*"/y;
 /** How deep values may lie in each other. */
 const DEPTH = 500;
 
 class Reader {
+  /** What JSON does not have, and the first line that has it. */
+  readonly additions = new Map<Addition, number>();
   readonly #text: string;
+  readonly #wanted: Wanted;
+  /** The names that lead to what is read now, as far as that is asked for. */
+  readonly #path: string[] = [];
   #at = 0;
   #depth = 0;
 
-  constructor(text: string) {
+  constructor(text: string, wanted: Wanted) {
     this.#text = text;
+    this.#wanted = wanted;
   }
 
   whole(): Value {
-    const value = this.#value();
+    const value = this.#value(true);
     this.#skip();
     if (this.#at < this.#text.length) this.#fail();
     return value;
   }
 
-  #value(): Value {
+  #value(isWanted: boolean): Value {
     if (this.#depth > DEPTH) throw new Error("it is nested too deeply");
     this.#skip();
     const start = this.#at;
     switch (this.#text[start]) {
       case "{": {
-        const members = this.#list("}", () => this.#member());
+        const members = this.#list("}", isWanted, () => this.#member(isWanted));
+        if (!isWanted) break;
         return { kind: "object", start, end: this.#at, members };
       }
       case "[": {
-        const items = this.#list("]", () => this.#value());
+        const items = this.#list("]", isWanted, () => this.#value(isWanted));
+        if (!isWanted) break;
         return { kind: "array", start, end: this.#at, items };
       }
       default: {
@@ -110,35 +143,54 @@ class Reader {
         return { kind: "scalar", start, end: this.#at, value };
       }
     }
+    return { kind: "unread", start, end: this.#at };
   }
 
-  #member(): Member {
+  #member(isWanted: boolean): Member {
     const start = this.#at;
     const name = this.#scalar();
     this.#skip();
     if (typeof name !== "string" || !this.#take(":")) this.#fail();
-    const value = this.#value();
+    if (!isWanted) {
+      const value = this.#value(false);
+      return { start, end: value.end, name, value };
+    }
+    this.#path.push(name);
+    const value = this.#value(this.#wanted(this.#path));
+    this.#path.pop();
     return { start, end: value.end, name, value };
   }
 
-  #list<T>(close: string, read: () => T): T[] {
+  /** The items of a list; none if they are only checked. */
+  #list<T>(close: string, isWanted: boolean, read: () => T): T[] {
     const items: T[] = [];
+    let comma: number | undefined;
     this.#at++;
     this.#depth++;
     for (;;) {
       this.#skip();
       if (this.#take(close)) {
+        if (comma !== undefined) this.#note("comma", comma);
         this.#depth--;
         return items;
       }
-      items.push(read());
+      const item = read();
+      if (isWanted) items.push(item);
       this.#skip();
-      if (!this.#take(",") && this.#text[this.#at] !== close) this.#fail();
+      comma = this.#at;
+      if (this.#take(",")) continue;
+      if (this.#text[this.#at] !== close) this.#fail();
+      comma = undefined;
     }
   }
 
   #scalar(): unknown {
     const start = this.#at;
+    PLAIN.lastIndex = start;
+    if (PLAIN.test(this.#text)) {
+      this.#at = PLAIN.lastIndex;
+      return this.#text.slice(start + 1, this.#at - 1);
+    }
     const end = this.#text[start] === '"'
       ? stringEnd(this.#text, start)
       : start + this.#match(/[\w.+-]*/y).length;
@@ -154,9 +206,12 @@ class Reader {
   /** Goes to what is neither space nor comment. */
   #skip(): void {
     for (;;) {
-      const skipped = this.#match(/[ \t\r\n]+|\/\/[^\n]*|\/\*[^]*?\*\//y);
-      if (skipped === "") return;
-      this.#at += skipped.length;
+      while (isBlank(this.#text.charCodeAt(this.#at))) this.#at++;
+      if (this.#text[this.#at] !== "/") return;
+      const comment = this.#match(/\/\/[^\n]*|\/\*[^]*?\*\//y);
+      if (comment === "") return;
+      this.#note("comment", this.#at);
+      this.#at += comment.length;
     }
   }
 
@@ -171,8 +226,24 @@ class Reader {
     return pattern.exec(this.#text)?.[0] ?? "";
   }
 
-  #fail(): never {
-    const line = this.#text.slice(0, this.#at).split("\n").length;
-    throw new Error(`it is not JSON (line ${line})`);
+  #note(what: Addition, at: number): void {
+    if (!this.additions.has(what)) this.additions.set(what, this.#lineAt(at));
   }
+
+  #lineAt(offset: number): number {
+    let line = 1;
+    for (let at = -1;; line++) {
+      at = this.#text.indexOf("\n", at + 1);
+      if (at === -1 || at >= offset) return line;
+    }
+  }
+
+  #fail(): never {
+    throw new Error(`it is not JSON (line ${this.#lineAt(this.#at)})`);
+  }
+}
+
+/** Whether it is white space of JSON's (RFC 8259 section 2). */
+function isBlank(code: number): boolean {
+  return code === 0x20 || code === 0x0a || code === 0x0d || code === 0x09;
 }

@@ -6,7 +6,16 @@
  * @module
  */
 
-import { type Member, type ObjectValue, parse, plain } from "./jsonc.ts";
+import {
+  type Addition,
+  additionsIn,
+  type Member,
+  type ObjectValue,
+  parse,
+  plain,
+  type Wanted,
+} from "./jsonc.ts";
+import { isRecord } from "./jsonrpc.ts";
 
 /** Where an entry belongs: the member that holds the servers, and the server's name in it. */
 export interface Slot {
@@ -14,18 +23,34 @@ export interface Slot {
   readonly key: string;
   /** The member of that one. */
   readonly name: string;
+  /** What the client does not read, so that none is added. */
+  readonly unread?: readonly Oddity[];
 }
 
-/** The value that a file's text is. Throws, with what is wrong with it. */
-export function parseFile(text: string): unknown {
-  return plain(rootOf(split(text)[1]));
+/** The value that a file's text is, or those of its members that are asked for. Throws, with what is wrong with it. */
+export function parseFile(text: string, wanted?: Wanted): unknown {
+  return plain(rootOf(split(text)[1], wanted));
+}
+
+/** What a text may have before or in its JSON that some clients do not read; `mark` is a byte order mark. */
+export type Oddity = Addition | "mark";
+
+/** What of that a text has, with the first line that has it. Throws as {@linkcode parseFile} does. */
+export function odditiesIn(original: string): Map<Oddity, number> {
+  const [mark, text] = split(original);
+  // An empty one is written anew.
+  if (text.trim() === "") return new Map();
+  return new Map<Oddity, number>([
+    ...(mark === "" ? [] : [["mark", 1]] as const),
+    ...additionsIn(text),
+  ]);
 }
 
 /** The entry that is there, if one is. Throws if the file is of another shape. */
 export function entryIn(original: string, { key, name }: Slot): unknown {
   const [, text] = split(original);
   if (text.trim() === "") return undefined;
-  const servers = serversIn(rootOf(text), key);
+  const servers = serversIn(rootOf(text, only(key)), key);
   const member = servers && memberOf(servers, name);
   return member && plain(member.value);
 }
@@ -36,18 +61,24 @@ const REACHED = /^(command|args|type|url|serverUrl|httpUrl|headers)$/;
 /** The text with this entry; what else an older one said is kept. It is the same text if the entry is there. Throws if the file is of another shape. */
 export function withEntry(
   original: string,
-  { key, name }: Slot,
+  { key, name, unread = [] }: Slot,
   reached: Readonly<Record<string, unknown>>,
 ): string {
   const [mark, text] = split(original);
   if (text.trim() === "") {
-    return `${mark}${pretty({ [key]: { [name]: reached } }, "  ", "\n")}\n`;
+    const whole = pretty({ [key]: { [name]: reached } }, "  ", "\n");
+    return `${unread.includes("mark") ? "" : mark}${whole}\n`;
   }
-  const root = rootOf(text);
-  const layout = layoutOf(text, root);
+  const root = rootOf(text, only(key));
+  const layout = layoutOf(text, root, !unread.includes("comma"));
   const servers = serversIn(root, key);
+  const list = memberOf(root, key);
   if (servers === undefined) {
-    return mark + added(text, root, layout, key, { [name]: reached });
+    const value = { [name]: reached };
+    return mark +
+      (list === undefined
+        ? added(text, root, layout, key, value)
+        : replaced(text, root, layout, list, value));
   }
   const old = memberOf(servers, name);
   if (old === undefined) {
@@ -56,29 +87,60 @@ export function withEntry(
   if (old.value.kind !== "object") {
     return mark + replaced(text, servers, layout, old, reached);
   }
-  return mark + remade(text, { key, name }, layout, reached);
+  const { start, end } = old.value;
+  // The entry alone: the rest may be large, and is not touched.
+  const indent = indentAt(text, old.start);
+  const entry = remade(indent + text.slice(start, end), layout, reached);
+  return mark + text.slice(0, start) + entry.slice(indent.length) +
+    text.slice(end);
 }
 
-/** The text with what reaches a server said anew, member by member: what else is said in its entry stays, comments too. */
+/** The entry's text with what reaches a server said anew, member by member: what else is said in it stays, comments too. */
 function remade(
   original: string,
-  { key, name }: Slot,
   layout: Layout,
   reached: Readonly<Record<string, unknown>>,
 ): string {
-  let text = original;
-  const entry = (): ObjectValue =>
-    memberOf(serversIn(rootOf(text), key)!, name)!.value as ObjectValue;
-  for (const { name } of entry().members) {
+  let text = flattened(original, layout);
+  for (const { name } of rootOf(text).members) {
     if (!REACHED.test(name) || Object.hasOwn(reached, name)) continue;
-    const object = entry();
-    text = removed(text, object, memberOf(object, name)!);
+    const entry = rootOf(text);
+    text = removed(text, entry, memberOf(entry, name)!);
   }
   for (const [name, value] of Object.entries(reached)) {
-    const object = entry();
-    const old = memberOf(object, name);
-    if (old === undefined) text = added(text, object, layout, name, value);
-    else text = replaced(text, object, layout, old, value);
+    const entry = rootOf(text);
+    const old = memberOf(entry, name);
+    if (old === undefined) text = added(text, entry, layout, name, value);
+    else text = replaced(text, entry, layout, old, value);
+  }
+  return text;
+}
+
+/**
+ * The text of an entry of Zed's older form, where `command` is an object with
+ * the members `path`, `args` and `env`, with the members beside the first two a
+ * level higher: they are the user's.
+ */
+function flattened(original: string, layout: Layout): string {
+  let text = original;
+  const command = memberOf(rootOf(text), "command")?.value;
+  if (command?.kind !== "object") return text;
+  for (const { name, value, start } of command.members) {
+    if (name === "path" || name === "args") continue;
+    const entry = rootOf(text);
+    const own = memberOf(entry, name);
+    const inner = plain(value);
+    if (own === undefined && inner !== null) {
+      const said = {
+        text: original.slice(value.start, value.end),
+        indent: indentAt(original, start),
+      };
+      text = added(text, entry, layout, name, inner, said);
+    }
+    if (own === undefined) continue;
+    const outer = plain(own.value);
+    if (!isRecord(inner) || !isRecord(outer)) continue;
+    text = replaced(text, entry, layout, own, { ...inner, ...outer });
   }
   return text;
 }
@@ -87,7 +149,7 @@ function remade(
 export function withoutEntry(original: string, { key, name }: Slot): string {
   const [mark, text] = split(original);
   if (text.trim() === "") return original;
-  const servers = serversIn(rootOf(text), key);
+  const servers = serversIn(rootOf(text, only(key)), key);
   const old = servers && memberOf(servers, name);
   return old === undefined ? original : mark + removed(text, servers!, old);
 }
@@ -96,6 +158,9 @@ export function withoutEntry(original: string, { key, name }: Slot): string {
 interface Layout {
   readonly unit: string;
   readonly lineEnd: string;
+  readonly isOneLine: boolean;
+  /** Whether a comma may stand behind the last member. */
+  readonly isTrailing: boolean;
 }
 
 /** The byte order mark, if there is one, and the rest. */
@@ -103,16 +168,22 @@ function split(text: string): [mark: string, text: string] {
   return text.startsWith("\ufeff") ? ["\ufeff", text.slice(1)] : ["", text];
 }
 
-function rootOf(text: string): ObjectValue {
-  const root = parse(text);
+/** The member with the servers, and no other. */
+function only(key: string): Wanted {
+  return ([first]) => first === key;
+}
+
+function rootOf(text: string, wanted?: Wanted): ObjectValue {
+  const root = parse(text, wanted);
   if (root.kind === "object") return root;
   throw new Error("it is not a JSON object");
 }
 
-/** The object that holds the servers. */
+/** The object that holds the servers; `null` in its place is none, as clients take it. */
 function serversIn(root: ObjectValue, key: string): ObjectValue | undefined {
   const value = memberOf(root, key)?.value;
   if (value === undefined || value.kind === "object") return value;
+  if (value.kind === "scalar" && value.value === null) return undefined;
   throw new Error(`"${key}" in it is not an object`);
 }
 
@@ -124,10 +195,18 @@ function memberOf(object: ObjectValue, name: string): Member | undefined {
 }
 
 /** The indentation of a file is that of its first member. */
-function layoutOf(text: string, root: ObjectValue): Layout {
-  const [first] = root.members;
+function layoutOf(
+  text: string,
+  { members: [first] }: ObjectValue,
+  isTrailing: boolean,
+): Layout {
   const unit = first && indentAt(text, first.start);
-  return { unit: unit || "  ", lineEnd: text.includes("\r\n") ? "\r\n" : "\n" };
+  return {
+    unit: unit || "  ",
+    lineEnd: text.includes("\r\n") ? "\r\n" : "\n",
+    isOneLine: first !== undefined && !text.trim().includes("\n"),
+    isTrailing,
+  };
 }
 
 /** The white space at the start of a line. */
@@ -140,58 +219,73 @@ function indentAt(text: string, offset: number): string {
 function isCompact(
   text: string,
   { members, start, end }: ObjectValue,
+  { isOneLine }: Layout,
 ): boolean {
-  if (members.length > 0) return !text.slice(start, end).includes("\n");
-  const file = text.trim();
-  return !file.includes("\n") && file.length > end - start;
+  return members.length > 0
+    ? !text.slice(start, end).includes("\n")
+    : isOneLine;
 }
 
 function pretty(value: unknown, unit: string, lineEnd: string): string {
   return JSON.stringify(value, null, unit).replaceAll("\n", lineEnd);
 }
 
-/** The text with a new last member in an object. */
+/** A value as it is written, and the indentation of its first line. */
+interface Said {
+  readonly text: string;
+  readonly indent: string;
+}
+
+/** The text with a new last member in an object; its value is written as it was said, if it was. */
 function added(
   text: string,
   object: ObjectValue,
-  { unit, lineEnd }: Layout,
+  layout: Layout,
   name: string,
   value: unknown,
+  said?: Said,
 ): string {
+  const { unit, lineEnd } = layout;
   const last = object.members.at(-1);
   const from = last?.end ?? object.start + 1;
   const close = object.end - 1;
   const isTrailing = commaIn(text, from, close) !== undefined;
   const comma = last !== undefined && !isTrailing ? "," : "";
   // What is said behind the last member stays with it.
-  const said = text.slice(from, close).trimEnd();
-  const head = text.slice(0, from) + comma + said;
-  let tail = text.slice(from + said.length);
+  const rest = text.slice(from, close).trimEnd();
+  const head = text.slice(0, from) + comma + rest;
+  let tail = text.slice(from + rest.length);
   const quoted = JSON.stringify(name);
-  if (isCompact(text, object)) {
+  if (isCompact(text, object, layout)) {
     const before = text.slice(0, last?.start ?? from);
     const gap = before.slice(endOf(before, " "));
-    return `${head}${gap}${quoted}:${JSON.stringify(value)}${tail}`;
+    const compact = said?.text ?? JSON.stringify(value);
+    return `${head}${gap}${quoted}:${compact}${tail}`;
   }
   const outer = lineEnd + indentAt(text, object.start);
   const inner = last === undefined
     ? outer + unit
     : lineEnd + indentAt(text, last.start);
   if (!/^\s*\n/.test(tail)) tail = outer + tail.trimStart();
-  const property = `${quoted}: ${pretty(value, unit, inner)}`;
-  return head + inner + property + (isTrailing ? "," : "") + tail;
+  const written = said === undefined
+    ? pretty(value, unit, inner)
+    : said.text.replaceAll(`\n${said.indent}`, inner.replace("\r", ""));
+  const property = `${quoted}: ${written}`;
+  const end = isTrailing && layout.isTrailing ? "," : "";
+  return head + inner + property + end + tail;
 }
 
 /** The text with another value of a member; the same text if it has that value. */
 function replaced(
   text: string,
   object: ObjectValue,
-  { unit, lineEnd }: Layout,
+  layout: Layout,
   member: Member,
   value: unknown,
 ): string {
+  const { unit, lineEnd } = layout;
   if (isSame(plain(member.value), value)) return text;
-  const next = isCompact(text, object)
+  const next = isCompact(text, object, layout)
     ? JSON.stringify(value)
     : pretty(value, unit, lineEnd + indentAt(text, member.start));
   return text.slice(0, member.value.start) + next + text.slice(member.end);

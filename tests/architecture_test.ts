@@ -16,12 +16,12 @@ const FLOORS: readonly (readonly string[])[] = [
   ["capacity", "liveness", "place", "secrets"],
   ["backoff", "displacement", "handshakes"],
   ["jsonc", "toml", "jsonrpc", "settings", "link", "close_reason", "one_way"],
-  ["awaited", "malformed", "frames", "ids"],
+  ["awaited", "malformed", "frames", "ids", "servers_text", "toml_text"],
   ["envelope"],
   ["catalog"],
   ["hints"],
-  ["safety", "asked", "clients", "memory", "servers_text", "toml_text"],
-  ["deadline", "event", "listens", "memory_text"],
+  ["safety", "asked", "clients", "memory"],
+  ["deadline", "event", "listens", "memory_text", "client_file"],
   ["account", "config", "content_length", "late_answers", "naps", "repeats"],
   ["by_link"],
   ["hint_waits", "queue", "tasks", "entry_diff", "waits"],
@@ -172,6 +172,7 @@ const MAY_NAME_NPM = [
   "tools/rig.ts", // replaces npx by the Deno that runs
   "dist.ts", // npm pack, and npm install --offline
   ...["pure/clients_test.ts", "pure/entry_diff_test.ts"], // texts only
+  ...["pure/clients_schema_test.ts", "config_test.ts"], // texts only
   "e2e/install_test.ts", // texts only
   "architecture_test.ts",
 ];

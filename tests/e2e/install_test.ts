@@ -5,10 +5,10 @@
  * @module
  */
 
+import { formatOf } from "../../lib/client_file.ts";
 import { CLIENTS } from "../../lib/clients.ts";
 import type { Host } from "../../lib/host.ts";
 import { install } from "../../lib/install.ts";
-import { parseFile } from "../../lib/servers_text.ts";
 import { assert, assertEquals, assertMatch } from "../tools/assert.ts";
 import { ROOT } from "../tools/bundle.ts";
 import { Disk } from "../tools/disk.ts";
@@ -74,23 +74,34 @@ async function exists(path: string): Promise<boolean> {
   return await Deno.stat(path).then(() => true, () => false);
 }
 
-/** What a client's user may have in its file. */
-function busy(key: string): string {
-  return `// mine\n{\n\t"${key}": {\n\t\t// the first\n\t\t"other": ` +
-    `{ "command": "x", "env": { "T": "s3cret" } }, // kept\n\t},\n\t"n": 1.0,\n}\n`;
-}
+/** A client of each form that an entry has, and what its user may have in its file; tests/pure/install_test.ts has every client. */
+const FORMS: [name: string, before: string][] = [
+  [
+    "cursor",
+    '// mine\n{\n\t"mcpServers": {\n\t\t"other": { "env": ' +
+    '{ "T": "s3cret" } }, // kept\n\t},\n\t"n": 1.0,\n}\n',
+  ],
+  [
+    "opencode",
+    '{\r\n  "mcp": {\r\n    "other": { "environment": { "T": "s3cret" } }\r\n' +
+    "  }\r\n}\r\n",
+  ],
+  ["codex", '# mine\n[mcp_servers.other] # kept\nenv = { T = "s3cret" }\n'],
+];
 
-for (const { name, key, title } of CLIENTS) {
+for (const [name, before] of FORMS) {
+  const client = CLIENTS.find((client) => client.name === name)!;
+  const { key, title } = client;
+  const { parseFile } = formatOf(client);
   test(`install and uninstall: ${name}`, async () => {
     await using home = new Home();
-    const before = busy(key);
     const file = await home.put(name, before);
     await Deno.chmod(file, 0o664);
 
     const shown = await home.run(["install", name, ...URL_FLAG]);
     assertEquals([shown.code, shown.stderr], [0, ""]);
     assert(shown.stdout.includes(`${title} reads its servers from ${file}\n`));
-    const snippet = JSON.parse(/^\{[^]*^\}/m.exec(shown.stdout)![0]);
+    const snippet = parseFile(shown.stdout.split("\n\n")[1]!) as Json;
     assertEquals(await Deno.readTextFile(file), before, "only shown");
 
     const written = await home.run(["install", name, ...URL_FLAG, "--write"]);
@@ -99,10 +110,8 @@ for (const { name, key, title } of CLIENTS) {
     assert(!/^- /m.test(written.stdout), "nothing is taken away");
     assert(!written.stdout.includes("s3cret"), "nothing else is shown");
     const text = await Deno.readTextFile(file);
-    const [head, tail] = before.split("\n\t},\n");
-    assert(text.startsWith(head!) && text.endsWith(`\n\t},\n${tail}`));
     const { other: _, ...ours } = (parseFile(text) as Json)[key];
-    assertEquals({ [key]: ours }, snippet);
+    assertEquals(ours, snippet[key]);
     assertEquals(Deno.statSync(file).mode! & 0o777, 0o664);
     const backup = `${file}.alwaysup.bak`;
     assertEquals(await Deno.readTextFile(backup), before);
@@ -148,7 +157,8 @@ test("what install has written starts a proxy that works", async () => {
 test("a missing file is made, and another entry of the name replaced", async () => {
   await using home = new Home();
   const file = home.fileOf("zed");
-  const first = await home.run(["install", "zed", "--write"]);
+  const oldest = ["install", "zed", "--write", "--url", "ws://127.0.0.1:8/"];
+  const first = await home.run(oldest);
   assertEquals(first.code, 0, first.stderr);
   assertEquals(Deno.statSync(file).mode! & 0o777, 0o600);
   const old = await Deno.readTextFile(file);
@@ -169,7 +179,12 @@ test("a link stays one", async () => {
   await Deno.remove(file);
   await Deno.writeTextFile(real, '\ufeff{"mcpServers":{}}\r\n');
   await Deno.symlink(real, file);
-  const { code } = await home.run(["install", "cursor", "--write"]);
+  const { code } = await home.run([
+    "install",
+    "cursor",
+    "--write",
+    ...URL_FLAG,
+  ]);
   assertEquals(code, 0);
   assert(Deno.lstatSync(file).isSymlink);
   const text = new TextDecoder("utf-8", { ignoreBOM: true })
@@ -183,7 +198,12 @@ test("a link to nothing stays one, too", async () => {
   const real = `${home.folder}/real.json`;
   await Deno.remove(file);
   await Deno.symlink(real, file);
-  const { code, stderr } = await home.run(["install", "cursor", "--write"]);
+  const { code, stderr } = await home.run([
+    "install",
+    "cursor",
+    "--write",
+    ...URL_FLAG,
+  ]);
   assert(Deno.lstatSync(file).isSymlink);
   // Deno without all rights does not write through such a link, and says so.
   if (code !== 0) assertMatch(stderr, /it cannot be written \(No such file/);
@@ -202,7 +222,7 @@ test("an older entry's env is kept, and no secret of the file is shown", async (
       },
     }),
   );
-  const written = await home.run(["install", "cursor", "--write"]);
+  const written = await home.run(["install", "cursor", "--write", ...URL_FLAG]);
   const { mcpServers } = JSON.parse(await Deno.readTextFile(file));
   const { command, env: kept, timeout } = mcpServers.alwaysup;
   assertEquals([kept, timeout, command === "python"], [env, 9, false]);
@@ -280,7 +300,10 @@ for (const [what, times, before, after, says] of FAILURES) {
     const said: string[] = [];
     const complain = (line: string): number => said.push(line);
     const output = { print: () => {}, complain, isColoured: false };
-    assertEquals(await install(["cursor", "--write"], host, output), 1);
+    assertEquals(
+      await install(["cursor", "--write", ...URL_FLAG], host, output),
+      1,
+    );
     assertEquals(disk.text(FAILING), after);
     assert(said[0]!.startsWith(`alwaysup: ${FAILING}: ${says}`), said[0]);
     // Its owner, who may be another, has given the old one its rights.
@@ -294,7 +317,12 @@ test("others read neither a backup nor what comes and goes; nothing else is left
   await Deno.chmod(file, 0o664);
   const folder = file.replace(/[^/]*$/, "");
   const before = Deno.statSync(file).ino;
-  const { code } = await home.run(["install", "cursor", "--write"]);
+  const { code } = await home.run([
+    "install",
+    "cursor",
+    "--write",
+    ...URL_FLAG,
+  ]);
   assertEquals(code, 0);
   const modes = [...Deno.readDirSync(folder)]
     .map(({ name }) => [name, Deno.statSync(folder + name).mode! & 0o777])
@@ -307,7 +335,10 @@ test("a file with another name, too, stays one file", async () => {
   await using home = new Home();
   const file = await home.put("cursor", "{}");
   Deno.linkSync(file, `${home.folder}/other.json`);
-  assertEquals((await home.run(["install", "cursor", "--write"])).code, 0);
+  assertEquals(
+    (await home.run(["install", "cursor", "--write", ...URL_FLAG])).code,
+    0,
+  );
   const other = await Deno.readTextFile(`${home.folder}/other.json`);
   assertEquals(other, await Deno.readTextFile(file));
 });
@@ -316,7 +347,12 @@ test("a file that is read-only is left alone", async () => {
   await using home = new Home();
   const file = await home.put("cursor", "{}");
   await Deno.chmod(file, 0o444);
-  const { code, stderr } = await home.run(["install", "cursor", "--write"]);
+  const { code, stderr } = await home.run([
+    "install",
+    "cursor",
+    "--write",
+    ...URL_FLAG,
+  ]);
   assertEquals([code, await Deno.readTextFile(file)], [1, "{}"]);
   assertMatch(stderr, /it cannot be written \(it is read-only\)\n$/);
 });
@@ -334,7 +370,11 @@ const REFUSED: [
     /: "mcpServers" in it is not an object; nothing/,
   ],
   ["too deep", "[".repeat(100_000), /: it is nested too deeply; nothing/],
-  ["Latin 1", new Uint8Array([0x22, 0xe4, 0x22]), /not text in UTF-8; nothing/],
+  [
+    "Latin 1",
+    new Uint8Array([0x22, 0xe4, 0x22]),
+    /read \(it is not text in UTF-8\); nothing/,
+  ],
 ];
 for (const [what, content, why] of REFUSED) {
   test(`a file that is ${what} is refused, and not touched`, async () => {
@@ -345,7 +385,8 @@ for (const [what, content, why] of REFUSED) {
       : content;
     await Deno.writeFile(file, bytes);
     for (const command of ["install", "uninstall"]) {
-      const all = await home.run([command, "windsurf", "--write"]);
+      const flags = command === "install" ? URL_FLAG : [];
+      const all = await home.run([command, "windsurf", "--write", ...flags]);
       assertEquals([all.code, all.stdout], [1, ""]);
       assertMatch(all.stderr, why);
       assertEquals(all.stderr.split("\n").length, 2, "one sentence");
@@ -359,22 +400,33 @@ for (const [what, content, why] of REFUSED) {
 test("a place that cannot be read or written is named", async () => {
   await using home = new Home();
   await Deno.writeTextFile(`${home.folder}/.cursor`, "a file");
-  const unreadable = await home.run(["install", "cursor", "--write"]);
+  const unreadable = await home.run([
+    "install",
+    "cursor",
+    "--write",
+    ...URL_FLAG,
+  ]);
   assertEquals(unreadable.code, 1);
   assertMatch(unreadable.stderr, /mcp\.json: it cannot be read \(.*nothing is/);
   await Deno.mkdir(home.fileOf("augment"), { recursive: true });
-  const folder = await home.run(["install", "augment", "--write"]);
+  const folder = await home.run(["install", "augment", "--write", ...URL_FLAG]);
   assertEquals(folder.code, 1);
   assertMatch(folder.stderr, /it cannot be read \(it is no file\)/);
   const nowhere = { HOME: "", USERPROFILE: "", APPDATA: "" };
-  const homeless = await home.run(["install", "vscode"], nowhere);
+  const homeless = await home.run(["install", "vscode", ...URL_FLAG], nowhere);
   assertEquals(homeless.code, 1);
   assertMatch(homeless.stderr, /VS Code: the environment does not say where/);
 });
 
 const WRONG: [args: string[], why: RegExp][] = [
-  [["install"], /a client must follow.* claude-desktop, .*zed$/m],
-  [["install", "emacs"], /a client must follow.* claude-desktop, .*zed$/m],
+  [
+    ["install"],
+    /a client must follow.* claude-desktop, .*opencode, or --all$/m,
+  ],
+  [
+    ["install", "emacs"],
+    /a client must follow.* claude-desktop, .*opencode, or --all$/m,
+  ],
   [["install", "zed", "--url", "http://h/"], /--url: a WebSocket URL begins/],
   [["install", "zed", "--url", "ws://h/?token=s3cret"], /--url: .* a secret/],
   [["install", "zed", "--token", "s3cret"], /--token: a command line is visi/],
@@ -391,7 +443,7 @@ const WRONG: [args: string[], why: RegExp][] = [
     ["install", "zed", "--token-file", "none"],
     /--token-file: it cannot be read \(ENOENT\): it must be the path/,
   ],
-  [["uninstall", "zed", "--url", "ws://h/"], /only the flags --name and --w/],
+  [["uninstall", "zed", "--url", "ws://h/"], /only the flags --name, --wri/],
 ];
 
 test("what is wrong in a command line is said, and nothing is done", async () => {
@@ -409,14 +461,18 @@ test("paths are made whole; what the client will not see is named", async () => 
   await using home = new Home();
   const token = `${"../".repeat(20)}${home.folder.slice(1)}/token`;
   await Deno.writeTextFile(`${home.folder}/token`, "t");
-  const args = ["--token-file", token, "--cache=./c.json"];
-  const env = { ALWAYSUP_TOKEN: "s3cret", EXAI_WS_HOST: "h" };
+  const args = [...URL_FLAG, "--token-file", token, "--cache=./c.json"];
+  const env = { ALWAYSUP_TOKEN: "s3cret", EXAI_WS_HEALTH_FILE: "h" };
   const { stdout, stderr } = await home.run(["install", "zed", ...args], env);
   assert(stdout.includes(JSON.stringify(ROOT + token)), stdout);
   assert(stdout.includes(JSON.stringify(`--cache=${ROOT}c.json`)), stdout);
-  assertMatch(stderr, /^alwaysup: Zed will not see EXAI_WS_HOST of this env/);
-  const bare = await home.run(["install", "zed", "--cache", "off"], env);
-  assertMatch(bare.stderr, /will not see EXAI_WS_HOST, ALWAYSUP_TOKEN of/);
+  assertMatch(stderr, /^alwaysup: Zed will not see EXAI_WS_HEALTH_FILE of/);
+  const off = ["install", "zed", ...URL_FLAG, "--cache", "off"];
+  const bare = await home.run(off, env);
+  assertMatch(
+    bare.stderr,
+    /will not see ALWAYSUP_TOKEN, EXAI_WS_HEALTH_FILE of/,
+  );
   assert(!(bare.stdout + bare.stderr).includes("s3cret"));
   assertMatch(bare.stdout, /"off"/);
 });
@@ -424,7 +480,8 @@ test("paths are made whole; what the client will not see is named", async () => 
 test("a path in an env file that is not whole is named", async () => {
   await using home = new Home();
   const file = `${home.folder}/x.env`;
-  const args = ["install", "zed", "--env-file", file, "--retry", "safe"];
+  const flags = [...URL_FLAG, "--env-file", file, "--retry", "safe"];
+  const args = ["install", "zed", ...flags];
   const lines = [
     ...["ALWAYSUP_CACHE=c.json", "EXAI_WS_HEALTH_FILE=../h.json"],
     ...["ALWAYSUP_RETRY=never", "ENV_FILE=y.env"],
@@ -470,9 +527,34 @@ test("on Windows the program is started by cmd, with what cmd leaves alone", asy
 
 test("uninstall names the entries that start this program under other names", async () => {
   await using home = new Home();
-  const args = ["install", "zed", "--write", "--name", "exai"];
+  const args = ["install", "zed", "--write", "--name", "exai", ...URL_FLAG];
   assertEquals((await home.run(args)).code, 0);
   const { code, stdout } = await home.run(["uninstall", "zed", "--write"]);
   assertEquals(code, 0);
   assertMatch(stdout, /"alwaysup" is not there; nothing changes\n.*as "exai"/);
+});
+
+test("the default address is written only if something listens there", async () => {
+  await using home = new Home();
+  const options = { port: 8079, hostname: "127.0.0.1" };
+  const isFree = await Deno.connect(options).then(
+    (connection) => (connection.close(), false),
+    () => true,
+  );
+  const lines = [["cursor"], ["codex", "--write"], ["--all", "--write"]];
+  await home.put("cursor", "{}");
+  for (const line of isFree ? lines : []) {
+    const { code, stdout, stderr } = await home.run(["install", ...line]);
+    assertEquals([code, stdout], [2, ""]);
+    assertMatch(stderr, /^alwaysup: nothing listens at ws:.*: give --url ws:/);
+  }
+  assertEquals(await Deno.readTextFile(home.fileOf("cursor")), "{}");
+  const file = `${home.folder}/x.env`;
+  await Deno.writeTextFile(file, "EXAI_WS_PORT=9");
+  const named = await home.run(["install", "cursor", "--env-file", file]);
+  assertEquals([named.code, named.stderr], [0, ""], "a file names it");
+  const listener = isFree ? Deno.listen(options) : undefined;
+  const { code, stderr } = await home.run(["install", "cursor", "--write"]);
+  assertEquals([code, stderr], [0, ""]);
+  listener?.close();
 });

@@ -53,8 +53,24 @@ export const FILES: readonly Mutant[] = [
     name: "files: a client's file is renamed before it is on the disk",
     from: `
       await $host.$sync($next);
-      if ($host.$read($path) !== $before) { throw $$error; }`,
-    to: "if ($host.$read($path) !== $before) { throw $$error; }",
+      $mustBe($host, $path, $before);
+      return $attempt`,
+    to: "$mustBe($host, $path, $before); return $attempt",
+  },
+  {
+    name: "files: what another program has made of a client's file is replaced",
+    from: "const $isSame = $text === $before && $now?.$id === $$facts; if",
+    to: "const $isSame = $now?.$id === $$facts; if",
+  },
+  {
+    name: "files: a fourth copy of a client's file takes the first one's place",
+    from: "const [, $older, $newest] = $names as [string, string, string]",
+    to: "const [$older, , $newest] = $names as [string, string, string]",
+  },
+  {
+    name: "files: bytes that are not UTF-8 are text",
+    from: "new TextDecoder($utf8, { $fatal: true, $ignore: true })",
+    to: "new TextDecoder($utf8, { $fatal: false, $ignore: true })",
   },
   {
     name: "files: two proxies write one cache at once",

@@ -137,4 +137,9 @@ export const SESSION: readonly Mutant[] = [
     from: "$isOurs && Array.isArray($value)",
     to: "Array.isArray($value)",
   },
+  {
+    name: "install: an entry of the older shape loses its env",
+    from: "let $text = $flattened($original, $layout);",
+    to: "let $text = $original;",
+  },
 ];

@@ -1,5 +1,5 @@
 import { parse as library, type ParseError } from "jsonc-parser";
-import { parse, plain } from "../../lib/jsonc.ts";
+import { additionsIn, parse, plain } from "../../lib/jsonc.ts";
 import { assert, assertEquals, assertThrows } from "../tools/assert.ts";
 import { test } from "../tools/pure.ts";
 import { prng } from "../tools/stage.ts";
@@ -65,4 +65,51 @@ test("jsonc: seeded texts are what the library of VS Code reads", () => {
     if (found !== "wrong") read++;
   }
   assert(read > 500, `${read} of them are JSON`);
+});
+
+const ASKED: [text: string, path: string, value: unknown][] = [
+  ['{"a":{"b":[1]},"c":{"d":2}}', "a", { a: { b: [1] }, c: undefined }],
+  ['{"a":[{"b":1}],"c":3}', "x", { a: undefined, c: 3 }],
+  ['{"a":{"b":{"x":1},"c":{"d":{}}}}', "a b", {
+    a: { b: { x: 1 }, c: undefined },
+  }],
+];
+
+test("jsonc: what is not asked for is only checked", () => {
+  for (const [text, path, value] of ASKED) {
+    const names = path.split(" ");
+    const read = parse(
+      text,
+      (at) => at.every((name, i) => (names[i] ?? name) === name),
+    );
+    assertEquals(plain(read), value, text);
+    const whole = parse(text);
+    assertEquals([read.start, read.end], [whole.start, whole.end]);
+  }
+  for (const text of WRONG) {
+    assertThrows(() => parse(`{"a":${text}}`, () => false), Error, "it is not");
+  }
+  for (const text of ['{"a":{"b":[1,,2]}}', '{"a":{"b" 1}}', '{"a":["\\x"]}']) {
+    assertThrows(() => parse(text, () => false), Error, "it is not JSON");
+  }
+});
+
+const ADDITIONS: [
+  text: string,
+  comment: number | undefined,
+  comma: number | undefined,
+][] = [
+  ['{"a": "/* */ // ,}", "b": [1, 2]}', undefined, undefined],
+  ["[1, 2,\n]", undefined, 1],
+  ["{\n}// a", 2, undefined],
+  ['{"a": {"b": {"c": 1,}}}', undefined, 1],
+  ['\n\n/* a\n */ {"a": 1,\n}// b', 3, 4],
+  ["[[1,],\n[2,],// c\n]", 2, 1],
+];
+
+test("jsonc: what a text has that JSON does not", () => {
+  for (const [text, comment, comma] of ADDITIONS) {
+    const found = additionsIn(text);
+    assertEquals([found.get("comment"), found.get("comma")], [comment, comma]);
+  }
 });

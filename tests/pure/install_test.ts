@@ -1,0 +1,540 @@
+/**
+ * What `install` and `uninstall` make of files that clients and their users
+ * have written, on a disk in memory.
+ *
+ * @module
+ */
+
+import { CLIENTS } from "../../lib/clients.ts";
+import { formatOf } from "../../lib/client_file.ts";
+import { type Host, textOf } from "../../lib/host.ts";
+import { install, uninstall } from "../../lib/install.ts";
+import {
+  assert,
+  assertEquals,
+  assertMatch,
+  assertThrows,
+} from "../tools/assert.ts";
+import { Disk } from "../tools/disk.ts";
+import { test } from "../tools/pure.ts";
+
+// deno-lint-ignore no-explicit-any
+type Json = any;
+
+const URL_FLAG = ["--url", "ws://127.0.0.1:9/"];
+const COMMANDS = { install, uninstall };
+
+/** What a run has said. */
+interface Said {
+  readonly code: number;
+  readonly out: string;
+  readonly err: string;
+}
+
+/** Runs a command on a disk. */
+async function run(
+  disk: Disk,
+  line: string,
+  more: Partial<Host> = {},
+): Promise<Said> {
+  const [name, ...args] = line.split(" ");
+  const [out, err]: [string[], string[]] = [[], []];
+  const code = await COMMANDS[name as keyof typeof COMMANDS](
+    [...args, ...(name === "install" ? URL_FLAG : [])],
+    disk.host(more),
+    {
+      print: (text) => out.push(text),
+      complain: (text) => err.push(text),
+      isColoured: false,
+    },
+  );
+  return { code, out: out.join("\n"), err: err.join("\n") };
+}
+
+function clientOf(name: string): typeof CLIENTS[number] {
+  return CLIENTS.find((client) => client.name === name)!;
+}
+
+/** Where a client's file lies on a disk. */
+function fileOf(name: string, disk = new Disk()): string {
+  return clientOf(name).file(disk.host())!;
+}
+
+/** A disk with one client's file. */
+function having(name: string, text: string): { disk: Disk; file: string } {
+  const disk = new Disk();
+  const file = fileOf(name);
+  disk.put(file, text, { mode: 0o664 });
+  return { disk, file };
+}
+
+/** The entry of this program in a client's file. */
+function entryIn(name: string, text: string | undefined): Json {
+  const client = clientOf(name);
+  const slot = { key: client.key, name: "alwaysup" };
+  return formatOf(client).entryIn(text ?? "", slot);
+}
+
+/** What a client's user may have in its file, as far as the client reads it. */
+function busy({ key, isToml, unread = [] }: typeof CLIENTS[number]): string {
+  if (isToml) {
+    return `# mine\nmodel = "m"\n\n[${key}.other] # the first\ncommand = "x"\n` +
+      `env = { T = "s3cret" } # kept\n\n[n]\na = 1.0\n`;
+  }
+  const hasComments = !unread.includes("comment");
+  const comma = unread.includes("comma") ? "" : ",";
+  const [first, kept] = hasComments
+    ? ["\t\t// the first\n", ` // kept`]
+    : ["", ""];
+  return `{\n\t"${key}": {\n${first}\t\t"other": { "command": "x", "env": ` +
+    `{ "T": "s3cret" } }${comma}${kept}\n\t},\n\t"n": 1.0${comma}\n}\n`;
+}
+
+for (const client of CLIENTS) {
+  const { name, key } = client;
+  test(`install and uninstall: ${name}`, async () => {
+    const before = busy(client);
+    const { disk, file } = having(name, before);
+    const shown = await run(disk, `install ${name}`);
+    assertEquals([shown.code, shown.err], [0, ""]);
+    assertEquals(disk.text(file), before, "only shown");
+    const written = await run(disk, `install ${name} --write`);
+    assertEquals([written.code, written.err], [0, ""]);
+    assert(!/^- /m.test(written.out), "nothing is taken away");
+    assert(!written.out.includes("s3cret"), "nothing else is shown");
+    const text = disk.text(file)!;
+    // Where another member comes behind it, a line may get a comma.
+    const linesOf = (text: string): string[] =>
+      text.split("\n").map((line) => line.replace(/,(?= \/\/|$)/, ""));
+    const lines = linesOf(text);
+    const lost = linesOf(before).filter((line) => !lines.includes(line));
+    assertEquals(lost, []);
+    const { parseFile } = formatOf(client);
+    const { other, alwaysup } = (parseFile(text) as Json)[key];
+    assertEquals(other, (parseFile(before) as Json)[key].other);
+    const snippet = shown.out.split("\n\n")[1]!;
+    assertEquals((parseFile(snippet) as Json)[key], { alwaysup });
+    assertEquals(disk.text(`${file}.alwaysup.bak`), before);
+
+    const again = await run(disk, `install ${name} --write`);
+    assertMatch(again.out, /"alwaysup" is there already; nothing changes/);
+    assertEquals(disk.text(file), text);
+    const planned = await run(disk, `uninstall ${name}`);
+    assertMatch(planned.out, /^- "alwaysup": \{$/m);
+    assertEquals(disk.text(file), text, "only shown");
+    const removed = await run(disk, `uninstall ${name} --write`);
+    assertEquals([removed.code, disk.text(file)], [0, before]);
+    const gone = await run(disk, `uninstall ${name} --write`);
+    assertMatch(gone.out, /"alwaysup" is not there; nothing changes/);
+  });
+}
+
+const OLDER: [what: string, entry: string, kept: Json][] = [
+  [
+    "its env",
+    '{"command":{"path":"python","args":["x"],"env":{"T":"t","U":"u"}}}',
+    { env: { T: "t", U: "u" } },
+  ],
+  [
+    "both of its env, the outer one before the inner one",
+    '{"command":{"path":"p","env":{"T":"in","U":"u"}},"env":{"T":"out"}}',
+    { env: { U: "u", T: "out" } },
+  ],
+  [
+    "its env on several lines, its settings and its time-out",
+    '{\r\n      "command": {\r\n        "path": "p",\r\n        "args": [],\r\n' +
+    '        "env": {\r\n          "T": "t" // mine\r\n        },\r\n' +
+    '        "timeout": 9\r\n      },\r\n      "settings": {"a": 1}\r\n    }',
+    { env: { T: "t" }, timeout: 9, settings: { a: 1 } },
+  ],
+  [
+    "no env that is null",
+    '{"source":"custom","command":{"path":"p","args":[],"env":null}}',
+    { source: "custom" },
+  ],
+];
+for (const [what, entry, kept] of OLDER) {
+  test(`an entry in the older shape keeps ${what}`, async () => {
+    for (const name of ["zed", "cursor", "vscode"]) {
+      const { key } = clientOf(name);
+      const text = `{\r\n  "${key}": {\r\n    "alwaysup": ${entry}\r\n  }\r\n}`;
+      const { disk, file } = having(name, text);
+      const { code, out } = await run(disk, `install ${name} --write`);
+      assertEquals(code, 0);
+      const { command, args, type: _, ...rest } = entryIn(
+        name,
+        disk.text(file),
+      );
+      assertEquals([command, args.at(-1)], ["/alwaysup", URL_FLAG[1]]);
+      assertEquals(rest, kept);
+      assert(!/"(t|u|in|out)"/.test(out), out);
+      assertEquals(
+        disk.text(file)!.replaceAll("\r\n", "").includes("\n"),
+        false,
+      );
+      const comments = text.match(/\/\/ mine/g)?.length;
+      assertEquals(disk.text(file)!.match(/\/\/ mine/g)?.length, comments);
+    }
+  });
+}
+
+const MISSING = [
+  '{"KEY": null}',
+  '{\n  "a": 1,\n  "KEY": null,\n  "b": [null]\n}\n',
+  '\ufeff{ "KEY" : null }',
+  '{"KEY": {"alwaysup": null, "other": {}}}',
+];
+for (const name of ["cursor", "vscode", "zed", "opencode"]) {
+  test(`null in the place of servers is none: ${name}`, async () => {
+    for (const text of MISSING) {
+      const before = text.replace("KEY", clientOf(name).key);
+      const { disk, file } = having(name, before);
+      const none = await run(disk, `uninstall ${name} --write`);
+      assertEquals(none.code, 0);
+      const { code, err } = await run(disk, `install ${name} --write`);
+      assertEquals([code, err], [0, ""], before);
+      assert(entryIn(name, disk.text(file)).command !== undefined);
+    }
+  });
+}
+
+const OFF: [client: string, text: string, says: string][] = [
+  ...["windsurf", "augment"].map((name): [string, string, string] => [
+    name,
+    '{"mcpServers":{"alwaysup":{"command":"x","disabled":true}}}',
+    'says "disabled": true: TITLE does not start it until you change that',
+  ]),
+  ...["cursor", "claude-code", "gemini"].map((
+    name,
+  ): [string, string, string] => [
+    name,
+    '{"mcpServers":{"alwaysup":{"disabled":true,"url":"http://h/"}}}',
+    'says "disabled": true: see whether TITLE starts it',
+  ]),
+  [
+    "zed",
+    '{"context_servers":{"alwaysup":{"enabled":false,"command":"x"}}}',
+    'says "enabled": false: TITLE does not start it until you change that',
+  ],
+  [
+    "opencode",
+    '{"mcp":{"alwaysup":{"type":"remote","enabled":false}}}',
+    'says "enabled": false: TITLE does not start it until you change that',
+  ],
+  [
+    "codex",
+    '[mcp_servers.alwaysup]\ncommand = "x"\nenabled = false\n',
+    'says "enabled": false: TITLE does not start it until you change that',
+  ],
+  [
+    "gemini",
+    '{"mcp":{"excluded":["AlwaysUp"]},"mcpServers":{}}',
+    'stands in "mcp.excluded" of that file',
+  ],
+  [
+    "gemini",
+    '{"mcp":{"allowed":["other"]},"mcpServers":{}}',
+    'does not stand in "mcp.allowed" of that file',
+  ],
+];
+for (const [name, text, says] of OFF) {
+  test(`what keeps a server from its start is pointed out: ${name} ${says}`, async () => {
+    const { disk, file } = having(name, text);
+    const sentence = `alwaysup: ${file}: "alwaysup" ` +
+      says.replace("TITLE", clientOf(name).title);
+    const written = await run(disk, `install ${name} --write`);
+    assertEquals([written.code, written.err], [0, sentence]);
+    // It is its user's.
+    const { disabled, enabled } = entryIn(name, disk.text(file));
+    assertEquals(
+      disabled ?? enabled ?? "",
+      says.startsWith("says") ? disabled === true : "",
+    );
+    const again = await run(disk, `install ${name} --write`);
+    assertEquals([again.code, again.err], [0, sentence]);
+  });
+}
+
+test("an entry that is not switched off is not pointed out", async () => {
+  for (
+    const more of ['"disabled":false', '"enabled":true', '"disabled":"no"']
+  ) {
+    const text = `{"mcpServers":{"alwaysup":{"command":"x",${more}}}}`;
+    const { disk } = having("windsurf", text);
+    assertEquals((await run(disk, "install windsurf --write")).err, "");
+    const free = `{"mcp":{"allowed":["alwaysup"],"excluded":["b"]}}`;
+    const { disk: other } = having("gemini", free);
+    assertEquals((await run(other, "install gemini --write")).err, "");
+  }
+});
+
+const [COMMENT, COMMA, MARK] = [
+  "a comment",
+  "a comma behind the last member",
+  "a byte order mark",
+];
+const ODD: [text: string, what: string, line: number][] = [
+  ['{\n  // mine\n  "mcpServers": {}\n}', COMMENT, 2],
+  ['{"mcpServers": {} /* a */ }', COMMENT, 1],
+  ['{"mcpServers": {}}\n//', COMMENT, 2],
+  ['{\n"mcpServers": {\n},\n}', COMMA, 3],
+  ['{"a":[\n1,\n],"mcpServers":{}}', COMMA, 2],
+  ['\ufeff{"mcpServers": {}}', MARK, 1],
+  ["\ufeff{\r\n}\r\n", MARK, 1],
+];
+/** What each client does not read; the first two put a new file into the place of such a one. */
+const UNREAD: Readonly<Record<string, readonly string[]>> = {
+  "claude-desktop": [COMMENT, COMMA, MARK],
+  "claude-code": [COMMENT, COMMA, MARK],
+  cursor: [COMMA],
+  windsurf: [MARK],
+  augment: [MARK],
+  gemini: [COMMA, MARK],
+};
+for (const client of CLIENTS.filter(({ isToml }) => !isToml)) {
+  const { name, title, key } = client;
+  const unread = UNREAD[name] ?? [];
+  const isResetting = unread.length === 3;
+  test(`what a client does not read is pointed out: ${name}`, async () => {
+    for (const [text, what, line] of ODD) {
+      const before = text.replace("mcpServers", key);
+      const { disk, file } = having(name, before);
+      const { code, err } = await run(disk, `install ${name} --write`);
+      const sentence =
+        `alwaysup: ${file}: it has ${what} (line ${line}), and ` +
+        `${title} does not read that: take it out`;
+      const end = isResetting
+        ? " first; nothing is changed"
+        : ", or it finds no servers";
+      const isRefused = isResetting && unread.includes(what);
+      assertEquals(err, unread.includes(what) ? sentence + end : "", before);
+      assertEquals([code, disk.text(file) === before], [
+        isRefused ? 1 : 0,
+        isRefused,
+      ]);
+    }
+  });
+
+  test(`nothing is added that a client does not read: ${name}`, async () => {
+    const texts = [
+      "",
+      "{}",
+      '{"KEY":{"a":{}}}',
+      '{"a":1,\n"b":2}',
+      " ",
+      "\ufeff",
+    ];
+    for (const text of texts) {
+      const { disk, file } = having(name, text.replace("KEY", key));
+      const { code, err } = await run(disk, `install ${name} --write`);
+      assertEquals([code, err], [0, ""]);
+      const mark = unread.includes(MARK)
+        ? ""
+        : text.match(/^\ufeff/)?.[0] ?? "";
+      assertEquals(disk.text(file)!.startsWith("\ufeff"), mark !== "");
+      JSON.parse(disk.text(file)!.slice(mark.length));
+    }
+    if (isResetting) return;
+    const { disk, file } = having(name, `{"${key}":{\n"a":{},\n},\n}`);
+    await run(disk, `install ${name} --write`);
+    const commas = disk.text(file)!.match(/,\s*[}\]]/g)?.length;
+    assertEquals(commas, unread.includes(COMMA) ? 1 : 2);
+  });
+}
+
+test("a character that stands for an unknown one is text, too", async () => {
+  const texts = [
+    '{"a":"\ufffd"}',
+    '{"mcpServers":{"\ufffd":{"command":"\ufffd\ufffd"}}}',
+    '// \ufffd\n{"mcpServers":{}}',
+  ];
+  for (const text of texts) {
+    const { disk, file } = having("cursor", text);
+    const { code, err } = await run(disk, "install cursor --write");
+    assertEquals([code, err], [0, ""]);
+    assertEquals(disk.text(`${file}.alwaysup.bak`), text);
+    const marks = disk.text(file)!.match(/\ufffd/g)?.length;
+    assertEquals(marks, text.match(/\ufffd/g)?.length);
+  }
+});
+
+test("at most three copies are kept: the first one and the newest", async () => {
+  for (const name of ["cursor", "claude-code", "codex"]) {
+    const { disk, file } = having(name, "");
+    const texts = [""];
+    for (let i = 0; i < 7; i++) {
+      await run(disk, `install ${name} --write --queue-limit ${i + 1}`);
+      texts.push(disk.text(file)!);
+    }
+    const names = [".bak", ".2.bak", ".3.bak"].map((end) =>
+      `${file}.alwaysup${end}`
+    );
+    assertEquals(names.map((path) => disk.text(path)), [
+      ...[texts[0], texts[5], texts[6]],
+    ]);
+    const folder = file.replace(/\/[^/]*$/, "");
+    assertEquals(disk.names(folder).length, 4, "and nothing else");
+    for (const path of names) assertEquals(disk.nodes.get(path)!.mode, 0o600);
+  }
+});
+
+/** What another program does to a file while it is changed, and when. */
+const MEANWHILE: [
+  what: string,
+  step: string,
+  act: (disk: Disk, file: string) => void,
+][] = [
+  [
+    "rewritten before the copy",
+    "make COPY",
+    (disk, file) => disk.put(file, "{}"),
+  ],
+  [
+    "rewritten behind the copy",
+    "sync COPY",
+    (disk, file) => disk.put(file, "{}"),
+  ],
+  ["rewritten as it was", "sync FILE.tmp", (disk, file) => {
+    disk.put(file, '{"a":1}');
+  }],
+  ["removed", "sync FILE.tmp", (disk, file) => disk.nodes.delete(file)],
+];
+for (const [what, step, act] of MEANWHILE) {
+  test(`a file that is ${what} stays as it is then`, async () => {
+    for (const name of ["claude-code", "cursor", "gemini"]) {
+      const { disk, file } = having(name, '{"mcpServers":{"old":{}}}');
+      const when = step.replace("COPY", `${file}.alwaysup.bak`)
+        .replace("FILE", file);
+      disk.before.set(when, () => act(disk, file));
+      const { code, err } = await run(disk, `install ${name} --write`);
+      assertEquals(code, 1, when);
+      assertMatch(
+        err,
+        /: it cannot be written \((another program has|No such)/,
+      );
+      assert(!disk.text(file)?.includes("alwaysup"));
+      const folder = file.replace(/\/[^/]*$/, "");
+      assert(!disk.names(folder).some((name) => name.endsWith(".tmp")));
+    }
+  });
+}
+
+test("--all lists the clients of this machine, and what they start", async () => {
+  const disk = new Disk();
+  disk.put(fileOf("cursor"), '{"mcpServers":{"mine":{"command":"/alwaysup"}}}');
+  disk.put(fileOf("claude-code"), '{"mcpServers":{},}');
+  disk.put(fileOf("vscode"), "{");
+  disk.folder("/h/.gemini");
+  const { code, out, err } = await run(disk, "install --all");
+  assertEquals([code, err], [0, ""]);
+  assertEquals(out.split("\n"), [
+    "claude-code     /h/.claude.json: no server in it is this program",
+    "vscode          /h/.config/Code/User/mcp.json: it cannot be read " +
+    "(it is not JSON (line 1))",
+    'cursor          /h/.cursor/mcp.json: this program is "mine"',
+    "gemini          /h/.gemini/settings.json: there is no such file yet",
+    "Not on this machine: claude-desktop, windsurf, augment, zed, codex, " +
+    "opencode",
+    "install CLIENT --write puts it into one, --all into each.",
+  ]);
+});
+
+test("--all --write changes each, whatever becomes of the others", async () => {
+  const disk = new Disk();
+  disk.put(fileOf("cursor"), "{}");
+  disk.put(fileOf("vscode"), "{");
+  disk.folder("/h/.codex");
+  const { code, err } = await run(disk, "install --all --write");
+  assertEquals(code, 1);
+  assertMatch(
+    err,
+    /^alwaysup: .*mcp\.json: it is not JSON \(line 1\); nothing/,
+  );
+  assertEquals(disk.text(fileOf("vscode")), "{");
+  for (const name of ["cursor", "codex"]) {
+    assertEquals(entryIn(name, disk.text(fileOf(name))).command, "/alwaysup");
+  }
+  disk.nodes.delete(fileOf("vscode"));
+  assertEquals((await run(disk, "uninstall --all --write")).code, 0);
+  for (const name of ["cursor", "codex"]) {
+    assertEquals(entryIn(name, disk.text(fileOf(name))), undefined);
+  }
+});
+
+test("--all where no client is", async () => {
+  const none = /^alwaysup: no client that is known here is on this machine: /;
+  for (const line of ["install --all --write", "uninstall --all"]) {
+    const { code, err } = await run(new Disk(), line);
+    assertEquals(code, 1);
+    assertMatch(err, none);
+  }
+  const listed = await run(new Disk(), "install --all");
+  assertEquals(listed.code, 0);
+  assertMatch(
+    listed.out,
+    /^Not on this machine: claude-desktop, .*, opencode$/,
+  );
+});
+
+const MIB = 1024 * 1024;
+const LARGE: [what: string, text: () => string][] = [
+  ["one text", () => `{"a":"${"x".repeat(67 * MIB)}"}`],
+  [
+    "many projects",
+    () => {
+      const history = `"history":["${"y".repeat(10_000)}",1.0,{"a":null}]`;
+      const projects = Array.from(
+        { length: 7000 },
+        (_, i) => `"/home/p${i}":{"mcpServers":{},${history}}`,
+      );
+      return `{\n  "projects":{${projects.join(",\n")}},\n  "mcpServers":{}\n}`;
+    },
+  ],
+  ["spaces", () => `{"mcpServers":{}${" ".repeat(67 * MIB)}}`],
+];
+for (const [what, text] of LARGE) {
+  test(`a file of 70 MB is changed: ${what}`, async () => {
+    const before = text();
+    const { disk, file } = having("claude-code", before);
+    const { code, err } = await run(disk, "install claude-code --write");
+    assertEquals([code, err], [0, ""]);
+    assert(disk.text(file)!.length > before.length + 50);
+    assert(disk.text(file)!.includes(URL_FLAG[1]!));
+  });
+}
+
+test("a file that no text can hold is refused", async () => {
+  for (const name of ["claude-code", "cursor", "codex"]) {
+    const { disk, file } = having(name, "");
+    const { stat } = disk.host();
+    const huge = {
+      stat: (path: string) =>
+        path === file ? { ...stat(path)!, size: 501 * MIB } : stat(path),
+    };
+    const { code, err } = await run(disk, `install ${name} --write`, huge);
+    assertEquals(code, 1);
+    assertMatch(
+      err,
+      /cannot be read \(it has 525336576 bytes, and the limit is/,
+    );
+    assertEquals(disk.text(file), "");
+  }
+});
+
+const BYTES: [what: string, bytes: number[], text: string | undefined][] = [
+  ["U+FFFD", [0xef, 0xbf, 0xbd], "\ufffd"],
+  ["a byte order mark", [0xef, 0xbb, 0xbf, 0x7b], "\ufeff{"],
+  ["four bytes", [0xf0, 0x9f, 0x98, 0x80], "\u{1f600}"],
+  ["Latin 1", [0x22, 0xe4, 0x22], undefined],
+  ["UTF-16", [0xff, 0xfe, 0x7b, 0x00], undefined],
+  ["half a character", [0x22, 0xc3], undefined],
+  ["a surrogate", [0xed, 0xa0, 0x80], undefined],
+  ["more bytes than it needs", [0xc0, 0xaf], undefined],
+];
+test("what is not UTF-8 is no text, whatever it looks like", () => {
+  for (const [what, bytes, text] of BYTES) {
+    const read = (): string => textOf(new Uint8Array(bytes));
+    if (text !== undefined) assertEquals(read(), text, what);
+    else assertThrows(read, Error, "it is not text in UTF-8");
+  }
+});
