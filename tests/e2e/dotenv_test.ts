@@ -1,0 +1,124 @@
+/**
+ * Ours and python-dotenv read the same from a `.env` file: the forms of
+ * `tests/tools/env_forms.ts`, and seeded texts of the characters that matter.
+ *
+ * @module
+ */
+
+import { parseEnvText } from "../../lib/env_text.ts";
+import { assertEquals } from "../tools/assert.ts";
+import { ENV_FORMS, FORMS_ENV } from "../tools/env_forms.ts";
+import { test } from "../tools/limit.ts";
+import { prng } from "../tools/stage.ts";
+
+/** How many seeded texts are read. */
+const SEEDS = 2000;
+/** How many pieces such a text has at most. */
+const PIECES = 24;
+const CRITICAL = [
+  ...["'", '"', "`", "#", " #", "$", "${", "{", "}", ":", "-", ":-", "\\"],
+  ...["\n", "\n", "\r", "\r\n", "\t", " ", "=", "=", "export", "export "],
+  ...["a", "b", "n", "OUTER", "${a}", "${OUTER", "a=", "='", '="', "\u00e9"],
+  ...["\ufffd", "\x85", "\u2028", "\x1f"],
+];
+
+/** What is read from a text: its values, and the lines that cannot be read. */
+type Read = readonly [
+  values: ReadonlyMap<string, string | null>,
+  lines: readonly number[],
+];
+
+const SCRIPT = new URL("../tools/python_dotenv.py", import.meta.url);
+
+/** An interpreter that has the module, and the module's version. */
+interface Python {
+  readonly command: string;
+  readonly version: string;
+}
+
+/** An interpreter, if it is here and has the module. */
+async function look(command: string): Promise<Python | undefined> {
+  const code = "import importlib.metadata as it, dotenv.main\n" +
+    "print(it.version('python-dotenv'))";
+  try {
+    const { success, stdout } = await new Deno.Command(command, {
+      args: ["-c", code],
+      stderr: "null",
+    }).output();
+    const version = new TextDecoder().decode(stdout).trim();
+    return success ? { command, version } : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+async function readBy(
+  { command }: Python,
+  texts: readonly string[],
+): Promise<Read[]> {
+  const python = new Deno.Command(command, {
+    args: ["-c", await Deno.readTextFile(SCRIPT)],
+    stdin: "piped",
+    stdout: "piped",
+  }).spawn();
+  const writer = python.stdin.getWriter();
+  const asked = JSON.stringify({ env: FORMS_ENV, texts });
+  await writer.write(new TextEncoder().encode(asked));
+  await writer.close();
+  const { stdout } = await python.output();
+  const read: [[string, string | null][], number[]][] = JSON.parse(
+    new TextDecoder().decode(stdout),
+  );
+  return read.map(([values, lines]) => [new Map(values), lines]);
+}
+
+/** The same by ours. */
+function readByUs(text: string): Read {
+  const { values, unread } = parseEnvText(text, FORMS_ENV);
+  const entries = Object.entries(values).map(([name, value]) => {
+    return [name, value ?? null] as const;
+  });
+  return [new Map(entries), unread];
+}
+
+/** A text of a seed. */
+function textOf(seed: number): string {
+  const random = prng(seed);
+  const pick = (limit: number): number => Math.floor(random() * limit);
+  const pieces = Array.from(
+    { length: 1 + pick(PIECES) },
+    () => CRITICAL[pick(CRITICAL.length)],
+  );
+  return pieces.join("");
+}
+
+const NAME = ".env files are read as python-dotenv reads them";
+const pythons = (await Promise.all(["python3", "/usr/bin/python3"].map(look)))
+  .filter((it) => it !== undefined)
+  .filter(({ version }, i, all) =>
+    i === all.findIndex((it) => it.version === version)
+  );
+
+const isHere = pythons.length > 0;
+const which = isHere
+  ? pythons.map(({ version }) => version).join(", ")
+  : "python-dotenv is not here (Debian: python3-dotenv)";
+test(`${NAME}: ${which}`, async () => {
+  const forms = Object.entries(ENV_FORMS).flatMap(([what, forms]) =>
+    forms.map(([text]) => ({ what, text }))
+  );
+  const seeded = Array.from({ length: SEEDS }, (_, seed) => {
+    return { what: `seed ${seed}`, text: textOf(seed) };
+  });
+  const all = [...forms, ...seeded];
+  const texts = all.map(({ text }) => text);
+  const ours = texts.map(readByUs);
+  await Promise.all(pythons.map(async (python) => {
+    const theirs = await readBy(python, texts);
+    assertEquals(theirs.length, all.length);
+    for (const [i, { what, text }] of all.entries()) {
+      const why = `${python.version}, ${what}: ${JSON.stringify(text)}`;
+      assertEquals(ours[i], theirs[i], why);
+    }
+  }));
+}, { ignore: !isHere });
