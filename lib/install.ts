@@ -38,6 +38,16 @@ const INSTEAD: Readonly<Record<string, string>> = {
   port: "url",
 };
 
+/** What MCP's SDKs pass on of a client's environment to its servers; none of it is a setting. */
+const PASSED_ON = {
+  windows: [
+    ...["APPDATA", "HOMEDRIVE", "HOMEPATH", "LOCALAPPDATA", "PATH"],
+    ...["PROCESSOR_ARCHITECTURE", "SYSTEMDRIVE", "SYSTEMROOT", "TEMP"],
+    ...["USERNAME", "USERPROFILE", "PROGRAMFILES"],
+  ],
+  others: ["HOME", "LOGNAME", "PATH", "SHELL", "TERM", "USER"],
+};
+
 /** How long the default daemon may take to take a connection, in milliseconds: it is on this machine. */
 const PROBE_MS = 2_000;
 
@@ -79,12 +89,13 @@ export async function install(
   if (typeof order === "string") return refuse(output, 2, order);
   const { name, isAll, isWritten } = order;
   const flags = absolute(order.flags, host);
-  // A client's servers do not get our environment.
-  const alone = { ...host, env: () => ({}) };
+  // A client's servers do not get the rest of our environment.
+  const alone = { ...host, env: () => passedOn(host) };
   const { reading, sources } = await readSettings(alone, flags);
   if (reading.kind === "problems") {
     return refuse(output, 2, ...reading.problems);
   }
+  for (const text of reading.warnings) output.complain(`alwaysup: ${text}`);
   if (isAll && !isWritten) return list(host, output);
   const command = startable(host.os, [...host.program(), ...flags]);
   if (command[0] === "cmd" && command.some((word) => /[&|<>^%"]/.test(word))) {
@@ -269,6 +280,16 @@ function stateOf(client: Client, file: string, host: Host): string {
 
 function shownAs({ name, project }: Found): string {
   return project === undefined ? `"${name}"` : `"${name}" for ${project} only`;
+}
+
+/** The part of our environment that a client's servers get. */
+function passedOn({ os, variable }: Host): Record<string, string> {
+  const names = os === "windows" ? PASSED_ON.windows : PASSED_ON.others;
+  const found = names.flatMap((name): [string, string][] => {
+    const text = variable(name);
+    return text === undefined ? [] : [[name, text]];
+  });
+  return Object.fromEntries(found);
 }
 
 /** Whether a setting is a path that is another one in another folder. */

@@ -12,7 +12,11 @@ import {
   type Reading,
   type Sources,
 } from "./config.ts";
+import type { EnvText } from "./env_text.ts";
 import { type Host, messageOf } from "./host.ts";
+
+/** How many things of a kind one sentence names. */
+const NAMED_LIMIT = 10;
 
 /** Reads the configuration of the process, and says from where; `args` is the command line without the program's name and command. */
 export async function readSettings(
@@ -24,22 +28,24 @@ export async function readSettings(
   // A variable is often set once for many programs and machines; a flag is
   // meant for this one.
   const isMissing = named?.from === "env" && !isThere(host, named.text);
-  const file = named === undefined || isMissing
-    ? {}
-    : await readEnvFile(host, named);
-  if (typeof file === "string") {
-    const reading = { kind: "problems", problems: [file] } as const;
+  const found = named === undefined || isMissing
+    ? undefined
+    : await readEnvFile(host, named, env);
+  if (typeof found === "string") {
+    const reading = { kind: "problems", problems: [found] } as const;
     return { reading, sources: { args, env } };
   }
-  const sources = { args, env, file };
+  const sources = { args, env, file: found?.values ?? {} };
   const reading = await trusting(
     readConfig(sources, (path) => host.readFile(path)),
     host,
   );
-  if (!isMissing) return { reading, sources };
+  if (named === undefined) return { reading, sources };
   const { name, text } = named;
-  const missing = `${name}: there is no file ${text}; going on without it`;
-  return { reading: withWarning(reading, missing), sources };
+  const warnings = found === undefined
+    ? [`${name}: there is no file ${text}; going on without it`]
+    : faults(found).map((fault) => `${name} ${text}: ${fault}`);
+  return { reading: withWarnings(reading, warnings), sources };
 }
 
 /** Has the runtime trust the authorities that were named; what it does not take is a problem. */
@@ -65,25 +71,64 @@ function isThere(host: Host, path: string): boolean {
 }
 
 /** What is wrong otherwise may be so because of it, so a problem comes after it. */
-function withWarning(reading: Reading, text: string): Reading {
+function withWarnings(reading: Reading, texts: readonly string[]): Reading {
   return reading.kind === "problems"
-    ? { ...reading, problems: [text, ...reading.problems] }
-    : { ...reading, warnings: [text, ...reading.warnings] };
+    ? { ...reading, problems: [...texts, ...reading.problems] }
+    : { ...reading, warnings: [...texts, ...reading.warnings] };
 }
 
-/** The names and values of a `.env` file, or what is wrong with it. */
+/** What does not do in a `.env` file what it was written for, a sentence for each kind; a line's text may be a secret. */
+function faults({ unread, unset }: EnvText): string[] {
+  const isOne = unread.length === 1;
+  const lines = `${isOne ? "line" : "lines"} ${listed(unread, " and ")}`;
+  const names = unset.map(({ line, name }) => {
+    // A password may hold braces, too.
+    const isName = /^[A-Z_][A-Z0-9_]{0,63}$/.test(name);
+    return `${isName ? `\${${name}}` : "a ${...}"} (line ${line})`;
+  });
+  return [
+    ...unread.length === 0 ? [] : [
+      `${lines} cannot be read and ${isOne ? "is" : "are"} left out; ` +
+      "write NAME=value there, and close quotes",
+    ],
+    ...unset.length === 0 ? [] : [
+      `nothing sets ${listed(names, ", ")}, so nothing is put in there; ` +
+      "set it before that line or in the environment, or write what stands " +
+      "in for it: ${NAME:-value}",
+    ],
+  ];
+}
+
+/** So many of them as a sentence may name. */
+function listed(all: readonly (string | number)[], last: string): string {
+  const rest = all.length - NAMED_LIMIT;
+  const named = rest > 0 ? [...all.slice(0, NAMED_LIMIT), `${rest} more`] : all;
+  const head = named.slice(0, -1).join(", ");
+  return head === "" ? `${named[0]}` : head + last + named.at(-1);
+}
+
+/** What a `.env` file says, or what is wrong with it. */
 async function readEnvFile(
   host: Host,
   { name, text: path }: Given,
-): Promise<Record<string, string | undefined> | string> {
+  env: Record<string, string>,
+): Promise<EnvText | string> {
   try {
-    const text = host.readFile(path).replace(/^\ufeff/, "");
+    const text = host.readFile(path);
     if (text.includes("\0")) throw new Error("it is not text in UTF-8");
-    // Loaded only here: it costs the start a few milliseconds.
-    const { parseEnv } = await import("node:util");
-    return parseEnv(text);
+    // Loaded only here: most starts do without.
+    const { parseEnvText } = await import("./env_text.ts");
+    return parseEnvText(text, host.os === "windows" ? inCapitals(env) : env);
   } catch (error) {
     const why = messageOf(error);
     return `${name} ${path}: it cannot be read (${why})`;
   }
+}
+
+/** An environment as Python has it on Windows, where a name's case does not count. */
+function inCapitals(env: Record<string, string>): Record<string, string> {
+  const entries = Object.entries(env);
+  return Object.fromEntries(
+    entries.map(([name, value]) => [name.toUpperCase(), value]),
+  );
 }

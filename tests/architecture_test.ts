@@ -12,7 +12,16 @@ const LIB = new URL("../lib/", import.meta.url);
 
 /** The rooms by floor; a room imports only from floors below its own. */
 const FLOORS: readonly (readonly string[])[] = [
-  ["check", "json_text", "host", "output", "parse", "ranked", "versions"],
+  [
+    "check",
+    "env_text",
+    "json_text",
+    "host",
+    "output",
+    "parse",
+    "ranked",
+    "versions",
+  ],
   ["capacity", "liveness", "place", "secrets"],
   ["backoff", "displacement", "handshakes"],
   ["jsonc", "toml", "jsonrpc", "settings", "link", "close_reason", "one_way"],

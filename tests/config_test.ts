@@ -4,10 +4,10 @@
  * @module
  */
 
-import { parseEnv } from "node:util";
 import { formatOf } from "../lib/client_file.ts";
 import { type Client, CLIENTS, entryOf, findOurs } from "../lib/clients.ts";
 import { readConfig, rows } from "../lib/config.ts";
+import { parseEnvText } from "../lib/env_text.ts";
 import { assert, assertEquals } from "./tools/assert.ts";
 import { ENV_EXAMPLE, envExample } from "./tools/env_example.ts";
 import { ExaiProcess } from "./tools/exai_process.ts";
@@ -20,8 +20,10 @@ test("config/env.example is what the settings table gives (deno task env)", asyn
 });
 
 test("config/env.example is accepted with every line in force", () => {
-  const file = parseEnv(envExample().replaceAll(/^#(\w+=)/gm, "$1"));
+  const text = envExample().replaceAll(/^#(\w+=)/gm, "$1");
+  const { values: file, unread, unset } = parseEnvText(text, {});
   assert(Object.keys(file).length > 15);
+  assertEquals([unread, unset], [[], []]);
   const reading = readConfig({ args: [], env: {}, file }, () => "");
   assertEquals(reading.kind, "config");
 });
@@ -30,7 +32,8 @@ test("config/env.docker is accepted, and gives the streaming timeouts of the own
   const text = await Deno.readTextFile(
     new URL("../config/env.docker", import.meta.url),
   );
-  const file = parseEnv(text);
+  const { values: file, unread, unset } = parseEnvText(text, {});
+  assertEquals([unread, unset], [[], []]);
   const reading = readConfig({ args: [], env: {}, file }, () => "");
   assertEquals(reading.kind, "config");
   assertEquals(

@@ -39,13 +39,16 @@ test("a named .env file counts, and one that only lies there does not", async ()
   const file = `${folder}/.env`;
   await Deno.writeTextFile(
     file,
-    `\ufeffALWAYSUP_URL="${daemon.url}"\nALWAYSUP_TOKEN=from-file\n`,
+    `\ufeffBASE=s3cr#t\nALWAYSUP_URL="${daemon.url}"\n` +
+      "ALWAYSUP_TOKEN=${BASE}-9 # mine\nno line\n",
   );
   {
     await using proxy = new Proxy(["--env-file", file]);
     await proxy.initialize();
     const authorization = daemon.requests[0]?.headers.get("authorization");
-    assertEquals(authorization, "Bearer from-file");
+    assertEquals(authorization, "Bearer s3cr#t-9");
+    const found = await proxy.stderr.find((it) => it.includes(file));
+    assertMatch(found.text, /WARN .*--env-file .*: line 4 cannot be read/);
   }
   await using proxy = new Proxy([], {}, (command, args) => ["bash", [
     "-c",
