@@ -9,6 +9,7 @@
  */
 
 import { DIALECTS } from "./dialects.ts";
+import { ENV } from "./env.ts";
 import { FILES } from "./files.ts";
 import type { Mutant } from "./fit.ts";
 import { FORMS } from "./forms.ts";
@@ -23,4 +24,5 @@ export const MUTANTS: readonly Mutant[] = [
   ...DIALECTS,
   ...FORMS,
   ...FILES,
+  ...ENV,
 ];

@@ -46,10 +46,10 @@ test(".env: what is put in from nowhere is told, with its line", () => {
       ["a=${a}\na=${a}", [[1, "a"]]],
       ["a=${OUTER}${EMPTY}${NONE:-}${NONE:-b}", []],
       ["a=${NONE\nb=$NONE", []],
-    ] as const
+    ] as [string, [number, string][]][]
   ) {
     const found = parseEnvText(text, FORMS_ENV).unset;
-    assertEquals(found.map(({ line, name }) => [line, name]), unset);
+    assertEquals(found, unset.map(([line, name]) => ({ line, name })));
   }
 });
 

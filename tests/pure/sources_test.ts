@@ -16,10 +16,10 @@ const FLAGS = ["--env-file", "/h/.env"];
 /** A machine with one file. */
 function hostWith(
   text: string,
-  env: Record<string, string> = {},
-  os: string = "linux",
+  env: Record<string, string>,
+  os: string,
 ): Host {
-  return {
+  const host: unknown = {
     os,
     env: () => env,
     variable: (name: string) => env[name] || undefined,
@@ -28,14 +28,15 @@ function hostWith(
     program: () => ["/alwaysup"],
     realPath: (path: string) => path,
     list: () => [],
-  } as Partial<Host> as Host;
+  };
+  return host as Host;
 }
 
 /** What is read, and what is said of it. */
 async function read(
   text: string,
   env: Record<string, string> = {},
-  os?: string,
+  os: string = "linux",
 ): Promise<{ token: string | undefined; said: readonly string[] }> {
   const host = hostWith(text, env, os);
   const { reading, sources } = await readSettings(host, FLAGS);

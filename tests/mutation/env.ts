@@ -1,0 +1,39 @@
+/**
+ * Bugs in how a `.env` file is read, and in what is said of it.
+ *
+ * @module
+ */
+
+import type { Mutant } from "./fit.ts";
+
+export const ENV: readonly Mutant[] = [
+  {
+    name: "env: a # begins a comment wherever it stands",
+    from: `
+      let $end = $text.$search($comment);
+      if ($end < 0) $end = $text.length;`,
+    to: `
+      let $end = $text.indexOf("#");
+      if ($end < 0 || $comment === undefined) $end = $text.length;`,
+  },
+  {
+    name: "env: an escaped quote closes a value",
+    from: 'if ($text[$i - 1] !== "\\\\") return $i;',
+    to: "return $i;",
+  },
+  {
+    name: "env: the environment wins over a line before",
+    from: "$values.has($it) ? $values.get($it) ?? null : $own($env, $it)",
+    to: "$own($env, $it) ?? $values.get($it)",
+  },
+  {
+    name: "env: what may be a part of a secret is named",
+    from: "/^[A-Z_][A-Z0-9_]{0,63}$/.test($name)",
+    to: '$name !== ""',
+  },
+  {
+    name: "env: install reads the file with an environment of its own",
+    from: "{ ...$host, $env: () => $passedOn($host) }",
+    to: "$host; void $passedOn",
+  },
+];
