@@ -30,7 +30,7 @@ export interface Slot {
 }
 
 /** What reaches a server: texts, and lists of them. */
-type Reached = Readonly<Record<string, unknown>>;
+export type Reached = Readonly<Record<string, unknown>>;
 
 /** The value that a file's text is. Throws, with what is wrong with it. */
 export function parseFile(text: string): unknown {

@@ -64,13 +64,13 @@ export const FILES: readonly Mutant[] = [
   },
   {
     name: "files: a fourth copy of a client's file takes the first one's place",
-    from: "const [, $older, $newest] = $names as [string, string, string]",
-    to: "const [$older, , $newest] = $names as [string, string, string]",
+    from: "const [, $older, $newest] = $names as [$type, $type, $type]",
+    to: "const [$older, , $newest] = $names as [$type, $type, $type]",
   },
   {
     name: "files: bytes that are not UTF-8 are text",
-    from: "new TextDecoder($utf8, { $fatal: true, $ignore: true })",
-    to: "new TextDecoder($utf8, { $fatal: false, $ignore: true })",
+    from: "new $Decoder($utf8, { $fatal: true, $ignore: true })",
+    to: "new $Decoder($utf8, { $fatal: false, $ignore: true })",
   },
   {
     name: "files: two proxies write one cache at once",
