@@ -442,7 +442,7 @@ function dateOf(word: string): string | undefined {
   const [, hour, minute, second = "0", ...offset] = TIME.exec(time) ?? [];
   const [hours = "0", minutes = "0"] = offset;
   const isTime = isWithin(hour, 0, 23) && isWithin(minute, 0, 59) &&
-    isWithin(second, 0, 59) && isWithin(hours, 0, 23) &&
+    isWithin(second, 0, 60) && isWithin(hours, 0, 23) &&
     isWithin(minutes, 0, 59);
   return isDay && isTime ? word : undefined;
 }

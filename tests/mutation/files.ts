@@ -83,4 +83,28 @@ export const FILES: readonly Mutant[] = [
     from: "Math.$abs($Date.$now() - $facts.$modifiedAt) < $limit",
     to: "$limit > 0",
   },
+  {
+    name: "files: what is for HTTP stays in a Codex entry, below its table",
+    from: `
+      if ($isRemade($section.$path[$path.$length]!)) {
+        $edits.$push($sectionCut($text, $section));
+      }`,
+    to: "",
+  },
+  {
+    name: "files: a comment behind what is taken out of Codex's file goes too",
+    from: "$comment === -1 ? {$$lines} : {$$comments}",
+    to: "{$$lines}",
+  },
+  {
+    name: "files: an empty line stays where a Codex entry was",
+    from:
+      "if ($start > 0) { const $above = $$end; if ($$blank) $start = $above; }",
+    to: "",
+  },
+  {
+    name: "files: dots lead into a table of Codex's file that has a header",
+    from: 'if ($member.$from !== "dots") return false;',
+    to: "",
+  },
 ];

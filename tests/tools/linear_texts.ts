@@ -1,5 +1,5 @@
 /**
- * Readers of JSON, of files and of messages, each with the worst shapes that are
+ * Readers of JSON, of TOML, of files and of messages, each with the worst shapes that are
  * known for it, for the measurement of how their time grows.
  *
  * @module
@@ -22,6 +22,7 @@ import { Memory, merged } from "../../lib/memory.ts";
 import * as memory from "../../lib/memory_text.ts";
 import * as running from "../../lib/running.ts";
 import { parseFile, withEntry, withoutEntry } from "../../lib/servers_text.ts";
+import * as toml from "../../lib/toml_text.ts";
 import type { Reader } from "./linear.ts";
 import { deep, each, many, slashes, SPACES, wide } from "./linear_shapes.ts";
 
@@ -189,6 +190,89 @@ const FILES = [
   ),
 ];
 
+/** Lines of so many pairs. */
+const pairs = (size: number, name: string = "k", value: string = "1"): string =>
+  many(size, (i) => `${name}${i} = ${value}\n`, "");
+
+const TOML = each(
+  "toml_text.parseFile, withEntry, withoutEntry",
+  (text) => {
+    const slot = { key: "s", name: "a" };
+    const entry = { command: "c", args: ["x"] };
+    const added = toml.withEntry(text, slot, entry);
+    const again = toml.withEntry(added, slot, { ...entry, args: ["y"] });
+    return toml.parseFile(toml.withoutEntry(again, slot));
+  },
+  {
+    "many servers": [
+      200,
+      (n) => many(n, (i) => `[s.k${i}]\ncommand = "c"\n`, "\n"),
+    ],
+    "many servers with dots": [
+      300,
+      (n) => many(n, (i) => `s.k${i}.command = "c"\n`, ""),
+    ],
+    "many servers in braces": [
+      200,
+      (n) => `s = { ${many(n, (i) => `k${i} = { command = "c" }`)} }\n`,
+    ],
+    "many arrays of tables": [400, (n) => "[[s.a]]\n\n".repeat(n)],
+    "many members of the entry": [
+      400,
+      (n) => `[s.a]\ncommand = "b"\n${pairs(n)}`,
+    ],
+    "many members of the entry that go": [
+      400,
+      (n) => `[s.a]\n${pairs(n, "url.k")}`,
+    ],
+    "many members with dots that go": [
+      300,
+      (n) => `s.a.command = "b"\n${pairs(n, "s.a.url.k")}`,
+    ],
+    "many members in braces that go": [
+      300,
+      (n) => `s.a = { ${many(n, (i) => `url.k${i} = 1`)} }\n`,
+    ],
+    "many tables below the entry that go": [
+      300,
+      (n) => many(n, (i) => `\n\n[s.a.url.k${i}]\n`, ""),
+    ],
+    "many tables of many names": [
+      100,
+      (n) => many(n, (i) => `[${"x.".repeat(50)}k${i}]\nk = 1\n`, ""),
+    ],
+    "comments": [2000, (n) => `[s.b]\n${"# [s.a], \n".repeat(n)}`],
+    "comments in braces": [
+      2000,
+      (n) => `s = {${"# , }\n".repeat(n)}a={}${"# , }\n".repeat(n)}}`,
+    ],
+    "empty lines": [
+      20_000,
+      (n) => `${"\r\n".repeat(n)}[s.a]${" \n".repeat(n)}`,
+    ],
+    "spaces": [
+      50_000,
+      (n) => `${SPACES(n)}[${SPACES(n)}s . a ]${SPACES(n)}\n${SPACES(n)}`,
+    ],
+    "a long line above": [100_000, (n) => `#${SPACES(n)}\n[s.a]\nurl = 1`],
+    "quotes and backslashes": [
+      10_000,
+      (n) => `k = "${slashes(n)}"\nl = """${slashes(n)}"""\n`,
+    ],
+    "quotes in strings of several lines": [
+      10_000,
+      (n) =>
+        `k = """${'""a'.repeat(n)}"""\nl = \'\'\'${"''\n".repeat(n)}\'\'\'\n`,
+    ],
+    "escaped line ends": [5000, (n) => `k = """${"\\\n  \n".repeat(n)}"""\n`],
+    "long numbers": [
+      20_000,
+      (n) => `k = 1${"_1".repeat(n)}\nl = 1.${"1".repeat(n)}\n`,
+    ],
+    "long arrays": [2000, (n) => `k = [${"1, # ]\n".repeat(n)}]\n`],
+  },
+);
+
 const ENVELOPES = [
   ...each("envelope.read", read, {
     "many members": [4000, (n) => `{${id},"method":"m",${wide(n).slice(1)}`],
@@ -265,5 +349,10 @@ const ENVELOPES = [
   ),
 ];
 
-/** The readers of JSON, of files and of messages. */
-export const TEXTS: readonly Reader[] = [...JSON_TEXT, ...FILES, ...ENVELOPES];
+/** The readers of JSON, of TOML, of files and of messages. */
+export const TEXTS: readonly Reader[] = [
+  ...JSON_TEXT,
+  ...FILES,
+  ...TOML,
+  ...ENVELOPES,
+];
