@@ -77,8 +77,8 @@ async function exists(path: string): Promise<boolean> {
 /** A client of each form that an entry has, and what its user may have in its file; tests/pure/install_test.ts has every client. */
 const FORMS: [name: string, before: string][] = [
   [
-    "cursor",
-    '// mine\n{\n\t"mcpServers": {\n\t\t"other": { "env": ' +
+    "zed",
+    '// mine\n{\n\t"context_servers": {\n\t\t"other": { "env": ' +
     '{ "T": "s3cret" } }, // kept\n\t},\n\t"n": 1.0,\n}\n',
   ],
   [

@@ -119,6 +119,40 @@ const PLACES: [client: string, os: string, env: Env, file: string][] = [
     "/Users/a/.config/zed/settings.json",
   ],
   ["zed", "windows", WINDOWS, "C:\\Users\\a\\Roaming\\Zed\\settings.json"],
+  ["codex", "linux", LINUX, "/home/a/.codex/config.toml"],
+  ["codex", "linux", { ...LINUX, CODEX_HOME: "/c" }, "/c/config.toml"],
+  ["codex", "linux", { ...LINUX, CODEX_HOME: "c" }, "c/config.toml"],
+  ["codex", "darwin", MAC, "/Users/a/.codex/config.toml"],
+  ["codex", "windows", WINDOWS, "C:\\Users\\a\\.codex\\config.toml"],
+  [
+    "codex",
+    "windows",
+    { ...WINDOWS, CODEX_HOME: "\\\\server\\c" },
+    "\\\\server\\c\\config.toml",
+  ],
+  ["gemini", "linux", LINUX, "/home/a/.gemini/settings.json"],
+  [
+    "gemini",
+    "linux",
+    { ...LINUX, GEMINI_CLI_HOME: "/g" },
+    "/g/.gemini/settings.json",
+  ],
+  ["gemini", "darwin", MAC, "/Users/a/.gemini/settings.json"],
+  ["gemini", "windows", WINDOWS, "C:\\Users\\a\\.gemini\\settings.json"],
+  ["opencode", "linux", LINUX, "/home/a/.config/opencode/opencode.json"],
+  [
+    "opencode",
+    "linux",
+    { ...LINUX, XDG_CONFIG_HOME: "/x" },
+    "/x/opencode/opencode.json",
+  ],
+  ["opencode", "darwin", MAC, "/Users/a/.config/opencode/opencode.json"],
+  [
+    "opencode",
+    "windows",
+    WINDOWS,
+    "C:\\Users\\a\\.config\\opencode\\opencode.json",
+  ],
 ];
 
 test("every client's file on every system", () => {
@@ -141,6 +175,36 @@ test("a Claude Desktop that is a package of Windows' has its own folder", () => 
     "C:\\Users\\a\\Local\\Packages\\Claude_pzs8sxrjxfjjc\\LocalCache\\Roaming\\" +
       "Claude\\claude_desktop_config.json",
   );
+});
+
+test("of the files that a client may have, the one that counts is taken", () => {
+  const rows: [client: string, folder: string, name: string, file: string][] = [
+    [
+      "opencode",
+      "/home/a/.config/opencode",
+      "opencode.jsonc",
+      "opencode.jsonc",
+    ],
+    ["opencode", "/home/a/.config/opencode", "config.json", "opencode.json"],
+    ["claude-code", "/home/a/.claude", ".config.json", ".config.json"],
+    ["claude-code", "/home/a/.claude", "settings.json", "../.claude.json"],
+  ];
+  for (const [client, folder, name, file] of rows) {
+    const list = (path: string): string[] => path === folder ? [name] : [];
+    const path = clientOf(client).file({ ...place("linux", LINUX), list });
+    const { pathname } = new URL(file, `file://${folder}/`);
+    assertEquals(path, pathname, `${client} ${name}`);
+  }
+  const list = (): never => {
+    throw new Error("Permission denied");
+  };
+  for (const os of ["linux", "windows"]) {
+    const env = os === "linux" ? LINUX : WINDOWS;
+    for (const { name, file } of CLIENTS) {
+      const path = file({ ...place(os, env), list });
+      assertEquals(path, file(place(os, env)), name);
+    }
+  }
 });
 
 test("on Windows npx is started by cmd", () => {

@@ -57,7 +57,50 @@ const SHOWN: [what: string, entry: unknown, shown: unknown][] = [
     },
   ],
   ["a shell's", { command: "T=s3cret x" }, { command: "(hidden)" }],
-  ["Zed's older one", { command: { env: {} } }, { command: "(hidden)" }],
+  [
+    "Zed's older one",
+    {
+      command: {
+        path: "p",
+        args: ["s3cret"],
+        env: { T: "s3cret" },
+        x: "s3cret",
+      },
+    },
+    {
+      command: {
+        path: "p",
+        args: "(hidden)",
+        env: { T: "(hidden)" },
+        x: "(hidden)",
+      },
+    },
+  ],
+  [
+    "opencode's",
+    {
+      type: "local",
+      command: ["python", "s3cret"],
+      environment: { T: "s3cret" },
+      enabled: false,
+    },
+    {
+      type: "local",
+      command: "(hidden)",
+      environment: { T: "(hidden)" },
+      enabled: false,
+    },
+  ],
+  [
+    "this program's in opencode",
+    { command: ["npx", "-y", "alwaysup", "--url", "ws://u:s3cret@h/"] },
+    { command: ["npx", "-y", "alwaysup", "--url", "ws://h/"] },
+  ],
+  [
+    "one with odd switches",
+    { disabled: "s3cret", enabled: 1 },
+    { disabled: "(hidden)", enabled: "(hidden)" },
+  ],
 ];
 for (const [what, entry, shown] of SHOWN) {
   test(`what is shown of an entry: ${what}`, () => {

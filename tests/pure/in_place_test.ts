@@ -158,7 +158,10 @@ test("what somebody else writes meanwhile is not replaced", async () => {
   const disk = new Disk();
   disk.put(FILE, BEFORE);
   disk.before.set(`sync ${FILE}.tmp`, () => disk.put(FILE, "theirs"));
-  assertEquals(await change(disk.host()), "somebody else has just changed it");
+  assertEquals(
+    await change(disk.host()),
+    "another program has just changed it; that stays, so try again",
+  );
   assertEquals(disk.text(FILE), "theirs");
   const bare = new Disk();
   bare.before.set(`sync ${FILE}.tmp`, () => bare.put(FILE, "theirs"));
@@ -168,17 +171,52 @@ test("what somebody else writes meanwhile is not replaced", async () => {
   assertEquals([bare.text(FILE), bare.names("/h")], ["theirs", ["mcp.json"]]);
 });
 
-test("a backup replaces nothing, and follows no link", async () => {
+test("a backup follows no link, and the oldest of three stays", async () => {
   const disk = new Disk();
+  const [second, third] = [".2.bak", ".3.bak"].map((end) =>
+    `${FILE}.alwaysup${end}`
+  ) as [string, string];
   disk.put(FILE, BEFORE);
   disk.put("/victim", BEFORE);
   disk.link(BACKUP, "/victim");
-  disk.link(`${FILE}.alwaysup.2.bak`, "/nothing");
-  disk.put(`${FILE}.alwaysup.3.bak`, "older");
-  const fourth = `${FILE}.alwaysup.4.bak`;
-  assertEquals(await keep(disk.host(), FILE, BEFORE, 0o640), fourth);
-  assertEquals(await keep(disk.host(), FILE, BEFORE, 0o640), fourth, "again");
-  assertEquals(disk.nodes.get(fourth)!.mode, 0o600);
-  assertEquals(disk.text("/nothing"), undefined);
-  assertEquals(disk.text(`${FILE}.alwaysup.3.bak`), "older");
+  disk.link(second, "/nothing");
+  assertEquals(await keep(disk.host(), FILE, BEFORE, 0o640), third);
+  assertEquals(await keep(disk.host(), FILE, BEFORE, 0o640), third, "again");
+  assertEquals(disk.nodes.get(third)!.mode, 0o600);
+  assertEquals(await keep(disk.host(), FILE, AFTER, 0o640), third);
+  assertEquals([disk.text(second), disk.text(third)], [BEFORE, AFTER]);
+  assertEquals(disk.nodes.get(second)!.kind, "file");
+  assertEquals(disk.nodes.get(BACKUP)!.kind, "link");
+  assertEquals([disk.text("/victim"), disk.text("/nothing")], [
+    BEFORE,
+    undefined,
+  ]);
+});
+
+test("a power cut or a full disk leaves the copies that there are", async () => {
+  const plant = (): Disk => {
+    const disk = new Disk();
+    disk.put(FILE, BEFORE);
+    for (const end of [".bak", ".2.bak", ".3.bak"]) {
+      disk.put(`${FILE}.alwaysup${end}`, end);
+    }
+    return disk;
+  };
+  for (const end of ["", ".2", ".3"]) {
+    const left = await leftOf(`${FILE}.alwaysup${end}.bak`, () => {
+      const disk = plant();
+      return { disk, run: () => keep(disk.host(), FILE, BEFORE, 0o640) };
+    });
+    // Between the two renames the third name is free.
+    const texts = { "": [".bak"], ".2": [".2.bak", ".3.bak"] }[end] ??
+      [".3.bak", undefined, BEFORE];
+    assertEquals([...left].toSorted(), texts.toSorted());
+  }
+  const full = plant();
+  const sync = (): never => {
+    throw new Error("No space left");
+  };
+  await keep(full.host({ sync }), FILE, BEFORE, 0o640).catch(() => {});
+  assertEquals(full.names("/h").length, 4);
+  assertEquals(full.text(`${FILE}.alwaysup.3.bak`), ".3.bak");
 });

@@ -11,6 +11,7 @@ import { readSettings } from "../../lib/sources.ts";
 import { assert, assertEquals, assertMatch } from "../tools/assert.ts";
 import { test } from "../tools/pure.ts";
 
+const URL_FLAG = ["--url", "ws://127.0.0.1:9/"];
 const FLAGS = ["--env-file", "/h/.env"];
 
 /** A machine with one file. */
@@ -152,7 +153,11 @@ test("install says what the client's server will not find in its environment", a
       isColoured: false,
     };
     const host = hostWith(text, env, os);
-    assertEquals(await install(["cursor", ...FLAGS], host, output), 0, text);
+    assertEquals(
+      await install(["cursor", ...FLAGS, ...URL_FLAG], host, output),
+      0,
+      text,
+    );
     assertEquals(complaints.length, said === undefined ? 0 : 1, text);
     assert(said === undefined || complaints[0]!.includes(said), complaints[0]);
     assert(!complaints.join().includes("s3cret"));
