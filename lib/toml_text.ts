@@ -194,8 +194,7 @@ function remade(text: string, slot: Slot, reached: Reached): string {
   }
   const prefix = home?.prefix ?? "";
   const lines = [...missing].map(([name, value]) => prefix + line(name, value));
-  edits.push(...pairsCut(text, cut, lines, home));
-  const next = applied(text, edits);
+  const next = applied(text, edits.concat(pairsCut(text, cut, lines, home)));
   return home === undefined ? added(next, slot, reached) : next;
 }
 
