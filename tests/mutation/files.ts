@@ -104,7 +104,7 @@ export const FILES: readonly Mutant[] = [
   },
   {
     name: "files: dots lead into a table of Codex's file that has a header",
-    from: "if ($member.$from !== $dots) return false;",
-    to: "",
+    from: "if ($member.$from !== $dots) return false; $table = $member;",
+    to: "$table = $member;",
   },
 ];
