@@ -8,6 +8,7 @@
 import type { Check } from "./check.ts";
 import { checkup } from "./checkup.ts";
 import { oursIn } from "./client_file.ts";
+import { shownAs } from "./client_list.ts";
 import { CLIENTS, FILE_LIMIT } from "./clients.ts";
 import { type Config, made, type Source, type Sources } from "./config.ts";
 import { proxiesCheck } from "./connections_check.ts";
@@ -209,9 +210,7 @@ function clients(host: Host): Check {
       const text = readLimited(host, path, FILE_LIMIT)?.text;
       const found = oursIn(client, text ?? "", host.program());
       if (found.length === 0) continue;
-      const names = found.map(({ name, project }) =>
-        tame(project === undefined ? `"${name}"` : `"${name}" for ${project}`)
-      ).join(", ");
+      const names = found.map((it) => tame(shownAs(it))).join(", ");
       lines.push(`${client.title}: ${names} in ${path}`);
     } catch (error) {
       const why = messageOf(error);

@@ -5,51 +5,35 @@
  */
 
 import { formatOf, oursIn, unreadable } from "./client_file.ts";
+import { clientsHere, listClients } from "./client_list.ts";
 import {
   type Client,
   CLIENTS,
   entryOf,
   FILE_LIMIT,
-  type Found,
   startable,
   wantedBy,
   whyOff,
 } from "./clients.ts";
-import { type Config, envFileOf, made, rows, type Sources } from "./config.ts";
+import { envFileOf } from "./config.ts";
 import { diff } from "./entry_diff.ts";
-import { folderOf, readLimited } from "./files.ts";
+import {
+  absolute,
+  nobodyAt,
+  passedOn,
+  relativeIn,
+  unseenBy,
+} from "./entry_settings.ts";
+import { readLimited } from "./files.ts";
 import { type Host, messageOf } from "./host.ts";
 import { create, keep, overwrite } from "./in_place.ts";
 import { dig } from "./jsonrpc.ts";
 import { type Output, paint, tame } from "./output.ts";
-import { path as parsePath } from "./parse.ts";
 import type { Slot } from "./servers_text.ts";
-import type { Setting, SettingName } from "./settings.ts";
 import { readSettings } from "./sources.ts";
-import { connect } from "./upgrade.ts";
 
 /** The server's name where nobody says another. */
 const NAME = "alwaysup";
-/** The flag that makes variables unnecessary which have none of their own. */
-const INSTEAD: Readonly<Record<string, string>> = {
-  token: "token-file",
-  exaiToken: "token-file",
-  host: "url",
-  port: "url",
-};
-
-/** What MCP's SDKs pass on of a client's environment to its servers; none of it is a setting. */
-const PASSED_ON = {
-  windows: [
-    ...["APPDATA", "HOMEDRIVE", "HOMEPATH", "LOCALAPPDATA", "PATH"],
-    ...["PROCESSOR_ARCHITECTURE", "SYSTEMDRIVE", "SYSTEMROOT", "TEMP"],
-    ...["USERNAME", "USERPROFILE", "PROGRAMFILES"],
-  ],
-  others: ["HOME", "LOGNAME", "PATH", "SHELL", "TERM", "USER"],
-};
-
-/** How long the default daemon may take to take a connection, in milliseconds: it is on this machine. */
-const PROBE_MS = 2_000;
 
 /** What is asked for. */
 interface Order {
@@ -96,7 +80,10 @@ export async function install(
     return refuse(output, 2, ...reading.problems);
   }
   for (const text of reading.warnings) output.complain(`alwaysup: ${text}`);
-  if (isAll && !isWritten) return list(host, output);
+  if (isAll && !isWritten) {
+    listClients(host, output);
+    return 0;
+  }
   const command = startable(host.os, [...host.program(), ...flags]);
   if (command[0] === "cmd" && command.some((word) => /[&|<>^%"]/.test(word))) {
     return refuse(
@@ -108,7 +95,7 @@ export async function install(
   }
   const absent = await nobodyAt(reading.config, sources);
   if (absent !== undefined) return refuse(output, 2, absent);
-  const clients = isAll ? present(host) : order.clients;
+  const clients = isAll ? clientsHere(host) : order.clients;
   if (clients.length === 0) return refuse(output, 1, nobody());
   let code = 0;
   for (const client of clients) {
@@ -162,7 +149,7 @@ export async function uninstall(
       "here are only the flags --name, --write and --all (see --help)";
     return refuse(output, 2, why);
   }
-  const clients = isAll ? present(host) : order.clients;
+  const clients = isAll ? clientsHere(host) : order.clients;
   if (clients.length === 0) return refuse(output, 1, nobody());
   let code = 0;
   for (const client of clients) {
@@ -207,148 +194,6 @@ function read(args: readonly string[]): Order | string {
   }
   const clients = client === undefined ? CLIENTS : [client];
   return { clients, isAll, name, isWritten, flags };
-}
-
-/** Why the default address is not to be written into a file: nobody has named it, and nothing listens there. */
-async function nobodyAt(
-  { url, shownUrl }: Config,
-  sources: Sources,
-): Promise<string | undefined> {
-  const names = made(sources).map(({ name }) => name);
-  const isSaid = rows().some(([key, { flag, env }]) =>
-    /^(url|host|port)$/.test(key) &&
-    [`--${flag}`, ...env].some((name) => names.includes(name))
-  );
-  if (isSaid) return undefined;
-  const { hostname, port } = new URL(url);
-  const reached = await connect(hostname, Number(port), PROBE_MS);
-  if (typeof reached === "number") return undefined;
-  return `nothing listens at ${shownUrl}, where the daemon is expected if ` +
-    "nobody says another place: give --url ws://HOST:PORT/";
-}
-
-/** The clients of this machine. */
-function present(host: Host): Client[] {
-  return CLIENTS.filter((client) => isHere(client, host));
-}
-
-function isHere(client: Client, host: Host): boolean {
-  const file = client.file(host);
-  if (file === undefined) return false;
-  const folder = client.folder?.(host) ?? folderOf(file);
-  try {
-    return host.stat(file) !== undefined || host.stat(folder) !== undefined;
-  } catch {
-    // What may not be looked at is there.
-    return true;
-  }
-}
-
-/** Lists the clients of this machine, and the servers of each that are this program. */
-function list(host: Host, output: Output): number {
-  const here = present(host);
-  const width = Math.max(...CLIENTS.map(({ name }) => name.length));
-  for (const client of here) {
-    const file = client.file(host)!;
-    const name = client.name.padEnd(width);
-    output.print(tame(`${name}  ${file}: ${stateOf(client, file, host)}`));
-  }
-  const others = CLIENTS.filter((client) => !here.includes(client))
-    .map(({ name }) => name);
-  if (others.length > 0) {
-    output.print(`Not on this machine: ${others.join(", ")}`);
-  }
-  if (here.length > 0) {
-    output.print("install CLIENT --write puts it into one, --all into each.");
-  }
-  return 0;
-}
-
-/** What there is of this program in a client's file. */
-function stateOf(client: Client, file: string, host: Host): string {
-  try {
-    const text = readLimited(host, file, FILE_LIMIT)?.text;
-    if (text === undefined) return "there is no such file yet";
-    const found = oursIn(client, text, host.program());
-    return found.length === 0
-      ? "no server in it is this program"
-      : `this program is ${found.map(shownAs).join(", ")}`;
-  } catch (error) {
-    return `it cannot be read (${messageOf(error)})`;
-  }
-}
-
-function shownAs({ name, project }: Found): string {
-  return project === undefined ? `"${name}"` : `"${name}" for ${project} only`;
-}
-
-/** The part of our environment that a client's servers get. */
-function passedOn({ os, variable }: Host): Record<string, string> {
-  const names = os === "windows" ? PASSED_ON.windows : PASSED_ON.others;
-  const found = names.flatMap((name): [string, string][] => {
-    const text = variable(name);
-    return text === undefined ? [] : [[name, text]];
-  });
-  return Object.fromEntries(found);
-}
-
-/** Whether a setting is a path that is another one in another folder. */
-function isRelative(
-  [key, { parse }]: [SettingName, Setting<unknown>],
-  text: string,
-  { os }: Host,
-): boolean {
-  const isPath = parse === parsePath && text !== "" &&
-    !(key === "cache" && /^(on|off|0)$/i.test(text));
-  const isWhole = os === "windows"
-    ? /^([a-z]:)?[/\\]/i.test(text)
-    : text.startsWith("/");
-  return isPath && !isWhole;
-}
-
-/** The variables of the named file that are such paths. */
-function relativeIn(sources: Sources, host: Host): string[] {
-  return made(sources)
-    .filter(({ name, shown, from }) => {
-      const row = rows().find(([, { env }]) => env.includes(name));
-      return from === "file" && row !== undefined && row[0] !== "envFile" &&
-        isRelative(row, shown, host);
-    })
-    .map(({ name }) => name);
-}
-
-/** The flags with whole paths. */
-function absolute(flags: readonly string[], host: Host): readonly string[] {
-  const whole = (flag: string | undefined, text: string): string => {
-    const row = rows().find(([, row]) => row.flag === flag);
-    if (row === undefined || !isRelative(row, text, host)) return text;
-    const separator = host.os === "windows" ? "\\" : "/";
-    return host.realPath(".") + separator + text.replace(/^(\.[/\\])+/, "");
-  };
-  return flags.map((arg, i) => {
-    const [, flag, text] = /^--([^=]+)=(.*)$/s.exec(arg) ?? [];
-    if (text !== undefined) return `--${flag}=${whole(flag, text)}`;
-    if (arg.startsWith("--")) return arg;
-    return whole(/^--([^=]+)$/.exec(flags[i - 1] ?? "")?.[1], arg);
-  });
-}
-
-/** What is set here and will not be there; `undefined` if that is nothing. */
-function unseenBy(
-  client: Client,
-  flags: readonly string[],
-  host: Host,
-): string | undefined {
-  const isGiven = (flag: string | undefined): boolean =>
-    flags.some((arg) => arg.split("=")[0] === `--${flag}`);
-  if (isGiven("env-file")) return undefined;
-  const names = rows()
-    .filter(([name, { flag }]) => !isGiven(flag) && !isGiven(INSTEAD[name]))
-    .flatMap(([, { env }]) => env)
-    .filter((name) => /^(ALWAYSUP|EXAI)_/.test(name) && host.variable(name));
-  if (names.length === 0) return undefined;
-  return `${client.title} will not see ${names.join(", ")} of this ` +
-    "environment: give flags instead, or a file of such lines with --env-file";
 }
 
 /** Changes a client's file, or shows how it would be changed. */

@@ -1,0 +1,128 @@
+/**
+ * The settings in the entry of a client's server: the flags of this command
+ * line, and of its environment only what clients pass on. What would be missing
+ * or mean something else there is told.
+ *
+ * @module
+ */
+
+import type { Client } from "./clients.ts";
+import { type Config, made, rows, type Sources } from "./config.ts";
+import type { Host } from "./host.ts";
+import { path as parsePath } from "./parse.ts";
+import type { Setting, SettingName } from "./settings.ts";
+import { connect } from "./upgrade.ts";
+
+/** The flag that makes variables unnecessary which have none of their own. */
+const INSTEAD: Readonly<Record<string, string>> = {
+  token: "token-file",
+  exaiToken: "token-file",
+  host: "url",
+  port: "url",
+};
+
+/** What MCP's SDKs pass on of a client's environment to its servers; none of it is a setting. */
+const PASSED_ON = {
+  windows: [
+    ...["APPDATA", "HOMEDRIVE", "HOMEPATH", "LOCALAPPDATA", "PATH"],
+    ...["PROCESSOR_ARCHITECTURE", "SYSTEMDRIVE", "SYSTEMROOT", "TEMP"],
+    ...["USERNAME", "USERPROFILE", "PROGRAMFILES"],
+  ],
+  others: ["HOME", "LOGNAME", "PATH", "SHELL", "TERM", "USER"],
+};
+
+/** How long the default daemon may take to take a connection, in milliseconds: it is on this machine. */
+const PROBE_MS = 2_000;
+
+/** The part of this environment that a client passes on to its servers. */
+export function passedOn({ os, variable }: Host): Record<string, string> {
+  const names = os === "windows" ? PASSED_ON.windows : PASSED_ON.others;
+  const found = names.flatMap((name): [string, string][] => {
+    const text = variable(name);
+    return text === undefined ? [] : [[name, text]];
+  });
+  return Object.fromEntries(found);
+}
+
+/** Whether a setting is a path that is another one in another folder. */
+function isRelative(
+  [key, { parse }]: [SettingName, Setting<unknown>],
+  text: string,
+  { os }: Host,
+): boolean {
+  const isPath = parse === parsePath && text !== "" &&
+    !(key === "cache" && /^(on|off|0)$/i.test(text));
+  const isWhole = os === "windows"
+    ? /^([a-z]:)?[/\\]/i.test(text)
+    : text.startsWith("/");
+  return isPath && !isWhole;
+}
+
+/** The variables of the named `.env` file whose paths are other ones in another folder. */
+export function relativeIn(sources: Sources, host: Host): string[] {
+  return made(sources)
+    .filter(({ name, shown, from }) => {
+      const row = rows().find(([, { env }]) => env.includes(name));
+      return from === "file" && row !== undefined && row[0] !== "envFile" &&
+        isRelative(row, shown, host);
+    })
+    .map(({ name }) => name);
+}
+
+/** The flags with whole paths. */
+export function absolute(
+  flags: readonly string[],
+  host: Host,
+): readonly string[] {
+  const whole = (flag: string | undefined, text: string): string => {
+    const row = rows().find(([, row]) => row.flag === flag);
+    if (row === undefined || !isRelative(row, text, host)) return text;
+    const separator = host.os === "windows" ? "\\" : "/";
+    return host.realPath(".") + separator + text.replace(/^(\.[/\\])+/, "");
+  };
+  return flags.map((arg, i) => {
+    const [, flag, text] = /^--([^=]+)=(.*)$/s.exec(arg) ?? [];
+    if (text !== undefined) return `--${flag}=${whole(flag, text)}`;
+    if (arg.startsWith("--")) return arg;
+    return whole(/^--([^=]+)$/.exec(flags[i - 1] ?? "")?.[1], arg);
+  });
+}
+
+/** A sentence with the variables that are set here, and that a client's server will not see; `undefined` if there are none. */
+export function unseenBy(
+  client: Client,
+  flags: readonly string[],
+  host: Host,
+): string | undefined {
+  const isGiven = (flag: string | undefined): boolean =>
+    flags.some((arg) => arg.split("=")[0] === `--${flag}`);
+  if (isGiven("env-file")) return undefined;
+  const names = rows()
+    .filter(([name, { flag }]) => !isGiven(flag) && !isGiven(INSTEAD[name]))
+    .flatMap(([, { env }]) => env)
+    .filter((name) => /^(ALWAYSUP|EXAI)_/.test(name) && host.variable(name));
+  if (names.length === 0) return undefined;
+  return `${client.title} will not see ${names.join(", ")} of this ` +
+    "environment: give flags instead, or a file of such lines with --env-file";
+}
+
+/**
+ * Why the default address is not to be written into a file: nobody has named
+ * it, and nothing listens there. `undefined` if one of the two is not so.
+ */
+export async function nobodyAt(
+  { url, shownUrl }: Config,
+  sources: Sources,
+): Promise<string | undefined> {
+  const names = made(sources).map(({ name }) => name);
+  const isSaid = rows().some(([key, { flag, env }]) =>
+    /^(url|host|port)$/.test(key) &&
+    [`--${flag}`, ...env].some((name) => names.includes(name))
+  );
+  if (isSaid) return undefined;
+  const { hostname, port } = new URL(url);
+  const reached = await connect(hostname, Number(port), PROBE_MS);
+  if (typeof reached === "number") return undefined;
+  return `nothing listens at ${shownUrl}, where the daemon is expected if ` +
+    "nobody says another place: give --url ws://HOST:PORT/";
+}
