@@ -42,7 +42,10 @@ export function listClients(host: Host, output: Output): void {
     output.print(`Not on this machine: ${others.join(", ")}`);
   }
   if (here.length > 0) {
-    output.print("install CLIENT --write puts it into one, --all into each.");
+    output.print(
+      "alwaysup install CLIENT --write puts it into one of them, alwaysup " +
+        "install --all --write into each.",
+    );
   }
 }
 

@@ -229,7 +229,8 @@ export function wantedBy({ key, projects, permits }: Client): Wanted {
 
 /**
  * Why a client does not start the server of an entry, or may not; `undefined` if
- * nothing says so. It completes the sentence "the entry NAME ...".
+ * nothing says so, or there is no such entry. It completes the sentence "the
+ * entry NAME ...".
  */
 export function whyOff(
   { key, title, switches = [], permits }: Client,
@@ -237,6 +238,8 @@ export function whyOff(
   name: string,
 ): string | undefined {
   const entry = dig(file, key, name);
+  if (entry === undefined) return undefined;
+  const stays = `${title} does not start it until you change that`;
   const off: readonly Switch[] = [
     ...(dig(entry, "enabled") === false ? ["enabled"] as const : []),
     ...(dig(entry, "disabled") === true ? ["disabled"] as const : []),
@@ -245,16 +248,18 @@ export function whyOff(
   if (first !== undefined) {
     const said = `says "${first}": ${first === "disabled"}`;
     return switches.includes(first)
-      ? `${said}: ${title} does not start it until you change that`
+      ? `${said}: ${stays}`
       : `${said}: see whether ${title} starts it`;
   }
   if (permits === undefined) return undefined;
   const isIn = (list: unknown): boolean =>
     listOf(list).some((it) => String(it).toLowerCase() === name.toLowerCase());
   const { allowed, excluded } = recordOf(dig(file, permits));
-  if (isIn(excluded)) return `stands in "${permits}.excluded" of that file`;
+  if (isIn(excluded)) {
+    return `stands in "${permits}.excluded" of that file: ${stays}`;
+  }
   return Array.isArray(allowed) && !isIn(allowed)
-    ? `does not stand in "${permits}.allowed" of that file`
+    ? `does not stand in "${permits}.allowed" of that file: ${stays}`
     : undefined;
 }
 

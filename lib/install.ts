@@ -278,7 +278,7 @@ async function change(
 
 function nobody(): string {
   const titles = CLIENTS.map(({ title }) => title).join(", ");
-  return `no client that is known here is on this machine: ${titles}`;
+  return `none of these clients is on this machine: ${titles}`;
 }
 
 function nowhere({ title }: Client): string {

@@ -229,12 +229,14 @@ const OFF: [client: string, text: string, says: string][] = [
   [
     "gemini",
     '{"mcp":{"excluded":["AlwaysUp"]},"mcpServers":{}}',
-    'stands in "mcp.excluded" of that file',
+    'stands in "mcp.excluded" of that file: TITLE does not start it until you ' +
+    "change that",
   ],
   [
     "gemini",
     '{"mcp":{"allowed":["other"]},"mcpServers":{}}',
-    'does not stand in "mcp.allowed" of that file',
+    'does not stand in "mcp.allowed" of that file: TITLE does not start it until you ' +
+    "change that",
   ],
 ];
 for (const [name, text, says] of OFF) {
@@ -254,6 +256,16 @@ for (const [name, text, says] of OFF) {
     assertEquals([again.code, again.err], [0, sentence]);
   });
 }
+
+test("an entry that is taken out, or is not there, is not pointed out", async () => {
+  for (const [name, text] of OFF) {
+    const { disk } = having(name, text);
+    for (const line of [`uninstall ${name} --write`, `uninstall ${name}`]) {
+      const { code, err } = await run(disk, line);
+      assertEquals([code, err], [0, ""], text);
+    }
+  }
+});
 
 test("an entry that is not switched off is not pointed out", async () => {
   for (
@@ -394,7 +406,7 @@ const MEANWHILE: [
     "sync COPY",
     (disk, file) => disk.put(file, "{}"),
   ],
-  ["rewritten as it was", "sync FILE.tmp", (disk, file) => {
+  ["rewritten just before it is replaced", "sync FILE.tmp", (disk, file) => {
     disk.put(file, '{"a":1}');
   }],
   ["removed", "sync FILE.tmp", (disk, file) => disk.nodes.delete(file)],
@@ -435,7 +447,8 @@ test("--all lists the clients of this machine, and what they start", async () =>
     "gemini          /h/.gemini/settings.json: there is no such file yet",
     "Not on this machine: claude-desktop, windsurf, augment, zed, codex, " +
     "opencode",
-    "install CLIENT --write puts it into one, --all into each.",
+    "alwaysup install CLIENT --write puts it into one of them, alwaysup " +
+    "install --all --write into each.",
   ]);
 });
 
@@ -462,7 +475,7 @@ test("--all --write changes each, whatever becomes of the others", async () => {
 });
 
 test("--all where no client is", async () => {
-  const none = /^alwaysup: no client that is known here is on this machine: /;
+  const none = /^alwaysup: none of these clients is on this machine: /;
   for (const line of ["install --all --write", "uninstall --all"]) {
     const { code, err } = await run(new Disk(), line);
     assertEquals(code, 1);
