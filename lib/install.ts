@@ -219,11 +219,14 @@ async function change(
     after = edit(before ?? "", slot);
     if (after.trim() !== "") parsed = parseFile(after, wantedBy(client));
     const old = entryIn(before ?? "", slot);
-    lines = diff(name, old, dig(parsed, key, name), host.program());
+    const entry = dig(parsed, key, name);
+    lines = diff(name, old, entry, host.program());
     const why = unreadable(client, before ?? "");
     if (why !== undefined) {
       const text = `it has ${why}, and ${client.title} does not read that`;
-      if (client.isResetting) throw new Error(`${text}: take it out first`);
+      if (client.isResetting && entry !== undefined) {
+        throw new Error(`${text}: take it out first`);
+      }
       output.complain(
         `alwaysup: ${file}: ${text}: take it out, or it finds no servers`,
       );

@@ -354,6 +354,27 @@ for (const client of CLIENTS.filter(({ isToml }) => !isToml)) {
   });
 }
 
+test("an entry is taken out of what its client does not read, too", async () => {
+  const entry = '"alwaysup": { "command": "/alwaysup" }';
+  const texts: [text: string, what: string][] = [
+    [`{\n  // mine\n  "mcpServers": { ${entry} }\n}`, COMMENT],
+    [`{\n  "mcpServers": { ${entry}, },\n}`, COMMA],
+    [`\ufeff{ "mcpServers": { ${entry} } }`, MARK],
+  ];
+  for (const name of ["claude-desktop", "claude-code"]) {
+    for (const [text, what] of texts) {
+      const { disk, file } = having(name, text);
+      for (const says of [/^- "alwaysup"/m, /is not there; nothing changes/]) {
+        const line = `uninstall ${name} --write`;
+        const { code, out, err } = await run(disk, line);
+        assertEquals([code, entryIn(name, disk.text(file))], [0, undefined]);
+        assertMatch(out, says);
+        if (says.multiline) assert(err.includes(`it has ${what} (line`), err);
+      }
+    }
+  }
+});
+
 test("a character that stands for an unknown one is text, too", async () => {
   const texts = [
     '{"a":"\ufffd"}',
