@@ -5,9 +5,9 @@
  */
 
 import { type Client, findOurs, type Found, wantedBy } from "./clients.ts";
+import type { Oddity, Reached, Slot } from "./entry_text.ts";
 import type { Wanted } from "./jsonc.ts";
 import * as json from "./servers_text.ts";
-import type { Oddity, Slot } from "./servers_text.ts";
 import * as toml from "./toml_text.ts";
 
 /** How a format is read and changed; each function throws with what is wrong with a text. */
@@ -17,11 +17,7 @@ export interface Format {
   /** The entry that is there, if one is. */
   entryIn(text: string, slot: Slot): unknown;
   /** The text with an entry. */
-  withEntry(
-    text: string,
-    slot: Slot,
-    reached: Readonly<Record<string, unknown>>,
-  ): string;
+  withEntry(text: string, slot: Slot, reached: Reached): string;
   /** The text without an entry. */
   withoutEntry(text: string, slot: Slot): string;
 }
@@ -42,7 +38,8 @@ export function oursIn(
   text: string,
   program: readonly string[],
 ): Found[] {
-  if (text.replace("\ufeff", "").trim() === "") return [];
+  // A byte order mark is white space, too.
+  if (text.trim() === "") return [];
   const file = formatOf(client).parseFile(text, wantedBy(client));
   return findOurs(client, file, program);
 }

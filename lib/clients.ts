@@ -5,8 +5,8 @@
  * @module
  */
 
+import type { Oddity, Reached } from "./entry_text.ts";
 import type { Wanted } from "./jsonc.ts";
-import type { Oddity } from "./servers_text.ts";
 import { dig, isRecord } from "./jsonrpc.ts";
 
 /** What a client's place depends on; a host is one. */
@@ -53,9 +53,6 @@ export interface Client {
 
 /** A member of an entry that switches a server off: `"disabled": true` or `"enabled": false`. */
 export type Switch = "disabled" | "enabled";
-
-/** What starts one server, in a client's own form. */
-export type Entry = Readonly<Record<string, unknown>>;
 
 /** A server of a client's that is this program. */
 export interface Found {
@@ -210,11 +207,11 @@ export const CLIENTS: readonly Client[] = [
   },
 ];
 
-/** The entry that starts a command. */
+/** What an entry says that starts a command, in the client's own form. */
 export function entryOf(
   { form, isList }: Client,
   words: readonly string[],
-): Entry {
+): Reached {
   if (isList) return { ...form, command: words };
   const [command, ...args] = words;
   return { ...form, command, args };

@@ -17,6 +17,7 @@ import {
 } from "./clients.ts";
 import { envFileOf } from "./config.ts";
 import { diff } from "./entry_diff.ts";
+import type { Slot } from "./entry_text.ts";
 import {
   absolute,
   nobodyAt,
@@ -29,7 +30,6 @@ import { type Host, messageOf } from "./host.ts";
 import { create, keep, overwrite } from "./in_place.ts";
 import { dig } from "./jsonrpc.ts";
 import { type Output, paint, tame } from "./output.ts";
-import type { Slot } from "./servers_text.ts";
 import { readSettings } from "./sources.ts";
 
 /** The server's name where nobody says another. */

@@ -7,7 +7,14 @@
  */
 
 import {
-  type Addition,
+  endOf,
+  lineBreakOf,
+  type Oddity,
+  type Reached,
+  type Slot,
+  split,
+} from "./entry_text.ts";
+import {
   additionsIn,
   type Member,
   type ObjectValue,
@@ -17,25 +24,12 @@ import {
 } from "./jsonc.ts";
 import { isRecord } from "./jsonrpc.ts";
 
-/** Where an entry belongs: the member that holds the servers, and the server's name in it. */
-export interface Slot {
-  /** The member of the file. */
-  readonly key: string;
-  /** The member of that one. */
-  readonly name: string;
-  /** What the client does not read, so that none is added. */
-  readonly unread?: readonly Oddity[];
-}
-
 /** The value that a file's text is, or those of its members that are asked for. Throws, with what is wrong with it. */
 export function parseFile(text: string, wanted?: Wanted): unknown {
   return plain(rootOf(split(text)[1], wanted));
 }
 
-/** What a text may have before or in its JSON that some clients do not read; `mark` is a byte order mark. */
-export type Oddity = Addition | "mark";
-
-/** What of that a text has, with the first line that has it. Throws as {@linkcode parseFile} does. */
+/** What a text has that some clients do not read, with the first line that has it, counted from 1. Throws as {@linkcode parseFile} does. */
 export function odditiesIn(original: string): Map<Oddity, number> {
   const [mark, text] = split(original);
   // An empty one is written anew.
@@ -62,7 +56,7 @@ const REACHED = /^(command|args|type|url|serverUrl|httpUrl|headers)$/;
 export function withEntry(
   original: string,
   { key, name, unread = [] }: Slot,
-  reached: Readonly<Record<string, unknown>>,
+  reached: Reached,
 ): string {
   const [mark, text] = split(original);
   if (text.trim() === "") {
@@ -99,7 +93,7 @@ export function withEntry(
 function remade(
   original: string,
   layout: Layout,
-  reached: Readonly<Record<string, unknown>>,
+  reached: Reached,
 ): string {
   let text = flattened(original, layout);
   for (const { name } of rootOf(text).members) {
@@ -163,11 +157,6 @@ interface Layout {
   readonly isTrailing: boolean;
 }
 
-/** The byte order mark, if there is one, and the rest. */
-function split(text: string): [mark: string, text: string] {
-  return text.startsWith("\ufeff") ? ["\ufeff", text.slice(1)] : ["", text];
-}
-
 /** The member with the servers, and no other. */
 function only(key: string): Wanted {
   return ([first]) => first === key;
@@ -203,7 +192,7 @@ function layoutOf(
   const unit = first && indentAt(text, first.start);
   return {
     unit: unit || "  ",
-    lineEnd: text.includes("\r\n") ? "\r\n" : "\n",
+    lineEnd: lineBreakOf(text),
     isOneLine: first !== undefined && !text.trim().includes("\n"),
     isTrailing,
   };
@@ -316,13 +305,6 @@ function removed(text: string, object: ObjectValue, member: Member): string {
   }
   const isEmpty = /\{\s*$/.test(head) && /^\s*\}/.test(tail);
   return isEmpty ? head.trimEnd() + tail.trimStart() : head + tail;
-}
-
-/** Where the blanks begin that end a text: an expression would try from each of them. */
-function endOf(text: string, blanks: string): number {
-  let at = text.length;
-  while (at > 0 && blanks.includes(text[at - 1]!)) at--;
-  return at;
 }
 
 /** What follows a member, without its comma; what is said before that stays. */

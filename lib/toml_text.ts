@@ -12,7 +12,15 @@
  * @module
  */
 
+import {
+  endOf,
+  lineBreakOf,
+  type Reached,
+  type Slot,
+  split,
+} from "./entry_text.ts";
 import type { Span } from "./json_text.ts";
+import { dig, isRecord } from "./jsonrpc.ts";
 import {
   type InlineTable,
   type Pair,
@@ -21,16 +29,8 @@ import {
   type Section,
 } from "./toml.ts";
 
-/** Where an entry belongs: the table that holds the servers, and the server's name in it. */
-export interface Slot {
-  /** The table of the file. */
-  readonly key: string;
-  /** The member of that one. */
-  readonly name: string;
-}
-
-/** What reaches a server: texts, and lists of them. */
-export type Reached = Readonly<Record<string, unknown>>;
+/** White space and line ends. */
+const BLANKS = " \t\r\n";
 
 /** The value that a file's text is. Throws, with what is wrong with it. */
 export function parseFile(text: string): unknown {
@@ -39,10 +39,9 @@ export function parseFile(text: string): unknown {
 
 /** The entry that is there, if one is. Throws if the file is of another shape. */
 export function entryIn(original: string, { key, name }: Slot): unknown {
-  const servers = ownOf(parseFile(original), key);
-  if (servers === undefined) return undefined;
-  if (!isTable(servers)) throw new Error(`"${key}" in it is not a table`);
-  return ownOf(servers, name);
+  const servers = dig(parseFile(original), key);
+  if (servers === undefined || isRecord(servers)) return dig(servers, name);
+  throw new Error(`"${key}" in it is not a table`);
 }
 
 /** What says how a server is reached; Codex refuses its whole file if what is for HTTP stands beside a command. */
@@ -58,7 +57,7 @@ export function withEntry(
   const entry = entryIn(original, slot);
   const [mark, text] = split(original);
   if (entry === undefined) return mark + added(text, slot, reached);
-  if (isTable(entry)) return mark + remade(text, slot, reached);
+  if (isRecord(entry)) return mark + remade(text, slot, reached);
   return withEntry(withoutEntry(original, slot), slot, reached);
 }
 
@@ -214,9 +213,9 @@ function added(text: string, slot: Slot, reached: Reached): string {
   const table = [header, ...lines].join(lineBreak);
   const last = sections.findLast(({ path }) => path[0] === slot.key);
   const start = last === undefined
-    ? lineEnd(text, endOf(text))
+    ? lineEnd(text, endOf(text, BLANKS))
     : behindComments(text, (last.pairs.at(-1) ?? last).end);
-  if (endOf(text) === 0) return table + lineBreak + text;
+  if (endOf(text, BLANKS) === 0) return table + lineBreak + text;
   return applied(text, [
     { start, end: start, text: lineBreak + lineBreak + table },
   ]);
@@ -239,7 +238,7 @@ function applied(text: string, edits: readonly Edit[]): string {
   }
   next += text.slice(from);
   const [first] = sorted;
-  if (first?.start === 0 && first.end > 0 && endOf(next) > 0) {
+  if (first?.start === 0 && first.end > 0 && endOf(next, BLANKS) > 0) {
     // It stood below what is gone.
     next = next.replace(/^[ \t]*\r?\n/, "");
   }
@@ -312,7 +311,7 @@ function listEdits(
       return next === undefined ? said : commentsOf(said);
     }).join("");
     const isSame = pairs.length === 0 || added.length === 0 && head === tail;
-    const around = isSame && endOf(head) === 0
+    const around = isSame && endOf(head, BLANKS) === 0
       ? [head, added.length === 0 ? "" : head]
       : pairs.length === 0
       ? ["", head]
@@ -346,7 +345,7 @@ function withoutComma(text: string): string {
 
 /** What stands there, if it is not only space. */
 function commentsOf(text: string): string {
-  return endOf(text) === 0 ? "" : text;
+  return endOf(text, BLANKS) === 0 ? "" : text;
 }
 
 /** The end of the comments directly below a table that do not stand directly above the next: they belong to it. */
@@ -365,15 +364,6 @@ function behindComments(text: string, from: number): number {
   return apart.test(text) ? at : end;
 }
 
-/** The byte order mark, if there is one, and the rest. */
-function split(text: string): [mark: string, text: string] {
-  return text.startsWith("\ufeff") ? ["\ufeff", text.slice(1)] : ["", text];
-}
-
-function lineBreakOf(text: string): string {
-  return text.includes("\r\n") ? "\r\n" : "\n";
-}
-
 function lineStart(text: string, at: number): number {
   return at === 0 ? 0 : text.lastIndexOf("\n", at - 1) + 1;
 }
@@ -390,23 +380,8 @@ function nextLine(text: string, at: number): number {
   return end === -1 ? text.length : end + 1;
 }
 
-/** Where the spaces and line ends begin that end a text. */
-function endOf(text: string): number {
-  let at = text.length;
-  while (at > 0 && " \t\r\n".includes(text[at - 1]!)) at--;
-  return at;
-}
-
 function pathOf({ key, name }: Slot): readonly string[] {
   return [key, name];
-}
-
-function isTable(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
-function ownOf(value: unknown, name: string): unknown {
-  return isTable(value) && Object.hasOwn(value, name) ? value[name] : undefined;
 }
 
 function line(name: string, value: unknown): string {
