@@ -10,7 +10,7 @@ import type { Wanted } from "./jsonc.ts";
 import * as json from "./servers_text.ts";
 import * as toml from "./toml_text.ts";
 
-/** How a format is read and changed; each function throws with what is wrong with a text. */
+/** How a format is read and changed; each function throws with what is wrong with a text, as a part of a sentence: `it is not JSON (line 3)`. */
 export interface Format {
   /** The value that a text is; of JSON, those of its members that are asked for. */
   parseFile(text: string, wanted?: Wanted): unknown;
@@ -50,7 +50,11 @@ const ODDITIES: Readonly<Record<Oddity, string>> = {
   comma: "a comma behind the last member",
 };
 
-/** What in a text keeps its client from reading it, and in which line; `undefined` if nothing does. Throws with what is wrong with the text. */
+/**
+ * What in a text keeps its client from reading it, and in which line, counted
+ * from 1: `a comment (line 3)`; `undefined` if nothing does. Throws with what is
+ * wrong with the text.
+ */
 export function unreadable(
   { isToml, unread = [] }: Client,
   text: string,

@@ -35,19 +35,19 @@ export interface Client {
   readonly isList?: true;
   /** Whether its file is TOML; else it is JSON. */
   readonly isToml?: true;
-  /** What in a file of JSON keeps it from reading that. */
+  /** What in a file of JSON keeps the client from reading that file. */
   readonly unread?: readonly Oddity[];
-  /** Whether it puts a new file into the place of one that it cannot read, so that nothing is worth adding to that. */
+  /** Whether the client may replace a file that it cannot read by a new one (anthropics/claude-code#1788), so that an entry in it would be lost. */
   readonly isResetting?: true;
-  /** What in an entry keeps it from starting the server. */
+  /** The members of an entry that keep the client from starting its server. */
   readonly switches?: readonly Switch[];
   /** The member of its file that may forbid servers, by the names in its lists `allowed` and `excluded`. */
   readonly permits?: string;
-  /** What its user must know too. */
+  /** What else its user must know: whole sentences. */
   readonly note?: string;
   /** The user's own file; `undefined` if the environment does not say where. */
   file(place: Place): string | undefined;
-  /** The folder that is there where the client is, if it is another than its file's. */
+  /** The folder that shows that the client is on this machine; without this function the one that its file is in. */
   folder?(place: Place): string | undefined;
 }
 
@@ -64,13 +64,17 @@ export interface Found {
   readonly project?: string;
 }
 
-/** The largest file of a client's that is read, in bytes: Claude Code's grows with its use, and people report 238 MB. A text cannot have much more than that limit where V8 runs the program. */
+/**
+ * The largest file of a client's that is read, in bytes. Claude Code's grows with
+ * its use, and people report 238 MB; a text of V8's has 2^29 - 24 characters at
+ * most.
+ */
 export const FILE_LIMIT = 500 * 1024 * 1024;
 const FILE = "settings.json";
-/** What a client does not read that reads JSON only. */
+/** What RFC 8259 does not have: a client that takes nothing else does not read it. */
 const STRICT = ["mark", "comment", "comma"] as const;
 
-/** The table. */
+/** The clients; the order is that of lists that people see. */
 export const CLIENTS: readonly Client[] = [
   {
     name: "claude-desktop",

@@ -38,7 +38,7 @@ interface Statement {
 /** How many characters may be put in for `${NAME}` in all: two in each line double a text with each line. */
 export const PUT_IN_LIMIT = 2 ** 24;
 
-/** What Python takes for white space within a line; JavaScript knows U+FEFF in place of the separators and U+0085. */
+/** What Python takes for white space within a line. JavaScript's \s has U+FEFF instead of U+001C to U+001F and U+0085. */
 const BLANKS = "\t\v\f\r\x1c-\x1f \x85\xa0\u1680\u2000-\u200a" +
   "\u2028\u2029\u202f\u205f\u3000";
 const BLANK = new RegExp(`[${BLANKS}\n]`);
@@ -48,7 +48,7 @@ const EXPORT = new RegExp(`export[${BLANKS}]`, "y");
 const NAME_END = new RegExp(`[=#${BLANKS}\n]`, "g");
 /** A comment in a value without quotes: `#` alone is a character like others. */
 const COMMENT = new RegExp(`[${BLANKS}]#`);
-/** What ends a name in `${NAME}` and `${NAME:-default}`. */
+/** What may end a name in `${NAME}` and `${NAME:-default}`. */
 const VARIABLE_END = /[:}]/g;
 
 /** What stands after a backslash between double quotes, where that is another character. */

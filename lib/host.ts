@@ -139,7 +139,11 @@ export interface Host {
   exit(code: number): never;
 }
 
-/** Bytes as text, with their byte order mark if they have one. Throws if they are not UTF-8: another decoder would put something else in the place of what it does not know. */
+/**
+ * Bytes as text, with their byte order mark if they have one. Throws if they are
+ * not UTF-8: a decoder that is not fatal puts U+FFFD in their place, which a file
+ * may hold itself, and what is written back would not be what was read.
+ */
 export function textOf(bytes: Uint8Array): string {
   try {
     return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })

@@ -42,7 +42,14 @@ function targetOf(host: Host, file: string): string {
   throw new Error("its links lead nowhere");
 }
 
-/** Writes a file anew: it may be a link, and is to stay its owner's. Throws if it cannot; it is then as it was, or the error says what to do. */
+/**
+ * Writes a file anew: it may be a link, and is to stay its owner's. Throws if it
+ * cannot, or if another program has changed the file meanwhile; it is then as it
+ * was, or the error says what to do.
+ *
+ * @param before the text that was read, and that must still be there
+ * @param kept the path of a copy of that text, for the error
+ */
 export async function overwrite(
   host: Host,
   file: string,
@@ -126,13 +133,17 @@ function mustBe(host: Host, path: string, before: string): void {
   }
 }
 
-/** What the names of the copies of a file end with. */
+/** The ends of the names of a file's copies, behind `.alwaysup`: the oldest copy first. */
 const COPIES = [".bak", ".2.bak", ".3.bak"];
 
 /**
- * Keeps a text beside its file, for its owner's eyes only, under a name that has
- * no other; says which. There are three at most: the first one stays, which is
- * the file as it was before this program changed it, and the two newest.
+ * Keeps a copy of a file's text beside the file, which only its owner can read.
+ * There are three at most: the first, which is the file as it was before this
+ * program changed it, and the two newest. A text that has a copy gets no second
+ * one. Throws if no copy can be written.
+ *
+ * @param mode the file's permission bits
+ * @returns the path of the copy
  */
 export async function keep(
   host: Host,

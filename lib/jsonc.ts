@@ -72,7 +72,7 @@ export function parse(text: string, wanted: Wanted = () => true): Value {
 /** What people write into JSON that JSON does not have (RFC 8259): a comment, and a comma behind the last member or item. */
 export type Addition = "comment" | "comma";
 
-/** What of that a text has, with the first line that has it. Throws as {@linkcode parse} does. */
+/** What of that a text has, with the first line that has it, counted from 1. Throws as {@linkcode parse} does. */
 export function additionsIn(text: string): ReadonlyMap<Addition, number> {
   const reader = new Reader(text, () => false);
   reader.whole();
