@@ -68,45 +68,47 @@ export function withoutEntry(original: string, slot: Slot): string {
   const path = pathOf(slot);
   const { sections } = parse(text);
   const below = sections.filter((section) => isBelow(section, path));
-  const places = sections.flatMap((section) => placesIn(section, path));
+  const entryPairs = sections.flatMap((section) => entryPairsIn(section, path));
   return mark + applied(text, [
     ...below.map((section) => sectionCut(text, section)),
-    ...pairsCut(text, places, []),
+    ...pairsCut(text, entryPairs, []),
   ]);
 }
 
 /** A pair that says an entry, or something in it. */
-interface Place {
+interface EntryPair {
   readonly pair: Pair;
   /** How many parts of its key lead to the entry; the others lead into it. */
-  readonly parts: number;
+  readonly depth: number;
   /** The braces in which it stands, if it does. */
-  readonly list?: InlineTable | undefined;
+  readonly braces?: InlineTable | undefined;
 }
 
 /** The pairs of a section that say what is at a path, or something below it. */
-function placesIn(
+function entryPairsIn(
   { path: outer, pairs }: Section,
   path: readonly string[],
-): Place[] {
+): EntryPair[] {
   const isAbove = outer.length < path.length &&
     outer.every((name, i) => name === path[i]);
-  return isAbove ? placesAmong(pairs, path.slice(outer.length)) : [];
+  return isAbove ? entryPairsAmong(pairs, path.slice(outer.length)) : [];
 }
 
-function placesAmong(
+function entryPairsAmong(
   pairs: readonly Pair[],
   path: readonly string[],
-  list?: InlineTable,
-): Place[] {
-  return pairs.flatMap((pair): readonly Place[] => {
+  braces?: InlineTable,
+): EntryPair[] {
+  return pairs.flatMap((pair): readonly EntryPair[] => {
     const { key, value } = pair;
     const isOther = key.slice(0, path.length)
       .some(({ name }, i) => name !== path[i]);
     if (isOther) return [];
-    if (key.length >= path.length) return [{ pair, parts: path.length, list }];
+    if (key.length >= path.length) {
+      return [{ pair, depth: path.length, braces }];
+    }
     return value.kind === "inline"
-      ? placesAmong(value.pairs, path.slice(key.length), value)
+      ? entryPairsAmong(value.pairs, path.slice(key.length), value)
       : [];
   });
 }
@@ -116,67 +118,68 @@ function isBelow(section: Section, path: readonly string[]): boolean {
   return path.every((name, i) => name === section.path[i]);
 }
 
-/** Where the members of an entry stand. */
-interface Home {
-  /** What stands in front of their names. */
+/** Where further members of an entry are put. */
+interface Insertion {
+  /** What stands in front of their names: the start of a key with dots. */
   readonly prefix: string;
-  /** The braces around them, if there are some. */
-  readonly list?: InlineTable | undefined;
-  /** The last of them, or the header if there are none. */
+  /** The braces in which they stand, if they do. */
+  readonly braces?: InlineTable | undefined;
+  /** Behind what they come: the last member, or the header if there is none. */
   readonly last: Span;
 }
 
-/** The statements about the members of an entry: pairs, and tables below it. */
-interface Parts {
-  readonly places: readonly Place[];
+/** The statements about the members of an entry. */
+interface Statements {
+  readonly entryPairs: readonly EntryPair[];
+  /** The tables below it. */
   readonly below: readonly Section[];
   /** There is none if there are only tables below it. */
-  readonly home: Home | undefined;
+  readonly insertion: Insertion | undefined;
 }
 
-function partsIn(text: string, path: readonly string[]): Parts {
+function statementsIn(text: string, path: readonly string[]): Statements {
   const { sections } = parse(text);
   const below = sections.filter((section) => isBelow(section, path));
   const own = below.find((section) => section.path.length === path.length);
   if (own !== undefined) {
     return {
-      places: own.pairs.map((pair) => ({ pair, parts: 0 })),
+      entryPairs: own.pairs.map((pair) => ({ pair, depth: 0 })),
       below: below.filter((section) => section !== own),
-      home: { prefix: "", last: own.pairs.at(-1) ?? own },
+      insertion: { prefix: "", last: own.pairs.at(-1) ?? own },
     };
   }
-  const places = sections.flatMap((section) => placesIn(section, path));
-  const last = places.at(-1);
-  if (last === undefined) return { places, below, home: undefined };
-  const { pair, parts, list } = last;
-  if (pair.key.length > parts) {
-    const prefix = text.slice(pair.start, pair.key[parts]!.start);
-    return { places, below, home: { prefix, list, last: pair } };
+  const entryPairs = sections.flatMap((section) => entryPairsIn(section, path));
+  const last = entryPairs.at(-1);
+  if (last === undefined) return { entryPairs, below, insertion: undefined };
+  const { pair, depth, braces } = last;
+  if (pair.key.length > depth) {
+    const prefix = text.slice(pair.start, pair.key[depth]!.start);
+    return { entryPairs, below, insertion: { prefix, braces, last: pair } };
   }
   // It is a table in braces, for all else was taken out before.
-  const braces = pair.value as InlineTable;
+  const inner = pair.value as InlineTable;
   return {
-    places: braces.pairs.map((pair) => ({ pair, parts: 0, list: braces })),
+    entryPairs: inner.pairs.map((pair) => ({ pair, depth: 0, braces: inner })),
     below,
-    home: { prefix: "", list: braces, last: pair },
+    insertion: { prefix: "", braces: inner, last: pair },
   };
 }
 
 /** The text with what reaches a server said anew, member by member: what else is said in its entry stays, comments too. */
 function remade(text: string, slot: Slot, reached: Reached): string {
   const path = pathOf(slot);
-  const { places, below, home } = partsIn(text, path);
+  const { entryPairs, below, insertion } = statementsIn(text, path);
   const missing = new Map(Object.entries(reached));
   const edits: Edit[] = [];
-  const cut: Place[] = [];
+  const cut: EntryPair[] = [];
   const isRemade = (name: string): boolean =>
     REACHED.test(name) || Object.hasOwn(reached, name);
-  for (const place of places) {
-    const { pair: { key, value }, parts } = place;
-    const { name } = key[parts]!;
+  for (const entryPair of entryPairs) {
+    const { pair: { key, value }, depth } = entryPair;
+    const { name } = key[depth]!;
     if (!isRemade(name)) continue;
-    if (key.length > parts + 1 || !Object.hasOwn(reached, name)) {
-      cut.push(place);
+    if (key.length > depth + 1 || !Object.hasOwn(reached, name)) {
+      cut.push(entryPair);
       continue;
     }
     missing.delete(name);
@@ -191,10 +194,13 @@ function remade(text: string, slot: Slot, reached: Reached): string {
       edits.push(sectionCut(text, section));
     }
   }
-  const prefix = home?.prefix ?? "";
+  const prefix = insertion?.prefix ?? "";
   const lines = [...missing].map(([name, value]) => prefix + line(name, value));
-  const next = applied(text, edits.concat(pairsCut(text, cut, lines, home)));
-  return home === undefined ? added(next, slot, reached) : next;
+  const next = applied(
+    text,
+    edits.concat(pairsCut(text, cut, lines, insertion)),
+  );
+  return insertion === undefined ? added(next, slot, reached) : next;
 }
 
 /** The text with a table of a server; tables below it stay. */
@@ -202,11 +208,11 @@ function added(text: string, slot: Slot, reached: Reached): string {
   const { sections } = parse(text);
   const lines = Object.entries(reached).map((pair) => line(...pair));
   // What is in braces can be nowhere else.
-  const [servers] = placesIn(sections[0]!, [slot.key]);
+  const [servers] = entryPairsIn(sections[0]!, [slot.key]);
   const braces = servers?.pair.key.length === 1 && servers.pair.value;
   if (braces && braces.kind === "inline") {
     const entry = `${toKey(slot.name)} = { ${lines.join(", ")} }`;
-    return applied(text, listEdits(text, braces, [], [entry]));
+    return applied(text, bracesEdits(text, braces, [], [entry]));
   }
   const lineBreak = lineBreakOf(text);
   const header = `[${pathOf(slot).map(toKey).join(".")}]`;
@@ -221,7 +227,7 @@ function added(text: string, slot: Slot, reached: Reached): string {
   ]);
 }
 
-/** A change of a text in its place, none in another's. */
+/** A change of a text: what stands between two offsets is replaced. No two overlap. */
 interface Edit extends Span {
   /** What stands there then. */
   readonly text: string;
@@ -260,16 +266,16 @@ function sectionCut(text: string, section: Section): Edit {
 /** Takes out pairs, and puts others where an entry's are. */
 function pairsCut(
   text: string,
-  places: readonly Place[],
+  entryPairs: readonly EntryPair[],
   lines: readonly string[],
-  home?: Home,
+  insertion?: Insertion,
 ): Edit[] {
-  const list = home?.list ?? places[0]?.list;
-  const pairs = places.map(({ pair }) => pair);
-  if (list !== undefined) return listEdits(text, list, pairs, lines);
+  const braces = insertion?.braces ?? entryPairs[0]?.braces;
+  const pairs = entryPairs.map(({ pair }) => pair);
+  if (braces !== undefined) return bracesEdits(text, braces, pairs, lines);
   const edits = pairs.map((pair) => pairCut(text, pair));
-  if (home === undefined || lines.length === 0) return edits;
-  const { last } = home;
+  if (insertion === undefined || lines.length === 0) return edits;
+  const { last } = insertion;
   const start = lineStart(text, last.start);
   const indent = text.slice(start, last.start);
   const lineBreak = lineBreakOf(text);
@@ -292,7 +298,7 @@ function pairCut(text: string, { start, end }: Pair): Edit {
 }
 
 /** Takes pairs out of braces, and puts others behind the last. */
-function listEdits(
+function bracesEdits(
   text: string,
   { pairs, start, end }: InlineTable,
   cut: readonly Pair[],
