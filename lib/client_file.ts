@@ -55,13 +55,13 @@ const ODDITIES: Readonly<Record<Oddity, string>> = {
  * from 1: `a comment (line 3)`; `undefined` if nothing does. Throws with what is
  * wrong with the text.
  */
-export function unreadable(
-  { isToml, unread = [] }: Client,
+export function rejectedIn(
+  { isToml, rejects = [] }: Client,
   text: string,
 ): string | undefined {
-  if (isToml || unread.length === 0) return undefined;
+  if (isToml || rejects.length === 0) return undefined;
   for (const [what, line] of json.odditiesIn(text)) {
-    if (unread.includes(what)) return `${ODDITIES[what]} (line ${line})`;
+    if (rejects.includes(what)) return `${ODDITIES[what]} (line ${line})`;
   }
   return undefined;
 }

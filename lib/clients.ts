@@ -36,7 +36,7 @@ export interface Client {
   /** Whether its file is TOML; else it is JSON. */
   readonly isToml?: true;
   /** What in a file of JSON keeps the client from reading that file. */
-  readonly unread?: readonly Oddity[];
+  readonly rejects?: readonly Oddity[];
   /** Whether the client may replace a file that it cannot read by a new one (anthropics/claude-code#1788), so that an entry in it would be lost. */
   readonly isResetting?: true;
   /** The members of an entry that keep the client from starting its server. */
@@ -81,7 +81,7 @@ export const CLIENTS: readonly Client[] = [
     title: "Claude Desktop",
     key: "mcpServers",
     form: {},
-    unread: STRICT,
+    rejects: STRICT,
     isResetting: true,
     file: (place) =>
       below(
@@ -96,7 +96,7 @@ export const CLIENTS: readonly Client[] = [
     // Where `claude mcp add` puts a server, if it is not told otherwise.
     projects: "projects",
     form: { type: "stdio" },
-    unread: STRICT,
+    rejects: STRICT,
     isResetting: true,
     file: (place) => {
       const named = place.variable("CLAUDE_CONFIG_DIR");
@@ -121,7 +121,7 @@ export const CLIENTS: readonly Client[] = [
     title: "Cursor",
     key: "mcpServers",
     form: {},
-    unread: ["comma"],
+    rejects: ["comma"],
     note: "Cursor may show a new server as disabled until you turn it on in " +
       "its settings.",
     file: (place) => below(home(place), ".cursor", "mcp.json"),
@@ -131,7 +131,7 @@ export const CLIENTS: readonly Client[] = [
     title: "Windsurf",
     key: "mcpServers",
     form: {},
-    unread: ["mark"],
+    rejects: ["mark"],
     switches: ["disabled"],
     file: (place) =>
       below(home(place), ".codeium", "windsurf", "mcp_config.json"),
@@ -141,7 +141,7 @@ export const CLIENTS: readonly Client[] = [
     title: "Augment",
     key: "mcpServers",
     form: {},
-    unread: ["mark"],
+    rejects: ["mark"],
     switches: ["disabled"],
     note:
       "That is the file of Auggie, Augment's command line. Its extensions " +
@@ -181,7 +181,7 @@ export const CLIENTS: readonly Client[] = [
     title: "Gemini CLI",
     key: "mcpServers",
     form: {},
-    unread: ["comma", "mark"],
+    rejects: ["comma", "mark"],
     permits: "mcp",
     // The variable names what is its home, not its folder.
     file: (place) =>

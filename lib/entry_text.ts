@@ -14,7 +14,7 @@ export interface Slot {
   /** The member of that one. */
   readonly name: string;
   /** What the client does not read, so that none is added. */
-  readonly unread?: readonly Oddity[];
+  readonly rejects?: readonly Oddity[];
 }
 
 /** What a text may have before or in its JSON that some clients do not read; `mark` is a byte order mark. */

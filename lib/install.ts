@@ -4,7 +4,7 @@
  * @module
  */
 
-import { formatOf, oursIn, unreadable } from "./client_file.ts";
+import { formatOf, oursIn, rejectedIn } from "./client_file.ts";
 import { clientsHere, listClients } from "./client_list.ts";
 import {
   type Client,
@@ -209,8 +209,8 @@ async function change(
     const why = `it cannot be read (${messageOf(error)})`;
     return refuse(output, 1, `${file}: ${why}; nothing is changed`);
   }
-  const { key, unread = [] } = client;
-  const slot: Slot = { key, name, unread };
+  const { key, rejects = [] } = client;
+  const slot: Slot = { key, name, rejects };
   let after: string;
   let lines: string[];
   let parsed: unknown;
@@ -221,7 +221,7 @@ async function change(
     const old = entryIn(before ?? "", slot);
     const entry = dig(parsed, key, name);
     lines = diff(name, old, entry, host.program());
-    const why = unreadable(client, before ?? "");
+    const why = rejectedIn(client, before ?? "");
     if (why !== undefined) {
       const text = `it has ${why}, and ${client.title} does not read that`;
       if (client.isResetting && entry !== undefined) {

@@ -55,16 +55,16 @@ const REACHED = /^(command|args|type|url|serverUrl|httpUrl|headers)$/;
 /** The text with this entry; what else an older one said is kept. It is the same text if the entry is there. Throws if the file is of another shape. */
 export function withEntry(
   original: string,
-  { key, name, unread = [] }: Slot,
+  { key, name, rejects = [] }: Slot,
   reached: Reached,
 ): string {
   const [mark, text] = split(original);
   if (text.trim() === "") {
     const whole = pretty({ [key]: { [name]: reached } }, "  ", "\n");
-    return `${unread.includes("mark") ? "" : mark}${whole}\n`;
+    return `${rejects.includes("mark") ? "" : mark}${whole}\n`;
   }
   const root = rootOf(text, only(key));
-  const layout = layoutOf(text, root, !unread.includes("comma"));
+  const layout = layoutOf(text, root, !rejects.includes("comma"));
   const servers = serversIn(root, key);
   const list = memberOf(root, key);
   if (servers === undefined) {

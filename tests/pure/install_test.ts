@@ -76,13 +76,13 @@ function entryIn(name: string, text: string | undefined): Json {
 }
 
 /** What a client's user may have in its file, as far as the client reads it. */
-function busy({ key, isToml, unread = [] }: typeof CLIENTS[number]): string {
+function busy({ key, isToml, rejects = [] }: typeof CLIENTS[number]): string {
   if (isToml) {
     return `# mine\nmodel = "m"\n\n[${key}.other] # the first\ncommand = "x"\n` +
       `env = { T = "s3cret" } # kept\n\n[n]\na = 1.0\n`;
   }
-  const hasComments = !unread.includes("comment");
-  const comma = unread.includes("comma") ? "" : ",";
+  const hasComments = !rejects.includes("comment");
+  const comma = rejects.includes("comma") ? "" : ",";
   const [first, kept] = hasComments
     ? ["\t\t// the first\n", ` // kept`]
     : ["", ""];
@@ -295,7 +295,7 @@ const ODD: [text: string, what: string, line: number][] = [
   ["\ufeff{\r\n}\r\n", MARK, 1],
 ];
 /** What each client does not read; the first two put a new file into the place of such a one. */
-const UNREAD: Readonly<Record<string, readonly string[]>> = {
+const REJECTS: Readonly<Record<string, readonly string[]>> = {
   "claude-desktop": [COMMENT, COMMA, MARK],
   "claude-code": [COMMENT, COMMA, MARK],
   cursor: [COMMA],
@@ -305,8 +305,8 @@ const UNREAD: Readonly<Record<string, readonly string[]>> = {
 };
 for (const client of CLIENTS.filter(({ isToml }) => !isToml)) {
   const { name, title, key } = client;
-  const unread = UNREAD[name] ?? [];
-  const isResetting = unread.length === 3;
+  const rejects = REJECTS[name] ?? [];
+  const isResetting = rejects.length === 3;
   test(`what a client does not read is pointed out: ${name}`, async () => {
     for (const [text, what, line] of ODD) {
       const before = text.replace("mcpServers", key);
@@ -318,8 +318,8 @@ for (const client of CLIENTS.filter(({ isToml }) => !isToml)) {
       const end = isResetting
         ? " first; nothing is changed"
         : ", or it finds no servers";
-      const isRefused = isResetting && unread.includes(what);
-      assertEquals(err, unread.includes(what) ? sentence + end : "", before);
+      const isRefused = isResetting && rejects.includes(what);
+      assertEquals(err, rejects.includes(what) ? sentence + end : "", before);
       assertEquals([code, disk.text(file) === before], [
         isRefused ? 1 : 0,
         isRefused,
@@ -340,7 +340,7 @@ for (const client of CLIENTS.filter(({ isToml }) => !isToml)) {
       const { disk, file } = having(name, text.replace("KEY", key));
       const { code, err } = await run(disk, `install ${name} --write`);
       assertEquals([code, err], [0, ""]);
-      const mark = unread.includes(MARK)
+      const mark = rejects.includes(MARK)
         ? ""
         : text.match(/^\ufeff/)?.[0] ?? "";
       assertEquals(disk.text(file)!.startsWith("\ufeff"), mark !== "");
@@ -350,7 +350,7 @@ for (const client of CLIENTS.filter(({ isToml }) => !isToml)) {
     const { disk, file } = having(name, `{"${key}":{\n"a":{},\n},\n}`);
     await run(disk, `install ${name} --write`);
     const commas = disk.text(file)!.match(/,\s*[}\]]/g)?.length;
-    assertEquals(commas, unread.includes(COMMA) ? 1 : 2);
+    assertEquals(commas, rejects.includes(COMMA) ? 1 : 2);
   });
 }
 
