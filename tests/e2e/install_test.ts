@@ -35,7 +35,8 @@ class Home implements AsyncDisposable {
     };
     const unset = [
       ...["XDG_CONFIG_HOME", "CLAUDE_CONFIG_DIR", "FLATPAK_XDG_CONFIG_HOME"],
-      ...["LOCALAPPDATA", "ALWAYSUP_URL", "EXAI_WS_TOKEN"],
+      ...["CODEX_HOME", "GEMINI_CLI_HOME", "LOCALAPPDATA"],
+      ...["ALWAYSUP_URL", "EXAI_WS_TOKEN"],
     ];
     const empty = unset.map((name): [string, string] => [name, ""]);
     return { ...Object.fromEntries(empty), ...variables };
