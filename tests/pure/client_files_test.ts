@@ -13,6 +13,7 @@ import { install, uninstall } from "../../lib/install.ts";
 import { assert, assertEquals, assertMatch } from "../tools/assert.ts";
 import { Disk } from "../tools/disk.ts";
 import { test } from "../tools/pure.ts";
+import { ran } from "../tools/ran.ts";
 
 // deno-lint-ignore no-explicit-any
 type Json = any;
@@ -58,18 +59,16 @@ async function run(
   args: readonly string[],
   disk: Disk,
 ): Promise<string> {
-  const err: string[] = [];
-  const complain = (text: string): number => err.push(text);
-  const output = { print: () => {}, complain, isColoured: false };
-  const code = await command(args, disk.host(), output);
-  assertEquals(code, REFUSED.test(err.join()) ? 1 : 0, err.join());
-  return err.join();
+  const { code, err } = await ran(command, args, disk.host());
+  assertEquals(code, REFUSED.test(err) ? 1 : 0, err);
+  return err;
 }
 
 /** A text without our entry, as its client sees it: the other servers, and everything else. */
-function others({ key, isToml }: Client, text: string): Json {
+function others(client: Client, text: string): Json {
+  const { key, isToml } = client;
   const file = isToml
-    ? formatOf({ isToml } as Client).parseFile(text)
+    ? formatOf(client).parseFile(text)
     : library(text, [], { allowTrailingComma: true });
   const { [key]: servers, ...rest } = file as Json;
   const { alwaysup: _, ...theirs } = servers ?? {};

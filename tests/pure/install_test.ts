@@ -17,6 +17,7 @@ import {
 } from "../tools/assert.ts";
 import { Disk } from "../tools/disk.ts";
 import { test } from "../tools/pure.ts";
+import { type Ran, ran } from "../tools/ran.ts";
 
 // deno-lint-ignore no-explicit-any
 type Json = any;
@@ -24,31 +25,16 @@ type Json = any;
 const URL_FLAG = ["--url", "ws://127.0.0.1:9/"];
 const COMMANDS = { install, uninstall };
 
-/** What a run has said. */
-interface Said {
-  readonly code: number;
-  readonly out: string;
-  readonly err: string;
-}
-
-/** Runs a command on a disk. */
+/** Runs a command line on a disk. */
 async function run(
   disk: Disk,
   line: string,
   more: Partial<Host> = {},
-): Promise<Said> {
+): Promise<Ran> {
   const [name, ...args] = line.split(" ");
-  const [out, err]: [string[], string[]] = [[], []];
-  const code = await COMMANDS[name as keyof typeof COMMANDS](
-    [...args, ...(name === "install" ? URL_FLAG : [])],
-    disk.host(more),
-    {
-      print: (text) => out.push(text),
-      complain: (text) => err.push(text),
-      isColoured: false,
-    },
-  );
-  return { code, out: out.join("\n"), err: err.join("\n") };
+  const flags = name === "install" ? URL_FLAG : [];
+  const command = COMMANDS[name as keyof typeof COMMANDS];
+  return await ran(command, [...args, ...flags], disk.host(more));
 }
 
 function clientOf(name: string): typeof CLIENTS[number] {
@@ -532,8 +518,14 @@ for (const [what, text] of LARGE) {
     const { disk, file } = having("claude-code", before);
     const { code, err } = await run(disk, "install claude-code --write");
     assertEquals([code, err], [0, ""]);
-    assert(disk.text(file)!.length > before.length + 50);
-    assert(disk.text(file)!.includes(URL_FLAG[1]!));
+    const after = disk.text(file)!;
+    assert(after.includes(URL_FLAG[1]!));
+    // What is there then is what was there, with the entry somewhere in it.
+    const at = after.lastIndexOf('"alwaysup"');
+    let head = at - 50;
+    while (before[head] === after[head]) head++;
+    assert(before.slice(0, head) === after.slice(0, head));
+    assert(after.endsWith(before.slice(head)));
   });
 }
 
