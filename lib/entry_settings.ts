@@ -9,8 +9,9 @@
 import type { Client } from "./clients.ts";
 import { type Config, made, rows, type Sources } from "./config.ts";
 import type { Host } from "./host.ts";
+import { dig, isRecord } from "./jsonrpc.ts";
 import { path as parsePath } from "./parse.ts";
-import type { Setting, SettingName } from "./settings.ts";
+import { type Setting, type SettingName, SETTINGS } from "./settings.ts";
 import { connect } from "./upgrade.ts";
 
 /** The flag that makes variables unnecessary which have none of their own. */
@@ -30,6 +31,11 @@ const PASSED_ON = {
   ],
   others: ["HOME", "LOGNAME", "PATH", "SHELL", "TERM", "USER"],
 };
+
+/** The settings that name the daemon's address. */
+const PLACES: readonly Setting<unknown>[] = [
+  ...[SETTINGS.url, SETTINGS.host, SETTINGS.port],
+];
 
 /** How long the default daemon may take to take a connection, in milliseconds: it is on this machine. */
 const PROBE_MS = 2_000;
@@ -107,16 +113,16 @@ export function unseenBy(
 }
 
 /**
- * Why the default address is not to be written into a file: nobody has named
- * it, and nothing listens there. `undefined` if one of the two is not so.
+ * Why the default address is not to be written into a file: no setting names
+ * another one, and nothing listens there. `undefined` if one of the two is not
+ * so.
  */
 export async function nobodyAt(
   { url, shownUrl }: Config,
   sources: Sources,
 ): Promise<string | undefined> {
   const names = made(sources).map(({ name }) => name);
-  const isSaid = rows().some(([key, { flag, env }]) =>
-    /^(url|host|port)$/.test(key) &&
+  const isSaid = PLACES.some(({ flag, env }) =>
     [`--${flag}`, ...env].some((name) => names.includes(name))
   );
   if (isSaid) return undefined;
@@ -124,5 +130,14 @@ export async function nobodyAt(
   const reached = await connect(hostname, Number(port), PROBE_MS);
   if (typeof reached === "number") return undefined;
   return `nothing listens at ${shownUrl}, where the daemon is expected if ` +
-    "nobody says another place: give --url ws://HOST:PORT/";
+    "nobody says another place: give --url ws://HOST:PORT/ (an EX-AI daemon's " +
+    "EXAI_WS_HOST and EXAI_WS_PORT go into a file, by --env-file)";
+}
+
+/** Whether the environment in an entry, which stays, names the daemon's address. */
+export function namesPlace(entry: unknown): boolean {
+  const found = [["env"], ["environment"], ["command", "env"]]
+    .map((path) => dig(entry, ...path));
+  return PLACES.flatMap(({ env }) => env)
+    .some((name) => found.some((env) => isRecord(env) && env[name]));
 }

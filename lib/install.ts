@@ -20,6 +20,7 @@ import { diff } from "./entry_diff.ts";
 import type { Slot } from "./entry_text.ts";
 import {
   absolute,
+  namesPlace,
   nobodyAt,
   passedOn,
   relativeIn,
@@ -94,9 +95,14 @@ export async function install(
     );
   }
   const absent = await nobodyAt(reading.config, sources);
-  if (absent !== undefined) return refuse(output, 2, absent);
   const clients = isAll ? clientsHere(host) : order.clients;
   if (clients.length === 0) return refuse(output, 1, nobody());
+  // What an entry says already stays there.
+  const isNamed = (client: Client): boolean =>
+    namesPlace(entryNow(client, name, host));
+  if (absent !== undefined && !clients.every(isNamed)) {
+    return refuse(output, 2, absent);
+  }
   let code = 0;
   for (const client of clients) {
     const file = client.file(host);
@@ -194,6 +200,18 @@ function read(args: readonly string[]): Order | string {
   }
   const clients = client === undefined ? CLIENTS : [client];
   return { clients, isAll, name, isWritten, flags };
+}
+
+/** The entry in a client's file; `undefined` if there is none, or it cannot be read. */
+function entryNow(client: Client, name: string, host: Host): unknown {
+  const file = client.file(host);
+  if (file === undefined) return undefined;
+  try {
+    const text = readLimited(host, file, FILE_LIMIT)?.text ?? "";
+    return formatOf(client).entryIn(text, { key: client.key, name });
+  } catch {
+    return undefined;
+  }
 }
 
 /** Changes a client's file, or shows how it would be changed. */

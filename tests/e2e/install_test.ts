@@ -550,6 +550,10 @@ test("the default address is written only if something listens there", async () 
     assertMatch(stderr, /^alwaysup: nothing listens at ws:.*: give --url ws:/);
   }
   assertEquals(await Deno.readTextFile(home.fileOf("cursor")), "{}");
+  const entry = { command: "python", env: { EXAI_WS_PORT: "9" } };
+  await home.put("gemini", JSON.stringify({ mcpServers: { exai: entry } }));
+  const kept = ["install", "gemini", "--write", "--name", "exai"];
+  assertEquals((await home.run(kept)).code, 0, "the entry names it");
   const file = `${home.folder}/x.env`;
   await Deno.writeTextFile(file, "EXAI_WS_PORT=9");
   const named = await home.run(["install", "cursor", "--env-file", file]);
