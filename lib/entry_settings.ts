@@ -11,6 +11,7 @@ import { type Config, made, rows, type Sources } from "./config.ts";
 import type { Host } from "./host.ts";
 import { dig, isRecord } from "./jsonrpc.ts";
 import { path as parsePath } from "./parse.ts";
+import { isWhole, whole as pathFrom } from "./paths.ts";
 import { type Setting, type SettingName, SETTINGS } from "./settings.ts";
 import { connect } from "./upgrade.ts";
 
@@ -58,10 +59,7 @@ function isRelative(
 ): boolean {
   const isPath = parse === parsePath && text !== "" &&
     !(key === "cache" && /^(on|off|0)$/i.test(text));
-  const isWhole = os === "windows"
-    ? /^([a-z]:)?[/\\]/i.test(text)
-    : text.startsWith("/");
-  return isPath && !isWhole;
+  return isPath && !isWhole(os, text);
 }
 
 /** The variables of the named `.env` file whose paths are other ones in another folder. */
@@ -83,8 +81,7 @@ export function absolute(
   const whole = (flag: string | undefined, text: string): string => {
     const row = rows().find(([, row]) => row.flag === flag);
     if (row === undefined || !isRelative(row, text, host)) return text;
-    const separator = host.os === "windows" ? "\\" : "/";
-    return host.realPath(".") + separator + text.replace(/^(\.[/\\])+/, "");
+    return pathFrom(host.os, text, (folder) => host.realPath(folder));
   };
   return flags.map((arg, i) => {
     const [, flag, text] = /^--([^=]+)=(.*)$/s.exec(arg) ?? [];

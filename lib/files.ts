@@ -7,6 +7,9 @@
 import type { FileFacts, Host } from "./host.ts";
 import { Distrust, distrust } from "./trust.ts";
 
+/** How often Windows is asked again to replace a file, and after which pause, in milliseconds: together a second. */
+const RENAMES = 50;
+const RENAME_MS = 20;
 /** How often a file is looked at again that was replaced meanwhile. */
 const TRIES = 16;
 /** At which age a lock has no owner any more, in milliseconds: it is held for a moment. */
@@ -87,7 +90,8 @@ export async function replace(
   const next = writeBeside(host, path, text, 0o600);
   try {
     await host.sync(next);
-    exchange(host, path, next);
+    mayReplace(host, path);
+    await rename(host, next, path);
   } finally {
     host.remove(next);
   }
@@ -97,17 +101,32 @@ export async function replace(
 export function replaceBriefly(host: Host, path: string, text: string): void {
   const next = writeBeside(host, path, text, 0o600);
   try {
-    exchange(host, path, next);
+    mayReplace(host, path);
+    host.rename(next, path);
   } catch (error) {
     host.remove(next);
     throw error;
   }
 }
 
-/** Puts a new file into the place of one, if that is a file at all. */
-function exchange(host: Host, path: string, next: string): void {
-  mayReplace(host, path);
-  host.rename(next, path);
+/**
+ * Gives a file another name; one that has it already is replaced. Windows
+ * replaces none that a program holds open, as virus scanners and editors do for a
+ * moment: they are waited for. Throws if it cannot.
+ */
+export async function rename(
+  host: Host,
+  from: string,
+  to: string,
+): Promise<void> {
+  for (let left = host.os === "windows" ? RENAMES : 0;; left--) {
+    try {
+      return host.rename(from, to);
+    } catch (error) {
+      if (left <= 0) throw error;
+    }
+    await new Promise<void>((go) => host.wake(RENAME_MS, go));
+  }
 }
 
 /** Does what {@linkcode replace} does, but for the replacing. Throws if it cannot. */

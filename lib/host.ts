@@ -176,6 +176,18 @@ export function noProxy(
   return [...lists, LOOPBACK].filter((list) => list).join(",");
 }
 
+/** An environment by the names that the settings have: Windows does not tell their case apart. */
+export function namesIn(
+  os: string,
+  env: Record<string, string>,
+): Record<string, string> {
+  if (os !== "windows") return env;
+  const entries = Object.entries(env);
+  return Object.fromEntries(
+    entries.map(([name, value]) => [name.toUpperCase(), value]),
+  );
+}
+
 /** What an error says, whatever was thrown. */
 export function messageOf(error: unknown): string {
   // Where a name has several addresses, only the errors in it have a text.

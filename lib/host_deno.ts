@@ -11,6 +11,7 @@ import {
   isSame,
   isUnsyncable,
   messageOf,
+  namesIn,
   noProxy,
   textOf,
   type TlsRequest,
@@ -37,7 +38,7 @@ export function denoHost(): Host {
     pid: Deno.pid,
     os: Deno.build.os,
     program,
-    env: () => Deno.env.toObject(),
+    env: () => namesIn(Deno.build.os, Deno.env.toObject()),
     variable,
     proxies,
     trustAuthorities: (certificates) =>

@@ -11,6 +11,7 @@ import {
   isSame,
   isUnsyncable,
   messageOf,
+  namesIn,
   noProxy,
   textOf,
   type TlsRequest,
@@ -73,6 +74,7 @@ export async function nodeHost(): Promise<Host> {
   }
 
   const isWindows = process.platform === "win32";
+  const os = isWindows ? "windows" : process.platform;
 
   function factsOf(stats: import("node:fs").BigIntStats): FileFacts {
     return {
@@ -288,9 +290,9 @@ export async function nodeHost(): Promise<Host> {
     runtime: bun === undefined ? `node ${node}` : `bun ${bun}`,
     args: process.argv.slice(2),
     pid: process.pid,
-    os: process.platform === "win32" ? "windows" : process.platform,
+    os,
     program,
-    env: () => ({ ...process.env as Record<string, string> }),
+    env: () => namesIn(os, { ...process.env as Record<string, string> }),
     variable,
     proxies,
     ...{ trustAuthorities, socketOptions, watchDials, askOverTls },

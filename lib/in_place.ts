@@ -5,7 +5,7 @@
  * @module
  */
 
-import { folderOf, writeBeside } from "./files.ts";
+import { folderOf, rename, writeBeside } from "./files.ts";
 import { type FileFacts, type Host, messageOf } from "./host.ts";
 
 /** How many links may lead from one to the next: as many as Linux follows. */
@@ -25,7 +25,7 @@ export async function create(
     if (host.lstat(path) !== undefined) {
       throw new Error("somebody else has just made it");
     }
-    host.rename(next, path);
+    await rename(host, next, path);
   } finally {
     host.remove(next);
   }
@@ -96,10 +96,7 @@ async function exchange(
     host.writeFile(next, after);
     await host.sync(next);
     mustBe(host, path, before);
-    return attempt(() => {
-      host.rename(next, path);
-      return true;
-    }) ?? false;
+    return await rename(host, next, path).then(() => true, () => false);
   } finally {
     host.remove(next);
   }
@@ -163,8 +160,8 @@ export async function keep(
   const next = writeBeside(host, newest, text, mode & 0o600);
   try {
     await host.sync(next);
-    host.rename(newest, older);
-    host.rename(next, newest);
+    await rename(host, newest, older);
+    await rename(host, next, newest);
     return newest;
   } finally {
     host.remove(next);

@@ -24,6 +24,8 @@ import { claim, Distrust, distrust } from "./trust.ts";
 const FIRST_MS = 200;
 /** The shortest time between two writes. */
 const PAUSE_MS = 1_000;
+/** How often in a row Windows may not let the file be replaced: others hold it open for a moment. */
+const FAILURES = 10;
 /** The names of what a proxy writes here: its file, its lock, and a file that is yet to be renamed. */
 const STATUS_FILE = /^\d+-[0-9a-z]+\.json$/;
 const LOCK_FILE = /^\d+-[0-9a-z]+\.lock$/;
@@ -40,6 +42,8 @@ export class Presence {
   readonly #host: Host;
   readonly #facts: Omit<Facts, "sign">;
   readonly #folder: string;
+  /** How often in a row it could not be written. */
+  #failures = 0;
   #sign: Facts["sign"] | undefined;
   #shown = "";
   /** When it may be written again, and when it must be. */
@@ -79,12 +83,26 @@ export class Presence {
   show(snapshot: Snapshot, now: number, ahead: number): void {
     const text = JSON.stringify(snapshot);
     if (text !== this.#shown || now >= this.#beatAt) {
-      this.#write(snapshot, ahead);
+      this.#notBefore = this.#dueAt = now + PAUSE_MS;
+      if (!this.#tryToWrite(snapshot, ahead)) return;
       this.#shown = text;
-      this.#notBefore = now + PAUSE_MS;
       this.#beatAt = now + BEAT_MS;
     }
     this.#dueAt = this.#beatAt;
+  }
+
+  /** Writes the file, and says whether it is written. Throws if it cannot be, and not for a moment only. */
+  #tryToWrite(snapshot: Snapshot, ahead: number): boolean {
+    try {
+      this.#write(snapshot, ahead);
+      this.#failures = 0;
+      return true;
+    } catch (error) {
+      const isFinal = this.#host.os !== "windows" ||
+        error instanceof Distrust || ++this.#failures >= FAILURES;
+      if (isFinal) throw error;
+      return false;
+    }
   }
 
   #write(snapshot: Snapshot, ahead: number): void {

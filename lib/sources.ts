@@ -118,17 +118,9 @@ async function readEnvFile(
     if (text.includes("\0")) throw new Error("it is not text in UTF-8");
     // Loaded only here: most starts do without.
     const { parseEnvText } = await import("./env_text.ts");
-    return parseEnvText(text, host.os === "windows" ? inCapitals(env) : env);
+    return parseEnvText(text, env);
   } catch (error) {
     const why = messageOf(error);
     return `${name} ${path}: it cannot be read (${why})`;
   }
-}
-
-/** An environment as Python has it on Windows, where a name's case does not count. */
-function inCapitals(env: Record<string, string>): Record<string, string> {
-  const entries = Object.entries(env);
-  return Object.fromEntries(
-    entries.map(([name, value]) => [name.toUpperCase(), value]),
-  );
 }

@@ -19,6 +19,7 @@ const FLOORS: readonly (readonly string[])[] = [
     "host",
     "output",
     "parse",
+    "paths",
     "ranked",
     "versions",
   ],

@@ -46,8 +46,11 @@ export const FILES: readonly Mutant[] = [
     name: "files: a cache is renamed before it is on the disk",
     from: `
       await $host.$sync($next);
-      $exchange($host, $path, $next);`,
-    to: "$exchange($host, $path, $next);",
+      $mayReplace($host, $path);
+      await $rename($host, $next, $path);`,
+    to: `
+      $mayReplace($host, $path);
+      await $rename($host, $next, $path);`,
   },
   {
     name: "files: a client's file is renamed before it is on the disk",
@@ -71,6 +74,11 @@ export const FILES: readonly Mutant[] = [
     name: "files: bytes that are not UTF-8 are text",
     from: "new $Decoder($utf8, { $fatal: true, $ignore: true })",
     to: "new $Decoder($utf8, { $fatal: false, $ignore: true })",
+  },
+  {
+    name: "files: that Windows replaces no open file is final",
+    from: "if ($left <= 0) throw $error;",
+    to: "throw $error;",
   },
   {
     name: "files: two proxies write one cache at once",
