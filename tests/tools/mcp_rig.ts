@@ -28,10 +28,13 @@ export class Rig implements AsyncDisposable {
     /** Where the proxy looks for the daemon, and where that is if there is something between. */
     at: number = freePort(),
     port: number = at,
+    /** Starts the proxy. */
+    start = (args: string[], env: Record<string, string>): Proxy =>
+      new Proxy(args, env),
   ) {
     this.port = port;
     const url = `ws://127.0.0.1:${at}/`;
-    this.proxy = new Proxy(["--url", url, ...flags], env);
+    this.proxy = start(["--url", url, ...flags], env);
   }
 
   /** Starts the daemon; gives the moment from which it listens. */

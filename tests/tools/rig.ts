@@ -79,23 +79,56 @@ export class Lines {
   }
 }
 
+/** What a test needs of a program that runs. */
+export interface Program {
+  readonly pid: number;
+  readonly stdin: WritableStream<Uint8Array>;
+  readonly stdout: ReadableStream<Uint8Array>;
+  readonly stderr: ReadableStream<Uint8Array>;
+  readonly status: Promise<{ readonly code: number }>;
+  kill(signal: Deno.Signal): void;
+}
+
+/** Starts a program with pipes, in the project's folder if no other is named. */
+export type Spawn = (
+  command: string,
+  args: string[],
+  env: Record<string, string>,
+  folder?: string,
+) => Program;
+
+/** Starts a program of this system. */
+export function spawnHere(
+  command: string,
+  args: string[],
+  env: Record<string, string>,
+  folder: string = ROOT,
+): Program {
+  return new Deno.Command(command, {
+    args,
+    env,
+    cwd: folder,
+    stdin: "piped",
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+}
+
 /** A child process whose output can be waited for. */
 export class Child implements AsyncDisposable {
   readonly stdout: Lines;
   readonly stderr: Lines;
-  readonly process: Deno.ChildProcess;
+  readonly process: Program;
   readonly #stdin: WritableStreamDefaultWriter<Uint8Array>;
   #isOver = false;
 
-  constructor(command: string, args: string[], env: Record<string, string>) {
-    this.process = new Deno.Command(command, {
-      args,
-      env: { NO_COLOR: "1", ...env },
-      cwd: ROOT,
-      stdin: "piped",
-      stdout: "piped",
-      stderr: "piped",
-    }).spawn();
+  constructor(
+    command: string,
+    args: string[],
+    env: Record<string, string>,
+    spawn: Spawn = spawnHere,
+  ) {
+    this.process = spawn(command, args, { NO_COLOR: "1", ...env });
     this.#stdin = this.process.stdin.getWriter();
     this.stdout = new Lines(this.process.stdout);
     this.stderr = new Lines(this.process.stderr);
@@ -103,7 +136,11 @@ export class Child implements AsyncDisposable {
   }
 
   async write(text: string): Promise<void> {
-    await this.#stdin.write(new TextEncoder().encode(text));
+    await this.writeBytes(new TextEncoder().encode(text));
+  }
+
+  async writeBytes(bytes: Uint8Array): Promise<void> {
+    await this.#stdin.write(bytes);
   }
 
   /** Closes stdin and waits for the end. */
@@ -259,11 +296,12 @@ export class Proxy extends Child {
       command,
       args,
     ],
+    spawn: Spawn = spawnHere,
   ) {
     const [command, all] = wrap(...proxyCommand(args));
     // What one test's daemon said is nothing for the next one's.
     const alone = { ALWAYSUP_CACHE: "off", ALWAYSUP_STATUS: "off" };
-    super(command, all, { ...alone, ...env });
+    super(command, all, { ...alone, ...env }, spawn);
   }
 
   /** Writes a message as a line. */

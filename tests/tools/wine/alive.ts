@@ -1,0 +1,15 @@
+/**
+ * Says by its exit code whether a process is there: 0 if it is, 1 if not.
+ *
+ *     bun alive.ts PID
+ *
+ * @module
+ */
+
+import process from "node:process";
+
+try {
+  process.kill(Number(process.argv[2]), 0);
+} catch {
+  process.exit(1);
+}
