@@ -31,10 +31,12 @@ export interface Outcome {
 }
 
 /**
- * How long a dial may take, in milliseconds: Wine 8 does not tell a program that
- * its dial was refused where that comes before the program asks.
+ * The environment of a proxy whose dials may be refused: Wine 8 does not tell a
+ * program that its dial was refused where that comes before the program asks.
  */
-const DIAL_MS = 500;
+export const REFUSED: Readonly<Record<string, string>> = IS_WINDOWS
+  ? {}
+  : { ALWAYSUP_HANDSHAKE_TIMEOUT: "500ms" };
 
 /** A proxy whose stdout must have nothing but JSON-RPC in it. */
 class StrictProxy extends Proxy {
@@ -85,9 +87,7 @@ export class Windows implements AsyncDisposable {
     env: Record<string, string> = {},
     program: string = this.program,
   ): Proxy {
-    const hasty = { ALWAYSUP_HANDSHAKE_TIMEOUT: `${DIAL_MS}ms` };
-    const all = { ...(this.#wine && hasty), ...env };
-    return new StrictProxy([], all, () => [program, args], this.#spawn);
+    return new StrictProxy([], env, () => [program, args], this.#spawn);
   }
 
   /** Has nobody read a program's stdout for a while; on Windows itself, the test reads it on. */
@@ -104,7 +104,7 @@ export class Windows implements AsyncDisposable {
   rig(flags: string[] = [], env: Record<string, string> = {}): Rig {
     const port = freePort();
     const start = (args: string[], env: Record<string, string>): Proxy =>
-      this.proxy(args, env);
+      this.proxy(args, { ...REFUSED, ...env });
     return new Rig(flags, env, port, port, start);
   }
 

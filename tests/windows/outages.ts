@@ -9,11 +9,11 @@ import { ExaiProcess } from "../tools/exai_process.ts";
 import { test, within } from "../tools/limit.ts";
 import { answerAll, RawDaemon } from "../tools/raw_daemon.ts";
 import { freePort, HELLO } from "../tools/rig.ts";
-import { Home, type Windows } from "../tools/windows.ts";
+import { Home, REFUSED, type Windows } from "../tools/windows.ts";
 
 /** What the end may take where nothing is owed, and where something is, in milliseconds. */
 const PROMPT_MS = 1_000;
-const OWED_MS = 3_000;
+const OWED_MS = 12_000;
 
 /** A daemon that does not answer `slow`, and whose `asked` resolves when it is asked. */
 function slowDaemon(): { daemon: RawDaemon; asked: Promise<void> } {
@@ -121,7 +121,7 @@ export function outages(windows: Windows): void {
     const [file, ...others] = await home.all("AppData", "Local");
     assertMatch(file!, /^AppData\/Local\/alwaysup\/mcp-[\w.-]+\.json$/);
     assertEquals(others, []);
-    await using proxy = windows.proxy(["--url", url], env);
+    await using proxy = windows.proxy(["--url", url], { ...env, ...REFUSED });
     assertEquals((await proxy.initialize()).result.serverInfo.name, "raw");
     await proxy.ask(1, "tools/list");
     assertEquals((await proxy.answer(1)).result.tools[0].name, "kept");
@@ -131,7 +131,7 @@ export function outages(windows: Windows): void {
   test("no daemon and no cache: the client hears so after the grace", async () => {
     const url = `ws://127.0.0.1:${freePort()}/`;
     const flags = ["--initialize-grace", "300ms"];
-    await using proxy = windows.proxy(["--url", url, ...flags]);
+    await using proxy = windows.proxy(["--url", url, ...flags], REFUSED);
     const { result } = await proxy.initialize();
     assertMatch(result.instructions, /is not up yet/);
     assertEquals((await proxy.end()).code, 0);
@@ -141,7 +141,7 @@ export function outages(windows: Windows): void {
     await using rig = windows.rig();
     await rig.up();
     const url = `ws://127.0.0.1:${rig.port}/`;
-    await using other = windows.proxy(["--url", url]);
+    await using other = windows.proxy(["--url", url], REFUSED);
     const both = [rig.proxy, other];
     for (const proxy of both) await proxy.initialize();
     await rig.kill();
@@ -160,6 +160,7 @@ export function outages(windows: Windows): void {
     await using daemon = new ExaiProcess();
     await daemon.up("--token", "s3cret");
     const env = {
+      ...REFUSED,
       EXAI_WS_HOST: "127.0.0.1",
       EXAI_WS_PORT: `${daemon.port}`,
       EXAI_WS_TOKEN: "s3cret",
@@ -192,7 +193,7 @@ export function outages(windows: Windows): void {
 
   test("EOF while nothing answers the dial: exit code 0 at once", async () => {
     const url = `ws://127.0.0.1:${freePort()}/`;
-    await using proxy = windows.proxy(["--url", url]);
+    await using proxy = windows.proxy(["--url", url], REFUSED);
     await proxy.stderr.find((line) => /Attempt 1 .* failed/.test(line));
     const { code, ms } = await proxy.end();
     assertEquals(code, 0);
