@@ -57,8 +57,8 @@ export const FILES: readonly Mutant[] = [
     from: `
       await $host.$sync($next);
       $mustBe($host, $path, $before);
-      return $attempt`,
-    to: "$mustBe($host, $path, $before); return $attempt",
+      return await $rename`,
+    to: "$mustBe($host, $path, $before); return await $rename",
   },
   {
     name: "files: what another program has made of a client's file is replaced",

@@ -5,7 +5,7 @@
  * @module
  */
 
-import type { Host } from "../../lib/host.ts";
+import { type Host, namesIn } from "../../lib/host.ts";
 import { install } from "../../lib/install.ts";
 import { readSettings } from "../../lib/sources.ts";
 import { assert, assertEquals, assertMatch } from "../tools/assert.ts";
@@ -23,7 +23,7 @@ function hostWith(
 ): Host {
   const host: unknown = {
     os,
-    env: () => env,
+    env: () => namesIn(os, env),
     variable: (name: string) => env[name] || undefined,
     stat: () => ({ isFile: true, size: text.length }),
     readFile: () => text,
