@@ -4,8 +4,8 @@
  * @module
  */
 
-import { CLIENTS } from "../../lib/clients.ts";
-import { parseFile } from "../../lib/servers_text.ts";
+import { formatOf } from "../../lib/client_file.ts";
+import { CLIENTS, entryOf } from "../../lib/clients.ts";
 import { assert, assertEquals, assertMatch } from "../tools/assert.ts";
 import { test, WAIT_LIMIT_MS } from "../tools/limit.ts";
 import { answerAll, type Manners, RawDaemon } from "../tools/raw_daemon.ts";
@@ -28,6 +28,9 @@ const PLACES: Readonly<Record<string, string>> = {
   windsurf: ".codeium/windsurf/mcp_config.json",
   augment: ".augment/settings.json",
   zed: "AppData/Roaming/Zed/settings.json",
+  codex: ".codex/config.toml",
+  gemini: ".gemini/settings.json",
+  opencode: ".config/opencode/opencode.json",
 };
 
 /** Answers every protocol version with a list of tools of its own. */
@@ -99,12 +102,15 @@ export function files(windows: Windows): void {
     assertEquals((await proxy.end()).code, 0);
   });
 
-  for (const { name, key } of CLIENTS) {
+  for (const client of CLIENTS) {
+    const { name, key, isToml } = client;
     test(`install and uninstall for ${name}: the file that it reads, with CRLF as it was`, async () => {
       await using home = new Home(windows);
       const place = PLACES[name]!;
-      const before = `{\r\n  "${key}": {\r\n    "o": { "command": "C:\\\\x" }` +
-        '\r\n  },\r\n  "n": 1.0\r\n}\r\n';
+      const before = isToml
+        ? `n = 1.0\r\n\r\n[${key}.o]\r\ncommand = 'C:\\x'\r\n`
+        : `{\r\n  "${key}": {\r\n    "o": { "command": "C:\\\\x" }` +
+          '\r\n  },\r\n  "n": 1.0\r\n}\r\n';
       const file = await home.put(before, place);
       const args = [name, "--write"];
       const install = await windows.run(
@@ -115,9 +121,11 @@ export function files(windows: Windows): void {
       assert(install.stdout.startsWith(`${file}:\n`), install.stdout);
       const text = await home.read(place);
       assert(!/[^\r]\n/.test(text), JSON.stringify(text));
-      const { alwaysup, o } = (parseFile(text) as Json)[key];
-      assertEquals(o, { command: "C:\\x" });
-      assertEquals(alwaysup.command, windows.program);
+      const servers = (formatOf(client).parseFile(text) as Json)[key];
+      assertEquals(servers, {
+        o: { command: "C:\\x" },
+        alwaysup: entryOf(client, [windows.program, ...URL_FLAG]),
+      });
       assertEquals(await home.read(`${place}.alwaysup.bak`), before);
       const uninstall = await windows.run(["uninstall", ...args], home.env);
       assertEquals([uninstall.code, uninstall.stderr], [0, ""]);
@@ -162,13 +170,14 @@ export function files(windows: Windows): void {
       ["nul", "nul"],
     ] as const;
     for (const [given, whole] of forms) {
-      const args = ["install", "cursor", "--env-file", given];
+      const args = ["install", "cursor", ...URL_FLAG, "--env-file", given];
       const { code, stdout, stderr } = await windows.run(args, home.env, {
         folder: here,
       });
       assertEquals([code, stderr], [0, ""], given);
       const { mcpServers } = JSON.parse(/^\{[^]*^\}/m.exec(stdout)![0]);
-      assertEquals(mcpServers.alwaysup.args, ["--env-file", whole]);
+      const [, , ...flags] = mcpServers.alwaysup.args;
+      assertEquals(flags, ["--env-file", whole]);
     }
   });
 
