@@ -21,8 +21,9 @@ import { LineWriter } from "./lib/stdio.ts";
 const COMMIT = "from source";
 /** How much log may wait for a client that does not read stderr, in UTF-16 units. */
 const LOG_LIMIT = 1024 * 1024;
-/** How long the end waits for somebody to read stderr, in milliseconds. */
+/** How long the end waits until stderr is written, in milliseconds: after a failure longer, as its last line says why. */
 const FAREWELL_MS = 20;
+const FAILURE_MS = 500;
 
 /** What the program can do beside being a proxy. Gives the process's exit code. */
 type Command = (
@@ -59,7 +60,7 @@ async function main(host: Host): Promise<number> {
     ? await command(host, args, complain)
     : await serve(host, args, complain);
   // A client that does not read its log must not keep us.
-  await atMost(FAREWELL_MS, stderr.idle());
+  await atMost(code === 0 ? FAREWELL_MS : FAILURE_MS, stderr.idle());
   return code;
 }
 

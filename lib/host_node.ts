@@ -332,9 +332,10 @@ export async function nodeHost(): Promise<Host> {
       setTimeout(callback, ms);
     },
     onSignal: (callback) => {
-      for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
-        process.on(signal, callback);
-      }
+      const signals = isWindows
+        ? ["SIGINT", "SIGBREAK", "SIGHUP"]
+        : ["SIGINT", "SIGTERM", "SIGHUP"];
+      for (const signal of signals) process.on(signal, callback);
     },
     exit: (code) => process.exit(code),
   };
