@@ -90,7 +90,7 @@ function memberOf(
       return memberOf("path", value, isOurs, program);
     case "type":
     case "path":
-      return typeof value === "string" ? word(value) : HIDDEN;
+      return typeof value === "string" ? word(value, program) : HIDDEN;
     case "args":
       // What others' flags mean is not known.
       return isOurs && Array.isArray(value)
@@ -117,7 +117,7 @@ function argument(
   if (flag !== undefined) return `--${flag}=${valueOf(flag, text!)}`;
   const [, last] = /^--([^=]+)$/.exec(String(before)) ?? [];
   if (last !== undefined && !arg.startsWith("-")) return valueOf(last, arg);
-  return PLAIN.test(arg) || program.includes(arg) ? word(arg) : HIDDEN;
+  return PLAIN.test(arg) ? word(arg, program) : wordOfUs(arg, program);
 }
 
 /** The value of a flag of ours; of another's nobody knows what it is. */
@@ -130,7 +130,15 @@ function valueOf(flag: string, text: string): string {
   }
 }
 
+/** What a whole command line has where one word belongs: an assignment, a query, a URL, or a word behind a blank. Folders may have blanks in their names. */
+const SEVERAL = /[=?]|:\/\/|\s-|\s[^/\\]*$/;
+
 /** A word that stands alone, as what starts the program does. */
-function word(text: string): string {
-  return /[=?]|:\/\//.test(text) ? HIDDEN : text;
+function word(text: string, program: readonly string[]): string {
+  return SEVERAL.test(text) ? wordOfUs(text, program) : text;
+}
+
+/** A word, if this program is started with it. */
+function wordOfUs(text: string, program: readonly string[]): string {
+  return program.includes(text) ? text : HIDDEN;
 }

@@ -58,6 +58,27 @@ const SHOWN: [what: string, entry: unknown, shown: unknown][] = [
   ],
   ["a shell's", { command: "T=s3cret x" }, { command: "(hidden)" }],
   [
+    "one with a whole command line in one word",
+    { command: "/opt/alwaysup --token s3cret", type: "stdio s3cret" },
+    { command: "(hidden)", type: "(hidden)" },
+  ],
+  [
+    "one with a whole command line in one of several words",
+    {
+      command: "alwaysup",
+      args: ["~/x --token s3cret/a", "/x s3cret", "C:\\My a\\b.exe", "/a b/c"],
+    },
+    {
+      command: "alwaysup",
+      args: ["(hidden)", "(hidden)", "C:\\My a\\b.exe", "/a b/c"],
+    },
+  ],
+  [
+    "an older one with a whole command line",
+    { command: { path: "/opt/my x/python\ts3cret", env: {} } },
+    { command: { path: "(hidden)", env: {} } },
+  ],
+  [
     "Zed's older one",
     {
       command: {
@@ -112,6 +133,13 @@ for (const [what, entry, shown] of SHOWN) {
 
 test("an entry that is none is not shown", () => {
   assertEquals(diff("us", "s3cret", undefined, []), ['- "us": (hidden)']);
+});
+
+test("what starts this program is shown, whatever is in its path", () => {
+  const program = ["/a=b/c d", "/e?/f g"];
+  const entry = { command: program[0], args: program.slice(1) };
+  const lines = diff("us", undefined, entry, program);
+  assertEquals(lines.join("\n").includes("hidden"), false);
 });
 
 test("only the lines that differ are shown", () => {
