@@ -331,7 +331,9 @@ function isSame(a: unknown, b: unknown): boolean {
       value,
       (_, part) =>
         typeof part === "object" && part !== null && !Array.isArray(part)
-          ? Object.fromEntries(Object.entries(part).toSorted())
+          ? Object.fromEntries(
+            Object.entries(part).toSorted(([a], [b]) => a < b ? -1 : 1),
+          )
           : part,
     );
   return sorted(a) === sorted(b);

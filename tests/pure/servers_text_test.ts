@@ -41,6 +41,12 @@ const REPLACED: [what: string, before: string, after: string][] = [
     '{"servers": { "us": { "command": "c", "env": {}, "type":"stdio", "args":["a"] } }}',
   ],
   [
+    "names that every object inherits",
+    '{"servers": { "us": { "command": "c", "args": { "x": { "toString": 1 }, ' +
+    '"valueOf": { "toString": {} } } } }}',
+    '{"servers": { "us": { "command": "c", "args": ["a"], "type":"stdio" } }}',
+  ],
+  [
     "no object",
     '{"servers": {"us": null /* ? */}}',
     '{"servers": {"us": {"type":"stdio","command":"c","args":["a"]} /* ? */}}',
