@@ -53,8 +53,8 @@ interface Task {
   readonly file: string;
   readonly name: string;
   readonly isWritten: boolean;
-  /** What is so where nothing is to be done. */
-  readonly same: string;
+  /** Whether an entry is put in; else it is taken out. */
+  readonly isPut: boolean;
   readonly edit: (text: string, slot: Slot) => string;
 }
 
@@ -121,7 +121,7 @@ export async function install(
     const { withEntry } = formatOf(client);
     if (isWritten) {
       const task: Task = {
-        ...{ client, file, name, isWritten, same: "is there already" },
+        ...{ client, file, name, isWritten, isPut: true },
         edit: (text, slot) => withEntry(text, slot, entry),
       };
       code = Math.max(code, await change(task, host, output));
@@ -162,8 +162,8 @@ export async function uninstall(
     const file = client.file(host);
     if (file === undefined) return refuse(output, 1, nowhere(client));
     const { withoutEntry: edit } = formatOf(client);
-    const same = "is not there";
-    const task: Task = { client, file, name, isWritten, same, edit };
+    const isPut = false;
+    const task: Task = { client, file, name, isWritten, isPut, edit };
     code = Math.max(code, await change(task, host, output));
   }
   return code;
@@ -216,7 +216,7 @@ function entryNow(client: Client, name: string, host: Host): unknown {
 
 /** Changes a client's file, or shows how it would be changed. */
 async function change(
-  { client, file, name, isWritten, same, edit }: Task,
+  { client, file, name, isWritten, isPut, edit }: Task,
   host: Host,
   output: Output,
 ): Promise<number> {
@@ -253,12 +253,13 @@ async function change(
     const why = messageOf(error);
     return refuse(output, 1, `${file}: ${why}; nothing is changed`);
   }
-  const off = whyOff(client, parsed, name);
+  const off = isPut ? whyOff(client, parsed, name) : undefined;
   if (off !== undefined) {
     output.complain(`alwaysup: ${file}: "${name}" ${off}`);
   }
   if (after === (before ?? "")) {
-    output.print(`${file}: "${name}" ${same}; nothing changes`);
+    const same = `"${name}" is ${isPut ? "there already" : "not there"}`;
+    output.print(`${file}: ${same}; nothing changes`);
     for (const other of oursIn(client, after, host.program())) {
       if (other.name === name && other.project === undefined) continue;
       const where = other.project === undefined
@@ -293,7 +294,7 @@ async function change(
     return refuse(output, 1, `${file}: ${why}`);
   }
   output.print(`Restart ${client.title}, or its servers, for it to see that.`);
-  if (client.note !== undefined) output.print(client.note);
+  if (isPut && client.note !== undefined) output.print(client.note);
   return 0;
 }
 

@@ -110,6 +110,9 @@ for (const client of CLIENTS) {
     assertEquals(disk.text(file), text, "only shown");
     const removed = await run(disk, `uninstall ${name} --write`);
     assertEquals([removed.code, disk.text(file)], [0, before]);
+    const { note } = client;
+    assert(note === undefined || written.out.endsWith(note), "it is a note");
+    assert(!removed.out.includes(note ?? "\0"), "on what is put in");
     const gone = await run(disk, `uninstall ${name} --write`);
     assertMatch(gone.out, /"alwaysup" is not there; nothing changes/);
   });
@@ -240,6 +243,11 @@ for (const [name, text, says] of OFF) {
     );
     const again = await run(disk, `install ${name} --write`);
     assertEquals([again.code, again.err], [0, sentence]);
+    // What is taken out need not start.
+    for (let i = 0; i < 2; i++) {
+      const gone = await run(disk, `uninstall ${name} --write`);
+      assertEquals([gone.code, gone.err], [0, ""]);
+    }
   });
 }
 
