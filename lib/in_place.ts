@@ -57,7 +57,7 @@ export async function overwrite(
   after: string,
   kept: string,
 ): Promise<void> {
-  if (await exchange(host, host.realPath(file), before, after)) return;
+  if (await exchange(host, pathOf(host, file, before), before, after)) return;
   mustBe(host, file, before);
   try {
     host.writeFile(file, after);
@@ -70,6 +70,16 @@ export async function overwrite(
       const advice = `it is damaged now: put ${kept} in its place`;
       throw new Error(`${messageOf(error)}; ${advice}`);
     }
+    throw error;
+  }
+}
+
+/** The path without links. Bun finds no file where one is just being replaced: that is said, then. */
+function pathOf(host: Host, file: string, before: string): string {
+  try {
+    return host.realPath(file);
+  } catch (error) {
+    mustBe(host, file, before);
     throw error;
   }
 }
@@ -160,7 +170,12 @@ export async function keep(
   const next = writeBeside(host, newest, text, mode & 0o600);
   try {
     await host.sync(next);
-    await rename(host, newest, older);
+    try {
+      await rename(host, newest, older);
+    } catch (error) {
+      // Another process that keeps a text may have just done so.
+      if (host.lstat(newest) !== undefined) throw error;
+    }
     await rename(host, next, newest);
     return newest;
   } finally {

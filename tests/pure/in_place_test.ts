@@ -171,6 +171,55 @@ test("what somebody else writes meanwhile is not replaced", async () => {
   assertEquals([bare.text(FILE), bare.names("/h")], ["theirs", ["mcp.json"]]);
 });
 
+test("what somebody replaces while its links are followed stays, too", async () => {
+  const failing = (disk: Disk, happens: () => void): Promise<string> => {
+    const realPath = (): never => {
+      happens();
+      throw new Error("ENOENT");
+    };
+    return change(disk.host({ realPath }));
+  };
+  const disk = new Disk();
+  disk.put(FILE, BEFORE);
+  assertEquals(
+    await failing(disk, () => disk.put(FILE, "theirs")),
+    "another program has just changed it; that stays, so try again",
+  );
+  assertEquals(disk.text(FILE), "theirs");
+  disk.put(FILE, BEFORE);
+  assertEquals(await failing(disk, () => {}), "ENOENT");
+  assertEquals(disk.text(FILE), BEFORE);
+});
+
+test("two processes may keep copies at the same time", async () => {
+  const disk = new Disk();
+  const [first, older, newest] = [".bak", ".2.bak", ".3.bak"].map((end) => {
+    disk.put(`${FILE}.alwaysup${end}`, end);
+    return `${FILE}.alwaysup${end}`;
+  }) as [string, string, string];
+  const { rename } = disk.host();
+  let isFirst = true;
+  const other = (from: string, to: string): void => {
+    if (isFirst) rename(newest, older);
+    isFirst = false;
+    rename(from, to);
+  };
+  assertEquals(
+    await keep(disk.host({ rename: other }), FILE, BEFORE, 0o600),
+    newest,
+  );
+  const texts = [first, older, newest].map((path) => disk.text(path));
+  assertEquals(texts, [".bak", ".3.bak", BEFORE]);
+  const refused = disk.host({
+    rename: () => {
+      throw new Error("EACCES");
+    },
+  });
+  const why = await keep(refused, FILE, AFTER, 0o600)
+    .catch((error) => error.message);
+  assertEquals([why, disk.text(newest)], ["EACCES", BEFORE]);
+});
+
 test("a backup follows no link, and the oldest of three stays", async () => {
   const disk = new Disk();
   const [second, third] = [".2.bak", ".3.bak"].map((end) =>
