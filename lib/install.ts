@@ -178,7 +178,6 @@ function read(args: readonly string[]): Order | string {
     const names = CLIENTS.map(({ name }) => name).join(", ");
     return `a client must follow the command, one of ${names}, or --all`;
   }
-  if (client !== undefined && isAll) return "a client or --all: not both";
   const rest = (isAll ? [...args] : others).filter((arg) => arg !== "--all");
   const flags: string[] = [];
   const names: string[] = [];
@@ -186,11 +185,19 @@ function read(args: readonly string[]): Order | string {
   while (rest.length > 0) {
     const arg = rest.shift()!;
     const [, isName, attached] = /^--(name)(?:=(.*))?$/s.exec(arg) ?? [];
+    if (/^--(write|all)=/.test(arg)) {
+      return `${arg.slice(0, arg.indexOf("="))}: it takes no value`;
+    }
     if (arg === "--write") isWritten = true;
     else if (isName === undefined) flags.push(arg);
     else if (attached !== undefined) names.push(attached);
     else names.push(rest[0]?.startsWith("--") ? "" : rest.shift() ?? "");
   }
+  const isSecond = CLIENTS.some(({ name }) => name === flags[0]);
+  if (isAll && (isSecond || client !== undefined)) {
+    return "a client or --all: not both";
+  }
+  if (isSecond) return "one client only, or --all for each";
   if (names.length > 1) return "--name: it is given twice";
   const [name = NAME] = names;
   // Claude Code takes no other names.
