@@ -1,7 +1,9 @@
 /**
  * One server's entry in the text of a client's file: put in, replaced or taken
  * out, and nothing else touched. Comments, commas at the end, line ends and
- * indentation stay.
+ * indentation stay. What `withEntry` has put beside other servers, `withoutEntry`
+ * takes out without a trace, but for a comma at the end that the client does not
+ * read.
  *
  * @module
  */
@@ -232,7 +234,7 @@ function added(
   layout: Layout,
   name: string,
   value: unknown,
-  said?: Said,
+  worded?: Said,
 ): string {
   const { unit, lineEnd } = layout;
   const last = object.members.at(-1);
@@ -240,27 +242,32 @@ function added(
   const close = object.end - 1;
   const isTrailing = commaIn(text, from, close) !== undefined;
   const comma = last !== undefined && !isTrailing ? "," : "";
-  // What is said behind the last member stays with it.
-  const rest = text.slice(from, close).trimEnd();
+  // What is said behind the last member stays with it, and so do the blanks that end its line.
+  const gap = text.slice(from, close);
+  const said = gap.trimEnd().length;
+  const rest = gap.slice(0, said) +
+    (/^[ \t]+(?=\r?\n)/.exec(gap.slice(said))?.[0] ?? "");
   const head = text.slice(0, from) + comma + rest;
   let tail = text.slice(from + rest.length);
   const quoted = JSON.stringify(name);
+  const end = isTrailing && layout.isTrailing ? "," : "";
   if (isCompact(text, object, layout)) {
     const before = text.slice(0, last?.start ?? from);
-    const gap = before.slice(endOf(before, " "));
-    const compact = said?.text ?? JSON.stringify(value);
-    return `${head}${gap}${quoted}:${compact}${tail}`;
+    const blanks = before.slice(endOf(before, " "));
+    const compact = worded?.text ?? JSON.stringify(value);
+    return `${head}${blanks}${quoted}:${compact}${end}${tail}`;
   }
   const outer = lineEnd + indentAt(text, object.start);
   const inner = last === undefined
     ? outer + unit
     : lineEnd + indentAt(text, last.start);
-  if (!/^\s*\n/.test(tail)) tail = outer + tail.trimStart();
-  const written = said === undefined
+  if (last === undefined && !/^\s*\n/.test(tail)) {
+    tail = outer + tail.trimStart();
+  }
+  const written = worded === undefined
     ? pretty(value, unit, inner)
-    : said.text.replaceAll(`\n${said.indent}`, inner.replace("\r", ""));
+    : worded.text.replaceAll(`\n${worded.indent}`, inner.replace("\r", ""));
   const property = `${quoted}: ${written}`;
-  const end = isTrailing && layout.isTrailing ? "," : "";
   return head + inner + property + end + tail;
 }
 
@@ -298,7 +305,15 @@ function removed(text: string, object: ObjectValue, member: Member): string {
     // Its lines were its own.
     head = head.replace(/\r?\n[ \t]*$/, "");
     tail = tail.replace(/^[ \t]+/, "");
-  } else if (comma === undefined) {
+  } else if (
+    previous !== undefined && /\n[ \t]*$/.test(head) &&
+    /^[ \t\r]*\}/.test(tail) && !isLineComment(text, previous.end, member.start)
+  ) {
+    // Its line was its own up to the brace.
+    head = head.replace(/\r?\n[ \t]*$/, "");
+  } else if (
+    comma === undefined || next === undefined && !/\n[ \t]*$/.test(head)
+  ) {
     head = head.slice(0, endOf(head, " \t"));
   } else {
     tail = tail.replace(/^[ \t]+/, "");
@@ -322,6 +337,15 @@ function commaIn(text: string, from: number, to: number): number | undefined {
     if (part === ",") return from + index;
   }
   return undefined;
+}
+
+/** Whether a comment ends with the last line end between two places. */
+function isLineComment(text: string, from: number, to: number): boolean {
+  const end = text.lastIndexOf("\n", to - 1);
+  const all = text.slice(from, to).matchAll(/\/\*[^]*?\*\/|\/\/[^\n]*/g);
+  return all.some(({ 0: comment, index }) =>
+    comment.startsWith("//") && from + index + comment.length === end
+  );
 }
 
 /** Whether two values are the same, whatever the order of their members. */

@@ -59,6 +59,35 @@ for (const [what, before, after] of REPLACED) {
   });
 }
 
+const OTHERS: [what: string, text: string][] = [
+  ["a brace in the last line", '{"servers": {"a": {\n  "command": "x"\n}}}'],
+  ["blanks before that", '{"servers": {\r\n  "a": {\r\n  } \t}}\r\n'],
+  ["a comment before that", '{"servers": {\n  "a": {} /* x */ }\n}'],
+  ["a comma before that", '{"servers": {\n  "a": {}, }\n}'],
+  ["a comma on one line", '{"servers": { "a": {} , }}'],
+  ["blanks at the end of a line", '{\n  "servers": {\n    "a": {}  \n  }\n}'],
+  ["those behind a comment", '{"servers": {\n  "a": {} // x \t\n}}'],
+  ["those behind a comma", '{"servers": {\n  "a": {} , \t\r\n}}'],
+];
+for (const [what, text] of OTHERS) {
+  test(`an entry comes and goes without a trace: ${what}`, () => {
+    const put = withEntry(text, SLOT, ENTRY);
+    assertEquals(library(put).servers, {
+      a: library(text).servers.a,
+      us: ENTRY,
+    });
+    assertEquals(withoutEntry(put, SLOT), text);
+  });
+}
+
+test("a comment that ends with its line keeps that end", () => {
+  const text = '{"servers": {\n  "a": {} // x\n  , // y\n  "us": {} }}';
+  assertEquals(
+    withoutEntry(text, SLOT),
+    '{"servers": {\n  "a": {} // x\n   // y\n }}',
+  );
+});
+
 type Pair = [name: string, value: string];
 
 /** A seeded text with comments wherever they may be, numbered; the entry has members that stay and others. */
@@ -148,6 +177,10 @@ test("seeded texts lose no comment but those in what is taken out or replaced", 
     const { us, ...others } = before.servers;
     assertEquals(read(gone, seed), { ...before, servers: others }, what);
     assertEquals(comments(gone), outside(text, ["servers.us"]), what);
+    if (Object.keys(others).length > 0) {
+      const back = withoutEntry(withEntry(gone, SLOT, ENTRY), SLOT);
+      assertEquals(back, gone, what);
+    }
 
     const put = withEntry(text, SLOT, ENTRY);
     const { url: _, headers: __, ...rest } = us;
