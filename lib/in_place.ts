@@ -170,12 +170,8 @@ export async function keep(
   const next = writeBeside(host, newest, text, mode & 0o600);
   try {
     await host.sync(next);
-    try {
-      await rename(host, newest, older);
-    } catch (error) {
-      // Another process that keeps a text may have just done so.
-      if (host.lstat(newest) !== undefined) throw error;
-    }
+    // Another process that keeps a text may have just done so.
+    await rename(host, newest, older).catch(() => {});
     await rename(host, next, newest);
     return newest;
   } finally {
