@@ -249,7 +249,7 @@ async function change(
     const why = rejectedIn(client, before ?? "");
     if (why !== undefined) {
       const text = `it has ${why}, and ${client.title} does not read that`;
-      if (client.isResetting && entry !== undefined) {
+      if (client.isResetting && isPut) {
         throw new Error(`${text}: take it out first`);
       }
       output.complain(
