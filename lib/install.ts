@@ -119,14 +119,15 @@ export async function install(
     }
     const entry = entryOf(client, command);
     const { withEntry } = formatOf(client);
+    const task: Task = {
+      ...{ client, file, name, isWritten, isPut: true },
+      edit: (text, slot) => withEntry(text, slot, entry),
+    };
     if (isWritten) {
-      const task: Task = {
-        ...{ client, file, name, isWritten, isPut: true },
-        edit: (text, slot) => withEntry(text, slot, entry),
-      };
       code = Math.max(code, await change(task, host, output));
       continue;
     }
+    hint(task, host, output);
     output.print(`${client.title} reads its servers from ${file}`);
     output.print("This belongs there (--write puts it there):");
     output.print("");
@@ -221,6 +222,42 @@ function entryNow(client: Client, name: string, host: Host): unknown {
   }
 }
 
+/** What keeps a client from reading its file, and what to do; `undefined` if nothing does. Throws if that cannot be told. */
+function unreadBy(
+  client: Client,
+  text: string,
+  isPut: boolean,
+): string | undefined {
+  const what = rejectedIn(client, text);
+  if (what === undefined) return undefined;
+  const when = client.isResetting && isPut
+    ? " first"
+    : ", or it finds no servers";
+  return `it has ${what}, and ${client.title} does not read that: ` +
+    `take it out${when}`;
+}
+
+/** Says what in a client's file keeps the server from its start, once the entry is there, whoever puts it there. */
+function hint(
+  { client, file, name, edit }: Task,
+  host: Host,
+  output: Output,
+): void {
+  const { key, rejects = [] } = client;
+  try {
+    const before = readLimited(host, file, FILE_LIMIT)?.text ?? "";
+    const after = edit(before, { key, name, rejects });
+    const unread = unreadBy(client, before, true);
+    if (unread !== undefined) output.complain(`alwaysup: ${file}: ${unread}`);
+    const { parseFile } = formatOf(client);
+    const off = whyOff(client, parseFile(after, wantedBy(client)), name);
+    if (off === undefined) return;
+    output.complain(`alwaysup: ${file}: "${name}" ${off}`);
+  } catch {
+    // What is wrong with the file does not change what belongs there.
+  }
+}
+
 /** Changes a client's file, or shows how it would be changed. */
 async function change(
   { client, file, name, isWritten, isPut, edit }: Task,
@@ -246,15 +283,10 @@ async function change(
     const old = entryIn(before ?? "", slot);
     const entry = dig(parsed, key, name);
     lines = diff(name, old, entry, host.program());
-    const why = rejectedIn(client, before ?? "");
-    if (why !== undefined) {
-      const text = `it has ${why}, and ${client.title} does not read that`;
-      if (client.isResetting && isPut) {
-        throw new Error(`${text}: take it out first`);
-      }
-      output.complain(
-        `alwaysup: ${file}: ${text}: take it out, or it finds no servers`,
-      );
+    const unread = unreadBy(client, before ?? "", isPut);
+    if (unread !== undefined) {
+      if (client.isResetting && isPut) throw new Error(unread);
+      output.complain(`alwaysup: ${file}: ${unread}`);
     }
   } catch (error) {
     const why = messageOf(error);

@@ -233,6 +233,9 @@ for (const [name, text, says] of OFF) {
     const { disk, file } = having(name, text);
     const sentence = `alwaysup: ${file}: "alwaysup" ` +
       says.replace("TITLE", clientOf(name).title);
+    // Who puts the entry there by hand hears of it, too.
+    const shown = await run(disk, `install ${name}`);
+    assertEquals([shown.code, shown.err], [0, sentence]);
     const written = await run(disk, `install ${name} --write`);
     assertEquals([written.code, written.err], [0, sentence]);
     // It is its user's.
@@ -250,6 +253,15 @@ for (const [name, text, says] of OFF) {
     }
   });
 }
+
+test("a file that cannot be read or changed is no reason not to show what belongs there", async () => {
+  for (const text of ["{", "[]", '{"mcpServers":1}']) {
+    const { disk } = having("claude-code", text);
+    const { code, out, err } = await run(disk, "install claude-code");
+    assertEquals([code, err], [0, ""]);
+    assertMatch(out, /^This belongs there/m);
+  }
+});
 
 test("an entry that is taken out, or is not there, is not pointed out", async () => {
   for (const [name, text] of OFF) {
@@ -305,6 +317,7 @@ for (const client of CLIENTS.filter(({ isToml }) => !isToml)) {
     for (const [text, what, line] of ODD) {
       const before = text.replace("mcpServers", key);
       const { disk, file } = having(name, before);
+      const shown = await run(disk, `install ${name}`);
       const { code, err } = await run(disk, `install ${name} --write`);
       const sentence =
         `alwaysup: ${file}: it has ${what} (line ${line}), and ` +
@@ -314,6 +327,9 @@ for (const client of CLIENTS.filter(({ isToml }) => !isToml)) {
         : ", or it finds no servers";
       const isRefused = isResetting && rejects.includes(what);
       assertEquals(err, rejects.includes(what) ? sentence + end : "", before);
+      const hint = isResetting ? " first" : end;
+      const told = rejects.includes(what) ? sentence + hint : "";
+      assertEquals([shown.code, shown.err], [0, told], before);
       assertEquals([code, disk.text(file) === before], [
         isRefused ? 1 : 0,
         isRefused,
