@@ -13,6 +13,7 @@ import { dig, isRecord } from "./jsonrpc.ts";
 import { path as parsePath } from "./parse.ts";
 import { isWhole, whole as pathFrom } from "./paths.ts";
 import { type Setting, type SettingName, SETTINGS } from "./settings.ts";
+import { readSettings } from "./sources.ts";
 import { connect } from "./upgrade.ts";
 
 /** The flag that makes variables unnecessary which have none of their own. */
@@ -118,11 +119,7 @@ export async function nobodyAt(
   { url, shownUrl }: Config,
   sources: Sources,
 ): Promise<string | undefined> {
-  const names = made(sources).map(({ name }) => name);
-  const isSaid = PLACES.some(({ flag, env }) =>
-    [`--${flag}`, ...env].some((name) => names.includes(name))
-  );
-  if (isSaid) return undefined;
+  if (isPlaceSaid(sources)) return undefined;
   const { hostname, port } = new URL(url);
   const reached = await connect(hostname, Number(port), PROBE_MS);
   if (typeof reached === "number") return undefined;
@@ -131,10 +128,25 @@ export async function nobodyAt(
     "EXAI_WS_HOST and EXAI_WS_PORT go into a file, by --env-file)";
 }
 
-/** Whether the environment in an entry, which stays, names the daemon's address. */
-export function namesPlace(entry: unknown): boolean {
+/** Whether the environment in an entry, which stays, names the daemon's address, itself or by the `.env` file that it names. */
+export async function namesPlace(entry: unknown, host: Host): Promise<boolean> {
   const found = [["env"], ["environment"], ["command", "env"]]
-    .map((path) => dig(entry, ...path));
-  return PLACES.flatMap(({ env }) => env)
-    .some((name) => found.some((env) => isRecord(env) && env[name]));
+    .map((path) => dig(entry, ...path))
+    .filter(isRecord);
+  const isIn = (names: readonly string[]): boolean =>
+    names.some((name) => found.some((env) => env[name]));
+  if (isIn(PLACES.flatMap(({ env }) => env))) return true;
+  const [file] = SETTINGS.envFile.env;
+  const path = found.map((env) => env[file!]).find((it) => it !== undefined);
+  if (typeof path !== "string") return false;
+  const alone = { ...host, env: () => ({ [file!]: path }) };
+  return isPlaceSaid((await readSettings(alone, [])).sources);
+}
+
+/** Whether a setting names the daemon's address. */
+function isPlaceSaid(sources: Sources): boolean {
+  const names = made(sources).map(({ name }) => name);
+  return PLACES.some(({ flag, env }) =>
+    [`--${flag}`, ...env].some((name) => names.includes(name))
+  );
 }

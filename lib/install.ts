@@ -98,10 +98,11 @@ export async function install(
   const clients = isAll ? clientsHere(host) : order.clients;
   if (clients.length === 0) return refuse(output, 1, nobody());
   // What an entry says already stays there.
-  const isNamed = (client: Client): boolean =>
-    namesPlace(entryNow(client, name, host));
-  if (absent !== undefined && !clients.every(isNamed)) {
-    return refuse(output, 2, absent);
+  if (absent !== undefined) {
+    for (const client of clients) {
+      const entry = entryNow(client, name, host);
+      if (!await namesPlace(entry, host)) return refuse(output, 2, absent);
+    }
   }
   let code = 0;
   for (const client of clients) {

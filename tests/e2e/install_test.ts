@@ -560,6 +560,12 @@ test("the default address is written only if something listens there", async () 
   const kept = ["install", "gemini", "--write", "--name", "exai"];
   assertEquals((await home.run(kept)).code, 0, "the entry names it");
   const file = `${home.folder}/x.env`;
+  for (const text of isFree ? [undefined, "", "EXAI_WS_TOKEN=t"] : []) {
+    if (text !== undefined) await Deno.writeTextFile(file, text);
+    const exai = { command: "python", env: { ENV_FILE: file } };
+    await home.put("gemini", JSON.stringify({ mcpServers: { exai } }));
+    assertEquals((await home.run(kept)).code, 2, `the file says ${text}`);
+  }
   await Deno.writeTextFile(file, "EXAI_WS_PORT=9");
   const named = await home.run(["install", "cursor", "--env-file", file]);
   assertEquals([named.code, named.stderr], [0, ""], "a file names it");

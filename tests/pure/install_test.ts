@@ -520,6 +520,35 @@ test("--all where no client is", async () => {
   );
 });
 
+test("an entry whose ENV_FILE names the daemon's address needs no --url", async () => {
+  const entries = [
+    ["cursor", '{"mcpServers":{"alwaysup":ENTRY}}'],
+    ["zed", '{"context_servers":{"alwaysup":{"command":ENTRY}}}'],
+    ["opencode", '{"mcp":{"alwaysup":ENTRY}}'],
+    ["codex", '[mcp_servers]\nalwaysup.env.ENV_FILE = "/h/x.env"\n'],
+  ] as const;
+  const lines = [
+    "EXAI_WS_PORT=9",
+    "export EXAI_WS_HOST = h",
+    "ALWAYSUP_URL=ws://h/",
+  ];
+  for (const [name, text] of entries) {
+    for (const line of lines) {
+      const member = name === "opencode" ? "environment" : "env";
+      const entry = `{"path":"p","${member}":{"ENV_FILE":"/h/x.env"}}`;
+      const { disk, file } = having(name, text.replace("ENTRY", entry));
+      disk.put("/h/x.env", `${line}\n`);
+      const { code, err } = await ran(
+        install,
+        [name, "--write"],
+        disk.host({}),
+      );
+      assertEquals([code, err], [0, ""], `${name} ${line}`);
+      assertMatch(disk.text(file)!, /\/h\/x\.env/);
+    }
+  }
+});
+
 const MIB = 1024 * 1024;
 const LARGE: [what: string, text: () => string][] = [
   ["one text", () => `{"a":"${"x".repeat(67 * MIB)}"}`],
