@@ -1,6 +1,7 @@
 /**
  * The names and values in the text of a `.env` file, exactly as python-dotenv
- * reads them from a file with `override=True`. Its form is specified nowhere
+ * reads them from a file with `override=True`, but for a byte order mark at the
+ * start, which is no part of the first name here. Its form is specified nowhere
  * but in its code.
  *
  * The time grows with the size of the text: nothing is looked at twice.
