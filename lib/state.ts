@@ -21,6 +21,8 @@ import { claim, Distrust } from "./trust.ts";
 const USER_LIMIT = 8;
 /** At which age a file that is yet to be renamed is nobody's, in milliseconds. */
 const LEFT_MS = 3_600_000;
+/** How the name of such a file ends. */
+const UNFINISHED = /^([0-9a-f]{4}\.json)?\.\d+-[0-9a-z]+\.tmp$/;
 
 /** A memory that may be kept, and what was in it. */
 export interface Kept {
@@ -102,7 +104,11 @@ export async function writeState(
     }
     const isNew = host.lstat(path) === undefined;
     await replace(host, path, text);
-    if (isNew && !isNamed) thin(path, host, user);
+    try {
+      tidy(place, isNew, host, user);
+    } catch {
+      // What is there too much takes nothing from anybody.
+    }
   } finally {
     if (isTaken) host.remove(lockOf(path));
   }
@@ -147,28 +153,31 @@ export function ownerOf(
   return { daemon: shownUrl, key: trace(url), dialect, user };
 }
 
-/**
- * Who shows the daemon another token at each start has a new file each time:
- * the oldest go, and what was never renamed. Only what we have written goes.
- */
-function thin(
-  path: string,
+/** Removes what nobody needs beside a file that was just written. Only what we have written goes. */
+function tidy(
+  { path, isNamed }: Place,
+  isNew: boolean,
   host: Host,
   user: () => number | undefined,
 ): void {
   const folder = folderOf(path);
-  const stem = path.slice(folder.length, path.lastIndexOf("-") + 1);
-  const files = host.list(folder)
+  const end = isNamed ? path.length : path.lastIndexOf("-") + 1;
+  const stem = path.slice(folder.length, end);
+  const files = host.list(folder === "" ? "." : folder)
     .filter((name) => name.startsWith(stem))
-    .map((name) => ({ path: folder + name, rest: name.slice(stem.length) }))
-    .map((it) => ({ ...it, at: host.lstat(it.path)?.modifiedAt ?? 0 }))
-    .toSorted((a, b) => b.at - a.at);
-  const old = files.filter(({ rest }) => /^[0-9a-f]{4}\.json$/.test(rest))
-    .slice(USER_LIMIT);
-  const left = files.filter(({ rest, at }) =>
-    /^[0-9a-f]{4}\.json\.\d+-[0-9a-z]+\.tmp$/.test(rest) &&
-    Date.now() - at > LEFT_MS
+    .map((name) => ({ path: folder + name, rest: name.slice(stem.length) }));
+  const at = ({ path }: { path: string }): number =>
+    host.lstat(path)?.modifiedAt ?? 0;
+  // What was never renamed: its process was killed.
+  const left = files.filter((file) =>
+    UNFINISHED.test(file.rest) && Date.now() - at(file) > LEFT_MS
   );
+  // Who shows the daemon another token at each start has a new file each time.
+  const old = isNamed || !isNew ? [] : files
+    .filter(({ rest }) => /^[0-9a-f]{4}\.json$/.test(rest))
+    .map((file) => ({ ...file, at: at(file) }))
+    .toSorted((a, b) => b.at - a.at)
+    .slice(USER_LIMIT);
   for (const { path } of [...old, ...left]) {
     try {
       const text = readOwn(host, path, MEMORY_LIMIT, user)?.text ?? "";
@@ -203,7 +212,7 @@ function baseOf({ os, variable }: Host): string | undefined {
   const home = variable("HOME");
   switch (os) {
     case "windows":
-      return variable("LOCALAPPDATA");
+      return variable("LOCALAPPDATA") ?? localOf(variable("USERPROFILE"));
     case "darwin":
       return home && `${home}/Library/Application Support`;
     default: {
@@ -213,6 +222,11 @@ function baseOf({ os, variable }: Host): string | undefined {
       return home && `${home}/.local/state`;
     }
   }
+}
+
+/** Where it usually is: some clients pass on only the user's folder. */
+function localOf(profile: string | undefined): string | undefined {
+  return profile && `${profile}\\AppData\\Local`;
 }
 
 /** FNV-1a, 32 bits. */

@@ -47,6 +47,17 @@ const PLACES: [os: string, env: Record<string, string>, folder: string][] = [
     "/Users/a/Library/Application Support/alwaysup",
   ],
   ["windows", { LOCALAPPDATA: "C:\\Users\\a" }, "C:\\Users\\a/alwaysup"],
+  [
+    "windows",
+    { LOCALAPPDATA: "D:\\a", USERPROFILE: "C:\\Users\\a" },
+    "D:\\a/alwaysup",
+  ],
+  // Some clients pass on no more than this.
+  [
+    "windows",
+    { LOCALAPPDATA: "", USERPROFILE: "C:\\Users\\a" },
+    "C:\\Users\\a\\AppData\\Local/alwaysup",
+  ],
 ];
 for (const [os, env, folder] of PLACES) {
   test(`the cache on ${os} with ${JSON.stringify(env)}`, () => {

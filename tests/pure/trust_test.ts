@@ -289,6 +289,52 @@ test("of caches of many users the oldest go: only those that we have written", a
   );
 });
 
+for (
+  const [what, path] of [["the cache", OWN], ["a named cache", NAMED]] as const
+) {
+  test(`what killed processes have left beside ${what} goes, also where it is there already`, async () => {
+    for (const isThere of [true, false]) {
+      const disk = new Disk();
+      const old = { ageMs: 7_200_000 };
+      if (isThere) disk.put(path, GOOD);
+      const left = ["9-a.tmp", "9-b.tmp", "10-zz.tmp"];
+      for (const [i, text] of [GOOD, "", "\0\0"].entries()) {
+        disk.put(`${path}.${left[i]}`, text, old);
+      }
+      const kept: [name: string, text: string, facts: object][] = [
+        ["9-c.tmp", GOOD, {}],
+        ["9-d.tmp", GOOD, { ...old, owner: OTHER }],
+        ["9-e.tmp", "{}", old],
+        ["9-f.tmp.bak", GOOD, old],
+        ["tmp", GOOD, old],
+      ];
+      for (const [name, text, facts] of kept) {
+        disk.put(`${path}.${name}`, text, facts);
+      }
+      disk.link(`${path}.9-l.tmp`, `${path}.tmp`, old);
+      const { failed } = await use(disk, path);
+      assertEquals(failed, "");
+      const folder = path.slice(0, path.lastIndexOf("/") + 1);
+      const names = [...kept.map(([name]) => name), "9-l.tmp"];
+      assertEquals(
+        disk.names(folder),
+        [path, ...names.map((name) => `${path}.${name}`)]
+          .map((name) => name.slice(folder.length)).sort(),
+      );
+    }
+  });
+}
+
+test("a folder that cannot be listed keeps the cache all the same", async () => {
+  for (const path of [OWN, NAMED]) {
+    const list = (): never => {
+      throw new Error("Permission denied");
+    };
+    const { failed } = await use(new Disk(), path, { list });
+    assertEquals(failed, "");
+  }
+});
+
 const FACTS = {
   ...{ pid: 7, version: "1", runtime: "deno 2", url: "ws://h/" },
   ...{ dialect: "mcp", startedAt: 1_000 },
