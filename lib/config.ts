@@ -5,7 +5,7 @@
  * @module
  */
 
-import { messageOf } from "./host.ts";
+import { messageOf, NoText } from "./host.ts";
 import type { Provider } from "./deadline.ts";
 import {
   duration,
@@ -486,7 +486,8 @@ function readAuthorities(
 
 /** What is wrong with a file that a setting names; what was given is not repeated, for it may be a secret. */
 function fileProblem(error: unknown, belongs: string): string {
-  if (error instanceof SettingError) return error.message;
+  const isTold = [SettingError, NoText].some((kind) => error instanceof kind);
+  if (isTold) return messageOf(error);
   const { code } = error as { code?: unknown };
   const why = code === undefined ? "" : ` (${code})`;
   return `it cannot be read${why}: it must be ${belongs}`;

@@ -13,7 +13,7 @@ import {
   type Sources,
 } from "./config.ts";
 import type { EnvText } from "./env_text.ts";
-import { type Host, messageOf } from "./host.ts";
+import { type Host, messageOf, NoText } from "./host.ts";
 
 /** How many things of a kind one sentence names. */
 const NAMED_LIMIT = 10;
@@ -37,7 +37,7 @@ export async function readSettings(
   }
   const sources = { args, env, file: found?.values ?? {} };
   const reading = await trusting(
-    readConfig(sources, (path) => host.readFile(path)),
+    readConfig(sources, (path) => textIn(host, path)),
     host,
   );
   if (named === undefined) return { reading, sources };
@@ -107,6 +107,13 @@ function listed(all: readonly (string | number)[], last: string): string {
   return head === "" ? `${named[0]}` : head + last + named.at(-1);
 }
 
+/** The text of a file that a setting names. UTF-16 without its mark is UTF-8 with zeros. */
+function textIn(host: Host, path: string): string {
+  const text = host.readFile(path);
+  if (text.includes("\0")) throw new NoText("it is not text in UTF-8");
+  return text;
+}
+
 /** What a `.env` file says, or what is wrong with it. */
 async function readEnvFile(
   host: Host,
@@ -114,8 +121,7 @@ async function readEnvFile(
   env: Record<string, string>,
 ): Promise<EnvText | string> {
   try {
-    const text = host.readFile(path);
-    if (text.includes("\0")) throw new Error("it is not text in UTF-8");
+    const text = textIn(host, path);
     // Loaded only here: most starts do without.
     const { parseEnvText } = await import("./env_text.ts");
     return parseEnvText(text, env);

@@ -1,3 +1,4 @@
+import { textOf } from "../../lib/host.ts";
 import { hider } from "../../lib/secrets.ts";
 import { assert, assertEquals, assertMatch } from "../tools/assert.ts";
 import {
@@ -6,6 +7,7 @@ import {
   help,
   made,
   readConfig,
+  type Reading,
   rows,
   type Sources,
 } from "../../lib/config.ts";
@@ -508,6 +510,40 @@ test("a token file that cannot be read, or is empty, is a problem", () => {
   assert(missing.kind === "problems");
   assertMatch(missing.problems[0]!, /^--token-file: it cannot be read.*path/);
   assertEquals(readConfig(sources, () => " \n").kind, "problems");
+});
+
+test("a file of Windows: its BOM and CRLF are no part of a token, and UTF-16 is called that", () => {
+  const read = (
+    text: string | Uint8Array,
+    flag = "--token-file",
+    ...more: string[]
+  ): Reading =>
+    readConfig(
+      { args: [flag, "/t", "--url", "wss://h/", ...more], env: {} },
+      () => typeof text === "string" ? text : textOf(text),
+    );
+  for (const more of [[], ["--dialect", "exai"]]) {
+    const reading = read("\ufefft-1\r\n", "--token-file", ...more);
+    assert(reading.kind === "config");
+    const { headers, helloToken } = reading.config;
+    const token = headers[0]?.[1] ?? helloToken;
+    assertEquals(token.replace("Bearer ", ""), "t-1");
+    for (
+      const [text, why] of [
+        [new Uint8Array([0xff, 0xfe, 0x74, 0, 0x0d, 0, 0x0a, 0]), /UTF-16/],
+        [new Uint8Array([0xfe, 0xff, 0, 0x74]), /UTF-16/],
+        [new Uint8Array([0x74, 0xe4]), /not text in UTF-8$/],
+      ] as const
+    ) {
+      const reading = read(text, "--token-file", ...more);
+      assert(reading.kind === "problems");
+      assertMatch(reading.problems.join("\n"), /^--token-file: it is [^\n]+$/);
+      assertMatch(reading.problems[0]!, why);
+    }
+  }
+  const authorities = read(new Uint8Array([0xff, 0xfe]), "--ca-file");
+  assert(authorities.kind === "problems");
+  assertMatch(authorities.problems[0]!, /^--ca-file: it is text in UTF-16/);
 });
 
 test("only a named .env file is read", () => {

@@ -7,7 +7,7 @@
 
 import { CLIENTS } from "../../lib/clients.ts";
 import { formatOf } from "../../lib/client_file.ts";
-import { type Host, textOf } from "../../lib/host.ts";
+import { type Host, NoText, textOf } from "../../lib/host.ts";
 import { install, uninstall } from "../../lib/install.ts";
 import {
   assert,
@@ -614,6 +614,16 @@ test("what is not UTF-8 is no text, whatever it looks like", () => {
   for (const [what, bytes, text] of BYTES) {
     const read = (): string => textOf(new Uint8Array(bytes));
     if (text !== undefined) assertEquals(read(), text, what);
-    else assertThrows(read, Error, "it is not text in UTF-8");
+    else assertThrows(read, NoText, "text in UTF-");
+  }
+});
+test("a file in UTF-16 is called that, and Latin 1 is not", () => {
+  const why = (...bytes: number[]): string =>
+    assertThrows(() => textOf(new Uint8Array(bytes)), NoText).message;
+  const windows = /^it is text in UTF-16, .* and must be in UTF-8$/;
+  assertMatch(why(0xff, 0xfe, 0x7b, 0x00), windows);
+  assertMatch(why(0xfe, 0xff, 0x00, 0x7b), windows);
+  for (const bytes of [[0x22, 0xe4], [0xff], [0x7b, 0xff, 0xfe]]) {
+    assertEquals(why(...bytes), "it is not text in UTF-8");
   }
 });

@@ -119,6 +119,21 @@ test("a .env file that is no text, or too much, is a problem that names it", asy
   }
 });
 
+test("a token in UTF-16 without a mark is no token", async () => {
+  for (const dialect of ["mcp", "exai"]) {
+    for (const text of ["t\0-\x001\0", "\0t\0-\x001\0\r\0\n"]) {
+      const args = ["--token-file", "/h/t", "--dialect", dialect];
+      const { reading } = await readSettings(
+        hostWith(text, {}, "windows"),
+        args,
+      );
+      assert(reading.kind === "problems");
+      const why = "--token-file: it is not text in UTF-8";
+      assertEquals(reading.problems, [why]);
+    }
+  }
+});
+
 test("the environment of Windows has its names in capitals, as Python sees it", async () => {
   for (
     const [text, os, token] of [
