@@ -113,13 +113,17 @@ export function replaceBriefly(host: Host, path: string, text: string): void {
  * Gives a file another name; one that has it already is replaced. Windows
  * replaces none that a program holds open, as virus scanners and editors do for a
  * moment: they are waited for. Throws if it cannot.
+ *
+ * @param check is called before each try, for what has happened while it was waited; what it throws ends the waiting
  */
 export async function rename(
   host: Host,
   from: string,
   to: string,
+  check: () => void = () => {},
 ): Promise<void> {
   for (let left = host.os === "windows" ? RENAMES : 0;; left--) {
+    check();
     try {
       return host.rename(from, to);
     } catch (error) {

@@ -22,10 +22,10 @@ export async function create(
   const next = writeBeside(host, path, text, mode);
   try {
     await host.sync(next);
-    if (host.lstat(path) !== undefined) {
+    await rename(host, next, path, () => {
+      if (host.lstat(path) === undefined) return;
       throw new Error("somebody else has just made it");
-    }
-    await rename(host, next, path);
+    });
   } finally {
     host.remove(next);
   }
@@ -105,8 +105,9 @@ async function exchange(
     if (!isAlike(host.lstat(next), facts)) return false;
     host.writeFile(next, after);
     await host.sync(next);
-    mustBe(host, path, before);
-    return await rename(host, next, path).then(() => true, () => false);
+    const seen = mustBe(host, path, before);
+    const check = (): void => mustBeSame(host.stat(path), seen);
+    return await rename(host, next, path, check).then(() => true, () => false);
   } finally {
     host.remove(next);
   }
@@ -126,13 +127,25 @@ function isAlike(next: FileFacts | undefined, facts: FileFacts): boolean {
     next?.owner?.group === facts.owner?.group && next?.mode === facts.mode;
 }
 
-/** Throws if a file is not any more as it was; a large one is not changed while it is read either. */
-function mustBe(host: Host, path: string, before: string): void {
+/** Gives what is known of a file. Throws if it is not any more as it was; a large one is not changed while it is read either. */
+function mustBe(
+  host: Host,
+  path: string,
+  before: string,
+): FileFacts | undefined {
   const facts = host.stat(path);
-  const text = host.readFile(path);
-  const now = host.stat(path);
-  const isSame = text === before && now?.id === facts?.id &&
-    now?.size === facts?.size && now?.modifiedAt === facts?.modifiedAt;
+  const isSame = host.readFile(path) === before;
+  mustBeSame(host.stat(path), isSame ? facts : undefined);
+  return facts;
+}
+
+/** Throws if another program has changed a file since. */
+function mustBeSame(
+  now: FileFacts | undefined,
+  before: FileFacts | undefined,
+): void {
+  const isSame = now !== undefined && now.id === before?.id &&
+    now.size === before.size && now.modifiedAt === before.modifiedAt;
   if (!isSame) {
     throw new Error(
       "another program has just changed it; that stays, so try again",

@@ -89,7 +89,7 @@ test("the names of variables: in any case on Windows, as they are elsewhere", ()
 const FILE = "/h/a.json";
 
 /** A disk on which another program holds a file open for so many tries to replace it. */
-function held(os: string, tries: number): {
+function held(os: string, tries: number, meanwhile = (): void => {}): {
   readonly disk: Disk;
   readonly host: ReturnType<Disk["host"]>;
 } {
@@ -103,7 +103,10 @@ function held(os: string, tries: number): {
       ...host,
       variable,
       rename: (from, to) => {
-        if (tries-- > 0) throw new Error("EPERM: operation not permitted");
+        if (tries-- > 0) {
+          meanwhile();
+          throw new Error("EPERM: operation not permitted");
+        }
         rename(from, to);
       },
     },
@@ -127,6 +130,30 @@ for (const [what, before, write] of WRITES) {
     assertEquals(disk.nodes.get(FILE)!.id === id, false, "replaced at once");
   });
 }
+
+test("what the program writes that holds a file open stays, although we wait to replace it", async () => {
+  for (const tries of [1, 3, Infinity]) {
+    const { disk, host } = held("windows", tries, () => {
+      disk.put(FILE, "theirs");
+    });
+    disk.put(FILE, "old");
+    const why = await overwrite(host, FILE, "old", "new", "")
+      .catch(messageOf);
+    assertEquals(
+      why,
+      "another program has just changed it; that stays, so try again",
+    );
+    assertEquals(disk.text(FILE), "theirs");
+    assertEquals(disk.names("/h"), ["a.json"]);
+    const bare = held("windows", tries, () => bare.disk.put(FILE, "theirs"));
+    assertEquals(
+      await create(bare.host, FILE, "new", 0o600).catch(messageOf),
+      "somebody else has just made it",
+    );
+    assertEquals(bare.disk.text(FILE), "theirs");
+    assertEquals(bare.disk.names("/h"), ["a.json"]);
+  }
+});
 
 test("a file that stays open: it is as it was, and nothing is left", async () => {
   for (const os of ["windows", "linux"]) {
