@@ -10,11 +10,14 @@ import type { Remembered } from "./memory.ts";
 import type { Owner } from "./memory_text.ts";
 import { atMost } from "./socket.ts";
 import { writeState } from "./state.ts";
+import { Distrust } from "./trust.ts";
 
 /** How long other processes may hold the lock, in milliseconds: longer than an abandoned one is respected. */
 const PATIENCE_MS = 15_000;
 /** How long the end waits for its turn, in milliseconds: then it writes although another process has the lock. */
 const TURN_MS = 300;
+/** How often in a row a write may fail on Windows, where others may hold a file for a moment. */
+const FAILURES = 10;
 /** The shortest time between two tries, and how much longer it may get, in milliseconds. */
 const PAUSES_MS = [5, 60] as const;
 
@@ -69,6 +72,7 @@ export class Keeping {
   }
 
   async #run(): Promise<void> {
+    let failures = 0;
     let pauseMs: number = PAUSES_MS[0];
     let until = performance.now() + PATIENCE_MS;
     while (this.#latest !== undefined && !this.#isOver) {
@@ -78,12 +82,17 @@ export class Keeping {
         const turn = this.#isLast ? "last" : "waits";
         if (await this.#write(learned, turn) === "kept") {
           this.#isForgetful = false;
+          failures = 0;
           until = performance.now() + PATIENCE_MS;
           continue;
         }
       } catch (error) {
-        this.#fail(messageOf(error));
-        continue;
+        const isFinal = this.#host.os !== "windows" ||
+          error instanceof Distrust || ++failures >= FAILURES;
+        if (isFinal) {
+          this.#fail(messageOf(error));
+          continue;
+        }
       }
       this.#latest ??= learned;
       if (performance.now() > until) {

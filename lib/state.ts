@@ -110,9 +110,18 @@ export async function writeState(
       // What is there too much takes nothing from anybody.
     }
   } finally {
-    if (isTaken) host.remove(lockOf(path));
+    if (isTaken) letGo(host, lockOf(path));
   }
   return "kept";
+}
+
+/** Removes a lock. Where it cannot be removed, its age says that it has no owner. */
+function letGo(host: Host, lock: string): void {
+  try {
+    host.remove(lock);
+  } catch {
+    // What was kept is kept.
+  }
 }
 
 /** The lock under which a file is read and written. */

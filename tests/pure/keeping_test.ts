@@ -145,3 +145,46 @@ test("a write that fails is said once, until one works", async () => {
   assertEquals(said, ["No space left", "No space left"]);
   assertEquals(known(disk), ["v"]);
 });
+
+/** A cache whose lock, or file, cannot be made for so many tries; the turns are no longer than a microtask. */
+function hindered(
+  os: string,
+  end: string,
+  tries: number,
+): ReturnType<typeof keeping> & { readonly disk: Disk } {
+  const disk = new Disk();
+  const host = disk.host();
+  const makeFile: typeof host.makeFile = (path, text, mode) => {
+    if (path.endsWith(end) && tries-- > 0) throw new Error("EPERM");
+    return host.makeFile(path, text, mode);
+  };
+  return { disk, ...keeping(disk, { os, makeFile }) };
+}
+
+test("on Windows, what others hold for a moment is tried again; elsewhere, or for ever, it is said", async () => {
+  for (const end of [".lock", ".tmp"]) {
+    const { disk, it, said } = hindered("windows", end, 5);
+    it.keep(knows("v"));
+    await it.end(1_000);
+    assertEquals([said, known(disk)], [[], ["v"]]);
+    assertEquals(disk.names("/h"), ["c.json"]);
+    for (const [os, tries] of [["linux", 1], ["windows", Infinity]] as const) {
+      const never = hindered(os, end, tries);
+      never.it.keep(knows("v"));
+      await never.it.end(1_000);
+      assertEquals([os, never.said], [os, ["EPERM"]]);
+    }
+  }
+});
+
+test("a lock that cannot be removed just now takes nothing from what is kept", async () => {
+  const disk = new Disk();
+  const remove = (path: string): void => {
+    if (path === LOCK) throw new Error("EBUSY");
+    disk.host().remove(path);
+  };
+  const { it, said } = keeping(disk, { remove });
+  it.keep(knows("v"));
+  await it.end(1_000);
+  assertEquals([said, known(disk)], [[], ["v"]]);
+});
