@@ -495,6 +495,5 @@ function fileProblem(error: unknown, belongs: string): string {
 
 function reasonOf(error: unknown): string {
   if (error instanceof SettingError) return error.message;
-  const what = messageOf(error);
-  return `it cannot be read (${what})`;
+  return `it cannot be read (${messageOf(error)})`;
 }
