@@ -163,10 +163,11 @@ export class Home implements AsyncDisposable {
   }
 
   /** Writes a file, and gives its path as Windows has it. */
-  async put(text: string, ...names: string[]): Promise<string> {
+  async put(text: string | Uint8Array, ...names: string[]): Promise<string> {
     const { path, name } = this.file(...names);
     await Deno.mkdir(path.slice(0, path.lastIndexOf("/")), { recursive: true });
-    await Deno.writeTextFile(path, text);
+    if (typeof text === "string") await Deno.writeTextFile(path, text);
+    else await Deno.writeFile(path, text);
     return name;
   }
 
@@ -192,6 +193,14 @@ export class Home implements AsyncDisposable {
       else found.push([...names, name].join("/"));
     }
     return found.toSorted();
+  }
+
+  /** Resolves when a file of such a name is made in a folder of it. */
+  async seen(name: RegExp, ...names: string[]): Promise<void> {
+    using watcher = Deno.watchFs(this.file(...names).path);
+    for await (const { paths } of watcher) {
+      if (paths.some((path) => name.test(path))) return;
+    }
   }
 
   /** What a program of this user's sees. */

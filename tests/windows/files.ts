@@ -7,7 +7,7 @@
 import { formatOf } from "../../lib/client_file.ts";
 import { CLIENTS, entryOf } from "../../lib/clients.ts";
 import { assert, assertEquals, assertMatch } from "../tools/assert.ts";
-import { test, WAIT_LIMIT_MS } from "../tools/limit.ts";
+import { test, WAIT_LIMIT_MS, within } from "../tools/limit.ts";
 import { answerAll, type Manners, RawDaemon } from "../tools/raw_daemon.ts";
 import { type Child, freePort, type Proxy } from "../tools/rig.ts";
 import { Home, type Windows } from "../tools/windows.ts";
@@ -193,8 +193,12 @@ export function files(windows: Windows): void {
       assertMatch(stderr, /^alwaysup: [^\n]+ cannot be written [^\n]+\n$/);
       assertEquals(await home.read(PLACES.cursor!), before);
     }
-    await using _ = await holding(windows, file, 500);
-    const { code, stderr } = await windows.run(args, home.env);
+    await using holder = await holding(windows, file);
+    const next = home.seen(/\.tmp$/, ".cursor");
+    const waiting = windows.run(args, home.env);
+    await within(next, "the file that is to replace it");
+    await holder.end();
+    const { code, stderr } = await waiting;
     assertEquals([code, stderr], [0, ""]);
     const text = await home.read(PLACES.cursor!);
     assert(JSON.parse(text).mcpServers.alwaysup);

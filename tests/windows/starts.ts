@@ -55,16 +55,19 @@ export function starts(windows: Windows): void {
     const env = {
       alwaysup_url: daemon.url,
       Alwaysup_Token: "t-1",
-      alwaysup_Log_format: "json",
+      Log_format: "json",
     };
     await using proxy = windows.proxy([], env);
     const { result } = await proxy.initialize();
     assertEquals(result.serverInfo.name, "raw");
+    assertEquals((await proxy.end()).code, 0);
+    assert(proxy.stderr.all.length > 0);
+    for (const { text } of proxy.stderr.all) JSON.parse(text);
   });
 
   test("a token file that ends with CRLF: the token alone is shown to the daemon", async () => {
     await using home = new Home(windows);
-    await using daemon = guarded("t-\u00e9".replace("\u00e9", "2"));
+    await using daemon = guarded("t-2");
     const file = await home.put("t-2\r\n", "Meine Tokens", "t\u00f6ken.txt");
     const args = ["--url", daemon.url, "--token-file", file];
     await using proxy = windows.proxy(args);
@@ -84,6 +87,19 @@ export function starts(windows: Windows): void {
     assertEquals((await proxy.initialize()).result.serverInfo.name, "raw");
     await proxy.stderr.find((line) => line.includes("DEBUG"));
     assertEquals((await proxy.end()).code, 0);
+  });
+
+  test("files in UTF-16, as Windows PowerShell writes them: a sentence that says so, and exit code 2", async () => {
+    await using home = new Home(windows);
+    const text = "LOG_LEVEL=debug\r\n";
+    const bytes = ["\ufeff", ...text]
+      .flatMap((unit) => [unit.charCodeAt(0) & 0xff, unit.charCodeAt(0) >> 8]);
+    const file = await home.put(new Uint8Array(bytes), "a.txt");
+    for (const flag of ["--env-file", "--token-file"]) {
+      const { code, stderr } = await windows.run([flag, file]);
+      assertEquals(code, 2);
+      assertMatch(stderr, /^alwaysup: --[^\n]+ in UTF-16, [^\n]+\n$/);
+    }
   });
 
   test("files that are not there: a sentence with the path, and exit code 2", async () => {

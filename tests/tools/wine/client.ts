@@ -15,6 +15,8 @@ const { BUN_BE_BUN: _, ...env } = process.env;
 const program = spawn(command!, args, {
   env,
   stdio: ["pipe", "pipe", "ignore"],
+  // As clients with windows of their own do it.
+  windowsHide: true,
 });
 process.stdout.write(`pid ${program.pid}\n`);
 process.stdin.pipe(program.stdin);
