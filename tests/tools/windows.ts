@@ -61,11 +61,13 @@ export class Windows implements AsyncDisposable {
     // Deno's executables do not run under Wine 8: V8 reserves more addresses than it gives.
     const runtime = IS_WINDOWS ? [] : ["--runtime", "bun"];
     const compile = `${ROOT}tests/tools/compile.ts`;
-    await run(Deno.execPath(), [
-      ...["run", "--quiet", "-A", compile, "--target", TARGET, ...runtime],
-    ]);
-    if (IS_WINDOWS) return new Windows(undefined);
-    return new Windows(await Wine.start(FILE));
+    const make = (): Promise<void> =>
+      run(Deno.execPath(), [
+        ...["run", "--quiet", "-A", compile, "--target", TARGET, ...runtime],
+      ]);
+    if (!IS_WINDOWS) return new Windows(await Wine.start(FILE, make));
+    await make();
+    return new Windows(undefined);
   }
 
   /** The path of a file of this machine, as Windows has it. */

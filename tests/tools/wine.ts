@@ -130,14 +130,16 @@ export class Wine implements AsyncDisposable {
    * Starts Wine. A second one on this machine waits until the first has ended.
    *
    * @param bun a Windows program that is Bun where `BUN_BE_BUN` is set, as all are that Bun has compiled
+   * @param make makes that program; nothing runs it meanwhile
    */
-  static async start(bun: string): Promise<Wine> {
+  static async start(bun: string, make: () => Promise<void>): Promise<Wine> {
     const options = { create: true, write: true } as const;
     await Deno.mkdir(DIST, { recursive: true });
     const lock = await Deno.open(`${DIST}wine.lock`, options);
     await lock.lock(true);
     await makePrefix();
     await endAll();
+    await make();
     using listener = Deno.listen({ port: 0, hostname: "127.0.0.1" });
     const script = `${import.meta.dirname}/wine/parent.ts`;
     const parent = new Deno.Command("wine", {
