@@ -56,14 +56,29 @@ export const FILES: readonly Mutant[] = [
     name: "files: a client's file is renamed before it is on the disk",
     from: `
       await $host.$sync($next);
-      $mustBe($host, $path, $before);
-      return await $rename`,
-    to: "$mustBe($host, $path, $before); return await $rename",
+      const $seen = $mustBe($host, $path, $before);`,
+    to: "const $seen = $mustBe($host, $path, $before);",
   },
   {
     name: "files: what another program has made of a client's file is replaced",
-    from: "const $isSame = $text === $before && $now?.$id === $$facts; if",
-    to: "const $isSame = $now?.$id === $$facts; if",
+    from: "const $isSame = $host.$readFile($path) === $before;",
+    to: 'const $isSame = $host.$readFile($path) !== "";',
+  },
+  {
+    name:
+      "files: what another program writes while it is waited for is replaced",
+    from: "await $rename($host, $next, $path, $check).$then",
+    to: "await $rename($host, $next, $path).$then",
+  },
+  {
+    name: "files: a cache that others hold for a moment on Windows is given up",
+    from: "$error instanceof $Distrust || ++$failures >= $LIMIT",
+    to: "$error instanceof $Distrust || ++$failures >= 1",
+  },
+  {
+    name: "files: what killed processes have left beside a cache stays",
+    from: "for (const { $path } of [...$old, ...$left])",
+    to: "for (const { $path } of [...$old])",
   },
   {
     name: "files: a fourth copy of a client's file takes the first one's place",
