@@ -18,6 +18,10 @@ const PURE = "tests/pure/";
 const WORLDS = `${PURE}session_fuzz_test.ts`;
 /** The one of them that measures how times grow, which says nothing of the contract. */
 const TIMES = `${PURE}linear_test.ts`;
+/** Those of the others that take a second or more: they come last, as most mutants are found without them. */
+const SLOW = [
+  ...["install", "liveness_table", "recovery", "servers_text", "toml_text"],
+].map((name) => `${PURE}${name}_test.ts`);
 /** All others as one module of the copy: Deno takes twice as long for a module each. */
 const TABLES = "tests/tables.ts";
 /** How many worlds of each kind: with an MCP daemon, with an exai daemon, recovery, pairs, and liveness: fewer than the suite lives through. If a mutant needs more worlds, write a table that finds it. */
@@ -46,10 +50,10 @@ function makeCopy(): string {
     Deno.mkdirSync(to.slice(0, to.lastIndexOf("/")), { recursive: true });
     Deno.copyFileSync(ROOT + path, to);
   }
-  const imports = files
+  const tables = files
     .filter((path) => path.startsWith(PURE) && path.endsWith("_test.ts"))
-    .filter((path) => path !== WORLDS && path !== TIMES)
-    .map((path) => `import "../${path}";\n`);
+    .filter((path) => ![WORLDS, TIMES, ...SLOW].includes(path));
+  const imports = [...tables, ...SLOW].map((path) => `import "../${path}";\n`);
   Deno.writeTextFileSync(`${folder}/${TABLES}`, imports.join(""));
   return folder;
 }
