@@ -15,7 +15,7 @@ import {
 } from "../../lib/toml_text.ts";
 import { assert, assertEquals, assertThrows } from "../tools/assert.ts";
 import { test } from "../tools/pure.ts";
-import { prng } from "../tools/stage.ts";
+import { pieced } from "../tools/stage.ts";
 import { sownToml } from "../tools/toml.ts";
 
 const SLOT = { key: "mcp_servers", name: "us" };
@@ -380,12 +380,7 @@ const PIECES = [
 test("toml: seeded texts are read as smol-toml reads them, or refused as it does", () => {
   let read = 0;
   for (let seed = 0; seed < 10_000; seed++) {
-    const random = prng(seed);
-    const length = 1 + Math.floor(random() * 12);
-    const text = Array.from(
-      { length },
-      () => PIECES[Math.floor(random() * PIECES.length)],
-    ).join("");
+    const text = pieced(PIECES, seed);
     if (agrees(text, `seed ${seed}`) === "read") read++;
   }
   assert(read > 300, `${read} of them are TOML`);

@@ -15,6 +15,14 @@ export function prng(seed: number): () => number {
   };
 }
 
+/** One to twelve pieces of a text, by chance. */
+export function pieced(pieces: readonly string[], seed: number): string {
+  const random = prng(seed);
+  const length = 1 + Math.floor(random() * 12);
+  const piece = (): string => pieces[Math.floor(random() * pieces.length)]!;
+  return Array.from({ length }, piece).join("");
+}
+
 /** The clock, the agenda and the dice of a world. */
 export class Stage {
   readonly random: () => number;
