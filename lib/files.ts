@@ -133,6 +133,15 @@ export async function rename(
   }
 }
 
+/** How often in a row a write may fail on Windows, where others may hold a file for a moment. */
+const FAILURES = 10;
+
+/** Whether a file cannot be written, and not for a moment only; `failures` is how often in a row it could not. */
+export function isFinal(host: Host, error: unknown, failures: number): boolean {
+  return host.os !== "windows" || error instanceof Distrust ||
+    failures >= FAILURES;
+}
+
 /** Does what {@linkcode replace} does, but for the replacing. Throws if it cannot. */
 export function rehearse(host: Host, path: string): void {
   mayReplace(host, path);

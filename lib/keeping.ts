@@ -5,19 +5,17 @@
  * @module
  */
 
+import { isFinal } from "./files.ts";
 import { type Host, messageOf } from "./host.ts";
 import type { Remembered } from "./memory.ts";
 import type { Owner } from "./memory_text.ts";
 import { atMost } from "./socket.ts";
 import { writeState } from "./state.ts";
-import { Distrust } from "./trust.ts";
 
 /** How long other processes may hold the lock, in milliseconds: longer than an abandoned one is respected. */
 const PATIENCE_MS = 15_000;
 /** How long the end waits for its turn, in milliseconds: then it writes although another process has the lock. */
 const TURN_MS = 300;
-/** How often in a row a write may fail on Windows, where others may hold a file for a moment. */
-const FAILURES = 10;
 /** The shortest time between two tries, and how much longer it may get, in milliseconds. */
 const PAUSES_MS = [5, 60] as const;
 
@@ -87,9 +85,7 @@ export class Keeping {
           continue;
         }
       } catch (error) {
-        const isFinal = this.#host.os !== "windows" ||
-          error instanceof Distrust || ++failures >= FAILURES;
-        if (isFinal) {
+        if (isFinal(this.#host, error, ++failures)) {
           this.#fail(messageOf(error));
           continue;
         }

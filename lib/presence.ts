@@ -4,7 +4,7 @@
  * @module
  */
 
-import { readOwn, replaceBriefly } from "./files.ts";
+import { isFinal, readOwn, replaceBriefly } from "./files.ts";
 import { type FileFacts, type Host, messageOf } from "./host.ts";
 import {
   BEAT_MS,
@@ -24,8 +24,6 @@ import { claim, Distrust, distrust } from "./trust.ts";
 const FIRST_MS = 200;
 /** The shortest time between two writes. */
 const PAUSE_MS = 1_000;
-/** How often in a row Windows may not let the file be replaced: others hold it open for a moment. */
-const FAILURES = 10;
 /** The names of what a proxy writes here: its file, its lock, and a file that is yet to be renamed. */
 const STATUS_FILE = /^\d+-[0-9a-z]+\.json$/;
 const LOCK_FILE = /^\d+-[0-9a-z]+\.lock$/;
@@ -98,9 +96,7 @@ export class Presence {
       this.#failures = 0;
       return true;
     } catch (error) {
-      const isFinal = this.#host.os !== "windows" ||
-        error instanceof Distrust || ++this.#failures >= FAILURES;
-      if (isFinal) throw error;
+      if (isFinal(this.#host, error, ++this.#failures)) throw error;
       return false;
     }
   }

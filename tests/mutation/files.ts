@@ -71,9 +71,9 @@ export const FILES: readonly Mutant[] = [
     to: "await $rename($host, $next, $path).$then",
   },
   {
-    name: "files: a cache that others hold for a moment on Windows is given up",
-    from: "$error instanceof $Distrust || ++$failures >= $LIMIT",
-    to: "$error instanceof $Distrust || ++$failures >= 1",
+    name: "files: what others hold for a moment on Windows is given up",
+    from: "$error instanceof $Distrust || $failures >= $LIMIT",
+    to: "$error instanceof $Distrust || $failures >= 1",
   },
   {
     name: "files: what killed processes have left beside a cache stays",
