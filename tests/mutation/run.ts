@@ -22,7 +22,9 @@ const TIMES = `${PURE}linear_test.ts`;
 const SLOW = [
   ...["install", "liveness_table", "recovery", "servers_text", "toml_text"],
 ].map((name) => `${PURE}${name}_test.ts`);
-/** All others as one module of the copy: Deno takes twice as long for a module each. */
+/** The tables, the slow ones last, with all files of ours that each imports. */
+const TABLE_FILES = tablesOf();
+/** The tables as one module of the copy: Deno takes twice as long for a module each. */
 const TABLES = "tests/tables.ts";
 /** How many worlds of each kind: with an MCP daemon, with an exai daemon, recovery, pairs, and liveness: fewer than the suite lives through. If a mutant needs more worlds, write a table that finds it. */
 const COUNTS = ["600", "200", "200", "200", "300"];
@@ -50,12 +52,26 @@ function makeCopy(): string {
     Deno.mkdirSync(to.slice(0, to.lastIndexOf("/")), { recursive: true });
     Deno.copyFileSync(ROOT + path, to);
   }
-  const tables = files
-    .filter((path) => path.startsWith(PURE) && path.endsWith("_test.ts"))
-    .filter((path) => ![WORLDS, TIMES, ...SLOW].includes(path));
-  const imports = [...tables, ...SLOW].map((path) => `import "../${path}";\n`);
-  Deno.writeTextFileSync(`${folder}/${TABLES}`, imports.join(""));
   return folder;
+}
+
+function tablesOf(): { path: string; reached: ReadonlySet<string> }[] {
+  const quick = filesIn("tests/pure")
+    .filter((path) => path.endsWith("_test.ts"))
+    .filter((path) => ![WORLDS, TIMES, ...SLOW].includes(path));
+  return [...quick, ...SLOW].map((path) => ({ path, reached: reach(path) }));
+}
+
+/** The files that a file imports, directly or not, and itself. */
+function reach(path: string, known: Set<string> = new Set()): Set<string> {
+  if (known.has(path)) return known;
+  known.add(path);
+  const imports = /(?:from|import)\s*\(?\s*"(\.[^"]+\.ts)"/g;
+  const text = Deno.readTextFileSync(ROOT + path);
+  for (const [, name] of text.matchAll(imports)) {
+    reach(new URL(name!, `file:///${path}`).pathname.slice(1), known);
+  }
+  return known;
 }
 
 function removeAll(folders: readonly string[]): void {
@@ -97,8 +113,15 @@ async function typeErrors(
   return success || isHarmless ? undefined : words;
 }
 
-/** Which tests fail in a copy. */
-async function judge(folder: string): Promise<"tables" | "worlds" | undefined> {
+/** Which tests fail in a copy, of those tables that import a file, if one is given: to others nothing has happened. */
+async function judge(
+  folder: string,
+  file?: string,
+): Promise<"tables" | "worlds" | undefined> {
+  const imports = TABLE_FILES
+    .filter(({ reached }) => file === undefined || reached.has(file))
+    .map(({ path }) => `import "../${path}";\n`);
+  Deno.writeTextFileSync(`${folder}/${TABLES}`, imports.join(""));
   const test = [
     ...["test", "--no-check", "--quiet", "--fail-fast", "--cached-only"],
     ...["--config", "tests/deno.json", "--allow-read"],
@@ -121,7 +144,7 @@ async function tryAll(
       if (mutant === undefined) return;
       const { path, text } = mutant.file;
       Deno.writeTextFileSync(`${folder}/${path}`, text);
-      const by = await judge(folder);
+      const by = await judge(folder, path);
       Deno.copyFileSync(ROOT + path, `${folder}/${path}`);
       if (by !== undefined) found++;
       print(`${(by ?? "SURVIVED").padEnd(8)}  ${mutant.name}`);
@@ -155,12 +178,14 @@ async function main(part: string): Promise<number> {
       print(`No mutant has "${part}" in its name`);
       return 1;
     }
-    const errors = await typeErrors(first, chosen);
+    const [errors, by] = await Promise.all([
+      typeErrors(first, chosen),
+      judge(first),
+    ]);
     if (errors !== undefined) {
       print(`These mutants are no programs:\n${errors}`);
       return 1;
     }
-    const by = await judge(first);
     if (by !== undefined) {
       print(`The ${by} fail without any mutant`);
       return 1;
