@@ -10,6 +10,11 @@ import { folderOf, readLimited } from "./files.ts";
 import { type Host, messageOf } from "./host.ts";
 import { type Output, tame } from "./output.ts";
 
+/** The text of a client's file; `undefined` if there is none. Throws if it cannot be read. */
+export function clientText(host: Host, file: string): string | undefined {
+  return readLimited(host, file, FILE_LIMIT)?.text;
+}
+
 /** The clients that have a file or a folder of their own on this machine. */
 export function clientsHere(host: Host): Client[] {
   return CLIENTS.filter((client) => isHere(client, host));
@@ -52,7 +57,7 @@ export function listClients(host: Host, output: Output): void {
 /** What there is of this program in a client's file. */
 function stateOf(client: Client, file: string, host: Host): string {
   try {
-    const text = readLimited(host, file, FILE_LIMIT)?.text;
+    const text = clientText(host, file);
     if (text === undefined) return "there is no such file yet";
     const found = oursIn(client, text, host.program());
     return found.length === 0

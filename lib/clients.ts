@@ -102,7 +102,7 @@ export const CLIENTS: readonly Client[] = [
       const named = place.variable("CLAUDE_CONFIG_DIR");
       const folder = named ?? below(home(place), ".claude");
       // An older place, which counts if it is there.
-      return namesIn(place, folder).includes(".config.json")
+      return namesInFolder(place, folder).includes(".config.json")
         ? below(folder, ".config.json")
         : below(named ?? home(place), ".claude.json");
     },
@@ -204,7 +204,7 @@ export const CLIENTS: readonly Client[] = [
         below(home(place), ".config");
       const folder = below(base, "opencode");
       // Of the two, this one wins.
-      return namesIn(place, folder).includes("opencode.jsonc")
+      return namesInFolder(place, folder).includes("opencode.jsonc")
         ? below(folder, "opencode.jsonc")
         : below(folder, "opencode.json");
     },
@@ -371,14 +371,14 @@ function settings(place: Place): string | undefined {
 function packaged(place: Place): string | undefined {
   if (place.os !== "windows") return undefined;
   const packages = below(place.variable("LOCALAPPDATA"), "Packages");
-  const name = namesIn(place, packages).find((name) =>
+  const name = namesInFolder(place, packages).find((name) =>
     /^Claude_\w+$/.test(name)
   );
   return name && below(packages, name, "LocalCache", "Roaming", "Claude");
 }
 
 /** The names in a folder; none where it cannot be read. */
-function namesIn(place: Place, folder: string | undefined): string[] {
+function namesInFolder(place: Place, folder: string | undefined): string[] {
   try {
     return folder === undefined ? [] : place.list(folder);
   } catch {

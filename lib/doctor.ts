@@ -8,12 +8,12 @@
 import type { Check } from "./check.ts";
 import { checkup } from "./checkup.ts";
 import { oursIn } from "./client_file.ts";
-import { shownAs } from "./client_list.ts";
-import { CLIENTS, FILE_LIMIT } from "./clients.ts";
+import { clientText, shownAs } from "./client_list.ts";
+import { CLIENTS } from "./clients.ts";
 import { type Config, made, type Source, type Sources } from "./config.ts";
 import { proxiesCheck } from "./connections_check.ts";
 import { readHealth } from "./health_file.ts";
-import { readLimited, rehearse } from "./files.ts";
+import { rehearse } from "./files.ts";
 import { type Host, messageOf } from "./host.ts";
 import { type Output, paint, tame } from "./output.ts";
 import { findRunning } from "./presence.ts";
@@ -207,7 +207,7 @@ function clients(host: Host): Check {
     const path = client.file(host);
     if (path === undefined) continue;
     try {
-      const text = readLimited(host, path, FILE_LIMIT)?.text;
+      const text = clientText(host, path);
       const found = oursIn(client, text ?? "", host.program());
       if (found.length === 0) continue;
       const names = found.map((it) => tame(shownAs(it))).join(", ");

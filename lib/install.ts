@@ -5,12 +5,11 @@
  */
 
 import { formatOf, oursIn, rejectedIn } from "./client_file.ts";
-import { clientsHere, listClients } from "./client_list.ts";
+import { clientsHere, clientText, listClients } from "./client_list.ts";
 import {
   type Client,
   CLIENTS,
   entryOf,
-  FILE_LIMIT,
   startable,
   wantedBy,
   whyOff,
@@ -26,7 +25,6 @@ import {
   relativeIn,
   unseenBy,
 } from "./entry_settings.ts";
-import { readLimited } from "./files.ts";
 import { type Host, messageOf } from "./host.ts";
 import { create, keep, overwrite } from "./in_place.ts";
 import { dig } from "./jsonrpc.ts";
@@ -104,13 +102,13 @@ export async function install(
       if (!await namesPlace(entry, host)) return refuse(output, 2, absent);
     }
   }
+  const lost = relativeIn(sources, host);
   let code = 0;
   for (const client of clients) {
     const file = client.file(host);
     if (file === undefined) return refuse(output, 1, nowhere(client));
     const unseen = unseenBy(client, flags, host);
     if (unseen !== undefined) output.complain(`alwaysup: ${unseen}`);
-    const lost = relativeIn(sources, host);
     if (lost.length > 0) {
       output.complain(
         `alwaysup: ${envFileOf(sources)?.text}: ${lost.join(", ")}: it must ` +
@@ -216,44 +214,48 @@ function entryNow(client: Client, name: string, host: Host): unknown {
   const file = client.file(host);
   if (file === undefined) return undefined;
   try {
-    const text = readLimited(host, file, FILE_LIMIT)?.text ?? "";
+    const text = clientText(host, file) ?? "";
     return formatOf(client).entryIn(text, { key: client.key, name });
   } catch {
     return undefined;
   }
 }
 
-/** What keeps a client from reading its file, and what to do; `undefined` if nothing does. Throws if that cannot be told. */
-function unreadBy(
-  client: Client,
-  text: string,
-  isPut: boolean,
-): string | undefined {
-  const what = rejectedIn(client, text);
-  if (what === undefined) return undefined;
-  const when = client.isResetting && isPut
-    ? " first"
-    : ", or it finds no servers";
-  return `it has ${what}, and ${client.title} does not read that: ` +
-    `take it out${when}`;
+/** What becomes of a client's file, and what is to be said of that. */
+interface Plan {
+  /** The text that the file is to have. */
+  readonly after: string;
+  /** The value that this is, as far as the client's servers go; `undefined` for an empty text. */
+  readonly parsed: unknown;
+  /** What keeps the client from reading the file as it is, and what to do. */
+  readonly unread: string | undefined;
+  /** What keeps a server that is put in from its start. */
+  readonly off: string | undefined;
+}
+
+/** Throws with what is wrong with the text, as a part of a sentence. */
+function planned({ client, name, isPut, edit }: Task, before: string): Plan {
+  const { key, title, rejects = [], isResetting } = client;
+  const after = edit(before, { key, name, rejects });
+  const parsed = after.trim() === ""
+    ? undefined
+    : formatOf(client).parseFile(after, wantedBy(client));
+  const what = rejectedIn(client, before);
+  const when = isResetting && isPut ? " first" : ", or it finds no servers";
+  const unread = what &&
+    `it has ${what}, and ${title} does not read that: take it out${when}`;
+  const off = isPut ? whyOff(client, parsed, name) : undefined;
+  return { after, parsed, unread, off: off && `"${name}" ${off}` };
 }
 
 /** Says what in a client's file keeps the server from its start, once the entry is there, whoever puts it there. */
-function hint(
-  { client, file, name, edit }: Task,
-  host: Host,
-  output: Output,
-): void {
-  const { key, rejects = [] } = client;
+function hint(task: Task, host: Host, output: Output): void {
+  const { file } = task;
   try {
-    const before = readLimited(host, file, FILE_LIMIT)?.text ?? "";
-    const after = edit(before, { key, name, rejects });
-    const unread = unreadBy(client, before, true);
-    if (unread !== undefined) output.complain(`alwaysup: ${file}: ${unread}`);
-    const { parseFile } = formatOf(client);
-    const off = whyOff(client, parseFile(after, wantedBy(client)), name);
-    if (off === undefined) return;
-    output.complain(`alwaysup: ${file}: "${name}" ${off}`);
+    const { unread, off } = planned(task, clientText(host, file) ?? "");
+    for (const text of [unread, off]) {
+      if (text !== undefined) output.complain(`alwaysup: ${file}: ${text}`);
+    }
   } catch {
     // What is wrong with the file does not change what belongs there.
   }
@@ -261,41 +263,34 @@ function hint(
 
 /** Changes a client's file, or shows how it would be changed. */
 async function change(
-  { client, file, name, isWritten, isPut, edit }: Task,
+  task: Task,
   host: Host,
   output: Output,
 ): Promise<number> {
+  const { client, file, name, isWritten, isPut } = task;
   let before: string | undefined;
   try {
-    before = readLimited(host, file, FILE_LIMIT)?.text;
+    before = clientText(host, file);
   } catch (error) {
     const why = `it cannot be read (${messageOf(error)})`;
     return refuse(output, 1, `${file}: ${why}; nothing is changed`);
   }
-  const { key, rejects = [] } = client;
-  const slot: Slot = { key, name, rejects };
-  let after: string;
+  const { key } = client;
+  let plan: Plan;
   let lines: string[];
-  let parsed: unknown;
   try {
-    const { entryIn, parseFile } = formatOf(client);
-    after = edit(before ?? "", slot);
-    if (after.trim() !== "") parsed = parseFile(after, wantedBy(client));
-    const old = entryIn(before ?? "", slot);
-    const entry = dig(parsed, key, name);
-    lines = diff(name, old, entry, host.program());
-    const unread = unreadBy(client, before ?? "", isPut);
-    if (unread !== undefined) {
-      if (client.isResetting && isPut) throw new Error(unread);
-      output.complain(`alwaysup: ${file}: ${unread}`);
-    }
+    plan = planned(task, before ?? "");
+    const old = formatOf(client).entryIn(before ?? "", { key, name });
+    lines = diff(name, old, dig(plan.parsed, key, name), host.program());
+    const isRefused = client.isResetting && isPut;
+    if (plan.unread !== undefined && isRefused) throw new Error(plan.unread);
   } catch (error) {
     const why = messageOf(error);
     return refuse(output, 1, `${file}: ${why}; nothing is changed`);
   }
-  const off = isPut ? whyOff(client, parsed, name) : undefined;
-  if (off !== undefined) {
-    output.complain(`alwaysup: ${file}: "${name}" ${off}`);
+  const { after, unread, off } = plan;
+  for (const text of [unread, off]) {
+    if (text !== undefined) output.complain(`alwaysup: ${file}: ${text}`);
   }
   if (after === (before ?? "")) {
     const same = `"${name}" is ${isPut ? "there already" : "not there"}`;

@@ -258,6 +258,15 @@ export function closedEnd(text: string, start: number): number | undefined {
   }
 }
 
+/** The line, counted from 1, in which an offset lies. */
+export function lineAt(text: string, offset: number): number {
+  let line = 1;
+  for (let at = -1;; line++) {
+    at = text.indexOf("\n", at + 1);
+    if (at === -1 || at >= offset) return line;
+  }
+}
+
 /** The end of the string that begins at `start`; that of the text if nothing ends it. */
 export function stringEnd(text: string, start: number): number {
   return closedString(text, start) ?? text.length;

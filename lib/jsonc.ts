@@ -8,7 +8,7 @@
  * @module
  */
 
-import { type Span, stringEnd } from "./json_text.ts";
+import { lineAt, type Span, stringEnd } from "./json_text.ts";
 
 /** A value, and where it stands. */
 export type Value = ObjectValue | ArrayValue | Scalar | Unread;
@@ -227,19 +227,13 @@ class Reader {
   }
 
   #note(what: Addition, at: number): void {
-    if (!this.additions.has(what)) this.additions.set(what, this.#lineAt(at));
-  }
-
-  #lineAt(offset: number): number {
-    let line = 1;
-    for (let at = -1;; line++) {
-      at = this.#text.indexOf("\n", at + 1);
-      if (at === -1 || at >= offset) return line;
+    if (!this.additions.has(what)) {
+      this.additions.set(what, lineAt(this.#text, at));
     }
   }
 
   #fail(): never {
-    throw new Error(`it is not JSON (line ${this.#lineAt(this.#at)})`);
+    throw new Error(`it is not JSON (line ${lineAt(this.#text, this.#at)})`);
   }
 }
 

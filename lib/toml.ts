@@ -5,7 +5,7 @@
  * @module
  */
 
-import type { Span } from "./json_text.ts";
+import { lineAt, type Span } from "./json_text.ts";
 
 /** A whole text. */
 export interface Document {
@@ -353,7 +353,7 @@ class Reader {
   }
 
   #line(): number {
-    return this.#text.slice(0, this.#at).split("\n").length;
+    return lineAt(this.#text, this.#at);
   }
 
   #fail(): never {
