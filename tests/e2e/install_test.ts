@@ -14,6 +14,7 @@ import { ROOT } from "../tools/bundle.ts";
 import { Disk } from "../tools/disk.ts";
 import { RawDaemon } from "../tools/raw_daemon.ts";
 import { test } from "../tools/limit.ts";
+import { ran } from "../tools/ran.ts";
 import { execute, Proxy, proxyCommand, withoutNpx } from "../tools/rig.ts";
 
 // deno-lint-ignore no-explicit-any
@@ -298,15 +299,11 @@ const FAILURES: [
 for (const [what, times, before, after, says] of FAILURES) {
   test(`a file whose writing fails is ${what}`, async () => {
     const { host, disk, modes } = failing(times, before);
-    const said: string[] = [];
-    const complain = (line: string): number => said.push(line);
-    const output = { print: () => {}, complain, isColoured: false };
-    assertEquals(
-      await install(["cursor", "--write", ...URL_FLAG], host, output),
-      1,
-    );
+    const args = ["cursor", "--write", ...URL_FLAG];
+    const { code, err } = await ran(install, args, host);
+    assertEquals(code, 1);
     assertEquals(disk.text(FAILING), after);
-    assert(said[0]!.startsWith(`alwaysup: ${FAILING}: ${says}`), said[0]);
+    assert(err.startsWith(`alwaysup: ${FAILING}: ${says}`), err);
     // Its owner, who may be another, has given the old one its rights.
     assertEquals(modes, [undefined, undefined]);
   });
@@ -513,22 +510,22 @@ test("on Windows the program is started by cmd, with what cmd leaves alone", asy
     program: () => ["npx", "-y", "alwaysup"],
     realPath: () => "C:\\work",
   } as Partial<Host> as Host;
-  const lines: string[] = [];
-  const say = (line: string): number => lines.push(line);
-  const output = { print: say, complain: say, isColoured: false };
   const good = ["cursor", "--cache", "c.json", "--url", "ws://h/?a=1"];
-  assertEquals(await install(good, host, output), 0);
+  const { code, out } = await ran(install, good, host);
+  assertEquals(code, 0);
+  const [first, snippet] = out.split("\n\n") as [string, string];
   assertEquals(
-    lines[0],
+    first.split("\n")[0],
     "Cursor reads its servers from C:\\a\\.cursor\\mcp.json",
   );
-  const { command, args } = JSON.parse(lines[3]!).mcpServers.alwaysup;
+  const { command, args } = JSON.parse(snippet).mcpServers.alwaysup;
   assertEquals([command, ...args.slice(0, 6)], [
     ...["cmd", "/c", "npx", "-y", "alwaysup", "--cache", "C:\\work\\c.json"],
   ]);
   const bad = ["cursor", "--url", "ws://h/?a=1&b=2"];
-  assertEquals(await install(bad, host, output), 2);
-  assertMatch(lines.at(-1)!, /^alwaysup: Windows would read a part of it/);
+  const refused = await ran(install, bad, host);
+  assertEquals(refused.code, 2);
+  assertMatch(refused.err, /^alwaysup: Windows would read a part of it/);
 });
 
 test("uninstall names the entries that start this program under other names", async () => {

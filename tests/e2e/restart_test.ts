@@ -14,12 +14,7 @@ test("kill -9 and a restart: what waits is answered, what is unsafe is not execu
   const { proxy } = rig;
   await rig.up();
   await proxy.initialize();
-  await proxy.ask("list", "tools/list");
-  await proxy.answer("list");
-  await proxy.call(1, "write", { key: "unsafe", ms: 60_000 });
-  await proxy.call("1", "look", { key: "safe", ms: 500 });
-  await rig.noted("call write unsafe");
-  await rig.noted("call look safe");
+  await rig.callTwo();
   const killedAt = await rig.kill();
   const lost = await proxy.answer(1);
   assertEquals(lost.error.code, -31002);

@@ -9,6 +9,7 @@ import { made, readConfig } from "../../lib/config.ts";
 import { parseEnvText } from "../../lib/env_text.ts";
 import { headers } from "../../lib/parse.ts";
 import type { Reader } from "./linear.ts";
+import { each } from "./linear_shapes.ts";
 
 /** So many texts. */
 function many(size: number, text: (i: number) => string): string[] {
@@ -33,35 +34,12 @@ function both(
 }
 
 /** Header lines, which may be refused. */
-function lines(
-  name: string,
-  size: number,
-  text: (size: number) => string,
-): Reader {
-  const prepare = (size: number): () => unknown => {
-    const made = text(size);
-    return () => {
-      try {
-        return headers(made);
-      } catch {
-        return undefined;
-      }
-    };
-  };
-  return { name, size, prepare };
-}
-
-/** The text of a `.env` file. */
-function dotenv(
-  name: string,
-  size: number,
-  text: (size: number) => string,
-): Reader {
-  const prepare = (size: number): () => unknown => {
-    const made = text(size);
-    return () => parseEnvText(made, {});
-  };
-  return { name: `env_text: ${name}`, size, prepare };
+function lines(text: string): unknown {
+  try {
+    return headers(text);
+  } catch {
+    return undefined;
+  }
 }
 
 /** The readers of settings. */
@@ -75,41 +53,25 @@ export const SETTING_READERS: readonly Reader[] = [
     () => [],
     (n) => many(n, (i) => `A${i}_STREAM_TIMEOUT`).map((it) => [it, "5s"]),
   ),
-  lines(
-    "parse.headers: lines",
-    2000,
-    (n) => many(n, (i) => `X-${i}: 1`).join("\n"),
-  ),
-  lines("parse.headers: spaces", 2000, (n) => `X:${" ".repeat(n)}\x01x`),
-  lines("parse.headers: a long name", 100_000, (n) => `${"x".repeat(n)}\x01`),
-  dotenv(
-    "names",
-    2000,
-    (n) => many(n, (i) => `A${i}=\${A${i - 1}}`).join("\n"),
-  ),
-  dotenv("what cannot be read", 4000, (n) => "=\n".repeat(n)),
-  dotenv(
-    "white space",
-    100_000,
-    (n) => `${" ".repeat(n)}a=x${"\t".repeat(n)}x`,
-  ),
-  dotenv("empty lines", 100_000, (n) => `a=b${"\n".repeat(n)}c d`),
-  dotenv("export", 20_000, (n) => "export ".repeat(n)),
-  dotenv(
-    "quotes that nothing closes",
-    100_000,
-    (n) => `a='\n${'b="'.repeat(n)}`,
-  ),
-  dotenv("escaped quotes", 10_000, (n) => `a="${'\\"'.repeat(n)}`),
-  dotenv("escaped quotes in lines", 4000, (n) => "a='\\'\n".repeat(n)),
-  dotenv("a name that nothing closes", 4000, (n) => `'${"a\n".repeat(n)}`),
-  dotenv("braces that nothing closes", 50_000, (n) => `a=${"${".repeat(n)}`),
-  dotenv("colons in braces", 20_000, (n) => `a=${"${:".repeat(n)}`),
-  dotenv("defaults that end nowhere", 50_000, (n) => `a=${"${:-".repeat(n)}`),
-  dotenv("names that are defaults", 50_000, (n) => `a=${"${b:-".repeat(n)}}`),
-  dotenv(
-    "marks in a value",
-    100_000,
-    (n) => `a=${"#".repeat(n)} ${"#".repeat(n)}`,
-  ),
+  ...each("parse.headers", lines, {
+    "lines": [2000, (n) => many(n, (i) => `X-${i}: 1`).join("\n")],
+    "spaces": [2000, (n) => `X:${" ".repeat(n)}\x01x`],
+    "a long name": [100_000, (n) => `${"x".repeat(n)}\x01`],
+  }),
+  ...each("env_text", (text) => parseEnvText(text, {}), {
+    "names": [2000, (n) => many(n, (i) => `A${i}=\${A${i - 1}}`).join("\n")],
+    "what cannot be read": [4000, (n) => "=\n".repeat(n)],
+    "white space": [100_000, (n) => `${" ".repeat(n)}a=x${"\t".repeat(n)}x`],
+    "empty lines": [100_000, (n) => `a=b${"\n".repeat(n)}c d`],
+    "export": [20_000, (n) => "export ".repeat(n)],
+    "quotes that nothing closes": [100_000, (n) => `a='\n${'b="'.repeat(n)}`],
+    "escaped quotes": [10_000, (n) => `a="${'\\"'.repeat(n)}`],
+    "escaped quotes in lines": [4000, (n) => "a='\\'\n".repeat(n)],
+    "a name that nothing closes": [4000, (n) => `'${"a\n".repeat(n)}`],
+    "braces that nothing closes": [50_000, (n) => `a=${"${".repeat(n)}`],
+    "colons in braces": [20_000, (n) => `a=${"${:".repeat(n)}`],
+    "defaults that end nowhere": [50_000, (n) => `a=${"${:-".repeat(n)}`],
+    "names that are defaults": [50_000, (n) => `a=${"${b:-".repeat(n)}}`],
+    "marks in a value": [100_000, (n) => `a=${"#".repeat(n)} ${"#".repeat(n)}`],
+  }),
 ];

@@ -44,6 +44,17 @@ export class Rig implements AsyncDisposable {
     return performance.now();
   }
 
+  /** Has the daemon execute two calls: `1`, which acts, and `"1"`, which only reads. */
+  async callTwo(): Promise<void> {
+    const { proxy } = this;
+    await proxy.ask("list", "tools/list");
+    await proxy.answer("list");
+    await proxy.call(1, "write", { key: "unsafe", ms: 60_000 });
+    await proxy.call("1", "look", { key: "safe", ms: 500 });
+    await this.noted("call write unsafe");
+    await this.noted("call look safe");
+  }
+
   /** Kills the daemon with SIGKILL; gives the moment of the signal. */
   async kill(): Promise<number> {
     const at = performance.now();

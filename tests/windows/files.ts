@@ -50,6 +50,28 @@ async function greet(proxy: Proxy, protocolVersion: string): Promise<void> {
   await proxy.answer(1);
 }
 
+/** A user with two proxies that work for a client each, and show their status. */
+interface User extends AsyncDisposable {
+  readonly home: Home;
+  readonly daemon: RawDaemon;
+  readonly env: Record<string, string>;
+  readonly proxies: readonly Proxy[];
+}
+
+async function withTwo(windows: Windows): Promise<User> {
+  await using started = new AsyncDisposableStack();
+  const home = started.use(new Home(windows));
+  const daemon = started.use(new RawDaemon({ answer }));
+  const env = { ...home.env, ALWAYSUP_STATUS: "on" };
+  const proxies = [1, 2].map(() =>
+    started.use(windows.proxy(["--url", daemon.url], env))
+  );
+  for (const proxy of proxies) await greet(proxy, "2025-06-18");
+  const all = started.move();
+  const dispose = (): Promise<void> => all.disposeAsync();
+  return { home, daemon, env, proxies, [Symbol.asyncDispose]: dispose };
+}
+
 /** Has another program hold a file open, for a while or until it is disposed of. */
 async function holding(
   windows: Windows,
@@ -274,25 +296,21 @@ export function files(windows: Windows): void {
   });
 
   test("status sees two proxies from another process, and none when they have ended", async () => {
-    await using home = new Home(windows);
-    await using daemon = new RawDaemon({ answer });
-    const env = { ...home.env, ALWAYSUP_STATUS: "on" };
-    await using one = windows.proxy(["--url", daemon.url], env);
-    await using two = windows.proxy(["--url", daemon.url], env);
-    for (const proxy of [one, two]) await greet(proxy, "2025-06-18");
+    await using user = await withTwo(windows);
+    const { home, daemon, env, proxies } = user;
     const isReady = (running: Json[]): boolean =>
       running.length === 2 &&
       running.every(({ standing }) => standing.phase === "ready");
     const running = await statusUntil(windows, env, isReady);
     const pids = running.map(({ pid }) => pid).toSorted();
-    assertEquals(pids, [one, two].map(({ process }) => process.pid).toSorted());
+    assertEquals(pids, proxies.map(({ process }) => process.pid).toSorted());
     assertEquals(running.map(({ client }) => client), [
       "windows 1",
       "windows 1",
     ]);
     const table = await windows.run(["status"], env);
     assertEquals(table.stdout.split(daemon.url).length, 3, table.stdout);
-    for (const proxy of [one, two]) {
+    for (const proxy of proxies) {
       assertEquals((await proxy.end()).code, 0);
       assertEquals(proxy.stderr.dump().includes(" WARN "), false);
     }
@@ -322,17 +340,13 @@ export function files(windows: Windows): void {
   });
 
   test("status asked again and again while two proxies work: no file is in the way of another", async () => {
-    await using home = new Home(windows);
-    await using daemon = new RawDaemon({ answer });
-    const env = { ...home.env, ALWAYSUP_STATUS: "on" };
-    await using one = windows.proxy(["--url", daemon.url], env);
-    await using two = windows.proxy(["--url", daemon.url], env);
-    for (const proxy of [one, two]) await greet(proxy, "2025-06-18");
+    await using user = await withTwo(windows);
+    const { env, proxies } = user;
     const watches = [1, 2, 3].map(() =>
       statusUntil(windows, env, ([first]) => first?.standing.since > 0)
     );
     await Promise.all(watches);
-    for (const proxy of [one, two]) {
+    for (const proxy of proxies) {
       assertEquals((await proxy.end()).code, 0);
       assertEquals(proxy.stderr.dump().includes(" WARN "), false);
     }

@@ -8,21 +8,31 @@ import { assert, assertEquals, assertMatch } from "../tools/assert.ts";
 import { ExaiProcess } from "../tools/exai_process.ts";
 import { test, within } from "../tools/limit.ts";
 import { answerAll, RawDaemon } from "../tools/raw_daemon.ts";
-import { freePort, HELLO } from "../tools/rig.ts";
+import { freePort, HELLO, type Proxy } from "../tools/rig.ts";
 import { Home, REFUSED, type Windows } from "../tools/windows.ts";
 
 /** What the end may take where nothing is owed, and where something is, in milliseconds. */
 const PROMPT_MS = 1_000;
 const OWED_MS = 12_000;
 
-/** A daemon that does not answer `slow`, and whose `asked` resolves when it is asked. */
-function slowDaemon(): { daemon: RawDaemon; asked: Promise<void> } {
+/** A proxy that owes the answer to the call `1`, and the daemon that has not given it. */
+async function owing(
+  windows: Windows,
+): Promise<AsyncDisposable & { proxy: Proxy; daemon: RawDaemon }> {
+  await using started = new AsyncDisposableStack();
   const { promise: asked, resolve } = Promise.withResolvers<void>();
-  const daemon = new RawDaemon({
-    answer: (message) =>
-      message.method === "slow" ? resolve() : answerAll(message),
-  });
-  return { daemon, asked };
+  const daemon = started.use(
+    new RawDaemon({
+      answer: (message) =>
+        message.method === "slow" ? resolve() : answerAll(message),
+    }),
+  );
+  const proxy = started.use(windows.proxy(["--url", daemon.url]));
+  await proxy.initialize();
+  await proxy.ask(1, "slow");
+  await within(asked, "the call");
+  const both = started.move();
+  return { proxy, daemon, [Symbol.asyncDispose]: () => both.disposeAsync() };
 }
 
 function isLost(line: string): boolean {
@@ -59,12 +69,7 @@ export function outages(windows: Windows): void {
     const { proxy } = rig;
     await rig.up();
     await proxy.initialize();
-    await proxy.ask("list", "tools/list");
-    await proxy.answer("list");
-    await proxy.call(1, "write", { key: "unsafe", ms: 60_000 });
-    await proxy.call("1", "look", { key: "safe", ms: 500 });
-    await rig.noted("call write unsafe");
-    await rig.noted("call look safe");
+    await rig.callTwo();
     await rig.kill();
     assertEquals((await proxy.answer(1)).error.code, -31002);
     await rig.up();
@@ -201,12 +206,8 @@ export function outages(windows: Windows): void {
   });
 
   test("EOF with a call owed: its answer still comes", async () => {
-    const { daemon, asked } = slowDaemon();
-    await using _ = daemon;
-    await using proxy = windows.proxy(["--url", daemon.url]);
-    await proxy.initialize();
-    await proxy.ask(1, "slow");
-    await within(asked, "the call");
+    await using call = await owing(windows);
+    const { proxy, daemon } = call;
     const end = proxy.end();
     daemon.send({ id: 1, result: { late: true } });
     assertEquals((await end).code, 0);
@@ -214,12 +215,8 @@ export function outages(windows: Windows): void {
   });
 
   test("EOF with a call that nobody answers: an error after the time for what is owed", async () => {
-    const { daemon, asked } = slowDaemon();
-    await using _ = daemon;
-    await using proxy = windows.proxy(["--url", daemon.url]);
-    await proxy.initialize();
-    await proxy.ask(1, "slow");
-    await within(asked, "the call");
+    await using call = await owing(windows);
+    const { proxy } = call;
     const { code, ms } = await proxy.end();
     assertEquals(code, 0);
     assert(ms < OWED_MS, `${ms} ms`);
