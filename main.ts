@@ -5,15 +5,16 @@
  * @module
  */
 
+import { messageOf } from "./lib/error_message.ts";
+import { atMost } from "./lib/timeout.ts";
 import metadata from "./deno.json" with { type: "json" };
 import { help } from "./lib/config.ts";
-import { type Host, messageOf } from "./lib/host.ts";
+import { type Host } from "./lib/host.ts";
 import { hostHere } from "./lib/host_here.ts";
 import { logger } from "./lib/log.ts";
 import type { Output } from "./lib/output.ts";
 import { run } from "./lib/proxy.ts";
 import { hiderOf } from "./lib/secrets.ts";
-import { atMost } from "./lib/socket.ts";
 import { readSettings } from "./lib/sources.ts";
 import { LineWriter } from "./lib/stdio.ts";
 

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { LISTS } from "./catalog.ts";
+import { LISTS } from "./lists.ts";
 import type { Incoming, Told } from "./dialect.ts";
 import { insert, replace } from "./json_text.ts";
 import {

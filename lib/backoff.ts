@@ -56,11 +56,6 @@ function jittered(ms: number, random: () => number): number {
   return ms * (1 + JITTER * random());
 }
 
-/** Whether the retry log speaks of this attempt: the 1st, the 5th and every 10th. */
-export function isLogged(attempt: number): boolean {
-  return attempt === 1 || attempt === 5 || attempt % 10 === 0;
-}
-
 /**
  * The table of one link. A dial that is made before the table's moment, because
  * a request waits, leaves the table as it is.

@@ -5,6 +5,8 @@
  * @module
  */
 
+import { nextCursor } from "./lists.ts";
+import { tame } from "./sanitize.ts";
 import type { Check } from "./check.ts";
 import type { Config } from "./config.ts";
 import { type Known, knownCheck } from "./connections_check.ts";
@@ -17,9 +19,7 @@ import {
   restartCheck,
 } from "./habits_check.ts";
 import { dig } from "./jsonrpc.ts";
-import { nextCursor } from "./catalog.ts";
 import { serverOf } from "./memory.ts";
-import { tame } from "./output.ts";
 import { reach } from "./reach.ts";
 import { ownerOf, readState } from "./state.ts";
 import { type Outcome, Trial } from "./trial.ts";

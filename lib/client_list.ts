@@ -4,11 +4,14 @@
  * @module
  */
 
+import { folderOf } from "./paths.ts";
+import { messageOf } from "./error_message.ts";
+import { tame } from "./sanitize.ts";
 import { oursIn } from "./client_file.ts";
 import { type Client, CLIENTS, FILE_LIMIT, type Found } from "./clients.ts";
-import { folderOf, readLimited } from "./files.ts";
-import { type Host, messageOf } from "./host.ts";
-import { type Output, tame } from "./output.ts";
+import { readLimited } from "./files.ts";
+import { type Host } from "./host.ts";
+import { type Output } from "./output.ts";
 
 /** The text of a client's file; `undefined` if there is none. Throws if it cannot be read. */
 export function clientText(host: Host, file: string): string | undefined {

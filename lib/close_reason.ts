@@ -5,8 +5,8 @@
  * @module
  */
 
+import { tame } from "./sanitize.ts";
 import type { Trouble } from "./host.ts";
-import { tame } from "./output.ts";
 
 /** What a runtime's WebSocket has said until it closed. */
 export interface Said extends Trouble {

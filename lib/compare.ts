@@ -5,7 +5,7 @@
  * @module
  */
 
-import { type Listing, listOf, methodOf } from "./catalog.ts";
+import { type Listing, listOf, methodOf } from "./lists.ts";
 import type { Desk } from "./desk.ts";
 import type { Incoming } from "./dialect.ts";
 import { notification as notify } from "./jsonrpc.ts";

@@ -5,7 +5,8 @@
  * @module
  */
 
-import { messageOf, NoText } from "./host.ts";
+import { messageOf } from "./error_message.ts";
+import { NoText } from "./utf8.ts";
 import type { Provider } from "./deadline.ts";
 import {
   duration,

@@ -5,13 +5,26 @@
  * @module
  */
 
-import type { SessionEvent } from "./event.ts";
 import { jsonIn } from "./json_text.ts";
 
 /** A line as it came, or what is left of one that was not kept. */
-export type Line = Extract<SessionEvent, { type: "line" | "overlong" }>;
+export type Line =
+  /** A line came on stdin. */
+  | { readonly type: "line"; readonly text: string }
+  /** A line on stdin was too long to be kept, but for its ends. */
+  | {
+    readonly type: "overlong";
+    readonly bytes: number;
+    readonly head: string;
+    readonly tail: string;
+  };
 /** What says that a client frames its messages, or what stood in such a frame. */
-export type Framed = Extract<SessionEvent, { type: "framed" }>;
+export interface Framed {
+  /** What kind of event it is. */
+  readonly type: "framed";
+  /** The text of a body; absent for the first header. */
+  readonly text?: string;
+}
 
 const HEADER = /^[\w-]+[ \t]*:/;
 const KNOWN = /^content-(?:length|type)[ \t]*:/i;

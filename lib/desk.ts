@@ -5,10 +5,11 @@
  * @module
  */
 
+import { type Listing } from "./lists.ts";
 import { Asked } from "./asked.ts";
 import { Awaited, type Until } from "./awaited.ts";
 import { Capacity, type ConnectionsSetting, type Keeps } from "./capacity.ts";
-import { Catalog, type Listing } from "./catalog.ts";
+import { Catalog } from "./catalog.ts";
 import type { Dialect } from "./dialect.ts";
 import { Drops } from "./drops.ts";
 import type { Effect } from "./event.ts";

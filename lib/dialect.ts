@@ -5,7 +5,7 @@
  * @module
  */
 
-import type { Listing } from "./catalog.ts";
+import { type Listing } from "./lists.ts";
 import type { SocketEvent } from "./event.ts";
 import type { Answer, Id, Message, Notification, Request } from "./jsonrpc.ts";
 import type { LinkRole, LinkState } from "./link.ts";

@@ -5,6 +5,8 @@
  * @module
  */
 
+import { messageOf } from "./error_message.ts";
+import { tame } from "./sanitize.ts";
 import type { Check } from "./check.ts";
 import { checkup } from "./checkup.ts";
 import { oursIn } from "./client_file.ts";
@@ -14,8 +16,8 @@ import { type Config, made, type Source, type Sources } from "./config.ts";
 import { proxiesCheck } from "./connections_check.ts";
 import { readHealth } from "./health_file.ts";
 import { rehearse } from "./files.ts";
-import { type Host, messageOf } from "./host.ts";
-import { type Output, paint, tame } from "./output.ts";
+import { type Host } from "./host.ts";
+import { type Output, paint } from "./output.ts";
 import { findRunning } from "./presence.ts";
 import { HEALTH_FRESH_MS } from "./report.ts";
 import {

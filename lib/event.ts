@@ -4,24 +4,15 @@
  * @module
  */
 
+import type { Framed, Line } from "./content_length.ts";
 import type { Remembered } from "./memory.ts";
 
 /** Something happened. */
 export type SessionEvent =
   /** A line came on stdin. */
-  | { readonly type: "line"; readonly text: string }
-  /** A line on stdin was too long to be kept, but for its ends. */
-  | {
-    readonly type: "overlong";
-    readonly bytes: number;
-    readonly head: string;
-    readonly tail: string;
-  }
-  /**
-   * The client frames its messages with `Content-Length` headers: without a
-   * text for the first of them, then with the text of every body.
-   */
-  | { readonly type: "framed"; readonly text?: string }
+  | Line
+  /** The client frames its messages with `Content-Length` headers. */
+  | Framed
   /** stdin ended, or a signal asked us to end. */
   | { readonly type: "end"; readonly cause: "stdin" | "signal" }
   /** More waits for the client to read than may wait; or all of it is read. */

@@ -7,7 +7,7 @@
  * @module
  */
 
-import type { ListName } from "./catalog.ts";
+import { type ListName } from "./lists.ts";
 import type {
   Closed,
   Dialect,

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { folderOf } from "./paths.ts";
 import type { FileFacts, Host } from "./host.ts";
 import { Distrust, distrust } from "./trust.ts";
 
@@ -162,11 +163,6 @@ export function writeBeside(
   const next = `${path}.${host.pid}-${chance}.tmp`;
   if (host.makeFile(next, text, mode)) return next;
   throw new Error(`${next} is there already`);
-}
-
-/** The folder of a path, with what ends it; empty where none is named. */
-export function folderOf(path: string): string {
-  return path.replace(/[^/\\]*$/, "");
 }
 
 /**

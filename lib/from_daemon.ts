@@ -4,8 +4,7 @@
  * @module
  */
 
-import { isLogged } from "./backoff.ts";
-import { listingOf } from "./catalog.ts";
+import { listingOf } from "./lists.ts";
 import { compare, insist } from "./compare.ts";
 import type { Desk, Ending } from "./desk.ts";
 import type { Incoming } from "./dialect.ts";
@@ -111,7 +110,7 @@ export function fromSocket(
 
 /** How much it matters what a daemon sends that is no message: one of another kind sends it again on every connection. */
 function levelOf({ phase, attempt }: Link): "warn" | "debug" {
-  return phase === "ready" || isLogged(attempt) ? "warn" : "debug";
+  return phase === "ready" || report.isLogged(attempt) ? "warn" : "debug";
 }
 
 function fromDaemon(

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { nextCursor } from "./catalog.ts";
+import { nextCursor } from "./lists.ts";
 import { isRecord } from "./jsonrpc.ts";
 
 /** What the daemon says of a tool on one connection; `unknown` as long as its list has not come. */

@@ -139,31 +139,6 @@ export interface Host {
   exit(code: number): never;
 }
 
-/** Thrown where a file is no text that we read; says what it is, and shows nothing of it. */
-export class NoText extends Error {}
-
-/**
- * Bytes as text, with their byte order mark if they have one. Throws if they are
- * not UTF-8: a decoder that is not fatal puts U+FFFD in their place, which a file
- * may hold itself, and what is written back would not be what was read.
- */
-export function textOf(bytes: Uint8Array): string {
-  try {
-    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
-      .decode(bytes);
-  } catch {
-    const [first, second] = bytes;
-    const isUtf16 = first === 0xff && second === 0xfe ||
-      first === 0xfe && second === 0xff;
-    throw new NoText(
-      isUtf16
-        ? "it is text in UTF-16, as Windows PowerShell's > writes it, and " +
-          "must be in UTF-8"
-        : "it is not text in UTF-8",
-    );
-  }
-}
-
 /** Whether a file system says by this code that it cannot put a file on the disk, and need not. */
 export function isUnsyncable(code: unknown): boolean {
   return /^(EINVAL|ENOSYS|ENOTSUP|EOPNOTSUPP)$/.test(String(code));
@@ -197,13 +172,4 @@ export function namesIn(
   return Object.fromEntries(
     entries.map(([name, value]) => [name.toUpperCase(), value]),
   );
-}
-
-/** What an error says, whatever was thrown. */
-export function messageOf(error: unknown): string {
-  // Where a name has several addresses, only the errors in it have a text.
-  if (error instanceof AggregateError && error.message === "") {
-    return [...new Set(error.errors.map(messageOf))].join(", ");
-  }
-  return error instanceof Error ? error.message : String(error);
 }

@@ -5,15 +5,15 @@
  * @module
  */
 
+import { messageOf } from "./error_message.ts";
+import { textOf } from "./utf8.ts";
 import {
   type FileFacts,
   type Host,
   isSame,
   isUnsyncable,
-  messageOf,
   namesIn,
   noProxy,
-  textOf,
   type TlsRequest,
   type Trouble,
 } from "./host.ts";

@@ -5,8 +5,10 @@
  * @module
  */
 
-import { folderOf, rename, writeBeside } from "./files.ts";
-import { type FileFacts, type Host, messageOf } from "./host.ts";
+import { folderOf } from "./paths.ts";
+import { messageOf } from "./error_message.ts";
+import { rename, writeBeside } from "./files.ts";
+import { type FileFacts, type Host } from "./host.ts";
 
 /** How many links may lead from one to the next: as many as Linux follows. */
 const LINK_LIMIT = 40;

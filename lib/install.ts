@@ -4,6 +4,8 @@
  * @module
  */
 
+import { messageOf } from "./error_message.ts";
+import { tame } from "./sanitize.ts";
 import { formatOf, oursIn, rejectedIn } from "./client_file.ts";
 import { clientsHere, clientText, listClients } from "./client_list.ts";
 import {
@@ -25,10 +27,10 @@ import {
   relativeIn,
   unseenBy,
 } from "./entry_settings.ts";
-import { type Host, messageOf } from "./host.ts";
+import { type Host } from "./host.ts";
 import { create, keep, overwrite } from "./in_place.ts";
 import { dig } from "./jsonrpc.ts";
-import { type Output, paint, tame } from "./output.ts";
+import { type Output, paint } from "./output.ts";
 import { readSettings } from "./sources.ts";
 
 /** The server's name where nobody says another. */

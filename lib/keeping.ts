@@ -5,11 +5,12 @@
  * @module
  */
 
+import { messageOf } from "./error_message.ts";
+import { atMost } from "./timeout.ts";
 import { isFinal } from "./files.ts";
-import { type Host, messageOf } from "./host.ts";
+import { type Host } from "./host.ts";
 import type { Remembered } from "./memory.ts";
 import type { Owner } from "./memory_text.ts";
-import { atMost } from "./socket.ts";
 import { writeState } from "./state.ts";
 
 /** How long other processes may hold the lock, in milliseconds: longer than an abandoned one is respected. */

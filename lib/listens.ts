@@ -5,7 +5,7 @@
  * @module
  */
 
-import { LISTS } from "./catalog.ts";
+import { LISTS } from "./lists.ts";
 import {
   dig,
   digId,

@@ -5,6 +5,7 @@
  * @module
  */
 
+import { emptied, type Listing, methodOf } from "./lists.ts";
 import type {
   ClientIdRules,
   Closed,
@@ -20,7 +21,6 @@ import type {
 } from "./dialect.ts";
 import type { LinkRole, LinkState } from "./link.ts";
 import { read, readFrame } from "./envelope.ts";
-import { emptied, type Listing, methodOf } from "./catalog.ts";
 import { type Agreement, announce, judge, replay } from "./agreement.ts";
 import { replace } from "./json_text.ts";
 import { Listens } from "./listens.ts";

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { listingOf, nextCursor } from "./catalog.ts";
+import { listingOf, nextCursor } from "./lists.ts";
 import { cut, elements, locate, mapStrings, replace } from "./json_text.ts";
 import { type Answer, Code, dig, isRecord, type Request } from "./jsonrpc.ts";
 import { type Hide, UNCHANGED } from "./secrets.ts";

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { listingOf } from "./catalog.ts";
+import { listingOf } from "./lists.ts";
 import { members } from "./json_text.ts";
 import { dig, isRecord } from "./jsonrpc.ts";
 import type { Remembered } from "./memory.ts";

@@ -39,3 +39,8 @@ export function whole(
   if (!/^[/\\]/.test(path)) return below(real("."), path);
   return (ROOT.exec(real("."))?.[0] ?? "") + path;
 }
+
+/** The folder of a path, with what ends it; empty where none is named. */
+export function folderOf(path: string): string {
+  return path.replace(/[^/\\]*$/, "");
+}

@@ -4,8 +4,10 @@
  * @module
  */
 
+import { messageOf } from "./error_message.ts";
+import { stateFolder } from "./state_dir.ts";
 import { isFinal, readOwn, replaceBriefly } from "./files.ts";
-import { type FileFacts, type Host, messageOf } from "./host.ts";
+import { type FileFacts, type Host } from "./host.ts";
 import {
   BEAT_MS,
   type Facts,
@@ -17,7 +19,6 @@ import {
   toText,
 } from "./running.ts";
 import type { Snapshot } from "./snapshot.ts";
-import { stateFolder } from "./state.ts";
 import { claim, Distrust, distrust } from "./trust.ts";
 
 /** How soon after the start the file is written: the client is waiting until then. */

@@ -5,9 +5,11 @@
  * @module
  */
 
+import { messageOf } from "./error_message.ts";
+import { atMost } from "./timeout.ts";
 import type { Config } from "./config.ts";
 import type { Effect, LogEffect, SessionEvent } from "./event.ts";
-import { type Host, messageOf } from "./host.ts";
+import { type Host } from "./host.ts";
 import type { Dialect } from "./dialect.ts";
 import { Exai } from "./exai.ts";
 import { readHealth } from "./health_file.ts";
@@ -20,13 +22,7 @@ import { Session } from "./session.ts";
 import type { Snapshot } from "./snapshot.ts";
 import { ownerOf, readState } from "./state.ts";
 import { Distrust } from "./trust.ts";
-import {
-  atMost,
-  type Dial,
-  dialer,
-  type Socket,
-  type SocketReport,
-} from "./socket.ts";
+import { type Dial, dialer, type Socket, type SocketReport } from "./socket.ts";
 import { Naps } from "./naps.ts";
 import { LineSplitter, LineWriter } from "./stdio.ts";
 

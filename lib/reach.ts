@@ -5,10 +5,10 @@
  * @module
  */
 
+import { tame } from "./sanitize.ts";
 import type { Check } from "./check.ts";
 import type { Config } from "./config.ts";
 import type { Host } from "./host.ts";
-import { tame } from "./output.ts";
 import { hostOf, portOf, proxyOf } from "./place.ts";
 import { connect, resolve, upgrade } from "./upgrade.ts";
 

@@ -4,12 +4,11 @@
  * @module
  */
 
+import { messageOf } from "./error_message.ts";
+import { tame } from "./sanitize.ts";
 import type { Keeps } from "./capacity.ts";
-import { messageOf } from "./host.ts";
-import { tame } from "./output.ts";
 import type { Level, LogEffect } from "./event.ts";
 import { seconds } from "./fault.ts";
-import { isLogged } from "./backoff.ts";
 import type { LinkState } from "./link.ts";
 import type { Id, Invalid, Notification, Request } from "./jsonrpc.ts";
 
@@ -482,4 +481,9 @@ function log(level: Level, event: string, text: string): LogEffect {
 /** Ids and methods are the peer's to choose, and may be of any length. */
 function short(text: Id): string {
   return text.length > 80 ? `${text.slice(0, 80)}...` : text;
+}
+
+/** Whether the retry log speaks of this attempt: the 1st, the 5th and every 10th. */
+export function isLogged(attempt: number): boolean {
+  return attempt === 1 || attempt === 5 || attempt % 10 === 0;
 }

@@ -4,8 +4,8 @@
  * @module
  */
 
+import { tame } from "./sanitize.ts";
 import type { Check } from "./check.ts";
-import { tame } from "./output.ts";
 import { inWords, type Running } from "./running.ts";
 
 /** The daemon that doctor was asked about. */

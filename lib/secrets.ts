@@ -6,8 +6,8 @@
  * @module
  */
 
+import { UNTAMED } from "./sanitize.ts";
 import { jsonIn } from "./json_text.ts";
-import { UNTAMED } from "./output.ts";
 import type { Address, Header } from "./parse.ts";
 
 /** A text without the secrets. */

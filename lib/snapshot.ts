@@ -4,10 +4,10 @@
  * @module
  */
 
+import { tame } from "./sanitize.ts";
 import type { Keeps } from "./capacity.ts";
 import type { Desk } from "./desk.ts";
 import { dig, type Request } from "./jsonrpc.ts";
-import { tame } from "./output.ts";
 
 /** Where the connection to the daemon is; moments are by the session's clock. */
 export type Standing =

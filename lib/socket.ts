@@ -4,6 +4,7 @@
  * @module
  */
 
+import { atMost } from "./timeout.ts";
 import { type CloseReason, closeReasonOf, isUnclear } from "./close_reason.ts";
 import type { Host, Trouble } from "./host.ts";
 import type { Header } from "./parse.ts";
@@ -178,17 +179,6 @@ async function farewell(
   if (socket.terminate === undefined) return;
   await atMost(FAREWELL_MS, closed);
   socket.terminate();
-}
-
-/** Waits for a promise, but not longer than so many milliseconds. */
-export async function atMost(
-  ms: number,
-  promise: Promise<unknown>,
-): Promise<void> {
-  const patience = Promise.withResolvers<void>();
-  const timer = setTimeout(() => patience.resolve(), ms);
-  await Promise.race([promise, patience.promise]);
-  clearTimeout(timer);
 }
 
 /** What a runtime tells in an error event; Bun's text begins with the URL, in which anything may stand. */

@@ -5,6 +5,8 @@
  * @module
  */
 
+import { messageOf } from "./error_message.ts";
+import { NoText } from "./utf8.ts";
 import {
   envFileOf,
   type Given,
@@ -13,7 +15,7 @@ import {
   type Sources,
 } from "./config.ts";
 import type { EnvText } from "./env_text.ts";
-import { type Host, messageOf, NoText } from "./host.ts";
+import { type Host } from "./host.ts";
 
 /** How many things of a kind one sentence names. */
 const NAMED_LIMIT = 10;

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { emptied, listingOf } from "./catalog.ts";
+import { emptied, listingOf } from "./lists.ts";
 import type { Desk } from "./desk.ts";
 import { type Answer, Code, dig, type Request, spelled } from "./jsonrpc.ts";
 import { parsed } from "./memory.ts";

@@ -4,9 +4,11 @@
  * @module
  */
 
+import { folderOf } from "./paths.ts";
+import { messageOf } from "./error_message.ts";
 import type { Config } from "./config.ts";
-import { folderOf, readOwn, replace, take } from "./files.ts";
-import { type Host, messageOf } from "./host.ts";
+import { readOwn, replace, take } from "./files.ts";
+import { type Host } from "./host.ts";
 import { merged, NOTHING, type Remembered } from "./memory.ts";
 import {
   fromText,
@@ -15,6 +17,7 @@ import {
   type Owner,
   toText,
 } from "./memory_text.ts";
+import { stateFolder } from "./state_dir.ts";
 import { claim, Distrust } from "./trust.ts";
 
 /** For how many users of a daemon there is a file each. */
@@ -208,34 +211,6 @@ function pathOf(
   const place = hash(daemon, 0x811c9dc5) + hash(daemon, 0x01234567);
   const file = [dialect, name.slice(0, 60), place + key, user].join("-");
   return `${folder}/${file}.json`;
-}
-
-/** The folder in which the program keeps what it knows; `undefined` where the user has none. */
-export function stateFolder(host: Host): string | undefined {
-  const folder = baseOf(host);
-  return folder && `${folder}/alwaysup`;
-}
-
-/** XDG on Linux, the usual places elsewhere. */
-function baseOf({ os, variable }: Host): string | undefined {
-  const home = variable("HOME");
-  switch (os) {
-    case "windows":
-      return variable("LOCALAPPDATA") ?? localOf(variable("USERPROFILE"));
-    case "darwin":
-      return home && `${home}/Library/Application Support`;
-    default: {
-      const state = variable("XDG_STATE_HOME");
-      // A relative one is to be ignored (XDG Base Directory Specification).
-      if (state?.startsWith("/")) return state;
-      return home && `${home}/.local/state`;
-    }
-  }
-}
-
-/** Where it usually is: some clients pass on only the user's folder. */
-function localOf(profile: string | undefined): string | undefined {
-  return profile && `${profile}\\AppData\\Local`;
 }
 
 /** FNV-1a, 32 bits. */

@@ -4,8 +4,9 @@
  * @module
  */
 
+import { tame } from "./sanitize.ts";
 import type { Host } from "./host.ts";
-import { type Output, paint, tame } from "./output.ts";
+import { type Output, paint } from "./output.ts";
 import { findRunning, type Found } from "./presence.ts";
 import { inWords, type Running, span } from "./running.ts";
 

@@ -4,8 +4,8 @@
  * @module
  */
 
+import { listingOf, LISTS } from "./lists.ts";
 import { QUICK_MS } from "./capacity.ts";
-import { listingOf, LISTS } from "./catalog.ts";
 import { compareAll } from "./compare.ts";
 import { confirm } from "./confirm.ts";
 import type { Desk } from "./desk.ts";
@@ -17,7 +17,6 @@ import {
   notification as notify,
   type Request,
 } from "./jsonrpc.ts";
-import { isLogged } from "./backoff.ts";
 import type { Link, LinkRole, Loss } from "./link.ts";
 import * as report from "./report.ts";
 import { DELAY_MS } from "./liveness.ts";
@@ -374,7 +373,7 @@ export function lose(desk: Desk, link: Link, cause: Loss, now: number): void {
     return desk.do(cause.isOurs ? { ...line, level: "info" } : line);
   }
   // Without a pause it is the same attempt, without the subprotocol.
-  const level = retryAfterMs > 0 && isLogged(attempt) ? "warn" : "debug";
+  const level = retryAfterMs > 0 && report.isLogged(attempt) ? "warn" : "debug";
   desk.do(report.failed(shownUrl, level, attempt, loss.reason, retryAfterMs));
   if (attempt === 1 && healthFile !== undefined) {
     const lostMs = desk.connections > 0 ? now - link.downSince : undefined;

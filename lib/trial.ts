@@ -5,14 +5,15 @@
  * @module
  */
 
+import { tame } from "./sanitize.ts";
+import { atMost } from "./timeout.ts";
 import type { Config } from "./config.ts";
 import type { Host } from "./host.ts";
 import { jsonIn } from "./json_text.ts";
 import { Code, dig, isRecord } from "./jsonrpc.ts";
-import { tame } from "./output.ts";
 import { dialerOf, run } from "./proxy.ts";
 import type { Snapshot } from "./snapshot.ts";
-import { atMost, type Dial, type Socket } from "./socket.ts";
+import { type Dial, type Socket } from "./socket.ts";
 
 /** How long a daemon has to see a connection close, in milliseconds. */
 const CLOSING_MS = 250;

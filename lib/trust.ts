@@ -5,7 +5,8 @@
  * @module
  */
 
-import { type FileFacts, type Host, messageOf } from "./host.ts";
+import { messageOf } from "./error_message.ts";
+import { type FileFacts, type Host } from "./host.ts";
 
 /** Thrown where something is not believed; says what, by which rule, and what to do. */
 export class Distrust extends Error {}

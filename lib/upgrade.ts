@@ -5,8 +5,9 @@
  * @module
  */
 
+import { messageOf } from "./error_message.ts";
 import { type DialFault, dialFaultOf } from "./close_reason.ts";
-import { type Host, messageOf, type TlsRequest, type Trouble } from "./host.ts";
+import { type Host, type TlsRequest, type Trouble } from "./host.ts";
 import type { Header } from "./parse.ts";
 import { hostOf, portOf } from "./place.ts";
 

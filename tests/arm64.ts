@@ -11,7 +11,7 @@
  * @module
  */
 
-import { messageOf } from "../lib/host.ts";
+import { messageOf } from "../lib/error_message.ts";
 import { assert, assertEquals, assertMatch } from "./tools/assert.ts";
 import { DIST, ROOT, run, VERSION } from "./tools/bundle.ts";
 import { print } from "./tools/print.ts";

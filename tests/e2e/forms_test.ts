@@ -6,7 +6,7 @@
  * @module
  */
 
-import { messageOf } from "../../lib/host.ts";
+import { messageOf } from "../../lib/error_message.ts";
 import { assertEquals } from "../tools/assert.ts";
 import { type Form, keyOf } from "../tools/form_ways.ts";
 import { FORMS } from "../tools/forms.ts";

@@ -5,8 +5,8 @@
  * @module
  */
 
+import { messageOf } from "../../lib/error_message.ts";
 import { delay } from "@std/async/delay.js";
-import { messageOf } from "../../lib/host.ts";
 import { assert, assertEquals } from "../tools/assert.ts";
 import { type Cast, LiveScene } from "../tools/liveness_scene.ts";
 import { test } from "../tools/limit.ts";

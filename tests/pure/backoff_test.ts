@@ -5,8 +5,9 @@
  * @module
  */
 
+import { isLogged } from "../../lib/report.ts";
 import { assert, assertEquals } from "../tools/assert.ts";
-import { isLogged, pauseAfter } from "../../lib/backoff.ts";
+import { pauseAfter } from "../../lib/backoff.ts";
 import { Link, type Loss, type Traffic } from "../../lib/link.ts";
 import { DEFAULTS } from "../tools/scene.ts";
 import { test } from "../tools/pure.ts";

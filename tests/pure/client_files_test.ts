@@ -5,10 +5,10 @@
  * @module
  */
 
+import { textOf } from "../../lib/utf8.ts";
 import { parse as library } from "jsonc-parser";
 import { formatOf } from "../../lib/client_file.ts";
 import { type Client, CLIENTS, entryOf } from "../../lib/clients.ts";
-import { textOf } from "../../lib/host.ts";
 import { install, uninstall } from "../../lib/install.ts";
 import { assert, assertEquals, assertMatch } from "../tools/assert.ts";
 import { Disk } from "../tools/disk.ts";

@@ -1,4 +1,4 @@
-import { textOf } from "../../lib/host.ts";
+import { textOf } from "../../lib/utf8.ts";
 import { hider } from "../../lib/secrets.ts";
 import { assert, assertEquals, assertMatch } from "../tools/assert.ts";
 import {

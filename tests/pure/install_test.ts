@@ -5,9 +5,10 @@
  * @module
  */
 
+import { NoText, textOf } from "../../lib/utf8.ts";
 import { CLIENTS } from "../../lib/clients.ts";
 import { formatOf } from "../../lib/client_file.ts";
-import { type Host, NoText, textOf } from "../../lib/host.ts";
+import { type Host } from "../../lib/host.ts";
 import { install, uninstall } from "../../lib/install.ts";
 import {
   assert,

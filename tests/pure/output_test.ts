@@ -4,8 +4,8 @@
  * @module
  */
 
-import { messageOf } from "../../lib/host.ts";
-import { tame } from "../../lib/output.ts";
+import { messageOf } from "../../lib/error_message.ts";
+import { tame } from "../../lib/sanitize.ts";
 import { assertEquals } from "../tools/assert.ts";
 import { test } from "../tools/pure.ts";
 

@@ -5,9 +5,10 @@
  * @module
  */
 
+import { messageOf } from "../../lib/error_message.ts";
 import { readConfig } from "../../lib/config.ts";
 import { replace } from "../../lib/files.ts";
-import { messageOf, namesIn } from "../../lib/host.ts";
+import { namesIn } from "../../lib/host.ts";
 import { create, overwrite } from "../../lib/in_place.ts";
 import { isWhole, whole } from "../../lib/paths.ts";
 import { Presence } from "../../lib/presence.ts";

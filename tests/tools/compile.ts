@@ -9,7 +9,7 @@
  * @module
  */
 
-import { messageOf } from "../../lib/host.ts";
+import { messageOf } from "../../lib/error_message.ts";
 import { bundle, DIST, ROOT, run } from "./bundle.ts";
 import { installBun } from "./install.ts";
 import { print } from "./print.ts";

@@ -8,7 +8,7 @@
  * @module
  */
 
-import { messageOf } from "../../lib/host.ts";
+import { messageOf } from "../../lib/error_message.ts";
 import { print } from "./print.ts";
 import {
   type Answer,

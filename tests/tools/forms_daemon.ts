@@ -9,7 +9,7 @@
  * @module
  */
 
-import { messageOf } from "../../lib/host.ts";
+import { messageOf } from "../../lib/error_message.ts";
 import { type Form, type Frame, isAnswer, type Json } from "./form_ways.ts";
 import { formOf } from "./forms.ts";
 import { isOwnId } from "./own_ids.ts";

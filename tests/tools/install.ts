@@ -12,7 +12,7 @@
  * @module
  */
 
-import { messageOf } from "../../lib/host.ts";
+import { messageOf } from "../../lib/error_message.ts";
 import { ROOT } from "./bundle.ts";
 import { print } from "./print.ts";
 

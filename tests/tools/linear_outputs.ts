@@ -5,6 +5,7 @@
  * @module
  */
 
+import { tame } from "../../lib/sanitize.ts";
 import { Catalog } from "../../lib/catalog.ts";
 import { closeReasonOf } from "../../lib/close_reason.ts";
 import { read } from "../../lib/envelope.ts";
@@ -12,7 +13,6 @@ import { errorOf, listText, resultOf, toolsOf } from "../../lib/exai_frame.ts";
 import { Hints } from "../../lib/hints.ts";
 import { isNoError, meant, withError } from "../../lib/malformed.ts";
 import { Memory, NOTHING } from "../../lib/memory.ts";
-import { tame } from "../../lib/output.ts";
 import { isSafe } from "../../lib/safety.ts";
 import { hider } from "../../lib/secrets.ts";
 import { LineSplitter } from "../../lib/stdio.ts";

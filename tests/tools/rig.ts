@@ -5,9 +5,9 @@
  * @module
  */
 
+import { messageOf } from "../../lib/error_message.ts";
 import { ROOT } from "./bundle.ts";
 import { rows } from "../../lib/config.ts";
-import { messageOf } from "../../lib/host.ts";
 import { within } from "./limit.ts";
 import { STARTER_ENV } from "./starter.ts";
 
