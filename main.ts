@@ -5,18 +5,18 @@
  * @module
  */
 
-import { messageOf } from "./lib/error_message.ts";
-import { atMost } from "./lib/timeout.ts";
+import { messageOf } from "./lib/text/error_message.ts";
+import { atMost } from "./lib/runtime/timeout.ts";
 import metadata from "./deno.json" with { type: "json" };
-import { help } from "./lib/config.ts";
-import { type Host } from "./lib/host.ts";
-import { hostHere } from "./lib/host_here.ts";
-import { logger } from "./lib/log.ts";
-import type { Output } from "./lib/output.ts";
-import { run } from "./lib/proxy.ts";
-import { hiderOf } from "./lib/secrets.ts";
-import { readSettings } from "./lib/sources.ts";
-import { LineWriter } from "./lib/stdio.ts";
+import { help } from "./lib/config/config.ts";
+import { type Host } from "./lib/runtime/host.ts";
+import { hostHere } from "./lib/runtime/detect.ts";
+import { logger } from "./lib/proxy/logger.ts";
+import type { Output } from "./lib/runtime/terminal.ts";
+import { run } from "./lib/proxy/proxy.ts";
+import { hiderOf } from "./lib/config/secrets.ts";
+import { readSettings } from "./lib/config/load.ts";
+import { LineWriter } from "./lib/proxy/stdio.ts";
 
 /** The commit that was built; the build puts it here. */
 const COMMIT = "from source";
@@ -35,10 +35,10 @@ type Command = (
 
 /** Each is loaded only when it is called: a client waits for the proxy. */
 const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
-  doctor: async () => (await import("./lib/doctor.ts")).doctor,
-  status: async () => (await import("./lib/status.ts")).status,
-  install: async () => (await import("./lib/install.ts")).install,
-  uninstall: async () => (await import("./lib/install.ts")).uninstall,
+  doctor: async () => (await import("./lib/commands/doctor/doctor.ts")).doctor,
+  status: async () => (await import("./lib/commands/status.ts")).status,
+  install: async () => (await import("./lib/commands/install.ts")).install,
+  uninstall: async () => (await import("./lib/commands/install.ts")).uninstall,
 };
 
 /**

@@ -1,97 +1,74 @@
 /**
- * The house's plan: which room may know which, and what a pure room may not
+ * The architecture: which folder may import which, and what pure code may not
  * name.
  *
  * @module
  */
 
-import { assert, assertEquals } from "./tools/assert.ts";
-import { test } from "./tools/limit.ts";
+import { assert, assertEquals } from "./helpers/assert.ts";
+import { test } from "./helpers/time_limit.ts";
 
 const LIB = new URL("../lib/", import.meta.url);
 
-/** The rooms by floor; a room imports only from floors below its own. */
-const FLOORS: readonly (readonly string[])[] = [
-  [
-    "check",
-    "env_text",
-    "json_text",
-    "host",
-    "output",
-    "parse",
-    "paths",
-    "ranked",
-    "versions",
-  ],
-  ["capacity", "liveness", "place", "secrets"],
-  ["backoff", "displacement", "handshakes"],
-  ["jsonc", "toml", "jsonrpc", "settings", "link", "close_reason", "one_way"],
-  ["awaited", "malformed", "frames", "ids", "entry_text"],
-  ["envelope", "servers_text", "toml_text"],
-  ["catalog"],
-  ["hints"],
-  ["safety", "asked", "clients", "memory"],
-  ["deadline", "event", "listens", "memory_text", "client_file"],
-  ["account", "config", "content_length", "late_answers", "naps", "repeats"],
-  ["by_link"],
-  ["hint_waits", "queue", "tasks", "entry_diff", "waits"],
-  ["ledger", "links", "dialect", "fault", "tool_output", "health_file"],
-  ["agreement", "client_ids"],
-  ["mcp", "report", "exai_frame", "exai_local"],
-  ["exai_call", "drops"],
-  ["desk"],
-  ["exai", "snapshot", "stand_in"],
-  ["running", "compare"],
-  ["running_check", "connections_check", "habits_check"],
-  ["confirm"],
-  ["tend"],
-  ["unclear"],
-  ["keeps_two"],
-  ["standby"],
-  ["framed", "from_client", "from_daemon"],
-  ["session"],
-  ["upgrade"],
-  ["tls_fault"],
-  ["stdio", "socket", "log", "host_deno", "host_node", "trust"],
-  ["files"],
-  ["host_here", "sources", "state", "in_place", "client_list"],
-  ["presence", "keeping", "entry_settings"],
-  ["install", "proxy", "status"],
-  ["trial", "reach"],
-  ["checkup"],
-  ["doctor"],
+/** A folder of `lib/`; `edges` are its files that touch the outside although the others are pure. */
+interface Folder {
+  readonly name: string;
+  readonly kind: "pure" | "edge";
+  readonly edges?: readonly string[];
+}
+
+/** The folders, lowest first: a file imports only from its own folder and from those above it in this list. */
+const FOLDERS: readonly Folder[] = [
+  { name: "text", kind: "pure" },
+  { name: "json", kind: "pure" },
+  { name: "protocol", kind: "pure" },
+  { name: "link", kind: "pure" },
+  { name: "requests", kind: "pure" },
+  { name: "runtime", kind: "edge" },
+  { name: "config", kind: "pure", edges: ["load"] },
+  { name: "cache", kind: "pure" },
+  { name: "", kind: "pure" }, // events.ts
+  { name: "dialects", kind: "pure" },
+  { name: "dialects/mcp", kind: "pure" },
+  { name: "dialects/exai", kind: "pure" },
+  { name: "session", kind: "pure" },
+  { name: "transport", kind: "edge" },
+  { name: "proxy", kind: "edge" },
+  { name: "clients", kind: "pure" },
+  { name: "commands", kind: "edge" },
+  { name: "commands/doctor", kind: "edge" },
 ];
 
-/** Edges touch the world outside; every other room is pure. */
-const EDGES = [
-  ...["host_deno", "host_here", "host_node", "files", "log", "presence"],
-  ...["proxy", "socket", "sources", "state", "status", "stdio", "trial"],
-  ...[
-    "checkup",
-    "client_list",
-    "doctor",
-    "entry_settings",
-    "in_place",
-    "install",
-    "keeping",
-    "reach",
-    "trust",
-    "upgrade",
-  ],
-  "tls_fault",
-];
-
-/** What a pure room may not name: clocks, timers, chance, runtimes, consoles, promises. */
+/** What pure code may not name: clocks, timers, chance, runtimes, consoles, promises. */
 const IMPURE =
   /\b(Deno|process|Date|performance|setTimeout|setInterval|queueMicrotask|console|fetch|await|async)\b(?!["`\w])|Math\.random|\bimport\(|\bnew WebSocket/;
 
-async function rooms(): Promise<Map<string, string>> {
-  const found = new Map<string, string>();
-  for await (const { name } of Deno.readDir(LIB)) {
-    const source = await Deno.readTextFile(new URL(name, LIB));
-    found.set(name.replace(/\.ts$/, ""), source);
-  }
-  return found;
+/** A file of `lib/`. */
+interface Source {
+  /** Its path from `lib/`, e.g. `link/backoff.ts`. */
+  readonly path: string;
+  /** The folder that it is in. */
+  readonly folder: string;
+  /** Its name without folder and ending. */
+  readonly name: string;
+  /** Its text. */
+  readonly text: string;
+}
+
+async function sources(): Promise<Source[]> {
+  const files = await scripts(LIB);
+  return await Promise.all(files.map(async (file) => {
+    const path = file.href.slice(LIB.href.length);
+    const end = path.lastIndexOf("/");
+    const folder = path.slice(0, Math.max(0, end));
+    const name = path.slice(end + 1).replace(/\.ts$/, "");
+    return { path, folder, name, text: await Deno.readTextFile(file) };
+  }));
+}
+
+function isPure({ folder, name }: Source): boolean {
+  const { kind, edges = [] } = FOLDERS.find((it) => it.name === folder)!;
+  return kind === "pure" && !edges.includes(name);
 }
 
 /** The source without comments and the text of strings, in which every word is allowed. */
@@ -100,65 +77,90 @@ function code(source: string): string {
     .replace(/"(?:[^"\\\n]|\\.)*"|`(?:[^`\\$]|\\.|\$(?!\{))*`/g, '""');
 }
 
-test("every room is on a floor", async () => {
-  const names = [...(await rooms()).keys()].toSorted();
-  assertEquals(FLOORS.flat().toSorted(), names);
+/** What a file imports: paths from `lib/` for files of it, the rest as it is written. */
+function importsOf({ path, text }: Source): string[] {
+  return [...text.matchAll(/\b(?:from|import)\s*\(?\s*"([@.\w/:-]+)"/g)]
+    .map(([, target]) => {
+      if (!target!.startsWith(".")) return target!;
+      return new URL(target!, LIB.href + path).href.slice(LIB.href.length);
+    });
+}
+
+test("architecture: the table has every folder of lib/ once", async () => {
+  const folders = new Set((await sources()).map(({ folder }) => folder));
+  assertEquals(
+    FOLDERS.map(({ name }) => name).toSorted(),
+    [...folders].toSorted(),
+  );
 });
 
-test("imports run down", async () => {
+test("architecture: imports run downwards by folder", async () => {
   const wrong: string[] = [];
-  const floorOf = (name: string): number =>
-    FLOORS.findIndex((floor) => floor.includes(name));
-  for (const [name, source] of await rooms()) {
-    for (const [, target] of source.matchAll(/from "\.\/(\w+)\.ts"/g)) {
-      if (floorOf(target!) >= floorOf(name)) wrong.push(`${name} -> ${target}`);
+  const level = (folder: string): number =>
+    FOLDERS.findIndex(({ name }) => name === folder);
+  const files = await sources();
+  for (const file of files) {
+    for (const target of importsOf(file)) {
+      const found = files.find(({ path }) => path === target);
+      // The examples in the documentation are tests themselves.
+      const isAllowed = found === undefined
+        ? /^@std\/assert\/|^node:/.test(target)
+        : level(found.folder) <= level(file.folder);
+      if (!isAllowed) wrong.push(`${file.path} -> ${target}`);
     }
   }
   assertEquals(wrong, []);
 });
 
-test("rooms import nothing but rooms", async () => {
+test("architecture: pure code imports no edge but for types", async () => {
   const wrong: string[] = [];
-  for (const [name, source] of await rooms()) {
-    for (const [, target] of source.matchAll(/from "([^"]+)"/g)) {
-      // The examples in the documentation are tests themselves.
-      if (!/^\.\/\w+\.ts$|^@std\/assert\//.test(target!)) {
-        wrong.push(`${name} -> ${target}`);
+  const files = await sources();
+  for (const file of files.filter(isPure)) {
+    const text = file.text.replace(/^import type [^;]*;/gm, "");
+    for (const target of importsOf({ ...file, text })) {
+      const found = files.find(({ path }) => path === target);
+      if (found !== undefined && !isPure(found)) {
+        wrong.push(`${file.path} -> ${target}`);
       }
     }
   }
   assertEquals(wrong, []);
 });
 
-test("pure rooms know no time, no chance, no runtime and no file", async () => {
+test("architecture: no file imports itself, directly or by others", async () => {
+  const files = new Map((await sources()).map((file) => [file.path, file]));
+  const done = new Set<string>();
+  const circles: string[] = [];
+  const visit = (path: string, way: readonly string[]): void => {
+    if (way.includes(path)) circles.push([...way, path].join(" -> "));
+    const file = files.get(path);
+    if (file === undefined || done.has(path)) return;
+    done.add(path);
+    for (const target of importsOf(file)) visit(target, [...way, path]);
+  };
+  for (const path of files.keys()) visit(path, []);
+  assertEquals(circles, []);
+});
+
+test("architecture: pure code knows no time, no chance, no runtime and no file", async () => {
   const wrong: string[] = [];
-  for (const [name, source] of await rooms()) {
-    if (EDGES.includes(name)) continue;
-    const [found] = IMPURE.exec(code(source)) ?? [];
-    if (found !== undefined) wrong.push(`${name}: ${found}`);
+  for (const file of (await sources()).filter(isPure)) {
+    const [found] = IMPURE.exec(code(file.text)) ?? [];
+    if (found !== undefined) wrong.push(`${file.path}: ${found}`);
   }
   assertEquals(wrong, []);
 });
 
-test("only the hosts name a runtime", async () => {
+test("architecture: only lib/runtime/ names a runtime", async () => {
   const wrong: string[] = [];
-  for (const [name, source] of await rooms()) {
-    if (name.startsWith("host")) continue;
-    if (/\b(Deno\.|process\.|Bun\.)/.test(code(source))) wrong.push(name);
+  for (const { folder, path, text } of await sources()) {
+    if (folder === "runtime") continue;
+    if (/\b(Deno\.|process\.|Bun\.)/.test(code(text))) wrong.push(path);
   }
   assertEquals(wrong, []);
 });
 
-test("no file has more than 500 lines", async () => {
-  const large: string[] = [];
-  for (const [name, source] of await rooms()) {
-    const lines = source.split("\n").length;
-    if (lines > 500) large.push(`${name}: ${lines}`);
-  }
-  assertEquals(large, []);
-});
-
-test("no URL's pathname is taken for a path: a folder may have a space, and Windows drives", async () => {
+test("architecture: no URL's pathname is taken for a path: a folder may have a space, and Windows drives", async () => {
   const wrong: string[] = [];
   for (const file of await scripts(new URL("./", import.meta.url))) {
     const source = await Deno.readTextFile(file);
@@ -180,16 +182,17 @@ async function scripts(folder: URL): Promise<URL[]> {
 
 /** The only scripts that may name npm, npx or a package of npm's in their code, and why. */
 const MAY_NAME_NPM = [
-  "tools/install.ts", // installs before the first test
-  "tools/rig.ts", // replaces npx by the Deno that runs
-  "dist.ts", // npm pack, and npm install --offline
-  ...["pure/clients_test.ts", "pure/entry_diff_test.ts"], // texts only
-  ...["pure/clients_schema_test.ts", "config_test.ts"], // texts only
+  "helpers/process.ts", // replaces npx by the Deno that runs
+  "builds/dist.ts", // npm pack, and npm install --offline
+  "config_files_test.ts", // texts only
+  "unit/clients/redacted_diff_test.ts", // texts only
+  "unit/clients/registry_schema_test.ts", // texts only
+  "unit/clients/registry_test.ts", // texts only
   "e2e/install_test.ts", // texts only
   "architecture_test.ts",
 ];
 
-test("no test fetches anything", async () => {
+test("architecture: no test fetches anything", async () => {
   const base = new URL("./", import.meta.url);
   const wrong: string[] = [];
   for (const file of await scripts(base)) {
@@ -202,7 +205,7 @@ test("no test fetches anything", async () => {
     if (found !== undefined) wrong.push(`${path}: ${found}`);
   }
   assertEquals(wrong, []);
-  const dist = await Deno.readTextFile(new URL("dist.ts", base));
+  const dist = await Deno.readTextFile(new URL("builds/dist.ts", base));
   const uses = dist.matchAll(/\bnpm (?!package)[a-z]+(?: --\w+)?/g);
   assertEquals([...uses].map(([use]) => use), [
     "npm pack --silent",
@@ -210,19 +213,20 @@ test("no test fetches anything", async () => {
   ]);
 });
 
-test("every test has a limit", async () => {
+test("architecture: every test has a limit", async () => {
   const wrong: string[] = [];
   for (const file of await scripts(new URL("./", import.meta.url))) {
     const source = await Deno.readTextFile(file);
-    if (file.href.endsWith("/tools/limit.ts")) continue;
+    if (file.href.endsWith("/helpers/time_limit.ts")) continue;
     if (/^ *Deno\.test\(/m.test(source)) wrong.push(file.href);
   }
   assertEquals(wrong, []);
 });
 
-test("run, demo, compile and npm import no package, so that nothing is fetched before they start", async () => {
-  const starts = ["../main.ts", "tools/demo.ts", "tools/demo_daemon.ts"];
-  starts.push("tools/compile.ts", "tools/npm.ts", "tools/install.ts");
+test("architecture: run, demo, compile and npm import no package, so that nothing is fetched before they start", async () => {
+  const starts = ["../main.ts", "demo.ts", "daemons/demo_daemon.ts"];
+  const build = ["compile", "npm", "install_packages"];
+  starts.push(...build.map((name) => `../.ci/build/${name}.ts`));
   const waiting = starts.map((path) => new URL(path, import.meta.url).href);
   const seen = new Set<string>();
   const packages: string[] = [];

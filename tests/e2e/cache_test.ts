@@ -5,12 +5,12 @@
  * @module
  */
 
-import { assert, assertEquals, assertMatch } from "../tools/assert.ts";
-import { changed } from "../tools/changed.ts";
-import { Rig } from "../tools/mcp_rig.ts";
-import { RawDaemon } from "../tools/raw_daemon.ts";
-import { test, within } from "../tools/limit.ts";
-import { Proxy } from "../tools/rig.ts";
+import { assert, assertEquals, assertMatch } from "../helpers/assert.ts";
+import { changed } from "../helpers/file_change.ts";
+import { Rig } from "../helpers/mcp_process.ts";
+import { RawDaemon } from "../helpers/fake_websocket_server.ts";
+import { test, within } from "../helpers/time_limit.ts";
+import { Proxy } from "../helpers/process.ts";
 
 /** A folder that is the user's home and state folder for one test. */
 class Home implements AsyncDisposable {

@@ -7,15 +7,15 @@
 
 import { Client } from "@modelcontextprotocol/sdk/client/index.js";
 import { StdioClientTransport } from "@modelcontextprotocol/sdk/client/stdio.js";
-import { assert, assertEquals, assertMatch } from "../tools/assert.ts";
-import { startPeer } from "../tools/peers.ts";
-import { test } from "../tools/limit.ts";
+import { assert, assertEquals, assertMatch } from "../helpers/assert.ts";
+import { startPeer } from "../helpers/peer_packages.ts";
+import { test } from "../helpers/time_limit.ts";
 import {
   type Child,
   freePort,
   proxyCommand,
   startScript,
-} from "../tools/rig.ts";
+} from "../helpers/process.ts";
 
 // deno-lint-ignore no-explicit-any
 type Json = any;

@@ -5,11 +5,11 @@
  * @module
  */
 
-import { assert, assertEquals } from "../tools/assert.ts";
-import { RawDaemon } from "../tools/raw_daemon.ts";
-import { Relay } from "../tools/relay.ts";
-import { test } from "../tools/limit.ts";
-import { freePort, HELLO, isOnNode, Proxy } from "../tools/rig.ts";
+import { assert, assertEquals } from "../helpers/assert.ts";
+import { RawDaemon } from "../helpers/fake_websocket_server.ts";
+import { Relay } from "../helpers/tcp_relay.ts";
+import { test } from "../helpers/time_limit.ts";
+import { freePort, HELLO, isOnNode, Proxy } from "../helpers/process.ts";
 
 /** The reason in the first line of a proxy's log that begins with these words and the URL. */
 async function reasonOf(proxy: Proxy, start: RegExp): Promise<string> {

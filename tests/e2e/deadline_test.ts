@@ -4,10 +4,10 @@
  * @module
  */
 
-import { assert, assertEquals, assertMatch } from "../tools/assert.ts";
-import { Gate } from "../tools/gate.ts";
-import { HASTY, Rig } from "../tools/mcp_rig.ts";
-import { test } from "../tools/limit.ts";
+import { assert, assertEquals, assertMatch } from "../helpers/assert.ts";
+import { Gate } from "../helpers/gate.ts";
+import { HASTY, Rig } from "../helpers/mcp_process.ts";
+import { test } from "../helpers/time_limit.ts";
 
 test("GLM_STREAM_TIMEOUT and KIMI_STREAM_TIMEOUT end their calls, not earlier, and the daemon is told", async () => {
   const env = { GLM_STREAM_TIMEOUT: "2", KIMI_STREAM_TIMEOUT: "4" };

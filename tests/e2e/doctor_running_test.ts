@@ -5,13 +5,13 @@
  * @module
  */
 
-import type { Check } from "../../lib/check.ts";
-import { type Facts, toText } from "../../lib/running.ts";
-import type { Snapshot } from "../../lib/snapshot.ts";
-import { assert, assertEquals, assertMatch } from "../tools/assert.ts";
-import { test, WAIT_LIMIT_MS } from "../tools/limit.ts";
-import { answerAll, RawDaemon } from "../tools/raw_daemon.ts";
-import { execute, HELLO, Proxy } from "../tools/rig.ts";
+import type { Check } from "../../lib/commands/doctor/check.ts";
+import { type Facts, toText } from "../../lib/proxy/status_format.ts";
+import type { Snapshot } from "../../lib/session/snapshot.ts";
+import { assert, assertEquals, assertMatch } from "../helpers/assert.ts";
+import { test, WAIT_LIMIT_MS } from "../helpers/time_limit.ts";
+import { answerAll, RawDaemon } from "../helpers/fake_websocket_server.ts";
+import { execute, HELLO, Proxy } from "../helpers/process.ts";
 
 /** A state folder for one test, and the proxies that are said to run. */
 class Folder implements Disposable {

@@ -5,13 +5,13 @@
  * @module
  */
 
-import type { Check } from "../../lib/check.ts";
-import { assert, assertEquals, assertMatch } from "../tools/assert.ts";
-import { isOwnId } from "../tools/own_ids.ts";
-import { ExaiProcess } from "../tools/exai_process.ts";
-import { RawDaemon } from "../tools/raw_daemon.ts";
-import { test } from "../tools/limit.ts";
-import { execute, freePort } from "../tools/rig.ts";
+import type { Check } from "../../lib/commands/doctor/check.ts";
+import { assert, assertEquals, assertMatch } from "../helpers/assert.ts";
+import { isOwnId } from "../helpers/session/own_ids.ts";
+import { ExaiProcess } from "../helpers/exai_process.ts";
+import { RawDaemon } from "../helpers/fake_websocket_server.ts";
+import { test } from "../helpers/time_limit.ts";
+import { execute, freePort } from "../helpers/process.ts";
 
 // deno-lint-ignore no-explicit-any
 type Json = any;

@@ -1,15 +1,15 @@
 /**
  * Ours and python-dotenv read the same from a `.env` file: the forms of
- * `tests/tools/env_forms.ts`, and seeded texts of the characters that matter.
+ * `tests/helpers/dotenv_forms.ts`, and seeded texts of the characters that matter.
  *
  * @module
  */
 
-import { parseEnvText } from "../../lib/env_text.ts";
-import { assertEquals } from "../tools/assert.ts";
-import { ENV_FORMS, FORMS_ENV } from "../tools/env_forms.ts";
-import { test } from "../tools/limit.ts";
-import { prng } from "../tools/stage.ts";
+import { parseEnvText } from "../../lib/config/dotenv.ts";
+import { assertEquals } from "../helpers/assert.ts";
+import { ENV_FORMS, FORMS_ENV } from "../helpers/dotenv_forms.ts";
+import { test } from "../helpers/time_limit.ts";
+import { prng } from "../simulation/clock_and_random.ts";
 
 /** How many seeded texts are read. */
 const SEEDS = 2000;
@@ -28,7 +28,7 @@ type Read = readonly [
   lines: readonly number[],
 ];
 
-const SCRIPT = new URL("../tools/python_dotenv.py", import.meta.url);
+const SCRIPT = new URL("../helpers/python_dotenv.py", import.meta.url);
 
 /** An interpreter that has the module, and the module's version. */
 interface Python {

@@ -5,11 +5,17 @@
  * @module
  */
 
-import { DRAIN_MS } from "../../lib/session.ts";
-import { assert, assertEquals, assertMatch } from "../tools/assert.ts";
-import { answerAll, RawDaemon } from "../tools/raw_daemon.ts";
-import { test, within } from "../tools/limit.ts";
-import { freePort, HELLO, Lines, Proxy, proxyCommand } from "../tools/rig.ts";
+import { DRAIN_MS } from "../../lib/session/session.ts";
+import { assert, assertEquals, assertMatch } from "../helpers/assert.ts";
+import { answerAll, RawDaemon } from "../helpers/fake_websocket_server.ts";
+import { test, within } from "../helpers/time_limit.ts";
+import {
+  freePort,
+  HELLO,
+  Lines,
+  Proxy,
+  proxyCommand,
+} from "../helpers/process.ts";
 
 /** In this time the program ends if it owes nothing: before `DRAIN_MS` it has not waited for an answer. */
 const PROMPT_MS = DRAIN_MS - 100;

@@ -7,21 +7,21 @@
 
 import { Client, type McpSubscription } from "@modelcontextprotocol/client";
 import { StdioClientTransport } from "@modelcontextprotocol/client/stdio";
-import { assert, assertEquals } from "../tools/assert.ts";
-import { startPeer } from "../tools/peers.ts";
-import { test } from "../tools/limit.ts";
+import { assert, assertEquals } from "../helpers/assert.ts";
+import { startPeer } from "../helpers/peer_packages.ts";
+import { test } from "../helpers/time_limit.ts";
 import {
   type Child,
   freePort,
   proxyCommand,
   startScript,
-} from "../tools/rig.ts";
+} from "../helpers/process.ts";
 
 // deno-lint-ignore no-explicit-any
 type Json = any;
 
 const startDual = (port: number, ...tools: string[]): Promise<Child> =>
-  startScript("dual.ts", `${port}`, ...tools);
+  startScript("dual_era_daemon.ts", `${port}`, ...tools);
 
 /** The SDK's transport leaves a timer behind when it is closed. */
 const LEAKY = { sanitizeOps: false, sanitizeResources: false };

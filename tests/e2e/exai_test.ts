@@ -5,13 +5,18 @@
  * @module
  */
 
-import { assert, assertEquals, assertMatch } from "../tools/assert.ts";
-import { ExaiProcess } from "../tools/exai_process.ts";
-import { Gate } from "../tools/gate.ts";
-import { startPeer } from "../tools/peers.ts";
-import { Relay } from "../tools/relay.ts";
-import { test } from "../tools/limit.ts";
-import { type Child, freePort, Proxy, proxyCommand } from "../tools/rig.ts";
+import { assert, assertEquals, assertMatch } from "../helpers/assert.ts";
+import { ExaiProcess } from "../helpers/exai_process.ts";
+import { Gate } from "../helpers/gate.ts";
+import { startPeer } from "../helpers/peer_packages.ts";
+import { Relay } from "../helpers/tcp_relay.ts";
+import { test } from "../helpers/time_limit.ts";
+import {
+  type Child,
+  freePort,
+  Proxy,
+  proxyCommand,
+} from "../helpers/process.ts";
 
 // deno-lint-ignore no-explicit-any
 type Json = any;

@@ -5,10 +5,10 @@
  * @module
  */
 
-import { assert, assertEquals } from "../tools/assert.ts";
-import { answerAll, RawDaemon } from "../tools/raw_daemon.ts";
-import { test, within } from "../tools/limit.ts";
-import { HELLO, Proxy } from "../tools/rig.ts";
+import { assert, assertEquals } from "../helpers/assert.ts";
+import { answerAll, RawDaemon } from "../helpers/fake_websocket_server.ts";
+import { test, within } from "../helpers/time_limit.ts";
+import { HELLO, Proxy } from "../helpers/process.ts";
 
 /** These need `yes` and `/dev/zero`. */
 const options = { ignore: Deno.build.os === "windows" };

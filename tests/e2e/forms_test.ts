@@ -6,16 +6,16 @@
  * @module
  */
 
-import { messageOf } from "../../lib/error_message.ts";
-import { assertEquals } from "../tools/assert.ts";
-import { type Form, keyOf } from "../tools/form_ways.ts";
-import { FORMS } from "../tools/forms.ts";
-import type { Version } from "../tools/forms_client.ts";
-import { EXAI_FORMS } from "../tools/forms_exai.ts";
-import { ExaiScene } from "../tools/forms_exai_scene.ts";
-import { Scene } from "../tools/forms_scene.ts";
-import { test } from "../tools/limit.ts";
-import { type Child, freePort, startScript } from "../tools/rig.ts";
+import { messageOf } from "../../lib/text/error_message.ts";
+import { assertEquals } from "../helpers/assert.ts";
+import { type Form, keyOf } from "../helpers/forms/transformations.ts";
+import { FORMS } from "../helpers/forms/forms.ts";
+import type { Version } from "../helpers/forms/sdk_clients.ts";
+import { EXAI_FORMS } from "../helpers/forms/exai_forms.ts";
+import { ExaiScene } from "../helpers/forms/exai_scenario.ts";
+import { Scene } from "../helpers/forms/scenario.ts";
+import { test } from "../helpers/time_limit.ts";
+import { type Child, freePort, startScript } from "../helpers/process.ts";
 
 /** The SDK's transports leave a timer behind when they are closed. */
 const LEAKY = { sanitizeOps: false, sanitizeResources: false };

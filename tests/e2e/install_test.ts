@@ -5,17 +5,22 @@
  * @module
  */
 
-import { formatOf } from "../../lib/client_file.ts";
-import { CLIENTS } from "../../lib/clients.ts";
-import type { Host } from "../../lib/host.ts";
-import { install } from "../../lib/install.ts";
-import { assert, assertEquals, assertMatch } from "../tools/assert.ts";
-import { ROOT } from "../tools/bundle.ts";
-import { Disk } from "../tools/disk.ts";
-import { RawDaemon } from "../tools/raw_daemon.ts";
-import { test } from "../tools/limit.ts";
-import { ran } from "../tools/ran.ts";
-import { execute, Proxy, proxyCommand, withoutNpx } from "../tools/rig.ts";
+import { formatOf } from "../../lib/clients/config_file.ts";
+import { CLIENTS } from "../../lib/clients/registry.ts";
+import type { Host } from "../../lib/runtime/host.ts";
+import { install } from "../../lib/commands/install.ts";
+import { assert, assertEquals, assertMatch } from "../helpers/assert.ts";
+import { ROOT } from "../../.ci/build/bundle.ts";
+import { Disk } from "../helpers/memory_disk.ts";
+import { RawDaemon } from "../helpers/fake_websocket_server.ts";
+import { test } from "../helpers/time_limit.ts";
+import { ran } from "../helpers/command_run.ts";
+import {
+  execute,
+  Proxy,
+  proxyCommand,
+  withoutNpx,
+} from "../helpers/process.ts";
 
 // deno-lint-ignore no-explicit-any
 type Json = any;
@@ -76,7 +81,7 @@ async function exists(path: string): Promise<boolean> {
   return await Deno.stat(path).then(() => true, () => false);
 }
 
-/** A client of each form that an entry has, and what its user may have in its file; tests/pure/install_test.ts has every client. */
+/** A client of each form that an entry has, and what its user may have in its file; tests/unit/commands/install_test.ts has every client. */
 const FORMS: [name: string, before: string][] = [
   [
     "zed",

@@ -5,11 +5,11 @@
  * @module
  */
 
-import { messageOf } from "../../lib/error_message.ts";
+import { messageOf } from "../../lib/text/error_message.ts";
 import { delay } from "@std/async/delay.js";
-import { assert, assertEquals } from "../tools/assert.ts";
-import { type Cast, LiveScene } from "../tools/liveness_scene.ts";
-import { test } from "../tools/limit.ts";
+import { assert, assertEquals } from "../helpers/assert.ts";
+import { type Cast, LiveScene } from "../helpers/liveness_process.ts";
+import { test } from "../helpers/time_limit.ts";
 
 /** Longer than silence is taken for life. */
 const SLOW_MS = 12_000;

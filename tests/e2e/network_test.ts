@@ -6,11 +6,11 @@
  */
 
 import { delay } from "@std/async/delay.js";
-import { assert, assertEquals } from "../tools/assert.ts";
-import { HASTY, Rig } from "../tools/mcp_rig.ts";
-import { Relay } from "../tools/relay.ts";
-import { test } from "../tools/limit.ts";
-import { freePort, Lines } from "../tools/rig.ts";
+import { assert, assertEquals } from "../helpers/assert.ts";
+import { HASTY, Rig } from "../helpers/mcp_process.ts";
+import { Relay } from "../helpers/tcp_relay.ts";
+import { test } from "../helpers/time_limit.ts";
+import { freePort, Lines } from "../helpers/process.ts";
 
 test("a network that swallows everything: the connection is left within 20 s, and nothing is executed twice", async () => {
   const port = freePort();

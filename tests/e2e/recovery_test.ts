@@ -7,13 +7,13 @@
  */
 
 import { delay } from "@std/async/delay.js";
-import { assert, assertEquals, assertMatch } from "../tools/assert.ts";
-import { ExaiProcess } from "../tools/exai_process.ts";
-import { type Fault, Front } from "../tools/front.ts";
-import { Gate } from "../tools/gate.ts";
-import { test } from "../tools/limit.ts";
-import { Rig } from "../tools/mcp_rig.ts";
-import { freePort, Proxy } from "../tools/rig.ts";
+import { assert, assertEquals, assertMatch } from "../helpers/assert.ts";
+import { ExaiProcess } from "../helpers/exai_process.ts";
+import { type Fault, Front } from "../helpers/faulty_relay.ts";
+import { Gate } from "../helpers/gate.ts";
+import { test } from "../helpers/time_limit.ts";
+import { Rig } from "../helpers/mcp_process.ts";
+import { freePort, Proxy } from "../helpers/process.ts";
 
 /** What a call may wait for a daemon that can be reached, in milliseconds. By the table it would be more. */
 const BACK_MS = 10_000;

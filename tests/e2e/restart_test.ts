@@ -5,9 +5,9 @@
  * @module
  */
 
-import { assert, assertEquals, assertMatch } from "../tools/assert.ts";
-import { Rig } from "../tools/mcp_rig.ts";
-import { test } from "../tools/limit.ts";
+import { assert, assertEquals, assertMatch } from "../helpers/assert.ts";
+import { Rig } from "../helpers/mcp_process.ts";
+import { test } from "../helpers/time_limit.ts";
 
 test("kill -9 and a restart: what waits is answered, what is unsafe is not executed twice, what is safe is repeated", async () => {
   await using rig = new Rig();

@@ -5,10 +5,10 @@
  * @module
  */
 
-import { assert, assertEquals } from "../tools/assert.ts";
-import { test } from "../tools/limit.ts";
-import { RawDaemon } from "../tools/raw_daemon.ts";
-import { execute, Proxy } from "../tools/rig.ts";
+import { assert, assertEquals } from "../helpers/assert.ts";
+import { test } from "../helpers/time_limit.ts";
+import { RawDaemon } from "../helpers/fake_websocket_server.ts";
+import { execute, Proxy } from "../helpers/process.ts";
 
 // deno-lint-ignore no-explicit-any
 type Json = any;

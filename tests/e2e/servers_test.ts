@@ -9,11 +9,11 @@
 import { Client as Client2 } from "@modelcontextprotocol/client";
 import { Client as Client1 } from "@modelcontextprotocol/sdk/client/index.js";
 import { CreateMessageRequestSchema } from "@modelcontextprotocol/sdk/types.js";
-import type { Check } from "../../lib/check.ts";
-import { assertEquals, assertMatch } from "../tools/assert.ts";
-import { test } from "../tools/limit.ts";
-import { ProxyTransport } from "../tools/proxy_transport.ts";
-import { execute, Proxy } from "../tools/rig.ts";
+import type { Check } from "../../lib/commands/doctor/check.ts";
+import { assertEquals, assertMatch } from "../helpers/assert.ts";
+import { test } from "../helpers/time_limit.ts";
+import { ProxyTransport } from "../helpers/proxy_transport.ts";
+import { execute, Proxy } from "../helpers/process.ts";
 import {
   type Bridge,
   BridgedServer,
@@ -21,7 +21,7 @@ import {
   type McpServer,
   SERVERS,
   type ToolCall,
-} from "../tools/servers.ts";
+} from "../helpers/third_party_servers.ts";
 
 // deno-lint-ignore no-explicit-any
 type Json = any;

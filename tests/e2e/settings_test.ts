@@ -5,10 +5,10 @@
  */
 
 import metadata from "../../deno.json" with { type: "json" };
-import { assert, assertEquals, assertMatch } from "../tools/assert.ts";
-import { RawDaemon } from "../tools/raw_daemon.ts";
-import { test } from "../tools/limit.ts";
-import { freePort, isOnNode, Proxy } from "../tools/rig.ts";
+import { assert, assertEquals, assertMatch } from "../helpers/assert.ts";
+import { RawDaemon } from "../helpers/fake_websocket_server.ts";
+import { test } from "../helpers/time_limit.ts";
+import { freePort, isOnNode, Proxy } from "../helpers/process.ts";
 
 test("--version and --help", async () => {
   await using version = new Proxy(["--version"]);

@@ -5,12 +5,12 @@
  * @module
  */
 
-import { readConfig } from "../../lib/config.ts";
-import { hostHere } from "../../lib/host_here.ts";
-import { run } from "../../lib/proxy.ts";
-import { assert, assertEquals, assertMatch } from "../tools/assert.ts";
-import { test, within } from "../tools/limit.ts";
-import { freePort, HELLO } from "../tools/rig.ts";
+import { readConfig } from "../../lib/config/config.ts";
+import { hostHere } from "../../lib/runtime/detect.ts";
+import { run } from "../../lib/proxy/proxy.ts";
+import { assert, assertEquals, assertMatch } from "../helpers/assert.ts";
+import { test, within } from "../helpers/time_limit.ts";
+import { freePort, HELLO } from "../helpers/process.ts";
 
 test("a sleep in the middle of a turn is noticed like any other", async () => {
   const args = ["--url", `ws://127.0.0.1:${freePort()}/`, "--cache", "off"];

@@ -5,10 +5,10 @@
  * @module
  */
 
-import { assert, assertEquals, assertMatch } from "../tools/assert.ts";
-import { Rig } from "../tools/mcp_rig.ts";
-import { test, WAIT_LIMIT_MS } from "../tools/limit.ts";
-import { execute, Proxy, proxyCommand } from "../tools/rig.ts";
+import { assert, assertEquals, assertMatch } from "../helpers/assert.ts";
+import { Rig } from "../helpers/mcp_process.ts";
+import { test, WAIT_LIMIT_MS } from "../helpers/time_limit.ts";
+import { execute, Proxy, proxyCommand } from "../helpers/process.ts";
 
 /** A state folder for one test, and what `alwaysup status` says of it. */
 class Folder implements Disposable {

@@ -5,13 +5,13 @@
  * @module
  */
 
-import type { Trouble } from "../../lib/host.ts";
-import { faultFinder } from "../../lib/tls_fault.ts";
-import { assert, assertEquals, assertMatch } from "../tools/assert.ts";
-import { authority, type Issued, selfSigned } from "../tools/certificates.ts";
-import { test, within } from "../tools/limit.ts";
-import { RawDaemon } from "../tools/raw_daemon.ts";
-import { execute, Proxy } from "../tools/rig.ts";
+import type { Trouble } from "../../lib/runtime/host.ts";
+import { faultFinder } from "../../lib/transport/tls_diagnosis.ts";
+import { assert, assertEquals, assertMatch } from "../helpers/assert.ts";
+import { authority, type Issued, selfSigned } from "../helpers/certificates.ts";
+import { test, within } from "../helpers/time_limit.ts";
+import { RawDaemon } from "../helpers/fake_websocket_server.ts";
+import { execute, Proxy } from "../helpers/process.ts";
 
 const HOSTS = ["127.0.0.1", "localhost"];
 const ours = await authority("Ours");

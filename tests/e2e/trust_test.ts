@@ -4,13 +4,13 @@
  * @module
  */
 
-import { denoHost } from "../../lib/host_deno.ts";
-import type { Host } from "../../lib/host.ts";
-import { nodeHost } from "../../lib/host_node.ts";
-import { assert, assertEquals, assertMatch } from "../tools/assert.ts";
-import { test } from "../tools/limit.ts";
-import { RawDaemon } from "../tools/raw_daemon.ts";
-import { execute, Proxy } from "../tools/rig.ts";
+import { denoHost } from "../../lib/runtime/deno.ts";
+import type { Host } from "../../lib/runtime/host.ts";
+import { nodeHost } from "../../lib/runtime/node.ts";
+import { assert, assertEquals, assertMatch } from "../helpers/assert.ts";
+import { test } from "../helpers/time_limit.ts";
+import { RawDaemon } from "../helpers/fake_websocket_server.ts";
+import { execute, Proxy } from "../helpers/process.ts";
 
 /** A state folder for one test. */
 class Folder implements Disposable {

@@ -6,9 +6,9 @@
 
 import { parse } from "@std/yaml/parse.js";
 import metadata from "../../deno.json" with { type: "json" };
-import { assert, assertEquals } from "../tools/assert.ts";
-import { startPeer } from "../tools/peers.ts";
-import { test } from "../tools/limit.ts";
+import { assert, assertEquals } from "../helpers/assert.ts";
+import { startPeer } from "../helpers/peer_packages.ts";
+import { test } from "../helpers/time_limit.ts";
 
 const WORKFLOWS = new URL("../../.github/workflows/", import.meta.url);
 

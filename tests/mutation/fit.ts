@@ -4,7 +4,7 @@
  * @module
  */
 
-import { messageOf } from "../../lib/error_message.ts";
+import { messageOf } from "../../lib/text/error_message.ts";
 import { compile, findAll, replaceMatch, sourceOf } from "./pattern.ts";
 
 /** A deliberate bug that the tests must find. */

@@ -1,6 +1,6 @@
-import { ROOT } from "../tools/bundle.ts";
-import { assert, assertEquals, assertThrows } from "../tools/assert.ts";
-import { test } from "../tools/limit.ts";
+import { ROOT } from "../../.ci/build/bundle.ts";
+import { assert, assertEquals, assertThrows } from "../helpers/assert.ts";
+import { test } from "../helpers/time_limit.ts";
 import { fit, type SourceFile } from "./fit.ts";
 import { MUTANTS } from "./mutants.ts";
 import {

@@ -8,20 +8,20 @@
  */
 
 import { type Broken, fit, type SourceFile } from "./fit.ts";
-import { ROOT } from "../tools/bundle.ts";
-import { print } from "../tools/print.ts";
+import { ROOT } from "../../.ci/build/bundle.ts";
+import { print } from "../helpers/print.ts";
 import { MUTANTS } from "./mutants.ts";
 
-/** The folder of the tests that need no permission. */
-const PURE = "tests/pure/";
-/** The one of them that lives through seeded worlds. */
-const WORLDS = `${PURE}session_fuzz_test.ts`;
-/** The one of them that measures how times grow, which says nothing of the contract. */
-const TIMES = `${PURE}linear_test.ts`;
-/** Those of the others that take a second or more: they come last, as most mutants are found without them. */
+/** The seeded worlds. */
+const WORLDS = "tests/simulation/simulation_test.ts";
+/** The tables that take a second or more: they come last, as most mutants are found without them. */
 const SLOW = [
-  ...["install", "liveness_table", "recovery", "servers_text", "toml_text"],
-].map((name) => `${PURE}${name}_test.ts`);
+  "tests/unit/clients/json_edit_test.ts",
+  "tests/unit/clients/toml_edit_test.ts",
+  "tests/unit/commands/install_test.ts",
+  "tests/unit/session/reconnect_test.ts",
+  "tests/simulation/liveness_outcomes_test.ts",
+];
 /** The tables, the slow ones last, with all files of ours that each imports. */
 const TABLE_FILES = tablesOf();
 /** The tables as one module of the copy: Deno takes twice as long for a module each. */
@@ -46,7 +46,7 @@ function filesIn(folder: string): string[] {
 /** Makes a folder with the source and its tests, in which a worker tries one mutant after the other. */
 function makeCopy(): string {
   const folder = Deno.makeTempDirSync({ prefix: "mutants-" });
-  const files = [...filesIn("lib"), ...filesIn("tests")];
+  const files = [...filesIn(".ci"), ...filesIn("lib"), ...filesIn("tests")];
   for (const path of [...files, "deno.json"]) {
     const to = `${folder}/${path}`;
     Deno.mkdirSync(to.slice(0, to.lastIndexOf("/")), { recursive: true });
@@ -56,9 +56,8 @@ function makeCopy(): string {
 }
 
 function tablesOf(): { path: string; reached: ReadonlySet<string> }[] {
-  const quick = filesIn("tests/pure")
-    .filter((path) => path.endsWith("_test.ts"))
-    .filter((path) => ![WORLDS, TIMES, ...SLOW].includes(path));
+  const quick = filesIn("tests/unit")
+    .filter((path) => path.endsWith("_test.ts") && !SLOW.includes(path));
   return [...quick, ...SLOW].map((path) => ({ path, reached: reach(path) }));
 }
 

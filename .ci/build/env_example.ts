@@ -1,0 +1,36 @@
+/**
+ * Writes `config/env.example` from the settings table.
+ *
+ *     deno task env
+ *
+ * @module
+ */
+
+import { rows } from "../../lib/config/config.ts";
+
+/** Where the file stands. */
+export const ENV_EXAMPLE: URL = new URL(
+  "../../config/env.example",
+  import.meta.url,
+);
+
+/** Every variable with its default, commented out, so that the copy changes nothing. */
+export function envExample(): string {
+  const blocks = rows().filter(([name]) => name !== "envFile")
+    .flatMap(([, { env, help, default: fallback = "", value }]) =>
+      env.map((name) =>
+        `# ${help[0]?.toUpperCase()}${help.slice(1)}\n` +
+        `# (${value.replaceAll("'", "")}${
+          fallback && `; default ${fallback}`
+        })\n` +
+        `#${name}=${fallback}\n`
+      )
+    );
+  return "# Settings of alwaysup, for --env-file PATH (or ENV_FILE=PATH).\n" +
+    "# Written from the table in lib/config/settings.ts by: deno task env\n\n" +
+    blocks.join("\n");
+}
+
+if (import.meta.main) {
+  await Deno.writeTextFile(ENV_EXAMPLE, envExample());
+}

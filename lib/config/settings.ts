@@ -1,0 +1,374 @@
+/**
+ * The table of settings: where each may come from, what it may be, and what it
+ * is when nobody says.
+ *
+ * @module
+ */
+
+import {
+  address,
+  duration,
+  headers,
+  host,
+  name,
+  number,
+  oneOf,
+  orOff,
+  orZero,
+  type Parse,
+  path,
+  port,
+  sessionId,
+  size,
+  text,
+  truth,
+  visible,
+  whole,
+} from "./parsers.ts";
+
+/** One row of the table. */
+export interface Setting<T> {
+  /** The flag without its dashes; `undefined` where a command line would show a secret. */
+  readonly flag?: string;
+  /** The names in the environment; the first that is set counts. */
+  readonly env: readonly string[];
+  /** The value as a user would write it; `undefined` where there is none. */
+  readonly default?: string;
+  /** What a value looks like, for `--help`. */
+  readonly value: string;
+  /** One phrase for `--help`. */
+  readonly help: string;
+  /** Other programs use the variable too, so that a bad value is a warning: it may be good for them. */
+  readonly isShared?: true;
+  /** The flag may be given more than once; the texts are joined by line breaks. */
+  readonly isRepeatable?: true;
+  /** Reads the text. */
+  readonly parse: Parse<T>;
+}
+
+/** A row that keeps its own type, so that a default tells the compiler that there is always a value. */
+function row<const S extends Setting<unknown>>(setting: S): S {
+  return setting;
+}
+
+/** The table; its order is that of `--help`. */
+export const SETTINGS = {
+  url: row({
+    flag: "url",
+    env: ["ALWAYSUP_URL"],
+    default: "ws://127.0.0.1:8079",
+    value: "URL",
+    help: "the daemon's WebSocket",
+    parse: address,
+  }),
+  host: row({
+    env: ["EXAI_WS_HOST"],
+    default: "127.0.0.1",
+    value: "HOST",
+    help: "where there is no URL: the exai daemon's host",
+    parse: host,
+  }),
+  port: row({
+    env: ["EXAI_WS_PORT"],
+    default: "8079",
+    value: "PORT",
+    help: "where there is no URL: the exai daemon's port",
+    parse: port,
+  }),
+  dialect: row({
+    flag: "dialect",
+    env: ["ALWAYSUP_DIALECT"],
+    value: "NAME",
+    help: "how the daemon speaks: mcp (the default with a URL) or exai",
+    parse: oneOf("mcp", "exai"),
+  }),
+  tokenFile: row({
+    flag: "token-file",
+    env: ["ALWAYSUP_TOKEN_FILE"],
+    value: "PATH",
+    help: "file whose content is sent as bearer token (exai: in hello)",
+    parse: path,
+  }),
+  token: row({
+    env: ["ALWAYSUP_TOKEN"],
+    value: "TOKEN",
+    help: "the token itself, where there is no file",
+    parse: visible,
+  }),
+  exaiToken: row({
+    env: ["EXAI_WS_TOKEN"],
+    value: "TOKEN",
+    help: "the same for an exai daemon only",
+    parse: text,
+  }),
+  headers: row({
+    flag: "header",
+    env: ["ALWAYSUP_HEADERS"],
+    value: "'NAME: VALUE'",
+    help: "header of the handshake; one a line in the environment, where " +
+      "secret ones belong",
+    isRepeatable: true,
+    parse: headers,
+  }),
+  caFile: row({
+    flag: "ca-file",
+    env: ["ALWAYSUP_CA_FILE"],
+    value: "PATH",
+    help: "for wss://: PEM file of authorities that are trusted, too",
+    parse: path,
+  }),
+  backoffBase: row({
+    flag: "backoff-base",
+    env: ["ALWAYSUP_BACKOFF_BASE"],
+    default: "250ms",
+    value: "TIME",
+    help: "pause after the first failed dial; doubles up to the cap",
+    parse: duration,
+  }),
+  backoffCap: row({
+    flag: "backoff-cap",
+    env: ["ALWAYSUP_BACKOFF_CAP"],
+    default: "30s",
+    value: "TIME",
+    help: "longest pause between dials",
+    parse: duration,
+  }),
+  giveUpAfter: row({
+    flag: "give-up-after",
+    env: ["ALWAYSUP_GIVE_UP_AFTER"],
+    default: "off",
+    value: "TIME",
+    help: "exit with 1 after so long without a daemon",
+    parse: orOff(duration),
+  }),
+  handshakeTimeout: row({
+    flag: "handshake-timeout",
+    env: ["ALWAYSUP_HANDSHAKE_TIMEOUT", "EXAI_WS_HANDSHAKE_TIMEOUT"],
+    default: "15s",
+    value: "TIME",
+    help: "for the WebSocket to open, and then for the daemon's first answer",
+    parse: duration,
+  }),
+  connections: row({
+    flag: "connections",
+    env: ["ALWAYSUP_CONNECTIONS"],
+    default: "auto",
+    value: "auto|one|many",
+    help:
+      "how many connections the daemon keeps for one client; auto: find out",
+    parse: oneOf("auto", "one", "many"),
+  }),
+  pingInterval: row({
+    flag: "ping-interval",
+    env: ["ALWAYSUP_PING_INTERVAL"],
+    default: "5s",
+    value: "TIME",
+    help: "silence after which a connection is probed",
+    parse: orOff(duration),
+  }),
+  exaiPing: row({
+    env: ["EXAI_WS_PING_INTERVAL"],
+    value: "SECONDS",
+    help: "0 or less switches probes off; anything else meant WebSocket pings",
+    isShared: true,
+    parse: number,
+  }),
+  pingTimeout: row({
+    flag: "ping-timeout",
+    env: ["ALWAYSUP_PING_TIMEOUT"],
+    default: "5s",
+    value: "TIME",
+    help: "for the answer to a probe",
+    parse: duration,
+  }),
+  queueTimeout: row({
+    flag: "queue-timeout",
+    env: ["ALWAYSUP_QUEUE_TIMEOUT", "EXAI_WS_CONNECT_TIMEOUT"],
+    default: "45s",
+    value: "TIME",
+    help: "how long a request waits for a daemon, over all outages",
+    parse: orOff(duration),
+  }),
+  queueLimit: row({
+    flag: "queue-limit",
+    env: ["ALWAYSUP_QUEUE_LIMIT"],
+    default: "1000",
+    value: "COUNT",
+    help: "how many messages may wait (and at most 64 MiB of them)",
+    parse: orOff(whole),
+  }),
+  requestTimeout: row({
+    flag: "request-timeout",
+    env: ["ALWAYSUP_REQUEST_TIMEOUT"],
+    default: "off",
+    value: "TIME",
+    help: "for the answer to a request, the time in the queue included",
+    parse: orOff(duration),
+  }),
+  idleTimeout: row({
+    flag: "idle-timeout",
+    env: ["ALWAYSUP_IDLE_TIMEOUT"],
+    default: "600s",
+    value: "TIME",
+    help: "for the answer to a written request, or progress on it",
+    parse: orOff(duration),
+  }),
+  initializeGrace: row({
+    flag: "initialize-grace",
+    env: ["ALWAYSUP_INITIALIZE_GRACE"],
+    default: "5s",
+    value: "TIME",
+    help: "before a client hears that the daemon is not up; off: never",
+    parse: (text) => text === "off" ? Infinity : orZero(text),
+  }),
+  cache: row({
+    flag: "cache",
+    env: ["ALWAYSUP_CACHE"],
+    default: "on",
+    value: "on|off|PATH",
+    help: "what the daemon said last, for a start without it: a file in your " +
+      "state folder",
+    parse: path,
+  }),
+  status: row({
+    flag: "status",
+    env: ["ALWAYSUP_STATUS"],
+    default: "on",
+    value: "on|off",
+    help: "a small file in your state folder, which `alwaysup status` reads",
+    parse: oneOf("on", "off"),
+  }),
+  glmTotal: row({
+    env: ["GLM_STREAM_TIMEOUT"],
+    default: "300s",
+    value: "TIME",
+    help: "for a call that belongs to GLM, instead of --request-timeout",
+    parse: orOff(duration),
+  }),
+  kimiTotal: row({
+    env: ["KIMI_STREAM_TIMEOUT"],
+    default: "600s",
+    value: "TIME",
+    help: "the same for Kimi; any <NAME>_STREAM_TIMEOUT does it for that name",
+    parse: orOff(duration),
+  }),
+  glmIdle: row({
+    env: ["GLM_STREAM_IDLE_TIMEOUT"],
+    default: "off",
+    value: "TIME",
+    help: "for progress on a call that belongs to GLM, instead of " +
+      "--idle-timeout",
+    parse: orOff(duration),
+  }),
+  kimiIdle: row({
+    env: ["KIMI_STREAM_IDLE_TIMEOUT"],
+    default: "off",
+    value: "TIME",
+    help:
+      "the same for Kimi; any <NAME>_STREAM_IDLE_TIMEOUT does it for that " +
+      "name",
+    parse: orOff(duration),
+  }),
+  waitProgress: row({
+    flag: "wait-progress",
+    env: ["ALWAYSUP_WAIT_PROGRESS"],
+    default: "on",
+    value: "on|off",
+    help: "tell a client that asked for progress what its call waits for",
+    parse: oneOf("on", "off"),
+  }),
+  retry: row({
+    flag: "retry",
+    env: ["ALWAYSUP_RETRY"],
+    default: "safe",
+    value: "POLICY",
+    help: "what is written again after the connection was lost: safe, always " +
+      "or never",
+    parse: oneOf("safe", "always", "never"),
+  }),
+  maxMessage: row({
+    flag: "max-message",
+    env: ["ALWAYSUP_MAX_MESSAGE", "EXAI_WS_MAX_BYTES"],
+    default: "32MiB",
+    value: "SIZE",
+    help: "largest message, either way",
+    parse: orOff(size),
+  }),
+  toolOutput: row({
+    flag: "tool-output",
+    env: ["ALWAYSUP_TOOL_OUTPUT"],
+    default: "clean",
+    value: "STYLE",
+    help: "exai: take progress, turn notice and summary off the output, or raw",
+    parse: oneOf("clean", "raw"),
+  }),
+  ackGrace: row({
+    env: ["EXAI_SHIM_ACK_GRACE_SECS"],
+    default: "120s",
+    value: "TIME",
+    help: "exai: what is added to the time that the daemon allows a call",
+    parse: orZero,
+  }),
+  sessionId: row({
+    env: ["EXAI_SESSION_ID"],
+    value: "NAME",
+    help: "exai: the name of this client in hello; else a random one",
+    isShared: true,
+    parse: sessionId,
+  }),
+  serverName: row({
+    env: ["MCP_SERVER_ID"],
+    default: "alwaysup",
+    value: "NAME",
+    help: "exai: the server's name that the client sees",
+    parse: name,
+  }),
+  healthFile: row({
+    env: ["EXAI_WS_HEALTH_FILE"],
+    value: "PATH",
+    help: "exai: the daemon's health file, whose age is logged at a failure",
+    parse: path,
+  }),
+  skipHealth: row({
+    env: ["EXAI_WS_SKIP_HEALTH_CHECK"],
+    default: "false",
+    value: "BOOLEAN",
+    help: "exai: true leaves the health file alone",
+    parse: truth,
+  }),
+  logLevel: row({
+    flag: "log-level",
+    env: ["LOG_LEVEL"],
+    default: "info",
+    value: "LEVEL",
+    help: "debug, info, warn or error, on stderr",
+    isShared: true,
+    parse: oneOf("debug", "info", "warn", "error"),
+  }),
+  logFormat: row({
+    flag: "log-format",
+    env: ["LOG_FORMAT"],
+    default: "text",
+    value: "FORMAT",
+    help: "text or json",
+    isShared: true,
+    parse: oneOf("text", "json"),
+  }),
+  envFile: row({
+    flag: "env-file",
+    env: ["ENV_FILE"],
+    value: "PATH",
+    help: "file of NAME=value lines; one that ENV_FILE names may be missing",
+    parse: path,
+  }),
+} as const;
+
+/** The name of a row. */
+export type SettingName = keyof typeof SETTINGS;
+
+/** The value of every row; `undefined` only where there is no default. */
+export type Values = {
+  readonly [Name in SettingName]:
+    | ReturnType<typeof SETTINGS[Name]["parse"]>
+    | (typeof SETTINGS[Name] extends { default: string } ? never : undefined);
+};

@@ -1,0 +1,99 @@
+/**
+ * What can happen to the session, and what it can do about it.
+ *
+ * @module
+ */
+
+import type { Framed, Line } from "./protocol/content_length.ts";
+import type { Remembered } from "./cache/cache.ts";
+
+/** Something happened. */
+export type SessionEvent =
+  /** A line came on stdin. */
+  | Line
+  /** The client frames its messages with `Content-Length` headers. */
+  | Framed
+  /** stdin ended, or a signal asked us to end. */
+  | { readonly type: "end"; readonly cause: "stdin" | "signal" }
+  /** More waits for the client to read than may wait; or all of it is read. */
+  | { readonly type: "clogged" | "drained" }
+  /** stdout is broken: nobody can be answered any more. */
+  | { readonly type: "broken" }
+  /** A WebSocket opened. */
+  | { readonly type: "open"; readonly epoch: number }
+  /** A text frame came, or a binary one of UTF-8. */
+  | { readonly type: "frame"; readonly epoch: number; readonly text: string }
+  /** A binary frame came that is no text. */
+  | { readonly type: "binary"; readonly epoch: number; readonly bytes: number }
+  /** More waits for the daemon to read than may wait; or most of it is read. */
+  | {
+    readonly type: "backlog";
+    readonly epoch: number;
+    readonly is: "full" | "read";
+  }
+  /** A WebSocket closed, or could not be opened. */
+  | {
+    readonly type: "closed";
+    readonly epoch: number;
+    /** The close code (RFC 6455 section 7.4), 0 or 1006 where there was none. */
+    readonly code: number;
+    readonly reason: string;
+    /** The HTTP status of a handshake that failed, where the runtime tells. */
+    readonly status?: number;
+    /** Whether the host was reached, as far as the runtime tells. */
+    readonly reached: boolean;
+    /** A message was larger than the runtime takes. */
+    readonly oversize?: boolean;
+    /** How long ago it was, in milliseconds, where the reason had to be found. */
+    readonly agoMs?: number;
+  }
+  /**
+   * The program, or the machine, slept: `gap` is how much of that our clock
+   * counted, `unseen` how much it did not. Milliseconds.
+   */
+  | { readonly type: "resumed"; readonly gap: number; readonly unseen: number }
+  /** The deadline has come. */
+  | { readonly type: "tick" };
+
+/** How much a log line matters. */
+export type Level = "debug" | "info" | "warn" | "error";
+
+/** Something to do. */
+export type Effect =
+  | {
+    readonly type: "dial";
+    readonly epoch: number;
+    readonly subprotocol: string | undefined;
+  }
+  | { readonly type: "send"; readonly epoch: number; readonly text: string }
+  /** Leave the connection, with close code 1000 if it is open. */
+  | { readonly type: "close"; readonly epoch: number }
+  /** A line for stdout. */
+  | { readonly type: "reply"; readonly text: string }
+  | LogEffect
+  /** Keep what is remembered of the daemon. */
+  | { readonly type: "remember"; readonly learned: Remembered }
+  /** Say in the log what the daemon's health file tells; the daemon was lost so many milliseconds ago, if it was there. */
+  | {
+    readonly type: "health file";
+    readonly path: string;
+    readonly lostMs: number | undefined;
+  }
+  | { readonly type: "exit"; readonly code: number };
+
+/** A line for the log. */
+export interface LogEffect {
+  /** What kind of effect it is. */
+  readonly type: "log";
+  /** How much it matters. */
+  readonly level: Level;
+  /** For programs: what happened, in kebab case. */
+  readonly event: string;
+  /** For people. */
+  readonly message: string;
+  /** Why, where that is all that somebody wants to know. */
+  readonly reason?: string;
+}
+
+/** Something happened on a socket. */
+export type SocketEvent = Extract<SessionEvent, { epoch: number }>;

@@ -1,0 +1,135 @@
+/**
+ * The file by which a running proxy is known to `alwaysup status`: what is in
+ * it, and how it is read.
+ *
+ * @module
+ */
+
+import { isRecord } from "../protocol/jsonrpc.ts";
+import type { Snapshot, Standing } from "../session/snapshot.ts";
+
+/** What does not change while a proxy runs. */
+export interface Facts {
+  /** The process's number. */
+  readonly pid: number;
+  /** The program's version. */
+  readonly version: string;
+  /** The runtime's name and version. */
+  readonly runtime: string;
+  /** The daemon's URL, without secrets. */
+  readonly url: string;
+  /** How the daemon speaks. */
+  readonly dialect: string;
+  /** When it was started. */
+  readonly startedAt: number;
+  /** How others see that it lives: by an advisory lock, or by the age of the file. */
+  readonly sign: "lock" | "heartbeat";
+}
+
+/** A running proxy; every moment is in milliseconds since 1970. */
+export interface Running extends Facts, Snapshot {}
+
+/** How often a file is written at least, in milliseconds. */
+export const BEAT_MS = 20_000;
+/** The age at which a file without a lock is nobody's. */
+export const STALE_MS = 3 * BEAT_MS;
+/** The largest file that is read, in bytes. */
+export const RUNNING_LIMIT = 64 * 1024;
+const FORMAT = 1;
+
+/** The file's text; `ahead` is how far the wall's clock is ahead of the session's, in milliseconds. */
+export function toText(
+  facts: Facts,
+  { standing, ...snapshot }: Snapshot,
+  ahead: number,
+): string {
+  const moved = Object.fromEntries(
+    Object.entries(standing).map(([name, value]) => [
+      name,
+      /^(since|nextAt)$/.test(name) ? Math.round(Number(value) + ahead) : value,
+    ]),
+  );
+  const format = { alwaysup: FORMAT };
+  return `${
+    JSON.stringify({ ...format, ...facts, ...snapshot, standing: moved })
+  }\n`;
+}
+
+/** Reads the file's text; `undefined` if it is not one of ours. */
+export function fromText(text: string): Running | undefined {
+  let it: unknown;
+  try {
+    it = JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+  if (!isRecord(it) || it.alwaysup !== FORMAT) return undefined;
+  const numbers = [it.pid, it.startedAt, it.reconnects, it.owed];
+  const texts = [it.version, it.runtime, it.url, it.dialect];
+  const maybe = [it.client ?? "", it.lastError ?? ""];
+  const isOurs = numbers.every(Number.isFinite) &&
+    [...texts, ...maybe].every((text) => typeof text === "string") &&
+    /^(lock|heartbeat)$/.test(String(it.sign)) && isStanding(it.standing);
+  // A proxy of an older version says nothing of its daemon.
+  const { connections = "unknown", answersDuringCalls } = it;
+  const isKnown = /^(one|many|unknown)$/.test(String(connections)) &&
+    typeof (answersDuringCalls ?? false) === "boolean";
+  if (!isOurs || !isKnown) return undefined;
+  return { ...it, connections } as unknown as Running;
+}
+
+/** Whether a text is one that a proxy has written, or what a power cut has left of it: nothing, or as many zeros. */
+export function isWritten(text: string): boolean {
+  if (/^\0*$/.test(text)) return true;
+  try {
+    const it: unknown = JSON.parse(text);
+    return isRecord(it) && it.alwaysup === FORMAT;
+  } catch {
+    return false;
+  }
+}
+
+function isStanding(it: unknown): it is Standing {
+  if (!isRecord(it)) return false;
+  switch (it.phase) {
+    case "ready":
+    case "checking":
+      return Number.isFinite(it.since);
+    case "waiting":
+      return Number.isFinite(it.attempt) && Number.isFinite(it.nextAt);
+    case "dialing":
+    case "greeting":
+      return Number.isFinite(it.attempt);
+    default:
+      return it.phase === "open" || it.phase === "displaced";
+  }
+}
+
+/** Where a connection is, in words, e.g. `waiting, attempt 14, next in 12 s`. */
+export function inWords(standing: Standing, now: number): string {
+  switch (standing.phase) {
+    case "ready":
+      return `ready ${span(now - standing.since)}`;
+    case "checking":
+      return "silent, being checked";
+    case "waiting": {
+      const { attempt, nextAt } = standing;
+      return `waiting, attempt ${attempt}, next in ${span(nextAt - now)}`;
+    }
+    case "dialing":
+      return `dialing, attempt ${standing.attempt}`;
+    case "greeting":
+      return `greeting, attempt ${standing.attempt}`;
+    case "open":
+      return "open, the client has not spoken";
+    case "displaced":
+      return "another client has the connection, dialed with the next request";
+  }
+}
+
+/** A time as people say it, in its largest unit, e.g. `2 h`. */
+export function span(ms: number): string {
+  const units = [["d", 86_400_000], ["h", 3_600_000], ["min", 60_000]] as const;
+  const [unit, size] = units.find(([, size]) => ms >= size) ?? ["s", 1_000];
+  return `${Math.max(0, Math.floor(ms / size))} ${unit}`;
+}

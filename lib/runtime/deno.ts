@@ -1,0 +1,344 @@
+/**
+ * The host for Deno, on its own stdin, stdout and signals: `node:process` would
+ * cost the start 20 ms, and `Deno.stdin.readable` 4 ms.
+ *
+ * @module
+ */
+
+import { messageOf } from "../text/error_message.ts";
+import { textOf } from "../text/utf8.ts";
+import {
+  type FileFacts,
+  type Host,
+  isSame,
+  isUnsyncable,
+  namesIn,
+  noProxy,
+  type TlsRequest,
+  type Trouble,
+} from "./host.ts";
+
+/** How much is read at once, in bytes: as much as a pipe holds. */
+const CHUNK = 64 * 1024;
+
+/** How long to wait where a pipe cannot be waited for. */
+const RETRY_MS = 5;
+
+/** The host of a program that Deno runs. */
+export function denoHost(): Host {
+  const variable = (name: string): string | undefined =>
+    Deno.env.get(name) || undefined;
+  const exempt = noProxy({ proxies, variable });
+  if (exempt !== undefined) Deno.env.set("NO_PROXY", exempt);
+  let caCerts: string[] = [];
+  let client: Deno.HttpClient | undefined;
+  return {
+    runtime: `deno ${Deno.version.deno}`,
+    args: Deno.args,
+    pid: Deno.pid,
+    os: Deno.build.os,
+    program,
+    env: () => namesIn(Deno.build.os, Deno.env.toObject()),
+    variable,
+    proxies,
+    trustAuthorities: (certificates) =>
+      Promise.try(() => {
+        for (const [i, certificate] of certificates.entries()) {
+          try {
+            Deno.createHttpClient({ caCerts: [certificate] }).close();
+          } catch {
+            throw new Error(`certificate ${i + 1} in it cannot be parsed`);
+          }
+        }
+        caCerts = [...certificates];
+        client = Deno.createHttpClient({ caCerts });
+      }),
+    socketOptions: () => client === undefined ? {} : { client },
+    // Its WebSocket says what it knows.
+    watchDials: () => () => undefined,
+    askOverTls: (request) => askOverTls(request, caCerts),
+    isTerminal: (stream) => Deno[stream].isTerminal(),
+    readFile: (path) => textOf(Deno.readFileSync(path)),
+    readSame,
+    stat: (path) => found(() => factsOf(Deno.statSync(path)), undefined),
+    lstat: (path) => found(() => factsOf(Deno.lstatSync(path)), undefined),
+    user: userIn,
+    realPath: (path) => Deno.realPathSync(path),
+    readLink: (path) => Deno.readLinkSync(path),
+    list,
+    makeFolder: (path) =>
+      Deno.mkdirSync(path, { recursive: true, mode: 0o700 }),
+    writeFile: (path, text, mode) =>
+      Deno.writeTextFileSync(path, text, mode === undefined ? {} : { mode }),
+    makeFile,
+    sync,
+    setMode: (path, mode) => Deno.chmodSync(path, mode),
+    rename: (from, to) => Deno.renameSync(from, to),
+    remove,
+    lock: (path) => {
+      const options = { write: true, createNew: true, mode: 0o600 };
+      Deno.openSync(path, options).lockSync(true);
+      return true;
+    },
+    isLocked,
+    stdin: read,
+    writeStdout: (bytes) => whenReady(() => Deno.stdout.write(bytes)),
+    writeStderr: (bytes) => whenReady(() => Deno.stderr.write(bytes)),
+    turn,
+    // The first `setTimeout` costs the start 4 ms.
+    wake: (ms, callback) =>
+      AbortSignal.timeout(ms).addEventListener("abort", callback),
+    onSignal: (callback) => {
+      const isWindows = Deno.build.os === "windows";
+      const signals: Deno.Signal[] = isWindows
+        ? ["SIGINT", "SIGBREAK"]
+        : ["SIGINT", "SIGTERM", "SIGHUP"];
+      for (const signal of signals) Deno.addSignalListener(signal, callback);
+    },
+    exit: (code) => Deno.exit(code),
+  };
+}
+
+/** The program is not to depend on where this Deno happens to be: npm's cache, mostly. */
+function program(): string[] {
+  if (Deno.build.standalone) return [Deno.execPath()];
+  const { protocol, pathname, href } = new URL(Deno.mainModule);
+  let main = protocol === "file:" ? decodeURIComponent(pathname) : href;
+  if (protocol === "file:" && Deno.build.os === "windows") {
+    main = main.slice(1).replaceAll("/", "\\");
+  }
+  const deno = `deno@${Deno.version.deno}`;
+  return ["npx", "-y", deno, "run", "-NERW", main];
+}
+
+/** What Deno's WebSocket obeys. */
+function proxies(protocol: string): string[] {
+  const name = protocol === "wss:" ? "https_proxy" : "http_proxy";
+  return [name.toUpperCase(), name, "ALL_PROXY", "all_proxy"];
+}
+
+/** What `run` gives, or `otherwise` where there is no such file. */
+function found<T>(run: () => T, otherwise: T): T {
+  try {
+    return run();
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return otherwise;
+    throw error;
+  }
+}
+
+function factsOf(info: Deno.FileInfo): FileFacts {
+  const { isFile, isDirectory, isSymlink, size, mtime } = info;
+  const { mode, uid, gid } = info;
+  const isWindows = Deno.build.os === "windows";
+  return {
+    isFile,
+    isFolder: isDirectory,
+    isLink: isSymlink,
+    size,
+    modifiedAt: mtime?.getTime() ?? 0,
+    mode: isWindows || mode === null ? undefined : mode & 0o7777,
+    owner: isWindows || uid === null || gid === null
+      ? undefined
+      : { user: uid, group: gid },
+    names: info.nlink ?? 1,
+    id: isWindows ? "" : `${info.dev}:${info.ino}`,
+  };
+}
+
+/** Opens a file to read it. Deno would wait for a pipe that somebody has put there, but not to write, too. */
+function openOwn(path: string): Deno.FsFile {
+  try {
+    return Deno.openSync(path, { read: true, write: true });
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) throw error;
+    return Deno.openSync(path);
+  }
+}
+
+/** Deno cannot refuse to follow a link: so it is seen afterwards whether it did. */
+function readSame(path: string, facts: FileFacts): string | undefined {
+  const file = found(() => openOwn(path), undefined);
+  if (file === undefined) return undefined;
+  try {
+    const info = file.statSync();
+    if (!isSame(factsOf(info), facts)) return undefined;
+    const bytes = new Uint8Array(info.size);
+    let size = 0;
+    for (let count: number | null = 1; count && size < bytes.length;) {
+      count = file.readSync(bytes.subarray(size));
+      size += count ?? 0;
+    }
+    return new TextDecoder().decode(bytes.subarray(0, size));
+  } finally {
+    file.close();
+  }
+}
+
+/** The users of folders, once they are known. */
+const users = new Map<string, number>();
+
+/**
+ * `Deno.uid` would need a right more, and so would `/proc/self`. So this is the
+ * owner of a file that we make, which takes 40 us: there, or where nothing can
+ * be made there, in the system's folder for such files; or else it is the owner
+ * of the user's home.
+ */
+function userIn(folder: string): number | undefined {
+  if (Deno.build.os === "windows") return undefined;
+  const known = users.get(folder);
+  if (known !== undefined) return known;
+  const user = ownerOfNew(() => newIn(folder)) ??
+    ownerOfNew(() => Deno.makeTempFileSync()) ??
+    found(() => Deno.statSync(Deno.env.get("HOME") ?? "").uid, null);
+  if (user === null) throw new Error("no file can be made");
+  users.set(folder, user);
+  return user;
+}
+
+/** Makes a file in a folder, and says which. */
+function newIn(folder: string): string {
+  const chance = Math.floor(Math.random() * 2 ** 32).toString(36);
+  const path = `${folder}/${Deno.pid}-${chance}.tmp`;
+  const options = { write: true, createNew: true, mode: 0o600 };
+  Deno.openSync(path, options).close();
+  return path;
+}
+
+/** The owner of a file that can be made; `null` if it cannot. */
+function ownerOfNew(make: () => string): number | null {
+  let path: string;
+  try {
+    path = make();
+  } catch {
+    return null;
+  }
+  const { uid } = Deno.lstatSync(path);
+  Deno.removeSync(path);
+  return uid;
+}
+
+function makeFile(path: string, text: string, mode: number): boolean {
+  let file: Deno.FsFile;
+  try {
+    file = Deno.openSync(path, { write: true, createNew: true, mode });
+  } catch (error) {
+    if (error instanceof Deno.errors.AlreadyExists) return false;
+    throw error;
+  }
+  try {
+    const bytes = new TextEncoder().encode(text);
+    for (let at = 0; at < bytes.length;) {
+      at += file.writeSync(bytes.subarray(at));
+    }
+    // The mask of the process has taken some away.
+    const own = factsOf(file.statSync()).mode ?? mode;
+    if (own !== mode) Deno.chmodSync(path, mode);
+    return true;
+  } catch (error) {
+    Deno.removeSync(path);
+    throw error;
+  } finally {
+    file.close();
+  }
+}
+
+async function sync(path: string): Promise<void> {
+  // Windows wants to see the right to write.
+  const write = Deno.build.os === "windows";
+  const file = await Deno.open(path, { read: true, write });
+  try {
+    await file.sync();
+  } catch (error) {
+    if (!isUnsyncable((error as { code?: unknown }).code)) throw error;
+  } finally {
+    file.close();
+  }
+}
+
+function list(folder: string): string[] {
+  return found(() => [...Deno.readDirSync(folder)].map((it) => it.name), []);
+}
+
+function remove(path: string): void {
+  found(() => Deno.removeSync(path), undefined);
+}
+
+function isLocked(path: string): boolean {
+  return found(() => {
+    const file = Deno.openSync(path, { write: true });
+    // A shared one: two who look must not see each other.
+    const isFree = file.tryLockSync(false);
+    file.close();
+    return !isFree;
+  }, false);
+}
+
+/** By Deno's own TLS: that of `node:tls` tells less, obeys NODE_TLS_REJECT_UNAUTHORIZED, and may not read the usual authorities. */
+async function askOverTls(
+  { host: hostname, port, text, limit, signal }: TlsRequest,
+  caCerts: string[],
+): Promise<string | Trouble> {
+  const alpnProtocols = ["http/1.1"];
+  const options = { hostname, port, caCerts, alpnProtocols };
+  let connection: Deno.TlsConn | undefined;
+  try {
+    const opened = connection = await Deno.connectTls(options);
+    // Disposed twice, it does not complain; `using` is too new for Node 22.
+    signal.addEventListener("abort", () => opened[Symbol.dispose]());
+    if (signal.aborted) opened[Symbol.dispose]();
+    await opened.handshake();
+    await opened.write(new TextEncoder().encode(text));
+    let answer = "";
+    const buffer = new Uint8Array(CHUNK);
+    while (text !== "") {
+      const size = await opened.read(buffer);
+      if (size === null) break;
+      answer += new TextDecoder("latin1").decode(buffer.subarray(0, size));
+      if (answer.includes("\r\n\r\n") || answer.length > limit) break;
+    }
+    return answer;
+  } catch (error) {
+    // Here it is no second dial's.
+    const why = messageOf(error)
+      .replace("NoApplicationProtocol", "NO_APPLICATION_PROTOCOL");
+    return { text: why, error: "" };
+  } finally {
+    connection?.[Symbol.dispose]();
+  }
+}
+
+async function* read(): AsyncGenerator<Uint8Array> {
+  const buffer = new Uint8Array(CHUNK);
+  for (;;) {
+    // A stdin that cannot be read any more has ended.
+    const size = await whenReady(() => Deno.stdin.read(buffer))
+      .catch(() => null);
+    if (size === null) return;
+    yield buffer.subarray(0, size);
+  }
+}
+
+/** By a message to ourselves: a timer takes 2 ms, and the import of `setImmediate` 20 ms. */
+function turn(): Promise<void> {
+  const { port1, port2 } = new MessageChannel();
+  return new Promise((go) => {
+    port1.onmessage = () => {
+      port1.close();
+      go();
+    };
+    port2.postMessage(undefined);
+  });
+}
+
+/** A pipe that our parent has made non-blocking says "not now": that is no end. */
+async function whenReady<T>(run: () => Promise<T>): Promise<T> {
+  for (;;) {
+    try {
+      return await run();
+    } catch (error) {
+      if (!(error instanceof Deno.errors.WouldBlock)) throw error;
+      await new Promise((go) => setTimeout(go, RETRY_MS));
+    }
+  }
+}

@@ -1,0 +1,181 @@
+/**
+ * How long calls wait after an outage, with real processes: the lag from the
+ * moment that the daemon can be reached to the answer of a call that waits. Ends
+ * with 1 if an answer is missing, double or wrong, if something unsafe was
+ * executed twice, or if there were more dials than the design allows.
+ *
+ *     deno task recovery [--rounds 3] [--kills 10] [--kinds a,b]
+ *       [--dialect mcp|exai|both] [--bin FILE]... [--seed N] [--strict] [--lanes 12]
+ *       [--logs FOLDER]
+ *
+ * Side by side, in the same outages: the source, each executable or npm package
+ * (`.js`) that is given, and with mcp a bridge of some 30 lines. `--strict`
+ * ends with 1 also if an answer comes too late. `--logs` keeps what each client
+ * writes to stderr. The kinds of outage:
+ *
+ * - `kill`: the daemon is killed (-9) and started again; it is up for 1 to 8 s
+ *   and down for 0.2 to 3 s. The lag of a call is the time that the daemon could
+ *   be reached while it waited.
+ * - `rst`: connections and new ones are reset.
+ * - `close`: connections are closed with 1001, new ones refused.
+ * - `accept-close`: new connections are accepted and closed.
+ * - `garbage`: new connections are accepted and answered with bytes that are no
+ *   HTTP; every second time with a WebSocket whose frames are no messages. They
+ *   end with the outage.
+ * - `1013`: new connections open as WebSockets and are closed with 1013.
+ * - `silent-tcp`: new connections are accepted, and nothing is ever said on
+ *   them, even after the outage.
+ * - `silent-ws`: they open as WebSockets, and nothing is ever said on them.
+ * - `syn-drop`: the listening process is stopped and its queue is full, so that
+ *   the system drops every SYN.
+ *
+ * But for `kill`, `front_process.ts` stands before a daemon that lives.
+ *
+ * @module
+ */
+
+import { pooledMap } from "@std/async/pool.js";
+import { parseArgs } from "@std/cli/parse_args.js";
+import { type Fault, FAULTS } from "../helpers/faulty_relay.ts";
+import { print } from "../helpers/print.ts";
+import type { Dialect, Program } from "./recovery_client.ts";
+import { planOutages, runFront } from "./recovery_front.ts";
+import { runKills, startDaemonOf } from "./recovery_kill.ts";
+import { type Finding, progress, report } from "./recovery_report.ts";
+import { freePort } from "../helpers/process.ts";
+import { prng } from "../simulation/clock_and_random.ts";
+
+const KINDS: readonly string[] = ["kill", ...FAULTS];
+
+function usage(): never {
+  print(`Say deno task recovery [--kinds ${KINDS.join(",")}] ...`);
+  Deno.exit(2);
+}
+
+const flags = parseArgs(Deno.args, {
+  string: [
+    "rounds",
+    "kills",
+    "kinds",
+    "dialect",
+    "bin",
+    "seed",
+    "lanes",
+    "logs",
+  ],
+  boolean: ["strict"],
+  collect: ["bin"],
+  unknown: usage,
+  default: { rounds: "3", kills: "10", dialect: "both", lanes: "12" },
+});
+const rounds = Number(flags.rounds);
+const kills = Number(flags.kills);
+const seed = Number(flags.seed ?? Math.floor(Math.random() * 1e6));
+const kinds: readonly string[] = flags.kinds?.split(",") ?? KINDS;
+const dialects = (["mcp", "exai"] as const).filter((dialect) =>
+  flags.dialect === "both" || flags.dialect === dialect
+);
+if (
+  !(rounds > 0 && kills > 0 && Number(flags.lanes) > 0) ||
+  !Number.isInteger(seed) || dialects.length === 0 ||
+  !kinds.every((kind) => KINDS.includes(kind))
+) {
+  usage();
+}
+
+// The source is the source, whatever the tests are told.
+Deno.env.delete("ALWAYSUP_BIN");
+
+/** A program that was given: an executable, or a script for Node. */
+function given(file: string): Program {
+  const path = Deno.realPathSync(file);
+  const isScript = /\.m?js$/.test(path);
+  return {
+    name: isScript ? "node" : "binary",
+    isOurs: true,
+    logs: flags.logs,
+    command: (args) => isScript ? ["node", [path, ...args]] : [path, args],
+  };
+}
+
+function programsFor(dialect: Dialect): Program[] {
+  const { logs } = flags;
+  const programs: Program[] = [
+    { name: "source", isOurs: true, logs },
+    ...flags.bin.map(given),
+  ];
+  if (dialect === "exai") return programs;
+  const script = `${import.meta.dirname}/../daemons/bridge.ts`;
+  const start = ["run", "--quiet", "--allow-net", script];
+  return [...programs, {
+    name: "bridge",
+    isOurs: false,
+    logs,
+    command: (args) => [Deno.execPath(), [...start, ...args]],
+  }];
+}
+
+/** A generator of chance for one kind and dialect, so that its outages are the same whatever else runs. */
+function chance(kind: string, dialect: Dialect): () => number {
+  const at = KINDS.indexOf(kind) * 2 + (dialect === "mcp" ? 0 : 1);
+  return prng(seed * 100 + at);
+}
+
+const folder = await Deno.makeTempDir({ prefix: "recovery-" });
+addEventListener("unload", () => Deno.removeSync(folder, { recursive: true }));
+// Every child ends when its stdin does.
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+  Deno.addSignalListener(signal, () => Deno.exit(130));
+}
+
+const broken: string[] = [];
+
+async function run(): Promise<Finding[]> {
+  await using cleanup = new AsyncDisposableStack();
+  const jobs: (() => Promise<Finding[]>)[] = [];
+  if (kinds.includes("kill")) {
+    for (const dialect of dialects) {
+      const random = chance("kill", dialect);
+      const programs = programsFor(dialect);
+      const journal = `${folder}/kill-${dialect}`;
+      jobs.push(() => runKills(dialect, programs, kills, random, journal));
+    }
+  }
+  for (const dialect of dialects) {
+    const port = freePort();
+    const journal = `${folder}/${dialect}`;
+    cleanup.use(await startDaemonOf(dialect, port, journal));
+    for (const kind of FAULTS.filter((it: Fault) => kinds.includes(it))) {
+      const outages = planOutages(kind, rounds, chance(kind, dialect));
+      for (const program of programsFor(dialect)) {
+        jobs.push(async () => [
+          await runFront(kind, dialect, program, port, outages),
+        ]);
+      }
+    }
+  }
+  const findings: Finding[] = [];
+  const lanes: AsyncIterable<Finding[]> = pooledMap(
+    Number(flags.lanes),
+    jobs,
+    async (job: () => Promise<Finding[]>) => {
+      try {
+        return await job();
+      } catch (error) {
+        broken.push(`the tool itself: ${(error as Error).stack}`);
+        return [];
+      }
+    },
+  );
+  for await (const some of lanes) {
+    findings.push(...some);
+    some.forEach(progress);
+  }
+  return findings;
+}
+
+if (flags.logs !== undefined) await Deno.mkdir(flags.logs, { recursive: true });
+print(`seed ${seed}`);
+const failures = [...report(await run(), flags.strict), ...broken];
+for (const failure of failures) print(`FAILED ${failure}`);
+Deno.exit(failures.length === 0 ? 0 : 1);

@@ -1,0 +1,215 @@
+/**
+ * What `deno task recovery` has found, as a table, and whether it is within the
+ * rules of the design.
+ *
+ * @module
+ */
+
+import { print } from "../helpers/print.ts";
+import type { Dialect, Program } from "./recovery_client.ts";
+
+/** Outages in which a dial neither opens nor fails. */
+const SILENT: readonly string[] = ["silent-tcp", "silent-ws", "syn-drop"];
+const TARGET_MS = 1_500;
+const SILENT_TARGET_MS = 3_500;
+const SHORT_SILENCE_MS = 5_000;
+
+/** The dials that are allowed beside one per `DEMAND_MS` of waiting, and what the backoff table adds while no call waits. */
+const FREE_DIALS = 4;
+const DEMAND_MS = 850;
+const TABLE_MS = [250, 500, 1_000, 2_000, 4_000, 8_000, 16_000];
+
+/** One call that waited for the end of an outage. */
+export interface Lag {
+  /** From the moment that the daemon could be reached; `undefined`: no answer. */
+  readonly ms: number | undefined;
+  readonly outageMs: number;
+}
+
+/** How often a client dialed during one outage, or several. */
+export interface Dials {
+  readonly seen: number;
+  readonly allowed: number;
+}
+
+/** What one client did in one kind of outage. */
+export interface Finding {
+  readonly kind: string;
+  readonly dialect: Dialect;
+  readonly program: Program;
+  readonly lags: Lag[];
+  readonly dials: Dials[];
+  readonly problems: string[];
+  /** From kill -9 to the error of a call in flight, in milliseconds. */
+  readonly errorMs: number[];
+  /** From the end of stdin to the exit, in milliseconds. */
+  readonly exitMs: number[];
+}
+
+/** Starts the books of a client. */
+export function newFinding(
+  kind: string,
+  dialect: Dialect,
+  program: Program,
+): Finding {
+  const books = { lags: [], dials: [], problems: [], errorMs: [], exitMs: [] };
+  return { kind, dialect, program, ...books };
+}
+
+/**
+ * How many dials the design allows.
+ *
+ * @param calls each has a connection of its own with exai
+ * @param waitedMs how long a call waited
+ * @param unwaitedMs how long none waited while the daemon could not be reached
+ */
+export function allowedDials(
+  { dialect }: Pick<Finding, "dialect">,
+  outages: number,
+  calls: number,
+  waitedMs: number,
+  unwaitedMs: number,
+): number {
+  let [table, at] = [0, 0];
+  for (const ms of TABLE_MS) {
+    at += ms;
+    if (at <= unwaitedMs) table++;
+  }
+  const beyond = Math.max(0, table - (FREE_DIALS - 1));
+  const own = dialect === "exai" ? calls : 0;
+  const free = outages * FREE_DIALS + beyond + own;
+  return free + Math.ceil(waitedMs / DEMAND_MS);
+}
+
+function targetMs(kind: string, outageMs: number): number {
+  if (!SILENT.includes(kind)) return TARGET_MS;
+  if (outageMs <= SHORT_SILENCE_MS) return SILENT_TARGET_MS;
+  return Math.max(SILENT_TARGET_MS, outageMs / 2);
+}
+
+/** One line that says how a client fares, as soon as it is known. */
+export function progress(finding: Finding): void {
+  const { kind, dialect, program, lags } = finding;
+  const each = lags.map((lag) =>
+    ms(lag.ms) + (lag.outageMs > 0 ? ` after ${ms(lag.outageMs)}` : "")
+  );
+  print(`${kind} ${dialect} ${program.name}: ${each.join(", ")}`);
+}
+
+/** A value that so large a part of all are not above. */
+function quantile(sorted: readonly number[], part: number): number {
+  return sorted[Math.max(0, Math.ceil(sorted.length * part) - 1)]!;
+}
+
+function ms(value: number | undefined): string {
+  if (value === undefined || !Number.isFinite(value)) return "-";
+  return value.toFixed(0);
+}
+
+function sortedLags(lags: readonly Lag[]): number[] {
+  return lags.flatMap((lag) => lag.ms ?? []).sort((a, b) => a - b);
+}
+
+const WIDTHS = [13, 8, 8, 6, 5, 7, 7, 7, 8, 9, 11, 8, 6];
+
+function row(cells: readonly (string | number)[]): void {
+  print(
+    cells.map((cell, i) =>
+      i < 3 ? `${cell}`.padEnd(WIDTHS[i]!) : `${cell}`.padStart(WIDTHS[i]!)
+    ).join(""),
+  );
+}
+
+/** How many answers came too late or never. */
+function lateness({ kind, lags }: Finding): number {
+  return lags.filter(({ ms, outageMs }) =>
+    ms === undefined || ms > targetMs(kind, outageMs)
+  ).length;
+}
+
+function tableRow(finding: Finding): void {
+  const { kind, dialect, program, lags, dials, problems } = finding;
+  const all = sortedLags(lags);
+  const isSilent = SILENT.includes(kind);
+  const short = lags.filter((lag) => lag.outageMs <= SHORT_SILENCE_MS);
+  const long = lags.filter((lag) => lag.outageMs > SHORT_SILENCE_MS);
+  const ratios = long.flatMap(({ ms, outageMs }) =>
+    ms === undefined ? [] : ms / (outageMs / 2)
+  );
+  const worst =
+    dials.toSorted((a, b) => b.seen / b.allowed - a.seen / a.allowed)[0];
+  row([
+    kind,
+    dialect,
+    program.name,
+    lags.length,
+    lags.length - all.length,
+    ms(quantile(all, 0.5)),
+    ms(quantile(all, 0.95)),
+    ms(all.at(-1)),
+    isSilent ? ms(sortedLags(short).at(-1)) : "",
+    isSilent && ratios.length > 0 ? Math.max(...ratios).toFixed(2) : "",
+    worst === undefined ? "" : `${worst.seen} of ${worst.allowed}`,
+    lateness(finding),
+    problems.length,
+  ]);
+}
+
+function figure(what: string, all: number[]): void {
+  if (all.length === 0) return;
+  all.sort((a, b) => a - b);
+  print(
+    `${what}: p50 ${ms(quantile(all, 0.5))} ms, max ${ms(all.at(-1))} ms ` +
+      `(${all.length} times)`,
+  );
+}
+
+/**
+ * Prints everything; gives what is wrong with our programs, one line each.
+ *
+ * @param isStrict whether an answer that comes too late is wrong too
+ */
+export function report(
+  findings: readonly Finding[],
+  isStrict: boolean,
+): string[] {
+  print(
+    "Lag from the moment that the daemon can be reached to the answer of a " +
+      "call that waits, in ms.\n" +
+      `Targets: max ${TARGET_MS}; ${SILENT.join(", ")}: max ` +
+      `${SILENT_TARGET_MS} after up to 5 s of silence ("<=5s"),\nelse at most ` +
+      `half of the silence or ${SILENT_TARGET_MS} (">5s": max of lag / half ` +
+      'of the silence). "late": beyond the target.\n',
+  );
+  row([
+    ...["kind", "dialect", "client", "calls", "lost", "p50", "p95", "max"],
+    ...["<=5s", ">5s", "dials", "late", "bad"],
+  ]);
+  const failures: string[] = [];
+  for (const finding of findings) {
+    tableRow(finding);
+    const { kind, dialect, program, dials, problems } = finding;
+    const which = `${kind} ${dialect} ${program.name}`;
+    if (!program.isOurs) continue;
+    for (const problem of problems) failures.push(`${which}: ${problem}`);
+    for (const { seen, allowed } of dials) {
+      if (seen <= allowed) continue;
+      failures.push(`${which}: ${seen} dials where ${allowed} are allowed`);
+    }
+    const late = lateness(finding);
+    if (isStrict && late > 0) failures.push(`${which}: ${late} late`);
+  }
+  print("");
+  for (const name of new Set(findings.map(({ program }) => program.name))) {
+    const its = findings.filter(({ program }) => program.name === name);
+    const errors = its.flatMap(({ errorMs }) => errorMs);
+    figure(`${name}: kill -9 to the error of the call in flight`, errors);
+    const [away, there] = [true, false].map((isAway) =>
+      its.filter(({ kind }) => (kind === "kill") === isAway)
+        .flatMap(({ exitMs }) => exitMs)
+    );
+    figure(`${name}: end of stdin to exit, connected`, there!);
+    figure(`${name}: end of stdin to exit, daemon away`, away!);
+  }
+  return failures;
+}

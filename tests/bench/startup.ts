@@ -1,0 +1,107 @@
+/**
+ * What a start costs, and what the program takes when it is idle, in each form
+ * in which people get it: as ratios to a bare forwarder of the same form and
+ * runtime, taken in one run, interleaved, medians.
+ *
+ *     deno task starts [ROUNDS]
+ *
+ * It builds what it measures.
+ *
+ * @module
+ */
+
+import { DIST, ROOT, run } from "../../.ci/build/bundle.ts";
+import {
+  install,
+  installBun,
+  npmFile,
+} from "../../.ci/build/install_packages.ts";
+import { RawDaemon } from "../helpers/fake_websocket_server.ts";
+import { Child, HELLO } from "../helpers/process.ts";
+import { print } from "../helpers/print.ts";
+
+const ROUNDS = Number(Deno.args[0] ?? 21);
+
+/** What starts a program, but for the URL at the end. */
+type Start = readonly [command: string, ...args: string[]];
+
+interface Form {
+  readonly name: string;
+  readonly bare: Start;
+  readonly ours: Start;
+}
+
+/** Builds what is measured. */
+async function forms(folder: string): Promise<Form[]> {
+  const build = `${ROOT}.ci/build`;
+  const daemons = `${ROOT}tests/daemons`;
+  await run(Deno.execPath(), ["run", "-A", `${build}/compile.ts`]);
+  await run(Deno.execPath(), ["run", "-A", `${build}/npm.ts`]);
+  await install("nodes");
+  const node = npmFile("nodes", "node-24/bin/node");
+  const bare = `${folder}/bare`;
+  await run(await installBun(), [
+    ...["build", "--compile", `${daemons}/forwarder.mjs`, `--outfile=${bare}`],
+  ], { stdout: "null" });
+  const deno = Deno.execPath();
+  const rights = ["run", "--quiet", "-NERW"];
+  return [
+    {
+      name: "source (Deno)",
+      bare: [deno, ...rights, `${daemons}/forwarder.ts`, "--url"],
+      ours: [deno, ...rights, `${ROOT}main.ts`, "--url"],
+    },
+    {
+      name: "binary (Bun)",
+      bare: [bare],
+      ours: [`${DIST}alwaysup`, "--url"],
+    },
+    {
+      name: "npm package (Node)",
+      bare: [node, `${daemons}/forwarder.mjs`],
+      ours: [node, `${DIST}npm/alwaysup.js`, "--url"],
+    },
+  ];
+}
+
+/** Starts a program, waits for its first answer, and looks at its memory. */
+async function measure(
+  [command, ...args]: Start,
+  url: string,
+): Promise<{ ms: number; mib: number }> {
+  const startedAt = performance.now();
+  const env = { ALWAYSUP_CACHE: "off" };
+  await using child = new Child(command, [...args, url], env);
+  await child.write(HELLO);
+  const { at } = await child.stdout.find(() => true);
+  const status = await Deno.readTextFile(`/proc/${child.process.pid}/status`);
+  const mib = Number(/VmRSS:\s+(\d+)/.exec(status)![1]) / 1024;
+  return { ms: at - startedAt, mib };
+}
+
+function median(values: number[]): number {
+  return values.toSorted((a, b) => a - b)[values.length >> 1]!;
+}
+
+const folder = await Deno.makeTempDir({ prefix: "starts-" });
+await using daemon = new RawDaemon();
+print(`medians of ${ROUNDS} rounds     forwarder  alwaysup  ratio`);
+for (const { name, bare, ours } of await forms(folder)) {
+  const found = { bare: [], ours: [] } as Record<
+    "bare" | "ours",
+    { ms: number; mib: number }[]
+  >;
+  for (let i = 0; i < ROUNDS; i++) {
+    found.bare.push(await measure(bare, daemon.url));
+    found.ours.push(await measure(ours, daemon.url));
+  }
+  for (const [what, unit] of [["ms", "start, ms"], ["mib", "idle, MiB"]]) {
+    const [theirs, own] = [found.bare, found.ours]
+      .map((all) => median(all.map((one) => one[what as "ms" | "mib"])));
+    print(
+      `${name}: ${unit}`.padEnd(30) + theirs!.toFixed(1).padStart(8) +
+        own!.toFixed(1).padStart(10) + (own! / theirs!).toFixed(2).padStart(7),
+    );
+  }
+}
+await Deno.remove(folder, { recursive: true });

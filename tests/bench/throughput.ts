@@ -1,0 +1,119 @@
+/**
+ * What the proxy costs, as ratios to a bare forwarder of the same runtime,
+ * taken in one run, interleaved, medians.
+ *
+ *     deno task bench [ROUNDS]
+ *
+ * @module
+ */
+
+import { RawDaemon } from "../helpers/fake_websocket_server.ts";
+import { Child, HELLO, proxyCommand } from "../helpers/process.ts";
+import { print } from "../helpers/print.ts";
+
+const ROUNDS = Number(Deno.args[0] ?? 11);
+const SEQUENTIAL = 1_000;
+const PIPELINED = 5_000;
+
+/** One round's figures; times in milliseconds, memory in MiB. */
+interface Round {
+  start: number;
+  p50: number;
+  p99: number;
+  pipelined: number;
+  large: number;
+  idle: number;
+  after: number;
+}
+
+function start(which: "forwarder" | "alwaysup", url: string): Child {
+  const flags = ["--url", url];
+  if (which === "alwaysup") {
+    return new Child(...proxyCommand([...flags, "--cache", "off"]), {});
+  }
+  const script = `${import.meta.dirname}/../daemons/forwarder.ts`;
+  const args = ["run", "--quiet", "--allow-net", script, ...flags];
+  return new Child(Deno.execPath(), args, {});
+}
+
+function call(id: number, text: string): string {
+  return `{"jsonrpc":"2.0","id":${id},"method":"x","params":{"t":"${text}"}}\n`;
+}
+
+function median(values: number[]): number {
+  return values.toSorted((a, b) => a - b)[values.length >> 1]!;
+}
+
+async function memory(child: Child): Promise<number> {
+  const status = await Deno.readTextFile(`/proc/${child.process.pid}/status`);
+  return Number(/VmRSS:\s+(\d+)/.exec(status)![1]) / 1024;
+}
+
+async function round(
+  which: "forwarder" | "alwaysup",
+  url: string,
+): Promise<Round> {
+  const startedAt = performance.now();
+  await using child = start(which, url);
+  await child.write(HELLO);
+  let seen = 0;
+  const answered = async (): Promise<number> =>
+    (await child.stdout.find(() => true, seen++)).at;
+  const startMs = await answered() - startedAt;
+  await child.write('{"jsonrpc":"2.0","method":"notifications/initialized"}\n');
+  const idle = await memory(child);
+  const laps: number[] = [];
+  for (let id = 1; id <= SEQUENTIAL; id++) {
+    const at = performance.now();
+    await child.write(call(id, "small"));
+    laps.push(await answered() - at);
+  }
+  laps.sort((a, b) => a - b);
+  let at = performance.now();
+  await child.write(
+    Array.from({ length: PIPELINED }, (_, i) => call(i, "small")).join(""),
+  );
+  for (let i = 1; i < PIPELINED; i++) await answered();
+  const pipelined = await answered() - at;
+  at = performance.now();
+  await child.write(call(1, "x".repeat(20_000_000)));
+  const large = await answered() - at;
+  const after = await memory(child);
+  await child.end();
+  return {
+    start: startMs,
+    p50: laps[SEQUENTIAL >> 1]!,
+    p99: laps[Math.floor(SEQUENTIAL * 0.99)]!,
+    pipelined,
+    large,
+    idle,
+    after,
+  };
+}
+
+const ROWS: [name: keyof Round, label: string][] = [
+  ["start", "start to the answer to initialize, ms"],
+  ["p50", "one call after the other, median, ms"],
+  ["p99", "one call after the other, 99th percentile, ms"],
+  ["pipelined", `${PIPELINED} calls at once, ms`],
+  ["large", "20 MB there and back, ms"],
+  ["idle", "memory when idle, MiB"],
+  ["after", "memory after all that, MiB"],
+];
+
+await using daemon = new RawDaemon();
+const rounds = { forwarder: [] as Round[], alwaysup: [] as Round[] };
+for (let i = 0; i < ROUNDS; i++) {
+  for (const which of ["forwarder", "alwaysup"] as const) {
+    rounds[which].push(await round(which, daemon.url));
+  }
+}
+print(`medians of ${ROUNDS} rounds${" ".repeat(25)}forwarder  alwaysup  ratio`);
+for (const [name, label] of ROWS) {
+  const [bare, ours] = [rounds.forwarder, rounds.alwaysup]
+    .map((all) => median(all.map((one) => one[name])));
+  print(
+    label.padEnd(46) + bare!.toFixed(2).padStart(9) +
+      ours!.toFixed(2).padStart(10) + (ours! / bare!).toFixed(2).padStart(7),
+  );
+}

@@ -1,0 +1,284 @@
+/**
+ * The arm64 Linux executable, started and used: on an arm64 machine as it is,
+ * on another Linux machine by QEMU.
+ *
+ *     deno task arm64
+ *
+ * QEMU and arm64's C and C++ libraries are the machine's, if it has them.
+ * Otherwise apt downloads them, and `dist/arm64/` keeps them for the next run:
+ * nothing is installed, and nobody has to be root.
+ *
+ * @module
+ */
+
+import { messageOf } from "../../lib/text/error_message.ts";
+import { assert, assertEquals, assertMatch } from "../helpers/assert.ts";
+import { DIST, ROOT, run, VERSION } from "../../.ci/build/bundle.ts";
+import { print } from "../helpers/print.ts";
+import {
+  answerAll,
+  type Manners,
+  RawDaemon,
+} from "../helpers/fake_websocket_server.ts";
+import { within } from "../helpers/time_limit.ts";
+import { HELLO, Proxy } from "../helpers/process.ts";
+
+/** A value for the proxy's timeouts: an emulated program is slow. */
+const SLOW = "5m";
+
+/** What is kept for the next run, and the script that starts the executable. */
+const KEPT = `${DIST}arm64/`;
+const SCRIPT = `${KEPT}alwaysup`;
+
+/** Something that an emulated program needs. */
+interface Part {
+  /** Its name in `dist/arm64/`. */
+  readonly name: string;
+  /** Where the packages have it, from the root. */
+  readonly path: string;
+  /** What is there when it is complete, from `path`. */
+  readonly proof: string;
+  /** Packages of Debian and Ubuntu, taken in turn until it is complete. */
+  readonly packages: readonly string[];
+}
+
+const EMULATOR: Part = {
+  name: "qemu-aarch64-static",
+  path: "usr/bin/qemu-aarch64-static",
+  proof: "",
+  // Since Debian 13 the first one has only a link into the second one.
+  packages: ["qemu-user-static", "qemu-user"],
+};
+
+/** These packages are `Architecture: all`, so that apt needs no package lists of arm64's. */
+const LIBRARIES: Part = {
+  name: "libraries",
+  path: "usr/aarch64-linux-gnu",
+  proof: "/lib/libstdc++.so.6",
+  packages: [
+    ...["libc6-arm64-cross", "libgcc-s1-arm64-cross"],
+    "libstdc++6-arm64-cross",
+  ],
+};
+
+const ADVICE = `install ${EMULATOR.name}, and arm64's C and C++ libraries in ` +
+  `/${LIBRARIES.path}`;
+
+const start = performance.now();
+
+function say(what: string): void {
+  const seconds = ((performance.now() - start) / 1000).toFixed(2);
+  print(`${seconds.padStart(8)} s  ${what}`);
+}
+
+async function exists(path: string): Promise<boolean> {
+  return await Deno.stat(path).then(() => true, () => false);
+}
+
+/** Whether a folder of `PATH` has a program. */
+async function isOnPath(program: string): Promise<boolean> {
+  const folders = (Deno.env.get("PATH") ?? "").split(":");
+  const found = folders.map((folder) => exists(`${folder}/${program}`));
+  return (await Promise.all(found)).includes(true);
+}
+
+/** Runs a command silently. Throws what it complains about if it fails. */
+async function quietly(
+  command: string,
+  args: string[],
+  cwd: string,
+): Promise<void> {
+  const { success, stderr } = await new Deno.Command(command, {
+    args,
+    cwd,
+    env: { LC_ALL: "C" },
+    stdin: "null",
+    stdout: "null",
+    stderr: "piped",
+  }).output();
+  if (success) return;
+  const lines = new TextDecoder().decode(stderr).trim().split("\n");
+  throw new Error(`${command} failed: ${lines.at(-1)}`);
+}
+
+/** Downloads parts by apt, which writes only into one folder of ours. */
+async function download(parts: readonly Part[]): Promise<void> {
+  for (const program of ["apt-get", "dpkg"]) {
+    if (await isOnPath(program)) continue;
+    throw new Error(`There is no ${program} here to get QEMU with; ${ADVICE}`);
+  }
+  const names = parts.map(({ name }) => name).join(" and ");
+  say(`apt downloads what dist/arm64/ lacks: ${names}`);
+  const work = `${DIST}arm64.new`;
+  await Deno.remove(work, { recursive: true }).catch(() => {});
+  await Deno.mkdir(`${work}/lists/partial`, { recursive: true });
+  await Deno.mkdir(`${work}/cache/archives/partial`, { recursive: true });
+  // The machine's own settings are read first: its mirror, proxy and keys.
+  await Deno.writeTextFile(
+    `${work}/apt.conf`,
+    [
+      // What the machine does after every update would be done for this one.
+      "#clear APT::Update;",
+      `Dir::State "${work}";`,
+      `Dir::Cache "${work}/cache";`,
+      // As root, apt would warn that another user cannot write here.
+      'APT::Sandbox::User "root";',
+    ].join("\n"),
+  );
+  const apt = (...args: string[]): Promise<void> =>
+    quietly("apt-get", ["-qq", "-c", `${work}/apt.conf`, ...args], work);
+  try {
+    await apt("update");
+    for (const part of parts) await unpack(part, work, apt);
+  } catch (error) {
+    const why = messageOf(error);
+    throw new Error(`${why}; look at apt's sources and network, or ${ADVICE}`);
+  } finally {
+    await Deno.remove(work, { recursive: true });
+  }
+}
+
+/** Takes one part out of its packages; what is kept of it is complete. */
+async function unpack(
+  { name, path, proof, packages }: Part,
+  work: string,
+  apt: (...args: string[]) => Promise<void>,
+): Promise<void> {
+  const tree = `${work}/${name}`;
+  for (const each of packages) {
+    if (await exists(`${tree}/${path}${proof}`)) break;
+    await apt("download", each);
+    for await (const { name: file } of Deno.readDir(work)) {
+      if (!file.startsWith(`${each}_`)) continue;
+      await quietly("dpkg", ["-x", file, tree], work);
+    }
+  }
+  if (!await exists(`${tree}/${path}${proof}`)) {
+    throw new Error(`There is no ${path}${proof} in ${packages.join(", ")}`);
+  }
+  await Deno.rename(await Deno.realPath(`${tree}/${path}`), `${KEPT}${name}`);
+}
+
+/** Writes the script that starts the executable by QEMU; first gets what that needs. */
+async function emulate(): Promise<void> {
+  await Deno.mkdir(KEPT, { recursive: true });
+  const hasEmulator = await isOnPath(EMULATOR.name);
+  const hasLibraries = await exists(`/${LIBRARIES.path}${LIBRARIES.proof}`);
+  const needed = [
+    ...(hasEmulator ? [] : [EMULATOR]),
+    ...(hasLibraries ? [] : [LIBRARIES]),
+  ];
+  const lacking: Part[] = [];
+  for (const part of needed) {
+    if (!await exists(`${KEPT}${part.name}`)) lacking.push(part);
+  }
+  if (lacking.length > 0) await download(lacking);
+  const qemu = hasEmulator ? EMULATOR.name : `"$here/${EMULATOR.name}"`;
+  const root = hasLibraries
+    ? `/${LIBRARIES.path}`
+    : `"$here/${LIBRARIES.name}"`;
+  await Deno.writeTextFile(
+    SCRIPT,
+    '#!/bin/sh\nhere=$(dirname "$0")\n' +
+      `exec ${qemu} -L ${root} "$here/../alwaysup-linux-arm64" "$@"\n`,
+    { mode: 0o755 },
+  );
+}
+
+/** The program says who it is. */
+async function version(): Promise<void> {
+  await using proxy = new Proxy(["--version"]);
+  assertEquals((await proxy.end()).code, 0, proxy.stderr.dump());
+  const text = proxy.stdout.dump();
+  assertMatch(text, new RegExp(`^alwaysup ${VERSION} \\((deno|bun) [\\d.]+, `));
+  say(`--version: ${text}`);
+}
+
+/** The program examines the way to a daemon. */
+async function doctor(): Promise<void> {
+  const answer: Manners["answer"] = (message) =>
+    message.method === "tools/list"
+      ? { id: message.id, result: { tools: [{ name: "x" }] } }
+      : answerAll(message);
+  await using daemon = new RawDaemon({ answer });
+  const home = await Deno.makeTempDir({ prefix: "home-" });
+  await using proxy = new Proxy(["doctor", "--json", "--url", daemon.url], {
+    HOME: home,
+  });
+  const { code } = await proxy.end();
+  const [line] = proxy.stdout.all;
+  const { ok, checks } = JSON.parse(line?.text ?? "{}");
+  assert(code === 0 && ok, `${line?.text}\n${proxy.stderr.dump()}`);
+  await Deno.remove(home, { recursive: true });
+  say(`doctor --json: ok, ${checks.length} checks`);
+}
+
+/** The program holds a client's connection while its daemon is away. */
+async function work(): Promise<void> {
+  const flags = ["--initialize-grace", "off"];
+  for (const limit of ["handshake-timeout", "queue-timeout"]) {
+    flags.push(`--${limit}`, SLOW);
+  }
+  // No `using`: a daemon that closes waits for its clients, and one that hangs
+  // would hide what failed.
+  const daemon = new RawDaemon();
+  const { port, url } = daemon;
+  await using proxy = new Proxy(["--url", url, ...flags]);
+  await proxy.write(HELLO);
+  const { result } = await proxy.answer(0);
+  assertEquals(result.serverInfo.name, "raw");
+  await proxy.tell({ jsonrpc: "2.0", method: "notifications/initialized" });
+  say("The daemon answers initialize");
+  await proxy.ask(1, "x", { n: 1 });
+  assertEquals((await proxy.answer(1)).result, { n: 1 });
+  say("The daemon answers a request");
+  await within(daemon[Symbol.asyncDispose](), "the daemon to end");
+  const isLost = (line: string): boolean => line.includes("Lost the WebSocket");
+  await proxy.stderr.find(isLost);
+  await proxy.ask(2, "x", { n: 2 });
+  // The proxy answers this one itself, when it has read the one before.
+  await proxy.ask(3, "ping");
+  assertEquals((await proxy.answer(3)).result, {});
+  const ids = proxy.stdout.all.map(({ text }) => JSON.parse(text).id);
+  assert(!ids.includes(2), "a request has an answer without a daemon");
+  say("The daemon goes away, and a request waits");
+  const again = new RawDaemon({}, port);
+  assertEquals((await proxy.answer(2)).result, { n: 2 });
+  assert(again.messages.some(({ method }) => method === "x"), "not asked");
+  say("The daemon comes back on the same port, and answers that request");
+  const { code } = await proxy.end();
+  assertEquals(code, 0, proxy.stderr.dump());
+  for (const { text } of proxy.stdout.all) JSON.parse(text);
+  say("stdin ends, and the exit code is 0");
+  await within(again[Symbol.asyncDispose](), "the daemon to end");
+}
+
+async function main(): Promise<void> {
+  const { os, arch } = Deno.build;
+  if (os !== "linux") {
+    throw new Error(
+      `An arm64 Linux program cannot run on ${os}; run this on Linux`,
+    );
+  }
+  const isEmulated = arch !== "aarch64";
+  if (isEmulated) await emulate();
+  const compile = `${ROOT}.ci/build/compile.ts`;
+  await run(Deno.execPath(), [
+    ...["run", "--quiet", "-A", compile, "--target", "linux-arm64"],
+  ]);
+  const program = isEmulated ? SCRIPT : `${DIST}alwaysup-linux-arm64`;
+  Deno.env.set("ALWAYSUP_BIN", program);
+  say(`The executable runs ${isEmulated ? "under QEMU" : "as it is"}`);
+  await version();
+  await doctor();
+  await work();
+}
+
+try {
+  await main();
+  print("\nThe arm64 executable works.");
+  Deno.exit(0);
+} catch (error) {
+  print(`\narm64: ${messageOf(error)}`);
+  Deno.exit(1);
+}

@@ -1,0 +1,381 @@
+/**
+ * The files of the program and of its clients, on Windows.
+ *
+ * @module
+ */
+
+import { formatOf } from "../../../lib/clients/config_file.ts";
+import { CLIENTS, entryOf } from "../../../lib/clients/registry.ts";
+import { assert, assertEquals, assertMatch } from "../../helpers/assert.ts";
+import { test, WAIT_LIMIT_MS, within } from "../../helpers/time_limit.ts";
+import {
+  answerAll,
+  type Manners,
+  RawDaemon,
+} from "../../helpers/fake_websocket_server.ts";
+import { type Child, freePort, type Proxy } from "../../helpers/process.ts";
+import { Home, type Windows } from "../windows_executable.ts";
+
+// deno-lint-ignore no-explicit-any
+type Json = any;
+
+const CACHE = "AppData/Local/alwaysup";
+/** A flag of `install` where nobody listens. */
+const URL_FLAG = ["--url", "ws://127.0.0.1:9/"];
+
+/** Where each client keeps its servers, from the user's folder. */
+const PLACES: Readonly<Record<string, string>> = {
+  "claude-desktop": "AppData/Roaming/Claude/claude_desktop_config.json",
+  "claude-code": ".claude.json",
+  vscode: "AppData/Roaming/Code/User/mcp.json",
+  cursor: ".cursor/mcp.json",
+  windsurf: ".codeium/windsurf/mcp_config.json",
+  augment: ".augment/settings.json",
+  zed: "AppData/Roaming/Zed/settings.json",
+  codex: ".codex/config.toml",
+  gemini: ".gemini/settings.json",
+  opencode: ".config/opencode/opencode.json",
+};
+
+/** Answers every protocol version with a list of tools of its own. */
+const answer: NonNullable<Manners["answer"]> = (message) =>
+  message.method === "tools/list"
+    ? { id: message.id, result: { tools: [{ name: "a", inputSchema: {} }] } }
+    : answerAll(message);
+
+/** Says hello in a version of the protocol, and asks for the tools. */
+async function greet(proxy: Proxy, protocolVersion: string): Promise<void> {
+  const clientInfo = { name: "windows", version: "1" };
+  const params = { protocolVersion, capabilities: {}, clientInfo };
+  await proxy.ask(0, "initialize", params);
+  await proxy.answer(0);
+  await proxy.tell({ jsonrpc: "2.0", method: "notifications/initialized" });
+  await proxy.ask(1, "tools/list");
+  await proxy.answer(1);
+}
+
+/** A user with two proxies that work for a client each, and show their status. */
+interface User extends AsyncDisposable {
+  readonly home: Home;
+  readonly daemon: RawDaemon;
+  readonly env: Record<string, string>;
+  readonly proxies: readonly Proxy[];
+}
+
+async function withTwo(windows: Windows): Promise<User> {
+  await using started = new AsyncDisposableStack();
+  const home = started.use(new Home(windows));
+  const daemon = started.use(new RawDaemon({ answer }));
+  const env = { ...home.env, ALWAYSUP_STATUS: "on" };
+  const proxies = [1, 2].map(() =>
+    started.use(windows.proxy(["--url", daemon.url], env))
+  );
+  for (const proxy of proxies) await greet(proxy, "2025-06-18");
+  const all = started.move();
+  const dispose = (): Promise<void> => all.disposeAsync();
+  return { home, daemon, env, proxies, [Symbol.asyncDispose]: dispose };
+}
+
+/** Has another program hold a file open, for a while or until it is disposed of. */
+async function holding(
+  windows: Windows,
+  file: string,
+  ms?: number,
+): Promise<Child> {
+  const args = ms === undefined ? [file] : [file, `${ms}`];
+  const holder = windows.script("wine/hold.ts", args);
+  await holder.stdout.find((line) => line === "held");
+  return holder;
+}
+
+/** Asks again until `status --json` says what is expected. */
+async function statusUntil(
+  windows: Windows,
+  env: Record<string, string>,
+  accepts: (running: Json[]) => boolean,
+): Promise<Json[]> {
+  const until = performance.now() + WAIT_LIMIT_MS;
+  let said = "";
+  while (performance.now() < until) {
+    const { code, stdout, stderr } = await windows.run(
+      ["status", "--json"],
+      env,
+    );
+    assertEquals([code, stderr], [0, ""]);
+    said = stdout;
+    const running = JSON.parse(stdout);
+    if (accepts(running)) return running;
+  }
+  throw new Error(`status says ${said}`);
+}
+
+/** Registers the scenarios. */
+export function files(windows: Windows): void {
+  test("the program in a folder with spaces and umlauts, started from there by what install writes", async () => {
+    await using home = new Home(windows);
+    await using daemon = new RawDaemon();
+    const program = await home.copy(windows.file, "Meine Programme", "\u00fcp");
+    const flags = ["--url", daemon.url, "--cache", "off"];
+    const args = ["install", "cursor", "--write", ...flags];
+    const { code, stderr } = await windows.run(args, home.env, { program });
+    assertEquals([code, stderr], [0, ""]);
+    const text = await home.read(PLACES.cursor!);
+    const { command, args: all } = JSON.parse(text).mcpServers.alwaysup;
+    assertEquals(command, program);
+    assertEquals(all, flags);
+    await using proxy = windows.proxy(all, {}, command);
+    assertEquals((await proxy.initialize()).result.serverInfo.name, "raw");
+    assertEquals((await proxy.end()).code, 0);
+  });
+
+  for (const client of CLIENTS) {
+    const { name, key, isToml } = client;
+    test(`install and uninstall for ${name}: the file that it reads, with CRLF as it was`, async () => {
+      await using home = new Home(windows);
+      const place = PLACES[name]!;
+      const before = isToml
+        ? `n = 1.0\r\n\r\n[${key}.o]\r\ncommand = 'C:\\x'\r\n`
+        : `{\r\n  "${key}": {\r\n    "o": { "command": "C:\\\\x" }` +
+          '\r\n  },\r\n  "n": 1.0\r\n}\r\n';
+      const file = await home.put(before, place);
+      const args = [name, "--write"];
+      const install = await windows.run(
+        ["install", ...args, ...URL_FLAG],
+        home.env,
+      );
+      assertEquals([install.code, install.stderr], [0, ""]);
+      assert(install.stdout.startsWith(`${file}:\n`), install.stdout);
+      const text = await home.read(place);
+      assert(!/[^\r]\n/.test(text), JSON.stringify(text));
+      const servers = (formatOf(client).parseFile(text) as Json)[key];
+      assertEquals(servers, {
+        o: { command: "C:\\x" },
+        alwaysup: entryOf(client, [windows.program, ...URL_FLAG]),
+      });
+      assertEquals(await home.read(`${place}.alwaysup.bak`), before);
+      const uninstall = await windows.run(["uninstall", ...args], home.env);
+      assertEquals([uninstall.code, uninstall.stderr], [0, ""]);
+      assertEquals(await home.read(place), before);
+    });
+  }
+
+  test("install makes the file of a client that has none yet", async () => {
+    await using home = new Home(windows);
+    const args = ["install", "vscode", "--write", ...URL_FLAG];
+    const { code, stderr } = await windows.run(args, home.env);
+    assertEquals([code, stderr], [0, ""]);
+    const { servers } = JSON.parse(await home.read(PLACES.vscode!));
+    assertEquals(servers.alwaysup.command, windows.program);
+    assertEquals(await home.all(), [PLACES.vscode!]);
+  });
+
+  test("install for a Claude Desktop from the Microsoft Store: the package's file", async () => {
+    await using home = new Home(windows);
+    const place = "AppData/Local/Packages/Claude_pzs8sxrjxfjjc/" +
+      "LocalCache/Roaming/Claude/claude_desktop_config.json";
+    const file = await home.put("{}", place);
+    const args = ["install", "claude-desktop", "--write", ...URL_FLAG];
+    const { code, stdout, stderr } = await windows.run(args, home.env);
+    assertEquals([code, stderr], [0, ""]);
+    assert(stdout.startsWith(`${file}:\n`), stdout);
+    const { mcpServers } = JSON.parse(await home.read(place));
+    assertEquals(mcpServers.alwaysup.command, windows.program);
+  });
+
+  test("install gives whole paths for relative ones, and for those of a drive", async () => {
+    await using home = new Home(windows);
+    await home.put("", "my.env");
+    const here = home.file().name;
+    const drive = here.slice(0, 2);
+    const forms = [
+      ["my.env", `${here}\\my.env`],
+      [".\\my.env", `${here}\\my.env`],
+      [`${drive}my.env`, `${here}\\my.env`],
+      [`${here.slice(2)}\\my.env`, `${here}\\my.env`],
+      [`\\\\?\\${here}\\my.env`, `\\\\?\\${here}\\my.env`],
+      ["nul", "nul"],
+    ] as const;
+    for (const [given, whole] of forms) {
+      const args = ["install", "cursor", ...URL_FLAG, "--env-file", given];
+      const { code, stdout, stderr } = await windows.run(args, home.env, {
+        folder: here,
+      });
+      assertEquals([code, stderr], [0, ""], given);
+      const { mcpServers } = JSON.parse(/^\{[^]*^\}/m.exec(stdout)![0]);
+      const [, , ...flags] = mcpServers.alwaysup.args;
+      assertEquals(flags, ["--env-file", whole]);
+    }
+  });
+
+  test("a client's file that another program holds open: it is waited for, and one that stays open is left as it was", async () => {
+    await using home = new Home(windows);
+    const before = '{\r\n  "mcpServers": {}\r\n}\r\n';
+    const file = await home.put(before, PLACES.cursor!);
+    const args = ["install", "cursor", "--write", ...URL_FLAG];
+    {
+      await using _ = await holding(windows, file);
+      const { code, stderr } = await windows.run(args, home.env);
+      assertEquals(code, 1);
+      assertMatch(stderr, /^alwaysup: [^\n]+ cannot be written [^\n]+\n$/);
+      assertEquals(await home.read(PLACES.cursor!), before);
+    }
+    await using holder = await holding(windows, file);
+    const next = home.seen(/\.tmp$/, ".cursor");
+    const waiting = windows.run(args, home.env);
+    await within(next, "the file that is to replace it");
+    await holder.end();
+    const { code, stderr } = await waiting;
+    assertEquals([code, stderr], [0, ""]);
+    const text = await home.read(PLACES.cursor!);
+    assert(JSON.parse(text).mcpServers.alwaysup);
+    const names = await home.all(".cursor");
+    assertEquals(names.filter((name) => name.endsWith(".tmp")), []);
+  });
+
+  for (
+    const [what, names] of [
+      ["spaces and umlauts", ["K\u00e4se 1", "\u00e4 b.json"]],
+      [
+        "more than 260 characters",
+        [..."abc"].map((name) => name.repeat(100)).concat("c.json"),
+      ],
+    ] as const
+  ) {
+    test(`a cache in a path with ${what}`, async () => {
+      await using home = new Home(windows);
+      await using daemon = new RawDaemon({ answer });
+      const { name } = home.file(...names);
+      const args = ["--url", daemon.url, "--cache", name];
+      await using proxy = windows.proxy(args, home.env);
+      await greet(proxy, "2025-06-18");
+      assertEquals((await proxy.end()).code, 0);
+      assertEquals(await home.all(), [names.join("/")]);
+      assertEquals(JSON.parse(await home.read(...names)).dialect, "mcp");
+      assertEquals(proxy.stderr.dump().includes(" WARN "), false);
+    });
+  }
+
+  test("four proxies share a cache: each one's news is in it, and nothing else is left", async () => {
+    await using home = new Home(windows);
+    await using daemon = new RawDaemon({ answer });
+    const versions = ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"];
+    const env = { ...home.env, ALWAYSUP_CACHE: "on" };
+    await using all = new AsyncDisposableStack();
+    const proxies = versions.map(() =>
+      all.use(windows.proxy(["--url", daemon.url], env))
+    );
+    await Promise.all(proxies.map((proxy, i) => greet(proxy, versions[i]!)));
+    const ends = await Promise.all(proxies.map((proxy) => proxy.end()));
+    for (const { code } of ends) assertEquals(code, 0);
+    for (const { stderr } of proxies) {
+      assertEquals(stderr.dump().includes(" WARN "), false, stderr.dump());
+    }
+    const [file, ...others] = await home.all("AppData", "Local");
+    assertEquals(others, []);
+    assert(file!.startsWith(`${CACHE}/mcp-`), file);
+    const { initialize } = JSON.parse(await home.read(file!));
+    assertEquals(Object.keys(initialize).toSorted(), versions);
+  });
+
+  test("a cache that another program holds open: the proxy works, and its news is kept when it is let go", async () => {
+    await using home = new Home(windows);
+    await using daemon = new RawDaemon({ answer });
+    const file = home.file("c.json").name;
+    const args = ["--url", daemon.url, "--cache", file];
+    {
+      await using proxy = windows.proxy(args);
+      await greet(proxy, "2025-03-26");
+      assertEquals((await proxy.end()).code, 0);
+    }
+    await using holder = await holding(windows, file, 600);
+    await using proxy = windows.proxy(args);
+    await greet(proxy, "2025-06-18");
+    await holder.ended();
+    assertEquals((await proxy.end()).code, 0);
+    const { initialize } = JSON.parse(await home.read("c.json"));
+    const versions = ["2025-03-26", "2025-06-18"];
+    assertEquals(Object.keys(initialize).toSorted(), versions);
+    assertEquals(proxy.stderr.dump().includes(" WARN "), false);
+    assertEquals(await home.all(), ["c.json"]);
+  });
+
+  test("status sees two proxies from another process, and none when they have ended", async () => {
+    await using user = await withTwo(windows);
+    const { home, daemon, env, proxies } = user;
+    const isReady = (running: Json[]): boolean =>
+      running.length === 2 &&
+      running.every(({ standing }) => standing.phase === "ready");
+    const running = await statusUntil(windows, env, isReady);
+    const pids = running.map(({ pid }) => pid).toSorted();
+    assertEquals(pids, proxies.map(({ process }) => process.pid).toSorted());
+    assertEquals(running.map(({ client }) => client), [
+      "windows 1",
+      "windows 1",
+    ]);
+    const table = await windows.run(["status"], env);
+    assertEquals(table.stdout.split(daemon.url).length, 3, table.stdout);
+    for (const proxy of proxies) {
+      assertEquals((await proxy.end()).code, 0);
+      assertEquals(proxy.stderr.dump().includes(" WARN "), false);
+    }
+    assertEquals(await statusUntil(windows, env, () => true), []);
+    assertEquals(await home.all("AppData", "Local"), []);
+  });
+
+  test("a status file that another program holds open: the proxy works, and tells again what it does", async () => {
+    await using home = new Home(windows);
+    await using daemon = new RawDaemon({ answer });
+    const env = { ...home.env, ALWAYSUP_STATUS: "on" };
+    await using proxy = windows.proxy(["--url", daemon.url], env);
+    const isThere = (running: Json[]): boolean => running.length === 1;
+    await statusUntil(windows, env, isThere);
+    const names = await home.all("AppData", "Local", "alwaysup", "running");
+    const file = names.find((name) => name.endsWith(".json"))!;
+    {
+      // It is written once a second.
+      const held = home.file(file).name;
+      await using holder = await holding(windows, held, 1_500);
+      await greet(proxy, "2025-06-18");
+      await holder.ended();
+    }
+    const isTold = ([it]: Json[]): boolean => it?.client === "windows 1";
+    await statusUntil(windows, env, isTold);
+    assertEquals((await proxy.end()).code, 0);
+  });
+
+  test("status asked again and again while two proxies work: no file is in the way of another", async () => {
+    await using user = await withTwo(windows);
+    const { env, proxies } = user;
+    const watches = [1, 2, 3].map(() =>
+      statusUntil(windows, env, ([first]) => first?.standing.since > 0)
+    );
+    await Promise.all(watches);
+    for (const proxy of proxies) {
+      assertEquals((await proxy.end()).code, 0);
+      assertEquals(proxy.stderr.dump().includes(" WARN "), false);
+    }
+  });
+
+  test("doctor: every step to a daemon that works, exit code 0", async () => {
+    await using home = new Home(windows);
+    await using daemon = new RawDaemon({ answer });
+    const args = ["doctor", "--json", "--url", daemon.url];
+    const { code, stdout } = await windows.run(args, home.env);
+    const { ok, checks } = JSON.parse(stdout);
+    assertEquals([code, ok], [0, true], stdout);
+    assert(checks.length > 3);
+  });
+
+  test("doctor where nothing listens: exit code 1, and which step failed", async () => {
+    await using home = new Home(windows);
+    const url = `ws://127.0.0.1:${freePort()}/`;
+    const hasty = ["--handshake-timeout", "500ms"];
+    const { code, stdout } = await windows.run(
+      ["doctor", "--url", url, ...hasty],
+      home.env,
+    );
+    assertEquals(code, 1, stdout);
+    assert(stdout.includes("127.0.0.1"), stdout);
+    assertEquals(await home.all(), []);
+  });
+}

@@ -1,0 +1,163 @@
+/**
+ * How the program starts on Windows: its settings, and what it says.
+ *
+ * @module
+ */
+
+import { assert, assertEquals, assertMatch } from "../../helpers/assert.ts";
+import { VERSION } from "../../../.ci/build/bundle.ts";
+import { test } from "../../helpers/time_limit.ts";
+import { RawDaemon } from "../../helpers/fake_websocket_server.ts";
+import { freePort, HELLO } from "../../helpers/process.ts";
+import { Home, type Windows } from "../windows_executable.ts";
+
+/** Refuses every client that does not show a token. */
+function guarded(token: string): RawDaemon {
+  return new RawDaemon({
+    refuse: ({ headers }) =>
+      headers.get("authorization") === `Bearer ${token}`
+        ? undefined
+        : new Response("", { status: 401 }),
+  });
+}
+
+/** Registers the scenarios. */
+export function starts(windows: Windows): void {
+  test("--version says which program it is", async () => {
+    const { code, stdout, stderr } = await windows.run(["--version"]);
+    assertEquals([code, stderr], [0, ""]);
+    assertMatch(
+      stdout,
+      new RegExp(`^alwaysup ${VERSION} \\((deno|bun) [\\d.]+, `),
+    );
+  });
+
+  test("--help names every command", async () => {
+    const { code, stdout, stderr } = await windows.run(["--help"]);
+    assertEquals([code, stderr], [0, ""]);
+    for (const command of ["doctor", "status", "install", "uninstall"]) {
+      assert(stdout.includes(`alwaysup ${command} `), command);
+    }
+  });
+
+  for (
+    const args of [["--queue-timeout", "soon"], ["--no-such"], ["nonsense"]]
+  ) {
+    test(`${args.join(" ")}: exit code 2 and one sentence`, async () => {
+      const { code, stdout, stderr } = await windows.run(args);
+      assertEquals([code, stdout], [2, ""]);
+      assertMatch(stderr, /^alwaysup: [^\n]+\n$/);
+    });
+  }
+
+  test("the names of variables are the same in any case", async () => {
+    await using daemon = guarded("t-1");
+    const env = {
+      alwaysup_url: daemon.url,
+      Alwaysup_Token: "t-1",
+      Log_format: "json",
+    };
+    await using proxy = windows.proxy([], env);
+    const { result } = await proxy.initialize();
+    assertEquals(result.serverInfo.name, "raw");
+    assertEquals((await proxy.end()).code, 0);
+    assert(proxy.stderr.all.length > 0);
+    for (const { text } of proxy.stderr.all) JSON.parse(text);
+  });
+
+  test("a token file that ends with CRLF: the token alone is shown to the daemon", async () => {
+    await using home = new Home(windows);
+    await using daemon = guarded("t-2");
+    const file = await home.put("t-2\r\n", "Meine Tokens", "t\u00f6ken.txt");
+    const args = ["--url", daemon.url, "--token-file", file];
+    await using proxy = windows.proxy(args);
+    assertEquals((await proxy.initialize()).result.serverInfo.name, "raw");
+  });
+
+  test("an env file with a BOM, CRLF and a path with spaces and umlauts", async () => {
+    await using home = new Home(windows);
+    await using daemon = guarded("t-3");
+    const token = await home.put("t-3\r\n", "\u00fc b", "t");
+    const lines = [
+      ...["\ufeff# mine", `ALWAYSUP_URL=${daemon.url}`, ""],
+      ...[`ALWAYSUP_TOKEN_FILE=${token}`, "LOG_LEVEL=debug", ""],
+    ];
+    const file = await home.put(lines.join("\r\n"), "\u00e4 \u00f6", ".env");
+    await using proxy = windows.proxy(["--env-file", file]);
+    assertEquals((await proxy.initialize()).result.serverInfo.name, "raw");
+    await proxy.stderr.find((line) => line.includes("DEBUG"));
+    assertEquals((await proxy.end()).code, 0);
+  });
+
+  test("files in UTF-16, as Windows PowerShell writes them: a sentence that says so, and exit code 2", async () => {
+    await using home = new Home(windows);
+    const text = "LOG_LEVEL=debug\r\n";
+    const bytes = ["\ufeff", ...text]
+      .flatMap((unit) => [unit.charCodeAt(0) & 0xff, unit.charCodeAt(0) >> 8]);
+    const file = await home.put(new Uint8Array(bytes), "a.txt");
+    for (const flag of ["--env-file", "--token-file"]) {
+      const { code, stderr } = await windows.run([flag, file]);
+      assertEquals(code, 2);
+      assertMatch(stderr, /^alwaysup: --[^\n]+ in UTF-16, [^\n]+\n$/);
+    }
+  });
+
+  test("files that are not there: a sentence with the path, and exit code 2", async () => {
+    await using home = new Home(windows);
+    const { name } = home.file("nirgends", "\u00f6.env");
+    for (const flag of ["--env-file", "--token-file"]) {
+      const { code, stderr } = await windows.run([flag, name]);
+      assertEquals(code, 2);
+      assertMatch(stderr, /^alwaysup: --[^\n]+\n$/);
+      assert(stderr.includes("cannot be read"), stderr);
+    }
+  });
+
+  test("nul where a file may be named: it is empty, and keeps nothing", async () => {
+    await using daemon = new RawDaemon();
+    for (const nul of ["nul", "NUL"]) {
+      const args = ["--url", daemon.url, "--env-file", nul, "--cache", nul];
+      await using proxy = windows.proxy(args);
+      assertEquals((await proxy.initialize()).result.serverInfo.name, "raw");
+      await proxy.ask(1, "tools/list");
+      await proxy.answer(1);
+      assertEquals((await proxy.end()).code, 0);
+    }
+  });
+
+  test("lines that end with CRLF are messages, and what is written ends with LF", async () => {
+    await using daemon = new RawDaemon();
+    await using proxy = windows.proxy(["--url", daemon.url]);
+    await proxy.write(HELLO.replace("\n", "\r\n"));
+    await proxy.answer(0);
+    const lines = [
+      '{"jsonrpc":"2.0","method":"notifications/initialized"}',
+      ...["", '{"jsonrpc":"2.0","id":1,"method":"x","params":{"a":"\\r\\n"}}'],
+    ];
+    await proxy.write(`${lines.join("\r\n")}\r\n`);
+    assertEquals((await proxy.answer(1)).result, { a: "\r\n" });
+    assertEquals((await proxy.end()).code, 0);
+    for (const { text } of proxy.stdout.all) assert(!text.includes("\r"));
+  });
+
+  test("--log-format json: every line on stderr is an object", async () => {
+    await using daemon = new RawDaemon();
+    const flags = ["--log-format", "json", "--log-level", "debug"];
+    await using proxy = windows.proxy(["--url", daemon.url, ...flags]);
+    await proxy.initialize();
+    assertEquals((await proxy.end()).code, 0);
+    assert(proxy.stderr.all.length > 1);
+    for (const { text } of proxy.stderr.all) {
+      assertEquals(typeof JSON.parse(text).level, "string", text);
+    }
+  });
+
+  test("--give-up-after: exit code 1, with an answer for what waits", async () => {
+    const url = `ws://127.0.0.1:${freePort()}/`;
+    const flags = ["--give-up-after", "500ms", "--initialize-grace", "off"];
+    await using proxy = windows.proxy(["--url", url, ...flags]);
+    await proxy.write(HELLO);
+    assertEquals((await proxy.answer(0)).error.code, -31001);
+    assertEquals((await proxy.ended()).code, 1);
+  });
+}

@@ -1,0 +1,226 @@
+/**
+ * The Windows executable, as a test starts it: on Windows as it is, on Linux by
+ * Wine.
+ *
+ * @module
+ */
+
+import { assertEquals } from "../helpers/assert.ts";
+import { DIST, ROOT, run } from "../../.ci/build/bundle.ts";
+import { Rig } from "../helpers/mcp_process.ts";
+import {
+  Child,
+  freePort,
+  Proxy,
+  type Spawn,
+  spawnHere,
+} from "../helpers/process.ts";
+import { whyNoWine, Wine, winePath, WineProgram } from "./wine.ts";
+
+const IS_WINDOWS = Deno.build.os === "windows";
+const TARGET = "windows-x64";
+const FILE = `${DIST}alwaysup-${TARGET}.exe`;
+
+/** Why Windows programs cannot run here, and what to install; `undefined` if they can. */
+export async function whyNoWindows(): Promise<string | undefined> {
+  if (IS_WINDOWS) return undefined;
+  const { os, arch } = Deno.build;
+  if (os === "linux" && arch === "x86_64") return await whyNoWine();
+  return `a Windows program runs on Windows and on x64 Linux, not on ${os} ${arch}`;
+}
+
+/** What a run of a program to its end gives. */
+export interface Outcome {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/**
+ * The environment of a proxy whose dials may be refused: Wine 8 does not tell a
+ * program that its dial was refused where that comes before the program asks.
+ */
+export const REFUSED: Readonly<Record<string, string>> = IS_WINDOWS
+  ? {}
+  : { ALWAYSUP_HANDSHAKE_TIMEOUT: "500ms" };
+
+/** A proxy whose stdout must have nothing but JSON-RPC in it. */
+class StrictProxy extends Proxy {
+  override async [Symbol.asyncDispose](): Promise<void> {
+    await super[Symbol.asyncDispose]();
+    for (const { text } of this.stdout.all) {
+      assertEquals(JSON.parse(text).jsonrpc, "2.0", text.slice(0, 300));
+    }
+  }
+}
+
+/** A Windows with the program. */
+export class Windows implements AsyncDisposable {
+  readonly #wine: Wine | undefined;
+
+  private constructor(wine: Wine | undefined) {
+    this.#wine = wine;
+  }
+
+  /** Compiles the program and makes Windows ready. */
+  static async start(): Promise<Windows> {
+    // Deno's executables do not run under Wine 8: V8 reserves more addresses than it gives.
+    const runtime = IS_WINDOWS ? [] : ["--runtime", "bun"];
+    const compile = `${ROOT}.ci/build/compile.ts`;
+    const make = (): Promise<void> =>
+      run(Deno.execPath(), [
+        ...["run", "--quiet", "-A", compile, "--target", TARGET, ...runtime],
+      ]);
+    if (!IS_WINDOWS) return new Windows(await Wine.start(FILE, make));
+    await make();
+    return new Windows(undefined);
+  }
+
+  /** The path of a file of this machine, as Windows has it. */
+  path(file: string): string {
+    return IS_WINDOWS ? file.replaceAll("/", "\\") : winePath(file);
+  }
+
+  /** The program's path here, and as Windows has it. */
+  readonly file = FILE;
+  readonly program: string = this.path(FILE);
+
+  /** Starts a Windows program with pipes. */
+  readonly #spawn: Spawn = (...command) =>
+    (this.#wine?.spawn ?? spawnHere)(...command);
+
+  /** A proxy with a client that is the test. */
+  proxy(
+    args: string[],
+    env: Record<string, string> = {},
+    program: string = this.program,
+  ): Proxy {
+    return new StrictProxy([], env, () => [program, args], this.#spawn);
+  }
+
+  /** Has nobody read a program's stdout for a while; on Windows itself, the test reads it on. */
+  async hold({ process }: Child): Promise<void> {
+    if (process instanceof WineProgram) await process.hold();
+  }
+
+  /** Has its stdout read again. */
+  async resume({ process }: Child): Promise<void> {
+    if (process instanceof WineProgram) await process.resume();
+  }
+
+  /** A proxy, and a daemon that can be killed and started again. */
+  rig(flags: string[] = [], env: Record<string, string> = {}): Rig {
+    const port = freePort();
+    const start = (args: string[], env: Record<string, string>): Proxy =>
+      this.proxy(args, { ...REFUSED, ...env });
+    return new Rig(flags, env, port, port, start);
+  }
+
+  /** Runs the program, or another one, until it ends by itself; in a folder, if it is named. */
+  async run(
+    args: string[],
+    env: Record<string, string> = {},
+    at: { readonly program?: string; readonly folder?: string } = {},
+  ): Promise<Outcome> {
+    const { program = this.program, folder } = at;
+    const spawn: Spawn = (command, args, env) =>
+      this.#spawn(command, args, env, folder);
+    await using child = new Child(program, args, env, spawn);
+    const { code } = await child.end();
+    const [stdout, stderr] = [child.stdout, child.stderr].map(({ all }) =>
+      all.map(({ text }) => `${text}\n`).join("")
+    );
+    return { code, stdout: stdout!, stderr: stderr! };
+  }
+
+  /** Starts a script of `tests/builds/`, as a Windows program. */
+  script(
+    file: string,
+    args: string[],
+    env: Record<string, string> = {},
+  ): Child {
+    const path = this.path(`${ROOT}tests/builds/${file}`);
+    return IS_WINDOWS
+      ? new Child(Deno.execPath(), ["run", "--quiet", "-A", path, ...args], env)
+      : new Child(
+        this.program,
+        [path, ...args],
+        { ...env, BUN_BE_BUN: "1" },
+        this.#spawn,
+      );
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#wine?.[Symbol.asyncDispose]();
+  }
+}
+
+/** A user's folder, whose name has a space and an umlaut. */
+export class Home implements AsyncDisposable {
+  readonly folder: string = Deno.makeTempDirSync({ prefix: "J\u00fcrgen M " });
+  readonly #windows: Windows;
+
+  constructor(windows: Windows) {
+    this.#windows = windows;
+  }
+
+  /** A file's path here, and as Windows has it. */
+  file(...names: string[]): { readonly path: string; readonly name: string } {
+    const path = [this.folder, ...names].join("/");
+    return { path, name: this.#windows.path(path) };
+  }
+
+  /** Writes a file, and gives its path as Windows has it. */
+  async put(text: string | Uint8Array, ...names: string[]): Promise<string> {
+    const { path, name } = this.file(...names);
+    await Deno.mkdir(path.slice(0, path.lastIndexOf("/")), { recursive: true });
+    if (typeof text === "string") await Deno.writeTextFile(path, text);
+    else await Deno.writeFile(path, text);
+    return name;
+  }
+
+  /** Copies a program into a folder, and gives its path as Windows has it. */
+  async copy(file: string, ...names: string[]): Promise<string> {
+    const { path } = this.file(...names);
+    await Deno.mkdir(path, { recursive: true });
+    await Deno.copyFile(file, `${path}/alwaysup.exe`);
+    return this.file(...names, "alwaysup.exe").name;
+  }
+
+  /** A file's text. */
+  async read(...names: string[]): Promise<string> {
+    return await Deno.readTextFile(this.file(...names).path);
+  }
+
+  /** The names of all files in it, or in a folder of it, from it. */
+  async all(...names: string[]): Promise<string[]> {
+    const found: string[] = [];
+    const { path } = this.file(...names);
+    for await (const { name, isDirectory } of Deno.readDir(path)) {
+      if (isDirectory) found.push(...await this.all(...names, name));
+      else found.push([...names, name].join("/"));
+    }
+    return found.toSorted();
+  }
+
+  /** Resolves when a file of such a name is made in a folder of it. */
+  async seen(name: RegExp, ...names: string[]): Promise<void> {
+    using watcher = Deno.watchFs(this.file(...names).path);
+    for await (const { paths } of watcher) {
+      if (paths.some((path) => name.test(path))) return;
+    }
+  }
+
+  /** What a program of this user's sees. */
+  get env(): Record<string, string> {
+    return {
+      USERPROFILE: this.file().name,
+      APPDATA: this.file("AppData", "Roaming").name,
+      LOCALAPPDATA: this.file("AppData", "Local").name,
+    };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Deno.remove(this.folder, { recursive: true });
+  }
+}

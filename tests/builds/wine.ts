@@ -1,0 +1,313 @@
+/**
+ * Wine, which runs Windows programs on Linux, in a folder of its own.
+ *
+ * A program that needs pipes must have a Windows parent. So one such parent runs
+ * (`wine/parent.ts`), starts every program, and passes on what goes through
+ * their pipes over one TCP connection.
+ *
+ * @module
+ */
+
+import { messageOf } from "../../lib/text/error_message.ts";
+import { DIST, output, ROOT } from "../../.ci/build/bundle.ts";
+import { within } from "../helpers/time_limit.ts";
+import { print } from "../helpers/print.ts";
+import { Lines, type Program, type Spawn } from "../helpers/process.ts";
+
+/** The first version of Wine that has all that the program imports. */
+const COMPLETE = 9;
+const COMPILER = "x86_64-w64-mingw32-gcc";
+/** The folder that Wine takes for a Windows machine; it is kept for the next run. */
+const PREFIX = `${DIST}wine`;
+/** Nothing but an error that ends it is shown, and no window asks for anything. */
+const ENV = {
+  WINEDEBUG: "-all",
+  // The names of files are in UTF-8.
+  LC_ALL: "C.UTF-8",
+  WINEDLLOVERRIDES: "mscoree=;mshtml=;winemenubuilder.exe=d",
+  DISPLAY: "",
+  WAYLAND_DISPLAY: "",
+} as const;
+
+/** The version of Wine on `PATH`, e.g. 8; `undefined` if there is none. */
+async function versionOfWine(): Promise<number | undefined> {
+  // One that the caller has set may be wrong, and this is no use of it.
+  Deno.env.delete("WINEPREFIX");
+  const text = await output("wine", ["--version"]);
+  const version = /\d+/.exec(text ?? "")?.[0];
+  return version === undefined ? undefined : Number(version);
+}
+
+/** Why there is no Wine to use here, and what to install; `undefined` if there is. */
+export async function whyNoWine(): Promise<string | undefined> {
+  const version = await versionOfWine();
+  if (version === undefined) {
+    return "there is no wine on PATH; install Debian's wine and wine64, or the like";
+  }
+  if (version >= COMPLETE) return undefined;
+  if (await output(COMPILER, ["--version"]) !== undefined) return undefined;
+  return `Wine ${version} lacks bcryptprimitives.dll, and there is no ${COMPILER} ` +
+    "on PATH to make it; install Debian's gcc-mingw-w64-x86-64-win32, or a " +
+    `Wine of version ${COMPLETE} or newer`;
+}
+
+/** The path by which a Windows program reaches a file of this machine. */
+export function winePath(path: string): string {
+  return `Z:${path.replaceAll("/", "\\")}`;
+}
+
+/** Runs a command of Wine's to its end. Throws if it fails. */
+async function wine(
+  prefix: string,
+  command: string,
+  ...args: string[]
+): Promise<void> {
+  const { success, stderr } = await new Deno.Command(command, {
+    args,
+    env: { ...ENV, WINEPREFIX: prefix },
+    stdin: "null",
+    stdout: "null",
+    stderr: "piped",
+  }).output();
+  if (success) return;
+  const text = new TextDecoder().decode(stderr).trim();
+  throw new Error(`${command} ${args.join(" ")} failed: ${text}`);
+}
+
+/** Makes the Windows machine, once. One that was interrupted is made again from the start. */
+async function makePrefix(): Promise<void> {
+  if (await Deno.stat(PREFIX).then(() => true, () => false)) return;
+  print("Wine makes its folder, dist/wine/, once");
+  const next = `${PREFIX}.new`;
+  await Deno.remove(next, { recursive: true }).catch(() => {});
+  await wine(next, "wineboot", "--init");
+  const system = `${next}/drive_c/windows/system32`;
+  if ((await versionOfWine() ?? 0) < COMPLETE) {
+    await wine(next, COMPILER, ...[
+      ...["-shared", "-o", `${system}/bcryptprimitives.dll`],
+      ...[`${import.meta.dirname}/wine/bcryptprimitives.c`, "-ladvapi32"],
+    ]);
+  }
+  const key = "HKCU\\Software\\Wine";
+  await wine(next, "wine", "reg", "add", key, "/v", "Version", "/d", "win10");
+  // Its files are whole when its server has ended.
+  await wine(next, "wineserver", "--wait");
+  await Deno.rename(next, PREFIX);
+}
+
+/** Ends whatever runs in our folder of Wine's: also what a run has left that was killed itself. */
+async function endAll(): Promise<void> {
+  // It fails where nothing runs.
+  await wine(PREFIX, "wineserver", "--kill").catch(() => {});
+  await wine(PREFIX, "wineserver", "--wait");
+}
+
+/** A Wine that runs. */
+export class Wine implements AsyncDisposable {
+  readonly #lock: Deno.FsFile;
+  readonly #parent: Deno.ChildProcess;
+  readonly #output: Lines;
+  readonly #connection: Deno.TcpConn;
+  readonly #writer: WritableStreamDefaultWriter<Uint8Array>;
+  readonly #programs = new Map<number, WineProgram>();
+  readonly #isOver: Promise<void>;
+  #count = 0;
+
+  private constructor(
+    lock: Deno.FsFile,
+    parent: Deno.ChildProcess,
+    connection: Deno.TcpConn,
+  ) {
+    this.#lock = lock;
+    this.#parent = parent;
+    this.#output = new Lines(parent.stderr);
+    this.#connection = connection;
+    this.#writer = connection.writable.getWriter();
+    this.#isOver = this.#receive();
+  }
+
+  /**
+   * Starts Wine. A second one on this machine waits until the first has ended.
+   *
+   * @param bun a Windows program that is Bun where `BUN_BE_BUN` is set, as all are that Bun has compiled
+   * @param make makes that program; nothing runs it meanwhile
+   */
+  static async start(bun: string, make: () => Promise<void>): Promise<Wine> {
+    const options = { create: true, write: true } as const;
+    await Deno.mkdir(DIST, { recursive: true });
+    const lock = await Deno.open(`${DIST}wine.lock`, options);
+    await lock.lock(true);
+    await makePrefix();
+    await endAll();
+    await make();
+    using listener = Deno.listen({ port: 0, hostname: "127.0.0.1" });
+    const script = `${import.meta.dirname}/wine/parent.ts`;
+    const parent = new Deno.Command("wine", {
+      args: [bun, winePath(script), `${listener.addr.port}`],
+      env: { ...ENV, WINEPREFIX: PREFIX, BUN_BE_BUN: "1" },
+      stdin: "null",
+      stdout: "null",
+      stderr: "piped",
+    }).spawn();
+    const accepted = listener.accept().catch(() => undefined);
+    const ended = parent.status.then(() => undefined);
+    const connection = await within(
+      Promise.race([accepted, ended]),
+      "the Windows parent",
+    );
+    if (connection !== undefined) return new Wine(lock, parent, connection);
+    const said = await new Response(parent.stderr).text();
+    throw new Error(`The Windows parent ended: ${said}`);
+  }
+
+  /** Starts a Windows program with pipes. */
+  readonly spawn: Spawn = (command, args, env, cwd = winePath(ROOT)) => {
+    const id = ++this.#count;
+    const program = new WineProgram((kind, bytes) =>
+      this.#send(id, kind, bytes)
+    );
+    this.#programs.set(id, program);
+    program.status.catch(() => {});
+    const order = { command, args, env, cwd };
+    void this.#send(
+      id,
+      "s",
+      new TextEncoder().encode(JSON.stringify(order)),
+    );
+    return program;
+  };
+
+  async #send(id: number, kind: string, bytes: Uint8Array): Promise<void> {
+    const frame = new Uint8Array(HEAD + bytes.length);
+    const view = new DataView(frame.buffer);
+    view.setUint32(0, bytes.length);
+    view.setUint32(4, id);
+    view.setUint8(8, kind.charCodeAt(0));
+    frame.set(bytes, HEAD);
+    await this.#writer.write(frame);
+  }
+
+  async #receive(): Promise<void> {
+    const reader = this.#connection.readable.getReader({ mode: "byob" });
+    const exactly = async (size: number): Promise<Uint8Array | undefined> => {
+      const { value } = await reader.read(new Uint8Array(size), { min: size });
+      return value?.length === size ? value : undefined;
+    };
+    try {
+      for (;;) {
+        const head = await exactly(HEAD);
+        if (head === undefined) break;
+        const view = new DataView(head.buffer);
+        const size = view.getUint32(0);
+        const bytes = size === 0 ? new Uint8Array() : await exactly(size);
+        if (bytes === undefined) break;
+        const kind = String.fromCharCode(view.getUint8(8));
+        this.#programs.get(view.getUint32(4))?.take(kind, bytes);
+      }
+    } catch (error) {
+      print(`wine: ${messageOf(error)}`);
+    }
+    const why = new Error(`The Windows parent ended:\n${this.#output.dump()}`);
+    for (const program of this.#programs.values()) program.fail(why);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    // The parent ends what runs, and itself.
+    await this.#connection.closeWrite().catch(() => {});
+    // That closes the connection, too.
+    await this.#isOver;
+    await within(this.#parent.status, "the Windows parent to end");
+    await this.#output.done;
+    await endAll();
+    this.#lock.close();
+  }
+}
+
+/** How long a frame's head is, in bytes. */
+const HEAD = 9;
+
+/**
+ * A program under Wine. What goes to it: `s`, start; `i`, stdin; `I`, its end;
+ * `k`, kill; `h` and `r`, hold and resume reading its stdout. What comes: `s`,
+ * its number; `f`, why it could not be started; `o` and `O`, stdout and its end;
+ * `e` and `E`, the same of stderr; `x`, its exit code.
+ */
+export class WineProgram implements Program {
+  readonly stdin: WritableStream<Uint8Array>;
+  readonly stdout: ReadableStream<Uint8Array>;
+  readonly stderr: ReadableStream<Uint8Array>;
+  readonly status: Promise<{ readonly code: number }>;
+  /** Its number among Windows' processes; 0 until it is known. */
+  pid = 0;
+  readonly #send: (kind: string, bytes: Uint8Array) => Promise<void>;
+  readonly #ended = Promise.withResolvers<{ readonly code: number }>();
+  readonly #outputs: Record<string, ReadableStreamDefaultController> = {};
+
+  constructor(send: (kind: string, bytes: Uint8Array) => Promise<void>) {
+    this.#send = send;
+    this.stdin = new WritableStream({
+      write: (bytes) => send("i", bytes),
+      close: () => this.#tell("I"),
+    });
+    const read = (kind: string): ReadableStream<Uint8Array> =>
+      new ReadableStream({
+        start: (controller) => {
+          this.#outputs[kind] = controller;
+        },
+      });
+    this.stdout = read("o");
+    this.stderr = read("e");
+    this.status = this.#ended.promise;
+  }
+
+  #tell(kind: string): Promise<void> {
+    return this.#send(kind, new Uint8Array());
+  }
+
+  /** Windows has no signals: whatever is sent ends it at once. */
+  kill(_signal: Deno.Signal): void {
+    void this.#tell("k");
+  }
+
+  /** Has nobody read its stdout for a while. */
+  async hold(): Promise<void> {
+    await this.#tell("h");
+  }
+
+  /** Has its stdout read again. */
+  async resume(): Promise<void> {
+    await this.#tell("r");
+  }
+
+  /** Takes what its parent says of it. */
+  take(kind: string, bytes: Uint8Array): void {
+    const text = (): string => new TextDecoder().decode(bytes);
+    switch (kind) {
+      case "o":
+      case "e":
+        return this.#outputs[kind]!.enqueue(bytes);
+      case "O":
+      case "E":
+        return this.#outputs[kind.toLowerCase()]!.close();
+      case "s":
+        this.pid = Number(text());
+        return;
+      case "x":
+        return this.#ended.resolve({ code: Number(text()) });
+      case "f":
+        return this.fail(new Error(`It cannot be started: ${text()}`));
+    }
+  }
+
+  /** It is over, and not by itself. */
+  fail(why: Error): void {
+    this.#ended.reject(why);
+    for (const output of Object.values(this.#outputs)) {
+      try {
+        output.error(why);
+      } catch {
+        // It has ended before.
+      }
+    }
+  }
+}

@@ -1,0 +1,108 @@
+/**
+ * The Windows parent of the programs that a test on Linux starts: Wine gives a
+ * program the pipes of Windows only where a Windows program has made them.
+ *
+ *     wine bun.exe parent.ts PORT
+ *
+ * It connects to that port and does what comes from there. A frame is the length
+ * of what it carries (4 bytes), the number of a program (4 bytes), its kind (1
+ * byte), and what it carries. `tests/builds/wine.ts` has the kinds.
+ *
+ * @module
+ */
+
+import { Buffer } from "node:buffer";
+import { type ChildProcess, spawn } from "node:child_process";
+import { connect } from "node:net";
+import process from "node:process";
+
+/** How long a frame's head is, and how much one of ours carries at most, in bytes. */
+const HEAD = 9;
+const PART = 64 * 1024;
+
+/** The programs that run, by number. */
+const programs = new Map<number, ChildProcess>();
+const socket = connect(Number(process.argv[2]), "127.0.0.1");
+
+function send(id: number, kind: string, bytes: Buffer = Buffer.alloc(0)): void {
+  for (let at = 0; at === 0 || at < bytes.length; at += PART) {
+    const part = bytes.subarray(at, at + PART);
+    const head = Buffer.alloc(HEAD);
+    head.writeUInt32BE(part.length, 0);
+    head.writeUInt32BE(id, 4);
+    head.write(kind, 8);
+    socket.write(Buffer.concat([head, part]));
+  }
+}
+
+/** What is to be started. */
+interface Order {
+  readonly command: string;
+  readonly args: string[];
+  readonly env: Record<string, string>;
+  readonly cwd: string;
+}
+
+function start(id: number, { command, args, env, cwd }: Order): void {
+  const { BUN_BE_BUN: _, ...ours } = process.env;
+  const program = spawn(command, args, {
+    cwd,
+    env: { ...ours, ...env },
+    // No hidden console for each of them: it would cost a process, and a third of the start.
+    stdio: ["pipe", "pipe", "pipe"],
+  });
+  programs.set(id, program);
+  // A program that has ended reads no stdin.
+  program.stdin.on("error", () => {});
+  program.stdout.on("data", (bytes: Buffer) => send(id, "o", bytes));
+  program.stderr.on("data", (bytes: Buffer) => send(id, "e", bytes));
+  program.stdout.on("end", () => send(id, "O"));
+  program.stderr.on("end", () => send(id, "E"));
+  program.on("spawn", () => send(id, "s", Buffer.from(`${program.pid}`)));
+  program.on("error", ({ message }) => send(id, "f", Buffer.from(message)));
+  program.on("exit", (code) => send(id, "x", Buffer.from(`${code ?? 1}`)));
+  program.on("close", () => programs.delete(id));
+}
+
+function take(id: number, kind: string, bytes: Buffer): void {
+  if (kind === "s") return start(id, JSON.parse(bytes.toString()));
+  const program = programs.get(id);
+  if (program === undefined) return;
+  switch (kind) {
+    case "i":
+      program.stdin!.write(bytes);
+      break;
+    case "I":
+      program.stdin!.end();
+      break;
+    case "h":
+      program.stdout!.pause();
+      break;
+    case "r":
+      program.stdout!.resume();
+      break;
+    case "k":
+      program.kill("SIGKILL");
+      break;
+  }
+}
+
+let rest: Buffer = Buffer.alloc(0);
+socket.on("data", (chunk: Buffer) => {
+  rest = rest.length === 0 ? chunk : Buffer.concat([rest, chunk]);
+  for (;;) {
+    if (rest.length < HEAD) return;
+    const end = HEAD + rest.readUInt32BE(0);
+    if (rest.length < end) return;
+    const bytes = Buffer.from(rest.subarray(HEAD, end));
+    const [id, kind] = [rest.readUInt32BE(4), rest.toString("latin1", 8, 9)];
+    rest = rest.subarray(end);
+    take(id, kind, bytes);
+  }
+});
+socket.on("error", () => {});
+socket.on("close", () => {
+  // The test has ended, whatever the way.
+  for (const program of programs.values()) program.kill("SIGKILL");
+  process.exit(0);
+});

@@ -1,0 +1,175 @@
+/**
+ * The files in `config/`, which users copy.
+ *
+ * @module
+ */
+
+import { formatOf } from "../lib/clients/config_file.ts";
+import {
+  type Client,
+  CLIENTS,
+  entryOf,
+  findOurs,
+} from "../lib/clients/registry.ts";
+import { readConfig, rows } from "../lib/config/config.ts";
+import { parseEnvText } from "../lib/config/dotenv.ts";
+import { assert, assertEquals } from "./helpers/assert.ts";
+import { ENV_EXAMPLE, envExample } from "../.ci/build/env_example.ts";
+import { ExaiProcess } from "./helpers/exai_process.ts";
+import { RawDaemon } from "./helpers/fake_websocket_server.ts";
+import { test } from "./helpers/time_limit.ts";
+import { Proxy, proxyCommand, withoutNpx } from "./helpers/process.ts";
+
+test("config/env.example is what the settings table gives (deno task env)", async () => {
+  assertEquals(await Deno.readTextFile(ENV_EXAMPLE), envExample());
+});
+
+test("config/env.example is accepted with every line in force", () => {
+  const text = envExample().replaceAll(/^#(\w+=)/gm, "$1");
+  const { values: file, unread, unset } = parseEnvText(text, {});
+  assert(Object.keys(file).length > 15);
+  assertEquals([unread, unset], [[], []]);
+  const reading = readConfig({ args: [], env: {}, file }, () => "");
+  assertEquals(reading.kind, "config");
+});
+
+test("config/env.docker is accepted, and gives the streaming timeouts of the owner", async () => {
+  const text = await Deno.readTextFile(
+    new URL("../config/env.docker", import.meta.url),
+  );
+  const { values: file, unread, unset } = parseEnvText(text, {});
+  assertEquals([unread, unset], [[], []]);
+  const reading = readConfig({ args: [], env: {}, file }, () => "");
+  assertEquals(reading.kind, "config");
+  assertEquals(
+    [file.GLM_STREAM_TIMEOUT, file.KIMI_STREAM_TIMEOUT],
+    ["300", "600"],
+  );
+});
+
+interface Server {
+  readonly command: string;
+  readonly args: string[];
+  readonly env: Record<string, string>;
+}
+
+/** A client's file, by the name that `install` knows the client by. */
+function fileOf({ name, isToml }: Client): string {
+  const shown = name === "augment" ? "augmentcode" : name;
+  return `mcp-config.${shown}.${isToml ? "toml" : "json"}`;
+}
+
+async function textOf(file: string): Promise<string> {
+  const url = new URL(`../config/${file}`, import.meta.url);
+  return await Deno.readTextFile(url);
+}
+
+async function serverOf(file: string): Promise<Server> {
+  return JSON.parse(await textOf(file)).mcpServers.exai;
+}
+
+/** The other ways to start the same: what they start, behind the command. */
+const VARIANTS: [file: string, command: string[]][] = [
+  ["mcp-config.npx.json", ["npx", "-y", "alwaysup"]],
+  [
+    "mcp-config.source.json",
+    [
+      ...["npx", "-y", `deno@${Deno.version.deno}`, "run", "-NERW"],
+      "/path/to/alwaysup/main.ts",
+    ],
+  ],
+];
+
+test("every client's file in config/ starts the installed executable, in the form of lib/clients/registry.ts", async () => {
+  const { env, ...started } = await serverOf("mcp-config.cursor.json");
+  assertEquals(started, { command: "/path/to/alwaysup", args: [] });
+  for (const client of CLIENTS) {
+    const text = await textOf(fileOf(client));
+    assert(text.trimEnd().split("\n").length <= 16, `${client.name} is short`);
+    const config = formatOf(client).parseFile(text);
+    const server = {
+      ...entryOf(client, [started.command]),
+      [client.isList ? "environment" : "env"]: env,
+    };
+    assertEquals(config, { [client.key]: { exai: server } }, client.name);
+    const [found] = findOurs(client, config, []);
+    assertEquals(found, { name: "exai", command: [started.command] });
+  }
+  assertEquals(readConfig({ args: [], env }, () => "").kind, "config");
+});
+
+test("the variants in config/ start the same otherwise, and there is no other file", async () => {
+  const { env } = await serverOf("mcp-config.cursor.json");
+  for (const [file, [command, ...args]] of VARIANTS) {
+    assertEquals(await serverOf(file), { command, args, env }, file);
+  }
+  const known = [
+    ...[...CLIENTS.map(fileOf), ...VARIANTS.map(([file]) => file)],
+    ...["mcp-config.json", "env.docker", "env.example"],
+  ];
+  const folder = new URL("../config/", import.meta.url);
+  const names = Array.fromAsync(Deno.readDir(folder), ({ name }) => name);
+  assertEquals((await names).toSorted(), known.toSorted());
+});
+
+test("what config/ starts reaches an exai daemon, installed and from source", async () => {
+  await using daemon = new ExaiProcess();
+  await daemon.up();
+  const installed = await serverOf(fileOf(CLIENTS[0]!));
+  const source = await serverOf("mcp-config.source.json");
+  const main = `${import.meta.dirname}/../main.ts`;
+  const real = source.args.map((arg) =>
+    arg.replace("/path/to/alwaysup/main.ts", main)
+  );
+  assert(real.includes(main));
+  const starts = [
+    proxyCommand(installed.args),
+    withoutNpx(source.command, real),
+  ];
+  const port = { EXAI_WS_PORT: `${daemon.port}` };
+  for (const start of starts) {
+    await using proxy = new Proxy([], { ...source.env, ...port }, () => start);
+    await proxy.initialize();
+    await proxy.call(1, "echo", { text: "hi" });
+    assertEquals((await proxy.answer(1)).result.content[0].text, "hi");
+  }
+});
+
+test("config/mcp-config.json starts a proxy that works", async () => {
+  await using daemon = new RawDaemon();
+  const file = new URL("../config/mcp-config.json", import.meta.url);
+  const { mcpServers } = JSON.parse(await Deno.readTextFile(file));
+  const [{ command, args }] = Object.values(mcpServers) as [
+    { command: string; args: string[] },
+  ];
+  assertEquals(command, "/path/to/alwaysup");
+  const real = args.map((arg) =>
+    arg.replace("ws://127.0.0.1:8079/", daemon.url)
+  );
+  assert(real.includes(daemon.url));
+  await using proxy = new Proxy(real);
+  await proxy.initialize();
+  assertEquals((await proxy.end()).code, 0);
+});
+
+test("the README's settings table is the program's, and its snippet the file's", async () => {
+  const readme = await Deno.readTextFile(
+    new URL("../README.md", import.meta.url),
+  );
+  for (const [name, { flag, env, default: fallback }] of rows()) {
+    const cells = [
+      flag === undefined ? "" : `\`--${flag}\``,
+      env.map((variable) => `\`${variable}\``).join(", "),
+      fallback === undefined ? "" : `\`${fallback}\``,
+    ];
+    const row = readme.split("\n").map((line) =>
+      line.split("|").map((cell) => cell.trim())
+    )
+      .find((line) => line[2] === cells[1]);
+    assertEquals(row?.slice(1, 4), cells, name);
+  }
+  const snippet = await Deno.readTextFile(
+    new URL("../config/mcp-config.json", import.meta.url),
+  );
+  assert(readme.includes(snippet.trim()));
+});

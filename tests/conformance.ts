@@ -1,0 +1,112 @@
+/**
+ * The MCP project's conformance suite, which speaks HTTP only, against a daemon
+ * behind an HTTP front: once with the proxy between the two, once with a bare
+ * forwarder in its place. Each scenario must end the same, in both eras.
+ *
+ *     deno task conformance
+ *
+ * The daemons lack fixtures that some scenarios ask for, so that those fail;
+ * what counts is that the proxy changes nothing.
+ *
+ * @module
+ */
+
+import { startPeer } from "./helpers/peer_packages.ts";
+import { print } from "./helpers/print.ts";
+import {
+  type Child,
+  freePort,
+  proxyCommand,
+  startScript,
+} from "./helpers/process.ts";
+
+interface Era {
+  readonly requirements: string;
+  /** The daemon's script. */
+  readonly daemon: string;
+  /** How the front keeps its clients. */
+  readonly front: readonly string[];
+}
+
+const ERAS: readonly Era[] = [
+  {
+    requirements: "2025-11-25",
+    daemon: "everything.ts",
+    front: ["--stateful"],
+  },
+  { requirements: "2026-07-28", daemon: "dual_era_daemon.ts", front: [] },
+];
+
+/** Waits until something listens. */
+async function listening(port: number, child: Child): Promise<void> {
+  for (;;) {
+    try {
+      (await Deno.connect({ port, hostname: "127.0.0.1" })).close();
+      return;
+    } catch {
+      const isOver = await Promise.race([
+        child.process.status.then(() => true),
+        new Promise((go) => setTimeout(go, 50, false)),
+      ]);
+      if (isOver) throw new Error(`The front ended: ${child.stderr.dump()}`);
+    }
+  }
+}
+
+/** How each scenario ends with a command between the front and the daemon. Throws if the suite does not end. */
+async function run(era: Era, command: string): Promise<Map<string, string>> {
+  const port = freePort();
+  await using front = startPeer("supergateway", ...[
+    ...["--stdio", command, "--logLevel", "none"],
+    ...["--outputTransport", "streamableHttp", "--port", `${port}`],
+    ...era.front,
+  ]);
+  await listening(port, front);
+  const folder = await Deno.makeTempDir({ prefix: "conformance-" });
+  await using suite = startPeer("conformance", ...[
+    ...["server", "-o", folder, "--url", `http://localhost:${port}/mcp`],
+    ...["--requirements", era.requirements],
+  ]);
+  await suite.ended();
+  await Deno.remove(folder, { recursive: true });
+  const text = suite.stdout.all.map(({ text }) => text).join("\n");
+  if (!/^Total: \d+ passed/m.test(text)) {
+    throw new Error(`The suite did not come to its end:\n${text}`);
+  }
+  // deno-lint-ignore no-control-regex
+  const lines = text.replace(/\x1b\[[0-9;]*m/g, "").matchAll(
+    /^[\u2713\u2717] (\S+): (\d+ passed, \d+ failed)$/gm,
+  );
+  return new Map([...lines].map(([, name, end]) => [name!, end!]));
+}
+
+async function compare(era: Era): Promise<boolean> {
+  const port = freePort();
+  await using _daemon = await startScript(era.daemon, `${port}`);
+  const url = `ws://127.0.0.1:${port}/`;
+  const script = `${import.meta.dirname}/daemons/forwarder.ts`;
+  const forwarder = ["run", "--quiet", "-A", script];
+  const [command, flags] = proxyCommand(["--url", url, "--cache", "off"]);
+  const [without, between] = await Promise.all([
+    run(era, [Deno.execPath(), ...forwarder, "--url", url].join(" ")),
+    run(era, [command, ...flags].join(" ")),
+  ]);
+  const names = new Set([...without.keys(), ...between.keys()]);
+  let isSame = names.size > 20;
+  for (const name of names) {
+    const [a, b] = [without.get(name), between.get(name)];
+    if (a === b) continue;
+    isSame = false;
+    print(`${era.requirements} ${name}: ${a} without, ${b} with the proxy`);
+  }
+  const passing = [...between.values()].filter((end) => / 0 failed/.test(end));
+  print(
+    `${era.requirements}: ${names.size} scenarios, ${passing.length} pass, ` +
+      (isSame ? "the same with and without the proxy" : "NOT THE SAME"),
+  );
+  return isSame;
+}
+
+const results: boolean[] = [];
+for (const era of ERAS) results.push(await compare(era));
+Deno.exit(results.every((isSame) => isSame) ? 0 : 1);

@@ -1,0 +1,62 @@
+/**
+ * A bridge of some 30 lines, which `deno task recovery` measures beside the
+ * proxy: lines of stdin to a WebSocket, frames to stdout. It dials again every
+ * second for ever, keeps lines while there is no connection, and repeats the
+ * client's handshake on each new connection. It knows no timeouts, and it does
+ * not know which calls are in flight.
+ *
+ *     deno run --allow-net tests/daemons/bridge.ts --url URL
+ *
+ * @module
+ */
+
+import { print } from "../helpers/print.ts";
+
+const url = Deno.args[1]!;
+const handshake: string[] = [];
+let kept: string[] = [];
+let open: WebSocket | undefined;
+let attempt = 0;
+
+function send(socket: WebSocket, line: string): void {
+  const { method } = JSON.parse(line);
+  if (method === "initialize") handshake.length = 0;
+  if (/initialized?$/.test(method ?? "")) handshake.push(line);
+  socket.send(line);
+}
+
+function dial(): void {
+  Deno.stderr.writeSync(new TextEncoder().encode(`Attempt ${++attempt} \n`));
+  const socket = new WebSocket(url, ["mcp"]);
+  let repeated: unknown;
+  socket.onopen = () => {
+    open = socket;
+    for (const line of handshake) socket.send(line);
+    if (handshake.length > 0) repeated = JSON.parse(handshake[0]!).id;
+    for (const line of kept) send(socket, line);
+    kept = [];
+  };
+  socket.onmessage = ({ data }) => {
+    if (!data.startsWith("{")) return;
+    if (repeated === undefined) return print(data);
+    if (JSON.parse(data).id === repeated) repeated = undefined;
+  };
+  socket.onclose = () => {
+    open = undefined;
+    setTimeout(dial, 1_000);
+  };
+}
+
+dial();
+let rest = "";
+for await (
+  const chunk of Deno.stdin.readable.pipeThrough(new TextDecoderStream())
+) {
+  const lines = (rest + chunk).split("\n");
+  rest = lines.pop()!;
+  for (const line of lines) {
+    if (open === undefined) kept.push(line);
+    else send(open, line);
+  }
+}
+Deno.exit(0);

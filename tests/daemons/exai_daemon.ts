@@ -1,0 +1,159 @@
+/**
+ * A fake of the exai daemon with the faults of the real one: the revision
+ * `first` (0528064), whose heartbeat kills the tool and the connection, and
+ * `head` (e50ef4f), whose errors name no request.
+ *
+ *     deno run -A tests/daemons/exai_daemon.ts --port 0 --journal FILE
+ *
+ * A path in the URL names one of the forms of `forms_exai.ts`. Durations are in milliseconds, but for those that the protocol has in
+ * seconds: `--call-timeout` and `--retry-after`.
+ *
+ * @module
+ */
+
+import {
+  answer,
+  flags,
+  isHead,
+  type Link,
+  note,
+  running,
+  send,
+  sessions,
+  setting,
+  valueWithin,
+} from "./exai_revisions.ts";
+import { isRecord } from "./exai_tools.ts";
+import { exaiFrames } from "../helpers/forms/exai_forms.ts";
+import { print } from "../helpers/print.ts";
+import { endWithStarter } from "../helpers/parent_exit.ts";
+
+const HELLO_MS = 15_000;
+const perIp = setting("per-ip", isHead ? 10 : Infinity);
+const open = new Set<Link>();
+let sockets = 0;
+
+/** The value of a JSON text; `undefined` if it is none. */
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+void endWithStarter();
+
+function accept(socket: WebSocket, path: string): void {
+  socket.binaryType = "arraybuffer";
+  const number = ++sockets;
+  const stream = new ReadableStream<string>({
+    start(controller): void {
+      socket.onmessage = ({ data }) => {
+        const isText = typeof data === "string";
+        controller.enqueue(isText ? data : new TextDecoder().decode(data));
+      };
+      socket.onclose = ({ code, reason }) => {
+        open.delete(link);
+        note("close", { socket: number, code, reason });
+        controller.close();
+      };
+      socket.onerror = () => {};
+    },
+  });
+  const frames = stream.getReader();
+  const say = path === "" ? undefined : exaiFrames(path);
+  const link: Link = { number, socket, frames, isZombie: false, say };
+  // Every client of a test comes from one address, so the cap counts them all.
+  const isTooMany = open.size >= perIp;
+  open.add(link);
+  socket.onopen = () => {
+    if (isTooMany) socket.close(1008, "Connection limit exceeded");
+    else void handle(link);
+  };
+}
+
+/** The life of a connection: the handshake, then one frame after another. */
+async function handle(link: Link): Promise<void> {
+  if (!await shakeHands(link)) return;
+  while (!link.isZombie) {
+    const { value, done } = await link.frames.read();
+    if (done) break;
+    const message = parse(value);
+    const { op = null, request_id = null } = isRecord(message) ? message : {};
+    note("frame", { socket: link.number, op, request_id });
+    await answer(link, message);
+  }
+  sessions.delete(link);
+}
+
+async function shakeHands(link: Link): Promise<boolean> {
+  const { number, socket } = link;
+  const refuse = (error: string, code: number, reason: string): false => {
+    note("hello", {
+      socket: number,
+      ok: false,
+      error: error || reason || "silent",
+    });
+    if (error) send(link, { op: "hello_ack", ok: false, error });
+    if (reason) socket.close(code, reason);
+    else socket.close(code);
+    return false;
+  };
+  const first = await valueWithin(link.frames.read(), HELLO_MS);
+  if (first?.done) return false;
+  if (!first?.value) return refuse("", 4002, "hello timeout or disconnect");
+  const hello = parse(first.value);
+  if (hello === undefined) {
+    if (isHead) return refuse("", 4000, "invalid message");
+    return refuse("invalid_hello", 4000, "invalid hello");
+  }
+  // An exception inside the real one: the library closes without a word.
+  if (!isRecord(hello)) return refuse("", 1000, "");
+  if (hello.op !== "hello") {
+    if (isHead) return refuse("", 4001, "unrecognized protocol");
+    return refuse("missing_hello", 4001, "missing hello");
+  }
+  const { token = "", session_id } = hello;
+  if (flags.token) {
+    if (typeof token !== "string") return refuse("", 1000, "");
+    if (token !== flags.token) {
+      return refuse("unauthorized", 4003, "unauthorized");
+    }
+  }
+  if (sessions.size >= setting("sessions", 100)) return refuse("", 1000, "");
+  const isKept = isHead && /^[\w-]{3,64}$/.test(String(session_id ?? ""));
+  const session = isKept ? session_id : crypto.randomUUID();
+  note("hello", { socket: number, ok: true, session_id: session });
+  send(link, { op: "hello_ack", ok: true, session_id: session });
+  sessions.add(link);
+  return true;
+}
+
+/** Tells every client at once, but waits for the tools that are running. */
+function shutDown(): void {
+  for (const { socket } of open) {
+    if (socket.readyState === WebSocket.OPEN) socket.close(1001);
+  }
+  void server.shutdown();
+  setInterval(() => {
+    if (running === 0) Deno.exit(0);
+  }, 20);
+}
+
+const server = Deno.serve({
+  port: setting("port", 8079),
+  hostname: "127.0.0.1",
+  onListen: ({ port }) => print(`listening on ${port}`),
+}, (request) => {
+  if (request.headers.get("upgrade")?.toLowerCase() !== "websocket") {
+    return new Response("WebSockets only\n", { status: 426 });
+  }
+  const upgrade = Deno.upgradeWebSocket(request, { idleTimeout: 0 });
+  const { pathname } = new URL(request.url);
+  accept(upgrade.socket, decodeURIComponent(pathname.slice(1)));
+  return upgrade.response;
+});
+for (const signal of ["SIGTERM", "SIGINT"] as const) {
+  Deno.addSignalListener(signal, shutDown);
+}

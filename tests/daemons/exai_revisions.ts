@@ -1,0 +1,339 @@
+/**
+ * The two revisions of the fake exai daemon (`exai_daemon.ts`): how each
+ * answers a frame, with what it remembers of earlier calls.
+ *
+ * @module
+ */
+
+import { parseArgs } from "@std/cli/parse_args.js";
+import {
+  asBlock,
+  type Block,
+  findTool,
+  isRecord,
+  joined,
+  type Json,
+  junk,
+  keyOf,
+  type Outcome,
+  runTool,
+  type Tool,
+  TOOL_LIST,
+} from "./exai_tools.ts";
+import type { Frame } from "../helpers/forms/transformations.ts";
+
+/** The command line. */
+export const flags = parseArgs(Deno.args, {
+  string: ["port", "journal", "revision", "token", "sessions", "per-ip"]
+    .concat("progress", "call-timeout", "retry-after", "global")
+    .concat("inflight-ttl", "age"),
+}) as Record<string, string | undefined>;
+
+/** A number of the command line. */
+export function setting(name: string, fallback: number): number {
+  return Number(flags[name] ?? fallback);
+}
+
+/** Whether the later revision is played. */
+export const isHead = flags.revision === "head";
+const resultTtl = isHead ? 300_000 : 600_000;
+const progressMs = setting("progress", 8000);
+const callTimeout = setting("call-timeout", 67);
+const inflightTtl = setting("inflight-ttl", callTimeout * 1000);
+const globalCapacity = setting("global", 24);
+const startedAt = Date.now() - setting("age", 0);
+
+/** A connection. Its frames wait until the handler is done with the former one. */
+export interface Link {
+  readonly number: number;
+  readonly socket: WebSocket;
+  readonly frames: ReadableStreamDefaultReader<string>;
+  /** The handler has died, and nobody has told the socket. */
+  isZombie: boolean;
+  /** The frames that a message becomes, if the URL names a form. */
+  readonly say: ((message: unknown) => Frame[]) | undefined;
+}
+
+/** Something that is kept for a while. */
+interface Kept<T> {
+  readonly at: number;
+  readonly value: T;
+}
+
+/** The connections that have shaken hands. */
+export const sessions = new Set<Link>();
+const byId = new Map<string | null, Kept<Outcome>>();
+const byKey = new Map<string, Kept<readonly Block[]>>();
+/** Ids that have been accepted; never cleared, as in the real one. */
+const idsInFlight = new Set<string | null>();
+const keysInFlight = new Map<string, Kept<string | null>>();
+/** Revision `head`: what the calls in flight will come to. */
+const pending = new Map<string, Promise<readonly Block[]>>();
+/** How many tools are running. */
+export let running = 0;
+
+/** Writes an event into the journal. */
+export function note(event: string, details: Json): void {
+  if (flags.journal === undefined) return;
+  const line = { t: Date.now(), pid: Deno.pid, event, ...details };
+  const text = `${JSON.stringify(line)}\n`;
+  Deno.writeTextFileSync(flags.journal, text, { append: true });
+}
+
+/** Sends a frame: a string as it is, anything else in the connection's form. A closed socket takes it silently. */
+export function send({ socket, say }: Link, frame: unknown): void {
+  if (socket.readyState !== WebSocket.OPEN) return;
+  const frames = typeof frame === "string"
+    ? [frame]
+    : say?.(frame) ?? [JSON.stringify(frame)];
+  for (const it of frames) socket.send(it);
+}
+
+/** What the work comes to, or `undefined` if it takes longer. */
+export async function valueWithin<T>(
+  work: Promise<T>,
+  ms: number,
+): Promise<T | undefined> {
+  const { promise, resolve } = Promise.withResolvers<undefined>();
+  const timer = setTimeout(resolve, ms, undefined);
+  try {
+    return await Promise.race([work, promise]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** What was kept, if it is not too old. */
+function fresh<K, T>(
+  kept: Map<K, Kept<T>>,
+  key: K,
+  ttl: number,
+): T | undefined {
+  const found = kept.get(key);
+  return found && Date.now() - found.at < ttl ? found.value : undefined;
+}
+
+/** A duration as Python's `timedelta` writes it. */
+function human(ms: number): string {
+  const seconds = Math.floor(ms / 1000);
+  const days = Math.floor(seconds / 86_400);
+  const two = (n: number): string => `${Math.floor(n) % 60}`.padStart(2, "0");
+  const hours = Math.floor(seconds % 86_400 / 3600);
+  const clock = `${hours}:${two(seconds / 60)}:${two(seconds)}`;
+  return days === 0 ? clock : `${days} day${days === 1 ? "" : "s"}, ${clock}`;
+}
+
+/** Answers a frame as the revision does; `undefined` was no JSON. */
+export function answer(link: Link, message: unknown): Promise<void> {
+  return isHead ? answerHead(link, message) : answerFirst(link, message);
+}
+
+/** Why the first revision refuses a message. */
+function flaw(message: unknown): string | undefined {
+  if (!isRecord(message)) return "message must be a JSON object";
+  const { op, name, request_id = null, arguments: input = null } = message;
+  if (typeof op !== "string") {
+    return "missing or invalid 'op' field (must be string)";
+  }
+  if (op !== "call_tool") return undefined;
+  if (typeof name !== "string" || name === "") {
+    return "call_tool requires 'name' (non-empty string)";
+  }
+  if (request_id !== null && typeof request_id !== "string") {
+    return "request_id must be a string";
+  }
+  const isInput = input === null || isRecord(input);
+  return isInput ? undefined : "arguments must be a JSON object";
+}
+
+async function answerFirst(link: Link, message: unknown): Promise<void> {
+  const refuse = (message: string): void =>
+    send(link, { op: "error", message });
+  if (message === undefined) return refuse("invalid_json");
+  const why = flaw(message);
+  if (why !== undefined) return refuse(`invalid_message: ${why}`);
+  const valid = message as Json;
+  switch (valid.op) {
+    case "list_tools":
+      return send(link, { op: "list_tools_res", tools: TOOL_LIST });
+    case "health": {
+      const health = {
+        t: Date.now() / 1000,
+        uptime_human: human(Date.now() - startedAt),
+        sessions: sessions.size,
+        global_capacity: globalCapacity,
+        tool_count: TOOL_LIST.length,
+      };
+      return send(link, { op: "health_res", ok: true, health });
+    }
+    case "call_tool":
+      return await callFirst(link, valid);
+    default:
+      refuse(`Unknown op: ${valid.op}`);
+  }
+}
+
+/** `call_tool` of the first revision, in the order of its checks. */
+async function callFirst(link: Link, message: Json): Promise<void> {
+  const request_id = (message.request_id ?? null) as string | null;
+  const input = (message.arguments ?? {}) as Json;
+  const asked = message.name as string;
+  const [name, tool] = findTool(asked);
+  const reply = (rest: Outcome): Json => ({
+    op: "call_tool_res",
+    request_id,
+    ...rest,
+  });
+  const fail = (code: string, message: string, more: Json = {}): void =>
+    send(link, reply({ error: { code, message, ...more } }));
+  const progress = (note?: string): void => {
+    const t = Date.now() / 1000;
+    send(link, { op: "progress", request_id, name, t, ...(note && { note }) });
+  };
+
+  if (!tool) return fail("TOOL_NOT_FOUND", `Unknown tool: ${asked}`);
+  const kept = fresh(byId, request_id, resultTtl);
+  if (kept) return send(link, reply(kept));
+  const key = keyOf(name, input);
+  const outputs = fresh(byKey, key, resultTtl);
+  if (outputs) return send(link, reply({ outputs }));
+  if (idsInFlight.has(request_id)) {
+    return progress("duplicate request; still processing");
+  }
+  const original_request_id = fresh(keysInFlight, key, inflightTtl);
+  if (original_request_id !== undefined) {
+    const said = "duplicate call in flight";
+    return fail("DUPLICATE", said, { original_request_id });
+  }
+  // Too early: a call that finds no room below leaves its key behind.
+  keysInFlight.set(key, { at: Date.now(), value: request_id });
+  if (running >= globalCapacity) {
+    const said = "Global concurrency limit reached; retry soon";
+    const retry_after = setting("retry-after", 1);
+    return fail("OVER_CAPACITY", said, { retry_after });
+  }
+  idsInFlight.add(request_id);
+  running++;
+  progress("accepted, awaiting provider/session capacity");
+  const ack = { accepted: true, timeout: callTimeout, name };
+  send(link, { op: "call_tool_ack", request_id, ...ack });
+  const abort = new AbortController();
+  const work = execute(request_id, name, tool, input, abort.signal);
+  const outcome = await valueWithin(work, progressMs);
+  running--;
+  if (outcome === undefined) {
+    // The bug: the heartbeat cancels the tool and takes the handler with it.
+    progress();
+    abort.abort();
+    link.isZombie = true;
+    return;
+  }
+  keysInFlight.delete(key);
+  if (!outcome.outputs) return send(link, reply(outcome));
+  const value = { ...outcome, text: joined(outcome.outputs) };
+  byId.set(request_id, { at: Date.now(), value });
+  byKey.set(key, { at: Date.now(), value: outcome.outputs });
+  deliver(link, name, reply(value));
+}
+
+async function execute(
+  request_id: string | null,
+  name: string,
+  tool: Tool,
+  input: Json,
+  signal: AbortSignal,
+): Promise<Outcome> {
+  const call = { name, request_id, key: input._call_key ?? null };
+  note("execute", { ...call, arguments: input });
+  const outcome = await runTool(name, tool, input, { signal, callTimeout });
+  const ended = outcome.outputs ? "ok" : "error";
+  note("done", { ...call, outcome: signal.aborted ? "cancelled" : ended });
+  return outcome;
+}
+
+/** Sends an answer, as badly as the tool is there to have it sent. */
+function deliver(link: Link, name: string, answer: Json): void {
+  const { request_id: _, ...nameless } = answer;
+  if (name === "garble") { for (const frame of junk()) send(link, frame); }
+  send(link, name === "nameless" ? nameless : answer);
+  if (name !== "garble") return;
+  const text = "a second answer";
+  const outputs = [asBlock(text)];
+  send(link, { ...answer, outputs, ...("text" in answer && { text }) });
+}
+
+async function answerHead(link: Link, message: unknown): Promise<void> {
+  if (!isRecord(message)) {
+    return failHead(link, "INVALID_REQUEST", "Invalid message");
+  }
+  const { op, request_id = "unknown" } = message;
+  const timestamp = new Date().toISOString();
+  const said = { request_id, timestamp };
+  switch (op) {
+    case "list_tools":
+      return send(link, { op: "list_tools_res", tools: TOOL_LIST, ...said });
+    case "ping":
+      return send(link, { op: "pong", ...said });
+    case "cancel":
+      return send(link, { op: "cancelled", ...said });
+    case "call_tool":
+    case "tool_call":
+      return await callHead(link, message, String(request_id));
+    default:
+      failHead(link, "INVALID_REQUEST", `Unknown operation: ${op}`);
+  }
+}
+
+/** The errors of this revision: no op, and no id. */
+function failHead(link: Link, code: string, message: unknown): void {
+  send(link, { error: { code, message } });
+}
+
+async function callHead(
+  link: Link,
+  message: Json,
+  request_id: string,
+): Promise<void> {
+  const { tool: wanted = message.name, arguments: input = {} } = message;
+  const asked = isRecord(wanted) ? wanted.name : wanted;
+  if (typeof asked !== "string" || asked === "") {
+    return failHead(link, "VALIDATION_ERROR", "Missing tool name");
+  }
+  const [name, tool] = findTool(asked);
+  if (!tool) return failHead(link, "TOOL_NOT_FOUND", `Tool not found: ${name}`);
+  if (!isRecord(input)) {
+    const code = input === null ? "INTERNAL_ERROR" : "VALIDATION_ERROR";
+    return failHead(link, code, "arguments must be an object");
+  }
+  const reply = { op: "call_tool_res", request_id, ok: true };
+  const key = keyOf(name, input);
+  const cached = fresh(byKey, key, resultTtl);
+  if (cached) {
+    return send(link, { ...reply, outputs: cached, from_cache: true });
+  }
+  const earlier = pending.get(request_id);
+  if (earlier) {
+    const outputs = await earlier;
+    return send(link, { ...reply, outputs, from_inflight: true });
+  }
+  const { promise, resolve } = Promise.withResolvers<readonly Block[]>();
+  pending.set(request_id, promise);
+  const progress = { op: "progress", request_id };
+  const beat = setInterval(() => {
+    send(link, { ...progress, message: "Tool execution in progress..." });
+  }, progressMs);
+  const { signal } = new AbortController();
+  running++;
+  const work = execute(request_id, name, tool, input, signal);
+  const { outputs, error } = await work;
+  running--;
+  clearInterval(beat);
+  // A tool that threw leaves its promise pending, and the id hangs for ever.
+  if (!outputs) return failHead(link, "INTERNAL_ERROR", error?.message);
+  byKey.set(key, { at: Date.now(), value: outputs });
+  pending.delete(request_id);
+  resolve(outputs);
+  const timestamp = new Date().toISOString();
+  send(link, { op: "stream_complete", request_id, timestamp });
+  deliver(link, name, { ...reply, outputs });
+}

@@ -1,0 +1,244 @@
+/**
+ * The tools of the fake exai daemon (`exai_daemon.ts`), and what the daemon
+ * makes of their texts.
+ *
+ * @module
+ */
+
+import { delay } from "@std/async/delay.js";
+import { opened } from "../helpers/gate.ts";
+
+/** A JSON object. */
+export type Json = Record<string, unknown>;
+
+/** Whether it is a JSON object. */
+export function isRecord(value: unknown): value is Json {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** A block of a tool's output; the daemon makes a text of every other kind. */
+export interface Block {
+  readonly type: "text";
+  readonly text: string;
+}
+
+/** What a call has come to: outputs, an error, or both. */
+export interface Outcome {
+  readonly outputs?: readonly Block[];
+  readonly error?: Json;
+}
+
+/** A failure with a code and a message of its own. */
+class ToolFailure extends Error {
+  readonly code: string;
+  readonly said: unknown;
+
+  constructor(code: string, said: unknown) {
+    super(code);
+    this.code = code;
+    this.said = said;
+  }
+}
+
+/** A tool; the text that it returns becomes the first block. */
+export interface Tool {
+  readonly properties: Readonly<Record<string, string>>;
+  run(input: Json, limits: Limits): string | Promise<string>;
+}
+
+/** What a tool may want to know of the daemon. */
+export interface Limits {
+  readonly signal: AbortSignal;
+  readonly callTimeout: number;
+}
+
+let counter = 0;
+
+const TOOLS = new Map<string, Tool>(Object.entries(
+  {
+    echo: {
+      properties: { text: "string" },
+      run: ({ text }) => String(text ?? ""),
+    },
+    chat: {
+      properties: { text: "string" },
+      run: ({ text }) => {
+        const steps = "=== PROGRESS ===\nstep\n=== END PROGRESS ===\n\n";
+        const turn = "\n\n---\n\nAGENT'S TURN: evaluate this";
+        return toolOutput("success", `${steps}${text ?? ""}${turn}`);
+      },
+    },
+    gate: {
+      properties: { path: "string" },
+      run: async ({ path }) => {
+        await opened(String(path));
+        return "open";
+      },
+    },
+    sleep: {
+      properties: { ms: "number" },
+      run: async ({ ms }, { signal }) => {
+        await delay(Number(ms ?? 0), { signal });
+        return `slept ${ms}`;
+      },
+    },
+    block: {
+      properties: { ms: "number" },
+      run: ({ ms }) => {
+        // A provider's synchronous HTTP request inside the event loop: no pong,
+        // no handshake and no frame until it is over.
+        const cell = new Int32Array(new SharedArrayBuffer(4));
+        Atomics.wait(cell, 0, 0, Number(ms ?? 0));
+        return `blocked ${ms}`;
+      },
+    },
+    reject: {
+      properties: {},
+      run: () => toolOutput("execution_error", "it went wrong"),
+    },
+    raise: {
+      properties: {},
+      // A workflow tool catches what it raises itself.
+      run: () =>
+        JSON.stringify(
+          { status: "raise_failed", error: "no such file", step_number: 1 },
+          null,
+          2,
+        ),
+    },
+    activity: { properties: {}, run: () => "" },
+    fail: {
+      properties: {},
+      run: () => {
+        throw new ToolFailure("EXEC_ERROR", "the tool failed");
+      },
+    },
+    timeout: {
+      properties: {},
+      run: (_, { callTimeout }) => {
+        const said = `call_tool exceeded ${callTimeout}s`;
+        throw new ToolFailure("TIMEOUT", said);
+      },
+    },
+    big: {
+      properties: { mb: "number" },
+      run: ({ mb }) => "x".repeat(Number(mb ?? 1) * 1024 * 1024),
+    },
+    counter: { properties: {}, run: () => `${++counter}` },
+    garble: { properties: {}, run: () => "the good answer" },
+    nameless: { properties: {}, run: () => "from nobody" },
+    odd: {
+      properties: {},
+      run: () => {
+        throw new ToolFailure("EXEC_ERROR", { reason: "an odd message" });
+      },
+    },
+    die: { properties: {}, run: () => Deno.exit(1) },
+  } satisfies Record<string, Tool>,
+));
+
+/** The tools as `list_tools_res` describes them. */
+export const TOOL_LIST: readonly Json[] = [...TOOLS].map(
+  ([name, { properties }]) => ({
+    name,
+    description: `The tests' tool ${name}`,
+    inputSchema: {
+      type: "object",
+      properties: Object.fromEntries(
+        Object.entries(properties).map(([key, type]) => [key, { type }]),
+      ),
+    },
+  }),
+);
+
+/** The tool of that name, without the one suffix that the daemon takes off. */
+export function findTool(asked: string): [string, Tool | undefined] {
+  const name = asked.replace(/[-_]EXAI[-_]WS$/, "");
+  return [name, TOOLS.get(name)];
+}
+
+/** Runs a tool until it has answered, failed or been cancelled. */
+export async function runTool(
+  name: string,
+  tool: Tool,
+  input: Json,
+  limits: Limits,
+): Promise<Outcome> {
+  try {
+    const text = await tool.run(input, limits);
+    const outputs = [text, summary(name)].map(asBlock);
+    const error = preflight(text);
+    return { outputs, ...(error && { error }) };
+  } catch (error) {
+    if (!(error instanceof ToolFailure)) {
+      return { error: { code: "EXEC_ERROR", message: String(error) } };
+    }
+    return { error: { code: error.code, message: error.said } };
+  }
+}
+
+/** The semantic key: the order of the arguments does not matter. */
+export function keyOf(name: string, input: Json): string {
+  const sort = (_: string, value: unknown): unknown =>
+    isRecord(value) ? Object.fromEntries(Object.entries(value).sort()) : value;
+  return `${name} ${JSON.stringify(input, sort)}`;
+}
+
+/** A text as a block. */
+export function asBlock(text: string): Block {
+  return { type: "text", text };
+}
+
+/** The texts of all blocks that have one. */
+export function joined(outputs: readonly Block[]): string {
+  return outputs.map(({ text }) => text).filter(Boolean).join("\n\n");
+}
+
+/** What is sent before a garbled answer. */
+export function junk(): unknown[] {
+  const op = "call_tool_res";
+  return [
+    "this is { no JSON",
+    "[1,2,3]",
+    { op: "surprise", request_id: "nobody" },
+    { op, request_id: "nobody", outputs: [asBlock("for nobody")], text: "?" },
+    { op: "progress", name: "garble", t: Date.now() / 1000 },
+  ];
+}
+
+/** The JSON that the first block of a real tool holds. */
+function toolOutput(status: string, content: string): string {
+  return JSON.stringify({
+    status,
+    content,
+    content_type: "text",
+    metadata: {},
+    continuation_offer: { continuation_id: "c-1" },
+  });
+}
+
+/** The error that the daemon reads out of a tool's own JSON. */
+function preflight(text: string): Json | undefined {
+  if (!text.startsWith("{")) return undefined;
+  try {
+    const { status, content, metadata = {} } = JSON.parse(text);
+    const code = String(status).toUpperCase();
+    const isFlagged = /^(CODE_TOO_LARGE|ERROR|EXECUTION_ERROR|RESEND_PROMPT)$/
+      .test(code);
+    return isFlagged ? { code, message: content, metadata } : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** The block that every real tool ends with. */
+function summary(name: string): string {
+  return [
+    "\n=== MCP CALL SUMMARY ===",
+    `Tool: ${name} | Status: COMPLETE`,
+    "Duration: 0.0s",
+    "=== END SUMMARY ===\n",
+    "(no progress captured)",
+    `req_id=${crypto.randomUUID()}`,
+  ].join("\n");
+}

@@ -1,0 +1,164 @@
+/**
+ * A TCP relay before a daemon that lives, as a process of its own, which can be
+ * told to fail in every way that a daemon or what stands before it fails in.
+ * `class Front` starts it.
+ *
+ *     deno run -A tests/daemons/faulty_relay.ts PORT PORT-OF-THE-DAEMON
+ *
+ * Reads the name of a fault per line, or `none`; says `done NAME` when it is in
+ * force, and `dial` for every connection that a client makes.
+ *
+ * @module
+ */
+
+import { Buffer } from "node:buffer";
+import { createHash } from "node:crypto";
+import net, { type Socket } from "node:net";
+import process from "node:process";
+import { createInterface } from "node:readline";
+import { print } from "../helpers/print.ts";
+
+const [port, daemonPort] = Deno.args.map(Number) as [number, number];
+const host = "127.0.0.1";
+const GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+/** How often a peer that talks garbage says some, in milliseconds. */
+const GARBAGE_MS = 200;
+/** How long a peer that has sent a close frame waits for the client's, in milliseconds. */
+const CLOSE_MS = 1_000;
+
+/** The client's connections by what becomes of them at the next fault. */
+const relayed = new Set<Socket>();
+const garbled = new Set<Socket>();
+let fault = "none";
+
+function textFrame(text: string): Buffer {
+  const body = Buffer.from(text);
+  return Buffer.concat([Buffer.from([0x81, body.length]), body]);
+}
+
+function closeFrame(code: number): Buffer {
+  return Buffer.from([0x88, 2, code >> 8, code & 0xff]);
+}
+
+/** Sends a close frame, and ends the connection when the client has answered or is late. */
+function closeWith(near: Socket, code: number): void {
+  near.end(closeFrame(code));
+  const timer = setTimeout(() => near.destroy(), CLOSE_MS);
+  near.once("close", () => clearTimeout(timer));
+}
+
+/** Relays a connection from its first bytes on: one that says nothing is no dial. */
+function relay(near: Socket): void {
+  near.once("data", (first: Buffer) => {
+    print("dial");
+    const far = net.connect({ port: daemonPort, host });
+    relayed.add(near);
+    far.write(first);
+    near.pipe(far).pipe(near);
+    far.on("error", () => near.destroy());
+    far.on("close", () => near.destroy());
+    near.on("close", () => {
+      relayed.delete(near);
+      far.destroy();
+    });
+  });
+}
+
+/** Answers the client's HTTP request with a WebSocket, and calls back when it is open. */
+function upgrade(near: Socket, opened: () => void): void {
+  let head = "";
+  const read = (chunk: Buffer): void => {
+    head += chunk.toString("latin1");
+    if (!head.includes("\r\n\r\n")) return;
+    near.off("data", read);
+    near.resume();
+    const key = /^sec-websocket-key: *(\S+)/im.exec(head)?.[1] ?? "";
+    const offered = /^sec-websocket-protocol: *([^,\r]+)/im.exec(head)?.[1];
+    const accept = createHash("sha1").update(key + GUID).digest("base64");
+    near.write([
+      "HTTP/1.1 101 Switching Protocols",
+      "Upgrade: websocket",
+      "Connection: Upgrade",
+      `Sec-WebSocket-Accept: ${accept}`,
+      ...(offered === undefined ? [] : [`Sec-WebSocket-Protocol: ${offered}`]),
+      "\r\n",
+    ].join("\r\n"));
+    opened();
+  };
+  near.on("data", read);
+}
+
+/** Says garbage again and again until the connection is closed. */
+function garble(near: Socket, garbage: string | Buffer): void {
+  garbled.add(near);
+  near.write(garbage);
+  const timer = setInterval(() => near.write(garbage), GARBAGE_MS);
+  near.once("close", () => {
+    clearInterval(timer);
+    garbled.delete(near);
+  });
+}
+
+function accept(near: Socket): void {
+  near.on("error", () => {});
+  // Nothing is accepted while SYNs are dropped: this process is stopped then.
+  if (fault === "none" || fault === "syn-drop") return relay(near);
+  print("dial");
+  switch (fault) {
+    case "rst":
+      return void near.resetAndDestroy();
+    case "accept-close":
+      return void near.destroy();
+    case "garbage":
+      near.resume();
+      return garble(near, "\x16\x03?? no HTTP at all\r\n\r\n");
+    case "garbage-ws":
+      return upgrade(near, () => garble(near, textFrame("}{ no message")));
+    case "1013":
+      return upgrade(near, () => closeWith(near, 1013));
+    case "silent-ws":
+      return upgrade(near, () => {});
+    case "silent-tcp":
+      return void near.resume();
+  }
+}
+
+/** Ends the connections that there are in the fault's own way, and treats new ones so. */
+function begin(name: string): void {
+  fault = name;
+  for (const near of relayed) {
+    if (name === "close") closeWith(near, 1001);
+    else if (name === "1013") closeWith(near, 1013);
+    else if (name === "accept-close" || name.startsWith("garbage")) {
+      near.destroy();
+    } else near.resetAndDestroy();
+  }
+  const done = (): void => print(`done ${name}`);
+  if (name !== "close") return done();
+  // Does not wait for the connections to end.
+  server.close();
+  done();
+}
+
+/** Relays what is dialed from now on. What was silent stays so. */
+function end(): void {
+  const isClosed = fault === "close";
+  fault = "none";
+  for (const near of garbled) near.destroy();
+  const done = (): void => print("done none");
+  if (isClosed) listen(done);
+  else done();
+}
+
+function listen(then: () => void): void {
+  server = net.createServer(accept);
+  // With so short a queue two connections fill it (see `class Front`).
+  server.listen({ port, host, backlog: 1 }, then);
+}
+
+let server: net.Server;
+listen(() => print(`listening ${port}`));
+const lines = createInterface({ input: process.stdin });
+lines.on("line", (name: string) => name === "none" ? end() : begin(name));
+// It must not outlive its starter.
+lines.on("close", () => Deno.exit(0));

@@ -1,0 +1,347 @@
+/**
+ * An MCP daemon on a WebSocket that treats calls, pings and connections in one
+ * of the ways that daemons are known for. It says `listening PORT` on stdout.
+ *
+ *     deno run -A tests/daemons/liveness_daemon.ts --port 0 --journal FILE --kind KIND
+ *       [--rude]
+ *
+ * Its tools are `work` and `look` (read-only), both `{ id, ms }`. The journal has
+ * a line for each thing that happens: the moment, then `begin TOOL ID`,
+ * `end TOOL ID`, `ping`, `open`, `close`, `spare` (a child is ready) or `child PID` (it serves a connection). The kinds:
+ *
+ * - `concurrent`: does everything at once
+ * - `serial`: one thing at a time on a connection, pings too
+ * - `whole`: one thing at a time in the whole process, which accepts nothing meanwhile
+ * - `mute`: answers no ping on a connection while a call runs there
+ * - `displace`: a new connection closes the old one with 1000; a `--rude` one ends it without a close
+ * - `refuse`: closes a second connection with 1013, a `--rude` one with 1008
+ * - `ignore`: a second connection opens, and is never answered
+ * - `newest`: one `Server` of the SDK for all connections, whose answers go to the newest one
+ * - `child-sync`: each connection has a child process, which blocks while it is at a call
+ *
+ * `displace`, `refuse`, `ignore` and `newest` do one thing at a time, or with `--rude` everything at once.
+ *
+ * @module
+ */
+
+import { createRequire } from "node:module";
+import process from "node:process";
+import { Server } from "@modelcontextprotocol/sdk/server/index.js";
+import { StdioServerTransport } from "@modelcontextprotocol/sdk/server/stdio.js";
+import type { Transport } from "@modelcontextprotocol/sdk/shared/transport.js";
+import {
+  CallToolRequestSchema,
+  type CallToolResult,
+  type JSONRPCMessage,
+  ListToolsRequestSchema,
+} from "@modelcontextprotocol/sdk/types.js";
+import { parseArgs } from "@std/cli/parse_args.js";
+import { TextLineStream } from "@std/streams/text_line_stream.js";
+import { npmFile } from "../../.ci/build/install_packages.ts";
+import { print } from "../helpers/print.ts";
+import { endWithStarter } from "../helpers/parent_exit.ts";
+
+const KINDS = [
+  ...["concurrent", "serial", "whole", "mute", "displace", "refuse"],
+  ...["ignore", "newest", "child-sync"],
+];
+
+const flags = parseArgs(Deno.args, {
+  string: ["port", "journal", "kind"],
+  boolean: ["rude", "child"],
+});
+const { kind = "concurrent", journal, rude } = flags;
+if (!KINDS.includes(kind)) throw new Error(`There is no kind ${kind}`);
+
+function note(text: string): void {
+  if (journal === undefined) return;
+  const line = `${Date.now()} ${text}\n`;
+  Deno.writeTextFileSync(journal, line, { append: true });
+}
+
+/** The event loop stands still. A child ends when its parent has gone. */
+function block(ms: number): void {
+  const cell = new Int32Array(new SharedArrayBuffer(4));
+  const parent = Deno.ppid;
+  const until = performance.now() + ms;
+  for (;;) {
+    const left = until - performance.now();
+    if (left <= 0) return;
+    Atomics.wait(cell, 0, 0, Math.min(left, 200));
+    if (Deno.ppid !== parent) Deno.exit(1);
+  }
+}
+
+/** What the handlers read of a request: the SDK's inferred types do not survive the import. */
+interface Call {
+  params: { name: string; arguments?: { id?: string; ms?: number } };
+}
+
+const inputSchema = { type: "object" } as const;
+
+function makeServer(): Server {
+  const server = new Server({ name: "liveness", version: "1" }, {
+    capabilities: { tools: {} },
+  });
+  server.setRequestHandler(ListToolsRequestSchema, () => ({
+    tools: [
+      { name: "work", inputSchema },
+      { name: "look", inputSchema, annotations: { readOnlyHint: true } },
+    ],
+  }));
+  server.setRequestHandler(
+    CallToolRequestSchema,
+    async ({ params }: Call): Promise<CallToolResult> => {
+      const { id = "", ms = 0 } = params.arguments ?? {};
+      note(`begin ${params.name} ${id}`);
+      if (kind === "whole" || kind === "child-sync") block(ms);
+      else if (ms > 0) await new Promise((go) => setTimeout(go, ms));
+      note(`end ${params.name} ${id}`);
+      return { content: [{ type: "text", text: id }] };
+    },
+  );
+  return server;
+}
+
+/** A WebSocket as the package `ws` has it. */
+interface Peer {
+  send(text: string): void;
+  close(code: number): void;
+  terminate(): void;
+  on(event: "message", listener: (data: Uint8Array) => void): void;
+  on(event: "close" | "error", listener: () => void): void;
+}
+
+const KEEPS_ONE = ["displace", "refuse", "ignore", "newest"];
+/** Whether one thing is done at a time on a connection. */
+const isSerial = kind === "serial" || KEEPS_ONE.includes(kind) && !rude;
+
+/** One connection, or all of them. */
+class PeerTransport implements Transport {
+  onclose?: () => void;
+  onerror?: (error: Error) => void;
+  onmessage?: (message: JSONRPCMessage) => void;
+  readonly #calls = new Set<unknown>();
+  readonly #waiting: JSONRPCMessage[] = [];
+  #isBusy = false;
+  /** Who is answered. */
+  peer: Peer | undefined;
+
+  start(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  close(): Promise<void> {
+    this.peer?.close(1000);
+    return Promise.resolve();
+  }
+
+  /** Takes a message of the client's. */
+  receive(message: JSONRPCMessage): void {
+    const isRequest = "method" in message && "id" in message;
+    if (isRequest && message.method === "ping") {
+      note("ping");
+      if (kind === "mute" && this.#calls.size > 0) return;
+    }
+    if (isSerial && this.#isBusy) {
+      return void this.#waiting.push(message);
+    }
+    this.#isBusy = isRequest;
+    if (isRequest && message.method === "tools/call") {
+      this.#calls.add(message.id);
+    }
+    this.onmessage?.(message);
+  }
+
+  send(message: JSONRPCMessage): Promise<void> {
+    this.peer?.send(JSON.stringify(message));
+    if ("method" in message) return Promise.resolve();
+    this.#calls.delete(message.id);
+    this.#isBusy = false;
+    while (!this.#isBusy && this.#waiting.length > 0) {
+      this.receive(this.#waiting.shift()!);
+    }
+    return Promise.resolve();
+  }
+}
+
+/** What takes the messages of one connection. */
+interface Seat {
+  receive(text: string): void;
+  leave(): void;
+}
+
+async function sit(peer: Peer): Promise<Seat> {
+  const transport = new PeerTransport();
+  transport.peer = peer;
+  await makeServer().connect(transport);
+  return {
+    receive: (text) => transport.receive(JSON.parse(text)),
+    leave: () => transport.onclose?.(),
+  };
+}
+
+const shared = new PeerTransport();
+
+/** Joins those who share one server. */
+function join(peer: Peer): Seat {
+  shared.peer = peer;
+  return {
+    receive: (text) => shared.receive(JSON.parse(text)),
+    // Whoever was there before is not answered again.
+    leave: () => {
+      if (shared.peer === peer) shared.peer = undefined;
+    },
+  };
+}
+
+/** A process that serves one connection. */
+class Child {
+  readonly #process: Deno.ChildProcess;
+  readonly #stdin: WritableStreamDefaultWriter<Uint8Array>;
+  readonly #isUp = Promise.withResolvers<void>();
+  #peer: Peer | undefined;
+
+  constructor() {
+    const places = ["--kind", kind, "--journal", journal ?? "/dev/null"];
+    const start = ["run", "--quiet", "--cached-only", "-A"];
+    this.#process = new Deno.Command(Deno.execPath(), {
+      args: [...start, import.meta.filename!, "--child", ...places],
+      stdin: "piped",
+      stdout: "piped",
+      // What inherits the pipe keeps whoever waits for its end.
+      stderr: "null",
+    }).spawn();
+    this.#stdin = this.#process.stdin.getWriter();
+    void this.#pass();
+  }
+
+  /** Waits until it answers. */
+  async warm(): Promise<void> {
+    this.write(JSON.stringify({ jsonrpc: "2.0", id: "warm", method: "ping" }));
+    await this.#isUp.promise;
+  }
+
+  async #pass(): Promise<void> {
+    const lines: AsyncIterable<string> = this.#process.stdout
+      .pipeThrough(new TextDecoderStream()).pipeThrough(new TextLineStream());
+    for await (const line of lines) {
+      this.#isUp.resolve();
+      this.#peer?.send(line);
+    }
+  }
+
+  write(text: string): void {
+    const bytes = new TextEncoder().encode(`${text}\n`);
+    this.#stdin.write(bytes).catch(() => {});
+  }
+
+  /** Serves a connection from now on. */
+  serve(peer: Peer): Seat {
+    this.#peer = peer;
+    note(`child ${this.#process.pid}`);
+    return {
+      receive: (text) => this.write(text),
+      leave: () => {
+        try {
+          this.#process.kill("SIGKILL");
+        } catch {
+          // It has ended.
+        }
+        setTimeout(prepare, SPARE_MS);
+      },
+    };
+  }
+}
+
+/** So many children wait for connections: a start takes long. */
+const SPARES = 2;
+/** How long after the end of a connection another one is started, in milliseconds: it takes time from everybody. */
+const SPARE_MS = 500;
+const spares: Child[] = [];
+
+/** Has a child ready. */
+async function prepare(): Promise<void> {
+  const child = new Child();
+  await child.warm();
+  spares.push(child);
+  note("spare");
+}
+
+/** Gives a connection a child of its own. */
+function adopt(peer: Peer): Seat {
+  return (spares.shift() ?? new Child()).serve(peer);
+}
+
+const peers = new Set<Peer>();
+
+/** Decides about a new connection; gives whether it is served. */
+function admit(peer: Peer): "served" | "ignored" | "closed" {
+  if (peers.size === 0) return "served";
+  switch (kind) {
+    case "displace":
+      for (const other of peers) {
+        if (rude) other.terminate();
+        else other.close(1000);
+      }
+      return "served";
+    case "refuse":
+      peer.close(rude ? 1008 : 1013);
+      return "closed";
+    case "ignore":
+      return "ignored";
+    default:
+      return "served";
+  }
+}
+
+async function serve(peer: Peer): Promise<void> {
+  note("open");
+  peer.on("error", () => {});
+  const role = admit(peer);
+  let seat: Seat | undefined;
+  // What comes before there is somebody to take it.
+  const early: string[] = [];
+  peer.on("message", (data) => {
+    const text = new TextDecoder().decode(data);
+    if (role !== "served") return;
+    if (seat === undefined) early.push(text);
+    else seat.receive(text);
+  });
+  peer.on("close", () => {
+    note("close");
+    peers.delete(peer);
+    seat?.leave();
+  });
+  if (role === "served") peers.add(peer);
+  else return;
+  if (kind === "newest") seat = join(peer);
+  else if (kind === "child-sync") seat = adopt(peer);
+  else seat = await sit(peer);
+  for (const text of early) seat.receive(text);
+}
+
+/** The child of one connection. */
+async function serveStdio(): Promise<void> {
+  process.stdin.on("end", () => Deno.exit(0));
+  await makeServer().connect(new StdioServerTransport());
+}
+
+async function listen(): Promise<void> {
+  void endWithStarter();
+  if (kind === "newest") await makeServer().connect(shared);
+  const require = createRequire(import.meta.url);
+  const { WebSocketServer } = require(npmFile("peers", "ws/index.js"));
+  if (kind === "child-sync") {
+    await Promise.all(Array.from({ length: SPARES }, prepare));
+  }
+  const server = new WebSocketServer({
+    host: "127.0.0.1",
+    port: Number(flags.port ?? 0),
+    handleProtocols: (offered: Set<string>) => offered.has("mcp") && "mcp",
+  });
+  server.on("connection", (peer: Peer) => void serve(peer));
+  server.on("listening", () => print(`listening ${server.address().port}`));
+}
+
+await (flags.child ? serveStdio() : listen());

@@ -1,0 +1,186 @@
+/**
+ * The tests' daemon: an MCP server of the SDK that insists on the handshake,
+ * keeps a journal of what it really executed, and can be given more tools.
+ *
+ *     deno run -A tests/daemons/mcp_daemon.ts --port 0 --journal FILE [--extra TOOL]
+ *       [--unhinted TOOL] [--habit mute | serial]
+ *
+ * Of an unhinted tool it says nothing. A `mute` one answers no ping, a `serial` one does one thing at a time on a
+ * connection.
+ *
+ * @module
+ */
+
+import { Server } from "@modelcontextprotocol/sdk/server/index.js";
+import {
+  CallToolRequestSchema,
+  type CallToolResult,
+  type JSONRPCMessage,
+  ListPromptsRequestSchema,
+  ListResourcesRequestSchema,
+  ListToolsRequestSchema,
+  SetLevelRequestSchema,
+  SubscribeRequestSchema,
+  type Tool,
+} from "@modelcontextprotocol/sdk/types.js";
+import { opened } from "../helpers/gate.ts";
+import {
+  type Connectable,
+  serveWs,
+  WsServerTransport,
+} from "../helpers/websocket_transport.ts";
+
+function flag(name: string): string | undefined {
+  const at = Deno.args.indexOf(`--${name}`);
+  return at === -1 ? undefined : Deno.args[at + 1];
+}
+
+const journal = flag("journal");
+function note(line: string): void {
+  if (journal === undefined) return;
+  Deno.writeTextFileSync(journal, `${line}\n`, { append: true });
+}
+
+const habit = flag("habit");
+const inputSchema = { type: "object" } as const;
+const TOOLS: Tool[] = [
+  { name: "echo", inputSchema, annotations: { readOnlyHint: true } },
+  { name: "look", inputSchema, annotations: { readOnlyHint: true } },
+  { name: "write", inputSchema },
+  { name: "big", inputSchema, annotations: { idempotentHint: true } },
+  { name: "ask", inputSchema },
+  { name: "steps", inputSchema },
+  { name: "die", inputSchema, annotations: { readOnlyHint: true } },
+];
+for (const tool of TOOLS) {
+  if (tool.name === flag("unhinted")) delete tool.annotations;
+}
+for (const name of flag("extra")?.split(",") ?? []) {
+  TOOLS.push({ name, inputSchema });
+}
+
+/** What the handlers read of a request: the SDK's inferred types do not survive the import. */
+interface Call {
+  params: {
+    name: string;
+    level?: string;
+    uri?: string;
+    arguments?: { key?: string; ms?: number; n?: number; gate?: string };
+    _meta?: { progressToken?: string | number };
+  };
+}
+
+interface Extra {
+  signal: AbortSignal;
+  sendNotification(notification: unknown): Promise<void>;
+}
+
+function say(text: string): CallToolResult {
+  return { content: [{ type: "text", text }] };
+}
+
+function makeServer(): Connectable {
+  const server = new Server({ name: "tests", version: "1" }, {
+    capabilities: {
+      tools: {},
+      prompts: {},
+      resources: { subscribe: true },
+      logging: {},
+    },
+  });
+  server.setRequestHandler(ListToolsRequestSchema, () => ({ tools: TOOLS }));
+  server.setRequestHandler(ListPromptsRequestSchema, () => ({ prompts: [] }));
+  server.setRequestHandler(
+    ListResourcesRequestSchema,
+    () => ({ resources: [] }),
+  );
+  server.setRequestHandler(SetLevelRequestSchema, (request: Call) => {
+    note(`level ${request.params.level}`);
+    return {};
+  });
+  server.setRequestHandler(SubscribeRequestSchema, (request: Call) => {
+    note(`subscribe ${request.params.uri}`);
+    return {};
+  });
+  server.setRequestHandler(
+    CallToolRequestSchema,
+    async (request: Call, extra: Extra) => {
+      const { name, arguments: input = {}, _meta } = request.params;
+      const { key = "", ms = 0, n = 0, gate } = input;
+      note(`call ${name} ${key}`);
+      extra.signal.onabort = () => note(`cancelled ${name} ${key}`);
+      switch (name) {
+        case "die":
+          return Deno.exit(9);
+        case "big":
+          return say("x".repeat(n));
+        case "ask": {
+          const answer = await server.elicitInput({
+            message: "Go on?",
+            requestedSchema: { type: "object", properties: {} },
+          });
+          return say(`${key}:${answer.action}`);
+        }
+        case "steps":
+          for (let progress = 1; progress <= n; progress++) {
+            const progressToken = _meta?.progressToken;
+            if (progressToken === undefined) break;
+            await extra.sendNotification({
+              method: "notifications/progress",
+              params: { progressToken, progress, total: n },
+            });
+          }
+          return say(key);
+        default:
+          if (ms > 0) await new Promise((go) => setTimeout(go, ms));
+          if (gate !== undefined) await opened(gate);
+          return say(String(key));
+      }
+    },
+  );
+  return server;
+}
+
+/** Refuses every request before `initialize`, as the daemons that other proxies break on do. */
+class StrictTransport extends WsServerTransport {
+  #isGreeted = false;
+  #isBusy = false;
+  readonly #waiting: JSONRPCMessage[] = [];
+
+  protected override receive(message: JSONRPCMessage): void {
+    const isRequest = "method" in message && "id" in message;
+    if (habit === "mute" && isRequest && message.method === "ping") {
+      return note("got ping");
+    }
+    if (habit !== "serial") return this.#take(message);
+    if (this.#isBusy) return void this.#waiting.push(message);
+    this.#isBusy = isRequest;
+    this.#take(message);
+  }
+
+  override async send(message: JSONRPCMessage): Promise<void> {
+    await super.send(message);
+    if ("method" in message) return;
+    this.#isBusy = false;
+    while (!this.#isBusy && this.#waiting.length > 0) {
+      this.receive(this.#waiting.shift()!);
+    }
+  }
+
+  #take(message: JSONRPCMessage): void {
+    const method = "method" in message ? message.method : undefined;
+    note(`got ${method ?? "an answer"}`);
+    if (method === "initialize") this.#isGreeted = true;
+    if (this.#isGreeted || !("id" in message) || message.id === undefined) {
+      return super.receive(message);
+    }
+    const error = { code: -32002, message: "Server not initialized" };
+    void this.send({ jsonrpc: "2.0", id: message.id, error });
+  }
+}
+
+serveWs(
+  Number(flag("port") ?? 0),
+  makeServer,
+  (socket) => new StrictTransport(socket),
+);

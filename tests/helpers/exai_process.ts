@@ -1,0 +1,47 @@
+/**
+ * The fake exai daemon as a process that can be killed and started again.
+ *
+ * @module
+ */
+
+import { changed } from "./file_change.ts";
+import { within } from "./time_limit.ts";
+import { type Child, freePort, startScript } from "./process.ts";
+
+// deno-lint-ignore no-explicit-any
+type Json = any;
+
+/** A daemon that can be killed and started again on its port, and its journal. */
+export class ExaiProcess implements AsyncDisposable {
+  readonly port = freePort();
+  readonly #journal = Deno.makeTempFileSync({ prefix: "journal-" });
+  #child: Child | undefined;
+
+  async up(...args: string[]): Promise<void> {
+    await this.#child?.[Symbol.asyncDispose]();
+    const places = ["--port", `${this.port}`, "--journal", this.#journal];
+    this.#child = await startScript("exai_daemon.ts", ...places, ...args);
+  }
+
+  async kill(): Promise<void> {
+    await this.#child!.signal("SIGKILL");
+  }
+
+  /** The events of a kind that every daemon on this port has seen. */
+  seen(event: string): Json[] {
+    return Deno.readTextFileSync(this.#journal).split("\n")
+      .filter((line) => line !== "").map((line) => JSON.parse(line))
+      .filter((entry) => entry.event === event);
+  }
+
+  /** Waits until it has seen so many events of a kind. */
+  async until(event: string, count: number): Promise<void> {
+    const isThere = (): boolean => this.seen(event).length >= count;
+    await within(changed(this.#journal, isThere), `${count} x ${event}`);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#child?.[Symbol.asyncDispose]();
+    await Deno.remove(this.#journal);
+  }
+}

@@ -1,0 +1,203 @@
+/**
+ * The SDK's clients, the first and the second version, behind one face: what a
+ * test asks them, and what has reached them.
+ *
+ * @module
+ */
+
+import { Client as ClientTwo } from "@modelcontextprotocol/client";
+import { StdioClientTransport as StdioTwo } from "@modelcontextprotocol/client/stdio";
+import { Client as ClientOne } from "@modelcontextprotocol/sdk/client/index.js";
+import { StdioClientTransport as StdioOne } from "@modelcontextprotocol/sdk/client/stdio.js";
+import {
+  EmptyResultSchema,
+  ListRootsRequestSchema,
+  ListToolsResultSchema,
+  ToolListChangedNotificationSchema,
+} from "@modelcontextprotocol/sdk/types.js";
+import type { Form, Json } from "./transformations.ts";
+import { proxyCommand } from "../process.ts";
+
+/** The versions of the SDK. */
+export type Version = "v1" | "v2";
+
+/** How long a client waits for an answer, in milliseconds. */
+export const PATIENCE_MS = 30_000;
+
+/** How a call is made. */
+export interface Options {
+  /** Hears the progress. */
+  readonly onprogress?: (progress: number) => void;
+  /** How long the client waits, and after each progress again, in milliseconds. */
+  readonly timeout?: number;
+}
+
+/** The client, and the proxy that it has started. */
+export class SdkClient {
+  readonly #client: Json;
+  readonly #version: Version;
+  readonly #transport: Json;
+  #wake = Promise.withResolvers<void>();
+  /** How often it heard that the list of tools has changed. */
+  changes = 0;
+  /** What the SDK could not take, or did not expect. */
+  readonly trouble: string[] = [];
+  /** The log of the proxy. */
+  log = "";
+
+  constructor(
+    version: Version,
+    flags: string[],
+    form: Pick<Form, "say" | "hear"> = {},
+  ) {
+    this.#version = version;
+    const [command, args] = proxyCommand(flags);
+    const env = {
+      NO_COLOR: "1",
+      ALWAYSUP_CACHE: "off",
+      ALWAYSUP_STATUS: "off",
+    };
+    const server = { command, args, env, stderr: "pipe" } as const;
+    const about = { name: "forms", version: "1" };
+    const capabilities = { roots: {} };
+    const roots = (): Json => ({ roots: [{ uri: "file:///forms" }] });
+    const changed = (): void => {
+      this.changes++;
+      this.#notify();
+    };
+    if (version === "v1") {
+      const stdio = new StdioOne(server);
+      const client: Json = new ClientOne(about, { capabilities });
+      client.setRequestHandler(ListRootsRequestSchema, roots);
+      client.setNotificationHandler(ToolListChangedNotificationSchema, changed);
+      [this.#client, this.#transport] = [client, bent(stdio, form)];
+    } else {
+      const stdio = new StdioTwo(server);
+      const client: Json = new ClientTwo(about, { capabilities });
+      client.setRequestHandler("roots/list", roots);
+      client.setNotificationHandler(
+        "notifications/tools/list_changed",
+        changed,
+      );
+      [this.#client, this.#transport] = [client, bent(stdio, form)];
+    }
+    this.#client.onerror = (error: Error) => this.trouble.push(error.message);
+    this.#transport.stderr.on("data", (chunk: Uint8Array) => {
+      this.log += new TextDecoder().decode(chunk);
+      this.#notify();
+    });
+  }
+
+  #notify(): void {
+    this.#wake.resolve();
+    this.#wake = Promise.withResolvers();
+  }
+
+  async connect(): Promise<void> {
+    await this.#client.connect(this.#transport, { timeout: PATIENCE_MS });
+  }
+
+  async close(): Promise<void> {
+    await this.#client.close();
+  }
+
+  async #ask(method: string, params: Json, schema: Json): Promise<Json> {
+    const options = { timeout: PATIENCE_MS };
+    const request = { method, ...(params && { params }) };
+    return await (this.#version === "v1"
+      ? this.#client.request(request, schema, options)
+      : this.#client.request(request, options));
+  }
+
+  async ping(): Promise<void> {
+    await this.#ask("ping", undefined, EmptyResultSchema);
+  }
+
+  async setLevel(level: string): Promise<void> {
+    await this.#ask("logging/setLevel", { level }, EmptyResultSchema);
+  }
+
+  /** The names of all tools, page by page. It stops at a cursor that it has seen, and at an empty one. */
+  async tools(): Promise<string[]> {
+    const names: string[] = [];
+    const cursors = new Set<string>();
+    let cursor: string | undefined;
+    do {
+      const params = { ...(cursor !== undefined && { cursor }) };
+      const page = await this.#ask("tools/list", params, ListToolsResultSchema);
+      names.push(...page.tools.map(({ name }: Json) => name));
+      if (cursor !== undefined) cursors.add(cursor);
+      cursor = page.nextCursor;
+    } while (cursor && !cursors.has(cursor));
+    return names;
+  }
+
+  /** Calls a tool; gives the result. */
+  async request(
+    name: string,
+    input: Json = {},
+    { onprogress, timeout = PATIENCE_MS }: Options = {},
+  ): Promise<Json> {
+    const call = { name, arguments: input };
+    const options = {
+      timeout,
+      ...(onprogress && {
+        resetTimeoutOnProgress: true,
+        onprogress: ({ progress }: Json) => onprogress(progress),
+      }),
+    };
+    return await (this.#version === "v1"
+      ? this.#client.callTool(call, undefined, options)
+      : this.#client.callTool(call, options));
+  }
+
+  /** Calls a tool; gives the text of its result. */
+  async call(name: string, input?: Json, options?: Options): Promise<string> {
+    const { content } = await this.request(name, input, options);
+    return content.map(({ text }: Json) => text).join("\n");
+  }
+
+  /** Waits until the list of tools has changed so often. */
+  async changed(count: number): Promise<void> {
+    await this.#until(() => this.changes >= count, "list_changed");
+  }
+
+  /** Waits until the proxy has seen that its daemon is gone. */
+  async lost(): Promise<void> {
+    await this.#until(
+      () => this.log.includes("Lost the WebSocket daemon"),
+      "the end of the connection",
+    );
+  }
+
+  async #until(isSo: () => boolean, what: string): Promise<void> {
+    const late = Promise.withResolvers<never>();
+    const timer = setTimeout(
+      () => late.reject(new Error(`Waited in vain for ${what}`)),
+      PATIENCE_MS,
+    );
+    try {
+      while (!isSo()) await Promise.race([this.#wake.promise, late.promise]);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+}
+
+/** A transport whose messages are changed on their way. */
+function bent(inner: Json, { say, hear }: Pick<Form, "say" | "hear">): Json {
+  if (say === undefined && hear === undefined) return inner;
+  const outer: Json = {
+    start: () => inner.start(),
+    send: (message: Json) => inner.send(say?.(message) ?? message),
+    close: () => inner.close(),
+    stderr: inner.stderr,
+  };
+  inner.onclose = () => outer.onclose?.();
+  inner.onerror = (error: Error) => outer.onerror?.(error);
+  inner.onmessage = (message: Json) => {
+    const heard = hear ? hear(message) : message;
+    if (heard !== undefined) outer.onmessage?.(heard);
+  };
+  return outer;
+}

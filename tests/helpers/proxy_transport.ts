@@ -1,0 +1,47 @@
+/**
+ * The proxy as a transport of the SDK's clients, of both versions, so that a
+ * test sees every line that the client gets, and the log.
+ *
+ * @module
+ */
+
+import type { Proxy } from "./process.ts";
+
+// deno-lint-ignore no-explicit-any
+type Json = any;
+
+/** A transport of the SDK's: lines of the proxy's stdout in, lines of its stdin out. */
+export class ProxyTransport {
+  onclose?: () => void;
+  onerror?: (error: Error) => void;
+  onmessage?: (message: Json) => void;
+  readonly #proxy: Proxy;
+  #reading: Promise<void> | undefined;
+
+  constructor(proxy: Proxy) {
+    this.#proxy = proxy;
+  }
+
+  start(): Promise<void> {
+    this.#reading = this.#read();
+    return Promise.resolve();
+  }
+
+  async #read(): Promise<void> {
+    const { stdout } = this.#proxy;
+    for (let at = 0;; at++) {
+      const line = await stdout.find(() => true, at).catch(() => undefined);
+      if (line === undefined) return this.onclose?.();
+      this.onmessage?.(JSON.parse(line.text));
+    }
+  }
+
+  async send(message: Json): Promise<void> {
+    await this.#proxy.tell(message);
+  }
+
+  async close(): Promise<void> {
+    await this.#proxy.end();
+    await this.#reading;
+  }
+}

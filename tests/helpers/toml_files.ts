@@ -1,0 +1,206 @@
+/**
+ * Files as Codex's users may have them, made from a seed: servers in every form
+ * that TOML has, among other tables, with comments wherever they may be.
+ *
+ * @module
+ */
+
+import { prng } from "../simulation/clock_and_random.ts";
+
+/**
+ * A file. Its comments are numbered and tell who may lose them: `#k1` nobody,
+ * `#e1` who takes the entry "us" out, `#r1` also who replaces what reaches it.
+ */
+export interface Sown {
+  /** The text. */
+  readonly text: string;
+  /** Whether the entry is there. */
+  readonly isThere: boolean;
+  /** The lines that are not about it, and not empty. */
+  readonly others: readonly string[];
+}
+
+const TEXTS = [
+  ...[
+    '"c"',
+    "'C:\\a'",
+    '"a # b"',
+    '"\\"\\\\"',
+    '\'"""\'',
+    '"[mcp_servers.us]"',
+  ],
+  ...['""', '"\\u00e4=,}"', '"""a"""', "'''it's'''", '"""""a"" """'],
+  ...["'''\n[mcp_servers.us]\nurl = 'v' # no\n'''", '"""\\\n  b\n"""'],
+];
+const OTHERS = [
+  ...["1", "0x1F", "1.5", "true", "1979-05-27", "07:32", "[]", "{}"],
+  ...["[[1, 2], ['a']]", "{ a.b = 1, a.c = [ 2 ] }", '[ # "\n ]'],
+];
+
+/** Makes the file of a seed. */
+export function sownToml(seed: number): Sown {
+  const random = prng(seed);
+  const pick = <T>(...all: readonly T[]): T =>
+    all[Math.floor(random() * all.length)]!;
+  const is = (chance: number): boolean => random() < chance;
+  let count = 0;
+  const comment = (kind: string): string => `#${kind}${count++}`;
+  /** What may end a line. */
+  const end = (kind: string): string =>
+    pick("", "", " ", ` ${comment(kind)}`) + "\n";
+  /** What may stand between lines. */
+  const between = (kind: string): string =>
+    pick("", "", "", "\n", `${comment(kind)}\n`, `  ${comment(kind)}\n`, " \n");
+  const some = <T>(all: readonly T[]): T[] =>
+    all.filter(() => is(0.6)).toSorted(() => random() - 0.5);
+  const dot = (): string => pick(".", ".", " . ");
+  const eq = (): string => pick(" = ", "=", "  =\t");
+  const quoted = (name: string): string =>
+    pick(name, name, `"${name}"`, `'${name}'`);
+  const list = (kind: string): string =>
+    is(0.6)
+      ? `[${some(TEXTS).join(", ")}]`
+      : `[${
+        some(TEXTS).map((text) => `\n ${text} ${comment(kind)}\n,`).join("")
+      }\n]`;
+  type Pair = [key: string, value: string, kind: string];
+  const braces = (pairs: readonly Pair[], kind: string): string => {
+    const parts = pairs.map(([key, value]) => key + eq() + value);
+    if (is(0.7)) {
+      return is(0.5) ? `{ ${parts.join(", ")} }` : `{${parts.join(",")}}`;
+    }
+    // Version 1.1 allows that.
+    const lines = parts.map((part) => `\n  ${part} ${comment(kind)}\n  ,`);
+    return `{ ${comment(kind)}${lines.join("") || "\n"}\n}`;
+  };
+  const env = (kind: string): string =>
+    braces(some([["A", '"1"', ""], ["B", "'#'", ""]]), kind);
+  /** What an entry says in pairs. */
+  const members = (kind: string): Pair[] => {
+    const reach = kind === "k" ? "k" : "r";
+    return some<Pair>([
+      ["command", pick(...TEXTS), reach],
+      ["args", list(reach), reach],
+      ["url", pick(...TEXTS), reach],
+      is(0.5)
+        ? ["http_headers", env(reach), reach]
+        : [`http_headers${dot()}X`, '"1"', reach],
+      ["bearer_token_env_var", "'T'", reach],
+      is(0.5) ? ["env", env(kind), kind] : [`env${dot()}"A"`, '"1"', kind],
+      ["enabled", pick("true", "false"), kind],
+      ["startup_timeout_sec", "10.5", kind],
+    ]);
+  };
+  const lines = (
+    pairs: readonly Pair[],
+    prefix: string,
+    kind: string,
+  ): string =>
+    pairs.map(([key, value], i) => {
+      const inner = i === 0 ? "" : between(kind);
+      return inner + pick("", "  ") + prefix + key + eq() + value + end(kind);
+    }).join("");
+  const header = (path: readonly string[], kind: string): string =>
+    pick("", "", " ") + `[${pick("", " ")}${path.map(quoted).join(dot())}]` +
+    end(kind);
+  /** A table of its own; the comments below its last pair are not in it. */
+  const table = (
+    path: readonly string[],
+    pairs: readonly Pair[],
+    kind: string,
+  ): string => {
+    const body = lines(pairs, "", kind);
+    const inner = body === "" ? "" : between(kind);
+    return between("k") + header(path, kind) + inner + body + between("k");
+  };
+  /** The tables that may stand below an entry's. */
+  const tablesBelow = (
+    name: string,
+    pairs: readonly Pair[],
+    kind: string,
+  ): string[] => {
+    const path = ["mcp_servers", name];
+    const has = (name: string): boolean =>
+      pairs.some(([key]) => key.startsWith(name));
+    const all: string[] = [];
+    const one: Pair[] = [["Z", "'z'", ""]];
+    if (!has("env")) all.push(table([...path, "env"], one, kind));
+    if (!has("http")) {
+      all.push(table([...path, "http_headers"], one, kind === "k" ? "k" : "r"));
+    }
+    all.push(table([...path, "tools", "t"], one, kind));
+    all.push(
+      `[[${[...path, "env_vars"].join(".")}]]\n` + lines(one, "", kind),
+    );
+    return some(all);
+  };
+  const otherTables = (): string[] =>
+    some(["projects.'/a.b'", "tui", "x.y.z"]).map((path) =>
+      between("k") + `[${path}]` + end("k") +
+      lines([["v", pick(...TEXTS, ...OTHERS), ""]], "", "k") + between("k")
+    ).concat(is(0.3) ? ["[[x.l]]\n", `[[x.l]]${end("k")}us.url = 1\n`] : []);
+  const top = (): string =>
+    between("k") + lines(
+      some<Pair>([["model", pick(...TEXTS), ""], ["v.w", pick(...OTHERS), ""]]),
+      "",
+      "k",
+    );
+  const isThere = is(0.6);
+  const names = isThere ? ["us", ...some(["a", "b"])] : some(["a", "b"]);
+  names.sort(() => random() - 0.5);
+  const kindOf = (name: string): string => name === "us" ? "e" : "k";
+  const form = pick("tables", "tables", "dots", "lists", "braces");
+  let first = "";
+  let tables: string[] = [];
+  const own = new Set<string>();
+  const belong = (name: string, more: readonly string[]): void => {
+    tables.push(...more);
+    if (name === "us") { for (const text of more) own.add(text); }
+  };
+  if (form === "tables") {
+    for (const name of names) {
+      const pairs = members(kindOf(name));
+      belong(name, [
+        table(["mcp_servers", name], pairs, kindOf(name)),
+        ...tablesBelow(name, pairs, kindOf(name)),
+      ]);
+    }
+    tables = tables.toSorted(() => random() - 0.5);
+  } else {
+    // In pairs with dots, comments on the line stay: they may be about others.
+    const isDotted = form === "dots";
+    const all = names.flatMap((name): Pair[] => {
+      const pairs = members(kindOf(name));
+      if (!is(isDotted ? 0.7 : 0.2) || pairs.length === 0) {
+        return [[quoted(name), braces(pairs, kindOf(name)), "k"]];
+      }
+      if (form !== "braces") {
+        belong(name, tablesBelow(name, pairs, kindOf(name)));
+      }
+      return pairs.map(([key, value]) => [name + dot() + key, value, "k"]);
+    });
+    if (form === "braces") {
+      first = `mcp_servers${eq()}${braces(all, "k")}${end("k")}`;
+    } else if (isDotted) first = lines(all, `mcp_servers${dot()}`, "k");
+    else tables.unshift(table(["mcp_servers"], all, "k"));
+    own.add(form === "lists" ? tables[0]! : first);
+  }
+  const at = Math.floor(random() * 3);
+  const rest = otherTables();
+  const start = top();
+  const all = [
+    ...(is(0.5) ? [start, first] : [first, start]),
+    ...rest.slice(0, at),
+    ...tables,
+    ...rest.slice(at),
+  ];
+  const shaped = [
+    ...is(0.3) ? [(text: string) => text.replace(/\n$/, "")] : [],
+    ...is(0.3) ? [(text: string) => text.replaceAll("\n", "\r\n")] : [],
+    ...is(0.1) ? [(text: string) => `\ufeff${text}`] : [],
+  ];
+  const text = shaped.reduce((text, shape) => shape(text), all.join(""));
+  const others = all.filter((text) => !own.has(text)).join("").split("\n")
+    .filter((line) => line.trim() !== "");
+  return { text, isThere, others };
+}

@@ -1,0 +1,143 @@
+/**
+ * What comes of a call, by daemon and by how long it takes: over a connection
+ * that lives, that freezes during the call, and that froze before it.
+ */
+
+import { assertEquals } from "../helpers/assert.ts";
+import { Manners } from "./message_habits.ts";
+import type { Outcome } from "./liveness_invariants.ts";
+import { type Habits, PLAIN } from "./liveness_daemon.ts";
+import { LivenessRig } from "./liveness_session.ts";
+import { test } from "../helpers/no_permissions.ts";
+import { DEFAULTS } from "../helpers/session/session_driver.ts";
+import { Stage } from "./clock_and_random.ts";
+
+/** How long the calls take, and how long the client waits for them. */
+const CALLS_MS = [1_000, 12_000, 40_000, 130_000];
+const PATIENCE_MS = 200_000;
+
+/** When the connection freezes. */
+type Freezes = "never" | "during" | "before";
+
+interface Row extends Partial<Habits> {
+  readonly connections?: "auto" | "one" | "many";
+  /** The daemon stands still in the middle of the call for so long. */
+  readonly stallMs?: number;
+}
+
+const ROWS: Readonly<Record<string, Row>> = {
+  "everything at once": {},
+  "one thing at a time per connection": { serving: "serial" },
+  "one thing at a time in all": { serving: "serial as a whole" },
+  "a call before the pong": { serving: "late pong" },
+  "no pong during a call": { serving: "mute during calls" },
+  "pongs after a call": {
+    serving: "mute during calls",
+    latePings: "after",
+  },
+  "no pong at all": { serving: "never answers pings" },
+  "stands still now and then": { serving: "phases" },
+  "closes the old one": { keeping: "closes the old one" },
+  "closes the old one, serial": {
+    ...{ keeping: "closes the old one", serving: "serial" },
+  },
+  "refuses the new one": { keeping: "refuses the new one", code: 1008 },
+  "ignores the new one": { keeping: "ignores the new one" },
+  "answers the newest only": { keeping: "answers the newest only" },
+  "--connections many": { connections: "many" },
+  "--connections one": { connections: "one" },
+  "frozen for 100 s": { stallMs: 100_000 },
+  "frozen for 100 s, serial": { stallMs: 100_000, serving: "serial" },
+};
+
+/**
+ * A letter for each of the calls: it is answered, its client is told that the
+ * outcome is unknown, or it still waits. A call that may be executed twice
+ * comes second.
+ */
+const TABLE = `
+daemon                             | lives     | freezes during | froze before
+everything at once                 | AAAA AAAA | TTTT AAAA      | AAAA AAAA
+one thing at a time per connection | AAAA AAAA | wwww wwww      | AAAA AAAA
+one thing at a time in all         | AAAA AAAA | wwww wwww      | AAAA AAAA
+a call before the pong             | AAAA AAAA | wwww wwww      | AAAA AAAA
+no pong during a call              | AAAA AAAA | wwww wwww      | AAAA AAAA
+pongs after a call                 | AAAA AAAA | wwww wwww      | AAAA AAAA
+no pong at all                     | AAAA AAAA | wwww wwww      | wwww wwww
+stands still now and then          | AAAA AAAA | TTTT AAAA      | AAAA AAAA
+closes the old one                 | AAAA AAAA | wwww wwww      | wwww wwww
+closes the old one, serial         | AAAA AAAA | wwww wwww      | wwww wwww
+refuses the new one                | AAAA AAAA | wwww wwww      | wwww wwww
+ignores the new one                | AAAA AAAA | wwww wwww      | wwww wwww
+answers the newest only            | AAAA AAAA | wwww wwww      | wwww wwww
+--connections many                 | AAAA AAAA | TTTT AAAA      | AAAA AAAA
+--connections one                  | AAAA AAAA | wwww wwww      | wwww wwww
+frozen for 100 s                   | AAAA AAAA | TTTT AAAA      | wAAA wAAA
+frozen for 100 s, serial           | AAAA AAAA | wwww wwww      | wAAA wAAA
+`;
+
+test("what comes of a call, by daemon, duration and connection", () => {
+  const lines = Object.entries(ROWS).map(([name, row]) =>
+    [
+      name.padEnd(34),
+      cell(row, "never").padEnd(9),
+      cell(row, "during").padEnd(14),
+      cell(row, "before"),
+    ].join(" | ")
+  );
+  const [head] = TABLE.trim().split("\n");
+  assertEquals(`\n${[head, ...lines].join("\n")}\n`, TABLE);
+});
+
+function cell(row: Row, freezes: Freezes): string {
+  return (["write", "look"] as const).map((tool) =>
+    CALLS_MS.map((ms) => letter(outcome(row, freezes, tool, ms))).join("")
+  ).join(" ");
+}
+
+function letter(outcome: Outcome | undefined): string {
+  switch (outcome) {
+    case undefined:
+      return "w";
+    case "answered":
+      return "A";
+    case "told":
+      return "T";
+    case "unavailable":
+      return "u";
+    case "timed out":
+      return "t";
+  }
+}
+
+/** A process that has had a call of a second before, and then one of so many milliseconds. */
+function outcome(
+  { connections = "auto", stallMs, ...habits }: Row,
+  freezes: Freezes,
+  tool: "look" | "write",
+  ms: number,
+): Outcome | undefined {
+  const rig = new LivenessRig(new Stage(1), {
+    habits: { ...PLAIN, ...habits },
+    config: { ...DEFAULTS, idleTimeout: Infinity, connections },
+    ...{ isKnownOne: false, isModern: false, manners: new Manners(1, []) },
+    ...{ lagMs: 5, jitterMs: 0, dialMs: 12 },
+  });
+  rig.hello();
+  rig.run(2_000);
+  rig.ask("tools/list");
+  rig.run(3_000);
+  rig.call("write", 1_000);
+  // Idle connections are probed every 5 s: a call within a second has no probe of its own.
+  rig.run(19_000);
+  if (freezes === "before") rig.freeze();
+  rig.run(20_500);
+  const asked = rig.call(tool, ms);
+  // What is repeated takes as long again.
+  rig.run(20_500 + Math.min(ms / 2, 20_000));
+  if (freezes === "during") rig.freeze();
+  if (stallMs !== undefined) rig.stall(stallMs);
+  rig.run(20_500 + PATIENCE_MS + (stallMs ?? 0));
+  rig.settle();
+  return asked.outcome;
+}

@@ -1,0 +1,48 @@
+/**
+ * Lives through seeded worlds and prints what happened in them.
+ *
+ *     deno task worlds [COUNT] [FIRST SEED] [mcp | exai | recovery | pair | liveness]
+ *
+ * @module
+ */
+
+import { liveExai } from "./exai_simulation.ts";
+import { liveLiveness } from "./liveness_simulation.ts";
+import { live } from "./mcp_simulation.ts";
+import { livePair } from "./two_proxies_simulation.ts";
+import { print } from "../helpers/print.ts";
+import { liveRecovery } from "./reconnect_simulation.ts";
+
+const KINDS: Readonly<Record<string, (seed: number) => object>> = {
+  mcp: live,
+  exai: liveExai,
+  recovery: liveRecovery,
+  pair: livePair,
+  liveness: liveLiveness,
+};
+
+const count = Number(Deno.args[0] ?? 10_000);
+const first = Number(Deno.args[1] ?? 1);
+const run = KINDS[Deno.args[2] ?? "mcp"];
+if (!(count > 0 && first > 0) || run === undefined) {
+  const kinds = Object.keys(KINDS).join(" | ");
+  print(`Say deno task worlds [COUNT] [FIRST SEED] [${kinds}]`);
+  Deno.exit(1);
+}
+const sum = new Map<string, number>();
+let broken = 0;
+const start = performance.now();
+for (let seed = first; seed < first + count; seed++) {
+  try {
+    for (const [name, count] of Object.entries(run(seed))) {
+      sum.set(name, (sum.get(name) ?? 0) + count);
+    }
+  } catch (error) {
+    broken++;
+    if (broken <= 5) print(`seed ${seed}: ${(error as Error).stack}`);
+  }
+}
+const seconds = (performance.now() - start) / 1000;
+print(`${count} worlds in ${seconds.toFixed(1)} s, ${broken} broken`);
+print(JSON.stringify(Object.fromEntries(sum)));
+Deno.exit(broken === 0 ? 0 : 1);

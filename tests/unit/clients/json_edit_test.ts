@@ -1,0 +1,194 @@
+/**
+ * What stays in a client's file when an entry is put into it, replaced or taken
+ * out: everything else, its comments first of all.
+ *
+ * @module
+ */
+
+import {
+  findNodeAtLocation,
+  parse as library,
+  type ParseError,
+  parseTree,
+} from "jsonc-parser";
+import { withEntry, withoutEntry } from "../../../lib/clients/json_edit.ts";
+import { assertEquals } from "../../helpers/assert.ts";
+import { test } from "../../helpers/no_permissions.ts";
+import { prng } from "../../simulation/clock_and_random.ts";
+
+const SLOT = { key: "servers", name: "us" };
+const ENTRY = { type: "stdio", command: "c", args: ["a"] };
+
+const REPLACED: [what: string, before: string, after: string][] = [
+  [
+    "member by member, with what is said there",
+    '{"servers": {\n  "us": { // mine\n    "command": "old", // why\n' +
+    '    "args": ["x"],\n    /* secrets */ "env": {\n      // of the test\n' +
+    '      "T": "1",\n    },\n    "type": "stdio"\n  },\n}}',
+    '{"servers": {\n  "us": { // mine\n    "command": "c", // why\n' +
+    '    "args": [\n      "a"\n    ],\n    /* secrets */ "env": {\n      // of the test\n' +
+    '      "T": "1",\n    },\n    "type": "stdio"\n  },\n}}',
+  ],
+  [
+    "what is missing comes behind, what reached it otherwise goes",
+    '{"servers": {\n  "us": {\n    "url": "http://h", // there\n    "timeout": 9 // s\n  }\n}}',
+    '{"servers": {\n  "us": {\n    // there\n    "timeout": 9, // s\n' +
+    '    "type": "stdio",\n    "command": "c",\n    "args": [\n      "a"\n    ]\n  }\n}}',
+  ],
+  [
+    "on one line",
+    '{"servers": { "us": { "command": "old", "env": {} } }}',
+    '{"servers": { "us": { "command": "c", "env": {}, "type":"stdio", "args":["a"] } }}',
+  ],
+  [
+    "names that every object inherits",
+    '{"servers": { "us": { "command": "c", "args": { "x": { "toString": 1 }, ' +
+    '"valueOf": { "toString": {} } } } }}',
+    '{"servers": { "us": { "command": "c", "args": ["a"], "type":"stdio" } }}',
+  ],
+  [
+    "no object",
+    '{"servers": {"us": null /* ? */}}',
+    '{"servers": {"us": {"type":"stdio","command":"c","args":["a"]} /* ? */}}',
+  ],
+];
+for (const [what, before, after] of REPLACED) {
+  test(`an entry is replaced: ${what}`, () => {
+    assertEquals(withEntry(before, SLOT, ENTRY), after);
+    assertEquals(withEntry(after, SLOT, ENTRY), after);
+  });
+}
+
+const OTHERS: [what: string, text: string][] = [
+  ["a brace in the last line", '{"servers": {"a": {\n  "command": "x"\n}}}'],
+  ["blanks before that", '{"servers": {\r\n  "a": {\r\n  } \t}}\r\n'],
+  ["a comment before that", '{"servers": {\n  "a": {} /* x */ }\n}'],
+  ["a comma before that", '{"servers": {\n  "a": {}, }\n}'],
+  ["a comma on one line", '{"servers": { "a": {} , }}'],
+  ["blanks at the end of a line", '{\n  "servers": {\n    "a": {}  \n  }\n}'],
+  ["those behind a comment", '{"servers": {\n  "a": {} // x \t\n}}'],
+  ["those behind a comma", '{"servers": {\n  "a": {} , \t\r\n}}'],
+];
+for (const [what, text] of OTHERS) {
+  test(`an entry comes and goes without a trace: ${what}`, () => {
+    const put = withEntry(text, SLOT, ENTRY);
+    assertEquals(library(put).servers, {
+      a: library(text).servers.a,
+      us: ENTRY,
+    });
+    assertEquals(withoutEntry(put, SLOT), text);
+  });
+}
+
+test("a comment that ends with its line keeps that end", () => {
+  const text = '{"servers": {\n  "a": {} // x\n  , // y\n  "us": {} }}';
+  assertEquals(
+    withoutEntry(text, SLOT),
+    '{"servers": {\n  "a": {} // x\n   // y\n }}',
+  );
+});
+
+type Pair = [name: string, value: string];
+
+/** A seeded text with comments wherever they may be, numbered; the entry has members that stay and others. */
+function sown(seed: number): string {
+  const random = prng(seed);
+  const pick = <T>(...all: T[]): T => all[Math.floor(random() * all.length)]!;
+  let count = 0;
+  const gap = (): string => {
+    const parts = ["", "", " ", "\n", "  ", "\r\n\t"];
+    const comments = [() => `/*${count++}*/`, () => `//${count++}\n`];
+    return random() < 0.4
+      ? pick(...parts) + pick(...comments)() + pick(...parts)
+      : pick(...parts);
+  };
+  const list = (
+    open: string,
+    items: readonly string[],
+    close: string,
+  ): string => {
+    const end = items.length > 0 && random() < 0.3 ? `${gap()},` : "";
+    return open + items.map((item) => gap() + item).join(`${gap()},`) + end +
+      gap() + close;
+  };
+  const object = (members: readonly Pair[]): string =>
+    list(
+      "{",
+      members.map(([name, value]) => `"${name}"${gap()}:${gap()}${value}`),
+      "}",
+    );
+  const some = <T>(all: readonly T[]): T[] =>
+    all.filter(() => random() < 0.6).toSorted(() => random() - 0.5);
+  const env = (): string =>
+    object(some<Pair>([["A", '"1"'], ["B", '"/*,*/"']]));
+  const us = object(some<Pair>([
+    ["command", '"old"'],
+    ["args", list("[", some(['"x"', '"//"']), "]")],
+    ["url", '"http://h"'],
+    ["headers", env()],
+    ["env", env()],
+    ["timeout", "1.0"],
+  ]));
+  const servers = some<Pair>([["a", "{}"], ["b", env()], ["c", "[1]"]]);
+  const at = Math.floor(random() * (servers.length + 1));
+  const all = servers.toSpliced(at, 0, ["us", us]);
+  const root = some<Pair>([["x", "1"], ["y", env()]]);
+  root.push(["servers", object(all)]);
+  return gap() + object(root) + gap();
+}
+
+/** The numbers of the comments in a text. */
+function comments(text: string): number[] {
+  const parts = /"(?:[^"\\]|\\.)*"|\/\*(\d+)\*\/|\/\/(\d+)/g;
+  return [...text.matchAll(parts)]
+    .flatMap(([, block, line]) => block ?? line ?? [])
+    .map(Number);
+}
+
+/** The comments outside certain places; a place is named by its path, and ends in `=` where only the value is meant. */
+function outside(text: string, places: readonly string[]): number[] {
+  const tree = parseTree(text, [], { allowTrailingComma: true })!;
+  let rest = text;
+  for (const place of places) {
+    const path = place.replace("=", "").split(".");
+    const value = findNodeAtLocation(tree, path);
+    if (value === undefined) continue;
+    const { offset, length } = place.endsWith("=") ? value : value.parent!;
+    const blank = " ".repeat(length);
+    rest = rest.slice(0, offset) + blank + rest.slice(offset + length);
+  }
+  return comments(rest);
+}
+
+// deno-lint-ignore no-explicit-any
+function read(text: string, seed: number): any {
+  const errors: ParseError[] = [];
+  const value = library(text, errors, { allowTrailingComma: true });
+  assertEquals(errors, [], `seed ${seed}: ${text}`);
+  return value;
+}
+
+test("seeded texts lose no comment but those in what is taken out or replaced", () => {
+  for (let seed = 0; seed < 2_500; seed++) {
+    const text = sown(seed);
+    const what = `seed ${seed}:\n${text}`;
+    const before = read(text, seed);
+    const gone = withoutEntry(text, SLOT);
+    const { us, ...others } = before.servers;
+    assertEquals(read(gone, seed), { ...before, servers: others }, what);
+    assertEquals(comments(gone), outside(text, ["servers.us"]), what);
+    if (Object.keys(others).length > 0) {
+      const back = withoutEntry(withEntry(gone, SLOT, ENTRY), SLOT);
+      assertEquals(back, gone, what);
+    }
+
+    const put = withEntry(text, SLOT, ENTRY);
+    const { url: _, headers: __, ...rest } = us;
+    const servers = { ...before.servers, us: { ...rest, ...ENTRY } };
+    assertEquals(read(put, seed), { ...before, servers }, what);
+    const lost = ["url", "headers", "command=", "args="]
+      .map((name) => `servers.us.${name}`);
+    assertEquals(comments(put), outside(text, lost), what);
+    assertEquals(withEntry(put, SLOT, ENTRY), put, what);
+  }
+});

@@ -1,0 +1,86 @@
+/**
+ * The table of clients against `@gleanwork/mcp-config-schema`, which others keep:
+ * where each client has its file, and what an entry looks like there.
+ *
+ * @module
+ */
+
+import { MCPConfigRegistry } from "@gleanwork/mcp-config-schema";
+import { stringify } from "smol-toml";
+import { formatOf } from "../../../lib/clients/config_file.ts";
+import { CLIENTS, entryOf, findOurs } from "../../../lib/clients/registry.ts";
+import { assert, assertEquals } from "../../helpers/assert.ts";
+import { test } from "../../helpers/no_permissions.ts";
+
+// deno-lint-ignore no-explicit-any
+type Json = any;
+
+/** Clients that it does not know. */
+const UNKNOWN = ["augment", "zed"];
+const COMMAND = ["npx", "-y", "alwaysup"];
+const SYSTEMS = [
+  ["linux", "linux", { HOME: "/home/a" }],
+  ["darwin", "darwin", { HOME: "/Users/a" }],
+  [
+    "windows",
+    "win32",
+    { USERPROFILE: "C:\\Users\\a", APPDATA: "C:\\Users\\a\\Roaming" },
+  ],
+] as const;
+
+const registry = new MCPConfigRegistry({ serverPackage: "alwaysup" });
+const known = CLIENTS.filter(({ name }) => !UNKNOWN.includes(name));
+
+test("the schema knows every client but two", () => {
+  const ids = registry.getAllConfigs().map(({ id }) => `${id}`);
+  const missing = CLIENTS.map(({ name }) => name)
+    .filter((name) => !ids.includes(name));
+  assertEquals(missing, UNKNOWN);
+});
+
+for (const client of known) {
+  const id = client.name as Parameters<typeof registry.createBuilder>[0];
+
+  test(`the schema has the same file for ${id}`, () => {
+    const { configPath, configFormat } = registry.getConfig(id)!;
+    assertEquals(configFormat, client.isToml ? "toml" : "json");
+    for (const [os, platform, env] of SYSTEMS) {
+      const variables: Record<string, string> = env;
+      const path = configPath[platform]!
+        .replace(/\$(\w+)|%(\w+)%/g, (_, a, b) => variables[a ?? b]!);
+      const variable = (name: string): string | undefined => variables[name];
+      assertEquals(client.file({ os, variable, list: () => [] }), path, os);
+    }
+  });
+
+  test(`the schema has the same entry for ${id}`, () => {
+    const env = { A: "b" };
+    const options = {
+      transport: "stdio",
+      serverName: "alwaysup",
+      env,
+    } as const;
+    const config = registry.createBuilder(id).buildConfiguration(
+      options,
+    ) as Json;
+    assertEquals(Object.keys(config), [client.key]);
+    const { env: _, environment: __, type, ...theirs } =
+      config[client.key].alwaysup;
+    const { type: own, ...ours } = entryOf(client, COMMAND) as Json;
+    assertEquals(theirs, ours);
+    // Those that take no other have no need of it.
+    assert(own === type || own === undefined && type === "stdio", `${own}`);
+    assertEquals(findOurs(client, config, []), [
+      { name: "alwaysup", command: COMMAND },
+    ]);
+    // Their file, changed by ours: what is the user's stays.
+    const { withEntry, parseFile } = formatOf(client);
+    const slot = { key: client.key, name: "alwaysup" };
+    const text = client.isToml ? stringify(config) : JSON.stringify(config);
+    const entry = entryOf(client, ["/opt/alwaysup", "--url", "ws://h/"]);
+    const kept = client.isList ? { environment: env } : { env };
+    assertEquals(parseFile(withEntry(text, slot, entry)), {
+      [client.key]: { alwaysup: { ...entry, ...kept } },
+    });
+  });
+}

@@ -1,0 +1,421 @@
+/**
+ * Where clients keep their servers, which of those are this program, and how an
+ * entry gets into a file and out of it.
+ *
+ * @module
+ */
+
+import {
+  CLIENTS,
+  entryOf,
+  findOurs,
+  type Place,
+  startable,
+} from "../../../lib/clients/registry.ts";
+import {
+  parseFile,
+  withEntry,
+  withoutEntry,
+} from "../../../lib/clients/json_edit.ts";
+import { assert, assertEquals, assertThrows } from "../../helpers/assert.ts";
+import { test } from "../../helpers/no_permissions.ts";
+
+type Env = Readonly<Record<string, string>>;
+
+function clientOf(name: string): typeof CLIENTS[number] {
+  const client = CLIENTS.find((client) => client.name === name);
+  assert(client !== undefined, name);
+  return client;
+}
+
+function place(os: string, env: Env, packages: string[] = []): Place {
+  return {
+    os,
+    variable: (name) => env[name] || undefined,
+    list: (folder) =>
+      folder === `${env.LOCALAPPDATA}\\Packages` ? packages : [],
+  };
+}
+
+const LINUX = { HOME: "/home/a" };
+const MAC = { HOME: "/Users/a" };
+const WINDOWS = {
+  USERPROFILE: "C:\\Users\\a",
+  APPDATA: "C:\\Users\\a\\Roaming",
+  LOCALAPPDATA: "C:\\Users\\a\\Local",
+};
+const SUPPORT = "/Users/a/Library/Application Support";
+
+const PLACES: [client: string, os: string, env: Env, file: string][] = [
+  [
+    "claude-desktop",
+    "linux",
+    LINUX,
+    "/home/a/.config/Claude/claude_desktop_config.json",
+  ],
+  [
+    "claude-desktop",
+    "darwin",
+    MAC,
+    `${SUPPORT}/Claude/claude_desktop_config.json`,
+  ],
+  [
+    "claude-desktop",
+    "windows",
+    WINDOWS,
+    "C:\\Users\\a\\Roaming\\Claude\\claude_desktop_config.json",
+  ],
+  ["claude-code", "linux", LINUX, "/home/a/.claude.json"],
+  ["claude-code", "darwin", MAC, "/Users/a/.claude.json"],
+  ["claude-code", "windows", WINDOWS, "C:\\Users\\a\\.claude.json"],
+  [
+    "claude-code",
+    "linux",
+    { ...LINUX, CLAUDE_CONFIG_DIR: "/c" },
+    "/c/.claude.json",
+  ],
+  ["vscode", "linux", LINUX, "/home/a/.config/Code/User/mcp.json"],
+  [
+    "vscode",
+    "linux",
+    { ...LINUX, XDG_CONFIG_HOME: "/x" },
+    "/x/Code/User/mcp.json",
+  ],
+  [
+    "vscode",
+    "linux",
+    { ...LINUX, XDG_CONFIG_HOME: "x" },
+    "/home/a/.config/Code/User/mcp.json",
+  ],
+  ["vscode", "darwin", MAC, `${SUPPORT}/Code/User/mcp.json`],
+  [
+    "vscode",
+    "windows",
+    WINDOWS,
+    "C:\\Users\\a\\Roaming\\Code\\User\\mcp.json",
+  ],
+  ["cursor", "linux", LINUX, "/home/a/.cursor/mcp.json"],
+  ["cursor", "darwin", MAC, "/Users/a/.cursor/mcp.json"],
+  ["cursor", "windows", WINDOWS, "C:\\Users\\a\\.cursor\\mcp.json"],
+  ["windsurf", "linux", LINUX, "/home/a/.codeium/windsurf/mcp_config.json"],
+  ["windsurf", "darwin", MAC, "/Users/a/.codeium/windsurf/mcp_config.json"],
+  [
+    "windsurf",
+    "windows",
+    WINDOWS,
+    "C:\\Users\\a\\.codeium\\windsurf\\mcp_config.json",
+  ],
+  ["augment", "linux", LINUX, "/home/a/.augment/settings.json"],
+  ["augment", "darwin", MAC, "/Users/a/.augment/settings.json"],
+  ["augment", "windows", WINDOWS, "C:\\Users\\a\\.augment\\settings.json"],
+  ["zed", "linux", LINUX, "/home/a/.config/zed/settings.json"],
+  ["zed", "linux", { ...LINUX, XDG_CONFIG_HOME: "/x" }, "/x/zed/settings.json"],
+  [
+    "zed",
+    "linux",
+    { ...LINUX, FLATPAK_XDG_CONFIG_HOME: "/f" },
+    "/f/zed/settings.json",
+  ],
+  [
+    "zed",
+    "darwin",
+    { ...MAC, XDG_CONFIG_HOME: "/x" },
+    "/Users/a/.config/zed/settings.json",
+  ],
+  ["zed", "windows", WINDOWS, "C:\\Users\\a\\Roaming\\Zed\\settings.json"],
+  ["codex", "linux", LINUX, "/home/a/.codex/config.toml"],
+  ["codex", "linux", { ...LINUX, CODEX_HOME: "/c" }, "/c/config.toml"],
+  ["codex", "linux", { ...LINUX, CODEX_HOME: "c" }, "c/config.toml"],
+  ["codex", "darwin", MAC, "/Users/a/.codex/config.toml"],
+  ["codex", "windows", WINDOWS, "C:\\Users\\a\\.codex\\config.toml"],
+  [
+    "codex",
+    "windows",
+    { ...WINDOWS, CODEX_HOME: "\\\\server\\c" },
+    "\\\\server\\c\\config.toml",
+  ],
+  ["gemini", "linux", LINUX, "/home/a/.gemini/settings.json"],
+  [
+    "gemini",
+    "linux",
+    { ...LINUX, GEMINI_CLI_HOME: "/g" },
+    "/g/.gemini/settings.json",
+  ],
+  ["gemini", "darwin", MAC, "/Users/a/.gemini/settings.json"],
+  ["gemini", "windows", WINDOWS, "C:\\Users\\a\\.gemini\\settings.json"],
+  ["opencode", "linux", LINUX, "/home/a/.config/opencode/opencode.json"],
+  [
+    "opencode",
+    "linux",
+    { ...LINUX, XDG_CONFIG_HOME: "/x" },
+    "/x/opencode/opencode.json",
+  ],
+  ["opencode", "darwin", MAC, "/Users/a/.config/opencode/opencode.json"],
+  [
+    "opencode",
+    "windows",
+    WINDOWS,
+    "C:\\Users\\a\\.config\\opencode\\opencode.json",
+  ],
+];
+
+test("every client's file on every system", () => {
+  for (const [name, os, env, file] of PLACES) {
+    assertEquals(clientOf(name).file(place(os, env)), file, `${name} ${os}`);
+  }
+  for (const { name } of CLIENTS) {
+    for (const os of ["linux", "darwin", "windows"]) {
+      assert(PLACES.some((row) => row[0] === name && row[1] === os), name);
+      assertEquals(clientOf(name).file(place(os, {})), undefined, name);
+    }
+  }
+});
+
+test("a Claude Desktop that is a package of Windows' has its own folder", () => {
+  const { file } = clientOf("claude-desktop");
+  const names = ["Claudette_x", "Claude_pzs8sxrjxfjjc"];
+  assertEquals(
+    file(place("windows", WINDOWS, names)),
+    "C:\\Users\\a\\Local\\Packages\\Claude_pzs8sxrjxfjjc\\LocalCache\\Roaming\\" +
+      "Claude\\claude_desktop_config.json",
+  );
+});
+
+test("of the files that a client may have, the one that counts is taken", () => {
+  const rows: [client: string, folder: string, name: string, file: string][] = [
+    [
+      "opencode",
+      "/home/a/.config/opencode",
+      "opencode.jsonc",
+      "opencode.jsonc",
+    ],
+    ["opencode", "/home/a/.config/opencode", "config.json", "opencode.json"],
+    ["claude-code", "/home/a/.claude", ".config.json", ".config.json"],
+    ["claude-code", "/home/a/.claude", "settings.json", "../.claude.json"],
+  ];
+  for (const [client, folder, name, file] of rows) {
+    const list = (path: string): string[] => path === folder ? [name] : [];
+    const path = clientOf(client).file({ ...place("linux", LINUX), list });
+    const { pathname } = new URL(file, `file://${folder}/`);
+    assertEquals(path, pathname, `${client} ${name}`);
+  }
+  const list = (): never => {
+    throw new Error("Permission denied");
+  };
+  for (const os of ["linux", "windows"]) {
+    const env = os === "linux" ? LINUX : WINDOWS;
+    for (const { name, file } of CLIENTS) {
+      const path = file({ ...place(os, env), list });
+      assertEquals(path, file(place(os, env)), name);
+    }
+  }
+});
+
+test("on Windows npx is started by cmd", () => {
+  const npx = ["npx", "-y", "alwaysup"];
+  assertEquals(startable("linux", npx), npx);
+  assertEquals(startable("windows", npx), ["cmd", "/c", ...npx]);
+  assertEquals(startable("windows", ["C:\\a.exe"]), ["C:\\a.exe"]);
+});
+
+const COMMANDS: [command: string, ours: boolean][] = [
+  ["alwaysup", true],
+  ["/usr/bin/alwaysup --url ws://h/", true],
+  ["C:\\bin\\alwaysup.exe", true],
+  ["/opt/alwaysup-linux-x64", true],
+  ["npx -y alwaysup --url ws://h/", true],
+  ["npx alwaysup@0.1.0", true],
+  ["npx -y alwaysup@latest", true],
+  ["cmd /c npx -y alwaysup", true],
+  ["cmd /c C:\\bin\\alwaysup.exe", true],
+  ["node /opt/alwaysup.js", true],
+  ["npx -y deno@2.9.6 run -NERW /src/alwaysup/main.ts --url ws://h/", true],
+  ["deno run -A C:\\src\\alwaysup-main\\main.ts", true],
+  ["npx -y @mcp/server-filesystem /home/a/alwaysup", false],
+  ["npx -y other --name alwaysup", false],
+  ["alwaysup-not", false],
+  ["/src/other/main.ts", false],
+  ["python server.py", false],
+];
+
+test("a program under a name of its own is found by its path", () => {
+  const client = clientOf("zed");
+  const file = { context_servers: { a: { command: "/opt/x", args: [] } } };
+  assertEquals(findOurs(client, file, ["/opt/y"]), []);
+  assertEquals(findOurs(client, file, ["/opt/x"])[0]?.name, "a");
+});
+
+test("Claude Code's servers for one folder are found, too", () => {
+  const file = {
+    mcpServers: { a: { command: "alwaysup" } },
+    projects: {
+      "/home/a": { mcpServers: { b: { command: "x" } } },
+      "/home/b": { mcpServers: { c: { command: "alwaysup", args: ["d"] } } },
+      "/home/c": null,
+    },
+  };
+  assertEquals(findOurs(clientOf("claude-code"), file, []), [
+    { name: "a", command: ["alwaysup"] },
+    { name: "c", command: ["alwaysup", "d"], project: "/home/b" },
+  ]);
+  assertEquals(findOurs(clientOf("cursor"), file, []).length, 1);
+});
+
+test("servers that are this program are found", () => {
+  for (const client of CLIENTS) {
+    for (const [text, ours] of COMMANDS) {
+      const command = text.split(" ");
+      const servers = { a: entryOf(client, command), b: { url: "http://h" } };
+      assertEquals(
+        findOurs(client, { [client.key]: servers }, []),
+        ours ? [{ name: "a", command }] : [],
+        text,
+      );
+    }
+    for (const file of [undefined, null, [], {}, { [client.key]: 1 }]) {
+      assertEquals(findOurs(client, file, []), []);
+    }
+    const odd = { a: null, b: { command: 1, args: "alwaysup" }, c: [] };
+    assertEquals(findOurs(client, { [client.key]: odd }, []), []);
+  }
+});
+
+const SLOT = { key: "servers", name: "us" };
+const ENTRY = { command: "c", args: ["a"] };
+
+/** Texts, and those with the entry; taking it out gives the text again. */
+const TEXTS: [what: string, without: string, with_: string][] = [
+  [
+    "the last of others, with comments and a comma at the end",
+    '// top\n{\n  "servers": {\n    "a": {}, // a\n    // "b": {},\n  },\n}\n',
+    '// top\n{\n  "servers": {\n    "a": {}, // a\n    // "b": {},\n    "us": {\n' +
+    '      "command": "c",\n      "args": [\n        "a"\n      ]\n    },\n  },\n}\n',
+  ],
+  [
+    "the last of others, without such a comma",
+    '{\n\t"servers": {\n\t\t"a": {} // a\n\t}\n}',
+    '{\n\t"servers": {\n\t\t"a": {}, // a\n\t\t"us": {\n\t\t\t"command": "c",\n' +
+    '\t\t\t"args": [\n\t\t\t\t"a"\n\t\t\t]\n\t\t}\n\t}\n}',
+  ],
+  [
+    "the only one",
+    '{\n    "x": 1.0,\n    "servers": {}\n}\n',
+    '{\n    "x": 1.0,\n    "servers": {\n        "us": {\n            "command": "c",\n' +
+    '            "args": [\n                "a"\n            ]\n        }\n    }\n}\n',
+  ],
+  [
+    "the only one beside a comment",
+    '{\n  "servers": {\n    // mine\n  }\n}\n',
+    '{\n  "servers": {\n    // mine\n    "us": {\n      "command": "c",\n' +
+    '      "args": [\n        "a"\n      ]\n    }\n  }\n}\n',
+  ],
+  [
+    "one line",
+    '{"servers":{"a":{}},"b":[1]}',
+    '{"servers":{"a":{},"us":{"command":"c","args":["a"]}},"b":[1]}',
+  ],
+  [
+    "one line without servers",
+    '{"servers":{}}',
+    '{"servers":{"us":{"command":"c","args":["a"]}}}',
+  ],
+  [
+    "CRLF and a byte order mark",
+    '\ufeff{\r\n  "servers": {\r\n    "a": {}\r\n  }\r\n}\r\n',
+    '\ufeff{\r\n  "servers": {\r\n    "a": {},\r\n    "us": {\r\n      "command": "c",\r\n' +
+    '      "args": [\r\n        "a"\r\n      ]\r\n    }\r\n  }\r\n}\r\n',
+  ],
+];
+
+for (const [what, without, with_] of TEXTS) {
+  test(`an entry goes in and out again: ${what}`, () => {
+    assertEquals(withEntry(without, SLOT, ENTRY), with_);
+    assertEquals(withEntry(with_, SLOT, ENTRY), with_);
+    assertEquals(withoutEntry(with_, SLOT), without);
+    assertEquals(withoutEntry(without, SLOT), without);
+    const { servers } = parseFile(with_) as { servers: { us: unknown } };
+    assertEquals(JSON.stringify(servers.us), JSON.stringify(ENTRY));
+  });
+}
+
+test("a file without servers gets them", () => {
+  const whole = '{\n  "servers": {\n    "us": {\n      "command": "c",\n' +
+    '      "args": [\n        "a"\n      ]\n    }\n  }\n}';
+  assertEquals(withEntry("", SLOT, ENTRY), `${whole}\n`);
+  assertEquals(withEntry("\ufeff \n", SLOT, ENTRY), `\ufeff${whole}\n`);
+  assertEquals(withEntry("{}", SLOT, ENTRY), whole);
+  const more = withEntry('{\n  "a": 1\n}\n', SLOT, ENTRY);
+  assertEquals(more, `{\n  "a": 1,\n${whole.slice(2)}\n`);
+  assertEquals(withoutEntry(more, SLOT), '{\n  "a": 1,\n  "servers": {}\n}\n');
+  assertEquals(withoutEntry("", SLOT), "");
+});
+
+const TAKEN: [what: string, before: string, after: string][] = [
+  [
+    "first, between comments",
+    '{"servers": {\n  // all\n  "us": {}, // us\n  // b\n  "b": {}\n}}',
+    '{"servers": {\n  // all\n  // us\n  // b\n  "b": {}\n}}',
+  ],
+  [
+    "last, behind a comment that ends a line",
+    '{"servers": {\n  "a": {}, // a\n  "us": {}}}',
+    '{"servers": {\n  "a": {} // a\n}}',
+  ],
+  [
+    "in the middle of a line",
+    '{ "servers": { "a": 1, "us": {}, "b": 2 } }',
+    '{ "servers": { "a": 1, "b": 2 } }',
+  ],
+  [
+    "the last of a line",
+    '{ "servers": { "a": 1, "us": {} } }',
+    '{ "servers": { "a": 1 } }',
+  ],
+  [
+    "the only one of a line",
+    '{ "servers": { "us": {}, }, }',
+    '{ "servers": {}, }',
+  ],
+  [
+    "between commas in comments",
+    '{"servers": {"a": 1 /*,*/, "us": {} /*,*/}}',
+    '{"servers": {"a": 1 /*,*/ /*,*/}}',
+  ],
+];
+for (const [what, before, after] of TAKEN) {
+  test(`an entry is taken out: ${what}`, () => {
+    assertEquals(withoutEntry(before, SLOT), after);
+    parseFile(after);
+  });
+}
+
+test("an entry of the name is replaced where it stands", () => {
+  const before =
+    '{\n  "servers": {\n    "us": { "url": "x" }, // us\n    "b": 1\n  }\n}';
+  assertEquals(
+    withEntry(before, SLOT, ENTRY),
+    '{\n  "servers": {\n    "us": {\n      "command": "c",\n      "args": [\n' +
+      '        "a"\n      ]\n    }, // us\n    "b": 1\n  }\n}',
+  );
+  const same = '{"servers":{"us":{ "args": [ "a" ], "command": "c" }}}';
+  assertEquals(withEntry(same, SLOT, ENTRY), same, "in another order");
+});
+
+const REFUSED: [text: string, why: string][] = [
+  ["{", "it is not JSON (line 1)"],
+  ['{\n  "servers": {\n    "a": }\n}', "it is not JSON (line 3)"],
+  ["// nothing", "it is not JSON"],
+  ["{} {}", "it is not JSON"],
+  ["[]", "it is not a JSON object"],
+  ["null", "it is not a JSON object"],
+  ['{"servers": []}', '"servers" in it is not an object'],
+  ['{"servers": {}, "servers": {}}', '"servers" is there twice'],
+  ['{"servers": {"us": 1, "us": 2}}', '"us" is there twice'],
+];
+
+test("a file of another shape is refused", () => {
+  for (const [text, why] of REFUSED) {
+    assertThrows(() => withEntry(text, SLOT, ENTRY), Error, why);
+    assertThrows(() => withoutEntry(text, SLOT), Error, why);
+  }
+});

@@ -1,0 +1,495 @@
+/**
+ * What Codex's file says, and what stays in it when an entry is put into it,
+ * replaced or taken out: everything else, to the byte. What is read is held
+ * against `smol-toml`.
+ *
+ * @module
+ */
+
+import { parse as library, TomlDate } from "smol-toml";
+import {
+  entryIn,
+  parseFile,
+  withEntry,
+  withoutEntry,
+} from "../../../lib/clients/toml_edit.ts";
+import { assert, assertEquals, assertThrows } from "../../helpers/assert.ts";
+import { test } from "../../helpers/no_permissions.ts";
+import { pieced } from "../../simulation/clock_and_random.ts";
+import { sownToml } from "../../helpers/toml_files.ts";
+
+const SLOT = { key: "mcp_servers", name: "us" };
+const ENTRY = { command: "c", args: ["-x", "ws://h/"] };
+const LINES = 'command = "c"\nargs = ["-x", "ws://h/"]';
+const TABLE = `[mcp_servers.us]\n${LINES}`;
+const BRACES = '{ command = "c", args = ["-x", "ws://h/"] }';
+
+/** Files without the entry, and with it; the way back is the same. */
+const ADDED: [what: string, before: string, after: string][] = [
+  ["an empty file", "", `${TABLE}\n`],
+  ["a file of empty lines", "\n \n", `${TABLE}\n\n \n`],
+  ["a byte order mark only", "\ufeff", `\ufeff${TABLE}\n`],
+  ["a comment only", "# a", `# a\n\n${TABLE}`],
+  [
+    "a comment that ends with an odd space",
+    "# a\u00a0\n",
+    `# a\u00a0\n\n${TABLE}\n`,
+  ],
+  ["behind all else", "a = 1\n\n\n", `a = 1\n\n${TABLE}\n\n\n`],
+  ["no end of the last line", "[a]\nb = 1 # c", `[a]\nb = 1 # c\n\n${TABLE}`],
+  [
+    "CRLF",
+    "\ufeffa = 1\r\n",
+    `\ufeffa = 1\r\n\r\n${TABLE.replaceAll("\n", "\r\n")}\r\n`,
+  ],
+  [
+    "behind the last server",
+    "[mcp_servers.a]\nurl = 'u'\n[mcp_servers.a.x]\ny = [\n  1, # [\n] # z\n\n# b\n[b]\n",
+    `[mcp_servers.a]\nurl = 'u'\n[mcp_servers.a.x]\ny = [\n  1, # [\n] # z\n\n${TABLE}\n\n# b\n[b]\n`,
+  ],
+  [
+    "behind the comments that belong to the last server",
+    "[mcp_servers.a]\nurl = 'u'\n  # x = 1\n  # y = 1\n\n[b]",
+    `[mcp_servers.a]\nurl = 'u'\n  # x = 1\n  # y = 1\n\n${TABLE}\n\n[b]`,
+  ],
+  [
+    "before a comment that may belong to what follows",
+    "[mcp_servers.a]\n# b\n[b]\n",
+    `[mcp_servers.a]\n\n${TABLE}\n# b\n[b]\n`,
+  ],
+  [
+    "beside a server in braces",
+    "[mcp_servers]\na = { url = 'u' }\n",
+    `[mcp_servers]\na = { url = 'u' }\n\n${TABLE}\n`,
+  ],
+  [
+    "beside a server with dots",
+    "mcp_servers.a.url = 'u'\n[b]\n",
+    `mcp_servers.a.url = 'u'\n[b]\n\n${TABLE}\n`,
+  ],
+  [
+    "what looks like it in a string",
+    "a = '''\n[mcp_servers.us]\ncommand = \"d\"\n'''\n",
+    `a = '''\n[mcp_servers.us]\ncommand = "d"\n'''\n\n${TABLE}\n`,
+  ],
+  ["braces", "mcp_servers = {} # a", `mcp_servers = {us = ${BRACES}} # a`],
+  ["a blank in braces", "mcp_servers={ }", `mcp_servers={ us = ${BRACES} }`],
+  [
+    "a comment in braces",
+    "mcp_servers = { # a\n}\n",
+    `mcp_servers = {us = ${BRACES} # a\n}\n`,
+  ],
+  [
+    "others in braces",
+    "mcp_servers = { a = { url = 'u' } }\n",
+    `mcp_servers = { a = { url = 'u' }, us = ${BRACES} }\n`,
+  ],
+  [
+    "others in braces on several lines",
+    "mcp_servers = {\n  a.url = 'u', # b\n}\n",
+    `mcp_servers = {\n  a.url = 'u', us = ${BRACES}, # b\n}\n`,
+  ],
+  [
+    "names that objects have",
+    "__proto__ = 1\nconstructor.x = 1\n",
+    `__proto__ = 1\nconstructor.x = 1\n\n${TABLE}\n`,
+  ],
+];
+for (const [what, before, after] of ADDED) {
+  test(`toml: an entry is added, and taken out: ${what}`, () => {
+    assertEquals(entryIn(before, SLOT), undefined);
+    assertEquals(withoutEntry(before, SLOT), before);
+    assertEquals(withEntry(before, SLOT, ENTRY), after);
+    assertEquals(withEntry(after, SLOT, ENTRY), after);
+    assertEquals(entryIn(after, SLOT), ENTRY);
+    assertEquals(withoutEntry(after, SLOT), before);
+  });
+}
+
+/** Files with an older entry, with the new one, and with none. */
+const REPLACED: [what: string, before: string, after: string, gone: string][] =
+  [
+    [
+      "a table, what is the user's in it, tables below it elsewhere",
+      "[ mcp_servers . 'us' ] # a\n# b\ncommand = 'old' # c\nargs = [ # d\n] # e\n" +
+      "cwd = '/'\n# f\n\n[x]\ny = 1\n\n# g\n[mcp_servers.us.env]\nA = '1'\n",
+      '[ mcp_servers . \'us\' ] # a\n# b\ncommand = "c" # c\nargs = ["-x", "ws://h/"] # e\n' +
+      "cwd = '/'\n# f\n\n[x]\ny = 1\n\n# g\n[mcp_servers.us.env]\nA = '1'\n",
+      "# f\n\n[x]\ny = 1\n\n# g\n",
+    ],
+    [
+      "what is for HTTP goes: Codex refuses it beside a command",
+      "[mcp_servers.us]\n  url = 'u' # a\n  enabled = false\n  http_headers.A = '1'\n" +
+      "  env_http_headers = { B = '1' }\n  bearer_token_env_var = 'T' # b\n\n" +
+      "[mcp_servers.us.oauth]\nclient_id = 'x'\n\n[mcp_servers.us.tools.t]\ny = 1",
+      "[mcp_servers.us]\n  # a\n  enabled = false\n" +
+      '  command = "c"\n  args = ["-x", "ws://h/"]\n  # b\n\n' +
+      "[mcp_servers.us.tools.t]\ny = 1",
+      "",
+    ],
+    [
+      "an empty table",
+      "[mcp_servers.us]",
+      TABLE,
+      "",
+    ],
+    [
+      "tables below it only",
+      "[mcp_servers.us.http_headers]\nA = '1'\n\n[mcp_servers.us.env]\nA = '1'\n[x]\n",
+      `[mcp_servers.us.env]\nA = '1'\n\n${TABLE}\n[x]\n`,
+      "[x]\n",
+    ],
+    [
+      "keys with dots above all tables, and a table below it",
+      "mcp_servers.us.url = 'u'\nmcp_servers.\"us\".env.A = '1' # a\nb = 1\n\n[mcp_servers.us.tools.t]\n",
+      "mcp_servers.\"us\".env.A = '1' # a\n" +
+      'mcp_servers."us".command = "c"\nmcp_servers."us".args = ["-x", "ws://h/"]\nb = 1\n\n[mcp_servers.us.tools.t]\n',
+      "# a\nb = 1\n",
+    ],
+    [
+      "the only key with dots, on the last line",
+      "[mcp_servers]\r\n\tus.url = 'u'",
+      '[mcp_servers]\r\n\tus.command = "c"\r\n\tus.args = ["-x", "ws://h/"]',
+      "[mcp_servers]",
+    ],
+    [
+      "braces in a table",
+      "[mcp_servers]\nus = { url = 'u', env = { A = '1' }, type = 't' } # a\nb = {}\n",
+      '[mcp_servers]\nus = { env = { A = \'1\' }, command = "c", args = ["-x", "ws://h/"] } # a\nb = {}\n',
+      "[mcp_servers]\n# a\nb = {}\n",
+    ],
+    [
+      "braces in braces",
+      "mcp_servers = { a = {}, us = { args = [], command = 'o', cwd = '/' }, b = {} }",
+      'mcp_servers = { a = {}, us = { args = ["-x", "ws://h/"], command = "c", cwd = \'/\' }, b = {} }',
+      "mcp_servers = { a = {}, b = {} }",
+    ],
+    [
+      "braces on several lines",
+      "mcp_servers = {\n  us = { # a\n    url = 'u', # b\n    cwd = '/', # c\n  }, # d\n  e = {}, # f\n}\n",
+      'mcp_servers = {\n  us = { # a\n     # b\n    cwd = \'/\', command = "c", args = ["-x", "ws://h/"], # c\n  }, # d\n  e = {}, # f\n}\n',
+      "mcp_servers = {\n   # d\n  e = {}, # f\n}\n",
+    ],
+    [
+      "keys with dots in braces",
+      "mcp_servers = { us.url = 'u', us.env.A = '1' }\n",
+      'mcp_servers = { us.env.A = \'1\', us.command = "c", us.args = ["-x", "ws://h/"] }\n',
+      "mcp_servers = { }\n",
+    ],
+    [
+      "nothing in braces stays",
+      "mcp_servers.us = { url = 'u', type = 't', }\na = 1\n",
+      `mcp_servers.us = ${BRACES}\na = 1\n`,
+      "a = 1\n",
+    ],
+    [
+      "a command that is a table",
+      "[mcp_servers.us]\n[mcp_servers.us.command]\npath = 'p'\n",
+      `${TABLE}\n`,
+      "",
+    ],
+    [
+      "no table",
+      "[mcp_servers]\nus = 1 # a\n",
+      `[mcp_servers]\n# a\n\n${TABLE}\n`,
+      "[mcp_servers]\n# a\n",
+    ],
+    [
+      "an array of tables",
+      "a = 1\n\n[[mcp_servers.us]]\nb = 1\n\n[[mcp_servers.us]]\n",
+      `a = 1\n\n${TABLE}\n`,
+      "a = 1\n",
+    ],
+  ];
+for (const [what, before, after, gone] of REPLACED) {
+  test(`toml: an entry is replaced, and taken out: ${what}`, () => {
+    assertEquals(withEntry(before, SLOT, ENTRY), after);
+    assertEquals(withEntry(after, SLOT, ENTRY), after);
+    assertEquals(withoutEntry(before, SLOT), gone);
+    assertEquals(withoutEntry(gone, SLOT), gone);
+  });
+}
+
+test("toml: names and texts as they must be spelled", () => {
+  const slot = { key: "mcp_servers", name: 'a."b' };
+  const args = [
+    "C:\\a b\\c.exe",
+    'say "a"',
+    "it's \"\\",
+    "\t\n\x01\x7f\u00e4",
+    "",
+  ];
+  const text = withEntry("", slot, { command: "d", args });
+  assertEquals(
+    text,
+    "[mcp_servers.'a.\"b']\ncommand = \"d\"\nargs = ['C:\\a b\\c.exe', 'say \"a\"', " +
+      '"it\'s \\"\\\\", "\\t\\n\\u0001\\u007f\u00e4", ""]\n',
+  );
+  assertEquals(entryIn(text, slot), { command: "d", args });
+  assertEquals(library(text), parseFile(text) as never);
+  assertEquals(withoutEntry(text, slot), "");
+});
+
+test("toml: a file of another shape is not changed", () => {
+  for (
+    const text of ["mcp_servers = 1", "[[mcp_servers]]", "mcp_servers = [{}]"]
+  ) {
+    for (const edit of [entryIn, withoutEntry, withEntry]) {
+      assertThrows(
+        () => edit(text, SLOT, ENTRY),
+        Error,
+        '"mcp_servers" in it is not a table',
+      );
+    }
+  }
+  assertThrows(
+    () => withEntry("a = 1\na", SLOT, ENTRY),
+    Error,
+    "it is not TOML (line 2)",
+  );
+  assertThrows(
+    () => withEntry("a = 1\r\n# b\r\na.b = '''\n'''\n", SLOT, ENTRY),
+    Error,
+    "it is not TOML (a name is there twice, line 3)",
+  );
+});
+
+test("toml: what is nested too deeply", () => {
+  const deep = (n: number): string[] => [
+    `a = ${"[".repeat(n)}${"]".repeat(n)}`,
+    `a = ${"{a=".repeat(n)}1${"}".repeat(n)}`,
+    `${"a.".repeat(n)}a = 1`,
+    `[a${".a".repeat(n)}]`,
+    `[a${".a".repeat(n / 2)}]\n${"a.".repeat(n / 2)}a = 1`,
+  ];
+  // In braces, the key counts as well.
+  for (const text of deep(240)) parseFile(text);
+  for (const text of [...deep(600), ...deep(100_000)]) {
+    assertThrows(() => parseFile(text), Error, "it is nested too deeply");
+  }
+});
+
+/** Whether two readers mean the same: dates and large integers are texts here. */
+function isSame(ours: unknown, theirs: unknown): boolean {
+  if (theirs instanceof Date) {
+    return typeof ours === "string" &&
+      new TomlDate(ours).getTime() === theirs.getTime();
+  }
+  if (typeof theirs === "bigint") {
+    return typeof ours === "string" &&
+      BigInt(ours.replaceAll("_", "")) === theirs;
+  }
+  if (typeof ours !== "object" || typeof theirs !== "object") {
+    return Object.is(ours, theirs);
+  }
+  const [a, b] = [Object.entries(ours!), Object.entries(theirs!)];
+  return Array.isArray(ours) === Array.isArray(theirs) &&
+    a.length === b.length &&
+    a.every(([name, value]) =>
+      Object.hasOwn(theirs!, name) &&
+      isSame(value, (theirs as Record<string, unknown>)[name])
+    );
+}
+
+/** What a reader makes of a text. */
+function tried(read: () => unknown): { value?: unknown; wrong?: string } {
+  try {
+    return { value: read() };
+  } catch (error) {
+    return { wrong: String(error) };
+  }
+}
+
+function agrees(text: string, what: string): "read" | "refused" {
+  const ours = tried(() => parseFile(text));
+  const theirs = tried(() => library(text, { integersAsBigInt: "asNeeded" }));
+  const isOne = (ours.wrong === undefined) === (theirs.wrong === undefined) &&
+    isSame(ours.value, theirs.value);
+  assert(
+    isOne,
+    `${what}: ${JSON.stringify(text)}\n${ours.wrong}\n${theirs.wrong}\n${
+      Deno.inspect([ours.value, theirs.value])
+    }`,
+  );
+  return ours.wrong === undefined ? "read" : "refused";
+}
+
+const PIECES = [
+  ..."a b c . = [ ] [[ ]] { } , # \" ' \\ _ - + : 0 1 x e".split(" "),
+  ...[
+    "\n",
+    "\n",
+    "\r\n",
+    "\r",
+    " ",
+    "\t",
+    "\x01",
+    "\x7f",
+    "\u00e4",
+    '"a"',
+    "'b'",
+    '""',
+  ],
+  ...[
+    "a=1\n",
+    "[a]\n",
+    "[[a]]\n",
+    "[a.b]\n",
+    "a.b=1\n",
+    "={}",
+    "={a=1}",
+    "=[1,]",
+  ],
+  ...[
+    "[b.a]\n",
+    "[[a.b]]\n",
+    "b.a.c=1\n",
+    "c={a.b=1,a.c=1}\n",
+    "[a.b.c]\n",
+    "[b]\n",
+  ],
+  ...[
+    '"""',
+    "'''",
+    '"\\u00e4\\n"',
+    "\\\n",
+    "\\\r\n ",
+    "\\U0001F600",
+    "\\ud800",
+    "\\e\\x41",
+  ],
+  ...["=true", "=false", "=0x1F", "=0b1_0", "=1e5", "=-1.5", "=inf", "=1_0"],
+  ...[
+    "=1979-05-27",
+    "=1979-05-27T07:32:00Z",
+    "=07:32:00.5",
+    "=1979-05-27 07:32",
+  ],
+  ...[
+    "=12345678901234567890",
+    "__proto__",
+    "=''",
+    "# c\n",
+    "T",
+    "Z",
+    ".5",
+    "00",
+  ],
+];
+
+test("toml: seeded texts are read as smol-toml reads them, or refused as it does", () => {
+  let read = 0;
+  for (let seed = 0; seed < 10_000; seed++) {
+    const text = pieced(PIECES, seed);
+    if (agrees(text, `seed ${seed}`) === "read") read++;
+  }
+  assert(read > 300, `${read} of them are TOML`);
+});
+
+/** Where the two differ, and why: Codex is right about its own file. */
+const DIFFERENT: [why: string, text: string, ours: "read" | "refused"][] = [
+  [
+    "no such day: Codex refuses it, JavaScript's dates go on",
+    "a = 1900-02-29",
+    "refused",
+  ],
+  ["no such day", "a = 2025-04-31T00:00:00Z", "refused"],
+  ["a leap second: Codex reads it", "a = 23:59:60", "read"],
+  [
+    "a table that a header below it has made: Codex refuses it",
+    "[[a.b.c]]\n[a]\nb.d = 1",
+    "refused",
+  ],
+  [
+    "nested as deep as that library reads, and no client writes",
+    `a = ${"[".repeat(900)}${"]".repeat(900)}`,
+    "refused",
+  ],
+];
+for (const [why, text, ours] of DIFFERENT) {
+  test(`toml: not as smol-toml reads it: ${why}: ${text.slice(0, 30)}`, () => {
+    const made = [parseFile, library].map((read) =>
+      tried(() => read(text)).wrong === undefined ? "read" : "refused"
+    );
+    assertEquals(made, [ours, ours === "read" ? "refused" : "read"]);
+  });
+}
+
+/** The comments of a text that must be kept, in order. */
+function comments(text: string, kinds: string): string[] {
+  return text.match(new RegExp(`#[${kinds}]\\d+`, "g")) ?? [];
+}
+
+// deno-lint-ignore no-explicit-any
+type File = any;
+
+/** What `smol-toml` makes of a file, without a table of servers that is empty. */
+function read(text: string, what: string): File {
+  const file: File = tried(() => library(text));
+  assertEquals(file.wrong, undefined, what);
+  agrees(text, what);
+  const plain = JSON.parse(JSON.stringify(file.value));
+  if (Object.keys(plain.mcp_servers ?? {}).length === 0) {
+    delete plain.mcp_servers;
+  }
+  return plain;
+}
+
+/** A text has these lines, in this order. */
+function assertHas(
+  text: string,
+  lines: readonly string[],
+  what: string,
+): void {
+  let at = 0;
+  for (const line of text.replace(/^\ufeff/, "").split(/\r?\n/)) {
+    if (line === lines[at]) at++;
+  }
+  assertEquals(lines[at], undefined, what);
+}
+
+const IS_REACHED =
+  /^(command|args|type|url|http_headers|bearer_token_env_var)$/;
+
+test("toml: seeded files keep everything but what is replaced or taken out", () => {
+  let there = 0;
+  for (let seed = 0; seed < 1_000; seed++) {
+    const { text, isThere, others: lines } = sownToml(seed);
+    const what = `seed ${seed}:\n${text}`;
+    const file = read(text, what);
+    const { us, ...others } = file.mcp_servers ?? {};
+    assertEquals(entryIn(text, SLOT) !== undefined, us !== undefined, what);
+
+    const put = withEntry(text, SLOT, ENTRY);
+    const kept = Object.entries(us ?? {})
+      .filter(([name]) => !IS_REACHED.test(name));
+    const entry = { ...Object.fromEntries(kept), ...ENTRY };
+    const servers = { ...others, us: entry };
+    const both = `${what}\n----\n${put}`;
+    assertEquals(read(put, both), { ...file, mcp_servers: servers }, both);
+    assertEquals(comments(put, "ke"), comments(text, "ke"), both);
+    assertEquals(withEntry(put, SLOT, ENTRY), put, both);
+    const lineBreaks = put.match(/\r?\n/g) ?? [];
+    assertEquals(new Set(lineBreaks).size < 2, true, both);
+
+    assertHas(put, lines, both);
+
+    if (us === undefined) {
+      assertEquals(withoutEntry(put, SLOT), text, both);
+      continue;
+    }
+    assert(isThere);
+    there++;
+    for (const from of [text, put]) {
+      const gone = withoutEntry(from, SLOT);
+      const both = `${from}\n----\n${gone}`;
+      const rest: File = { ...file, mcp_servers: others };
+      if (Object.keys(others).length === 0) delete rest.mcp_servers;
+      assertEquals(read(gone, both), rest, both);
+      assertEquals(comments(gone, "k"), comments(text, "k"), both);
+      assertEquals(withoutEntry(gone, SLOT), gone, both);
+      assertHas(gone, lines, both);
+    }
+  }
+  assert(there > 300, `${there} of them have the entry`);
+});

@@ -1,0 +1,658 @@
+import { textOf } from "../../../lib/text/utf8.ts";
+import { hider } from "../../../lib/config/secrets.ts";
+import { assert, assertEquals, assertMatch } from "../../helpers/assert.ts";
+import {
+  type Config,
+  envFileOf,
+  help,
+  made,
+  readConfig,
+  type Reading,
+  rows,
+  type Sources,
+} from "../../../lib/config/config.ts";
+import { DEFAULTS } from "../../helpers/session/session_driver.ts";
+import { test } from "../../helpers/no_permissions.ts";
+
+function noFile(): never {
+  throw new Error("No such file");
+}
+
+function config(
+  sources: Partial<Sources>,
+  readFile = (_: string): string => noFile(),
+): Config {
+  const reading = readConfig({ args: [], env: {}, ...sources }, readFile);
+  if (reading.kind === "problems") throw new Error(reading.problems.join("\n"));
+  return reading.config;
+}
+
+function problems(...args: string[]): readonly string[] {
+  const reading = readConfig({ args, env: {} }, noFile);
+  return reading.kind === "problems" ? reading.problems : [];
+}
+
+test("without any setting everything has its default", () => {
+  const found = config({});
+  const { shownUrl: _, remembered: __, version: ___, dialect: ____, ...rest } =
+    DEFAULTS;
+  // The tests' sessions try nothing unless they say so.
+  const defaults: Record<string, unknown> = { ...rest, connections: "auto" };
+  for (const [name, value] of Object.entries(defaults)) {
+    assertEquals<unknown>(found[name as keyof Config], value, name);
+  }
+  assertEquals(found.url, "ws://127.0.0.1:8079/");
+  assertEquals([found.logLevel, found.logFormat, found.headers], [
+    "info",
+    "text",
+    [],
+  ]);
+});
+
+test("a flag wins over the environment, that over the file, that over the default", () => {
+  const env = { ALWAYSUP_URL: "ws://env/" };
+  const file = { ALWAYSUP_URL: "ws://file/", ALWAYSUP_RETRY: "never" };
+  const args = ["--url", "ws://flag/"];
+  assertEquals(config({ args, env, file }).url, "ws://flag/");
+  assertEquals(config({ env, file }).url, "ws://env/");
+  assertEquals(config({ file }).url, "ws://file/");
+  assertEquals(config({ file, env: { ALWAYSUP_RETRY: "" } }).retry, "never");
+});
+
+test("flags may be written with = and after --", () => {
+  assertEquals(config({ args: ["--url=ws://a/?b=c"] }).url, "ws://a/?b=c");
+  assertEquals(config({ args: ["--", "--url", "ws://a/"] }).url, "ws://a/");
+});
+
+const DURATIONS: [text: string, ms: number | undefined][] = [
+  ["250ms", 250],
+  ["45s", 45_000],
+  ["5m", 300_000],
+  ["1h", 3_600_000],
+  ["1.5s", 1_500],
+  ["20", 20_000],
+  ["0", undefined],
+  ["-1", undefined],
+  ["1d", undefined],
+  ["5 s", undefined],
+  ["", undefined],
+  ["1e3", undefined],
+  ["721h", undefined],
+  ["NaN", undefined],
+];
+for (const [text, ms] of DURATIONS) {
+  test(`a duration: ${text || "(nothing)"}`, () => {
+    const args = [`--ping-timeout=${text}`];
+    if (ms === undefined) assertEquals(problems(...args).length, 1);
+    else assertEquals(config({ args }).pingTimeout, ms);
+  });
+}
+
+test("0 and off switch a limit off, where there is one", () => {
+  for (const text of ["0", "off"]) {
+    const args = [
+      `--queue-timeout=${text}`,
+      `--ping-interval=${text}`,
+      `--idle-timeout=${text}`,
+      `--queue-limit=${text}`,
+      `--max-message=${text}`,
+    ];
+    const found = config({ args });
+    assertEquals(
+      [
+        found.queueTimeout,
+        found.pingInterval,
+        found.idleTimeout,
+        found.queueLimit,
+        found.maxMessage,
+      ],
+      [Infinity, Infinity, Infinity, Infinity, Infinity],
+    );
+    assertEquals(problems(`--backoff-cap=${text}`).length, 1);
+  }
+});
+
+test("sizes have units", () => {
+  assertEquals(
+    config({ args: ["--max-message", "1MiB"] }).maxMessage,
+    1_048_576,
+  );
+  assertEquals(config({ args: ["--max-message", "2048"] }).maxMessage, 2048);
+  assertEquals(problems("--max-message", "5").length, 1);
+  assertEquals(problems("--max-message", "1MB").length, 1);
+});
+
+test("every problem is named at once", () => {
+  const found = problems(
+    ...["--url", "http://x/", "--retry", "maybe", "--backoff-base", "1m"],
+    ...["--colour", "red", "serve", "--queue-limit"],
+  );
+  const named = found.map((problem) => problem.split(":")[0]);
+  assertEquals(named.toSorted(), [
+    "--backoff-base",
+    "--colour",
+    "--queue-limit",
+    "--retry",
+    "--url",
+    "argument 9",
+  ]);
+});
+
+const BAD_URLS = [
+  "ws://%zz:pw@host/",
+  "",
+  "localhost:80",
+  "http://x/",
+  "ws://",
+  "ws://x/#y",
+  "ws://[/",
+];
+for (const url of BAD_URLS) {
+  test(`a bad URL: ${url || "(nothing)"}`, () => {
+    assertEquals(problems(`--url=${url}`).length, 1);
+  });
+}
+
+test("a flag that is given twice, but for --header, is a mistake", () => {
+  assertEquals(problems("--retry", "safe", "--retry", "never").length, 1);
+  const args = ["--header", "X-A: 1", "--header", "X-B: 2: 3"];
+  assertEquals(config({ args }).headers, [["X-A", "1"], ["X-B", "2: 3"]]);
+  assertEquals(problems("--header", "X-A: 1", "--header", "x-a: 2").length, 1);
+  assertEquals(problems("--header", "Upgrade: no").length, 1);
+});
+
+test("a bad value in a variable that other programs share is a warning and the default", () => {
+  const env = { LOG_LEVEL: "TRACE", LOG_FORMAT: "xml" };
+  const reading = readConfig({ args: [], env }, noFile);
+  assert(reading.kind === "config");
+  assertEquals(reading.warnings.length, 2);
+  assertEquals(reading.config.logLevel, "info");
+  assertEquals(config({ env: { LOG_LEVEL: "DEBUG" } }).logLevel, "debug");
+  assertEquals(
+    problems("--log-level", "TRACE").length,
+    1,
+    "a flag is ours alone",
+  );
+});
+
+test("the token comes from a file, or from the environment, and is sent as bearer", () => {
+  const bearer = [["Authorization", "Bearer s3cret"] as const];
+  const mcp = ["--dialect", "mcp"];
+  const args = [...mcp, "--token-file", "/run/token"];
+  assertEquals(config({ args }, () => "s3cret\n").headers, bearer);
+  const env = { ALWAYSUP_TOKEN: "s3cret" };
+  assertEquals(config({ args: mcp, env }).headers, bearer);
+});
+
+const USERS: [user: string, sent: string][] = [
+  ["us%40er:p%3Aw", "us@er:p:w"],
+  ["user", "user:"],
+  [":pw", ":pw"],
+  ["%C3%A9:pw", "\xc3\xa9:pw"],
+];
+
+test("a URL's user and password are sent as Basic, but where something else is said", () => {
+  for (const [user, sent] of USERS) {
+    const env = { ALWAYSUP_URL: `ws://${user}@h/` };
+    const basic = ["Authorization", `Basic ${btoa(sent)}`] as const;
+    assertEquals(config({ env }).headers, [basic]);
+    const token = { ...env, ALWAYSUP_TOKEN: "t" };
+    const bearer = ["Authorization", "Bearer t"] as const;
+    assertEquals(config({ env: token }).headers, [bearer]);
+    const own = { ...env, ALWAYSUP_HEADERS: "authorization: x" };
+    assertEquals(config({ env: own }).headers, [["authorization", "x"]]);
+  }
+});
+
+test("an exai daemon gets the token in hello only, and no other daemon gets an exai daemon's", () => {
+  const file = config({ args: ["--token-file", "/run/token"] }, () => "a\n");
+  assertEquals([file.headers, file.helloToken], [[], "a"]);
+  const env = { EXAI_WS_TOKEN: "b" };
+  assertEquals(config({ env }).helloToken, "b");
+  assertEquals(
+    config({ env: { ...env, ALWAYSUP_TOKEN: "c" } }).helloToken,
+    "c",
+  );
+  assertEquals(config({}).helloToken, "");
+  const odd = "two w\u00f6rds";
+  assertEquals(config({ env: { EXAI_WS_TOKEN: odd } }).helloToken, odd);
+  const args = ["--token-file", "/run/token"];
+  assertEquals(config({ args }, () => ` ${odd}\n`).helloToken, odd);
+  const other = config({ env, args: ["--url", "ws://other/"] });
+  assertEquals([other.headers, other.helloToken], [[], ""]);
+});
+
+const TARGETS: [Partial<Sources>, dialect: string, url: string][] = [
+  [{}, "exai", "ws://127.0.0.1:8079/"],
+  [{ env: { EXAI_WS_PORT: "3010" } }, "exai", "ws://127.0.0.1:3010/"],
+  [{ env: { EXAI_WS_HOST: "box" } }, "exai", "ws://box:8079/"],
+  [{ env: { EXAI_WS_HOST: "::1" } }, "exai", "ws://[::1]:8079/"],
+  [{ env: { EXAI_WS_HOST: "[::1]" } }, "exai", "ws://[::1]:8079/"],
+  [{ env: { EXAI_WS_HOST: "0.0.0.0" } }, "exai", "ws://127.0.0.1:8079/"],
+  [{ file: { EXAI_WS_PORT: "1" } }, "exai", "ws://127.0.0.1:1/"],
+  [{ env: { ALWAYSUP_URL: "ws://a/" } }, "mcp", "ws://a/"],
+  [{ args: ["--url", "ws://a/"] }, "mcp", "ws://a/"],
+  [
+    { args: ["--url", "ws://a/"], env: { EXAI_WS_PORT: "1" } },
+    "mcp",
+    "ws://a/",
+  ],
+  [{ env: { ALWAYSUP_URL: "ws://a/", EXAI_WS_PORT: "1" } }, "mcp", "ws://a/"],
+  [
+    { env: { EXAI_WS_PORT: "1" }, file: { ALWAYSUP_URL: "ws://a/" } },
+    "exai",
+    "ws://127.0.0.1:1/",
+  ],
+  [{ args: ["--url", "ws://a/", "--dialect", "exai"] }, "exai", "ws://a/"],
+  [{ args: ["--dialect", "mcp"] }, "mcp", "ws://127.0.0.1:8079/"],
+];
+for (const [sources, dialect, url] of TARGETS) {
+  test(`where the daemon is and how it speaks: ${JSON.stringify(sources)}`, () => {
+    const found = config(sources);
+    assertEquals([found.dialect, found.url], [dialect, url]);
+  });
+}
+
+test("the Python shim's variables mean what they meant, where that makes sense", () => {
+  const found = config({
+    env: {
+      EXAI_WS_HANDSHAKE_TIMEOUT: "7",
+      EXAI_WS_CONNECT_TIMEOUT: "8.5",
+      EXAI_WS_MAX_BYTES: "33554432",
+      EXAI_WS_PING_INTERVAL: "45",
+      EXAI_WS_PING_TIMEOUT: "30",
+      EXAI_WS_AUTOSTART: "true",
+      EXAI_WS_PING_VALIDATION_TIMEOUT: "5.0",
+      EXAI_SHIM_ACK_GRACE_SECS: "0",
+      EXAI_SESSION_ID: "editor-1",
+      MCP_SERVER_ID: "ex-ws-shim",
+      EXAI_WS_HEALTH_FILE: "/logs/h.json",
+    },
+  });
+  assertEquals(
+    [found.handshakeTimeout, found.queueTimeout, found.maxMessage],
+    [7_000, 8_500, 33_554_432],
+  );
+  assertEquals([found.pingInterval, found.pingTimeout], [5_000, 5_000]);
+  assertEquals([found.ackGrace, found.sessionId], [0, "editor-1"]);
+  assertEquals(
+    [found.serverName, found.healthFile],
+    ["ex-ws-shim", "/logs/h.json"],
+  );
+});
+
+test("EXAI_WS_PING_INTERVAL switches probes off, and nothing else", () => {
+  const off = { EXAI_WS_PING_INTERVAL: "0" };
+  assertEquals(config({ env: off }).pingInterval, Infinity);
+  assertEquals(
+    config({ env: { ...off, ALWAYSUP_PING_INTERVAL: "3s" } }).pingInterval,
+    3_000,
+  );
+});
+
+test("a health file that is to be skipped, or is another daemon's, is left alone", () => {
+  const env = { EXAI_WS_HEALTH_FILE: "/h", EXAI_WS_SKIP_HEALTH_CHECK: "True" };
+  assertEquals(config({ env }).healthFile, undefined);
+  const args = ["--dialect", "mcp"];
+  const { EXAI_WS_HEALTH_FILE } = env;
+  assertEquals(
+    config({ env: { EXAI_WS_HEALTH_FILE }, args }).healthFile,
+    undefined,
+  );
+});
+
+test("a bad value of an EXAI_ variable is named; one that is good for the daemon is a warning", () => {
+  for (
+    const [name, value] of [
+      ["EXAI_WS_PORT", "http"],
+      ["EXAI_WS_PORT", "0"],
+      ["EXAI_WS_HOST", "ws://box"],
+      ["EXAI_WS_HOST", "a b"],
+      ["EXAI_WS_CONNECT_TIMEOUT", "soon"],
+      ["EXAI_SHIM_ACK_GRACE_SECS", "-1"],
+    ] as const
+  ) {
+    const reading = readConfig({ args: [], env: { [name]: value } }, noFile);
+    assert(reading.kind === "problems", `${name}=${value}`);
+    assertMatch(reading.problems.join(), new RegExp(`^${name}: [^\n]+$`));
+  }
+  const env = { EXAI_SESSION_ID: "my session", EXAI_WS_PING_INTERVAL: "x" };
+  const reading = readConfig({ args: [], env }, noFile);
+  assert(reading.kind === "config");
+  assertEquals(reading.config.sessionId, undefined);
+  assertEquals(reading.config.pingInterval, 5_000);
+  assertEquals(reading.warnings.length, 2);
+});
+
+const SECRETS: [args: string[], env: Record<string, string>][] = [
+  [["--token", "s3cret"], {}],
+  [["ws://user:s3cret@host/"], {}],
+  [["--header", "Authorization: s3cret"], {}],
+  [["--header", "X-Api-Key: s3cret"], {}],
+  [["--header", "Cookie: s3cret"], {}],
+  [["--url", "ws://u:s3cret@x/"], {}],
+  [["--url", "ws://x/?token=s3cret"], {}],
+  [["--url", "ws://x/?auth=s3cret"], {}],
+  [["--header", "X-Auth: s3cret"], {}],
+  [["--header", "X-Credential: s3cret"], {}],
+  [[], { ALWAYSUP_TOKEN: "two words s3cret" }],
+  [[], { ALWAYSUP_URL: "http://u:s3cret@x/" }],
+  [[], { ALWAYSUP_HEADERS: "no colon s3cret" }],
+  [["--dialect", "mcp"], {
+    ALWAYSUP_TOKEN: "a",
+    ALWAYSUP_HEADERS: "authorization: s3cret",
+  }],
+];
+for (const [args, env] of SECRETS) {
+  test(`a secret in the wrong place is refused and not repeated: ${args.join(" ") || JSON.stringify(env)}`, () => {
+    const reading = readConfig({ args, env }, noFile);
+    assert(reading.kind === "problems");
+    assertEquals(reading.problems.length, 1);
+    assertEquals(reading.problems.join().includes("s3cret"), false);
+  });
+}
+
+const VALUES: [args: string[], env: Record<string, string>][] = [
+  [["--queue-timeout", "s3cret"], {}],
+  [[], { ALWAYSUP_QUEUE_LIMIT: "s3cret" }],
+  [[], { ALWAYSUP_MAX_MESSAGE: "s3cret" }],
+  [[], { ALWAYSUP_RETRY: "s3cret" }],
+  [[], { ALWAYSUP_URL: "s3cret:x@host" }],
+  [[], { EXAI_WS_HOST: "u:s3cret@host" }],
+  [[], { EXAI_WS_PORT: "s3cret" }],
+  [[], { ALWAYSUP_TOKEN_FILE: "s3cret" }],
+  [["--s3cret-0"], {}],
+];
+for (const [args, env] of VALUES) {
+  test(`a value that breaks a rule is not repeated, for it may be a secret: ${args.join(" ") || JSON.stringify(env)}`, () => {
+    const reading = readConfig({ args, env }, () => {
+      throw new Error("No such file: s3cret");
+    });
+    assert(reading.kind === "problems");
+    assertEquals(reading.problems.length, 1);
+    assertEquals(reading.problems.join().includes("s3cret"), false);
+  });
+}
+
+test("a value of a shared variable that breaks a rule is shown nowhere", () => {
+  const env = {
+    LOG_LEVEL: "s3cret",
+    QWEN_STREAM_TIMEOUT: "s3cret",
+    EXAI_WS_PING_INTERVAL: "s3cret",
+  };
+  const reading = readConfig({ args: [], env }, noFile);
+  assert(reading.kind === "config");
+  assertEquals(reading.warnings.length, 3);
+  const shown = JSON.stringify([reading.warnings, made({ args: [], env })]);
+  assertEquals(shown.includes("s3cret"), false);
+});
+
+test("what a daemon may quote of what it is told", () => {
+  const env = {
+    ALWAYSUP_URL:
+      "wss://us%40er:p4ss@host/?token=plain&k=k3y%2Fk3y&b=2&b4re&sort=up",
+    ALWAYSUP_HEADERS: "X-Api-Key: s3cret\nX-Other: oth3r\nOrigin: publ1c\n" +
+      'Cookie: theme=c00kie; sid="m1ddle"\nX-Env: test',
+    ALWAYSUP_TOKEN: "t0ken",
+  };
+  const { secrets, users } = config({ env });
+  const hide = hider(secrets);
+  for (
+    const word of [
+      ...["p4ss", "k3y/k3y", "k3y%2Fk3y", "b4re", "plain", "s3cret", "oth3r"],
+      ...["c00kie", "m1ddle", "t0ken", "us@er"],
+    ]
+  ) assertEquals(hide(word), "***", word);
+  for (const word of ["2", "publ1c", "theme", "Bearer", "test", "sort", "up"]) {
+    assertEquals(hide(word), word);
+  }
+  assertEquals(users, ["us%40er"]);
+  const basic = config({ env: { ALWAYSUP_URL: "ws://user:p4ss@host/" } });
+  assertEquals(basic.users, ["user"]);
+  for (const word of ["p4ss", btoa("user:p4ss")]) {
+    assertEquals(hider(basic.secrets)(word).replace(/=+$/, ""), "***", word);
+  }
+  const exai = config({ env: { EXAI_WS_TOKEN: "t0ken" } });
+  assertEquals(exai.secrets, ["t0ken"]);
+  // Everybody on the machine sees it anyway.
+  const flag = config({ args: ["--header", "X-Other: oth3r"] });
+  assertEquals(flag.secrets, []);
+});
+
+const UNENCRYPTED: [url: string, env: Record<string, string>, is: boolean][] = [
+  ["ws://example.com/", { ALWAYSUP_TOKEN: "t" }, true],
+  ["ws://10.0.0.2:1/", { ALWAYSUP_HEADERS: "X-Api-Key: k" }, true],
+  ["ws://u:p@example.com/", {}, true],
+  ["ws://example.com/?access_token=t", {}, true],
+  ["ws://[2001:db8::1]/", { ALWAYSUP_TOKEN: "t" }, true],
+  ["ws://localhost.example.com/", { ALWAYSUP_TOKEN: "t" }, true],
+  ["wss://example.com/", { ALWAYSUP_TOKEN: "t" }, false],
+  ["ws://example.com/", {}, false],
+  ["ws://example.com/?room=1", {}, false],
+  ...["localhost", "a.localhost", "127.0.0.1", "127.1.2.3", "[::1]"]
+    .map((host): [string, Record<string, string>, boolean] => [
+      `ws://${host}:1/`,
+      { ALWAYSUP_TOKEN: "t" },
+      false,
+    ]),
+  ...["host.docker.internal", "host.containers.internal", "localhost."]
+    .map((host): [string, Record<string, string>, boolean] => [
+      `ws://${host}:1/`,
+      { ALWAYSUP_TOKEN: "t" },
+      false,
+    ]),
+  ...["[::ffff:127.0.0.1]", "[::]", "0.0.0.0", "2130706433"]
+    .map((host): [string, Record<string, string>, boolean] => [
+      `ws://${host}:1/`,
+      { ALWAYSUP_TOKEN: "t" },
+      false,
+    ]),
+  ["ws://[::ffff:10.0.0.1]/", { ALWAYSUP_TOKEN: "t" }, true],
+  ["ws://localhost@example.com/", { ALWAYSUP_TOKEN: "t" }, true],
+  ["ws://example.com/?auth=a", {}, true],
+  ["ws://example.com/?jwt=a", {}, true],
+  ["ws://example.com/?author=a", {}, false],
+  ["ws://example.com/", { ALWAYSUP_HEADERS: "X-Session-Id: a" }, true],
+];
+for (const [url, env, is] of UNENCRYPTED) {
+  test(`a secret without encryption: ${url} ${JSON.stringify(env)}: ${is ? "one warning" : "none"}`, () => {
+    const sources = { args: [], env: { ALWAYSUP_URL: url, ...env } };
+    const reading = readConfig(sources, noFile);
+    assert(reading.kind === "config");
+    assertEquals(reading.warnings.length, is ? 1 : 0);
+    if (is) assertMatch(reading.warnings[0]!, /without encryption.*wss:/);
+  });
+}
+
+test("an exai daemon's token without encryption: one warning", () => {
+  const env = { EXAI_WS_HOST: "10.0.0.2", EXAI_WS_TOKEN: "t" };
+  const reading = readConfig({ args: [], env }, noFile);
+  assert(reading.kind === "config");
+  assertEquals(reading.warnings.length, 1);
+});
+
+for (
+  const name of [
+    ...["Host", "Connection", "Upgrade", "Sec-WebSocket-Key", "connection"],
+    ...["Sec-WebSocket-Protocol", "SEC-WEBSOCKET-EXTENSIONS", "TE", "Trailer"],
+    ...["Transfer-Encoding", "Content-Length", "content-length", "Expect"],
+    ...["Keep-Alive", "Proxy-Connection"],
+  ]
+) {
+  test(`a header that is not the user's to say: ${name}`, () => {
+    for (
+      const sources of [
+        { args: ["--header", `${name}: 5`], env: {} },
+        { args: [], env: { ALWAYSUP_HEADERS: `X-A: b\n${name}: 5` } },
+      ]
+    ) {
+      const reading = readConfig(sources, noFile);
+      assert(reading.kind === "problems");
+      assertMatch(reading.problems.join(), new RegExp(`header ${name} .*RFC`));
+    }
+  });
+}
+
+test("what is shown of a URL holds no secret", () => {
+  const env = {
+    ALWAYSUP_URL: "wss://user:s3cret@host:1/path?token=s3cret&b=2",
+  };
+  const { url, shownUrl } = config({ env });
+  assertEquals(url, "wss://user:s3cret@host:1/path?token=s3cret&b=2");
+  assertEquals(shownUrl, "wss://host:1/path?***");
+  const bare = config({ env: { ALWAYSUP_URL: "ws://h/?sk-live-s3cret" } });
+  assertEquals(bare.shownUrl, "ws://h/?***");
+});
+
+test("a token file that cannot be read, or is empty, is a problem", () => {
+  const sources = { args: ["--token-file", "/nowhere"], env: {} };
+  const missing = readConfig(sources, noFile);
+  assert(missing.kind === "problems");
+  assertMatch(missing.problems[0]!, /^--token-file: it cannot be read.*path/);
+  assertEquals(readConfig(sources, () => " \n").kind, "problems");
+});
+
+test("a file of Windows: its BOM and CRLF are no part of a token, and UTF-16 is called that", () => {
+  const read = (
+    text: string | Uint8Array,
+    flag = "--token-file",
+    ...more: string[]
+  ): Reading =>
+    readConfig(
+      { args: [flag, "/t", "--url", "wss://h/", ...more], env: {} },
+      () => typeof text === "string" ? text : textOf(text),
+    );
+  for (const more of [[], ["--dialect", "exai"]]) {
+    const reading = read("\ufefft-1\r\n", "--token-file", ...more);
+    assert(reading.kind === "config");
+    const { headers, helloToken } = reading.config;
+    const token = headers[0]?.[1] ?? helloToken;
+    assertEquals(token.replace("Bearer ", ""), "t-1");
+    for (
+      const [text, why] of [
+        [new Uint8Array([0xff, 0xfe, 0x74, 0, 0x0d, 0, 0x0a, 0]), /UTF-16/],
+        [new Uint8Array([0xfe, 0xff, 0, 0x74]), /UTF-16/],
+        [new Uint8Array([0x74, 0xe4]), /not text in UTF-8$/],
+      ] as const
+    ) {
+      const reading = read(text, "--token-file", ...more);
+      assert(reading.kind === "problems");
+      assertMatch(reading.problems.join("\n"), /^--token-file: it is [^\n]+$/);
+      assertMatch(reading.problems[0]!, why);
+    }
+  }
+  const authorities = read(new Uint8Array([0xff, 0xfe]), "--ca-file");
+  assert(authorities.kind === "problems");
+  assertMatch(authorities.problems[0]!, /^--ca-file: it is text in UTF-16/);
+});
+
+test("only a named .env file is read", () => {
+  assertEquals(envFileOf({ args: [], env: {} }), undefined);
+  const named = envFileOf({ args: [], env: { ENV_FILE: "/a" } });
+  assertEquals(named, { text: "/a", name: "ENV_FILE", from: "env" });
+  const args = ["--env-file", "/b"];
+  const flag = envFileOf({ args, env: { ENV_FILE: "/a" } });
+  assertEquals(flag, { text: "/b", name: "--env-file", from: "flag" });
+  assertEquals(
+    envFileOf({ args: [], env: {}, file: { ENV_FILE: "/c" } }),
+    undefined,
+  );
+});
+
+test("--help names every flag, variable and default, in ASCII and 80 columns or so", () => {
+  const text = help();
+  for (const [name, setting] of rows()) {
+    if (setting.flag) assert(text.includes(`--${setting.flag} `), name);
+    for (const variable of setting.env) assert(text.includes(variable), name);
+    if (setting.default) assert(text.includes(setting.default), name);
+  }
+  for (const line of text.split("\n")) {
+    assert(line.length <= 110 && /^[\x20-\x7e]*$/.test(line), line);
+  }
+});
+
+test("what is made, where it stood, and nothing secret of it", () => {
+  const found = made({
+    args: ["--url", "ws://h/", "--ping-interval=1s"],
+    env: {
+      ALWAYSUP_URL: "ws://u:s3cret@other/?k=s3cret",
+      ALWAYSUP_TOKEN: "s3cret",
+      EXAI_WS_TOKEN: "s3cret",
+      ALWAYSUP_HEADERS: "X-A: s3cret\nX-B: s3cret",
+      MINE_STREAM_TIMEOUT: "5",
+      LOG_LEVEL: "",
+    },
+    file: { KIMI_STREAM_TIMEOUT: "7", MINE_STREAM_TIMEOUT: "6" },
+  });
+  assertEquals(found.map(({ name, shown, from }) => [name, shown, from]), [
+    ["--url", "ws://h/", "flag"],
+    ["ALWAYSUP_TOKEN", "(hidden)", "env"],
+    ["EXAI_WS_TOKEN", "(hidden)", "env"],
+    ["ALWAYSUP_HEADERS", "X-A, X-B", "env"],
+    ["--ping-interval", "1s", "flag"],
+    ["KIMI_STREAM_TIMEOUT", "7", "file"],
+    ["MINE_STREAM_TIMEOUT", "5", "env"],
+  ]);
+  const [url] = made({ args: [], env: { ALWAYSUP_URL: "ws://u:p@h/?k=1" } });
+  assertEquals(url?.shown, "ws://h/?***");
+});
+
+const WSS = ["--url", "wss://127.0.0.1/"];
+
+test("wss:// is refused where certificates would not be checked, ws:// is not", () => {
+  const env = { NODE_TLS_REJECT_UNAUTHORIZED: "0" };
+  const reading = readConfig({ args: WSS, env }, noFile);
+  assert(reading.kind === "problems");
+  assertEquals(reading.problems.length, 1);
+  assertMatch(
+    reading.problems[0]!,
+    /^NODE_TLS_REJECT_UNAUTHORIZED: it is 0, .* must be checked; .*--ca-file/,
+  );
+  config({ args: ["--url", "ws://127.0.0.1/"], env });
+  config({ env });
+  // What a file says is not obeyed by any runtime.
+  config({ args: WSS, file: env });
+  for (const value of ["1", "", "false", "00", " 0"]) {
+    config({ args: WSS, env: { NODE_TLS_REJECT_UNAUTHORIZED: value } });
+  }
+});
+
+/** A block of a PEM file. */
+function block(label: string, text: string): string {
+  return `-----BEGIN ${label}-----\n${text}\n-----END ${label}-----\n`;
+}
+
+test("of a --ca-file the certificates are taken, and nothing else", () => {
+  const [one, two] = [block("CERTIFICATE", "QUJD"), block("CERTIFICATE", "==")];
+  const key = block("PRIVATE KEY", "c2VjcmV0");
+  const args = [...WSS, "--ca-file", "/ca"];
+  const text = `# ours\r\n${one}${key}${two.replaceAll("\n", "\r\n")}`;
+  const { authorities } = config({ args }, () => text);
+  assertEquals(
+    authorities.map((it) => it.replaceAll("\r", "")),
+    [one, two].map((it) => it.trim()),
+  );
+  const env = { ALWAYSUP_CA_FILE: "/ca" };
+  assertEquals(config({ args: WSS, env }, () => one).authorities.length, 1);
+  assertEquals(config({ args: WSS }).authorities, []);
+  // Nobody reads it for ws://.
+  assertEquals(config({ env }).authorities, []);
+});
+
+test("a --ca-file that cannot be read or has no certificate is a problem that shows nothing of it", () => {
+  const args = [...WSS, "--ca-file", "/ca"];
+  const why = (readFile: () => string): string => {
+    const reading = readConfig({ args, env: {} }, readFile);
+    assert(reading.kind === "problems");
+    return reading.problems.join("\n");
+  };
+  assertMatch(
+    why(noFile),
+    /^--ca-file: it cannot be read: it must be the path/,
+  );
+  const none = /^--ca-file: there is no certificate in it \(PEM, .*\)$/;
+  const key = block("PRIVATE KEY", "c2VjcmV0");
+  for (const text of ["", "s3cret", key, "-----BEGIN CERTIFICATE-----\nQUJD"]) {
+    assertMatch(why(() => text), none);
+  }
+});

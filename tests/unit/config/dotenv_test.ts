@@ -1,0 +1,64 @@
+/**
+ * What is read from the text of a `.env` file. `tests/e2e/dotenv_test.ts`
+ * holds the same forms against python-dotenv.
+ *
+ * @module
+ */
+
+import { parseEnvText, PUT_IN_LIMIT } from "../../../lib/config/dotenv.ts";
+import { assert, assertEquals, assertThrows } from "../../helpers/assert.ts";
+import { ENV_FORMS, FORMS_ENV } from "../../helpers/dotenv_forms.ts";
+import { test } from "../../helpers/no_permissions.ts";
+
+for (const [what, forms] of Object.entries(ENV_FORMS)) {
+  test(`.env: ${what}`, () => {
+    assert(forms.length >= 3);
+    for (const [text, expected, lines = []] of forms) {
+      const { values, unread } = parseEnvText(text, FORMS_ENV);
+      const found = Object.entries(values).map(([name, value]) => {
+        return [name, value ?? null];
+      });
+      const why = JSON.stringify(text);
+      assertEquals(found.toSorted(), Object.entries(expected).toSorted(), why);
+      assertEquals(unread, lines, why);
+    }
+  });
+}
+
+test(".env: a byte order mark at the start is left out, and no other", () => {
+  for (
+    const [text, values] of [
+      ["\ufeffa=b", { a: "b" }],
+      ["\ufeff\r\n a=b", { a: "b" }],
+      ["\ufeff# c\na=b\ufeff", { a: "b\ufeff" }],
+      ["a=b\n\ufeffc=d", { "a": "b", "\ufeffc": "d" }],
+    ] as const
+  ) assertEquals(parseEnvText(text, {}).values, values);
+});
+
+test(".env: what is put in from nowhere is told, with its line", () => {
+  for (
+    const [text, unset] of [
+      ["a=${NONE}", [[1, "NONE"]]],
+      ["\n\na=${A}-${B}\nb=${C}", [[3, "A"], [3, "B"], [4, "C"]]],
+      ['a="\n${A}"\nb=c', [[1, "A"]]],
+      ["a\nb=${a:-c}", [[2, "a"]]],
+      ["a=${a}\na=${a}", [[1, "a"]]],
+      ["a=${OUTER}${EMPTY}${NONE:-}${NONE:-b}", []],
+      ["a=${NONE\nb=$NONE", []],
+    ] as [string, [number, string][]][]
+  ) {
+    const found = parseEnvText(text, FORMS_ENV).unset;
+    assertEquals(found, unset.map(([line, name]) => ({ line, name })));
+  }
+});
+
+test(".env: values that double with each line come to an end", () => {
+  for (const count of [24, 100, 10_000]) {
+    const text = `a=xx\n${"a=${a}${a}\n".repeat(count)}`;
+    assertThrows(() => parseEnvText(text, {}), Error, "16 MiB");
+  }
+  const half = "x".repeat(PUT_IN_LIMIT / 2);
+  const { values } = parseEnvText("a=${X}${X}", { X: half });
+  assertEquals(values.a?.length, PUT_IN_LIMIT);
+});

@@ -1,0 +1,173 @@
+/**
+ * What is made of a `.env` file that is named: its settings, and what is said
+ * of the lines in it that do not do what they were written for.
+ *
+ * @module
+ */
+
+import { type Host, namesIn } from "../../../lib/runtime/host.ts";
+import { install } from "../../../lib/commands/install.ts";
+import { readSettings } from "../../../lib/config/load.ts";
+import { assert, assertEquals, assertMatch } from "../../helpers/assert.ts";
+import { test } from "../../helpers/no_permissions.ts";
+import { ran } from "../../helpers/command_run.ts";
+
+const URL_FLAG = ["--url", "ws://127.0.0.1:9/"];
+const FLAGS = ["--env-file", "/h/.env"];
+
+/** A machine with one file. */
+function hostWith(
+  text: string,
+  env: Record<string, string>,
+  os: string,
+): Host {
+  const host: unknown = {
+    os,
+    env: () => namesIn(os, env),
+    variable: (name: string) => env[name] || undefined,
+    stat: () => ({ isFile: true, size: text.length }),
+    readFile: () => text,
+    program: () => ["/alwaysup"],
+    realPath: (path: string) => path,
+    list: () => [],
+  };
+  return host as Host;
+}
+
+/** What is read, and what is said of it. */
+async function read(
+  text: string,
+  env: Record<string, string> = {},
+  os: string = "linux",
+): Promise<{ token: string | undefined; said: readonly string[] }> {
+  const host = hostWith(text, env, os);
+  const { reading, sources } = await readSettings(host, FLAGS);
+  const said = reading.kind === "config" ? reading.warnings : reading.problems;
+  return { token: sources.file?.EXAI_WS_TOKEN, said };
+}
+
+/** A text, its token, and what is said. */
+const TEXTS: readonly [text: string, token: string, ...said: string[]][] = [
+  ["EXAI_WS_TOKEN=s3cr#t-9 # mine", "s3cr#t-9"],
+  ["BASE=s3\nEXAI_WS_TOKEN=${BASE}-1", "s3-1"],
+  ["BASE=s3\nEXAI_WS_TOKEN=${OUTER}-1", "outside-1"],
+  ["EXAI_WS_TOKEN=`s3cret`", "`s3cret`"],
+  ["EXAI_WS_TOKEN=t\ns3cret s3cret\n", "t", "line 2 cannot be read and is"],
+  ["=s3cret\r\nEXAI_WS_TOKEN=t\r\n\r\na s3cret", "t", "lines 1 and 4 cannot"],
+  [`${"=s3cret\n".repeat(5)}EXAI_WS_TOKEN=t`, "t", "lines 1, 2, 3, 4 and 5 ca"],
+  [
+    `${"=s3cret\n".repeat(5e3)}EXAI_WS_TOKEN=t`,
+    "t",
+    "lines 1, 2, 3, 4, 5, 6, 7, 8, 9, 10 and 4990 more cannot be read and are",
+  ],
+  ["\nEXAI_WS_TOKEN=t${BASE}", "t", "nothing sets ${BASE} (line 2), so"],
+  ["EXAI_WS_TOKEN=t${A}${B_2}", "t", "sets ${A} (line 1), ${B_2} (line 1), so"],
+  // It may be a part of a secret.
+  ["EXAI_WS_TOKEN=t${s3cret}", "t", "sets a ${...} (line 1), so"],
+  ["EXAI_WS_TOKEN=t${A s3cret}", "t", "sets a ${...} (line 1), so"],
+  ["=\nEXAI_WS_TOKEN=t${A}", "t", "line 1 cannot", "${A} (line 2)"],
+  ["EXAI_WS_TOKEN=t${A:-}${OUTER}${EMPTY:-}", "toutside"],
+];
+
+test("a .env file's settings, and one sentence on what cannot be read or put in, without a secret", async () => {
+  for (const [text, token, ...parts] of TEXTS) {
+    const found = await read(text, { OUTER: "outside" });
+    const why = JSON.stringify(text.slice(0, 80));
+    assertEquals(found.token, token, why);
+    assertEquals(found.said.length, parts.length, why);
+    for (const [i, part] of parts.entries()) {
+      const said = found.said[i]!;
+      assertMatch(said, /^--env-file \/h\/\.env: [^.]*(\.\.\.[^.]*)*$/, why);
+      assert(said.includes(part), said);
+      assert(said.length < 250 && !said.includes("s3cret"), said);
+    }
+  }
+});
+
+test("what cannot be read in a .env file comes before the problems that it may have caused", async () => {
+  for (
+    const [text, first, ...names] of [
+      ["a b\nALWAYSUP_RETRY=x", "line 1", "ALWAYSUP_RETRY"],
+      ["ALWAYSUP_URL=ws://${HOST}:1/", "${HOST}", "ALWAYSUP_URL"],
+      [
+        "=\nALWAYSUP_RETRY=`safe`\nALWAYSUP_PING_TIMEOUT=${A}x",
+        ...["line 1", "${A}", "ALWAYSUP_PING_TIMEOUT", "ALWAYSUP_RETRY"],
+      ],
+    ] as [string, string, ...string[]][]
+  ) {
+    const { said } = await read(text);
+    const all = [first, ...names];
+    assertEquals(said.length, all.length, said.join("\n"));
+    for (const [i, part] of all.entries()) assert(said[i]?.includes(part));
+  }
+});
+
+test("a .env file that is no text, or too much, is a problem that names it", async () => {
+  const doubling = "EXAI_WS_TOKEN=xx\n" +
+    "EXAI_WS_TOKEN=${EXAI_WS_TOKEN}${EXAI_WS_TOKEN}\n".repeat(40);
+  for (
+    const [text, why] of [
+      ["E\0X\0A\0I\0_\0W\0S\0_\0", /not text in UTF-8/],
+      ["EXAI_WS_TOKEN=\0", /not text in UTF-8/],
+      [doubling, /16 MiB/],
+    ] as const
+  ) {
+    const { said } = await read(text);
+    assertEquals(said.length, 1);
+    assertMatch(said[0]!, /^--env-file \/h\/\.env: it cannot be read \(/);
+    assertMatch(said[0]!, why);
+  }
+});
+
+test("a token in UTF-16 without a mark is no token", async () => {
+  for (const dialect of ["mcp", "exai"]) {
+    for (const text of ["t\0-\x001\0", "\0t\0-\x001\0\r\0\n"]) {
+      const args = ["--token-file", "/h/t", "--dialect", dialect];
+      const { reading } = await readSettings(
+        hostWith(text, {}, "windows"),
+        args,
+      );
+      assert(reading.kind === "problems");
+      const why = "--token-file: it is not text in UTF-8";
+      assertEquals(reading.problems, [why]);
+    }
+  }
+});
+
+test("the environment of Windows has its names in capitals, as Python sees it", async () => {
+  for (
+    const [text, os, token] of [
+      ["EXAI_WS_TOKEN=${PATH}", "windows", "C:\\a"],
+      ["EXAI_WS_TOKEN=${Path}", "windows", ""],
+      ["Path=b\nEXAI_WS_TOKEN=${Path}", "windows", "b"],
+      ["EXAI_WS_TOKEN=${Path}", "linux", "C:\\a"],
+      ["EXAI_WS_TOKEN=${PATH}", "darwin", ""],
+    ] as const
+  ) {
+    const found = await read(text, { Path: "C:\\a" }, os);
+    assertEquals(found.token, token, `${text} on ${os}`);
+  }
+});
+
+test("install says what the client's server will not find in its environment", async () => {
+  const env = { HOME: "/h", MY_BASE: "s3cret", USERPROFILE: "C:\\h" };
+  for (
+    const [text, os, said] of [
+      ["ALWAYSUP_CACHE=${HOME}/c.json", "linux", undefined],
+      ["EXAI_WS_TOKEN=${MY_BASE}-1", "linux", "${MY_BASE} (line 1)"],
+      ["EXAI_WS_TOKEN=${USERPROFILE}-1", "linux", "${USERPROFILE} (line 1)"],
+      ["ALWAYSUP_CACHE=${USERPROFILE}\\c", "windows", undefined],
+      ["EXAI_WS_TOKEN=${HOME}-1", "windows", "${HOME} (line 1)"],
+      ["EXAI_WS_TOKEN=${MY_BASE:-t}-1", "linux", undefined],
+      ["a b\nEXAI_WS_TOKEN=t", "linux", "line 1 cannot be read"],
+    ] as const
+  ) {
+    const args = ["cursor", ...FLAGS, ...URL_FLAG];
+    const { code, err } = await ran(install, args, hostWith(text, env, os));
+    assertEquals(code, 0, text);
+    assert(!err.includes("\n"), "one sentence at most");
+    if (said === undefined) assertEquals(err, "", text);
+    else assert(err.includes(said), err);
+    assert(!err.includes("s3cret"));
+  }
+});

@@ -1,0 +1,201 @@
+/**
+ * How secrets are taken out of what others see.
+ *
+ * @module
+ */
+
+import { logger } from "../../../lib/proxy/logger.ts";
+import {
+  hideIn,
+  hider,
+  secretsOfHeader,
+  secretsOfToken,
+} from "../../../lib/config/secrets.ts";
+import { assert, assertEquals, assertMatch } from "../../helpers/assert.ts";
+import { Scene } from "../../helpers/session/session_driver.ts";
+import { test } from "../../helpers/no_permissions.ts";
+
+const ODD = 'p@ss/w\u00f6rd+"1 x';
+
+/** A text that a daemon may say, and what is left of it. */
+const SAID: [what: string, secret: string, text: string, left: string][] = [
+  ["as it is", "s3cret", "a s3cret!", "a ***!"],
+  ["twice", "s3cret", "s3crets3cret", "******"],
+  ["in another case", "s3cret", "S3CRET", "***"],
+  ["percent-encoded", ODD, `a ${encodeURIComponent(ODD)} b`, "a *** b"],
+  ["encoded in lower case", ODD, encodeURIComponent(ODD).toLowerCase(), "***"],
+  ["as a form", ODD, encodeURIComponent(ODD).replaceAll("%20", "+"), "***"],
+  ["encoded twice", ODD, encodeURIComponent(encodeURIComponent(ODD)), "***"],
+  ["encoded, given so", "p%40ss", "p@ss p%40ss", "*** ***"],
+  ["every character", "s3cret", "%73%33%63%72%65%74", "***"],
+  ["as JSON", ODD, JSON.stringify(ODD), '"***"'],
+  ["with escapes", "s3cret", "\\u0073\\u0033cret", "***"],
+  ["in Base64", "s3cret-0123", `(${btoa("s3cret-0123")})`, "(***=)"],
+  ["for URLs", "\u00ff\u00fe?>", "w7_Dvj8-", "***"],
+  ["control characters", "a\tb\nc", "it is a b c", "it is ***"],
+  ["cut off", "s3cret-0123", "it is s3cret-0... and", "it is ***... and"],
+  ["a short one, as a word", "ab", "ab (ab) abc cab", "*** (***) abc cab"],
+  ["nothing", "s3cret", "50%25 is \\u0041", "50%25 is \\u0041"],
+  ["what a pattern means", "a.*b", "axxb a.*b", "axxb ***"],
+];
+for (const [what, secret, text, left] of SAID) {
+  test(`a secret that is quoted: ${what}`, () => {
+    assertEquals(hider([secret])(text), left);
+  });
+}
+
+test("of two secrets the longer one is taken out", () => {
+  assertEquals(hider(["s3cret", "s3cret-0"])("s3cret-0 s3cret"), "*** ***");
+  assertEquals(hider([])("all"), "all");
+});
+
+/** A header, and what must not be seen of it. */
+const HEADERS: [line: string, parts: string[]][] = [
+  ["Authorization: Bearer abcd.e", ["abcd.e"]],
+  [`Authorization: Basic ${btoa("us3r:pass")}`, ["us3r", "pass"]],
+  ['Authorization: Digest username="us3r", response="a1b2c3"', [
+    "us3r",
+    "a1b2c3",
+  ]],
+  ["Cookie: first=one1; sid=m1ddle; last=thr33", ["one1", "m1ddle", "thr33"]],
+  ["Cookie: connect.sid=s%3Aabcdef.sig", ["s%3Aabcdef.sig", "s:abcdef.sig"]],
+  ["X-Api-Key: id:hunter22xyz", ["hunter22xyz"]],
+  ['X-Cred: {"pw":"hunter22"}', ["hunter22"]],
+  ["X-Auth: plain", ["plain"]],
+  ["X-Key: header01.payload1.signed01", ["payload1", "signed01"]],
+];
+for (const [line, parts] of HEADERS) {
+  test(`the parts of a header are secret: ${line}`, () => {
+    const [name, value] = line.split(": ") as [string, string];
+    const hide = hider(secretsOfHeader([name, value]));
+    for (const part of [value, ...parts]) {
+      assertEquals(hide(`<${part}>`).includes(part), false, part);
+    }
+    const scheme = value.split(" ")[0]!;
+    if (name === "Authorization") assertEquals(hide(scheme), scheme);
+  });
+}
+
+for (
+  const line of [
+    "X-Env: test",
+    "X-Client: vscode",
+    "X-Mode: read-only tools",
+    "X-Version: 2025-11-25",
+    "X-Format: application/json",
+    "MCP-Protocol-Version: 2025-11-25-x1",
+    "User-Agent: m1ne",
+    "Cookie: consent=true; lang=en-US; theme=dark",
+  ]
+) {
+  test(`what is no secret by its name, and looks like none, is none: ${line}`, () => {
+    const [name, value] = line.split(": ") as [string, string];
+    const hide = hider(secretsOfHeader([name, value]));
+    const text = "a test of vscode: read-only tools, true, dark en-US json " +
+      "2025-11-25 application/json m1ne";
+    assertEquals(hide(text), text);
+  });
+}
+
+const LATER: [secret: string, text: string][] = [
+  ["w\u00f6rd-0123", "w\\xf6rd-0123"],
+  ["s3cret-0123", "%73%33%63%72%65%74%2d%30%31%32%33%ff"],
+];
+for (const [secret, text] of LATER) {
+  test(`a secret in another spelling: ${text}`, () => {
+    assertMatch(hider([secret])(text), /^\*{3}/);
+  });
+}
+
+test("a user's name is taken out of words, and what holds it is kept", () => {
+  const remembered = { initialize: {}, lists: {} };
+  for (const [description, isKept] of [["admin", true], ["s3cret", false]]) {
+    const scene = new Scene({
+      ...{ secrets: ["s3cret"], users: ["admin"], remembered },
+    });
+    scene.start();
+    scene.ask(1, "tools/list");
+    scene.daemon({ id: 1, result: { tools: [{ name: "a", description }] } });
+    const isSaid = scene.take().some(({ type }) => type === "remember");
+    assertEquals(isSaid, isKept);
+    const reason = `who is ${description}`;
+    const { epoch } = scene;
+    scene.do({ type: "closed", epoch, code: 1011, reason, reached: true });
+    const lost = JSON.stringify(scene.take());
+    assertMatch(lost, /who is \*\*\*/);
+  }
+});
+
+test("a part of a JSON Web Token is secret, too", () => {
+  const hide = hider(secretsOfToken("header01.payload1.signed01"));
+  assertEquals(hide("signed01 is wrong"), "*** is wrong");
+});
+
+test("a JSON value without secrets keeps its form", () => {
+  const hide = hider(["s3cret"]);
+  const value = { s3cret: [1, null, true, "x s3cret"], y: { z: "s3cret" } };
+  assertEquals(hideIn(value, hide), {
+    s3cret: [1, null, true, "x ***"],
+    y: { z: "***" },
+  });
+});
+
+test("no log line has a secret, in either format", () => {
+  for (const format of ["text", "json"] as const) {
+    const lines: string[] = [];
+    const push = (line: string): void => void lines.push(line);
+    const log = logger("debug", format, push, hider(["s3cret"]));
+    log({ level: "warn", event: "e", message: "it said s3cret" });
+    assertMatch(lines.join(), /it said \*\*\*/);
+  }
+});
+
+/** A client that has asked a daemon, which answers; what the client gets, and what is kept. */
+function answered(
+  method: string,
+  answer: Record<string, unknown>,
+): { reply: string; kept: string } {
+  const remembered = { initialize: {}, lists: {} };
+  const scene = new Scene({ secrets: ["s3cret"], remembered });
+  scene.start();
+  scene.ask(1, method);
+  scene.take();
+  scene.daemon({ id: 1, ...answer });
+  const effects = scene.take();
+  const of = (type: string): string =>
+    JSON.stringify(effects.filter((effect) => effect.type === type));
+  return { reply: of("reply"), kept: of("remember") };
+}
+
+test("an error of the daemon's that quotes a secret reaches the client without it", () => {
+  const data = { asked: ["s3cret", 1] };
+  for (
+    const answer of [
+      { error: { code: -32001, message: "not s3cret", data } },
+      { result: { isError: true, content: [{ text: "no: s3cret" }] } },
+      { error: "s3cret is wrong" },
+    ]
+  ) {
+    const { reply } = answered("tools/call", answer);
+    assertEquals([reply.includes("s3cret"), reply.includes("***")], [
+      ...[false, true],
+    ]);
+  }
+});
+
+test("a result is the daemon's own, and reaches the client as it is spelled", () => {
+  const result = { content: [{ type: "text", text: "s3cret" }], n: 1 };
+  assert(answered("tools/call", { result }).reply.includes("s3cret"));
+});
+
+test("what quotes a secret is not cached, in any spelling", () => {
+  const list = (description: string): Record<string, unknown> => ({
+    result: { tools: [{ name: "a", description }] },
+  });
+  assertMatch(answered("tools/list", list("a tool")).kept, /a tool/);
+  for (const text of ["is s3cret", "%733cret", btoa("s3cret")]) {
+    const { reply, kept } = answered("tools/list", list(text));
+    assertEquals(kept, "[]");
+    assert(reply.includes(text), "the client gets it");
+  }
+});

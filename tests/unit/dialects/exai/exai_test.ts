@@ -1,0 +1,654 @@
+/**
+ * The exai dialect in a session: the pool of links, what is answered without
+ * the daemon, refusals, limits and bad input.
+ *
+ * @module
+ */
+
+import { assert, assertEquals, assertMatch } from "../../../helpers/assert.ts";
+import { healthFile } from "../../../../lib/session/log_messages.ts";
+import { ExaiScene } from "../../../helpers/session/exai_driver.ts";
+import { test } from "../../../helpers/no_permissions.ts";
+import type { Json } from "../../../helpers/session/session_driver.ts";
+
+test("initialize is answered without a daemon, with the client's version where it is known", () => {
+  for (
+    const [asked, answered] of [
+      ["2024-11-05", "2024-11-05"],
+      ["2025-06-18", "2025-06-18"],
+      ["2025-11-25", "2025-11-25"],
+      ["2030-01-01", "2025-11-25"],
+      [undefined, "2025-11-25"],
+      [5, "2025-11-25"],
+    ]
+  ) {
+    const scene = new ExaiScene();
+    scene.ask(0, "initialize", { protocolVersion: asked });
+    const [{ result }] = scene.replies();
+    assertEquals(result.protocolVersion, answered);
+    assertEquals(result.capabilities, { tools: { listChanged: true } });
+    assertEquals(result.serverInfo, { name: "alwaysup", version: "1" });
+  }
+});
+
+const LOCAL: [method: string, params: Json, expected: Json][] = [
+  ["ping", undefined, {}],
+  ["resources/list", {}, { resources: [] }],
+  ["resources/templates/list", {}, { resourceTemplates: [] }],
+  ["prompts/list", {}, { prompts: [] }],
+  ["server/discover", {}, -32601],
+  ["logging/setLevel", { level: "info" }, -32601],
+  ["__proto__", {}, -32601],
+  ["tools/call", {}, -32602],
+  ["tools/call", { name: "" }, -32602],
+  ["tools/call", { name: "x", arguments: [] }, -32602],
+  ["tools/call", { name: "x", arguments: "y" }, -32602],
+  ["tools/call", [], -32602],
+];
+for (const [method, params, expected] of LOCAL) {
+  test(`answered without the daemon: ${method} ${JSON.stringify(params)}`, () => {
+    const scene = new ExaiScene();
+    scene.ask(0, method, params);
+    const [{ result, error }] = scene.replies();
+    assertEquals(error?.code ?? result, expected);
+  });
+}
+
+test("hello comes first, with a session of the link's own and the token as a string", () => {
+  const scene = new ExaiScene({}, { token: "s3cret" });
+  scene.ask(1, "tools/list");
+  scene.open();
+  assertEquals(scene.frames(), [
+    { epoch: 1, op: "hello", session_id: "editor-80000000-1", token: "s3cret" },
+  ]);
+  scene.say({ op: "hello_ack", ok: true, session_id: "theirs" });
+  assertEquals(scene.frames(), [{ epoch: 1, op: "list_tools" }]);
+  const tools = [{ name: "chat", description: "d", inputSchema: {} }, { a: 1 }];
+  scene.say({ op: "list_tools_res", tools });
+  const [{ result }] = scene.replies();
+  assertEquals(result.tools, [
+    { name: "chat", description: "d", inputSchema: { type: "object" } },
+  ]);
+});
+
+test("a client's notifications end here", () => {
+  const scene = new ExaiScene();
+  scene.greet();
+  scene.client({ method: "notifications/initialized" });
+  scene.client({ method: "notifications/roots/list_changed" });
+  assertEquals(scene.frames(), []);
+});
+
+test("a call gets a link of its own, an id of its own, and its arguments as they were spelled", () => {
+  const scene = new ExaiScene();
+  scene.greet();
+  scene.client(
+    '{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"chat","arguments":{"n":1.0,"big":12345678901234567890}}}',
+  );
+  assertEquals(scene.dials.length, 2);
+  scene.open();
+  scene.say({ op: "hello_ack", ok: true, session_id: "theirs" });
+  const text = scene.take().flatMap((effect) =>
+    effect.type === "send" ? [effect.text] : []
+  ).at(-1);
+  assertEquals(
+    text,
+    '{"op":"call_tool","request_id":"8000000080000000:1","name":"chat",' +
+      '"arguments":{"_call_key":"8000000080000000:1","n":1.0,"big":12345678901234567890}}',
+  );
+  scene.result({ request_id: "8000000080000000:1", epoch: 2 }, "hi");
+  assertEquals(scene.answers(), [[7, "hi"]]);
+});
+
+test("arguments are always an object, and a client's own _call_key is replaced by a fresh one", () => {
+  for (
+    const [input, expected] of [
+      [undefined, {}],
+      [null, {}],
+      [{ _call_key: "mine", a: 1 }, { a: 1 }],
+    ]
+  ) {
+    const scene = new ExaiScene();
+    scene.greet();
+    scene.ask(1, "tools/call", { name: "x", arguments: input });
+    const [{ arguments: { _call_key, ...rest }, request_id }] = scene.greet();
+    assertEquals([_call_key, rest], [request_id, expected]);
+  }
+});
+
+test("a daemon that takes our session for its own does not know _call_key", () => {
+  const scene = new ExaiScene();
+  scene.greet(1, "editor-80000000-1");
+  scene.call(1, "chat");
+  const [call] = scene.greet(2, "editor-80000000-2");
+  assertEquals(call.arguments, {});
+});
+
+test("eight calls run four at a time, the rest in order as links become free", () => {
+  const scene = new ExaiScene();
+  scene.greet();
+  for (let id = 1; id <= 8; id++) scene.call(id, `tool${id}`);
+  assertEquals(scene.dials.length, 5);
+  const calls = [2, 3, 4, 5].flatMap((epoch) => scene.greet(epoch));
+  assertEquals(calls.map(({ name }) => name), [
+    ...["tool1", "tool2", "tool3", "tool4"],
+  ]);
+  scene.take();
+  scene.result(calls[2], "third");
+  assertEquals(scene.answers(), [[3, "third"]]);
+  assertEquals(
+    scene.frames().map(({ epoch, name }) => [epoch, name]),
+    [[4, "tool5"]],
+  );
+});
+
+test("tools/list and probes do not wait behind a call, nor a call behind them", () => {
+  const scene = new ExaiScene();
+  scene.greet();
+  scene.running(1);
+  scene.ask(2, "tools/list");
+  assertEquals(scene.frames(), [{ epoch: 1, op: "list_tools" }]);
+});
+
+test("one frame at a time: a list waits for the answer to a probe", () => {
+  const scene = new ExaiScene();
+  scene.greet();
+  scene.pass(5_000);
+  assertEquals(scene.frames().map(({ op }) => op), ["health"]);
+  scene.ask(1, "tools/list");
+  assertEquals(scene.frames(), []);
+  scene.say({ error: { code: "INVALID_REQUEST", message: "no health" } });
+  assertEquals(scene.frames().map(({ op }) => op), ["list_tools"]);
+});
+
+test("a call that waits for a free link waits longer than the queue's time, but not longer than its own", () => {
+  const scene = new ExaiScene({ requestTimeout: 100_000 });
+  scene.greet();
+  for (let id = 1; id <= 5; id++) scene.call(id, "chat");
+  for (const epoch of [2, 3, 4, 5]) scene.greet(epoch);
+  scene.pass(99_000);
+  assertEquals(scene.answers(), []);
+  scene.pass(1_000);
+  assertEquals(scene.answers(), [1, 2, 3, 4, 5].map((id) => [id, -31003]));
+});
+
+test("links of the pool are closed after a minute without a call", () => {
+  const scene = new ExaiScene({ pingInterval: Infinity });
+  scene.greet();
+  const call = scene.running(1);
+  scene.pass(100_000);
+  scene.result(call, "late");
+  scene.take();
+  scene.pass(59_999);
+  assertEquals(scene.take(), []);
+  scene.pass(1);
+  assertEquals(
+    scene.take().filter(({ type }) => type === "close"),
+    [{ type: "close", epoch: 2 }],
+  );
+  scene.pass(600_000);
+  assertEquals([scene.take(), scene.session.deadline()], [[], Infinity]);
+});
+
+test("progress and ack: the token gets rising values, and the daemon's limit counts from the ack", () => {
+  const scene = new ExaiScene();
+  scene.greet();
+  const { request_id } = scene.running(1, "chat", { progressToken: "t" });
+  const note = "accepted";
+  scene.say({ op: "progress", request_id, name: "chat", t: 1.5, note });
+  scene.pass(1_000);
+  scene.say({ op: "call_tool_ack", request_id, accepted: true, timeout: 67 });
+  scene.say({ op: "progress", request_id, name: "chat", t: 9.5 });
+  assertEquals(scene.replies().map(({ params }) => params), [
+    { progressToken: "t", progress: 1, message: "accepted" },
+    { progressToken: "t", progress: 2 },
+  ]);
+  scene.pass(186_999);
+  assertEquals(scene.answers(), []);
+  scene.pass(1);
+  const { message } = scene.replies().at(-1)!.error;
+  assertMatch(message, /EXAI_SHIM_ACK_GRACE_SECS.* 187\.0 s/);
+});
+
+test("an ack does not move a limit that the user has set", () => {
+  const scene = new ExaiScene({ requestTimeout: 10_000 });
+  scene.greet();
+  const { request_id } = scene.running(1);
+  scene.say({ op: "call_tool_ack", request_id, timeout: 67 });
+  scene.pass(10_000);
+  assertMatch(scene.replies()[0].error.message, /--request-timeout/);
+});
+
+for (const timeout of [undefined, null, "soon", -1, NaN, {}]) {
+  test(`an ack with a bad timeout sets no limit: ${timeout}`, () => {
+    const scene = new ExaiScene();
+    scene.greet();
+    const call = scene.running(1);
+    scene.say({ op: "call_tool_ack", request_id: call.request_id, timeout });
+    scene.pass(500_000);
+    scene.result(call, "slow");
+    assertEquals(scene.answers(), [[1, "slow"]]);
+  });
+}
+
+test("a link whose call has run out of time, or was cancelled, is not used again", () => {
+  for (const isCancelled of [true, false]) {
+    const scene = new ExaiScene({ requestTimeout: 10_000 });
+    scene.greet();
+    scene.running(1);
+    if (isCancelled) {
+      const params = { requestId: 1 };
+      scene.client({ method: "notifications/cancelled", params });
+    } else {
+      scene.pass(10_000);
+    }
+    const closed = scene.take().filter(({ type }) => type === "close");
+    assertEquals(closed, [{ type: "close", epoch: 2 }]);
+    const next = scene.running(2);
+    assertEquals(next.epoch, 3);
+    scene.result(next, "good");
+    assertEquals(scene.answers(), [[2, "good"]]);
+  }
+});
+
+test("silence of the daemon is no verdict while a call runs, nor at once when it ends", () => {
+  const scene = new ExaiScene();
+  scene.greet();
+  scene.pass(2_500);
+  scene.result(scene.running(9), "quick");
+  scene.pass(2_500);
+  const probes = scene.frames().map(({ epoch, op }) => [epoch, op]);
+  assertEquals(probes, [[1, "health"]]);
+  const call = scene.running(1);
+  const { length } = scene.dials;
+  scene.pass(300_000);
+  assertEquals(scene.dials.length, length);
+  scene.result(call, "after a long block");
+  scene.pass(4_000);
+  assertEquals(scene.dials.length, length);
+  scene.pass(1_000);
+  assertMatch(scene.log(), /did not answer a ping/);
+});
+
+test("an idle daemon that does not answer is left", () => {
+  const scene = new ExaiScene();
+  scene.greet();
+  scene.pass(10_260);
+  assertEquals(scene.dials.length, 2);
+});
+
+const REFUSALS: [what: string, act: (scene: ExaiScene) => void][] = [
+  ["unauthorized", (scene) => {
+    scene.open();
+    scene.say({ op: "hello_ack", ok: false, error: "unauthorized" });
+  }],
+  ["jwt_required", (scene) => {
+    scene.open();
+    scene.say({ op: "hello_ack", ok: false, error: "jwt_required" });
+  }],
+  ["4003", (scene) => {
+    scene.open();
+    scene.close(4003);
+  }],
+];
+for (const [what, act] of REFUSALS) {
+  test(`refused for good: ${what}`, () => {
+    const scene = new ExaiScene();
+    scene.ask(1, "tools/list");
+    scene.call(2, "chat");
+    act(scene);
+    scene.call(3, "chat");
+    const errors = scene.replies().map(({ error }) => error);
+    assertEquals(errors.map(({ code }) => code), [-31001, -31001, -31001]);
+    for (const { message, data } of errors) {
+      assertMatch(message, /EXAI_WS_TOKEN/);
+      assertEquals(data.reason, "refused");
+    }
+    scene.pass(29_999);
+    assertEquals(scene.dials.length, 1);
+    scene.pass(1);
+    assertEquals(scene.dials.length, 2);
+  });
+}
+
+const ENDS: [code: number, reason: RegExp][] = [
+  [1000, /SESSION_MAX_CONCURRENT/],
+  [1008, /MAX_CONNECTIONS/],
+  [4000, /could not read hello/],
+  [4001, /did not know hello/],
+  [4002, /waited for hello/],
+  [1006, /without a close frame/],
+];
+for (const [code, reason] of ENDS) {
+  test(`a close with ${code} before hello was answered is an ordinary failure`, () => {
+    const scene = new ExaiScene();
+    scene.ask(1, "tools/list");
+    scene.open();
+    scene.take();
+    scene.close(code);
+    assertEquals(scene.replies(), []);
+    assertMatch(scene.log(), reason);
+    scene.pass(250);
+    assertEquals(scene.dials.length, 2);
+  });
+}
+
+test("a daemon of another dialect is named as such", () => {
+  const scene = new ExaiScene();
+  scene.open();
+  scene.daemon({ id: null, error: { code: -32600, message: "no" } });
+  assertMatch(scene.log(), /--dialect mcp/);
+});
+
+test("a pool that is full is not a daemon that is lost", () => {
+  const scene = new ExaiScene();
+  scene.greet();
+  const call = scene.running(1);
+  scene.call(2, "chat");
+  for (let i = 0; i < 3; i++) {
+    scene.open();
+    scene.close(1008);
+    scene.untilDial();
+  }
+  assertEquals(scene.logged(), ["pool-attempt-failed"]);
+  scene.result(call, "first");
+  assertEquals(scene.frames().at(-1)?.name, "chat");
+  scene.ask(3, "tools/list");
+  assertEquals(scene.frames().map(({ op }) => op), ["list_tools"]);
+});
+
+test("a call for which no link can be opened ends with the reason, after the queue's time", () => {
+  const scene = new ExaiScene({ pingInterval: Infinity });
+  scene.greet();
+  scene.call(1, "chat");
+  while (scene.replies().length === 0 && scene.now < 100_000) {
+    scene.open();
+    scene.close(1008);
+    scene.pass(1_000);
+  }
+  assert(scene.now >= 45_000 && scene.now < 46_000);
+  const [{ error }] = scene.replies();
+  assertEquals([error.code, error.data.delivered], [-31001, "no"]);
+  assertMatch(error.message, /MAX_CONNECTIONS/);
+  scene.take();
+  scene.pass(1_000);
+  assertEquals(scene.take(), [], "nobody wants the pool any more");
+});
+
+test("OVER_CAPACITY: tried again after the daemon's pause, under a fresh id", () => {
+  const scene = new ExaiScene();
+  scene.greet();
+  const first = scene.running(1);
+  const error = { code: "OVER_CAPACITY", message: "full", retry_after: 2 };
+  const { request_id } = first;
+  scene.say({ op: "call_tool_res", request_id, error }, 2);
+  scene.pass(1_999);
+  assertEquals(scene.frames(), []);
+  scene.pass(1);
+  const [second] = scene.frames();
+  assert(second.request_id !== request_id);
+  assertEquals(second.arguments._call_key, second.request_id);
+  scene.result(second, "at last");
+  assertEquals(scene.answers(), [[1, "at last"]]);
+});
+
+test("OVER_CAPACITY for ever ends by the request's time, and without one by the idle time", () => {
+  for (
+    const [config, ms] of [
+      [{ requestTimeout: 5_000 }, 5_000],
+      [{ idleTimeout: 20_000 }, 20_000],
+    ] as const
+  ) {
+    const scene = new ExaiScene(config);
+    scene.greet();
+    let call = scene.running(1);
+    const error = { code: "OVER_CAPACITY", message: "full" };
+    while (scene.replies().length === 0) {
+      if (call) scene.say({ error }, 2);
+      if (scene.replies().length > 0) break;
+      scene.pass(1_000);
+      if (scene.replies().length > 0) break;
+      call = scene.frames()[0];
+    }
+    assertEquals(scene.answers(), [[1, -31003]]);
+    assert(Math.abs(scene.now - ms) <= 1_000, `${scene.now}`);
+    assertEquals(scene.replies()[0].error.data.delivered, "no");
+  }
+});
+
+test("a rate limit concerns a list, too", () => {
+  const scene = new ExaiScene();
+  scene.greet();
+  scene.ask(1, "tools/list");
+  scene.take();
+  const error = { code: "OVER_CAPACITY", message: "Rate limit exceeded" };
+  scene.say({ op: "error", error });
+  scene.pass(1_000);
+  assertEquals(scene.frames().map(({ op }) => op), ["list_tools"]);
+});
+
+test("DUPLICATE of a call of ours: its outcome is asked for; of another's: an error", () => {
+  const scene = new ExaiScene();
+  scene.greet();
+  const one = scene.running(1);
+  const two = scene.running(2);
+  const duplicate = (original_request_id: string): Json => ({
+    op: "call_tool_res",
+    request_id: two.request_id,
+    error: { code: "DUPLICATE", message: "duplicate", original_request_id },
+  });
+  scene.say(duplicate(one.request_id), two.epoch);
+  scene.pass(1_000);
+  const [ask] = scene.frames();
+  assertEquals([ask.op, ask.epoch], ["health", two.epoch]);
+  scene.health(two.epoch, "1:00:00");
+  const [poll] = scene.frames();
+  assertEquals(poll.request_id, one.request_id);
+  scene.result(poll, "the same");
+  assertEquals(scene.answers(), [[2, "the same"]]);
+
+  const three = scene.running(3);
+  scene.say({ ...duplicate("theirs:1"), request_id: three.request_id }, 3);
+  assertEquals(scene.replies().at(-1)!.result, {
+    content: [{ type: "text", text: "DUPLICATE: duplicate" }],
+    isError: true,
+  });
+});
+
+test("frames that belong to nothing change nothing", () => {
+  const scene = new ExaiScene();
+  scene.greet();
+  const call = scene.running(1);
+  const { length } = scene.dials;
+  for (
+    const text of [
+      ...["", "{", "[]", "5", "null", '{"op":5}', '{"op":"news"}', "{}"],
+      '{"op":"call_tool_res","request_id":"other","outputs":[]}',
+      '{"op":"progress","request_id":"other"}',
+      '{"op":"list_tools_res","tools":[]}',
+      '{"op":"health_res"}',
+      '{"op":"hello_ack","ok":true}',
+    ]
+  ) {
+    for (const epoch of [1, 2]) scene.daemon(text, epoch);
+  }
+  assertEquals(scene.replies(), []);
+  scene.result(call, "good");
+  scene.result(call, "again");
+  assertEquals(scene.answers(), [[1, "good"]]);
+  assertEquals(scene.dials.length, length);
+});
+
+test("a result or an error without request_id is about the call that runs", () => {
+  const scene = new ExaiScene();
+  scene.greet();
+  const frames: [frame: Json, answer: Json][] = [
+    [{ op: "call_tool_res", outputs: [{ type: "text", text: "a" }] }, "a"],
+    [
+      { error: { code: "INTERNAL_ERROR", message: { deep: 1 } } },
+      'INTERNAL_ERROR: {"deep":1}',
+    ],
+    [{ op: "error", message: "invalid_message: no" }, -32602],
+  ];
+  for (const [frame, answer] of frames) {
+    scene.running(1);
+    scene.say(frame);
+    assertEquals(scene.answers(), [[1, answer]]);
+  }
+});
+
+const REFUSED: [what: string, frame: Json, text: string][] = [
+  [
+    "an unknown tool",
+    { error: { code: "TOOL_NOT_FOUND", message: "Unknown tool: x" } },
+    "TOOL_NOT_FOUND: Unknown tool: x",
+  ],
+  [
+    "an unknown tool, said without an op",
+    { op: null, error: { code: "TOOL_NOT_FOUND", message: "no x" } },
+    "TOOL_NOT_FOUND: no x",
+  ],
+  [
+    "an unknown tool, said as an op of its own",
+    { op: "error", error: { code: "TOOL_NOT_FOUND", message: "no x" } },
+    "TOOL_NOT_FOUND: no x",
+  ],
+  [
+    "arguments that a tool does not take",
+    { error: { code: "VALIDATION_ERROR", message: "no" } },
+    "VALIDATION_ERROR: no",
+  ],
+  [
+    "a request that a tool does not take",
+    { error: { code: "INVALID_REQUEST", message: "no" } },
+    "INVALID_REQUEST: no",
+  ],
+  [
+    "a duplicate of another client's call",
+    { error: { code: "DUPLICATE", message: "no", original_request_id: "y" } },
+    "DUPLICATE: no",
+  ],
+  ["a code in other letters", { error: { code: 7, message: "no" } }, "no"],
+];
+for (const [what, frame, text] of REFUSED) {
+  test(`an error of the daemon's is the tool's, as the shim gave it: ${what}`, () => {
+    const scene = new ExaiScene();
+    scene.greet();
+    const { request_id, epoch } = scene.running(1);
+    scene.take();
+    scene.say({ op: "call_tool_res", request_id, ...frame }, epoch);
+    const [{ result }] = scene.replies();
+    const content = [{ type: "text", text }];
+    assertEquals(result, { content, isError: true });
+  });
+}
+
+test("a frame that the daemon does not understand is no tool's error", () => {
+  const frames: Json[] = [
+    { message: "invalid_message: arguments must be a JSON object" },
+    { error: { code: "INVALID_REQUEST", message: "Unknown operation" } },
+  ];
+  for (const frame of frames) {
+    const scene = new ExaiScene();
+    scene.greet();
+    const { epoch } = scene.running(1);
+    scene.say({ op: "error", ...frame }, epoch);
+    assertEquals(scene.answers(), [[1, -32602]]);
+  }
+});
+
+test("an answer over the limit costs its own call only, and a request that is too large for the daemon too", () => {
+  const scene = new ExaiScene({ maxMessage: 2_000 }, { maxMessage: 2_000 });
+  scene.greet();
+  const call = scene.running(1);
+  scene.result(call, "x".repeat(1_500));
+  assertEquals(scene.replies()[0].error.data.delivered, "yes");
+  assertEquals(scene.answers(), [[1, -31005]]);
+  assertEquals(scene.running(2).epoch, 2);
+  scene.close(1009, 2);
+  assertEquals(scene.answers(), [[2, -31005]]);
+});
+
+test("the health file is looked at once per outage, when the first dial has failed", () => {
+  const scene = new ExaiScene({ healthFile: "/h" });
+  scene.refuse();
+  scene.pass(5_000);
+  scene.refuse();
+  const looks = scene.take().filter(({ type }) => type === "health file");
+  assertEquals(looks, [{ type: "health file", path: "/h", lostMs: undefined }]);
+});
+
+test("after a crash the health file is read with the time since the crash", () => {
+  const scene = new ExaiScene({ healthFile: "/h" });
+  scene.greet();
+  scene.close();
+  scene.pass(250);
+  scene.take();
+  scene.refuse();
+  const looks = scene.take().filter(({ type }) => type === "health file");
+  assertEquals(looks, [{ type: "health file", path: "/h", lostMs: 250 }]);
+});
+
+const HEALTH: [
+  what: string,
+  ageMs: number,
+  lostMs: number | undefined,
+  says: RegExp,
+][] = [
+  [
+    "fresh, and the daemon was never there",
+    3_000,
+    undefined,
+    /fresh \(3\.0 s old\): the daemon ran then.*check EXAI_WS_HOST/,
+  ],
+  [
+    "written before the crash",
+    3_000,
+    250,
+    /from before the connection was lost: it says nothing about now/,
+  ],
+  [
+    "written since the crash",
+    3_000,
+    60_000,
+    /fresh \(3\.0 s old\).*check EXAI_WS_HOST/,
+  ],
+  [
+    "stale",
+    130_000,
+    250,
+    /stale \(130\.0 s old\): the daemon is down, or busy/,
+  ],
+];
+for (const [what, ageMs, lostMs, says] of HEALTH) {
+  test(`what the log says of a health file that is ${what}`, () => {
+    const { message } = healthFile("/h", { ageMs }, lostMs);
+    assertMatch(message, says);
+    assertEquals(/seems to run/.test(message), false);
+  });
+}
+
+test("a daemon whose tools have changed while it was away is noticed", () => {
+  const scene = new ExaiScene();
+  scene.greet();
+  scene.ask(1, "tools/list");
+  scene.say({ op: "list_tools_res", tools: [{ name: "a" }] });
+  scene.close();
+  scene.pass(250);
+  scene.take();
+  assertEquals(scene.greet().map(({ op }) => op), ["list_tools"]);
+  scene.say({ op: "list_tools_res", tools: [{ name: "b" }] });
+  assertEquals(scene.replies().map(({ method }) => method), [
+    "notifications/tools/list_changed",
+  ]);
+});
+
+test("at the end of stdin a call that runs is answered with outcome unknown", () => {
+  const scene = new ExaiScene();
+  scene.greet();
+  scene.running(1);
+  scene.end();
+  scene.pass(1_500);
+  assertEquals(scene.answers(), [[1, -31002]]);
+  assertEquals(scene.exit(), 0);
+});

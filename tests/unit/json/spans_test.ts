@@ -1,0 +1,80 @@
+import { assertEquals } from "../../helpers/assert.ts";
+import { elements, insert, locate, replace } from "../../../lib/json/spans.ts";
+import { test } from "../../helpers/no_permissions.ts";
+
+const TRICKY = ' { "a" : [ {"id":"]}"} , 1.0e+2 ] , "b\\"\\\\" : "\\"{",' +
+  '"id" : 12345678901234567890 , "__proto__":{"id":null},"id":1.50 } ';
+
+test("locate finds a value whatever surrounds it", () => {
+  const at = (path: string[], text = TRICKY): string | undefined => {
+    const span = locate(text, path);
+    return span && text.slice(span.start, span.end);
+  };
+  assertEquals(at(["a"]), '[ {"id":"]}"} , 1.0e+2 ]');
+  assertEquals(at(['b"\\']), '"\\"{"');
+  assertEquals(at(["id"]), "1.50", "of repeated names the last one counts");
+  assertEquals(at(["__proto__", "id"]), "null");
+  assertEquals(at(["a", "id"]), undefined, "an array has no names");
+  assertEquals(at(["id", "x"]), undefined);
+  assertEquals(at(["c"]), undefined);
+  assertEquals(at([]), TRICKY.trim());
+  assertEquals(at(["x"], "{}"), undefined);
+  assertEquals(at(["\u00e9"], '{"\\u00e9":true}'), "true");
+});
+
+test("locate agrees with JSON.parse on every member of generated texts", () => {
+  let seed = 1;
+  const random = (): number =>
+    (seed = (seed * 48271) % 2147483647) / 2147483647;
+  const value = (depth: number): unknown => {
+    const kind = Math.floor(random() * (depth > 3 ? 4 : 6));
+    if (kind === 0) return random() * 1e6 - 5e5;
+    if (kind === 1) return random() < 0.5 ? null : random() < 0.5;
+    if (kind < 4) {
+      return String.fromCharCode(
+        ...'"\\[]{},: \n\u00e9'.split("").map((c) =>
+          random() < 0.5 ? c.charCodeAt(0) : 97
+        ),
+      );
+    }
+    const size = Math.floor(random() * 4);
+    if (kind === 4) return Array.from({ length: size }, () => value(depth + 1));
+    return Object.fromEntries(
+      Array.from({ length: size }, (_, i) => [`k"${i}}`, value(depth + 1)]),
+    );
+  };
+  let seen = 0;
+  for (let i = 0; i < 500; i++) {
+    const whole = { a: value(0), b: value(0), "c]": value(0) };
+    const text = JSON.stringify(whole, null, i % 3);
+    for (const [name, expected] of Object.entries(whole)) {
+      const span = locate(text, [name])!;
+      assertEquals(JSON.parse(text.slice(span.start, span.end)), expected);
+      seen++;
+    }
+  }
+  assertEquals(seen, 1500);
+});
+
+test("replace and insert touch nothing else", () => {
+  assertEquals(
+    replace('{"a":1.0,"id":7 }', ["id"], '"x"'),
+    '{"a":1.0,"id":"x" }',
+  );
+  assertEquals(replace('{"a":1}', ["id"], "2"), '{"a":1}');
+  assertEquals(insert('{"a":{ }}', ["a"], "b", "true"), '{"a":{"b":true}}');
+  assertEquals(
+    insert('{"a":{ "c":1.0 }}', ["a"], "b", "true"),
+    '{"a":{"b":true,"c":1.0 }}',
+  );
+  assertEquals(insert('{"a":[]}', ["a"], "b", "true"), '{"a":[]}');
+});
+
+test("elements keeps the spelling of each", () => {
+  assertEquals(elements(' [ {"a":1.0} , "x,]" , [2] ] '), [
+    '{"a":1.0}',
+    '"x,]"',
+    "[2]",
+  ]);
+  assertEquals(elements("[]"), []);
+});

@@ -1,0 +1,233 @@
+/**
+ * When the next dial comes: the table, what a waiting request changes about it,
+ * and when it starts anew.
+ *
+ * @module
+ */
+
+import { isLogged } from "../../../lib/session/log_messages.ts";
+import { assert, assertEquals } from "../../helpers/assert.ts";
+import { pauseAfter } from "../../../lib/link/backoff.ts";
+import { Link, type Loss, type Traffic } from "../../../lib/link/link.ts";
+import { DEFAULTS } from "../../helpers/session/session_driver.ts";
+import { test } from "../../helpers/no_permissions.ts";
+import { NONE, WANTED } from "../../helpers/link_demand.ts";
+
+test("the table: 0.25 s doubled up to 30 s", () => {
+  const pauses = Array.from(
+    { length: 10 },
+    (_, i) => pauseAfter(i + 1, DEFAULTS, () => 0),
+  );
+  assertEquals(pauses, [
+    250,
+    500,
+    1000,
+    2000,
+    4000,
+    8000,
+    16000,
+    30000,
+    30000,
+    30000,
+  ]);
+});
+
+test("the jitter adds up to a tenth and takes nothing away", () => {
+  const chances = [() => 0, () => 0.999999];
+  for (let n = 1; n < 2000; n += 7) {
+    const [least, most] = chances.map((it) => pauseAfter(n, DEFAULTS, it));
+    assert(least! > 0 && most! >= least! && most! <= least! * 1.1);
+    assert(most! <= 33_000);
+  }
+});
+
+test("isLogged: attempts 1, 5, 20, 50 and every 10th", () => {
+  const logged = Array.from({ length: 71 }, (_, n) => n).slice(1).filter(
+    isLogged,
+  );
+  assertEquals(logged, [1, 5, 10, 20, 30, 40, 50, 60, 70]);
+});
+
+/** How a dial can end, and how long that takes. */
+const ENDS = {
+  "refused": { ms: 0, loss: { reason: "refused" } },
+  "reset": { ms: 0, loss: { reason: "reset", subprotocol: false } },
+  "opened and closed": { ms: 10, loss: { reason: "1013" } },
+  "lost when it was ready": { ms: 20, loss: { reason: "gone" } },
+} as const;
+
+/** The moments of dials that all end in the same way, and how long each lasts. */
+function dials(
+  count: number,
+  traffic: Traffic,
+  end: keyof typeof ENDS,
+  random = (): number => 0,
+): number[] {
+  const link = new Link(DEFAULTS, random, 1, 0);
+  const moments: number[] = [];
+  let now = 0;
+  for (let i = 0; i < count; i++) {
+    now = Math.max(now, link.deadline(traffic));
+    assertEquals(link.wish(now, traffic), "dial");
+    link.dial(now);
+    moments.push(now);
+    if (ENDS[end].ms > 0) link.opened(now);
+    if (ENDS[end].ms > 10) link.validated(now);
+    now += ENDS[end].ms;
+    link.lost(now, ENDS[end].loss, link.epoch + 1);
+  }
+  return moments;
+}
+
+/** The pauses between dials, from the end of one to the next. */
+function pauses(moments: number[], ms = 0): number[] {
+  return moments.slice(1).map((moment, i) => moment - moments[i]! - ms);
+}
+
+const TABLE = [250, 500, 1000, 2000, 4000, 8000, 16000, 30000, 30000];
+
+for (const end of Object.keys(ENDS) as (keyof typeof ENDS)[]) {
+  const { ms } = ENDS[end];
+  test(`dials follow the table while nobody waits: ${end}`, () => {
+    assertEquals(pauses(dials(10, NONE, end), ms), TABLE);
+  });
+
+  test(`while a request waits, the pause is 0.9 s at most: ${end}`, () => {
+    const found = pauses(dials(40, WANTED, end), ms);
+    assertEquals(found.slice(0, 2), [250, 500]);
+    assertEquals([...new Set(found.slice(2))], [900]);
+    const late = pauses(dials(40, WANTED, end, () => 0.999), ms);
+    assert(Math.max(...late) <= 990, `${Math.max(...late)}`);
+    assert(Math.min(...late.slice(2)) >= 989, `${Math.min(...late.slice(2))}`);
+  });
+}
+
+test("a base or a cap of less than 0.9 s counts while a request waits, too", () => {
+  const limits = { ...DEFAULTS, backoffBase: 50, backoffCap: 400 };
+  const link = new Link(limits, () => 0, 1, 0);
+  const moments: number[] = [];
+  for (let now = 0, i = 0; i < 8; i++) {
+    now = Math.max(now, link.deadline(WANTED));
+    link.dial(now);
+    moments.push(now);
+    link.lost(now, { reason: "refused" }, link.epoch + 1);
+  }
+  assertEquals(pauses(moments), [50, 100, 200, 400, 400, 400, 400]);
+});
+
+test("a request that comes after a long outage is dialed for at once", () => {
+  const link = new Link(DEFAULTS, () => 0, 1, 0);
+  let now = 0;
+  for (let i = 0; i < 9; i++) {
+    now = Math.max(now, link.deadline(NONE));
+    link.dial(now);
+    link.lost(now, { reason: "refused" }, link.epoch + 1);
+  }
+  assertEquals(link.deadline(NONE), now + 30_000);
+  assertEquals(link.wish(now + 900, NONE), "nothing");
+  assertEquals(link.wish(now + 900, WANTED), "dial");
+});
+
+test("dials on demand do not advance the table", () => {
+  // 3750 ms of table, then a request waits, then nobody does.
+  const link = new Link(DEFAULTS, () => 0, 1, 0);
+  let now = 0;
+  const fail = (traffic: Traffic): void => {
+    now = Math.max(now, link.deadline(traffic));
+    link.dial(now);
+    link.lost(now, { reason: "refused" }, link.epoch + 1);
+  };
+  for (let i = 0; i < 5; i++) fail(NONE);
+  assertEquals([now, link.deadline(NONE)], [3_750, 7_750]);
+  for (let i = 0; i < 3; i++) fail(WANTED);
+  assertEquals([now, link.deadline(NONE)], [6_450, 7_750]);
+  fail(WANTED);
+  assertEquals(now, 7_350);
+  assertEquals(link.deadline(NONE), 8_250, "nearer than the dial on demand");
+  fail(NONE);
+  assertEquals(link.deadline(NONE), 8_250 + 8_000, "now the table goes on");
+});
+
+test("a moment of the table that passes during a dial on demand moves to the next one on demand", () => {
+  const link = new Link(DEFAULTS, () => 0, 1, 0);
+  let now = 0;
+  for (let i = 0; i < 4; i++) {
+    now = Math.max(now, link.deadline(NONE));
+    link.dial(now);
+    link.lost(now, { reason: "refused" }, link.epoch + 1);
+  }
+  assertEquals([now, link.deadline(NONE)], [1_750, 3_750]);
+  link.dial(2_650);
+  link.lost(9_000, { reason: "reset by the daemon" }, link.epoch + 1);
+  assertEquals([link.deadline(NONE), link.deadline(WANTED)], [9_900, 9_900]);
+});
+
+/** A link that has failed five times, and is ready again. */
+function readyAfterFailures(traffic: Traffic): { link: Link; now: number } {
+  const link = new Link(DEFAULTS, () => 0, 1, 0);
+  let now = 0;
+  for (let i = 0; i < 6; i++) {
+    now = Math.max(now, link.deadline(traffic));
+    link.dial(now);
+    if (i < 5) link.lost(now, { reason: "refused" }, link.epoch + 1);
+  }
+  link.opened(now);
+  link.validated(now);
+  return { link, now };
+}
+
+const RESTARTS: [what: string, upMs: number, isUsed: boolean, next: number][] =
+  [
+    ["ready for less than 5 s", 4_999, false, 8_000],
+    ["ready for 5 s", 5_000, false, 250],
+    ["a request was answered", 10, true, 250],
+  ];
+for (const [what, upMs, isUsed, next] of RESTARTS) {
+  test(`the table ${next === 250 ? "starts anew" : "goes on"}: ${what}`, () => {
+    const { link, now } = readyAfterFailures(NONE);
+    if (isUsed) link.answered();
+    link.lost(now + upMs, { reason: "gone" }, link.epoch + 1);
+    assertEquals(link.deadline(NONE) - now - upMs, next);
+  });
+}
+
+test("a connection that was made on demand and is lost at once leaves the table as it is", () => {
+  const { link, now } = readyAfterFailures(WANTED);
+  const scheduledAt = 2_550 + 2_000;
+  assertEquals(now, 3_450);
+  link.lost(now, { reason: "gone" }, link.epoch + 1);
+  assertEquals(link.deadline(WANTED), now + 900);
+  assertEquals(link.deadline(NONE), Math.max(scheduledAt, now + 900));
+});
+
+test("a refusal is tried again at the cap only, also while a request waits", () => {
+  for (const [random, ms] of [[0, 30_000], [1, 33_000]] as const) {
+    const link = new Link(DEFAULTS, () => random, 1, 0);
+    link.dial(0);
+    link.lost(10, { reason: "HTTP 401", refused: true }, 2);
+    assertEquals(link.refusal, "HTTP 401");
+    for (const traffic of [NONE, WANTED]) {
+      assertEquals(link.deadline(traffic), 10 + ms);
+    }
+  }
+});
+
+test("a request that comes 5 s after a refused dial has one dial made", () => {
+  const refused: Loss = { reason: "HTTP 401", refused: true };
+  const link = new Link(DEFAULTS, () => 0, 1, 0);
+  link.dial(0);
+  link.lost(10, refused, 2);
+  assertEquals(link.askAgain(4_999), false);
+  assertEquals(link.deadline(WANTED), 30_010);
+  assertEquals(link.askAgain(5_000), true);
+  assertEquals(link.wish(5_000, NONE), "dial");
+  link.dial(5_000);
+  assertEquals(link.askAgain(5_001), true, "its outcome is awaited");
+  link.lost(5_010, refused, 3);
+  assertEquals(link.askAgain(9_999), false);
+  assertEquals(link.deadline(NONE), 35_010);
+  link.dial(35_010);
+  link.lost(35_010, { reason: "gone" }, 4);
+  assertEquals(link.refusal, undefined, "another failure is not a refusal");
+  assertEquals(link.deadline(WANTED), 35_260);
+});

@@ -1,0 +1,183 @@
+/**
+ * Messages that are framed with `Content-Length` headers.
+ *
+ * @module
+ */
+
+import { LineSplitter } from "../../../lib/proxy/stdio.ts";
+import { assertEquals } from "../../helpers/assert.ts";
+import { test } from "../../helpers/no_permissions.ts";
+import { type Json, Scene } from "../../helpers/session/session_driver.ts";
+
+const encoder = new TextEncoder();
+const sizeOf = (text: string): number => encoder.encode(text).length;
+const ask = (id: number, more = ""): string =>
+  `{"jsonrpc":"2.0","id":${id},"method":"m","params":{"a":"${more}"}}`;
+/** A framed message; `off` makes its length wrong. */
+const frame = (text: string, off = 0): string =>
+  `Content-Length: ${sizeOf(text) + off}\r\n\r\n${text}`;
+/** As an LSP client that indents would have it. */
+const tall = JSON.stringify(JSON.parse(ask(1, "\u00e9")), null, 2);
+
+/** What comes out: of lines their text, of bodies `> ` and theirs. */
+function split(text: string, size: number): string[] {
+  const splitter = new LineSplitter(10_000);
+  const bytes = encoder.encode(text);
+  const found = [];
+  for (let at = 0; at < bytes.length; at += size) {
+    found.push(...splitter.push(bytes.slice(at, at + size)));
+  }
+  found.push(...splitter.flush());
+  return found.map((it) => {
+    if (it.type === "overlong") return `${it.bytes}`;
+    return it.type === "line" ? it.text : `>${it.text ?? ""}`;
+  }).filter((text) => text !== "");
+}
+
+const [one, two] = [ask(1), ask(2)];
+const wide = ask(1, "tw\u00f6 \u{1f600}");
+const FRAMES: [what: string, input: string, expected: string[]][] = [
+  ["one body that nothing ends", frame(one), [">", `>${one}`]],
+  ["several", frame(one) + frame(two) + frame(one), [
+    ">",
+    `>${one}`,
+    `>${two}`,
+    `>${one}`,
+  ]],
+  ["a length in bytes", frame(wide) + frame(two), [
+    ">",
+    `>${wide}`,
+    `>${two}`,
+  ]],
+  [
+    "other headers beside, in other cases, with LF alone",
+    `content-type : application/json\nCONTENT-LENGTH:${sizeOf(one)}\n\n${one}` +
+    `X-Other: 1\r\n${two}\n`,
+    [">", `>${one}`, "X-Other: 1", two],
+  ],
+  [
+    "another header behind the length",
+    `Content-Length: ${sizeOf(one)}  \r\nX-Other: 1\r\n\r\n${one}`,
+    [">", `>${one}`],
+  ],
+  ["a body over several lines", frame(tall) + frame(two), [
+    ">",
+    `>${tall}`,
+    `>${two}`,
+  ]],
+  ["a line break behind the body", `${frame(one)}\r\n${frame(two)}\n`, [
+    ">",
+    `>${one}`,
+    `>${two}`,
+  ]],
+  ["a line break that counts", `${frame(`${one}\n`)}${two}\n`, [
+    ">",
+    `>${one}`,
+    two,
+  ]],
+  ["a proper line that follows", `${frame(one)}${two}\n${one}\n`, [
+    ">",
+    `>${one}`,
+    two,
+    one,
+  ]],
+  ["a length that is too small", frame(wide, -3) + frame(two), [
+    ">",
+    `>${wide}`,
+    `>${two}`,
+  ]],
+  ["a length that is too small, and a line", `${frame(wide, -9)}\n${two}\n`, [
+    ">",
+    `>${wide}`,
+    two,
+  ]],
+  ["a length that is too large", frame(one, 3) + frame(two) + frame(one), [
+    ">",
+    `>${one}`,
+    `>${two}`,
+    `>${one}`,
+  ]],
+  ["a length that is far too large", `${frame(one, 5_000)}\n${two}\n${one}\n`, [
+    ">",
+    `>${one}`,
+    two,
+    one,
+  ]],
+  ["a length that no memory has", `${frame(one, 1e15)}\n${two}\n`, [
+    ">",
+    `>${one}`,
+    two,
+  ]],
+  [
+    "a body that is none, and proper lines",
+    `${frame("{x", 900)}\n${one}\n${two}\n`,
+    [
+      ">",
+      ">{x",
+      one,
+      two,
+    ],
+  ],
+  ["a length that is no number", `Content-Length: x\r\n\r\n${one}\n${two}\n`, [
+    ">",
+    `>${one}`,
+    two,
+  ]],
+  ["no body", `Content-Length: 0\r\n\r\n${one}\n`, [">", one]],
+  ["no empty line", `Content-Length: 5\r\n${one}\n${two}\n`, [
+    ">",
+    one,
+    two,
+  ]],
+  ["a body that ends with the input", frame(tall, 9), [">", `>${tall}`]],
+  ["a word that is no header", `content-length\n{"content-length": 5}\n`, [
+    "content-length",
+    '{"content-length": 5}',
+  ]],
+];
+for (const [what, input, expected] of FRAMES) {
+  test(`Content-Length: ${what}, wherever the chunks end`, () => {
+    for (const size of [1, 2, 3, 7, 50, 64, 10_000]) {
+      assertEquals(split(input, size), expected, `chunks of ${size}`);
+    }
+  });
+}
+
+test("a client that frames is named once, and every request gets one error", () => {
+  const scene = new Scene();
+  scene.start();
+  scene.take();
+  scene.do({ type: "framed" });
+  const bodies = [
+    ask(5),
+    '{"jsonrpc":"2.0","id":"a","method":"m"}',
+    `[${ask(6)},{"jsonrpc":"2.0","method":"n"},${ask(7)}]`,
+    '{"jsonrpc":"2.0","method":"notifications/initialized"}',
+    '{"jsonrpc":"2.0","id":8,"result":{}}',
+    '{"jsonrpc":"2.0","id":9,"method":"cut","params":{"a":"',
+    "not JSON",
+    "",
+  ];
+  for (const text of bodies) scene.do({ type: "framed", text });
+  const effects: Json[] = scene.take();
+  const kinds = effects.map(({ type, event }) => event ?? type);
+  assertEquals(kinds, [
+    "framed-input",
+    ..."reply ".repeat(5).trim().split(" "),
+  ]);
+  const replies = effects.slice(1).map(({ text }) => JSON.parse(text));
+  assertEquals(replies.map(({ id }) => id), [5, "a", 6, 7, 9]);
+  for (const { error } of replies) {
+    assertEquals(error.code, -32600);
+    assertEquals(/Content-Length.*one line.*: set /.test(error.message), true);
+  }
+});
+
+test("a framed request does not answer one that is open", () => {
+  const scene = new Scene();
+  scene.start();
+  scene.ask(5, "tools/list");
+  scene.take();
+  scene.do({ type: "framed", text: ask(5) });
+  assertEquals(scene.take(), []);
+});

@@ -1,0 +1,156 @@
+import { assert, assertEquals } from "../../helpers/assert.ts";
+import { LineSplitter, LineWriter } from "../../../lib/proxy/stdio.ts";
+import { test as limited } from "../../helpers/time_limit.ts";
+import { test } from "../../helpers/no_permissions.ts";
+
+const encoder = new TextEncoder();
+
+/** What comes out when a text goes in in chunks of a size. */
+function split(text: string, size: number, limit = 1000): unknown[] {
+  const bytes = encoder.encode(text);
+  const splitter = new LineSplitter(limit);
+  const lines = [];
+  for (let at = 0; at < bytes.length; at += size) {
+    lines.push(...splitter.push(bytes.slice(at, at + size)));
+  }
+  lines.push(...splitter.flush());
+  return lines.map((it) => it.type === "overlong" ? it.bytes : it.text);
+}
+
+test("lines end with LF or CRLF, wherever the chunks end", () => {
+  const text = 'one\ntw\u00f6 \u{1f600}\r\n\n{"a":"\\r"}\rb\r\nlast';
+  const expected = ["one", "tw\u00f6 \u{1f600}", "", '{"a":"\\r"}\rb', "last"];
+  for (let size = 1; size <= 40; size++) {
+    assertEquals(split(text, size), expected, `chunks of ${size}`);
+  }
+});
+
+test("a line over the limit is dropped with its length, and the next is read", () => {
+  for (const size of [1, 7, 1000]) {
+    assertEquals(split(`${"x".repeat(11)}\nok\n`, size, 10), [11, "ok"]);
+    assertEquals(split(`${"x".repeat(10)}\nok\n`, size, 10), [
+      "x".repeat(10),
+      "ok",
+    ]);
+  }
+});
+
+test("of a line over the limit both ends are kept", () => {
+  const splitter = new LineSplitter(5_000);
+  const text = `${"a".repeat(3_000)}${"b".repeat(6_000)}${"c".repeat(3_000)}`;
+  for (const size of [100, 1_024, 4_000, 20_000]) {
+    const lines = [];
+    for (let at = 0; at < text.length; at += size) {
+      lines.push(...splitter.push(encoder.encode(text.slice(at, at + size))));
+    }
+    lines.push(...splitter.push(encoder.encode("\r\nnext\n")));
+    assertEquals(lines.map(({ type }) => type), ["overlong", "line"]);
+    const [line] = lines;
+    assert(line?.type === "overlong");
+    assertEquals(line.bytes, 12_001);
+    assertEquals(line.head, "a".repeat(1_024));
+    assertEquals(line.tail, "c".repeat(1_023));
+  }
+});
+
+test("a byte order mark is no part of a message", () => {
+  assertEquals(split('\ufeff{"a":1}\n', 100), ['{"a":1}']);
+});
+
+test("framing is linear: ten times the line takes about ten times the work", () => {
+  // Counted in bytes copied, not in seconds: each is sliced once and joined once.
+  const chunk = encoder.encode("x".repeat(65_536));
+  let sliced = 0;
+  class Counted extends Uint8Array {
+    override slice(start?: number, end?: number): Uint8Array<ArrayBuffer> {
+      const copy = super.slice(start, end);
+      sliced += copy.length;
+      return copy;
+    }
+  }
+  const counts = [32, 320].map((chunks) => {
+    sliced = 0;
+    const splitter = new LineSplitter(1e9);
+    for (let i = 0; i < chunks; i++) {
+      assertEquals([...splitter.push(new Counted(chunk))], []);
+    }
+    const [line] = splitter.push(encoder.encode("\n"));
+    assert(line?.type === "line" && line.text.length === chunks * chunk.length);
+    return sliced;
+  });
+  assertEquals(counts[1], counts[0]! * 10);
+});
+
+/** A sink that takes a few bytes at a time. */
+function slow(
+  most: number,
+): { text: () => string; write: (bytes: Uint8Array) => Promise<number> } {
+  const taken: number[] = [];
+  return {
+    text: () => new TextDecoder().decode(new Uint8Array(taken)),
+    write: (bytes) => {
+      const part = bytes.subarray(0, most);
+      taken.push(...part);
+      return Promise.resolve(part.length);
+    },
+  };
+}
+
+limited(
+  "lines go out whole and in order, however few bytes are taken",
+  async () => {
+    const sink = slow(3);
+    const writer = new LineWriter(sink.write, Infinity, () => {});
+    writer.push("one");
+    writer.push("tw\u00f6");
+    await Promise.resolve();
+    writer.push("three");
+    await writer.idle();
+    writer.push("four");
+    await writer.idle();
+    assertEquals(sink.text(), "one\ntw\u00f6\nthree\nfour\n");
+  },
+);
+
+limited(
+  "a sink that breaks is reported once, and nothing is written after that",
+  async () => {
+    let writes = 0;
+    let reports = 0;
+    const write = (): Promise<number> => {
+      writes++;
+      return Promise.reject(new Error("EPIPE"));
+    };
+    const writer = new LineWriter(write, Infinity, () => reports++);
+    writer.push("one");
+    await writer.idle();
+    writer.push("two");
+    await writer.idle();
+    assertEquals([writes, reports], [1, 1]);
+  },
+);
+
+limited("lines above the limit are dropped while nobody reads", async () => {
+  const gate = Promise.withResolvers<void>();
+  const sink = slow(100);
+  const write = async (bytes: Uint8Array): Promise<number> => {
+    await gate.promise;
+    return await sink.write(bytes);
+  };
+  const writer = new LineWriter(write, 10, () => {});
+  for (const line of ["123456", "123456", "dropped"]) writer.push(line);
+  gate.resolve();
+  await writer.idle();
+  assertEquals(sink.text(), "123456\n123456\n");
+});
+
+test("nothing waits any more in a sink that is broken", async () => {
+  const { promise, reject } = Promise.withResolvers<number>();
+  const writer = new LineWriter(() => promise, Infinity, () => {});
+  for (let i = 0; i < 9; i++) writer.push("x".repeat(2 ** 20));
+  await Promise.resolve();
+  const low = writer.below(2 ** 20);
+  reject(new Error("EPIPE"));
+  await low;
+  assertEquals(writer.size, 0);
+});

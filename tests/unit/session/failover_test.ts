@@ -1,0 +1,675 @@
+/**
+ * A connection that is silent while calls are in flight on it: what a second
+ * connection shows, and what follows for the first.
+ *
+ * @module
+ */
+
+import { assert, assertEquals, assertMatch } from "../../helpers/assert.ts";
+import type { SessionConfig } from "../../../lib/session/context.ts";
+import { test } from "../../helpers/no_permissions.ts";
+import { ExaiScene } from "../../helpers/session/exai_driver.ts";
+import { type Json, Scene } from "../../helpers/session/session_driver.ts";
+
+/** The ids of the pings of the proxy's own on a connection since the last look. */
+function pings(scene: Scene, epoch: number): string[] {
+  return scene.take().flatMap((effect) =>
+    effect.type === "send" && effect.epoch === epoch
+      ? [JSON.parse(effect.text)]
+      : []
+  ).filter(({ method }) => method === "ping").map(({ id }) => id);
+}
+
+function pong(scene: Scene, id: Json, epoch: number): void {
+  scene.daemon({ id, result: {} }, epoch);
+}
+
+/**
+ * A call has run for 250 ms. The daemon has answered the probe before it; on a
+ * concurrent one also the probe during the call.
+ */
+function calling(
+  habit: "concurrent" | "serial",
+  config: Partial<SessionConfig> = {},
+): Scene {
+  const scene = new Scene(config);
+  scene.start();
+  scene.call("long", "write");
+  const [before] = pings(scene, 1);
+  pong(scene, before, 1);
+  scene.pass(250);
+  const [during] = pings(scene, 1);
+  assert(during !== undefined, "250 ms after the call");
+  if (habit === "concurrent") pong(scene, during, 1);
+  return scene;
+}
+
+/** The link froze while it was idle; then a call came, and waits for the answer to the probe before it. */
+function frozen(config: Partial<SessionConfig> = {}): Scene {
+  const scene = new Scene(config);
+  scene.start();
+  scene.pass(5_000);
+  pong(scene, pings(scene, 1)[0], 1);
+  scene.pass(2_000);
+  scene.call("waits", "write");
+  assertEquals(scene.sent().map(({ method }) => method), ["ping"]);
+  return scene;
+}
+
+/** The second connection opens and answers the first message; gives the id of its probe. */
+function greeted(scene: Scene): string {
+  scene.open();
+  const { id } = scene.sent().findLast(({ method }) => method === "initialize");
+  const result = { protocolVersion: "2025-06-18", capabilities: {} };
+  scene.take();
+  scene.daemon({ id, result });
+  const said = scene.sent();
+  assertEquals(said.map(({ method }) => method), ["ping"], "no initialized");
+  scene.take();
+  return said[0].id;
+}
+
+/** The second connection answers two probes, 5 s apart. */
+function answering(scene: Scene): void {
+  const { epoch } = scene;
+  pong(scene, greeted(scene), epoch);
+  scene.pass(4_999);
+  assertEquals(pings(scene, epoch), []);
+  scene.pass(1);
+  const [second] = pings(scene, epoch);
+  assert(second !== undefined, "a second probe, 5 s after the first answer");
+  pong(scene, second, epoch);
+}
+
+function replies(scene: Scene): Json[] {
+  return scene.replies().map(({ id, error }) => [id, error?.code]);
+}
+
+test("silence during a call: probes after 0.25, 5 and 10 s, and then a second connection", () => {
+  const scene = calling("serial");
+  assertEquals(pings(scene, 1).length, 0);
+  scene.pass(4_749);
+  assertEquals(scene.sent(), []);
+  scene.pass(1);
+  assertEquals(pings(scene, 1).length, 1);
+  scene.pass(4_999);
+  assertEquals(scene.dials.length, 1);
+  scene.pass(1);
+  assertEquals([scene.dials.length, scene.replies()], [2, []]);
+  assertEquals(pings(scene, 1).length, 1);
+});
+
+test("suspicion comes after both times together, also between two probes", () => {
+  const scene = calling("serial", { pingTimeout: 3_000 });
+  scene.pass(7_749);
+  assertEquals(scene.dials.length, 1);
+  scene.pass(1);
+  assertEquals(scene.dials.length, 2);
+});
+
+test("a daemon that keeps one connection is never dialed a second time, and no call is ended", () => {
+  for (const connections of ["one", "auto"] as const) {
+    const scene = new Scene({ connections });
+    scene.open();
+    scene.pass(200); // too slow for a trial
+    scene.ask("init", "initialize", { protocolVersion: "2025-06-18" });
+    scene.pass(200);
+    scene.daemon({
+      id: "init",
+      result: { protocolVersion: "2025-06-18", capabilities: {} },
+    });
+    scene.call("long", "write");
+    scene.pass(599_000);
+    assertEquals([scene.dials.length, replies(scene)], [1, [["init", void 0]]]);
+    scene.daemon({ id: "long", result: 1 });
+    assertEquals(replies(scene).at(-1), ["long", undefined]);
+  }
+});
+
+test("evidence by a probe during the call: the connection is dead within 18 s", () => {
+  const scene = calling("concurrent");
+  scene.pass(10_000);
+  scene.call("new", "write");
+  assertEquals(scene.written(), [], "it waits");
+  answering(scene);
+  assertEquals(scene.isLeft(1), true);
+  assertEquals(replies(scene), [["long", -31002]]);
+  assertEquals(scene.sent().map(({ method }) => method), [
+    "notifications/initialized",
+    "ping",
+  ]);
+  scene.pong();
+  assertEquals(scene.written().at(-1).id, "new");
+  assertMatch(scene.log(), /is silent, and the daemon answers on another/);
+  assertMatch(scene.log(), /Reconnected/);
+  assert(scene.now < 18_000);
+  scene.take();
+  scene.daemon({ id: "new", result: 1 });
+  scene.daemon({ id: "long", result: 2 }, 1);
+  assertEquals(replies(scene), [["new", undefined]]);
+});
+
+test("the probe before a call is not answered: a second connection is opened, and gets the call as soon as it is answered", () => {
+  const scene = frozen();
+  scene.call("second", "write");
+  scene.pass(4_999);
+  assertEquals(scene.dials.length, 1);
+  scene.pass(1);
+  assertEquals(scene.dials.length, 2);
+  scene.take();
+  scene.again();
+  assertEquals(scene.isLeft(1), true, "nothing was in flight on it");
+  scene.pong();
+  assertEquals(scene.written().slice(-2).map(({ id }) => id), [
+    "waits",
+    "second",
+  ]);
+  assertEquals(scene.replies(), []);
+  assertEquals(scene.now, 12_000);
+});
+
+test("an idle connection was probed already when the call came: that probe's time counts", () => {
+  const scene = new Scene();
+  scene.start();
+  scene.pass(5_000);
+  pong(scene, pings(scene, 1)[0], 1);
+  scene.pass(8_000);
+  assertEquals(pings(scene, 1).length, 1);
+  scene.call("waits", "write");
+  scene.pass(2_000);
+  assertEquals([scene.dials.length, scene.isLeft(1)], [2, false]);
+});
+
+test("nothing waits any more: the connection is lost as any idle one", () => {
+  const scene = frozen();
+  scene.client({
+    method: "notifications/cancelled",
+    params: { requestId: "waits" },
+  });
+  scene.pass(10_000);
+  assertEquals(scene.isLeft(1), true);
+});
+
+const ALIVE: [what: string, answer: (scene: Scene) => void][] = [
+  ["the probe is answered", (scene) => scene.pong(1)],
+  ["something is heard", (scene) => {
+    scene.daemon({ method: "notifications/message", params: {} }, 1);
+  }],
+];
+for (const [what, answer] of ALIVE) {
+  test(`while the second connection is opened ${what}: the call is written on the first`, () => {
+    const scene = frozen();
+    scene.pass(5_500);
+    scene.open();
+    answer(scene);
+    assertEquals([scene.isLeft(1), scene.isLeft(2)], [false, true]);
+    assertEquals(scene.written().at(-1).id, "waits");
+  });
+}
+
+test("the second connection hangs, too: the daemon is busy or frozen, and the call is written on the first and has all its time", () => {
+  const scene = frozen();
+  scene.pass(19_999);
+  assertEquals(scene.written().some(({ id }) => id === "waits"), false);
+  scene.pass(1);
+  const at = scene.take().flatMap((effect) =>
+    effect.type === "send" && /"waits"/.test(effect.text) ? [effect.epoch] : []
+  );
+  assertEquals(at, [1]);
+  for (let n = 0; n < 100; n++) {
+    scene.pass(1_000);
+    if (scene.epoch > 2) break;
+  }
+  answering(scene);
+  assertEquals([scene.isLeft(1), replies(scene)], [false, []], "no evidence");
+  scene.daemon({ id: "waits", result: 1 }, 1);
+  assertEquals(replies(scene), [["waits", undefined]]);
+});
+
+test("nothing listens for the second connection: the first one is lost, and the call waits for the daemon", () => {
+  const scene = frozen();
+  scene.pass(5_000);
+  scene.refuse();
+  assertEquals([scene.isLeft(1), scene.replies()], [true, []]);
+  scene.untilDial();
+  scene.take();
+  scene.again();
+  scene.pong();
+  assertEquals(scene.written().at(-1).id, "waits");
+});
+
+test("a daemon that keeps one: the call waits for 250 ms, and has all its time then", () => {
+  const scene = frozen({ connections: "one" });
+  scene.pass(249);
+  assertEquals(scene.written(), []);
+  scene.pass(1);
+  assertEquals(scene.written().map(({ id }) => id), ["waits"]);
+  scene.pass(500_000);
+  assertEquals([scene.dials.length, scene.replies()], [1, []]);
+});
+
+test("a call that only reads is repeated on the standby", () => {
+  const scene = new Scene();
+  scene.start();
+  scene.ask("r", "resources/read", { uri: "a" });
+  scene.pass(250);
+  pong(scene, pings(scene, 1).at(-1), 1);
+  scene.pass(10_000);
+  answering(scene);
+  scene.pong();
+  assertEquals(scene.written().at(-1).id, "r");
+  scene.daemon({ id: "r", result: 1 });
+  assertEquals(replies(scene), [["r", undefined]]);
+});
+
+test("no evidence: the connection keeps its calls, and the standby gets what comes", () => {
+  const scene = calling("serial");
+  scene.call("early", "write");
+  scene.pass(9_750);
+  scene.call("meanwhile", "write");
+  assertEquals(scene.written().some(({ id }) => id === "meanwhile"), false);
+  answering(scene);
+  assertEquals([scene.isLeft(1), scene.replies()], [false, []]);
+  assertMatch(scene.log(), /a second connection carries what comes now/);
+  scene.call("new", "write");
+  scene.pong(2);
+  const at = scene.take().flatMap((effect) =>
+    effect.type === "send" && effect.text.includes('"new"')
+      ? [effect.epoch]
+      : []
+  );
+  assertEquals(at, [2]);
+  scene.pass(200);
+  for (const id of ["meanwhile", "new"]) scene.daemon({ id, result: 1 });
+  scene.daemon({ id: "long", result: 2 }, 1);
+  scene.daemon({ id: "early", result: 3 }, 1);
+  assertEquals(scene.replies().map(({ id }) => id), [
+    ...["meanwhile", "new", "long", "early"],
+  ]);
+  assertEquals(scene.isLeft(1), true, "nothing is in flight on it");
+});
+
+const NO_EVIDENCE: [what: string, scene: () => Scene][] = [
+  ["the connection has never answered a probe", () => {
+    const scene = new Scene();
+    scene.start();
+    scene.call("long", "write");
+    scene.pass(10_000);
+    return scene;
+  }],
+  [
+    "a probe was answered during an earlier call, but not during this one",
+    () => {
+      const scene = calling("concurrent");
+      scene.call("second", "write");
+      scene.pass(10_000);
+      return scene;
+    },
+  ],
+  ["there was a probe before a call less than a second before", () => {
+    const scene = new Scene();
+    scene.start();
+    scene.call("short", "write");
+    pong(scene, pings(scene, 1)[0], 1);
+    scene.daemon({ id: "short", result: 1 });
+    scene.pass(500);
+    scene.take();
+    scene.call("long", "write");
+    scene.pass(10_000);
+    return scene;
+  }],
+];
+for (const [what, make] of NO_EVIDENCE) {
+  test(`no evidence: ${what}`, () => {
+    const scene = make();
+    scene.take();
+    assertEquals(scene.epoch, 2, "the standby");
+    answering(scene);
+    assertEquals([scene.isLeft(1), replies(scene)], [false, []]);
+    scene.daemon({ id: "long", result: 1 }, 1);
+    assertEquals(replies(scene), [["long", undefined]]);
+  });
+}
+
+test("it answers before the standby has answered twice: nothing is lost", () => {
+  const scene = calling("concurrent");
+  scene.pass(10_000);
+  const [first] = pings(scene, 1);
+  pong(scene, greeted(scene), 2);
+  scene.pass(4_900);
+  pong(scene, first, 1);
+  assertEquals(scene.isLeft(2), true, "it has nothing to show any more");
+  scene.pass(2_000);
+  assertEquals([scene.isLeft(1), scene.replies()], [false, []]);
+  scene.daemon({ id: "long", result: 1 }, 1);
+  assertEquals(scene.replies().map(({ id }) => id), ["long"]);
+});
+
+test("a draining connection that closes costs its own calls only", () => {
+  const scene = calling("serial");
+  scene.pass(9_750);
+  answering(scene);
+  scene.call("new", "write");
+  scene.take();
+  scene.close(1006, 1);
+  assertEquals(replies(scene), [["long", -31002]]);
+  assertEquals(scene.dials.length, 2, "the main link stands");
+});
+
+test("a draining connection is probed in silence, so that a daemon's host that forgot it can say so", () => {
+  const scene = calling("serial");
+  scene.pass(9_750);
+  answering(scene);
+  scene.take();
+  scene.pass(11_000);
+  assertEquals(pings(scene, 1).length, 2);
+});
+
+test("nothing answers on the second connection either: the call has all its time", () => {
+  for (const habit of ["concurrent", "serial"] as const) {
+    const scene = calling(habit);
+    scene.pass(590_000);
+    assertEquals([scene.isLeft(1), scene.replies()], [false, []]);
+    scene.daemon({ id: "long", result: 1 }, 1);
+    assertEquals(scene.replies().map(({ id }) => id), ["long"]);
+    assert(scene.dials.length > 10, "it goes on asking");
+    assert(scene.dials.length < 40, "by the table");
+  }
+});
+
+test("a daemon that answers initialize on the second connection, but no ping, shows nothing", () => {
+  const scene = calling("serial");
+  scene.pass(9_750);
+  greeted(scene);
+  scene.pass(5_000);
+  assertEquals(scene.isLeft(2), true);
+  assertEquals([scene.isLeft(1), scene.replies()], [false, []]);
+  scene.daemon({ id: "long", result: 1 }, 1);
+  assertEquals(scene.replies().map(({ id }) => id), ["long"]);
+});
+
+test("whatever is heard ends the suspicion", () => {
+  const scene = calling("concurrent");
+  scene.pass(10_000);
+  scene.open();
+  scene.daemon({ method: "notifications/message", params: {} }, 1);
+  assertEquals(scene.isLeft(2), true);
+  scene.take();
+  scene.call("new", "write");
+  assertEquals(scene.sent().map(({ id }) => id), ["new"]);
+});
+
+test("the suspected link closes: it is dialed itself, and nobody else", () => {
+  const scene = calling("concurrent");
+  scene.pass(10_000);
+  scene.open();
+  scene.pass(2_001);
+  scene.close(1006, 1);
+  assertEquals(scene.isLeft(2), true);
+  assertEquals(scene.replies()[0].error.code, -31002);
+  scene.untilDial();
+  assertEquals(scene.epoch, 3);
+});
+
+test("with evidence what comes waits as long as the standby is refused, 45 s at most, and was not delivered", () => {
+  const scene = calling("concurrent");
+  scene.pass(10_000);
+  scene.take();
+  scene.call("new", "write");
+  const until = scene.now + 44_999;
+  while (scene.now < until) {
+    scene.refuse();
+    scene.pass(Math.min(until - scene.now, 500));
+  }
+  assertEquals(scene.replies(), []);
+  scene.pass(1);
+  const [{ id, error }] = scene.replies();
+  assertEquals([id, error.code, error.data.delivered], ["new", -31001, "no"]);
+});
+
+test("a call that came during the silence is no reason for it: the evidence stands", () => {
+  const scene = calling("concurrent");
+  scene.pass(9_000);
+  scene.call("late", "write");
+  scene.pass(1_000);
+  answering(scene);
+  assertEquals(replies(scene), []);
+  scene.daemon({ id: "late", result: 1 }, 1);
+  assertEquals(replies(scene), [["late", undefined]]);
+});
+
+test("the standby is refused, and there is no evidence: what comes is written", () => {
+  const scene = calling("serial");
+  scene.pass(9_750);
+  scene.call("new", "write");
+  scene.open();
+  scene.close(1013);
+  assertEquals(scene.written().at(-1).id, "new");
+});
+
+test("the standby hangs: the daemon is busy or frozen, and what comes is written", () => {
+  const scene = calling("concurrent");
+  scene.pass(10_000);
+  scene.call("new", "write");
+  scene.pass(14_999);
+  assertEquals(scene.written().some(({ id }) => id === "new"), false);
+  scene.pass(1);
+  assertEquals(scene.written().at(-1).id, "new");
+  scene.pass(60_000);
+  assertEquals(scene.replies(), []);
+  scene.daemon({ id: "new", result: 1 }, 1);
+  assertEquals(replies(scene), [["new", undefined]]);
+});
+
+test("clients that wait while the connection is under suspicion are told", () => {
+  const scene = new Scene();
+  scene.start();
+  scene.call("flight", "write", { progressToken: 1 });
+  scene.call("silent", "write");
+  scene.pass(250);
+  pong(scene, pings(scene, 1).at(-1), 1);
+  scene.pass(10_000);
+  scene.call("queue", "write", { progressToken: 2 });
+  scene.pass(1_000);
+  const told = scene.replies().map(({ method, params }) => {
+    assertEquals(method, "notifications/progress");
+    return [params.progressToken, params.message];
+  });
+  assertEquals(told.map(([token]) => token), [1, 2]);
+  for (const [, message] of told) {
+    assertMatch(message, /silent: a second connection is to show/);
+  }
+  scene.take();
+  scene.pass(5_000);
+  assertEquals(
+    scene.replies().map(({ params }) => params.progressToken).toSorted(),
+    [1, 2],
+  );
+  const [{ params: { progress } }] = scene.replies();
+  assert(progress > 0 && progress < 0.001, "the daemon's own is still more");
+});
+
+test("a pong that follows the answer shows nothing: the daemon may do one thing at a time", () => {
+  const scene = calling("serial");
+  scene.daemon({ id: "long", result: 1 });
+  assertEquals(scene.session.snapshot().answersDuringCalls, undefined);
+  scene.call(2, "write");
+  scene.pass(2_000);
+  scene.daemon({ id: 2, result: 1 });
+  assertEquals(scene.session.snapshot().answersDuringCalls, false);
+});
+
+test("a pong during a call shows that the daemon answers during calls", () => {
+  const scene = calling("concurrent");
+  assertEquals(scene.session.snapshot().answersDuringCalls, true);
+});
+
+test("with probes switched off nothing is suspected", () => {
+  const scene = new Scene({ pingInterval: Infinity });
+  scene.start();
+  scene.call(1, "write");
+  scene.pass(599_999);
+  assertEquals([scene.dials.length, scene.sent().length], [1, 1]);
+});
+
+test("no more than sixteen connections are kept for their calls: then no standby is opened, and no call is lost", () => {
+  const scene = new Scene();
+  scene.start();
+  for (let n = 1; n <= 16; n++) {
+    scene.call(n, "write");
+    scene.pong();
+    scene.pass(10_000);
+    assertEquals([scene.epoch, scene.replies()], [n + 1, []]);
+    answering(scene);
+  }
+  scene.call(17, "write");
+  scene.pong();
+  scene.pass(60_000);
+  assertEquals([scene.epoch, scene.replies()], [17, []]);
+  scene.daemon({ id: 1, result: 1 }, 1);
+  scene.pass(0);
+  assertEquals([scene.epoch, scene.replies().length], [18, 1]);
+});
+
+test("a daemon that answers no ping is given what comes after a sleep, and asked ever more seldom", () => {
+  const scene = new Scene();
+  scene.start();
+  scene.call(1, "write");
+  scene.pass(1_000);
+  scene.sleep(7_000);
+  scene.call(2, "write");
+  const written = (): boolean => scene.sent().some(({ id }) => id === 2);
+  let epoch = 1;
+  while (scene.now < 120_000) {
+    scene.pass(100);
+    if (scene.epoch === epoch) continue;
+    epoch = scene.epoch;
+    scene.open();
+    const { id } = scene.sent().findLast((it) => it.method === "initialize");
+    const result = { protocolVersion: "2025-06-18", capabilities: {} };
+    scene.daemon({ id, result });
+  }
+  assert(written());
+  assertEquals(scene.replies(), []);
+  assert(scene.dials.length <= 12, `${scene.dials.length}`);
+});
+
+test("a client that never initialized: the second connection is opened with a ping", () => {
+  const scene = new Scene();
+  scene.open();
+  scene.ask(1, "vendor/long");
+  const [{ id: opening }] = scene.sent();
+  scene.daemon({ id: opening, result: {} });
+  scene.pass(10_000);
+  scene.take();
+  scene.open();
+  scene.pong();
+  scene.pong();
+  scene.pass(5_000);
+  scene.pong();
+  scene.take();
+  scene.ask(2, "vendor/short");
+  scene.pong();
+  assertEquals(scene.written().map(({ id }) => id), [2]);
+  scene.daemon({ id: 2, result: 1 });
+  scene.daemon({ id: 1, result: 1 }, 1);
+  assertEquals(scene.replies().map(({ id }) => id), [2, 1]);
+});
+
+test("an exai link with a call is neither probed nor suspected", () => {
+  const scene = new ExaiScene();
+  scene.greet();
+  scene.running(1);
+  scene.pass(180_000);
+  assertEquals(scene.frames(), []);
+  assertEquals(scene.dials.length, 2);
+});
+
+// The probe before a call.
+
+/** A link that has answered a probe. */
+function answered(): Scene {
+  const scene = new Scene();
+  scene.start();
+  scene.pass(5_000);
+  pong(scene, pings(scene, 1)[0], 1);
+  return scene;
+}
+
+function order(scene: Scene): Json[] {
+  return scene.sent().map(({ id, method }) => method === "ping" ? "ping" : id);
+}
+
+test("a call waits for the answer to the probe before it, and others behind it", () => {
+  const scene = answered();
+  scene.call(1, "write");
+  scene.ask(2, "tools/list");
+  assertEquals(order(scene), ["ping"]);
+  scene.pong();
+  assertEquals(order(scene), ["ping", 1, 2]);
+});
+
+test("it does not wait where the daemon has never answered a probe", () => {
+  const scene = new Scene();
+  scene.start();
+  scene.pass(1_000);
+  scene.call(1, "write");
+  assertEquals(order(scene), ["ping", 1]);
+});
+
+test("a connection that is new has just answered: a call does not wait for the probe before it", () => {
+  const scene = answered();
+  scene.close();
+  scene.untilDial();
+  scene.take();
+  scene.again();
+  scene.pass(99);
+  scene.call(1, "write");
+  assertEquals(scene.written().at(-1).id, 1);
+});
+
+test("a call that comes while a probe before another one is unanswered waits for that, too", () => {
+  const scene = answered();
+  scene.call(1, "write");
+  scene.pass(300);
+  scene.client({ method: "notifications/cancelled", params: { requestId: 1 } });
+  scene.call(2, "write");
+  assertEquals(order(scene), ["ping"]);
+  scene.pass(4_700);
+  assertEquals(scene.dials.length, 2, "the first probe's time counts");
+});
+
+test("one probe a second is enough, and calls beside others need none", () => {
+  const scene = answered();
+  scene.call(1, "write");
+  scene.pong();
+  scene.pass(200);
+  scene.daemon({ id: 1, result: 1 });
+  scene.call(2, "write");
+  scene.call(3, "write");
+  assertEquals(order(scene), ["ping", 1, 2, 3]);
+  scene.daemon({ id: 2, result: 1 });
+  scene.daemon({ id: 3, result: 1 });
+  scene.pass(800);
+  scene.call(4, "write");
+  assertEquals(order(scene).slice(4), ["ping"]);
+});
+
+test("a ping and a subscription of the client's are no calls: no probe leads them", () => {
+  const scene = answered();
+  scene.ask(1, "ping");
+  scene.ask(2, "subscriptions/listen");
+  const ids = scene.sent().map(({ id }) => id);
+  assertEquals(ids, [1, 2]);
+});
+
+test("a burst that fills the queue does not wait for the probe", () => {
+  const scene = answered();
+  const batch = Array.from(
+    { length: 1500 },
+    (_, id) => ({ jsonrpc: "2.0", id, method: "tools/list" }),
+  );
+  scene.client(JSON.stringify(batch));
+  scene.pong();
+  assertEquals([scene.written().length, scene.replies().length], [1500, 0]);
+});

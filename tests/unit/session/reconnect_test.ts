@@ -1,0 +1,917 @@
+/**
+ * How soon a daemon that is back is used, by kind of outage; what ends the
+ * waiting, and what does not make anybody dial.
+ *
+ * @module
+ */
+
+import { assert, assertEquals, assertMatch } from "../../helpers/assert.ts";
+import { NOTHING } from "../../../lib/cache/cache.ts";
+import { ExaiScene } from "../../helpers/session/exai_driver.ts";
+import { type Json, Scene } from "../../helpers/session/session_driver.ts";
+import { test } from "../../helpers/no_permissions.ts";
+
+/** A scene whose daemon has just gone. */
+function down(config = {}): Scene {
+  const scene = new Scene(config);
+  scene.start();
+  scene.close();
+  scene.take();
+  return scene;
+}
+
+/** How a dial of a daemon that is not good ends. */
+const ENDS: Record<string, (scene: Scene) => void> = {
+  "refuses": (scene) => scene.refuse(),
+  "resets": (scene) => {
+    const { epoch } = scene;
+    const how = { code: 0, reason: "reset", reached: true };
+    scene.do({ type: "closed", epoch, ...how });
+  },
+  "opens and closes": (scene) => {
+    scene.open();
+    scene.close();
+  },
+  "opens and closes with 1013": (scene) => {
+    scene.open();
+    scene.close(1013);
+  },
+  "sends garbage and closes": (scene) => {
+    scene.open();
+    scene.daemon("garbage");
+    scene.close(1002);
+  },
+  "answers initialize and closes": (scene) => {
+    scene.again();
+    scene.close();
+  },
+};
+
+/** The connection lives for so many seconds. */
+function live(scene: Scene, seconds: number): void {
+  const { epoch } = scene;
+  for (let s = 0; s < seconds; s += 4) {
+    scene.pass(4_000);
+    scene.daemon({ method: "notifications/message", params: {} }, epoch);
+  }
+}
+
+/** Lets time pass while every dial ends like this. */
+function pass(scene: Scene, ms: number, end = ENDS.refuses!): void {
+  const until = scene.now + ms;
+  for (let { length } = scene.dials; scene.now < until;) {
+    scene.pass(Math.min(10, until - scene.now));
+    if (scene.dials.length > length) {
+      scene.take();
+      end(scene);
+    }
+    length = scene.dials.length;
+  }
+}
+
+for (const [what, end] of Object.entries(ENDS)) {
+  // A call that is written to it is lost with the connection.
+  if (what === "answers initialize and closes") continue;
+  test(`a daemon that ${what} for 34 s is used within a second when it is good, and the call is answered`, () => {
+    const scene = down();
+    scene.call(1, "write");
+    pass(scene, 34_000, end);
+    const { length } = scene.dials;
+    assert(length < 34_000 / 900 + 5, `${length} dials`);
+    const { now } = scene;
+    scene.take();
+    scene.untilDial();
+    assert(scene.now - now <= 1_000, `${scene.now - now}`);
+    scene.again();
+    assertEquals(scene.written().at(-1).id, 1);
+    scene.daemon({ id: 1, result: {} });
+    assertEquals(scene.replies().map(({ id }) => id), [1]);
+  });
+}
+
+test("however often a daemon restarts, a call that waits dials within a second", () => {
+  const scene = down();
+  for (let round = 1; round <= 20; round++) {
+    scene.call(round, "write");
+    pass(scene, 1_300);
+    const { now } = scene;
+    scene.take();
+    scene.untilDial();
+    assert(scene.now - now <= 1_000, `round ${round}: ${scene.now - now}`);
+    scene.again();
+    scene.daemon({ id: round, result: {} });
+    assertEquals(scene.replies().at(-1).id, round);
+    scene.pass(1_000);
+    scene.close();
+  }
+  assertEquals(scene.replies().filter(({ error }) => error), []);
+});
+
+const HELD: [what: string, ask: (scene: Scene) => void][] = [
+  ["a subscription", (scene) =>
+    scene.ask("s", "subscriptions/listen", {
+      notifications: {},
+    })],
+  ["server/discover", (scene) => scene.ask("d", "server/discover")],
+  [
+    "a notification",
+    (scene) => scene.client({ method: "notifications/roots/list_changed" }),
+  ],
+];
+for (const [what, ask] of HELD) {
+  test(`${what} alone makes nobody dial before the table`, () => {
+    for (const end of Object.values(ENDS)) {
+      const [idle, held] = [down(), down()];
+      ask(held);
+      for (const scene of [idle, held]) pass(scene, 60_000, end);
+      assertEquals(
+        held.dials.map(({ at }) => at),
+        idle.dials.map(({ at }) => at),
+      );
+    }
+  });
+}
+
+test("a call beside a subscription dials at once, and the subscription goes on with it", () => {
+  const scene = down();
+  scene.ask("s", "subscriptions/listen", { notifications: {} });
+  pass(scene, 60_000);
+  const { length } = scene.dials;
+  scene.call(1, "write");
+  assertEquals(scene.dials.length, length + 1);
+  scene.take();
+  scene.again();
+  assertEquals(scene.written().slice(-2).map(({ id }) => id), ["s", 1]);
+});
+
+test("the queue timeout is the sum of all waits: a request that was repeated", () => {
+  const scene = down();
+  scene.ask(1, "resources/read");
+  pass(scene, 30_000);
+  scene.untilDial();
+  const waited = scene.now;
+  scene.take();
+  scene.again();
+  assertEquals(scene.written().at(-1).id, 1);
+  live(scene, 60);
+  scene.take();
+  scene.close();
+  pass(scene, 45_000 - waited - 1);
+  assertEquals(scene.replies(), []);
+  pass(scene, 1);
+  const [{ error }] = scene.replies();
+  assertEquals([error.code, error.data.delivered], [-31001, "unknown"]);
+});
+
+test("exai: a call that waits for its turn does not wait for the daemon", () => {
+  const scene = new ExaiScene({ pingInterval: Infinity });
+  for (const id of [1, 2, 3, 4, 5]) scene.call(id, "chat");
+  pass(scene, 10_000);
+  scene.untilDial();
+  const waited = scene.now;
+  const from = scene.epoch;
+  scene.greet();
+  for (let epoch = from + 1; epoch <= scene.epoch; epoch++) scene.greet(epoch);
+  scene.take();
+  scene.pass(100_000);
+  const epochs = [from, ...[1, 2, 3, 4].map((n) => scene.epoch - 4 + n)];
+  for (const epoch of epochs) scene.close(1006, epoch);
+  pass(scene, 45_000 - waited - 1);
+  assertEquals(scene.answers().filter(([id]) => id === 5), []);
+  pass(scene, 1);
+  assertEquals(scene.answers().filter(([id]) => id === 5), [[5, -31001]]);
+});
+
+test("exai: a call waits for the daemon while the main link is away, though another call runs", () => {
+  const scene = new ExaiScene({ pingInterval: Infinity });
+  scene.greet();
+  scene.running(1);
+  scene.close(1006, 1);
+  scene.call(2, "chat");
+  pass(scene, 44_999);
+  assertEquals(scene.answers(), []);
+  pass(scene, 1);
+  assertEquals(scene.answers(), [[2, -31001]]);
+});
+
+test("a daemon that does not read is one that requests wait for", () => {
+  const scene = new Scene({ pingInterval: Infinity });
+  scene.start();
+  scene.do({ type: "backlog", epoch: 1, is: "full" });
+  scene.call(1, "write");
+  scene.pass(30_000);
+  scene.do({ type: "backlog", epoch: 1, is: "read" });
+  assertEquals(scene.written().at(-1).id, 1);
+  scene.do({ type: "backlog", epoch: 1, is: "full" });
+  scene.take();
+  scene.call(2, "write");
+  scene.pass(44_999);
+  assertEquals(scene.replies(), []);
+  scene.pass(1);
+  const [{ id, error }] = scene.replies();
+  assertEquals([id, error.code, error.data.delivered], [2, -31001, "no"]);
+  assertMatch(error.message, /not available: it does not read what is sent/);
+});
+
+test("a link that is ready when a late timer comes serves what would have been given up", () => {
+  const scene = down();
+  scene.call(1, "write");
+  pass(scene, 44_000);
+  scene.untilDial();
+  scene.take();
+  scene.open();
+  const { id } = scene.written().find(({ method }) => method === "initialize")!;
+  scene.now = 45_100; // no tick came at 45 s
+  const result = { protocolVersion: "2025-06-18", capabilities: {} };
+  scene.daemon({ id, result });
+  assertEquals(scene.written().at(-1).id, 1);
+  assertEquals(scene.replies(), []);
+});
+
+test("the queue timeout of a call that was written once says that its outcome is unknown", () => {
+  const scene = new Scene({ retry: "always", pingInterval: Infinity });
+  scene.start();
+  scene.call(1, "write");
+  scene.close();
+  pass(scene, 44_900);
+  assertEquals(scene.replies(), []);
+  pass(scene, 200);
+  const [{ error }] = scene.replies();
+  assertEquals([error.code, error.data.delivered], [-31001, "unknown"]);
+});
+
+test("exai: the queue timeout is the sum of the waits for the main link and for one of the pool", () => {
+  const scene = new ExaiScene();
+  scene.call(1, "chat");
+  pass(scene, 30_000);
+  scene.untilDial();
+  const { now } = scene;
+  scene.take();
+  scene.greet();
+  scene.pass(45_000 - now - 1);
+  assertEquals(scene.answers(), []);
+  scene.pass(1);
+  assertEquals(scene.answers(), [[1, -31001]]);
+});
+
+for (const code of [1008, 1000, 1011, 4003]) {
+  test(`close code ${code} in a conversation that worked is an ordinary loss`, () => {
+    const scene = new Scene();
+    scene.start();
+    scene.close(code);
+    scene.call(1, "write");
+    assertEquals(scene.replies(), []);
+    scene.pass(250);
+    scene.take();
+    scene.again();
+    assertEquals(scene.written().at(-1).id, 1);
+    assertEquals(/token/.test(scene.log()), false);
+  });
+}
+
+test("exai: 4003 in a conversation that worked is an ordinary loss", () => {
+  const scene = new ExaiScene();
+  scene.greet();
+  scene.close(4003, 1);
+  scene.call(1, "chat");
+  assertEquals(scene.answers(), []);
+  scene.untilDial();
+  scene.greet();
+  assertEquals(scene.greet().map(({ op }) => op), ["call_tool"]);
+});
+
+/** The daemon says no to the dial that was made last. */
+const REFUSALS: [
+  what: string,
+  scene: () => Scene,
+  refuse: (s: Scene) => void,
+][] = [
+  ["mcp, 1008 before the first answer", down, (scene) => {
+    scene.open();
+    scene.close(1008);
+  }],
+  ["mcp, HTTP 401", down, (scene) => {
+    const how = { code: 0, reason: "HTTP 401", status: 401, reached: true };
+    scene.do({ type: "closed", epoch: scene.epoch, ...how });
+  }],
+  ["exai, unauthorized", () => {
+    const scene = new ExaiScene();
+    scene.take();
+    return scene;
+  }, (scene) => {
+    scene.open();
+    const no = { op: "hello_ack", ok: false, error: "unauthorized" };
+    scene.daemon(JSON.stringify(no));
+    if (scene.session.snapshot().standing.phase === "greeting") {
+      scene.close(4003);
+    }
+  }],
+];
+for (const [what, start, refuse] of REFUSALS) {
+  test(`refused (${what}): a request 5 s after the last dial makes one, and is told its outcome`, () => {
+    const scene = start();
+    if (scene.session.snapshot().standing.phase === "waiting") {
+      scene.untilDial();
+    }
+    refuse(scene);
+    scene.take();
+    const { length } = scene.dials;
+    const at = scene.dials.at(-1)!.at;
+    scene.pass(at + 4_900 - scene.now);
+    scene.ask(1, "tools/list");
+    assertEquals(scene.replies().map(({ error }) => error.data.reason), [
+      "refused",
+    ]);
+    assertEquals(scene.dials.length, length);
+    scene.take();
+    scene.pass(100);
+    for (const id of [2, 3]) scene.ask(id, "tools/list");
+    assertEquals([scene.dials.length, scene.replies()], [length + 1, []]);
+    refuse(scene);
+    assertEquals(
+      scene.replies().map(({ id, error }) => [id, error.data.reason]),
+      [
+        [2, "refused"],
+        [3, "refused"],
+      ],
+    );
+    scene.take();
+    scene.pass(29_900);
+    assertEquals(scene.dials.length, length + 1, "nobody asks: the cap");
+  });
+}
+
+test("the right token is back: the next request 5 s later is answered", () => {
+  const scene = new ExaiScene();
+  scene.open();
+  scene.say({ op: "hello_ack", ok: false, error: "unauthorized" });
+  scene.pass(5_000);
+  scene.take();
+  scene.ask(1, "tools/list");
+  assertEquals(scene.greet().map(({ op }) => op), ["list_tools"]);
+  scene.say({ op: "list_tools_res", tools: [] });
+  assertEquals(scene.replies().at(-1).id, 1);
+});
+
+test("exai: what was refused on a call's connection is forgotten when the main one is taken again", () => {
+  const scene = new ExaiScene();
+  scene.greet();
+  scene.call(1, "chat");
+  scene.open();
+  scene.say({ op: "hello_ack", ok: false, error: "unauthorized" });
+  assertEquals(scene.answers(), [[1, -31001]]);
+  scene.close(1006, 1);
+  scene.call(2, "chat");
+  scene.untilDial();
+  scene.take();
+  scene.greet();
+  assertEquals(scene.greet().map(({ op }) => op), ["call_tool"]);
+});
+
+test("a refused daemon that fails in another way is waited for", () => {
+  const scene = down();
+  scene.untilDial();
+  scene.open();
+  scene.close(1008);
+  scene.pass(5_000);
+  scene.take();
+  scene.call(1, "write");
+  scene.refuse();
+  assertEquals(scene.replies(), []);
+  pass(scene, 3_000);
+  scene.take();
+  scene.untilDial();
+  scene.again();
+  assertEquals(scene.written().at(-1).id, 1);
+});
+
+/** A scene whose connection answered a probe during a call, and is silent since; a second one is dialed. */
+function suspected(): Scene {
+  const scene = new Scene();
+  scene.start();
+  scene.call("long", "write");
+  scene.pass(250);
+  const { id } = scene.sent().findLast(({ method }) => method === "ping")!;
+  scene.daemon({ id, result: {} });
+  scene.pass(10_000);
+  return scene;
+}
+
+test("a second connection is refused for itself alone: what waits goes on waiting", () => {
+  const scene = suspected();
+  assertEquals(scene.dials.length, 2);
+  scene.call("new", "write");
+  scene.open();
+  scene.close(1008);
+  assertEquals(scene.replies(), []);
+});
+
+// Another client that takes the connection.
+
+/** The connection works for so long, and is closed with this code. */
+function taken(scene: Scene, ms = 200, code = 1000): void {
+  scene.untilDial();
+  scene.take();
+  scene.again();
+  scene.take();
+  scene.pass(ms);
+  scene.close(code);
+}
+
+/** A scene whose connection was taken twice. */
+function displaced(config = {}): Scene {
+  const scene = new Scene(config);
+  scene.start();
+  scene.close(1000);
+  taken(scene);
+  return scene;
+}
+
+for (const code of [1000, 1005, 1008, 4000]) {
+  test(`taken twice within 10 s with code ${code}: dialed with the next request only`, () => {
+    const scene = new Scene();
+    scene.start();
+    scene.close(code);
+    assertEquals(/another client/i.test(scene.log()), false, "once");
+    taken(scene, 200, code);
+    assertMatch(scene.log(), /another client takes the connection/);
+    assertEquals(scene.session.snapshot().standing, { phase: "displaced" });
+    const { length } = scene.dials;
+    scene.pass(3_600_000);
+    assertEquals(scene.dials.length, length);
+    scene.call(1, "write");
+    assertEquals(scene.dials.length, length + 1);
+    scene.take();
+    scene.again();
+    assertEquals(scene.sent().at(-1).id, 1);
+    scene.daemon({ id: 1, result: {} });
+    scene.close(code);
+    scene.pass(3_600_000);
+    assertEquals(scene.dials.length, length + 1, "still");
+  });
+}
+
+const OTHERS: [what: string, end: (scene: Scene) => void][] = [
+  ["closed with 1001 (the daemon goes away)", (scene) => taken(scene, 9, 1001)],
+  ["closed with 1012 (it restarts)", (scene) => taken(scene, 9, 1012)],
+  ["lost without a close frame", (scene) => taken(scene, 9, 1006)],
+  ["closed an hour later", (scene) => {
+    scene.untilDial();
+    scene.take();
+    scene.again();
+    live(scene, 3_600);
+    scene.close(1000);
+  }],
+  ["closed, and the daemon was away between", (scene) => {
+    scene.untilDial();
+    scene.refuse();
+    taken(scene);
+  }],
+];
+for (const [what, end] of OTHERS) {
+  test(`no other client: ${what}`, () => {
+    const scene = new Scene();
+    scene.start();
+    scene.close(1000);
+    end(scene);
+    assertEquals(/another client/i.test(scene.log()), false);
+    const { length } = scene.dials;
+    scene.pass(31_000);
+    assert(scene.dials.length > length);
+  });
+}
+
+test("a connection that lasts for a minute was not taken: it is dialed by the table again", () => {
+  const scene = displaced();
+  scene.call(1, "write");
+  scene.untilDial();
+  scene.take();
+  scene.again();
+  scene.daemon({ id: 1, result: {} });
+  live(scene, 60);
+  const { length } = scene.dials;
+  scene.close(1000);
+  scene.pass(250);
+  assertEquals(scene.dials.length, length + 1);
+});
+
+test("a daemon that is away after another client had the connection is dialed by the table", () => {
+  const scene = displaced();
+  scene.pass(60_000);
+  scene.ask(1, "resources/read");
+  scene.refuse();
+  scene.client({ method: "notifications/cancelled", params: { requestId: 1 } });
+  const { length } = scene.dials;
+  for (let dials = 1; dials <= 5; dials++) {
+    scene.untilDial();
+    scene.refuse();
+  }
+  assertEquals(scene.dials.length, length + 5);
+});
+
+for (const method of ["server/discover", "subscriptions/listen"]) {
+  test(`${method} while another client has the connection: it is dialed once`, () => {
+    const scene = displaced();
+    const { length } = scene.dials;
+    scene.ask("held", method, { notifications: {} });
+    scene.untilDial();
+    scene.take();
+    scene.again();
+    assertEquals(scene.written().at(-1).id, "held");
+    assertEquals(scene.dials.length, length + 1);
+    scene.take();
+    scene.close(1000);
+    scene.pass(3_600_000);
+    // What has an answer is asked for again.
+    const isAsked = method === "server/discover";
+    assertEquals(scene.dials.length > length + 1, isAsked);
+    assertEquals(/Infinity/.test(scene.log()), false);
+  });
+}
+
+test("a connection that lasts for half a minute does not end the displacement", () => {
+  const scene = displaced();
+  scene.ask(1, "resources/read");
+  scene.untilDial();
+  scene.take();
+  scene.again();
+  scene.daemon({ id: 1, result: {} });
+  live(scene, 32);
+  scene.close(1000);
+  assertEquals(scene.session.snapshot().standing, { phase: "displaced" });
+});
+
+test("a daemon that refuses us after another client had the connection is dialed at the cap", () => {
+  const scene = displaced({ giveUpAfter: 100_000 });
+  scene.call(1, "write");
+  scene.untilDial();
+  scene.open();
+  scene.close(1008);
+  assertEquals(scene.session.snapshot().standing.phase, "waiting");
+  const { length } = scene.dials;
+  scene.pass(31_000);
+  assertEquals(scene.dials.length, length + 1);
+});
+
+const CAUSES: [what: string, cause: (scene: Scene) => void][] = [
+  ["a call in flight", (scene) => scene.call(scene.now, "write")],
+  ["a request in flight", (scene) => scene.ask(scene.now, "prompts/get")],
+  ["a call beside a second connection of our own", (scene) => {
+    const { epoch } = scene;
+    scene.call(scene.now, "write");
+    scene.pass(10_000);
+    scene.open();
+    scene.epoch = epoch;
+  }],
+];
+for (const [what, cause] of CAUSES) {
+  test(`no other client where ${what} may be the cause`, () => {
+    const scene = new Scene();
+    scene.start();
+    for (let n = 0; n < 3; n++) {
+      cause(scene);
+      scene.close(1000, scene.epoch);
+      scene.untilDial();
+      scene.take();
+      scene.again();
+    }
+    assertEquals(/another client/.test(scene.log()), false);
+  });
+}
+
+test("a second connection that the daemon closes is asked ever more seldom", () => {
+  const scene = suspected();
+  scene.ask("waits", "resources/read");
+  const start = scene.now;
+  let dials = 0;
+  for (let { length } = scene.dials; scene.now < start + 40_000;) {
+    scene.open();
+    scene.close(1000);
+    scene.take();
+    while (scene.dials.length === length && scene.now < start + 40_000) {
+      scene.pass(50);
+    }
+    dials += scene.dials.length - length;
+    length = scene.dials.length;
+  }
+  assert(dials <= 8, `${dials}`);
+});
+
+test("exai: a daemon that takes no further connection is not dialed on demand for calls that can wait for one", () => {
+  const scene = new ExaiScene({ pingInterval: Infinity });
+  scene.greet();
+  scene.running(0);
+  for (const id of [1, 2, 3]) scene.call(id, "chat");
+  const start = scene.now;
+  const { length } = scene.dials;
+  const open = new Set<number>();
+  while (scene.now < start + 60_000) {
+    for (const effect of scene.take()) {
+      if (effect.type === "dial") open.add(effect.epoch);
+    }
+    for (const epoch of open) {
+      scene.open(epoch);
+      scene.close(1008, epoch);
+    }
+    open.clear();
+    scene.pass(50);
+  }
+  // Three links by the table: 0.25, 0.5, 1, 2, 4, 8, 16, 30 s.
+  const dials = scene.dials.length - length;
+  assert(dials > 3 && dials <= 3 * 9, `${dials}`);
+});
+
+test("the client reads too slowly: the log says that this is what is waited for", () => {
+  const scene = new Scene();
+  scene.start();
+  scene.do({ type: "clogged" });
+  assertMatch(scene.log(), /Reconnecting when the client has read\.$/);
+  const { length } = scene.dials;
+  scene.pass(60_000);
+  assertEquals(scene.dials.length, length);
+  scene.do({ type: "drained" });
+  assertEquals(scene.dials.length, length + 1);
+});
+
+test("exai: the dial that shows whether we are still refused goes on while the main link is made anew", () => {
+  const scene = new ExaiScene();
+  scene.greet();
+  scene.call(1, "chat");
+  scene.open();
+  scene.say({ op: "hello_ack", ok: false, error: "unauthorized" });
+  scene.pass(4_900);
+  scene.health(1, "0:01:00");
+  scene.pass(100);
+  scene.take();
+  scene.call(2, "chat");
+  const { epoch } = scene;
+  scene.close(1006, 1);
+  scene.untilDial();
+  scene.greet();
+  scene.take();
+  assertEquals(scene.greet(epoch).map(({ op }) => op), ["call_tool"]);
+});
+
+test("--give-up-after does not run while another client has the connection, and begins with the request", () => {
+  const scene = displaced({ giveUpAfter: 20_000 });
+  scene.pass(3_600_000);
+  assertEquals(scene.exit(), undefined);
+  scene.call(1, "write");
+  assertEquals(scene.exit(), undefined);
+  pass(scene, 19_999);
+  assertEquals(scene.exit(), undefined);
+  pass(scene, 1);
+  assertEquals(scene.exit(), 1);
+});
+
+test("--give-up-after begins when a client that was silent speaks", () => {
+  const scene = new Scene({ giveUpAfter: 20_000 });
+  scene.open();
+  scene.pass(60_000);
+  scene.ask(0, "initialize", { protocolVersion: "2025-06-18" });
+  assertEquals(scene.exit(), undefined);
+  scene.daemon({ id: 0, result: {} });
+  assertEquals(scene.replies().map(({ id }) => id), [0]);
+});
+
+test("a request that comes an hour after another client took the connection has the whole queue timeout", () => {
+  const scene = displaced();
+  scene.pass(3_600_000);
+  for (const id of [1, 2]) scene.call(id, "write");
+  pass(scene, 44_999);
+  assertEquals(scene.replies(), []);
+  pass(scene, 1);
+  assertEquals(scene.replies().map(({ id }) => id), [1, 2]);
+});
+
+test("a list that is answered from the cache has the daemon dialed all the same", () => {
+  const scene = new Scene({ remembered: NOTHING });
+  scene.start();
+  const result = { tools: [{ name: "old" }] };
+  scene.ask("list", "tools/list");
+  scene.daemon({ id: "list", result });
+  scene.close(1000);
+  scene.untilDial();
+  scene.take();
+  scene.again();
+  const { id } = scene.written().at(-1);
+  scene.daemon({ id, result });
+  scene.close(1000);
+  const { length } = scene.dials;
+  scene.pass(60_000);
+  assertEquals(scene.dials.length, length);
+  scene.take();
+  scene.ask(1, "tools/list");
+  assertEquals(scene.replies()[0].result, result);
+  assertEquals(scene.dials.length, length + 1);
+});
+
+test("a question of the proxy's own may be why a connection is closed", () => {
+  const scene = new Scene();
+  scene.start();
+  scene.ask("list", "tools/list");
+  scene.daemon({ id: "list", result: { tools: [] } });
+  scene.close(1000);
+  // The new daemon is asked for its tools, and closes.
+  for (let n = 0; n < 3; n++) taken(scene);
+  assertEquals(/another client/.test(scene.log()), false);
+});
+
+test("a request that was in flight is why the next dial comes, and the log says when", () => {
+  const scene = displaced();
+  scene.ask("d", "server/discover");
+  scene.untilDial();
+  scene.take();
+  scene.again();
+  scene.take();
+  scene.close(1000);
+  assertMatch(scene.log(), /takes the connection\. Reconnecting in 0\.9 s\.$/);
+  assertEquals(scene.session.snapshot().standing.phase, "waiting");
+});
+
+test("a sleep has nobody dialed who waits for a request", () => {
+  const scene = displaced();
+  const { length } = scene.dials;
+  scene.sleep(60_000);
+  scene.pass(60_000);
+  assertEquals(scene.dials.length, length);
+});
+
+// Ids that come again.
+
+const LATE: [what: string, config: Json, leave: (scene: Scene) => void][] = [
+  ["cancelled", {}, (scene) =>
+    scene.client({
+      method: "notifications/cancelled",
+      params: { requestId: 1 },
+    })],
+  ["timed out", { requestTimeout: 1_000 }, (scene) => scene.pass(1_000)],
+  ["silent for too long", { idleTimeout: 1_000 }, (scene) => scene.pass(1_000)],
+];
+test("an initialize that timed out and comes again is refused until its late answer came", () => {
+  const scene = new Scene({ requestTimeout: 1_000 });
+  scene.start();
+  scene.ask(7, "initialize", { protocolVersion: "2025-06-18" });
+  scene.pass(1_000);
+  scene.take();
+  scene.ask(7, "tools/list");
+  assertEquals(scene.replies().map(({ error }) => error.code), [-32600]);
+  // A late answer that is no message has come as well.
+  scene.daemon('{"jsonrpc":"2.0","id":7,"result":1,"error":{}}');
+  scene.take();
+  scene.ask(7, "tools/list");
+  assertEquals(scene.written().map(({ id }) => id), [7]);
+});
+
+for (const [what, config, leave] of LATE) {
+  test(`an id that was ${what} and comes again is refused until its late answer came`, () => {
+    const scene = new Scene(config);
+    scene.start();
+    scene.call(1, "write");
+    leave(scene);
+    scene.take();
+    scene.call(1, "write");
+    const [{ id, error }] = scene.replies();
+    assertEquals([id, error.code], [1, -32600]);
+    assertMatch(error.message, /another id/);
+    assertEquals(scene.written(), []);
+    scene.take();
+    scene.call("1", "write");
+    assertEquals(scene.written().map(({ id }) => id), ["1"], "another id");
+    scene.take();
+    scene.daemon({ id: 1, result: "late" });
+    assertEquals(scene.replies(), []);
+    scene.call(1, "write");
+    scene.daemon({ id: 1, result: "its own" });
+    assertEquals(scene.replies().map(({ result }) => result), ["its own"]);
+  });
+
+  test(`an id that was ${what} can come again on the next connection`, () => {
+    const scene = new Scene(config);
+    scene.start();
+    scene.call(1, "write");
+    leave(scene);
+    scene.close();
+    scene.take();
+    scene.call(1, "write");
+    assertEquals(scene.replies(), []);
+    scene.untilDial();
+    scene.again();
+    assertEquals(scene.written().at(-1).id, 1);
+  });
+}
+
+const EXAI_LATE: [what: string, frame: Json][] = [
+  ["no room for it", {
+    error: { code: "OVER_CAPACITY", message: "full", retry_after: 1 },
+  }],
+  ["too much", {
+    op: "list_tools_res",
+    tools: [{ name: "x".repeat(33 * 1024 * 1024) }],
+  }],
+  ["the list", { op: "list_tools_res", tools: [] }],
+];
+for (const [what, frame] of EXAI_LATE) {
+  test(`exai: a late answer to a list that was cancelled (${what}) sets its id free`, () => {
+    const scene = new ExaiScene();
+    scene.greet();
+    scene.ask(1, "tools/list");
+    scene.client({
+      method: "notifications/cancelled",
+      params: { requestId: 1 },
+    });
+    scene.ask(1, "tools/list");
+    assertEquals(scene.replies().at(-1).error.code, -32600);
+    scene.say(frame);
+    scene.take();
+    scene.ask(1, "tools/list");
+    scene.say({ op: "list_tools_res", tools: [] });
+    assertEquals(scene.replies().map(({ id, result }) => [id, result.tools]), [
+      [1, []],
+    ]);
+  });
+}
+
+test("an id that was cancelled before it was written can come again", () => {
+  const scene = down();
+  scene.call(1, "write");
+  scene.client({ method: "notifications/cancelled", params: { requestId: 1 } });
+  scene.call(1, "look");
+  scene.untilDial();
+  scene.again();
+  assertEquals(scene.written().at(-1).params, { name: "look" });
+  scene.daemon({ id: 1, result: {} });
+  assertEquals(scene.replies().map(({ id }) => id), [1]);
+});
+
+// What the log says.
+
+test("what a daemon that works sends amiss is logged each time", () => {
+  const scene = new Scene();
+  scene.start();
+  for (let n = 0; n < 3; n++) scene.daemon("garbage");
+  scene.do({ type: "binary", epoch: scene.epoch, bytes: 3 });
+  assertEquals(scene.logged(), [
+    "invalid-from-daemon",
+    "invalid-from-daemon",
+    "invalid-from-daemon",
+    "binary-frame",
+  ]);
+});
+
+test("Lost ... says when it dials next", () => {
+  const scene = new Scene();
+  scene.start();
+  scene.close();
+  assertMatch(scene.log(), /Reconnecting in 0\.3 s\.$/);
+  scene.untilDial();
+  scene.again();
+  scene.take();
+  scene.close();
+  assertMatch(scene.log(), /Reconnecting in 0\.5 s\.$/m);
+});
+
+test("a daemon of another kind is logged at attempts 1, 5, 10 only", () => {
+  const scene = new Scene();
+  scene.start();
+  scene.close();
+  scene.call(1, "write");
+  const logged: string[] = [];
+  for (let attempt = 1; attempt <= 12; attempt++) {
+    scene.untilDial();
+    scene.open();
+    scene.daemon('{"op":"hello_ack"}');
+    scene.do({ type: "binary", epoch: scene.epoch, bytes: 3 });
+    const reason = "missing hello";
+    const how = { code: 4001, reason, reached: true };
+    scene.do({ type: "closed", epoch: scene.epoch, ...how });
+    logged.push(...scene.logged());
+    scene.take();
+  }
+  const of = (event: string): number =>
+    logged.filter((it) => it === event).length;
+  assertEquals(
+    ["invalid-from-daemon", "binary-frame", "attempt-failed"].map(of),
+    [3, 3, 3],
+  );
+});
+
+test("a client that speaks before initialize: the daemon hears of the client all the same", () => {
+  const said = '{"protocolVersion":"2025-06-18","capabilities":{"tools":{}}}';
+  const remembered = { initialize: { "2025-06-18": said }, lists: {} };
+  const scene = new Scene({ remembered });
+  scene.refuse();
+  scene.untilDial();
+  scene.call(1, "write");
+  scene.open();
+  const [{ id }] = scene.sent();
+  scene.ask("init", "initialize", { protocolVersion: "2025-06-18" });
+  assertEquals(scene.replies().map(({ id }) => id), ["init"]);
+  scene.take();
+  scene.daemon({ id, result: {} });
+  const [hello, ...rest] = scene.sent();
+  assertEquals([hello.method, rest], ["initialize", []]);
+  const result = { protocolVersion: "2025-06-18", capabilities: {} };
+  scene.daemon({ id: hello.id, result });
+  assertEquals(scene.sent().at(-1).id, 1);
+});
