@@ -20,11 +20,11 @@ import { RawDaemon } from "./helpers/fake_websocket_server.ts";
 import { test } from "./helpers/time_limit.ts";
 import { Proxy, proxyCommand, withoutNpx } from "./helpers/process.ts";
 
-test("config/env.example is what the settings table gives (deno task env)", async () => {
+test("config/env.example: it is what the settings table gives (deno task env)", async () => {
   assertEquals(await Deno.readTextFile(ENV_EXAMPLE), envExample());
 });
 
-test("config/env.example is accepted with every line in force", () => {
+test("config/env.example: it is accepted with every line in force", () => {
   const text = envExample().replaceAll(/^#(\w+=)/gm, "$1");
   const { values: file, unread, unset } = parseEnvText(text, {});
   assert(Object.keys(file).length > 15);
@@ -33,7 +33,7 @@ test("config/env.example is accepted with every line in force", () => {
   assertEquals(reading.kind, "config");
 });
 
-test("config/env.docker is accepted, and gives the streaming timeouts of the owner", async () => {
+test("config/env.docker: it is accepted, and gives the streaming timeouts 300 and 600", async () => {
   const text = await Deno.readTextFile(
     new URL("../config/env.docker", import.meta.url),
   );
@@ -80,7 +80,7 @@ const VARIANTS: [file: string, command: string[]][] = [
   ],
 ];
 
-test("every client's file in config/ starts the installed executable, in the form of lib/clients/registry.ts", async () => {
+test("config/: every client's file starts the installed executable, in the form of lib/clients/registry.ts", async () => {
   const { env, ...started } = await serverOf("mcp-config.cursor.json");
   assertEquals(started, { command: "/path/to/alwaysup", args: [] });
   for (const client of CLIENTS) {
@@ -98,7 +98,7 @@ test("every client's file in config/ starts the installed executable, in the for
   assertEquals(readConfig({ args: [], env }, () => "").kind, "config");
 });
 
-test("the variants in config/ start the same otherwise, and there is no other file", async () => {
+test("config/: the variants start the same otherwise, and there is no other file", async () => {
   const { env } = await serverOf("mcp-config.cursor.json");
   for (const [file, [command, ...args]] of VARIANTS) {
     assertEquals(await serverOf(file), { command, args, env }, file);
@@ -112,7 +112,7 @@ test("the variants in config/ start the same otherwise, and there is no other fi
   assertEquals((await names).toSorted(), known.toSorted());
 });
 
-test("what config/ starts reaches an exai daemon, installed and from source", async () => {
+test("config/: what its files start reaches an exai daemon, installed and from source", async () => {
   await using daemon = new ExaiProcess();
   await daemon.up();
   const installed = await serverOf(fileOf(CLIENTS[0]!));
@@ -135,7 +135,7 @@ test("what config/ starts reaches an exai daemon, installed and from source", as
   }
 });
 
-test("config/mcp-config.json starts a proxy that works", async () => {
+test("config/mcp-config.json: it starts a proxy that works", async () => {
   await using daemon = new RawDaemon();
   const file = new URL("../config/mcp-config.json", import.meta.url);
   const { mcpServers } = JSON.parse(await Deno.readTextFile(file));
@@ -152,7 +152,7 @@ test("config/mcp-config.json starts a proxy that works", async () => {
   assertEquals((await proxy.end()).code, 0);
 });
 
-test("the README's settings table is the program's, and its snippet the file's", async () => {
+test("README: its settings table is the program's, and its snippet is config/mcp-config.json", async () => {
   const readme = await Deno.readTextFile(
     new URL("../README.md", import.meta.url),
   );

@@ -31,7 +31,7 @@ async function shell(
   return { success, text: out! + err! };
 }
 
-test("the checksums are those of the five files, and of no other", async () => {
+test("Checksums: they are those of the five files, and of no other", async () => {
   const sums = await Deno.readTextFile(`${DIST}SHA256SUMS`);
   const names = sums.trim().split("\n").map((line) => line.split("  ")[1]!);
   assertEquals(names.toSorted(), BINARIES);
@@ -42,7 +42,7 @@ test("the checksums are those of the five files, and of no other", async () => {
   assertEquals((await command.output()).success, true);
 });
 
-test("the README's way to install verifies what it loads", async () => {
+test("README: its way to install verifies what it downloads", async () => {
   const readme = await Deno.readTextFile(`${ROOT}README.md`);
   const script = /```sh\n(case [^]*?)```/.exec(readme)![1]!;
   let isBroken = false;
@@ -86,7 +86,7 @@ function nodeBin(version: 20 | 22 | 24): string {
   return npmFile("nodes", `node-${version}/bin`);
 }
 
-test("the packed package installs offline, and its command starts outside this folder", async () => {
+test("npm package: it installs offline, and its command starts outside this folder", async () => {
   const home = await Deno.makeTempDir({ prefix: "npm-" });
   const pack = await shell(`npm pack --silent "${DIST}npm"`, home);
   assertEquals(pack.success, true, pack.text);
@@ -112,7 +112,7 @@ test("the packed package installs offline, and its command starts outside this f
   await Deno.remove(home, { recursive: true });
 });
 
-test("the oldest Node that the package claims runs it, one before it says why not", async () => {
+test("npm package: the oldest Node that it claims runs it, the one before says why not", async () => {
   await using daemon = new RawDaemon();
   const file = `${DIST}npm/alwaysup.js`;
   await using proxy = new Proxy([], {}, () => [

@@ -43,7 +43,7 @@ async function meet(home: Home): Promise<number> {
   return rig.port;
 }
 
-test("VS Code's order of events: tools from the cache, a call that waits, the daemon, the answer", async () => {
+test("Cache: VS Code gets the tools from it while the daemon is away, and its call waits for the daemon", async () => {
   await using home = new Home();
   const port = await meet(home);
   await using rig = new Rig([], home.env, port);
@@ -64,7 +64,7 @@ test("VS Code's order of events: tools from the cache, a call that waits, the da
   assert(Deno.readTextFileSync(file!).includes('"more"'));
 });
 
-test("the same with an empty cache: an honest answer after the grace, and the lists change when the daemon is there", async () => {
+test("Cache: with an empty one the client gets a placeholder after the grace, and list_changed when the daemon is there", async () => {
   await using home = new Home();
   const grace = { ALWAYSUP_INITIALIZE_GRACE: "300ms" };
   await using rig = new Rig([], { ...home.env, ...grace });
@@ -81,7 +81,7 @@ test("the same with an empty cache: an honest answer after the grace, and the li
   await rig.proxy.hear("notifications/tools/list_changed");
 });
 
-test("the cache is one file for the user's eyes only, and has no secret in it", async () => {
+test("Cache: it is one file that only its user can read, and has no secret in it", async () => {
   await using home = new Home();
   await using rig = new Rig([], { ...home.env, ALWAYSUP_TOKEN: "s3cret" });
   await rig.up();
@@ -98,7 +98,7 @@ test("the cache is one file for the user's eyes only, and has no secret in it", 
   assertEquals(Deno.statSync(folder).mode! & 0o777, 0o700);
 });
 
-test("a secret that is the whole query of a URL is in no name and no text", async () => {
+test("Cache: a secret that is the whole query of a URL is in no file name and no text", async () => {
   await using home = new Home();
   await using daemon = new RawDaemon();
   await using proxy = new Proxy([], {
@@ -137,7 +137,7 @@ const BROKEN: [what: string, make: (path: string) => void, said: RegExp][] = [
   ],
 ];
 for (const [what, make, said] of BROKEN) {
-  test(`a cache that is ${what}: one log line, and the daemon is used`, async () => {
+  test(`Cache: one that is ${what} costs one log line, and the daemon is used`, async () => {
     const folder = Deno.makeTempDirSync();
     const path = `${folder}/cache.json`;
     make(path);
@@ -155,7 +155,7 @@ for (const [what, make, said] of BROKEN) {
   });
 }
 
-test("a cache that cannot be written costs one log line, and is tried again", async () => {
+test("Cache: one that cannot be written costs one log line, and is tried again", async () => {
   await using home = new Home();
   // Where the state folder should be there is a file.
   Deno.writeTextFileSync(`${home.path}/state`, "");
@@ -188,7 +188,7 @@ async function keep(path: string): Promise<void> {
   assertEquals((await rig.proxy.end()).code, 0);
 }
 
-test("--cache never replaces what is not its own: a foreign file, a pipe, a link", async () => {
+test("Cache: --cache never replaces what is not its own (a foreign file, a pipe, a link)", async () => {
   await using home = new Home();
   const foreign = `${home.path}/mcp.json`;
   const text = '{"mcpServers":{"mine":1}}';
@@ -207,7 +207,7 @@ test("--cache never replaces what is not its own: a foreign file, a pipe, a link
   assertEquals(Deno.readTextFileSync(link), text);
 });
 
-test("daemons whose URLs differ in what is hidden are told apart", async () => {
+test("Cache: daemons whose URLs differ only in a secret have a file each", async () => {
   await using home = new Home();
   await using rig = new Rig([], home.env);
   await rig.up();
@@ -230,7 +230,7 @@ test("daemons whose URLs differ in what is hidden are told apart", async () => {
   }
 });
 
-test("who shows the daemon another token hears nothing of what it told the first, and eight such files are kept", async () => {
+test("Cache: each token has a file of its own, and eight of them are kept", async () => {
   await using home = new Home();
   const asked = async (
     rig: Rig,
@@ -256,7 +256,7 @@ test("who shows the daemon another token hears nothing of what it told the first
   assertEquals(await asked(rig, "", ...grace), "alwaysup");
 });
 
-test("a proxy that knows less takes nothing from the cache that another one has filled", async () => {
+test("Cache: a proxy that knows less removes nothing that another one has saved", async () => {
   await using home = new Home();
   const path = `${home.path}/c.json`;
   const cache = ["--cache", path];
@@ -275,7 +275,7 @@ test("a proxy that knows less takes nothing from the cache that another one has 
   assert(lists["tools/list"].tools.length > 0);
 });
 
-test("eight proxies that share a new cache: what each has learned is in it, and none complains", async () => {
+test("Cache: eight proxies share a new one, each one's results are in it, and none logs an error", async () => {
   await using home = new Home();
   await using daemon = new RawDaemon();
   const flags = ["--url", daemon.url, "--cache", `${home.path}/c.json`];
@@ -317,7 +317,7 @@ test("eight proxies that share a new cache: what each has learned is in it, and 
   assertEquals(names.filter((name) => name.startsWith("c.json")), ["c.json"]);
 });
 
-test("several proxies share a cache", async () => {
+test("Cache: several proxies share one", async () => {
   await using home = new Home();
   await using rig = new Rig([], home.env);
   await rig.up();

@@ -43,7 +43,7 @@ const LOSSES: readonly (readonly [Uint8Array, string])[] = [
   ],
 ];
 for (const [last, reason] of LOSSES) {
-  test(`a connection is lost: ${reason}`, async () => {
+  test(`Close reason: a connection is lost, ${reason}`, async () => {
     await using daemon = new RawDaemon();
     await using relay = new Relay(daemon.port);
     const url = `ws://127.0.0.1:${relay.port}/`;
@@ -73,7 +73,7 @@ const ANSWERS: readonly (readonly [string, string])[] = [
   ],
 ];
 for (const [answer, reason] of ANSWERS) {
-  test(`a dial fails: ${reason}`, async () => {
+  test(`Close reason: a dial fails, ${reason}`, async () => {
     using listener = Deno.listen({ port: 0, hostname: "127.0.0.1" });
     void serve(listener, answer);
     const { port } = listener.addr;
@@ -96,7 +96,7 @@ async function serve(
   }
 }
 
-test("a port at which nothing listens, and a name that nobody knows", async () => {
+test("Close reason: a port where nothing listens, and an unknown host name", async () => {
   const closed = await failureOf(`ws://127.0.0.1:${freePort()}/`);
   const nothing = "nothing listens there, or the host cannot be reached";
   assertEquals(closed, nothing);

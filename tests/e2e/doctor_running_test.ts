@@ -145,7 +145,7 @@ function deafening(): RawDaemon {
   });
 }
 
-test("doctor leaves the session of a running proxy alone, at a daemon that keeps one client; --connect does not", async () => {
+test("doctor: it opens no connection beside a running proxy of a daemon that keeps one client; with --connect it does", async () => {
   using folder = new Folder();
   await using daemon = displacing();
   const url = ["--url", daemon.url];
@@ -202,7 +202,7 @@ test("doctor leaves the session of a running proxy alone, at a daemon that keeps
   await proxy.end();
 });
 
-test("doctor on a proxy whose daemon is away: it fails with what the proxy knows, and dials nothing", async () => {
+test("doctor: with a proxy whose daemon is away it fails with what the proxy knows, and dials nothing", async () => {
   using folder = new Folder();
   await using listener = new Listener();
   const { url } = listener;
@@ -277,7 +277,7 @@ test("doctor: a proxy that is no more, or has another daemon, keeps it from noth
   assert(listener.count > 0);
 });
 
-test("doctor opens nothing where it cannot know whether a proxy runs", async () => {
+test("doctor: it opens nothing where it cannot know whether a proxy runs", async () => {
   using folder = new Folder();
   await using listener = new Listener();
   const args = ["--url", listener.url];
@@ -307,7 +307,7 @@ for (
     ["several connections", () => new RawDaemon(), "many"],
   ] as const
 ) {
-  test(`doctor tries out that a daemon keeps ${what}`, async () => {
+  test(`doctor: it finds out that a daemon keeps ${what}`, async () => {
     using folder = new Folder();
     await using daemon = start();
     const found = await folder.doctor(["--url", daemon.url]);
@@ -326,7 +326,7 @@ for (
   });
 }
 
-test("doctor believes the cache that a daemon keeps one client", async () => {
+test("doctor: it takes from the cache that a daemon keeps one client", async () => {
   using folder = new Folder();
   await using daemon = displacing();
   const cache = `${folder.path}/cache.json`;

@@ -92,7 +92,7 @@ function textOf(seed: number): string {
   return pieces.join("");
 }
 
-const NAME = ".env files are read as python-dotenv reads them";
+const NAME = ".env: files are read as python-dotenv reads them";
 const pythons = (await Promise.all(["python3", "/usr/bin/python3"].map(look)))
   .filter((it) => it !== undefined)
   .filter(({ version }, i, all) =>
@@ -103,7 +103,7 @@ const isHere = pythons.length > 0;
 const which = isHere
   ? pythons.map(({ version }) => version).join(", ")
   : "python-dotenv is not here (Debian: python3-dotenv)";
-test(`${NAME}: ${which}`, async () => {
+test(`dotenv: ${NAME}, ${which}`, async () => {
   const forms = Object.entries(ENV_FORMS).flatMap(([what, forms]) =>
     forms.map(([text]) => ({ what, text }))
   );

@@ -40,7 +40,7 @@ function textOf({ result }: Json): string {
   return result.content.map(({ text }: Json) => text).join("\n");
 }
 
-test("exai: every kind of answer arrives as MCP has it", async () => {
+test("exai: every kind of response arrives as MCP has it", async () => {
   await using daemon = new ExaiProcess();
   await daemon.up();
   await using proxy = shim(daemon.port);
@@ -210,7 +210,7 @@ test("exai: the eight-second bug costs its call, and its connection is not used 
   assertEquals(textOf(await proxy.answer(2)), "on");
 });
 
-test("exai: a daemon that is full is asked again until it has room", async () => {
+test("exai: a call that the daemon has no room for is sent again until it has", async () => {
   await using daemon = new ExaiProcess();
   await daemon.up("--global", "1");
   await using proxy = shim(daemon.port);
@@ -222,7 +222,7 @@ test("exai: a daemon that is full is asked again until it has room", async () =>
   assertEquals(daemon.seen("execute").length, 3);
 });
 
-test("exai: an answer in a frame of 40 MB costs its own call only", async () => {
+test("exai: a response in a frame of 40 MB costs its own call only", async () => {
   await using daemon = new ExaiProcess();
   await daemon.up();
   await using proxy = shim(daemon.port);
@@ -271,7 +271,7 @@ test("exai: a pool that the daemon keeps small serves every call", async () => {
   assertEquals(proxy.stderr.dump().includes("Lost"), false);
 });
 
-test("exai: the health file is looked at when the first dial fails", async () => {
+test("exai: the health file is read when the first dial fails", async () => {
   const file = await Deno.makeTempFile({ suffix: ".json" });
   await Deno.writeTextFile(
     file,

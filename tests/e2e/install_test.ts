@@ -144,7 +144,7 @@ for (const [name, before] of FORMS) {
   });
 }
 
-test("what install has written starts a proxy that works", async () => {
+test("install: what it has written starts a proxy that works", async () => {
   await using home = new Home();
   await using daemon = new RawDaemon();
   const args = ["--url", daemon.url, "--cache", "off", "--name", "my-daemon"];
@@ -161,7 +161,7 @@ test("what install has written starts a proxy that works", async () => {
   assertEquals((await proxy.end()).code, 0);
 });
 
-test("a missing file is made, and another entry of the name replaced", async () => {
+test("install: a missing file is made, and another entry of the name replaced", async () => {
   await using home = new Home();
   const file = home.fileOf("zed");
   const oldest = ["install", "zed", "--write", "--url", "ws://127.0.0.1:8/"];
@@ -179,7 +179,7 @@ test("a missing file is made, and another entry of the name replaced", async () 
   assert((await Deno.readTextFile(`${file}.alwaysup.2.bak`)).includes(":9/"));
 });
 
-test("a link stays one", async () => {
+test("install: a symbolic link stays one", async () => {
   await using home = new Home();
   const real = `${home.folder}/real.json`;
   const file = await home.put("cursor", "");
@@ -199,7 +199,7 @@ test("a link stays one", async () => {
   assertMatch(text, /^\ufeff\{"mcpServers":\{"alwaysup":\{.*\}\}\}\r\n$/);
 });
 
-test("a link to nothing stays one, too", async () => {
+test("install: a symbolic link to nothing stays one, too", async () => {
   await using home = new Home();
   const file = await home.put("cursor", "");
   const real = `${home.folder}/real.json`;
@@ -217,7 +217,7 @@ test("a link to nothing stays one, too", async () => {
   assertEquals(await exists(real), code === 0);
 });
 
-test("an older entry's env is kept, and no secret of the file is shown", async () => {
+test("install: an older entry's env is kept, and no secret of the file is shown", async () => {
   await using home = new Home();
   const env = { EXAI_WS_TOKEN: "s3cret" };
   const file = await home.put(
@@ -241,7 +241,7 @@ test("an older entry's env is kept, and no secret of the file is shown", async (
   }
 });
 
-test("a file that cannot be written whole is as it was", async () => {
+test("install: a file that cannot be written whole is as it was", async () => {
   await using home = new Home();
   const before = `{"n": "${"x".repeat(1000)}"}`;
   const file = await home.put("cursor", before);
@@ -302,7 +302,7 @@ const FAILURES: [
   ],
 ];
 for (const [what, times, before, after, says] of FAILURES) {
-  test(`a file whose writing fails is ${what}`, async () => {
+  test(`install: a file whose writing fails is ${what}`, async () => {
     const { host, disk, modes } = failing(times, before);
     const args = ["cursor", "--write", ...URL_FLAG];
     const { code, err } = await ran(install, args, host);
@@ -314,7 +314,7 @@ for (const [what, times, before, after, says] of FAILURES) {
   });
 }
 
-test("others read neither a backup nor what comes and goes; nothing else is left", async () => {
+test("install: other users can read neither backups nor temporary files, and nothing else is left", async () => {
   await using home = new Home();
   const file = await home.put("cursor", "{}");
   await Deno.chmod(file, 0o664);
@@ -334,7 +334,7 @@ test("others read neither a backup nor what comes and goes; nothing else is left
   assert(Deno.statSync(file).ino !== before, "replaced at once");
 });
 
-test("a file with another name, too, stays one file", async () => {
+test("install: a file with two names (a hard link) stays one file", async () => {
   await using home = new Home();
   const file = await home.put("cursor", "{}");
   Deno.linkSync(file, `${home.folder}/other.json`);
@@ -346,7 +346,7 @@ test("a file with another name, too, stays one file", async () => {
   assertEquals(other, await Deno.readTextFile(file));
 });
 
-test("a file that is read-only is left alone", async () => {
+test("install: a read-only file stays as it is", async () => {
   await using home = new Home();
   const file = await home.put("cursor", "{}");
   await Deno.chmod(file, 0o444);
@@ -380,7 +380,7 @@ const REFUSED: [
   ],
 ];
 for (const [what, content, why] of REFUSED) {
-  test(`a file that is ${what} is refused, and not touched`, async () => {
+  test(`install: a file that is ${what} is refused, and not touched`, async () => {
     await using home = new Home();
     const file = await home.put("windsurf", "");
     const bytes = typeof content === "string"
@@ -400,7 +400,7 @@ for (const [what, content, why] of REFUSED) {
   });
 }
 
-test("a place that cannot be read or written is named", async () => {
+test("install: a path that cannot be read or written is named", async () => {
   await using home = new Home();
   await Deno.writeTextFile(`${home.folder}/.cursor`, "a file");
   const unreadable = await home.run([
@@ -454,7 +454,7 @@ const WRONG: [args: string[], why: RegExp][] = [
   [["uninstall", "zed", "--url", "ws://h/"], /only the flags --name, --wri/],
 ];
 
-test("what is wrong in a command line is said, and nothing is done", async () => {
+test("install: a wrong command line gives a sentence for each fault, and nothing is done", async () => {
   await using home = new Home();
   for (const [args, why] of WRONG) {
     const { code, stdout, stderr } = await home.run([...args, "--write"]);
@@ -465,7 +465,7 @@ test("what is wrong in a command line is said, and nothing is done", async () =>
   assert(!await exists(home.fileOf("zed")));
 });
 
-test("paths are made whole; what the client will not see is named", async () => {
+test("install: relative paths become absolute; variables that the client does not pass on are named", async () => {
   await using home = new Home();
   const token = `${"../".repeat(20)}${home.folder.slice(1)}/token`;
   await Deno.writeTextFile(`${home.folder}/token`, "t");
@@ -485,7 +485,7 @@ test("paths are made whole; what the client will not see is named", async () => 
   assertMatch(bare.stdout, /"off"/);
 });
 
-test("a path in an env file that is not whole is named", async () => {
+test("install: a relative path in an env file is named", async () => {
   await using home = new Home();
   const file = `${home.folder}/x.env`;
   const flags = [...URL_FLAG, "--env-file", file, "--retry", "safe"];
@@ -507,7 +507,7 @@ test("a path in an env file that is not whole is named", async () => {
   assertEquals((await home.run([...args, "--cache", "on"])).stderr, "");
 });
 
-test("on Windows the program is started by cmd, with what cmd leaves alone", async () => {
+test("install: on Windows cmd starts the program, with arguments that cmd does not change", async () => {
   const host = {
     os: "windows",
     env: () => ({}),
@@ -533,7 +533,7 @@ test("on Windows the program is started by cmd, with what cmd leaves alone", asy
   assertMatch(refused.err, /^alwaysup: Windows would read a part of it/);
 });
 
-test("uninstall names the entries that start this program under other names", async () => {
+test("uninstall: it names the entries that start this program under other names", async () => {
   await using home = new Home();
   const args = ["install", "zed", "--write", "--name", "exai", ...URL_FLAG];
   assertEquals((await home.run(args)).code, 0);
@@ -542,7 +542,7 @@ test("uninstall names the entries that start this program under other names", as
   assertMatch(stdout, /"alwaysup" is not there; nothing changes\n.*as "exai"/);
 });
 
-test("the default address is written only if something listens there", async () => {
+test("install: the default address is written only if something listens there", async () => {
   await using home = new Home();
   const options = { port: 8079, hostname: "127.0.0.1" };
   const isFree = await Deno.connect(options).then(

@@ -79,7 +79,7 @@ async function halfOpen(scene: LiveScene): Promise<void> {
   await scene.did("after", "work");
 }
 
-test("slow calls are executed once and answered, whatever else the daemon does, and a dead connection is told from them", async () => {
+test("Liveness: slow calls are executed once and answered, whatever else the daemon does, and a dead connection is recognized", async () => {
   await Promise.all([
     play({ kind: "serial" }, slow),
     play({ kind: "child-sync" }, slow),
@@ -93,7 +93,7 @@ test("slow calls are executed once and answered, whatever else the daemon does, 
   ]);
 });
 
-test("a daemon whose answers go to the newest connection answers the first call", async () => {
+test("Capacity: a daemon that answers on the newest connection only answers the first call", async () => {
   await play({ kind: "newest" }, async (scene) => {
     await scene.did("first", "work");
     await scene.did("second", "look");

@@ -12,7 +12,7 @@ import { Relay } from "../helpers/tcp_relay.ts";
 import { test } from "../helpers/time_limit.ts";
 import { freePort, Lines } from "../helpers/process.ts";
 
-test("a network that swallows everything: the connection is left within 20 s, and nothing is executed twice", async () => {
+test("Liveness: on a network that drops everything the connection is given up within 20 s, and nothing is executed twice", async () => {
   const port = freePort();
   await using relay = new Relay(port);
   await using rig = new Rig([], {}, relay.port, port);
@@ -38,7 +38,7 @@ test("a network that swallows everything: the connection is left within 20 s, an
   ]);
 });
 
-test("the same with a daemon that does one thing at a time: its call has its own time, what comes runs", async () => {
+test("Liveness: on such a network a daemon that serves one request at a time keeps its call until its timeout, and new requests run", async () => {
   const port = freePort();
   await using relay = new Relay(port);
   const flags = [...HASTY, "--request-timeout", "12s"];
@@ -56,7 +56,7 @@ test("the same with a daemon that does one thing at a time: its call has its own
   assert(two.at < one.at);
 });
 
-test("nothing expires because the proxy was stopped, and it is back at once", async () => {
+test("Sleep: no request expires because the proxy was stopped, and it works at once", async () => {
   const port = freePort();
   await using relay = new Relay(port);
   const env = { GLM_STREAM_TIMEOUT: "3" };

@@ -9,7 +9,7 @@ import { assert, assertEquals, assertMatch } from "../helpers/assert.ts";
 import { Rig } from "../helpers/mcp_process.ts";
 import { test } from "../helpers/time_limit.ts";
 
-test("kill -9 and a restart: what waits is answered, what is unsafe is not executed twice, what is safe is repeated", async () => {
+test("Restart: after kill -9 queued requests are answered, unsafe ones are not executed twice, safe ones are repeated", async () => {
   await using rig = new Rig();
   const { proxy } = rig;
   await rig.up();
@@ -39,7 +39,7 @@ test("kill -9 and a restart: what waits is answered, what is unsafe is not execu
   for (const { text } of proxy.stdout.all) JSON.parse(text);
 });
 
-test("a daemon that is not there yet: everything waits for it", async () => {
+test("Restart: requests wait for a daemon that is not there yet", async () => {
   await using rig = new Rig();
   const { proxy } = rig;
   const hello = proxy.initialize();
@@ -56,7 +56,7 @@ test("a daemon that is not there yet: everything waits for it", async () => {
   );
 });
 
-test("the new daemon learns what the old one knew, and the client what has changed", async () => {
+test("Restart: the new daemon gets the session's state, and the client list_changed", async () => {
   await using rig = new Rig();
   const { proxy } = rig;
   await rig.up();
@@ -98,7 +98,7 @@ test("the new daemon learns what the old one knew, and the client what has chang
   assertEquals(heard.includes("notifications/tools/list_changed"), false);
 });
 
-test("the daemon's question is taken back when it dies, and the new daemon's is answered", async () => {
+test("Restart: a dead daemon's request is cancelled at the client, and the new daemon's is answered", async () => {
   await using rig = new Rig();
   const { proxy } = rig;
   await rig.up();
@@ -125,7 +125,7 @@ test("the daemon's question is taken back when it dies, and the new daemon's is 
   assertEquals((await proxy.answer(2)).result.content[0].text, "b:decline");
 });
 
-test("progress and cancellation reach their ends", async () => {
+test("Restart: progress and cancellation reach their receivers", async () => {
   await using rig = new Rig();
   const { proxy } = rig;
   await rig.up();
@@ -146,7 +146,7 @@ test("progress and cancellation reach their ends", async () => {
   await rig.noted("cancelled write long");
 });
 
-test("a call that ends the daemon is not tried a third time", async () => {
+test("Restart: a call that ends the daemon is not sent a third time", async () => {
   await using rig = new Rig(["--backoff-base", "50ms"]);
   const { proxy } = rig;
   await rig.up();
@@ -165,7 +165,7 @@ test("a call that ends the daemon is not tried a third time", async () => {
   assertEquals((await proxy.answer(2)).result.content[0].text, "alive");
 });
 
-test("a frozen daemon is noticed while idle, and the next one is found", async () => {
+test("Liveness: a frozen daemon is noticed while idle, and the next one is found", async () => {
   await using rig = new Rig([
     ...["--ping-interval", "1s", "--ping-timeout", "1s"],
     ...["--connections", "many"],
@@ -182,7 +182,7 @@ test("a frozen daemon is noticed while idle, and the next one is found", async (
   assertEquals((await proxy.answer(1)).result.content[0].text, "thawed");
 });
 
-test("two minutes of down-time at a tenth of the time: tiered retry log, and the next call works", async () => {
+test("Restart: two minutes of outage at a tenth of the time give a tiered retry log, and the next call works", async () => {
   // 250 ms become 25 ms, 30 s become 1 s, and two minutes the 12 s to attempt 17.
   await using rig = new Rig([
     ...["--backoff-base", "25ms", "--backoff-cap", "1s"],

@@ -203,7 +203,7 @@ async function converse(
 
 for (const [what, settings, secrets] of CASES) {
   for (const LOG_FORMAT of ["text", "json"]) {
-    test(`no secret leaves by any way: ${what}, log in ${LOG_FORMAT}`, async () => {
+    test(`Secrets: none leaves the program, ${what}, log in ${LOG_FORMAT}`, async () => {
       using home = new Home();
       const out = await converse({ ...settings, LOG_FORMAT }, home, secrets);
       for (const [way, text] of Object.entries(out)) {

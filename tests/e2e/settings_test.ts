@@ -10,7 +10,7 @@ import { RawDaemon } from "../helpers/fake_websocket_server.ts";
 import { test } from "../helpers/time_limit.ts";
 import { freePort, isOnNode, Proxy } from "../helpers/process.ts";
 
-test("--version and --help", async () => {
+test("Settings: --version and --help", async () => {
   await using version = new Proxy(["--version"]);
   assertEquals((await version.ended()).code, 0);
   assert(version.stdout.dump().startsWith(`alwaysup ${metadata.version} (`));
@@ -19,7 +19,7 @@ test("--version and --help", async () => {
   assertMatch(help.stdout.dump(), /^ +--url URL /m);
 });
 
-test("bad settings: every problem at once on stderr, exit 2, nothing on stdout, nothing dialed", async () => {
+test("Settings: every problem comes at once on stderr, with exit code 2, nothing on stdout, nothing dialed", async () => {
   await using daemon = new RawDaemon();
   const flags = ["--url", daemon.url, "--retry", "perhaps", "--frobnicate"];
   await using proxy = new Proxy(flags, { ALWAYSUP_QUEUE_LIMIT: "many" });
@@ -33,7 +33,7 @@ test("bad settings: every problem at once on stderr, exit 2, nothing on stdout, 
   assertEquals(daemon.requests, []);
 });
 
-test("a named .env file counts, and one that only lies there does not", async () => {
+test("Settings: a named .env file counts, and one that only lies there does not", async () => {
   await using daemon = new RawDaemon();
   const folder = await Deno.makeTempDir({ prefix: "env-" });
   const file = `${folder}/.env`;
@@ -63,7 +63,7 @@ test("a named .env file counts, and one that only lies there does not", async ()
   await Deno.remove(folder, { recursive: true });
 });
 
-test("a file that ENV_FILE names and that is not there is a warning; one that a flag names, or that cannot be read, is an error", async () => {
+test("Settings: a missing file in ENV_FILE is a warning; one that a flag names, or that cannot be read, is an error", async () => {
   await using daemon = new RawDaemon();
   const folder = await Deno.makeTempDir({ prefix: "env-" });
   const none = `${folder}/none`;
@@ -100,7 +100,7 @@ const PROXIES: [variable: string, host: string][] = [
   ["all_proxy", "localhost"],
 ];
 for (const [variable, host] of PROXIES) {
-  test(`a daemon on this machine is not behind the proxy that ${variable} names`, async () => {
+  test(`Settings: a daemon on this machine is not dialed through the proxy that ${variable} names`, async () => {
     await using daemon = new RawDaemon();
     const url = `ws://${host}:${daemon.port}/`;
     await using proxy = new Proxy(["--url", url], {
@@ -114,7 +114,7 @@ for (const [variable, host] of PROXIES) {
   });
 }
 
-test("logs as JSON lines, and only those that matter enough", async () => {
+test("Settings: the log is JSON lines of the chosen level", async () => {
   await using daemon = new RawDaemon();
   await using proxy = new Proxy(["--url", daemon.url], { LOG_FORMAT: "json" });
   await proxy.initialize();
@@ -127,7 +127,7 @@ test("logs as JSON lines, and only those that matter enough", async () => {
   assertEquals(quiet.stderr.all, []);
 });
 
-test("a bad value in a variable of everybody's is a warning", async () => {
+test("Settings: a bad value in a common variable is a warning", async () => {
   await using daemon = new RawDaemon();
   await using proxy = new Proxy(["--url", daemon.url], { LOG_LEVEL: "loud" });
   await proxy.initialize();

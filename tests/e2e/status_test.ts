@@ -222,7 +222,7 @@ test("status --watch: a line for every change, until it is interrupted", async (
   assertEquals((await watch.ended()).code, 0);
 });
 
-test("a flag or command that there is not: one line, exit 2", async () => {
+test("Command line: an unknown flag or command gives one line, and exit code 2", async () => {
   const wrong: [args: string[], says: RegExp][] = [
     [["status", "--s3cret"], /^alwaysup status: its flags are --json .*\n$/],
     [["s3cret"], /^alwaysup: there is no such command; .*status.*\n$/],
@@ -236,7 +236,7 @@ test("a flag or command that there is not: one line, exit 2", async () => {
   }
 });
 
-test("a terminal in a client's place is told what the program expects, and it waits", async () => {
+test("Command line: a terminal on stdin is told what the program expects, and it waits", async () => {
   const [command, args] = proxyCommand(["--url", "ws://127.0.0.1:1/"]);
   const line = [command, ...args].map((part) => `'${part}'`).join(" ");
   // `script` gives it a terminal. Without `exec` a shell may stay in between, and die of Ctrl+C in the program's place.

@@ -137,7 +137,7 @@ const FAULTS: readonly (readonly [
   ],
 ];
 for (const [certificate, host, what, advice] of FAULTS) {
-  test(`${what}, at ${host}: said in the log, to the client and by doctor, and no token is sent`, async () => {
+  test(`TLS: ${what}, at ${host}, is in the log, in the client's error and in doctor's checks, and no token is sent`, async () => {
     await using file = new File(ours.cert);
     await using server = new Listener(certificate);
     const url = `wss://${host}:${server.port}/`;
@@ -176,7 +176,7 @@ async function isOnOldNode(): Promise<boolean> {
     major === 24 && minor < 5;
 }
 
-test("--ca-file: an authority of one's own is trusted, by the proxy and by doctor; a Node that cannot says so", async () => {
+test("TLS: --ca-file makes the proxy and doctor trust a private authority; a Node that cannot says so", async () => {
   await using file = new File(`ours:\n${others.cert}${ours.key}${ours.cert}`);
   await using daemon = new RawDaemon({ issued: good });
   const env = { ALWAYSUP_TOKEN: "s3cret", ALWAYSUP_CONNECTIONS: "one" };
@@ -198,7 +198,7 @@ test("--ca-file: an authority of one's own is trusted, by the proxy and by docto
   assertEquals(code, 0, stdout);
 });
 
-test("--ca-file with a certificate that is none: nothing starts, and nothing of it is shown", async () => {
+test("TLS: --ca-file with no certificate in it starts nothing, and shows nothing of it", async () => {
   const block = ours.cert.replace(/M\w{20}/, "QUJDREVGR0hJSktMTU5P0");
   await using file = new File(ours.cert + block);
   const args = ["--url", "wss://127.0.0.1/", "--ca-file", file.path];
@@ -210,7 +210,7 @@ test("--ca-file with a certificate that is none: nothing starts, and nothing of 
   );
 });
 
-test("NODE_EXTRA_CA_CERTS is taken on every runtime", async () => {
+test("TLS: NODE_EXTRA_CA_CERTS counts on every runtime", async () => {
   await using file = new File(ours.cert);
   await using daemon = new RawDaemon({ issued: good });
   // A second connection that breaks off in its handshake keeps Deno's server from its end.
@@ -221,7 +221,7 @@ test("NODE_EXTRA_CA_CERTS is taken on every runtime", async () => {
   assertEquals((await proxy.initialize()).result.serverInfo.name, "raw");
 });
 
-test("NODE_TLS_REJECT_UNAUTHORIZED=0: wss:// is refused and nothing is dialed, ws:// is not concerned", async () => {
+test("TLS: with NODE_TLS_REJECT_UNAUTHORIZED=0 wss:// is refused and nothing dialed, ws:// works", async () => {
   const env = { NODE_TLS_REJECT_UNAUTHORIZED: "0", ALWAYSUP_TOKEN: "s3cret" };
   const why = /NODE_TLS_REJECT_UNAUTHORIZED: it is 0, .*--ca-file/;
   await using server = new Listener(good);
@@ -238,7 +238,7 @@ test("NODE_TLS_REJECT_UNAUTHORIZED=0: wss:// is refused and nothing is dialed, w
   assertEquals((await other.initialize()).result.serverInfo.name, "raw");
 });
 
-test("HTTP 401 over wss://: the client is told what to mend, and the daemon is not asked again and again", async () => {
+test("TLS: HTTP 401 over wss:// gives the client an error that says what to do, and the daemon is not dialed again and again", async () => {
   await using file = new File(ours.cert);
   const answer = "HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n";
   await using server = new Listener(good, 0, answer);
@@ -253,7 +253,7 @@ test("HTTP 401 over wss://: the client is told what to mend, and the daemon is n
   assertMatch(text, /Next attempt in 3\d\.\d s/);
 });
 
-test("a daemon whose certificate is renewed is reached without more ado", async () => {
+test("TLS: a daemon with a renewed certificate is reached", async () => {
   await using file = new File(ours.cert);
   const [expired] = FAULTS[0]!;
   const server = new Listener(expired);
@@ -270,7 +270,7 @@ test("a daemon whose certificate is renewed is reached without more ado", async 
   assertEquals((await answer).result.serverInfo.name, "raw");
 });
 
-test("why a dial failed is asked once in a while, and never past a proxy", async () => {
+test("TLS: the reason of a failed dial is looked up once in a while, and never past a proxy", async () => {
   let asked = 0;
   const askOverTls = (): Promise<string | Trouble> => {
     asked++;

@@ -41,7 +41,7 @@ async function workflows(): Promise<Workflow[]> {
   return found;
 }
 
-test("actionlint finds nothing in the workflows", async () => {
+test("Workflows: actionlint finds nothing", async () => {
   await using actionlint = startPeer("actionlint", ".github/workflows/*");
   const { code } = await actionlint.ended();
   const text = actionlint.stdout.dump();
@@ -50,7 +50,7 @@ test("actionlint finds nothing in the workflows", async () => {
   assert(text.startsWith(`Checking ${length} workflow file(s)`), text);
 });
 
-test("every action is pinned to a commit, and the version stands beside it", async () => {
+test("Workflows: every action is pinned to a commit, and the version stands beside it", async () => {
   for (const { name, text, steps } of await workflows()) {
     const pins = text.matchAll(
       /\buses: (\S+@[0-9a-f]{40}) # v\d+\.\d+\.\d+$/gm,
@@ -63,14 +63,14 @@ test("every action is pinned to a commit, and the version stands beside it", asy
   }
 });
 
-test("a script in a workflow gets what it must know from its environment", async () => {
+test("Workflows: scripts get their inputs from the environment", async () => {
   for (const { name, steps } of await workflows()) {
     const wrong = steps.filter(({ run }) => run?.includes("${{"));
     assertEquals(wrong, [], name);
   }
 });
 
-test("a workflow says what it may do, and by itself writes nothing", async () => {
+test("Workflows: each states its permissions, and writes nothing by default", async () => {
   for (const { name, permissions } of await workflows()) {
     assert(typeof permissions === "object", name);
     const rights = new Set(Object.values(permissions));
@@ -78,7 +78,7 @@ test("a workflow says what it may do, and by itself writes nothing", async () =>
   }
 });
 
-test("the workflows' tasks are those of deno.json", async () => {
+test("Workflows: their tasks are those of deno.json", async () => {
   for (const { name, text } of await workflows()) {
     const tasks = [...text.matchAll(/\bdeno@\S+ task (\w+)/g)]
       .map(([, task]) => task!);

@@ -130,18 +130,18 @@ const FOUND: readonly [
   ],
 ];
 for (const [what, pattern, text, expected] of FOUND) {
-  test(`pattern: ${what}`, () => {
+  test(`Pattern: ${what}`, () => {
     assertEquals(found(pattern, text), [...expected]);
   });
 }
 
-test("a pattern must have balanced brackets and whole statements", () => {
+test("Pattern: it must have balanced brackets and whole statements", () => {
   for (const pattern of ["f(", "f)", ")f(", "if ($a) return $b", ""]) {
     assertThrows(() => compile(pattern), Error, "balanced");
   }
 });
 
-test("a replacement leaves the rest of the text byte for byte as it was", () => {
+test("Pattern: a replacement leaves the rest of the text byte for byte as it was", () => {
   const text = "// \u00e9\r\n\tf(\n a , /* b */ #c ,\n) ;\n  g( x )\t;  \n";
   const [match] = findAll(compile("f($$rest, $last);"), sourceOf(text));
   assertEquals(
@@ -151,7 +151,7 @@ test("a replacement leaves the rest of the text byte for byte as it was", () => 
   assertThrows(() => replaceMatch(text, match!, "$other"), Error, "$other");
 });
 
-test("a mutant that fits never, or twice, is named", () => {
+test("Mutant: one that fits never, or twice, is named", () => {
   const sources = [
     { path: "lib/a.ts", text: "x = 1;\n" },
     { path: "lib/b/c.ts", text: "y = 2;\nx = 1;\n" },
@@ -236,7 +236,7 @@ async function formatted(
 }
 
 for (const width of [50, 160]) {
-  test(`every mutant fits when everything has another name and lines have ${width} columns`, async () => {
+  test(`Mutants: each fits when everything has another name and lines have ${width} columns`, async () => {
     const sources = sourcesIn(LIB);
     const texts = await formatted(
       sources.map(({ text }) => renamed(text)),

@@ -111,7 +111,7 @@ async function statusUntil(
 
 /** Registers the scenarios. */
 export function files(windows: Windows): void {
-  test("the program in a folder with spaces and umlauts, started from there by what install writes", async () => {
+  test("install: the program in a folder with spaces and umlauts, started from there by what install writes", async () => {
     await using home = new Home(windows);
     await using daemon = new RawDaemon();
     const program = await home.copy(windows.file, "Meine Programme", "\u00fcp");
@@ -159,7 +159,7 @@ export function files(windows: Windows): void {
     });
   }
 
-  test("install makes the file of a client that has none yet", async () => {
+  test("install: it makes the file of a client that has none yet", async () => {
     await using home = new Home(windows);
     const args = ["install", "vscode", "--write", ...URL_FLAG];
     const { code, stderr } = await windows.run(args, home.env);
@@ -169,7 +169,7 @@ export function files(windows: Windows): void {
     assertEquals(await home.all(), [PLACES.vscode!]);
   });
 
-  test("install for a Claude Desktop from the Microsoft Store: the package's file", async () => {
+  test("install: for a Claude Desktop from the Microsoft Store: the package's file", async () => {
     await using home = new Home(windows);
     const place = "AppData/Local/Packages/Claude_pzs8sxrjxfjjc/" +
       "LocalCache/Roaming/Claude/claude_desktop_config.json";
@@ -182,7 +182,7 @@ export function files(windows: Windows): void {
     assertEquals(mcpServers.alwaysup.command, windows.program);
   });
 
-  test("install gives whole paths for relative ones, and for those of a drive", async () => {
+  test("install: relative paths and those of a drive become absolute", async () => {
     await using home = new Home(windows);
     await home.put("", "my.env");
     const here = home.file().name;
@@ -207,7 +207,7 @@ export function files(windows: Windows): void {
     }
   });
 
-  test("a client's file that another program holds open: it is waited for, and one that stays open is left as it was", async () => {
+  test("install: it waits for a client's file that another program holds open, and leaves one that stays open as it was", async () => {
     await using home = new Home(windows);
     const before = '{\r\n  "mcpServers": {}\r\n}\r\n';
     const file = await home.put(before, PLACES.cursor!);
@@ -241,7 +241,7 @@ export function files(windows: Windows): void {
       ],
     ] as const
   ) {
-    test(`a cache in a path with ${what}`, async () => {
+    test(`Cache: it may be in a path with ${what}`, async () => {
       await using home = new Home(windows);
       await using daemon = new RawDaemon({ answer });
       const { name } = home.file(...names);
@@ -255,7 +255,7 @@ export function files(windows: Windows): void {
     });
   }
 
-  test("four proxies share a cache: each one's news is in it, and nothing else is left", async () => {
+  test("Cache: four proxies share one, each one's results are in it, and nothing else is left", async () => {
     await using home = new Home(windows);
     await using daemon = new RawDaemon({ answer });
     const versions = ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"];
@@ -277,7 +277,7 @@ export function files(windows: Windows): void {
     assertEquals(Object.keys(initialize).toSorted(), versions);
   });
 
-  test("a cache that another program holds open: the proxy works, and its news is kept when it is let go", async () => {
+  test("Cache: while another program holds it open the proxy works, and saves its results afterwards", async () => {
     await using home = new Home(windows);
     await using daemon = new RawDaemon({ answer });
     const file = home.file("c.json").name;
@@ -299,7 +299,7 @@ export function files(windows: Windows): void {
     assertEquals(await home.all(), ["c.json"]);
   });
 
-  test("status sees two proxies from another process, and none when they have ended", async () => {
+  test("status: it sees two proxies from another process, and none when they have ended", async () => {
     await using user = await withTwo(windows);
     const { home, daemon, env, proxies } = user;
     const isReady = (running: Json[]): boolean =>
@@ -322,7 +322,7 @@ export function files(windows: Windows): void {
     assertEquals(await home.all("AppData", "Local"), []);
   });
 
-  test("a status file that another program holds open: the proxy works, and tells again what it does", async () => {
+  test("Status file: while another program holds it open the proxy works, and updates it afterwards", async () => {
     await using home = new Home(windows);
     await using daemon = new RawDaemon({ answer });
     const env = { ...home.env, ALWAYSUP_STATUS: "on" };
@@ -343,7 +343,7 @@ export function files(windows: Windows): void {
     assertEquals((await proxy.end()).code, 0);
   });
 
-  test("status asked again and again while two proxies work: no file is in the way of another", async () => {
+  test("status: run again and again while two proxies work, no file is in the way of another", async () => {
     await using user = await withTwo(windows);
     const { env, proxies } = user;
     const watches = [1, 2, 3].map(() =>
@@ -366,7 +366,7 @@ export function files(windows: Windows): void {
     assert(checks.length > 3);
   });
 
-  test("doctor where nothing listens: exit code 1, and which step failed", async () => {
+  test("doctor: where nothing listens: exit code 1, and which step failed", async () => {
     await using home = new Home(windows);
     const url = `ws://127.0.0.1:${freePort()}/`;
     const hasty = ["--handshake-timeout", "500ms"];

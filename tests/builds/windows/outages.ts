@@ -47,7 +47,7 @@ async function isAlive(windows: Windows, pid: number): Promise<boolean> {
 
 /** Registers the scenarios. */
 export function outages(windows: Windows): void {
-  test("kill -9 of the daemon and a restart under a queued call: it is answered", async () => {
+  test("Restart: a queued call is answered after kill -9 and a restart", async () => {
     await using rig = windows.rig();
     const { proxy } = rig;
     await rig.up();
@@ -64,7 +64,7 @@ export function outages(windows: Windows): void {
     assertEquals((await proxy.end()).code, 0);
   });
 
-  test("a restart under calls in flight: the safe one is sent again, the unsafe one is not", async () => {
+  test("Restart: of two calls in flight the safe one is sent again, the unsafe one is not", async () => {
     await using rig = windows.rig();
     const { proxy } = rig;
     await rig.up();
@@ -78,7 +78,7 @@ export function outages(windows: Windows): void {
     assertEquals(rig.executed("call look").length, 2);
   });
 
-  test("three restarts in a row: each next call is answered", async () => {
+  test("Restart: after each of three in a row the next call is answered", async () => {
     await using rig = windows.rig(["--backoff-cap", "250ms"]);
     const { proxy } = rig;
     await rig.up();
@@ -94,7 +94,7 @@ export function outages(windows: Windows): void {
     }
   });
 
-  test("a daemon that comes after the client: everything waits for it", async () => {
+  test("Restart: requests wait for a daemon that is not there yet", async () => {
     await using rig = windows.rig();
     const { proxy } = rig;
     const hello = proxy.initialize();
@@ -105,7 +105,7 @@ export function outages(windows: Windows): void {
     assertEquals((await proxy.answer(1)).result.content[0].text, "early");
   });
 
-  test("no daemon and a cache of the last time: initialize and the lists come from it", async () => {
+  test("Cache: without a daemon initialize and the lists come from it", async () => {
     await using home = new Home(windows);
     const env = { ...home.env, ALWAYSUP_CACHE: "on" };
     let url = "";
@@ -133,7 +133,7 @@ export function outages(windows: Windows): void {
     assertEquals((await proxy.end()).code, 0);
   });
 
-  test("no daemon and no cache: the client hears so after the grace", async () => {
+  test("Cache: without one, and without a daemon, the client gets a placeholder after the grace", async () => {
     const url = `ws://127.0.0.1:${freePort()}/`;
     const flags = ["--initialize-grace", "300ms"];
     await using proxy = windows.proxy(["--url", url, ...flags], REFUSED);
@@ -142,7 +142,7 @@ export function outages(windows: Windows): void {
     assertEquals((await proxy.end()).code, 0);
   });
 
-  test("two proxies of one daemon: a restart reaches both", async () => {
+  test("Restart: two proxies of one daemon both reconnect", async () => {
     await using rig = windows.rig();
     await rig.up();
     const url = `ws://127.0.0.1:${rig.port}/`;
@@ -161,7 +161,7 @@ export function outages(windows: Windows): void {
     }
   });
 
-  test("an exai daemon by EXAI_WS_* alone: its tools, a restart, its token", async () => {
+  test("exai: a daemon by EXAI_WS_* alone, its tools, a restart, its token", async () => {
     await using daemon = new ExaiProcess();
     await daemon.up("--token", "s3cret");
     const env = {
@@ -187,7 +187,7 @@ export function outages(windows: Windows): void {
     assert(!proxy.stderr.dump().includes("s3cret"));
   });
 
-  test("EOF with nothing owed: exit code 0 at once", async () => {
+  test("Exit: EOF with no open request gives exit code 0 at once", async () => {
     await using daemon = new RawDaemon();
     await using proxy = windows.proxy(["--url", daemon.url]);
     await proxy.initialize();
@@ -196,7 +196,7 @@ export function outages(windows: Windows): void {
     assert(ms < PROMPT_MS, `${ms} ms`);
   });
 
-  test("EOF while nothing answers the dial: exit code 0 at once", async () => {
+  test("Exit: EOF while nothing answers the dial gives exit code 0 at once", async () => {
     const url = `ws://127.0.0.1:${freePort()}/`;
     await using proxy = windows.proxy(["--url", url], REFUSED);
     await proxy.stderr.find((line) => /Attempt 1 .* failed/.test(line));
@@ -205,7 +205,7 @@ export function outages(windows: Windows): void {
     assert(ms < PROMPT_MS, `${ms} ms`);
   });
 
-  test("EOF with a call owed: its answer still comes", async () => {
+  test("Exit: after EOF the response to an open call still comes", async () => {
     await using call = await owing(windows);
     const { proxy, daemon } = call;
     const end = proxy.end();
@@ -214,7 +214,7 @@ export function outages(windows: Windows): void {
     assertEquals((await proxy.answer(1)).result, { late: true });
   });
 
-  test("EOF with a call that nobody answers: an error after the time for what is owed", async () => {
+  test("Exit: after EOF a call that nobody answers gets an error when the drain time is over", async () => {
     await using call = await owing(windows);
     const { proxy } = call;
     const { code, ms } = await proxy.end();
@@ -223,7 +223,7 @@ export function outages(windows: Windows): void {
     assertEquals((await proxy.answer(1)).error.code, -31002);
   });
 
-  test("TerminateProcess on the proxy: the daemon sees the connection end, and the next proxy works", async () => {
+  test("Exit: after TerminateProcess on the proxy the daemon sees the connection end, and the next proxy works", async () => {
     await using home = new Home(windows);
     const env = { ...home.env, ALWAYSUP_CACHE: "on", ALWAYSUP_STATUS: "on" };
     await using daemon = new RawDaemon();
@@ -239,7 +239,7 @@ export function outages(windows: Windows): void {
     assertEquals(next.stderr.dump().includes(" WARN "), false);
   });
 
-  test("TerminateProcess on the client: the proxy's stdin ends, and so does the proxy", async () => {
+  test("Exit: after TerminateProcess on the client the proxy ends, too", async () => {
     await using daemon = new RawDaemon();
     const args = [windows.program, "--url", daemon.url];
     const alone = { ALWAYSUP_CACHE: "off", ALWAYSUP_STATUS: "off" };

@@ -23,7 +23,7 @@ function guarded(token: string): RawDaemon {
 
 /** Registers the scenarios. */
 export function starts(windows: Windows): void {
-  test("--version says which program it is", async () => {
+  test("Command line: --version says which program it is", async () => {
     const { code, stdout, stderr } = await windows.run(["--version"]);
     assertEquals([code, stderr], [0, ""]);
     assertMatch(
@@ -32,7 +32,7 @@ export function starts(windows: Windows): void {
     );
   });
 
-  test("--help names every command", async () => {
+  test("Command line: --help names every command", async () => {
     const { code, stdout, stderr } = await windows.run(["--help"]);
     assertEquals([code, stderr], [0, ""]);
     for (const command of ["doctor", "status", "install", "uninstall"]) {
@@ -43,14 +43,14 @@ export function starts(windows: Windows): void {
   for (
     const args of [["--queue-timeout", "soon"], ["--no-such"], ["nonsense"]]
   ) {
-    test(`${args.join(" ")}: exit code 2 and one sentence`, async () => {
+    test(`Command line: ${args.join(" ")} gives exit code 2 and one sentence`, async () => {
       const { code, stdout, stderr } = await windows.run(args);
       assertEquals([code, stdout], [2, ""]);
       assertMatch(stderr, /^alwaysup: [^\n]+\n$/);
     });
   }
 
-  test("the names of variables are the same in any case", async () => {
+  test("Settings: the names of variables are the same in any case", async () => {
     await using daemon = guarded("t-1");
     const env = {
       alwaysup_url: daemon.url,
@@ -65,7 +65,7 @@ export function starts(windows: Windows): void {
     for (const { text } of proxy.stderr.all) JSON.parse(text);
   });
 
-  test("a token file that ends with CRLF: the token alone is shown to the daemon", async () => {
+  test("Settings: of a token file that ends with CRLF the daemon gets the token alone", async () => {
     await using home = new Home(windows);
     await using daemon = guarded("t-2");
     const file = await home.put("t-2\r\n", "Meine Tokens", "t\u00f6ken.txt");
@@ -74,7 +74,7 @@ export function starts(windows: Windows): void {
     assertEquals((await proxy.initialize()).result.serverInfo.name, "raw");
   });
 
-  test("an env file with a BOM, CRLF and a path with spaces and umlauts", async () => {
+  test("Settings: an env file with a BOM, CRLF and a path with spaces and umlauts", async () => {
     await using home = new Home(windows);
     await using daemon = guarded("t-3");
     const token = await home.put("t-3\r\n", "\u00fc b", "t");
@@ -89,7 +89,7 @@ export function starts(windows: Windows): void {
     assertEquals((await proxy.end()).code, 0);
   });
 
-  test("files in UTF-16, as Windows PowerShell writes them: a sentence that says so, and exit code 2", async () => {
+  test("Settings: files in UTF-16, as Windows PowerShell writes them, give a sentence that says so, and exit code 2", async () => {
     await using home = new Home(windows);
     const text = "LOG_LEVEL=debug\r\n";
     const bytes = ["\ufeff", ...text]
@@ -102,7 +102,7 @@ export function starts(windows: Windows): void {
     }
   });
 
-  test("files that are not there: a sentence with the path, and exit code 2", async () => {
+  test("Settings: missing files give a sentence with the path, and exit code 2", async () => {
     await using home = new Home(windows);
     const { name } = home.file("nirgends", "\u00f6.env");
     for (const flag of ["--env-file", "--token-file"]) {
@@ -113,7 +113,7 @@ export function starts(windows: Windows): void {
     }
   });
 
-  test("nul where a file may be named: it is empty, and keeps nothing", async () => {
+  test("Settings: nul as a file is empty, and keeps nothing", async () => {
     await using daemon = new RawDaemon();
     for (const nul of ["nul", "NUL"]) {
       const args = ["--url", daemon.url, "--env-file", nul, "--cache", nul];
@@ -125,7 +125,7 @@ export function starts(windows: Windows): void {
     }
   });
 
-  test("lines that end with CRLF are messages, and what is written ends with LF", async () => {
+  test("stdio: lines may end with CRLF, and what is written ends with LF", async () => {
     await using daemon = new RawDaemon();
     await using proxy = windows.proxy(["--url", daemon.url]);
     await proxy.write(HELLO.replace("\n", "\r\n"));
@@ -140,7 +140,7 @@ export function starts(windows: Windows): void {
     for (const { text } of proxy.stdout.all) assert(!text.includes("\r"));
   });
 
-  test("--log-format json: every line on stderr is an object", async () => {
+  test("Log: with --log-format json every line on stderr is an object", async () => {
     await using daemon = new RawDaemon();
     const flags = ["--log-format", "json", "--log-level", "debug"];
     await using proxy = windows.proxy(["--url", daemon.url, ...flags]);
@@ -152,7 +152,7 @@ export function starts(windows: Windows): void {
     }
   });
 
-  test("--give-up-after: exit code 1, with an answer for what waits", async () => {
+  test("Exit: --give-up-after gives exit code 1, and queued requests get an error", async () => {
     const url = `ws://127.0.0.1:${freePort()}/`;
     const flags = ["--give-up-after", "500ms", "--initialize-grace", "off"];
     await using proxy = windows.proxy(["--url", url, ...flags]);

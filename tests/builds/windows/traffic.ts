@@ -13,7 +13,7 @@ const MIB = 1024 * 1024;
 
 /** Registers the scenarios. */
 export function traffic(windows: Windows): void {
-  test("10 MiB there and back, spelled as they were", async () => {
+  test("Messages: 10 MiB pass both ways with their spelling", async () => {
     await using daemon = new RawDaemon();
     await using proxy = windows.proxy(["--url", daemon.url]);
     await proxy.initialize();
@@ -30,7 +30,7 @@ export function traffic(windows: Windows): void {
     assertEquals((await proxy.end()).code, 0);
   });
 
-  test("a message as deep as 500 objects", async () => {
+  test("Messages: one as deep as 500 objects passes", async () => {
     await using daemon = new RawDaemon();
     await using proxy = windows.proxy(["--url", daemon.url]);
     await proxy.initialize();
@@ -43,7 +43,7 @@ export function traffic(windows: Windows): void {
     assertEquals(JSON.stringify(result), open + close);
   });
 
-  test("a thousand calls at once: a thousand answers, each its own", async () => {
+  test("Messages: a thousand calls at once get a thousand responses, each its own", async () => {
     await using daemon = new RawDaemon();
     await using proxy = windows.proxy(["--url", daemon.url]);
     await proxy.initialize();
@@ -57,7 +57,7 @@ export function traffic(windows: Windows): void {
     assertEquals(proxy.stdout.all.length, 1001);
   });
 
-  test("a line that comes in pieces, in the middle of a character too", async () => {
+  test("stdio: a line may come in pieces, cut in the middle of a character, too", async () => {
     await using daemon = new RawDaemon();
     await using proxy = windows.proxy(["--url", daemon.url]);
     await proxy.initialize();
@@ -69,7 +69,7 @@ export function traffic(windows: Windows): void {
     assertEquals((await proxy.answer(1)).result, params);
   });
 
-  test("a client that does not read for a while loses nothing", async () => {
+  test("Backpressure: a client that does not read for a while loses nothing", async () => {
     await using daemon = new RawDaemon();
     await using proxy = windows.proxy(["--url", daemon.url]);
     await proxy.initialize();

@@ -9,7 +9,7 @@ import { Gate } from "../helpers/gate.ts";
 import { HASTY, Rig } from "../helpers/mcp_process.ts";
 import { test } from "../helpers/time_limit.ts";
 
-test("GLM_STREAM_TIMEOUT and KIMI_STREAM_TIMEOUT end their calls, not earlier, and the daemon is told", async () => {
+test("Timeouts: GLM_STREAM_TIMEOUT and KIMI_STREAM_TIMEOUT end their calls, not earlier, and the daemon gets a cancel", async () => {
   const env = { GLM_STREAM_TIMEOUT: "2", KIMI_STREAM_TIMEOUT: "4" };
   await using rig = new Rig([], env);
   await rig.up("--extra", "glm_chat");
@@ -35,7 +35,7 @@ test("GLM_STREAM_TIMEOUT and KIMI_STREAM_TIMEOUT end their calls, not earlier, a
   assertEquals(result.content[0].text, "other");
 });
 
-test("a call of 25 s succeeds on a daemon that answers no ping, and on one that does one thing at a time", async () => {
+test("Timeouts: a call of 25 s succeeds on a daemon that answers no ping, and on one that serves one request at a time", async () => {
   const run = async (habit: string): Promise<void> => {
     await using rig = new Rig();
     await rig.up("--habit", habit);
@@ -52,7 +52,7 @@ test("a call of 25 s succeeds on a daemon that answers no ping, and on one that 
   await Promise.all([run("mute"), run("serial")]);
 });
 
-test("a daemon that does one thing at a time answers new requests on a second connection", async () => {
+test("Failover: a daemon that serves one request at a time answers new requests on a second connection", async () => {
   await using rig = new Rig(HASTY);
   await rig.up("--habit", "serial");
   await rig.proxy.initialize();
@@ -68,7 +68,7 @@ test("a daemon that does one thing at a time answers new requests on a second co
   await rig.proxy.stderr.find((line) => line.includes("Closed a connection"));
 });
 
-test("a daemon that is stopped loses no call, and what comes meanwhile waits", async () => {
+test("Liveness: a stopped daemon loses no call, and new requests wait for it", async () => {
   await using rig = new Rig(HASTY);
   await rig.up();
   await rig.proxy.initialize();
@@ -93,7 +93,7 @@ test("a daemon that is stopped loses no call, and what comes meanwhile waits", a
   ]);
 });
 
-test("what a daemon does not read is bounded, and goes on when it reads", async () => {
+test("Backpressure: what a daemon does not read is bounded, and goes on when it reads", async () => {
   await using rig = new Rig(["--queue-limit", "5", "--ping-interval", "off"]);
   await rig.up();
   await rig.proxy.initialize();
@@ -121,7 +121,7 @@ test("what a daemon does not read is bounded, and goes on when it reads", async 
   assertEquals((await rig.proxy.answer("after")).error, undefined);
 });
 
-test("a client that asked for progress hears what its call waits for", async () => {
+test("Progress: a client that asked for it gets notifications about what its queued call waits for", async () => {
   await using rig = new Rig();
   await rig.up();
   await rig.proxy.initialize();
@@ -137,7 +137,7 @@ test("a client that asked for progress hears what its call waits for", async () 
   assertEquals((await rig.proxy.answer(1)).result.content[0].text, "on");
 });
 
-test("an answer that is larger than a WebSocket message may be is asked for once", async () => {
+test("Retry: a request whose response is larger than a WebSocket message may be is sent once", async () => {
   await using rig = new Rig();
   await rig.up();
   await rig.proxy.initialize();

@@ -81,7 +81,7 @@ if (IS_ROOT) {
 }
 const SKIPPED = IS_ROOT ? "" : " (not tried: another user's, which needs root)";
 
-test(`a cache that was planted in a folder that others can write is not believed, and not touched${SKIPPED}`, async () => {
+test(`Ownership: a cache in a folder that others can write is neither used nor touched${SKIPPED}`, async () => {
   using folder = new Folder();
   let url: string;
   {
@@ -106,7 +106,7 @@ test(`a cache that was planted in a folder that others can write is not believed
   }
 });
 
-test("a state folder that is a link: one line for cache and status file, nothing is read or written there, and status does not know", async () => {
+test("Ownership: a state folder that is a link gives one line for cache and status file, and nothing is read or written there", async () => {
   using folder = new Folder();
   await using daemon = new RawDaemon();
   Deno.mkdirSync(`${folder.path}/theirs`);
@@ -130,7 +130,7 @@ const HOSTS: [name: string, make: () => Promise<Host>][] = [
   ["Node", nodeHost],
 ];
 for (const [name, make] of HOSTS) {
-  test(`${name}'s host makes what was not there, reads what it looked at, and knows its user`, async () => {
+  test(`Ownership: ${name}'s host makes only new files, reads the file that it has checked, and knows its user`, async () => {
     using folder = new Folder();
     const host = await make();
     const path = `${folder.path}/a`;

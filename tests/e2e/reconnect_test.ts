@@ -29,7 +29,7 @@ const FAULTS: [fault: Fault, variant: number, seen: RegExp][] = [
   ["silent-ws", 0, /Attempt 2 .*first message in time \(\d+\.\d s, while/],
 ];
 for (const [fault, variant, seen] of FAULTS) {
-  test(`a daemon that can be reached after ${fault} answers the call that waits`, async () => {
+  test(`Reconnect: a daemon that can be reached after ${fault} answers the queued call`, async () => {
     const port = freePort();
     await using front = await Front.start(port);
     const flags = ["--log-level", "debug"];
@@ -53,7 +53,7 @@ for (const [fault, variant, seen] of FAULTS) {
   });
 }
 
-test("a daemon that restarts again and again answers a call in every life", async () => {
+test("Reconnect: a daemon that restarts again and again answers a call after each restart", async () => {
   await using rig = new Rig();
   await rig.up();
   await rig.proxy.initialize();
@@ -71,7 +71,7 @@ test("a daemon that restarts again and again answers a call in every life", asyn
   }
 });
 
-test("exai: the right token is back, and one of the next calls is answered", async () => {
+test("Reconnect: an exai daemon that takes the token again answers one of the next calls", async () => {
   await using daemon = new ExaiProcess();
   await daemon.up("--token", "another");
   const env = { EXAI_WS_PORT: `${daemon.port}`, EXAI_WS_TOKEN: "right" };

@@ -117,7 +117,7 @@ function outcomesOf(kind: string): Promise<Outcome[]> {
 
 for (const kind of KINDS.keys()) {
   test(
-    `${kind}: what reaches the SDK's clients is what they take`,
+    `Message forms, ${kind}: what reaches the SDK's clients is what they accept`,
     async () => {
       const wrong = (await outcomesOf(kind)).flatMap(
         ({ form: { name }, before, after, wrong }) => [
@@ -159,7 +159,7 @@ function row({ form, before, after }: Outcome): string[] {
   ];
 }
 
-test("the table of forms", async (context) => {
+test("Message forms: the table of all of them", async (context) => {
   const rows = [["form", "v1", "v2", "after a restart"]];
   for (const kind of KINDS.keys()) {
     rows.push(...(await outcomesOf(kind)).map(row));

@@ -126,7 +126,7 @@ for (const [bridgeName, bridge] of Object.entries(BRIDGES)) {
     const ends = bridge.child === "shared" && serverName !== "time"
       ? ["kill"] as const
       : ["kill", "killServer"] as const;
-    test(`${serverName} (${sdk}) behind ${bridgeName} (child ${bridge.child}), SDK v${version}: idle, queued and in flight`, async () => {
+    test(`Third-party server: ${serverName} (${sdk}) behind ${bridgeName} (child ${bridge.child}), SDK v${version}: idle, queued and in flight`, async () => {
       await using scene = await Scene.start(bridge, server, version);
       const { daemon } = scene;
       const tools = await scene.tools();
@@ -166,7 +166,7 @@ for (const [bridgeName, bridge] of Object.entries(BRIDGES)) {
 }
 
 for (const version of [1, 2] as const) {
-  test(`what the server asks reaches SDK v${version} through a bridge, and so it does after a restart`, async () => {
+  test(`Third-party server: its requests reach SDK v${version} through a bridge, before and after a restart`, async () => {
     const bridge = BRIDGES["stdio-to-ws"]!;
     const able = { sampling: {} };
     await using scene = await Scene.start(
@@ -202,7 +202,7 @@ for (const version of [1, 2] as const) {
 }
 
 for (const [bridgeName, bridge] of Object.entries(BRIDGES)) {
-  test(`SDK v2 that asks for the era first gets its answer through ${bridgeName}, and a restart`, async () => {
+  test(`Third-party server: SDK v2 discovers its era through ${bridgeName}, before and after a restart`, async () => {
     const server = SERVERS.time!;
     await using scene = await Scene.start(bridge, server, "2, auto");
     const tools = await scene.tools();
@@ -214,7 +214,7 @@ for (const [bridgeName, bridge] of Object.entries(BRIDGES)) {
   });
 }
 
-test("ids that are digits as text come back as numbers, and find their requests before and after a restart", async () => {
+test("Third-party server: ids that come back as numbers match their requests, before and after a restart", async () => {
   const bridge = BRIDGES["supergateway 3.4.3"]!;
   await using daemon = new BridgedServer(bridge, SERVERS.everything!);
   await daemon.up();
@@ -236,7 +236,7 @@ test("ids that are digits as text come back as numbers, and find their requests 
   }
 });
 
-test("two clients with the same ids and one shared child: each gets its answers, through a restart", async () => {
+test("Third-party server: two clients with the same ids each get their responses, through a restart", async () => {
   const bridge = BRIDGES["supergateway 3.4.3"]!;
   await using daemon = new BridgedServer(bridge, SERVERS.everything!);
   await daemon.up();
@@ -283,7 +283,7 @@ async function examine(bridge: Bridge, server: McpServer): Promise<void> {
 }
 
 for (const [bridgeName, bridge] of Object.entries(BRIDGES)) {
-  test(`doctor tells the truth of servers behind ${bridgeName}`, async () => {
+  test(`doctor: its checks of servers behind ${bridgeName} are right`, async () => {
     const servers = [SERVERS.time!, SERVERS.stock!];
     await Promise.all(servers.map((server) => examine(bridge, server)));
   });

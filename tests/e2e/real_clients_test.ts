@@ -24,7 +24,7 @@ const startEverything = (port: number): Promise<Child> =>
   startScript("everything.ts", `${port}`);
 
 test(
-  "the SDK's client works through a kill and a restart of the reference server",
+  "SDK client: it works through a kill and a restart of the reference server",
   async () => {
     const port = freePort();
     const first = await startEverything(port);
@@ -80,7 +80,7 @@ test(
   { sanitizeOps: false, sanitizeResources: false },
 );
 
-test("the Inspector's CLI lists and calls tools", async () => {
+test("Inspector CLI: it lists and calls tools", async () => {
   const port = freePort();
   await using _daemon = await startEverything(port);
   const [command, args] = proxyCommand([

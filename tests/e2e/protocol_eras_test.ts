@@ -57,7 +57,7 @@ function connect(
 for (const mode of MODES) {
   const name = typeof mode === "string" ? mode : mode.pin;
   test(
-    `the SDK's second client, ${name}: a kill and a restart, and it hears of new tools`,
+    `SDK v2 client, ${name}: it works through a kill and a restart, and gets list_changed for new tools`,
     async () => {
       const port = freePort();
       const first = await startDual(port);
@@ -89,7 +89,7 @@ for (const mode of MODES) {
 }
 
 test(
-  "the SDK's second client, auto: a daemon that comes late is not taken for one of the older era",
+  "SDK v2 client, auto: a daemon that comes late is not taken for one of the older era",
   async () => {
     const port = freePort();
     const { client, open } = connect(port, "auto");
@@ -107,7 +107,7 @@ test(
 );
 
 for (const era of ["legacy", "auto", "modern"]) {
-  test(`the Inspector's CLI with --protocol-era ${era}`, async () => {
+  test(`Inspector CLI: it works with --protocol-era ${era}`, async () => {
     const port = freePort();
     await using _daemon = await startDual(port);
     const [command, args] = proxyCommand([

@@ -12,7 +12,7 @@ import { assert, assertEquals, assertMatch } from "../helpers/assert.ts";
 import { test, within } from "../helpers/time_limit.ts";
 import { freePort, HELLO } from "../helpers/process.ts";
 
-test("a sleep in the middle of a turn is noticed like any other", async () => {
+test("Sleep: one in the middle of an event is noticed like any other", async () => {
   const args = ["--url", `ws://127.0.0.1:${freePort()}/`, "--cache", "off"];
   args.push("--status", "off");
   args.push("--initialize-grace", "50ms", "--backoff-base", "30s");

@@ -35,7 +35,7 @@ async function stop(proxy: Proxy): Promise<void> {
 }
 
 test(
-  "stdin is /dev/zero: the daemon is dialed, and a signal ends the proxy",
+  "stdin flood: with /dev/zero the daemon is dialed, and a signal ends the proxy",
   async () => {
     await using daemon = new RawDaemon();
     await using proxy = fed("/dev/zero", daemon.url);
@@ -46,7 +46,7 @@ test(
 );
 
 test(
-  "stdin is `yes`: the daemon is dialed, and a signal ends the proxy",
+  "stdin flood: with `yes` the daemon is dialed, and a signal ends the proxy",
   async () => {
     await using daemon = new RawDaemon();
     await using proxy = fed("<(exec yes)", daemon.url);
@@ -68,7 +68,7 @@ const STREAMS = [
 ];
 for (const [what, line] of STREAMS) {
   test(
-    `stdin is endless ${what}: the daemon is asked, and not lost`,
+    `stdin flood: with endless ${what} the daemon gets its requests, and is not lost`,
     async () => {
       const asked = Promise.withResolvers<void>();
       let requests = 0;

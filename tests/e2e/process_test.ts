@@ -26,7 +26,7 @@ function flags(url: string, ...rest: string[]): string[] {
 }
 
 for (const how of ["EOF", "SIGTERM", "SIGINT"] as const) {
-  test(`${how} while up: exit 0 at once, and the daemon sees 1000`, async () => {
+  test(`Exit: ${how} while connected gives exit code 0 at once, and the daemon sees close code 1000`, async () => {
     await using daemon = new RawDaemon();
     await using proxy = new Proxy(flags(daemon.url));
     await proxy.initialize();
@@ -39,7 +39,7 @@ for (const how of ["EOF", "SIGTERM", "SIGINT"] as const) {
     assertEquals(await daemon.closed, 1000);
   });
 
-  test(`${how} while the daemon is away: exit 0 at once`, async () => {
+  test(`Exit: ${how} while the daemon is away gives exit code 0 at once`, async () => {
     await using proxy = new Proxy(flags(`ws://127.0.0.1:${freePort()}/`));
     await proxy.stderr.find((line) => line.includes("Attempt 1 "));
     const start = performance.now();
@@ -50,7 +50,7 @@ for (const how of ["EOF", "SIGTERM", "SIGINT"] as const) {
     assert(ms < PROMPT_MS, `${ms}`);
   });
 
-  test(`${how} in the middle of a dial: exit 0 at once`, async () => {
+  test(`Exit: ${how} during a dial gives exit code 0 at once`, async () => {
     // It takes the connection and never answers the handshake.
     using listener = Deno.listen({ port: 0, hostname: "127.0.0.1" });
     const { port } = listener.addr as Deno.NetAddr;
@@ -66,7 +66,7 @@ for (const how of ["EOF", "SIGTERM", "SIGINT"] as const) {
   });
 }
 
-test("EOF with a call owed: its answer still comes", async () => {
+test("Exit: after EOF, the response to an open call still comes", async () => {
   const pending = Promise.withResolvers<WebSocket>();
   await using daemon = new RawDaemon({
     answer: (message, socket) => {
@@ -84,7 +84,7 @@ test("EOF with a call owed: its answer still comes", async () => {
   assertEquals((await proxy.answer(1)).result, { late: true });
 });
 
-test("EOF with calls that nobody answers: an error for each after the time for what is owed", async () => {
+test("Exit: after EOF, calls that nobody answers get an error each when the drain time is over", async () => {
   await using daemon = new RawDaemon({
     answer: (message) =>
       message.method === "slow" ? undefined : answerAll(message),
@@ -100,7 +100,7 @@ test("EOF with calls that nobody answers: an error for each after the time for w
   assertEquals((await proxy.answer(1)).error.code, -31002);
 });
 
-test("EOF before a large answer is read: it is not cut off", async () => {
+test("Exit: after EOF, a large response is not cut off", async () => {
   await using daemon = new RawDaemon();
   await using proxy = new ShellProxy(
     '"${@:2}" --url "$1" | (sleep 0.3; exec cat)',
@@ -113,7 +113,7 @@ test("EOF before a large answer is read: it is not cut off", async () => {
   assertEquals((await proxy.answer(1)).result.t.length, 1_000_000);
 });
 
-test("a client that no longer reads stdout: exit 0", async () => {
+test("Exit: a client that no longer reads stdout gives exit code 0", async () => {
   await using daemon = new RawDaemon();
   const { url } = daemon;
   // A shell pipe breaks stdout and leaves stdin open.
@@ -130,7 +130,7 @@ test("a client that no longer reads stdout: exit 0", async () => {
   assertEquals(code, 0);
 });
 
-test("--give-up-after: exit 1, with an answer for what waited", async () => {
+test("Exit: --give-up-after gives exit code 1, and queued requests get an error", async () => {
   await using proxy = new Proxy(
     flags(`ws://127.0.0.1:${freePort()}/`, "--give-up-after", "700ms"),
   );
@@ -141,7 +141,7 @@ test("--give-up-after: exit 1, with an answer for what waited", async () => {
   assertMatch(proxy.stderr.dump(), /--give-up-after.*exiting/);
 });
 
-test("nobody reads what it writes: it ends all the same", async () => {
+test("Exit: it ends although nobody reads its output", async () => {
   const full = async (
     args: string[],
     feed: (stdin: WritableStreamDefaultWriter<Uint8Array>) => Promise<void>,
@@ -174,7 +174,7 @@ test("nobody reads what it writes: it ends all the same", async () => {
   );
 });
 
-test("garbage from both sides: log lines without bodies, right errors, and nothing else disturbed", async () => {
+test("Bad input: garbage from both sides gives log lines without bodies and the right errors, and disturbs nothing else", async () => {
   await using daemon = new RawDaemon();
   await using proxy = new Proxy(flags(daemon.url));
   await proxy.initialize();
@@ -218,7 +218,7 @@ test("garbage from both sides: log lines without bodies, right errors, and nothi
   assertEquals(/\bat .*\.ts:/.test(log), false, "a stack trace");
 });
 
-test("two calls under one id: one answer, and a log line", async () => {
+test("Bad input: two calls with one id get one response, and a log line", async () => {
   const sockets: WebSocket[] = [];
   await using daemon = new RawDaemon({
     answer: (message, socket) => {
@@ -254,7 +254,7 @@ const SHAKES: [
   }, [2]],
 ];
 for (const [what, manners, dials] of SHAKES) {
-  test(`the subprotocol is offered, and a server that ${what} is reached`, async () => {
+  test(`Subprotocol: it is offered, and a server that ${what} is reached`, async () => {
     await using daemon = new RawDaemon(manners);
     await using proxy = new Proxy(flags(daemon.url));
     await proxy.initialize();
@@ -267,7 +267,7 @@ for (const [what, manners, dials] of SHAKES) {
   });
 }
 
-test("a server that accepts and closes is not dialed in a hot loop", async () => {
+test("Backoff: a server that accepts and closes is not dialed in a hot loop", async () => {
   await using daemon = new RawDaemon({
     answer: (_, socket) => socket.close(),
   });
@@ -281,7 +281,7 @@ test("a server that accepts and closes is not dialed in a hot loop", async () =>
   assert(ms >= 1_200, `${ms}`);
 });
 
-test("HTTP 401: the client is told what to mend, at once, and no secret is shown", async () => {
+test("Refusal: HTTP 401 gives the client an error at once that says what to do, without a secret", async () => {
   const token = await Deno.makeTempFile({ prefix: "token-" });
   await Deno.writeTextFile(token, "wrong-s3cret\n");
   const isGood = ({ headers }: Request): boolean =>
@@ -313,7 +313,7 @@ test("HTTP 401: the client is told what to mend, at once, and no secret is shown
   await Deno.remove(token);
 });
 
-test("20 MB there and back, spelled as they were", async () => {
+test("Size: 20 MB pass both ways with their spelling", async () => {
   await using daemon = new RawDaemon();
   await using proxy = new Proxy(flags(daemon.url));
   await proxy.initialize();
@@ -327,7 +327,7 @@ test("20 MB there and back, spelled as they were", async () => {
   assertEquals((await proxy.answer(2)).result, { small: true });
 });
 
-test("a message over --max-message costs its own request an error, and the link is kept", async () => {
+test("Size: a message over --max-message costs its own request an error, and the connection stays", async () => {
   await using daemon = new RawDaemon({
     answer: (message) =>
       message.method === "big"
@@ -345,7 +345,7 @@ test("a message over --max-message costs its own request an error, and the link 
   assertEquals(daemon.requests.length, 1);
 });
 
-test("a frame with raw line breaks leaves as one line", async () => {
+test("Frames: one with raw line breaks leaves as one line", async () => {
   await using daemon = new RawDaemon({
     answer: ({ id, method, params }) => {
       if (method === undefined || id === undefined) return;
@@ -363,7 +363,7 @@ test("a frame with raw line breaks leaves as one line", async () => {
   assertEquals(proxy.stdout.all.length, 2);
 });
 
-test("nobody reads stderr: the proxy works on", async () => {
+test("stderr: the proxy works on although nobody reads it", async () => {
   await using daemon = new RawDaemon();
   await using proxy = new ShellProxy(
     'exec "${@:2}" --url "$1" --log-level debug 2> >(exec sleep 3 >&-)',
@@ -377,7 +377,7 @@ test("nobody reads stderr: the proxy works on", async () => {
   await proxy.stdout.find((text) => JSON.parse(text).id === 1);
 });
 
-test("a client that does not read costs the link and not the memory, and nothing once it reads", async () => {
+test("Backpressure: a client that does not read costs the connection and no memory, and nothing once it reads", async () => {
   await using daemon = new RawDaemon();
   const [command, args] = proxyCommand([
     ...flags(daemon.url),
@@ -422,7 +422,7 @@ class ShellProxy extends Proxy {
   }
 }
 
-test("a client that frames with Content-Length is told so, and the program goes on", async () => {
+test("Content-Length: a client that frames with it gets an error that says so, and the program goes on", async () => {
   await using daemon = new RawDaemon();
   await using proxy = new Proxy(flags(daemon.url));
   const bodies = [
