@@ -6,6 +6,7 @@
 
 import type { Framed, Line } from "./protocol/content_length.ts";
 import type { Remembered } from "./cache/cache.ts";
+import type { Failure } from "./link/link.ts";
 
 /** Something happened. */
 export type SessionEvent =
@@ -44,6 +45,10 @@ export type SessionEvent =
     readonly reached: boolean;
     /** A message was larger than the runtime takes. */
     readonly oversize?: boolean;
+    /** Nothing listens at the address, as far as the runtime tells. */
+    readonly isNobodyThere?: boolean;
+    /** The daemon's own words in its close frame, if it gave any. */
+    readonly said?: string;
     /** How long ago it was, in milliseconds, where the reason had to be found. */
     readonly agoMs?: number;
   }
@@ -89,10 +94,10 @@ export interface LogEffect {
   readonly level: Level;
   /** For programs: what happened, in kebab case. */
   readonly event: string;
-  /** For people. */
+  /** For people: no part of the program reads it. */
   readonly message: string;
-  /** Why, where that is all that somebody wants to know. */
-  readonly reason?: string;
+  /** What has ended, where the line says that the connection for requests is lost or a dial of it has failed, and not that another client has it. */
+  readonly failure?: Failure;
 }
 
 /** Something happened on a socket. */

@@ -92,10 +92,33 @@ export interface Traffic extends Work {
   readonly isUrgent: boolean;
 }
 
-/** Why a link was lost. */
-export interface Loss {
+/** Why a connection ended or could not be made, as far as a program does something about it. */
+export const FAILURE_CAUSES = [
+  // Nothing listens at the address.
+  "nobody there",
+  // The daemon, or what stands in front of it, refuses the handshake (HTTP 401 or 403).
+  "refused",
+  // The daemon says that our token is not its own.
+  "token refused",
+  // The close code is 1008 (RFC 6455 section 7.4.1).
+  "policy violation",
+  // The daemon speaks the other dialect.
+  "other dialect",
+] as const;
+
+/** One of these causes. */
+export type FailureCause = typeof FAILURE_CAUSES[number];
+
+/** The end of a connection, or of a dial. */
+export interface Failure {
   /** For people: what happened, without a full stop. */
   readonly reason: string;
+  /** For programs: why, where it is one of the causes that are told apart. */
+  readonly cause?: FailureCause | undefined;
+}
+
+/** Why a link was lost. */
+export interface Loss extends Failure {
   /** The daemon said no and will say it again: dialing goes on at the cap only. */
   readonly refused?: boolean;
   /** Our own second connection is the cause, so that the next dial comes at once. */
@@ -135,7 +158,7 @@ export class Link {
   #downSince: number;
   #handshakeMs = 0;
   #refusal: string | undefined;
-  #lastFailure: string | undefined;
+  #lastFailure: Failure | undefined;
   /** When a link of the pool last carried something. */
   #usedAt = Infinity;
 
@@ -198,9 +221,14 @@ export class Link {
       state.scheduledAt === Infinity;
   }
 
-  /** Why the last dial or connection ended. */
+  /** Why the last dial or connection ended, for people. */
   get lastFailure(): string | undefined {
-    return this.#lastFailure;
+    return this.#lastFailure?.reason;
+  }
+
+  /** The same for programs. */
+  get lastCause(): FailureCause | undefined {
+    return this.#lastFailure?.cause;
   }
 
   /** The signs of life, while the link is ready. */
@@ -430,7 +458,7 @@ export class Link {
       throw new Error("A link that is waiting was lost");
     }
     this.epoch = nextEpoch;
-    this.#lastFailure = loss.reason;
+    this.#lastFailure = loss;
     this.#refusal = loss.refused ? loss.reason : undefined;
     this.#hungSince = loss.isHung ? this.#hangsSince(now, state) : undefined;
     const { displaced = "no" } = loss;

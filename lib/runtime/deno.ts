@@ -299,10 +299,10 @@ async function askOverTls(
     }
     return answer;
   } catch (error) {
-    // Here it is no second dial's.
-    const why = messageOf(error)
-      .replace("NoApplicationProtocol", "NO_APPLICATION_PROTOCOL");
-    return { text: why, error: "" };
+    const text = messageOf(error);
+    // Deno has no code for it; and here it is no second dial's.
+    const isUnwanted = text.includes("NoApplicationProtocol");
+    return { text, error: isUnwanted ? "NO_APPLICATION_PROTOCOL" : "" };
   } finally {
     connection?.[Symbol.dispose]();
   }

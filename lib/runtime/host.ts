@@ -43,6 +43,10 @@ export interface Trouble {
   readonly text: string;
   /** The runtime's code; empty where it gave none. */
   readonly error: string;
+  /** The HTTP status of the answer to the WebSocket handshake, where it stands in no text. */
+  readonly status?: number;
+  /** A TLS handshake succeeded, although the WebSocket's did not. */
+  readonly isSecure?: true;
 }
 
 /** What is asked over a TLS connection. */

@@ -369,7 +369,8 @@ async function watchUndici(): Promise<Host["watchDials"]> {
     const { response } = message as { response?: { statusCode?: number } };
     const status = response?.statusCode;
     // After that one, the WebSocket itself says what it did not like.
-    if (status !== 101) note({ text: `status code: ${status}`, error: "" });
+    if (status === undefined || status === 101) return;
+    note({ text: "", error: "", status });
   });
   return () => {
     const known = count;

@@ -1,6 +1,6 @@
 /**
  * Why a connection ended or could not be made, in the same words on every
- * runtime.
+ * runtime. Whatever a runtime says is read here, and nowhere else.
  *
  * @module
  */
@@ -28,6 +28,10 @@ export interface CloseReason {
   readonly status?: number;
   /** A message was larger than the runtime takes. */
   readonly oversize?: true;
+  /** Nothing listens at the address, as far as the runtime tells. */
+  readonly isNobodyThere?: true;
+  /** The daemon's own words in its close frame, if it gave any. */
+  readonly said?: string;
 }
 
 /** The close codes of RFC 6455 section 7.4.1 and of IANA's registry that a daemon may send. */
@@ -61,6 +65,8 @@ export interface DialFault {
   readonly advice?: string;
   /** Whether the host was reached, as far as the runtime tells. */
   readonly reached: boolean;
+  /** Nothing listens at the address, as far as the runtime tells. */
+  readonly isNobodyThere?: true;
 }
 
 /** What says that a certificate is for another name; the names stand behind it, and may say anything. */
@@ -71,8 +77,9 @@ const OTHER_NAME =
 const NAME =
   /DnsName\("([^"]*)"\)|IpAddress\(([^)]*)\)|(?:DNS|IP Address):([^\s,]+)/g;
 
-/** What the text about a TLS handshake says where nothing was wrong with it. */
-export const NO_TLS_FAULT = "the TLS handshake succeeded";
+/** What says that nothing takes a connection there. */
+const NOBODY_THERE =
+  /^tcp connect error|^Failed to connect|^ECONNREFUSED$|^EHOSTUNREACH$|^ENETUNREACH$|^ETIMEDOUT$/m;
 
 /** What the runtimes tell of a dial that failed; the first that fits counts. */
 const DIALS: readonly (readonly [
@@ -148,18 +155,12 @@ const DIALS: readonly (readonly [
   ],
   [/^dns error|^ENOTFOUND$|^EAI_/m, "its host name is not known", false],
   [
-    new RegExp(NO_TLS_FAULT),
-    "the TLS handshake succeeded, but not the WebSocket's",
-    true,
-    "run alwaysup doctor",
-  ],
-  [
     /^connection (closed|error(?! detected))|^[Cc]onnection (ended|reset)|handshake eof|^unexpected end of file|^broken pipe|^ECONNRESET$|^UND_ERR_SOCKET$/m,
     "it closed the connection during the handshake",
     true,
   ],
   [
-    /^tcp connect error|^Failed to connect|^ECONNREFUSED$|^EHOSTUNREACH$|^ENETUNREACH$|^ETIMEDOUT$/m,
+    NOBODY_THERE,
     "nothing listens there, or the host cannot be reached",
     false,
   ],
@@ -179,14 +180,28 @@ const DIALS: readonly (readonly [
 const UNKNOWN: DialFault = {
   what: "nothing listens there, or the WebSocket handshake failed",
   reached: true,
+  isNobodyThere: true,
+};
+
+/** What is said where only a TLS handshake is known, which succeeded. */
+const ONLY_SECURE: DialFault = {
+  what: "the TLS handshake succeeded, but not the WebSocket's",
+  advice: "run alwaysup doctor",
+  reached: true,
 };
 
 /** What Deno says of its second dial, by HTTP/2, whatever was wrong with the first. */
 const SECOND_DIAL =
   /NoApplicationProtocol|h2 alpn|HTTP\/2 not supported|^connection error|without sending TLS close_notify|^tls handshake eof|^(?!tcp connect error).*os error/;
 
+/** A runtime's text about a WebSocket; Bun's begins with the URL, in which anything may stand. */
+export function withoutUrl(text: string): string {
+  return text.replace(/^.*(?:failed to connect to WebSocket|' failed): /s, "");
+}
+
 /** Whether a runtime hides why its dial of a `wss://` URL failed, or for which name a certificate is. */
-export function isUnclear({ text, error }: Trouble): boolean {
+export function isUnclear({ text, error, status }: Trouble): boolean {
+  if (status !== undefined) return false;
   if (OTHER_NAME.test(`${error}\n${text}`)) return namesIn(text) === "";
   return error === "" && text === "" || SECOND_DIAL.test(text);
 }
@@ -198,13 +213,21 @@ function namesIn(text: string): string {
 }
 
 /** What is wrong with a dial that failed, and what to do; `undefined` if nothing is known. */
-export function dialFaultOf({ text, error }: Trouble): DialFault | undefined {
+export function dialFaultOf(
+  { text, error, isSecure }: Trouble,
+): DialFault | undefined {
+  if (isSecure) return ONLY_SECURE;
   const said = `${error}\n${text}`;
   for (const [pattern, what, reached, advice] of DIALS) {
     if (!pattern.test(said)) continue;
     const names = pattern === OTHER_NAME ? namesIn(text) : "";
     const shown = names === "" ? what : `${what} (${names})`;
-    return { what: shown, reached, ...(advice !== undefined && { advice }) };
+    return {
+      what: shown,
+      reached,
+      ...(advice !== undefined && { advice }),
+      ...(pattern === NOBODY_THERE && { isNobodyThere: true }),
+    };
   }
   return undefined;
 }
@@ -229,7 +252,8 @@ function closed({ code, reason, text, error }: Said): CloseReason {
     : code === 1005
     ? "the connection was closed without a close code"
     : `the connection was closed with code ${code}${why(code, reason)}`;
-  return { reason: words, reached: true };
+  const said = hasFrame && reason !== "" ? { said: reason } : {};
+  return { reason: words, reached: true, ...said };
 }
 
 /** What the code means, and what the daemon says itself. */
@@ -238,15 +262,25 @@ function why(code: number, reason: string): string {
   return words.length === 0 ? "" : ` (${words.join(": ")})`;
 }
 
-function undialed({ text, error }: Said): CloseReason {
-  const status = /status code: (\d{3})/.exec(text)?.[1];
+function undialed(said: Said): CloseReason {
+  const status = said.status ?? statusIn(said.text);
   if (status !== undefined) {
     return {
       reason: `it answered the WebSocket handshake with HTTP ${status}`,
-      status: Number(status),
+      status,
       reached: true,
     };
   }
-  const { what, reached, advice } = dialFaultOf({ text, error }) ?? UNKNOWN;
-  return { reason: advice ? `${what}: ${advice}` : what, reached };
+  const { what, reached, advice, isNobodyThere } = dialFaultOf(said) ?? UNKNOWN;
+  return {
+    reason: advice ? `${what}: ${advice}` : what,
+    reached,
+    ...(isNobodyThere && { isNobodyThere }),
+  };
+}
+
+/** The HTTP status that a runtime's text names. */
+function statusIn(text: string): number | undefined {
+  const digits = /status code: (\d{3})/.exec(text)?.[1];
+  return digits === undefined ? undefined : Number(digits);
 }

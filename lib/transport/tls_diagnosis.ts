@@ -5,7 +5,7 @@
  * @module
  */
 
-import { dialFaultOf, NO_TLS_FAULT } from "./close_reason.ts";
+import { dialFaultOf } from "./close_reason.ts";
 import type { Host, Trouble } from "../runtime/host.ts";
 import type { Header } from "../config/parsers.ts";
 import { hostOf, portOf, proxyOf } from "../runtime/address.ts";
@@ -52,8 +52,9 @@ async function ask(
     if (typeof found === "string") {
       const answer = readAnswer(found);
       const isStatus = answer.kind === "answered" && answer.status !== 101;
-      const said = isStatus ? `status code: ${answer.status}` : NO_TLS_FAULT;
-      return { text: said, error: "" };
+      return isStatus
+        ? { text: "", error: "", status: answer.status }
+        : { text: "", error: "", isSecure: true };
     }
     // What says nothing does not take the place of the runtime's own words.
     return found && dialFaultOf(found) && found;

@@ -5,7 +5,12 @@
  */
 
 import { atMost } from "../runtime/timeout.ts";
-import { type CloseReason, closeReasonOf, isUnclear } from "./close_reason.ts";
+import {
+  type CloseReason,
+  closeReasonOf,
+  isUnclear,
+  withoutUrl,
+} from "./close_reason.ts";
 import type { Host, Trouble } from "../runtime/host.ts";
 import type { Header } from "../config/parsers.ts";
 import { faultFinder, type FindFault } from "./tls_diagnosis.ts";
@@ -181,12 +186,9 @@ async function farewell(
   socket.terminate();
 }
 
-/** What a runtime tells in an error event; Bun's text begins with the URL, in which anything may stand. */
+/** What a runtime tells in an error event. */
 function troubleOf(event: Event): Trouble {
   const { message, error } = event as Partial<ErrorEvent>;
   const text = String(message || error?.message || "");
-  return {
-    text: text.replace(/^.*(?:failed to connect to WebSocket|' failed): /s, ""),
-    error: String(error?.code ?? ""),
-  };
+  return { text: withoutUrl(text), error: String(error?.code ?? "") };
 }
