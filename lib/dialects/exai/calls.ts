@@ -125,9 +125,7 @@ export class Calls {
     const { id } = request;
     switch (frame.op) {
       case "progress": {
-        const isDuplicate = typeof frame.note === "string" &&
-          /^duplicate/i.test(frame.note);
-        if (purpose === "poll" && isDuplicate) {
+        if (purpose === "poll" && exai.isDuplicate(frame)) {
           return { incoming: [this.#poll(request, call)], isOver: true };
         }
         const progress = progressOf(request, call, frame);
@@ -167,13 +165,13 @@ export class Calls {
     call: Call,
     frame: Record<string, unknown>,
   ): Incoming {
-    const { code, message, retryMs, original } = exai.errorOf(frame);
+    const { code, message, retryMs, original, ...it } = exai.errorOf(frame);
     if (code === "DUPLICATE" && this.isOurs(original)) {
       call.wire = original!;
       return this.#poll(request, call);
     }
     // Revision 859c2d0 says the same of what it will never have room for.
-    if (code === OVER_CAPACITY && /too large/i.test(message)) {
+    if (code === OVER_CAPACITY && it.isTooLarge) {
       return error(request, Code.tooLarge, message);
     }
     if (code === OVER_CAPACITY) {
@@ -185,8 +183,7 @@ export class Calls {
     }
     // The daemon does not know such frames. All else is the tool's, or the lack
     // of one: the model reads a result, but not every client shows it an error.
-    const isForeign = frame.op === "error" &&
-      (code === "INVALID_REQUEST" || message.startsWith("invalid_"));
+    const isForeign = frame.op === "error" && it.isUnknown;
     if (isForeign) return error(request, Code.invalidParams, message);
     const text = code === "" ? message : `${code}: ${message}`;
     return result(request, exai.toolResult([text], "failed"));

@@ -18,6 +18,12 @@ export interface ExaiError {
   readonly retryMs: number;
   /** The request that this one is a duplicate of. */
   readonly original: string | undefined;
+  /** The daemon does not take our token. */
+  readonly isUnauthorized: boolean;
+  /** It will never have room for the request. */
+  readonly isTooLarge: boolean;
+  /** It does not know such a request. */
+  readonly isUnknown: boolean;
 }
 
 /** A result of `tools/call` (MCP, server/tools). */
@@ -31,6 +37,10 @@ export interface ToolResult {
 /** How long the daemon's request to come back later may last, in seconds, and what it is when it says nothing. */
 const RETRY = { least: 0.1, most: 60, fallback: 1 } as const;
 
+/** What the daemon's revisions say of a token, and of a request that is too large; they have no code of its own for either. */
+const UNAUTHORIZED = /unauthorized|jwt_required/;
+const TOO_LARGE = /too large/i;
+
 /** The error of a frame: `{"op":"error","message"}`, `error` as an object, or as something else. */
 export function errorOf(frame: Record<string, unknown>): ExaiError {
   const error = frame.error ?? frame.message;
@@ -41,12 +51,22 @@ export function errorOf(frame: Record<string, unknown>): ExaiError {
   const original = find("original_request_id");
   const seconds = numberOf(find("retry_after") ?? find("retry_after_secs"));
   const pause = Math.min(Math.max(seconds, RETRY.least), RETRY.most);
+  const name = typeof code === "string" ? code : "";
+  const message = asText(isRecord(error) ? error.message ?? error : error);
   return {
-    code: typeof code === "string" ? code : "",
-    message: asText(isRecord(error) ? error.message ?? error : error),
+    code: name,
+    message,
     retryMs: (seconds > 0 ? pause : RETRY.fallback) * 1000,
     original: typeof original === "string" ? original : undefined,
+    isUnauthorized: UNAUTHORIZED.test(`${name}: ${message}`),
+    isTooLarge: TOO_LARGE.test(message),
+    isUnknown: name === "INVALID_REQUEST" || message.startsWith("invalid_"),
   };
+}
+
+/** Whether a progress frame says that its request is a duplicate of one that the daemon is at. */
+export function isDuplicate({ note }: Record<string, unknown>): boolean {
+  return typeof note === "string" && /^duplicate/i.test(note);
 }
 
 /** Whether a JSON object is a frame: later revisions write errors without an op. */

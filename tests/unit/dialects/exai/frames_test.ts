@@ -259,6 +259,7 @@ test("errors: code, words, pause and original, in every revision's form", () => 
     message: "m",
     retryMs: 2_000,
     original: "x",
+    ...{ isUnauthorized: false, isTooLarge: false, isUnknown: false },
   });
   for (const retry_after of [-1, 0, "x", null, {}]) {
     assertEquals(errorOf({ error: { retry_after } }).retryMs, 1_000);
