@@ -35,6 +35,8 @@ export interface Kept {
   readonly remembered: Remembered;
   /** Why nothing was, where that is worth a log line. */
   readonly trouble?: string;
+  /** The file or folder that is not believed to be ours. */
+  readonly distrusted?: string;
   /** What is there is not ours, or the user has named it: it is left alone. */
   readonly isForeign?: true;
 }
@@ -69,7 +71,9 @@ function readAt(place: Place, owner: Owner, host: Host): Kept {
       : { path, remembered };
   } catch (error) {
     const why = messageOf(error);
-    if (error instanceof Distrust) return failed(why, true);
+    if (error instanceof Distrust) {
+      return { ...failed(why, true), distrusted: error.path };
+    }
     return failed(`it cannot be read (${why})`);
   }
 }

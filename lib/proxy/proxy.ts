@@ -205,7 +205,7 @@ export function run(
       presence = undefined;
       // One line is enough for one folder.
       const isNews = error instanceof Distrust &&
-        error.message !== state?.trouble;
+        error.path !== state?.distrusted;
       log(report.unseen(messageOf(error), isNews ? "warn" : "debug"));
     }
   }

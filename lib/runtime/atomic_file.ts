@@ -58,7 +58,7 @@ export function readOwn(
     const why = distrust(facts, user);
     if (why !== undefined) {
       const isRemovable = facts.isLink || facts.isFile;
-      throw new Distrust(`${why}: ${isRemovable ? "remove" : "move"} it`);
+      throw new Distrust(path, `${why}: ${isRemovable ? "remove" : "move"} it`);
     }
     bound(facts, limit);
     const text = host.readSame(path, facts);
@@ -182,7 +182,7 @@ export function take(
   // It has just gone; the next time may be ours.
   if (facts === undefined) return false;
   if (facts.size > 0 || distrust(facts, user) !== undefined) {
-    throw new Distrust(`${path} is no lock of ours: remove it`);
+    throw new Distrust(path, `${path} is no lock of ours: remove it`);
   }
   // Its age counts, whatever the clock was set to meanwhile.
   if (Math.abs(Date.now() - facts.modifiedAt) < ABANDONED_MS) return false;

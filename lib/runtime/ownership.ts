@@ -9,7 +9,16 @@ import { messageOf } from "../text/error_message.ts";
 import { type FileFacts, type Host } from "./host.ts";
 
 /** Thrown where something is not believed; says what, by which rule, and what to do. */
-export class Distrust extends Error {}
+export class Distrust extends Error {
+  /** The file or the folder. */
+  readonly path: string;
+
+  /** Says of a path why it is not believed. */
+  constructor(path: string, message: string) {
+    super(message);
+    this.path = path;
+  }
+}
 
 /**
  * Why a file that is to be ours is not believed; `undefined` if it is. Windows
@@ -51,12 +60,14 @@ export function claim(
   const { isLink, isFolder, owner, mode = 0 } = facts;
   const rule = "and must be a folder of yours alone";
   if (isLink) {
-    throw new Distrust(`${folder} is a link, ${rule}: remove the link`);
+    throw new Distrust(folder, `${folder} is a link, ${rule}: remove the link`);
   }
-  if (!isFolder) throw new Distrust(`${folder} is a file, ${rule}: remove it`);
+  if (!isFolder) {
+    throw new Distrust(folder, `${folder} is a file, ${rule}: remove it`);
+  }
   if (owner !== undefined && owner.user !== known(user, folder)) {
     const whose = `belongs to another user (${owner.user})`;
-    throw new Distrust(`${folder} ${whose}, ${rule}: remove it`);
+    throw new Distrust(folder, `${folder} ${whose}, ${rule}: remove it`);
   }
   if ((mode & 0o077) !== 0) {
     try {
@@ -76,6 +87,7 @@ function known(
   } catch (error) {
     const why = messageOf(error);
     throw new Distrust(
+      folder,
       `nobody can tell whether ${folder} is yours (${why}): it must be a ` +
         "folder of yours, in which you may write",
     );
