@@ -8,7 +8,13 @@ import { tame } from "../text/sanitize.ts";
 import type { Host } from "../runtime/host.ts";
 import { type Output, paint } from "../runtime/terminal.ts";
 import { findRunning, type Found } from "../proxy/status_file.ts";
-import { inWords, type Running, span } from "../proxy/status_format.ts";
+import type { Standing } from "../session/snapshot.ts";
+import {
+  inWords,
+  publicOf,
+  type Running,
+  span,
+} from "../proxy/status_format.ts";
 
 /** How often `--watch` looks. */
 const WATCH_MS = 1_000;
@@ -60,7 +66,7 @@ export async function status(
 }
 
 function inJson({ running, isWhole }: Found): string {
-  return isWhole ? JSON.stringify(running) : "";
+  return isWhole ? JSON.stringify(running.map(publicOf)) : "";
 }
 
 function inTable({ running, isWhole }: Found, output: Output): string {
@@ -75,7 +81,10 @@ function inTable({ running, isWhole }: Found, output: Output): string {
   return rows.flatMap((row, i) => {
     const line = row.map((cell, column) => {
       const padded = cell.padEnd(widths[column]!);
-      return column === 3 && i > 0 ? painted(padded, output) : padded;
+      const { standing } = running[i - 1] ?? {};
+      return column === 3 && standing !== undefined
+        ? painted(padded, standing, output)
+        : padded;
     }).join("  ").trimEnd();
     const { lastError } = running[i - 1] ?? {};
     const indent = " ".repeat(widths[0]! + 2);
@@ -92,6 +101,6 @@ function cells(it: Running, now: number): string[] {
   ].map((text) => tame(text));
 }
 
-function painted(state: string, output: Output): string {
-  return paint(output, state.startsWith("ready") ? "green" : "yellow", state);
+function painted(text: string, { phase }: Standing, output: Output): string {
+  return paint(output, phase === "ready" ? "green" : "yellow", text);
 }

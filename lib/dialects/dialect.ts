@@ -14,7 +14,7 @@ import type {
   Notification,
   Request,
 } from "../protocol/jsonrpc.ts";
-import type { LinkRole, LinkState } from "../link/link.ts";
+import type { FailureCause, LinkRole, LinkState } from "../link/link.ts";
 
 /** What the daemon has said of itself without the client having waited for it. */
 export interface Learned {
@@ -43,6 +43,8 @@ export type Incoming =
     readonly kind: "rejected";
     readonly reason: string;
     readonly refused: boolean;
+    /** The same for programs, where the dialect knows it. */
+    readonly cause?: FailureCause;
     /** What the daemon says to the client's `initialize` all the same. */
     readonly learned?: Learned;
     /** The client's `initialize` to which the daemon has another answer now. */
@@ -106,6 +108,8 @@ export interface Ending {
   readonly reason: string;
   /** The daemon said no and will say it again. */
   readonly refused: boolean;
+  /** Why, for programs, where the dialect knows it better than the close code and the runtime. */
+  readonly cause?: FailureCause;
 }
 
 /** The first frame on a link, and the client's request if it is one. */

@@ -6,6 +6,7 @@
  */
 
 import { isRecord } from "../protocol/jsonrpc.ts";
+import { FAILURE_CAUSES } from "../link/link.ts";
 import type { Snapshot, Standing } from "../session/snapshot.ts";
 
 /** What does not change while a proxy runs. */
@@ -28,6 +29,13 @@ export interface Facts {
 
 /** A running proxy; every moment is in milliseconds since 1970. */
 export interface Running extends Facts, Snapshot {}
+
+/** What others get of a running proxy as JSON: what is only for this program is left out. */
+export function publicOf(
+  { lastErrorCause: _, ...running }: Running,
+): Omit<Running, "lastErrorCause"> {
+  return running;
+}
 
 /** How often a file is written at least, in milliseconds. */
 export const BEAT_MS = 20_000;
@@ -71,11 +79,14 @@ export function fromText(text: string): Running | undefined {
     [...texts, ...maybe].every((text) => typeof text === "string") &&
     /^(lock|heartbeat)$/.test(String(it.sign)) && isStanding(it.standing);
   // A proxy of an older version says nothing of its daemon.
-  const { connections = "unknown", answersDuringCalls } = it;
+  const { connections = "unknown", answersDuringCalls, lastErrorCause: cause } =
+    it;
   const isKnown = /^(one|many|unknown)$/.test(String(connections)) &&
     typeof (answersDuringCalls ?? false) === "boolean";
   if (!isOurs || !isKnown) return undefined;
-  return { ...it, connections } as unknown as Running;
+  // One that a newer version has named is as good as none.
+  const lastErrorCause = FAILURE_CAUSES.find((it) => it === cause);
+  return { ...it, connections, lastErrorCause } as unknown as Running;
 }
 
 /** Whether a text is one that a proxy has written, or what a power cut has left of it: nothing, or as many zeros. */

@@ -7,7 +7,7 @@
 import { listingOf } from "../protocol/lists.ts";
 import { compare, insist } from "./list_sync.ts";
 import type { Desk, Ending } from "./context.ts";
-import type { Incoming } from "../dialects/dialect.ts";
+import type { Closed, Incoming } from "../dialects/dialect.ts";
 import type { SocketEvent } from "../events.ts";
 import { mayDisplace } from "../link/displacement.ts";
 import * as fault from "./errors.ts";
@@ -24,7 +24,7 @@ import {
   type Request,
   success,
 } from "../protocol/jsonrpc.ts";
-import type { Link } from "../link/link.ts";
+import type { FailureCause, Link } from "../link/link.ts";
 import { isCall, isStanding, isSubscription } from "../protocol/methods.ts";
 import { forget, learn, mend } from "./offline_answers.ts";
 import * as report from "./log_messages.ts";
@@ -87,6 +87,7 @@ export function fromSocket(
       const isOurs = link.role === "main" && link.phase === "ready" &&
         mayBeOurs && desk.capacity.lostMain(isClean, now);
       return lose(desk, link, {
+        cause: causeOf(event),
         ...desk.dialect.ending(event.epoch, event, link.phase),
         isOurs: isOurs && isTried,
         displaced: isOurs || !isClean
@@ -106,6 +107,12 @@ export function fromSocket(
       }, now);
     }
   }
+}
+
+/** Why a connection ended, as far as its close code and the runtime tell. */
+function causeOf({ code, isNobodyThere }: Closed): FailureCause | undefined {
+  if (code === 1008) return "policy violation";
+  return isNobodyThere ? "nobody there" : undefined;
 }
 
 /** How much it matters what a daemon sends that is no message: one of another kind sends it again on every connection. */

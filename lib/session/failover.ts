@@ -105,7 +105,7 @@ function failOver(desk: Desk, standby: Link, now: number): void {
     links.remove(main);
     desk.do({ type: "close", epoch });
     const given = settle(desk, epoch, { reason }, now);
-    desk.do(report.lost(shownUrl, reason, given, "replaced"));
+    desk.do(report.lost(shownUrl, { reason }, given, "replaced"));
     desk.connected({ attempt: 1, downMs: now - downSince });
   } else {
     ledger.move(epoch, now);

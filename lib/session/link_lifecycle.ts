@@ -369,12 +369,12 @@ export function lose(desk: Desk, link: Link, cause: Loss, now: number): void {
     const next = cause.isClogged ? "drained" : retryAfterMs;
     const line = link.isDisplaced
       ? report.displaced(shownUrl, loss.reason, given, next)
-      : report.lost(shownUrl, loss.reason, given, next);
+      : report.lost(shownUrl, loss, given, next);
     return desk.do(cause.isOurs ? { ...line, level: "info" } : line);
   }
   // Without a pause it is the same attempt, without the subprotocol.
   const level = retryAfterMs > 0 && report.isLogged(attempt) ? "warn" : "debug";
-  desk.do(report.failed(shownUrl, level, attempt, loss.reason, retryAfterMs));
+  desk.do(report.failed(shownUrl, level, attempt, loss, retryAfterMs));
   if (attempt === 1 && healthFile !== undefined) {
     const lostMs = desk.connections > 0 ? now - link.downSince : undefined;
     desk.do({ type: "health file", path: healthFile, lostMs });

@@ -9,7 +9,7 @@ import { tame } from "../text/sanitize.ts";
 import type { Keeps } from "../link/capacity.ts";
 import type { Level, LogEffect } from "../events.ts";
 import { seconds } from "./errors.ts";
-import type { LinkState } from "../link/link.ts";
+import type { Failure, LinkState } from "../link/link.ts";
 import type {
   Id,
   Invalid,
@@ -162,7 +162,7 @@ export type NextDial = number | "drained" | "replaced";
 /** A link that was ready is lost. */
 export function lost(
   url: string,
-  reason: string,
+  { reason, cause }: Failure,
   owed: number,
   next: NextDial,
 ): LogEffect {
@@ -175,7 +175,7 @@ export function lost(
     `Lost the WebSocket daemon at ${url}: ${reason}${unanswered}` +
       nextInWords(next),
   );
-  return { ...line, reason };
+  return { ...line, failure: { reason, cause } };
 }
 
 /** The same, again and again, from a daemon that is there. */
@@ -186,7 +186,8 @@ export function displaced(
   next: NextDial,
 ): LogEffect {
   const why = `${reason}; it seems that another client takes the connection`;
-  return { ...lost(url, why, owed, next), event: "displaced", reason };
+  const { failure: _, ...line } = lost(url, { reason: why }, owed, next);
+  return { ...line, event: "displaced" };
 }
 
 function nextInWords(next: NextDial): string {
@@ -202,12 +203,12 @@ function nextInWords(next: NextDial): string {
   }
 }
 
-/** A dial did not lead to a link that is ready. */
+/** A dial did not lead to a link that is ready; without a pause it is made again, and has not failed yet. */
 export function failed(
   url: string,
   level: Level,
   attempt: number,
-  reason: string,
+  { reason, cause }: Failure,
   waitMs: number,
 ): LogEffect {
   const line = log(
@@ -219,7 +220,7 @@ export function failed(
         waitMs === Infinity ? "with the next request" : `in ${seconds(waitMs)}`
       }.`,
   );
-  return { ...line, reason };
+  return waitMs > 0 ? { ...line, failure: { reason, cause } } : line;
 }
 
 /** A connection is silent, and a second one is opened. */

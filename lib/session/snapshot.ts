@@ -6,6 +6,7 @@
 
 import { tame } from "../text/sanitize.ts";
 import type { Keeps } from "../link/capacity.ts";
+import type { FailureCause } from "../link/link.ts";
 import type { Desk } from "./context.ts";
 import { dig, type Request } from "../protocol/jsonrpc.ts";
 
@@ -36,8 +37,10 @@ export interface Snapshot {
   readonly reconnects: number;
   /** How many answers are owed to the client. */
   readonly owed: number;
-  /** Why the last dial or connection ended. */
+  /** Why the last dial or connection ended, for people. */
   readonly lastError: string | undefined;
+  /** The same for programs, where it is one of the causes that are told apart. */
+  readonly lastErrorCause?: FailureCause | undefined;
   /** How many connections the daemon keeps for a client, as far as it is known. */
   readonly connections: Keeps | "unknown";
   /** Whether the daemon answers a probe while it is at a call; `undefined` as long as no call has shown it. */
@@ -56,6 +59,7 @@ export function snapshot(desk: Desk): Snapshot {
     reconnects: Math.max(0, connections - 1),
     owed: ledger.owed,
     lastError: links.main.lastFailure,
+    lastErrorCause: links.main.lastCause,
     connections: desk.keeps,
     answersDuringCalls: desk.answersDuringCalls,
   };

@@ -209,6 +209,7 @@ test("doctor: with a proxy whose daemon is away it fails with what the proxy kno
   folder.pretend({ url }, {
     standing: { phase: "waiting", attempt: 14, nextAt: Date.now() + 20_000 },
     lastError: "nothing listens there, or the host cannot be reached",
+    lastErrorCause: "nobody there",
     ...{ connections: "many", answersDuringCalls: true },
   });
   folder.pretend({ pid: 4712, url, startedAt: 1 }, {

@@ -11,6 +11,7 @@ import type { Config } from "../../config/config.ts";
 import type { Host } from "../../runtime/host.ts";
 import { jsonIn } from "../../json/spans.ts";
 import { Code, dig, isRecord } from "../../protocol/jsonrpc.ts";
+import type { Failure, FailureCause } from "../../link/link.ts";
 import { dialerOf, run } from "../../proxy/proxy.ts";
 import type { Snapshot } from "../../session/snapshot.ts";
 import { type Dial, type Socket } from "../../transport/websocket.ts";
@@ -29,7 +30,10 @@ export type Outcome =
   | { readonly kind: "result"; readonly result: unknown; readonly ms: number }
   | {
     readonly kind: "failed";
+    /** For people. */
     readonly why: string;
+    /** For programs, where the connection has failed for one of the causes that are told apart. */
+    readonly cause?: FailureCause | undefined;
     /** The daemon itself has answered, with an error. */
     readonly isAnswered?: true;
   };
@@ -45,7 +49,7 @@ export class Trial {
   readonly #waiting = new Map<unknown, (outcome: Outcome) => void>();
   readonly #code: Promise<number>;
   #ids = 0;
-  #failure: string | undefined;
+  #failure: Extract<Outcome, { kind: "failed" }> | undefined;
   #rest = "";
   #connections: Snapshot["connections"] = "unknown";
   readonly #known = Promise.withResolvers<void>();
@@ -57,8 +61,17 @@ export class Trial {
   readonly #back = Promise.withResolvers<void>();
   #signal: (() => void) | undefined;
 
-  /** Starts the proxy. */
-  constructor(config: Config, host: Host, spelling: Spelling = "numbers") {
+  /**
+   * Starts the proxy.
+   *
+   * @param start runs it
+   */
+  constructor(
+    host: Host,
+    config: Config,
+    spelling: Spelling = "numbers",
+    start: typeof run = run,
+  ) {
     this.#spelling = spelling;
     const decoder = new TextDecoder();
     const own: Host = {
@@ -78,12 +91,9 @@ export class Trial {
       requestTimeout: 2 * config.handshakeTimeout,
       ...{ cache: "off", status: "off", healthFile: undefined },
     };
-    const log: Parameters<typeof run>[3] = ({ event, level, reason }) => {
-      // The same attempt goes on without the subprotocol.
-      const isOver = event === "lost" ||
-        event === "attempt-failed" && level !== "debug";
+    const log: Parameters<typeof run>[3] = ({ failure }) => {
       // What is lost on purpose is to come back.
-      if (isOver && !this.#isDropped) this.#fail(reason!);
+      if (failure !== undefined && !this.#isDropped) this.#fail(failure);
     };
     const observe = (now: Snapshot): void => {
       this.#connections = now.connections;
@@ -95,7 +105,7 @@ export class Trial {
     };
     const dial = dialerOf(alone, host);
     const watched: Dial = (...call) => this.#dial(dial, ...call);
-    this.#code = run(alone, "0", own, log, observe, watched);
+    this.#code = start(alone, "0", own, log, observe, watched);
   }
 
   /** Dials as every proxy does; what comes is looked at, and the connection can be lost. */
@@ -164,9 +174,7 @@ export class Trial {
     params?: unknown,
     ms: number = Infinity,
   ): Promise<Outcome> {
-    if (this.#failure !== undefined) {
-      return { kind: "failed", why: this.#failure };
-    }
+    if (this.#failure !== undefined) return this.#failure;
     const count = this.#ids++;
     const id = this.#spelling === "numbers" ? count : `doctor-${count}`;
     const { promise, resolve } = Promise.withResolvers<Outcome>();
@@ -202,12 +210,10 @@ export class Trial {
     await this.#code;
   }
 
-  #fail(reason: string): void {
-    const why = tame(reason);
-    this.#failure = why;
-    for (const settle of this.#waiting.values()) {
-      settle({ kind: "failed", why });
-    }
+  #fail({ reason, cause }: Failure): void {
+    const failure = { kind: "failed", why: tame(reason), cause } as const;
+    this.#failure = failure;
+    for (const settle of this.#waiting.values()) settle(failure);
     this.#waiting.clear();
   }
 

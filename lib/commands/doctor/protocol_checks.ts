@@ -20,9 +20,10 @@ import {
 } from "./habits_check.ts";
 import { dig } from "../../protocol/jsonrpc.ts";
 import { serverOf } from "../../cache/cache.ts";
+import type { FailureCause } from "../../link/link.ts";
 import { reach } from "./network_checks.ts";
 import { ownerOf, readState } from "../../proxy/cache_file.ts";
-import { type Outcome, Trial } from "./probe_client.ts";
+import { type Outcome, type Spelling, Trial } from "./probe_client.ts";
 
 /** How long a daemon has to understand another dialect than was said, in milliseconds. */
 const SHORT_MS = 3_000;
@@ -52,9 +53,16 @@ export async function* checkup(
   yield* interview(config, host);
 }
 
+/** Starts a proxy, and a client of it. */
+export type StartTrial = (config: Config, spelling?: Spelling) => Trial;
+
 /** Tries a whole proxy. */
-async function* interview(config: Config, host: Host): AsyncGenerator<Check> {
-  const trial = new Trial(untried(config), host);
+export async function* interview(
+  config: Config,
+  host: Host,
+  start: StartTrial = (...settings) => new Trial(host, ...settings),
+): AsyncGenerator<Check> {
+  const trial = start(untried(config));
   let server: string;
   let greeting: Greeting;
   let helloMs: number;
@@ -63,7 +71,7 @@ async function* interview(config: Config, host: Host): AsyncGenerator<Check> {
     greeting = await greet(trial, config);
     const { hello, _meta } = greeting;
     if (hello.kind === "failed") {
-      return yield await unwelcome(hello.why, config, host);
+      return yield await unwelcome(hello, config, start);
     }
     yield { name: "daemon", state: "ok", text: described(hello, config) };
     const isSent = config.helloToken !== "" ||
@@ -85,29 +93,29 @@ async function* interview(config: Config, host: Host): AsyncGenerator<Check> {
       Math.max(AGAIN_MS, 4 * helloMs),
       config.handshakeTimeout,
     );
-    const rest = await habits(untried(config), host, greeting, limit);
+    const rest = await habits(untried(config), start, greeting, limit);
     const found = { numbers, ...rest } as const;
     yield idsCheck(found);
     yield restartCheck(found);
     trouble = muteness(found.restart);
   }
-  yield knownCheck(await known(config, host, server, trouble));
+  yield knownCheck(await known(config, host, start, server, trouble));
 }
 
 /** What becomes of text ids, and of a connection that is lost. */
 async function habits(
   config: Config,
-  host: Host,
+  start: StartTrial,
   { _meta }: Greeting,
   limit: number,
 ): Promise<Omit<Habits, "numbers">> {
-  let trial = new Trial(config, host, "texts");
+  let trial = start(config, "texts");
   try {
     let texts: Habits["texts"] = "as sent";
     if (!await begins(trial, _meta, limit)) {
       texts = trial.saw("null") ? "as null" : "unanswered";
       await trial.end();
-      trial = new Trial(config, host);
+      trial = start(config);
       if (!await begins(trial, _meta, limit)) {
         return { texts: "unknown", restart: { kind: "second unanswered" } };
       }
@@ -157,6 +165,7 @@ function untried(config: Config): Config {
 async function known(
   config: Config,
   host: Host,
+  start: StartTrial,
   server: string,
   trouble: string | undefined,
 ): Promise<Known> {
@@ -166,13 +175,13 @@ async function known(
   const remembered = readState(cache, ownerOf(config), host)?.remembered;
   const forMs = remembered?.one?.[server] ?? 0;
   if (forMs > 0) return { from: "cache", connections: "one", forMs };
-  if (trouble === undefined) return await tried(config, host);
+  if (trouble === undefined) return await tried(config, start);
   return { from: "trial", connections: "unknown", trouble };
 }
 
 /** What a proxy finds out when it tries two connections. */
-async function tried(config: Config, host: Host): Promise<Known> {
-  const trial = new Trial(config, host);
+async function tried(config: Config, start: StartTrial): Promise<Known> {
+  const trial = start(config);
   try {
     const { hello } = await greet(trial, config);
     const connections = await trial.connections(TRIAL_MS);
@@ -185,19 +194,18 @@ async function tried(config: Config, host: Host): Promise<Known> {
 
 /** The daemon does not take us: because it does not want to, or does not understand us. */
 async function unwelcome(
-  why: string,
+  { why, cause }: Extract<Outcome, { kind: "failed" }>,
   config: Config,
-  host: Host,
+  start: StartTrial,
 ): Promise<Check> {
   const isMcp = config.dialect === "mcp";
-  // An exai daemon closes with 1008 where it has too many connections.
-  if (/refuses/.test(why) || isMcp && /code 1008/.test(why)) {
+  if (isTokenCause(cause, config.dialect)) {
     const advice = "give the daemon's own token (--token-file, ALWAYSUP_TOKEN)";
     return { name: "token", state: "fail", text: why, advice };
   }
   const dialect = isMcp ? "exai" : "mcp";
-  const isTold = why.includes(`it speaks ${isMcp ? "exai" : "MCP"}, not`);
-  if (isTold || await understands({ ...config, dialect }, host)) {
+  const isTold = cause === "other dialect";
+  if (isTold || await understands({ ...config, dialect }, start)) {
     const text = `this daemon speaks ${dialect}, not ${config.dialect}`;
     const advice = `say --dialect ${dialect}`;
     return { name: "daemon", state: "fail", text, advice };
@@ -207,13 +215,35 @@ async function unwelcome(
 }
 
 /** Whether the daemon knows a dialect that was not asked for; so it gets no token, and says so if it wants one. */
-async function understands(config: Config, host: Host): Promise<boolean> {
+async function understands(
+  config: Config,
+  start: StartTrial,
+): Promise<boolean> {
   const handshakeTimeout = Math.min(config.handshakeTimeout, SHORT_MS);
   const other = untried({ ...config, handshakeTimeout, helloToken: "" });
-  const trial = new Trial(other, host);
+  const trial = start(other);
   const { hello } = await greet(trial, other);
   await trial.end();
-  return hello.kind === "result" || /refuses our token/.test(hello.why);
+  return hello.kind === "result" || hello.cause === "token refused";
+}
+
+/** Whether a daemon may take us with another token. */
+function isTokenCause(
+  cause: FailureCause | undefined,
+  dialect: string,
+): boolean {
+  switch (cause) {
+    case "refused":
+    case "token refused":
+      return true;
+    case "policy violation":
+      // An exai daemon closes so where it has too many connections.
+      return dialect === "mcp";
+    case "other dialect":
+    case "nobody there":
+    case undefined:
+      return false;
+  }
 }
 
 /** What became of hello, and what every request says about us in the newer era, if that is the daemon's. */

@@ -6,7 +6,8 @@
 
 import { tame } from "../../text/sanitize.ts";
 import type { Check } from "./check.ts";
-import { inWords, type Running } from "../../proxy/status_format.ts";
+import type { FailureCause } from "../../link/link.ts";
+import { inWords, publicOf, type Running } from "../../proxy/status_format.ts";
 
 /** The daemon that doctor was asked about. */
 export interface Target {
@@ -59,7 +60,7 @@ export function runningCheck(
     state,
     text: lines.join("\n"),
     ...(advice !== undefined && { advice }),
-    data: { proxies },
+    data: { proxies: proxies.map(publicOf) },
   };
 }
 
@@ -78,7 +79,7 @@ export function besideCheck(
     name: NAME,
     state: "warn",
     text: lines.join("\n"),
-    data: { proxies },
+    data: { proxies: proxies.map(publicOf) },
   };
 }
 
@@ -132,7 +133,7 @@ function judgeAll(proxies: readonly Running[], target: Target): Verdict {
 }
 
 function judge(
-  { standing, lastError = "" }: Running,
+  { standing, lastErrorCause: cause }: Running,
   isIdle: boolean,
 ): Verdict {
   switch (standing.phase) {
@@ -147,11 +148,11 @@ function judge(
       return { state: "warn", advice };
     }
     case "waiting":
-      return { state: "fail", advice: adviceOn(lastError, isIdle) };
+      return { state: "fail", advice: adviceOn(cause, isIdle) };
     case "dialing":
     case "greeting":
       return standing.attempt > 1
-        ? { state: "fail", advice: adviceOn(lastError, isIdle) }
+        ? { state: "fail", advice: adviceOn(cause, isIdle) }
         : { state: "warn", advice: AGAIN };
   }
 }
@@ -159,16 +160,27 @@ function judge(
 /**
  * What to do about a daemon that a proxy cannot reach.
  *
+ * @param cause why, as far as the proxy tells
  * @param isIdle whether no proxy has a session
  */
-function adviceOn(lastError: string, isIdle: boolean): string {
-  const advice = /refuses|code 1008/.test(lastError)
-    ? "give the proxy the daemon's own token (--token-file, ALWAYSUP_TOKEN), " +
-      "in the client's configuration"
-    : /nothing listens/.test(lastError)
-    ? "start the daemon; in Docker, publish its port (-p 8079:8079)"
-    : "look at the daemon's own log";
+function adviceOn(cause: FailureCause | undefined, isIdle: boolean): string {
+  const advice = whatToDo(cause);
   return isIdle
     ? `${advice}; --connect looks closer, and no session is displaced now`
     : advice;
+}
+
+function whatToDo(cause: FailureCause | undefined): string {
+  switch (cause) {
+    case "refused":
+    case "token refused":
+    case "policy violation":
+      return "give the proxy the daemon's own token (--token-file, " +
+        "ALWAYSUP_TOKEN), in the client's configuration";
+    case "nobody there":
+      return "start the daemon; in Docker, publish its port (-p 8079:8079)";
+    case "other dialect":
+    case undefined:
+      return "look at the daemon's own log";
+  }
 }

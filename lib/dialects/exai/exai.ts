@@ -291,14 +291,18 @@ export class Exai implements Dialect {
     }
     if ("jsonrpc" in frame) {
       const reason = "it speaks MCP, not exai: set --dialect mcp";
-      return [{ kind: "rejected", reason, refused: false }];
+      const cause = "other dialect";
+      return [{ kind: "rejected", reason, refused: false, cause }];
     }
     if (frame.op !== "hello_ack" && !exai.isFailure(frame)) return stray(frame);
-    const { code, message } = exai.errorOf(frame);
+    const { code, message, isUnauthorized: refused } = exai.errorOf(frame);
     const why = code === "" ? message : `${code}: ${message}`;
-    const refused = /unauthorized|jwt_required/.test(why);
-    const reason = refused ? refusal(why) : `it rejected hello: ${why}`;
-    return [{ kind: "rejected", reason, refused }];
+    if (!refused) {
+      const reason = `it rejected hello: ${why}`;
+      return [{ kind: "rejected", reason, refused }];
+    }
+    const cause = "token refused";
+    return [{ kind: "rejected", reason: refusal(why), refused, cause }];
   }
 
   #healthy(
@@ -401,11 +405,12 @@ export class Exai implements Dialect {
   ): Ending {
     if (status === 401 || status === 403) {
       const advice = `it refuses us with HTTP ${status}: check --header`;
-      return { reason: advice, refused: true };
+      return { reason: advice, refused: true, cause: "refused" };
     }
     const isGreeting = this.#lines.get(epoch)?.outstanding?.kind === "hello";
     if (code === 4003 && phase !== "ready") {
-      return { reason: refusal(reason), refused: true };
+      const cause = "token refused";
+      return { reason: refusal(reason), refused: true, cause };
     }
     const why = isGreeting ? UNGREETED[code] : undefined;
     if (why === undefined) return { reason, refused: false };

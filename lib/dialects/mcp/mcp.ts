@@ -74,6 +74,9 @@ const EMPTY = [
 const LEAST_ID = 2 ** 30;
 const ID_COUNT = 2 ** 30;
 
+/** What an exai daemon says when it closes because the first frame was no hello. */
+const EXAI_WORDS = /missing hello|unrecognized protocol/;
+
 /** MCP over WebSocket, one JSON-RPC message per text frame; the revisions up to 2025-11-25. */
 export class Mcp implements Dialect {
   readonly subprotocol = "mcp";
@@ -350,19 +353,18 @@ export class Mcp implements Dialect {
   /** RFC 6455 section 7.4.1: 1008 is a policy violation; MCP daemons close with it where HTTP would say 401. */
   ending(
     _: number,
-    { code, status, reason }: Closed,
+    { code, status, reason, said = "" }: Closed,
     phase: LinkState["phase"],
   ): Ending {
     const advice =
       "check the token (--token-file or ALWAYSUP_TOKEN) and --header";
     if (status === 401 || status === 403) {
       const refusal = `it refuses us with HTTP ${status}: ${advice}`;
-      return { reason: refusal, refused: true };
+      return { reason: refusal, refused: true, cause: "refused" };
     }
-    // The exai daemon's words for a first frame that is no hello.
-    if (code === 4001 && /missing hello|unrecognized protocol/.test(reason)) {
+    if (code === 4001 && EXAI_WORDS.test(said)) {
       const advice = "it speaks exai, not MCP: set --dialect exai";
-      return { reason: advice, refused: false };
+      return { reason: advice, refused: false, cause: "other dialect" };
     }
     if (code !== 1008 || phase === "ready") return { reason, refused: false };
     const refusal = "it closed the connection with code 1008 (policy " +

@@ -1,0 +1,358 @@
+/**
+ * What `alwaysup doctor` finds does not depend on the words of a message: the
+ * same daemons are tried by a proxy that says what it always says, and by one
+ * whose every sentence is "x".
+ *
+ * @module
+ */
+
+import type { Check } from "../../../../lib/commands/doctor/check.ts";
+import { Trial } from "../../../../lib/commands/doctor/probe_client.ts";
+import { interview } from "../../../../lib/commands/doctor/protocol_checks.ts";
+import { runningCheck } from "../../../../lib/commands/doctor/running_check.ts";
+import { type Config, readConfig } from "../../../../lib/config/config.ts";
+import { isRecord } from "../../../../lib/protocol/jsonrpc.ts";
+import { run } from "../../../../lib/proxy/proxy.ts";
+import type { Host } from "../../../../lib/runtime/host.ts";
+import type { Snapshot } from "../../../../lib/session/snapshot.ts";
+import { assertEquals } from "../../../helpers/assert.ts";
+import { test } from "../../../helpers/no_permissions.ts";
+
+// deno-lint-ignore no-explicit-any
+type Json = any;
+
+/** A daemon: what it does when it is dialed, and with each frame. */
+interface Daemon {
+  readonly dialed?: (socket: FakeSocket) => void;
+  readonly heard?: (socket: FakeSocket, message: Json) => void;
+}
+
+/** The native WebSocket; the port in its URL is the daemon's place among the cases. */
+class FakeSocket {
+  static readonly CONNECTING = 0;
+  static readonly OPEN = 1;
+  readonly #daemon: Daemon;
+  readyState = 0;
+  readonly bufferedAmount = 0;
+  onopen?: () => void;
+  onmessage?: (event: { data: string }) => void;
+  onerror?: (event: { message: string }) => void;
+  onclose?: (event: { code: number; reason: string }) => void;
+
+  constructor(url: string) {
+    this.#daemon = CASES[Number(new URL(url).port) - 1]![1];
+    queueMicrotask(() => (this.#daemon.dialed ?? open)(this));
+  }
+
+  send(text: string): void {
+    queueMicrotask(() => this.#daemon.heard?.(this, JSON.parse(text)));
+  }
+
+  /** The daemon writes. */
+  say(message: Json): void {
+    if (this.readyState === 1) {
+      this.onmessage?.({ data: JSON.stringify(message) });
+    }
+  }
+
+  close(code = 1005, reason = ""): void {
+    if (this.readyState > 1) return;
+    this.readyState = 3;
+    queueMicrotask(() => this.onclose?.({ code, reason }));
+  }
+}
+
+function open(socket: FakeSocket): void {
+  socket.readyState = 1;
+  socket.onopen?.();
+}
+
+/** A dial that fails, as Deno says it. */
+function failing(message: string): Daemon {
+  return {
+    dialed: (socket) => {
+      socket.readyState = 3;
+      socket.onerror?.({ message });
+      socket.onclose?.({ code: 1006, reason: "" });
+    },
+  };
+}
+
+function closing(code: number, reason = ""): Daemon {
+  return { heard: (socket) => socket.close(code, reason) };
+}
+
+/** It knows MCP, and one tool. */
+const MCP: Daemon = {
+  heard: (socket, { id, method }) => {
+    if (id === undefined) return;
+    const capabilities = { tools: {} };
+    const result = method === "initialize"
+      ? { protocolVersion: "2025-11-25", capabilities, serverInfo: {} }
+      : method === "tools/list"
+      ? { tools: [{ name: "a", inputSchema: { type: "object" } }] }
+      : {};
+    socket.say({ jsonrpc: "2.0", id, result });
+  },
+};
+
+/** One that answers everything with an error, in words that ours have, too. */
+const WORDS = "it refuses us: code 1008, nothing listens, it speaks exai, not";
+const ERRORS: Daemon = {
+  heard: (socket, { id }) =>
+    socket.say({ jsonrpc: "2.0", id, error: { code: -32603, message: WORDS } }),
+};
+
+/** An exai daemon with another token. */
+const TOKEN: Daemon = {
+  heard: (socket, { op }) => {
+    if (op !== "hello") return socket.close(4001, "missing hello");
+    socket.say({ op: "hello_ack", ok: false, error: "unauthorized" });
+  },
+};
+
+/** A daemon, how it is said to speak, and what doctor finds: the last check, and what it says of a proxy that runs. */
+const CASES: readonly (readonly [
+  what: string,
+  daemon: Daemon,
+  dialect: "mcp" | "exai",
+  last: readonly [name: string, state: Check["state"], advice: string],
+  running: string,
+])[] = [
+  [
+    "HTTP 401",
+    failing("Invalid status code: 401"),
+    "mcp",
+    ["token", "fail", "give the daemon's own token"],
+    "give the proxy the daemon's own token",
+  ],
+  [
+    "HTTP 403 to an exai client",
+    failing("Invalid status code: 403"),
+    "exai",
+    ["token", "fail", "give the daemon's own token"],
+    "give the proxy the daemon's own token",
+  ],
+  [
+    "HTTP 500",
+    failing("Invalid status code: 500"),
+    "mcp",
+    ["daemon", "fail", "look at the daemon's own log"],
+    "look at the daemon's own log",
+  ],
+  [
+    "nobody",
+    failing("tcp connect error: Connection refused (os error 111)"),
+    "mcp",
+    ["daemon", "fail", "look at the daemon's own log"],
+    "start the daemon",
+  ],
+  [
+    "close code 1008",
+    closing(1008),
+    "mcp",
+    ["token", "fail", "give the daemon's own token"],
+    "give the proxy the daemon's own token",
+  ],
+  [
+    "close code 1008 to an exai client",
+    closing(1008),
+    "exai",
+    ["daemon", "fail", "look at the daemon's own log"],
+    "give the proxy the daemon's own token",
+  ],
+  [
+    "close code 1011, with words that ours have",
+    closing(1011, WORDS),
+    "mcp",
+    ["daemon", "fail", "look at the daemon's own log"],
+    "look at the daemon's own log",
+  ],
+  [
+    "exai, which says so",
+    closing(4001, "missing hello"),
+    "mcp",
+    ["daemon", "fail", "say --dialect exai"],
+    "look at the daemon's own log",
+  ],
+  [
+    "MCP, which says so",
+    ERRORS,
+    "exai",
+    ["daemon", "fail", "say --dialect mcp"],
+    "look at the daemon's own log",
+  ],
+  [
+    "exai, which wants another token",
+    TOKEN,
+    "exai",
+    ["token", "fail", "give the daemon's own token"],
+    "give the proxy the daemon's own token",
+  ],
+  [
+    "a token of exai's, for a first frame that is no hello",
+    {
+      heard: (socket, message) =>
+        TOKEN.heard!(socket, { op: "hello", message }),
+    },
+    "mcp",
+    ["daemon", "fail", "say --dialect exai"],
+    "",
+  ],
+  [
+    "errors, with words that ours have",
+    ERRORS,
+    "mcp",
+    ["daemon", "fail", "look at the daemon's own log"],
+    "",
+  ],
+  ["a daemon that works", MCP, "mcp", ["connections", "ok", ""], ""],
+];
+
+/** What a proxy runs on. */
+class Machine {
+  readonly #timers = new Set<ReturnType<typeof setTimeout>>();
+  readonly host = {
+    ...{ os: "linux", pid: 1, runtime: "test" },
+    ...{ variable: () => undefined, proxies: () => [], env: () => ({}) },
+    ...{ socketOptions: () => ({}), watchDials: () => () => undefined },
+    turn: () => Promise.resolve(),
+    wake: (ms, callback) => void this.#timers.add(setTimeout(callback, ms)),
+  } as Partial<Host> as Host;
+
+  stop(): void {
+    for (const timer of this.#timers) clearTimeout(timer);
+  }
+}
+
+function configOf(index: number, dialect: string): Config {
+  const args = ["--url", `ws://127.0.0.1:${index + 1}/`, "--dialect", dialect];
+  const off = [
+    "--cache",
+    "off",
+    "--status",
+    "off",
+    "--handshake-timeout",
+    "1s",
+  ];
+  const sources = { args: [...args, ...off], env: {} };
+  const reading = readConfig(sources, () => "");
+  if (reading.kind === "problems") throw new Error(reading.problems.join());
+  return reading.config;
+}
+
+/** A proxy's errors with another text. */
+function reworded(bytes: Uint8Array): Uint8Array {
+  const lines = new TextDecoder().decode(bytes).split("\n").map((line) => {
+    const message: unknown = line === "" ? undefined : JSON.parse(line);
+    if (!isRecord(message) || !isRecord(message.error)) return line;
+    return JSON.stringify({
+      ...message,
+      error: { ...message.error, message: "x" },
+    });
+  });
+  return new TextEncoder().encode(lines.join("\n"));
+}
+
+/** Runs a proxy every sentence of which is "x", also those of the transport. */
+const runReworded: typeof run = (config, version, host, log, observe, dial) =>
+  run(
+    config,
+    version,
+    {
+      ...host,
+      writeStdout: async (bytes) => {
+        await host.writeStdout(reworded(bytes));
+        return bytes.length;
+      },
+    },
+    ({ failure }) =>
+      log({
+        ...{ level: "debug", event: "x", message: "x" },
+        ...(failure && { failure: { ...failure, reason: "x" } }),
+      }),
+    ({ lastError, ...it }) =>
+      observe?.({
+        ...it,
+        lastError: lastError === undefined ? lastError : "x",
+      }),
+    (url, subprotocol, headers, emit) =>
+      dial!(
+        url,
+        subprotocol,
+        headers,
+        (report) =>
+          emit(report.type === "closed" ? { ...report, reason: "x" } : report),
+      ),
+  );
+
+/** What doctor finds with a proxy, and what a proxy that goes on says of it. */
+async function examined(
+  index: number,
+  dialect: "mcp" | "exai",
+  start: typeof run,
+): Promise<{ checks: Check[]; running: Check }> {
+  const machine = new Machine();
+  const config = configOf(index, dialect);
+  let first: Snapshot | undefined;
+  const watched: typeof run = (config, version, host, log, observe, dial) =>
+    start(config, version, host, log, (snapshot) => {
+      if (snapshot.lastError !== undefined) first ??= snapshot;
+      observe?.(snapshot);
+    }, dial);
+  const checks: Check[] = [];
+  const all = interview(
+    config,
+    machine.host,
+    (config, spelling) => new Trial(machine.host, config, spelling, watched),
+  );
+  for await (const check of all) checks.push(check);
+  machine.stop();
+  const proxy = {
+    ...{ pid: 7, version: "1", runtime: "test", startedAt: 0, dialect },
+    ...{ url: config.shownUrl, sign: "lock" } as const,
+    ...{
+      client: undefined,
+      reconnects: 0,
+      owed: 0,
+      connections: "one",
+    } as const,
+    ...{ answersDuringCalls: undefined, lastError: first?.lastError },
+    lastErrorCause: first?.lastErrorCause,
+    standing: { phase: "waiting", attempt: 4, nextAt: 0 } as const,
+  };
+  return { checks, running: runningCheck([proxy], config, 0) };
+}
+
+/** A check without its text, and without times. */
+function gist({ name, state, advice = "", data }: Check): unknown {
+  return [name, state, advice, { ...data, ms: 0, trouble: "", proxies: [] }];
+}
+
+test("doctor finds the same whatever the words are", async () => {
+  const native = globalThis.WebSocket;
+  Object.assign(globalThis, { WebSocket: FakeSocket });
+  try {
+    // At the same time, for much of it is waiting.
+    const found = await Promise.all(
+      CASES.map(([, , dialect], index) =>
+        Promise.all([
+          examined(index, dialect, run),
+          examined(index, dialect, runReworded),
+        ])
+      ),
+    );
+    for (const [index, [plain, other]] of found.entries()) {
+      const [what, , , last, running] = CASES[index]!;
+      const { name, state, advice = "" } = plain.checks.at(-1)!;
+      const begin = advice.slice(0, last[2].length);
+      assertEquals([name, state, begin], last, what);
+      const { advice: goesOn = "" } = plain.running;
+      assertEquals(goesOn.slice(0, running.length), running, what);
+      assertEquals(other.checks.map(gist), plain.checks.map(gist), what);
+      assertEquals(gist(other.running), gist(plain.running), what);
+    }
+  } finally {
+    Object.assign(globalThis, { WebSocket: native });
+  }
+});
