@@ -160,6 +160,37 @@ test("architecture: only lib/runtime/ names a runtime", async () => {
   assertEquals(wrong, []);
 });
 
+/** Names of what is written for people. */
+const PROSE =
+  "(?:reason|why|message|lastError|lastFailure|refusal|trouble|advice|words|note|complaint)";
+
+/** What decides by the words of such a text, or by the name of a log line. */
+const READS_PROSE = new RegExp(
+  [
+    `\\b${PROSE}[!)]*\\??\\.(?:includes|startsWith|endsWith|match|matchAll|search|indexOf)\\(`,
+    `\\.(?:test|exec)\\([^()\`]*\\b${PROSE}\\b(?![.[])`,
+    "\\berror\\.message\\s*[!=]==",
+    "\\bevent\\s*[!=]==|\\bswitch \\((?:event|reason|why)\\)",
+  ].join("|"),
+);
+
+/** The files that read what others have written, and that make fields of it at once. */
+const MAY_READ_PROSE = [
+  "dialects/exai/frames.ts", // the exai daemon's errors
+  "text/error_message.ts", // whether an error of a runtime's has any text
+];
+
+test("architecture: no program reads what is written for people", async () => {
+  const wrong: string[] = [];
+  for (const { path, text } of await sources()) {
+    if (MAY_READ_PROSE.includes(path)) continue;
+    const bare = text.replace(/\/\*[\s\S]*?\*\/|^\s*\/\/.*$/gm, "");
+    const [found] = READS_PROSE.exec(bare) ?? [];
+    if (found !== undefined) wrong.push(`${path}: ${found}`);
+  }
+  assertEquals(wrong, []);
+});
+
 test("architecture: no URL's pathname is taken for a path: a folder may have a space, and Windows drives", async () => {
   const wrong: string[] = [];
   for (const file of await scripts(new URL("./", import.meta.url))) {
