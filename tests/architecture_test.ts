@@ -43,6 +43,12 @@ const FOLDERS: readonly Folder[] = [
 const IMPURE =
   /\b(Deno|process|Date|performance|setTimeout|setInterval|queueMicrotask|console|fetch|await|async)\b(?!["`\w])|Math\.random|\bimport\(|\bnew WebSocket/;
 
+/** The only file that imports from packages, and from which: types only. */
+const TYPES = {
+  file: "protocol/mcp_types.ts",
+  from: /^npm:@modelcontextprotocol\/(?:client|sdk)@\d/,
+};
+
 /** A file of `lib/`. */
 interface Source {
   /** Its path from `lib/`, e.g. `link/backoff.ts`. */
@@ -104,7 +110,8 @@ test("architecture: imports run downwards by folder", async () => {
       const found = files.find(({ path }) => path === target);
       // The examples in the documentation are tests themselves.
       const isAllowed = found === undefined
-        ? /^@std\/assert\/|^node:/.test(target)
+        ? /^@std\/assert\/|^node:/.test(target) ||
+          file.path === TYPES.file && TYPES.from.test(target)
         : level(found.folder) <= level(file.folder);
       if (!isAllowed) wrong.push(`${file.path} -> ${target}`);
     }
@@ -125,6 +132,33 @@ test("architecture: pure code imports no edge but for types", async () => {
     }
   }
   assertEquals(wrong, []);
+});
+
+test("architecture: of packages only types are imported, in the versions of the tests", async () => {
+  const read = (path: string): Promise<string> =>
+    Deno.readTextFile(new URL(path, import.meta.url));
+  const file = (await sources()).find(({ path }) => path === TYPES.file)!;
+  const targets = importsOf(file);
+  const rest = file.text.replace(/^import type [^;]*;/gm, "");
+  assertEquals(importsOf({ ...file, text: rest }), []);
+  // Documentation is looked at without them: it would have to explain theirs, too.
+  const none = JSON.parse(await read("../.ci/build/no_types.json")) as {
+    imports: Record<string, string>;
+  };
+  assertEquals(Object.keys(none.imports), targets);
+  const config = await read("deno.json");
+  for (const target of targets) {
+    const [version] = /@modelcontextprotocol\/\w+@[\d.]+/.exec(target)!;
+    assert(config.includes(version), `the tests mean another ${target}`);
+  }
+});
+
+test("architecture: deno.json names no package, for a task fetches all that it names before it starts", async () => {
+  const text = await Deno.readTextFile(
+    new URL("../deno.json", import.meta.url),
+  );
+  const { imports, lock } = JSON.parse(text) as Record<string, unknown>;
+  assertEquals([imports, lock], [undefined, false]);
 });
 
 test("architecture: no file imports itself, directly or by others", async () => {

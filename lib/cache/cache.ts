@@ -6,6 +6,7 @@
  */
 
 import { listingOf, nextCursor } from "../protocol/lists.ts";
+import { META, type Method } from "../protocol/mcp_types.ts";
 import { cut, elements, locate, mapStrings, replace } from "../json/spans.ts";
 import {
   type Answer,
@@ -79,7 +80,9 @@ function isEmptier(
   result: string,
   known: string | undefined,
 ): boolean {
-  if (known === undefined || !key.endsWith("tools/list")) return false;
+  if (known === undefined || !key.endsWith("tools/list" satisfies Method)) {
+    return false;
+  }
   const tools = dig(parsed(result), "tools");
   return Array.isArray(tools) && tools.length === 0;
 }
@@ -89,7 +92,7 @@ export function versionOf(params: unknown): string | undefined {
   const version = dig(
     params,
     "_meta",
-    "io.modelcontextprotocol/protocolVersion",
+    META.protocolVersion,
   );
   return typeof version === "string" ? version : undefined;
 }
@@ -283,7 +286,7 @@ export class Memory {
   }
 
   /** The daemon knows the method no longer; one that is still starting has no tools yet. */
-  #lacks(method: string, params: unknown): boolean {
+  #lacks(method: Method, params: unknown): boolean {
     if (method === "server/discover") return this.#undiscover();
     const isList = isPlain(method, params) && method !== "tools/list";
     return isList && this.#drop(keyOf(method, params));
@@ -331,7 +334,7 @@ export class Memory {
   }
 
   #list(
-    method: string,
+    method: Method,
     params: unknown,
     value: unknown,
     text: string,
@@ -408,13 +411,13 @@ function isPublic(value: unknown): boolean {
 }
 
 /** A list as every client asks for it; other members may ask for something else. */
-function isPlain(method: string, params: unknown): boolean {
+function isPlain(method: Method, params: unknown): boolean {
   if (listingOf(method) === undefined) return false;
   const members = isRecord(params) ? Object.keys(params) : [];
   return members.every((name) => name === "cursor" || name === "_meta");
 }
 
-function keyOf(method: string, params: unknown): string {
+function keyOf(method: Method, params: unknown): string {
   const version = versionOf(params);
   return version === undefined ? method : `${version} ${method}`;
 }

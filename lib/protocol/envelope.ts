@@ -29,6 +29,7 @@ import {
   meant,
   withError,
 } from "./malformed_errors.ts";
+import type { Method } from "./mcp_types.ts";
 
 /**
  * Reads one line; a batch (JSON-RPC 2.0 section 6, in MCP only 2025-03-26) gives
@@ -185,14 +186,15 @@ function callOf(
   text: string,
 ): Message {
   const id = idOf(value.id, text);
-  const { method, params } = value;
-  if (typeof method !== "string") {
+  const { params } = value;
+  if (typeof value.method !== "string") {
     return invalid(
       id,
       like,
       '"method" must be a string (JSON-RPC 2.0 section 4)',
     );
   }
+  const method = value.method as Method;
   const isNull = value.id === null;
   const isTold = !("id" in value) || isNull && isNotification(method);
   if (id === undefined && !isTold) {

@@ -5,6 +5,13 @@
  */
 
 import { locate } from "../json/spans.ts";
+import type {
+  ErrorCodes,
+  Method,
+  NotificationMethod,
+  Params,
+  RequestMethod,
+} from "./mcp_types.ts";
 
 /**
  * A message's id as a JSON text: `0` and `"0"` are two different ids, and an id
@@ -20,7 +27,7 @@ export interface Request {
   /** What the answer will name. */
   readonly id: Id;
   /** What is asked for. */
-  readonly method: string;
+  readonly method: Method;
   /** Whatever stood there; nothing promises that it is an object. */
   readonly params: unknown;
   /** The message as it goes on: as it came, but for what SDK peers refuse. */
@@ -32,7 +39,7 @@ export interface Notification {
   /** What kind of message it is. */
   readonly kind: "notification";
   /** What is told. */
-  readonly method: string;
+  readonly method: Method;
   /** Whatever stood there. */
   readonly params: unknown;
   /** The message as it goes on: as it came, but for what SDK peers refuse. */
@@ -93,7 +100,7 @@ export const Code = {
   timedOut: -31003,
   overloaded: -31004,
   tooLarge: -31005,
-} as const;
+} as const satisfies Partial<ErrorCodes> & Record<string, number>;
 
 /** What the `data` member of the proxy's own errors tells a program. */
 export interface FaultData {
@@ -132,12 +139,12 @@ export const MEMBERS: readonly string[] = [
 ];
 
 /** Whether a method is that of a notification, which has no id. */
-export function isNotification(method: string): boolean {
+export function isNotification(method: Method): boolean {
   return method.startsWith("notifications/") || isInitialized(method);
 }
 
 /** Whether a method ends the handshake; the shorter name is an old one. */
-export function isInitialized(method: string): boolean {
+export function isInitialized(method: Method): boolean {
   return method === "notifications/initialized" || method === "initialized";
 }
 
@@ -196,7 +203,11 @@ export function spelled(id: Id, result: string): string {
 }
 
 /** A request of the proxy's own. */
-export function request(id: Id, method: string, params?: unknown): string {
+export function request<Asked extends RequestMethod>(
+  id: Id,
+  method: Asked,
+  params?: Params<Asked>,
+): string {
   const rest = params === undefined
     ? ""
     : `,"params":${JSON.stringify(params)}`;
@@ -204,7 +215,10 @@ export function request(id: Id, method: string, params?: unknown): string {
 }
 
 /** A notification of the proxy's own. */
-export function notification(method: string, params?: unknown): string {
+export function notification<Told extends NotificationMethod>(
+  method: Told,
+  params?: Params<Told>,
+): string {
   const rest = params === undefined
     ? ""
     : `,"params":${JSON.stringify(params)}`;

@@ -6,31 +6,40 @@
  */
 
 import { type Answer, type Id, isRecord, success } from "./jsonrpc.ts";
+import type { ListResults, NameIn, ServerCapability } from "./mcp_types.ts";
 
-/** A list whose change MCP has a notification for. */
-export type ListName = "tools" | "prompts" | "resources";
+/** The lists whose changes MCP has notifications for, by the capabilities that promise them. */
+export const LISTS = [
+  "tools",
+  "prompts",
+  "resources",
+] as const satisfies readonly ServerCapability[];
 
-/** The lists of {@linkcode ListName}. */
-export const LISTS: readonly ListName[] = ["tools", "prompts", "resources"];
+/** One of {@linkcode LISTS}. */
+export type ListName = typeof LISTS[number];
 
 /** What is listed, by the member of a result that its items are in. */
 export type Listing = ListName | "resourceTemplates";
 
 /** The methods that list something. */
-const LISTINGS: Readonly<Record<string, Listing>> = {
+const LISTINGS = {
   "tools/list": "tools",
   "prompts/list": "prompts",
   "resources/list": "resources",
   "resources/templates/list": "resourceTemplates",
+} as const satisfies {
+  readonly [Method in keyof ListResults]: Listing & NameIn<ListResults[Method]>;
 };
 
 /** What a method lists, if it does. */
 export function listingOf(method: string): Listing | undefined {
-  return Object.hasOwn(LISTINGS, method) ? LISTINGS[method] : undefined;
+  return Object.hasOwn(LISTINGS, method)
+    ? LISTINGS[method as keyof typeof LISTINGS]
+    : undefined;
 }
 
 /** The method that lists it. */
-export function methodOf(listing: Listing): string {
+export function methodOf(listing: Listing): keyof ListResults {
   return listing === "resourceTemplates"
     ? "resources/templates/list"
     : `${listing}/list`;

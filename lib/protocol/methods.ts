@@ -5,12 +5,13 @@
  */
 
 import { isRecord, type Request } from "./jsonrpc.ts";
+import type { Method } from "./mcp_types.ts";
 
 /** When sent requests may be sent again after their link was lost. */
 export type RetryPolicy = "safe" | "always" | "never";
 
 /** Requests that do the same thing when they are done twice (MCP: they read, or they set what is set already). */
-const SAFE_METHODS: ReadonlySet<string> = new Set([
+const SAFE_METHODS: ReadonlySet<Method> = new Set<Method>([
   "initialize",
   "ping",
   "server/discover",
@@ -31,17 +32,22 @@ const SAFE_METHODS: ReadonlySet<string> = new Set([
 ]);
 
 /** Whether a request opens a stream of notifications, which has no answer worth waiting for (MCP 2026-07-28, subscriptions). */
-export function isSubscription(method: string | undefined): boolean {
+export function isSubscription(method: Method | undefined): boolean {
   return method === "subscriptions/listen";
 }
 
 /** Requests that are held for as long as the client wants: an error would end a subscription, or make a client take the daemon for an older one (MCP 2026-07-28, basic/versioning). */
-export function isStanding(method: string): boolean {
+export function isStanding(method: Method): boolean {
   return isSubscription(method) || method === "server/discover";
 }
 
+/** Whether a request asks who the daemon is: a client opens with one of them. */
+export function isOpening(method: Method): boolean {
+  return method === "initialize" || method === "server/discover";
+}
+
 /** Whether a daemon may work on a request for a while: any but a ping, and but those that are held. */
-export function isCall(method: string): boolean {
+export function isCall(method: Method): boolean {
   return method !== "ping" && !isStanding(method);
 }
 

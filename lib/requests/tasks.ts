@@ -7,9 +7,13 @@
 
 import type { Owed } from "./entry.ts";
 import { dig, type Id } from "../protocol/jsonrpc.ts";
+import type { TaskStatus } from "../protocol/mcp_types.ts";
 
 /** How many are remembered; the oldest are forgotten first. */
 const TASK_LIMIT = 100;
+
+/** How a task stands when nothing more comes of it. */
+const ENDED: readonly TaskStatus[] = ["completed", "failed", "cancelled"];
 
 interface Task {
   readonly id: string;
@@ -34,8 +38,9 @@ export class Tasks {
       this.#open.set(token, { id, epoch });
       return;
     }
-    if (/^tasks\/(get|cancel)$/.test(message.method)) this.heard(result);
-    if (message.method !== "tasks/result") return;
+    const { method } = message;
+    if (method === "tasks/get" || method === "tasks/cancel") this.heard(result);
+    if (method !== "tasks/result") return;
     // It waits for the end.
     this.heard({ taskId: dig(message.params, "taskId"), status: "completed" });
   }
@@ -43,7 +48,7 @@ export class Tasks {
   /** The daemon tells how a task stands. */
   heard(state: unknown): void {
     const status = dig(state, "status");
-    if (!/^(completed|failed|cancelled)$/.test(`${status}`)) return;
+    if (!ENDED.some((end) => end === status)) return;
     for (const [token, { id }] of this.#open) {
       if (id === dig(state, "taskId")) this.#open.delete(token);
     }

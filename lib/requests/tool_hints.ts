@@ -7,6 +7,7 @@
 
 import { nextCursor } from "../protocol/lists.ts";
 import { isRecord } from "../protocol/jsonrpc.ts";
+import type { ToolAnnotations, Unproved } from "../protocol/mcp_types.ts";
 
 /** What the daemon says of a tool on one connection; `unknown` as long as its list has not come. */
 export type HintAnswer = "repeatable" | "once" | "unknown";
@@ -34,7 +35,9 @@ export class Hints {
     const page = isRecord(result) ? result.tools : undefined;
     for (const tool of Array.isArray(page) ? page as unknown[] : []) {
       if (!isRecord(tool) || typeof tool.name !== "string") continue;
-      const hints = isRecord(tool.annotations) ? tool.annotations : {};
+      const hints: Unproved<ToolAnnotations> = isRecord(tool.annotations)
+        ? tool.annotations
+        : {};
       const isRepeatable = hints.readOnlyHint === true ||
         hints.idempotentHint === true;
       listed.tools.set(tool.name, isRepeatable);

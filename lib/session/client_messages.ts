@@ -22,6 +22,7 @@ import {
   type Request,
   success,
 } from "../protocol/jsonrpc.ts";
+import type { Method } from "../protocol/mcp_types.ts";
 import { cut } from "../json/spans.ts";
 import * as report from "./log_messages.ts";
 import { isStanding } from "../protocol/methods.ts";
@@ -107,10 +108,16 @@ function ask(desk: Desk, request: Request, now: number): void {
   if (token !== undefined) desk.tokens.note(token);
 }
 
+/** The notifications that clients send, but for the end of the handshake. */
+const CLIENT_NOTIFICATIONS: readonly Method[] = [
+  "notifications/cancelled",
+  "notifications/progress",
+  "notifications/roots/list_changed",
+];
+
 /** Whether a method is that of a notification that clients send. */
-function isClientNotification(method: string): boolean {
-  return isInitialized(method) ||
-    /^notifications\/(cancelled|progress|roots\/list_changed)$/.test(method);
+function isClientNotification(method: Method): boolean {
+  return isInitialized(method) || CLIENT_NOTIFICATIONS.includes(method);
 }
 
 /** A notification with an id goes on without it, because a daemon would answer that it knows no such request. */

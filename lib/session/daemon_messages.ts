@@ -24,6 +24,7 @@ import {
   type Request,
   success,
 } from "../protocol/jsonrpc.ts";
+import type { Method } from "../protocol/mcp_types.ts";
 import type { FailureCause, Link } from "../link/link.ts";
 import { isCall, isStanding, isSubscription } from "../protocol/methods.ts";
 import { forget, learn, mend } from "./offline_answers.ts";
@@ -466,10 +467,11 @@ function isEnding(
 }
 
 /** What the daemon says to everybody, the connection that is used says, too. */
-function isUnwanted({ isSecond, role }: Link, method: string): boolean {
+function isUnwanted({ isSecond, role }: Link, method: Method): boolean {
   if (isSecond) return true;
   return role === "draining" &&
-    /^notifications\/(\w+\/list_changed|resources\/updated)$/.test(method);
+    (method === "notifications/resources/updated" ||
+      /^notifications\/\w+\/list_changed$/.test(method));
 }
 
 function reject(

@@ -5,6 +5,7 @@
  * @module
  */
 
+import { replace } from "../json/spans.ts";
 import type { Entry } from "../requests/entry.ts";
 import type { Limit } from "../requests/timeouts.ts";
 import {
@@ -13,6 +14,7 @@ import {
   failure,
   type FaultData,
   type Id,
+  notification,
   type Request,
 } from "../protocol/jsonrpc.ts";
 
@@ -275,18 +277,21 @@ export function waiting(token: Id, progress: number, outage: Outage): string {
     ? "under way"
     : `next in ${Math.ceil(retryAfterMs / 1000)} s`;
   const message = `Waiting for the daemon (attempt ${attempt}, ${next})`;
-  return `{"jsonrpc":"2.0","method":"notifications/progress","params":{` +
-    `"progressToken":${token},"progress":${progress},` +
-    `"message":${JSON.stringify(message)}}}`;
+  return progressOf(token, progress, message);
 }
 
 /** Progress that tells the client that its request's connection is silent. */
 export function suspected(token: Id, progress: number): string {
   const message = "The daemon is silent: a second connection is to show " +
     "whether it is busy, or the connection dead";
-  return `{"jsonrpc":"2.0","method":"notifications/progress","params":{` +
-    `"progressToken":${token},"progress":${progress},` +
-    `"message":${JSON.stringify(message)}}}`;
+  return progressOf(token, progress, message);
+}
+
+/** Progress with the client's own spelling of the token, which can be larger than a number can say. */
+function progressOf(token: Id, progress: number, message: string): string {
+  const params = { progressToken: 0, progress, message };
+  const text = notification("notifications/progress", params);
+  return replace(text, ["params", "progressToken"], token);
 }
 
 /** What the request was for, in few words and without its arguments. */

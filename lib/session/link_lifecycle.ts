@@ -17,6 +17,7 @@ import {
   notification as notify,
   type Request,
 } from "../protocol/jsonrpc.ts";
+import type { RequestId } from "../protocol/mcp_types.ts";
 import type { Link, LinkRole, Loss } from "../link/link.ts";
 import * as report from "./log_messages.ts";
 import { DELAY_MS } from "../link/liveness.ts";
@@ -418,7 +419,7 @@ export function settle(
     );
   }
   for (const id of desk.asked.lost(epoch)) {
-    const requestId: unknown = JSON.parse(id);
+    const requestId = JSON.parse(id) as RequestId;
     const reason = "The connection to the daemon was lost";
     desk.reply(notify("notifications/cancelled", { requestId, reason }));
   }

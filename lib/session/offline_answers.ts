@@ -14,6 +14,7 @@ import {
   type Request,
   spelled,
 } from "../protocol/jsonrpc.ts";
+import type { InitializeResult } from "../protocol/mcp_types.ts";
 import { parsed } from "../cache/cache.ts";
 import * as report from "./log_messages.ts";
 import { agree } from "../protocol/versions.ts";
@@ -115,7 +116,7 @@ function makeUp(desk: Desk, request: Request): void {
     serverInfo: { name: "alwaysup", version: desk.config.version },
     instructions: `The daemon at ${desk.config.shownUrl} is not up yet. Its ` +
       "tools appear when it is; calls made now wait for it.",
-  };
+  } satisfies InitializeResult;
   introduce(desk, request, JSON.stringify(result), "made up");
 }
 

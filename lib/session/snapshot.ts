@@ -9,6 +9,7 @@ import type { Keeps } from "../link/capacity.ts";
 import type { FailureCause } from "../link/link.ts";
 import type { Desk } from "./context.ts";
 import { dig, type Request } from "../protocol/jsonrpc.ts";
+import { META } from "../protocol/mcp_types.ts";
 
 /** Where the connection to the daemon is; moments are by the session's clock. */
 export type Standing =
@@ -87,7 +88,7 @@ function standing(desk: Desk): Standing {
 /** What a client calls itself in `initialize`, or in every request of the stateless era (MCP 2026-07-28, `_meta`). */
 export function clientOf({ params }: Request): string | undefined {
   const info = dig(params, "clientInfo") ??
-    dig(params, "_meta", "io.modelcontextprotocol/clientInfo");
+    dig(params, "_meta", META.clientInfo);
   const [name, version] = [dig(info, "name"), dig(info, "version")];
   if (typeof name !== "string") return undefined;
   const words = typeof version === "string" ? `${name} ${version}` : name;

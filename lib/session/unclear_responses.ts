@@ -28,11 +28,12 @@ import {
   type Id,
   type Request,
 } from "../protocol/jsonrpc.ts";
+import type { ErrorCodes } from "../protocol/mcp_types.ts";
 import type { Link } from "../link/link.ts";
 import * as report from "./log_messages.ts";
 
 /** JSON-RPC 2.0 section 5.1: invalid JSON was received. */
-const PARSE_ERROR = -32700;
+const PARSE_ERROR = -32700 satisfies ErrorCodes["parseError"];
 /** How long a proper answer is waited for, in milliseconds. */
 const PROPER_MS = 2_000;
 

@@ -42,6 +42,20 @@ test("Checksums: they are those of the five files, and of no other", async () =>
   assertEquals((await command.output()).success, true);
 });
 
+/** The files and the packages that are meant to be in the bundle. */
+const BUNDLED = /^(?:main\.ts|deno\.json|lib\/[\w/]+\.ts)$/;
+
+test("Bundle: it holds the program's own files, and no package", async () => {
+  const text = await Deno.readTextFile(`${DIST}npm/alwaysup.js`);
+  const files = text.matchAll(/^\/\/ (\S+\.(?:[cm]?[jt]s|json))$/gm);
+  const names = [...files].map(([, name]) => name!);
+  assert(names.length > 80);
+  assertEquals(names.filter((name) => !BUNDLED.test(name)), []);
+  const imports = text.matchAll(/\bfrom "([^"]+)"|\bimport\("([^"]+)"\)/g);
+  const targets = [...imports].map(([, fixed, late]) => fixed ?? late!);
+  assertEquals(targets.filter((name) => !/^node:/.test(name)), []);
+});
+
 test("README: its way to install verifies what it downloads", async () => {
   const readme = await Deno.readTextFile(`${ROOT}README.md`);
   const script = /```sh\n(case [^]*?)```/.exec(readme)![1]!;

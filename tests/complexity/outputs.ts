@@ -218,7 +218,7 @@ function tools(size: number, more: string = ""): Record<string, unknown> {
 function page(
   i: number,
   text: string,
-): [{ method: string; params: unknown }, ReturnType<typeof answerOf>] {
+): [{ method: "tools/list"; params: unknown }, ReturnType<typeof answerOf>] {
   const params = i === 0 ? {} : { cursor: `${i}` };
   return [{ method: "tools/list", params }, answerOf(text)];
 }

@@ -12,6 +12,11 @@ import type { Host } from "../../runtime/host.ts";
 import { jsonIn } from "../../json/spans.ts";
 import { Code, dig, isRecord } from "../../protocol/jsonrpc.ts";
 import type { Failure, FailureCause } from "../../link/link.ts";
+import type {
+  Method,
+  Params,
+  RequestMethod,
+} from "../../protocol/mcp_types.ts";
 import { dialerOf, run } from "../../proxy/proxy.ts";
 import type { Snapshot } from "../../session/snapshot.ts";
 import { type Dial, type Socket } from "../../transport/websocket.ts";
@@ -169,9 +174,9 @@ export class Trial {
   }
 
   /** Asks the daemon; without an answer within so many milliseconds it has failed. */
-  async ask(
-    method: string,
-    params?: unknown,
+  async ask<Asked extends RequestMethod>(
+    method: Asked,
+    params?: Params<Asked>,
     ms: number = Infinity,
   ): Promise<Outcome> {
     if (this.#failure !== undefined) return this.#failure;
@@ -194,7 +199,9 @@ export class Trial {
   }
 
   /** Writes a message. */
-  async tell(message: Record<string, unknown>): Promise<void> {
+  async tell(
+    message: { readonly id?: number | string; readonly method: Method },
+  ): Promise<void> {
     const text = JSON.stringify({ jsonrpc: "2.0", ...message });
     await this.#stdin.write(new TextEncoder().encode(`${text}\n`));
   }

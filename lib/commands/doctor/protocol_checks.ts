@@ -19,6 +19,11 @@ import {
   restartCheck,
 } from "./habits_check.ts";
 import { dig } from "../../protocol/jsonrpc.ts";
+import {
+  META,
+  type Params,
+  type ServerCapability,
+} from "../../protocol/mcp_types.ts";
 import { serverOf } from "../../cache/cache.ts";
 import type { FailureCause } from "../../link/link.ts";
 import { reach } from "./network_checks.ts";
@@ -39,7 +44,7 @@ const [LEGACY, STATELESS] = ["2025-11-25", "2026-07-28"];
 const CLIENT_INFO = { name: "alwaysup doctor", version: "1" };
 const INITIALIZE = {
   ...{ protocolVersion: LEGACY, capabilities: {}, clientInfo: CLIENT_INFO },
-};
+} satisfies Params<"initialize">;
 
 /** From the host's name to the daemon's answers; what follows from a failure is not looked at. */
 export async function* checkup(
@@ -262,11 +267,10 @@ async function greet(trial: Trial, { dialect }: Config): Promise<Greeting> {
     return { hello };
   }
   if (dialect !== "mcp" || trial.isOver) return { hello };
-  const prefix = "io.modelcontextprotocol/";
   const _meta = {
-    [`${prefix}protocolVersion`]: STATELESS,
-    [`${prefix}clientCapabilities`]: {},
-    [`${prefix}clientInfo`]: CLIENT_INFO,
+    [META.protocolVersion]: STATELESS,
+    [META.clientCapabilities]: {},
+    [META.clientInfo]: CLIENT_INFO,
   };
   const other = await trial.ask("server/discover", { _meta });
   return other.kind === "result" ? { hello: other, _meta } : { hello };
@@ -297,8 +301,8 @@ async function tools(
   hello: Outcome,
   _meta: Record<string, unknown> | undefined,
 ): Promise<Check> {
-  const name = "tools";
-  const isToolless = dig(resultOf(hello), "capabilities", "tools") ===
+  const name = "tools" satisfies ServerCapability;
+  const isToolless = dig(resultOf(hello), "capabilities", name) ===
     undefined;
   if (dialect === "mcp" && isToolless) {
     return { name, state: "warn", text: "the daemon says that it has none" };

@@ -15,10 +15,12 @@ import {
   digId,
   failure,
   isRecord,
+  notification,
   type Request,
   spelled,
   success,
 } from "../../protocol/jsonrpc.ts";
+import type { RequestId } from "../../protocol/mcp_types.ts";
 
 /** A call as the daemon knows it. */
 export interface Call {
@@ -243,16 +245,13 @@ function progressOf(
   const progress = ++call.progress;
   const said = [note, message].find((text) => typeof text === "string");
   const params = {
-    progressToken: JSON.parse(token) as unknown,
+    progressToken: JSON.parse(token) as RequestId,
     progress,
     ...(said !== undefined && { message: said }),
   };
   const method = "notifications/progress";
-  const text = replace(
-    JSON.stringify({ jsonrpc: "2.0", method, params }),
-    ["params", "progressToken"],
-    token,
-  );
+  const path = ["params", "progressToken"];
+  const text = replace(notification(method, params), path, token);
   return [{ kind: "notification", method, params, text }];
 }
 

@@ -6,6 +6,7 @@
 
 import { locate } from "../../json/spans.ts";
 import { dig, isRecord } from "../../protocol/jsonrpc.ts";
+import type { CallToolResult } from "../../protocol/mcp_types.ts";
 import { readOutput, splitSummary, unwrap } from "./tool_output.ts";
 
 /** What an error frame says, whatever its form. */
@@ -27,11 +28,9 @@ export interface ExaiError {
 }
 
 /** A result of `tools/call` (MCP, server/tools). */
-export interface ToolResult {
+export interface ToolResult extends Pick<CallToolResult, "isError"> {
   /** What the tool said. */
-  readonly content: readonly { readonly type: "text"; readonly text: string }[];
-  /** The tool failed. */
-  readonly isError?: true;
+  content: Extract<CallToolResult["content"][number], { type: "text" }>[];
 }
 
 /** How long the daemon's request to come back later may last, in seconds, and what it is when it says nothing. */

@@ -14,6 +14,10 @@ import {
   type Request,
   success,
 } from "../../protocol/jsonrpc.ts";
+import type {
+  InitializeResult,
+  ListResults,
+} from "../../protocol/mcp_types.ts";
 
 /** The lists that are empty: the daemon has tools only. */
 const EMPTY: Readonly<Record<string, unknown>> = {
@@ -21,7 +25,7 @@ const EMPTY: Readonly<Record<string, unknown>> = {
   "resources/list": { resources: [] },
   "resources/templates/list": { resourceTemplates: [] },
   "prompts/list": { prompts: [] },
-};
+} satisfies Omit<ListResults, "tools/list"> & { readonly ping: object };
 
 /** The answer to a request that the daemon need not see; `undefined` for one that it must. */
 export function localAnswer(
@@ -31,11 +35,14 @@ export function localAnswer(
   switch (method) {
     case "initialize": {
       const asked = dig(params, "protocolVersion");
-      return success(id, {
-        protocolVersion: agree(asked),
-        capabilities: { tools: { listChanged: true } },
-        serverInfo: server,
-      });
+      return success(
+        id,
+        {
+          protocolVersion: agree(asked),
+          capabilities: { tools: { listChanged: true } },
+          serverInfo: server,
+        } satisfies InitializeResult,
+      );
     }
     case "tools/list":
       return undefined;

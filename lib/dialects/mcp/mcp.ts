@@ -43,13 +43,20 @@ import {
   request,
   success,
 } from "../../protocol/jsonrpc.ts";
+import {
+  META,
+  type Method,
+  type Params,
+  type RequestMethod,
+} from "../../protocol/mcp_types.ts";
+import { isOpening } from "../../protocol/methods.ts";
 
 /** What one of the proxy's own requests was for. */
 type Purpose =
   | { readonly kind: "initialize" }
   | { readonly kind: "opening probe" }
   | { readonly kind: "probe" }
-  | { readonly kind: "replay"; readonly method: string }
+  | { readonly kind: "replay"; readonly method: RequestMethod }
   | {
     readonly kind: "list";
     readonly list: Listing;
@@ -65,9 +72,11 @@ interface Own {
 }
 
 /** The requests that have no result but an empty one: whatever stands there says that it was done. SDK clients take an object only. */
-const EMPTY = [
-  ...["ping", "logging/setLevel"],
-  ...["resources/subscribe", "resources/unsubscribe"],
+const EMPTY: readonly Method[] = [
+  "ping",
+  "logging/setLevel",
+  "resources/subscribe",
+  "resources/unsubscribe",
 ];
 
 /** The ids of the proxy's own requests: from 2^30, so many. */
@@ -143,7 +152,7 @@ export class Mcp implements Dialect {
     let isWanted = false;
     for (const request of waiting) {
       this.#version ??= versionOf(request.params);
-      if (/^(initialize|server\/discover)$/.test(request.method)) {
+      if (isOpening(request.method)) {
         return { text: request.text, request: request.id };
       }
       isWanted = true;
@@ -161,11 +170,11 @@ export class Mcp implements Dialect {
       : request(id, "ping");
   }
 
-  #meta(): { _meta: unknown } {
+  #meta(): { _meta: Record<string, unknown> } {
     return {
       _meta: {
-        "io.modelcontextprotocol/protocolVersion": this.#version,
-        "io.modelcontextprotocol/clientCapabilities": {},
+        [META.protocolVersion]: this.#version,
+        [META.clientCapabilities]: {},
       },
     };
   }
@@ -274,7 +283,7 @@ export class Mcp implements Dialect {
     if (!this.#isStateless || answer.kind !== "answer" || !answer.error) {
       return {};
     }
-    const request = { method: "server/discover", params: undefined };
+    const request = { method: "server/discover", params: undefined } as const;
     return { learned: { request, answer } };
   }
 
@@ -346,8 +355,10 @@ export class Mcp implements Dialect {
   }
 
   cancel(id: Id, reason: string): string {
-    return `{"jsonrpc":"2.0","method":"notifications/cancelled","params":` +
-      `{"requestId":${id},"reason":${JSON.stringify(reason)}}}`;
+    const params = { requestId: 0, reason };
+    const text = notification("notifications/cancelled", params);
+    // An id can be larger than a number can say.
+    return replace(text, ["params", "requestId"], id);
   }
 
   /** RFC 6455 section 7.4.1: 1008 is a policy violation; MCP daemons close with it where HTTP would say 401. */
@@ -431,16 +442,16 @@ export class Mcp implements Dialect {
     return id;
   }
 
-  #ask(
+  #ask<Asked extends RequestMethod>(
     epoch: number,
     purpose: Purpose,
-    method: string,
-    params?: unknown,
+    method: Asked,
+    params?: Params<Asked>,
   ): string {
     return request(this.#id(epoch, purpose), method, params);
   }
 
-  #again(epoch: number, method: string, text: string): string {
+  #again(epoch: number, method: RequestMethod, text: string): string {
     return replace(text, ["id"], this.#id(epoch, { kind: "replay", method }));
   }
 }

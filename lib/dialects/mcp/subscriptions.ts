@@ -14,11 +14,21 @@ import {
   notification as notify,
   type Request,
 } from "../../protocol/jsonrpc.ts";
+import {
+  META,
+  type NameIn,
+  type NotificationMethod,
+  type Params,
+} from "../../protocol/mcp_types.ts";
 import { replace } from "../../json/spans.ts";
 import { isSubscription } from "../../protocol/methods.ts";
 
-const ACKNOWLEDGED = "notifications/subscriptions/acknowledged";
-const SUBSCRIPTION_ID = "io.modelcontextprotocol/subscriptionId";
+const ACKNOWLEDGED =
+  "notifications/subscriptions/acknowledged" satisfies NotificationMethod;
+const SUBSCRIPTION_ID = META.subscriptionId;
+
+/** What a client can subscribe to. */
+type Filtered = NameIn<Params<"subscriptions/listen">["notifications"]>;
 
 /** A subscription. */
 interface Listen {
@@ -87,14 +97,15 @@ function respelled(message: Notification, id: Id): Notification {
 
 function changes(id: Id, { filter }: Listen): Notification[] {
   const _meta = { [SUBSCRIPTION_ID]: JSON.parse(id) as unknown };
-  const uris = dig(filter, "resourceSubscriptions");
-  const updated = (Array.isArray(uris) ? uris as unknown[] : [])
-    .map((uri) => ["resources/updated", { _meta, uri }] as const);
+  const uris = dig(filter, "resourceSubscriptions" satisfies Filtered);
+  const updated = (Array.isArray(uris) ? uris as string[] : [])
+    .map((uri) => ["notifications/resources/updated", { _meta, uri }] as const);
   const lists = LISTS
-    .filter((list) => dig(filter, `${list}ListChanged`) === true)
-    .map((list) => [`${list}/list_changed`, { _meta }] as const);
-  return [...lists, ...updated].map(([name, params]) => {
-    const method = `notifications/${name}`;
+    .filter((list) =>
+      dig(filter, `${list}ListChanged` satisfies Filtered) === true
+    )
+    .map((list) => [`notifications/${list}/list_changed`, { _meta }] as const);
+  return [...lists, ...updated].map(([method, params]) => {
     // An id can be larger than a number can say.
     const path = ["params", "_meta", SUBSCRIPTION_ID];
     const text = replace(notify(method, params), path, id);

@@ -97,7 +97,7 @@ test("what was cached with a secret is not kept any longer", () => {
   const text = `{"jsonrpc":"2.0","id":1,"result":${initialize}}`;
   const result = JSON.parse(initialize);
   const answer = { kind: "answer", id: "1", result, error: undefined, text };
-  const asked = { method: "initialize", params };
+  const asked = { method: "initialize", params } as const;
   assert(memory.learn(asked, answer as Answer, 1), "it is written anew");
   const { initialize: kept, lists } = merged(before, memory.learned(1));
   assertEquals([kept, lists], [{}, before.lists]);
@@ -114,7 +114,7 @@ test("a secret that was cut off in a long answer is found, too", () => {
   };
   const text = JSON.stringify({ jsonrpc: "2.0", id: 1, result });
   const answer = { kind: "answer", id: "1", result, error: undefined, text };
-  const asked = { method: "tools/list", params: {} };
+  const asked = { method: "tools/list", params: {} } as const;
   assert(!memory.learn(asked, answer as Answer, 1));
   assertEquals(memory.learned(1).lists, {});
 });

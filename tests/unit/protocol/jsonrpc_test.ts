@@ -142,10 +142,13 @@ test("what we build is JSON-RPC, with the id as it was spelled", () => {
     '{"jsonrpc":"2.0","id":"0","error":{"code":-31001,"message":"a \\"b\\"\\n"}}',
   );
   assertEquals(success("0", {}), '{"jsonrpc":"2.0","id":0,"result":{}}');
-  assertEquals(request("1", "m"), '{"jsonrpc":"2.0","id":1,"method":"m"}');
   assertEquals(
-    notification("m", { a: 1 }),
-    '{"jsonrpc":"2.0","method":"m","params":{"a":1}}',
+    request("1", "ping"),
+    '{"jsonrpc":"2.0","id":1,"method":"ping"}',
+  );
+  assertEquals(
+    notification("notifications/resources/updated", { uri: "a" }),
+    '{"jsonrpc":"2.0","method":"notifications/resources/updated","params":{"uri":"a"}}',
   );
 });
 

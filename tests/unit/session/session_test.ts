@@ -513,11 +513,13 @@ test("empty lines are no mistake", () => {
 test("a bug of ours costs the request at hand an error, and nothing else", () => {
   class Broken extends Mcp {
     override local(request: Request): string | undefined {
-      if (request.method === "boom") throw new Error("boom");
+      const method: string = request.method;
+      if (method === "boom") throw new Error("boom");
       return super.local(request, "down");
     }
     override answered(request: Request, answer: Answer): string {
-      if (request.method === "bang") throw new Error("bang");
+      const method: string = request.method;
+      if (method === "bang") throw new Error("bang");
       return super.answered(request, answer);
     }
   }

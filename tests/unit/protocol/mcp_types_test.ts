@@ -1,0 +1,102 @@
+/**
+ * What is written here in the names of MCP is held against its SDKs by the
+ * types: where a line is expected to be an error and is none, `deno check`
+ * fails.
+ *
+ * @module
+ */
+
+import { SUPPORTED_PROTOCOL_VERSIONS } from "@modelcontextprotocol/client";
+import type { ToolResult } from "../../../lib/dialects/exai/frames.ts";
+import { Code, notification, request } from "../../../lib/protocol/jsonrpc.ts";
+import type { Request } from "../../../lib/protocol/jsonrpc.ts";
+import { isCall } from "../../../lib/protocol/methods.ts";
+import type {
+  CallToolResult,
+  ErrorCodes,
+  InitializeResult,
+  Method,
+  NotificationMethod,
+  RequestMethod,
+  ServerCapability,
+  TaskStatus,
+  ToolAnnotations,
+  Unproved,
+} from "../../../lib/protocol/mcp_types.ts";
+import { META } from "../../../lib/protocol/mcp_types.ts";
+import { isLegacy } from "../../../lib/protocol/versions.ts";
+import { assertEquals } from "../../helpers/assert.ts";
+import { test } from "../../helpers/no_permissions.ts";
+
+/** Never called: it is there to be checked. */
+export function misspelled(
+  { method }: Request,
+  hints: Unproved<ToolAnnotations>,
+): unknown {
+  switch (method) {
+    case "tools/call":
+    case "server/discover":
+    case "subscriptions/listen":
+    case "tasks/result":
+      return 1;
+    // @ts-expect-error It is prompts/get.
+    case "prompt/get":
+      return 2;
+  }
+  return [
+    method === "initialize",
+    // @ts-expect-error It is initialize.
+    method === "initialise",
+    isCall("ping"),
+    // @ts-expect-error It is ping.
+    isCall("pinge"),
+    request("1", "tools/list"),
+    // @ts-expect-error It is tools/list.
+    request("1", "tool/list"),
+    // @ts-expect-error A notification is no request.
+    request("1", "notifications/cancelled"),
+    // @ts-expect-error A cursor is a text.
+    request("1", "tools/list", { cursor: 1 }),
+    notification("notifications/resources/updated", { uri: "" }),
+    // @ts-expect-error It is notifications/resources/updated.
+    notification("notifications/resource/updated", { uri: "" }),
+    // @ts-expect-error It is uri.
+    notification("notifications/resources/updated", { url: "" }),
+    hints.readOnlyHint,
+    // @ts-expect-error It is readOnlyHint.
+    hints.readonlyHint,
+    // @ts-expect-error It is tools/list.
+    "tools/List" satisfies Method,
+    // @ts-expect-error It is a notification.
+    "notifications/progress" satisfies RequestMethod,
+    // @ts-expect-error It is a request.
+    "ping" satisfies NotificationMethod,
+    "resources" satisfies ServerCapability,
+    // @ts-expect-error It is resources.
+    "resource" satisfies ServerCapability,
+    // @ts-expect-error It is cancelled.
+    "canceled" satisfies TaskStatus,
+    // @ts-expect-error It is -32601.
+    { methodNotFound: -32600 } satisfies Partial<ErrorCodes>,
+    {
+      protocolVersion: "",
+      // @ts-expect-error It is listChanged.
+      capabilities: { tools: { listChange: true } },
+      serverInfo: { name: "", version: "" },
+    } satisfies InitializeResult,
+  ];
+}
+
+/** Never called, too: what the exai dialect makes of frames is a result of MCP's. */
+export function results(found: ToolResult): CallToolResult {
+  return { ...found };
+}
+
+test("protocol: every version that the SDK's initialize knows is known", () => {
+  assertEquals(SUPPORTED_PROTOCOL_VERSIONS.filter((it) => !isLegacy(it)), []);
+});
+
+test("protocol: of the names in _meta and the codes there is one text each", () => {
+  const texts = [...Object.values(META), ...Object.values(Code).map(String)];
+  assertEquals(new Set(texts).size, texts.length);
+});
