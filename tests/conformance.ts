@@ -19,6 +19,7 @@ import {
   proxyCommand,
   startScript,
 } from "./helpers/process.ts";
+import { delay } from "./helpers/async.ts";
 
 interface Era {
   readonly requirements: string;
@@ -46,7 +47,7 @@ async function listening(port: number, child: Child): Promise<void> {
     } catch {
       const isOver = await Promise.race([
         child.process.status.then(() => true),
-        new Promise((go) => setTimeout(go, 50, false)),
+        delay(50).then(() => false),
       ]);
       if (isOver) throw new Error(`The front ended: ${child.stderr.dump()}`);
     }

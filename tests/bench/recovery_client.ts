@@ -6,6 +6,7 @@
  */
 
 import { type Answer, Proxy } from "../helpers/process.ts";
+import { valueWithin } from "../helpers/async.ts";
 
 export type Dialect = "mcp" | "exai";
 
@@ -119,14 +120,9 @@ export class Client extends Proxy {
 
   /** Waits for an answer, at most so many milliseconds; gives when it came. */
   async answered(call: Call, mostMs: number): Promise<number | undefined> {
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    const late = new Promise<undefined>((resolve) => {
-      timer = setTimeout(() => resolve(undefined), mostMs);
-    });
     // That the process has ended is seen by the answer that is missing.
     const answer = this.answer(call.id).catch(() => undefined);
-    const found = await Promise.race([answer, late]);
-    clearTimeout(timer);
+    const found = await valueWithin(answer, mostMs);
     if (found !== undefined) call.answeredAt = found.at;
     return found?.at;
   }

@@ -21,12 +21,12 @@ import {
   send,
   sessions,
   setting,
-  valueWithin,
 } from "./exai_revisions.ts";
 import { isRecord } from "./exai_tools.ts";
 import { exaiFrames } from "../helpers/forms/exai_forms.ts";
 import { print } from "../helpers/print.ts";
 import { endWithStarter } from "../helpers/parent_exit.ts";
+import { valueWithin } from "../helpers/async.ts";
 
 const HELLO_MS = 15_000;
 const perIp = setting("per-ip", isHead ? 10 : Infinity);

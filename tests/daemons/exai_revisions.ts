@@ -21,6 +21,7 @@ import {
   TOOL_LIST,
 } from "./exai_tools.ts";
 import type { Frame } from "../helpers/forms/transformations.ts";
+import { valueWithin } from "../helpers/async.ts";
 
 /** The command line. */
 export const flags = parseArgs(Deno.args, {
@@ -87,20 +88,6 @@ export function send({ socket, say }: Link, frame: unknown): void {
     ? [frame]
     : say?.(frame) ?? [JSON.stringify(frame)];
   for (const it of frames) socket.send(it);
-}
-
-/** What the work comes to, or `undefined` if it takes longer. */
-export async function valueWithin<T>(
-  work: Promise<T>,
-  ms: number,
-): Promise<T | undefined> {
-  const { promise, resolve } = Promise.withResolvers<undefined>();
-  const timer = setTimeout(resolve, ms, undefined);
-  try {
-    return await Promise.race([work, promise]);
-  } finally {
-    clearTimeout(timer);
-  }
 }
 
 /** What was kept, if it is not too old. */

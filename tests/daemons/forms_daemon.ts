@@ -20,6 +20,7 @@ import { formOf } from "../helpers/forms/forms.ts";
 import { isOwnId } from "../helpers/session/own_ids.ts";
 import { print } from "../helpers/print.ts";
 import { endWithStarter } from "../helpers/parent_exit.ts";
+import { delay } from "../helpers/async.ts";
 
 const [port = "0", start] = Deno.args;
 const isRestarted = start === "restarted";
@@ -52,10 +53,6 @@ const OTHER = [...TOOLS, { ...TOOLS[2]!, name: "more" }];
 
 function said(text: string): Json {
   return { content: [{ type: "text", text }] };
-}
-
-function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
 /** One connection. */
@@ -208,7 +205,7 @@ class Link {
         const { spoiled, isOfTwo } = this.#form;
         if (spoiled && isOfTwo) {
           for (const frame of spoiled.frames({ id })) this.#send(frame);
-          await pause(LATE_MS);
+          await delay(LATE_MS);
         }
         this.#say(...this.#pair);
         this.#pair = [];
@@ -244,7 +241,7 @@ class Link {
     for (const frame of decoys({ jsonrpc: "2.0", ...answer }, this.#closed)) {
       this.#send(frame);
     }
-    await pause(pauseMs);
+    await delay(pauseMs);
   }
 
   async #spoil(answer: Json, runs: number): Promise<void> {
@@ -254,7 +251,7 @@ class Link {
       this.#send(frame);
     }
     if (spoiled.answerAfterMs === undefined) return;
-    await pause(spoiled.answerAfterMs);
+    await delay(spoiled.answerAfterMs);
     this.#say(answer);
   }
 
@@ -265,7 +262,7 @@ class Link {
   ): Promise<void> {
     const method = "notifications/progress";
     for (const progress of values) {
-      if (pauseMs > 0) await pause(pauseMs);
+      if (pauseMs > 0) await delay(pauseMs);
       this.#say({ method, params: { progressToken, progress } });
     }
   }

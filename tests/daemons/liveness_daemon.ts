@@ -40,6 +40,7 @@ import { TextLineStream } from "@std/streams/text_line_stream.js";
 import { npmFile } from "../../.ci/build/install_packages.ts";
 import { print } from "../helpers/print.ts";
 import { endWithStarter } from "../helpers/parent_exit.ts";
+import { delay } from "../helpers/async.ts";
 
 const KINDS = [
   ...["concurrent", "serial", "whole", "mute", "displace", "refuse"],
@@ -95,7 +96,7 @@ function makeServer(): Server {
       const { id = "", ms = 0 } = params.arguments ?? {};
       note(`begin ${params.name} ${id}`);
       if (kind === "whole" || kind === "child-sync") block(ms);
-      else if (ms > 0) await new Promise((go) => setTimeout(go, ms));
+      else if (ms > 0) await delay(ms);
       note(`end ${params.name} ${id}`);
       return { content: [{ type: "text", text: id }] };
     },

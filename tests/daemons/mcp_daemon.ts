@@ -29,6 +29,7 @@ import {
   serveWs,
   WsServerTransport,
 } from "../helpers/websocket_transport.ts";
+import { delay } from "../helpers/async.ts";
 
 function flag(name: string): string | undefined {
   const at = Deno.args.indexOf(`--${name}`);
@@ -132,7 +133,7 @@ function makeServer(): Connectable {
           }
           return say(key);
         default:
-          if (ms > 0) await new Promise((go) => setTimeout(go, ms));
+          if (ms > 0) await delay(ms);
           if (gate !== undefined) await opened(gate);
           return say(String(key));
       }

@@ -11,6 +11,7 @@ import { changed } from "./file_change.ts";
 import { within } from "./time_limit.ts";
 import { Relay } from "./tcp_relay.ts";
 import { type Answer, type Child, Proxy, startScript } from "./process.ts";
+import { valueWithin } from "./async.ts";
 
 /** A tool of the daemon's: `look` is read-only, `work` is not. */
 export type Tool = "work" | "look";
@@ -135,15 +136,9 @@ export class LiveScene implements AsyncDisposable {
 
   /** Waits for an answer, at most so many milliseconds; gives whether it came. */
   async answered({ id }: Call, mostMs: number): Promise<boolean> {
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    const late = new Promise<false>((resolve) => {
-      timer = setTimeout(() => resolve(false), mostMs);
-    });
     // That the process has ended is seen by the answer that is missing.
     const answer = this.proxy.answer(id).then(() => true, () => false);
-    const isThere = await Promise.race([answer, late]);
-    clearTimeout(timer);
-    return isThere;
+    return await valueWithin(answer, mostMs) ?? false;
   }
 
   /** Waits until the daemon has begun with a call. */

@@ -104,7 +104,10 @@ async function typeErrors(
   for (const [i, path] of paths.entries()) {
     Deno.writeTextFileSync(path, mutants[i]!.file.text);
   }
-  const { success, words } = await deno(folder, ["check", ...paths]);
+  const { success, words } = await deno(folder, [
+    ...["check", "--config", "tests/deno.json", "--frozen"],
+    ...paths,
+  ]);
   for (const path of paths) Deno.removeSync(path);
   const codes = [...words.matchAll(/^(TS\d+) \[ERROR\]/gm)];
   const isHarmless = codes.length > 0 &&
