@@ -208,7 +208,7 @@ class Reader {
     for (;;) {
       while (isBlank(this.#text.charCodeAt(this.#at))) this.#at++;
       if (this.#text[this.#at] !== "/") return;
-      const comment = this.#match(/\/\/[^\n]*|\/\*[^]*?\*\//y);
+      const comment = this.#match(/\/\/[^\r\n]*|\/\*[^]*?\*\//y);
       if (comment === "") return;
       this.#note("comment", this.#at);
       this.#at += comment.length;
