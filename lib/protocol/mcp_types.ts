@@ -1,7 +1,9 @@
 /**
  * The names and shapes of MCP as its SDKs have them, so that `deno check` finds
  * a method, a capability or an error code that is misspelled here. The imports
- * are of types only: nothing of an SDK is in the program.
+ * are of types only: nothing of an SDK is in the program. Where Deno does not
+ * find them, they are `any` and fit everything; the lines in the test of this
+ * file that must not fit show it.
  *
  * @module
  */
@@ -9,23 +11,18 @@
 import type * as Modern from "npm:@modelcontextprotocol/client@2.4.0";
 import type * as Spec from "npm:@modelcontextprotocol/sdk@1.32.2/spec.types";
 
-/** Where the types of a package are not found, each is `any` and fits everything: `never` fits nothing. */
-export type Found<T> = 0 extends 1 & T ? never : T;
-
 /** The requests of every revision, in both directions. */
-export type McpRequest = Found<
+export type McpRequest =
   | Spec.ClientRequest
   | Spec.ServerRequest
   | Modern.DiscoverRequest
-  | Modern.SubscriptionsListenRequest
->;
+  | Modern.SubscriptionsListenRequest;
 
 /** The notifications of every revision, in both directions. */
-export type McpNotification = Found<
+export type McpNotification =
   | Spec.ClientNotification
   | Spec.ServerNotification
-  | Modern.SubscriptionsAcknowledgedNotification
->;
+  | Modern.SubscriptionsAcknowledgedNotification;
 
 /** The method of a request. */
 export type RequestMethod = McpRequest["method"];
@@ -62,43 +59,43 @@ export type NameIn<T> = keyof {
 };
 
 /** A capability of a server. */
-export type ServerCapability = Found<keyof Spec.ServerCapabilities>;
+export type ServerCapability = keyof Spec.ServerCapabilities;
 
 /** The result of `initialize`. */
-export type InitializeResult = Found<Spec.InitializeResult>;
+export type InitializeResult = Spec.InitializeResult;
 
 /** The result of `tools/call`. */
-export type CallToolResult = Found<Spec.CallToolResult>;
+export type CallToolResult = Spec.CallToolResult;
 
 /** What a daemon says of a tool. */
-export type ToolAnnotations = Found<Spec.ToolAnnotations>;
+export type ToolAnnotations = Spec.ToolAnnotations;
 
 /** How a task stands. */
-export type TaskStatus = Found<Spec.TaskStatus>;
+export type TaskStatus = Spec.TaskStatus;
 
 /** What the results of the requests for lists have. */
-export type ListResults = Found<{
+export type ListResults = {
   "tools/list": Spec.ListToolsResult;
   "prompts/list": Spec.ListPromptsResult;
   "resources/list": Spec.ListResourcesResult;
   "resources/templates/list": Spec.ListResourceTemplatesResult;
-}>;
+};
 
 /** An id as MCP has it. */
-export type RequestId = Found<Spec.RequestId>;
+export type RequestId = Spec.RequestId;
 
 /** The codes of JSON-RPC's errors, by the names that they have here. */
 export interface ErrorCodes {
   /** The text is no JSON. */
-  readonly parseError: Found<typeof Spec.PARSE_ERROR>;
+  readonly parseError: typeof Spec.PARSE_ERROR;
   /** The JSON is no request. */
-  readonly invalidRequest: Found<typeof Spec.INVALID_REQUEST>;
+  readonly invalidRequest: typeof Spec.INVALID_REQUEST;
   /** There is no such method. */
-  readonly methodNotFound: Found<typeof Spec.METHOD_NOT_FOUND>;
+  readonly methodNotFound: typeof Spec.METHOD_NOT_FOUND;
   /** The method does not take these parameters. */
-  readonly invalidParams: Found<typeof Spec.INVALID_PARAMS>;
+  readonly invalidParams: typeof Spec.INVALID_PARAMS;
   /** Something is wrong with the one who was asked. */
-  readonly internal: Found<typeof Spec.INTERNAL_ERROR>;
+  readonly internal: typeof Spec.INTERNAL_ERROR;
 }
 
 /** The names in `_meta` that the revision of 2026-07-28 has. */
@@ -108,10 +105,8 @@ export const META = {
   clientInfo: "io.modelcontextprotocol/clientInfo",
   subscriptionId: "io.modelcontextprotocol/subscriptionId",
 } as const satisfies {
-  readonly protocolVersion: Found<typeof Modern.PROTOCOL_VERSION_META_KEY>;
-  readonly clientCapabilities: Found<
-    typeof Modern.CLIENT_CAPABILITIES_META_KEY
-  >;
-  readonly clientInfo: Found<typeof Modern.CLIENT_INFO_META_KEY>;
-  readonly subscriptionId: Found<typeof Modern.SUBSCRIPTION_ID_META_KEY>;
+  readonly protocolVersion: typeof Modern.PROTOCOL_VERSION_META_KEY;
+  readonly clientCapabilities: typeof Modern.CLIENT_CAPABILITIES_META_KEY;
+  readonly clientInfo: typeof Modern.CLIENT_INFO_META_KEY;
+  readonly subscriptionId: typeof Modern.SUBSCRIPTION_ID_META_KEY;
 };
