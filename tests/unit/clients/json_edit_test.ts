@@ -53,7 +53,7 @@ const REPLACED: [what: string, before: string, after: string][] = [
   ],
 ];
 for (const [what, before, after] of REPLACED) {
-  test(`an entry is replaced: ${what}`, () => {
+  test(`JSON edit: replacing an entry: ${what}`, () => {
     assertEquals(withEntry(before, SLOT, ENTRY), after);
     assertEquals(withEntry(after, SLOT, ENTRY), after);
   });
@@ -70,7 +70,7 @@ const OTHERS: [what: string, text: string][] = [
   ["those behind a comma", '{"servers": {\n  "a": {} , \t\r\n}}'],
 ];
 for (const [what, text] of OTHERS) {
-  test(`an entry comes and goes without a trace: ${what}`, () => {
+  test(`JSON edit: adding and removing an entry gives the first text again: ${what}`, () => {
     const put = withEntry(text, SLOT, ENTRY);
     assertEquals(library(put).servers, {
       a: library(text).servers.a,
@@ -80,7 +80,7 @@ for (const [what, text] of OTHERS) {
   });
 }
 
-test("a comment that ends with its line keeps that end", () => {
+test("JSON edit: removing an entry keeps the line break that ends a comment", () => {
   const text = '{"servers": {\n  "a": {} // x\n  , // y\n  "us": {} }}';
   assertEquals(
     withoutEntry(text, SLOT),
@@ -168,7 +168,7 @@ function read(text: string, seed: number): any {
   return value;
 }
 
-test("seeded texts lose no comment but those in what is taken out or replaced", () => {
+test("JSON edit: in seeded texts only comments within what is removed or replaced are lost", () => {
   for (let seed = 0; seed < 2_500; seed++) {
     const text = sown(seed);
     const what = `seed ${seed}:\n${text}`;

@@ -124,25 +124,25 @@ const SHOWN: [what: string, entry: unknown, shown: unknown][] = [
   ],
 ];
 for (const [what, entry, shown] of SHOWN) {
-  test(`what is shown of an entry: ${what}`, () => {
+  test(`Redacted diff: hides what may be secret in an entry: ${what}`, () => {
     const text = diff("us", entry, undefined, [])
       .map((line) => line.slice(2)).join("\n");
     assertEquals(JSON.parse(`{${text}}`), { us: shown });
   });
 }
 
-test("an entry that is none is not shown", () => {
+test("Redacted diff: hides an entry that is no object", () => {
   assertEquals(diff("us", "s3cret", undefined, []), ['- "us": (hidden)']);
 });
 
-test("what starts this program is shown, whatever is in its path", () => {
+test("Redacted diff: shows the command that starts this program, whatever characters its path has", () => {
   const program = ["/a=b/c d", "/e?/f g"];
   const entry = { command: program[0], args: program.slice(1) };
   const lines = diff("us", undefined, entry, program);
   assertEquals(lines.join("\n").includes("hidden"), false);
 });
 
-test("only the lines that differ are shown", () => {
+test("Redacted diff: shows only the lines that differ", () => {
   const before = { command: "alwaysup", args: ["--retry", "safe"] };
   const after = { command: "alwaysup", args: ["--retry", "never"] };
   const lines = ['-     "safe"', '+     "never"'];

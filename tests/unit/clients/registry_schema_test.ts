@@ -31,7 +31,7 @@ const SYSTEMS = [
 const registry = new MCPConfigRegistry({ serverPackage: "alwaysup" });
 const known = CLIENTS.filter(({ name }) => !UNKNOWN.includes(name));
 
-test("the schema knows every client but two", () => {
+test("Client registry: mcp-config-schema knows every client but two", () => {
   const ids = registry.getAllConfigs().map(({ id }) => `${id}`);
   const missing = CLIENTS.map(({ name }) => name)
     .filter((name) => !ids.includes(name));
@@ -41,7 +41,7 @@ test("the schema knows every client but two", () => {
 for (const client of known) {
   const id = client.name as Parameters<typeof registry.createBuilder>[0];
 
-  test(`the schema has the same file for ${id}`, () => {
+  test(`Client registry: mcp-config-schema has the same file for ${id}`, () => {
     const { configPath, configFormat } = registry.getConfig(id)!;
     assertEquals(configFormat, client.isToml ? "toml" : "json");
     for (const [os, platform, env] of SYSTEMS) {
@@ -53,7 +53,7 @@ for (const client of known) {
     }
   });
 
-  test(`the schema has the same entry for ${id}`, () => {
+  test(`Client registry: mcp-config-schema has the same entry for ${id}`, () => {
     const env = { A: "b" };
     const options = {
       transport: "stdio",

@@ -159,7 +159,7 @@ const PLACES: [client: string, os: string, env: Env, file: string][] = [
   ],
 ];
 
-test("every client's file on every system", () => {
+test("Client registry: knows the file of every client on every system", () => {
   for (const [name, os, env, file] of PLACES) {
     assertEquals(clientOf(name).file(place(os, env)), file, `${name} ${os}`);
   }
@@ -171,7 +171,7 @@ test("every client's file on every system", () => {
   }
 });
 
-test("a Claude Desktop that is a package of Windows' has its own folder", () => {
+test("Client registry: Claude Desktop as a Windows package has a folder of its own", () => {
   const { file } = clientOf("claude-desktop");
   const names = ["Claudette_x", "Claude_pzs8sxrjxfjjc"];
   assertEquals(
@@ -181,7 +181,7 @@ test("a Claude Desktop that is a package of Windows' has its own folder", () => 
   );
 });
 
-test("of the files that a client may have, the one that counts is taken", () => {
+test("Client registry: of several files that a client may have, takes the one that the client reads", () => {
   const rows: [client: string, folder: string, name: string, file: string][] = [
     [
       "opencode",
@@ -211,7 +211,7 @@ test("of the files that a client may have, the one that counts is taken", () => 
   }
 });
 
-test("on Windows npx is started by cmd", () => {
+test("Client registry: starts npx through cmd on Windows", () => {
   const npx = ["npx", "-y", "alwaysup"];
   assertEquals(startable("linux", npx), npx);
   assertEquals(startable("windows", npx), ["cmd", "/c", ...npx]);
@@ -238,14 +238,14 @@ const COMMANDS: [command: string, ours: boolean][] = [
   ["python server.py", false],
 ];
 
-test("a program under a name of its own is found by its path", () => {
+test("Client registry: finds a server whose command is the path of this program", () => {
   const client = clientOf("zed");
   const file = { context_servers: { a: { command: "/opt/x", args: [] } } };
   assertEquals(findOurs(client, file, ["/opt/y"]), []);
   assertEquals(findOurs(client, file, ["/opt/x"])[0]?.name, "a");
 });
 
-test("Claude Code's servers for one folder are found, too", () => {
+test("Client registry: finds the servers that Claude Code has for single projects", () => {
   const file = {
     mcpServers: { a: { command: "alwaysup" } },
     projects: {
@@ -261,7 +261,7 @@ test("Claude Code's servers for one folder are found, too", () => {
   assertEquals(findOurs(clientOf("cursor"), file, []).length, 1);
 });
 
-test("servers that are this program are found", () => {
+test("Client registry: finds the servers that start this program, and no others", () => {
   for (const client of CLIENTS) {
     for (const [text, ours] of COMMANDS) {
       const command = text.split(" ");
@@ -328,7 +328,7 @@ const TEXTS: [what: string, without: string, with_: string][] = [
 ];
 
 for (const [what, without, with_] of TEXTS) {
-  test(`an entry goes in and out again: ${what}`, () => {
+  test(`JSON edit: adds an entry, and removes it again: ${what}`, () => {
     assertEquals(withEntry(without, SLOT, ENTRY), with_);
     assertEquals(withEntry(with_, SLOT, ENTRY), with_);
     assertEquals(withoutEntry(with_, SLOT), without);
@@ -338,7 +338,7 @@ for (const [what, without, with_] of TEXTS) {
   });
 }
 
-test("a file without servers gets them", () => {
+test("JSON edit: adds the object of servers where a file has none", () => {
   const whole = '{\n  "servers": {\n    "us": {\n      "command": "c",\n' +
     '      "args": [\n        "a"\n      ]\n    }\n  }\n}';
   assertEquals(withEntry("", SLOT, ENTRY), `${whole}\n`);
@@ -383,13 +383,13 @@ const TAKEN: [what: string, before: string, after: string][] = [
   ],
 ];
 for (const [what, before, after] of TAKEN) {
-  test(`an entry is taken out: ${what}`, () => {
+  test(`JSON edit: removes an entry: ${what}`, () => {
     assertEquals(withoutEntry(before, SLOT), after);
     parseFile(after);
   });
 }
 
-test("an entry of the name is replaced where it stands", () => {
+test("JSON edit: replaces an entry of the same name in its place", () => {
   const before =
     '{\n  "servers": {\n    "us": { "url": "x" }, // us\n    "b": 1\n  }\n}';
   assertEquals(
@@ -413,7 +413,7 @@ const REFUSED: [text: string, why: string][] = [
   ['{"servers": {"us": 1, "us": 2}}', '"us" is there twice'],
 ];
 
-test("a file of another shape is refused", () => {
+test("JSON edit: refuses a file that is no JSON, or has another shape", () => {
   for (const [text, why] of REFUSED) {
     assertThrows(() => withEntry(text, SLOT, ENTRY), Error, why);
     assertThrows(() => withoutEntry(text, SLOT), Error, why);

@@ -96,7 +96,7 @@ const ADDED: [what: string, before: string, after: string][] = [
   ],
 ];
 for (const [what, before, after] of ADDED) {
-  test(`toml: an entry is added, and taken out: ${what}`, () => {
+  test(`TOML edit: adds an entry, and removes it again: ${what}`, () => {
     assertEquals(entryIn(before, SLOT), undefined);
     assertEquals(withoutEntry(before, SLOT), before);
     assertEquals(withEntry(before, SLOT, ENTRY), after);
@@ -202,7 +202,7 @@ const REPLACED: [what: string, before: string, after: string, gone: string][] =
     ],
   ];
 for (const [what, before, after, gone] of REPLACED) {
-  test(`toml: an entry is replaced, and taken out: ${what}`, () => {
+  test(`TOML edit: replaces an entry, and removes it: ${what}`, () => {
     assertEquals(withEntry(before, SLOT, ENTRY), after);
     assertEquals(withEntry(after, SLOT, ENTRY), after);
     assertEquals(withoutEntry(before, SLOT), gone);
@@ -210,7 +210,7 @@ for (const [what, before, after, gone] of REPLACED) {
   });
 }
 
-test("toml: names and texts as they must be spelled", () => {
+test("TOML edit: quotes names and strings as TOML wants them", () => {
   const slot = { key: "mcp_servers", name: 'a."b' };
   const args = [
     "C:\\a b\\c.exe",
@@ -230,7 +230,7 @@ test("toml: names and texts as they must be spelled", () => {
   assertEquals(withoutEntry(text, slot), "");
 });
 
-test("toml: a file of another shape is not changed", () => {
+test("TOML edit: refuses a file that is no TOML, or has another shape", () => {
   for (
     const text of ["mcp_servers = 1", "[[mcp_servers]]", "mcp_servers = [{}]"]
   ) {
@@ -254,7 +254,7 @@ test("toml: a file of another shape is not changed", () => {
   );
 });
 
-test("toml: what is nested too deeply", () => {
+test("TOML edit: refuses a file that is nested too deeply", () => {
   const deep = (n: number): string[] => [
     `a = ${"[".repeat(n)}${"]".repeat(n)}`,
     `a = ${"{a=".repeat(n)}1${"}".repeat(n)}`,
@@ -377,7 +377,7 @@ const PIECES = [
   ],
 ];
 
-test("toml: seeded texts are read as smol-toml reads them, or refused as it does", () => {
+test("TOML reader: reads and refuses the same seeded texts as smol-toml", () => {
   let read = 0;
   for (let seed = 0; seed < 10_000; seed++) {
     const text = pieced(PIECES, seed);
@@ -407,7 +407,7 @@ const DIFFERENT: [why: string, text: string, ours: "read" | "refused"][] = [
   ],
 ];
 for (const [why, text, ours] of DIFFERENT) {
-  test(`toml: not as smol-toml reads it: ${why}: ${text.slice(0, 30)}`, () => {
+  test(`TOML reader: differs from smol-toml: ${why}: ${text.slice(0, 30)}`, () => {
     const made = [parseFile, library].map((read) =>
       tried(() => read(text)).wrong === undefined ? "read" : "refused"
     );
@@ -451,7 +451,7 @@ function assertHas(
 const IS_REACHED =
   /^(command|args|type|url|http_headers|bearer_token_env_var)$/;
 
-test("toml: seeded files keep everything but what is replaced or taken out", () => {
+test("TOML edit: in seeded files everything stays but what is replaced or removed", () => {
   let there = 0;
   for (let seed = 0; seed < 1_000; seed++) {
     const { text, isThere, others: lines } = sownToml(seed);
