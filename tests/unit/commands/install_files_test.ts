@@ -51,7 +51,7 @@ const texts = new Map(
   ]),
 );
 
-test("no file is forgotten", () => {
+test("Install: every file in tests/fixtures/clients is tested", () => {
   assertEquals(names, FILES.map(([file]) => file));
 });
 const names = Array.from(Deno.readDirSync(FOLDER), ({ name }) => name)
@@ -87,7 +87,7 @@ function ownOf(entry: Json): Json {
 }
 
 for (const [file, name, says] of FILES) {
-  test(`a file like people's: ${file}`, async () => {
+  test(`Install: changes only its own entry in a file like people's: ${file}`, async () => {
     const client = CLIENTS.find((client) => client.name === name)!;
     const { entryIn } = formatOf(client);
     const before = texts.get(file)!;

@@ -79,7 +79,7 @@ function busy({ key, isToml, rejects = [] }: typeof CLIENTS[number]): string {
 
 for (const client of CLIENTS) {
   const { name, key } = client;
-  test(`install and uninstall: ${name}`, async () => {
+  test(`Install: writes an entry, and uninstall restores the file: ${name}`, async () => {
     const before = busy(client);
     const { disk, file } = having(name, before);
     const shown = await run(disk, `install ${name}`);
@@ -144,7 +144,7 @@ const OLDER: [what: string, entry: string, kept: Json][] = [
   ],
 ];
 for (const [what, entry, kept] of OLDER) {
-  test(`an entry in the older shape keeps ${what}`, async () => {
+  test(`Install: an entry in the older shape keeps ${what}`, async () => {
     for (const name of ["zed", "cursor", "vscode"]) {
       const { key } = clientOf(name);
       const text = `{\r\n  "${key}": {\r\n    "alwaysup": ${entry}\r\n  }\r\n}`;
@@ -175,7 +175,7 @@ const MISSING = [
   '{"KEY": {"alwaysup": null, "other": {}}}',
 ];
 for (const name of ["cursor", "vscode", "zed", "opencode"]) {
-  test(`null in the place of servers is none: ${name}`, async () => {
+  test(`Install: null in the place of servers or of an entry counts as none: ${name}`, async () => {
     for (const text of MISSING) {
       const before = text.replace("KEY", clientOf(name).key);
       const { disk, file } = having(name, before);
@@ -230,7 +230,7 @@ const OFF: [client: string, text: string, says: string][] = [
   ],
 ];
 for (const [name, text, says] of OFF) {
-  test(`what keeps a server from its start is pointed out: ${name} ${says}`, async () => {
+  test(`Install: warns of what keeps the client from starting the server: ${name} ${says}`, async () => {
     const { disk, file } = having(name, text);
     const sentence = `alwaysup: ${file}: "alwaysup" ` +
       says.replace("TITLE", clientOf(name).title);
@@ -255,7 +255,7 @@ for (const [name, text, says] of OFF) {
   });
 }
 
-test("a file that cannot be read or changed is no reason not to show what belongs there", async () => {
+test("Install: shows the entry also where the client's file cannot be read or changed", async () => {
   for (const text of ["{", "[]", '{"mcpServers":1}']) {
     const { disk } = having("claude-code", text);
     const { code, out, err } = await run(disk, "install claude-code");
@@ -264,7 +264,7 @@ test("a file that cannot be read or changed is no reason not to show what belong
   }
 });
 
-test("an entry that is taken out, or is not there, is not pointed out", async () => {
+test("Uninstall: does not warn of an entry that is switched off", async () => {
   for (const [name, text] of OFF) {
     const { disk } = having(name, text);
     for (const line of [`uninstall ${name} --write`, `uninstall ${name}`]) {
@@ -274,7 +274,7 @@ test("an entry that is taken out, or is not there, is not pointed out", async ()
   }
 });
 
-test("an entry that is not switched off is not pointed out", async () => {
+test("Install: does not warn of an entry that is switched on", async () => {
   for (
     const more of ['"disabled":false', '"enabled":true', '"disabled":"no"']
   ) {
@@ -314,7 +314,7 @@ for (const client of CLIENTS.filter(({ isToml }) => !isToml)) {
   const { name, title, key } = client;
   const rejects = REJECTS[name] ?? [];
   const isResetting = rejects.length === 3;
-  test(`what a client does not read is pointed out: ${name}`, async () => {
+  test(`Install: warns of what the client cannot read in its own file: ${name}`, async () => {
     for (const [text, what, line] of ODD) {
       const before = text.replace("mcpServers", key);
       const { disk, file } = having(name, before);
@@ -338,7 +338,7 @@ for (const client of CLIENTS.filter(({ isToml }) => !isToml)) {
     }
   });
 
-  test(`nothing is added that a client does not read: ${name}`, async () => {
+  test(`Install: adds nothing that the client cannot read: ${name}`, async () => {
     const texts = [
       "",
       "{}",
@@ -365,7 +365,7 @@ for (const client of CLIENTS.filter(({ isToml }) => !isToml)) {
   });
 }
 
-test("an entry is taken out of what its client does not read, too", async () => {
+test("Uninstall: removes the entry also from a file that its client cannot read", async () => {
   const entry = '"alwaysup": { "command": "/alwaysup" }';
   const texts: [text: string, what: string][] = [
     [`{\n  // mine\n  "mcpServers": { ${entry} }\n}`, COMMENT],
@@ -386,7 +386,7 @@ test("an entry is taken out of what its client does not read, too", async () => 
   }
 });
 
-test("a character that stands for an unknown one is text, too", async () => {
+test("Install: the replacement character U+FFFD counts as text", async () => {
   const texts = [
     '{"a":"\ufffd"}',
     '{"mcpServers":{"\ufffd":{"command":"\ufffd\ufffd"}}}',
@@ -402,7 +402,7 @@ test("a character that stands for an unknown one is text, too", async () => {
   }
 });
 
-test("at most three copies are kept: the first one and the newest", async () => {
+test("Install: keeps three backups at most: the first one and the two newest", async () => {
   for (const name of ["cursor", "claude-code", "codex"]) {
     const { disk, file } = having(name, "");
     const texts = [""];
@@ -444,7 +444,7 @@ const MEANWHILE: [
   ["removed", "sync FILE.tmp", (disk, file) => disk.nodes.delete(file)],
 ];
 for (const [what, step, act] of MEANWHILE) {
-  test(`a file that is ${what} stays as it is then`, async () => {
+  test(`Install: a file that is ${what} by another program is left as it is then`, async () => {
     for (const name of ["claude-code", "cursor", "gemini"]) {
       const { disk, file } = having(name, '{"mcpServers":{"old":{}}}');
       const when = step.replace("COPY", `${file}.alwaysup.bak`)
@@ -463,7 +463,7 @@ for (const [what, step, act] of MEANWHILE) {
   });
 }
 
-test("--all lists the clients of this machine, and what they start", async () => {
+test("Install: --all lists the clients of this machine, and their servers that start this program", async () => {
   const disk = new Disk();
   disk.put(fileOf("cursor"), '{"mcpServers":{"mine":{"command":"/alwaysup"}}}');
   disk.put(fileOf("claude-code"), '{"mcpServers":{},}');
@@ -484,7 +484,7 @@ test("--all lists the clients of this machine, and what they start", async () =>
   ]);
 });
 
-test("--all --write changes each, whatever becomes of the others", async () => {
+test("Install: --all --write changes every client, also where another one fails", async () => {
   const disk = new Disk();
   disk.put(fileOf("cursor"), "{}");
   disk.put(fileOf("vscode"), "{");
@@ -506,7 +506,7 @@ test("--all --write changes each, whatever becomes of the others", async () => {
   }
 });
 
-test("--all where no client is", async () => {
+test("Install: --all says so where no client is on this machine", async () => {
   const none = /^alwaysup: none of these clients is on this machine: /;
   for (const line of ["install --all --write", "uninstall --all"]) {
     const { code, err } = await run(new Disk(), line);
@@ -521,7 +521,7 @@ test("--all where no client is", async () => {
   );
 });
 
-test("an entry whose ENV_FILE names the daemon's address needs no --url", async () => {
+test("Install: needs no --url where the entry's ENV_FILE names the daemon's address", async () => {
   const entries = [
     ["cursor", '{"mcpServers":{"alwaysup":ENTRY}}'],
     ["zed", '{"context_servers":{"alwaysup":{"command":ENTRY}}}'],
@@ -567,7 +567,7 @@ const LARGE: [what: string, text: () => string][] = [
   ["spaces", () => `{"mcpServers":{}${" ".repeat(67 * MIB)}}`],
 ];
 for (const [what, text] of LARGE) {
-  test(`a file of 70 MB is changed: ${what}`, async () => {
+  test(`Install: changes a file of 70 MB: ${what}`, async () => {
     const before = text();
     const { disk, file } = having("claude-code", before);
     const { code, err } = await run(disk, "install claude-code --write");
@@ -583,7 +583,7 @@ for (const [what, text] of LARGE) {
   });
 }
 
-test("a file that no text can hold is refused", async () => {
+test("Install: refuses a file that is too large for a string", async () => {
   for (const name of ["claude-code", "cursor", "codex"]) {
     const { disk, file } = having(name, "");
     const { stat } = disk.host();
@@ -611,14 +611,14 @@ const BYTES: [what: string, bytes: number[], text: string | undefined][] = [
   ["a surrogate", [0xed, 0xa0, 0x80], undefined],
   ["more bytes than it needs", [0xc0, 0xaf], undefined],
 ];
-test("what is not UTF-8 is no text, whatever it looks like", () => {
+test("UTF-8: refuses every sequence of bytes that is not UTF-8", () => {
   for (const [what, bytes, text] of BYTES) {
     const read = (): string => textOf(new Uint8Array(bytes));
     if (text !== undefined) assertEquals(read(), text, what);
     else assertThrows(read, NoText, "text in UTF-");
   }
 });
-test("a file in UTF-16 is called that, and nothing else is", () => {
+test("UTF-8: the error names UTF-16 where the text has its mark, and only there", () => {
   for (
     const [why, ...bytes] of [
       ["it is text in UTF-16, as Windows PowerShell", 0xff, 0xfe, 0x7b, 0x00],

@@ -55,7 +55,7 @@ const PLACES: [url: string, isThere: boolean][] = [
   ["ws://h:8079/", false],
 ];
 for (const [url, isThere] of PLACES) {
-  test(`a proxy at ${url} ${isThere ? "has" : "has not"} that daemon`, () => {
+  test(`Running proxies: one at ${url} ${isThere ? "has" : "does not have"} the daemon of the configuration`, () => {
     assertEquals(proxiesAt([proxy({ url })], TARGET).length, isThere ? 1 : 0);
   });
 }
@@ -154,7 +154,7 @@ const STATES: [
   ],
 ];
 for (const [changes, state, says, advice] of STATES) {
-  test(`doctor on a proxy: ${JSON.stringify(changes)}`, () => {
+  test(`Running check: reports a proxy: ${JSON.stringify(changes)}`, () => {
     const proxies = [proxy(changes)];
     const check = runningCheck(proxies, TARGET, NOW);
     assertEquals([check.name, check.state], ["running", state]);
@@ -168,7 +168,7 @@ for (const [changes, state, says, advice] of STATES) {
   });
 }
 
-test("doctor names all proxies; the worst one of the dialect counts", () => {
+test("Running check: names all proxies; its state is that of the worst one of the dialect", () => {
   const proxies = [
     proxy(),
     proxy({ pid: 8, client: undefined, standing: { phase: "displaced" } }),
@@ -185,13 +185,13 @@ test("doctor names all proxies; the worst one of the dialect counts", () => {
   assertEquals([found.state, found.advice], ["fail", words]);
 });
 
-test("doctor that was told to connect says beside whom", () => {
+test("Running check: warns that doctor connects beside a proxy where --connect is given", () => {
   const { state, text } = besideCheck([proxy()], TARGET, NOW);
   assertEquals(state, "warn");
   assertMatch(text, /^proxy 7 .*\ndoctor connects, too \(--connect\)/);
 });
 
-test("doctor that cannot know whether a proxy runs says why", () => {
+test("Running check: fails, and says why, where the status files cannot be read", () => {
   const { state, text } = unseenCheck(["/x cannot be read (a\nb)"]);
   assertEquals(state, "fail");
   assertMatch(text, /nothing was opened to the daemon\n\/x .*\(a b\)$/);
@@ -235,7 +235,7 @@ const KNOWN: [known: Known, state: string, says: RegExp][] = [
   ],
 ];
 for (const [known, state, says] of KNOWN) {
-  test(`doctor on connections: ${JSON.stringify(known)}`, () => {
+  test(`Connections check: reports what is known: ${JSON.stringify(known)}`, () => {
     const check = knownCheck(known);
     assertEquals([check.name, check.state], ["connections", state]);
     assertMatch(check.text, says);
@@ -247,7 +247,7 @@ for (const [known, state, says] of KNOWN) {
   });
 }
 
-test("doctor on connections: exai has one for each call", () => {
+test("Connections check: an exai daemon has a connection for each call", () => {
   const known: Known = { from: "dialect", connections: "many" };
   const words = "each call has a connection of its own: the dialect is exai";
   assertEquals(knownCheck(known).text, words);
@@ -255,7 +255,7 @@ test("doctor on connections: exai has one for each call", () => {
   assertEquals(proxiesCheck([exai], "auto").text, words);
 });
 
-test("doctor on connections: from the proxy that knows", () => {
+test("Connections check: reports what running proxies know", () => {
   const ignorant = proxiesCheck([proxy()], "auto");
   assertEquals(ignorant.state, "skip");
   assertMatch(
@@ -339,7 +339,7 @@ const HABITS: [
   ],
 ];
 for (const [changes, states, ids, restart] of HABITS) {
-  test(`doctor on habits: ${JSON.stringify(changes)}`, () => {
+  test(`Ids and restart checks: report what was tried: ${JSON.stringify(changes)}`, () => {
     const habits = { ...FINE, ...changes };
     const checks = [idsCheck(habits), restartCheck(habits)];
     assertEquals(checks.map(({ name }) => name), ["ids", "restart"]);
