@@ -32,7 +32,7 @@ function problems(...args: string[]): readonly string[] {
   return reading.kind === "problems" ? reading.problems : [];
 }
 
-test("without any setting everything has its default", () => {
+test("Config: without any setting everything has its default", () => {
   const found = config({});
   const { shownUrl: _, remembered: __, version: ___, dialect: ____, ...rest } =
     DEFAULTS;
@@ -49,7 +49,7 @@ test("without any setting everything has its default", () => {
   ]);
 });
 
-test("a flag wins over the environment, that over the file, that over the default", () => {
+test("Config: a flag wins over the environment, the environment over the file, the file over the default", () => {
   const env = { ALWAYSUP_URL: "ws://env/" };
   const file = { ALWAYSUP_URL: "ws://file/", ALWAYSUP_RETRY: "never" };
   const args = ["--url", "ws://flag/"];
@@ -59,7 +59,7 @@ test("a flag wins over the environment, that over the file, that over the defaul
   assertEquals(config({ file, env: { ALWAYSUP_RETRY: "" } }).retry, "never");
 });
 
-test("flags may be written with = and after --", () => {
+test("Config: flags may be written with = and after --", () => {
   assertEquals(config({ args: ["--url=ws://a/?b=c"] }).url, "ws://a/?b=c");
   assertEquals(config({ args: ["--", "--url", "ws://a/"] }).url, "ws://a/");
 });
@@ -81,14 +81,14 @@ const DURATIONS: [text: string, ms: number | undefined][] = [
   ["NaN", undefined],
 ];
 for (const [text, ms] of DURATIONS) {
-  test(`a duration: ${text || "(nothing)"}`, () => {
+  test(`Config: reads a duration, or refuses it: ${text || "(nothing)"}`, () => {
     const args = [`--ping-timeout=${text}`];
     if (ms === undefined) assertEquals(problems(...args).length, 1);
     else assertEquals(config({ args }).pingTimeout, ms);
   });
 }
 
-test("0 and off switch a limit off, where there is one", () => {
+test("Config: 0 and off switch a limit off, where that is allowed", () => {
   for (const text of ["0", "off"]) {
     const args = [
       `--queue-timeout=${text}`,
@@ -112,7 +112,7 @@ test("0 and off switch a limit off, where there is one", () => {
   }
 });
 
-test("sizes have units", () => {
+test("Config: a size may have a unit", () => {
   assertEquals(
     config({ args: ["--max-message", "1MiB"] }).maxMessage,
     1_048_576,
@@ -122,7 +122,7 @@ test("sizes have units", () => {
   assertEquals(problems("--max-message", "1MB").length, 1);
 });
 
-test("every problem is named at once", () => {
+test("Config: reports every problem at once", () => {
   const found = problems(
     ...["--url", "http://x/", "--retry", "maybe", "--backoff-base", "1m"],
     ...["--colour", "red", "serve", "--queue-limit"],
@@ -148,12 +148,12 @@ const BAD_URLS = [
   "ws://[/",
 ];
 for (const url of BAD_URLS) {
-  test(`a bad URL: ${url || "(nothing)"}`, () => {
+  test(`Config: refuses a bad URL: ${url || "(nothing)"}`, () => {
     assertEquals(problems(`--url=${url}`).length, 1);
   });
 }
 
-test("a flag that is given twice, but for --header, is a mistake", () => {
+test("Config: refuses a flag that is given twice, except --header", () => {
   assertEquals(problems("--retry", "safe", "--retry", "never").length, 1);
   const args = ["--header", "X-A: 1", "--header", "X-B: 2: 3"];
   assertEquals(config({ args }).headers, [["X-A", "1"], ["X-B", "2: 3"]]);
@@ -161,7 +161,7 @@ test("a flag that is given twice, but for --header, is a mistake", () => {
   assertEquals(problems("--header", "Upgrade: no").length, 1);
 });
 
-test("a bad value in a variable that other programs share is a warning and the default", () => {
+test("Config: a bad value in a variable that other programs share gives a warning and the default", () => {
   const env = { LOG_LEVEL: "TRACE", LOG_FORMAT: "xml" };
   const reading = readConfig({ args: [], env }, noFile);
   assert(reading.kind === "config");
@@ -175,7 +175,7 @@ test("a bad value in a variable that other programs share is a warning and the d
   );
 });
 
-test("the token comes from a file, or from the environment, and is sent as bearer", () => {
+test("Config: sends a token from a file or the environment as a bearer token", () => {
   const bearer = [["Authorization", "Bearer s3cret"] as const];
   const mcp = ["--dialect", "mcp"];
   const args = [...mcp, "--token-file", "/run/token"];
@@ -191,7 +191,7 @@ const USERS: [user: string, sent: string][] = [
   ["%C3%A9:pw", "\xc3\xa9:pw"],
 ];
 
-test("a URL's user and password are sent as Basic, but where something else is said", () => {
+test("Config: sends the URL's user and password as Basic, unless another authorization is set", () => {
   for (const [user, sent] of USERS) {
     const env = { ALWAYSUP_URL: `ws://${user}@h/` };
     const basic = ["Authorization", `Basic ${btoa(sent)}`] as const;
@@ -204,7 +204,7 @@ test("a URL's user and password are sent as Basic, but where something else is s
   }
 });
 
-test("an exai daemon gets the token in hello only, and no other daemon gets an exai daemon's", () => {
+test("Config: an exai daemon gets the token in hello only, and no other daemon gets EXAI_WS_TOKEN", () => {
   const file = config({ args: ["--token-file", "/run/token"] }, () => "a\n");
   assertEquals([file.headers, file.helloToken], [[], "a"]);
   const env = { EXAI_WS_TOKEN: "b" };
@@ -247,13 +247,13 @@ const TARGETS: [Partial<Sources>, dialect: string, url: string][] = [
   [{ args: ["--dialect", "mcp"] }, "mcp", "ws://127.0.0.1:8079/"],
 ];
 for (const [sources, dialect, url] of TARGETS) {
-  test(`where the daemon is and how it speaks: ${JSON.stringify(sources)}`, () => {
+  test(`Config: chooses the daemon's URL and dialect: ${JSON.stringify(sources)}`, () => {
     const found = config(sources);
     assertEquals([found.dialect, found.url], [dialect, url]);
   });
 }
 
-test("the Python shim's variables mean what they meant, where that makes sense", () => {
+test("Config: reads the variables of the Python shim", () => {
   const found = config({
     env: {
       EXAI_WS_HANDSHAKE_TIMEOUT: "7",
@@ -281,7 +281,7 @@ test("the Python shim's variables mean what they meant, where that makes sense",
   );
 });
 
-test("EXAI_WS_PING_INTERVAL switches probes off, and nothing else", () => {
+test("Config: EXAI_WS_PING_INTERVAL can only switch probes off", () => {
   const off = { EXAI_WS_PING_INTERVAL: "0" };
   assertEquals(config({ env: off }).pingInterval, Infinity);
   assertEquals(
@@ -290,7 +290,7 @@ test("EXAI_WS_PING_INTERVAL switches probes off, and nothing else", () => {
   );
 });
 
-test("a health file that is to be skipped, or is another daemon's, is left alone", () => {
+test("Config: ignores the health file where it is to be skipped, or the dialect is mcp", () => {
   const env = { EXAI_WS_HEALTH_FILE: "/h", EXAI_WS_SKIP_HEALTH_CHECK: "True" };
   assertEquals(config({ env }).healthFile, undefined);
   const args = ["--dialect", "mcp"];
@@ -301,7 +301,7 @@ test("a health file that is to be skipped, or is another daemon's, is left alone
   );
 });
 
-test("a bad value of an EXAI_ variable is named; one that is good for the daemon is a warning", () => {
+test("Config: a bad value of an EXAI_ variable is a problem; one that only the daemon accepts is a warning", () => {
   for (
     const [name, value] of [
       ["EXAI_WS_PORT", "http"],
@@ -344,7 +344,7 @@ const SECRETS: [args: string[], env: Record<string, string>][] = [
   }],
 ];
 for (const [args, env] of SECRETS) {
-  test(`a secret in the wrong place is refused and not repeated: ${args.join(" ") || JSON.stringify(env)}`, () => {
+  test(`Config: refuses a secret in the wrong place without repeating it: ${args.join(" ") || JSON.stringify(env)}`, () => {
     const reading = readConfig({ args, env }, noFile);
     assert(reading.kind === "problems");
     assertEquals(reading.problems.length, 1);
@@ -364,7 +364,7 @@ const VALUES: [args: string[], env: Record<string, string>][] = [
   [["--s3cret-0"], {}],
 ];
 for (const [args, env] of VALUES) {
-  test(`a value that breaks a rule is not repeated, for it may be a secret: ${args.join(" ") || JSON.stringify(env)}`, () => {
+  test(`Config: a problem never repeats the bad value, which may be a secret: ${args.join(" ") || JSON.stringify(env)}`, () => {
     const reading = readConfig({ args, env }, () => {
       throw new Error("No such file: s3cret");
     });
@@ -374,7 +374,7 @@ for (const [args, env] of VALUES) {
   });
 }
 
-test("a value of a shared variable that breaks a rule is shown nowhere", () => {
+test("Config: a warning never repeats the bad value of a shared variable", () => {
   const env = {
     LOG_LEVEL: "s3cret",
     QWEN_STREAM_TIMEOUT: "s3cret",
@@ -387,7 +387,7 @@ test("a value of a shared variable that breaks a rule is shown nowhere", () => {
   assertEquals(shown.includes("s3cret"), false);
 });
 
-test("what a daemon may quote of what it is told", () => {
+test("Config: collects the secrets that a daemon could quote", () => {
   const env = {
     ALWAYSUP_URL:
       "wss://us%40er:p4ss@host/?token=plain&k=k3y%2Fk3y&b=2&b4re&sort=up",
@@ -455,7 +455,7 @@ const UNENCRYPTED: [url: string, env: Record<string, string>, is: boolean][] = [
   ["ws://example.com/", { ALWAYSUP_HEADERS: "X-Session-Id: a" }, true],
 ];
 for (const [url, env, is] of UNENCRYPTED) {
-  test(`a secret without encryption: ${url} ${JSON.stringify(env)}: ${is ? "one warning" : "none"}`, () => {
+  test(`Config: a secret without encryption: ${url} ${JSON.stringify(env)}: ${is ? "one warning" : "none"}`, () => {
     const sources = { args: [], env: { ALWAYSUP_URL: url, ...env } };
     const reading = readConfig(sources, noFile);
     assert(reading.kind === "config");
@@ -464,7 +464,7 @@ for (const [url, env, is] of UNENCRYPTED) {
   });
 }
 
-test("an exai daemon's token without encryption: one warning", () => {
+test("Config: an exai token without encryption gives one warning", () => {
   const env = { EXAI_WS_HOST: "10.0.0.2", EXAI_WS_TOKEN: "t" };
   const reading = readConfig({ args: [], env }, noFile);
   assert(reading.kind === "config");
@@ -479,7 +479,7 @@ for (
     ...["Keep-Alive", "Proxy-Connection"],
   ]
 ) {
-  test(`a header that is not the user's to say: ${name}`, () => {
+  test(`Config: refuses a header that the user may not set: ${name}`, () => {
     for (
       const sources of [
         { args: ["--header", `${name}: 5`], env: {} },
@@ -493,7 +493,7 @@ for (
   });
 }
 
-test("what is shown of a URL holds no secret", () => {
+test("Config: the URL that is shown holds no secret", () => {
   const env = {
     ALWAYSUP_URL: "wss://user:s3cret@host:1/path?token=s3cret&b=2",
   };
@@ -504,7 +504,7 @@ test("what is shown of a URL holds no secret", () => {
   assertEquals(bare.shownUrl, "ws://h/?***");
 });
 
-test("a token file that cannot be read, or is empty, is a problem", () => {
+test("Config: a token file that cannot be read, or is empty, is a problem", () => {
   const sources = { args: ["--token-file", "/nowhere"], env: {} };
   const missing = readConfig(sources, noFile);
   assert(missing.kind === "problems");
@@ -512,7 +512,7 @@ test("a token file that cannot be read, or is empty, is a problem", () => {
   assertEquals(readConfig(sources, () => " \n").kind, "problems");
 });
 
-test("a file of Windows: its BOM and CRLF are no part of a token, and UTF-16 is called that", () => {
+test("Config: a token file may have a byte order mark and CRLF; one in UTF-16 is a problem", () => {
   const read = (
     text: string | Uint8Array,
     flag = "--token-file",
@@ -546,7 +546,7 @@ test("a file of Windows: its BOM and CRLF are no part of a token, and UTF-16 is 
   assertMatch(authorities.problems[0]!, /^--ca-file: it is text in UTF-16/);
 });
 
-test("only a named .env file is read", () => {
+test("Config: reads a .env file only where one is named", () => {
   assertEquals(envFileOf({ args: [], env: {} }), undefined);
   const named = envFileOf({ args: [], env: { ENV_FILE: "/a" } });
   assertEquals(named, { text: "/a", name: "ENV_FILE", from: "env" });
@@ -559,7 +559,7 @@ test("only a named .env file is read", () => {
   );
 });
 
-test("--help names every flag, variable and default, in ASCII and 80 columns or so", () => {
+test("Config: --help names every flag, variable and default, in ASCII and short lines", () => {
   const text = help();
   for (const [name, setting] of rows()) {
     if (setting.flag) assert(text.includes(`--${setting.flag} `), name);
@@ -571,7 +571,7 @@ test("--help names every flag, variable and default, in ASCII and 80 columns or 
   }
 });
 
-test("what is made, where it stood, and nothing secret of it", () => {
+test("Config: lists each explicit setting with its source, and no secret", () => {
   const found = made({
     args: ["--url", "ws://h/", "--ping-interval=1s"],
     env: {
@@ -599,7 +599,7 @@ test("what is made, where it stood, and nothing secret of it", () => {
 
 const WSS = ["--url", "wss://127.0.0.1/"];
 
-test("wss:// is refused where certificates would not be checked, ws:// is not", () => {
+test("Config: refuses wss:// where certificates would not be checked, but not ws://", () => {
   const env = { NODE_TLS_REJECT_UNAUTHORIZED: "0" };
   const reading = readConfig({ args: WSS, env }, noFile);
   assert(reading.kind === "problems");
@@ -622,7 +622,7 @@ function block(label: string, text: string): string {
   return `-----BEGIN ${label}-----\n${text}\n-----END ${label}-----\n`;
 }
 
-test("of a --ca-file the certificates are taken, and nothing else", () => {
+test("Config: takes only the certificates from a --ca-file", () => {
   const [one, two] = [block("CERTIFICATE", "QUJD"), block("CERTIFICATE", "==")];
   const key = block("PRIVATE KEY", "c2VjcmV0");
   const args = [...WSS, "--ca-file", "/ca"];
@@ -639,7 +639,7 @@ test("of a --ca-file the certificates are taken, and nothing else", () => {
   assertEquals(config({ env }).authorities, []);
 });
 
-test("a --ca-file that cannot be read or has no certificate is a problem that shows nothing of it", () => {
+test("Config: a --ca-file that cannot be read or has no certificate is a problem that shows nothing of it", () => {
   const args = [...WSS, "--ca-file", "/ca"];
   const why = (readFile: () => string): string => {
     const reading = readConfig({ args, env: {} }, readFile);

@@ -11,7 +11,7 @@ import { ENV_FORMS, FORMS_ENV } from "../../helpers/dotenv_forms.ts";
 import { test } from "../../helpers/no_permissions.ts";
 
 for (const [what, forms] of Object.entries(ENV_FORMS)) {
-  test(`.env: ${what}`, () => {
+  test(`.env reader: ${what}`, () => {
     assert(forms.length >= 3);
     for (const [text, expected, lines = []] of forms) {
       const { values, unread } = parseEnvText(text, FORMS_ENV);
@@ -25,7 +25,7 @@ for (const [what, forms] of Object.entries(ENV_FORMS)) {
   });
 }
 
-test(".env: a byte order mark at the start is left out, and no other", () => {
+test(".env reader: skips a byte order mark at the start, and only there", () => {
   for (
     const [text, values] of [
       ["\ufeffa=b", { a: "b" }],
@@ -36,7 +36,7 @@ test(".env: a byte order mark at the start is left out, and no other", () => {
   ) assertEquals(parseEnvText(text, {}).values, values);
 });
 
-test(".env: what is put in from nowhere is told, with its line", () => {
+test(".env reader: names each variable that nothing sets, with its line", () => {
   for (
     const [text, unset] of [
       ["a=${NONE}", [[1, "NONE"]]],
@@ -53,7 +53,7 @@ test(".env: what is put in from nowhere is told, with its line", () => {
   }
 });
 
-test(".env: values that double with each line come to an end", () => {
+test(".env reader: refuses values that double with each line", () => {
   for (const count of [24, 100, 10_000]) {
     const text = `a=xx\n${"a=${a}${a}\n".repeat(count)}`;
     assertThrows(() => parseEnvText(text, {}), Error, "16 MiB");

@@ -69,7 +69,7 @@ const TEXTS: readonly [text: string, token: string, ...said: string[]][] = [
   ["EXAI_WS_TOKEN=t${A:-}${OUTER}${EMPTY:-}", "toutside"],
 ];
 
-test("a .env file's settings, and one sentence on what cannot be read or put in, without a secret", async () => {
+test("Config loader: reads a .env file, and warns once of what it cannot read or expand, without a secret", async () => {
   for (const [text, token, ...parts] of TEXTS) {
     const found = await read(text, { OUTER: "outside" });
     const why = JSON.stringify(text.slice(0, 80));
@@ -84,7 +84,7 @@ test("a .env file's settings, and one sentence on what cannot be read or put in,
   }
 });
 
-test("what cannot be read in a .env file comes before the problems that it may have caused", async () => {
+test("Config loader: names unreadable lines of a .env file before the problems that they may cause", async () => {
   for (
     const [text, first, ...names] of [
       ["a b\nALWAYSUP_RETRY=x", "line 1", "ALWAYSUP_RETRY"],
@@ -102,7 +102,7 @@ test("what cannot be read in a .env file comes before the problems that it may h
   }
 });
 
-test("a .env file that is no text, or too much, is a problem that names it", async () => {
+test("Config loader: a .env file that is no text, or too large, is a problem that names it", async () => {
   const doubling = "EXAI_WS_TOKEN=xx\n" +
     "EXAI_WS_TOKEN=${EXAI_WS_TOKEN}${EXAI_WS_TOKEN}\n".repeat(40);
   for (
@@ -119,7 +119,7 @@ test("a .env file that is no text, or too much, is a problem that names it", asy
   }
 });
 
-test("a token in UTF-16 without a mark is no token", async () => {
+test("Config loader: a token in UTF-16 without a byte order mark is a problem", async () => {
   for (const dialect of ["mcp", "exai"]) {
     for (const text of ["t\0-\x001\0", "\0t\0-\x001\0\r\0\n"]) {
       const args = ["--token-file", "/h/t", "--dialect", dialect];
@@ -134,7 +134,7 @@ test("a token in UTF-16 without a mark is no token", async () => {
   }
 });
 
-test("the environment of Windows has its names in capitals, as Python sees it", async () => {
+test("Config loader: on Windows the names of the environment are in capitals, as Python sees them", async () => {
   for (
     const [text, os, token] of [
       ["EXAI_WS_TOKEN=${PATH}", "windows", "C:\\a"],
@@ -149,7 +149,7 @@ test("the environment of Windows has its names in capitals, as Python sees it", 
   }
 });
 
-test("install says what the client's server will not find in its environment", async () => {
+test("Install: warns of the variables that the client will not give to the server", async () => {
   const env = { HOME: "/h", MY_BASE: "s3cret", USERPROFILE: "C:\\h" };
   for (
     const [text, os, said] of [

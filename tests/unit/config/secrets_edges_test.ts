@@ -16,7 +16,7 @@ import { Scene } from "../../helpers/session/session_driver.ts";
 import { assert, assertEquals } from "../../helpers/assert.ts";
 import { test } from "../../helpers/no_permissions.ts";
 
-test("a harmless value does not take the form from an error or a check", () => {
+test("Secrets: redaction keeps the member names of an error and of a check", () => {
   for (const word of ["text", "message", "state", "code"]) {
     const hide = hider(secretsOfHeader(["X-Kind", word]));
     for (
@@ -33,7 +33,7 @@ test("a harmless value does not take the form from an error or a check", () => {
   }
 });
 
-test("an error with a secret keeps its numbers as they are spelled", () => {
+test("Secrets: a redacted error keeps its numbers as they are spelled", () => {
   const scene = new Scene({ secrets: ["s3cret"] });
   scene.start();
   scene.ask(1, "tools/call");
@@ -48,18 +48,18 @@ test("an error with a secret keeps its numbers as they are spelled", () => {
   assert(said.includes(JSON.stringify(data).slice(1, -1)), said);
 });
 
-test("a check that fails still fails if a header says so, too", () => {
+test("Secrets: redaction keeps the state of a check, also where a header has the same word", () => {
   const hide = hider(secretsOfHeader(["X-On-Error", "fail"]));
   const check = hideIn({ name: "a", state: "fail", text: "t" }, hide);
   assertEquals((check as { state: string }).state, "fail");
 });
 
-test("the value of a cookie is secret, whatever characters its name has", () => {
+test("Secrets: the value of a cookie is secret, whatever characters its name has", () => {
   const hide = hider(secretsOfHeader(["Cookie", "connect.sid=s%3Aabcdef.sig"]));
   assertEquals(hide("<s%3Aabcdef.sig> <s:abcdef.sig>"), "<***> <***>");
 });
 
-test("a secret that was cut off within an encoded character is hidden", () => {
+test("Secrets: finds a secret that is cut off within an encoded character", () => {
   const hide = hider(secretsOfToken('s3cret-0@"value'));
   for (const end of ["%", "%4", "\\", "\\u", "\\u00", "\\u004"]) {
     const text = `it is s3cret-0${end}...`;
@@ -67,7 +67,7 @@ test("a secret that was cut off within an encoded character is hidden", () => {
   }
 });
 
-test("a daemon's name that is cut within a secret is not kept", () => {
+test("Secrets: a daemon's name that is cut within a secret is not cached", () => {
   const memory = new Memory(NOTHING, 0, hider(["s3cret-0123456789"]));
   const name = `${"n".repeat(190)}s3cret-0123456789`;
   memory.learnOne(serverOf({ serverInfo: { name, version: "1" } })!, 0);
@@ -75,7 +75,7 @@ test("a daemon's name that is cut within a secret is not kept", () => {
   assert(!kept.includes("s3cret"), kept.slice(-60));
 });
 
-test("what stands encoded beside a secret cannot end a log line", () => {
+test("Secrets: decoding around a secret adds no control character to a log line", () => {
   const hide = hider(["tok3n-0123"]);
   for (
     const text of ["tok3n%2D0123 %0Aforged %1B[31m", "tok3n\\u002d0123\\n"]
@@ -85,7 +85,7 @@ test("what stands encoded beside a secret cannot end a log line", () => {
   }
 });
 
-test("what was cached with a secret is not kept any longer", () => {
+test("Secrets: a cached result with a secret is removed at the next answer", () => {
   const initialize = '{"protocolVersion":"2025-11-25","instructions":"s3cret"}';
   const tools = '{"tools":[{"name":"a"}]}';
   const before = {
@@ -103,7 +103,7 @@ test("what was cached with a secret is not kept any longer", () => {
   assertEquals([kept, lists], [{}, before.lists]);
 });
 
-test("a secret that was cut off in a long answer is found, too", () => {
+test("Secrets: finds a secret that is cut off in a long answer", () => {
   const hide = hider(["s3cret-0123456789"]);
   const memory = new Memory(NOTHING, 0, hide);
   const result = {
@@ -119,13 +119,13 @@ test("a secret that was cut off in a long answer is found, too", () => {
   assertEquals(memory.learned(1).lists, {});
 });
 
-test("the log names the answer that is not cached, and no other", () => {
+test("Secrets: a cached result that is not an answer is not reported as withheld", () => {
   const memory = new Memory(NOTHING, 0, hider(["s3cret"]));
   memory.learnOne("a s3cret 1", 0);
   assertEquals(memory.takeWithheld(), false);
 });
 
-test("a secret may be as long as a header, and as many as a header holds", () => {
+test("Secrets: takes a secret as long as a header, and as many as a header holds", () => {
   for (const value of ["aB3-".repeat(16_384), list(2_000)]) {
     const hide = hider(secretsOfHeader(["Cookie", value]));
     assertEquals(hide(`no: ${value}`).includes(value.slice(0, 99)), false);

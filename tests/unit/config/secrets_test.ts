@@ -39,12 +39,12 @@ const SAID: [what: string, secret: string, text: string, left: string][] = [
   ["what a pattern means", "a.*b", "axxb a.*b", "axxb ***"],
 ];
 for (const [what, secret, text, left] of SAID) {
-  test(`a secret that is quoted: ${what}`, () => {
+  test(`Secrets: redacts a secret that is quoted: ${what}`, () => {
     assertEquals(hider([secret])(text), left);
   });
 }
 
-test("of two secrets the longer one is taken out", () => {
+test("Secrets: of two secrets that begin alike, redacts the longer one", () => {
   assertEquals(hider(["s3cret", "s3cret-0"])("s3cret-0 s3cret"), "*** ***");
   assertEquals(hider([])("all"), "all");
 });
@@ -65,7 +65,7 @@ const HEADERS: [line: string, parts: string[]][] = [
   ["X-Key: header01.payload1.signed01", ["payload1", "signed01"]],
 ];
 for (const [line, parts] of HEADERS) {
-  test(`the parts of a header are secret: ${line}`, () => {
+  test(`Secrets: the parts of a header are secret: ${line}`, () => {
     const [name, value] = line.split(": ") as [string, string];
     const hide = hider(secretsOfHeader([name, value]));
     for (const part of [value, ...parts]) {
@@ -88,7 +88,7 @@ for (
     "Cookie: consent=true; lang=en-US; theme=dark",
   ]
 ) {
-  test(`what is no secret by its name, and looks like none, is none: ${line}`, () => {
+  test(`Secrets: a header whose name and value look harmless is no secret: ${line}`, () => {
     const [name, value] = line.split(": ") as [string, string];
     const hide = hider(secretsOfHeader([name, value]));
     const text = "a test of vscode: read-only tools, true, dark en-US json " +
@@ -102,12 +102,12 @@ const LATER: [secret: string, text: string][] = [
   ["s3cret-0123", "%73%33%63%72%65%74%2d%30%31%32%33%ff"],
 ];
 for (const [secret, text] of LATER) {
-  test(`a secret in another spelling: ${text}`, () => {
+  test(`Secrets: redacts a secret in another spelling: ${text}`, () => {
     assertMatch(hider([secret])(text), /^\*{3}/);
   });
 }
 
-test("a user's name is taken out of words, and what holds it is kept", () => {
+test("Secrets: redacts a user's name in messages, but caches a result that holds it", () => {
   const remembered = { initialize: {}, lists: {} };
   for (const [description, isKept] of [["admin", true], ["s3cret", false]]) {
     const scene = new Scene({
@@ -126,12 +126,12 @@ test("a user's name is taken out of words, and what holds it is kept", () => {
   }
 });
 
-test("a part of a JSON Web Token is secret, too", () => {
+test("Secrets: a part of a JSON Web Token is secret", () => {
   const hide = hider(secretsOfToken("header01.payload1.signed01"));
   assertEquals(hide("signed01 is wrong"), "*** is wrong");
 });
 
-test("a JSON value without secrets keeps its form", () => {
+test("Secrets: redaction keeps the form of a JSON value", () => {
   const hide = hider(["s3cret"]);
   const value = { s3cret: [1, null, true, "x s3cret"], y: { z: "s3cret" } };
   assertEquals(hideIn(value, hide), {
@@ -140,7 +140,7 @@ test("a JSON value without secrets keeps its form", () => {
   });
 });
 
-test("no log line has a secret, in either format", () => {
+test("Secrets: no log line has a secret, in either format", () => {
   for (const format of ["text", "json"] as const) {
     const lines: string[] = [];
     const push = (line: string): void => void lines.push(line);
@@ -167,7 +167,7 @@ function answered(
   return { reply: of("reply"), kept: of("remember") };
 }
 
-test("an error of the daemon's that quotes a secret reaches the client without it", () => {
+test("Secrets: a daemon's error reaches the client redacted", () => {
   const data = { asked: ["s3cret", 1] };
   for (
     const answer of [
@@ -183,12 +183,12 @@ test("an error of the daemon's that quotes a secret reaches the client without i
   }
 });
 
-test("a result is the daemon's own, and reaches the client as it is spelled", () => {
+test("Secrets: a daemon's result reaches the client as it is spelled", () => {
   const result = { content: [{ type: "text", text: "s3cret" }], n: 1 };
   assert(answered("tools/call", { result }).reply.includes("s3cret"));
 });
 
-test("what quotes a secret is not cached, in any spelling", () => {
+test("Secrets: a result that quotes a secret, in any spelling, is not cached", () => {
   const list = (description: string): Record<string, unknown> => ({
     result: { tools: [{ name: "a", description }] },
   });
