@@ -15,7 +15,8 @@ const READ: [text: string, value: unknown][] = [
 ];
 
 for (const [text, value] of READ) {
-  test(`jsonc: ${text}`, () => assertEquals(plain(parse(text)), value));
+  test(`JSONC reader: reads ${text}`, () =>
+    assertEquals(plain(parse(text)), value));
 }
 
 const WRONG = [
@@ -25,21 +26,21 @@ const WRONG = [
   ...["\u00a0{}", "#", "/", '"\n"'],
 ];
 
-test("jsonc: what is not JSON", () => {
+test("JSONC reader: refuses what is not JSONC, and names the line", () => {
   for (const text of WRONG) {
     assertThrows(() => parse(text), Error, "it is not JSON (line 1)");
   }
   assertThrows(() => parse("{\n// a\n/* b\n*/ c}"), Error, "(line 4)");
 });
 
-test("jsonc: places", () => {
+test("JSONC reader: gives the place of each value", () => {
   const value = parse(' { "a" : [ 1 ] , }');
   const [member] = value.kind === "object" ? value.members : [];
   assertEquals([value.start, value.end], [1, 18]);
   assertEquals([member?.start, member?.end, member?.value.start], [3, 14, 9]);
 });
 
-test("jsonc: seeded texts are what the library of VS Code reads", () => {
+test("JSONC reader: reads and refuses the same seeded texts as jsonc-parser", () => {
   const pieces = [
     ...["{", "}", "[", "]", ",", ":", '"a"', '"b"', "1", "-2.5e3", "true"],
     ...["null", " ", "\n", "\r\n", "\t", "// c\n", "/* d */", '"\\u0041"', "x"],
@@ -71,7 +72,7 @@ const ASKED: [text: string, path: string, value: unknown][] = [
   }],
 ];
 
-test("jsonc: what is not asked for is only checked", () => {
+test("JSONC reader: values outside the chosen paths are checked, but not kept", () => {
   for (const [text, path, value] of ASKED) {
     const names = path.split(" ");
     const read = parse(
@@ -103,7 +104,7 @@ const ADDITIONS: [
   ["[[1,],\n[2,],// c\n]", 2, 1],
 ];
 
-test("jsonc: what a text has that JSON does not", () => {
+test("JSONC reader: finds the first comment and the first trailing comma", () => {
   for (const [text, comment, comma] of ADDITIONS) {
     const found = additionsIn(text);
     assertEquals([found.get("comment"), found.get("comma")], [comment, comma]);

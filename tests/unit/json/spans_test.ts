@@ -5,7 +5,7 @@ import { test } from "../../helpers/no_permissions.ts";
 const TRICKY = ' { "a" : [ {"id":"]}"} , 1.0e+2 ] , "b\\"\\\\" : "\\"{",' +
   '"id" : 12345678901234567890 , "__proto__":{"id":null},"id":1.50 } ';
 
-test("locate finds a value whatever surrounds it", () => {
+test("JSON spans: locate finds a value whatever surrounds it", () => {
   const at = (path: string[], text = TRICKY): string | undefined => {
     const span = locate(text, path);
     return span && text.slice(span.start, span.end);
@@ -22,7 +22,7 @@ test("locate finds a value whatever surrounds it", () => {
   assertEquals(at(["\u00e9"], '{"\\u00e9":true}'), "true");
 });
 
-test("locate agrees with JSON.parse on every member of generated texts", () => {
+test("JSON spans: locate agrees with JSON.parse on every member of generated texts", () => {
   let seed = 1;
   const random = (): number =>
     (seed = (seed * 48271) % 2147483647) / 2147483647;
@@ -56,7 +56,7 @@ test("locate agrees with JSON.parse on every member of generated texts", () => {
   assertEquals(seen, 1500);
 });
 
-test("replace and insert touch nothing else", () => {
+test("JSON spans: replace and insert change nothing else", () => {
   assertEquals(
     replace('{"a":1.0,"id":7 }', ["id"], '"x"'),
     '{"a":1.0,"id":"x" }',
@@ -70,7 +70,7 @@ test("replace and insert touch nothing else", () => {
   assertEquals(insert('{"a":[]}', ["a"], "b", "true"), '{"a":[]}');
 });
 
-test("elements keeps the spelling of each", () => {
+test("JSON spans: elements keeps the spelling of each", () => {
   assertEquals(elements(' [ {"a":1.0} , "x,]" , [2] ] '), [
     '{"a":1.0}',
     '"x,]"',
