@@ -24,7 +24,7 @@ function relink(scene: ExaiScene, call: Json): void {
 const answer = (scene: ExaiScene): Json[] =>
   scene.replies().map(({ id, error }) => [id, error?.code]);
 
-test("a blocking call older than 187 s: its stored result is still fetched", () => {
+test("exai outcome: the stored result of a blocking call older than 187 s is fetched", () => {
   const scene = new ExaiScene();
   scene.greet();
   const call = scene.running(1); // blocking: neither progress nor ack
@@ -38,7 +38,7 @@ test("a blocking call older than 187 s: its stored result is still fetched", () 
 });
 
 for (const pingInterval of [5_000, Infinity]) {
-  test(`health is never answered: the held call ends by its own limit (ping ${pingInterval})`, () => {
+  test(`exai outcome: where health is never answered, the call ends by its own limit (ping ${pingInterval})`, () => {
     const scene = new ExaiScene({ pingInterval });
     scene.greet();
     const call = scene.running(1);
@@ -65,7 +65,7 @@ for (const pingInterval of [5_000, Infinity]) {
 }
 
 for (const requestTimeout of [3_600_000, Infinity]) {
-  test(`OVER_CAPACITY after ten minutes in the queue is tried again (${requestTimeout})`, () => {
+  test(`exai OVER_CAPACITY: a call that waited for ten minutes here is retried (${requestTimeout})`, () => {
     const scene = new ExaiScene({ requestTimeout });
     scene.greet();
     for (let id = 1; id <= 5; id++) scene.call(id, "chat");
@@ -85,7 +85,7 @@ for (const requestTimeout of [3_600_000, Infinity]) {
   });
 }
 
-test("a new execution has the limit of its own ack", () => {
+test("exai outcome: a call that is executed anew has the limit of its new ack", () => {
   const scene = new ExaiScene({ retry: "always" });
   scene.greet();
   const call = scene.running(1);
@@ -100,7 +100,7 @@ test("a new execution has the limit of its own ack", () => {
   assertEquals(answer(scene), []);
 });
 
-test("progress of a new execution goes on rising", () => {
+test("exai outcome: progress of a call that is executed anew goes on rising", () => {
   const scene = new ExaiScene({ retry: "always" });
   scene.greet();
   const call = scene.running(1, "chat", { progressToken: "t" });
@@ -115,7 +115,7 @@ test("progress of a new execution goes on rising", () => {
   assertEquals(scene.replies().map(({ params }) => params.progress), [4]);
 });
 
-test("a revision without health: a duplicate of our own call is no lost connection", () => {
+test("exai DUPLICATE: with a revision without health, a duplicate of our own call is no lost connection", () => {
   const scene = new ExaiScene();
   scene.greet(1, "editor-80000000-1");
   scene.call(1, "chat");
@@ -129,7 +129,7 @@ test("a revision without health: a duplicate of our own call is no lost connecti
   assertEquals(answer(scene), []);
 });
 
-test("the pool's only link is closed by a cancel: what waits gets the next one", () => {
+test("exai pool: when a cancel closes the only connection, the next call gets a new one", () => {
   const scene = new ExaiScene();
   scene.greet();
   scene.running(1);
@@ -156,7 +156,7 @@ test("the pool's only link is closed by a cancel: what waits gets the next one",
 });
 
 for (const how of ["close", "cancel"]) {
-  test(`refused for good, and the last link of the pool goes: who waits hears it at once (${how})`, () => {
+  test(`exai pool: after a refusal, a waiting call fails as soon as the last connection closes (${how})`, () => {
     const scene = new ExaiScene();
     scene.greet();
     const one = scene.running(1);
@@ -175,7 +175,7 @@ for (const how of ["close", "cancel"]) {
   });
 }
 
-test("a call's queue timeout counts the wait for the main link and for one of its own", () => {
+test("exai pool: a call's queue timeout counts the waits for the main connection and for its own", () => {
   const scene = new ExaiScene();
   scene.call(1, "chat");
   while (scene.now < 43_000) {
@@ -191,7 +191,7 @@ test("a call's queue timeout counts the wait for the main link and for one of it
   assertEquals(answer(scene), [[1, -31001]]);
 });
 
-test("a poll that meets OVER_CAPACITY was never begun: a fresh id", () => {
+test("exai outcome: a poll that gets OVER_CAPACITY was not executed, and is sent again under a new id", () => {
   const scene = new ExaiScene();
   scene.greet();
   const call = scene.running(1);
@@ -253,7 +253,7 @@ const SAID: [what: string, output: Json, error: Json, expected: string[]][] = [
   ],
 ];
 for (const [what, output, error, expected] of SAID) {
-  test(what, () => {
+  test(`exai tool output: ${what}`, () => {
     const found = resultOf({
       op: "call_tool_res",
       outputs: [block(output)],
@@ -265,7 +265,7 @@ for (const [what, output, error, expected] of SAID) {
     );
   });
 }
-test("a summary that is the tool's only block is its output", () => {
+test("exai tool output: a summary that is the tool's only block is its output", () => {
   const text =
     "=== MCP CALL SUMMARY ===\nold\n=== END SUMMARY ===\nthe rest of a file that was read";
   assertEquals(
@@ -273,7 +273,7 @@ test("a summary that is the tool's only block is its output", () => {
     1,
   );
 });
-test("white space costs no time", () => {
+test("exai tool output: long white space takes no long time", () => {
   for (
     const content of [
       "a" + " ".repeat(200_000) + "b",
@@ -286,7 +286,7 @@ test("white space costs no time", () => {
     assert(ms < 1_000, `${ms}`);
   }
 });
-test("no answer to list_tools with a request_id of the daemon's own invention", () => {
+test("exai list_tools: an error with a request_id that nobody sent fails the list in flight", () => {
   const scene = new ExaiScene({ pingInterval: Infinity });
   scene.greet(1, "editor-80000000-1");
   scene.ask(1, "tools/list");
@@ -297,7 +297,7 @@ test("no answer to list_tools with a request_id of the daemon's own invention", 
   }, 1);
   assertEquals(answer(scene), [[1, -32603]]);
 });
-test("odd results are shown", () => {
+test("exai tool output: results of an unknown shape are shown", () => {
   assertEquals(
     resultOf({ op: "result", result: 42 }, "clean")!.content.length,
     1,
@@ -308,7 +308,7 @@ test("odd results are shown", () => {
     1,
   );
 });
-test("a call does not wait behind a dead idle link while the pool has room", () => {
+test("exai pool: a call does not wait behind a dead idle connection while another can be opened", () => {
   const scene = new ExaiScene();
   scene.greet();
   const one = scene.running(1);
@@ -325,7 +325,7 @@ test("a call does not wait behind a dead idle link while the pool has room", () 
   assert(scene.dials.length > length, "no link was opened for it");
 });
 
-test("a provider that has no room for ever ends by the idle time, although the daemon says that it took the call", () => {
+test("exai OVER_CAPACITY: a provider without capacity ends the call by the idle timeout, whatever the progress says", () => {
   const scene = new ExaiScene();
   scene.greet();
   let call = scene.running(1);
@@ -350,7 +350,7 @@ test("a provider that has no room for ever ends by the idle time, although the d
   assert(scene.now >= 600_000 && scene.now < 602_000, `${scene.now}`);
 });
 
-test("a duplicate of our own that is still processing for ever is bounded", () => {
+test("exai DUPLICATE: polling for our own duplicate ends by the call's limit", () => {
   const scene = new ExaiScene();
   scene.greet();
   const one = scene.running(1);
@@ -379,7 +379,7 @@ test("a duplicate of our own that is still processing for ever is bounded", () =
   assertEquals(replies.map(({ error }) => error.code), [-31003]);
 });
 
-test("a control link is silent with a list in flight: a daemon that answers elsewhere is asked again there", () => {
+test("exai main connection: when it is silent during a list, the second connection is asked for the list", () => {
   const scene = new ExaiScene();
   scene.greet();
   scene.ask(1, "tools/list");
@@ -397,7 +397,7 @@ test("a control link is silent with a list in flight: a daemon that answers else
   assertEquals(scene.answers(), [[1, { tools: [] }]]);
 });
 
-test("a call that waits for the first link of the pool is told of that", () => {
+test("exai pool: a call that waits for the first connection of the pool gets wait progress", () => {
   const scene = new ExaiScene({ queueTimeout: 10_000, pingInterval: Infinity });
   scene.greet();
   scene.pass(3_600_000);
@@ -414,7 +414,7 @@ test("a call that waits for the first link of the pool is told of that", () => {
   );
 });
 
-test("a secret that the daemon quotes is shown to nobody", () => {
+test("exai errors: a secret that the daemon quotes reaches neither client nor log", () => {
   const secrets = ["S3CRET"];
   const scene = new ExaiScene({ secrets }, { token: "S3CRET" });
   scene.call(1, "chat");
@@ -426,7 +426,7 @@ test("a secret that the daemon quotes is shown to nobody", () => {
   assertEquals([said.includes("S3CRET"), said.includes("***")], [false, true]);
 });
 
-test("an error of a call that quotes a secret reaches the client without it", () => {
+test("exai errors: a call's error that quotes a secret reaches the client redacted", () => {
   const secrets = ["S3CRET"];
   const scene = new ExaiScene({ secrets }, { token: "S3CRET" });
   scene.greet();
@@ -437,7 +437,7 @@ test("an error of a call that quotes a secret reaches the client without it", ()
   assertEquals([said.includes("S3CRET"), said.includes("***")], [false, true]);
 });
 
-test("numbers that are none, and a note that is no text, are no bugs of ours", () => {
+test("exai frames: a number or a note of another type causes no internal error", () => {
   const odd = { valueOf: 1, toString: 1 };
   const frames: Json[] = [
     { op: "progress", note: odd },
@@ -455,7 +455,7 @@ test("numbers that are none, and a note that is no text, are no bugs of ours", (
   }
 });
 
-test("a call that the daemon will never have room for is not tried again", () => {
+test("exai OVER_CAPACITY: a call that is too large for ever is not retried", () => {
   const scene = new ExaiScene();
   scene.greet();
   const { request_id, epoch } = scene.running(1);
@@ -464,7 +464,7 @@ test("a call that the daemon will never have room for is not tried again", () =>
   assertEquals(answer(scene), [[1, -31005]]);
 });
 
-test("the daemon's tools are carried as they are spelled, if they are as MCP wants them", () => {
+test("exai list_tools: tools reach the client as they are spelled, if they are as MCP wants them", () => {
   const schema = '{"type":"object","maximum":18446744073709551615}';
   const spelled = `[ {"name":"a","inputSchema":${schema}} ]`;
   const scene = new ExaiScene();
@@ -481,7 +481,7 @@ test("the daemon's tools are carried as they are spelled, if they are as MCP wan
   assertEquals(result.tools, [{ name: "b", inputSchema }]);
 });
 
-test("an answer that is no JSON ends its call, and its connection is free again", () => {
+test("exai frames: a response that is no JSON ends its call, and its connection is used again", () => {
   const scene = new ExaiScene();
   scene.greet();
   const call = scene.running(1);

@@ -11,7 +11,7 @@ import { ExaiScene } from "../../../helpers/session/exai_driver.ts";
 import { test } from "../../../helpers/no_permissions.ts";
 import type { Json } from "../../../helpers/session/session_driver.ts";
 
-test("initialize is answered without a daemon, with the client's version where it is known", () => {
+test("exai initialize: answered without a daemon, in the client's version where it is known", () => {
   for (
     const [asked, answered] of [
       ["2024-11-05", "2024-11-05"],
@@ -46,7 +46,7 @@ const LOCAL: [method: string, params: Json, expected: Json][] = [
   ["tools/call", [], -32602],
 ];
 for (const [method, params, expected] of LOCAL) {
-  test(`answered without the daemon: ${method} ${JSON.stringify(params)}`, () => {
+  test(`exai local answers: ${method} ${JSON.stringify(params)}`, () => {
     const scene = new ExaiScene();
     scene.ask(0, method, params);
     const [{ result, error }] = scene.replies();
@@ -54,7 +54,7 @@ for (const [method, params, expected] of LOCAL) {
   });
 }
 
-test("hello comes first, with a session of the link's own and the token as a string", () => {
+test("exai hello: sent first, with a session id for each connection and the token as a string", () => {
   const scene = new ExaiScene({}, { token: "s3cret" });
   scene.ask(1, "tools/list");
   scene.open();
@@ -71,7 +71,7 @@ test("hello comes first, with a session of the link's own and the token as a str
   ]);
 });
 
-test("a client's notifications end here", () => {
+test("exai notifications: those of the client are not sent to the daemon", () => {
   const scene = new ExaiScene();
   scene.greet();
   scene.client({ method: "notifications/initialized" });
@@ -79,7 +79,7 @@ test("a client's notifications end here", () => {
   assertEquals(scene.frames(), []);
 });
 
-test("a call gets a link of its own, an id of its own, and its arguments as they were spelled", () => {
+test("exai call: has its own connection and request_id, and its arguments as they are spelled", () => {
   const scene = new ExaiScene();
   scene.greet();
   scene.client(
@@ -100,7 +100,7 @@ test("a call gets a link of its own, an id of its own, and its arguments as they
   assertEquals(scene.answers(), [[7, "hi"]]);
 });
 
-test("arguments are always an object, and a client's own _call_key is replaced by a fresh one", () => {
+test("exai call: arguments are always an object, and a client's _call_key is replaced", () => {
   for (
     const [input, expected] of [
       [undefined, {}],
@@ -116,7 +116,7 @@ test("arguments are always an object, and a client's own _call_key is replaced b
   }
 });
 
-test("a daemon that takes our session for its own does not know _call_key", () => {
+test("exai call: a daemon that takes our session id gets no _call_key", () => {
   const scene = new ExaiScene();
   scene.greet(1, "editor-80000000-1");
   scene.call(1, "chat");
@@ -124,7 +124,7 @@ test("a daemon that takes our session for its own does not know _call_key", () =
   assertEquals(call.arguments, {});
 });
 
-test("eight calls run four at a time, the rest in order as links become free", () => {
+test("exai pool: eight calls run four at a time, the others in order as connections become free", () => {
   const scene = new ExaiScene();
   scene.greet();
   for (let id = 1; id <= 8; id++) scene.call(id, `tool${id}`);
@@ -142,7 +142,7 @@ test("eight calls run four at a time, the rest in order as links become free", (
   );
 });
 
-test("tools/list and probes do not wait behind a call, nor a call behind them", () => {
+test("exai main connection: tools/list and probes do not wait behind a call", () => {
   const scene = new ExaiScene();
   scene.greet();
   scene.running(1);
@@ -150,7 +150,7 @@ test("tools/list and probes do not wait behind a call, nor a call behind them", 
   assertEquals(scene.frames(), [{ epoch: 1, op: "list_tools" }]);
 });
 
-test("one frame at a time: a list waits for the answer to a probe", () => {
+test("exai main connection: a list waits for the response to a probe, as one frame is in flight at a time", () => {
   const scene = new ExaiScene();
   scene.greet();
   scene.pass(5_000);
@@ -161,7 +161,7 @@ test("one frame at a time: a list waits for the answer to a probe", () => {
   assertEquals(scene.frames().map(({ op }) => op), ["list_tools"]);
 });
 
-test("a call that waits for a free link waits longer than the queue's time, but not longer than its own", () => {
+test("exai pool: a call that waits for a free connection may exceed the queue timeout, but not its own limit", () => {
   const scene = new ExaiScene({ requestTimeout: 100_000 });
   scene.greet();
   for (let id = 1; id <= 5; id++) scene.call(id, "chat");
@@ -172,7 +172,7 @@ test("a call that waits for a free link waits longer than the queue's time, but 
   assertEquals(scene.answers(), [1, 2, 3, 4, 5].map((id) => [id, -31003]));
 });
 
-test("links of the pool are closed after a minute without a call", () => {
+test("exai pool: a connection is closed after a minute without a call", () => {
   const scene = new ExaiScene({ pingInterval: Infinity });
   scene.greet();
   const call = scene.running(1);
@@ -190,7 +190,7 @@ test("links of the pool are closed after a minute without a call", () => {
   assertEquals([scene.take(), scene.session.deadline()], [[], Infinity]);
 });
 
-test("progress and ack: the token gets rising values, and the daemon's limit counts from the ack", () => {
+test("exai progress: rises for the client's token, and the daemon's limit counts from the ack", () => {
   const scene = new ExaiScene();
   scene.greet();
   const { request_id } = scene.running(1, "chat", { progressToken: "t" });
@@ -210,7 +210,7 @@ test("progress and ack: the token gets rising values, and the daemon's limit cou
   assertMatch(message, /EXAI_SHIM_ACK_GRACE_SECS.* 187\.0 s/);
 });
 
-test("an ack does not move a limit that the user has set", () => {
+test("exai ack: does not change a limit that the user has set", () => {
   const scene = new ExaiScene({ requestTimeout: 10_000 });
   scene.greet();
   const { request_id } = scene.running(1);
@@ -220,7 +220,7 @@ test("an ack does not move a limit that the user has set", () => {
 });
 
 for (const timeout of [undefined, null, "soon", -1, NaN, {}]) {
-  test(`an ack with a bad timeout sets no limit: ${timeout}`, () => {
+  test(`exai ack: a bad timeout in it sets no limit: ${timeout}`, () => {
     const scene = new ExaiScene();
     scene.greet();
     const call = scene.running(1);
@@ -231,7 +231,7 @@ for (const timeout of [undefined, null, "soon", -1, NaN, {}]) {
   });
 }
 
-test("a link whose call has run out of time, or was cancelled, is not used again", () => {
+test("exai pool: a connection whose call timed out or was cancelled is not used again", () => {
   for (const isCancelled of [true, false]) {
     const scene = new ExaiScene({ requestTimeout: 10_000 });
     scene.greet();
@@ -251,7 +251,7 @@ test("a link whose call has run out of time, or was cancelled, is not used again
   }
 });
 
-test("silence of the daemon is no verdict while a call runs, nor at once when it ends", () => {
+test("exai liveness: silence loses no connection while a call runs, nor at once when the call ends", () => {
   const scene = new ExaiScene();
   scene.greet();
   scene.pass(2_500);
@@ -270,7 +270,7 @@ test("silence of the daemon is no verdict while a call runs, nor at once when it
   assertMatch(scene.log(), /did not answer a ping/);
 });
 
-test("an idle daemon that does not answer is left", () => {
+test("exai liveness: an idle daemon that does not answer is dialed again", () => {
   const scene = new ExaiScene();
   scene.greet();
   scene.pass(10_260);
@@ -292,7 +292,7 @@ const REFUSALS: [what: string, act: (scene: ExaiScene) => void][] = [
   }],
 ];
 for (const [what, act] of REFUSALS) {
-  test(`refused for good: ${what}`, () => {
+  test(`exai refusal: calls fail, and the next dial comes at the cap: ${what}`, () => {
     const scene = new ExaiScene();
     scene.ask(1, "tools/list");
     scene.call(2, "chat");
@@ -320,7 +320,7 @@ const ENDS: [code: number, reason: RegExp][] = [
   [1006, /without a close frame/],
 ];
 for (const [code, reason] of ENDS) {
-  test(`a close with ${code} before hello was answered is an ordinary failure`, () => {
+  test(`exai hello: a close with ${code} before the response is an ordinary failure`, () => {
     const scene = new ExaiScene();
     scene.ask(1, "tools/list");
     scene.open();
@@ -333,14 +333,14 @@ for (const [code, reason] of ENDS) {
   });
 }
 
-test("a daemon of another dialect is named as such", () => {
+test("exai hello: the log names the dialect of a daemon that speaks the other one", () => {
   const scene = new ExaiScene();
   scene.open();
   scene.daemon({ id: null, error: { code: -32600, message: "no" } });
   assertMatch(scene.log(), /--dialect mcp/);
 });
 
-test("a pool that is full is not a daemon that is lost", () => {
+test("exai pool: a full pool is no lost daemon", () => {
   const scene = new ExaiScene();
   scene.greet();
   const call = scene.running(1);
@@ -357,7 +357,7 @@ test("a pool that is full is not a daemon that is lost", () => {
   assertEquals(scene.frames().map(({ op }) => op), ["list_tools"]);
 });
 
-test("a call for which no link can be opened ends with the reason, after the queue's time", () => {
+test("exai pool: a call for which no connection opens fails with the reason after the queue timeout", () => {
   const scene = new ExaiScene({ pingInterval: Infinity });
   scene.greet();
   scene.call(1, "chat");
@@ -375,7 +375,7 @@ test("a call for which no link can be opened ends with the reason, after the que
   assertEquals(scene.take(), [], "nobody wants the pool any more");
 });
 
-test("OVER_CAPACITY: tried again after the daemon's pause, under a fresh id", () => {
+test("exai OVER_CAPACITY: a call is retried after the daemon's pause, under a new id", () => {
   const scene = new ExaiScene();
   scene.greet();
   const first = scene.running(1);
@@ -392,7 +392,7 @@ test("OVER_CAPACITY: tried again after the daemon's pause, under a fresh id", ()
   assertEquals(scene.answers(), [[1, "at last"]]);
 });
 
-test("OVER_CAPACITY for ever ends by the request's time, and without one by the idle time", () => {
+test("exai OVER_CAPACITY: retries end by the request timeout, or else by the idle timeout", () => {
   for (
     const [config, ms] of [
       [{ requestTimeout: 5_000 }, 5_000],
@@ -416,7 +416,7 @@ test("OVER_CAPACITY for ever ends by the request's time, and without one by the 
   }
 });
 
-test("a rate limit concerns a list, too", () => {
+test("exai OVER_CAPACITY: a list is retried, too", () => {
   const scene = new ExaiScene();
   scene.greet();
   scene.ask(1, "tools/list");
@@ -427,7 +427,7 @@ test("a rate limit concerns a list, too", () => {
   assertEquals(scene.frames().map(({ op }) => op), ["list_tools"]);
 });
 
-test("DUPLICATE of a call of ours: its outcome is asked for; of another's: an error", () => {
+test("exai DUPLICATE: our own call is polled for its outcome; another's is an error", () => {
   const scene = new ExaiScene();
   scene.greet();
   const one = scene.running(1);
@@ -455,7 +455,7 @@ test("DUPLICATE of a call of ours: its outcome is asked for; of another's: an er
   });
 });
 
-test("frames that belong to nothing change nothing", () => {
+test("exai frames: those that belong to no call change nothing", () => {
   const scene = new ExaiScene();
   scene.greet();
   const call = scene.running(1);
@@ -479,7 +479,7 @@ test("frames that belong to nothing change nothing", () => {
   assertEquals(scene.dials.length, length);
 });
 
-test("a result or an error without request_id is about the call that runs", () => {
+test("exai frames: a result or an error without request_id belongs to the call that runs", () => {
   const scene = new ExaiScene();
   scene.greet();
   const frames: [frame: Json, answer: Json][] = [
@@ -531,7 +531,7 @@ const REFUSED: [what: string, frame: Json, text: string][] = [
   ["a code in other letters", { error: { code: 7, message: "no" } }, "no"],
 ];
 for (const [what, frame, text] of REFUSED) {
-  test(`an error of the daemon's is the tool's, as the shim gave it: ${what}`, () => {
+  test(`exai errors: a call's error is a tool error, in the words of the Python shim: ${what}`, () => {
     const scene = new ExaiScene();
     scene.greet();
     const { request_id, epoch } = scene.running(1);
@@ -543,7 +543,7 @@ for (const [what, frame, text] of REFUSED) {
   });
 }
 
-test("a frame that the daemon does not understand is no tool's error", () => {
+test("exai errors: a frame that the daemon rejects is a JSON-RPC error, and no tool error", () => {
   const frames: Json[] = [
     { message: "invalid_message: arguments must be a JSON object" },
     { error: { code: "INVALID_REQUEST", message: "Unknown operation" } },
@@ -557,7 +557,7 @@ test("a frame that the daemon does not understand is no tool's error", () => {
   }
 });
 
-test("an answer over the limit costs its own call only, and a request that is too large for the daemon too", () => {
+test("exai size limits: a response or a request that is too large fails only its own call", () => {
   const scene = new ExaiScene({ maxMessage: 2_000 }, { maxMessage: 2_000 });
   scene.greet();
   const call = scene.running(1);
@@ -569,7 +569,7 @@ test("an answer over the limit costs its own call only, and a request that is to
   assertEquals(scene.answers(), [[2, -31005]]);
 });
 
-test("the health file is looked at once per outage, when the first dial has failed", () => {
+test("exai health file: read once in an outage, when the first dial has failed", () => {
   const scene = new ExaiScene({ healthFile: "/h" });
   scene.refuse();
   scene.pass(5_000);
@@ -578,7 +578,7 @@ test("the health file is looked at once per outage, when the first dial has fail
   assertEquals(looks, [{ type: "health file", path: "/h", lostMs: undefined }]);
 });
 
-test("after a crash the health file is read with the time since the crash", () => {
+test("exai health file: read with the time since the connection was lost", () => {
   const scene = new ExaiScene({ healthFile: "/h" });
   scene.greet();
   scene.close();
@@ -621,14 +621,14 @@ const HEALTH: [
   ],
 ];
 for (const [what, ageMs, lostMs, says] of HEALTH) {
-  test(`what the log says of a health file that is ${what}`, () => {
+  test(`exai health file: what the log says of one that is ${what}`, () => {
     const { message } = healthFile("/h", { ageMs }, lostMs);
     assertMatch(message, says);
     assertEquals(/seems to run/.test(message), false);
   });
 }
 
-test("a daemon whose tools have changed while it was away is noticed", () => {
+test("exai list_tools: the client is notified of tools that changed during an outage", () => {
   const scene = new ExaiScene();
   scene.greet();
   scene.ask(1, "tools/list");
@@ -643,7 +643,7 @@ test("a daemon whose tools have changed while it was away is noticed", () => {
   ]);
 });
 
-test("at the end of stdin a call that runs is answered with outcome unknown", () => {
+test("exai shutdown: at the end of stdin a running call fails with an unknown outcome", () => {
   const scene = new ExaiScene();
   scene.greet();
   scene.running(1);

@@ -169,7 +169,7 @@ const RESULTS: [
   ],
 ];
 for (const [what, frame, texts, isError] of RESULTS) {
-  test(`call_tool_res: ${what}`, () => {
+  test(`exai call_tool_res: ${what}`, () => {
     const content = texts.map(block);
     const expected = isError
       ? { content, isError: true as const }
@@ -179,7 +179,7 @@ for (const [what, frame, texts, isError] of RESULTS) {
   });
 }
 
-test("call_tool_res: a failure that is shown raw is one, too", () => {
+test("exai call_tool_res: a failure that is shown raw is a tool error, too", () => {
   for (
     const frame of [
       { outputs: [block(FAILED), block(SUMMARY)] },
@@ -193,7 +193,7 @@ test("call_tool_res: a failure that is shown raw is one, too", () => {
   }
 });
 
-test("call_tool_res: an error alone is no result", () => {
+test("exai call_tool_res: an error alone is no result", () => {
   for (const error of [{ code: "TIMEOUT" }, "why", 1]) {
     assertEquals(resultOf({ op: "call_tool_res", error }, "clean"), undefined);
   }
@@ -243,13 +243,13 @@ const OUTPUTS: [what: string, text: string, texts: string[]][] = [
   ["broken JSON", "{", ["{"]],
 ];
 for (const [what, text, texts] of OUTPUTS) {
-  test(`tool output, cleaned: ${what}`, () => {
+  test(`exai tool output: cleaned, and unchanged when raw: ${what}`, () => {
     assertEquals(readOutput(text, "clean").texts, texts);
     assertEquals(readOutput(text, "raw").texts, [text]);
   });
 }
 
-test("errors: code, words, pause and original, in every revision's form", () => {
+test("exai errors: code, message, pause and original request are read in every revision's form", () => {
   const full = { code: "OVER_CAPACITY", message: "m", retry_after: 3 };
   assertEquals(errorOf({ error: full }).retryMs, 3_000);
   const later = { original_request_id: "x", retry_after_secs: 2 };
@@ -270,7 +270,7 @@ test("errors: code, words, pause and original, in every revision's form", () => 
   assertEquals(errorOf({ error: { code: 5 } }).code, "");
 });
 
-test("tools: what has no name is left out, and every schema is an object's", () => {
+test("exai list_tools: tools without a name are left out, and every schema is an object", () => {
   const inputSchema = { type: "object", properties: { a: { default: 1 } } };
   const tools = [
     { name: "a", description: 5, inputSchema },
@@ -289,7 +289,7 @@ test("tools: what has no name is left out, and every schema is an object's", () 
   assertEquals(toolsOf({ tools: {} }), undefined);
 });
 
-test("uptime: as Python writes durations, and nothing else", () => {
+test("exai uptime: read as Python writes durations, and in no other form", () => {
   const cases: [text: unknown, seconds: number | undefined][] = [
     ["0:00:00", 0],
     ["1:02:03", 3_723],
@@ -310,7 +310,7 @@ test("uptime: as Python writes durations, and nothing else", () => {
   }
 });
 
-test("health file: missing, half written, foreign, or so old", () => {
+test("exai health file: missing, unreadable, or as old as it says", () => {
   const missing = (): never => {
     throw new Error("no such file");
   };

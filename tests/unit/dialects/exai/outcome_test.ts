@@ -34,7 +34,7 @@ function back(scene: ExaiScene): Json[] {
   return scene.greet();
 }
 
-test("the same process: the same request is sent again, and asked for until there is a result", () => {
+test("exai outcome: from the same process, the same request is sent again and polled until there is a result", () => {
   const { scene, call } = lost();
   assertEquals(back(scene).map(({ op }) => op), ["health"]);
   const { epoch } = scene;
@@ -56,7 +56,7 @@ test("the same process: the same request is sent again, and asked for until ther
   assertEquals(scene.answers(), [[1, "done at last"]]);
 });
 
-test("another process: nothing is sent, and the outcome is unknown", () => {
+test("exai outcome: from another process, nothing is sent and the outcome is unknown", () => {
   for (const uptime of ["0:00:09", "0:00:00"]) {
     const { scene } = lost();
     back(scene);
@@ -70,7 +70,7 @@ test("another process: nothing is sent, and the outcome is unknown", () => {
   assertEquals(scene.answers(), [[1, -31002]]);
 });
 
-test("another process, and the user allows repeats: it is executed there as a new call", () => {
+test("exai outcome: from another process, --retry always executes the call anew", () => {
   const { scene, call } = lost(10_000, { retry: "always" });
   back(scene);
   scene.health(scene.epoch, "0:00:02");
@@ -97,7 +97,7 @@ const UNTOLD: [what: string, frame: Json][] = [
   }],
 ];
 for (const [what, frame] of UNTOLD) {
-  test(`a daemon that does not say which process it is gets nothing twice: ${what}`, () => {
+  test(`exai outcome: unknown where the daemon does not say which process it is: ${what}`, () => {
     const { scene } = lost();
     back(scene);
     scene.say(frame);
@@ -106,7 +106,7 @@ for (const [what, frame] of UNTOLD) {
   });
 }
 
-test("a revision without health: the outcome is unknown at once", () => {
+test("exai outcome: unknown at once with a revision without health", () => {
   const scene = new ExaiScene();
   scene.greet(1, "editor-80000000-1");
   scene.call(1, "chat");
@@ -116,7 +116,7 @@ test("a revision without health: the outcome is unknown at once", () => {
 });
 
 for (const timeout of [undefined, 67, 300]) {
-  test(`'still processing' for ever is bounded by the daemon's limit and the grace: ${timeout}`, () => {
+  test(`exai outcome: 'still processing' is polled up to the daemon's limit and the grace: ${timeout}`, () => {
     const scene = new ExaiScene();
     scene.greet();
     const { request_id } = scene.running(1);
@@ -139,7 +139,7 @@ for (const timeout of [undefined, 67, 300]) {
   });
 }
 
-test("a daemon that does not come back: the outcome is unknown after the queue's time", () => {
+test("exai outcome: unknown after the queue timeout where the daemon does not come back", () => {
   const { scene } = lost();
   for (let dials = 0; scene.replies().length === 0; scene.pass(500)) {
     if (scene.dials.length > dials) scene.refuse();
@@ -149,7 +149,7 @@ test("a daemon that does not come back: the outcome is unknown after the queue's
   assert(scene.now >= 55_000 && scene.now < 57_000, `${scene.now}`);
 });
 
-test("that nothing listened in between proves nothing", () => {
+test("exai outcome: refused dials in between do not show another process", () => {
   const { scene, call } = lost();
   for (let i = 0; i < 5; i++) {
     scene.untilDial();
@@ -161,7 +161,7 @@ test("that nothing listened in between proves nothing", () => {
   assertEquals(scene.frames()[0].request_id, call.request_id);
 });
 
-test("a daemon whose clock tells another beginning is another process, however long it runs", () => {
+test("exai outcome: a different start by the daemon's clock shows another process, whatever its uptime", () => {
   for (const [origin, isSame] of [[1_000, true], [1_005, false]] as const) {
     const scene = new ExaiScene();
     scene.greet();
@@ -179,7 +179,7 @@ test("a daemon whose clock tells another beginning is another process, however l
   }
 });
 
-test("what waited has its turn after what was lost, and is not kept by it", () => {
+test("exai outcome: a lost call comes before the queued calls, and does not hold them up", () => {
   const { scene, call } = lost();
   scene.call(2, "second");
   scene.call(3, "third");
@@ -195,7 +195,7 @@ test("what waited has its turn after what was lost, and is not kept by it", () =
   assertEquals(scene.frames()[0].request_id, call.request_id);
 });
 
-test("a call that was cancelled while it was held is not asked for", () => {
+test("exai outcome: a call that is cancelled while it waits for its outcome is not polled", () => {
   const { scene } = lost(1_000, { pingInterval: Infinity });
   const params = { requestId: 1 };
   scene.client({ method: "notifications/cancelled", params });
@@ -207,7 +207,7 @@ test("a call that was cancelled while it was held is not asked for", () => {
   assertEquals(scene.answers(), []);
 });
 
-test("a link that is lost while the outcome is asked for: once more, and then no more", () => {
+test("exai outcome: unknown after a second lost connection", () => {
   const { scene } = lost();
   back(scene);
   scene.health(scene.epoch, "1:00:00");
@@ -218,14 +218,14 @@ test("a link that is lost while the outcome is asked for: once more, and then no
   assertMatch(reply.error.message, /2 lost connections/);
 });
 
-test("at the end of stdin a call that is held is answered with outcome unknown", () => {
+test("exai outcome: at the end of stdin a call that waits for its outcome fails with an unknown one", () => {
   const { scene } = lost();
   scene.end();
   scene.pass(1_500);
   assertEquals(scene.answers(), [[1, -31002]]);
 });
 
-test("a daemon that refuses us now: what is held has its answer at once", () => {
+test("exai outcome: unknown at once where the daemon refuses us now", () => {
   const { scene } = lost();
   scene.untilDial();
   scene.open();

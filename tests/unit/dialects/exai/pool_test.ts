@@ -9,7 +9,7 @@ import { assert, assertEquals, assertMatch } from "../../../helpers/assert.ts";
 import { ExaiScene } from "../../../helpers/session/exai_driver.ts";
 import { test } from "../../../helpers/no_permissions.ts";
 
-test("a main link that comes and goes does not keep a call waiting for a pool that never comes", () => {
+test("exai pool: a main connection that comes and goes does not prolong the wait for a pool connection", () => {
   const scene = new ExaiScene({ pingInterval: Infinity });
   let main = scene.epoch;
   scene.greet(main);
@@ -34,7 +34,7 @@ test("a main link that comes and goes does not keep a call waiting for a pool th
   assert(answeredAt >= 45_000 && answeredAt <= 67_000, `${answeredAt}`);
 });
 
-test("a token that is refused on a call's connection is shown again for a call 5 s later, and every call is told", () => {
+test("exai pool: a refused token is tried again for a call 5 s later, and every call fails with the reason", () => {
   const scene = new ExaiScene();
   scene.greet();
   let { length } = scene.dials;
@@ -61,7 +61,7 @@ test("a token that is refused on a call's connection is shown again for a call 5
   }
 });
 
-test("while one dial shows whether the daemon still refuses us, no other is made", () => {
+test("exai pool: while one dial checks whether the daemon still refuses us, no other is made", () => {
   const scene = new ExaiScene();
   scene.greet();
   scene.call(0, "chat");
@@ -82,7 +82,7 @@ test("while one dial shows whether the daemon still refuses us, no other is made
   assertEquals(scene.greet().map(({ op }) => op), ["call_tool"], "it is right");
 });
 
-test("a call's connection that has slept is probed when the call ends, and used again", () => {
+test("exai pool: after a sleep a connection is probed when its call ends, and used again", () => {
   const scene = new ExaiScene();
   scene.greet();
   const call = scene.running(1);
@@ -102,7 +102,7 @@ test("a call's connection that has slept is probed when the call ends, and used 
   assertEquals([next.op, next.epoch], ["call_tool", 2]);
 });
 
-test("a main link that slept with a probe out is probed anew, and stays", () => {
+test("exai main connection: after a sleep during a probe it is probed anew, and stays", () => {
   const scene = new ExaiScene();
   scene.greet();
   scene.pass(5_000);
@@ -118,7 +118,7 @@ test("a main link that slept with a probe out is probed anew, and stays", () => 
   assertEquals(scene.take(), []);
 });
 
-test("a main link that slept and never becomes free is left", () => {
+test("exai main connection: after a sleep it is closed where the earlier probe stays unanswered", () => {
   const scene = new ExaiScene();
   scene.greet();
   scene.pass(5_000);
@@ -128,7 +128,7 @@ test("a main link that slept and never becomes free is left", () => {
   assert(scene.take().some(({ type }) => type === "close"));
 });
 
-test("the client leaves while a call waits behind others: the daemon is not blamed", () => {
+test("exai shutdown: a call that waits for a free connection fails as not delivered", () => {
   const scene = new ExaiScene();
   scene.greet();
   for (let i = 1; i <= 4; i++) scene.running(i);
@@ -141,7 +141,7 @@ test("the client leaves while a call waits behind others: the daemon is not blam
   assertEquals([error.code, error.data.delivered], [-31001, "no"]);
 });
 
-test("the same of a call that waits to be written again: it may have been executed", () => {
+test("exai shutdown: a call that waits to be sent again fails with an unknown outcome", () => {
   const scene = new ExaiScene({ retry: "always" });
   /** A later revision takes over our session's name, and cannot be asked. */
   const greet = (): void => {

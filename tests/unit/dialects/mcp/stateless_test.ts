@@ -45,7 +45,7 @@ function listening(config: Partial<SessionConfig> = {}): Scene {
   return subscribed(config, FILTER);
 }
 
-test("the client's own server/discover opens the conversation, and nothing is invented", () => {
+test("Stateless MCP: the client's own server/discover opens the connection, and none of ours is sent", () => {
   const scene = new Scene();
   scene.open();
   assertEquals(scene.sent(), []);
@@ -62,9 +62,9 @@ for (const id of [{ id: null }, {}]) {
   const error = { code: -32601, message: "Method not found", data: { a: 1 } };
 
   test(
-    `an error with ${
+    `Stateless MCP: an error with ${
       JSON.stringify(id)
-    } answers the server/discover that is alone on its connection`,
+    } answers a server/discover that is alone on its connection`,
     () => {
       const scene = new Scene();
       scene.open();
@@ -77,9 +77,9 @@ for (const id of [{ id: null }, {}]) {
   );
 
   test(
-    `an error with ${
+    `Stateless MCP: an error with ${
       JSON.stringify(id)
-    } answers nothing else that opens, no second server/discover, and no result does`,
+    } answers no initialize and no second server/discover, and no result does`,
     () => {
       const opens = new Scene();
       opens.open();
@@ -103,7 +103,7 @@ for (const id of [{ id: null }, {}]) {
   );
 }
 
-test("an error for server/discover, too, shows a daemon that is there", () => {
+test("Stateless MCP: an error for server/discover opens the connection, too", () => {
   const scene = new Scene();
   scene.open();
   ask(scene, 1, "server/discover");
@@ -113,7 +113,7 @@ test("an error for server/discover, too, shows a daemon that is there", () => {
   assertEquals(scene.written().at(-1).id, 2);
 });
 
-test("a client that opens with anything else: a probe of its era, then its requests", () => {
+test("Stateless MCP: a client's other first request waits for a server/discover of ours", () => {
   const scene = new Scene();
   scene.open();
   ask(scene, 1, "tools/list");
@@ -123,7 +123,7 @@ test("a client that opens with anything else: a probe of its era, then its reque
   assertEquals(scene.sent().at(-1).id, 1);
 });
 
-test("probes are of the era, and lists are not fetched", () => {
+test("Stateless MCP: probes are server/discover, and lists are not fetched after a reconnect", () => {
   const scene = discovered();
   ask(scene, 1, "tools/list");
   scene.daemon({ id: 1, result: { tools: [] } });
@@ -137,7 +137,7 @@ test("probes are of the era, and lists are not fetched", () => {
   assertEquals([...methods], ["server/discover"]);
 });
 
-test("server/discover is held through any outage, refusal and limit", () => {
+test("Stateless MCP: server/discover waits through outages, refusals and limits", () => {
   const scene = new Scene({ requestTimeout: 10_000, queueTimeout: 5_000 });
   ask(scene, 1, "server/discover");
   scene.open();
@@ -156,7 +156,7 @@ test("server/discover is held through any outage, refusal and limit", () => {
   assertEquals(scene.replies().map(({ id }) => id), [1, 2]);
 });
 
-test("in flight on lost connections, it is asked again each time", () => {
+test("Stateless MCP: server/discover is sent again on each connection, even with --retry never", () => {
   const scene = new Scene({ retry: "never" });
   ask(scene, 1, "server/discover");
   for (let n = 0; n < 5; n++) {
@@ -168,7 +168,7 @@ test("in flight on lost connections, it is asked again each time", () => {
   assertEquals(scene.replies(), []);
 });
 
-test("server/discover comes from the cache as long as its ttlMs says, and then is held", () => {
+test("Stateless MCP: server/discover is answered from the cache for its ttlMs, and then waits", () => {
   const scene = discovered({ remembered: NOTHING });
   scene.close();
   scene.take();
@@ -186,7 +186,7 @@ test("server/discover comes from the cache as long as its ttlMs says, and then i
   assertEquals(scene.replies(), []);
 });
 
-test("what is cached is kept for its own time, and for its own version", () => {
+test("Stateless MCP: a cached result is used for its ttlMs, and for its protocol version only", () => {
   const scene = new Scene({ remembered: NOTHING });
   scene.open();
   ask(scene, 1, "server/discover");
@@ -207,7 +207,7 @@ test("what is cached is kept for its own time, and for its own version", () => {
   }
 });
 
-test("a result that is not to be kept is not", () => {
+test("Stateless MCP: a result without a positive ttlMs is not cached", () => {
   for (const ttlMs of [0, -1, "1", undefined]) {
     const scene = new Scene({ remembered: NOTHING });
     scene.open();
@@ -217,7 +217,7 @@ test("a result that is not to be kept is not", () => {
   }
 });
 
-test("lists of the two eras are remembered apart", () => {
+test("Stateless MCP: its lists are cached apart from those of clients that initialize", () => {
   const scene = discovered({ remembered: NOTHING });
   const complete = { resultType: "complete", tools: [] };
   ask(scene, 1, "tools/list");
@@ -231,7 +231,7 @@ test("lists of the two eras are remembered apart", () => {
   ]);
 });
 
-test("a subscription is opened again under its id; the client hears what it may have missed, and no second acknowledgement", () => {
+test("Subscriptions: reopened under the same id, with notifications of what may have changed, and one acknowledgement", () => {
   const scene = listening();
   scene.close();
   again(scene);
@@ -252,7 +252,7 @@ test("a subscription is opened again under its id; the client hears what it may 
   );
 });
 
-test("what may have been missed is told only as far as it was granted", () => {
+test("Subscriptions: after a reconnect the client is notified only of what was granted", () => {
   const scene = discovered();
   ask(scene, 0, "subscriptions/listen", { notifications: FILTER });
   acknowledge(scene, 0, { resourceSubscriptions: ["file:///a"] });
@@ -265,7 +265,7 @@ test("what may have been missed is told only as far as it was granted", () => {
   ]);
 });
 
-test("a subscription whose id no number can hold is told of under that id", () => {
+test("Subscriptions: an id that no number can hold is kept exactly", () => {
   const scene = discovered();
   const id = "9007199254740993";
   const params = { notifications: FILTER, _meta: META };
@@ -291,7 +291,7 @@ test("a subscription whose id no number can hold is told of under that id", () =
   );
 });
 
-test("what is told of a subscription that is over is nobody's", () => {
+test("Subscriptions: a notification for one that is cancelled is dropped", () => {
   const scene = listening();
   const changed = (params: Json): void => {
     const method = "notifications/tools/list_changed";
@@ -305,7 +305,7 @@ test("what is told of a subscription that is over is nobody's", () => {
   assertEquals(scene.replies().length, 2);
 });
 
-test("it outlives every outage, whatever may be repeated", () => {
+test("Subscriptions: survive every outage, whatever --retry says", () => {
   for (const retry of ["never", "safe"] as const) {
     const scene = listening({ retry, queueTimeout: 5_000, idleTimeout: 5_000 });
     for (let n = 0; n < 5; n++) {
@@ -319,7 +319,7 @@ test("it outlives every outage, whatever may be repeated", () => {
   }
 });
 
-test("the end of a subscription that a dying daemon sends is swallowed", () => {
+test("Subscriptions: the end that a daemon sends just before it closes is dropped", () => {
   const scene = listening();
   scene.daemon({ id: 0, result: { resultType: "complete" } });
   scene.pass(500);
@@ -333,7 +333,7 @@ test("the end of a subscription that a dying daemon sends is swallowed", () => {
   assertEquals(scene.replies().filter(({ id }) => id !== undefined), []);
 });
 
-test("the end that a living daemon sends reaches the client, and an error at once", () => {
+test("Subscriptions: the end reaches the client after 1 s on the same connection, an error at once", () => {
   const scene = listening();
   const result = { resultType: "complete" };
   scene.daemon({ id: 0, result });
@@ -348,7 +348,7 @@ test("the end that a living daemon sends reaches the client, and an error at onc
   assertEquals(other.replies()[0].error.code, -32603);
 });
 
-test("a subscription that the daemon takes back is over: the client hears it, and it is not opened again", () => {
+test("Subscriptions: one that the daemon cancels has ended: the client is notified, and it is not reopened", () => {
   const scene = listening();
   ask(scene, 1, "tools/call", { name: "write" });
   const method = "notifications/cancelled";
@@ -370,7 +370,7 @@ test("a subscription that the daemon takes back is over: the client hears it, an
   assertEquals(scene.sent().some(({ id }) => id === 0), false);
 });
 
-test("what a dying daemon takes back, and ends as well, is opened again on the next one", () => {
+test("Subscriptions: one that is cancelled and ended just before a close is reopened", () => {
   const scene = listening();
   const params = { requestId: 0 };
   scene.daemon({ method: "notifications/cancelled", params });
@@ -381,7 +381,7 @@ test("what a dying daemon takes back, and ends as well, is opened again on the n
   assertEquals(scene.replies(), []);
 });
 
-test("a subscription that the client cancels is over", () => {
+test("Subscriptions: one that the client cancels is not reopened", () => {
   const scene = listening();
   const params = { requestId: 0 };
   scene.client({ method: "notifications/cancelled", params });
@@ -395,7 +395,7 @@ test("a subscription that the client cancels is over", () => {
   assertEquals(scene.written().some(({ id }) => id === 0), false);
 });
 
-test("a subscription keeps nobody from leaving, and a dead link from being left", () => {
+test("Subscriptions: do not delay the exit, nor the loss of a dead connection", () => {
   const scene = listening();
   const { epoch } = scene;
   scene.pass(10_000);
@@ -405,7 +405,7 @@ test("a subscription keeps nobody from leaving, and a dead link from being left"
   assertEquals(other.exit(), 0);
 });
 
-test("a subscription moves to the connection that takes over", () => {
+test("Subscriptions: move to the connection that takes over", () => {
   const scene = listening();
   ask(scene, 1, "tools/call", { name: "write" });
   scene.pass(10_000);
@@ -421,7 +421,7 @@ test("a subscription moves to the connection that takes over", () => {
   assertEquals(scene.isLeft(1), true, "it owes nothing any more");
 });
 
-test("results that ask for input pass untouched", () => {
+test("Stateless MCP: a result that asks for input passes unchanged", () => {
   const scene = discovered();
   ask(scene, 1, "tools/call", { name: "write" });
   const result = { resultType: "input_required", requestState: "s" };
@@ -429,7 +429,7 @@ test("results that ask for input pass untouched", () => {
   assertEquals(scene.replies()[0].result, result);
 });
 
-test("a ping, which this era does not know, is the daemon's to refuse", () => {
+test("Stateless MCP: a client's ping is forwarded, for the daemon to refuse", () => {
   const scene = new Scene();
   ask(scene, 1, "ping");
   assertEquals(scene.replies(), []);
@@ -439,13 +439,13 @@ test("a ping, which this era does not know, is the daemon's to refuse", () => {
   assertEquals(scene.sent().at(-1).method, "ping");
 });
 
-test("a subscription has no limit of its own", () => {
+test("Subscriptions: have no timeout", () => {
   const scene = listening({ idleTimeout: 3_000, requestTimeout: 3_000 });
   scene.pass(4_900);
   assertEquals(scene.replies(), []);
 });
 
-test("the first acknowledgement of a subscription reaches the client, as it was", () => {
+test("Subscriptions: the first acknowledgement reaches the client unchanged", () => {
   const scene = discovered();
   ask(scene, 0, "subscriptions/listen", { notifications: FILTER });
   acknowledge(scene);
