@@ -13,7 +13,7 @@ import { DEFAULTS } from "../../helpers/session/session_driver.ts";
 import { test } from "../../helpers/no_permissions.ts";
 import { NONE, WANTED } from "../../helpers/link_demand.ts";
 
-test("the table: 0.25 s doubled up to 30 s", () => {
+test("Backoff: the pause doubles from 0.25 s to 30 s", () => {
   const pauses = Array.from(
     { length: 10 },
     (_, i) => pauseAfter(i + 1, DEFAULTS, () => 0),
@@ -32,7 +32,7 @@ test("the table: 0.25 s doubled up to 30 s", () => {
   ]);
 });
 
-test("the jitter adds up to a tenth and takes nothing away", () => {
+test("Backoff: jitter adds up to a tenth, and subtracts nothing", () => {
   const chances = [() => 0, () => 0.999999];
   for (let n = 1; n < 2000; n += 7) {
     const [least, most] = chances.map((it) => pauseAfter(n, DEFAULTS, it));
@@ -41,7 +41,7 @@ test("the jitter adds up to a tenth and takes nothing away", () => {
   }
 });
 
-test("isLogged: attempts 1, 5, 20, 50 and every 10th", () => {
+test("Log messages: attempts 1, 5, 10 and every tenth one are logged", () => {
   const logged = Array.from({ length: 71 }, (_, n) => n).slice(1).filter(
     isLogged,
   );
@@ -88,11 +88,11 @@ const TABLE = [250, 500, 1000, 2000, 4000, 8000, 16000, 30000, 30000];
 
 for (const end of Object.keys(ENDS) as (keyof typeof ENDS)[]) {
   const { ms } = ENDS[end];
-  test(`dials follow the table while nobody waits: ${end}`, () => {
+  test(`Backoff: without a waiting request dials follow the table: ${end}`, () => {
     assertEquals(pauses(dials(10, NONE, end), ms), TABLE);
   });
 
-  test(`while a request waits, the pause is 0.9 s at most: ${end}`, () => {
+  test(`Backoff: with a waiting request the pause is at most 0.9 s: ${end}`, () => {
     const found = pauses(dials(40, WANTED, end), ms);
     assertEquals(found.slice(0, 2), [250, 500]);
     assertEquals([...new Set(found.slice(2))], [900]);
@@ -102,7 +102,7 @@ for (const end of Object.keys(ENDS) as (keyof typeof ENDS)[]) {
   });
 }
 
-test("a base or a cap of less than 0.9 s counts while a request waits, too", () => {
+test("Backoff: a base or a cap below 0.9 s also holds with a waiting request", () => {
   const limits = { ...DEFAULTS, backoffBase: 50, backoffCap: 400 };
   const link = new Link(limits, () => 0, 1, 0);
   const moments: number[] = [];
@@ -115,7 +115,7 @@ test("a base or a cap of less than 0.9 s counts while a request waits, too", () 
   assertEquals(pauses(moments), [50, 100, 200, 400, 400, 400, 400]);
 });
 
-test("a request that comes after a long outage is dialed for at once", () => {
+test("Backoff: a request that comes during a long pause dials at once", () => {
   const link = new Link(DEFAULTS, () => 0, 1, 0);
   let now = 0;
   for (let i = 0; i < 9; i++) {
@@ -128,7 +128,7 @@ test("a request that comes after a long outage is dialed for at once", () => {
   assertEquals(link.wish(now + 900, WANTED), "dial");
 });
 
-test("dials on demand do not advance the table", () => {
+test("Backoff: dials on demand do not advance the table", () => {
   // 3750 ms of table, then a request waits, then nobody does.
   const link = new Link(DEFAULTS, () => 0, 1, 0);
   let now = 0;
@@ -148,7 +148,7 @@ test("dials on demand do not advance the table", () => {
   assertEquals(link.deadline(NONE), 8_250 + 8_000, "now the table goes on");
 });
 
-test("a moment of the table that passes during a dial on demand moves to the next one on demand", () => {
+test("Backoff: a scheduled dial that is due during a dial on demand moves behind it", () => {
   const link = new Link(DEFAULTS, () => 0, 1, 0);
   let now = 0;
   for (let i = 0; i < 4; i++) {
@@ -183,7 +183,7 @@ const RESTARTS: [what: string, upMs: number, isUsed: boolean, next: number][] =
     ["a request was answered", 10, true, 250],
   ];
 for (const [what, upMs, isUsed, next] of RESTARTS) {
-  test(`the table ${next === 250 ? "starts anew" : "goes on"}: ${what}`, () => {
+  test(`Backoff: the table ${next === 250 ? "starts anew" : "goes on"}: ${what}`, () => {
     const { link, now } = readyAfterFailures(NONE);
     if (isUsed) link.answered();
     link.lost(now + upMs, { reason: "gone" }, link.epoch + 1);
@@ -191,7 +191,7 @@ for (const [what, upMs, isUsed, next] of RESTARTS) {
   });
 }
 
-test("a connection that was made on demand and is lost at once leaves the table as it is", () => {
+test("Backoff: a connection on demand that is lost at once does not change the table", () => {
   const { link, now } = readyAfterFailures(WANTED);
   const scheduledAt = 2_550 + 2_000;
   assertEquals(now, 3_450);
@@ -200,7 +200,7 @@ test("a connection that was made on demand and is lost at once leaves the table 
   assertEquals(link.deadline(NONE), Math.max(scheduledAt, now + 900));
 });
 
-test("a refusal is tried again at the cap only, also while a request waits", () => {
+test("Backoff: after a refusal the next dial comes at the cap, also with a waiting request", () => {
   for (const [random, ms] of [[0, 30_000], [1, 33_000]] as const) {
     const link = new Link(DEFAULTS, () => random, 1, 0);
     link.dial(0);
@@ -212,7 +212,7 @@ test("a refusal is tried again at the cap only, also while a request waits", () 
   }
 });
 
-test("a request that comes 5 s after a refused dial has one dial made", () => {
+test("Backoff: a request at least 5 s after a refused dial makes one dial", () => {
   const refused: Loss = { reason: "HTTP 401", refused: true };
   const link = new Link(DEFAULTS, () => 0, 1, 0);
   link.dial(0);

@@ -23,7 +23,7 @@ function known(...ms: number[]): Handshakes {
   return handshakes;
 }
 
-test("a daemon that has never answered has the whole limit", () => {
+test("Handshake limit: the whole --handshake-timeout for a daemon that has never answered", () => {
   const handshakes = new Handshakes(15_000);
   for (const step of STEPS) assertEquals(handshakes.limit(step, 0), 15_000);
   handshakes.succeeded("opening", 5);
@@ -42,14 +42,14 @@ const LIMITS: [what: string, took: number[], silentMs: number, ms: number][] = [
   ["one that was slow once, and is fast again", [9_000, 5], 0, 2_000],
 ];
 for (const [what, took, silentMs, ms] of LIMITS) {
-  test(`the limit of a step: ${what}`, () => {
+  test(`Handshake limit: ${what}`, () => {
     for (const step of STEPS) {
       assertEquals(known(...took).limit(step, silentMs), ms);
     }
   });
 }
 
-test("a shorter --handshake-timeout is never exceeded", () => {
+test("Handshake limit: never above a shorter --handshake-timeout", () => {
   const handshakes = new Handshakes(500);
   for (const step of STEPS) {
     handshakes.succeeded(step, 400);
@@ -69,7 +69,7 @@ function lost(random = 0): Link {
 }
 
 for (const step of STEPS) {
-  test(`a daemon that is silent for a time is found within 3.5 s, or half of that time: ${step}`, () => {
+  test(`Handshake limit: after a silence the next dial comes within 3.5 s, or half of the silence: ${step}`, () => {
     for (const random of [0, 0.999]) {
       const link = lost(random);
       let now = 10_000;
@@ -99,7 +99,7 @@ for (const step of STEPS) {
   });
 }
 
-test("nobody waits: the whole limit; a request that comes in the middle of it shortens it", () => {
+test("Handshake limit: the whole limit without a waiting request, the short one as soon as there is one", () => {
   const link = lost();
   link.dial(20_000);
   assertEquals(link.deadline(NONE), 35_000);
@@ -108,7 +108,7 @@ test("nobody waits: the whole limit; a request that comes in the middle of it sh
   assertEquals(link.wish(27_000, WANTED), "give up");
 });
 
-test("a dial that fails in another way ends the time of silence", () => {
+test("Handshake limit: a dial that fails in another way ends the silence", () => {
   const link = lost();
   const dial = (now: number, loss: Loss): void => {
     link.dial(now);
@@ -123,7 +123,7 @@ test("a dial that fails in another way ends the time of silence", () => {
   assertEquals(link.deadline(WANTED) - 43_000, 2_000);
 });
 
-test("a dial that nobody waited for may have outlasted the silence, and is no measure of it", () => {
+test("Handshake limit: a dial without a waiting request does not count as silence", () => {
   const silent = { reason: "silence", isHung: true };
   for (const endedAt of [35_000, 34_900]) {
     const link = lost();
@@ -137,7 +137,7 @@ test("a dial that nobody waited for may have outlasted the silence, and is no me
   }
 });
 
-test("a sleep is no time of silence", () => {
+test("Handshake limit: time asleep is no silence", () => {
   const link = lost();
   link.dial(20_000);
   link.lost(22_000, { reason: "silence", isHung: true }, link.epoch + 1);
@@ -151,7 +151,7 @@ test("a sleep is no time of silence", () => {
 /** A dial whose handshake has failed. */
 const FAILED: Loss = { reason: "HTTP 400", subprotocol: true };
 
-test("a dial whose handshake failed is repeated at once without the subprotocol, once", () => {
+test("Subprotocol: a failed handshake is repeated once, at once and without it", () => {
   const link = new Link(DEFAULTS, () => 0, 1, 0);
   const found: [at: number, isOffered: boolean][] = [];
   for (let now = 0, i = 0; i < 6; i++) {
@@ -171,7 +171,7 @@ test("a dial whose handshake failed is repeated at once without the subprotocol,
   ]);
 });
 
-test("all links of a process share the one repeat, and what has worked", () => {
+test("Subprotocol: all links share the repeat, and the choice that has worked", () => {
   const handshakes = new Handshakes(15_000);
   const links = [1, 2].map((epoch) =>
     new Link(DEFAULTS, () => 0, epoch, 0, "main", handshakes)
@@ -191,7 +191,7 @@ test("all links of a process share the one repeat, and what has worked", () => {
   assertEquals(first.deadline(NONE) > 6, true);
 });
 
-test("a failure that the offer cannot have caused changes nothing about it", () => {
+test("Subprotocol: a failure that the offer cannot cause leads to no repeat", () => {
   for (
     const loss of [
       { reason: "nothing listens" },
@@ -207,7 +207,7 @@ test("a failure that the offer cannot have caused changes nothing about it", () 
   }
 });
 
-test("the choice that has led to a first answer is kept; one that only opened is not", () => {
+test("Subprotocol: the choice is kept after a first response, and not after a mere open", () => {
   for (const isOffered of [true, false]) {
     for (const isAnswered of [true, false]) {
       const link = new Link(DEFAULTS, () => 0, 1, 0);

@@ -6,7 +6,7 @@ import { NONE, WANTED } from "../../helpers/link_demand.ts";
 
 const BUSY: Traffic = { ...NONE, load: "busy" };
 
-test("each step of a handshake has its own deadline", () => {
+test("Link: each step of a handshake has its own deadline", () => {
   const link = new Link(DEFAULTS, () => 0, 1, 0);
   link.dial(100);
   assertEquals(link.deadline(WANTED), 15_100);
@@ -19,14 +19,14 @@ test("each step of a handshake has its own deadline", () => {
   assertEquals(link.wish(15_200, WANTED), "give up");
 });
 
-test("the search for the reason of a failure does not put off the next dial", () => {
+test("Link: time spent on finding the reason of a failure does not postpone the next dial", () => {
   const link = new Link(DEFAULTS, () => 0, 1, 0);
   link.dial(100);
   link.lost(350, { reason: "x", agoMs: 240 }, 2);
   assertEquals(link.deadline(NONE), 110 + DEFAULTS.backoffBase);
 });
 
-test("an idle link is probed after 5 s of silence and given up 5 s later", () => {
+test("Link: an idle one is probed after 5 s of silence and given up 5 s later", () => {
   const link = ready();
   assertEquals(link.wish(4_999, NONE), "nothing");
   assertEquals(link.wish(5_000, NONE), "probe");
@@ -38,7 +38,7 @@ test("an idle link is probed after 5 s of silence and given up 5 s later", () =>
   assertEquals(link.deadline(NONE), 14_999);
 });
 
-test("a link with a call is probed in silence, and is under suspicion after 10 s, but not given up", () => {
+test("Link: one with a call is probed in silence and suspect after 10 s, but not given up", () => {
   const link = ready();
   link.liveness!.called(0);
   assertEquals(link.wish(250, BUSY), "probe");
@@ -54,7 +54,7 @@ test("a link with a call is probed in silence, and is under suspicion after 10 s
   assertEquals([link.deadline(BUSY), link.isUsable], [16_000, true]);
 });
 
-test("a link that may not be replaced has all the time that its calls have", () => {
+test("Link: one that may not fail over keeps its calls for all their time", () => {
   const link = ready();
   link.liveness!.called(0);
   link.liveness!.probed("1", 250);
@@ -66,7 +66,7 @@ test("a link that may not be replaced has all the time that its calls have", () 
   assertEquals(link.deadline({ ...BUSY, mayProbe: false }), Infinity);
 });
 
-test("250 ms after a call that found none in flight a link is probed, if a call is in flight then", () => {
+test("Link: probed 250 ms after a call that found none in flight, if one is in flight then", () => {
   const link = ready();
   link.liveness!.called(1_000);
   assertEquals(link.deadline(BUSY), 1_250);
@@ -78,7 +78,7 @@ test("250 ms after a call that found none in flight a link is probed, if a call 
   assertEquals(link.deadline(BUSY), 6_500, "5 s of silence");
 });
 
-test("a link is not used while there is evidence that it is dead", () => {
+test("Link: not usable while there is evidence that it is dead", () => {
   const link = ready();
   const { liveness } = link;
   liveness!.probed("1", 1, { number: liveness!.wrote() });
@@ -91,7 +91,7 @@ test("a link is not used while there is evidence that it is dead", () => {
   assertEquals(link.isUsable, true);
 });
 
-test("after a sleep a ready link shows within a second that it lives, and a waiting one is dialed", () => {
+test("Link: after a sleep a ready one must answer a probe within 1 s, and a waiting one dials at once", () => {
   const link = ready();
   link.liveness!.probed("1", 5_000);
   link.resumed(100_000, 94_000, 94_000);
@@ -108,7 +108,7 @@ test("after a sleep a ready link shows within a second that it lives, and a wait
   assertEquals(link.wish(200_000, NONE), "dial");
 });
 
-test("a transition names the state it leaves", () => {
+test("Link: a transition from the wrong state throws", () => {
   const link = ready();
   assertThrows(() => link.dial(0), Error, "is ready was taken for waiting");
   assertThrows(() => link.opened(0), Error, "dialing");
