@@ -143,7 +143,7 @@ for (const [what, input, expected] of FRAMES) {
   });
 }
 
-test("a client that frames is named once, and every request gets one error", () => {
+test("Content-Length: a client that uses it is logged once, and each of its requests gets one error", () => {
   const scene = new Scene();
   scene.start();
   scene.take();

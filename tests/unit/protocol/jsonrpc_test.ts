@@ -69,7 +69,7 @@ const TABLE: [text: string, kind: string, id: string | undefined][] = [
 ];
 
 for (const [text, kind, id] of TABLE) {
-  test(`read: ${text || "(nothing)"}`, () => {
+  test(`Envelope: reads ${text || "(nothing)"}`, () => {
     const messages = read(text);
     assertEquals(messages.length, 1);
     const [message] = messages;
@@ -81,7 +81,7 @@ for (const [text, kind, id] of TABLE) {
   });
 }
 
-test("read: a batch is its elements, each with its own spelling", () => {
+test("Envelope: a batch is its elements, each as it is spelled", () => {
   const first = '{"jsonrpc":"2.0","id":1,"method":"a","params":{"n":1.0}}';
   const messages = read(`[ ${first} , 5, [] ,{"jsonrpc":"2.0","method":"b"}]`);
   assertEquals(messages.map(({ kind }) => kind), [
@@ -112,12 +112,12 @@ const SKIMMED: [head: string, tail: string, id: string | undefined][] = [
   ["xxxxxxxx", "xxxxxxx", undefined],
 ];
 for (const [head, tail, id] of SKIMMED) {
-  test(`skim: ${head} ... ${tail}`, () => {
+  test(`JSON-RPC: skim finds a request's id in ${head} ... ${tail}`, () => {
     assertEquals(skim(head + "x".repeat(99), "x".repeat(99) + tail), id);
   });
 }
 
-test("digId reads ids inside params, also those that a double cannot hold", () => {
+test("JSON-RPC: digId reads ids inside params, also those that a double cannot hold", () => {
   const at = (params: string): string | undefined => {
     const text = `{"jsonrpc":"2.0","method":"m","params":${params}}`;
     const [message] = read(text);
@@ -136,7 +136,7 @@ test("digId reads ids inside params, also those that a double cannot hold", () =
   assertEquals(at("[1]"), undefined);
 });
 
-test("what we build is JSON-RPC, with the id as it was spelled", () => {
+test("JSON-RPC: builds messages with the id as it is spelled", () => {
   assertEquals(
     failure('"0"', Code.unavailable, 'a "b"\n'),
     '{"jsonrpc":"2.0","id":"0","error":{"code":-31001,"message":"a \\"b\\"\\n"}}',
@@ -152,7 +152,7 @@ test("what we build is JSON-RPC, with the id as it was spelled", () => {
   );
 });
 
-test("every code of ours is private: outside the range that JSON-RPC reserves", () => {
+test("JSON-RPC: our own error codes are outside the reserved range", () => {
   const standard = [-32600, -32601, -32602, -32603];
   for (const code of Object.values(Code)) {
     const isPrivate = code < -32768 || code > -32000;
@@ -160,7 +160,7 @@ test("every code of ours is private: outside the range that JSON-RPC reserves", 
   }
 });
 
-test("oneLine: a pretty-printed frame leaves as one line that says the same", () => {
+test("JSON-RPC: oneLine makes one line of a pretty-printed frame, with the same value", () => {
   const value = { a: ["x\ny", 1], b: "\r" };
   const line = oneLine(`\r\n${JSON.stringify(value, null, 2)}\n`);
   assertEquals(/[\r\n]/.test(line), false);

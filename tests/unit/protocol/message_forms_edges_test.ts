@@ -31,7 +31,7 @@ const codes = (scene: Scene): Json[] =>
   scene.replies().filter(({ method }) => method === undefined)
     .map(({ id, error }) => [id, error?.code]);
 
-test("a quoted answer inside a broken answer answers nobody", () => {
+test("Unclear responses: a response quoted inside a broken one answers no request", () => {
   const scene = settled();
   call(scene, 1, "write");
   scene.ask(2, "x");
@@ -42,7 +42,7 @@ test("a quoted answer inside a broken answer answers nobody", () => {
   assertEquals(codes(scene), []);
 });
 
-test("a tool that the daemon on this connection has not called repeatable is not repeated", () => {
+test("Unclear responses: a call is not repeated where this connection's list does not say that it may be", () => {
   const scene = settled();
   again(scene, { error: { code: -32603, message: "still loading" } });
   scene.pass(500);
@@ -56,7 +56,7 @@ test("a tool that the daemon on this connection has not called repeatable is not
   assertEquals(scene.written().filter(({ id }) => id === 1).length, 0);
 });
 
-test("an error that was about our probe ends no call, if only a later probe is answered", () => {
+test("Unnamed errors: one that may concern our probe fails no call", () => {
   const scene = settled({ pingInterval: 1_000 });
   call(scene, 1, "write");
   const probe = (): Json =>
@@ -70,7 +70,7 @@ test("an error that was about our probe ends no call, if only a later probe is a
   assertEquals(codes(scene), []);
 });
 
-test("a broken answer, a loss and a broken answer again within 2 s: no silence", () => {
+test("Unclear responses: two broken responses with a loss between them leave the call answered or sent once more", () => {
   const scene = settled();
   call(scene, 1, "look");
   scene.daemon(broken(1));
@@ -81,7 +81,7 @@ test("a broken answer, a loss and a broken answer again within 2 s: no silence",
   assertEquals(codes(scene).length + scene.written().length, 1);
 });
 
-test("a broken answer names its request, whatever of ours is open", () => {
+test("Unclear responses: a broken response belongs to its request, also while a list of ours is open", () => {
   const scene = settled();
   again(scene, undefined); // the daemon takes its time to list
   scene.take();
@@ -98,7 +98,7 @@ for (
     ["byte order mark", "\ufeff" + broken(1)],
   ] as const
 ) {
-  test(`a broken answer is no silence: ${what}`, () => {
+  test(`Unclear responses: a broken response fails its call: ${what}`, () => {
     const scene = settled();
     call(scene, 1, "write");
     scene.daemon(frame);
@@ -108,7 +108,7 @@ for (
 }
 
 for (const error of ["", false]) {
-  test(`a message with a method and no error is a call: ${JSON.stringify(error)}`, () => {
+  test(`Envelope: a message with a method and an empty error is a request or notification: ${JSON.stringify(error)}`, () => {
     const scene = settled();
     call(scene, 0, "write");
     const params = { level: "info", data: "x" };
@@ -120,7 +120,7 @@ for (const error of ["", false]) {
 }
 
 for (const tool of ["look", "write"]) {
-  test(`progress shows that the request was taken: ${tool}`, () => {
+  test(`Unnamed errors: progress shows that the call was not refused: ${tool}`, () => {
     const scene = settled();
     call(scene, 1, tool, { progressToken: 1 });
     scene.daemon(REFUSAL);
@@ -136,7 +136,7 @@ for (const tool of ["look", "write"]) {
 }
 
 for (const result of ["[]", "true", '"ok"', '""']) {
-  test(`a result that no SDK client takes: ${result}`, () => {
+  test(`Responses: a result that is no object becomes an empty one: ${result}`, () => {
     const scene = settled();
     scene.pass(1_500);
     scene.ask(1, "logging/setLevel", { level: "info" });
@@ -147,14 +147,14 @@ for (const result of ["[]", "true", '"ok"', '""']) {
   });
 }
 
-test("any member of an envelope that is null is cut", () => {
+test("Envelope: a null member is removed", () => {
   const scene = settled();
   call(scene, 1, "write");
   scene.daemon({ id: 1, result: {}, session: null });
   assertEquals(scene.replies(), [{ jsonrpc: "2.0", id: 1, result: {} }]);
 });
 
-test("a JSON log line is no answer", () => {
+test("Envelope: a log line in JSON is no response", () => {
   const scene = settled();
   call(scene, 1, "write");
   scene.daemon('{"level":"error","id":1,"error":"will retry"}');
@@ -162,7 +162,7 @@ test("a JSON log line is no answer", () => {
   assertEquals(codes(scene), []);
 });
 
-test("an id is not used again while a copy of its request is unanswered", () => {
+test("Unclear responses: an id stays in use until both copies of its request are answered", () => {
   const scene = settled();
   call(scene, 1, "look");
   scene.daemon(broken(1));
@@ -175,7 +175,7 @@ test("an id is not used again while a copy of its request is unanswered", () => 
   assertEquals(scene.replies().filter(({ result }) => result?.stale), []);
 });
 
-test("a client that reads the first page only hears of no change where there is none", () => {
+test("Lists: no list_changed where a client has read only the first page and nothing changed", () => {
   const scene = new Scene();
   scene.start();
   const page = (cursor: Json): Json => ({
@@ -199,7 +199,7 @@ test("a client that reads the first page only hears of no change where there is 
   }
 });
 
-test("the handshake's end under the id of an open request is written", () => {
+test("Handshake: initialized is sent even with the id of an open request", () => {
   const scene = new Scene();
   scene.open();
   scene.ask(0, "initialize", { protocolVersion: "2025-06-18" });
@@ -209,7 +209,7 @@ test("the handshake's end under the id of an open request is written", () => {
   assertEquals(scene.written().at(-1).method, "notifications/initialized");
 });
 
-test("a secret that JSON escapes is taken out of the daemon's words", () => {
+test("Unnamed errors: a secret with JSON escapes is redacted", () => {
   const scene = new Scene({ secrets: ['to"ken'] });
   scene.start();
   scene.ask("list", "tools/list");
@@ -225,7 +225,7 @@ test("a secret that JSON escapes is taken out of the daemon's words", () => {
   );
 });
 
-test("a request that waited for its twin is refused once the twin's late answer may come", () => {
+test("Twin ids: a request that waits for its twin is refused when the twin is cancelled", () => {
   const scene = retyping();
   scene.ask("1", "x");
   scene.ask(1, "x");
@@ -238,7 +238,7 @@ test("a request that waited for its twin is refused once the twin's late answer 
   assertEquals(scene.written().filter(({ id }) => id === 1), []);
 });
 
-test("a frame of many messages is read up to its limit", () => {
+test("Frames: of one with many messages the first 1,000 are read", () => {
   for (const end of ["\n", ""]) {
     const scene = settled();
     const text =
@@ -249,7 +249,7 @@ test("a frame of many messages is read up to its limit", () => {
   }
 });
 
-test("empty members of a server that writes all of them say nothing", () => {
+test("Envelope: empty members of a daemon that writes all of them are ignored", () => {
   for (
     const error of ['""', "false", "0", "{}", "[]", '{"code":0,"message":""}']
   ) {
@@ -264,7 +264,7 @@ test("empty members of a server that writes all of them say nothing", () => {
   }
 });
 
-test("what was told while the conversation opens may be what an error without an id is about", () => {
+test("Unnamed errors: one that may concern a response sent during the handshake fails no call", () => {
   const scene = new Scene({ pingInterval: Infinity });
   scene.open();
   scene.ask("init", "initialize", { protocolVersion: "2025-06-18" });
@@ -283,14 +283,14 @@ test("what was told while the conversation opens may be what an error without an
 const nanOf = (frame: Json): string =>
   JSON.stringify(frame).replace('"NAN"', "NaN");
 
-test("client's request without jsonrpc and with another member gets an error", () => {
+test("Envelope: a client's request with a wrong jsonrpc and another member gets an error", () => {
   const scene = settled();
   scene.client('{"id":1,"method":"x","_meta":{}}');
   scene.client('{"jsonrpc":"1.0","id":2,"method":"x","sessionId":"a"}');
   assertEquals(codes(scene), [[1, -32600], [2, -32600]]);
 });
 
-test("SDK v2 auto: discover has a text for an id, all others are numbers, and come back as texts", () => {
+test("Id types: a number that comes back as a string is recognized after a server/discover with a string id", () => {
   const scene = new Scene();
   scene.open();
   scene.ask("server-discover-probe-1", "server/discover", {
@@ -309,7 +309,7 @@ test("SDK v2 auto: discover has a text for an id, all others are numbers, and co
   assertEquals(codes(scene), [[0, undefined]]);
 });
 
-test("two in one line, the second NaN", () => {
+test("Frames: of two responses in a line, the second with NaN, each answers its request", () => {
   const scene = settled();
   call(scene, 1, "write");
   scene.ask(2, "x");
@@ -320,7 +320,7 @@ test("two in one line, the second NaN", () => {
   assertEquals(codes(scene), [[1, undefined], [2, -31002]]);
 });
 
-test("two in a line, the second breaks off", () => {
+test("Frames: of two responses in a line, the second cut off, each answers its request", () => {
   const scene = settled();
   call(scene, 1, "write");
   scene.ask(2, "x");
@@ -331,7 +331,7 @@ test("two in a line, the second breaks off", () => {
   assertEquals(codes(scene), [[1, undefined], [2, -31002]]);
 });
 
-test("an answer of an old revision with a member of the bridge's", () => {
+test("Responses: one without jsonrpc and with another member ends its call", () => {
   const scene = settled();
   call(scene, 1, "write");
   scene.daemon('{"id":1,"result":{},"session":"a"}');
@@ -339,7 +339,7 @@ test("an answer of an old revision with a member of the bridge's", () => {
   assertEquals(codes(scene).length, 1);
 });
 
-test("exai: list_tools_res with NaN", () => {
+test("exai frames: a list_tools_res with NaN", () => {
   const scene = new ExaiScene();
   scene.greet();
   scene.ask(0, "initialize", { protocolVersion: "2025-06-18" });
@@ -355,7 +355,7 @@ test("exai: list_tools_res with NaN", () => {
   assertEquals(codes(scene).length, 1);
 });
 
-test("exai: health_res with NaN", () => {
+test("exai frames: a health_res with NaN", () => {
   const scene = new ExaiScene();
   scene.greet();
   scene.ask(0, "initialize", { protocolVersion: "2025-06-18" });
@@ -383,7 +383,7 @@ test("exai: health_res with NaN", () => {
   assertEquals(scene.dials.length, 1);
 });
 
-test("a notification with an empty result", () => {
+test("Envelope: a notification with an empty result is a notification", () => {
   const scene = settled();
   scene.daemon({
     method: "notifications/message",
@@ -393,7 +393,7 @@ test("a notification with an empty result", () => {
   assertEquals(scene.replies().length, 1);
 });
 
-test("cursor '' with pages behind", () => {
+test("Lists: an empty cursor with further pages behind it is followed", () => {
   const scene = new Scene();
   scene.start();
   scene.ask("l", "tools/list");
@@ -438,7 +438,7 @@ const ANSWERED: [what: string, frame: string][] = [
   ],
 ];
 for (const [what, frame] of ANSWERED) {
-  test(what, () => {
+  test(`Frames: finds the response: ${what}`, () => {
     const scene = settled();
     call(scene, 1, "write");
     scene.daemon(frame);

@@ -29,7 +29,7 @@ const CUTS: [text: string, names: string[], rest: string][] = [
   ['{"\\u0062":null,"a":"}"}', ["b"], '{"a":"}"}'],
 ];
 for (const [text, names, rest] of CUTS) {
-  test(`cut: ${names} out of ${text}`, () => {
+  test(`JSON spans: cut removes ${names} from ${text}`, () => {
     assertEquals(cut(text, names), rest);
     JSON.parse(rest);
   });
@@ -56,7 +56,7 @@ const BREAKS: [text: string, found: [string, string | undefined][]][] = [
   ['{"a":1} }', []],
 ];
 for (const [text, found] of BREAKS) {
-  test(`membersBeforeBreak: ${JSON.stringify(text)}`, () => {
+  test(`JSON spans: membersBeforeBreak of ${JSON.stringify(text)}`, () => {
     assertEquals(
       [...membersBeforeBreak(text)],
       found,
@@ -84,10 +84,11 @@ const TYPES: [id: string, other: string | undefined][] = [
   ['"1e-3"', undefined],
 ];
 for (const [id, other] of TYPES) {
-  test(`otherType: ${id}`, () => assertEquals(otherType(id), other));
+  test(`Id types: the other type of ${id}`, () =>
+    assertEquals(otherType(id), other));
 }
 
-test("IdTypes: another type counts only while all ids have one", () => {
+test("Id types: another type counts only while all ids are of one type", () => {
   const types = new IdTypes();
   assertEquals(types.meant('"1"'), undefined, "none was used");
   types.note("1");
@@ -125,14 +126,14 @@ const FRAMES: [frame: string, found: string[], others: number][] = [
   ["\n \0", [], 0],
 ];
 for (const [frame, found, others] of FRAMES) {
-  test(`piecesOf: ${JSON.stringify(frame)}`, () => {
+  test(`Frames: the messages in ${JSON.stringify(frame)}`, () => {
     const pieces = piecesOf(frame, (value) => !("level" in value));
     assertEquals(pieces.found.map(({ text }) => text), found);
     assertEquals(pieces.others.length, others);
   });
 }
 
-test("piecesOf: a thousand pieces are looked at, whatever comes behind", () => {
+test("Frames: at most a thousand pieces are read", () => {
   for (const piece of ["{}\n", "{}", "x\n", "{}x\n"]) {
     const { found, others } = piecesOf(piece.repeat(3_000), () => true);
     assert(found.length + others.length <= 1_001, `${piece}`);
@@ -198,7 +199,7 @@ const FORMS: [text: string, kind: string, carried: string][] = [
   ],
 ];
 for (const [text, kind, carried] of FORMS) {
-  test(`read: ${text}`, () => {
+  test(`Envelope: reads ${text}`, () => {
     const [message] = read(text);
     assertEquals(message?.kind, kind);
     assertEquals(message?.kind !== "invalid" && message?.text, carried);
@@ -230,7 +231,7 @@ const ERRORS: [
   ["{}", -32603, "The daemon did not say why"],
 ];
 for (const [error, code, message, data] of ERRORS) {
-  test(`an error as it was meant: ${error}`, () => {
+  test(`Malformed errors: the client gets a valid one for ${error}`, () => {
     const scene = new Scene();
     scene.start();
     scene.ask(1, "x");
@@ -266,7 +267,7 @@ const ESCAPED: [poison: string, text: string, carried: string][] = [
   ],
 ];
 for (const [poison, text, carried] of ESCAPED) {
-  test(`read: a key with an escape is that key: ${text}`, () => {
+  test(`Envelope: an escaped key is read as that key: ${text}`, () => {
     for (const like of ['"a":1', '"jsonrpc":"2.0"', '"jsonrpc":"2.0","id":5']) {
       JSON.parse(`{${like},"${poison}":5}`);
       JSON.parse(`{${like},"result":{},"${poison}":5}`);
@@ -277,7 +278,7 @@ for (const [poison, text, carried] of ESCAPED) {
   });
 }
 
-test("read: of a broken text an id counts only in front of the break, and only of an answer", () => {
+test("Envelope: in a broken text only an id before the break, and of a response, counts", () => {
   const idOf = (text: string): string | undefined => {
     const [message] = read(text);
     return message?.kind === "invalid" ? message.id : "read";
@@ -291,7 +292,7 @@ test("read: of a broken text an id counts only in front of the break, and only o
   assertEquals(idOf('{"result":{},"id":1'), undefined);
 });
 
-test("members: what JSON.parse would call the same key is one name", () => {
+test("JSON spans: members names escaped and plain spellings of a key alike", () => {
   assertEquals(members('{"a":1,"\\u0061":2}').map(({ name }) => name), [
     "a",
     "a",
@@ -300,7 +301,7 @@ test("members: what JSON.parse would call the same key is one name", () => {
 
 // What a session makes of these forms.
 
-test("own ids are whole numbers of 31 bits, and no client's", () => {
+test("Own ids: whole numbers of 31 bits that the client does not use", () => {
   const scene = new Scene();
   scene.start();
   scene.call(2 ** 30 + 7, "write");
@@ -317,7 +318,7 @@ test("own ids are whole numbers of 31 bits, and no client's", () => {
 });
 
 for (const asText of [false, true]) {
-  test(`a request with the id of an open one of ours waits for that: ${asText ? "as text" : "as number"}`, () => {
+  test(`Own ids: a client's request with one that is in flight waits: ${asText ? "as text" : "as number"}`, () => {
     const scene = new Scene();
     scene.start();
     scene.pass(5_000);
@@ -345,7 +346,7 @@ const RETYPED: [what: string, mine: Json, theirs: Json][] = [
   ["a number for a text", "7", 7],
 ];
 for (const [what, mine, theirs] of RETYPED) {
-  test(`an id that comes back as the other type: ${what}`, () => {
+  test(`Id types: a response and progress are recognized under the other type: ${what}`, () => {
     const scene = new Scene();
     scene.open();
     const initialize = typeof mine === "number" ? 0 : "0";
@@ -365,7 +366,7 @@ for (const [what, mine, theirs] of RETYPED) {
   });
 }
 
-test("a client with ids of both types gets exact ones only", () => {
+test("Id types: a client with ids of both types gets exact matches only", () => {
   const scene = new Scene();
   scene.start();
   scene.ask("2", "x");
@@ -376,7 +377,7 @@ test("a client with ids of both types gets exact ones only", () => {
   assertEquals(scene.replies().map(({ id }) => id), [1]);
 });
 
-test("twins wait for each other where the daemon has confused types", () => {
+test("Twin ids: wait for each other where the daemon confuses types", () => {
   const scene = retyping();
   scene.ask(1, "x");
   scene.ask("1", "x");
@@ -392,7 +393,7 @@ test("twins wait for each other where the daemon has confused types", () => {
   ]);
 });
 
-test("probes and replays that come back as texts are answered", () => {
+test("Id types: our own probes and replays are recognized under the other type", () => {
   const scene = new Scene();
   scene.start();
   scene.pass(5_000);
@@ -442,7 +443,7 @@ const HANDSHAKES: [
   ],
 ];
 for (const [what, text, answers, written] of HANDSHAKES) {
-  test(`the end of the handshake is written and replayed: ${what}`, () => {
+  test(`Handshake: the client's initialized is sent, and replayed after a reconnect: ${what}`, () => {
     const scene = new Scene();
     scene.open();
     scene.ask("init", "initialize", { protocolVersion: "2025-06-18" });
@@ -463,7 +464,7 @@ for (const [what, text, answers, written] of HANDSHAKES) {
   });
 }
 
-test("a client's notification with an id is carried without it, and answered", () => {
+test("Envelope: a client's notification with an id is sent without it, and answered", () => {
   const scene = new Scene();
   scene.start();
   scene.ask(5, "notifications/roots/list_changed");
@@ -474,7 +475,7 @@ test("a client's notification with an id is carried without it, and answered", (
   assertEquals(scene.replies(), [{ jsonrpc: "2.0", id: 5, result: {} }]);
 });
 
-test("a daemon's notification with an id reaches the client without it, and is answered", () => {
+test("Envelope: a daemon's notification with an id reaches the client without it, and is answered", () => {
   const scene = new Scene();
   scene.start();
   const method = "notifications/tools/list_changed";
@@ -485,7 +486,7 @@ test("a daemon's notification with an id reaches the client without it, and is a
   assertEquals(scene.written(), [{ jsonrpc: "2.0", id: 5, result: {} }]);
 });
 
-test("beside other text only answers count", () => {
+test("Frames: beside other text only responses count", () => {
   const scene = new Scene();
   scene.start();
   scene.ask(1, "x");
@@ -517,7 +518,7 @@ const UNCLEAR: [what: string, frame: Json][] = [
   ["an answer with NaN", '{"jsonrpc":"2.0","id":1,"result":{"x":NaN}}'],
 ];
 for (const [what, frame] of UNCLEAR) {
-  test(`${what}: a call that only reads is written once more`, () => {
+  test(`Unclear responses: ${what}: a read-only call is sent once more`, () => {
     const scene = settled();
     call(scene, 1, "look");
     scene.daemon(frame);
@@ -534,7 +535,7 @@ for (const [what, frame] of UNCLEAR) {
     ]]);
   });
 
-  test(`${what}, twice: its outcome is unknown`, () => {
+  test(`Unclear responses: ${what}, twice: the outcome is unknown`, () => {
     const scene = settled();
     call(scene, 1, "look");
     for (const replies of [0, 1]) {
@@ -553,7 +554,7 @@ for (const [what, frame] of UNCLEAR) {
     ]);
   });
 
-  test(`${what}: any other call ends with the daemon's words`, () => {
+  test(`Unclear responses: ${what}: any other call fails, with the daemon's message`, () => {
     const scene = settled();
     call(scene, 1, "write");
     scene.daemon(frame);
@@ -571,7 +572,7 @@ for (const [what, frame] of UNCLEAR) {
     assertEquals(scene.written(), []);
   });
 
-  test(`${what}: a proper answer within 2 s counts`, () => {
+  test(`Unclear responses: ${what}: a proper response within 2 s counts`, () => {
     const scene = settled();
     call(scene, 1, "write");
     scene.daemon(frame);
@@ -601,7 +602,7 @@ const ELSE: [what: string, before: (scene: Scene) => void][] = [
   ["one of ours that is never answered", (scene) => scene.pass(250)],
 ];
 for (const [what, before] of ELSE) {
-  test(`an error without an id says nothing while something else can be meant: ${what}`, () => {
+  test(`Unnamed errors: ignored where it may concern something else: ${what}`, () => {
     const scene = settled();
     call(scene, 1, "write");
     before(scene);
@@ -613,7 +614,7 @@ for (const [what, before] of ELSE) {
   });
 }
 
-test("a daemon that refuses every call is told to each of them", () => {
+test("Unnamed errors: a daemon that refuses every call fails each of them", () => {
   const scene = settled();
   for (const id of [1, 2, 3]) {
     call(scene, id, "write");
@@ -641,7 +642,7 @@ function refused(): Scene {
   return scene;
 }
 
-test("a call that is to be written once more needs its hint on the next connection", () => {
+test("Unclear responses: on a new connection a call is sent once more only if the tool is listed as repeatable there", () => {
   const scene = refused();
   // It waits for a probe, and the connection ends.
   assertEquals(scene.written().filter(({ id }) => id === 1), []);
@@ -656,7 +657,7 @@ test("a call that is to be written once more needs its hint on the next connecti
   assertEquals([id, error.code, error.data.delivered], [1, -31002, "unknown"]);
 });
 
-test("a call that was to be written once more was delivered", () => {
+test("Unclear responses: a call that waits to be sent once more counts as delivered", () => {
   const scene = refused();
   scene.close();
   scene.pass(260);
@@ -668,7 +669,7 @@ test("a call that was to be written once more was delivered", () => {
   assertEquals([id, error.code, error.data.delivered], [1, -31001, "unknown"]);
 });
 
-test("a result without an id belongs to nobody", () => {
+test("Unnamed results: belong to no request", () => {
   const scene = settled();
   call(scene, 1, "look");
   scene.daemon({ id: null, result: {} });
@@ -678,7 +679,7 @@ test("a result without an id belongs to nobody", () => {
   assertEquals(scene.written(), []);
 });
 
-test("progress that does not rise reaches the client, until its request is sent again", () => {
+test("Progress: reaches the client even where it does not rise, until the request is sent again", () => {
   const scene = settled();
   scene.call(1, "look", { progressToken: "t" });
   scene.pong();
