@@ -60,14 +60,14 @@ const PLACES: [os: string, env: Record<string, string>, folder: string][] = [
   ],
 ];
 for (const [os, env, folder] of PLACES) {
-  test(`the cache on ${os} with ${JSON.stringify(env)}`, () => {
+  test(`Cache file: its path on ${os} with ${JSON.stringify(env)}`, () => {
     const found = path(os, env)!;
     assertEquals(found.slice(0, folder.length + 1), `${folder}/`);
     assert(NAME.test(found.slice(folder.length + 1)), found);
   });
 }
 
-test("without a home there is no cache; a path of one's own is that", () => {
+test("Cache file: none without a home or with off; a path that is set is used as it is", () => {
   for (const os of ["linux", "darwin", "windows"]) {
     assertEquals(path(os, {}), undefined);
     assertEquals(path(os, {}, "/tmp/c.json"), "/tmp/c.json");
@@ -76,7 +76,7 @@ test("without a home there is no cache; a path of one's own is that", () => {
   }
 });
 
-test("daemons are told apart, however long and odd their URLs are", () => {
+test("Cache file: each daemon, dialect and secret has its own path, however long or odd the URL", () => {
   const owners = [
     OWNER,
     { ...OWNER, dialect: "mcp" },

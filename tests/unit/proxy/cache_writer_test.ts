@@ -44,7 +44,7 @@ function keeping(
   return { it: new Keeping(PATH, OWNER, disk.host(more), complain), said };
 }
 
-test("eight at once: what each has learned is kept", async () => {
+test("Cache writer: eight proxies at once lose nothing of each other's results", async () => {
   const disk = new Disk();
   const all = Array.from({ length: 8 }, () => keeping(disk));
   for (const [n, { it }] of all.entries()) it.keep(knows(`v${n}`));
@@ -54,7 +54,7 @@ test("eight at once: what each has learned is kept", async () => {
   assertEquals(disk.names("/h"), ["c.json"]);
 });
 
-test("what is learned while the lock is taken is kept with it, the latest", async () => {
+test("Cache writer: while the lock is taken, only the newest results wait", async () => {
   const disk = new Disk();
   disk.put(LOCK, "");
   let pauses = 0;
@@ -71,7 +71,7 @@ test("what is learned while the lock is taken is kept with it, the latest", asyn
   assertEquals(disk.names("/h"), ["c.json"]);
 });
 
-test("a lock that its owner left behind is taken after three seconds, one that is held is not", async () => {
+test("Cache writer: takes over a lock that is older than 3 s, and no other", async () => {
   for (const ageMs of [-60_000, 2_000, 4_000]) {
     const disk = new Disk();
     disk.put(LOCK, "", { ageMs });
@@ -90,7 +90,7 @@ const FOREIGN: [what: string, plant: (disk: Disk) => void][] = [
   ["is a link", (disk) => disk.link(LOCK, "/victim", { ageMs: 60_000 })],
 ];
 for (const [what, plant] of FOREIGN) {
-  test(`what has a lock's name and ${what} is left alone, and named once`, async () => {
+  test(`Cache writer: does not touch a file in the place of the lock that ${what}, and names it once`, async () => {
     const disk = new Disk();
     plant(disk);
     const { it, said } = keeping(disk);
@@ -103,7 +103,7 @@ for (const [what, plant] of FOREIGN) {
   });
 }
 
-test("at the end nobody waits long for a lock: it is written without a turn, and the lock stays", async () => {
+test("Cache writer: at the end writes without the lock rather than wait for long", async () => {
   const disk = new Disk();
   disk.put(LOCK, "");
   const { it, said } = keeping(disk, {
@@ -115,7 +115,7 @@ test("at the end nobody waits long for a lock: it is written without a turn, and
   assertEquals(disk.names("/h"), ["c.json", "c.json.lock"]);
 });
 
-test("at the end there may be no time at all, and what is lost is said", async () => {
+test("Cache writer: reports what is lost where there is no time at the end", async () => {
   const disk = new Disk();
   disk.put(LOCK, "");
   const { it, said } = keeping(disk, { wake: () => {} });
@@ -125,7 +125,7 @@ test("at the end there may be no time at all, and what is lost is said", async (
   assertEquals(disk.names("/h"), ["c.json.lock"]);
 });
 
-test("a write that fails is said once, until one works", async () => {
+test("Cache writer: reports a failed write once, until a write succeeds", async () => {
   const disk = new Disk();
   let isFull = true;
   const host = disk.host();
@@ -166,7 +166,7 @@ function hindered(
   return { disk, ...keeping(disk, { os, makeFile }) };
 }
 
-test("on Windows, what others hold for a moment is tried again; elsewhere, or for ever, it is said", async () => {
+test("Cache writer: on Windows retries a file that another program holds open; reports the failure elsewhere", async () => {
   for (const end of [".lock", ".tmp"]) {
     const { disk, it, said } = hindered("windows", end, 5);
     it.keep(knows("v"));
@@ -182,7 +182,7 @@ test("on Windows, what others hold for a moment is tried again; elsewhere, or fo
   }
 });
 
-test("a lock that cannot be removed just now takes nothing from what is kept", async () => {
+test("Cache writer: results are written also where the lock cannot be removed", async () => {
   const disk = new Disk();
   const remove = (path: string): void => {
     if (path === LOCK) throw new Error("EBUSY");

@@ -31,7 +31,7 @@ function taken(repeats: Repeats, now: number): string[] {
   return repeats.take(now).map(({ message }) => message);
 }
 
-test("the first ten lines of a kind are written, and then one a second", () => {
+test("Log limit: the first ten lines of a kind are written, and then one a second", () => {
   const repeats = new Repeats();
   assertEquals(repeats.dueAt, Infinity);
   assertEquals(written(repeats, 1000, 5), 10);
@@ -43,7 +43,7 @@ test("the first ten lines of a kind are written, and then one a second", () => {
   assertEquals(taken(repeats, 2005), ["bad 1000 (and 999 more like it)"]);
 });
 
-test("a kind that was quiet for a second begins anew", () => {
+test("Log limit: a kind without lines for a second begins anew", () => {
   const repeats = new Repeats();
   assertEquals(written(repeats, 11, 0), 10);
   assertEquals(taken(repeats, 1000), ["bad 11"]);
@@ -52,7 +52,7 @@ test("a kind that was quiet for a second begins anew", () => {
   assertEquals(written(repeats, 11, 2001), 10);
 });
 
-test("each kind has lines of its own, and the end tells all", () => {
+test("Log limit: each kind is counted for itself, and the last counts are written at the end", () => {
   const repeats = new Repeats();
   assertEquals(written(repeats, 12, 0), 10);
   assertEquals(written(repeats, 13, 0, "worse"), 10);

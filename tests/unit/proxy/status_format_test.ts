@@ -33,7 +33,7 @@ const SNAPSHOT: Snapshot = {
 /** What a status file need not say. */
 const OPTIONAL = ["client", "lastError", "connections", "answersDuringCalls"];
 
-test("a snapshot: through the life of a link", () => {
+test("Snapshot: follows the states of a connection", () => {
   const scene = new Scene();
   const seen = (): Standing => scene.session.snapshot().standing;
   assertEquals(seen(), { phase: "dialing", attempt: 1 });
@@ -74,7 +74,7 @@ const CLIENTS: [params: Json, name: string | undefined][] = [
   [undefined, undefined],
 ];
 for (const [params, name] of CLIENTS) {
-  test(`a client's name: ${JSON.stringify(params)?.slice(0, 80)}`, () => {
+  test(`Snapshot: the name of the client: ${JSON.stringify(params)?.slice(0, 80)}`, () => {
     const request = {
       kind: "request",
       id: "1",
@@ -85,7 +85,7 @@ for (const [params, name] of CLIENTS) {
   });
 }
 
-test("a status file says moments by the wall's clock, and is read as it was written", () => {
+test("Status format: writes moments by the wall clock, and reads what it wrote", () => {
   const text = toText(FACTS, SNAPSHOT, 1_000_000);
   const read = fromText(text)!;
   const { standing, client, owed, pid } = read;
@@ -100,14 +100,14 @@ test("a status file says moments by the wall's clock, and is read as it was writ
   assertEquals(fromText(taken)?.standing, displaced);
 });
 
-test("a status file of an older version says nothing of the daemon", () => {
+test("Status format: a file of an older version has no facts about the daemon", () => {
   const { connections: _, answersDuringCalls: __, ...older } = SNAPSHOT;
   const read = fromText(toText(FACTS, older as Snapshot, 0))!;
   assertEquals([read.client, read.connections], ["editor 1", "unknown"]);
   assertEquals(read.answersDuringCalls, undefined);
 });
 
-test("a status file that is not ours, or half of one, is none", () => {
+test("Status format: refuses a file that is not ours, or incomplete", () => {
   const whole = JSON.parse(toText(FACTS, SNAPSHOT, 0));
   const without = (name: string): Json => ({ ...whole, [name]: undefined });
   const bad: Json[] = [
@@ -151,19 +151,19 @@ const WORDS: [standing: Standing, words: string][] = [
   [{ phase: "open" }, "open, the client has not spoken"],
 ];
 for (const [standing, words] of WORDS) {
-  test(`in words: ${words}`, () => {
+  test(`Status format: a connection's state in words: ${words}`, () => {
     assertEquals(inWords(standing, 7_200_000), words);
   });
 }
 
-test("a span is told in its largest unit", () => {
+test("Status format: a duration is given in its largest unit", () => {
   const spans = [999, 59_999, 60_000, 3_599_999, 3_600_000, 86_400_000, -5];
   assertEquals(spans.map(span), [
     ...["0 s", "59 s", "1 min", "59 min", "1 h", "1 d", "0 s"],
   ]);
 });
 
-test("a proxy writes its file soon, at a change after a second, and every 20 s; and removes it", () => {
+test("Status file: written soon, a second after a change, and every 20 s; removed at the end", () => {
   const disk = new Disk();
   const host = disk.host();
   const folder = runningFolder(host)!;

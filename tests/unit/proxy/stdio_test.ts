@@ -17,7 +17,7 @@ function split(text: string, size: number, limit = 1000): unknown[] {
   return lines.map((it) => it.type === "overlong" ? it.bytes : it.text);
 }
 
-test("lines end with LF or CRLF, wherever the chunks end", () => {
+test("Line splitter: lines end with LF or CRLF, wherever the chunks end", () => {
   const text = 'one\ntw\u00f6 \u{1f600}\r\n\n{"a":"\\r"}\rb\r\nlast';
   const expected = ["one", "tw\u00f6 \u{1f600}", "", '{"a":"\\r"}\rb', "last"];
   for (let size = 1; size <= 40; size++) {
@@ -25,7 +25,7 @@ test("lines end with LF or CRLF, wherever the chunks end", () => {
   }
 });
 
-test("a line over the limit is dropped with its length, and the next is read", () => {
+test("Line splitter: drops a line over the limit with its length, and reads the next one", () => {
   for (const size of [1, 7, 1000]) {
     assertEquals(split(`${"x".repeat(11)}\nok\n`, size, 10), [11, "ok"]);
     assertEquals(split(`${"x".repeat(10)}\nok\n`, size, 10), [
@@ -35,7 +35,7 @@ test("a line over the limit is dropped with its length, and the next is read", (
   }
 });
 
-test("of a line over the limit both ends are kept", () => {
+test("Line splitter: keeps both ends of a line over the limit", () => {
   const splitter = new LineSplitter(5_000);
   const text = `${"a".repeat(3_000)}${"b".repeat(6_000)}${"c".repeat(3_000)}`;
   for (const size of [100, 1_024, 4_000, 20_000]) {
@@ -53,11 +53,11 @@ test("of a line over the limit both ends are kept", () => {
   }
 });
 
-test("a byte order mark is no part of a message", () => {
+test("Line splitter: removes a byte order mark", () => {
   assertEquals(split('\ufeff{"a":1}\n', 100), ['{"a":1}']);
 });
 
-test("framing is linear: ten times the line takes about ten times the work", () => {
+test("Line splitter: ten times the line takes about ten times the work", () => {
   // Counted in bytes copied, not in seconds: each is sliced once and joined once.
   const chunk = encoder.encode("x".repeat(65_536));
   let sliced = 0;
@@ -97,7 +97,7 @@ function slow(
 }
 
 limited(
-  "lines go out whole and in order, however few bytes are taken",
+  "Line writer: writes lines whole and in order, however few bytes are taken at once",
   async () => {
     const sink = slow(3);
     const writer = new LineWriter(sink.write, Infinity, () => {});
@@ -113,7 +113,7 @@ limited(
 );
 
 limited(
-  "a sink that breaks is reported once, and nothing is written after that",
+  "Line writer: reports a broken stream once, and writes nothing after that",
   async () => {
     let writes = 0;
     let reports = 0;
@@ -130,21 +130,24 @@ limited(
   },
 );
 
-limited("lines above the limit are dropped while nobody reads", async () => {
-  const gate = Promise.withResolvers<void>();
-  const sink = slow(100);
-  const write = async (bytes: Uint8Array): Promise<number> => {
-    await gate.promise;
-    return await sink.write(bytes);
-  };
-  const writer = new LineWriter(write, 10, () => {});
-  for (const line of ["123456", "123456", "dropped"]) writer.push(line);
-  gate.resolve();
-  await writer.idle();
-  assertEquals(sink.text(), "123456\n123456\n");
-});
+limited(
+  "Line writer: drops lines above the limit while nobody reads",
+  async () => {
+    const gate = Promise.withResolvers<void>();
+    const sink = slow(100);
+    const write = async (bytes: Uint8Array): Promise<number> => {
+      await gate.promise;
+      return await sink.write(bytes);
+    };
+    const writer = new LineWriter(write, 10, () => {});
+    for (const line of ["123456", "123456", "dropped"]) writer.push(line);
+    gate.resolve();
+    await writer.idle();
+    assertEquals(sink.text(), "123456\n123456\n");
+  },
+);
 
-test("nothing waits any more in a sink that is broken", async () => {
+test("Line writer: a broken stream ends the wait for free space", async () => {
   const { promise, reject } = Promise.withResolvers<number>();
   const writer = new LineWriter(() => promise, Infinity, () => {});
   for (let i = 0; i < 9; i++) writer.push("x".repeat(2 ** 20));
