@@ -9,7 +9,7 @@ import { test } from "../../helpers/no_permissions.ts";
 import { Awaited } from "../../../lib/requests/awaited.ts";
 import { Ranked } from "../../../lib/requests/ranked.ts";
 
-test("the least number is first, and of equal ones the one that came first", () => {
+test("Ranked: the least number is first, and of equal ones the one that came first", () => {
   const ranked = new Ranked<string>();
   for (const [key, value] of [["c", 3], ["b", 1], ["a", 1]] as const) {
     ranked.set(key, value);
@@ -19,7 +19,7 @@ test("the least number is first, and of equal ones the one that came first", () 
   assertEquals([ranked.first, ranked.least], [undefined, Infinity]);
 });
 
-test("numbers that change, and things that go, leave the others in order", () => {
+test("Ranked: changed and deleted entries leave the others in order", () => {
   // A generator of Lehmer's: every run is the same.
   let seed = 1;
   const chance = (limit: number): number =>
@@ -42,14 +42,14 @@ test("numbers that change, and things that go, leave the others in order", () =>
   assertEquals(taken, [...known.values()].sort((a, b) => a - b));
 });
 
-test("nothing is kept under an infinite number", () => {
+test("Ranked: keeps nothing under an infinite number", () => {
   const ranked = new Ranked<string>();
   ranked.set("a", 1);
   ranked.set("a", Infinity);
   assertEquals([ranked.size, ranked.take(Infinity)], [0, []]);
 });
 
-test("what waits is taken at its moment, which a sleep puts off", () => {
+test("Awaited: an entry is taken at its moment, which a sleep postpones", () => {
   const awaited = new Awaited<{ until: number; word: string }>();
   awaited.set("1", { until: 20, word: "later" });
   awaited.set("2", { until: 10, word: "sooner" });

@@ -59,13 +59,13 @@ const BELONGS: [name: Json, model: Json, provider: string | undefined][] = [
   ["open_ai", undefined, "OPEN_AI"],
 ];
 for (const [name, model, provider] of BELONGS) {
-  test(`the provider of ${name} with ${model}: ${provider}`, () => {
+  test(`Providers: ${name} with model ${model} belongs to ${provider}`, () => {
     const [found] = providersOf(call(name, model), PROVIDERS);
     assertEquals(found?.name, provider);
   });
 }
 
-test("only calls belong to a provider", () => {
+test("Providers: only tools/call belongs to one", () => {
   const prompt = call("glm_prompt", "glm-4.6", "prompts/get");
   assertEquals(providersOf(prompt, PROVIDERS), []);
 });
@@ -109,7 +109,7 @@ const PRECEDENCE: [
   ],
 ];
 for (const [what, config, total, idle] of PRECEDENCE) {
-  test(`precedence: ${what}`, () => {
+  test(`Timeouts: ${what}`, () => {
     const found = limitsOf(call("glm_chat"), config);
     const pair = found.total && [found.total.setting, found.total.ms];
     assertEquals(pair, total);
@@ -117,7 +117,7 @@ for (const [what, config, total, idle] of PRECEDENCE) {
   });
 }
 
-test("each limit is that of the longest name that has one", () => {
+test("Timeouts: each one is that of the longest provider name that sets it", () => {
   const providers = [
     { name: "GLM", total: 300, idle: Infinity },
     { name: "GLM_AIR", total: Infinity, idle: 7 },
@@ -127,7 +127,7 @@ test("each limit is that of the longest name that has one", () => {
   assertEquals([total?.ms, idle.ms], [300, 7]);
 });
 
-test("a call has no limit of a provider that it does not belong to", () => {
+test("Timeouts: a provider's timeout holds only for its own calls", () => {
   const providers = [
     { name: "GLM", total: 300, idle: 5 },
     { name: "KIMI", total: Infinity, idle: Infinity },
@@ -140,7 +140,7 @@ test("a call has no limit of a provider that it does not belong to", () => {
   assertEquals([claude.total?.ms, claude.idle.ms], [undefined, 7]);
 });
 
-test("an error names its limit as it was set", () => {
+test("Timeouts: an error names the setting and its exact value", () => {
   for (
     const [ms, text] of [[1, "0.001 s"], [2_250, "2.25 s"], [
       300,
@@ -156,7 +156,7 @@ test("an error names its limit as it was set", () => {
   }
 });
 
-test("GLM and KIMI have their defaults, any other name its own, from the environment or the file", () => {
+test("Config: GLM and KIMI have default timeouts, any other provider those of its variables", () => {
   const sources = {
     args: [],
     env: { QWEN_STREAM_TIMEOUT: "2m", KIMI_STREAM_IDLE_TIMEOUT: "30" },
@@ -179,7 +179,7 @@ test("GLM and KIMI have their defaults, any other name its own, from the environ
   assertEquals(reading.warnings, []);
 });
 
-test("a bad value is a mistake for GLM and KIMI, and a warning for another program's variable", () => {
+test("Config: a bad timeout is a problem for GLM and KIMI, and a warning for another provider", () => {
   for (const name of ["GLM_STREAM_TIMEOUT", "KIMI_STREAM_IDLE_TIMEOUT"]) {
     const env = { [name]: "soon" };
     const reading = readConfig({ args: [], env }, () => "");
@@ -203,7 +203,7 @@ function ready(config: Partial<typeof DEFAULTS> = {}): Scene {
   return scene;
 }
 
-test("a provider's limit counts from when the request came, the queue included, and progress does not move it", () => {
+test("Timeouts: a provider's limit counts from the arrival of the request, and progress does not move it", () => {
   const scene = ready();
   scene.close();
   scene.call(1, "glm_chat", { progressToken: "t" });
@@ -236,7 +236,7 @@ test("a provider's limit counts from when the request came, the queue included, 
   assertEquals(scene.replies(), [], "a late answer is dropped");
 });
 
-test("a provider's idle limit is moved by progress", () => {
+test("Timeouts: progress moves a provider's idle limit", () => {
   const providers = [{ name: "GLM", total: Infinity, idle: 8_000 }];
   const scene = ready({ providers });
   scene.call(1, "chat");
@@ -256,7 +256,7 @@ test("a provider's idle limit is moved by progress", () => {
   );
 });
 
-test("what an exai daemon allows never moves a provider's limit", () => {
+test("Timeouts: the limit of an exai daemon never moves a provider's limit", () => {
   const scene = new ExaiScene();
   scene.greet();
   const { request_id } = scene.running(1, "kimi_chat");
