@@ -102,7 +102,7 @@ const FILES: [
 for (const [what, plant, says] of FILES) {
   for (const path of [OWN, NAMED]) {
     const place = path === OWN ? "our own" : "a named one";
-    test(`a cache that is ${what} (${place}): ${says ? "left alone" : "used"}`, async () => {
+    test(`Cache file: one that is ${what} (${place}) is ${says ? "not touched" : "used"}`, async () => {
       const disk = new Disk();
       // What was planted lies where everybody could write.
       disk.folder(path.replace(/\/[^/]*$/, ""), { mode: 0o777 });
@@ -127,7 +127,7 @@ for (const [what, plant, says] of FILES) {
   }
 }
 
-test("our own folder is taken from everybody else; the folder of a named file is the user's", async () => {
+test("Ownership: our own folder is closed to others; the folder of a named file is not changed", async () => {
   for (const mode of [0o755, 0o777, 0o750, 0o701]) {
     const disk = new Disk();
     disk.folder(STATE, { mode });
@@ -173,7 +173,7 @@ const FOLDERS: [what: string, plant: (disk: Disk) => void, says: RegExp][] = [
   ],
 ];
 for (const [what, plant, says] of FOLDERS) {
-  test(`a state folder that is ${what}: no cache, no status file, nothing changed`, async () => {
+  test(`Ownership: a state folder that is ${what} has no cache and no status file, and is not changed`, async () => {
     const disk = new Disk();
     plant(disk);
     const before = [...disk.nodes.keys()];
@@ -196,7 +196,7 @@ for (const [what, plant, says] of FOLDERS) {
   });
 }
 
-test("nobody can tell whose a folder is: that is said", async () => {
+test("Ownership: an error says where the owner of a folder cannot be found out", async () => {
   const disk = new Disk();
   disk.put(OWN, GOOD);
   const user = (): number => {
@@ -210,7 +210,7 @@ test("nobody can tell whose a folder is: that is said", async () => {
   );
 });
 
-test("on Windows owners and permission bits are no matter, links are", () => {
+test("Ownership: on Windows only links are refused, whatever the owner and the permission bits", () => {
   const windows = {
     os: "windows",
     variable: (name: string) => name === "LOCALAPPDATA" ? "/h" : undefined,
@@ -232,7 +232,7 @@ test("on Windows owners and permission bits are no matter, links are", () => {
   assertMatch(readState("on", OWNER, host)!.trouble!, /^it is a link/);
 });
 
-test("what is put there between the look and the reading is looked at, too", () => {
+test("Ownership: a file that is replaced between check and reading is checked again", () => {
   const disk = new Disk();
   disk.put(OWN, GOOD);
   disk.before.set(`read ${OWN}`, () => {
@@ -248,7 +248,7 @@ test("what is put there between the look and the reading is looked at, too", () 
   assertEquals(Object.keys(again.remembered.initialize), ["old"]);
 });
 
-test("a power cut leaves the old cache or the new one", async () => {
+test("Cache file: after a power cut it is the old one or the new one", async () => {
   for (const step of [`sync ${OWN}.tmp`, `rename ${OWN}`]) {
     const disk = new Disk();
     disk.put(OWN, GOOD);
@@ -262,7 +262,7 @@ test("a power cut leaves the old cache or the new one", async () => {
   }
 });
 
-test("of caches of many users the oldest go: only those that we have written", async () => {
+test("Cache file: when there are many, the oldest of our own are removed", async () => {
   const disk = new Disk();
   const nameOf = (n: number): string =>
     OWN.replace(/[0-9a-f]{4}\.json$/, `${n}`.padStart(4, "0") + ".json");
@@ -296,7 +296,7 @@ test("of caches of many users the oldest go: only those that we have written", a
 for (
   const [what, path] of [["the cache", OWN], ["a named cache", NAMED]] as const
 ) {
-  test(`what killed processes have left beside ${what} goes, also where it is there already`, async () => {
+  test(`Cache file: temporary files that killed processes left beside ${what} are removed`, async () => {
     for (const isThere of [true, false]) {
       const disk = new Disk();
       const old = { ageMs: 7_200_000 };
@@ -329,7 +329,7 @@ for (
   });
 }
 
-test("a folder that cannot be listed keeps the cache all the same", async () => {
+test("Cache file: written also where its folder cannot be listed", async () => {
   for (const path of [OWN, NAMED]) {
     const list = (): never => {
       throw new Error("Permission denied");
@@ -501,7 +501,7 @@ const LEFT: [
   ],
 ];
 for (const [what, name, plant, end, says] of LEFT) {
-  test(`what lies among the status files and is ${what}: it ${end}`, () => {
+  test(`Status files: one that is ${what} ${end}`, () => {
     const disk = new Disk();
     const path = `${RUNNING}/${name}`;
     disk.put(`${RUNNING}/2-b.json`, HEARTBEAT);
@@ -516,7 +516,7 @@ for (const [what, name, plant, end, says] of LEFT) {
   });
 }
 
-test("the folder of the status files is taken from everybody else", () => {
+test("Status files: their folder is closed to others", () => {
   const disk = new Disk();
   disk.folder(RUNNING, { mode: 0o755 });
   assertEquals(findRunning(disk.host()).isWhole, true);

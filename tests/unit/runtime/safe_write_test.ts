@@ -59,7 +59,7 @@ function changed(
   };
 }
 
-test("a power cut leaves a file as it was or as it is to be, and its backup is there", async () => {
+test("Safe write: a power cut leaves the old file or the new one, and the backup", async () => {
   const make = changed((disk) => disk.put(FILE, BEFORE, { mode: 0o664 }));
   assertEquals(await leftOf(FILE, make), new Set([BEFORE, AFTER]));
   const { disk, run } = make();
@@ -70,7 +70,7 @@ test("a power cut leaves a file as it was or as it is to be, and its backup is t
   assertEquals(disk.names("/h"), ["mcp.json", "mcp.json.alwaysup.bak"]);
 });
 
-test("a power cut leaves no new file, or a whole one", async () => {
+test("Safe write: a power cut leaves no new file, or a whole one", async () => {
   const make = (): Run => {
     const disk = new Disk();
     return { disk, run: () => create(disk.host(), FILE, AFTER, 0o600) };
@@ -97,7 +97,7 @@ const IN_PLACE: [
   }],
 ];
 for (const [what, plant, more = {}] of IN_PLACE) {
-  test(`a file that ${what} is written in its place, and its backup is safe before`, async () => {
+  test(`Safe write: a file that ${what} is overwritten, once its backup is on the disk`, async () => {
     const make = changed(plant, more);
     const { disk, run } = make();
     const { id } = (plant(disk), disk.nodes.get(FILE)!);
@@ -116,7 +116,7 @@ for (const [what, plant, more = {}] of IN_PLACE) {
   });
 }
 
-test("a file in a folder that may not be written is written in its place", async () => {
+test("Safe write: overwrites a file whose folder is not writable", async () => {
   const disk = new Disk();
   disk.put(FILE, BEFORE);
   const host = disk.host();
@@ -128,7 +128,7 @@ test("a file in a folder that may not be written is written in its place", async
   assertEquals(disk.text(FILE), AFTER);
 });
 
-test("links stay, also those to nothing", async () => {
+test("Safe write: follows a link, also one to a missing file, and keeps it", async () => {
   const disk = new Disk();
   disk.put("/real/mcp.json", BEFORE);
   disk.link(FILE, "/real/mcp.json");
@@ -143,7 +143,7 @@ test("links stay, also those to nothing", async () => {
   assertEquals(bare.text("/real.json"), AFTER);
 });
 
-test("where there is no room the file is not touched", async () => {
+test("Safe write: a full disk leaves the file unchanged", async () => {
   const disk = new Disk();
   disk.put(FILE, BEFORE);
   const writeFile = (): never => {
@@ -154,7 +154,7 @@ test("where there is no room the file is not touched", async () => {
   assertEquals(disk.names("/h"), ["mcp.json", "mcp.json.alwaysup.bak"]);
 });
 
-test("what somebody else writes meanwhile is not replaced", async () => {
+test("Safe write: does not replace what another program writes meanwhile", async () => {
   const disk = new Disk();
   disk.put(FILE, BEFORE);
   disk.before.set(`sync ${FILE}.tmp`, () => disk.put(FILE, "theirs"));
@@ -171,7 +171,7 @@ test("what somebody else writes meanwhile is not replaced", async () => {
   assertEquals([bare.text(FILE), bare.names("/h")], ["theirs", ["mcp.json"]]);
 });
 
-test("what somebody replaces while its links are followed stays, too", async () => {
+test("Safe write: does not replace what another program writes while links are followed", async () => {
   const failing = (disk: Disk, happens: () => void): Promise<string> => {
     const realPath = (): never => {
       happens();
@@ -191,7 +191,7 @@ test("what somebody replaces while its links are followed stays, too", async () 
   assertEquals(disk.text(FILE), BEFORE);
 });
 
-test("two processes may keep copies at the same time", async () => {
+test("Safe write: two processes may make backups at the same time", async () => {
   const disk = new Disk();
   const [first, older, newest] = [".bak", ".2.bak", ".3.bak"].map((end) => {
     disk.put(`${FILE}.alwaysup${end}`, end);
@@ -220,7 +220,7 @@ test("two processes may keep copies at the same time", async () => {
   assertEquals([why, disk.text(newest)], ["EACCES", BEFORE]);
 });
 
-test("a backup follows no link, and the oldest of three stays", async () => {
+test("Safe write: a backup follows no link, and the oldest of three stays", async () => {
   const disk = new Disk();
   const [second, third] = [".2.bak", ".3.bak"].map((end) =>
     `${FILE}.alwaysup${end}`
@@ -242,7 +242,7 @@ test("a backup follows no link, and the oldest of three stays", async () => {
   ]);
 });
 
-test("a power cut or a full disk leaves the copies that there are", async () => {
+test("Safe write: a power cut or a full disk leaves the earlier backups", async () => {
   const plant = (): Disk => {
     const disk = new Disk();
     disk.put(FILE, BEFORE);

@@ -57,7 +57,7 @@ const PATHS: [os: string, given: string, whole: string][] = [
   ["darwin", "C:\\a.env", "/home/j/C:\\a.env"],
 ];
 for (const [os, given, expected] of PATHS) {
-  test(`a path that is whole on ${os}: ${given}`, () => {
+  test(`Paths: absolute path on ${os} of ${given}`, () => {
     const folder = (path: string): string =>
       os === "windows" ? FOLDERS[path]! : "/home/j";
     assertEquals(whole(os, given, folder), expected);
@@ -65,14 +65,14 @@ for (const [os, given, expected] of PATHS) {
   });
 }
 
-test("a path from the root of a share, and from a root", () => {
+test("Paths: absolute path from the root of a share, and from a root", () => {
   const share = (): string => "\\\\server\\share\\folder";
   assertEquals(whole("windows", "\\a", share), "\\\\server\\share\\a");
   assertEquals(whole("windows", "a", () => "C:\\"), "C:\\a");
   assertEquals(whole("linux", "a", () => "/"), "/a");
 });
 
-test("the names of variables: in any case on Windows, as they are elsewhere", () => {
+test("Environment: names are in capitals on Windows, and unchanged elsewhere", () => {
   const env = { alwaysup_url: "ws://h/", Glm_Stream_Timeout: "5s", PATH: "x" };
   assertEquals(namesIn("windows", env), {
     ALWAYSUP_URL: "ws://h/",
@@ -121,7 +121,7 @@ const WRITES: [what: string, before: string | undefined, write: Write][] = [
   ["overwrite", "old", (host) => overwrite(host, FILE, "old", "new", "")],
 ];
 for (const [what, before, write] of WRITES) {
-  test(`${what}: Windows lets nobody replace a file that is open; it is waited for`, async () => {
+  test(`Windows: ${what} waits until another program closes the file`, async () => {
     const { disk, host } = held("windows", 20);
     if (before !== undefined) disk.put(FILE, before);
     const { id } = disk.nodes.get(FILE) ?? {};
@@ -132,7 +132,7 @@ for (const [what, before, write] of WRITES) {
   });
 }
 
-test("what the program writes that holds a file open stays, although we wait to replace it", async () => {
+test("Windows: does not replace what another program writes while it holds the file open", async () => {
   for (const tries of [1, 3, Infinity]) {
     const { disk, host } = held("windows", tries, () => {
       disk.put(FILE, "theirs");
@@ -156,7 +156,7 @@ test("what the program writes that holds a file open stays, although we wait to 
   }
 });
 
-test("a file that stays open: it is as it was, and nothing is left", async () => {
+test("Windows: a file that is never closed stays as it was, and nothing else is left", async () => {
   for (const os of ["windows", "linux"]) {
     const { disk, host } = held(os, Infinity);
     disk.put(FILE, "old");
@@ -174,7 +174,7 @@ const SNAPSHOT: Snapshot = {
   ...{ connections: "one", answersDuringCalls: false },
 };
 
-test("a status file that another program holds for a moment on Windows: it is written a second later", () => {
+test("Status file: on Windows it is written a second later where another program holds it", () => {
   const facts = {
     ...{ pid: 7, version: "1", runtime: "bun 1", url: "ws://h/" },
     ...{ dialect: "mcp", startedAt: 1_000 },
