@@ -173,7 +173,7 @@ test("Content-Length: a client that uses it is logged once, and each of its requ
   }
 });
 
-test("a framed request does not answer one that is open", () => {
+test("Content-Length: a framed request does not answer an open one of the same id", () => {
   const scene = new Scene();
   scene.start();
   scene.ask(5, "tools/list");
