@@ -45,12 +45,12 @@ const REPEATABLE: [request: Request, safe: boolean][] = [
 ];
 
 for (const [message, safe] of REPEATABLE) {
-  test(`isSafe: ${message.method} ${JSON.stringify(message.params)}`, () => {
+  test(`Idempotent methods: ${message.method} ${JSON.stringify(message.params)}`, () => {
     assertEquals(isSafe(message, (name) => name === "hinted"), safe);
   });
 }
 
-test("Ledger: ids are told apart by type and value", () => {
+test("Request tracker: distinguishes ids by type and value", () => {
   const ledger = new Ledger(DEFAULTS);
   const ids = ["0", '"0"', "1", '"1"', "-1", '""'];
   for (const id of ids) add(ledger, request(id, "ping"), 0);
@@ -60,7 +60,7 @@ test("Ledger: ids are told apart by type and value", () => {
   assertEquals(ledger.owed, 0);
 });
 
-test("Ledger: an answer counts only on the link that the request went to", () => {
+test("Request tracker: a response counts only on the connection that its request went to", () => {
   const ledger = new Ledger(DEFAULTS);
   add(ledger, request("1", "ping"), 0);
   assertEquals(ledger.settle("1", 1), undefined, "it was not even sent");
@@ -70,7 +70,7 @@ test("Ledger: an answer counts only on the link that the request went to", () =>
   assertEquals(ledger.settle("1", 1), undefined, "once");
 });
 
-test("Ledger: what is repeated keeps its place in the order", () => {
+test("Request tracker: a request that is sent again keeps its place in the order", () => {
   const ledger = new Ledger(DEFAULTS);
   for (const id of ["1", "2", "3"]) add(ledger, request(id, "ping"), 0);
   ledger.sent("1", 7, 0);
@@ -81,7 +81,7 @@ test("Ledger: what is repeated keeps its place in the order", () => {
   assertEquals([ledger.inFlight(7), ledger.owed], [0, 3]);
 });
 
-test("Ledger: deadline() is the moment at which something expires", () => {
+test("Request tracker: deadline() is the moment at which something expires", () => {
   const limits = { ...DEFAULTS, requestTimeout: 60_000, idleTimeout: 10_000 };
   const ledger = new Ledger(limits);
   add(ledger, request("1", "ping"), 100, limits);
@@ -98,7 +98,7 @@ test("Ledger: deadline() is the moment at which something expires", () => {
   assertEquals(ledger.expire(60_000)[0]?.expiry, "total");
 });
 
-test("Ledger: progress moves the idle clock, never the total one", () => {
+test("Request tracker: progress moves the idle deadline, never the total one", () => {
   const limits = { ...DEFAULTS, requestTimeout: 25_000, idleTimeout: 10_000 };
   const ledger = new Ledger(limits);
   add(ledger, request("1", "x", '{"_meta":{"progressToken":0}}'), 0, limits);
@@ -112,7 +112,7 @@ test("Ledger: progress moves the idle clock, never the total one", () => {
   assertEquals(ledger.expire(25_000)[0]?.expiry, "total");
 });
 
-test("Ledger: the queue timeout is the sum of all waits for a link", () => {
+test("Request tracker: the queue timeout is the sum of all waits for a connection", () => {
   const ledger = new Ledger(DEFAULTS);
   add(ledger, request("1", "ping"), 0);
   ledger.updateNewWaits(0, () => false);
@@ -128,7 +128,7 @@ test("Ledger: the queue timeout is the sum of all waits for a link", () => {
   assertEquals(ledger.expire(220_000)[0]?.expiry, "unavailable");
 });
 
-test("Ledger: a request that opens the conversation waits until the link is ready", () => {
+test("Request tracker: the request that opens the connection waits until the link is ready", () => {
   const ledger = new Ledger(DEFAULTS);
   add(ledger, request("1", "initialize"), 0);
   ledger.updateWaits(0, () => false);
@@ -140,7 +140,7 @@ test("Ledger: a request that opens the conversation waits until the link is read
   assertEquals(ledger.expire(45_000)[0]?.expiry, "unavailable");
 });
 
-test("Ledger: a sleep is no wait for a link", () => {
+test("Request tracker: time asleep is no wait for a connection", () => {
   const ledger = new Ledger(DEFAULTS);
   add(ledger, request("1", "ping"), 0);
   ledger.updateWaits(0, () => false);
@@ -152,7 +152,7 @@ test("Ledger: a sleep is no wait for a link", () => {
   assertEquals(ledger.expire(1_045_000)[0]?.expiry, "unavailable");
 });
 
-test("Ledger: an id whose late answer may come is known until that has come, or its link is lost", () => {
+test("Request tracker: an id stays in use until its late response came, or its connection is lost", () => {
   const ledger = new Ledger(DEFAULTS);
   const give = (id: string, epoch: number): void =>
     ledger.awaitLateAnswer(
@@ -178,7 +178,7 @@ test("Ledger: an id whose late answer may come is known until that has come, or 
   ]);
 });
 
-test("Ledger: both limits of the queue are kept, and writing makes room", () => {
+test("Request tracker: the queue is limited in number and size, and sending makes room", () => {
   const ledger = new Ledger({ ...DEFAULTS, queueLimit: 2 });
   const message = request("1", "ping");
   add(ledger, message, 0);
@@ -225,7 +225,7 @@ const COMPARED: [
 ];
 
 for (const [what, told, now, kind] of COMPARED) {
-  test(`Catalog: ${what}`, () => {
+  test(`Known lists: compared with the new ones: ${what}`, () => {
     const catalog = new Catalog();
     told.forEach((result, i) =>
       catalog.told("tools", i === 0 ? undefined : "2", result)
@@ -237,13 +237,13 @@ for (const [what, told, now, kind] of COMPARED) {
   });
 }
 
-test("Catalog: what the client never saw cannot have changed", () => {
+test("Known lists: a list that the client never saw has not changed", () => {
   const catalog = new Catalog();
   assertEquals(catalog.compare("tools", undefined, page(["a"])).kind, "same");
   assertEquals(catalog.known(), []);
 });
 
-test("Catalog: pages without an end are left alone", () => {
+test("Known lists: the comparison stops after 100 pages", () => {
   const catalog = new Catalog();
   catalog.told("tools", undefined, page(["a"]));
   let pages = 1;
@@ -276,7 +276,7 @@ for (const [what, next, most] of CURSORS) {
   for (
     const [now, kind] of [[["a"], "same"], [["a", "b"], "changed"]] as const
   ) {
-    test(`Catalog: cursors that do not advance end a list: ${what}, ${kind}`, () => {
+    test(`Known lists: a cursor that does not advance ends the list: ${what}, ${kind}`, () => {
       const catalog = new Catalog();
       catalog.told("tools", undefined, page(["a"], next(undefined)));
       let pages = 1;
@@ -295,7 +295,7 @@ for (const [what, next, most] of CURSORS) {
   }
 }
 
-test("Catalog: a page that the client asked for twice counts once", () => {
+test("Known lists: a page that the client requested twice counts once", () => {
   const catalog = new Catalog();
   catalog.told("tools", undefined, page(["a"], "2"));
   catalog.told("tools", "2", page(["b"]));
@@ -304,7 +304,7 @@ test("Catalog: a page that the client asked for twice counts once", () => {
   assertEquals(found.kind, "same");
 });
 
-test("Hints: only annotations make a tool repeatable, and the newest count", () => {
+test("Tool hints: only annotations make a tool repeatable, and the newest ones count", () => {
   const hints = new Hints();
   const told = (annotations: unknown): boolean => {
     hints.learn(1, undefined, { tools: [{ name: "t", annotations }] });
@@ -320,7 +320,7 @@ test("Hints: only annotations make a tool repeatable, and the newest count", () 
 
 const READ_ONLY = { readOnlyHint: true };
 
-test("Hints: each connection is judged by its own list", () => {
+test("Tool hints: each connection has its own list", () => {
   const hints = new Hints();
   const list = (epoch: number, annotations: unknown): void =>
     hints.learn(epoch, undefined, { tools: [{ name: "t", annotations }] });
@@ -339,7 +339,7 @@ test("Hints: each connection is judged by its own list", () => {
   assertEquals(hints.answer(1, "t"), "unknown");
 });
 
-test("Hints: a tool that is not listed is not repeatable once the list is complete", () => {
+test("Tool hints: a tool that is not in the complete list is not repeatable", () => {
   const hints = new Hints();
   const annotations = READ_ONLY;
   const page = (names: string[], nextCursor?: string): unknown => ({
@@ -361,7 +361,7 @@ test("Hints: a tool that is not listed is not repeatable once the list is comple
   assertEquals(hints.answer(2, "t"), "once", "there is none");
 });
 
-test("Asked: ids that begin at 0 again do not meet", () => {
+test("Server requests: equal ids from two connections stay apart", () => {
   const asked = new Asked();
   const question = request("0", "roots/list", '{"_meta":{"progressToken":0}}');
   const [old, young] = [1, 2].map((epoch) =>
