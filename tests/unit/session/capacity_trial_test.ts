@@ -92,14 +92,14 @@ function learned(scene: Scene): Remembered | undefined {
   ).at(-1);
 }
 
-test("both connections answer, and the first one also after the second is closed: many", () => {
+test("Capacity check: a daemon that answers on both connections, and on the first after the second is closed, keeps many", () => {
   const scene = ready();
   both(scene);
   assertEquals(keeps(scene), "many");
   assertEquals(learned(scene)?.one, undefined, "only `one` is remembered");
 });
 
-test("requests wait for the trial, notifications do not", () => {
+test("Capacity check: requests wait for it, notifications do not", () => {
   const scene = ready();
   scene.ask(1, "tools/list");
   scene.call(2, "write");
@@ -112,7 +112,7 @@ test("requests wait for the trial, notifications do not", () => {
   assertEquals(scene.written().map(({ id }) => id), [1, 2]);
 });
 
-test("a request waits for 450 ms at most, the handshake of the first connection included", () => {
+test("Capacity check: delays a request by 450 ms at most, with the handshake of the first connection", () => {
   for (const handshakeMs of [0, 100, 150]) {
     const scene = ready({}, handshakeMs);
     scene.call(1, "write");
@@ -257,7 +257,7 @@ const ONE: [
   ],
 ];
 for (const [what, end, first, isRemembered] of ONE) {
-  test(`one: ${what}`, () => {
+  test(`Capacity check: the daemon keeps one: ${what}`, () => {
     const scene = ready();
     scene.call(1, "write");
     end(scene);
@@ -290,7 +290,7 @@ for (const [what, end, first, isRemembered] of ONE) {
   });
 }
 
-test("what is remembered is not tried again, for a week and for that version", () => {
+test("Capacity check: a cached result counts for a week, and for that version of the daemon", () => {
   const remembered = { ...NOTHING, one: { "daemon 7": 60_000 } };
   assertEquals(ready({ remembered }).dials.length, 1);
   assertEquals(keeps(ready({ remembered })), "one");
@@ -305,7 +305,7 @@ test("what is remembered is not tried again, for a week and for that version", (
   assertEquals(scene.dials.length, 2, "too long ago");
 });
 
-test("the cache keeps it, with what others have found, and for as long as it holds", () => {
+test("Cache format: capacities of several proxies are merged, and each expires in its time", () => {
   const owner = { daemon: "d", key: "k", user: "u", dialect: "mcp" };
   const kept = merged({ ...NOTHING, one: { a: 5_000 } }, {
     ...NOTHING,
@@ -337,7 +337,7 @@ const UNTRIED: [what: string, scene: () => Scene][] = [
   ["probes are switched off", () => ready({ pingInterval: Infinity })],
 ];
 for (const [what, make] of UNTRIED) {
-  test(`not tried: ${what}`, () => {
+  test(`Capacity check: left out: ${what}`, () => {
     const scene = make();
     scene.call(1, "write");
     scene.pass(400);
@@ -346,7 +346,7 @@ for (const [what, make] of UNTRIED) {
   });
 }
 
-test("not tried once anything was called, also after a reconnect; lists are no calls", () => {
+test("Capacity check: left out after the first call, also after a reconnect; a list is no call", () => {
   for (
     const [method, dials] of [["tools/list", 3], ["tools/call", 2]] as const
   ) {
@@ -365,7 +365,7 @@ test("not tried once anything was called, also after a reconnect; lists are no c
   }
 });
 
-test("a daemon that goes away during the trial, or stands still, shows nothing: one for this process, and a process tries once", () => {
+test("Capacity check: shows nothing where the daemon goes away or freezes, and is not repeated in this process", () => {
   const away = ready();
   away.open();
   away.close(1006, 1);
@@ -387,7 +387,7 @@ test("a daemon that goes away during the trial, or stands still, shows nothing: 
   }
 });
 
-test("a daemon that is known to keep two goes away within 2 s: it is still known", () => {
+test("Capacity check: a loss of the daemon does not change a known capacity of two", () => {
   const scene = ready();
   both(scene);
   scene.close(1006, 1);
@@ -400,7 +400,7 @@ test("a daemon that is known to keep two goes away within 2 s: it is still known
   assertEquals(keeps(scene), "many");
 });
 
-test("the first connection is closed within 2 s of a standby's opening: one", () => {
+test("Capacity check: a first connection that closes within 2 s of a standby's opening shows a capacity of one", () => {
   const scene = ready();
   both(scene);
   scene.call("long", "write");
@@ -419,7 +419,7 @@ test("the first connection is closed within 2 s of a standby's opening: one", ()
   assertEquals(learned(scene)?.one, { "daemon 7": WEEK_MS });
 });
 
-test("a sleep ends the trial without an outcome, and requests go on", () => {
+test("Capacity check: a sleep ends it without a result, and requests go on", () => {
   const scene = ready();
   scene.call(1, "write");
   scene.sleep(60_000);
@@ -431,7 +431,7 @@ test("a sleep ends the trial without an outcome, and requests go on", () => {
   assertEquals(learned(scene)?.one, undefined);
 });
 
-test("the client leaves during the trial: both connections are closed", () => {
+test("Capacity check: when the client leaves, both connections are closed", () => {
   const scene = ready();
   scene.open();
   scene.end();
@@ -440,7 +440,7 @@ test("the client leaves during the trial: both connections are closed", () => {
   assertEquals(scene.exit(), 0);
 });
 
-test("what the daemon says on the second connection of a trial is told to nobody", () => {
+test("Capacity check: messages on its second connection do not reach the client", () => {
   const scene = ready();
   scene.take();
   second(scene);
@@ -449,7 +449,7 @@ test("what the daemon says on the second connection of a trial is told to nobody
   assertEquals(scene.replies(), []);
 });
 
-test("what closes the second connection is no proof that the first one is deaf", () => {
+test("Capacity check: a second connection that closes does not make the first one suspect", () => {
   const scene = ready();
   scene.call(1, "write");
   scene.open();
@@ -458,7 +458,7 @@ test("what closes the second connection is no proof that the first one is deaf",
   assertEquals([scene.isLeft(1), scene.written().at(-1).id], [false, 1]);
 });
 
-test("a log line says that the daemon keeps one, and why", () => {
+test("Capacity check: the log says that the daemon keeps one, and why", () => {
   const scene = ready();
   scene.take();
   scene.open();

@@ -43,7 +43,7 @@ function list(scene: Scene, hints: Json = { readOnlyHint: true }): void {
   scene.daemon({ id, result: { tools } });
 }
 
-test("a message passes both ways as it was spelled", () => {
+test("Forwarding: a message passes both ways as it is spelled", () => {
   const scene = new Scene();
   scene.start();
   const there =
@@ -59,7 +59,7 @@ test("a message passes both ways as it was spelled", () => {
   assertEquals(rest, [there, back]);
 });
 
-test("never written: waits for the next link, in order", () => {
+test("Queue: requests wait for the next connection, in order", () => {
   const scene = new Scene();
   scene.start();
   scene.close();
@@ -72,7 +72,7 @@ test("never written: waits for the next link, in order", () => {
   assertEquals(errors(scene), []);
 });
 
-test("never written: unavailable when its queue deadline passes, not before", () => {
+test("Queue: a request that was never sent fails as unavailable when its queue timeout passes, not before", () => {
   const scene = new Scene();
   scene.start();
   scene.close();
@@ -94,7 +94,7 @@ test("never written: unavailable when its queue deadline passes, not before", ()
   );
 });
 
-test("written and unanswered, safe: written again on the next link under the same id", () => {
+test("Lost connection: a safe request is sent again on the next one under the same id", () => {
   const scene = equipped();
   scene.ask(1, "tools/list");
   scene.call(2, "look");
@@ -114,7 +114,7 @@ test("written and unanswered, safe: written again on the next link under the sam
   ]);
 });
 
-test("written and unanswered, unsafe: outcome unknown at once, never written again", () => {
+test("Lost connection: an unsafe request fails at once with an unknown outcome, and is never sent again", () => {
   const scene = equipped();
   scene.call(1, "write");
   scene.take();
@@ -135,7 +135,7 @@ const POLICIES: [retry: "safe" | "always" | "never", resent: unknown[]][] = [
   ["never", []],
 ];
 for (const [retry, resent] of POLICIES) {
-  test(`--retry ${retry} writes again: ${resent.join(" ") || "nothing"}`, () => {
+  test(`Lost connection: --retry ${retry} sends again: ${resent.join(" ") || "nothing"}`, () => {
     const scene = equipped({ retry });
     scene.call("look", "look");
     scene.call("write", "write");
@@ -155,7 +155,7 @@ for (const [retry, resent] of POLICIES) {
   });
 }
 
-test("in flight on two lost links: not tried a third time", () => {
+test("Lost connection: after a second one a request is not tried a third time", () => {
   const scene = equipped({ retry: "always" });
   scene.call(1, "write");
   for (let losses = 1; losses <= 2; losses++) {
@@ -168,7 +168,7 @@ test("in flight on two lost links: not tried a third time", () => {
   assertMatch(scene.replies().at(-1).error.message, /2 lost connections/);
 });
 
-test("silent past its deadline: cancelled at the daemon, timed out, and a late answer dropped", () => {
+test("Timeout: the request is cancelled at the daemon, fails, and its late response is dropped", () => {
   const scene = equipped({ requestTimeout: 20_000, pingInterval: Infinity });
   scene.call(7, "write");
   scene.take();
@@ -184,7 +184,7 @@ test("silent past its deadline: cancelled at the daemon, timed out, and a late a
   assertEquals(scene.replies(), []);
 });
 
-test("progress keeps a request alive, and passes also where it does not rise", () => {
+test("Progress: postpones the idle timeout, and reaches the client also where it does not rise", () => {
   const scene = equipped({ idleTimeout: 10_000, pingInterval: Infinity });
   scene.call(1, "write", { progressToken: "t" });
   scene.take();
@@ -210,7 +210,7 @@ test("progress keeps a request alive, and passes also where it does not rise", (
   assertEquals(scene.replies(), [], "it is answered");
 });
 
-test("a safe request that is sent again shows no progress that the client has seen", () => {
+test("Progress: of a safe request that is sent again, the client sees no value twice", () => {
   const scene = equipped();
   scene.call(1, "look", { progressToken: 0 });
   const progress = (progress: number): void =>
@@ -228,7 +228,7 @@ test("a safe request that is sent again shows no progress that the client has se
   assertEquals(scene.replies().map(({ params }) => params.progress), [6]);
 });
 
-test("duplicate, late and foreign answers are dropped", () => {
+test("Responses: duplicate, late and foreign ones are dropped", () => {
   const scene = equipped();
   scene.ask("7", "tools/list");
   scene.daemon({ id: "7", result: { tools: [] } });
@@ -251,7 +251,7 @@ test("duplicate, late and foreign answers are dropped", () => {
   assertEquals(scene.replies(), [], "that connection was left");
 });
 
-test("a second request under an id in flight is dropped with a log line", () => {
+test("Duplicate id: a second request under an id in flight is dropped with a log line", () => {
   const scene = equipped();
   scene.call(1, "write");
   scene.call(1, "write");
@@ -260,7 +260,7 @@ test("a second request under an id in flight is dropped with a log line", () => 
   assertEquals(scene.logged(), ["duplicate-id"]);
 });
 
-test("cancelled while it waits: nothing is written and nothing answered", () => {
+test("Cancellation: of a queued request nothing is sent and nothing answered", () => {
   const scene = equipped();
   scene.close();
   scene.call(1, "write");
@@ -273,7 +273,7 @@ test("cancelled while it waits: nothing is written and nothing answered", () => 
   assertEquals(scene.replies().filter(({ id }) => id === 1), []);
 });
 
-test("cancelled in flight: the daemon is told, and its answer is dropped", () => {
+test("Cancellation: of a request in flight the daemon is notified, and its response is dropped", () => {
   const scene = equipped();
   scene.call(1, "write");
   scene.take();
@@ -289,7 +289,7 @@ test("cancelled in flight: the daemon is told, and its answer is dropped", () =>
   assertEquals(scene.replies(), []);
 });
 
-test("initialize cannot be cancelled", () => {
+test("Cancellation: initialize cannot be cancelled", () => {
   const scene = new Scene();
   scene.ask(0, "initialize", {});
   scene.client({ method: "notifications/cancelled", params: { requestId: 0 } });
@@ -299,7 +299,7 @@ test("initialize cannot be cancelled", () => {
   assertEquals(scene.replies()[0].id, 0);
 });
 
-test("the client's ping is answered while down and passed on while up", () => {
+test("Ping: the client's own is answered during an outage, and forwarded otherwise", () => {
   const scene = equipped();
   scene.ask(1, "ping");
   assertEquals(methods(scene.written()), ["ping"]);
@@ -310,7 +310,7 @@ test("the client's ping is answered while down and passed on while up", () => {
   assertEquals(scene.replies(), [{ jsonrpc: "2.0", id: 2, result: {} }]);
 });
 
-test("a full queue says so at once", () => {
+test("Queue: when it is full, a request fails at once", () => {
   const scene = equipped({ queueLimit: 2 });
   scene.close();
   for (const id of [1, 2, 3]) scene.call(id, "write");
@@ -319,7 +319,7 @@ test("a full queue says so at once", () => {
   assertEquals(scene.logged().at(-1), "dropped-notification");
 });
 
-test("a message over --max-message costs only its own request an error", () => {
+test("Size limit: a message over --max-message fails only its own request", () => {
   const scene = equipped({ maxMessage: 1000 });
   scene.ask(1, "x", { text: "x".repeat(1000) });
   assertEquals(scene.written(), []);
@@ -350,7 +350,7 @@ const REFUSALS: [what: string, end: (scene: Scene) => void][] = [
   ["another protocol version", (scene) => scene.again("2099-01-01")],
 ];
 for (const [what, end] of REFUSALS) {
-  test(`refused by ${what}: everyone is told at once, and dialing goes on at the cap`, () => {
+  test(`Refusal: by ${what}, requests fail at once, and the next dial comes at the cap`, () => {
     const scene = equipped();
     scene.close();
     scene.call(1, "write");
@@ -376,7 +376,7 @@ for (const [what, end] of REFUSALS) {
   });
 }
 
-test("an idle dead link is noticed within 10 s", () => {
+test("Liveness: a dead idle connection is lost within 10 s", () => {
   const scene = equipped();
   const { now, epoch } = scene;
   scene.pass(10_000);
@@ -386,7 +386,7 @@ test("an idle dead link is noticed within 10 s", () => {
   assertEquals(scene.now - now, 10_000);
 });
 
-test("any frame, also garbage, answers a probe", () => {
+test("Liveness: any frame answers a probe, even an invalid one", () => {
   const scene = equipped();
   for (
     const frame of ["garbage", '{"jsonrpc":"2.0","method":"notifications/x"}']
@@ -398,7 +398,7 @@ test("any frame, also garbage, answers a probe", () => {
   assertEquals(scene.take().some(({ type }) => type === "close"), false);
 });
 
-test("while an answer is owed, silence is no verdict", () => {
+test("Liveness: a connection with an open request is kept in silence", () => {
   const scene = equipped();
   scene.call(1, "write");
   const { epoch } = scene;
@@ -406,7 +406,7 @@ test("while an answer is owed, silence is no verdict", () => {
   assertEquals(scene.isLeft(epoch), false);
 });
 
-test("the end with nothing owed: exit 0 at once, with a close for the daemon", () => {
+test("Shutdown: with nothing open, exit 0 at once, and a close for the daemon", () => {
   const scene = equipped();
   const { epoch } = scene;
   scene.end();
@@ -417,7 +417,7 @@ test("the end with nothing owed: exit 0 at once, with a close for the daemon", (
   assertEquals(scene.session.deadline(), Infinity);
 });
 
-test("the end while the daemon is away, or is being dialed: exit 0 at once", () => {
+test("Shutdown: during an outage or a dial, exit 0 at once", () => {
   const down = equipped();
   down.close();
   down.take();
@@ -429,7 +429,7 @@ test("the end while the daemon is away, or is being dialed: exit 0 at once", () 
   assertEquals(dialing.take().map(({ type }) => type), ["close", "exit"]);
 });
 
-test("the end with something owed: up to 1.5 s, then an error for each", () => {
+test("Shutdown: open requests have 1.5 s, and then fail", () => {
   const scene = equipped();
   scene.call(1, "write");
   scene.call(2, "write");
@@ -448,7 +448,7 @@ test("the end with something owed: up to 1.5 s, then an error for each", () => {
   assertEquals([errors(queued), queued.exit()], [[[1, -31001]], 0]);
 });
 
-test("the end with something owed: exit as soon as it is answered", () => {
+test("Shutdown: exit as soon as the open request is answered", () => {
   const scene = equipped();
   scene.call(1, "write");
   scene.end();
@@ -457,7 +457,7 @@ test("the end with something owed: exit as soon as it is answered", () => {
   assertEquals(scene.exit(), 0);
 });
 
-test("asked to end by two signals: at once", () => {
+test("Shutdown: at once after a second signal", () => {
   const scene = equipped();
   scene.call(1, "write");
   scene.end("signal");
@@ -467,14 +467,14 @@ test("asked to end by two signals: at once", () => {
   assertEquals([errors(scene), scene.exit()], [[[1, -31002]], 0]);
 });
 
-test("a broken stdout: exit 0 at once, whatever is owed", () => {
+test("Shutdown: with a broken stdout exit 0 at once, whatever is open", () => {
   const scene = equipped();
   scene.call(1, "write");
   scene.do({ type: "broken" });
   assertEquals(scene.exit(), 0);
 });
 
-test("--give-up-after: exit 1 after so long without a link, with an answer for everyone", () => {
+test("--give-up-after: exit 1 after so long without a connection, and every open request fails", () => {
   const scene = equipped({ giveUpAfter: 20_000 });
   scene.pass(4_000);
   scene.close();
@@ -486,14 +486,14 @@ test("--give-up-after: exit 1 after so long without a link, with an answer for e
   assertEquals([errors(scene), scene.exit()], [[[1, -31001]], 1]);
 });
 
-test("--give-up-after does not run while a daemon waits for the client to speak", () => {
+test("--give-up-after: does not run while the client has not sent anything", () => {
   const scene = new Scene({ giveUpAfter: 20_000 });
   scene.open();
   scene.pass(60_000);
   assertEquals(scene.exit(), undefined);
 });
 
-test("the data of an error never says that repeating is harmless where it is not", () => {
+test("Errors: retryable is false where repeating may do harm", () => {
   const always = equipped({ retry: "always", requestTimeout: 30_000 });
   always.call(1, "write");
   always.close();

@@ -31,7 +31,7 @@ function full(): Scene {
   return scene;
 }
 
-test("20,000 dropped notifications are five lines, and the end tells the count", () => {
+test("Dropped notifications: 20,000 give five log lines, the last one with the count at the end", () => {
   const scene = full();
   for (let i = 0; i < 20_000; i++) scene.client(NOTE);
   const tens = [10, 100, 1000, 10_000].map((it) =>
@@ -43,7 +43,7 @@ test("20,000 dropped notifications are five lines, and the end tells the count",
   assertEquals(counts(scene), ["20000 notifications in all"]);
 });
 
-test("what waited is written: the next notification tells how many were dropped, and it counts anew", () => {
+test("Dropped notifications: once the queue is sent, the count is logged and starts anew", () => {
   const scene = full();
   for (let i = 0; i < 3; i++) scene.client(NOTE);
   assertEquals(counts(scene), ["1"]);
@@ -56,7 +56,7 @@ test("what waited is written: the next notification tells how many were dropped,
   assertEquals(counts(scene), ["1"]);
 });
 
-test("one dropped notification is one line", () => {
+test("Dropped notifications: a single one gives one log line", () => {
   const scene = full();
   scene.client(NOTE);
   scene.pass(1_000);
@@ -65,7 +65,7 @@ test("one dropped notification is one line", () => {
   assertEquals(counts(scene), ["1"]);
 });
 
-test("notifications that wait for too long are told in the same way", () => {
+test("Dropped notifications: those that exceed the queue timeout are logged in the same way", () => {
   const scene = new Scene({ queueLimit: Infinity });
   scene.start();
   scene.close();

@@ -72,7 +72,7 @@ function concurrent(config = {}): Scene {
   return scene;
 }
 
-test("exai: after a sleep with calls in flight on links that died, there is a dial within 2 s", () => {
+test("exai sleep: with calls on connections that died, the next dial comes within 2 s", () => {
   const scene = new ExaiScene();
   scene.greet();
   scene.running(1);
@@ -85,7 +85,7 @@ test("exai: after a sleep with calls in flight on links that died, there is a di
     `${scene.now - now} ms, ${JSON.stringify(scene.answers())}`,
   );
 });
-test("exai: a nap of 4 s while a call runs does not keep tools/list and new calls out", () => {
+test("exai sleep: after one of 4 s during a call, tools/list and new calls go on", () => {
   const scene = new ExaiScene();
   scene.greet();
   scene.running(1);
@@ -100,7 +100,7 @@ test("exai: a nap of 4 s while a call runs does not keep tools/list and new call
   scene.pass(46_000);
   assertEquals(scene.answers(), []);
 });
-test("each call that finds none in flight is probed during, not only the first one", () => {
+test("Liveness: each call that finds none in flight is probed during the call", () => {
   const scene = new Scene();
   scene.start();
   scene.ask("l", "tools/list");
@@ -118,7 +118,7 @@ test("each call that finds none in flight is probed during, not only the first o
   answering(scene);
   assert(scene.isLeft(1), "within 20 s");
 });
-test("notifications/initialized reaches a daemon whose link only has to show that it lives", () => {
+test("Sleep: initialized reaches the daemon as soon as its connection answers the probe", () => {
   const scene = new Scene();
   scene.open();
   scene.ask("init", "initialize", { protocolVersion: "2025-06-18" });
@@ -135,7 +135,7 @@ test("notifications/initialized reaches a daemon whose link only has to show tha
     "tools/call",
   ]);
 });
-test("what was due first has its time after a sleep", () => {
+test("Sleep: a request that was due first keeps its time", () => {
   const scene = new Scene({ requestTimeout: 3_000, pingInterval: Infinity });
   scene.start();
   scene.pass(4_000);
@@ -147,12 +147,12 @@ test("what was due first has its time after a sleep", () => {
   scene.do(naps.look(scene.now, scene.now, due)!);
   assertEquals(scene.replies(), []);
 });
-test("--give-up-after does not end a busy daemon's call", () => {
+test("--give-up-after: does not end the call of a busy daemon", () => {
   const scene = concurrent({ giveUpAfter: 60_000 });
   scene.pass(80_000);
   assertEquals([scene.exit(), scene.replies()], [undefined, []]);
 });
-test("a dead link is found with a ping interval below a second", () => {
+test("Failover: a dead connection is found with a ping interval below 1 s", () => {
   const scene = concurrent({ pingInterval: 500, pingTimeout: 500 });
   scene.pass(1_000);
   scene.daemon({ id: second(scene), result: {} });
@@ -164,7 +164,7 @@ test("a dead link is found with a ping interval below a second", () => {
   }
   assert(scene.isLeft(1), `not in ${scene.now} ms`);
 });
-test("clogged while a standby is asked: nobody is lost twice", () => {
+test("Back-pressure: a full stdout during a failover loses each connection once", () => {
   const scene = concurrent();
   scene.pass(10_000);
   second(scene);
@@ -179,14 +179,14 @@ test("clogged while a standby is asked: nobody is lost twice", () => {
   scene.pass(600);
   assertEquals(scene.dials.length, length + 1);
 });
-test("the call's deadline and the second link's handshake timeout in one tick", () => {
+test("Failover: a call's deadline and the standby's handshake timeout at once make one dial", () => {
   const scene = concurrent({ requestTimeout: 25_250 });
   scene.pass(25_000);
   const { length } = scene.dials;
   scene.pass(300);
   assertEquals(scene.dials.length, length + 1);
 });
-test("after a sleep in `restoring` the link is probed at once", () => {
+test("Sleep: a connection whose session is being restored is probed at once", () => {
   const scene = new Scene();
   scene.start();
   scene.ask("l", "tools/list");
@@ -198,7 +198,7 @@ test("after a sleep in `restoring` the link is probed at once", () => {
   scene.sleep(10_000);
   assertEquals(scene.sent().map((it) => it.method), ["ping"]);
 });
-test("four links drain, and a sleep: the main link is probed", () => {
+test("Sleep: with four draining connections, the main one is probed", () => {
   const scene = draining();
   scene.take();
   scene.sleep(5_000);
@@ -207,20 +207,20 @@ test("four links drain, and a sleep: the main link is probed", () => {
   );
   assertEquals(pinged.toSorted(), [1, 2, 3, 4, 5]);
 });
-test("a call that came after the wake is not written to the link that failed its probe", () => {
+test("Sleep: a call after it is not sent on a connection that fails its probe", () => {
   const scene = woken();
   assertEquals(scene.sent().some((it) => it.id === "new"), false);
   answering(scene);
   scene.pong();
   assert(scene.sent().some((it) => it.id === "new"));
 });
-test("a large message meets no queue", () => {
+test("Queue: a large message on a ready connection meets no limit", () => {
   const scene = new Scene({ maxMessage: 1024 ** 3 });
   scene.start();
   scene.call(1, "x".repeat(65 * 1024 * 1024));
   assertEquals(scene.replies(), []);
 });
-test("a batch of 1500 on a ready link", () => {
+test("Queue: a batch of 1,500 requests on a ready connection meets no limit", () => {
   const scene = new Scene();
   scene.start();
   const batch = Array.from(
@@ -230,7 +230,7 @@ test("a batch of 1500 on a ready link", () => {
   scene.client(JSON.stringify(batch));
   assertEquals([scene.written().length, scene.replies().length], [1500, 0]);
 });
-test("a greeting that slept is given up within 2 s", () => {
+test("Sleep: a handshake in progress is given up within 2 s", () => {
   const scene = new Scene();
   scene.open();
   scene.ask("init", "initialize", { protocolVersion: "2025-06-18" });
@@ -240,7 +240,7 @@ test("a greeting that slept is given up within 2 s", () => {
   scene.untilDial();
   assert(scene.now - now <= 2_000, `${scene.now - now}`);
 });
-test("with the circuit open a call dials at once, or waits for the next dial", () => {
+test("Circuit breaker: while it is open, a call dials at once", () => {
   const scene = new Scene();
   scene.start();
   scene.close();
@@ -259,7 +259,7 @@ test("with the circuit open a call dials at once, or waits for the next dial", (
     JSON.stringify(scene.replies()[0]?.error.message),
   );
 });
-test("what is told while a suspected link is waited for", () => {
+test("Wait progress: says that a second connection checks the silent one", () => {
   const scene = concurrent();
   scene.pass(10_000);
   scene.refuse();
@@ -272,7 +272,7 @@ test("what is told while a suspected link is waited for", () => {
   const [{ params }] = scene.replies();
   assertEquals(/silent: a second connection/.test(params.message), true);
 });
-test("a broadcast is told once while a link drains", () => {
+test("Draining: a broadcast from both connections reaches the client once", () => {
   const scene = new Scene();
   scene.start();
   scene.call("long", "write");
@@ -284,12 +284,12 @@ test("a broadcast is told once while a link drains", () => {
   }
   assertEquals(scene.replies().length, 1);
 });
-test("the fifth black hole: new traffic goes on", () => {
+test("Failover: goes on after four connections that drain", () => {
   const scene = draining();
   scene.pass(60_000);
   assert(scene.dials.length > 5, "another standby");
 });
-test("exai: a stop of 60 s with a call in flight is noticed", () => {
+test("Sleep detector: notices one of 60 s during an exai call", () => {
   const scene = new ExaiScene();
   scene.greet();
   const call = scene.running(1);
@@ -304,7 +304,7 @@ test("exai: a stop of 60 s with a call in flight is noticed", () => {
   const due = Math.min(scene.session.deadline(), at + HEARTBEAT_MS);
   assert(naps.look(at + 60_000, at + 60_000, due) !== undefined);
 });
-test("cancel: an idle link has 10 s of silence", () => {
+test("Liveness: after a cancelled call the idle connection has 10 s of silence", () => {
   const scene = new Scene();
   scene.start();
   scene.call("long", "write");
@@ -317,7 +317,7 @@ test("cancel: an idle link has 10 s of silence", () => {
   assertEquals(scene.isLeft(1), false);
 });
 
-test("exai: what is heard elsewhere does not keep a link stale that slept", () => {
+test("exai sleep: traffic on another connection does not keep one that answers no probe", () => {
   const scene = new ExaiScene();
   scene.greet();
   const calls = [scene.running(1), scene.running(2)];
@@ -333,7 +333,7 @@ test("exai: what is heard elsewhere does not keep a link stale that slept", () =
   assertEquals(scene.isLeft(3), true);
 });
 
-test("a call that came after the wake is not written to a link that failed its probe, even if the second dial fails", () => {
+test("Sleep: a call after it is not sent on a connection that fails its probe, even if the standby fails", () => {
   const scene = woken();
   scene.take();
   scene.refuse();
@@ -344,7 +344,7 @@ test("a call that came after the wake is not written to a link that failed its p
   assert(scene.sent().some(({ id }) => id === "new"));
 });
 
-test("time that was slept is not told as waiting", () => {
+test("Sleep: is not part of the waiting time in an error", () => {
   const scene = new Scene({ requestTimeout: 15_000 });
   scene.start();
   scene.call(1, "write");

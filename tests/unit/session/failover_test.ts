@@ -85,7 +85,7 @@ function replies(scene: Scene): Json[] {
   return scene.replies().map(({ id, error }) => [id, error?.code]);
 }
 
-test("silence during a call: probes after 0.25, 5 and 10 s, and then a second connection", () => {
+test("Failover: silence during a call leads to probes after 0.25, 5 and 10 s, and then to a standby", () => {
   const scene = calling("serial");
   assertEquals(pings(scene, 1).length, 0);
   scene.pass(4_749);
@@ -99,7 +99,7 @@ test("silence during a call: probes after 0.25, 5 and 10 s, and then a second co
   assertEquals(pings(scene, 1).length, 1);
 });
 
-test("suspicion comes after both times together, also between two probes", () => {
+test("Failover: suspicion comes after --ping-interval and --ping-timeout, also between two probes", () => {
   const scene = calling("serial", { pingTimeout: 3_000 });
   scene.pass(7_749);
   assertEquals(scene.dials.length, 1);
@@ -107,7 +107,7 @@ test("suspicion comes after both times together, also between two probes", () =>
   assertEquals(scene.dials.length, 2);
 });
 
-test("a daemon that keeps one connection is never dialed a second time, and no call is ended", () => {
+test("Failover: a daemon that keeps one connection gets no standby, and no call is ended", () => {
   for (const connections of ["one", "auto"] as const) {
     const scene = new Scene({ connections });
     scene.open();
@@ -126,7 +126,7 @@ test("a daemon that keeps one connection is never dialed a second time, and no c
   }
 });
 
-test("evidence by a probe during the call: the connection is dead within 18 s", () => {
+test("Failover: a connection that answered a probe during the call is lost within 18 s, and its calls end", () => {
   const scene = calling("concurrent");
   scene.pass(10_000);
   scene.call("new", "write");
@@ -149,7 +149,7 @@ test("evidence by a probe during the call: the connection is dead within 18 s", 
   assertEquals(replies(scene), [["new", undefined]]);
 });
 
-test("the probe before a call is not answered: a second connection is opened, and gets the call as soon as it is answered", () => {
+test("Failover: a call whose leading probe is not answered moves to the standby", () => {
   const scene = frozen();
   scene.call("second", "write");
   scene.pass(4_999);
@@ -168,7 +168,7 @@ test("the probe before a call is not answered: a second connection is opened, an
   assertEquals(scene.now, 12_000);
 });
 
-test("an idle connection was probed already when the call came: that probe's time counts", () => {
+test("Failover: a probe from before the call counts with its earlier time", () => {
   const scene = new Scene();
   scene.start();
   scene.pass(5_000);
@@ -180,7 +180,7 @@ test("an idle connection was probed already when the call came: that probe's tim
   assertEquals([scene.dials.length, scene.isLeft(1)], [2, false]);
 });
 
-test("nothing waits any more: the connection is lost as any idle one", () => {
+test("Failover: without a waiting call a silent connection is lost as any idle one", () => {
   const scene = frozen();
   scene.client({
     method: "notifications/cancelled",
@@ -197,7 +197,7 @@ const ALIVE: [what: string, answer: (scene: Scene) => void][] = [
   }],
 ];
 for (const [what, answer] of ALIVE) {
-  test(`while the second connection is opened ${what}: the call is written on the first`, () => {
+  test(`Failover: while the standby opens ${what}: the call is sent on the first connection`, () => {
     const scene = frozen();
     scene.pass(5_500);
     scene.open();
@@ -207,7 +207,7 @@ for (const [what, answer] of ALIVE) {
   });
 }
 
-test("the second connection hangs, too: the daemon is busy or frozen, and the call is written on the first and has all its time", () => {
+test("Failover: when the standby hangs, too, the call is sent on the first connection, and keeps all its time", () => {
   const scene = frozen();
   scene.pass(19_999);
   assertEquals(scene.written().some(({ id }) => id === "waits"), false);
@@ -226,7 +226,7 @@ test("the second connection hangs, too: the daemon is busy or frozen, and the ca
   assertEquals(replies(scene), [["waits", undefined]]);
 });
 
-test("nothing listens for the second connection: the first one is lost, and the call waits for the daemon", () => {
+test("Failover: when nothing listens for the standby, the first connection is lost, and the call waits", () => {
   const scene = frozen();
   scene.pass(5_000);
   scene.refuse();
@@ -238,7 +238,7 @@ test("nothing listens for the second connection: the first one is lost, and the 
   assertEquals(scene.written().at(-1).id, "waits");
 });
 
-test("a daemon that keeps one: the call waits for 250 ms, and has all its time then", () => {
+test("Failover: with a daemon that keeps one connection, a call waits 250 ms for its probe", () => {
   const scene = frozen({ connections: "one" });
   scene.pass(249);
   assertEquals(scene.written(), []);
@@ -248,7 +248,7 @@ test("a daemon that keeps one: the call waits for 250 ms, and has all its time t
   assertEquals([scene.dials.length, scene.replies()], [1, []]);
 });
 
-test("a call that only reads is repeated on the standby", () => {
+test("Failover: a read-only call is repeated on the standby", () => {
   const scene = new Scene();
   scene.start();
   scene.ask("r", "resources/read", { uri: "a" });
@@ -262,7 +262,7 @@ test("a call that only reads is repeated on the standby", () => {
   assertEquals(replies(scene), [["r", undefined]]);
 });
 
-test("no evidence: the connection keeps its calls, and the standby gets what comes", () => {
+test("Draining: without evidence the connection keeps its calls, and new ones go to the standby", () => {
   const scene = calling("serial");
   scene.call("early", "write");
   scene.pass(9_750);
@@ -320,7 +320,7 @@ const NO_EVIDENCE: [what: string, scene: () => Scene][] = [
   }],
 ];
 for (const [what, make] of NO_EVIDENCE) {
-  test(`no evidence: ${what}`, () => {
+  test(`Failover: no evidence: ${what}`, () => {
     const scene = make();
     scene.take();
     assertEquals(scene.epoch, 2, "the standby");
@@ -331,7 +331,7 @@ for (const [what, make] of NO_EVIDENCE) {
   });
 }
 
-test("it answers before the standby has answered twice: nothing is lost", () => {
+test("Failover: a connection that answers before the standby's second pong is kept", () => {
   const scene = calling("concurrent");
   scene.pass(10_000);
   const [first] = pings(scene, 1);
@@ -345,7 +345,7 @@ test("it answers before the standby has answered twice: nothing is lost", () => 
   assertEquals(scene.replies().map(({ id }) => id), ["long"]);
 });
 
-test("a draining connection that closes costs its own calls only", () => {
+test("Draining: a connection that closes fails only its own calls", () => {
   const scene = calling("serial");
   scene.pass(9_750);
   answering(scene);
@@ -356,7 +356,7 @@ test("a draining connection that closes costs its own calls only", () => {
   assertEquals(scene.dials.length, 2, "the main link stands");
 });
 
-test("a draining connection is probed in silence, so that a daemon's host that forgot it can say so", () => {
+test("Draining: the connection is probed in silence", () => {
   const scene = calling("serial");
   scene.pass(9_750);
   answering(scene);
@@ -365,7 +365,7 @@ test("a draining connection is probed in silence, so that a daemon's host that f
   assertEquals(pings(scene, 1).length, 2);
 });
 
-test("nothing answers on the second connection either: the call has all its time", () => {
+test("Failover: when no standby answers, the call keeps all its time, and standbys follow the backoff", () => {
   for (const habit of ["concurrent", "serial"] as const) {
     const scene = calling(habit);
     scene.pass(590_000);
@@ -377,7 +377,7 @@ test("nothing answers on the second connection either: the call has all its time
   }
 });
 
-test("a daemon that answers initialize on the second connection, but no ping, shows nothing", () => {
+test("Failover: a standby that answers initialize but no ping shows nothing", () => {
   const scene = calling("serial");
   scene.pass(9_750);
   greeted(scene);
@@ -388,7 +388,7 @@ test("a daemon that answers initialize on the second connection, but no ping, sh
   assertEquals(scene.replies().map(({ id }) => id), ["long"]);
 });
 
-test("whatever is heard ends the suspicion", () => {
+test("Failover: any message on the suspect connection clears the suspicion", () => {
   const scene = calling("concurrent");
   scene.pass(10_000);
   scene.open();
@@ -399,7 +399,7 @@ test("whatever is heard ends the suspicion", () => {
   assertEquals(scene.sent().map(({ id }) => id), ["new"]);
 });
 
-test("the suspected link closes: it is dialed itself, and nobody else", () => {
+test("Failover: when the suspect connection closes, the standby is closed and one dial is made", () => {
   const scene = calling("concurrent");
   scene.pass(10_000);
   scene.open();
@@ -411,7 +411,7 @@ test("the suspected link closes: it is dialed itself, and nobody else", () => {
   assertEquals(scene.epoch, 3);
 });
 
-test("with evidence what comes waits as long as the standby is refused, 45 s at most, and was not delivered", () => {
+test("Failover: with evidence, new calls wait while the standby is refused, 45 s at most, and fail as not delivered", () => {
   const scene = calling("concurrent");
   scene.pass(10_000);
   scene.take();
@@ -427,7 +427,7 @@ test("with evidence what comes waits as long as the standby is refused, 45 s at 
   assertEquals([id, error.code, error.data.delivered], ["new", -31001, "no"]);
 });
 
-test("a call that came during the silence is no reason for it: the evidence stands", () => {
+test("Failover: a call that came during the silence does not weaken the evidence", () => {
   const scene = calling("concurrent");
   scene.pass(9_000);
   scene.call("late", "write");
@@ -438,7 +438,7 @@ test("a call that came during the silence is no reason for it: the evidence stan
   assertEquals(replies(scene), [["late", undefined]]);
 });
 
-test("the standby is refused, and there is no evidence: what comes is written", () => {
+test("Failover: when the standby is refused without evidence, new calls are sent on the first connection", () => {
   const scene = calling("serial");
   scene.pass(9_750);
   scene.call("new", "write");
@@ -447,7 +447,7 @@ test("the standby is refused, and there is no evidence: what comes is written", 
   assertEquals(scene.written().at(-1).id, "new");
 });
 
-test("the standby hangs: the daemon is busy or frozen, and what comes is written", () => {
+test("Failover: when the standby hangs, new calls are sent on the first connection", () => {
   const scene = calling("concurrent");
   scene.pass(10_000);
   scene.call("new", "write");
@@ -461,7 +461,7 @@ test("the standby hangs: the daemon is busy or frozen, and what comes is written
   assertEquals(replies(scene), [["new", undefined]]);
 });
 
-test("clients that wait while the connection is under suspicion are told", () => {
+test("Wait progress: clients are notified while their connection is suspect", () => {
   const scene = new Scene();
   scene.start();
   scene.call("flight", "write", { progressToken: 1 });
@@ -489,7 +489,7 @@ test("clients that wait while the connection is under suspicion are told", () =>
   assert(progress > 0 && progress < 0.001, "the daemon's own is still more");
 });
 
-test("a pong that follows the answer shows nothing: the daemon may do one thing at a time", () => {
+test("Liveness: a pong after the response does not show that the daemon answers during calls", () => {
   const scene = calling("serial");
   scene.daemon({ id: "long", result: 1 });
   assertEquals(scene.session.snapshot().answersDuringCalls, undefined);
@@ -499,12 +499,12 @@ test("a pong that follows the answer shows nothing: the daemon may do one thing 
   assertEquals(scene.session.snapshot().answersDuringCalls, false);
 });
 
-test("a pong during a call shows that the daemon answers during calls", () => {
+test("Liveness: a pong during a call shows that the daemon answers during calls", () => {
   const scene = calling("concurrent");
   assertEquals(scene.session.snapshot().answersDuringCalls, true);
 });
 
-test("with probes switched off nothing is suspected", () => {
+test("Liveness: with probes off no connection is suspect", () => {
   const scene = new Scene({ pingInterval: Infinity });
   scene.start();
   scene.call(1, "write");
@@ -512,7 +512,7 @@ test("with probes switched off nothing is suspected", () => {
   assertEquals([scene.dials.length, scene.sent().length], [1, 1]);
 });
 
-test("no more than sixteen connections are kept for their calls: then no standby is opened, and no call is lost", () => {
+test("Draining: at most sixteen connections; then no standby is opened, and no call is lost", () => {
   const scene = new Scene();
   scene.start();
   for (let n = 1; n <= 16; n++) {
@@ -531,7 +531,7 @@ test("no more than sixteen connections are kept for their calls: then no standby
   assertEquals([scene.epoch, scene.replies().length], [18, 1]);
 });
 
-test("a daemon that answers no ping is given what comes after a sleep, and asked ever more seldom", () => {
+test("Failover: after a sleep a daemon that answers no ping gets new calls, and ever fewer dials", () => {
   const scene = new Scene();
   scene.start();
   scene.call(1, "write");
@@ -554,7 +554,7 @@ test("a daemon that answers no ping is given what comes after a sleep, and asked
   assert(scene.dials.length <= 12, `${scene.dials.length}`);
 });
 
-test("a client that never initialized: the second connection is opened with a ping", () => {
+test("Failover: for a client that never initialized, a ping opens the standby", () => {
   const scene = new Scene();
   scene.open();
   scene.ask(1, "vendor/long");
@@ -576,7 +576,7 @@ test("a client that never initialized: the second connection is opened with a pi
   assertEquals(scene.replies().map(({ id }) => id), [2, 1]);
 });
 
-test("an exai link with a call is neither probed nor suspected", () => {
+test("exai liveness: a connection with a call is neither probed nor suspect", () => {
   const scene = new ExaiScene();
   scene.greet();
   scene.running(1);
@@ -600,7 +600,7 @@ function order(scene: Scene): Json[] {
   return scene.sent().map(({ id, method }) => method === "ping" ? "ping" : id);
 }
 
-test("a call waits for the answer to the probe before it, and others behind it", () => {
+test("Leading probe: a call waits for its pong, and later requests wait behind it", () => {
   const scene = answered();
   scene.call(1, "write");
   scene.ask(2, "tools/list");
@@ -609,7 +609,7 @@ test("a call waits for the answer to the probe before it, and others behind it",
   assertEquals(order(scene), ["ping", 1, 2]);
 });
 
-test("it does not wait where the daemon has never answered a probe", () => {
+test("Leading probe: does not delay the call where the daemon has never answered one", () => {
   const scene = new Scene();
   scene.start();
   scene.pass(1_000);
@@ -617,7 +617,7 @@ test("it does not wait where the daemon has never answered a probe", () => {
   assertEquals(order(scene), ["ping", 1]);
 });
 
-test("a connection that is new has just answered: a call does not wait for the probe before it", () => {
+test("Leading probe: left out just after a handshake", () => {
   const scene = answered();
   scene.close();
   scene.untilDial();
@@ -628,7 +628,7 @@ test("a connection that is new has just answered: a call does not wait for the p
   assertEquals(scene.written().at(-1).id, 1);
 });
 
-test("a call that comes while a probe before another one is unanswered waits for that, too", () => {
+test("Leading probe: a call that comes while one is open waits for that one", () => {
   const scene = answered();
   scene.call(1, "write");
   scene.pass(300);
@@ -639,7 +639,7 @@ test("a call that comes while a probe before another one is unanswered waits for
   assertEquals(scene.dials.length, 2, "the first probe's time counts");
 });
 
-test("one probe a second is enough, and calls beside others need none", () => {
+test("Leading probe: at most one a second, and none while other calls are in flight", () => {
   const scene = answered();
   scene.call(1, "write");
   scene.pong();
@@ -655,7 +655,7 @@ test("one probe a second is enough, and calls beside others need none", () => {
   assertEquals(order(scene).slice(4), ["ping"]);
 });
 
-test("a ping and a subscription of the client's are no calls: no probe leads them", () => {
+test("Leading probe: none for a client's ping or subscription", () => {
   const scene = answered();
   scene.ask(1, "ping");
   scene.ask(2, "subscriptions/listen");
@@ -663,7 +663,7 @@ test("a ping and a subscription of the client's are no calls: no probe leads the
   assertEquals(ids, [1, 2]);
 });
 
-test("a burst that fills the queue does not wait for the probe", () => {
+test("Leading probe: a burst that would fill the queue does not wait for it", () => {
   const scene = answered();
   const batch = Array.from(
     { length: 1500 },

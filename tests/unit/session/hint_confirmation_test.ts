@@ -52,7 +52,7 @@ function errors(scene: Scene): Json[] {
     .map(({ id, error }) => [id, error.code, error.data.delivered]);
 }
 
-test("confirmed: it is written again, once, and answered", () => {
+test("Hint confirmation: a confirmed call is sent again once, and answered", () => {
   const scene = inFlight();
   const id = back(scene);
   scene.daemon({ id, result: { tools: tools(["look", READ_ONLY]) } });
@@ -67,7 +67,7 @@ const DENIALS: [what: string, listed: Json][] = [
   ["no more", tools(["other", READ_ONLY])],
 ];
 for (const [what, listed] of DENIALS) {
-  test(`the new daemon lists the tool ${what}: it is not written again`, () => {
+  test(`Hint confirmation: the new daemon lists the tool ${what}: the call is not sent again`, () => {
     const scene = inFlight();
     const id = back(scene);
     scene.daemon({ id, result: { tools: listed } });
@@ -75,7 +75,7 @@ for (const [what, listed] of DENIALS) {
   });
 }
 
-test("a list in pages: the call waits for the page with its tool", () => {
+test("Hint confirmation: with a list in pages, the call waits for the page with its tool", () => {
   const scene = inFlight();
   let id = back(scene);
   const first = { tools: tools(["other"]), nextCursor: "2" };
@@ -86,7 +86,7 @@ test("a list in pages: the call waits for the page with its tool", () => {
   assertEquals(calls(scene), [1]);
 });
 
-test("a cursor that does not advance is the end of the list", () => {
+test("Hint confirmation: a cursor that does not advance ends the list", () => {
   const scene = inFlight();
   let id = back(scene);
   const page = { tools: tools(["other"]), nextCursor: "2" };
@@ -98,7 +98,7 @@ test("a cursor that does not advance is the end of the list", () => {
 });
 
 for (const how of ["says nothing", "refuses to list them"]) {
-  test(`a daemon that ${how} has 5 s`, () => {
+  test(`Hint confirmation: a daemon that ${how} has 5 s`, () => {
     const scene = inFlight();
     const id = back(scene);
     const { now } = scene;
@@ -120,7 +120,7 @@ for (const how of ["says nothing", "refuses to list them"]) {
   });
 }
 
-test("a list that comes at the second question confirms, too", () => {
+test("Hint confirmation: a list at the second attempt confirms, too", () => {
   const scene = inFlight();
   const id = back(scene);
   scene.daemon({ id, error: { code: -32603, message: "loading" } });
@@ -134,7 +134,7 @@ test("a list that comes at the second question confirms, too", () => {
   assertEquals(calls(scene), [1]);
 });
 
-test("a connection that is lost before its list comes: the next one is asked, for what is left of the 5 s", () => {
+test("Hint confirmation: after a lost connection the next one has the rest of the 5 s", () => {
   const scene = inFlight();
   const old = back(scene);
   scene.pass(4_000);
@@ -154,7 +154,7 @@ test("a connection that is lost before its list comes: the next one is asked, fo
   assertEquals([calls(scene), errors(scene)], [[1], []]);
 });
 
-test("daemons that greet and go have 5 s in all", () => {
+test("Hint confirmation: daemons that close after the handshake have 5 s in all", () => {
   const scene = inFlight();
   for (let s = 1; s <= 5; s++) {
     back(scene);
@@ -165,7 +165,7 @@ test("daemons that greet and go have 5 s in all", () => {
   assertEquals(errors(scene), [[1, -31002, "unknown"]]);
 });
 
-test("what else waits does not wait for the list", () => {
+test("Hint confirmation: other requests do not wait for the list", () => {
   const scene = inFlight();
   scene.call(2, "write");
   scene.ask(3, "resources/read");
@@ -176,7 +176,7 @@ test("what else waits does not wait for the list", () => {
   assertEquals(ids.filter((id) => id !== undefined && !isOwnId(id)), [2, 3]);
 });
 
-test("two calls wait for one list", () => {
+test("Hint confirmation: two calls wait for the same list", () => {
   const scene = new Scene();
   scene.start();
   scene.ask("list", "tools/list");
@@ -190,7 +190,7 @@ test("two calls wait for one list", () => {
   assertEquals([calls(scene), errors(scene)], [[1, 2], []]);
 });
 
-test("a sleep takes nothing from the 5 s", () => {
+test("Hint confirmation: time asleep is no part of the 5 s", () => {
   const scene = inFlight();
   const old = back(scene);
   const { epoch } = scene;
@@ -221,7 +221,7 @@ const ENDS: [what: string, config: Json, end: (scene: Scene) => void][] = [
   ["its own timeout", { requestTimeout: 2_000 }, (scene) => scene.pass(2_000)],
 ];
 for (const [what, config, end] of ENDS) {
-  test(`a call that no daemon has confirmed is never called retryable: ${what}`, () => {
+  test(`Hint confirmation: the error of an unconfirmed call is not retryable: ${what}`, () => {
     const scene = new Scene(config);
     scene.start();
     scene.ask("list", "tools/list");
@@ -240,7 +240,7 @@ for (const [what, config, end] of ENDS) {
   });
 }
 
-test("the client cancels a call that waits for the list", () => {
+test("Hint confirmation: the client can cancel the waiting call", () => {
   const scene = inFlight();
   const id = back(scene);
   scene.client({ method: "notifications/cancelled", params: { requestId: 1 } });
@@ -249,7 +249,7 @@ test("the client cancels a call that waits for the list", () => {
   assertEquals([calls(scene), errors(scene)], [[], []]);
 });
 
-test("its own time passes while it waits for the list", () => {
+test("Hint confirmation: the waiting call keeps its own timeout", () => {
   const scene = new Scene({ requestTimeout: 3_000 });
   scene.start();
   scene.ask("list", "tools/list");
@@ -263,7 +263,7 @@ test("its own time passes while it waits for the list", () => {
   assertEquals(errors(scene), [[1, -31003, "unknown"]]);
 });
 
-test("a hint that only the cache knows permits nothing", () => {
+test("Hint confirmation: a hint that is only cached permits no repetition", () => {
   const listed = JSON.stringify({ tools: tools(["look", READ_ONLY]) });
   const said = '{"protocolVersion":"2025-06-18","capabilities":{"tools":{}}}';
   const scene = new Scene({
@@ -285,7 +285,7 @@ test("a hint that only the cache knows permits nothing", () => {
   assertEquals(errors(scene), [[1, -31002, "unknown"]]);
 });
 
-test("--retry always asks for no hint, --retry never for nothing", () => {
+test("Hint confirmation: --retry always needs none, --retry never asks for none", () => {
   for (const retry of ["always", "never"] as const) {
     const scene = new Scene({ retry });
     scene.start();
@@ -301,7 +301,7 @@ test("--retry always asks for no hint, --retry never for nothing", () => {
   }
 });
 
-test("a stateless client's list is asked for with its version, and it hears of no change", () => {
+test("Hint confirmation: a stateless client's list is requested in its version, without a list_changed", () => {
   const scene = new Scene();
   const _meta = { "io.modelcontextprotocol/protocolVersion": "2026-07-28" };
   scene.ask("list", "tools/list", { _meta });
@@ -327,7 +327,7 @@ test("a stateless client's list is asked for with its version, and it hears of n
   assertEquals([calls(scene), scene.replies()], [[1], []]);
 });
 
-test("exai, later revisions: the call's own connection is asked", () => {
+test("exai hint confirmation: the call's own connection is asked in later revisions", () => {
   const scene = new ExaiScene();
   const hello = (): void => {
     scene.open();
@@ -369,7 +369,7 @@ function list(scene: ExaiScene, annotations: Json = READ_ONLY): void {
   scene.say({ op: "list_tools_res", tools: [tool] });
 }
 
-test("exai: a call that found no room is confirmed again on the next connection", () => {
+test("exai hint confirmation: repeated on the next connection after OVER_CAPACITY", () => {
   const scene = new ExaiScene();
   hello(scene);
   scene.ask("list", "tools/list");
@@ -393,7 +393,7 @@ test("exai: a call that found no room is confirmed again on the next connection"
   assertEquals(scene.answers(), [[1, -31002]]);
 });
 
-test("exai: calls that wait for a list that never comes keep no other call waiting", () => {
+test("exai hint confirmation: calls that wait for a list do not block the others", () => {
   const scene = new ExaiScene({ pingInterval: Infinity });
   hello(scene);
   scene.ask("list", "tools/list");
@@ -430,7 +430,7 @@ test("exai: calls that wait for a list that never comes keep no other call waiti
   assertEquals(acted?.name, "act");
 });
 
-test("exai, first revision: a call whose process is gone needs the new one's hint", () => {
+test("exai hint confirmation: in the first revision, a call of a lost process needs the new one's hint", () => {
   const scene = new ExaiScene();
   scene.greet();
   scene.ask("list", "tools/list");
@@ -448,7 +448,7 @@ test("exai, first revision: a call whose process is gone needs the new one's hin
   assertEquals(scene.answers().filter(([id]) => id === 1), [[1, -31002]]);
 });
 
-test("the answer to a call that cannot be confirmed says what that means", () => {
+test("Hint confirmation: the error says that the call may have been executed", () => {
   const scene = inFlight();
   const id = back(scene);
   scene.daemon({ id, result: { tools: [] } });

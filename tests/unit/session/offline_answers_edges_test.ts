@@ -56,7 +56,7 @@ function names({ lists }: Remembered): string[] {
 const OLD_LIST =
   '{"resultType":"complete","tools":[{"name":"old"}],"ttlMs":0,"cacheScope":"public"}';
 
-test("a list that opens the conversation is the daemon's to answer if it is there", () => {
+test("Cached lists: a list that opens the connection is answered by the daemon where it is there", () => {
   const lists = { [`${MODERN} tools/list`]: OLD_LIST };
   const scene = new Scene({ remembered: { ...NOTHING, lists } });
   ask(scene, 1, "tools/list");
@@ -70,7 +70,7 @@ test("a list that opens the conversation is the daemon's to answer if it is ther
   assertEquals(scene.replies().map(({ result }) => result), [{ tools: [] }]);
 });
 
-test("who was served from the cache hears of changes when it subscribes", () => {
+test("List sync: a client that was served from the cache gets list_changed when it subscribes", () => {
   const lists = { [`${MODERN} tools/list`]: OLD_LIST };
   const discover = {
     asked: MODERN,
@@ -97,7 +97,7 @@ test("who was served from the cache hears of changes when it subscribes", () => 
   );
 });
 
-test("what a daemon of another version says is what the next start hears", () => {
+test("Cached initialize: a daemon's other version is what the next start answers", () => {
   const other = { protocolVersion: "2024-11-05", capabilities: {} };
   const first = new Scene({ remembered: REMEMBERED });
   hello(first);
@@ -106,7 +106,7 @@ test("what a daemon of another version says is what the next start hears", () =>
   assertEquals(hello(scene)[0].result.protocolVersion, "2024-11-05");
 });
 
-test("a daemon that does not take the version any more makes the next start ask anew; one that has trouble does not", () => {
+test("Cached initialize: removed where the daemon rejects the version, and kept after another error", () => {
   for (const code of [-32602, -32603]) {
     const scene = new Scene({ remembered: REMEMBERED });
     hello(scene);
@@ -118,7 +118,7 @@ test("a daemon that does not take the version any more makes the next start ask 
   }
 });
 
-test("a reconnect takes nothing from what is remembered, whatever version was agreed on", () => {
+test("Cached initialize: a reconnect in the same version keeps it", () => {
   const scene = new Scene({ remembered: NOTHING });
   scene.open();
   hello(scene, "2025-11-25");
@@ -134,7 +134,7 @@ test("a reconnect takes nothing from what is remembered, whatever version was ag
   }
 });
 
-test("a client is not held to an old version that a daemon has outgrown: it is asked the client's own question, and then for what the client was told", () => {
+test("Cached initialize: a daemon with a newer version is asked in the client's version, and then in the cached one", () => {
   const old = '{"protocolVersion":"2024-11-05","capabilities":{}}';
   const remembered = { ...NOTHING, initialize: { "2025-11-25": old } };
   const scene = new Scene({ remembered });
@@ -154,7 +154,7 @@ test("a client is not held to an old version that a daemon has outgrown: it is a
   assertEquals(known.protocolVersion, "2025-11-25");
 });
 
-test("two clients of different versions are remembered both", () => {
+test("Cached initialize: kept for each version that clients request", () => {
   let memory: Remembered = NOTHING;
   for (const version of ["2025-11-25", VERSION]) {
     const scene = new Scene({ remembered: memory });
@@ -170,7 +170,7 @@ test("two clients of different versions are remembered both", () => {
   }
 });
 
-test("a discovery that is cancelled while it greets keeps nobody waiting", () => {
+test("server/discover: one that is cancelled during the handshake delays nobody", () => {
   const scene = new Scene();
   scene.open();
   ask(scene, 1, "server/discover");
@@ -184,7 +184,7 @@ test("a discovery that is cancelled while it greets keeps nobody waiting", () =>
   assertEquals(scene.sent().at(-1).id, 2);
 });
 
-test("a discovery alone in flight is no call: the silent connection is lost, and the discovery opens the next one", () => {
+test("server/discover: alone in flight it is no call: the silent connection is lost, and it opens the next one", () => {
   const scene = discovered();
   ask(scene, 1, "server/discover");
   scene.pass(9_999);
@@ -198,7 +198,7 @@ test("a discovery alone in flight is no call: the silent connection is lost, and
   assertEquals(scene.replies(), []);
 });
 
-test("a discovery on a silent connection is asked again on the one that takes over", () => {
+test("server/discover: sent again on the connection that takes over", () => {
   const scene = discovered();
   ask(scene, 1, "server/discover");
   ask(scene, 2, "tools/call", { name: "write" });
@@ -214,7 +214,7 @@ test("a discovery on a silent connection is asked again on the one that takes ov
   assertEquals(again.length, 1);
 });
 
-test("limits that are shorter than the grace end it: the client can go on", () => {
+test("Placeholder initialize: sent when a timeout below the grace passes", () => {
   for (const config of [{ queueTimeout: 5_000 }, { requestTimeout: 3_000 }]) {
     const scene = new Scene(config);
     hello(scene);
@@ -223,7 +223,7 @@ test("limits that are shorter than the grace end it: the client can go on", () =
   }
 });
 
-test("a daemon that is there answers initialize itself, however slowly", () => {
+test("Placeholder initialize: not sent where the daemon is there, however slow it is", () => {
   const scene = new Scene();
   ask(scene, "d", "server/discover");
   hello(scene);
@@ -235,7 +235,7 @@ test("a daemon that is there answers initialize itself, however slowly", () => {
   assertEquals(scene.replies()[1].result.instructions, undefined);
 });
 
-test("pages are put together once each, whoever asks for them", () => {
+test("Cached lists: each page is stored once, whoever requests it", () => {
   const scene = new Scene({ remembered: NOTHING });
   scene.start();
   page(scene, undefined, "a", "2");
@@ -245,7 +245,7 @@ test("pages are put together once each, whoever asks for them", () => {
   assertEquals(names(learned(scene)), ["a", "b", "c"]);
 });
 
-test("a page that cannot be kept makes the whole list one that is not known", () => {
+test("Cached lists: a page that is too large makes the whole list uncacheable", () => {
   const scene = new Scene({ remembered: NOTHING });
   scene.start();
   page(scene, undefined, "a", "2");
@@ -254,7 +254,7 @@ test("a page that cannot be kept makes the whole list one that is not known", ()
   assertEquals(names(learned(scene)), []);
 });
 
-test("ten large pages are no list that is kept", () => {
+test("Cached lists: ten large pages together are not stored", () => {
   const scene = new Scene({ remembered: NOTHING });
   scene.start();
   for (let n = 0; n < 10; n++) {
@@ -265,7 +265,7 @@ test("ten large pages are no list that is kept", () => {
   assertEquals(learned(scene).lists, {});
 });
 
-test("what broke a socket is opened again if it is a subscription, and the call is told the truth", () => {
+test("Size limit: a response that breaks the connection fails only its call; a subscription is reopened", () => {
   const burst = (scene: Scene): void => {
     const reason = "the daemon sent a message larger than can be received here";
     const how = { code: 0, reason, reached: true, oversize: true };
@@ -283,7 +283,7 @@ test("what broke a socket is opened again if it is a subscription, and the call 
   }
 });
 
-test("what is private stays in this process, and what is old is old after a sleep", () => {
+test("Cached results: private ones stay in this process, and time asleep counts", () => {
   const scene = new Scene({ remembered: NOTHING });
   scene.open();
   ask(scene, 1, "server/discover");
@@ -301,7 +301,7 @@ test("what is private stays in this process, and what is old is old after a slee
   assertEquals(later.replies(), []);
 });
 
-test("an outage shows what the daemon said last, and to the same question", () => {
+test("Cached lists: an outage shows the newest result for the same request", () => {
   const scene = new Scene({ remembered: NOTHING });
   scene.start();
   for (const resources of [[{ uri: "a" }], []]) {
@@ -328,7 +328,7 @@ test("an outage shows what the daemon said last, and to the same question", () =
   assertEquals(others, []);
 });
 
-test("a list that was mended is compared when the daemon comes again", () => {
+test("List sync: a list that was made empty for a missing method is compared after a reconnect", () => {
   const scene = new Scene();
   hello(scene);
   scene.pass(5_000);
@@ -343,7 +343,7 @@ test("a list that was mended is compared when the daemon comes again", () => {
   assert(scene.written().some(({ method }) => method === "prompts/list"));
 });
 
-test("a sleep ends no grace, and no end of a subscription", () => {
+test("Sleep: postpones the initialize grace and the held end of a subscription", () => {
   const sleep = (scene: Scene): void => {
     scene.now += 60_000;
     scene.do({ type: "resumed", gap: 60_000, unseen: 0 });
@@ -360,7 +360,7 @@ test("a sleep ends no grace, and no end of a subscription", () => {
   assertEquals(other.replies(), []);
 });
 
-test("what was too large for the client is not told to it in an outage", () => {
+test("Cached lists: a result above --max-message is not served in an outage", () => {
   const scene = new Scene({ remembered: NOTHING, maxMessage: 1_000 });
   scene.start();
   page(scene, undefined, "x".repeat(2_000));
@@ -370,14 +370,14 @@ test("what was too large for the client is not told to it in an outage", () => {
   assertEquals(scene.replies(), []);
 });
 
-test("a full queue takes a discovery", () => {
+test("Queue: a full one still takes server/discover", () => {
   const scene = new Scene({ queueLimit: 1 });
   ask(scene, 1, "tools/list");
   ask(scene, 2, "server/discover");
   assertEquals(scene.replies(), []);
 });
 
-test("once the daemon has agreed, another version is another daemon", () => {
+test("Placeholder initialize: after the first daemon another version is a refusal", () => {
   const scene = new Scene();
   hello(scene);
   scene.pass(5_000);
@@ -390,7 +390,7 @@ test("once the daemon has agreed, another version is another daemon", () => {
   assertEquals(scene.replies()[0].error.data.reason, "refused");
 });
 
-test("an acknowledgement of what was cancelled is nobody's", () => {
+test("Subscriptions: the acknowledgement of a cancelled one is dropped", () => {
   const scene = discovered();
   ask(scene, 0, "subscriptions/listen", { notifications: {} });
   const params = { requestId: 0 };
@@ -399,7 +399,7 @@ test("an acknowledgement of what was cancelled is nobody's", () => {
   assertEquals(scene.replies(), []);
 });
 
-test("two initialize requests are answered both", () => {
+test("Placeholder initialize: two requests are both answered", () => {
   const scene = new Scene();
   hello(scene);
   scene.pass(1_000);
@@ -408,7 +408,7 @@ test("two initialize requests are answered both", () => {
   assertEquals(scene.replies().map(({ id }) => id), ["init", "init2"]);
 });
 
-test("the end of a subscription is told before the program ends", () => {
+test("Subscriptions: a held end reaches the client before the exit", () => {
   const scene = listening();
   const result = { resultType: "complete" };
   scene.daemon({ id: 0, result });
@@ -442,7 +442,7 @@ function changes(scene: Scene): string[] {
   );
 }
 
-test("a daemon that lacks the method lists nothing, which is a change if the client saw something, and no news the next time", () => {
+test("List sync: a missing method is an empty list: one list_changed, and none the next time", () => {
   const { scene, asked } = replaced("prompts/list", {
     prompts: [{ name: "p" }],
   });
@@ -460,7 +460,7 @@ test("a daemon that lacks the method lists nothing, which is a change if the cli
   assertEquals(changes(scene), []);
 });
 
-test("a daemon that fails to list is asked again after 1, 2, 4 and 8 s, and then the client is to ask", () => {
+test("List sync: a list that fails is requested again after 1, 2, 4 and 8 s, and then list_changed is sent", () => {
   const { scene, asked } = replaced("tools/list", { tools: [{ name: "a" }] });
   const error = { code: -32603, message: "loading" };
   for (const pause of [1_000, 2_000, 4_000, 8_000]) {
@@ -475,7 +475,7 @@ test("a daemon that fails to list is asked again after 1, 2, 4 and 8 s, and then
   assertEquals(changes(scene), ["tools"]);
 });
 
-test("a daemon that lists at the second attempt is compared; one that is lost meanwhile is not asked", () => {
+test("List sync: a list at the second attempt is compared; a lost connection ends the attempts", () => {
   const error = { code: -32603, message: "loading" };
   for (const name of ["a", "b"]) {
     const { scene, asked } = replaced("tools/list", { tools: [{ name: "a" }] });
@@ -493,7 +493,7 @@ test("a daemon that lists at the second attempt is compared; one that is lost me
   assertEquals(asked(), undefined);
 });
 
-test("templates are compared, and their change is one of the resources", () => {
+test("List sync: changed resource templates give a list_changed for resources", () => {
   for (const uriTemplate of ["old://{x}", "new://{x}"]) {
     const { scene, asked } = replaced("resources/templates/list", {
       resourceTemplates: [{ uriTemplate: "old://{x}" }],
@@ -531,7 +531,7 @@ function later(answer: Json): { here: Json[]; elsewhere: Json[] } {
   };
 }
 
-test("a discovery that no longer holds is not told again, here or elsewhere", () => {
+test("Cached discover: removed by a newer result that must not be cached", () => {
   const over = { here: [], elsewhere: [] };
   assertEquals(later({ result: { ...DISCOVERED, ttlMs: 0 } }), over);
   const { ttlMs: _, ...timeless } = DISCOVERED;
@@ -543,7 +543,7 @@ test("a discovery that no longer holds is not told again, here or elsewhere", ()
   assertEquals([busy.here.length, busy.elsewhere.length], [1, 1]);
 });
 
-test("a daemon that answers our own server/discover with -32601 is not the one that is remembered", () => {
+test("Cached discover: removed where the daemon answers our own with -32601", () => {
   for (const code of [-32601, -32603]) {
     const discover = {
       asked: MODERN,
@@ -563,7 +563,7 @@ test("a daemon that answers our own server/discover with -32601 is not the one t
   }
 });
 
-test("what has used up some of its time is told the rest of it", () => {
+test("Cached results: ttlMs is reduced by the time that has passed", () => {
   const remembered = {
     ...NOTHING,
     lists: {
@@ -589,7 +589,7 @@ test("what has used up some of its time is told the rest of it", () => {
   ]);
 });
 
-test("a list that turns private is told here and no longer elsewhere", () => {
+test("Cached lists: one that turns private is used here, and no longer elsewhere", () => {
   const scene = discovered({ remembered: NOTHING });
   const list = (name: string, cacheScope: string): Remembered | undefined => {
     ask(scene, 1, "tools/list");
@@ -608,7 +608,7 @@ test("a list that turns private is told here and no longer elsewhere", () => {
   assertEquals(scene.replies()[0].result.tools, [{ name: "c" }]);
 });
 
-test("pages are put together as they were spelled", () => {
+test("Cached lists: pages are joined as they are spelled", () => {
   const scene = new Scene({ remembered: NOTHING });
   scene.start();
   const page = (params: Json, result: string): void => {
@@ -626,7 +626,7 @@ test("pages are put together as they were spelled", () => {
   });
 });
 
-test("nine versions are too many to remember, and an update of the eighth is none more", () => {
+test("Cached initialize: eight versions are kept, and an update of one adds none", () => {
   let memory: Remembered = NOTHING;
   const hear = (version: string, name: string): void => {
     const scene = new Scene({ remembered: { ...memory, lists: {} } });
@@ -645,7 +645,7 @@ test("nine versions are too many to remember, and an update of the eighth is non
   assertEquals(JSON.parse(memory.initialize.v7!).serverInfo.name, "new");
 });
 
-test("a discovery keeps the program from leaving as long as a daemon may answer it", () => {
+test("Shutdown: waits for an open server/discover as long as a daemon may answer it", () => {
   const scene = new Scene();
   ask(scene, 1, "server/discover");
   scene.end();

@@ -26,7 +26,7 @@ const REMEMBERED: Remembered = {
   lists: { "tools/list": TOOLS },
 };
 
-test("with a cache initialize is answered at once, the lists when no daemon is there, as they were spelled, and tools.listChanged is announced", () => {
+test("Cached answers: initialize at once with tools.listChanged, lists when no daemon is there, as they are spelled", () => {
   const scene = new Scene({ remembered: REMEMBERED });
   hello(scene);
   scene.ask(1, "tools/list");
@@ -43,7 +43,7 @@ test("with a cache initialize is answered at once, the lists when no daemon is t
   ]);
 });
 
-test("the daemon appears: its initialize runs underneath, in the version that the client was told", () => {
+test("Cached initialize: sent to the daemon when it appears, in the version that the client was told", () => {
   for (const same of [true, false]) {
     const scene = new Scene({ remembered: REMEMBERED });
     hello(scene);
@@ -71,12 +71,12 @@ test("the daemon appears: its initialize runs underneath, in the version that th
   }
 });
 
-test("a cache for another version is none", () => {
+test("Cached initialize: not used for another version", () => {
   const scene = new Scene({ remembered: REMEMBERED });
   assertEquals(hello(scene, "2025-11-25"), []);
 });
 
-test("without a cache initialize is held for the grace, and then answered with what can be promised", () => {
+test("Placeholder initialize: sent after the grace, with capabilities that can be kept", () => {
   const scene = new Scene({ remembered: NOTHING });
   hello(scene);
   scene.ask(1, "tools/list");
@@ -106,7 +106,7 @@ test("without a cache initialize is held for the grace, and then answered with w
   assertEquals(waited.method, "tools/list");
 });
 
-test("a method that the daemon lacks although the client was told of it lists nothing", () => {
+test("Placeholder initialize: a list method that the daemon lacks then gives an empty list", () => {
   const scene = new Scene();
   hello(scene);
   scene.pass(5_000);
@@ -122,7 +122,7 @@ test("a method that the daemon lacks although the client was told of it lists no
   assertEquals(get.error.code, -32601);
 });
 
-test("a daemon that has all along been there keeps its own -32601", () => {
+test("Responses: a daemon's own -32601 is kept where no placeholder was sent", () => {
   const scene = new Scene();
   scene.start();
   scene.ask(1, "prompts/list");
@@ -131,7 +131,7 @@ test("a daemon that has all along been there keeps its own -32601", () => {
   assertEquals(scene.replies()[0].error, error);
 });
 
-test("the daemon answers within the grace: that answer, and no other", () => {
+test("Placeholder initialize: not sent where the daemon answers within the grace", () => {
   const scene = new Scene();
   scene.pass(4_000);
   scene.open();
@@ -142,7 +142,7 @@ test("the daemon answers within the grace: that answer, and no other", () => {
   assertEquals(scene.replies().map(({ id }) => id), ["init"]);
 });
 
-test("the client's own initialize is on its way when the grace ends: its answer greets the link, and goes no further", () => {
+test("Placeholder initialize: a later response of the daemon completes the handshake, and is not forwarded", () => {
   const scene = new Scene();
   scene.open();
   hello(scene);
@@ -155,7 +155,7 @@ test("the client's own initialize is on its way when the grace ends: its answer 
   assertEquals(scene.written().at(-1).id, 1);
 });
 
-test("a daemon of another version is taken where it was not there when the client was told one", () => {
+test("Placeholder initialize: a daemon of another version is accepted, and logged", () => {
   const other = { protocolVersion: "2024-11-05", capabilities: {} };
   for (const remembered of [undefined, REMEMBERED]) {
     const scene = new Scene({ remembered });
@@ -169,12 +169,12 @@ test("a daemon of another version is taken where it was not there when the clien
   }
 });
 
-test("a grace of 0: at once", () => {
+test("Placeholder initialize: sent at once with a grace of 0", () => {
   const scene = new Scene({ initializeGrace: 0 });
   assertEquals(hello(scene).map(({ id }) => id), ["init"]);
 });
 
-test("a client that is gone before the grace ends hears nothing of it", () => {
+test("Placeholder initialize: not sent after the client has left", () => {
   const scene = new Scene();
   hello(scene);
   scene.end();
@@ -182,7 +182,7 @@ test("a client that is gone before the grace ends hears nothing of it", () => {
   assertEquals(scene.replies().length, 1, "the error at the end");
 });
 
-test("what the daemon says is kept: its initialize and its lists, complete, and no empty list of tools over a full one", () => {
+test("Cache: stores initialize and complete lists, and no empty list of tools over a full one", () => {
   const scene = new Scene({ remembered: NOTHING });
   scene.open();
   hello(scene);
@@ -208,7 +208,7 @@ test("what the daemon says is kept: its initialize and its lists, complete, and 
   assertEquals(list({ tools: "none" }), undefined);
 });
 
-test("in an outage the lists that are known are answered, later pages wait", () => {
+test("Cached lists: served in an outage, later pages wait", () => {
   const scene = new Scene({ remembered: NOTHING });
   scene.start();
   scene.ask(1, "tools/list");
@@ -221,7 +221,7 @@ test("in an outage the lists that are known are answered, later pages wait", () 
   assertEquals(scene.replies().map(({ id }) => id), [2]);
 });
 
-test("a dial that hangs keeps a list that is known no longer than the grace", () => {
+test("Cached lists: served after the grace of a dial that hangs", () => {
   const scene = new Scene({ remembered: REMEMBERED });
   scene.pass(1_000);
   scene.ask(1, "tools/list");
@@ -231,7 +231,7 @@ test("a dial that hangs keeps a list that is known no longer than the grace", ()
   assertEquals(scene.replies().map(({ id }) => id), [1]);
 });
 
-test("a dial that is only repeated without the subprotocol has not failed", () => {
+test("Cached lists: a dial that is repeated without the subprotocol is no failure", () => {
   const scene = new Scene({ remembered: REMEMBERED });
   scene.ask(1, "tools/list");
   scene.close(1006);
@@ -240,7 +240,7 @@ test("a dial that is only repeated without the subprotocol has not failed", () =
   assertEquals(scene.replies().map(({ id }) => id), [1]);
 });
 
-test("a list in flight when the daemon is lost is answered with what is known, whatever may be repeated", () => {
+test("Cached lists: served for a list in flight on a lost connection, whatever --retry says", () => {
   for (const retry of ["safe", "never"] as const) {
     const remembered = { ...REMEMBERED, initialize: {} };
     const scene = new Scene({ remembered, retry });
@@ -258,7 +258,7 @@ test("a list in flight when the daemon is lost is answered with what is known, w
   }
 });
 
-test("a daemon that refuses us is one that is away", () => {
+test("Cached lists: served where the daemon refuses us", () => {
   const scene = new Scene({ remembered: REMEMBERED });
   scene.ask(1, "tools/list");
   scene.ask(2, "prompts/list");
@@ -269,7 +269,7 @@ test("a daemon that refuses us is one that is away", () => {
   assertEquals(other.error.data.reason, "refused");
 });
 
-test("a connection that slept with us is asked first: its list is the daemon's, or what is known once it is dead", () => {
+test("Cached lists: after a sleep the connection is probed first, and the list served if it is dead", () => {
   for (const lives of [true, false]) {
     const remembered = { ...REMEMBERED, initialize: {} };
     const scene = new Scene({ remembered });
@@ -287,7 +287,7 @@ test("a connection that slept with us is asked first: its list is the daemon's, 
   }
 });
 
-test("exai: the tools of last time are there before the daemon is", () => {
+test("exai cached lists: the cached tools are served before the daemon is there, and compared then", () => {
   const scene = new ExaiScene({
     dialect: "exai",
     remembered: { ...NOTHING, lists: { "tools/list": TOOLS } },
@@ -305,7 +305,7 @@ test("exai: the tools of last time are there before the daemon is", () => {
   );
 });
 
-test("a memory is written and read as it is spelled", () => {
+test("Cache format: reads what it wrote, as it is spelled", () => {
   assertEquals(fromText(toText(OWNER, REMEMBERED), OWNER), REMEMBERED);
   assertEquals(fromText(toText(OWNER, NOTHING), OWNER), NOTHING);
 });
@@ -341,12 +341,12 @@ const BROKEN: [what: string, text: string, why: string | Remembered][] = [
   ],
 ];
 for (const [what, text, why] of BROKEN) {
-  test(`a memory that is no good: ${what}`, () => {
+  test(`Cache format: refuses or reduces a bad text: ${what}`, () => {
     assertEquals(fromText(text, OWNER), why);
   });
 }
 
-test("what other processes have kept stays, and what is over goes", () => {
+test("Cache: merging keeps what other processes have stored, and removes what is invalid", () => {
   const full = '{"tools":[{"name":"a"}]}';
   const kept: Remembered = {
     initialize: { a: "1", b: "2" },

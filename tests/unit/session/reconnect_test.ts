@@ -72,7 +72,7 @@ function pass(scene: Scene, ms: number, end = ENDS.refuses!): void {
 for (const [what, end] of Object.entries(ENDS)) {
   // A call that is written to it is lost with the connection.
   if (what === "answers initialize and closes") continue;
-  test(`a daemon that ${what} for 34 s is used within a second when it is good, and the call is answered`, () => {
+  test(`Reconnect: a daemon that ${what} for 34 s is used within 1 s when it recovers, and the call is answered`, () => {
     const scene = down();
     scene.call(1, "write");
     pass(scene, 34_000, end);
@@ -89,7 +89,7 @@ for (const [what, end] of Object.entries(ENDS)) {
   });
 }
 
-test("however often a daemon restarts, a call that waits dials within a second", () => {
+test("Reconnect: a waiting call dials within 1 s, however often the daemon restarts", () => {
   const scene = down();
   for (let round = 1; round <= 20; round++) {
     scene.call(round, "write");
@@ -119,7 +119,7 @@ const HELD: [what: string, ask: (scene: Scene) => void][] = [
   ],
 ];
 for (const [what, ask] of HELD) {
-  test(`${what} alone makes nobody dial before the table`, () => {
+  test(`Reconnect: ${what} alone causes no dial before the backoff table does`, () => {
     for (const end of Object.values(ENDS)) {
       const [idle, held] = [down(), down()];
       ask(held);
@@ -132,7 +132,7 @@ for (const [what, ask] of HELD) {
   });
 }
 
-test("a call beside a subscription dials at once, and the subscription goes on with it", () => {
+test("Reconnect: a call beside a subscription dials at once, and the subscription is sent with it", () => {
   const scene = down();
   scene.ask("s", "subscriptions/listen", { notifications: {} });
   pass(scene, 60_000);
@@ -144,7 +144,7 @@ test("a call beside a subscription dials at once, and the subscription goes on w
   assertEquals(scene.written().slice(-2).map(({ id }) => id), ["s", 1]);
 });
 
-test("the queue timeout is the sum of all waits: a request that was repeated", () => {
+test("Queue timeout: the sum of all waits of a request that is sent again", () => {
   const scene = down();
   scene.ask(1, "resources/read");
   pass(scene, 30_000);
@@ -163,7 +163,7 @@ test("the queue timeout is the sum of all waits: a request that was repeated", (
   assertEquals([error.code, error.data.delivered], [-31001, "unknown"]);
 });
 
-test("exai: a call that waits for its turn does not wait for the daemon", () => {
+test("exai queue timeout: does not run while a call waits for a free connection", () => {
   const scene = new ExaiScene({ pingInterval: Infinity });
   for (const id of [1, 2, 3, 4, 5]) scene.call(id, "chat");
   pass(scene, 10_000);
@@ -182,7 +182,7 @@ test("exai: a call that waits for its turn does not wait for the daemon", () => 
   assertEquals(scene.answers().filter(([id]) => id === 5), [[5, -31001]]);
 });
 
-test("exai: a call waits for the daemon while the main link is away, though another call runs", () => {
+test("exai queue timeout: runs while the main connection is away, even if another call runs", () => {
   const scene = new ExaiScene({ pingInterval: Infinity });
   scene.greet();
   scene.running(1);
@@ -194,7 +194,7 @@ test("exai: a call waits for the daemon while the main link is away, though anot
   assertEquals(scene.answers(), [[2, -31001]]);
 });
 
-test("a daemon that does not read is one that requests wait for", () => {
+test("Queue timeout: runs while the daemon does not read", () => {
   const scene = new Scene({ pingInterval: Infinity });
   scene.start();
   scene.do({ type: "backlog", epoch: 1, is: "full" });
@@ -213,7 +213,7 @@ test("a daemon that does not read is one that requests wait for", () => {
   assertMatch(error.message, /not available: it does not read what is sent/);
 });
 
-test("a link that is ready when a late timer comes serves what would have been given up", () => {
+test("Queue timeout: a connection that is ready before a late timer fires serves the request", () => {
   const scene = down();
   scene.call(1, "write");
   pass(scene, 44_000);
@@ -228,7 +228,7 @@ test("a link that is ready when a late timer comes serves what would have been g
   assertEquals(scene.replies(), []);
 });
 
-test("the queue timeout of a call that was written once says that its outcome is unknown", () => {
+test("Queue timeout: of a call that was sent once, the outcome is unknown", () => {
   const scene = new Scene({ retry: "always", pingInterval: Infinity });
   scene.start();
   scene.call(1, "write");
@@ -240,7 +240,7 @@ test("the queue timeout of a call that was written once says that its outcome is
   assertEquals([error.code, error.data.delivered], [-31001, "unknown"]);
 });
 
-test("exai: the queue timeout is the sum of the waits for the main link and for one of the pool", () => {
+test("exai queue timeout: the sum of the waits for the main connection and for one of the pool", () => {
   const scene = new ExaiScene();
   scene.call(1, "chat");
   pass(scene, 30_000);
@@ -255,7 +255,7 @@ test("exai: the queue timeout is the sum of the waits for the main link and for 
 });
 
 for (const code of [1008, 1000, 1011, 4003]) {
-  test(`close code ${code} in a conversation that worked is an ordinary loss`, () => {
+  test(`Refusal: close code ${code} after requests were answered is an ordinary loss`, () => {
     const scene = new Scene();
     scene.start();
     scene.close(code);
@@ -269,7 +269,7 @@ for (const code of [1008, 1000, 1011, 4003]) {
   });
 }
 
-test("exai: 4003 in a conversation that worked is an ordinary loss", () => {
+test("exai refusal: close code 4003 after requests were answered is an ordinary loss", () => {
   const scene = new ExaiScene();
   scene.greet();
   scene.close(4003, 1);
@@ -308,7 +308,7 @@ const REFUSALS: [
   }],
 ];
 for (const [what, start, refuse] of REFUSALS) {
-  test(`refused (${what}): a request 5 s after the last dial makes one, and is told its outcome`, () => {
+  test(`Refusal (${what}): a request 5 s after the last dial makes one, and fails with its outcome`, () => {
     const scene = start();
     if (scene.session.snapshot().standing.phase === "waiting") {
       scene.untilDial();
@@ -341,7 +341,7 @@ for (const [what, start, refuse] of REFUSALS) {
   });
 }
 
-test("the right token is back: the next request 5 s later is answered", () => {
+test("Refusal: when the token is right again, the next request 5 s later is answered", () => {
   const scene = new ExaiScene();
   scene.open();
   scene.say({ op: "hello_ack", ok: false, error: "unauthorized" });
@@ -353,7 +353,7 @@ test("the right token is back: the next request 5 s later is answered", () => {
   assertEquals(scene.replies().at(-1).id, 1);
 });
 
-test("exai: what was refused on a call's connection is forgotten when the main one is taken again", () => {
+test("exai refusal: one on a call's connection ends when the main connection is accepted again", () => {
   const scene = new ExaiScene();
   scene.greet();
   scene.call(1, "chat");
@@ -368,7 +368,7 @@ test("exai: what was refused on a call's connection is forgotten when the main o
   assertEquals(scene.greet().map(({ op }) => op), ["call_tool"]);
 });
 
-test("a refused daemon that fails in another way is waited for", () => {
+test("Refusal: ends with a dial that fails in another way", () => {
   const scene = down();
   scene.untilDial();
   scene.open();
@@ -397,7 +397,7 @@ function suspected(): Scene {
   return scene;
 }
 
-test("a second connection is refused for itself alone: what waits goes on waiting", () => {
+test("Refusal: of a standby it concerns the standby alone", () => {
   const scene = suspected();
   assertEquals(scene.dials.length, 2);
   scene.call("new", "write");
@@ -428,7 +428,7 @@ function displaced(config = {}): Scene {
 }
 
 for (const code of [1000, 1005, 1008, 4000]) {
-  test(`taken twice within 10 s with code ${code}: dialed with the next request only`, () => {
+  test(`Displacement: two losses within 10 s with code ${code}: the next dial comes with a request only`, () => {
     const scene = new Scene();
     scene.start();
     scene.close(code);
@@ -469,7 +469,7 @@ const OTHERS: [what: string, end: (scene: Scene) => void][] = [
   }],
 ];
 for (const [what, end] of OTHERS) {
-  test(`no other client: ${what}`, () => {
+  test(`Displacement: none where the connection was ${what}`, () => {
     const scene = new Scene();
     scene.start();
     scene.close(1000);
@@ -481,7 +481,7 @@ for (const [what, end] of OTHERS) {
   });
 }
 
-test("a connection that lasts for a minute was not taken: it is dialed by the table again", () => {
+test("Displacement: ends with a connection that lasts for a minute", () => {
   const scene = displaced();
   scene.call(1, "write");
   scene.untilDial();
@@ -495,7 +495,7 @@ test("a connection that lasts for a minute was not taken: it is dialed by the ta
   assertEquals(scene.dials.length, length + 1);
 });
 
-test("a daemon that is away after another client had the connection is dialed by the table", () => {
+test("Displacement: ends where the daemon is away", () => {
   const scene = displaced();
   scene.pass(60_000);
   scene.ask(1, "resources/read");
@@ -510,7 +510,7 @@ test("a daemon that is away after another client had the connection is dialed by
 });
 
 for (const method of ["server/discover", "subscriptions/listen"]) {
-  test(`${method} while another client has the connection: it is dialed once`, () => {
+  test(`Displacement: ${method} makes one dial`, () => {
     const scene = displaced();
     const { length } = scene.dials;
     scene.ask("held", method, { notifications: {} });
@@ -529,7 +529,7 @@ for (const method of ["server/discover", "subscriptions/listen"]) {
   });
 }
 
-test("a connection that lasts for half a minute does not end the displacement", () => {
+test("Displacement: a connection of half a minute does not end it", () => {
   const scene = displaced();
   scene.ask(1, "resources/read");
   scene.untilDial();
@@ -541,7 +541,7 @@ test("a connection that lasts for half a minute does not end the displacement", 
   assertEquals(scene.session.snapshot().standing, { phase: "displaced" });
 });
 
-test("a daemon that refuses us after another client had the connection is dialed at the cap", () => {
+test("Displacement: a refusal is dialed again at the cap", () => {
   const scene = displaced({ giveUpAfter: 100_000 });
   scene.call(1, "write");
   scene.untilDial();
@@ -565,7 +565,7 @@ const CAUSES: [what: string, cause: (scene: Scene) => void][] = [
   }],
 ];
 for (const [what, cause] of CAUSES) {
-  test(`no other client where ${what} may be the cause`, () => {
+  test(`Displacement: none where ${what} may be the cause`, () => {
     const scene = new Scene();
     scene.start();
     for (let n = 0; n < 3; n++) {
@@ -579,7 +579,7 @@ for (const [what, cause] of CAUSES) {
   });
 }
 
-test("a second connection that the daemon closes is asked ever more seldom", () => {
+test("Standby: one that the daemon closes is dialed ever less often", () => {
   const scene = suspected();
   scene.ask("waits", "resources/read");
   const start = scene.now;
@@ -597,7 +597,7 @@ test("a second connection that the daemon closes is asked ever more seldom", () 
   assert(dials <= 8, `${dials}`);
 });
 
-test("exai: a daemon that takes no further connection is not dialed on demand for calls that can wait for one", () => {
+test("exai pool: a daemon that accepts no further connection is dialed by the backoff table only", () => {
   const scene = new ExaiScene({ pingInterval: Infinity });
   scene.greet();
   scene.running(0);
@@ -621,7 +621,7 @@ test("exai: a daemon that takes no further connection is not dialed on demand fo
   assert(dials > 3 && dials <= 3 * 9, `${dials}`);
 });
 
-test("the client reads too slowly: the log says that this is what is waited for", () => {
+test("Back-pressure: the log says that the next dial waits for the client to read", () => {
   const scene = new Scene();
   scene.start();
   scene.do({ type: "clogged" });
@@ -633,7 +633,7 @@ test("the client reads too slowly: the log says that this is what is waited for"
   assertEquals(scene.dials.length, length + 1);
 });
 
-test("exai: the dial that shows whether we are still refused goes on while the main link is made anew", () => {
+test("exai refusal: the checking dial goes on while the main connection is dialed again", () => {
   const scene = new ExaiScene();
   scene.greet();
   scene.call(1, "chat");
@@ -652,7 +652,7 @@ test("exai: the dial that shows whether we are still refused goes on while the m
   assertEquals(scene.greet(epoch).map(({ op }) => op), ["call_tool"]);
 });
 
-test("--give-up-after does not run while another client has the connection, and begins with the request", () => {
+test("--give-up-after: does not run during a displacement, and starts with the next request", () => {
   const scene = displaced({ giveUpAfter: 20_000 });
   scene.pass(3_600_000);
   assertEquals(scene.exit(), undefined);
@@ -664,7 +664,7 @@ test("--give-up-after does not run while another client has the connection, and 
   assertEquals(scene.exit(), 1);
 });
 
-test("--give-up-after begins when a client that was silent speaks", () => {
+test("--give-up-after: starts with the first message of a silent client", () => {
   const scene = new Scene({ giveUpAfter: 20_000 });
   scene.open();
   scene.pass(60_000);
@@ -674,7 +674,7 @@ test("--give-up-after begins when a client that was silent speaks", () => {
   assertEquals(scene.replies().map(({ id }) => id), [0]);
 });
 
-test("a request that comes an hour after another client took the connection has the whole queue timeout", () => {
+test("Displacement: a request an hour later has the whole queue timeout", () => {
   const scene = displaced();
   scene.pass(3_600_000);
   for (const id of [1, 2]) scene.call(id, "write");
@@ -684,7 +684,7 @@ test("a request that comes an hour after another client took the connection has 
   assertEquals(scene.replies().map(({ id }) => id), [1, 2]);
 });
 
-test("a list that is answered from the cache has the daemon dialed all the same", () => {
+test("Displacement: a list that is answered from the cache still makes a dial", () => {
   const scene = new Scene({ remembered: NOTHING });
   scene.start();
   const result = { tools: [{ name: "old" }] };
@@ -706,7 +706,7 @@ test("a list that is answered from the cache has the daemon dialed all the same"
   assertEquals(scene.dials.length, length + 1);
 });
 
-test("a question of the proxy's own may be why a connection is closed", () => {
+test("Displacement: none where a request of the proxy's own may be the cause of the close", () => {
   const scene = new Scene();
   scene.start();
   scene.ask("list", "tools/list");
@@ -717,7 +717,7 @@ test("a question of the proxy's own may be why a connection is closed", () => {
   assertEquals(/another client/.test(scene.log()), false);
 });
 
-test("a request that was in flight is why the next dial comes, and the log says when", () => {
+test("Displacement: a request in flight makes the next dial, and the log says when", () => {
   const scene = displaced();
   scene.ask("d", "server/discover");
   scene.untilDial();
@@ -729,7 +729,7 @@ test("a request that was in flight is why the next dial comes, and the log says 
   assertEquals(scene.session.snapshot().standing.phase, "waiting");
 });
 
-test("a sleep has nobody dialed who waits for a request", () => {
+test("Displacement: a sleep makes no dial", () => {
   const scene = displaced();
   const { length } = scene.dials;
   scene.sleep(60_000);
@@ -748,7 +748,7 @@ const LATE: [what: string, config: Json, leave: (scene: Scene) => void][] = [
   ["timed out", { requestTimeout: 1_000 }, (scene) => scene.pass(1_000)],
   ["silent for too long", { idleTimeout: 1_000 }, (scene) => scene.pass(1_000)],
 ];
-test("an initialize that timed out and comes again is refused until its late answer came", () => {
+test("Late responses: the id of an initialize that timed out stays in use until its late response came", () => {
   const scene = new Scene({ requestTimeout: 1_000 });
   scene.start();
   scene.ask(7, "initialize", { protocolVersion: "2025-06-18" });
@@ -764,7 +764,7 @@ test("an initialize that timed out and comes again is refused until its late ans
 });
 
 for (const [what, config, leave] of LATE) {
-  test(`an id that was ${what} and comes again is refused until its late answer came`, () => {
+  test(`Late responses: an id that was ${what} stays in use until its late response came`, () => {
     const scene = new Scene(config);
     scene.start();
     scene.call(1, "write");
@@ -786,7 +786,7 @@ for (const [what, config, leave] of LATE) {
     assertEquals(scene.replies().map(({ result }) => result), ["its own"]);
   });
 
-  test(`an id that was ${what} can come again on the next connection`, () => {
+  test(`Late responses: an id that was ${what} is free again on the next connection`, () => {
     const scene = new Scene(config);
     scene.start();
     scene.call(1, "write");
@@ -812,7 +812,7 @@ const EXAI_LATE: [what: string, frame: Json][] = [
   ["the list", { op: "list_tools_res", tools: [] }],
 ];
 for (const [what, frame] of EXAI_LATE) {
-  test(`exai: a late answer to a list that was cancelled (${what}) sets its id free`, () => {
+  test(`exai late responses: one to a cancelled list (${what}) frees its id`, () => {
     const scene = new ExaiScene();
     scene.greet();
     scene.ask(1, "tools/list");
@@ -832,7 +832,7 @@ for (const [what, frame] of EXAI_LATE) {
   });
 }
 
-test("an id that was cancelled before it was written can come again", () => {
+test("Late responses: an id that was cancelled before it was sent is free at once", () => {
   const scene = down();
   scene.call(1, "write");
   scene.client({ method: "notifications/cancelled", params: { requestId: 1 } });
@@ -846,7 +846,7 @@ test("an id that was cancelled before it was written can come again", () => {
 
 // What the log says.
 
-test("what a daemon that works sends amiss is logged each time", () => {
+test("Log: invalid frames of a daemon that works are each logged", () => {
   const scene = new Scene();
   scene.start();
   for (let n = 0; n < 3; n++) scene.daemon("garbage");
@@ -859,7 +859,7 @@ test("what a daemon that works sends amiss is logged each time", () => {
   ]);
 });
 
-test("Lost ... says when it dials next", () => {
+test("Log: the line for a lost connection says when the next dial comes", () => {
   const scene = new Scene();
   scene.start();
   scene.close();
@@ -871,7 +871,7 @@ test("Lost ... says when it dials next", () => {
   assertMatch(scene.log(), /Reconnecting in 0\.5 s\.$/m);
 });
 
-test("a daemon of another kind is logged at attempts 1, 5, 10 only", () => {
+test("Log: a daemon of another kind is logged at attempts 1, 5 and 10 only", () => {
   const scene = new Scene();
   scene.start();
   scene.close();
@@ -896,7 +896,7 @@ test("a daemon of another kind is logged at attempts 1, 5, 10 only", () => {
   );
 });
 
-test("a client that speaks before initialize: the daemon hears of the client all the same", () => {
+test("Handshake: an initialize after other requests is answered from the cache, and still reaches the daemon", () => {
   const said = '{"protocolVersion":"2025-06-18","capabilities":{"tools":{}}}';
   const remembered = { initialize: { "2025-06-18": said }, lists: {} };
   const scene = new Scene({ remembered });

@@ -25,7 +25,7 @@ function restart(scene: Scene): void {
   scene.again();
 }
 
-test("the first dial starts with the process, and nothing is said on it before the client speaks", () => {
+test("Handshake: the first dial comes at the start, and nothing is sent before the client sends", () => {
   const scene = new Scene();
   assertEquals(scene.dials, [{ at: 0, subprotocol: "mcp" }]);
   scene.open();
@@ -33,7 +33,7 @@ test("the first dial starts with the process, and nothing is said on it before t
   assertEquals(scene.written(), []);
 });
 
-test("the client's own initialize is the greeting, whether it comes before or after the socket opens", () => {
+test("Handshake: the client's own initialize is sent, whether it comes before or after the socket opens", () => {
   const text =
     '{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"n":1.0}}';
   for (const isFirst of [true, false]) {
@@ -56,7 +56,7 @@ test("the client's own initialize is the greeting, whether it comes before or af
   }
 });
 
-test("an initialize that was in flight when the link was lost is sent again under the client's id, and answered once", () => {
+test("Handshake: an initialize in flight on a lost connection is sent again under its id, and answered once", () => {
   const scene = new Scene({ retry: "never", initializeGrace: 600_000 });
   scene.ask(0, "initialize", { protocolVersion: "2025-11-25" });
   for (let i = 0; i < 4; i++) {
@@ -70,7 +70,7 @@ test("an initialize that was in flight when the link was lost is sent again unde
   assertEquals(scene.replies().map(({ id }) => id), [0]);
 });
 
-test("an initialize that the daemon rejects can be tried again on the same link", () => {
+test("Handshake: an initialize that the daemon rejects can be tried again on the same connection", () => {
   const scene = new Scene();
   scene.open();
   scene.ask(0, "initialize", {});
@@ -84,7 +84,7 @@ test("an initialize that the daemon rejects can be tried again on the same link"
   assertEquals(scene.dials.length, 1);
 });
 
-test("a client that opens without initialize is let through once the daemon has answered a ping", () => {
+test("Handshake: requests of a client without initialize wait for the response to a ping", () => {
   const scene = new Scene();
   scene.open();
   scene.ask(1, "tools/list");
@@ -95,7 +95,7 @@ test("a client that opens without initialize is let through once the daemon has 
   assertEquals(scene.written().map(({ id }) => id), [1]);
 });
 
-test("after a reconnect: initialize with the agreed version, initialized, level, subscriptions, owed requests, lists", () => {
+test("Replay: after a reconnect initialize, initialized, level, subscriptions, open requests and lists are sent", () => {
   const scene = new Scene();
   scene.open();
   scene.ask("i", "initialize", { protocolVersion: "2025-11-25", keep: 1 });
@@ -154,7 +154,7 @@ test("after a reconnect: initialize with the agreed version, initialized, level,
   }]);
 });
 
-test("what the daemon did not accept is not said again", () => {
+test("Replay: leaves out what the daemon rejected", () => {
   const scene = new Scene();
   scene.start();
   scene.ask(1, "logging/setLevel", { level: "debug" });
@@ -168,7 +168,7 @@ test("what the daemon did not accept is not said again", () => {
   ]);
 });
 
-test("the answers to all that is swallowed, and an error in them is logged", () => {
+test("Replay: its responses are dropped, and an error in them is logged", () => {
   const scene = new Scene();
   scene.start();
   scene.ask(1, "logging/setLevel", { level: "debug" });
@@ -182,7 +182,7 @@ test("the answers to all that is swallowed, and an error in them is logged", () 
   assertEquals([scene.replies(), scene.logged()], [[], ["not-restored"]]);
 });
 
-test("list_changed goes out for the lists that differ from what the client last saw", () => {
+test("List sync: list_changed is sent for the lists that differ from what the client last saw", () => {
   const scene = new Scene();
   scene.start(LISTS);
   for (const list of ["tools", "prompts", "resources"]) {
@@ -204,7 +204,7 @@ test("list_changed goes out for the lists that differ from what the client last 
   ]);
 });
 
-test("all pages of a list are compared", () => {
+test("List sync: all pages of a list are compared", () => {
   const scene = new Scene();
   scene.start();
   scene.ask(1, "tools/list");
@@ -237,7 +237,7 @@ const ANNOUNCED: [told: string, shown: string][] = [
   ],
 ];
 for (const [told, shown] of ANNOUNCED) {
-  test(`initialize announces what the proxy will send: ${told}`, () => {
+  test(`Capabilities: the response to initialize declares what the proxy may send: ${told}`, () => {
     const scene = new Scene();
     scene.open();
     scene.ask(0, "initialize", {});
@@ -251,7 +251,7 @@ for (const [told, shown] of ANNOUNCED) {
   });
 }
 
-test("the daemon's requests pass under ids of their epoch, and the answers find back", () => {
+test("Server requests: have an id for each connection, and the response goes to the right one", () => {
   const scene = new Scene();
   scene.start();
   scene.daemon({ id: 0, method: "elicitation/create", params: { n: 1 } });
@@ -277,7 +277,7 @@ test("the daemon's requests pass under ids of their epoch, and the answers find 
   }]);
 });
 
-test("when the daemon dies, the client's open questions are taken back", () => {
+test("Server requests: cancelled at the client when the connection is lost", () => {
   const scene = new Scene();
   scene.start();
   scene.daemon({ id: 0, method: "sampling/createMessage" });
@@ -288,7 +288,7 @@ test("when the daemon dies, the client's open questions are taken back", () => {
   assertEquals([method, params.requestId], ["notifications/cancelled", id]);
 });
 
-test("the daemon takes a question back: the client hears it under the id it knows", () => {
+test("Server requests: a cancellation by the daemon reaches the client under the id that it knows", () => {
   const scene = new Scene();
   scene.start();
   scene.daemon({ id: 0, method: "sampling/createMessage" });
@@ -302,7 +302,7 @@ test("the daemon takes a question back: the client hears it under the id it know
   assertEquals(scene.replies().map(({ params }) => params.requestId), [id]);
 });
 
-test("progress of the client's on a question finds the daemon's own token", () => {
+test("Server requests: the client's progress reaches the daemon with its own token", () => {
   const scene = new Scene();
   scene.start();
   const params = { _meta: { progressToken: 3 } };
@@ -317,7 +317,7 @@ test("progress of the client's on a question finds the daemon's own token", () =
   assertEquals(scene.written()[0].params, { progressToken: 3, progress: 1 });
 });
 
-test("notifications of the client's wait for a link, in order", () => {
+test("Queue: the client's notifications wait for a connection, in order", () => {
   const scene = new Scene();
   scene.start();
   scene.close();
@@ -332,7 +332,7 @@ test("notifications of the client's wait for a link, in order", () => {
   ]);
 });
 
-test("the log speaks of attempts 1, 5, 10, 20 ... and of success in the owner's words", () => {
+test("Log: attempts 1, 5, 10, 20 and so on, and the success", () => {
   const scene = new Scene();
   for (let i = 0; i < 60; i++) {
     scene.refuse();
@@ -367,7 +367,7 @@ test("the log speaks of attempts 1, 5, 10, 20 ... and of success in the owner's 
   );
 });
 
-test("the first success is told in the owner's words", () => {
+test("Log: the first success", () => {
   const scene = new Scene();
   scene.open();
   scene.ask(0, "initialize", {});
@@ -379,7 +379,7 @@ test("the first success is told in the owner's words", () => {
   );
 });
 
-test("a hundred restarts leave nothing behind", () => {
+test("Reconnect: a hundred restarts leave nothing open", () => {
   const scene = new Scene();
   scene.start();
   for (let i = 0; i < 100; i++) {
@@ -407,7 +407,7 @@ const BAD_LINES: [line: string, code: number | undefined, id: Json][] = [
   ['{"jsonrpc":"2.0","id":{},"method":"x"}', undefined, undefined],
 ];
 for (const [line, code, id] of BAD_LINES) {
-  test(`a line that is no message disturbs nothing: ${line}`, () => {
+  test(`Input: a line that is no message has no effect: ${line}`, () => {
     const scene = new Scene();
     scene.start();
     scene.ask("owed", "x");
@@ -422,7 +422,7 @@ for (const [line, code, id] of BAD_LINES) {
   });
 }
 
-test("a malformed request under an id in flight does not answer the one in flight", () => {
+test("Input: a malformed request under an id in flight does not answer the one in flight", () => {
   const scene = new Scene();
   scene.start();
   scene.ask(1, "x");
@@ -430,7 +430,7 @@ test("a malformed request under an id in flight does not answer the one in fligh
   assertEquals(scene.replies(), []);
 });
 
-test("a log line about bad input has sizes and ids, and nothing of the body", () => {
+test("Input: a log line about a bad one has sizes and ids, and nothing of its text", () => {
   const scene = new Scene();
   scene.start();
   scene.client('{"jsonrpc":"2.0","id":1,"secret":"hunter2"}');
@@ -444,7 +444,7 @@ test("a log line about bad input has sizes and ids, and nothing of the body", ()
   assertMatch(scene.log(), /line of 99 bytes/);
 });
 
-test("a batch is its elements, and its answers go out singly", () => {
+test("Input: a batch is its elements, and each is answered for itself", () => {
   const scene = new Scene();
   scene.start();
   const element = (id: number): string =>
@@ -457,7 +457,7 @@ test("a batch is its elements, and its answers go out singly", () => {
   assertEquals(scene.replies().map(({ id }) => id), [2, 1]);
 });
 
-test("an answer to initialize that is no JSON-RPC becomes an error at once", () => {
+test("Responses: one to initialize that is no JSON-RPC becomes an error at once", () => {
   const scene = new Scene();
   scene.open();
   scene.ask("init", "initialize", { protocolVersion: "2025-06-18" });
@@ -466,7 +466,7 @@ test("an answer to initialize that is no JSON-RPC becomes an error at once", () 
   assertEquals([id, error.code], ["init", -32603]);
 });
 
-test("an answer that is no JSON-RPC becomes an error for its request", () => {
+test("Responses: one that is no JSON-RPC becomes an error for its request", () => {
   const scene = new Scene();
   scene.start();
   scene.ask(1, "x");
@@ -482,7 +482,7 @@ test("an answer that is no JSON-RPC becomes an error for its request", () => {
   assertEquals(new Set(scene.logged()), new Set(["invalid-from-daemon"]));
 });
 
-test("a malformed request of the daemon's is answered to the daemon", () => {
+test("Server requests: a malformed one is answered with an error", () => {
   const scene = new Scene();
   scene.start();
   scene.daemon({ id: 5, method: 7 });
@@ -492,7 +492,7 @@ test("a malformed request of the daemon's is answered to the daemon", () => {
   ]);
 });
 
-test("a pretty-printed frame leaves as one line", () => {
+test("Responses: a pretty-printed one reaches the client as one line", () => {
   const scene = new Scene();
   scene.start();
   scene.ask(1, "x");
@@ -503,14 +503,14 @@ test("a pretty-printed frame leaves as one line", () => {
   assert(reply?.type === "reply" && !/[\r\n]/.test(reply.text));
 });
 
-test("empty lines are no mistake", () => {
+test("Input: empty lines are ignored", () => {
   const scene = new Scene();
   scene.start();
   for (const line of ["", "  ", "\t"]) scene.client(line);
   assertEquals([scene.logged(), scene.replies()], [[], []]);
 });
 
-test("a bug of ours costs the request at hand an error, and nothing else", () => {
+test("Internal errors: one fails only its request", () => {
   class Broken extends Mcp {
     override local(request: Request): string | undefined {
       const method: string = request.method;
@@ -538,7 +538,7 @@ test("a bug of ours costs the request at hand an error, and nothing else", () =>
   assertEquals(scene.session.owed, 0);
 });
 
-test("whatever the daemon sends, each line for the client is one line", () => {
+test("Output: every message for the client is one line", () => {
   const scene = new Scene();
   scene.start();
   scene.daemon('{"jsonrpc":"2.0",\n"id":0,\n"method":"roots/list"}');
@@ -548,7 +548,7 @@ test("whatever the daemon sends, each line for the client is one line", () => {
   }
 });
 
-test("a log line is one line of bounded length, whatever a peer calls things", () => {
+test("Log: a line has bounded length, whatever a peer sends", () => {
   const scene = new Scene();
   scene.start();
   scene.close();
@@ -565,7 +565,7 @@ test("a log line is one line of bounded length, whatever a peer calls things", (
   for (const text of texts) assert(!text.includes("\n") && text.length < 1_100);
 });
 
-test("a daemon that is slow to list again after a restart is not given up", () => {
+test("List sync: a daemon that lists slowly after a restart keeps its connection while there are calls", () => {
   const scene = new Scene();
   scene.start();
   scene.ask(1, "tools/list");
@@ -579,7 +579,7 @@ test("a daemon that is slow to list again after a restart is not given up", () =
   assertEquals(scene.replies(), []);
 });
 
-test("a daemon that is slow to list again, with nothing else to do, has a minute", () => {
+test("List sync: a daemon that lists slowly with nothing else to do has a minute", () => {
   const scene = new Scene();
   scene.start();
   scene.ask(1, "tools/list");
@@ -604,7 +604,7 @@ function cancelled(): Scene {
   return scene;
 }
 
-test("a daemon that may still be at a cancelled call does not cost the next call its link", () => {
+test("Liveness: a daemon that may still work on a cancelled call keeps the connection for the next one", () => {
   const scene = cancelled();
   scene.pass(12_000);
   assertEquals(scene.isLeft(1), false);
@@ -617,7 +617,7 @@ test("a daemon that may still be at a cancelled call does not cost the next call
   assertEquals(scene.replies().map(({ id }) => id), [2]);
 });
 
-test("a link that is silent for a minute after a cancelled call is lost", () => {
+test("Liveness: a connection that is silent for a minute after a cancelled call is lost", () => {
   const scene = cancelled();
   scene.pass(59_999);
   assertEquals(scene.isLeft(1), false);
@@ -625,7 +625,7 @@ test("a link that is silent for a minute after a cancelled call is lost", () => 
   assertEquals(scene.isLeft(1), true);
 });
 
-test("the late answer to a cancelled call ends that time", () => {
+test("Liveness: the late response to a cancelled call ends that minute", () => {
   const scene = cancelled();
   scene.daemon({ id: 1, result: 1 });
   scene.pass(9_999);
@@ -634,7 +634,7 @@ test("the late answer to a cancelled call ends that time", () => {
   assertEquals(scene.isLeft(1), true);
 });
 
-test("a link on which something was heard after a probe is kept when the last call on it is cancelled", () => {
+test("Liveness: traffic after a probe keeps the connection when its last call is cancelled", () => {
   const scene = new Scene({ connections: "one" });
   scene.start();
   scene.pass(5_000);
@@ -646,7 +646,7 @@ test("a link on which something was heard after a probe is kept when the last ca
   assertEquals(scene.isLeft(1), false);
 });
 
-test("a link that is silent, with evidence that it is dead, is left when the last call on it is cancelled", () => {
+test("Liveness: a silent connection with evidence is lost when its last call is cancelled", () => {
   const scene = new Scene({ connections: "one" });
   scene.start();
   scene.pass(5_000);
@@ -658,7 +658,7 @@ test("a link that is silent, with evidence that it is dead, is left when the las
   assertEquals(scene.isLeft(1), true);
 });
 
-test("the client's own ping finds out that an idle link is dead", () => {
+test("Liveness: the client's own ping finds a dead idle connection", () => {
   const scene = new Scene({ pingInterval: 3_600_000 });
   scene.start();
   scene.pass(60_000);
@@ -677,7 +677,7 @@ test("the client's own ping finds out that an idle link is dead", () => {
   assertEquals(scene.dials.length, 2);
 });
 
-test("an initialize that times out on an open link is not cancelled, and the next one is said on a new link", () => {
+test("Handshake: an initialize that times out is not cancelled, and the next one goes on a new connection", () => {
   const scene = new Scene({ initializeGrace: Infinity, requestTimeout: 5_000 });
   scene.open();
   scene.ask(0, "initialize", {});
@@ -692,7 +692,7 @@ test("an initialize that times out on an open link is not cancelled, and the nex
   assertEquals(scene.replies().at(-1), { jsonrpc: "2.0", id: 1, result: {} });
 });
 
-test("what was pipelined behind an initialize that the daemon rejects is not left behind", () => {
+test("Handshake: requests behind an initialize that the daemon rejects are sent after a ping", () => {
   const scene = new Scene();
   scene.open();
   scene.ask(0, "initialize", {});
@@ -704,7 +704,7 @@ test("what was pipelined behind an initialize that the daemon rejects is not lef
   assertEquals(scene.sent().at(-1).method, "tools/list");
 });
 
-test("an initialize without a version is replayed as it was", () => {
+test("Replay: an initialize without a version is sent as it was", () => {
   const scene = new Scene();
   scene.open();
   scene.ask(0, "initialize", { protocolVersion: "x" });
@@ -713,7 +713,7 @@ test("an initialize without a version is replayed as it was", () => {
   assertEquals(scene.written()[0].params, { protocolVersion: "x" });
 });
 
-test("--max-message holds for everything, and each side is told about its requests", () => {
+test("Size limit: --max-message holds for all messages, and each side gets an error for its requests", () => {
   const scene = new Scene({ maxMessage: 1_000 });
   scene.start();
   const much = "x".repeat(1_000);
@@ -733,7 +733,7 @@ test("--max-message holds for everything, and each side is told about its reques
   ]);
 });
 
-test("a client that answers no question is asked a thousand at most", () => {
+test("Server requests: at most a thousand are open", () => {
   const scene = new Scene();
   scene.start();
   for (let id = 0; id <= 1_000; id++) scene.daemon({ id, method: "ping" });
@@ -743,7 +743,7 @@ test("a client that answers no question is asked a thousand at most", () => {
   ]);
 });
 
-test("an answer of the client's that is none becomes an error for the daemon", () => {
+test("Server requests: an invalid response of the client becomes an error for the daemon", () => {
   const scene = new Scene();
   scene.start();
   scene.daemon({ id: 9, method: "roots/list" });
@@ -754,7 +754,7 @@ test("an answer of the client's that is none becomes an error for the daemon", (
   ]);
 });
 
-test("a request that is too long to be read is answered if its id can be found", () => {
+test("Size limit: a request that is too long is answered if its id can be found", () => {
   const scene = new Scene();
   scene.start();
   const head = '{"jsonrpc":"2.0","id":7,"method":"x","params":"';
@@ -765,7 +765,7 @@ test("a request that is too long to be read is answered if its id can be found",
   assertEquals(scene.written(), []);
 });
 
-test("a daemon that refused once and then opens is taken at its word", () => {
+test("Refusal: ends when a connection opens", () => {
   for (const status of [401, undefined]) {
     const scene = new Scene();
     if (status === undefined) scene.open();
@@ -788,7 +788,7 @@ test("a daemon that refused once and then opens is taken at its word", () => {
   }
 });
 
-test("a bug at a deadline is not tried in a hot loop", () => {
+test("Internal errors: one at a deadline is not repeated in a busy loop", () => {
   const dialect = new Mcp(() => 0);
   Object.defineProperty(dialect, "subprotocol", {
     get: () => {
@@ -800,7 +800,7 @@ test("a bug at a deadline is not tried in a hot loop", () => {
   assertEquals(scene.logged(), Array(21).fill("bug"));
 });
 
-test("a client that does not read costs the link, and no other is dialed before it does", () => {
+test("Back-pressure: a client that does not read loses the connection, and the next dial waits for it", () => {
   const scene = new Scene();
   scene.start();
   scene.call(1, "write");
@@ -815,7 +815,7 @@ test("a client that does not read costs the link, and no other is dialed before 
   assertEquals(scene.dials.length, 2);
 });
 
-test("--ping-interval off: a client's ping is no verdict either", () => {
+test("Liveness: with --ping-interval off a client's ping loses no connection", () => {
   const scene = new Scene({ pingInterval: Infinity });
   scene.start();
   scene.ask(1, "ping");
@@ -824,7 +824,7 @@ test("--ping-interval off: a client's ping is no verdict either", () => {
   assertEquals(scene.replies(), []);
 });
 
-test("a dead link is left although a call was cancelled on it and the client pings", () => {
+test("Liveness: a dead connection is lost after a cancelled call, even if the client pings", () => {
   const scene = new Scene({ connections: "one" });
   scene.start();
   scene.pass(5_000);
@@ -837,7 +837,7 @@ test("a dead link is left although a call was cancelled on it and the client pin
   assertEquals(scene.isLeft(1), true);
 });
 
-test("time with a client that does not read is not the daemon's", () => {
+test("--give-up-after: does not run while the client does not read", () => {
   const scene = new Scene({ giveUpAfter: 5_000 });
   scene.start();
   scene.do({ type: "clogged" });
@@ -848,7 +848,7 @@ test("time with a client that does not read is not the daemon's", () => {
   assertEquals([scene.exit(), scene.dials.length], [undefined, 2]);
 });
 
-test("an initialize is not cancelled at the daemon when it times out on a ready link", () => {
+test("Timeout: an initialize on a ready connection is not cancelled at the daemon", () => {
   const scene = new Scene({ requestTimeout: 3_000 });
   scene.start();
   scene.ask(1, "initialize", {});
@@ -857,7 +857,7 @@ test("an initialize is not cancelled at the daemon when it times out on a ready 
   assertEquals(scene.replies()[0].error.code, -31003);
 });
 
-test("--retry never: a ping in flight at a loss is answered all the same", () => {
+test("Ping: one in flight on a lost connection is answered, even with --retry never", () => {
   const scene = new Scene({ retry: "never" });
   scene.start();
   scene.ask(1, "ping");
@@ -884,7 +884,7 @@ function task(params: Json = { task: {} }): {
   return { scene, progress };
 }
 
-test("the progress of a task goes on after its request was answered", () => {
+test("Tasks: progress goes on after the request was answered", () => {
   const { progress } = task();
   assertEquals([1, 2, 2, 3].map((value) => progress(value).length), [
     ...[1, 1, 1, 1],
@@ -907,7 +907,7 @@ const TASK_ENDS: [what: string, end: (scene: Scene) => void][] = [
   }],
 ];
 for (const [what, end] of TASK_ENDS) {
-  test(`its end is the end of its progress: ${what}`, () => {
+  test(`Tasks: progress stops after ${what}`, () => {
     const { scene, progress } = task();
     const params = { taskId: "T", status: "working" };
     scene.daemon({ method: "notifications/tasks/status", params });
@@ -917,7 +917,7 @@ for (const [what, end] of TASK_ENDS) {
   });
 }
 
-test("a task is over for who was told of it when the daemon is lost", () => {
+test("Tasks: progress stops when the daemon is lost", () => {
   const { scene, progress } = task();
   scene.close();
   scene.untilDial();
@@ -925,7 +925,7 @@ test("a task is over for who was told of it when the daemon is lost", () => {
   assertEquals(progress(2), []);
 });
 
-test("a secret that an MCP daemon quotes is shown to nobody, wherever it stands", () => {
+test("Secrets: one that an MCP daemon quotes reaches neither client nor log", () => {
   const error = { code: -32603, message: `${"x".repeat(196)}S3CRET` };
   const scene = new Scene({ secrets: ["S3CRET"] });
   scene.start();

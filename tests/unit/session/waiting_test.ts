@@ -31,7 +31,7 @@ function pass(scene: Scene, ms: number): void {
   }
 }
 
-test("a client that gave a progress token hears what its call waits for", () => {
+test("Wait progress: a client with a progress token is notified of the wait for the daemon", () => {
   const scene = down();
   scene.call(1, "write", { progressToken: "t" });
   scene.call(2, "write");
@@ -68,7 +68,7 @@ test("a client that gave a progress token hears what its call waits for", () => 
   ]);
 });
 
-test("a call that waits for a free link of a daemon that is there does not wait for the daemon", () => {
+test("Wait progress: none for an exai call that waits for a free connection", () => {
   const scene = new ExaiScene();
   scene.greet();
   for (let id = 1; id <= 4; id++) scene.running(id);
@@ -77,14 +77,14 @@ test("a call that waits for a free link of a daemon that is there does not wait 
   assertEquals(scene.replies(), []);
 });
 
-test("--wait-progress off: silence", () => {
+test("Wait progress: none with --wait-progress off", () => {
   const scene = down({ waitProgress: "off" });
   scene.call(1, "write", { progressToken: "t" });
   pass(scene, 40_000);
   assertEquals(scene.replies(), []);
 });
 
-test("a request that waits again is told above what its daemon has said", () => {
+test("Wait progress: rises above the daemon's own progress", () => {
   const scene = new Scene();
   scene.start();
   scene.ask(1, "tools/list", { _meta: { progressToken: 7 } });
@@ -97,7 +97,7 @@ test("a request that waits again is told above what its daemon has said", () => 
   assertEquals([told.progressToken, told.progress], [7, 3.000001]);
 });
 
-test("after an outage that is longer than the queue's time a call dials at once, and waits 20 s at most", () => {
+test("Circuit breaker: after an outage longer than the queue timeout, a call dials at once and waits 20 s", () => {
   const scene = down();
   pass(scene, 100_000);
   const { length } = scene.dials;
@@ -117,7 +117,7 @@ test("after an outage that is longer than the queue's time a call dials at once,
   );
 });
 
-test("what is held for ever keeps no call from dialing at once", () => {
+test("Circuit breaker: an open subscription does not keep a call from dialing at once", () => {
   const scene = down();
   scene.ask("s", "subscriptions/listen", { notifications: {} });
   // A daemon that accepts and closes gains nothing by being dialed faster.
@@ -132,7 +132,7 @@ test("what is held for ever keeps no call from dialing at once", () => {
   assertEquals(scene.dials.length, length + 1);
 });
 
-test("while the daemon does not read, what comes waits here", () => {
+test("Back-pressure: while the daemon does not read, requests are queued", () => {
   const scene = new Scene({ queueLimit: 1 });
   scene.start();
   scene.do({ type: "backlog", epoch: 1, is: "full" });
@@ -147,7 +147,7 @@ test("while the daemon does not read, what comes waits here", () => {
   assertEquals(scene.written().map(({ id }) => id), [1]);
 });
 
-test("what is held for ever is bounded, too", () => {
+test("Queue: requests that wait without a timeout are limited in number, too", () => {
   const scene = down({ queueLimit: 5 });
   for (let i = 0; i < 11; i++) scene.ask(i, "server/discover");
   assertEquals(scene.replies().map(({ id, error }) => [id, error.code]), [
@@ -155,7 +155,7 @@ test("what is held for ever is bounded, too", () => {
   ]);
 });
 
-test("a short outage, or a queue time that is shorter, changes nothing", () => {
+test("Circuit breaker: stays closed in a short outage, with a short queue timeout or without one", () => {
   for (const [queueTimeout, expected] of [[45_000, 45_000], [5_000, 5_000]]) {
     const scene = down({ queueTimeout });
     pass(scene, 4_000);
@@ -174,7 +174,7 @@ test("a short outage, or a queue time that is shorter, changes nothing", () => {
   assertEquals(scene.replies(), [], "without a limit no circuit");
 });
 
-test("nothing expires because of a sleep: calls have their time, and the link is probed at once", () => {
+test("Sleep: postpones all timeouts, and the connection is probed at once", () => {
   const scene = new Scene({ requestTimeout: 60_000 });
   scene.start();
   scene.call(1, "write");
@@ -191,7 +191,7 @@ test("nothing expires because of a sleep: calls have their time, and the link is
   assertEquals(scene.replies()[0].error.code, -31003);
 });
 
-test("what lay in the buffer of a link that slept goes on, and is no sign of life", () => {
+test("Sleep: buffered messages are forwarded, but do not show that the connection lives", () => {
   const scene = new Scene();
   scene.start();
   scene.call(1, "write");
@@ -213,7 +213,7 @@ test("what lay in the buffer of a link that slept goes on, and is no sign of lif
   assertEquals(scene.dials.length, dials + 1);
 });
 
-test("exai: a probe that was out before the sleep is no sign of life after it", () => {
+test("exai sleep: a probe from before it does not show that the connection lives", () => {
   const scene = new ExaiScene();
   scene.greet();
   const main = scene.epoch;
@@ -231,7 +231,7 @@ test("exai: a probe that was out before the sleep is no sign of life after it", 
   assertEquals(scene.dials.length, dials + 1);
 });
 
-test("a link that slept and was under suspicion is trusted at its first word", () => {
+test("Sleep: the next message clears a suspect connection", () => {
   const scene = new Scene();
   scene.start();
   const { epoch } = scene;
@@ -246,7 +246,7 @@ test("a link that slept and was under suspicion is trusted at its first word", (
   assertEquals(scene.written().map(({ id }) => id), [2]);
 });
 
-test("a link that slept is not written to before it shows that it lives", () => {
+test("Sleep: nothing is sent before the connection has answered a probe", () => {
   const scene = new Scene();
   scene.start();
   scene.pass(1_000);
@@ -263,7 +263,7 @@ test("a link that slept is not written to before it shows that it lives", () => 
   assertEquals(scene.written().map(({ id }) => id), [1]);
 });
 
-test("an idle link that died meanwhile is left after a second, and dialed", () => {
+test("Sleep: a dead idle connection is lost after 1 s, and dialed", () => {
   const scene = new Scene();
   scene.start();
   scene.take();
@@ -277,7 +277,7 @@ test("an idle link that died meanwhile is left after a second, and dialed", () =
   assertEquals(scene.written().at(-1).id, 1);
 });
 
-test("a link with calls that died meanwhile is suspected after a second", () => {
+test("Sleep: a dead connection with calls is suspect after 1 s", () => {
   const scene = new Scene();
   scene.start();
   scene.call(1, "write");
@@ -287,7 +287,7 @@ test("a link with calls that died meanwhile is suspected after a second", () => 
   assertEquals([scene.dials.length, scene.replies()], [2, []]);
 });
 
-test("a pause between dials ends with a sleep; one after a refusal does not", () => {
+test("Sleep: ends a pause between dials, except after a refusal", () => {
   for (const refused of [false, true]) {
     const scene = down();
     for (let n = 0; n < 6; n++) {
@@ -305,7 +305,7 @@ test("a pause between dials ends with a sleep; one after a refusal does not", ()
   }
 });
 
-test("--give-up-after does not count a sleep", () => {
+test("--give-up-after: does not count a sleep", () => {
   const scene = down({ giveUpAfter: 60_000 });
   pass(scene, 30_000);
   scene.sleep(3_600_000);
@@ -314,7 +314,7 @@ test("--give-up-after does not count a sleep", () => {
   assertEquals(scene.exit(), 1);
 });
 
-test("--give-up-after, and a link that must show that it lives", () => {
+test("--give-up-after: does not run while a connection is probed after a sleep", () => {
   const scene = new Scene({ giveUpAfter: 60_000 });
   scene.start();
   for (let n = 0; n < 30; n++) {
@@ -327,7 +327,7 @@ test("--give-up-after, and a link that must show that it lives", () => {
   assertEquals(scene.exit(), undefined);
 });
 
-test("exai: a process that began while the machine slept is another process", () => {
+test("exai sleep: a daemon that started during it is another process", () => {
   for (const slept of [0, 8 * 3_600_000]) {
     const scene = new ExaiScene();
     scene.greet();
@@ -369,7 +369,7 @@ const NAPS: [
   ["the wall's clock was put back", 1_000, -61_000, 1_000, undefined],
 ];
 for (const [what, now, wall, dueAt, found] of NAPS) {
-  test(`a nap: ${what}`, () => {
+  test(`Sleep detector: ${what}`, () => {
     const naps = new Naps(0, 0);
     const event: SessionEvent | undefined = found &&
       { type: "resumed", ...found };
@@ -378,7 +378,7 @@ for (const [what, now, wall, dueAt, found] of NAPS) {
   });
 }
 
-test("an answer that is too large for the runtime is never asked for again", () => {
+test("Size limit: a response that is too large for the runtime is not requested again", () => {
   const burst = (scene: Scene): void => {
     const reason = "the daemon sent a message larger than can be received here";
     const how = { code: 0, reason, reached: true, oversize: true };
