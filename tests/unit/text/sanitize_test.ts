@@ -20,12 +20,12 @@ const ERRORS: [what: string, error: unknown, says: string][] = [
   ["several with a text", new AggregateError([new Error("a")], "b"), "b"],
 ];
 for (const [what, error, says] of ERRORS) {
-  test(`what an error says: ${what}`, () => {
+  test(`Error message: ${what}`, () => {
     assertEquals(messageOf(error), says);
   });
 }
 
-test("others' texts are one line that does nothing to a terminal", () => {
+test("Sanitize: makes one line without control characters", () => {
   assertEquals(tame("a\r\nb\tc\x1b[31md\x7f\u009be"), "a b c [31md e");
   // What turns the direction of a line lets it say something else.
   const turns = [0x61c, 0x200e, 0x200f, 0x2028, 0x2029, 0x202a, 0x202e];

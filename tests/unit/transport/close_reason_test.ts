@@ -346,7 +346,7 @@ const FACTS: readonly (readonly [CloseReason, readonly Said[]])[] = [
 ];
 
 for (const [loss, sayings] of FACTS) {
-  test(`loss: ${loss.reason}`, () => {
+  test(`Close reason: ${loss.reason}`, () => {
     for (const said of sayings) {
       assertEquals(closeReasonOf(said), loss, JSON.stringify(said));
     }
@@ -370,7 +370,7 @@ const UNCLEAR: readonly Said[] = [
   ),
 ];
 
-test("what has to be found out, since a runtime does not tell it", () => {
+test("Close reason: known to be unclear where the runtime does not tell it", () => {
   for (const said of UNCLEAR) {
     assertEquals(isUnclear(said), true, JSON.stringify(said));
   }
