@@ -76,7 +76,7 @@ frozen for 100 s                   | AAAA AAAA | TTTT AAAA      | wAAA wAAA
 frozen for 100 s, serial           | AAAA AAAA | wwww wwww      | wAAA wAAA
 `;
 
-test("what comes of a call, by daemon, duration and connection", () => {
+test("Liveness outcomes: the result of a call by daemon, duration and frozen connection", () => {
   const lines = Object.entries(ROWS).map(([name, row]) =>
     [
       name.padEnd(34),

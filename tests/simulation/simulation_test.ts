@@ -21,7 +21,7 @@ assert(
   "the numbers of worlds are positive",
 );
 
-test(`${WORLDS} seeded worlds keep the delivery contract`, () => {
+test(`Simulation: ${WORLDS} seeded worlds with an MCP daemon keep the delivery contract`, () => {
   const zero: Tally = {
     answers: 0,
     faults: 0,
@@ -37,7 +37,7 @@ test(`${WORLDS} seeded worlds keep the delivery contract`, () => {
   liveThrough(WORLDS, live, zero, "mcp", 1 / 8);
 });
 
-test(`${EXAI_WORLDS} seeded worlds with an exai daemon keep it, too`, () => {
+test(`Simulation: ${EXAI_WORLDS} seeded worlds with an exai daemon keep the delivery contract`, () => {
   const zero: ExaiTally = {
     ...{
       answers: 0,
@@ -52,7 +52,7 @@ test(`${EXAI_WORLDS} seeded worlds with an exai daemon keep it, too`, () => {
   liveThrough(EXAI_WORLDS, liveExai, zero, "exai", 1 / 8);
 });
 
-test(`${RECOVERY_WORLDS} seeded worlds keep the rules of reconnecting`, () => {
+test(`Simulation: ${RECOVERY_WORLDS} seeded worlds keep the rules of reconnecting`, () => {
   const zero: RecoveryTally = {
     ...{ answers: 0, faults: 0, dials: 0, up: 0, refused: 0, reset: 0 },
     dressed: 0,
@@ -63,7 +63,7 @@ test(`${RECOVERY_WORLDS} seeded worlds keep the rules of reconnecting`, () => {
   liveThrough(RECOVERY_WORLDS, liveRecovery, zero, "recovery");
 });
 
-test(`${PAIR_WORLDS} seeded worlds with two proxies keep them, too`, () => {
+test(`Simulation: ${PAIR_WORLDS} seeded worlds with two proxies keep the delivery contract`, () => {
   const zero: PairTally = {
     ...{ answers: 0, faults: 0, dials: 0, displaced: 0, "kept out": 0 },
     ...{ restarts: 0, calm: 0, "quiet dials": 0, dressed: 0 },
@@ -72,7 +72,7 @@ test(`${PAIR_WORLDS} seeded worlds with two proxies keep them, too`, () => {
   liveThrough(PAIR_WORLDS, livePair, zero, "pair");
 });
 
-test(`${LIVENESS_WORLDS} seeded worlds end no living call, and notice dead connections`, () => {
+test(`Simulation: ${LIVENESS_WORLDS} seeded worlds end no call on a living connection, and notice dead ones`, () => {
   // What hardly ever happens is not counted.
   const zero: Omit<LivenessTally, "displaced late" | "hidden" | "told"> = {
     ...{ dials: 0, displaced: 0, remembered: 0, freezes: 0, cuts: 0 },
@@ -113,7 +113,7 @@ function liveThrough<T extends object>(
   }
 }
 
-test("a seed gives the same world again", () => {
+test("Simulation: a seed gives the same world again", () => {
   assertEquals(live(7), live(7));
   assertEquals(liveExai(7), liveExai(7));
   assertEquals(seen(liveRecovery), seen(liveRecovery));
