@@ -6,7 +6,7 @@
  * What is quadratic, or worse, within a limit that is small is not here: a
  * frame of more than 1,000 pieces is cut, and ten objects that are open are
  * looked at to the end of the frame (`frames`); a list of more than 100 pages
- * is not compared (`catalog`); 100 tasks, 1,000 late answers and 1,000 open
+ * is not compared (`known_lists`); 100 tasks, 1,000 late answers and 1,000 open
  * questions of the daemon's are kept; the last 80 characters of a line are
  * searched for a header (`content_length`), and 1 KiB of each end of a line
  * that is too long for an id (`envelope.skim`).
@@ -23,13 +23,13 @@ import { TEXTS } from "./texts.ts";
 import { test } from "../helpers/no_permissions.ts";
 
 for (const reader of [...TEXTS, ...OUTPUTS, ...SESSIONS, ...SETTING_READERS]) {
-  test(`linear: ${reader.name}`, () => {
+  test(`Complexity: ${reader.name} takes linear time`, () => {
     const growth = growthOf(reader);
     assert(growth < GROWTH_LIMIT, `${growth.toFixed(1)} times the time`);
   });
 }
 
-test("a reader that is quadratic is found, and one that is linear is not", () => {
+test("Complexity: the measurement finds a quadratic reader, and accepts a linear one", () => {
   let now = 0;
   const growth = (power: number): number => {
     const prepare = (size: number) => (): unknown => now += size ** power;

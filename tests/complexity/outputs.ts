@@ -35,7 +35,7 @@ import { each, many, SPACES, wide } from "./shapes.ts";
 
 const ERRORS = [
   ...each(
-    "malformed",
+    "malformed_errors",
     (text) => {
       const { error } = JSON.parse(text);
       return [isNoError(error), withError(text, meant(error, text))];
@@ -56,7 +56,7 @@ const ERRORS = [
     }), {
     "lines": [10_000, (n) => "status code: 40\nconnection\n".repeat(n)],
   }),
-  ...each("output.tame", (text) => tame(text, Infinity), {
+  ...each("sanitize.tame", (text) => tame(text, Infinity), {
     "control characters": [4000, (n) => "\x1b[ \u202e".repeat(n)],
     "one run": [1_000_000, (n) => "\x1b".repeat(n)],
   }),
@@ -116,7 +116,7 @@ const TOOL_OUTPUTS = [
     },
   ),
   ...each(
-    "exai_frame",
+    "exai frames",
     (text) => {
       const frame = JSON.parse(text);
       const tools = toolsOf(frame) ?? [];
@@ -234,7 +234,7 @@ function answerOf(text: string): Extract<
 
 const LISTS: readonly Reader[] = [
   {
-    name: "catalog and hints: a long list, compared, and a look at every tool",
+    name: "known_lists and tool_hints: a long list",
     size: 1000,
     prepare: (size) => {
       const list = tools(size);
@@ -258,7 +258,7 @@ const LISTS: readonly Reader[] = [
     },
   },
   {
-    name: "catalog and hints: many pages",
+    name: "known_lists and tool_hints: many pages",
     size: 500,
     prepare: (size) => () => {
       const [catalog, hints] = [new Catalog(), new Hints()];
@@ -273,7 +273,7 @@ const LISTS: readonly Reader[] = [
   },
   {
     // No more than 1 MiB of a list is kept.
-    name: "memory: many pages of a list",
+    name: "cache: many pages of a list",
     size: 300,
     prepare: (size) => {
       const pages = Array.from(
@@ -288,7 +288,7 @@ const LISTS: readonly Reader[] = [
     },
   },
   {
-    name: "memory: a long list",
+    name: "cache: a long list",
     size: 2000,
     prepare: (size) => {
       const [request, answer] = page(0, JSON.stringify(tools(size)));

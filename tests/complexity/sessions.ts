@@ -141,7 +141,7 @@ const OVER = { code: "OVER_CAPACITY", retry_after: 1, message: "full" };
 /** The sessions. */
 export const SESSIONS: readonly Reader[] = [
   {
-    name: "session, daemon away: calls come",
+    name: "session, daemon away: new calls",
     size: 1000,
     prepare: (size) => {
       const scene = down();
@@ -149,7 +149,7 @@ export const SESSIONS: readonly Reader[] = [
     },
   },
   {
-    name: "session, daemon away: notifications come before anything is said",
+    name: "session, daemon away: notifications before the handshake",
     size: 500,
     prepare: (size) => {
       const scene = new Scene(OFF);
@@ -159,7 +159,7 @@ export const SESSIONS: readonly Reader[] = [
   },
   {
     name:
-      "session, daemon away: calls come whose clients are told what they wait for, each at a moment of its own",
+      "session, daemon away: wait progress of calls, each at its own moment",
     size: 300,
     prepare: (size) => {
       const scene = down({ ...OFF, queueTimeout: 10_000_000 });
@@ -176,8 +176,7 @@ export const SESSIONS: readonly Reader[] = [
     },
   },
   {
-    name:
-      "session, daemon away: calls expire, each in a millisecond of its own",
+    name: "session, daemon away: calls time out, each at its own moment",
     size: 500,
     prepare: (size) => {
       const scene = down({ ...OFF, queueTimeout: 10_000_000 });
@@ -217,7 +216,7 @@ export const SESSIONS: readonly Reader[] = [
   },
   {
     name:
-      "session, daemon back: what has waited is written, and answered one by one",
+      "session, daemon back: queued calls are sent, and answered one by one",
     size: 500,
     prepare: (size) => {
       const scene = up();
@@ -234,7 +233,7 @@ export const SESSIONS: readonly Reader[] = [
     },
   },
   {
-    name: "session, exai daemon away: calls come",
+    name: "session, exai daemon away: new calls",
     size: 500,
     prepare: (size) => {
       const scene = new ExaiScene(OFF);
@@ -249,7 +248,7 @@ export const SESSIONS: readonly Reader[] = [
       pooled(size, ({ request_id }) => ({ ...RESULT, request_id })),
   },
   {
-    name: "session, exai daemon back: it has no room for any of the calls",
+    name: "session, exai daemon back: all calls get OVER_CAPACITY",
     size: 300,
     prepare: (size) =>
       pooled(
@@ -269,8 +268,7 @@ export const SESSIONS: readonly Reader[] = [
     },
   },
   {
-    name:
-      "session: a connection with calls in flight is lost, and they are given up",
+    name: "session: a connection with calls in flight is lost, and they fail",
     size: 500,
     prepare: (size) => {
       const scene = up();
@@ -280,7 +278,7 @@ export const SESSIONS: readonly Reader[] = [
   },
   {
     name:
-      "session: a connection with calls in flight is lost, and they wait for the list of tools while others come",
+      "session: a connection with calls in flight is lost, and they wait for the list of tools beside new ones",
     size: 300,
     prepare: (size) => {
       const scene = up();
@@ -355,7 +353,7 @@ export const SESSIONS: readonly Reader[] = [
     },
   },
   {
-    name: "session: subscriptions are in flight, and ended one by one",
+    name: "session: subscriptions end one by one",
     size: 600,
     prepare: (size) => {
       const scene = up();
@@ -369,8 +367,7 @@ export const SESSIONS: readonly Reader[] = [
     },
   },
   {
-    name:
-      "session: subscriptions that the daemon ended, each in a millisecond of its own",
+    name: "session: held ends of subscriptions, each at its own moment",
     size: 300,
     prepare: (size) => {
       const scene = up();
@@ -395,12 +392,13 @@ export const SESSIONS: readonly Reader[] = [
     prepare: (size) => restored(size, (answers) => answers),
   },
   {
-    name: "session: the same, from the last to the first",
+    name:
+      "session: subscriptions to resources are restored, and the daemon answers from the last to the first",
     size: 600,
     prepare: (size) => restored(size, (answers) => answers.toReversed()),
   },
   {
-    name: "session: lists that can be answered without the daemon wait for it",
+    name: "session: lists that the cache can answer wait for the daemon",
     size: 500,
     prepare: (size) => {
       const remembered = {
@@ -415,7 +413,7 @@ export const SESSIONS: readonly Reader[] = [
     },
   },
   {
-    name: "session: answers that are none",
+    name: "session: invalid responses",
     size: 300,
     prepare: (size) => {
       const scene = up();
@@ -443,7 +441,7 @@ export const SESSIONS: readonly Reader[] = [
     },
   },
   {
-    name: "session: the daemon asks, and takes back what it asked",
+    name: "session: requests of the daemon, and their cancellation",
     size: 500,
     prepare: (size) => {
       const scene = up();

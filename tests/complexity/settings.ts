@@ -53,12 +53,12 @@ export const SETTING_READERS: readonly Reader[] = [
     () => [],
     (n) => many(n, (i) => `A${i}_STREAM_TIMEOUT`).map((it) => [it, "5s"]),
   ),
-  ...each("parse.headers", lines, {
+  ...each("parsers.headers", lines, {
     "lines": [2000, (n) => many(n, (i) => `X-${i}: 1`).join("\n")],
     "spaces": [2000, (n) => `X:${" ".repeat(n)}\x01x`],
     "a long name": [100_000, (n) => `${"x".repeat(n)}\x01`],
   }),
-  ...each("env_text", (text) => parseEnvText(text, {}), {
+  ...each("dotenv", (text) => parseEnvText(text, {}), {
     "names": [2000, (n) => many(n, (i) => `A${i}=\${A${i - 1}}`).join("\n")],
     "what cannot be read": [4000, (n) => "=\n".repeat(n)],
     "white space": [100_000, (n) => `${" ".repeat(n)}a=x${"\t".repeat(n)}x`],

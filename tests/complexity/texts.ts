@@ -33,18 +33,18 @@ import { deep, each, many, slashes, SPACES, wide } from "./shapes.ts";
 const id = `"jsonrpc":"2.0","id":1`;
 
 const JSON_TEXT = [
-  ...each("json_text.members", members, {
+  ...each("spans.members", members, {
     "many": [3000, (n) => wide(n)],
     "deep": [20_000, (n) => `{"a":${deep(n)}}`],
     "quotes and backslashes": [50_000, (n) => `{"a":"${slashes(n)}"}`],
     "backslashes only": [200_000, (n) => `{"a":"${"\\\\".repeat(n)}"}`],
     "spaces": [30_000, (n) => `{${SPACES(n)}"a"${SPACES(n)}:1${SPACES(n)}}`],
   }),
-  ...each("json_text.elements", elements, {
+  ...each("spans.elements", elements, {
     "many": [10_000, (n) => `[${many(n, () => "1")}]`],
     "objects": [4000, (n) => `[${many(n, () => '{"a":[1]}')}]`],
   }),
-  ...each("json_text.locate", (text) => locate(text, ["a", "b", "c"]), {
+  ...each("spans.locate", (text) => locate(text, ["a", "b", "c"]), {
     "last of many, three times": [
       1000,
       (n) => {
@@ -58,7 +58,7 @@ const JSON_TEXT = [
       (n) => `{${many(n, () => '"a":{"b":{"c":1}}')}}`,
     ],
   }),
-  ...each("json_text.cut", (text) => cut(text, ["a"]), {
+  ...each("spans.cut", (text) => cut(text, ["a"]), {
     "every second member": [
       2000,
       (n) => `{${many(n, (i) => `"a":1,"k${i}":1`)}}`,
@@ -66,17 +66,17 @@ const JSON_TEXT = [
     "all members": [5000, (n) => `{${many(n, () => '"a":1')}}`],
   }),
   ...each(
-    "json_text.replace and insert",
+    "spans.replace and insert",
     (text) => insert(replace(text, ["a"], "2"), [], "b", "3"),
     { "many": [4000, (n) => `${wide(n).slice(0, -1)},"a":1}`] },
   ),
-  ...each("json_text.membersBeforeBreak", membersBeforeBreak, {
+  ...each("spans.membersBeforeBreak", membersBeforeBreak, {
     "many": [3000, (n) => wide(n).slice(0, -1)],
     "many, each an object": [2000, (n) => wide(n, '{"a":[]}').slice(0, -1)],
     "deep and open": [50_000, (n) => `{"a":${"[".repeat(n)}`],
     "an open string": [50_000, (n) => `{"a":"${slashes(n)}`],
   }),
-  ...each("json_text.closedEnd", (text) => closedEnd(text, 0), {
+  ...each("spans.closedEnd", (text) => closedEnd(text, 0), {
     "open": [10_000, (n) => '{"a":['.repeat(n)],
     "quotes": [30_000, (n) => `{${'"",'.repeat(n)}`],
     "an odd number of backslashes": [
@@ -107,7 +107,7 @@ const fromCache = (text: string): Memory => {
 };
 
 const FILES = [
-  ...each("memory_text.fromText", fromCache, {
+  ...each("cache_format.fromText", fromCache, {
     "many versions": [
       600,
       (n) => cache(wide(n, '{"protocolVersion":"1"}'), "{}"),
@@ -139,7 +139,7 @@ const FILES = [
     ],
   }),
   // It is called with no more than 64 KiB.
-  ...each("running.fromText", running.fromText, {
+  ...each("status_format.fromText", running.fromText, {
     "many": [7000, (n) => `{"alwaysup":1,${wide(n).slice(1)}`],
   }),
   ...each("jsonc.parse", (text) => plain(parse(text)), {
@@ -150,7 +150,7 @@ const FILES = [
     "quotes and backslashes": [30_000, (n) => `{"a":"${slashes(n)}"}`],
   }),
   ...each(
-    "servers_text.parseFile, withEntry, withoutEntry",
+    "json_edit.parseFile, withEntry, withoutEntry",
     (text) => {
       const slot = { key: "s", name: "a" };
       const entry = { command: "c", args: ["x"] };
@@ -199,7 +199,7 @@ const pairs = (size: number, name: string = "k", value: string = "1"): string =>
   many(size, (i) => `${name}${i} = ${value}\n`, "");
 
 const TOML = each(
-  "toml_text.parseFile, withEntry, withoutEntry",
+  "toml_edit.parseFile, withEntry, withoutEntry",
   (text) => {
     const slot = { key: "s", name: "a" };
     const entry = { command: "c", args: ["x"] };
