@@ -8,6 +8,7 @@ import { limitsOf } from "../../lib/requests/timeouts.ts";
 import { Ledger } from "../../lib/requests/tracker.ts";
 import { isSafe } from "../../lib/protocol/methods.ts";
 import { DEFAULTS } from "../helpers/session/session_driver.ts";
+import { request } from "../helpers/parsed_request.ts";
 import { test } from "../helpers/no_permissions.ts";
 
 /** Opens an account under limits that a test may set. */
@@ -18,14 +19,6 @@ function add(
   limits = DEFAULTS,
 ): void {
   ledger.add(message, limitsOf(message, limits), now);
-}
-
-function request(id: string, method: string, params = "{}"): Request {
-  const text =
-    `{"jsonrpc":"2.0","id":${id},"method":"${method}","params":${params}}`;
-  const [message] = read(text);
-  if (message?.kind !== "request") throw new Error(`No request: ${text}`);
-  return message;
 }
 
 const REPEATABLE: [request: Request, safe: boolean][] = [

@@ -5,6 +5,12 @@
  * @module
  */
 
+import {
+  answering,
+  calling,
+  greeted,
+  pings,
+} from "../../helpers/session/silent_connection.ts";
 import { assert, assertEquals } from "../../helpers/assert.ts";
 import { Naps } from "../../../lib/proxy/sleep_detector.ts";
 import { ExaiScene } from "../../helpers/session/exai_driver.ts";
@@ -14,28 +20,6 @@ import { type Json, Scene } from "../../helpers/session/session_driver.ts";
 /** How often the shell looks at its clocks. */
 const HEARTBEAT_MS = 2_000;
 
-/** The id of the last ping on a connection; takes the effects. */
-function pinged(scene: Scene, epoch: number): Json {
-  return scene.take().flatMap((e) =>
-    e.type === "send" && e.epoch === epoch ? [JSON.parse(e.text)] : []
-  ).findLast(({ method }) => method === "ping")?.id;
-}
-/** The link dialed last is greeted by replay; gives the id of its probe. */
-function second(scene: Scene, epoch = scene.epoch): Json {
-  scene.open(epoch);
-  const { id } = scene.sent().findLast((it) => it.method === "initialize");
-  scene.take();
-  const result = { protocolVersion: "2025-06-18", capabilities: {} };
-  scene.daemon({ id, result }, epoch);
-  return scene.sent().findLast((it) => it.method === "ping")?.id;
-}
-/** The second connection answers twice, 5 s apart. */
-function answering(scene: Scene, epoch = scene.epoch): void {
-  scene.daemon({ id: second(scene, epoch), result: {} }, epoch);
-  scene.take();
-  scene.pass(5_000);
-  scene.daemon({ id: pinged(scene, epoch), result: {} }, epoch);
-}
 /** A sleep during a call: a new call came after it, and the link has failed its probe. */
 function woken(): Scene {
   const scene = new Scene();
@@ -62,16 +46,6 @@ function draining(): Scene {
   scene.pong();
   return scene;
 }
-/** A link that has answered a probe during the call that is in flight. */
-function concurrent(config = {}): Scene {
-  const scene = new Scene(config);
-  scene.start();
-  scene.call("long", "write");
-  scene.pass(250);
-  scene.daemon({ id: pinged(scene, 1), result: {} });
-  return scene;
-}
-
 test("exai sleep: with calls on connections that died, the next dial comes within 2 s", () => {
   const scene = new ExaiScene();
   scene.greet();
@@ -110,7 +84,7 @@ test("Liveness: each call that finds none in flight is probed during the call", 
   scene.take();
   scene.call("long", "write");
   for (let ms = 0; ms <= 300; ms++) { // the daemon answers every ping at once
-    const id = pinged(scene, 1);
+    const id = pings(scene, 1).at(-1);
     if (id !== undefined) scene.daemon({ id, result: {} });
     scene.pass(1);
   }
@@ -125,7 +99,7 @@ test("Sleep: initialized reaches the daemon as soon as its connection answers th
   const result = { protocolVersion: "2025-06-18", capabilities: {} };
   scene.daemon({ id: "init", result });
   scene.sleep(4_000);
-  const id = pinged(scene, 1);
+  const id = pings(scene, 1).at(-1);
   scene.client({ method: "notifications/initialized" });
   scene.daemon({ id, result: {} });
   scene.call(1, "write");
@@ -148,14 +122,14 @@ test("Sleep: a request that was due first keeps its time", () => {
   assertEquals(scene.replies(), []);
 });
 test("--give-up-after: does not end the call of a busy daemon", () => {
-  const scene = concurrent({ giveUpAfter: 60_000 });
+  const scene = calling("concurrent", { giveUpAfter: 60_000 });
   scene.pass(80_000);
   assertEquals([scene.exit(), scene.replies()], [undefined, []]);
 });
 test("Failover: a dead connection is found with a ping interval below 1 s", () => {
-  const scene = concurrent({ pingInterval: 500, pingTimeout: 500 });
+  const scene = calling("concurrent", { pingInterval: 500, pingTimeout: 500 });
   scene.pass(1_000);
-  scene.daemon({ id: second(scene), result: {} });
+  scene.daemon({ id: greeted(scene), result: {} });
   scene.take();
   for (let n = 0; n < 40 && !scene.isLeft(1); n++) {
     scene.pass(500);
@@ -165,9 +139,9 @@ test("Failover: a dead connection is found with a ping interval below 1 s", () =
   assert(scene.isLeft(1), `not in ${scene.now} ms`);
 });
 test("Back-pressure: a full stdout during a failover loses each connection once", () => {
-  const scene = concurrent();
+  const scene = calling("concurrent");
   scene.pass(10_000);
-  second(scene);
+  greeted(scene);
   scene.take();
   scene.do({ type: "clogged" });
   const closed = scene.take().flatMap((e) =>
@@ -180,7 +154,7 @@ test("Back-pressure: a full stdout during a failover loses each connection once"
   assertEquals(scene.dials.length, length + 1);
 });
 test("Failover: a call's deadline and the standby's handshake timeout at once make one dial", () => {
-  const scene = concurrent({ requestTimeout: 25_250 });
+  const scene = calling("concurrent", { requestTimeout: 25_250 });
   scene.pass(25_000);
   const { length } = scene.dials;
   scene.pass(300);
@@ -260,7 +234,7 @@ test("Circuit breaker: while it is open, a call dials at once", () => {
   );
 });
 test("Wait progress: says that a second connection checks the silent one", () => {
-  const scene = concurrent();
+  const scene = calling("concurrent");
   scene.pass(10_000);
   scene.refuse();
   scene.call("n", "write", { progressToken: 1 });

@@ -5,44 +5,18 @@
  * @module
  */
 
+import {
+  answering,
+  calling,
+  greeted,
+  pings,
+  pong,
+} from "../../helpers/session/silent_connection.ts";
 import { assert, assertEquals, assertMatch } from "../../helpers/assert.ts";
 import type { SessionConfig } from "../../../lib/session/context.ts";
 import { test } from "../../helpers/no_permissions.ts";
 import { ExaiScene } from "../../helpers/session/exai_driver.ts";
 import { type Json, Scene } from "../../helpers/session/session_driver.ts";
-
-/** The ids of the pings of the proxy's own on a connection since the last look. */
-function pings(scene: Scene, epoch: number): string[] {
-  return scene.take().flatMap((effect) =>
-    effect.type === "send" && effect.epoch === epoch
-      ? [JSON.parse(effect.text)]
-      : []
-  ).filter(({ method }) => method === "ping").map(({ id }) => id);
-}
-
-function pong(scene: Scene, id: Json, epoch: number): void {
-  scene.daemon({ id, result: {} }, epoch);
-}
-
-/**
- * A call has run for 250 ms. The daemon has answered the probe before it; on a
- * concurrent one also the probe during the call.
- */
-function calling(
-  habit: "concurrent" | "serial",
-  config: Partial<SessionConfig> = {},
-): Scene {
-  const scene = new Scene(config);
-  scene.start();
-  scene.call("long", "write");
-  const [before] = pings(scene, 1);
-  pong(scene, before, 1);
-  scene.pass(250);
-  const [during] = pings(scene, 1);
-  assert(during !== undefined, "250 ms after the call");
-  if (habit === "concurrent") pong(scene, during, 1);
-  return scene;
-}
 
 /** The link froze while it was idle; then a call came, and waits for the answer to the probe before it. */
 function frozen(config: Partial<SessionConfig> = {}): Scene {
@@ -54,31 +28,6 @@ function frozen(config: Partial<SessionConfig> = {}): Scene {
   scene.call("waits", "write");
   assertEquals(scene.sent().map(({ method }) => method), ["ping"]);
   return scene;
-}
-
-/** The second connection opens and answers the first message; gives the id of its probe. */
-function greeted(scene: Scene): string {
-  scene.open();
-  const { id } = scene.sent().findLast(({ method }) => method === "initialize");
-  const result = { protocolVersion: "2025-06-18", capabilities: {} };
-  scene.take();
-  scene.daemon({ id, result });
-  const said = scene.sent();
-  assertEquals(said.map(({ method }) => method), ["ping"], "no initialized");
-  scene.take();
-  return said[0].id;
-}
-
-/** The second connection answers two probes, 5 s apart. */
-function answering(scene: Scene): void {
-  const { epoch } = scene;
-  pong(scene, greeted(scene), epoch);
-  scene.pass(4_999);
-  assertEquals(pings(scene, epoch), []);
-  scene.pass(1);
-  const [second] = pings(scene, epoch);
-  assert(second !== undefined, "a second probe, 5 s after the first answer");
-  pong(scene, second, epoch);
 }
 
 function replies(scene: Scene): Json[] {

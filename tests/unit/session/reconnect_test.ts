@@ -5,71 +5,21 @@
  * @module
  */
 
+import {
+  DIAL_ENDS,
+  displaced,
+  down,
+  live,
+  pass,
+  taken,
+} from "../../helpers/session/outage.ts";
 import { assert, assertEquals, assertMatch } from "../../helpers/assert.ts";
 import { NOTHING } from "../../../lib/cache/cache.ts";
 import { ExaiScene } from "../../helpers/session/exai_driver.ts";
 import { type Json, Scene } from "../../helpers/session/session_driver.ts";
 import { test } from "../../helpers/no_permissions.ts";
 
-/** A scene whose daemon has just gone. */
-function down(config = {}): Scene {
-  const scene = new Scene(config);
-  scene.start();
-  scene.close();
-  scene.take();
-  return scene;
-}
-
-/** How a dial of a daemon that is not good ends. */
-const ENDS: Record<string, (scene: Scene) => void> = {
-  "refuses": (scene) => scene.refuse(),
-  "resets": (scene) => {
-    const { epoch } = scene;
-    const how = { code: 0, reason: "reset", reached: true };
-    scene.do({ type: "closed", epoch, ...how });
-  },
-  "opens and closes": (scene) => {
-    scene.open();
-    scene.close();
-  },
-  "opens and closes with 1013": (scene) => {
-    scene.open();
-    scene.close(1013);
-  },
-  "sends garbage and closes": (scene) => {
-    scene.open();
-    scene.daemon("garbage");
-    scene.close(1002);
-  },
-  "answers initialize and closes": (scene) => {
-    scene.again();
-    scene.close();
-  },
-};
-
-/** The connection lives for so many seconds. */
-function live(scene: Scene, seconds: number): void {
-  const { epoch } = scene;
-  for (let s = 0; s < seconds; s += 4) {
-    scene.pass(4_000);
-    scene.daemon({ method: "notifications/message", params: {} }, epoch);
-  }
-}
-
-/** Lets time pass while every dial ends like this. */
-function pass(scene: Scene, ms: number, end = ENDS.refuses!): void {
-  const until = scene.now + ms;
-  for (let { length } = scene.dials; scene.now < until;) {
-    scene.pass(Math.min(10, until - scene.now));
-    if (scene.dials.length > length) {
-      scene.take();
-      end(scene);
-    }
-    length = scene.dials.length;
-  }
-}
-
-for (const [what, end] of Object.entries(ENDS)) {
+for (const [what, end] of Object.entries(DIAL_ENDS)) {
   // A call that is written to it is lost with the connection.
   if (what === "answers initialize and closes") continue;
   test(`Reconnect: a daemon that ${what} for 34 s is used within 1 s when it recovers, and the call is answered`, () => {
@@ -120,7 +70,7 @@ const HELD: [what: string, ask: (scene: Scene) => void][] = [
 ];
 for (const [what, ask] of HELD) {
   test(`Reconnect: ${what} alone causes no dial before the backoff table does`, () => {
-    for (const end of Object.values(ENDS)) {
+    for (const end of Object.values(DIAL_ENDS)) {
       const [idle, held] = [down(), down()];
       ask(held);
       for (const scene of [idle, held]) pass(scene, 60_000, end);
@@ -407,25 +357,6 @@ test("Refusal: of a standby it concerns the standby alone", () => {
 });
 
 // Another client that takes the connection.
-
-/** The connection works for so long, and is closed with this code. */
-function taken(scene: Scene, ms = 200, code = 1000): void {
-  scene.untilDial();
-  scene.take();
-  scene.again();
-  scene.take();
-  scene.pass(ms);
-  scene.close(code);
-}
-
-/** A scene whose connection was taken twice. */
-function displaced(config = {}): Scene {
-  const scene = new Scene(config);
-  scene.start();
-  scene.close(1000);
-  taken(scene);
-  return scene;
-}
 
 for (const code of [1000, 1005, 1008, 4000]) {
   test(`Displacement: two losses within 10 s with code ${code}: the next dial comes with a request only`, () => {

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { restart } from "../../helpers/session/outage.ts";
 import { assert, assertEquals, assertMatch } from "../../helpers/assert.ts";
 import type { Answer, Request } from "../../../lib/protocol/jsonrpc.ts";
 import { Mcp } from "../../../lib/dialects/mcp/mcp.ts";
@@ -15,14 +16,6 @@ const LISTS = { tools: {}, prompts: {}, resources: { subscribe: true } };
 
 function methods(messages: Json[]): string[] {
   return messages.map(({ method }) => method);
-}
-
-/** Loses the link and brings a new one to where it is ready. */
-function restart(scene: Scene): void {
-  scene.close();
-  scene.pass(260);
-  scene.take();
-  scene.again();
 }
 
 test("Handshake: the first dial comes at the start, and nothing is sent before the client sends", () => {

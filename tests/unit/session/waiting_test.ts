@@ -5,31 +5,13 @@
  * @module
  */
 
+import { down, pass } from "../../helpers/session/outage.ts";
 import { assert, assertEquals, assertMatch } from "../../helpers/assert.ts";
 import type { SessionEvent } from "../../../lib/events.ts";
 import { Naps } from "../../../lib/proxy/sleep_detector.ts";
 import { test } from "../../helpers/no_permissions.ts";
 import { ExaiScene } from "../../helpers/session/exai_driver.ts";
 import { type Json, Scene } from "../../helpers/session/session_driver.ts";
-
-/** A scene whose daemon has just gone, and nothing listens any more. */
-function down(config = {}): Scene {
-  const scene = new Scene(config);
-  scene.start();
-  scene.close();
-  scene.take();
-  return scene;
-}
-
-/** Lets time pass while nothing listens. */
-function pass(scene: Scene, ms: number): void {
-  const end = scene.now + ms;
-  for (let dials = scene.dials.length; scene.now < end;) {
-    scene.pass(Math.min(50, end - scene.now));
-    if (scene.dials.length > dials) scene.refuse();
-    dials = scene.dials.length;
-  }
-}
 
 test("Wait progress: a client with a progress token is notified of the wait for the daemon", () => {
   const scene = down();
@@ -156,12 +138,12 @@ test("Queue: requests that wait without a timeout are limited in number, too", (
 });
 
 test("Circuit breaker: stays closed in a short outage, with a short queue timeout or without one", () => {
-  for (const [queueTimeout, expected] of [[45_000, 45_000], [5_000, 5_000]]) {
+  for (const queueTimeout of [45_000, 5_000]) {
     const scene = down({ queueTimeout });
     pass(scene, 4_000);
     scene.take();
     scene.call(1, "write");
-    pass(scene, expected! - 1);
+    pass(scene, queueTimeout - 1);
     assertEquals(scene.replies(), []);
     pass(scene, 1);
     assertEquals(scene.replies().length, 1);
