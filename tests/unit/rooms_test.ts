@@ -186,7 +186,7 @@ test("Request tracker: the queue is limited in number and size, and sending make
   assertEquals(large.isFull(request("2", "x", half)), true);
 });
 
-function page(names: string[], nextCursor?: string): unknown {
+function toolsPage(names: string[], nextCursor?: string): unknown {
   return {
     tools: names.map((name) => ({ name })),
     ...(nextCursor !== undefined && { nextCursor }),
@@ -199,22 +199,29 @@ const COMPARED: [
   now: unknown[],
   kind: string,
 ][] = [
-  ["the same", [page(["a", "b"])], [page(["a", "b"])], "same"],
-  ["another order", [page(["a", "b"])], [page(["b", "a"])], "same"],
-  ["one more", [page(["a"])], [page(["a", "b"])], "changed"],
-  ["one less", [page(["a", "b"])], [page(["a"])], "changed"],
-  ["another", [page(["a"])], [page(["b"])], "changed"],
-  ["none left", [page(["a"])], [page([])], "changed"],
-  ["other pages", [page(["a"], "2"), page(["b"])], [page(["a", "b"])], "same"],
+  ["the same", [toolsPage(["a", "b"])], [toolsPage(["a", "b"])], "same"],
+  ["another order", [toolsPage(["a", "b"])], [toolsPage(["b", "a"])], "same"],
+  ["one more", [toolsPage(["a"])], [toolsPage(["a", "b"])], "changed"],
+  ["one less", [toolsPage(["a", "b"])], [toolsPage(["a"])], "changed"],
+  ["another", [toolsPage(["a"])], [toolsPage(["b"])], "changed"],
+  ["none left", [toolsPage(["a"])], [toolsPage([])], "changed"],
+  ["other pages", [toolsPage(["a"], "2"), toolsPage(["b"])], [
+    toolsPage(["a", "b"]),
+  ], "same"],
   [
     "a cursor that is none",
     [{ tools: [1], nextCursor: null }],
-    [page([])],
+    [toolsPage([])],
     "changed",
   ],
-  ["half of it seen", [page(["a"], "2")], [page(["a", "b"])], "same"],
-  ["half of it seen, and gone", [page(["a"], "2")], [page(["b"])], "changed"],
-  ["a result that is none", [page(["a"])], [null], "changed"],
+  ["half of it seen", [toolsPage(["a"], "2")], [toolsPage(["a", "b"])], "same"],
+  [
+    "half of it seen, and gone",
+    [toolsPage(["a"], "2")],
+    [toolsPage(["b"])],
+    "changed",
+  ],
+  ["a result that is none", [toolsPage(["a"])], [null], "changed"],
 ];
 
 for (const [what, told, now, kind] of COMPARED) {
@@ -232,18 +239,21 @@ for (const [what, told, now, kind] of COMPARED) {
 
 test("Known lists: a list that the client never saw has not changed", () => {
   const catalog = new Catalog();
-  assertEquals(catalog.compare("tools", undefined, page(["a"])).kind, "same");
+  assertEquals(
+    catalog.compare("tools", undefined, toolsPage(["a"])).kind,
+    "same",
+  );
   assertEquals(catalog.known(), []);
 });
 
 test("Known lists: the comparison stops after 100 pages", () => {
   const catalog = new Catalog();
-  catalog.told("tools", undefined, page(["a"]));
+  catalog.told("tools", undefined, toolsPage(["a"]));
   let pages = 1;
-  let found = catalog.compare("tools", undefined, page(["b"], "0"));
+  let found = catalog.compare("tools", undefined, toolsPage(["b"], "0"));
   while (found.kind === "more" && pages < 1000) {
     const { cursor } = found;
-    found = catalog.compare("tools", cursor, page(["b"], `${pages++}`));
+    found = catalog.compare("tools", cursor, toolsPage(["b"], `${pages++}`));
   }
   assertEquals(found.kind, "same");
   assert(pages <= 100);
@@ -271,17 +281,21 @@ for (const [what, next, most] of CURSORS) {
   ) {
     test(`Known lists: a cursor that does not advance ends the list: ${what}, ${kind}`, () => {
       const catalog = new Catalog();
-      catalog.told("tools", undefined, page(["a"], next(undefined)));
+      catalog.told("tools", undefined, toolsPage(["a"], next(undefined)));
       let pages = 1;
       let found = catalog.compare(
         "tools",
         undefined,
-        page([...now], next(undefined)),
+        toolsPage([...now], next(undefined)),
       );
       while (found.kind === "more") {
         const { cursor } = found;
         pages++;
-        found = catalog.compare("tools", cursor, page([...now], next(cursor)));
+        found = catalog.compare(
+          "tools",
+          cursor,
+          toolsPage([...now], next(cursor)),
+        );
       }
       assertEquals([found.kind, pages], [kind, most]);
     });
@@ -290,10 +304,10 @@ for (const [what, next, most] of CURSORS) {
 
 test("Known lists: a page that the client requested twice counts once", () => {
   const catalog = new Catalog();
-  catalog.told("tools", undefined, page(["a"], "2"));
-  catalog.told("tools", "2", page(["b"]));
-  catalog.told("tools", "2", page(["b"]));
-  const found = catalog.compare("tools", undefined, page(["a", "b"]));
+  catalog.told("tools", undefined, toolsPage(["a"], "2"));
+  catalog.told("tools", "2", toolsPage(["b"]));
+  catalog.told("tools", "2", toolsPage(["b"]));
+  const found = catalog.compare("tools", undefined, toolsPage(["a", "b"]));
   assertEquals(found.kind, "same");
 });
 

@@ -6,7 +6,8 @@
  */
 
 import type { SessionConfig } from "../../../lib/session/context.ts";
-import type { Remembered } from "../../../lib/cache/cache.ts";
+import { assertEquals } from "../assert.ts";
+import { NOTHING, type Remembered } from "../../../lib/cache/cache.ts";
 import { type Json, Scene } from "./session_driver.ts";
 
 /** A version whose clients say `initialize`, and what a daemon answers. */
@@ -31,6 +32,27 @@ export function appear(scene: Scene, result: Json = JSON.parse(RESULT)): void {
 export function kept(scene: Scene): Remembered | undefined {
   const effect = scene.take().findLast(({ type }) => type === "remember");
   return effect?.type === "remember" ? effect.learned : undefined;
+}
+
+/** What is to be kept, if anything is. */
+export function learned(scene: Scene): Remembered {
+  return kept(scene) ?? NOTHING;
+}
+
+/** The client requests a page of tools, and gets it. */
+export function page(
+  scene: Scene,
+  cursor: string | undefined,
+  name: string,
+  nextCursor?: string,
+  description: string = "",
+): void {
+  scene.ask("p", "tools/list", cursor === undefined ? {} : { cursor });
+  const tools = [{ name, description }];
+  scene.daemon({
+    id: "p",
+    result: { tools, ...(nextCursor && { nextCursor }) },
+  });
 }
 
 /** The version that knows no `initialize`, and how its clients name it. */
@@ -84,4 +106,30 @@ export function listening(
   acknowledge(scene);
   scene.take();
   return scene;
+}
+
+/** A list of tools of the stateless era, as it is cached. */
+export const OLD_LIST =
+  '{"resultType":"complete","tools":[{"name":"old"}],"ttlMs":0,"cacheScope":"public"}';
+
+/** A list of tools, as it is cached. */
+export const TOOLS_RESULT = '{"tools":[{"name":"look","size":1.0}]}';
+
+/** What is cached of a daemon: its `initialize` and its tools. */
+export const REMEMBERED: Remembered = {
+  initialize: { [VERSION]: RESULT },
+  lists: { "tools/list": TOOLS_RESULT },
+};
+
+/** The next link opens and the daemon answers the probe that opens it. */
+export function again(scene: Scene): void {
+  scene.untilDial();
+  scene.open();
+  const { id, method, params } = scene.sent().at(-1);
+  assertEquals(method, "server/discover");
+  assertEquals(
+    params._meta["io.modelcontextprotocol/protocolVersion"],
+    MODERN,
+  );
+  scene.daemon({ id, result: DISCOVERED });
 }

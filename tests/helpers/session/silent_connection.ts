@@ -67,3 +67,19 @@ export function answering(scene: Scene): void {
   assert(second !== undefined, "a second probe, 5 s after the first answer");
   pong(scene, second, epoch);
 }
+
+/** Four connections drain, and a call is in flight on the fifth. */
+export function draining(): Scene {
+  const scene = new Scene();
+  scene.start();
+  for (let n = 1; n <= 4; n++) {
+    scene.call(n, "write");
+    scene.pong();
+    scene.pass(10_000);
+    answering(scene);
+    scene.take();
+  }
+  scene.call(5, "write");
+  scene.pong();
+  return scene;
+}

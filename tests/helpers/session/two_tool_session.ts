@@ -56,3 +56,26 @@ export function retyping(): Scene {
   scene.take();
   return scene;
 }
+
+/** Lets time pass while the daemon answers every ping. */
+export function live(scene: Scene, ms: number): void {
+  for (let i = 0; i < ms / 250; i++) {
+    scene.pass(250);
+    scene.pong();
+  }
+}
+
+/** A new connection, on which the request for the tools may be answered. */
+export function again(scene: Scene, answer: Json): void {
+  scene.close();
+  scene.untilDial();
+  scene.again();
+  const list = scene.sent().findLast(({ method }) => method === "tools/list");
+  if (answer !== undefined) scene.daemon({ id: list.id, ...answer });
+}
+
+/** The responses to the client since the last look: ids and error codes. */
+export function codes(scene: Scene): Json[] {
+  return scene.replies().filter(({ method }) => method === undefined)
+    .map(({ id, error }) => [id, error?.code]);
+}

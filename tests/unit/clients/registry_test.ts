@@ -281,7 +281,7 @@ test("Client registry: finds the servers that start this program, and no others"
 });
 
 const SLOT = { key: "servers", name: "us" };
-const ENTRY = { command: "c", args: ["a"] };
+const PLAIN_ENTRY = { command: "c", args: ["a"] };
 
 /** Texts, and those with the entry; taking it out gives the text again. */
 const TEXTS: [what: string, without: string, with_: string][] = [
@@ -329,22 +329,22 @@ const TEXTS: [what: string, without: string, with_: string][] = [
 
 for (const [what, without, with_] of TEXTS) {
   test(`JSON edit: adds an entry, and removes it again: ${what}`, () => {
-    assertEquals(withEntry(without, SLOT, ENTRY), with_);
-    assertEquals(withEntry(with_, SLOT, ENTRY), with_);
+    assertEquals(withEntry(without, SLOT, PLAIN_ENTRY), with_);
+    assertEquals(withEntry(with_, SLOT, PLAIN_ENTRY), with_);
     assertEquals(withoutEntry(with_, SLOT), without);
     assertEquals(withoutEntry(without, SLOT), without);
     const { servers } = parseFile(with_) as { servers: { us: unknown } };
-    assertEquals(JSON.stringify(servers.us), JSON.stringify(ENTRY));
+    assertEquals(JSON.stringify(servers.us), JSON.stringify(PLAIN_ENTRY));
   });
 }
 
 test("JSON edit: adds the object of servers where a file has none", () => {
   const whole = '{\n  "servers": {\n    "us": {\n      "command": "c",\n' +
     '      "args": [\n        "a"\n      ]\n    }\n  }\n}';
-  assertEquals(withEntry("", SLOT, ENTRY), `${whole}\n`);
-  assertEquals(withEntry("\ufeff \n", SLOT, ENTRY), `\ufeff${whole}\n`);
-  assertEquals(withEntry("{}", SLOT, ENTRY), whole);
-  const more = withEntry('{\n  "a": 1\n}\n', SLOT, ENTRY);
+  assertEquals(withEntry("", SLOT, PLAIN_ENTRY), `${whole}\n`);
+  assertEquals(withEntry("\ufeff \n", SLOT, PLAIN_ENTRY), `\ufeff${whole}\n`);
+  assertEquals(withEntry("{}", SLOT, PLAIN_ENTRY), whole);
+  const more = withEntry('{\n  "a": 1\n}\n', SLOT, PLAIN_ENTRY);
   assertEquals(more, `{\n  "a": 1,\n${whole.slice(2)}\n`);
   assertEquals(withoutEntry(more, SLOT), '{\n  "a": 1,\n  "servers": {}\n}\n');
   assertEquals(withoutEntry("", SLOT), "");
@@ -393,12 +393,12 @@ test("JSON edit: replaces an entry of the same name in its place", () => {
   const before =
     '{\n  "servers": {\n    "us": { "url": "x" }, // us\n    "b": 1\n  }\n}';
   assertEquals(
-    withEntry(before, SLOT, ENTRY),
+    withEntry(before, SLOT, PLAIN_ENTRY),
     '{\n  "servers": {\n    "us": {\n      "command": "c",\n      "args": [\n' +
       '        "a"\n      ]\n    }, // us\n    "b": 1\n  }\n}',
   );
   const same = '{"servers":{"us":{ "args": [ "a" ], "command": "c" }}}';
-  assertEquals(withEntry(same, SLOT, ENTRY), same, "in another order");
+  assertEquals(withEntry(same, SLOT, PLAIN_ENTRY), same, "in another order");
 });
 
 const REFUSED: [text: string, why: string][] = [
@@ -415,7 +415,7 @@ const REFUSED: [text: string, why: string][] = [
 
 test("JSON edit: refuses a file that is no JSON, or has another shape", () => {
   for (const [text, why] of REFUSED) {
-    assertThrows(() => withEntry(text, SLOT, ENTRY), Error, why);
+    assertThrows(() => withEntry(text, SLOT, PLAIN_ENTRY), Error, why);
     assertThrows(() => withoutEntry(text, SLOT), Error, why);
   }
 });

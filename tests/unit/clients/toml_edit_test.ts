@@ -6,7 +6,7 @@
  * @module
  */
 
-import { parse as library, TomlDate } from "smol-toml";
+import { parse as library } from "smol-toml";
 import {
   entryIn,
   parseFile,
@@ -16,6 +16,7 @@ import {
 import { assert, assertEquals, assertThrows } from "../../helpers/assert.ts";
 import { test } from "../../helpers/no_permissions.ts";
 import { pieced } from "../../simulation/clock_and_random.ts";
+import { agrees, tried } from "../../helpers/smol_toml.ts";
 import { sownToml } from "../../helpers/toml_files.ts";
 
 const SLOT = { key: "mcp_servers", name: "us" };
@@ -269,51 +270,6 @@ test("TOML edit: refuses a file that is nested too deeply", () => {
   }
 });
 
-/** Whether two readers mean the same: dates and large integers are texts here. */
-function isSame(ours: unknown, theirs: unknown): boolean {
-  if (theirs instanceof Date) {
-    return typeof ours === "string" &&
-      new TomlDate(ours).getTime() === theirs.getTime();
-  }
-  if (typeof theirs === "bigint") {
-    return typeof ours === "string" &&
-      BigInt(ours.replaceAll("_", "")) === theirs;
-  }
-  if (typeof ours !== "object" || typeof theirs !== "object") {
-    return Object.is(ours, theirs);
-  }
-  const [a, b] = [Object.entries(ours!), Object.entries(theirs!)];
-  return Array.isArray(ours) === Array.isArray(theirs) &&
-    a.length === b.length &&
-    a.every(([name, value]) =>
-      Object.hasOwn(theirs!, name) &&
-      isSame(value, (theirs as Record<string, unknown>)[name])
-    );
-}
-
-/** What a reader makes of a text. */
-function tried(read: () => unknown): { value?: unknown; wrong?: string } {
-  try {
-    return { value: read() };
-  } catch (error) {
-    return { wrong: String(error) };
-  }
-}
-
-function agrees(text: string, what: string): "read" | "refused" {
-  const ours = tried(() => parseFile(text));
-  const theirs = tried(() => library(text, { integersAsBigInt: "asNeeded" }));
-  const isOne = (ours.wrong === undefined) === (theirs.wrong === undefined) &&
-    isSame(ours.value, theirs.value);
-  assert(
-    isOne,
-    `${what}: ${JSON.stringify(text)}\n${ours.wrong}\n${theirs.wrong}\n${
-      Deno.inspect([ours.value, theirs.value])
-    }`,
-  );
-  return ours.wrong === undefined ? "read" : "refused";
-}
-
 const PIECES = [
   ..."a b c . = [ ] [[ ]] { } , # \" ' \\ _ - + : 0 1 x e".split(" "),
   ...[
@@ -378,12 +334,12 @@ const PIECES = [
 ];
 
 test("TOML reader: reads and refuses the same seeded texts as smol-toml", () => {
-  let read = 0;
+  let count = 0;
   for (let seed = 0; seed < 10_000; seed++) {
     const text = pieced(PIECES, seed);
-    if (agrees(text, `seed ${seed}`) === "read") read++;
+    if (agrees(text, `seed ${seed}`) === "read") count++;
   }
-  assert(read > 300, `${read} of them are TOML`);
+  assert(count > 300, `${count} of them are TOML`);
 });
 
 /** Where the two differ, and why: Codex is right about its own file. */
@@ -408,8 +364,8 @@ const DIFFERENT: [why: string, text: string, ours: "read" | "refused"][] = [
 ];
 for (const [why, text, ours] of DIFFERENT) {
   test(`TOML reader: differs from smol-toml: ${why}: ${text.slice(0, 30)}`, () => {
-    const made = [parseFile, library].map((read) =>
-      tried(() => read(text)).wrong === undefined ? "read" : "refused"
+    const made = [parseFile, library].map((reader) =>
+      tried(() => reader(text)).wrong === undefined ? "read" : "refused"
     );
     assertEquals(made, [ours, ours === "read" ? "refused" : "read"]);
   });

@@ -5,6 +5,7 @@
  * @module
  */
 
+import { hostWith } from "../../helpers/one_file_host.ts";
 import { type Host, namesIn } from "../../../lib/runtime/host.ts";
 import { install } from "../../../lib/commands/install.ts";
 import { readSettings } from "../../../lib/config/load.ts";
@@ -14,25 +15,6 @@ import { ran } from "../../helpers/command_run.ts";
 
 const URL_FLAG = ["--url", "ws://127.0.0.1:9/"];
 const FLAGS = ["--env-file", "/h/.env"];
-
-/** A machine with one file. */
-function hostWith(
-  text: string,
-  env: Record<string, string>,
-  os: string,
-): Host {
-  const host: unknown = {
-    os,
-    env: () => namesIn(os, env),
-    variable: (name: string) => env[name] || undefined,
-    stat: () => ({ isFile: true, size: text.length }),
-    readFile: () => text,
-    program: () => ["/alwaysup"],
-    realPath: (path: string) => path,
-    list: () => [],
-  };
-  return host as Host;
-}
 
 /** What is read, and what is said of it. */
 async function read(

@@ -4,32 +4,16 @@ import { isOwnId } from "../../helpers/session/own_ids.ts";
 import { ExaiScene } from "../../helpers/session/exai_driver.ts";
 import { type Json, Scene } from "../../helpers/session/session_driver.ts";
 import {
+  again,
   broken,
   call,
+  codes,
+  live,
   REFUSAL,
   retyping,
   settled,
   TOOLS,
 } from "../../helpers/session/two_tool_session.ts";
-
-function live(scene: Scene, ms: number): void {
-  for (let i = 0; i < ms / 250; i++) {
-    scene.pass(250);
-    scene.pong();
-  }
-}
-
-function again(scene: Scene, answer: Json): void {
-  scene.close();
-  scene.untilDial();
-  scene.again();
-  const list = scene.sent().findLast(({ method }) => method === "tools/list");
-  if (answer !== undefined) scene.daemon({ id: list.id, ...answer });
-}
-
-const codes = (scene: Scene): Json[] =>
-  scene.replies().filter(({ method }) => method === undefined)
-    .map(({ id, error }) => [id, error?.code]);
 
 test("Unclear responses: a response quoted inside a broken one answers no request", () => {
   const scene = settled();

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { PROXY, SNAPSHOT } from "../../helpers/proxy_status.ts";
 import { Presence, runningFolder } from "../../../lib/proxy/status_file.ts";
 import {
   type Facts,
@@ -19,16 +20,7 @@ import { Disk } from "../../helpers/memory_disk.ts";
 import { test } from "../../helpers/no_permissions.ts";
 import { type Json, Scene } from "../../helpers/session/session_driver.ts";
 
-const FACTS: Facts = {
-  ...{ pid: 7, version: "1", runtime: "deno 2", url: "ws://h/" },
-  ...{ dialect: "mcp", startedAt: 1_000, sign: "lock" },
-};
-const SNAPSHOT: Snapshot = {
-  client: "editor 1",
-  standing: { phase: "ready", since: 5.4 },
-  ...{ reconnects: 2, owed: 3, lastError: undefined },
-  ...{ connections: "one", answersDuringCalls: false },
-};
+const FACTS: Facts = { ...PROXY, sign: "lock" };
 
 /** What a status file need not say. */
 const OPTIONAL = ["client", "lastError", "connections", "answersDuringCalls"];
@@ -170,8 +162,7 @@ test("Status file: written soon, a second after a change, and every 20 s; remove
   const file = `${folder}/7-rs.json`;
   const written = (): number =>
     disk.done.filter((step) => step === `rename ${file}`).length;
-  const { sign: _, ...facts } = FACTS;
-  const presence = new Presence(host, folder, facts, 1_000);
+  const presence = new Presence(host, folder, PROXY, 1_000);
   assertEquals(presence.dueAt, 1_200);
   presence.touch(1_050);
   assertEquals(presence.dueAt, 1_200, "the client comes first");

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { PROXY, SNAPSHOT } from "../../helpers/proxy_status.ts";
 import { NOTHING, type Remembered } from "../../../lib/cache/cache.ts";
 import { toText as memoryText } from "../../../lib/cache/format.ts";
 import { findRunning, Presence } from "../../../lib/proxy/status_file.ts";
@@ -181,7 +182,7 @@ for (const [what, plant, says] of FOLDERS) {
     assertEquals(believed, []);
     assertMatch(trouble, says);
     assertEquals(failed, trouble);
-    const presence = new Presence(disk.host(), RUNNING, FACTS, 0);
+    const presence = new Presence(disk.host(), RUNNING, PROXY, 0);
     let why = "";
     try {
       presence.show(SNAPSHOT, 200, 0);
@@ -339,18 +340,8 @@ test("Cache file: written also where its folder cannot be listed", async () => {
   }
 });
 
-const FACTS = {
-  ...{ pid: 7, version: "1", runtime: "deno 2", url: "ws://h/" },
-  ...{ dialect: "mcp", startedAt: 1_000 },
-};
-const SNAPSHOT: Snapshot = {
-  client: "editor 1",
-  standing: { phase: "ready", since: 5 },
-  ...{ reconnects: 2, owed: 3, lastError: undefined },
-  ...{ connections: "one", answersDuringCalls: false },
-};
-const HEARTBEAT = toText({ ...FACTS, sign: "heartbeat" }, SNAPSHOT, 0);
-const LOCKING = toText({ ...FACTS, sign: "lock" }, SNAPSHOT, 0);
+const HEARTBEAT = toText({ ...PROXY, sign: "heartbeat" }, SNAPSHOT, 0);
+const LOCKING = toText({ ...PROXY, sign: "lock" }, SNAPSHOT, 0);
 const OLD = { ageMs: 61_000 };
 
 /** Each file, whether it goes, and what is said of it. */

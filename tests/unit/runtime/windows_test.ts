@@ -5,6 +5,8 @@
  * @module
  */
 
+import { PROXY, SNAPSHOT } from "../../helpers/proxy_status.ts";
+import { FILE, held } from "../../helpers/held_file.ts";
 import { messageOf } from "../../../lib/text/error_message.ts";
 import { readConfig } from "../../../lib/config/config.ts";
 import { replace } from "../../../lib/runtime/atomic_file.ts";
@@ -87,33 +89,6 @@ test("Environment: names are in capitals on Windows, and unchanged elsewhere", (
   assertEquals(seen.kind === "config" && seen.config.url, "ws://h/");
 });
 
-const FILE = "/h/a.json";
-
-/** A disk on which another program holds a file open for so many tries to replace it. */
-function held(os: string, tries: number, meanwhile = (): void => {}): {
-  readonly disk: Disk;
-  readonly host: ReturnType<Disk["host"]>;
-} {
-  const disk = new Disk();
-  const host = disk.host({ os });
-  const rename = host.rename;
-  const variable = (): string => "/h";
-  return {
-    disk,
-    host: {
-      ...host,
-      variable,
-      rename: (from, to) => {
-        if (tries-- > 0) {
-          meanwhile();
-          throw new Error("EPERM: operation not permitted");
-        }
-        rename(from, to);
-      },
-    },
-  };
-}
-
 type Write = (host: ReturnType<Disk["host"]>) => Promise<void>;
 const WRITES: [what: string, before: string | undefined, write: Write][] = [
   ["replace", "old", (host) => replace(host, FILE, "new")],
@@ -167,21 +142,10 @@ test("Windows: a file that is never closed stays as it was, and nothing else is 
   }
 });
 
-const SNAPSHOT: Snapshot = {
-  client: "editor 1",
-  standing: { phase: "ready", since: 5 },
-  ...{ reconnects: 0, owed: 0, lastError: undefined },
-  ...{ connections: "one", answersDuringCalls: false },
-};
-
 test("Status file: on Windows it is written a second later where another program holds it", () => {
-  const facts = {
-    ...{ pid: 7, version: "1", runtime: "bun 1", url: "ws://h/" },
-    ...{ dialect: "mcp", startedAt: 1_000 },
-  } as const;
   const tried = (os: string, tries: number): Presence => {
     const { host } = held(os, tries);
-    const presence = new Presence(host, "/h/alwaysup/running", facts, 0);
+    const presence = new Presence(host, "/h/alwaysup/running", PROXY, 0);
     presence.show(SNAPSHOT, 200, 0);
     return presence;
   };

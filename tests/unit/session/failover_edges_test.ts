@@ -8,6 +8,7 @@
 import {
   answering,
   calling,
+  draining,
   greeted,
   pings,
 } from "../../helpers/session/silent_connection.ts";
@@ -29,21 +30,6 @@ function woken(): Scene {
   scene.sleep(60_000);
   scene.call("new", "write");
   scene.pass(1_000);
-  return scene;
-}
-/** Four links drain, and a call is in flight on the fifth. */
-function draining(): Scene {
-  const scene = new Scene();
-  scene.start();
-  for (let n = 1; n <= 4; n++) {
-    scene.call(n, "write");
-    scene.pong();
-    scene.pass(10_000);
-    answering(scene);
-    scene.take();
-  }
-  scene.call(5, "write");
-  scene.pong();
   return scene;
 }
 test("exai sleep: with calls on connections that died, the next dial comes within 2 s", () => {

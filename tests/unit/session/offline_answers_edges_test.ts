@@ -15,46 +15,25 @@ import {
   discovered,
   hello,
   kept,
+  learned,
   listening,
   MODERN,
+  OLD_LIST,
+  page,
   RESULT,
   VERSION,
 } from "../../helpers/session/cold_start_driver.ts";
 import { test } from "../../helpers/no_permissions.ts";
 import { type Json, Scene } from "../../helpers/session/session_driver.ts";
 
-const REMEMBERED: Remembered = {
+const CACHED: Remembered = {
   initialize: { [VERSION]: RESULT },
   lists: { "tools/list": '{"tools":[{"name":"look"}]}' },
 };
-/** What is to be kept, if anything is. */
-function learned(scene: Scene): Remembered {
-  return kept(scene) ?? NOTHING;
-}
-
-/** The client asks for a page of tools, and gets it. */
-function page(
-  scene: Scene,
-  cursor: string | undefined,
-  name: string,
-  nextCursor?: string,
-  description = "",
-): void {
-  scene.ask("p", "tools/list", cursor === undefined ? {} : { cursor });
-  const tools = [{ name, description }];
-  scene.daemon({
-    id: "p",
-    result: { tools, ...(nextCursor && { nextCursor }) },
-  });
-}
-
 function names({ lists }: Remembered): string[] {
   const { tools } = JSON.parse(lists["tools/list"] || '{"tools":[]}');
   return tools.map(({ name }: Json) => name);
 }
-
-const OLD_LIST =
-  '{"resultType":"complete","tools":[{"name":"old"}],"ttlMs":0,"cacheScope":"public"}';
 
 test("Cached lists: a list that opens the connection is answered by the daemon where it is there", () => {
   const lists = { [`${MODERN} tools/list`]: OLD_LIST };
@@ -99,21 +78,21 @@ test("List sync: a client that was served from the cache gets list_changed when 
 
 test("Cached initialize: a daemon's other version is what the next start answers", () => {
   const other = { protocolVersion: "2024-11-05", capabilities: {} };
-  const first = new Scene({ remembered: REMEMBERED });
+  const first = new Scene({ remembered: CACHED });
   hello(first);
   appear(first, other);
-  const scene = new Scene({ remembered: merged(REMEMBERED, learned(first)) });
+  const scene = new Scene({ remembered: merged(CACHED, learned(first)) });
   assertEquals(hello(scene)[0].result.protocolVersion, "2024-11-05");
 });
 
 test("Cached initialize: removed where the daemon rejects the version, and kept after another error", () => {
   for (const code of [-32602, -32603]) {
-    const scene = new Scene({ remembered: REMEMBERED });
+    const scene = new Scene({ remembered: CACHED });
     hello(scene);
     scene.open();
     const { id } = scene.written().findLast((it) => it.method === "initialize");
     scene.daemon({ id, error: { code, message: "no" } });
-    const { initialize } = merged(REMEMBERED, learned(scene));
+    const { initialize } = merged(CACHED, learned(scene));
     assertEquals(VERSION in initialize, code === -32603);
   }
 });

@@ -12,7 +12,9 @@ import {
   appear,
   hello,
   kept,
+  REMEMBERED,
   RESULT,
+  TOOLS_RESULT,
   VERSION,
 } from "../../helpers/session/cold_start_driver.ts";
 import { test } from "../../helpers/no_permissions.ts";
@@ -20,12 +22,6 @@ import { ExaiScene } from "../../helpers/session/exai_driver.ts";
 import { type Json, Scene } from "../../helpers/session/session_driver.ts";
 
 const OWNER = { daemon: "ws://daemon/", key: "k", dialect: "mcp", user: "u" };
-const TOOLS = '{"tools":[{"name":"look","size":1.0}]}';
-const REMEMBERED: Remembered = {
-  initialize: { [VERSION]: RESULT },
-  lists: { "tools/list": TOOLS },
-};
-
 test("Cached answers: initialize at once with tools.listChanged, lists when no daemon is there, as they are spelled", () => {
   const scene = new Scene({ remembered: REMEMBERED });
   hello(scene);
@@ -39,7 +35,7 @@ test("Cached answers: initialize at once with tools.listChanged, lists when no d
     `{"jsonrpc":"2.0","id":"init","result":${
       RESULT.replace('"tools":{}', '"tools":{"listChanged":true}')
     }}`,
-    `{"jsonrpc":"2.0","id":1,"result":${TOOLS}}`,
+    `{"jsonrpc":"2.0","id":1,"result":${TOOLS_RESULT}}`,
   ]);
 });
 
@@ -62,7 +58,9 @@ test("Cached initialize: sent to the daemon when it appears, in the version that
       "tools/list",
     ]);
     assertEquals(sent[0].params.protocolVersion, VERSION);
-    const tools = JSON.parse(same ? TOOLS : '{"tools":[{"name":"new"}]}');
+    const tools = JSON.parse(
+      same ? TOOLS_RESULT : '{"tools":[{"name":"new"}]}',
+    );
     scene.daemon({ id: sent[3].id, result: tools });
     scene.daemon({ id: 2, result: {} });
     const replies = scene.replies().map(({ id, method }) => id ?? method);
@@ -212,7 +210,7 @@ test("Cached lists: served in an outage, later pages wait", () => {
   const scene = new Scene({ remembered: NOTHING });
   scene.start();
   scene.ask(1, "tools/list");
-  scene.daemon({ id: 1, result: JSON.parse(TOOLS) });
+  scene.daemon({ id: 1, result: JSON.parse(TOOLS_RESULT) });
   scene.close();
   scene.take();
   scene.ask(2, "tools/list");
@@ -249,7 +247,7 @@ test("Cached lists: served for a list in flight on a lost connection, whatever -
     scene.ask(2, "tools/list", { cursor: "2" });
     scene.close();
     const [list, ...others] = scene.replies();
-    assertEquals([list.id, list.result], [1, JSON.parse(TOOLS)]);
+    assertEquals([list.id, list.result], [1, JSON.parse(TOOLS_RESULT)]);
     assertEquals(others.length, retry === "safe" ? 0 : 1);
     scene.take();
     scene.untilDial();
@@ -265,7 +263,7 @@ test("Cached lists: served where the daemon refuses us", () => {
   scene.open();
   scene.close(1008);
   const [list, other] = scene.replies();
-  assertEquals(list.result, JSON.parse(TOOLS));
+  assertEquals(list.result, JSON.parse(TOOLS_RESULT));
   assertEquals(other.error.data.reason, "refused");
 });
 
@@ -290,7 +288,7 @@ test("Cached lists: after a sleep the connection is probed first, and the list s
 test("exai cached lists: the cached tools are served before the daemon is there, and compared then", () => {
   const scene = new ExaiScene({
     dialect: "exai",
-    remembered: { ...NOTHING, lists: { "tools/list": TOOLS } },
+    remembered: { ...NOTHING, lists: { "tools/list": TOOLS_RESULT } },
   });
   scene.ask(1, "tools/list");
   scene.refuse();

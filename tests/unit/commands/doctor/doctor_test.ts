@@ -7,6 +7,13 @@
 
 import type { Check } from "../../../../lib/commands/doctor/check.ts";
 import {
+  NOW,
+  proxy,
+  READY,
+  TARGET,
+  WAITING,
+} from "../../../helpers/running_proxies.ts";
+import {
   type Known,
   knownCheck,
   proxiesCheck,
@@ -26,21 +33,6 @@ import type { Running } from "../../../../lib/proxy/status_format.ts";
 import type { Standing } from "../../../../lib/session/snapshot.ts";
 import { assertEquals, assertMatch } from "../../../helpers/assert.ts";
 import { test } from "../../../helpers/no_permissions.ts";
-
-const TARGET = { shownUrl: "ws://127.0.0.1:8079/", dialect: "mcp" };
-const NOW = 7_200_000;
-const READY: Standing = { phase: "ready", since: 0 };
-const WAITING: Standing = { phase: "waiting", attempt: 4, nextAt: NOW + 8_000 };
-
-function proxy(changes: Partial<Running> = {}): Running {
-  return {
-    ...{ pid: 7, version: "1", runtime: "deno 2", url: TARGET.shownUrl },
-    ...{ dialect: "mcp", startedAt: 1_000, sign: "lock", client: "editor 1" },
-    ...{ standing: READY, reconnects: 0, owed: 0, lastError: undefined },
-    ...{ connections: "unknown", answersDuringCalls: undefined },
-    ...changes,
-  };
-}
 
 const PLACES: [url: string, isThere: boolean][] = [
   ["ws://127.0.0.1:8079/", true],

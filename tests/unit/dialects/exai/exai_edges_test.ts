@@ -21,9 +21,6 @@ function relink(scene: ExaiScene, call: Json): void {
   scene.greet();
   scene.greet();
 }
-const answer = (scene: ExaiScene): Json[] =>
-  scene.replies().map(({ id, error }) => [id, error?.code]);
-
 test("exai outcome: the stored result of a blocking call older than 187 s is fetched", () => {
   const scene = new ExaiScene();
   scene.greet();
@@ -81,7 +78,7 @@ for (const requestTimeout of [3_600_000, Infinity]) {
     const [{ request_id, epoch }] = scene.frames(); // call 5, written for the first time
     const error = { code: "OVER_CAPACITY", message: "full", retry_after: 1 };
     scene.say({ op: "call_tool_res", request_id, error }, epoch);
-    assertEquals(answer(scene), []);
+    assertEquals(scene.answers(), []);
   });
 }
 
@@ -97,7 +94,7 @@ test("exai outcome: a call that is executed anew has the limit of its new ack", 
   scene.pass(70_000);
   scene.say({ op: "call_tool_ack", request_id, timeout: 67 });
   scene.pass(186_000);
-  assertEquals(answer(scene), []);
+  assertEquals(scene.answers(), []);
 });
 
 test("exai outcome: progress of a call that is executed anew goes on rising", () => {
@@ -126,7 +123,7 @@ test("exai DUPLICATE: with a revision without health, a duplicate of our own cal
   const error = { code: "OVER_CAPACITY", message: "in flight", details };
   scene.say({ op: "call_tool_res", request_id: two.request_id, error }, 3);
   scene.pass(1_000);
-  assertEquals(answer(scene), []);
+  assertEquals(scene.answers(), []);
 });
 
 test("exai pool: when a cancel closes the only connection, the next call gets a new one", () => {
@@ -151,7 +148,7 @@ test("exai pool: when a cancel closes the only connection, the next call gets a 
   scene.client({ method: "notifications/cancelled", params: { requestId: 1 } });
   scene.take();
   scene.pass(2_000);
-  assertEquals(answer(scene), []); // -31001 after 2 s, and no dial in between
+  assertEquals(scene.answers(), []); // -31001 after 2 s, and no dial in between
   assert(scene.dials.length > length, "the room is taken");
 });
 
@@ -171,7 +168,7 @@ for (const how of ["close", "cancel"]) {
         method: "notifications/cancelled",
         params: { requestId: 1 },
       });}
-    assert(answer(scene).some(([id]) => id === 2));
+    assert(scene.answers().some(([id]) => id === 2));
   });
 }
 
@@ -186,9 +183,9 @@ test("exai pool: a call's queue timeout counts the waits for the main connection
   scene.take();
   scene.greet(); // the main link is ready, one of the pool is dialed
   scene.pass(45_000 - now - 1);
-  assertEquals(answer(scene), []);
+  assertEquals(scene.answers(), []);
   scene.pass(1);
-  assertEquals(answer(scene), [[1, -31001]]);
+  assertEquals(scene.answers(), [[1, -31001]]);
 });
 
 test("exai outcome: a poll that gets OVER_CAPACITY was not executed, and is sent again under a new id", () => {
@@ -295,7 +292,7 @@ test("exai list_tools: an error with a request_id that nobody sent fails the lis
     request_id: "unknown",
     error: { code: "INTERNAL_ERROR", message: "x" },
   }, 1);
-  assertEquals(answer(scene), [[1, -32603]]);
+  assertEquals(scene.answers(), [[1, -32603]]);
 });
 test("exai tool output: results of an unknown shape are shown", () => {
   assertEquals(
@@ -461,7 +458,7 @@ test("exai OVER_CAPACITY: a call that is too large for ever is not retried", () 
   const { request_id, epoch } = scene.running(1);
   const error = { code: "OVER_CAPACITY", message: "Request too large" };
   scene.say({ op: "call_tool_res", request_id, error }, epoch);
-  assertEquals(answer(scene), [[1, -31005]]);
+  assertEquals(scene.answers(), [[1, -31005]]);
 });
 
 test("exai list_tools: tools reach the client as they are spelled, if they are as MCP wants them", () => {

@@ -11,6 +11,7 @@ import { NOTHING } from "../../../../lib/cache/cache.ts";
 import { fromText, toText } from "../../../../lib/cache/format.ts";
 import {
   acknowledge,
+  again,
   ask,
   DISCOVERED,
   discovered,
@@ -27,21 +28,8 @@ const FILTER = {
   resourceSubscriptions: ["file:///a"],
 };
 
-/** The next link opens and the daemon answers the probe that opens it. */
-function again(scene: Scene): void {
-  scene.untilDial();
-  scene.open();
-  const { id, method, params } = scene.sent().at(-1);
-  assertEquals(method, "server/discover");
-  assertEquals(
-    params._meta["io.modelcontextprotocol/protocolVersion"],
-    MODERN,
-  );
-  scene.daemon({ id, result: DISCOVERED });
-}
-
 /** A client that has subscribed to tools and to a resource. */
-function listening(config: Partial<SessionConfig> = {}): Scene {
+function subscribedToAll(config: Partial<SessionConfig> = {}): Scene {
   return subscribed(config, FILTER);
 }
 
@@ -232,7 +220,7 @@ test("Stateless MCP: its lists are cached apart from those of clients that initi
 });
 
 test("Subscriptions: reopened under the same id, with notifications of what may have changed, and one acknowledgement", () => {
-  const scene = listening();
+  const scene = subscribedToAll();
   scene.close();
   again(scene);
   const listen = scene.sent().at(-1);
@@ -292,7 +280,7 @@ test("Subscriptions: an id that no number can hold is kept exactly", () => {
 });
 
 test("Subscriptions: a notification for one that is cancelled is dropped", () => {
-  const scene = listening();
+  const scene = subscribedToAll();
   const changed = (params: Json): void => {
     const method = "notifications/tools/list_changed";
     scene.daemon({ method, params });
@@ -307,7 +295,11 @@ test("Subscriptions: a notification for one that is cancelled is dropped", () =>
 
 test("Subscriptions: survive every outage, whatever --retry says", () => {
   for (const retry of ["never", "safe"] as const) {
-    const scene = listening({ retry, queueTimeout: 5_000, idleTimeout: 5_000 });
+    const scene = subscribedToAll({
+      retry,
+      queueTimeout: 5_000,
+      idleTimeout: 5_000,
+    });
     for (let n = 0; n < 5; n++) {
       scene.close();
       scene.untilDial();
@@ -320,7 +312,7 @@ test("Subscriptions: survive every outage, whatever --retry says", () => {
 });
 
 test("Subscriptions: the end that a daemon sends just before it closes is dropped", () => {
-  const scene = listening();
+  const scene = subscribedToAll();
   scene.daemon({ id: 0, result: { resultType: "complete" } });
   scene.pass(500);
   scene.close(1001);
@@ -334,7 +326,7 @@ test("Subscriptions: the end that a daemon sends just before it closes is droppe
 });
 
 test("Subscriptions: the end reaches the client after 1 s on the same connection, an error at once", () => {
-  const scene = listening();
+  const scene = subscribedToAll();
   const result = { resultType: "complete" };
   scene.daemon({ id: 0, result });
   scene.pass(999);
@@ -343,13 +335,13 @@ test("Subscriptions: the end reaches the client after 1 s on the same connection
   assertEquals(scene.replies().map(({ id, result }) => [id, result]), [
     [0, result],
   ]);
-  const other = listening();
+  const other = subscribedToAll();
   other.daemon({ id: 0, error: { code: -32603, message: "no" } });
   assertEquals(other.replies()[0].error.code, -32603);
 });
 
 test("Subscriptions: one that the daemon cancels has ended: the client is notified, and it is not reopened", () => {
-  const scene = listening();
+  const scene = subscribedToAll();
   ask(scene, 1, "tools/call", { name: "write" });
   const method = "notifications/cancelled";
   for (const requestId of [1, 7, 0]) {
@@ -371,7 +363,7 @@ test("Subscriptions: one that the daemon cancels has ended: the client is notifi
 });
 
 test("Subscriptions: one that is cancelled and ended just before a close is reopened", () => {
-  const scene = listening();
+  const scene = subscribedToAll();
   const params = { requestId: 0 };
   scene.daemon({ method: "notifications/cancelled", params });
   scene.daemon({ id: 0, result: { resultType: "complete" } });
@@ -382,7 +374,7 @@ test("Subscriptions: one that is cancelled and ended just before a close is reop
 });
 
 test("Subscriptions: one that the client cancels is not reopened", () => {
-  const scene = listening();
+  const scene = subscribedToAll();
   const params = { requestId: 0 };
   scene.client({ method: "notifications/cancelled", params });
   assertEquals(scene.written().map(({ method }) => method), [
@@ -396,17 +388,17 @@ test("Subscriptions: one that the client cancels is not reopened", () => {
 });
 
 test("Subscriptions: do not delay the exit, nor the loss of a dead connection", () => {
-  const scene = listening();
+  const scene = subscribedToAll();
   const { epoch } = scene;
   scene.pass(10_000);
   assertEquals(scene.isLeft(epoch), true, "silence is a verdict all the same");
-  const other = listening();
+  const other = subscribedToAll();
   other.end();
   assertEquals(other.exit(), 0);
 });
 
 test("Subscriptions: move to the connection that takes over", () => {
-  const scene = listening();
+  const scene = subscribedToAll();
   ask(scene, 1, "tools/call", { name: "write" });
   scene.pass(10_000);
   assertEquals(scene.epoch, 2);
@@ -440,7 +432,7 @@ test("Stateless MCP: a client's ping is forwarded, for the daemon to refuse", ()
 });
 
 test("Subscriptions: have no timeout", () => {
-  const scene = listening({ idleTimeout: 3_000, requestTimeout: 3_000 });
+  const scene = subscribedToAll({ idleTimeout: 3_000, requestTimeout: 3_000 });
   scene.pass(4_900);
   assertEquals(scene.replies(), []);
 });

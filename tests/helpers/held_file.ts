@@ -1,0 +1,39 @@
+/**
+ * A file that another program holds open, so that it cannot be replaced.
+ *
+ * @module
+ */
+
+import { Disk } from "./memory_disk.ts";
+
+/** A file on the disk. */
+export const FILE = "/h/a.json";
+
+/** A disk on which another program holds a file open for so many tries to replace it. */
+export function held(
+  os: string,
+  tries: number,
+  meanwhile: () => void = () => {},
+): {
+  readonly disk: Disk;
+  readonly host: ReturnType<Disk["host"]>;
+} {
+  const disk = new Disk();
+  const host = disk.host({ os });
+  const rename = host.rename;
+  const variable = (): string => "/h";
+  return {
+    disk,
+    host: {
+      ...host,
+      variable,
+      rename: (from, to) => {
+        if (tries-- > 0) {
+          meanwhile();
+          throw new Error("EPERM: operation not permitted");
+        }
+        rename(from, to);
+      },
+    },
+  };
+}

@@ -1,0 +1,22 @@
+/**
+ * A running proxy, as its status file describes it.
+ *
+ * @module
+ */
+
+import type { Facts } from "../../lib/proxy/status_format.ts";
+import type { Snapshot } from "../../lib/session/snapshot.ts";
+
+/** The program. */
+export const PROXY: Omit<Facts, "sign"> = {
+  ...{ pid: 7, version: "1", runtime: "deno 2", url: "ws://h/" },
+  ...{ dialect: "mcp", startedAt: 1_000 },
+};
+
+/** Its session. */
+export const SNAPSHOT: Snapshot = {
+  client: "editor 1",
+  standing: { phase: "ready", since: 5.4 },
+  ...{ reconnects: 2, owed: 3, lastError: undefined },
+  ...{ connections: "one", answersDuringCalls: false },
+};
