@@ -1,6 +1,6 @@
 /**
- * What stays in a client's file when an entry is put into it, replaced or taken
- * out: everything else, its comments first of all.
+ * An entry that is added to a client's JSON file, replaced or removed: all else
+ * stays, comments included.
  *
  * @module
  */
@@ -11,12 +11,17 @@ import {
   type ParseError,
   parseTree,
 } from "jsonc-parser";
-import { withEntry, withoutEntry } from "../../../lib/clients/json_edit.ts";
-import { assertEquals } from "../../helpers/assert.ts";
+import {
+  parseFile,
+  withEntry,
+  withoutEntry,
+} from "../../../lib/clients/json_edit.ts";
+import { assertEquals, assertThrows } from "../../helpers/assert.ts";
 import { test } from "../../helpers/no_permissions.ts";
 import { prng } from "../../simulation/clock_and_random.ts";
 
 const SLOT = { key: "servers", name: "us" };
+
 const ENTRY = { type: "stdio", command: "c", args: ["a"] };
 
 const REPLACED: [what: string, before: string, after: string][] = [
@@ -52,6 +57,7 @@ const REPLACED: [what: string, before: string, after: string][] = [
     '{"servers": {"us": {"type":"stdio","command":"c","args":["a"]} /* ? */}}',
   ],
 ];
+
 for (const [what, before, after] of REPLACED) {
   test(`JSON edit: replacing an entry: ${what}`, () => {
     assertEquals(withEntry(before, SLOT, ENTRY), after);
@@ -69,6 +75,7 @@ const OTHERS: [what: string, text: string][] = [
   ["those behind a comment", '{"servers": {\n  "a": {} // x \t\n}}'],
   ["those behind a comma", '{"servers": {\n  "a": {} , \t\r\n}}'],
 ];
+
 for (const [what, text] of OTHERS) {
   test(`JSON edit: adding and removing an entry gives the first text again: ${what}`, () => {
     const put = withEntry(text, SLOT, ENTRY);
@@ -190,5 +197,145 @@ test("JSON edit: in seeded texts only comments within what is removed or replace
       .map((name) => `servers.us.${name}`);
     assertEquals(comments(put), outside(text, lost), what);
     assertEquals(withEntry(put, SLOT, ENTRY), put, what);
+  }
+});
+
+const PLAIN_ENTRY = { command: "c", args: ["a"] };
+
+/** Texts, and those with the entry; taking it out gives the text again. */
+const TEXTS: [what: string, without: string, with_: string][] = [
+  [
+    "the last of others, with comments and a comma at the end",
+    '// top\n{\n  "servers": {\n    "a": {}, // a\n    // "b": {},\n  },\n}\n',
+    '// top\n{\n  "servers": {\n    "a": {}, // a\n    // "b": {},\n    "us": {\n' +
+    '      "command": "c",\n      "args": [\n        "a"\n      ]\n    },\n  },\n}\n',
+  ],
+  [
+    "the last of others, without such a comma",
+    '{\n\t"servers": {\n\t\t"a": {} // a\n\t}\n}',
+    '{\n\t"servers": {\n\t\t"a": {}, // a\n\t\t"us": {\n\t\t\t"command": "c",\n' +
+    '\t\t\t"args": [\n\t\t\t\t"a"\n\t\t\t]\n\t\t}\n\t}\n}',
+  ],
+  [
+    "the only one",
+    '{\n    "x": 1.0,\n    "servers": {}\n}\n',
+    '{\n    "x": 1.0,\n    "servers": {\n        "us": {\n            "command": "c",\n' +
+    '            "args": [\n                "a"\n            ]\n        }\n    }\n}\n',
+  ],
+  [
+    "the only one beside a comment",
+    '{\n  "servers": {\n    // mine\n  }\n}\n',
+    '{\n  "servers": {\n    // mine\n    "us": {\n      "command": "c",\n' +
+    '      "args": [\n        "a"\n      ]\n    }\n  }\n}\n',
+  ],
+  [
+    "one line",
+    '{"servers":{"a":{}},"b":[1]}',
+    '{"servers":{"a":{},"us":{"command":"c","args":["a"]}},"b":[1]}',
+  ],
+  [
+    "one line without servers",
+    '{"servers":{}}',
+    '{"servers":{"us":{"command":"c","args":["a"]}}}',
+  ],
+  [
+    "CRLF and a byte order mark",
+    '\ufeff{\r\n  "servers": {\r\n    "a": {}\r\n  }\r\n}\r\n',
+    '\ufeff{\r\n  "servers": {\r\n    "a": {},\r\n    "us": {\r\n      "command": "c",\r\n' +
+    '      "args": [\r\n        "a"\r\n      ]\r\n    }\r\n  }\r\n}\r\n',
+  ],
+];
+
+for (const [what, without, with_] of TEXTS) {
+  test(`JSON edit: adds an entry, and removes it again: ${what}`, () => {
+    assertEquals(withEntry(without, SLOT, PLAIN_ENTRY), with_);
+    assertEquals(withEntry(with_, SLOT, PLAIN_ENTRY), with_);
+    assertEquals(withoutEntry(with_, SLOT), without);
+    assertEquals(withoutEntry(without, SLOT), without);
+    const { servers } = parseFile(with_) as { servers: { us: unknown } };
+    assertEquals(JSON.stringify(servers.us), JSON.stringify(PLAIN_ENTRY));
+  });
+}
+
+test("JSON edit: adds the object of servers where a file has none", () => {
+  const whole = '{\n  "servers": {\n    "us": {\n      "command": "c",\n' +
+    '      "args": [\n        "a"\n      ]\n    }\n  }\n}';
+  assertEquals(withEntry("", SLOT, PLAIN_ENTRY), `${whole}\n`);
+  assertEquals(withEntry("\ufeff \n", SLOT, PLAIN_ENTRY), `\ufeff${whole}\n`);
+  assertEquals(withEntry("{}", SLOT, PLAIN_ENTRY), whole);
+  const more = withEntry('{\n  "a": 1\n}\n', SLOT, PLAIN_ENTRY);
+  assertEquals(more, `{\n  "a": 1,\n${whole.slice(2)}\n`);
+  assertEquals(withoutEntry(more, SLOT), '{\n  "a": 1,\n  "servers": {}\n}\n');
+  assertEquals(withoutEntry("", SLOT), "");
+});
+
+const TAKEN: [what: string, before: string, after: string][] = [
+  [
+    "first, between comments",
+    '{"servers": {\n  // all\n  "us": {}, // us\n  // b\n  "b": {}\n}}',
+    '{"servers": {\n  // all\n  // us\n  // b\n  "b": {}\n}}',
+  ],
+  [
+    "last, behind a comment that ends a line",
+    '{"servers": {\n  "a": {}, // a\n  "us": {}}}',
+    '{"servers": {\n  "a": {} // a\n}}',
+  ],
+  [
+    "in the middle of a line",
+    '{ "servers": { "a": 1, "us": {}, "b": 2 } }',
+    '{ "servers": { "a": 1, "b": 2 } }',
+  ],
+  [
+    "the last of a line",
+    '{ "servers": { "a": 1, "us": {} } }',
+    '{ "servers": { "a": 1 } }',
+  ],
+  [
+    "the only one of a line",
+    '{ "servers": { "us": {}, }, }',
+    '{ "servers": {}, }',
+  ],
+  [
+    "between commas in comments",
+    '{"servers": {"a": 1 /*,*/, "us": {} /*,*/}}',
+    '{"servers": {"a": 1 /*,*/ /*,*/}}',
+  ],
+];
+
+for (const [what, before, after] of TAKEN) {
+  test(`JSON edit: removes an entry: ${what}`, () => {
+    assertEquals(withoutEntry(before, SLOT), after);
+    parseFile(after);
+  });
+}
+
+test("JSON edit: replaces an entry of the same name in its place", () => {
+  const before =
+    '{\n  "servers": {\n    "us": { "url": "x" }, // us\n    "b": 1\n  }\n}';
+  assertEquals(
+    withEntry(before, SLOT, PLAIN_ENTRY),
+    '{\n  "servers": {\n    "us": {\n      "command": "c",\n      "args": [\n' +
+      '        "a"\n      ]\n    }, // us\n    "b": 1\n  }\n}',
+  );
+  const same = '{"servers":{"us":{ "args": [ "a" ], "command": "c" }}}';
+  assertEquals(withEntry(same, SLOT, PLAIN_ENTRY), same, "in another order");
+});
+
+const REFUSED: [text: string, why: string][] = [
+  ["{", "it is not JSON (line 1)"],
+  ['{\n  "servers": {\n    "a": }\n}', "it is not JSON (line 3)"],
+  ["// nothing", "it is not JSON"],
+  ["{} {}", "it is not JSON"],
+  ["[]", "it is not a JSON object"],
+  ["null", "it is not a JSON object"],
+  ['{"servers": []}', '"servers" in it is not an object'],
+  ['{"servers": {}, "servers": {}}', '"servers" is there twice'],
+  ['{"servers": {"us": 1, "us": 2}}', '"us" is there twice'],
+];
+
+test("JSON edit: refuses a file that is no JSON, or has another shape", () => {
+  for (const [text, why] of REFUSED) {
+    assertThrows(() => withEntry(text, SLOT, PLAIN_ENTRY), Error, why);
+    assertThrows(() => withoutEntry(text, SLOT), Error, why);
   }
 });

@@ -1,6 +1,6 @@
 /**
- * What Codex's file says, and what stays in it when an entry is put into it,
- * replaced or taken out: everything else, to the byte. What is read is held
+ * An entry that is added to Codex's file, replaced or removed: all else stays,
+ * to the byte. What is read is held
  * against `smol-toml`.
  *
  * @module
@@ -15,14 +15,17 @@ import {
 } from "../../../lib/clients/toml_edit.ts";
 import { assert, assertEquals, assertThrows } from "../../helpers/assert.ts";
 import { test } from "../../helpers/no_permissions.ts";
-import { pieced } from "../../simulation/clock_and_random.ts";
 import { agrees, tried } from "../../helpers/smol_toml.ts";
 import { sownToml } from "../../helpers/toml_files.ts";
 
 const SLOT = { key: "mcp_servers", name: "us" };
+
 const ENTRY = { command: "c", args: ["-x", "ws://h/"] };
+
 const LINES = 'command = "c"\nargs = ["-x", "ws://h/"]';
+
 const TABLE = `[mcp_servers.us]\n${LINES}`;
+
 const BRACES = '{ command = "c", args = ["-x", "ws://h/"] }';
 
 /** Files without the entry, and with it; the way back is the same. */
@@ -96,6 +99,7 @@ const ADDED: [what: string, before: string, after: string][] = [
     `__proto__ = 1\nconstructor.x = 1\n\n${TABLE}\n`,
   ],
 ];
+
 for (const [what, before, after] of ADDED) {
   test(`TOML edit: adds an entry, and removes it again: ${what}`, () => {
     assertEquals(entryIn(before, SLOT), undefined);
@@ -202,6 +206,7 @@ const REPLACED: [what: string, before: string, after: string, gone: string][] =
       "a = 1\n",
     ],
   ];
+
 for (const [what, before, after, gone] of REPLACED) {
   test(`TOML edit: replaces an entry, and removes it: ${what}`, () => {
     assertEquals(withEntry(before, SLOT, ENTRY), after);
@@ -269,107 +274,6 @@ test("TOML edit: refuses a file that is nested too deeply", () => {
     assertThrows(() => parseFile(text), Error, "it is nested too deeply");
   }
 });
-
-const PIECES = [
-  ..."a b c . = [ ] [[ ]] { } , # \" ' \\ _ - + : 0 1 x e".split(" "),
-  ...[
-    "\n",
-    "\n",
-    "\r\n",
-    "\r",
-    " ",
-    "\t",
-    "\x01",
-    "\x7f",
-    "\u00e4",
-    '"a"',
-    "'b'",
-    '""',
-  ],
-  ...[
-    "a=1\n",
-    "[a]\n",
-    "[[a]]\n",
-    "[a.b]\n",
-    "a.b=1\n",
-    "={}",
-    "={a=1}",
-    "=[1,]",
-  ],
-  ...[
-    "[b.a]\n",
-    "[[a.b]]\n",
-    "b.a.c=1\n",
-    "c={a.b=1,a.c=1}\n",
-    "[a.b.c]\n",
-    "[b]\n",
-  ],
-  ...[
-    '"""',
-    "'''",
-    '"\\u00e4\\n"',
-    "\\\n",
-    "\\\r\n ",
-    "\\U0001F600",
-    "\\ud800",
-    "\\e\\x41",
-  ],
-  ...["=true", "=false", "=0x1F", "=0b1_0", "=1e5", "=-1.5", "=inf", "=1_0"],
-  ...[
-    "=1979-05-27",
-    "=1979-05-27T07:32:00Z",
-    "=07:32:00.5",
-    "=1979-05-27 07:32",
-  ],
-  ...[
-    "=12345678901234567890",
-    "__proto__",
-    "=''",
-    "# c\n",
-    "T",
-    "Z",
-    ".5",
-    "00",
-  ],
-];
-
-test("TOML reader: reads and refuses the same seeded texts as smol-toml", () => {
-  let count = 0;
-  for (let seed = 0; seed < 10_000; seed++) {
-    const text = pieced(PIECES, seed);
-    if (agrees(text, `seed ${seed}`) === "read") count++;
-  }
-  assert(count > 300, `${count} of them are TOML`);
-});
-
-/** Where the two differ, and why: Codex is right about its own file. */
-const DIFFERENT: [why: string, text: string, ours: "read" | "refused"][] = [
-  [
-    "no such day: Codex refuses it, JavaScript's dates go on",
-    "a = 1900-02-29",
-    "refused",
-  ],
-  ["no such day", "a = 2025-04-31T00:00:00Z", "refused"],
-  ["a leap second: Codex reads it", "a = 23:59:60", "read"],
-  [
-    "a table that a header below it has made: Codex refuses it",
-    "[[a.b.c]]\n[a]\nb.d = 1",
-    "refused",
-  ],
-  [
-    "nested as deep as that library reads, and no client writes",
-    `a = ${"[".repeat(900)}${"]".repeat(900)}`,
-    "refused",
-  ],
-];
-for (const [why, text, ours] of DIFFERENT) {
-  test(`TOML reader: differs from smol-toml: ${why}: ${text.slice(0, 30)}`, () => {
-    const made = [parseFile, library].map((reader) =>
-      tried(() => reader(text)).wrong === undefined ? "read" : "refused"
-    );
-    assertEquals(made, [ours, ours === "read" ? "refused" : "read"]);
-  });
-}
 
 /** The comments of a text that must be kept, in order. */
 function comments(text: string, kinds: string): string[] {

@@ -5,25 +5,20 @@
  * @module
  */
 
-import { NoText, textOf } from "../../../lib/text/utf8.ts";
-import { CLIENTS } from "../../../lib/clients/registry.ts";
 import { formatOf } from "../../../lib/clients/config_file.ts";
-import { type Host } from "../../../lib/runtime/host.ts";
+import { CLIENTS } from "../../../lib/clients/registry.ts";
 import { install, uninstall } from "../../../lib/commands/install.ts";
-import {
-  assert,
-  assertEquals,
-  assertMatch,
-  assertThrows,
-} from "../../helpers/assert.ts";
+import type { Host } from "../../../lib/runtime/host.ts";
+import { assert, assertEquals, assertMatch } from "../../helpers/assert.ts";
+import { type Ran, ran } from "../../helpers/command_run.ts";
 import { Disk } from "../../helpers/memory_disk.ts";
 import { test } from "../../helpers/no_permissions.ts";
-import { type Ran, ran } from "../../helpers/command_run.ts";
 
 // deno-lint-ignore no-explicit-any
 type Json = any;
 
 const URL_FLAG = ["--url", "ws://127.0.0.1:9/"];
+
 const COMMANDS = { install, uninstall };
 
 /** Runs a command line on a disk. */
@@ -143,6 +138,7 @@ const OLDER: [what: string, entry: string, kept: Json][] = [
     { source: "custom" },
   ],
 ];
+
 for (const [what, entry, kept] of OLDER) {
   test(`Install: an entry in the older shape keeps ${what}`, async () => {
     for (const name of ["zed", "cursor", "vscode"]) {
@@ -174,6 +170,7 @@ const MISSING = [
   '\ufeff{ "KEY" : null }',
   '{"KEY": {"alwaysup": null, "other": {}}}',
 ];
+
 for (const name of ["cursor", "vscode", "zed", "opencode"]) {
   test(`Install: null in the place of servers or of an entry counts as none: ${name}`, async () => {
     for (const text of MISSING) {
@@ -229,6 +226,7 @@ const OFF: [client: string, text: string, says: string][] = [
     "change that",
   ],
 ];
+
 for (const [name, text, says] of OFF) {
   test(`Install: warns of what keeps the client from starting the server: ${name} ${says}`, async () => {
     const { disk, file } = having(name, text);
@@ -292,6 +290,7 @@ const [COMMENT, COMMA, MARK] = [
   "a comma behind the last member",
   "a byte order mark",
 ];
+
 const ODD: [text: string, what: string, line: number][] = [
   ['{\n  // mine\n  "mcpServers": {}\n}', COMMENT, 2],
   ['{"mcpServers": {} /* a */ }', COMMENT, 1],
@@ -301,6 +300,7 @@ const ODD: [text: string, what: string, line: number][] = [
   ['\ufeff{"mcpServers": {}}', MARK, 1],
   ["\ufeff{\r\n}\r\n", MARK, 1],
 ];
+
 /** What each client does not read; the first two put a new file into the place of such a one. */
 const REJECTS: Readonly<Record<string, readonly string[]>> = {
   "claude-desktop": [COMMENT, COMMA, MARK],
@@ -310,6 +310,7 @@ const REJECTS: Readonly<Record<string, readonly string[]>> = {
   augment: [MARK],
   gemini: [COMMA, MARK],
 };
+
 for (const client of CLIENTS.filter(({ isToml }) => !isToml)) {
   const { name, title, key } = client;
   const rejects = REJECTS[name] ?? [];
@@ -443,6 +444,7 @@ const MEANWHILE: [
   }],
   ["removed", "sync FILE.tmp", (disk, file) => disk.nodes.delete(file)],
 ];
+
 for (const [what, step, act] of MEANWHILE) {
   test(`Install: a file that is ${what} by another program is left as it is then`, async () => {
     for (const name of ["claude-code", "cursor", "gemini"]) {
@@ -551,6 +553,7 @@ test("Install: needs no --url where the entry's ENV_FILE names the daemon's addr
 });
 
 const MIB = 1024 * 1024;
+
 const LARGE: [what: string, text: () => string][] = [
   ["one text", () => `{"a":"${"x".repeat(67 * MIB)}"}`],
   [
@@ -566,6 +569,7 @@ const LARGE: [what: string, text: () => string][] = [
   ],
   ["spaces", () => `{"mcpServers":{}${" ".repeat(67 * MIB)}}`],
 ];
+
 for (const [what, text] of LARGE) {
   test(`Install: changes a file of 70 MB: ${what}`, async () => {
     const before = text();
@@ -598,36 +602,5 @@ test("Install: refuses a file that is too large for a string", async () => {
       /cannot be read \(it has 525336576 bytes, and the limit is/,
     );
     assertEquals(disk.text(file), "");
-  }
-});
-
-const BYTES: [what: string, bytes: number[], text: string | undefined][] = [
-  ["U+FFFD", [0xef, 0xbf, 0xbd], "\ufffd"],
-  ["a byte order mark", [0xef, 0xbb, 0xbf, 0x7b], "\ufeff{"],
-  ["four bytes", [0xf0, 0x9f, 0x98, 0x80], "\u{1f600}"],
-  ["Latin 1", [0x22, 0xe4, 0x22], undefined],
-  ["UTF-16", [0xff, 0xfe, 0x7b, 0x00], undefined],
-  ["half a character", [0x22, 0xc3], undefined],
-  ["a surrogate", [0xed, 0xa0, 0x80], undefined],
-  ["more bytes than it needs", [0xc0, 0xaf], undefined],
-];
-test("UTF-8: refuses every sequence of bytes that is not UTF-8", () => {
-  for (const [what, bytes, text] of BYTES) {
-    const read = (): string => textOf(new Uint8Array(bytes));
-    if (text !== undefined) assertEquals(read(), text, what);
-    else assertThrows(read, NoText, "text in UTF-");
-  }
-});
-test("UTF-8: the error names UTF-16 where the text has its mark, and only there", () => {
-  for (
-    const [why, ...bytes] of [
-      ["it is text in UTF-16, as Windows PowerShell", 0xff, 0xfe, 0x7b, 0x00],
-      ["it is text in UTF-16, as Windows PowerShell", 0xfe, 0xff, 0x00, 0x7b],
-      ["it is not text in UTF-8", 0x22, 0xe4],
-      ["it is not text in UTF-8", 0xff],
-      ["it is not text in UTF-8", 0x7b, 0xff, 0xfe],
-    ] as [string, ...number[]][]
-  ) {
-    assertThrows(() => textOf(new Uint8Array(bytes)), NoText, why);
   }
 });

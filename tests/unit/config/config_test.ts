@@ -1,6 +1,9 @@
-import { textOf } from "../../../lib/text/utf8.ts";
-import { hider } from "../../../lib/config/secrets.ts";
-import { assert, assertEquals, assertMatch } from "../../helpers/assert.ts";
+/**
+ * From flags, variables and files to a configuration or every problem.
+ *
+ * @module
+ */
+
 import {
   type Config,
   envFileOf,
@@ -11,8 +14,11 @@ import {
   rows,
   type Sources,
 } from "../../../lib/config/config.ts";
-import { DEFAULTS } from "../../helpers/session/session_driver.ts";
+import { hider } from "../../../lib/config/secrets.ts";
+import { textOf } from "../../../lib/text/utf8.ts";
+import { assert, assertEquals, assertMatch } from "../../helpers/assert.ts";
 import { test } from "../../helpers/no_permissions.ts";
+import { DEFAULTS } from "../../helpers/session/session_driver.ts";
 
 function noFile(): never {
   throw new Error("No such file");
@@ -80,6 +86,7 @@ const DURATIONS: [text: string, ms: number | undefined][] = [
   ["721h", undefined],
   ["NaN", undefined],
 ];
+
 for (const [text, ms] of DURATIONS) {
   test(`Config: reads a duration, or refuses it: ${text || "(nothing)"}`, () => {
     const args = [`--ping-timeout=${text}`];
@@ -147,6 +154,7 @@ const BAD_URLS = [
   "ws://x/#y",
   "ws://[/",
 ];
+
 for (const url of BAD_URLS) {
   test(`Config: refuses a bad URL: ${url || "(nothing)"}`, () => {
     assertEquals(problems(`--url=${url}`).length, 1);
@@ -246,6 +254,7 @@ const TARGETS: [Partial<Sources>, dialect: string, url: string][] = [
   [{ args: ["--url", "ws://a/", "--dialect", "exai"] }, "exai", "ws://a/"],
   [{ args: ["--dialect", "mcp"] }, "mcp", "ws://127.0.0.1:8079/"],
 ];
+
 for (const [sources, dialect, url] of TARGETS) {
   test(`Config: chooses the daemon's URL and dialect: ${JSON.stringify(sources)}`, () => {
     const found = config(sources);
@@ -343,6 +352,7 @@ const SECRETS: [args: string[], env: Record<string, string>][] = [
     ALWAYSUP_HEADERS: "authorization: s3cret",
   }],
 ];
+
 for (const [args, env] of SECRETS) {
   test(`Config: refuses a secret in the wrong place without repeating it: ${args.join(" ") || JSON.stringify(env)}`, () => {
     const reading = readConfig({ args, env }, noFile);
@@ -363,6 +373,7 @@ const VALUES: [args: string[], env: Record<string, string>][] = [
   [[], { ALWAYSUP_TOKEN_FILE: "s3cret" }],
   [["--s3cret-0"], {}],
 ];
+
 for (const [args, env] of VALUES) {
   test(`Config: a problem never repeats the bad value, which may be a secret: ${args.join(" ") || JSON.stringify(env)}`, () => {
     const reading = readConfig({ args, env }, () => {
@@ -454,6 +465,7 @@ const UNENCRYPTED: [url: string, env: Record<string, string>, is: boolean][] = [
   ["ws://example.com/?author=a", {}, false],
   ["ws://example.com/", { ALWAYSUP_HEADERS: "X-Session-Id: a" }, true],
 ];
+
 for (const [url, env, is] of UNENCRYPTED) {
   test(`Config: a secret without encryption: ${url} ${JSON.stringify(env)}: ${is ? "one warning" : "none"}`, () => {
     const sources = { args: [], env: { ALWAYSUP_URL: url, ...env } };
@@ -655,4 +667,44 @@ test("Config: a --ca-file that cannot be read or has no certificate is a problem
   for (const text of ["", "s3cret", key, "-----BEGIN CERTIFICATE-----\nQUJD"]) {
     assertMatch(why(() => text), none);
   }
+});
+
+test("Config: GLM and KIMI have default timeouts, any other provider those of its variables", () => {
+  const sources = {
+    args: [],
+    env: { QWEN_STREAM_TIMEOUT: "2m", KIMI_STREAM_IDLE_TIMEOUT: "30" },
+    file: {
+      GLM_STREAM_TIMEOUT: "off",
+      QWEN_STREAM_TIMEOUT: "9m",
+      OPEN_AI_STREAM_IDLE_TIMEOUT: "5s",
+      KIMI_STREAM_TIMEOUT_SECS: "240",
+      EMPTY_STREAM_TIMEOUT: "",
+    },
+  };
+  const reading = readConfig(sources, () => "");
+  assert(reading.kind === "config");
+  assertEquals(reading.config.providers, [
+    { name: "GLM", total: Infinity, idle: Infinity },
+    { name: "KIMI", total: 600_000, idle: 30_000 },
+    { name: "QWEN", total: 120_000, idle: Infinity },
+    { name: "OPEN_AI", total: Infinity, idle: 5_000 },
+  ]);
+  assertEquals(reading.warnings, []);
+});
+
+test("Config: a bad timeout is a problem for GLM and KIMI, and a warning for another provider", () => {
+  for (const name of ["GLM_STREAM_TIMEOUT", "KIMI_STREAM_IDLE_TIMEOUT"]) {
+    const env = { [name]: "soon" };
+    const reading = readConfig({ args: [], env }, () => "");
+    assert(reading.kind === "problems");
+    assertMatch(
+      reading.problems.join(),
+      new RegExp(`^${name}: it is not a duration`),
+    );
+  }
+  const env = { QWEN_STREAM_TIMEOUT: "-1" };
+  const reading = readConfig({ args: [], env }, () => "");
+  assert(reading.kind === "config");
+  assertMatch(reading.warnings.join(), /^QWEN_STREAM_TIMEOUT: it is not a/);
+  assertEquals(reading.config.providers.length, 2);
 });

@@ -1,19 +1,19 @@
 /**
- * How secrets are taken out of what others see.
+ * Which parts of the configuration are secret, and how they are redacted.
  *
  * @module
  */
 
-import { logger } from "../../../lib/proxy/logger.ts";
 import {
   hideIn,
   hider,
   secretsOfHeader,
   secretsOfToken,
 } from "../../../lib/config/secrets.ts";
+import { logger } from "../../../lib/proxy/logger.ts";
 import { assert, assertEquals, assertMatch } from "../../helpers/assert.ts";
-import { Scene } from "../../helpers/session/session_driver.ts";
 import { test } from "../../helpers/no_permissions.ts";
+import { Scene } from "../../helpers/session/session_driver.ts";
 
 const ODD = 'p@ss/w\u00f6rd+"1 x';
 
@@ -38,6 +38,7 @@ const SAID: [what: string, secret: string, text: string, left: string][] = [
   ["nothing", "s3cret", "50%25 is \\u0041", "50%25 is \\u0041"],
   ["what a pattern means", "a.*b", "axxb a.*b", "axxb ***"],
 ];
+
 for (const [what, secret, text, left] of SAID) {
   test(`Secrets: redacts a secret that is quoted: ${what}`, () => {
     assertEquals(hider([secret])(text), left);
@@ -64,6 +65,7 @@ const HEADERS: [line: string, parts: string[]][] = [
   ["X-Auth: plain", ["plain"]],
   ["X-Key: header01.payload1.signed01", ["payload1", "signed01"]],
 ];
+
 for (const [line, parts] of HEADERS) {
   test(`Secrets: the parts of a header are secret: ${line}`, () => {
     const [name, value] = line.split(": ") as [string, string];
@@ -101,6 +103,7 @@ const LATER: [secret: string, text: string][] = [
   ["w\u00f6rd-0123", "w\\xf6rd-0123"],
   ["s3cret-0123", "%73%33%63%72%65%74%2d%30%31%32%33%ff"],
 ];
+
 for (const [secret, text] of LATER) {
   test(`Secrets: redacts a secret in another spelling: ${text}`, () => {
     assertMatch(hider([secret])(text), /^\*{3}/);
@@ -199,3 +202,77 @@ test("Secrets: a result that quotes a secret, in any spelling, is not cached", (
     assert(reply.includes(text), "the client gets it");
   }
 });
+
+test("Secrets: redaction keeps the member names of an error and of a check", () => {
+  for (const word of ["text", "message", "state", "code"]) {
+    const hide = hider(secretsOfHeader(["X-Kind", word]));
+    for (
+      const value of [
+        { code: -1, message: "m" },
+        { name: "websocket", state: "fail", text: "t" },
+      ]
+    ) {
+      assertEquals(
+        Object.keys(hideIn(value, hide) as object),
+        Object.keys(value),
+      );
+    }
+  }
+});
+
+test("Secrets: a redacted error keeps its numbers as they are spelled", () => {
+  const scene = new Scene({ secrets: ["s3cret"] });
+  scene.start();
+  scene.ask(1, "tools/call");
+  scene.take();
+  const data = '{"b":12345678901234567890,"2":1.0,"1":2}';
+  const error = `{"code":-1,"message":"no s3cret","data":${data}}`;
+  const text = `{"jsonrpc":"2.0","id":1,"error":${error}}`;
+  scene.do({ type: "frame", epoch: scene.epoch, text });
+  const said = JSON.stringify(
+    scene.take().filter(({ type }) => type === "reply"),
+  );
+  assert(said.includes(JSON.stringify(data).slice(1, -1)), said);
+});
+
+test("Secrets: redaction keeps the state of a check, also where a header has the same word", () => {
+  const hide = hider(secretsOfHeader(["X-On-Error", "fail"]));
+  const check = hideIn({ name: "a", state: "fail", text: "t" }, hide);
+  assertEquals((check as { state: string }).state, "fail");
+});
+
+test("Secrets: the value of a cookie is secret, whatever characters its name has", () => {
+  const hide = hider(secretsOfHeader(["Cookie", "connect.sid=s%3Aabcdef.sig"]));
+  assertEquals(hide("<s%3Aabcdef.sig> <s:abcdef.sig>"), "<***> <***>");
+});
+
+test("Secrets: finds a secret that is cut off within an encoded character", () => {
+  const hide = hider(secretsOfToken('s3cret-0@"value'));
+  for (const end of ["%", "%4", "\\", "\\u", "\\u00", "\\u004"]) {
+    const text = `it is s3cret-0${end}...`;
+    assert(!hide(text).includes("s3cret"), `${text}: ${hide(text)}`);
+  }
+});
+
+test("Secrets: decoding around a secret adds no control character to a log line", () => {
+  const hide = hider(["tok3n-0123"]);
+  for (
+    const text of ["tok3n%2D0123 %0Aforged %1B[31m", "tok3n\\u002d0123\\n"]
+  ) {
+    // deno-lint-ignore no-control-regex
+    assert(!/[\x00-\x1f]/.test(hide(text)), JSON.stringify(hide(text)));
+  }
+});
+
+test("Secrets: takes a secret as long as a header, and as many as a header holds", () => {
+  for (const value of ["aB3-".repeat(16_384), list(2_000)]) {
+    const hide = hider(secretsOfHeader(["Cookie", value]));
+    assertEquals(hide(`no: ${value}`).includes(value.slice(0, 99)), false);
+    assertEquals(hide("harmless"), "harmless");
+  }
+});
+
+/** So many cookies. */
+function list(count: number): string {
+  return Array.from({ length: count }, (_, i) => `k${i}=v${i}abc9`).join("; ");
+}

@@ -1,5 +1,19 @@
+/**
+ * Where values stand in a JSON text, and how the text is changed there.
+ *
+ * @module
+ */
+
+import {
+  cut,
+  elements,
+  insert,
+  locate,
+  members,
+  membersBeforeBreak,
+  replace,
+} from "../../../lib/json/spans.ts";
 import { assertEquals } from "../../helpers/assert.ts";
-import { elements, insert, locate, replace } from "../../../lib/json/spans.ts";
 import { test } from "../../helpers/no_permissions.ts";
 
 const TRICKY = ' { "a" : [ {"id":"]}"} , 1.0e+2 ] , "b\\"\\\\" : "\\"{",' +
@@ -77,4 +91,64 @@ test("JSON spans: elements keeps the spelling of each", () => {
     "[2]",
   ]);
   assertEquals(elements("[]"), []);
+});
+
+const CUTS: [text: string, names: string[], rest: string][] = [
+  ['{"a":1}', ["b"], '{"a":1}'],
+  ['{"a":1}', ["a"], "{}"],
+  [
+    '{ "a" : 1.0 , "b" : null , "c":[ {"b":2} ] }',
+    ["b"],
+    '{ "a" : 1.0 , "c":[ {"b":2} ] }',
+  ],
+  ['{"b":null,"a":"b"}', ["b"], '{"a":"b"}'],
+  ['{"a":1, "b":null }', ["b"], '{"a":1 }'],
+  ['{"b":1,"a":2,"b":3,"c":4,"b":null}', ["b"], '{"a":2,"c":4}'],
+  ['{"a":1,"b":2,"c":3}', ["b", "c"], '{"a":1}'],
+  ['{ "a":1,"b":2 }', ["a", "b"], "{  }"],
+  ['{"\\u0062":null,"a":"}"}', ["b"], '{"a":"}"}'],
+];
+
+for (const [text, names, rest] of CUTS) {
+  test(`JSON spans: cut removes ${names} from ${text}`, () => {
+    assertEquals(cut(text, names), rest);
+    JSON.parse(rest);
+  });
+}
+
+const BREAKS: [text: string, found: [string, string | undefined][]][] = [
+  ["", []],
+  ["[1", []],
+  ["{", []],
+  ['{"a', []],
+  ['{"a"', []],
+  ['{"a":', [["a", undefined]]],
+  ['{"a":1', [["a", undefined]]],
+  ['{"a":1,', [["a", "1"]]],
+  ['{"a":1,"b":{"c":"}"},"d":[1,', [["a", "1"], ["b", '{"c":"}"}'], [
+    "d",
+    undefined,
+  ]]],
+  ['{"a":NaN,"b":2}', [["a", undefined]]],
+  ['{"a":"x\ny","b":2}', [["a", undefined]]],
+  ['{"a":1;"b":2}', [["a", undefined]]],
+  ['{"a":1 x', [["a", "1"]]],
+  ['{"a":1}x', []],
+  ['{"a":1} }', []],
+];
+
+for (const [text, found] of BREAKS) {
+  test(`JSON spans: membersBeforeBreak of ${JSON.stringify(text)}`, () => {
+    assertEquals(
+      [...membersBeforeBreak(text)],
+      found,
+    );
+  });
+}
+
+test("JSON spans: members names escaped and plain spellings of a key alike", () => {
+  assertEquals(members('{"a":1,"\\u0061":2}').map(({ name }) => name), [
+    "a",
+    "a",
+  ]);
 });

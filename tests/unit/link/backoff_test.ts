@@ -5,13 +5,12 @@
  * @module
  */
 
-import { isLogged } from "../../../lib/session/log_messages.ts";
-import { assert, assertEquals } from "../../helpers/assert.ts";
 import { pauseAfter } from "../../../lib/link/backoff.ts";
 import { Link, type Loss, type Traffic } from "../../../lib/link/link.ts";
-import { DEFAULTS } from "../../helpers/session/session_driver.ts";
-import { test } from "../../helpers/no_permissions.ts";
+import { assert, assertEquals } from "../../helpers/assert.ts";
 import { NONE, WANTED } from "../../helpers/link_demand.ts";
+import { test } from "../../helpers/no_permissions.ts";
+import { DEFAULTS } from "../../helpers/session/session_driver.ts";
 
 test("Backoff: the pause doubles from 0.25 s to 30 s", () => {
   const pauses = Array.from(
@@ -39,13 +38,6 @@ test("Backoff: jitter adds up to a tenth, and subtracts nothing", () => {
     assert(least! > 0 && most! >= least! && most! <= least! * 1.1);
     assert(most! <= 33_000);
   }
-});
-
-test("Log messages: attempts 1, 5, 10 and every tenth one are logged", () => {
-  const logged = Array.from({ length: 71 }, (_, n) => n).slice(1).filter(
-    isLogged,
-  );
-  assertEquals(logged, [1, 5, 10, 20, 30, 40, 50, 60, 70]);
 });
 
 /** How a dial can end, and how long that takes. */
@@ -182,6 +174,7 @@ const RESTARTS: [what: string, upMs: number, isUsed: boolean, next: number][] =
     ["ready for 5 s", 5_000, false, 250],
     ["a request was answered", 10, true, 250],
   ];
+
 for (const [what, upMs, isUsed, next] of RESTARTS) {
   test(`Backoff: the table ${next === 250 ? "starts anew" : "goes on"}: ${what}`, () => {
     const { link, now } = readyAfterFailures(NONE);

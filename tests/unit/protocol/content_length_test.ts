@@ -7,15 +7,18 @@
 import { LineSplitter } from "../../../lib/proxy/stdio.ts";
 import { assertEquals } from "../../helpers/assert.ts";
 import { test } from "../../helpers/no_permissions.ts";
-import { type Json, Scene } from "../../helpers/session/session_driver.ts";
 
 const encoder = new TextEncoder();
+
 const sizeOf = (text: string): number => encoder.encode(text).length;
+
 const ask = (id: number, more = ""): string =>
   `{"jsonrpc":"2.0","id":${id},"method":"m","params":{"a":"${more}"}}`;
+
 /** A framed message; `off` makes its length wrong. */
 const frame = (text: string, off = 0): string =>
   `Content-Length: ${sizeOf(text) + off}\r\n\r\n${text}`;
+
 /** As an LSP client that indents would have it. */
 const tall = JSON.stringify(JSON.parse(ask(1, "\u00e9")), null, 2);
 
@@ -35,7 +38,9 @@ function split(text: string, size: number): string[] {
 }
 
 const [one, two] = [ask(1), ask(2)];
+
 const wide = ask(1, "tw\u00f6 \u{1f600}");
+
 const FRAMES: [what: string, input: string, expected: string[]][] = [
   ["one body that nothing ends", frame(one), [">", `>${one}`]],
   ["several", frame(one) + frame(two) + frame(one), [
@@ -135,6 +140,7 @@ const FRAMES: [what: string, input: string, expected: string[]][] = [
     '{"content-length": 5}',
   ]],
 ];
+
 for (const [what, input, expected] of FRAMES) {
   test(`Content-Length: ${what}, wherever the chunks end`, () => {
     for (const size of [1, 2, 3, 7, 50, 64, 10_000]) {
@@ -142,42 +148,3 @@ for (const [what, input, expected] of FRAMES) {
     }
   });
 }
-
-test("Content-Length: a client that uses it is logged once, and each of its requests gets one error", () => {
-  const scene = new Scene();
-  scene.start();
-  scene.take();
-  scene.do({ type: "framed" });
-  const bodies = [
-    ask(5),
-    '{"jsonrpc":"2.0","id":"a","method":"m"}',
-    `[${ask(6)},{"jsonrpc":"2.0","method":"n"},${ask(7)}]`,
-    '{"jsonrpc":"2.0","method":"notifications/initialized"}',
-    '{"jsonrpc":"2.0","id":8,"result":{}}',
-    '{"jsonrpc":"2.0","id":9,"method":"cut","params":{"a":"',
-    "not JSON",
-    "",
-  ];
-  for (const text of bodies) scene.do({ type: "framed", text });
-  const effects: Json[] = scene.take();
-  const kinds = effects.map(({ type, event }) => event ?? type);
-  assertEquals(kinds, [
-    "framed-input",
-    ..."reply ".repeat(5).trim().split(" "),
-  ]);
-  const replies = effects.slice(1).map(({ text }) => JSON.parse(text));
-  assertEquals(replies.map(({ id }) => id), [5, "a", 6, 7, 9]);
-  for (const { error } of replies) {
-    assertEquals(error.code, -32600);
-    assertEquals(/Content-Length.*one line.*: set /.test(error.message), true);
-  }
-});
-
-test("Content-Length: a framed request does not answer an open one of the same id", () => {
-  const scene = new Scene();
-  scene.start();
-  scene.ask(5, "tools/list");
-  scene.take();
-  scene.do({ type: "framed", text: ask(5) });
-  assertEquals(scene.take(), []);
-});

@@ -1,4 +1,10 @@
-import { assertEquals } from "../../helpers/assert.ts";
+/**
+ * Messages of our own, their error codes, and ids in texts that are cut off.
+ *
+ * @module
+ */
+
+import { read, skim } from "../../../lib/protocol/envelope.ts";
 import {
   Code,
   digId,
@@ -8,90 +14,8 @@ import {
   request,
   success,
 } from "../../../lib/protocol/jsonrpc.ts";
-import { read, skim } from "../../../lib/protocol/envelope.ts";
+import { assertEquals } from "../../helpers/assert.ts";
 import { test } from "../../helpers/no_permissions.ts";
-
-/** What `read` makes of a text, in one word and the id. */
-const TABLE: [text: string, kind: string, id: string | undefined][] = [
-  ['{"jsonrpc":"2.0","id":0,"method":"m"}', "request", "0"],
-  ['{"jsonrpc":"2.0","id":"0","method":"m"}', "request", '"0"'],
-  ['{"jsonrpc":"2.0","id":"","method":"m"}', "request", '""'],
-  ['{"jsonrpc":"2.0","id":-1,"method":"m"}', "request", "-1"],
-  ['{"jsonrpc":"2.0","id":1.0,"method":"m"}', "request", "1"],
-  ['{"jsonrpc":"2.0","id":1.5,"method":"m"}', "request", "1.5"],
-  ['{"jsonrpc":"2.0","id":"\\u00e9","method":"m"}', "request", '"\u00e9"'],
-  [
-    '{"jsonrpc":"2.0","id":12345678901234567890,"method":"m"}',
-    "request",
-    "12345678901234567890",
-  ],
-  ['{"jsonrpc":"2.0","id":1e400,"method":"m"}', "invalid call", undefined],
-  ['{"jsonrpc":"2.0","id":null,"method":"m"}', "invalid call", "null"],
-  ['{"jsonrpc":"2.0","id":true,"method":"m"}', "invalid call", undefined],
-  ['{"jsonrpc":"2.0","id":{},"method":"m"}', "invalid call", undefined],
-  ['{"jsonrpc":"2.0","id":[1],"method":"m"}', "invalid call", undefined],
-  ['{"jsonrpc":"2.0","method":"m"}', "notification", undefined],
-  ['{"jsonrpc":"2.0","id":7,"result":null}', "answer", "7"],
-  ['{"jsonrpc":"2.0","id":7,"error":{"code":1,"message":""}}', "answer", "7"],
-  [
-    '{"jsonrpc":"2.0","id":null,"error":{"code":1,"message":""}}',
-    "answer",
-    undefined,
-  ],
-  ['{"jsonrpc":"2.0","error":{"code":1,"message":""}}', "answer", undefined],
-  ['{"jsonrpc":"2.0","id":7,"error":"no"}', "answer", "7"],
-  ['{"jsonrpc":"2.0","id":7,"error":{"code":"1"}}', "answer", "7"],
-  ['{"jsonrpc":"1.0","id":7,"result":1}', "invalid answer", "7"],
-  ['{"id":7,"method":"m"}', "invalid call", "7"],
-  ['{"jsonrpc":"2.0","id":7}', "invalid either", "7"],
-  ['{"jsonrpc":"2.0","id":7,"method":5}', "invalid call", "7"],
-  ['{"jsonrpc":"2.0","id":7,"method":null,"result":{}}', "answer", "7"],
-  ['{"jsonrpc":"2.0","id":7,"method":null}', "invalid either", "7"],
-  ['\ufeff{"jsonrpc":"2.0","id":7,"result":{}}', "answer", "7"],
-  ['{"jsonrpc":"2.0","id":7,"result":{"x":NaN}}', "invalid answer", "7"],
-  ['{"id":"7","jsonrpc":"2.0","result":[-Infinity', "invalid answer", '"7"'],
-  [
-    ' { "jsonrpc" : "2.0" , "id" : 12345678901234567890 , "error":{NaN',
-    "invalid answer",
-    "12345678901234567890",
-  ],
-  ['{"jsonrpc":"2.0","id":7,"method":"m","x":NaN}', "invalid call", undefined],
-  ['{"jsonrpc":"2.0","result":{"id":7,"result":NaN', "invalid call", undefined],
-  ['{"jsonrpc":"2.0","id":007,"result":{}}', "invalid call", undefined],
-  ["{}", "invalid either", undefined],
-  ["5", "invalid call", undefined],
-  ["null", "invalid call", undefined],
-  ['"text"', "invalid call", undefined],
-  ["[]", "invalid call", undefined],
-  ["{", "invalid call", undefined],
-  ["", "invalid call", undefined],
-  ["Content-Length: 5", "invalid call", undefined],
-];
-
-for (const [text, kind, id] of TABLE) {
-  test(`Envelope: reads ${text || "(nothing)"}`, () => {
-    const messages = read(text);
-    assertEquals(messages.length, 1);
-    const [message] = messages;
-    const found = message?.kind === "invalid"
-      ? `invalid ${message.like}`
-      : message?.kind;
-    assertEquals(found, kind);
-    assertEquals("id" in message! ? message.id : undefined, id);
-  });
-}
-
-test("Envelope: a batch is its elements, each as it is spelled", () => {
-  const first = '{"jsonrpc":"2.0","id":1,"method":"a","params":{"n":1.0}}';
-  const messages = read(`[ ${first} , 5, [] ,{"jsonrpc":"2.0","method":"b"}]`);
-  assertEquals(messages.map(({ kind }) => kind), [
-    "request",
-    "invalid",
-    "invalid",
-    "notification",
-  ]);
-  assertEquals(messages[0]?.kind === "request" && messages[0].text, first);
-});
 
 const SKIMMED: [head: string, tail: string, id: string | undefined][] = [
   ['{"jsonrpc":"2.0","id":7,"method":"x","params":{', "}}", "7"],
@@ -111,6 +35,7 @@ const SKIMMED: [head: string, tail: string, id: string | undefined][] = [
   ['{"id":"\\x","method":"x","params":{', "}}", undefined],
   ["xxxxxxxx", "xxxxxxx", undefined],
 ];
+
 for (const [head, tail, id] of SKIMMED) {
   test(`JSON-RPC: skim finds a request's id in ${head} ... ${tail}`, () => {
     assertEquals(skim(head + "x".repeat(99), "x".repeat(99) + tail), id);

@@ -1,11 +1,9 @@
 /**
- * What `alwaysup status` shows of a proxy, and when the proxy writes it.
+ * The text of a status file, and a state in words.
  *
  * @module
  */
 
-import { PROXY, SNAPSHOT } from "../../helpers/proxy_status.ts";
-import { Presence, runningFolder } from "../../../lib/proxy/status_file.ts";
 import {
   type Facts,
   fromText,
@@ -13,69 +11,16 @@ import {
   span,
   toText,
 } from "../../../lib/proxy/status_format.ts";
-import { clientOf } from "../../../lib/session/snapshot.ts";
 import type { Snapshot, Standing } from "../../../lib/session/snapshot.ts";
 import { assertEquals } from "../../helpers/assert.ts";
-import { Disk } from "../../helpers/memory_disk.ts";
 import { test } from "../../helpers/no_permissions.ts";
-import { type Json, Scene } from "../../helpers/session/session_driver.ts";
+import { PROXY, SNAPSHOT } from "../../helpers/proxy_status.ts";
+import type { Json } from "../../helpers/session/session_driver.ts";
 
 const FACTS: Facts = { ...PROXY, sign: "lock" };
 
 /** What a status file need not say. */
 const OPTIONAL = ["client", "lastError", "connections", "answersDuringCalls"];
-
-test("Snapshot: follows the states of a connection", () => {
-  const scene = new Scene();
-  const seen = (): Standing => scene.session.snapshot().standing;
-  assertEquals(seen(), { phase: "dialing", attempt: 1 });
-  scene.refuse();
-  assertEquals(seen(), { phase: "waiting", attempt: 1, nextAt: 250 });
-  scene.untilDial();
-  scene.open();
-  assertEquals(seen(), { phase: "open" });
-  scene.ask("init", "initialize", {
-    protocolVersion: "2025-06-18",
-    clientInfo: { name: "editor", version: "2" },
-  });
-  assertEquals(seen(), { phase: "greeting", attempt: 2 });
-  assertEquals(scene.session.snapshot().owed, 1);
-  scene.daemon({ id: "init", result: { protocolVersion: "2025-06-18" } });
-  assertEquals(seen(), { phase: "ready", since: 250 });
-  const { client, reconnects, lastError } = scene.session.snapshot();
-  assertEquals([client, reconnects], ["editor 2", 0]);
-  assertEquals(lastError, "nothing listens there");
-  scene.do({ type: "resumed", gap: 0, unseen: 60_000 });
-  assertEquals(seen().phase, "checking");
-  scene.close();
-  scene.untilDial();
-  scene.take();
-  scene.again();
-  assertEquals(seen().phase, "ready");
-  assertEquals(scene.session.snapshot().reconnects, 1);
-});
-
-const CLIENTS: [params: Json, name: string | undefined][] = [
-  [{ clientInfo: { name: "a", version: "1" } }, "a 1"],
-  [{ clientInfo: { name: "a", version: 1 } }, "a"],
-  [{ _meta: { "io.modelcontextprotocol/clientInfo": { name: "b" } } }, "b"],
-  [{ clientInfo: { name: "\x1b[2Ja\n\x07b\u009b" } }, " [2Ja b "],
-  [{ clientInfo: { name: "x".repeat(99) } }, `${"x".repeat(60)}...`],
-  [{ clientInfo: { name: 7 } }, undefined],
-  [{ clientInfo: "a" }, undefined],
-  [undefined, undefined],
-];
-for (const [params, name] of CLIENTS) {
-  test(`Snapshot: the name of the client: ${JSON.stringify(params)?.slice(0, 80)}`, () => {
-    const request = {
-      kind: "request",
-      id: "1",
-      method: "ping",
-      text: "",
-    } as const;
-    assertEquals(clientOf({ ...request, params }), name);
-  });
-}
 
 test("Status format: writes moments by the wall clock, and reads what it wrote", () => {
   const text = toText(FACTS, SNAPSHOT, 1_000_000);
@@ -142,6 +87,7 @@ const WORDS: [standing: Standing, words: string][] = [
   [{ phase: "greeting", attempt: 2 }, "greeting, attempt 2"],
   [{ phase: "open" }, "open, the client has not spoken"],
 ];
+
 for (const [standing, words] of WORDS) {
   test(`Status format: a connection's state in words: ${words}`, () => {
     assertEquals(inWords(standing, 7_200_000), words);
@@ -153,31 +99,4 @@ test("Status format: a duration is given in its largest unit", () => {
   assertEquals(spans.map(span), [
     ...["0 s", "59 s", "1 min", "59 min", "1 h", "1 d", "0 s"],
   ]);
-});
-
-test("Status file: written soon, a second after a change, and every 20 s; removed at the end", () => {
-  const disk = new Disk();
-  const host = disk.host();
-  const folder = runningFolder(host)!;
-  const file = `${folder}/7-rs.json`;
-  const written = (): number =>
-    disk.done.filter((step) => step === `rename ${file}`).length;
-  const presence = new Presence(host, folder, PROXY, 1_000);
-  assertEquals(presence.dueAt, 1_200);
-  presence.touch(1_050);
-  assertEquals(presence.dueAt, 1_200, "the client comes first");
-  presence.show(SNAPSHOT, 1_200, 0);
-  assertEquals([written(), disk.names(folder)], [1, ["7-rs.json"]]);
-  assertEquals(fromText(disk.text(file)!)?.sign, "heartbeat");
-  assertEquals(presence.dueAt, 21_200);
-  presence.touch(1_300);
-  assertEquals(presence.dueAt, 2_200, "once a second");
-  presence.show({ ...SNAPSHOT }, 2_200, 0);
-  assertEquals([written(), presence.dueAt], [1, 21_200], "nothing is new");
-  presence.show({ ...SNAPSHOT, owed: 4 }, 5_000, 0);
-  assertEquals([written(), presence.dueAt], [2, 25_000]);
-  presence.show({ ...SNAPSHOT, owed: 4 }, 25_000, 0);
-  assertEquals(written(), 3, "a beat");
-  presence.leave();
-  assertEquals(disk.names(folder), []);
 });

@@ -1,13 +1,12 @@
 /**
- * Things by a number each: what is least, and what waits for a moment.
+ * Keys by a number each, the least first.
  *
  * @module
  */
 
+import { Ranked } from "../../../lib/requests/ranked.ts";
 import { assertEquals } from "../../helpers/assert.ts";
 import { test } from "../../helpers/no_permissions.ts";
-import { Awaited } from "../../../lib/requests/awaited.ts";
-import { Ranked } from "../../../lib/requests/ranked.ts";
 
 test("Ranked: the least number is first, and of equal ones the one that came first", () => {
   const ranked = new Ranked<string>();
@@ -47,16 +46,4 @@ test("Ranked: keeps nothing under an infinite number", () => {
   ranked.set("a", 1);
   ranked.set("a", Infinity);
   assertEquals([ranked.size, ranked.take(Infinity)], [0, []]);
-});
-
-test("Awaited: an entry is taken at its moment, which a sleep postpones", () => {
-  const awaited = new Awaited<{ until: number; word: string }>();
-  awaited.set("1", { until: 20, word: "later" });
-  awaited.set("2", { until: 10, word: "sooner" });
-  awaited.set("3", { until: 5, word: "gone" });
-  awaited.forget((id) => id === "3");
-  awaited.shift(5);
-  assertEquals([awaited.earliest, awaited.take(14)], [15, []]);
-  assertEquals(awaited.take(15).map(([, { word }]) => word), ["sooner"]);
-  assertEquals([awaited.get("2"), awaited.get("1")?.until], [undefined, 25]);
 });

@@ -4,15 +4,14 @@
  * @module
  */
 
-import { assert, assertEquals, assertMatch } from "../../helpers/assert.ts";
-import { readConfig } from "../../../lib/config/config.ts";
+import { read } from "../../../lib/protocol/envelope.ts";
+import type { Request } from "../../../lib/protocol/jsonrpc.ts";
 import {
   limitsOf,
   type Provider,
   providersOf,
 } from "../../../lib/requests/timeouts.ts";
-import { read } from "../../../lib/protocol/envelope.ts";
-import type { Request } from "../../../lib/protocol/jsonrpc.ts";
+import { assertEquals, assertMatch } from "../../helpers/assert.ts";
 import { test } from "../../helpers/no_permissions.ts";
 import { ExaiScene } from "../../helpers/session/exai_driver.ts";
 import {
@@ -58,6 +57,7 @@ const BELONGS: [name: Json, model: Json, provider: string | undefined][] = [
   ["open-ai_chat", undefined, "OPEN_AI"],
   ["open_ai", undefined, "OPEN_AI"],
 ];
+
 for (const [name, model, provider] of BELONGS) {
   test(`Providers: ${name} with model ${model} belongs to ${provider}`, () => {
     const [found] = providersOf(call(name, model), PROVIDERS);
@@ -73,6 +73,7 @@ test("Providers: only tools/call belongs to one", () => {
 const glm = (total: number, idle = Infinity): Provider[] => [
   { name: "GLM", total, idle },
 ];
+
 const PRECEDENCE: [
   what: string,
   config: Parameters<typeof limitsOf>[1],
@@ -108,6 +109,7 @@ const PRECEDENCE: [
     ["GLM_STREAM_IDLE_TIMEOUT", 7],
   ],
 ];
+
 for (const [what, config, total, idle] of PRECEDENCE) {
   test(`Timeouts: ${what}`, () => {
     const found = limitsOf(call("glm_chat"), config);
@@ -154,46 +156,6 @@ test("Timeouts: an error names the setting and its exact value", () => {
     const { error } = scene.replies().at(-1);
     assertMatch(error.message, new RegExp(`--request-timeout is ${text}; `));
   }
-});
-
-test("Config: GLM and KIMI have default timeouts, any other provider those of its variables", () => {
-  const sources = {
-    args: [],
-    env: { QWEN_STREAM_TIMEOUT: "2m", KIMI_STREAM_IDLE_TIMEOUT: "30" },
-    file: {
-      GLM_STREAM_TIMEOUT: "off",
-      QWEN_STREAM_TIMEOUT: "9m",
-      OPEN_AI_STREAM_IDLE_TIMEOUT: "5s",
-      KIMI_STREAM_TIMEOUT_SECS: "240",
-      EMPTY_STREAM_TIMEOUT: "",
-    },
-  };
-  const reading = readConfig(sources, () => "");
-  assert(reading.kind === "config");
-  assertEquals(reading.config.providers, [
-    { name: "GLM", total: Infinity, idle: Infinity },
-    { name: "KIMI", total: 600_000, idle: 30_000 },
-    { name: "QWEN", total: 120_000, idle: Infinity },
-    { name: "OPEN_AI", total: Infinity, idle: 5_000 },
-  ]);
-  assertEquals(reading.warnings, []);
-});
-
-test("Config: a bad timeout is a problem for GLM and KIMI, and a warning for another provider", () => {
-  for (const name of ["GLM_STREAM_TIMEOUT", "KIMI_STREAM_IDLE_TIMEOUT"]) {
-    const env = { [name]: "soon" };
-    const reading = readConfig({ args: [], env }, () => "");
-    assert(reading.kind === "problems");
-    assertMatch(
-      reading.problems.join(),
-      new RegExp(`^${name}: it is not a duration`),
-    );
-  }
-  const env = { QWEN_STREAM_TIMEOUT: "-1" };
-  const reading = readConfig({ args: [], env }, () => "");
-  assert(reading.kind === "config");
-  assertMatch(reading.warnings.join(), /^QWEN_STREAM_TIMEOUT: it is not a/);
-  assertEquals(reading.config.providers.length, 2);
 });
 
 /** A daemon that knows who calls, and a client that asked for progress. */

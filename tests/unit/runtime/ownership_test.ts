@@ -4,28 +4,30 @@
  * @module
  */
 
-import { PROXY, SNAPSHOT } from "../../helpers/proxy_status.ts";
 import { NOTHING, type Remembered } from "../../../lib/cache/cache.ts";
 import { toText as memoryText } from "../../../lib/cache/format.ts";
-import { findRunning, Presence } from "../../../lib/proxy/status_file.ts";
-import { toText } from "../../../lib/proxy/status_format.ts";
-import type { Snapshot } from "../../../lib/session/snapshot.ts";
 import {
   ownerOf,
   readState,
   writeState,
 } from "../../../lib/proxy/cache_file.ts";
+import { findRunning, Presence } from "../../../lib/proxy/status_file.ts";
 import { assert, assertEquals, assertMatch } from "../../helpers/assert.ts";
-import { Disk, ME, OTHER } from "../../helpers/memory_disk.ts";
+import { Disk, OTHER } from "../../helpers/memory_disk.ts";
 import { test } from "../../helpers/no_permissions.ts";
+import { PROXY, SNAPSHOT } from "../../helpers/proxy_status.ts";
 
 const OWNER = ownerOf({
   ...{ url: "ws://h/", shownUrl: "ws://h/", dialect: "mcp" },
   ...{ headers: [], helloToken: "" },
 });
+
 const STATE = "/h/.local/state/alwaysup";
+
 const RUNNING = `${STATE}/running`;
+
 const OWN = readState("on", OWNER, new Disk().host())!.path;
+
 const NAMED = "/h/c.json";
 
 function knows(...versions: string[]): Remembered {
@@ -100,6 +102,7 @@ const FILES: [
     /^others may write it \(mode 602\), .*: remove it$/,
   ],
 ];
+
 for (const [what, plant, says] of FILES) {
   for (const path of [OWN, NAMED]) {
     const place = path === OWN ? "our own" : "a named one";
@@ -173,6 +176,7 @@ const FOLDERS: [what: string, plant: (disk: Disk) => void, says: RegExp][] = [
     /alwaysup belongs to another user \(666\), .*: remove it$/,
   ],
 ];
+
 for (const [what, plant, says] of FOLDERS) {
   test(`Ownership: a state folder that is ${what} has no cache and no status file, and is not changed`, async () => {
     const disk = new Disk();
@@ -338,179 +342,4 @@ test("Cache file: written also where its folder cannot be listed", async () => {
     const { failed } = await use(new Disk(), path, { list });
     assertEquals(failed, "");
   }
-});
-
-const HEARTBEAT = toText({ ...PROXY, sign: "heartbeat" }, SNAPSHOT, 0);
-const LOCKING = toText({ ...PROXY, sign: "lock" }, SNAPSHOT, 0);
-const OLD = { ageMs: 61_000 };
-
-/** Each file, whether it goes, and what is said of it. */
-const LEFT: [
-  what: string,
-  name: string,
-  plant: (disk: Disk, path: string) => void,
-  end: "goes" | "stays",
-  says?: RegExp,
-][] = [
-  [
-    "ours, and old",
-    "1-a.json",
-    (disk, path) => disk.put(path, HEARTBEAT, OLD),
-    "goes",
-  ],
-  [
-    "ours of some other version, and old",
-    "1-a.json",
-    (disk, path) => disk.put(path, '{"alwaysup":1,"pid":"x"}', OLD),
-    "goes",
-  ],
-  [
-    "ours, and emptied by a power cut",
-    "1-a.json",
-    (disk, path) => disk.put(path, "", OLD),
-    "goes",
-  ],
-  [
-    "ours, and zeros after a power cut",
-    "1-a.json",
-    (disk, path) => disk.put(path, "\0\0\0", OLD),
-    "goes",
-  ],
-  [
-    "ours, and its lock is free",
-    "1-a.json",
-    (disk, path) => disk.put(path, LOCKING),
-    "goes",
-  ],
-  [
-    "JSON of another program's",
-    "1-a.json",
-    (disk, path) => disk.put(path, '{"mine":1}', OLD),
-    "stays",
-  ],
-  [
-    "of a later format",
-    "1-a.json",
-    (disk, path) => disk.put(path, '{"alwaysup":2}', OLD),
-    "stays",
-  ],
-  [
-    "of a later format, and new",
-    "1-a.json",
-    (disk, path) => disk.put(path, '{"alwaysup":2}'),
-    "stays",
-    /1-a\.json is not a status file of this version$/,
-  ],
-  [
-    "ours by its content only",
-    "notes.json",
-    (disk, path) => disk.put(path, HEARTBEAT, OLD),
-    "stays",
-  ],
-  [
-    "somebody else's, and old",
-    "1-a.json",
-    (disk, path) => disk.put(path, HEARTBEAT, { ...OLD, owner: OTHER }),
-    "stays",
-  ],
-  [
-    "somebody else's, and new",
-    "1-a.json",
-    (disk, path) => disk.put(path, HEARTBEAT, { owner: OTHER }),
-    "stays",
-    /1-a\.json is not believed: it belongs to another user \(666\)/,
-  ],
-  [
-    "writable by others, and new",
-    "1-a.json",
-    (disk, path) => disk.put(path, HEARTBEAT, { mode: 0o666 }),
-    "stays",
-    /1-a\.json is not believed: others may write it/,
-  ],
-  [
-    "a link, and old",
-    "1-a.json",
-    (disk, path) => {
-      disk.put("/victim", HEARTBEAT, OLD);
-      disk.link(path, "/victim", OLD);
-    },
-    "stays",
-  ],
-  [
-    "a folder, and old",
-    "1-a.json",
-    (disk, path) => disk.folder(path, OLD),
-    "stays",
-  ],
-  [
-    "an abandoned lock",
-    "1-a.lock",
-    (disk, path) => disk.put(path, "", OLD),
-    "goes",
-  ],
-  [
-    "a lock that is no lock of ours",
-    "1-a.lock",
-    (disk, path) => disk.put(path, "text", OLD),
-    "stays",
-  ],
-  [
-    "somebody else's lock",
-    "1-a.lock",
-    (disk, path) => disk.put(path, "", { ...OLD, owner: OTHER }),
-    "stays",
-  ],
-  [
-    "another program's lock",
-    "yarn.lock",
-    (disk, path) => disk.put(path, "", OLD),
-    "stays",
-  ],
-  [
-    "left by who was killed while it wrote",
-    "1-a.json.9-b.tmp",
-    (disk, path) => disk.put(path, "{", OLD),
-    "goes",
-  ],
-  [
-    "just being written",
-    "1-a.json.9-b.tmp",
-    (disk, path) => disk.put(path, "{"),
-    "stays",
-  ],
-  [
-    "somebody else's, being written",
-    "1-a.json.9-b.tmp",
-    (disk, path) => disk.put(path, "{", { ...OLD, owner: OTHER }),
-    "stays",
-  ],
-  [
-    "another program's, being written",
-    "book.tmp",
-    (disk, path) => disk.put(path, "{", OLD),
-    "stays",
-  ],
-];
-for (const [what, name, plant, end, says] of LEFT) {
-  test(`Status files: one that is ${what} ${end}`, () => {
-    const disk = new Disk();
-    const path = `${RUNNING}/${name}`;
-    disk.put(`${RUNNING}/2-b.json`, HEARTBEAT);
-    plant(disk, path);
-    const host = disk.host({ isLocked: () => false });
-    const { running, troubles, isWhole } = findRunning(host);
-    assertEquals([running.length, isWhole], [1, true]);
-    assertEquals(troubles.length, says === undefined ? 0 : 1, troubles.join());
-    if (says !== undefined) assertMatch(troubles[0]!, says);
-    assertEquals(disk.nodes.has(path), end === "stays");
-    assertEquals(disk.text("/victim") ?? HEARTBEAT, HEARTBEAT);
-  });
-}
-
-test("Status files: their folder is closed to others", () => {
-  const disk = new Disk();
-  disk.folder(RUNNING, { mode: 0o755 });
-  assertEquals(findRunning(disk.host()).isWhole, true);
-  assertEquals(disk.nodes.get(RUNNING)!.mode, 0o700);
-  assertEquals(disk.nodes.get(RUNNING)!.owner, ME);
 });

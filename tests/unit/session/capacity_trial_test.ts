@@ -5,19 +5,20 @@
  * @module
  */
 
-import { assert, assertEquals, assertMatch } from "../../helpers/assert.ts";
+import { NOTHING, type Remembered } from "../../../lib/cache/cache.ts";
 import type { SessionConfig } from "../../../lib/session/context.ts";
-import { merged, NOTHING, type Remembered } from "../../../lib/cache/cache.ts";
-import { fromText, toText } from "../../../lib/cache/format.ts";
+import { assert, assertEquals, assertMatch } from "../../helpers/assert.ts";
 import { test } from "../../helpers/no_permissions.ts";
 import { type Json, Scene } from "../../helpers/session/session_driver.ts";
 
 const SERVER = { name: "daemon", version: "7" };
+
 const RESULT = {
   protocolVersion: "2025-06-18",
   capabilities: { tools: {} },
   serverInfo: SERVER,
 };
+
 const WEEK_MS = 7 * 24 * 3_600_000;
 
 /** A scene whose main connection has just become ready, after a handshake of some milliseconds. */
@@ -256,6 +257,7 @@ const ONE: [
     false,
   ],
 ];
+
 for (const [what, end, first, isRemembered] of ONE) {
   test(`Capacity check: the daemon keeps one: ${what}`, () => {
     const scene = ready();
@@ -305,28 +307,6 @@ test("Capacity check: a cached result counts for a week, and for that version of
   assertEquals(scene.dials.length, 2, "too long ago");
 });
 
-test("Cache format: capacities of several proxies are merged, and each expires in its time", () => {
-  const owner = { daemon: "d", key: "k", user: "u", dialect: "mcp" };
-  const kept = merged({ ...NOTHING, one: { a: 5_000 } }, {
-    ...NOTHING,
-    one: { b: 9_000 },
-  });
-  const text = toText(owner, kept);
-  assertEquals(fromText(text, owner, 1_000), {
-    ...NOTHING,
-    one: { a: 4_000, b: 8_000 },
-  });
-  assertEquals(fromText(text, owner, 6_000), { ...NOTHING, one: { b: 3_000 } });
-  assertEquals(fromText(text, owner, 9_000), NOTHING);
-  const bad = text.replace("5000", '"soon"');
-  assertEquals(fromText(bad, owner), { ...NOTHING, one: { b: 9_000 } });
-  const many = Object.fromEntries(
-    Array.from({ length: 20 }, (_, i) => [`${i}`, i]),
-  );
-  const { one } = merged({ ...NOTHING, one: many }, NOTHING);
-  assertEquals(Object.keys(one!).length, 8);
-});
-
 const UNTRIED: [what: string, scene: () => Scene][] = [
   ["--connections one", () => ready({ connections: "one" })],
   ["--connections many", () => ready({ connections: "many" })],
@@ -336,6 +316,7 @@ const UNTRIED: [what: string, scene: () => Scene][] = [
   ],
   ["probes are switched off", () => ready({ pingInterval: Infinity })],
 ];
+
 for (const [what, make] of UNTRIED) {
   test(`Capacity check: left out: ${what}`, () => {
     const scene = make();

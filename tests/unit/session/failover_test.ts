@@ -1,22 +1,22 @@
 /**
- * A connection that is silent while calls are in flight on it: what a second
- * connection shows, and what follows for the first.
+ * A connection that is silent while calls are in flight on it: what a standby
+ * shows, and what follows for the first connection.
  *
  * @module
  */
 
+import type { SessionConfig } from "../../../lib/session/context.ts";
+import { assert, assertEquals, assertMatch } from "../../helpers/assert.ts";
+import { test } from "../../helpers/no_permissions.ts";
+import { type Json, Scene } from "../../helpers/session/session_driver.ts";
 import {
   answering,
   calling,
+  draining,
   greeted,
   pings,
   pong,
 } from "../../helpers/session/silent_connection.ts";
-import { assert, assertEquals, assertMatch } from "../../helpers/assert.ts";
-import type { SessionConfig } from "../../../lib/session/context.ts";
-import { test } from "../../helpers/no_permissions.ts";
-import { ExaiScene } from "../../helpers/session/exai_driver.ts";
-import { type Json, Scene } from "../../helpers/session/session_driver.ts";
 
 /** The link froze while it was idle; then a call came, and waits for the answer to the probe before it. */
 function frozen(config: Partial<SessionConfig> = {}): Scene {
@@ -145,6 +145,7 @@ const ALIVE: [what: string, answer: (scene: Scene) => void][] = [
     scene.daemon({ method: "notifications/message", params: {} }, 1);
   }],
 ];
+
 for (const [what, answer] of ALIVE) {
   test(`Failover: while the standby opens ${what}: the call is sent on the first connection`, () => {
     const scene = frozen();
@@ -268,6 +269,7 @@ const NO_EVIDENCE: [what: string, scene: () => Scene][] = [
     return scene;
   }],
 ];
+
 for (const [what, make] of NO_EVIDENCE) {
   test(`Failover: no evidence: ${what}`, () => {
     const scene = make();
@@ -438,29 +440,6 @@ test("Wait progress: clients are notified while their connection is suspect", ()
   assert(progress > 0 && progress < 0.001, "the daemon's own is still more");
 });
 
-test("Liveness: a pong after the response does not show that the daemon answers during calls", () => {
-  const scene = calling("serial");
-  scene.daemon({ id: "long", result: 1 });
-  assertEquals(scene.session.snapshot().answersDuringCalls, undefined);
-  scene.call(2, "write");
-  scene.pass(2_000);
-  scene.daemon({ id: 2, result: 1 });
-  assertEquals(scene.session.snapshot().answersDuringCalls, false);
-});
-
-test("Liveness: a pong during a call shows that the daemon answers during calls", () => {
-  const scene = calling("concurrent");
-  assertEquals(scene.session.snapshot().answersDuringCalls, true);
-});
-
-test("Liveness: with probes off no connection is suspect", () => {
-  const scene = new Scene({ pingInterval: Infinity });
-  scene.start();
-  scene.call(1, "write");
-  scene.pass(599_999);
-  assertEquals([scene.dials.length, scene.sent().length], [1, 1]);
-});
-
 test("Draining: at most sixteen connections; then no standby is opened, and no call is lost", () => {
   const scene = new Scene();
   scene.start();
@@ -525,100 +504,48 @@ test("Failover: for a client that never initialized, a ping opens the standby", 
   assertEquals(scene.replies().map(({ id }) => id), [2, 1]);
 });
 
-test("exai liveness: a connection with a call is neither probed nor suspect", () => {
-  const scene = new ExaiScene();
-  scene.greet();
-  scene.running(1);
-  scene.pass(180_000);
-  assertEquals(scene.frames(), []);
-  assertEquals(scene.dials.length, 2);
+test("--give-up-after: does not end the call of a busy daemon", () => {
+  const scene = calling("concurrent", { giveUpAfter: 60_000 });
+  scene.pass(80_000);
+  assertEquals([scene.exit(), scene.replies()], [undefined, []]);
 });
 
-// The probe before a call.
-
-/** A link that has answered a probe. */
-function answered(): Scene {
-  const scene = new Scene();
-  scene.start();
-  scene.pass(5_000);
-  pong(scene, pings(scene, 1)[0], 1);
-  return scene;
-}
-
-function order(scene: Scene): Json[] {
-  return scene.sent().map(({ id, method }) => method === "ping" ? "ping" : id);
-}
-
-test("Leading probe: a call waits for its pong, and later requests wait behind it", () => {
-  const scene = answered();
-  scene.call(1, "write");
-  scene.ask(2, "tools/list");
-  assertEquals(order(scene), ["ping"]);
-  scene.pong();
-  assertEquals(order(scene), ["ping", 1, 2]);
-});
-
-test("Leading probe: does not delay the call where the daemon has never answered one", () => {
-  const scene = new Scene();
-  scene.start();
+test("Failover: a dead connection is found with a ping interval below 1 s", () => {
+  const scene = calling("concurrent", { pingInterval: 500, pingTimeout: 500 });
   scene.pass(1_000);
-  scene.call(1, "write");
-  assertEquals(order(scene), ["ping", 1]);
-});
-
-test("Leading probe: left out just after a handshake", () => {
-  const scene = answered();
-  scene.close();
-  scene.untilDial();
+  scene.daemon({ id: greeted(scene), result: {} });
   scene.take();
-  scene.again();
-  scene.pass(99);
-  scene.call(1, "write");
-  assertEquals(scene.written().at(-1).id, 1);
+  for (let n = 0; n < 40 && !scene.isLeft(1); n++) {
+    scene.pass(500);
+    const last = scene.sent().findLast((it) => it.method === "ping");
+    if (last) scene.daemon({ id: last.id, result: {} }, 2);
+  }
+  assert(scene.isLeft(1), `not in ${scene.now} ms`);
 });
 
-test("Leading probe: a call that comes while one is open waits for that one", () => {
-  const scene = answered();
-  scene.call(1, "write");
+test("Failover: a call's deadline and the standby's handshake timeout at once make one dial", () => {
+  const scene = calling("concurrent", { requestTimeout: 25_250 });
+  scene.pass(25_000);
+  const { length } = scene.dials;
   scene.pass(300);
-  scene.client({ method: "notifications/cancelled", params: { requestId: 1 } });
-  scene.call(2, "write");
-  assertEquals(order(scene), ["ping"]);
-  scene.pass(4_700);
-  assertEquals(scene.dials.length, 2, "the first probe's time counts");
+  assertEquals(scene.dials.length, length + 1);
 });
 
-test("Leading probe: at most one a second, and none while other calls are in flight", () => {
-  const scene = answered();
-  scene.call(1, "write");
-  scene.pong();
-  scene.pass(200);
-  scene.daemon({ id: 1, result: 1 });
-  scene.call(2, "write");
-  scene.call(3, "write");
-  assertEquals(order(scene), ["ping", 1, 2, 3]);
-  scene.daemon({ id: 2, result: 1 });
-  scene.daemon({ id: 3, result: 1 });
-  scene.pass(800);
-  scene.call(4, "write");
-  assertEquals(order(scene).slice(4), ["ping"]);
+test("Draining: a broadcast from both connections reaches the client once", () => {
+  const scene = new Scene();
+  scene.start();
+  scene.call("long", "write");
+  scene.pass(10_000);
+  answering(scene);
+  scene.take();
+  for (const epoch of [1, 2]) {
+    scene.daemon({ method: "notifications/tools/list_changed" }, epoch);
+  }
+  assertEquals(scene.replies().length, 1);
 });
 
-test("Leading probe: none for a client's ping or subscription", () => {
-  const scene = answered();
-  scene.ask(1, "ping");
-  scene.ask(2, "subscriptions/listen");
-  const ids = scene.sent().map(({ id }) => id);
-  assertEquals(ids, [1, 2]);
-});
-
-test("Leading probe: a burst that would fill the queue does not wait for it", () => {
-  const scene = answered();
-  const batch = Array.from(
-    { length: 1500 },
-    (_, id) => ({ jsonrpc: "2.0", id, method: "tools/list" }),
-  );
-  scene.client(JSON.stringify(batch));
-  scene.pong();
-  assertEquals([scene.written().length, scene.replies().length], [1500, 0]);
+test("Failover: goes on after four connections that drain", () => {
+  const scene = draining();
+  scene.pass(60_000);
+  assert(scene.dials.length > 5, "another standby");
 });

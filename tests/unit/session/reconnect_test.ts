@@ -5,19 +5,17 @@
  * @module
  */
 
+import { assert, assertEquals, assertMatch } from "../../helpers/assert.ts";
+import { test } from "../../helpers/no_permissions.ts";
+import { ExaiScene } from "../../helpers/session/exai_driver.ts";
 import {
   DIAL_ENDS,
   displaced,
   down,
   live,
   pass,
-  taken,
 } from "../../helpers/session/outage.ts";
-import { assert, assertEquals, assertMatch } from "../../helpers/assert.ts";
-import { NOTHING } from "../../../lib/cache/cache.ts";
-import { ExaiScene } from "../../helpers/session/exai_driver.ts";
-import { type Json, Scene } from "../../helpers/session/session_driver.ts";
-import { test } from "../../helpers/no_permissions.ts";
+import { Scene } from "../../helpers/session/session_driver.ts";
 
 for (const [what, end] of Object.entries(DIAL_ENDS)) {
   // A call that is written to it is lost with the connection.
@@ -68,6 +66,7 @@ const HELD: [what: string, ask: (scene: Scene) => void][] = [
     (scene) => scene.client({ method: "notifications/roots/list_changed" }),
   ],
 ];
+
 for (const [what, ask] of HELD) {
   test(`Reconnect: ${what} alone causes no dial before the backoff table does`, () => {
     for (const end of Object.values(DIAL_ENDS)) {
@@ -257,6 +256,7 @@ const REFUSALS: [
     }
   }],
 ];
+
 for (const [what, start, refuse] of REFUSALS) {
   test(`Refusal (${what}): a request 5 s after the last dial makes one, and fails with its outcome`, () => {
     const scene = start();
@@ -356,160 +356,6 @@ test("Refusal: of a standby it concerns the standby alone", () => {
   assertEquals(scene.replies(), []);
 });
 
-// Another client that takes the connection.
-
-for (const code of [1000, 1005, 1008, 4000]) {
-  test(`Displacement: two losses within 10 s with code ${code}: the next dial comes with a request only`, () => {
-    const scene = new Scene();
-    scene.start();
-    scene.close(code);
-    assertEquals(/another client/i.test(scene.log()), false, "once");
-    taken(scene, 200, code);
-    assertMatch(scene.log(), /another client takes the connection/);
-    assertEquals(scene.session.snapshot().standing, { phase: "displaced" });
-    const { length } = scene.dials;
-    scene.pass(3_600_000);
-    assertEquals(scene.dials.length, length);
-    scene.call(1, "write");
-    assertEquals(scene.dials.length, length + 1);
-    scene.take();
-    scene.again();
-    assertEquals(scene.sent().at(-1).id, 1);
-    scene.daemon({ id: 1, result: {} });
-    scene.close(code);
-    scene.pass(3_600_000);
-    assertEquals(scene.dials.length, length + 1, "still");
-  });
-}
-
-const OTHERS: [what: string, end: (scene: Scene) => void][] = [
-  ["closed with 1001 (the daemon goes away)", (scene) => taken(scene, 9, 1001)],
-  ["closed with 1012 (it restarts)", (scene) => taken(scene, 9, 1012)],
-  ["lost without a close frame", (scene) => taken(scene, 9, 1006)],
-  ["closed an hour later", (scene) => {
-    scene.untilDial();
-    scene.take();
-    scene.again();
-    live(scene, 3_600);
-    scene.close(1000);
-  }],
-  ["closed, and the daemon was away between", (scene) => {
-    scene.untilDial();
-    scene.refuse();
-    taken(scene);
-  }],
-];
-for (const [what, end] of OTHERS) {
-  test(`Displacement: none where the connection was ${what}`, () => {
-    const scene = new Scene();
-    scene.start();
-    scene.close(1000);
-    end(scene);
-    assertEquals(/another client/i.test(scene.log()), false);
-    const { length } = scene.dials;
-    scene.pass(31_000);
-    assert(scene.dials.length > length);
-  });
-}
-
-test("Displacement: ends with a connection that lasts for a minute", () => {
-  const scene = displaced();
-  scene.call(1, "write");
-  scene.untilDial();
-  scene.take();
-  scene.again();
-  scene.daemon({ id: 1, result: {} });
-  live(scene, 60);
-  const { length } = scene.dials;
-  scene.close(1000);
-  scene.pass(250);
-  assertEquals(scene.dials.length, length + 1);
-});
-
-test("Displacement: ends where the daemon is away", () => {
-  const scene = displaced();
-  scene.pass(60_000);
-  scene.ask(1, "resources/read");
-  scene.refuse();
-  scene.client({ method: "notifications/cancelled", params: { requestId: 1 } });
-  const { length } = scene.dials;
-  for (let dials = 1; dials <= 5; dials++) {
-    scene.untilDial();
-    scene.refuse();
-  }
-  assertEquals(scene.dials.length, length + 5);
-});
-
-for (const method of ["server/discover", "subscriptions/listen"]) {
-  test(`Displacement: ${method} makes one dial`, () => {
-    const scene = displaced();
-    const { length } = scene.dials;
-    scene.ask("held", method, { notifications: {} });
-    scene.untilDial();
-    scene.take();
-    scene.again();
-    assertEquals(scene.written().at(-1).id, "held");
-    assertEquals(scene.dials.length, length + 1);
-    scene.take();
-    scene.close(1000);
-    scene.pass(3_600_000);
-    // What has an answer is asked for again.
-    const isAsked = method === "server/discover";
-    assertEquals(scene.dials.length > length + 1, isAsked);
-    assertEquals(/Infinity/.test(scene.log()), false);
-  });
-}
-
-test("Displacement: a connection of half a minute does not end it", () => {
-  const scene = displaced();
-  scene.ask(1, "resources/read");
-  scene.untilDial();
-  scene.take();
-  scene.again();
-  scene.daemon({ id: 1, result: {} });
-  live(scene, 32);
-  scene.close(1000);
-  assertEquals(scene.session.snapshot().standing, { phase: "displaced" });
-});
-
-test("Displacement: a refusal is dialed again at the cap", () => {
-  const scene = displaced({ giveUpAfter: 100_000 });
-  scene.call(1, "write");
-  scene.untilDial();
-  scene.open();
-  scene.close(1008);
-  assertEquals(scene.session.snapshot().standing.phase, "waiting");
-  const { length } = scene.dials;
-  scene.pass(31_000);
-  assertEquals(scene.dials.length, length + 1);
-});
-
-const CAUSES: [what: string, cause: (scene: Scene) => void][] = [
-  ["a call in flight", (scene) => scene.call(scene.now, "write")],
-  ["a request in flight", (scene) => scene.ask(scene.now, "prompts/get")],
-  ["a call beside a second connection of our own", (scene) => {
-    const { epoch } = scene;
-    scene.call(scene.now, "write");
-    scene.pass(10_000);
-    scene.open();
-    scene.epoch = epoch;
-  }],
-];
-for (const [what, cause] of CAUSES) {
-  test(`Displacement: none where ${what} may be the cause`, () => {
-    const scene = new Scene();
-    scene.start();
-    for (let n = 0; n < 3; n++) {
-      cause(scene);
-      scene.close(1000, scene.epoch);
-      scene.untilDial();
-      scene.take();
-      scene.again();
-    }
-    assertEquals(/another client/.test(scene.log()), false);
-  });
-}
-
 test("Standby: one that the daemon closes is dialed ever less often", () => {
   const scene = suspected();
   scene.ask("waits", "resources/read");
@@ -603,228 +449,6 @@ test("--give-up-after: starts with the first message of a silent client", () => 
   assertEquals(scene.exit(), undefined);
   scene.daemon({ id: 0, result: {} });
   assertEquals(scene.replies().map(({ id }) => id), [0]);
-});
-
-test("Displacement: a request an hour later has the whole queue timeout", () => {
-  const scene = displaced();
-  scene.pass(3_600_000);
-  for (const id of [1, 2]) scene.call(id, "write");
-  pass(scene, 44_999);
-  assertEquals(scene.replies(), []);
-  pass(scene, 1);
-  assertEquals(scene.replies().map(({ id }) => id), [1, 2]);
-});
-
-test("Displacement: a list that is answered from the cache still makes a dial", () => {
-  const scene = new Scene({ remembered: NOTHING });
-  scene.start();
-  const result = { tools: [{ name: "old" }] };
-  scene.ask("list", "tools/list");
-  scene.daemon({ id: "list", result });
-  scene.close(1000);
-  scene.untilDial();
-  scene.take();
-  scene.again();
-  const { id } = scene.written().at(-1);
-  scene.daemon({ id, result });
-  scene.close(1000);
-  const { length } = scene.dials;
-  scene.pass(60_000);
-  assertEquals(scene.dials.length, length);
-  scene.take();
-  scene.ask(1, "tools/list");
-  assertEquals(scene.replies()[0].result, result);
-  assertEquals(scene.dials.length, length + 1);
-});
-
-test("Displacement: none where a request of the proxy's own may be the cause of the close", () => {
-  const scene = new Scene();
-  scene.start();
-  scene.ask("list", "tools/list");
-  scene.daemon({ id: "list", result: { tools: [] } });
-  scene.close(1000);
-  // The new daemon is asked for its tools, and closes.
-  for (let n = 0; n < 3; n++) taken(scene);
-  assertEquals(/another client/.test(scene.log()), false);
-});
-
-test("Displacement: a request in flight makes the next dial, and the log says when", () => {
-  const scene = displaced();
-  scene.ask("d", "server/discover");
-  scene.untilDial();
-  scene.take();
-  scene.again();
-  scene.take();
-  scene.close(1000);
-  assertMatch(scene.log(), /takes the connection\. Reconnecting in 0\.9 s\.$/);
-  assertEquals(scene.session.snapshot().standing.phase, "waiting");
-});
-
-test("Displacement: a sleep makes no dial", () => {
-  const scene = displaced();
-  const { length } = scene.dials;
-  scene.sleep(60_000);
-  scene.pass(60_000);
-  assertEquals(scene.dials.length, length);
-});
-
-// Ids that come again.
-
-const LATE: [what: string, config: Json, leave: (scene: Scene) => void][] = [
-  ["cancelled", {}, (scene) =>
-    scene.client({
-      method: "notifications/cancelled",
-      params: { requestId: 1 },
-    })],
-  ["timed out", { requestTimeout: 1_000 }, (scene) => scene.pass(1_000)],
-  ["silent for too long", { idleTimeout: 1_000 }, (scene) => scene.pass(1_000)],
-];
-test("Late responses: the id of an initialize that timed out stays in use until its late response came", () => {
-  const scene = new Scene({ requestTimeout: 1_000 });
-  scene.start();
-  scene.ask(7, "initialize", { protocolVersion: "2025-06-18" });
-  scene.pass(1_000);
-  scene.take();
-  scene.ask(7, "tools/list");
-  assertEquals(scene.replies().map(({ error }) => error.code), [-32600]);
-  // A late answer that is no message has come as well.
-  scene.daemon('{"jsonrpc":"2.0","id":7,"result":1,"error":{}}');
-  scene.take();
-  scene.ask(7, "tools/list");
-  assertEquals(scene.written().map(({ id }) => id), [7]);
-});
-
-for (const [what, config, leave] of LATE) {
-  test(`Late responses: an id that was ${what} stays in use until its late response came`, () => {
-    const scene = new Scene(config);
-    scene.start();
-    scene.call(1, "write");
-    leave(scene);
-    scene.take();
-    scene.call(1, "write");
-    const [{ id, error }] = scene.replies();
-    assertEquals([id, error.code], [1, -32600]);
-    assertMatch(error.message, /another id/);
-    assertEquals(scene.written(), []);
-    scene.take();
-    scene.call("1", "write");
-    assertEquals(scene.written().map(({ id }) => id), ["1"], "another id");
-    scene.take();
-    scene.daemon({ id: 1, result: "late" });
-    assertEquals(scene.replies(), []);
-    scene.call(1, "write");
-    scene.daemon({ id: 1, result: "its own" });
-    assertEquals(scene.replies().map(({ result }) => result), ["its own"]);
-  });
-
-  test(`Late responses: an id that was ${what} is free again on the next connection`, () => {
-    const scene = new Scene(config);
-    scene.start();
-    scene.call(1, "write");
-    leave(scene);
-    scene.close();
-    scene.take();
-    scene.call(1, "write");
-    assertEquals(scene.replies(), []);
-    scene.untilDial();
-    scene.again();
-    assertEquals(scene.written().at(-1).id, 1);
-  });
-}
-
-const EXAI_LATE: [what: string, frame: Json][] = [
-  ["no room for it", {
-    error: { code: "OVER_CAPACITY", message: "full", retry_after: 1 },
-  }],
-  ["too much", {
-    op: "list_tools_res",
-    tools: [{ name: "x".repeat(33 * 1024 * 1024) }],
-  }],
-  ["the list", { op: "list_tools_res", tools: [] }],
-];
-for (const [what, frame] of EXAI_LATE) {
-  test(`exai late responses: one to a cancelled list (${what}) frees its id`, () => {
-    const scene = new ExaiScene();
-    scene.greet();
-    scene.ask(1, "tools/list");
-    scene.client({
-      method: "notifications/cancelled",
-      params: { requestId: 1 },
-    });
-    scene.ask(1, "tools/list");
-    assertEquals(scene.replies().at(-1).error.code, -32600);
-    scene.say(frame);
-    scene.take();
-    scene.ask(1, "tools/list");
-    scene.say({ op: "list_tools_res", tools: [] });
-    assertEquals(scene.replies().map(({ id, result }) => [id, result.tools]), [
-      [1, []],
-    ]);
-  });
-}
-
-test("Late responses: an id that was cancelled before it was sent is free at once", () => {
-  const scene = down();
-  scene.call(1, "write");
-  scene.client({ method: "notifications/cancelled", params: { requestId: 1 } });
-  scene.call(1, "look");
-  scene.untilDial();
-  scene.again();
-  assertEquals(scene.written().at(-1).params, { name: "look" });
-  scene.daemon({ id: 1, result: {} });
-  assertEquals(scene.replies().map(({ id }) => id), [1]);
-});
-
-// What the log says.
-
-test("Log: invalid frames of a daemon that works are each logged", () => {
-  const scene = new Scene();
-  scene.start();
-  for (let n = 0; n < 3; n++) scene.daemon("garbage");
-  scene.do({ type: "binary", epoch: scene.epoch, bytes: 3 });
-  assertEquals(scene.logged(), [
-    "invalid-from-daemon",
-    "invalid-from-daemon",
-    "invalid-from-daemon",
-    "binary-frame",
-  ]);
-});
-
-test("Log: the line for a lost connection says when the next dial comes", () => {
-  const scene = new Scene();
-  scene.start();
-  scene.close();
-  assertMatch(scene.log(), /Reconnecting in 0\.3 s\.$/);
-  scene.untilDial();
-  scene.again();
-  scene.take();
-  scene.close();
-  assertMatch(scene.log(), /Reconnecting in 0\.5 s\.$/m);
-});
-
-test("Log: a daemon of another kind is logged at attempts 1, 5 and 10 only", () => {
-  const scene = new Scene();
-  scene.start();
-  scene.close();
-  scene.call(1, "write");
-  const logged: string[] = [];
-  for (let attempt = 1; attempt <= 12; attempt++) {
-    scene.untilDial();
-    scene.open();
-    scene.daemon('{"op":"hello_ack"}');
-    scene.do({ type: "binary", epoch: scene.epoch, bytes: 3 });
-    const reason = "missing hello";
-    const how = { code: 4001, reason, said: reason, reached: true };
-    scene.do({ type: "closed", epoch: scene.epoch, ...how });
-    logged.push(...scene.logged());
-    scene.take();
-  }
-  const of = (event: string): number =>
-    logged.filter((it) => it === event).length;
-  assertEquals(
-    ["invalid-from-daemon", "binary-frame", "attempt-failed"].map(of),
-    [3, 3, 3],
-  );
 });
 
 test("Handshake: an initialize after other requests is answered from the cache, and still reaches the daemon", () => {

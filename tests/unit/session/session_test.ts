@@ -1,16 +1,22 @@
 /**
- * The life of a link, what a new daemon is told, and what bad input does.
+ * The handshake, its replay after a reconnect, and bad input.
  *
  * @module
  */
 
-import { restart } from "../../helpers/session/outage.ts";
-import { assert, assertEquals, assertMatch } from "../../helpers/assert.ts";
-import type { Answer, Request } from "../../../lib/protocol/jsonrpc.ts";
 import { Mcp } from "../../../lib/dialects/mcp/mcp.ts";
+import type { Answer, Request } from "../../../lib/protocol/jsonrpc.ts";
+import { assert, assertEquals, assertMatch } from "../../helpers/assert.ts";
+import { test } from "../../helpers/no_permissions.ts";
+import { restart } from "../../helpers/session/outage.ts";
 import { isOwnId } from "../../helpers/session/own_ids.ts";
 import { type Json, Scene } from "../../helpers/session/session_driver.ts";
-import { test } from "../../helpers/no_permissions.ts";
+import {
+  call,
+  codes,
+  live,
+  settled,
+} from "../../helpers/session/two_tool_session.ts";
 
 const LISTS = { tools: {}, prompts: {}, resources: { subscribe: true } };
 
@@ -175,47 +181,6 @@ test("Replay: its responses are dropped, and an error in them is logged", () => 
   assertEquals([scene.replies(), scene.logged()], [[], ["not-restored"]]);
 });
 
-test("List sync: list_changed is sent for the lists that differ from what the client last saw", () => {
-  const scene = new Scene();
-  scene.start(LISTS);
-  for (const list of ["tools", "prompts", "resources"]) {
-    scene.ask(list, `${list}/list`);
-    scene.daemon({ id: list, result: { [list]: [{ name: "a" }] } });
-  }
-  restart(scene);
-  const fetches = scene.written().filter(({ method }) => /list$/.test(method));
-  assertEquals(fetches.length, 3);
-  scene.take();
-  for (const { id, method } of fetches) {
-    const list = method.split("/")[0];
-    const name = list === "prompts" ? "a" : "b";
-    scene.daemon({ id, result: { [list]: [{ name }] } });
-  }
-  assertEquals(methods(scene.replies()), [
-    "notifications/tools/list_changed",
-    "notifications/resources/list_changed",
-  ]);
-});
-
-test("List sync: all pages of a list are compared", () => {
-  const scene = new Scene();
-  scene.start();
-  scene.ask(1, "tools/list");
-  scene.daemon({ id: 1, result: { tools: [{ name: "a" }], nextCursor: "2" } });
-  scene.ask(2, "tools/list", { cursor: "2" });
-  scene.daemon({ id: 2, result: { tools: [{ name: "b" }] } });
-  restart(scene);
-  const fetch = (): Json =>
-    scene.written().findLast(({ method }) => method === "tools/list");
-  scene.daemon({
-    id: fetch().id,
-    result: { tools: [{ name: "a" }], nextCursor: "p" },
-  });
-  assertEquals(fetch().params, { cursor: "p" });
-  scene.daemon({ id: fetch().id, result: { tools: [{ name: "c" }] } });
-  assertEquals(methods(scene.replies()), ["notifications/tools/list_changed"]);
-});
-
 const ANNOUNCED: [told: string, shown: string][] = [
   ['{"tools":{}}', '{"tools":{"listChanged":true}}'],
   [
@@ -229,6 +194,7 @@ const ANNOUNCED: [told: string, shown: string][] = [
     '{"prompts":{"listChanged":true},"resources":{"listChanged":true,"subscribe":true}}',
   ],
 ];
+
 for (const [told, shown] of ANNOUNCED) {
   test(`Capabilities: the response to initialize declares what the proxy may send: ${told}`, () => {
     const scene = new Scene();
@@ -244,72 +210,6 @@ for (const [told, shown] of ANNOUNCED) {
   });
 }
 
-test("Server requests: have an id for each connection, and the response goes to the right one", () => {
-  const scene = new Scene();
-  scene.start();
-  scene.daemon({ id: 0, method: "elicitation/create", params: { n: 1 } });
-  const [first] = scene.replies();
-  assertEquals(first.params, { n: 1 });
-  restart(scene);
-  assertEquals(
-    scene.replies().map(({ method, params }) => [method, params?.requestId]),
-    [],
-  );
-  scene.take();
-  scene.daemon({ id: 0, method: "elicitation/create", params: { n: 2 } });
-  const [second] = scene.replies();
-  assert(first.id !== second.id);
-  scene.take();
-  scene.client({ id: first.id, result: { n: "old" } });
-  assertEquals(scene.written(), [], "an answer to a daemon that is gone");
-  scene.client({ id: second.id, result: { n: "new" } });
-  assertEquals(scene.written(), [{
-    jsonrpc: "2.0",
-    id: 0,
-    result: { n: "new" },
-  }]);
-});
-
-test("Server requests: cancelled at the client when the connection is lost", () => {
-  const scene = new Scene();
-  scene.start();
-  scene.daemon({ id: 0, method: "sampling/createMessage" });
-  const [{ id }] = scene.replies();
-  scene.take();
-  scene.close();
-  const [{ method, params }] = scene.replies();
-  assertEquals([method, params.requestId], ["notifications/cancelled", id]);
-});
-
-test("Server requests: a cancellation by the daemon reaches the client under the id that it knows", () => {
-  const scene = new Scene();
-  scene.start();
-  scene.daemon({ id: 0, method: "sampling/createMessage" });
-  const [{ id }] = scene.replies();
-  scene.take();
-  const cancel = (requestId: unknown): void =>
-    scene.daemon({ method: "notifications/cancelled", params: { requestId } });
-  cancel(0);
-  cancel(0);
-  cancel("0");
-  assertEquals(scene.replies().map(({ params }) => params.requestId), [id]);
-});
-
-test("Server requests: the client's progress reaches the daemon with its own token", () => {
-  const scene = new Scene();
-  scene.start();
-  const params = { _meta: { progressToken: 3 } };
-  scene.daemon({ id: 0, method: "sampling/createMessage", params });
-  const [asked] = scene.replies();
-  const { progressToken } = asked.params._meta;
-  scene.take();
-  scene.client({
-    method: "notifications/progress",
-    params: { progressToken, progress: 1 },
-  });
-  assertEquals(scene.written()[0].params, { progressToken: 3, progress: 1 });
-});
-
 test("Queue: the client's notifications wait for a connection, in order", () => {
   const scene = new Scene();
   scene.start();
@@ -323,53 +223,6 @@ test("Queue: the client's notifications wait for a connection, in order", () => 
     "notifications/roots/list_changed",
     "x",
   ]);
-});
-
-test("Log: attempts 1, 5, 10, 20 and so on, and the success", () => {
-  const scene = new Scene();
-  for (let i = 0; i < 60; i++) {
-    scene.refuse();
-    scene.untilDial();
-  }
-  const shown = scene.take().flatMap((effect) =>
-    effect.type === "log" && effect.level === "warn"
-      ? [Number(/\d+/.exec(effect.message))]
-      : []
-  );
-  assertEquals(shown, [1, 5, 10, 20, 30, 40, 50, 60]);
-  scene.start();
-  scene.pass(4_000);
-  scene.close();
-  scene.untilDial();
-  scene.refuse();
-  scene.untilDial();
-  scene.again();
-  const [lost, first, opened, again] = scene.log().split("\n");
-  assertMatch(
-    lost!,
-    /^Lost the WebSocket daemon at ws:\/\/daemon\/: the connection was closed without a close frame\. /,
-  );
-  assertMatch(
-    first!,
-    /^Attempt 1 .*: nothing listens there\. Next attempt in 0\.5 s\.$/,
-  );
-  assertMatch(opened!, /is open/);
-  assertMatch(
-    again!,
-    /^Reconnected to WebSocket daemon at ws:\/\/daemon\/ after 2 attempts \(down 0\.8 s\)$/,
-  );
-});
-
-test("Log: the first success", () => {
-  const scene = new Scene();
-  scene.open();
-  scene.ask(0, "initialize", {});
-  scene.daemon({ id: 0, result: {} });
-  const last = scene.log().split("\n").at(-1);
-  assertEquals(
-    last,
-    "Successfully connected to WebSocket daemon at ws://daemon/",
-  );
 });
 
 test("Reconnect: a hundred restarts leave nothing open", () => {
@@ -399,6 +252,7 @@ const BAD_LINES: [line: string, code: number | undefined, id: Json][] = [
   ['{"jsonrpc":"2.0","id":null,"method":"x"}', -32600, null],
   ['{"jsonrpc":"2.0","id":{},"method":"x"}', undefined, undefined],
 ];
+
 for (const [line, code, id] of BAD_LINES) {
   test(`Input: a line that is no message has no effect: ${line}`, () => {
     const scene = new Scene();
@@ -475,16 +329,6 @@ test("Responses: one that is no JSON-RPC becomes an error for its request", () =
   assertEquals(new Set(scene.logged()), new Set(["invalid-from-daemon"]));
 });
 
-test("Server requests: a malformed one is answered with an error", () => {
-  const scene = new Scene();
-  scene.start();
-  scene.daemon({ id: 5, method: 7 });
-  assertEquals(scene.replies(), []);
-  assertEquals(scene.written().map(({ id, error }) => [id, error.code]), [
-    [5, -32600],
-  ]);
-});
-
 test("Responses: a pretty-printed one reaches the client as one line", () => {
   const scene = new Scene();
   scene.start();
@@ -541,135 +385,6 @@ test("Output: every message for the client is one line", () => {
   }
 });
 
-test("Log: a line has bounded length, whatever a peer sends", () => {
-  const scene = new Scene();
-  scene.start();
-  scene.close();
-  scene.pass(260);
-  scene.take();
-  scene.open();
-  const [{ id }] = scene.written();
-  const message = `no\n2026-01-01 ERROR forged${"x".repeat(5_000)}`;
-  scene.daemon({ id, error: { code: 1, message } });
-  const texts = scene.take().flatMap((effect) =>
-    effect.type === "log" ? [effect.message] : []
-  );
-  assert(texts.some((text) => text.includes("forged")));
-  for (const text of texts) assert(!text.includes("\n") && text.length < 1_100);
-});
-
-test("List sync: a daemon that lists slowly after a restart keeps its connection while there are calls", () => {
-  const scene = new Scene();
-  scene.start();
-  scene.ask(1, "tools/list");
-  scene.daemon({ id: 1, result: { tools: [] } });
-  restart(scene);
-  const { epoch } = scene;
-  scene.pass(7_000);
-  scene.call(2, "write");
-  scene.pass(60_000);
-  assertEquals(scene.isLeft(epoch), false);
-  assertEquals(scene.replies(), []);
-});
-
-test("List sync: a daemon that lists slowly with nothing else to do has a minute", () => {
-  const scene = new Scene();
-  scene.start();
-  scene.ask(1, "tools/list");
-  scene.daemon({ id: 1, result: { tools: [] } });
-  restart(scene);
-  const { epoch } = scene;
-  scene.take();
-  scene.pass(59_999);
-  assertEquals(scene.take(), []);
-  scene.pass(5_001);
-  assertEquals(scene.isLeft(epoch), true);
-});
-
-/** A call was cancelled after 20 s of silence; there was a probe before it, and no evidence that the connection is dead. */
-function cancelled(): Scene {
-  const scene = new Scene({ connections: "one" });
-  scene.start();
-  scene.call(1, "write");
-  scene.pong();
-  scene.pass(20_000);
-  scene.client({ method: "notifications/cancelled", params: { requestId: 1 } });
-  return scene;
-}
-
-test("Liveness: a daemon that may still work on a cancelled call keeps the connection for the next one", () => {
-  const scene = cancelled();
-  scene.pass(12_000);
-  assertEquals(scene.isLeft(1), false);
-  scene.take();
-  scene.call(2, "write");
-  assertEquals(scene.written().at(-1).id, 2);
-  scene.pass(120_000);
-  assertEquals([scene.isLeft(1), scene.replies()], [false, []]);
-  scene.daemon({ id: 2, result: 1 });
-  assertEquals(scene.replies().map(({ id }) => id), [2]);
-});
-
-test("Liveness: a connection that is silent for a minute after a cancelled call is lost", () => {
-  const scene = cancelled();
-  scene.pass(59_999);
-  assertEquals(scene.isLeft(1), false);
-  scene.pass(1);
-  assertEquals(scene.isLeft(1), true);
-});
-
-test("Liveness: the late response to a cancelled call ends that minute", () => {
-  const scene = cancelled();
-  scene.daemon({ id: 1, result: 1 });
-  scene.pass(9_999);
-  assertEquals(scene.isLeft(1), false);
-  scene.pass(1);
-  assertEquals(scene.isLeft(1), true);
-});
-
-test("Liveness: traffic after a probe keeps the connection when its last call is cancelled", () => {
-  const scene = new Scene({ connections: "one" });
-  scene.start();
-  scene.pass(5_000);
-  scene.pong();
-  scene.call(1, "write"); // its probe is never answered
-  scene.pass(6_000);
-  scene.daemon({ method: "notifications/message", params: {} });
-  scene.client({ method: "notifications/cancelled", params: { requestId: 1 } });
-  assertEquals(scene.isLeft(1), false);
-});
-
-test("Liveness: a silent connection with evidence is lost when its last call is cancelled", () => {
-  const scene = new Scene({ connections: "one" });
-  scene.start();
-  scene.pass(5_000);
-  scene.pong();
-  scene.call(1, "write"); // its probe is never answered
-  scene.pass(60_000);
-  assertEquals([scene.isLeft(1), scene.replies()], [false, []]);
-  scene.client({ method: "notifications/cancelled", params: { requestId: 1 } });
-  assertEquals(scene.isLeft(1), true);
-});
-
-test("Liveness: the client's own ping finds a dead idle connection", () => {
-  const scene = new Scene({ pingInterval: 3_600_000 });
-  scene.start();
-  scene.pass(60_000);
-  scene.ask(1, "ping");
-  scene.pass(3_000);
-  scene.ask(2, "ping");
-  scene.client({ method: "notifications/cancelled", params: { requestId: 2 } });
-  scene.pass(1_999);
-  assertEquals(scene.replies(), []);
-  scene.pass(1);
-  assertEquals(scene.replies().map(({ id, result }) => [id, result]), [[
-    1,
-    {},
-  ]]);
-  scene.pass(250);
-  assertEquals(scene.dials.length, 2);
-});
-
 test("Handshake: an initialize that times out is not cancelled, and the next one goes on a new connection", () => {
   const scene = new Scene({ initializeGrace: Infinity, requestTimeout: 5_000 });
   scene.open();
@@ -723,27 +438,6 @@ test("Size limit: --max-message holds for all messages, and each side gets an er
   scene.client({ id, result: { much } });
   assertEquals(scene.written().map(({ id, error }) => [id, error.code]), [
     [1, -31005],
-  ]);
-});
-
-test("Server requests: at most a thousand are open", () => {
-  const scene = new Scene();
-  scene.start();
-  for (let id = 0; id <= 1_000; id++) scene.daemon({ id, method: "ping" });
-  assertEquals(scene.replies().length, 1_000);
-  assertEquals(scene.written().map(({ id, error }) => [id, error.code]), [
-    [1_000, -31004],
-  ]);
-});
-
-test("Server requests: an invalid response of the client becomes an error for the daemon", () => {
-  const scene = new Scene();
-  scene.start();
-  scene.daemon({ id: 9, method: "roots/list" });
-  const [{ id }] = scene.replies();
-  scene.client({ id, error: "no" });
-  assertEquals(scene.written().map(({ id, error }) => [id, error.code]), [
-    [9, -32603],
   ]);
 });
 
@@ -808,28 +502,6 @@ test("Back-pressure: a client that does not read loses the connection, and the n
   assertEquals(scene.dials.length, 2);
 });
 
-test("Liveness: with --ping-interval off a client's ping loses no connection", () => {
-  const scene = new Scene({ pingInterval: Infinity });
-  scene.start();
-  scene.ask(1, "ping");
-  scene.call(2, "write");
-  scene.pass(60_000);
-  assertEquals(scene.replies(), []);
-});
-
-test("Liveness: a dead connection is lost after a cancelled call, even if the client pings", () => {
-  const scene = new Scene({ connections: "one" });
-  scene.start();
-  scene.pass(5_000);
-  scene.pong();
-  scene.call(1, "write");
-  scene.pass(60_000);
-  scene.client({ method: "notifications/cancelled", params: { requestId: 1 } });
-  scene.ask(2, "ping");
-  scene.pass(1);
-  assertEquals(scene.isLeft(1), true);
-});
-
 test("--give-up-after: does not run while the client does not read", () => {
   const scene = new Scene({ giveUpAfter: 5_000 });
   scene.start();
@@ -858,66 +530,6 @@ test("Ping: one in flight on a lost connection is answered, even with --retry ne
   assertEquals(scene.replies(), [{ jsonrpc: "2.0", id: 1, result: {} }]);
 });
 
-/** A task of a client that has heard of its progress up to 1, and how it goes on. */
-function task(params: Json = { task: {} }): {
-  scene: Scene;
-  progress: (value: number) => Json[];
-} {
-  const scene = new Scene();
-  scene.start();
-  scene.ask(1, "tools/call", { ...params, _meta: { progressToken: "t" } });
-  const progress = (value: number): Json[] => {
-    scene.take();
-    const told = { progressToken: "t", progress: value };
-    scene.daemon({ method: "notifications/progress", params: told });
-    return scene.replies();
-  };
-  progress(1);
-  scene.daemon({ id: 1, result: { task: { taskId: "T", status: "working" } } });
-  return { scene, progress };
-}
-
-test("Tasks: progress goes on after the request was answered", () => {
-  const { progress } = task();
-  assertEquals([1, 2, 2, 3].map((value) => progress(value).length), [
-    ...[1, 1, 1, 1],
-  ]);
-  assertEquals(task({}).progress(2), [], "who asked for no task has none");
-});
-
-const TASK_ENDS: [what: string, end: (scene: Scene) => void][] = [
-  ["a status", (scene) => {
-    const params = { taskId: "T", status: "failed" };
-    scene.daemon({ method: "notifications/tasks/status", params });
-  }],
-  ["tasks/get", (scene) => {
-    scene.ask(2, "tasks/get", { taskId: "T" });
-    scene.daemon({ id: 2, result: { taskId: "T", status: "completed" } });
-  }],
-  ["tasks/result", (scene) => {
-    scene.ask(2, "tasks/result", { taskId: "T" });
-    scene.daemon({ id: 2, result: { content: [] } });
-  }],
-];
-for (const [what, end] of TASK_ENDS) {
-  test(`Tasks: progress stops after ${what}`, () => {
-    const { scene, progress } = task();
-    const params = { taskId: "T", status: "working" };
-    scene.daemon({ method: "notifications/tasks/status", params });
-    assertEquals(progress(2).length, 1);
-    end(scene);
-    assertEquals(progress(3), []);
-  });
-}
-
-test("Tasks: progress stops when the daemon is lost", () => {
-  const { scene, progress } = task();
-  scene.close();
-  scene.untilDial();
-  scene.again();
-  assertEquals(progress(2), []);
-});
-
 test("Secrets: one that an MCP daemon quotes reaches neither client nor log", () => {
   const error = { code: -32603, message: `${"x".repeat(196)}S3CRET` };
   const scene = new Scene({ secrets: ["S3CRET"] });
@@ -938,4 +550,88 @@ test("Secrets: one that an MCP daemon quotes reaches neither client nor log", ()
   for (const said of [unlisted, answer()]) {
     assertEquals([said.includes("S3CR"), said.includes("***")], [false, true]);
   }
+});
+
+const HANDSHAKES: [
+  what: string,
+  text: string,
+  answers: Json[],
+  written: string,
+][] = [
+  [
+    "with id null",
+    '{"jsonrpc":"2.0","id":null,"method":"notifications/initialized"}',
+    [],
+    '{"jsonrpc":"2.0","method":"notifications/initialized"}',
+  ],
+  [
+    "with an id",
+    '{"jsonrpc":"2.0","id":3,"method":"notifications/initialized","params":{}}',
+    [{ jsonrpc: "2.0", id: 3, result: {} }],
+    '{"jsonrpc":"2.0","method":"notifications/initialized","params":{}}',
+  ],
+  [
+    "by its old name",
+    '{"jsonrpc":"2.0","method":"initialized"}',
+    [],
+    '{"jsonrpc":"2.0","method":"initialized"}',
+  ],
+  [
+    "by its old name, with an id",
+    '{"jsonrpc":"2.0","method":"initialized","id":"i"}',
+    [{ jsonrpc: "2.0", id: "i", result: {} }],
+    '{"jsonrpc":"2.0","method":"initialized"}',
+  ],
+];
+
+for (const [what, text, answers, written] of HANDSHAKES) {
+  test(`Handshake: the client's initialized is sent, and replayed after a reconnect: ${what}`, () => {
+    const scene = new Scene();
+    scene.open();
+    scene.ask("init", "initialize", { protocolVersion: "2025-06-18" });
+    scene.daemon({
+      id: "init",
+      result: { protocolVersion: "2025-06-18", capabilities: {} },
+    });
+    scene.take();
+    scene.client(text);
+    assertEquals(scene.replies(), answers);
+    const texts = () =>
+      scene.take().flatMap((it) => it.type === "send" ? [it.text] : []);
+    assertEquals(texts(), [written]);
+    scene.close();
+    scene.untilDial();
+    scene.again();
+    assertEquals(texts().filter((it) => it.includes("initialized")), [written]);
+  });
+}
+
+for (const result of ["[]", "true", '"ok"', '""']) {
+  test(`Responses: a result that is no object becomes an empty one: ${result}`, () => {
+    const scene = settled();
+    scene.pass(1_500);
+    scene.ask(1, "logging/setLevel", { level: "info" });
+    scene.pong();
+    scene.daemon(`{"jsonrpc":"2.0","id":1,"result":${result}}`);
+    const [reply] = scene.replies();
+    assertEquals([reply.result ?? reply.error?.code, reply.id], [{}, 1]);
+  });
+}
+
+test("Handshake: initialized is sent even with the id of an open request", () => {
+  const scene = new Scene();
+  scene.open();
+  scene.ask(0, "initialize", { protocolVersion: "2025-06-18" });
+  scene.client({ id: 0, method: "notifications/initialized" });
+  const result = { protocolVersion: "2025-06-18", capabilities: {} };
+  scene.daemon({ id: 0, result });
+  assertEquals(scene.written().at(-1).method, "notifications/initialized");
+});
+
+test("Responses: one without jsonrpc and with another member ends its call", () => {
+  const scene = settled();
+  call(scene, 1, "write");
+  scene.daemon('{"id":1,"result":{},"session":"a"}');
+  live(scene, 10_000);
+  assertEquals(codes(scene).length, 1);
 });

@@ -1,17 +1,16 @@
 /**
- * What a client hears while its request waits, what a long outage costs, and
- * what a sleep does not.
+ * Progress notifications while a request waits, the circuit breaker in a long
+ * outage, and the limits of the queue.
  *
  * @module
  */
 
-import { down, pass } from "../../helpers/session/outage.ts";
 import { assert, assertEquals, assertMatch } from "../../helpers/assert.ts";
-import type { SessionEvent } from "../../../lib/events.ts";
-import { Naps } from "../../../lib/proxy/sleep_detector.ts";
 import { test } from "../../helpers/no_permissions.ts";
 import { ExaiScene } from "../../helpers/session/exai_driver.ts";
-import { type Json, Scene } from "../../helpers/session/session_driver.ts";
+import { down, pass } from "../../helpers/session/outage.ts";
+import { Scene } from "../../helpers/session/session_driver.ts";
+import { calling, greeted } from "../../helpers/session/silent_connection.ts";
 
 test("Wait progress: a client with a progress token is notified of the wait for the daemon", () => {
   const scene = down();
@@ -156,137 +155,6 @@ test("Circuit breaker: stays closed in a short outage, with a short queue timeou
   assertEquals(scene.replies(), [], "without a limit no circuit");
 });
 
-test("Sleep: postpones all timeouts, and the connection is probed at once", () => {
-  const scene = new Scene({ requestTimeout: 60_000 });
-  scene.start();
-  scene.call(1, "write");
-  scene.pass(10_000);
-  scene.take();
-  scene.sleep(8 * 3_600_000);
-  assertEquals(scene.replies(), []);
-  const [{ id, method }] = scene.sent();
-  assertEquals(method, "ping");
-  scene.daemon({ id, result: {} }, 1);
-  scene.pass(49_999);
-  assertEquals(scene.replies(), []);
-  scene.pass(1);
-  assertEquals(scene.replies()[0].error.code, -31003);
-});
-
-test("Sleep: buffered messages are forwarded, but do not show that the connection lives", () => {
-  const scene = new Scene();
-  scene.start();
-  scene.call(1, "write");
-  scene.pass(5_000);
-  const old = scene.sent().at(-1);
-  assertEquals(old.method, "ping");
-  scene.take();
-  scene.sleep(60_000);
-  const { id, method } = scene.sent().at(-1);
-  assertEquals([method, id === old.id], ["ping", false]);
-  scene.take();
-  scene.daemon({ id: old.id, result: {} });
-  scene.daemon({ id: 1, result: {} });
-  assertEquals(scene.replies().map(({ id }) => id), [1]);
-  scene.call(2, "write");
-  assertEquals(scene.sent(), []);
-  const dials = scene.dials.length;
-  scene.pass(1_300);
-  assertEquals(scene.dials.length, dials + 1);
-});
-
-test("exai sleep: a probe from before it does not show that the connection lives", () => {
-  const scene = new ExaiScene();
-  scene.greet();
-  const main = scene.epoch;
-  scene.health(main, "0:01:00");
-  scene.pass(5_000);
-  const isProbe = scene.frames().some(({ op }) => op === "health");
-  assert(isProbe);
-  scene.sleep(60_000);
-  scene.health(main, "0:03:00");
-  scene.take();
-  scene.ask(1, "tools/list");
-  assertEquals(scene.frames(), []);
-  const dials = scene.dials.length;
-  scene.pass(1_300);
-  assertEquals(scene.dials.length, dials + 1);
-});
-
-test("Sleep: the next message clears a suspect connection", () => {
-  const scene = new Scene();
-  scene.start();
-  const { epoch } = scene;
-  scene.call(1, "write");
-  scene.sleep(60_000);
-  scene.pass(1_000);
-  assertMatch(scene.log(), /a second one is to show/);
-  scene.take();
-  scene.call(2, "write");
-  assertEquals(scene.sent(), []);
-  scene.daemon({ method: "notifications/message", params: {} }, epoch);
-  assertEquals(scene.written().map(({ id }) => id), [2]);
-});
-
-test("Sleep: nothing is sent before the connection has answered a probe", () => {
-  const scene = new Scene();
-  scene.start();
-  scene.pass(1_000);
-  scene.take();
-  scene.sleep(60_000);
-  const [{ id }] = scene.sent();
-  scene.take();
-  scene.call(1, "write");
-  scene.ask(2, "ping");
-  assertEquals(scene.sent(), []);
-  assertEquals(scene.replies().map(({ id }) => id), [2]);
-  scene.daemon({ id, result: {} });
-  scene.pong();
-  assertEquals(scene.written().map(({ id }) => id), [1]);
-});
-
-test("Sleep: a dead idle connection is lost after 1 s, and dialed", () => {
-  const scene = new Scene();
-  scene.start();
-  scene.take();
-  scene.sleep(60_000);
-  scene.call(1, "write");
-  const { now } = scene;
-  scene.untilDial();
-  assert(scene.now - now <= 1_300, `${scene.now - now}`);
-  scene.take();
-  scene.again();
-  assertEquals(scene.written().at(-1).id, 1);
-});
-
-test("Sleep: a dead connection with calls is suspect after 1 s", () => {
-  const scene = new Scene();
-  scene.start();
-  scene.call(1, "write");
-  scene.take();
-  scene.sleep(60_000);
-  scene.pass(1_000);
-  assertEquals([scene.dials.length, scene.replies()], [2, []]);
-});
-
-test("Sleep: ends a pause between dials, except after a refusal", () => {
-  for (const refused of [false, true]) {
-    const scene = down();
-    for (let n = 0; n < 6; n++) {
-      scene.untilDial();
-      scene.refuse();
-    }
-    scene.untilDial();
-    if (refused) {
-      scene.open();
-      scene.close(1008);
-    } else scene.refuse();
-    const { length } = scene.dials;
-    scene.sleep(4_000);
-    assertEquals(scene.dials.length, refused ? length : length + 1);
-  }
-});
-
 test("--give-up-after: does not count a sleep", () => {
   const scene = down({ giveUpAfter: 60_000 });
   pass(scene, 30_000);
@@ -308,57 +176,6 @@ test("--give-up-after: does not run while a connection is probed after a sleep",
   scene.sleep(3_600_000);
   assertEquals(scene.exit(), undefined);
 });
-
-test("exai sleep: a daemon that started during it is another process", () => {
-  for (const slept of [0, 8 * 3_600_000]) {
-    const scene = new ExaiScene();
-    scene.greet();
-    const call = scene.running(1);
-    scene.pass(3_000);
-    scene.do({ type: "resumed", gap: 0, unseen: slept });
-    scene.close(1006, call.epoch);
-    scene.close(1006, 1);
-    scene.untilDial();
-    scene.take();
-    scene.greet();
-    scene.greet();
-    scene.health(scene.epoch, "4:00:00", 1_700_000_000);
-    const sent = scene.frames().map(({ op }) => op);
-    assertEquals(sent, slept === 0 ? ["call_tool"] : []);
-  }
-});
-
-const NAPS: [
-  what: string,
-  now: number,
-  wall: number,
-  dueAt: number,
-  found: Json,
-][] = [
-  ["in time", 2_000, 2_000, 2_000, undefined],
-  ["a busy machine", 4_900, 4_900, 2_000, undefined],
-  ["stopped", 60_000, 60_000, 2_000, { gap: 60_000, unseen: 0 }],
-  ["stopped, with a deadline soon", 60_000, 60_000, 100, {
-    gap: 60_000,
-    unseen: 0,
-  }],
-  ["a clock that stood still", 1_000, 61_000, 2_000, {
-    gap: 0,
-    unseen: 60_000,
-  }],
-  ["both", 11_000, 61_000, 1_000, { gap: 11_000, unseen: 50_000 }],
-  ["nothing was due", 61_000, 61_000, Infinity, undefined],
-  ["the wall's clock was put back", 1_000, -61_000, 1_000, undefined],
-];
-for (const [what, now, wall, dueAt, found] of NAPS) {
-  test(`Sleep detector: ${what}`, () => {
-    const naps = new Naps(0, 0);
-    const event: SessionEvent | undefined = found &&
-      { type: "resumed", ...found };
-    assertEquals(naps.look(now, wall, dueAt), event);
-    assertEquals(naps.look(now, wall, dueAt), undefined, "once");
-  });
-}
 
 test("Size limit: a response that is too large for the runtime is not requested again", () => {
   const burst = (scene: Scene): void => {
@@ -387,4 +204,72 @@ test("Size limit: a response that is too large for the runtime is not requested 
   exai.running(1);
   burst(exai);
   assertEquals(exai.answers(), [[1, -31005]]);
+});
+
+test("Back-pressure: a full stdout during a failover loses each connection once", () => {
+  const scene = calling("concurrent");
+  scene.pass(10_000);
+  greeted(scene);
+  scene.take();
+  scene.do({ type: "clogged" });
+  const closed = scene.take().flatMap((e) =>
+    e.type === "close" ? [e.epoch] : []
+  );
+  assertEquals(closed, [1, 2]);
+  const { length } = scene.dials;
+  scene.do({ type: "drained" });
+  scene.pass(600);
+  assertEquals(scene.dials.length, length + 1);
+});
+
+test("Queue: a large message on a ready connection meets no limit", () => {
+  const scene = new Scene({ maxMessage: 1024 ** 3 });
+  scene.start();
+  scene.call(1, "x".repeat(65 * 1024 * 1024));
+  assertEquals(scene.replies(), []);
+});
+
+test("Queue: a batch of 1,500 requests on a ready connection meets no limit", () => {
+  const scene = new Scene();
+  scene.start();
+  const batch = Array.from(
+    { length: 1500 },
+    (_, id) => ({ jsonrpc: "2.0", id, method: "tools/list" }),
+  );
+  scene.client(JSON.stringify(batch));
+  assertEquals([scene.written().length, scene.replies().length], [1500, 0]);
+});
+
+test("Circuit breaker: while it is open, a call dials at once", () => {
+  const scene = new Scene();
+  scene.start();
+  scene.close();
+  for (let i = 0; i < 12; i++) {
+    scene.untilDial();
+    scene.open();
+    scene.close();
+  }
+  scene.pass(1_000);
+  const { length } = scene.dials;
+  scene.take();
+  scene.call(1, "write");
+  scene.pass(20_000);
+  assert(
+    scene.dials.length > length,
+    JSON.stringify(scene.replies()[0]?.error.message),
+  );
+});
+
+test("Wait progress: says that a second connection checks the silent one", () => {
+  const scene = calling("concurrent");
+  scene.pass(10_000);
+  scene.refuse();
+  scene.call("n", "write", { progressToken: 1 });
+  for (let i = 0; i < 3; i++) {
+    const n = scene.dials.length;
+    scene.pass(500);
+    if (scene.dials.length > n) scene.refuse();
+  }
+  const [{ params }] = scene.replies();
+  assertEquals(/silent: a second connection/.test(params.message), true);
 });

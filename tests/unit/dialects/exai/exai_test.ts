@@ -1,58 +1,14 @@
 /**
- * The exai dialect in a session: the pool of links, what is answered without
- * the daemon, refusals, limits and bad input.
+ * The exai dialect in a session: hello, calls, refusals, OVER_CAPACITY and
+ * DUPLICATE, and bad input.
  *
  * @module
  */
 
 import { assert, assertEquals, assertMatch } from "../../../helpers/assert.ts";
-import { healthFile } from "../../../../lib/session/log_messages.ts";
-import { ExaiScene } from "../../../helpers/session/exai_driver.ts";
 import { test } from "../../../helpers/no_permissions.ts";
+import { ExaiScene } from "../../../helpers/session/exai_driver.ts";
 import type { Json } from "../../../helpers/session/session_driver.ts";
-
-test("exai initialize: answered without a daemon, in the client's version where it is known", () => {
-  for (
-    const [asked, answered] of [
-      ["2024-11-05", "2024-11-05"],
-      ["2025-06-18", "2025-06-18"],
-      ["2025-11-25", "2025-11-25"],
-      ["2030-01-01", "2025-11-25"],
-      [undefined, "2025-11-25"],
-      [5, "2025-11-25"],
-    ]
-  ) {
-    const scene = new ExaiScene();
-    scene.ask(0, "initialize", { protocolVersion: asked });
-    const [{ result }] = scene.replies();
-    assertEquals(result.protocolVersion, answered);
-    assertEquals(result.capabilities, { tools: { listChanged: true } });
-    assertEquals(result.serverInfo, { name: "alwaysup", version: "1" });
-  }
-});
-
-const LOCAL: [method: string, params: Json, expected: Json][] = [
-  ["ping", undefined, {}],
-  ["resources/list", {}, { resources: [] }],
-  ["resources/templates/list", {}, { resourceTemplates: [] }],
-  ["prompts/list", {}, { prompts: [] }],
-  ["server/discover", {}, -32601],
-  ["logging/setLevel", { level: "info" }, -32601],
-  ["__proto__", {}, -32601],
-  ["tools/call", {}, -32602],
-  ["tools/call", { name: "" }, -32602],
-  ["tools/call", { name: "x", arguments: [] }, -32602],
-  ["tools/call", { name: "x", arguments: "y" }, -32602],
-  ["tools/call", [], -32602],
-];
-for (const [method, params, expected] of LOCAL) {
-  test(`exai local answers: ${method} ${JSON.stringify(params)}`, () => {
-    const scene = new ExaiScene();
-    scene.ask(0, method, params);
-    const [{ result, error }] = scene.replies();
-    assertEquals(error?.code ?? result, expected);
-  });
-}
 
 test("exai hello: sent first, with a session id for each connection and the token as a string", () => {
   const scene = new ExaiScene({}, { token: "s3cret" });
@@ -124,72 +80,6 @@ test("exai call: a daemon that takes our session id gets no _call_key", () => {
   assertEquals(call.arguments, {});
 });
 
-test("exai pool: eight calls run four at a time, the others in order as connections become free", () => {
-  const scene = new ExaiScene();
-  scene.greet();
-  for (let id = 1; id <= 8; id++) scene.call(id, `tool${id}`);
-  assertEquals(scene.dials.length, 5);
-  const calls = [2, 3, 4, 5].flatMap((epoch) => scene.greet(epoch));
-  assertEquals(calls.map(({ name }) => name), [
-    ...["tool1", "tool2", "tool3", "tool4"],
-  ]);
-  scene.take();
-  scene.result(calls[2], "third");
-  assertEquals(scene.answers(), [[3, "third"]]);
-  assertEquals(
-    scene.frames().map(({ epoch, name }) => [epoch, name]),
-    [[4, "tool5"]],
-  );
-});
-
-test("exai main connection: tools/list and probes do not wait behind a call", () => {
-  const scene = new ExaiScene();
-  scene.greet();
-  scene.running(1);
-  scene.ask(2, "tools/list");
-  assertEquals(scene.frames(), [{ epoch: 1, op: "list_tools" }]);
-});
-
-test("exai main connection: a list waits for the response to a probe, as one frame is in flight at a time", () => {
-  const scene = new ExaiScene();
-  scene.greet();
-  scene.pass(5_000);
-  assertEquals(scene.frames().map(({ op }) => op), ["health"]);
-  scene.ask(1, "tools/list");
-  assertEquals(scene.frames(), []);
-  scene.say({ error: { code: "INVALID_REQUEST", message: "no health" } });
-  assertEquals(scene.frames().map(({ op }) => op), ["list_tools"]);
-});
-
-test("exai pool: a call that waits for a free connection may exceed the queue timeout, but not its own limit", () => {
-  const scene = new ExaiScene({ requestTimeout: 100_000 });
-  scene.greet();
-  for (let id = 1; id <= 5; id++) scene.call(id, "chat");
-  for (const epoch of [2, 3, 4, 5]) scene.greet(epoch);
-  scene.pass(99_000);
-  assertEquals(scene.answers(), []);
-  scene.pass(1_000);
-  assertEquals(scene.answers(), [1, 2, 3, 4, 5].map((id) => [id, -31003]));
-});
-
-test("exai pool: a connection is closed after a minute without a call", () => {
-  const scene = new ExaiScene({ pingInterval: Infinity });
-  scene.greet();
-  const call = scene.running(1);
-  scene.pass(100_000);
-  scene.result(call, "late");
-  scene.take();
-  scene.pass(59_999);
-  assertEquals(scene.take(), []);
-  scene.pass(1);
-  assertEquals(
-    scene.take().filter(({ type }) => type === "close"),
-    [{ type: "close", epoch: 2 }],
-  );
-  scene.pass(600_000);
-  assertEquals([scene.take(), scene.session.deadline()], [[], Infinity]);
-});
-
 test("exai progress: rises for the client's token, and the daemon's limit counts from the ack", () => {
   const scene = new ExaiScene();
   scene.greet();
@@ -231,26 +121,6 @@ for (const timeout of [undefined, null, "soon", -1, NaN, {}]) {
   });
 }
 
-test("exai pool: a connection whose call timed out or was cancelled is not used again", () => {
-  for (const isCancelled of [true, false]) {
-    const scene = new ExaiScene({ requestTimeout: 10_000 });
-    scene.greet();
-    scene.running(1);
-    if (isCancelled) {
-      const params = { requestId: 1 };
-      scene.client({ method: "notifications/cancelled", params });
-    } else {
-      scene.pass(10_000);
-    }
-    const closed = scene.take().filter(({ type }) => type === "close");
-    assertEquals(closed, [{ type: "close", epoch: 2 }]);
-    const next = scene.running(2);
-    assertEquals(next.epoch, 3);
-    scene.result(next, "good");
-    assertEquals(scene.answers(), [[2, "good"]]);
-  }
-});
-
 test("exai liveness: silence loses no connection while a call runs, nor at once when the call ends", () => {
   const scene = new ExaiScene();
   scene.greet();
@@ -291,6 +161,7 @@ const REFUSALS: [what: string, act: (scene: ExaiScene) => void][] = [
     scene.close(4003);
   }],
 ];
+
 for (const [what, act] of REFUSALS) {
   test(`exai refusal: calls fail, and the next dial comes at the cap: ${what}`, () => {
     const scene = new ExaiScene();
@@ -319,6 +190,7 @@ const ENDS: [code: number, reason: RegExp][] = [
   [4002, /waited for hello/],
   [1006, /without a close frame/],
 ];
+
 for (const [code, reason] of ENDS) {
   test(`exai hello: a close with ${code} before the response is an ordinary failure`, () => {
     const scene = new ExaiScene();
@@ -338,41 +210,6 @@ test("exai hello: the log names the dialect of a daemon that speaks the other on
   scene.open();
   scene.daemon({ id: null, error: { code: -32600, message: "no" } });
   assertMatch(scene.log(), /--dialect mcp/);
-});
-
-test("exai pool: a full pool is no lost daemon", () => {
-  const scene = new ExaiScene();
-  scene.greet();
-  const call = scene.running(1);
-  scene.call(2, "chat");
-  for (let i = 0; i < 3; i++) {
-    scene.open();
-    scene.close(1008);
-    scene.untilDial();
-  }
-  assertEquals(scene.logged(), ["pool-attempt-failed"]);
-  scene.result(call, "first");
-  assertEquals(scene.frames().at(-1)?.name, "chat");
-  scene.ask(3, "tools/list");
-  assertEquals(scene.frames().map(({ op }) => op), ["list_tools"]);
-});
-
-test("exai pool: a call for which no connection opens fails with the reason after the queue timeout", () => {
-  const scene = new ExaiScene({ pingInterval: Infinity });
-  scene.greet();
-  scene.call(1, "chat");
-  while (scene.replies().length === 0 && scene.now < 100_000) {
-    scene.open();
-    scene.close(1008);
-    scene.pass(1_000);
-  }
-  assert(scene.now >= 45_000 && scene.now < 46_000);
-  const [{ error }] = scene.replies();
-  assertEquals([error.code, error.data.delivered], [-31001, "no"]);
-  assertMatch(error.message, /MAX_CONNECTIONS/);
-  scene.take();
-  scene.pass(1_000);
-  assertEquals(scene.take(), [], "nobody wants the pool any more");
 });
 
 test("exai OVER_CAPACITY: a call is retried after the daemon's pause, under a new id", () => {
@@ -530,6 +367,7 @@ const REFUSED: [what: string, frame: Json, text: string][] = [
   ],
   ["a code in other letters", { error: { code: 7, message: "no" } }, "no"],
 ];
+
 for (const [what, frame, text] of REFUSED) {
   test(`exai errors: a call's error is a tool error, in the words of the Python shim: ${what}`, () => {
     const scene = new ExaiScene();
@@ -589,45 +427,6 @@ test("exai health file: read with the time since the connection was lost", () =>
   assertEquals(looks, [{ type: "health file", path: "/h", lostMs: 250 }]);
 });
 
-const HEALTH: [
-  what: string,
-  ageMs: number,
-  lostMs: number | undefined,
-  says: RegExp,
-][] = [
-  [
-    "fresh, and the daemon was never there",
-    3_000,
-    undefined,
-    /fresh \(3\.0 s old\): the daemon ran then.*check EXAI_WS_HOST/,
-  ],
-  [
-    "written before the crash",
-    3_000,
-    250,
-    /from before the connection was lost: it says nothing about now/,
-  ],
-  [
-    "written since the crash",
-    3_000,
-    60_000,
-    /fresh \(3\.0 s old\).*check EXAI_WS_HOST/,
-  ],
-  [
-    "stale",
-    130_000,
-    250,
-    /stale \(130\.0 s old\): the daemon is down, or busy/,
-  ],
-];
-for (const [what, ageMs, lostMs, says] of HEALTH) {
-  test(`exai health file: what the log says of one that is ${what}`, () => {
-    const { message } = healthFile("/h", { ageMs }, lostMs);
-    assertMatch(message, says);
-    assertEquals(/seems to run/.test(message), false);
-  });
-}
-
 test("exai list_tools: the client is notified of tools that changed during an outage", () => {
   const scene = new ExaiScene();
   scene.greet();
@@ -651,4 +450,192 @@ test("exai shutdown: at the end of stdin a running call fails with an unknown ou
   scene.pass(1_500);
   assertEquals(scene.answers(), [[1, -31002]]);
   assertEquals(scene.exit(), 0);
+});
+
+for (const requestTimeout of [3_600_000, Infinity]) {
+  test(`exai OVER_CAPACITY: a call that waited for ten minutes here is retried (${requestTimeout})`, () => {
+    const scene = new ExaiScene({ requestTimeout });
+    scene.greet();
+    for (let id = 1; id <= 5; id++) scene.call(id, "chat");
+    const calls = [2, 3, 4, 5].flatMap((epoch) => scene.greet(epoch));
+    for (let t = 0; t < 601; t++) {
+      scene.pass(1_000);
+      for (const { request_id, epoch } of calls) {
+        scene.say({ op: "progress", request_id, t }, epoch);
+      }
+    }
+    scene.take();
+    scene.result(calls[0], "one");
+    const [{ request_id, epoch }] = scene.frames(); // call 5, written for the first time
+    const error = { code: "OVER_CAPACITY", message: "full", retry_after: 1 };
+    scene.say({ op: "call_tool_res", request_id, error }, epoch);
+    assertEquals(scene.answers(), []);
+  });
+}
+
+test("exai DUPLICATE: with a revision without health, a duplicate of our own call is no lost connection", () => {
+  const scene = new ExaiScene();
+  scene.greet(1, "editor-80000000-1");
+  scene.call(1, "chat");
+  const [one] = scene.greet(2, "editor-80000000-2");
+  scene.call(2, "chat");
+  const [two] = scene.greet(3, "editor-80000000-3");
+  const details = { original_request_id: one.request_id, retry_after_secs: 1 };
+  const error = { code: "OVER_CAPACITY", message: "in flight", details };
+  scene.say({ op: "call_tool_res", request_id: two.request_id, error }, 3);
+  scene.pass(1_000);
+  assertEquals(scene.answers(), []);
+});
+
+test("exai list_tools: an error with a request_id that nobody sent fails the list in flight", () => {
+  const scene = new ExaiScene({ pingInterval: Infinity });
+  scene.greet(1, "editor-80000000-1");
+  scene.ask(1, "tools/list");
+  scene.say({
+    op: "error",
+    request_id: "unknown",
+    error: { code: "INTERNAL_ERROR", message: "x" },
+  }, 1);
+  assertEquals(scene.answers(), [[1, -32603]]);
+});
+
+test("exai OVER_CAPACITY: a provider without capacity ends the call by the idle timeout, whatever the progress says", () => {
+  const scene = new ExaiScene();
+  scene.greet();
+  let call = scene.running(1);
+  const replies: Json[] = [];
+  for (let n = 0; n < 8_000 && replies.length === 0; n++) {
+    const { request_id, epoch } = call;
+    const note = "accepted, awaiting provider/session capacity";
+    scene.say({ op: "progress", request_id, note }, epoch);
+    const message = "GLM concurrency limit reached; retry soon";
+    const error = { code: "OVER_CAPACITY", message, retry_after: 1 };
+    scene.say({ op: "call_tool_res", request_id, error }, epoch);
+    scene.pass(1_000);
+    for (const effect of scene.take()) {
+      if (effect.type === "reply") replies.push(JSON.parse(effect.text));
+      if (effect.type !== "send") continue;
+      const frame = JSON.parse(effect.text);
+      if (frame.op === "health") scene.health(effect.epoch, "1:00:00");
+      if (frame.op === "call_tool") call = { epoch: effect.epoch, ...frame };
+    }
+  }
+  assertEquals(replies.length, 1);
+  assert(scene.now >= 600_000 && scene.now < 602_000, `${scene.now}`);
+});
+
+test("exai DUPLICATE: polling for our own duplicate ends by the call's limit", () => {
+  const scene = new ExaiScene();
+  scene.greet();
+  const one = scene.running(1);
+  scene.result(one, "x");
+  const { request_id, epoch } = scene.running(2);
+  const error = {
+    code: "DUPLICATE",
+    message: "duplicate call in flight",
+    original_request_id: one.request_id,
+  };
+  scene.say({ op: "call_tool_res", request_id, error }, epoch);
+  const replies: Json[] = [];
+  for (let n = 0; n < 4_000 && replies.length === 0; n++) {
+    scene.pass(250);
+    for (const effect of scene.take()) {
+      if (effect.type === "reply") replies.push(JSON.parse(effect.text));
+      if (effect.type !== "send") continue;
+      const frame = JSON.parse(effect.text);
+      if (frame.op === "health") scene.health(effect.epoch, "1:00:00");
+      if (frame.op !== "call_tool") continue;
+      const note = "duplicate request; still processing";
+      const { request_id } = frame;
+      scene.say({ op: "progress", request_id, note }, effect.epoch);
+    }
+  }
+  assertEquals(replies.map(({ error }) => error.code), [-31003]);
+});
+
+test("exai errors: a secret that the daemon quotes reaches neither client nor log", () => {
+  const secrets = ["S3CRET"];
+  const scene = new ExaiScene({ secrets }, { token: "S3CRET" });
+  scene.call(1, "chat");
+  scene.open();
+  const error = { code: "unauthorized", message: "input_value='S3CRET'" };
+  scene.say({ op: "hello_ack", ok: false, error });
+  const effects = scene.take().filter(({ type }) => type !== "send");
+  const said = JSON.stringify([effects, scene.session.snapshot()]);
+  assertEquals([said.includes("S3CRET"), said.includes("***")], [false, true]);
+});
+
+test("exai errors: a call's error that quotes a secret reaches the client redacted", () => {
+  const secrets = ["S3CRET"];
+  const scene = new ExaiScene({ secrets }, { token: "S3CRET" });
+  scene.greet();
+  const { request_id, epoch } = scene.running(1);
+  const error = { code: "EXEC_ERROR", message: "bad input: S3CRET" };
+  scene.say({ op: "call_tool_res", request_id, error }, epoch);
+  const said = JSON.stringify(scene.replies());
+  assertEquals([said.includes("S3CRET"), said.includes("***")], [false, true]);
+});
+
+test("exai frames: a number or a note of another type causes no internal error", () => {
+  const odd = { valueOf: 1, toString: 1 };
+  const frames: Json[] = [
+    { op: "progress", note: odd },
+    { op: "call_tool_ack", timeout: odd },
+    { error: { code: "OVER_CAPACITY", message: "m", retry_after: odd } },
+  ];
+  for (const frame of frames) {
+    const scene = new ExaiScene();
+    scene.greet();
+    const { request_id, epoch } = scene.running(1);
+    scene.take();
+    scene.say({ op: "call_tool_res", request_id, ...frame }, epoch);
+    const bugs = scene.take().filter((it: Json) => it.event === "bug");
+    assertEquals(bugs, []);
+  }
+});
+
+test("exai OVER_CAPACITY: a call that is too large for ever is not retried", () => {
+  const scene = new ExaiScene();
+  scene.greet();
+  const { request_id, epoch } = scene.running(1);
+  const error = { code: "OVER_CAPACITY", message: "Request too large" };
+  scene.say({ op: "call_tool_res", request_id, error }, epoch);
+  assertEquals(scene.answers(), [[1, -31005]]);
+});
+
+test("exai list_tools: tools reach the client as they are spelled, if they are as MCP wants them", () => {
+  const schema = '{"type":"object","maximum":18446744073709551615}';
+  const spelled = `[ {"name":"a","inputSchema":${schema}} ]`;
+  const scene = new ExaiScene();
+  scene.greet();
+  scene.ask(1, "tools/list");
+  scene.take();
+  scene.daemon(`{"op":"list_tools_res","tools":${spelled}}`);
+  const [reply] = scene.take().filter((it: Json) => it.type === "reply");
+  assert((reply as Json).text.includes(`"tools":${spelled}`));
+  scene.ask(2, "tools/list");
+  scene.say({ op: "list_tools_res", tools: [{ name: "b" }] });
+  const [{ result }] = scene.replies();
+  const inputSchema = { type: "object" };
+  assertEquals(result.tools, [{ name: "b", inputSchema }]);
+});
+
+test("exai frames: a response that is no JSON ends its call, and its connection is used again", () => {
+  const scene = new ExaiScene();
+  scene.greet();
+  const call = scene.running(1);
+  const id = JSON.stringify(call.request_id);
+  scene.daemon(
+    `{"op":"call_tool_res","request_id":${id},"outputs":[],"cost":NaN}`,
+    call.epoch,
+  );
+  scene.daemon(`{"op":"call_tool_res","request_id":"x","cost":NaN}`);
+  scene.pass(1_999);
+  assertEquals(scene.answers(), []);
+  scene.pass(1);
+  assertEquals(scene.answers(), [[1, -31002]]);
+  scene.take();
+  scene.call(2, "chat");
+  const [next] = scene.frames().filter(({ op }) => op === "call_tool");
+  assertEquals(next.epoch, call.epoch);
 });

@@ -1,5 +1,5 @@
 /**
- * The exai daemon's frames as MCP has them.
+ * The exai daemon's frames, and what they become in MCP.
  *
  * @module
  */
@@ -10,27 +10,32 @@ import {
   toolsOf,
   uptimeOf,
 } from "../../../../lib/dialects/exai/frames.ts";
-import { readHealth } from "../../../../lib/proxy/health_file.ts";
-import { readOutput } from "../../../../lib/dialects/exai/tool_output.ts";
 import { assertEquals } from "../../../helpers/assert.ts";
 import { test } from "../../../helpers/no_permissions.ts";
+import { ExaiScene } from "../../../helpers/session/exai_driver.ts";
 import type { Json } from "../../../helpers/session/session_driver.ts";
+import { codes } from "../../../helpers/session/two_tool_session.ts";
 
 const block = (text: string): Json => ({ type: "text", text });
+
 const SUMMARY = "\n=== MCP CALL SUMMARY ===\nTool: chat | Status: OK\n" +
   "=== END SUMMARY ===\n\n(no progress captured)\nreq_id=1";
+
 const output = (fields: Json): string =>
   JSON.stringify({ status: "success", metadata: {}, ...fields });
+
 /** What a workflow tool says when it raises, as a person would read it. */
 const FAILED = JSON.stringify(
   { status: "debug_failed", error: "no such file", step_number: 2 },
   null,
   2,
 );
+
 const SHOUTED = JSON.stringify({
   ...{ status: "CONSENSUS_FAILED", error: "", metadata: { tool_name: "x" } },
   step_number: 1,
 });
+
 /** What a tool found out, and no error of the daemon's. */
 const TESTED = JSON.stringify({ status: "tests_failed", failures: ["a"] });
 
@@ -168,6 +173,7 @@ const RESULTS: [
     false,
   ],
 ];
+
 for (const [what, frame, texts, isError] of RESULTS) {
   test(`exai call_tool_res: ${what}`, () => {
     const content = texts.map(block);
@@ -199,55 +205,6 @@ test("exai call_tool_res: an error alone is no result", () => {
   }
   assertEquals(resultOf({ op: "error", message: "a" }, "clean"), undefined);
 });
-
-const TURN = "\n\n---\n\nAGENT'S TURN: evaluate this";
-const PROGRESS = "=== PROGRESS ===\nstep\n=== END PROGRESS ===\n\n";
-const WORKFLOW = output({
-  ...{ status: "pause_for_analysis", step_number: 1, next_steps: "look" },
-  ...{ continuation_id: "c-1", expert_analysis: { raw_analysis: "line 3" } },
-});
-const FINDINGS = output({ content: "short", findings: ["a"] });
-const OUTPUTS: [what: string, text: string, texts: string[]][] = [
-  ["plain text", "hello", ["hello"]],
-  ["JSON that is no tool output", '{"content":"a"}', ['{"content":"a"}']],
-  ["content only", output({ content: "a" }), ["a"]],
-  ["progress in front", output({ content: `${PROGRESS}a` }), ["a"]],
-  ["a turn notice behind", output({ content: `a${TURN}` }), ["a"]],
-  ["both", output({ content: `${PROGRESS}a\nb${TURN}` }), ["a\nb"]],
-  [
-    "a tool that speaks of a turn itself",
-    output({
-      content: `x${TURN}\ny${TURN}`,
-    }),
-    [`x${TURN}\ny`],
-  ],
-  ["progress in the middle stays", output({ content: `a ${PROGRESS}` }), [
-    `a ${PROGRESS}`,
-  ]],
-  ["a text that only looks like it", `a${TURN}`, [`a${TURN}`]],
-  [
-    "a conversation that can go on",
-    output({
-      content: "a",
-      continuation_offer: { continuation_id: "c-1" },
-    }),
-    ["a", "continuation_id: c-1"],
-  ],
-  ["an error instead of content", output({ error: "no" }), ["no"]],
-  ["content that is no text", output({ content: { a: 1 } }), [
-    output({ content: { a: 1 } }),
-  ]],
-  ["a step of a workflow, which has no content", WORKFLOW, [WORKFLOW]],
-  ["content beside what a tool says itself", FINDINGS, [FINDINGS]],
-  ["neither content nor error", output({}), [output({})]],
-  ["broken JSON", "{", ["{"]],
-];
-for (const [what, text, texts] of OUTPUTS) {
-  test(`exai tool output: cleaned, and unchanged when raw: ${what}`, () => {
-    assertEquals(readOutput(text, "clean").texts, texts);
-    assertEquals(readOutput(text, "raw").texts, [text]);
-  });
-}
 
 test("exai errors: code, message, pause and original request are read in every revision's form", () => {
   const full = { code: "OVER_CAPACITY", message: "m", retry_after: 3 };
@@ -310,14 +267,49 @@ test("exai uptime: read as Python writes durations, and in no other form", () =>
   }
 });
 
-test("exai health file: missing, unreadable, or as old as it says", () => {
-  const missing = (): never => {
-    throw new Error("no such file");
-  };
-  assertEquals(readHealth(missing, 0), "missing");
-  assertEquals(readHealth(() => '{"t": 12', 0), "unreadable");
-  assertEquals(readHealth(() => '{"t":"x"}', 0), "unreadable");
-  assertEquals(readHealth(() => "5", 0), "unreadable");
-  assertEquals(readHealth(() => '{"t":10.5}', 11_000), { ageMs: 500 });
-  assertEquals(readHealth(() => '{"t":10.5}', 1_000), { ageMs: 0 });
+const nanOf = (frame: Json): string =>
+  JSON.stringify(frame).replace('"NAN"', "NaN");
+
+test("exai frames: a list_tools_res with NaN", () => {
+  const scene = new ExaiScene();
+  scene.greet();
+  scene.ask(0, "initialize", { protocolVersion: "2025-06-18" });
+  scene.ask(1, "tools/list");
+  scene.take();
+  scene.daemon(
+    nanOf({
+      op: "list_tools_res",
+      tools: [{ name: "chat", inputSchema: { default: "NAN" } }],
+    }),
+  );
+  for (let i = 0; i < 60; i++) scene.pass(1000);
+  assertEquals(codes(scene).length, 1);
+});
+
+test("exai frames: a health_res with NaN", () => {
+  const scene = new ExaiScene();
+  scene.greet();
+  scene.ask(0, "initialize", { protocolVersion: "2025-06-18" });
+  scene.ask(1, "tools/list");
+  scene.say({
+    op: "list_tools_res",
+    tools: [{ name: "chat", inputSchema: {} }],
+  });
+  scene.take();
+  for (let i = 0; i < 60; i++) {
+    scene.pass(1000);
+    for (const f of scene.frames()) {
+      if (f.op === "health") {
+        scene.daemon(
+          nanOf({
+            op: "health_res",
+            ok: true,
+            health: { uptime: 5, load: "NAN" },
+          }),
+          f.epoch,
+        );
+      }
+    }
+  }
+  assertEquals(scene.dials.length, 1);
 });

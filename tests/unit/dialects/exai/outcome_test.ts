@@ -5,10 +5,10 @@
  * @module
  */
 
-import { assert, assertEquals, assertMatch } from "../../../helpers/assert.ts";
-import { ExaiScene } from "../../../helpers/session/exai_driver.ts";
-import { test } from "../../../helpers/no_permissions.ts";
 import type { SessionConfig } from "../../../../lib/session/context.ts";
+import { assert, assertEquals, assertMatch } from "../../../helpers/assert.ts";
+import { test } from "../../../helpers/no_permissions.ts";
+import { ExaiScene } from "../../../helpers/session/exai_driver.ts";
 import type { Json } from "../../../helpers/session/session_driver.ts";
 
 /** A call has been running for a while, and every connection is lost. */
@@ -96,6 +96,7 @@ const UNTOLD: [what: string, frame: Json][] = [
     health: { uptime_human: "9:00:00" },
   }],
 ];
+
 for (const [what, frame] of UNTOLD) {
   test(`exai outcome: unknown where the daemon does not say which process it is: ${what}`, () => {
     const { scene } = lost();
@@ -231,4 +232,101 @@ test("exai outcome: unknown at once where the daemon refuses us now", () => {
   scene.open();
   scene.say({ op: "hello_ack", ok: false, error: "unauthorized" });
   assertEquals(scene.answers(), [[1, -31002]]);
+});
+
+/** Both links are lost; the main one is back and the pool link has been greeted: health is asked. */
+function relink(scene: ExaiScene, call: Json): void {
+  scene.close(1006, call.epoch);
+  scene.close(1006, 1);
+  scene.untilDial();
+  scene.take();
+  scene.greet();
+  scene.greet();
+}
+
+test("exai outcome: the stored result of a blocking call older than 187 s is fetched", () => {
+  const scene = new ExaiScene();
+  scene.greet();
+  const call = scene.running(1); // blocking: neither progress nor ack
+  scene.pass(190_000);
+  relink(scene, call);
+  scene.health(scene.epoch, "0:10:00");
+  const [poll] = scene.frames();
+  scene.pass(5); // a round trip
+  scene.result(poll, "cached");
+  assertEquals(scene.answers(), [[1, "cached"]]);
+});
+
+for (const pingInterval of [5_000, Infinity]) {
+  test(`exai outcome: where health is never answered, the call ends by its own limit (ping ${pingInterval})`, () => {
+    const scene = new ExaiScene({ pingInterval });
+    scene.greet();
+    const call = scene.running(1);
+    scene.pass(1_000);
+    scene.close(1006, call.epoch); // only this link; the main one stays
+    const replies: Json[] = [];
+    while (scene.now < 3_600_000) {
+      for (const effect of scene.take()) {
+        if (effect.type === "reply") replies.push(JSON.parse(effect.text));
+        if (effect.type === "send" && effect.epoch === 1) {
+          scene.health(1, "1:00:00");
+        }
+        if (effect.type !== "dial") continue;
+        scene.open(effect.epoch);
+        scene.say(
+          { op: "hello_ack", ok: true, session_id: "theirs" },
+          effect.epoch,
+        );
+      }
+      scene.pass(250);
+    }
+    assertEquals(replies.length, 1);
+  });
+}
+
+test("exai outcome: a call that is executed anew has the limit of its new ack", () => {
+  const scene = new ExaiScene({ retry: "always" });
+  scene.greet();
+  const call = scene.running(1);
+  scene.say({ op: "call_tool_ack", request_id: call.request_id, timeout: 67 });
+  scene.pass(180_000);
+  relink(scene, call);
+  scene.health(scene.epoch, "0:00:01");
+  const [{ request_id }] = scene.frames();
+  scene.pass(70_000);
+  scene.say({ op: "call_tool_ack", request_id, timeout: 67 });
+  scene.pass(186_000);
+  assertEquals(scene.answers(), []);
+});
+
+test("exai outcome: progress of a call that is executed anew goes on rising", () => {
+  const scene = new ExaiScene({ retry: "always" });
+  scene.greet();
+  const call = scene.running(1, "chat", { progressToken: "t" });
+  for (let t = 0; t < 3; t++) {
+    scene.say({ op: "progress", request_id: call.request_id, t });
+  }
+  scene.pass(10_000);
+  relink(scene, call);
+  scene.health(scene.epoch, "0:00:01");
+  const [{ request_id }] = scene.frames();
+  scene.say({ op: "progress", request_id, t: 9 });
+  assertEquals(scene.replies().map(({ params }) => params.progress), [4]);
+});
+
+test("exai outcome: a poll that gets OVER_CAPACITY was not executed, and is sent again under a new id", () => {
+  const scene = new ExaiScene();
+  scene.greet();
+  const call = scene.running(1);
+  relink(scene, call);
+  scene.pass(1_000);
+  scene.health(scene.epoch, "1:00:00");
+  const [{ request_id }] = scene.frames();
+  const error = { code: "OVER_CAPACITY", message: "full", retry_after: 1 };
+  scene.say({ op: "call_tool_res", request_id, error });
+  scene.pass(1_000);
+  const again = scene.frames().filter(({ op }: Json) => op === "call_tool").at(
+    -1,
+  );
+  assert(again.request_id !== request_id);
 });

@@ -1,0 +1,114 @@
+/**
+ * Which results of a daemon are stored, and for how long.
+ *
+ * @module
+ */
+
+import {
+  Memory,
+  merged,
+  NOTHING,
+  type Remembered,
+  serverOf,
+} from "../../../lib/cache/cache.ts";
+import { hider } from "../../../lib/config/secrets.ts";
+import type { Answer } from "../../../lib/protocol/jsonrpc.ts";
+import { assert, assertEquals } from "../../helpers/assert.ts";
+import { test } from "../../helpers/no_permissions.ts";
+import {
+  hello,
+  kept,
+  RESULT,
+  VERSION,
+} from "../../helpers/session/cold_start_driver.ts";
+import { type Json, Scene } from "../../helpers/session/session_driver.ts";
+
+test("Cache: stores initialize and complete lists, and no empty list of tools over a full one", () => {
+  const scene = new Scene({ remembered: NOTHING });
+  scene.open();
+  hello(scene);
+  scene.daemon({ id: "init", result: JSON.parse(RESULT) });
+  assertEquals(kept(scene)?.initialize, {
+    [VERSION]: JSON.stringify(JSON.parse(RESULT)),
+  });
+  const list = (result: Json, cursor?: string): Remembered | undefined => {
+    scene.ask("l", "tools/list", cursor === undefined ? {} : { cursor });
+    scene.daemon({ id: "l", result });
+    return kept(scene);
+  };
+  const [a, b] = [{ name: "a" }, { name: "b" }];
+  assertEquals(list({ tools: [a], nextCursor: "2" }), undefined);
+  assertEquals(list({ tools: [b] }, "2")?.lists, {
+    "tools/list": '{"tools":[{"name":"a"},{"name":"b"}]}',
+  });
+  assertEquals(list({ tools: [a] })?.lists, {
+    "tools/list": '{"tools":[{"name":"a"}]}',
+  });
+  assertEquals(list({ tools: [a] }), undefined, "nothing new");
+  assertEquals(list({ tools: [] }), undefined);
+  assertEquals(list({ tools: "none" }), undefined);
+});
+
+test("Cache: merging keeps what other processes have stored, and removes what is invalid", () => {
+  const full = '{"tools":[{"name":"a"}]}';
+  const kept: Remembered = {
+    initialize: { a: "1", b: "2" },
+    lists: { "tools/list": full, "prompts/list": '{"prompts":[1]}' },
+  };
+  const learned: Remembered = {
+    initialize: { b: "", c: "3" },
+    lists: { "tools/list": '{"tools":[]}', "prompts/list": '{"prompts":[]}' },
+  };
+  assertEquals(merged(kept, learned), {
+    initialize: { a: "1", c: "3" },
+    lists: { "tools/list": full, "prompts/list": '{"prompts":[]}' },
+  });
+});
+
+test("Secrets: a daemon's name that is cut within a secret is not cached", () => {
+  const memory = new Memory(NOTHING, 0, hider(["s3cret-0123456789"]));
+  const name = `${"n".repeat(190)}s3cret-0123456789`;
+  memory.learnOne(serverOf({ serverInfo: { name, version: "1" } })!, 0);
+  const kept = JSON.stringify(memory.learned(1));
+  assert(!kept.includes("s3cret"), kept.slice(-60));
+});
+
+test("Secrets: a cached result with a secret is removed at the next answer", () => {
+  const initialize = '{"protocolVersion":"2025-11-25","instructions":"s3cret"}';
+  const tools = '{"tools":[{"name":"a"}]}';
+  const before = {
+    initialize: { "2025-11-25": initialize },
+    lists: { "tools/list": tools },
+  };
+  const memory = new Memory(before, 0, hider(["s3cret"]));
+  const params = { protocolVersion: "2025-11-25" };
+  const text = `{"jsonrpc":"2.0","id":1,"result":${initialize}}`;
+  const result = JSON.parse(initialize);
+  const answer = { kind: "answer", id: "1", result, error: undefined, text };
+  const asked = { method: "initialize", params };
+  assert(memory.learn(asked, answer as Answer, 1), "it is written anew");
+  const { initialize: kept, lists } = merged(before, memory.learned(1));
+  assertEquals([kept, lists], [{}, before.lists]);
+});
+
+test("Secrets: finds a secret that is cut off in a long answer", () => {
+  const hide = hider(["s3cret-0123456789"]);
+  const memory = new Memory(NOTHING, 0, hide);
+  const result = {
+    tools: [{ name: "a", description: "x".repeat(9_000) }, {
+      name: "b",
+      description: "it is s3cret-0123...",
+    }],
+  };
+  const text = JSON.stringify({ jsonrpc: "2.0", id: 1, result });
+  const answer = { kind: "answer", id: "1", result, error: undefined, text };
+  const asked = { method: "tools/list", params: {} };
+  assert(!memory.learn(asked, answer as Answer, 1));
+  assertEquals(memory.learned(1).lists, {});
+});
+
+test("Secrets: a cached result that is not an answer is not reported as withheld", () => {
+  const memory = new Memory(NOTHING, 0, hider(["s3cret"]));
+  memory.learnOne("a s3cret 1", 0);
+  assertEquals(memory.takeWithheld(), false);
+});

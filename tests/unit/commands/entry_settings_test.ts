@@ -1,0 +1,38 @@
+/**
+ * The settings that a client's server will find when the client starts it.
+ *
+ * @module
+ */
+
+import { install } from "../../../lib/commands/install.ts";
+import { assert, assertEquals } from "../../helpers/assert.ts";
+import { ran } from "../../helpers/command_run.ts";
+import { test } from "../../helpers/no_permissions.ts";
+import { hostWith } from "../../helpers/one_file_host.ts";
+
+const URL_FLAG = ["--url", "ws://127.0.0.1:9/"];
+
+const FLAGS = ["--env-file", "/h/.env"];
+
+test("Install: warns of the variables that the client will not give to the server", async () => {
+  const env = { HOME: "/h", MY_BASE: "s3cret", USERPROFILE: "C:\\h" };
+  for (
+    const [text, os, said] of [
+      ["ALWAYSUP_CACHE=${HOME}/c.json", "linux", undefined],
+      ["EXAI_WS_TOKEN=${MY_BASE}-1", "linux", "${MY_BASE} (line 1)"],
+      ["EXAI_WS_TOKEN=${USERPROFILE}-1", "linux", "${USERPROFILE} (line 1)"],
+      ["ALWAYSUP_CACHE=${USERPROFILE}\\c", "windows", undefined],
+      ["EXAI_WS_TOKEN=${HOME}-1", "windows", "${HOME} (line 1)"],
+      ["EXAI_WS_TOKEN=${MY_BASE:-t}-1", "linux", undefined],
+      ["a b\nEXAI_WS_TOKEN=t", "linux", "line 1 cannot be read"],
+    ] as const
+  ) {
+    const args = ["cursor", ...FLAGS, ...URL_FLAG];
+    const { code, err } = await ran(install, args, hostWith(text, env, os));
+    assertEquals(code, 0, text);
+    assert(!err.includes("\n"), "one sentence at most");
+    if (said === undefined) assertEquals(err, "", text);
+    else assert(err.includes(said), err);
+    assert(!err.includes("s3cret"));
+  }
+});

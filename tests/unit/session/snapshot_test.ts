@@ -1,0 +1,63 @@
+/**
+ * What a session says of itself: its state, and the client's name.
+ *
+ * @module
+ */
+
+import { clientOf, type Standing } from "../../../lib/session/snapshot.ts";
+import { assertEquals } from "../../helpers/assert.ts";
+import { test } from "../../helpers/no_permissions.ts";
+import { type Json, Scene } from "../../helpers/session/session_driver.ts";
+
+test("Snapshot: follows the states of a connection", () => {
+  const scene = new Scene();
+  const seen = (): Standing => scene.session.snapshot().standing;
+  assertEquals(seen(), { phase: "dialing", attempt: 1 });
+  scene.refuse();
+  assertEquals(seen(), { phase: "waiting", attempt: 1, nextAt: 250 });
+  scene.untilDial();
+  scene.open();
+  assertEquals(seen(), { phase: "open" });
+  scene.ask("init", "initialize", {
+    protocolVersion: "2025-06-18",
+    clientInfo: { name: "editor", version: "2" },
+  });
+  assertEquals(seen(), { phase: "greeting", attempt: 2 });
+  assertEquals(scene.session.snapshot().owed, 1);
+  scene.daemon({ id: "init", result: { protocolVersion: "2025-06-18" } });
+  assertEquals(seen(), { phase: "ready", since: 250 });
+  const { client, reconnects, lastError } = scene.session.snapshot();
+  assertEquals([client, reconnects], ["editor 2", 0]);
+  assertEquals(lastError, "nothing listens there");
+  scene.do({ type: "resumed", gap: 0, unseen: 60_000 });
+  assertEquals(seen().phase, "checking");
+  scene.close();
+  scene.untilDial();
+  scene.take();
+  scene.again();
+  assertEquals(seen().phase, "ready");
+  assertEquals(scene.session.snapshot().reconnects, 1);
+});
+
+const CLIENTS: [params: Json, name: string | undefined][] = [
+  [{ clientInfo: { name: "a", version: "1" } }, "a 1"],
+  [{ clientInfo: { name: "a", version: 1 } }, "a"],
+  [{ _meta: { "io.modelcontextprotocol/clientInfo": { name: "b" } } }, "b"],
+  [{ clientInfo: { name: "\x1b[2Ja\n\x07b\u009b" } }, " [2Ja b "],
+  [{ clientInfo: { name: "x".repeat(99) } }, `${"x".repeat(60)}...`],
+  [{ clientInfo: { name: 7 } }, undefined],
+  [{ clientInfo: "a" }, undefined],
+  [undefined, undefined],
+];
+
+for (const [params, name] of CLIENTS) {
+  test(`Snapshot: the name of the client: ${JSON.stringify(params)?.slice(0, 80)}`, () => {
+    const request = {
+      kind: "request",
+      id: "1",
+      method: "x",
+      text: "",
+    } as const;
+    assertEquals(clientOf({ ...request, params }), name);
+  });
+}

@@ -1,0 +1,26 @@
+/**
+ * The message of an error, whatever was thrown.
+ *
+ * @module
+ */
+
+import { messageOf } from "../../../lib/text/error_message.ts";
+import { assertEquals } from "../../helpers/assert.ts";
+import { test } from "../../helpers/no_permissions.ts";
+
+const ERRORS: [what: string, error: unknown, says: string][] = [
+  ["an error", new Error("a"), "a"],
+  ["no error", "a", "a"],
+  [
+    "one for each address of a name",
+    new AggregateError([new Error("a 1"), new Error("a 2"), new Error("a 1")]),
+    "a 1, a 2",
+  ],
+  ["several with a text", new AggregateError([new Error("a")], "b"), "b"],
+];
+
+for (const [what, error, says] of ERRORS) {
+  test(`Error message: ${what}`, () => {
+    assertEquals(messageOf(error), says);
+  });
+}

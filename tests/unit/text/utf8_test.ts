@@ -1,0 +1,42 @@
+/**
+ * Bytes that are UTF-8, and bytes that are not.
+ *
+ * @module
+ */
+
+import { NoText, textOf } from "../../../lib/text/utf8.ts";
+import { assertEquals, assertThrows } from "../../helpers/assert.ts";
+import { test } from "../../helpers/no_permissions.ts";
+
+const BYTES: [what: string, bytes: number[], text: string | undefined][] = [
+  ["U+FFFD", [0xef, 0xbf, 0xbd], "\ufffd"],
+  ["a byte order mark", [0xef, 0xbb, 0xbf, 0x7b], "\ufeff{"],
+  ["four bytes", [0xf0, 0x9f, 0x98, 0x80], "\u{1f600}"],
+  ["Latin 1", [0x22, 0xe4, 0x22], undefined],
+  ["UTF-16", [0xff, 0xfe, 0x7b, 0x00], undefined],
+  ["half a character", [0x22, 0xc3], undefined],
+  ["a surrogate", [0xed, 0xa0, 0x80], undefined],
+  ["more bytes than it needs", [0xc0, 0xaf], undefined],
+];
+
+test("UTF-8: refuses every sequence of bytes that is not UTF-8", () => {
+  for (const [what, bytes, text] of BYTES) {
+    const read = (): string => textOf(new Uint8Array(bytes));
+    if (text !== undefined) assertEquals(read(), text, what);
+    else assertThrows(read, NoText, "text in UTF-");
+  }
+});
+
+test("UTF-8: the error names UTF-16 where the text has its mark, and only there", () => {
+  for (
+    const [why, ...bytes] of [
+      ["it is text in UTF-16, as Windows PowerShell", 0xff, 0xfe, 0x7b, 0x00],
+      ["it is text in UTF-16, as Windows PowerShell", 0xfe, 0xff, 0x00, 0x7b],
+      ["it is not text in UTF-8", 0x22, 0xe4],
+      ["it is not text in UTF-8", 0xff],
+      ["it is not text in UTF-8", 0x7b, 0xff, 0xfe],
+    ] as [string, ...number[]][]
+  ) {
+    assertThrows(() => textOf(new Uint8Array(bytes)), NoText, why);
+  }
+});
