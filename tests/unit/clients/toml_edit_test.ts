@@ -1,7 +1,6 @@
 /**
  * An entry that is added to Codex's file, replaced or removed: all else stays,
- * to the byte. What is read is held
- * against `smol-toml`.
+ * to the byte. What is read is held against `smol-toml`.
  *
  * @module
  */

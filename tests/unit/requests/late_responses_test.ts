@@ -4,6 +4,7 @@
  * @module
  */
 
+import { LateAnswers } from "../../../lib/requests/late_responses.ts";
 import { assertEquals, assertMatch } from "../../helpers/assert.ts";
 import { test } from "../../helpers/no_permissions.ts";
 import { ExaiScene } from "../../helpers/session/exai_driver.ts";
@@ -115,4 +116,46 @@ test("Late responses: an id that was cancelled before it was sent is free at onc
   assertEquals(scene.written().at(-1).params, { name: "look" });
   scene.daemon({ id: 1, result: {} });
   assertEquals(scene.replies().map(({ id }) => id), [1]);
+});
+
+test("Late responses: an id is in use until its response came on that connection", () => {
+  const late = new LateAnswers();
+  late.add("1", 7);
+  late.add("1", 8);
+  late.add("2", 7, "unclear");
+  late.came("1", 7);
+  assertEquals([late.has("1"), late.isAnyDue(7), late.isAnyDue(8)], [
+    ...[true, false, true],
+  ]);
+  late.came("2", 7);
+  assertEquals(late.has("2"), true, "after an unclear one another may come");
+  late.lost(7);
+  late.lost(8);
+  assertEquals([late.has("1"), late.has("2")], [false, false]);
+});
+
+test("Late responses: a cancelled call counts as work for 60 s, but not while asleep", () => {
+  const late = new LateAnswers();
+  late.works("1", 7, 4, 0);
+  late.works("2", 7, 6, 10_000);
+  assertEquals([late.deadline(), late.last(7)], [60_000, 6]);
+  late.shift(5_000);
+  late.advance(64_999);
+  assertEquals(late.last(7), 6);
+  late.advance(65_000);
+  assertEquals([late.isWorking(7), late.deadline()], [true, 75_000]);
+  late.advance(75_000);
+  assertEquals([late.isWorking(7), late.last(7), late.deadline()], [
+    ...[false, 0, Infinity],
+  ]);
+});
+
+test("Late responses: a later pong ends the work of the calls before it, and only of those", () => {
+  const late = new LateAnswers();
+  late.works("1", 7, 4, 0);
+  late.works("2", 7, 6, 0);
+  late.overtaken(7, 5);
+  assertEquals([late.isWorking(7), late.last(7)], [true, 6]);
+  late.came("2", 7);
+  assertEquals(late.isWorking(7), false);
 });

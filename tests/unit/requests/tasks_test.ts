@@ -4,6 +4,8 @@
  * @module
  */
 
+import { Tasks } from "../../../lib/requests/tasks.ts";
+import { account } from "../../helpers/account.ts";
 import { assertEquals } from "../../helpers/assert.ts";
 import { test } from "../../helpers/no_permissions.ts";
 import { type Json, Scene } from "../../helpers/session/session_driver.ts";
@@ -67,4 +69,33 @@ test("Tasks: progress stops when the daemon is lost", () => {
   scene.untilDial();
   scene.again();
   assertEquals(progress(2), []);
+});
+
+test("Tasks: progress counts only on the connection, with the token and with a number", () => {
+  const tasks = new Tasks();
+  const params = '{"task":{},"_meta":{"progressToken":"t"}}';
+  const result = { task: { taskId: "T" } };
+  tasks.answered(account(1, "tools/call", params), result, 7);
+  assertEquals(
+    ([['"t"', 1, 7], ['"t"', 1, 8], ["1", 1, 7], ['"t"', "1", 7]] as const)
+      .map(([token, value, epoch]) => tasks.progress(token, value, epoch)),
+    [true, false, false, false],
+  );
+  tasks.heard({ taskId: "other", status: "failed" });
+  tasks.heard({ taskId: "T", status: "working" });
+  assertEquals(tasks.progress('"t"', 1, 7), true);
+  tasks.heard({ taskId: "T", status: "cancelled" });
+  assertEquals(tasks.progress('"t"', 1, 7), false);
+});
+
+test("Tasks: of more than a hundred the oldest is forgotten", () => {
+  const tasks = new Tasks();
+  for (let i = 0; i <= 100; i++) {
+    const params = `{"task":{},"_meta":{"progressToken":${i}}}`;
+    const result = { task: { taskId: `T${i}` } };
+    tasks.answered(account(i, "tools/call", params), result, 7);
+  }
+  assertEquals(["0", "1", "100"].map((token) => tasks.progress(token, 1, 7)), [
+    ...[false, true, true],
+  ]);
 });

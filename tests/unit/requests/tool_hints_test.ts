@@ -64,3 +64,30 @@ test("Tool hints: a tool that is not in the complete list is not repeatable", ()
   }
   assertEquals(hints.answer(2, "t"), "once", "there is none");
 });
+
+test("Tool hints: a first page replaces the earlier list of its connection", () => {
+  const hints = new Hints();
+  const list = (name: string): unknown => ({
+    tools: [{ name, annotations: READ_ONLY }],
+  });
+  hints.learn(1, undefined, list("a"));
+  hints.learn(1, undefined, list("b"));
+  assertEquals(["a", "b"].map((tool) => hints.answer(1, tool)), [
+    ...["once", "repeatable"],
+  ]);
+  assertEquals(hints.isRepeatable("a"), true, "said last, on any connection");
+});
+
+test("Tool hints: a list whose further pages are not requested is complete", () => {
+  const hints = new Hints();
+  assertEquals(hints.isRequested(1), false);
+  hints.requested(1);
+  hints.complete(1);
+  assertEquals([hints.isRequested(1), hints.answer(1, "a")], [
+    ...[true, "unknown"],
+  ]);
+  hints.learn(1, undefined, { tools: [], nextCursor: "2" });
+  assertEquals(hints.answer(1, "a"), "unknown");
+  hints.complete(1);
+  assertEquals(hints.answer(1, "a"), "once");
+});

@@ -1,0 +1,139 @@
+/**
+ * The messages that wait to be sent.
+ *
+ * @module
+ */
+
+import type { LinkRole } from "../../../lib/link/link.ts";
+import {
+  Queue,
+  QUEUE_TEXT_LIMIT,
+  telling,
+  tellingQueued,
+} from "../../../lib/requests/queue.ts";
+import { account } from "../../helpers/account.ts";
+import { assertEquals } from "../../helpers/assert.ts";
+import { request } from "../../helpers/parsed_request.ts";
+import { test } from "../../helpers/no_permissions.ts";
+
+const LIMITS = {
+  queueTimeout: 45_000,
+  queueLimit: 2,
+  waitProgress: "on",
+} as const;
+const TOKEN = '{"_meta":{"progressToken":"t"}}';
+
+/** A queue in which calls belong to the pool. */
+function queue(limits: typeof LIMITS | object = {}): Queue {
+  const all = { ...LIMITS, queueLimit: 100, ...limits };
+  return new Queue(
+    all,
+    ({ method }) => method === "tools/call" ? "pool" : "main",
+  );
+}
+
+/** What may be sent while some roles are full, where nothing of it is sent. */
+function orders(queue: Queue, ...full: LinkRole[]): number[] {
+  return [...queue.writable(new Set(full))].map(({ order }) => order);
+}
+
+test("Queue: gives the oldest first, over all roles, but for the full ones", () => {
+  const it = queue();
+  const methods = ["tools/call", "x", "tools/call", "x"];
+  const all = methods.map((method, i) => account(i + 1, method));
+  for (const account of [...all].reverse()) it.add(account, 0);
+  assertEquals(orders(it), [1, 2, 3, 4]);
+  assertEquals(orders(it), [1, 2, 3, 4], "what is passed over stays");
+  assertEquals(orders(it, "pool"), [2, 4]);
+  assertEquals([it.count("pool"), it.count("main")], [2, 2]);
+  it.remove(all[0]!);
+  assertEquals(orders(it), [2, 3, 4]);
+});
+
+test("Queue: a role that fills up meanwhile is not looked at any further", () => {
+  const it = queue();
+  for (const order of [1, 3]) it.add(account(order, "tools/call"), 0);
+  it.add(account(2), 0);
+  const full = new Set<LinkRole>();
+  const seen: number[] = [];
+  for (const { order } of it.writable(full)) {
+    seen.push(order);
+    if (order === 1) full.add("pool");
+  }
+  assertEquals(seen, [1, 2]);
+  assertEquals(orders(it), [1, 2, 3]);
+});
+
+test("Queue: parked messages and those with a pause are not sent", () => {
+  const it = queue();
+  const [parked, paused] = [account(1), account(2)];
+  for (const account of [parked, paused]) it.add(account, 0);
+  parked.isParked = true;
+  paused.notBefore = 1_000;
+  for (const account of [parked, paused]) it.update(account);
+  assertEquals([orders(it), it.count("main")], [[], 0]);
+  assertEquals(it.all().map(({ order }) => order), [1], "a pause is no wait");
+  parked.isParked = false;
+  it.update(parked);
+  assertEquals(orders(it), [1]);
+});
+
+test("Queue: --queue-limit holds for messages, and twice for those that are held for ever", () => {
+  const it = queue({ queueLimit: 2 });
+  const [call, discover] = [request("1", "x"), request("2", "server/discover")];
+  for (const order of [1, 2]) it.add(account(order), 0);
+  assertEquals([it.isFull(call), it.isFull(discover)], [true, false]);
+  for (const order of [3, 4]) it.add(account(order, "server/discover"), 0);
+  assertEquals(it.isFull(discover), true);
+});
+
+test("Queue: the text is limited, too, but a first message may have any size", () => {
+  const it = queue();
+  const large = (order: number): ReturnType<typeof account> => {
+    const text = "x".repeat(QUEUE_TEXT_LIMIT / 2);
+    const one = account(order);
+    return { ...one, message: { ...one.message, text } };
+  };
+  const huge = { ...large(1).message, text: "x".repeat(QUEUE_TEXT_LIMIT + 1) };
+  assertEquals(it.isFull(huge), false);
+  const [first, second] = [large(1), large(2)];
+  it.add(first, 0);
+  assertEquals(it.isFull(second.message), false, "exactly the limit");
+  it.add(second, 0);
+  assertEquals(it.isFull(request("3", "ping")), true);
+  it.remove(first);
+  assertEquals(it.isFull(request("3", "ping")), false);
+});
+
+test("Queue: counts requests, those that will end, and subscriptions", () => {
+  const it = queue();
+  const counts = (): number[] => [it.requests, it.transient, it.subscriptions];
+  const methods = ["x", "server/discover", "subscriptions/listen"];
+  const all = methods.map((method, i) => account(i, method));
+  for (const account of all) it.add(account, 0);
+  assertEquals(counts(), [3, 1, 1]);
+  for (const account of all) it.remove(account);
+  assertEquals(counts(), [0, 0, 0]);
+});
+
+test("Wait notices: the first after 1 s, where there is a token and --wait-progress is on", () => {
+  const moments = (["on", "off"] as const).map((waitProgress) => {
+    const it = queue({ waitProgress });
+    const all = [account(1, "x", TOKEN), account(2)];
+    for (const account of all) it.add(account, 500);
+    return all.map(({ tellAt }) => tellAt);
+  });
+  assertEquals(moments, [[1_500, Infinity], [Infinity, Infinity]]);
+});
+
+test("Wait notices: only due requests that wait for a connection have one", () => {
+  const due = { ...account(1, "x", TOKEN), tellAt: 1_000, waitsSince: 0 };
+  const later = { ...due, tellAt: 1_001 };
+  const sent = { ...due, sentOn: 7 };
+  const served = { ...due, waitsSince: undefined };
+  const { message, token } = due;
+  assertEquals(tellingQueued([due, later, sent, served], 1_000), [
+    { message, token: token!, progress: 1e-6 },
+  ]);
+  assertEquals([...telling([account(2)], 1_000)], [], "it has no token");
+});
