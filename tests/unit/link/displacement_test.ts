@@ -4,6 +4,7 @@
  * @module
  */
 
+import { Displacement, mayDisplace } from "../../../lib/link/displacement.ts";
 import { NOTHING } from "../../../lib/cache/cache.ts";
 import { assert, assertEquals, assertMatch } from "../../helpers/assert.ts";
 import { test } from "../../helpers/no_permissions.ts";
@@ -225,4 +226,32 @@ test("Displacement: a sleep makes no dial", () => {
   scene.sleep(60_000);
   scene.pass(60_000);
   assertEquals(scene.dials.length, length);
+});
+
+/** The lives of connections that are closed one after the other, and whether that is lasting in the end. */
+const LIVES: [what: string, lastedMs: number[], isLasting: boolean][] = [
+  ["a single close", [5], false],
+  ["a second one after 10 s", [99_999, 10_000], true],
+  ["a second one after more than that", [5, 10_001], false],
+  ["a third one soon after a late second one", [5, 10_001, 5], true],
+  ["one that lasted for less than 60 s after that", [5, 5, 59_999], true],
+  ["one that lasted for 60 s", [5, 5, 60_000], false],
+];
+for (const [what, lastedMs, isLasting] of LIVES) {
+  test(`Displacement: ${isLasting ? "lasting" : "not lasting"} after ${what}`, () => {
+    const displacement = new Displacement();
+    for (const ms of lastedMs) displacement.displaced(1e6 + ms, 1e6);
+    assertEquals(displacement.isLasting, isLasting);
+    displacement.reset();
+    assertEquals(displacement.isLasting, false);
+    displacement.displaced(1, 0);
+    assertEquals(displacement.isLasting, false, "it counts anew");
+  });
+}
+
+test("Displacement: only some close codes may mean another client", () => {
+  const codes = [0, 1000, 1001, 1005, 1006, 1008, 1011, 1012, 1013, 3000];
+  assertEquals([...codes, 4000, 4003, 4999].filter(mayDisplace), [
+    ...[1000, 1005, 1008, 3000, 4000, 4999],
+  ]);
 });

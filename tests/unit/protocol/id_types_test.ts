@@ -45,3 +45,17 @@ test("Id types: another type counts only while all ids are of one type", () => {
   types.note('"3"');
   assertEquals([types.meant('"1"'), types.meant("1")], [undefined, undefined]);
 });
+
+test("Id types: mixed ids are never taken for each other again", () => {
+  const types = new IdTypes();
+  for (const id of ["1", '"2"', "3"]) types.note(id);
+  assertEquals([types.isMixed, types.meant('"3"'), types.meant("2")], [
+    ...[true, undefined, undefined],
+  ]);
+});
+
+test("Id types: of a client with string ids, a number may mean a string", () => {
+  const types = new IdTypes();
+  types.note('"1"');
+  assertEquals([types.meant("1"), types.meant('"1"')], ['"1"', undefined]);
+});

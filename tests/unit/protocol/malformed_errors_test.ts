@@ -4,6 +4,12 @@
  * @module
  */
 
+import {
+  isErrorObject,
+  isNoError,
+  meant,
+  withError,
+} from "../../../lib/protocol/malformed_errors.ts";
 import { assertEquals } from "../../helpers/assert.ts";
 import { test } from "../../helpers/no_permissions.ts";
 import { type Json, Scene } from "../../helpers/session/session_driver.ts";
@@ -45,3 +51,40 @@ for (const [error, code, message, data] of ERRORS) {
     assertEquals(reply.error.data, data);
   });
 }
+
+test("Malformed errors: an error object has an integer for a code and a text for a message", () => {
+  for (
+    const [value, isGood] of [
+      [{ code: -1, message: "" }, true],
+      [{ code: 1.5, message: "" }, false],
+      [{ code: "1", message: "" }, false],
+      [{ code: 2 ** 53, message: "" }, false],
+      [{ code: 1 }, false],
+      [{ code: 1, message: 5 }, false],
+      [null, false],
+      ["no", false],
+    ] as const
+  ) assertEquals(isErrorObject(value), isGood, JSON.stringify(value));
+});
+
+test("Malformed errors: beside a result an empty value is no error", () => {
+  const empty = [undefined, null, false, 0, "", {}, [], { code: 0 }, { a: {} }];
+  for (const value of [...empty, { message: "" }, [null]]) {
+    assertEquals(isNoError(value), true, JSON.stringify(value));
+  }
+  for (const value of ["no", 1, true, { code: 1 }, ["no"], { a: { b: 0 } }]) {
+    assertEquals(isNoError(value), false, JSON.stringify(value));
+  }
+});
+
+test("Malformed errors: data stays as it is spelled, and a long error is cut", () => {
+  const text = '{"id":1,"error":{"code":"7","data":{"n":1.0},"detail":"no"}}';
+  const error = meant(JSON.parse(text).error, text);
+  assertEquals(error, { code: 7, message: "no", data: { n: 1 } });
+  assertEquals(
+    withError(text, error),
+    '{"id":1,"error":{"data":{"n":1.0},"code":7,"message":"no"}}',
+  );
+  const long = `{"error":{"why":"${"x".repeat(2_000)}"}}`;
+  assertEquals(meant(JSON.parse(long).error, long).message.length, 1_000);
+});

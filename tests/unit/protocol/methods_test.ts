@@ -5,7 +5,12 @@
  */
 
 import type { Request } from "../../../lib/protocol/jsonrpc.ts";
-import { isSafe } from "../../../lib/protocol/methods.ts";
+import {
+  isCall,
+  isSafe,
+  isStanding,
+  isSubscription,
+} from "../../../lib/protocol/methods.ts";
 import { assertEquals } from "../../helpers/assert.ts";
 import { test } from "../../helpers/no_permissions.ts";
 import { request } from "../../helpers/parsed_request.ts";
@@ -31,3 +36,16 @@ for (const [message, safe] of REPEATABLE) {
     assertEquals(isSafe(message, (name) => name === "hinted"), safe);
   });
 }
+
+test("Methods: a ping is no call, nor is what is held for as long as the client wants", () => {
+  const methods = ["tools/call", "tools/list", "initialize", "vendor/x"];
+  const held = ["server/discover", "subscriptions/listen"];
+  for (const method of methods) assertEquals(isCall(method), true, method);
+  for (const method of ["ping", ...held]) assertEquals(isCall(method), false);
+  assertEquals([...methods, "ping", ...held].filter(isStanding), held);
+});
+
+test("Methods: only subscriptions/listen opens a subscription", () => {
+  const methods = ["subscriptions/listen", "resources/subscribe", undefined];
+  assertEquals(methods.map(isSubscription), [true, false, false]);
+});
