@@ -12,7 +12,7 @@ import {
   serverOf,
 } from "../../../lib/cache/cache.ts";
 import { hider } from "../../../lib/config/secrets.ts";
-import type { Answer } from "../../../lib/protocol/jsonrpc.ts";
+import type { Answer, Request } from "../../../lib/protocol/jsonrpc.ts";
 import { assert, assertEquals } from "../../helpers/assert.ts";
 import { test } from "../../helpers/no_permissions.ts";
 import {
@@ -111,4 +111,112 @@ test("Secrets: a cached result that is not an answer is not reported as withheld
   const memory = new Memory(NOTHING, 0, hider(["s3cret"]));
   memory.learnOne("a s3cret 1", 0);
   assertEquals(memory.takeWithheld(), false);
+});
+
+/** A cache after some responses; each says whether it had something new to store. */
+function after(
+  ...answers: [method: string, params: Json, result: Json][]
+): { memory: Memory; isNews: boolean[] } {
+  const memory = new Memory(NOTHING, 0, hider([]));
+  const isNews = answers.map(([method, params, result]) =>
+    memory.learn({ method, params }, answerTo(result), 0)
+  );
+  return { memory, isNews };
+}
+
+function answerTo(result: Json): Answer {
+  const text = JSON.stringify({ jsonrpc: "2.0", id: 1, result });
+  return { kind: "answer", id: "1", result, error: undefined, text };
+}
+
+function recalled(
+  memory: Memory,
+  method: string,
+  params: Json = {},
+  now = 0,
+): Json {
+  const request = { kind: "request", id: "1", text: "", method, params };
+  const text = memory.recall(request as Request, now);
+  return text === undefined ? undefined : JSON.parse(text);
+}
+
+test("Cache: a list in pages is stored when its last page came, each page once", () => {
+  const page = (name: string, nextCursor?: string): Json => ({
+    prompts: [{ name }],
+    ...(nextCursor !== undefined && { nextCursor }),
+  });
+  const { memory, isNews } = after(
+    ["prompts/list", {}, page("a", "2")],
+    ["prompts/list", { cursor: "9" }, page("x")], // not the one that follows
+    ["prompts/list", { cursor: "2" }, page("b", "3")],
+    ["prompts/list", { cursor: "3" }, page("b", "2")], // a cursor from before
+  );
+  assertEquals(isNews, [false, false, false, true]);
+  assertEquals(recalled(memory, "prompts/list"), {
+    prompts: [{ name: "a" }, { name: "b" }],
+  });
+  assertEquals(recalled(memory, "prompts/list", { cursor: "2" }), undefined);
+});
+
+test("Cache: a list with a filter is neither stored nor served", () => {
+  const { memory, isNews } = after([
+    "prompts/list",
+    { filter: "a" },
+    { prompts: [] },
+  ]);
+  assertEquals(isNews, [false]);
+  assertEquals(recalled(memory, "prompts/list"), undefined);
+});
+
+test("Cache: initialize is served only for the version that was requested", () => {
+  const result = { protocolVersion: "2025-03-26" };
+  const { memory } = after([
+    "initialize",
+    { protocolVersion: "2025-06-18" },
+    result,
+  ]);
+  const of = (protocolVersion: Json): Json =>
+    recalled(memory, "initialize", { protocolVersion });
+  assertEquals(["2025-06-18", "2025-03-26", "toString", 5].map(of), [
+    ...[result, undefined, undefined, undefined],
+  ]);
+  memory.forget("2025-06-18");
+  assertEquals(of("2025-06-18"), undefined);
+  assertEquals(memory.learned(0).initialize, { "2025-06-18": "" });
+});
+
+test("Cache: server/discover is served for its ttlMs, less the time asleep", () => {
+  const _meta = { "io.modelcontextprotocol/protocolVersion": "2026-07-28" };
+  const { memory } = after(["server/discover", { _meta }, { ttlMs: 1_000 }]);
+  const of = (now: number): Json =>
+    recalled(memory, "server/discover", { _meta }, now);
+  assertEquals([of(300), of(1_000)], [{ ttlMs: 700 }, undefined]);
+  memory.slept(600);
+  assertEquals([of(399.5), of(400)], [{ ttlMs: 0 }, undefined]);
+});
+
+test("Cache: ttlMs counts for a day at most", () => {
+  const _meta = { "io.modelcontextprotocol/protocolVersion": "2026-07-28" };
+  const { memory } = after(["server/discover", { _meta }, { ttlMs: 1e12 }]);
+  assertEquals(memory.learned(0).discover?.forMs, 86_400_000);
+});
+
+test("Cache: a daemon that keeps one connection is known by name and version for a week", () => {
+  const memory = new Memory(NOTHING, 0, hider([]));
+  const server = serverOf({ serverInfo: { name: "d", version: "1" } })!;
+  assertEquals(server, "d 1");
+  memory.learnOne(server, 1_000);
+  const week = 604_800_000;
+  assertEquals(
+    [1_000 + week - 1, 1_000 + week].map((now) => memory.keepsOne(server, now)),
+    [true, false],
+  );
+  assertEquals(memory.keepsOne("d 2", 1_000), false);
+  assertEquals(memory.learned(2_000).one, { "d 1": week - 1_000 });
+});
+
+test("Cache: a server without serverInfo has no name", () => {
+  for (const result of [{}, null, { serverInfo: "d" }]) {
+    assertEquals(serverOf(result), undefined);
+  }
 });

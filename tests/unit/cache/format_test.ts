@@ -5,7 +5,7 @@
  */
 
 import { merged, NOTHING, type Remembered } from "../../../lib/cache/cache.ts";
-import { fromText, toText } from "../../../lib/cache/format.ts";
+import { fromText, isWritten, toText } from "../../../lib/cache/format.ts";
 import { assertEquals } from "../../helpers/assert.ts";
 import { test } from "../../helpers/no_permissions.ts";
 import { REMEMBERED } from "../../helpers/session/cold_start_driver.ts";
@@ -74,4 +74,24 @@ test("Cache format: capacities of several proxies are merged, and each expires i
   );
   const { one } = merged({ ...NOTHING, one: many }, NOTHING);
   assertEquals(Object.keys(one!).length, 8);
+});
+
+test("Cache format: what a power cut leaves of a file counts as ours, other texts do not", () => {
+  const texts = ["", "\0\0", '{"alwaysup":1}', '{"alwaysup":1,"x":2}'];
+  for (const text of [...texts, toText(OWNER, REMEMBERED)]) {
+    assertEquals(isWritten(text), true, text);
+  }
+  for (const text of ["{}", '{"alwaysup":10}', ' {"alwaysup":1}', "\0x"]) {
+    assertEquals(isWritten(text), false, text);
+  }
+});
+
+test("Cache format: server/discover is read with the rest of its time", () => {
+  const discover = { asked: "2026-07-28", result: '{"a":1.0}', forMs: 500 };
+  const text = toText(OWNER, { ...NOTHING, discover });
+  assertEquals(fromText(text, OWNER, 100), {
+    ...NOTHING,
+    discover: { ...discover, forMs: 400 },
+  });
+  assertEquals(fromText(text, OWNER, 500), NOTHING);
 });

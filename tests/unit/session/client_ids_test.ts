@@ -4,10 +4,18 @@
  * @module
  */
 
+import { Ledger } from "../../../lib/requests/tracker.ts";
+import { ClientIds } from "../../../lib/session/client_ids.ts";
+import { UNLIMITED } from "../../helpers/account.ts";
 import { assert, assertEquals } from "../../helpers/assert.ts";
 import { test } from "../../helpers/no_permissions.ts";
+import { request } from "../../helpers/parsed_request.ts";
 import { isOwnId } from "../../helpers/session/own_ids.ts";
-import { type Json, Scene } from "../../helpers/session/session_driver.ts";
+import {
+  DEFAULTS,
+  type Json,
+  Scene,
+} from "../../helpers/session/session_driver.ts";
 import { codes, retyping } from "../../helpers/session/two_tool_session.ts";
 
 test("Own ids: whole numbers of 31 bits that the client does not use", () => {
@@ -151,4 +159,56 @@ test("Id types: a number that comes back as a string is recognized after a serve
     result: { protocolVersion: "2025-06-18", capabilities: {} },
   });
   assertEquals(codes(scene), [[0, undefined]]);
+});
+
+/** A tracker with requests in flight on connection 7, and the ids of its client. */
+function inFlight(...ids: string[]): { ledger: Ledger; clientIds: ClientIds } {
+  const ledger = new Ledger(DEFAULTS);
+  const clientIds = new ClientIds(ledger);
+  for (const id of ids) {
+    clientIds.note(id);
+    ledger.add(request(id, "x"), UNLIMITED, 0);
+    ledger.sent(id, 7, 0);
+  }
+  return { ledger, clientIds };
+}
+
+const RESOLVED: [what: string, ids: string[], id: string, found: Json][] = [
+  ["the same id", ["1"], "1", "1"],
+  ["the other type of the only one", ["1"], '"1"', "1"],
+  ["the other type, while all ids are strings", ['"a"', '"1"'], "1", '"1"'],
+  ["no other type, where the client uses both", ["1", '"2"'], '"1"', undefined],
+  ["no request that is not in flight", ["1"], "2", undefined],
+];
+for (const [what, ids, id, found] of RESOLVED) {
+  test(`Client ids: ${id} means ${what}`, () => {
+    const { clientIds } = inFlight(...ids);
+    assertEquals(clientIds.resolve(id, 7), found);
+    assertEquals(clientIds.resolve(id, 8), undefined, "another connection");
+    assertEquals(clientIds.resolve(undefined, 7), undefined);
+  });
+}
+
+test("Client ids: an id is open under either type, also for a late response", () => {
+  const { ledger, clientIds } = inFlight("1");
+  ledger.late.add("2", 7);
+  const ids = ["1", '"1"', "2", '"2"', "3"];
+  assertEquals(ids.map((id) => clientIds.isOpen(id)), [
+    ...[true, true, true, true, false],
+  ]);
+  clientIds.came('"2"', 7);
+  assertEquals(clientIds.isOpen("2"), false, "it came as the other type");
+});
+
+test("Client ids: twins matter only once the daemon has changed a type", () => {
+  const { ledger, clientIds } = inFlight("1", '"2"');
+  ledger.late.add("3", 7);
+  const found = (): boolean[] => [
+    clientIds.hasTwin('"1"'),
+    clientIds.isLate('"3"'),
+  ];
+  assertEquals(found(), [false, false]);
+  clientIds.sawRetyped();
+  assertEquals(found(), [true, true]);
+  assertEquals([clientIds.hasTwin("1"), clientIds.isLate("3")], [false, true]);
 });

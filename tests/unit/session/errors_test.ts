@@ -1,0 +1,231 @@
+/**
+ * The errors of the proxy: their codes, what they say of delivery, and what
+ * they advise.
+ *
+ * @module
+ */
+
+import {
+  type Fate,
+  lateId,
+  type Outage,
+  outcomeUnknown,
+  overloaded,
+  oversizeAnswer,
+  refusedSize,
+  suspected,
+  timedOut,
+  tooLarge,
+  unavailable,
+  unreadable,
+  unsent,
+  waiting,
+} from "../../../lib/session/errors.ts";
+import { assertEquals, assertMatch } from "../../helpers/assert.ts";
+import { test } from "../../helpers/no_permissions.ts";
+import { request } from "../../helpers/parsed_request.ts";
+import type { Json } from "../../helpers/session/session_driver.ts";
+
+const FATE: Fate = {
+  request: request("7", "tools/call", '{"name":"write","arguments":{"s":1}}'),
+  ...{ isSafe: false, isUnconfirmed: false, isSent: false, wasSent: false },
+  losses: 0,
+};
+const SAFE: Fate = { ...FATE, isSafe: true };
+const SENT: Fate = { ...FATE, isSent: true, wasSent: true };
+const SAFE_SENT: Fate = { ...SENT, isSafe: true };
+const LOST: Fate = { ...FATE, losses: 1 };
+const OUTAGE: Outage = {
+  ...{ url: "ws://h/", isUnread: false, lastFailure: "nothing listens" },
+  ...{ refusal: undefined, attempt: 1, downMs: 1_230, retryAfterMs: 899.5 },
+};
+const LIMIT = { setting: "--request-timeout", ms: 60_000 };
+
+/** An error, and its code, what it says of delivery, and whether the client may retry. */
+const ERRORS: [
+  what: string,
+  text: string,
+  code: number,
+  delivered: "yes" | "no" | "unknown",
+  retryable: boolean,
+  says: RegExp,
+][] = [
+  [
+    "unavailable, never sent",
+    unavailable(FATE, OUTAGE),
+    ...[-31001, "no", true] as const,
+    /not available: nothing listens \(down for 1\.2 s, 1 attempt, next attempt in 0\.9 s\)\. tools\/call "write" was not delivered\. Start the daemon/,
+  ],
+  [
+    "unavailable, sent before, unsafe",
+    unavailable(LOST, { ...OUTAGE, attempt: 2, retryAfterMs: undefined }),
+    ...[-31001, "unknown", false] as const,
+    /2 attempts, an attempt is under way\).* was not answered/,
+  ],
+  [
+    "unavailable, sent before, safe",
+    unavailable({ ...SAFE, losses: 1 }, { ...OUTAGE, retryAfterMs: Infinity }),
+    ...[-31001, "unknown", true] as const,
+    /next attempt with the next request/,
+  ],
+  [
+    "refused",
+    unavailable(SAFE, { ...OUTAGE, refusal: "it refuses our token" }),
+    ...[-31001, "no", false] as const,
+    /it refuses our token .*Trying again will not help/,
+  ],
+  [
+    "a daemon that does not read",
+    unavailable(FATE, { ...OUTAGE, isUnread: true }),
+    ...[-31001, "no", true] as const,
+    /it does not read what is sent to it\. /,
+  ],
+  [
+    "connection lost, unsafe",
+    outcomeUnknown({ ...SENT, losses: 1 }, "connection_lost"),
+    ...[-31002, "unknown", false] as const,
+    /the connection to the daemon was lost while .* was not sent again: check/,
+  ],
+  [
+    "connection lost, unconfirmed",
+    outcomeUnknown({ ...SENT, isUnconfirmed: true }, "connection_lost"),
+    ...[-31002, "unknown", false] as const,
+    /tools\/list did not confirm/,
+  ],
+  [
+    "connection lost, safe",
+    outcomeUnknown({ ...SAFE_SENT, losses: 1 }, "connection_lost"),
+    ...[-31002, "unknown", true] as const,
+    /It only reads/,
+  ],
+  [
+    "two connections lost, safe",
+    outcomeUnknown({ ...SAFE_SENT, losses: 2 }, "connection_lost"),
+    ...[-31002, "unknown", false] as const,
+    /on 2 lost connections and may be what ends the daemon/,
+  ],
+  [
+    "stopped",
+    outcomeUnknown(SENT, "stopped"),
+    ...[-31002, "unknown", false] as const,
+    /the proxy was stopped while/,
+  ],
+  [
+    "unreadable twice",
+    unreadable(SAFE_SENT, "not JSON", 2),
+    ...[-31002, "unknown", true] as const,
+    /in a form that can be understood, also when it was sent again \(not JSON\)/,
+  ],
+  [
+    "stopped before it was sent",
+    unsent(FATE),
+    ...[-31001, "no", true] as const,
+    /waited for its turn: it was not delivered\.$/,
+  ],
+  [
+    "stopped before it was sent again",
+    unsent(LOST),
+    ...[-31001, "unknown", false] as const,
+    /it was not answered\.$/,
+  ],
+  [
+    "timed out, sent",
+    timedOut(SENT, LIMIT, 60_010, { agoMs: 1_000, value: 3 }),
+    ...[-31003, "unknown", false] as const,
+    /after 60\.0 s \(--request-timeout is 60\.0 s; last progress of 3 1\.0 s before\)\. It may/,
+  ],
+  [
+    "timed out, never sent",
+    timedOut(FATE, { ...LIMIT, ms: 1_250 }, 1_250),
+    ...[-31003, "no", true] as const,
+    /is 1\.25 s; no progress was seen\)\. It was not delivered/,
+  ],
+  [
+    "overloaded",
+    overloaded(FATE),
+    ...[-31004, "no", true] as const,
+    /--queue-limit/,
+  ],
+  [
+    "a request over --max-message",
+    tooLarge(FATE, 20, 10),
+    ...[-31005, "no", false] as const,
+    /^The request has 20 characters, and --max-message is 10/,
+  ],
+  [
+    "a response over --max-message",
+    tooLarge(SENT, 20, 10),
+    ...[-31005, "yes", false] as const,
+    /^The daemon's answer has 20 characters/,
+  ],
+  [
+    "a request that the daemon finds too large",
+    refusedSize(SENT, 20),
+    ...[-31005, "no", false] as const,
+    /close code 1009/,
+  ],
+  [
+    "a response that is too large for the runtime",
+    oversizeAnswer(SENT),
+    ...[-31005, "yes", false] as const,
+    /larger than a WebSocket message/,
+  ],
+];
+for (const [what, text, code, delivered, retryable, says] of ERRORS) {
+  test(`Errors: ${what}`, () => {
+    const { id, error }: Json = JSON.parse(text);
+    assertEquals([id, error.code], [7, code]);
+    assertEquals([error.data.delivered, error.data.retryable], [
+      delivered,
+      retryable,
+    ]);
+    assertMatch(error.message, says);
+    assertEquals(/"s"|arguments/.test(text), false, "no arguments");
+  });
+}
+
+test("Errors: retryAfterMs is whole, and missing where no dial is scheduled", () => {
+  const data = (retryAfterMs: number | undefined): Json =>
+    JSON.parse(unavailable(FATE, { ...OUTAGE, retryAfterMs })).error.data;
+  assertEquals(data(899.5).retryAfterMs, 900);
+  for (const ms of [undefined, Infinity]) {
+    assertEquals("retryAfterMs" in data(ms), false);
+  }
+});
+
+test("Errors: an id that may still be answered is refused under its own spelling", () => {
+  for (const id of ["0", '"a"', "12345678901234567890"]) {
+    const text = lateId(id);
+    assertEquals(text.includes(`"id":${id},`), true, text);
+    assertEquals(JSON.parse(text).error.code, -32600);
+  }
+});
+
+test("Errors: a long tool name is cut, a method stands for itself", () => {
+  const named = (method: string, params: string): string =>
+    overloaded({ ...FATE, request: request("1", method, params) });
+  assertMatch(
+    named("tools/call", `{"name":"${"x".repeat(200)}"}`),
+    /call \\"x{80}\\" was/,
+  );
+  assertMatch(named("prompts/get", '{"name":"p"}'), /: prompts\/get was/);
+  assertMatch(named("tools/call", '{"name":7}'), /: tools\/call was/);
+});
+
+test("Wait progress: its text says when the next dial comes", () => {
+  const said = ([1_001, 0, undefined, Infinity] as const).map((retryAfterMs) =>
+    JSON.parse(waiting('"t"', 0.5, { ...OUTAGE, retryAfterMs })).params
+  );
+  assertEquals(
+    said.map(({ message }) => message.slice(24)),
+    [
+      "attempt 1, next in 2 s)",
+      "attempt 1, under way)",
+      "attempt 1, under way)",
+      "attempt 1, next with another request)",
+    ].map((it) => it.slice(0)),
+  );
+  assertEquals([said[0].progressToken, said[0].progress], ["t", 0.5]);
+  const { params } = JSON.parse(suspected("7", 1e-6));
+  assertEquals([params.progressToken, params.progress], [7, 1e-6]);
+});
