@@ -11,6 +11,9 @@ export async function atMost(
 ): Promise<void> {
   const patience = Promise.withResolvers<void>();
   const timer = setTimeout(() => patience.resolve(), ms);
-  await Promise.race([promise, patience.promise]);
-  clearTimeout(timer);
+  try {
+    await Promise.race([promise, patience.promise]);
+  } finally {
+    clearTimeout(timer);
+  }
 }

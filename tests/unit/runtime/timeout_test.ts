@@ -21,3 +21,9 @@ test("Timeout: ends with the promise, and leaves no timer behind", async () => {
 test("Timeout: ends without the promise when the time is over", async () => {
   await atMost(1, new Promise(() => {}));
 });
+
+test("Timeout: a rejection reaches the caller, and leaves no timer behind", async () => {
+  const why = await atMost(1e9, Promise.reject(new Error("no")))
+    .catch((error) => error.message);
+  assertEquals(why, "no");
+});
