@@ -1,0 +1,121 @@
+/**
+ * The client's `initialize`, replayed on a new connection, and what the
+ * response means.
+ *
+ * @module
+ */
+
+import {
+  type Agreement,
+  announce,
+  judge,
+  replay,
+} from "../../../../lib/dialects/mcp/handshake.ts";
+import type { Answer } from "../../../../lib/protocol/jsonrpc.ts";
+import { assertEquals } from "../../../helpers/assert.ts";
+import { test } from "../../../helpers/no_permissions.ts";
+import { request } from "../../../helpers/parsed_request.ts";
+import type { Json } from "../../../helpers/session/session_driver.ts";
+
+const ASKED = "2025-11-25";
+const REQUEST = request(
+  '"init"',
+  "initialize",
+  `{"protocolVersion":"${ASKED}","n":1.0}`,
+);
+
+function agreed(version: string, source: Agreement["source"]): Agreement {
+  return { request: REQUEST, version, source };
+}
+
+function answer(result: Json, error?: Json): Answer {
+  const text = JSON.stringify({ jsonrpc: "2.0", id: 1, result, error });
+  return { kind: "answer", id: "1", result, error, text };
+}
+
+const REPLAYED: [source: Agreement["source"], version: string][] = [
+  ["daemon", "2025-06-18"],
+  ["made up", "2025-06-18"],
+  // The daemon may have another answer by now.
+  ["remembered", ASKED],
+];
+for (const [source, version] of REPLAYED) {
+  test(`MCP handshake: after a result that is ${source}, replays version ${version}`, () => {
+    const text = replay(agreed("2025-06-18", source), "7");
+    assertEquals(
+      text,
+      REQUEST.text.replace('"init"', "7").replace(ASKED, version),
+    );
+  });
+}
+
+/** What the client was told, what the daemon answers, and what follows. */
+const JUDGED: [
+  source: Agreement["source"],
+  told: string,
+  answered: string,
+  kind: string,
+  isRefused: boolean | undefined,
+  source: Agreement["source"],
+][] = [
+  ["daemon", ASKED, ASKED, "ready", undefined, "daemon"],
+  ["remembered", ASKED, ASKED, "ready", undefined, "daemon"],
+  ["made up", ASKED, "2025-06-18", "ready", undefined, "daemon"],
+  ["made up", ASKED, "2099-01-01", "rejected", true, "made up"],
+  ["daemon", ASKED, "2025-06-18", "rejected", true, "daemon"],
+  ["remembered", "2025-06-18", ASKED, "rejected", false, "made up"],
+];
+for (const [source, told, answered, kind, isRefused, next] of JUDGED) {
+  test(`MCP handshake: the client was told ${told} (${source}), the daemon answers ${answered}: ${kind}`, () => {
+    const message = answer({ protocolVersion: answered });
+    const verdict = judge(agreed(told, source), message, undefined);
+    const meaning: Json = verdict.meaning;
+    assertEquals([meaning.kind, meaning.refused], [kind, isRefused]);
+    assertEquals(verdict.agreed.source, next);
+    const isHeld = kind === "rejected";
+    assertEquals(verdict.agreed.version, isHeld ? told : answered);
+  });
+}
+
+test("MCP handshake: the cache learns an answer to the client's own request only", () => {
+  const message = answer({ protocolVersion: "2025-06-18" });
+  const own: Json = judge(agreed(ASKED, "made up"), message, undefined).meaning;
+  assertEquals(own.learned, { request: REQUEST, answer: message });
+  const told = agreed("2025-06-18", "daemon");
+  const other: Json = judge(told, message, undefined).meaning;
+  assertEquals([other.learned, other.forget], [undefined, undefined]);
+  const news = answer({ protocolVersion: "2025-03-26" });
+  const changed: Json = judge(told, news, undefined).meaning;
+  assertEquals(changed.forget, REQUEST, "what is cached is not true any more");
+});
+
+test("MCP handshake: an error rejects, and only invalid params removes the cached result", () => {
+  for (const code of [-32602, -32603]) {
+    const message = answer(undefined, { code, message: "no" });
+    const told = agreed(ASKED, "daemon");
+    const { meaning, agreed: next }: Json = judge(told, message, "no");
+    assertEquals([meaning.kind, meaning.refused], ["rejected", false]);
+    assertEquals(meaning.forget, code === -32602 ? REQUEST : undefined);
+    assertEquals(next, told);
+  }
+});
+
+const CAPABILITIES: [before: string, after: string][] = [
+  ['{"tools":{}}', '{"tools":{"listChanged":true}}'],
+  ['{"tools":{"listChanged":false}}', '{"tools":{"listChanged":true}}'],
+  ['{"tools":{"listChanged":true}}', '{"tools":{"listChanged":true}}'],
+  ['{"tools":true,"logging":{}}', '{"tools":true,"logging":{}}'],
+  [
+    '{"resources":{"n":1.0},"prompts":{}}',
+    '{"resources":{"listChanged":true,"n":1.0},"prompts":{"listChanged":true}}',
+  ],
+];
+for (const [before, after] of CAPABILITIES) {
+  test(`MCP handshake: declares listChanged in ${before}`, () => {
+    const text = (capabilities: string): string =>
+      `{"id":1,"result":{"capabilities":${capabilities}}}`;
+    const { result } = JSON.parse(text(before));
+    const message = { ...answer(result), text: text(before) };
+    assertEquals(announce(message), text(after));
+  });
+}
