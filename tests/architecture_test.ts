@@ -225,6 +225,21 @@ test("architecture: no program reads what is written for people", async () => {
   assertEquals(wrong, []);
 });
 
+test("architecture: a name that a file declares has one meaning in lib/", async () => {
+  const files = new Map<string, string[]>();
+  const declaration =
+    /^(?:export )?(?:async )?(?:function\*?|class|const|let|type|interface) (\w+)/gm;
+  for (const { path, text } of await sources()) {
+    const names = [...text.matchAll(declaration)].map(([, name]) => name!);
+    for (const name of new Set(names)) {
+      files.set(name, [...files.get(name) ?? [], path]);
+    }
+  }
+  const twice = [...files].filter(([, paths]) => paths.length > 1)
+    .map(([name, paths]) => `${name}: ${paths.join(", ")}`);
+  assertEquals(twice, []);
+});
+
 test("architecture: no URL's pathname is taken for a path: a folder may have a space, and Windows drives", async () => {
   const wrong: string[] = [];
   for (const file of await scripts(new URL("./", import.meta.url))) {

@@ -4,6 +4,7 @@
  * @module
  */
 
+import type { Method } from "../../../lib/protocol/mcp_types.ts";
 import {
   Memory,
   merged,
@@ -85,7 +86,7 @@ test("Secrets: a cached result with a secret is removed at the next answer", () 
   const text = `{"jsonrpc":"2.0","id":1,"result":${initialize}}`;
   const result = JSON.parse(initialize);
   const answer = { kind: "answer", id: "1", result, error: undefined, text };
-  const asked = { method: "initialize", params };
+  const asked = { method: "initialize", params } as const;
   assert(memory.learn(asked, answer as Answer, 1), "it is written anew");
   const { initialize: kept, lists } = merged(before, memory.learned(1));
   assertEquals([kept, lists], [{}, before.lists]);
@@ -102,7 +103,7 @@ test("Secrets: finds a secret that is cut off in a long answer", () => {
   };
   const text = JSON.stringify({ jsonrpc: "2.0", id: 1, result });
   const answer = { kind: "answer", id: "1", result, error: undefined, text };
-  const asked = { method: "tools/list", params: {} };
+  const asked = { method: "tools/list", params: {} } as const;
   assert(!memory.learn(asked, answer as Answer, 1));
   assertEquals(memory.learned(1).lists, {});
 });
@@ -115,7 +116,7 @@ test("Secrets: a cached result that is not an answer is not reported as withheld
 
 /** A cache after some responses; each says whether it had something new to store. */
 function after(
-  ...answers: [method: string, params: Json, result: Json][]
+  ...answers: [method: Method, params: Json, result: Json][]
 ): { memory: Memory; isNews: boolean[] } {
   const memory = new Memory(NOTHING, 0, hider([]));
   const isNews = answers.map(([method, params, result]) =>

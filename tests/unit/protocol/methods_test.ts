@@ -4,6 +4,7 @@
  * @module
  */
 
+import type { Method } from "../../../lib/protocol/mcp_types.ts";
 import type { Request } from "../../../lib/protocol/jsonrpc.ts";
 import {
   isCall,
@@ -38,14 +39,21 @@ for (const [message, safe] of REPEATABLE) {
 }
 
 test("Methods: a ping is no call, nor is what is held for as long as the client wants", () => {
-  const methods = ["tools/call", "tools/list", "initialize", "vendor/x"];
-  const held = ["server/discover", "subscriptions/listen"];
+  const methods: Method[] = ["tools/call", "tools/list", "initialize"];
+  const held: Method[] = ["server/discover", "subscriptions/listen"];
   for (const method of methods) assertEquals(isCall(method), true, method);
-  for (const method of ["ping", ...held]) assertEquals(isCall(method), false);
-  assertEquals([...methods, "ping", ...held].filter(isStanding), held);
+  for (const method of ["ping", ...held] as const) {
+    assertEquals(isCall(method), false);
+  }
+  const all: Method[] = [...methods, "ping", ...held];
+  assertEquals(all.filter(isStanding), held);
 });
 
 test("Methods: only subscriptions/listen opens a subscription", () => {
-  const methods = ["subscriptions/listen", "resources/subscribe", undefined];
+  const methods: (Method | undefined)[] = [
+    "subscriptions/listen",
+    "resources/subscribe",
+    undefined,
+  ];
   assertEquals(methods.map(isSubscription), [true, false, false]);
 });

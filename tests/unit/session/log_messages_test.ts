@@ -110,7 +110,7 @@ test("Log: a daemon of another kind is logged at attempts 1, 5 and 10 only", () 
     scene.daemon('{"op":"hello_ack"}');
     scene.do({ type: "binary", epoch: scene.epoch, bytes: 3 });
     const reason = "missing hello";
-    const how = { code: 4001, reason, reached: true };
+    const how = { code: 4001, reason, said: reason, reached: true };
     scene.do({ type: "closed", epoch: scene.epoch, ...how });
     logged.push(...scene.logged());
     scene.take();

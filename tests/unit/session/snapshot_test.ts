@@ -55,7 +55,7 @@ for (const [params, name] of CLIENTS) {
     const request = {
       kind: "request",
       id: "1",
-      method: "x",
+      method: "ping",
       text: "",
     } as const;
     assertEquals(clientOf({ ...request, params }), name);

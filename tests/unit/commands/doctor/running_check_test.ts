@@ -79,16 +79,41 @@ const STATES: [
     /^look at the daemon's own log$/,
   ],
   [
-    { standing: WAITING, lastError: "nothing listens there, or the host" },
+    { standing: WAITING, lastError: "x", lastErrorCause: "nobody there" },
     "fail",
-    /waiting, attempt 4, next in 8 s\nits last error: nothing listens/,
+    /waiting, attempt 4, next in 8 s\nits last error: x$/m,
     /^start the daemon; .*; --connect looks closer/,
   ],
   [
-    { standing: WAITING, lastError: "it refuses us with HTTP 401: check" },
+    { standing: WAITING, lastError: "x", lastErrorCause: "refused" },
     "fail",
-    /HTTP 401/,
+    /last error: x$/m,
     /^give the proxy the daemon's own token/,
+  ],
+  [
+    { standing: WAITING, lastError: "x", lastErrorCause: "token refused" },
+    "fail",
+    /last error: x$/m,
+    /^give the proxy the daemon's own token/,
+  ],
+  [
+    { standing: WAITING, lastError: "x", lastErrorCause: "policy violation" },
+    "fail",
+    /last error: x$/m,
+    /^give the proxy the daemon's own token/,
+  ],
+  [
+    { standing: WAITING, lastError: "x", lastErrorCause: "other dialect" },
+    "fail",
+    /last error: x$/m,
+    /^look at the daemon's own log; --connect/,
+  ],
+  [
+    // The daemon's own words decide nothing.
+    { standing: WAITING, lastError: "it refuses, nothing listens, code 1008" },
+    "fail",
+    /nothing listens/,
+    /^look at the daemon's own log; --connect/,
   ],
   [
     { standing: WAITING },
@@ -118,7 +143,9 @@ for (const [changes, state, says, advice] of STATES) {
     assertMatch(check.text, /\nnothing was opened to the daemon: .*--connect/);
     if (advice === undefined) assertEquals(check.advice, undefined);
     else assertMatch(check.advice!, advice);
-    assertEquals(check.data, { proxies });
+    // The cause is for doctor itself.
+    const { lastErrorCause: _, ...shown } = proxies[0]!;
+    assertEquals(check.data, { proxies: [shown] });
   });
 }
 
