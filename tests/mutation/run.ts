@@ -18,6 +18,7 @@ const WORLDS = "tests/simulation/simulation_test.ts";
 const SLOW = [
   "tests/unit/clients/json_edit_test.ts",
   "tests/unit/clients/toml_edit_test.ts",
+  "tests/unit/commands/doctor/rewording_test.ts",
   "tests/unit/commands/install_test.ts",
   "tests/unit/session/reconnect_test.ts",
   "tests/simulation/liveness_outcomes_test.ts",

@@ -142,4 +142,14 @@ export const SESSION: readonly Mutant[] = [
     from: "let $text = $flattened($original, $layout);",
     to: "let $text = $original;",
   },
+  {
+    name: "close code 1008 is no cause, so that doctor speaks of no token",
+    from: "if ($code === 1008) return $policy;",
+    to: "if ($code === 1009) return $policy;",
+  },
+  {
+    name: "doctor takes an exai daemon that is full for one with another token",
+    from: "case $policy: return $dialect === $mcp;",
+    to: "case $policy: return $dialect !== $policy;",
+  },
 ];

@@ -114,7 +114,7 @@ async function habits(
   { _meta }: Greeting,
   limit: number,
 ): Promise<Omit<Habits, "numbers">> {
-  let trial = start(config, "texts");
+  let trial: Trial = start(config, "texts");
   try {
     let texts: Habits["texts"] = "as sent";
     if (!await begins(trial, _meta, limit)) {
