@@ -4,38 +4,49 @@
  * @module
  */
 
-import type { Framed, Line } from "./protocol/content_length.ts";
-import type { Remembered } from "./cache/cache.ts";
+import type {
+  ContentLengthEvent,
+  InputLine,
+} from "./protocol/content_length.ts";
+import type { CachedResults } from "./cache/cache.ts";
 import type { Failure } from "./link/link.ts";
 
 /** Something happened. */
 export type SessionEvent =
   /** A line came on stdin. */
-  | Line
+  | InputLine
   /** The client frames its messages with `Content-Length` headers. */
-  | Framed
+  | ContentLengthEvent
   /** stdin ended, or a signal asked us to end. */
   | { readonly type: "end"; readonly cause: "stdin" | "signal" }
   /** More waits for the client to read than may wait; or all of it is read. */
-  | { readonly type: "clogged" | "drained" }
+  | { readonly type: "stdout-full" | "stdout-drained" }
   /** stdout is broken: nobody can be answered any more. */
-  | { readonly type: "broken" }
+  | { readonly type: "stdout-broken" }
   /** A WebSocket opened. */
-  | { readonly type: "open"; readonly epoch: number }
+  | { readonly type: "open"; readonly connectionId: number }
   /** A text frame came, or a binary one of UTF-8. */
-  | { readonly type: "frame"; readonly epoch: number; readonly text: string }
+  | {
+    readonly type: "frame";
+    readonly connectionId: number;
+    readonly text: string;
+  }
   /** A binary frame came that is no text. */
-  | { readonly type: "binary"; readonly epoch: number; readonly bytes: number }
+  | {
+    readonly type: "binary";
+    readonly connectionId: number;
+    readonly bytes: number;
+  }
   /** More waits for the daemon to read than may wait; or most of it is read. */
   | {
     readonly type: "backlog";
-    readonly epoch: number;
-    readonly is: "full" | "read";
+    readonly connectionId: number;
+    readonly state: "full" | "drained";
   }
   /** A WebSocket closed, or could not be opened. */
   | {
     readonly type: "closed";
-    readonly epoch: number;
+    readonly connectionId: number;
     /** The close code (RFC 6455 section 7.4), 0 or 1006 where there was none. */
     readonly code: number;
     readonly reason: string;
@@ -56,33 +67,41 @@ export type SessionEvent =
    * The program, or the machine, slept: `gap` is how much of that our clock
    * counted, `unseen` how much it did not. Milliseconds.
    */
-  | { readonly type: "resumed"; readonly gap: number; readonly unseen: number }
+  | {
+    readonly type: "resumed";
+    readonly monotonicGapMs: number;
+    readonly suspendedMs: number;
+  }
   /** The deadline has come. */
   | { readonly type: "tick" };
 
 /** How much a log line matters. */
-export type Level = "debug" | "info" | "warn" | "error";
+export type LogLevel = "debug" | "info" | "warn" | "error";
 
 /** Something to do. */
 export type Effect =
   | {
     readonly type: "dial";
-    readonly epoch: number;
+    readonly connectionId: number;
     readonly subprotocol: string | undefined;
   }
-  | { readonly type: "send"; readonly epoch: number; readonly text: string }
+  | {
+    readonly type: "send-to-daemon";
+    readonly connectionId: number;
+    readonly text: string;
+  }
   /** Leave the connection, with close code 1000 if it is open. */
-  | { readonly type: "close"; readonly epoch: number }
+  | { readonly type: "close"; readonly connectionId: number }
   /** A line for stdout. */
-  | { readonly type: "reply"; readonly text: string }
+  | { readonly type: "send-to-client"; readonly text: string }
   | LogEffect
   /** Keep what is remembered of the daemon. */
-  | { readonly type: "remember"; readonly learned: Remembered }
+  | { readonly type: "save-cache"; readonly results: CachedResults }
   /** Say in the log what the daemon's health file tells; the daemon was lost so many milliseconds ago, if it was there. */
   | {
-    readonly type: "health file";
+    readonly type: "log-health-file";
     readonly path: string;
-    readonly lostMs: number | undefined;
+    readonly disconnectedForMs: number | undefined;
   }
   | { readonly type: "exit"; readonly code: number };
 
@@ -91,7 +110,7 @@ export interface LogEffect {
   /** What kind of effect it is. */
   readonly type: "log";
   /** How much it matters. */
-  readonly level: Level;
+  readonly level: LogLevel;
   /** For programs: what happened, in kebab case. */
   readonly event: string;
   /** For people: no part of the program reads it. */
@@ -101,4 +120,4 @@ export interface LogEffect {
 }
 
 /** Something happened on a socket. */
-export type SocketEvent = Extract<SessionEvent, { epoch: number }>;
+export type SocketEvent = Extract<SessionEvent, { connectionId: number }>;

@@ -14,7 +14,7 @@ const LIB = new URL("../lib/", import.meta.url);
 interface Folder {
   readonly name: string;
   readonly kind: "pure" | "edge";
-  readonly edges?: readonly string[];
+  readonly impureFiles?: readonly string[];
 }
 
 /** The folders, lowest first: a file imports only from its own folder and from those above it in this list. */
@@ -25,7 +25,7 @@ const FOLDERS: readonly Folder[] = [
   { name: "link", kind: "pure" },
   { name: "requests", kind: "pure" },
   { name: "runtime", kind: "edge" },
-  { name: "config", kind: "pure", edges: ["load"] },
+  { name: "config", kind: "pure", impureFiles: ["load"] },
   { name: "cache", kind: "pure" },
   { name: "", kind: "pure" }, // events.ts
   { name: "dialects", kind: "pure" },
@@ -40,7 +40,7 @@ const FOLDERS: readonly Folder[] = [
 ];
 
 /** What pure code may not name: clocks, timers, chance, runtimes, consoles, promises. */
-const IMPURE =
+const IMPURE_NAMES =
   /\b(Deno|process|Date|performance|setTimeout|setInterval|queueMicrotask|console|fetch|await|async)\b(?!["`\w])|Math\.random|\bimport\(|\bnew WebSocket/;
 
 /** The only file that imports from packages, and from which: types only. */
@@ -61,8 +61,8 @@ interface Source {
   readonly text: string;
 }
 
-async function sources(): Promise<Source[]> {
-  const files = await scripts(LIB);
+async function readSources(): Promise<Source[]> {
+  const files = await findScripts(LIB);
   return await Promise.all(files.map(async (file) => {
     const path = file.href.slice(LIB.href.length);
     const end = path.lastIndexOf("/");
@@ -73,12 +73,12 @@ async function sources(): Promise<Source[]> {
 }
 
 function isPure({ folder, name }: Source): boolean {
-  const { kind, edges = [] } = FOLDERS.find((it) => it.name === folder)!;
-  return kind === "pure" && !edges.includes(name);
+  const { kind, impureFiles = [] } = FOLDERS.find((it) => it.name === folder)!;
+  return kind === "pure" && !impureFiles.includes(name);
 }
 
 /** The source without comments and the text of strings, in which every word is allowed. */
-function code(source: string): string {
+function withoutCommentsAndStrings(source: string): string {
   return source.replace(/\/\*[\s\S]*?\*\/|\/\/.*$/gm, "")
     .replace(/"(?:[^"\\\n]|\\.)*"|`(?:[^`\\$]|\\.|\$(?!\{))*`/g, '""');
 }
@@ -93,7 +93,7 @@ function importsOf({ path, text }: Source): string[] {
 }
 
 test("architecture: the table has every folder of lib/ once", async () => {
-  const folders = new Set((await sources()).map(({ folder }) => folder));
+  const folders = new Set((await readSources()).map(({ folder }) => folder));
   assertEquals(
     FOLDERS.map(({ name }) => name).toSorted(),
     [...folders].toSorted(),
@@ -104,7 +104,7 @@ test("architecture: imports run downwards by folder", async () => {
   const wrong: string[] = [];
   const level = (folder: string): number =>
     FOLDERS.findIndex(({ name }) => name === folder);
-  const files = await sources();
+  const files = await readSources();
   for (const file of files) {
     for (const target of importsOf(file)) {
       const found = files.find(({ path }) => path === target);
@@ -121,7 +121,7 @@ test("architecture: imports run downwards by folder", async () => {
 
 test("architecture: pure code imports no edge but for types", async () => {
   const wrong: string[] = [];
-  const files = await sources();
+  const files = await readSources();
   for (const file of files.filter(isPure)) {
     const text = file.text.replace(/^import type [^;]*;/gm, "");
     for (const target of importsOf({ ...file, text })) {
@@ -137,7 +137,7 @@ test("architecture: pure code imports no edge but for types", async () => {
 test("architecture: of packages only types are imported, in the versions of the tests", async () => {
   const read = (path: string): Promise<string> =>
     Deno.readTextFile(new URL(path, import.meta.url));
-  const file = (await sources()).find(({ path }) => path === TYPES.file)!;
+  const file = (await readSources()).find(({ path }) => path === TYPES.file)!;
   const targets = importsOf(file);
   const rest = file.text.replace(/^import type [^;]*;/gm, "");
   assertEquals(importsOf({ ...file, text: rest }), []);
@@ -162,7 +162,7 @@ test("architecture: deno.json names no package, for a task fetches all that it n
 });
 
 test("architecture: no file imports itself, directly or by others", async () => {
-  const files = new Map((await sources()).map((file) => [file.path, file]));
+  const files = new Map((await readSources()).map((file) => [file.path, file]));
   const done = new Set<string>();
   const circles: string[] = [];
   const visit = (path: string, way: readonly string[]): void => {
@@ -178,8 +178,9 @@ test("architecture: no file imports itself, directly or by others", async () => 
 
 test("architecture: pure code knows no time, no chance, no runtime and no file", async () => {
   const wrong: string[] = [];
-  for (const file of (await sources()).filter(isPure)) {
-    const [found] = IMPURE.exec(code(file.text)) ?? [];
+  for (const file of (await readSources()).filter(isPure)) {
+    const [found] = IMPURE_NAMES.exec(withoutCommentsAndStrings(file.text)) ??
+      [];
     if (found !== undefined) wrong.push(`${file.path}: ${found}`);
   }
   assertEquals(wrong, []);
@@ -187,16 +188,18 @@ test("architecture: pure code knows no time, no chance, no runtime and no file",
 
 test("architecture: only lib/runtime/ names a runtime", async () => {
   const wrong: string[] = [];
-  for (const { folder, path, text } of await sources()) {
+  for (const { folder, path, text } of await readSources()) {
     if (folder === "runtime") continue;
-    if (/\b(Deno\.|process\.|Bun\.)/.test(code(text))) wrong.push(path);
+    if (/\b(Deno\.|process\.|Bun\.)/.test(withoutCommentsAndStrings(text))) {
+      wrong.push(path);
+    }
   }
   assertEquals(wrong, []);
 });
 
 /** Names of what is written for people. */
 const PROSE =
-  "(?:reason|why|message|lastError|lastFailure|refusal|trouble|advice|words|note|complaint)";
+  "(?:reason|why|message|lastError|lastFailure|refusal|problem|advice|words|note|errorText|logText)";
 
 /** What decides by the words of such a text, or by the name of a log line. */
 const READS_PROSE = new RegExp(
@@ -210,13 +213,15 @@ const READS_PROSE = new RegExp(
 
 /** The files that read what others have written, and that make fields of it at once. */
 const MAY_READ_PROSE = [
+  "transport/close_details.ts", // what runtimes say of connections
+  "runtime/deno.ts", // what Deno says of a dial
   "dialects/exai/frames.ts", // the exai daemon's errors
   "text/error_message.ts", // whether an error of a runtime's has any text
 ];
 
 test("architecture: no program reads what is written for people", async () => {
   const wrong: string[] = [];
-  for (const { path, text } of await sources()) {
+  for (const { path, text } of await readSources()) {
     if (MAY_READ_PROSE.includes(path)) continue;
     const bare = text.replace(/\/\*[\s\S]*?\*\/|^\s*\/\/.*$/gm, "");
     const [found] = READS_PROSE.exec(bare) ?? [];
@@ -229,7 +234,7 @@ test("architecture: a name that a file declares has one meaning in lib/", async 
   const files = new Map<string, string[]>();
   const declaration =
     /^(?:export )?(?:async )?(?:function\*?|class|const|let|type|interface) (\w+)/gm;
-  for (const { path, text } of await sources()) {
+  for (const { path, text } of await readSources()) {
     const names = [...text.matchAll(declaration)].map(([, name]) => name!);
     for (const name of new Set(names)) {
       files.set(name, [...files.get(name) ?? [], path]);
@@ -242,7 +247,7 @@ test("architecture: a name that a file declares has one meaning in lib/", async 
 
 test("architecture: no URL's pathname is taken for a path: a folder may have a space, and Windows drives", async () => {
   const wrong: string[] = [];
-  for (const file of await scripts(new URL("./", import.meta.url))) {
+  for (const file of await findScripts(new URL("./", import.meta.url))) {
     const source = await Deno.readTextFile(file);
     if (/import\.meta\.url\)\.pathname/.test(source)) wrong.push(file.href);
   }
@@ -250,11 +255,11 @@ test("architecture: no URL's pathname is taken for a path: a folder may have a s
 });
 
 /** The scripts of a folder and of those in it, but for what npm has installed. */
-async function scripts(folder: URL): Promise<URL[]> {
+async function findScripts(folder: URL): Promise<URL[]> {
   const found: URL[] = [];
   for await (const { name, isDirectory } of Deno.readDir(folder)) {
     if (isDirectory && name !== "node_modules") {
-      found.push(...await scripts(new URL(`${name}/`, folder)));
+      found.push(...await findScripts(new URL(`${name}/`, folder)));
     } else if (/\.m?[jt]s$/.test(name)) found.push(new URL(name, folder));
   }
   return found;
@@ -275,7 +280,7 @@ const MAY_NAME_NPM = [
 test("architecture: no test fetches anything", async () => {
   const base = new URL("./", import.meta.url);
   const wrong: string[] = [];
-  for (const file of await scripts(base)) {
+  for (const file of await findScripts(base)) {
     const path = file.href.slice(base.href.length);
     if (MAY_NAME_NPM.includes(path)) continue;
     const source = (await Deno.readTextFile(file))
@@ -295,7 +300,7 @@ test("architecture: no test fetches anything", async () => {
 
 test("architecture: every test has a limit", async () => {
   const wrong: string[] = [];
-  for (const file of await scripts(new URL("./", import.meta.url))) {
+  for (const file of await findScripts(new URL("./", import.meta.url))) {
     const source = await Deno.readTextFile(file);
     if (file.href.endsWith("/helpers/time_limit.ts")) continue;
     if (/^ *Deno\.test\(/m.test(source)) wrong.push(file.href);

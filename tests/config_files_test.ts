@@ -4,31 +4,34 @@
  * @module
  */
 
-import { formatOf } from "../lib/clients/config_file.ts";
+import { clientFileFormatOf } from "../lib/clients/client_file.ts";
 import {
   type Client,
   CLIENTS,
-  entryOf,
-  findOurs,
+  createServerEntry,
+  filterAlwaysupServers,
 } from "../lib/clients/registry.ts";
-import { readConfig, rows } from "../lib/config/config.ts";
-import { parseEnvText } from "../lib/config/dotenv.ts";
+import { listSettings, readConfig } from "../lib/config/config.ts";
+import { parseEnvFile } from "../lib/config/dotenv.ts";
 import { assert, assertEquals } from "./helpers/assert.ts";
-import { ENV_EXAMPLE, envExample } from "../.ci/build/env_example.ts";
+import { ENV_EXAMPLE_FILE, envExampleText } from "../.ci/build/env_example.ts";
 import { ExaiProcess } from "./helpers/exai_process.ts";
-import { RawDaemon } from "./helpers/fake_websocket_server.ts";
+import { FakeWebSocketServer } from "./helpers/fake_websocket_server.ts";
 import { test } from "./helpers/time_limit.ts";
-import { Proxy, proxyCommand, withoutNpx } from "./helpers/process.ts";
+import { proxyCommand, ProxyProcess, withoutNpx } from "./helpers/process.ts";
 
 test("config/env.example: it is what the settings table gives (deno task env)", async () => {
-  assertEquals(await Deno.readTextFile(ENV_EXAMPLE), envExample());
+  assertEquals(await Deno.readTextFile(ENV_EXAMPLE_FILE), envExampleText());
 });
 
 test("config/env.example: it is accepted with every line in force", () => {
-  const text = envExample().replaceAll(/^#(\w+=)/gm, "$1");
-  const { values: file, unread, unset } = parseEnvText(text, {});
+  const text = envExampleText().replaceAll(/^#(\w+=)/gm, "$1");
+  const { values: file, unreadableLines, unsetVariables } = parseEnvFile(
+    text,
+    {},
+  );
   assert(Object.keys(file).length > 15);
-  assertEquals([unread, unset], [[], []]);
+  assertEquals([unreadableLines, unsetVariables], [[], []]);
   const reading = readConfig({ args: [], env: {}, file }, () => "");
   assertEquals(reading.kind, "config");
 });
@@ -37,8 +40,11 @@ test("config/env.docker: it is accepted, and gives the streaming timeouts 300 an
   const text = await Deno.readTextFile(
     new URL("../config/env.docker", import.meta.url),
   );
-  const { values: file, unread, unset } = parseEnvText(text, {});
-  assertEquals([unread, unset], [[], []]);
+  const { values: file, unreadableLines, unsetVariables } = parseEnvFile(
+    text,
+    {},
+  );
+  assertEquals([unreadableLines, unsetVariables], [[], []]);
   const reading = readConfig({ args: [], env: {}, file }, () => "");
   assertEquals(reading.kind, "config");
   assertEquals(
@@ -86,13 +92,17 @@ test("config/: every client's file starts the installed executable, in the form 
   for (const client of CLIENTS) {
     const text = await textOf(fileOf(client));
     assert(text.trimEnd().split("\n").length <= 16, `${client.name} is short`);
-    const config = formatOf(client).parseFile(text);
+    const config = clientFileFormatOf(client).parseClientFile(text);
     const server = {
-      ...entryOf(client, [started.command]),
-      [client.isList ? "environment" : "env"]: env,
+      ...createServerEntry(client, [started.command]),
+      [client.hasCommandList ? "environment" : "env"]: env,
     };
-    assertEquals(config, { [client.key]: { exai: server } }, client.name);
-    const [found] = findOurs(client, config, []);
+    assertEquals(
+      config,
+      { [client.serversKey]: { exai: server } },
+      client.name,
+    );
+    const [found] = filterAlwaysupServers(client, config, []);
     assertEquals(found, { name: "exai", command: [started.command] });
   }
   assertEquals(readConfig({ args: [], env }, () => "").kind, "config");
@@ -114,7 +124,7 @@ test("config/: the variants start the same otherwise, and there is no other file
 
 test("config/: what its files start reaches an exai daemon, installed and from source", async () => {
   await using daemon = new ExaiProcess();
-  await daemon.up();
+  await daemon.start();
   const installed = await serverOf(fileOf(CLIENTS[0]!));
   const source = await serverOf("mcp-config.source.json");
   const main = `${import.meta.dirname}/../main.ts`;
@@ -128,15 +138,19 @@ test("config/: what its files start reaches an exai daemon, installed and from s
   ];
   const port = { EXAI_WS_PORT: `${daemon.port}` };
   for (const start of starts) {
-    await using proxy = new Proxy([], { ...source.env, ...port }, () => start);
+    await using proxy = new ProxyProcess(
+      [],
+      { ...source.env, ...port },
+      () => start,
+    );
     await proxy.initialize();
-    await proxy.call(1, "echo", { text: "hi" });
-    assertEquals((await proxy.answer(1)).result.content[0].text, "hi");
+    await proxy.callTool(1, "echo", { text: "hi" });
+    assertEquals((await proxy.waitForResponse(1)).result.content[0].text, "hi");
   }
 });
 
 test("config/mcp-config.json: it starts a proxy that works", async () => {
-  await using daemon = new RawDaemon();
+  await using daemon = new FakeWebSocketServer();
   const file = new URL("../config/mcp-config.json", import.meta.url);
   const { mcpServers } = JSON.parse(await Deno.readTextFile(file));
   const [{ command, args }] = Object.values(mcpServers) as [
@@ -147,16 +161,16 @@ test("config/mcp-config.json: it starts a proxy that works", async () => {
     arg.replace("ws://127.0.0.1:8079/", daemon.url)
   );
   assert(real.includes(daemon.url));
-  await using proxy = new Proxy(real);
+  await using proxy = new ProxyProcess(real);
   await proxy.initialize();
-  assertEquals((await proxy.end()).code, 0);
+  assertEquals((await proxy.closeStdin()).code, 0);
 });
 
 test("README: its settings table is the program's, and its snippet is config/mcp-config.json", async () => {
   const readme = await Deno.readTextFile(
     new URL("../README.md", import.meta.url),
   );
-  for (const [name, { flag, env, default: fallback }] of rows()) {
+  for (const [name, { flag, env, default: fallback }] of listSettings()) {
     const cells = [
       flag === undefined ? "" : `\`--${flag}\``,
       env.map((variable) => `\`${variable}\``).join(", "),

@@ -11,13 +11,13 @@
  * @module
  */
 
-import { startPeer } from "./helpers/peer_packages.ts";
+import { startNpmProgram } from "./helpers/npm_programs.ts";
 import { print } from "./helpers/print.ts";
 import {
-  type Child,
+  type ChildProcess,
   freePort,
   proxyCommand,
-  startScript,
+  startDaemonScript,
 } from "./helpers/process.ts";
 import { delay } from "./helpers/async.ts";
 
@@ -26,20 +26,23 @@ interface Era {
   /** The daemon's script. */
   readonly daemon: string;
   /** How the front keeps its clients. */
-  readonly front: readonly string[];
+  readonly bridge: readonly string[];
 }
 
 const ERAS: readonly Era[] = [
   {
     requirements: "2025-11-25",
     daemon: "everything.ts",
-    front: ["--stateful"],
+    bridge: ["--stateful"],
   },
-  { requirements: "2026-07-28", daemon: "dual_era_daemon.ts", front: [] },
+  { requirements: "2026-07-28", daemon: "dual_era_daemon.ts", bridge: [] },
 ];
 
 /** Waits until something listens. */
-async function listening(port: number, child: Child): Promise<void> {
+async function waitUntilListening(
+  port: number,
+  child: ChildProcess,
+): Promise<void> {
   for (;;) {
     try {
       (await Deno.connect({ port, hostname: "127.0.0.1" })).close();
@@ -57,20 +60,20 @@ async function listening(port: number, child: Child): Promise<void> {
 /** How each scenario ends with a command between the front and the daemon. Throws if the suite does not end. */
 async function run(era: Era, command: string): Promise<Map<string, string>> {
   const port = freePort();
-  await using front = startPeer("supergateway", ...[
+  await using front = startNpmProgram("supergateway", ...[
     ...["--stdio", command, "--logLevel", "none"],
     ...["--outputTransport", "streamableHttp", "--port", `${port}`],
-    ...era.front,
+    ...era.bridge,
   ]);
-  await listening(port, front);
+  await waitUntilListening(port, front);
   const folder = await Deno.makeTempDir({ prefix: "conformance-" });
-  await using suite = startPeer("conformance", ...[
+  await using suite = startNpmProgram("conformance", ...[
     ...["server", "-o", folder, "--url", `http://localhost:${port}/mcp`],
     ...["--requirements", era.requirements],
   ]);
-  await suite.ended();
+  await suite.waitForExit();
   await Deno.remove(folder, { recursive: true });
-  const text = suite.stdout.all.map(({ text }) => text).join("\n");
+  const text = suite.stdout.lines.map(({ text }) => text).join("\n");
   if (!/^Total: \d+ passed/m.test(text)) {
     throw new Error(`The suite did not come to its end:\n${text}`);
   }
@@ -83,7 +86,7 @@ async function run(era: Era, command: string): Promise<Map<string, string>> {
 
 async function compare(era: Era): Promise<boolean> {
   const port = freePort();
-  await using _daemon = await startScript(era.daemon, `${port}`);
+  await using _daemon = await startDaemonScript(era.daemon, `${port}`);
   const url = `ws://127.0.0.1:${port}/`;
   const script = `${import.meta.dirname}/daemons/forwarder.ts`;
   const forwarder = ["run", "--quiet", "-A", script];

@@ -15,10 +15,10 @@ export const DIST = `${ROOT}dist/`;
 export const { version: VERSION } = metadata;
 
 /** What `main.ts` says of a program that was not built. */
-const UNBUILT = '"from source"';
+const UNBUILT_MARK = '"from source"';
 
 /** Runs a command until it ends; its output passes through. Throws if it fails. */
-export async function run(
+export async function runCommand(
   command: string,
   args: string[],
   options: Deno.CommandOptions = {},
@@ -29,7 +29,7 @@ export async function run(
 }
 
 /** What a command prints, without the line break at its end; `undefined` if it fails. */
-export async function output(
+export async function outputOf(
   command: string,
   args: string[],
 ): Promise<string | undefined> {
@@ -44,21 +44,21 @@ export async function output(
 }
 
 /** The commit that is built, marked where files differ from it. */
-async function commit(): Promise<string> {
-  const hash = await output("git", ["rev-parse", "--short=10", "HEAD"]);
+async function commitId(): Promise<string> {
+  const hash = await outputOf("git", ["rev-parse", "--short=10", "HEAD"]);
   if (hash === undefined) return "no commit";
-  const changes = await output("git", ["status", "--porcelain"]);
+  const changes = await outputOf("git", ["status", "--porcelain"]);
   return changes === "" ? hash : `${hash}, changed`;
 }
 
 /** Writes the bundle to a path. */
-export async function bundle(path: string): Promise<void> {
-  await run(Deno.execPath(), [
+export async function writeBundle(path: string): Promise<void> {
+  await runCommand(Deno.execPath(), [
     ...["bundle", "--quiet", "--output", path],
     `${ROOT}main.ts`,
   ]);
-  const parts = (await Deno.readTextFile(path)).split(UNBUILT);
+  const parts = (await Deno.readTextFile(path)).split(UNBUILT_MARK);
   // Who changes one of the two places changes the other.
-  if (parts.length !== 2) throw new Error(`${UNBUILT} is not there once`);
-  await Deno.writeTextFile(path, parts.join(JSON.stringify(await commit())));
+  if (parts.length !== 2) throw new Error(`${UNBUILT_MARK} is not there once`);
+  await Deno.writeTextFile(path, parts.join(JSON.stringify(await commitId())));
 }

@@ -9,8 +9,8 @@
  * @module
  */
 
-import { messageOf } from "../../lib/text/error_message.ts";
-import { bundle, DIST, ROOT, run } from "./bundle.ts";
+import { errorMessageOf } from "../../lib/text/error_message.ts";
+import { DIST, ROOT, runCommand, writeBundle } from "./bundle.ts";
 import { installBun } from "./install_packages.ts";
 import { print } from "../../tests/helpers/print.ts";
 
@@ -65,14 +65,14 @@ const TARGETS: readonly Target[] = [
 ];
 
 /** How long Deno may take to get the base of one executable, in milliseconds. */
-const PATIENCE_MS = 120_000;
+const DENO_TIMEOUT_MS = 120_000;
 /** What the program may do: nothing else, and nobody is asked. */
-const RIGHTS = ["--no-prompt", "-N", "-E", "-R", "-W"];
+const PERMISSIONS = ["--no-prompt", "-N", "-E", "-R", "-W"];
 
 type Runtime = "deno" | "bun";
 
 /** What to build, from the command line. Throws if it is not understood. */
-function parse(args: readonly string[]): {
+function parseArguments(args: readonly string[]): {
   readonly targets: readonly Target[];
   readonly runtime: Runtime | undefined;
 } {
@@ -89,7 +89,7 @@ function parse(args: readonly string[]): {
     throw new Error(`--runtime ${runtime}: it is deno or bun`);
   }
   const wanted = values.get("--target");
-  if (wanted === undefined) return { targets: [here()], runtime };
+  if (wanted === undefined) return { targets: [thisSystem()], runtime };
   if (wanted === "all") return { targets: TARGETS, runtime };
   const target = TARGETS.find(({ name }) => name === wanted);
   if (target === undefined) {
@@ -100,7 +100,7 @@ function parse(args: readonly string[]): {
 }
 
 /** This machine, under the plain name. */
-function here(): Target {
+function thisSystem(): Target {
   const isWindows = Deno.build.os === "windows";
   const target = TARGETS.find(({ deno }) => deno === Deno.build.target);
   const file = isWindows ? "alwaysup.exe" : "alwaysup";
@@ -111,38 +111,38 @@ function here(): Target {
 }
 
 /** Compiles by Deno; gives why it cannot be done. */
-async function byDeno(
+async function compileByDeno(
   source: string,
   { deno, file }: Target,
 ): Promise<string | undefined> {
   const command = new Deno.Command(Deno.execPath(), {
     args: [
-      ...["compile", "--quiet", "--no-check", "--no-config", ...RIGHTS],
+      ...["compile", "--quiet", "--no-check", "--no-config", ...PERMISSIONS],
       ...["--target", deno, "--output", `${DIST}${file}`, source],
     ],
     env: { NO_COLOR: "1" },
     stdin: "null",
     stderr: "piped",
-    signal: AbortSignal.timeout(PATIENCE_MS),
+    signal: AbortSignal.timeout(DENO_TIMEOUT_MS),
   });
   const { success, stderr } = await command.output();
   if (success) return undefined;
   const text = new TextDecoder().decode(stderr);
   const causes = [...text.matchAll(/^ +\d+: (.+)/gm)].map(([, why]) => why!);
   return causes.find((why) => why.includes("http")) ?? causes.at(0) ??
-    `no answer within ${PATIENCE_MS / 1000} s`;
+    `no answer within ${DENO_TIMEOUT_MS / 1000} s`;
 }
 
 /** Compiles by Deno, and says whether it could: one release has one runtime. Throws if it had to and cannot. */
-async function allByDeno(
+async function compileAllByDeno(
   source: string,
   targets: readonly Target[],
   runtime: Runtime | undefined,
 ): Promise<boolean> {
   for (const target of targets) {
-    const trouble = await byDeno(source, target);
+    const trouble = await compileByDeno(source, target);
     if (trouble === undefined) {
-      await tell(target, "deno");
+      await printBuilt(target, "deno");
     } else if (runtime === "deno") {
       throw new Error(trouble);
     } else {
@@ -154,12 +154,12 @@ async function allByDeno(
 }
 
 /** Compiles by Bun, whose bases come from the npm registry. */
-async function byBun(
+async function compileByBun(
   source: string,
   target: Target,
 ): Promise<void> {
   const { bun, file } = target;
-  await run(await installBun(), [
+  await runCommand(await installBun(), [
     ...["build", source, "--compile", `--target=${bun}`],
     `--outfile=${DIST}${file}`,
     // With it the start takes half the time: nothing is parsed.
@@ -167,11 +167,11 @@ async function byBun(
     // A cloned folder must not decide what the program does.
     ...["--no-compile-autoload-dotenv", "--no-compile-autoload-bunfig"],
   ], { stdout: "null" });
-  await tell(target, "bun");
+  await printBuilt(target, "bun");
 }
 
 /** Says what was built. Throws if it is not for that system. */
-async function tell(
+async function printBuilt(
   { file, format, name }: Target,
   runtime: Runtime,
 ): Promise<void> {
@@ -186,7 +186,7 @@ async function tell(
 }
 
 /** Writes the checksums of files as `sha256sum --check` reads them. */
-async function sum(files: readonly string[]): Promise<void> {
+async function writeChecksums(files: readonly string[]): Promise<void> {
   const lines = await Promise.all(files.map(async (file) => {
     const bytes = await Deno.readFile(`${DIST}${file}`);
     const hash = await crypto.subtle.digest("SHA-256", bytes);
@@ -196,16 +196,16 @@ async function sum(files: readonly string[]): Promise<void> {
 }
 
 async function main(): Promise<void> {
-  const { targets, runtime } = parse(Deno.args);
+  const { targets, runtime } = parseArguments(Deno.args);
   await Deno.mkdir(DIST, { recursive: true });
   const source = `${DIST}alwaysup.js`;
-  await bundle(source);
-  if (runtime === "bun" || !await allByDeno(source, targets, runtime)) {
-    for (const target of targets) await byBun(source, target);
+  await writeBundle(source);
+  if (runtime === "bun" || !await compileAllByDeno(source, targets, runtime)) {
+    for (const target of targets) await compileByBun(source, target);
   }
   await Deno.remove(source);
   if (targets.length > 1) {
-    await sum(targets.map(({ file }) => file));
+    await writeChecksums(targets.map(({ file }) => file));
     print("dist/SHA256SUMS");
   }
 }
@@ -214,6 +214,6 @@ try {
   Deno.chdir(ROOT);
   await main();
 } catch (error) {
-  print(`compile: ${messageOf(error)}`);
+  print(`compile: ${errorMessageOf(error)}`);
   Deno.exit(1);
 }

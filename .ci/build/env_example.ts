@@ -6,17 +6,17 @@
  * @module
  */
 
-import { rows } from "../../lib/config/config.ts";
+import { listSettings } from "../../lib/config/config.ts";
 
 /** Where the file stands. */
-export const ENV_EXAMPLE: URL = new URL(
+export const ENV_EXAMPLE_FILE: URL = new URL(
   "../../config/env.example",
   import.meta.url,
 );
 
 /** Every variable with its default, commented out, so that the copy changes nothing. */
-export function envExample(): string {
-  const blocks = rows().filter(([name]) => name !== "envFile")
+export function envExampleText(): string {
+  const blocks = listSettings().filter(([name]) => name !== "envFile")
     .flatMap(([, { env, help, default: fallback = "", value }]) =>
       env.map((name) =>
         `# ${help[0]?.toUpperCase()}${help.slice(1)}\n` +
@@ -32,5 +32,5 @@ export function envExample(): string {
 }
 
 if (import.meta.main) {
-  await Deno.writeTextFile(ENV_EXAMPLE, envExample());
+  await Deno.writeTextFile(ENV_EXAMPLE_FILE, envExampleText());
 }

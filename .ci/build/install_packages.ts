@@ -12,17 +12,17 @@
  * @module
  */
 
-import { messageOf } from "../../lib/text/error_message.ts";
+import { errorMessageOf } from "../../lib/text/error_message.ts";
 import { ROOT } from "./bundle.ts";
 import { print } from "../../tests/helpers/print.ts";
 
-const FOLDERS = ["peers", "nodes", "bun"] as const;
+const NPM_FOLDERS = ["peers", "nodes", "bun"] as const;
 
 /** A folder of `tests/npm/`. */
-export type NpmFolder = typeof FOLDERS[number];
+export type NpmFolder = typeof NPM_FOLDERS[number];
 
 /** The file in `node_modules` that says which lock file was installed. It is written last. */
-const INSTALLED = ".installed-lock.json";
+const INSTALLED_MARK = ".installed-lock.json";
 
 /** The path of a folder of `tests/npm/`. */
 function pathOf(folder: NpmFolder): string {
@@ -39,13 +39,13 @@ export function npmFile(folder: NpmFolder, file: string): string {
  * that was interrupted is made again from the start; a second one at the same
  * time waits for the first. Throws if npm fails or is missing.
  */
-export async function install(folder: NpmFolder): Promise<void> {
+export async function installFolder(folder: NpmFolder): Promise<void> {
   const path = pathOf(folder);
   const options = { create: true, write: true } as const;
   using file = await Deno.open(`${path}/.lock`, options);
   await file.lock(true);
   const lock = await Deno.readTextFile(`${path}/package-lock.json`);
-  const installed = `${path}/node_modules/${INSTALLED}`;
+  const installed = `${path}/node_modules/${INSTALLED_MARK}`;
   if (await Deno.readTextFile(installed).catch(() => "") === lock) return;
   print(`Installing tests/npm/${folder}, once`);
   const npm = Deno.build.os === "windows" ? "npm.cmd" : "npm";
@@ -71,7 +71,7 @@ export async function install(folder: NpmFolder): Promise<void> {
 
 /** Installs Bun and gives the path of its executable. Throws as `install` does, and where Bun has none for this system. */
 export async function installBun(): Promise<string> {
-  await install("bun");
+  await installFolder("bun");
   const packages = npmFile("bun", "@oven");
   const [entry] = await Array.fromAsync(Deno.readDir(packages)).catch(() => []);
   if (entry === undefined) {
@@ -84,14 +84,14 @@ export async function installBun(): Promise<string> {
 if (import.meta.main) {
   try {
     for (const name of Deno.args) {
-      const folder = FOLDERS.find((known) => known === name);
+      const folder = NPM_FOLDERS.find((known) => known === name);
       if (folder === undefined) {
-        throw new Error(`${name}: it is one of ${FOLDERS.join(", ")}`);
+        throw new Error(`${name}: it is one of ${NPM_FOLDERS.join(", ")}`);
       }
-      await install(folder);
+      await installFolder(folder);
     }
   } catch (error) {
-    print(messageOf(error));
+    print(errorMessageOf(error));
     Deno.exit(1);
   }
 }

@@ -6,13 +6,13 @@
  * @module
  */
 
-import { bundle, DIST, ROOT, VERSION } from "./bundle.ts";
+import { DIST, ROOT, VERSION, writeBundle } from "./bundle.ts";
 
 const FOLDER = `${DIST}npm/`;
 const BIN = `${FOLDER}alwaysup.js`;
 
 await Deno.mkdir(FOLDER, { recursive: true });
-await bundle(BIN);
+await writeBundle(BIN);
 const source = await Deno.readTextFile(BIN);
 await Deno.writeTextFile(BIN, `#!/usr/bin/env node\n${source}`);
 await Deno.chmod(BIN, 0o755).catch((error) => {

@@ -4,16 +4,16 @@
  * @module
  */
 
-import { listingOf } from "../protocol/lists.ts";
-import { members } from "../json/spans.ts";
-import { dig, isRecord } from "../protocol/jsonrpc.ts";
-import type { Remembered } from "./cache.ts";
+import { listKindOf } from "../protocol/lists.ts";
+import { memberSpansOf } from "../json/spans.ts";
+import { getNested, isRecord } from "../protocol/jsonrpc.ts";
+import type { CachedResults } from "./cache.ts";
 
 /** The largest file that is read or written, in bytes. */
-export const MEMORY_LIMIT = 8 * 1024 * 1024;
+export const MAX_CACHE_FILE_BYTES = 8 * 1024 * 1024;
 
 /** Whose memory it is. */
-export interface Owner {
+export interface CacheKey {
   /** Where the daemon is, without secrets. */
   readonly daemon: string;
   /** What tells it from others that look the same without their secrets. */
@@ -25,17 +25,20 @@ export interface Owner {
 }
 
 /** The memory as it is kept. */
-export function toText(owner: Owner, remembered: Remembered): string {
-  const { initialize, lists, discover, one } = remembered;
-  const object = (results: Readonly<Record<string, string>>): string =>
+export function serializeCache(
+  cacheKey: CacheKey,
+  results: CachedResults,
+): string {
+  const { initialize, lists, discover, one } = results;
+  const object = (texts: Readonly<Record<string, string>>): string =>
     `{${
-      Object.entries(results)
+      Object.entries(texts)
         .map(([key, result]) => `${JSON.stringify(key)}:${result}`).join(",")
     }}`;
   const parts = [
     '"alwaysup":1',
     ...(["daemon", "key", "dialect"] as const)
-      .map((name) => `"${name}":${JSON.stringify(owner[name])}`),
+      .map((name) => `"${name}":${JSON.stringify(cacheKey[name])}`),
     `"initialize":${object(initialize)}`,
     `"lists":${object(lists)}`,
   ];
@@ -50,8 +53,8 @@ export function toText(owner: Owner, remembered: Remembered): string {
   return `{${parts.join(",")}}\n`;
 }
 
-/** Whether a text is one that {@linkcode toText} has made, or what a power cut has left of it: nothing, or zeros. */
-export function isWritten(text: string): boolean {
+/** Whether a text is one that {@linkcode serializeCache} has made, or what a power cut has left of it: nothing, or zeros. */
+export function isCacheFileText(text: string): boolean {
   return /^(\{"alwaysup":1[,}]|\0*$)/.test(text);
 }
 
@@ -61,57 +64,57 @@ export function isWritten(text: string): boolean {
  *
  * @param ageMs how old it is
  */
-export function fromText(
+export function parseCache(
   text: string,
-  owner: Owner,
+  cacheKey: CacheKey,
   ageMs = 0,
-): Remembered | string {
-  if (text.length > MEMORY_LIMIT) return "it is too large";
+): CachedResults | string {
+  if (text.length > MAX_CACHE_FILE_BYTES) return "it is too large";
   let value: unknown;
   try {
     value = JSON.parse(text);
   } catch {
     return "it is not JSON";
   }
-  if (dig(value, "alwaysup") !== 1) return "it is of another version";
+  if (getNested(value, "alwaysup") !== 1) return "it is of another version";
   const isOurs = (["daemon", "key", "dialect"] as const)
-    .every((name) => dig(value, name) === owner[name]);
+    .every((name) => getNested(value, name) === cacheKey[name]);
   if (!isOurs) return "it is another daemon's";
-  const parts = membersOf(text);
-  const results = (
+  const parts = memberTextsOf(text);
+  const resultsOf = (
     name: "initialize" | "lists",
     isGood: (key: string, result: unknown) => boolean,
   ): Record<string, string> => {
-    const found = dig(value, name);
+    const found = getNested(value, name);
     const good: Record<string, string> = {};
-    for (const [key, result] of membersOf(parts.get(name) ?? "")) {
-      if (isGood(key, dig(found, key))) good[key] = result;
+    for (const [key, result] of memberTextsOf(parts.get(name) ?? "")) {
+      if (isGood(key, getNested(found, key))) good[key] = result;
     }
     return good;
   };
   return {
-    initialize: results(
+    initialize: resultsOf(
       "initialize",
-      (_, result) => typeof dig(result, "protocolVersion") === "string",
+      (_, result) => typeof getNested(result, "protocolVersion") === "string",
     ),
-    lists: results("lists", (key, result) => {
+    lists: resultsOf("lists", (key, result) => {
       const method = key.split(" ").at(-1)!;
-      return Array.isArray(dig(result, listingOf(method) ?? ""));
+      return Array.isArray(getNested(result, listKindOf(method) ?? ""));
     }),
-    ...discovered(
+    ...parseDiscover(
       value,
-      membersOf(parts.get("discover") ?? "").get("result"),
+      memberTextsOf(parts.get("discover") ?? "").get("result"),
       ageMs,
     ),
-    ...keepers(value, ageMs),
+    ...parseCapacityOne(value, ageMs),
   };
 }
 
 /** The texts of an object's members by name, of repeated names the last; none of what is no object. */
-function membersOf(text: string): Map<string, string> {
+function memberTextsOf(text: string): Map<string, string> {
   if (!/^\s*\{/.test(text)) return new Map();
   return new Map(
-    members(text).map(({ name, value: { start, end } }) => [
+    memberSpansOf(text).map(({ name, value: { start, end } }) => [
       name,
       text.slice(start, end),
     ]),
@@ -119,25 +122,28 @@ function membersOf(text: string): Map<string, string> {
 }
 
 /** The daemons that keep one connection for a client, while that still holds. */
-function keepers(value: unknown, ageMs: number): Pick<Remembered, "one"> {
+function parseCapacityOne(
+  value: unknown,
+  ageMs: number,
+): Pick<CachedResults, "one"> {
   const one: Record<string, number> = {};
-  const found = dig(value, "one");
+  const found = getNested(value, "one");
   for (const server of isRecord(found) ? Object.keys(found) : []) {
-    const forMs = dig(found, server);
+    const forMs = getNested(found, server);
     if (typeof forMs === "number" && forMs > ageMs) one[server] = forMs - ageMs;
   }
   return Object.keys(one).length === 0 ? {} : { one };
 }
 
-function discovered(
+function parseDiscover(
   value: unknown,
   result: string | undefined,
   ageMs: number,
-): Pick<Remembered, "discover"> {
-  const asked = dig(value, "discover", "asked");
-  const forMs = dig(value, "discover", "forMs");
+): Pick<CachedResults, "discover"> {
+  const asked = getNested(value, "discover", "asked");
+  const forMs = getNested(value, "discover", "forMs");
   const isGood = typeof asked === "string" && typeof forMs === "number" &&
-    forMs > ageMs && isRecord(dig(value, "discover", "result"));
+    forMs > ageMs && isRecord(getNested(value, "discover", "result"));
   if (!isGood || result === undefined) return {};
   return { discover: { asked, result, forMs: forMs - ageMs } };
 }

@@ -1,7 +1,7 @@
 /**
  * One server's entry in the text of a client's file: put in, replaced or taken
  * out, and nothing else touched. Comments, commas at the end, line ends and
- * indentation stay. What `withEntry` has put beside other servers, `withoutEntry`
+ * indentation stay. What `setJsonEntry` has put beside other servers, `removeJsonEntry`
  * takes out without a trace, but for a comma at the end that the client does not
  * read.
  *
@@ -9,105 +9,123 @@
  */
 
 import {
-  endOf,
+  type EntryPath,
+  type ExtraSyntax,
+  type LaunchFields,
   lineBreakOf,
-  type Oddity,
-  type Reached,
-  type Slot,
-  split,
-} from "./entry.ts";
+  splitBom,
+  trimmedLength,
+} from "./config_entry.ts";
 import {
-  additionsIn,
-  type Member,
-  type ObjectValue,
-  parse,
-  plain,
-  type Wanted,
+  findJsoncExtensions,
+  type JsoncMember,
+  type JsoncObject,
+  parseJsonc,
+  type PathFilter,
+  toJsonValue,
 } from "../json/jsonc.ts";
 import { isRecord } from "../protocol/jsonrpc.ts";
 
 /** The value that a file's text is, or those of its members that are asked for. Throws, with what is wrong with it. */
-export function parseFile(text: string, wanted?: Wanted): unknown {
-  return plain(rootOf(split(text)[1], wanted));
+export function parseJsonFile(text: string, wanted?: PathFilter): unknown {
+  return toJsonValue(parseRootObject(splitBom(text)[1], wanted));
 }
 
-/** What a text has that some clients do not read, with the first line that has it, counted from 1. Throws as {@linkcode parseFile} does. */
-export function odditiesIn(original: string): Map<Oddity, number> {
-  const [mark, text] = split(original);
+/** What a text has that some clients do not read, with the first line that has it, counted from 1. Throws as {@linkcode parseJsonFile} does. */
+export function extraSyntaxIn(original: string): Map<ExtraSyntax, number> {
+  const [bom, text] = splitBom(original);
   // An empty one is written anew.
   if (text.trim() === "") return new Map();
-  return new Map<Oddity, number>([
-    ...(mark === "" ? [] : [["mark", 1]] as const),
-    ...additionsIn(text),
+  return new Map<ExtraSyntax, number>([
+    ...(bom === "" ? [] : [["mark", 1]] as const),
+    ...findJsoncExtensions(text),
   ]);
 }
 
 /** The entry that is there, if one is. Throws if the file is of another shape. */
-export function entryIn(original: string, { key, name }: Slot): unknown {
-  const [, text] = split(original);
+export function findJsonEntry(
+  original: string,
+  { serversKey, name }: EntryPath,
+): unknown {
+  const [, text] = splitBom(original);
   if (text.trim() === "") return undefined;
-  const servers = serversIn(rootOf(text, only(key)), key);
-  const member = servers && memberOf(servers, name);
-  return member && plain(member.value);
+  const servers = findServers(
+    parseRootObject(text, onlyMember(serversKey)),
+    serversKey,
+  );
+  const member = servers && findMember(servers, name);
+  return member && toJsonValue(member.value);
 }
 
 /** What says how a server is reached; the rest of an entry, its `env` first of all, is its user's. */
-const REACHED = /^(command|args|type|url|serverUrl|httpUrl|headers)$/;
+const JSON_LAUNCH_FIELDS =
+  /^(command|args|type|url|serverUrl|httpUrl|headers)$/;
 
 /** The text with this entry; what else an older one said is kept. It is the same text if the entry is there. Throws if the file is of another shape. */
-export function withEntry(
+export function setJsonEntry(
   original: string,
-  { key, name, rejects = [] }: Slot,
-  reached: Reached,
+  { serversKey, name, rejectedSyntax = [] }: EntryPath,
+  launchFields: LaunchFields,
 ): string {
-  const [mark, text] = split(original);
+  const [bom, text] = splitBom(original);
   if (text.trim() === "") {
-    const whole = pretty({ [key]: { [name]: reached } }, "  ", "\n");
-    return `${rejects.includes("mark") ? "" : mark}${whole}\n`;
+    const whole = formatJson(
+      { [serversKey]: { [name]: launchFields } },
+      "  ",
+      "\n",
+    );
+    return `${rejectedSyntax.includes("mark") ? "" : bom}${whole}\n`;
   }
-  const root = rootOf(text, only(key));
-  const layout = layoutOf(text, root, !rejects.includes("comma"));
-  const servers = serversIn(root, key);
-  const list = memberOf(root, key);
+  const root = parseRootObject(text, onlyMember(serversKey));
+  const layout = layoutOf(text, root, !rejectedSyntax.includes("comma"));
+  const servers = findServers(root, serversKey);
+  const list = findMember(root, serversKey);
   if (servers === undefined) {
-    const value = { [name]: reached };
-    return mark +
+    const value = { [name]: launchFields };
+    return bom +
       (list === undefined
-        ? added(text, root, layout, key, value)
-        : replaced(text, root, layout, list, value));
+        ? appendMember(text, root, layout, serversKey, value)
+        : replaceMember(text, root, layout, list, value));
   }
-  const old = memberOf(servers, name);
+  const old = findMember(servers, name);
   if (old === undefined) {
-    return mark + added(text, servers, layout, name, reached);
+    return bom + appendMember(text, servers, layout, name, launchFields);
   }
   if (old.value.kind !== "object") {
-    return mark + replaced(text, servers, layout, old, reached);
+    return bom + replaceMember(text, servers, layout, old, launchFields);
   }
   const { start, end } = old.value;
   // The entry alone: the rest may be large, and is not touched.
   const indent = indentAt(text, old.start);
-  const entry = remade(indent + text.slice(start, end), layout, reached);
-  return mark + text.slice(0, start) + entry.slice(indent.length) +
+  const entry = updateJsonEntry(
+    indent + text.slice(start, end),
+    layout,
+    launchFields,
+  );
+  return bom + text.slice(0, start) + entry.slice(indent.length) +
     text.slice(end);
 }
 
 /** The entry's text with what reaches a server said anew, member by member: what else is said in it stays, comments too. */
-function remade(
+function updateJsonEntry(
   original: string,
   layout: Layout,
-  reached: Reached,
+  launchFields: LaunchFields,
 ): string {
-  let text = flattened(original, layout);
-  for (const { name } of rootOf(text).members) {
-    if (!REACHED.test(name) || Object.hasOwn(reached, name)) continue;
-    const entry = rootOf(text);
-    text = removed(text, entry, memberOf(entry, name)!);
+  let text = flattenCommand(original, layout);
+  for (const { name } of parseRootObject(text).members) {
+    if (!JSON_LAUNCH_FIELDS.test(name) || Object.hasOwn(launchFields, name)) {
+      continue;
+    }
+    const entry = parseRootObject(text);
+    text = removeMember(text, entry, findMember(entry, name)!);
   }
-  for (const [name, value] of Object.entries(reached)) {
-    const entry = rootOf(text);
-    const old = memberOf(entry, name);
-    if (old === undefined) text = added(text, entry, layout, name, value);
-    else text = replaced(text, entry, layout, old, value);
+  for (const [name, value] of Object.entries(launchFields)) {
+    const entry = parseRootObject(text);
+    const old = findMember(entry, name);
+    if (old === undefined) {
+      text = appendMember(text, entry, layout, name, value);
+    } else text = replaceMember(text, entry, layout, old, value);
   }
   return text;
 }
@@ -117,69 +135,78 @@ function remade(
  * the members `path`, `args` and `env`, with the members beside the first two a
  * level higher: they are the user's.
  */
-function flattened(original: string, layout: Layout): string {
+function flattenCommand(original: string, layout: Layout): string {
   let text = original;
-  const command = memberOf(rootOf(text), "command")?.value;
+  const command = findMember(parseRootObject(text), "command")?.value;
   if (command?.kind !== "object") return text;
   for (const { name, value, start } of command.members) {
     if (name === "path" || name === "args") continue;
-    const entry = rootOf(text);
-    const own = memberOf(entry, name);
-    const inner = plain(value);
-    if (own === undefined && inner !== null) {
-      const said = {
+    const entry = parseRootObject(text);
+    const existing = findMember(entry, name);
+    const inner = toJsonValue(value);
+    if (existing === undefined && inner !== null) {
+      const sourceText = {
         text: original.slice(value.start, value.end),
         indent: indentAt(original, start),
       };
-      text = added(text, entry, layout, name, inner, said);
+      text = appendMember(text, entry, layout, name, inner, sourceText);
     }
-    if (own === undefined) continue;
-    const outer = plain(own.value);
+    if (existing === undefined) continue;
+    const outer = toJsonValue(existing.value);
     if (!isRecord(inner) || !isRecord(outer)) continue;
-    text = replaced(text, entry, layout, own, { ...inner, ...outer });
+    text = replaceMember(text, entry, layout, existing, { ...inner, ...outer });
   }
   return text;
 }
 
 /** The text without this entry. It is the same text if it is not there. Throws if the file is of another shape. */
-export function withoutEntry(original: string, { key, name }: Slot): string {
-  const [mark, text] = split(original);
+export function removeJsonEntry(
+  original: string,
+  { serversKey, name }: EntryPath,
+): string {
+  const [bom, text] = splitBom(original);
   if (text.trim() === "") return original;
-  const servers = serversIn(rootOf(text, only(key)), key);
-  const old = servers && memberOf(servers, name);
-  return old === undefined ? original : mark + removed(text, servers!, old);
+  const servers = findServers(
+    parseRootObject(text, onlyMember(serversKey)),
+    serversKey,
+  );
+  const old = servers && findMember(servers, name);
+  return old === undefined ? original : bom + removeMember(text, servers!, old);
 }
 
 /** How a file is laid out. */
 interface Layout {
-  readonly unit: string;
-  readonly lineEnd: string;
-  readonly isOneLine: boolean;
+  readonly indentUnit: string;
+  readonly lineBreak: string;
+  readonly isSingleLine: boolean;
   /** Whether a comma may stand behind the last member. */
-  readonly isTrailing: boolean;
+  readonly allowsTrailingComma: boolean;
 }
 
 /** The member with the servers, and no other. */
-function only(key: string): Wanted {
+function onlyMember(key: string): PathFilter {
   return ([first]) => first === key;
 }
 
-function rootOf(text: string, wanted?: Wanted): ObjectValue {
-  const root = parse(text, wanted);
+function parseRootObject(text: string, wanted?: PathFilter): JsoncObject {
+  const root = parseJsonc(text, wanted);
   if (root.kind === "object") return root;
   throw new Error("it is not a JSON object");
 }
 
 /** The object that holds the servers; `null` in its place is none, as clients take it. */
-function serversIn(root: ObjectValue, key: string): ObjectValue | undefined {
-  const value = memberOf(root, key)?.value;
+function findServers(root: JsoncObject, key: string): JsoncObject | undefined {
+  const value = findMember(root, key)?.value;
   if (value === undefined || value.kind === "object") return value;
   if (value.kind === "scalar" && value.value === null) return undefined;
   throw new Error(`"${key}" in it is not an object`);
 }
 
 /** The member of that name. Of two, clients take one or the other, so that there must be no second. */
-function memberOf(object: ObjectValue, name: string): Member | undefined {
+function findMember(
+  object: JsoncObject,
+  name: string,
+): JsoncMember | undefined {
   const found = object.members.filter((member) => member.name === name);
   if (found.length > 1) throw new Error(`"${name}" is there twice`);
   return found[0];
@@ -188,15 +215,15 @@ function memberOf(object: ObjectValue, name: string): Member | undefined {
 /** The indentation of a file is that of its first member. */
 function layoutOf(
   text: string,
-  { members: [first] }: ObjectValue,
-  isTrailing: boolean,
+  { members: [first] }: JsoncObject,
+  allowsTrailingComma: boolean,
 ): Layout {
   const unit = first && indentAt(text, first.start);
   return {
-    unit: unit || "  ",
-    lineEnd: lineBreakOf(text),
-    isOneLine: first !== undefined && !text.trim().includes("\n"),
-    isTrailing,
+    indentUnit: unit || "  ",
+    lineBreak: lineBreakOf(text),
+    isSingleLine: first !== undefined && !text.trim().includes("\n"),
+    allowsTrailingComma,
   };
 }
 
@@ -207,40 +234,44 @@ function indentAt(text: string, offset: number): string {
 }
 
 /** Whether an object keeps its members on one line. */
-function isCompact(
+function isOnOneLine(
   text: string,
-  { members, start, end }: ObjectValue,
-  { isOneLine }: Layout,
+  { members, start, end }: JsoncObject,
+  { isSingleLine }: Layout,
 ): boolean {
   return members.length > 0
     ? !text.slice(start, end).includes("\n")
-    : isOneLine;
+    : isSingleLine;
 }
 
-function pretty(value: unknown, unit: string, lineEnd: string): string {
-  return JSON.stringify(value, null, unit).replaceAll("\n", lineEnd);
+function formatJson(
+  value: unknown,
+  indentUnit: string,
+  lineBreak: string,
+): string {
+  return JSON.stringify(value, null, indentUnit).replaceAll("\n", lineBreak);
 }
 
 /** A value as it is written, and the indentation of its first line. */
-interface Said {
+interface SourceText {
   readonly text: string;
   readonly indent: string;
 }
 
 /** The text with a new last member in an object; its value is written as it was said, if it was. */
-function added(
+function appendMember(
   text: string,
-  object: ObjectValue,
+  object: JsoncObject,
   layout: Layout,
   name: string,
   value: unknown,
-  worded?: Said,
+  source?: SourceText,
 ): string {
-  const { unit, lineEnd } = layout;
+  const { indentUnit, lineBreak } = layout;
   const last = object.members.at(-1);
   const from = last?.end ?? object.start + 1;
   const close = object.end - 1;
-  const isTrailing = commaIn(text, from, close) !== undefined;
+  const isTrailing = findComma(text, from, close) !== undefined;
   const comma = last !== undefined && !isTrailing ? "," : "";
   // What is said behind the last member stays with it, and so do the blanks that end its line.
   const gap = text.slice(from, close);
@@ -250,55 +281,59 @@ function added(
   const head = text.slice(0, from) + comma + rest;
   let tail = text.slice(from + rest.length);
   const quoted = JSON.stringify(name);
-  const end = isTrailing && layout.isTrailing ? "," : "";
-  if (isCompact(text, object, layout)) {
+  const end = isTrailing && layout.allowsTrailingComma ? "," : "";
+  if (isOnOneLine(text, object, layout)) {
     const before = text.slice(0, last?.start ?? from);
-    const blanks = before.slice(endOf(before, " "));
-    const compact = worded?.text ?? JSON.stringify(value);
+    const blanks = before.slice(trimmedLength(before, " "));
+    const compact = source?.text ?? JSON.stringify(value);
     return `${head}${blanks}${quoted}:${compact}${end}${tail}`;
   }
-  const outer = lineEnd + indentAt(text, object.start);
+  const outer = lineBreak + indentAt(text, object.start);
   const inner = last === undefined
-    ? outer + unit
-    : lineEnd + indentAt(text, last.start);
+    ? outer + indentUnit
+    : lineBreak + indentAt(text, last.start);
   if (last === undefined && !/^\s*\n/.test(tail)) {
     tail = outer + tail.trimStart();
   }
-  const written = worded === undefined
-    ? pretty(value, unit, inner)
-    : worded.text.replaceAll(`\n${worded.indent}`, inner.replace("\r", ""));
-  const property = `${quoted}: ${written}`;
+  const formatted = source === undefined
+    ? formatJson(value, indentUnit, inner)
+    : source.text.replaceAll(`\n${source.indent}`, inner.replace("\r", ""));
+  const property = `${quoted}: ${formatted}`;
   return head + inner + property + end + tail;
 }
 
 /** The text with another value of a member; the same text if it has that value. */
-function replaced(
+function replaceMember(
   text: string,
-  object: ObjectValue,
+  object: JsoncObject,
   layout: Layout,
-  member: Member,
+  member: JsoncMember,
   value: unknown,
 ): string {
-  const { unit, lineEnd } = layout;
-  if (isSame(plain(member.value), value)) return text;
-  const next = isCompact(text, object, layout)
+  const { indentUnit, lineBreak } = layout;
+  if (isEqualJson(toJsonValue(member.value), value)) return text;
+  const next = isOnOneLine(text, object, layout)
     ? JSON.stringify(value)
-    : pretty(value, unit, lineEnd + indentAt(text, member.start));
+    : formatJson(value, indentUnit, lineBreak + indentAt(text, member.start));
   return text.slice(0, member.value.start) + next + text.slice(member.end);
 }
 
 /** The text without a member of an object; what is said around it stays. */
-function removed(text: string, object: ObjectValue, member: Member): string {
+function removeMember(
+  text: string,
+  object: JsoncObject,
+  member: JsoncMember,
+): string {
   const { members } = object;
   const at = members.indexOf(member);
   const [previous, next] = [members[at - 1], members[at + 1]];
-  const comma = commaIn(text, member.end, next?.start ?? object.end - 1);
+  const comma = findComma(text, member.end, next?.start ?? object.end - 1);
   let head = text.slice(0, member.start);
   let tail = comma === undefined
     ? text.slice(member.end)
-    : behind(text, member.end, comma);
+    : textAfterComma(text, member.end, comma);
   if (comma === undefined && previous !== undefined) {
-    const old = commaIn(text, previous.end, member.start)!;
+    const old = findComma(text, previous.end, member.start)!;
     head = head.slice(0, old) + head.slice(old + 1);
   }
   if (/\n[ \t]*$/.test(head) && /^[ \t]*\r?\n/.test(tail)) {
@@ -307,14 +342,15 @@ function removed(text: string, object: ObjectValue, member: Member): string {
     tail = tail.replace(/^[ \t]+/, "");
   } else if (
     previous !== undefined && /\n[ \t]*$/.test(head) &&
-    /^[ \t\r]*\}/.test(tail) && !isLineComment(text, previous.end, member.start)
+    /^[ \t\r]*\}/.test(tail) &&
+    !endsInLineComment(text, previous.end, member.start)
   ) {
     // Its line was its own up to the brace.
     head = head.replace(/\r?\n[ \t]*$/, "");
   } else if (
     comma === undefined || next === undefined && !/\n[ \t]*$/.test(head)
   ) {
-    head = head.slice(0, endOf(head, " \t"));
+    head = head.slice(0, trimmedLength(head, " \t"));
   } else {
     tail = tail.replace(/^[ \t]+/, "");
   }
@@ -323,7 +359,7 @@ function removed(text: string, object: ObjectValue, member: Member): string {
 }
 
 /** What follows a member, without its comma; what is said before that stays. */
-function behind(text: string, from: number, comma: number): string {
+function textAfterComma(text: string, from: number, comma: number): string {
   const said = text.slice(from, comma);
   const rest = text.slice(comma + 1);
   // A comment that ends with its line needs that end.
@@ -331,7 +367,7 @@ function behind(text: string, from: number, comma: number): string {
 }
 
 /** The comma between two places between which nothing else is but space and comments. */
-function commaIn(text: string, from: number, to: number): number | undefined {
+function findComma(text: string, from: number, to: number): number | undefined {
   const parts = /\/\*[^]*?\*\/|\/\/[^\n]*|,/g;
   for (const { 0: part, index } of text.slice(from, to).matchAll(parts)) {
     if (part === ",") return from + index;
@@ -340,7 +376,7 @@ function commaIn(text: string, from: number, to: number): number | undefined {
 }
 
 /** Whether a comment ends with the last line end between two places. */
-function isLineComment(text: string, from: number, to: number): boolean {
+function endsInLineComment(text: string, from: number, to: number): boolean {
   const end = text.lastIndexOf("\n", to - 1);
   const all = text.slice(from, to).matchAll(/\/\*[^]*?\*\/|\/\/[^\n]*/g);
   return all.some(({ 0: comment, index }) =>
@@ -349,7 +385,7 @@ function isLineComment(text: string, from: number, to: number): boolean {
 }
 
 /** Whether two values are the same, whatever the order of their members. */
-function isSame(a: unknown, b: unknown): boolean {
+function isEqualJson(a: unknown, b: unknown): boolean {
   const sorted = (value: unknown): string =>
     JSON.stringify(
       value,

@@ -4,13 +4,13 @@
  * @module
  */
 
-import { startsUs } from "./registry.ts";
-import { rows, shownOf } from "../config/config.ts";
+import { launchesAlwaysup } from "./registry.ts";
+import { listSettings, redactSetting } from "../config/config.ts";
 import { isRecord } from "../protocol/jsonrpc.ts";
 
-const HIDDEN = "(hidden)";
+const REDACTED = "(hidden)";
 /** What starts a program, a flag's name, or a path. Another word may be a secret in the wrong place. */
-const PLAIN =
+const SAFE_ARGUMENT =
   /^(cmd|\/c|npx|bunx|dlx|exec|node|deno|run|(alwaysup|deno)(@[\w.^~-]+)?|-\w|--?[a-z-]{2,30}|-NERW|(~|\.{0,2}|[a-z]:)[/\\].*)$/i;
 
 /**
@@ -21,124 +21,142 @@ const PLAIN =
  * @param after the same for what is to be
  * @param program what starts this program
  */
-export function diff(
+export function redactedDiff(
   name: string,
   before: unknown,
   after: unknown,
-  program: readonly string[],
+  launchCommand: readonly string[],
 ): string[] {
-  const [old, young] = [before, after].map((entry) =>
-    entry === undefined ? [] : shown(name, entry, program).split("\n")
+  const [oldLines, newLines] = [before, after].map((entry) =>
+    entry === undefined
+      ? []
+      : redactedEntryText(name, entry, launchCommand).split("\n")
   ) as [string[], string[]];
-  const isFull = (): boolean => old.length > 0 && young.length > 0;
-  while (isFull() && old[0] === young[0]) {
-    old.shift();
-    young.shift();
+  const haveBothLines = (): boolean =>
+    oldLines.length > 0 && newLines.length > 0;
+  while (haveBothLines() && oldLines[0] === newLines[0]) {
+    oldLines.shift();
+    newLines.shift();
   }
-  while (isFull() && old.at(-1) === young.at(-1)) {
-    old.pop();
-    young.pop();
+  while (haveBothLines() && oldLines.at(-1) === newLines.at(-1)) {
+    oldLines.pop();
+    newLines.pop();
   }
   return [
-    ...old.map((line) => `- ${line}`),
-    ...young.map((line) => `+ ${line}`),
+    ...oldLines.map((line) => `- ${line}`),
+    ...newLines.map((line) => `+ ${line}`),
   ];
 }
 
 /** An entry as text. */
-function shown(
+function redactedEntryText(
   name: string,
   entry: unknown,
-  program: readonly string[],
+  launchCommand: readonly string[],
 ): string {
-  const isOurs = startsUs(entry, program);
+  const isAlwaysup = launchesAlwaysup(entry, launchCommand);
   const text = isRecord(entry)
-    ? JSON.stringify(members(entry, isOurs, program), null, 2)
-    : HIDDEN;
+    ? JSON.stringify(redactMembers(entry, isAlwaysup, launchCommand), null, 2)
+    : REDACTED;
   return `${JSON.stringify(name)}: ${text}`;
 }
 
 /** What may be shown of an entry's members. */
-function members(
+function redactMembers(
   entry: Record<string, unknown>,
-  isOurs: boolean,
-  program: readonly string[],
+  isAlwaysup: boolean,
+  launchCommand: readonly string[],
 ): Record<string, unknown> {
   return Object.fromEntries(
     Object.entries(entry)
-      .map(([key, value]) => [key, memberOf(key, value, isOurs, program)]),
+      .map((
+        [key, value],
+      ) => [key, redactMember(key, value, isAlwaysup, launchCommand)]),
   );
 }
 
 /** What may be shown of a member of an entry. */
-function memberOf(
+function redactMember(
   key: string,
   value: unknown,
-  isOurs: boolean,
-  program: readonly string[],
+  isAlwaysup: boolean,
+  launchCommand: readonly string[],
 ): unknown {
   switch (key) {
     case "enabled":
     case "disabled":
-      return typeof value === "boolean" ? value : HIDDEN;
+      return typeof value === "boolean" ? value : REDACTED;
     case "command":
       // Zed had an object there once, opencode has a list.
-      if (isRecord(value)) return members(value, isOurs, program);
-      if (Array.isArray(value)) {
-        return memberOf("args", value, isOurs, program);
+      if (isRecord(value)) {
+        return redactMembers(value, isAlwaysup, launchCommand);
       }
-      return memberOf("path", value, isOurs, program);
+      if (Array.isArray(value)) {
+        return redactMember("args", value, isAlwaysup, launchCommand);
+      }
+      return redactMember("path", value, isAlwaysup, launchCommand);
     case "type":
     case "path":
-      return typeof value === "string" ? word(value, program) : HIDDEN;
+      return typeof value === "string"
+        ? redactWord(value, launchCommand)
+        : REDACTED;
     case "args":
       // What others' flags mean is not known.
-      return isOurs && Array.isArray(value)
-        ? value.map((arg, i) => argument(arg, value[i - 1], program))
-        : HIDDEN;
+      return isAlwaysup && Array.isArray(value)
+        ? value.map((arg, i) =>
+          redactArgument(arg, value[i - 1], launchCommand)
+        )
+        : REDACTED;
     case "env":
     case "environment":
     case "headers":
       return isRecord(value)
-        ? Object.fromEntries(Object.keys(value).map((name) => [name, HIDDEN]))
-        : HIDDEN;
+        ? Object.fromEntries(Object.keys(value).map((name) => [name, REDACTED]))
+        : REDACTED;
     default:
-      return HIDDEN;
+      return REDACTED;
   }
 }
 
-function argument(
+function redactArgument(
   arg: unknown,
   before: unknown,
-  program: readonly string[],
+  launchCommand: readonly string[],
 ): string {
-  if (typeof arg !== "string") return HIDDEN;
+  if (typeof arg !== "string") return REDACTED;
   const [, flag, text] = /^--([^=]+)=(.*)$/s.exec(arg) ?? [];
-  if (flag !== undefined) return `--${flag}=${valueOf(flag, text!)}`;
+  if (flag !== undefined) return `--${flag}=${redactFlagValue(flag, text!)}`;
   const [, last] = /^--([^=]+)$/.exec(String(before)) ?? [];
-  if (last !== undefined && !arg.startsWith("-")) return valueOf(last, arg);
-  return PLAIN.test(arg) ? word(arg, program) : wordOfUs(arg, program);
+  if (last !== undefined && !arg.startsWith("-")) {
+    return redactFlagValue(last, arg);
+  }
+  return SAFE_ARGUMENT.test(arg)
+    ? redactWord(arg, launchCommand)
+    : redactUnlessOwn(arg, launchCommand);
 }
 
 /** The value of a flag of ours; of another's nobody knows what it is. */
-function valueOf(flag: string, text: string): string {
-  const [key] = rows().find(([, row]) => row.flag === flag) ?? [];
+function redactFlagValue(flag: string, text: string): string {
+  const [key] = listSettings().find(([, row]) => row.flag === flag) ?? [];
   try {
-    return key === undefined ? HIDDEN : shownOf(key, text);
+    return key === undefined ? REDACTED : redactSetting(key, text);
   } catch {
-    return HIDDEN;
+    return REDACTED;
   }
 }
 
 /** What a whole command line has where one word belongs: an assignment, a query, a URL, or a word behind a blank. Folders may have blanks in their names. */
-const SEVERAL = /[=?]|:\/\/|\s-|\s[^/\\]*$/;
+const SEVERAL_WORDS = /[=?]|:\/\/|\s-|\s[^/\\]*$/;
 
 /** A word that stands alone, as what starts the program does. */
-function word(text: string, program: readonly string[]): string {
-  return SEVERAL.test(text) ? wordOfUs(text, program) : text;
+function redactWord(text: string, launchCommand: readonly string[]): string {
+  return SEVERAL_WORDS.test(text) ? redactUnlessOwn(text, launchCommand) : text;
 }
 
 /** A word, if this program is started with it. */
-function wordOfUs(text: string, program: readonly string[]): string {
-  return program.includes(text) ? text : HIDDEN;
+function redactUnlessOwn(
+  text: string,
+  launchCommand: readonly string[],
+): string {
+  return launchCommand.includes(text) ? text : REDACTED;
 }

@@ -5,18 +5,18 @@
  * @module
  */
 
-import type { Oddity, Reached } from "./entry.ts";
-import type { Wanted } from "../json/jsonc.ts";
-import { dig, isRecord } from "../protocol/jsonrpc.ts";
+import type { ExtraSyntax, LaunchFields } from "./config_entry.ts";
+import type { PathFilter } from "../json/jsonc.ts";
+import { getNested, isRecord } from "../protocol/jsonrpc.ts";
 
 /** What a client's place depends on; a host is one. */
-export interface Place {
+export interface ClientEnvironment {
   /** The operating system, e.g. `linux`, `darwin` or `windows`. */
   readonly os: string;
   /** A variable of the environment; empty counts as not set. */
-  variable(name: string): string | undefined;
+  getEnv(name: string): string | undefined;
   /** The names in a folder; none if it is not there. */
-  list(folder: string): string[];
+  listFolder(folder: string): string[];
 }
 
 /** A client. */
@@ -26,36 +26,36 @@ export interface Client {
   /** What people call it. */
   readonly title: string;
   /** The member of its file that holds the servers. */
-  readonly key: string;
+  readonly serversKey: string;
   /** The member of its file that holds, by folder, lists of servers for that folder only. */
-  readonly projects?: string;
+  readonly projectsKey?: string;
   /** What stands in an entry beside command and arguments. */
-  readonly form: Readonly<Record<string, string>>;
+  readonly entryTemplate: Readonly<Record<string, string>>;
   /** Whether an entry's command and arguments are one list. */
-  readonly isList?: true;
+  readonly hasCommandList?: true;
   /** Whether its file is TOML; else it is JSON. */
   readonly isToml?: true;
   /** What in a file of JSON keeps the client from reading that file. */
-  readonly rejects?: readonly Oddity[];
+  readonly rejectedSyntax?: readonly ExtraSyntax[];
   /** Whether the client may replace a file that it cannot read by a new one (anthropics/claude-code#1788), so that an entry in it would be lost. */
-  readonly isResetting?: true;
+  readonly mayResetFile?: true;
   /** The members of an entry that keep the client from starting its server. */
-  readonly switches?: readonly Switch[];
+  readonly enableMembers?: readonly EnableMember[];
   /** The member of its file that may forbid servers, by the names in its lists `allowed` and `excluded`. */
-  readonly permits?: string;
+  readonly permissionsKey?: string;
   /** What else its user must know: whole sentences. */
   readonly note?: string;
   /** The user's own file; `undefined` if the environment does not say where. */
-  file(place: Place): string | undefined;
+  filePath(environment: ClientEnvironment): string | undefined;
   /** The folder that shows that the client is on this machine; without this function the one that its file is in. */
-  folder?(place: Place): string | undefined;
+  installFolder?(environment: ClientEnvironment): string | undefined;
 }
 
 /** A member of an entry that switches a server off: `"disabled": true` or `"enabled": false`. */
-export type Switch = "disabled" | "enabled";
+export type EnableMember = "disabled" | "enabled";
 
 /** A server of a client's that is this program. */
-export interface Found {
+export interface InstalledServer {
   /** What the client calls it. */
   readonly name: string;
   /** What the client starts. */
@@ -69,163 +69,189 @@ export interface Found {
  * its use, and people report 238 MB; a text of V8's has 2^29 - 24 characters at
  * most.
  */
-export const FILE_LIMIT = 500 * 1024 * 1024;
-const FILE = "settings.json";
+export const MAX_CLIENT_FILE_BYTES = 500 * 1024 * 1024;
+const SETTINGS_JSON = "settings.json";
 /** What RFC 8259 does not have: a client that takes nothing else does not read it. */
-const STRICT = ["mark", "comment", "comma"] as const;
+const ALL_EXTRA_SYNTAX = ["mark", "comment", "comma"] as const;
 
 /** The clients; the order is that of lists that people see. */
 export const CLIENTS: readonly Client[] = [
   {
     name: "claude-desktop",
     title: "Claude Desktop",
-    key: "mcpServers",
-    form: {},
-    rejects: STRICT,
-    isResetting: true,
-    file: (place) =>
-      below(
-        packaged(place) ?? below(settings(place), "Claude"),
+    serversKey: "mcpServers",
+    entryTemplate: {},
+    rejectedSyntax: ALL_EXTRA_SYNTAX,
+    mayResetFile: true,
+    filePath: (environment) =>
+      joinPath(
+        msixConfigFolder(environment) ??
+          joinPath(settingsFolder(environment), "Claude"),
         "claude_desktop_config.json",
       ),
   },
   {
     name: "claude-code",
     title: "Claude Code",
-    key: "mcpServers",
+    serversKey: "mcpServers",
     // Where `claude mcp add` puts a server, if it is not told otherwise.
-    projects: "projects",
-    form: { type: "stdio" },
-    rejects: STRICT,
-    isResetting: true,
-    file: (place) => {
-      const named = place.variable("CLAUDE_CONFIG_DIR");
-      const folder = named ?? below(home(place), ".claude");
+    projectsKey: "projects",
+    entryTemplate: { type: "stdio" },
+    rejectedSyntax: ALL_EXTRA_SYNTAX,
+    mayResetFile: true,
+    filePath: (environment) => {
+      const named = environment.getEnv("CLAUDE_CONFIG_DIR");
+      const folder = named ?? joinPath(homeFolder(environment), ".claude");
       // An older place, which counts if it is there.
-      return namesInFolder(place, folder).includes(".config.json")
-        ? below(folder, ".config.json")
-        : below(named ?? home(place), ".claude.json");
+      return tryListFolder(environment, folder).includes(".config.json")
+        ? joinPath(folder, ".config.json")
+        : joinPath(named ?? homeFolder(environment), ".claude.json");
     },
-    folder: (place) =>
-      place.variable("CLAUDE_CONFIG_DIR") ?? below(home(place), ".claude"),
+    installFolder: (environment) =>
+      environment.getEnv("CLAUDE_CONFIG_DIR") ??
+        joinPath(homeFolder(environment), ".claude"),
   },
   {
     name: "vscode",
     title: "VS Code",
-    key: "servers",
-    form: { type: "stdio" },
-    file: (place) => below(settings(place), "Code", "User", "mcp.json"),
+    serversKey: "servers",
+    entryTemplate: { type: "stdio" },
+    filePath: (environment) =>
+      joinPath(settingsFolder(environment), "Code", "User", "mcp.json"),
   },
   {
     name: "cursor",
     title: "Cursor",
-    key: "mcpServers",
-    form: {},
-    rejects: ["comma"],
+    serversKey: "mcpServers",
+    entryTemplate: {},
+    rejectedSyntax: ["comma"],
     note: "Cursor may show a new server as disabled until you turn it on in " +
       "its settings.",
-    file: (place) => below(home(place), ".cursor", "mcp.json"),
+    filePath: (environment) =>
+      joinPath(homeFolder(environment), ".cursor", "mcp.json"),
   },
   {
     name: "windsurf",
     title: "Windsurf",
-    key: "mcpServers",
-    form: {},
-    rejects: ["mark"],
-    switches: ["disabled"],
-    file: (place) =>
-      below(home(place), ".codeium", "windsurf", "mcp_config.json"),
+    serversKey: "mcpServers",
+    entryTemplate: {},
+    rejectedSyntax: ["mark"],
+    enableMembers: ["disabled"],
+    filePath: (environment) =>
+      joinPath(
+        homeFolder(environment),
+        ".codeium",
+        "windsurf",
+        "mcp_config.json",
+      ),
   },
   {
     name: "augment",
     title: "Augment",
-    key: "mcpServers",
-    form: {},
-    rejects: ["mark"],
-    switches: ["disabled"],
+    serversKey: "mcpServers",
+    entryTemplate: {},
+    rejectedSyntax: ["mark"],
+    enableMembers: ["disabled"],
     note:
       "That is the file of Auggie, Augment's command line. Its extensions " +
       'for editors have none: there, use "Import from JSON" in the settings ' +
       "under MCP.",
-    file: (place) => below(home(place), ".augment", "settings.json"),
+    filePath: (environment) =>
+      joinPath(homeFolder(environment), ".augment", "settings.json"),
   },
   {
     name: "zed",
     title: "Zed",
-    key: "context_servers",
-    form: {},
-    switches: ["enabled"],
-    file: (place) => {
-      const { os } = place;
-      if (os === "windows") return below(settings(place), "Zed", FILE);
-      if (os === "darwin") return below(home(place), ".config", "zed", FILE);
-      const flatpak = place.variable("FLATPAK_XDG_CONFIG_HOME");
-      return below(flatpak ?? settings(place), "zed", FILE);
+    serversKey: "context_servers",
+    entryTemplate: {},
+    enableMembers: ["enabled"],
+    filePath: (environment) => {
+      const { os } = environment;
+      if (os === "windows") {
+        return joinPath(settingsFolder(environment), "Zed", SETTINGS_JSON);
+      }
+      if (os === "darwin") {
+        return joinPath(
+          homeFolder(environment),
+          ".config",
+          "zed",
+          SETTINGS_JSON,
+        );
+      }
+      const flatpak = environment.getEnv("FLATPAK_XDG_CONFIG_HOME");
+      return joinPath(
+        flatpak ?? settingsFolder(environment),
+        "zed",
+        SETTINGS_JSON,
+      );
     },
   },
   {
     name: "codex",
     title: "Codex",
-    key: "mcp_servers",
-    form: {},
+    serversKey: "mcp_servers",
+    entryTemplate: {},
     isToml: true,
-    switches: ["enabled"],
-    file: (place) =>
-      below(
-        place.variable("CODEX_HOME") ?? below(home(place), ".codex"),
+    enableMembers: ["enabled"],
+    filePath: (environment) =>
+      joinPath(
+        environment.getEnv("CODEX_HOME") ??
+          joinPath(homeFolder(environment), ".codex"),
         "config.toml",
       ),
   },
   {
     name: "gemini",
     title: "Gemini CLI",
-    key: "mcpServers",
-    form: {},
-    rejects: ["comma", "mark"],
-    permits: "mcp",
+    serversKey: "mcpServers",
+    entryTemplate: {},
+    rejectedSyntax: ["comma", "mark"],
+    permissionsKey: "mcp",
     // The variable names what is its home, not its folder.
-    file: (place) =>
-      below(
-        place.variable("GEMINI_CLI_HOME") ?? home(place),
+    filePath: (environment) =>
+      joinPath(
+        environment.getEnv("GEMINI_CLI_HOME") ?? homeFolder(environment),
         ".gemini",
-        FILE,
+        SETTINGS_JSON,
       ),
   },
   {
     name: "opencode",
     title: "opencode",
-    key: "mcp",
-    form: { type: "local" },
-    isList: true,
-    switches: ["enabled", "disabled"],
-    file: (place) => {
+    serversKey: "mcp",
+    entryTemplate: { type: "local" },
+    hasCommandList: true,
+    enableMembers: ["enabled", "disabled"],
+    filePath: (environment) => {
       // It has the same place on every system.
-      const base = place.variable("XDG_CONFIG_HOME") ??
-        below(home(place), ".config");
-      const folder = below(base, "opencode");
+      const base = environment.getEnv("XDG_CONFIG_HOME") ??
+        joinPath(homeFolder(environment), ".config");
+      const folder = joinPath(base, "opencode");
       // Of the two, this one wins.
-      return namesInFolder(place, folder).includes("opencode.jsonc")
-        ? below(folder, "opencode.jsonc")
-        : below(folder, "opencode.json");
+      return tryListFolder(environment, folder).includes("opencode.jsonc")
+        ? joinPath(folder, "opencode.jsonc")
+        : joinPath(folder, "opencode.json");
     },
   },
 ];
 
 /** What an entry says that starts a command, in the client's own form. */
-export function entryOf(
-  { form, isList }: Client,
-  words: readonly string[],
-): Reached {
-  if (isList) return { ...form, command: words };
-  const [command, ...args] = words;
-  return { ...form, command, args };
+export function createServerEntry(
+  { entryTemplate, hasCommandList }: Client,
+  commandLine: readonly string[],
+): LaunchFields {
+  if (hasCommandList) return { ...entryTemplate, command: commandLine };
+  const [command, ...args] = commandLine;
+  return { ...entryTemplate, command, args };
 }
 
-/** The members of a client's file that {@linkcode findOurs} and {@linkcode whyOff} look at. */
-export function wantedBy({ key, projects, permits }: Client): Wanted {
+/** The members of a client's file that {@linkcode filterAlwaysupServers} and {@linkcode findDisabledReason} look at. */
+export function memberFilterFor(
+  { serversKey, projectsKey, permissionsKey }: Client,
+): PathFilter {
   return (path) =>
-    path[0] === key || path[0] === permits ||
-    path[0] === projects && (path.length < 3 || path[2] === key);
+    path[0] === serversKey || path[0] === permissionsKey ||
+    path[0] === projectsKey && (path.length < 3 || path[2] === serversKey);
 }
 
 /**
@@ -233,34 +259,34 @@ export function wantedBy({ key, projects, permits }: Client): Wanted {
  * nothing says so, or there is no such entry. It completes the sentence "the
  * entry NAME ...".
  */
-export function whyOff(
-  { key, title, switches = [], permits }: Client,
+export function findDisabledReason(
+  { serversKey, title, enableMembers = [], permissionsKey }: Client,
   file: unknown,
   name: string,
 ): string | undefined {
-  const entry = dig(file, key, name);
+  const entry = getNested(file, serversKey, name);
   if (entry === undefined) return undefined;
   const stays = `${title} does not start it until you change that`;
-  const off: readonly Switch[] = [
-    ...(dig(entry, "enabled") === false ? ["enabled"] as const : []),
-    ...(dig(entry, "disabled") === true ? ["disabled"] as const : []),
+  const disabledBy: readonly EnableMember[] = [
+    ...(getNested(entry, "enabled") === false ? ["enabled"] as const : []),
+    ...(getNested(entry, "disabled") === true ? ["disabled"] as const : []),
   ];
-  const [first] = off;
+  const [first] = disabledBy;
   if (first !== undefined) {
     const said = `says "${first}": ${first === "disabled"}`;
-    return switches.includes(first)
+    return enableMembers.includes(first)
       ? `${said}: ${stays}`
       : `${said}: see whether ${title} starts it`;
   }
-  if (permits === undefined) return undefined;
+  if (permissionsKey === undefined) return undefined;
   const isIn = (list: unknown): boolean =>
-    listOf(list).some((it) => String(it).toLowerCase() === name.toLowerCase());
-  const { allowed, excluded } = recordOf(dig(file, permits));
+    arrayOr(list).some((it) => String(it).toLowerCase() === name.toLowerCase());
+  const { allowed, excluded } = recordOrEmpty(getNested(file, permissionsKey));
   if (isIn(excluded)) {
-    return `stands in "${permits}.excluded" of that file: ${stays}`;
+    return `stands in "${permissionsKey}.excluded" of that file: ${stays}`;
   }
   return Array.isArray(allowed) && !isIn(allowed)
-    ? `does not stand in "${permits}.allowed" of that file: ${stays}`
+    ? `does not stand in "${permissionsKey}.allowed" of that file: ${stays}`
     : undefined;
 }
 
@@ -268,7 +294,7 @@ export function whyOff(
  * The command as a client can start it: on Windows `npx` is a script, which only
  * `cmd` runs.
  */
-export function startable(
+export function wrapForWindows(
   os: string,
   command: readonly string[],
 ): readonly string[] {
@@ -281,16 +307,18 @@ export function startable(
  *
  * @param program what starts it, wherever it lies
  */
-export function findOurs(
-  { key, projects }: Client,
+export function filterAlwaysupServers(
+  { serversKey, projectsKey }: Client,
   file: unknown,
-  program: readonly string[],
-): Found[] {
-  const oursIn = (list: unknown): Found[] =>
-    membersOf(dig(list, key))
-      .filter(([, server]) => startsUs(server, program))
-      .map(([name, server]) => ({ name, command: commandOf(server) }));
-  const folders = projects === undefined ? [] : membersOf(dig(file, projects));
+  launchCommand: readonly string[],
+): InstalledServer[] {
+  const oursIn = (list: unknown): InstalledServer[] =>
+    recordEntries(getNested(list, serversKey))
+      .filter(([, server]) => launchesAlwaysup(server, launchCommand))
+      .map(([name, server]) => ({ name, command: commandLineOf(server) }));
+  const folders = projectsKey === undefined
+    ? []
+    : recordEntries(getNested(file, projectsKey));
   const ofFolders = folders.flatMap(([project, list]) =>
     oursIn(list).map((found) => ({ ...found, project }))
   );
@@ -302,92 +330,105 @@ export function findOurs(
  *
  * @param program what starts it, wherever it lies
  */
-export function startsUs(server: unknown, program: readonly string[]): boolean {
-  const own = program.at(-1);
+export function launchesAlwaysup(
+  server: unknown,
+  launchCommand: readonly string[],
+): boolean {
+  const own = launchCommand.at(-1);
   const isPath = own !== undefined && /[/\\]/.test(own);
-  const command = commandOf(server);
-  return isOurs(command) || isPath && command.includes(own);
+  const command = commandLineOf(server);
+  return isAlwaysupCommand(command) || isPath && command.includes(own);
 }
 
-function membersOf(value: unknown): [name: string, value: unknown][] {
-  return Object.entries(recordOf(value));
+function recordEntries(value: unknown): [name: string, value: unknown][] {
+  return Object.entries(recordOrEmpty(value));
 }
 
 /** A command and its arguments, as far as they are texts: apart, in one list, or in the object that Zed had once. */
-function commandOf(server: unknown): string[] {
-  const command = dig(server, "command");
+function commandLineOf(server: unknown): string[] {
+  const command = getNested(server, "command");
   const words = isRecord(command)
-    ? [command.path, ...listOf(command.args)]
-    : [...listOf(command, [command]), ...listOf(dig(server, "args"))];
+    ? [command.path, ...arrayOr(command.args)]
+    : [...arrayOr(command, [command]), ...arrayOr(getNested(server, "args"))];
   return words.filter((word) => typeof word === "string");
 }
 
-function listOf(value: unknown, otherwise: unknown[] = []): unknown[] {
-  return Array.isArray(value) ? value : otherwise;
+function arrayOr(value: unknown, fallback: unknown[] = []): unknown[] {
+  return Array.isArray(value) ? value : fallback;
 }
 
-function recordOf(value: unknown): Record<string, unknown> {
+function recordOrEmpty(value: unknown): Record<string, unknown> {
   return isRecord(value) ? value : {};
 }
 
 /** The file of a build: `alwaysup`, `alwaysup.exe`, `alwaysup-linux-x64`. */
-const BUILD = /(^|[/\\])alwaysup(-(linux|macos|windows)-\w+)?(\.exe)?$/;
+const EXECUTABLE_NAME =
+  /(^|[/\\])alwaysup(-(linux|macos|windows)-\w+)?(\.exe)?$/;
 /** A word behind which the name of a program follows. */
-const LAUNCHER = /^(npx|bunx|-y|--yes|dlx|exec|\/c)$/;
+const LAUNCHER_WORD = /^(npx|bunx|-y|--yes|dlx|exec|\/c)$/;
 /** What is this program wherever it stands: the npm package's file, a build for Windows, the source. */
-const FILES =
+const PROGRAM_FILE =
   /(^|[/\\])alwaysup(\.js|(-windows-\w+)?\.exe|[^/\\]*[/\\]main\.ts)$/;
 
 /** A folder of that name is an argument of many a server: only what is started counts. */
-function isOurs(command: readonly string[]): boolean {
+function isAlwaysupCommand(command: readonly string[]): boolean {
   return command.some((word, i) => {
-    const isStarted = i === 0 || LAUNCHER.test(command[i - 1]!);
+    const isStarted = i === 0 || LAUNCHER_WORD.test(command[i - 1]!);
     const name = word.replace(/@[\w.^~-]+$/, "");
-    return FILES.test(word) || isStarted && BUILD.test(name);
+    return PROGRAM_FILE.test(word) || isStarted && EXECUTABLE_NAME.test(name);
   });
 }
 
-function home({ os, variable }: Place): string | undefined {
-  return variable(os === "windows" ? "USERPROFILE" : "HOME");
+function homeFolder({ os, getEnv }: ClientEnvironment): string | undefined {
+  return getEnv(os === "windows" ? "USERPROFILE" : "HOME");
 }
 
 /** Where programs keep their settings: XDG on Linux, the usual places elsewhere. */
-function settings(place: Place): string | undefined {
-  const { os, variable } = place;
+function settingsFolder(environment: ClientEnvironment): string | undefined {
+  const { os, getEnv } = environment;
   switch (os) {
     case "windows":
-      return variable("APPDATA");
+      return getEnv("APPDATA");
     case "darwin":
-      return below(home(place), "Library", "Application Support");
+      return joinPath(
+        homeFolder(environment),
+        "Library",
+        "Application Support",
+      );
     default: {
-      const named = variable("XDG_CONFIG_HOME");
+      const named = getEnv("XDG_CONFIG_HOME");
       // A relative one is to be ignored (XDG Base Directory Specification).
-      return named?.startsWith("/") ? named : below(home(place), ".config");
+      return named?.startsWith("/")
+        ? named
+        : joinPath(homeFolder(environment), ".config");
     }
   }
 }
 
 /** Where Windows keeps the settings of a Claude Desktop that is an MSIX package: it never sees those in the usual place. */
-function packaged(place: Place): string | undefined {
-  if (place.os !== "windows") return undefined;
-  const packages = below(place.variable("LOCALAPPDATA"), "Packages");
-  const name = namesInFolder(place, packages).find((name) =>
+function msixConfigFolder(environment: ClientEnvironment): string | undefined {
+  if (environment.os !== "windows") return undefined;
+  const packages = joinPath(environment.getEnv("LOCALAPPDATA"), "Packages");
+  const name = tryListFolder(environment, packages).find((name) =>
     /^Claude_\w+$/.test(name)
   );
-  return name && below(packages, name, "LocalCache", "Roaming", "Claude");
+  return name && joinPath(packages, name, "LocalCache", "Roaming", "Claude");
 }
 
 /** The names in a folder; none where it cannot be read. */
-function namesInFolder(place: Place, folder: string | undefined): string[] {
+function tryListFolder(
+  environment: ClientEnvironment,
+  folder: string | undefined,
+): string[] {
   try {
-    return folder === undefined ? [] : place.list(folder);
+    return folder === undefined ? [] : environment.listFolder(folder);
   } catch {
     return [];
   }
 }
 
 /** A path below a folder, if there is one. Windows' own folders have a drive or a server in front. */
-function below(
+function joinPath(
   folder: string | undefined,
   ...names: readonly string[]
 ): string | undefined {

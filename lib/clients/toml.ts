@@ -5,61 +5,61 @@
  * @module
  */
 
-import { lineAt, type Span } from "../json/spans.ts";
+import { lineNumberOf, type Span } from "../json/spans.ts";
 
 /** A whole text. */
-export interface Document {
+export interface TomlDocument {
   /** The pairs above the first header, then what each header begins, in order. */
-  readonly sections: readonly Section[];
+  readonly sections: readonly TomlSection[];
   /** What it all comes to. */
-  readonly root: Table;
+  readonly root: TomlTable;
 }
 
 /** A header, and the pairs up to the next one; the place is that of the header. */
-export interface Section extends Span {
+export interface TomlSection extends Span {
   /** Of which table it is, from the root; empty for what stands above the first header. */
   readonly path: readonly string[];
   /** In their order. */
-  readonly pairs: readonly Pair[];
+  readonly pairs: readonly TomlPair[];
 }
 
 /** A name with its value, from the one's start to the other's end. */
-export interface Pair extends Span {
+export interface TomlPair extends Span {
   /** The parts between the dots. */
-  readonly key: readonly KeyPart[];
+  readonly key: readonly TomlKeyPart[];
   /** Its value. */
-  readonly value: Value;
+  readonly value: TomlValue;
 }
 
 /** A part of a key. */
-export interface KeyPart extends Span {
+export interface TomlKeyPart extends Span {
   /** What it says. */
   readonly name: string;
 }
 
 /** A value, and where it stands. */
-export type Value = InlineTable | ArrayValue | Scalar;
+export type TomlValue = InlineTable | TomlArray | TomlScalar;
 
 /** A table in braces. */
 export interface InlineTable extends Span {
   /** What it is. */
   readonly kind: "inline";
   /** In their order. */
-  readonly pairs: readonly Pair[];
+  readonly pairs: readonly TomlPair[];
   /** What they come to. */
-  readonly table: Table;
+  readonly table: TomlTable;
 }
 
 /** An array in brackets. */
-export interface ArrayValue extends Span {
+export interface TomlArray extends Span {
   /** What it is. */
   readonly kind: "array";
   /** In their order. */
-  readonly items: readonly Value[];
+  readonly items: readonly TomlValue[];
 }
 
 /** Any other value; dates, and integers that no number holds, are their text. */
-export interface Scalar extends Span {
+export interface TomlScalar extends Span {
   /** What it is. */
   readonly kind: "scalar";
   /** The value itself. */
@@ -67,17 +67,17 @@ export interface Scalar extends Span {
 }
 
 /** A table, wherever its members were said. */
-export interface Table {
+export interface TomlTable {
   /** What it is. */
   readonly kind: "table";
   /** What has made it: its own header, the header of a table in it, or a dotted key. */
-  from: "header" | "path" | "dots";
+  definedBy: "header" | "path" | "dots";
   /** Its members; a list is an array of tables. */
-  readonly members: Map<string, Node>;
+  readonly members: Map<string, TomlNode>;
 }
 
 /** A member of a table. */
-export type Node = Table | Table[] | Value;
+export type TomlNode = TomlTable | TomlTable[] | TomlValue;
 
 /**
  * Reads a text. Throws if it is not of that form.
@@ -90,55 +90,55 @@ export type Node = Table | Table[] | Value;
  * assertEquals(plain(root), { a: { b: { d: { e: [31] } } } });
  * ```
  */
-export function parse(text: string): Document {
-  return new Reader(text).whole();
+export function parseToml(text: string): TomlDocument {
+  return new TomlParser(text).parse();
 }
 
 /** The value in plain objects. */
-export function plain(node: Node): unknown {
-  if (Array.isArray(node)) return node.map(plain);
+export function tomlToPlain(node: TomlNode): unknown {
+  if (Array.isArray(node)) return node.map(tomlToPlain);
   switch (node.kind) {
     case "table":
       return Object.fromEntries(
-        [...node.members].map(([name, member]) => [name, plain(member)]),
+        [...node.members].map(([name, member]) => [name, tomlToPlain(member)]),
       );
     case "inline":
-      return plain(node.table);
+      return tomlToPlain(node.table);
     case "array":
-      return node.items.map(plain);
+      return node.items.map(tomlToPlain);
     case "scalar":
       return node.value;
   }
 }
 
 /** How deep values may lie in each other; the parts of a key count. */
-const DEPTH = 500;
+const MAX_TOML_DEPTH = 500;
 
 /** What a comment may hold: all but control characters. */
-const COMMENT = /#[\t -~\x80-\uffff]*/y;
-const BLANKS = /[ \t]+/y;
-const SPACES = /[ \t\n]+|\r\n/y;
-const BARE = /[\w-]+/y;
-const LITERAL = /'[\t -&(-~\x80-\uffff]*'/y;
+const TOML_COMMENT = /#[\t -~\x80-\uffff]*/y;
+const SPACES_AND_TABS = /[ \t]+/y;
+const SPACE_OR_LINE_BREAK = /[ \t\n]+|\r\n/y;
+const BARE_KEY = /[\w-]+/y;
+const LITERAL_STRING = /'[\t -&(-~\x80-\uffff]*'/y;
 /** What stands for itself between quotes, on one line and on several. */
-const PLAIN = /[\t !#-[\]-~\x80-\uffff]+/y;
-const PLAIN_LINES = /[\t\n !#-[\]-~\x80-\uffff]+|\r\n/y;
-const LITERAL_LINES = /[\t\n -&(-~\x80-\uffff]+|\r\n/y;
+const BASIC_CHARS = /[\t !#-[\]-~\x80-\uffff]+/y;
+const MULTILINE_BASIC_CHARS = /[\t\n !#-[\]-~\x80-\uffff]+|\r\n/y;
+const MULTILINE_LITERAL_CHARS = /[\t\n -&(-~\x80-\uffff]+|\r\n/y;
 /** A number, a date or a word; a date may have its time behind a space. */
-const WORD = /[\w+-][\w+.:-]*(?: \d[\w+.:-]*)?/y;
+const UNQUOTED_VALUE = /[\w+-][\w+.:-]*(?: \d[\w+.:-]*)?/y;
 
-const ESCAPES: ReadonlyMap<string, string> = new Map([
+const TOML_ESCAPES: ReadonlyMap<string, string> = new Map([
   ...[["b", "\b"], ["t", "\t"], ["n", "\n"], ["f", "\f"], ["r", "\r"]],
   ...[["e", "\x1b"], ['"', '"'], ["\\", "\\"]],
 ] as [string, string][]);
 
-const CODE = /x[\da-fA-F]{2}|u[\da-fA-F]{4}|U[\da-fA-F]{8}/y;
+const UNICODE_ESCAPE = /x[\da-fA-F]{2}|u[\da-fA-F]{4}|U[\da-fA-F]{8}/y;
 
 const INTEGER =
   /^(?:[+-]?(?:0|[1-9](?:_?\d)*)|0x[\da-fA-F](?:_?[\da-fA-F])*|0o[0-7](?:_?[0-7])*|0b[01](?:_?[01])*)$/;
 const FLOAT =
   /^[+-]?(?:0|[1-9](?:_?\d)*)(?:\.\d(?:_?\d)*)?(?:[eE][+-]?\d(?:_?\d)*)?$/;
-const WORDS: ReadonlyMap<string, boolean | number> = new Map<
+const KEYWORD_VALUES: ReadonlyMap<string, boolean | number> = new Map<
   string,
   boolean | number
 >([
@@ -146,179 +146,188 @@ const WORDS: ReadonlyMap<string, boolean | number> = new Map<
   ...[["inf", Infinity], ["+inf", Infinity], ["-inf", -Infinity]] as const,
   ...[["nan", NaN], ["+nan", NaN], ["-nan", NaN]] as const,
 ]);
-const DAY = /^(\d{4})-(\d\d)-(\d\d)(?:[Tt ](?=\d)|$)/;
+const DATE = /^(\d{4})-(\d\d)-(\d\d)(?:[Tt ](?=\d)|$)/;
 const TIME = /^(\d\d):(\d\d)(?::(\d\d)(?:\.\d+)?)?(?:[Zz]|[+-](\d\d):(\d\d))?$/;
-const OFFSET = /(?:[Zz]|[+-]\d\d:\d\d)$/;
+const TIME_OFFSET = /(?:[Zz]|[+-]\d\d:\d\d)$/;
 
-class Reader {
+class TomlParser {
   readonly #text: string;
-  #at = 0;
+  #offset = 0;
   #depth = 0;
 
   constructor(text: string) {
     this.#text = text;
   }
 
-  whole(): Document {
+  parse(): TomlDocument {
     const root = newTable("header");
-    const sections: Section[] = [];
+    const sections: TomlSection[] = [];
     let table = root;
     let path: readonly string[] = [];
-    let place: Span = { start: 0, end: 0 };
+    let headerSpan: Span = { start: 0, end: 0 };
     for (;;) {
-      const pairs: Pair[] = [];
-      sections.push({ ...place, path, pairs });
+      const pairs: TomlPair[] = [];
+      sections.push({ ...headerSpan, path, pairs });
       this.#depth = path.length;
       for (;;) {
-        this.#skip();
-        const next = this.#text[this.#at];
+        this.#skipSpace();
+        const next = this.#text[this.#offset];
         if (next === undefined) return { sections, root };
         if (next === "[") break;
-        const pair = this.#pair(table);
+        const pair = this.#parsePair(table);
         pairs.push(pair);
-        this.#lineEnd();
+        this.#expectLineEnd();
       }
-      const start = this.#at;
+      const start = this.#offset;
       const isArray = this.#text.startsWith("[[", start);
       const bracket = isArray ? "]]" : "]";
-      this.#at += bracket.length;
-      path = this.#key().map(({ name }) => name);
-      if (!this.#text.startsWith(bracket, this.#at)) this.#fail();
-      this.#at += bracket.length;
-      place = { start, end: this.#at };
-      table = opened(root, path, isArray ? "array" : "table") ?? this.#twice();
-      this.#lineEnd();
+      this.#offset += bracket.length;
+      path = this.#parseKey().map(({ name }) => name);
+      if (!this.#text.startsWith(bracket, this.#offset)) this.#fail();
+      this.#offset += bracket.length;
+      headerSpan = { start, end: this.#offset };
+      table = openTable(root, path, isArray ? "array" : "table") ??
+        this.#failDuplicate();
+      this.#expectLineEnd();
     }
   }
 
   /** Reads a pair, and puts it into a table. */
-  #pair(table: Table): Pair {
-    const start = this.#at;
-    const key = this.#key();
-    if (!this.#takes("=")) this.#fail();
-    this.#take(BLANKS);
+  #parsePair(table: TomlTable): TomlPair {
+    const start = this.#offset;
+    const key = this.#parseKey();
+    if (!this.#takeChar("=")) this.#fail();
+    this.#takeMatch(SPACES_AND_TABS);
     this.#depth += key.length;
-    const value = this.#value();
+    const value = this.#parseValue();
     this.#depth -= key.length;
     const { end } = value;
-    if (isPut(table, key.map(({ name }) => name), value)) {
+    if (tryInsert(table, key.map(({ name }) => name), value)) {
       return { start, end, key, value };
     }
-    this.#at = start;
-    this.#twice();
+    this.#offset = start;
+    this.#failDuplicate();
   }
 
   /** Reads a key, and the blanks around it. */
-  #key(): KeyPart[] {
-    const parts: KeyPart[] = [];
+  #parseKey(): TomlKeyPart[] {
+    const parts: TomlKeyPart[] = [];
     do {
-      if (parts.length === DEPTH) this.#deep();
-      this.#take(BLANKS);
-      const start = this.#at;
-      const name = this.#name();
-      parts.push({ start, end: this.#at, name });
-      this.#take(BLANKS);
-    } while (this.#takes("."));
+      if (parts.length === MAX_TOML_DEPTH) this.#failTooDeep();
+      this.#takeMatch(SPACES_AND_TABS);
+      const start = this.#offset;
+      const name = this.#parseNameOrString();
+      parts.push({ start, end: this.#offset, name });
+      this.#takeMatch(SPACES_AND_TABS);
+    } while (this.#takeChar("."));
     return parts;
   }
 
-  #name(): string {
-    switch (this.#text[this.#at]) {
+  #parseNameOrString(): string {
+    switch (this.#text[this.#offset]) {
       case '"':
-        return this.#basic();
+        return this.#parseBasicString();
       case "'":
-        return (this.#take(LITERAL) || this.#fail()).slice(1, -1);
+        return (this.#takeMatch(LITERAL_STRING) || this.#fail()).slice(1, -1);
       default:
-        return this.#take(BARE) || this.#fail();
+        return this.#takeMatch(BARE_KEY) || this.#fail();
     }
   }
 
-  #value(): Value {
-    if (this.#depth > DEPTH) this.#deep();
-    const start = this.#at;
+  #parseValue(): TomlValue {
+    if (this.#depth > MAX_TOML_DEPTH) this.#failTooDeep();
+    const start = this.#offset;
     switch (this.#text[start]) {
       case "{": {
         const table = newTable("dots");
-        const pairs = this.#list("}", () => this.#pair(table));
-        return { kind: "inline", start, end: this.#at, pairs, table };
+        const pairs = this.#parseList("}", () => this.#parsePair(table));
+        return { kind: "inline", start, end: this.#offset, pairs, table };
       }
       case "[": {
-        const items = this.#list("]", () => this.#value());
-        return { kind: "array", start, end: this.#at, items };
+        const items = this.#parseList("]", () => this.#parseValue());
+        return { kind: "array", start, end: this.#offset, items };
       }
       default: {
-        const value = this.#scalar();
-        return { kind: "scalar", start, end: this.#at, value };
+        const value = this.#parseScalar();
+        return { kind: "scalar", start, end: this.#offset, value };
       }
     }
   }
 
-  #list<T>(close: string, read: () => T): T[] {
+  #parseList<T>(close: string, read: () => T): T[] {
     const items: T[] = [];
-    this.#at++;
+    this.#offset++;
     this.#depth++;
     for (;;) {
-      this.#skip();
-      if (this.#takes(close)) {
+      this.#skipSpace();
+      if (this.#takeChar(close)) {
         this.#depth--;
         return items;
       }
       items.push(read());
-      this.#skip();
-      if (!this.#takes(",") && this.#text[this.#at] !== close) this.#fail();
+      this.#skipSpace();
+      if (!this.#takeChar(",") && this.#text[this.#offset] !== close) {
+        this.#fail();
+      }
     }
   }
 
-  #scalar(): string | number | boolean {
-    const quote = this.#text[this.#at];
+  #parseScalar(): string | number | boolean {
+    const quote = this.#text[this.#offset];
     if (quote === '"' || quote === "'") {
-      const isLong = this.#text.startsWith(quote.repeat(3), this.#at);
-      return isLong ? this.#long(quote) : this.#name();
+      const isLong = this.#text.startsWith(quote.repeat(3), this.#offset);
+      return isLong
+        ? this.#parseMultilineString(quote)
+        : this.#parseNameOrString();
     }
-    const start = this.#at;
-    const word = this.#take(WORD);
-    const value = WORDS.get(word) ?? numberOf(word) ?? dateOf(word);
+    const start = this.#offset;
+    const word = this.#takeMatch(UNQUOTED_VALUE);
+    const value = KEYWORD_VALUES.get(word) ?? parseTomlNumber(word) ??
+      parseTomlDate(word);
     if (value !== undefined) return value;
-    this.#at = start;
+    this.#offset = start;
     this.#fail();
   }
 
   /** Reads a string in double quotes. */
-  #basic(): string {
+  #parseBasicString(): string {
     let value = "";
-    this.#at++;
-    while (!this.#takes('"')) value += this.#take(PLAIN) || this.#escaped();
+    this.#offset++;
+    while (!this.#takeChar('"')) {
+      value += this.#takeMatch(BASIC_CHARS) || this.#parseEscape();
+    }
     return value;
   }
 
   /** Reads a string in three quotes. */
-  #long(quote: string): string {
+  #parseMultilineString(quote: string): string {
     const [text, quotes] = quote === '"'
-      ? [PLAIN_LINES, /"{1,5}/y]
-      : [LITERAL_LINES, /'{1,5}/y];
+      ? [MULTILINE_BASIC_CHARS, /"{1,5}/y]
+      : [MULTILINE_LITERAL_CHARS, /'{1,5}/y];
     let value = "";
-    this.#at += 3;
-    this.#take(/\r?\n/y);
+    this.#offset += 3;
+    this.#takeMatch(/\r?\n/y);
     for (;;) {
-      const ended = this.#take(quotes);
+      const ended = this.#takeMatch(quotes);
       if (ended.length > 2) return value + ended.slice(3);
-      const more = ended + this.#take(text);
+      const more = ended + this.#takeMatch(text);
       if (more !== "") value += more;
       else if (quote === "'") this.#fail();
-      else if (this.#take(/\\[ \t]*\r?\n/y) === "") value += this.#escaped();
-      else while (this.#take(SPACES) !== "");
+      else if (this.#takeMatch(/\\[ \t]*\r?\n/y) === "") {
+        value += this.#parseEscape();
+      } else while (this.#takeMatch(SPACE_OR_LINE_BREAK) !== "");
     }
   }
 
   /** Reads a backslash, and what it stands for with what follows. */
-  #escaped(): string {
-    if (!this.#takes("\\")) this.#fail();
-    const simple = ESCAPES.get(this.#text[this.#at] ?? "");
+  #parseEscape(): string {
+    if (!this.#takeChar("\\")) this.#fail();
+    const simple = TOML_ESCAPES.get(this.#text[this.#offset] ?? "");
     if (simple !== undefined) {
-      this.#at++;
+      this.#offset++;
       return simple;
     }
-    const digits = this.#take(CODE);
+    const digits = this.#takeMatch(UNICODE_ESCAPE);
     const code = parseInt(digits.slice(1), 16);
     const isOne = code <= 0x10ffff && !(code >= 0xd800 && code <= 0xdfff);
     if (!isOne) this.#fail();
@@ -326,61 +335,64 @@ class Reader {
   }
 
   /** Goes to what is neither space nor comment. */
-  #skip(): void {
-    while (this.#take(SPACES) !== "" || this.#take(COMMENT) !== "");
+  #skipSpace(): void {
+    while (
+      this.#takeMatch(SPACE_OR_LINE_BREAK) !== "" ||
+      this.#takeMatch(TOML_COMMENT) !== ""
+    );
   }
 
   /** Nothing else may stand on a line. */
-  #lineEnd(): void {
-    this.#take(BLANKS);
-    this.#take(COMMENT);
-    if (this.#at < this.#text.length && this.#take(/\r?\n/y) === "") {
+  #expectLineEnd(): void {
+    this.#takeMatch(SPACES_AND_TABS);
+    this.#takeMatch(TOML_COMMENT);
+    if (this.#offset < this.#text.length && this.#takeMatch(/\r?\n/y) === "") {
       this.#fail();
     }
   }
 
-  #takes(char: string): boolean {
-    const isThere = this.#text[this.#at] === char;
-    if (isThere) this.#at++;
+  #takeChar(char: string): boolean {
+    const isThere = this.#text[this.#offset] === char;
+    if (isThere) this.#offset++;
     return isThere;
   }
 
-  #take(pattern: RegExp): string {
-    pattern.lastIndex = this.#at;
+  #takeMatch(pattern: RegExp): string {
+    pattern.lastIndex = this.#offset;
     const found = pattern.exec(this.#text)?.[0] ?? "";
-    this.#at += found.length;
+    this.#offset += found.length;
     return found;
   }
 
   #line(): number {
-    return lineAt(this.#text, this.#at);
+    return lineNumberOf(this.#text, this.#offset);
   }
 
   #fail(): never {
     throw new Error(`it is not TOML (line ${this.#line()})`);
   }
 
-  #twice(): never {
+  #failDuplicate(): never {
     throw new Error(
       `it is not TOML (a name is there twice, line ${this.#line()})`,
     );
   }
 
-  #deep(): never {
+  #failTooDeep(): never {
     throw new Error("it is nested too deeply");
   }
 }
 
-function newTable(from: Table["from"]): Table {
-  return { kind: "table", from, members: new Map() };
+function newTable(definedBy: TomlTable["definedBy"]): TomlTable {
+  return { kind: "table", definedBy, members: new Map() };
 }
 
 /** The table that a header begins; `undefined` if it may not. */
-function opened(
-  root: Table,
+function openTable(
+  root: TomlTable,
   path: readonly string[],
   kind: "array" | "table",
-): Table | undefined {
+): TomlTable | undefined {
   let table = root;
   for (const name of path.slice(0, -1)) {
     const member = table.members.get(name) ?? newTable("path");
@@ -401,20 +413,24 @@ function opened(
     old.push(next);
     return next;
   }
-  if (kind === "array" || old.kind !== "table" || old.from !== "path") {
+  if (kind === "array" || old.kind !== "table" || old.definedBy !== "path") {
     return undefined;
   }
-  old.from = "header";
+  old.definedBy = "header";
   return old;
 }
 
 /** Puts a value into a table, if it may be there: dots lead through no table that a header has made. */
-function isPut(table: Table, key: readonly string[], value: Value): boolean {
+function tryInsert(
+  table: TomlTable,
+  key: readonly string[],
+  value: TomlValue,
+): boolean {
   for (const name of key.slice(0, -1)) {
     const member = table.members.get(name) ?? newTable("dots");
     table.members.set(name, member);
     if (Array.isArray(member) || member.kind !== "table") return false;
-    if (member.from !== "dots") return false;
+    if (member.definedBy !== "dots") return false;
     table = member;
   }
   const name = key.at(-1)!;
@@ -423,7 +439,7 @@ function isPut(table: Table, key: readonly string[], value: Value): boolean {
   return true;
 }
 
-function numberOf(word: string): number | string | undefined {
+function parseTomlNumber(word: string): number | string | undefined {
   const isInteger = INTEGER.test(word);
   if (!isInteger && !FLOAT.test(word)) return undefined;
   const value = Number(word.replaceAll("_", ""));
@@ -431,23 +447,23 @@ function numberOf(word: string): number | string | undefined {
 }
 
 /** The text of a date or a time, if it is one. */
-function dateOf(word: string): string | undefined {
-  const [start, year, month, day] = DAY.exec(word) ?? [""];
-  const isDay = start === "" || isWithin(month, 1, 12) &&
-      isWithin(day, 1, daysIn(Number(year), Number(month)));
-  const time = word.slice(start.length);
+function parseTomlDate(word: string): string | undefined {
+  const [date, year, month, day] = DATE.exec(word) ?? [""];
+  const isDay = date === "" || isInRange(month, 1, 12) &&
+      isInRange(day, 1, daysInMonth(Number(year), Number(month)));
+  const time = word.slice(date.length);
   // Only a moment has an offset, and only a date has no time.
-  if (start === "" && OFFSET.test(time)) return undefined;
+  if (date === "" && TIME_OFFSET.test(time)) return undefined;
   if (time === "" && word !== "") return isDay ? word : undefined;
   const [, hour, minute, second = "0", ...offset] = TIME.exec(time) ?? [];
   const [hours = "0", minutes = "0"] = offset;
-  const isTime = isWithin(hour, 0, 23) && isWithin(minute, 0, 59) &&
-    isWithin(second, 0, 60) && isWithin(hours, 0, 23) &&
-    isWithin(minutes, 0, 59);
+  const isTime = isInRange(hour, 0, 23) && isInRange(minute, 0, 59) &&
+    isInRange(second, 0, 60) && isInRange(hours, 0, 23) &&
+    isInRange(minutes, 0, 59);
   return isDay && isTime ? word : undefined;
 }
 
-function isWithin(
+function isInRange(
   digits: string | undefined,
   least: number,
   most: number,
@@ -456,7 +472,7 @@ function isWithin(
   return value >= least && value <= most;
 }
 
-function daysIn(year: number, month: number): number {
+function daysInMonth(year: number, month: number): number {
   if (month !== 2) return [4, 6, 9, 11].includes(month) ? 30 : 31;
   return year % 4 === 0 && (year % 100 !== 0 || year % 400 === 0) ? 29 : 28;
 }

@@ -7,21 +7,26 @@
  */
 
 import type { Client } from "../clients/registry.ts";
-import { type Config, made, rows, type Sources } from "../config/config.ts";
+import {
+  type Config,
+  explicitSettingsOf,
+  listSettings,
+  type SettingSources,
+} from "../config/config.ts";
 import type { Host } from "../runtime/host.ts";
-import { dig, isRecord } from "../protocol/jsonrpc.ts";
-import { path as parsePath } from "../config/parsers.ts";
-import { isWhole, whole as pathFrom } from "../text/paths.ts";
+import { getNested, isRecord } from "../protocol/jsonrpc.ts";
+import { parsePath } from "../config/parsers.ts";
+import { isAbsolutePath, toAbsolutePath } from "../text/paths.ts";
 import {
   type Setting,
   type SettingName,
   SETTINGS,
 } from "../config/settings.ts";
-import { readSettings } from "../config/load.ts";
-import { connect } from "../transport/raw_handshake.ts";
+import { loadConfig } from "../config/load.ts";
+import { tryConnect } from "../transport/raw_handshake.ts";
 
 /** The flag that makes variables unnecessary which have none of their own. */
-const INSTEAD: Readonly<Record<string, string>> = {
+const REPLACING_FLAG: Readonly<Record<string, string>> = {
   token: "token-file",
   exaiToken: "token-file",
   host: "url",
@@ -29,7 +34,7 @@ const INSTEAD: Readonly<Record<string, string>> = {
 };
 
 /** What MCP's SDKs pass on of a client's environment to its servers; none of it is a setting. */
-const PASSED_ON = {
+const INHERITED_VARIABLES = {
   windows: [
     ...["APPDATA", "HOMEDRIVE", "HOMEPATH", "LOCALAPPDATA", "PATH"],
     ...["PROCESSOR_ARCHITECTURE", "SYSTEMDRIVE", "SYSTEMROOT", "TEMP"],
@@ -39,65 +44,70 @@ const PASSED_ON = {
 };
 
 /** The settings that name the daemon's address. */
-const PLACES: readonly Setting<unknown>[] = [
+const ADDRESS_SETTINGS: readonly Setting<unknown>[] = [
   ...[SETTINGS.url, SETTINGS.host, SETTINGS.port],
 ];
 
 /** How long the default daemon may take to take a connection, in milliseconds: it is on this machine. */
-const PROBE_MS = 2_000;
+const CONNECT_TIMEOUT_MS = 2_000;
 
 /** The part of this environment that a client passes on to its servers. */
-export function passedOn({ os, variable }: Host): Record<string, string> {
-  const names = os === "windows" ? PASSED_ON.windows : PASSED_ON.others;
+export function inheritedEnv({ os, getEnv }: Host): Record<string, string> {
+  const names = os === "windows"
+    ? INHERITED_VARIABLES.windows
+    : INHERITED_VARIABLES.others;
   const found = names.flatMap((name): [string, string][] => {
-    const text = variable(name);
+    const text = getEnv(name);
     return text === undefined ? [] : [[name, text]];
   });
   return Object.fromEntries(found);
 }
 
 /** Whether a setting is a path that is another one in another folder. */
-function isRelative(
+function isRelativePath(
   [key, { parse }]: [SettingName, Setting<unknown>],
   text: string,
   { os }: Host,
 ): boolean {
   const isPath = parse === parsePath && text !== "" &&
     !(key === "cache" && /^(on|off|0)$/i.test(text));
-  return isPath && !isWhole(os, text);
+  return isPath && !isAbsolutePath(os, text);
 }
 
 /** The variables of the named `.env` file whose paths are other ones in another folder. */
-export function relativeIn(sources: Sources, host: Host): string[] {
-  return made(sources)
-    .filter(({ name, shown, from }) => {
-      const row = rows().find(([, { env }]) => env.includes(name));
+export function relativePathVariables(
+  sources: SettingSources,
+  host: Host,
+): string[] {
+  return explicitSettingsOf(sources)
+    .filter(({ name, redactedValue, from }) => {
+      const row = listSettings().find(([, { env }]) => env.includes(name));
       return from === "file" && row !== undefined && row[0] !== "envFile" &&
-        isRelative(row, shown, host);
+        isRelativePath(row, redactedValue, host);
     })
     .map(({ name }) => name);
 }
 
 /** The flags with whole paths. */
-export function absolute(
+export function withAbsolutePaths(
   flags: readonly string[],
   host: Host,
 ): readonly string[] {
-  const whole = (flag: string | undefined, text: string): string => {
-    const row = rows().find(([, row]) => row.flag === flag);
-    if (row === undefined || !isRelative(row, text, host)) return text;
-    return pathFrom(host.os, text, (folder) => host.realPath(folder));
+  const toAbsolute = (flag: string | undefined, text: string): string => {
+    const row = listSettings().find(([, row]) => row.flag === flag);
+    if (row === undefined || !isRelativePath(row, text, host)) return text;
+    return toAbsolutePath(host.os, text, (folder) => host.realPath(folder));
   };
   return flags.map((arg, i) => {
     const [, flag, text] = /^--([^=]+)=(.*)$/s.exec(arg) ?? [];
-    if (text !== undefined) return `--${flag}=${whole(flag, text)}`;
+    if (text !== undefined) return `--${flag}=${toAbsolute(flag, text)}`;
     if (arg.startsWith("--")) return arg;
-    return whole(/^--([^=]+)$/.exec(flags[i - 1] ?? "")?.[1], arg);
+    return toAbsolute(/^--([^=]+)$/.exec(flags[i - 1] ?? "")?.[1], arg);
   });
 }
 
 /** A sentence with the variables that are set here, and that a client's server will not see; `undefined` if there are none. */
-export function unseenBy(
+export function ignoredVariablesWarning(
   client: Client,
   flags: readonly string[],
   host: Host,
@@ -105,10 +115,12 @@ export function unseenBy(
   const isGiven = (flag: string | undefined): boolean =>
     flags.some((arg) => arg.split("=")[0] === `--${flag}`);
   if (isGiven("env-file")) return undefined;
-  const names = rows()
-    .filter(([name, { flag }]) => !isGiven(flag) && !isGiven(INSTEAD[name]))
+  const names = listSettings()
+    .filter(([name, { flag }]) =>
+      !isGiven(flag) && !isGiven(REPLACING_FLAG[name])
+    )
     .flatMap(([, { env }]) => env)
-    .filter((name) => /^(ALWAYSUP|EXAI)_/.test(name) && host.variable(name));
+    .filter((name) => /^(ALWAYSUP|EXAI)_/.test(name) && host.getEnv(name));
   if (names.length === 0) return undefined;
   return `${client.title} will not see ${names.join(", ")} of this ` +
     "environment: give flags instead, or a file of such lines with --env-file";
@@ -119,38 +131,41 @@ export function unseenBy(
  * another one, and nothing listens there. `undefined` if one of the two is not
  * so.
  */
-export async function nobodyAt(
-  { url, shownUrl }: Config,
-  sources: Sources,
+export async function defaultAddressProblem(
+  { url, redactedUrl }: Config,
+  sources: SettingSources,
 ): Promise<string | undefined> {
-  if (isPlaceSaid(sources)) return undefined;
+  if (isAddressSet(sources)) return undefined;
   const { hostname, port } = new URL(url);
-  const reached = await connect(hostname, Number(port), PROBE_MS);
+  const reached = await tryConnect(hostname, Number(port), CONNECT_TIMEOUT_MS);
   if (typeof reached === "number") return undefined;
-  return `nothing listens at ${shownUrl}, where the daemon is expected if ` +
+  return `nothing listens at ${redactedUrl}, where the daemon is expected if ` +
     "nobody says another place: give --url ws://HOST:PORT/ (an EX-AI daemon's " +
     "EXAI_WS_HOST and EXAI_WS_PORT go into a file, by --env-file)";
 }
 
 /** Whether the environment in an entry, which stays, names the daemon's address, itself or by the `.env` file that it names. */
-export async function namesPlace(entry: unknown, host: Host): Promise<boolean> {
-  const found = [["env"], ["environment"], ["command", "env"]]
-    .map((path) => dig(entry, ...path))
+export async function entryNamesAddress(
+  entry: unknown,
+  host: Host,
+): Promise<boolean> {
+  const envs = [["env"], ["environment"], ["command", "env"]]
+    .map((path) => getNested(entry, ...path))
     .filter(isRecord);
-  const isIn = (names: readonly string[]): boolean =>
-    names.some((name) => found.some((env) => env[name]));
-  if (isIn(PLACES.flatMap(({ env }) => env))) return true;
+  const isSetInEntry = (names: readonly string[]): boolean =>
+    names.some((name) => envs.some((env) => env[name]));
+  if (isSetInEntry(ADDRESS_SETTINGS.flatMap(({ env }) => env))) return true;
   const [file] = SETTINGS.envFile.env;
-  const path = found.map((env) => env[file!]).find((it) => it !== undefined);
+  const path = envs.map((env) => env[file!]).find((it) => it !== undefined);
   if (typeof path !== "string") return false;
-  const alone = { ...host, env: () => ({ [file!]: path }) };
-  return isPlaceSaid((await readSettings(alone, [])).sources);
+  const isolatedHost = { ...host, env: () => ({ [file!]: path }) };
+  return isAddressSet((await loadConfig(isolatedHost, [])).sources);
 }
 
 /** Whether a setting names the daemon's address. */
-function isPlaceSaid(sources: Sources): boolean {
-  const names = made(sources).map(({ name }) => name);
-  return PLACES.some(({ flag, env }) =>
+function isAddressSet(sources: SettingSources): boolean {
+  const names = explicitSettingsOf(sources).map(({ name }) => name);
+  return ADDRESS_SETTINGS.some(({ flag, env }) =>
     [`--${flag}`, ...env].some((name) => names.includes(name))
   );
 }

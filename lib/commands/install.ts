@@ -4,58 +4,70 @@
  * @module
  */
 
-import { messageOf } from "../text/error_message.ts";
-import { tame } from "../text/sanitize.ts";
-import { formatOf, oursIn, rejectedIn } from "../clients/config_file.ts";
-import { clientsHere, clientText, listClients } from "./installed_clients.ts";
+import { errorMessageOf } from "../text/error_message.ts";
+import { sanitizeLine } from "../text/sanitize.ts";
+import {
+  clientFileFormatOf,
+  findAlwaysupServers,
+  findRejectedSyntax,
+} from "../clients/client_file.ts";
+import {
+  findInstalledClients,
+  printInstalledClients,
+  readClientFile,
+} from "./installed_clients.ts";
 import {
   type Client,
   CLIENTS,
-  entryOf,
-  startable,
-  wantedBy,
-  whyOff,
+  createServerEntry,
+  findDisabledReason,
+  memberFilterFor,
+  wrapForWindows,
 } from "../clients/registry.ts";
-import { envFileOf } from "../config/config.ts";
-import { diff } from "../clients/redacted_diff.ts";
-import type { Slot } from "../clients/entry.ts";
+import { envFileSettingOf } from "../config/config.ts";
+import { redactedDiff } from "../clients/redacted_diff.ts";
+import type { EntryPath } from "../clients/config_entry.ts";
 import {
-  absolute,
-  namesPlace,
-  nobodyAt,
-  passedOn,
-  relativeIn,
-  unseenBy,
+  defaultAddressProblem,
+  entryNamesAddress,
+  ignoredVariablesWarning,
+  inheritedEnv,
+  relativePathVariables,
+  withAbsolutePaths,
 } from "./entry_settings.ts";
 import { type Host } from "../runtime/host.ts";
-import { create, keep, overwrite } from "../runtime/safe_write.ts";
-import { dig } from "../protocol/jsonrpc.ts";
-import { type Output, paint } from "../runtime/terminal.ts";
-import { readSettings } from "../config/load.ts";
+import {
+  backUp,
+  createSafely,
+  overwriteSafely,
+} from "../runtime/safe_write.ts";
+import { getNested } from "../protocol/jsonrpc.ts";
+import { colorize, type Output } from "../runtime/terminal.ts";
+import { loadConfig } from "../config/load.ts";
 
 /** The server's name where nobody says another. */
-const NAME = "alwaysup";
+const DEFAULT_SERVER_NAME = "alwaysup";
 
 /** What is asked for. */
-interface Order {
+interface InstallOptions {
   /** The clients; every known one for `--all`. */
   readonly clients: readonly Client[];
   readonly isAll: boolean;
   readonly name: string;
-  readonly isWritten: boolean;
+  readonly shouldWrite: boolean;
   /** The settings of the proxy. */
   readonly flags: readonly string[];
 }
 
 /** What is to be done to one client's file. */
-interface Task {
+interface EditJob {
   readonly client: Client;
   readonly file: string;
   readonly name: string;
-  readonly isWritten: boolean;
+  readonly shouldWrite: boolean;
   /** Whether an entry is put in; else it is taken out. */
-  readonly isPut: boolean;
-  readonly edit: (text: string, slot: Slot) => string;
+  readonly isInstall: boolean;
+  readonly edit: (text: string, entryPath: EntryPath) => string;
 }
 
 /**
@@ -70,69 +82,84 @@ export async function install(
   host: Host,
   output: Output,
 ): Promise<number> {
-  const order = read(args);
-  if (typeof order === "string") return refuse(output, 2, order);
-  const { name, isAll, isWritten } = order;
-  const flags = absolute(order.flags, host);
+  const options = parseInstallArgs(args);
+  if (typeof options === "string") return failWith(output, 2, options);
+  const { name, isAll, shouldWrite } = options;
+  const flags = withAbsolutePaths(options.flags, host);
   // A client's servers do not get the rest of our environment.
-  const alone = { ...host, env: () => passedOn(host) };
-  const { reading, sources } = await readSettings(alone, flags);
-  if (reading.kind === "problems") {
-    return refuse(output, 2, ...reading.problems);
+  const isolatedHost = { ...host, env: () => inheritedEnv(host) };
+  const { configResult, sources } = await loadConfig(isolatedHost, flags);
+  if (configResult.kind === "problems") {
+    return failWith(output, 2, ...configResult.problems);
   }
-  for (const text of reading.warnings) output.complain(`alwaysup: ${text}`);
-  if (isAll && !isWritten) {
-    listClients(host, output);
+  for (const text of configResult.warnings) {
+    output.printError(`alwaysup: ${text}`);
+  }
+  if (isAll && !shouldWrite) {
+    printInstalledClients(host, output);
     return 0;
   }
-  const command = startable(host.os, [...host.program(), ...flags]);
+  const command = wrapForWindows(host.os, [...host.launchCommand(), ...flags]);
   if (command[0] === "cmd" && command.some((word) => /[&|<>^%"]/.test(word))) {
-    return refuse(
+    return failWith(
       output,
       2,
       "Windows would read a part of it as its own: write what has one of " +
         '& | < > ^ % " into a file, and give that with --env-file',
     );
   }
-  const absent = await nobodyAt(reading.config, sources);
-  const clients = isAll ? clientsHere(host) : order.clients;
-  if (clients.length === 0) return refuse(output, 1, nobody());
+  const addressProblem = await defaultAddressProblem(
+    configResult.config,
+    sources,
+  );
+  const clients = isAll ? findInstalledClients(host) : options.clients;
+  if (clients.length === 0) return failWith(output, 1, noClientsMessage());
   // What an entry says already stays there.
-  if (absent !== undefined) {
+  if (addressProblem !== undefined) {
     for (const client of clients) {
-      const entry = entryNow(client, name, host);
-      if (!await namesPlace(entry, host)) return refuse(output, 2, absent);
+      const entry = currentEntry(client, name, host);
+      if (!await entryNamesAddress(entry, host)) {
+        return failWith(output, 2, addressProblem);
+      }
     }
   }
-  const lost = relativeIn(sources, host);
+  const relativeVariables = relativePathVariables(sources, host);
   let code = 0;
   for (const client of clients) {
-    const file = client.file(host);
-    if (file === undefined) return refuse(output, 1, nowhere(client));
-    const unseen = unseenBy(client, flags, host);
-    if (unseen !== undefined) output.complain(`alwaysup: ${unseen}`);
-    if (lost.length > 0) {
-      output.complain(
-        `alwaysup: ${envFileOf(sources)?.text}: ${lost.join(", ")}: it must ` +
+    const file = client.filePath(host);
+    if (file === undefined) {
+      return failWith(output, 1, noFilePathMessage(client));
+    }
+    const ignoredVariables = ignoredVariablesWarning(client, flags, host);
+    if (ignoredVariables !== undefined) {
+      output.printError(`alwaysup: ${ignoredVariables}`);
+    }
+    if (relativeVariables.length > 0) {
+      output.printError(
+        `alwaysup: ${envFileSettingOf(sources)?.text}: ${
+          relativeVariables.join(", ")
+        }: it must ` +
           `be a whole path, for nobody knows in which folder ${client.title} ` +
           "starts its servers",
       );
     }
-    const entry = entryOf(client, command);
-    const { withEntry } = formatOf(client);
-    const task: Task = {
-      ...{ client, file, name, isWritten, isPut: true },
-      edit: (text, slot) => withEntry(text, slot, entry),
+    const entry = createServerEntry(client, command);
+    const { setEntry } = clientFileFormatOf(client);
+    const job: EditJob = {
+      ...{ client, file, name, shouldWrite, isInstall: true },
+      edit: (text, entryPath) => setEntry(text, entryPath, entry),
     };
-    if (isWritten) {
-      code = Math.max(code, await change(task, host, output));
+    if (shouldWrite) {
+      code = Math.max(code, await runEditJob(job, host, output));
       continue;
     }
-    hint(task, host, output);
+    printWarnings(job, host, output);
     output.print(`${client.title} reads its servers from ${file}`);
     output.print("This belongs there (--write puts it there):");
     output.print("");
-    output.print(withEntry("", { key: client.key, name }, entry).trimEnd());
+    output.print(
+      setEntry("", { serversKey: client.serversKey, name }, entry).trimEnd(),
+    );
     if (client.note !== undefined) output.print(`\n${client.note}`);
   }
   return code;
@@ -149,30 +176,32 @@ export async function uninstall(
   host: Host,
   output: Output,
 ): Promise<number> {
-  const order = read(args);
-  if (typeof order === "string") return refuse(output, 2, order);
-  const { isAll, flags, name, isWritten } = order;
+  const options = parseInstallArgs(args);
+  if (typeof options === "string") return failWith(output, 2, options);
+  const { isAll, flags, name, shouldWrite } = options;
   if (flags.length > 0) {
     const why =
       "here are only the flags --name, --write and --all (see --help)";
-    return refuse(output, 2, why);
+    return failWith(output, 2, why);
   }
-  const clients = isAll ? clientsHere(host) : order.clients;
-  if (clients.length === 0) return refuse(output, 1, nobody());
+  const clients = isAll ? findInstalledClients(host) : options.clients;
+  if (clients.length === 0) return failWith(output, 1, noClientsMessage());
   let code = 0;
   for (const client of clients) {
-    const file = client.file(host);
-    if (file === undefined) return refuse(output, 1, nowhere(client));
-    const { withoutEntry: edit } = formatOf(client);
-    const isPut = false;
-    const task: Task = { client, file, name, isWritten, isPut, edit };
-    code = Math.max(code, await change(task, host, output));
+    const file = client.filePath(host);
+    if (file === undefined) {
+      return failWith(output, 1, noFilePathMessage(client));
+    }
+    const { removeEntry: edit } = clientFileFormatOf(client);
+    const isInstall = false;
+    const job: EditJob = { client, file, name, shouldWrite, isInstall, edit };
+    code = Math.max(code, await runEditJob(job, host, output));
   }
   return code;
 }
 
 /** Understands a command line; a string says why not, without its text, which may hold a secret. */
-function read(args: readonly string[]): Order | string {
+function parseInstallArgs(args: readonly string[]): InstallOptions | string {
   const [first, ...others] = args;
   const client = CLIENTS.find(({ name }) => name === first);
   const isAll = args.includes("--all");
@@ -183,14 +212,14 @@ function read(args: readonly string[]): Order | string {
   const rest = (isAll ? [...args] : others).filter((arg) => arg !== "--all");
   const flags: string[] = [];
   const names: string[] = [];
-  let isWritten = false;
+  let shouldWrite = false;
   while (rest.length > 0) {
     const arg = rest.shift()!;
     const [, isName, attached] = /^--(name)(?:=(.*))?$/s.exec(arg) ?? [];
     if (/^--(write|all)=/.test(arg)) {
       return `${arg.slice(0, arg.indexOf("="))}: it takes no value`;
     }
-    if (arg === "--write") isWritten = true;
+    if (arg === "--write") shouldWrite = true;
     else if (isName === undefined) flags.push(arg);
     else if (attached !== undefined) names.push(attached);
     else names.push(rest[0]?.startsWith("--") ? "" : rest.shift() ?? "");
@@ -201,62 +230,81 @@ function read(args: readonly string[]): Order | string {
   }
   if (isSecond) return "one client only, or --all for each";
   if (names.length > 1) return "--name: it is given twice";
-  const [name = NAME] = names;
+  const [name = DEFAULT_SERVER_NAME] = names;
   // Claude Code takes no other names.
   if (!/^\w[\w-]{0,59}$/.test(name)) {
     return "--name: it must be 1 to 60 characters of A-Z, a-z, 0-9, _ and -, " +
       "the first not -";
   }
   const clients = client === undefined ? CLIENTS : [client];
-  return { clients, isAll, name, isWritten, flags };
+  return { clients, isAll, name, shouldWrite, flags };
 }
 
 /** The entry in a client's file; `undefined` if there is none, or it cannot be read. */
-function entryNow(client: Client, name: string, host: Host): unknown {
-  const file = client.file(host);
+function currentEntry(client: Client, name: string, host: Host): unknown {
+  const file = client.filePath(host);
   if (file === undefined) return undefined;
   try {
-    const text = clientText(host, file) ?? "";
-    return formatOf(client).entryIn(text, { key: client.key, name });
+    const text = readClientFile(host, file) ?? "";
+    return clientFileFormatOf(client).findEntry(text, {
+      serversKey: client.serversKey,
+      name,
+    });
   } catch {
     return undefined;
   }
 }
 
 /** What becomes of a client's file, and what is to be said of that. */
-interface Plan {
+interface EditPlan {
   /** The text that the file is to have. */
   readonly after: string;
   /** The value that this is, as far as the client's servers go; `undefined` for an empty text. */
   readonly parsed: unknown;
   /** What keeps the client from reading the file as it is, and what to do. */
-  readonly unread: string | undefined;
+  readonly unreadableReason: string | undefined;
   /** What keeps a server that is put in from its start. */
-  readonly off: string | undefined;
+  readonly disabledReason: string | undefined;
 }
 
 /** Throws with what is wrong with the text, as a part of a sentence. */
-function planned({ client, name, isPut, edit }: Task, before: string): Plan {
-  const { key, title, rejects = [], isResetting } = client;
-  const after = edit(before, { key, name, rejects });
+function planEdit(
+  { client, name, isInstall, edit }: EditJob,
+  before: string,
+): EditPlan {
+  const { serversKey, title, rejectedSyntax = [], mayResetFile } = client;
+  const after = edit(before, { serversKey, name, rejectedSyntax });
   const parsed = after.trim() === ""
     ? undefined
-    : formatOf(client).parseFile(after, wantedBy(client));
-  const what = rejectedIn(client, before);
-  const when = isResetting && isPut ? " first" : ", or it finds no servers";
-  const unread = what &&
-    `it has ${what}, and ${title} does not read that: take it out${when}`;
-  const off = isPut ? whyOff(client, parsed, name) : undefined;
-  return { after, parsed, unread, off: off && `"${name}" ${off}` };
+    : clientFileFormatOf(client).parseClientFile(
+      after,
+      memberFilterFor(client),
+    );
+  const syntax = findRejectedSyntax(client, before);
+  const when = mayResetFile && isInstall
+    ? " first"
+    : ", or it finds no servers";
+  const unreadableReason = syntax &&
+    `it has ${syntax}, and ${title} does not read that: take it out${when}`;
+  const off = isInstall ? findDisabledReason(client, parsed, name) : undefined;
+  return {
+    after,
+    parsed,
+    unreadableReason,
+    disabledReason: off && `"${name}" ${off}`,
+  };
 }
 
 /** Says what in a client's file keeps the server from its start, once the entry is there, whoever puts it there. */
-function hint(task: Task, host: Host, output: Output): void {
-  const { file } = task;
+function printWarnings(job: EditJob, host: Host, output: Output): void {
+  const { file } = job;
   try {
-    const { unread, off } = planned(task, clientText(host, file) ?? "");
-    for (const text of [unread, off]) {
-      if (text !== undefined) output.complain(`alwaysup: ${file}: ${text}`);
+    const { unreadableReason, disabledReason } = planEdit(
+      job,
+      readClientFile(host, file) ?? "",
+    );
+    for (const text of [unreadableReason, disabledReason]) {
+      if (text !== undefined) output.printError(`alwaysup: ${file}: ${text}`);
     }
   } catch {
     // What is wrong with the file does not change what belongs there.
@@ -264,55 +312,69 @@ function hint(task: Task, host: Host, output: Output): void {
 }
 
 /** Changes a client's file, or shows how it would be changed. */
-async function change(
-  task: Task,
+async function runEditJob(
+  job: EditJob,
   host: Host,
   output: Output,
 ): Promise<number> {
-  const { client, file, name, isWritten, isPut } = task;
+  const { client, file, name, shouldWrite, isInstall } = job;
   let before: string | undefined;
   try {
-    before = clientText(host, file);
+    before = readClientFile(host, file);
   } catch (error) {
-    const why = `it cannot be read (${messageOf(error)})`;
-    return refuse(output, 1, `${file}: ${why}; nothing is changed`);
+    const why = `it cannot be read (${errorMessageOf(error)})`;
+    return failWith(output, 1, `${file}: ${why}; nothing is changed`);
   }
-  const { key } = client;
-  let plan: Plan;
+  const { serversKey } = client;
+  let plan: EditPlan;
   let lines: string[];
   try {
-    plan = planned(task, before ?? "");
-    const old = formatOf(client).entryIn(before ?? "", { key, name });
-    lines = diff(name, old, dig(plan.parsed, key, name), host.program());
-    const isRefused = client.isResetting && isPut;
-    if (plan.unread !== undefined && isRefused) throw new Error(plan.unread);
+    plan = planEdit(job, before ?? "");
+    const old = clientFileFormatOf(client).findEntry(before ?? "", {
+      serversKey,
+      name,
+    });
+    lines = redactedDiff(
+      name,
+      old,
+      getNested(plan.parsed, serversKey, name),
+      host.launchCommand(),
+    );
+    const isRefused = client.mayResetFile && isInstall;
+    if (plan.unreadableReason !== undefined && isRefused) {
+      throw new Error(plan.unreadableReason);
+    }
   } catch (error) {
-    const why = messageOf(error);
-    return refuse(output, 1, `${file}: ${why}; nothing is changed`);
+    const why = errorMessageOf(error);
+    return failWith(output, 1, `${file}: ${why}; nothing is changed`);
   }
-  const { after, unread, off } = plan;
-  for (const text of [unread, off]) {
-    if (text !== undefined) output.complain(`alwaysup: ${file}: ${text}`);
+  const { after, unreadableReason, disabledReason } = plan;
+  for (const text of [unreadableReason, disabledReason]) {
+    if (text !== undefined) output.printError(`alwaysup: ${file}: ${text}`);
   }
   if (after === (before ?? "")) {
-    const same = `"${name}" is ${isPut ? "there already" : "not there"}`;
+    const same = `"${name}" is ${isInstall ? "there already" : "not there"}`;
     output.print(`${file}: ${same}; nothing changes`);
-    for (const other of oursIn(client, after, host.program())) {
+    for (
+      const other of findAlwaysupServers(client, after, host.launchCommand())
+    ) {
       if (other.name === name && other.project === undefined) continue;
       const where = other.project === undefined
         ? "(see --name)"
         : `for ${other.project} only, which is left alone`;
-      output.print(tame(`This program is there as "${other.name}" ${where}`));
+      output.print(
+        sanitizeLine(`This program is there as "${other.name}" ${where}`),
+      );
     }
     return 0;
   }
   output.print(`${file}:`);
   for (const line of lines) {
-    const colour = line.startsWith("+") ? "green" : "red";
-    output.print(paint(output, colour, tame(line)));
+    const color = line.startsWith("+") ? "green" : "red";
+    output.print(colorize(output, color, sanitizeLine(line)));
   }
   if (lines.length === 0) output.print("What changes may be a secret.");
-  if (!isWritten) {
+  if (!shouldWrite) {
     output.print("--write does that.");
     return 0;
   }
@@ -320,32 +382,32 @@ async function change(
     const mode = host.stat(file)?.mode ?? 0o600;
     if ((mode & 0o222) === 0) throw new Error("it is read-only");
     if (before === undefined) {
-      await create(host, file, after, 0o600);
+      await createSafely(host, file, after, 0o600);
     } else {
-      const kept = await keep(host, file, before, mode);
-      output.print(`The file as it was is ${kept}`);
-      await overwrite(host, file, before, after, kept);
+      const backupPath = await backUp(host, file, before, mode);
+      output.print(`The file as it was is ${backupPath}`);
+      await overwriteSafely(host, file, before, after, backupPath);
     }
   } catch (error) {
-    const why = `it cannot be written (${messageOf(error)})`;
-    return refuse(output, 1, `${file}: ${why}`);
+    const why = `it cannot be written (${errorMessageOf(error)})`;
+    return failWith(output, 1, `${file}: ${why}`);
   }
   output.print(`Restart ${client.title}, or its servers, for it to see that.`);
-  if (isPut && client.note !== undefined) output.print(client.note);
+  if (isInstall && client.note !== undefined) output.print(client.note);
   return 0;
 }
 
-function nobody(): string {
+function noClientsMessage(): string {
   const titles = CLIENTS.map(({ title }) => title).join(", ");
   return `none of these clients is on this machine: ${titles}`;
 }
 
-function nowhere({ title }: Client): string {
+function noFilePathMessage({ title }: Client): string {
   return `${title}: the environment does not say where its settings are ` +
     "(HOME; on Windows USERPROFILE and APPDATA)";
 }
 
-function refuse(output: Output, code: number, ...lines: string[]): number {
-  for (const line of lines) output.complain(`alwaysup: ${line}`);
+function failWith(output: Output, code: number, ...lines: string[]): number {
+  for (const line of lines) output.printError(`alwaysup: ${line}`);
   return code;
 }

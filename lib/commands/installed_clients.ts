@@ -4,34 +4,34 @@
  * @module
  */
 
-import { folderOf } from "../text/paths.ts";
-import { messageOf } from "../text/error_message.ts";
-import { tame } from "../text/sanitize.ts";
-import { oursIn } from "../clients/config_file.ts";
+import { parentFolderOf } from "../text/paths.ts";
+import { errorMessageOf } from "../text/error_message.ts";
+import { sanitizeLine } from "../text/sanitize.ts";
+import { findAlwaysupServers } from "../clients/client_file.ts";
 import {
   type Client,
   CLIENTS,
-  FILE_LIMIT,
-  type Found,
+  type InstalledServer,
+  MAX_CLIENT_FILE_BYTES,
 } from "../clients/registry.ts";
-import { readLimited } from "../runtime/atomic_file.ts";
+import { readTextUpTo } from "../runtime/atomic_file.ts";
 import { type Host } from "../runtime/host.ts";
 import { type Output } from "../runtime/terminal.ts";
 
 /** The text of a client's file; `undefined` if there is none. Throws if it cannot be read. */
-export function clientText(host: Host, file: string): string | undefined {
-  return readLimited(host, file, FILE_LIMIT)?.text;
+export function readClientFile(host: Host, file: string): string | undefined {
+  return readTextUpTo(host, file, MAX_CLIENT_FILE_BYTES)?.text;
 }
 
 /** The clients that have a file or a folder of their own on this machine. */
-export function clientsHere(host: Host): Client[] {
-  return CLIENTS.filter((client) => isHere(client, host));
+export function findInstalledClients(host: Host): Client[] {
+  return CLIENTS.filter((client) => isInstalled(client, host));
 }
 
-function isHere(client: Client, host: Host): boolean {
-  const file = client.file(host);
+function isInstalled(client: Client, host: Host): boolean {
+  const file = client.filePath(host);
   if (file === undefined) return false;
-  const folder = client.folder?.(host) ?? folderOf(file);
+  const folder = client.installFolder?.(host) ?? parentFolderOf(file);
   try {
     return host.stat(file) !== undefined || host.stat(folder) !== undefined;
   } catch {
@@ -41,20 +41,24 @@ function isHere(client: Client, host: Host): boolean {
 }
 
 /** Prints a line for each client on this machine, with its file and its servers that are this program, and one with the names of the other clients. */
-export function listClients(host: Host, output: Output): void {
-  const here = clientsHere(host);
+export function printInstalledClients(host: Host, output: Output): void {
+  const installed = findInstalledClients(host);
   const width = Math.max(...CLIENTS.map(({ name }) => name.length));
-  for (const client of here) {
-    const file = client.file(host)!;
+  for (const client of installed) {
+    const file = client.filePath(host)!;
     const name = client.name.padEnd(width);
-    output.print(tame(`${name}  ${file}: ${stateOf(client, file, host)}`));
+    output.print(
+      sanitizeLine(
+        `${name}  ${file}: ${describeClientFile(client, file, host)}`,
+      ),
+    );
   }
-  const others = CLIENTS.filter((client) => !here.includes(client))
+  const others = CLIENTS.filter((client) => !installed.includes(client))
     .map(({ name }) => name);
   if (others.length > 0) {
     output.print(`Not on this machine: ${others.join(", ")}`);
   }
-  if (here.length > 0) {
+  if (installed.length > 0) {
     output.print(
       "alwaysup install CLIENT --write puts it into one of them, alwaysup " +
         "install --all --write into each.",
@@ -63,20 +67,20 @@ export function listClients(host: Host, output: Output): void {
 }
 
 /** What there is of this program in a client's file. */
-function stateOf(client: Client, file: string, host: Host): string {
+function describeClientFile(client: Client, file: string, host: Host): string {
   try {
-    const text = clientText(host, file);
+    const text = readClientFile(host, file);
     if (text === undefined) return "there is no such file yet";
-    const found = oursIn(client, text, host.program());
+    const found = findAlwaysupServers(client, text, host.launchCommand());
     return found.length === 0
       ? "no server in it is this program"
-      : `this program is ${found.map(shownAs).join(", ")}`;
+      : `this program is ${found.map(formatServerName).join(", ")}`;
   } catch (error) {
-    return `it cannot be read (${messageOf(error)})`;
+    return `it cannot be read (${errorMessageOf(error)})`;
   }
 }
 
 /** A server as a sentence names it: `"NAME"`, or `"NAME" for FOLDER`. */
-export function shownAs({ name, project }: Found): string {
+export function formatServerName({ name, project }: InstalledServer): string {
   return project === undefined ? `"${name}"` : `"${name}" for ${project}`;
 }

@@ -4,23 +4,26 @@
  * @module
  */
 
-import { tame } from "../text/sanitize.ts";
+import { sanitizeLine } from "../text/sanitize.ts";
 import type { Host } from "../runtime/host.ts";
-import { type Output, paint } from "../runtime/terminal.ts";
-import { findRunning, type Found } from "../proxy/status_file.ts";
-import type { Standing } from "../session/snapshot.ts";
+import { colorize, type Output } from "../runtime/terminal.ts";
 import {
-  inWords,
+  findRunningProxies,
+  type RunningProxies,
+} from "../proxy/status_file.ts";
+import type { ConnectionState } from "../session/snapshot.ts";
+import {
+  describeConnectionState,
+  formatDuration,
+  type ProxyStatus,
   publicOf,
-  type Running,
-  span,
 } from "../proxy/status_format.ts";
 
 /** How often `--watch` looks. */
-const WATCH_MS = 1_000;
+const WATCH_INTERVAL_MS = 1_000;
 /** Back to the first column of the first row, and nothing below it (ECMA-48 CUP, ED). */
-const CLEAR = "\x1b[H\x1b[J";
-const TITLES = [
+const CLEAR_SCREEN = "\x1b[H\x1b[J";
+const COLUMN_TITLES = [
   ...["PID", "CLIENT", "DAEMON", "STATE", "STARTED", "RECONNECTS", "OWED"],
 ];
 
@@ -36,71 +39,87 @@ export async function status(
 ): Promise<number> {
   const unknown = args.find((arg) => !/^--(json|watch)$/.test(arg));
   if (unknown !== undefined) {
-    output.complain("alwaysup status: its flags are --json and --watch");
+    output.printError("alwaysup status: its flags are --json and --watch");
     return 2;
   }
-  const toText = args.includes("--json") ? inJson : inTable;
+  const format = args.includes("--json") ? formatAsJson : formatAsTable;
   const isWatching = args.includes("--watch");
   const stop = Promise.withResolvers<"stop">();
   if (isWatching) host.onSignal(() => stop.resolve("stop"));
-  let shown = "";
-  let complained = "";
+  let printedText = "";
+  let printedProblems = "";
   for (;;) {
-    const found = findRunning(host);
-    const troubles = found.troubles.join("\n");
-    if (troubles !== complained) {
-      for (const trouble of found.troubles) {
-        output.complain(`alwaysup status: ${tame(trouble)}`);
+    const found = findRunningProxies(host);
+    const troubles = found.problems.join("\n");
+    if (troubles !== printedProblems) {
+      for (const trouble of found.problems) {
+        output.printError(`alwaysup status: ${sanitizeLine(trouble)}`);
       }
     }
-    const text = toText(found, output);
-    const isRepainted = isWatching && host.isTerminal("stdout");
-    if (text !== shown && text !== "") {
-      output.print(isRepainted ? CLEAR + text : text);
+    const text = format(found, output);
+    const isRepainted = isWatching && host.isTty("stdout");
+    if (text !== printedText && text !== "") {
+      output.print(isRepainted ? CLEAR_SCREEN + text : text);
     }
-    [shown, complained] = [text, troubles];
-    if (!isWatching) return found.isWhole ? 0 : 1;
-    const tick = new Promise((go) => setTimeout(go, WATCH_MS));
+    [printedText, printedProblems] = [text, troubles];
+    if (!isWatching) return found.isComplete ? 0 : 1;
+    const tick = new Promise((go) => setTimeout(go, WATCH_INTERVAL_MS));
     if (await Promise.race([tick, stop.promise]) === "stop") return 0;
   }
 }
 
-function inJson({ running, isWhole }: Found): string {
-  return isWhole ? JSON.stringify(running.map(publicOf)) : "";
+function formatAsJson({ proxies, isComplete }: RunningProxies): string {
+  return isComplete ? JSON.stringify(proxies.map(publicOf)) : "";
 }
 
-function inTable({ running, isWhole }: Found, output: Output): string {
+function formatAsTable(
+  { proxies, isComplete }: RunningProxies,
+  output: Output,
+): string {
   // Who cannot know does not say that there is none.
-  if (!isWhole) return "";
-  if (running.length === 0) return "No alwaysup is running.";
+  if (!isComplete) return "";
+  if (proxies.length === 0) return "No alwaysup is running.";
   const now = Date.now();
-  const rows = [TITLES, ...running.map((it) => cells(it, now))];
-  const widths = TITLES.map((_, i) =>
+  const rows = [COLUMN_TITLES, ...proxies.map((it) => tableRowOf(it, now))];
+  const widths = COLUMN_TITLES.map((_, i) =>
     Math.max(...rows.map((row) => row[i]!.length))
   );
   return rows.flatMap((row, i) => {
     const line = row.map((cell, column) => {
       const padded = cell.padEnd(widths[column]!);
-      const { standing } = running[i - 1] ?? {};
+      const { standing } = proxies[i - 1] ?? {};
       return column === 3 && standing !== undefined
-        ? painted(padded, standing, output)
+        ? colorizeState(padded, standing, output)
         : padded;
     }).join("  ").trimEnd();
-    const { lastError } = running[i - 1] ?? {};
+    const { lastError } = proxies[i - 1] ?? {};
     const indent = " ".repeat(widths[0]! + 2);
     return lastError === undefined
       ? [line]
-      : [line, `${indent}last error: ${tame(lastError)}`];
+      : [line, `${indent}last error: ${sanitizeLine(lastError)}`];
   }).join("\n");
 }
 
-function cells(it: Running, now: number): string[] {
+function tableRowOf(it: ProxyStatus, now: number): string[] {
   return [
-    ...[`${it.pid}`, it.client ?? "-", it.url, inWords(it.standing, now)],
-    ...[`${span(now - it.startedAt)} ago`, `${it.reconnects}`, `${it.owed}`],
-  ].map((text) => tame(text));
+    ...[
+      `${it.pid}`,
+      it.client ?? "-",
+      it.url,
+      describeConnectionState(it.standing, now),
+    ],
+    ...[
+      `${formatDuration(now - it.startedAt)} ago`,
+      `${it.reconnects}`,
+      `${it.owed}`,
+    ],
+  ].map((text) => sanitizeLine(text));
 }
 
-function painted(text: string, { phase }: Standing, output: Output): string {
-  return paint(output, phase === "ready" ? "green" : "yellow", text);
+function colorizeState(
+  text: string,
+  { phase }: ConnectionState,
+  output: Output,
+): string {
+  return colorize(output, phase === "ready" ? "green" : "yellow", text);
 }

@@ -5,66 +5,76 @@
  * @module
  */
 
-import { messageOf } from "../text/error_message.ts";
-import { NoText } from "../text/utf8.ts";
+import { errorMessageOf } from "../text/error_message.ts";
+import { NotUtf8Error } from "../text/utf8.ts";
 import {
-  envFileOf,
-  type Given,
+  type ConfigResult,
+  envFileSettingOf,
+  type GivenSetting,
   readConfig,
-  type Reading,
-  type Sources,
+  type SettingSources,
 } from "./config.ts";
-import type { EnvText } from "./dotenv.ts";
+import type { EnvFileContent } from "./dotenv.ts";
 import { type Host } from "../runtime/host.ts";
 
 /** How many things of a kind one sentence names. */
-const NAMED_LIMIT = 10;
+const MAX_LISTED = 10;
 
 /** Reads the configuration of the process, and says from where; `args` is the command line without the program's name and command. */
-export async function readSettings(
+export async function loadConfig(
   host: Host,
   args: readonly string[],
-): Promise<{ readonly reading: Reading; readonly sources: Sources }> {
+): Promise<
+  { readonly configResult: ConfigResult; readonly sources: SettingSources }
+> {
   const env = host.env();
-  const named = envFileOf({ args, env });
+  const envFile = envFileSettingOf({ args, env });
   // A variable is often set once for many programs and machines; a flag is
   // meant for this one.
-  const isMissing = named?.from === "env" && !isThere(host, named.text);
-  const found = named === undefined || isMissing
+  const isMissing = envFile?.from === "env" && !mayExist(host, envFile.text);
+  const content = envFile === undefined || isMissing
     ? undefined
-    : await readEnvFile(host, named, env);
-  if (typeof found === "string") {
-    const reading = { kind: "problems", problems: [found] } as const;
-    return { reading, sources: { args, env } };
+    : await readEnvFile(host, envFile, env);
+  if (typeof content === "string") {
+    const configResult = { kind: "problems", problems: [content] } as const;
+    return { configResult, sources: { args, env } };
   }
-  const sources = { args, env, file: found?.values ?? {} };
-  const reading = await trusting(
-    readConfig(sources, (path) => textIn(host, path)),
+  const sources = { args, env, file: content?.values ?? {} };
+  const configResult = await trustCaCertificates(
+    readConfig(sources, (path) => readSettingFile(host, path)),
     host,
   );
-  if (named === undefined) return { reading, sources };
-  const { name, text } = named;
-  const warnings = found === undefined
+  if (envFile === undefined) return { configResult, sources };
+  const { name, text } = envFile;
+  const warnings = content === undefined
     ? [`${name}: there is no file ${text}; going on without it`]
-    : faults(found).map((fault) => `${name} ${text}: ${fault}`);
-  return { reading: withWarnings(reading, warnings), sources };
+    : describeEnvFileProblems(content).map((fault) =>
+      `${name} ${text}: ${fault}`
+    );
+  return { configResult: prependWarnings(configResult, warnings), sources };
 }
 
 /** Has the runtime trust the authorities that were named; what it does not take is a problem. */
-async function trusting(reading: Reading, host: Host): Promise<Reading> {
-  if (reading.kind === "problems") return reading;
-  const { authorities } = reading.config;
-  if (authorities.length === 0) return reading;
+async function trustCaCertificates(
+  configResult: ConfigResult,
+  host: Host,
+): Promise<ConfigResult> {
+  if (configResult.kind === "problems") return configResult;
+  const { caCertificates } = configResult.config;
+  if (caCertificates.length === 0) return configResult;
   try {
-    await host.trustAuthorities(authorities);
-    return reading;
+    await host.addCaCertificates(caCertificates);
+    return configResult;
   } catch (error) {
-    return { kind: "problems", problems: [`--ca-file: ${messageOf(error)}`] };
+    return {
+      kind: "problems",
+      problems: [`--ca-file: ${errorMessageOf(error)}`],
+    };
   }
 }
 
 /** Whether something has that name; what cannot be looked at may be there. */
-function isThere(host: Host, path: string): boolean {
+function mayExist(host: Host, path: string): boolean {
   try {
     return host.stat(path) !== undefined;
   } catch {
@@ -73,28 +83,35 @@ function isThere(host: Host, path: string): boolean {
 }
 
 /** What is wrong otherwise may be so because of it, so a problem comes after it. */
-function withWarnings(reading: Reading, texts: readonly string[]): Reading {
-  return reading.kind === "problems"
-    ? { ...reading, problems: [...texts, ...reading.problems] }
-    : { ...reading, warnings: [...texts, ...reading.warnings] };
+function prependWarnings(
+  configResult: ConfigResult,
+  texts: readonly string[],
+): ConfigResult {
+  return configResult.kind === "problems"
+    ? { ...configResult, problems: [...texts, ...configResult.problems] }
+    : { ...configResult, warnings: [...texts, ...configResult.warnings] };
 }
 
 /** What does not do in a `.env` file what it was written for, a sentence for each kind; a line's text may be a secret. */
-function faults({ unread, unset }: EnvText): string[] {
-  const isOne = unread.length === 1;
-  const lines = `${isOne ? "line" : "lines"} ${listed(unread, " and ")}`;
-  const names = unset.map(({ line, name }) => {
+function describeEnvFileProblems(
+  { unreadableLines, unsetVariables }: EnvFileContent,
+): string[] {
+  const isOne = unreadableLines.length === 1;
+  const lines = `${isOne ? "line" : "lines"} ${
+    joinListed(unreadableLines, " and ")
+  }`;
+  const names = unsetVariables.map(({ line, name }) => {
     // A password may hold braces, too.
     const isName = /^[A-Z_][A-Z0-9_]{0,63}$/.test(name);
     return `${isName ? `\${${name}}` : "a ${...}"} (line ${line})`;
   });
   return [
-    ...unread.length === 0 ? [] : [
+    ...unreadableLines.length === 0 ? [] : [
       `${lines} cannot be read and ${isOne ? "is" : "are"} left out; ` +
       "write NAME=value there, and close quotes",
     ],
-    ...unset.length === 0 ? [] : [
-      `nothing sets ${listed(names, ", ")}, so nothing is put in there; ` +
+    ...unsetVariables.length === 0 ? [] : [
+      `nothing sets ${joinListed(names, ", ")}, so nothing is put in there; ` +
       "set it before that line or in the environment, or write what stands " +
       "in for it: ${NAME:-value}",
     ],
@@ -102,33 +119,33 @@ function faults({ unread, unset }: EnvText): string[] {
 }
 
 /** So many of them as a sentence may name. */
-function listed(all: readonly (string | number)[], last: string): string {
-  const rest = all.length - NAMED_LIMIT;
-  const named = rest > 0 ? [...all.slice(0, NAMED_LIMIT), `${rest} more`] : all;
+function joinListed(all: readonly (string | number)[], last: string): string {
+  const rest = all.length - MAX_LISTED;
+  const named = rest > 0 ? [...all.slice(0, MAX_LISTED), `${rest} more`] : all;
   const head = named.slice(0, -1).join(", ");
   return head === "" ? `${named[0]}` : head + last + named.at(-1);
 }
 
 /** The text of a file that a setting names. UTF-16 without its mark is UTF-8 with zeros. */
-function textIn(host: Host, path: string): string {
+function readSettingFile(host: Host, path: string): string {
   const text = host.readFile(path);
-  if (text.includes("\0")) throw new NoText("it is not text in UTF-8");
+  if (text.includes("\0")) throw new NotUtf8Error("it is not text in UTF-8");
   return text;
 }
 
 /** What a `.env` file says, or what is wrong with it. */
 async function readEnvFile(
   host: Host,
-  { name, text: path }: Given,
+  { name, text: path }: GivenSetting,
   env: Record<string, string>,
-): Promise<EnvText | string> {
+): Promise<EnvFileContent | string> {
   try {
-    const text = textIn(host, path);
+    const text = readSettingFile(host, path);
     // Loaded only here: most starts do without.
-    const { parseEnvText } = await import("./dotenv.ts");
-    return parseEnvText(text, env);
+    const { parseEnvFile } = await import("./dotenv.ts");
+    return parseEnvFile(text, env);
   } catch (error) {
-    const why = messageOf(error);
+    const why = errorMessageOf(error);
     return `${name} ${path}: it cannot be read (${why})`;
   }
 }

@@ -5,17 +5,17 @@
  */
 
 /** Reads a setting's text. Throws a {@linkcode SettingError} that completes the sentence "NAME: ...". */
-export type Parse<T> = (text: string) => T;
+export type SettingParser<T> = (text: string) => T;
 
 /** A value breaks a rule; the message says which, and never shows the value: it may be a secret that was put in the wrong place. */
 export class SettingError extends Error {}
 
 /** A daemon's address. */
-export interface Address {
+export interface DaemonUrl {
   /** What is dialed. */
   readonly href: string;
   /** What may be shown: without user, password and query. */
-  readonly shown: string;
+  readonly redacted: string;
   /** The `Authorization` header that its user and password make. */
   readonly authorization?: string;
 }
@@ -26,7 +26,7 @@ export type Header = readonly [name: string, value: string];
 const DAY_MS = 86_400_000;
 
 /** A duration in milliseconds: `250ms`, `45s`, `5m`, `1h` or bare seconds, up to 30 days. */
-export function duration(text: string): number {
+export function parseDuration(text: string): number {
   const units = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 };
   const [, digits, unit] = /^(\d+(?:\.\d+)?)(ms|s|m|h)?$/.exec(text) ?? [];
   const ms = Number(digits) * units[(unit ?? "s") as keyof typeof units];
@@ -40,7 +40,7 @@ export function duration(text: string): number {
 }
 
 /** A whole number from 1 to 1000000. */
-export function whole(text: string): number {
+export function parseInteger(text: string): number {
   const value = Number(text);
   if (!/^\d+$/.test(text) || value < 1 || value > 1_000_000) {
     throw new SettingError(
@@ -51,7 +51,7 @@ export function whole(text: string): number {
 }
 
 /** A size in bytes: `32MiB`, `512KiB` or bare bytes, up to 1 GiB. */
-export function size(text: string): number {
+export function parseSize(text: string): number {
   const units = { B: 1, KiB: 1024, MiB: 1024 ** 2, GiB: 1024 ** 3 };
   const [, digits, unit] = /^(\d+) ?(B|KiB|MiB|GiB)?$/.exec(text) ?? [];
   const bytes = Number(digits) * units[(unit ?? "B") as keyof typeof units];
@@ -65,14 +65,14 @@ export function size(text: string): number {
 }
 
 /** The same, or no limit. */
-export function orOff(parse: Parse<number>): Parse<number> {
+export function allowOff(parse: SettingParser<number>): SettingParser<number> {
   return (text) => text === "off" || text === "0" ? Infinity : parse(text);
 }
 
 /** One of some words, in any case. */
 export function oneOf<const T extends string>(
   ...choices: readonly T[]
-): Parse<T> {
+): SettingParser<T> {
   return (text) => {
     const choice = choices.find((choice) => choice === text.toLowerCase());
     if (choice !== undefined) return choice;
@@ -83,7 +83,7 @@ export function oneOf<const T extends string>(
 }
 
 /** A WebSocket address. The text may hold a secret, so no error repeats it. */
-export function address(text: string): Address {
+export function parseWebSocketUrl(text: string): DaemonUrl {
   if (!URL.canParse(text)) {
     throw new SettingError("it is not a URL (write ws://HOST:PORT/)");
   }
@@ -99,20 +99,24 @@ export function address(text: string): Address {
       "a WebSocket URL has no fragment (RFC 6455 section 3)",
     );
   }
-  const shown = new URL(url);
-  shown.username = "";
-  shown.password = "";
+  const redacted = new URL(url);
+  redacted.username = "";
+  redacted.password = "";
   // A name without a value may be the secret itself.
-  if (shown.search !== "") shown.search = "?***";
+  if (redacted.search !== "") redacted.search = "?***";
   const { href } = url;
   if (url.username === "" && url.password === "") {
-    return { href, shown: shown.href };
+    return { href, redacted: redacted.href };
   }
-  return { href, shown: shown.href, authorization: basic(url) };
+  return {
+    href,
+    redacted: redacted.href,
+    authorization: basicAuthorizationOf(url),
+  };
 }
 
 /** User and password as a header says them (RFC 7617 section 2): Node does not, for a WebSocket. */
-function basic({ username, password }: URL): string {
+function basicAuthorizationOf({ username, password }: URL): string {
   let text: string;
   try {
     text = `${decodeURIComponent(username)}:${decodeURIComponent(password)}`;
@@ -126,13 +130,13 @@ function basic({ username, password }: URL): string {
 }
 
 /** What the handshake says itself. */
-const HANDSHAKE = /^(host|connection|upgrade|sec-websocket-.*)$/i;
+const HANDSHAKE_HEADER = /^(host|connection|upgrade|sec-websocket-.*)$/i;
 /** What would frame the handshake in another way, or speaks of one hop (RFC 9110 section 7.6.1, RFC 9112 section 6). */
-const FRAMING =
+const FRAMING_HEADER =
   /^(transfer-encoding|content-length|te|trailer|keep-alive|proxy-connection|expect|http2-settings)$/i;
 
 /** Header lines (RFC 9110 section 5). */
-export function headers(text: string): readonly Header[] {
+export function parseHeaders(text: string): readonly Header[] {
   const names = new Set<string>();
   return text.split("\n").map((line) => line.trim()).filter((line) => line)
     .map((line, i) => {
@@ -149,12 +153,12 @@ export function headers(text: string): readonly Header[] {
       if (names.has(name.toLowerCase())) {
         throw new SettingError(`header ${name} is given twice`);
       }
-      if (HANDSHAKE.test(name)) {
+      if (HANDSHAKE_HEADER.test(name)) {
         throw new SettingError(
           `header ${name} belongs to the WebSocket handshake itself (RFC 6455 section 4.1)`,
         );
       }
-      if (FRAMING.test(name)) {
+      if (FRAMING_HEADER.test(name)) {
         throw new SettingError(
           `header ${name} describes a body or one hop, and the handshake is ` +
             "a GET without a body (RFC 6455 section 4.1): take it out",
@@ -166,7 +170,7 @@ export function headers(text: string): readonly Header[] {
 }
 
 /** One word that an HTTP header can carry (RFC 6750 section 2.1). */
-export function visible(text: string): string {
+export function parseToken(text: string): string {
   if (!/^[\x21-\x7e]+$/.test(text)) {
     throw new SettingError(
       "it must be one word of visible ASCII characters (RFC 6750 section 2.1)",
@@ -176,21 +180,25 @@ export function visible(text: string): string {
 }
 
 /** A host as an address has it. A daemon that listens on every address of its machine is dialed on the machine's own. */
-export function host(text: string): string {
+export function parseHost(text: string): string {
   if (text === "0.0.0.0") return "127.0.0.1";
-  const bare = text.replace(/^\[(.*)\]$/, "$1");
-  if (bare === "::") return "[::1]";
-  const shown = bare.includes(":") ? `[${bare}]` : bare;
-  if (!/^[\w.:-]+$/.test(bare) || !URL.canParse(`ws://${shown}/`)) {
+  const withoutBrackets = text.replace(/^\[(.*)\]$/, "$1");
+  if (withoutBrackets === "::") return "[::1]";
+  const urlHost = withoutBrackets.includes(":")
+    ? `[${withoutBrackets}]`
+    : withoutBrackets;
+  if (
+    !/^[\w.:-]+$/.test(withoutBrackets) || !URL.canParse(`ws://${urlHost}/`)
+  ) {
     throw new SettingError(
       "it is no host name or address (for a URL there is ALWAYSUP_URL)",
     );
   }
-  return shown;
+  return urlHost;
 }
 
 /** A TCP port. */
-export function port(text: string): number {
+export function parsePort(text: string): number {
   const value = Number(text);
   if (!/^\d+$/.test(text) || value < 1 || value > 65_535) {
     throw new SettingError("it is not a port from 1 to 65535");
@@ -199,7 +207,7 @@ export function port(text: string): number {
 }
 
 /** Any number. */
-export function number(text: string): number {
+export function parseFiniteNumber(text: string): number {
   const value = Number(text);
   if (text.trim() === "" || !Number.isFinite(value)) {
     throw new SettingError("it is not a number");
@@ -208,12 +216,12 @@ export function number(text: string): number {
 }
 
 /** A duration, or none at all. */
-export function orZero(text: string): number {
-  return /^0+(\.0*)?$/.test(text) ? 0 : duration(text);
+export function parseDurationOrZero(text: string): number {
+  return /^0+(\.0*)?$/.test(text) ? 0 : parseDuration(text);
 }
 
 /** What later revisions of the exai daemon take over; a few characters are added for every connection. */
-export function sessionId(text: string): string {
+export function parseSessionId(text: string): string {
   if (!/^[\w-]{3,48}$/.test(text)) {
     throw new SettingError(
       "it must be 3 to 48 characters of A-Z, a-z, 0-9, _ and -",
@@ -223,18 +231,18 @@ export function sessionId(text: string): string {
 }
 
 /** Any text but none: an exai daemon compares its token as it stands. */
-export function text(text: string): string {
+export function parseNonEmpty(text: string): string {
   if (text === "") throw new SettingError("it is empty");
   return text;
 }
 
 /** Whether a text says yes. */
-export function truth(text: string): boolean {
+export function parseBoolean(text: string): boolean {
   return /^(1|true|yes|on)$/i.test(text.trim());
 }
 
 /** A short name. */
-export function name(text: string): string {
+export function parseShortName(text: string): string {
   // deno-lint-ignore no-control-regex
   if (text.length > 100 || /[\x00-\x1f]/.test(text)) {
     throw new SettingError("it must be at most 100 printable characters");
@@ -243,7 +251,7 @@ export function name(text: string): string {
 }
 
 /** A path. */
-export function path(text: string): string {
+export function parsePath(text: string): string {
   if (text === "") throw new SettingError("it is empty");
   if (text.includes("\0")) throw new SettingError("it is not a path");
   return text;

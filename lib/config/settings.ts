@@ -6,24 +6,24 @@
  */
 
 import {
-  address,
-  duration,
-  headers,
-  host,
-  name,
-  number,
+  allowOff,
   oneOf,
-  orOff,
-  orZero,
-  type Parse,
-  path,
-  port,
-  sessionId,
-  size,
-  text,
-  truth,
-  visible,
-  whole,
+  parseBoolean,
+  parseDuration,
+  parseDurationOrZero,
+  parseFiniteNumber,
+  parseHeaders,
+  parseHost,
+  parseInteger,
+  parseNonEmpty,
+  parsePath,
+  parsePort,
+  parseSessionId,
+  parseShortName,
+  parseSize,
+  parseToken,
+  parseWebSocketUrl,
+  type SettingParser,
 } from "./parsers.ts";
 
 /** One row of the table. */
@@ -43,113 +43,113 @@ export interface Setting<T> {
   /** The flag may be given more than once; the texts are joined by line breaks. */
   readonly isRepeatable?: true;
   /** Reads the text. */
-  readonly parse: Parse<T>;
+  readonly parse: SettingParser<T>;
 }
 
 /** A row that keeps its own type, so that a default tells the compiler that there is always a value. */
-function row<const S extends Setting<unknown>>(setting: S): S {
+function defineSetting<const S extends Setting<unknown>>(setting: S): S {
   return setting;
 }
 
 /** The table; its order is that of `--help`. */
 export const SETTINGS = {
-  url: row({
+  url: defineSetting({
     flag: "url",
     env: ["ALWAYSUP_URL"],
     default: "ws://127.0.0.1:8079",
     value: "URL",
     help: "the daemon's WebSocket",
-    parse: address,
+    parse: parseWebSocketUrl,
   }),
-  host: row({
+  host: defineSetting({
     env: ["EXAI_WS_HOST"],
     default: "127.0.0.1",
     value: "HOST",
     help: "where there is no URL: the exai daemon's host",
-    parse: host,
+    parse: parseHost,
   }),
-  port: row({
+  port: defineSetting({
     env: ["EXAI_WS_PORT"],
     default: "8079",
     value: "PORT",
     help: "where there is no URL: the exai daemon's port",
-    parse: port,
+    parse: parsePort,
   }),
-  dialect: row({
+  dialect: defineSetting({
     flag: "dialect",
     env: ["ALWAYSUP_DIALECT"],
     value: "NAME",
     help: "how the daemon speaks: mcp (the default with a URL) or exai",
     parse: oneOf("mcp", "exai"),
   }),
-  tokenFile: row({
+  tokenFile: defineSetting({
     flag: "token-file",
     env: ["ALWAYSUP_TOKEN_FILE"],
     value: "PATH",
     help: "file whose content is sent as bearer token (exai: in hello)",
-    parse: path,
+    parse: parsePath,
   }),
-  token: row({
+  token: defineSetting({
     env: ["ALWAYSUP_TOKEN"],
     value: "TOKEN",
     help: "the token itself, where there is no file",
-    parse: visible,
+    parse: parseToken,
   }),
-  exaiToken: row({
+  exaiToken: defineSetting({
     env: ["EXAI_WS_TOKEN"],
     value: "TOKEN",
     help: "the same for an exai daemon only",
-    parse: text,
+    parse: parseNonEmpty,
   }),
-  headers: row({
+  headers: defineSetting({
     flag: "header",
     env: ["ALWAYSUP_HEADERS"],
     value: "'NAME: VALUE'",
     help: "header of the handshake; one a line in the environment, where " +
       "secret ones belong",
     isRepeatable: true,
-    parse: headers,
+    parse: parseHeaders,
   }),
-  caFile: row({
+  caFile: defineSetting({
     flag: "ca-file",
     env: ["ALWAYSUP_CA_FILE"],
     value: "PATH",
     help: "for wss://: PEM file of authorities that are trusted, too",
-    parse: path,
+    parse: parsePath,
   }),
-  backoffBase: row({
+  backoffBase: defineSetting({
     flag: "backoff-base",
     env: ["ALWAYSUP_BACKOFF_BASE"],
     default: "250ms",
     value: "TIME",
     help: "pause after the first failed dial; doubles up to the cap",
-    parse: duration,
+    parse: parseDuration,
   }),
-  backoffCap: row({
+  backoffCap: defineSetting({
     flag: "backoff-cap",
     env: ["ALWAYSUP_BACKOFF_CAP"],
     default: "30s",
     value: "TIME",
     help: "longest pause between dials",
-    parse: duration,
+    parse: parseDuration,
   }),
-  giveUpAfter: row({
+  giveUpAfter: defineSetting({
     flag: "give-up-after",
     env: ["ALWAYSUP_GIVE_UP_AFTER"],
     default: "off",
     value: "TIME",
     help: "exit with 1 after so long without a daemon",
-    parse: orOff(duration),
+    parse: allowOff(parseDuration),
   }),
-  handshakeTimeout: row({
+  handshakeTimeout: defineSetting({
     flag: "handshake-timeout",
     env: ["ALWAYSUP_HANDSHAKE_TIMEOUT", "EXAI_WS_HANDSHAKE_TIMEOUT"],
     default: "15s",
     value: "TIME",
     help: "for the WebSocket to open, and then for the daemon's first answer",
-    parse: duration,
+    parse: parseDuration,
   }),
-  connections: row({
+  connections: defineSetting({
     flag: "connections",
     env: ["ALWAYSUP_CONNECTIONS"],
     default: "auto",
@@ -158,79 +158,79 @@ export const SETTINGS = {
       "how many connections the daemon keeps for one client; auto: find out",
     parse: oneOf("auto", "one", "many"),
   }),
-  pingInterval: row({
+  pingInterval: defineSetting({
     flag: "ping-interval",
     env: ["ALWAYSUP_PING_INTERVAL"],
     default: "5s",
     value: "TIME",
     help: "silence after which a connection is probed",
-    parse: orOff(duration),
+    parse: allowOff(parseDuration),
   }),
-  exaiPing: row({
+  exaiPing: defineSetting({
     env: ["EXAI_WS_PING_INTERVAL"],
     value: "SECONDS",
     help: "0 or less switches probes off; anything else meant WebSocket pings",
     isShared: true,
-    parse: number,
+    parse: parseFiniteNumber,
   }),
-  pingTimeout: row({
+  pingTimeout: defineSetting({
     flag: "ping-timeout",
     env: ["ALWAYSUP_PING_TIMEOUT"],
     default: "5s",
     value: "TIME",
     help: "for the answer to a probe",
-    parse: duration,
+    parse: parseDuration,
   }),
-  queueTimeout: row({
+  queueTimeout: defineSetting({
     flag: "queue-timeout",
     env: ["ALWAYSUP_QUEUE_TIMEOUT", "EXAI_WS_CONNECT_TIMEOUT"],
     default: "45s",
     value: "TIME",
     help: "how long a request waits for a daemon, over all outages",
-    parse: orOff(duration),
+    parse: allowOff(parseDuration),
   }),
-  queueLimit: row({
+  queueLimit: defineSetting({
     flag: "queue-limit",
     env: ["ALWAYSUP_QUEUE_LIMIT"],
     default: "1000",
     value: "COUNT",
     help: "how many messages may wait (and at most 64 MiB of them)",
-    parse: orOff(whole),
+    parse: allowOff(parseInteger),
   }),
-  requestTimeout: row({
+  requestTimeout: defineSetting({
     flag: "request-timeout",
     env: ["ALWAYSUP_REQUEST_TIMEOUT"],
     default: "off",
     value: "TIME",
     help: "for the answer to a request, the time in the queue included",
-    parse: orOff(duration),
+    parse: allowOff(parseDuration),
   }),
-  idleTimeout: row({
+  idleTimeout: defineSetting({
     flag: "idle-timeout",
     env: ["ALWAYSUP_IDLE_TIMEOUT"],
     default: "600s",
     value: "TIME",
     help: "for the answer to a written request, or progress on it",
-    parse: orOff(duration),
+    parse: allowOff(parseDuration),
   }),
-  initializeGrace: row({
+  initializeGrace: defineSetting({
     flag: "initialize-grace",
     env: ["ALWAYSUP_INITIALIZE_GRACE"],
     default: "5s",
     value: "TIME",
     help: "before a client hears that the daemon is not up; off: never",
-    parse: (text) => text === "off" ? Infinity : orZero(text),
+    parse: (text) => text === "off" ? Infinity : parseDurationOrZero(text),
   }),
-  cache: row({
+  cache: defineSetting({
     flag: "cache",
     env: ["ALWAYSUP_CACHE"],
     default: "on",
     value: "on|off|PATH",
     help: "what the daemon said last, for a start without it: a file in your " +
       "state folder",
-    parse: path,
+    parse: parsePath,
   }),
-  status: row({
+  status: defineSetting({
     flag: "status",
     env: ["ALWAYSUP_STATUS"],
     default: "on",
@@ -238,38 +238,38 @@ export const SETTINGS = {
     help: "a small file in your state folder, which `alwaysup status` reads",
     parse: oneOf("on", "off"),
   }),
-  glmTotal: row({
+  glmTotal: defineSetting({
     env: ["GLM_STREAM_TIMEOUT"],
     default: "300s",
     value: "TIME",
     help: "for a call that belongs to GLM, instead of --request-timeout",
-    parse: orOff(duration),
+    parse: allowOff(parseDuration),
   }),
-  kimiTotal: row({
+  kimiTotal: defineSetting({
     env: ["KIMI_STREAM_TIMEOUT"],
     default: "600s",
     value: "TIME",
     help: "the same for Kimi; any <NAME>_STREAM_TIMEOUT does it for that name",
-    parse: orOff(duration),
+    parse: allowOff(parseDuration),
   }),
-  glmIdle: row({
+  glmIdle: defineSetting({
     env: ["GLM_STREAM_IDLE_TIMEOUT"],
     default: "off",
     value: "TIME",
     help: "for progress on a call that belongs to GLM, instead of " +
       "--idle-timeout",
-    parse: orOff(duration),
+    parse: allowOff(parseDuration),
   }),
-  kimiIdle: row({
+  kimiIdle: defineSetting({
     env: ["KIMI_STREAM_IDLE_TIMEOUT"],
     default: "off",
     value: "TIME",
     help:
       "the same for Kimi; any <NAME>_STREAM_IDLE_TIMEOUT does it for that " +
       "name",
-    parse: orOff(duration),
+    parse: allowOff(parseDuration),
   }),
-  waitProgress: row({
+  waitProgress: defineSetting({
     flag: "wait-progress",
     env: ["ALWAYSUP_WAIT_PROGRESS"],
     default: "on",
@@ -277,7 +277,7 @@ export const SETTINGS = {
     help: "tell a client that asked for progress what its call waits for",
     parse: oneOf("on", "off"),
   }),
-  retry: row({
+  retry: defineSetting({
     flag: "retry",
     env: ["ALWAYSUP_RETRY"],
     default: "safe",
@@ -286,15 +286,15 @@ export const SETTINGS = {
       "or never",
     parse: oneOf("safe", "always", "never"),
   }),
-  maxMessage: row({
+  maxMessage: defineSetting({
     flag: "max-message",
     env: ["ALWAYSUP_MAX_MESSAGE", "EXAI_WS_MAX_BYTES"],
     default: "32MiB",
     value: "SIZE",
     help: "largest message, either way",
-    parse: orOff(size),
+    parse: allowOff(parseSize),
   }),
-  toolOutput: row({
+  toolOutput: defineSetting({
     flag: "tool-output",
     env: ["ALWAYSUP_TOOL_OUTPUT"],
     default: "clean",
@@ -302,41 +302,41 @@ export const SETTINGS = {
     help: "exai: take progress, turn notice and summary off the output, or raw",
     parse: oneOf("clean", "raw"),
   }),
-  ackGrace: row({
+  ackGrace: defineSetting({
     env: ["EXAI_SHIM_ACK_GRACE_SECS"],
     default: "120s",
     value: "TIME",
     help: "exai: what is added to the time that the daemon allows a call",
-    parse: orZero,
+    parse: parseDurationOrZero,
   }),
-  sessionId: row({
+  sessionId: defineSetting({
     env: ["EXAI_SESSION_ID"],
     value: "NAME",
     help: "exai: the name of this client in hello; else a random one",
     isShared: true,
-    parse: sessionId,
+    parse: parseSessionId,
   }),
-  serverName: row({
+  serverName: defineSetting({
     env: ["MCP_SERVER_ID"],
     default: "alwaysup",
     value: "NAME",
     help: "exai: the server's name that the client sees",
-    parse: name,
+    parse: parseShortName,
   }),
-  healthFile: row({
+  healthFile: defineSetting({
     env: ["EXAI_WS_HEALTH_FILE"],
     value: "PATH",
     help: "exai: the daemon's health file, whose age is logged at a failure",
-    parse: path,
+    parse: parsePath,
   }),
-  skipHealth: row({
+  skipHealth: defineSetting({
     env: ["EXAI_WS_SKIP_HEALTH_CHECK"],
     default: "false",
     value: "BOOLEAN",
     help: "exai: true leaves the health file alone",
-    parse: truth,
+    parse: parseBoolean,
   }),
-  logLevel: row({
+  logLevel: defineSetting({
     flag: "log-level",
     env: ["LOG_LEVEL"],
     default: "info",
@@ -345,7 +345,7 @@ export const SETTINGS = {
     isShared: true,
     parse: oneOf("debug", "info", "warn", "error"),
   }),
-  logFormat: row({
+  logFormat: defineSetting({
     flag: "log-format",
     env: ["LOG_FORMAT"],
     default: "text",
@@ -354,12 +354,12 @@ export const SETTINGS = {
     isShared: true,
     parse: oneOf("text", "json"),
   }),
-  envFile: row({
+  envFile: defineSetting({
     flag: "env-file",
     env: ["ENV_FILE"],
     value: "PATH",
     help: "file of NAME=value lines; one that ENV_FILE names may be missing",
-    parse: path,
+    parse: parsePath,
   }),
 } as const;
 
@@ -367,7 +367,7 @@ export const SETTINGS = {
 export type SettingName = keyof typeof SETTINGS;
 
 /** The value of every row; `undefined` only where there is no default. */
-export type Values = {
+export type SettingValues = {
   readonly [Name in SettingName]:
     | ReturnType<typeof SETTINGS[Name]["parse"]>
     | (typeof SETTINGS[Name] extends { default: string } ? never : undefined);

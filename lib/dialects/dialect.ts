@@ -5,23 +5,23 @@
  * @module
  */
 
-import { type Listing } from "../protocol/lists.ts";
+import { type ListKind } from "../protocol/lists.ts";
 import type { SocketEvent } from "../events.ts";
 import type {
-  Answer,
   Id,
   Message,
   Notification,
   Request,
+  Response,
 } from "../protocol/jsonrpc.ts";
 import type { FailureCause, LinkRole, LinkState } from "../link/link.ts";
 
 /** What the daemon has said of itself without the client having waited for it. */
-export interface Learned {
+export interface CacheableResponse {
   /** The question. */
   readonly request: Pick<Request, "method" | "params">;
   /** The answer. */
-  readonly answer: Answer;
+  readonly response: Response;
 }
 
 /** What a frame from the daemon means: a message, or something between the daemon and the proxy. */
@@ -30,14 +30,14 @@ export type Incoming =
   /** The greeting was answered: the link is good; `learned` is what the daemon has thereby said of itself. */
   | {
     readonly kind: "ready";
-    readonly learned?: Learned;
+    readonly cacheable?: CacheableResponse;
     /** The client's `initialize` to which the daemon has another answer now, which is not known. */
-    readonly forget?: Request;
+    readonly staleInitialize?: Request;
     /** Worth a log line. */
-    readonly trouble?: string;
+    readonly problem?: string;
   }
   /** The greeting was answered, but by now another one must be said. */
-  | { readonly kind: "greet again" }
+  | { readonly kind: "repeat-handshake" }
   /** The greeting was answered with a no; `refused` where the daemon will say it again. */
   | {
     readonly kind: "rejected";
@@ -46,53 +46,57 @@ export type Incoming =
     /** The same for programs, where the dialect knows it. */
     readonly cause?: FailureCause;
     /** What the daemon says to the client's `initialize` all the same. */
-    readonly learned?: Learned;
+    readonly cacheable?: CacheableResponse;
     /** The client's `initialize` to which the daemon has another answer now. */
-    readonly forget?: Request;
+    readonly staleInitialize?: Request;
   }
   /** A page of a list that was fetched for a comparison. */
   | {
     readonly kind: "page";
-    readonly list: Listing;
+    readonly list: ListKind;
     /** The cursor that it was asked with; the first page has none. */
     readonly cursor: string | undefined;
     /** The page. */
-    readonly answer: Answer;
+    readonly response: Response;
   }
   /** There was none, and why. */
   | {
-    readonly kind: "unlisted";
-    readonly list: Listing;
-    readonly trouble: string;
+    readonly kind: "list-failed";
+    readonly list: ListKind;
+    readonly problem: string;
   }
   /** The probe of that id was answered, whatever its answer's own id is. */
   | { readonly kind: "pong"; readonly id: Id }
   /** An answer to something of the proxy's own that nobody waits for; `trouble` is worth a log line. */
-  | { readonly kind: "own"; readonly trouble?: string }
+  | { readonly kind: "own-response"; readonly problem?: string }
   /** The daemon is at it; `limitMs` is how long it may take from now on, where the daemon says so. */
-  | { readonly kind: "working"; readonly id: Id; readonly limitMs?: number }
+  | {
+    readonly kind: "in-progress";
+    readonly id: Id;
+    readonly timeoutMs?: number;
+  }
   /** There is no answer yet, and the request must be written again after a while. */
   | {
-    readonly kind: "later";
+    readonly kind: "retry-later";
     readonly id: Id;
-    readonly ms: number;
+    readonly delayMs: number;
     /** The daemon has not begun with it. */
-    readonly isUntouched: boolean;
+    readonly isUnstarted: boolean;
   }
   /** The answer to a request is over the limit. */
-  | { readonly kind: "too large"; readonly id: Id; readonly size: number }
+  | { readonly kind: "too-large"; readonly id: Id; readonly size: number }
   /** Something that belongs to nothing that is open. */
-  | { readonly kind: "stray"; readonly what: string };
+  | { readonly kind: "unexpected"; readonly description: string };
 
 /** What becomes of a message that is to be written. */
-export type Writing =
+export type EncodeResult =
   | { readonly kind: "frame"; readonly text: string }
   /** Something else must be known first; the message waits for the answer to this frame. */
-  | { readonly kind: "ask"; readonly text: string }
+  | { readonly kind: "query-first"; readonly text: string }
   /** That is being asked already, on another link. */
   | { readonly kind: "wait" }
   /** The daemon that it was written to is gone, and its outcome with it. */
-  | { readonly kind: "lost" };
+  | { readonly kind: "outcome-lost" };
 
 /** A frame that any living daemon answers. */
 export interface ProbeFrame {
@@ -103,7 +107,7 @@ export interface ProbeFrame {
 }
 
 /** Why a connection ended. */
-export interface Ending {
+export interface CloseReason {
   /** For people, without a full stop. */
   readonly reason: string;
   /** The daemon said no and will say it again. */
@@ -113,15 +117,15 @@ export interface Ending {
 }
 
 /** The first frame on a link, and the client's request if it is one. */
-export interface Greeting {
+export interface OpeningFrame {
   /** The frame. */
   readonly text: string;
   /** The id of the client's request that the frame is. */
-  readonly request?: Id;
+  readonly requestId?: Id;
 }
 
 /** What has to be said again on a new link, to the daemon and then to the client. */
-export interface Restoration {
+export interface SessionReplay {
   /** Frames, in order. */
   readonly toDaemon: readonly string[];
   /** Lines, in order. */
@@ -129,24 +133,24 @@ export interface Restoration {
 }
 
 /** What the client was told of a daemon that is away. */
-export interface Told {
+export interface LocalInitialize {
   /** The protocol version. */
   readonly version: unknown;
   /** Whether it is what a daemon once said. */
-  readonly source: "remembered" | "made up";
+  readonly source: "cached" | "placeholder";
 }
 
 /** The end of a connection as the runtime tells it. */
-export type Closed = Extract<SocketEvent, { type: "closed" }>;
+export type ClosedEvent = Extract<SocketEvent, { type: "closed" }>;
 
 /** What a dialect must know of the client's ids. */
-export interface ClientIdRules {
+export interface ClientIdLookup {
   /** Whether a request of this id, or of the same as the other JSON type, is open or may be answered late. */
-  isOpen(id: Id): boolean;
+  isInUse(id: Id): boolean;
   /** The client's id that the daemon may have meant by another one. */
-  meant(id: Id): Id | undefined;
+  guessClientId(id: Id): Id | undefined;
   /** The daemon has answered an id of the proxy's own as the other JSON type. */
-  sawRetyped(): void;
+  recordRetyped(): void;
 }
 
 /** How a daemon speaks. */
@@ -154,69 +158,80 @@ export interface Dialect {
   /** The WebSocket subprotocol that is offered (RFC 6455 section 1.9). */
   readonly subprotocol: string | undefined;
   /** Whether the client is to be told of changed lists without having subscribed to that. */
-  readonly comparesLists: boolean;
+  readonly shouldCompareLists: boolean;
   /** How many links there may be beside the main one. */
   readonly poolSize: number;
   /** The name and version of the daemon that has answered last, as far as it has said them. */
-  readonly server: string | undefined;
+  readonly daemonName: string | undefined;
 
   /** The ids of the proxy's own requests are to be none of these. */
-  useClientIds(ids: ClientIdRules): void;
+  useClientIds(ids: ClientIdLookup): void;
   /** An answer that needs no daemon, which is `up` or `down`. */
-  local(request: Request, daemon: "up" | "down"): string | undefined;
+  respondLocally(request: Request, daemon: "up" | "down"): string | undefined;
   /** The first frame on a link, given the requests that wait; `undefined` while nothing can be said. */
-  greet(epoch: number, waiting: Iterable<Request>): Greeting | undefined;
+  beginHandshake(
+    connectionId: number,
+    waiting: Iterable<Request>,
+  ): OpeningFrame | undefined;
   /** What ends the greeting, once it is answered. */
-  greeted(): readonly string[];
+  finishHandshake(): readonly string[];
   /** What belongs to a conversation that went on before this link. */
-  restore(epoch: number): Restoration;
+  buildReplay(connectionId: number): SessionReplay;
   /** On which links a message may be written. */
-  place(message: Request | Notification): LinkRole;
+  linkRoleFor(message: Request | Notification): LinkRole;
   /** Whether a ready link can take a frame now. */
-  isFree(epoch: number): boolean;
+  canSend(connectionId: number): boolean;
   /** A client's message as a frame for a link that is free. */
-  write(
-    epoch: number,
+  encode(
+    connectionId: number,
     message: Request | Notification,
     now: number,
-  ): Writing;
+  ): EncodeResult;
   /** What a frame means. Never throws. */
-  decode(epoch: number, text: string, now: number): Incoming[];
+  decode(connectionId: number, text: string, now: number): Incoming[];
   /** Takes note of a notification: whether it is carried, is said again on every link and so need not wait for one, or ends here. */
-  note(notification: Notification): "carried" | "replayed" | "ends here";
+  onNotification(notification: Notification): "forward" | "replay" | "drop";
   /** For how long the daemon may be asked on other links what became of a request that was written; `undefined` where it cannot be. */
-  askingMs(request: Request, now: number): number | undefined;
+  outcomePollWindowMs(request: Request, now: number): number | undefined;
   /** The request will be written as if it never had been. */
-  anew(request: Request): void;
+  resetRequest(request: Request): void;
   /** Takes note of an answer; gives it as the client gets it. */
-  answered(request: Request, answer: Answer): string;
+  onResponse(request: Request, response: Response): string;
   /** A frame that any living daemon answers; `undefined` while the answer to an earlier one shows the same. */
-  probe(epoch: number): ProbeFrame | undefined;
+  buildProbe(connectionId: number): ProbeFrame | undefined;
   /** A frame that asks for a page of a list; `undefined` while that cannot be asked. */
-  list(epoch: number, list: Listing, cursor?: string): string | undefined;
+  buildListRequest(
+    connectionId: number,
+    list: ListKind,
+    cursor?: string,
+  ): string | undefined;
   /** A frame that takes a request back; `undefined` where the daemon knows no such thing. */
-  cancel(id: Id, reason: string): string | undefined;
+  buildCancellation(id: Id, reason: string): string | undefined;
   /** So many milliseconds passed that our clock did not count. */
-  slept(ms: number): void;
+  onSuspended(ms: number): void;
   /** The client was told without the daemon what it had asked. */
-  served(request: Request): void;
+  onCachedResponse(request: Request): void;
   /** The client was told who the daemon is without it; gives that answer as the client gets it. If the request went out already, its own answer comes on that connection. */
-  introduced(
+  onLocalInitialize(
     request: Request,
-    answer: string,
-    told: Told,
-    epoch: number | undefined,
+    response: string,
+    initialize: LocalInitialize,
+    connectionId: number | undefined,
   ): string;
   /** Why a connection ended: what the runtime says, or what the dialect knows better. Only a link that was not ready yet can have been refused. */
-  ending(epoch: number, closed: Closed, phase: LinkState["phase"]): Ending;
+  closeReasonOf(
+    connectionId: number,
+    closed: ClosedEvent,
+    phase: LinkState["phase"],
+  ): CloseReason;
   /** Whether the daemon still owes an answer to something of the proxy's own, probes apart. */
-  isAsking(epoch: number): boolean;
+  hasPendingOwnRequest(connectionId: number): boolean;
   /** The ids of the proxy's own requests that the daemon still owes an answer to; of its probes only those after the last one that was answered. */
-  unanswered(epoch: number): readonly Id[];
+  pendingOwnRequestIds(connectionId: number): readonly Id[];
   /** Whether a request of the proxy's own has no answer yet. */
-  isUnanswered(id: Id): boolean;
+  isOwnRequestPending(id: Id): boolean;
   /** Whether the daemon has said that it has taken a request which goes on. */
-  hasAcknowledged(id: Id): boolean;
+  hasAcknowledgedSubscription(id: Id): boolean;
   /** The link is gone: what was asked on it will not be answered. */
-  lost(epoch: number): void;
+  onDisconnect(connectionId: number): void;
 }

@@ -8,37 +8,37 @@
  * @module
  */
 
-import { lineAt, type Span, stringEnd } from "./spans.ts";
+import { findStringEnd, lineNumberOf, type Span } from "./spans.ts";
 
 /** A value, and where it stands. */
-export type Value = ObjectValue | ArrayValue | Scalar | Unread;
+export type JsoncValue = JsoncObject | JsoncArray | JsoncScalar | JsoncSkipped;
 
 /** An object. */
-export interface ObjectValue extends Span {
+export interface JsoncObject extends Span {
   /** What it is. */
   readonly kind: "object";
   /** In their order; a name may come twice. */
-  readonly members: readonly Member[];
+  readonly members: readonly JsoncMember[];
 }
 
 /** A member of an object, from its name to the end of its value. */
-export interface Member extends Span {
+export interface JsoncMember extends Span {
   /** Its name. */
   readonly name: string;
   /** Its value. */
-  readonly value: Value;
+  readonly value: JsoncValue;
 }
 
 /** An array. */
-export interface ArrayValue extends Span {
+export interface JsoncArray extends Span {
   /** What it is. */
   readonly kind: "array";
   /** In their order. */
-  readonly items: readonly Value[];
+  readonly items: readonly JsoncValue[];
 }
 
 /** A text, a number, `true`, `false` or `null`. */
-export interface Scalar extends Span {
+export interface JsoncScalar extends Span {
   /** What it is. */
   readonly kind: "scalar";
   /** The value itself. */
@@ -46,13 +46,13 @@ export interface Scalar extends Span {
 }
 
 /** A value that was checked only: what a large file holds beside what is asked for takes no memory. */
-export interface Unread extends Span {
+export interface JsoncSkipped extends Span {
   /** What it is. */
-  readonly kind: "unread";
+  readonly kind: "skipped";
 }
 
 /** Whether the value of a member is asked for, by the names of the members that lead to it. */
-export type Wanted = (path: readonly string[]) => boolean;
+export type PathFilter = (path: readonly string[]) => boolean;
 
 /**
  * Reads a text, or of its members those that are asked for. Throws if it is not
@@ -65,138 +65,153 @@ export type Wanted = (path: readonly string[]) => boolean;
  * assertEquals(plain(parse('{ "a": [1.0,], } // b')), { a: [1] });
  * ```
  */
-export function parse(text: string, wanted: Wanted = () => true): Value {
-  return new Reader(text, wanted).whole();
+export function parseJsonc(
+  text: string,
+  shouldRead: PathFilter = () => true,
+): JsoncValue {
+  return new JsoncParser(text, shouldRead).parseDocument();
 }
 
 /** What people write into JSON that JSON does not have (RFC 8259): a comment, and a comma behind the last member or item. */
-export type Addition = "comment" | "comma";
+export type JsoncExtension = "comment" | "comma";
 
-/** What of that a text has, with the first line that has it, counted from 1. Throws as {@linkcode parse} does. */
-export function additionsIn(text: string): ReadonlyMap<Addition, number> {
-  const reader = new Reader(text, () => false);
-  reader.whole();
-  return reader.additions;
+/** What of that a text has, with the first line that has it, counted from 1. Throws as {@linkcode parseJsonc} does. */
+export function findJsoncExtensions(
+  text: string,
+): ReadonlyMap<JsoncExtension, number> {
+  const parser = new JsoncParser(text, () => false);
+  parser.parseDocument();
+  return parser.extensions;
 }
 
 /** What `JSON.parse` would give; nothing for what was only checked. */
-export function plain(value: Value): unknown {
+export function toJsonValue(value: JsoncValue): unknown {
   switch (value.kind) {
     case "object":
       return Object.fromEntries(
-        value.members.map(({ name, value }) => [name, plain(value)]),
+        value.members.map(({ name, value }) => [name, toJsonValue(value)]),
       );
     case "array":
-      return value.items.map(plain);
+      return value.items.map(toJsonValue);
     case "scalar":
       return value.value;
-    case "unread":
+    case "skipped":
       return undefined;
   }
 }
 
 /** A text that stands for itself: nothing in it is escaped. */
 // deno-lint-ignore no-control-regex
-const PLAIN = /"[^"\\\x00-\x1f]*"/y;
+const UNESCAPED_STRING = /"[^"\\\x00-\x1f]*"/y;
 /** How deep values may lie in each other. */
-const DEPTH = 500;
+const MAX_JSONC_DEPTH = 500;
 
-class Reader {
+class JsoncParser {
   /** What JSON does not have, and the first line that has it. */
-  readonly additions = new Map<Addition, number>();
+  readonly extensions = new Map<JsoncExtension, number>();
   readonly #text: string;
-  readonly #wanted: Wanted;
+  readonly #shouldRead: PathFilter;
   /** The names that lead to what is read now, as far as that is asked for. */
   readonly #path: string[] = [];
-  #at = 0;
+  #offset = 0;
   #depth = 0;
 
-  constructor(text: string, wanted: Wanted) {
+  constructor(text: string, shouldRead: PathFilter) {
     this.#text = text;
-    this.#wanted = wanted;
+    this.#shouldRead = shouldRead;
   }
 
-  whole(): Value {
-    const value = this.#value(true);
-    this.#skip();
-    if (this.#at < this.#text.length) this.#fail();
+  parseDocument(): JsoncValue {
+    const value = this.#parseValue(true);
+    this.#skipTrivia();
+    if (this.#offset < this.#text.length) this.#fail();
     return value;
   }
 
-  #value(isWanted: boolean): Value {
-    if (this.#depth > DEPTH) throw new Error("it is nested too deeply");
-    this.#skip();
-    const start = this.#at;
+  #parseValue(isWanted: boolean): JsoncValue {
+    if (this.#depth > MAX_JSONC_DEPTH) {
+      throw new Error("it is nested too deeply");
+    }
+    this.#skipTrivia();
+    const start = this.#offset;
     switch (this.#text[start]) {
       case "{": {
-        const members = this.#list("}", isWanted, () => this.#member(isWanted));
+        const members = this.#parseList(
+          "}",
+          isWanted,
+          () => this.#parseMember(isWanted),
+        );
         if (!isWanted) break;
-        return { kind: "object", start, end: this.#at, members };
+        return { kind: "object", start, end: this.#offset, members };
       }
       case "[": {
-        const items = this.#list("]", isWanted, () => this.#value(isWanted));
+        const items = this.#parseList(
+          "]",
+          isWanted,
+          () => this.#parseValue(isWanted),
+        );
         if (!isWanted) break;
-        return { kind: "array", start, end: this.#at, items };
+        return { kind: "array", start, end: this.#offset, items };
       }
       default: {
-        const value = this.#scalar();
-        return { kind: "scalar", start, end: this.#at, value };
+        const value = this.#parseScalar();
+        return { kind: "scalar", start, end: this.#offset, value };
       }
     }
-    return { kind: "unread", start, end: this.#at };
+    return { kind: "skipped", start, end: this.#offset };
   }
 
-  #member(isWanted: boolean): Member {
-    const start = this.#at;
-    const name = this.#scalar();
-    this.#skip();
-    if (typeof name !== "string" || !this.#take(":")) this.#fail();
+  #parseMember(isWanted: boolean): JsoncMember {
+    const start = this.#offset;
+    const name = this.#parseScalar();
+    this.#skipTrivia();
+    if (typeof name !== "string" || !this.#consume(":")) this.#fail();
     if (!isWanted) {
-      const value = this.#value(false);
+      const value = this.#parseValue(false);
       return { start, end: value.end, name, value };
     }
     this.#path.push(name);
-    const value = this.#value(this.#wanted(this.#path));
+    const value = this.#parseValue(this.#shouldRead(this.#path));
     this.#path.pop();
     return { start, end: value.end, name, value };
   }
 
   /** The items of a list; none if they are only checked. */
-  #list<T>(close: string, isWanted: boolean, read: () => T): T[] {
+  #parseList<T>(close: string, isWanted: boolean, parseItem: () => T): T[] {
     const items: T[] = [];
-    let comma: number | undefined;
-    this.#at++;
+    let commaAt: number | undefined;
+    this.#offset++;
     this.#depth++;
     for (;;) {
-      this.#skip();
-      if (this.#take(close)) {
-        if (comma !== undefined) this.#note("comma", comma);
+      this.#skipTrivia();
+      if (this.#consume(close)) {
+        if (commaAt !== undefined) this.#recordExtension("comma", commaAt);
         this.#depth--;
         return items;
       }
-      const item = read();
+      const item = parseItem();
       if (isWanted) items.push(item);
-      this.#skip();
-      comma = this.#at;
-      if (this.#take(",")) continue;
-      if (this.#text[this.#at] !== close) this.#fail();
-      comma = undefined;
+      this.#skipTrivia();
+      commaAt = this.#offset;
+      if (this.#consume(",")) continue;
+      if (this.#text[this.#offset] !== close) this.#fail();
+      commaAt = undefined;
     }
   }
 
-  #scalar(): unknown {
-    const start = this.#at;
-    PLAIN.lastIndex = start;
-    if (PLAIN.test(this.#text)) {
-      this.#at = PLAIN.lastIndex;
-      return this.#text.slice(start + 1, this.#at - 1);
+  #parseScalar(): unknown {
+    const start = this.#offset;
+    UNESCAPED_STRING.lastIndex = start;
+    if (UNESCAPED_STRING.test(this.#text)) {
+      this.#offset = UNESCAPED_STRING.lastIndex;
+      return this.#text.slice(start + 1, this.#offset - 1);
     }
     const end = this.#text[start] === '"'
-      ? stringEnd(this.#text, start)
-      : start + this.#match(/[\w.+-]*/y).length;
+      ? findStringEnd(this.#text, start)
+      : start + this.#matchHere(/[\w.+-]*/y).length;
     try {
       const value = JSON.parse(this.#text.slice(start, end));
-      this.#at = end;
+      this.#offset = end;
       return value;
     } catch {
       this.#fail();
@@ -204,40 +219,44 @@ class Reader {
   }
 
   /** Goes to what is neither space nor comment. */
-  #skip(): void {
+  #skipTrivia(): void {
     for (;;) {
-      while (isBlank(this.#text.charCodeAt(this.#at))) this.#at++;
-      if (this.#text[this.#at] !== "/") return;
-      const comment = this.#match(/\/\/[^\r\n]*|\/\*[^]*?\*\//y);
+      while (isJsonWhitespace(this.#text.charCodeAt(this.#offset))) {
+        this.#offset++;
+      }
+      if (this.#text[this.#offset] !== "/") return;
+      const comment = this.#matchHere(/\/\/[^\r\n]*|\/\*[^]*?\*\//y);
       if (comment === "") return;
-      this.#note("comment", this.#at);
-      this.#at += comment.length;
+      this.#recordExtension("comment", this.#offset);
+      this.#offset += comment.length;
     }
   }
 
-  #take(char: string): boolean {
-    const isThere = this.#text[this.#at] === char;
-    if (isThere) this.#at++;
-    return isThere;
+  #consume(char: string): boolean {
+    const isNext = this.#text[this.#offset] === char;
+    if (isNext) this.#offset++;
+    return isNext;
   }
 
-  #match(pattern: RegExp): string {
-    pattern.lastIndex = this.#at;
+  #matchHere(pattern: RegExp): string {
+    pattern.lastIndex = this.#offset;
     return pattern.exec(this.#text)?.[0] ?? "";
   }
 
-  #note(what: Addition, at: number): void {
-    if (!this.additions.has(what)) {
-      this.additions.set(what, lineAt(this.#text, at));
+  #recordExtension(extension: JsoncExtension, offset: number): void {
+    if (!this.extensions.has(extension)) {
+      this.extensions.set(extension, lineNumberOf(this.#text, offset));
     }
   }
 
   #fail(): never {
-    throw new Error(`it is not JSON (line ${lineAt(this.#text, this.#at)})`);
+    throw new Error(
+      `it is not JSON (line ${lineNumberOf(this.#text, this.#offset)})`,
+    );
   }
 }
 
 /** Whether it is white space of JSON's (RFC 8259 section 2). */
-function isBlank(code: number): boolean {
+function isJsonWhitespace(code: number): boolean {
   return code === 0x20 || code === 0x0a || code === 0x0d || code === 0x09;
 }

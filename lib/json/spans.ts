@@ -28,60 +28,60 @@ export interface Span {
  * assertEquals(locate('{"a":{"b":1.0}}', ["a", "b"]), { start: 10, end: 13 });
  * ```
  */
-export function locate(
+export function findValue(
   text: string,
   path: readonly string[],
 ): Span | undefined {
-  let at: Span = { start: skipSpace(text, 0), end: text.length };
+  let at: Span = { start: skipWhitespace(text, 0), end: text.length };
   for (const name of path) {
     if (text[at.start] !== "{") return undefined;
     let found: Span | undefined;
-    for (const { key, value } of children(text, at.start)) {
-      if (JSON.parse(key) === name) found = value;
+    for (const { keyText, value } of childrenOf(text, at.start)) {
+      if (JSON.parse(keyText) === name) found = value;
     }
     if (found === undefined) return undefined;
     at = found;
   }
-  return { start: at.start, end: valueEnd(text, at.start) };
+  return { start: at.start, end: findValueEnd(text, at.start) };
 }
 
 /** Replaces the value at a path by another JSON text; where there is none, the text stays as it is. */
-export function replace(
+export function replaceValue(
   text: string,
   path: readonly string[],
   value: string,
 ): string {
-  const span = locate(text, path);
+  const span = findValue(text, path);
   if (span === undefined) return text;
   return text.slice(0, span.start) + value + text.slice(span.end);
 }
 
 /** Adds a member in front of an object's others; where the path names no object, the text stays as it is. */
-export function insert(
+export function prependMember(
   text: string,
   path: readonly string[],
   name: string,
   value: string,
 ): string {
-  const span = locate(text, path);
+  const span = findValue(text, path);
   if (span === undefined || text[span.start] !== "{") return text;
-  const first = skipSpace(text, span.start + 1);
+  const first = skipWhitespace(text, span.start + 1);
   const comma = text[first] === "}" ? "" : ",";
   return text.slice(0, span.start + 1) + JSON.stringify(name) + ":" + value +
     comma + text.slice(first);
 }
 
 /** The texts of an array's elements, in order. */
-export function elements(text: string): string[] {
+export function elementTextsOf(text: string): string[] {
   const texts: string[] = [];
-  for (const { value } of children(text, skipSpace(text, 0))) {
+  for (const { value } of childrenOf(text, skipWhitespace(text, 0))) {
     texts.push(text.slice(value.start, value.end));
   }
   return texts;
 }
 
 /** A member of an object. */
-export interface Member {
+export interface MemberSpan {
   /** Its name. */
   readonly name: string;
   /** Where its name begins. */
@@ -93,11 +93,13 @@ export interface Member {
 }
 
 /** The members of an object, in order, repeated names too. */
-export function members(text: string): Member[] {
-  const all: Member[] = [];
-  for (const { key, start, value } of children(text, skipSpace(text, 0))) {
-    const name = JSON.parse(key) as string;
-    all.push({ name, start, nameEnd: start + key.length, value });
+export function memberSpansOf(text: string): MemberSpan[] {
+  const all: MemberSpan[] = [];
+  for (
+    const { keyText, start, value } of childrenOf(text, skipWhitespace(text, 0))
+  ) {
+    const name = JSON.parse(keyText) as string;
+    all.push({ name, start, nameEnd: start + keyText.length, value });
   }
   return all;
 }
@@ -112,10 +114,10 @@ export function members(text: string): Member[] {
  * assertEquals(cut('{"a":1.0, "b":null}', ["b"]), '{"a":1.0}');
  * ```
  */
-export function cut(text: string, names: readonly string[]): string {
-  const all = members(text);
-  const gone = new Set(names);
-  const isKept = ({ name }: Member): boolean => !gone.has(name);
+export function removeMembers(text: string, names: readonly string[]): string {
+  const all = memberSpansOf(text);
+  const removed = new Set(names);
+  const isKept = ({ name }: MemberSpan): boolean => !removed.has(name);
   const lastKept = all.findLastIndex(isKept);
   let result = "";
   let from = 0;
@@ -144,8 +146,8 @@ export function mapStrings(
   let from = 0;
   let at = text.indexOf('"');
   while (at !== -1) {
-    const end = stringEnd(text, at);
-    if (text[skipSpace(text, end)] !== ":") {
+    const end = findStringEnd(text, at);
+    if (text[skipWhitespace(text, end)] !== ":") {
       const value = JSON.parse(text.slice(at, end)) as string;
       const changed = change(value);
       if (changed !== value) {
@@ -158,29 +160,29 @@ export function mapStrings(
   return result + text.slice(from);
 }
 
-/** One of the {@linkcode children}; the key is a JSON text. */
+/** One of the {@linkcode childrenOf}; the key is a JSON text. */
 interface Child {
-  readonly key: string;
+  readonly keyText: string;
   readonly start: number;
   readonly value: Span;
 }
 
 /** The members of the object, or the elements of the array (their key is empty), that begins at `start`. */
-function* children(text: string, start: number): Generator<Child> {
+function* childrenOf(text: string, start: number): Generator<Child> {
   const isObject = text[start] === "{";
-  let at = skipSpace(text, start + 1);
+  let at = skipWhitespace(text, start + 1);
   while (text[at] !== "}" && text[at] !== "]") {
     const first = at;
-    let key = "";
+    let keyText = "";
     if (isObject) {
-      const keyEnd = valueEnd(text, at);
-      key = text.slice(at, keyEnd);
-      at = skipSpace(text, skipSpace(text, keyEnd) + 1); // the colon
+      const keyEnd = findValueEnd(text, at);
+      keyText = text.slice(at, keyEnd);
+      at = skipWhitespace(text, skipWhitespace(text, keyEnd) + 1); // the colon
     }
-    const end = valueEnd(text, at);
-    yield { key, start: first, value: { start: at, end } };
-    at = skipSpace(text, end);
-    if (text[at] === ",") at = skipSpace(text, at + 1);
+    const end = findValueEnd(text, at);
+    yield { keyText, start: first, value: { start: at, end } };
+    at = skipWhitespace(text, end);
+    if (text[at] === ",") at = skipWhitespace(text, at + 1);
   }
 }
 
@@ -192,33 +194,33 @@ function* children(text: string, start: number): Generator<Child> {
  *
  * @param text what `JSON.parse` has not accepted
  */
-export function membersBeforeBreak(
+export function recoverLeadingMembers(
   text: string,
 ): Map<string, string | undefined> {
   const found = new Map<string, string | undefined>();
-  let at = skipSpace(text, 0);
+  let at = skipWhitespace(text, 0);
   if (text[at] !== "{") return found;
   do {
-    at = skipSpace(text, at + 1);
+    at = skipWhitespace(text, at + 1);
     if (text[at] !== '"') return found;
-    const keyEnd = stringEnd(text, at);
-    const name = jsonIn(text.slice(at, keyEnd));
-    at = skipSpace(text, keyEnd);
+    const keyEnd = findStringEnd(text, at);
+    const name = tryParseJson(text.slice(at, keyEnd));
+    at = skipWhitespace(text, keyEnd);
     if (typeof name !== "string" || text[at] !== ":") return found;
-    const start = skipSpace(text, at + 1);
-    at = valueEnd(text, start);
+    const start = skipWhitespace(text, at + 1);
+    at = findValueEnd(text, start);
     const value = text.slice(start, at);
-    at = skipSpace(text, at);
+    at = skipWhitespace(text, at);
     // A number that ends with the text may go on.
-    const isWhole = at < text.length && jsonIn(value) !== undefined;
-    found.set(name, isWhole ? value : undefined);
-    if (!isWhole) return found;
+    const isComplete = at < text.length && tryParseJson(value) !== undefined;
+    found.set(name, isComplete ? value : undefined);
+    if (!isComplete) return found;
   } while (text[at] === ",");
   return text[at] === "}" ? new Map() : found;
 }
 
 /** The value of a JSON text; `undefined` for what is none. */
-export function jsonIn(text: string): unknown {
+export function tryParseJson(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch {
@@ -226,20 +228,23 @@ export function jsonIn(text: string): unknown {
   }
 }
 
-function skipSpace(text: string, at: number): number {
+function skipWhitespace(text: string, at: number): number {
   while (/[ \t\n\r]/.test(text[at] ?? "")) at++;
   return at;
 }
 
 /** Where the value that begins at `start` ends, if it is one; that of the text if nothing ends it. */
-function valueEnd(text: string, start: number): number {
-  return closedEnd(text, start) ?? text.length;
+function findValueEnd(text: string, start: number): number {
+  return findClosedValueEnd(text, start) ?? text.length;
 }
 
 /** Where the value that begins at `start` ends, if it is one; `undefined` where nothing ends a string, an object or a list. */
-export function closedEnd(text: string, start: number): number | undefined {
+export function findClosedValueEnd(
+  text: string,
+  start: number,
+): number | undefined {
   const first = text[start];
-  if (first === '"') return closedString(text, start);
+  if (first === '"') return findClosedStringEnd(text, start);
   if (first !== "{" && first !== "[") {
     const rest = /[,\]}\s]/g;
     rest.lastIndex = start;
@@ -252,14 +257,14 @@ export function closedEnd(text: string, start: number): number | undefined {
     const at = next.exec(text)?.index;
     if (at === undefined) return undefined;
     const char = text[at];
-    if (char === '"') next.lastIndex = stringEnd(text, at);
+    if (char === '"') next.lastIndex = findStringEnd(text, at);
     else depth += char === "{" || char === "[" ? 1 : -1;
     if (depth === 0) return at + 1;
   }
 }
 
 /** The line, counted from 1, in which an offset lies. */
-export function lineAt(text: string, offset: number): number {
+export function lineNumberOf(text: string, offset: number): number {
   let line = 1;
   for (let at = -1;; line++) {
     at = text.indexOf("\n", at + 1);
@@ -268,11 +273,11 @@ export function lineAt(text: string, offset: number): number {
 }
 
 /** The end of the string that begins at `start`; that of the text if nothing ends it. */
-export function stringEnd(text: string, start: number): number {
-  return closedString(text, start) ?? text.length;
+export function findStringEnd(text: string, start: number): number {
+  return findClosedStringEnd(text, start) ?? text.length;
 }
 
-function closedString(text: string, start: number): number | undefined {
+function findClosedStringEnd(text: string, start: number): number | undefined {
   for (let at = start;;) {
     at = text.indexOf('"', at + 1);
     if (at === -1) return undefined;

@@ -6,7 +6,7 @@
  */
 
 /** How long the pauses between dials are, in milliseconds. */
-export interface BackoffLimits {
+export interface BackoffConfig {
   /** The pause after the first failure. */
   readonly backoffBase: number;
   /** The longest pause, but for the jitter. */
@@ -14,12 +14,12 @@ export interface BackoffLimits {
 }
 
 /** The longest pause between dials while a request waits, but for the jitter, in milliseconds. */
-export const DEMAND_MS = 900;
+export const MAX_DEMAND_DELAY_MS = 900;
 /** The most that the jitter adds to a pause, as a share of it. */
-export const JITTER = 0.1;
+export const JITTER_FRACTION = 0.1;
 
 /** How a dial or a connection ended, as far as the next dial depends on it. */
-export type DialEnd =
+export type DialOutcome =
   /** The dial failed, or the connection was lost. */
   | "failed"
   /** The dial neither opened nor failed, and took longer than it may. */
@@ -30,7 +30,7 @@ export type DialEnd =
   | "displaced";
 
 /** When the next dial comes. */
-export interface Moments {
+export interface DialSchedule {
   /** The moment by the table. */
   readonly scheduledAt: number;
   /** The moment while a request waits, if that is earlier. */
@@ -43,17 +43,17 @@ export interface Moments {
  *
  * @returns milliseconds
  */
-export function pauseAfter(
+export function calculateBackoffMs(
   failures: number,
-  limits: BackoffLimits,
+  config: BackoffConfig,
   random: () => number,
 ): number {
-  const pause = limits.backoffBase * 2 ** (failures - 1);
-  return jittered(Math.min(pause, limits.backoffCap), random);
+  const delayMs = config.backoffBase * 2 ** (failures - 1);
+  return addJitter(Math.min(delayMs, config.backoffCap), random);
 }
 
-function jittered(ms: number, random: () => number): number {
-  return ms * (1 + JITTER * random());
+function addJitter(ms: number, random: () => number): number {
+  return ms * (1 + JITTER_FRACTION * random());
 }
 
 /**
@@ -61,49 +61,51 @@ function jittered(ms: number, random: () => number): number {
  * a request waits, leaves the table as it is.
  */
 export class Backoff {
-  readonly #limits: BackoffLimits;
+  readonly #config: BackoffConfig;
   readonly #random: () => number;
   #failures = 0;
   /** The table's moment, if the last dial was made before it. */
-  #aheadOf: number | undefined;
+  #pendingScheduledAt: number | undefined;
 
   /** A table at its beginning. */
-  constructor(limits: BackoffLimits, random: () => number) {
-    this.#limits = limits;
+  constructor(config: BackoffConfig, random: () => number) {
+    this.#config = config;
     this.#random = random;
   }
 
   /** A dial is made; by the table it would have been at `scheduledAt`, or never. */
-  dialed(now: number, scheduledAt: number): void {
-    const isAhead = scheduledAt > now && scheduledAt < Infinity;
-    this.#aheadOf = isAhead ? scheduledAt : undefined;
+  onDial(now: number, scheduledAt: number): void {
+    const isEarly = scheduledAt > now && scheduledAt < Infinity;
+    this.#pendingScheduledAt = isEarly ? scheduledAt : undefined;
   }
 
   /** The table starts anew. */
-  restart(): void {
+  reset(): void {
     this.#failures = 0;
-    this.#aheadOf = undefined;
+    this.#pendingScheduledAt = undefined;
   }
 
   /** When the next dial comes, now that the last one has ended. */
-  after(end: DialEnd, now: number): Moments {
-    const { backoffBase, backoffCap } = this.#limits;
-    if (end === "refused") {
-      const at = now + jittered(backoffCap, this.#random);
+  scheduleAfter(outcome: DialOutcome, now: number): DialSchedule {
+    const { backoffBase, backoffCap } = this.#config;
+    if (outcome === "refused") {
+      const at = now + addJitter(backoffCap, this.#random);
       return { scheduledAt: at, demandAt: at };
     }
     // One that hung has taken its time already.
-    const pause = end === "hung" ? Math.min(DEMAND_MS, backoffBase) : DEMAND_MS;
-    const demandAt = now + jittered(pause, this.#random);
-    if (end === "displaced") return { scheduledAt: Infinity, demandAt };
-    const scheduledAt = this.#aheadOf === undefined
-      ? now + pauseAfter(++this.#failures, this.#limits, this.#random)
-      : Math.max(this.#aheadOf, demandAt);
+    const delayMs = outcome === "hung"
+      ? Math.min(MAX_DEMAND_DELAY_MS, backoffBase)
+      : MAX_DEMAND_DELAY_MS;
+    const demandAt = now + addJitter(delayMs, this.#random);
+    if (outcome === "displaced") return { scheduledAt: Infinity, demandAt };
+    const scheduledAt = this.#pendingScheduledAt === undefined
+      ? now + calculateBackoffMs(++this.#failures, this.#config, this.#random)
+      : Math.max(this.#pendingScheduledAt, demandAt);
     return { scheduledAt, demandAt };
   }
 
   /** When the same attempt is repeated in another way: at once. One that was made ahead of the table is repeated only while a request waits. */
-  repeat(now: number): Moments {
-    return { scheduledAt: this.#aheadOf ?? now, demandAt: now };
+  scheduleRepeat(now: number): DialSchedule {
+    return { scheduledAt: this.#pendingScheduledAt ?? now, demandAt: now };
   }
 }

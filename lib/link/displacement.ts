@@ -5,37 +5,37 @@
  */
 
 /** How long the second of two connections that were displaced lasted at most, in milliseconds. */
-const TWICE_MS = 10_000;
+const MAX_RECURRENCE_LIFETIME_MS = 10_000;
 /** How long a connection must last for the displacement to be over, in milliseconds. */
-const OVER_MS = 60_000;
+const STABLE_LIFETIME_MS = 60_000;
 
 /**
  * How the daemon has ended the last connections. One that is displaced may be an
  * accident. If the next one is displaced soon, the other client dials as often
  * as this one does. The pause between the two does not count, because it grows.
  */
-export class Displacement {
-  #isOnce = false;
-  #isLasting = false;
+export class DisplacementTracker {
+  #wasDisplaced = false;
+  #isRecurring = false;
 
   /** Whether two clients would displace each other for ever if both dialed. */
-  get isLasting(): boolean {
-    return this.#isLasting;
+  get isRecurring(): boolean {
+    return this.#isRecurring;
   }
 
   /** The daemon displaced a connection that had been ready since a moment. */
-  displaced(now: number, readySince: number): void {
+  onDisplaced(now: number, readySince: number): void {
     const lastedMs = now - readySince;
-    this.#isLasting = this.#isLasting
-      ? lastedMs < OVER_MS
-      : this.#isOnce && lastedMs <= TWICE_MS;
-    this.#isOnce = true;
+    this.#isRecurring = this.#isRecurring
+      ? lastedMs < STABLE_LIFETIME_MS
+      : this.#wasDisplaced && lastedMs <= MAX_RECURRENCE_LIFETIME_MS;
+    this.#wasDisplaced = true;
   }
 
   /** A dial failed, or a connection ended in another way: the daemon itself was away. */
   reset(): void {
-    this.#isOnce = false;
-    this.#isLasting = false;
+    this.#wasDisplaced = false;
+    this.#isRecurring = false;
   }
 }
 
@@ -46,7 +46,7 @@ export class Displacement {
  *
  * @param code 0 or 1006 where there was no close frame
  */
-export function mayDisplace(code: number): boolean {
+export function mayMeanDisplacement(code: number): boolean {
   return code === 1000 || code === 1005 || code === 1008 ||
     code >= 3000 && code !== 4003;
 }

@@ -2,14 +2,14 @@
  * One link to the daemon through all its connections, and when something must
  * happen to it.
  *
- * | phase      | until                                          | event               | next       |
- * | ---------- | ---------------------------------------------- | ------------------- | ---------- |
- * | `waiting`  | the table's moment, or demand's                | its time            | `dialing`  |
- * | `dialing`  | `--handshake-timeout`, less on demand          | the WebSocket opens | `greeting` |
- * | `greeting` | the same; none while nothing can be said       | a first answer      | `ready`    |
- * | `ready`    | as long as the connection shows that it lives  | a loss              | `waiting`  |
+ * | phase         | until                                          | event               | next          |
+ * | ------------- | ---------------------------------------------- | ------------------- | ------------- |
+ * | `waiting`     | the table's moment, or demand's                | its time            | `dialing`     |
+ * | `dialing`     | `--handshake-timeout`, less on demand          | the WebSocket opens | `handshaking` |
+ * | `handshaking` | the same; none while nothing can be said       | a first answer      | `ready`       |
+ * | `ready`       | as long as the connection shows that it lives  | a loss              | `waiting`     |
  *
- * `dialing` and `greeting` end in `waiting` when the dial fails or takes too
+ * `dialing` and `handshaking` end in `waiting` when the dial fails or takes too
  * long. A daemon that refuses us is dialed at the cap of the back-off.
  *
  * @module
@@ -17,34 +17,34 @@
 
 import {
   Backoff,
-  type BackoffLimits,
-  type DialEnd,
-  type Moments,
+  type BackoffConfig,
+  type DialOutcome,
+  type DialSchedule,
 } from "./backoff.ts";
-import { Displacement } from "./displacement.ts";
-import { Handshakes, type HandshakeStep } from "./handshakes.ts";
+import { DisplacementTracker } from "./displacement.ts";
+import { type ConnectingPhase, HandshakeHistory } from "./handshake_history.ts";
 import {
+  AFTER_SLEEP_TIMEOUT_MS,
+  type ConnectionUsage,
   Liveness,
   type LivenessAction,
-  type LivenessLimits,
-  RESUME_MS,
-  type Work,
+  type LivenessConfig,
 } from "./liveness.ts";
 
 /** What a link may take, in milliseconds. */
-export interface LinkLimits extends LivenessLimits, BackoffLimits {
-  /** How long a WebSocket may take to open, and then the daemon to answer the greeting. */
+export interface LinkConfig extends LivenessConfig, BackoffConfig {
+  /** How long a WebSocket may take to open, and then the daemon to answer the first message. */
   readonly handshakeTimeout: number;
 }
 
 /** How long a link must stay ready for the table of its dials to start anew. */
-export const STABLE_MS = 5_000;
+export const BACKOFF_RESET_MS = 5_000;
 /** How long one must sleep to be forgotten by the other end of a connection that is being made. */
 const LONG_SLEEP_MS = 10_000;
 /** How long after the last dial a request dials a daemon again that refuses us, in milliseconds. */
-const ASK_AGAIN_MS = 5_000;
+const MIN_REFUSED_REDIAL_MS = 5_000;
 /** A dial that lasted so many times its short limit was one that no request waited for; less may be a slow machine. */
-const UNATTENDED = 1.5;
+const NO_DEMAND_FACTOR = 1.5;
 /** How long a link of the pool may carry nothing before it is closed. */
 export const POOL_IDLE_MS = 60_000;
 
@@ -52,9 +52,14 @@ export const POOL_IDLE_MS = 60_000;
  * What a link is for: `main` for everything, `pool` for requests that may keep
  * a connection for themselves, `standby` to show whether the daemon lives while
  * the main link is silent, `draining` for the calls that are in flight on a link
- * that was replaced, `trial` to show whether the daemon keeps two connections.
+ * that was replaced, `capacity-check` to show whether the daemon keeps two connections.
  */
-export type LinkRole = "main" | "pool" | "standby" | "draining" | "trial";
+export type LinkRole =
+  | "main"
+  | "pool"
+  | "standby"
+  | "draining"
+  | "capacity-check";
 
 /** Where a link is; every phase says when it ends by itself. */
 export type LinkState =
@@ -69,14 +74,14 @@ export type LinkState =
     readonly phase: "dialing";
     readonly since: number;
     readonly until: number;
-    readonly shortUntil: number;
+    readonly urgentUntil: number;
   }
   /** The socket is open; `until` is infinite as long as nothing could be said on it. */
   | {
-    readonly phase: "greeting";
+    readonly phase: "handshaking";
     readonly since: number;
     readonly until: number;
-    readonly shortUntil: number;
+    readonly urgentUntil: number;
   }
   | {
     readonly phase: "ready";
@@ -85,7 +90,7 @@ export type LinkState =
   };
 
 /** What a link is wanted for and busy with; it decides how long silence is patience. */
-export interface Traffic extends Work {
+export interface LinkUsage extends ConnectionUsage {
   /** A request waits to be written on it that will be given up one day. */
   readonly isWanted: boolean;
   /** No other link can carry that request: it is dialed on demand, and its dials have short limits. */
@@ -118,32 +123,32 @@ export interface Failure {
 }
 
 /** Why a link was lost. */
-export interface Loss extends Failure {
+export interface DisconnectCause extends Failure {
   /** The daemon said no and will say it again: dialing goes on at the cap only. */
   readonly refused?: boolean;
   /** Our own second connection is the cause, so that the next dial comes at once. */
-  readonly isOurs?: boolean;
+  readonly isSelfCaused?: boolean;
   /** The dial neither opened nor failed, and took longer than it may. */
   readonly isHung?: boolean;
   /** The client reads too slowly; no link is dialed until it has read. */
-  readonly isClogged?: boolean;
+  readonly isStdoutFull?: boolean;
   /** Whether the daemon closed the connection for another client; `unclear` where a request in flight may be the cause. */
   readonly displaced?: "likely" | "unclear" | "no";
   /** What was written was too large for the daemon, or what it answered too large for us. */
-  readonly tooLarge?: "request" | "answer" | undefined;
+  readonly tooLarge?: "request" | "response" | undefined;
   /** The offered subprotocol may be the cause, so that a dial without it is worth a try. */
-  readonly subprotocol?: boolean;
+  readonly mayBeSubprotocol?: boolean;
   /** How long ago it was, in milliseconds: the next dial does not come later for it. */
   readonly agoMs?: number;
 }
 
 /** What a link asks for when its time has come. */
-export type LinkWish = LivenessAction | "dial" | "retire";
+export type LinkAction = LivenessAction | "dial" | "close";
 
 /** One line to the daemon through all its connections. */
 export class Link {
-  readonly #limits: LinkLimits;
-  readonly #handshakes: Handshakes;
+  readonly #config: LinkConfig;
+  readonly #handshakeHistory: HandshakeHistory;
   readonly #backoff: Backoff;
   #state: LinkState = {
     phase: "waiting",
@@ -154,39 +159,41 @@ export class Link {
   #dialedAt = -Infinity;
   /** When the first of the last dials that hung was made; `undefined` where the last one did not hang. */
   #hungSince: number | undefined;
-  readonly #displacement = new Displacement();
+  readonly #displacement = new DisplacementTracker();
   #downSince: number;
   #handshakeMs = 0;
   #refusal: string | undefined;
   #lastFailure: Failure | undefined;
   /** When a link of the pool last carried something. */
-  #usedAt = Infinity;
+  #lastUsedAt = Infinity;
 
   /** The number of the present or next dial; an event that names another one is a stranger's. */
-  epoch: number;
+  connectionId: number;
   /** What the link is for. */
   role: LinkRole;
 
   /** A link that has never been up and wants to be dialed at once. */
   constructor(
-    limits: LinkLimits,
+    config: LinkConfig,
     random: () => number,
-    epoch: number,
+    connectionId: number,
     now: number,
     role: LinkRole = "main",
-    handshakes: Handshakes = new Handshakes(limits.handshakeTimeout),
+    handshakeHistory: HandshakeHistory = new HandshakeHistory(
+      config.handshakeTimeout,
+    ),
   ) {
     this.role = role;
-    this.#limits = limits;
-    this.#handshakes = handshakes;
-    this.#backoff = new Backoff(limits, random);
-    this.epoch = epoch;
+    this.#config = config;
+    this.#handshakeHistory = handshakeHistory;
+    this.#backoff = new Backoff(config, random);
+    this.connectionId = connectionId;
     this.#downSince = now;
   }
 
   /** Whether it is a second connection beside the main one, which carries nothing yet. */
-  get isSecond(): boolean {
-    return this.role === "standby" || this.role === "trial";
+  get isSecondConnection(): boolean {
+    return this.role === "standby" || this.role === "capacity-check";
   }
 
   /** Where the link is. */
@@ -217,7 +224,7 @@ export class Link {
   /** Whether another client has the connection, so that the next dial comes with the next request. */
   get isDisplaced(): boolean {
     const state = this.#state;
-    return this.#displacement.isLasting && state.phase === "waiting" &&
+    return this.#displacement.isRecurring && state.phase === "waiting" &&
       state.scheduledAt === Infinity;
   }
 
@@ -248,17 +255,18 @@ export class Link {
 
   /** Whether the next dial offers the dialect's subprotocol. */
   get offersSubprotocol(): boolean {
-    return this.#handshakes.offersSubprotocol;
+    return this.#handshakeHistory.offersSubprotocol;
   }
 
-  /** Whether the greeting has nothing to wait for yet. */
-  get isUngreeted(): boolean {
-    return this.#state.phase === "greeting" && this.#state.until === Infinity;
+  /** Whether the connection is open, and no first message was sent yet. */
+  get isHandshakeUnsent(): boolean {
+    return this.#state.phase === "handshaking" &&
+      this.#state.until === Infinity;
   }
 
   /** When the link wants to be woken. */
-  deadline(traffic: Traffic): number {
-    const { isWanted, isUrgent, load } = traffic;
+  deadline(usage: LinkUsage): number {
+    const { isWanted, isUrgent, load } = usage;
     const state = this.#state;
     switch (state.phase) {
       case "waiting":
@@ -268,38 +276,38 @@ export class Link {
           ? state.scheduledAt
           : -Infinity;
       case "dialing":
-      case "greeting":
-        return isUrgent ? state.shortUntil : state.until;
+      case "handshaking":
+        return isUrgent ? state.urgentUntil : state.until;
       case "ready":
         if (this.role === "draining" && load !== "busy") return -Infinity;
         return Math.min(
-          state.liveness.deadline(traffic),
+          state.liveness.deadline(usage),
           this.#idleUntil(load),
         );
     }
   }
 
-  #idleUntil(load: Work["load"]): number {
-    const mayBeIdle = load === "idle" || load === "elsewhere";
-    return mayBeIdle ? this.#usedAt + POOL_IDLE_MS : Infinity;
+  #idleUntil(load: ConnectionUsage["load"]): number {
+    const mayBeIdle = load === "idle" || load === "busy-on-other-link";
+    return mayBeIdle ? this.#lastUsedAt + POOL_IDLE_MS : Infinity;
   }
 
   /** What is due now; {@linkcode deadline} says when to ask again. */
-  wish(now: number, traffic: Traffic): LinkWish {
-    if (now < this.deadline(traffic)) return "nothing";
+  nextAction(now: number, usage: LinkUsage): LinkAction {
+    if (now < this.deadline(usage)) return "nothing";
     const state = this.#state;
     switch (state.phase) {
       case "waiting":
-        return this.role === "pool" && !traffic.isWanted ? "retire" : "dial";
+        return this.role === "pool" && !usage.isWanted ? "close" : "dial";
       case "dialing":
-      case "greeting":
-        return "give up";
+      case "handshaking":
+        return "disconnect";
       case "ready":
-        if (this.role === "draining" && traffic.load !== "busy") {
-          return "retire";
+        if (this.role === "draining" && usage.load !== "busy") {
+          return "close";
         }
-        if (now >= this.#idleUntil(traffic.load)) return "retire";
-        return state.liveness.action(now, traffic);
+        if (now >= this.#idleUntil(usage.load)) return "close";
+        return state.liveness.nextAction(now, usage);
     }
   }
 
@@ -308,10 +316,10 @@ export class Link {
    *
    * @returns whether it waits for the end of a dial, which is made now or under way
    */
-  askAgain(now: number): boolean {
+  redialRefused(now: number): boolean {
     if (this.#state.phase !== "waiting") return true;
     const { scheduledAt } = this.#state;
-    if (now < Math.min(scheduledAt, this.#dialedAt + ASK_AGAIN_MS)) {
+    if (now < Math.min(scheduledAt, this.#dialedAt + MIN_REFUSED_REDIAL_MS)) {
       return false;
     }
     this.#state = { phase: "waiting", scheduledAt: now, demandAt: now };
@@ -321,7 +329,7 @@ export class Link {
   /** waiting -> waiting: a request comes while another client has the connection. */
   dialForRequest(now: number): void {
     if (!this.isDisplaced) return;
-    const { demandAt } = this.#expect("waiting");
+    const { demandAt } = this.#expectPhase("waiting");
     // Until now nothing was missing.
     this.#downSince = now;
     this.#state = { phase: "waiting", scheduledAt: demandAt, demandAt };
@@ -329,86 +337,89 @@ export class Link {
 
   /** waiting -> dialing. */
   dial(now: number): void {
-    const { scheduledAt } = this.#expect("waiting");
-    this.#backoff.dialed(now, scheduledAt);
+    const { scheduledAt } = this.#expectPhase("waiting");
+    this.#backoff.onDial(now, scheduledAt);
     this.#dialedAt = now;
     this.#attempt++;
-    this.#state = { phase: "dialing", ...this.#step("opening", now) };
+    this.#state = { phase: "dialing", ...this.#phaseTimes("dialing", now) };
   }
 
-  /** dialing -> greeting: the WebSocket is open and nothing has been said on it. */
-  opened(now: number): void {
-    const { since } = this.#expect("dialing");
+  /** dialing -> handshaking: the WebSocket is open and nothing has been said on it. */
+  onOpen(now: number): void {
+    const { since } = this.#expectPhase("dialing");
     this.#handshakeMs = now - since;
-    this.#handshakes.succeeded("opening", now - since);
-    this.awaitGreeting(now);
+    this.#handshakeHistory.onPhaseCompleted("dialing", now - since);
+    this.resetHandshake(now);
   }
 
-  /** greeting -> greeting: the greeting went out and its answer is awaited. */
-  greeted(now: number): void {
-    const { since } = this.#expect("greeting");
+  /** handshaking -> handshaking: the first message went out and its answer is awaited. */
+  onHandshakeSent(now: number): void {
+    const { since } = this.#expectPhase("handshaking");
     // As long as there was nothing to say, nothing was missing.
     if (now > since) this.#downSince = now;
-    this.#state = { phase: "greeting", ...this.#step("first answer", now) };
-  }
-
-  /** How long the present step of a dial has taken; `undefined` where it had the whole limit, or none is under way. */
-  shortenedMs(now: number): number | undefined {
-    const state = this.#state;
-    const isDial = state.phase === "dialing" || state.phase === "greeting";
-    return isDial && now < state.until ? now - state.since : undefined;
-  }
-
-  #step(
-    step: HandshakeStep,
-    now: number,
-  ): { since: number; until: number; shortUntil: number } {
-    const hungMs = now - (this.#hungSince ?? now);
-    return {
-      since: now,
-      until: now + this.#limits.handshakeTimeout,
-      // A second connection that hangs shows that the daemon does, too.
-      shortUntil: now +
-        (this.role === "standby"
-          ? this.#limits.handshakeTimeout
-          : this.#handshakes.limit(step, hungMs)),
+    this.#state = {
+      phase: "handshaking",
+      ...this.#phaseTimes("handshaking", now),
     };
   }
 
-  /** dialing or greeting -> greeting: the greeting is to be said, for the first time or again. */
-  awaitGreeting(now: number): void {
-    const endless = { until: Infinity, shortUntil: Infinity };
-    this.#state = { phase: "greeting", since: now, ...endless };
+  /** How long the present step of a dial has taken; `undefined` where it had the whole limit, or none is under way. */
+  shortenedPhaseMs(now: number): number | undefined {
+    const state = this.#state;
+    const isDial = state.phase === "dialing" || state.phase === "handshaking";
+    return isDial && now < state.until ? now - state.since : undefined;
   }
 
-  /** greeting -> ready: the daemon gave a real answer. */
-  validated(now: number): void {
-    const { since } = this.#expect("greeting");
+  #phaseTimes(
+    step: ConnectingPhase,
+    now: number,
+  ): { since: number; until: number; urgentUntil: number } {
+    const hungMs = now - (this.#hungSince ?? now);
+    return {
+      since: now,
+      until: now + this.#config.handshakeTimeout,
+      // A second connection that hangs shows that the daemon does, too.
+      urgentUntil: now +
+        (this.role === "standby"
+          ? this.#config.handshakeTimeout
+          : this.#handshakeHistory.urgentTimeoutMs(step, hungMs)),
+    };
+  }
+
+  /** dialing or handshaking -> handshaking: the first message is to be said, for the first time or again. */
+  resetHandshake(now: number): void {
+    const noLimit = { until: Infinity, urgentUntil: Infinity };
+    this.#state = { phase: "handshaking", since: now, ...noLimit };
+  }
+
+  /** handshaking -> ready: the daemon gave a real answer. */
+  becomeReady(now: number): void {
+    const { since } = this.#expectPhase("handshaking");
     this.#handshakeMs += now - since;
-    this.#handshakes.succeeded("first answer", now - since);
+    this.#handshakeHistory.onPhaseCompleted("handshaking", now - since);
     this.#refusal = undefined;
     this.#attempt = 0;
-    this.used(now);
+    this.markUsed(now);
     this.#state = {
       phase: "ready",
       since: now,
-      liveness: new Liveness(this.#limits, now),
+      liveness: new Liveness(this.#config, now),
     };
   }
 
   /** A request of the client's was answered, so that the table starts anew. */
-  answered(): void {
-    this.#backoff.restart();
+  onResponse(): void {
+    this.#backoff.reset();
   }
 
   /** Something that belongs to a request went over the link. */
-  used(now: number): void {
-    if (this.role === "pool") this.#usedAt = now;
+  markUsed(now: number): void {
+    if (this.role === "pool") this.#lastUsedAt = now;
   }
 
   /** ready -> ready: it is silent, and a second connection is to show whether the daemon lives. */
-  suspect(now: number, lastCall: number): void {
-    this.#expect("ready").liveness.suspect(now, lastCall);
+  markSuspect(now: number, lastCallNumber: number): void {
+    this.#expectPhase("ready").liveness.markSuspect(now, lastCallNumber);
     this.#downSince = now;
   }
 
@@ -416,98 +427,118 @@ export class Link {
    * The program slept: what waits is dialed at once, what is ready shows at once
    * that it lives.
    *
-   * @param ms how much of the sleep our clock counted
-   * @param sleptMs how long it was altogether
+   * @param monotonicGapMs how much of the sleep our clock counted
+   * @param totalSleepMs how long it was altogether
    */
-  resumed(now: number, ms: number, sleptMs: number): void {
+  onResume(now: number, monotonicGapMs: number, totalSleepMs: number): void {
     const state = this.#state;
     // After a long sleep nobody remembers at the other end.
-    const newsBy = sleptMs > LONG_SLEEP_MS ? now + RESUME_MS : Infinity;
-    this.#downSince += ms;
-    this.#usedAt += ms;
-    if (this.#hungSince !== undefined) this.#hungSince += ms;
-    if (state.phase !== "waiting") this.#dialedAt += ms;
+    const maxUntil = totalSleepMs > LONG_SLEEP_MS
+      ? now + AFTER_SLEEP_TIMEOUT_MS
+      : Infinity;
+    this.#downSince += monotonicGapMs;
+    this.#lastUsedAt += monotonicGapMs;
+    if (this.#hungSince !== undefined) this.#hungSince += monotonicGapMs;
+    if (state.phase !== "waiting") this.#dialedAt += monotonicGapMs;
     switch (state.phase) {
       case "waiting": {
-        const at = this.#refusal === undefined ? now : state.scheduledAt + ms;
+        const at = this.#refusal === undefined
+          ? now
+          : state.scheduledAt + monotonicGapMs;
         const scheduledAt = this.isDisplaced ? Infinity : at;
         this.#state = { phase: "waiting", scheduledAt, demandAt: at };
         return;
       }
       case "dialing":
-      case "greeting":
-        if (this.isUngreeted) return;
+      case "handshaking":
+        if (this.isHandshakeUnsent) return;
         this.#state = {
           ...state,
-          since: state.since + ms,
-          until: Math.min(state.until + ms, newsBy),
-          shortUntil: Math.min(state.shortUntil + ms, newsBy),
+          since: state.since + monotonicGapMs,
+          until: Math.min(state.until + monotonicGapMs, maxUntil),
+          urgentUntil: Math.min(state.urgentUntil + monotonicGapMs, maxUntil),
         };
         return;
       case "ready":
-        this.#state = { ...state, since: state.since + ms };
+        this.#state = { ...state, since: state.since + monotonicGapMs };
         this.#downSince = now;
-        state.liveness.resumed(now, ms);
+        state.liveness.onResume(now, monotonicGapMs);
     }
   }
 
-  /** Any phase but waiting -> waiting, under the epoch of the next dial. */
-  lost(now: number, loss: Loss, nextEpoch: number): void {
+  /** Any phase but waiting -> waiting, under the connection id of the next dial. */
+  onDisconnect(
+    now: number,
+    cause: DisconnectCause,
+    nextConnectionId: number,
+  ): void {
     const state = this.#state;
     if (state.phase === "waiting") {
       throw new Error("A link that is waiting was lost");
     }
-    this.epoch = nextEpoch;
-    this.#lastFailure = loss;
-    this.#refusal = loss.refused ? loss.reason : undefined;
-    this.#hungSince = loss.isHung ? this.#hangsSince(now, state) : undefined;
-    const { displaced = "no" } = loss;
+    this.connectionId = nextConnectionId;
+    this.#lastFailure = cause;
+    this.#refusal = cause.refused ? cause.reason : undefined;
+    this.#hungSince = cause.isHung ? this.#hangingSince(now, state) : undefined;
+    const { displaced = "no" } = cause;
     if (displaced === "no") this.#displacement.reset();
     else if (displaced === "likely" && state.phase === "ready") {
-      this.#displacement.displaced(now, state.since);
+      this.#displacement.onDisplaced(now, state.since);
     }
     if (state.phase === "ready") {
       this.#downSince = now;
       // A daemon that shows nothing on a second connection is to be asked ever more seldom.
-      const isStable = now >= state.since + STABLE_MS;
-      if (isStable && this.role !== "standby") this.#backoff.restart();
+      const isStable = now >= state.since + BACKOFF_RESET_MS;
+      if (isStable && this.role !== "standby") this.#backoff.reset();
     }
-    this.#state = { phase: "waiting", ...this.#next(now, state, loss) };
+    this.#state = {
+      phase: "waiting",
+      ...this.#scheduleNextDial(now, state, cause),
+    };
   }
 
   /** Since when dials have hung. One that no request waited for may have hung for longer than the next one would have, and does not count. */
-  #hangsSince(now: number, left: LinkState): number {
-    const isUnattended = "shortUntil" in left &&
-      now - left.since > UNATTENDED * (left.shortUntil - left.since);
+  #hangingSince(now: number, previous: LinkState): number {
+    const isUnattended = "urgentUntil" in previous &&
+      now - previous.since >
+        NO_DEMAND_FACTOR * (previous.urgentUntil - previous.since);
     return isUnattended ? now : this.#hungSince ?? this.#dialedAt;
   }
 
-  #next(now: number, left: LinkState, loss: Loss): Moments {
-    const { agoMs = 0 } = loss;
-    if (loss.isOurs) return { scheduledAt: now, demandAt: now };
-    if (left.phase !== "ready") {
-      const mayBeOffer = left.phase === "dialing" && !loss.refused &&
-        loss.subprotocol === true;
-      if (this.#handshakes.failed(mayBeOffer)) {
+  #scheduleNextDial(
+    now: number,
+    previous: LinkState,
+    cause: DisconnectCause,
+  ): DialSchedule {
+    const { agoMs = 0 } = cause;
+    if (cause.isSelfCaused) return { scheduledAt: now, demandAt: now };
+    if (previous.phase !== "ready") {
+      const mayBeSubprotocol = previous.phase === "dialing" && !cause.refused &&
+        cause.mayBeSubprotocol === true;
+      if (this.#handshakeHistory.onDialFailed(mayBeSubprotocol)) {
         // The same attempt goes on without the offer.
         this.#attempt--;
-        return this.#backoff.repeat(now - agoMs);
+        return this.#backoff.scheduleRepeat(now - agoMs);
       }
     }
-    const moments = this.#backoff.after(this.#endOf(loss), now - agoMs);
+    const schedule = this.#backoff.scheduleAfter(
+      this.#outcomeOf(cause),
+      now - agoMs,
+    );
     // A daemon that closes a second connection is to be asked ever more seldom.
-    const isUnwelcome = this.role === "standby" && left.phase === "greeting";
-    const { scheduledAt } = moments;
-    return isUnwelcome ? { scheduledAt, demandAt: scheduledAt } : moments;
+    const isUnwelcome = this.role === "standby" &&
+      previous.phase === "handshaking";
+    const { scheduledAt } = schedule;
+    return isUnwelcome ? { scheduledAt, demandAt: scheduledAt } : schedule;
   }
 
-  #endOf({ refused, isHung }: Loss): DialEnd {
+  #outcomeOf({ refused, isHung }: DisconnectCause): DialOutcome {
     if (refused) return "refused";
-    if (this.#displacement.isLasting) return "displaced";
+    if (this.#displacement.isRecurring) return "displaced";
     return isHung ? "hung" : "failed";
   }
 
-  #expect<P extends LinkState["phase"]>(
+  #expectPhase<P extends LinkState["phase"]>(
     phase: P,
   ): Extract<LinkState, { phase: P }> {
     const state = this.#state;

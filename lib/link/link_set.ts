@@ -1,27 +1,32 @@
 /**
- * The set of links, keyed by epoch.
+ * The set of links, keyed by connection id.
  *
  * @module
  */
 
-import { Handshakes } from "./handshakes.ts";
-import { Link, type LinkLimits, type LinkRole, type Loss } from "./link.ts";
+import { HandshakeHistory } from "./handshake_history.ts";
+import {
+  type DisconnectCause,
+  Link,
+  type LinkConfig,
+  type LinkRole,
+} from "./link.ts";
 
 /** All links to the daemon, whatever state they are in. */
-export class Links {
-  readonly #limits: LinkLimits;
+export class LinkSet {
+  readonly #config: LinkConfig;
   readonly #random: () => number;
-  readonly #handshakes: Handshakes;
-  readonly #byEpoch = new Map<number, Link>();
-  #epochs = 0;
+  readonly #handshakeHistory: HandshakeHistory;
+  readonly #byConnection = new Map<number, Link>();
+  #lastConnectionId = 0;
   #main: Link;
 
   /** The main link, which wants to be dialed at once. */
-  constructor(limits: LinkLimits, random: () => number, now: number) {
-    this.#limits = limits;
+  constructor(config: LinkConfig, random: () => number, now: number) {
+    this.#config = config;
     this.#random = random;
-    this.#handshakes = new Handshakes(limits.handshakeTimeout);
-    this.#main = this.open("main", now);
+    this.#handshakeHistory = new HandshakeHistory(config.handshakeTimeout);
+    this.#main = this.add("main", now);
   }
 
   /** The link that speaks for the daemon when people ask. */
@@ -40,80 +45,82 @@ export class Links {
 
   /** The link that shows whether the daemon lives while the main one is silent, if there is one. */
   get standby(): Link | undefined {
-    return this.#one("standby");
+    return this.#firstOf("standby");
   }
 
   /** The link that shows whether the daemon keeps two connections, while that is tried. */
-  get trial(): Link | undefined {
-    return this.#one("trial");
+  get capacityCheck(): Link | undefined {
+    return this.#firstOf("capacity-check");
   }
 
-  #one(role: LinkRole): Link | undefined {
-    for (const link of this.#byEpoch.values()) {
+  #firstOf(role: LinkRole): Link | undefined {
+    for (const link of this.#byConnection.values()) {
       if (link.role === role) return link;
     }
     return undefined;
   }
 
   /** How many links only keep calls that are in flight on them. */
-  get draining(): number {
+  get drainingCount(): number {
     return [...this].filter(({ role }) => role === "draining").length;
   }
 
   /** Whether a link is in the set. */
   has(link: Link): boolean {
-    return this.get(link.epoch) === link;
+    return this.get(link.connectionId) === link;
   }
 
   /** Adds a link, which wants to be dialed at once. */
-  open(role: LinkRole, now: number): Link {
-    const epoch = ++this.#epochs;
+  add(role: LinkRole, now: number): Link {
+    const connectionId = ++this.#lastConnectionId;
     const link = new Link(
-      this.#limits,
+      this.#config,
       this.#random,
-      epoch,
+      connectionId,
       now,
       role,
-      this.#handshakes,
+      this.#handshakeHistory,
     );
-    this.#byEpoch.set(epoch, link);
+    this.#byConnection.set(connectionId, link);
     return link;
   }
 
   /** Takes a link out of the set. */
   remove(link: Link): void {
-    this.#byEpoch.delete(link.epoch);
+    this.#byConnection.delete(link.connectionId);
   }
 
-  /** The link of an epoch; `undefined` where that connection was left. */
-  get(epoch: number | undefined): Link | undefined {
-    return epoch === undefined ? undefined : this.#byEpoch.get(epoch);
+  /** The link of an connection id; `undefined` where that connection was left. */
+  get(connectionId: number | undefined): Link | undefined {
+    return connectionId === undefined
+      ? undefined
+      : this.#byConnection.get(connectionId);
   }
 
   /** Every link, also while links are lost. */
   [Symbol.iterator](): Iterator<Link> {
-    return [...this.#byEpoch.values()].values();
+    return [...this.#byConnection.values()].values();
   }
 
   /** Whether the main link can be used. */
-  get isUp(): boolean {
+  get isMainUsable(): boolean {
     return this.main.isUsable;
   }
 
   /** A link of that role that can be used and passes a test. */
-  ready(role: LinkRole, test: (link: Link) => boolean): Link | undefined {
+  findUsable(role: LinkRole, test: (link: Link) => boolean): Link | undefined {
     return this.#find(role, (link) => link.isUsable && test(link));
   }
 
   /** Whether a link of that role is ready, free or not. */
-  hasReady(role: LinkRole): boolean {
-    return this.ready(role, () => true) !== undefined;
+  hasUsable(role: LinkRole): boolean {
+    return this.findUsable(role, () => true) !== undefined;
   }
 
   /** The link that keeps what belongs on that role waiting, if none of them is ready: without a main link there is no pool. */
-  missing(role: LinkRole): Link | undefined {
-    if (this.hasReady(role)) return undefined;
-    if (role === "main" || !this.isUp) return this.standby ?? this.main;
+  blockingLink(role: LinkRole): Link | undefined {
+    if (this.hasUsable(role)) return undefined;
+    if (role === "main" || !this.isMainUsable) return this.standby ?? this.main;
     return this.#find(role, ({ refusal }) => refusal !== undefined) ??
       this.#find(role, ({ lastFailure }) => lastFailure !== undefined) ??
       this.#find(role, () => true);
@@ -122,21 +129,21 @@ export class Links {
   /** Since when the main link cannot be used; `Infinity` while it can, or only waits for the client to speak or to ask for something. */
   get downSince(): number {
     const { main } = this;
-    const isWaiting = main.isUngreeted || main.isDisplaced;
-    return this.isUp || isWaiting ? Infinity : main.downSince;
+    const isWaiting = main.isHandshakeUnsent || main.isDisplaced;
+    return this.isMainUsable || isWaiting ? Infinity : main.downSince;
   }
 
   /** Since when the main link is not ready; under suspicion it still is. */
-  get goneSince(): number {
+  get disconnectedSince(): number {
     return this.main.phase === "ready" ? Infinity : this.downSince;
   }
 
-  /** The connection of a link is over; the link waits under a new epoch. */
-  lose(link: Link, loss: Loss, now: number): void {
+  /** The connection of a link is over; the link waits under a new connection id. */
+  disconnect(link: Link, cause: DisconnectCause, now: number): void {
     if (!this.has(link)) throw new Error("A link that was left is lost");
-    this.#byEpoch.delete(link.epoch);
-    link.lost(now, loss, ++this.#epochs);
-    this.#byEpoch.set(link.epoch, link);
+    this.#byConnection.delete(link.connectionId);
+    link.onDisconnect(now, cause, ++this.#lastConnectionId);
+    this.#byConnection.set(link.connectionId, link);
   }
 
   #find(role: LinkRole, test: (link: Link) => boolean): Link | undefined {

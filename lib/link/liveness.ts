@@ -26,7 +26,7 @@
  */
 
 /** What silence may take, in milliseconds. */
-export interface LivenessLimits {
+export interface LivenessConfig {
   /** Silence after which a connection is probed; `Infinity` switches probes off. */
   readonly pingInterval: number;
   /** How long a probe may stay unanswered. */
@@ -35,15 +35,19 @@ export interface LivenessLimits {
 
 /**
  * What a connection is busy with: `busy`, the daemon may be working on a call
- * of the client's there; `elsewhere`, on another connection, and the daemon may
- * do one thing at a time; `restoring`, the proxy itself has asked for something.
+ * of the client's there; `busy-on-other-link`, on another connection, and the daemon may
+ * do one thing at a time; `own-requests`, the proxy itself has asked for something.
  */
-export type Load = "idle" | "restoring" | "elsewhere" | "busy";
+export type ConnectionLoad =
+  | "idle"
+  | "own-requests"
+  | "busy-on-other-link"
+  | "busy";
 
 /** What a connection is busy with, and what may be done about its silence. */
-export interface Work {
+export interface ConnectionUsage {
   /** What it is busy with. */
-  readonly load: Load;
+  readonly load: ConnectionLoad;
   /** It can be probed while it carries a call. */
   readonly mayProbe: boolean;
   /** A second connection may be opened to show whether the daemon lives. */
@@ -53,43 +57,43 @@ export interface Work {
 /** What is due on a connection. */
 export type LivenessAction =
   | ("nothing" | "probe" | "suspect")
-  | ("trust" | "give up");
+  | ("skip-verification" | "disconnect");
 
 /** How long a new daemon may be silent about what the proxy itself has asked it, in milliseconds. */
-const RESTORE_MS = 60_000;
+const OWN_REQUESTS_GRACE_MS = 60_000;
 /** How long after a call that found none in flight a probe goes out, in milliseconds. */
-const DURING_MS = 250;
+const CALL_PROBE_DELAY_MS = 250;
 /** The shortest time between two probes before calls, in milliseconds. */
-const PROVEN_MS = 1_000;
+const PRE_CALL_PROBE_INTERVAL_MS = 1_000;
 /** How long after a connection has become ready no call waits for a probe, in milliseconds: it has just answered. */
-const FRESH_MS = 100;
+const JUST_READY_MS = 100;
 /** How long a call waits for the answer to the probe before it at most, where no second connection may be opened, in milliseconds. */
-export const DELAY_MS = 250;
+export const MAX_CALL_DELAY_MS = 250;
 /** How long a connection that slept may take to answer a probe at most, in milliseconds. */
-export const RESUME_MS = 1_000;
+export const AFTER_SLEEP_TIMEOUT_MS = 1_000;
 /** The time between two notices to a client whose connection is under suspicion, in milliseconds. */
-const NOTICE_MS = 5_000;
+const SUSPICION_NOTICE_INTERVAL_MS = 5_000;
 /** How many unanswered probes of a connection are remembered. */
-export const PROBE_LIMIT = 64;
+export const MAX_UNANSWERED_PROBES = 64;
 
 /** A probe that is not answered. */
 interface Probe {
   /** Its id; `undefined` where none was written, because the answer to an earlier frame shows the same. */
   readonly id: string | undefined;
   /** Its place in the order of what was written. */
-  readonly number: number;
+  readonly writeNumber: number;
   /** When it was written. */
-  at: number;
+  sentAt: number;
   /** It was written while no call was in flight. */
-  readonly isAlone: boolean;
+  readonly isWithoutCalls: boolean;
   /** Calls need not wait for the answer any more. */
-  isPassed: boolean;
+  isCallWaitOver: boolean;
 }
 
 /** The connection is silent although it carries calls, or one waits for a probe, and a second one is to show whether the daemon lives. */
 interface Suspicion {
   /** The place of the last call that was in flight when the suspicion began. */
-  readonly lastCall: number;
+  readonly lastCallNumber: number;
   /** There may be evidence soon that the connection is dead. */
   readonly mayBeDead: boolean;
   /** The second connection was not answered either, so that the daemon is busy or frozen. */
@@ -100,58 +104,58 @@ interface Suspicion {
 
 /** The signs of life on one ready connection. */
 export class Liveness {
-  readonly #limits: LivenessLimits;
-  #since: number;
-  #heardAt: number;
+  readonly #config: LivenessConfig;
+  #readySince: number;
+  #lastFrameAt: number;
   /** How much was written when the daemon was heard last. */
-  #heardTo = 0;
-  #written = 0;
+  #writeNumberAtLastFrame = 0;
+  #lastWriteNumber = 0;
   /** The latest probe that was answered. */
-  #overtakenTo = 0;
-  #answers = 0;
+  #lastAnsweredProbeNumber = 0;
+  #answeredProbeCount = 0;
   /** When the first of them came. */
-  #answeredAt = Infinity;
+  #firstProbeAnsweredAt = Infinity;
   #probes: Probe[] = [];
   /** When a probe is due because calls are in flight. */
-  #duringAt = Infinity;
+  #callProbeAt = Infinity;
   /** When a further probe is due, whatever is heard until then. */
-  #probeAt = Infinity;
+  #extraProbeAt = Infinity;
   /** When the next probe is due in silence, while calls are in flight. */
-  #silentAt: number;
+  #silenceProbeAt: number;
   /** Since when it has been silent while calls are in flight. */
   #silentSince: number;
   /** When it was probed before a call, or calls needed no such probe, last. */
-  #provenAt = -Infinity;
+  #lastPreCallProbeAt = -Infinity;
   /** Until when a call waits for the answer to the probe before it at most; `undefined` where none does. */
-  #delayUntil: number | undefined;
-  #isStale = false;
+  #callDelayUntil: number | undefined;
+  #isUnverified = false;
   /** When a connection that slept must have answered; `undefined` as long as no probe is out. */
-  #staleUntil: number | undefined;
-  #isDeferred = false;
+  #verifyUntil: number | undefined;
+  #isProbeDeferred = false;
   #suspicion: Suspicion | undefined;
 
   /** A connection on which the daemon has just spoken. */
-  constructor(limits: LivenessLimits, now: number) {
-    this.#limits = limits;
-    this.#since = now;
-    this.#heardAt = now;
+  constructor(config: LivenessConfig, now: number) {
+    this.#config = config;
+    this.#readySince = now;
+    this.#lastFrameAt = now;
     this.#silentSince = now;
-    this.#silentAt = now + limits.pingInterval;
+    this.#silenceProbeAt = now + config.pingInterval;
   }
 
   /** How many probes were answered. */
-  get answers(): number {
-    return this.#answers;
+  get answeredProbeCount(): number {
+    return this.#answeredProbeCount;
   }
 
   /** Whether the first answer to a probe came `--ping-timeout` ago; asked when another one comes. */
-  hasAnsweredFor(now: number): boolean {
-    return now >= this.#answeredAt + this.#limits.pingTimeout;
+  hasAnsweredForPingTimeout(now: number): boolean {
+    return now >= this.#firstProbeAnsweredAt + this.#config.pingTimeout;
   }
 
   /** The place of the latest probe that was answered: it overtook every call before it that is still in flight. */
-  get overtakenTo(): number {
-    return this.#overtakenTo;
+  get lastAnsweredProbeNumber(): number {
+    return this.#lastAnsweredProbeNumber;
   }
 
   /** Whether a second connection is to show whether the daemon lives. */
@@ -160,13 +164,13 @@ export class Liveness {
   }
 
   /** Whether it slept with the program, and has not shown since that it lives. */
-  get isStale(): boolean {
-    return this.#isStale;
+  get isUnverified(): boolean {
+    return this.#isUnverified;
   }
 
   /** Whether it is to be probed as soon as it is free. */
-  get isDeferred(): boolean {
-    return this.#isDeferred;
+  get isProbeDeferred(): boolean {
+    return this.#isProbeDeferred;
   }
 
   /** Whether there may be evidence soon that it is dead. */
@@ -176,119 +180,128 @@ export class Liveness {
 
   /** Whether messages may be written: it has not just slept, and is not under suspicion. */
   get isUsable(): boolean {
-    return !this.#isStale && (this.#suspicion?.isWaived ?? true);
+    return !this.#isUnverified && (this.#suspicion?.isWaived ?? true);
   }
 
   /** Something is written; gives its place in the order of what was written. */
-  wrote(): number {
-    return ++this.#written;
+  assignWriteNumber(): number {
+    return ++this.#lastWriteNumber;
   }
 
   /** A call was written where none was in flight. */
-  called(now: number): void {
+  onFirstCallSent(now: number): void {
     this.#silentSince = now;
-    this.#silentAt = now + this.#limits.pingInterval;
-    this.#duringAt = now + DURING_MS;
+    this.#silenceProbeAt = now + this.#config.pingInterval;
+    this.#callProbeAt = now + CALL_PROBE_DELAY_MS;
   }
 
   /** Whether a probe is to go out before a call that finds none in flight. */
-  needsProbe(now: number): boolean {
-    return this.#limits.pingInterval < Infinity &&
-      now >= this.#provenAt + PROVEN_MS;
+  needsPreCallProbe(now: number): boolean {
+    return this.#config.pingInterval < Infinity &&
+      now >= this.#lastPreCallProbeAt + PRE_CALL_PROBE_INTERVAL_MS;
   }
 
   /** A probe goes out before a call. */
-  probesBefore(now: number): void {
-    this.#provenAt = now;
+  onPreCallProbe(now: number): void {
+    this.#lastPreCallProbeAt = now;
   }
 
   /** Whether nothing was heard since a probe that calls wait for. */
-  isProbed(now: number): boolean {
-    return now >= this.#since + FRESH_MS &&
-      this.#probes.some(({ number, isPassed }) =>
-        number > this.#heardTo && !isPassed
+  hasProbeToAwait(now: number): boolean {
+    return now >= this.#readySince + JUST_READY_MS &&
+      this.#probes.some(({ writeNumber, isCallWaitOver }) =>
+        writeNumber > this.#writeNumberAtLastFrame && !isCallWaitOver
       );
   }
 
   /** A call waits for so many milliseconds at most for the answer to the probe before it. */
   delayCall(now: number, ms: number): void {
-    this.#delayUntil ??= now + ms;
+    this.#callDelayUntil ??= now + ms;
   }
 
   /** The call that waited is gone. */
-  forgetDelay(): void {
-    this.#delayUntil = undefined;
+  cancelCallDelay(): void {
+    this.#callDelayUntil = undefined;
   }
 
   /** Whether a call waits for the answer to the probe before it. */
-  get isDelaying(): boolean {
-    return this.#delayUntil !== undefined;
+  get isDelayingCalls(): boolean {
+    return this.#callDelayUntil !== undefined;
   }
 
   /** The call waits no longer, if its time has passed. */
-  endDelayWhenDue(now: number): void {
-    if (this.#delayUntil !== undefined && now >= this.#delayUntil) {
-      this.endDelay(now);
+  endCallDelayIfDue(now: number): void {
+    if (this.#callDelayUntil !== undefined && now >= this.#callDelayUntil) {
+      this.endCallDelay(now);
     }
   }
 
   /** Calls wait no longer, and need no other probe for a while. */
-  endDelay(now: number): void {
-    this.#delayUntil = undefined;
-    this.#provenAt = now;
-    for (const probe of this.#probes) probe.isPassed = true;
+  endCallDelay(now: number): void {
+    this.#callDelayUntil = undefined;
+    this.#lastPreCallProbeAt = now;
+    for (const probe of this.#probes) probe.isCallWaitOver = true;
   }
 
   /** A further probe is due at a moment, whatever the daemon says until then. */
-  probeAt(at: number): void {
-    this.#probeAt = at;
+  scheduleProbe(at: number): void {
+    this.#extraProbeAt = at;
   }
 
   /**
    * A probe went out.
    *
    * @param id `undefined` where none was written, because the answer to an earlier frame shows the same
-   * @param number its place; by default the next one
+   * @param writeNumber its place; by default the next one
    */
-  probed(
+  onProbeSent(
     id: string | undefined,
     now: number,
-    { isAlone = false, number = this.#written + 1 } = {},
+    { isWithoutCalls = false, writeNumber = this.#lastWriteNumber + 1 } = {},
   ): void {
-    const { pingInterval, pingTimeout } = this.#limits;
-    this.#probes.push({ id, number, at: now, isAlone, isPassed: false });
-    if (this.#probes.length > PROBE_LIMIT) this.#probes.shift();
-    if (now >= this.#duringAt) this.#duringAt = Infinity;
-    if (now >= this.#probeAt) this.#probeAt = Infinity;
-    if (now >= this.#silentAt) this.#silentAt = now + pingInterval;
-    if (!this.#isStale) return;
+    const { pingInterval, pingTimeout } = this.#config;
+    this.#probes.push({
+      id,
+      writeNumber,
+      sentAt: now,
+      isWithoutCalls,
+      isCallWaitOver: false,
+    });
+    if (this.#probes.length > MAX_UNANSWERED_PROBES) this.#probes.shift();
+    if (now >= this.#callProbeAt) this.#callProbeAt = Infinity;
+    if (now >= this.#extraProbeAt) this.#extraProbeAt = Infinity;
+    if (now >= this.#silenceProbeAt) this.#silenceProbeAt = now + pingInterval;
+    if (!this.#isUnverified) return;
     // One that could not go out has had no time yet.
-    if (this.#isDeferred) this.#staleUntil = undefined;
-    this.#isDeferred = false;
-    this.#staleUntil ??= now + Math.min(RESUME_MS, pingTimeout);
+    if (this.#isProbeDeferred) this.#verifyUntil = undefined;
+    this.#isProbeDeferred = false;
+    this.#verifyUntil ??= now + Math.min(AFTER_SLEEP_TIMEOUT_MS, pingTimeout);
   }
 
   /** It slept, and is not free to be probed; it must be before long, unless it carries a call that may take its time. */
-  deferred(now: number, carries: "a call" | "less"): void {
-    this.#isDeferred = true;
-    const ms = Math.min(RESUME_MS, this.#limits.pingTimeout);
-    this.#staleUntil = carries === "a call" ? Infinity : now + ms;
+  deferProbe(now: number, carries: "call" | "no-call"): void {
+    this.#isProbeDeferred = true;
+    const timeoutMs = Math.min(
+      AFTER_SLEEP_TIMEOUT_MS,
+      this.#config.pingTimeout,
+    );
+    this.#verifyUntil = carries === "call" ? Infinity : now + timeoutMs;
   }
 
   /** Any frame is proof of life, but for what may have lain in the buffer of a connection while it slept. */
-  heard(now: number): void {
-    if (this.#isStale && this.#suspicion === undefined) return;
-    this.#alive(now);
+  onFrame(now: number): void {
+    if (this.#isUnverified && this.#suspicion === undefined) return;
+    this.#markAlive(now);
   }
 
-  #alive(now: number): void {
-    this.#heardAt = this.#silentSince = now;
-    this.#silentAt = now + this.#limits.pingInterval;
-    this.#heardTo = this.#written;
+  #markAlive(now: number): void {
+    this.#lastFrameAt = this.#silentSince = now;
+    this.#silenceProbeAt = now + this.#config.pingInterval;
+    this.#writeNumberAtLastFrame = this.#lastWriteNumber;
     this.#suspicion = undefined;
-    if (this.isDelaying) this.endDelay(now);
-    this.#isStale = this.#isDeferred = false;
-    this.#staleUntil = undefined;
+    if (this.isDelayingCalls) this.endCallDelay(now);
+    this.#isUnverified = this.#isProbeDeferred = false;
+    this.#verifyUntil = undefined;
     // What stood in for a probe is answered by anything.
     if (this.#probes.length > 0) {
       this.#probes = this.#probes.filter(({ id }) => id !== undefined);
@@ -300,22 +313,25 @@ export class Liveness {
    *
    * @returns its place in the order of what was written; `undefined` for one from before a sleep
    */
-  ponged(id: string, now: number): number | undefined {
+  onPong(id: string, now: number): number | undefined {
     const probe = this.#probes.find((probe) => probe.id === id);
     if (probe === undefined) return undefined;
-    const { number } = probe;
+    const { writeNumber } = probe;
     // Those before it are not answered any more.
-    this.#probes = this.#probes.filter((it) => it.number > number);
-    if (this.#answers++ === 0) this.#answeredAt = now;
-    this.#overtakenTo = Math.max(this.#overtakenTo, number);
-    this.#alive(now);
-    return number;
+    this.#probes = this.#probes.filter((it) => it.writeNumber > writeNumber);
+    if (this.#answeredProbeCount++ === 0) this.#firstProbeAnsweredAt = now;
+    this.#lastAnsweredProbeNumber = Math.max(
+      this.#lastAnsweredProbeNumber,
+      writeNumber,
+    );
+    this.#markAlive(now);
+    return writeNumber;
   }
 
   /** Whether a probe that went out after a call was written has been unanswered for a second. */
-  isUnanswered(call: number, now: number): boolean {
-    return this.#probes.some(({ number, at }) =>
-      number > call && now - at >= 1_000
+  hasUnansweredProbeAfter(callNumber: number, now: number): boolean {
+    return this.#probes.some(({ writeNumber, sentAt }) =>
+      writeNumber > callNumber && now - sentAt >= 1_000
     );
   }
 
@@ -324,18 +340,22 @@ export class Liveness {
    * nothing was heard for `--ping-timeout` after a probe during calls that this
    * connection has answered a probe during.
    *
-   * @param lastCall the place of the last call that is in flight
+   * @param lastCallNumber the place of the last call that is in flight
    */
-  #hasEvidence(lastCall: number, now: number): boolean {
-    return this.#overtakenTo > lastCall && this.#isUnheard(now, () => true);
+  #hasEvidenceOfDeath(lastCallNumber: number, now: number): boolean {
+    return this.#lastAnsweredProbeNumber > lastCallNumber &&
+      this.#hasTimedOutProbe(now, () => true);
   }
 
   /** The same of a connection under suspicion, by the calls that were in flight when it began: later ones cannot have caused the silence. */
-  isDead(lastCall: number, now: number): boolean {
+  isDead(lastCallNumber: number, now: number): boolean {
     const suspicion = this.#suspicion;
     if (suspicion === undefined) return false;
     const { isWaived } = suspicion;
-    return this.#hasEvidence(isWaived ? lastCall : suspicion.lastCall, now);
+    return this.#hasEvidenceOfDeath(
+      isWaived ? lastCallNumber : suspicion.lastCallNumber,
+      now,
+    );
   }
 
   /**
@@ -344,149 +364,162 @@ export class Liveness {
    * a call was written behind it: a daemon that has read both may have begun
    * with the call, and write its answer to the probe after it.
    */
-  seemsDead(lastCall: number, now: number): boolean {
-    return this.#hasEvidence(lastCall, now) ||
-      this.#answers > 0 && this.#isUnheard(now, ({ isAlone }) => isAlone);
+  seemsDead(lastCallNumber: number, now: number): boolean {
+    return this.#hasEvidenceOfDeath(lastCallNumber, now) ||
+      this.#answeredProbeCount > 0 &&
+        this.#hasTimedOutProbe(now, ({ isWithoutCalls }) => isWithoutCalls);
   }
 
-  #isUnheard(now: number, test: (probe: Probe) => boolean): boolean {
+  #hasTimedOutProbe(now: number, test: (probe: Probe) => boolean): boolean {
     return this.#probes.some((probe) =>
-      probe.number > this.#heardTo &&
-      now - probe.at >= this.#limits.pingTimeout && test(probe)
+      probe.writeNumber > this.#writeNumberAtLastFrame &&
+      now - probe.sentAt >= this.#config.pingTimeout && test(probe)
     );
   }
 
   /** A second connection is to show whether the daemon lives. */
-  suspect(now: number, lastCall: number): void {
-    const mayBeDead = this.isDelaying || this.#overtakenTo > lastCall;
-    this.#suspicion = { lastCall, mayBeDead, isWaived: false, noticeAt: now };
+  markSuspect(now: number, lastCallNumber: number): void {
+    const mayBeDead = this.isDelayingCalls ||
+      this.#lastAnsweredProbeNumber > lastCallNumber;
+    this.#suspicion = {
+      lastCallNumber,
+      mayBeDead,
+      isWaived: false,
+      noticeAt: now,
+    };
   }
 
   /** Another connection has taken over. */
-  replaced(now: number): void {
+  onReplaced(now: number): void {
     this.#suspicion = undefined;
-    this.endDelay(now);
-    this.trust();
+    this.endCallDelay(now);
+    this.skipVerification();
   }
 
   /** The second connection was not answered either, so that messages may be written here. */
-  writeAnyway(now: number): void {
+  waiveSuspicion(now: number): void {
     if (this.#suspicion !== undefined) this.#suspicion.isWaived = true;
-    this.endDelay(now);
-    this.trust();
+    this.endCallDelay(now);
+    this.skipVerification();
   }
 
   /** It need not show that it lives: what it carries is worth the wait. */
-  trust(): void {
-    this.#isStale = this.#isDeferred = false;
-    this.#staleUntil = undefined;
+  skipVerification(): void {
+    this.#isUnverified = this.#isProbeDeferred = false;
+    this.#verifyUntil = undefined;
   }
 
   /** Whether clients are to be told now that their connection is under suspicion; they will be told again later. */
-  notices(now: number): boolean {
+  takeDueNotice(now: number): boolean {
     const suspicion = this.#suspicion;
     if (suspicion === undefined || now < suspicion.noticeAt) return false;
-    suspicion.noticeAt = now + NOTICE_MS;
+    suspicion.noticeAt = now + SUSPICION_NOTICE_INTERVAL_MS;
     return true;
   }
 
   /** Where calls have connections of their own, the daemon may do one thing at a time: it spoke on another one, so that a probe has its whole time again. */
-  restartProbes(now: number): void {
-    if (this.#isStale) return;
-    for (const probe of this.#probes) probe.at = now;
+  restartProbeTimers(now: number): void {
+    if (this.#isUnverified) return;
+    for (const probe of this.#probes) probe.sentAt = now;
   }
 
   /** The program slept, and our clock counted so many milliseconds of that: the connection must show at once that it lives. */
-  resumed(now: number, ms: number): void {
-    const { pingInterval } = this.#limits;
-    this.#since += ms;
-    this.#answeredAt += ms;
-    this.forgetDelay();
+  onResume(now: number, monotonicGapMs: number): void {
+    const { pingInterval } = this.#config;
+    this.#readySince += monotonicGapMs;
+    this.#firstProbeAnsweredAt += monotonicGapMs;
+    this.cancelCallDelay();
     if (pingInterval === Infinity) return;
-    this.#heardAt = this.#silentSince = now;
-    this.#silentAt = now + pingInterval;
-    this.#heardTo = this.#written;
+    this.#lastFrameAt = this.#silentSince = now;
+    this.#silenceProbeAt = now + pingInterval;
+    this.#writeNumberAtLastFrame = this.#lastWriteNumber;
     this.#probes = [];
-    this.#duringAt += ms;
-    this.#probeAt += ms;
+    this.#callProbeAt += monotonicGapMs;
+    this.#extraProbeAt += monotonicGapMs;
     this.#suspicion = undefined;
-    this.#isStale = true;
-    this.#staleUntil = undefined;
-    this.#isDeferred = false;
+    this.#isUnverified = true;
+    this.#verifyUntil = undefined;
+    this.#isProbeDeferred = false;
   }
 
   /** When something is due. */
-  deadline(work: Work): number {
+  deadline(usage: ConnectionUsage): number {
     const notice = this.#suspicion?.noticeAt ?? Infinity;
-    return Math.min(this.#delayUntil ?? Infinity, notice, this.#actsAt(work));
+    return Math.min(
+      this.#callDelayUntil ?? Infinity,
+      notice,
+      this.#nextActionAt(usage),
+    );
   }
 
   /** When it has been silent for too long with calls in flight. */
-  #suspectAt({ mayFailOver }: Work): number {
-    const { pingInterval, pingTimeout } = this.#limits;
+  #suspectAt({ mayFailOver }: ConnectionUsage): number {
+    const { pingInterval, pingTimeout } = this.#config;
     return mayFailOver && this.#suspicion === undefined
       ? this.#silentSince + pingInterval + pingTimeout
       : Infinity;
   }
 
   /** The first probe that nothing was heard since. */
-  get #unanswered(): Probe | undefined {
-    return this.#probes.find(({ number }) => number > this.#heardTo);
+  get #firstUnansweredProbe(): Probe | undefined {
+    return this.#probes.find(({ writeNumber }) =>
+      writeNumber > this.#writeNumberAtLastFrame
+    );
   }
 
-  #actsAt(work: Work): number {
-    const { load, mayProbe } = work;
-    const { pingInterval, pingTimeout } = this.#limits;
-    if (this.#isStale) {
+  #nextActionAt(usage: ConnectionUsage): number {
+    const { load, mayProbe } = usage;
+    const { pingInterval, pingTimeout } = this.#config;
+    if (this.#isUnverified) {
       if (this.#suspicion !== undefined) return Infinity;
-      return this.#staleUntil ?? -Infinity;
+      return this.#verifyUntil ?? -Infinity;
     }
     // The standby will show it.
-    if (this.isSuspect && this.isDelaying) return this.#probeAt;
-    const unanswered = this.#unanswered;
+    if (this.isSuspect && this.isDelayingCalls) return this.#extraProbeAt;
+    const unanswered = this.#firstUnansweredProbe;
     switch (load) {
-      case "elsewhere":
-        return this.#probeAt;
+      case "busy-on-other-link":
+        return this.#extraProbeAt;
       case "busy":
         if (!mayProbe || pingInterval === Infinity) return Infinity;
         return Math.min(
-          this.#duringAt,
-          this.#silentAt,
-          this.#suspectAt(work),
+          this.#callProbeAt,
+          this.#silenceProbeAt,
+          this.#suspectAt(usage),
         );
-      case "restoring": {
+      case "own-requests": {
         // A second connection will show whether it is the daemon that is slow.
-        const patientUntil = this.isDelaying && work.mayFailOver
+        const graceUntil = this.isDelayingCalls && usage.mayFailOver
           ? -Infinity
-          : this.#since + RESTORE_MS;
+          : this.#readySince + OWN_REQUESTS_GRACE_MS;
         return unanswered === undefined
-          ? Math.max(this.#heardAt + pingInterval, patientUntil)
-          : Math.max(unanswered.at, patientUntil) + pingTimeout;
+          ? Math.max(this.#lastFrameAt + pingInterval, graceUntil)
+          : Math.max(unanswered.sentAt, graceUntil) + pingTimeout;
       }
       case "idle":
         return Math.min(
-          this.#probeAt,
+          this.#extraProbeAt,
           unanswered === undefined
-            ? this.#heardAt + pingInterval
-            : unanswered.at + pingTimeout,
+            ? this.#lastFrameAt + pingInterval
+            : unanswered.sentAt + pingTimeout,
         );
     }
   }
 
   /** What is due now. */
-  action(now: number, work: Work): LivenessAction {
-    if (now < this.#actsAt(work)) return "nothing";
-    const { load, mayFailOver } = work;
-    if (this.#isStale) {
-      if (this.#staleUntil === undefined) return "probe";
-      if (load !== "busy") return "give up";
-      return mayFailOver ? "suspect" : "trust";
+  nextAction(now: number, usage: ConnectionUsage): LivenessAction {
+    if (now < this.#nextActionAt(usage)) return "nothing";
+    const { load, mayFailOver } = usage;
+    if (this.#isUnverified) {
+      if (this.#verifyUntil === undefined) return "probe";
+      if (load !== "busy") return "disconnect";
+      return mayFailOver ? "suspect" : "skip-verification";
     }
     if (load === "busy") {
-      return now >= this.#suspectAt(work) ? "suspect" : "probe";
+      return now >= this.#suspectAt(usage) ? "suspect" : "probe";
     }
-    if (now >= this.#probeAt) return "probe";
-    if (this.#unanswered === undefined) return "probe";
-    return mayFailOver && this.isDelaying ? "suspect" : "give up";
+    if (now >= this.#extraProbeAt) return "probe";
+    if (this.#firstUnansweredProbe === undefined) return "probe";
+    return mayFailOver && this.isDelayingCalls ? "suspect" : "disconnect";
   }
 }

@@ -5,34 +5,35 @@
  * @module
  */
 
-import { jsonIn } from "../json/spans.ts";
+import { tryParseJson } from "../json/spans.ts";
 
 /** A line as it came, or what is left of one that was not kept. */
-export type Line =
+export type InputLine =
   /** A line came on stdin. */
   | { readonly type: "line"; readonly text: string }
   /** A line on stdin was too long to be kept, but for its ends. */
   | {
-    readonly type: "overlong";
+    readonly type: "line-too-long";
     readonly bytes: number;
     readonly head: string;
     readonly tail: string;
   };
 /** What says that a client frames its messages, or what stood in such a frame. */
-export interface Framed {
+export interface ContentLengthEvent {
   /** What kind of event it is. */
-  readonly type: "framed";
+  readonly type: "content-length";
   /** The text of a body; absent for the first header. */
   readonly text?: string;
 }
 
-const HEADER = /^[\w-]+[ \t]*:/;
-const KNOWN = /^content-(?:length|type)[ \t]*:/i;
-const AT_START = /^content-length[ \t]*:(.*)/i;
+const HEADER_LINE = /^[\w-]+[ \t]*:/;
+const CONTENT_HEADER = /^content-(?:length|type)[ \t]*:/i;
+const LENGTH_HEADER = /^content-length[ \t]*:(.*)/i;
 /** The body before a header may have no line break. */
-const AT_END = /(?:^|[^\w"-])(?=content-length[ \t]*:[ \t]*\d+[ \t]*$)/i;
+const TRAILING_LENGTH_HEADER =
+  /(?:^|[^\w"-])(?=content-length[ \t]*:[ \t]*\d+[ \t]*$)/i;
 /** How far from its end a line is searched for a header, in UTF-16 units. */
-const NEAR = 80;
+const HEADER_SEARCH_CHARS = 80;
 
 /**
  * Tells bodies from lines. A body ends where its header says if it is JSON
@@ -40,108 +41,118 @@ const NEAR = 80;
  * is a message by itself, or ends with another header, ends it in any case: so
  * a wrong length costs one body, and never what comes behind it.
  */
-export class ContentLength {
-  readonly #limit: number;
+export class ContentLengthParser {
+  readonly #maxBodyBytes: number;
   #state: "lines" | "headers" | "body" = "lines";
   /** What the headers say; `NaN` where it is no length, `undefined` as long as they do not say it. */
-  #length: number | undefined;
+  #contentLength: number | undefined;
   /** The lines of the body that have ended. */
-  #lines: string[] = [];
-  #room = Infinity;
-  #isKnown = false;
+  #bodyLines: string[] = [];
+  #remainingBytes = Infinity;
+  #hasReportedHeader = false;
 
-  /** A reader that knows of no header. @param limit the longest body that is read by its length, in bytes */
-  constructor(limit: number) {
-    this.#limit = limit;
+  /** A reader that knows of no header. @param maxBodyBytes the longest body that is read by its length, in bytes */
+  constructor(maxBodyBytes: number) {
+    this.#maxBodyBytes = maxBodyBytes;
   }
 
   /** How many bytes from the start of the current line the body may still have; infinite where only a line break can end it. */
-  get room(): number {
-    return this.#room;
+  get remainingBytes(): number {
+    return this.#remainingBytes;
   }
 
   /** The body, if it ends with this part of a line, where its length says. */
-  whole(part: string): Framed | undefined {
-    const text = [...this.#lines, part].join("\n");
-    if (jsonIn(text) !== undefined) return this.#close(text);
+  tryFinishBody(part: string): ContentLengthEvent | undefined {
+    const text = [...this.#bodyLines, part].join("\n");
+    if (tryParseJson(text) !== undefined) return this.#finishBody(text);
     // A wrong length: the line break has to end it.
-    this.#room = Infinity;
+    this.#remainingBytes = Infinity;
     return undefined;
   }
 
   /** What a line means that had so many bytes with its line break. */
-  *take(line: Line, bytes: number): Generator<Line | Framed> {
-    if (line.type === "overlong") {
-      this.#close("");
+  *handleLine(
+    line: InputLine,
+    bytes: number,
+  ): Generator<InputLine | ContentLengthEvent> {
+    if (line.type === "line-too-long") {
+      this.#finishBody("");
       return yield line;
     }
     const { text } = line;
     if (this.#state === "body") {
-      yield* this.#inBody(line, bytes);
-    } else if (KNOWN.test(text)) {
+      yield* this.#handleBodyLine(line, bytes);
+    } else if (CONTENT_HEADER.test(text)) {
       this.#state = "headers";
-      yield* this.#header(text);
+      yield* this.#handleHeader(text);
     } else if (this.#state === "headers" && text.trim() === "") {
-      this.#open();
-    } else if (this.#state === "lines" || !HEADER.test(text)) {
+      this.#startBody();
+    } else if (this.#state === "lines" || !HEADER_LINE.test(text)) {
       this.#state = "lines";
-      this.#length = undefined;
+      this.#contentLength = undefined;
       yield line;
     }
   }
 
   /** The body that nothing ended. */
-  *flush(): Generator<Framed> {
-    if (this.#lines.length > 0) yield this.#close(this.#lines.join("\n"));
-  }
-
-  *#inBody(
-    line: Extract<Line, { type: "line" }>,
-    bytes: number,
-  ): Generator<Line | Framed> {
-    const { text } = line;
-    const near = Math.max(0, text.length - NEAR);
-    const header = AT_END.exec(text.slice(near));
-    if (header !== null) {
-      const end = near + header.index + header[0].length;
-      yield this.#close([...this.#lines, text.slice(0, end)].join("\n"));
-      this.#state = "headers";
-      yield* this.#header(text.slice(end));
-    } else if (/^[{[]/.test(text) && jsonIn(text) !== undefined) {
-      if (this.#lines.length > 0) {
-        yield this.#close(this.#lines.join("\n"));
-        yield line;
-      } else yield this.#close(text);
-    } else {
-      this.#lines.push(text);
-      this.#room -= bytes;
-      const isOver = this.#room <= 0 || this.#room === Infinity;
-      if (isOver) yield this.#close(this.#lines.join("\n"));
+  *flush(): Generator<ContentLengthEvent> {
+    if (this.#bodyLines.length > 0) {
+      yield this.#finishBody(this.#bodyLines.join("\n"));
     }
   }
 
-  *#header(text: string): Generator<Framed> {
-    const [, found] = AT_START.exec(text) ?? [];
-    if (found === undefined) return;
-    this.#length = /^\s*\d+\s*$/.test(found) ? Number(found) : NaN;
-    if (!this.#isKnown) yield { type: "framed" };
-    this.#isKnown = true;
+  *#handleBodyLine(
+    line: Extract<InputLine, { type: "line" }>,
+    bytes: number,
+  ): Generator<InputLine | ContentLengthEvent> {
+    const { text } = line;
+    const searchStart = Math.max(0, text.length - HEADER_SEARCH_CHARS);
+    const header = TRAILING_LENGTH_HEADER.exec(text.slice(searchStart));
+    if (header !== null) {
+      const end = searchStart + header.index + header[0].length;
+      yield this.#finishBody(
+        [...this.#bodyLines, text.slice(0, end)].join("\n"),
+      );
+      this.#state = "headers";
+      yield* this.#handleHeader(text.slice(end));
+    } else if (/^[{[]/.test(text) && tryParseJson(text) !== undefined) {
+      if (this.#bodyLines.length > 0) {
+        yield this.#finishBody(this.#bodyLines.join("\n"));
+        yield line;
+      } else yield this.#finishBody(text);
+    } else {
+      this.#bodyLines.push(text);
+      this.#remainingBytes -= bytes;
+      const isOver = this.#remainingBytes <= 0 ||
+        this.#remainingBytes === Infinity;
+      if (isOver) yield this.#finishBody(this.#bodyLines.join("\n"));
+    }
   }
 
-  #open(): void {
-    const length = this.#length;
-    this.#length = undefined;
+  *#handleHeader(text: string): Generator<ContentLengthEvent> {
+    const [, lengthText] = LENGTH_HEADER.exec(text) ?? [];
+    if (lengthText === undefined) return;
+    this.#contentLength = /^\s*\d+\s*$/.test(lengthText)
+      ? Number(lengthText)
+      : NaN;
+    if (!this.#hasReportedHeader) yield { type: "content-length" };
+    this.#hasReportedHeader = true;
+  }
+
+  #startBody(): void {
+    const length = this.#contentLength;
+    this.#contentLength = undefined;
     this.#state = length === undefined || length === 0 ? "lines" : "body";
     // What cannot be kept cannot be read either.
     const isUsable = length !== undefined && length > 0 &&
-      length <= this.#limit;
-    this.#room = isUsable ? length : Infinity;
+      length <= this.#maxBodyBytes;
+    this.#remainingBytes = isUsable ? length : Infinity;
   }
 
-  #close(text: string): Framed {
+  #finishBody(text: string): ContentLengthEvent {
     this.#state = "lines";
-    this.#lines = [];
-    this.#room = Infinity;
-    return { type: "framed", text };
+    this.#bodyLines = [];
+    this.#remainingBytes = Infinity;
+    return { type: "content-length", text };
   }
 }

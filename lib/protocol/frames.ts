@@ -6,11 +6,15 @@
  * @module
  */
 
-import { closedEnd, jsonIn, membersBeforeBreak } from "../json/spans.ts";
-import { isRecord, MEMBERS } from "./jsonrpc.ts";
+import {
+  findClosedValueEnd,
+  recoverLeadingMembers,
+  tryParseJson,
+} from "../json/spans.ts";
+import { isRecord, MESSAGE_MEMBERS } from "./jsonrpc.ts";
 
 /** A JSON text in a frame, and its value. */
-export interface Piece {
+export interface JsonPiece {
   /** The text. */
   readonly text: string;
   /** What it says. */
@@ -18,35 +22,35 @@ export interface Piece {
 }
 
 /** What a frame holds. */
-export interface Pieces {
+export interface FramePieces {
   /** The JSON texts, in order. */
-  readonly found: readonly Piece[];
+  readonly jsonPieces: readonly JsonPiece[];
   /** The lines that hold other text; the last may be all that is left. */
-  readonly others: readonly string[];
+  readonly otherTexts: readonly string[];
   /** There was more than is looked at. */
-  readonly isCut: boolean;
+  readonly isTruncated: boolean;
 }
 
 /** Tells a message from any other JSON object. */
-export type IsMessage = (
+export type MessagePredicate = (
   value: Record<string, unknown>,
   text: string,
 ) => boolean;
 
 /** How many pieces of a frame are looked at. */
-const PIECE_LIMIT = 1_000;
+const MAX_PIECES = 1_000;
 /** How many objects that do not end with their line, and are no JSON, are looked at: the end of each may be looked for until that of the frame. */
-const BROKEN_LIMIT = 10;
+const MAX_BROKEN_OBJECTS = 10;
 /** How much of such an object shows whether it begins as a message. */
-const HEAD = 1_000;
+const OBJECT_HEAD_CHARS = 1_000;
 /** The members that messages have, exai's too. */
-const NAMES = [...MEMBERS, "op", "request_id"];
+const KNOWN_MEMBERS = [...MESSAGE_MEMBERS, "op", "request_id"];
 /** Line breaks, and the marks that some peers put between texts. */
 // deno-lint-ignore no-control-regex
-const BREAK = /[\r\n\0\x1e]/g;
-const BLANKS = " \t\r\n\0\x1e\ufeff";
-const BLANK = new RegExp(`[${BLANKS}]*`, "y");
-const SPACE = /[ \t]*/y;
+const TEXT_SEPARATOR = /[\r\n\0\x1e]/g;
+const FRAME_BLANK_CHARS = " \t\r\n\0\x1e\ufeff";
+const FRAME_BLANKS = new RegExp(`[${FRAME_BLANK_CHARS}]*`, "y");
+const INLINE_SPACES = /[ \t]*/y;
 
 /**
  * Takes a frame apart, in linear time. Only a frame that is no JSON text as a
@@ -62,55 +66,68 @@ const SPACE = /[ \t]*/y;
  * assertEquals(found.map(({ text }) => text), ['{"a":1}', '{"a":2}']);
  * ```
  */
-export function piecesOf(text: string, isMessage: IsMessage): Pieces {
-  const value = jsonIn(text);
-  if (value !== undefined) return whole(text, value);
-  const bare = text.slice(skip(BLANK, text, 0), blankEnd(text));
-  const inside = bare.length < text.length ? jsonIn(bare) : undefined;
-  return inside === undefined ? lines(bare, isMessage) : whole(bare, inside);
+export function splitFrame(
+  text: string,
+  isMessage: MessagePredicate,
+): FramePieces {
+  const value = tryParseJson(text);
+  if (value !== undefined) return toSinglePiece(text, value);
+  const trimmedText = text.slice(
+    skipMatch(FRAME_BLANKS, text, 0),
+    findTrailingBlanks(text),
+  );
+  const trimmedValue = trimmedText.length < text.length
+    ? tryParseJson(trimmedText)
+    : undefined;
+  return trimmedValue === undefined
+    ? splitLines(trimmedText, isMessage)
+    : toSinglePiece(trimmedText, trimmedValue);
 }
 
-function whole(text: string, value: unknown): Pieces {
-  return { found: [{ text, value }], others: [], isCut: false };
+function toSinglePiece(text: string, value: unknown): FramePieces {
+  return { jsonPieces: [{ text, value }], otherTexts: [], isTruncated: false };
 }
 
 /** The messages that lines are, each one or several; a message may have several lines. */
-function lines(text: string, isMessage: IsMessage): Pieces {
-  const found: Piece[] = [];
-  const others: string[] = [];
-  let broken = 0;
+function splitLines(text: string, isMessage: MessagePredicate): FramePieces {
+  const jsonPieces: JsonPiece[] = [];
+  const otherTexts: string[] = [];
+  let brokenCount = 0;
   for (
-    let at = skip(BLANK, text, 0);
+    let at = skipMatch(FRAME_BLANKS, text, 0);
     at < text.length;
-    at = skip(BLANK, text, at)
+    at = skipMatch(FRAME_BLANKS, text, at)
   ) {
-    const room = PIECE_LIMIT - found.length - others.length;
-    if (room <= 0 || broken > BROKEN_LIMIT) {
-      return { found, others, isCut: true };
+    const remaining = MAX_PIECES - jsonPieces.length - otherTexts.length;
+    if (remaining <= 0 || brokenCount > MAX_BROKEN_OBJECTS) {
+      return { jsonPieces, otherTexts, isTruncated: true };
     }
-    const line = messagesAt(text, at, isMessage, room);
-    BREAK.lastIndex = line.end;
-    const { index: end } = BREAK.exec(text) ?? { index: text.length };
+    const line = readMessagesAt(text, at, isMessage, remaining);
+    TEXT_SEPARATOR.lastIndex = line.end;
+    const { index: end } = TEXT_SEPARATOR.exec(text) ?? { index: text.length };
     if (line.isBroken) {
       const rest = text.slice(line.end, end);
-      const isClosed = closedEnd(rest, 0) !== undefined;
+      const isClosed = findClosedValueEnd(rest, 0) !== undefined;
       // What is behind it may belong to it, even where it looks like a message.
-      if (!isClosed && isBegun(text.slice(line.end, line.end + HEAD))) {
-        found.push(...line.pieces);
-        others.push(text.slice(line.end));
+      if (
+        !isClosed &&
+        startsLikeMessage(text.slice(line.end, line.end + OBJECT_HEAD_CHARS))
+      ) {
+        jsonPieces.push(...line.pieces);
+        otherTexts.push(text.slice(line.end));
         break;
       }
-      if (!isClosed) broken++;
+      if (!isClosed) brokenCount++;
     }
     // Other text behind a message makes it a quoted one.
     const isCounted = line.end === end || text[line.end] === "{";
-    if (isCounted) found.push(...line.pieces);
+    if (isCounted) jsonPieces.push(...line.pieces);
     const start = isCounted && line.pieces.length > 0 ? line.end : at;
-    const isFull = line.pieces.length === room;
-    if (start < end && !isFull) others.push(text.slice(start, end));
+    const isFull = line.pieces.length === remaining;
+    if (start < end && !isFull) otherTexts.push(text.slice(start, end));
     at = isFull ? line.end : end;
   }
-  return { found, others, isCut: false };
+  return { jsonPieces, otherTexts, isTruncated: false };
 }
 
 /**
@@ -118,43 +135,43 @@ function lines(text: string, isMessage: IsMessage): Pieces {
  *
  * @returns also where they end, and whether an object begins there that is no JSON
  */
-function messagesAt(
+function readMessagesAt(
   text: string,
   start: number,
-  isMessage: IsMessage,
+  isMessage: MessagePredicate,
   limit: number,
-): { pieces: Piece[]; end: number; isBroken: boolean } {
-  const pieces: Piece[] = [];
+): { pieces: JsonPiece[]; end: number; isBroken: boolean } {
+  const pieces: JsonPiece[] = [];
   let at = start;
   while (text[at] === "{" && pieces.length < limit) {
-    const end = closedEnd(text, at);
+    const end = findClosedValueEnd(text, at);
     const piece = text.slice(at, end);
-    const value = end === undefined ? undefined : jsonIn(piece);
+    const value = end === undefined ? undefined : tryParseJson(piece);
     if (end === undefined || value === undefined) {
       return { pieces, end: at, isBroken: true };
     }
     if (!isRecord(value) || !isMessage(value, piece)) break;
     pieces.push({ text: piece, value });
-    at = skip(SPACE, text, end);
+    at = skipMatch(INLINE_SPACES, text, end);
   }
   return { pieces, end: at, isBroken: false };
 }
 
 /** Whether a text that breaks off begins as a message. */
-function isBegun(head: string): boolean {
-  const found = membersBeforeBreak(head);
-  return NAMES.some((name) => found.has(name));
+function startsLikeMessage(head: string): boolean {
+  const found = recoverLeadingMembers(head);
+  return KNOWN_MEMBERS.some((name) => found.has(name));
 }
 
 /** Where the blanks begin that end a text. */
-function blankEnd(text: string): number {
+function findTrailingBlanks(text: string): number {
   let at = text.length;
-  while (at > 0 && BLANKS.includes(text[at - 1]!)) at--;
+  while (at > 0 && FRAME_BLANK_CHARS.includes(text[at - 1]!)) at--;
   return at;
 }
 
 /** The place behind what a sticky expression matches there. */
-function skip(blanks: RegExp, text: string, at: number): number {
+function skipMatch(blanks: RegExp, text: string, at: number): number {
   blanks.lastIndex = at;
   blanks.test(text);
   return blanks.lastIndex;

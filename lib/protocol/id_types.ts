@@ -8,15 +8,15 @@
 import type { Id } from "./jsonrpc.ts";
 
 /** The JSON types that an id can have. */
-type IdType = "number" | "text";
+type IdJsonType = "number" | "string";
 
-function typeOf(id: Id): IdType {
-  return id.startsWith('"') ? "text" : "number";
+function idTypeOf(id: Id): IdJsonType {
+  return id.startsWith('"') ? "string" : "number";
 }
 
 /** The same id as the other JSON type; `undefined` for a text that is no whole number. */
-export function otherType(id: Id): Id | undefined {
-  if (typeOf(id) === "number") return JSON.stringify(id);
+export function toOtherIdType(id: Id): Id | undefined {
+  if (idTypeOf(id) === "number") return JSON.stringify(id);
   const text = JSON.parse(id) as string;
   if (/^-?(?:0|[1-9]\d*)$/.test(text)) return text;
   // Go and Python write a double so: 1.073741824e+09, 5.0.
@@ -26,8 +26,8 @@ export function otherType(id: Id): Id | undefined {
 }
 
 /** The type that the ids of a client have, if it is one. */
-export class IdTypes {
-  #type: IdType | "both" | undefined;
+export class ObservedIdTypes {
+  #type: IdJsonType | "both" | undefined;
 
   /** Whether some are numbers and some are texts. */
   get isMixed(): boolean {
@@ -35,9 +35,9 @@ export class IdTypes {
   }
 
   /** The client has used an id; a text that no number can be mistaken for says nothing. */
-  note(id: Id): void {
-    if (otherType(id) === undefined) return;
-    const type = typeOf(id);
+  observe(id: Id): void {
+    if (toOtherIdType(id) === undefined) return;
+    const type = idTypeOf(id);
     if (this.#type === undefined) this.#type = type;
     else if (this.#type !== type) this.#type = "both";
   }
@@ -46,8 +46,10 @@ export class IdTypes {
    * Which of the client's ids the daemon may have meant by an id, apart from
    * that itself: the same as the other type, if all of the client's have that.
    */
-  meant(id: Id): Id | undefined {
-    const isSingle = this.#type === "number" || this.#type === "text";
-    return isSingle && this.#type !== typeOf(id) ? otherType(id) : undefined;
+  guessClientId(id: Id): Id | undefined {
+    const isSingle = this.#type === "number" || this.#type === "string";
+    return isSingle && this.#type !== idTypeOf(id)
+      ? toOtherIdType(id)
+      : undefined;
   }
 }

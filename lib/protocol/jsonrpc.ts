@@ -4,7 +4,7 @@
  * @module
  */
 
-import { locate } from "../json/spans.ts";
+import { findValue } from "../json/spans.ts";
 import type {
   ErrorCodes,
   Method,
@@ -47,9 +47,9 @@ export interface Notification {
 }
 
 /** A result or an error; `id` is absent where the peer could not tell what it answers. */
-export interface Answer {
+export interface Response {
   /** What kind of message it is. */
-  readonly kind: "answer";
+  readonly kind: "response";
   /** What it answers. */
   readonly id: Id | undefined;
   /** The result, if there is no error. */
@@ -61,19 +61,19 @@ export interface Answer {
 }
 
 /** What is not a message, which rule says so, and the id that an error about it can use. */
-export interface Invalid {
+export interface InvalidMessage {
   /** What kind of message it is. */
   readonly kind: "invalid";
   /** The id that stood there, if it can be used. */
   readonly id: Id | undefined;
   /** What it may have been meant to be; without a method, a result and an error that depends on who says it. */
-  readonly like: "call" | "answer" | "either";
+  readonly intendedKind: "request-or-notification" | "response" | "any";
   /** The rule that it breaks, without a full stop. */
   readonly reason: string;
 }
 
 /** One JSON-RPC message, or why it is none. */
-export type Message = Request | Notification | Answer | Invalid;
+export type Message = Request | Notification | Response | InvalidMessage;
 
 /** The `error` member of an answer (JSON-RPC 2.0 section 5.1). */
 export interface ErrorObject {
@@ -90,7 +90,7 @@ export interface ErrorObject {
  * private: outside -32768 to -32000, which JSON-RPC 2.0 section 5.1 and the error policy
  * of MCP 2026-07-28 reserve.
  */
-export const Code = {
+export const ErrorCode = {
   invalidRequest: -32600,
   methodNotFound: -32601,
   invalidParams: -32602,
@@ -103,7 +103,7 @@ export const Code = {
 } as const satisfies Partial<ErrorCodes> & Record<string, number>;
 
 /** What the `data` member of the proxy's own errors tells a program. */
-export interface FaultData {
+export interface ErrorData {
   /** The kind of failure, in snake case. */
   readonly reason: string;
   /** Whether the daemon got the request. */
@@ -121,7 +121,7 @@ export function idOf(id: unknown, text: string): Id | undefined {
   if (typeof id === "string") return JSON.stringify(id);
   if (typeof id !== "number" || !Number.isFinite(id)) return undefined;
   if (Number.isInteger(id) && !Number.isSafeInteger(id)) {
-    const span = locate(text, ["id"]);
+    const span = findValue(text, ["id"]);
     const digits = span && text.slice(span.start, span.end);
     if (digits !== undefined && /^-?\d+$/.test(digits)) return digits;
   }
@@ -129,7 +129,7 @@ export function idOf(id: unknown, text: string): Id | undefined {
 }
 
 /** The members of a message (JSON-RPC 2.0 sections 4 and 5). */
-export const MEMBERS: readonly string[] = [
+export const MESSAGE_MEMBERS: readonly string[] = [
   "jsonrpc",
   "id",
   "method",
@@ -139,12 +139,12 @@ export const MEMBERS: readonly string[] = [
 ];
 
 /** Whether a method is that of a notification, which has no id. */
-export function isNotification(method: Method): boolean {
-  return method.startsWith("notifications/") || isInitialized(method);
+export function isNotificationMethod(method: Method): boolean {
+  return method.startsWith("notifications/") || isInitializedMethod(method);
 }
 
 /** Whether a method ends the handshake; the shorter name is an old one. */
-export function isInitialized(method: Method): boolean {
+export function isInitializedMethod(method: Method): boolean {
   return method === "notifications/initialized" || method === "initialized";
 }
 
@@ -154,7 +154,7 @@ export function isRecord(value: unknown): value is Record<string, unknown> {
 }
 
 /** Follows member names into a value; `undefined` where one is missing. */
-export function dig(value: unknown, ...path: readonly string[]): unknown {
+export function getNested(value: unknown, ...path: readonly string[]): unknown {
   for (const name of path) {
     if (!isRecord(value) || !Object.hasOwn(value, name)) return undefined;
     value = value[name];
@@ -163,47 +163,47 @@ export function dig(value: unknown, ...path: readonly string[]): unknown {
 }
 
 /** A value that MCP uses as an id inside `params` (`requestId`, `progressToken`), as a JSON text. */
-export function digId(
+export function getNestedId(
   message: Request | Notification,
   ...path: readonly string[]
 ): Id | undefined {
-  const value = dig(message.params, ...path);
+  const value = getNested(message.params, ...path);
   if (typeof value !== "number" || Number.isSafeInteger(value)) {
     return idOf(value, message.text);
   }
-  const span = locate(message.text, ["params", ...path]);
+  const span = findValue(message.text, ["params", ...path]);
   if (span === undefined) return undefined;
   return idOf(value, `{"id":${message.text.slice(span.start, span.end)}}`);
 }
 
 /** A frame as one line: a line break in valid JSON can only stand between tokens, where a space says the same. */
-export function oneLine(text: string): string {
+export function toSingleLine(text: string): string {
   return /[\r\n]/.test(text) ? text.replace(/[\r\n]+/g, " ").trim() : text;
 }
 
 /** An error answer. */
-export function failure(
+export function buildErrorResponse(
   id: Id,
   code: number,
   message: string,
-  data?: FaultData,
+  data?: ErrorData,
 ): string {
   const error = JSON.stringify({ code, message, ...(data && { data }) });
   return `{"jsonrpc":"2.0","id":${id},"error":${error}}`;
 }
 
 /** A result answer. */
-export function success(id: Id, result: unknown): string {
-  return spelled(id, JSON.stringify(result));
+export function buildResultResponse(id: Id, result: unknown): string {
+  return buildRawResultResponse(id, JSON.stringify(result));
 }
 
 /** The same with a result that is a JSON text, and stays as it is spelled. */
-export function spelled(id: Id, result: string): string {
-  return `{"jsonrpc":"2.0","id":${id},"result":${result}}`;
+export function buildRawResultResponse(id: Id, resultText: string): string {
+  return `{"jsonrpc":"2.0","id":${id},"result":${resultText}}`;
 }
 
 /** A request of the proxy's own. */
-export function request<Asked extends RequestMethod>(
+export function buildRequest<Asked extends RequestMethod>(
   id: Id,
   method: Asked,
   params?: Params<Asked>,
@@ -215,7 +215,7 @@ export function request<Asked extends RequestMethod>(
 }
 
 /** A notification of the proxy's own. */
-export function notification<Told extends NotificationMethod>(
+export function buildNotification<Told extends NotificationMethod>(
   method: Told,
   params?: Params<Told>,
 ): string {

@@ -5,8 +5,8 @@
  * @module
  */
 
-import { insert, locate, replace } from "../json/spans.ts";
-import { Code, dig, type ErrorObject, isRecord } from "./jsonrpc.ts";
+import { findValue, prependMember, replaceValue } from "../json/spans.ts";
+import { ErrorCode, type ErrorObject, getNested, isRecord } from "./jsonrpc.ts";
 
 /** Whether a value is an error as JSON-RPC has it, with a whole number for a code. */
 export function isErrorObject(value: unknown): value is ErrorObject {
@@ -15,7 +15,7 @@ export function isErrorObject(value: unknown): value is ErrorObject {
 }
 
 /** Whether a value beside a result says that there is no error: nothing, or an object or a list in which nothing is said. */
-export function isNoError(value: unknown): boolean {
+export function isEmptyError(value: unknown): boolean {
   if (typeof value !== "object" || value === null) return !value;
   return Object.values(value).every((it) =>
     !it || typeof it === "object" && Object.keys(it).length === 0
@@ -28,58 +28,72 @@ export function isNoError(value: unknown): boolean {
  *
  * @param text the answer's
  */
-export function meant(error: unknown, text: string): ErrorObject {
-  const code = codeOf(dig(error, "code"));
-  const message = wordsOf(error, code, text);
-  const isData = isRecord(error) && "data" in error;
+export function normalizeError(error: unknown, text: string): ErrorObject {
+  const code = integerCodeOf(getNested(error, "code"));
+  const message = errorTextOf(error, code, text);
+  const hasData = isRecord(error) && "data" in error;
   return {
-    code: code ?? Code.internal,
+    code: code ?? ErrorCode.internal,
     message,
-    ...(isData && { data: error.data }),
+    ...(hasData && { data: error.data }),
   };
 }
 
 /** An answer's text with the error as it was meant; its `data` stays as it is spelled. */
-export function withError(text: string, error: ErrorObject): string {
+export function replaceErrorMember(text: string, error: ErrorObject): string {
   const { code, message } = error;
-  const data = locate(text, ["error", "data"]);
-  const said = JSON.stringify({ code, message });
-  const whole = data === undefined
-    ? said
-    : insert(said, [], "data", text.slice(data.start, data.end));
-  return replace(text, ["error"], whole);
+  const data = findValue(text, ["error", "data"]);
+  const codeAndMessage = JSON.stringify({ code, message });
+  const errorText = data === undefined ? codeAndMessage : prependMember(
+    codeAndMessage,
+    [],
+    "data",
+    text.slice(data.start, data.end),
+  );
+  return replaceValue(text, ["error"], errorText);
 }
 
-function codeOf(code: unknown): number | undefined {
+function integerCodeOf(code: unknown): number | undefined {
   const isText = typeof code === "string" && /^-?\d+$/.test(code);
   const number = isText ? Number(code) : code;
   return Number.isSafeInteger(number) ? number as number : undefined;
 }
 
 /** How much of a whole error is said, in UTF-16 units. */
-const WORDS_LIMIT = 1_000;
+const MAX_ERROR_TEXT_CHARS = 1_000;
 /** The members in which servers put what they have to say. */
-const WORDS = ["message", "error", "detail", "reason", "description"];
+const ERROR_TEXT_MEMBERS = [
+  "message",
+  "error",
+  "detail",
+  "reason",
+  "description",
+];
 
-function wordsOf(
+function errorTextOf(
   error: unknown,
   code: number | undefined,
   text: string,
 ): string {
   if (typeof error === "string" && error !== "") return error;
-  const said = isRecord(error)
-    ? WORDS.map((name) => dig(error, name)).find((it) =>
+  const statedText = isRecord(error)
+    ? ERROR_TEXT_MEMBERS.map((name) => getNested(error, name)).find((it) =>
       typeof it === "string" && it !== ""
     )
     : undefined;
-  const kind = dig(error, "code");
-  const isNamed = code === undefined && typeof kind === "string";
-  if (typeof said === "string") return isNamed ? `${kind}: ${said}` : said;
-  if (isNamed) return kind;
+  const rawCode = getNested(error, "code");
+  const hasTextCode = code === undefined && typeof rawCode === "string";
+  if (typeof statedText === "string") {
+    return hasTextCode ? `${rawCode}: ${statedText}` : statedText;
+  }
+  if (hasTextCode) return rawCode;
   const isEmpty = error === "" || isRecord(error) &&
       Object.keys(error).every((name) => name === "code" || name === "data");
-  const span = locate(text, ["error"]);
+  const span = findValue(text, ["error"]);
   return isEmpty || span === undefined
     ? "The daemon did not say why"
-    : text.slice(span.start, Math.min(span.end, span.start + WORDS_LIMIT));
+    : text.slice(
+      span.start,
+      Math.min(span.end, span.start + MAX_ERROR_TEXT_CHARS),
+    );
 }

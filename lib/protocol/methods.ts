@@ -11,7 +11,7 @@ import type { Method } from "./mcp_types.ts";
 export type RetryPolicy = "safe" | "always" | "never";
 
 /** Requests that do the same thing when they are done twice (MCP: they read, or they set what is set already). */
-const SAFE_METHODS: ReadonlySet<Method> = new Set<Method>([
+const IDEMPOTENT_METHODS: ReadonlySet<Method> = new Set<Method>([
   "initialize",
   "ping",
   "server/discover",
@@ -32,13 +32,13 @@ const SAFE_METHODS: ReadonlySet<Method> = new Set<Method>([
 ]);
 
 /** Whether a request opens a stream of notifications, which has no answer worth waiting for (MCP 2026-07-28, subscriptions). */
-export function isSubscription(method: Method | undefined): boolean {
+export function isSubscriptionMethod(method: Method | undefined): boolean {
   return method === "subscriptions/listen";
 }
 
 /** Requests that are held for as long as the client wants: an error would end a subscription, or make a client take the daemon for an older one (MCP 2026-07-28, basic/versioning). */
-export function isStanding(method: Method): boolean {
-  return isSubscription(method) || method === "server/discover";
+export function isLongLived(method: Method): boolean {
+  return isSubscriptionMethod(method) || method === "server/discover";
 }
 
 /** Whether a request asks who the daemon is: a client opens with one of them. */
@@ -47,21 +47,23 @@ export function isOpening(method: Method): boolean {
 }
 
 /** Whether a daemon may work on a request for a while: any but a ping, and but those that are held. */
-export function isCall(method: Method): boolean {
-  return method !== "ping" && !isStanding(method);
+export function mayTakeLong(method: Method): boolean {
+  return method !== "ping" && !isLongLived(method);
 }
 
 /**
  * Whether a request does no more when it is executed twice.
  *
- * @param hinted whether the tool of that name is annotated as read-only or idempotent
+ * @param isToolIdempotent whether the tool of that name is annotated as read-only or idempotent
  */
-export function isSafe(
+export function isIdempotent(
   request: Request,
-  hinted: (tool: string) => boolean,
+  isToolIdempotent: (tool: string) => boolean,
 ): boolean {
-  if (request.method !== "tools/call") return SAFE_METHODS.has(request.method);
+  if (request.method !== "tools/call") {
+    return IDEMPOTENT_METHODS.has(request.method);
+  }
   const { params } = request;
   if (!isRecord(params) || typeof params.name !== "string") return false;
-  return params.task === undefined && hinted(params.name);
+  return params.task === undefined && isToolIdempotent(params.name);
 }

@@ -5,7 +5,7 @@
  */
 
 /** The newest first (MCP, lifecycle). */
-const LEGACY: readonly [string, ...string[]] = [
+const INITIALIZE_VERSIONS: readonly [string, ...string[]] = [
   "2025-11-25",
   "2025-06-18",
   "2025-03-26",
@@ -14,11 +14,12 @@ const LEGACY: readonly [string, ...string[]] = [
 ];
 
 /** Whether it is one of them. */
-export function isLegacy(version: unknown): boolean {
-  return LEGACY.some((known) => known === version);
+export function usesInitialize(version: unknown): boolean {
+  return INITIALIZE_VERSIONS.some((known) => known === version);
 }
 
 /** What a server that knows them all answers to a client that asks for one (MCP, lifecycle: version negotiation). */
-export function agree(asked: unknown): string {
-  return LEGACY.find((known) => known === asked) ?? LEGACY[0];
+export function negotiateVersion(requested: unknown): string {
+  return INITIALIZE_VERSIONS.find((known) => known === requested) ??
+    INITIALIZE_VERSIONS[0];
 }

@@ -4,77 +4,83 @@
  * @module
  */
 
-import { folderOf } from "../text/paths.ts";
-import { messageOf } from "../text/error_message.ts";
+import { parentFolderOf } from "../text/paths.ts";
+import { errorMessageOf } from "../text/error_message.ts";
 import type { Config } from "../config/config.ts";
-import { readOwn, replace, take } from "../runtime/atomic_file.ts";
+import { acquireLock, readOwned, writeAtomic } from "../runtime/atomic_file.ts";
 import { type Host } from "../runtime/host.ts";
-import { merged, NOTHING, type Remembered } from "../cache/cache.ts";
 import {
-  fromText,
-  isWritten,
-  MEMORY_LIMIT,
-  type Owner,
-  toText,
+  type CachedResults,
+  EMPTY_CACHED_RESULTS,
+  mergeCachedResults,
+} from "../cache/cache.ts";
+import {
+  type CacheKey,
+  isCacheFileText,
+  MAX_CACHE_FILE_BYTES,
+  parseCache,
+  serializeCache,
 } from "../cache/format.ts";
-import { stateFolder } from "../runtime/state_dir.ts";
-import { claim, Distrust } from "../runtime/ownership.ts";
+import { stateFolder } from "../runtime/state_folder.ts";
+import { NotOwnedError, secureOwnFolder } from "../runtime/ownership.ts";
 
 /** For how many users of a daemon there is a file each. */
-const USER_LIMIT = 8;
+const MAX_FILES_PER_DAEMON = 8;
 /** At which age a file that is yet to be renamed is nobody's, in milliseconds. */
-const LEFT_MS = 3_600_000;
+const ORPHANED_TEMP_FILE_MS = 3_600_000;
 /** How the name of such a file ends. */
-const UNFINISHED = /^([0-9a-f]{4}\.json)?\.\d+-[0-9a-z]+\.tmp$/;
+const TEMP_FILE_REST = /^([0-9a-f]{4}\.json)?\.\d+-[0-9a-z]+\.tmp$/;
 
 /** A memory that may be kept, and what was in it. */
-export interface Kept {
+export interface CacheFile {
   /** Where it is. */
   readonly path: string;
   /** What was in it. */
-  readonly remembered: Remembered;
+  readonly results: CachedResults;
   /** Why nothing was, where that is worth a log line. */
-  readonly trouble?: string;
+  readonly problem?: string;
   /** The file or folder that is not believed to be ours. */
   readonly distrusted?: string;
   /** What is there is not ours, or the user has named it: it is left alone. */
-  readonly isForeign?: true;
+  readonly isReadOnly?: true;
 }
 
 /** Reads the memory that a `--cache` setting names; `undefined` for none. */
-export function readState(
+export function readCacheFile(
   setting: string,
-  owner: Owner,
+  cacheKey: CacheKey,
   host: Host,
-): Kept | undefined {
-  const place = placeOf(setting, owner, host);
-  return place && readAt(place, owner, host);
+): CacheFile | undefined {
+  const location = cacheLocationOf(setting, cacheKey, host);
+  return location && readCacheAt(location, cacheKey, host);
 }
 
-function readAt(place: Place, owner: Owner, host: Host): Kept {
-  const { path, isNamed } = place;
-  const failed = (trouble: string, isForeign = isNamed): Kept => ({
+function readCacheAt(
+  location: CacheLocation,
+  cacheKey: CacheKey,
+  host: Host,
+): CacheFile {
+  const { path, isUserNamed } = location;
+  const unusable = (problem: string, isReadOnly = isUserNamed): CacheFile => ({
     path,
-    remembered: NOTHING,
-    trouble,
-    ...(isForeign && { isForeign }),
+    results: EMPTY_CACHED_RESULTS,
+    problem,
+    ...(isReadOnly && { isReadOnly }),
   });
   try {
-    const user = userOf(place, host);
+    const getUserId = cacheUserIdGetter(location, host);
     // The folder of a file that the user has named is the user's business.
-    if (!isNamed) claim(host, stateFolder(host)!, user);
-    const found = readOwn(host, path, MEMORY_LIMIT, user);
-    if (found === undefined) return { path, remembered: NOTHING };
-    const remembered = fromText(found.text, owner, found.ageMs);
-    return typeof remembered === "string"
-      ? failed(remembered)
-      : { path, remembered };
+    if (!isUserNamed) secureOwnFolder(host, stateFolder(host)!, getUserId);
+    const file = readOwned(host, path, MAX_CACHE_FILE_BYTES, getUserId);
+    if (file === undefined) return { path, results: EMPTY_CACHED_RESULTS };
+    const results = parseCache(file.text, cacheKey, file.ageMs);
+    return typeof results === "string" ? unusable(results) : { path, results };
   } catch (error) {
-    const why = messageOf(error);
-    if (error instanceof Distrust) {
-      return { ...failed(why, true), distrusted: error.path };
+    const why = errorMessageOf(error);
+    if (error instanceof NotOwnedError) {
+      return { ...unusable(why, true), distrusted: error.path };
     }
-    return failed(`it cannot be read (${why})`);
+    return unusable(`it cannot be read (${why})`);
   }
 }
 
@@ -82,48 +88,55 @@ function readAt(place: Place, owner: Owner, host: Host): Kept {
  * Keeps what was learned, with what other processes have kept meanwhile. Throws
  * if it cannot.
  *
- * @param turn whether it waits for its turn; what another process keeps at the same moment may be lost if it does not
+ * @param lockMode whether it waits for its turn; what another process keeps at the same moment may be lost if it does not
  * @returns `taken` where another process is at it
  */
-export async function writeState(
+export async function writeCacheFile(
   setting: string,
-  owner: Owner,
-  learned: Remembered,
+  cacheKey: CacheKey,
+  newResults: CachedResults,
   host: Host,
-  turn: "waits" | "last" = "waits",
+  lockMode: "waits" | "last" = "waits",
 ): Promise<"kept" | "taken"> {
-  const place = placeOf(setting, owner, host);
-  if (place === undefined) return "kept";
-  const { path, isNamed } = place;
-  const folder = folderOf(path);
-  const user = userOf(place, host);
-  if (!isNamed) claim(host, stateFolder(host)!, user);
+  const location = cacheLocationOf(setting, cacheKey, host);
+  if (location === undefined) return "kept";
+  const { path, isUserNamed } = location;
+  const folder = parentFolderOf(path);
+  const getUserId = cacheUserIdGetter(location, host);
+  if (!isUserNamed) secureOwnFolder(host, stateFolder(host)!, getUserId);
   if (folder !== "") host.makeFolder(folder);
   // Who reads while another writes would take its news away.
-  const isTaken = take(host, lockOf(path), user);
-  if (!isTaken && turn === "waits") return "taken";
+  const hasLock = acquireLock(host, lockPathOf(path), getUserId);
+  if (!hasLock && lockMode === "waits") return "taken";
   try {
-    const { isForeign, trouble, remembered } = readAt(place, owner, host);
-    if (isForeign) throw new Error(trouble);
-    const text = toText(owner, merged(remembered, learned));
-    if (new TextEncoder().encode(text).length > MEMORY_LIMIT) {
+    const { isReadOnly, problem, results } = readCacheAt(
+      location,
+      cacheKey,
+      host,
+    );
+    if (isReadOnly) throw new Error(problem);
+    const text = serializeCache(
+      cacheKey,
+      mergeCachedResults(results, newResults),
+    );
+    if (new TextEncoder().encode(text).length > MAX_CACHE_FILE_BYTES) {
       throw new Error("it would be too large");
     }
     const isNew = host.lstat(path) === undefined;
-    await replace(host, path, text);
+    await writeAtomic(host, path, text);
     try {
-      tidy(place, isNew, host, user);
+      removeObsoleteFiles(location, isNew, host, getUserId);
     } catch {
       // What is there too much takes nothing from anybody.
     }
   } finally {
-    if (isTaken) letGo(host, lockOf(path));
+    if (hasLock) releaseLock(host, lockPathOf(path));
   }
   return "kept";
 }
 
 /** Removes a lock. Where it cannot be removed, its age says that it has no owner. */
-function letGo(host: Host, lock: string): void {
+function releaseLock(host: Host, lock: string): void {
   try {
     host.remove(lock);
   } catch {
@@ -132,72 +145,82 @@ function letGo(host: Host, lock: string): void {
 }
 
 /** The lock under which a file is read and written. */
-export function lockOf(path: string): string {
+export function lockPathOf(path: string): string {
   return `${path}.lock`;
 }
 
-interface Place {
+interface CacheLocation {
   readonly path: string;
-  readonly isNamed: boolean;
+  readonly isUserNamed: boolean;
 }
 
 /** Where the memory of a setting is; `undefined` where there is to be none. */
-function placeOf(
+function cacheLocationOf(
   setting: string,
-  owner: Owner,
+  cacheKey: CacheKey,
   host: Host,
-): Place | undefined {
+): CacheLocation | undefined {
   if (/^(off|0)$/i.test(setting)) return undefined;
-  const isNamed = !/^on$/i.test(setting);
-  const path = isNamed ? setting : pathOf(owner, host);
-  return path === undefined ? undefined : { path, isNamed };
+  const isUserNamed = !/^on$/i.test(setting);
+  const path = isUserNamed ? setting : cachePathOf(cacheKey, host);
+  return path === undefined ? undefined : { path, isUserNamed };
 }
 
 /** Says whose files ours are, to who must know. */
-function userOf({ path }: Place, host: Host): () => number | undefined {
-  return () => host.user(folderOf(path) || ".");
+function cacheUserIdGetter(
+  { path }: CacheLocation,
+  host: Host,
+): () => number | undefined {
+  return () => host.userIdIn(parentFolderOf(path) || ".");
 }
 
 /** Whose memory a proxy with these settings uses. */
-export function ownerOf(
-  { url, shownUrl, dialect, headers, helloToken }: Pick<
+export function cacheKeyOf(
+  { url, redactedUrl, dialect, headers, helloToken }: Pick<
     Config,
-    "url" | "shownUrl" | "dialect" | "headers" | "helloToken"
+    "url" | "redactedUrl" | "dialect" | "headers" | "helloToken"
   >,
-): Owner {
-  const user = trace(JSON.stringify([headers, helloToken]));
-  return { daemon: shownUrl, key: trace(url), dialect, user };
+): CacheKey {
+  const credentialsHash = fingerprint(JSON.stringify([headers, helloToken]));
+  return {
+    daemon: redactedUrl,
+    key: fingerprint(url),
+    dialect,
+    user: credentialsHash,
+  };
 }
 
 /** Removes what nobody needs beside a file that was just written. Only what we have written goes. */
-function tidy(
-  { path, isNamed }: Place,
+function removeObsoleteFiles(
+  { path, isUserNamed }: CacheLocation,
   isNew: boolean,
   host: Host,
-  user: () => number | undefined,
+  getUserId: () => number | undefined,
 ): void {
-  const folder = folderOf(path);
-  const end = isNamed ? path.length : path.lastIndexOf("-") + 1;
-  const stem = path.slice(folder.length, end);
-  const files = host.list(folder === "" ? "." : folder)
-    .filter((name) => name.startsWith(stem))
-    .map((name) => ({ path: folder + name, rest: name.slice(stem.length) }));
+  const folder = parentFolderOf(path);
+  const prefixEnd = isUserNamed ? path.length : path.lastIndexOf("-") + 1;
+  const prefix = path.slice(folder.length, prefixEnd);
+  const files = host.listFolder(folder === "" ? "." : folder)
+    .filter((name) => name.startsWith(prefix))
+    .map((name) => ({ path: folder + name, rest: name.slice(prefix.length) }));
   const at = ({ path }: { path: string }): number =>
     host.lstat(path)?.modifiedAt ?? 0;
   // What was never renamed: its process was killed.
-  const left = files.filter((file) =>
-    UNFINISHED.test(file.rest) && Date.now() - at(file) > LEFT_MS
+  const orphaned = files.filter((file) =>
+    TEMP_FILE_REST.test(file.rest) &&
+    Date.now() - at(file) > ORPHANED_TEMP_FILE_MS
   );
   // Who shows the daemon another token at each start has a new file each time.
-  const old = isNamed || !isNew ? [] : files
+  const surplus = isUserNamed || !isNew ? [] : files
     .filter(({ rest }) => /^[0-9a-f]{4}\.json$/.test(rest))
     .map((file) => ({ ...file, at: at(file) }))
     .toSorted((a, b) => b.at - a.at)
-    .slice(USER_LIMIT);
-  for (const { path } of [...old, ...left]) {
+    .slice(MAX_FILES_PER_DAEMON);
+  for (const { path } of [...surplus, ...orphaned]) {
     try {
-      const text = readOwn(host, path, MEMORY_LIMIT, user)?.text ?? "";
-      if (isWritten(text)) host.remove(path);
+      const text =
+        readOwned(host, path, MAX_CACHE_FILE_BYTES, getUserId)?.text ?? "";
+      if (isCacheFileText(text)) host.remove(path);
     } catch {
       // It is not ours, or has just gone.
     }
@@ -205,20 +228,20 @@ function tidy(
 }
 
 /** One file for each daemon, dialect and user, in the user's state folder; `undefined` where there is none. */
-function pathOf(
-  { daemon, key, dialect, user }: Owner,
+function cachePathOf(
+  { daemon, key, dialect, user }: CacheKey,
   host: Host,
 ): string | undefined {
   const folder = stateFolder(host);
   if (folder === undefined) return undefined;
   const name = daemon.replace(/^wss?:\/\//, "").replace(/[^\w.-]+/g, "_");
-  const place = hash(daemon, 0x811c9dc5) + hash(daemon, 0x01234567);
-  const file = [dialect, name.slice(0, 60), place + key, user].join("-");
+  const daemonHash = fnv1a(daemon, 0x811c9dc5) + fnv1a(daemon, 0x01234567);
+  const file = [dialect, name.slice(0, 60), daemonHash + key, user].join("-");
   return `${folder}/${file}.json`;
 }
 
 /** FNV-1a, 32 bits. */
-function hash(text: string, seed: number): string {
+function fnv1a(text: string, seed: number): string {
   let value = seed;
   for (let i = 0; i < text.length; i++) {
     value = Math.imul(value ^ text.charCodeAt(i), 0x01000193);
@@ -227,7 +250,7 @@ function hash(text: string, seed: number): string {
 }
 
 /** So much of a secret as tells it from another one, and no more: 16 bits do not lead back to it. */
-function trace(secret: string): string {
-  const value = Number.parseInt(hash(secret, 0x811c9dc5), 16);
+function fingerprint(secret: string): string {
+  const value = Number.parseInt(fnv1a(secret, 0x811c9dc5), 16);
   return ((value >>> 16) ^ (value & 0xffff)).toString(16).padStart(4, "0");
 }

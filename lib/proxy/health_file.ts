@@ -4,19 +4,24 @@
  * @module
  */
 
-import { dig } from "../protocol/jsonrpc.ts";
+import { getNested } from "../protocol/jsonrpc.ts";
 
 /** What a health file tells. */
-export type Health = "missing" | "unreadable" | { readonly ageMs: number };
+export type HealthFileState = "missing" | "unreadable" | {
+  readonly ageMs: number;
+};
 
 /**
  * Reads a health file; the daemon overwrites it in place, so half of it may be
  * there.
  *
  * @param readText gives the text, or throws
- * @param wallMs milliseconds since 1970
+ * @param wallClockMs milliseconds since 1970
  */
-export function readHealth(readText: () => string, wallMs: number): Health {
+export function readHealthFile(
+  readText: () => string,
+  wallClockMs: number,
+): HealthFileState {
   let text: string;
   try {
     text = readText();
@@ -24,9 +29,9 @@ export function readHealth(readText: () => string, wallMs: number): Health {
     return "missing";
   }
   try {
-    const seconds = dig(JSON.parse(text), "t");
+    const seconds = getNested(JSON.parse(text), "t");
     if (typeof seconds !== "number") return "unreadable";
-    return { ageMs: Math.max(0, wallMs - seconds * 1000) };
+    return { ageMs: Math.max(0, wallClockMs - seconds * 1000) };
   } catch {
     return "unreadable";
   }

@@ -4,26 +4,26 @@
  * @module
  */
 
-import type { Level, LogEffect } from "../events.ts";
-import type { Hide } from "../config/secrets.ts";
+import type { LogEffect, LogLevel } from "../events.ts";
+import type { Redactor } from "../config/secrets.ts";
 
-const RANK = { debug: 0, info: 1, warn: 2, error: 3 } as const;
+const LEVEL_RANK = { debug: 0, info: 1, warn: 2, error: 3 } as const;
 
 /** A function that writes what matters enough, without secrets. */
-export function logger(
-  level: Level,
+export function createLogger(
+  level: LogLevel,
   format: "text" | "json",
   write: (line: string) => void,
-  hide: Hide,
+  redact: Redactor,
 ): (entry: Omit<LogEffect, "type">) => void {
-  return ({ level: own, event, message: words }) => {
-    if (RANK[own] < RANK[level]) return;
-    const message = hide(words);
+  return ({ level: entryLevel, event, message: unredacted }) => {
+    if (LEVEL_RANK[entryLevel] < LEVEL_RANK[level]) return;
+    const message = redact(unredacted);
     const time = new Date().toISOString();
     write(
       format === "json"
-        ? JSON.stringify({ time, level: own, event, message })
-        : `${time} ${own.toUpperCase().padEnd(5)} alwaysup: ${message}`,
+        ? JSON.stringify({ time, level: entryLevel, event, message })
+        : `${time} ${entryLevel.toUpperCase().padEnd(5)} alwaysup: ${message}`,
     );
   };
 }

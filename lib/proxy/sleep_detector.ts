@@ -7,17 +7,17 @@
 import type { SessionEvent } from "../events.ts";
 
 /** What is late by less is a busy machine, in milliseconds. */
-const NAP_MS = 3_000;
+const SLEEP_THRESHOLD_MS = 3_000;
 
 /** The clocks at the last look. */
-export class Naps {
-  #now: number;
-  #wall: number;
+export class SleepDetector {
+  #lastNow: number;
+  #lastWallClock: number;
 
   /** Two clocks: one that only ever runs forward, and the wall's. Milliseconds. */
-  constructor(now: number, wall: number) {
-    this.#now = now;
-    this.#wall = wall;
+  constructor(now: number, wallClock: number) {
+    this.#lastNow = now;
+    this.#lastWallClock = wallClock;
   }
 
   /**
@@ -26,17 +26,23 @@ export class Naps {
    * machine that slept the wall's clock went on, and the other one stood still
    * on some systems, and did not on others.
    *
-   * @param dueAt when the program wanted to be woken
+   * @param timerAt when the program wanted to be woken
    */
-  look(now: number, wall: number, dueAt: number): SessionEvent | undefined {
-    const since = now - this.#now;
-    const late = now - Math.max(dueAt, this.#now);
-    const ahead = (wall - this.#wall) - since;
-    this.#now = now;
-    this.#wall = wall;
-    const gap = late > NAP_MS ? since : 0;
-    const unseen = ahead > NAP_MS ? ahead : 0;
-    if (gap === 0 && unseen === 0) return undefined;
-    return { type: "resumed", gap, unseen };
+  check(
+    now: number,
+    wallClock: number,
+    timerAt: number,
+  ): SessionEvent | undefined {
+    const elapsedMs = now - this.#lastNow;
+    const lateMs = now - Math.max(timerAt, this.#lastNow);
+    const wallClockLeadMs = (wallClock - this.#lastWallClock) - elapsedMs;
+    this.#lastNow = now;
+    this.#lastWallClock = wallClock;
+    const monotonicGapMs = lateMs > SLEEP_THRESHOLD_MS ? elapsedMs : 0;
+    const suspendedMs = wallClockLeadMs > SLEEP_THRESHOLD_MS
+      ? wallClockLeadMs
+      : 0;
+    if (monotonicGapMs === 0 && suspendedMs === 0) return undefined;
+    return { type: "resumed", monotonicGapMs, suspendedMs };
   }
 }

@@ -7,10 +7,10 @@
 
 import { isRecord } from "../protocol/jsonrpc.ts";
 import { FAILURE_CAUSES } from "../link/link.ts";
-import type { Snapshot, Standing } from "../session/snapshot.ts";
+import type { ConnectionState, Snapshot } from "../session/snapshot.ts";
 
 /** What does not change while a proxy runs. */
-export interface Facts {
+export interface ProxyInfo {
   /** The process's number. */
   readonly pid: number;
   /** The program's version. */
@@ -28,79 +28,82 @@ export interface Facts {
 }
 
 /** A running proxy; every moment is in milliseconds since 1970. */
-export interface Running extends Facts, Snapshot {}
+export interface ProxyStatus extends ProxyInfo, Snapshot {}
 
 /** What others get of a running proxy as JSON: what is only for this program is left out. */
 export function publicOf(
-  { lastErrorCause: _, ...running }: Running,
-): Omit<Running, "lastErrorCause"> {
+  { lastErrorCause: _, ...running }: ProxyStatus,
+): Omit<ProxyStatus, "lastErrorCause"> {
   return running;
 }
 
 /** How often a file is written at least, in milliseconds. */
-export const BEAT_MS = 20_000;
+export const REFRESH_INTERVAL_MS = 20_000;
 /** The age at which a file without a lock is nobody's. */
-export const STALE_MS = 3 * BEAT_MS;
+export const STALE_STATUS_MS = 3 * REFRESH_INTERVAL_MS;
 /** The largest file that is read, in bytes. */
-export const RUNNING_LIMIT = 64 * 1024;
-const FORMAT = 1;
+export const MAX_STATUS_FILE_BYTES = 64 * 1024;
+const STATUS_FORMAT_VERSION = 1;
 
 /** The file's text; `ahead` is how far the wall's clock is ahead of the session's, in milliseconds. */
-export function toText(
-  facts: Facts,
+export function serializeStatus(
+  info: ProxyInfo,
   { standing, ...snapshot }: Snapshot,
-  ahead: number,
+  wallClockOffsetMs: number,
 ): string {
-  const moved = Object.fromEntries(
+  const onWallClock = Object.fromEntries(
     Object.entries(standing).map(([name, value]) => [
       name,
-      /^(since|nextAt)$/.test(name) ? Math.round(Number(value) + ahead) : value,
+      /^(since|nextAt)$/.test(name)
+        ? Math.round(Number(value) + wallClockOffsetMs)
+        : value,
     ]),
   );
-  const format = { alwaysup: FORMAT };
+  const format = { alwaysup: STATUS_FORMAT_VERSION };
   return `${
-    JSON.stringify({ ...format, ...facts, ...snapshot, standing: moved })
+    JSON.stringify({ ...format, ...info, ...snapshot, standing: onWallClock })
   }\n`;
 }
 
 /** Reads the file's text; `undefined` if it is not one of ours. */
-export function fromText(text: string): Running | undefined {
+export function parseStatus(text: string): ProxyStatus | undefined {
   let it: unknown;
   try {
     it = JSON.parse(text);
   } catch {
     return undefined;
   }
-  if (!isRecord(it) || it.alwaysup !== FORMAT) return undefined;
+  if (!isRecord(it) || it.alwaysup !== STATUS_FORMAT_VERSION) return undefined;
   const numbers = [it.pid, it.startedAt, it.reconnects, it.owed];
   const texts = [it.version, it.runtime, it.url, it.dialect];
-  const maybe = [it.client ?? "", it.lastError ?? ""];
-  const isOurs = numbers.every(Number.isFinite) &&
-    [...texts, ...maybe].every((text) => typeof text === "string") &&
-    /^(lock|heartbeat)$/.test(String(it.sign)) && isStanding(it.standing);
+  const optionalTexts = [it.client ?? "", it.lastError ?? ""];
+  const isStatus = numbers.every(Number.isFinite) &&
+    [...texts, ...optionalTexts].every((text) => typeof text === "string") &&
+    /^(lock|heartbeat)$/.test(String(it.sign)) &&
+    isConnectionState(it.standing);
   // A proxy of an older version says nothing of its daemon.
   const { connections = "unknown", answersDuringCalls, lastErrorCause: cause } =
     it;
-  const isKnown = /^(one|many|unknown)$/.test(String(connections)) &&
+  const isCapacityValid = /^(one|many|unknown)$/.test(String(connections)) &&
     typeof (answersDuringCalls ?? false) === "boolean";
-  if (!isOurs || !isKnown) return undefined;
+  if (!isStatus || !isCapacityValid) return undefined;
   // One that a newer version has named is as good as none.
   const lastErrorCause = FAILURE_CAUSES.find((it) => it === cause);
-  return { ...it, connections, lastErrorCause } as unknown as Running;
+  return { ...it, connections, lastErrorCause } as unknown as ProxyStatus;
 }
 
 /** Whether a text is one that a proxy has written, or what a power cut has left of it: nothing, or as many zeros. */
-export function isWritten(text: string): boolean {
+export function isStatusText(text: string): boolean {
   if (/^\0*$/.test(text)) return true;
   try {
     const it: unknown = JSON.parse(text);
-    return isRecord(it) && it.alwaysup === FORMAT;
+    return isRecord(it) && it.alwaysup === STATUS_FORMAT_VERSION;
   } catch {
     return false;
   }
 }
 
-function isStanding(it: unknown): it is Standing {
+function isConnectionState(it: unknown): it is ConnectionState {
   if (!isRecord(it)) return false;
   switch (it.phase) {
     case "ready":
@@ -117,15 +120,20 @@ function isStanding(it: unknown): it is Standing {
 }
 
 /** Where a connection is, in words, e.g. `waiting, attempt 14, next in 12 s`. */
-export function inWords(standing: Standing, now: number): string {
+export function describeConnectionState(
+  standing: ConnectionState,
+  now: number,
+): string {
   switch (standing.phase) {
     case "ready":
-      return `ready ${span(now - standing.since)}`;
+      return `ready ${formatDuration(now - standing.since)}`;
     case "checking":
       return "silent, being checked";
     case "waiting": {
       const { attempt, nextAt } = standing;
-      return `waiting, attempt ${attempt}, next in ${span(nextAt - now)}`;
+      return `waiting, attempt ${attempt}, next in ${
+        formatDuration(nextAt - now)
+      }`;
     }
     case "dialing":
       return `dialing, attempt ${standing.attempt}`;
@@ -139,7 +147,7 @@ export function inWords(standing: Standing, now: number): string {
 }
 
 /** A time as people say it, in its largest unit, e.g. `2 h`. */
-export function span(ms: number): string {
+export function formatDuration(ms: number): string {
   const units = [["d", 86_400_000], ["h", 3_600_000], ["min", 60_000]] as const;
   const [unit, size] = units.find(([, size]) => ms >= size) ?? ["s", 1_000];
   return `${Math.max(0, Math.floor(ms / size))} ${unit}`;

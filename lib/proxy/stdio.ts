@@ -5,19 +5,19 @@
  */
 
 import {
-  ContentLength,
-  type Framed,
-  type Line,
+  type ContentLengthEvent,
+  ContentLengthParser,
+  type InputLine,
 } from "../protocol/content_length.ts";
 
 const LF = 0x0a;
 const CR = 0x0d;
 /** How much is kept of each end of a line that is too long, in bytes. */
-const END = 1024;
+const EDGE_BYTES = 1024;
 /** Up to here parts of a line are joined while it grows, in bytes. */
-const SMALL = 16 * 1024;
+const JOIN_LIMIT_BYTES = 16 * 1024;
 /** How much is written at once, in UTF-16 units. */
-const BATCH = 1024 * 1024;
+const MAX_WRITE_UNITS = 1024 * 1024;
 
 /**
  * Splits bytes into lines: LF or CRLF ends one, and characters may be split
@@ -26,87 +26,100 @@ const BATCH = 1024 * 1024;
  * else end a piece: the length.
  */
 export class LineSplitter {
-  readonly #limit: number;
+  readonly #maxBytes: number;
   readonly #decoder = new TextDecoder();
-  readonly #framing: ContentLength;
+  readonly #framing: ContentLengthParser;
   #parts: Uint8Array[] = [];
   #size = 0;
   /** The ends of a line over the limit. */
-  #ends: { head: Uint8Array; tail: Uint8Array } | undefined;
+  #edges: { head: Uint8Array; tail: Uint8Array } | undefined;
 
   /**
    * A splitter at the start of a line.
    *
-   * @param limit the longest line that is kept, in bytes; of a longer one only the length is
+   * @param maxBytes the longest line that is kept, in bytes; of a longer one only the length is
    */
-  constructor(limit: number) {
-    this.#limit = limit;
-    this.#framing = new ContentLength(limit);
+  constructor(maxBytes: number) {
+    this.#maxBytes = maxBytes;
+    this.#framing = new ContentLengthParser(maxBytes);
   }
 
   /** The lines that end in this chunk. */
-  *push(chunk: Uint8Array): Generator<Line | Framed> {
+  *push(chunk: Uint8Array): Generator<InputLine | ContentLengthEvent> {
     let start = 0;
     for (;;) {
       const end = chunk.indexOf(LF, start);
-      const due = start + this.#framing.room - this.#size;
-      if (due <= chunk.length && (end === -1 || due <= end)) {
-        this.#keep(chunk.slice(start, due));
-        start = due;
-        const body = this.#framing.whole(this.#decode(join(this.#parts)));
+      const bodyEnd = start + this.#framing.remainingBytes - this.#size;
+      if (bodyEnd <= chunk.length && (end === -1 || bodyEnd <= end)) {
+        this.#append(chunk.slice(start, bodyEnd));
+        start = bodyEnd;
+        const body = this.#framing.tryFinishBody(
+          this.#decode(concatBytes(this.#parts)),
+        );
         if (body === undefined) continue;
-        this.#forget();
+        this.#reset();
         yield body;
         continue;
       }
       if (end === -1) break;
       const bytes = this.#size + end + 1 - start;
-      yield* this.#framing.take(this.#end(chunk.subarray(start, end)), bytes);
+      yield* this.#framing.handleLine(
+        this.#finishLine(chunk.subarray(start, end)),
+        bytes,
+      );
       start = end + 1;
     }
-    if (start < chunk.length) this.#keep(chunk.slice(start));
+    if (start < chunk.length) this.#append(chunk.slice(start));
   }
 
   /** The line that nothing ended. */
-  *flush(): Generator<Line | Framed> {
+  *flush(): Generator<InputLine | ContentLengthEvent> {
     const size = this.#size;
-    if (size > 0) yield* this.#framing.take(this.#end(new Uint8Array()), size);
+    if (size > 0) {
+      yield* this.#framing.handleLine(this.#finishLine(new Uint8Array()), size);
+    }
     yield* this.#framing.flush();
   }
 
-  #keep(part: Uint8Array): void {
+  #append(part: Uint8Array): void {
     this.#size += part.length;
     this.#parts.push(part);
     // Bytes that come one by one must not cost an object each.
     for (let last = this.#parts.length - 1; last > 0; last--) {
       const pair = this.#parts.slice(last - 1);
-      if (pair[0]!.length > pair[1]!.length || pair[1]!.length > SMALL) break;
-      this.#parts.splice(last - 1, 2, join(pair));
+      if (
+        pair[0]!.length > pair[1]!.length || pair[1]!.length > JOIN_LIMIT_BYTES
+      ) break;
+      this.#parts.splice(last - 1, 2, concatBytes(pair));
     }
-    if (this.#size <= this.#limit) return;
-    const whole = join(this.#parts);
-    const head = this.#ends?.head ?? whole.slice(0, END);
-    this.#ends = { head, tail: whole.slice(-END) };
-    this.#parts = [this.#ends.tail];
+    if (this.#size <= this.#maxBytes) return;
+    const whole = concatBytes(this.#parts);
+    const head = this.#edges?.head ?? whole.slice(0, EDGE_BYTES);
+    this.#edges = { head, tail: whole.slice(-EDGE_BYTES) };
+    this.#parts = [this.#edges.tail];
   }
 
-  #end(part: Uint8Array): Line {
+  #finishLine(part: Uint8Array): InputLine {
     // Most lines lie in one chunk, and need no copy.
-    if (this.#size === 0 && part.length <= this.#limit) {
+    if (this.#size === 0 && part.length <= this.#maxBytes) {
       return { type: "line", text: this.#decode(part) };
     }
-    this.#keep(part);
-    const [bytes, ends, whole] = [this.#size, this.#ends, join(this.#parts)];
-    this.#forget();
-    if (ends === undefined) return { type: "line", text: this.#decode(whole) };
-    const [head, tail] = [this.#decode(ends.head), this.#decode(ends.tail)];
-    return { type: "overlong", bytes, head, tail };
+    this.#append(part);
+    const [bytes, edges, whole] = [
+      this.#size,
+      this.#edges,
+      concatBytes(this.#parts),
+    ];
+    this.#reset();
+    if (edges === undefined) return { type: "line", text: this.#decode(whole) };
+    const [head, tail] = [this.#decode(edges.head), this.#decode(edges.tail)];
+    return { type: "line-too-long", bytes, head, tail };
   }
 
-  #forget(): void {
+  #reset(): void {
     this.#size = 0;
     this.#parts = [];
-    this.#ends = undefined;
+    this.#edges = undefined;
   }
 
   #decode(bytes: Uint8Array): string {
@@ -115,7 +128,7 @@ export class LineSplitter {
   }
 }
 
-function join(parts: readonly Uint8Array[]): Uint8Array {
+function concatBytes(parts: readonly Uint8Array[]): Uint8Array {
   const whole = new Uint8Array(
     parts.reduce((size, part) => size + part.length, 0),
   );
@@ -133,56 +146,56 @@ function join(parts: readonly Uint8Array[]): Uint8Array {
  */
 export class LineWriter {
   readonly #write: (bytes: Uint8Array) => Promise<number>;
-  readonly #limit: number;
+  readonly #maxUnits: number;
   readonly #onError: () => void;
   readonly #encoder = new TextEncoder();
   #pending: string[] = [];
-  #size = 0;
-  #pump: Promise<void> | undefined;
+  #pendingUnits = 0;
+  #draining: Promise<void> | undefined;
   #isBroken = false;
   /** Who waits until less is left to be written. */
-  #low: { readonly mark: number; readonly reached: () => void }[] = [];
+  #waiters: { readonly level: number; readonly resolve: () => void }[] = [];
 
   /**
    * A writer to which nothing has been said.
    *
    * @param write writes some of the bytes and says how many
-   * @param limit how many UTF-16 units may wait; what comes above is dropped
+   * @param maxUnits how many UTF-16 units may wait; what comes above is dropped
    * @param onError called once, when writing has failed; nothing is written after that
    */
   constructor(
     write: (bytes: Uint8Array) => Promise<number>,
-    limit: number,
+    maxUnits: number,
     onError: () => void,
   ) {
     this.#write = write;
-    this.#limit = limit;
+    this.#maxUnits = maxUnits;
     this.#onError = onError;
   }
 
   /** Writes a line when the lines before it are written. */
   push(line: string): void {
-    if (this.#isBroken || this.#size > this.#limit) return;
+    if (this.#isBroken || this.#pendingUnits > this.#maxUnits) return;
     this.#pending.push(line);
-    this.#size += line.length;
-    this.#pump ??= this.#drain();
+    this.#pendingUnits += line.length;
+    this.#draining ??= this.#drain();
   }
 
   /** How much waits to be written, in UTF-16 units. */
-  get size(): number {
-    return this.#size;
+  get pendingUnits(): number {
+    return this.#pendingUnits;
   }
 
   /** Resolves when no more than so many UTF-16 units wait, or nothing can be written any more. */
-  async below(mark: number): Promise<void> {
+  async drainedTo(level: number): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
-    this.#low.push({ mark, reached: resolve });
-    await Promise.race([promise, this.#pump]);
+    this.#waiters.push({ level, resolve });
+    await Promise.race([promise, this.#draining]);
   }
 
   /** Resolves when nothing waits to be written. */
-  async idle(): Promise<void> {
-    await this.#pump;
+  async drained(): Promise<void> {
+    await this.#draining;
   }
 
   async #drain(): Promise<void> {
@@ -190,30 +203,35 @@ export class LineWriter {
     await Promise.resolve();
     try {
       while (this.#pending.length > 0) {
-        const bytes = this.#encoder.encode(this.#batch());
+        const bytes = this.#encoder.encode(this.#takeBatch());
         for (let at = 0; at < bytes.length;) {
           at += await this.#write(bytes.subarray(at));
         }
-        for (const it of this.#low) if (this.#size <= it.mark) it.reached();
-        this.#low = this.#low.filter(({ mark }) => this.#size > mark);
+        for (const it of this.#waiters) {
+          if (this.#pendingUnits <= it.level) it.resolve();
+        }
+        this.#waiters = this.#waiters.filter(({ level }) =>
+          this.#pendingUnits > level
+        );
       }
     } catch {
       this.#isBroken = true;
       this.#pending = [];
-      this.#size = 0;
+      this.#pendingUnits = 0;
       this.#onError();
     }
-    this.#pump = undefined;
+    this.#draining = undefined;
   }
 
   /** As many of the lines as one write is good for, but at least one. */
-  #batch(): string {
+  #takeBatch(): string {
     let size = 0;
-    const isWithin = (line: string): boolean => (size += line.length) <= BATCH;
+    const isWithin = (line: string): boolean =>
+      (size += line.length) <= MAX_WRITE_UNITS;
     const end = this.#pending.findIndex((line) => !isWithin(line));
     const lines = this.#pending.splice(0, end === -1 ? Infinity : end || 1);
     const text = lines.join("\n") + "\n";
-    this.#size -= text.length - lines.length;
+    this.#pendingUnits -= text.length - lines.length;
     return text;
   }
 }

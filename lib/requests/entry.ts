@@ -4,16 +4,16 @@
  * @module
  */
 
-import type { Limits } from "./timeouts.ts";
+import type { Timeouts } from "./timeouts.ts";
 import {
-  digId,
+  getNestedId,
   type Id,
   type Notification,
   type Request,
 } from "../protocol/jsonrpc.ts";
 
 /** The settings that bound what is owed; durations in milliseconds, `Infinity` for no limit. */
-export interface LedgerLimits {
+export interface TrackerConfig {
   /** How long a request may wait while no link is ready, over all outages. */
   readonly queueTimeout: number;
   /** How many messages may wait. */
@@ -23,246 +23,266 @@ export interface LedgerLimits {
 }
 
 /** The time between two tellings of what a request waits for, in milliseconds. */
-const TELL_MS = 5_000;
+const WAIT_NOTICE_INTERVAL_MS = 5_000;
 /** How much each of them adds to the progress. */
-const TELL_STEP = 1e-6;
+const WAIT_PROGRESS_STEP = 1e-6;
 
 /** A request that is owed an answer, or a notification that waits to be written. */
-export type Entry<M extends Request | Notification = Request | Notification> =
-  Readonly<Account<M>>;
+export type ReadonlyEntry<
+  M extends Request | Notification = Request | Notification,
+> = Readonly<PendingEntry<M>>;
 
 /** A request whose answer is owed. */
-export type Owed = Entry<Request>;
+export type PendingRequest = ReadonlyEntry<Request>;
 
 /** Why the ledger closed a request's account. */
-export type Expiry =
-  | "unavailable"
-  | "unconfirmed"
-  | "total"
-  | "daemon"
-  | "idle";
+export type ExpiryReason =
+  | "queue-timeout"
+  | "hint-timeout"
+  | "total-timeout"
+  | "daemon-timeout"
+  | "idle-timeout";
 
 /** A hint that must be confirmed before each time that the request is written again. */
-export interface HintWait {
-  /** The epoch of the link on which the daemon is asked for its tools; `undefined` while none is asked. */
-  readonly epoch: number | undefined;
+export interface HintRequirement {
+  /** The connection id of the link on which the daemon is asked for its tools; `undefined` while none is asked. */
+  readonly connectionId: number | undefined;
   /** When it is too late; infinite while no daemon is asked. */
   readonly until: number;
   /** How much time there is in all, but for the question that is open, in milliseconds. */
-  readonly leftMs: number;
+  readonly remainingMs: number;
 }
 
 /** How long daemons have in all to list their tools, in milliseconds. */
-const HINT_MS = 5_000;
+const HINT_TIMEOUT_MS = 5_000;
 
 /** What the ledger knows of one message. */
-export interface Account<M extends Request | Notification> {
+export interface PendingEntry<M extends Request | Notification> {
   /** The message. */
   readonly message: M;
   /** The id; for a notification something that is no JSON text, so that it can meet no id. */
   readonly key: string;
   /** Its place in the order of all that came. */
-  readonly order: number;
+  readonly arrivalNumber: number;
   /** When it came, without the time that the program slept since. */
-  arrived: number;
+  arrivedAt: number;
   /** The progress token that the client gave. */
-  readonly token: Id | undefined;
-  /** The epoch of the link it was written to; `undefined` while it waits. */
-  sentOn: number | undefined;
+  readonly progressToken: Id | undefined;
+  /** The connection id of the link it was written to; `undefined` while it waits. */
+  sentOnConnectionId: number | undefined;
   /** It opened the conversation on that link, which is not ready before the answer. */
-  isGreeting: boolean;
+  isHandshake: boolean;
   /** How long it may take. */
-  readonly limits: Limits;
+  readonly timeouts: Timeouts;
   /** When it was written last. */
   sentAt: number;
   /** Its place in the order of what was written on that link. */
-  number: number;
+  writeNumber: number;
   /** How often it was written, since a daemon last had no room for it. */
-  writes: number;
+  writeCount: number;
   /** How many links were lost while it was in flight. */
-  losses: number;
+  connectionLosses: number;
   /** It waits, but not to be done: what became of it is to be asked. */
-  isHeld: boolean;
+  isOutcomePoll: boolean;
   /** It may be written again only if the daemon's list of tools confirms its tool's hint; `undefined` where no hint is needed. */
-  hint: HintWait | undefined;
+  hintRequirement: HintRequirement | undefined;
   /** The daemon is at its list of tools, and nothing new has come of that. */
-  isParked: boolean;
+  isAwaitingToolList: boolean;
   /** When it may be written again, if not now. */
   notBefore: number | undefined;
   /** The last progress value that went to the client (MCP: it must increase with each notification). */
-  progress: number;
+  clientProgress: number;
   /** When the daemon last said that it is at it, and the progress value if it gave one. */
-  said: { readonly at: number; readonly value: number | undefined } | undefined;
+  daemonProgress:
+    | { readonly at: number; readonly value: number | undefined }
+    | undefined;
   /** When the client is to be told what it waits for. */
-  tellAt: number;
+  waitNoticeAt: number;
   /** How often the client was told that. */
-  tellings: number;
+  waitNoticeCount: number;
   /** How much longer it may wait for a link, in milliseconds, but for the wait that goes on. */
-  queueLeft: number;
+  queueTimeLeftMs: number;
   /** Since when it waits for a link that is ready; `undefined` while it does not. */
-  waitsSince: number | undefined;
+  waitingSince: number | undefined;
   /** When it will have taken too long altogether. */
-  totalUntil: number;
+  totalDeadline: number;
   /** The same by what the daemon itself allows, if nothing else limits it. */
-  daemonUntil: number;
+  daemonDeadline: number;
   /** How long that is from where the daemon said it. */
-  daemonLimit: number | undefined;
+  daemonTimeoutMs: number | undefined;
   /** Since when the daemon has had no room for it. */
-  refusedSince: number | undefined;
+  daemonFullSince: number | undefined;
   /** When the daemon will have been silent about it for too long. */
-  idleUntil: number;
+  idleDeadline: number;
 }
 
 /** The account of a message that has just come, and may wait for a link for so many milliseconds in all. */
-export function open<M extends Request | Notification>(
+export function createEntry<M extends Request | Notification>(
   message: M,
   key: string,
-  order: number,
-  limits: Limits,
+  arrivalNumber: number,
+  timeouts: Timeouts,
   now: number,
-  queueMs: number,
-): Account<M> {
+  queueTimeoutMs: number,
+): PendingEntry<M> {
   return {
     message,
     key,
-    order,
-    arrived: now,
-    token: message.kind === "request"
-      ? digId(message, "_meta", "progressToken")
+    arrivalNumber,
+    arrivedAt: now,
+    progressToken: message.kind === "request"
+      ? getNestedId(message, "_meta", "progressToken")
       : undefined,
-    limits,
+    timeouts,
     sentAt: now,
-    number: 0,
-    sentOn: undefined,
-    isGreeting: false,
-    writes: 0,
-    losses: 0,
-    isHeld: false,
-    hint: undefined,
-    isParked: false,
+    writeNumber: 0,
+    sentOnConnectionId: undefined,
+    isHandshake: false,
+    writeCount: 0,
+    connectionLosses: 0,
+    isOutcomePoll: false,
+    hintRequirement: undefined,
+    isAwaitingToolList: false,
     notBefore: undefined,
-    progress: -Infinity,
-    said: undefined,
-    tellAt: Infinity,
-    tellings: 0,
-    queueLeft: queueMs,
-    waitsSince: undefined,
-    totalUntil: now + (limits.total?.ms ?? Infinity),
-    daemonUntil: Infinity,
-    daemonLimit: undefined,
-    refusedSince: undefined,
-    idleUntil: Infinity,
+    clientProgress: -Infinity,
+    daemonProgress: undefined,
+    waitNoticeAt: Infinity,
+    waitNoticeCount: 0,
+    queueTimeLeftMs: queueTimeoutMs,
+    waitingSince: undefined,
+    totalDeadline: now + (timeouts.total?.ms ?? Infinity),
+    daemonDeadline: Infinity,
+    daemonTimeoutMs: undefined,
+    daemonFullSince: undefined,
+    idleDeadline: Infinity,
   };
 }
 
 /** Every moment that it waits for comes so much later. */
-export function shift(
-  account: Account<Request | Notification>,
+export function postponeEntry(
+  entry: PendingEntry<Request | Notification>,
   ms: number,
 ): void {
-  account.arrived += ms;
-  if (account.said !== undefined) {
-    account.said = { ...account.said, at: account.said.at + ms };
+  entry.arrivedAt += ms;
+  if (entry.daemonProgress !== undefined) {
+    entry.daemonProgress = {
+      ...entry.daemonProgress,
+      at: entry.daemonProgress.at + ms,
+    };
   }
-  if (account.waitsSince !== undefined) account.waitsSince += ms;
-  account.totalUntil += ms;
-  account.daemonUntil += ms;
-  account.idleUntil += ms;
-  account.tellAt += ms;
-  if (account.hint !== undefined) {
-    account.hint = { ...account.hint, until: account.hint.until + ms };
+  if (entry.waitingSince !== undefined) entry.waitingSince += ms;
+  entry.totalDeadline += ms;
+  entry.daemonDeadline += ms;
+  entry.idleDeadline += ms;
+  entry.waitNoticeAt += ms;
+  if (entry.hintRequirement !== undefined) {
+    entry.hintRequirement = {
+      ...entry.hintRequirement,
+      until: entry.hintRequirement.until + ms,
+    };
   }
-  if (account.notBefore !== undefined) account.notBefore += ms;
-  if (account.refusedSince !== undefined) account.refusedSince += ms;
+  if (entry.notBefore !== undefined) entry.notBefore += ms;
+  if (entry.daemonFullSince !== undefined) entry.daemonFullSince += ms;
 }
 
 /** The progress with which the client is told once more what its request waits for; `undefined` where no value would rise. */
-export function tell(
-  account: Account<Request | Notification>,
+export function nextWaitProgress(
+  entry: PendingEntry<Request | Notification>,
   now: number,
 ): number | undefined {
-  account.tellAt = now + TELL_MS;
+  entry.waitNoticeAt = now + WAIT_NOTICE_INTERVAL_MS;
   // So little that the daemon's own is still more.
-  const told = Math.max(0, account.said?.value ?? 0);
-  const progress = told + ++account.tellings * TELL_STEP;
-  return progress > account.progress ? progress : undefined;
+  const reported = Math.max(0, entry.daemonProgress?.value ?? 0);
+  const progress = reported + ++entry.waitNoticeCount * WAIT_PROGRESS_STEP;
+  return progress > entry.clientProgress ? progress : undefined;
 }
 
 /** Whether it is to be written to a link that is ready. */
-export function isQueued(account: Entry): boolean {
-  return account.sentOn === undefined || account.isGreeting;
+export function isQueued(entry: ReadonlyEntry): boolean {
+  return entry.sentOnConnectionId === undefined || entry.isHandshake;
 }
 
 /** A wait for a link begins, if none goes on: what it may wait is the sum of all its waits. */
-export function startWait(
-  account: Account<Request | Notification>,
+export function startQueueTimer(
+  entry: PendingEntry<Request | Notification>,
   now: number,
 ): void {
-  account.waitsSince ??= now;
+  entry.waitingSince ??= now;
 }
 
 /** The wait is over. */
-export function endWait(
-  account: Account<Request | Notification>,
+export function stopQueueTimer(
+  entry: PendingEntry<Request | Notification>,
   now: number,
 ): void {
-  if (account.waitsSince === undefined) return;
-  account.queueLeft -= now - account.waitsSince;
-  account.waitsSince = undefined;
+  if (entry.waitingSince === undefined) return;
+  entry.queueTimeLeftMs -= now - entry.waitingSince;
+  entry.waitingSince = undefined;
 }
 
 /** It must not be written again before a daemon confirms its tool's hint, and none is asked. */
-export function needHint(
-  account: Account<Request | Notification>,
+export function requireHint(
+  entry: PendingEntry<Request | Notification>,
   now: number,
 ): void {
-  const { until, leftMs } = account.hint ??
-    { until: Infinity, leftMs: HINT_MS };
-  const isAsked = until < Infinity;
-  account.hint = {
-    epoch: undefined,
+  const { until, remainingMs } = entry.hintRequirement ??
+    { until: Infinity, remainingMs: HINT_TIMEOUT_MS };
+  const isRequested = until < Infinity;
+  entry.hintRequirement = {
+    connectionId: undefined,
     until: Infinity,
-    leftMs: isAsked ? Math.max(0, until - now) : leftMs,
+    remainingMs: isRequested ? Math.max(0, until - now) : remainingMs,
   };
 }
 
 /** The daemon on a link is asked for it. */
-export function askHint(
-  account: Account<Request | Notification>,
-  epoch: number,
+export function startHintTimer(
+  entry: PendingEntry<Request | Notification>,
+  connectionId: number,
   now: number,
 ): void {
-  needHint(account, now);
-  const { leftMs } = account.hint!;
-  account.hint = { epoch, until: now + leftMs, leftMs };
+  requireHint(entry, now);
+  const { remainingMs } = entry.hintRequirement!;
+  entry.hintRequirement = {
+    connectionId,
+    until: now + remainingMs,
+    remainingMs,
+  };
 }
 
 /** When it will have waited too long for a link. */
-function queuedUntil({ waitsSince, queueLeft }: Entry): number {
-  return waitsSince === undefined ? Infinity : waitsSince + queueLeft;
+function queueDeadlineOf(
+  { waitingSince, queueTimeLeftMs }: ReadonlyEntry,
+): number {
+  return waitingSince === undefined ? Infinity : waitingSince + queueTimeLeftMs;
 }
 
 /** When it falls due, or may be written. */
-export function dueAt(account: Entry): number {
+export function nextDeadlineOf(entry: ReadonlyEntry): number {
   return Math.min(
-    account.totalUntil,
-    account.daemonUntil,
-    account.notBefore ?? Infinity,
-    account.hint?.until ?? Infinity,
-    isQueued(account) ? queuedUntil(account) : account.idleUntil,
-    account.sentOn === undefined ? account.tellAt : Infinity,
+    entry.totalDeadline,
+    entry.daemonDeadline,
+    entry.notBefore ?? Infinity,
+    entry.hintRequirement?.until ?? Infinity,
+    isQueued(entry) ? queueDeadlineOf(entry) : entry.idleDeadline,
+    entry.sentOnConnectionId === undefined ? entry.waitNoticeAt : Infinity,
   );
 }
 
 /** Why it is due, if it is. */
-export function due(account: Entry, now: number): Expiry | undefined {
-  if (now >= account.totalUntil) return "total";
-  if (now >= account.daemonUntil) return "daemon";
-  if (account.hint !== undefined && now >= account.hint.until) {
-    return "unconfirmed";
+export function expiryReasonOf(
+  entry: ReadonlyEntry,
+  now: number,
+): ExpiryReason | undefined {
+  if (now >= entry.totalDeadline) return "total-timeout";
+  if (now >= entry.daemonDeadline) return "daemon-timeout";
+  if (
+    entry.hintRequirement !== undefined && now >= entry.hintRequirement.until
+  ) {
+    return "hint-timeout";
   }
-  if (isQueued(account)) {
-    return now >= queuedUntil(account) ? "unavailable" : undefined;
+  if (isQueued(entry)) {
+    return now >= queueDeadlineOf(entry) ? "queue-timeout" : undefined;
   }
-  return now >= account.idleUntil ? "idle" : undefined;
+  return now >= entry.idleDeadline ? "idle-timeout" : undefined;
 }

@@ -4,122 +4,130 @@
  * @module
  */
 
-import { type Account, type Entry, type LedgerLimits, tell } from "./entry.ts";
-import { inOrder } from "./by_link.ts";
+import {
+  nextWaitProgress,
+  type PendingEntry,
+  type ReadonlyEntry,
+  type TrackerConfig,
+} from "./entry.ts";
+import { sortByArrival } from "./entries_by_connection.ts";
 import type { LinkRole } from "../link/link.ts";
 import type { Id, Notification, Request } from "../protocol/jsonrpc.ts";
-import { Ranked } from "./ranked.ts";
-import { isStanding, isSubscription } from "../protocol/methods.ts";
+import { IndexedMinHeap } from "./indexed_min_heap.ts";
+import { isLongLived, isSubscriptionMethod } from "../protocol/methods.ts";
 
 /** How much text may wait unwritten, in UTF-16 units. */
 export const QUEUE_TEXT_LIMIT = 64 * 1024 * 1024;
 /** How long a client waits before it is told what for, in milliseconds. */
-const TELL_MS = 1_000;
+const FIRST_WAIT_NOTICE_MS = 1_000;
 
 /** What may wait to be written. */
-export type Carried = Request | Notification;
+export type OutboundMessage = Request | Notification;
 
 /** Which links carry a message. */
-export type Place = (message: Carried) => LinkRole;
+export type RoleSelector = (message: OutboundMessage) => LinkRole;
 
 /** What a client is told while its request waits. */
-export interface Telling {
+export interface WaitNotice {
   /** The request. */
   readonly message: Request;
   /** The client's progress token. */
-  readonly token: Id;
+  readonly progressToken: Id;
   /** The progress: so little that the daemon's own is still more. */
   readonly progress: number;
 }
 
 /** The messages that wait. */
-export class Queue {
-  readonly #limits: LedgerLimits;
-  readonly #place: Place;
-  readonly #accounts = new Set<Account<Carried>>();
+export class MessageQueue {
+  readonly #config: TrackerConfig;
+  readonly #roleOf: RoleSelector;
+  readonly #entries = new Set<PendingEntry<OutboundMessage>>();
   /** What may be written, by the links that carry it, the oldest first. */
-  readonly #lanes = new Map<LinkRole, Ranked<Account<Carried>>>();
-  #text = 0;
-  #requests = 0;
-  #transient = 0;
-  #subscriptions = 0;
+  readonly #writableByRole = new Map<
+    LinkRole,
+    IndexedMinHeap<PendingEntry<OutboundMessage>>
+  >();
+  #textLength = 0;
+  #requestCount = 0;
+  #shortLivedCount = 0;
+  #subscriptionCount = 0;
 
   /** An empty queue. */
-  constructor(limits: LedgerLimits, place: Place) {
-    this.#limits = limits;
-    this.#place = place;
+  constructor(config: TrackerConfig, roleOf: RoleSelector) {
+    this.#config = config;
+    this.#roleOf = roleOf;
   }
 
   /** How many requests wait. */
-  get requests(): number {
-    return this.#requests;
+  get requestCount(): number {
+    return this.#requestCount;
   }
 
   /** How many of them will be given up one day: a subscription, say, is held for as long as the client wants. */
-  get transient(): number {
-    return this.#transient;
+  get shortLivedCount(): number {
+    return this.#shortLivedCount;
   }
 
   /** How many of the requests are subscriptions. */
-  get subscriptions(): number {
-    return this.#subscriptions;
+  get subscriptionCount(): number {
+    return this.#subscriptionCount;
   }
 
   /** Whether there is no room for a further message; there is more for those that must not be refused. */
-  isFull({ method, text }: Carried): boolean {
-    const { size } = this.#accounts;
-    const share = isStanding(method) ? 2 : 1;
-    return size >= this.#limits.queueLimit * share ||
+  isFull({ method, text }: OutboundMessage): boolean {
+    const { size } = this.#entries;
+    const factor = isLongLived(method) ? 2 : 1;
+    return size >= this.#config.queueLimit * factor ||
       // What waits for nothing meets no queue.
-      size > 0 && this.#text + text.length > QUEUE_TEXT_LIMIT * share;
+      size > 0 && this.#textLength + text.length > QUEUE_TEXT_LIMIT * factor;
   }
 
   /** Adds a message: what waits again is older than what came since. */
-  add(account: Account<Carried>, now: number): void {
-    this.#accounts.add(account);
-    this.#text += account.message.text.length;
-    this.#count(account, 1);
-    const isTold = account.token !== undefined &&
-      this.#limits.waitProgress === "on";
-    account.tellAt = isTold ? now + TELL_MS : Infinity;
-    account.isParked = false;
-    this.update(account);
+  add(entry: PendingEntry<OutboundMessage>, now: number): void {
+    this.#entries.add(entry);
+    this.#textLength += entry.message.text.length;
+    this.#addToCounts(entry, 1);
+    const wantsNotices = entry.progressToken !== undefined &&
+      this.#config.waitProgress === "on";
+    entry.waitNoticeAt = wantsNotices ? now + FIRST_WAIT_NOTICE_MS : Infinity;
+    entry.isAwaitingToolList = false;
+    this.updateWritable(entry);
   }
 
   /** Takes a message out. */
-  remove(account: Account<Carried>): void {
-    this.#accounts.delete(account);
-    this.#text -= account.message.text.length;
-    this.#count(account, -1);
-    this.update(account);
+  remove(entry: PendingEntry<OutboundMessage>): void {
+    this.#entries.delete(entry);
+    this.#textLength -= entry.message.text.length;
+    this.#addToCounts(entry, -1);
+    this.updateWritable(entry);
   }
 
-  #count({ message }: Entry, by: 1 | -1): void {
+  #addToCounts({ message }: ReadonlyEntry, change: 1 | -1): void {
     if (message.kind !== "request") return;
-    this.#requests += by;
-    if (!isStanding(message.method)) this.#transient += by;
-    if (isSubscription(message.method)) this.#subscriptions += by;
+    this.#requestCount += change;
+    if (!isLongLived(message.method)) this.#shortLivedCount += change;
+    if (isSubscriptionMethod(message.method)) this.#subscriptionCount += change;
   }
 
   /** It is, or is not, what may be written. */
-  update(account: Account<Carried>): void {
-    const role = this.#place(account.message);
-    const lane = this.#lanes.get(role) ?? new Ranked();
-    this.#lanes.set(role, lane);
-    const isReady = this.#accounts.has(account) && !account.isParked &&
-      account.notBefore === undefined;
-    lane.set(account, isReady ? account.order : Infinity);
+  updateWritable(entry: PendingEntry<OutboundMessage>): void {
+    const role = this.#roleOf(entry.message);
+    const heap = this.#writableByRole.get(role) ?? new IndexedMinHeap();
+    this.#writableByRole.set(role, heap);
+    const isWritable = this.#entries.has(entry) && !entry.isAwaitingToolList &&
+      entry.notBefore === undefined;
+    heap.set(entry, isWritable ? entry.arrivalNumber : Infinity);
   }
 
   /** Everything but what is to wait for a moment, oldest first. */
-  all(): Account<Carried>[] {
-    return inOrder(this.#accounts)
+  all(): PendingEntry<OutboundMessage>[] {
+    return sortByArrival(this.#entries)
       .filter(({ notBefore }) => notBefore === undefined);
   }
 
   /** How much may be written to the links of a role. */
-  count(role: LinkRole): number {
-    return this.#lanes.get(role)?.size ?? 0;
+  writableCount(role: LinkRole): number {
+    return this.#writableByRole.get(role)?.size ?? 0;
   }
 
   /**
@@ -127,61 +135,63 @@ export class Queue {
    * over; what is behind it is not looked at once the caller has put the role
    * of the links among those that are full.
    */
-  *writable(full: ReadonlySet<LinkRole>): Iterable<Entry> {
-    const passed: Account<Carried>[] = [];
+  *writable(fullRoles: ReadonlySet<LinkRole>): Iterable<ReadonlyEntry> {
+    const skipped: PendingEntry<OutboundMessage>[] = [];
     try {
       for (;;) {
-        const role = this.#next(full);
+        const role = this.#nextRole(fullRoles);
         if (role === undefined) return;
-        const lane = this.#lanes.get(role)!;
-        const account = lane.first!;
-        yield account;
-        if (full.has(role) || lane.first !== account) continue;
-        lane.delete(account);
-        passed.push(account);
+        const heap = this.#writableByRole.get(role)!;
+        const entry = heap.first!;
+        yield entry;
+        if (fullRoles.has(role) || heap.first !== entry) continue;
+        heap.delete(entry);
+        skipped.push(entry);
       }
     } finally {
-      for (const account of passed) this.update(account);
+      for (const entry of skipped) this.updateWritable(entry);
     }
   }
 
   /** The role whose first message is the oldest. */
-  #next(full: ReadonlySet<LinkRole>): LinkRole | undefined {
+  #nextRole(fullRoles: ReadonlySet<LinkRole>): LinkRole | undefined {
     let next: LinkRole | undefined;
     let oldest = Infinity;
-    for (const [role, { least }] of this.#lanes) {
-      if (least >= oldest || full.has(role)) continue;
+    for (const [role, { minPriority }] of this.#writableByRole) {
+      if (minPriority >= oldest || fullRoles.has(role)) continue;
       next = role;
-      oldest = least;
+      oldest = minPriority;
     }
     return next;
   }
 }
 
 /** The clients that are to be told now what their requests wait for, of those for which that may be so. */
-export function tellingQueued(
-  accounts: Iterable<Account<Carried>>,
+export function takeQueueNotices(
+  entries: Iterable<PendingEntry<OutboundMessage>>,
   now: number,
-): Telling[] {
-  const due = [...accounts].filter(({ sentOn, tellAt }) =>
-    sentOn === undefined && now >= tellAt
+): WaitNotice[] {
+  const due = [...entries].filter(({ sentOnConnectionId, waitNoticeAt }) =>
+    sentOnConnectionId === undefined && now >= waitNoticeAt
   );
-  return [...telling(due, now, ({ waitsSince }) => waitsSince !== undefined)];
+  return [
+    ...takeNotices(due, now, ({ waitingSince }) => waitingSince !== undefined),
+  ];
 }
 
 /** The clients that have given a token for one of these messages, and what they are told now. */
-export function* telling(
-  accounts: Iterable<Account<Carried>>,
+export function* takeNotices(
+  entries: Iterable<PendingEntry<OutboundMessage>>,
   now: number,
-  isWaiting: (account: Entry) => boolean = () => true,
-): Iterable<Telling> {
-  for (const account of accounts) {
-    const { message, token } = account;
-    if (token === undefined) continue;
-    const progress = tell(account, now);
+  isWaiting: (entry: ReadonlyEntry) => boolean = () => true,
+): Iterable<WaitNotice> {
+  for (const entry of entries) {
+    const { message, progressToken } = entry;
+    if (progressToken === undefined) continue;
+    const progress = nextWaitProgress(entry, now);
     if (message.kind !== "request" || progress === undefined) continue;
-    if (!isWaiting(account)) continue;
-    account.progress = progress;
-    yield { message, token, progress };
+    if (!isWaiting(entry)) continue;
+    entry.clientProgress = progress;
+    yield { message, progressToken, progress };
   }
 }

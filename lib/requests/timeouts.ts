@@ -5,11 +5,15 @@
  * @module
  */
 
-import { isStanding, isSubscription } from "../protocol/methods.ts";
-import { dig, type Notification, type Request } from "../protocol/jsonrpc.ts";
+import { isLongLived, isSubscriptionMethod } from "../protocol/methods.ts";
+import {
+  getNested,
+  type Notification,
+  type Request,
+} from "../protocol/jsonrpc.ts";
 
 /** A limit, and the setting that it comes from. */
-export interface Limit {
+export interface Timeout {
   /** The name of the setting. */
   readonly setting: string;
   /** Milliseconds. */
@@ -17,11 +21,11 @@ export interface Limit {
 }
 
 /** The limits of one request. */
-export interface Limits {
+export interface Timeouts {
   /** For the answer, counted from when the request came; `undefined` where nobody limits it. */
-  readonly total: Limit | undefined;
+  readonly total: Timeout | undefined;
   /** For the answer or progress, counted from when the daemon was last heard of it. */
-  readonly idle: Limit;
+  readonly idle: Timeout;
 }
 
 /** A provider of models, and how long its calls may take; `Infinity` for no limit of its own. */
@@ -35,7 +39,7 @@ export interface Provider {
 }
 
 /** The settings that limit a request, in milliseconds; `Infinity` for no limit. */
-export interface DeadlineConfig {
+export interface TimeoutConfig {
   /** For every answer. */
   readonly requestTimeout: number;
   /** For every answer or progress on it. */
@@ -48,37 +52,45 @@ export interface DeadlineConfig {
  * The providers that are known by more than their name: how a model's name, or
  * a tool's, begins.
  */
-const BEGINNINGS: Readonly<Record<string, RegExp>> = {
+const PROVIDER_PREFIXES: Readonly<Record<string, RegExp>> = {
   GLM: /^(glm(?![a-z])|zhipu)/i, //     glm-4.6, glm_web_search, zhipuai
   KIMI: /^(kimi(?![a-z])|moonshot)/i, // kimi-k2, kimi_chat_with_tools, moonshot-v1-8k
 };
 
-const NONE: Limit = { setting: "--idle-timeout", ms: Infinity };
+const NO_TIMEOUT: Timeout = { setting: "--idle-timeout", ms: Infinity };
 
 /**
  * The limits of a request, the first that applies: its provider's, then what
  * holds for every request. What the daemon itself allows counts only where
  * `total` is `undefined`.
  */
-export function limitsOf(
+export function timeoutsOf(
   message: Request | Notification,
-  config: DeadlineConfig,
-): Limits {
+  config: TimeoutConfig,
+): Timeouts {
   const { requestTimeout, idleTimeout } = config;
   const providers = providersOf(message, config.providers);
-  const slow = providers.find(({ total }) => total < Infinity);
-  const silent = providers.find(({ idle }) => idle < Infinity);
-  const total = slow === undefined
+  const totalProvider = providers.find(({ total }) => total < Infinity);
+  const idleProvider = providers.find(({ idle }) => idle < Infinity);
+  const total = totalProvider === undefined
     ? { setting: "--request-timeout", ms: requestTimeout }
-    : { setting: `${slow.name}_STREAM_TIMEOUT`, ms: slow.total };
-  const idle = silent === undefined
+    : {
+      setting: `${totalProvider.name}_STREAM_TIMEOUT`,
+      ms: totalProvider.total,
+    };
+  const idle = idleProvider === undefined
     ? { setting: "--idle-timeout", ms: idleTimeout }
-    : { setting: `${silent.name}_STREAM_IDLE_TIMEOUT`, ms: silent.idle };
+    : {
+      setting: `${idleProvider.name}_STREAM_IDLE_TIMEOUT`,
+      ms: idleProvider.idle,
+    };
   const { kind, method } = message;
   // A subscription has no answer before it ends.
-  if (isSubscription(method)) return { total: undefined, idle: NONE };
+  if (isSubscriptionMethod(method)) {
+    return { total: undefined, idle: NO_TIMEOUT };
+  }
   // It is held without a daemon: an error would say that the daemon is of the older era.
-  const isLimited = kind === "request" && !isStanding(method) &&
+  const isLimited = kind === "request" && !isLongLived(method) &&
     total.ms < Infinity;
   return { total: isLimited ? total : undefined, idle };
 }
@@ -93,19 +105,24 @@ export function providersOf(
   providers: readonly Provider[],
 ): readonly Provider[] {
   if (method !== "tools/call") return [];
-  const names = [dig(params, "arguments", "model"), dig(params, "name")];
+  const names = [
+    getNested(params, "arguments", "model"),
+    getNested(params, "name"),
+  ];
   const longest = providers.toSorted((a, b) => b.name.length - a.name.length);
   for (const text of names) {
     if (typeof text !== "string") continue;
-    const found = longest.filter(({ name }) => beginningOf(name).test(text));
+    const found = longest.filter(({ name }) =>
+      prefixPatternOf(name).test(text)
+    );
     if (found.length > 0) return found;
   }
   return [];
 }
 
 /** Any other provider's calls begin with its name and what is no letter; `_` and `-` are the same. */
-function beginningOf(name: string): RegExp {
-  const known = BEGINNINGS[name];
+function prefixPatternOf(name: string): RegExp {
+  const known = PROVIDER_PREFIXES[name];
   if (known !== undefined) return known;
   return new RegExp(`^${name.replaceAll("_", "[-_]")}(?![a-z])`, "i");
 }

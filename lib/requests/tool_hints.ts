@@ -5,32 +5,36 @@
  * @module
  */
 
-import { nextCursor } from "../protocol/lists.ts";
+import { nextCursorOf } from "../protocol/lists.ts";
 import { isRecord } from "../protocol/jsonrpc.ts";
 import type { ToolAnnotations, Unproved } from "../protocol/mcp_types.ts";
 
 /** What the daemon says of a tool on one connection; `unknown` as long as its list has not come. */
-export type HintAnswer = "repeatable" | "once" | "unknown";
+export type ToolHint = "idempotent" | "not-idempotent" | "unknown";
 
 /** What was listed on one connection. */
-interface Listed {
+interface ToolList {
   readonly tools: Map<string, boolean>;
   isRequested: boolean;
-  isBegun: boolean;
+  hasFirstPage: boolean;
   isComplete: boolean;
 }
 
 /** What the daemon has said on the connections of this process. */
-export class Hints {
-  readonly #latest = new Map<string, boolean>();
-  readonly #byEpoch = new Map<number, Listed>();
+export class ToolHints {
+  readonly #latestByTool = new Map<string, boolean>();
+  readonly #byConnection = new Map<number, ToolList>();
 
   /** A page of the daemon's tools came on a connection; without a cursor it is the first. */
-  learn(epoch: number, cursor: string | undefined, result: unknown): void {
-    const listed = this.#listed(epoch);
+  onToolsPage(
+    connectionId: number,
+    cursor: string | undefined,
+    result: unknown,
+  ): void {
+    const toolList = this.#toolListOf(connectionId);
     if (cursor === undefined) {
-      listed.tools.clear();
-      listed.isBegun = true;
+      toolList.tools.clear();
+      toolList.hasFirstPage = true;
     }
     const page = isRecord(result) ? result.tools : undefined;
     for (const tool of Array.isArray(page) ? page as unknown[] : []) {
@@ -38,60 +42,62 @@ export class Hints {
       const hints: Unproved<ToolAnnotations> = isRecord(tool.annotations)
         ? tool.annotations
         : {};
-      const isRepeatable = hints.readOnlyHint === true ||
+      const isIdempotentTool = hints.readOnlyHint === true ||
         hints.idempotentHint === true;
-      listed.tools.set(tool.name, isRepeatable);
-      this.#latest.set(tool.name, isRepeatable);
+      toolList.tools.set(tool.name, isIdempotentTool);
+      this.#latestByTool.set(tool.name, isIdempotentTool);
     }
     const isLast = isRecord(result) &&
-      nextCursor(result) === undefined;
-    listed.isComplete = isLast && listed.isBegun;
+      nextCursorOf(result) === undefined;
+    toolList.isComplete = isLast && toolList.hasFirstPage;
   }
 
   /** No further page of the daemon's tools is asked for on a connection. */
-  complete(epoch: number): void {
-    const listed = this.#listed(epoch);
-    listed.isComplete = listed.isBegun;
+  onListEnd(connectionId: number): void {
+    const toolList = this.#toolListOf(connectionId);
+    toolList.isComplete = toolList.hasFirstPage;
   }
 
   /** Whether the daemon said last that calling the tool twice does no more than calling it once. */
-  isRepeatable(tool: string): boolean {
-    return this.#latest.get(tool) ?? false;
+  isIdempotent(tool: string): boolean {
+    return this.#latestByTool.get(tool) ?? false;
   }
 
   /** The same as the daemon says it on a connection. */
-  answer(epoch: number, tool: string): HintAnswer {
-    const listed = this.#byEpoch.get(epoch);
-    const isRepeatable = listed?.tools.get(tool);
-    if (isRepeatable !== undefined) return isRepeatable ? "repeatable" : "once";
-    return listed?.isComplete ? "once" : "unknown";
+  hintOf(connectionId: number, tool: string): ToolHint {
+    const toolList = this.#byConnection.get(connectionId);
+    const isIdempotentTool = toolList?.tools.get(tool);
+    if (isIdempotentTool !== undefined) {
+      return isIdempotentTool ? "idempotent" : "not-idempotent";
+    }
+    return toolList?.isComplete ? "not-idempotent" : "unknown";
   }
 
   /** The daemon is asked for its tools on a connection. */
-  requested(epoch: number): void {
-    this.#listed(epoch).isRequested = true;
+  onListRequested(connectionId: number): void {
+    this.#toolListOf(connectionId).isRequested = true;
   }
 
   /** Whether the daemon is or was asked for its tools on a connection. */
-  isRequested(epoch: number): boolean {
-    return this.#byEpoch.get(epoch)?.isRequested ?? false;
+  isListRequested(connectionId: number): boolean {
+    return this.#byConnection.get(connectionId)?.isRequested ?? false;
   }
 
   /** A connection is over. */
-  lost(epoch: number): void {
-    this.#byEpoch.delete(epoch);
+  onDisconnect(connectionId: number): void {
+    this.#byConnection.delete(connectionId);
   }
 
-  #listed(epoch: number): Listed {
+  #toolListOf(connectionId: number): ToolList {
     const tools = new Map<string, boolean>();
     const fresh = {
       tools,
       isRequested: false,
-      isBegun: false,
+      hasFirstPage: false,
       isComplete: false,
     };
-    const listed = this.#byEpoch.get(epoch) ?? fresh;
-    this.#byEpoch.set(epoch, listed);
-    return listed;
+    const toolList = this.#byConnection.get(connectionId) ?? fresh;
+    this.#byConnection.set(connectionId, toolList);
+    return toolList;
   }
 }

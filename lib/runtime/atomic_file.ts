@@ -4,20 +4,20 @@
  * @module
  */
 
-import { folderOf } from "../text/paths.ts";
-import type { FileFacts, Host } from "./host.ts";
-import { Distrust, distrust } from "./ownership.ts";
+import { parentFolderOf } from "../text/paths.ts";
+import type { FileInfo, Host } from "./host.ts";
+import { NotOwnedError, notOwnedReason } from "./ownership.ts";
 
 /** How often Windows is asked again to replace a file, and after which pause, in milliseconds: together a second. */
-const RENAMES = 50;
-const RENAME_MS = 20;
+const WINDOWS_RENAME_RETRIES = 50;
+const WINDOWS_RENAME_RETRY_MS = 20;
 /** How often a file is looked at again that was replaced meanwhile. */
-const TRIES = 16;
+const MAX_READ_ATTEMPTS = 16;
 /** At which age a lock has no owner any more, in milliseconds: it is held for a moment. */
-export const ABANDONED_MS = 3_000;
+export const STALE_LOCK_MS = 3_000;
 
 /** A file's text, and how many milliseconds old it is. */
-export interface Text {
+export interface FileText {
   /** Its text. */
   readonly text: string;
   /** How many milliseconds old it is. */
@@ -28,53 +28,56 @@ export interface Text {
  * A file of the user's; `undefined` if there is none. Throws if it is no file,
  * larger than so many bytes, or cannot be read.
  */
-export function readLimited(
+export function readTextUpTo(
   host: Host,
   path: string,
-  limit: number,
-): Text | undefined {
-  const facts = host.stat(path);
-  if (facts === undefined) return undefined;
-  if (!facts.isFile) throw new Error("it is no file");
-  bound(facts, limit);
-  return { text: host.readFile(path), ageMs: ageOf(facts) };
+  maxBytes: number,
+): FileText | undefined {
+  const info = host.stat(path);
+  if (info === undefined) return undefined;
+  if (!info.isFile) throw new Error("it is no file");
+  assertSize(info, maxBytes);
+  return { text: host.readFile(path), ageMs: fileAgeMs(info) };
 }
 
 /**
- * A file of ours; `undefined` if there is none. Throws as {@linkcode readLimited}
+ * A file of ours; `undefined` if there is none. Throws as {@linkcode readTextUpTo}
  * does, and `Distrust` if somebody else may have written it.
  *
- * @param user says whose files ours are
+ * @param getUserId says whose files ours are
  */
-export function readOwn(
+export function readOwned(
   host: Host,
   path: string,
-  limit: number,
-  user: () => number | undefined,
-): Text | undefined {
-  for (let i = 0; i < TRIES; i++) {
-    const facts = host.lstat(path);
-    if (facts === undefined) return undefined;
-    const why = distrust(facts, user);
+  maxBytes: number,
+  getUserId: () => number | undefined,
+): FileText | undefined {
+  for (let i = 0; i < MAX_READ_ATTEMPTS; i++) {
+    const info = host.lstat(path);
+    if (info === undefined) return undefined;
+    const why = notOwnedReason(info, getUserId);
     if (why !== undefined) {
-      const isRemovable = facts.isLink || facts.isFile;
-      throw new Distrust(path, `${why}: ${isRemovable ? "remove" : "move"} it`);
+      const isRemovable = info.isSymlink || info.isFile;
+      throw new NotOwnedError(
+        path,
+        `${why}: ${isRemovable ? "remove" : "move"} it`,
+      );
     }
-    bound(facts, limit);
-    const text = host.readSame(path, facts);
-    if (text !== undefined) return { text, ageMs: ageOf(facts) };
+    assertSize(info, maxBytes);
+    const text = host.readIfSame(path, info);
+    if (text !== undefined) return { text, ageMs: fileAgeMs(info) };
     // Another process has replaced it just now.
   }
   throw new Error("others replace it all the time");
 }
 
-function bound({ size }: FileFacts, limit: number): void {
-  if (size > limit) {
-    throw new Error(`it has ${size} bytes, and the limit is ${limit}`);
+function assertSize({ size }: FileInfo, maxBytes: number): void {
+  if (size > maxBytes) {
+    throw new Error(`it has ${size} bytes, and the limit is ${maxBytes}`);
   }
 }
 
-function ageOf({ modifiedAt }: FileFacts): number {
+function fileAgeMs({ modifiedAt }: FileInfo): number {
   return Math.max(0, Date.now() - modifiedAt);
 }
 
@@ -83,29 +86,33 @@ function ageOf({ modifiedAt }: FileFacts): number {
  * A power cut leaves the old text or the new one. Throws if it cannot: what is
  * there is left as it was.
  */
-export async function replace(
+export async function writeAtomic(
   host: Host,
   path: string,
   text: string,
 ): Promise<void> {
-  const next = writeBeside(host, path, text, 0o600);
+  const tempPath = writeTempFile(host, path, text, 0o600);
   try {
-    await host.sync(next);
-    mayReplace(host, path);
-    await rename(host, next, path);
+    await host.fsync(tempPath);
+    assertRegularFile(host, path);
+    await renameWithRetries(host, tempPath, path);
   } finally {
-    host.remove(next);
+    host.remove(tempPath);
   }
 }
 
 /** The same for a text that is worth nothing after a power cut, which may leave an empty file. */
-export function replaceBriefly(host: Host, path: string, text: string): void {
-  const next = writeBeside(host, path, text, 0o600);
+export function writeAtomicWithoutSync(
+  host: Host,
+  path: string,
+  text: string,
+): void {
+  const tempPath = writeTempFile(host, path, text, 0o600);
   try {
-    mayReplace(host, path);
-    host.rename(next, path);
+    assertRegularFile(host, path);
+    host.rename(tempPath, path);
   } catch (error) {
-    host.remove(next);
+    host.remove(tempPath);
     throw error;
   }
 }
@@ -115,86 +122,93 @@ export function replaceBriefly(host: Host, path: string, text: string): void {
  * replaces none that a program holds open, as virus scanners and editors do for a
  * moment: they are waited for. Throws if it cannot.
  *
- * @param check is called before each try, for what has happened while it was waited; what it throws ends the waiting
+ * @param beforeAttempt is called before each try, for what has happened while it was waited; what it throws ends the waiting
  */
-export async function rename(
+export async function renameWithRetries(
   host: Host,
   from: string,
   to: string,
-  check: () => void = () => {},
+  beforeAttempt: () => void = () => {},
 ): Promise<void> {
-  for (let left = host.os === "windows" ? RENAMES : 0;; left--) {
-    check();
+  for (
+    let attemptsLeft = host.os === "windows" ? WINDOWS_RENAME_RETRIES : 0;;
+    attemptsLeft--
+  ) {
+    beforeAttempt();
     try {
       return host.rename(from, to);
     } catch (error) {
-      if (left <= 0) throw error;
+      if (attemptsLeft <= 0) throw error;
     }
-    await new Promise<void>((go) => host.wake(RENAME_MS, go));
+    await new Promise<void>((go) => host.setTimer(WINDOWS_RENAME_RETRY_MS, go));
   }
 }
 
 /** How often in a row a write may fail on Windows, where others may hold a file for a moment. */
-const FAILURES = 10;
+const MAX_WRITE_FAILURES = 10;
 
 /** Whether a file cannot be written, and not for a moment only; `failures` is how often in a row it could not. */
-export function isFinal(host: Host, error: unknown, failures: number): boolean {
-  return host.os !== "windows" || error instanceof Distrust ||
-    failures >= FAILURES;
+export function isPermanentWriteError(
+  host: Host,
+  error: unknown,
+  failures: number,
+): boolean {
+  return host.os !== "windows" || error instanceof NotOwnedError ||
+    failures >= MAX_WRITE_FAILURES;
 }
 
-/** Does what {@linkcode replace} does, but for the replacing. Throws if it cannot. */
-export function rehearse(host: Host, path: string): void {
-  mayReplace(host, path);
-  host.remove(writeBeside(host, path, "", 0o600));
+/** Does what {@linkcode writeAtomic} does, but for the replacing. Throws if it cannot. */
+export function checkWritable(host: Host, path: string): void {
+  assertRegularFile(host, path);
+  host.remove(writeTempFile(host, path, "", 0o600));
 }
 
 /** Writes a text into a new file beside another one, and says which. */
-export function writeBeside(
+export function writeTempFile(
   host: Host,
   path: string,
   text: string,
   mode: number,
 ): string {
-  const folder = folderOf(path);
+  const folder = parentFolderOf(path);
   if (folder !== "") host.makeFolder(folder);
   // Another process may do the same now, in another container even under the same number: each writes its own file, the last one stays.
-  const chance = Math.floor(Math.random() * 2 ** 32).toString(36);
-  const next = `${path}.${host.pid}-${chance}.tmp`;
-  if (host.makeFile(next, text, mode)) return next;
-  throw new Error(`${next} is there already`);
+  const suffix = Math.floor(Math.random() * 2 ** 32).toString(36);
+  const tempPath = `${path}.${host.pid}-${suffix}.tmp`;
+  if (host.createFile(tempPath, text, mode)) return tempPath;
+  throw new Error(`${tempPath} is there already`);
 }
 
 /**
  * Takes a lock: an empty file that only one process can make. Throws if it
  * cannot, and `Distrust` if what has its name is none.
  *
- * @param user says whose files ours are
+ * @param getUserId says whose files ours are
  * @returns `false` if another process has it
  */
-export function take(
+export function acquireLock(
   host: Host,
   path: string,
-  user: () => number | undefined,
+  getUserId: () => number | undefined,
 ): boolean {
-  if (host.makeFile(path, "", 0o600)) return true;
-  const facts = host.lstat(path);
+  if (host.createFile(path, "", 0o600)) return true;
+  const info = host.lstat(path);
   // It has just gone; the next time may be ours.
-  if (facts === undefined) return false;
-  if (facts.size > 0 || distrust(facts, user) !== undefined) {
-    throw new Distrust(path, `${path} is no lock of ours: remove it`);
+  if (info === undefined) return false;
+  if (info.size > 0 || notOwnedReason(info, getUserId) !== undefined) {
+    throw new NotOwnedError(path, `${path} is no lock of ours: remove it`);
   }
   // Its age counts, whatever the clock was set to meanwhile.
-  if (Math.abs(Date.now() - facts.modifiedAt) < ABANDONED_MS) return false;
+  if (Math.abs(Date.now() - info.modifiedAt) < STALE_LOCK_MS) return false;
   // Its owner was killed. Of two who see that at the same moment both may have it now: one may lose its news.
   host.remove(path);
-  return host.makeFile(path, "", 0o600);
+  return host.createFile(path, "", 0o600);
 }
 
 /** A link stays one, and a device or a folder what it is. */
-function mayReplace(host: Host, path: string): void {
-  const facts = host.lstat(path);
-  if (facts !== undefined && !facts.isFile) {
+function assertRegularFile(host: Host, path: string): void {
+  const info = host.lstat(path);
+  if (info !== undefined && !info.isFile) {
     throw new Error(`${path} is no regular file`);
   }
 }

@@ -5,43 +5,41 @@
  * @module
  */
 
-import { messageOf } from "../text/error_message.ts";
-import { textOf } from "../text/utf8.ts";
+import { errorMessageOf } from "../text/error_message.ts";
+import { decodeUtf8 } from "../text/utf8.ts";
 import {
-  type FileFacts,
+  type FileInfo,
   type Host,
-  isSame,
-  isUnsyncable,
-  namesIn,
-  noProxy,
+  isFsyncUnsupported,
+  isSameFile,
+  noProxyWithLoopback,
+  normalizeEnv,
+  PIPE_RETRY_MS,
+  type SocketErrorInfo,
   type TlsRequest,
-  type Trouble,
 } from "./host.ts";
 
 /** How much is read at once, in bytes: as much as a pipe holds. */
-const CHUNK = 64 * 1024;
-
-/** How long to wait where a pipe cannot be waited for. */
-const RETRY_MS = 5;
+const READ_BUFFER_BYTES = 64 * 1024;
 
 /** The host of a program that Deno runs. */
 export function denoHost(): Host {
-  const variable = (name: string): string | undefined =>
+  const getEnv = (name: string): string | undefined =>
     Deno.env.get(name) || undefined;
-  const exempt = noProxy({ proxies, variable });
-  if (exempt !== undefined) Deno.env.set("NO_PROXY", exempt);
+  const noProxy = noProxyWithLoopback({ proxyVariables, getEnv });
+  if (noProxy !== undefined) Deno.env.set("NO_PROXY", noProxy);
   let caCerts: string[] = [];
-  let client: Deno.HttpClient | undefined;
+  let httpClient: Deno.HttpClient | undefined;
   return {
     runtime: `deno ${Deno.version.deno}`,
     args: Deno.args,
     pid: Deno.pid,
     os: Deno.build.os,
-    program,
-    env: () => namesIn(Deno.build.os, Deno.env.toObject()),
-    variable,
-    proxies,
-    trustAuthorities: (certificates) =>
+    launchCommand,
+    env: () => normalizeEnv(Deno.build.os, Deno.env.toObject()),
+    getEnv,
+    proxyVariables,
+    addCaCertificates: (certificates) =>
       Promise.try(() => {
         for (const [i, certificate] of certificates.entries()) {
           try {
@@ -51,42 +49,45 @@ export function denoHost(): Host {
           }
         }
         caCerts = [...certificates];
-        client = Deno.createHttpClient({ caCerts });
+        httpClient = Deno.createHttpClient({ caCerts });
       }),
-    socketOptions: () => client === undefined ? {} : { client },
+    webSocketOptions: () =>
+      httpClient === undefined ? {} : { client: httpClient },
     // Its WebSocket says what it knows.
-    watchDials: () => () => undefined,
-    askOverTls: (request) => askOverTls(request, caCerts),
-    isTerminal: (stream) => Deno[stream].isTerminal(),
-    readFile: (path) => textOf(Deno.readFileSync(path)),
-    readSame,
-    stat: (path) => found(() => factsOf(Deno.statSync(path)), undefined),
-    lstat: (path) => found(() => factsOf(Deno.lstatSync(path)), undefined),
-    user: userIn,
+    watchDialErrors: () => () => undefined,
+    requestOverTls: (request) => requestOverTls(request, caCerts),
+    isTty: (stream) => Deno[stream].isTerminal(),
+    readFile: (path) => decodeUtf8(Deno.readFileSync(path)),
+    readIfSame,
+    stat: (path) =>
+      ignoreNotFound(() => fileInfoOf(Deno.statSync(path)), undefined),
+    lstat: (path) =>
+      ignoreNotFound(() => fileInfoOf(Deno.lstatSync(path)), undefined),
+    userIdIn,
     realPath: (path) => Deno.realPathSync(path),
     readLink: (path) => Deno.readLinkSync(path),
-    list,
+    listFolder,
     makeFolder: (path) =>
       Deno.mkdirSync(path, { recursive: true, mode: 0o700 }),
     writeFile: (path, text, mode) =>
       Deno.writeTextFileSync(path, text, mode === undefined ? {} : { mode }),
-    makeFile,
-    sync,
-    setMode: (path, mode) => Deno.chmodSync(path, mode),
+    createFile,
+    fsync,
+    chmod: (path, mode) => Deno.chmodSync(path, mode),
     rename: (from, to) => Deno.renameSync(from, to),
     remove,
-    lock: (path) => {
+    createLocked: (path) => {
       const options = { write: true, createNew: true, mode: 0o600 };
       Deno.openSync(path, options).lockSync(true);
       return true;
     },
     isLocked,
-    stdin: read,
-    writeStdout: (bytes) => whenReady(() => Deno.stdout.write(bytes)),
-    writeStderr: (bytes) => whenReady(() => Deno.stderr.write(bytes)),
-    turn,
+    stdin: readStdin,
+    writeStdout: (bytes) => retryWouldBlock(() => Deno.stdout.write(bytes)),
+    writeStderr: (bytes) => retryWouldBlock(() => Deno.stderr.write(bytes)),
+    yieldToEvents,
     // The first `setTimeout` costs the start 4 ms.
-    wake: (ms, callback) =>
+    setTimer: (ms, callback) =>
       AbortSignal.timeout(ms).addEventListener("abort", callback),
     onSignal: (callback) => {
       const isWindows = Deno.build.os === "windows";
@@ -100,7 +101,7 @@ export function denoHost(): Host {
 }
 
 /** The program is not to depend on where this Deno happens to be: npm's cache, mostly. */
-function program(): string[] {
+function launchCommand(): string[] {
   if (Deno.build.standalone) return [Deno.execPath()];
   const { protocol, pathname, href } = new URL(Deno.mainModule);
   let main = protocol === "file:" ? decodeURIComponent(pathname) : href;
@@ -112,42 +113,42 @@ function program(): string[] {
 }
 
 /** What Deno's WebSocket obeys. */
-function proxies(protocol: string): string[] {
+function proxyVariables(protocol: string): string[] {
   const name = protocol === "wss:" ? "https_proxy" : "http_proxy";
   return [name.toUpperCase(), name, "ALL_PROXY", "all_proxy"];
 }
 
 /** What `run` gives, or `otherwise` where there is no such file. */
-function found<T>(run: () => T, otherwise: T): T {
+function ignoreNotFound<T>(run: () => T, fallback: T): T {
   try {
     return run();
   } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return otherwise;
+    if (error instanceof Deno.errors.NotFound) return fallback;
     throw error;
   }
 }
 
-function factsOf(info: Deno.FileInfo): FileFacts {
+function fileInfoOf(info: Deno.FileInfo): FileInfo {
   const { isFile, isDirectory, isSymlink, size, mtime } = info;
   const { mode, uid, gid } = info;
   const isWindows = Deno.build.os === "windows";
   return {
     isFile,
     isFolder: isDirectory,
-    isLink: isSymlink,
+    isSymlink,
     size,
     modifiedAt: mtime?.getTime() ?? 0,
     mode: isWindows || mode === null ? undefined : mode & 0o7777,
     owner: isWindows || uid === null || gid === null
       ? undefined
-      : { user: uid, group: gid },
-    names: info.nlink ?? 1,
+      : { userId: uid, groupId: gid },
+    linkCount: info.nlink ?? 1,
     id: isWindows ? "" : `${info.dev}:${info.ino}`,
   };
 }
 
 /** Opens a file to read it. Deno would wait for a pipe that somebody has put there, but not to write, too. */
-function openOwn(path: string): Deno.FsFile {
+function openWithoutBlocking(path: string): Deno.FsFile {
   try {
     return Deno.openSync(path, { read: true, write: true });
   } catch (error) {
@@ -157,12 +158,12 @@ function openOwn(path: string): Deno.FsFile {
 }
 
 /** Deno cannot refuse to follow a link: so it is seen afterwards whether it did. */
-function readSame(path: string, facts: FileFacts): string | undefined {
-  const file = found(() => openOwn(path), undefined);
+function readIfSame(path: string, expected: FileInfo): string | undefined {
+  const file = ignoreNotFound(() => openWithoutBlocking(path), undefined);
   if (file === undefined) return undefined;
   try {
     const info = file.statSync();
-    if (!isSame(factsOf(info), facts)) return undefined;
+    if (!isSameFile(fileInfoOf(info), expected)) return undefined;
     const bytes = new Uint8Array(info.size);
     let size = 0;
     for (let count: number | null = 1; count && size < bytes.length;) {
@@ -176,7 +177,7 @@ function readSame(path: string, facts: FileFacts): string | undefined {
 }
 
 /** The users of folders, once they are known. */
-const users = new Map<string, number>();
+const userIdByFolder = new Map<string, number>();
 
 /**
  * `Deno.uid` would need a right more, and so would `/proc/self`. So this is the
@@ -184,29 +185,29 @@ const users = new Map<string, number>();
  * be made there, in the system's folder for such files; or else it is the owner
  * of the user's home.
  */
-function userIn(folder: string): number | undefined {
+function userIdIn(folder: string): number | undefined {
   if (Deno.build.os === "windows") return undefined;
-  const known = users.get(folder);
-  if (known !== undefined) return known;
-  const user = ownerOfNew(() => newIn(folder)) ??
-    ownerOfNew(() => Deno.makeTempFileSync()) ??
-    found(() => Deno.statSync(Deno.env.get("HOME") ?? "").uid, null);
-  if (user === null) throw new Error("no file can be made");
-  users.set(folder, user);
-  return user;
+  const cached = userIdByFolder.get(folder);
+  if (cached !== undefined) return cached;
+  const userId = ownerOfNewFile(() => createTempFile(folder)) ??
+    ownerOfNewFile(() => Deno.makeTempFileSync()) ??
+    ignoreNotFound(() => Deno.statSync(Deno.env.get("HOME") ?? "").uid, null);
+  if (userId === null) throw new Error("no file can be made");
+  userIdByFolder.set(folder, userId);
+  return userId;
 }
 
 /** Makes a file in a folder, and says which. */
-function newIn(folder: string): string {
-  const chance = Math.floor(Math.random() * 2 ** 32).toString(36);
-  const path = `${folder}/${Deno.pid}-${chance}.tmp`;
+function createTempFile(folder: string): string {
+  const suffix = Math.floor(Math.random() * 2 ** 32).toString(36);
+  const path = `${folder}/${Deno.pid}-${suffix}.tmp`;
   const options = { write: true, createNew: true, mode: 0o600 };
   Deno.openSync(path, options).close();
   return path;
 }
 
 /** The owner of a file that can be made; `null` if it cannot. */
-function ownerOfNew(make: () => string): number | null {
+function ownerOfNewFile(make: () => string): number | null {
   let path: string;
   try {
     path = make();
@@ -218,7 +219,7 @@ function ownerOfNew(make: () => string): number | null {
   return uid;
 }
 
-function makeFile(path: string, text: string, mode: number): boolean {
+function createFile(path: string, text: string, mode: number): boolean {
   let file: Deno.FsFile;
   try {
     file = Deno.openSync(path, { write: true, createNew: true, mode });
@@ -232,8 +233,8 @@ function makeFile(path: string, text: string, mode: number): boolean {
       at += file.writeSync(bytes.subarray(at));
     }
     // The mask of the process has taken some away.
-    const own = factsOf(file.statSync()).mode ?? mode;
-    if (own !== mode) Deno.chmodSync(path, mode);
+    const actualMode = fileInfoOf(file.statSync()).mode ?? mode;
+    if (actualMode !== mode) Deno.chmodSync(path, mode);
     return true;
   } catch (error) {
     Deno.removeSync(path);
@@ -243,29 +244,32 @@ function makeFile(path: string, text: string, mode: number): boolean {
   }
 }
 
-async function sync(path: string): Promise<void> {
+async function fsync(path: string): Promise<void> {
   // Windows wants to see the right to write.
   const write = Deno.build.os === "windows";
   const file = await Deno.open(path, { read: true, write });
   try {
     await file.sync();
   } catch (error) {
-    if (!isUnsyncable((error as { code?: unknown }).code)) throw error;
+    if (!isFsyncUnsupported((error as { code?: unknown }).code)) throw error;
   } finally {
     file.close();
   }
 }
 
-function list(folder: string): string[] {
-  return found(() => [...Deno.readDirSync(folder)].map((it) => it.name), []);
+function listFolder(folder: string): string[] {
+  return ignoreNotFound(
+    () => [...Deno.readDirSync(folder)].map((it) => it.name),
+    [],
+  );
 }
 
 function remove(path: string): void {
-  found(() => Deno.removeSync(path), undefined);
+  ignoreNotFound(() => Deno.removeSync(path), undefined);
 }
 
 function isLocked(path: string): boolean {
-  return found(() => {
+  return ignoreNotFound(() => {
     const file = Deno.openSync(path, { write: true });
     // A shared one: two who look must not see each other.
     const isFree = file.tryLockSync(false);
@@ -275,10 +279,10 @@ function isLocked(path: string): boolean {
 }
 
 /** By Deno's own TLS: that of `node:tls` tells less, obeys NODE_TLS_REJECT_UNAUTHORIZED, and may not read the usual authorities. */
-async function askOverTls(
-  { host: hostname, port, text, limit, signal }: TlsRequest,
+async function requestOverTls(
+  { host: hostname, port, payload, maxBytes, signal }: TlsRequest,
   caCerts: string[],
-): Promise<string | Trouble> {
+): Promise<string | SocketErrorInfo> {
   const alpnProtocols = ["http/1.1"];
   const options = { hostname, port, caCerts, alpnProtocols };
   let connection: Deno.TlsConn | undefined;
@@ -288,31 +292,31 @@ async function askOverTls(
     signal.addEventListener("abort", () => opened[Symbol.dispose]());
     if (signal.aborted) opened[Symbol.dispose]();
     await opened.handshake();
-    await opened.write(new TextEncoder().encode(text));
+    await opened.write(new TextEncoder().encode(payload));
     let answer = "";
-    const buffer = new Uint8Array(CHUNK);
-    while (text !== "") {
+    const buffer = new Uint8Array(READ_BUFFER_BYTES);
+    while (payload !== "") {
       const size = await opened.read(buffer);
       if (size === null) break;
       answer += new TextDecoder("latin1").decode(buffer.subarray(0, size));
-      if (answer.includes("\r\n\r\n") || answer.length > limit) break;
+      if (answer.includes("\r\n\r\n") || answer.length > maxBytes) break;
     }
     return answer;
   } catch (error) {
-    const text = messageOf(error);
+    const message = errorMessageOf(error);
     // Deno has no code for it; and here it is no second dial's.
-    const isUnwanted = text.includes("NoApplicationProtocol");
-    return { text, error: isUnwanted ? "NO_APPLICATION_PROTOCOL" : "" };
+    const isUnwanted = message.includes("NoApplicationProtocol");
+    return { message, errorCode: isUnwanted ? "NO_APPLICATION_PROTOCOL" : "" };
   } finally {
     connection?.[Symbol.dispose]();
   }
 }
 
-async function* read(): AsyncGenerator<Uint8Array> {
-  const buffer = new Uint8Array(CHUNK);
+async function* readStdin(): AsyncGenerator<Uint8Array> {
+  const buffer = new Uint8Array(READ_BUFFER_BYTES);
   for (;;) {
     // A stdin that cannot be read any more has ended.
-    const size = await whenReady(() => Deno.stdin.read(buffer))
+    const size = await retryWouldBlock(() => Deno.stdin.read(buffer))
       .catch(() => null);
     if (size === null) return;
     yield buffer.subarray(0, size);
@@ -320,7 +324,7 @@ async function* read(): AsyncGenerator<Uint8Array> {
 }
 
 /** By a message to ourselves: a timer takes 2 ms, and the import of `setImmediate` 20 ms. */
-function turn(): Promise<void> {
+function yieldToEvents(): Promise<void> {
   const { port1, port2 } = new MessageChannel();
   return new Promise((go) => {
     port1.onmessage = () => {
@@ -332,13 +336,13 @@ function turn(): Promise<void> {
 }
 
 /** A pipe that our parent has made non-blocking says "not now": that is no end. */
-async function whenReady<T>(run: () => Promise<T>): Promise<T> {
+async function retryWouldBlock<T>(run: () => Promise<T>): Promise<T> {
   for (;;) {
     try {
       return await run();
     } catch (error) {
       if (!(error instanceof Deno.errors.WouldBlock)) throw error;
-      await new Promise((go) => setTimeout(go, RETRY_MS));
+      await new Promise((go) => setTimeout(go, PIPE_RETRY_MS));
     }
   }
 }

@@ -9,6 +9,6 @@ import { denoHost } from "./deno.ts";
 import { nodeHost } from "./node.ts";
 
 /** Deno's host under Deno, that of Node elsewhere. */
-export async function hostHere(): Promise<Host> {
+export async function detectHost(): Promise<Host> {
   return "Deno" in globalThis ? denoHost() : await nodeHost();
 }

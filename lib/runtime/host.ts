@@ -1,20 +1,20 @@
 /**
- * What the program needs of a runtime; only the rooms named `host*` may name one.
+ * What the program needs of a runtime; only `lib/runtime/` may name one.
  *
  * @module
  */
 
 /** One of the process's streams. */
-export type Stream = "stdin" | "stdout" | "stderr";
+export type StandardStream = "stdin" | "stdout" | "stderr";
 
 /** What is known of a file. */
-export interface FileFacts {
+export interface FileInfo {
   /** Whether it is a regular file. */
   readonly isFile: boolean;
   /** Whether it is a folder. */
   readonly isFolder: boolean;
   /** Whether it is a symbolic link, or what Windows has for one. */
-  readonly isLink: boolean;
+  readonly isSymlink: boolean;
   /** In bytes. */
   readonly size: number;
   /** When it was written last, in milliseconds since 1970. */
@@ -22,27 +22,27 @@ export interface FileFacts {
   /** The permission bits; `undefined` where the system has none. */
   readonly mode: number | undefined;
   /** The numbers of the user and the group that own it; `undefined` where the system has none. */
-  readonly owner: Owners | undefined;
+  readonly owner: FileOwner | undefined;
   /** How many names it has. */
-  readonly names: number;
+  readonly linkCount: number;
   /** What no other file on this machine has at the same time; empty on Windows, where runtimes do not agree on it. */
   readonly id: string;
 }
 
 /** Who owns a file. */
-export interface Owners {
+export interface FileOwner {
   /** The user's number. */
-  readonly user: number;
+  readonly userId: number;
   /** The group's number. */
-  readonly group: number;
+  readonly groupId: number;
 }
 
 /** What a runtime says of a fault in a connection. */
-export interface Trouble {
+export interface SocketErrorInfo {
   /** The runtime's text; empty where it gave none. */
-  readonly text: string;
+  readonly message: string;
   /** The runtime's code; empty where it gave none. */
-  readonly error: string;
+  readonly errorCode: string;
   /** The HTTP status of the answer to the WebSocket handshake, where it stands in no text. */
   readonly status?: number;
   /** A TLS handshake succeeded, although the WebSocket's did not. */
@@ -56,9 +56,9 @@ export interface TlsRequest {
   /** The TCP port. */
   readonly port: number;
   /** What is written when the handshake has succeeded; empty for nothing, and then nothing is read. */
-  readonly text: string;
+  readonly payload: string;
   /** How much is read, in bytes, where no empty line ends it before. */
-  readonly limit: number;
+  readonly maxBytes: number;
   /** Ends it. */
   readonly signal: AbortSignal;
 }
@@ -74,56 +74,56 @@ export interface Host {
   /** The operating system, e.g. `linux`, `darwin` or `windows`. */
   readonly os: string;
   /** The command line that starts this program again, from any folder. */
-  program(): readonly string[];
+  launchCommand(): readonly string[];
   /** The environment. */
   env(): Record<string, string>;
   /** A variable of the environment; empty counts as not set. */
-  variable(name: string): string | undefined;
+  getEnv(name: string): string | undefined;
   /** The variables that name a proxy for URLs of a protocol, where the runtime obeys such; the first that is set counts. */
-  proxies(protocol: string): readonly string[];
+  proxyVariables(protocol: string): readonly string[];
   /** Has `wss://` trust further certificate authorities, each as PEM, beside those that the runtime knows. Rejects with what a user can read. */
-  trustAuthorities(certificates: readonly string[]): Promise<void>;
+  addCaCertificates(certificates: readonly string[]): Promise<void>;
   /** What a WebSocket is to be given beside subprotocols and headers. */
-  socketOptions(url: string): Record<string, unknown>;
+  webSocketOptions(url: string): Record<string, unknown>;
   /** Watches what the runtime says of its dials in another place than the WebSocket; what it gives tells the last of it since then. */
-  watchDials(): () => Trouble | undefined;
+  watchDialErrors(): () => SocketErrorInfo | undefined;
   /** Asks something over TLS, of a server whose certificate is valid only, and gives the answer's head (in Latin 1), or what was wrong. */
-  askOverTls(request: TlsRequest): Promise<string | Trouble>;
+  requestOverTls(request: TlsRequest): Promise<string | SocketErrorInfo>;
   /** Whether a person is at the other end. */
-  isTerminal(stream: Stream): boolean;
+  isTty(stream: StandardStream): boolean;
 
   /** A file's text, with its byte order mark if it has one. Throws if it is not UTF-8. */
   readFile(path: string): string;
   /** The text of the file that {@linkcode Host.lstat} has described; `undefined` if another one has its name by now, or none. */
-  readSame(path: string, facts: FileFacts): string | undefined;
+  readIfSame(path: string, expected: FileInfo): string | undefined;
   /** What is known of the file behind a path; `undefined` if there is none. */
-  stat(path: string): FileFacts | undefined;
+  stat(path: string): FileInfo | undefined;
   /** The same of what has this very name, which may be a link. */
-  lstat(path: string): FileFacts | undefined;
+  lstat(path: string): FileInfo | undefined;
   /** The number of the user to whom belongs what this process makes in a folder; `undefined` where the system has none. */
-  user(folder: string): number | undefined;
+  userIdIn(folder: string): number | undefined;
   /** The path without links. */
   realPath(path: string): string;
   /** Where a link leads, as it says itself. */
   readLink(path: string): string;
   /** The names in a folder; none if it is not there. */
-  list(folder: string): string[];
+  listFolder(folder: string): string[];
   /** Makes a folder and those around it, for the user's eyes only. */
   makeFolder(path: string): void;
   /** Makes a file with these permission bits, wherever nothing has its name, not even a link; `false` where something has. */
-  makeFile(path: string, text: string, mode: number): boolean;
+  createFile(path: string, text: string, mode: number): boolean;
   /** Writes a file in its place, and gives it these permission bits; without any, it keeps its own. */
   writeFile(path: string, text: string, mode?: number): void;
   /** Resolves when a file is on the disk; at once where its file system knows no such thing. */
-  sync(path: string): Promise<void>;
+  fsync(path: string): Promise<void>;
   /** Gives a file or a folder other permission bits. */
-  setMode(path: string, mode: number): void;
+  chmod(path: string, mode: number): void;
   /** Gives a file another name; one that has it already is replaced. */
   rename(from: string, to: string): void;
   /** Removes a file; does nothing if it is not there. */
   remove(path: string): void;
   /** Makes a file, where nothing has its name, and holds its advisory lock until the process ends; `false` where the runtime has no locks. */
-  lock(path: string): boolean;
+  createLocked(path: string): boolean;
   /** Whether a process holds the advisory lock of a file; `undefined` where the runtime cannot tell. */
   isLocked(path: string): boolean | undefined;
 
@@ -134,40 +134,44 @@ export interface Host {
   /** The same for stderr. */
   writeStderr(bytes: Uint8Array): Promise<number>;
   /** Resolves when sockets, timers and signals have been served. */
-  turn(): Promise<void>;
+  yieldToEvents(): Promise<void>;
   /** Calls back once, after so many milliseconds; the process stays alive until then. */
-  wake(ms: number, callback: () => void): void;
+  setTimer(ms: number, callback: () => void): void;
   /** Calls back when the process is asked to end. */
   onSignal(callback: () => void): void;
   /** Ends the process. */
   exit(code: number): never;
 }
 
+/** How long to wait where a pipe cannot be waited for, in milliseconds. */
+export const PIPE_RETRY_MS = 5;
+
 /** Whether a file system says by this code that it cannot put a file on the disk, and need not. */
-export function isUnsyncable(code: unknown): boolean {
+export function isFsyncUnsupported(code: unknown): boolean {
   return /^(EINVAL|ENOSYS|ENOTSUP|EOPNOTSUPP)$/.test(String(code));
 }
 
 /** Whether it is the same file, and still its owner's alone or everybody's. */
-export function isSame(a: FileFacts, b: FileFacts): boolean {
-  return a.id === b.id && a.mode === b.mode && a.owner?.user === b.owner?.user;
+export function isSameFile(a: FileInfo, b: FileInfo): boolean {
+  return a.id === b.id && a.mode === b.mode &&
+    a.owner?.userId === b.owner?.userId;
 }
 
 /** This machine, as `NO_PROXY` names it for one runtime or the other. */
-const LOOPBACK = "localhost,127.0.0.0/8,127.0.0.1,::1,[::1]";
+const NO_PROXY_LOOPBACK = "localhost,127.0.0.0/8,127.0.0.1,::1,[::1]";
 
 /** What `NO_PROXY` must say, so that no daemon on this machine is looked for through a proxy; `undefined` where there is none. */
-export function noProxy(
-  { proxies, variable }: Pick<Host, "proxies" | "variable">,
+export function noProxyWithLoopback(
+  { proxyVariables, getEnv }: Pick<Host, "proxyVariables" | "getEnv">,
 ): string | undefined {
-  const names = [...proxies("ws:"), ...proxies("wss:")];
-  if (!names.some(variable)) return undefined;
-  const lists = ["NO_PROXY", "no_proxy"].map(variable);
-  return [...lists, LOOPBACK].filter((list) => list).join(",");
+  const names = [...proxyVariables("ws:"), ...proxyVariables("wss:")];
+  if (!names.some(getEnv)) return undefined;
+  const lists = ["NO_PROXY", "no_proxy"].map(getEnv);
+  return [...lists, NO_PROXY_LOOPBACK].filter((list) => list).join(",");
 }
 
 /** An environment by the names that the settings have: Windows does not tell their case apart. */
-export function namesIn(
+export function normalizeEnv(
   os: string,
   env: Record<string, string>,
 ): Record<string, string> {

@@ -5,28 +5,26 @@
  * @module
  */
 
-import { messageOf } from "../text/error_message.ts";
-import { textOf } from "../text/utf8.ts";
+import { errorMessageOf } from "../text/error_message.ts";
+import { decodeUtf8 } from "../text/utf8.ts";
 import {
-  type FileFacts,
+  type FileInfo,
   type Host,
-  isSame,
-  isUnsyncable,
-  namesIn,
-  noProxy,
+  isFsyncUnsupported,
+  isSameFile,
+  noProxyWithLoopback,
+  normalizeEnv,
+  PIPE_RETRY_MS,
+  type SocketErrorInfo,
   type TlsRequest,
-  type Trouble,
 } from "./host.ts";
-import { isAddress } from "./address.ts";
-
-/** How long to wait where a pipe cannot be waited for. */
-const RETRY_MS = 5;
+import { isIpAddress } from "./url.ts";
 
 /** The numbers of files may be larger than a double holds. */
-const BIG = { bigint: true } as const;
+const BIGINT_STATS = { bigint: true } as const;
 
 /** The oldest Node with a WebSocket. */
-const OLDEST = 22;
+const MIN_NODE_VERSION = 22;
 
 /** The host of a program that Node or Bun runs; under a Node that is too old, it says so and ends the process. */
 export async function nodeHost(): Promise<Host> {
@@ -36,39 +34,40 @@ export async function nodeHost(): Promise<Host> {
   // Node has `process.getBuiltinModule` only since 22.3.
   const fs = await import("node:fs");
   const { bun, node } = process.versions as Record<string, string | undefined>;
-  if (bun === undefined && parseInt(node!) < OLDEST) {
-    const why = `Node ${node} is too old, it must be ${OLDEST} or newer`;
+  if (bun === undefined && parseInt(node!) < MIN_NODE_VERSION) {
+    const why =
+      `Node ${node} is too old, it must be ${MIN_NODE_VERSION} or newer`;
     fs.writeSync(2, `alwaysup: ${why}\n`);
     process.exit(1);
   }
-  const variable = (name: string): string | undefined =>
+  const getEnv = (name: string): string | undefined =>
     process.env[name] || undefined;
 
   /** Bun's WebSocket obeys none, Node's only where that is wanted. */
   function proxies(protocol: string): string[] {
-    if (bun !== undefined || variable("NODE_USE_ENV_PROXY") !== "1") return [];
+    if (bun !== undefined || getEnv("NODE_USE_ENV_PROXY") !== "1") return [];
     const name = protocol === "wss:" ? "https_proxy" : "http_proxy";
     return [name, name.toUpperCase()];
   }
 
-  const exempt = noProxy({ proxies, variable });
+  const noProxy = noProxyWithLoopback({ proxyVariables: proxies, getEnv });
   // The small one is looked at first.
-  if (exempt !== undefined) process.env.no_proxy = exempt;
+  if (noProxy !== undefined) process.env.no_proxy = noProxy;
 
-  const isStreaming = bun === undefined && process.platform !== "win32";
+  const usesStreams = bun === undefined && process.platform !== "win32";
   // Who writes hears of it, and nobody else needs to.
-  if (isStreaming) {
+  if (usesStreams) {
     for (const name of ["stdout", "stderr"] as const) {
       process[name].on("error", () => {});
     }
   }
 
   /** What `run` gives, or `otherwise` where there is no such file. */
-  function found<T>(run: () => T, otherwise: T): T {
+  function ignoreNotFound<T>(run: () => T, fallback: T): T {
     try {
       return run();
     } catch (error) {
-      if (codeOf(error) === "ENOENT") return otherwise;
+      if (systemErrorCode(error) === "ENOENT") return fallback;
       throw error;
     }
   }
@@ -76,18 +75,18 @@ export async function nodeHost(): Promise<Host> {
   const isWindows = process.platform === "win32";
   const os = isWindows ? "windows" : process.platform;
 
-  function factsOf(stats: import("node:fs").BigIntStats): FileFacts {
+  function fileInfoOf(stats: import("node:fs").BigIntStats): FileInfo {
     return {
       isFile: stats.isFile(),
       isFolder: stats.isDirectory(),
-      isLink: stats.isSymbolicLink(),
+      isSymlink: stats.isSymbolicLink(),
       size: Number(stats.size),
       modifiedAt: Number(stats.mtimeMs),
       mode: isWindows ? undefined : Number(stats.mode) & 0o7777,
       owner: isWindows
         ? undefined
-        : { user: Number(stats.uid), group: Number(stats.gid) },
-      names: Number(stats.nlink),
+        : { userId: Number(stats.uid), groupId: Number(stats.gid) },
+      linkCount: Number(stats.nlink),
       id: isWindows ? "" : `${stats.dev}:${stats.ino}`,
     };
   }
@@ -107,33 +106,35 @@ export async function nodeHost(): Promise<Host> {
     }
   }
 
-  function readSame(path: string, facts: FileFacts): string | undefined {
+  function readSame(path: string, expected: FileInfo): string | undefined {
     const { O_RDONLY, O_NOFOLLOW = 0, O_NONBLOCK = 0 } = fs.constants;
     const read = (file: number): string | undefined =>
-      isSame(factsOf(fs.fstatSync(file, BIG)), facts)
+      isSameFile(fileInfoOf(fs.fstatSync(file, BIGINT_STATS)), expected)
         ? fs.readFileSync(file, "utf8")
         : undefined;
     try {
       return withFile(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, read);
     } catch (error) {
-      if (/^(ENOENT|ELOOP)$/.test(String(codeOf(error)))) return undefined;
+      if (/^(ENOENT|ELOOP)$/.test(String(systemErrorCode(error)))) {
+        return undefined;
+      }
       throw error;
     }
   }
 
   function makeFile(path: string, text: string, mode: number): boolean {
-    let isMade = false;
+    let isCreated = false;
     try {
       withFile(path, "wx", (file) => {
-        isMade = true;
+        isCreated = true;
         fs.writeFileSync(file, text);
         // The mask of the process has taken some away.
         if (!isWindows) fs.fchmodSync(file, mode);
       }, mode);
       return true;
     } catch (error) {
-      if (isMade) fs.rmSync(path, { force: true });
-      if (codeOf(error) === "EEXIST") return false;
+      if (isCreated) fs.rmSync(path, { force: true });
+      if (systemErrorCode(error) === "EEXIST") return false;
       throw error;
     }
   }
@@ -145,7 +146,7 @@ export async function nodeHost(): Promise<Host> {
     try {
       await new Promise<void>((resolve, reject) =>
         fs.fsync(file, (error) => {
-          if (error && !isUnsyncable(error.code)) reject(error);
+          if (error && !isFsyncUnsupported(error.code)) reject(error);
           else resolve();
         })
       );
@@ -154,7 +155,7 @@ export async function nodeHost(): Promise<Host> {
     }
   }
 
-  let ca: string[] | undefined;
+  let caCerts: string[] | undefined;
   async function trustAuthorities(
     certificates: readonly string[],
   ): Promise<void> {
@@ -166,12 +167,12 @@ export async function nodeHost(): Promise<Host> {
         throw new Error(`certificate ${i + 1} in it cannot be parsed`);
       }
     }
-    const tls = await import("node:tls") as unknown as Authorities;
+    const tls = await import("node:tls") as unknown as CaCertificatesApi;
     if (bun !== undefined) {
-      ca = [...tls.getCACertificates("default"), ...certificates];
+      caCerts = [...tls.getCACertificates("default"), ...certificates];
       // Bun obeys these variables, but does not count what they name among the default ones.
-      const isNamed = ["SSL_CERT_FILE", "SSL_CERT_DIR"].some(variable);
-      if (isNamed) ca.push(...tls.getCACertificates("system"));
+      const isNamed = ["SSL_CERT_FILE", "SSL_CERT_DIR"].some(getEnv);
+      if (isNamed) caCerts.push(...tls.getCACertificates("system"));
       return;
     }
     if (tls.setDefaultCACertificates === undefined) {
@@ -187,41 +188,45 @@ export async function nodeHost(): Promise<Host> {
   function socketOptions(url: string): Record<string, unknown> {
     if (bun === undefined || !url.startsWith("wss:")) return {};
     // Without it, an environment variable could switch the check off.
-    return { tls: { rejectUnauthorized: true, ...(ca && { ca }) } };
+    return {
+      tls: { rejectUnauthorized: true, ...(caCerts && { ca: caCerts }) },
+    };
   }
 
-  const watchDials = bun === undefined
-    ? await watchUndici()
+  const watchDialErrors = bun === undefined
+    ? await watchUndiciErrors()
     : () => () => undefined;
 
   async function askOverTls(
-    { host, port, text, limit, signal }: TlsRequest,
-  ): Promise<string | Trouble> {
+    { host, port, payload, maxBytes, signal }: TlsRequest,
+  ): Promise<string | SocketErrorInfo> {
     const { connect } = await import("node:tls");
-    const { promise, resolve } = Promise.withResolvers<string | Trouble>();
+    const { promise, resolve } = Promise.withResolvers<
+      string | SocketErrorInfo
+    >();
     let answer = "";
     let isSecure = false;
     const socket = connect({
       ...{ host, port, ALPNProtocols: ["http/1.1"], rejectUnauthorized: true },
       // An address is no server name (RFC 6066 section 3).
-      ...(!isAddress(host) && { servername: host }),
-      ...(ca && { ca }),
+      ...(!isIpAddress(host) && { servername: host }),
+      ...(caCerts && { ca: caCerts }),
     });
     signal.addEventListener("abort", () => socket.destroy());
     socket.on("secureConnect", () => {
       isSecure = true;
-      if (text === "") resolve("");
-      else socket.write(text);
+      if (payload === "") resolve("");
+      else socket.write(payload);
     });
     socket.on("data", (chunk: Uint8Array) => {
       answer += new TextDecoder("latin1").decode(chunk);
-      const isEnough = answer.includes("\r\n\r\n") || answer.length > limit;
+      const isEnough = answer.includes("\r\n\r\n") || answer.length > maxBytes;
       if (isEnough) resolve(answer);
     });
-    socket.on("error", (error) => resolve(troubleOf(error)));
+    socket.on("error", (error) => resolve(tlsErrorInfo(error)));
     // Behind "end", "error", and an end of ours.
     socket.on("close", () => {
-      resolve(isSecure ? answer : { text: "", error: "ECONNRESET" });
+      resolve(isSecure ? answer : { message: "", errorCode: "ECONNRESET" });
     });
     const outcome = await promise;
     socket.destroy();
@@ -256,7 +261,7 @@ export async function nodeHost(): Promise<Host> {
   }
 
   /** By the stream: a thread that is stuck in a write would keep Node from its end. */
-  function push(
+  function writeByStream(
     name: "stdout" | "stderr",
     bytes: Uint8Array,
   ): Promise<number> {
@@ -269,7 +274,10 @@ export async function nodeHost(): Promise<Host> {
   }
 
   /** On a thread: elsewhere than with Node on POSIX, the stream would stop the whole program while a pipe is full. */
-  async function write(file: number, bytes: Uint8Array): Promise<number> {
+  async function writeByDescriptor(
+    file: number,
+    bytes: Uint8Array,
+  ): Promise<number> {
     for (;;) {
       try {
         return await new Promise((resolve, reject) =>
@@ -280,8 +288,8 @@ export async function nodeHost(): Promise<Host> {
         );
       } catch (error) {
         // A pipe that our parent has made non-blocking says "not now": that is no end.
-        if (codeOf(error) !== "EAGAIN") throw error;
-        await new Promise((go) => setTimeout(go, RETRY_MS));
+        if (systemErrorCode(error) !== "EAGAIN") throw error;
+        await new Promise((go) => setTimeout(go, PIPE_RETRY_MS));
       }
     }
   }
@@ -291,20 +299,33 @@ export async function nodeHost(): Promise<Host> {
     args: process.argv.slice(2),
     pid: process.pid,
     os,
-    program,
-    env: () => namesIn(os, { ...process.env as Record<string, string> }),
-    variable,
-    proxies,
-    ...{ trustAuthorities, socketOptions, watchDials, askOverTls },
-    isTerminal: (stream) => process[stream].isTTY === true,
-    readFile: (path) => textOf(fs.readFileSync(path)),
-    readSame,
-    stat: (path) => found(() => factsOf(fs.statSync(path, BIG)), undefined),
-    lstat: (path) => found(() => factsOf(fs.lstatSync(path, BIG)), undefined),
-    user: () => process.geteuid?.(),
+    launchCommand: program,
+    env: () => normalizeEnv(os, { ...process.env as Record<string, string> }),
+    getEnv,
+    proxyVariables: proxies,
+    ...{
+      addCaCertificates: trustAuthorities,
+      webSocketOptions: socketOptions,
+      watchDialErrors,
+      requestOverTls: askOverTls,
+    },
+    isTty: (stream) => process[stream].isTTY === true,
+    readFile: (path) => decodeUtf8(fs.readFileSync(path)),
+    readIfSame: readSame,
+    stat: (path) =>
+      ignoreNotFound(
+        () => fileInfoOf(fs.statSync(path, BIGINT_STATS)),
+        undefined,
+      ),
+    lstat: (path) =>
+      ignoreNotFound(
+        () => fileInfoOf(fs.lstatSync(path, BIGINT_STATS)),
+        undefined,
+      ),
+    userIdIn: () => process.geteuid?.(),
     realPath: (path) => fs.realpathSync(path),
     readLink: (path) => fs.readlinkSync(path),
-    list: (folder) => found(() => fs.readdirSync(folder), []),
+    listFolder: (folder) => ignoreNotFound(() => fs.readdirSync(folder), []),
     makeFolder: (path) => {
       fs.mkdirSync(path, { recursive: true, mode: 0o700 });
     },
@@ -314,21 +335,25 @@ export async function nodeHost(): Promise<Host> {
       // The mask of the process has taken some away.
       fs.chmodSync(path, mode);
     },
-    makeFile,
-    sync,
-    setMode: (path, mode) => fs.chmodSync(path, mode),
+    createFile: makeFile,
+    fsync: sync,
+    chmod: (path, mode) => fs.chmodSync(path, mode),
     rename: (from, to) => fs.renameSync(from, to),
     remove: (path) => fs.rmSync(path, { force: true }),
     // These runtimes have no locks.
-    lock: () => false,
+    createLocked: () => false,
     isLocked: () => undefined,
     stdin: read,
     writeStdout: (bytes) =>
-      isStreaming ? push("stdout", bytes) : write(1, bytes),
+      usesStreams
+        ? writeByStream("stdout", bytes)
+        : writeByDescriptor(1, bytes),
     writeStderr: (bytes) =>
-      isStreaming ? push("stderr", bytes) : write(2, bytes),
-    turn,
-    wake: (ms, callback) => {
+      usesStreams
+        ? writeByStream("stderr", bytes)
+        : writeByDescriptor(2, bytes),
+    yieldToEvents: turn,
+    setTimer: (ms, callback) => {
       setTimeout(callback, ms);
     },
     onSignal: (callback) => {
@@ -341,28 +366,28 @@ export async function nodeHost(): Promise<Host> {
   };
 }
 
-function codeOf(error: unknown): unknown {
+function systemErrorCode(error: unknown): unknown {
   return (error as { code?: unknown } | null)?.code;
 }
 
 /** What newer Nodes, and Bun, have in `node:tls`. */
-interface Authorities {
+interface CaCertificatesApi {
   getCACertificates(type: "default" | "system"): string[];
   setDefaultCACertificates?(certificates: string[]): void;
 }
 
 /** Node's WebSocket tells nothing of a dial that failed; the HTTP client below it tells everything. */
-async function watchUndici(): Promise<Host["watchDials"]> {
+async function watchUndiciErrors(): Promise<Host["watchDialErrors"]> {
   const { subscribe } = await import("node:diagnostics_channel");
   let count = 0;
-  let last: Trouble | undefined;
-  const note = (trouble: Trouble): void => {
+  let last: SocketErrorInfo | undefined;
+  const record = (error: SocketErrorInfo): void => {
     count++;
-    last = trouble;
+    last = error;
   };
   for (const name of ["undici:client:connectError", "undici:request:error"]) {
     subscribe(name, (message) => {
-      note(troubleOf((message as { error?: unknown }).error));
+      record(tlsErrorInfo((message as { error?: unknown }).error));
     });
   }
   subscribe("undici:request:headers", (message) => {
@@ -370,17 +395,18 @@ async function watchUndici(): Promise<Host["watchDials"]> {
     const status = response?.statusCode;
     // After that one, the WebSocket itself says what it did not like.
     if (status === undefined || status === 101) return;
-    note({ text: "", error: "", status });
+    record({ message: "", errorCode: "", status });
   });
   return () => {
-    const known = count;
-    return () => count > known ? last : undefined;
+    const countBefore = count;
+    return () => count > countBefore ? last : undefined;
   };
 }
 
 /** What an error says, and the names in the certificate that it is about. */
-function troubleOf(error: unknown): Trouble {
+function tlsErrorInfo(error: unknown): SocketErrorInfo {
   const { cert } = error as { cert?: { subjectaltname?: string } };
-  const text = `${messageOf(error)}\n${cert?.subjectaltname ?? ""}`.trim();
-  return { text, error: String(codeOf(error) ?? "") };
+  const message = `${errorMessageOf(error)}\n${cert?.subjectaltname ?? ""}`
+    .trim();
+  return { message, errorCode: String(systemErrorCode(error) ?? "") };
 }

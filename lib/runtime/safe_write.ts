@@ -5,41 +5,41 @@
  * @module
  */
 
-import { folderOf } from "../text/paths.ts";
-import { messageOf } from "../text/error_message.ts";
-import { rename, writeBeside } from "./atomic_file.ts";
-import { type FileFacts, type Host } from "./host.ts";
+import { parentFolderOf } from "../text/paths.ts";
+import { errorMessageOf } from "../text/error_message.ts";
+import { renameWithRetries, writeTempFile } from "./atomic_file.ts";
+import { type FileInfo, type Host } from "./host.ts";
 
 /** How many links may lead from one to the next: as many as Linux follows. */
-const LINK_LIMIT = 40;
+const MAX_SYMLINKS = 40;
 
 /** Writes a file that was not there; a link to nothing stays one. Throws if it cannot; none is there then. */
-export async function create(
+export async function createSafely(
   host: Host,
   file: string,
   text: string,
   mode: number,
 ): Promise<void> {
-  const path = targetOf(host, file);
-  const next = writeBeside(host, path, text, mode);
+  const path = resolveDanglingLinks(host, file);
+  const tempPath = writeTempFile(host, path, text, mode);
   try {
-    await host.sync(next);
-    await rename(host, next, path, () => {
+    await host.fsync(tempPath);
+    await renameWithRetries(host, tempPath, path, () => {
       if (host.lstat(path) === undefined) return;
       throw new Error("somebody else has just made it");
     });
   } finally {
-    host.remove(next);
+    host.remove(tempPath);
   }
 }
 
 /** The path to which links lead that lead to nothing. */
-function targetOf(host: Host, file: string): string {
+function resolveDanglingLinks(host: Host, file: string): string {
   let path = file;
-  for (let i = 0; i < LINK_LIMIT; i++) {
-    if (host.lstat(path)?.isLink !== true) return path;
+  for (let i = 0; i < MAX_SYMLINKS; i++) {
+    if (host.lstat(path)?.isSymlink !== true) return path;
     const to = host.readLink(path);
-    path = /^([a-z]:)?[/\\]/i.test(to) ? to : folderOf(path) + to;
+    path = /^([a-z]:)?[/\\]/i.test(to) ? to : parentFolderOf(path) + to;
   }
   throw new Error("its links lead nowhere");
 }
@@ -50,38 +50,45 @@ function targetOf(host: Host, file: string): string {
  * was, or the error says what to do.
  *
  * @param before the text that was read, and that must still be there
- * @param kept the path of a copy of that text, for the error
+ * @param backupPath the path of a copy of that text, for the error
  */
-export async function overwrite(
+export async function overwriteSafely(
   host: Host,
   file: string,
   before: string,
   after: string,
-  kept: string,
+  backupPath: string,
 ): Promise<void> {
-  if (await exchange(host, pathOf(host, file, before), before, after)) return;
-  mustBe(host, file, before);
+  if (
+    await tryReplaceByRename(
+      host,
+      realPathOf(host, file, before),
+      before,
+      after,
+    )
+  ) return;
+  assertContent(host, file, before);
   try {
     host.writeFile(file, after);
-    await host.sync(file);
+    await host.fsync(file);
   } catch (error) {
     try {
       // Where it may not be written at all, nothing has happened to it.
       if (host.readFile(file) !== before) host.writeFile(file, before);
     } catch {
-      const advice = `it is damaged now: put ${kept} in its place`;
-      throw new Error(`${messageOf(error)}; ${advice}`);
+      const hint = `it is damaged now: put ${backupPath} in its place`;
+      throw new Error(`${errorMessageOf(error)}; ${hint}`);
     }
     throw error;
   }
 }
 
 /** The path without links. Bun finds no file where one is just being replaced: that is said, then. */
-function pathOf(host: Host, file: string, before: string): string {
+function realPathOf(host: Host, file: string, before: string): string {
   try {
     return host.realPath(file);
   } catch (error) {
-    mustBe(host, file, before);
+    assertContent(host, file, before);
     throw error;
   }
 }
@@ -92,31 +99,36 @@ function pathOf(host: Host, file: string, before: string): string {
  *
  * @returns `false` where the file itself must be written: its folder or itself is somebody else's, say, or it is mounted there
  */
-async function exchange(
+async function tryReplaceByRename(
   host: Host,
   path: string,
   before: string,
   after: string,
 ): Promise<boolean> {
-  const facts = host.lstat(path);
-  if (facts === undefined || facts.names > 1) return false;
+  const current = host.lstat(path);
+  if (current === undefined || current.linkCount > 1) return false;
   // Empty at first: whose it is, and who may read it, is seen before anything stands in it.
-  const next = attempt(() => writeBeside(host, path, "", facts.mode ?? 0o600));
-  if (next === undefined) return false;
+  const tempPath = undefinedOnError(() =>
+    writeTempFile(host, path, "", current.mode ?? 0o600)
+  );
+  if (tempPath === undefined) return false;
   try {
-    if (!isAlike(host.lstat(next), facts)) return false;
-    host.writeFile(next, after);
-    await host.sync(next);
-    const seen = mustBe(host, path, before);
-    const check = (): void => mustBeSame(host.stat(path), seen);
-    return await rename(host, next, path, check).then(() => true, () => false);
+    if (!hasSameOwnerAndMode(host.lstat(tempPath), current)) return false;
+    host.writeFile(tempPath, after);
+    await host.fsync(tempPath);
+    const info = assertContent(host, path, before);
+    const assertSame = (): void => assertUnchanged(host.stat(path), info);
+    return await renameWithRetries(host, tempPath, path, assertSame).then(
+      () => true,
+      () => false,
+    );
   } finally {
-    host.remove(next);
+    host.remove(tempPath);
   }
 }
 
 /** What it gives; `undefined` if it fails. */
-function attempt<T>(run: () => T): T | undefined {
+function undefinedOnError<T>(run: () => T): T | undefined {
   try {
     return run();
   } catch {
@@ -124,27 +136,31 @@ function attempt<T>(run: () => T): T | undefined {
   }
 }
 
-function isAlike(next: FileFacts | undefined, facts: FileFacts): boolean {
-  return next?.owner?.user === facts.owner?.user &&
-    next?.owner?.group === facts.owner?.group && next?.mode === facts.mode;
+function hasSameOwnerAndMode(
+  created: FileInfo | undefined,
+  current: FileInfo,
+): boolean {
+  return created?.owner?.userId === current.owner?.userId &&
+    created?.owner?.groupId === current.owner?.groupId &&
+    created?.mode === current.mode;
 }
 
 /** Gives what is known of a file. Throws if it is not any more as it was; a large one is not changed while it is read either. */
-function mustBe(
+function assertContent(
   host: Host,
   path: string,
   before: string,
-): FileFacts | undefined {
-  const facts = host.stat(path);
+): FileInfo | undefined {
+  const info = host.stat(path);
   const isSame = host.readFile(path) === before;
-  mustBeSame(host.stat(path), isSame ? facts : undefined);
-  return facts;
+  assertUnchanged(host.stat(path), isSame ? info : undefined);
+  return info;
 }
 
 /** Throws if another program has changed a file since. */
-function mustBeSame(
-  now: FileFacts | undefined,
-  before: FileFacts | undefined,
+function assertUnchanged(
+  now: FileInfo | undefined,
+  before: FileInfo | undefined,
 ): void {
   const isSame = now !== undefined && now.id === before?.id &&
     now.size === before.size && now.modifiedAt === before.modifiedAt;
@@ -156,7 +172,7 @@ function mustBeSame(
 }
 
 /** The ends of the names of a file's copies, behind `.alwaysup`: the oldest copy first. */
-const COPIES = [".bak", ".2.bak", ".3.bak"];
+const BACKUP_SUFFIXES = [".bak", ".2.bak", ".3.bak"];
 
 /**
  * Keeps a copy of a file's text beside the file, which only its owner can read.
@@ -167,36 +183,37 @@ const COPIES = [".bak", ".2.bak", ".3.bak"];
  * @param mode the file's permission bits
  * @returns the path of the copy
  */
-export async function keep(
+export async function backUp(
   host: Host,
   file: string,
   text: string,
   mode: number,
 ): Promise<string> {
-  const names = COPIES.map((end) => `${file}.alwaysup${end}`);
-  for (const path of names) {
-    const isKept = host.makeFile(path, text, mode & 0o600) ||
-      isPrivate(host, path) && attempt(() => host.readFile(path)) === text;
-    if (!isKept) continue;
-    await host.sync(path);
+  const paths = BACKUP_SUFFIXES.map((end) => `${file}.alwaysup${end}`);
+  for (const path of paths) {
+    const isBackedUp = host.createFile(path, text, mode & 0o600) ||
+      isPrivate(host, path) &&
+        undefinedOnError(() => host.readFile(path)) === text;
+    if (!isBackedUp) continue;
+    await host.fsync(path);
     return path;
   }
-  const [, older, newest] = names as [string, string, string];
-  const next = writeBeside(host, newest, text, mode & 0o600);
+  const [, older, newest] = paths as [string, string, string];
+  const tempPath = writeTempFile(host, newest, text, mode & 0o600);
   try {
-    await host.sync(next);
+    await host.fsync(tempPath);
     // Another process that keeps a text may have just done so.
-    await rename(host, newest, older).catch(() => {});
-    await rename(host, next, newest);
+    await renameWithRetries(host, newest, older).catch(() => {});
+    await renameWithRetries(host, tempPath, newest);
     return newest;
   } finally {
-    host.remove(next);
+    host.remove(tempPath);
   }
 }
 
 /** Whether a path is a file with no other name that nobody else can read or write. */
 function isPrivate(host: Host, path: string): boolean {
-  const facts = host.lstat(path);
-  return facts?.isFile === true && facts.names === 1 &&
-    ((facts.mode ?? 0) & 0o077) === 0;
+  const info = host.lstat(path);
+  return info?.isFile === true && info.linkCount === 1 &&
+    ((info.mode ?? 0) & 0o077) === 0;
 }

@@ -9,19 +9,19 @@ export interface Output {
   /** A line for stdout. */
   print(line: string): void;
   /** A line for stderr. */
-  complain(line: string): void;
+  printError(line: string): void;
   /** Whether a person sees colours on stdout. */
-  readonly isColoured: boolean;
+  readonly hasColors: boolean;
 }
 
 /** The colours of the terminal's own palette, as their numbers in SGR (ECMA-48 section 8.3.117). */
-export const COLOURS = { bold: 1, red: 31, green: 32, yellow: 33 } as const;
+export const SGR_CODES = { bold: 1, red: 31, green: 32, yellow: 33 } as const;
 
 /** A text in a colour, where colours are seen. */
-export function paint(
-  { isColoured }: Output,
-  colour: keyof typeof COLOURS,
+export function colorize(
+  { hasColors }: Output,
+  color: keyof typeof SGR_CODES,
   text: string,
 ): string {
-  return isColoured ? `\x1b[${COLOURS[colour]}m${text}\x1b[0m` : text;
+  return hasColors ? `\x1b[${SGR_CODES[color]}m${text}\x1b[0m` : text;
 }

@@ -5,14 +5,14 @@
  */
 
 /** Waits for a promise, but not longer than so many milliseconds. */
-export async function atMost(
-  ms: number,
+export async function waitAtMost(
+  timeoutMs: number,
   promise: Promise<unknown>,
 ): Promise<void> {
-  const patience = Promise.withResolvers<void>();
-  const timer = setTimeout(() => patience.resolve(), ms);
+  const timeout = Promise.withResolvers<void>();
+  const timer = setTimeout(() => timeout.resolve(), timeoutMs);
   try {
-    await Promise.race([promise, patience.promise]);
+    await Promise.race([promise, timeout.promise]);
   } finally {
     clearTimeout(timer);
   }

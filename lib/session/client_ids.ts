@@ -6,78 +6,88 @@
  * @module
  */
 
-import type { ClientIdRules } from "../dialects/dialect.ts";
-import { IdTypes, otherType } from "../protocol/id_types.ts";
+import type { ClientIdLookup } from "../dialects/dialect.ts";
+import { ObservedIdTypes, toOtherIdType } from "../protocol/id_types.ts";
 import type { Id } from "../protocol/jsonrpc.ts";
-import type { Ledger } from "../requests/tracker.ts";
+import type { RequestTracker } from "../requests/tracker.ts";
 
 /** The ids of the client's requests. */
-export class ClientIds implements ClientIdRules {
-  readonly #ledger: Ledger;
-  readonly #types = new IdTypes();
+export class ClientIds implements ClientIdLookup {
+  readonly #tracker: RequestTracker;
+  readonly #types = new ObservedIdTypes();
   /** The daemon has answered an id as the other JSON type. */
-  #isRetyping = false;
+  #hasRetypedIds = false;
 
   /** Nothing has come from the client yet. */
-  constructor(ledger: Ledger) {
-    this.#ledger = ledger;
+  constructor(tracker: RequestTracker) {
+    this.#tracker = tracker;
   }
 
   /** The client has used an id. */
-  note(id: Id): void {
-    this.#types.note(id);
+  observe(id: Id): void {
+    this.#types.observe(id);
   }
 
-  meant(id: Id): Id | undefined {
-    return this.#types.meant(id);
+  guessClientId(id: Id): Id | undefined {
+    return this.#types.guessClientId(id);
   }
 
-  sawRetyped(): void {
-    this.#isRetyping = true;
+  recordRetyped(): void {
+    this.#hasRetypedIds = true;
   }
 
-  isOpen(id: Id): boolean {
-    const other = otherType(id);
+  isInUse(id: Id): boolean {
+    const other = toOtherIdType(id);
     return [id, other].some((it) =>
       it !== undefined &&
-      (this.#ledger.find(it) !== undefined || this.#ledger.late.has(it))
+      (this.#tracker.find(it) !== undefined ||
+        this.#tracker.lateResponses.has(it))
     );
   }
 
   /** The id of the request in flight on a link that the daemon means by an id; takes note of one that was retyped. */
-  resolve(id: Id | undefined, epoch: number): Id | undefined {
-    if (id === undefined || this.#ledger.isInFlight(id, epoch)) return id;
-    const meant = this.meant(id);
-    if (meant === undefined || !this.#ledger.isInFlight(meant, epoch)) {
+  resolve(id: Id | undefined, connectionId: number): Id | undefined {
+    if (id === undefined || this.#tracker.isInFlight(id, connectionId)) {
+      return id;
+    }
+    const clientId = this.guessClientId(id);
+    if (
+      clientId === undefined ||
+      !this.#tracker.isInFlight(clientId, connectionId)
+    ) {
       return undefined;
     }
-    this.sawRetyped();
-    return meant;
+    this.recordRetyped();
+    return clientId;
   }
 
   /** An answer came on a link that nobody waits for any more. */
-  came(id: Id, epoch: number): void {
-    this.#ledger.late.came(id, epoch);
-    const meant = this.meant(id);
-    if (meant !== undefined) this.#ledger.late.came(meant, epoch);
+  onLateResponse(id: Id, connectionId: number): void {
+    this.#tracker.lateResponses.onResponse(id, connectionId);
+    const clientId = this.guessClientId(id);
+    if (clientId !== undefined) {
+      this.#tracker.lateResponses.onResponse(clientId, connectionId);
+    }
   }
 
   /** Whether a late answer may come that would be taken for the one to a request of this id. */
-  isLate(id: Id): boolean {
-    const { late } = this.#ledger;
-    const twin = this.#twinOf(id);
-    return late.has(id) || twin !== undefined && late.has(twin);
+  mayGetLateResponse(id: Id): boolean {
+    const { lateResponses } = this.#tracker;
+    const confusable = this.#confusableOf(id);
+    return lateResponses.has(id) ||
+      confusable !== undefined && lateResponses.has(confusable);
   }
 
   /** Whether a request is in flight whose answer may be taken for the one to a request of this id. */
-  hasTwin(id: Id): boolean {
-    const twin = this.#twinOf(id);
-    return twin !== undefined && this.#ledger.find(twin)?.sentOn !== undefined;
+  hasConfusableInFlight(id: Id): boolean {
+    const confusable = this.#confusableOf(id);
+    return confusable !== undefined &&
+      this.#tracker.find(confusable)?.sentOnConnectionId !== undefined;
   }
 
   /** The same id as the other JSON type, if the client has ids of both types, and the daemon confuses them. */
-  #twinOf(id: Id): Id | undefined {
-    const isConfused = this.#isRetyping && this.#types.isMixed;
-    return isConfused ? otherType(id) : undefined;
+  #confusableOf(id: Id): Id | undefined {
+    const isConfused = this.#hasRetypedIds && this.#types.isMixed;
+    return isConfused ? toOtherIdType(id) : undefined;
   }
 }

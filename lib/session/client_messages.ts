@@ -4,108 +4,142 @@
  * @module
  */
 
-import type { Outgoing } from "../requests/server_requests.ts";
-import type { Desk } from "./context.ts";
-import { read, skim } from "../protocol/envelope.ts";
-import { endTrial } from "./capacity_trial.ts";
+import type { RoutedFrame } from "../requests/server_requests.ts";
+import type { SessionContext } from "./context.ts";
+import { parseMessages, recoverRequestId } from "../protocol/message_parser.ts";
+import { abortCapacityCheck } from "./capacity_check.ts";
 import type { SessionEvent } from "../events.ts";
-import * as fault from "./errors.ts";
+import * as errors from "./errors.ts";
 import {
-  type Answer,
-  Code,
-  digId,
-  failure,
-  type Invalid,
-  isInitialized,
+  buildErrorResponse,
+  buildResultResponse,
+  ErrorCode,
+  getNestedId,
+  type InvalidMessage,
+  isInitializedMethod,
   type Message,
   type Notification,
   type Request,
-  success,
+  type Response,
 } from "../protocol/jsonrpc.ts";
 import type { Method } from "../protocol/mcp_types.ts";
-import { cut } from "../json/spans.ts";
-import * as report from "./log_messages.ts";
-import { isStanding } from "../protocol/methods.ts";
-import { clientOf } from "./snapshot.ts";
-import { standIn } from "./offline_answers.ts";
-import { abandon, flush } from "./link_lifecycle.ts";
+import { removeMembers } from "../json/spans.ts";
+import * as logMessages from "./log_messages.ts";
+import { isLongLived } from "../protocol/methods.ts";
+import { clientNameOf } from "./snapshot.ts";
+import { respondOffline } from "./offline_responses.ts";
+import { cancelAtDaemon, writeQueued } from "./link_lifecycle.ts";
 
 /** Takes a line of the client's: one message, or a batch of them. */
-export function fromClient(desk: Desk, line: string, now: number): void {
+export function handleClientLine(
+  context: SessionContext,
+  line: string,
+  now: number,
+): void {
   if (line.trim() === "") return;
-  for (const message of read(line)) {
-    const run = (): void => take(desk, message, line.length, now);
-    desk.guard(run, () => {
+  for (const message of parseMessages(line)) {
+    const run = (): void =>
+      dispatchClientMessage(context, message, line.length, now);
+    context.runGuarded(run, () => {
       if (message.kind !== "request") return;
       const { id } = message;
-      const owed = desk.ledger.find(id);
-      if (owed !== undefined && owed.message !== message) return; // it would answer that one
-      desk.ledger.cancel(id);
-      desk.reply(failure(id, Code.internal, "A bug in alwaysup stopped it"));
+      const entry = context.tracker.find(id);
+      if (entry !== undefined && entry.message !== message) return; // it would answer that one
+      context.tracker.cancel(id);
+      context.sendToClient(
+        buildErrorResponse(
+          id,
+          ErrorCode.internal,
+          "A bug in alwaysup stopped it",
+        ),
+      );
     });
   }
 }
 
 /** Takes what is left of a line that was too long to be read. */
-export function overlong(
-  desk: Desk,
-  { bytes, head, tail }: Extract<SessionEvent, { type: "overlong" }>,
+export function handleLineTooLong(
+  context: SessionContext,
+  { bytes, head, tail }: Extract<SessionEvent, { type: "line-too-long" }>,
 ): void {
-  desk.do(report.overlongLine(bytes));
-  const id = skim(head, tail);
-  if (id === undefined || desk.ledger.find(id) !== undefined) return;
-  const what = `The request has ${bytes} bytes, which is too much to be read`;
+  context.emit(logMessages.lineTooLong(bytes));
+  const id = recoverRequestId(head, tail);
+  if (id === undefined || context.tracker.find(id) !== undefined) return;
+  const errorText =
+    `The request has ${bytes} bytes, which is too much to be read`;
   const reason = "too_large";
   const data = { reason, delivered: "no", retryable: false } as const;
-  desk.reply(failure(id, Code.tooLarge, what, data));
+  context.sendToClient(
+    buildErrorResponse(id, ErrorCode.tooLarge, errorText, data),
+  );
 }
 
-function take(desk: Desk, message: Message, size: number, now: number): void {
+function dispatchClientMessage(
+  context: SessionContext,
+  message: Message,
+  size: number,
+  now: number,
+): void {
   switch (message.kind) {
     case "request":
-      return ask(desk, message, now);
+      return handleClientRequest(context, message, now);
     case "notification":
-      return tell(desk, message, now);
-    case "answer":
-      return answer(desk, message);
+      return handleClientNotification(context, message, now);
+    case "response":
+      return handleClientResponse(context, message);
     case "invalid":
-      return reject(desk, message, size);
+      return handleInvalidFromClient(context, message, size);
   }
 }
 
-function ask(desk: Desk, request: Request, now: number): void {
+function handleClientRequest(
+  context: SessionContext,
+  request: Request,
+  now: number,
+): void {
   if (isClientNotification(request.method)) {
-    return tellWithoutId(desk, request, now);
+    return handleNotificationWithId(context, request, now);
   }
-  if (desk.ledger.find(request.id) !== undefined) {
-    return desk.do(report.duplicate(request));
+  if (context.tracker.find(request.id) !== undefined) {
+    return context.emit(logMessages.duplicateId(request));
   }
-  desk.ids.note(request.id);
-  desk.client ??= clientOf(request);
+  context.clientIds.observe(request.id);
+  context.clientName ??= clientNameOf(request);
   // Also for what is answered without the daemon: it may not be what it was.
-  if (request.method !== "ping") desk.links.main.dialForRequest(now);
-  const daemon = desk.links.isUp ? "up" : "down";
-  const local = desk.dialect.local(request, daemon);
-  if (local !== undefined) return desk.reply(local);
-  if (daemon === "down" && standIn(desk, request, now)) return;
-  if (desk.ids.isLate(request.id)) return desk.reply(fault.lateId(request.id));
-  const fate = desk.fate(request);
-  const { maxMessage } = desk.config;
+  if (request.method !== "ping") context.links.main.dialForRequest(now);
+  const daemon = context.links.isMainUsable ? "up" : "down";
+  const localResponse = context.dialect.respondLocally(request, daemon);
+  if (localResponse !== undefined) return context.sendToClient(localResponse);
+  if (daemon === "down" && respondOffline(context, request, now)) return;
+  if (context.clientIds.mayGetLateResponse(request.id)) {
+    return context.sendToClient(errors.idAwaitsLateResponse(request.id));
+  }
+  const delivery = context.deliveryOf(request);
+  const { maxMessage } = context.config;
   const size = request.text.length;
   if (size > maxMessage) {
-    return desk.reply(fault.tooLarge(fate, size, maxMessage));
+    return context.sendToClient(
+      errors.messageTooLarge(delivery, size, maxMessage),
+    );
   }
-  const refusing = isStanding(request.method)
+  const refusingLink = isLongLived(request.method)
     ? undefined
-    : desk.refusing(request);
-  if (refusing !== undefined && !refusing.askAgain(now)) {
-    const outage = desk.outage(refusing, now);
-    return desk.reply(fault.unavailable(fate, outage));
+    : context.refusingLinkFor(request);
+  if (refusingLink !== undefined && !refusingLink.redialRefused(now)) {
+    const outage = context.outageOf(refusingLink, now);
+    return context.sendToClient(errors.daemonUnavailable(delivery, outage));
   }
-  if (isFull(desk, request, now)) return desk.reply(fault.overloaded(fate));
-  desk.ledger.add(request, desk.limitsOf(request), now, desk.patience(now));
-  const token = desk.ledger.find(request.id)?.token;
-  if (token !== undefined) desk.tokens.note(token);
+  if (isQueueFull(context, request, now)) {
+    return context.sendToClient(errors.queueFull(delivery));
+  }
+  context.tracker.add(
+    request,
+    context.timeoutsOf(request),
+    now,
+    context.queueTimeoutMs(now),
+  );
+  const token = context.tracker.find(request.id)?.progressToken;
+  if (token !== undefined) context.progressTokens.observe(token);
 }
 
 /** The notifications that clients send, but for the end of the handshake. */
@@ -117,99 +151,152 @@ const CLIENT_NOTIFICATIONS: readonly Method[] = [
 
 /** Whether a method is that of a notification that clients send. */
 function isClientNotification(method: Method): boolean {
-  return isInitialized(method) || CLIENT_NOTIFICATIONS.includes(method);
+  return isInitializedMethod(method) || CLIENT_NOTIFICATIONS.includes(method);
 }
 
 /** A notification with an id goes on without it, because a daemon would answer that it knows no such request. */
-function tellWithoutId(desk: Desk, request: Request, now: number): void {
+function handleNotificationWithId(
+  context: SessionContext,
+  request: Request,
+  now: number,
+): void {
   const { id, method, params } = request;
   // An answer would be taken for that to an open request.
-  if (desk.ledger.find(id) === undefined) desk.reply(success(id, {}));
-  const text = cut(request.text, ["id"]);
-  tell(desk, { kind: "notification", method, params, text }, now);
+  if (context.tracker.find(id) === undefined) {
+    context.sendToClient(buildResultResponse(id, {}));
+  }
+  const text = removeMembers(request.text, ["id"]);
+  handleClientNotification(context, {
+    kind: "notification",
+    method,
+    params,
+    text,
+  }, now);
 }
 
 /** Whether the queue takes no further message, even if what can be written is. */
-function isFull(
-  desk: Desk,
+function isQueueFull(
+  context: SessionContext,
   message: Request | Notification,
   now: number,
 ): boolean {
-  if (!desk.ledger.isFull(message)) return false;
-  flush(desk, now);
-  if (!desk.ledger.isFull(message)) return false;
+  if (!context.tracker.isFull(message)) return false;
+  writeQueued(context, now);
+  if (!context.tracker.isFull(message)) return false;
   // What only waits for a probe need not.
-  endTrial(desk, now);
-  desk.links.main.liveness?.endDelay(now);
-  flush(desk, now);
-  return desk.ledger.isFull(message);
+  abortCapacityCheck(context, now);
+  context.links.main.liveness?.endCallDelay(now);
+  writeQueued(context, now);
+  return context.tracker.isFull(message);
 }
 
-function tell(desk: Desk, notification: Notification, now: number): void {
+function handleClientNotification(
+  context: SessionContext,
+  notification: Notification,
+  now: number,
+): void {
   switch (notification.method) {
     case "notifications/cancelled":
-      return cancel(desk, notification, now);
+      return handleCancellation(context, notification, now);
     case "notifications/progress":
-      return pass(desk, desk.asked.progress(notification), "progress");
+      return forwardToDaemon(
+        context,
+        context.serverRequests.forwardProgress(notification),
+        "progress",
+      );
   }
-  const note = desk.dialect.note(notification);
-  if (note === "ends here") return;
-  if (note === "replayed" && desk.links.main.phase !== "ready") return;
-  const isTooLarge = notification.text.length > desk.config.maxMessage;
-  if (isTooLarge || isFull(desk, notification, now)) {
-    return desk.do(desk.drops.dropped(notification));
+  const handling = context.dialect.onNotification(notification);
+  if (handling === "drop") return;
+  if (handling === "replay" && context.links.main.phase !== "ready") return;
+  const isTooLarge = notification.text.length > context.config.maxMessage;
+  if (isTooLarge || isQueueFull(context, notification, now)) {
+    return context.emit(context.droppedNotifications.record(notification));
   }
   // A queue that is full again and again tells it once.
-  if (desk.ledger.waiting("main") === 0) desk.do(desk.drops.over());
-  desk.ledger.add(notification, desk.limitsOf(notification), now);
+  if (context.tracker.writableCount("main") === 0) {
+    context.emit(context.droppedNotifications.endSeries());
+  }
+  context.tracker.add(notification, context.timeoutsOf(notification), now);
 }
 
 /** A cancelled request gets no answer, and `initialize` must not be cancelled (MCP, utilities/cancellation). */
-function cancel(desk: Desk, notification: Notification, now: number): void {
-  const id = digId(notification, "requestId");
-  const owed = id === undefined ? undefined : desk.ledger.find(id);
-  if (id === undefined || owed?.message.method === "initialize") return;
-  const isCarried = desk.dialect.note(notification) !== "ends here";
-  const link = desk.links.get(owed?.sentOn);
-  const isGreeting = owed?.isGreeting ?? false;
-  desk.endings.delete(id);
-  desk.ledger.cancel(id);
-  if (link === undefined || owed === undefined) return;
-  const frame = isCarried ? notification.text : undefined;
-  abandon(desk, link, owed, frame, now);
+function handleCancellation(
+  context: SessionContext,
+  notification: Notification,
+  now: number,
+): void {
+  const id = getNestedId(notification, "requestId");
+  const entry = id === undefined ? undefined : context.tracker.find(id);
+  if (id === undefined || entry?.message.method === "initialize") return;
+  const isForwarded = context.dialect.onNotification(notification) !== "drop";
+  const link = context.links.get(entry?.sentOnConnectionId);
+  const isGreeting = entry?.isHandshake ?? false;
+  context.heldSubscriptionEnds.delete(id);
+  context.tracker.cancel(id);
+  if (link === undefined || entry === undefined) return;
+  const frame = isForwarded ? notification.text : undefined;
+  cancelAtDaemon(context, link, entry, frame, now);
   // Its answer will be nobody's, and the link must be greeted all the same.
-  if (isGreeting && link.phase === "greeting") link.awaitGreeting(now);
+  if (isGreeting && link.phase === "handshaking") link.resetHandshake(now);
 }
 
 /** The client answers a question of the daemon's. */
-function answer(desk: Desk, { id, text }: Answer): void {
+function handleClientResponse(
+  context: SessionContext,
+  { id, text }: Response,
+): void {
   const size = text.length;
-  const { maxMessage } = desk.config;
+  const { maxMessage } = context.config;
   const isTooLarge = id !== undefined && size > maxMessage;
-  const passed = isTooLarge
-    ? failure(id, Code.tooLarge, `The answer has ${size} characters`)
+  const forwarded = isTooLarge
+    ? buildErrorResponse(
+      id,
+      ErrorCode.tooLarge,
+      `The answer has ${size} characters`,
+    )
     : text;
-  pass(desk, desk.asked.answer(id, passed), "an answer");
+  forwardToDaemon(
+    context,
+    context.serverRequests.resolve(id, forwarded),
+    "an answer",
+  );
 }
 
 /** Passes on what the client says about a question of the daemon's. */
-function pass(desk: Desk, outgoing: Outgoing | undefined, what: string): void {
-  const link = desk.links.get(outgoing?.epoch);
+function forwardToDaemon(
+  context: SessionContext,
+  outgoing: RoutedFrame | undefined,
+  description: string,
+): void {
+  const link = context.links.get(outgoing?.connectionId);
   if (outgoing === undefined || link === undefined) {
-    return desk.do(report.stray("client", what));
+    return context.emit(logMessages.unexpectedMessage("client", description));
   }
-  desk.tell(link, outgoing.text);
+  context.sendOneWay(link, outgoing.text);
 }
 
-function reject(desk: Desk, message: Invalid, size: number): void {
-  desk.do(report.invalid("client", message, size));
-  const { id, like, reason } = message;
+function handleInvalidFromClient(
+  context: SessionContext,
+  message: InvalidMessage,
+  size: number,
+): void {
+  context.emit(logMessages.invalidMessage("client", message, size));
+  const { id, intendedKind, reason } = message;
   if (id === undefined) return;
-  if (like === "answer") {
+  if (intendedKind === "response") {
     const text = `The client's answer is no JSON-RPC message: ${reason}`;
-    const outgoing = desk.asked.answer(id, failure(id, Code.internal, text));
-    return pass(desk, outgoing, "an answer");
+    const outgoing = context.serverRequests.resolve(
+      id,
+      buildErrorResponse(id, ErrorCode.internal, text),
+    );
+    return forwardToDaemon(context, outgoing, "an answer");
   }
-  if (desk.ledger.find(id) !== undefined) return; // it would answer that one
-  desk.reply(failure(id, Code.invalidRequest, `Invalid Request: ${reason}`));
+  if (context.tracker.find(id) !== undefined) return; // it would answer that one
+  context.sendToClient(
+    buildErrorResponse(
+      id,
+      ErrorCode.invalidRequest,
+      `Invalid Request: ${reason}`,
+    ),
+  );
 }

@@ -4,104 +4,140 @@
  * @module
  */
 
-import { listingOf } from "../protocol/lists.ts";
-import { compare, insist } from "./list_sync.ts";
-import type { Desk, Ending } from "./context.ts";
-import type { Closed, Incoming } from "../dialects/dialect.ts";
+import { listKindOf } from "../protocol/lists.ts";
+import { handleListFailure, handleListPage } from "./list_sync.ts";
+import type { HeldSubscriptionEnd, SessionContext } from "./context.ts";
+import type { ClosedEvent, Incoming } from "../dialects/dialect.ts";
 import type { SocketEvent } from "../events.ts";
-import { mayDisplace } from "../link/displacement.ts";
-import * as fault from "./errors.ts";
+import { mayMeanDisplacement } from "../link/displacement.ts";
+import * as errors from "./errors.ts";
 import {
-  type Answer,
-  Code,
-  dig,
-  digId,
-  failure,
+  buildErrorResponse,
+  buildResultResponse,
+  ErrorCode,
+  getNested,
+  getNestedId,
   type Id,
-  type Invalid,
-  isNotification,
+  type InvalidMessage,
+  isNotificationMethod,
   type Notification,
   type Request,
-  success,
+  type Response,
 } from "../protocol/jsonrpc.ts";
 import type { Method } from "../protocol/mcp_types.ts";
 import type { FailureCause, Link } from "../link/link.ts";
-import { isCall, isStanding, isSubscription } from "../protocol/methods.ts";
-import { forget, learn, mend } from "./offline_answers.ts";
-import * as report from "./log_messages.ts";
-import { UNCHANGED } from "../config/secrets.ts";
-import { greeted, heard, ponged } from "./failover.ts";
-import { lose, ready } from "./link_lifecycle.ts";
-import { unnamed, unreadable } from "./unclear_responses.ts";
-import { cut, insert, mapStrings, members, replace } from "../json/spans.ts";
+import {
+  isLongLived,
+  isSubscriptionMethod,
+  mayTakeLong,
+} from "../protocol/methods.ts";
+import {
+  emptyListForMissingMethod,
+  evictInitialize,
+  storeInCache,
+} from "./offline_responses.ts";
+import * as logMessages from "./log_messages.ts";
+import { NO_REDACTION } from "../config/secrets.ts";
+import { onFrameReceived, onPong, onSecondHandshake } from "./failover.ts";
+import { endConnection, onLinkReady } from "./link_lifecycle.ts";
+import {
+  handleErrorWithoutId,
+  handleUnreadableResponse,
+} from "./unclear_responses.ts";
+import {
+  mapStrings,
+  memberSpansOf,
+  prependMember,
+  removeMembers,
+  replaceValue,
+} from "../json/spans.ts";
 
 /** How long the end of a subscription waits, in milliseconds: if the connection ends, too, the next daemon goes on with it. */
-const ENDING_MS = 1_000;
+const SUBSCRIPTION_END_HOLD_MS = 1_000;
 
 /** Takes an event on the socket of a link. */
-export function fromSocket(
-  desk: Desk,
+export function handleSocketEvent(
+  context: SessionContext,
   link: Link,
   event: SocketEvent,
   now: number,
 ): void {
   switch (event.type) {
     case "open":
-      desk.do(report.opened(desk.config.shownUrl));
-      if (link.isSecond) desk.capacity.seconded(now);
-      return link.opened(now);
+      context.emit(logMessages.webSocketOpened(context.config.redactedUrl));
+      if (link.isSecondConnection) {
+        context.capacityDetector.onSecondConnection(now);
+      }
+      return link.onOpen(now);
     case "binary":
-      heard(desk, link, now);
-      return desk.do(report.binaryFrame(event.bytes, levelOf(link)));
+      onFrameReceived(context, link, now);
+      return context.emit(
+        logMessages.binaryFrameDropped(event.bytes, logLevelFor(link)),
+      );
     case "frame":
-      heard(desk, link, now);
+      onFrameReceived(context, link, now);
       for (
-        const incoming of desk.dialect.decode(event.epoch, event.text, now)
+        const incoming of context.dialect.decode(
+          event.connectionId,
+          event.text,
+          now,
+        )
       ) {
-        if (link.epoch !== event.epoch) return; // the one before ended it
+        if (link.connectionId !== event.connectionId) return; // the one before ended it
         const { length } = event.text;
-        const run = (): void => fromDaemon(desk, link, incoming, length, now);
-        desk.guard(run, () => {
-          if (incoming.kind !== "answer" || incoming.id === undefined) return;
-          const id = desk.ids.resolve(incoming.id, event.epoch);
+        const run = (): void =>
+          dispatchDaemonMessage(context, link, incoming, length, now);
+        context.runGuarded(run, () => {
+          if (incoming.kind !== "response" || incoming.id === undefined) return;
+          const id = context.clientIds.resolve(incoming.id, event.connectionId);
           if (id === undefined) return;
-          desk.ledger.settle(id, event.epoch);
-          const what = "A bug in alwaysup stopped the answer";
-          desk.reply(failure(id, Code.internal, what));
+          context.tracker.complete(id, event.connectionId);
+          const errorText = "A bug in alwaysup stopped the answer";
+          context.sendToClient(
+            buildErrorResponse(id, ErrorCode.internal, errorText),
+          );
         });
       }
       return;
     case "backlog":
-      if (event.is === "read") return void desk.unread.delete(event.epoch);
-      desk.unread.add(event.epoch);
-      return desk.do(report.unread(desk.config.shownUrl));
+      if (event.state === "drained") {
+        return void context.backloggedConnections.delete(event.connectionId);
+      }
+      context.backloggedConnections.add(event.connectionId);
+      return context.emit(
+        logMessages.connectionBacklogged(context.config.redactedUrl),
+      );
     case "closed": {
-      const inFlight = [...desk.ledger.sentOn(event.epoch)]
-        .filter(({ message }) => !isStanding(message.method)).length;
-      const isTried = desk.capacity.trial !== undefined;
+      const inFlight = [...context.tracker.inFlightOn(event.connectionId)]
+        .filter(({ message }) => !isLongLived(message.method)).length;
+      const wasChecked = context.capacityDetector.check !== undefined;
       // Other codes say that the daemon goes away, or what is wrong.
-      const isClean = mayDisplace(event.code);
+      const isClean = mayMeanDisplacement(event.code);
       // A network that comes back breaks the connections that were silent.
-      const mayBeOurs = isClean ||
+      const mayBeCausedBySecond = isClean ||
         event.code === 1006 && link.liveness?.isSuspect === false;
-      if (link.isSecond) desk.capacity.secondLost();
-      const isOurs = link.role === "main" && link.phase === "ready" &&
-        mayBeOurs && desk.capacity.lostMain(isClean, now);
-      return lose(desk, link, {
+      if (link.isSecondConnection) {
+        context.capacityDetector.onSecondConnectionClosed();
+      }
+      const isCausedBySecond = link.role === "main" && link.phase === "ready" &&
+        mayBeCausedBySecond &&
+        context.capacityDetector.onMainConnectionClosed(isClean, now);
+      return endConnection(context, link, {
         cause: causeOf(event),
-        ...desk.dialect.ending(event.epoch, event, link.phase),
-        isOurs: isOurs && isTried,
-        displaced: isOurs || !isClean
+        ...context.dialect.closeReasonOf(event.connectionId, event, link.phase),
+        isSelfCaused: isCausedBySecond && wasChecked,
+        displaced: isCausedBySecond || !isClean
           ? "no"
           : link.role !== "main" || inFlight > 0 ||
-              desk.dialect.isAsking(event.epoch)
+              context.dialect.hasPendingOwnRequest(event.connectionId)
           ? "unclear"
           : "likely",
-        subprotocol: event.reached && desk.dialect.subprotocol !== undefined,
+        mayBeSubprotocol: event.reached &&
+          context.dialect.subprotocol !== undefined,
         ...(event.agoMs !== undefined && { agoMs: event.agoMs }),
         // RFC 6455 section 7.4.1; of several requests it is not known which.
         tooLarge: event.oversize
-          ? "answer"
+          ? "response"
           : event.code === 1009 && inFlight === 1
           ? "request"
           : undefined,
@@ -111,169 +147,224 @@ export function fromSocket(
 }
 
 /** Why a connection ended, as far as its close code and the runtime tell. */
-function causeOf({ code, isNobodyThere }: Closed): FailureCause | undefined {
+function causeOf(
+  { code, isNobodyThere }: ClosedEvent,
+): FailureCause | undefined {
   if (code === 1008) return "policy violation";
   return isNobodyThere ? "nobody there" : undefined;
 }
 
 /** How much it matters what a daemon sends that is no message: one of another kind sends it again on every connection. */
-function levelOf({ phase, attempt }: Link): "warn" | "debug" {
-  return phase === "ready" || report.isLogged(attempt) ? "warn" : "debug";
+function logLevelFor({ phase, attempt }: Link): "warn" | "debug" {
+  return phase === "ready" || logMessages.isAttemptLogged(attempt)
+    ? "warn"
+    : "debug";
 }
 
-function fromDaemon(
-  desk: Desk,
+function dispatchDaemonMessage(
+  context: SessionContext,
   link: Link,
   incoming: Incoming,
   size: number,
   now: number,
 ): void {
   switch (incoming.kind) {
-    case "answer":
-      return settle(desk, link, incoming, now);
+    case "response":
+      return completeRequest(context, link, incoming, now);
     case "notification":
-      return hear(desk, link, incoming, now);
+      return handleDaemonNotification(context, link, incoming, now);
     case "request":
-      return isNotification(incoming.method)
-        ? hearWithoutId(desk, link, incoming, now)
-        : question(desk, link, incoming);
+      return isNotificationMethod(incoming.method)
+        ? handleDaemonNotificationWithId(context, link, incoming, now)
+        : handleDaemonRequest(context, link, incoming);
     case "invalid":
-      return reject(desk, link, incoming, size, now);
-    case "working":
-      desk.ledger.working(incoming.id, link.epoch, now);
-      if (incoming.limitMs !== undefined) {
-        desk.ledger.limit(incoming.id, incoming.limitMs, now);
+      return handleInvalidFromDaemon(context, link, incoming, size, now);
+    case "in-progress":
+      context.tracker.onDaemonWorking(incoming.id, link.connectionId, now);
+      if (incoming.timeoutMs !== undefined) {
+        context.tracker.setDaemonTimeout(incoming.id, incoming.timeoutMs, now);
       }
       return;
-    case "later":
-      return postpone(desk, link, incoming, now);
-    case "stray":
-      return desk.do(report.stray("daemon", incoming.what));
-    case "too large":
-      return drop(desk, link, incoming);
+    case "retry-later":
+      return requeueRequest(context, link, incoming, now);
+    case "unexpected":
+      return context.emit(
+        logMessages.unexpectedMessage("daemon", incoming.description),
+      );
+    case "too-large":
+      return failTooLarge(context, link, incoming);
     case "ready":
-      note(desk, incoming, now);
-      if (incoming.trouble !== undefined) {
-        desk.regret(incoming.trouble);
+      updateCache(context, incoming, now);
+      if (incoming.problem !== undefined) {
+        context.logRestoreFailure(incoming.problem);
       }
-      return become(desk, link, now);
-    case "greet again":
-      return link.phase === "greeting" ? link.awaitGreeting(now) : undefined;
+      return onHandshakeResponse(context, link, now);
+    case "repeat-handshake":
+      return link.phase === "handshaking"
+        ? link.resetHandshake(now)
+        : undefined;
     case "rejected":
-      note(desk, incoming, now);
-      return lose(desk, link, incoming, now);
+      updateCache(context, incoming, now);
+      return endConnection(context, link, incoming, now);
     case "pong":
-      return ponged(desk, link, incoming.id, now);
-    case "own":
-      if (incoming.trouble !== undefined) {
-        desk.regret(incoming.trouble);
+      return onPong(context, link, incoming.id, now);
+    case "own-response":
+      if (incoming.problem !== undefined) {
+        context.logRestoreFailure(incoming.problem);
       }
       return;
     case "page":
-      return compare(desk, link, incoming, now);
-    case "unlisted":
-      return insist(desk, link, incoming, now);
+      return handleListPage(context, link, incoming, now);
+    case "list-failed":
+      return handleListFailure(context, link, incoming, now);
   }
 }
 
 /** The daemon has answered the first message on a link. */
-function become(desk: Desk, link: Link, now: number): void {
-  const isFirst = link.phase === "greeting";
-  ready(desk, link, now);
-  if (isFirst && link.isSecond) greeted(desk, link, now);
+function onHandshakeResponse(
+  context: SessionContext,
+  link: Link,
+  now: number,
+): void {
+  const isFirst = link.phase === "handshaking";
+  onLinkReady(context, link, now);
+  if (isFirst && link.isSecondConnection) onSecondHandshake(context, link, now);
 }
 
 /** What the daemon says of itself, for the next time. */
-function note(
-  desk: Desk,
-  { learned, forget: over }: Extract<Incoming, { kind: "ready" | "rejected" }>,
+function updateCache(
+  context: SessionContext,
+  { cacheable, staleInitialize: staleRequest }: Extract<
+    Incoming,
+    { kind: "ready" | "rejected" }
+  >,
   now: number,
 ): void {
-  if (learned !== undefined) learn(desk, learned.request, learned.answer, now);
-  if (over !== undefined) forget(desk, over, now);
+  if (cacheable !== undefined) {
+    storeInCache(context, cacheable.request, cacheable.response, now);
+  }
+  if (staleRequest !== undefined) evictInitialize(context, staleRequest, now);
 }
 
-function settle(
-  desk: Desk,
+function completeRequest(
+  context: SessionContext,
   link: Link,
-  said: Answer,
+  rawResponse: Response,
   now: number,
-  ending: "new" | "told" = "new",
+  endState: "new" | "released" = "new",
 ): void {
-  if (said.id === undefined && said.error !== undefined) {
-    const id = discovery(desk, link);
-    if (id === undefined) return unnamed(desk, link, said, now);
-    const text = insert(cut(said.text, ["id"]), [], "id", id);
-    return settle(desk, link, { ...said, id, text }, now);
+  if (rawResponse.id === undefined && rawResponse.error !== undefined) {
+    const id = findPendingDiscover(context, link);
+    if (id === undefined) {
+      return handleErrorWithoutId(context, link, rawResponse, now);
+    }
+    const text = prependMember(
+      removeMembers(rawResponse.text, ["id"]),
+      [],
+      "id",
+      id,
+    );
+    return completeRequest(context, link, { ...rawResponse, id, text }, now);
   }
-  const id = desk.ids.resolve(said.id, link.epoch);
+  const id = context.clientIds.resolve(rawResponse.id, link.connectionId);
   if (id === undefined) {
-    if (said.id === undefined) return desk.do(report.unnamedResult());
-    desk.ids.came(said.id, link.epoch);
-    return desk.do(report.stray("daemon", `an answer to id ${said.id}`));
+    if (rawResponse.id === undefined) {
+      return context.emit(logMessages.resultWithoutId());
+    }
+    context.clientIds.onLateResponse(rawResponse.id, link.connectionId);
+    return context.emit(
+      logMessages.unexpectedMessage(
+        "daemon",
+        `an answer to id ${rawResponse.id}`,
+      ),
+    );
   }
-  const answer = id === said.id
-    ? said
-    : { ...said, id, text: replace(said.text, ["id"], id) };
-  const { message, ...entry } = desk.ledger.find(id)!;
-  const isEnding = isSubscription(message.method) && ending === "new" &&
-    answer.error === undefined;
-  if (isEnding && isHeldBack(desk, id, answer, now)) return;
-  desk.endings.delete(id);
-  const mended = mend(desk, message, answer);
-  let text = withoutSecrets(
-    desk,
-    desk.dialect.answered(message, mended),
-    mended,
+  const response = id === rawResponse.id
+    ? rawResponse
+    : { ...rawResponse, id, text: replaceValue(rawResponse.text, ["id"], id) };
+  const { message, ...entry } = context.tracker.find(id)!;
+  const isSubscriptionEnd = isSubscriptionMethod(message.method) &&
+    endState === "new" &&
+    response.error === undefined;
+  if (isSubscriptionEnd && holdSubscriptionEnd(context, id, response, now)) {
+    return;
+  }
+  context.heldSubscriptionEnds.delete(id);
+  const effectiveResponse = emptyListForMissingMethod(
+    context,
+    message,
+    response,
   );
-  const { maxMessage } = desk.config;
-  const listing = listingOf(message.method);
+  let text = redactError(
+    context,
+    context.dialect.onResponse(message, effectiveResponse),
+    effectiveResponse,
+  );
+  const { maxMessage } = context.config;
+  const listing = listKindOf(message.method);
   if (text.length > maxMessage) {
-    text = fault.tooLarge(desk.fate(message, entry), text.length, maxMessage);
-  } else if (listing !== undefined && isListed(mended)) {
-    const cursor = dig(message.params, "cursor");
+    text = errors.messageTooLarge(
+      context.deliveryOf(message, entry),
+      text.length,
+      maxMessage,
+    );
+  } else if (listing !== undefined && isListOutcome(effectiveResponse)) {
+    const cursor = getNested(message.params, "cursor");
     const page = typeof cursor === "string" ? cursor : undefined;
-    desk.catalog.told(listing, page, mended.result);
-    if (listing === "tools") desk.learnTools(link, page, mended.result);
+    context.knownLists.recordShown(listing, page, effectiveResponse.result);
+    if (listing === "tools") {
+      context.recordToolHints(link, page, effectiveResponse.result);
+    }
   }
-  if (text.length <= maxMessage) learn(desk, message, answer, now);
+  if (text.length <= maxMessage) storeInCache(context, message, response, now);
   // Only now: if one of the rooms above has a bug, the answer is still owed.
-  desk.ledger.settle(id, link.epoch);
+  context.tracker.complete(id, link.connectionId);
   // It was written twice there, and may be answered twice.
-  if (desk.repeated.has(message)) {
-    desk.ledger.late.add(id, link.epoch, "unclear");
+  if (context.retriedRequests.has(message)) {
+    context.tracker.lateResponses.add(id, link.connectionId, "unclear");
   }
-  desk.oneWay.answered(link.epoch, entry.number);
+  context.oneWayMessages.onResponse(link.connectionId, entry.writeNumber);
   const { liveness } = link;
-  if (isCall(message.method) && liveness?.isUnanswered(entry.number, now)) {
-    desk.answersDuringCalls ??= false;
+  if (
+    mayTakeLong(message.method) &&
+    liveness?.hasUnansweredProbeAfter(entry.writeNumber, now)
+  ) {
+    context.answersDuringCalls ??= false;
   }
   // The client's own ping is as good a probe as ours.
-  if (message.method === "ping") liveness?.ponged(id, now);
-  desk.tasks.answered({ message, ...entry }, answer.result, link.epoch);
-  link.used(now);
-  desk.reply(text);
-  link.answered();
-  if (link.phase !== "greeting") return;
+  if (message.method === "ping") liveness?.onPong(id, now);
+  context.tasks.onResponse(
+    { message, ...entry },
+    response.result,
+    link.connectionId,
+  );
+  link.markUsed(now);
+  context.sendToClient(text);
+  link.onResponse();
+  if (link.phase !== "handshaking") return;
   // An error, too, is a sign of life; but after initialize it must be said again.
-  const isGreeted = answer.error === undefined ||
+  const isHandshakeDone = response.error === undefined ||
     message.method === "server/discover";
-  if (isGreeted) become(desk, link, now);
-  else link.awaitGreeting(now);
+  if (isHandshakeDone) onHandshakeResponse(context, link, now);
+  else link.resetHandshake(now);
 }
 
 /** An error, also that of a tool, is for people to read: no secret stays in it. Other results are the daemon's own business. */
-function withoutSecrets(desk: Desk, text: string, answer: Answer): string {
-  const isError = answer.error !== undefined ||
-    dig(answer.result, "isError") === true;
-  if (!isError || desk.hide === UNCHANGED) return text;
-  let hidden = text;
-  for (const { name, value: { start, end } } of members(text).reverse()) {
+function redactError(
+  context: SessionContext,
+  text: string,
+  response: Response,
+): string {
+  const isError = response.error !== undefined ||
+    getNested(response.result, "isError") === true;
+  if (!isError || context.redact === NO_REDACTION) return text;
+  let redacted = text;
+  for (const { name, value: { start, end } } of memberSpansOf(text).reverse()) {
     if (name === "id" || name === "jsonrpc") continue;
-    const value = mapStrings(text.slice(start, end), desk.hide);
-    hidden = hidden.slice(0, start) + value + hidden.slice(end);
+    const value = mapStrings(text.slice(start, end), context.redact);
+    redacted = redacted.slice(0, start) + value + redacted.slice(end);
   }
-  return hidden;
+  return redacted;
 }
 
 /**
@@ -281,129 +372,184 @@ function withoutSecrets(desk: Desk, text: string, answer: Answer): string {
  * answer: nothing else was ever written on that connection. The SDK's second
  * client gives it a text as id, of which a bridge may make null.
  */
-function discovery(desk: Desk, { epoch, phase }: Link): Id | undefined {
-  const { ledger } = desk;
-  if (phase !== "greeting" || ledger.late.isAnyDue(epoch)) return undefined;
-  const [only, ...others] = ledger.sentOn(epoch);
+function findPendingDiscover(
+  context: SessionContext,
+  { connectionId, phase }: Link,
+): Id | undefined {
+  const { tracker } = context;
+  if (
+    phase !== "handshaking" || tracker.lateResponses.isAnyExpected(connectionId)
+  ) {
+    return undefined;
+  }
+  const [only, ...others] = tracker.inFlightOn(connectionId);
   const isIt = others.length === 0 &&
     only?.message.method === "server/discover";
   return isIt ? only.key : undefined;
 }
 
 /** A client whose daemon lacks the method knows as well that nothing is listed. */
-function isListed({ error }: Answer): boolean {
-  return error === undefined || error.code === Code.methodNotFound;
+function isListOutcome({ error }: Response): boolean {
+  return error === undefined || error.code === ErrorCode.methodNotFound;
 }
 
 /** Whether the end of a subscription waits, no longer for being said twice. */
-function isHeldBack(
-  desk: Desk,
+function holdSubscriptionEnd(
+  context: SessionContext,
   id: Id,
-  words: Answer | Notification,
+  endMessage: Response | Notification,
   now: number,
 ): boolean {
-  const { message, sentOn } = desk.ledger.find(id)!;
-  const known = desk.endings.get(id);
-  const isKnown = known !== undefined && !isOver(desk, id, known);
-  const until = isKnown ? known.until : now + ENDING_MS;
-  const epoch = sentOn!;
-  if (now < until) desk.endings.set(id, { words, until, message, epoch });
+  const { message: request, sentOnConnectionId } = context.tracker.find(id)!;
+  const held = context.heldSubscriptionEnds.get(id);
+  const isStillHeld = held !== undefined && !isEndObsolete(context, id, held);
+  const until = isStillHeld ? held.until : now + SUBSCRIPTION_END_HOLD_MS;
+  const connectionId = sentOnConnectionId!;
+  if (now < until) {
+    context.heldSubscriptionEnds.set(id, {
+      endMessage,
+      until,
+      request,
+      connectionId,
+    });
+  }
   return now < until;
 }
 
 /** Whether the end of a subscription need not be told: it was told, or the connection has ended, too. */
-function isOver(desk: Desk, id: Id, { message, epoch }: Ending): boolean {
-  const owed = desk.ledger.find(id);
-  return owed?.message !== message || owed.sentOn !== epoch;
+function isEndObsolete(
+  context: SessionContext,
+  id: Id,
+  { request, connectionId }: HeldSubscriptionEnd,
+): boolean {
+  const entry = context.tracker.find(id);
+  return entry?.message !== request ||
+    entry.sentOnConnectionId !== connectionId;
 }
 
 /** The daemon has ended a subscription and is still there: the client hears it. */
-export function end(desk: Desk, now: number, until: number = now): void {
-  desk.endings.forget((id, it) => isOver(desk, id, it));
-  for (const [id, ending] of desk.endings.take(until)) {
-    const link = desk.links.get(ending.epoch);
-    const { words } = ending;
-    if (link === undefined || isOver(desk, id, ending)) continue;
-    if (words.kind === "answer") settle(desk, link, words, now, "told");
-    else {
-      desk.dialect.note(words);
-      desk.ledger.settle(id, link.epoch);
-      desk.reply(words.text);
+export function releaseSubscriptionEnds(
+  context: SessionContext,
+  now: number,
+  until: number = now,
+): void {
+  context.heldSubscriptionEnds.dropLeading((id, it) =>
+    isEndObsolete(context, id, it)
+  );
+  for (const [id, held] of context.heldSubscriptionEnds.takeDue(until)) {
+    const link = context.links.get(held.connectionId);
+    const { endMessage } = held;
+    if (link === undefined || isEndObsolete(context, id, held)) continue;
+    if (endMessage.kind === "response") {
+      completeRequest(context, link, endMessage, now, "released");
+    } else {
+      context.dialect.onNotification(endMessage);
+      context.tracker.complete(id, link.connectionId);
+      context.sendToClient(endMessage.text);
     }
   }
 }
 
 /** There is no answer yet; that a daemon is full for ever is bounded by the idle clock. */
-function postpone(
-  desk: Desk,
+function requeueRequest(
+  context: SessionContext,
   link: Link,
-  { id, ms, isUntouched }: Extract<Incoming, { kind: "later" }>,
+  { id, delayMs, isUnstarted }: Extract<Incoming, { kind: "retry-later" }>,
   now: number,
 ): void {
-  if (!desk.ledger.isInFlight(id, link.epoch)) {
-    return desk.ledger.late.came(id, link.epoch);
+  if (!context.tracker.isInFlight(id, link.connectionId)) {
+    return context.tracker.lateResponses.onResponse(id, link.connectionId);
   }
-  link.used(now);
-  if (!isUntouched) {
-    const { message } = desk.ledger.find(id)!;
-    const limitMs = desk.dialect.askingMs(message, now) ?? Infinity;
-    const times = { pauseMs: ms, limitMs };
-    return desk.ledger.askLater(id, link.epoch, now, times);
+  link.markUsed(now);
+  if (!isUnstarted) {
+    const { message } = context.tracker.find(id)!;
+    const limitMs = context.dialect.outcomePollWindowMs(message, now) ??
+      Infinity;
+    const times = { pauseMs: delayMs, limitMs };
+    return context.tracker.requeueForPoll(id, link.connectionId, now, times);
   }
-  if (desk.ledger.tryLater(id, link.epoch, now, ms) === "waits") return;
-  const owed = desk.ledger.cancel(id);
-  if (owed === undefined) return;
-  desk.reply(desk.timedOut(owed.message, owed, owed.limits.idle, now));
+  if (
+    context.tracker.requeueForRetry(id, link.connectionId, now, delayMs) ===
+      "requeued"
+  ) return;
+  const entry = context.tracker.cancel(id);
+  if (entry === undefined) return;
+  context.sendToClient(
+    context.timeoutError(entry.message, entry, entry.timeouts.idle, now),
+  );
 }
 
 /** The answer is over the limit. */
-function drop(
-  desk: Desk,
+function failTooLarge(
+  context: SessionContext,
   link: Link,
-  { id, size }: Extract<Incoming, { kind: "too large" }>,
+  { id, size }: Extract<Incoming, { kind: "too-large" }>,
 ): void {
-  desk.ledger.late.came(id, link.epoch);
-  const owed = desk.ledger.find(id);
-  if (owed === undefined) return;
-  const fate = desk.fate(owed.message, owed);
-  if (desk.ledger.settle(id, link.epoch) === undefined) return;
-  desk.reply(fault.tooLarge(fate, size, desk.config.maxMessage));
+  context.tracker.lateResponses.onResponse(id, link.connectionId);
+  const entry = context.tracker.find(id);
+  if (entry === undefined) return;
+  const delivery = context.deliveryOf(entry.message, entry);
+  if (context.tracker.complete(id, link.connectionId) === undefined) return;
+  context.sendToClient(
+    errors.messageTooLarge(delivery, size, context.config.maxMessage),
+  );
 }
 
-function question(desk: Desk, link: Link, request: Request): void {
+function handleDaemonRequest(
+  context: SessionContext,
+  link: Link,
+  request: Request,
+): void {
   const { id, text: { length } } = request;
   // It may be closed before the client answers.
-  if (link.isSecond) {
+  if (link.isSecondConnection) {
     const text = request.method === "ping"
-      ? success(id, {})
-      : failure(id, Code.internal, "This connection is not in use yet");
-    return void desk.tell(link, text);
+      ? buildResultResponse(id, {})
+      : buildErrorResponse(
+        id,
+        ErrorCode.internal,
+        "This connection is not in use yet",
+      );
+    return void context.sendOneWay(link, text);
   }
-  if (desk.asked.isFull) {
-    const what = "The client leaves too many requests unanswered";
-    return void desk.tell(link, failure(id, Code.overloaded, what));
+  if (context.serverRequests.isFull) {
+    const errorText = "The client leaves too many requests unanswered";
+    return void context.sendOneWay(
+      link,
+      buildErrorResponse(id, ErrorCode.overloaded, errorText),
+    );
   }
-  if (length <= desk.config.maxMessage) {
-    return desk.reply(desk.asked.ask(link.epoch, request));
+  if (length <= context.config.maxMessage) {
+    return context.sendToClient(
+      context.serverRequests.forward(link.connectionId, request),
+    );
   }
-  const what = `The request has ${length} characters (--max-message)`;
-  desk.tell(link, failure(id, Code.tooLarge, what));
+  const errorText = `The request has ${length} characters (--max-message)`;
+  context.sendOneWay(
+    link,
+    buildErrorResponse(id, ErrorCode.tooLarge, errorText),
+  );
 }
 
 /** A notification with an id: the client would answer that it knows no such request. */
-function hearWithoutId(
-  desk: Desk,
+function handleDaemonNotificationWithId(
+  context: SessionContext,
   link: Link,
   { id, method, params, text }: Request,
   now: number,
 ): void {
-  desk.tell(link, success(id, {}));
-  const said = cut(text, ["id"]);
-  hear(desk, link, { kind: "notification", method, params, text: said }, now);
+  context.sendOneWay(link, buildResultResponse(id, {}));
+  const textWithoutId = removeMembers(text, ["id"]);
+  handleDaemonNotification(context, link, {
+    kind: "notification",
+    method,
+    params,
+    text: textWithoutId,
+  }, now);
 }
 
-function hear(
-  desk: Desk,
+function handleDaemonNotification(
+  context: SessionContext,
   link: Link,
   notification: Notification,
   now: number,
@@ -411,88 +557,106 @@ function hear(
   const { method, params } = notification;
   let text: string | undefined = notification.text;
   if (method === "notifications/cancelled") {
-    if (isEnding(desk, link, notification, now)) return;
-    text = desk.asked.cancelled(link.epoch, notification);
-  } else if (isUnwanted(link, method)) {
+    if (holdIfSubscriptionEnd(context, link, notification, now)) return;
+    text = context.serverRequests.forwardCancellation(
+      link.connectionId,
+      notification,
+    );
+  } else if (isRedundantNotification(link, method)) {
     text = undefined;
   } else if (method === "notifications/progress") {
-    text = progressed(desk, link, notification, now);
+    text = translateProgress(context, link, notification, now);
   } else if (method === "notifications/tasks/status") {
-    desk.tasks.heard(params);
+    context.tasks.onTaskStatus(params);
   }
-  if (text !== undefined && text.length > desk.config.maxMessage) {
-    return desk.do(report.tooLarge(notification));
+  if (text !== undefined && text.length > context.config.maxMessage) {
+    return context.emit(logMessages.notificationTooLarge(notification));
   }
-  if (text === undefined) return desk.do(report.stray("daemon", method));
-  desk.reply(text);
+  if (text === undefined) {
+    return context.emit(logMessages.unexpectedMessage("daemon", method));
+  }
+  context.sendToClient(text);
 }
 
 /** Progress as the client gets it: with its own spelling of the token; `undefined` where it gets none. */
-function progressed(
-  desk: Desk,
-  { epoch }: Link,
+function translateProgress(
+  context: SessionContext,
+  { connectionId }: Link,
   notification: Notification,
   now: number,
 ): string | undefined {
   const { params, text } = notification;
-  const said = digId(notification, "progressToken");
-  if (said === undefined) return undefined;
-  const value = dig(params, "progress");
+  const daemonToken = getNestedId(notification, "progressToken");
+  if (daemonToken === undefined) return undefined;
+  const value = getNested(params, "progress");
   const isFor = (token: Id): boolean =>
-    desk.ledger.progress(token, value, epoch, now) ||
-    desk.tasks.progress(token, value, epoch);
-  if (isFor(said)) return text;
-  const meant = desk.tokens.meant(said);
-  if (meant === undefined || !isFor(meant)) return undefined;
-  return replace(text, ["params", "progressToken"], meant);
+    context.tracker.acceptProgress(token, value, connectionId, now) ||
+    context.tasks.matchesProgress(token, value, connectionId);
+  if (isFor(daemonToken)) return text;
+  const clientToken = context.progressTokens.guessClientId(daemonToken);
+  if (clientToken === undefined || !isFor(clientToken)) return undefined;
+  return replaceValue(text, ["params", "progressToken"], clientToken);
 }
 
 /** A daemon may take back a subscription of the client's, and nothing else (MCP 2026-07-28, cancellation). */
-function isEnding(
-  desk: Desk,
-  { epoch }: Link,
+function holdIfSubscriptionEnd(
+  context: SessionContext,
+  { connectionId }: Link,
   notification: Notification,
   now: number,
 ): boolean {
-  const said = digId(notification, "requestId");
-  const id = desk.ids.resolve(said, epoch);
-  const owed = id === undefined ? undefined : desk.ledger.find(id);
-  if (id === undefined || owed === undefined) return false;
+  const daemonId = getNestedId(notification, "requestId");
+  const id = context.clientIds.resolve(daemonId, connectionId);
+  const entry = id === undefined ? undefined : context.tracker.find(id);
+  if (id === undefined || entry === undefined) return false;
   const { text } = notification;
-  const words = id === said
-    ? notification
-    : { ...notification, text: replace(text, ["params", "requestId"], id) };
-  return isSubscription(owed.message.method) &&
-    isHeldBack(desk, id, words, now);
+  const endMessage = id === daemonId ? notification : {
+    ...notification,
+    text: replaceValue(text, ["params", "requestId"], id),
+  };
+  return isSubscriptionMethod(entry.message.method) &&
+    holdSubscriptionEnd(context, id, endMessage, now);
 }
 
 /** What the daemon says to everybody, the connection that is used says, too. */
-function isUnwanted({ isSecond, role }: Link, method: Method): boolean {
-  if (isSecond) return true;
+function isRedundantNotification(
+  { isSecondConnection, role }: Link,
+  method: Method,
+): boolean {
+  if (isSecondConnection) return true;
   return role === "draining" &&
     (method === "notifications/resources/updated" ||
       /^notifications\/\w+\/list_changed$/.test(method));
 }
 
-function reject(
-  desk: Desk,
+function handleInvalidFromDaemon(
+  context: SessionContext,
   link: Link,
-  message: Invalid,
+  message: InvalidMessage,
   size: number,
   now: number,
 ): void {
-  desk.do(report.invalid("daemon", message, size, levelOf(link)));
-  const { id: said, like, reason } = message;
-  if (said === undefined || said === "null") return;
-  if (like === "call") {
+  context.emit(
+    logMessages.invalidMessage("daemon", message, size, logLevelFor(link)),
+  );
+  const { id: daemonId, intendedKind, reason } = message;
+  if (daemonId === undefined || daemonId === "null") return;
+  if (intendedKind === "request-or-notification") {
     const text = `Invalid Request: ${reason}`;
-    return void desk.tell(link, failure(said, Code.invalidRequest, text));
+    return void context.sendOneWay(
+      link,
+      buildErrorResponse(daemonId, ErrorCode.invalidRequest, text),
+    );
   }
-  const id = desk.ids.resolve(said, link.epoch);
-  if (id === undefined) return desk.ids.came(said, link.epoch);
-  if (link.phase === "ready") return unreadable(desk, link, id, reason, now);
-  desk.ledger.settle(id, link.epoch);
+  const id = context.clientIds.resolve(daemonId, link.connectionId);
+  if (id === undefined) {
+    return context.clientIds.onLateResponse(daemonId, link.connectionId);
+  }
+  if (link.phase === "ready") {
+    return handleUnreadableResponse(context, link, id, reason, now);
+  }
+  context.tracker.complete(id, link.connectionId);
   const text = `The daemon's answer is no JSON-RPC message: ${reason}`;
-  desk.reply(failure(id, Code.internal, text));
-  if (link.phase === "greeting") link.awaitGreeting(now);
+  context.sendToClient(buildErrorResponse(id, ErrorCode.internal, text));
+  if (link.phase === "handshaking") link.resetHandshake(now);
 }

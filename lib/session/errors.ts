@@ -5,56 +5,60 @@
  * @module
  */
 
-import { replace } from "../json/spans.ts";
-import type { Entry } from "../requests/entry.ts";
-import type { Limit } from "../requests/timeouts.ts";
+import { replaceValue } from "../json/spans.ts";
+import type { ReadonlyEntry } from "../requests/entry.ts";
+import type { Timeout } from "../requests/timeouts.ts";
 import {
-  Code,
-  dig,
-  failure,
-  type FaultData,
+  buildErrorResponse,
+  buildNotification,
+  ErrorCode,
+  type ErrorData,
+  getNested,
   type Id,
-  notification,
   type Request,
 } from "../protocol/jsonrpc.ts";
 
 /** What became of a request, as far as the proxy knows. */
-export interface Fate {
+export interface DeliveryState {
   /** The request. */
   readonly request: Request;
   /** It does no more when it is executed twice. */
-  readonly isSafe: boolean;
+  readonly isIdempotent: boolean;
   /** It waits for the daemon to confirm that it does no more when it is executed twice. */
-  readonly isUnconfirmed: boolean;
+  readonly isHintUnconfirmed: boolean;
   /** It was written to a connection that is there, or was there last. */
   readonly isSent: boolean;
   /** It was written at some time, and no daemon has said since that it did not begin with it. */
-  readonly wasSent: boolean;
+  readonly wasEverSent: boolean;
   /** How many connections it was lost on. */
-  readonly losses: number;
+  readonly connectionLosses: number;
 }
 
 /** What the ledger knows of a request that its fate depends on. */
-export type History = Pick<
-  Entry,
-  "sentOn" | "writes" | "losses" | "isHeld" | "hint"
+export type DeliveryHistory = Pick<
+  ReadonlyEntry,
+  | "sentOnConnectionId"
+  | "writeCount"
+  | "connectionLosses"
+  | "isOutcomePoll"
+  | "hintRequirement"
 >;
 
 /** That of a request that has only just come. */
-export const NEW: History = {
-  sentOn: undefined,
-  writes: 0,
-  losses: 0,
-  isHeld: false,
-  hint: undefined,
+export const JUST_ARRIVED: DeliveryHistory = {
+  sentOnConnectionId: undefined,
+  writeCount: 0,
+  connectionLosses: 0,
+  isOutcomePoll: false,
+  hintRequirement: undefined,
 };
 
 /** What is known of the line to the daemon. */
-export interface Outage {
+export interface LinkOutage {
   /** Where the daemon should be, without secrets. */
   readonly url: string;
   /** It is there, but does not read what is sent to it. */
-  readonly isUnread: boolean;
+  readonly isBacklogged: boolean;
   /** Why the last dial or connection ended. */
   readonly lastFailure: string | undefined;
   /** Why the daemon will not have us. */
@@ -68,42 +72,47 @@ export interface Outage {
 }
 
 /** Milliseconds as people say them, e.g. `12.3 s`. */
-export function seconds(ms: number): string {
+export function formatSeconds(ms: number): string {
   return `${(ms / 1000).toFixed(1)} s`;
 }
 
 /** The same of a setting, which people know as they have written it. */
-function exactly(ms: number): string {
-  return ms % 100 === 0 ? seconds(ms) : `${ms / 1000} s`;
+function formatSetting(ms: number): string {
+  return ms % 100 === 0 ? formatSeconds(ms) : `${ms / 1000} s`;
 }
 
 /** No daemon is there to answer it. */
-export function unavailable(fate: Fate, outage: Outage): string {
+export function daemonUnavailable(
+  delivery: DeliveryState,
+  outage: LinkOutage,
+): string {
   const { url, refusal, attempt, retryAfterMs } = outage;
-  const why = refusal ?? outage.lastFailure ?? "nothing is connected yet";
+  const cause = refusal ?? outage.lastFailure ?? "nothing is connected yet";
   const next = retryAfterMs === undefined
     ? "an attempt is under way"
     : retryAfterMs === Infinity
     ? "next attempt with the next request"
-    : `next attempt in ${seconds(retryAfterMs)}`;
+    : `next attempt in ${formatSeconds(retryAfterMs)}`;
   const attempts = `${attempt} attempt${attempt === 1 ? "" : "s"}`;
-  const delivered = deliveryOf(fate);
+  const delivered = deliveredOf(delivery);
   const what = delivered === "no" ? "delivered" : "answered";
-  const state = outage.isUnread
+  const state = outage.isBacklogged
     ? "it does not read what is sent to it"
-    : `${why} (down for ${seconds(outage.downMs)}, ${attempts}, ${next})`;
+    : `${cause} (down for ${
+      formatSeconds(outage.downMs)
+    }, ${attempts}, ${next})`;
   const advice = refusal === undefined
     ? "Start the daemon, or wait, and try again."
     : "Trying again will not help before that is mended.";
-  return fault(
-    fate,
-    Code.unavailable,
+  return buildError(
+    delivery,
+    ErrorCode.unavailable,
     `The daemon at ${url} is not available: ${state}. ` +
-      `${subject(fate)} was not ${what}. ${advice}`,
+      `${describeRequest(delivery)} was not ${what}. ${advice}`,
     {
       reason: refusal === undefined ? "unavailable" : "refused",
       delivered,
-      retryable: refusal === undefined && isRetryable(fate),
+      retryable: refusal === undefined && isRetryable(delivery),
       attempt,
       ...(retryAfterMs !== undefined && retryAfterMs < Infinity && {
         retryAfterMs: Math.ceil(retryAfterMs),
@@ -114,100 +123,114 @@ export function unavailable(fate: Fate, outage: Outage): string {
 
 /** It was written, but no answer will come any more. */
 export function outcomeUnknown(
-  fate: Fate,
+  delivery: DeliveryState,
   reason: "connection_lost" | "stopped",
 ): string {
-  const why = reason === "stopped"
+  const cause = reason === "stopped"
     ? "the proxy was stopped"
     : "the connection to the daemon was lost";
-  const advice = fate.isSafe
+  const advice = delivery.isIdempotent
     ? "It only reads, or sets what is set already."
     : "It may or may not have been executed, and was not sent again" +
-      (fate.isUnconfirmed
+      (delivery.isHintUnconfirmed
         ? ", because the new daemon's tools/list did not confirm that it may " +
           "be: "
         : ": ") +
       "check its effect before you repeat it.";
-  const poison = fate.losses > 1
-    ? ` It was in flight on ${fate.losses} lost connections and may be what ` +
+  const lossNote = delivery.connectionLosses > 1
+    ? ` It was in flight on ${delivery.connectionLosses} lost connections and may be what ` +
       "ends the daemon."
     : "";
-  return fault(
-    fate,
-    Code.outcomeUnknown,
-    `Outcome unknown: ${why} while ${subject(fate)} was being executed.` +
-      `${poison} ${advice}`,
+  return buildError(
+    delivery,
+    ErrorCode.outcomeUnknown,
+    `Outcome unknown: ${cause} while ${
+      describeRequest(delivery)
+    } was being executed.` +
+      `${lossNote} ${advice}`,
     {
       reason,
       delivered: "unknown",
       // What ended two connections is better left alone.
-      retryable: fate.isSafe && fate.losses < 2,
+      retryable: delivery.isIdempotent && delivery.connectionLosses < 2,
     },
   );
 }
 
 /** Its answer could not be understood, or an error came that can be about nothing else. */
-export function unreadable(fate: Fate, words: string, times: number): string {
-  const advice = fate.isSafe
+export function responseUnreadable(
+  delivery: DeliveryState,
+  received: string,
+  attempts: number,
+): string {
+  const advice = delivery.isIdempotent
     ? "It only reads, or sets what is set already: it may be tried again."
     : "It may or may not have been executed: check its effect before you " +
       "repeat it.";
-  const what = times > 1 ? ", also when it was sent again" : "";
-  return fault(
-    fate,
-    Code.outcomeUnknown,
-    `Outcome unknown: the daemon did not answer ${subject(fate)} in a form ` +
-      `that can be understood${what} (${words}). ${advice}`,
+  const what = attempts > 1 ? ", also when it was sent again" : "";
+  return buildError(
+    delivery,
+    ErrorCode.outcomeUnknown,
+    `Outcome unknown: the daemon did not answer ${
+      describeRequest(delivery)
+    } in a form ` +
+      `that can be understood${what} (${received}). ${advice}`,
     {
       reason: "unreadable_answer",
       delivered: "unknown",
-      retryable: fate.isSafe,
+      retryable: delivery.isIdempotent,
     },
   );
 }
 
 /** The client ends the conversation before it was written, or written again, and the daemon is not to blame. */
-export function unsent(fate: Fate): string {
-  const delivered = deliveryOf(fate);
+export function stoppedBeforeSend(delivery: DeliveryState): string {
+  const delivered = deliveredOf(delivery);
   const what = delivered === "no" ? "delivered" : "answered";
-  return fault(
-    fate,
-    Code.unavailable,
-    `The proxy was stopped while ${subject(fate)} waited for its turn: it ` +
+  return buildError(
+    delivery,
+    ErrorCode.unavailable,
+    `The proxy was stopped while ${
+      describeRequest(delivery)
+    } waited for its turn: it ` +
       `was not ${what}.`,
-    { reason: "stopped", delivered, retryable: isRetryable(fate) },
+    { reason: "stopped", delivered, retryable: isRetryable(delivery) },
   );
 }
 
 /** A time limit has passed, and what the daemon has said of the request before, if anything. */
 export function timedOut(
-  fate: Fate,
-  limit: Limit,
+  delivery: DeliveryState,
+  timeout: Timeout,
   waitedMs: number,
-  said?: { readonly agoMs: number; readonly value: number | undefined },
+  lastProgress?: { readonly agoMs: number; readonly value: number | undefined },
 ): string {
-  const delivered = deliveryOf(fate);
-  const value = said?.value === undefined ? "" : ` of ${said.value}`;
-  const progress = said === undefined
+  const delivered = deliveredOf(delivery);
+  const value = lastProgress?.value === undefined
+    ? ""
+    : ` of ${lastProgress.value}`;
+  const progressText = lastProgress === undefined
     ? "no progress was seen"
-    : `last progress${value} ${seconds(said.agoMs)} before`;
-  return fault(
-    fate,
-    Code.timedOut,
-    `${subject(fate)} timed out after ${seconds(waitedMs)} ` +
-      `(${limit.setting} is ${exactly(limit.ms)}; ${progress}). ` +
+    : `last progress${value} ${formatSeconds(lastProgress.agoMs)} before`;
+  return buildError(
+    delivery,
+    ErrorCode.timedOut,
+    `${describeRequest(delivery)} timed out after ${formatSeconds(waitedMs)} ` +
+      `(${timeout.setting} is ${
+        formatSetting(timeout.ms)
+      }; ${progressText}). ` +
       (delivered === "no"
         ? "It was not delivered."
         : "It may or may not have been executed."),
-    { reason: "timeout", delivered, retryable: isRetryable(fate) },
+    { reason: "timeout", delivered, retryable: isRetryable(delivery) },
   );
 }
 
 /** The answer to another request may come under this id. */
-export function lateId(id: Id): string {
-  return failure(
+export function idAwaitsLateResponse(id: Id): string {
+  return buildErrorResponse(
     id,
-    Code.invalidRequest,
+    ErrorCode.invalidRequest,
     `Invalid Request: a request under id ${id} was cancelled or has timed ` +
       "out, and its answer may still come. An id is used once in a session " +
       "(MCP, basic): send the request under another id",
@@ -215,53 +238,62 @@ export function lateId(id: Id): string {
 }
 
 /** The queue is full. */
-export function overloaded(fate: Fate): string {
-  return fault(
-    fate,
-    Code.overloaded,
+export function queueFull(delivery: DeliveryState): string {
+  return buildError(
+    delivery,
+    ErrorCode.overloaded,
     "Too much waits for the daemon already (--queue-limit, or 64 MiB): " +
-      `${subject(fate)} was not accepted. Try again when the daemon is back.`,
+      `${
+        describeRequest(delivery)
+      } was not accepted. Try again when the daemon is back.`,
     { reason: "overloaded", delivered: "no", retryable: true },
   );
 }
 
 /** The request, or its answer, is over the limit. */
-export function tooLarge(fate: Fate, size: number, limit: number): string {
-  const [what, outcome] = fate.isSent
+export function messageTooLarge(
+  delivery: DeliveryState,
+  size: number,
+  limit: number,
+): string {
+  const [what, outcome] = delivery.isSent
     ? ["The daemon's answer", "was answered, and the answer dropped"]
     : ["The request", "was not sent"];
-  return fault(
-    fate,
-    Code.tooLarge,
+  return buildError(
+    delivery,
+    ErrorCode.tooLarge,
     `${what} has ${size} characters, and --max-message is ${limit}: ` +
-      `${subject(fate)} ${outcome}.`,
+      `${describeRequest(delivery)} ${outcome}.`,
     {
       reason: "too_large",
-      delivered: fate.isSent ? "yes" : "no",
+      delivered: delivery.isSent ? "yes" : "no",
       retryable: false,
     },
   );
 }
 
 /** The daemon closed the connection over the size of the request. */
-export function refusedSize(fate: Fate, size: number): string {
-  return fault(
-    fate,
-    Code.tooLarge,
+export function requestTooLargeForDaemon(
+  delivery: DeliveryState,
+  size: number,
+): string {
+  return buildError(
+    delivery,
+    ErrorCode.tooLarge,
     `The request has ${size} characters, which is too much for the daemon ` +
-      `(close code 1009): ${subject(fate)} was not executed.`,
+      `(close code 1009): ${describeRequest(delivery)} was not executed.`,
     { reason: "too_large", delivered: "no", retryable: false },
   );
 }
 
 /** The answer is over what the runtime can receive, and the connection with it. */
-export function oversizeAnswer(fate: Fate): string {
-  return fault(
-    fate,
-    Code.tooLarge,
+export function responseTooLargeForSocket(delivery: DeliveryState): string {
+  return buildError(
+    delivery,
+    ErrorCode.tooLarge,
     "The daemon's answer is larger than a WebSocket message may be here " +
       `(64 or 128 MiB), which ended the connection: ${
-        subject(fate)
+        describeRequest(delivery)
       } was answered, ` +
       "and the answer is lost. Ask for less at a time.",
     { reason: "too_large", delivered: "yes", retryable: false },
@@ -269,7 +301,11 @@ export function oversizeAnswer(fate: Fate): string {
 }
 
 /** Progress that tells the client what its request waits for. */
-export function waiting(token: Id, progress: number, outage: Outage): string {
+export function waitProgress(
+  token: Id,
+  progress: number,
+  outage: LinkOutage,
+): string {
   const { attempt, retryAfterMs } = outage;
   const next = retryAfterMs === Infinity
     ? "next with another request"
@@ -281,7 +317,7 @@ export function waiting(token: Id, progress: number, outage: Outage): string {
 }
 
 /** Progress that tells the client that its request's connection is silent. */
-export function suspected(token: Id, progress: number): string {
+export function silenceProgress(token: Id, progress: number): string {
   const message = "The daemon is silent: a second connection is to show " +
     "whether it is busy, or the connection dead";
   return progressOf(token, progress, message);
@@ -290,31 +326,35 @@ export function suspected(token: Id, progress: number): string {
 /** Progress with the client's own spelling of the token, which can be larger than a number can say. */
 function progressOf(token: Id, progress: number, message: string): string {
   const params = { progressToken: 0, progress, message };
-  const text = notification("notifications/progress", params);
-  return replace(text, ["params", "progressToken"], token);
+  const text = buildNotification("notifications/progress", params);
+  return replaceValue(text, ["params", "progressToken"], token);
 }
 
 /** What the request was for, in few words and without its arguments. */
-function subject({ request: { method, params } }: Fate): string {
-  const name = dig(params, "name");
+function describeRequest(
+  { request: { method, params } }: DeliveryState,
+): string {
+  const name = getNested(params, "name");
   if (method !== "tools/call" || typeof name !== "string") return method;
   return `${method} ${JSON.stringify(name.slice(0, 80))}`;
 }
 
-function deliveryOf({ isSent, wasSent, losses }: Fate): "no" | "unknown" {
-  return isSent || wasSent || losses > 0 ? "unknown" : "no";
+function deliveredOf(
+  { isSent, wasEverSent, connectionLosses }: DeliveryState,
+): "no" | "unknown" {
+  return isSent || wasEverSent || connectionLosses > 0 ? "unknown" : "no";
 }
 
 /** What may have been executed is retried only if that is harmless. */
-function isRetryable(fate: Fate): boolean {
-  return deliveryOf(fate) === "no" || fate.isSafe;
+function isRetryable(delivery: DeliveryState): boolean {
+  return deliveredOf(delivery) === "no" || delivery.isIdempotent;
 }
 
-function fault(
-  { request }: Fate,
+function buildError(
+  { request }: DeliveryState,
   code: number,
   message: string,
-  data: FaultData,
+  data: ErrorData,
 ): string {
-  return failure(request.id, code, message, data);
+  return buildErrorResponse(request.id, code, message, data);
 }

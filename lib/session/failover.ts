@@ -17,100 +17,143 @@
  * @module
  */
 
-import type { Desk } from "./context.ts";
+import type { SessionContext } from "./context.ts";
 import type { Id } from "../protocol/jsonrpc.ts";
-import { trialGreeted, trialPonged } from "./capacity_trial.ts";
+import {
+  onCapacityCheckHandshake,
+  onCapacityCheckPong,
+} from "./capacity_check.ts";
 import type { Link } from "../link/link.ts";
-import * as report from "./log_messages.ts";
-import { probe, restore, retire, settle } from "./link_lifecycle.ts";
+import * as logMessages from "./log_messages.ts";
+import {
+  closeUnneededLink,
+  recoverInFlight,
+  replaySession,
+  sendProbe,
+} from "./link_lifecycle.ts";
 
 /** How many connections may be kept for the calls that are in flight on them: none of them is closed for a further one. */
-const DRAINING_LIMIT = 16;
+const MAX_DRAINING_LINKS = 16;
 
 /** The main connection is under suspicion. */
-export function suspect(desk: Desk, link: Link, now: number): void {
-  const lastCall = desk.ledger.lastCall(link.epoch);
-  link.suspect(now, lastCall);
-  desk.do(report.suspected(desk.config.shownUrl));
-  openStandby(desk, now);
+export function suspectLink(
+  context: SessionContext,
+  link: Link,
+  now: number,
+): void {
+  const lastCall = context.tracker.lastCallNumber(link.connectionId);
+  link.markSuspect(now, lastCall);
+  context.emit(logMessages.connectionSuspected(context.config.redactedUrl));
+  openStandby(context, now);
 }
 
 /** Opens a standby where one is missing, if there is room for it. */
-export function openStandby({ links }: Desk, now: number): void {
+export function openStandby({ links }: SessionContext, now: number): void {
   const { liveness } = links.main;
   if (!liveness?.isSuspect || links.standby !== undefined) return;
-  if (links.draining < DRAINING_LIMIT) links.open("standby", now);
+  if (links.drainingCount < MAX_DRAINING_LINKS) links.add("standby", now);
   // Nothing will show whether it is dead.
-  else liveness.writeAnyway(now);
+  else liveness.waiveSuspicion(now);
 }
 
 /** The daemon spoke on a link. */
-export function heard(desk: Desk, link: Link, now: number): void {
-  link.liveness?.heard(now);
-  const { main, standby } = desk.links;
-  if (link === main && standby !== undefined) retire(desk, standby, now);
-  if (desk.dialect.poolSize === 0) return;
+export function onFrameReceived(
+  context: SessionContext,
+  link: Link,
+  now: number,
+): void {
+  link.liveness?.onFrame(now);
+  const { main, standby } = context.links;
+  if (link === main && standby !== undefined) {
+    closeUnneededLink(context, standby, now);
+  }
+  if (context.dialect.poolSize === 0) return;
   // Where calls have links of their own the daemon may do one thing at a time.
-  for (const other of desk.links) {
-    if (other !== link) other.liveness?.restartProbes(now);
+  for (const other of context.links) {
+    if (other !== link) other.liveness?.restartProbeTimers(now);
   }
 }
 
 /** The daemon answered a probe on a link. */
-export function ponged(desk: Desk, link: Link, id: Id, now: number): void {
-  const { epoch, liveness, role } = link;
-  const number = liveness?.ponged(id, now);
-  if (liveness === undefined || number === undefined) return;
-  desk.answersProbes = true;
-  desk.oneWay.answered(epoch, number);
+export function onPong(
+  context: SessionContext,
+  link: Link,
+  id: Id,
+  now: number,
+): void {
+  const { connectionId, liveness, role } = link;
+  const writeNumber = liveness?.onPong(id, now);
+  if (liveness === undefined || writeNumber === undefined) return;
+  context.hasAnsweredProbe = true;
+  context.oneWayMessages.onResponse(connectionId, writeNumber);
   switch (role) {
     case "standby":
       // A daemon that has been busy may turn to the standby first.
-      if (liveness.hasAnsweredFor(now)) return failOver(desk, link, now);
-      if (liveness.answers > 1) return;
-      return liveness.probeAt(now + desk.config.pingTimeout);
-    case "trial":
-      return trialPonged(desk, link, id, now);
+      if (liveness.hasAnsweredForPingTimeout(now)) {
+        return failOver(context, link, now);
+      }
+      if (liveness.answeredProbeCount > 1) return;
+      return liveness.scheduleProbe(now + context.config.pingTimeout);
+    case "capacity-check":
+      return onCapacityCheckPong(context, link, id, now);
     default:
-      if (desk.ledger.overtaken(epoch, number)) desk.answersDuringCalls = true;
-      if (role === "main") trialPonged(desk, link, id, now);
+      if (context.tracker.onProbeAnswered(connectionId, writeNumber)) {
+        context.answersDuringCalls = true;
+      }
+      if (role === "main") onCapacityCheckPong(context, link, id, now);
   }
 }
 
 /** The daemon has answered the first message on the standby, or on the second connection of a trial. */
-export function greeted(desk: Desk, link: Link, now: number): void {
-  const { main } = desk.links;
-  const isFree = link.role === "standby" && main.liveness?.isStale === false &&
-    !desk.ledger.isBusy(main.epoch);
-  if (isFree) return failOver(desk, link, now);
-  probe(desk, link, now);
-  if (link.role === "trial") trialGreeted(desk, now);
+export function onSecondHandshake(
+  context: SessionContext,
+  link: Link,
+  now: number,
+): void {
+  const { main } = context.links;
+  const isMainIdle = link.role === "standby" &&
+    main.liveness?.isUnverified === false &&
+    !context.tracker.isBusy(main.connectionId);
+  if (isMainIdle) return failOver(context, link, now);
+  sendProbe(context, link, now);
+  if (link.role === "capacity-check") onCapacityCheckHandshake(context, now);
 }
 
 /** The standby takes over. */
-function failOver(desk: Desk, standby: Link, now: number): void {
-  const { dialect, ledger, links } = desk;
+function failOver(context: SessionContext, standby: Link, now: number): void {
+  const { dialect, tracker, links } = context;
   const { main } = links;
   if (main.liveness?.isSuspect !== true) return;
-  const { shownUrl } = desk.config;
-  const { epoch, downSince } = main;
+  const { redactedUrl } = context.config;
+  const { connectionId, downSince } = main;
   // What belongs on this link beside a pool is done in no time.
-  const isDead = dialect.poolSize > 0 || !ledger.isBusy(epoch) ||
-    main.liveness.isDead(ledger.lastCall(epoch), now);
-  main.liveness.replaced(now);
+  const isDead = dialect.poolSize > 0 || !tracker.isBusy(connectionId) ||
+    main.liveness.isDead(tracker.lastCallNumber(connectionId), now);
+  main.liveness.onReplaced(now);
   links.promote(standby);
   if (isDead) {
     const reason = "the connection is silent, and the daemon answers on " +
       "another one";
     links.remove(main);
-    desk.do({ type: "close", epoch });
-    const given = settle(desk, epoch, { reason }, now);
-    desk.do(report.lost(shownUrl, { reason }, given, "replaced"));
-    desk.connected({ attempt: 1, downMs: now - downSince });
+    context.emit({ type: "close", connectionId });
+    const failedCount = recoverInFlight(context, connectionId, { reason }, now);
+    context.emit(
+      logMessages.connectionLost(
+        redactedUrl,
+        { reason },
+        failedCount,
+        "replaced",
+      ),
+    );
+    context.recordConnected({ attempt: 1, downMs: now - downSince });
   } else {
-    ledger.move(epoch, now);
-    desk.do(report.busy(shownUrl, ledger.inFlight(epoch)));
+    tracker.requeueLongLived(connectionId, now);
+    context.emit(
+      logMessages.failedOver(redactedUrl, tracker.inFlightCount(connectionId)),
+    );
   }
-  for (const text of dialect.greeted()) desk.tell(standby, text);
-  restore(desk, standby, now);
+  for (const text of dialect.finishHandshake()) {
+    context.sendOneWay(standby, text);
+  }
+  replaySession(context, standby, now);
 }

@@ -6,27 +6,31 @@
  * @module
  */
 
-import type { Entry } from "../requests/entry.ts";
-import { ask } from "./list_sync.ts";
-import type { Desk } from "./context.ts";
-import type { HintAnswer } from "../requests/tool_hints.ts";
-import { dig, type Request } from "../protocol/jsonrpc.ts";
+import type { ReadonlyEntry } from "../requests/entry.ts";
+import { requestListPage } from "./list_sync.ts";
+import type { SessionContext } from "./context.ts";
+import type { ToolHint } from "../requests/tool_hints.ts";
+import { getNested, type Request } from "../protocol/jsonrpc.ts";
 import type { Link } from "../link/link.ts";
 
 /** What the daemon on a link says of a call's tool. It is asked, if it was not. */
-export function confirm(
-  desk: Desk,
+export function confirmToolHint(
+  context: SessionContext,
   link: Link,
   request: Request,
-  { hint }: Pick<Entry, "hint">,
+  { hintRequirement }: Pick<ReadonlyEntry, "hintRequirement">,
   now: number,
-): HintAnswer {
-  const { epoch } = link;
-  const tool = dig(request.params, "name");
-  if (typeof tool !== "string") return "once";
-  const answer = desk.hints.answer(epoch, tool);
-  if (answer !== "unknown" || hint?.epoch === epoch) return answer;
-  desk.ledger.hints.ask(request.id, epoch, now);
-  if (!desk.hints.isRequested(epoch)) ask(desk, link, "tools");
+): ToolHint {
+  const { connectionId } = link;
+  const tool = getNested(request.params, "name");
+  if (typeof tool !== "string") return "not-idempotent";
+  const answer = context.toolHints.hintOf(connectionId, tool);
+  if (answer !== "unknown" || hintRequirement?.connectionId === connectionId) {
+    return answer;
+  }
+  context.tracker.hintRequirements.markRequested(request.id, connectionId, now);
+  if (!context.toolHints.isListRequested(connectionId)) {
+    requestListPage(context, link, "tools");
+  }
   return answer;
 }

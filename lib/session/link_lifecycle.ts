@@ -4,90 +4,100 @@
  * @module
  */
 
-import { listingOf, LISTS } from "../protocol/lists.ts";
-import { QUICK_MS } from "../link/capacity.ts";
-import { compareAll } from "./list_sync.ts";
-import { confirm } from "./hint_confirmation.ts";
-import type { Desk } from "./context.ts";
-import type { Entry, Owed } from "../requests/entry.ts";
-import * as fault from "./errors.ts";
+import { LIST_CHANGED_KINDS, listKindOf } from "../protocol/lists.ts";
+import { QUICK_HANDSHAKE_MS } from "../link/capacity_detector.ts";
+import { refetchLists } from "./list_sync.ts";
+import { confirmToolHint } from "./hint_confirmation.ts";
+import type { SessionContext } from "./context.ts";
+import type { PendingRequest, ReadonlyEntry } from "../requests/entry.ts";
+import * as errors from "./errors.ts";
 import {
+  buildNotification,
   type Id,
   type Notification,
-  notification as notify,
   type Request,
 } from "../protocol/jsonrpc.ts";
 import type { RequestId } from "../protocol/mcp_types.ts";
-import type { Link, LinkRole, Loss } from "../link/link.ts";
-import * as report from "./log_messages.ts";
-import { DELAY_MS } from "../link/liveness.ts";
-import { isCall, isStanding } from "../protocol/methods.ts";
-import { makeDo } from "./offline_answers.ts";
+import type { DisconnectCause, Link, LinkRole } from "../link/link.ts";
+import * as logMessages from "./log_messages.ts";
+import { MAX_CALL_DELAY_MS } from "../link/liveness.ts";
+import { isLongLived, mayTakeLong } from "../protocol/methods.ts";
+import { respondToPendingFromCache } from "./offline_responses.ts";
 
 /**
  * Asks the daemon whether it lives.
  *
  * @returns the probe's id; `undefined` where none was written, because the answer to an earlier frame shows the same
  */
-export function probe(desk: Desk, link: Link, now: number): Id | undefined {
+export function sendProbe(
+  context: SessionContext,
+  link: Link,
+  now: number,
+): Id | undefined {
   const { liveness } = link;
-  const isAlone = !desk.ledger.isBusy(link.epoch);
-  const frame = desk.dialect.probe(link.epoch);
-  if (frame === undefined && liveness?.isStale) {
-    const { load } = desk.traffic(link);
+  const isWithoutCalls = !context.tracker.isBusy(link.connectionId);
+  const frame = context.dialect.buildProbe(link.connectionId);
+  if (frame === undefined && liveness?.isUnverified) {
+    const { load } = context.usageOf(link);
     const isCall = link.role === "pool" && load === "busy";
-    liveness.deferred(now, isCall ? "a call" : "less");
+    liveness.deferProbe(now, isCall ? "call" : "no-call");
     return undefined;
   }
-  const number = frame && desk.send(link, frame.text);
-  liveness?.probed(frame?.id, now, { isAlone, number });
+  const writeNumber = frame && context.sendToDaemon(link, frame.text);
+  liveness?.onProbeSent(frame?.id, now, { isWithoutCalls, writeNumber });
   return frame?.id;
 }
 
 /** Writes whatever can be written now. */
-export function flush(desk: Desk, now: number): void {
-  const { dialect, ledger, links } = desk;
+export function writeQueued(context: SessionContext, now: number): void {
+  const { dialect, tracker, links } = context;
   for (const link of links) {
-    if (link.isUngreeted) greet(desk, link, now);
-    link.liveness?.endDelayWhenDue(now);
-    if (link.liveness?.isDeferred && dialect.isFree(link.epoch)) {
-      probe(desk, link, now);
+    if (link.isHandshakeUnsent) sendHandshake(context, link, now);
+    link.liveness?.endCallDelayIfDue(now);
+    if (link.liveness?.isProbeDeferred && dialect.canSend(link.connectionId)) {
+      sendProbe(context, link, now);
     }
   }
   // The call that waited for a probe may be cancelled.
-  if (!ledger.isWanting) links.main.liveness?.forgetDelay();
-  let wanting = 0;
-  const full = new Set<LinkRole>();
-  for (const entry of ledger.writable(full)) {
-    const role = dialect.place(entry.message);
-    const { hint } = entry;
-    const link = links.ready(
+  if (!tracker.hasQueuedShortLivedRequest) {
+    links.main.liveness?.cancelCallDelay();
+  }
+  let waitingForPool = 0;
+  const fullRoles = new Set<LinkRole>();
+  for (const entry of tracker.writableEntries(fullRoles)) {
+    const role = dialect.linkRoleFor(entry.message);
+    const { hintRequirement } = entry;
+    const link = links.findUsable(
       role,
       (it) =>
-        isWritable(desk, it, entry.message) &&
-        (hint?.epoch ?? it.epoch) === it.epoch,
+        canWriteTo(context, it, entry.message) &&
+        (hintRequirement?.connectionId ?? it.connectionId) === it.connectionId,
     );
     if (link !== undefined) {
-      write(desk, link, entry, now);
+      writeEntry(context, link, entry, now);
       // What is asked for its hint on one link needs no other.
-    } else if (hint?.epoch === undefined) {
-      full.add(role);
-      if (role === "pool") wanting = ledger.waiting(role);
+    } else if (hintRequirement?.connectionId === undefined) {
+      fullRoles.add(role);
+      if (role === "pool") waitingForPool = tracker.writableCount(role);
     }
   }
-  widen(desk, wanting, now);
+  growPool(context, waitingForPool, now);
 }
 
-function isWritable(
-  desk: Desk,
-  { epoch, liveness, role }: Link,
+function canWriteTo(
+  context: SessionContext,
+  { connectionId, liveness, role }: Link,
   { kind }: Request | Notification,
 ): boolean {
-  if (!desk.dialect.isFree(epoch) || desk.unread.has(epoch)) return false;
-  if (liveness?.isDelaying) return false;
+  if (
+    !context.dialect.canSend(connectionId) ||
+    context.backloggedConnections.has(connectionId)
+  ) return false;
+  if (liveness?.isDelayingCalls) return false;
   // Nothing is in flight while it is tried whether the daemon keeps two.
-  const isTrial = role === "main" && desk.capacity.trial !== undefined;
-  return !isTrial || kind === "notification";
+  const isCheckRunning = role === "main" &&
+    context.capacityDetector.check !== undefined;
+  return !isCheckRunning || kind === "notification";
 }
 
 /**
@@ -98,287 +108,406 @@ function isWritable(
  *
  * @returns whether the call is to wait
  */
-function lead(
-  desk: Desk,
+function probeBeforeCall(
+  context: SessionContext,
   link: Link,
   { kind, method }: Request | Notification,
   now: number,
 ): boolean {
-  const { epoch, liveness, role } = link;
-  const isFirst = kind === "request" && isCall(method) && role === "main" &&
-    desk.dialect.poolSize === 0 && !desk.ledger.isBusy(epoch);
-  if (!isFirst || liveness === undefined) return false;
-  if (liveness.needsProbe(now)) {
-    liveness.probesBefore(now);
-    probe(desk, link, now);
+  const { connectionId, liveness, role } = link;
+  const isFirstCall = kind === "request" && mayTakeLong(method) &&
+    role === "main" &&
+    context.dialect.poolSize === 0 && !context.tracker.isBusy(connectionId);
+  if (!isFirstCall || liveness === undefined) return false;
+  if (liveness.needsPreCallProbe(now)) {
+    liveness.onPreCallProbe(now);
+    sendProbe(context, link, now);
   }
   // Who has never answered a probe may not know any.
-  if (!desk.answersProbes || !liveness.isProbed(now)) return false;
-  liveness.delayCall(now, desk.keeps === "many" ? Infinity : DELAY_MS);
+  if (!context.hasAnsweredProbe || !liveness.hasProbeToAwait(now)) return false;
+  liveness.delayCall(
+    now,
+    context.connectionCapacity === "many" ? Infinity : MAX_CALL_DELAY_MS,
+  );
   return true;
 }
 
-function write(
-  desk: Desk,
+function writeEntry(
+  context: SessionContext,
   link: Link,
-  { key, message, ...entry }: Entry,
+  { key, message, ...entry }: ReadonlyEntry,
   now: number,
 ): void {
   if (message.kind === "request") {
-    if (desk.ids.hasTwin(message.id)) return;
+    if (context.clientIds.hasConfusableInFlight(message.id)) return;
     // It may have waited for a request that was then cancelled.
-    if (desk.ids.isLate(message.id)) {
-      desk.ledger.cancel(message.id);
-      return desk.reply(fault.lateId(message.id));
+    if (context.clientIds.mayGetLateResponse(message.id)) {
+      context.tracker.cancel(message.id);
+      return context.sendToClient(errors.idAwaitsLateResponse(message.id));
     }
   }
-  if (entry.hint !== undefined && message.kind === "request") {
-    const answer = confirm(desk, link, message, entry, now);
-    if (answer === "once") return giveUp(desk, message, entry);
-    if (answer === "unknown") return desk.ledger.hints.park(key);
+  if (entry.hintRequirement !== undefined && message.kind === "request") {
+    const confirmation = confirmToolHint(context, link, message, entry, now);
+    if (confirmation === "not-idempotent") {
+      return failOutcomeUnknown(context, message, entry);
+    }
+    if (confirmation === "unknown") {
+      return context.tracker.hintRequirements.awaitToolList(key);
+    }
   }
-  if (lead(desk, link, message, now)) {
+  if (probeBeforeCall(context, link, message, now)) {
     // What is confirmed has all its time.
-    if (entry.hint !== undefined) desk.ledger.hints.need(key, now);
+    if (entry.hintRequirement !== undefined) {
+      context.tracker.hintRequirements.add(key, now);
+    }
     return;
   }
-  const writing = desk.dialect.write(link.epoch, message, now);
-  switch (writing.kind) {
-    case "ask":
-      desk.send(link, writing.text);
+  const encoded = context.dialect.encode(link.connectionId, message, now);
+  switch (encoded.kind) {
+    case "query-first":
+      context.sendToDaemon(link, encoded.text);
       return;
     case "wait":
       return;
-    case "lost":
-      return outlived(desk, link, { key, message, ...entry }, now);
+    case "outcome-lost":
+      return handleOutcomeLost(context, link, { key, message, ...entry }, now);
     case "frame": {
       const isRequest = message.kind === "request";
       const { method } = message;
       // The client's own ping is as good a probe as ours.
       const isProbe = isRequest && method === "ping" &&
-        desk.config.pingInterval < Infinity &&
-        desk.traffic(link).load === "idle";
-      const isFirst = isRequest && isCall(method) &&
-        !desk.ledger.isBusy(link.epoch);
-      const number = isRequest
-        ? desk.send(link, writing.text)
-        : desk.tell(link, writing.text);
-      desk.ledger.sent(key, link.epoch, now, number);
-      link.used(now);
-      if (isProbe) link.liveness?.probed(message.id, now, { number });
-      if (isFirst) link.liveness?.called(now);
-      desk.hasCalled ||= isRequest && isCall(method) &&
-        method !== "initialize" && listingOf(method) === undefined;
+        context.config.pingInterval < Infinity &&
+        context.usageOf(link).load === "idle";
+      const isFirstCall = isRequest && mayTakeLong(method) &&
+        !context.tracker.isBusy(link.connectionId);
+      const writeNumber = isRequest
+        ? context.sendToDaemon(link, encoded.text)
+        : context.sendOneWay(link, encoded.text);
+      context.tracker.markSent(key, link.connectionId, now, writeNumber);
+      link.markUsed(now);
+      if (isProbe) link.liveness?.onProbeSent(message.id, now, { writeNumber });
+      if (isFirstCall) link.liveness?.onFirstCallSent(now);
+      context.hasSentCall ||= isRequest && mayTakeLong(method) &&
+        method !== "initialize" && listKindOf(method) === undefined;
     }
   }
 }
 
 /** The daemon that a request was written to is gone, so that its outcome cannot be asked for. */
-function outlived(desk: Desk, link: Link, entry: Entry, now: number): void {
+function handleOutcomeLost(
+  context: SessionContext,
+  link: Link,
+  entry: ReadonlyEntry,
+  now: number,
+): void {
   const { message } = entry;
   if (message.kind === "notification") return;
-  if (!desk.mayRepeat(message)) return giveUp(desk, message, entry);
-  desk.dialect.anew(message);
-  desk.ledger.release(message.id);
-  if (desk.needsHint(message)) desk.ledger.hints.need(message.id, now);
-  return write(desk, link, desk.ledger.find(message.id) ?? entry, now);
+  if (!context.mayRetry(message)) {
+    return failOutcomeUnknown(context, message, entry);
+  }
+  context.dialect.resetRequest(message);
+  context.tracker.clearOutcomePoll(message.id);
+  if (context.needsToolHint(message)) {
+    context.tracker.hintRequirements.add(message.id, now);
+  }
+  return writeEntry(
+    context,
+    link,
+    context.tracker.find(message.id) ?? entry,
+    now,
+  );
 }
 
 /** What has become of a request that was written will never be known. */
-export function giveUp(
-  desk: Desk,
+export function failOutcomeUnknown(
+  context: SessionContext,
   request: Request,
-  entry: fault.History,
+  entry: errors.DeliveryHistory,
 ): void {
-  desk.ledger.cancel(request.id);
-  const fate = desk.fate(request, entry);
-  desk.reply(fault.outcomeUnknown(fate, "connection_lost"));
+  context.tracker.cancel(request.id);
+  const delivery = context.deliveryOf(request, entry);
+  context.sendToClient(errors.outcomeUnknown(delivery, "connection_lost"));
 }
 
 /** Opens as many links of the pool as requests wait for, and as there may be. */
-function widen(desk: Desk, wanting: number, now: number): void {
-  const { dialect, ledger, links } = desk;
-  if (wanting === 0 || !links.isUp) return;
+function growPool(
+  context: SessionContext,
+  waitingForPool: number,
+  now: number,
+): void {
+  const { dialect, tracker, links } = context;
+  if (waitingForPool === 0 || !links.isMainUsable) return;
   const pool = [...links].filter(({ role }) => role === "pool");
   // One dial shows whether the daemon still refuses us.
   if (pool.some(({ refusal }) => refusal !== undefined)) return;
   // One that keeps a probe unanswered may be dead.
-  const coming = pool.filter(({ epoch, phase }) =>
-    ledger.inFlight(epoch) === 0 &&
-    (phase !== "ready" || dialect.isFree(epoch) || dialect.isAsking(epoch))
+  const available = pool.filter(({ connectionId, phase }) =>
+    tracker.inFlightCount(connectionId) === 0 &&
+    (phase !== "ready" || dialect.canSend(connectionId) ||
+      dialect.hasPendingOwnRequest(connectionId))
   );
-  const missing = Math.min(
-    wanting - coming.length,
+  const missingCount = Math.min(
+    waitingForPool - available.length,
     dialect.poolSize - pool.length,
   );
-  for (let i = 0; i < missing; i++) links.open("pool", now);
+  for (let i = 0; i < missingCount; i++) links.add("pool", now);
 }
 
 /** Opens the conversation on a link, if there is anything to open it with. */
-function greet(desk: Desk, link: Link, now: number): void {
-  const { main } = desk.links;
+function sendHandshake(context: SessionContext, link: Link, now: number): void {
+  const { main } = context.links;
   // Without a request there is nothing to open it with among them.
-  const all = desk.ledger.owed > 0 ? desk.ledger.queue() : [];
+  const all = context.tracker.pendingRequestCount > 0
+    ? context.tracker.queuedEntries()
+    : [];
   const queue = all.map((entry) => entry.message)
     .filter((message) => message.kind === "request");
-  const sent = [...desk.ledger.sentOn(main.epoch)].map((it) => it.message);
+  const sent = [...context.tracker.inFlightOn(main.connectionId)].map((it) =>
+    it.message
+  );
   // What opens the client's conversation goes out on the main link alone.
-  const waiting = link.isSecond
+  const waiting = link.isSecondConnection
     ? [...sent, ...queue]
       .filter(({ method }) => !/^(initialize|server\/discover)$/.test(method))
     : queue;
-  const greeting = desk.dialect.greet(link.epoch, waiting);
-  if (greeting === undefined) return;
-  desk.send(link, greeting.text);
-  link.greeted(now);
-  if (greeting.request !== undefined) {
-    desk.ledger.greeted(greeting.request, link.epoch, now);
+  const opening = context.dialect.beginHandshake(link.connectionId, waiting);
+  if (opening === undefined) return;
+  context.sendToDaemon(link, opening.text);
+  link.onHandshakeSent(now);
+  if (opening.requestId !== undefined) {
+    context.tracker.markHandshakeSent(
+      opening.requestId,
+      link.connectionId,
+      now,
+    );
   }
 }
 
 /** The daemon answered the greeting: it learns where the conversation was, and gets what waits. */
-export function ready(desk: Desk, link: Link, now: number): void {
-  if (link.phase !== "greeting") return;
-  const again = { attempt: link.attempt, downMs: now - link.downSince };
-  link.validated(now);
+export function onLinkReady(
+  context: SessionContext,
+  link: Link,
+  now: number,
+): void {
+  if (link.phase !== "handshaking") return;
+  const reconnect = { attempt: link.attempt, downMs: now - link.downSince };
+  link.becomeReady(now);
   if (link.role === "pool") {
-    desk.do(report.widened(desk.config.shownUrl));
-    return flush(desk, now);
+    context.emit(logMessages.poolGrew(context.config.redactedUrl));
+    return writeQueued(context, now);
   }
   // What ends the handshake goes out when the link takes over.
-  if (link.isSecond) return;
-  for (const text of desk.dialect.greeted()) desk.tell(link, text);
-  desk.connected(again);
+  if (link.isSecondConnection) return;
+  for (const text of context.dialect.finishHandshake()) {
+    context.sendOneWay(link, text);
+  }
+  context.recordConnected(reconnect);
   // A daemon that takes us here does so on the connections for calls.
-  for (const other of desk.links) {
+  for (const other of context.links) {
     const isRefused = other.refusal !== undefined;
-    if (isRefused && other.phase === "waiting") desk.links.remove(other);
+    if (isRefused && other.phase === "waiting") context.links.remove(other);
   }
-  if (desk.capacity.confirm(now)) {
-    desk.do(report.keepsOne(desk.config.shownUrl));
-    desk.rememberOne(now);
+  if (context.capacityDetector.onMainConnectionReady(now)) {
+    context.emit(logMessages.singleConnectionKept(context.config.redactedUrl));
+    context.saveCapacityOne(now);
   }
-  if (!tryTwo(desk, link, now)) restore(desk, link, now);
+  if (!startCapacityCheck(context, link, now)) {
+    replaySession(context, link, now);
+  }
 }
 
 /**
  * Begins to learn whether the daemon keeps two connections, if that is not
  * known, and nothing is at stake yet.
  */
-function tryTwo(desk: Desk, { handshakeMs }: Link, now: number): boolean {
-  const { capacity, config, dialect, links, memory } = desk;
-  if (!capacity.isUnknown || dialect.poolSize > 0) return false;
-  if (memory?.keepsOne(dialect.server ?? "", now)) {
-    capacity.learn("one");
+function startCapacityCheck(
+  context: SessionContext,
+  { handshakeMs }: Link,
+  now: number,
+): boolean {
+  const { capacityDetector, config, dialect, links, cache } = context;
+  if (!capacityDetector.isUnknown || dialect.poolSize > 0) return false;
+  if (cache?.hasCapacityOne(dialect.daemonName ?? "", now)) {
+    capacityDetector.record("one");
     return false;
   }
   // A slow daemon may start a process for each connection.
-  const isPossible = !desk.hasCalled && handshakeMs <= QUICK_MS &&
+  const canCheck = !context.hasSentCall && handshakeMs <= QUICK_HANDSHAKE_MS &&
     config.pingInterval < Infinity;
-  if (!isPossible) return false;
-  links.open("trial", now);
-  capacity.begin(handshakeMs, now);
+  if (!canCheck) return false;
+  links.add("capacity-check", now);
+  capacityDetector.startCheck(handshakeMs, now);
   return true;
 }
 
 /** The daemon on a new main link learns where the conversation was, and gets what waits. */
-export function restore(desk: Desk, link: Link, now: number): void {
-  const { toDaemon, toClient } = desk.dialect.restore(link.epoch);
-  for (const text of toDaemon) desk.send(link, text);
-  for (const text of toClient) desk.reply(text);
-  flush(desk, now);
-  if (desk.isMadeUp) {
-    desk.isMadeUp = false;
-    for (const list of LISTS) {
-      desk.reply(notify(`notifications/${list}/list_changed`));
+export function replaySession(
+  context: SessionContext,
+  link: Link,
+  now: number,
+): void {
+  const { toDaemon, toClient } = context.dialect.buildReplay(link.connectionId);
+  for (const text of toDaemon) context.sendToDaemon(link, text);
+  for (const text of toClient) context.sendToClient(text);
+  writeQueued(context, now);
+  if (context.isPlaceholderActive) {
+    context.isPlaceholderActive = false;
+    for (const list of LIST_CHANGED_KINDS) {
+      context.sendToClient(
+        buildNotification(`notifications/${list}/list_changed`),
+      );
     }
     return;
   }
-  compareAll(desk, link);
+  refetchLists(context, link);
 }
 
 /** Nobody waits any more for a request that was written; `frame` tells the daemon, if it can be told. */
-export function abandon(
-  desk: Desk,
+export function cancelAtDaemon(
+  context: SessionContext,
   link: Link,
-  owed: Pick<Owed, "message" | "number">,
+  abandoned: Pick<PendingRequest, "message" | "writeNumber">,
   frame: string | undefined,
   now: number,
 ): void {
-  const { epoch, liveness } = link;
-  const overtakenTo = liveness?.overtakenTo ?? 0;
-  desk.ledger.awaitLateAnswer(owed, epoch, overtakenTo, now);
-  if (frame !== undefined) desk.tell(link, frame);
+  const { connectionId, liveness } = link;
+  const overtakenTo = liveness?.lastAnsweredProbeNumber ?? 0;
+  context.tracker.expectLateResponse(abandoned, connectionId, overtakenTo, now);
+  if (frame !== undefined) context.sendOneWay(link, frame);
   // It carries one request at a time, and the daemon may never be done with this one.
-  else if (link.role === "pool") return retire(desk, link, now);
+  else if (link.role === "pool") return closeUnneededLink(context, link, now);
 }
 
 /** A link that is not the main one is no longer needed. */
-export function retire(desk: Desk, link: Link, now: number): void {
-  const { phase, epoch, role } = link;
-  desk.links.remove(link);
+export function closeUnneededLink(
+  context: SessionContext,
+  link: Link,
+  now: number,
+): void {
+  const { phase, connectionId, role } = link;
+  context.links.remove(link);
   if (phase === "waiting") return;
-  desk.do({ type: "close", epoch });
-  settle(desk, epoch, { reason: "it is no longer needed" }, now);
-  desk.do(report.retired(desk.config.shownUrl));
+  context.emit({ type: "close", connectionId });
+  recoverInFlight(
+    context,
+    connectionId,
+    { reason: "it is no longer needed" },
+    now,
+  );
+  context.emit(
+    logMessages.unneededConnectionClosed(context.config.redactedUrl),
+  );
   if (role !== "pool") return;
-  settleRefused(desk, now);
+  failRefusedRequests(context, now);
 }
 
 /** A connection is over: what was owed on it is settled by the delivery contract. */
-export function lose(desk: Desk, link: Link, cause: Loss, now: number): void {
-  const loss = { ...cause, reason: desk.words(cause.reason) };
-  const { epoch, phase, attempt, role } = link;
-  const hasAnswered = (link.liveness?.answers ?? 0) > 0;
-  const isLast = role === "draining" || role === "trial";
-  if (isLast) desk.links.remove(link);
-  else desk.links.lose(link, loss, now);
-  desk.do({ type: "close", epoch });
+export function endConnection(
+  context: SessionContext,
+  link: Link,
+  cause: DisconnectCause,
+  now: number,
+): void {
+  const redactedCause = {
+    ...cause,
+    reason: context.redactAndTruncate(cause.reason),
+  };
+  const { connectionId, phase, attempt, role } = link;
+  const hasAnswered = (link.liveness?.answeredProbeCount ?? 0) > 0;
+  const isDisposable = role === "draining" || role === "capacity-check";
+  if (isDisposable) context.links.remove(link);
+  else context.links.disconnect(link, redactedCause, now);
+  context.emit({ type: "close", connectionId });
   // Before anything is given up, or refused.
-  if (role === "main") makeDo(desk, epoch, now);
-  const given = settle(desk, epoch, loss, now);
-  settleRefused(desk, now);
-  const { shownUrl, healthFile } = desk.config;
-  if (role === "trial") return;
+  if (role === "main") respondToPendingFromCache(context, connectionId, now);
+  const failedCount = recoverInFlight(
+    context,
+    connectionId,
+    redactedCause,
+    now,
+  );
+  failRefusedRequests(context, now);
+  const { redactedUrl, healthFile } = context.config;
+  if (role === "capacity-check") return;
   if (role === "standby") {
-    const { main } = desk.links;
+    const { main } = context.links;
     // A daemon that lets it hang, or answers no probe on it, is busy or frozen.
-    const isThere = loss.isHung === true ||
+    const isDaemonThere = redactedCause.isHung === true ||
       phase === "ready" && !hasAnswered;
-    const mayLive = main.liveness?.mayBeDead === false &&
-      !main.liveness.isStale;
-    if (isThere || mayLive) main.liveness?.writeAnyway(now);
-    desk.do(report.standbyFailed(shownUrl, loss.reason));
+    const mayMainBeAlive = main.liveness?.mayBeDead === false &&
+      !main.liveness.isUnverified;
+    if (isDaemonThere || mayMainBeAlive) main.liveness?.waiveSuspicion(now);
+    context.emit(logMessages.standbyFailed(redactedUrl, redactedCause.reason));
     // Nobody waits for the calls on the main one any more, so that nothing is risked.
-    const isFree = main.liveness?.isSuspect && !desk.ledger.hasCall(main.epoch);
-    if (isFree && !isThere) {
-      return lose(desk, main, { reason: report.silence("ready") }, now);
+    const isMainIdle = main.liveness?.isSuspect &&
+      !context.tracker.hasCallInFlight(main.connectionId);
+    if (isMainIdle && !isDaemonThere) {
+      return endConnection(context, main, {
+        reason: logMessages.timeoutReason("ready"),
+      }, now);
     }
-    return flush(desk, now);
+    return writeQueued(context, now);
   }
   if (role !== "main") {
-    return desk.do(report.poolLost(shownUrl, phase, attempt, loss.reason));
+    return context.emit(
+      logMessages.poolConnectionLost(
+        redactedUrl,
+        phase,
+        attempt,
+        redactedCause.reason,
+      ),
+    );
   }
   // There is nothing left to show.
-  for (const other of [desk.links.standby, desk.links.trial]) {
-    if (other !== undefined) retire(desk, other, now);
+  for (const other of [context.links.standby, context.links.capacityCheck]) {
+    if (other !== undefined) closeUnneededLink(context, other, now);
   }
-  desk.capacity.end();
-  if (phase !== "ready" && !cause.isHung) desk.capacity.wasAway();
-  const { retryAfterMs = 0 } = desk.outage(link, now);
+  context.capacityDetector.abandonCheck();
+  if (phase !== "ready" && !cause.isHung) {
+    context.capacityDetector.onDaemonDown();
+  }
+  const { retryAfterMs = 0 } = context.outageOf(link, now);
   if (phase === "ready") {
-    const next = cause.isClogged ? "drained" : retryAfterMs;
-    const line = link.isDisplaced
-      ? report.displaced(shownUrl, loss.reason, given, next)
-      : report.lost(shownUrl, loss, given, next);
-    return desk.do(cause.isOurs ? { ...line, level: "info" } : line);
+    const nextDial = cause.isStdoutFull ? "drained" : retryAfterMs;
+    const logEffect = link.isDisplaced
+      ? logMessages.connectionDisplaced(
+        redactedUrl,
+        redactedCause.reason,
+        failedCount,
+        nextDial,
+      )
+      : logMessages.connectionLost(
+        redactedUrl,
+        redactedCause,
+        failedCount,
+        nextDial,
+      );
+    return context.emit(
+      cause.isSelfCaused ? { ...logEffect, level: "info" } : logEffect,
+    );
   }
   // Without a pause it is the same attempt, without the subprotocol.
-  const level = retryAfterMs > 0 && report.isLogged(attempt) ? "warn" : "debug";
-  desk.do(report.failed(shownUrl, level, attempt, loss, retryAfterMs));
+  const level = retryAfterMs > 0 && logMessages.isAttemptLogged(attempt)
+    ? "warn"
+    : "debug";
+  context.emit(
+    logMessages.attemptFailed(
+      redactedUrl,
+      level,
+      attempt,
+      redactedCause,
+      retryAfterMs,
+    ),
+  );
   if (attempt === 1 && healthFile !== undefined) {
-    const lostMs = desk.connections > 0 ? now - link.downSince : undefined;
-    desk.do({ type: "health file", path: healthFile, lostMs });
+    const disconnectedForMs = context.timesConnected > 0
+      ? now - link.downSince
+      : undefined;
+    context.emit({
+      type: "log-health-file",
+      path: healthFile,
+      disconnectedForMs,
+    });
   }
 }
 
@@ -387,56 +516,62 @@ export function lose(desk: Desk, link: Link, cause: Loss, now: number): void {
  *
  * @returns how many requests were given up
  */
-export function settle(
-  desk: Desk,
-  epoch: number,
-  loss: Loss,
+export function recoverInFlight(
+  context: SessionContext,
+  connectionId: number,
+  cause: DisconnectCause,
   now: number,
 ): number {
-  for (const { message: request } of [...desk.ledger.sentOn(epoch)]) {
-    const text = desk.dialect.local(request, "down");
+  for (
+    const { message: request } of [...context.tracker.inFlightOn(connectionId)]
+  ) {
+    const text = context.dialect.respondLocally(request, "down");
     if (text === undefined || request.method === "initialize") continue;
-    desk.ledger.cancel(request.id);
-    desk.reply(text);
+    context.tracker.cancel(request.id);
+    context.sendToClient(text);
   }
-  const given = desk.ledger.lost(
-    epoch,
+  const failed = context.tracker.onDisconnect(
+    connectionId,
     now,
     (request) =>
-      loss.tooLarge && !isStanding(request.method)
+      cause.tooLarge && !isLongLived(request.method)
         ? "give up"
-        : desk.rescue(request, now),
+        : context.recoveryFor(request, now),
   );
-  for (const { message, ...entry } of given) {
-    const fate = desk.fate(message, entry);
+  for (const { message, ...entry } of failed) {
+    const delivery = context.deliveryOf(message, entry);
     const size = message.text.length;
-    desk.reply(
-      loss.tooLarge === "request"
-        ? fault.refusedSize(fate, size)
-        : loss.tooLarge === "answer" && given.length === 1
-        ? fault.oversizeAnswer(fate)
-        : fault.outcomeUnknown(fate, "connection_lost"),
+    context.sendToClient(
+      cause.tooLarge === "request"
+        ? errors.requestTooLargeForDaemon(delivery, size)
+        : cause.tooLarge === "response" && failed.length === 1
+        ? errors.responseTooLargeForSocket(delivery)
+        : errors.outcomeUnknown(delivery, "connection_lost"),
     );
   }
-  for (const id of desk.asked.lost(epoch)) {
+  for (const id of context.serverRequests.onDisconnect(connectionId)) {
     const requestId = JSON.parse(id) as RequestId;
     const reason = "The connection to the daemon was lost";
-    desk.reply(notify("notifications/cancelled", { requestId, reason }));
+    context.sendToClient(
+      buildNotification("notifications/cancelled", { requestId, reason }),
+    );
   }
-  desk.dialect.lost(epoch);
-  desk.hints.lost(epoch);
-  desk.oneWay.lost(epoch);
-  desk.unread.delete(epoch);
-  return given.length;
+  context.dialect.onDisconnect(connectionId);
+  context.toolHints.onDisconnect(connectionId);
+  context.oneWayMessages.onDisconnect(connectionId);
+  context.backloggedConnections.delete(connectionId);
+  return failed.length;
 }
 
 /** What waits for a daemon that refuses us need not wait. */
-function settleRefused(desk: Desk, now: number): void {
-  if (![...desk.links].some(({ refusal }) => refusal !== undefined)) return;
-  for (const { key, message, ...entry } of desk.ledger.queue()) {
-    if (message.kind !== "request" || isStanding(message.method)) continue;
-    if (desk.refusing(message) === undefined) continue;
-    desk.ledger.cancel(key);
-    desk.reply(desk.unserved(message, { key, ...entry }, now));
+function failRefusedRequests(context: SessionContext, now: number): void {
+  if (![...context.links].some(({ refusal }) => refusal !== undefined)) return;
+  for (const { key, message, ...entry } of context.tracker.queuedEntries()) {
+    if (message.kind !== "request" || isLongLived(message.method)) continue;
+    if (context.refusingLinkFor(message) === undefined) continue;
+    context.tracker.cancel(key);
+    context.sendToClient(
+      context.unavailableError(message, { key, ...entry }, now),
+    );
   }
 }

@@ -5,98 +5,111 @@
  * @module
  */
 
-import { type Listing, listOf, methodOf } from "../protocol/lists.ts";
-import type { Desk } from "./context.ts";
+import {
+  listChangedKindOf,
+  type ListKind,
+  listMethodOf,
+} from "../protocol/lists.ts";
+import type { SessionContext } from "./context.ts";
 import type { Incoming } from "../dialects/dialect.ts";
-import { notification as notify } from "../protocol/jsonrpc.ts";
+import { buildNotification } from "../protocol/jsonrpc.ts";
 import type { Link } from "../link/link.ts";
-import * as report from "./log_messages.ts";
-import { learn } from "./offline_answers.ts";
+import * as logMessages from "./log_messages.ts";
+import { storeInCache } from "./offline_responses.ts";
 
 /** How long after each failure of a daemon to list something it is asked again, in milliseconds: it may still be loading. */
-const PAUSES_MS = [1_000, 2_000, 4_000, 8_000];
+const LIST_RETRY_DELAYS_MS = [1_000, 2_000, 4_000, 8_000];
 
 /** Asks a daemon on a new link for what the client has seen listed. */
-export function compareAll(desk: Desk, link: Link): void {
-  desk.unlisted.clear();
-  if (!desk.dialect.comparesLists) return;
-  for (const list of desk.catalog.known()) {
-    const isRequested = list === "tools" && desk.hints.isRequested(link.epoch);
-    if (!isRequested) ask(desk, link, list);
+export function refetchLists(context: SessionContext, link: Link): void {
+  context.listRetries.clear();
+  if (!context.dialect.shouldCompareLists) return;
+  for (const list of context.knownLists.shownLists()) {
+    const isRequested = list === "tools" &&
+      context.toolHints.isListRequested(link.connectionId);
+    if (!isRequested) requestListPage(context, link, list);
   }
 }
 
 /** Asks the daemon on a link for a page of a list, if it can be asked now. */
-export function ask(
-  desk: Desk,
+export function requestListPage(
+  context: SessionContext,
   link: Link,
-  list: Listing,
+  list: ListKind,
   cursor?: string,
 ): void {
-  const frame = desk.dialect.list(link.epoch, list, cursor);
+  const frame = context.dialect.buildListRequest(
+    link.connectionId,
+    list,
+    cursor,
+  );
   if (frame === undefined) return;
-  if (list === "tools") desk.hints.requested(link.epoch);
-  desk.send(link, frame);
+  if (list === "tools") context.toolHints.onListRequested(link.connectionId);
+  context.sendToDaemon(link, frame);
 }
 
 /** A page came: it is compared, and so is the next one. */
-export function compare(
-  desk: Desk,
+export function handleListPage(
+  context: SessionContext,
   link: Link,
-  { list, cursor, answer }: Extract<Incoming, { kind: "page" }>,
+  { list, cursor, response }: Extract<Incoming, { kind: "page" }>,
   now: number,
 ): void {
-  desk.unlisted.delete(list);
-  if (list === "tools") desk.learnTools(link, cursor, answer.result);
-  const found = desk.catalog.compare(list, cursor, answer.result);
+  context.listRetries.delete(list);
+  if (list === "tools") context.recordToolHints(link, cursor, response.result);
+  const comparison = context.knownLists.compare(list, cursor, response.result);
   const params = cursor === undefined ? {} : { cursor };
-  learn(desk, { method: methodOf(list), params }, answer, now);
-  if (list === "tools" && found.kind !== "more") {
-    desk.hints.complete(link.epoch);
+  storeInCache(context, { method: listMethodOf(list), params }, response, now);
+  if (list === "tools" && comparison.kind !== "more") {
+    context.toolHints.onListEnd(link.connectionId);
   }
-  switch (found.kind) {
+  switch (comparison.kind) {
     case "more":
-      return ask(desk, link, list, found.cursor);
+      return requestListPage(context, link, list, comparison.cursor);
     case "changed":
-      return announce(desk, list);
+      return notifyListChanged(context, list);
     case "same":
       return;
   }
 }
 
 /** The daemon has not listed it: it is asked again, and at last the client is to ask itself. */
-export function insist(
-  desk: Desk,
-  { epoch }: Link,
-  { list, trouble }: Extract<Incoming, { kind: "unlisted" }>,
+export function handleListFailure(
+  context: SessionContext,
+  { connectionId }: Link,
+  { list, problem }: Extract<Incoming, { kind: "list-failed" }>,
   now: number,
 ): void {
-  if (epoch !== desk.links.main.epoch) return;
-  const { failures = 0 } = desk.unlisted.get(list) ?? {};
-  desk.regret(`The daemon did not list its ${list} again: ${trouble}`);
-  const pause = PAUSES_MS[failures];
-  if (pause === undefined) {
-    desk.unlisted.delete(list);
-    return announce(desk, list);
+  if (connectionId !== context.links.main.connectionId) return;
+  const { failures = 0 } = context.listRetries.get(list) ?? {};
+  context.logRestoreFailure(
+    `The daemon did not list its ${list} again: ${problem}`,
+  );
+  const delayMs = LIST_RETRY_DELAYS_MS[failures];
+  if (delayMs === undefined) {
+    context.listRetries.delete(list);
+    return notifyListChanged(context, list);
   }
-  const again = { failures: failures + 1, until: now + pause };
-  desk.unlisted.set(list, again);
+  const retry = { failures: failures + 1, until: now + delayMs };
+  context.listRetries.set(list, retry);
 }
 
 /** Asks again for what the daemon has failed to list. */
-export function compareAgain(desk: Desk, now: number): void {
-  const { main } = desk.links;
-  for (const [list, it] of desk.unlisted) {
+export function retryFailedLists(context: SessionContext, now: number): void {
+  const { main } = context.links;
+  for (const [list, it] of context.listRetries) {
     if (now < it.until) continue;
-    it.until = main.isUsable ? Infinity : now + PAUSES_MS[0]!;
-    if (main.isUsable) ask(desk, main, list);
+    it.until = main.isUsable ? Infinity : now + LIST_RETRY_DELAYS_MS[0]!;
+    if (main.isUsable) requestListPage(context, main, list);
     // The next link is asked for everything.
-    else if (main.phase !== "ready") desk.unlisted.delete(list);
+    else if (main.phase !== "ready") context.listRetries.delete(list);
   }
 }
 
-function announce(desk: Desk, list: Listing): void {
-  if (!desk.dialect.comparesLists) return;
-  desk.do(report.changed(list));
-  desk.reply(notify(`notifications/${listOf(list)}/list_changed`));
+function notifyListChanged(context: SessionContext, list: ListKind): void {
+  if (!context.dialect.shouldCompareLists) return;
+  context.emit(logMessages.listChanged(list));
+  context.sendToClient(
+    buildNotification(`notifications/${listChangedKindOf(list)}/list_changed`),
+  );
 }

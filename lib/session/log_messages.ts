@@ -4,15 +4,15 @@
  * @module
  */
 
-import { messageOf } from "../text/error_message.ts";
-import { tame } from "../text/sanitize.ts";
-import type { Keeps } from "../link/capacity.ts";
-import type { Level, LogEffect } from "../events.ts";
-import { seconds } from "./errors.ts";
+import { errorMessageOf } from "../text/error_message.ts";
+import { sanitizeLine } from "../text/sanitize.ts";
+import type { ConnectionCapacity } from "../link/capacity_detector.ts";
+import type { LogEffect, LogLevel } from "../events.ts";
+import { formatSeconds } from "./errors.ts";
 import type { Failure, LinkState } from "../link/link.ts";
 import type {
   Id,
-  Invalid,
+  InvalidMessage,
   Notification,
   Request,
 } from "../protocol/jsonrpc.ts";
@@ -21,8 +21,8 @@ import type {
 export const HEALTH_FRESH_MS = 120_000;
 
 /** A line from the client was over the limit of what can be read at all. */
-export function overlongLine(bytes: number): LogEffect {
-  return log(
+export function lineTooLong(bytes: number): LogEffect {
+  return createLogEffect(
     "warn",
     "overlong-line",
     `Dropped a line of ${bytes} bytes from the client: it was too long to be read.`,
@@ -30,29 +30,29 @@ export function overlongLine(bytes: number): LogEffect {
 }
 
 /** What is wrong with a client that frames its messages with headers, by which rule, and what to do. */
-export const FRAMED: string =
+export const CONTENT_LENGTH_ADVICE: string =
   "the client frames its messages with Content-Length headers, but over " +
   "stdio each is one line without a header (MCP, basic/transports): set the " +
   "client to newline-delimited messages, or use one that speaks MCP over stdio";
 
 /** The client's first message has headers. */
-export function framing(): LogEffect {
-  return log(
+export function contentLengthHeaders(): LogEffect {
+  return createLogEffect(
     "error",
     "framed-input",
-    `What the client says is not passed on: ${FRAMED}.`,
+    `What the client says is not passed on: ${CONTENT_LENGTH_ADVICE}.`,
   );
 }
 
 /** Something that is no message came from one side. */
-export function invalid(
+export function invalidMessage(
   side: "client" | "daemon",
-  { id, reason }: Invalid,
+  { id, reason }: InvalidMessage,
   size: number,
-  level: Level = "warn",
+  level: LogLevel = "warn",
 ): LogEffect {
-  const about = id === undefined ? "" : `, id ${short(id)}`;
-  return log(
+  const about = id === undefined ? "" : `, id ${truncate(id)}`;
+  return createLogEffect(
     level,
     `invalid-from-${side}`,
     `The ${side} sent what is no JSON-RPC message (${size} characters` +
@@ -61,58 +61,67 @@ export function invalid(
 }
 
 /** The client used an id again before it was answered. */
-export function duplicate({ id, method }: Request): LogEffect {
-  return log(
+export function duplicateId({ id, method }: Request): LogEffect {
+  return createLogEffect(
     "warn",
     "duplicate-id",
-    `Dropped a second request under id ${short(id)} (${short(method)}): the ` +
+    `Dropped a second request under id ${truncate(id)} (${
+      truncate(method)
+    }): the ` +
       "first one is not answered yet, and an error would answer that.",
   );
 }
 
 /** A notification was too large, found the queue full, or waited too long in it. */
-export function droppedNotification({ method }: Notification): LogEffect {
-  return log(
+export function notificationDropped({ method }: Notification): LogEffect {
+  return createLogEffect(
     "warn",
     "dropped-notification",
-    `Dropped ${short(method)}: it was too large, the queue was full, or the ` +
+    `Dropped ${
+      truncate(method)
+    }: it was too large, the queue was full, or the ` +
       "daemon was away for too long.",
   );
 }
 
 /** A notification is over the limit. */
-export function tooLarge({ method, text }: Notification): LogEffect {
-  return log(
+export function notificationTooLarge(
+  { method, text }: Notification,
+): LogEffect {
+  return createLogEffect(
     "warn",
     "dropped-notification",
-    `Dropped ${short(method)}: it has ${text.length} characters ` +
+    `Dropped ${truncate(method)}: it has ${text.length} characters ` +
       "(--max-message).",
   );
 }
 
 /** A message belongs to nothing that is open. */
-export function stray(side: "client" | "daemon", what: string): LogEffect {
-  return log(
+export function unexpectedMessage(
+  side: "client" | "daemon",
+  description: string,
+): LogEffect {
+  return createLogEffect(
     "debug",
     `stray-from-${side}`,
     `Dropped ${
-      short(what)
+      truncate(description)
     } from the ${side}: it belongs to nothing that is open.`,
   );
 }
 
 /** An error came that does not say which request it answers. */
-export function unnamedError(words: string): LogEffect {
-  return log(
+export function errorWithoutId(errorText: string): LogEffect {
+  return createLogEffect(
     "warn",
     "unnamed-error",
-    `The daemon sent an error without the id of a request: ${words}`,
+    `The daemon sent an error without the id of a request: ${errorText}`,
   );
 }
 
 /** A result came that does not say which request it answers. */
-export function unnamedResult(): LogEffect {
-  return log(
+export function resultWithoutId(): LogEffect {
+  return createLogEffect(
     "warn",
     "unnamed-result",
     "Dropped a result without the id of a request from the daemon: some " +
@@ -122,8 +131,8 @@ export function unnamedResult(): LogEffect {
 }
 
 /** A frame that is not text came. */
-export function binaryFrame(bytes: number, level: Level): LogEffect {
-  return log(
+export function binaryFrameDropped(bytes: number, level: LogLevel): LogEffect {
+  return createLogEffect(
     level,
     "binary-frame",
     `Dropped a binary frame of ${bytes} bytes from the daemon: it is not UTF-8.`,
@@ -131,28 +140,28 @@ export function binaryFrame(bytes: number, level: Level): LogEffect {
 }
 
 /** A WebSocket opened; nothing has been said on it. */
-export function opened(url: string): LogEffect {
-  return log("debug", "opened", `The WebSocket to ${url} is open.`);
+export function webSocketOpened(url: string): LogEffect {
+  return createLogEffect("debug", "opened", `The WebSocket to ${url} is open.`);
 }
 
 /** A link became ready. */
 export function connected(
   url: string,
-  again: { readonly attempt: number; readonly downMs: number } | undefined,
+  reconnect: { readonly attempt: number; readonly downMs: number } | undefined,
 ): LogEffect {
-  if (again === undefined) {
-    return log(
+  if (reconnect === undefined) {
+    return createLogEffect(
       "info",
       "connected",
       `Successfully connected to WebSocket daemon at ${url}`,
     );
   }
-  const { attempt, downMs } = again;
-  return log(
+  const { attempt, downMs } = reconnect;
+  return createLogEffect(
     "info",
     "reconnected",
     `Reconnected to WebSocket daemon at ${url} after ${attempt} ` +
-      `attempt${attempt === 1 ? "" : "s"} (down ${seconds(downMs)})`,
+      `attempt${attempt === 1 ? "" : "s"} (down ${formatSeconds(downMs)})`,
   );
 }
 
@@ -160,37 +169,43 @@ export function connected(
 export type NextDial = number | "drained" | "replaced";
 
 /** A link that was ready is lost. */
-export function lost(
+export function connectionLost(
   url: string,
   { reason, cause }: Failure,
-  owed: number,
+  unansweredCount: number,
   next: NextDial,
 ): LogEffect {
-  const unanswered = owed === 0
+  const unanswered = unansweredCount === 0
     ? ""
-    : ` (requests whose outcome is unknown: ${owed})`;
-  const line = log(
+    : ` (requests whose outcome is unknown: ${unansweredCount})`;
+  const line = createLogEffect(
     "warn",
     "lost",
     `Lost the WebSocket daemon at ${url}: ${reason}${unanswered}` +
-      nextInWords(next),
+      describeNextDial(next),
   );
   return { ...line, failure: { reason, cause } };
 }
 
 /** The same, again and again, from a daemon that is there. */
-export function displaced(
+export function connectionDisplaced(
   url: string,
   reason: string,
-  owed: number,
+  unansweredCount: number,
   next: NextDial,
 ): LogEffect {
-  const why = `${reason}; it seems that another client takes the connection`;
-  const { failure: _, ...line } = lost(url, { reason: why }, owed, next);
+  const fullReason =
+    `${reason}; it seems that another client takes the connection`;
+  const { failure: _, ...line } = connectionLost(
+    url,
+    { reason: fullReason },
+    unansweredCount,
+    next,
+  );
   return { ...line, event: "displaced" };
 }
 
-function nextInWords(next: NextDial): string {
+function describeNextDial(next: NextDial): string {
   switch (next) {
     case Infinity:
       return ". Reconnecting with the next request.";
@@ -199,33 +214,35 @@ function nextInWords(next: NextDial): string {
     case "replaced":
       return ". Another connection takes over.";
     default:
-      return `. Reconnecting in ${seconds(next)}.`;
+      return `. Reconnecting in ${formatSeconds(next)}.`;
   }
 }
 
 /** A dial did not lead to a link that is ready; without a pause it is made again, and has not failed yet. */
-export function failed(
+export function attemptFailed(
   url: string,
-  level: Level,
+  level: LogLevel,
   attempt: number,
   { reason, cause }: Failure,
-  waitMs: number,
+  retryAfterMs: number,
 ): LogEffect {
-  const line = log(
+  const line = createLogEffect(
     level,
     "attempt-failed",
     `Attempt ${attempt} to connect to the WebSocket daemon at ${url} failed: ` +
       `${reason}. Next attempt ` +
       `${
-        waitMs === Infinity ? "with the next request" : `in ${seconds(waitMs)}`
+        retryAfterMs === Infinity
+          ? "with the next request"
+          : `in ${formatSeconds(retryAfterMs)}`
       }.`,
   );
-  return waitMs > 0 ? { ...line, failure: { reason, cause } } : line;
+  return retryAfterMs > 0 ? { ...line, failure: { reason, cause } } : line;
 }
 
 /** A connection is silent, and a second one is opened. */
-export function suspected(url: string): LogEffect {
-  return log(
+export function connectionSuspected(url: string): LogEffect {
+  return createLogEffect(
     "debug",
     "suspected",
     `The connection to ${url} is silent: a second one is to show whether it ` +
@@ -235,7 +252,7 @@ export function suspected(url: string): LogEffect {
 
 /** The second connection shows nothing. */
 export function standbyFailed(url: string, reason: string): LogEffect {
-  return log(
+  return createLogEffect(
     "debug",
     "standby-failed",
     `A second connection to ${url} shows nothing: ${reason}.`,
@@ -243,17 +260,17 @@ export function standbyFailed(url: string, reason: string): LogEffect {
 }
 
 /** How many connections the daemon keeps for a client. */
-export function keeps(
+export function capacityLearned(
   url: string,
-  keeps: Keeps,
-  isShown: boolean,
+  capacity: ConnectionCapacity,
+  isProven: boolean,
 ): LogEffect {
-  return log(
+  return createLogEffect(
     "debug",
     "keeps",
-    keeps === "many"
+    capacity === "many"
       ? `The daemon at ${url} keeps several connections for a client.`
-      : isShown
+      : isProven
       ? `The daemon at ${url} keeps one connection for a client.`
       : `Whether the daemon at ${url} keeps several connections for a client ` +
         "was not shown: it counts as keeping one.",
@@ -261,8 +278,8 @@ export function keeps(
 }
 
 /** The daemon keeps one connection: the first one was lost because of a second one. */
-export function keepsOne(url: string): LogEffect {
-  return log(
+export function singleConnectionKept(url: string): LogEffect {
+  return createLogEffect(
     "info",
     "keeps-one",
     `The daemon at ${url} keeps one connection for a client: the first one ` +
@@ -271,34 +288,40 @@ export function keepsOne(url: string): LogEffect {
 }
 
 /** A connection is silent, and another one has taken over what comes. */
-export function busy(url: string, owed: number): LogEffect {
-  return log(
+export function failedOver(url: string, inFlightCount: number): LogEffect {
+  return createLogEffect(
     "info",
     "busy",
     `The WebSocket daemon at ${url} is silent on a connection with requests ` +
-      `in flight (${owed}), which may take their time; a second connection ` +
+      `in flight (${inFlightCount}), which may take their time; a second connection ` +
       "carries what comes now.",
   );
 }
 
 /** The program, or the machine, slept. */
-export function resumed(ms: number): LogEffect {
-  return log(
+export function resumedAfterSleep(suspendedMs: number): LogEffect {
+  return createLogEffect(
     "info",
     "resumed",
-    `Awake after ${seconds(ms)}: nothing expires for that, and the ` +
+    `Awake after ${
+      formatSeconds(suspendedMs)
+    }: nothing expires for that, and the ` +
       "connection is checked.",
   );
 }
 
 /** A connection for calls was added. */
-export function widened(url: string): LogEffect {
-  return log("debug", "widened", `Another connection to ${url} carries calls.`);
+export function poolGrew(url: string): LogEffect {
+  return createLogEffect(
+    "debug",
+    "widened",
+    `Another connection to ${url} carries calls.`,
+  );
 }
 
 /** A connection for calls was closed. */
-export function retired(url: string): LogEffect {
-  return log(
+export function unneededConnectionClosed(url: string): LogEffect {
+  return createLogEffect(
     "debug",
     "retired",
     `Closed a connection to ${url} that is no longer needed.`,
@@ -306,21 +329,21 @@ export function retired(url: string): LogEffect {
 }
 
 /** A connection for calls is lost, or could not be made. */
-export function poolLost(
+export function poolConnectionLost(
   url: string,
   phase: LinkState["phase"],
   attempt: number,
   reason: string,
 ): LogEffect {
   if (phase === "ready") {
-    return log(
+    return createLogEffect(
       "info",
       "pool-lost",
       `Lost a connection to ${url} that carried calls: ${reason}.`,
     );
   }
-  return log(
-    isLogged(attempt) ? "info" : "debug",
+  return createLogEffect(
+    isAttemptLogged(attempt) ? "info" : "debug",
     "pool-attempt-failed",
     `Attempt ${attempt} to open a further connection to ${url} for calls ` +
       `failed: ${reason}. Calls wait for it, or for one that is free.`,
@@ -328,13 +351,13 @@ export function poolLost(
 }
 
 /** What the daemon's health file says; the daemon was lost so many milliseconds ago, if it was there. */
-export function healthFile(
+export function healthFileState(
   path: string,
   found: "missing" | "unreadable" | { readonly ageMs: number },
   lostMs: number | undefined,
 ): LogEffect {
   if (typeof found === "string") {
-    return log(
+    return createLogEffect(
       "info",
       "health-file",
       found === "missing"
@@ -343,9 +366,9 @@ export function healthFile(
         : `The daemon's health file ${path} cannot be read as one.`,
     );
   }
-  const age = seconds(found.ageMs);
+  const age = formatSeconds(found.ageMs);
   const what = `The daemon's health file ${path}`;
-  return log(
+  return createLogEffect(
     "info",
     "health-file",
     found.ageMs > HEALTH_FRESH_MS
@@ -361,29 +384,32 @@ export function healthFile(
 }
 
 /** What was waited for in vain, by the phase of the link that is given up, and how long, if that was not the whole `--handshake-timeout`. */
-export function silence(phase: LinkState["phase"], ms?: number): string {
-  const rule = ms === undefined
+export function timeoutReason(
+  phase: LinkState["phase"],
+  shortenedMs?: number,
+): string {
+  const limit = shortenedMs === undefined
     ? "--handshake-timeout"
-    : `${seconds(ms)}, while a request waits`;
+    : `${formatSeconds(shortenedMs)}, while a request waits`;
   switch (phase) {
     case "ready":
       return "the daemon did not answer a ping in time (--ping-timeout)";
-    case "greeting":
-      return `the daemon did not answer the first message in time (${rule})`;
+    case "handshaking":
+      return `the daemon did not answer the first message in time (${limit})`;
     default:
-      return `the WebSocket did not open in time (${rule})`;
+      return `the WebSocket did not open in time (${limit})`;
   }
 }
 
 /** The client was told who the daemon is without it. */
-export function introduced(
+export function initializedLocally(
   url: string,
-  source: "remembered" | "made up",
+  source: "cached" | "placeholder",
 ): LogEffect {
-  return log(
+  return createLogEffect(
     "info",
     "introduced",
-    source === "remembered"
+    source === "cached"
       ? `The client was told what is remembered of the daemon at ${url}.`
       : `The client was told that the daemon at ${url} is not up yet ` +
         "(--initialize-grace).",
@@ -391,48 +417,51 @@ export function introduced(
 }
 
 /** `alwaysup status` will not know of us. */
-export function unseen(why: string, level: "warn" | "debug"): LogEffect {
-  return log(
+export function statusFileFailed(
+  reason: string,
+  level: "warn" | "debug",
+): LogEffect {
+  return createLogEffect(
     level,
     "unseen",
-    `No file for \`alwaysup status\`: ${why} (--status off does without).`,
+    `No file for \`alwaysup status\`: ${reason} (--status off does without).`,
   );
 }
 
 /** What is remembered of the daemon cannot be read or kept. */
-export function memoryLost(path: string, why: string): LogEffect {
-  return log(
+export function cacheUnusable(path: string, reason: string): LogEffect {
+  return createLogEffect(
     "warn",
     "cache",
-    `The cache ${path} is not used: ${why} (--cache off switches it off).`,
+    `The cache ${path} is not used: ${reason} (--cache off switches it off).`,
   );
 }
 
 /** What the daemon says of itself has a secret in it. */
-export function withheld(method: string): LogEffect {
-  return log(
+export function responseNotCached(method: string): LogEffect {
+  return createLogEffect(
     "warn",
     "withheld",
     `The daemon's answer to ${
-      short(method)
+      truncate(method)
     } is not cached: a secret that was ` +
       "sent to it is in the answer.",
   );
 }
 
 /** What was learned of the daemon is not kept for the next time. */
-export function notKept(path: string, why: string): LogEffect {
-  return log(
+export function cacheWriteFailed(path: string, reason: string): LogEffect {
+  return createLogEffect(
     "warn",
     "cache",
-    `What the daemon says of itself is not kept in ${path}: ${why} (--cache ` +
+    `What the daemon says of itself is not kept in ${path}: ${reason} (--cache ` +
       "off switches the cache off).",
   );
 }
 
 /** A list of the daemon's is not what the client was told. */
-export function changed(list: string): LogEffect {
-  return log(
+export function listChanged(list: string): LogEffect {
+  return createLogEffect(
     "info",
     "list-changed",
     `The daemon's ${list} have changed; the client was told.`,
@@ -440,8 +469,8 @@ export function changed(list: string): LogEffect {
 }
 
 /** What is written to the daemon only piles up. */
-export function unread(url: string): LogEffect {
-  return log(
+export function connectionBacklogged(url: string): LogEffect {
+  return createLogEffect(
     "warn",
     "unread",
     `The WebSocket daemon at ${url} reads too slowly, and 64 MiB wait for it: ` +
@@ -450,29 +479,33 @@ export function unread(url: string): LogEffect {
 }
 
 /** The daemon did not take back what the client had set. */
-export function notRestored(trouble: string): LogEffect {
-  return log("warn", "not-restored", `${trouble}.`);
+export function stateNotRestored(problem: string): LogEffect {
+  return createLogEffect("warn", "not-restored", `${problem}.`);
 }
 
 /** The time without a daemon that the user allows has passed. */
 export function gaveUp(url: string, ms: number): LogEffect {
-  return log(
+  return createLogEffect(
     "error",
     "gave-up",
-    `No link to the WebSocket daemon at ${url} for ${seconds(ms)} ` +
+    `No link to the WebSocket daemon at ${url} for ${formatSeconds(ms)} ` +
       "(--give-up-after): exiting.",
   );
 }
 
 /** stdout is broken. */
-export function brokenStdout(): LogEffect {
-  return log("warn", "broken-stdout", "stdout is closed: the client is gone.");
+export function stdoutBroken(): LogEffect {
+  return createLogEffect(
+    "warn",
+    "broken-stdout",
+    "stdout is closed: the client is gone.",
+  );
 }
 
 /** The program itself is wrong. */
 export function bug(error: unknown): LogEffect {
-  const what = messageOf(error);
-  return log(
+  const what = errorMessageOf(error);
+  return createLogEffect(
     "error",
     "bug",
     `A bug in alwaysup, please report it: ${what}. It goes on.`,
@@ -480,16 +513,20 @@ export function bug(error: unknown): LogEffect {
 }
 
 /** A log line is one line and has an end, whatever a peer put into a reason. */
-function log(level: Level, event: string, text: string): LogEffect {
-  return { type: "log", level, event, message: tame(text, 1000) };
+function createLogEffect(
+  level: LogLevel,
+  event: string,
+  text: string,
+): LogEffect {
+  return { type: "log", level, event, message: sanitizeLine(text, 1000) };
 }
 
 /** Ids and methods are the peer's to choose, and may be of any length. */
-function short(text: Id): string {
+function truncate(text: Id): string {
   return text.length > 80 ? `${text.slice(0, 80)}...` : text;
 }
 
 /** Whether the retry log speaks of this attempt: the 1st, the 5th and every 10th. */
-export function isLogged(attempt: number): boolean {
+export function isAttemptLogged(attempt: number): boolean {
   return attempt === 1 || attempt === 5 || attempt % 10 === 0;
 }

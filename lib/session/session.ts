@@ -5,47 +5,50 @@
  * @module
  */
 
-import type { Entry, Expiry } from "../requests/entry.ts";
-import { compareAgain } from "./list_sync.ts";
-import { Desk, type SessionConfig } from "./context.ts";
+import type { ExpiryReason, ReadonlyEntry } from "../requests/entry.ts";
+import { retryFailedLists } from "./list_sync.ts";
+import { type SessionConfig, SessionContext } from "./context.ts";
 import type { Dialect } from "../dialects/dialect.ts";
 import type { Effect, SessionEvent } from "../events.ts";
-import * as fault from "./errors.ts";
-import { framed } from "./framed.ts";
-import { fromClient, overlong } from "./client_messages.ts";
-import { end, fromSocket } from "./daemon_messages.ts";
-import type { Limit } from "../requests/timeouts.ts";
-import type { Link } from "../link/link.ts";
-import * as report from "./log_messages.ts";
-import { type Snapshot, snapshot } from "./snapshot.ts";
-import { advanceTrial, endTrial } from "./capacity_trial.ts";
-import { openStandby, suspect } from "./failover.ts";
-import { improvise } from "./offline_answers.ts";
+import * as errors from "./errors.ts";
+import { handleContentLength } from "./content_length_input.ts";
+import { handleClientLine, handleLineTooLong } from "./client_messages.ts";
 import {
-  abandon,
-  flush,
-  giveUp,
-  lose,
-  probe,
-  retire,
+  handleSocketEvent,
+  releaseSubscriptionEnds,
+} from "./daemon_messages.ts";
+import type { Timeout } from "../requests/timeouts.ts";
+import type { Link } from "../link/link.ts";
+import * as logMessages from "./log_messages.ts";
+import { type Snapshot, takeSnapshot } from "./snapshot.ts";
+import { abortCapacityCheck, advanceCapacityCheck } from "./capacity_check.ts";
+import { openStandby, suspectLink } from "./failover.ts";
+import { expireGraceTimers } from "./offline_responses.ts";
+import {
+  cancelAtDaemon,
+  closeUnneededLink,
+  endConnection,
+  failOutcomeUnknown,
+  sendProbe,
+  writeQueued,
 } from "./link_lifecycle.ts";
-import { endUnclear } from "./unclear_responses.ts";
+import { expireUnclearResponses } from "./unclear_responses.ts";
 
 /** How long the daemon has to answer what is owed once the client is leaving. */
 export const DRAIN_MS = 1_500;
 /** How long the session sleeps after a bug of its own at a deadline. */
-const REST_MS = 1_000;
+const BUG_BACKOFF_MS = 1_000;
 
 /** The whole behaviour of the proxy. */
 export class Session {
-  readonly #desk: Desk;
+  readonly #context: SessionContext;
   #drainUntil = Infinity;
   /** A signal has asked for the end; a second one does not wait. */
-  #isAsked = false;
-  #restUntil = -Infinity;
+  #hasBeenSignalled = false;
+  #bugBackoffUntil = -Infinity;
   /** The client does not read: no link is dialed until it does, and that is not the daemon's fault. */
-  #isClogged = false;
-  #drainedAt = -Infinity;
+  #isStdoutFull = false;
+  #stdoutDrainedAt = -Infinity;
   #isOver = false;
 
   /** A session whose first link wants to be dialed at once. */
@@ -55,12 +58,12 @@ export class Session {
     random: () => number,
     now: number,
   ) {
-    this.#desk = new Desk(config, dialect, random, now);
+    this.#context = new SessionContext(config, dialect, random, now);
   }
 
   /** How many answers are owed to the client. */
-  get owed(): number {
-    return this.#desk.ledger.owed;
+  get pendingRequestCount(): number {
+    return this.#context.tracker.pendingRequestCount;
   }
 
   /** Whether there is nothing left to do. */
@@ -70,279 +73,325 @@ export class Session {
 
   /** What the session is doing, for people who ask. */
   snapshot(): Snapshot {
-    return snapshot(this.#desk);
+    return takeSnapshot(this.#context);
   }
 
   /** When the session wants to be woken with a `tick`; `Infinity` for never. */
   deadline(): number {
     if (this.#isOver) return Infinity;
-    const { ledger } = this.#desk;
+    const { tracker } = this.#context;
     let at = Math.min(
-      ...[ledger.deadline(), this.#drainUntil, this.#giveUpAt],
-      this.#desk.capacity.deadline(),
-      this.#desk.deadline(),
+      ...[tracker.deadline(), this.#drainUntil, this.#giveUpAt],
+      this.#context.capacityDetector.deadline(),
+      this.#context.deadline(),
     );
-    for (const link of this.#attended) {
-      at = Math.min(at, link.deadline(this.#desk.traffic(link)));
+    for (const link of this.#activeLinks) {
+      at = Math.min(at, link.deadline(this.#context.usageOf(link)));
     }
-    return Math.max(at, this.#restUntil);
+    return Math.max(at, this.#bugBackoffUntil);
   }
 
   /** Takes an event and says what to do about it. Never throws: our own bugs are answered and logged. */
   handle(event: SessionEvent, now: number): Effect[] {
     if (this.#isOver) return [];
-    this.#desk.guard(() => this.#route(event, now));
+    this.#context.runGuarded(() => this.#route(event, now));
     // A deadline that cannot be met because of a bug must not be tried in a hot loop.
-    const rest = (): void => void (this.#restUntil = now + REST_MS);
-    this.#desk.guard(() => this.#wake(now), rest);
-    return this.#desk.take();
+    const onBug = (): void =>
+      void (this.#bugBackoffUntil = now + BUG_BACKOFF_MS);
+    this.#context.runGuarded(() => this.#advance(now), onBug);
+    return this.#context.drainEffects();
   }
 
   #route(event: SessionEvent, now: number): void {
-    const desk = this.#desk;
+    const context = this.#context;
     switch (event.type) {
       case "line":
-        return fromClient(desk, event.text, now);
-      case "overlong":
-        return overlong(desk, event);
-      case "framed":
-        return framed(desk, event);
+        return handleClientLine(context, event.text, now);
+      case "line-too-long":
+        return handleLineTooLong(context, event);
+      case "content-length":
+        return handleContentLength(context, event);
       case "end":
-        if (event.cause === "signal" && this.#isAsked) {
-          return this.#finish(0, now);
+        if (event.cause === "signal" && this.#hasBeenSignalled) {
+          return this.#shutDown(0, now);
         }
-        this.#isAsked ||= event.cause === "signal";
+        this.#hasBeenSignalled ||= event.cause === "signal";
         this.#drainUntil = Math.min(this.#drainUntil, now + DRAIN_MS);
         return;
-      case "clogged":
-        return this.#clog(now);
-      case "drained":
-        this.#isClogged = false;
-        this.#drainedAt = now;
+      case "stdout-full":
+        return this.#onStdoutFull(now);
+      case "stdout-drained":
+        this.#isStdoutFull = false;
+        this.#stdoutDrainedAt = now;
         return;
       case "resumed":
-        return this.#resume(event.gap, event.unseen, now);
-      case "broken":
-        desk.do(report.brokenStdout());
+        return this.#onResumed(event.monotonicGapMs, event.suspendedMs, now);
+      case "stdout-broken":
+        context.emit(logMessages.stdoutBroken());
         return this.#exit(0);
       case "tick":
         return;
       default: {
-        // An event of another epoch belongs to a connection that was left.
-        const link = desk.links.get(event.epoch);
-        if (link !== undefined) fromSocket(desk, link, event, now);
+        // An event of another connection id belongs to a connection that was left.
+        const link = context.links.get(event.connectionId);
+        if (link !== undefined) handleSocketEvent(context, link, event, now);
       }
     }
   }
 
-  #wake(now: number): void {
+  #advance(now: number): void {
     if (this.#isOver) return;
-    const desk = this.#desk;
-    const { config, ledger } = desk;
+    const context = this.#context;
+    const { config, tracker } = context;
     // Before anything expires: the client can go on with it.
-    improvise(desk, now);
-    desk.updateWaits(now);
-    for (const { message, token, progress } of ledger.telling(now)) {
-      const missing = desk.links.missing(desk.dialect.place(message));
-      const outage = desk.outage(missing ?? desk.links.main, now);
-      desk.reply(
-        desk.links.main.liveness?.isSuspect
-          ? fault.suspected(token, progress)
-          : fault.waiting(token, progress, outage),
+    expireGraceTimers(context, now);
+    context.updateQueueTimers(now);
+    for (
+      const { message, progressToken, progress } of tracker.takeWaitNotices(now)
+    ) {
+      const blockingLink = context.links.blockingLink(
+        context.dialect.linkRoleFor(message),
+      );
+      const outage = context.outageOf(blockingLink ?? context.links.main, now);
+      context.sendToClient(
+        context.links.main.liveness?.isSuspect
+          ? errors.silenceProgress(progressToken, progress)
+          : errors.waitProgress(progressToken, progress, outage),
       );
     }
-    const { epoch, liveness } = desk.links.main;
-    if (liveness?.notices(now)) {
-      for (const { token, progress } of ledger.suspecting(epoch, now)) {
-        desk.reply(fault.suspected(token, progress));
+    const { connectionId, liveness } = context.links.main;
+    if (liveness?.takeDueNotice(now)) {
+      for (
+        const { progressToken, progress } of tracker.takeSuspicionNotices(
+          connectionId,
+          now,
+        )
+      ) {
+        context.sendToClient(errors.silenceProgress(progressToken, progress));
       }
     }
-    for (const { entry, expiry } of ledger.expire(now)) {
-      this.#expire(entry, expiry, now);
+    for (const { entry, expiry } of tracker.expire(now)) {
+      this.#expireEntry(entry, expiry, now);
     }
-    end(desk, now);
-    endUnclear(desk, now);
-    compareAgain(desk, now);
-    advanceTrial(desk, now);
-    flush(this.#desk, now);
+    releaseSubscriptionEnds(context, now);
+    expireUnclearResponses(context, now);
+    retryFailedLists(context, now);
+    advanceCapacityCheck(context, now);
+    writeQueued(this.#context, now);
     const isLeaving = this.#drainUntil < Infinity;
-    if (isLeaving && (desk.due === 0 || now >= this.#drainUntil)) {
-      return this.#finish(0, now);
+    if (
+      isLeaving &&
+      (context.responsesWorthAwaiting === 0 || now >= this.#drainUntil)
+    ) {
+      return this.#shutDown(0, now);
     }
     if (now >= this.#giveUpAt) {
-      this.#desk.do(report.gaveUp(config.shownUrl, config.giveUpAfter));
-      return this.#finish(1, now);
+      this.#context.emit(
+        logMessages.gaveUp(config.redactedUrl, config.giveUpAfter),
+      );
+      return this.#shutDown(1, now);
     }
-    for (const link of this.#attended) {
+    for (const link of this.#activeLinks) {
       // The one before may have ended it.
-      if (desk.links.has(link)) this.#attend(link, now);
+      if (context.links.has(link)) this.#advanceLink(link, now);
     }
-    advanceTrial(desk, now);
+    advanceCapacityCheck(context, now);
     // A connection that was kept for its calls may have made room.
-    openStandby(desk, now);
-    desk.updateWaits(now);
+    openStandby(context, now);
+    context.updateQueueTimers(now);
   }
 
   /** Does what a link's time has come for. */
-  #attend(link: Link, now: number): void {
-    const desk = this.#desk;
-    if (desk.isDeadWithoutCallers(link, now)) {
-      const reason = report.silence("ready");
-      return lose(desk, link, { reason }, now);
+  #advanceLink(link: Link, now: number): void {
+    const context = this.#context;
+    if (context.isDeadWithoutCallers(link, now)) {
+      const reason = logMessages.timeoutReason("ready");
+      return endConnection(context, link, { reason }, now);
     }
-    switch (link.wish(now, desk.traffic(link))) {
+    switch (link.nextAction(now, context.usageOf(link))) {
       case "nothing":
         return;
       case "dial": {
         const subprotocol = link.offersSubprotocol
-          ? desk.dialect.subprotocol
+          ? context.dialect.subprotocol
           : undefined;
         link.dial(now);
-        if (link.isSecond) desk.capacity.seconded(now);
-        return desk.do({ type: "dial", epoch: link.epoch, subprotocol });
+        if (link.isSecondConnection) {
+          context.capacityDetector.onSecondConnection(now);
+        }
+        return context.emit({
+          type: "dial",
+          connectionId: link.connectionId,
+          subprotocol,
+        });
       }
       case "probe":
-        probe(desk, link, now);
+        sendProbe(context, link, now);
         return;
       case "suspect":
-        return suspect(desk, link, now);
-      case "trust":
-        link.liveness?.trust();
-        return flush(desk, now);
-      case "retire":
-        return retire(desk, link, now);
-      case "give up": {
+        return suspectLink(context, link, now);
+      case "skip-verification":
+        link.liveness?.skipVerification();
+        return writeQueued(context, now);
+      case "close":
+        return closeUnneededLink(context, link, now);
+      case "disconnect": {
         const isHung = link.phase !== "ready";
-        const reason = report.silence(link.phase, link.shortenedMs(now));
-        return lose(desk, link, { reason, isHung }, now);
+        const reason = logMessages.timeoutReason(
+          link.phase,
+          link.shortenedPhaseMs(now),
+        );
+        return endConnection(context, link, { reason, isHung }, now);
       }
     }
   }
 
   /** Nothing expires because of a sleep, and every link shows at once that it lives. */
-  #resume(gap: number, unseen: number, now: number): void {
-    const desk = this.#desk;
-    desk.do(report.resumed(gap + unseen));
-    desk.ledger.shift(gap);
-    desk.dialect.slept(unseen);
-    desk.memory?.slept(unseen);
-    desk.shift(gap);
-    this.#drainedAt += gap;
-    const { standby } = desk.links;
-    if (standby !== undefined) retire(desk, standby, now);
-    for (const link of desk.links) link.resumed(now, gap, gap + unseen);
-    endTrial(desk, now);
+  #onResumed(monotonicGapMs: number, suspendedMs: number, now: number): void {
+    const context = this.#context;
+    context.emit(logMessages.resumedAfterSleep(monotonicGapMs + suspendedMs));
+    context.tracker.postpone(monotonicGapMs);
+    context.dialect.onSuspended(suspendedMs);
+    context.cache?.shortenBy(suspendedMs);
+    context.postpone(monotonicGapMs);
+    this.#stdoutDrainedAt += monotonicGapMs;
+    const { standby } = context.links;
+    if (standby !== undefined) closeUnneededLink(context, standby, now);
+    for (const link of context.links) {
+      link.onResume(now, monotonicGapMs, monotonicGapMs + suspendedMs);
+    }
+    abortCapacityCheck(context, now);
   }
 
   /** A WebSocket cannot be told to wait, so it is closed, and the delivery contract decides. */
-  #clog(now: number): void {
-    this.#isClogged = true;
+  #onStdoutFull(now: number): void {
+    this.#isStdoutFull = true;
     const reason = "the client reads too slowly, and 64 MiB wait for it";
-    for (const link of this.#desk.links) {
-      const isThere = this.#desk.links.has(link) && link.phase !== "waiting";
-      if (!isThere) continue;
-      lose(this.#desk, link, { reason, isClogged: true }, now);
+    for (const link of this.#context.links) {
+      const isConnected = this.#context.links.has(link) &&
+        link.phase !== "waiting";
+      if (!isConnected) continue;
+      endConnection(this.#context, link, { reason, isStdoutFull: true }, now);
     }
   }
 
-  get #attended(): Iterable<Link> {
-    const { links } = this.#desk;
-    return this.#isClogged
+  get #activeLinks(): Iterable<Link> {
+    const { links } = this.#context;
+    return this.#isStdoutFull
       ? [...links].filter(({ phase }) => phase !== "waiting")
       : links;
   }
 
-  #expire({ message, ...entry }: Entry, expiry: Expiry, now: number): void {
-    const desk = this.#desk;
+  #expireEntry(
+    { message, ...entry }: ReadonlyEntry,
+    expiry: ExpiryReason,
+    now: number,
+  ): void {
+    const context = this.#context;
     if (message.kind === "notification") {
-      return desk.do(desk.drops.dropped(message));
+      return context.emit(context.droppedNotifications.record(message));
     }
-    if (expiry === "unconfirmed") {
-      giveUp(desk, message, entry);
+    if (expiry === "hint-timeout") {
+      failOutcomeUnknown(context, message, entry);
       // It carries one request at a time, and the daemon may never list its tools.
-      const asked = desk.links.get(entry.hint?.epoch);
-      if (asked?.role === "pool") retire(desk, asked, now);
+      const queriedLink = context.links.get(
+        entry.hintRequirement?.connectionId,
+      );
+      if (queriedLink?.role === "pool") {
+        closeUnneededLink(context, queriedLink, now);
+      }
       return;
     }
-    const limit = this.#limitOf(entry, expiry);
-    desk.reply(
-      expiry === "unavailable"
-        ? desk.unserved(message, entry, now)
-        : desk.timedOut(message, entry, limit, now),
+    const timeout = this.#timeoutOf(entry, expiry);
+    context.sendToClient(
+      expiry === "queue-timeout"
+        ? context.unavailableError(message, entry, now)
+        : context.timeoutError(message, entry, timeout, now),
     );
-    const link = desk.links.get(entry.sentOn);
+    const link = context.links.get(entry.sentOnConnectionId);
     if (link === undefined) return;
-    if (entry.isGreeting) {
+    if (entry.isHandshake) {
       // Its answer would be nobody's, and it must not be cancelled.
       const reason = "the daemon did not answer initialize in time";
-      return lose(desk, link, { reason }, now);
+      return endConnection(context, link, { reason }, now);
     }
-    const owed = { message, number: entry.number };
+    const abandoned = { message, writeNumber: entry.writeNumber };
     // An initialize must not be cancelled (MCP, utilities/cancellation).
     if (message.method === "initialize") {
-      return desk.ledger.awaitLateAnswer(owed, link.epoch, Infinity, now);
+      return context.tracker.expectLateResponse(
+        abandoned,
+        link.connectionId,
+        Infinity,
+        now,
+      );
     }
-    const reason = `timed out (${limit.setting})`;
-    const cancel = desk.dialect.cancel(message.id, reason);
-    if (cancel === undefined && link.role === "main") {
+    const reason = `timed out (${timeout.setting})`;
+    const cancelFrame = context.dialect.buildCancellation(message.id, reason);
+    if (cancelFrame === undefined && link.role === "main") {
       // It would keep everything else waiting.
       const reason = `the daemon did not answer ${message.method} in time`;
-      return lose(desk, link, { reason }, now);
+      return endConnection(context, link, { reason }, now);
     }
-    abandon(desk, link, owed, cancel, now);
+    cancelAtDaemon(context, link, abandoned, cancelFrame, now);
   }
 
-  #limitOf(
-    { limits, daemonLimit = 0 }: Pick<Entry, "limits" | "daemonLimit">,
-    expiry: Exclude<Expiry, "unconfirmed">,
-  ): Limit {
+  #timeoutOf(
+    { timeouts, daemonTimeoutMs = 0 }: Pick<
+      ReadonlyEntry,
+      "timeouts" | "daemonTimeoutMs"
+    >,
+    expiry: Exclude<ExpiryReason, "hint-timeout">,
+  ): Timeout {
     switch (expiry) {
-      case "unavailable": {
-        const { queueTimeout } = this.#desk.config;
+      case "queue-timeout": {
+        const { queueTimeout } = this.#context.config;
         return { setting: "--queue-timeout", ms: queueTimeout };
       }
-      case "total":
-        return limits.total!;
-      case "idle":
-        return limits.idle;
-      case "daemon":
+      case "total-timeout":
+        return timeouts.total!;
+      case "idle-timeout":
+        return timeouts.idle;
+      case "daemon-timeout":
         return {
           setting: "what the daemon and EXAI_SHIM_ACK_GRACE_SECS allow",
-          ms: daemonLimit,
+          ms: daemonTimeoutMs,
         };
     }
   }
 
   get #giveUpAt(): number {
-    if (this.#isClogged) return Infinity;
-    const { links, config } = this.#desk;
-    return Math.max(links.goneSince, this.#drainedAt) + config.giveUpAfter;
+    if (this.#isStdoutFull) return Infinity;
+    const { links, config } = this.#context;
+    return Math.max(links.disconnectedSince, this.#stdoutDrainedAt) +
+      config.giveUpAfter;
   }
 
   /** Answers what is still owed, and exits. */
-  #finish(code: number, now: number): void {
-    const desk = this.#desk;
-    desk.do(desk.drops.over());
-    end(desk, now, Infinity);
-    for (const { message, ...entry } of desk.ledger.drain()) {
+  #shutDown(code: number, now: number): void {
+    const context = this.#context;
+    context.emit(context.droppedNotifications.endSeries());
+    releaseSubscriptionEnds(context, now, Infinity);
+    for (const { message, ...entry } of context.tracker.takeAll()) {
       if (message.kind === "notification") continue;
-      const fate = desk.fate(message, entry);
-      desk.reply(
-        fate.isSent || fate.isUnconfirmed
-          ? fault.outcomeUnknown(fate, "stopped")
-          : desk.isTurn(message)
-          ? fault.unsent(fate)
-          : desk.unserved(message, entry, now),
+      const delivery = context.deliveryOf(message, entry);
+      context.sendToClient(
+        delivery.isSent || delivery.isHintUnconfirmed
+          ? errors.outcomeUnknown(delivery, "stopped")
+          : context.isOnlyQueued(message)
+          ? errors.stoppedBeforeSend(delivery)
+          : context.unavailableError(message, entry, now),
       );
     }
     this.#exit(code);
   }
 
   #exit(code: number): void {
-    for (const { epoch, phase } of this.#desk.links) {
-      if (phase !== "waiting") this.#desk.do({ type: "close", epoch });
+    for (const { connectionId, phase } of this.#context.links) {
+      if (phase !== "waiting") {
+        this.#context.emit({ type: "close", connectionId });
+      }
     }
-    this.#desk.do({ type: "exit", code });
+    this.#context.emit({ type: "exit", code });
     this.#isOver = true;
   }
 }

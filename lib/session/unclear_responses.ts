@@ -19,116 +19,160 @@
  * @module
  */
 
-import type { Entry } from "../requests/entry.ts";
-import type { Desk } from "./context.ts";
-import * as fault from "./errors.ts";
+import type { ReadonlyEntry } from "../requests/entry.ts";
+import type { SessionContext } from "./context.ts";
+import * as errors from "./errors.ts";
 import {
-  type Answer,
-  Code,
+  ErrorCode,
   type Id,
   type Request,
+  type Response,
 } from "../protocol/jsonrpc.ts";
 import type { ErrorCodes } from "../protocol/mcp_types.ts";
 import type { Link } from "../link/link.ts";
-import * as report from "./log_messages.ts";
+import * as logMessages from "./log_messages.ts";
 
 /** JSON-RPC 2.0 section 5.1: invalid JSON was received. */
 const PARSE_ERROR = -32700 satisfies ErrorCodes["parseError"];
 /** How long a proper answer is waited for, in milliseconds. */
-const PROPER_MS = 2_000;
+const PROPER_RESPONSE_MS = 2_000;
 
 /** An error came that names no request. */
-export function unnamed(
-  desk: Desk,
+export function handleErrorWithoutId(
+  context: SessionContext,
   link: Link,
-  { error }: Answer,
+  { error }: Response,
   now: number,
 ): void {
-  const words = desk.words(`${error?.code}: ${error?.message}`);
-  desk.do(report.unnamedError(words));
-  const isRefusal = error?.code === PARSE_ERROR ||
-    error?.code === Code.invalidRequest;
-  const id = isRefusal ? onlyOne(desk, link) : undefined;
+  const errorText = context.redactAndTruncate(
+    `${error?.code}: ${error?.message}`,
+  );
+  context.emit(logMessages.errorWithoutId(errorText));
+  const isParseFailure = error?.code === PARSE_ERROR ||
+    error?.code === ErrorCode.invalidRequest;
+  const id = isParseFailure ? onlyCandidate(context, link) : undefined;
   if (id === undefined) return;
-  wait(desk, link, id, words, desk.dialect.unanswered(link.epoch), now);
+  awaitProperResponse(
+    context,
+    link,
+    id,
+    errorText,
+    context.dialect.pendingOwnRequestIds(link.connectionId),
+    now,
+  );
 }
 
 /** What came names a request in flight, and is no answer to it: nothing else can be meant. */
-export function unreadable(
-  desk: Desk,
+export function handleUnreadableResponse(
+  context: SessionContext,
   link: Link,
   id: Id,
   reason: string,
   now: number,
 ): void {
-  wait(desk, link, id, reason, [], now);
+  awaitProperResponse(context, link, id, reason, [], now);
 }
 
 /** The one request that can be meant on a connection. */
-function onlyOne(desk: Desk, { epoch, phase }: Link): Id | undefined {
-  const { dialect, ledger } = desk;
-  const isElse = phase !== "ready" || ledger.late.isAnyDue(epoch) ||
-    !desk.oneWay.isTaken(epoch);
-  if (isElse) return undefined;
-  let only: Entry | undefined;
-  for (const owed of ledger.sentOn(epoch)) {
-    if (dialect.hasAcknowledged(owed.key)) continue;
-    if (only !== undefined) return undefined;
-    only = owed;
+function onlyCandidate(
+  context: SessionContext,
+  { connectionId, phase }: Link,
+): Id | undefined {
+  const { dialect, tracker } = context;
+  const isAmbiguous = phase !== "ready" ||
+    tracker.lateResponses.isAnyExpected(connectionId) ||
+    !context.oneWayMessages.isAllReceived(connectionId);
+  if (isAmbiguous) return undefined;
+  let candidate: ReadonlyEntry | undefined;
+  for (const entry of tracker.inFlightOn(connectionId)) {
+    if (dialect.hasAcknowledgedSubscription(entry.key)) continue;
+    if (candidate !== undefined) return undefined;
+    candidate = entry;
   }
   // One that the daemon is at was taken.
-  return only !== undefined && saidAt(only) < only.sentAt
-    ? only.key
+  return candidate !== undefined && lastProgressAt(candidate) < candidate.sentAt
+    ? candidate.key
     : undefined;
 }
 
 /** When the daemon last said that it is at a request. */
-function saidAt({ said }: Entry): number {
-  return said?.at ?? -Infinity;
+function lastProgressAt({ daemonProgress }: ReadonlyEntry): number {
+  return daemonProgress?.at ?? -Infinity;
 }
 
-function wait(
-  desk: Desk,
-  { epoch }: Link,
+function awaitProperResponse(
+  context: SessionContext,
+  { connectionId }: Link,
   id: Id,
-  words: string,
-  others: readonly Id[],
+  received: string,
+  otherCandidates: readonly Id[],
   now: number,
 ): void {
-  const { message, number, isGreeting } = desk.ledger.find(id)!;
+  const { message: request, writeNumber, isHandshake } = context.tracker.find(
+    id,
+  )!;
   // What opens the conversation has a limit of its own.
-  if (isGreeting) return;
-  const known = desk.unclear.get(id);
-  const isKnown = known?.message === message && known.epoch === epoch &&
-    known.number === number;
-  if (isKnown) return;
-  const until = now + PROPER_MS;
-  desk.unclear.set(id, { until, message, epoch, number, words, others });
+  if (isHandshake) return;
+  const existing = context.unclearResponses.get(id);
+  const isAlreadyAwaited = existing?.request === request &&
+    existing.connectionId === connectionId &&
+    existing.writeNumber === writeNumber;
+  if (isAlreadyAwaited) return;
+  const until = now + PROPER_RESPONSE_MS;
+  context.unclearResponses.set(id, {
+    until,
+    request,
+    connectionId,
+    writeNumber,
+    received,
+    otherCandidates,
+  });
 }
 
 /** Repeats, or ends, the requests that no proper answer came to. */
-export function endUnclear(desk: Desk, now: number): void {
-  for (const [id, unclear] of desk.unclear.take(now)) {
-    const { until, message, epoch, number, ...it } = unclear;
-    const owed = desk.ledger.find(id);
-    const isSame = owed?.message === message && owed.sentOn === epoch &&
-      owed.number === number;
-    const isOther = it.others.some((other) => desk.dialect.isUnanswered(other));
-    if (!isSame || isOther || saidAt(owed) > until - PROPER_MS) continue;
-    if (desk.mayRepeat(message) && !desk.repeated.has(message)) {
-      repeat(desk, message, now);
+export function expireUnclearResponses(
+  context: SessionContext,
+  now: number,
+): void {
+  for (const [id, unclear] of context.unclearResponses.takeDue(now)) {
+    const { until, request, connectionId, writeNumber, ...it } = unclear;
+    const entry = context.tracker.find(id);
+    const isSame = entry?.message === request &&
+      entry.sentOnConnectionId === connectionId &&
+      entry.writeNumber === writeNumber;
+    const mayBeOwnRequest = it.otherCandidates.some((other) =>
+      context.dialect.isOwnRequestPending(other)
+    );
+    if (
+      !isSame || mayBeOwnRequest ||
+      lastProgressAt(entry) > until - PROPER_RESPONSE_MS
+    ) continue;
+    if (context.mayRetry(request) && !context.retriedRequests.has(request)) {
+      retryRequest(context, request, now);
     } else {
-      desk.ledger.cancel(id);
-      desk.ledger.late.add(id, epoch, "unclear");
-      const times = desk.repeated.has(message) ? 2 : 1;
-      desk.reply(fault.unreadable(desk.fate(message, owed), it.words, times));
+      context.tracker.cancel(id);
+      context.tracker.lateResponses.add(id, connectionId, "unclear");
+      const attempts = context.retriedRequests.has(request) ? 2 : 1;
+      context.sendToClient(
+        errors.responseUnreadable(
+          context.deliveryOf(request, entry),
+          it.received,
+          attempts,
+        ),
+      );
     }
   }
 }
 
-function repeat(desk: Desk, message: Request, now: number): void {
-  desk.repeated.add(message);
+function retryRequest(
+  context: SessionContext,
+  message: Request,
+  now: number,
+): void {
+  context.retriedRequests.add(message);
   // The daemon may be another one since its tools were listed.
-  if (desk.needsHint(message)) desk.ledger.hints.need(message.id, now);
-  desk.ledger.repeat(message.id, now);
+  if (context.needsToolHint(message)) {
+    context.tracker.hintRequirements.add(message.id, now);
+  }
+  context.tracker.resend(message.id, now);
 }

@@ -5,42 +5,43 @@
  */
 
 /** What Windows has for files that are none; they are in every folder. */
-const DEVICE = /^(con|prn|aux|nul|com\d|lpt\d|conin\$|conout\$)$/i;
+const WINDOWS_DEVICE_NAME = /^(con|prn|aux|nul|com\d|lpt\d|conin\$|conout\$)$/i;
 /** A drive, or a share of a server. */
-const ROOT = /^([a-z]:|[/\\]{2}[^/\\]+[/\\][^/\\]+)/i;
+const WINDOWS_ROOT = /^([a-z]:|[/\\]{2}[^/\\]+[/\\][^/\\]+)/i;
 
 /** Whether a path is the same in every folder; on Windows `\a` and `C:a` are not. */
-export function isWhole(os: string, path: string): boolean {
+export function isAbsolutePath(os: string, path: string): boolean {
   if (os !== "windows") return path.startsWith("/");
-  return /^([a-z]:[/\\]|[/\\]{2})/i.test(path) || DEVICE.test(path);
+  return /^([a-z]:[/\\]|[/\\]{2})/i.test(path) ||
+    WINDOWS_DEVICE_NAME.test(path);
 }
 
 /**
  * The same path, whole.
  *
- * @param real gives the whole path of a folder: of `.`, or of `C:.`, which is the current one of that drive
+ * @param resolveFolder gives the whole path of a folder: of `.`, or of `C:.`, which is the current one of that drive
  */
-export function whole(
+export function toAbsolutePath(
   os: string,
   path: string,
-  real: (folder: string) => string,
+  resolveFolder: (folder: string) => string,
 ): string {
-  if (isWhole(os, path)) return path;
+  if (isAbsolutePath(os, path)) return path;
   const separator = os === "windows" ? "\\" : "/";
-  const below = (folder: string, name: string): string => {
+  const join = (folder: string, name: string): string => {
     const rest = name.replace(/^(\.[/\\])+/, "");
     if (rest === "") return folder;
     const isRoot = /[/\\]$/.test(folder);
     return `${folder}${isRoot ? "" : separator}${rest}`;
   };
-  if (os !== "windows") return below(real("."), path);
+  if (os !== "windows") return join(resolveFolder("."), path);
   const [, drive, name] = /^([a-z]:)(.*)$/is.exec(path) ?? [];
-  if (drive !== undefined) return below(real(`${drive}.`), name!);
-  if (!/^[/\\]/.test(path)) return below(real("."), path);
-  return (ROOT.exec(real("."))?.[0] ?? "") + path;
+  if (drive !== undefined) return join(resolveFolder(`${drive}.`), name!);
+  if (!/^[/\\]/.test(path)) return join(resolveFolder("."), path);
+  return (WINDOWS_ROOT.exec(resolveFolder("."))?.[0] ?? "") + path;
 }
 
 /** The folder of a path, with what ends it; empty where none is named. */
-export function folderOf(path: string): string {
+export function parentFolderOf(path: string): string {
   return path.replace(/[^/\\]*$/, "");
 }

@@ -5,12 +5,12 @@
  */
 
 /** Control characters, line ends, and what turns the direction of a line (UAX #9). */
-export const UNTAMED: RegExp =
+export const CONTROL_CHARS: RegExp =
   // deno-lint-ignore no-control-regex
   /[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]+/g;
 
 /** A text of somebody else's as one line that does nothing to a terminal; `limit` is in UTF-16 units. */
-export function tame(text: string, limit: number = 300): string {
-  const line = text.replace(UNTAMED, " ");
-  return line.length > limit ? `${line.slice(0, limit)}...` : line;
+export function sanitizeLine(text: string, maxChars: number = 300): string {
+  const line = text.replace(CONTROL_CHARS, " ");
+  return line.length > maxChars ? `${line.slice(0, maxChars)}...` : line;
 }

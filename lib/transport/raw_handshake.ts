@@ -5,35 +5,39 @@
  * @module
  */
 
-import { messageOf } from "../text/error_message.ts";
-import { type DialFault, dialFaultOf } from "./close_reason.ts";
-import { type Host, type TlsRequest, type Trouble } from "../runtime/host.ts";
+import { errorMessageOf } from "../text/error_message.ts";
+import { classifyDialError, type DialFailure } from "./close_details.ts";
+import {
+  type Host,
+  type SocketErrorInfo,
+  type TlsRequest,
+} from "../runtime/host.ts";
 import type { Header } from "../config/parsers.ts";
-import { hostOf, portOf } from "../runtime/address.ts";
+import { hostnameOf, portOf } from "../runtime/url.ts";
 
 /** What became of it. */
-export type Upgrade =
+export type HandshakeOutcome =
   /** Nobody is there, or TLS failed. */
   | {
     readonly kind: "failed";
-    readonly why: string;
+    readonly reason: string;
     /** What to do, where the TLS handshake has shown it. */
     readonly advice?: string;
   }
   /** It does not speak HTTP. */
-  | { readonly kind: "garbage" }
+  | { readonly kind: "not-http" }
   | {
-    readonly kind: "answered";
+    readonly kind: "response";
     readonly status: number;
     /** Names in lower case. */
     readonly headers: ReadonlyMap<string, string>;
   };
 
 /** The longest answer that is read, in bytes. */
-const LIMIT = 64 * 1024;
+const MAX_RESPONSE_BYTES = 64 * 1024;
 
 /** The addresses of a host, by the system's own way; none if it is not known. */
-export async function resolve(host: string): Promise<string[]> {
+export async function resolveHostname(host: string): Promise<string[]> {
   const { lookup } = await import("node:dns/promises");
   try {
     return (await lookup(host, { all: true })).map(({ address }) => address);
@@ -45,21 +49,21 @@ export async function resolve(host: string): Promise<string[]> {
 }
 
 /** Connects to a host and port; gives the milliseconds that it took, or why it cannot within `limitMs`. */
-export async function connect(
+export async function tryConnect(
   host: string,
   port: number,
-  limitMs: number,
+  timeoutMs: number,
 ): Promise<number | string> {
   const net = await import("node:net");
   const startedAt = performance.now();
   const { promise, resolve } = Promise.withResolvers<number | string>();
   const socket = net.connect({ host, port });
   const timer = setTimeout(
-    () => resolve(`no answer within ${limitMs / 1000} s`),
-    limitMs,
+    () => resolve(`no answer within ${timeoutMs / 1000} s`),
+    timeoutMs,
   );
   socket.on("connect", () => resolve(performance.now() - startedAt));
-  socket.on("error", (error) => resolve(messageOf(error)));
+  socket.on("error", (error) => resolve(errorMessageOf(error)));
   const outcome = await promise;
   clearTimeout(timer);
   socket.destroy();
@@ -67,41 +71,41 @@ export async function connect(
 }
 
 /** Asks for a WebSocket (RFC 6455 section 4.1) and reads the head of the answer. Never throws. */
-export async function upgrade(
+export async function tryHandshake(
   url: URL,
   subprotocol: string | undefined,
   headers: readonly Header[],
-  limitMs: number,
-  host: Pick<Host, "askOverTls">,
-): Promise<Upgrade> {
-  const place = { host: hostOf(url), port: portOf(url) };
-  const request = requestText(url, subprotocol, headers);
+  timeoutMs: number,
+  host: Pick<Host, "requestOverTls">,
+): Promise<HandshakeOutcome> {
+  const address = { host: hostnameOf(url), port: portOf(url) };
+  const request = handshakeRequest(url, subprotocol, headers);
   if (url.protocol === "wss:") {
-    return await secureUpgrade(place, request, limitMs, host);
+    return await tryTlsHandshake(address, request, timeoutMs, host);
   }
-  const { promise, resolve } = Promise.withResolvers<Upgrade>();
-  const socket = (await import("node:net")).connect(place);
+  const { promise, resolve } = Promise.withResolvers<HandshakeOutcome>();
+  const socket = (await import("node:net")).connect(address);
   const timer = setTimeout(() => {
-    const why = `no answer within ${limitMs / 1000} s`;
-    resolve({ kind: "failed", why });
-  }, limitMs);
+    const reason = `no answer within ${timeoutMs / 1000} s`;
+    resolve({ kind: "failed", reason });
+  }, timeoutMs);
   let text = "";
   socket.on("connect", () => {
     socket.write(request);
   });
   socket.on("data", (chunk: Uint8Array) => {
     text += new TextDecoder("latin1").decode(chunk);
-    if (text.includes("\r\n\r\n") || text.length > LIMIT) {
-      resolve(readAnswer(text));
+    if (text.includes("\r\n\r\n") || text.length > MAX_RESPONSE_BYTES) {
+      resolve(parseHandshakeResponse(text));
     }
   });
-  socket.on("end", () => resolve(readAnswer(text)));
+  socket.on("end", () => resolve(parseHandshakeResponse(text)));
   socket.on(
     "error",
     (error: Error) =>
       resolve({
         kind: "failed",
-        why: messageOf(error) || "it closed the connection",
+        reason: errorMessageOf(error) || "it closed the connection",
       }),
   );
   const outcome = await promise;
@@ -111,45 +115,57 @@ export async function upgrade(
 }
 
 /** The same over TLS. What was asked for is not sent to a server whose certificate is bad. */
-async function secureUpgrade(
-  place: { readonly host: string; readonly port: number },
-  text: string,
-  limitMs: number,
-  host: Pick<Host, "askOverTls">,
-): Promise<Upgrade> {
-  const found = await askWithin({ ...place, text }, limitMs, host);
-  if (found === undefined) {
-    return { kind: "failed", why: `no answer within ${limitMs / 1000} s` };
+async function tryTlsHandshake(
+  address: { readonly host: string; readonly port: number },
+  payload: string,
+  timeoutMs: number,
+  host: Pick<Host, "requestOverTls">,
+): Promise<HandshakeOutcome> {
+  const outcome = await requestOverTlsWithin(
+    { ...address, payload },
+    timeoutMs,
+    host,
+  );
+  if (outcome === undefined) {
+    return { kind: "failed", reason: `no answer within ${timeoutMs / 1000} s` };
   }
-  if (typeof found === "string") return readAnswer(found);
-  const { what, advice }: Pick<DialFault, "what" | "advice"> =
-    dialFaultOf(found) ?? { what: found.text || "TLS failed" };
-  return { kind: "failed", why: what, ...(advice !== undefined && { advice }) };
+  if (typeof outcome === "string") return parseHandshakeResponse(outcome);
+  const { summary, advice }: Pick<DialFailure, "summary" | "advice"> =
+    classifyDialError(outcome) ?? { summary: outcome.message || "TLS failed" };
+  return {
+    kind: "failed",
+    reason: summary,
+    ...(advice !== undefined && { advice }),
+  };
 }
 
 /** Asks something over TLS; `undefined` if it takes more than so many milliseconds. */
-export async function askWithin(
-  request: Omit<TlsRequest, "limit" | "signal">,
-  limitMs: number,
-  host: Pick<Host, "askOverTls">,
-): Promise<string | Trouble | undefined> {
-  const ending = new AbortController();
-  const late = Promise.withResolvers<undefined>();
+export async function requestOverTlsWithin(
+  request: Omit<TlsRequest, "maxBytes" | "signal">,
+  timeoutMs: number,
+  host: Pick<Host, "requestOverTls">,
+): Promise<string | SocketErrorInfo | undefined> {
+  const controller = new AbortController();
+  const timeout = Promise.withResolvers<undefined>();
   const timer = setTimeout(() => {
-    late.resolve(undefined);
-    ending.abort();
-  }, limitMs);
-  const { signal } = ending;
+    timeout.resolve(undefined);
+    controller.abort();
+  }, timeoutMs);
+  const { signal } = controller;
   try {
-    const answer = host.askOverTls({ ...request, limit: LIMIT, signal });
-    return await Promise.race([answer, late.promise]);
+    const response = host.requestOverTls({
+      ...request,
+      maxBytes: MAX_RESPONSE_BYTES,
+      signal,
+    });
+    return await Promise.race([response, timeout.promise]);
   } finally {
     clearTimeout(timer);
   }
 }
 
 /** The request for a WebSocket (RFC 6455 section 4.1). */
-export function requestText(
+export function handshakeRequest(
   { host, pathname, search }: URL,
   subprotocol: string | undefined,
   headers: readonly Header[],
@@ -173,17 +189,17 @@ export function requestText(
 }
 
 /** What an answer's head says. */
-export function readAnswer(text: string): Upgrade {
-  const [first = "", ...lines] = text.split("\r\n\r\n")[0]!.split("\r\n");
-  const status = /^HTTP\/1\.[01] (\d{3})/.exec(first)?.[1];
+export function parseHandshakeResponse(text: string): HandshakeOutcome {
+  const [statusLine = "", ...lines] = text.split("\r\n\r\n")[0]!.split("\r\n");
+  const status = /^HTTP\/1\.[01] (\d{3})/.exec(statusLine)?.[1];
   if (status === undefined) {
     return text === ""
-      ? { kind: "failed", why: "it closed the connection without a word" }
-      : { kind: "garbage" };
+      ? { kind: "failed", reason: "it closed the connection without a word" }
+      : { kind: "not-http" };
   }
   const headers = new Map(lines.map((line) => {
     const [name, ...value] = line.split(":");
     return [name!.toLowerCase(), value.join(":").trim()];
   }));
-  return { kind: "answered", status: Number(status), headers };
+  return { kind: "response", status: Number(status), headers };
 }

@@ -5,59 +5,71 @@
  * @module
  */
 
-import { dialFaultOf } from "./close_reason.ts";
-import type { Host, Trouble } from "../runtime/host.ts";
+import { classifyDialError } from "./close_details.ts";
+import type { Host, SocketErrorInfo } from "../runtime/host.ts";
 import type { Header } from "../config/parsers.ts";
-import { hostOf, portOf, proxyOf } from "../runtime/address.ts";
-import { askWithin, readAnswer, requestText } from "./raw_handshake.ts";
+import { hostnameOf, portOf, proxyVariableFor } from "../runtime/url.ts";
+import {
+  handshakeRequest,
+  parseHandshakeResponse,
+  requestOverTlsWithin,
+} from "./raw_handshake.ts";
 
 /** How long an answer counts, in milliseconds: a daemon that is dialed quickly is not asked each time. */
-const FRESH_MS = 5_000;
+const DIAGNOSIS_TTL_MS = 5_000;
 /** How long an answer may take, in milliseconds. */
-const LIMIT_MS = 10_000;
+const DIAGNOSIS_TIMEOUT_MS = 10_000;
 
 /** Finds out what is wrong with a server that did not take such a dial; `undefined` where that cannot be known. Never rejects. */
-export type FindFault = (
+export type TlsDiagnoser = (
   url: string,
   subprotocol: string | undefined,
   headers: readonly Header[],
-) => Promise<Trouble | undefined>;
+) => Promise<SocketErrorInfo | undefined>;
 
 /** One who asks, and for whom an answer counts for a while. */
-export function faultFinder(
-  host: Pick<Host, "askOverTls" | "proxies" | "variable">,
-): FindFault {
-  let askedAt = -Infinity;
-  let answer: Promise<Trouble | undefined> = Promise.resolve(undefined);
+export function createTlsDiagnoser(
+  host: Pick<Host, "requestOverTls" | "proxyVariables" | "getEnv">,
+): TlsDiagnoser {
+  let diagnosedAt = -Infinity;
+  let lastDiagnosis: Promise<SocketErrorInfo | undefined> = Promise.resolve(
+    undefined,
+  );
   return (url, subprotocol, headers) => {
     const now = performance.now();
-    if (now - askedAt < FRESH_MS) return answer;
+    if (now - diagnosedAt < DIAGNOSIS_TTL_MS) return lastDiagnosis;
     // What the runtime dials through a proxy is not to be dialed past it.
-    const place = new URL(url);
-    if (proxyOf(place, host) !== undefined) return Promise.resolve(undefined);
-    askedAt = now;
-    const request = requestText(place, subprotocol, headers);
-    return answer = ask(place, request, host);
+    const target = new URL(url);
+    if (proxyVariableFor(target, host) !== undefined) {
+      return Promise.resolve(undefined);
+    }
+    diagnosedAt = now;
+    const request = handshakeRequest(target, subprotocol, headers);
+    return lastDiagnosis = diagnoseTls(target, request, host);
   };
 }
 
-async function ask(
+async function diagnoseTls(
   url: URL,
-  text: string,
-  host: Pick<Host, "askOverTls">,
-): Promise<Trouble | undefined> {
-  const place = { host: hostOf(url), port: portOf(url) };
+  payload: string,
+  host: Pick<Host, "requestOverTls">,
+): Promise<SocketErrorInfo | undefined> {
+  const address = { host: hostnameOf(url), port: portOf(url) };
   try {
-    const found = await askWithin({ ...place, text }, LIMIT_MS, host);
-    if (typeof found === "string") {
-      const answer = readAnswer(found);
-      const isStatus = answer.kind === "answered" && answer.status !== 101;
-      return isStatus
-        ? { text: "", error: "", status: answer.status }
-        : { text: "", error: "", isSecure: true };
+    const response = await requestOverTlsWithin(
+      { ...address, payload },
+      DIAGNOSIS_TIMEOUT_MS,
+      host,
+    );
+    if (typeof response === "string") {
+      const outcome = parseHandshakeResponse(response);
+      const isRejected = outcome.kind === "response" && outcome.status !== 101;
+      return isRejected
+        ? { message: "", errorCode: "", status: outcome.status }
+        : { message: "", errorCode: "", isSecure: true };
     }
     // What says nothing does not take the place of the runtime's own words.
-    return found && dialFaultOf(found) && found;
+    return response && classifyDialError(response) && response;
   } catch {
     // What cannot be found out is not said.
     return undefined;

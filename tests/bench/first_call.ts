@@ -5,32 +5,36 @@
  * @module
  */
 
-import { changed } from "../helpers/file_change.ts";
-import { portOf, startKind, stateIn } from "../helpers/liveness_process.ts";
-import type { Cast } from "../helpers/liveness_process.ts";
+import { waitForFileChange } from "../helpers/file_change.ts";
+import {
+  portOf,
+  startLivenessDaemon,
+  stateEnv,
+} from "../helpers/liveness_processes.ts";
+import type { LivenessOptions } from "../helpers/liveness_processes.ts";
 import { print } from "../helpers/print.ts";
-import { Proxy } from "../helpers/process.ts";
+import { ProxyProcess } from "../helpers/process.ts";
 
 /** How much later than without a trial the first call may be answered, in milliseconds. */
-const TARGET_MS = 500;
+const MAX_DELAY_MS = 500;
 
 /** How many children of connections are ready at the start. */
-const SPARES = 2;
+const SPARE_PROCESSES = 2;
 
 /** What a proxy knows, or is told, of the number of connections. */
-interface Mode {
+interface CapacityMode {
   readonly name: string;
   readonly flags: readonly string[];
   /** Whether it finds what the one before it has kept. */
   readonly isCached: boolean;
 }
 
-const TOLD: Mode = {
+const CONFIGURED: CapacityMode = {
   name: "many",
   flags: ["--connections", "many"],
   isCached: false,
 };
-const MODES: readonly Mode[] = [
+const MEASURED_MODES: readonly CapacityMode[] = [
   { name: "auto", flags: [], isCached: false },
   { name: "auto, cached", flags: [], isCached: true },
 ];
@@ -44,13 +48,15 @@ function median(values: readonly number[]): number {
  *
  * @param hasTrial whether the program knows `--connections`
  */
-export async function measureFirst(
+export async function measureFirstCalls(
   kinds: readonly string[],
   times: number,
-  program: Pick<Cast, "flags" | "wrap">,
-  hasTrial: boolean,
+  program: Pick<LivenessOptions, "flags" | "wrap">,
+  hasCapacityCheck: boolean,
 ): Promise<string[]> {
-  const modes = hasTrial ? [TOLD, ...MODES] : MODES;
+  const modes = hasCapacityCheck
+    ? [CONFIGURED, ...MEASURED_MODES]
+    : MEASURED_MODES;
   print(
     "First call of a process, from the answer to initialize, in ms " +
       `(p50 max), ${times} times each`,
@@ -64,9 +70,9 @@ export async function measureFirst(
       `${median(all).toFixed(0)} ${Math.max(...all).toFixed(0)}`.padStart(16)
     );
     print(`${kind.padEnd(12)}${row.join("")}`);
-    if (!hasTrial) continue;
+    if (!hasCapacityCheck) continue;
     const late = Math.max(...found[1]!) - median(found[0]!);
-    if (late <= TARGET_MS) continue;
+    if (late <= MAX_DELAY_MS) continue;
     failures.push(`first call, ${kind}: ${late.toFixed(0)} ms later`);
   }
   return failures;
@@ -75,36 +81,36 @@ export async function measureFirst(
 async function measureKind(
   kind: string,
   times: number,
-  program: Pick<Cast, "flags" | "wrap">,
-  modes: readonly Mode[],
+  program: Pick<LivenessOptions, "flags" | "wrap">,
+  modes: readonly CapacityMode[],
 ): Promise<number[][]> {
   const folder = await Deno.makeTempDir({ prefix: "liveness-" });
   await using stack = new AsyncDisposableStack();
   stack.defer(() => Deno.remove(folder, { recursive: true }));
   const journal = `${folder}/journal`;
-  const daemon = stack.use(await startKind(kind, journal, false));
+  const daemon = stack.use(await startLivenessDaemon(kind, journal, false));
   const isPrepared = (): boolean => {
     const lines = Deno.readTextFileSync(journal).split("\n");
     const count = (what: string): number =>
       lines.filter((line) => line.endsWith(` ${what}`)).length;
-    return count("spare") >= count("open") + SPARES;
+    return count("spare") >= count("open") + SPARE_PROCESSES;
   };
   const kept = `${folder}/kept.json`;
   const url = `ws://127.0.0.1:${portOf(daemon)}/`;
-  const once = async (mode: Mode): Promise<number> => {
+  const once = async (mode: CapacityMode): Promise<number> => {
     const cache = mode.isCached ? kept : `${folder}/cache.json`;
     if (!mode.isCached) await Deno.remove(cache).catch(() => {});
     const flags = ["--url", url, ...program.flags ?? [], ...mode.flags];
-    const env = { ...stateIn(folder), ALWAYSUP_CACHE: cache };
-    await using proxy = new Proxy(flags, env, program.wrap);
+    const env = { ...stateEnv(folder), ALWAYSUP_CACHE: cache };
+    await using proxy = new ProxyProcess(flags, env, program.wrap);
     const { at: from } = await proxy.initialize();
-    await proxy.call("first", "look", { id: "first" });
-    const { at, result } = await proxy.answer("first");
+    await proxy.callTool("first", "look", { id: "first" });
+    const { at, result } = await proxy.waitForResponse("first");
     if (result?.content?.[0]?.text !== "first") {
       throw new Error(`${kind}: the first call was not answered`);
     }
-    await proxy.end();
-    if (kind === "child-sync") await changed(journal, isPrepared);
+    await proxy.closeStdin();
+    if (kind === "child-sync") await waitForFileChange(journal, isPrepared);
     return at - from;
   };
   const found: number[][] = modes.map(() => []);

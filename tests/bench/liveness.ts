@@ -30,26 +30,26 @@
 
 import { pooledMap } from "@std/async/pool.js";
 import { parseArgs } from "@std/cli/parse_args.js";
-import { measureFirst } from "./first_call.ts";
+import { measureFirstCalls } from "./first_call.ts";
 import {
-  type Kind,
-  KINDS,
-  type Link,
-  live,
-  type Plan,
-  type Run,
-  Slots,
+  DAEMON_KINDS,
+  type DaemonKind,
+  type LinkState,
+  type LivenessRun,
+  runLiveness,
+  type RunPlan,
+  StartSlots,
 } from "./liveness_run.ts";
-import { report } from "./liveness_report.ts";
+import { reportLiveness } from "./liveness_report.ts";
 import { print } from "../helpers/print.ts";
 import { proxyCommand } from "../helpers/process.ts";
 
-const LINKS: readonly Link[] = ["living", "freezing", "idle"];
+const LINK_STATES: readonly LinkState[] = ["living", "freezing", "idle"];
 /** A start takes all that a core has. */
-const STARTING = 2;
+const MAX_PARALLEL_STARTS = 2;
 
-function usage(): never {
-  print(`Say deno task liveness [--kinds ${KINDS.join(",")}] ...`);
+function exitWithUsage(): never {
+  print(`Say deno task liveness [--kinds ${DAEMON_KINDS.join(",")}] ...`);
   Deno.exit(2);
 }
 
@@ -59,21 +59,21 @@ const flags = parseArgs(Deno.args, {
     ...["connections", "bin", "logs"],
   ],
   boolean: ["strict"],
-  unknown: usage,
+  unknown: exitWithUsage,
   default: { runs: "4", durations: "1,12,40,130", first: "20", parallel: "24" },
 });
-const runs = Number(flags.runs);
-const first = Number(flags.first);
-const kinds: readonly Kind[] = flags.kinds?.split(",") ?? KINDS;
-const links: readonly Link[] = flags.links?.split(",") ?? LINKS;
+const runCount = Number(flags.runs);
+const firstCallCount = Number(flags.first);
+const kinds: readonly DaemonKind[] = flags.kinds?.split(",") ?? DAEMON_KINDS;
+const linkStates: readonly LinkState[] = flags.links?.split(",") ?? LINK_STATES;
 const durations: readonly number[] = flags.durations.split(",").map(Number);
 if (
-  !(runs >= 0 && first >= 0 && Number(flags.parallel) > 0) ||
-  !kinds.every((kind) => KINDS.includes(kind)) ||
-  !links.every((link) => LINKS.includes(link)) ||
+  !(runCount >= 0 && firstCallCount >= 0 && Number(flags.parallel) > 0) ||
+  !kinds.every((kind) => DAEMON_KINDS.includes(kind)) ||
+  !linkStates.every((link) => LINK_STATES.includes(link)) ||
   !durations.every((it) => it > 0)
 ) {
-  usage();
+  exitWithUsage();
 }
 
 // The source is the source, whatever the tests are told.
@@ -92,13 +92,13 @@ function wrap(command: string, args: string[]): [string, string[]] {
 }
 
 /** Every run, the longest ones first. */
-function plans(): Plan[] {
-  const all: Plan[] = [];
-  for (let number = 0; number < runs; number++) {
+function planRuns(): RunPlan[] {
+  const all: RunPlan[] = [];
+  for (let number = 0; number < runCount; number++) {
     for (const kind of kinds) {
-      for (const link of links) {
-        for (const seconds of link === "idle" ? [0] : durations) {
-          all.push({ kind, link, ms: seconds * 1_000, number });
+      for (const linkState of linkStates) {
+        for (const seconds of linkState === "idle" ? [0] : durations) {
+          all.push({ kind, linkState, ms: seconds * 1_000, number });
         }
       }
     }
@@ -107,67 +107,73 @@ function plans(): Plan[] {
 }
 
 /** Puts the runs of a cell side by side, in the order of the kinds. */
-function inOrder(found: readonly Run[]): Run[] {
-  const key = ({ kind, link, ms, number }: Run): number =>
-    ((kinds.indexOf(kind) * 3 + LINKS.indexOf(link)) * 1e6 + ms) * 1e3 + number;
+function sortRuns(found: readonly LivenessRun[]): LivenessRun[] {
+  const key = ({ kind, linkState, ms, number }: LivenessRun): number =>
+    ((kinds.indexOf(kind) * 3 + LINK_STATES.indexOf(linkState)) * 1e6 + ms) *
+      1e3 + number;
   return found.toSorted((a, b) => key(a) - key(b));
 }
 
 /** Whether the program under test knows `--connections`. */
-async function hasTrial(): Promise<boolean> {
+async function hasCapacityCheck(): Promise<boolean> {
   const [command, args] = wrap(...proxyCommand(["--help"]));
   const { stdout } = await new Deno.Command(command, { args }).output();
   return new TextDecoder().decode(stdout).includes("--connections");
 }
 
-const broken: string[] = [];
+const toolErrors: string[] = [];
 if (flags.logs !== undefined) await Deno.mkdir(flags.logs, { recursive: true });
 
-async function run(): Promise<Run[]> {
-  const slots = new Slots(STARTING);
+async function runAll(): Promise<LivenessRun[]> {
+  const slots = new StartSlots(MAX_PARALLEL_STARTS);
   const chosen = flags.connections === undefined
     ? []
     : ["--connections", flags.connections];
-  const all = plans();
-  const found: Run[] = [];
+  const all = planRuns();
+  const found: LivenessRun[] = [];
   let done = 0;
   const lanes: AsyncIterable<void> = pooledMap(
     Number(flags.parallel),
     all,
-    async (plan: Plan) => {
-      const { kind, link, ms, number } = plan;
-      const name = `${kind}-${link}-${ms / 1_000}-${number}`;
+    async (plan: RunPlan) => {
+      const { kind, linkState, ms, number } = plan;
+      const name = `${kind}-${linkState}-${ms / 1_000}-${number}`;
       try {
-        const it = await live(plan, { flags: chosen, wrap }, slots);
+        const it = await runLiveness(plan, { flags: chosen, wrap }, slots);
         found.push(it);
         if (flags.logs !== undefined) {
-          await Deno.writeTextFile(`${flags.logs}/${name}.log`, noted(it));
+          await Deno.writeTextFile(`${flags.logs}/${name}.log`, formatRun(it));
         }
       } catch (error) {
-        broken.push(`the tool itself, ${name}: ${(error as Error).stack}`);
+        toolErrors.push(`the tool itself, ${name}: ${(error as Error).stack}`);
       }
       if (++done % 20 === 0) print(`${done} of ${all.length} runs`);
     },
   );
   for await (const _ of lanes);
-  return inOrder(found);
+  return sortRuns(found);
 }
 
 /** What is kept of a run. */
-function noted({ log, ...rest }: Run): string {
+function formatRun({ log, ...rest }: LivenessRun): string {
   return `${log}\n${JSON.stringify(rest, undefined, 1)}\n`;
 }
 
 const failures: string[] = [];
-if (first > 0) {
+if (firstCallCount > 0) {
   const measured = kinds.filter((kind) =>
     kind !== "frozen" && kind !== "stalled"
   );
   failures.push(
-    ...await measureFirst(measured, first, { wrap }, await hasTrial()),
+    ...await measureFirstCalls(
+      measured,
+      firstCallCount,
+      { wrap },
+      await hasCapacityCheck(),
+    ),
   );
 }
-failures.push(...report(await run(), flags.connections));
-for (const line of [...failures, ...broken]) print(`FAILED ${line}`);
-const isBad = broken.length > 0 || flags.strict && failures.length > 0;
-Deno.exit(isBad ? 1 : 0);
+failures.push(...reportLiveness(await runAll(), flags.connections));
+for (const line of [...failures, ...toolErrors]) print(`FAILED ${line}`);
+const hasFailed = toolErrors.length > 0 || flags.strict && failures.length > 0;
+Deno.exit(hasFailed ? 1 : 0);

@@ -5,21 +5,24 @@
  * @module
  */
 
-import type { Fate } from "../helpers/liveness_process.ts";
-import type { Role, Run } from "./liveness_run.ts";
+import type { CallOutcome } from "../helpers/liveness_processes.ts";
+import type { CallRole, LivenessRun } from "./liveness_run.ts";
 import { print } from "../helpers/print.ts";
 
 /** How long a call towards a daemon that keeps two connections waits on a frozen one, at most. */
-const TARGET_MS = 18_000;
+const DEAD_CONNECTION_TARGET_MS = 18_000;
 /** What keeps one connection, so that a second one does harm. */
 const KEEPS_ONE = ["displace", "refuse", "ignore", "newest"];
 
-type Told = Fate & { readonly role: Role };
+type OutcomeWithRole = CallOutcome & { readonly role: CallRole };
 
 /** When it was known that the connection is dead: the client was told, or the call begun again. */
-function noticedAt(fate: Told, frozenAt: number): number | undefined {
-  if (fate.outcome === "told") return fate.answeredAt;
-  return fate.begins.find((at) => at > frozenAt);
+function noticedAt(
+  callOutcome: OutcomeWithRole,
+  frozenAt: number,
+): number | undefined {
+  if (callOutcome.outcome === "told") return callOutcome.answeredAt;
+  return callOutcome.executionsStartedAt.find((at) => at > frozenAt);
 }
 
 function sorted(values: readonly (number | undefined)[]): number[] {
@@ -27,7 +30,9 @@ function sorted(values: readonly (number | undefined)[]): number[] {
 }
 
 /** The median and the largest, in seconds. */
-function spread(values: readonly (number | undefined)[]): [string, string] {
+function medianAndMax(
+  values: readonly (number | undefined)[],
+): [string, string] {
   const all = sorted(values);
   if (all.length === 0) return ["", ""];
   const seconds = (ms: number): string => (ms / 1_000).toFixed(1);
@@ -53,7 +58,7 @@ const WIDTHS = [
   ...[5, 5, 6, 7, 6, 6, 6, 4],
 ];
 
-function row(cells: readonly (string | number)[]): void {
+function printRow(cells: readonly (string | number)[]): void {
   print(
     cells.map((cell, i) =>
       i < 2 ? `${cell}`.padEnd(WIDTHS[i]!) : `${cell}`.padStart(WIDTHS[i]!)
@@ -62,27 +67,33 @@ function row(cells: readonly (string | number)[]): void {
 }
 
 /** The calls with a role, of some runs. */
-function of(runs: readonly Run[], role: Role): Told[] {
-  return runs.flatMap(({ fates }) => fates.filter((it) => it.role === role));
+function outcomesWithRole(
+  runs: readonly LivenessRun[],
+  role: CallRole,
+): OutcomeWithRole[] {
+  return runs.flatMap(({ outcomes }) =>
+    outcomes.filter((it) => it.role === role)
+  );
 }
 
-function share(fates: readonly Told[]): string {
-  if (fates.length === 0) return "";
-  const good = fates.filter(({ outcome }) => outcome === "answered").length;
-  return `${good}/${fates.length}`;
+function answeredShare(outcomes: readonly OutcomeWithRole[]): string {
+  if (outcomes.length === 0) return "";
+  const good = outcomes.filter(({ outcome }) => outcome === "answered").length;
+  return `${good}/${outcomes.length}`;
 }
 
-function cell(runs: readonly Run[], bad: number): void {
-  const { kind, link, ms } = runs[0]!;
-  const main = of(runs, "main");
-  const count = (outcome: Fate["outcome"]): number =>
+function printGroup(runs: readonly LivenessRun[], bad: number): void {
+  const { kind, linkState, ms } = runs[0]!;
+  const main = outcomesWithRole(runs, "main");
+  const count = (outcome: CallOutcome["outcome"]): number =>
     main.filter((it) => it.outcome === outcome).length;
   const knows = (what: string): number =>
-    runs.filter(({ learned }) => learned?.connections === what).length;
+    runs.filter(({ learnedFacts }) => learnedFacts?.connections === what)
+      .length;
   const [many, one] = [knows("many"), knows("one")];
-  const notices = (outcome: Fate["outcome"]): (number | undefined)[] =>
-    runs.flatMap(({ frozenAt, fates }) =>
-      frozenAt === undefined ? [] : fates
+  const notices = (outcome: CallOutcome["outcome"]): (number | undefined)[] =>
+    runs.flatMap(({ frozenAt, outcomes }) =>
+      frozenAt === undefined ? [] : outcomes
         .filter((it) => it.role === "main" && it.outcome === outcome)
         .map((it) => {
           const at = noticedAt(it, frozenAt);
@@ -92,68 +103,87 @@ function cell(runs: readonly Run[], bad: number): void {
   const waited = main.map(({ sentAt, answeredAt }) =>
     answeredAt && answeredAt - sentAt
   );
-  const every = runs.flatMap(({ fates }) => fates);
+  const every = runs.flatMap(({ outcomes }) => outcomes);
   const executed = (tool: string): string =>
     range(
-      every.filter((it) => it.tool === tool).map(({ begins }) => begins.length),
+      every.filter((it) => it.tool === tool).map(({ executionsStartedAt }) =>
+        executionsStartedAt.length
+      ),
     );
-  row([
-    ...[kind, link, link === "idle" ? "" : ms / 1_000, runs.length],
+  printRow([
+    ...[kind, linkState, linkState === "idle" ? "" : ms / 1_000, runs.length],
     `${many}/${one}/${runs.length - many - one}`,
     ...[count("answered"), count("told"), count("wrong"), count("waits")],
-    ...spread(notices("told")),
-    ...spread(notices("answered")),
-    spread(waited)[1],
-    ...[executed("work"), executed("look"), ended(every).length],
-    ...[share(of(runs, "second")), share(of(runs, "after"))],
-    ...[range(runs.map(({ opened }) => opened))],
-    ...[range(runs.map(({ progress }) => progress)), bad],
+    ...medianAndMax(notices("told")),
+    ...medianAndMax(notices("answered")),
+    medianAndMax(waited)[1],
+    ...[executed("work"), executed("look"), endedWhileExecuting(every).length],
+    ...[
+      answeredShare(outcomesWithRole(runs, "second")),
+      answeredShare(outcomesWithRole(runs, "after")),
+    ],
+    ...[range(runs.map(({ connectionCount }) => connectionCount))],
+    ...[range(runs.map(({ progressCount }) => progressCount)), bad],
   ]);
 }
 
 /** Calls that the proxy ended although the daemon was at them. */
-function ended<F extends Fate>(fates: readonly F[]): F[] {
-  return fates.filter(({ outcome, isAtIt }) =>
-    (outcome === "told" || outcome === "wrong") && isAtIt
+function endedWhileExecuting<F extends CallOutcome>(
+  outcomes: readonly F[],
+): F[] {
+  return outcomes.filter(({ outcome, isStillExecuting }) =>
+    (outcome === "told" || outcome === "wrong") && isStillExecuting
   );
 }
 
 /** What broke a promise in one run, a line each. */
-function problems(run: Run, connections: string | undefined): string[] {
-  const { kind, link, fates, learned } = run;
+function problemsOf(
+  run: LivenessRun,
+  connections: string | undefined,
+): string[] {
+  const { kind, linkState, outcomes, learnedFacts } = run;
   const found: string[] = [];
   // Whoever says that it keeps two has chosen what follows.
   const isChosen = connections === "many" && KEEPS_ONE.includes(kind);
-  for (const fate of fates) {
-    const { id, tool, answers, outcome, said, begins, role } = fate;
-    const times = begins.length;
-    if (answers > 1) found.push(`${id}: ${answers} answers`);
-    if (outcome === "wrong") found.push(`${id}: ${said}`);
+  for (const callOutcome of outcomes) {
+    const {
+      id,
+      tool,
+      responseCount,
+      outcome,
+      wrongResponse,
+      executionsStartedAt,
+      role,
+    } = callOutcome;
+    const times = executionsStartedAt.length;
+    if (responseCount > 1) found.push(`${id}: ${responseCount} answers`);
+    if (outcome === "wrong") found.push(`${id}: ${wrongResponse}`);
     if (tool === "work" && times > 1) {
       found.push(`${id}: executed ${times} times`);
     }
     if (outcome === "answered" && times === 0) {
       found.push(`${id}: answered, and not executed`);
     }
-    const isWhole = link === "living" || role === "before" || role === "after";
+    const isWhole = linkState === "living" || role === "before" ||
+      role === "after";
     if (isWhole && !isChosen && (outcome !== "answered" || times !== 1)) {
       found.push(`${id}: ${outcome}, executed ${times} times`);
     }
   }
-  if (link === "living" && !isChosen) {
-    for (const { id } of ended(fates)) {
+  if (linkState === "living" && !isChosen) {
+    for (const { id } of endedWhileExecuting(outcomes)) {
       found.push(`${id}: ended although the daemon was at it`);
     }
   }
-  const keepsTwo = learned?.connections === "many" && kind !== "frozen" ||
+  const keepsTwo = learnedFacts?.connections === "many" && kind !== "frozen" ||
     kind === "concurrent" && connections !== "one";
-  if (link !== "idle" || !keepsTwo || isChosen) return found;
+  if (linkState !== "idle" || !keepsTwo || isChosen) return found;
   for (
-    const { id, tool, outcome, sentAt, answeredAt = Infinity, role } of fates
+    const { id, tool, outcome, sentAt, answeredAt = Infinity, role } of outcomes
   ) {
     if (role !== "main") continue;
     if (tool === "look" && outcome === "told") found.push(`${id}: told`);
-    if (answeredAt - sentAt <= TARGET_MS) continue;
+    if (answeredAt - sentAt <= DEAD_CONNECTION_TARGET_MS) continue;
     const late = answeredAt === Infinity
       ? "not answered"
       : `answered after ${((answeredAt - sentAt) / 1_000).toFixed(1)} s`;
@@ -163,8 +193,8 @@ function problems(run: Run, connections: string | undefined): string[] {
 }
 
 /** Prints the table; gives the promises that were broken, one line each. */
-export function report(
-  runs: readonly Run[],
+export function reportLiveness(
+  runs: readonly LivenessRun[],
   connections: string | undefined,
 ): string[] {
   print(
@@ -175,27 +205,27 @@ export function report(
       'were answered. "conns": connections that the daemon saw. ' +
       '"steps": messages of progress.\n',
   );
-  row(COLUMNS);
+  printRow(COLUMNS);
   const failures: string[] = [];
   const cells = Map.groupBy(
     runs,
-    ({ kind, link, ms }) => `${kind} ${link} ${ms}`,
+    ({ kind, linkState, ms }) => `${kind} ${linkState} ${ms}`,
   );
   for (const [name, its] of cells) {
     const bad = its.flatMap((run) => {
-      const found = problems(run, connections);
+      const found = problemsOf(run, connections);
       return found.map((it) => `${name} run ${run.number}: ${it}`);
     });
     failures.push(...bad);
-    cell(its, bad.length);
+    printGroup(its, bad.length);
   }
-  const living = runs.filter(({ link }) => link === "living");
-  const all = living.flatMap(({ fates }) => fates);
+  const living = runs.filter(({ linkState }) => linkState === "living");
+  const all = living.flatMap(({ outcomes }) => outcomes);
   print(
     `\n${runs.length} runs, ${
-      runs.flatMap(({ fates }) => fates).length
+      runs.flatMap(({ outcomes }) => outcomes).length
     } calls; over a living link ${
-      ended(all).length
+      endedWhileExecuting(all).length
     } of ${all.length} calls were ended although the daemon was at them.`,
   );
   return failures;

@@ -38,16 +38,20 @@ import { pooledMap } from "@std/async/pool.js";
 import { parseArgs } from "@std/cli/parse_args.js";
 import { type Fault, FAULTS } from "../helpers/faulty_relay.ts";
 import { print } from "../helpers/print.ts";
-import type { Dialect, Program } from "./recovery_client.ts";
-import { planOutages, runFront } from "./recovery_front.ts";
-import { runKills, startDaemonOf } from "./recovery_kill.ts";
-import { type Finding, progress, report } from "./recovery_report.ts";
+import type { Dialect, MeasuredProgram } from "./recovery_client.ts";
+import { planOutages, runOutages } from "./recovery_outages.ts";
+import { runKills, startDaemonFor } from "./recovery_kill.ts";
+import {
+  printProgress,
+  type RecoveryResult,
+  reportRecovery,
+} from "./recovery_report.ts";
 import { freePort } from "../helpers/process.ts";
-import { prng } from "../simulation/clock_and_random.ts";
+import { seededRandom } from "../simulation/scheduler.ts";
 
 const KINDS: readonly string[] = ["kill", ...FAULTS];
 
-function usage(): never {
+function exitWithUsage(): never {
   print(`Say deno task recovery [--kinds ${KINDS.join(",")}] ...`);
   Deno.exit(2);
 }
@@ -65,7 +69,7 @@ const flags = parseArgs(Deno.args, {
   ],
   boolean: ["strict"],
   collect: ["bin"],
-  unknown: usage,
+  unknown: exitWithUsage,
   default: { rounds: "3", kills: "10", dialect: "both", lanes: "12" },
 });
 const rounds = Number(flags.rounds);
@@ -80,45 +84,45 @@ if (
   !Number.isInteger(seed) || dialects.length === 0 ||
   !kinds.every((kind) => KINDS.includes(kind))
 ) {
-  usage();
+  exitWithUsage();
 }
 
 // The source is the source, whatever the tests are told.
 Deno.env.delete("ALWAYSUP_BIN");
 
 /** A program that was given: an executable, or a script for Node. */
-function given(file: string): Program {
+function programOf(file: string): MeasuredProgram {
   const path = Deno.realPathSync(file);
   const isScript = /\.m?js$/.test(path);
   return {
     name: isScript ? "node" : "binary",
-    isOurs: true,
-    logs: flags.logs,
+    isAlwaysup: true,
+    logFolder: flags.logs,
     command: (args) => isScript ? ["node", [path, ...args]] : [path, args],
   };
 }
 
-function programsFor(dialect: Dialect): Program[] {
-  const { logs } = flags;
-  const programs: Program[] = [
-    { name: "source", isOurs: true, logs },
-    ...flags.bin.map(given),
+function programsFor(dialect: Dialect): MeasuredProgram[] {
+  const { logs: logFolder } = flags;
+  const programs: MeasuredProgram[] = [
+    { name: "source", isAlwaysup: true, logFolder },
+    ...flags.bin.map(programOf),
   ];
   if (dialect === "exai") return programs;
   const script = `${import.meta.dirname}/../daemons/bridge.ts`;
   const start = ["run", "--quiet", "--allow-net", script];
   return [...programs, {
     name: "bridge",
-    isOurs: false,
-    logs,
+    isAlwaysup: false,
+    logFolder,
     command: (args) => [Deno.execPath(), [...start, ...args]],
   }];
 }
 
 /** A generator of chance for one kind and dialect, so that its outages are the same whatever else runs. */
-function chance(kind: string, dialect: Dialect): () => number {
+function randomFor(kind: string, dialect: Dialect): () => number {
   const at = KINDS.indexOf(kind) * 2 + (dialect === "mcp" ? 0 : 1);
-  return prng(seed * 100 + at);
+  return seededRandom(seed * 100 + at);
 }
 
 const folder = await Deno.makeTempDir({ prefix: "recovery-" });
@@ -128,14 +132,14 @@ for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
   Deno.addSignalListener(signal, () => Deno.exit(130));
 }
 
-const broken: string[] = [];
+const toolErrors: string[] = [];
 
-async function run(): Promise<Finding[]> {
+async function runAll(): Promise<RecoveryResult[]> {
   await using cleanup = new AsyncDisposableStack();
-  const jobs: (() => Promise<Finding[]>)[] = [];
+  const jobs: (() => Promise<RecoveryResult[]>)[] = [];
   if (kinds.includes("kill")) {
     for (const dialect of dialects) {
-      const random = chance("kill", dialect);
+      const random = randomFor("kill", dialect);
       const programs = programsFor(dialect);
       const journal = `${folder}/kill-${dialect}`;
       jobs.push(() => runKills(dialect, programs, kills, random, journal));
@@ -144,38 +148,41 @@ async function run(): Promise<Finding[]> {
   for (const dialect of dialects) {
     const port = freePort();
     const journal = `${folder}/${dialect}`;
-    cleanup.use(await startDaemonOf(dialect, port, journal));
+    cleanup.use(await startDaemonFor(dialect, port, journal));
     for (const kind of FAULTS.filter((it: Fault) => kinds.includes(it))) {
-      const outages = planOutages(kind, rounds, chance(kind, dialect));
+      const outages = planOutages(kind, rounds, randomFor(kind, dialect));
       for (const program of programsFor(dialect)) {
         jobs.push(async () => [
-          await runFront(kind, dialect, program, port, outages),
+          await runOutages(kind, dialect, program, port, outages),
         ]);
       }
     }
   }
-  const findings: Finding[] = [];
-  const lanes: AsyncIterable<Finding[]> = pooledMap(
+  const results: RecoveryResult[] = [];
+  const lanes: AsyncIterable<RecoveryResult[]> = pooledMap(
     Number(flags.lanes),
     jobs,
-    async (job: () => Promise<Finding[]>) => {
+    async (job: () => Promise<RecoveryResult[]>) => {
       try {
         return await job();
       } catch (error) {
-        broken.push(`the tool itself: ${(error as Error).stack}`);
+        toolErrors.push(`the tool itself: ${(error as Error).stack}`);
         return [];
       }
     },
   );
   for await (const some of lanes) {
-    findings.push(...some);
-    some.forEach(progress);
+    results.push(...some);
+    some.forEach(printProgress);
   }
-  return findings;
+  return results;
 }
 
 if (flags.logs !== undefined) await Deno.mkdir(flags.logs, { recursive: true });
 print(`seed ${seed}`);
-const failures = [...report(await run(), flags.strict), ...broken];
+const failures = [
+  ...reportRecovery(await runAll(), flags.strict),
+  ...toolErrors,
+];
 for (const failure of failures) print(`FAILED ${failure}`);
 Deno.exit(failures.length === 0 ? 0 : 1);

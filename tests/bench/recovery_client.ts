@@ -5,32 +5,32 @@
  * @module
  */
 
-import { type Answer, Proxy } from "../helpers/process.ts";
+import { ProxyProcess, type ReceivedResponse } from "../helpers/process.ts";
 import { valueWithin } from "../helpers/async.ts";
 
 export type Dialect = "mcp" | "exai";
 
 /** A program that is measured: its name in the report, and what starts it. */
-export interface Program {
+export interface MeasuredProgram {
   readonly name: "source" | "binary" | "node" | "bridge";
   /** Whether its wrong and missing answers, and its dials, fail the run. */
-  readonly isOurs: boolean;
+  readonly isAlwaysup: boolean;
   /** The folder for what it writes to stderr, if that is kept. */
-  readonly logs: string | undefined;
+  readonly logFolder: string | undefined;
   /** The command for the flags; without it the proxy's source. */
   readonly command?: (flags: string[]) => [string, string[]];
 }
 
 /** How long answers that nobody waits for are looked out for, in milliseconds. */
-export const STRAGGLERS_MS = 1_000;
+export const LATE_RESPONSE_MS = 1_000;
 
 /** How long an answer is waited for, in milliseconds: the proxy gives up after 45 s, the bridge dials every second. */
-export function limitMs({ isOurs }: Program): number {
-  return isOurs ? 60_000 : 8_000;
+export function responseTimeoutMs({ isAlwaysup }: MeasuredProgram): number {
+  return isAlwaysup ? 60_000 : 8_000;
 }
 
 /** A call that was sent. */
-export interface Call {
+export interface RecoveryCall {
   readonly id: string;
   /** What may come back besides the key: an error, of a call that was in flight. */
   readonly mayFail: boolean;
@@ -41,23 +41,28 @@ export interface Call {
 }
 
 /** Each log line that tells of a dial: one that failed, or one that led to a connection. */
-export const DIAL = /Attempt \d+ |onnected to |Another connection/;
+export const DIAL_LOG_LINE = /Attempt \d+ |onnected to |Another connection/;
 
 /** The ids of what `open` asks. */
-const OPENING = new Set<unknown>([0, "list"]);
+const OPENING_IDS = new Set<unknown>([0, "list"]);
 
 /** A running program with its books. */
-export class Client extends Proxy {
-  readonly calls: Call[] = [];
+export class RecoveryClient extends ProxyProcess {
+  readonly calls: RecoveryCall[] = [];
   readonly #dialect: Dialect;
   readonly #name: string;
   readonly #logs: string | undefined;
 
   /** @param name a text that no other client of the run has */
-  constructor(program: Program, name: string, dialect: Dialect, port: number) {
-    const { command, isOurs } = program;
+  constructor(
+    program: MeasuredProgram,
+    name: string,
+    dialect: Dialect,
+    port: number,
+  ) {
+    const { command, isAlwaysup } = program;
     const flags = ["--url", `ws://127.0.0.1:${port}/`];
-    if (isOurs) flags.push("--dialect", dialect, "--log-level", "debug");
+    if (isAlwaysup) flags.push("--dialect", dialect, "--log-level", "debug");
     super(
       flags,
       {},
@@ -65,27 +70,28 @@ export class Client extends Proxy {
     );
     this.#dialect = dialect;
     this.#name = name;
-    this.#logs = program.logs;
+    this.#logs = program.logFolder;
   }
 
   /** The log lines so far that tell of a dial. */
-  get logged(): number {
-    return this.stderr.all.filter(({ text }) => DIAL.test(text)).length;
+  get loggedDials(): number {
+    return this.stderr.lines.filter(({ text }) => DIAL_LOG_LINE.test(text))
+      .length;
   }
 
   /** Does what every client does first; throws if the daemon does not answer. */
-  async open(): Promise<void> {
+  async connect(): Promise<void> {
     await this.initialize();
-    await this.ask("list", "tools/list");
-    await this.answer("list");
+    await this.request("list", "tools/list");
+    await this.waitForResponse("list");
   }
 
   /** Sends a call that only echoes its id. */
-  async echo(): Promise<Call> {
-    const call = this.#note({ mayFail: false, isUnsafe: false });
+  async callEcho(): Promise<RecoveryCall> {
+    const call = this.#recordCall({ mayFail: false, isUnsafe: false });
     const { id } = call;
     const isMcp = this.#dialect === "mcp";
-    await this.call(id, "echo", isMcp ? { key: id } : { text: id });
+    await this.callTool(id, "echo", isMcp ? { key: id } : { text: id });
     return call;
   }
 
@@ -94,23 +100,24 @@ export class Client extends Proxy {
    *
    * @param ms how long the daemon works on it; one that takes time may be lost
    */
-  async unsafe(ms: number): Promise<Call> {
-    const call = this.#note({ mayFail: ms > 0, isUnsafe: true });
+  async callUnsafe(ms: number): Promise<RecoveryCall> {
+    const call = this.#recordCall({ mayFail: ms > 0, isUnsafe: true });
     const { id } = call;
-    if (this.#dialect === "mcp") await this.call(id, "write", { key: id, ms });
-    else await this.call(id, "sleep", { key: id, ms });
+    if (this.#dialect === "mcp") {
+      await this.callTool(id, "write", { key: id, ms });
+    } else await this.callTool(id, "sleep", { key: id, ms });
     return call;
   }
 
-  #note(kind: Pick<Call, "mayFail" | "isUnsafe">): Call {
+  #recordCall(kind: Pick<RecoveryCall, "mayFail" | "isUnsafe">): RecoveryCall {
     const id = `${this.#name}-${this.calls.length + 1}`;
-    const call: Call = { id, ...kind, sentAt: performance.now() };
+    const call: RecoveryCall = { id, ...kind, sentAt: performance.now() };
     this.calls.push(call);
     return call;
   }
 
-  override async end(): Promise<{ code: number; ms: number }> {
-    const ended = await super.end();
+  override async closeStdin(): Promise<{ code: number; ms: number }> {
+    const ended = await super.closeStdin();
     if (this.#logs !== undefined) {
       const file = `${this.#logs}/${this.#name}.log`;
       await Deno.writeTextFile(file, this.stderr.dump());
@@ -119,9 +126,12 @@ export class Client extends Proxy {
   }
 
   /** Waits for an answer, at most so many milliseconds; gives when it came. */
-  async answered(call: Call, mostMs: number): Promise<number | undefined> {
+  async waitAtMost(
+    call: RecoveryCall,
+    mostMs: number,
+  ): Promise<number | undefined> {
     // That the process has ended is seen by the answer that is missing.
-    const answer = this.answer(call.id).catch(() => undefined);
+    const answer = this.waitForResponse(call.id).catch(() => undefined);
     const found = await valueWithin(answer, mostMs);
     if (found !== undefined) call.answeredAt = found.at;
     return found?.at;
@@ -129,11 +139,11 @@ export class Client extends Proxy {
 
   /** What is wrong with the answers: one line for each that is missing, double, wrong or nobody's. */
   problems(): string[] {
-    const answers = new Map<string, Answer[]>();
+    const answers = new Map<string, ReceivedResponse[]>();
     const problems: string[] = [];
-    for (const { text, at } of this.stdout.all) {
+    for (const { text, at } of this.stdout.lines) {
       const message = JSON.parse(text);
-      if (message.method !== undefined || OPENING.has(message.id)) continue;
+      if (message.method !== undefined || OPENING_IDS.has(message.id)) continue;
       const all = answers.get(message.id) ?? [];
       answers.set(message.id, [...all, { ...message, at }]);
     }
@@ -143,7 +153,7 @@ export class Client extends Proxy {
       if (all.length === 0) problems.push(`${call.id}: no answer`);
       if (all.length > 1) problems.push(`${call.id}: ${all.length} answers`);
       for (const answer of all) {
-        if (this.#isRight(call, answer)) continue;
+        if (this.#isExpected(call, answer)) continue;
         const said = JSON.stringify(answer.result ?? answer.error);
         problems.push(`${call.id}: wrong answer ${said.slice(0, 200)}`);
       }
@@ -152,7 +162,10 @@ export class Client extends Proxy {
     return problems;
   }
 
-  #isRight({ id, mayFail, isUnsafe }: Call, answer: Answer): boolean {
+  #isExpected(
+    { id, mayFail, isUnsafe }: RecoveryCall,
+    answer: ReceivedResponse,
+  ): boolean {
     const { result, error } = answer;
     if (error !== undefined || result.isError === true) return mayFail;
     const text = result.content[0].text;

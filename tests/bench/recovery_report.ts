@@ -6,39 +6,43 @@
  */
 
 import { print } from "../helpers/print.ts";
-import type { Dialect, Program } from "./recovery_client.ts";
+import type { Dialect, MeasuredProgram } from "./recovery_client.ts";
 
 /** Outages in which a dial neither opens nor fails. */
-const SILENT: readonly string[] = ["silent-tcp", "silent-ws", "syn-drop"];
-const TARGET_MS = 1_500;
-const SILENT_TARGET_MS = 3_500;
+const SILENT_OUTAGES: readonly string[] = [
+  "silent-tcp",
+  "silent-ws",
+  "syn-drop",
+];
+const MAX_LAG_MS = 1_500;
+const MAX_SILENT_LAG_MS = 3_500;
 const SHORT_SILENCE_MS = 5_000;
 
 /** The dials that are allowed beside one per `DEMAND_MS` of waiting, and what the backoff table adds while no call waits. */
 const FREE_DIALS = 4;
 const DEMAND_MS = 850;
-const TABLE_MS = [250, 500, 1_000, 2_000, 4_000, 8_000, 16_000];
+const BACKOFF_MS = [250, 500, 1_000, 2_000, 4_000, 8_000, 16_000];
 
 /** One call that waited for the end of an outage. */
-export interface Lag {
+export interface ResponseLag {
   /** From the moment that the daemon could be reached; `undefined`: no answer. */
   readonly ms: number | undefined;
   readonly outageMs: number;
 }
 
 /** How often a client dialed during one outage, or several. */
-export interface Dials {
+export interface DialCounts {
   readonly seen: number;
   readonly allowed: number;
 }
 
 /** What one client did in one kind of outage. */
-export interface Finding {
+export interface RecoveryResult {
   readonly kind: string;
   readonly dialect: Dialect;
-  readonly program: Program;
-  readonly lags: Lag[];
-  readonly dials: Dials[];
+  readonly program: MeasuredProgram;
+  readonly lags: ResponseLag[];
+  readonly dials: DialCounts[];
   readonly problems: string[];
   /** From kill -9 to the error of a call in flight, in milliseconds. */
   readonly errorMs: number[];
@@ -47,13 +51,13 @@ export interface Finding {
 }
 
 /** Starts the books of a client. */
-export function newFinding(
+export function newResult(
   kind: string,
   dialect: Dialect,
-  program: Program,
-): Finding {
-  const books = { lags: [], dials: [], problems: [], errorMs: [], exitMs: [] };
-  return { kind, dialect, program, ...books };
+  program: MeasuredProgram,
+): RecoveryResult {
+  const lists = { lags: [], dials: [], problems: [], errorMs: [], exitMs: [] };
+  return { kind, dialect, program, ...lists };
 }
 
 /**
@@ -64,14 +68,14 @@ export function newFinding(
  * @param unwaitedMs how long none waited while the daemon could not be reached
  */
 export function allowedDials(
-  { dialect }: Pick<Finding, "dialect">,
+  { dialect }: Pick<RecoveryResult, "dialect">,
   outages: number,
   calls: number,
   waitedMs: number,
   unwaitedMs: number,
 ): number {
   let [table, at] = [0, 0];
-  for (const ms of TABLE_MS) {
+  for (const ms of BACKOFF_MS) {
     at += ms;
     if (at <= unwaitedMs) table++;
   }
@@ -82,16 +86,17 @@ export function allowedDials(
 }
 
 function targetMs(kind: string, outageMs: number): number {
-  if (!SILENT.includes(kind)) return TARGET_MS;
-  if (outageMs <= SHORT_SILENCE_MS) return SILENT_TARGET_MS;
-  return Math.max(SILENT_TARGET_MS, outageMs / 2);
+  if (!SILENT_OUTAGES.includes(kind)) return MAX_LAG_MS;
+  if (outageMs <= SHORT_SILENCE_MS) return MAX_SILENT_LAG_MS;
+  return Math.max(MAX_SILENT_LAG_MS, outageMs / 2);
 }
 
 /** One line that says how a client fares, as soon as it is known. */
-export function progress(finding: Finding): void {
-  const { kind, dialect, program, lags } = finding;
+export function printProgress(result: RecoveryResult): void {
+  const { kind, dialect, program, lags } = result;
   const each = lags.map((lag) =>
-    ms(lag.ms) + (lag.outageMs > 0 ? ` after ${ms(lag.outageMs)}` : "")
+    formatMs(lag.ms) +
+    (lag.outageMs > 0 ? ` after ${formatMs(lag.outageMs)}` : "")
   );
   print(`${kind} ${dialect} ${program.name}: ${each.join(", ")}`);
 }
@@ -101,18 +106,18 @@ function quantile(sorted: readonly number[], part: number): number {
   return sorted[Math.max(0, Math.ceil(sorted.length * part) - 1)]!;
 }
 
-function ms(value: number | undefined): string {
+function formatMs(value: number | undefined): string {
   if (value === undefined || !Number.isFinite(value)) return "-";
   return value.toFixed(0);
 }
 
-function sortedLags(lags: readonly Lag[]): number[] {
+function sortedLags(lags: readonly ResponseLag[]): number[] {
   return lags.flatMap((lag) => lag.ms ?? []).sort((a, b) => a - b);
 }
 
 const WIDTHS = [13, 8, 8, 6, 5, 7, 7, 7, 8, 9, 11, 8, 6];
 
-function row(cells: readonly (string | number)[]): void {
+function printRow(cells: readonly (string | number)[]): void {
   print(
     cells.map((cell, i) =>
       i < 3 ? `${cell}`.padEnd(WIDTHS[i]!) : `${cell}`.padStart(WIDTHS[i]!)
@@ -121,16 +126,16 @@ function row(cells: readonly (string | number)[]): void {
 }
 
 /** How many answers came too late or never. */
-function lateness({ kind, lags }: Finding): number {
+function lateCount({ kind, lags }: RecoveryResult): number {
   return lags.filter(({ ms, outageMs }) =>
     ms === undefined || ms > targetMs(kind, outageMs)
   ).length;
 }
 
-function tableRow(finding: Finding): void {
-  const { kind, dialect, program, lags, dials, problems } = finding;
+function printResult(result: RecoveryResult): void {
+  const { kind, dialect, program, lags, dials, problems } = result;
   const all = sortedLags(lags);
-  const isSilent = SILENT.includes(kind);
+  const isSilent = SILENT_OUTAGES.includes(kind);
   const short = lags.filter((lag) => lag.outageMs <= SHORT_SILENCE_MS);
   const long = lags.filter((lag) => lag.outageMs > SHORT_SILENCE_MS);
   const ratios = long.flatMap(({ ms, outageMs }) =>
@@ -138,28 +143,30 @@ function tableRow(finding: Finding): void {
   );
   const worst =
     dials.toSorted((a, b) => b.seen / b.allowed - a.seen / a.allowed)[0];
-  row([
+  printRow([
     kind,
     dialect,
     program.name,
     lags.length,
     lags.length - all.length,
-    ms(quantile(all, 0.5)),
-    ms(quantile(all, 0.95)),
-    ms(all.at(-1)),
-    isSilent ? ms(sortedLags(short).at(-1)) : "",
+    formatMs(quantile(all, 0.5)),
+    formatMs(quantile(all, 0.95)),
+    formatMs(all.at(-1)),
+    isSilent ? formatMs(sortedLags(short).at(-1)) : "",
     isSilent && ratios.length > 0 ? Math.max(...ratios).toFixed(2) : "",
     worst === undefined ? "" : `${worst.seen} of ${worst.allowed}`,
-    lateness(finding),
+    lateCount(result),
     problems.length,
   ]);
 }
 
-function figure(what: string, all: number[]): void {
+function printFigure(what: string, all: number[]): void {
   if (all.length === 0) return;
   all.sort((a, b) => a - b);
   print(
-    `${what}: p50 ${ms(quantile(all, 0.5))} ms, max ${ms(all.at(-1))} ms ` +
+    `${what}: p50 ${formatMs(quantile(all, 0.5))} ms, max ${
+      formatMs(all.at(-1))
+    } ms ` +
       `(${all.length} times)`,
   );
 }
@@ -169,47 +176,47 @@ function figure(what: string, all: number[]): void {
  *
  * @param isStrict whether an answer that comes too late is wrong too
  */
-export function report(
-  findings: readonly Finding[],
+export function reportRecovery(
+  results: readonly RecoveryResult[],
   isStrict: boolean,
 ): string[] {
   print(
     "Lag from the moment that the daemon can be reached to the answer of a " +
       "call that waits, in ms.\n" +
-      `Targets: max ${TARGET_MS}; ${SILENT.join(", ")}: max ` +
-      `${SILENT_TARGET_MS} after up to 5 s of silence ("<=5s"),\nelse at most ` +
-      `half of the silence or ${SILENT_TARGET_MS} (">5s": max of lag / half ` +
+      `Targets: max ${MAX_LAG_MS}; ${SILENT_OUTAGES.join(", ")}: max ` +
+      `${MAX_SILENT_LAG_MS} after up to 5 s of silence ("<=5s"),\nelse at most ` +
+      `half of the silence or ${MAX_SILENT_LAG_MS} (">5s": max of lag / half ` +
       'of the silence). "late": beyond the target.\n',
   );
-  row([
+  printRow([
     ...["kind", "dialect", "client", "calls", "lost", "p50", "p95", "max"],
     ...["<=5s", ">5s", "dials", "late", "bad"],
   ]);
   const failures: string[] = [];
-  for (const finding of findings) {
-    tableRow(finding);
-    const { kind, dialect, program, dials, problems } = finding;
+  for (const result of results) {
+    printResult(result);
+    const { kind, dialect, program, dials, problems } = result;
     const which = `${kind} ${dialect} ${program.name}`;
-    if (!program.isOurs) continue;
+    if (!program.isAlwaysup) continue;
     for (const problem of problems) failures.push(`${which}: ${problem}`);
     for (const { seen, allowed } of dials) {
       if (seen <= allowed) continue;
       failures.push(`${which}: ${seen} dials where ${allowed} are allowed`);
     }
-    const late = lateness(finding);
+    const late = lateCount(result);
     if (isStrict && late > 0) failures.push(`${which}: ${late} late`);
   }
   print("");
-  for (const name of new Set(findings.map(({ program }) => program.name))) {
-    const its = findings.filter(({ program }) => program.name === name);
+  for (const name of new Set(results.map(({ program }) => program.name))) {
+    const its = results.filter(({ program }) => program.name === name);
     const errors = its.flatMap(({ errorMs }) => errorMs);
-    figure(`${name}: kill -9 to the error of the call in flight`, errors);
+    printFigure(`${name}: kill -9 to the error of the call in flight`, errors);
     const [away, there] = [true, false].map((isAway) =>
       its.filter(({ kind }) => (kind === "kill") === isAway)
         .flatMap(({ exitMs }) => exitMs)
     );
-    figure(`${name}: end of stdin to exit, connected`, there!);
-    figure(`${name}: end of stdin to exit, daemon away`, away!);
+    printFigure(`${name}: end of stdin to exit, connected`, there!);
+    printFigure(`${name}: end of stdin to exit, daemon away`, away!);
   }
   return failures;
 }

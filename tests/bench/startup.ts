@@ -10,37 +10,37 @@
  * @module
  */
 
-import { DIST, ROOT, run } from "../../.ci/build/bundle.ts";
+import { DIST, ROOT, runCommand } from "../../.ci/build/bundle.ts";
 import {
-  install,
   installBun,
+  installFolder,
   npmFile,
 } from "../../.ci/build/install_packages.ts";
-import { RawDaemon } from "../helpers/fake_websocket_server.ts";
-import { Child, HELLO } from "../helpers/process.ts";
+import { FakeWebSocketServer } from "../helpers/fake_websocket_server.ts";
+import { ChildProcess, HELLO } from "../helpers/process.ts";
 import { print } from "../helpers/print.ts";
 
 const ROUNDS = Number(Deno.args[0] ?? 21);
 
 /** What starts a program, but for the URL at the end. */
-type Start = readonly [command: string, ...args: string[]];
+type StartCommand = readonly [command: string, ...args: string[]];
 
-interface Form {
+interface MeasuredForm {
   readonly name: string;
-  readonly bare: Start;
-  readonly ours: Start;
+  readonly bare: StartCommand;
+  readonly ours: StartCommand;
 }
 
 /** Builds what is measured. */
-async function forms(folder: string): Promise<Form[]> {
+async function buildForms(folder: string): Promise<MeasuredForm[]> {
   const build = `${ROOT}.ci/build`;
   const daemons = `${ROOT}tests/daemons`;
-  await run(Deno.execPath(), ["run", "-A", `${build}/compile.ts`]);
-  await run(Deno.execPath(), ["run", "-A", `${build}/npm.ts`]);
-  await install("nodes");
+  await runCommand(Deno.execPath(), ["run", "-A", `${build}/compile.ts`]);
+  await runCommand(Deno.execPath(), ["run", "-A", `${build}/npm.ts`]);
+  await installFolder("nodes");
   const node = npmFile("nodes", "node-24/bin/node");
   const bare = `${folder}/bare`;
-  await run(await installBun(), [
+  await runCommand(await installBun(), [
     ...["build", "--compile", `${daemons}/forwarder.mjs`, `--outfile=${bare}`],
   ], { stdout: "null" });
   const deno = Deno.execPath();
@@ -66,14 +66,14 @@ async function forms(folder: string): Promise<Form[]> {
 
 /** Starts a program, waits for its first answer, and looks at its memory. */
 async function measure(
-  [command, ...args]: Start,
+  [command, ...args]: StartCommand,
   url: string,
 ): Promise<{ ms: number; mib: number }> {
   const startedAt = performance.now();
   const env = { ALWAYSUP_CACHE: "off" };
-  await using child = new Child(command, [...args, url], env);
+  await using child = new ChildProcess(command, [...args, url], env);
   await child.write(HELLO);
-  const { at } = await child.stdout.find(() => true);
+  const { at } = await child.stdout.waitForLine(() => true);
   const status = await Deno.readTextFile(`/proc/${child.process.pid}/status`);
   const mib = Number(/VmRSS:\s+(\d+)/.exec(status)![1]) / 1024;
   return { ms: at - startedAt, mib };
@@ -84,9 +84,9 @@ function median(values: number[]): number {
 }
 
 const folder = await Deno.makeTempDir({ prefix: "starts-" });
-await using daemon = new RawDaemon();
+await using daemon = new FakeWebSocketServer();
 print(`medians of ${ROUNDS} rounds     forwarder  alwaysup  ratio`);
-for (const { name, bare, ours } of await forms(folder)) {
+for (const { name, bare, ours } of await buildForms(folder)) {
   const found = { bare: [], ours: [] } as Record<
     "bare" | "ours",
     { ms: number; mib: number }[]

@@ -7,8 +7,8 @@
  * @module
  */
 
-import { RawDaemon } from "../helpers/fake_websocket_server.ts";
-import { Child, HELLO, proxyCommand } from "../helpers/process.ts";
+import { FakeWebSocketServer } from "../helpers/fake_websocket_server.ts";
+import { ChildProcess, HELLO, proxyCommand } from "../helpers/process.ts";
 import { print } from "../helpers/print.ts";
 
 const ROUNDS = Number(Deno.args[0] ?? 11);
@@ -16,7 +16,7 @@ const SEQUENTIAL = 1_000;
 const PIPELINED = 5_000;
 
 /** One round's figures; times in milliseconds, memory in MiB. */
-interface Round {
+interface RoundFigures {
   start: number;
   p50: number;
   p99: number;
@@ -26,17 +26,20 @@ interface Round {
   after: number;
 }
 
-function start(which: "forwarder" | "alwaysup", url: string): Child {
+function startProgram(
+  which: "forwarder" | "alwaysup",
+  url: string,
+): ChildProcess {
   const flags = ["--url", url];
   if (which === "alwaysup") {
-    return new Child(...proxyCommand([...flags, "--cache", "off"]), {});
+    return new ChildProcess(...proxyCommand([...flags, "--cache", "off"]), {});
   }
   const script = `${import.meta.dirname}/../daemons/forwarder.ts`;
   const args = ["run", "--quiet", "--allow-net", script, ...flags];
-  return new Child(Deno.execPath(), args, {});
+  return new ChildProcess(Deno.execPath(), args, {});
 }
 
-function call(id: number, text: string): string {
+function callLine(id: number, text: string): string {
   return `{"jsonrpc":"2.0","id":${id},"method":"x","params":{"t":"${text}"}}\n`;
 }
 
@@ -44,42 +47,42 @@ function median(values: number[]): number {
   return values.toSorted((a, b) => a - b)[values.length >> 1]!;
 }
 
-async function memory(child: Child): Promise<number> {
+async function memoryMiB(child: ChildProcess): Promise<number> {
   const status = await Deno.readTextFile(`/proc/${child.process.pid}/status`);
   return Number(/VmRSS:\s+(\d+)/.exec(status)![1]) / 1024;
 }
 
-async function round(
+async function measureRound(
   which: "forwarder" | "alwaysup",
   url: string,
-): Promise<Round> {
+): Promise<RoundFigures> {
   const startedAt = performance.now();
-  await using child = start(which, url);
+  await using child = startProgram(which, url);
   await child.write(HELLO);
   let seen = 0;
   const answered = async (): Promise<number> =>
-    (await child.stdout.find(() => true, seen++)).at;
+    (await child.stdout.waitForLine(() => true, seen++)).at;
   const startMs = await answered() - startedAt;
   await child.write('{"jsonrpc":"2.0","method":"notifications/initialized"}\n');
-  const idle = await memory(child);
+  const idle = await memoryMiB(child);
   const laps: number[] = [];
   for (let id = 1; id <= SEQUENTIAL; id++) {
     const at = performance.now();
-    await child.write(call(id, "small"));
+    await child.write(callLine(id, "small"));
     laps.push(await answered() - at);
   }
   laps.sort((a, b) => a - b);
   let at = performance.now();
   await child.write(
-    Array.from({ length: PIPELINED }, (_, i) => call(i, "small")).join(""),
+    Array.from({ length: PIPELINED }, (_, i) => callLine(i, "small")).join(""),
   );
   for (let i = 1; i < PIPELINED; i++) await answered();
   const pipelined = await answered() - at;
   at = performance.now();
-  await child.write(call(1, "x".repeat(20_000_000)));
+  await child.write(callLine(1, "x".repeat(20_000_000)));
   const large = await answered() - at;
-  const after = await memory(child);
-  await child.end();
+  const after = await memoryMiB(child);
+  await child.closeStdin();
   return {
     start: startMs,
     p50: laps[SEQUENTIAL >> 1]!,
@@ -91,7 +94,7 @@ async function round(
   };
 }
 
-const ROWS: [name: keyof Round, label: string][] = [
+const ROWS: [name: keyof RoundFigures, label: string][] = [
   ["start", "start to the answer to initialize, ms"],
   ["p50", "one call after the other, median, ms"],
   ["p99", "one call after the other, 99th percentile, ms"],
@@ -101,11 +104,14 @@ const ROWS: [name: keyof Round, label: string][] = [
   ["after", "memory after all that, MiB"],
 ];
 
-await using daemon = new RawDaemon();
-const rounds = { forwarder: [] as Round[], alwaysup: [] as Round[] };
+await using daemon = new FakeWebSocketServer();
+const rounds = {
+  forwarder: [] as RoundFigures[],
+  alwaysup: [] as RoundFigures[],
+};
 for (let i = 0; i < ROUNDS; i++) {
   for (const which of ["forwarder", "alwaysup"] as const) {
-    rounds[which].push(await round(which, daemon.url));
+    rounds[which].push(await measureRound(which, daemon.url));
   }
 }
 print(`medians of ${ROUNDS} rounds${" ".repeat(25)}forwarder  alwaysup  ratio`);

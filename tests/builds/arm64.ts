@@ -11,27 +11,27 @@
  * @module
  */
 
-import { messageOf } from "../../lib/text/error_message.ts";
+import { errorMessageOf } from "../../lib/text/error_message.ts";
 import { assert, assertEquals, assertMatch } from "../helpers/assert.ts";
-import { DIST, ROOT, run, VERSION } from "../../.ci/build/bundle.ts";
+import { DIST, ROOT, runCommand, VERSION } from "../../.ci/build/bundle.ts";
 import { print } from "../helpers/print.ts";
 import {
-  answerAll,
-  type Manners,
-  RawDaemon,
+  FakeWebSocketServer,
+  respondToAll,
+  type ServerBehavior,
 } from "../helpers/fake_websocket_server.ts";
-import { within } from "../helpers/time_limit.ts";
-import { HELLO, Proxy } from "../helpers/process.ts";
+import { withWaitLimit } from "../helpers/time_limit.ts";
+import { HELLO, ProxyProcess } from "../helpers/process.ts";
 
 /** A value for the proxy's timeouts: an emulated program is slow. */
-const SLOW = "5m";
+const EMULATION_TIMEOUT = "5m";
 
 /** What is kept for the next run, and the script that starts the executable. */
-const KEPT = `${DIST}arm64/`;
-const SCRIPT = `${KEPT}alwaysup`;
+const CACHE_FOLDER = `${DIST}arm64/`;
+const SCRIPT = `${CACHE_FOLDER}alwaysup`;
 
 /** Something that an emulated program needs. */
-interface Part {
+interface EmulatorPart {
   /** Its name in `dist/arm64/`. */
   readonly name: string;
   /** Where the packages have it, from the root. */
@@ -42,7 +42,7 @@ interface Part {
   readonly packages: readonly string[];
 }
 
-const EMULATOR: Part = {
+const EMULATOR: EmulatorPart = {
   name: "qemu-aarch64-static",
   path: "usr/bin/qemu-aarch64-static",
   proof: "",
@@ -51,7 +51,7 @@ const EMULATOR: Part = {
 };
 
 /** These packages are `Architecture: all`, so that apt needs no package lists of arm64's. */
-const LIBRARIES: Part = {
+const LIBRARIES: EmulatorPart = {
   name: "libraries",
   path: "usr/aarch64-linux-gnu",
   proof: "/lib/libstdc++.so.6",
@@ -66,7 +66,7 @@ const ADVICE = `install ${EMULATOR.name}, and arm64's C and C++ libraries in ` +
 
 const start = performance.now();
 
-function say(what: string): void {
+function printProgress(what: string): void {
   const seconds = ((performance.now() - start) / 1000).toFixed(2);
   print(`${seconds.padStart(8)} s  ${what}`);
 }
@@ -83,7 +83,7 @@ async function isOnPath(program: string): Promise<boolean> {
 }
 
 /** Runs a command silently. Throws what it complains about if it fails. */
-async function quietly(
+async function runQuietly(
   command: string,
   args: string[],
   cwd: string,
@@ -102,13 +102,13 @@ async function quietly(
 }
 
 /** Downloads parts by apt, which writes only into one folder of ours. */
-async function download(parts: readonly Part[]): Promise<void> {
+async function download(parts: readonly EmulatorPart[]): Promise<void> {
   for (const program of ["apt-get", "dpkg"]) {
     if (await isOnPath(program)) continue;
     throw new Error(`There is no ${program} here to get QEMU with; ${ADVICE}`);
   }
   const names = parts.map(({ name }) => name).join(" and ");
-  say(`apt downloads what dist/arm64/ lacks: ${names}`);
+  printProgress(`apt downloads what dist/arm64/ lacks: ${names}`);
   const work = `${DIST}arm64.new`;
   await Deno.remove(work, { recursive: true }).catch(() => {});
   await Deno.mkdir(`${work}/lists/partial`, { recursive: true });
@@ -126,12 +126,12 @@ async function download(parts: readonly Part[]): Promise<void> {
     ].join("\n"),
   );
   const apt = (...args: string[]): Promise<void> =>
-    quietly("apt-get", ["-qq", "-c", `${work}/apt.conf`, ...args], work);
+    runQuietly("apt-get", ["-qq", "-c", `${work}/apt.conf`, ...args], work);
   try {
     await apt("update");
     for (const part of parts) await unpack(part, work, apt);
   } catch (error) {
-    const why = messageOf(error);
+    const why = errorMessageOf(error);
     throw new Error(`${why}; look at apt's sources and network, or ${ADVICE}`);
   } finally {
     await Deno.remove(work, { recursive: true });
@@ -140,7 +140,7 @@ async function download(parts: readonly Part[]): Promise<void> {
 
 /** Takes one part out of its packages; what is kept of it is complete. */
 async function unpack(
-  { name, path, proof, packages }: Part,
+  { name, path, proof, packages }: EmulatorPart,
   work: string,
   apt: (...args: string[]) => Promise<void>,
 ): Promise<void> {
@@ -150,27 +150,30 @@ async function unpack(
     await apt("download", each);
     for await (const { name: file } of Deno.readDir(work)) {
       if (!file.startsWith(`${each}_`)) continue;
-      await quietly("dpkg", ["-x", file, tree], work);
+      await runQuietly("dpkg", ["-x", file, tree], work);
     }
   }
   if (!await exists(`${tree}/${path}${proof}`)) {
     throw new Error(`There is no ${path}${proof} in ${packages.join(", ")}`);
   }
-  await Deno.rename(await Deno.realPath(`${tree}/${path}`), `${KEPT}${name}`);
+  await Deno.rename(
+    await Deno.realPath(`${tree}/${path}`),
+    `${CACHE_FOLDER}${name}`,
+  );
 }
 
 /** Writes the script that starts the executable by QEMU; first gets what that needs. */
-async function emulate(): Promise<void> {
-  await Deno.mkdir(KEPT, { recursive: true });
+async function writeEmulatorScript(): Promise<void> {
+  await Deno.mkdir(CACHE_FOLDER, { recursive: true });
   const hasEmulator = await isOnPath(EMULATOR.name);
   const hasLibraries = await exists(`/${LIBRARIES.path}${LIBRARIES.proof}`);
   const needed = [
     ...(hasEmulator ? [] : [EMULATOR]),
     ...(hasLibraries ? [] : [LIBRARIES]),
   ];
-  const lacking: Part[] = [];
+  const lacking: EmulatorPart[] = [];
   for (const part of needed) {
-    if (!await exists(`${KEPT}${part.name}`)) lacking.push(part);
+    if (!await exists(`${CACHE_FOLDER}${part.name}`)) lacking.push(part);
   }
   if (lacking.length > 0) await download(lacking);
   const qemu = hasEmulator ? EMULATOR.name : `"$here/${EMULATOR.name}"`;
@@ -186,71 +189,78 @@ async function emulate(): Promise<void> {
 }
 
 /** The program says who it is. */
-async function version(): Promise<void> {
-  await using proxy = new Proxy(["--version"]);
-  assertEquals((await proxy.end()).code, 0, proxy.stderr.dump());
+async function checkVersion(): Promise<void> {
+  await using proxy = new ProxyProcess(["--version"]);
+  assertEquals((await proxy.closeStdin()).code, 0, proxy.stderr.dump());
   const text = proxy.stdout.dump();
   assertMatch(text, new RegExp(`^alwaysup ${VERSION} \\((deno|bun) [\\d.]+, `));
-  say(`--version: ${text}`);
+  printProgress(`--version: ${text}`);
 }
 
 /** The program examines the way to a daemon. */
-async function doctor(): Promise<void> {
-  const answer: Manners["answer"] = (message) =>
+async function checkDoctor(): Promise<void> {
+  const respond: ServerBehavior["respond"] = (message) =>
     message.method === "tools/list"
       ? { id: message.id, result: { tools: [{ name: "x" }] } }
-      : answerAll(message);
-  await using daemon = new RawDaemon({ answer });
+      : respondToAll(message);
+  await using daemon = new FakeWebSocketServer({ respond });
   const home = await Deno.makeTempDir({ prefix: "home-" });
-  await using proxy = new Proxy(["doctor", "--json", "--url", daemon.url], {
+  await using proxy = new ProxyProcess([
+    "doctor",
+    "--json",
+    "--url",
+    daemon.url,
+  ], {
     HOME: home,
   });
-  const { code } = await proxy.end();
-  const [line] = proxy.stdout.all;
+  const { code } = await proxy.closeStdin();
+  const [line] = proxy.stdout.lines;
   const { ok, checks } = JSON.parse(line?.text ?? "{}");
   assert(code === 0 && ok, `${line?.text}\n${proxy.stderr.dump()}`);
   await Deno.remove(home, { recursive: true });
-  say(`doctor --json: ok, ${checks.length} checks`);
+  printProgress(`doctor --json: ok, ${checks.length} checks`);
 }
 
 /** The program holds a client's connection while its daemon is away. */
-async function work(): Promise<void> {
+async function checkProxy(): Promise<void> {
   const flags = ["--initialize-grace", "off"];
   for (const limit of ["handshake-timeout", "queue-timeout"]) {
-    flags.push(`--${limit}`, SLOW);
+    flags.push(`--${limit}`, EMULATION_TIMEOUT);
   }
   // No `using`: a daemon that closes waits for its clients, and one that hangs
   // would hide what failed.
-  const daemon = new RawDaemon();
+  const daemon = new FakeWebSocketServer();
   const { port, url } = daemon;
-  await using proxy = new Proxy(["--url", url, ...flags]);
+  await using proxy = new ProxyProcess(["--url", url, ...flags]);
   await proxy.write(HELLO);
-  const { result } = await proxy.answer(0);
+  const { result } = await proxy.waitForResponse(0);
   assertEquals(result.serverInfo.name, "raw");
-  await proxy.tell({ jsonrpc: "2.0", method: "notifications/initialized" });
-  say("The daemon answers initialize");
-  await proxy.ask(1, "x", { n: 1 });
-  assertEquals((await proxy.answer(1)).result, { n: 1 });
-  say("The daemon answers a request");
-  await within(daemon[Symbol.asyncDispose](), "the daemon to end");
+  await proxy.send({ jsonrpc: "2.0", method: "notifications/initialized" });
+  printProgress("The daemon answers initialize");
+  await proxy.request(1, "x", { n: 1 });
+  assertEquals((await proxy.waitForResponse(1)).result, { n: 1 });
+  printProgress("The daemon answers a request");
+  await withWaitLimit(daemon[Symbol.asyncDispose](), "the daemon to end");
   const isLost = (line: string): boolean => line.includes("Lost the WebSocket");
-  await proxy.stderr.find(isLost);
-  await proxy.ask(2, "x", { n: 2 });
+  await proxy.stderr.waitForLine(isLost);
+  await proxy.request(2, "x", { n: 2 });
   // The proxy answers this one itself, when it has read the one before.
-  await proxy.ask(3, "ping");
-  assertEquals((await proxy.answer(3)).result, {});
-  const ids = proxy.stdout.all.map(({ text }) => JSON.parse(text).id);
+  await proxy.request(3, "ping");
+  assertEquals((await proxy.waitForResponse(3)).result, {});
+  const ids = proxy.stdout.lines.map(({ text }) => JSON.parse(text).id);
   assert(!ids.includes(2), "a request has an answer without a daemon");
-  say("The daemon goes away, and a request waits");
-  const again = new RawDaemon({}, port);
-  assertEquals((await proxy.answer(2)).result, { n: 2 });
+  printProgress("The daemon goes away, and a request waits");
+  const again = new FakeWebSocketServer({}, port);
+  assertEquals((await proxy.waitForResponse(2)).result, { n: 2 });
   assert(again.messages.some(({ method }) => method === "x"), "not asked");
-  say("The daemon comes back on the same port, and answers that request");
-  const { code } = await proxy.end();
+  printProgress(
+    "The daemon comes back on the same port, and answers that request",
+  );
+  const { code } = await proxy.closeStdin();
   assertEquals(code, 0, proxy.stderr.dump());
-  for (const { text } of proxy.stdout.all) JSON.parse(text);
-  say("stdin ends, and the exit code is 0");
-  await within(again[Symbol.asyncDispose](), "the daemon to end");
+  for (const { text } of proxy.stdout.lines) JSON.parse(text);
+  printProgress("stdin ends, and the exit code is 0");
+  await withWaitLimit(again[Symbol.asyncDispose](), "the daemon to end");
 }
 
 async function main(): Promise<void> {
@@ -261,17 +271,19 @@ async function main(): Promise<void> {
     );
   }
   const isEmulated = arch !== "aarch64";
-  if (isEmulated) await emulate();
+  if (isEmulated) await writeEmulatorScript();
   const compile = `${ROOT}.ci/build/compile.ts`;
-  await run(Deno.execPath(), [
+  await runCommand(Deno.execPath(), [
     ...["run", "--quiet", "-A", compile, "--target", "linux-arm64"],
   ]);
   const program = isEmulated ? SCRIPT : `${DIST}alwaysup-linux-arm64`;
   Deno.env.set("ALWAYSUP_BIN", program);
-  say(`The executable runs ${isEmulated ? "under QEMU" : "as it is"}`);
-  await version();
-  await doctor();
-  await work();
+  printProgress(
+    `The executable runs ${isEmulated ? "under QEMU" : "as it is"}`,
+  );
+  await checkVersion();
+  await checkDoctor();
+  await checkProxy();
 }
 
 try {
@@ -279,6 +291,6 @@ try {
   print("\nThe arm64 executable works.");
   Deno.exit(0);
 } catch (error) {
-  print(`\narm64: ${messageOf(error)}`);
+  print(`\narm64: ${errorMessageOf(error)}`);
   Deno.exit(1);
 }

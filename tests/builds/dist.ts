@@ -6,11 +6,11 @@
  */
 
 import { assert, assertEquals, assertMatch } from "../helpers/assert.ts";
-import { DIST, output, ROOT, VERSION } from "../../.ci/build/bundle.ts";
+import { DIST, outputOf, ROOT, VERSION } from "../../.ci/build/bundle.ts";
 import { npmFile } from "../../.ci/build/install_packages.ts";
-import { RawDaemon } from "../helpers/fake_websocket_server.ts";
+import { FakeWebSocketServer } from "../helpers/fake_websocket_server.ts";
 import { test } from "../helpers/time_limit.ts";
-import { Proxy } from "../helpers/process.ts";
+import { ProxyProcess } from "../helpers/process.ts";
 
 const BINARIES = [
   ...["alwaysup-linux-arm64", "alwaysup-linux-x64", "alwaysup-macos-arm64"],
@@ -18,7 +18,7 @@ const BINARIES = [
 ];
 
 /** Runs a script in a folder of its own, which is its home. */
-async function shell(
+async function runScript(
   script: string,
   home: string,
 ): Promise<{ success: boolean; text: string }> {
@@ -78,14 +78,14 @@ test("README: its way to install verifies what it downloads", async () => {
   assert(here !== script);
   const home = await Deno.makeTempDir({ prefix: "home-" });
   isBroken = true;
-  const refused = await shell(here, home);
+  const refused = await runScript(here, home);
   assertEquals(refused.success, false, refused.text);
   const installed = `${home}/.local/bin/alwaysup`;
-  assertEquals(await output(installed, ["--version"]), undefined);
+  assertEquals(await outputOf(installed, ["--version"]), undefined);
   isBroken = false;
-  const { success, text } = await shell(here, home);
+  const { success, text } = await runScript(here, home);
   assertEquals(success, true, text);
-  const version = await output(installed, ["--version"]);
+  const version = await outputOf(installed, ["--version"]);
   assertMatch(
     version!,
     new RegExp(
@@ -96,49 +96,49 @@ test("README: its way to install verifies what it downloads", async () => {
 });
 
 /** The folder of a version of Node in `tests/npm/nodes`. */
-function nodeBin(version: 20 | 22 | 24): string {
+function nodeFolder(version: 20 | 22 | 24): string {
   return npmFile("nodes", `node-${version}/bin`);
 }
 
 test("npm package: it installs offline, and its command starts outside this folder", async () => {
   const home = await Deno.makeTempDir({ prefix: "npm-" });
-  const pack = await shell(`npm pack --silent "${DIST}npm"`, home);
+  const pack = await runScript(`npm pack --silent "${DIST}npm"`, home);
   assertEquals(pack.success, true, pack.text);
   const archive = `alwaysup-${VERSION}.tgz`;
-  const install = await shell(
+  const install = await runScript(
     `npm install --offline --silent --no-fund --no-audit ./${archive}`,
     home,
   );
   assertEquals(install.success, true, install.text);
-  await using daemon = new RawDaemon({ echo: undefined });
+  await using daemon = new FakeWebSocketServer({ echo: undefined });
   const bin = `${home}/node_modules/.bin/alwaysup`;
-  const PATH = `${nodeBin(24)}:${Deno.env.get("PATH")}`;
-  await using proxy = new Proxy([], { PATH }, () => [
+  const PATH = `${nodeFolder(24)}:${Deno.env.get("PATH")}`;
+  await using proxy = new ProxyProcess([], { PATH }, () => [
     "sh",
     ["-c", 'cd "$1" && exec "$2" --url "$3"', "sh", home, bin, daemon.url],
   ]);
   await proxy.initialize();
-  await proxy.ask(1, "x", { n: 1 });
-  assertEquals((await proxy.answer(1)).result, { n: 1 });
-  await proxy.end();
-  const lines = await shell(`PATH="${PATH}" "${bin}" --version`, home);
+  await proxy.request(1, "x", { n: 1 });
+  assertEquals((await proxy.waitForResponse(1)).result, { n: 1 });
+  await proxy.closeStdin();
+  const lines = await runScript(`PATH="${PATH}" "${bin}" --version`, home);
   assertMatch(lines.text, /^alwaysup .* \(node 24\./);
   await Deno.remove(home, { recursive: true });
 });
 
 test("npm package: the oldest Node that it claims runs it, the one before says why not", async () => {
-  await using daemon = new RawDaemon();
+  await using daemon = new FakeWebSocketServer();
   const file = `${DIST}npm/alwaysup.js`;
-  await using proxy = new Proxy([], {}, () => [
-    `${nodeBin(22)}/node`,
+  await using proxy = new ProxyProcess([], {}, () => [
+    `${nodeFolder(22)}/node`,
     [file, "--url", daemon.url],
   ]);
   assertEquals((await proxy.initialize()).result.serverInfo.name, "raw");
-  await proxy.end();
+  await proxy.closeStdin();
   const home = await Deno.makeTempDir({ prefix: "node-" });
   for (const args of ["", "doctor", "--version"]) {
-    const old = `"${nodeBin(20)}/node" "${file}" ${args}`;
-    const { success, text } = await shell(old, home);
+    const old = `"${nodeFolder(20)}/node" "${file}" ${args}`;
+    const { success, text } = await runScript(old, home);
     assertEquals(success, false);
     assertMatch(
       text,

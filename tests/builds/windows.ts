@@ -7,20 +7,20 @@
  */
 
 import { print } from "../helpers/print.ts";
-import { whyNoWindows, Windows } from "./windows_executable.ts";
+import { Windows, windowsSkipReason } from "./windows_executable.ts";
 
-const why = await whyNoWindows();
-if (why === undefined) {
+const skipReason = await windowsSkipReason();
+if (skipReason === undefined) {
   const windows = await Windows.start();
   Deno.test.afterAll(() => windows[Symbol.asyncDispose]());
-  const { starts } = await import("./windows/starts.ts");
-  const { outages } = await import("./windows/outages.ts");
-  const { files } = await import("./windows/files.ts");
-  const { traffic } = await import("./windows/traffic.ts");
-  starts(windows);
-  outages(windows);
-  files(windows);
-  traffic(windows);
+  const { registerStartTests } = await import("./windows/starts.ts");
+  const { registerOutageTests } = await import("./windows/outages.ts");
+  const { registerFileTests } = await import("./windows/files.ts");
+  const { registerTrafficTests } = await import("./windows/traffic.ts");
+  registerStartTests(windows);
+  registerOutageTests(windows);
+  registerFileTests(windows);
+  registerTrafficTests(windows);
 } else {
-  print(`Skipped: ${why}.`);
+  print(`Skipped: ${skipReason}.`);
 }

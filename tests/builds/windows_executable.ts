@@ -6,31 +6,31 @@
  */
 
 import { assertEquals } from "../helpers/assert.ts";
-import { DIST, ROOT, run } from "../../.ci/build/bundle.ts";
-import { Rig } from "../helpers/mcp_process.ts";
+import { DIST, ROOT, runCommand } from "../../.ci/build/bundle.ts";
+import { ProxyAndDaemon } from "../helpers/mcp_process.ts";
 import {
-  Child,
+  ChildProcess,
   freePort,
-  Proxy,
+  ProxyProcess,
   type Spawn,
-  spawnHere,
+  spawnNative,
 } from "../helpers/process.ts";
-import { whyNoWine, Wine, winePath, WineProgram } from "./wine.ts";
+import { Wine, winePath, WineProgram, wineSkipReason } from "./wine.ts";
 
 const IS_WINDOWS = Deno.build.os === "windows";
 const TARGET = "windows-x64";
 const FILE = `${DIST}alwaysup-${TARGET}.exe`;
 
 /** Why Windows programs cannot run here, and what to install; `undefined` if they can. */
-export async function whyNoWindows(): Promise<string | undefined> {
+export async function windowsSkipReason(): Promise<string | undefined> {
   if (IS_WINDOWS) return undefined;
   const { os, arch } = Deno.build;
-  if (os === "linux" && arch === "x86_64") return await whyNoWine();
+  if (os === "linux" && arch === "x86_64") return await wineSkipReason();
   return `a Windows program runs on Windows and on x64 Linux, not on ${os} ${arch}`;
 }
 
 /** What a run of a program to its end gives. */
-export interface Outcome {
+export interface RunResult {
   readonly code: number;
   readonly stdout: string;
   readonly stderr: string;
@@ -40,15 +40,15 @@ export interface Outcome {
  * The environment of a proxy whose dials may be refused: Wine 8 does not tell a
  * program that its dial was refused where that comes before the program asks.
  */
-export const REFUSED: Readonly<Record<string, string>> = IS_WINDOWS
+export const DISABLED_FEATURES: Readonly<Record<string, string>> = IS_WINDOWS
   ? {}
   : { ALWAYSUP_HANDSHAKE_TIMEOUT: "500ms" };
 
 /** A proxy whose stdout must have nothing but JSON-RPC in it. */
-class StrictProxy extends Proxy {
+class StrictProxy extends ProxyProcess {
   override async [Symbol.asyncDispose](): Promise<void> {
     await super[Symbol.asyncDispose]();
-    for (const { text } of this.stdout.all) {
+    for (const { text } of this.stdout.lines) {
       assertEquals(JSON.parse(text).jsonrpc, "2.0", text.slice(0, 300));
     }
   }
@@ -68,7 +68,7 @@ export class Windows implements AsyncDisposable {
     const runtime = IS_WINDOWS ? [] : ["--runtime", "bun"];
     const compile = `${ROOT}.ci/build/compile.ts`;
     const make = (): Promise<void> =>
-      run(Deno.execPath(), [
+      runCommand(Deno.execPath(), [
         ...["run", "--quiet", "-A", compile, "--target", TARGET, ...runtime],
       ]);
     if (!IS_WINDOWS) return new Windows(await Wine.start(FILE, make));
@@ -87,33 +87,36 @@ export class Windows implements AsyncDisposable {
 
   /** Starts a Windows program with pipes. */
   readonly #spawn: Spawn = (...command) =>
-    (this.#wine?.spawn ?? spawnHere)(...command);
+    (this.#wine?.spawn ?? spawnNative)(...command);
 
   /** A proxy with a client that is the test. */
   proxy(
     args: string[],
     env: Record<string, string> = {},
     program: string = this.program,
-  ): Proxy {
+  ): ProxyProcess {
     return new StrictProxy([], env, () => [program, args], this.#spawn);
   }
 
   /** Has nobody read a program's stdout for a while; on Windows itself, the test reads it on. */
-  async hold({ process }: Child): Promise<void> {
-    if (process instanceof WineProgram) await process.hold();
+  async pauseReading({ process }: ChildProcess): Promise<void> {
+    if (process instanceof WineProgram) await process.pauseReading();
   }
 
   /** Has its stdout read again. */
-  async resume({ process }: Child): Promise<void> {
-    if (process instanceof WineProgram) await process.resume();
+  async resumeReading({ process }: ChildProcess): Promise<void> {
+    if (process instanceof WineProgram) await process.resumeReading();
   }
 
   /** A proxy, and a daemon that can be killed and started again. */
-  rig(flags: string[] = [], env: Record<string, string> = {}): Rig {
+  proxyAndDaemon(
+    flags: string[] = [],
+    env: Record<string, string> = {},
+  ): ProxyAndDaemon {
     const port = freePort();
-    const start = (args: string[], env: Record<string, string>): Proxy =>
-      this.proxy(args, { ...REFUSED, ...env });
-    return new Rig(flags, env, port, port, start);
+    const start = (args: string[], env: Record<string, string>): ProxyProcess =>
+      this.proxy(args, { ...DISABLED_FEATURES, ...env });
+    return new ProxyAndDaemon(flags, env, port, port, start);
   }
 
   /** Runs the program, or another one, until it ends by itself; in a folder, if it is named. */
@@ -121,14 +124,14 @@ export class Windows implements AsyncDisposable {
     args: string[],
     env: Record<string, string> = {},
     at: { readonly program?: string; readonly folder?: string } = {},
-  ): Promise<Outcome> {
+  ): Promise<RunResult> {
     const { program = this.program, folder } = at;
     const spawn: Spawn = (command, args, env) =>
       this.#spawn(command, args, env, folder);
-    await using child = new Child(program, args, env, spawn);
-    const { code } = await child.end();
-    const [stdout, stderr] = [child.stdout, child.stderr].map(({ all }) =>
-      all.map(({ text }) => `${text}\n`).join("")
+    await using child = new ChildProcess(program, args, env, spawn);
+    const { code } = await child.closeStdin();
+    const [stdout, stderr] = [child.stdout, child.stderr].map(({ lines }) =>
+      lines.map(({ text }) => `${text}\n`).join("")
     );
     return { code, stdout: stdout!, stderr: stderr! };
   }
@@ -138,11 +141,17 @@ export class Windows implements AsyncDisposable {
     file: string,
     args: string[],
     env: Record<string, string> = {},
-  ): Child {
+  ): ChildProcess {
     const path = this.path(`${ROOT}tests/builds/${file}`);
     return IS_WINDOWS
-      ? new Child(Deno.execPath(), ["run", "--quiet", "-A", path, ...args], env)
-      : new Child(
+      ? new ChildProcess(Deno.execPath(), [
+        "run",
+        "--quiet",
+        "-A",
+        path,
+        ...args,
+      ], env)
+      : new ChildProcess(
         this.program,
         [path, ...args],
         { ...env, BUN_BE_BUN: "1" },
@@ -156,7 +165,7 @@ export class Windows implements AsyncDisposable {
 }
 
 /** A user's folder, whose name has a space and an umlaut. */
-export class Home implements AsyncDisposable {
+export class UserFolder implements AsyncDisposable {
   readonly folder: string = Deno.makeTempDirSync({ prefix: "J\u00fcrgen M " });
   readonly #windows: Windows;
 
@@ -171,7 +180,7 @@ export class Home implements AsyncDisposable {
   }
 
   /** Writes a file, and gives its path as Windows has it. */
-  async put(text: string | Uint8Array, ...names: string[]): Promise<string> {
+  async write(text: string | Uint8Array, ...names: string[]): Promise<string> {
     const { path, name } = this.file(...names);
     await Deno.mkdir(path.slice(0, path.lastIndexOf("/")), { recursive: true });
     if (typeof text === "string") await Deno.writeTextFile(path, text);
@@ -180,7 +189,7 @@ export class Home implements AsyncDisposable {
   }
 
   /** Copies a program into a folder, and gives its path as Windows has it. */
-  async copy(file: string, ...names: string[]): Promise<string> {
+  async copyProgram(file: string, ...names: string[]): Promise<string> {
     const { path } = this.file(...names);
     await Deno.mkdir(path, { recursive: true });
     await Deno.copyFile(file, `${path}/alwaysup.exe`);
@@ -193,18 +202,18 @@ export class Home implements AsyncDisposable {
   }
 
   /** The names of all files in it, or in a folder of it, from it. */
-  async all(...names: string[]): Promise<string[]> {
+  async fileNames(...names: string[]): Promise<string[]> {
     const found: string[] = [];
     const { path } = this.file(...names);
     for await (const { name, isDirectory } of Deno.readDir(path)) {
-      if (isDirectory) found.push(...await this.all(...names, name));
+      if (isDirectory) found.push(...await this.fileNames(...names, name));
       else found.push([...names, name].join("/"));
     }
     return found.toSorted();
   }
 
   /** Resolves when a file of such a name is made in a folder of it. */
-  async seen(name: RegExp, ...names: string[]): Promise<void> {
+  async waitForFile(name: RegExp, ...names: string[]): Promise<void> {
     using watcher = Deno.watchFs(this.file(...names).path);
     for await (const { paths } of watcher) {
       if (paths.some((path) => name.test(path))) return;

@@ -8,11 +8,15 @@
  * @module
  */
 
-import { messageOf } from "../../lib/text/error_message.ts";
-import { DIST, output, ROOT } from "../../.ci/build/bundle.ts";
-import { within } from "../helpers/time_limit.ts";
+import { errorMessageOf } from "../../lib/text/error_message.ts";
+import { DIST, outputOf, ROOT } from "../../.ci/build/bundle.ts";
+import { withWaitLimit } from "../helpers/time_limit.ts";
 import { print } from "../helpers/print.ts";
-import { Lines, type Program, type Spawn } from "../helpers/process.ts";
+import {
+  OutputLines,
+  type Spawn,
+  type SpawnedProcess,
+} from "../helpers/process.ts";
 
 /** The first version of Wine that has all that the program imports. */
 const COMPLETE = 9;
@@ -33,19 +37,19 @@ const ENV = {
 async function versionOfWine(): Promise<number | undefined> {
   // One that the caller has set may be wrong, and this is no use of it.
   Deno.env.delete("WINEPREFIX");
-  const text = await output("wine", ["--version"]);
+  const text = await outputOf("wine", ["--version"]);
   const version = /\d+/.exec(text ?? "")?.[0];
   return version === undefined ? undefined : Number(version);
 }
 
 /** Why there is no Wine to use here, and what to install; `undefined` if there is. */
-export async function whyNoWine(): Promise<string | undefined> {
+export async function wineSkipReason(): Promise<string | undefined> {
   const version = await versionOfWine();
   if (version === undefined) {
     return "there is no wine on PATH; install Debian's wine and wine64, or the like";
   }
   if (version >= COMPLETE) return undefined;
-  if (await output(COMPILER, ["--version"]) !== undefined) return undefined;
+  if (await outputOf(COMPILER, ["--version"]) !== undefined) return undefined;
   return `Wine ${version} lacks bcryptprimitives.dll, and there is no ${COMPILER} ` +
     "on PATH to make it; install Debian's gcc-mingw-w64-x86-64-win32, or a " +
     `Wine of version ${COMPLETE} or newer`;
@@ -57,7 +61,7 @@ export function winePath(path: string): string {
 }
 
 /** Runs a command of Wine's to its end. Throws if it fails. */
-async function wine(
+async function runWine(
   prefix: string,
   command: string,
   ...args: string[]
@@ -80,37 +84,47 @@ async function makePrefix(): Promise<void> {
   print("Wine makes its folder, dist/wine/, once");
   const next = `${PREFIX}.new`;
   await Deno.remove(next, { recursive: true }).catch(() => {});
-  await wine(next, "wineboot", "--init");
+  await runWine(next, "wineboot", "--init");
   const system = `${next}/drive_c/windows/system32`;
   if ((await versionOfWine() ?? 0) < COMPLETE) {
-    await wine(next, COMPILER, ...[
+    await runWine(next, COMPILER, ...[
       ...["-shared", "-o", `${system}/bcryptprimitives.dll`],
       ...[`${import.meta.dirname}/wine/bcryptprimitives.c`, "-ladvapi32"],
     ]);
   }
   const key = "HKCU\\Software\\Wine";
-  await wine(next, "wine", "reg", "add", key, "/v", "Version", "/d", "win10");
+  await runWine(
+    next,
+    "wine",
+    "reg",
+    "add",
+    key,
+    "/v",
+    "Version",
+    "/d",
+    "win10",
+  );
   // Its files are whole when its server has ended.
-  await wine(next, "wineserver", "--wait");
+  await runWine(next, "wineserver", "--wait");
   await Deno.rename(next, PREFIX);
 }
 
 /** Ends whatever runs in our folder of Wine's: also what a run has left that was killed itself. */
-async function endAll(): Promise<void> {
+async function endWineServer(): Promise<void> {
   // It fails where nothing runs.
-  await wine(PREFIX, "wineserver", "--kill").catch(() => {});
-  await wine(PREFIX, "wineserver", "--wait");
+  await runWine(PREFIX, "wineserver", "--kill").catch(() => {});
+  await runWine(PREFIX, "wineserver", "--wait");
 }
 
 /** A Wine that runs. */
 export class Wine implements AsyncDisposable {
   readonly #lock: Deno.FsFile;
   readonly #parent: Deno.ChildProcess;
-  readonly #output: Lines;
+  readonly #output: OutputLines;
   readonly #connection: Deno.TcpConn;
   readonly #writer: WritableStreamDefaultWriter<Uint8Array>;
   readonly #programs = new Map<number, WineProgram>();
-  readonly #isOver: Promise<void>;
+  readonly #hasEnded: Promise<void>;
   #count = 0;
 
   private constructor(
@@ -120,10 +134,10 @@ export class Wine implements AsyncDisposable {
   ) {
     this.#lock = lock;
     this.#parent = parent;
-    this.#output = new Lines(parent.stderr);
+    this.#output = new OutputLines(parent.stderr);
     this.#connection = connection;
     this.#writer = connection.writable.getWriter();
-    this.#isOver = this.#receive();
+    this.#hasEnded = this.#receive();
   }
 
   /**
@@ -138,7 +152,7 @@ export class Wine implements AsyncDisposable {
     const lock = await Deno.open(`${DIST}wine.lock`, options);
     await lock.lock(true);
     await makePrefix();
-    await endAll();
+    await endWineServer();
     await make();
     using listener = Deno.listen({ port: 0, hostname: "127.0.0.1" });
     const script = `${import.meta.dirname}/wine/parent.ts`;
@@ -151,7 +165,7 @@ export class Wine implements AsyncDisposable {
     }).spawn();
     const accepted = listener.accept().catch(() => undefined);
     const ended = parent.status.then(() => undefined);
-    const connection = await within(
+    const connection = await withWaitLimit(
       Promise.race([accepted, ended]),
       "the Windows parent",
     );
@@ -178,12 +192,12 @@ export class Wine implements AsyncDisposable {
   };
 
   async #send(id: number, kind: string, bytes: Uint8Array): Promise<void> {
-    const frame = new Uint8Array(HEAD + bytes.length);
+    const frame = new Uint8Array(HEADER_BYTES + bytes.length);
     const view = new DataView(frame.buffer);
     view.setUint32(0, bytes.length);
     view.setUint32(4, id);
     view.setUint8(8, kind.charCodeAt(0));
-    frame.set(bytes, HEAD);
+    frame.set(bytes, HEADER_BYTES);
     await this.#writer.write(frame);
   }
 
@@ -195,17 +209,17 @@ export class Wine implements AsyncDisposable {
     };
     try {
       for (;;) {
-        const head = await exactly(HEAD);
+        const head = await exactly(HEADER_BYTES);
         if (head === undefined) break;
         const view = new DataView(head.buffer);
         const size = view.getUint32(0);
         const bytes = size === 0 ? new Uint8Array() : await exactly(size);
         if (bytes === undefined) break;
         const kind = String.fromCharCode(view.getUint8(8));
-        this.#programs.get(view.getUint32(4))?.take(kind, bytes);
+        this.#programs.get(view.getUint32(4))?.handleFrame(kind, bytes);
       }
     } catch (error) {
-      print(`wine: ${messageOf(error)}`);
+      print(`wine: ${errorMessageOf(error)}`);
     }
     const why = new Error(`The Windows parent ended:\n${this.#output.dump()}`);
     for (const program of this.#programs.values()) program.fail(why);
@@ -215,16 +229,16 @@ export class Wine implements AsyncDisposable {
     // The parent ends what runs, and itself.
     await this.#connection.closeWrite().catch(() => {});
     // That closes the connection, too.
-    await this.#isOver;
-    await within(this.#parent.status, "the Windows parent to end");
+    await this.#hasEnded;
+    await withWaitLimit(this.#parent.status, "the Windows parent to end");
     await this.#output.done;
-    await endAll();
+    await endWineServer();
     this.#lock.close();
   }
 }
 
 /** How long a frame's head is, in bytes. */
-const HEAD = 9;
+const HEADER_BYTES = 9;
 
 /**
  * A program under Wine. What goes to it: `s`, start; `i`, stdin; `I`, its end;
@@ -232,7 +246,7 @@ const HEAD = 9;
  * its number; `f`, why it could not be started; `o` and `O`, stdout and its end;
  * `e` and `E`, the same of stderr; `x`, its exit code.
  */
-export class WineProgram implements Program {
+export class WineProgram implements SpawnedProcess {
   readonly stdin: WritableStream<Uint8Array>;
   readonly stdout: ReadableStream<Uint8Array>;
   readonly stderr: ReadableStream<Uint8Array>;
@@ -247,7 +261,7 @@ export class WineProgram implements Program {
     this.#send = send;
     this.stdin = new WritableStream({
       write: (bytes) => send("i", bytes),
-      close: () => this.#tell("I"),
+      close: () => this.#sendEmpty("I"),
     });
     const read = (kind: string): ReadableStream<Uint8Array> =>
       new ReadableStream({
@@ -260,27 +274,27 @@ export class WineProgram implements Program {
     this.status = this.#ended.promise;
   }
 
-  #tell(kind: string): Promise<void> {
+  #sendEmpty(kind: string): Promise<void> {
     return this.#send(kind, new Uint8Array());
   }
 
   /** Windows has no signals: whatever is sent ends it at once. */
   kill(_signal: Deno.Signal): void {
-    void this.#tell("k");
+    void this.#sendEmpty("k");
   }
 
   /** Has nobody read its stdout for a while. */
-  async hold(): Promise<void> {
-    await this.#tell("h");
+  async pauseReading(): Promise<void> {
+    await this.#sendEmpty("h");
   }
 
   /** Has its stdout read again. */
-  async resume(): Promise<void> {
-    await this.#tell("r");
+  async resumeReading(): Promise<void> {
+    await this.#sendEmpty("r");
   }
 
   /** Takes what its parent says of it. */
-  take(kind: string, bytes: Uint8Array): void {
+  handleFrame(kind: string, bytes: Uint8Array): void {
     const text = (): string => new TextDecoder().decode(bytes);
     switch (kind) {
       case "o":

@@ -16,13 +16,20 @@
 
 import { assert, assertEquals } from "../helpers/assert.ts";
 import { GROWTH_LIMIT, growthOf } from "./measure.ts";
-import { OUTPUTS } from "./outputs.ts";
-import { SESSIONS } from "./sessions.ts";
-import { SETTING_READERS } from "./settings.ts";
-import { TEXTS } from "./texts.ts";
+import { OUTPUT_CASES } from "./outputs.ts";
+import { SESSION_CASES } from "./sessions.ts";
+import { SETTING_CASES } from "./settings.ts";
+import { TEXT_CASES } from "./texts.ts";
 import { test } from "../helpers/no_permissions.ts";
 
-for (const reader of [...TEXTS, ...OUTPUTS, ...SESSIONS, ...SETTING_READERS]) {
+for (
+  const reader of [
+    ...TEXT_CASES,
+    ...OUTPUT_CASES,
+    ...SESSION_CASES,
+    ...SETTING_CASES,
+  ]
+) {
   test(`Complexity: ${reader.name} takes linear time`, () => {
     const growth = growthOf(reader);
     assert(growth < GROWTH_LIMIT, `${growth.toFixed(1)} times the time`);
@@ -32,8 +39,8 @@ for (const reader of [...TEXTS, ...OUTPUTS, ...SESSIONS, ...SETTING_READERS]) {
 test("Complexity: the measurement finds a quadratic reader, and accepts a linear one", () => {
   let now = 0;
   const growth = (power: number): number => {
-    const prepare = (size: number) => (): unknown => now += size ** power;
-    return growthOf({ name: "", size: 100, prepare }, () => now);
+    const prepareRun = (size: number) => (): unknown => now += size ** power;
+    return growthOf({ name: "", size: 100, prepareRun }, () => now);
   };
   assertEquals([growth(1), growth(2)], [8, 64]);
 });

@@ -5,66 +5,73 @@
  * @module
  */
 
-import { tame } from "../../lib/text/sanitize.ts";
-import { Catalog } from "../../lib/session/known_lists.ts";
-import { closeReasonOf } from "../../lib/transport/close_reason.ts";
-import { read } from "../../lib/protocol/envelope.ts";
+import { sanitizeLine } from "../../lib/text/sanitize.ts";
+import { KnownLists } from "../../lib/session/known_lists.ts";
+import { diagnoseClose } from "../../lib/transport/close_details.ts";
+import { parseMessages } from "../../lib/protocol/message_parser.ts";
 import {
   errorOf,
-  listText,
-  resultOf,
+  toolListJson,
+  toolResultOf,
   toolsOf,
 } from "../../lib/dialects/exai/frames.ts";
-import { Hints } from "../../lib/requests/tool_hints.ts";
+import { ToolHints } from "../../lib/requests/tool_hints.ts";
 import {
-  isNoError,
-  meant,
-  withError,
+  isEmptyError,
+  normalizeError,
+  replaceErrorMember,
 } from "../../lib/protocol/malformed_errors.ts";
-import { Memory, NOTHING } from "../../lib/cache/cache.ts";
-import { isSafe } from "../../lib/protocol/methods.ts";
-import { hider } from "../../lib/config/secrets.ts";
+import { DaemonCache, EMPTY_CACHED_RESULTS } from "../../lib/cache/cache.ts";
+import { isIdempotent } from "../../lib/protocol/methods.ts";
+import { createRedactor } from "../../lib/config/secrets.ts";
 import { LineSplitter } from "../../lib/proxy/stdio.ts";
 import {
-  readOutput,
+  parseOutput,
   splitSummary,
-  unwrap,
+  stripProgressAndTurn,
 } from "../../lib/dialects/exai/tool_output.ts";
-import type { Reader } from "./measure.ts";
-import { each, many, SPACES, wide } from "./shapes.ts";
+import type { MeasuredCase } from "./measure.ts";
+import { casesOf, repeat, spaces, wideObject } from "./shapes.ts";
 
-const ERRORS = [
-  ...each(
+const ERROR_CASES = [
+  ...casesOf(
     "malformed_errors",
     (text) => {
       const { error } = JSON.parse(text);
-      return [isNoError(error), withError(text, meant(error, text))];
+      return [
+        isEmptyError(error),
+        replaceErrorMember(text, normalizeError(error, text)),
+      ];
     },
     {
-      "many members": [1000, (n) => `{"error":${wide(n)}}`],
-      "empty ones": [900, (n) => `{"error":${wide(n, "{}")}}`],
+      "many members": [1000, (n) => `{"error":${wideObject(n)}}`],
+      "empty ones": [900, (n) => `{"error":${wideObject(n, "{}")}}`],
       "a long code": [300_000, (n) => `{"error":{"code":"${"1".repeat(n)}x"}}`],
     },
   ),
-  ...each("close_reason", (text) =>
-    closeReasonOf({
+  ...casesOf("close_reason", (message) =>
+    diagnoseClose({
       wasOpen: false,
       code: 0,
-      reason: text,
-      text,
-      error: "",
+      reason: message,
+      message,
+      errorCode: "",
     }), {
     "lines": [10_000, (n) => "status code: 40\nconnection\n".repeat(n)],
   }),
-  ...each("sanitize.tame", (text) => tame(text, Infinity), {
+  ...casesOf("sanitize.tame", (text) => sanitizeLine(text, Infinity), {
     "control characters": [4000, (n) => "\x1b[ \u202e".repeat(n)],
     "one run": [1_000_000, (n) => "\x1b".repeat(n)],
   }),
 ];
 
-const HIDE = hider(["s3cret-0123456789", "p@ss w\u00f6rd", "ab"]);
-const SECRETS = [
-  ...each("secrets.hide", HIDE, {
+const redactSecrets = createRedactor([
+  "s3cret-0123456789",
+  "p@ss w\u00f6rd",
+  "ab",
+]);
+const SECRET_CASES = [
+  ...casesOf("secrets.hide", redactSecrets, {
     "none": [60_000, (n) => "a word, and a line\n".repeat(n)],
     "many": [4000, (n) => "s3cret-0123456789 ".repeat(n)],
     "almost": [20_000, (n) => "s3cret-012345678 ".repeat(n)],
@@ -78,29 +85,29 @@ const SECRETS = [
 ];
 
 const RULE = "\n---\n";
-const TOOL_OUTPUTS = [
-  ...each(
+const TOOL_OUTPUT_CASES = [
+  ...casesOf(
     "tool_output",
     (text) => {
-      const [{ said }, { texts }] = [
+      const [{ toolBlocks }, { texts }] = [
         splitSummary([text]),
-        readOutput(text, "clean"),
+        parseOutput(text, "clean"),
       ];
-      return [said, texts, unwrap(text, "clean")];
+      return [toolBlocks, texts, stripProgressAndTurn(text, "clean")];
     },
     {
       "progress without an end": [
         50_000,
         (n) => "=== PROGRESS ===\n".repeat(n),
       ],
-      "spaces before the progress": [300_000, (n) => `${SPACES(n)}=== P`],
+      "spaces before the progress": [300_000, (n) => `${spaces(n)}=== P`],
       "lines behind the progress": [
         200_000,
         (n) => `=== PROGRESS ===\n=== END PROGRESS ===${"  \n".repeat(n)}  x`,
       ],
       "spaces behind the progress": [
         500_000,
-        (n) => `=== PROGRESS ===\n=== END PROGRESS ===${SPACES(n)}x`,
+        (n) => `=== PROGRESS ===\n=== END PROGRESS ===${spaces(n)}x`,
       ],
       "summaries without an end": [
         50_000,
@@ -110,20 +117,20 @@ const TOOL_OUTPUTS = [
       "turns": [100_000, (n) => `${RULE}AGENT'S TURN:`.repeat(n)],
       "spaces": [
         300_000,
-        (n) => `x${SPACES(n)}${RULE}${SPACES(n)}AGENT'S TURN:${SPACES(n)}x`,
+        (n) => `x${spaces(n)}${RULE}${spaces(n)}AGENT'S TURN:${spaces(n)}x`,
       ],
-      "an object": [9000, (n) => wide(n)],
+      "an object": [9000, (n) => wideObject(n)],
     },
   ),
-  ...each(
+  ...casesOf(
     "exai frames",
     (text) => {
       const frame = JSON.parse(text);
       const tools = toolsOf(frame) ?? [];
       return [
-        resultOf(frame, "clean"),
+        toolResultOf(frame, "clean"),
         errorOf(frame),
-        frame.tools && listText(text, frame, tools),
+        frame.tools && toolListJson(text, frame, tools),
       ];
     },
     {
@@ -131,7 +138,7 @@ const TOOL_OUTPUTS = [
         1000,
         (n) =>
           `{"op":"call_tool_res","outputs":[${
-            many(n, (i) =>
+            repeat(n, (i) =>
               `{"type":"text","text":"{\\"status\\":\\"x\\",\\"content\\":\\"${i}\\"}"}`)
           }]}`,
       ],
@@ -139,25 +146,25 @@ const TOOL_OUTPUTS = [
         1000,
         (n) =>
           `{"op":"error","message":"m","outputs":[${
-            many(n, (i) => `"${i}"`)
+            repeat(n, (i) => `"${i}"`)
           }]}`,
       ],
       "many tools": [
         1000,
         (n) =>
           `{"op":"list_tools_res","tools":[${
-            many(n, (i) => `{"name":"t${i}","inputSchema":{"type":"object"}}`)
+            repeat(n, (i) => `{"name":"t${i}","inputSchema":{"type":"object"}}`)
           }]}`,
       ],
     },
   ),
 ];
 
-const CHUNK = new TextEncoder();
+const encoder = new TextEncoder();
 
 /** What comes of bytes in chunks. */
-function split(text: string, chunk: number, limit = 2 ** 26): void {
-  const bytes = CHUNK.encode(text);
+function splitChunks(text: string, chunk: number, limit = 2 ** 26): void {
+  const bytes = encoder.encode(text);
   const lines = new LineSplitter(limit);
   for (let at = 0; at < bytes.length; at += chunk) {
     for (const _ of lines.push(bytes.subarray(at, at + chunk)));
@@ -165,21 +172,25 @@ function split(text: string, chunk: number, limit = 2 ** 26): void {
   for (const _ of lines.flush());
 }
 
-const LINES = [
-  ...each("stdio.LineSplitter", (text) => split(text, 65_536), {
+const LINE_CASES = [
+  ...casesOf("stdio.LineSplitter", (text) => splitChunks(text, 65_536), {
     "many small lines": [5000, (n) => "{}\n".repeat(n)],
     "one long line": [1_000_000, (n) => "x".repeat(n)],
   }),
-  ...each("stdio.LineSplitter, byte by byte", (text) => split(text, 1), {
-    "one long line": [2000, (n) => "x".repeat(n)],
-    "many small lines": [600, (n) => "{}\n".repeat(n)],
-  }),
-  ...each(
+  ...casesOf(
+    "stdio.LineSplitter, byte by byte",
+    (text) => splitChunks(text, 1),
+    {
+      "one long line": [2000, (n) => "x".repeat(n)],
+      "many small lines": [600, (n) => "{}\n".repeat(n)],
+    },
+  ),
+  ...casesOf(
     "stdio.LineSplitter, over the limit",
-    (text) => split(text, 64, 10_000),
+    (text) => splitChunks(text, 64, 10_000),
     { "one long line": [30_000, (n) => "x".repeat(n)] },
   ),
-  ...each("content_length", (text) => split(text, 4096), {
+  ...casesOf("content_length", (text) => splitChunks(text, 4096), {
     "bodies": [
       600,
       (n) => "Content-Length: 2\r\n\r\n{}".repeat(n),
@@ -199,17 +210,20 @@ const LINES = [
     "headers": [4000, (n) => "Content-Type: x\r\n".repeat(n)],
     "a long header": [
       200_000,
-      (n) => `Content-Length:${SPACES(n)}1${SPACES(n)}x\n`,
+      (n) => `Content-Length:${spaces(n)}1${spaces(n)}x\n`,
     ],
     "a long name": [200_000, (n) => `Content-Length: 1\n${"x-".repeat(n)}\n`],
   }),
 ];
 
 /** Tools with hints. */
-function tools(size: number, more: string = ""): Record<string, unknown> {
+function toolList(size: number, more: string = ""): Record<string, unknown> {
   return JSON.parse(
     `{"tools":[${
-      many(size, (i) => `{"name":"t${i}","annotations":{"readOnlyHint":true}}`)
+      repeat(
+        size,
+        (i) => `{"name":"t${i}","annotations":{"readOnlyHint":true}}`,
+      )
     }]${more}}`,
   );
 }
@@ -218,31 +232,31 @@ function tools(size: number, more: string = ""): Record<string, unknown> {
 function page(
   i: number,
   text: string,
-): [{ method: "tools/list"; params: unknown }, ReturnType<typeof answerOf>] {
+): [{ method: "tools/list"; params: unknown }, ReturnType<typeof responseOf>] {
   const params = i === 0 ? {} : { cursor: `${i}` };
-  return [{ method: "tools/list", params }, answerOf(text)];
+  return [{ method: "tools/list", params }, responseOf(text)];
 }
 
-function answerOf(text: string): Extract<
-  ReturnType<typeof read>[number],
-  { kind: "answer" }
+function responseOf(text: string): Extract<
+  ReturnType<typeof parseMessages>[number],
+  { kind: "response" }
 > {
-  const [message] = read(`{"jsonrpc":"2.0","id":1,"result":${text}}`);
-  if (message?.kind !== "answer") throw new Error("No answer");
+  const [message] = parseMessages(`{"jsonrpc":"2.0","id":1,"result":${text}}`);
+  if (message?.kind !== "response") throw new Error("No answer");
   return message;
 }
 
-const LISTS: readonly Reader[] = [
+const LIST_CASES: readonly MeasuredCase[] = [
   {
     name: "known_lists and tool_hints: a long list",
     size: 1000,
-    prepare: (size) => {
-      const list = tools(size);
+    prepareRun: (size) => {
+      const list = toolList(size);
       return () => {
-        const [catalog, hints] = [new Catalog(), new Hints()];
-        catalog.told("tools", undefined, list);
-        catalog.compare("tools", undefined, tools(size));
-        hints.learn(1, undefined, list);
+        const [catalog, hints] = [new KnownLists(), new ToolHints()];
+        catalog.recordShown("tools", undefined, list);
+        catalog.compare("tools", undefined, toolList(size));
+        hints.onToolsPage(1, undefined, list);
         for (let i = 0; i < size; i++) {
           const call = {
             kind: "request",
@@ -251,8 +265,8 @@ const LISTS: readonly Reader[] = [
             params: { name: `t${i}` },
             text: "",
           } as const;
-          isSafe(call, (tool) => hints.isRepeatable(tool));
-          hints.answer(1, `t${i}`);
+          isIdempotent(call, (tool) => hints.isIdempotent(tool));
+          hints.hintOf(1, `t${i}`);
         }
       };
     },
@@ -260,14 +274,14 @@ const LISTS: readonly Reader[] = [
   {
     name: "known_lists and tool_hints: many pages",
     size: 500,
-    prepare: (size) => () => {
-      const [catalog, hints] = [new Catalog(), new Hints()];
+    prepareRun: (size) => () => {
+      const [catalog, hints] = [new KnownLists(), new ToolHints()];
       for (let i = 0; i < size; i++) {
         const cursor = i === 0 ? undefined : `${i}`;
-        const found = tools(2, `,"nextCursor":"${i + 1}"`);
-        catalog.told("tools", cursor, found);
+        const found = toolList(2, `,"nextCursor":"${i + 1}"`);
+        catalog.recordShown("tools", cursor, found);
         catalog.compare("tools", cursor, found);
-        hints.learn(1, cursor, found);
+        hints.onToolsPage(1, cursor, found);
       }
     },
   },
@@ -275,27 +289,27 @@ const LISTS: readonly Reader[] = [
     // No more than 1 MiB of a list is kept.
     name: "cache: many pages of a list",
     size: 300,
-    prepare: (size) => {
+    prepareRun: (size) => {
       const pages = Array.from(
         { length: size },
         (_, i) =>
           page(i, `{"tools":[{"name":"${i}"}],"nextCursor":"${i + 1}"}`),
       );
       return () => {
-        const memory = new Memory(NOTHING, 0, HIDE);
-        for (const [request, answer] of pages) memory.learn(request, answer, 0);
+        const memory = new DaemonCache(EMPTY_CACHED_RESULTS, 0, redactSecrets);
+        for (const [request, answer] of pages) memory.store(request, answer, 0);
       };
     },
   },
   {
     name: "cache: a long list",
     size: 2000,
-    prepare: (size) => {
-      const [request, answer] = page(0, JSON.stringify(tools(size)));
+    prepareRun: (size) => {
+      const [request, answer] = page(0, JSON.stringify(toolList(size)));
       return () => {
-        const memory = new Memory(NOTHING, 0, HIDE);
-        memory.learn(request, answer, 0);
-        memory.recall({
+        const memory = new DaemonCache(EMPTY_CACHED_RESULTS, 0, redactSecrets);
+        memory.store(request, answer, 0);
+        memory.lookup({
           kind: "request",
           id: "1",
           method: "tools/list",
@@ -308,10 +322,10 @@ const LISTS: readonly Reader[] = [
 ];
 
 /** The readers of outputs, of lines and of lists. */
-export const OUTPUTS: readonly Reader[] = [
-  ...ERRORS,
-  ...SECRETS,
-  ...TOOL_OUTPUTS,
-  ...LINES,
-  ...LISTS,
+export const OUTPUT_CASES: readonly MeasuredCase[] = [
+  ...ERROR_CASES,
+  ...SECRET_CASES,
+  ...TOOL_OUTPUT_CASES,
+  ...LINE_CASES,
+  ...LIST_CASES,
 ];

@@ -5,172 +5,193 @@
  */
 
 import type { SessionConfig } from "../../lib/session/context.ts";
-import type { Reader } from "./measure.ts";
-import { ExaiScene } from "../helpers/session/exai_driver.ts";
-import { type Json, Scene } from "../helpers/session/session_driver.ts";
+import type { MeasuredCase } from "./measure.ts";
+import { ExaiDriver } from "../helpers/session/exai_driver.ts";
+import { type Json, SessionDriver } from "../helpers/session/session_driver.ts";
 
 /** So many ids. */
-function ids(size: number): number[] {
+function idsUpTo(size: number): number[] {
   return Array.from({ length: size }, (_, i) => i + 1);
 }
 
 /** A message as a line. */
-function line(message: Json): string {
+function asLine(message: Json): string {
   return JSON.stringify({ jsonrpc: "2.0", ...message });
 }
 
-const OFF = { queueLimit: Infinity };
+const NO_QUEUE_LIMIT = { queueLimit: Infinity };
 
 /** A daemon that does not listen. */
-function down(config: Partial<SessionConfig> = OFF): Scene {
-  const scene = new Scene(config);
-  scene.refuse();
-  return scene;
+function daemonAway(
+  config: Partial<SessionConfig> = NO_QUEUE_LIMIT,
+): SessionDriver {
+  const driver = new SessionDriver(config);
+  driver.failDial();
+  return driver;
 }
 
 /** A scene with a client that has said hello, and a daemon that answers probes. */
-function up(config: Partial<SessionConfig> = OFF): Scene {
-  const scene = new Scene(config);
-  scene.start();
-  scene.client({ id: "first", method: "resources/list" });
-  scene.pong();
-  scene.daemon({ id: "first", result: { resources: [] } });
-  scene.take();
-  return scene;
+function connected(
+  config: Partial<SessionConfig> = NO_QUEUE_LIMIT,
+): SessionDriver {
+  const driver = new SessionDriver(config);
+  driver.connect();
+  driver.fromClient({ id: "first", method: "resources/list" });
+  driver.answerProbe();
+  driver.fromDaemon({ id: "first", result: { resources: [] } });
+  driver.takeEffects();
+  return driver;
 }
 
-function tools(scene: Scene, hints: Json = { readOnlyHint: true }): void {
-  scene.ask("tools", "tools/list");
+function listTools(
+  driver: SessionDriver,
+  hints: Json = { readOnlyHint: true },
+): void {
+  driver.request("tools", "tools/list");
   const tool = { name: "t", inputSchema: { type: "object" } };
   const result = { tools: [{ ...tool, annotations: hints }] };
-  scene.daemon({ id: "tools", result });
-  scene.take();
+  driver.fromDaemon({ id: "tools", result });
+  driver.takeEffects();
 }
 
 /** Calls that the daemon has, all of them. */
-function inFlight(scene: Scene, size: number, method = "tools/call"): void {
-  for (const id of ids(size)) scene.ask(id, method, { name: "t" });
-  scene.pong();
-  scene.take();
+function startCalls(
+  driver: SessionDriver,
+  size: number,
+  method = "tools/call",
+): void {
+  for (const id of idsUpTo(size)) driver.request(id, method, { name: "t" });
+  driver.answerProbe();
+  driver.takeEffects();
 }
 
 /** What a client with the daemon away writes, and one look a line. */
-function writes(
-  scene: Scene,
+function writeLines(
+  driver: SessionDriver,
   size: number,
-  of: (id: number) => Json,
+  message: (id: number) => Json,
   ms: number = 1,
 ): void {
-  for (const id of ids(size)) {
-    scene.now += ms;
-    scene.client(of(id));
-    scene.session.deadline();
+  for (const id of idsUpTo(size)) {
+    driver.now += ms;
+    driver.fromClient(message(id));
+    driver.session.deadline();
   }
 }
 
-const call = (id: number): Json => ({
+const callMessage = (id: number): Json => ({
   id,
   method: "tools/call",
   params: { name: "t" },
 });
-const told = (id: number): Json => ({
+const notificationMessage = (id: number): Json => ({
   method: "notifications/x",
   params: { id },
 });
-const tracked = (id: number): Json => ({
+const callWithToken = (id: number): Json => ({
   id,
   method: "tools/call",
   params: { name: "t", _meta: { progressToken: id } },
 });
 
 /** Subscriptions to resources are set again on a new connection. */
-function restored(
+function restoreSubscriptions(
   size: number,
   inOrder: (asked: readonly Json[]) => readonly Json[],
 ): () => void {
-  const scene = up();
-  for (const id of ids(size)) {
-    scene.ask(id, "resources/subscribe", { uri: `file:///${id}` });
-    scene.daemon({ id, result: {} });
+  const driver = connected();
+  for (const id of idsUpTo(size)) {
+    driver.request(id, "resources/subscribe", { uri: `file:///${id}` });
+    driver.fromDaemon({ id, result: {} });
   }
-  scene.close();
-  scene.pass(1_000);
-  scene.take();
+  driver.close();
+  driver.advance(1_000);
+  driver.takeEffects();
   return () => {
-    scene.again();
-    const asked = scene.sent()
+    driver.reconnect();
+    const asked = driver.sentToDaemon()
       .filter(({ method }) => method === "resources/subscribe");
-    for (const { id } of inOrder(asked)) scene.daemon({ id, result: {} });
+    for (const { id } of inOrder(asked)) driver.fromDaemon({ id, result: {} });
   };
 }
 
 /** An exai daemon answers calls, each on the link that carries it, until none is left. */
-function answered(
-  scene: ExaiScene,
+function answerCalls(
+  driver: ExaiDriver,
   first: readonly Json[],
   answer: (call: Json) => Json,
 ): void {
   const waiting = [...first];
   for (let call = waiting.shift(); call !== undefined; call = waiting.shift()) {
     if (call.op !== "call_tool") continue;
-    scene.say(answer(call), call.epoch);
-    waiting.push(...scene.frames());
+    driver.frameFromDaemon(answer(call), call.connectionId);
+    waiting.push(...driver.takeFrames());
   }
 }
 
 /** Calls wait for an exai daemon, which then answers one after another. */
-function pooled(size: number, answer: (call: Json) => Json): () => void {
-  const scene = new ExaiScene(OFF);
-  scene.refuse();
-  writes(scene, size, call);
-  scene.pass(1_000);
-  scene.take();
+function answerPooledCalls(
+  size: number,
+  answer: (call: Json) => Json,
+): () => void {
+  const driver = new ExaiDriver(NO_QUEUE_LIMIT);
+  driver.failDial();
+  writeLines(driver, size, callMessage);
+  driver.advance(1_000);
+  driver.takeEffects();
   return () => {
-    const { epoch } = scene;
-    const frames = scene.greet();
-    for (let next = epoch + 1; next <= scene.epoch; next++) {
-      frames.push(...scene.greet(next));
+    const { connectionId } = driver;
+    const frames = driver.acknowledgeHello();
+    for (let next = connectionId + 1; next <= driver.connectionId; next++) {
+      frames.push(...driver.acknowledgeHello(next));
     }
-    answered(scene, frames, answer);
+    answerCalls(driver, frames, answer);
   };
 }
 
 const RESULT = { op: "call_tool_res", outputs: [{ type: "text", text: "x" }] };
-const OVER = { code: "OVER_CAPACITY", retry_after: 1, message: "full" };
+const OVER_CAPACITY = {
+  code: "OVER_CAPACITY",
+  retry_after: 1,
+  message: "full",
+};
 
 /** The sessions. */
-export const SESSIONS: readonly Reader[] = [
+export const SESSION_CASES: readonly MeasuredCase[] = [
   {
     name: "session, daemon away: new calls",
     size: 1000,
-    prepare: (size) => {
-      const scene = down();
-      return () => writes(scene, size, call);
+    prepareRun: (size) => {
+      const driver = daemonAway();
+      return () => writeLines(driver, size, callMessage);
     },
   },
   {
     name: "session, daemon away: notifications before the handshake",
     size: 500,
-    prepare: (size) => {
-      const scene = new Scene(OFF);
-      scene.open();
-      return () => writes(scene, size, told);
+    prepareRun: (size) => {
+      const driver = new SessionDriver(NO_QUEUE_LIMIT);
+      driver.open();
+      return () => writeLines(driver, size, notificationMessage);
     },
   },
   {
     name:
       "session, daemon away: wait progress of calls, each at its own moment",
     size: 300,
-    prepare: (size) => {
-      const scene = down({ ...OFF, queueTimeout: 10_000_000 });
+    prepareRun: (size) => {
+      const driver = daemonAway({
+        ...NO_QUEUE_LIMIT,
+        queueTimeout: 10_000_000,
+      });
       // The first is told again when all were told.
       const ms = 4_000 / size;
-      writes(scene, size, tracked, ms);
-      scene.take();
+      writeLines(driver, size, callWithToken, ms);
+      driver.takeEffects();
       return () => {
         for (let i = 0; i < size; i++) {
-          scene.now += ms;
-          scene.do({ type: "tick" });
+          driver.now += ms;
+          driver.handle({ type: "tick" });
         }
       };
     },
@@ -178,15 +199,18 @@ export const SESSIONS: readonly Reader[] = [
   {
     name: "session, daemon away: calls time out, each at its own moment",
     size: 500,
-    prepare: (size) => {
-      const scene = down({ ...OFF, queueTimeout: 10_000_000 });
-      writes(scene, size, call);
-      scene.now = 10_000_000;
-      scene.take();
+    prepareRun: (size) => {
+      const driver = daemonAway({
+        ...NO_QUEUE_LIMIT,
+        queueTimeout: 10_000_000,
+      });
+      writeLines(driver, size, callMessage);
+      driver.now = 10_000_000;
+      driver.takeEffects();
       return () => {
         for (let i = 0; i < size; i++) {
-          scene.now += 1;
-          scene.do({ type: "tick" });
+          driver.now += 1;
+          driver.handle({ type: "tick" });
         }
       };
     },
@@ -194,40 +218,46 @@ export const SESSIONS: readonly Reader[] = [
   {
     name: "session, a full queue: notifications and calls are refused",
     size: 500,
-    prepare: (size) => {
+    prepareRun: (size) => {
       // The limit grows, too: what a line costs must not depend on it.
-      const scene = down({ queueLimit: size });
-      writes(scene, size, call);
-      scene.take();
+      const driver = daemonAway({ queueLimit: size });
+      writeLines(driver, size, callMessage);
+      driver.takeEffects();
       return () => {
-        writes(scene, size, told);
-        writes(scene, size, (id) => call(id + size));
+        writeLines(driver, size, notificationMessage);
+        writeLines(driver, size, (id) => callMessage(id + size));
       };
     },
   },
   {
     name: "session, daemon away: one batch of calls",
     size: 500,
-    prepare: (size) => {
-      const scene = down();
-      const text = `[${ids(size).map((id) => line(call(id))).join(",")}]`;
-      return () => scene.client(text);
+    prepareRun: (size) => {
+      const driver = daemonAway();
+      const text = `[${
+        idsUpTo(size).map((id) => asLine(callMessage(id))).join(",")
+      }]`;
+      return () => driver.fromClient(text);
     },
   },
   {
     name:
       "session, daemon back: queued calls are sent, and answered one by one",
     size: 500,
-    prepare: (size) => {
-      const scene = up();
-      scene.close();
-      writes(scene, size, (id) => id % 2 ? call(id) : told(id));
-      scene.pass(1_000);
+    prepareRun: (size) => {
+      const driver = connected();
+      driver.close();
+      writeLines(
+        driver,
+        size,
+        (id) => id % 2 ? callMessage(id) : notificationMessage(id),
+      );
+      driver.advance(1_000);
       return () => {
-        scene.again();
-        scene.pong();
-        for (const id of ids(size)) {
-          if (id % 2) scene.daemon({ id, result: {} });
+        driver.reconnect();
+        driver.answerProbe();
+        for (const id of idsUpTo(size)) {
+          if (id % 2) driver.fromDaemon({ id, result: {} });
         }
       };
     },
@@ -235,63 +265,67 @@ export const SESSIONS: readonly Reader[] = [
   {
     name: "session, exai daemon away: new calls",
     size: 500,
-    prepare: (size) => {
-      const scene = new ExaiScene(OFF);
-      scene.refuse();
-      return () => writes(scene, size, call);
+    prepareRun: (size) => {
+      const driver = new ExaiDriver(NO_QUEUE_LIMIT);
+      driver.failDial();
+      return () => writeLines(driver, size, callMessage);
     },
   },
   {
     name: "session, exai daemon back: calls are answered one by one",
     size: 500,
-    prepare: (size) =>
-      pooled(size, ({ request_id }) => ({ ...RESULT, request_id })),
+    prepareRun: (size) =>
+      answerPooledCalls(size, ({ request_id }) => ({ ...RESULT, request_id })),
   },
   {
     name: "session, exai daemon back: all calls get OVER_CAPACITY",
     size: 300,
-    prepare: (size) =>
-      pooled(
+    prepareRun: (size) =>
+      answerPooledCalls(
         size,
-        ({ request_id }) => ({ op: "call_tool_res", request_id, error: OVER }),
+        ({ request_id }) => ({
+          op: "call_tool_res",
+          request_id,
+          error: OVER_CAPACITY,
+        }),
       ),
   },
   {
     name: "session: calls in flight are answered in one batch",
     size: 500,
-    prepare: (size) => {
-      const scene = up();
-      inFlight(scene, size);
-      const answers = ids(size).map((id) => line({ id, result: {} }));
+    prepareRun: (size) => {
+      const driver = connected();
+      startCalls(driver, size);
+      const answers = idsUpTo(size).map((id) => asLine({ id, result: {} }));
       const text = `[${answers.toReversed().join(",")}]`;
-      return () => scene.daemon(text);
+      return () => driver.fromDaemon(text);
     },
   },
   {
     name: "session: a connection with calls in flight is lost, and they fail",
     size: 500,
-    prepare: (size) => {
-      const scene = up();
-      inFlight(scene, size);
-      return () => scene.close();
+    prepareRun: (size) => {
+      const driver = connected();
+      startCalls(driver, size);
+      return () => driver.close();
     },
   },
   {
     name:
       "session: a connection with calls in flight is lost, and they wait for the list of tools beside new ones",
     size: 300,
-    prepare: (size) => {
-      const scene = up();
-      tools(scene);
-      inFlight(scene, size);
+    prepareRun: (size) => {
+      const driver = connected();
+      listTools(driver);
+      startCalls(driver, size);
       return () => {
-        scene.close();
-        scene.pass(1_000);
-        scene.again();
-        scene.pong();
-        writes(scene, size, (id) => call(id + size));
-        for (const id of ids(size)) {
-          scene.daemon({ id: id + size, result: {} });
+        driver.close();
+        driver.advance(1_000);
+        driver.reconnect();
+        driver.answerProbe();
+        writeLines(driver, size, (id) => callMessage(id + size));
+        for (const id of idsUpTo(size)) {
+          driver.fromDaemon({ id: id + size, result: {} });
         }
       };
     },
@@ -299,16 +333,16 @@ export const SESSIONS: readonly Reader[] = [
   {
     name: "session: calls in flight report progress",
     size: 500,
-    prepare: (size) => {
-      const scene = up();
-      for (const id of ids(size)) scene.client(tracked(id));
-      scene.pong();
-      scene.take();
+    prepareRun: (size) => {
+      const driver = connected();
+      for (const id of idsUpTo(size)) driver.fromClient(callWithToken(id));
+      driver.answerProbe();
+      driver.takeEffects();
       return () => {
-        for (const progressToken of ids(size)) {
-          scene.now += 1;
+        for (const progressToken of idsUpTo(size)) {
+          driver.now += 1;
           const params = { progressToken, progress: 1 };
-          scene.daemon({ method: "notifications/progress", params });
+          driver.fromDaemon({ method: "notifications/progress", params });
         }
       };
     },
@@ -316,13 +350,13 @@ export const SESSIONS: readonly Reader[] = [
   {
     name: "session: calls in flight are cancelled one by one",
     size: 1000,
-    prepare: (size) => {
-      const scene = up();
-      inFlight(scene, size);
+    prepareRun: (size) => {
+      const driver = connected();
+      startCalls(driver, size);
       return () => {
-        for (const requestId of ids(size)) {
+        for (const requestId of idsUpTo(size)) {
           const params = { requestId };
-          scene.client({ method: "notifications/cancelled", params });
+          driver.fromClient({ method: "notifications/cancelled", params });
         }
       };
     },
@@ -330,12 +364,12 @@ export const SESSIONS: readonly Reader[] = [
   {
     name: "session: the client's pings in flight are answered one by one",
     size: 800,
-    prepare: (size) => {
-      const scene = up();
-      for (const id of ids(size)) scene.ask(id, "ping");
-      scene.take();
+    prepareRun: (size) => {
+      const driver = connected();
+      for (const id of idsUpTo(size)) driver.request(id, "ping");
+      driver.takeEffects();
       return () => {
-        for (const id of ids(size)) scene.daemon({ id, result: {} });
+        for (const id of idsUpTo(size)) driver.fromDaemon({ id, result: {} });
       };
     },
   },
@@ -343,45 +377,45 @@ export const SESSIONS: readonly Reader[] = [
     name:
       "session: the client leaves, and calls in flight are answered one by one",
     size: 500,
-    prepare: (size) => {
-      const scene = up();
-      inFlight(scene, size);
-      scene.end();
+    prepareRun: (size) => {
+      const driver = connected();
+      startCalls(driver, size);
+      driver.end();
       return () => {
-        for (const id of ids(size)) scene.daemon({ id, result: {} });
+        for (const id of idsUpTo(size)) driver.fromDaemon({ id, result: {} });
       };
     },
   },
   {
     name: "session: subscriptions end one by one",
     size: 600,
-    prepare: (size) => {
-      const scene = up();
+    prepareRun: (size) => {
+      const driver = connected();
       return () => {
-        for (const id of ids(size)) {
-          scene.ask(id, "subscriptions/listen", { notifications: {} });
+        for (const id of idsUpTo(size)) {
+          driver.request(id, "subscriptions/listen", { notifications: {} });
         }
-        for (const id of ids(size)) scene.daemon({ id, result: {} });
-        scene.pass(2_000);
+        for (const id of idsUpTo(size)) driver.fromDaemon({ id, result: {} });
+        driver.advance(2_000);
       };
     },
   },
   {
     name: "session: held ends of subscriptions, each at its own moment",
     size: 300,
-    prepare: (size) => {
-      const scene = up();
-      for (const id of ids(size)) {
-        scene.ask(id, "subscriptions/listen", { notifications: {} });
+    prepareRun: (size) => {
+      const driver = connected();
+      for (const id of idsUpTo(size)) {
+        driver.request(id, "subscriptions/listen", { notifications: {} });
       }
-      scene.take();
+      driver.takeEffects();
       return () => {
-        for (const requestId of ids(size)) {
-          scene.now += 1 / 16;
+        for (const requestId of idsUpTo(size)) {
+          driver.now += 1 / 16;
           const params = { requestId };
-          scene.daemon({ method: "notifications/cancelled", params });
+          driver.fromDaemon({ method: "notifications/cancelled", params });
         }
-        scene.pass(2_000);
+        driver.advance(2_000);
       };
     },
   },
@@ -389,67 +423,68 @@ export const SESSIONS: readonly Reader[] = [
     name:
       "session: subscriptions to resources are restored, and the daemon answers one by one",
     size: 600,
-    prepare: (size) => restored(size, (answers) => answers),
+    prepareRun: (size) => restoreSubscriptions(size, (answers) => answers),
   },
   {
     name:
       "session: subscriptions to resources are restored, and the daemon answers from the last to the first",
     size: 600,
-    prepare: (size) => restored(size, (answers) => answers.toReversed()),
+    prepareRun: (size) =>
+      restoreSubscriptions(size, (answers) => answers.toReversed()),
   },
   {
     name: "session: lists that the cache can answer wait for the daemon",
     size: 500,
-    prepare: (size) => {
-      const remembered = {
+    prepareRun: (size) => {
+      const cachedResults = {
         initialize: {},
         lists: { "tools/list": '{"tools":[{"name":"t"}]}' },
       };
-      const scene = new Scene({ ...OFF, remembered });
+      const driver = new SessionDriver({ ...NO_QUEUE_LIMIT, cachedResults });
       return () => {
-        writes(scene, size, (id) => ({ id, method: "tools/list" }));
-        scene.pass(10_000);
+        writeLines(driver, size, (id) => ({ id, method: "tools/list" }));
+        driver.advance(10_000);
       };
     },
   },
   {
     name: "session: invalid responses",
     size: 300,
-    prepare: (size) => {
-      const scene = up();
-      tools(scene);
-      inFlight(scene, size);
+    prepareRun: (size) => {
+      const driver = connected();
+      listTools(driver);
+      startCalls(driver, size);
       return () => {
-        for (const id of ids(size)) {
-          scene.now += 1 / 16;
-          scene.daemon(`{"jsonrpc":"1.0","id":${id},"result":{}}`);
+        for (const id of idsUpTo(size)) {
+          driver.now += 1 / 16;
+          driver.fromDaemon(`{"jsonrpc":"1.0","id":${id},"result":{}}`);
         }
-        scene.pass(10_000);
+        driver.advance(10_000);
       };
     },
   },
   {
     name: "session: errors without an id while calls are in flight",
     size: 500,
-    prepare: (size) => {
-      const scene = up();
-      inFlight(scene, size);
+    prepareRun: (size) => {
+      const driver = connected();
+      startCalls(driver, size);
       const error = { code: -32600, message: "no" };
       return () => {
-        for (let i = 0; i < size; i++) scene.daemon({ id: null, error });
+        for (let i = 0; i < size; i++) driver.fromDaemon({ id: null, error });
       };
     },
   },
   {
     name: "session: requests of the daemon, and their cancellation",
     size: 500,
-    prepare: (size) => {
-      const scene = up();
+    prepareRun: (size) => {
+      const driver = connected();
       return () => {
-        for (const id of ids(size)) {
-          scene.daemon({ id, method: "roots/list" });
+        for (const id of idsUpTo(size)) {
+          driver.fromDaemon({ id, method: "roots/list" });
           const params = { requestId: id };
-          scene.daemon({ method: "notifications/cancelled", params });
+          driver.fromDaemon({ method: "notifications/cancelled", params });
         }
       };
     },

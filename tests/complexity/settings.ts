@@ -5,61 +5,76 @@
  * @module
  */
 
-import { made, readConfig } from "../../lib/config/config.ts";
-import { parseEnvText } from "../../lib/config/dotenv.ts";
-import { headers } from "../../lib/config/parsers.ts";
-import type { Reader } from "./measure.ts";
-import { each } from "./shapes.ts";
+import { explicitSettingsOf, readConfig } from "../../lib/config/config.ts";
+import { parseEnvFile } from "../../lib/config/dotenv.ts";
+import { parseHeaders } from "../../lib/config/parsers.ts";
+import type { MeasuredCase } from "./measure.ts";
+import { casesOf } from "./shapes.ts";
 
 /** So many texts. */
-function many(size: number, text: (i: number) => string): string[] {
+function textsUpTo(size: number, text: (i: number) => string): string[] {
   return Array.from({ length: size }, (_, i) => text(i));
 }
 
 /** Reads arguments or an environment twice, as the program and as `doctor` does. */
-function both(
+function readTwice(
   name: string,
   size: number,
   args: (size: number) => string[],
   env: (size: number) => [string, string][] = () => [],
-): Reader {
+): MeasuredCase {
   return {
     name,
     size,
-    prepare: (size) => {
+    prepareRun: (size) => {
       const sources = { args: args(size), env: Object.fromEntries(env(size)) };
-      return () => [readConfig(sources, () => ""), made(sources)];
+      return () => [readConfig(sources, () => ""), explicitSettingsOf(sources)];
     },
   };
 }
 
 /** Header lines, which may be refused. */
-function lines(text: string): unknown {
+function parseHeaderLines(text: string): unknown {
   try {
-    return headers(text);
+    return parseHeaders(text);
   } catch {
     return undefined;
   }
 }
 
 /** The readers of settings. */
-export const SETTING_READERS: readonly Reader[] = [
-  both("config: unknown flags", 500, (n) => many(n, () => "--unknown")),
-  both("config: words that are no flags", 4000, (n) => many(n, () => "x")),
-  both("config: headers", 500, (n) => many(n, (i) => `--header=X-${i}: 1`)),
-  both(
+export const SETTING_CASES: readonly MeasuredCase[] = [
+  readTwice(
+    "config: unknown flags",
+    500,
+    (n) => textsUpTo(n, () => "--unknown"),
+  ),
+  readTwice(
+    "config: words that are no flags",
+    4000,
+    (n) => textsUpTo(n, () => "x"),
+  ),
+  readTwice(
+    "config: headers",
+    500,
+    (n) => textsUpTo(n, (i) => `--header=X-${i}: 1`),
+  ),
+  readTwice(
     "config: variables that limit providers' calls",
     2000,
     () => [],
-    (n) => many(n, (i) => `A${i}_STREAM_TIMEOUT`).map((it) => [it, "5s"]),
+    (n) => textsUpTo(n, (i) => `A${i}_STREAM_TIMEOUT`).map((it) => [it, "5s"]),
   ),
-  ...each("parsers.headers", lines, {
-    "lines": [2000, (n) => many(n, (i) => `X-${i}: 1`).join("\n")],
+  ...casesOf("parsers.headers", parseHeaderLines, {
+    "lines": [2000, (n) => textsUpTo(n, (i) => `X-${i}: 1`).join("\n")],
     "spaces": [2000, (n) => `X:${" ".repeat(n)}\x01x`],
     "a long name": [100_000, (n) => `${"x".repeat(n)}\x01`],
   }),
-  ...each("dotenv", (text) => parseEnvText(text, {}), {
-    "names": [2000, (n) => many(n, (i) => `A${i}=\${A${i - 1}}`).join("\n")],
+  ...casesOf("dotenv", (text) => parseEnvFile(text, {}), {
+    "names": [
+      2000,
+      (n) => textsUpTo(n, (i) => `A${i}=\${A${i - 1}}`).join("\n"),
+    ],
     "what cannot be read": [4000, (n) => "=\n".repeat(n)],
     "white space": [100_000, (n) => `${" ".repeat(n)}a=x${"\t".repeat(n)}x`],
     "empty lines": [100_000, (n) => `a=b${"\n".repeat(n)}c d`],

@@ -4,10 +4,10 @@
  * @module
  */
 
-import type { Reader } from "./measure.ts";
+import type { MeasuredCase } from "./measure.ts";
 
 /** So many texts, joined. */
-export function many(
+export function repeat(
   size: number,
   text: (i: number) => string,
   between: string = ",",
@@ -16,44 +16,44 @@ export function many(
 }
 
 /** A JSON object with so many members. */
-export function wide(size: number, value: string = "1"): string {
-  return `{${many(size, (i) => `"k${i}":${value}`)}}`;
+export function wideObject(size: number, value: string = "1"): string {
+  return `{${repeat(size, (i) => `"k${i}":${value}`)}}`;
 }
 
 /** Lists in lists. */
-export function deep(size: number): string {
+export function nestedLists(size: number): string {
   return "[".repeat(size) + "]".repeat(size);
 }
 
 /** Quotes and backslashes, as they stand in a JSON string. */
-export function slashes(size: number): string {
+export function quotesAndBackslashes(size: number): string {
   return '\\\\\\"\\\\'.repeat(size);
 }
 
 /** A reader of the text that a size makes. */
-function of(
+function caseOf(
   name: string,
   size: number,
   text: (size: number) => string,
   run: (text: string) => unknown,
-): Reader {
-  const prepare = (size: number): () => unknown => {
+): MeasuredCase {
+  const prepareRun = (size: number): () => unknown => {
     const made = text(size);
     return () => run(made);
   };
-  return { name, size, prepare };
+  return { name, size, prepareRun };
 }
 
 /** The same reader for a shape each. */
-export function each(
+export function casesOf(
   name: string,
   run: (text: string) => unknown,
   shapes: Readonly<Record<string, readonly [number, (size: number) => string]>>,
-): Reader[] {
+): MeasuredCase[] {
   return Object.entries(shapes).map(([shape, [size, text]]) =>
-    of(`${name}: ${shape}`, size, text, run)
+    caseOf(`${name}: ${shape}`, size, text, run)
   );
 }
 
 /** So many spaces. */
-export const SPACES = (size: number): string => " ".repeat(size);
+export const spaces = (size: number): string => " ".repeat(size);

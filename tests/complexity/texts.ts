@@ -5,78 +5,95 @@
  * @module
  */
 
-import { envelopeOf, read, readFrame } from "../../lib/protocol/envelope.ts";
-import { piecesOf } from "../../lib/protocol/frames.ts";
 import {
-  closedEnd,
-  cut,
-  elements,
-  insert,
-  locate,
-  members,
-  membersBeforeBreak,
-  replace,
+  envelopeOf,
+  parseFrame,
+  parseMessages,
+} from "../../lib/protocol/message_parser.ts";
+import { splitFrame } from "../../lib/protocol/frames.ts";
+import {
+  elementTextsOf,
+  findClosedValueEnd,
+  findValue,
+  memberSpansOf,
+  prependMember,
+  recoverLeadingMembers,
+  removeMembers,
+  replaceValue,
 } from "../../lib/json/spans.ts";
-import { parse, plain } from "../../lib/json/jsonc.ts";
-import { Memory, merged } from "../../lib/cache/cache.ts";
+import { parseJsonc, toJsonValue } from "../../lib/json/jsonc.ts";
+import { DaemonCache, mergeCachedResults } from "../../lib/cache/cache.ts";
 import * as memory from "../../lib/cache/format.ts";
 import * as running from "../../lib/proxy/status_format.ts";
 import {
-  parseFile,
-  withEntry,
-  withoutEntry,
+  parseJsonFile,
+  removeJsonEntry,
+  setJsonEntry,
 } from "../../lib/clients/json_edit.ts";
 import * as toml from "../../lib/clients/toml_edit.ts";
-import type { Reader } from "./measure.ts";
-import { deep, each, many, slashes, SPACES, wide } from "./shapes.ts";
+import type { MeasuredCase } from "./measure.ts";
+import {
+  casesOf,
+  nestedLists,
+  quotesAndBackslashes,
+  repeat,
+  spaces,
+  wideObject,
+} from "./shapes.ts";
 
-const id = `"jsonrpc":"2.0","id":1`;
+const ENVELOPE_START = `"jsonrpc":"2.0","id":1`;
 
-const JSON_TEXT = [
-  ...each("spans.members", members, {
-    "many": [3000, (n) => wide(n)],
-    "deep": [20_000, (n) => `{"a":${deep(n)}}`],
-    "quotes and backslashes": [50_000, (n) => `{"a":"${slashes(n)}"}`],
+const JSON_CASES = [
+  ...casesOf("spans.members", memberSpansOf, {
+    "many": [3000, (n) => wideObject(n)],
+    "deep": [20_000, (n) => `{"a":${nestedLists(n)}}`],
+    "quotes and backslashes": [
+      50_000,
+      (n) => `{"a":"${quotesAndBackslashes(n)}"}`,
+    ],
     "backslashes only": [200_000, (n) => `{"a":"${"\\\\".repeat(n)}"}`],
-    "spaces": [30_000, (n) => `{${SPACES(n)}"a"${SPACES(n)}:1${SPACES(n)}}`],
+    "spaces": [30_000, (n) => `{${spaces(n)}"a"${spaces(n)}:1${spaces(n)}}`],
   }),
-  ...each("spans.elements", elements, {
-    "many": [10_000, (n) => `[${many(n, () => "1")}]`],
-    "objects": [4000, (n) => `[${many(n, () => '{"a":[1]}')}]`],
+  ...casesOf("spans.elements", elementTextsOf, {
+    "many": [10_000, (n) => `[${repeat(n, () => "1")}]`],
+    "objects": [4000, (n) => `[${repeat(n, () => '{"a":[1]}')}]`],
   }),
-  ...each("spans.locate", (text) => locate(text, ["a", "b", "c"]), {
+  ...casesOf("spans.locate", (text) => findValue(text, ["a", "b", "c"]), {
     "last of many, three times": [
       1000,
       (n) => {
         const around = (text: string, name: string): string =>
-          `${wide(n).slice(0, -1)},"${name}":${text}}`;
+          `${wideObject(n).slice(0, -1)},"${name}":${text}}`;
         return around(around(around("1", "c"), "b"), "a");
       },
     ],
     "one name again and again": [
       3000,
-      (n) => `{${many(n, () => '"a":{"b":{"c":1}}')}}`,
+      (n) => `{${repeat(n, () => '"a":{"b":{"c":1}}')}}`,
     ],
   }),
-  ...each("spans.cut", (text) => cut(text, ["a"]), {
+  ...casesOf("spans.cut", (text) => removeMembers(text, ["a"]), {
     "every second member": [
       2000,
-      (n) => `{${many(n, (i) => `"a":1,"k${i}":1`)}}`,
+      (n) => `{${repeat(n, (i) => `"a":1,"k${i}":1`)}}`,
     ],
-    "all members": [5000, (n) => `{${many(n, () => '"a":1')}}`],
+    "all members": [5000, (n) => `{${repeat(n, () => '"a":1')}}`],
   }),
-  ...each(
+  ...casesOf(
     "spans.replace and insert",
-    (text) => insert(replace(text, ["a"], "2"), [], "b", "3"),
-    { "many": [4000, (n) => `${wide(n).slice(0, -1)},"a":1}`] },
+    (text) => prependMember(replaceValue(text, ["a"], "2"), [], "b", "3"),
+    { "many": [4000, (n) => `${wideObject(n).slice(0, -1)},"a":1}`] },
   ),
-  ...each("spans.membersBeforeBreak", membersBeforeBreak, {
-    "many": [3000, (n) => wide(n).slice(0, -1)],
-    "many, each an object": [2000, (n) => wide(n, '{"a":[]}').slice(0, -1)],
+  ...casesOf("spans.membersBeforeBreak", recoverLeadingMembers, {
+    "many": [3000, (n) => wideObject(n).slice(0, -1)],
+    "many, each an object": [
+      2000,
+      (n) => wideObject(n, '{"a":[]}').slice(0, -1),
+    ],
     "deep and open": [50_000, (n) => `{"a":${"[".repeat(n)}`],
-    "an open string": [50_000, (n) => `{"a":"${slashes(n)}`],
+    "an open string": [50_000, (n) => `{"a":"${quotesAndBackslashes(n)}`],
   }),
-  ...each("spans.closedEnd", (text) => closedEnd(text, 0), {
+  ...casesOf("spans.closedEnd", (text) => findClosedValueEnd(text, 0), {
     "open": [10_000, (n) => '{"a":['.repeat(n)],
     "quotes": [30_000, (n) => `{${'"",'.repeat(n)}`],
     "an odd number of backslashes": [
@@ -86,7 +103,7 @@ const JSON_TEXT = [
   }),
 ];
 
-const REMEMBERED = {
+const CACHED_RESULTS = {
   daemon: "ws://d/",
   key: "k",
   user: "u",
@@ -94,97 +111,111 @@ const REMEMBERED = {
 };
 
 /** A cache with a text for each of its objects. */
-function cache(initialize: string, lists: string, more = ""): string {
-  const { daemon, key, dialect } = REMEMBERED;
+function cacheText(initialize: string, lists: string, more = ""): string {
+  const { daemon, key, dialect } = CACHED_RESULTS;
   return `{"alwaysup":1,"daemon":"${daemon}","key":"${key}",` +
     `"dialect":"${dialect}","initialize":${initialize},"lists":${lists}${more}}`;
 }
 
-const fromCache = (text: string): Memory => {
-  const found = memory.fromText(text, REMEMBERED);
+const fromCache = (text: string): DaemonCache => {
+  const found = memory.parseCache(text, CACHED_RESULTS);
   if (typeof found === "string") throw new Error(found);
-  return new Memory(merged(found, found), 0, (text) => text);
+  return new DaemonCache(mergeCachedResults(found, found), 0, (text) => text);
 };
 
-const FILES = [
-  ...each("cache_format.fromText", fromCache, {
+const FILE_CASES = [
+  ...casesOf("cache_format.fromText", fromCache, {
     "many versions": [
       600,
-      (n) => cache(wide(n, '{"protocolVersion":"1"}'), "{}"),
+      (n) => cacheText(wideObject(n, '{"protocolVersion":"1"}'), "{}"),
     ],
     "many lists": [
       500,
       (n) =>
-        cache("{}", `{${many(n, (i) => `"${i} tools/list":{"tools":[]}`)}}`),
+        cacheText(
+          "{}",
+          `{${repeat(n, (i) => `"${i} tools/list":{"tools":[]}`)}}`,
+        ),
     ],
     "many that are none": [
       800,
-      (n) => cache(wide(n), wide(n), `,${wide(n).slice(1, -1)}`),
+      (n) =>
+        cacheText(
+          wideObject(n),
+          wideObject(n),
+          `,${wideObject(n).slice(1, -1)}`,
+        ),
     ],
     "a long list": [
       3000,
       (n) =>
-        cache(
+        cacheText(
           "{}",
-          `{"tools/list":{"tools":[${many(n, () => '{"name":"t"}')}]}}`,
+          `{"tools/list":{"tools":[${repeat(n, () => '{"name":"t"}')}]}}`,
         ),
     ],
     "a deep list": [
       5000,
-      (n) => cache("{}", `{"tools/list":{"tools":${deep(n)}}}`),
+      (n) => cacheText("{}", `{"tools/list":{"tools":${nestedLists(n)}}}`),
     ],
     "many daemons that keep one connection": [
       1000,
-      (n) => cache("{}", "{}", `,"one":${wide(n)}`),
+      (n) => cacheText("{}", "{}", `,"one":${wideObject(n)}`),
     ],
   }),
   // It is called with no more than 64 KiB.
-  ...each("status_format.fromText", running.fromText, {
-    "many": [7000, (n) => `{"alwaysup":1,${wide(n).slice(1)}`],
+  ...casesOf("status_format.fromText", running.parseStatus, {
+    "many": [7000, (n) => `{"alwaysup":1,${wideObject(n).slice(1)}`],
   }),
-  ...each("jsonc.parse", (text) => plain(parse(text)), {
-    "many": [3000, (n) => wide(n)],
+  ...casesOf("jsonc.parse", (text) => toJsonValue(parseJsonc(text)), {
+    "many": [3000, (n) => wideObject(n)],
     "comments": [10_000, (n) => `{${"/* */ // \n".repeat(n)}}`],
     "one comment": [400_000, (n) => `{/*${"* /".repeat(n)}*/}`],
-    "spaces": [1_000_000, (n) => `{${SPACES(n)}}`],
-    "quotes and backslashes": [30_000, (n) => `{"a":"${slashes(n)}"}`],
+    "spaces": [1_000_000, (n) => `{${spaces(n)}}`],
+    "quotes and backslashes": [
+      30_000,
+      (n) => `{"a":"${quotesAndBackslashes(n)}"}`,
+    ],
   }),
-  ...each(
+  ...casesOf(
     "json_edit.parseFile, withEntry, withoutEntry",
     (text) => {
-      const slot = { key: "s", name: "a" };
+      const slot = { serversKey: "s", name: "a" };
       const entry = { command: "c", args: ["x"] };
-      const added = withEntry(text, slot, entry);
-      const again = withEntry(added, slot, { ...entry, args: ["y"] });
-      return parseFile(withoutEntry(again, slot));
+      const added = setJsonEntry(text, slot, entry);
+      const again = setJsonEntry(added, slot, { ...entry, args: ["y"] });
+      return parseJsonFile(removeJsonEntry(again, slot));
     },
     {
       "many servers": [
         300,
-        (n) => `{\n  "s": ${wide(n, '{"command":"c"}')}\n}\n`,
+        (n) => `{\n  "s": ${wideObject(n, '{"command":"c"}')}\n}\n`,
       ],
       "many other members": [
         300,
-        (n) => `{${wide(n).slice(1, -1)},"s":{"a":{"command":"b","type":"t"}}}`,
+        (n) =>
+          `{${
+            wideObject(n).slice(1, -1)
+          },"s":{"a":{"command":"b","type":"t"}}}`,
       ],
       "many members of the entry": [
         400,
-        (n) => `{"s":{"a":{"command":"b",${wide(n).slice(1)}}}`,
+        (n) => `{"s":{"a":{"command":"b",${wideObject(n).slice(1)}}}`,
       ],
       "spaces before the entry": [
         60_000,
-        (n) => `{${SPACES(n)}"x":1,${SPACES(n)}"s":{ "a":{"command":"b"}}}`,
+        (n) => `{${spaces(n)}"x":1,${spaces(n)}"s":{ "a":{"command":"b"}}}`,
       ],
       "spaces within the entry": [
         20_000,
         (n) =>
-          `{"s":{${SPACES(n)}"a":${SPACES(n)}{"url":1${SPACES(n)},${
-            SPACES(n)
-          }"command":"b"${SPACES(n)}}${SPACES(n)}}}`,
+          `{"s":{${spaces(n)}"a":${spaces(n)}{"url":1${spaces(n)},${
+            spaces(n)
+          }"command":"b"${spaces(n)}}${spaces(n)}}}`,
       ],
       "lines of spaces": [
         6000,
-        (n) => `{${many(n, () => "\n    \t    ", "")}"s":{"a":{"url":1}}}`,
+        (n) => `{${repeat(n, () => "\n    \t    ", "")}"s":{"a":{"url":1}}}`,
       ],
       "comments": [
         800,
@@ -196,29 +227,29 @@ const FILES = [
 
 /** Lines of so many pairs. */
 const pairs = (size: number, name: string = "k", value: string = "1"): string =>
-  many(size, (i) => `${name}${i} = ${value}\n`, "");
+  repeat(size, (i) => `${name}${i} = ${value}\n`, "");
 
-const TOML = each(
+const TOML_CASES = casesOf(
   "toml_edit.parseFile, withEntry, withoutEntry",
   (text) => {
-    const slot = { key: "s", name: "a" };
+    const slot = { serversKey: "s", name: "a" };
     const entry = { command: "c", args: ["x"] };
-    const added = toml.withEntry(text, slot, entry);
-    const again = toml.withEntry(added, slot, { ...entry, args: ["y"] });
-    return toml.parseFile(toml.withoutEntry(again, slot));
+    const added = toml.setTomlEntry(text, slot, entry);
+    const again = toml.setTomlEntry(added, slot, { ...entry, args: ["y"] });
+    return toml.parseTomlFile(toml.removeTomlEntry(again, slot));
   },
   {
     "many servers": [
       200,
-      (n) => many(n, (i) => `[s.k${i}]\ncommand = "c"\n`, "\n"),
+      (n) => repeat(n, (i) => `[s.k${i}]\ncommand = "c"\n`, "\n"),
     ],
     "many servers with dots": [
       300,
-      (n) => many(n, (i) => `s.k${i}.command = "c"\n`, ""),
+      (n) => repeat(n, (i) => `s.k${i}.command = "c"\n`, ""),
     ],
     "many servers in braces": [
       200,
-      (n) => `s = { ${many(n, (i) => `k${i} = { command = "c" }`)} }\n`,
+      (n) => `s = { ${repeat(n, (i) => `k${i} = { command = "c" }`)} }\n`,
     ],
     "many arrays of tables": [400, (n) => "[[s.a]]\n\n".repeat(n)],
     "many members of the entry": [
@@ -235,15 +266,15 @@ const TOML = each(
     ],
     "many members in braces that go": [
       300,
-      (n) => `s.a = { ${many(n, (i) => `url.k${i} = 1`)} }\n`,
+      (n) => `s.a = { ${repeat(n, (i) => `url.k${i} = 1`)} }\n`,
     ],
     "many tables below the entry that go": [
       300,
-      (n) => many(n, (i) => `\n\n[s.a.url.k${i}]\n`, ""),
+      (n) => repeat(n, (i) => `\n\n[s.a.url.k${i}]\n`, ""),
     ],
     "many tables of many names": [
       100,
-      (n) => many(n, (i) => `[${"x.".repeat(50)}k${i}]\nk = 1\n`, ""),
+      (n) => repeat(n, (i) => `[${"x.".repeat(50)}k${i}]\nk = 1\n`, ""),
     ],
     "comments": [2000, (n) => `[s.b]\n${"# [s.a], \n".repeat(n)}`],
     "comments in braces": [
@@ -256,12 +287,15 @@ const TOML = each(
     ],
     "spaces": [
       50_000,
-      (n) => `${SPACES(n)}[${SPACES(n)}s . a ]${SPACES(n)}\n${SPACES(n)}`,
+      (n) => `${spaces(n)}[${spaces(n)}s . a ]${spaces(n)}\n${spaces(n)}`,
     ],
-    "a long line above": [100_000, (n) => `#${SPACES(n)}\n[s.a]\nurl = 1`],
+    "a long line above": [100_000, (n) => `#${spaces(n)}\n[s.a]\nurl = 1`],
     "quotes and backslashes": [
       10_000,
-      (n) => `k = "${slashes(n)}"\nl = """${slashes(n)}"""\n`,
+      (n) =>
+        `k = "${quotesAndBackslashes(n)}"\nl = """${
+          quotesAndBackslashes(n)
+        }"""\n`,
     ],
     "quotes in strings of several lines": [
       10_000,
@@ -277,56 +311,74 @@ const TOML = each(
   },
 );
 
-const ENVELOPES = [
-  ...each("envelope.read", read, {
-    "many members": [4000, (n) => `{${id},"method":"m",${wide(n).slice(1)}`],
+const ENVELOPE_CASES = [
+  ...casesOf("envelope.read", parseMessages, {
+    "many members": [
+      4000,
+      (n) => `{${ENVELOPE_START},"method":"m",${wideObject(n).slice(1)}`,
+    ],
     "many members that are null": [
       2000,
-      (n) => `{${id},"method":"m",${wide(n, "null").slice(1)}`,
+      (n) =>
+        `{${ENVELOPE_START},"method":"m",${wideObject(n, "null").slice(1)}`,
     ],
     "escaped names": [
       1000,
-      (n) => `{${id},"method":"m",${many(n, (i) => `"\\u0061${i}":1`)}}`,
+      (n) =>
+        `{${ENVELOPE_START},"method":"m",${
+          repeat(n, (i) => `"\\u0061${i}":1`)
+        }}`,
     ],
     "one escaped name again and again": [
       3000,
-      (n) => `{${many(n, () => '"\\u0069d":1')},"jsonrpc":"2.0","method":"m"}`,
+      (n) =>
+        `{${repeat(n, () => '"\\u0069d":1')},"jsonrpc":"2.0","method":"m"}`,
     ],
-    "a batch": [2000, (n) => `[${many(n, () => `{${id},"method":"m"}`)}]`],
+    "a batch": [
+      2000,
+      (n) => `[${repeat(n, () => `{${ENVELOPE_START},"method":"m"}`)}]`,
+    ],
     "a batch of large ids": [
       600,
       (n) =>
         `[${
-          many(n, () =>
+          repeat(n, () =>
             `{"jsonrpc":"2.0","id":12345678901234567890,"method":"m"}`)
         }]`,
     ],
-    "deep": [20_000, (n) => `{${id},"method":"m","params":${deep(n)}}`],
+    "deep": [
+      20_000,
+      (n) => `{${ENVELOPE_START},"method":"m","params":${nestedLists(n)}}`,
+    ],
     "an error with many members": [
       2000,
-      (n) => `{${id},"error":${wide(n)}}`,
+      (n) => `{${ENVELOPE_START},"error":${wideObject(n)}}`,
     ],
-    "a broken text": [3000, (n) => `{${id},"result":${wide(n)},${wide(n)}`],
-    "spaces": [30_000, (n) => `${SPACES(n)}{${SPACES(n)}`],
+    "a broken text": [
+      3000,
+      (n) => `{${ENVELOPE_START},"result":${wideObject(n)},${wideObject(n)}`,
+    ],
+    "spaces": [30_000, (n) => `${spaces(n)}{${spaces(n)}`],
   }),
-  ...each("envelope.readFrame", readFrame, {
+  ...casesOf("envelope.readFrame", parseFrame, {
     "many lines, each a message": [
       100,
-      (n) => many(n, () => `{${id},"result":{}}`, "\n"),
+      (n) => repeat(n, () => `{${ENVELOPE_START},"result":{}}`, "\n"),
     ],
     "many messages in a line": [
       100,
-      (n) => many(n, () => `{${id},"result":{}}`, " "),
+      (n) => repeat(n, () => `{${ENVELOPE_START},"result":{}}`, " "),
     ],
-    "many lines of a log": [100, (n) => many(n, () => "INFO x", "\n")],
+    "many lines of a log": [100, (n) => repeat(n, () => "INFO x", "\n")],
     "many objects that are open": [
       900,
-      (n) => many(n, () => `{"a":[`, "\n"),
+      (n) => repeat(n, () => `{"a":[`, "\n"),
     ],
-    "many objects that are none": [100, (n) => many(n, () => "{x}", "\n")],
+    "many objects that are none": [100, (n) => repeat(n, () => "{x}", "\n")],
     "an answer that is open": [
       4000,
-      (n) => `{${id},"result":{"a":NaN,${many(n, () => '"a":"b"')}\n`,
+      (n) =>
+        `{${ENVELOPE_START},"result":{"a":NaN,${repeat(n, () => '"a":"b"')}\n`,
     ],
     "blanks": [40_000, (n) => `${" \n".repeat(n)}x${" \n".repeat(n)}`],
     "braces in a line": [20_000, (n) => "{".repeat(n)],
@@ -335,10 +387,10 @@ const ENVELOPES = [
       (n) => `{"a":1}`.repeat(n),
     ],
   }),
-  ...each(
+  ...casesOf(
     "frames.piecesOf",
     (text) =>
-      piecesOf(text, (value, text) => "a" in envelopeOf(value, text).value),
+      splitFrame(text, (value, text) => "a" in envelopeOf(value, text).value),
     {
       "many in a line, and other text behind": [
         100,
@@ -346,7 +398,7 @@ const ENVELOPES = [
       ],
       "one of many lines": [
         40_000,
-        (n) => `{"a":[\n${many(n, () => "1", ",\n")}\n]}\nx`,
+        (n) => `{"a":[\n${repeat(n, () => "1", ",\n")}\n]}\nx`,
       ],
       "marks": [200_000, (n) => `\x1e\0${"\x1e\0\r\n".repeat(n)}x`],
     },
@@ -354,9 +406,9 @@ const ENVELOPES = [
 ];
 
 /** The readers of JSON, of TOML, of files and of messages. */
-export const TEXTS: readonly Reader[] = [
-  ...JSON_TEXT,
-  ...FILES,
-  ...TOML,
-  ...ENVELOPES,
+export const TEXT_CASES: readonly MeasuredCase[] = [
+  ...JSON_CASES,
+  ...FILE_CASES,
+  ...TOML_CASES,
+  ...ENVELOPE_CASES,
 ];

@@ -14,8 +14,8 @@ import { print } from "../helpers/print.ts";
 
 const url = Deno.args[1]!;
 const handshake: string[] = [];
-let kept: string[] = [];
-let open: WebSocket | undefined;
+let queuedLines: string[] = [];
+let openSocket: WebSocket | undefined;
 let attempt = 0;
 
 function send(socket: WebSocket, line: string): void {
@@ -30,11 +30,11 @@ function dial(): void {
   const socket = new WebSocket(url, ["mcp"]);
   let repeated: unknown;
   socket.onopen = () => {
-    open = socket;
+    openSocket = socket;
     for (const line of handshake) socket.send(line);
     if (handshake.length > 0) repeated = JSON.parse(handshake[0]!).id;
-    for (const line of kept) send(socket, line);
-    kept = [];
+    for (const line of queuedLines) send(socket, line);
+    queuedLines = [];
   };
   socket.onmessage = ({ data }) => {
     if (!data.startsWith("{")) return;
@@ -42,7 +42,7 @@ function dial(): void {
     if (JSON.parse(data).id === repeated) repeated = undefined;
   };
   socket.onclose = () => {
-    open = undefined;
+    openSocket = undefined;
     setTimeout(dial, 1_000);
   };
 }
@@ -55,8 +55,8 @@ for await (
   const lines = (rest + chunk).split("\n");
   rest = lines.pop()!;
   for (const line of lines) {
-    if (open === undefined) kept.push(line);
-    else send(open, line);
+    if (openSocket === undefined) queuedLines.push(line);
+    else send(openSocket, line);
   }
 }
 Deno.exit(0);

@@ -9,7 +9,10 @@
  */
 
 import { print } from "../helpers/print.ts";
-import { type Connectable, serveWs } from "../helpers/websocket_transport.ts";
+import {
+  type Connectable,
+  serveWebSockets,
+} from "../helpers/websocket_transport.ts";
 
 // deno-lint-ignore no-explicit-any
 type Json = any;
@@ -67,4 +70,4 @@ function makeServer(): Connectable {
   };
 }
 
-serveWs(Number(Deno.args[0] ?? 8079), makeServer);
+serveWebSockets(Number(Deno.args[0] ?? 8079), makeServer);

@@ -9,7 +9,7 @@
 
 import { fromJsonSchema, McpServer } from "@modelcontextprotocol/server";
 import { serveStdio } from "@modelcontextprotocol/server/stdio";
-import { serveWs } from "../helpers/websocket_transport.ts";
+import { serveWebSockets } from "../helpers/websocket_transport.ts";
 
 const [port, ...more] = Deno.args;
 
@@ -32,7 +32,7 @@ function makeServer(): McpServer {
   return server;
 }
 
-serveWs(Number(port ?? 0), () => ({
+serveWebSockets(Number(port ?? 0), () => ({
   connect: (transport) => {
     // The two versions' types of a transport differ in name only.
     serveStdio(makeServer, { transport: transport as never });

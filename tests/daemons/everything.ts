@@ -7,10 +7,13 @@
  */
 
 import { createServer } from "@modelcontextprotocol/server-everything/dist/server/index.js";
-import { type Connectable, serveWs } from "../helpers/websocket_transport.ts";
+import {
+  type Connectable,
+  serveWebSockets,
+} from "../helpers/websocket_transport.ts";
 
 const port = Number(Deno.args[0] ?? 8079);
-serveWs(port, () => {
+serveWebSockets(port, () => {
   const { server } = createServer() as { server: Connectable };
   return server;
 });

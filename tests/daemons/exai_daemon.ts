@@ -12,26 +12,26 @@
  */
 
 import {
-  answer,
+  type ExaiConnection,
   flags,
   isHead,
-  type Link,
-  note,
+  respond,
   running,
   send,
   sessions,
   setting,
+  writeJournal,
 } from "./exai_revisions.ts";
 import { isRecord } from "./exai_tools.ts";
-import { exaiFrames } from "../helpers/forms/exai_forms.ts";
+import { exaiFrameWriter } from "../helpers/forms/exai_forms.ts";
 import { print } from "../helpers/print.ts";
-import { endWithStarter } from "../helpers/parent_exit.ts";
+import { exitWithParent } from "../helpers/exit_with_parent.ts";
 import { valueWithin } from "../helpers/async.ts";
 
-const HELLO_MS = 15_000;
-const perIp = setting("per-ip", isHead ? 10 : Infinity);
-const open = new Set<Link>();
-let sockets = 0;
+const HELLO_TIMEOUT_MS = 15_000;
+const maxConnections = setting("per-ip", isHead ? 10 : Infinity);
+const openConnections = new Set<ExaiConnection>();
+let socketCount = 0;
 
 /** The value of a JSON text; `undefined` if it is none. */
 function parse(text: string): unknown {
@@ -42,11 +42,11 @@ function parse(text: string): unknown {
   }
 }
 
-void endWithStarter();
+void exitWithParent();
 
 function accept(socket: WebSocket, path: string): void {
   socket.binaryType = "arraybuffer";
-  const number = ++sockets;
+  const number = ++socketCount;
   const stream = new ReadableStream<string>({
     start(controller): void {
       socket.onmessage = ({ data }) => {
@@ -54,43 +54,49 @@ function accept(socket: WebSocket, path: string): void {
         controller.enqueue(isText ? data : new TextDecoder().decode(data));
       };
       socket.onclose = ({ code, reason }) => {
-        open.delete(link);
-        note("close", { socket: number, code, reason });
+        openConnections.delete(link);
+        writeJournal("close", { socket: number, code, reason });
         controller.close();
       };
       socket.onerror = () => {};
     },
   });
   const frames = stream.getReader();
-  const say = path === "" ? undefined : exaiFrames(path);
-  const link: Link = { number, socket, frames, isZombie: false, say };
+  const toFrames = path === "" ? undefined : exaiFrameWriter(path);
+  const link: ExaiConnection = {
+    number,
+    socket,
+    frames,
+    isHandlerDead: false,
+    toFrames,
+  };
   // Every client of a test comes from one address, so the cap counts them all.
-  const isTooMany = open.size >= perIp;
-  open.add(link);
+  const isTooMany = openConnections.size >= maxConnections;
+  openConnections.add(link);
   socket.onopen = () => {
     if (isTooMany) socket.close(1008, "Connection limit exceeded");
-    else void handle(link);
+    else void serveConnection(link);
   };
 }
 
 /** The life of a connection: the handshake, then one frame after another. */
-async function handle(link: Link): Promise<void> {
-  if (!await shakeHands(link)) return;
-  while (!link.isZombie) {
+async function serveConnection(link: ExaiConnection): Promise<void> {
+  if (!await performHandshake(link)) return;
+  while (!link.isHandlerDead) {
     const { value, done } = await link.frames.read();
     if (done) break;
     const message = parse(value);
     const { op = null, request_id = null } = isRecord(message) ? message : {};
-    note("frame", { socket: link.number, op, request_id });
-    await answer(link, message);
+    writeJournal("frame", { socket: link.number, op, request_id });
+    await respond(link, message);
   }
   sessions.delete(link);
 }
 
-async function shakeHands(link: Link): Promise<boolean> {
+async function performHandshake(link: ExaiConnection): Promise<boolean> {
   const { number, socket } = link;
   const refuse = (error: string, code: number, reason: string): false => {
-    note("hello", {
+    writeJournal("hello", {
       socket: number,
       ok: false,
       error: error || reason || "silent",
@@ -100,7 +106,7 @@ async function shakeHands(link: Link): Promise<boolean> {
     else socket.close(code);
     return false;
   };
-  const first = await valueWithin(link.frames.read(), HELLO_MS);
+  const first = await valueWithin(link.frames.read(), HELLO_TIMEOUT_MS);
   if (first?.done) return false;
   if (!first?.value) return refuse("", 4002, "hello timeout or disconnect");
   const hello = parse(first.value);
@@ -124,7 +130,7 @@ async function shakeHands(link: Link): Promise<boolean> {
   if (sessions.size >= setting("sessions", 100)) return refuse("", 1000, "");
   const isKept = isHead && /^[\w-]{3,64}$/.test(String(session_id ?? ""));
   const session = isKept ? session_id : crypto.randomUUID();
-  note("hello", { socket: number, ok: true, session_id: session });
+  writeJournal("hello", { socket: number, ok: true, session_id: session });
   send(link, { op: "hello_ack", ok: true, session_id: session });
   sessions.add(link);
   return true;
@@ -132,7 +138,7 @@ async function shakeHands(link: Link): Promise<boolean> {
 
 /** Tells every client at once, but waits for the tools that are running. */
 function shutDown(): void {
-  for (const { socket } of open) {
+  for (const { socket } of openConnections) {
     if (socket.readyState === WebSocket.OPEN) socket.close(1001);
   }
   void server.shutdown();

@@ -7,20 +7,20 @@
 
 import { parseArgs } from "@std/cli/parse_args.js";
 import {
-  asBlock,
   type Block,
+  callKey,
   findTool,
+  garbageFrames,
   isRecord,
-  joined,
+  joinOutputs,
   type Json,
-  junk,
-  keyOf,
-  type Outcome,
   runTool,
+  textBlock,
   type Tool,
   TOOL_LIST,
+  type ToolOutcome,
 } from "./exai_tools.ts";
-import type { Frame } from "../helpers/forms/transformations.ts";
+import type { Frame } from "../helpers/forms/form_helpers.ts";
 import { valueWithin } from "../helpers/async.ts";
 
 /** The command line. */
@@ -45,36 +45,36 @@ const globalCapacity = setting("global", 24);
 const startedAt = Date.now() - setting("age", 0);
 
 /** A connection. Its frames wait until the handler is done with the former one. */
-export interface Link {
+export interface ExaiConnection {
   readonly number: number;
   readonly socket: WebSocket;
   readonly frames: ReadableStreamDefaultReader<string>;
   /** The handler has died, and nobody has told the socket. */
-  isZombie: boolean;
+  isHandlerDead: boolean;
   /** The frames that a message becomes, if the URL names a form. */
-  readonly say: ((message: unknown) => Frame[]) | undefined;
+  readonly toFrames: ((message: unknown) => Frame[]) | undefined;
 }
 
 /** Something that is kept for a while. */
-interface Kept<T> {
+interface CachedValue<T> {
   readonly at: number;
   readonly value: T;
 }
 
 /** The connections that have shaken hands. */
-export const sessions = new Set<Link>();
-const byId = new Map<string | null, Kept<Outcome>>();
-const byKey = new Map<string, Kept<readonly Block[]>>();
+export const sessions = new Set<ExaiConnection>();
+const resultsById = new Map<string | null, CachedValue<ToolOutcome>>();
+const outputsByKey = new Map<string, CachedValue<readonly Block[]>>();
 /** Ids that have been accepted; never cleared, as in the real one. */
 const idsInFlight = new Set<string | null>();
-const keysInFlight = new Map<string, Kept<string | null>>();
+const keysInFlight = new Map<string, CachedValue<string | null>>();
 /** Revision `head`: what the calls in flight will come to. */
-const pending = new Map<string, Promise<readonly Block[]>>();
+const pendingOutputs = new Map<string, Promise<readonly Block[]>>();
 /** How many tools are running. */
 export let running = 0;
 
 /** Writes an event into the journal. */
-export function note(event: string, details: Json): void {
+export function writeJournal(event: string, details: Json): void {
   if (flags.journal === undefined) return;
   const line = { t: Date.now(), pid: Deno.pid, event, ...details };
   const text = `${JSON.stringify(line)}\n`;
@@ -82,17 +82,20 @@ export function note(event: string, details: Json): void {
 }
 
 /** Sends a frame: a string as it is, anything else in the connection's form. A closed socket takes it silently. */
-export function send({ socket, say }: Link, frame: unknown): void {
+export function send(
+  { socket, toFrames }: ExaiConnection,
+  frame: unknown,
+): void {
   if (socket.readyState !== WebSocket.OPEN) return;
   const frames = typeof frame === "string"
     ? [frame]
-    : say?.(frame) ?? [JSON.stringify(frame)];
+    : toFrames?.(frame) ?? [JSON.stringify(frame)];
   for (const it of frames) socket.send(it);
 }
 
 /** What was kept, if it is not too old. */
-function fresh<K, T>(
-  kept: Map<K, Kept<T>>,
+function freshValue<K, T>(
+  kept: Map<K, CachedValue<T>>,
   key: K,
   ttl: number,
 ): T | undefined {
@@ -101,7 +104,7 @@ function fresh<K, T>(
 }
 
 /** A duration as Python's `timedelta` writes it. */
-function human(ms: number): string {
+function formatDuration(ms: number): string {
   const seconds = Math.floor(ms / 1000);
   const days = Math.floor(seconds / 86_400);
   const two = (n: number): string => `${Math.floor(n) % 60}`.padStart(2, "0");
@@ -111,12 +114,12 @@ function human(ms: number): string {
 }
 
 /** Answers a frame as the revision does; `undefined` was no JSON. */
-export function answer(link: Link, message: unknown): Promise<void> {
-  return isHead ? answerHead(link, message) : answerFirst(link, message);
+export function respond(link: ExaiConnection, message: unknown): Promise<void> {
+  return isHead ? respondHead(link, message) : respondFirst(link, message);
 }
 
 /** Why the first revision refuses a message. */
-function flaw(message: unknown): string | undefined {
+function invalidReason(message: unknown): string | undefined {
   if (!isRecord(message)) return "message must be a JSON object";
   const { op, name, request_id = null, arguments: input = null } = message;
   if (typeof op !== "string") {
@@ -133,11 +136,14 @@ function flaw(message: unknown): string | undefined {
   return isInput ? undefined : "arguments must be a JSON object";
 }
 
-async function answerFirst(link: Link, message: unknown): Promise<void> {
+async function respondFirst(
+  link: ExaiConnection,
+  message: unknown,
+): Promise<void> {
   const refuse = (message: string): void =>
     send(link, { op: "error", message });
   if (message === undefined) return refuse("invalid_json");
-  const why = flaw(message);
+  const why = invalidReason(message);
   if (why !== undefined) return refuse(`invalid_message: ${why}`);
   const valid = message as Json;
   switch (valid.op) {
@@ -146,7 +152,7 @@ async function answerFirst(link: Link, message: unknown): Promise<void> {
     case "health": {
       const health = {
         t: Date.now() / 1000,
-        uptime_human: human(Date.now() - startedAt),
+        uptime_human: formatDuration(Date.now() - startedAt),
         sessions: sessions.size,
         global_capacity: globalCapacity,
         tool_count: TOOL_LIST.length,
@@ -161,12 +167,12 @@ async function answerFirst(link: Link, message: unknown): Promise<void> {
 }
 
 /** `call_tool` of the first revision, in the order of its checks. */
-async function callFirst(link: Link, message: Json): Promise<void> {
+async function callFirst(link: ExaiConnection, message: Json): Promise<void> {
   const request_id = (message.request_id ?? null) as string | null;
   const input = (message.arguments ?? {}) as Json;
   const asked = message.name as string;
   const [name, tool] = findTool(asked);
-  const reply = (rest: Outcome): Json => ({
+  const reply = (rest: ToolOutcome): Json => ({
     op: "call_tool_res",
     request_id,
     ...rest,
@@ -179,15 +185,15 @@ async function callFirst(link: Link, message: Json): Promise<void> {
   };
 
   if (!tool) return fail("TOOL_NOT_FOUND", `Unknown tool: ${asked}`);
-  const kept = fresh(byId, request_id, resultTtl);
+  const kept = freshValue(resultsById, request_id, resultTtl);
   if (kept) return send(link, reply(kept));
-  const key = keyOf(name, input);
-  const outputs = fresh(byKey, key, resultTtl);
+  const key = callKey(name, input);
+  const outputs = freshValue(outputsByKey, key, resultTtl);
   if (outputs) return send(link, reply({ outputs }));
   if (idsInFlight.has(request_id)) {
     return progress("duplicate request; still processing");
   }
-  const original_request_id = fresh(keysInFlight, key, inflightTtl);
+  const original_request_id = freshValue(keysInFlight, key, inflightTtl);
   if (original_request_id !== undefined) {
     const said = "duplicate call in flight";
     return fail("DUPLICATE", said, { original_request_id });
@@ -212,15 +218,15 @@ async function callFirst(link: Link, message: Json): Promise<void> {
     // The bug: the heartbeat cancels the tool and takes the handler with it.
     progress();
     abort.abort();
-    link.isZombie = true;
+    link.isHandlerDead = true;
     return;
   }
   keysInFlight.delete(key);
   if (!outcome.outputs) return send(link, reply(outcome));
-  const value = { ...outcome, text: joined(outcome.outputs) };
-  byId.set(request_id, { at: Date.now(), value });
-  byKey.set(key, { at: Date.now(), value: outcome.outputs });
-  deliver(link, name, reply(value));
+  const value = { ...outcome, text: joinOutputs(outcome.outputs) };
+  resultsById.set(request_id, { at: Date.now(), value });
+  outputsByKey.set(key, { at: Date.now(), value: outcome.outputs });
+  sendResult(link, name, reply(value));
 }
 
 async function execute(
@@ -229,27 +235,35 @@ async function execute(
   tool: Tool,
   input: Json,
   signal: AbortSignal,
-): Promise<Outcome> {
+): Promise<ToolOutcome> {
   const call = { name, request_id, key: input._call_key ?? null };
-  note("execute", { ...call, arguments: input });
+  writeJournal("execute", { ...call, arguments: input });
   const outcome = await runTool(name, tool, input, { signal, callTimeout });
   const ended = outcome.outputs ? "ok" : "error";
-  note("done", { ...call, outcome: signal.aborted ? "cancelled" : ended });
+  writeJournal("done", {
+    ...call,
+    outcome: signal.aborted ? "cancelled" : ended,
+  });
   return outcome;
 }
 
 /** Sends an answer, as badly as the tool is there to have it sent. */
-function deliver(link: Link, name: string, answer: Json): void {
+function sendResult(link: ExaiConnection, name: string, answer: Json): void {
   const { request_id: _, ...nameless } = answer;
-  if (name === "garble") { for (const frame of junk()) send(link, frame); }
+  if (name === "garble") {
+    for (const frame of garbageFrames()) send(link, frame);
+  }
   send(link, name === "nameless" ? nameless : answer);
   if (name !== "garble") return;
   const text = "a second answer";
-  const outputs = [asBlock(text)];
+  const outputs = [textBlock(text)];
   send(link, { ...answer, outputs, ...("text" in answer && { text }) });
 }
 
-async function answerHead(link: Link, message: unknown): Promise<void> {
+async function respondHead(
+  link: ExaiConnection,
+  message: unknown,
+): Promise<void> {
   if (!isRecord(message)) {
     return failHead(link, "INVALID_REQUEST", "Invalid message");
   }
@@ -272,12 +286,12 @@ async function answerHead(link: Link, message: unknown): Promise<void> {
 }
 
 /** The errors of this revision: no op, and no id. */
-function failHead(link: Link, code: string, message: unknown): void {
+function failHead(link: ExaiConnection, code: string, message: unknown): void {
   send(link, { error: { code, message } });
 }
 
 async function callHead(
-  link: Link,
+  link: ExaiConnection,
   message: Json,
   request_id: string,
 ): Promise<void> {
@@ -293,18 +307,18 @@ async function callHead(
     return failHead(link, code, "arguments must be an object");
   }
   const reply = { op: "call_tool_res", request_id, ok: true };
-  const key = keyOf(name, input);
-  const cached = fresh(byKey, key, resultTtl);
+  const key = callKey(name, input);
+  const cached = freshValue(outputsByKey, key, resultTtl);
   if (cached) {
     return send(link, { ...reply, outputs: cached, from_cache: true });
   }
-  const earlier = pending.get(request_id);
+  const earlier = pendingOutputs.get(request_id);
   if (earlier) {
     const outputs = await earlier;
     return send(link, { ...reply, outputs, from_inflight: true });
   }
   const { promise, resolve } = Promise.withResolvers<readonly Block[]>();
-  pending.set(request_id, promise);
+  pendingOutputs.set(request_id, promise);
   const progress = { op: "progress", request_id };
   const beat = setInterval(() => {
     send(link, { ...progress, message: "Tool execution in progress..." });
@@ -317,10 +331,10 @@ async function callHead(
   clearInterval(beat);
   // A tool that threw leaves its promise pending, and the id hangs for ever.
   if (!outputs) return failHead(link, "INTERNAL_ERROR", error?.message);
-  byKey.set(key, { at: Date.now(), value: outputs });
-  pending.delete(request_id);
+  outputsByKey.set(key, { at: Date.now(), value: outputs });
+  pendingOutputs.delete(request_id);
   resolve(outputs);
   const timestamp = new Date().toISOString();
   send(link, { op: "stream_complete", request_id, timestamp });
-  deliver(link, name, { ...reply, outputs });
+  sendResult(link, name, { ...reply, outputs });
 }

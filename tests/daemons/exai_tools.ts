@@ -6,7 +6,7 @@
  */
 
 import { delay } from "@std/async/delay.js";
-import { opened } from "../helpers/gate.ts";
+import { waitUntilOpen } from "../helpers/gate.ts";
 
 /** A JSON object. */
 export type Json = Record<string, unknown>;
@@ -23,7 +23,7 @@ export interface Block {
 }
 
 /** What a call has come to: outputs, an error, or both. */
-export interface Outcome {
+export interface ToolOutcome {
   readonly outputs?: readonly Block[];
   readonly error?: Json;
 }
@@ -31,28 +31,28 @@ export interface Outcome {
 /** A failure with a code and a message of its own. */
 class ToolFailure extends Error {
   readonly code: string;
-  readonly said: unknown;
+  readonly details: unknown;
 
   constructor(code: string, said: unknown) {
     super(code);
     this.code = code;
-    this.said = said;
+    this.details = said;
   }
 }
 
 /** A tool; the text that it returns becomes the first block. */
 export interface Tool {
   readonly properties: Readonly<Record<string, string>>;
-  run(input: Json, limits: Limits): string | Promise<string>;
+  run(input: Json, limits: ToolContext): string | Promise<string>;
 }
 
 /** What a tool may want to know of the daemon. */
-export interface Limits {
+export interface ToolContext {
   readonly signal: AbortSignal;
   readonly callTimeout: number;
 }
 
-let counter = 0;
+let callCounter = 0;
 
 const TOOLS = new Map<string, Tool>(Object.entries(
   {
@@ -71,7 +71,7 @@ const TOOLS = new Map<string, Tool>(Object.entries(
     gate: {
       properties: { path: "string" },
       run: async ({ path }) => {
-        await opened(String(path));
+        await waitUntilOpen(String(path));
         return "open";
       },
     },
@@ -124,7 +124,7 @@ const TOOLS = new Map<string, Tool>(Object.entries(
       properties: { mb: "number" },
       run: ({ mb }) => "x".repeat(Number(mb ?? 1) * 1024 * 1024),
     },
-    counter: { properties: {}, run: () => `${++counter}` },
+    counter: { properties: {}, run: () => `${++callCounter}` },
     garble: { properties: {}, run: () => "the good answer" },
     nameless: { properties: {}, run: () => "from nobody" },
     odd: {
@@ -162,46 +162,46 @@ export async function runTool(
   name: string,
   tool: Tool,
   input: Json,
-  limits: Limits,
-): Promise<Outcome> {
+  limits: ToolContext,
+): Promise<ToolOutcome> {
   try {
     const text = await tool.run(input, limits);
-    const outputs = [text, summary(name)].map(asBlock);
+    const outputs = [text, callSummary(name)].map(textBlock);
     const error = preflight(text);
     return { outputs, ...(error && { error }) };
   } catch (error) {
     if (!(error instanceof ToolFailure)) {
       return { error: { code: "EXEC_ERROR", message: String(error) } };
     }
-    return { error: { code: error.code, message: error.said } };
+    return { error: { code: error.code, message: error.details } };
   }
 }
 
 /** The semantic key: the order of the arguments does not matter. */
-export function keyOf(name: string, input: Json): string {
+export function callKey(name: string, input: Json): string {
   const sort = (_: string, value: unknown): unknown =>
     isRecord(value) ? Object.fromEntries(Object.entries(value).sort()) : value;
   return `${name} ${JSON.stringify(input, sort)}`;
 }
 
 /** A text as a block. */
-export function asBlock(text: string): Block {
+export function textBlock(text: string): Block {
   return { type: "text", text };
 }
 
 /** The texts of all blocks that have one. */
-export function joined(outputs: readonly Block[]): string {
+export function joinOutputs(outputs: readonly Block[]): string {
   return outputs.map(({ text }) => text).filter(Boolean).join("\n\n");
 }
 
 /** What is sent before a garbled answer. */
-export function junk(): unknown[] {
+export function garbageFrames(): unknown[] {
   const op = "call_tool_res";
   return [
     "this is { no JSON",
     "[1,2,3]",
     { op: "surprise", request_id: "nobody" },
-    { op, request_id: "nobody", outputs: [asBlock("for nobody")], text: "?" },
+    { op, request_id: "nobody", outputs: [textBlock("for nobody")], text: "?" },
     { op: "progress", name: "garble", t: Date.now() / 1000 },
   ];
 }
@@ -232,7 +232,7 @@ function preflight(text: string): Json | undefined {
 }
 
 /** The block that every real tool ends with. */
-function summary(name: string): string {
+function callSummary(name: string): string {
   return [
     "\n=== MCP CALL SUMMARY ===",
     `Tool: ${name} | Status: COMPLETE`,

@@ -20,15 +20,15 @@ import { print } from "../helpers/print.ts";
 
 const [port, daemonPort] = Deno.args.map(Number) as [number, number];
 const host = "127.0.0.1";
-const GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+const WEBSOCKET_GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 /** How often a peer that talks garbage says some, in milliseconds. */
-const GARBAGE_MS = 200;
+const GARBAGE_INTERVAL_MS = 200;
 /** How long a peer that has sent a close frame waits for the client's, in milliseconds. */
-const CLOSE_MS = 1_000;
+const CLOSE_TIMEOUT_MS = 1_000;
 
 /** The client's connections by what becomes of them at the next fault. */
 const relayed = new Set<Socket>();
-const garbled = new Set<Socket>();
+const garbageSockets = new Set<Socket>();
 let fault = "none";
 
 function textFrame(text: string): Buffer {
@@ -41,41 +41,43 @@ function closeFrame(code: number): Buffer {
 }
 
 /** Sends a close frame, and ends the connection when the client has answered or is late. */
-function closeWith(near: Socket, code: number): void {
-  near.end(closeFrame(code));
-  const timer = setTimeout(() => near.destroy(), CLOSE_MS);
-  near.once("close", () => clearTimeout(timer));
+function closeWith(clientSide: Socket, code: number): void {
+  clientSide.end(closeFrame(code));
+  const timer = setTimeout(() => clientSide.destroy(), CLOSE_TIMEOUT_MS);
+  clientSide.once("close", () => clearTimeout(timer));
 }
 
 /** Relays a connection from its first bytes on: one that says nothing is no dial. */
-function relay(near: Socket): void {
-  near.once("data", (first: Buffer) => {
+function relay(clientSide: Socket): void {
+  clientSide.once("data", (first: Buffer) => {
     print("dial");
-    const far = net.connect({ port: daemonPort, host });
-    relayed.add(near);
-    far.write(first);
-    near.pipe(far).pipe(near);
-    far.on("error", () => near.destroy());
-    far.on("close", () => near.destroy());
-    near.on("close", () => {
-      relayed.delete(near);
-      far.destroy();
+    const serverSide = net.connect({ port: daemonPort, host });
+    relayed.add(clientSide);
+    serverSide.write(first);
+    clientSide.pipe(serverSide).pipe(clientSide);
+    serverSide.on("error", () => clientSide.destroy());
+    serverSide.on("close", () => clientSide.destroy());
+    clientSide.on("close", () => {
+      relayed.delete(clientSide);
+      serverSide.destroy();
     });
   });
 }
 
 /** Answers the client's HTTP request with a WebSocket, and calls back when it is open. */
-function upgrade(near: Socket, opened: () => void): void {
+function upgrade(clientSide: Socket, opened: () => void): void {
   let head = "";
   const read = (chunk: Buffer): void => {
     head += chunk.toString("latin1");
     if (!head.includes("\r\n\r\n")) return;
-    near.off("data", read);
-    near.resume();
+    clientSide.off("data", read);
+    clientSide.resume();
     const key = /^sec-websocket-key: *(\S+)/im.exec(head)?.[1] ?? "";
     const offered = /^sec-websocket-protocol: *([^,\r]+)/im.exec(head)?.[1];
-    const accept = createHash("sha1").update(key + GUID).digest("base64");
-    near.write([
+    const accept = createHash("sha1").update(key + WEBSOCKET_GUID).digest(
+      "base64",
+    );
+    clientSide.write([
       "HTTP/1.1 101 Switching Protocols",
       "Upgrade: websocket",
       "Connection: Upgrade",
@@ -85,53 +87,59 @@ function upgrade(near: Socket, opened: () => void): void {
     ].join("\r\n"));
     opened();
   };
-  near.on("data", read);
+  clientSide.on("data", read);
 }
 
 /** Says garbage again and again until the connection is closed. */
-function garble(near: Socket, garbage: string | Buffer): void {
-  garbled.add(near);
-  near.write(garbage);
-  const timer = setInterval(() => near.write(garbage), GARBAGE_MS);
-  near.once("close", () => {
+function sendGarbage(clientSide: Socket, garbage: string | Buffer): void {
+  garbageSockets.add(clientSide);
+  clientSide.write(garbage);
+  const timer = setInterval(
+    () => clientSide.write(garbage),
+    GARBAGE_INTERVAL_MS,
+  );
+  clientSide.once("close", () => {
     clearInterval(timer);
-    garbled.delete(near);
+    garbageSockets.delete(clientSide);
   });
 }
 
-function accept(near: Socket): void {
-  near.on("error", () => {});
+function accept(clientSide: Socket): void {
+  clientSide.on("error", () => {});
   // Nothing is accepted while SYNs are dropped: this process is stopped then.
-  if (fault === "none" || fault === "syn-drop") return relay(near);
+  if (fault === "none" || fault === "syn-drop") return relay(clientSide);
   print("dial");
   switch (fault) {
     case "rst":
-      return void near.resetAndDestroy();
+      return void clientSide.resetAndDestroy();
     case "accept-close":
-      return void near.destroy();
+      return void clientSide.destroy();
     case "garbage":
-      near.resume();
-      return garble(near, "\x16\x03?? no HTTP at all\r\n\r\n");
+      clientSide.resume();
+      return sendGarbage(clientSide, "\x16\x03?? no HTTP at all\r\n\r\n");
     case "garbage-ws":
-      return upgrade(near, () => garble(near, textFrame("}{ no message")));
+      return upgrade(
+        clientSide,
+        () => sendGarbage(clientSide, textFrame("}{ no message")),
+      );
     case "1013":
-      return upgrade(near, () => closeWith(near, 1013));
+      return upgrade(clientSide, () => closeWith(clientSide, 1013));
     case "silent-ws":
-      return upgrade(near, () => {});
+      return upgrade(clientSide, () => {});
     case "silent-tcp":
-      return void near.resume();
+      return void clientSide.resume();
   }
 }
 
 /** Ends the connections that there are in the fault's own way, and treats new ones so. */
-function begin(name: string): void {
+function beginFault(name: string): void {
   fault = name;
-  for (const near of relayed) {
-    if (name === "close") closeWith(near, 1001);
-    else if (name === "1013") closeWith(near, 1013);
+  for (const clientSide of relayed) {
+    if (name === "close") closeWith(clientSide, 1001);
+    else if (name === "1013") closeWith(clientSide, 1013);
     else if (name === "accept-close" || name.startsWith("garbage")) {
-      near.destroy();
-    } else near.resetAndDestroy();
+      clientSide.destroy();
+    } else clientSide.resetAndDestroy();
   }
   const done = (): void => print(`done ${name}`);
   if (name !== "close") return done();
@@ -141,10 +149,10 @@ function begin(name: string): void {
 }
 
 /** Relays what is dialed from now on. What was silent stays so. */
-function end(): void {
+function endFault(): void {
   const isClosed = fault === "close";
   fault = "none";
-  for (const near of garbled) near.destroy();
+  for (const clientSide of garbageSockets) clientSide.destroy();
   const done = (): void => print("done none");
   if (isClosed) listen(done);
   else done();
@@ -159,6 +167,9 @@ function listen(then: () => void): void {
 let server: net.Server;
 listen(() => print(`listening ${port}`));
 const lines = createInterface({ input: process.stdin });
-lines.on("line", (name: string) => name === "none" ? end() : begin(name));
+lines.on(
+  "line",
+  (name: string) => name === "none" ? endFault() : beginFault(name),
+);
 // It must not outlive its starter.
 lines.on("close", () => Deno.exit(0));

@@ -9,33 +9,33 @@
  * @module
  */
 
-import { messageOf } from "../../lib/text/error_message.ts";
+import { errorMessageOf } from "../../lib/text/error_message.ts";
 import {
-  type Form,
   type Frame,
-  isAnswer,
+  isResponse,
   type Json,
-} from "../helpers/forms/transformations.ts";
-import { formOf } from "../helpers/forms/forms.ts";
-import { isOwnId } from "../helpers/session/own_ids.ts";
+  type MessageForm,
+} from "../helpers/forms/form_helpers.ts";
+import { formByKey } from "../helpers/forms/forms.ts";
+import { isProxyRequestId } from "../helpers/session/proxy_request_ids.ts";
 import { print } from "../helpers/print.ts";
-import { endWithStarter } from "../helpers/parent_exit.ts";
+import { exitWithParent } from "../helpers/exit_with_parent.ts";
 import { delay } from "../helpers/async.ts";
 
 const [port = "0", start] = Deno.args;
 const isRestarted = start === "restarted";
 
 /** Before the client has said that it is initialized, nothing else is answered. */
-const EARLY = /^(initialize|ping|server\/discover)$/;
-const NOTICE = /^(notifications\/)?initialized$/;
+const EARLY_METHODS = /^(initialize|ping|server\/discover)$/;
+const INITIALIZED_METHODS = /^(notifications\/)?initialized$/;
 const LIST_CHANGED = { method: "notifications/tools/list_changed" };
-const TALK = {
+const LOG_NOTIFICATION = {
   method: "notifications/message",
   params: { level: "info", data: "talk" },
 };
 
 /** So late comes an answer that the proxy must have waited for, in milliseconds. */
-const LATE_MS = 3_000;
+const LATE_RESPONSE_MS = 3_000;
 
 /** The tools; `read` and `steady` may be called twice. */
 const TOOLS = ["read", "steady", "echo", "work", "go", "fail", "change", "ask"]
@@ -49,88 +49,92 @@ const TOOLS = ["read", "steady", "echo", "work", "go", "fail", "change", "ask"]
   }));
 
 /** What a list is after the restart, where it changes. */
-const OTHER = [...TOOLS, { ...TOOLS[2]!, name: "more" }];
+const TOOLS_AFTER_RESTART = [...TOOLS, { ...TOOLS[2]!, name: "more" }];
 
-function said(text: string): Json {
+function textResult(text: string): Json {
   return { content: [{ type: "text", text }] };
 }
 
 /** One connection. */
-class Link {
+class FormConnection {
   readonly #socket: WebSocket;
-  readonly #form: Form;
+  readonly #form: MessageForm;
   readonly #key: string;
   readonly #methods = new Map<unknown, string>();
   readonly #gates = new Map<string, PromiseWithResolvers<void>>();
-  readonly #answers = new Map<unknown, (message: Json) => void>();
-  readonly #runs = new Map<string, number>();
+  readonly #pendingRequests = new Map<unknown, (message: Json) => void>();
+  readonly #callCounts = new Map<string, number>();
   #probed = Promise.withResolvers<void>();
-  #pair: Json[] = [];
+  #waitingPair: Json[] = [];
   #isInitialized = false;
   #level = "none";
-  #closed: Json = 0;
+  #lastAnsweredId: Json = 0;
 
   constructor(socket: WebSocket, key: string) {
     this.#socket = socket;
     this.#key = key;
-    this.#form = formOf(key);
+    this.#form = formByKey(key);
   }
 
   /** Takes a frame, whatever is wrong with it. */
-  async hear(text: string): Promise<void> {
+  async receive(text: string): Promise<void> {
     try {
-      await this.#take(text);
+      await this.#handleMessage(text);
     } catch (error) {
-      this.#complain(messageOf(error));
+      this.#reportError(errorMessageOf(error));
     }
   }
 
   /** Tells the test that something is wrong. */
-  #complain(what: string): void {
+  #reportError(what: string): void {
     print(`wrong ${this.#key}: ${what}`);
   }
 
-  async #take(text: string): Promise<void> {
+  async #handleMessage(text: string): Promise<void> {
     const whole = JSON.parse(text);
-    this.#inspect(whole);
-    const message = this.#form.take ? this.#form.take(whole) : whole;
+    this.#checkMessage(whole);
+    const message = this.#form.bridgeRequest
+      ? this.#form.bridgeRequest(whole)
+      : whole;
     if (message === undefined) return;
     const { id, method, params } = message;
-    if (method === undefined) return this.#answers.get(id)?.(message);
+    if (method === undefined) return this.#pendingRequests.get(id)?.(message);
     if (id === undefined) {
-      if (NOTICE.test(method)) this.#isInitialized = true;
+      if (INITIALIZED_METHODS.test(method)) this.#isInitialized = true;
       return;
     }
     this.#methods.set(id, method);
-    if (!this.#isInitialized && !EARLY.test(method)) {
+    if (!this.#isInitialized && !EARLY_METHODS.test(method)) {
       const error = { code: -32002, message: "The server is not initialized" };
-      return this.#say({ id, error });
+      return this.#sendMessages({ id, error });
     }
     if (method === "tools/call") {
-      await this.#call(id, params);
-      this.#closed = id;
+      await this.#callTool(id, params);
+      this.#lastAnsweredId = id;
       return;
     }
-    this.#say(this.#answer(id, method, params));
-    if (method === "ping" && isOwnId(id)) {
+    this.#sendMessages(this.#responseTo(id, method, params));
+    if (method === "ping" && isProxyRequestId(id)) {
       this.#probed.resolve();
       this.#probed = Promise.withResolvers();
     }
   }
 
   /** What holds for every form. */
-  #inspect(message: Json): void {
-    const wrong = (what: string): void => this.#complain(what);
+  #checkMessage(message: Json): void {
+    const wrong = (what: string): void => this.#reportError(what);
     const { id, method } = message;
     if (message.jsonrpc !== "2.0") wrong("no version");
     if (method === undefined || !("id" in message)) return;
-    if (NOTICE.test(method)) wrong(`${method} with id ${JSON.stringify(id)}`);
+    if (INITIALIZED_METHODS.test(method)) {
+      wrong(`${method} with id ${JSON.stringify(id)}`);
+    }
     if (id === null) wrong(`${method} with id null`);
     const isOurs = typeof id === "string" && /^alwaysup/.test(id);
     if (isOurs) wrong(`${method} with an own id that is no whole number`);
   }
 
-  #answer(id: Json, method: string, params: Json): Json {
+  #responseTo(id: Json, method: string, params: Json): Json {
     switch (method) {
       case "initialize": {
         const { protocolVersion } = params;
@@ -145,39 +149,50 @@ class Link {
       case "ping":
         return { id, result: {} };
       case "tools/list": {
-        const { page = (tools: Json[]) => ({ tools }), isChanged } = this.#form;
-        const tools = isChanged && isRestarted ? OTHER : TOOLS;
-        return { id, result: page(tools, params?.cursor, isRestarted) };
+        const { listPage = (tools: Json[]) => ({ tools }), changesTools } =
+          this.#form;
+        const tools = changesTools && isRestarted ? TOOLS_AFTER_RESTART : TOOLS;
+        return { id, result: listPage(tools, params?.cursor, isRestarted) };
       }
       default:
         return { id, error: { code: -32601, message: "Method not found" } };
     }
   }
 
-  async #call(
+  async #callTool(
     id: Json,
     { name, arguments: input = {}, _meta }: Json,
   ): Promise<void> {
     const finish = (text: string): void =>
-      this.#say({ id, result: said(text) });
+      this.#sendMessages({ id, result: textResult(text) });
     const token = _meta?.progressToken;
-    const runs = (this.#runs.get(name) ?? 0) + 1;
-    this.#runs.set(name, runs);
+    const runs = (this.#callCounts.get(name) ?? 0) + 1;
+    this.#callCounts.set(name, runs);
     switch (name) {
       case "echo":
-        await this.#mislead({ id, result: said(`echo: ${input.text}`) });
-        return this.#say(TALK, { id, result: said(`echo: ${input.text}`) });
+        await this.#sendDecoys({
+          id,
+          result: textResult(`echo: ${input.text}`),
+        });
+        return this.#sendMessages(LOG_NOTIFICATION, {
+          id,
+          result: textResult(`echo: ${input.text}`),
+        });
       case "work": {
-        const { said: values, pauseMs } = this.#form.progress ??
-          { said: [1, 2, 3], pauseMs: 0 };
-        await this.#report(token, values, pauseMs);
+        const { sent: values, pauseMs } = this.#form.progress ??
+          { sent: [1, 2, 3], pauseMs: 0 };
+        await this.#sendProgress(token, values, pauseMs);
         await this.#gate(input.key).promise;
         return finish("worked");
       }
       case "steady": {
         // The first daemon never answers; what it was asked is asked again.
-        if (!isRestarted) return this.#report(token, [1, 2, 3], 0);
-        await this.#report(token, this.#form.again?.said ?? [2, 3, 4], 0);
+        if (!isRestarted) return this.#sendProgress(token, [1, 2, 3], 0);
+        await this.#sendProgress(
+          token,
+          this.#form.progressAfterRestart?.sent ?? [2, 3, 4],
+          0,
+        );
         await this.#gate(input.key).promise;
         return finish("steady");
       }
@@ -186,76 +201,94 @@ class Link {
         return finish("gone");
       case "fail": {
         const error = { code: -32050, message: "the daemon's own words" };
-        const { is = error } = this.#form.error ?? {};
-        return this.#say({ id, error: is });
+        const { raw = error } = this.#form.error ?? {};
+        return this.#sendMessages({ id, error: raw });
       }
       case "change":
-        return this.#say(LIST_CHANGED, { id, result: said("changed") });
+        return this.#sendMessages(LIST_CHANGED, {
+          id,
+          result: textResult("changed"),
+        });
       case "ask": {
         // Its ids are its own: the client has used the number, too.
-        const roots = [await this.#ask(1), await this.#ask("1")];
+        const roots = [
+          await this.#requestRoots(1),
+          await this.#requestRoots("1"),
+        ];
         return finish(roots.join(" "));
       }
       case "quiet":
         await this.#probed.promise;
         return finish("quiet");
       case "pair": {
-        this.#pair.push({ id, result: said(`pair: ${input.text}`) });
-        if (this.#pair.length < 2) return;
-        const { spoiled, isOfTwo } = this.#form;
-        if (spoiled && isOfTwo) {
-          for (const frame of spoiled.frames({ id })) this.#send(frame);
-          await delay(LATE_MS);
+        this.#waitingPair.push({
+          id,
+          result: textResult(`pair: ${input.text}`),
+        });
+        if (this.#waitingPair.length < 2) return;
+        const { spoiledCall, hasTwoCalls } = this.#form;
+        if (spoiledCall && hasTwoCalls) {
+          for (const frame of spoiledCall.frames({ id })) {
+            this.#sendFrame(frame);
+          }
+          await delay(LATE_RESPONSE_MS);
         }
-        this.#say(...this.#pair);
-        this.#pair = [];
+        this.#sendMessages(...this.#waitingPair);
+        this.#waitingPair = [];
         return;
       }
       case "level":
         return finish(this.#level);
       case "read":
       case "write":
-        return await this.#spoil(
-          { id, result: said(`${name}: ${runs}`) },
+        return await this.#sendSpoiled(
+          { id, result: textResult(`${name}: ${runs}`) },
           runs,
         );
       default:
-        return this.#say({ id, error: { code: -32602, message: "No tool" } });
+        return this.#sendMessages({
+          id,
+          error: { code: -32602, message: "No tool" },
+        });
     }
   }
 
   /** Asks the client for its roots. */
-  async #ask(id: Json): Promise<string> {
+  async #requestRoots(id: Json): Promise<string> {
     const { promise, resolve } = Promise.withResolvers<Json>();
-    this.#answers.set(id, resolve);
-    this.#say({ id, method: "roots/list" });
+    this.#pendingRequests.set(id, resolve);
+    this.#sendMessages({ id, method: "roots/list" });
     const { result } = await promise;
-    this.#answers.delete(id);
+    this.#pendingRequests.delete(id);
     return result?.roots?.[0]?.uri ?? "none";
   }
 
   /** Sends what must not be taken for the answer. */
-  async #mislead(answer: Json): Promise<void> {
+  async #sendDecoys(answer: Json): Promise<void> {
     const { decoys, pauseMs = 0 } = this.#form;
     if (decoys === undefined) return;
-    for (const frame of decoys({ jsonrpc: "2.0", ...answer }, this.#closed)) {
-      this.#send(frame);
+    for (
+      const frame of decoys({ jsonrpc: "2.0", ...answer }, this.#lastAnsweredId)
+    ) {
+      this.#sendFrame(frame);
     }
     await delay(pauseMs);
   }
 
-  async #spoil(answer: Json, runs: number): Promise<void> {
-    const { spoiled } = this.#form;
-    if (spoiled === undefined || runs > spoiled.times) return this.#say(answer);
-    for (const frame of spoiled.frames({ jsonrpc: "2.0", ...answer })) {
-      this.#send(frame);
+  async #sendSpoiled(answer: Json, runs: number): Promise<void> {
+    const { spoiledCall } = this.#form;
+    if (spoiledCall === undefined || runs > spoiledCall.times) {
+      return this.#sendMessages(answer);
     }
-    if (spoiled.answerAfterMs === undefined) return;
-    await delay(spoiled.answerAfterMs);
-    this.#say(answer);
+    for (const frame of spoiledCall.frames({ jsonrpc: "2.0", ...answer })) {
+      this.#sendFrame(frame);
+    }
+    if (spoiledCall.answerAfterMs === undefined) return;
+    await delay(spoiledCall.answerAfterMs);
+    this.#sendMessages(answer);
   }
 
-  async #report(
+  async #sendProgress(
     progressToken: Json,
     values: Json[],
     pauseMs: number,
@@ -263,7 +296,7 @@ class Link {
     const method = "notifications/progress";
     for (const progress of values) {
       if (pauseMs > 0) await delay(pauseMs);
-      this.#say({ method, params: { progressToken, progress } });
+      this.#sendMessages({ method, params: { progressToken, progress } });
     }
   }
 
@@ -274,26 +307,29 @@ class Link {
   }
 
   /** Says messages at the same time, in the form. */
-  #say(...messages: Json[]): void {
+  #sendMessages(...messages: Json[]): void {
     const {
-      write = (it: Json) => JSON.stringify(it),
+      serialize = (it: Json) => JSON.stringify(it),
       frames = (texts) => texts,
     } = this.#form;
     const whole = messages.map((it) => ({ jsonrpc: "2.0", ...it }));
     const texts = whole.map((message) => {
-      const answered = isAnswer(message) && this.#methods.get(message.id);
+      const answered = isResponse(message) && this.#methods.get(message.id);
       const method = answered || message.method || "";
-      return write(message, { method, isOwn: isOwnId(message.id) });
+      return serialize(message, {
+        method,
+        isOwn: isProxyRequestId(message.id),
+      });
     });
-    for (const frame of frames(texts, whole)) this.#send(frame);
+    for (const frame of frames(texts, whole)) this.#sendFrame(frame);
   }
 
-  #send(frame: Frame): void {
+  #sendFrame(frame: Frame): void {
     if (this.#socket.readyState === WebSocket.OPEN) this.#socket.send(frame);
   }
 }
 
-void endWithStarter();
+void exitWithParent();
 Deno.serve({
   port: Number(port),
   hostname: "127.0.0.1",
@@ -305,8 +341,8 @@ Deno.serve({
     idleTimeout: 0,
   });
   const key = decodeURIComponent(new URL(request.url).pathname.slice(1));
-  const link = new Link(socket, key);
-  socket.onmessage = ({ data }) => void link.hear(data);
+  const link = new FormConnection(socket, key);
+  socket.onmessage = ({ data }) => void link.receive(data);
   socket.onerror = () => {};
   return response;
 });

@@ -39,7 +39,7 @@ import { parseArgs } from "@std/cli/parse_args.js";
 import { TextLineStream } from "@std/streams/text_line_stream.js";
 import { npmFile } from "../../.ci/build/install_packages.ts";
 import { print } from "../helpers/print.ts";
-import { endWithStarter } from "../helpers/parent_exit.ts";
+import { exitWithParent } from "../helpers/exit_with_parent.ts";
 import { delay } from "../helpers/async.ts";
 
 const KINDS = [
@@ -54,14 +54,14 @@ const flags = parseArgs(Deno.args, {
 const { kind = "concurrent", journal, rude } = flags;
 if (!KINDS.includes(kind)) throw new Error(`There is no kind ${kind}`);
 
-function note(text: string): void {
+function writeJournal(text: string): void {
   if (journal === undefined) return;
   const line = `${Date.now()} ${text}\n`;
   Deno.writeTextFileSync(journal, line, { append: true });
 }
 
 /** The event loop stands still. A child ends when its parent has gone. */
-function block(ms: number): void {
+function blockEventLoop(ms: number): void {
   const cell = new Int32Array(new SharedArrayBuffer(4));
   const parent = Deno.ppid;
   const until = performance.now() + ms;
@@ -74,7 +74,7 @@ function block(ms: number): void {
 }
 
 /** What the handlers read of a request: the SDK's inferred types do not survive the import. */
-interface Call {
+interface CallToolRequest {
   params: { name: string; arguments?: { id?: string; ms?: number } };
 }
 
@@ -92,12 +92,12 @@ function makeServer(): Server {
   }));
   server.setRequestHandler(
     CallToolRequestSchema,
-    async ({ params }: Call): Promise<CallToolResult> => {
+    async ({ params }: CallToolRequest): Promise<CallToolResult> => {
       const { id = "", ms = 0 } = params.arguments ?? {};
-      note(`begin ${params.name} ${id}`);
-      if (kind === "whole" || kind === "child-sync") block(ms);
+      writeJournal(`begin ${params.name} ${id}`);
+      if (kind === "whole" || kind === "child-sync") blockEventLoop(ms);
       else if (ms > 0) await delay(ms);
-      note(`end ${params.name} ${id}`);
+      writeJournal(`end ${params.name} ${id}`);
       return { content: [{ type: "text", text: id }] };
     },
   );
@@ -105,7 +105,7 @@ function makeServer(): Server {
 }
 
 /** A WebSocket as the package `ws` has it. */
-interface Peer {
+interface PeerSocket {
   send(text: string): void;
   close(code: number): void;
   terminate(): void;
@@ -126,7 +126,7 @@ class PeerTransport implements Transport {
   readonly #waiting: JSONRPCMessage[] = [];
   #isBusy = false;
   /** Who is answered. */
-  peer: Peer | undefined;
+  peer: PeerSocket | undefined;
 
   start(): Promise<void> {
     return Promise.resolve();
@@ -141,7 +141,7 @@ class PeerTransport implements Transport {
   receive(message: JSONRPCMessage): void {
     const isRequest = "method" in message && "id" in message;
     if (isRequest && message.method === "ping") {
-      note("ping");
+      writeJournal("ping");
       if (kind === "mute" && this.#calls.size > 0) return;
     }
     if (isSerial && this.#isBusy) {
@@ -167,41 +167,41 @@ class PeerTransport implements Transport {
 }
 
 /** What takes the messages of one connection. */
-interface Seat {
+interface ConnectionHandler {
   receive(text: string): void;
-  leave(): void;
+  close(): void;
 }
 
-async function sit(peer: Peer): Promise<Seat> {
+async function handleAlone(peer: PeerSocket): Promise<ConnectionHandler> {
   const transport = new PeerTransport();
   transport.peer = peer;
   await makeServer().connect(transport);
   return {
     receive: (text) => transport.receive(JSON.parse(text)),
-    leave: () => transport.onclose?.(),
+    close: () => transport.onclose?.(),
   };
 }
 
 const shared = new PeerTransport();
 
 /** Joins those who share one server. */
-function join(peer: Peer): Seat {
+function handleShared(peer: PeerSocket): ConnectionHandler {
   shared.peer = peer;
   return {
     receive: (text) => shared.receive(JSON.parse(text)),
     // Whoever was there before is not answered again.
-    leave: () => {
+    close: () => {
       if (shared.peer === peer) shared.peer = undefined;
     },
   };
 }
 
 /** A process that serves one connection. */
-class Child {
+class ServerChild {
   readonly #process: Deno.ChildProcess;
   readonly #stdin: WritableStreamDefaultWriter<Uint8Array>;
-  readonly #isUp = Promise.withResolvers<void>();
-  #peer: Peer | undefined;
+  readonly #ready = Promise.withResolvers<void>();
+  #peer: PeerSocket | undefined;
 
   constructor() {
     const places = ["--kind", kind, "--journal", journal ?? "/dev/null"];
@@ -214,20 +214,20 @@ class Child {
       stderr: "null",
     }).spawn();
     this.#stdin = this.#process.stdin.getWriter();
-    void this.#pass();
+    void this.#forwardOutput();
   }
 
   /** Waits until it answers. */
-  async warm(): Promise<void> {
+  async waitUntilReady(): Promise<void> {
     this.write(JSON.stringify({ jsonrpc: "2.0", id: "warm", method: "ping" }));
-    await this.#isUp.promise;
+    await this.#ready.promise;
   }
 
-  async #pass(): Promise<void> {
+  async #forwardOutput(): Promise<void> {
     const lines: AsyncIterable<string> = this.#process.stdout
       .pipeThrough(new TextDecoderStream()).pipeThrough(new TextLineStream());
     for await (const line of lines) {
-      this.#isUp.resolve();
+      this.#ready.resolve();
       this.#peer?.send(line);
     }
   }
@@ -238,46 +238,46 @@ class Child {
   }
 
   /** Serves a connection from now on. */
-  serve(peer: Peer): Seat {
+  serve(peer: PeerSocket): ConnectionHandler {
     this.#peer = peer;
-    note(`child ${this.#process.pid}`);
+    writeJournal(`child ${this.#process.pid}`);
     return {
       receive: (text) => this.write(text),
-      leave: () => {
+      close: () => {
         try {
           this.#process.kill("SIGKILL");
         } catch {
           // It has ended.
         }
-        setTimeout(prepare, SPARE_MS);
+        setTimeout(startSpareChild, RESPAWN_DELAY_MS);
       },
     };
   }
 }
 
 /** So many children wait for connections: a start takes long. */
-const SPARES = 2;
+const SPARE_CHILDREN = 2;
 /** How long after the end of a connection another one is started, in milliseconds: it takes time from everybody. */
-const SPARE_MS = 500;
-const spares: Child[] = [];
+const RESPAWN_DELAY_MS = 500;
+const spareChildren: ServerChild[] = [];
 
 /** Has a child ready. */
-async function prepare(): Promise<void> {
-  const child = new Child();
-  await child.warm();
-  spares.push(child);
-  note("spare");
+async function startSpareChild(): Promise<void> {
+  const child = new ServerChild();
+  await child.waitUntilReady();
+  spareChildren.push(child);
+  writeJournal("spare");
 }
 
 /** Gives a connection a child of its own. */
-function adopt(peer: Peer): Seat {
-  return (spares.shift() ?? new Child()).serve(peer);
+function handleByChild(peer: PeerSocket): ConnectionHandler {
+  return (spareChildren.shift() ?? new ServerChild()).serve(peer);
 }
 
-const peers = new Set<Peer>();
+const peers = new Set<PeerSocket>();
 
 /** Decides about a new connection; gives whether it is served. */
-function admit(peer: Peer): "served" | "ignored" | "closed" {
+function admit(peer: PeerSocket): "served" | "ignored" | "closed" {
   if (peers.size === 0) return "served";
   switch (kind) {
     case "displace":
@@ -296,30 +296,30 @@ function admit(peer: Peer): "served" | "ignored" | "closed" {
   }
 }
 
-async function serve(peer: Peer): Promise<void> {
-  note("open");
+async function serve(peer: PeerSocket): Promise<void> {
+  writeJournal("open");
   peer.on("error", () => {});
   const role = admit(peer);
-  let seat: Seat | undefined;
+  let handler: ConnectionHandler | undefined;
   // What comes before there is somebody to take it.
   const early: string[] = [];
   peer.on("message", (data) => {
     const text = new TextDecoder().decode(data);
     if (role !== "served") return;
-    if (seat === undefined) early.push(text);
-    else seat.receive(text);
+    if (handler === undefined) early.push(text);
+    else handler.receive(text);
   });
   peer.on("close", () => {
-    note("close");
+    writeJournal("close");
     peers.delete(peer);
-    seat?.leave();
+    handler?.close();
   });
   if (role === "served") peers.add(peer);
   else return;
-  if (kind === "newest") seat = join(peer);
-  else if (kind === "child-sync") seat = adopt(peer);
-  else seat = await sit(peer);
-  for (const text of early) seat.receive(text);
+  if (kind === "newest") handler = handleShared(peer);
+  else if (kind === "child-sync") handler = handleByChild(peer);
+  else handler = await handleAlone(peer);
+  for (const text of early) handler.receive(text);
 }
 
 /** The child of one connection. */
@@ -329,19 +329,19 @@ async function serveStdio(): Promise<void> {
 }
 
 async function listen(): Promise<void> {
-  void endWithStarter();
+  void exitWithParent();
   if (kind === "newest") await makeServer().connect(shared);
   const require = createRequire(import.meta.url);
   const { WebSocketServer } = require(npmFile("peers", "ws/index.js"));
   if (kind === "child-sync") {
-    await Promise.all(Array.from({ length: SPARES }, prepare));
+    await Promise.all(Array.from({ length: SPARE_CHILDREN }, startSpareChild));
   }
   const server = new WebSocketServer({
     host: "127.0.0.1",
     port: Number(flags.port ?? 0),
     handleProtocols: (offered: Set<string>) => offered.has("mcp") && "mcp",
   });
-  server.on("connection", (peer: Peer) => void serve(peer));
+  server.on("connection", (peer: PeerSocket) => void serve(peer));
   server.on("listening", () => print(`listening ${server.address().port}`));
 }
 

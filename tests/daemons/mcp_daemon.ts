@@ -23,11 +23,11 @@ import {
   SubscribeRequestSchema,
   type Tool,
 } from "@modelcontextprotocol/sdk/types.js";
-import { opened } from "../helpers/gate.ts";
+import { waitUntilOpen } from "../helpers/gate.ts";
 import {
   type Connectable,
-  serveWs,
-  WsServerTransport,
+  serveWebSockets,
+  WebSocketServerTransport,
 } from "../helpers/websocket_transport.ts";
 import { delay } from "../helpers/async.ts";
 
@@ -37,12 +37,12 @@ function flag(name: string): string | undefined {
 }
 
 const journal = flag("journal");
-function note(line: string): void {
+function writeJournal(line: string): void {
   if (journal === undefined) return;
   Deno.writeTextFileSync(journal, `${line}\n`, { append: true });
 }
 
-const habit = flag("habit");
+const servingMode = flag("habit");
 const inputSchema = { type: "object" } as const;
 const TOOLS: Tool[] = [
   { name: "echo", inputSchema, annotations: { readOnlyHint: true } },
@@ -61,7 +61,7 @@ for (const name of flag("extra")?.split(",") ?? []) {
 }
 
 /** What the handlers read of a request: the SDK's inferred types do not survive the import. */
-interface Call {
+interface ToolRequest {
   params: {
     name: string;
     level?: string;
@@ -76,7 +76,7 @@ interface Extra {
   sendNotification(notification: unknown): Promise<void>;
 }
 
-function say(text: string): CallToolResult {
+function textResult(text: string): CallToolResult {
   return { content: [{ type: "text", text }] };
 }
 
@@ -95,32 +95,32 @@ function makeServer(): Connectable {
     ListResourcesRequestSchema,
     () => ({ resources: [] }),
   );
-  server.setRequestHandler(SetLevelRequestSchema, (request: Call) => {
-    note(`level ${request.params.level}`);
+  server.setRequestHandler(SetLevelRequestSchema, (request: ToolRequest) => {
+    writeJournal(`level ${request.params.level}`);
     return {};
   });
-  server.setRequestHandler(SubscribeRequestSchema, (request: Call) => {
-    note(`subscribe ${request.params.uri}`);
+  server.setRequestHandler(SubscribeRequestSchema, (request: ToolRequest) => {
+    writeJournal(`subscribe ${request.params.uri}`);
     return {};
   });
   server.setRequestHandler(
     CallToolRequestSchema,
-    async (request: Call, extra: Extra) => {
+    async (request: ToolRequest, extra: Extra) => {
       const { name, arguments: input = {}, _meta } = request.params;
       const { key = "", ms = 0, n = 0, gate } = input;
-      note(`call ${name} ${key}`);
-      extra.signal.onabort = () => note(`cancelled ${name} ${key}`);
+      writeJournal(`call ${name} ${key}`);
+      extra.signal.onabort = () => writeJournal(`cancelled ${name} ${key}`);
       switch (name) {
         case "die":
           return Deno.exit(9);
         case "big":
-          return say("x".repeat(n));
+          return textResult("x".repeat(n));
         case "ask": {
           const answer = await server.elicitInput({
             message: "Go on?",
             requestedSchema: { type: "object", properties: {} },
           });
-          return say(`${key}:${answer.action}`);
+          return textResult(`${key}:${answer.action}`);
         }
         case "steps":
           for (let progress = 1; progress <= n; progress++) {
@@ -131,11 +131,11 @@ function makeServer(): Connectable {
               params: { progressToken, progress, total: n },
             });
           }
-          return say(key);
+          return textResult(key);
         default:
           if (ms > 0) await delay(ms);
-          if (gate !== undefined) await opened(gate);
-          return say(String(key));
+          if (gate !== undefined) await waitUntilOpen(gate);
+          return textResult(String(key));
       }
     },
   );
@@ -143,20 +143,20 @@ function makeServer(): Connectable {
 }
 
 /** Refuses every request before `initialize`, as the daemons that other proxies break on do. */
-class StrictTransport extends WsServerTransport {
-  #isGreeted = false;
+class StrictTransport extends WebSocketServerTransport {
+  #isInitialized = false;
   #isBusy = false;
   readonly #waiting: JSONRPCMessage[] = [];
 
   protected override receive(message: JSONRPCMessage): void {
     const isRequest = "method" in message && "id" in message;
-    if (habit === "mute" && isRequest && message.method === "ping") {
-      return note("got ping");
+    if (servingMode === "mute" && isRequest && message.method === "ping") {
+      return writeJournal("got ping");
     }
-    if (habit !== "serial") return this.#take(message);
+    if (servingMode !== "serial") return this.#handleMessage(message);
     if (this.#isBusy) return void this.#waiting.push(message);
     this.#isBusy = isRequest;
-    this.#take(message);
+    this.#handleMessage(message);
   }
 
   override async send(message: JSONRPCMessage): Promise<void> {
@@ -168,11 +168,11 @@ class StrictTransport extends WsServerTransport {
     }
   }
 
-  #take(message: JSONRPCMessage): void {
+  #handleMessage(message: JSONRPCMessage): void {
     const method = "method" in message ? message.method : undefined;
-    note(`got ${method ?? "an answer"}`);
-    if (method === "initialize") this.#isGreeted = true;
-    if (this.#isGreeted || !("id" in message) || message.id === undefined) {
+    writeJournal(`got ${method ?? "an answer"}`);
+    if (method === "initialize") this.#isInitialized = true;
+    if (this.#isInitialized || !("id" in message) || message.id === undefined) {
       return super.receive(message);
     }
     const error = { code: -32002, message: "Server not initialized" };
@@ -180,7 +180,7 @@ class StrictTransport extends WsServerTransport {
   }
 }
 
-serveWs(
+serveWebSockets(
   Number(flag("port") ?? 0),
   makeServer,
   (socket) => new StrictTransport(socket),

@@ -6,11 +6,11 @@
  */
 
 import { assert, assertEquals, assertMatch } from "../helpers/assert.ts";
-import { changed } from "../helpers/file_change.ts";
-import { Rig } from "../helpers/mcp_process.ts";
-import { RawDaemon } from "../helpers/fake_websocket_server.ts";
-import { test, within } from "../helpers/time_limit.ts";
-import { Proxy } from "../helpers/process.ts";
+import { waitForFileChange } from "../helpers/file_change.ts";
+import { ProxyAndDaemon } from "../helpers/mcp_process.ts";
+import { FakeWebSocketServer } from "../helpers/fake_websocket_server.ts";
+import { test, withWaitLimit } from "../helpers/time_limit.ts";
+import { ProxyProcess } from "../helpers/process.ts";
 
 /** A folder that is the user's home and state folder for one test. */
 class Home implements AsyncDisposable {
@@ -33,33 +33,36 @@ class Home implements AsyncDisposable {
 }
 
 /** A client and a daemon have met, so that the cache has something in it. */
-async function meet(home: Home): Promise<number> {
-  await using rig = new Rig([], home.env);
-  await rig.up();
-  await rig.proxy.initialize();
-  await rig.proxy.ask(1, "tools/list");
-  await rig.proxy.answer(1);
-  assertEquals((await rig.proxy.end()).code, 0);
-  return rig.port;
+async function startOnce(home: Home): Promise<number> {
+  await using processes = new ProxyAndDaemon([], home.env);
+  await processes.startDaemon();
+  await processes.proxy.initialize();
+  await processes.proxy.request(1, "tools/list");
+  await processes.proxy.waitForResponse(1);
+  assertEquals((await processes.proxy.closeStdin()).code, 0);
+  return processes.port;
 }
 
 test("Cache: VS Code gets the tools from it while the daemon is away, and its call waits for the daemon", async () => {
   await using home = new Home();
-  const port = await meet(home);
-  await using rig = new Rig([], home.env, port);
-  const { result } = await rig.proxy.initialize();
+  const port = await startOnce(home);
+  await using processes = new ProxyAndDaemon([], home.env, port);
+  const { result } = await processes.proxy.initialize();
   assertEquals(result.serverInfo.name, "tests");
   assertEquals(result.capabilities.tools.listChanged, true);
-  await rig.proxy.ask(1, "tools/list");
-  const { result: { tools } } = await rig.proxy.answer(1);
+  await processes.proxy.request(1, "tools/list");
+  const { result: { tools } } = await processes.proxy.waitForResponse(1);
   assert(tools.some(({ name }: { name: string }) => name === "write"));
   const input = { n: 1, key: "on" };
-  await rig.proxy.call(2, "steps", input, { progressToken: "t" });
-  await rig.proxy.hear("notifications/progress");
-  await rig.up("--extra", "more");
-  assertEquals((await rig.proxy.answer(2)).result.content[0].text, "on");
-  await rig.proxy.hear("notifications/tools/list_changed");
-  assertEquals((await rig.proxy.end()).code, 0);
+  await processes.proxy.callTool(2, "steps", input, { progressToken: "t" });
+  await processes.proxy.waitForMessage("notifications/progress");
+  await processes.startDaemon("--extra", "more");
+  assertEquals(
+    (await processes.proxy.waitForResponse(2)).result.content[0].text,
+    "on",
+  );
+  await processes.proxy.waitForMessage("notifications/tools/list_changed");
+  assertEquals((await processes.proxy.closeStdin()).code, 0);
   const [file] = home.files();
   assert(Deno.readTextFileSync(file!).includes('"more"'));
 });
@@ -67,28 +70,34 @@ test("Cache: VS Code gets the tools from it while the daemon is away, and its ca
 test("Cache: with an empty one the client gets a placeholder after the grace, and list_changed when the daemon is there", async () => {
   await using home = new Home();
   const grace = { ALWAYSUP_INITIALIZE_GRACE: "300ms" };
-  await using rig = new Rig([], { ...home.env, ...grace });
-  const { result } = await rig.proxy.initialize();
+  await using processes = new ProxyAndDaemon([], { ...home.env, ...grace });
+  const { result } = await processes.proxy.initialize();
   assertMatch(result.instructions, /is not up yet/);
-  await rig.proxy.ask(1, "tools/list");
+  await processes.proxy.request(1, "tools/list");
   const input = { n: 1, key: "on" };
-  await rig.proxy.call(2, "steps", input, { progressToken: "t" });
-  await rig.proxy.hear("notifications/progress");
-  await rig.up();
-  const { result: { tools } } = await rig.proxy.answer(1);
+  await processes.proxy.callTool(2, "steps", input, { progressToken: "t" });
+  await processes.proxy.waitForMessage("notifications/progress");
+  await processes.startDaemon();
+  const { result: { tools } } = await processes.proxy.waitForResponse(1);
   assert(tools.length > 3);
-  assertEquals((await rig.proxy.answer(2)).result.content[0].text, "on");
-  await rig.proxy.hear("notifications/tools/list_changed");
+  assertEquals(
+    (await processes.proxy.waitForResponse(2)).result.content[0].text,
+    "on",
+  );
+  await processes.proxy.waitForMessage("notifications/tools/list_changed");
 });
 
 test("Cache: it is one file that only its user can read, and has no secret in it", async () => {
   await using home = new Home();
-  await using rig = new Rig([], { ...home.env, ALWAYSUP_TOKEN: "s3cret" });
-  await rig.up();
-  await rig.proxy.initialize();
-  await rig.proxy.ask(1, "tools/list");
-  await rig.proxy.answer(1);
-  await rig.proxy.end();
+  await using processes = new ProxyAndDaemon([], {
+    ...home.env,
+    ALWAYSUP_TOKEN: "s3cret",
+  });
+  await processes.startDaemon();
+  await processes.proxy.initialize();
+  await processes.proxy.request(1, "tools/list");
+  await processes.proxy.waitForResponse(1);
+  await processes.proxy.closeStdin();
   const [file, ...others] = home.files();
   assertEquals(others, []);
   const text = Deno.readTextFileSync(file!);
@@ -100,13 +109,13 @@ test("Cache: it is one file that only its user can read, and has no secret in it
 
 test("Cache: a secret that is the whole query of a URL is in no file name and no text", async () => {
   await using home = new Home();
-  await using daemon = new RawDaemon();
-  await using proxy = new Proxy([], {
+  await using daemon = new FakeWebSocketServer();
+  await using proxy = new ProxyProcess([], {
     ...home.env,
     ALWAYSUP_URL: `${daemon.url}?sk-live-s3cret`,
   });
   await proxy.initialize();
-  await proxy.end();
+  await proxy.closeStdin();
   const [file, ...others] = home.files();
   assertEquals(others, []);
   const text = file! + Deno.readTextFileSync(file!) + proxy.stderr.dump();
@@ -141,13 +150,13 @@ for (const [what, make, said] of BROKEN) {
     const folder = Deno.makeTempDirSync();
     const path = `${folder}/cache.json`;
     make(path);
-    await using rig = new Rig(["--cache", path]);
-    await rig.up();
-    await rig.proxy.initialize();
-    await rig.proxy.ask(1, "tools/list");
-    await rig.proxy.answer(1);
-    await rig.proxy.end();
-    const lines = rig.proxy.stderr.dump().split("\n")
+    await using processes = new ProxyAndDaemon(["--cache", path]);
+    await processes.startDaemon();
+    await processes.proxy.initialize();
+    await processes.proxy.request(1, "tools/list");
+    await processes.proxy.waitForResponse(1);
+    await processes.proxy.closeStdin();
+    const lines = processes.proxy.stderr.dump().split("\n")
       .filter((line) => line.includes("The cache "));
     assertMatch(lines[0]!, said);
     assertEquals(lines.length, 1);
@@ -159,33 +168,33 @@ test("Cache: one that cannot be written costs one log line, and is tried again",
   await using home = new Home();
   // Where the state folder should be there is a file.
   Deno.writeTextFileSync(`${home.path}/state`, "");
-  await using rig = new Rig([], home.env);
-  await rig.up();
-  await rig.proxy.initialize();
+  await using processes = new ProxyAndDaemon([], home.env);
+  await processes.startDaemon();
+  await processes.proxy.initialize();
   for (const id of [1, 2]) {
-    await rig.proxy.ask(id, "tools/list");
-    await rig.proxy.answer(id);
+    await processes.proxy.request(id, "tools/list");
+    await processes.proxy.waitForResponse(id);
   }
   Deno.removeSync(`${home.path}/state`);
-  await rig.kill();
-  await rig.up("--extra", "more");
-  await rig.proxy.hear("notifications/tools/list_changed");
-  await rig.proxy.end();
+  await processes.killDaemon();
+  await processes.startDaemon("--extra", "more");
+  await processes.proxy.waitForMessage("notifications/tools/list_changed");
+  await processes.proxy.closeStdin();
   assert(Deno.readTextFileSync(home.files()[0]!).includes('"more"'));
-  const lines = rig.proxy.stderr.dump().split("\n")
+  const lines = processes.proxy.stderr.dump().split("\n")
     .filter((line) => /The cache |is not kept in/.test(line));
   assertMatch(lines.at(-1)!, /is not kept in/);
   assert(lines.length <= 2, "one for the reading, one for all the writing");
 });
 
 /** A daemon, and a proxy that keeps what it says at a path. */
-async function keep(path: string): Promise<void> {
-  await using rig = new Rig(["--cache", path]);
-  await rig.up();
-  await rig.proxy.initialize();
-  await rig.proxy.ask(1, "tools/list");
-  await rig.proxy.answer(1);
-  assertEquals((await rig.proxy.end()).code, 0);
+async function fillCache(path: string): Promise<void> {
+  await using processes = new ProxyAndDaemon(["--cache", path]);
+  await processes.startDaemon();
+  await processes.proxy.initialize();
+  await processes.proxy.request(1, "tools/list");
+  await processes.proxy.waitForResponse(1);
+  assertEquals((await processes.proxy.closeStdin()).code, 0);
 }
 
 test("Cache: --cache never replaces what is not its own (a foreign file, a pipe, a link)", async () => {
@@ -193,99 +202,102 @@ test("Cache: --cache never replaces what is not its own (a foreign file, a pipe,
   const foreign = `${home.path}/mcp.json`;
   const text = '{"mcpServers":{"mine":1}}';
   Deno.writeTextFileSync(foreign, text);
-  await keep(foreign);
+  await fillCache(foreign);
   assertEquals(Deno.readTextFileSync(foreign), text);
   const pipe = `${home.path}/pipe`;
   await new Deno.Command("mkfifo", { args: [pipe] }).output();
-  await keep(pipe);
+  await fillCache(pipe);
   assertEquals(Deno.statSync(pipe).isFifo, true);
   const link = `${home.path}/link.json`;
   Deno.writeTextFileSync(`${home.path}/real.json`, text);
   Deno.symlinkSync(`${home.path}/real.json`, link);
-  await keep(link);
+  await fillCache(link);
   assertEquals(Deno.lstatSync(link).isSymlink, true);
   assertEquals(Deno.readTextFileSync(link), text);
 });
 
 test("Cache: daemons whose URLs differ only in a secret have a file each", async () => {
   await using home = new Home();
-  await using rig = new Rig([], home.env);
-  await rig.up();
-  const url = `ws://127.0.0.1:${rig.port}/`;
+  await using processes = new ProxyAndDaemon([], home.env);
+  await processes.startDaemon();
+  const url = `ws://127.0.0.1:${processes.port}/`;
   {
-    await using proxy = new Proxy(["--url", `${url}?server=git`], home.env);
+    await using proxy = new ProxyProcess(
+      ["--url", `${url}?server=git`],
+      home.env,
+    );
     await proxy.initialize();
-    await proxy.end();
+    await proxy.closeStdin();
   }
-  await rig.kill();
+  await processes.killDaemon();
   const grace = ["--initialize-grace", "200ms"];
   for (
     const [server, name] of [["git", "tests"], ["shell", "alwaysup"]] as const
   ) {
     const flags = ["--url", `${url}?server=${server}`, ...grace];
-    await using proxy = new Proxy(flags, home.env);
+    await using proxy = new ProxyProcess(flags, home.env);
     const { result } = await proxy.initialize();
     assertEquals(result.serverInfo.name, name);
-    await proxy.end();
+    await proxy.closeStdin();
   }
 });
 
 test("Cache: each token has a file of its own, and eight of them are kept", async () => {
   await using home = new Home();
   const asked = async (
-    rig: Rig,
+    processes: ProxyAndDaemon,
     token: string,
     ...flags: string[]
   ): Promise<string> => {
     const env = { ...home.env, ALWAYSUP_TOKEN: token };
-    const url = `ws://127.0.0.1:${rig.port}/`;
-    await using proxy = new Proxy(["--url", url, ...flags], env);
+    const url = `ws://127.0.0.1:${processes.port}/`;
+    await using proxy = new ProxyProcess(["--url", url, ...flags], env);
     const { result } = await proxy.initialize();
-    await proxy.end();
+    await proxy.closeStdin();
     return result.serverInfo.name;
   };
-  await using rig = new Rig(["--cache", "off"], home.env);
-  await rig.up();
-  for (let n = 0; n < 9; n++) await asked(rig, `t${n}`);
+  await using processes = new ProxyAndDaemon(["--cache", "off"], home.env);
+  await processes.startDaemon();
+  for (let n = 0; n < 9; n++) await asked(processes, `t${n}`);
   const caches = home.files().filter((path) => path.includes("/mcp-"));
   assertEquals(caches.length, 8);
-  await rig.kill();
+  await processes.killDaemon();
   const grace = ["--initialize-grace", "200ms"];
-  assertEquals(await asked(rig, "t8", ...grace), "tests");
-  assertEquals(await asked(rig, "t0", ...grace), "alwaysup");
-  assertEquals(await asked(rig, "", ...grace), "alwaysup");
+  assertEquals(await asked(processes, "t8", ...grace), "tests");
+  assertEquals(await asked(processes, "t0", ...grace), "alwaysup");
+  assertEquals(await asked(processes, "", ...grace), "alwaysup");
 });
 
 test("Cache: a proxy that knows less removes nothing that another one has saved", async () => {
   await using home = new Home();
   const path = `${home.path}/c.json`;
   const cache = ["--cache", path];
-  await using first = new Rig(cache);
-  await first.proxy.stderr.find((line) => line.includes("Attempt 1"));
-  await first.up();
+  await using first = new ProxyAndDaemon(cache);
+  await first.proxy.stderr.waitForLine((line) => line.includes("Attempt 1"));
+  await first.startDaemon();
   const url = ["--url", `ws://127.0.0.1:${first.port}/`];
-  await using second = new Proxy([...url, ...cache]);
+  await using second = new ProxyProcess([...url, ...cache]);
   await second.initialize();
-  await second.ask(1, "tools/list");
-  await second.answer(1);
-  await second.end();
+  await second.request(1, "tools/list");
+  await second.waitForResponse(1);
+  await second.closeStdin();
   await first.proxy.initialize();
-  await first.proxy.end();
+  await first.proxy.closeStdin();
   const { lists } = JSON.parse(Deno.readTextFileSync(path));
   assert(lists["tools/list"].tools.length > 0);
 });
 
 test("Cache: eight proxies share a new one, each one's results are in it, and none logs an error", async () => {
   await using home = new Home();
-  await using daemon = new RawDaemon();
+  await using daemon = new FakeWebSocketServer();
   const flags = ["--url", daemon.url, "--cache", `${home.path}/c.json`];
   await using all = new AsyncDisposableStack();
   const proxies = Array.from(
     { length: 8 },
-    () => all.use(new Proxy(flags, home.env)),
+    () => all.use(new ProxyProcess(flags, home.env)),
   );
   // They are up before the first of them learns anything.
-  await daemon.seen(8);
+  await daemon.waitForHandshakes(8);
   const path = `${home.path}/c.json`;
   const known = (): string[] => {
     try {
@@ -297,18 +309,18 @@ test("Cache: eight proxies share a new one, each one's results are in it, and no
     }
   };
   const versions = proxies.map((_, n) => `2025-11-0${n}`);
-  const areKept = within(
-    changed(home.path, () => known().length === 8),
+  const areKept = withWaitLimit(
+    waitForFileChange(home.path, () => known().length === 8),
     "eight versions in the cache",
   );
   await Promise.all(proxies.map(async (proxy, n) => {
     const protocolVersion = versions[n];
-    await proxy.ask(0, "initialize", { protocolVersion, capabilities: {} });
-    await proxy.answer(0);
+    await proxy.request(0, "initialize", { protocolVersion, capabilities: {} });
+    await proxy.waitForResponse(0);
   }));
   await areKept;
   assertEquals(known(), versions);
-  await Promise.all(proxies.map((proxy) => proxy.end()));
+  await Promise.all(proxies.map((proxy) => proxy.closeStdin()));
   for (const proxy of proxies) {
     const lines = proxy.stderr.dump().split("\n");
     assertEquals(lines.filter((line) => line.includes(" WARN ")), []);
@@ -319,16 +331,16 @@ test("Cache: eight proxies share a new one, each one's results are in it, and no
 
 test("Cache: several proxies share one", async () => {
   await using home = new Home();
-  await using rig = new Rig([], home.env);
-  await rig.up();
-  const flags = ["--url", `ws://127.0.0.1:${rig.port}/`];
-  await using other = new Proxy(flags, home.env);
-  for (const proxy of [rig.proxy, other]) {
+  await using processes = new ProxyAndDaemon([], home.env);
+  await processes.startDaemon();
+  const flags = ["--url", `ws://127.0.0.1:${processes.port}/`];
+  await using other = new ProxyProcess(flags, home.env);
+  for (const proxy of [processes.proxy, other]) {
     await proxy.initialize();
-    await proxy.ask(1, "tools/list");
+    await proxy.request(1, "tools/list");
   }
-  for (const proxy of [rig.proxy, other]) await proxy.answer(1);
-  for (const proxy of [rig.proxy, other]) await proxy.end();
+  for (const proxy of [processes.proxy, other]) await proxy.waitForResponse(1);
+  for (const proxy of [processes.proxy, other]) await proxy.closeStdin();
   const [file, ...others] = home.files();
   assertEquals(others, []);
   JSON.parse(Deno.readTextFileSync(file!));

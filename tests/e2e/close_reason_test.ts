@@ -6,21 +6,26 @@
  */
 
 import { assert, assertEquals } from "../helpers/assert.ts";
-import { RawDaemon } from "../helpers/fake_websocket_server.ts";
-import { Relay } from "../helpers/tcp_relay.ts";
+import { FakeWebSocketServer } from "../helpers/fake_websocket_server.ts";
+import { TcpRelay } from "../helpers/tcp_relay.ts";
 import { test } from "../helpers/time_limit.ts";
-import { freePort, HELLO, isOnNode, Proxy } from "../helpers/process.ts";
+import {
+  freePort,
+  HELLO,
+  ProxyProcess,
+  runsOnNode,
+} from "../helpers/process.ts";
 
 /** The reason in the first line of a proxy's log that begins with these words and the URL. */
-async function reasonOf(proxy: Proxy, start: RegExp): Promise<string> {
-  const { text } = await proxy.stderr.find((line) => start.test(line));
+async function reasonOf(proxy: ProxyProcess, start: RegExp): Promise<string> {
+  const { text } = await proxy.stderr.waitForLine((line) => start.test(line));
   return text.replace(/^.*?ws:\S+?(?: failed)?: /, "")
     .replace(/\. (?:Reconnecting|Next attempt).*$/, "");
 }
 
 /** Why a proxy could not reach a URL. */
 async function failureOf(url: string): Promise<string> {
-  await using proxy = new Proxy(["--url", url]);
+  await using proxy = new ProxyProcess(["--url", url]);
   await proxy.write(HELLO);
   return await reasonOf(proxy, /Attempt 1 /);
 }
@@ -44,19 +49,19 @@ const LOSSES: readonly (readonly [Uint8Array, string])[] = [
 ];
 for (const [last, reason] of LOSSES) {
   test(`Close reason: a connection is lost, ${reason}`, async () => {
-    await using daemon = new RawDaemon();
-    await using relay = new Relay(daemon.port);
+    await using daemon = new FakeWebSocketServer();
+    await using relay = new TcpRelay(daemon.port);
     const url = `ws://127.0.0.1:${relay.port}/`;
     // What the proxy writes meanwhile would make a reset of the end.
     const quiet = ["--connections", "many", "--ping-interval", "off"];
-    await using proxy = new Proxy(["--url", url, ...quiet]);
+    await using proxy = new ProxyProcess(["--url", url, ...quiet]);
     await proxy.initialize();
-    await daemon.heard(2);
-    await relay.end(last);
+    await daemon.waitForMessages(2);
+    await relay.writeAndClose(last);
     const said = await reasonOf(proxy, /Lost the WebSocket daemon/);
     const possible = [reason];
     // Some versions of Node do not tell bytes that are no frame from an end.
-    if (/no valid/.test(reason) && await isOnNode()) {
+    if (/no valid/.test(reason) && await runsOnNode()) {
       possible.push(LOSSES[0]![1]);
     }
     assert(possible.includes(said), said);

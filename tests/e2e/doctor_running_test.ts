@@ -6,12 +6,18 @@
  */
 
 import type { Check } from "../../lib/commands/doctor/check.ts";
-import { type Facts, toText } from "../../lib/proxy/status_format.ts";
+import {
+  type ProxyInfo,
+  serializeStatus,
+} from "../../lib/proxy/status_format.ts";
 import type { Snapshot } from "../../lib/session/snapshot.ts";
 import { assert, assertEquals, assertMatch } from "../helpers/assert.ts";
 import { test, WAIT_LIMIT_MS } from "../helpers/time_limit.ts";
-import { answerAll, RawDaemon } from "../helpers/fake_websocket_server.ts";
-import { execute, HELLO, Proxy } from "../helpers/process.ts";
+import {
+  FakeWebSocketServer,
+  respondToAll,
+} from "../helpers/fake_websocket_server.ts";
+import { HELLO, ProxyProcess, runToExit } from "../helpers/process.ts";
 
 /** A state folder for one test, and the proxies that are said to run. */
 class Folder implements Disposable {
@@ -29,7 +35,7 @@ class Folder implements Disposable {
     env: Record<string, string> = {},
   ): Promise<{ code: number; all: Check[]; of(name: string): Check }> {
     const flags = ["--json", "--handshake-timeout", "3s", ...args];
-    const { code, stdout, stderr } = await execute(["doctor", ...flags], {
+    const { code, stdout, stderr } = await runToExit(["doctor", ...flags], {
       ...this.env,
       ...env,
     });
@@ -42,14 +48,14 @@ class Folder implements Disposable {
   }
 
   /** Waits until the one proxy that runs passes a test. */
-  async until(
+  async waitForStatus(
     // deno-lint-ignore no-explicit-any
     test: (running: any) => boolean,
     // deno-lint-ignore no-explicit-any
   ): Promise<any> {
     const end = performance.now() + WAIT_LIMIT_MS;
     for (;;) {
-      const { stdout } = await execute(["status", "--json"], this.env);
+      const { stdout } = await runToExit(["status", "--json"], this.env);
       const [it] = JSON.parse(stdout);
       if (it !== undefined && test(it)) return it;
       if (performance.now() > end) throw new Error(`In vain: ${stdout}`);
@@ -57,8 +63,11 @@ class Folder implements Disposable {
   }
 
   /** Writes the file of a proxy; its age is the sign of life. */
-  pretend(facts: Partial<Facts>, snapshot: Partial<Snapshot> = {}): string {
-    const all: Facts = {
+  writeStatusFile(
+    facts: Partial<ProxyInfo>,
+    snapshot: Partial<Snapshot> = {},
+  ): string {
+    const all: ProxyInfo = {
       ...{
         pid: 4711,
         version: "1",
@@ -68,7 +77,7 @@ class Folder implements Disposable {
       },
       ...{ startedAt: Date.now(), sign: "heartbeat", ...facts },
     };
-    const text = toText(all, {
+    const text = serializeStatus(all, {
       ...{ client: "editor 1", standing: { phase: "open" }, reconnects: 0 },
       ...{ owed: 0, lastError: undefined, connections: "unknown" },
       ...{ answersDuringCalls: undefined, ...snapshot },
@@ -108,24 +117,24 @@ class Listener implements AsyncDisposable {
 }
 
 /** A daemon that keeps one client: who speaks last has it. */
-function displacing(): RawDaemon {
+function displacingServer(): FakeWebSocketServer {
   let kept: WebSocket | undefined;
-  return new RawDaemon({
-    answer: (message, socket) => {
+  return new FakeWebSocketServer({
+    respond: (message, socket) => {
       if (kept !== socket) kept?.close(4000, "another client");
       kept = socket;
-      return answerAll(message);
+      return respondToAll(message);
     },
   });
 }
 
 /** One that takes no second client while it has one. */
-function refusing(): RawDaemon {
+function refusingServer(): FakeWebSocketServer {
   let kept: WebSocket | undefined;
-  return new RawDaemon({
-    answer: (message, socket) => {
+  return new FakeWebSocketServer({
+    respond: (message, socket) => {
       if (kept?.readyState !== WebSocket.OPEN) kept = socket;
-      if (kept === socket) return answerAll(message);
+      if (kept === socket) return respondToAll(message);
       socket.close(4000, "taken");
       return undefined;
     },
@@ -133,34 +142,34 @@ function refusing(): RawDaemon {
 }
 
 /** One that answers the newest client only. */
-function deafening(): RawDaemon {
+function ignoringServer(): FakeWebSocketServer {
   const known = new Set<WebSocket>();
   let newest: WebSocket | undefined;
-  return new RawDaemon({
-    answer: (message, socket) => {
+  return new FakeWebSocketServer({
+    respond: (message, socket) => {
       if (!known.has(socket)) newest = socket;
       known.add(socket);
-      return socket === newest ? answerAll(message) : undefined;
+      return socket === newest ? respondToAll(message) : undefined;
     },
   });
 }
 
 test("doctor: it opens no connection beside a running proxy of a daemon that keeps one client; with --connect it does", async () => {
   using folder = new Folder();
-  await using daemon = displacing();
+  await using daemon = displacingServer();
   const url = ["--url", daemon.url];
-  await using proxy = new Proxy(url, folder.env);
+  await using proxy = new ProxyProcess(url, folder.env);
   await proxy.write(HELLO);
-  await proxy.answer(0);
-  await proxy.ask(1, "tools/call", { name: "a" });
-  await proxy.answer(1);
+  await proxy.waitForResponse(0);
+  await proxy.request(1, "tools/call", { name: "a" });
+  await proxy.waitForResponse(1);
   // What is told may be older than the trial at the start, which costs a
   // connection.
-  const before = await folder.until((it) =>
+  const before = await folder.waitForStatus((it) =>
     it.standing.phase === "ready" && it.client !== undefined &&
-    it.owed === 0 && it.reconnects > 0 === daemon.requests.length > 1
+    it.owed === 0 && it.reconnects > 0 === daemon.handshakes.length > 1
   );
-  const [seen, heard] = [daemon.requests.length, daemon.messages.length];
+  const [seen, heard] = [daemon.handshakes.length, daemon.messages.length];
 
   // Another token and other headers are still the same daemon.
   const env = { ALWAYSUP_TOKEN: "other", ALWAYSUP_HEADERS: "X-A: b" };
@@ -181,38 +190,40 @@ test("doctor: it opens no connection beside a running proxy of a daemon that kee
       "clients",
     ]);
   }
-  assertEquals(daemon.requests.length, seen);
-  await proxy.ask(2, "resources/list");
-  await proxy.answer(2);
+  assertEquals(daemon.handshakes.length, seen);
+  await proxy.request(2, "resources/list");
+  await proxy.waitForResponse(2);
   // Its own probes of an idle connection aside.
   const since = daemon.messages.slice(heard).map(({ method }) => method);
   assertEquals(since.filter((it) => it !== "ping"), ["resources/list"]);
-  assertEquals(daemon.requests.length, seen);
-  const after = await folder.until((it) => it.standing.phase === "ready");
+  assertEquals(daemon.handshakes.length, seen);
+  const after = await folder.waitForStatus((it) =>
+    it.standing.phase === "ready"
+  );
   assertEquals(after.reconnects, before.reconnects);
 
   const { of } = await folder.doctor([...url, "--connect"]);
   assertEquals(of("running").state, "warn");
   assertEquals(of("websocket").state, "ok");
-  assert(daemon.requests.length > seen);
+  assert(daemon.handshakes.length > seen);
   const isDoctor = daemon.messages.some(({ params }) =>
     params?.clientInfo?.name === "alwaysup doctor"
   );
   assert(isDoctor);
-  await proxy.end();
+  await proxy.closeStdin();
 });
 
 test("doctor: with a proxy whose daemon is away it fails with what the proxy knows, and dials nothing", async () => {
   using folder = new Folder();
   await using listener = new Listener();
   const { url } = listener;
-  folder.pretend({ url }, {
+  folder.writeStatusFile({ url }, {
     standing: { phase: "waiting", attempt: 14, nextAt: Date.now() + 20_000 },
     lastError: "nothing listens there, or the host cannot be reached",
     lastErrorCause: "nobody there",
     ...{ connections: "many", answersDuringCalls: true },
   });
-  folder.pretend({ pid: 4712, url, startedAt: 1 }, {
+  folder.writeStatusFile({ pid: 4712, url, startedAt: 1 }, {
     standing: { phase: "displaced" },
   });
   const found = await folder.doctor(["--url", url]);
@@ -229,7 +240,7 @@ test("doctor: with a proxy whose daemon is away it fails with what the proxy kno
   );
   assertEquals(listener.count, 0);
   const args = ["doctor", "--url", url];
-  const { code, stdout, stderr } = await execute(args, folder.env);
+  const { code, stdout, stderr } = await runToExit(args, folder.env);
   assertEquals([code, stderr, listener.count], [1, "", 0]);
   assertMatch(stdout, /\nfail {2}running {6}proxy 4712 \(editor 1\): another/);
   assertMatch(stdout, /\n {19}nothing was opened .*--connect.*\n {19}-> start/);
@@ -242,7 +253,7 @@ test("doctor: the proxy has the same daemon by another name, with a secret, or b
   using folder = new Folder();
   await using listener = new Listener();
   const { port } = new URL(listener.url);
-  folder.pretend({ url: `ws://localhost:${port}/?***` });
+  folder.writeStatusFile({ url: `ws://localhost:${port}/?***` });
   const named = await folder.doctor([], {
     ALWAYSUP_URL: `ws://127.0.0.1:${port}/?key=s3cret`,
   });
@@ -264,14 +275,14 @@ test("doctor: a proxy that is no more, or has another daemon, keeps it from noth
   using folder = new Folder();
   await using listener = new Listener();
   const { url } = listener;
-  const slept = folder.pretend({ pid: 1, url });
+  const slept = folder.writeStatusFile({ pid: 1, url });
   const long = new Date(Date.now() - 61_000);
   Deno.utimeSync(slept, long, long);
   // Nobody holds its lock; where a runtime cannot tell, age is the sign.
-  const killed = folder.pretend({ pid: 2, url, sign: "lock" });
+  const killed = folder.writeStatusFile({ pid: 2, url, sign: "lock" });
   Deno.writeTextFileSync(killed.replace(/json$/, "lock"), "");
   Deno.utimeSync(killed, long, long);
-  folder.pretend({ pid: 3, url: `${url}other` });
+  folder.writeStatusFile({ pid: 3, url: `${url}other` });
   const found = await folder.doctor(["--url", url]);
   assertEquals(found.of("running"), undefined);
   assertEquals(found.of("network").state, "ok");
@@ -302,10 +313,10 @@ test("doctor: it opens nothing where it cannot know whether a proxy runs", async
 
 for (
   const [what, start, connections] of [
-    ["one client, the newest", displacing, "one"],
-    ["one client, the first", refusing, "one"],
-    ["one client, the newest, and ends no other", deafening, "one"],
-    ["several connections", () => new RawDaemon(), "many"],
+    ["one client, the newest", displacingServer, "one"],
+    ["one client, the first", refusingServer, "one"],
+    ["one client, the newest, and ends no other", ignoringServer, "one"],
+    ["several connections", () => new FakeWebSocketServer(), "many"],
   ] as const
 ) {
   test(`doctor: it finds out that a daemon keeps ${what}`, async () => {
@@ -318,31 +329,31 @@ for (
     ]);
     assertEquals(found.of("daemon").state, "ok");
     // What is said is not tried.
-    const tried = daemon.requests.length;
+    const tried = daemon.handshakes.length;
     const flags = ["--url", daemon.url, "--connections", connections];
     const set = (await folder.doctor(flags)).of("connections");
     assertEquals([set.state, set.data!.from], ["ok", "setting"]);
     // The look, the interview, the text ids, and what replaces the lost one.
-    assertEquals(daemon.requests.length, tried + 4);
+    assertEquals(daemon.handshakes.length, tried + 4);
   });
 }
 
 test("doctor: it takes from the cache that a daemon keeps one client", async () => {
   using folder = new Folder();
-  await using daemon = displacing();
+  await using daemon = displacingServer();
   const cache = `${folder.path}/cache.json`;
   const env = { ...folder.env, ALWAYSUP_CACHE: cache };
-  await using proxy = new Proxy(["--url", daemon.url], env);
+  await using proxy = new ProxyProcess(["--url", daemon.url], env);
   await proxy.write(HELLO);
-  await proxy.answer(0);
-  await proxy.ask(1, "tools/list");
-  await proxy.answer(1);
-  await folder.until((it) => it.connections === "one");
-  await proxy.end();
-  const seen = daemon.requests.length;
+  await proxy.waitForResponse(0);
+  await proxy.request(1, "tools/list");
+  await proxy.waitForResponse(1);
+  await folder.waitForStatus((it) => it.connections === "one");
+  await proxy.closeStdin();
+  const seen = daemon.handshakes.length;
   const found = await folder.doctor(["--url", daemon.url], env);
   const { data, text } = found.of("connections");
   assertEquals([data!.from, data!.connections], ["cache", "one"]);
   assertMatch(text, /says the cache \(for 6 d more\)/);
-  assertEquals(daemon.requests.length, seen + 4);
+  assertEquals(daemon.handshakes.length, seen + 4);
 });

@@ -7,18 +7,18 @@
 
 import type { Check } from "../../lib/commands/doctor/check.ts";
 import { assert, assertEquals, assertMatch } from "../helpers/assert.ts";
-import { isOwnId } from "../helpers/session/own_ids.ts";
+import { isProxyRequestId } from "../helpers/session/proxy_request_ids.ts";
 import { ExaiProcess } from "../helpers/exai_process.ts";
-import { RawDaemon } from "../helpers/fake_websocket_server.ts";
+import { FakeWebSocketServer } from "../helpers/fake_websocket_server.ts";
 import { test } from "../helpers/time_limit.ts";
-import { execute, freePort } from "../helpers/process.ts";
+import { freePort, runToExit } from "../helpers/process.ts";
 
 // deno-lint-ignore no-explicit-any
 type Json = any;
 
 /** A home without anything. */
 const HOME = Deno.makeTempDirSync({ prefix: "home-" });
-const ALONE = {
+const ISOLATED_ENV = {
   ...{ HOME, USERPROFILE: HOME, APPDATA: HOME, LOCALAPPDATA: HOME },
   ...{ XDG_STATE_HOME: "", XDG_CONFIG_HOME: "", ALWAYSUP_CACHE: "off" },
 };
@@ -28,13 +28,16 @@ globalThis.addEventListener(
 );
 
 /** Asks the doctor; gives the exit code and the checks by name. */
-async function doctor(
+async function runDoctor(
   args: string[],
   env: Record<string, string> = {},
   handshake = "3s",
 ): Promise<{ code: number; all: Check[]; of(name: string): Check }> {
   const all = ["doctor", "--json", "--handshake-timeout", handshake, ...args];
-  const { code, stdout, stderr } = await execute(all, { ...ALONE, ...env });
+  const { code, stdout, stderr } = await runToExit(all, {
+    ...ISOLATED_ENV,
+    ...env,
+  });
   assertEquals(stderr, "");
   const { ok, checks } = JSON.parse(stdout);
   assertEquals([ok, code], code === 0 ? [true, 0] : [false, 1]);
@@ -44,7 +47,7 @@ async function doctor(
 }
 
 /** The one check that failed. */
-function failure({ all }: { all: Check[] }): Check {
+function onlyFailure({ all }: { all: Check[] }): Check {
   const failed = all.filter(({ state }) => state === "fail");
   assertEquals(failed.length, 1, JSON.stringify(all));
   assert(failed[0]!.advice !== undefined);
@@ -52,7 +55,7 @@ function failure({ all }: { all: Check[] }): Check {
 }
 
 /** A daemon with two pages of tools. */
-function answer({ id, method, params }: {
+function respond({ id, method, params }: {
   id: number;
   method: string;
   params?: { cursor?: string };
@@ -79,8 +82,8 @@ function answer({ id, method, params }: {
 }
 
 test("doctor: a daemon that works", async () => {
-  await using daemon = new RawDaemon({ answer });
-  const found = await doctor(["--url", daemon.url], {
+  await using daemon = new FakeWebSocketServer({ respond });
+  const found = await runDoctor(["--url", daemon.url], {
     GLM_STREAM_TIMEOUT: "9",
   });
   assertEquals(found.code, 0);
@@ -98,8 +101,8 @@ test("doctor: a daemon that works", async () => {
 
 test("doctor: plain lines for people, what to do under each that fails", async () => {
   const url = `ws://127.0.0.1:${freePort()}/`;
-  const { code, stdout, stderr } = await execute(["doctor", "--url", url], {
-    ...ALONE,
+  const { code, stdout, stderr } = await runToExit(["doctor", "--url", url], {
+    ...ISOLATED_ENV,
   });
   assertEquals([code, stderr], [1, ""]);
   assertMatch(stdout, /^ok {4}settings {5}ws:/);
@@ -111,10 +114,10 @@ test("doctor: plain lines for people, what to do under each that fails", async (
 });
 
 test("doctor: no secret is shown", async () => {
-  await using daemon = new RawDaemon({ answer });
+  await using daemon = new FakeWebSocketServer({ respond });
   const { port } = daemon;
-  const { code, stdout, stderr } = await execute(["doctor"], {
-    ...ALONE,
+  const { code, stdout, stderr } = await runToExit(["doctor"], {
+    ...ISOLATED_ENV,
     ALWAYSUP_URL: `ws://127.0.0.1:${port}/?key=s3cret`,
     ALWAYSUP_TOKEN: "s3cret",
     ALWAYSUP_HEADERS: "X-Key: s3cret",
@@ -128,35 +131,37 @@ test("doctor: no secret is shown", async () => {
 
 test("doctor: a daemon that wants the URL's user and password", async () => {
   const right = `Basic ${btoa("u:s3cret")}`;
-  await using daemon = new RawDaemon({
-    answer,
+  await using daemon = new FakeWebSocketServer({
+    respond,
     refuse: ({ headers }) =>
       headers.get("authorization") === right
         ? undefined
         : new Response("", { status: 401 }),
   });
   const url = (user: string): string => daemon.url.replace("//", `//${user}@`);
-  const found = await doctor([], { ALWAYSUP_URL: url("u:s3cret") });
+  const found = await runDoctor([], { ALWAYSUP_URL: url("u:s3cret") });
   assertEquals(found.code, 0, JSON.stringify(found.all));
   assertEquals(found.of("token").text, "sent, and not refused");
   assertEquals(JSON.stringify(found.all).includes("s3cret"), false);
-  const wrong = failure(await doctor([], { ALWAYSUP_URL: url("u:wrong") }));
+  const wrong = onlyFailure(
+    await runDoctor([], { ALWAYSUP_URL: url("u:wrong") }),
+  );
   assertMatch(wrong.text, /HTTP 401/);
 });
 
 test("doctor: bad settings, all of them", async () => {
-  const { all } = await doctor(["--url", "http://h/", "--retry", "maybe"]);
+  const { all } = await runDoctor(["--url", "http://h/", "--retry", "maybe"]);
   assertEquals(all.map(({ state }) => state), ["fail", "fail"]);
 });
 
 test("doctor: a daemon that is reached through a proxy only", async () => {
   // Other runtimes go through none.
-  const { stdout } = await execute(["--version"]);
+  const { stdout } = await runToExit(["--version"]);
   if (!stdout.includes("(deno ")) return;
-  await using daemon = new RawDaemon({ answer });
+  await using daemon = new FakeWebSocketServer({ respond });
   const HTTP_PROXY = `http://u:s3cret@127.0.0.1:${daemon.port}`;
   const args = ["--url", "ws://nosuch.invalid/"];
-  const found = await doctor(args, { HTTP_PROXY });
+  const found = await runDoctor(args, { HTTP_PROXY });
   assertEquals(found.code, 0, JSON.stringify(found.all));
   assertEquals(
     found.of("proxy").text,
@@ -166,16 +171,18 @@ test("doctor: a daemon that is reached through a proxy only", async () => {
   assertEquals(found.of("daemon").state, "ok");
   assertEquals(JSON.stringify(found.all).includes("s3cret"), false);
   for (const NO_PROXY of ["nosuch.invalid", "a, .invalid", "*"]) {
-    const direct = await doctor(args, { HTTP_PROXY, NO_PROXY });
-    assertEquals(failure(direct).name, "name");
+    const direct = await runDoctor(args, { HTTP_PROXY, NO_PROXY });
+    assertEquals(onlyFailure(direct).name, "name");
     assertEquals(direct.of("proxy"), undefined);
   }
-  const here = await doctor(["--url", daemon.url], { HTTP_PROXY });
+  const here = await runDoctor(["--url", daemon.url], { HTTP_PROXY });
   assertEquals([here.code, here.of("proxy")], [0, undefined]);
 });
 
 test("doctor: a host that is not known", async () => {
-  const { name } = failure(await doctor(["--url", "ws://nosuch.invalid/"]));
+  const { name } = onlyFailure(
+    await runDoctor(["--url", "ws://nosuch.invalid/"]),
+  );
   assertEquals(name, "name");
 });
 
@@ -249,8 +256,10 @@ const REFUSALS: [
 ];
 for (const [what, refuse, says, tells = /./] of REFUSALS) {
   test(`doctor: not a WebSocket: ${what}`, async () => {
-    await using daemon = new RawDaemon({ refuse });
-    const { name, text, advice } = failure(await doctor(["--url", daemon.url]));
+    await using daemon = new FakeWebSocketServer({ refuse });
+    const { name, text, advice } = onlyFailure(
+      await runDoctor(["--url", daemon.url]),
+    );
     assertEquals(name, "websocket");
     assertMatch(text, says);
     assertMatch(advice!, tells);
@@ -273,7 +282,7 @@ for (
     };
     const serving = serve();
     const url = `ws://127.0.0.1:${listener.addr.port}/`;
-    const { name, text } = failure(await doctor(["--url", url]));
+    const { name, text } = onlyFailure(await runDoctor(["--url", url]));
     assertEquals(name, "websocket");
     assertMatch(text, says);
     listener.close();
@@ -282,28 +291,28 @@ for (
 }
 
 test("doctor: a WebSocket that never says a word", async () => {
-  await using daemon = new RawDaemon({ answer: () => undefined });
-  const { name, text } = failure(await doctor(["--url", daemon.url]));
+  await using daemon = new FakeWebSocketServer({ respond: () => undefined });
+  const { name, text } = onlyFailure(await runDoctor(["--url", daemon.url]));
   assertEquals(name, "daemon");
   assertMatch(text, /did not answer the first message in time/);
 });
 
 test("doctor: a daemon that says hello and no more", async () => {
-  await using daemon = new RawDaemon({
-    answer: (message) =>
-      message.method === "initialize" ? answer(message) : undefined,
+  await using daemon = new FakeWebSocketServer({
+    respond: (message) =>
+      message.method === "initialize" ? respond(message) : undefined,
   });
   const flags = ["--url", daemon.url, "--ping-interval", "off"];
-  const found = await doctor([...flags, "--retry", "never"]);
-  const { name, text } = failure(found);
+  const found = await runDoctor([...flags, "--retry", "never"]);
+  const { name, text } = onlyFailure(found);
   assertEquals(name, "tools");
   assertMatch(text, /^they cannot be listed: tools\/list timed out/);
 });
 
 test("doctor: wss:// where nothing speaks TLS", async () => {
-  await using daemon = new RawDaemon();
+  await using daemon = new FakeWebSocketServer();
   const url = daemon.url.replace("ws:", "wss:");
-  const { name, text, advice } = failure(await doctor(["--url", url]));
+  const { name, text, advice } = onlyFailure(await runDoctor(["--url", url]));
   assertEquals(name, "websocket");
   assertEquals(text, "the handshake failed: it does not speak TLS (wss://)");
   // Nobody is to be led to ws://, over which the token is readable.
@@ -311,61 +320,61 @@ test("doctor: wss:// where nothing speaks TLS", async () => {
 });
 
 test("doctor: a daemon that answers no ping, and one whose pages do not end", async () => {
-  await using mute = new RawDaemon({
-    answer: (message) =>
-      message.method === "ping" ? undefined : answer(message),
+  await using mute = new FakeWebSocketServer({
+    respond: (message) =>
+      message.method === "ping" ? undefined : respond(message),
   });
   const flags = ["--url", mute.url, "--ping-timeout", "500ms"];
-  const found = await doctor([...flags, "--ping-interval", "500ms"]);
+  const found = await runDoctor([...flags, "--ping-interval", "500ms"]);
   const { state, text, advice } = found.of("probe");
   assertEquals(state, "warn", text);
   assertMatch(text, /^ping fails: the daemon did not answer a ping in time/);
   assertMatch(advice!, /--ping-interval off/);
   let page = 0;
-  await using endless = new RawDaemon({
-    answer: (message) => {
-      if (message.method !== "tools/list") return answer(message);
+  await using endless = new FakeWebSocketServer({
+    respond: (message) => {
+      if (message.method !== "tools/list") return respond(message);
       const result = { tools: [{}], nextCursor: `${++page}` };
       return { id: message.id, result };
     },
   });
-  const pages = (await doctor(["--url", endless.url], {}, "1s")).of("tools");
+  const pages = (await runDoctor(["--url", endless.url], {}, "1s")).of("tools");
   assertEquals(pages.state, "warn");
   assertMatch(pages.text, /do not come to an end/);
 });
 
 test("doctor: a daemon cannot say a line of doctor's", async () => {
   const forged = "x\nok    token        all is well\u202e";
-  const said = (serverInfo: unknown): RawDaemon =>
-    new RawDaemon({
-      answer: (message) => {
+  const said = (serverInfo: unknown): FakeWebSocketServer =>
+    new FakeWebSocketServer({
+      respond: (message) => {
         const { id, method } = message;
         if (method === "tools/list") {
           return { id, error: { code: 1, message: forged } };
         }
-        const reply = answer(message) as { result?: object };
+        const reply = respond(message) as { result?: object };
         return method !== "initialize"
           ? reply
           : { id, result: { ...reply.result, serverInfo } };
       },
     });
   await using daemon = said({ name: forged, version: { a: forged } });
-  const { code, stdout } = await execute(["doctor", "--url", daemon.url], {
-    ...ALONE,
+  const { code, stdout } = await runToExit(["doctor", "--url", daemon.url], {
+    ...ISOLATED_ENV,
   });
   assertEquals(code, 1);
   assertEquals(/^ok {4}token {8}all/m.test(stdout), false, stdout);
   assertMatch(stdout, /^ok {4}daemon .*: x ok {4}token {8}all is well *$/m);
   assertMatch(stdout, /^fail {2}tools .*: x ok {4}token {8}all is well *$/m);
-  const found = await doctor(["--url", daemon.url]);
+  const found = await runDoctor(["--url", daemon.url]);
   assertEquals(/[\n\u202e]/.test(found.of("daemon").text), false);
 });
 
 test("doctor: what a daemon says does nothing to a terminal", async () => {
   const evil = "\x1b]0;PWNED\x07\x1b[31m\u009b" + "x".repeat(1_000);
-  await using daemon = new RawDaemon({
-    answer: (message) =>
-      message.method !== "initialize" ? answer(message) : {
+  await using daemon = new FakeWebSocketServer({
+    respond: (message) =>
+      message.method !== "initialize" ? respond(message) : {
         id: message.id,
         result: {
           protocolVersion: "2025-11-25",
@@ -375,7 +384,7 @@ test("doctor: what a daemon says does nothing to a terminal", async () => {
       },
   });
   const args = ["doctor", "--url", daemon.url];
-  const { code, stdout } = await execute(args, ALONE);
+  const { code, stdout } = await runToExit(args, ISOLATED_ENV);
   assertEquals(code, 0);
   // deno-lint-ignore no-control-regex
   assertEquals(/[\x00-\x09\x0b-\x1f\x7f-\x9f]/.test(stdout), false);
@@ -384,17 +393,17 @@ test("doctor: what a daemon says does nothing to a terminal", async () => {
 });
 
 test("doctor: a daemon that closes with 1008 wants a token", async () => {
-  await using daemon = new RawDaemon({
-    answer: (_, socket) => socket.close(1008),
+  await using daemon = new FakeWebSocketServer({
+    respond: (_, socket) => socket.close(1008),
   });
-  const { name, text } = failure(await doctor(["--url", daemon.url]));
+  const { name, text } = onlyFailure(await runDoctor(["--url", daemon.url]));
   assertEquals(name, "token");
   assertMatch(text, /1008/);
 });
 
 test("doctor: a daemon of the stateless era only", async () => {
-  await using daemon = new RawDaemon({
-    answer: ({ id, method }) => {
+  await using daemon = new FakeWebSocketServer({
+    respond: ({ id, method }) => {
       switch (method) {
         case "server/discover":
           return { id, result: { capabilities: { tools: {} } } };
@@ -405,7 +414,7 @@ test("doctor: a daemon of the stateless era only", async () => {
       }
     },
   });
-  const found = await doctor(["--url", daemon.url]);
+  const found = await runDoctor(["--url", daemon.url]);
   assertEquals(found.code, 0, JSON.stringify(found.all));
   assertEquals(found.of("daemon").text, "it speaks MCP 2026-07-28");
   assertEquals(found.of("tools"), { name: "tools", state: "warn", text: "0" });
@@ -414,19 +423,21 @@ test("doctor: a daemon of the stateless era only", async () => {
 
 test("doctor: the other dialect, either way; and an exai daemon that works", async () => {
   await using exai = new ExaiProcess();
-  await exai.up();
+  await exai.start();
   const port = `${exai.port}`;
   const url = `ws://127.0.0.1:${port}/`;
-  const wrong = failure(await doctor(["--url", url]));
+  const wrong = onlyFailure(await runDoctor(["--url", url]));
   assertEquals(wrong.text, "this daemon speaks exai, not mcp");
-  await using mcp = new RawDaemon({
+  await using mcp = new FakeWebSocketServer({
     // It does not even understand hello.
-    answer: (message) =>
-      message.jsonrpc === "2.0" ? answer(message) : undefined,
+    respond: (message) =>
+      message.jsonrpc === "2.0" ? respond(message) : undefined,
   });
-  const other = failure(await doctor(["--url", mcp.url, "--dialect", "exai"]));
+  const other = onlyFailure(
+    await runDoctor(["--url", mcp.url, "--dialect", "exai"]),
+  );
   assertEquals(other.text, "this daemon speaks mcp, not exai");
-  const found = await doctor([], { EXAI_WS_PORT: port });
+  const found = await runDoctor([], { EXAI_WS_PORT: port });
   assertEquals(found.code, 0);
   assertMatch(found.of("daemon").text, /exai/);
   assert(Number(found.of("tools").text) > 0);
@@ -439,11 +450,11 @@ test("doctor: the other dialect, either way; and an exai daemon that works", asy
 
 test("doctor: the other dialect, and a token that it wants, but does not get for being asked", async () => {
   await using exai = new ExaiProcess();
-  await exai.up("--token", "right-s3cret");
+  await exai.start("--token", "right-s3cret");
   const args = ["--url", `ws://127.0.0.1:${exai.port}/`, "--dialect", "mcp"];
   for (const token of ["", "right-s3cret"]) {
     const env = { EXAI_WS_TOKEN: token };
-    const { name, text, advice } = failure(await doctor(args, env));
+    const { name, text, advice } = onlyFailure(await runDoctor(args, env));
     assertEquals([name, text, advice], [
       "daemon",
       "this daemon speaks exai, not mcp",
@@ -453,19 +464,21 @@ test("doctor: the other dialect, and a token that it wants, but does not get for
 });
 
 test("doctor: a daemon that says how it speaks is believed", async () => {
-  await using daemon = new RawDaemon({
-    answer: (message, socket) =>
+  await using daemon = new FakeWebSocketServer({
+    respond: (message, socket) =>
       message.jsonrpc ? socket.close(4001, "missing hello") : undefined,
   });
-  const { text, advice } = failure(await doctor(["--url", daemon.url]));
+  const { text, advice } = onlyFailure(await runDoctor(["--url", daemon.url]));
   assertEquals(text, "this daemon speaks exai, not mcp");
   assertEquals(advice, "say --dialect exai");
 });
 
 test("doctor: an exai daemon that is full wants no token", async () => {
   await using exai = new ExaiProcess();
-  await exai.up("--per-ip", "0");
-  const full = failure(await doctor([], { EXAI_WS_PORT: `${exai.port}` }));
+  await exai.start("--per-ip", "0");
+  const full = onlyFailure(
+    await runDoctor([], { EXAI_WS_PORT: `${exai.port}` }),
+  );
   assertEquals(full.name, "daemon");
   assertMatch(full.text, /^it takes no further connection from here/);
 });
@@ -473,12 +486,12 @@ test("doctor: an exai daemon that is full wants no token", async () => {
 test("doctor: why a health file is not looked at", async () => {
   const url = ["--url", `ws://127.0.0.1:${freePort()}/`];
   const env = { EXAI_WS_HEALTH_FILE: "/h.json" };
-  const mcp = (await doctor(url, env)).of("health file");
+  const mcp = (await runDoctor(url, env)).of("health file");
   assertEquals([mcp.state, mcp.text], [
     "skip",
     "EXAI_WS_HEALTH_FILE is for the exai dialect only",
   ]);
-  const skipped = await doctor([...url, "--dialect", "exai"], {
+  const skipped = await runDoctor([...url, "--dialect", "exai"], {
     ...env,
     EXAI_WS_SKIP_HEALTH_CHECK: "true",
   });
@@ -486,35 +499,37 @@ test("doctor: why a health file is not looked at", async () => {
     skipped.of("health file").text,
     "EXAI_WS_SKIP_HEALTH_CHECK leaves it alone",
   );
-  assertEquals((await doctor(url)).of("health file").text, "none is named");
+  assertEquals((await runDoctor(url)).of("health file").text, "none is named");
 });
 
 test("doctor: a cache that cannot be written", async () => {
   const url = ["--url", `ws://127.0.0.1:${freePort()}/`];
   // A file of this name may be, but not the longer one that is written first.
   const path = `${HOME}/${"x".repeat(250)}`;
-  const { state, text } = (await doctor([...url, "--cache", path])).of("cache");
+  const { state, text } = (await runDoctor([...url, "--cache", path])).of(
+    "cache",
+  );
   assertEquals(state, "warn", text);
   assertMatch(text, / cannot be written \(.*too long/i);
   const good = `${HOME}/new/c.json`;
-  const fine = (await doctor([...url, "--cache", good])).of("cache");
+  const fine = (await runDoctor([...url, "--cache", good])).of("cache");
   assertEquals(fine.state, "ok");
   assertEquals([...Deno.readDirSync(`${HOME}/new`)], []);
 });
 
 test("doctor: an exai daemon with another token", async () => {
   await using exai = new ExaiProcess();
-  await exai.up("--token", "right");
+  await exai.start("--token", "right");
   const env = { EXAI_WS_PORT: `${exai.port}`, EXAI_WS_TOKEN: "wrong-s3cret" };
-  const found = await doctor([], env);
-  const { name, text } = failure(found);
+  const found = await runDoctor([], env);
+  const { name, text } = onlyFailure(found);
   assertEquals(name, "token");
   assertMatch(text, /it refuses our token/);
   assertEquals(JSON.stringify(found.all).includes("s3cret"), false);
 });
 
 test("doctor: cache, health file and clients", async () => {
-  await using daemon = new RawDaemon({ answer });
+  await using daemon = new FakeWebSocketServer({ respond });
   const home = await Deno.makeTempDir({ prefix: "home-" });
   const cache = `${home}/cache.json`;
   const health = `${home}/health.json`;
@@ -527,7 +542,7 @@ test("doctor: cache, health file and clients", async () => {
     JSON.stringify({ mcpServers: { mine: entry, other: { command: "x" } } }),
   );
   const env = { HOME: home, USERPROFILE: home, ALWAYSUP_CACHE: cache };
-  const found = await doctor(["--url", daemon.url], env);
+  const found = await runDoctor(["--url", daemon.url], env);
   assertEquals([found.code, found.of("cache").state], [0, "warn"]);
   assertMatch(found.of("clients").text, /^Cursor: "mine" in .*mcp\.json$/);
   const mcpServers = { ours: entry };
@@ -535,34 +550,34 @@ test("doctor: cache, health file and clients", async () => {
     `${home}/.claude.json`,
     JSON.stringify({ projects: { "/work/x": { mcpServers } } }),
   );
-  const project = await doctor(["--url", daemon.url], env);
+  const project = await runDoctor(["--url", daemon.url], env);
   assertMatch(
     project.of("clients").text,
     /^Claude Code: "ours" for \/work\/x in .*\.claude\.json\nCursor/,
   );
-  const exai = await doctor([], {
+  const exai = await runDoctor([], {
     ...env,
     EXAI_WS_PORT: `${daemon.port}`,
     EXAI_WS_HEALTH_FILE: health,
   });
   assertEquals(exai.of("health file").state, "warn");
   await Deno.writeTextFile(`${home}/.cursor/mcp.json`, "{");
-  const broken = await doctor(["--url", daemon.url], env);
+  const broken = await runDoctor(["--url", daemon.url], env);
   assertEquals([broken.code, broken.of("clients").state], [0, "warn"]);
   await Deno.remove(home, { recursive: true });
 });
 
 /** A daemon of which every connection may do something to the messages that `answer` gives for them. */
-function odd(
+function serverWith(
   change: (message: Json, reply: Json, count: number) => Json,
-): RawDaemon {
+): FakeWebSocketServer {
   const connections = new Map<WebSocket, number>();
-  return new RawDaemon({
-    answer: (message, socket) => {
+  return new FakeWebSocketServer({
+    respond: (message, socket) => {
       if (!connections.has(socket)) {
         connections.set(socket, connections.size + 1);
       }
-      const reply = answer(message);
+      const reply = respond(message);
       if (reply === undefined) return undefined;
       return change(message, reply, connections.get(socket)!);
     },
@@ -615,7 +630,7 @@ const HABITS: [
   ],
   [
     "nothing for what the proxy asks itself",
-    ({ id }, reply) => isOwnId(id) ? undefined : reply,
+    ({ id }, reply) => isProxyRequestId(id) ? undefined : reply,
     ["ok", "fail"],
     /^after a lost connection it did not answer the proxy's own first message/m,
   ],
@@ -630,9 +645,9 @@ const HABITS: [
 ];
 for (const [what, change, states, says] of HABITS) {
   test(`doctor: a daemon that gives back ${what}`, async () => {
-    await using daemon = odd(change);
+    await using daemon = serverWith(change);
     // It must not wait for what has no end.
-    const found = await doctor(["--url", daemon.url], {}, "1h");
+    const found = await runDoctor(["--url", daemon.url], {}, "1h");
     const checks = [found.of("ids"), found.of("restart")];
     const shown = JSON.stringify(found.all);
     assertEquals(checks.map(({ state }) => state), states, shown);
@@ -645,16 +660,16 @@ for (const [what, change, states, says] of HABITS) {
 
 test("doctor: a daemon that keeps one client lets it in again", async () => {
   let kept: WebSocket | undefined;
-  await using daemon = new RawDaemon({
-    answer: (message, socket) => {
+  await using daemon = new FakeWebSocketServer({
+    respond: (message, socket) => {
       if (message.method === "initialize" && kept !== socket) {
         kept?.close(4000, "another client");
         kept = socket;
       }
-      return answer(message);
+      return respond(message);
     },
   });
-  const found = await doctor(["--url", daemon.url]);
+  const found = await runDoctor(["--url", daemon.url]);
   assertEquals(found.of("ids").state, "ok");
   assertEquals(found.of("restart").state, "ok", JSON.stringify(found.all));
   assertEquals(found.of("connections").data!.connections, "one");

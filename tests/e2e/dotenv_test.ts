@@ -1,15 +1,15 @@
 /**
  * Ours and python-dotenv read the same from a `.env` file: the forms of
- * `tests/helpers/dotenv_forms.ts`, and seeded texts of the characters that matter.
+ * `tests/helpers/dotenv_cases.ts`, and seeded texts of the characters that matter.
  *
  * @module
  */
 
-import { parseEnvText } from "../../lib/config/dotenv.ts";
+import { parseEnvFile } from "../../lib/config/dotenv.ts";
 import { assertEquals } from "../helpers/assert.ts";
-import { ENV_FORMS, FORMS_ENV } from "../helpers/dotenv_forms.ts";
+import { DOTENV_CASES, DOTENV_CASES_ENV } from "../helpers/dotenv_cases.ts";
 import { test } from "../helpers/time_limit.ts";
-import { prng } from "../simulation/clock_and_random.ts";
+import { seededRandom } from "../simulation/scheduler.ts";
 
 /** How many seeded texts are read. */
 const SEEDS = 2000;
@@ -23,7 +23,7 @@ const CRITICAL = [
 ];
 
 /** What is read from a text: its values, and the lines that cannot be read. */
-type Read = readonly [
+type ReadResult = readonly [
   values: ReadonlyMap<string, string | null>,
   lines: readonly number[],
 ];
@@ -37,7 +37,7 @@ interface Python {
 }
 
 /** An interpreter, if it is here and has the module. */
-async function look(command: string): Promise<Python | undefined> {
+async function findPython(command: string): Promise<Python | undefined> {
   const code = "import importlib.metadata as it, dotenv.main\n" +
     "print(it.version('python-dotenv'))";
   try {
@@ -52,17 +52,17 @@ async function look(command: string): Promise<Python | undefined> {
   }
 }
 
-async function readBy(
+async function readByPython(
   { command }: Python,
   texts: readonly string[],
-): Promise<Read[]> {
+): Promise<ReadResult[]> {
   const python = new Deno.Command(command, {
     args: ["-c", await Deno.readTextFile(SCRIPT)],
     stdin: "piped",
     stdout: "piped",
   }).spawn();
   const writer = python.stdin.getWriter();
-  const asked = JSON.stringify({ env: FORMS_ENV, texts });
+  const asked = JSON.stringify({ env: DOTENV_CASES_ENV, texts });
   await writer.write(new TextEncoder().encode(asked));
   await writer.close();
   const { stdout } = await python.output();
@@ -73,17 +73,17 @@ async function readBy(
 }
 
 /** The same by ours. */
-function readByUs(text: string): Read {
-  const { values, unread } = parseEnvText(text, FORMS_ENV);
+function readByAlwaysup(text: string): ReadResult {
+  const { values, unreadableLines } = parseEnvFile(text, DOTENV_CASES_ENV);
   const entries = Object.entries(values).map(([name, value]) => {
     return [name, value ?? null] as const;
   });
-  return [new Map(entries), unread];
+  return [new Map(entries), unreadableLines];
 }
 
 /** A text of a seed. */
 function textOf(seed: number): string {
-  const random = prng(seed);
+  const random = seededRandom(seed);
   const pick = (limit: number): number => Math.floor(random() * limit);
   const pieces = Array.from(
     { length: 1 + pick(PIECES) },
@@ -93,18 +93,19 @@ function textOf(seed: number): string {
 }
 
 const NAME = ".env: files are read as python-dotenv reads them";
-const pythons = (await Promise.all(["python3", "/usr/bin/python3"].map(look)))
-  .filter((it) => it !== undefined)
-  .filter(({ version }, i, all) =>
-    i === all.findIndex((it) => it.version === version)
-  );
+const pythons =
+  (await Promise.all(["python3", "/usr/bin/python3"].map(findPython)))
+    .filter((it) => it !== undefined)
+    .filter(({ version }, i, all) =>
+      i === all.findIndex((it) => it.version === version)
+    );
 
 const isHere = pythons.length > 0;
 const which = isHere
   ? pythons.map(({ version }) => version).join(", ")
   : "python-dotenv is not here (Debian: python3-dotenv)";
 test(`dotenv: ${NAME}, ${which}`, async () => {
-  const forms = Object.entries(ENV_FORMS).flatMap(([what, forms]) =>
+  const forms = Object.entries(DOTENV_CASES).flatMap(([what, forms]) =>
     forms.map(([text]) => ({ what, text }))
   );
   const seeded = Array.from({ length: SEEDS }, (_, seed) => {
@@ -112,9 +113,9 @@ test(`dotenv: ${NAME}, ${which}`, async () => {
   });
   const all = [...forms, ...seeded];
   const texts = all.map(({ text }) => text);
-  const ours = texts.map(readByUs);
+  const ours = texts.map(readByAlwaysup);
   await Promise.all(pythons.map(async (python) => {
-    const theirs = await readBy(python, texts);
+    const theirs = await readByPython(python, texts);
     assertEquals(theirs.length, all.length);
     for (const [i, { what, text }] of all.entries()) {
       const why = `${python.version}, ${what}: ${JSON.stringify(text)}`;

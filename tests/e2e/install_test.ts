@@ -5,20 +5,20 @@
  * @module
  */
 
-import { formatOf } from "../../lib/clients/config_file.ts";
+import { clientFileFormatOf } from "../../lib/clients/client_file.ts";
 import { CLIENTS } from "../../lib/clients/registry.ts";
 import type { Host } from "../../lib/runtime/host.ts";
 import { install } from "../../lib/commands/install.ts";
 import { assert, assertEquals, assertMatch } from "../helpers/assert.ts";
 import { ROOT } from "../../.ci/build/bundle.ts";
-import { Disk } from "../helpers/memory_disk.ts";
-import { RawDaemon } from "../helpers/fake_websocket_server.ts";
+import { MemoryDisk } from "../helpers/memory_disk.ts";
+import { FakeWebSocketServer } from "../helpers/fake_websocket_server.ts";
 import { test } from "../helpers/time_limit.ts";
-import { ran } from "../helpers/command_run.ts";
+import { runCommand } from "../helpers/command_run.ts";
 import {
-  execute,
-  Proxy,
   proxyCommand,
+  ProxyProcess,
+  runToExit,
   withoutNpx,
 } from "../helpers/process.ts";
 
@@ -50,10 +50,10 @@ class Home implements AsyncDisposable {
 
   fileOf(client: string): string {
     const { os } = Deno.build;
-    const variable = (name: string): string | undefined =>
+    const getEnv = (name: string): string | undefined =>
       this.env[name] || undefined;
     const found = CLIENTS.find(({ name }) => name === client)!
-      .file({ os, variable, list: () => [] });
+      .filePath({ os, getEnv, listFolder: () => [] });
     return found!;
   }
 
@@ -61,11 +61,11 @@ class Home implements AsyncDisposable {
     args: string[],
     env: Record<string, string> = {},
   ): Promise<{ code: number; stdout: string; stderr: string }> {
-    return await execute(args, { ...this.env, ...env });
+    return await runToExit(args, { ...this.env, ...env });
   }
 
   /** Writes a client's file. */
-  async put(client: string, text: string): Promise<string> {
+  async writeClientFile(client: string, text: string): Promise<string> {
     const file = this.fileOf(client);
     await Deno.mkdir(file.replace(/[^/\\]*$/, ""), { recursive: true });
     await Deno.writeTextFile(file, text);
@@ -82,7 +82,7 @@ async function exists(path: string): Promise<boolean> {
 }
 
 /** A client of each form that an entry has, and what its user may have in its file; tests/unit/commands/install_test.ts has every client. */
-const FORMS: [name: string, before: string][] = [
+const FILE_FORMS: [name: string, before: string][] = [
   [
     "zed",
     '// mine\n{\n\t"context_servers": {\n\t\t"other": { "env": ' +
@@ -96,19 +96,19 @@ const FORMS: [name: string, before: string][] = [
   ["codex", '# mine\n[mcp_servers.other] # kept\nenv = { T = "s3cret" }\n'],
 ];
 
-for (const [name, before] of FORMS) {
+for (const [name, before] of FILE_FORMS) {
   const client = CLIENTS.find((client) => client.name === name)!;
-  const { key, title } = client;
-  const { parseFile } = formatOf(client);
+  const { serversKey, title } = client;
+  const { parseClientFile } = clientFileFormatOf(client);
   test(`install and uninstall: ${name}`, async () => {
     await using home = new Home();
-    const file = await home.put(name, before);
+    const file = await home.writeClientFile(name, before);
     await Deno.chmod(file, 0o664);
 
     const shown = await home.run(["install", name, ...URL_FLAG]);
     assertEquals([shown.code, shown.stderr], [0, ""]);
     assert(shown.stdout.includes(`${title} reads its servers from ${file}\n`));
-    const snippet = parseFile(shown.stdout.split("\n\n")[1]!) as Json;
+    const snippet = parseClientFile(shown.stdout.split("\n\n")[1]!) as Json;
     assertEquals(await Deno.readTextFile(file), before, "only shown");
 
     const written = await home.run(["install", name, ...URL_FLAG, "--write"]);
@@ -117,8 +117,8 @@ for (const [name, before] of FORMS) {
     assert(!/^- /m.test(written.stdout), "nothing is taken away");
     assert(!written.stdout.includes("s3cret"), "nothing else is shown");
     const text = await Deno.readTextFile(file);
-    const { other: _, ...ours } = (parseFile(text) as Json)[key];
-    assertEquals(ours, snippet[key]);
+    const { other: _, ...ours } = (parseClientFile(text) as Json)[serversKey];
+    assertEquals(ours, snippet[serversKey]);
     assertEquals(Deno.statSync(file).mode! & 0o777, 0o664);
     const backup = `${file}.alwaysup.bak`;
     assertEquals(await Deno.readTextFile(backup), before);
@@ -146,7 +146,7 @@ for (const [name, before] of FORMS) {
 
 test("install: what it has written starts a proxy that works", async () => {
   await using home = new Home();
-  await using daemon = new RawDaemon();
+  await using daemon = new FakeWebSocketServer();
   const args = ["--url", daemon.url, "--cache", "off", "--name", "my-daemon"];
   const { code } = await home.run(["install", "cursor", "--write", ...args]);
   assertEquals(code, 0);
@@ -155,10 +155,10 @@ test("install: what it has written starts a proxy that works", async () => {
   assertEquals(Object.keys(mcpServers), ["my-daemon"]);
   const server = mcpServers["my-daemon"];
   const start = withoutNpx(server.command, server.args);
-  await using proxy = new Proxy([], {}, () => start);
+  await using proxy = new ProxyProcess([], {}, () => start);
   const { result } = await proxy.initialize();
   assertEquals(result.serverInfo.name, "raw");
-  assertEquals((await proxy.end()).code, 0);
+  assertEquals((await proxy.closeStdin()).code, 0);
 });
 
 test("install: a missing file is made, and another entry of the name replaced", async () => {
@@ -182,7 +182,7 @@ test("install: a missing file is made, and another entry of the name replaced", 
 test("install: a symbolic link stays one", async () => {
   await using home = new Home();
   const real = `${home.folder}/real.json`;
-  const file = await home.put("cursor", "");
+  const file = await home.writeClientFile("cursor", "");
   await Deno.remove(file);
   await Deno.writeTextFile(real, '\ufeff{"mcpServers":{}}\r\n');
   await Deno.symlink(real, file);
@@ -201,7 +201,7 @@ test("install: a symbolic link stays one", async () => {
 
 test("install: a symbolic link to nothing stays one, too", async () => {
   await using home = new Home();
-  const file = await home.put("cursor", "");
+  const file = await home.writeClientFile("cursor", "");
   const real = `${home.folder}/real.json`;
   await Deno.remove(file);
   await Deno.symlink(real, file);
@@ -220,7 +220,7 @@ test("install: a symbolic link to nothing stays one, too", async () => {
 test("install: an older entry's env is kept, and no secret of the file is shown", async () => {
   await using home = new Home();
   const env = { EXAI_WS_TOKEN: "s3cret" };
-  const file = await home.put(
+  const file = await home.writeClientFile(
     "cursor",
     JSON.stringify({
       mcpServers: {
@@ -244,7 +244,7 @@ test("install: an older entry's env is kept, and no secret of the file is shown"
 test("install: a file that cannot be written whole is as it was", async () => {
   await using home = new Home();
   const before = `{"n": "${"x".repeat(1000)}"}`;
-  const file = await home.put("cursor", before);
+  const file = await home.writeClientFile("cursor", before);
   const args = ["install", "cursor", "--write", ...URL_FLAG];
   const [command, all] = proxyCommand(args);
   // No file of this process may have more than 1024 bytes: a disk is full, for it.
@@ -262,12 +262,12 @@ test("install: a file that cannot be written whole is as it was", async () => {
 });
 
 /** A host with one file of a client's, which fails to be written so often; it has two names, so that it is written in its place. */
-function failing(
+function hostWithFailingWrites(
   times: number,
   text: string,
-): { host: Host; disk: Disk; modes: unknown[] } {
-  const disk = new Disk();
-  disk.put(FAILING, text, { mode: 0o664, names: 2 });
+): { host: Host; disk: MemoryDisk; modes: unknown[] } {
+  const disk = new MemoryDisk();
+  disk.addFile(FAILING, text, { mode: 0o664, names: 2 });
   const modes: unknown[] = [];
   let left = times;
   const { writeFile, ...rest } = disk.host();
@@ -303,12 +303,12 @@ const FAILURES: [
 ];
 for (const [what, times, before, after, says] of FAILURES) {
   test(`install: a file whose writing fails is ${what}`, async () => {
-    const { host, disk, modes } = failing(times, before);
+    const { host, disk, modes } = hostWithFailingWrites(times, before);
     const args = ["cursor", "--write", ...URL_FLAG];
-    const { code, err } = await ran(install, args, host);
+    const { code, stderr } = await runCommand(install, args, host);
     assertEquals(code, 1);
-    assertEquals(disk.text(FAILING), after);
-    assert(err.startsWith(`alwaysup: ${FAILING}: ${says}`), err);
+    assertEquals(disk.readText(FAILING), after);
+    assert(stderr.startsWith(`alwaysup: ${FAILING}: ${says}`), stderr);
     // Its owner, who may be another, has given the old one its rights.
     assertEquals(modes, [undefined, undefined]);
   });
@@ -316,7 +316,7 @@ for (const [what, times, before, after, says] of FAILURES) {
 
 test("install: other users can read neither backups nor temporary files, and nothing else is left", async () => {
   await using home = new Home();
-  const file = await home.put("cursor", "{}");
+  const file = await home.writeClientFile("cursor", "{}");
   await Deno.chmod(file, 0o664);
   const folder = file.replace(/[^/]*$/, "");
   const before = Deno.statSync(file).ino;
@@ -336,7 +336,7 @@ test("install: other users can read neither backups nor temporary files, and not
 
 test("install: a file with two names (a hard link) stays one file", async () => {
   await using home = new Home();
-  const file = await home.put("cursor", "{}");
+  const file = await home.writeClientFile("cursor", "{}");
   Deno.linkSync(file, `${home.folder}/other.json`);
   assertEquals(
     (await home.run(["install", "cursor", "--write", ...URL_FLAG])).code,
@@ -348,7 +348,7 @@ test("install: a file with two names (a hard link) stays one file", async () => 
 
 test("install: a read-only file stays as it is", async () => {
   await using home = new Home();
-  const file = await home.put("cursor", "{}");
+  const file = await home.writeClientFile("cursor", "{}");
   await Deno.chmod(file, 0o444);
   const { code, stderr } = await home.run([
     "install",
@@ -382,7 +382,7 @@ const REFUSED: [
 for (const [what, content, why] of REFUSED) {
   test(`install: a file that is ${what} is refused, and not touched`, async () => {
     await using home = new Home();
-    const file = await home.put("windsurf", "");
+    const file = await home.writeClientFile("windsurf", "");
     const bytes = typeof content === "string"
       ? new TextEncoder().encode(content)
       : content;
@@ -511,14 +511,14 @@ test("install: on Windows cmd starts the program, with arguments that cmd does n
   const host = {
     os: "windows",
     env: () => ({}),
-    variable: (name: string) => name === "USERPROFILE" ? "C:\\a" : undefined,
-    program: () => ["npx", "-y", "alwaysup"],
+    getEnv: (name: string) => name === "USERPROFILE" ? "C:\\a" : undefined,
+    launchCommand: () => ["npx", "-y", "alwaysup"],
     realPath: () => "C:\\work",
   } as Partial<Host> as Host;
   const good = ["cursor", "--cache", "c.json", "--url", "ws://h/?a=1"];
-  const { code, out } = await ran(install, good, host);
+  const { code, stdout } = await runCommand(install, good, host);
   assertEquals(code, 0);
-  const [first, snippet] = out.split("\n\n") as [string, string];
+  const [first, snippet] = stdout.split("\n\n") as [string, string];
   assertEquals(
     first.split("\n")[0],
     "Cursor reads its servers from C:\\a\\.cursor\\mcp.json",
@@ -528,9 +528,9 @@ test("install: on Windows cmd starts the program, with arguments that cmd does n
     ...["cmd", "/c", "npx", "-y", "alwaysup", "--cache", "C:\\work\\c.json"],
   ]);
   const bad = ["cursor", "--url", "ws://h/?a=1&b=2"];
-  const refused = await ran(install, bad, host);
+  const refused = await runCommand(install, bad, host);
   assertEquals(refused.code, 2);
-  assertMatch(refused.err, /^alwaysup: Windows would read a part of it/);
+  assertMatch(refused.stderr, /^alwaysup: Windows would read a part of it/);
 });
 
 test("uninstall: it names the entries that start this program under other names", async () => {
@@ -550,7 +550,7 @@ test("install: the default address is written only if something listens there", 
     () => true,
   );
   const lines = [["cursor"], ["codex", "--write"], ["--all", "--write"]];
-  await home.put("cursor", "{}");
+  await home.writeClientFile("cursor", "{}");
   for (const line of isFree ? lines : []) {
     const { code, stdout, stderr } = await home.run(["install", ...line]);
     assertEquals([code, stdout], [2, ""]);
@@ -558,14 +558,20 @@ test("install: the default address is written only if something listens there", 
   }
   assertEquals(await Deno.readTextFile(home.fileOf("cursor")), "{}");
   const entry = { command: "python", env: { EXAI_WS_PORT: "9" } };
-  await home.put("gemini", JSON.stringify({ mcpServers: { exai: entry } }));
+  await home.writeClientFile(
+    "gemini",
+    JSON.stringify({ mcpServers: { exai: entry } }),
+  );
   const kept = ["install", "gemini", "--write", "--name", "exai"];
   assertEquals((await home.run(kept)).code, 0, "the entry names it");
   const file = `${home.folder}/x.env`;
   for (const text of isFree ? [undefined, "", "EXAI_WS_TOKEN=t"] : []) {
     if (text !== undefined) await Deno.writeTextFile(file, text);
     const exai = { command: "python", env: { ENV_FILE: file } };
-    await home.put("gemini", JSON.stringify({ mcpServers: { exai } }));
+    await home.writeClientFile(
+      "gemini",
+      JSON.stringify({ mcpServers: { exai } }),
+    );
     assertEquals((await home.run(kept)).code, 2, `the file says ${text}`);
   }
   await Deno.writeTextFile(file, "EXAI_WS_PORT=9");

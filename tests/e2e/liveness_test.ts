@@ -5,10 +5,13 @@
  * @module
  */
 
-import { messageOf } from "../../lib/text/error_message.ts";
+import { errorMessageOf } from "../../lib/text/error_message.ts";
 import { delay } from "@std/async/delay.js";
 import { assert, assertEquals } from "../helpers/assert.ts";
-import { type Cast, LiveScene } from "../helpers/liveness_process.ts";
+import {
+  type LivenessOptions,
+  LivenessProcesses,
+} from "../helpers/liveness_processes.ts";
 import { test } from "../helpers/time_limit.ts";
 
 /** Longer than silence is taken for life. */
@@ -19,84 +22,95 @@ const LEAD_MS = 1_100;
 const DEAD_MS = 15_000;
 
 /** Plays a scene; gives an error its name. */
-async function play(
-  cast: Cast,
-  act: (scene: LiveScene) => Promise<void>,
+async function withProcesses(
+  cast: LivenessOptions,
+  act: (processes: LivenessProcesses) => Promise<void>,
 ): Promise<void> {
-  await using scene = await LiveScene.start(cast);
+  await using processes = await LivenessProcesses.start(cast);
   try {
-    await scene.open();
-    await act(scene);
+    await processes.initialize();
+    await act(processes);
   } catch (error) {
-    const log = scene.proxy.stderr.dump();
-    throw new Error(`${cast.kind}: ${messageOf(error)}\n${log}`);
+    const log = processes.proxy.stderr.dump();
+    throw new Error(`${cast.kind}: ${errorMessageOf(error)}\n${log}`);
   }
 }
 
 /** What has become of the calls: `ID outcome executions`. */
-function outcomes(scene: LiveScene): string[] {
-  return scene.fates().map(({ id, outcome, begins }) =>
-    `${id} ${outcome} ${begins.length}`
+function outcomeLines(processes: LivenessProcesses): string[] {
+  return processes.outcomes().map(({ id, outcome, executionsStartedAt }) =>
+    `${id} ${outcome} ${executionsStartedAt.length}`
   );
 }
 
 /** A slow call is executed once and answered, and so is one that comes meanwhile. */
-async function slow(scene: LiveScene): Promise<void> {
-  const call = await scene.call("slow", "work", SLOW_MS);
-  await scene.begun(call);
+async function checkSlowCall(processes: LivenessProcesses): Promise<void> {
+  const call = await processes.sendCall("slow", "work", SLOW_MS);
+  await processes.waitForStart(call);
   await delay(2_000);
-  await scene.did("second", "look");
-  await scene.proxy.answer("slow");
-  assertEquals(outcomes(scene), ["slow answered 1", "second answered 1"]);
+  await processes.callAndWait("second", "look");
+  await processes.proxy.waitForResponse("slow");
+  assertEquals(outcomeLines(processes), [
+    "slow answered 1",
+    "second answered 1",
+  ]);
 }
 
 /** Nobody dials while the daemon is at a call. */
-async function undisturbed(scene: LiveScene): Promise<void> {
-  await slow(scene);
-  const events = scene.events().map(({ what }) => what);
+async function checkUndisturbed(processes: LivenessProcesses): Promise<void> {
+  await checkSlowCall(processes);
+  const events = processes.journalEntries().map(({ what }) => what);
   const during = events.slice(events.indexOf("begin work slow"));
   assertEquals(during.filter((what) => what === "open"), []);
   // The first, the second that was tried, and the first again.
-  assert(scene.opened <= 3, `${scene.opened} connections`);
+  assert(
+    processes.connectionCount <= 3,
+    `${processes.connectionCount} connections`,
+  );
 }
 
 /** The connection dies while nothing is in flight on it, and nobody hears of it. */
-async function halfOpen(scene: LiveScene): Promise<void> {
-  for (const id of ["a", "b", "c"]) await scene.did(id, "work");
+async function checkHalfOpen(processes: LivenessProcesses): Promise<void> {
+  for (const id of ["a", "b", "c"]) await processes.callAndWait(id, "work");
   await delay(LEAD_MS);
-  scene.relay!.swallow();
-  await scene.write([["look", "look", 0], ["work", "work", 0]]);
-  await Promise.all(["look", "work"].map((id) => scene.proxy.answer(id)));
-  const fates = scene.fates().slice(3);
+  processes.relay!.blackhole();
+  await processes.sendCalls([["look", "look", 0], ["work", "work", 0]]);
+  await Promise.all(
+    ["look", "work"].map((id) => processes.proxy.waitForResponse(id)),
+  );
+  const fates = processes.outcomes().slice(3);
   for (const { id, sentAt, answeredAt } of fates) {
     const ms = answeredAt! - sentAt;
     assert(ms <= DEAD_MS, `${id} has waited ${ms} ms`);
   }
-  assertEquals(outcomes(scene).slice(3), [
+  assertEquals(outcomeLines(processes).slice(3), [
     "look answered 1",
     "work answered 1",
   ]);
-  await scene.did("after", "work");
+  await processes.callAndWait("after", "work");
 }
 
 test("Liveness: slow calls are executed once and answered, whatever else the daemon does, and a dead connection is recognized", async () => {
   await Promise.all([
-    play({ kind: "serial" }, slow),
-    play({ kind: "child-sync" }, slow),
-    play({ kind: "displace" }, undisturbed),
-    play({ kind: "refuse" }, undisturbed),
-    play({
+    withProcesses({ kind: "serial" }, checkSlowCall),
+    withProcesses({ kind: "child-sync" }, checkSlowCall),
+    withProcesses({ kind: "displace" }, checkUndisturbed),
+    withProcesses({ kind: "refuse" }, checkUndisturbed),
+    withProcesses({
       kind: "concurrent",
-      isRelayed: true,
+      usesRelay: true,
       flags: ["--connections", "many"],
-    }, halfOpen),
+    }, checkHalfOpen),
   ]);
 });
 
 test("Capacity: a daemon that answers on the newest connection only answers the first call", async () => {
-  await play({ kind: "newest" }, async (scene) => {
-    await scene.did("first", "work");
-    await scene.did("second", "look");
-    assertEquals(outcomes(scene), ["first answered 1", "second answered 1"]);
+  await withProcesses({ kind: "newest" }, async (processes) => {
+    await processes.callAndWait("first", "work");
+    await processes.callAndWait("second", "look");
+    assertEquals(outcomeLines(processes), [
+      "first answered 1",
+      "second answered 1",
+    ]);
   });
 });

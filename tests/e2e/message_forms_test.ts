@@ -6,74 +6,85 @@
  * @module
  */
 
-import { messageOf } from "../../lib/text/error_message.ts";
+import { errorMessageOf } from "../../lib/text/error_message.ts";
 import { assertEquals } from "../helpers/assert.ts";
-import { type Form, keyOf } from "../helpers/forms/transformations.ts";
-import { FORMS } from "../helpers/forms/forms.ts";
-import type { Version } from "../helpers/forms/sdk_clients.ts";
+import { formKey, type MessageForm } from "../helpers/forms/form_helpers.ts";
+import { MESSAGE_FORMS } from "../helpers/forms/forms.ts";
+import type { SdkVersion } from "../helpers/forms/sdk_clients.ts";
 import { EXAI_FORMS } from "../helpers/forms/exai_forms.ts";
-import { ExaiScene } from "../helpers/forms/exai_scenario.ts";
-import { Scene } from "../helpers/forms/scenario.ts";
+import { ExaiFormScenario } from "../helpers/forms/exai_form_scenario.ts";
+import { FormScenario } from "../helpers/forms/form_scenario.ts";
 import { test } from "../helpers/time_limit.ts";
-import { type Child, freePort, startScript } from "../helpers/process.ts";
+import {
+  type ChildProcess,
+  freePort,
+  startDaemonScript,
+} from "../helpers/process.ts";
 
 /** The SDK's transports leave a timer behind when they are closed. */
-const LEAKY = { sanitizeOps: false, sanitizeResources: false };
+const UNSANITIZED = { sanitizeOps: false, sanitizeResources: false };
 
 /** How many kinds are played at a time: most of it is waiting. */
-const LANES = 3;
+const PARALLEL_RUNS = 3;
 
 /** More connections than the daemon lets in by itself. */
 const EXAI_FLAGS = ["--sessions", "1000"];
 
 /** The kinds, each with its forms. */
-const KINDS = Map.groupBy([...FORMS, ...EXAI_FORMS], ({ kind }) => kind);
+const KINDS = Map.groupBy(
+  [...MESSAGE_FORMS, ...EXAI_FORMS],
+  ({ kind }) => kind,
+);
 
 /** What has become of a form; what is absent went well. */
 interface Outcome {
-  readonly form: Form;
-  readonly before: Partial<Record<Version, string>>;
-  readonly after: Partial<Record<Version, string>>;
+  readonly form: MessageForm;
+  readonly before: Partial<Record<SdkVersion, string>>;
+  readonly after: Partial<Record<SdkVersion, string>>;
   /** What the proxy wrote that no daemon wants. */
   readonly wrong: string[];
 }
 
-async function trouble(work: Promise<void>): Promise<string | undefined> {
+async function errorOf(work: Promise<void>): Promise<string | undefined> {
   try {
     await work;
     return undefined;
   } catch (error) {
     // A difference is shown by the values alone.
-    return messageOf(error).split(/\s*\n/).filter((line) => line !== "")
+    return errorMessageOf(error).split(/\s*\n/).filter((line) => line !== "")
       .join(" ");
   }
 }
 
 /** Plays all forms of a kind at the same time: one daemon, and a proxy for each client. */
-async function play(forms: readonly Form[]): Promise<Outcome[]> {
+async function runForms(forms: readonly MessageForm[]): Promise<Outcome[]> {
   const outcomes = forms.map((form): Outcome => ({
     ...{ form, before: {}, after: {}, wrong: [] },
   }));
   const port = freePort();
   const isExai = forms === KINDS.get("exai");
-  const start = (...args: string[]): Promise<Child> =>
+  const start = (...args: string[]): Promise<ChildProcess> =>
     isExai
-      ? startScript("exai_daemon.ts", "--port", `${port}`, ...EXAI_FLAGS)
-      : startScript("forms_daemon.ts", `${port}`, ...args);
+      ? startDaemonScript("exai_daemon.ts", "--port", `${port}`, ...EXAI_FLAGS)
+      : startDaemonScript("forms_daemon.ts", `${port}`, ...args);
   const first = await start();
-  const scenes = outcomes.flatMap((outcome) =>
+  const scenarios = outcomes.flatMap((outcome) =>
     (["v1", "v2"] as const).map((version) => ({
       outcome,
       version,
-      scene: new (isExai ? ExaiScene : Scene)(outcome.form, version, port),
+      scenario: new (isExai ? ExaiFormScenario : FormScenario)(
+        outcome.form,
+        version,
+        port,
+      ),
     }))
   );
   const run = (
     part: "before" | "after",
   ): Promise<void[]> =>
-    Promise.all(scenes.map(async ({ outcome, version, scene }) => {
+    Promise.all(scenarios.map(async ({ outcome, version, scenario }) => {
       if (part === "after" && outcome.before[version]) return;
-      const what = await trouble(scene[part]());
+      const what = await errorOf(scenario[part]());
       if (what !== undefined) outcome[part][version] = what;
     }));
   await run("before");
@@ -81,11 +92,11 @@ async function play(forms: readonly Form[]): Promise<Outcome[]> {
   const rest = run("after");
   const second = await start("restarted");
   await rest;
-  await Promise.all(scenes.map(({ scene }) => scene.close()));
+  await Promise.all(scenarios.map(({ scenario }) => scenario.close()));
   await second.signal("SIGKILL");
-  for (const { text } of [...first.stdout.all, ...second.stdout.all]) {
+  for (const { text } of [...first.stdout.lines, ...second.stdout.lines]) {
     const outcome = outcomes.find(({ form }) =>
-      text.startsWith(`wrong ${keyOf(form)}: `)
+      text.startsWith(`wrong ${formKey(form)}: `)
     );
     if (!outcome?.wrong.includes(text)) outcome?.wrong.push(text);
   }
@@ -93,26 +104,26 @@ async function play(forms: readonly Form[]): Promise<Outcome[]> {
 }
 
 /** Plays the kinds, a few at a time. */
-function playAll(): Map<string, Promise<Outcome[]>> {
+function runAllForms(): Map<string, Promise<Outcome[]>> {
   const lanes: Promise<unknown>[] = Array.from(
-    { length: LANES },
+    { length: PARALLEL_RUNS },
     () => Promise.resolve(),
   );
   return new Map(
     [...KINDS].map(([kind, forms], i) => {
-      const played = lanes[i % LANES]!.then(() => play(forms));
-      lanes[i % LANES] = played.catch(() => {});
+      const played = lanes[i % PARALLEL_RUNS]!.then(() => runForms(forms));
+      lanes[i % PARALLEL_RUNS] = played.catch(() => {});
       return [kind, played];
     }),
   );
 }
 
-let played: Map<string, Promise<Outcome[]>> | undefined;
+let outcomesByKind: Map<string, Promise<Outcome[]>> | undefined;
 
 /** What has become of a kind; the first that asks begins to play all. */
 function outcomesOf(kind: string): Promise<Outcome[]> {
-  played ??= playAll();
-  return played.get(kind)!;
+  outcomesByKind ??= runAllForms();
+  return outcomesByKind.get(kind)!;
 }
 
 for (const kind of KINDS.keys()) {
@@ -132,7 +143,7 @@ for (const kind of KINDS.keys()) {
       );
       assertEquals(wrong, []);
     },
-    LEAKY,
+    UNSANITIZED,
   );
 }
 
@@ -152,7 +163,7 @@ function row({ form, before, after }: Outcome): string[] {
   const isThere = (["v1", "v2"] as const).filter((it) => !before[it]);
   const isGood = isThere.every((version) => !after[version]);
   return [
-    keyOf(form),
+    formKey(form),
     cell(isThere.includes("v1")),
     cell(isThere.includes("v2")),
     isThere.length < 2 ? "-" : cell(isGood),
@@ -166,4 +177,4 @@ test("Message forms: the table of all of them", async (context) => {
   }
   // A step's name is printed with every verbosity.
   for (const line of aligned(rows)) await context.step(line, () => {});
-}, LEAKY);
+}, UNSANITIZED);

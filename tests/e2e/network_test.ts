@@ -7,32 +7,37 @@
 
 import { delay } from "@std/async/delay.js";
 import { assert, assertEquals } from "../helpers/assert.ts";
-import { HASTY, Rig } from "../helpers/mcp_process.ts";
-import { Relay } from "../helpers/tcp_relay.ts";
+import { FAST_PROBES, ProxyAndDaemon } from "../helpers/mcp_process.ts";
+import { TcpRelay } from "../helpers/tcp_relay.ts";
 import { test } from "../helpers/time_limit.ts";
-import { freePort, Lines } from "../helpers/process.ts";
+import { freePort, OutputLines } from "../helpers/process.ts";
 
 test("Liveness: on a network that drops everything the connection is given up within 20 s, and nothing is executed twice", async () => {
   const port = freePort();
-  await using relay = new Relay(port);
-  await using rig = new Rig([], {}, relay.port, port);
-  await rig.up();
-  await rig.proxy.initialize();
-  await rig.proxy.call(1, "write", { ms: 60_000, key: "one" });
-  await rig.probedAfter("call write one");
+  await using relay = new TcpRelay(port);
+  await using processes = new ProxyAndDaemon([], {}, relay.port, port);
+  await processes.startDaemon();
+  await processes.proxy.initialize();
+  await processes.proxy.callTool(1, "write", { ms: 60_000, key: "one" });
+  await processes.waitForProbeAfter("call write one");
   // The pong, too, has passed when a request behind it is answered.
-  await rig.proxy.ask("through", "tools/list");
-  await rig.proxy.answer("through");
+  await processes.proxy.request("through", "tools/list");
+  await processes.proxy.waitForResponse("through");
   const start = Date.now();
-  relay.swallow();
-  const { error } = await rig.proxy.answer(1);
+  relay.blackhole();
+  const { error } = await processes.proxy.waitForResponse(1);
   assertEquals(error.code, -31002);
-  const lost = await rig.proxy.stderr.find((line) => line.includes("Lost the"));
-  const ms = Lines.writtenAt(lost) - start;
+  const lost = await processes.proxy.stderr.waitForLine((line) =>
+    line.includes("Lost the")
+  );
+  const ms = OutputLines.loggedAt(lost) - start;
   assert(ms < 20_000, `${ms} ms`);
-  await rig.proxy.call(2, "write", { key: "two" });
-  assertEquals((await rig.proxy.answer(2)).result.content[0].text, "two");
-  assertEquals(rig.executed("call write"), [
+  await processes.proxy.callTool(2, "write", { key: "two" });
+  assertEquals(
+    (await processes.proxy.waitForResponse(2)).result.content[0].text,
+    "two",
+  );
+  assertEquals(processes.journalLines("call write"), [
     "call write one",
     "call write two",
   ]);
@@ -40,47 +45,54 @@ test("Liveness: on a network that drops everything the connection is given up wi
 
 test("Liveness: on such a network a daemon that serves one request at a time keeps its call until its timeout, and new requests run", async () => {
   const port = freePort();
-  await using relay = new Relay(port);
-  const flags = [...HASTY, "--request-timeout", "12s"];
-  await using rig = new Rig(flags, {}, relay.port, port);
-  await rig.up("--habit", "serial");
-  await rig.proxy.initialize();
-  await rig.proxy.call(1, "write", { ms: 60_000, key: "one" });
-  await rig.noted("call write one");
-  relay.swallow();
-  await rig.proxy.stderr.find((line) => line.includes("a second connection"));
-  await rig.proxy.call(2, "write", { key: "two" });
-  const two = await rig.proxy.answer(2);
-  const one = await rig.proxy.answer(1);
+  await using relay = new TcpRelay(port);
+  const flags = [...FAST_PROBES, "--request-timeout", "12s"];
+  await using processes = new ProxyAndDaemon(flags, {}, relay.port, port);
+  await processes.startDaemon("--habit", "serial");
+  await processes.proxy.initialize();
+  await processes.proxy.callTool(1, "write", { ms: 60_000, key: "one" });
+  await processes.waitForJournalLine("call write one");
+  relay.blackhole();
+  await processes.proxy.stderr.waitForLine((line) =>
+    line.includes("a second connection")
+  );
+  await processes.proxy.callTool(2, "write", { key: "two" });
+  const two = await processes.proxy.waitForResponse(2);
+  const one = await processes.proxy.waitForResponse(1);
   assertEquals([two.result.content[0].text, one.error.code], ["two", -31003]);
   assert(two.at < one.at);
 });
 
 test("Sleep: no request expires because the proxy was stopped, and it works at once", async () => {
   const port = freePort();
-  await using relay = new Relay(port);
+  await using relay = new TcpRelay(port);
   const env = { GLM_STREAM_TIMEOUT: "3" };
   // Probes that come late: only what the proxy does when it wakes is quick.
   const flags = ["--ping-interval", "60s", "--ping-timeout", "60s"];
-  await using rig = new Rig(flags, env, relay.port, port);
-  await rig.up("--extra", "glm_chat");
-  await rig.proxy.initialize();
-  await rig.proxy.call(1, "glm_chat", { ms: 2_000, key: "one" });
-  await rig.noted("call glm_chat");
-  rig.proxy.process.kill("SIGSTOP");
+  await using processes = new ProxyAndDaemon(flags, env, relay.port, port);
+  await processes.startDaemon("--extra", "glm_chat");
+  await processes.proxy.initialize();
+  await processes.proxy.callTool(1, "glm_chat", { ms: 2_000, key: "one" });
+  await processes.waitForJournalLine("call glm_chat");
+  processes.proxy.process.kill("SIGSTOP");
   // Time itself is what is tested: the call's limit passes by 4 s.
   await delay(7_000);
-  rig.proxy.process.kill("SIGCONT");
-  assertEquals((await rig.proxy.answer(1)).result.content[0].text, "one");
-  await rig.proxy.stderr.find((line) => line.includes("Awake after"));
+  processes.proxy.process.kill("SIGCONT");
+  assertEquals(
+    (await processes.proxy.waitForResponse(1)).result.content[0].text,
+    "one",
+  );
+  await processes.proxy.stderr.waitForLine((line) =>
+    line.includes("Awake after")
+  );
   // Now the network is another one when it wakes.
-  rig.proxy.process.kill("SIGSTOP");
-  relay.swallow();
+  processes.proxy.process.kill("SIGSTOP");
+  relay.blackhole();
   await delay(9_000);
   const start = performance.now();
-  rig.proxy.process.kill("SIGCONT");
-  await rig.proxy.call(2, "write", { key: "two" });
-  const { result, at } = await rig.proxy.answer(2);
+  processes.proxy.process.kill("SIGCONT");
+  await processes.proxy.callTool(2, "write", { key: "two" });
+  const { result, at } = await processes.proxy.waitForResponse(2);
   assertEquals(result.content[0].text, "two");
   assert(at - start < 20_000, `${at - start} ms`);
 });

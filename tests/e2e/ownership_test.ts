@@ -9,8 +9,8 @@ import type { Host } from "../../lib/runtime/host.ts";
 import { nodeHost } from "../../lib/runtime/node.ts";
 import { assert, assertEquals, assertMatch } from "../helpers/assert.ts";
 import { test } from "../helpers/time_limit.ts";
-import { RawDaemon } from "../helpers/fake_websocket_server.ts";
-import { execute, Proxy } from "../helpers/process.ts";
+import { FakeWebSocketServer } from "../helpers/fake_websocket_server.ts";
+import { ProxyProcess, runToExit } from "../helpers/process.ts";
 
 /** A state folder for one test. */
 class Folder implements Disposable {
@@ -30,7 +30,7 @@ class Folder implements Disposable {
 }
 
 /** What the client is told, and what the log says of the cache and the status file. */
-async function greet(
+async function initializeOnce(
   daemon: string,
   folder: Folder,
   status = "off",
@@ -40,12 +40,12 @@ async function greet(
     ...{ ...folder.env, ALWAYSUP_CACHE: cache, ALWAYSUP_STATUS: status },
     ...{ ALWAYSUP_URL: daemon, ALWAYSUP_INITIALIZE_GRACE: "100ms" },
   };
-  await using proxy = new Proxy(["--log-level", "debug"], env);
+  await using proxy = new ProxyProcess(["--log-level", "debug"], env);
   const { result } = await proxy.initialize();
   if (status === "on") {
-    await proxy.stderr.find((line) => line.includes("No file for"));
+    await proxy.stderr.waitForLine((line) => line.includes("No file for"));
   }
-  assertEquals((await proxy.end()).code, 0);
+  assertEquals((await proxy.closeStdin()).code, 0);
   const lines = proxy.stderr.dump().split("\n")
     .filter((line) => line.includes(" WARN "))
     .filter((line) => /The cache|No file for/.test(line));
@@ -85,9 +85,9 @@ test(`Ownership: a cache in a folder that others can write is neither used nor t
   using folder = new Folder();
   let url: string;
   {
-    await using daemon = new RawDaemon();
+    await using daemon = new FakeWebSocketServer();
     url = daemon.url;
-    await greet(url, folder);
+    await initializeOnce(url, folder);
   }
   const cache = `${folder.own}/${folder.caches()[0]}`;
   const text = Deno.readTextFileSync(cache);
@@ -96,31 +96,31 @@ test(`Ownership: a cache in a folder that others can write is neither used nor t
     Deno.removeSync(cache);
     Deno.writeTextFileSync(cache, text, { mode: 0o600 });
     plant(cache);
-    const { name, lines } = await greet(url, folder);
+    const { name, lines } = await initializeOnce(url, folder);
     assertEquals([name, lines.length], ["alwaysup", 1], what);
     assertMatch(lines[0]!, says);
     assertEquals(Deno.readTextFileSync(cache), text);
     assertEquals(Deno.statSync(folder.own).mode! & 0o777, 0o700);
-    const doctor = await execute(["doctor", "--url", url], folder.env);
+    const doctor = await runToExit(["doctor", "--url", url], folder.env);
     assertMatch(doctor.stdout, /warn {2}cache .*is not used: /);
   }
 });
 
 test("Ownership: a state folder that is a link gives one line for cache and status file, and nothing is read or written there", async () => {
   using folder = new Folder();
-  await using daemon = new RawDaemon();
+  await using daemon = new FakeWebSocketServer();
   Deno.mkdirSync(`${folder.path}/theirs`);
   Deno.symlinkSync(`${folder.path}/theirs`, folder.own);
-  const { name, lines } = await greet(daemon.url, folder, "on");
+  const { name, lines } = await initializeOnce(daemon.url, folder, "on");
   assertEquals([name, lines.length], ["raw", 1]);
   assertMatch(lines[0]!, /WARN .*alwaysup is a link, .*: remove the link/);
-  const alone = await greet(daemon.url, folder, "on", "off");
+  const alone = await initializeOnce(daemon.url, folder, "on", "off");
   assertMatch(alone.lines.join(), /WARN .*No file for .*is a link, /);
-  const { code, stdout, stderr } = await execute(["status"], folder.env);
+  const { code, stdout, stderr } = await runToExit(["status"], folder.env);
   assertEquals([code, stdout], [1, ""]);
   assertMatch(stderr, /^alwaysup status: .*is a link, .*remove the link\n$/);
   const args = ["doctor", "--url", daemon.url];
-  const doctor = await execute(args, folder.env);
+  const doctor = await runToExit(args, folder.env);
   assertMatch(doctor.stdout, /fail {2}running .*cannot be known/);
   assertEquals([...Deno.readDirSync(`${folder.path}/theirs`)], []);
 });
@@ -134,34 +134,38 @@ for (const [name, make] of HOSTS) {
     using folder = new Folder();
     const host = await make();
     const path = `${folder.path}/a`;
-    assertEquals(host.makeFile(path, "text", 0o664), true);
+    assertEquals(host.createFile(path, "text", 0o664), true);
     const facts = host.lstat(path)!;
-    const { isFile, isLink, isFolder, size, mode, names, owner } = facts;
-    assertEquals([isFile, isLink, isFolder], [true, false, false]);
-    assertEquals([size, mode, names], [4, 0o664, 1], "whatever the mask is");
-    assertEquals(owner!.user, Deno.uid());
-    assertEquals(host.user(folder.path), Deno.uid());
-    assertEquals(host.readSame(path, facts), "text");
-    await host.sync(path);
-    assertEquals(host.makeFile(path, "other", 0o600), false);
+    const { isFile, isSymlink, isFolder, size, mode, linkCount, owner } = facts;
+    assertEquals([isFile, isSymlink, isFolder], [true, false, false]);
+    assertEquals(
+      [size, mode, linkCount],
+      [4, 0o664, 1],
+      "whatever the mask is",
+    );
+    assertEquals(owner!.userId, Deno.uid());
+    assertEquals(host.userIdIn(folder.path), Deno.uid());
+    assertEquals(host.readIfSame(path, facts), "text");
+    await host.fsync(path);
+    assertEquals(host.createFile(path, "other", 0o600), false);
     assertEquals(host.readFile(path), "text");
-    host.setMode(path, 0o600);
-    assertEquals(host.readSame(path, facts), undefined, "rights changed");
+    host.chmod(path, 0o600);
+    assertEquals(host.readIfSame(path, facts), undefined, "rights changed");
     const narrow = host.lstat(path)!;
-    host.makeFile(`${path}.tmp`, "young", 0o600);
+    host.createFile(`${path}.tmp`, "young", 0o600);
     host.rename(`${path}.tmp`, path);
-    assertEquals(host.readSame(path, narrow), undefined, "replaced");
+    assertEquals(host.readIfSame(path, narrow), undefined, "replaced");
     host.remove(path);
-    assertEquals(host.readSame(path, narrow), undefined, "removed");
+    assertEquals(host.readIfSame(path, narrow), undefined, "removed");
     Deno.writeTextFileSync(`${path}.real`, "real");
     Deno.symlinkSync(`${path}.real`, path);
-    assertEquals(host.readSame(path, narrow), undefined, "a link");
-    assertEquals(host.lstat(path)!.isLink, true);
-    assertEquals(host.makeFile(path, "x", 0o600), false);
+    assertEquals(host.readIfSame(path, narrow), undefined, "a link");
+    assertEquals(host.lstat(path)!.isSymlink, true);
+    assertEquals(host.createFile(path, "x", 0o600), false);
     const nothing = `${folder.path}/b`;
     Deno.symlinkSync(`${folder.path}/c`, nothing);
     assertEquals(
-      host.makeFile(nothing, "x", 0o600),
+      host.createFile(nothing, "x", 0o600),
       false,
       "a link to nothing",
     );

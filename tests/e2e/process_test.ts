@@ -7,14 +7,17 @@
 
 import { DRAIN_MS } from "../../lib/session/session.ts";
 import { assert, assertEquals, assertMatch } from "../helpers/assert.ts";
-import { answerAll, RawDaemon } from "../helpers/fake_websocket_server.ts";
-import { test, within } from "../helpers/time_limit.ts";
+import {
+  FakeWebSocketServer,
+  respondToAll,
+} from "../helpers/fake_websocket_server.ts";
+import { test, withWaitLimit } from "../helpers/time_limit.ts";
 import {
   freePort,
   HELLO,
-  Lines,
-  Proxy,
+  OutputLines,
   proxyCommand,
+  ProxyProcess,
 } from "../helpers/process.ts";
 
 /** In this time the program ends if it owes nothing: before `DRAIN_MS` it has not waited for an answer. */
@@ -27,25 +30,27 @@ function flags(url: string, ...rest: string[]): string[] {
 
 for (const how of ["EOF", "SIGTERM", "SIGINT"] as const) {
   test(`Exit: ${how} while connected gives exit code 0 at once, and the daemon sees close code 1000`, async () => {
-    await using daemon = new RawDaemon();
-    await using proxy = new Proxy(flags(daemon.url));
+    await using daemon = new FakeWebSocketServer();
+    await using proxy = new ProxyProcess(flags(daemon.url));
     await proxy.initialize();
     const start = performance.now();
     if (how !== "EOF") await proxy.signal(how);
     const { code, ms } =
-      await (how === "EOF" ? proxy.end() : proxy.ended(start));
+      await (how === "EOF" ? proxy.closeStdin() : proxy.waitForExit(start));
     assertEquals(code, 0);
     assert(ms < PROMPT_MS, `${ms}`);
-    assertEquals(await daemon.closed, 1000);
+    assertEquals(await daemon.firstCloseCode, 1000);
   });
 
   test(`Exit: ${how} while the daemon is away gives exit code 0 at once`, async () => {
-    await using proxy = new Proxy(flags(`ws://127.0.0.1:${freePort()}/`));
-    await proxy.stderr.find((line) => line.includes("Attempt 1 "));
+    await using proxy = new ProxyProcess(
+      flags(`ws://127.0.0.1:${freePort()}/`),
+    );
+    await proxy.stderr.waitForLine((line) => line.includes("Attempt 1 "));
     const start = performance.now();
     if (how !== "EOF") await proxy.signal(how);
     const { code, ms } =
-      await (how === "EOF" ? proxy.end() : proxy.ended(start));
+      await (how === "EOF" ? proxy.closeStdin() : proxy.waitForExit(start));
     assertEquals(code, 0);
     assert(ms < PROMPT_MS, `${ms}`);
   });
@@ -54,13 +59,13 @@ for (const how of ["EOF", "SIGTERM", "SIGINT"] as const) {
     // It takes the connection and never answers the handshake.
     using listener = Deno.listen({ port: 0, hostname: "127.0.0.1" });
     const { port } = listener.addr as Deno.NetAddr;
-    await using proxy = new Proxy(flags(`ws://127.0.0.1:${port}/`));
+    await using proxy = new ProxyProcess(flags(`ws://127.0.0.1:${port}/`));
     using connection = await listener.accept();
     await connection.read(new Uint8Array(10));
     const start = performance.now();
     if (how !== "EOF") await proxy.signal(how);
     const { code, ms } =
-      await (how === "EOF" ? proxy.end() : proxy.ended(start));
+      await (how === "EOF" ? proxy.closeStdin() : proxy.waitForExit(start));
     assertEquals(code, 0);
     assert(ms < PROMPT_MS, `${ms}`);
   });
@@ -68,53 +73,53 @@ for (const how of ["EOF", "SIGTERM", "SIGINT"] as const) {
 
 test("Exit: after EOF, the response to an open call still comes", async () => {
   const pending = Promise.withResolvers<WebSocket>();
-  await using daemon = new RawDaemon({
-    answer: (message, socket) => {
-      if (message.method !== "slow") return answerAll(message);
+  await using daemon = new FakeWebSocketServer({
+    respond: (message, socket) => {
+      if (message.method !== "slow") return respondToAll(message);
       pending.resolve(socket);
     },
   });
-  await using proxy = new Proxy(flags(daemon.url));
+  await using proxy = new ProxyProcess(flags(daemon.url));
   await proxy.initialize();
-  await proxy.ask(1, "slow");
+  await proxy.request(1, "slow");
   await pending.promise;
-  const end = proxy.end();
+  const end = proxy.closeStdin();
   daemon.send({ id: 1, result: { late: true } });
   assertEquals((await end).code, 0);
-  assertEquals((await proxy.answer(1)).result, { late: true });
+  assertEquals((await proxy.waitForResponse(1)).result, { late: true });
 });
 
 test("Exit: after EOF, calls that nobody answers get an error each when the drain time is over", async () => {
-  await using daemon = new RawDaemon({
-    answer: (message) =>
-      message.method === "slow" ? undefined : answerAll(message),
+  await using daemon = new FakeWebSocketServer({
+    respond: (message) =>
+      message.method === "slow" ? undefined : respondToAll(message),
   });
-  await using proxy = new Proxy(flags(daemon.url));
+  await using proxy = new ProxyProcess(flags(daemon.url));
   await proxy.initialize();
-  await proxy.ask(1, "slow");
-  await proxy.ask(2, "ping");
-  await proxy.answer(2);
-  const { code, ms } = await proxy.end();
+  await proxy.request(1, "slow");
+  await proxy.request(2, "ping");
+  await proxy.waitForResponse(2);
+  const { code, ms } = await proxy.closeStdin();
   assertEquals(code, 0);
   assert(ms > 1_400 && ms < 15_000, `${ms}`);
-  assertEquals((await proxy.answer(1)).error.code, -31002);
+  assertEquals((await proxy.waitForResponse(1)).error.code, -31002);
 });
 
 test("Exit: after EOF, a large response is not cut off", async () => {
-  await using daemon = new RawDaemon();
+  await using daemon = new FakeWebSocketServer();
   await using proxy = new ShellProxy(
     '"${@:2}" --url "$1" | (sleep 0.3; exec cat)',
     daemon.url,
   );
-  await proxy.hello();
-  await proxy.ask(1, "x", { t: "x".repeat(1_000_000) });
-  await daemon.heard(2);
-  assertEquals((await proxy.end()).code, 0);
-  assertEquals((await proxy.answer(1)).result.t.length, 1_000_000);
+  await proxy.requestInitialize();
+  await proxy.request(1, "x", { t: "x".repeat(1_000_000) });
+  await daemon.waitForMessages(2);
+  assertEquals((await proxy.closeStdin()).code, 0);
+  assertEquals((await proxy.waitForResponse(1)).result.t.length, 1_000_000);
 });
 
 test("Exit: a client that no longer reads stdout gives exit code 0", async () => {
-  await using daemon = new RawDaemon();
+  await using daemon = new FakeWebSocketServer();
   const { url } = daemon;
   // A shell pipe breaks stdout and leaves stdin open.
   await using proxy = new ShellProxy(
@@ -122,22 +127,22 @@ test("Exit: a client that no longer reads stdout gives exit code 0", async () =>
       "exit ${PIPESTATUS[0]}",
     url,
   );
-  await proxy.hello();
+  await proxy.requestInitialize();
   // What comes before that is still taken.
-  await proxy.stderr.find((line) => line === "gone");
-  await proxy.hello(1);
-  const { code } = await proxy.ended();
+  await proxy.stderr.waitForLine((line) => line === "gone");
+  await proxy.requestInitialize(1);
+  const { code } = await proxy.waitForExit();
   assertEquals(code, 0);
 });
 
 test("Exit: --give-up-after gives exit code 1, and queued requests get an error", async () => {
-  await using proxy = new Proxy(
+  await using proxy = new ProxyProcess(
     flags(`ws://127.0.0.1:${freePort()}/`, "--give-up-after", "700ms"),
   );
-  await proxy.ask(1, "initialize", {});
-  const { code } = await proxy.ended();
+  await proxy.request(1, "initialize", {});
+  const { code } = await proxy.waitForExit();
   assertEquals(code, 1);
-  assertEquals((await proxy.answer(1)).error.code, -31001);
+  assertEquals((await proxy.waitForResponse(1)).error.code, -31001);
   assertMatch(proxy.stderr.dump(), /--give-up-after.*exiting/);
 });
 
@@ -155,17 +160,17 @@ test("Exit: it ends although nobody reads its output", async () => {
     const stdin = child.stdin.getWriter();
     await feed(stdin);
     await stdin.close().catch(() => {});
-    await within(child.status, "the program to end");
+    await withWaitLimit(child.status, "the program to end");
     await Promise.all([child.stdout.cancel(), child.stderr.cancel()]);
   };
-  await using daemon = new RawDaemon();
+  await using daemon = new FakeWebSocketServer();
   const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
   await full(flags(daemon.url), async (stdin) => {
     await stdin.write(bytes(HELLO));
     const t = "x".repeat(500_000);
     const call = { jsonrpc: "2.0", id: 1, method: "x", params: { t } };
     await stdin.write(bytes(`${JSON.stringify(call)}\n`));
-    await daemon.heard(2);
+    await daemon.waitForMessages(2);
   });
   // More of stderr than a pipe holds.
   await full(
@@ -175,8 +180,8 @@ test("Exit: it ends although nobody reads its output", async () => {
 });
 
 test("Bad input: garbage from both sides gives log lines without bodies and the right errors, and disturbs nothing else", async () => {
-  await using daemon = new RawDaemon();
-  await using proxy = new Proxy(flags(daemon.url));
+  await using daemon = new FakeWebSocketServer();
+  await using proxy = new ProxyProcess(flags(daemon.url));
   await proxy.initialize();
   const lines = [
     "hunter2",
@@ -205,13 +210,13 @@ test("Bad input: garbage from both sides gives log lines without bodies and the 
   await proxy.write(
     '[{"jsonrpc":"2.0","id":"b1","method":"x"},3,{"jsonrpc":"2.0","id":"b2","method":"x"}]\n',
   );
-  await proxy.answer("b1");
-  await proxy.answer("b2");
-  assertEquals((await proxy.answer("half")).error.code, -32600);
-  await proxy.ask(1, "x", { fine: true });
-  assertEquals((await proxy.answer(1)).result, { fine: true });
-  await proxy.end();
-  const ids = proxy.stdout.all.map(({ text }) => JSON.parse(text).id);
+  await proxy.waitForResponse("b1");
+  await proxy.waitForResponse("b2");
+  assertEquals((await proxy.waitForResponse("half")).error.code, -32600);
+  await proxy.request(1, "x", { fine: true });
+  assertEquals((await proxy.waitForResponse(1)).result, { fine: true });
+  await proxy.closeStdin();
+  const ids = proxy.stdout.lines.map(({ text }) => JSON.parse(text).id);
   assertEquals(ids.toSorted(), [0, 1, "b1", "b2", "half"]);
   const log = proxy.stderr.dump();
   assertEquals(log.includes("hunter2"), false);
@@ -220,27 +225,29 @@ test("Bad input: garbage from both sides gives log lines without bodies and the 
 
 test("Bad input: two calls with one id get one response, and a log line", async () => {
   const sockets: WebSocket[] = [];
-  await using daemon = new RawDaemon({
-    answer: (message, socket) => {
-      if (message.method === "initialize") return answerAll(message);
+  await using daemon = new FakeWebSocketServer({
+    respond: (message, socket) => {
+      if (message.method === "initialize") return respondToAll(message);
       sockets.push(socket);
     },
   });
-  await using proxy = new Proxy(flags(daemon.url));
+  await using proxy = new ProxyProcess(flags(daemon.url));
   await proxy.initialize();
-  await proxy.ask(1, "x");
-  await proxy.ask(1, "x");
-  await proxy.stderr.find((line) => line.includes("second request under id 1"));
+  await proxy.request(1, "x");
+  await proxy.request(1, "x");
+  await proxy.stderr.waitForLine((line) =>
+    line.includes("second request under id 1")
+  );
   daemon.send({ id: 1, result: {} });
   daemon.send({ id: 1, result: {} });
-  await proxy.answer(1);
-  await proxy.end();
-  assertEquals(proxy.stdout.all.length, 2);
+  await proxy.waitForResponse(1);
+  await proxy.closeStdin();
+  assertEquals(proxy.stdout.lines.length, 2);
 });
 
-const SHAKES: [
+const HANDSHAKES: [
   what: string,
-  manners: ConstructorParameters<typeof RawDaemon>[0],
+  manners: ConstructorParameters<typeof FakeWebSocketServer>[0],
   dials: number[],
 ][] = [
   ["echoes it", {}, [1]],
@@ -253,12 +260,12 @@ const SHAKES: [
         : undefined,
   }, [2]],
 ];
-for (const [what, manners, dials] of SHAKES) {
+for (const [what, manners, dials] of HANDSHAKES) {
   test(`Subprotocol: it is offered, and a server that ${what} is reached`, async () => {
-    await using daemon = new RawDaemon(manners);
-    await using proxy = new Proxy(flags(daemon.url));
+    await using daemon = new FakeWebSocketServer(manners);
+    await using proxy = new ProxyProcess(flags(daemon.url));
     await proxy.initialize();
-    const offers = daemon.requests.map(({ headers }) =>
+    const offers = daemon.handshakes.map(({ headers }) =>
       headers.get("sec-websocket-protocol")
     );
     assert(dials.includes(offers.length), `${offers.length} dials`);
@@ -268,13 +275,15 @@ for (const [what, manners, dials] of SHAKES) {
 }
 
 test("Backoff: a server that accepts and closes is not dialed in a hot loop", async () => {
-  await using daemon = new RawDaemon({
-    answer: (_, socket) => socket.close(),
+  await using daemon = new FakeWebSocketServer({
+    respond: (_, socket) => socket.close(),
   });
-  await using proxy = new Proxy(flags(daemon.url, "--log-level", "debug"));
-  await proxy.ask(0, "initialize", {});
-  await proxy.stderr.find((line) => line.includes("Attempt 4 "));
-  const [first, , , fourth] = daemon.requests;
+  await using proxy = new ProxyProcess(
+    flags(daemon.url, "--log-level", "debug"),
+  );
+  await proxy.request(0, "initialize", {});
+  await proxy.stderr.waitForLine((line) => line.includes("Attempt 4 "));
+  const [first, , , fourth] = daemon.handshakes;
   // 0.25, 0.5 and 1 s, although a request waits all the time. The daemon may
   // look late at the first one.
   const ms = fourth!.at - first!.at;
@@ -287,25 +296,25 @@ test("Refusal: HTTP 401 gives the client an error at once that says what to do, 
   const isGood = ({ headers }: Request): boolean =>
     headers.get("authorization") === "Bearer right-s3cret" &&
     headers.get("x-extra") === "1";
-  await using daemon = new RawDaemon({
+  await using daemon = new FakeWebSocketServer({
     refuse: (request) =>
       isGood(request) ? undefined : new Response("", { status: 401 }),
   });
   {
     const wait = ["--queue-timeout", "60s", "--initialize-grace", "off"];
     const all = flags(daemon.url, "--token-file", token, ...wait);
-    await using proxy = new Proxy(all);
-    await proxy.ask(0, "initialize", {});
-    const { error } = await proxy.answer(0);
+    await using proxy = new ProxyProcess(all);
+    await proxy.request(0, "initialize", {});
+    const { error } = await proxy.waitForResponse(0);
     assertEquals([error.code, error.data.reason], [-31001, "refused"]);
     assertMatch(error.message, /HTTP 401.*--token-file or ALWAYSUP_TOKEN/);
-    await proxy.end();
+    await proxy.closeStdin();
     assertEquals(
       (proxy.stdout.dump() + proxy.stderr.dump()).includes("s3cret"),
       false,
     );
   }
-  await using proxy = new Proxy(flags(daemon.url), {
+  await using proxy = new ProxyProcess(flags(daemon.url), {
     ALWAYSUP_TOKEN: "right-s3cret",
     ALWAYSUP_HEADERS: "X-Extra: 1",
   });
@@ -314,40 +323,42 @@ test("Refusal: HTTP 401 gives the client an error at once that says what to do, 
 });
 
 test("Size: 20 MB pass both ways with their spelling", async () => {
-  await using daemon = new RawDaemon();
-  await using proxy = new Proxy(flags(daemon.url));
+  await using daemon = new FakeWebSocketServer();
+  await using proxy = new ProxyProcess(flags(daemon.url));
   await proxy.initialize();
   const text = '\u00e9\\n\\"'.repeat(3_300_000);
   await proxy.write(
     `{"jsonrpc":"2.0","id":1,"method":"x","params":{"n":1.0,"t":"${text}"}}\r\n`,
   );
-  await proxy.ask(2, "x", { small: true });
-  const { result } = await proxy.answer(1);
+  await proxy.request(2, "x", { small: true });
+  const { result } = await proxy.waitForResponse(1);
   assertEquals(result.t.length, 3_300_000 * 3);
-  assertEquals((await proxy.answer(2)).result, { small: true });
+  assertEquals((await proxy.waitForResponse(2)).result, { small: true });
 });
 
 test("Size: a message over --max-message costs its own request an error, and the connection stays", async () => {
-  await using daemon = new RawDaemon({
-    answer: (message) =>
+  await using daemon = new FakeWebSocketServer({
+    respond: (message) =>
       message.method === "big"
         ? { id: message.id, result: { t: "x".repeat(5_000) } }
-        : answerAll(message),
+        : respondToAll(message),
   });
-  await using proxy = new Proxy(flags(daemon.url, "--max-message", "4KiB"));
+  await using proxy = new ProxyProcess(
+    flags(daemon.url, "--max-message", "4KiB"),
+  );
   await proxy.initialize();
-  await proxy.ask(1, "x", { t: "x".repeat(5_000) });
-  await proxy.ask(2, "big");
-  await proxy.ask(3, "x", { small: true });
-  assertEquals((await proxy.answer(1)).error.code, -31005);
-  assertEquals((await proxy.answer(2)).error.code, -31005);
-  assertEquals((await proxy.answer(3)).result, { small: true });
-  assertEquals(daemon.requests.length, 1);
+  await proxy.request(1, "x", { t: "x".repeat(5_000) });
+  await proxy.request(2, "big");
+  await proxy.request(3, "x", { small: true });
+  assertEquals((await proxy.waitForResponse(1)).error.code, -31005);
+  assertEquals((await proxy.waitForResponse(2)).error.code, -31005);
+  assertEquals((await proxy.waitForResponse(3)).result, { small: true });
+  assertEquals(daemon.handshakes.length, 1);
 });
 
 test("Frames: one with raw line breaks leaves as one line", async () => {
-  await using daemon = new RawDaemon({
-    answer: ({ id, method, params }) => {
+  await using daemon = new FakeWebSocketServer({
+    respond: ({ id, method, params }) => {
       if (method === undefined || id === undefined) return;
       const result = method === "initialize"
         ? { protocolVersion: params.protocolVersion, capabilities: {} }
@@ -355,30 +366,30 @@ test("Frames: one with raw line breaks leaves as one line", async () => {
       return JSON.stringify({ jsonrpc: "2.0", id, result }, null, 2);
     },
   });
-  await using proxy = new Proxy(flags(daemon.url));
+  await using proxy = new ProxyProcess(flags(daemon.url));
   await proxy.initialize();
-  await proxy.ask(1, "x");
-  assertEquals((await proxy.answer(1)).result, { text: "a\nb" });
-  await proxy.end();
-  assertEquals(proxy.stdout.all.length, 2);
+  await proxy.request(1, "x");
+  assertEquals((await proxy.waitForResponse(1)).result, { text: "a\nb" });
+  await proxy.closeStdin();
+  assertEquals(proxy.stdout.lines.length, 2);
 });
 
 test("stderr: the proxy works on although nobody reads it", async () => {
-  await using daemon = new RawDaemon();
+  await using daemon = new FakeWebSocketServer();
   await using proxy = new ShellProxy(
     'exec "${@:2}" --url "$1" --log-level debug 2> >(exec sleep 3 >&-)',
     daemon.url,
   );
-  await proxy.hello();
+  await proxy.requestInitialize();
   for (let i = 0; i < 3_000; i++) {
     await proxy.write("this is no JSON, and is logged\n");
   }
-  await proxy.hello(1);
-  await proxy.stdout.find((text) => JSON.parse(text).id === 1);
+  await proxy.requestInitialize(1);
+  await proxy.stdout.waitForLine((text) => JSON.parse(text).id === 1);
 });
 
 test("Backpressure: a client that does not read costs the connection and no memory, and nothing once it reads", async () => {
-  await using daemon = new RawDaemon();
+  await using daemon = new FakeWebSocketServer();
   const [command, args] = proxyCommand([
     ...flags(daemon.url),
     "--cache",
@@ -391,25 +402,25 @@ test("Backpressure: a client that does not read costs the connection and no memo
     stderr: "piped",
   }).spawn();
   const stdin = child.stdin.getWriter();
-  const stderr = new Lines(child.stderr);
+  const stderr = new OutputLines(child.stderr);
   const hello = '{"jsonrpc":"2.0","id":0,"method":"initialize","params":{}}\n';
   await stdin.write(new TextEncoder().encode(hello));
-  await stderr.find((line) => line.includes("Successfully connected"));
+  await stderr.waitForLine((line) => line.includes("Successfully connected"));
   const method = "notifications/message";
   const params = { text: "x".repeat(1_000_000) };
   for (let i = 0; i < 80; i++) daemon.send({ method, params });
-  await stderr.find((line) => line.includes("reads too slowly"));
-  assertEquals(daemon.requests.length, 1);
-  const stdout = new Lines(child.stdout);
-  await stderr.find((line) => line.includes("Reconnected"));
+  await stderr.waitForLine((line) => line.includes("reads too slowly"));
+  assertEquals(daemon.handshakes.length, 1);
+  const stdout = new OutputLines(child.stdout);
+  await stderr.waitForLine((line) => line.includes("Reconnected"));
   await stdin.close();
   assertEquals((await child.status).code, 0);
   await Promise.all([stdout.done, stderr.done]);
-  for (const { text } of stdout.all) JSON.parse(text);
+  for (const { text } of stdout.lines) JSON.parse(text);
 });
 
 /** A proxy that a shell starts; `"${@:2}"` in its script is the program under test, `$1` the URL. */
-class ShellProxy extends Proxy {
+class ShellProxy extends ProxyProcess {
   constructor(script: string, url: string) {
     super([], {}, (command, args) => [
       "bash",
@@ -417,14 +428,14 @@ class ShellProxy extends Proxy {
     ]);
   }
 
-  hello(id = 0): Promise<void> {
-    return this.ask(id, "initialize", { protocolVersion: "2025-06-18" });
+  requestInitialize(id = 0): Promise<void> {
+    return this.request(id, "initialize", { protocolVersion: "2025-06-18" });
   }
 }
 
 test("Content-Length: a client that frames with it gets an error that says so, and the program goes on", async () => {
-  await using daemon = new RawDaemon();
-  await using proxy = new Proxy(flags(daemon.url));
+  await using daemon = new FakeWebSocketServer();
+  await using proxy = new ProxyProcess(flags(daemon.url));
   const bodies = [
     HELLO.trimEnd(),
     '{"jsonrpc":"2.0","method":"notifications/initialized"}',
@@ -435,16 +446,16 @@ test("Content-Length: a client that frames with it gets an error that says so, a
     await proxy.write(`Content-Length: ${length}\r\n\r\n${body}`);
   }
   for (const id of [0, "tw\u00f6 \u{1f600}"]) {
-    const { error } = await proxy.answer(id);
+    const { error } = await proxy.waitForResponse(id);
     assertEquals(error.code, -32600);
     assertMatch(error.message, /Content-Length/);
   }
   // What comes in lines is served as ever.
   await proxy.initialize();
-  await proxy.ask(1, "tools/list", {});
-  assertEquals((await proxy.answer(1)).result, {});
-  assertEquals((await proxy.end()).code, 0);
-  const said = proxy.stderr.all.filter(({ text }) =>
+  await proxy.request(1, "tools/list", {});
+  assertEquals((await proxy.waitForResponse(1)).result, {});
+  assertEquals((await proxy.closeStdin()).code, 0);
+  const said = proxy.stderr.lines.filter(({ text }) =>
     text.includes("Content-Length")
   );
   assertEquals(said.length, 1);

@@ -8,23 +8,26 @@
 import { Client, type McpSubscription } from "@modelcontextprotocol/client";
 import { StdioClientTransport } from "@modelcontextprotocol/client/stdio";
 import { assert, assertEquals } from "../helpers/assert.ts";
-import { startPeer } from "../helpers/peer_packages.ts";
+import { startNpmProgram } from "../helpers/npm_programs.ts";
 import { test } from "../helpers/time_limit.ts";
 import {
-  type Child,
+  type ChildProcess,
   freePort,
   proxyCommand,
-  startScript,
+  startDaemonScript,
 } from "../helpers/process.ts";
 
 // deno-lint-ignore no-explicit-any
 type Json = any;
 
-const startDual = (port: number, ...tools: string[]): Promise<Child> =>
-  startScript("dual_era_daemon.ts", `${port}`, ...tools);
+const startDualEraDaemon = (
+  port: number,
+  ...tools: string[]
+): Promise<ChildProcess> =>
+  startDaemonScript("dual_era_daemon.ts", `${port}`, ...tools);
 
 /** The SDK's transport leaves a timer behind when it is closed. */
-const LEAKY = { sanitizeOps: false, sanitizeResources: false };
+const UNSANITIZED = { sanitizeOps: false, sanitizeResources: false };
 
 const MODES = ["legacy", "auto", { pin: "2026-07-28" }] as const;
 
@@ -60,7 +63,7 @@ for (const mode of MODES) {
     `SDK v2 client, ${name}: it works through a kill and a restart, and gets list_changed for new tools`,
     async () => {
       const port = freePort();
-      const first = await startDual(port);
+      const first = await startDualEraDaemon(port);
       const { client, open, changes } = connect(port, mode);
       await open;
       const era = client.getNegotiatedProtocolVersion();
@@ -76,7 +79,7 @@ for (const mode of MODES) {
       assertEquals((await echo("one")).content[0].text, "echo: one");
       await first.signal("SIGKILL");
       const waiting = echo("two");
-      await using _second = await startDual(port, "more");
+      await using _second = await startDualEraDaemon(port, "more");
       assertEquals((await waiting).content[0].text, "echo: two");
       await changes;
       const again = await client.listTools();
@@ -84,7 +87,7 @@ for (const mode of MODES) {
       await subscription?.close();
       await client.close();
     },
-    LEAKY,
+    UNSANITIZED,
   );
 }
 
@@ -98,27 +101,27 @@ test(
     // Somebody has dialed in vain.
     (await listener.accept()).close();
     listener.close();
-    await using _daemon = await startDual(port);
+    await using _daemon = await startDualEraDaemon(port);
     assert(await isOpen);
     assertEquals(client.getNegotiatedProtocolVersion(), "2026-07-28");
     await client.close();
   },
-  LEAKY,
+  UNSANITIZED,
 );
 
 for (const era of ["legacy", "auto", "modern"]) {
   test(`Inspector CLI: it works with --protocol-era ${era}`, async () => {
     const port = freePort();
-    await using _daemon = await startDual(port);
+    await using _daemon = await startDualEraDaemon(port);
     const [command, args] = proxyCommand([
       ...["--url", `ws://127.0.0.1:${port}/`, "--cache", "off"],
     ]);
-    await using cli = startPeer("inspector", ...[
+    await using cli = startNpmProgram("inspector", ...[
       ...["--cli", "--protocol-era", era, command, ...args],
       ...["--method", "tools/call", "--tool-name", "echo"],
       ...["--tool-arg", "text=hi"],
     ]);
-    const { code } = await cli.ended();
+    const { code } = await cli.waitForExit();
     assertEquals(code, 0, cli.stderr.dump());
     const { content } = JSON.parse(cli.stdout.dump());
     assertEquals(content[0].text, "echo: hi");

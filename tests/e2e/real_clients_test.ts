@@ -8,26 +8,26 @@
 import { Client } from "@modelcontextprotocol/sdk/client/index.js";
 import { StdioClientTransport } from "@modelcontextprotocol/sdk/client/stdio.js";
 import { assert, assertEquals, assertMatch } from "../helpers/assert.ts";
-import { startPeer } from "../helpers/peer_packages.ts";
+import { startNpmProgram } from "../helpers/npm_programs.ts";
 import { test } from "../helpers/time_limit.ts";
 import {
-  type Child,
+  type ChildProcess,
   freePort,
   proxyCommand,
-  startScript,
+  startDaemonScript,
 } from "../helpers/process.ts";
 
 // deno-lint-ignore no-explicit-any
 type Json = any;
 
-const startEverything = (port: number): Promise<Child> =>
-  startScript("everything.ts", `${port}`);
+const startEverythingServer = (port: number): Promise<ChildProcess> =>
+  startDaemonScript("everything.ts", `${port}`);
 
 test(
   "SDK client: it works through a kill and a restart of the reference server",
   async () => {
     const port = freePort();
-    const first = await startEverything(port);
+    const first = await startEverythingServer(port);
     const [command, args] = proxyCommand([
       ...["--url", `ws://127.0.0.1:${port}/`, "--cache", "off"],
     ]);
@@ -49,7 +49,7 @@ test(
     assertEquals((await echo("one")).content[0].text, "Echo: one");
     await first.signal("SIGKILL");
     const waiting = echo("two");
-    await using _second = await startEverything(port);
+    await using _second = await startEverythingServer(port);
     assertEquals((await waiting).content[0].text, "Echo: two");
     const progress: number[] = [];
     await client.callTool(
@@ -82,19 +82,19 @@ test(
 
 test("Inspector CLI: it lists and calls tools", async () => {
   const port = freePort();
-  await using _daemon = await startEverything(port);
+  await using _daemon = await startEverythingServer(port);
   const [command, args] = proxyCommand([
     ...["--url", `ws://127.0.0.1:${port}/`, "--cache", "off"],
   ]);
   const inspect = async (...rest: string[]): Promise<Json> => {
-    await using cli = startPeer(
+    await using cli = startNpmProgram(
       "inspector",
       "--cli",
       command,
       ...args,
       ...rest,
     );
-    const { code } = await cli.ended();
+    const { code } = await cli.waitForExit();
     assertEquals(code, 0, cli.stderr.dump());
     return JSON.parse(cli.stdout.dump());
   };

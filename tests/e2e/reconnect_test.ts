@@ -9,14 +9,14 @@
 import { delay } from "@std/async/delay.js";
 import { assert, assertEquals, assertMatch } from "../helpers/assert.ts";
 import { ExaiProcess } from "../helpers/exai_process.ts";
-import { type Fault, Front } from "../helpers/faulty_relay.ts";
+import { type Fault, FaultyRelay } from "../helpers/faulty_relay.ts";
 import { Gate } from "../helpers/gate.ts";
 import { test } from "../helpers/time_limit.ts";
-import { Rig } from "../helpers/mcp_process.ts";
-import { freePort, Proxy } from "../helpers/process.ts";
+import { ProxyAndDaemon } from "../helpers/mcp_process.ts";
+import { freePort, ProxyProcess } from "../helpers/process.ts";
 
 /** What a call may wait for a daemon that can be reached, in milliseconds. By the table it would be more. */
-const BACK_MS = 10_000;
+const RECONNECT_WITHIN_MS = 10_000;
 
 const FAULTS: [fault: Fault, variant: number, seen: RegExp][] = [
   // Seven dials after the table's pauses take 32 s, and the next one comes 16 s later.
@@ -31,61 +31,61 @@ const FAULTS: [fault: Fault, variant: number, seen: RegExp][] = [
 for (const [fault, variant, seen] of FAULTS) {
   test(`Reconnect: a daemon that can be reached after ${fault} answers the queued call`, async () => {
     const port = freePort();
-    await using front = await Front.start(port);
+    await using front = await FaultyRelay.start(port);
     const flags = ["--log-level", "debug"];
-    await using rig = new Rig(flags, {}, front.port, port);
-    await rig.up();
-    await rig.proxy.initialize();
-    await rig.proxy.call("first", "echo", { key: "first" });
-    await rig.proxy.answer("first");
-    const { stderr } = rig.proxy;
-    const from = stderr.all.length;
-    await front.begin(fault, variant);
+    await using processes = new ProxyAndDaemon(flags, {}, front.port, port);
+    await processes.startDaemon();
+    await processes.proxy.initialize();
+    await processes.proxy.callTool("first", "echo", { key: "first" });
+    await processes.proxy.waitForResponse("first");
+    const { stderr } = processes.proxy;
+    const from = stderr.lines.length;
+    await front.beginFault(fault, variant);
     // A call that is written before would be lost with the connection.
-    await stderr.find((line) => line.includes("Lost the"), from);
-    await rig.proxy.call("waits", "write", { key: "waits" });
-    await stderr.find((line) => seen.test(line), from);
-    const reachableAt = await front.end();
-    const { result, at } = await rig.proxy.answer("waits");
+    await stderr.waitForLine((line) => line.includes("Lost the"), from);
+    await processes.proxy.callTool("waits", "write", { key: "waits" });
+    await stderr.waitForLine((line) => seen.test(line), from);
+    const reachableAt = await front.endFault();
+    const { result, at } = await processes.proxy.waitForResponse("waits");
     assertEquals(result.content[0].text, "waits");
-    assert(at - reachableAt < BACK_MS, `${at - reachableAt} ms`);
-    assertEquals(rig.executed("call write"), ["call write waits"]);
+    assert(at - reachableAt < RECONNECT_WITHIN_MS, `${at - reachableAt} ms`);
+    assertEquals(processes.journalLines("call write"), ["call write waits"]);
   });
 }
 
 test("Reconnect: a daemon that restarts again and again answers a call after each restart", async () => {
-  await using rig = new Rig();
-  await rig.up();
-  await rig.proxy.initialize();
+  await using processes = new ProxyAndDaemon();
+  await processes.startDaemon();
+  await processes.proxy.initialize();
   // By the table the pause after the seventh loss is 16 s.
   for (let life = 1; life <= 8; life++) {
-    const { stderr } = rig.proxy;
-    const seen = stderr.all.length;
-    await rig.kill();
-    await stderr.find((line) => line.includes("Lost the"), seen);
-    await rig.proxy.call(life, "echo", { key: `${life}` });
-    const upAt = await rig.up();
-    const { result, at } = await rig.proxy.answer(life);
+    const { stderr } = processes.proxy;
+    const seen = stderr.lines.length;
+    await processes.killDaemon();
+    await stderr.waitForLine((line) => line.includes("Lost the"), seen);
+    await processes.proxy.callTool(life, "echo", { key: `${life}` });
+    const upAt = await processes.startDaemon();
+    const { result, at } = await processes.proxy.waitForResponse(life);
     assertEquals(result.content[0].text, `${life}`);
-    assert(at - upAt < BACK_MS, `life ${life}: ${at - upAt} ms`);
+    assert(at - upAt < RECONNECT_WITHIN_MS, `life ${life}: ${at - upAt} ms`);
   }
 });
 
 test("Reconnect: an exai daemon that takes the token again answers one of the next calls", async () => {
   await using daemon = new ExaiProcess();
-  await daemon.up("--token", "another");
+  await daemon.start("--token", "another");
   const env = { EXAI_WS_PORT: `${daemon.port}`, EXAI_WS_TOKEN: "right" };
-  await using proxy = new Proxy([], env);
+  await using proxy = new ProxyProcess([], env);
   await proxy.initialize();
-  await proxy.ask("refused", "tools/list");
-  const { error } = await proxy.answer("refused");
+  await proxy.request("refused", "tools/list");
+  const { error } = await proxy.waitForResponse("refused");
   assertEquals([error.code, error.data.reason], [-31001, "refused"]);
   await daemon.kill();
-  await daemon.up("--token", "right");
+  await daemon.start("--token", "right");
   const start = performance.now();
   for (let id = 1;; id++) {
-    await proxy.ask(id, "tools/list");
-    const { result, at } = await proxy.answer(id);
+    await proxy.request(id, "tools/list");
+    const { result, at } = await proxy.waitForResponse(id);
     // Nobody asks the daemon without a call before 30 s have passed.
     assert(at - start < 20_000, `${at - start} ms`);
     if (result !== undefined) break;
@@ -101,18 +101,24 @@ for (const isConfirmed of [true, false]) {
     } the hint of a call in flight`,
     async () => {
       using gate = new Gate();
-      await using rig = new Rig();
-      await rig.up();
-      await rig.proxy.initialize();
-      await rig.proxy.ask("list", "tools/list");
-      await rig.proxy.answer("list");
-      await rig.proxy.call(1, "look", { key: "one", gate: gate.path });
-      await rig.noted("call look one");
-      await rig.kill();
+      await using processes = new ProxyAndDaemon();
+      await processes.startDaemon();
+      await processes.proxy.initialize();
+      await processes.proxy.request("list", "tools/list");
+      await processes.proxy.waitForResponse("list");
+      await processes.proxy.callTool(1, "look", {
+        key: "one",
+        gate: gate.path,
+      });
+      await processes.waitForJournalLine("call look one");
+      await processes.killDaemon();
       gate.open();
-      await rig.up(...isConfirmed ? [] : ["--unhinted", "look"]);
-      const { result, error } = await rig.proxy.answer(1);
-      assertEquals(rig.executed("call look").length, isConfirmed ? 2 : 1);
+      await processes.startDaemon(...isConfirmed ? [] : ["--unhinted", "look"]);
+      const { result, error } = await processes.proxy.waitForResponse(1);
+      assertEquals(
+        processes.journalLines("call look").length,
+        isConfirmed ? 2 : 1,
+      );
       if (isConfirmed) {
         return assertEquals(result.content[0].text, "one");
       }

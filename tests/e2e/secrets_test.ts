@@ -7,8 +7,8 @@
 
 import { assert, assertEquals } from "../helpers/assert.ts";
 import { test } from "../helpers/time_limit.ts";
-import { RawDaemon } from "../helpers/fake_websocket_server.ts";
-import { execute, Proxy } from "../helpers/process.ts";
+import { FakeWebSocketServer } from "../helpers/fake_websocket_server.ts";
+import { ProxyProcess, runToExit } from "../helpers/process.ts";
 
 // deno-lint-ignore no-explicit-any
 type Json = any;
@@ -50,7 +50,7 @@ function spellings(secret: string): string[] {
 }
 
 /** Where a secret is found in a text, in any spelling or case. */
-function hits(text: string, secrets: readonly string[]): string[] {
+function foundSecrets(text: string, secrets: readonly string[]): string[] {
   const lower = text.toLowerCase();
   return secrets.flatMap(spellings).filter((it) =>
     // Base64 without its padding, which belongs to no secret.
@@ -59,12 +59,12 @@ function hits(text: string, secrets: readonly string[]): string[] {
 }
 
 /** A daemon that quotes: every answer, and much that is none. */
-class Echo extends RawDaemon {
+class EchoingServer extends FakeWebSocketServer {
   constructor(secrets: readonly string[]) {
     const all = secrets.flatMap(spellings);
     const quote = all.join(" ");
     super({
-      answer: ({ id, method, params }: Json, socket: WebSocket): Json => {
+      respond: ({ id, method, params }: Json, socket: WebSocket): Json => {
         if (id === undefined || method === undefined) return undefined;
         switch (method) {
           case "initialize":
@@ -149,13 +149,13 @@ class Home implements Disposable {
 }
 
 /** Lives through a whole conversation; gives every way out by its name. */
-async function converse(
+async function runConversation(
   settings: Record<string, string>,
   home: Home,
   secrets: readonly string[],
 ): Promise<Record<string, string>> {
   const out: Record<string, string> = {};
-  const daemon = new Echo(secrets);
+  const daemon = new EchoingServer(secrets);
   const env: Record<string, string> = {
     ...home.env,
     ...settings,
@@ -164,40 +164,40 @@ async function converse(
       `127.0.0.1:${daemon.port}`,
     ),
   };
-  await using proxy = new Proxy([], env);
+  await using proxy = new ProxyProcess([], env);
   await proxy.initialize();
   for (
     const [id, list] of [[0.5, "prompts/list"], [1, "tools/list"]] as const
   ) {
-    await proxy.ask(id, list);
-    await proxy.answer(id);
+    await proxy.request(id, list);
+    await proxy.waitForResponse(id);
   }
   for (const [id, name] of [[2, "error"], [3, "tool"]] as const) {
-    await proxy.call(id, name);
-    out[`answer to ${name}`] = JSON.stringify(await proxy.answer(id));
+    await proxy.callTool(id, name);
+    out[`answer to ${name}`] = JSON.stringify(await proxy.waitForResponse(id));
   }
-  await proxy.ask(4, "unknown");
-  out["answer to another"] = JSON.stringify(await proxy.answer(4));
+  await proxy.request(4, "unknown");
+  out["answer to another"] = JSON.stringify(await proxy.waitForResponse(4));
   for (const flags of [["--json"], []]) {
-    const { stdout, stderr } = await execute(
+    const { stdout, stderr } = await runToExit(
       ["doctor", "--connect", ...flags],
       env,
     );
     assert(stdout.includes("***"), "doctor says what the daemon says");
     out[`doctor ${flags}`] = stdout + stderr;
   }
-  await proxy.call(5, "die");
-  out["answer to die"] = JSON.stringify(await proxy.answer(5));
+  await proxy.callTool(5, "die");
+  out["answer to die"] = JSON.stringify(await proxy.waitForResponse(5));
   await daemon[Symbol.asyncDispose]();
-  await proxy.stderr.find((line) => line.includes("Attempt"));
-  const { stdout } = await execute(["status", "--json"], env);
+  await proxy.stderr.waitForLine((line) => line.includes("Attempt"));
+  const { stdout } = await runToExit(["status", "--json"], env);
   out.status = stdout;
-  const read = await execute(["doctor"], env);
+  const read = await runToExit(["doctor"], env);
   out["doctor, running"] = read.stdout + read.stderr;
   out.files = home.texts();
-  await proxy.end();
+  await proxy.closeStdin();
   out["files at the end"] = home.texts();
-  out.log = proxy.stderr.all.map(({ text }) => text).join("\n");
+  out.log = proxy.stderr.lines.map(({ text }) => text).join("\n");
   return out;
 }
 
@@ -205,10 +205,14 @@ for (const [what, settings, secrets] of CASES) {
   for (const LOG_FORMAT of ["text", "json"]) {
     test(`Secrets: none leaves the program, ${what}, log in ${LOG_FORMAT}`, async () => {
       using home = new Home();
-      const out = await converse({ ...settings, LOG_FORMAT }, home, secrets);
+      const out = await runConversation(
+        { ...settings, LOG_FORMAT },
+        home,
+        secrets,
+      );
       for (const [way, text] of Object.entries(out)) {
         assert(text.length > 0, way);
-        assertEquals(hits(text, secrets), [], `${way}: ${text}`);
+        assertEquals(foundSecrets(text, secrets), [], `${way}: ${text}`);
       }
       assert(out.log!.includes("***"), "the daemon's words are in the log");
       assert(out.log!.includes("is not cached"), "the log says so");

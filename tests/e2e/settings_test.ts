@@ -6,35 +6,35 @@
 
 import metadata from "../../deno.json" with { type: "json" };
 import { assert, assertEquals, assertMatch } from "../helpers/assert.ts";
-import { RawDaemon } from "../helpers/fake_websocket_server.ts";
+import { FakeWebSocketServer } from "../helpers/fake_websocket_server.ts";
 import { test } from "../helpers/time_limit.ts";
-import { freePort, isOnNode, Proxy } from "../helpers/process.ts";
+import { freePort, ProxyProcess, runsOnNode } from "../helpers/process.ts";
 
 test("Settings: --version and --help", async () => {
-  await using version = new Proxy(["--version"]);
-  assertEquals((await version.ended()).code, 0);
+  await using version = new ProxyProcess(["--version"]);
+  assertEquals((await version.waitForExit()).code, 0);
   assert(version.stdout.dump().startsWith(`alwaysup ${metadata.version} (`));
-  await using help = new Proxy(["--help"]);
-  assertEquals((await help.ended()).code, 0);
+  await using help = new ProxyProcess(["--help"]);
+  assertEquals((await help.waitForExit()).code, 0);
   assertMatch(help.stdout.dump(), /^ +--url URL /m);
 });
 
 test("Settings: every problem comes at once on stderr, with exit code 2, nothing on stdout, nothing dialed", async () => {
-  await using daemon = new RawDaemon();
+  await using daemon = new FakeWebSocketServer();
   const flags = ["--url", daemon.url, "--retry", "perhaps", "--frobnicate"];
-  await using proxy = new Proxy(flags, { ALWAYSUP_QUEUE_LIMIT: "many" });
-  assertEquals((await proxy.ended()).code, 2);
-  const lines = proxy.stderr.all.map(({ text }) => text);
+  await using proxy = new ProxyProcess(flags, { ALWAYSUP_QUEUE_LIMIT: "many" });
+  assertEquals((await proxy.waitForExit()).code, 2);
+  const lines = proxy.stderr.lines.map(({ text }) => text);
   assertEquals(lines.length, 3);
   for (const line of lines) {
     assertMatch(line, /^alwaysup: (--|ALWAYSUP_)\w[^:]+: ./);
   }
-  assertEquals(proxy.stdout.all, []);
-  assertEquals(daemon.requests, []);
+  assertEquals(proxy.stdout.lines, []);
+  assertEquals(daemon.handshakes, []);
 });
 
 test("Settings: a named .env file counts, and one that only lies there does not", async () => {
-  await using daemon = new RawDaemon();
+  await using daemon = new FakeWebSocketServer();
   const folder = await Deno.makeTempDir({ prefix: "env-" });
   const file = `${folder}/.env`;
   await Deno.writeTextFile(
@@ -43,14 +43,14 @@ test("Settings: a named .env file counts, and one that only lies there does not"
       "ALWAYSUP_TOKEN=${BASE}-9 # mine\nno line\n",
   );
   {
-    await using proxy = new Proxy(["--env-file", file]);
+    await using proxy = new ProxyProcess(["--env-file", file]);
     await proxy.initialize();
-    const authorization = daemon.requests[0]?.headers.get("authorization");
+    const authorization = daemon.handshakes[0]?.headers.get("authorization");
     assertEquals(authorization, "Bearer s3cr#t-9");
-    const found = await proxy.stderr.find((it) => it.includes(file));
+    const found = await proxy.stderr.waitForLine((it) => it.includes(file));
     assertMatch(found.text, /WARN .*--env-file .*: line 4 cannot be read/);
   }
-  await using proxy = new Proxy([], {}, (command, args) => ["bash", [
+  await using proxy = new ProxyProcess([], {}, (command, args) => ["bash", [
     "-c",
     'cd "$1" && exec "${@:2}"',
     "sh",
@@ -58,20 +58,24 @@ test("Settings: a named .env file counts, and one that only lies there does not"
     command,
     ...args,
   ]]);
-  await proxy.stderr.find((line) => line.includes("ws://127.0.0.1:8079/"));
-  await proxy.end();
+  await proxy.stderr.waitForLine((line) =>
+    line.includes("ws://127.0.0.1:8079/")
+  );
+  await proxy.closeStdin();
   await Deno.remove(folder, { recursive: true });
 });
 
 test("Settings: a missing file in ENV_FILE is a warning; one that a flag names, or that cannot be read, is an error", async () => {
-  await using daemon = new RawDaemon();
+  await using daemon = new FakeWebSocketServer();
   const folder = await Deno.makeTempDir({ prefix: "env-" });
   const none = `${folder}/none`;
   {
     const args = ["--url", daemon.url];
-    await using proxy = new Proxy(args, { ENV_FILE: none });
+    await using proxy = new ProxyProcess(args, { ENV_FILE: none });
     await proxy.initialize();
-    const found = await proxy.stderr.find((it) => it.includes("ENV_FILE"));
+    const found = await proxy.stderr.waitForLine((it) =>
+      it.includes("ENV_FILE")
+    );
     assertMatch(found.text, /WARN .*ENV_FILE: there is no .*; .*without it/);
   }
   const failing: [args: string[], env: Record<string, string>, why: RegExp][] =
@@ -81,13 +85,13 @@ test("Settings: a missing file in ENV_FILE is a warning; one that a flag names, 
       [["--url", "x"], { ENV_FILE: none }, /ENV_FILE: there is no[^]*--url/],
     ];
   // Node takes the flag for its own, wherever it stands, and says so itself.
-  if (!await isOnNode()) {
+  if (!await runsOnNode()) {
     const why = /^alwaysup: --env-file .*none: .*be read/;
     failing.push([["--env-file", none], {}, why]);
   }
   for (const [args, env, why] of failing) {
-    await using proxy = new Proxy(args, env);
-    assertEquals((await proxy.ended()).code, 2);
+    await using proxy = new ProxyProcess(args, env);
+    assertEquals((await proxy.waitForExit()).code, 2);
     assertMatch(proxy.stderr.dump(), why);
   }
   await Deno.remove(folder, { recursive: true });
@@ -101,37 +105,46 @@ const PROXIES: [variable: string, host: string][] = [
 ];
 for (const [variable, host] of PROXIES) {
   test(`Settings: a daemon on this machine is not dialed through the proxy that ${variable} names`, async () => {
-    await using daemon = new RawDaemon();
+    await using daemon = new FakeWebSocketServer();
     const url = `ws://${host}:${daemon.port}/`;
-    await using proxy = new Proxy(["--url", url], {
+    await using proxy = new ProxyProcess(["--url", url], {
       [variable]: `http://127.0.0.1:${freePort()}`,
       NODE_USE_ENV_PROXY: "1",
       NO_PROXY: "example.com",
     });
     const { result } = await proxy.initialize();
     assertEquals(result.serverInfo.name, "raw");
-    assertEquals((await proxy.end()).code, 0);
+    assertEquals((await proxy.closeStdin()).code, 0);
   });
 }
 
 test("Settings: the log is JSON lines of the chosen level", async () => {
-  await using daemon = new RawDaemon();
-  await using proxy = new Proxy(["--url", daemon.url], { LOG_FORMAT: "json" });
+  await using daemon = new FakeWebSocketServer();
+  await using proxy = new ProxyProcess(["--url", daemon.url], {
+    LOG_FORMAT: "json",
+  });
   await proxy.initialize();
-  await proxy.end();
-  const [line] = proxy.stderr.all.map(({ text }) => JSON.parse(text));
+  await proxy.closeStdin();
+  const [line] = proxy.stderr.lines.map(({ text }) => JSON.parse(text));
   assertEquals([line.level, line.event], ["info", "connected"]);
-  await using quiet = new Proxy(["--url", daemon.url, "--log-level", "error"]);
+  await using quiet = new ProxyProcess([
+    "--url",
+    daemon.url,
+    "--log-level",
+    "error",
+  ]);
   await quiet.initialize();
-  await quiet.end();
-  assertEquals(quiet.stderr.all, []);
+  await quiet.closeStdin();
+  assertEquals(quiet.stderr.lines, []);
 });
 
 test("Settings: a bad value in a common variable is a warning", async () => {
-  await using daemon = new RawDaemon();
-  await using proxy = new Proxy(["--url", daemon.url], { LOG_LEVEL: "loud" });
+  await using daemon = new FakeWebSocketServer();
+  await using proxy = new ProxyProcess(["--url", daemon.url], {
+    LOG_LEVEL: "loud",
+  });
   await proxy.initialize();
-  await proxy.end();
+  await proxy.closeStdin();
   assertMatch(
     proxy.stderr.dump(),
     /WARN .*LOG_LEVEL: it is not one of .*using info/,

@@ -6,10 +6,10 @@
  */
 
 import { readConfig } from "../../lib/config/config.ts";
-import { hostHere } from "../../lib/runtime/detect.ts";
-import { run } from "../../lib/proxy/proxy.ts";
+import { detectHost } from "../../lib/runtime/detect.ts";
+import { runProxy } from "../../lib/proxy/proxy.ts";
 import { assert, assertEquals, assertMatch } from "../helpers/assert.ts";
-import { test, within } from "../helpers/time_limit.ts";
+import { test, withWaitLimit } from "../helpers/time_limit.ts";
 import { freePort, HELLO } from "../helpers/process.ts";
 
 test("Sleep: one in the middle of an event is noticed like any other", async () => {
@@ -23,7 +23,7 @@ test("Sleep: one in the middle of an event is noticed like any other", async () 
   const clock = performance.now;
   let sleptMs = 0;
   const host = {
-    ...await hostHere(),
+    ...await detectHost(),
     async *stdin(): AsyncGenerator<Uint8Array> {
       yield new TextEncoder().encode(HELLO);
       await end.promise;
@@ -34,13 +34,13 @@ test("Sleep: one in the middle of an event is noticed like any other", async () 
   };
   performance.now = () => clock.call(performance) + sleptMs;
   try {
-    const code = run(reading.config, "0", host, ({ event, message }) => {
+    const code = runProxy(reading.config, "0", host, ({ event, message }) => {
       if (event === "resumed") awake.resolve(message);
       // It goes to sleep while it does what it woke up for.
       if (event === "introduced") sleptMs = 9_000;
     });
     assertMatch(
-      await within(awake.promise, "the proxy to notice"),
+      await withWaitLimit(awake.promise, "the proxy to notice"),
       /^Awake after 9\.\d s/,
     );
     end.resolve();

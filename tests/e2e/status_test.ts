@@ -6,9 +6,9 @@
  */
 
 import { assert, assertEquals, assertMatch } from "../helpers/assert.ts";
-import { Rig } from "../helpers/mcp_process.ts";
+import { ProxyAndDaemon } from "../helpers/mcp_process.ts";
 import { test, WAIT_LIMIT_MS } from "../helpers/time_limit.ts";
-import { execute, Proxy, proxyCommand } from "../helpers/process.ts";
+import { proxyCommand, ProxyProcess, runToExit } from "../helpers/process.ts";
 
 /** A state folder for one test, and what `alwaysup status` says of it. */
 class Folder implements Disposable {
@@ -16,12 +16,12 @@ class Folder implements Disposable {
   readonly running = `${this.path}/alwaysup/running`;
   readonly env = { XDG_STATE_HOME: this.path, ALWAYSUP_STATUS: "on" };
 
-  status(...flags: string[]): ReturnType<typeof execute> {
-    return execute(["status", ...flags], this.env);
+  status(...flags: string[]): ReturnType<typeof runToExit> {
+    return runToExit(["status", ...flags], this.env);
   }
 
   /** Asks until the answer passes a test. */
-  async until(
+  async waitForStatus(
     // deno-lint-ignore no-explicit-any
     test: (running: any[]) => boolean,
     // deno-lint-ignore no-explicit-any
@@ -48,11 +48,13 @@ class Folder implements Disposable {
 test("status: a proxy through the life and death of its daemon, and gone when it has left", async () => {
   using folder = new Folder();
   assertEquals((await folder.status()).stdout, "No alwaysup is running.\n");
-  await using rig = new Rig([], folder.env);
-  await rig.up();
-  await rig.proxy.initialize();
-  const [it] = await folder.until(([it]) => it?.standing.phase === "ready");
-  const url = `ws://127.0.0.1:${rig.port}/`;
+  await using processes = new ProxyAndDaemon([], folder.env);
+  await processes.startDaemon();
+  await processes.proxy.initialize();
+  const [it] = await folder.waitForStatus(([it]) =>
+    it?.standing.phase === "ready"
+  );
+  const url = `ws://127.0.0.1:${processes.port}/`;
   assertEquals([it.client, it.url, it.dialect], ["e2e 1", url, "mcp"]);
   assertEquals([it.reconnects, it.owed], [0, 0]);
   assertMatch(it.connections, /^(one|many|unknown)$/);
@@ -60,30 +62,30 @@ test("status: a proxy through the life and death of its daemon, and gone when it
     Date.now() - it.standing.since < WAIT_LIMIT_MS,
     `${it.standing.since}`,
   );
-  await rig.kill();
+  await processes.killDaemon();
   const isDown = ([it]: { standing: { phase: string } }[]): boolean =>
     it?.standing.phase === "waiting";
-  const [down] = await folder.until(isDown);
+  const [down] = await folder.waitForStatus(isDown);
   assert(down.standing.nextAt > down.startedAt, `${down.standing.nextAt}`);
   assertMatch(down.lastError, /nothing listens|closed|handshake failed/);
-  await rig.proxy.call(1, "write", { key: "on" });
-  await folder.until(([it]) => it?.owed === 1);
+  await processes.proxy.callTool(1, "write", { key: "on" });
+  await folder.waitForStatus(([it]) => it?.owed === 1);
   const { stdout } = await folder.status();
   assertMatch(stdout, /^PID +CLIENT +DAEMON +STATE +STARTED +RECONNECTS +OWED/);
   assertMatch(stdout, /\n *last error: /);
-  await rig.up();
-  await folder.until(([it]) => it?.reconnects === 1 && it.owed === 0);
-  assertEquals((await rig.proxy.end()).code, 0);
+  await processes.startDaemon();
+  await folder.waitForStatus(([it]) => it?.reconnects === 1 && it.owed === 0);
+  assertEquals((await processes.proxy.closeStdin()).code, 0);
   assertEquals(folder.files(), []);
 });
 
 test("status: many proxies, the oldest first; what was killed is cleaned away", async () => {
   using folder = new Folder();
   const flags = ["--url", "ws://127.0.0.1:1/"];
-  await using one = new Proxy(flags, folder.env);
-  await folder.until(({ length }) => length === 1);
-  await using two = new Proxy(flags, folder.env);
-  const both = await folder.until(({ length }) => length === 2);
+  await using one = new ProxyProcess(flags, folder.env);
+  await folder.waitForStatus(({ length }) => length === 1);
+  await using two = new ProxyProcess(flags, folder.env);
+  const both = await folder.waitForStatus(({ length }) => length === 2);
   assert(both[0].startedAt < both[1].startedAt);
   await one.signal("SIGKILL");
   const isLocking = both[0].sign === "lock";
@@ -95,16 +97,21 @@ test("status: many proxies, the oldest first; what was killed is cleaned away", 
       Deno.utimeSync(`${folder.running}/${name}`, long, long);
     }
   }
-  const [left, ...others] = await folder.until(({ length }) => length === 1);
+  const [left, ...others] = await folder.waitForStatus(({ length }) =>
+    length === 1
+  );
   assertEquals([left.pid, others.length], [both[1].pid, 0]);
   assertEquals(folder.files().length, isLocking ? 2 : 1);
-  await two.end();
+  await two.closeStdin();
 });
 
 test("status: a file that is garbage costs a line while it is new, and no other proxy; it stays", async () => {
   using folder = new Folder();
-  await using proxy = new Proxy(["--url", "ws://127.0.0.1:1/"], folder.env);
-  await folder.until(({ length }) => length === 1);
+  await using proxy = new ProxyProcess(
+    ["--url", "ws://127.0.0.1:1/"],
+    folder.env,
+  );
+  await folder.waitForStatus(({ length }) => length === 1);
   const bad = {
     "1-a.json": "{",
     "2-b.json": '{"alwaysup":1,"pid":"x"}',
@@ -130,7 +137,7 @@ test("status: a file that is garbage costs a line while it is new, and no other 
   const later = await folder.status();
   assertEquals(later.stderr.trim().split("\n").length, 4, later.stderr);
   assertEquals(folder.files().includes("1-a.json"), true);
-  await proxy.end();
+  await proxy.closeStdin();
 });
 
 test("status: a folder that cannot be read is one line", async () => {
@@ -144,8 +151,11 @@ test("status: a folder that cannot be read is one line", async () => {
 
 test("status: what was left by who was killed while it wrote goes, what lives and slept stays", async () => {
   using folder = new Folder();
-  await using proxy = new Proxy(["--url", "ws://127.0.0.1:1/"], folder.env);
-  const [it] = await folder.until(({ length }) => length === 1);
+  await using proxy = new ProxyProcess(
+    ["--url", "ws://127.0.0.1:1/"],
+    folder.env,
+  );
+  const [it] = await folder.waitForStatus(({ length }) => length === 1);
   const own = folder.files();
   const long = new Date(Date.now() - 120_000);
   for (const name of ["9-x.lock", "9-x.json.9-a.tmp"]) {
@@ -159,67 +169,76 @@ test("status: what was left by who was killed while it wrote goes, what lives an
   assertEquals(running.length, isLocking ? 1 : 0);
   const left = folder.files().filter((name) => !own.includes(name));
   assertEquals(left, isLocking ? [] : ["9-x.lock"]);
-  await proxy.end();
+  await proxy.closeStdin();
 });
 
 test("status: a proxy whose files were removed comes back", async () => {
   using folder = new Folder();
-  await using rig = new Rig([], folder.env);
-  await rig.up();
-  await rig.proxy.initialize();
-  await folder.until(([it]) => it?.standing.phase === "ready");
+  await using processes = new ProxyAndDaemon([], folder.env);
+  await processes.startDaemon();
+  await processes.proxy.initialize();
+  await folder.waitForStatus(([it]) => it?.standing.phase === "ready");
   for (const name of folder.files()) {
     await Deno.remove(`${folder.running}/${name}`);
   }
-  await rig.kill();
-  await folder.until(([it]) => it?.standing.phase === "waiting");
-  await folder.until(([it]) => it?.standing.phase === "waiting");
-  await rig.proxy.end();
+  await processes.killDaemon();
+  await folder.waitForStatus(([it]) => it?.standing.phase === "waiting");
+  await folder.waitForStatus(([it]) => it?.standing.phase === "waiting");
+  await processes.proxy.closeStdin();
   assertEquals(folder.files(), []);
 });
 
 test("status: no secret, and nobody else's business", async () => {
   using folder = new Folder();
   const ALWAYSUP_URL = "ws://u:s3cret@127.0.0.1:1/?token=s3cret";
-  await using proxy = new Proxy([], {
+  await using proxy = new ProxyProcess([], {
     ...folder.env,
     ALWAYSUP_URL,
     ALWAYSUP_TOKEN: "s3cret",
   });
-  await folder.until(([it]) => it?.lastError !== undefined);
+  await folder.waitForStatus(([it]) => it?.lastError !== undefined);
   for (const name of folder.files()) {
     const path = `${folder.running}/${name}`;
     assertEquals(Deno.statSync(path).mode! & 0o777, 0o600);
     assertEquals(Deno.readTextFileSync(path).includes("s3cret"), false);
   }
   assertEquals(Deno.statSync(folder.running).mode! & 0o777, 0o700);
-  await proxy.end();
+  await proxy.closeStdin();
   assertEquals(proxy.stderr.dump().includes("s3cret"), false);
 });
 
 test("status: where nothing can be written the proxy works all the same", async () => {
   const env = { XDG_STATE_HOME: "/dev/null", ALWAYSUP_STATUS: "on" };
-  await using rig = new Rig(["--log-level", "debug"], env);
-  await rig.up();
-  await rig.proxy.initialize();
-  await rig.proxy.stderr.find((line) =>
+  await using processes = new ProxyAndDaemon(["--log-level", "debug"], env);
+  await processes.startDaemon();
+  await processes.proxy.initialize();
+  await processes.proxy.stderr.waitForLine((line) =>
     line.includes("No file for `alwaysup status`")
   );
-  await rig.proxy.call(1, "write", { key: "on" });
-  assertEquals((await rig.proxy.answer(1)).result.content[0].text, "on");
+  await processes.proxy.callTool(1, "write", { key: "on" });
+  assertEquals(
+    (await processes.proxy.waitForResponse(1)).result.content[0].text,
+    "on",
+  );
 });
 
 test("status --watch: a line for every change, until it is interrupted", async () => {
   using folder = new Folder();
-  await using watch = new Proxy(["status", "--watch", "--json"], folder.env);
-  await watch.stdout.find((line) => line === "[]");
-  await using proxy = new Proxy(["--url", "ws://127.0.0.1:1/"], folder.env);
-  await watch.stdout.find((line) => line.includes(`"pid":`));
-  await proxy.end();
-  const seen = watch.stdout.all.length;
-  await watch.stdout.find((line) => line === "[]", seen - 1);
+  await using watch = new ProxyProcess(
+    ["status", "--watch", "--json"],
+    folder.env,
+  );
+  await watch.stdout.waitForLine((line) => line === "[]");
+  await using proxy = new ProxyProcess(
+    ["--url", "ws://127.0.0.1:1/"],
+    folder.env,
+  );
+  await watch.stdout.waitForLine((line) => line.includes(`"pid":`));
+  await proxy.closeStdin();
+  const seen = watch.stdout.lines.length;
+  await watch.stdout.waitForLine((line) => line === "[]", seen - 1);
   watch.process.kill("SIGINT");
-  assertEquals((await watch.ended()).code, 0);
+  assertEquals((await watch.waitForExit()).code, 0);
 });
 
 test("Command line: an unknown flag or command gives one line, and exit code 2", async () => {
@@ -229,7 +248,7 @@ test("Command line: an unknown flag or command gives one line, and exit code 2",
     [["--url", "ws://h/", "s3cret"], /^alwaysup: argument 3: .*command.*\n$/],
   ];
   for (const [args, says] of wrong) {
-    const { code, stdout, stderr } = await execute(args);
+    const { code, stdout, stderr } = await runToExit(args);
     assertEquals([code, stdout], [2, ""]);
     assertMatch(stderr, says);
     assertEquals(stderr.includes("s3cret"), false);
@@ -244,10 +263,12 @@ test("Command line: a terminal on stdin is told what the program expects, and it
     "script",
     ["--quiet", "--return", "--command", `exec ${line}`, "/dev/null"],
   ];
-  await using proxy = new Proxy([], {}, wrap);
-  await proxy.stdout.find((line) => line.includes("a terminal is there"));
-  await proxy.stdout.find((line) => line.includes("Attempt 1 "));
+  await using proxy = new ProxyProcess([], {}, wrap);
+  await proxy.stdout.waitForLine((line) =>
+    line.includes("a terminal is there")
+  );
+  await proxy.stdout.waitForLine((line) => line.includes("Attempt 1 "));
   // Ctrl+C.
   await proxy.write("\x03");
-  assertEquals((await proxy.ended()).code, 0);
+  assertEquals((await proxy.waitForExit()).code, 0);
 });

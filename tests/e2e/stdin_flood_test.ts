@@ -6,9 +6,12 @@
  */
 
 import { assert, assertEquals } from "../helpers/assert.ts";
-import { answerAll, RawDaemon } from "../helpers/fake_websocket_server.ts";
-import { test, within } from "../helpers/time_limit.ts";
-import { HELLO, Proxy } from "../helpers/process.ts";
+import {
+  FakeWebSocketServer,
+  respondToAll,
+} from "../helpers/fake_websocket_server.ts";
+import { test, withWaitLimit } from "../helpers/time_limit.ts";
+import { HELLO, ProxyProcess } from "../helpers/process.ts";
 
 /** These need `yes` and `/dev/zero`. */
 const options = { ignore: Deno.build.os === "windows" };
@@ -17,19 +20,23 @@ const options = { ignore: Deno.build.os === "windows" };
 const END_MS = 12_000;
 
 /** A proxy that reads what a script of bash writes, and that a signal reaches by itself. */
-function fed(script: string, url: string, ...flags: string[]): Proxy {
+function startFed(
+  script: string,
+  url: string,
+  ...flags: string[]
+): ProxyProcess {
   const args = ["--url", url, "--log-level", "debug", ...flags];
-  return new Proxy(args, { HELLO }, (command, all) => [
+  return new ProxyProcess(args, { HELLO }, (command, all) => [
     "bash",
     ["-c", `exec "$@" < ${script}`, "bash", command, ...all],
   ]);
 }
 
 /** Ends a proxy by a signal while its client writes on. */
-async function stop(proxy: Proxy): Promise<void> {
+async function stopInTime(proxy: ProxyProcess): Promise<void> {
   const start = performance.now();
   await proxy.signal("SIGTERM");
-  const { code, ms } = await proxy.ended(start);
+  const { code, ms } = await proxy.waitForExit(start);
   assertEquals(code, 0);
   assert(ms < END_MS, `${ms} ms`);
 }
@@ -37,10 +44,10 @@ async function stop(proxy: Proxy): Promise<void> {
 test(
   "stdin flood: with /dev/zero the daemon is dialed, and a signal ends the proxy",
   async () => {
-    await using daemon = new RawDaemon();
-    await using proxy = fed("/dev/zero", daemon.url);
-    await proxy.stderr.find((line) => line.includes("is open"));
-    await stop(proxy);
+    await using daemon = new FakeWebSocketServer();
+    await using proxy = startFed("/dev/zero", daemon.url);
+    await proxy.stderr.waitForLine((line) => line.includes("is open"));
+    await stopInTime(proxy);
   },
   options,
 );
@@ -48,11 +55,13 @@ test(
 test(
   "stdin flood: with `yes` the daemon is dialed, and a signal ends the proxy",
   async () => {
-    await using daemon = new RawDaemon();
-    await using proxy = fed("<(exec yes)", daemon.url);
-    await proxy.stderr.find((line) => line.includes("is no JSON-RPC message"));
-    await proxy.stderr.find((line) => line.includes("is open"));
-    await stop(proxy);
+    await using daemon = new FakeWebSocketServer();
+    await using proxy = startFed("<(exec yes)", daemon.url);
+    await proxy.stderr.waitForLine((line) =>
+      line.includes("is no JSON-RPC message")
+    );
+    await proxy.stderr.waitForLine((line) => line.includes("is open"));
+    await stopInTime(proxy);
   },
   options,
 );
@@ -72,20 +81,22 @@ for (const [what, line] of STREAMS) {
     async () => {
       const asked = Promise.withResolvers<void>();
       let requests = 0;
-      await using daemon = new RawDaemon({
-        answer: (message) => {
+      await using daemon = new FakeWebSocketServer({
+        respond: (message) => {
           // The opening one, and others: the client's, or probes.
           if (message.id !== undefined && ++requests === 4) asked.resolve();
-          return answerAll(message);
+          return respondToAll(message);
         },
       });
       const script = `<(printf %s "$HELLO"; exec yes '${line}')`;
       const often = ["--ping-interval", "200ms"];
-      await using proxy = fed(script, daemon.url, ...often);
-      await proxy.answer(0);
-      await within(asked.promise, "requests of the proxy");
-      await stop(proxy);
-      const lost = proxy.stderr.all.filter(({ text }) => /Lost the/.test(text));
+      await using proxy = startFed(script, daemon.url, ...often);
+      await proxy.waitForResponse(0);
+      await withWaitLimit(asked.promise, "requests of the proxy");
+      await stopInTime(proxy);
+      const lost = proxy.stderr.lines.filter(({ text }) =>
+        /Lost the/.test(text)
+      );
       assertEquals(lost, []);
     },
     options,

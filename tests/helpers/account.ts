@@ -4,13 +4,13 @@
  * @module
  */
 
-import { type Account, open } from "../../lib/requests/entry.ts";
-import type { Limits } from "../../lib/requests/timeouts.ts";
+import { createEntry, type PendingEntry } from "../../lib/requests/entry.ts";
+import type { Timeouts } from "../../lib/requests/timeouts.ts";
 import type { Request } from "../../lib/protocol/jsonrpc.ts";
 import { request } from "./parsed_request.ts";
 
 /** No limit but that of the queue. */
-export const UNLIMITED: Limits = {
+export const UNLIMITED: Timeouts = {
   total: undefined,
   idle: { setting: "--idle-timeout", ms: Infinity },
 };
@@ -23,8 +23,8 @@ export function account(
   order: number,
   method = "x",
   params: string = "{}",
-  limits: Limits = UNLIMITED,
-): Account<Request> {
+  limits: Timeouts = UNLIMITED,
+): PendingEntry<Request> {
   const message = request(`${order}`, method, params);
-  return open(message, message.id, order, limits, 0, QUEUE_MS);
+  return createEntry(message, message.id, order, limits, 0, QUEUE_MS);
 }

@@ -8,16 +8,16 @@ import type { Host } from "../../lib/runtime/host.ts";
 import type { Output } from "../../lib/runtime/terminal.ts";
 
 /** The end of a command, and its lines, with `\n` between them. */
-export interface Ran {
+export interface CommandResult {
   readonly code: number;
   /** What it says on stdout. */
-  readonly out: string;
+  readonly stdout: string;
   /** What it says on stderr. */
-  readonly err: string;
+  readonly stderr: string;
 }
 
 /** Runs a command to its end. */
-export async function ran(
+export async function runCommand(
   command: (
     args: readonly string[],
     host: Host,
@@ -25,12 +25,12 @@ export async function ran(
   ) => Promise<number>,
   args: readonly string[],
   host: Host,
-): Promise<Ran> {
+): Promise<CommandResult> {
   const [out, err]: [string[], string[]] = [[], []];
   const code = await command(args, host, {
     print: (line) => out.push(line),
-    complain: (line) => err.push(line),
-    isColoured: false,
+    printError: (line) => err.push(line),
+    hasColors: false,
   });
-  return { code, out: out.join("\n"), err: err.join("\n") };
+  return { code, stdout: out.join("\n"), stderr: err.join("\n") };
 }

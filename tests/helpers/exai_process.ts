@@ -4,9 +4,9 @@
  * @module
  */
 
-import { changed } from "./file_change.ts";
-import { within } from "./time_limit.ts";
-import { type Child, freePort, startScript } from "./process.ts";
+import { waitForFileChange } from "./file_change.ts";
+import { withWaitLimit } from "./time_limit.ts";
+import { type ChildProcess, freePort, startDaemonScript } from "./process.ts";
 
 // deno-lint-ignore no-explicit-any
 type Json = any;
@@ -15,12 +15,16 @@ type Json = any;
 export class ExaiProcess implements AsyncDisposable {
   readonly port = freePort();
   readonly #journal = Deno.makeTempFileSync({ prefix: "journal-" });
-  #child: Child | undefined;
+  #child: ChildProcess | undefined;
 
-  async up(...args: string[]): Promise<void> {
+  async start(...args: string[]): Promise<void> {
     await this.#child?.[Symbol.asyncDispose]();
-    const places = ["--port", `${this.port}`, "--journal", this.#journal];
-    this.#child = await startScript("exai_daemon.ts", ...places, ...args);
+    const options = ["--port", `${this.port}`, "--journal", this.#journal];
+    this.#child = await startDaemonScript(
+      "exai_daemon.ts",
+      ...options,
+      ...args,
+    );
   }
 
   async kill(): Promise<void> {
@@ -28,16 +32,19 @@ export class ExaiProcess implements AsyncDisposable {
   }
 
   /** The events of a kind that every daemon on this port has seen. */
-  seen(event: string): Json[] {
+  journalEntries(event: string): Json[] {
     return Deno.readTextFileSync(this.#journal).split("\n")
       .filter((line) => line !== "").map((line) => JSON.parse(line))
       .filter((entry) => entry.event === event);
   }
 
   /** Waits until it has seen so many events of a kind. */
-  async until(event: string, count: number): Promise<void> {
-    const isThere = (): boolean => this.seen(event).length >= count;
-    await within(changed(this.#journal, isThere), `${count} x ${event}`);
+  async waitForEntries(event: string, count: number): Promise<void> {
+    const isThere = (): boolean => this.journalEntries(event).length >= count;
+    await withWaitLimit(
+      waitForFileChange(this.#journal, isThere),
+      `${count} x ${event}`,
+    );
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

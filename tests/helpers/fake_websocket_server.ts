@@ -5,53 +5,58 @@
  * @module
  */
 
-import type { Issued } from "./certificates.ts";
-import { within } from "./time_limit.ts";
+import type { IssuedCertificate } from "./certificates.ts";
+import { withWaitLimit } from "./time_limit.ts";
 
 // deno-lint-ignore no-explicit-any
 type Json = any;
 
 /** How the server treats its clients. */
-export interface Manners {
+export interface ServerBehavior {
   /** The certificate of a server over TLS. */
-  readonly issued?: Issued;
+  readonly certificate?: IssuedCertificate;
   /** Answers the handshake instead of accepting it. */
   refuse?(request: Request): Response | undefined;
   /** The subprotocol that is echoed; by default the one that was offered. */
   echo?: string | undefined;
   /** Takes a message of the client's; what it returns is sent back. */
-  answer?(message: Json, socket: WebSocket): Json;
+  respond?(message: Json, socket: WebSocket): Json;
 }
 
 /** The server, and what it has seen. */
-export class RawDaemon implements AsyncDisposable {
+export class FakeWebSocketServer implements AsyncDisposable {
   readonly #server: Deno.HttpServer<Deno.NetAddr>;
   readonly #sockets = new Set<WebSocket>();
-  #more = Promise.withResolvers<void>();
+  #changed = Promise.withResolvers<void>();
   readonly messages: Json[] = [];
   /** The handshakes, and when they came. */
-  readonly requests: { url: string; headers: Headers; at: number }[] = [];
+  readonly handshakes: { url: string; headers: Headers; at: number }[] = [];
   /** Resolves with the code of the first connection that is closed. */
-  readonly closed: Promise<number>;
+  readonly firstCloseCode: Promise<number>;
 
   /** Whether it speaks TLS. */
   readonly #isSecure: boolean;
 
-  constructor(manners: Manners = {}, port = 0) {
-    this.#isSecure = manners.issued !== undefined;
+  constructor(behavior: ServerBehavior = {}, port = 0) {
+    this.#isSecure = behavior.certificate !== undefined;
     const { promise, resolve } = Promise.withResolvers<number>();
-    this.closed = promise;
+    this.firstCloseCode = promise;
     this.#server = Deno.serve(
-      { port, hostname: "127.0.0.1", onListen: () => {}, ...manners.issued },
+      {
+        port,
+        hostname: "127.0.0.1",
+        onListen: () => {},
+        ...behavior.certificate,
+      },
       (request) => {
         const { url } = request;
         const headers = new Headers(request.headers);
-        this.requests.push({ url, headers, at: performance.now() });
-        this.#tell();
-        const refusal = manners.refuse?.(request);
+        this.handshakes.push({ url, headers, at: performance.now() });
+        this.#notify();
+        const refusal = behavior.refuse?.(request);
         if (refusal !== undefined) return refusal;
         const offered = request.headers.get("sec-websocket-protocol");
-        const protocol = "echo" in manners ? manners.echo : offered;
+        const protocol = "echo" in behavior ? behavior.echo : offered;
         const { socket, response } = Deno.upgradeWebSocket(request, {
           ...(protocol && { protocol }),
         });
@@ -59,8 +64,8 @@ export class RawDaemon implements AsyncDisposable {
         socket.onmessage = ({ data }) => {
           const message = JSON.parse(data);
           this.messages.push(message);
-          this.#tell();
-          const reply = (manners.answer ?? answerAll)(message, socket);
+          this.#notify();
+          const reply = (behavior.respond ?? respondToAll)(message, socket);
           if (reply !== undefined) this.#send(socket, reply);
         };
         socket.onclose = ({ code }) => {
@@ -74,16 +79,22 @@ export class RawDaemon implements AsyncDisposable {
   }
 
   /** Waits until so many messages have come. */
-  async heard(count: number): Promise<void> {
+  async waitForMessages(count: number): Promise<void> {
     while (this.messages.length < count) {
-      await within(this.#more.promise, `message ${count} of the proxy`);
+      await withWaitLimit(
+        this.#changed.promise,
+        `message ${count} of the proxy`,
+      );
     }
   }
 
   /** Waits until there were so many handshakes. */
-  async seen(count: number): Promise<void> {
-    while (this.requests.length < count) {
-      await within(this.#more.promise, `handshake ${count} of a proxy`);
+  async waitForHandshakes(count: number): Promise<void> {
+    while (this.handshakes.length < count) {
+      await withWaitLimit(
+        this.#changed.promise,
+        `handshake ${count} of a proxy`,
+      );
     }
   }
 
@@ -106,9 +117,9 @@ export class RawDaemon implements AsyncDisposable {
     socket.send(isRaw ? message : JSON.stringify(text));
   }
 
-  #tell(): void {
-    this.#more.resolve();
-    this.#more = Promise.withResolvers();
+  #notify(): void {
+    this.#changed.resolve();
+    this.#changed = Promise.withResolvers();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -118,7 +129,7 @@ export class RawDaemon implements AsyncDisposable {
 }
 
 /** Agrees to `initialize` and answers every request with its own params. */
-export function answerAll({ id, method, params }: Json): Json {
+export function respondToAll({ id, method, params }: Json): Json {
   if (id === undefined || method === undefined) return undefined;
   if (method !== "initialize") return { id, result: params ?? {} };
   const { protocolVersion } = params;

@@ -6,7 +6,7 @@
  */
 
 import net, { type Socket } from "node:net";
-import { type Child, freePort, startScript } from "./process.ts";
+import { type ChildProcess, freePort, startDaemonScript } from "./process.ts";
 
 /** The ways to fail; what each does is in `recovery.ts`. */
 export const FAULTS = [
@@ -23,31 +23,36 @@ export const FAULTS = [
 export type Fault = typeof FAULTS[number];
 
 /** How long a connection that is not accepted is waited for, in milliseconds. */
-const FULL_MS = 150;
+const CONNECT_TIMEOUT_MS = 150;
 
 /** A relay in a process of its own. */
-export class Front implements AsyncDisposable {
+export class FaultyRelay implements AsyncDisposable {
   readonly port: number;
-  readonly #child: Child;
-  #fillers: Socket[] = [];
+  readonly #child: ChildProcess;
+  #backlogSockets: Socket[] = [];
   /** Resumes the process when this tool ends while it is stopped. */
-  #guard: Deno.ChildProcess | undefined;
+  #resumeAtExit: Deno.ChildProcess | undefined;
 
-  private constructor(port: number, child: Child) {
+  private constructor(port: number, child: ChildProcess) {
     this.port = port;
     this.#child = child;
   }
 
   /** Starts a relay to a port of this machine. */
-  static async start(to: number): Promise<Front> {
+  static async start(targetPort: number): Promise<FaultyRelay> {
     const port = freePort();
-    const child = await startScript("faulty_relay.ts", `${port}`, `${to}`);
-    return new Front(port, child);
+    const child = await startDaemonScript(
+      "faulty_relay.ts",
+      `${port}`,
+      `${targetPort}`,
+    );
+    return new FaultyRelay(port, child);
   }
 
   /** How many connections the client has made, but for those that the system dropped or refused. */
-  get dials(): number {
-    return this.#child.stdout.all.filter(({ text }) => text === "dial").length;
+  get dialCount(): number {
+    return this.#child.stdout.lines.filter(({ text }) => text === "dial")
+      .length;
   }
 
   /**
@@ -55,34 +60,37 @@ export class Front implements AsyncDisposable {
    *
    * @param variant an odd one opens a WebSocket before it talks garbage
    */
-  async begin(fault: Fault, variant: number): Promise<void> {
+  async beginFault(fault: Fault, variant: number): Promise<void> {
     const isOdd = fault === "garbage" && variant % 2 === 1;
-    await this.#tell(isOdd ? "garbage-ws" : fault);
-    if (fault === "syn-drop") await this.#stop();
+    await this.#sendCommand(isOdd ? "garbage-ws" : fault);
+    if (fault === "syn-drop") await this.#suspend();
   }
 
   /** Ends the fault; gives the moment from which the daemon can be reached. */
-  async end(): Promise<number> {
+  async endFault(): Promise<number> {
     const at = performance.now();
-    for (const filler of this.#fillers) filler.destroy();
-    this.#fillers = [];
+    for (const filler of this.#backlogSockets) filler.destroy();
+    this.#backlogSockets = [];
     this.#child.process.kill("SIGCONT");
-    await this.#tell("none");
-    await this.#unguard();
+    await this.#sendCommand("none");
+    await this.#stopResumeAtExit();
     return at;
   }
 
-  async #tell(name: string): Promise<void> {
-    const seen = this.#child.stdout.all.length;
+  async #sendCommand(name: string): Promise<void> {
+    const seen = this.#child.stdout.lines.length;
     await this.#child.write(`${name}\n`);
-    await this.#child.stdout.find((line) => line === `done ${name}`, seen);
+    await this.#child.stdout.waitForLine(
+      (line) => line === `done ${name}`,
+      seen,
+    );
   }
 
   /** Stops the process and fills its queue, so that the system drops every SYN. */
-  async #stop(): Promise<void> {
+  async #suspend(): Promise<void> {
     this.#child.process.kill("SIGSTOP");
     // What is stopped does not notice that this tool has ended.
-    this.#guard = new Deno.Command("sh", {
+    this.#resumeAtExit = new Deno.Command("sh", {
       args: ["-c", `read _; kill -CONT ${this.#child.process.pid}`],
       stdin: "piped",
     }).spawn();
@@ -90,28 +98,28 @@ export class Front implements AsyncDisposable {
     for (;;) {
       const socket = net.connect({ port: this.port, host: "127.0.0.1" });
       socket.on("error", () => {});
-      if (!await connects(socket)) return void socket.destroy();
-      this.#fillers.push(socket);
+      if (!await canConnect(socket)) return void socket.destroy();
+      this.#backlogSockets.push(socket);
     }
   }
 
-  async #unguard(): Promise<void> {
-    await this.#guard?.stdin.close();
-    await this.#guard?.status;
-    this.#guard = undefined;
+  async #stopResumeAtExit(): Promise<void> {
+    await this.#resumeAtExit?.stdin.close();
+    await this.#resumeAtExit?.status;
+    this.#resumeAtExit = undefined;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const filler of this.#fillers) filler.destroy();
-    await this.#unguard();
+    for (const filler of this.#backlogSockets) filler.destroy();
+    await this.#stopResumeAtExit();
     await this.#child[Symbol.asyncDispose]();
   }
 }
 
 /** Whether a connection is made before long. */
-async function connects(socket: Socket): Promise<boolean> {
+async function canConnect(socket: Socket): Promise<boolean> {
   const made = Promise.withResolvers<boolean>();
-  const timer = setTimeout(() => made.resolve(false), FULL_MS);
+  const timer = setTimeout(() => made.resolve(false), CONNECT_TIMEOUT_MS);
   socket.once("connect", () => made.resolve(true));
   const isMade = await made.promise;
   clearTimeout(timer);

@@ -1,5 +1,5 @@
 /** Waits until a condition holds, which may change when a file or folder does. Throws if that does not exist. */
-export async function changed(
+export async function waitForFileChange(
   path: string,
   holds: () => boolean,
 ): Promise<void> {

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { changed } from "./file_change.ts";
+import { waitForFileChange } from "./file_change.ts";
 
 /** The test's side. */
 export class Gate implements Disposable {
@@ -24,7 +24,7 @@ export class Gate implements Disposable {
 }
 
 /** The daemon's side: waits until the file exists. Throws if its folder is gone. */
-export async function opened(path: string): Promise<void> {
+export async function waitUntilOpen(path: string): Promise<void> {
   const exists = (): boolean => {
     try {
       return Deno.statSync(path).isFile;
@@ -32,5 +32,5 @@ export async function opened(path: string): Promise<void> {
       return false;
     }
   };
-  await changed(path.replace(/[^/\\]*$/, ""), exists);
+  await waitForFileChange(path.replace(/[^/\\]*$/, ""), exists);
 }

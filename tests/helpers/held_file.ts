@@ -4,29 +4,29 @@
  * @module
  */
 
-import { Disk } from "./memory_disk.ts";
+import { MemoryDisk } from "./memory_disk.ts";
 
 /** A file on the disk. */
 export const FILE = "/h/a.json";
 
 /** A disk on which another program holds a file open for so many tries to replace it. */
-export function held(
+export function diskWithOpenFile(
   os: string,
   tries: number,
   meanwhile: () => void = () => {},
 ): {
-  readonly disk: Disk;
-  readonly host: ReturnType<Disk["host"]>;
+  readonly disk: MemoryDisk;
+  readonly host: ReturnType<MemoryDisk["host"]>;
 } {
-  const disk = new Disk();
+  const disk = new MemoryDisk();
   const host = disk.host({ os });
   const rename = host.rename;
-  const variable = (): string => "/h";
+  const getEnv = (): string => "/h";
   return {
     disk,
     host: {
       ...host,
-      variable,
+      getEnv,
       rename: (from, to) => {
         if (tries-- > 0) {
           meanwhile();

@@ -4,10 +4,10 @@
  * @module
  */
 
-import type { Traffic } from "../../lib/link/link.ts";
+import type { LinkUsage } from "../../lib/link/link.ts";
 
 /** No request waits. */
-export const NONE: Traffic = {
+export const NO_DEMAND: LinkUsage = {
   isWanted: false,
   isUrgent: false,
   load: "idle",
@@ -16,4 +16,8 @@ export const NONE: Traffic = {
 };
 
 /** A request waits that no other link can carry. */
-export const WANTED: Traffic = { ...NONE, isWanted: true, isUrgent: true };
+export const URGENT_DEMAND: LinkUsage = {
+  ...NO_DEMAND,
+  isWanted: true,
+  isUrgent: true,
+};

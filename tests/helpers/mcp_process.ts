@@ -5,22 +5,27 @@
  * @module
  */
 
-import { changed } from "./file_change.ts";
-import { within } from "./time_limit.ts";
-import { type Child, freePort, Proxy, startDaemon } from "./process.ts";
+import { waitForFileChange } from "./file_change.ts";
+import { withWaitLimit } from "./time_limit.ts";
+import {
+  type ChildProcess,
+  freePort,
+  ProxyProcess,
+  startMcpDaemon,
+} from "./process.ts";
 
 /** Probes that come soon, so that a test need not wait for the usual ones, and second connections also where the start was too slow to try one. */
-export const HASTY: readonly string[] = [
+export const FAST_PROBES: readonly string[] = [
   ...["--ping-interval", "500ms", "--ping-timeout", "500ms"],
   ...["--log-level", "debug", "--connections", "many"],
 ];
 
 /** A proxy, and a daemon that can be killed and started again on its port. */
-export class Rig implements AsyncDisposable {
+export class ProxyAndDaemon implements AsyncDisposable {
   readonly port: number;
   readonly journal = Deno.makeTempFileSync({ prefix: "journal-" });
-  readonly proxy: Proxy;
-  #daemon: Child | undefined;
+  readonly proxy: ProxyProcess;
+  #daemon: ChildProcess | undefined;
 
   constructor(
     flags: readonly string[] = [],
@@ -29,8 +34,8 @@ export class Rig implements AsyncDisposable {
     at: number = freePort(),
     port: number = at,
     /** Starts the proxy. */
-    start = (args: string[], env: Record<string, string>): Proxy =>
-      new Proxy(args, env),
+    start = (args: string[], env: Record<string, string>): ProxyProcess =>
+      new ProxyProcess(args, env),
   ) {
     this.port = port;
     const url = `ws://127.0.0.1:${at}/`;
@@ -38,54 +43,60 @@ export class Rig implements AsyncDisposable {
   }
 
   /** Starts the daemon; gives the moment from which it listens. */
-  async up(...args: string[]): Promise<number> {
+  async startDaemon(...args: string[]): Promise<number> {
     await this.#daemon?.[Symbol.asyncDispose]();
-    this.#daemon = await startDaemon(this.port, this.journal, ...args);
+    this.#daemon = await startMcpDaemon(this.port, this.journal, ...args);
     return performance.now();
   }
 
   /** Has the daemon execute two calls: `1`, which acts, and `"1"`, which only reads. */
-  async callTwo(): Promise<void> {
+  async startTwoCalls(): Promise<void> {
     const { proxy } = this;
-    await proxy.ask("list", "tools/list");
-    await proxy.answer("list");
-    await proxy.call(1, "write", { key: "unsafe", ms: 60_000 });
-    await proxy.call("1", "look", { key: "safe", ms: 500 });
-    await this.noted("call write unsafe");
-    await this.noted("call look safe");
+    await proxy.request("list", "tools/list");
+    await proxy.waitForResponse("list");
+    await proxy.callTool(1, "write", { key: "unsafe", ms: 60_000 });
+    await proxy.callTool("1", "look", { key: "safe", ms: 500 });
+    await this.waitForJournalLine("call write unsafe");
+    await this.waitForJournalLine("call look safe");
   }
 
   /** Kills the daemon with SIGKILL; gives the moment of the signal. */
-  async kill(): Promise<number> {
+  async killDaemon(): Promise<number> {
     const at = performance.now();
     await this.#daemon!.signal("SIGKILL");
     return at;
   }
 
-  signal(name: Deno.Signal): void {
+  signalDaemon(name: Deno.Signal): void {
     this.#daemon!.process.kill(name);
   }
 
   /** What the daemons wrote into the journal that a line begins with. */
-  executed(start: string): string[] {
+  journalLines(start: string): string[] {
     return Deno.readTextFileSync(this.journal).split("\n")
       .filter((line) => line.startsWith(start));
   }
 
   /** Waits until a daemon has written a line. */
-  async noted(line: string): Promise<void> {
-    const isThere = (): boolean => this.executed(line).length > 0;
-    await within(changed(this.journal, isThere), `"${line}" in the journal`);
+  async waitForJournalLine(line: string): Promise<void> {
+    const isThere = (): boolean => this.journalLines(line).length > 0;
+    await withWaitLimit(
+      waitForFileChange(this.journal, isThere),
+      `"${line}" in the journal`,
+    );
   }
 
   /** Waits until a daemon has been probed after it wrote a line. */
-  async probedAfter(line: string): Promise<void> {
+  async waitForProbeAfter(line: string): Promise<void> {
     const isProbed = (): boolean => {
-      const lines = this.executed("");
+      const lines = this.journalLines("");
       const at = lines.findIndex((it) => it.startsWith(line));
       return at !== -1 && lines.includes("got ping", at);
     };
-    await within(changed(this.journal, isProbed), `a probe after "${line}"`);
+    await withWaitLimit(
+      waitForFileChange(this.journal, isProbed),
+      `a probe after "${line}"`,
+    );
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -5,18 +5,18 @@
  * @module
  */
 
-import type { FileFacts, Host } from "../../lib/runtime/host.ts";
+import type { FileInfo, Host } from "../../lib/runtime/host.ts";
 
 /** The user of the program, and another one. */
-export const [ME, OTHER] = [1000, 666];
+export const [OWN_UID, OTHER_UID] = [1000, 666];
 
 /** What a name stands for. */
-interface Node {
+interface DiskNode {
   readonly kind: "file" | "folder" | "link";
   /** A file's text, or where a link leads. */
   text: string;
   /** What a power cut leaves of the text. */
-  safe: string;
+  syncedText: string;
   owner: number;
   group: number;
   mode: number;
@@ -26,17 +26,17 @@ interface Node {
 }
 
 /** What may be said of a new name. */
-type Facts = Partial<
-  Pick<Node, "owner" | "group" | "mode" | "names"> & { ageMs: number }
+type NodeOptions = Partial<
+  Pick<DiskNode, "owner" | "group" | "mode" | "names"> & { ageMs: number }
 >;
 
 /** The disk. */
-export class Disk {
-  readonly nodes = new Map<string, Node>();
+export class MemoryDisk {
+  readonly nodes = new Map<string, DiskNode>();
   /** What the program has done to the disk, e.g. `rename /a`. */
-  readonly done: string[] = [];
+  readonly operations: string[] = [];
   /** What is to happen before a step, once. */
-  readonly before = new Map<string, () => void>();
+  readonly beforeOperation = new Map<string, () => void>();
   #count = 0;
 
   constructor() {
@@ -44,31 +44,31 @@ export class Disk {
   }
 
   /** A file that is there, and the folders around it. */
-  put(path: string, text: string, facts: Facts = {}): void {
-    this.#around(path);
-    this.#add(path, "file", text, { mode: 0o600, ...facts }).safe = text;
+  addFile(path: string, text: string, facts: NodeOptions = {}): void {
+    this.#addParents(path);
+    this.#add(path, "file", text, { mode: 0o600, ...facts }).syncedText = text;
   }
 
   /** A folder that is there. */
-  folder(path: string, facts: Facts = {}): void {
-    this.#around(path);
+  addFolder(path: string, facts: NodeOptions = {}): void {
+    this.#addParents(path);
     this.#add(path, "folder", "", { mode: 0o700, ...facts });
   }
 
   /** A link that is there. */
-  link(path: string, target: string, facts: Facts = {}): void {
-    this.#around(path);
+  addLink(path: string, target: string, facts: NodeOptions = {}): void {
+    this.#addParents(path);
     this.#add(path, "link", target, { mode: 0o777, ...facts });
   }
 
   /** The text behind a path; `undefined` if there is none. */
-  text(path: string): string | undefined {
-    return this.#behind(path)?.text;
+  readText(path: string): string | undefined {
+    return this.#nodeAt(path)?.text;
   }
 
   /** The names in a folder. */
-  names(folder: string): string[] {
-    const start = `${this.#real(folder)}/`;
+  listNames(folder: string): string[] {
+    const start = `${this.#resolve(folder)}/`;
     return [...this.nodes.keys()]
       .filter((path) => path.startsWith(start))
       .map((path) => path.slice(start.length))
@@ -76,73 +76,78 @@ export class Disk {
   }
 
   /** The power is off: of each file there is only what was synced. */
-  cut(): void {
-    for (const node of this.nodes.values()) node.text = node.safe;
+  powerOff(): void {
+    for (const node of this.nodes.values()) node.text = node.syncedText;
   }
 
-  #around(path: string): void {
+  #addParents(path: string): void {
     const folder = path.slice(0, path.lastIndexOf("/"));
-    if (this.#behind(folder) !== undefined) return;
-    this.#around(folder);
+    if (this.#nodeAt(folder) !== undefined) return;
+    this.#addParents(folder);
     this.#add(folder, "folder", "", { mode: 0o700 });
   }
 
-  #add(path: string, kind: Node["kind"], text: string, facts: Facts): Node {
-    const { owner = ME, group = ME, mode = 0o600, names = 1 } = facts;
+  #add(
+    path: string,
+    kind: DiskNode["kind"],
+    text: string,
+    facts: NodeOptions,
+  ): DiskNode {
+    const { owner = OWN_UID, group = OWN_UID, mode = 0o600, names = 1 } = facts;
     const modifiedAt = Date.now() - (facts.ageMs ?? 0);
     const id = `${++this.#count}`;
-    const safe = kind === "file" ? "" : text;
+    const syncedText = kind === "file" ? "" : text;
     const node = { owner, group, mode, names, modifiedAt, id };
-    this.nodes.set(path, { kind, text, safe, ...node });
+    this.nodes.set(path, { kind, text, syncedText, ...node });
     return this.nodes.get(path)!;
   }
 
   /** The path without links. */
-  #real(path: string): string {
+  #resolve(path: string): string {
     let real = "";
     for (const part of path.split("/").filter((part) => part !== "")) {
       real = `${real}/${part}`;
       const node = this.nodes.get(real);
-      if (node?.kind === "link") real = this.#real(node.text);
+      if (node?.kind === "link") real = this.#resolve(node.text);
     }
     return real;
   }
 
   /** The path of a name itself, in the folder that it is really in. */
-  #own(path: string): string {
+  #resolveParent(path: string): string {
     const end = path.lastIndexOf("/");
-    return this.#real(path.slice(0, end)) + path.slice(end);
+    return this.#resolve(path.slice(0, end)) + path.slice(end);
   }
 
-  #behind(path: string): Node | undefined {
-    return this.nodes.get(this.#real(path));
+  #nodeAt(path: string): DiskNode | undefined {
+    return this.nodes.get(this.#resolve(path));
   }
 
-  #step(what: string, path: string): void {
+  #record(what: string, path: string): void {
     const step = `${what} ${path.replace(/\.7-[0-9a-z]+\.tmp$/, ".tmp")}`;
-    const happens = this.before.get(step);
-    this.before.delete(step);
+    const happens = this.beforeOperation.get(step);
+    this.beforeOperation.delete(step);
     happens?.();
-    this.done.push(step);
+    this.operations.push(step);
   }
 
-  /** The host of a program that runs as {@linkcode ME}. */
+  /** The host of a program that runs as {@linkcode OWN_UID}. */
   host(more: Partial<Host> = {}): Host {
-    const facts = (node: Node | undefined): FileFacts | undefined =>
+    const facts = (node: DiskNode | undefined): FileInfo | undefined =>
       node && {
         isFile: node.kind === "file",
         isFolder: node.kind === "folder",
-        isLink: node.kind === "link",
+        isSymlink: node.kind === "link",
         size: node.text.length,
         modifiedAt: node.modifiedAt,
         mode: host.os === "windows" ? undefined : node.mode,
         owner: host.os === "windows"
           ? undefined
-          : { user: node.owner, group: node.group },
-        names: node.names,
+          : { userId: node.owner, groupId: node.group },
+        linkCount: node.names,
         id: node.id,
       };
-    const must = (node: Node | undefined): Node => {
+    const requireNode = (node: DiskNode | undefined): DiskNode => {
       if (node === undefined) throw new Error("No such file");
       return node;
     };
@@ -150,59 +155,61 @@ export class Disk {
       os: "linux",
       pid: 7,
       env: () => ({}),
-      variable: (name: string) => name === "HOME" ? "/h" : undefined,
-      program: () => ["/alwaysup"],
-      readFile: (path) => must(this.#behind(path)).text,
-      readSame: (path, { id }) => {
-        this.#step("read", path);
-        const node = this.#behind(path);
+      getEnv: (name: string) => name === "HOME" ? "/h" : undefined,
+      launchCommand: () => ["/alwaysup"],
+      readFile: (path) => requireNode(this.#nodeAt(path)).text,
+      readIfSame: (path, { id }) => {
+        this.#record("read", path);
+        const node = this.#nodeAt(path);
         return node?.id === id ? node.text : undefined;
       },
-      stat: (path) => facts(this.#behind(path)),
-      lstat: (path) => facts(this.nodes.get(this.#own(path))),
-      user: () => ME,
-      realPath: (path) => this.#real(path),
-      readLink: (path) => this.nodes.get(this.#own(path))!.text,
-      list: (folder) => this.names(folder),
-      makeFolder: (path) => this.#around(`${path.replace(/\/$/, "")}/x`),
-      makeFile: (path, text, mode) => {
-        this.#step("make", path);
-        const own = this.#own(path);
+      stat: (path) => facts(this.#nodeAt(path)),
+      lstat: (path) => facts(this.nodes.get(this.#resolveParent(path))),
+      userIdIn: () => OWN_UID,
+      realPath: (path) => this.#resolve(path),
+      readLink: (path) => this.nodes.get(this.#resolveParent(path))!.text,
+      listFolder: (folder) => this.listNames(folder),
+      makeFolder: (path) => this.#addParents(`${path.replace(/\/$/, "")}/x`),
+      createFile: (path, text, mode) => {
+        this.#record("make", path);
+        const own = this.#resolveParent(path);
         if (this.nodes.has(own)) return false;
         this.#add(own, "file", text, { mode });
         return true;
       },
       writeFile: (path, text, mode) => {
-        this.#step("write", path);
-        const real = this.#real(path);
+        this.#record("write", path);
+        const real = this.#resolve(path);
         const node = this.nodes.get(real) ?? this.#add(real, "file", "", {});
         // Between the two the power may go.
         Object.assign(node, { text, safe: "", mode: mode ?? node.mode });
       },
-      sync: (path) => {
-        this.#step("sync", path);
-        const node = must(this.#behind(path));
-        node.safe = node.text;
+      fsync: (path) => {
+        this.#record("sync", path);
+        const node = requireNode(this.#nodeAt(path));
+        node.syncedText = node.text;
         return Promise.resolve();
       },
-      setMode: (path, mode) => {
-        this.#step("mode", path);
-        const node = must(this.#behind(path));
-        if (node.owner !== ME) throw new Error("Operation not permitted");
+      chmod: (path, mode) => {
+        this.#record("mode", path);
+        const node = requireNode(this.#nodeAt(path));
+        if (node.owner !== OWN_UID) throw new Error("Operation not permitted");
         node.mode = mode;
       },
       rename: (from, to) => {
-        this.#step("rename", to);
-        const node = must(this.nodes.get(this.#own(from)));
-        this.nodes.delete(this.#own(from));
-        this.nodes.set(this.#own(to), node);
+        this.#record("rename", to);
+        const node = requireNode(this.nodes.get(this.#resolveParent(from)));
+        this.nodes.delete(this.#resolveParent(from));
+        this.nodes.set(this.#resolveParent(to), node);
       },
       remove: (path) => {
-        if (this.nodes.delete(this.#own(path))) this.#step("remove", path);
+        if (this.nodes.delete(this.#resolveParent(path))) {
+          this.#record("remove", path);
+        }
       },
-      lock: () => false,
+      createLocked: () => false,
       isLocked: () => undefined,
-      wake: (_, callback) => queueMicrotask(callback),
+      setTimer: (_, callback) => queueMicrotask(callback),
       ...more,
     } as Partial<Host> as Host;
     return host;

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { type Host, namesIn } from "../../lib/runtime/host.ts";
+import { type Host, normalizeEnv } from "../../lib/runtime/host.ts";
 
 /** A machine with one file. */
 export function hostWith(
@@ -14,13 +14,13 @@ export function hostWith(
 ): Host {
   const host: unknown = {
     os,
-    env: () => namesIn(os, env),
-    variable: (name: string) => env[name] || undefined,
+    env: () => normalizeEnv(os, env),
+    getEnv: (name: string) => env[name] || undefined,
     stat: () => ({ isFile: true, size: text.length }),
     readFile: () => text,
-    program: () => ["/alwaysup"],
+    launchCommand: () => ["/alwaysup"],
     realPath: (path: string) => path,
-    list: () => [],
+    listFolder: () => [],
   };
   return host as Host;
 }

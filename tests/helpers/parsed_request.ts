@@ -4,14 +4,14 @@
  * @module
  */
 
-import { read } from "../../lib/protocol/envelope.ts";
+import { parseMessages } from "../../lib/protocol/message_parser.ts";
 import type { Request } from "../../lib/protocol/jsonrpc.ts";
 
 /** Reads a request; its id and its params are JSON texts. */
 export function request(id: string, method: string, params = "{}"): Request {
   const text =
     `{"jsonrpc":"2.0","id":${id},"method":"${method}","params":${params}}`;
-  const [message] = read(text);
+  const [message] = parseMessages(text);
   if (message?.kind !== "request") throw new Error(`No request: ${text}`);
   return message;
 }

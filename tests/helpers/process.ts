@@ -5,22 +5,22 @@
  * @module
  */
 
-import { messageOf } from "../../lib/text/error_message.ts";
+import { errorMessageOf } from "../../lib/text/error_message.ts";
 import { ROOT } from "../../.ci/build/bundle.ts";
-import { rows } from "../../lib/config/config.ts";
-import { within } from "./time_limit.ts";
-import { STARTER_ENV } from "./parent_exit.ts";
+import { listSettings } from "../../lib/config/config.ts";
+import { withWaitLimit } from "./time_limit.ts";
+import { EXIT_WITH_PARENT_ENV } from "./exit_with_parent.ts";
 
 // What somebody has set for a proxy of their own is nothing for the tests' proxies.
-for (const [, { env }] of rows()) {
+for (const [, { env }] of listSettings()) {
   for (const name of env) Deno.env.delete(name);
 }
 
 /** The lines that a process has written, which can be waited for. */
-export class Lines {
-  readonly all: { text: string; at: number }[] = [];
-  #wake = Promise.withResolvers<void>();
-  #isOver = false;
+export class OutputLines {
+  readonly lines: { text: string; at: number }[] = [];
+  #changed = Promise.withResolvers<void>();
+  #hasEnded = false;
   readonly done: Promise<void>;
 
   constructor(stream: ReadableStream<Uint8Array>) {
@@ -35,52 +35,52 @@ export class Lines {
       const lines = parts.join("").split("\n");
       parts = [lines.pop()!];
       const at = performance.now();
-      for (const text of lines) this.all.push({ text, at });
+      for (const text of lines) this.lines.push({ text, at });
       this.#notify();
     }
-    this.#isOver = true;
+    this.#hasEnded = true;
     this.#notify();
   }
 
   #notify(): void {
-    this.#wake.resolve();
-    this.#wake = Promise.withResolvers();
+    this.#changed.resolve();
+    this.#changed = Promise.withResolvers();
   }
 
   /** The first line, from the `from`-th on, that is accepted. */
-  async find(
+  async waitForLine(
     accepts: (text: string) => boolean,
     from = 0,
   ): Promise<{ text: string; at: number }> {
     const search = async (): Promise<{ text: string; at: number }> => {
       for (let i = from;; i++) {
-        while (i >= this.all.length) {
-          if (this.#isOver) throw new Error("The process wrote no such line");
-          await this.#wake.promise;
+        while (i >= this.lines.length) {
+          if (this.#hasEnded) throw new Error("The process wrote no such line");
+          await this.#changed.promise;
         }
-        const line = this.all[i]!;
+        const line = this.lines[i]!;
         if (accepts(line.text)) return line;
       }
     };
     try {
-      return await within(search(), "a line");
+      return await withWaitLimit(search(), "a line");
     } catch (error) {
-      throw new Error(`${messageOf(error)}. The lines:\n${this.dump()}`);
+      throw new Error(`${errorMessageOf(error)}. The lines:\n${this.dump()}`);
     }
   }
 
   /** The moment that the proxy wrote into a log line, in milliseconds. */
-  static writtenAt({ text }: { text: string }): number {
+  static loggedAt({ text }: { text: string }): number {
     return Date.parse(text.slice(0, text.indexOf(" ")));
   }
 
   dump(): string {
-    return this.all.map(({ text }) => text.slice(0, 300)).join("\n");
+    return this.lines.map(({ text }) => text.slice(0, 300)).join("\n");
   }
 }
 
 /** What a test needs of a program that runs. */
-export interface Program {
+export interface SpawnedProcess {
   readonly pid: number;
   readonly stdin: WritableStream<Uint8Array>;
   readonly stdout: ReadableStream<Uint8Array>;
@@ -95,15 +95,15 @@ export type Spawn = (
   args: string[],
   env: Record<string, string>,
   folder?: string,
-) => Program;
+) => SpawnedProcess;
 
 /** Starts a program of this system. */
-export function spawnHere(
+export function spawnNative(
   command: string,
   args: string[],
   env: Record<string, string>,
   folder: string = ROOT,
-): Program {
+): SpawnedProcess {
   return new Deno.Command(command, {
     args,
     env,
@@ -115,24 +115,24 @@ export function spawnHere(
 }
 
 /** A child process whose output can be waited for. */
-export class Child implements AsyncDisposable {
-  readonly stdout: Lines;
-  readonly stderr: Lines;
-  readonly process: Program;
+export class ChildProcess implements AsyncDisposable {
+  readonly stdout: OutputLines;
+  readonly stderr: OutputLines;
+  readonly process: SpawnedProcess;
   readonly #stdin: WritableStreamDefaultWriter<Uint8Array>;
-  #isOver = false;
+  #hasExited = false;
 
   constructor(
     command: string,
     args: string[],
     env: Record<string, string>,
-    spawn: Spawn = spawnHere,
+    spawn: Spawn = spawnNative,
   ) {
     this.process = spawn(command, args, { NO_COLOR: "1", ...env });
     this.#stdin = this.process.stdin.getWriter();
-    this.stdout = new Lines(this.process.stdout);
-    this.stderr = new Lines(this.process.stderr);
-    void this.process.status.then(() => this.#isOver = true);
+    this.stdout = new OutputLines(this.process.stdout);
+    this.stderr = new OutputLines(this.process.stderr);
+    void this.process.status.then(() => this.#hasExited = true);
   }
 
   async write(text: string): Promise<void> {
@@ -144,19 +144,22 @@ export class Child implements AsyncDisposable {
   }
 
   /** Closes stdin and waits for the end. */
-  async end(): Promise<{ code: number; ms: number }> {
+  async closeStdin(): Promise<{ code: number; ms: number }> {
     const start = performance.now();
     await this.#stdin.close().catch(() => {});
-    return await this.ended(start);
+    return await this.waitForExit(start);
   }
 
-  async ended(
+  async waitForExit(
     start = performance.now(),
   ): Promise<{ code: number; ms: number }> {
-    const { code } = await within(this.process.status, "a process to end");
+    const { code } = await withWaitLimit(
+      this.process.status,
+      "a process to end",
+    );
     const ms = performance.now() - start;
     const output = Promise.all([this.stdout.done, this.stderr.done]);
-    await within(output, "the output of a process to end");
+    await withWaitLimit(output, "the output of a process to end");
     await this.#stdin.close().catch(() => {});
     return { code, ms };
   }
@@ -164,14 +167,14 @@ export class Child implements AsyncDisposable {
   /** Sends a signal; SIGKILL waits for the end. */
   async signal(name: Deno.Signal): Promise<void> {
     this.process.kill(name);
-    if (name === "SIGKILL") await this.ended();
+    if (name === "SIGKILL") await this.waitForExit();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     // What a launcher has started holds our pipes, and ends by this alone.
     await this.#stdin.close().catch(() => {});
-    if (!this.#isOver) this.process.kill("SIGKILL");
-    await this.ended();
+    if (!this.#hasExited) this.process.kill("SIGKILL");
+    await this.waitForExit();
   }
 }
 
@@ -189,14 +192,14 @@ export const HELLO = `${
   })
 }\n`;
 
-const given = new Set<number>();
+const usedPorts = new Set<number>();
 
 /** A port that was free a moment ago, below those that the system gives away meanwhile. No port is given twice. */
 export function freePort(): number {
   for (;;) {
     const port = 20_000 + Math.floor(Math.random() * 12_000);
-    if (given.has(port)) continue;
-    given.add(port);
+    if (usedPorts.has(port)) continue;
+    usedPorts.add(port);
     try {
       Deno.listen({ port, hostname: "127.0.0.1" }).close();
       return port;
@@ -207,33 +210,33 @@ export function freePort(): number {
 }
 
 /** Starts a daemon of `tests/daemons/` and waits until it listens. */
-export async function startScript(
+export async function startDaemonScript(
   script: string,
   ...args: string[]
-): Promise<Child> {
-  const child = new Child(Deno.execPath(), [
+): Promise<ChildProcess> {
+  const child = new ChildProcess(Deno.execPath(), [
     // Whatever it imports was fetched before the first test.
     ...["run", "--quiet", "--cached-only", "-A"],
     ...[`${ROOT}tests/daemons/${script}`, ...args],
-  ], STARTER_ENV);
+  ], EXIT_WITH_PARENT_ENV);
   try {
-    await child.stdout.find((line) => line.startsWith("listening"));
+    await child.stdout.waitForLine((line) => line.startsWith("listening"));
   } catch (error) {
     await child.signal("SIGKILL").catch(() => {});
-    const said = child.stderr.dump();
-    throw new Error(`${script}: ${messageOf(error)}\n${said}`);
+    const log = child.stderr.dump();
+    throw new Error(`${script}: ${errorMessageOf(error)}\n${log}`);
   }
   return child;
 }
 
 /** Starts `tests/daemons/mcp_daemon.ts` and waits until it listens. */
-export async function startDaemon(
+export async function startMcpDaemon(
   port: number,
   journal: string,
   ...args: string[]
-): Promise<Child> {
-  const places = ["--port", `${port}`, "--journal", journal];
-  return await startScript("mcp_daemon.ts", ...places, ...args);
+): Promise<ChildProcess> {
+  const options = ["--port", `${port}`, "--journal", journal];
+  return await startDaemonScript("mcp_daemon.ts", ...options, ...args);
 }
 
 /** The command that starts the proxy: the program under test, or this source. */
@@ -266,7 +269,7 @@ export function withoutNpx(
 }
 
 /** Runs the program under test until it ends by itself. */
-export async function execute(
+export async function runToExit(
   args: string[],
   env: Record<string, string> = {},
 ): Promise<{ code: number; stdout: string; stderr: string }> {
@@ -282,12 +285,12 @@ export async function execute(
 }
 
 /** Whether Node runs the program under test, which hides some things from it. */
-export async function isOnNode(): Promise<boolean> {
-  return (await execute(["--version"])).stdout.includes("(node ");
+export async function runsOnNode(): Promise<boolean> {
+  return (await runToExit(["--version"])).stdout.includes("(node ");
 }
 
 /** A proxy with a client that is the test. */
-export class Proxy extends Child {
+export class ProxyProcess extends ChildProcess {
   /** @param wrap makes another command of the one that starts the proxy */
   constructor(
     args: string[],
@@ -296,26 +299,26 @@ export class Proxy extends Child {
       command,
       args,
     ],
-    spawn: Spawn = spawnHere,
+    spawn: Spawn = spawnNative,
   ) {
     const [command, all] = wrap(...proxyCommand(args));
     // What one test's daemon said is nothing for the next one's.
-    const alone = { ALWAYSUP_CACHE: "off", ALWAYSUP_STATUS: "off" };
-    super(command, all, { ...alone, ...env }, spawn);
+    const isolated = { ALWAYSUP_CACHE: "off", ALWAYSUP_STATUS: "off" };
+    super(command, all, { ...isolated, ...env }, spawn);
   }
 
   /** Writes a message as a line. */
-  async tell(message: unknown): Promise<void> {
+  async send(message: unknown): Promise<void> {
     await this.write(`${JSON.stringify(message)}\n`);
   }
 
   /** Writes a request. */
-  async ask(
+  async request(
     id: number | string,
     method: string,
     params?: unknown,
   ): Promise<void> {
-    await this.tell({
+    await this.send({
       jsonrpc: "2.0",
       id,
       method,
@@ -324,61 +327,66 @@ export class Proxy extends Child {
   }
 
   /** Writes a tool call. */
-  async call(
+  async callTool(
     id: number | string,
     name: string,
     input?: Record<string, unknown>,
     _meta?: Record<string, unknown>,
   ): Promise<void> {
     const params = { name, arguments: input ?? {}, ...(_meta && { _meta }) };
-    await this.ask(id, "tools/call", params);
+    await this.request(id, "tools/call", params);
   }
 
   /** Waits for the answer to an id. */
-  async answer(id: number | string): Promise<Answer> {
+  async waitForResponse(id: number | string): Promise<ReceivedResponse> {
     const isIt = (text: string): boolean => {
       const message = JSON.parse(text);
       return message.method === undefined && message.id === id;
     };
-    const line = await this.#find(isIt, 0);
+    const line = await this.#waitForOutput(isIt, 0);
     return { ...JSON.parse(line.text), at: line.at };
   }
 
   /** Waits for a notification or request of the daemon's. */
-  async hear(method: string, from = 0): Promise<Record<string, unknown>> {
+  async waitForMessage(
+    method: string,
+    from = 0,
+  ): Promise<Record<string, unknown>> {
     const isIt = (text: string): boolean => JSON.parse(text).method === method;
-    return JSON.parse((await this.#find(isIt, from)).text);
+    return JSON.parse((await this.#waitForOutput(isIt, from)).text);
   }
 
   /** The first message, from the `from`-th on, that is accepted. Throws with the log where there is none. */
-  async #find(
+  async #waitForOutput(
     accepts: (text: string) => boolean,
     from: number,
   ): Promise<{ text: string; at: number }> {
     try {
-      return await this.stdout.find(accepts, from);
+      return await this.stdout.waitForLine(accepts, from);
     } catch (error) {
-      throw new Error(`${messageOf(error)}\nThe log:\n${this.stderr.dump()}`);
+      throw new Error(
+        `${errorMessageOf(error)}\nThe log:\n${this.stderr.dump()}`,
+      );
     }
   }
 
   /** Does what every client does first. */
   async initialize(
     capabilities: Record<string, unknown> = {},
-  ): Promise<Answer> {
-    await this.ask(0, "initialize", {
+  ): Promise<ReceivedResponse> {
+    await this.request(0, "initialize", {
       protocolVersion: "2025-11-25",
       capabilities,
       clientInfo: { name: "e2e", version: "1" },
     });
-    const answer = await this.answer(0);
-    await this.tell({ jsonrpc: "2.0", method: "notifications/initialized" });
+    const answer = await this.waitForResponse(0);
+    await this.send({ jsonrpc: "2.0", method: "notifications/initialized" });
     return answer;
   }
 }
 
 /** An answer as it came, and when. */
-export interface Answer {
+export interface ReceivedResponse {
   readonly at: number;
   // deno-lint-ignore no-explicit-any
   readonly result?: any;

@@ -4,11 +4,11 @@
  * @module
  */
 
-import type { Facts } from "../../lib/proxy/status_format.ts";
+import type { ProxyInfo } from "../../lib/proxy/status_format.ts";
 import type { Snapshot } from "../../lib/session/snapshot.ts";
 
 /** The program. */
-export const PROXY: Omit<Facts, "sign"> = {
+export const PROXY: Omit<ProxyInfo, "sign"> = {
   ...{ pid: 7, version: "1", runtime: "deno 2", url: "ws://h/" },
   ...{ dialect: "mcp", startedAt: 1_000 },
 };

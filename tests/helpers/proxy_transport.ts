@@ -5,7 +5,7 @@
  * @module
  */
 
-import type { Proxy } from "./process.ts";
+import type { ProxyProcess } from "./process.ts";
 
 // deno-lint-ignore no-explicit-any
 type Json = any;
@@ -15,10 +15,10 @@ export class ProxyTransport {
   onclose?: () => void;
   onerror?: (error: Error) => void;
   onmessage?: (message: Json) => void;
-  readonly #proxy: Proxy;
+  readonly #proxy: ProxyProcess;
   #reading: Promise<void> | undefined;
 
-  constructor(proxy: Proxy) {
+  constructor(proxy: ProxyProcess) {
     this.#proxy = proxy;
   }
 
@@ -30,18 +30,20 @@ export class ProxyTransport {
   async #read(): Promise<void> {
     const { stdout } = this.#proxy;
     for (let at = 0;; at++) {
-      const line = await stdout.find(() => true, at).catch(() => undefined);
+      const line = await stdout.waitForLine(() => true, at).catch(() =>
+        undefined
+      );
       if (line === undefined) return this.onclose?.();
       this.onmessage?.(JSON.parse(line.text));
     }
   }
 
   async send(message: Json): Promise<void> {
-    await this.#proxy.tell(message);
+    await this.#proxy.send(message);
   }
 
   async close(): Promise<void> {
-    await this.#proxy.end();
+    await this.#proxy.closeStdin();
     await this.#reading;
   }
 }

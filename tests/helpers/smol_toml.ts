@@ -5,7 +5,7 @@
  */
 
 import { parse as library, TomlDate } from "smol-toml";
-import { parseFile } from "../../lib/clients/toml_edit.ts";
+import { parseTomlFile } from "../../lib/clients/toml_edit.ts";
 import { assert } from "./assert.ts";
 
 /** Whether two readers mean the same: dates and large integers are texts here. */
@@ -31,7 +31,7 @@ function isSame(ours: unknown, theirs: unknown): boolean {
 }
 
 /** What a reader makes of a text. */
-export function tried(
+export function tryRead(
   read: () => unknown,
 ): { value?: unknown; wrong?: string } {
   try {
@@ -43,8 +43,8 @@ export function tried(
 
 /** Asserts that both read a text alike, or both refuse it. */
 export function agrees(text: string, what: string): "read" | "refused" {
-  const ours = tried(() => parseFile(text));
-  const theirs = tried(() => library(text, { integersAsBigInt: "asNeeded" }));
+  const ours = tryRead(() => parseTomlFile(text));
+  const theirs = tryRead(() => library(text, { integersAsBigInt: "asNeeded" }));
   const isOne = (ours.wrong === undefined) === (theirs.wrong === undefined) &&
     isSame(ours.value, theirs.value);
   assert(

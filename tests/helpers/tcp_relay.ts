@@ -5,19 +5,19 @@
  * @module
  */
 
-export class Relay implements AsyncDisposable {
+export class TcpRelay implements AsyncDisposable {
   readonly #listener = Deno.listen({ port: 0, hostname: "127.0.0.1" });
-  readonly #to: number;
-  readonly #open = new Set<Deno.TcpConn>();
-  readonly #near = new Set<Deno.TcpConn>();
-  readonly #swallowed = new Set<Deno.TcpConn>();
-  readonly #done: Promise<void>;
+  readonly #targetPort: number;
+  readonly #openSides = new Set<Deno.TcpConn>();
+  readonly #clientSides = new Set<Deno.TcpConn>();
+  readonly #blackholed = new Set<Deno.TcpConn>();
+  readonly #accepting: Promise<void>;
   #pipes: Promise<void>[] = [];
 
   /** Relays to a port of this machine. */
   constructor(to: number) {
-    this.#to = to;
-    this.#done = this.#accept();
+    this.#targetPort = to;
+    this.#accepting = this.#accept();
   }
 
   get port(): number {
@@ -25,39 +25,42 @@ export class Relay implements AsyncDisposable {
   }
 
   /** From now on nothing passes on the connections that there are, their ends neither, and nobody hears of it. */
-  swallow(): void {
-    for (const side of this.#open) this.#swallowed.add(side);
+  blackhole(): void {
+    for (const side of this.#openSides) this.#blackholed.add(side);
   }
 
   /** Cuts every connection. */
-  cut(): void {
-    for (const side of this.#open) this.#end(side);
+  closeConnections(): void {
+    for (const side of this.#openSides) this.#close(side);
   }
 
   /** Writes bytes to those who have connected, as if the daemon had, and cuts every connection. */
-  async end(bytes: Uint8Array): Promise<void> {
-    for (const side of this.#open) {
-      if (this.#near.has(side)) await side.write(bytes);
+  async writeAndClose(bytes: Uint8Array): Promise<void> {
+    for (const side of this.#openSides) {
+      if (this.#clientSides.has(side)) await side.write(bytes);
     }
-    this.cut();
+    this.closeConnections();
   }
 
   async #accept(): Promise<void> {
-    for await (const near of this.#listener) {
-      this.#open.add(near);
-      this.#near.add(near);
-      this.#pipes.push(this.#join(near));
+    for await (const clientSide of this.#listener) {
+      this.#openSides.add(clientSide);
+      this.#clientSides.add(clientSide);
+      this.#pipes.push(this.#relay(clientSide));
     }
   }
 
-  async #join(near: Deno.TcpConn): Promise<void> {
-    let far: Deno.TcpConn;
+  async #relay(clientSide: Deno.TcpConn): Promise<void> {
+    let serverSide: Deno.TcpConn;
     try {
-      far = await Deno.connect({ port: this.#to, hostname: "127.0.0.1" });
+      serverSide = await Deno.connect({
+        port: this.#targetPort,
+        hostname: "127.0.0.1",
+      });
     } catch {
-      return this.#end(near);
+      return this.#close(clientSide);
     }
-    this.#open.add(far);
+    this.#openSides.add(serverSide);
     const pipe = async (
       from: Deno.TcpConn,
       to: Deno.TcpConn,
@@ -65,19 +68,22 @@ export class Relay implements AsyncDisposable {
       // A side that was cut has nothing more to say.
       const sieve = new TransformStream<Uint8Array, Uint8Array>({
         transform: (chunk, controller) => {
-          if (!this.#swallowed.has(from)) controller.enqueue(chunk);
+          if (!this.#blackholed.has(from)) controller.enqueue(chunk);
         },
       });
       await from.readable.pipeThrough(sieve).pipeTo(to.writable)
         .catch(() => {});
-      this.#end(from);
-      if (!this.#swallowed.has(from)) this.#end(to);
+      this.#close(from);
+      if (!this.#blackholed.has(from)) this.#close(to);
     };
-    await Promise.all([pipe(near, far), pipe(far, near)]);
+    await Promise.all([
+      pipe(clientSide, serverSide),
+      pipe(serverSide, clientSide),
+    ]);
   }
 
-  #end(side: Deno.TcpConn): void {
-    if (!this.#open.delete(side)) return;
+  #close(side: Deno.TcpConn): void {
+    if (!this.#openSides.delete(side)) return;
     try {
       side.close();
     } catch {
@@ -87,8 +93,8 @@ export class Relay implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#listener.close();
-    this.cut();
-    await this.#done;
+    this.closeConnections();
+    await this.#accepting;
     await Promise.all(this.#pipes);
   }
 }

@@ -5,16 +5,16 @@
  * @module
  */
 
-import { changed } from "./file_change.ts";
+import { waitForFileChange } from "./file_change.ts";
 import { npmFile } from "../../.ci/build/install_packages.ts";
-import { within } from "./time_limit.ts";
-import { Child, freePort } from "./process.ts";
+import { withWaitLimit } from "./time_limit.ts";
+import { ChildProcess, freePort } from "./process.ts";
 
 /** A tool call, and the text of its result. */
 export interface ToolCall {
   readonly name: string;
   readonly arguments: Record<string, unknown>;
-  readonly says: RegExp;
+  readonly expectedText: RegExp;
 }
 
 /** An MCP server, and what it is called with. */
@@ -22,7 +22,7 @@ export interface McpServer {
   /** What it calls itself. */
   readonly title: string;
   /** How many tools it has. */
-  readonly tools: number;
+  readonly toolCount: number;
   /** What it was made with. */
   readonly sdk: string;
   /** Its file in `node_modules`. */
@@ -30,108 +30,112 @@ export interface McpServer {
   /** Its arguments; `DIR` is a folder that is its own. */
   readonly args: readonly string[];
   /** A call that changes nothing. */
-  readonly call: ToolCall;
+  readonly safeCall: ToolCall;
   /** Whether the server says so of that tool. */
-  readonly isHinted: boolean;
+  readonly hasReadOnlyHint: boolean;
   /** A call that may not be executed twice. */
-  readonly write?: ToolCall;
+  readonly unsafeCall?: ToolCall;
 }
 
 /** What stands in the file that `filesystem` reads. */
-const TEXT = "one line\n";
+const FILE_TEXT = "one line\n";
 
-const OURS = "@modelcontextprotocol/server";
+const SERVER_PACKAGE = "@modelcontextprotocol/server";
 
 /** The servers. Each works without a key and without a network. */
 export const SERVERS: Readonly<Record<string, McpServer>> = {
   everything: {
     title: "mcp-servers/everything 2.0.0",
-    tools: 13,
+    toolCount: 13,
     sdk: "SDK v1",
-    file: `${OURS}-everything/dist/index.js`,
+    file: `${SERVER_PACKAGE}-everything/dist/index.js`,
     args: [],
-    call: {
+    safeCall: {
       name: "get-sum",
       arguments: { a: 2, b: 3 },
-      says: /^The sum of 2 and 3 is 5\.$/,
+      expectedText: /^The sum of 2 and 3 is 5\.$/,
     },
-    isHinted: true,
-    write: {
+    hasReadOnlyHint: true,
+    unsafeCall: {
       name: "toggle-subscriber-updates",
       arguments: {},
-      says: /^Started simulated resource updated notifications/,
+      expectedText: /^Started simulated resource updated notifications/,
     },
   },
   filesystem: {
     title: "secure-filesystem-server 0.2.0",
-    tools: 14,
+    toolCount: 14,
     sdk: "SDK v1",
-    file: `${OURS}-filesystem/dist/index.js`,
+    file: `${SERVER_PACKAGE}-filesystem/dist/index.js`,
     args: ["DIR"],
-    call: {
+    safeCall: {
       name: "read_text_file",
       arguments: { path: "DIR/text" },
-      says: /^one line\n$/,
+      expectedText: /^one line\n$/,
     },
-    isHinted: true,
-    write: {
+    hasReadOnlyHint: true,
+    unsafeCall: {
       name: "edit_file",
       arguments: {
         path: "DIR/text",
         edits: [{ oldText: "one line", newText: "one line, changed" }],
       },
-      says: /\+one line, changed/,
+      expectedText: /\+one line, changed/,
     },
   },
   memory: {
     title: "memory-server 0.6.3",
-    tools: 9,
+    toolCount: 9,
     sdk: "SDK v1",
-    file: `${OURS}-memory/dist/index.js`,
+    file: `${SERVER_PACKAGE}-memory/dist/index.js`,
     args: [],
-    call: { name: "read_graph", arguments: {}, says: /"entities": \[\]/ },
-    isHinted: true,
-    write: {
+    safeCall: {
+      name: "read_graph",
+      arguments: {},
+      expectedText: /"entities": \[\]/,
+    },
+    hasReadOnlyHint: true,
+    unsafeCall: {
       name: "create_entities",
       arguments: {
         entities: [{ name: "a", entityType: "b", observations: ["c"] }],
       },
-      says: /"name": "a"/,
+      expectedText: /"name": "a"/,
     },
   },
   // It writes a line of text to stdout before its first message.
   time: {
     title: "time-mcp 1.0.6",
-    tools: 6,
+    toolCount: 6,
     sdk: "SDK v1 by another author",
     file: "time-mcp/dist/index.js",
     args: [],
-    call: {
+    safeCall: {
       name: "days_in_month",
       arguments: { date: "2024-02-10" },
-      says: /\b29\b/,
+      expectedText: /\b29\b/,
     },
-    isHinted: false,
+    hasReadOnlyHint: false,
   },
   stock: {
     title: "stock-sdk 2.4.4",
-    tools: 26,
+    toolCount: 26,
     sdk: "no SDK",
     file: "stock-sdk/dist/cli.js",
     args: ["mcp"],
-    call: {
+    safeCall: {
       name: "get_market_status",
       arguments: { market: "HK" },
-      says: /^"(pre_market|open|lunch_break|after_hours|closed)"$/,
+      expectedText: /^"(pre_market|open|lunch_break|after_hours|closed)"$/,
     },
-    isHinted: false,
+    hasReadOnlyHint: false,
   },
 };
 
 /** A bridge from a WebSocket to a server on stdio. */
 export interface Bridge {
   /** Whose the child is. */
-  readonly child: "shared" | "per connection";
+  readonly serverProcess: "shared" | "per connection";
   readonly file: string;
   readonly path: string;
   args(command: string, port: string): string[];
@@ -140,7 +144,7 @@ export interface Bridge {
 /** The bridges. */
 export const BRIDGES: Readonly<Record<string, Bridge>> = {
   "supergateway 3.4.3": {
-    child: "shared",
+    serverProcess: "shared",
     file: "supergateway-3/dist/index.js",
     path: "/message",
     args: (command, port) => [
@@ -148,7 +152,7 @@ export const BRIDGES: Readonly<Record<string, Bridge>> = {
     ],
   },
   "stdio-to-ws": {
-    child: "per connection",
+    serverProcess: "per connection",
     file: "stdio-to-ws/dist/main.js",
     path: "/",
     args: (command, port) => ["--port", port, command],
@@ -160,93 +164,98 @@ export class BridgedServer implements AsyncDisposable {
   readonly port: number = freePort();
   readonly url: string;
   /** A folder that is the server's own, through all its lives. */
-  readonly dir: string;
+  readonly folder: string;
   // A process that starts after the end finds no place to note itself, and ends.
   readonly #home = Deno.makeTempDirSync({ prefix: "server-" });
-  readonly #pids = `${this.#home}/pids`;
+  readonly #pidFile = `${this.#home}/pids`;
   readonly #bridge: Bridge;
   readonly #server: McpServer;
-  #process: Child | undefined;
+  #bridgeProcess: ChildProcess | undefined;
 
   constructor(bridge: Bridge, server: McpServer) {
     this.#bridge = bridge;
     this.#server = server;
     this.url = `ws://127.0.0.1:${this.port}${bridge.path}`;
-    this.dir = `${this.#home}/dir`;
-    Deno.mkdirSync(this.dir);
-    Deno.writeTextFileSync(`${this.dir}/text`, TEXT);
-    Deno.writeTextFileSync(this.#pids, "");
+    this.folder = `${this.#home}/dir`;
+    Deno.mkdirSync(this.folder);
+    Deno.writeTextFileSync(`${this.folder}/text`, FILE_TEXT);
+    Deno.writeTextFileSync(this.#pidFile, "");
   }
 
   /** Puts the folder's path where a text names it. */
-  placed<T>(value: T): T {
+  withFolder<T>(value: T): T {
     const text = JSON.stringify(value);
-    return JSON.parse(text.replaceAll("DIR", this.dir.replaceAll("\\", "/")));
+    return JSON.parse(
+      text.replaceAll("DIR", this.folder.replaceAll("\\", "/")),
+    );
   }
 
   /** Starts the bridge, unless it runs, and waits until it listens. */
-  async up(): Promise<void> {
-    if (this.#process !== undefined) return;
+  async start(): Promise<void> {
+    if (this.#bridgeProcess !== undefined) return;
     const { file, args } = this.#server;
     const preload = new URL("note_pid.mjs", import.meta.url).href;
     const words = ["node", "--import", preload, npmFile("peers", file)];
-    const command = [...words, ...this.placed(args)].map((it) => `"${it}"`);
+    const command = [...words, ...this.withFolder(args)].map((it) => `"${it}"`);
     const bridge = [
       npmFile("peers", this.#bridge.file),
       ...this.#bridge.args(command.join(" "), `${this.port}`),
     ];
-    this.#process = new Child("node", bridge, {
-      SERVER_PIDS: this.#pids,
-      MEMORY_FILE_PATH: `${this.dir}/memory.jsonl`,
+    this.#bridgeProcess = new ChildProcess("node", bridge, {
+      SERVER_PIDS: this.#pidFile,
+      MEMORY_FILE_PATH: `${this.folder}/memory.jsonl`,
     });
-    await this.says(/istening on port/);
+    await this.waitForLine(/istening on port/);
   }
 
   /** Waits until the bridge has written a line. */
-  async says(line: RegExp, from = 0): Promise<void> {
-    await this.#process!.stdout.find((text) => line.test(text), from);
+  async waitForLine(line: RegExp, from = 0): Promise<void> {
+    await this.#bridgeProcess!.stdout.waitForLine(
+      (text) => line.test(text),
+      from,
+    );
   }
 
   /** How many lines the bridge has written, if it runs. */
-  get lines(): number {
-    return this.#process?.stdout.all.length ?? 0;
+  get lineCount(): number {
+    return this.#bridgeProcess?.stdout.lines.length ?? 0;
   }
 
   /** The server's processes that have been started since the last kill. */
-  #children(): number[] {
-    return Deno.readTextFileSync(this.#pids).split("\n").filter(Boolean)
+  #serverPids(): number[] {
+    return Deno.readTextFileSync(this.#pidFile).split("\n").filter(Boolean)
       .map(Number);
   }
 
   /** Stops every process of the server, once there is one. */
-  async freeze(): Promise<void> {
-    const isThere = (): boolean => this.#children().length > 0;
-    await within(changed(this.#pids, isThere), "a server");
-    for (const pid of this.#children()) kill(pid, "SIGSTOP");
+  async suspend(): Promise<void> {
+    const isThere = (): boolean => this.#serverPids().length > 0;
+    await withWaitLimit(waitForFileChange(this.#pidFile, isThere), "a server");
+    for (const pid of this.#serverPids()) signalIfAlive(pid, "SIGSTOP");
   }
 
   /** Kills the bridge and its children with SIGKILL. */
   async kill(): Promise<void> {
-    const bridge = this.#process;
+    const bridge = this.#bridgeProcess;
     if (bridge === undefined) return;
-    this.#process = undefined;
+    this.#bridgeProcess = undefined;
     // At one moment: no pid is given to another process meanwhile.
     bridge.process.kill("SIGKILL");
-    this.#killChildren();
-    await bridge.ended();
+    this.#killServers();
+    await bridge.waitForExit();
   }
 
   /** Kills the server alone with SIGKILL; a bridge with one shared child ends with it. */
   async killServer(): Promise<void> {
-    this.#killChildren();
-    if (this.#bridge.child === "per connection") return;
-    await this.#process!.ended();
-    this.#process = undefined;
+    this.#killServers();
+    if (this.#bridge.serverProcess === "per connection") return;
+    await this.#bridgeProcess!.waitForExit();
+    this.#bridgeProcess = undefined;
   }
 
-  #killChildren(): void {
-    for (const pid of this.#children()) kill(pid, "SIGKILL");
-    Deno.truncateSync(this.#pids);
+  #killServers(): void {
+    for (const pid of this.#serverPids()) signalIfAlive(pid, "SIGKILL");
+    Deno.truncateSync(this.#pidFile);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -256,7 +265,7 @@ export class BridgedServer implements AsyncDisposable {
 }
 
 /** Sends a signal to a process, which may be gone. */
-function kill(pid: number, signal: Deno.Signal): void {
+function signalIfAlive(pid: number, signal: Deno.Signal): void {
   try {
     Deno.kill(pid, signal);
   } catch (error) {

@@ -21,7 +21,10 @@ export function test(
 }
 
 /** Gives what a promise gives. Throws, with `what` in the message, after `WAIT_LIMIT_MS`. */
-export async function within<T>(promise: Promise<T>, what: string): Promise<T> {
+export async function withWaitLimit<T>(
+  promise: Promise<T>,
+  what: string,
+): Promise<T> {
   const late = Promise.withResolvers<never>();
   const timer = setTimeout(
     () =>

@@ -5,22 +5,22 @@
  * @module
  */
 
-import { prng } from "../simulation/clock_and_random.ts";
+import { seededRandom } from "../simulation/scheduler.ts";
 
 /**
  * A file. Its comments are numbered and tell who may lose them: `#k1` nobody,
  * `#e1` who takes the entry "us" out, `#r1` also who replaces what reaches it.
  */
-export interface Sown {
+export interface GeneratedToml {
   /** The text. */
   readonly text: string;
   /** Whether the entry is there. */
-  readonly isThere: boolean;
+  readonly hasEntry: boolean;
   /** The lines that are not about it, and not empty. */
-  readonly others: readonly string[];
+  readonly otherLines: readonly string[];
 }
 
-const TEXTS = [
+const TOML_STRINGS = [
   ...[
     '"c"',
     "'C:\\a'",
@@ -32,17 +32,17 @@ const TEXTS = [
   ...['""', '"\\u00e4=,}"', '"""a"""', "'''it's'''", '"""""a"" """'],
   ...["'''\n[mcp_servers.us]\nurl = 'v' # no\n'''", '"""\\\n  b\n"""'],
 ];
-const OTHERS = [
+const TOML_VALUES = [
   ...["1", "0x1F", "1.5", "true", "1979-05-27", "07:32", "[]", "{}"],
   ...["[[1, 2], ['a']]", "{ a.b = 1, a.c = [ 2 ] }", '[ # "\n ]'],
 ];
 
 /** Makes the file of a seed. */
-export function sownToml(seed: number): Sown {
-  const random = prng(seed);
+export function generateToml(seed: number): GeneratedToml {
+  const random = seededRandom(seed);
   const pick = <T>(...all: readonly T[]): T =>
     all[Math.floor(random() * all.length)]!;
-  const is = (chance: number): boolean => random() < chance;
+  const withChance = (chance: number): boolean => random() < chance;
   let count = 0;
   const comment = (kind: string): string => `#${kind}${count++}`;
   /** What may end a line. */
@@ -52,22 +52,26 @@ export function sownToml(seed: number): Sown {
   const between = (kind: string): string =>
     pick("", "", "", "\n", `${comment(kind)}\n`, `  ${comment(kind)}\n`, " \n");
   const some = <T>(all: readonly T[]): T[] =>
-    all.filter(() => is(0.6)).toSorted(() => random() - 0.5);
+    all.filter(() => withChance(0.6)).toSorted(() => random() - 0.5);
   const dot = (): string => pick(".", ".", " . ");
   const eq = (): string => pick(" = ", "=", "  =\t");
   const quoted = (name: string): string =>
     pick(name, name, `"${name}"`, `'${name}'`);
   const list = (kind: string): string =>
-    is(0.6)
-      ? `[${some(TEXTS).join(", ")}]`
+    withChance(0.6)
+      ? `[${some(TOML_STRINGS).join(", ")}]`
       : `[${
-        some(TEXTS).map((text) => `\n ${text} ${comment(kind)}\n,`).join("")
+        some(TOML_STRINGS).map((text) => `\n ${text} ${comment(kind)}\n,`).join(
+          "",
+        )
       }\n]`;
   type Pair = [key: string, value: string, kind: string];
   const braces = (pairs: readonly Pair[], kind: string): string => {
     const parts = pairs.map(([key, value]) => key + eq() + value);
-    if (is(0.7)) {
-      return is(0.5) ? `{ ${parts.join(", ")} }` : `{${parts.join(",")}}`;
+    if (withChance(0.7)) {
+      return withChance(0.5)
+        ? `{ ${parts.join(", ")} }`
+        : `{${parts.join(",")}}`;
     }
     // Version 1.1 allows that.
     const lines = parts.map((part) => `\n  ${part} ${comment(kind)}\n  ,`);
@@ -79,14 +83,16 @@ export function sownToml(seed: number): Sown {
   const members = (kind: string): Pair[] => {
     const reach = kind === "k" ? "k" : "r";
     return some<Pair>([
-      ["command", pick(...TEXTS), reach],
+      ["command", pick(...TOML_STRINGS), reach],
       ["args", list(reach), reach],
-      ["url", pick(...TEXTS), reach],
-      is(0.5)
+      ["url", pick(...TOML_STRINGS), reach],
+      withChance(0.5)
         ? ["http_headers", env(reach), reach]
         : [`http_headers${dot()}X`, '"1"', reach],
       ["bearer_token_env_var", "'T'", reach],
-      is(0.5) ? ["env", env(kind), kind] : [`env${dot()}"A"`, '"1"', kind],
+      withChance(0.5)
+        ? ["env", env(kind), kind]
+        : [`env${dot()}"A"`, '"1"', kind],
       ["enabled", pick("true", "false"), kind],
       ["startup_timeout_sec", "10.5", kind],
     ]);
@@ -137,30 +143,37 @@ export function sownToml(seed: number): Sown {
   const otherTables = (): string[] =>
     some(["projects.'/a.b'", "tui", "x.y.z"]).map((path) =>
       between("k") + `[${path}]` + end("k") +
-      lines([["v", pick(...TEXTS, ...OTHERS), ""]], "", "k") + between("k")
-    ).concat(is(0.3) ? ["[[x.l]]\n", `[[x.l]]${end("k")}us.url = 1\n`] : []);
+      lines([["v", pick(...TOML_STRINGS, ...TOML_VALUES), ""]], "", "k") +
+      between("k")
+    ).concat(
+      withChance(0.3) ? ["[[x.l]]\n", `[[x.l]]${end("k")}us.url = 1\n`] : [],
+    );
   const top = (): string =>
     between("k") + lines(
-      some<Pair>([["model", pick(...TEXTS), ""], ["v.w", pick(...OTHERS), ""]]),
+      some<Pair>([["model", pick(...TOML_STRINGS), ""], [
+        "v.w",
+        pick(...TOML_VALUES),
+        "",
+      ]]),
       "",
       "k",
     );
-  const isThere = is(0.6);
-  const names = isThere ? ["us", ...some(["a", "b"])] : some(["a", "b"]);
+  const hasEntry = withChance(0.6);
+  const names = hasEntry ? ["us", ...some(["a", "b"])] : some(["a", "b"]);
   names.sort(() => random() - 0.5);
   const kindOf = (name: string): string => name === "us" ? "e" : "k";
   const form = pick("tables", "tables", "dots", "lists", "braces");
   let first = "";
   let tables: string[] = [];
-  const own = new Set<string>();
-  const belong = (name: string, more: readonly string[]): void => {
+  const entryTexts = new Set<string>();
+  const addTables = (name: string, more: readonly string[]): void => {
     tables.push(...more);
-    if (name === "us") { for (const text of more) own.add(text); }
+    if (name === "us") { for (const text of more) entryTexts.add(text); }
   };
   if (form === "tables") {
     for (const name of names) {
       const pairs = members(kindOf(name));
-      belong(name, [
+      addTables(name, [
         table(["mcp_servers", name], pairs, kindOf(name)),
         ...tablesBelow(name, pairs, kindOf(name)),
       ]);
@@ -171,11 +184,11 @@ export function sownToml(seed: number): Sown {
     const isDotted = form === "dots";
     const all = names.flatMap((name): Pair[] => {
       const pairs = members(kindOf(name));
-      if (!is(isDotted ? 0.7 : 0.2) || pairs.length === 0) {
+      if (!withChance(isDotted ? 0.7 : 0.2) || pairs.length === 0) {
         return [[quoted(name), braces(pairs, kindOf(name)), "k"]];
       }
       if (form !== "braces") {
-        belong(name, tablesBelow(name, pairs, kindOf(name)));
+        addTables(name, tablesBelow(name, pairs, kindOf(name)));
       }
       return pairs.map(([key, value]) => [name + dot() + key, value, "k"]);
     });
@@ -183,24 +196,26 @@ export function sownToml(seed: number): Sown {
       first = `mcp_servers${eq()}${braces(all, "k")}${end("k")}`;
     } else if (isDotted) first = lines(all, `mcp_servers${dot()}`, "k");
     else tables.unshift(table(["mcp_servers"], all, "k"));
-    own.add(form === "lists" ? tables[0]! : first);
+    entryTexts.add(form === "lists" ? tables[0]! : first);
   }
   const at = Math.floor(random() * 3);
   const rest = otherTables();
   const start = top();
   const all = [
-    ...(is(0.5) ? [start, first] : [first, start]),
+    ...(withChance(0.5) ? [start, first] : [first, start]),
     ...rest.slice(0, at),
     ...tables,
     ...rest.slice(at),
   ];
   const shaped = [
-    ...is(0.3) ? [(text: string) => text.replace(/\n$/, "")] : [],
-    ...is(0.3) ? [(text: string) => text.replaceAll("\n", "\r\n")] : [],
-    ...is(0.1) ? [(text: string) => `\ufeff${text}`] : [],
+    ...withChance(0.3) ? [(text: string) => text.replace(/\n$/, "")] : [],
+    ...withChance(0.3) ? [(text: string) => text.replaceAll("\n", "\r\n")] : [],
+    ...withChance(0.1) ? [(text: string) => `\ufeff${text}`] : [],
   ];
   const text = shaped.reduce((text, shape) => shape(text), all.join(""));
-  const others = all.filter((text) => !own.has(text)).join("").split("\n")
+  const otherLines = all.filter((text) => !entryTexts.has(text)).join("").split(
+    "\n",
+  )
     .filter((line) => line.trim() !== "");
-  return { text, isThere, others };
+  return { text, hasEntry, otherLines };
 }

@@ -8,10 +8,10 @@
 import type { Transport } from "@modelcontextprotocol/sdk/shared/transport.js";
 import type { JSONRPCMessage } from "@modelcontextprotocol/sdk/types.js";
 import { print } from "./print.ts";
-import { endWithStarter } from "./parent_exit.ts";
+import { exitWithParent } from "./exit_with_parent.ts";
 
 /** One connection of a client, as the SDK's servers like it. */
-export class WsServerTransport implements Transport {
+export class WebSocketServerTransport implements Transport {
   onclose?: () => void;
   onerror?: (error: Error) => void;
   onmessage?: (message: JSONRPCMessage) => void;
@@ -54,13 +54,13 @@ export interface Connectable {
  * Serves each WebSocket with a server of its own and says `listening PORT` on
  * stdout.
  */
-export function serveWs(
+export function serveWebSockets(
   port: number,
   makeServer: () => Connectable,
   makeTransport = (socket: WebSocket): Transport =>
-    new WsServerTransport(socket),
+    new WebSocketServerTransport(socket),
 ): Deno.HttpServer<Deno.NetAddr> {
-  void endWithStarter();
+  void exitWithParent();
   return Deno.serve({
     port,
     hostname: "127.0.0.1",

@@ -31,8 +31,8 @@ export const DIALECTS: readonly Mutant[] = [
   },
   {
     name: "exai: two frames at a time on one connection",
-    from: "return this.$lines.get($epoch)?.$outstanding === undefined;",
-    to: "return $epoch !== undefined;",
+    from: "return this.$lines.get($connectionId)?.$outstanding === undefined;",
+    to: "return $connectionId !== undefined;",
   },
   {
     name: "exai: equal calls share one execution",

@@ -10,7 +10,7 @@ import type { Mutant } from "./fit.ts";
 export const FILES: readonly Mutant[] = [
   {
     name: "files: what belongs to another user is believed",
-    from: "$owner.$user !== $user()",
+    from: "$owner.$id !== $user()",
     to: "$owner.$user === -1",
   },
   {
@@ -20,7 +20,7 @@ export const FILES: readonly Mutant[] = [
   },
   {
     name: "files: another user's folder is used",
-    from: "$owner.$user !== $known($user, $folder)",
+    from: "$owner.$id !== $known($user, $folder)",
     to: "$owner.$user === -1",
   },
   {

@@ -4,8 +4,8 @@
  * @module
  */
 
-import { messageOf } from "../../lib/text/error_message.ts";
-import { compile, findAll, replaceMatch, sourceOf } from "./pattern.ts";
+import { errorMessageOf } from "../../lib/text/error_message.ts";
+import { compile, findAll, replaceMatch, tokenizeText } from "./pattern.ts";
 
 /** A deliberate bug that the tests must find. */
 export interface Mutant {
@@ -26,7 +26,7 @@ export interface SourceFile {
 }
 
 /** A mutant in its place. */
-export interface Broken {
+export interface MutatedFile {
   /** The bug, in plain words. */
   readonly name: string;
   /** The file with the bug in it. */
@@ -34,20 +34,23 @@ export interface Broken {
 }
 
 /** What became of a list of mutants. */
-export interface Fitted {
+export interface FitResult {
   /** The changed file of each mutant that fits. */
-  readonly broken: readonly Broken[];
+  readonly mutated: readonly MutatedFile[];
   /** What is wrong with the others, a line each. */
   readonly problems: readonly string[];
 }
 
 /** Puts each mutant into a source of its own. */
-export function fit(
+export function fitMutants(
   mutants: readonly Mutant[],
   sources: readonly SourceFile[],
-): Fitted {
-  const files = sources.map(({ path, text }) => ({ path, ...sourceOf(text) }));
-  const broken: Broken[] = [];
+): FitResult {
+  const files = sources.map(({ path, text }) => ({
+    path,
+    ...tokenizeText(text),
+  }));
+  const mutated: MutatedFile[] = [];
   const problems: string[] = [];
   for (const { name, from, to } of mutants) {
     try {
@@ -64,12 +67,12 @@ export function fit(
         continue;
       }
       const text = replaceMatch(place.text, place.match, to.trim());
-      broken.push({ name, file: { path: place.path, text } });
+      mutated.push({ name, file: { path: place.path, text } });
     } catch (error) {
       problems.push(
-        `${name}: ${messageOf(error)}`,
+        `${name}: ${errorMessageOf(error)}`,
       );
     }
   }
-  return { broken, problems };
+  return { mutated, problems };
 }

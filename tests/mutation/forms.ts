@@ -132,8 +132,8 @@ export const FORMS: readonly Mutant[] = [
   {
     name: "forms: what was told and cancelled may not be meant",
     from: `
-      const $isElse = $phase !== $ready || $ledger.$late.$isAnyDue($epoch) ||
-        !$desk.$told.$isTaken($epoch);`,
+      const $isElse = $phase !== $ready || $ledger.$late.$isAnyDue($connectionId) ||
+        !$desk.$told.$isTaken($connectionId);`,
     to: "const $isElse = $phase !== $ready;",
   },
   {

@@ -10,11 +10,11 @@ export const LINK: readonly Mutant[] = [
   {
     name: "events of a connection that was left count for the one that is used",
     from: `
-      return $epoch === undefined ? undefined : this.$byEpoch.get($epoch);`,
+      return $connectionId === undefined ? undefined : this.$byConnectionId.get($connectionId);`,
     to: `
-      return $epoch === undefined
+      return $connectionId === undefined
         ? undefined
-        : this.$byEpoch.get($epoch) ?? [...this.$byEpoch.values()][0];`,
+        : this.$byConnectionId.get($connectionId) ?? [...this.$byConnectionId.values()][0];`,
   },
   {
     name: "the back-off does not grow",

@@ -30,7 +30,7 @@ export interface Token {
 }
 
 /** A text to look into. */
-export interface Source {
+export interface TokenizedText {
   /** The text. */
   readonly text: string;
   /** Its tokens. */
@@ -40,13 +40,13 @@ export interface Source {
 }
 
 /** A place where a pattern fits. */
-export interface Match {
+export interface PatternMatch {
   /** Where it begins in the text. */
   readonly start: number;
   /** Where it ends. */
   readonly end: number;
   /** What each word of the pattern stands for there. */
-  readonly words: ReadonlyMap<string, string>;
+  readonly wildcards: ReadonlyMap<string, string>;
 }
 
 const SPACE = /(?:\s|\/\/[^\n]*|\/\*[^]*?\*\/)+/y;
@@ -232,7 +232,7 @@ export function compile(pattern: string): Token[] {
 }
 
 /** A text that is to be looked into. */
-export function sourceOf(text: string): Source {
+export function tokenizeText(text: string): TokenizedText {
   const tokens = tokenize(text);
   return { text, tokens, values: new Set(tokens.map(({ value }) => value)) };
 }
@@ -240,8 +240,8 @@ export function sourceOf(text: string): Source {
 /** Every place in a text where a compiled pattern fits. */
 export function findAll(
   pattern: readonly Token[],
-  { text, tokens, values }: Source,
-): Match[] {
+  { text, tokens, values }: TokenizedText,
+): PatternMatch[] {
   const isPossible = pattern.every(({ value }) =>
     value[0] === "$" || values.has(value)
   );
@@ -250,21 +250,25 @@ export function findAll(
   const run = pattern.findIndex(({ value }) => value.startsWith("$$"));
   const fixed = [...pattern.slice(0, run < 0 ? undefined : run).entries()]
     .filter(([, { value }]) => value[0] !== "$");
-  const matches: Match[] = [];
+  const matches: PatternMatch[] = [];
   for (let i = 0; i < tokens.length; i++) {
     const isFit = ([offset, { value }]: [number, Token]): boolean =>
       tokens[i + offset]?.value === value;
     if (!fixed.every(isFit)) continue;
-    const words = new Map<string, string>();
-    const end = fits(pattern, 0, text, tokens, i, words);
+    const wildcards = new Map<string, string>();
+    const end = matchFrom(pattern, 0, text, tokens, i, wildcards);
     if (end === undefined) continue;
-    matches.push({ start: tokens[i]!.start, end: tokens[end - 1]!.end, words });
+    matches.push({
+      start: tokens[i]!.start,
+      end: tokens[end - 1]!.end,
+      wildcards,
+    });
   }
   return matches;
 }
 
 /** The index after the tokens that a pattern fits from one index on; fills `words`. */
-function fits(
+function matchFrom(
   pattern: readonly Token[],
   from: number,
   text: string,
@@ -275,7 +279,7 @@ function fits(
   for (let p = from; p < pattern.length; p++) {
     const { value } = pattern[p]!;
     if (value.startsWith("$$")) {
-      return fitsRun(pattern, p, text, tokens, at, words);
+      return matchRunFrom(pattern, p, text, tokens, at, words);
     }
     const token = tokens[at++];
     if (token === undefined) return undefined;
@@ -292,7 +296,7 @@ function fits(
 }
 
 /** The same for a pattern that goes on with a run of any tokens. */
-function fitsRun(
+function matchRunFrom(
   pattern: readonly Token[],
   from: number,
   text: string,
@@ -309,7 +313,7 @@ function fitsRun(
       : text.slice(tokens[at]!.start, tokens[end - 1]!.end);
     if (known === undefined || known === run) {
       words.set(word, run);
-      const result = fits(pattern, from + 1, text, tokens, end, words);
+      const result = matchFrom(pattern, from + 1, text, tokens, end, words);
       if (result !== undefined) return result;
       words.clear();
       for (const [name, value] of before) words.set(name, value);
@@ -327,11 +331,11 @@ function fitsRun(
 /** The text with something else in the place of a match; `$words` of the replacement are filled in. */
 export function replaceMatch(
   text: string,
-  { start, end, words }: Match,
+  { start, end, wildcards }: PatternMatch,
   replacement: string,
 ): string {
   const filled = replacement.replace(/\$\$?[a-z]\w*/gi, (word) => {
-    const value = words.get(word);
+    const value = wildcards.get(word);
     if (value === undefined) throw new Error(`The pattern has no ${word}`);
     return value;
   });

@@ -1,19 +1,19 @@
 import { ROOT } from "../../.ci/build/bundle.ts";
 import { assert, assertEquals, assertThrows } from "../helpers/assert.ts";
 import { test } from "../helpers/time_limit.ts";
-import { fit, type SourceFile } from "./fit.ts";
+import { fitMutants, type SourceFile } from "./fit.ts";
 import { MUTANTS } from "./mutants.ts";
 import {
   compile,
   findAll,
   replaceMatch,
-  sourceOf,
   tokenize,
+  tokenizeText,
 } from "./pattern.ts";
 
 /** What a pattern finds in a text. */
 function found(pattern: string, text: string): string[] {
-  return findAll(compile(pattern), sourceOf(text))
+  return findAll(compile(pattern), tokenizeText(text))
     .map(({ start, end }) => text.slice(start, end));
 }
 
@@ -101,8 +101,8 @@ const FOUND: readonly [
   [
     "a template fits piece by piece",
     "`e${$a}:${$b}`",
-    "`e${epoch}:${count}` `e${epoch}` `f${epoch}:${count}`",
-    ["`e${epoch}:${count}`"],
+    "`e${connectionId}:${count}` `e${connectionId}` `f${connectionId}:${count}`",
+    ["`e${connectionId}:${count}`"],
   ],
   [
     "numbers are the same with separators",
@@ -143,7 +143,7 @@ test("Pattern: it must have balanced brackets and whole statements", () => {
 
 test("Pattern: a replacement leaves the rest of the text byte for byte as it was", () => {
   const text = "// \u00e9\r\n\tf(\n a , /* b */ #c ,\n) ;\n  g( x )\t;  \n";
-  const [match] = findAll(compile("f($$rest, $last);"), sourceOf(text));
+  const [match] = findAll(compile("f($$rest, $last);"), tokenizeText(text));
   assertEquals(
     replaceMatch(text, match!, "h($last, [$$rest], `${$last}`);"),
     "// \u00e9\r\n\th(#c, [a], `${#c}`);\n  g( x )\t;  \n",
@@ -156,14 +156,14 @@ test("Mutant: one that fits never, or twice, is named", () => {
     { path: "lib/a.ts", text: "x = 1;\n" },
     { path: "lib/b/c.ts", text: "y = 2;\nx = 1;\n" },
   ];
-  const { broken, problems } = fit([
+  const { mutated, problems } = fitMutants([
     { name: "never", from: "$x = 3;", to: "" },
     { name: "twice", from: "$x = 1;", to: "" },
     { name: "once", from: "$x = 2;", to: "$x = 3;" },
     { name: "no pattern", from: "(", to: "" },
     { name: "no word", from: "$x = 2;", to: "$y" },
   ], sources);
-  assertEquals(broken.map(({ name, file }) => [name, file]), [
+  assertEquals(mutated.map(({ name, file }) => [name, file]), [
     ["once", { path: "lib/b/c.ts", text: "y = 3;\nx = 1;\n" }],
   ]);
   assertEquals(problems, [
@@ -244,11 +244,11 @@ for (const width of [50, 160]) {
     );
     // What has not changed proves nothing.
     assert(texts.every((text, i) => text !== sources[i]!.text));
-    const { broken, problems } = fit(
+    const { mutated, problems } = fitMutants(
       MUTANTS,
       texts.map((text, i) => ({ path: sources[i]!.path, text })),
     );
     assertEquals(problems, []);
-    assertEquals(broken.length, MUTANTS.length);
+    assertEquals(mutated.length, MUTANTS.length);
   });
 }

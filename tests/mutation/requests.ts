@@ -47,14 +47,14 @@ export const REQUESTS: readonly Mutant[] = [
   {
     name: "a late response reaches the client",
     from: `
-      const id = $all.$ids.$inFlight($answer.id, $link.$epoch);
+      const id = $all.$ids.$inFlight($answer.id, $link.$connectionId);
       if (id === undefined) {
         $$drop
       }
       $$middle
       $all.$reply($text);`,
     to: `
-      const id = $all.$ids.$inFlight($answer.id, $link.$epoch);
+      const id = $all.$ids.$inFlight($answer.id, $link.$connectionId);
       if (id === undefined) {
         return $all.$reply('{"jsonrpc":"2.0","id":' + $answer.id + ',"result":{}}');
       }
@@ -83,12 +83,12 @@ export const REQUESTS: readonly Mutant[] = [
     name: "a malformed response leaves its request without an answer",
     from: `
       if ($link.$phase === $ready) return $$wait;
-      $all.$requests.$settle(id, $link.$epoch);
+      $all.$requests.$settle(id, $link.$connectionId);
       const $text = $$why;
       $all.$reply($failure(id, $$error));`,
     to: `
       if ($link.$phase === $ready) return $$wait;
-      $all.$requests.$settle(id, $link.$epoch);`,
+      $all.$requests.$settle(id, $link.$connectionId);`,
   },
   {
     name: "a response over --max-message is forwarded",
@@ -158,8 +158,8 @@ export const REQUESTS: readonly Mutant[] = [
   },
   {
     name: "a call waits for a hint for ever",
-    from: "$entry.$hint = { $epoch, $until: $now + $leftMs, $leftMs };",
-    to: "$entry.$hint = { $epoch, $until: $now * Infinity, $leftMs };",
+    from: "$entry.$hint = { $connectionId, $until: $now + $leftMs, $leftMs };",
+    to: "$entry.$hint = { $connectionId, $until: $now * Infinity, $leftMs };",
   },
   {
     name: "an id comes again while its late response may still come",
@@ -174,9 +174,9 @@ export const REQUESTS: readonly Mutant[] = [
   {
     name: "no idle timeout",
     from: `
-      $entry.$number = $number;
+      $entry.$number = $written;
       $entry.$idleUntil = $now + $entry.$limits.$idle.$ms;`,
-    to: "$entry.$number = $number;",
+    to: "$entry.$number = $written;",
   },
   {
     name: "progress does not extend the idle timeout",
@@ -209,10 +209,10 @@ export const REQUESTS: readonly Mutant[] = [
   {
     name: "requests of the daemon keep its ids",
     from: `
-      const $id = JSON.stringify(\`e\${$epoch}:\${++this.$count}\`);
+      const $id = JSON.stringify(\`e\${$connectionId}:\${++this.$count}\`);
       const $token = $getId($request, $$path);`,
     to: `
-      const $id = $request.id; void $epoch;
+      const $id = $request.id; void $connectionId;
       const $token = $getId($request, $$path);`,
   },
   {

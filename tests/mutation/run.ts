@@ -7,15 +7,15 @@
  * @module
  */
 
-import { type Broken, fit, type SourceFile } from "./fit.ts";
+import { fitMutants, type MutatedFile, type SourceFile } from "./fit.ts";
 import { ROOT } from "../../.ci/build/bundle.ts";
 import { print } from "../helpers/print.ts";
 import { MUTANTS } from "./mutants.ts";
 
 /** The seeded worlds. */
-const WORLDS = "tests/simulation/simulation_test.ts";
+const SIMULATIONS = "tests/simulation/simulation_test.ts";
 /** The tables that take a second or more: they come last, as most mutants are found without them. */
-const SLOW = [
+const SLOW_TESTS = [
   "tests/unit/clients/json_edit_test.ts",
   "tests/unit/clients/toml_edit_test.ts",
   "tests/unit/commands/doctor/rewording_test.ts",
@@ -24,16 +24,16 @@ const SLOW = [
   "tests/simulation/liveness_outcomes_test.ts",
 ];
 /** The tables, the slow ones last, with all files of ours that each imports. */
-const TABLE_FILES = tablesOf();
+const TEST_FILES = findTests();
 /** The tables as one module of the copy: Deno takes twice as long for a module each. */
-const TABLES = "tests/tables.ts";
+const COMBINED_TESTS = "tests/tables.ts";
 /** How many worlds of each kind: with an MCP daemon, with an exai daemon, recovery, pairs, and liveness: fewer than the suite lives through. If a mutant needs more worlds, write a table that finds it. */
-const COUNTS = ["600", "200", "200", "200", "300"];
+const SIMULATION_COUNTS = ["600", "200", "200", "200", "300"];
 /** How long a command may take, in milliseconds. A mutant can make the tests hang, and is found then. */
-const LIMIT_MS = 120_000;
+const COMMAND_TIMEOUT_MS = 120_000;
 
 /** Parameters that a mutant does not use any more are no error. */
-const UNUSED = "TS6133";
+const UNUSED_PARAMETER_ERROR = "TS6133";
 
 /** The paths of the files in a folder of the root, and below it, without what is installed there. */
 function filesIn(folder: string): string[] {
@@ -56,20 +56,23 @@ function makeCopy(): string {
   return folder;
 }
 
-function tablesOf(): { path: string; reached: ReadonlySet<string> }[] {
+function findTests(): { path: string; reached: ReadonlySet<string> }[] {
   const quick = filesIn("tests/unit")
-    .filter((path) => path.endsWith("_test.ts") && !SLOW.includes(path));
-  return [...quick, ...SLOW].map((path) => ({ path, reached: reach(path) }));
+    .filter((path) => path.endsWith("_test.ts") && !SLOW_TESTS.includes(path));
+  return [...quick, ...SLOW_TESTS].map((path) => ({
+    path,
+    reached: importsOf(path),
+  }));
 }
 
 /** The files that a file imports, directly or not, and itself. */
-function reach(path: string, known: Set<string> = new Set()): Set<string> {
+function importsOf(path: string, known: Set<string> = new Set()): Set<string> {
   if (known.has(path)) return known;
   known.add(path);
   const imports = /(?:from|import)\s*\(?\s*"(\.[^"]+\.ts)"/g;
   const text = Deno.readTextFileSync(ROOT + path);
   for (const [, name] of text.matchAll(imports)) {
-    reach(new URL(name!, `file:///${path}`).pathname.slice(1), known);
+    importsOf(new URL(name!, `file:///${path}`).pathname.slice(1), known);
   }
   return known;
 }
@@ -79,7 +82,7 @@ function removeAll(folders: readonly string[]): void {
 }
 
 /** What the runtime says to a command in a copy. */
-async function deno(
+async function runDeno(
   folder: string,
   args: readonly string[],
 ): Promise<{ success: boolean; words: string }> {
@@ -87,7 +90,7 @@ async function deno(
     args: [...args],
     cwd: folder,
     env: { NO_COLOR: "1" },
-    signal: AbortSignal.timeout(LIMIT_MS),
+    signal: AbortSignal.timeout(COMMAND_TIMEOUT_MS),
     stdout: "null",
     stderr: "piped",
   }).output();
@@ -97,7 +100,7 @@ async function deno(
 /** The type errors in mutants. A mutant with a type error fails every test and proves nothing. */
 async function typeErrors(
   folder: string,
-  mutants: readonly Broken[],
+  mutants: readonly MutatedFile[],
 ): Promise<string | undefined> {
   const paths = mutants.map(({ file: { path } }, i) =>
     `${folder}/${path.replace(/\.ts$/, `.mutant${i}.ts`)}`
@@ -105,39 +108,46 @@ async function typeErrors(
   for (const [i, path] of paths.entries()) {
     Deno.writeTextFileSync(path, mutants[i]!.file.text);
   }
-  const { success, words } = await deno(folder, [
+  const { success, words } = await runDeno(folder, [
     ...["check", "--config", "tests/deno.json", "--frozen"],
     ...paths,
   ]);
   for (const path of paths) Deno.removeSync(path);
   const codes = [...words.matchAll(/^(TS\d+) \[ERROR\]/gm)];
   const isHarmless = codes.length > 0 &&
-    codes.every(([, code]) => code === UNUSED);
+    codes.every(([, code]) => code === UNUSED_PARAMETER_ERROR);
   return success || isHarmless ? undefined : words;
 }
 
 /** Which tests fail in a copy, of those tables that import a file, if one is given: to others nothing has happened. */
-async function judge(
+async function findFailingTests(
   folder: string,
   file?: string,
 ): Promise<"tables" | "worlds" | undefined> {
-  const imports = TABLE_FILES
+  const imports = TEST_FILES
     .filter(({ reached }) => file === undefined || reached.has(file))
     .map(({ path }) => `import "../${path}";\n`);
-  Deno.writeTextFileSync(`${folder}/${TABLES}`, imports.join(""));
+  Deno.writeTextFileSync(`${folder}/${COMBINED_TESTS}`, imports.join(""));
   const test = [
     ...["test", "--no-check", "--quiet", "--fail-fast", "--cached-only"],
     ...["--config", "tests/deno.json", "--allow-read"],
   ];
-  if (!(await deno(folder, [...test, TABLES])).success) return "tables";
-  const worlds = await deno(folder, [...test, WORLDS, "--", ...COUNTS]);
+  if (!(await runDeno(folder, [...test, COMBINED_TESTS])).success) {
+    return "tables";
+  }
+  const worlds = await runDeno(folder, [
+    ...test,
+    SIMULATIONS,
+    "--",
+    ...SIMULATION_COUNTS,
+  ]);
   return worlds.success ? undefined : "worlds";
 }
 
 /** Tries mutants, each copy one at a time. */
-async function tryAll(
+async function tryMutants(
   copies: readonly string[],
-  mutants: readonly Broken[],
+  mutants: readonly MutatedFile[],
 ): Promise<"all found" | "some survived"> {
   const waiting = [...mutants];
   let found = 0;
@@ -147,7 +157,7 @@ async function tryAll(
       if (mutant === undefined) return;
       const { path, text } = mutant.file;
       Deno.writeTextFileSync(`${folder}/${path}`, text);
-      const by = await judge(folder, path);
+      const by = await findFailingTests(folder, path);
       Deno.copyFileSync(ROOT + path, `${folder}/${path}`);
       if (by !== undefined) found++;
       print(`${(by ?? "SURVIVED").padEnd(8)}  ${mutant.name}`);
@@ -163,12 +173,12 @@ async function main(part: string): Promise<number> {
     path,
     text: Deno.readTextFileSync(ROOT + path),
   }));
-  const { broken, problems } = fit(MUTANTS, sources);
+  const { mutated, problems } = fitMutants(MUTANTS, sources);
   if (problems.length > 0) {
     print(`These mutants do not fit exactly once:\n${problems.join("\n")}`);
     return 1;
   }
-  const chosen = broken.filter(({ name }) => name.includes(part));
+  const chosen = mutated.filter(({ name }) => name.includes(part));
   const workers = Math.min(navigator.hardwareConcurrency, chosen.length);
   const copies = Array.from({ length: workers }, makeCopy);
   Deno.addSignalListener("SIGINT", () => {
@@ -183,7 +193,7 @@ async function main(part: string): Promise<number> {
     }
     const [errors, by] = await Promise.all([
       typeErrors(first, chosen),
-      judge(first),
+      findFailingTests(first),
     ]);
     if (errors !== undefined) {
       print(`These mutants are no programs:\n${errors}`);
@@ -193,7 +203,7 @@ async function main(part: string): Promise<number> {
       print(`The ${by} fail without any mutant`);
       return 1;
     }
-    return await tryAll(copies, chosen) === "all found" ? 0 : 1;
+    return await tryMutants(copies, chosen) === "all found" ? 0 : 1;
   } finally {
     removeAll(copies);
   }

@@ -11,15 +11,18 @@ import type { SessionConfig } from "../../lib/session/context.ts";
 import type { Effect, SessionEvent } from "../../lib/events.ts";
 import { Session } from "../../lib/session/session.ts";
 import { assert, assertEquals } from "../helpers/assert.ts";
-import { EXAI } from "../helpers/session/exai_driver.ts";
-import { Manners, UNDERSTOOD } from "./message_habits.ts";
-import { DEFAULTS, type Json } from "../helpers/session/session_driver.ts";
-import { Stage } from "./clock_and_random.ts";
+import { EXAI_CONFIG } from "../helpers/session/exai_driver.ts";
+import { HARMLESS_HABITS, MessageHabits } from "./message_habits.ts";
+import {
+  DEFAULT_CONFIG,
+  type Json,
+} from "../helpers/session/session_driver.ts";
+import { Scheduler } from "./scheduler.ts";
 
-const LIFE_MS = 120_000;
-const STEPS = 20_000;
+const CLIENT_LIFETIME_MS = 120_000;
+const MAX_STEPS = 20_000;
 /** The main one, one that is asked for an opinion, and the pool. */
-const LINKS = 6;
+const MAX_CONNECTIONS = 6;
 const TOOLS = [
   ...["quick", "quick", "quick", "quick", "slow", "slow"],
   ...["block", "zombie"],
@@ -32,25 +35,25 @@ const DURATION_MS: Readonly<Record<string, number>> = {
 };
 
 /** One connection. */
-interface Line {
-  readonly epoch: number;
+interface ExaiConnection {
+  readonly connectionId: number;
   readonly process: number;
   isOpen: boolean;
-  isGreeted: boolean;
+  hasHello: boolean;
   /** Nothing arrives any more, and nobody says so. */
-  isBlack: boolean;
+  isBlackholed: boolean;
   /** The daemon reads nothing more from it. */
   isZombie: boolean;
   /** A frame was taken and is not answered. */
   isBusy: boolean;
   /** What waits for more to go into the same frame. */
-  held: string[];
+  heldFrames: string[];
 }
 
 /** What the client has asked. */
-interface Asked {
+interface ExaiRequest {
   readonly id: number;
-  readonly at: number;
+  readonly requestedAt: number;
   readonly isCall: boolean;
   isCancelled: boolean;
   answers: number;
@@ -66,23 +69,23 @@ export interface ExaiTally {
   restarts: number;
   sleeps: number;
   /** Frames that took a form of their own. */
-  dressed: number;
+  reformattedCount: number;
 }
 
 /** Lives through a world. Throws when a promise is broken. */
-export function liveExai(seed: number): ExaiTally {
-  return new ExaiWorld(seed).live();
+export function runExaiSimulation(seed: number): ExaiTally {
+  return new ExaiSimulation(seed).run();
 }
 
-class ExaiWorld {
-  readonly #stage: Stage;
+class ExaiSimulation {
+  readonly #scheduler: Scheduler;
   readonly #config: SessionConfig;
   readonly #session: Session;
-  readonly #lines = new Map<number, Line>();
-  readonly #asked = new Map<number, Asked>();
+  readonly #connections = new Map<number, ExaiConnection>();
+  readonly #requests = new Map<number, ExaiRequest>();
   /** The calls by what the daemon knows them by. */
-  readonly #requests = new Map<string, Asked>();
-  readonly #manners: Manners;
+  readonly #requestsByDaemonId = new Map<string, ExaiRequest>();
+  readonly #messageHabits: MessageHabits;
   readonly #tally: ExaiTally = {
     answers: 0,
     faults: 0,
@@ -90,92 +93,98 @@ class ExaiWorld {
     polls: 0,
     restarts: 0,
     sleeps: 0,
-    dressed: 0,
+    reformattedCount: 0,
   };
   /** What happened, and what the client would have done, while the program slept. */
-  #missed: (() => void)[] = [];
-  #isFirst: boolean;
+  #missedEvents: (() => void)[] = [];
+  #isFirstRevision: boolean;
   #process = 0;
   #isUp: boolean;
   #startedAt = 0;
   #blockedUntil = 0;
-  #running = 0;
+  #runningCount = 0;
   #capacity: number;
   /** What the daemon's process keeps by request_id. */
-  #known = new Map<string, Json | "running">();
-  #exit: number | undefined;
+  #responsesById = new Map<string, Json | "running">();
+  #exitCode: number | undefined;
 
   constructor(seed: number) {
-    const stage = this.#stage = new Stage(seed);
-    this.#manners = new Manners(seed, [...UNDERSTOOD, "joined"]);
+    const scheduler = this.#scheduler = new Scheduler(seed);
+    this.#messageHabits = new MessageHabits(seed, [
+      ...HARMLESS_HABITS,
+      "joined",
+    ]);
     this.#config = {
-      ...DEFAULTS,
-      requestTimeout: stage.pick([Infinity, Infinity, 5_000, 30_000]),
-      idleTimeout: stage.pick([20_000, 600_000]),
-      queueTimeout: stage.pick([3_000, 45_000]),
-      retry: stage.pick(["safe", "safe", "never"]),
+      ...DEFAULT_CONFIG,
+      requestTimeout: scheduler.pick([Infinity, Infinity, 5_000, 30_000]),
+      idleTimeout: scheduler.pick([20_000, 600_000]),
+      queueTimeout: scheduler.pick([3_000, 45_000]),
+      retry: scheduler.pick(["safe", "safe", "never"]),
     };
-    this.#isFirst = stage.chance(0.7);
-    this.#isUp = stage.chance(0.7);
-    this.#capacity = stage.pick([2, 24]);
-    const dialect = new Exai(EXAI, stage.random);
-    this.#session = new Session(this.#config, dialect, stage.random, 0);
+    this.#isFirstRevision = scheduler.chance(0.7);
+    this.#isUp = scheduler.chance(0.7);
+    this.#capacity = scheduler.pick([2, 24]);
+    const dialect = new Exai(EXAI_CONFIG, scheduler.random);
+    this.#session = new Session(this.#config, dialect, scheduler.random, 0);
   }
 
-  live(): ExaiTally {
-    const stage = this.#stage;
-    this.#do({ type: "tick" });
-    for (let at = 0, id = 1; at < LIFE_MS; id++) {
-      at += stage.random() * stage.pick([20, 500, 8_000]);
-      stage.later(at, () => this.#awake(() => this.#ask(id)));
+  run(): ExaiTally {
+    const scheduler = this.#scheduler;
+    this.#handle({ type: "tick" });
+    for (let at = 0, id = 1; at < CLIENT_LIFETIME_MS; id++) {
+      at += scheduler.random() * scheduler.pick([20, 500, 8_000]);
+      scheduler.schedule(at, () => this.#whenAwake(() => this.#request(id)));
     }
-    for (let at = 0; at < LIFE_MS;) {
-      at += stage.random() * stage.pick([2_000, 30_000]);
-      stage.later(at, () => this.#mischief());
+    for (let at = 0; at < CLIENT_LIFETIME_MS;) {
+      at += scheduler.random() * scheduler.pick([2_000, 30_000]);
+      scheduler.schedule(at, () => this.#injectFault());
     }
     const end = { type: "end", cause: "stdin" } as const;
-    stage.later(LIFE_MS, () => this.#awake(() => this.#do(end)));
-    for (let step = 0; this.#exit === undefined; step++) {
-      assert(step < STEPS, "it runs away");
-      const at = stage.isAsleep ? Infinity : this.#session.deadline();
-      assert(stage.awake < LIFE_MS + 10_000, "it never ends");
-      if (stage.step(at)) continue;
-      stage.now = Math.max(stage.now, at);
-      this.#do({ type: "tick" });
+    scheduler.schedule(
+      CLIENT_LIFETIME_MS,
+      () => this.#whenAwake(() => this.#handle(end)),
+    );
+    for (let step = 0; this.#exitCode === undefined; step++) {
+      assert(step < MAX_STEPS, "it runs away");
+      const at = scheduler.isSuspended ? Infinity : this.#session.deadline();
+      assert(scheduler.awakeMs < CLIENT_LIFETIME_MS + 10_000, "it never ends");
+      if (scheduler.runNext(at)) continue;
+      scheduler.now = Math.max(scheduler.now, at);
+      this.#handle({ type: "tick" });
     }
-    for (const { id, answers, isCancelled } of this.#asked.values()) {
+    for (const { id, answers, isCancelled } of this.#requests.values()) {
       if (!isCancelled) assertEquals(answers, 1, `answers to ${id}`);
     }
-    this.#tally.dressed = this.#manners.dressed;
+    this.#tally.reformattedCount = this.#messageHabits.reformattedCount;
     return this.#tally;
   }
 
   /** Does something now, or when the program is awake again. */
-  #awake(run: () => void): void {
-    if (this.#stage.isAsleep) this.#missed.push(run);
+  #whenAwake(run: () => void): void {
+    if (this.#scheduler.isSuspended) this.#missedEvents.push(run);
     else run();
   }
 
-  #sleep(): void {
-    const stage = this.#stage;
-    if (stage.isAsleep || stage.now > LIFE_MS) return;
+  #suspend(): void {
+    const scheduler = this.#scheduler;
+    if (scheduler.isSuspended || scheduler.now > CLIENT_LIFETIME_MS) return;
     this.#tally.sleeps++;
-    stage.fallAsleep();
-    stage.later(3_001 + stage.random() ** 3 * 600_000, () => {
-      const gap = stage.wakeUp();
-      const missed = this.#missed;
-      this.#missed = [];
-      this.#do({ type: "resumed", gap, unseen: 0 });
+    scheduler.suspend();
+    scheduler.schedule(3_001 + scheduler.random() ** 3 * 600_000, () => {
+      const monotonicGapMs = scheduler.resume();
+      const missed = this.#missedEvents;
+      this.#missedEvents = [];
+      this.#handle({ type: "resumed", monotonicGapMs, suspendedMs: 0 });
       for (const run of missed) run();
     });
   }
 
-  #do(event: SessionEvent): void {
-    if (this.#exit !== undefined) return;
-    if (this.#stage.isAsleep) {
-      return void this.#missed.push(() => this.#do(event));
+  #handle(event: SessionEvent): void {
+    if (this.#exitCode !== undefined) return;
+    if (this.#scheduler.isSuspended) {
+      return void this.#missedEvents.push(() => this.#handle(event));
     }
-    const { now } = this.#stage;
+    const { now } = this.#scheduler;
     for (const effect of this.#session.handle(event, now)) {
       this.#perform(effect);
     }
@@ -185,73 +194,76 @@ class ExaiWorld {
   #perform(effect: Effect): void {
     switch (effect.type) {
       case "dial":
-        return this.#dialed(effect.epoch);
-      case "send":
-        return this.#sent(effect.epoch, JSON.parse(effect.text));
+        return this.#dial(effect.connectionId);
+      case "send-to-daemon":
+        return this.#sendToDaemon(effect.connectionId, JSON.parse(effect.text));
       case "close": {
-        const line = this.#lines.get(effect.epoch);
-        if (line !== undefined) line.isOpen = false;
-        return void this.#lines.delete(effect.epoch);
+        const connection = this.#connections.get(effect.connectionId);
+        if (connection !== undefined) connection.isOpen = false;
+        return void this.#connections.delete(effect.connectionId);
       }
-      case "reply":
-        return this.#answered(JSON.parse(effect.text));
+      case "send-to-client":
+        return this.#receiveAtClient(JSON.parse(effect.text));
       case "log":
         assert(effect.event !== "bug", effect.message);
         return;
       case "exit":
-        this.#exit = effect.code;
+        this.#exitCode = effect.code;
     }
   }
 
   // The client
 
-  #ask(id: number): void {
-    if (this.#exit !== undefined) return;
-    const stage = this.#stage;
-    const isCall = stage.chance(0.8);
-    this.#asked.set(id, {
+  #request(id: number): void {
+    if (this.#exitCode !== undefined) return;
+    const scheduler = this.#scheduler;
+    const isCall = scheduler.chance(0.8);
+    this.#requests.set(id, {
       id,
-      at: stage.awake,
+      requestedAt: scheduler.awakeMs,
       isCall,
       isCancelled: false,
       answers: 0,
       executions: 0,
     });
-    const name = stage.pick(TOOLS);
+    const name = scheduler.pick(TOOLS);
     const _meta = { progressToken: id };
     const params = isCall ? { name, arguments: { id }, _meta } : {};
     const method = isCall ? "tools/call" : "tools/list";
-    this.#line({ id, method, params });
-    if (!stage.chance(0.1)) return;
+    this.#sendFromClient({ id, method, params });
+    if (!scheduler.chance(0.1)) return;
     const cancel = (): void => {
-      const asked = this.#asked.get(id)!;
-      if (asked.answers > 0) return;
-      asked.isCancelled = true;
+      const request = this.#requests.get(id)!;
+      if (request.answers > 0) return;
+      request.isCancelled = true;
       const params = { requestId: id };
-      this.#line({ method: "notifications/cancelled", params });
+      this.#sendFromClient({ method: "notifications/cancelled", params });
     };
-    stage.later(stage.random() * 10_000, () => this.#awake(cancel));
+    scheduler.schedule(
+      scheduler.random() * 10_000,
+      () => this.#whenAwake(cancel),
+    );
   }
 
-  #line(message: Json): void {
+  #sendFromClient(message: Json): void {
     const text = JSON.stringify({ jsonrpc: "2.0", ...message });
-    this.#do({ type: "line", text });
+    this.#handle({ type: "line", text });
   }
 
-  #answered({ id, method, params, error, result }: Json): void {
+  #receiveAtClient({ id, method, params, error, result }: Json): void {
     if (method === "notifications/progress") {
-      const asked = this.#asked.get(params.progressToken);
-      assertEquals(asked?.answers, 0, "progress before the answer");
+      const request = this.#requests.get(params.progressToken);
+      assertEquals(request?.answers, 0, "progress before the answer");
       return;
     }
     if (method !== undefined) return;
-    const asked = this.#asked.get(id)!;
-    assertEquals(asked.isCancelled, false, `${id} was cancelled`);
-    assertEquals(++asked.answers, 1, `answers to ${id}`);
+    const request = this.#requests.get(id)!;
+    assertEquals(request.isCancelled, false, `${id} was cancelled`);
+    assertEquals(++request.answers, 1, `answers to ${id}`);
     if (error === undefined) this.#tally.answers++;
     else this.#tally.faults++;
     if (error?.data?.delivered === "no") {
-      assertEquals(asked.executions, 0, `${id} was said not to be delivered`);
+      assertEquals(request.executions, 0, `${id} was said not to be delivered`);
     }
     if (result?.content && !result.isError) {
       assertEquals(result.content[0].text, `result of ${id}`);
@@ -260,89 +272,114 @@ class ExaiWorld {
 
   #checkDeadlines(): void {
     const { requestTimeout } = this.#config;
-    for (const asked of this.#asked.values()) {
-      if (asked.answers > 0 || asked.isCancelled) continue;
-      const late = this.#stage.awake - asked.at - requestTimeout;
-      assert(late <= 0, `${asked.id} is ${late} ms late`);
+    for (const request of this.#requests.values()) {
+      if (request.answers > 0 || request.isCancelled) continue;
+      const late = this.#scheduler.awakeMs - request.requestedAt -
+        requestTimeout;
+      assert(late <= 0, `${request.id} is ${late} ms late`);
     }
   }
 
   // The network
 
-  #later(line: Line, run: () => void): void {
-    const { now } = this.#stage;
+  #schedule(connection: ExaiConnection, run: () => void): void {
+    const { now } = this.#scheduler;
     const free = Math.max(0, this.#blockedUntil - now);
-    this.#stage.later(free + 1 + this.#stage.random() * 20, () => {
-      if (this.#blockedUntil > this.#stage.now) this.#later(line, run);
-      else run();
+    this.#scheduler.schedule(free + 1 + this.#scheduler.random() * 20, () => {
+      if (this.#blockedUntil > this.#scheduler.now) {
+        this.#schedule(connection, run);
+      } else run();
     });
   }
 
-  #dialed(epoch: number): void {
+  #dial(connectionId: number): void {
     const process = this.#process;
-    const line: Line = {
-      epoch,
+    const connection: ExaiConnection = {
+      connectionId,
       process,
       isOpen: true,
-      isGreeted: false,
-      isBlack: false,
+      hasHello: false,
+      isBlackholed: false,
       isZombie: false,
       isBusy: false,
-      held: [],
+      heldFrames: [],
     };
-    this.#lines.set(epoch, line);
-    assert(this.#lines.size <= LINKS, `${this.#lines.size} links`);
+    this.#connections.set(connectionId, connection);
+    assert(
+      this.#connections.size <= MAX_CONNECTIONS,
+      `${this.#connections.size} links`,
+    );
     if (!this.#isUp) {
-      return this.#stage.later(1, () => this.#closed(line, 0));
+      return this.#scheduler.schedule(
+        1,
+        () => this.#closeByDaemon(connection, 0),
+      );
     }
-    this.#later(line, () => {
-      if (line.isOpen && process === this.#process && this.#isUp) {
-        this.#do({ type: "open", epoch });
+    this.#schedule(connection, () => {
+      if (connection.isOpen && process === this.#process && this.#isUp) {
+        this.#handle({ type: "open", connectionId });
       }
     });
   }
 
-  #closed(line: Line, code: number): void {
-    if (!line.isOpen) return;
-    line.isOpen = false;
-    const { epoch } = line;
+  #closeByDaemon(connection: ExaiConnection, code: number): void {
+    if (!connection.isOpen) return;
+    connection.isOpen = false;
+    const { connectionId } = connection;
     const reason = `code ${code}`;
     const reached = code > 0;
-    this.#do({ type: "closed", epoch, code, reason, reached });
+    this.#handle({ type: "closed", connectionId, code, reason, reached });
   }
 
-  #say(line: Line, frame: Json): void {
+  #sendFromDaemon(connection: ExaiConnection, frame: Json): void {
     const isMore = frame.op === "call_tool_ack" ||
       frame.op === "progress" && !/duplicate/.test(frame.note);
-    if (!isMore) line.isBusy = false;
-    line.held.push(JSON.stringify(frame));
-    const { joinMs } = this.#manners;
+    if (!isMore) connection.isBusy = false;
+    connection.heldFrames.push(JSON.stringify(frame));
+    const { joinDelayMs } = this.#messageHabits;
     // Whoever waits for more has more to say.
-    if (!isMore || joinMs === 0) return this.#flush(line, frame);
-    this.#stage.later(joinMs, () => this.#flush(line, frame));
+    if (!isMore || joinDelayMs === 0) return this.#flush(connection, frame);
+    this.#scheduler.schedule(joinDelayMs, () => this.#flush(connection, frame));
   }
 
   /** What has waited goes out in one frame. */
-  #flush(line: Line, { op, request_id: id, outputs }: Json): void {
-    const { held } = line;
-    line.held = [];
-    if (!line.isOpen || line.isBlack || held.length === 0) return;
+  #flush(
+    connection: ExaiConnection,
+    { op, request_id: id, outputs }: Json,
+  ): void {
+    const { heldFrames } = connection;
+    connection.heldFrames = [];
+    if (
+      !connection.isOpen || connection.isBlackholed || heldFrames.length === 0
+    ) return;
     const isAnswer = op === "call_tool_res";
-    const isAnswers = held.length === 1 && isAnswer;
-    const text = this.#manners.frame(held, { isAnswers, id });
-    const asked = isAnswer ? this.#requests.get(id) : undefined;
-    this.#do({ type: "frame", epoch: line.epoch, text });
-    const isDue = asked !== undefined && !this.#stage.isAsleep &&
-      outputs !== undefined && !asked.isCancelled;
-    assert(!isDue || asked.answers > 0, `${asked?.id} has nothing of ${text}`);
+    const isAnswers = heldFrames.length === 1 && isAnswer;
+    const text = this.#messageHabits.joinIntoFrame(heldFrames, {
+      isAnswers,
+      id,
+    });
+    const request = isAnswer ? this.#requestsByDaemonId.get(id) : undefined;
+    this.#handle({
+      type: "frame",
+      connectionId: connection.connectionId,
+      text,
+    });
+    const isDue = request !== undefined && !this.#scheduler.isSuspended &&
+      outputs !== undefined && !request.isCancelled;
+    assert(
+      !isDue || request.answers > 0,
+      `${request?.id} has nothing of ${text}`,
+    );
   }
 
   // The daemon
 
-  #mischief(): void {
-    const stage = this.#stage;
-    const lines = [...this.#lines.values()].filter(({ isOpen }) => isOpen);
-    const pranks = [
+  #injectFault(): void {
+    const scheduler = this.#scheduler;
+    const connections = [...this.#connections.values()].filter(({ isOpen }) =>
+      isOpen
+    );
+    const faults = [
       "die",
       "die",
       "close",
@@ -350,125 +387,158 @@ class ExaiWorld {
       "capacity",
       "sleep",
     ] as const;
-    switch (stage.pick(pranks)) {
+    switch (scheduler.pick(faults)) {
       case "sleep":
-        return this.#sleep();
+        return this.#suspend();
       case "die":
         this.#isUp = false;
         this.#process++;
-        this.#known = new Map();
+        this.#responsesById = new Map();
         this.#blockedUntil = 0;
-        this.#running = 0;
+        this.#runningCount = 0;
         this.#tally.restarts++;
-        for (const line of lines) {
-          if (!line.isBlack) this.#closed(line, 1006);
+        for (const connection of connections) {
+          if (!connection.isBlackholed) this.#closeByDaemon(connection, 1006);
         }
-        stage.later(stage.random() * stage.pick([100, 5_000, 20_000]), () => {
-          if (!this.#isUp) this.#startedAt = stage.now;
-          this.#isUp = true;
-        });
+        scheduler.schedule(
+          scheduler.random() * scheduler.pick([100, 5_000, 20_000]),
+          () => {
+            if (!this.#isUp) this.#startedAt = scheduler.now;
+            this.#isUp = true;
+          },
+        );
         return;
       case "close":
-        if (lines.length > 0) this.#closed(stage.pick(lines), 1006);
+        if (connections.length > 0) {
+          this.#closeByDaemon(scheduler.pick(connections), 1006);
+        }
         return;
       case "black":
-        if (lines.length > 0) stage.pick(lines).isBlack = true;
+        if (connections.length > 0) {
+          scheduler.pick(connections).isBlackholed = true;
+        }
         return;
       case "capacity":
-        this.#capacity = stage.pick([1, 24]);
+        this.#capacity = scheduler.pick([1, 24]);
     }
   }
 
-  #sent(epoch: number, frame: Json): void {
-    const line = this.#lines.get(epoch)!;
-    if (!line.isOpen) return; // what it slept through, it cannot know
-    if (frame.op !== "hello") assert(line.isGreeted, "hello comes first");
-    assertEquals(line.isBusy, false, "one frame at a time");
-    line.isBusy = true;
-    if (line.isBlack || line.isZombie) return;
-    this.#later(line, () => {
-      const isThere = this.#isUp && line.process === this.#process;
-      if (isThere && !line.isBlack) this.#take(line, frame);
+  #sendToDaemon(connectionId: number, frame: Json): void {
+    const connection = this.#connections.get(connectionId)!;
+    if (!connection.isOpen) return; // what it slept through, it cannot know
+    if (frame.op !== "hello") assert(connection.hasHello, "hello comes first");
+    assertEquals(connection.isBusy, false, "one frame at a time");
+    connection.isBusy = true;
+    if (connection.isBlackholed || connection.isZombie) return;
+    this.#schedule(connection, () => {
+      const isThere = this.#isUp && connection.process === this.#process;
+      if (isThere && !connection.isBlackholed) {
+        this.#receiveAtDaemon(connection, frame);
+      }
     });
   }
 
-  #take(line: Line, frame: Json): void {
-    const stage = this.#stage;
+  #receiveAtDaemon(connection: ExaiConnection, frame: Json): void {
+    const scheduler = this.#scheduler;
     switch (frame.op) {
       case "hello": {
-        line.isGreeted = true;
-        const session_id = this.#isFirst ? "theirs" : frame.session_id;
-        return this.#say(line, { op: "hello_ack", ok: true, session_id });
+        connection.hasHello = true;
+        const session_id = this.#isFirstRevision ? "theirs" : frame.session_id;
+        return this.#sendFromDaemon(connection, {
+          op: "hello_ack",
+          ok: true,
+          session_id,
+        });
       }
       case "health": {
-        if (!this.#isFirst) return this.#say(line, { error: { code: "NO" } });
-        const seconds = Math.floor((stage.now - this.#startedAt) / 1000);
+        if (!this.#isFirstRevision) {
+          return this.#sendFromDaemon(connection, { error: { code: "NO" } });
+        }
+        const seconds = Math.floor((scheduler.now - this.#startedAt) / 1000);
         const [minutes, rest] = [Math.floor(seconds / 60), seconds % 60];
         const uptime_human = `0:${`${minutes}`.padStart(2, "0")}:${
           `${rest}`.padStart(2, "0")
         }`;
-        const health = { uptime_human, t: 1_000 + stage.now / 1000 };
-        return this.#say(line, { op: "health_res", ok: true, health });
+        const health = { uptime_human, t: 1_000 + scheduler.now / 1000 };
+        return this.#sendFromDaemon(connection, {
+          op: "health_res",
+          ok: true,
+          health,
+        });
       }
       case "list_tools":
-        return this.#say(line, { op: "list_tools_res", tools: [] });
+        return this.#sendFromDaemon(connection, {
+          op: "list_tools_res",
+          tools: [],
+        });
       case "call_tool":
-        return this.#call(line, frame);
+        return this.#startCall(connection, frame);
       default:
         throw new Error(`The daemon knows no op ${frame.op}`);
     }
   }
 
-  #call(line: Line, { request_id, name, arguments: input }: Json): void {
-    const known = this.#known.get(request_id);
+  #startCall(
+    connection: ExaiConnection,
+    { request_id, name, arguments: input }: Json,
+  ): void {
+    const known = this.#responsesById.get(request_id);
     if (known !== undefined) {
       this.#tally.polls++;
       const note = "duplicate request; still processing";
-      return this.#say(
-        line,
+      return this.#sendFromDaemon(
+        connection,
         known === "running" ? { op: "progress", request_id, note } : known,
       );
     }
-    this.#known.set(request_id, "running");
-    this.#requests.set(request_id, this.#asked.get(input.id)!);
-    if (this.#running >= this.#capacity) {
+    this.#responsesById.set(request_id, "running");
+    this.#requestsByDaemonId.set(request_id, this.#requests.get(input.id)!);
+    if (this.#runningCount >= this.#capacity) {
       const error = { code: "OVER_CAPACITY", message: "full", retry_after: 1 };
-      return this.#say(line, { op: "call_tool_res", request_id, error });
+      return this.#sendFromDaemon(connection, {
+        op: "call_tool_res",
+        request_id,
+        error,
+      });
     }
-    this.#running++;
+    this.#runningCount++;
     this.#tally.executions++;
-    const asked = this.#asked.get(input.id)!;
-    assertEquals(++asked.executions, 1, `executions of ${input.id}`);
-    if (this.#stage.chance(0.5)) {
+    const request = this.#requests.get(input.id)!;
+    assertEquals(++request.executions, 1, `executions of ${input.id}`);
+    if (this.#scheduler.chance(0.5)) {
       const note = "accepted, awaiting capacity";
-      this.#say(line, { op: "progress", request_id, note });
-      this.#say(line, { op: "call_tool_ack", request_id, timeout: 67 });
+      this.#sendFromDaemon(connection, { op: "progress", request_id, note });
+      this.#sendFromDaemon(connection, {
+        op: "call_tool_ack",
+        request_id,
+        timeout: 67,
+      });
     }
     const process = this.#process;
     const ms = DURATION_MS[name]!;
-    if (name === "block") this.#blockedUntil = this.#stage.now + ms;
-    this.#stage.later(
+    if (name === "block") this.#blockedUntil = this.#scheduler.now + ms;
+    this.#scheduler.schedule(
       ms,
-      () => this.#done(line, request_id, input, process, name),
+      () => this.#completeCall(connection, request_id, input, process, name),
     );
   }
 
-  #done(
-    line: Line,
+  #completeCall(
+    connection: ExaiConnection,
     request_id: string,
     input: Json,
     process: number,
     name: string,
   ): void {
     if (process !== this.#process || !this.#isUp) return;
-    this.#running--;
+    this.#runningCount--;
     if (name === "zombie") {
-      line.isZombie = true;
-      return this.#say(line, { op: "progress", request_id });
+      connection.isZombie = true;
+      return this.#sendFromDaemon(connection, { op: "progress", request_id });
     }
     const outputs = [{ type: "text", text: `result of ${input.id}` }];
     const answer = { op: "call_tool_res", request_id, outputs };
-    this.#known.set(request_id, answer);
-    this.#say(line, answer);
+    this.#responsesById.set(request_id, answer);
+    this.#sendFromDaemon(connection, answer);
   }
 }

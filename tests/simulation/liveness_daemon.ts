@@ -5,12 +5,12 @@
  * @module
  */
 
-import { DISCOVERED } from "../helpers/session/cold_start_driver.ts";
+import { DISCOVER_RESULT } from "../helpers/session/cold_start_driver.ts";
 import type { Json } from "../helpers/session/session_driver.ts";
-import type { Stage } from "./clock_and_random.ts";
+import type { Scheduler } from "./scheduler.ts";
 
 /** How a daemon serves what comes on its connections. */
-export const SERVING = [
+export const SERVING_MODES = [
   "concurrent",
   // One thing at a time on a connection, or in all.
   "serial",
@@ -23,64 +23,64 @@ export const SERVING = [
   // Pings are answered during a call for some seconds, then the connection stands still.
   "phases",
 ] as const;
-export type Serving = typeof SERVING[number];
+export type ServingMode = typeof SERVING_MODES[number];
 
 /** What a daemon does about a second connection. */
-export const KEEPING = [
+export const SECOND_CONNECTION_POLICIES = [
   ...["many", "closes the old one", "refuses the new one"],
   ...["ignores the new one", "answers the newest only"],
 ] as const;
-export type Keeping = typeof KEEPING[number];
+export type SecondConnectionPolicy = typeof SECOND_CONNECTION_POLICIES[number];
 
 /** Everything that is particular to a daemon. */
-export interface Habits {
-  readonly serving: Serving;
-  readonly keeping: Keeping;
+export interface DaemonBehavior {
+  readonly serving: ServingMode;
+  readonly secondConnection: SecondConnectionPolicy;
   /** With which code it closes what it does not keep. */
-  readonly code: number;
+  readonly closeCode: number;
   /** How long the old connection lives on, and whether it is served meanwhile. */
-  readonly closesAfter: number;
-  readonly servesMeanwhile: "served" | "deaf";
+  readonly closeDelayMs: number;
+  readonly untilClosed: "served" | "deaf";
   /** A newcomer counts when its WebSocket opens, or when it speaks. */
-  readonly counts: "open" | "first frame";
+  readonly countsFrom: "open" | "first frame";
   /** What becomes of a call that is cancelled. */
-  readonly cancelled: "answered" | "stopped" | "worked on";
+  readonly onCancel: "answered" | "stopped" | "worked on";
   /** Pings that are not answered during a call are answered after it, or never. */
   readonly latePings: "after" | "never";
   /** How long a connection answers during a call, and then stands still: at most, in milliseconds. */
-  readonly answersMs: number;
-  readonly blocksMs: number;
+  readonly maxRespondingMs: number;
+  readonly maxBlockingMs: number;
 }
 
 /** What a plain daemon does. */
-export const PLAIN: Habits = {
+export const DEFAULT_BEHAVIOR: DaemonBehavior = {
   serving: "concurrent",
-  keeping: "many",
-  code: 1000,
-  closesAfter: 0,
-  servesMeanwhile: "served",
-  counts: "open",
-  cancelled: "stopped",
+  secondConnection: "many",
+  closeCode: 1000,
+  closeDelayMs: 0,
+  untilClosed: "served",
+  countsFrom: "open",
+  onCancel: "stopped",
   latePings: "never",
-  answersMs: 3_000,
-  blocksMs: 9_000,
+  maxRespondingMs: 3_000,
+  maxBlockingMs: 9_000,
 };
 
 /** What the daemon does to its connections. It is never called back at once. */
-export interface Wire {
-  opened(epoch: number): void;
-  say(epoch: number, message: Json): void;
-  close(epoch: number, code: number): void;
+export interface DaemonHooks {
+  onOpen(connectionId: number): void;
+  send(connectionId: number, message: Json): void;
+  close(connectionId: number, code: number): void;
   /** A call begins. */
-  begun(id: unknown): void;
+  onCallStart(id: unknown): void;
   /** A connection loses its place to a newer one. */
-  displaced(epoch: number, by: number): void;
+  onDisplaced(connectionId: number, by: number): void;
 }
 
 interface Job {
   readonly peer: Peer;
   readonly message: Json;
-  isSilent: boolean;
+  needsNoResponse: boolean;
 }
 
 /** Does one thing at a time. */
@@ -88,25 +88,25 @@ interface Worker {
   queue: Job[];
   current: Job | undefined;
   /** Changes when what is going on is not to go on. */
-  turn: number;
+  generation: number;
 }
 
 /** A connection, as the daemon sees it. */
 interface Peer {
-  readonly epoch: number;
+  readonly connectionId: number;
   readonly worker: Worker;
-  isPlaced: boolean;
+  isAdmitted: boolean;
   isClosed: boolean;
-  isDeaf: boolean;
+  isIgnored: boolean;
   /** Calls that run. */
-  readonly running: Set<Job>;
+  readonly runningCalls: Set<Job>;
   /** What waits until the connection moves again; `undefined` while it moves. */
-  blocked: (() => void)[] | undefined;
+  blockedActions: (() => void)[] | undefined;
   latePings: Json[];
 }
 
 /** A daemon reads a ping, and for so long whatever comes with it, before it answers. */
-const TOGETHER_MS = 5;
+const PING_DELAY_MS = 5;
 
 const TOOLS = [
   {
@@ -119,92 +119,100 @@ const TOOLS = [
 
 /** One process, which lives as long as the world. */
 export class LivenessDaemon {
-  readonly #stage: Stage;
-  readonly #habits: Habits;
-  readonly #wire: Wire;
+  readonly #scheduler: Scheduler;
+  readonly #behavior: DaemonBehavior;
+  readonly #hooks: DaemonHooks;
   readonly #peers = new Map<number, Peer>();
-  readonly #whole: Worker = worker();
+  readonly #sharedWorker: Worker = newWorker();
   /** What happens when the process goes on; `undefined` while it does. */
-  #stalled: (() => void)[] | undefined;
+  #suspendedActions: (() => void)[] | undefined;
 
-  constructor(stage: Stage, habits: Habits, wire: Wire) {
-    this.#stage = stage;
-    this.#habits = habits;
-    this.#wire = wire;
+  constructor(
+    scheduler: Scheduler,
+    behavior: DaemonBehavior,
+    hooks: DaemonHooks,
+  ) {
+    this.#scheduler = scheduler;
+    this.#behavior = behavior;
+    this.#hooks = hooks;
   }
 
   /** Whether it is at a call, or has one in a queue. */
   get isBusy(): boolean {
-    if (this.#whole.current !== undefined) return true;
+    if (this.#sharedWorker.current !== undefined) return true;
     return [...this.#peers.values()].some((it) => isBusy(it));
   }
 
   /** Whether it will never speak on a connection again, although that lives. */
-  isDeafOn(epoch: number): boolean {
-    return this.#peers.get(epoch)?.isDeaf ?? false;
+  isIgnoring(connectionId: number): boolean {
+    return this.#peers.get(connectionId)?.isIgnored ?? false;
   }
 
   /** The whole process stands still for a while; then all goes on in order. */
-  stall(ms: number): void {
-    if (this.#stalled !== undefined) return;
-    const stalled: (() => void)[] = this.#stalled = [];
-    this.#stage.later(ms, () => {
-      this.#stalled = undefined;
-      for (const run of stalled) run();
+  suspend(ms: number): void {
+    if (this.#suspendedActions !== undefined) return;
+    const suspendedActions: (() => void)[] = this.#suspendedActions = [];
+    this.#scheduler.schedule(ms, () => {
+      this.#suspendedActions = undefined;
+      for (const run of suspendedActions) run();
     });
   }
 
   /** A connection is dialed. */
-  accept(epoch: number): void {
-    this.#do(() => {
-      const isWhole = this.#habits.serving === "serial as a whole";
+  accept(connectionId: number): void {
+    this.#whenRunning(() => {
+      const isWhole = this.#behavior.serving === "serial as a whole";
       const peer: Peer = {
-        ...{ epoch, worker: isWhole ? this.#whole : worker() },
-        ...{ isPlaced: false, isClosed: false, isDeaf: false },
-        ...{ running: new Set<Job>(), blocked: undefined, latePings: [] },
+        ...{ connectionId, worker: isWhole ? this.#sharedWorker : newWorker() },
+        ...{ isAdmitted: false, isClosed: false, isIgnored: false },
+        ...{
+          runningCalls: new Set<Job>(),
+          blockedActions: undefined,
+          latePings: [],
+        },
       };
-      this.#peers.set(epoch, peer);
-      this.#wire.opened(epoch);
-      if (this.#habits.counts === "open") this.#place(peer);
+      this.#peers.set(connectionId, peer);
+      this.#hooks.onOpen(connectionId);
+      if (this.#behavior.countsFrom === "open") this.#admit(peer);
     });
   }
 
   /** A connection is gone, and the daemon has noticed. */
-  gone(epoch: number): void {
-    this.#do(() => this.#drop(this.#peers.get(epoch)));
+  connectionLost(connectionId: number): void {
+    this.#whenRunning(() => this.#drop(this.#peers.get(connectionId)));
   }
 
-  receive(epoch: number, message: Json): void {
-    this.#do(() => {
-      const peer = this.#peers.get(epoch);
+  receive(connectionId: number, message: Json): void {
+    this.#whenRunning(() => {
+      const peer = this.#peers.get(connectionId);
       if (peer === undefined || peer.isClosed) return;
-      if (!peer.isPlaced) this.#place(peer);
-      this.#through(peer, () => this.#read(peer, message));
+      if (!peer.isAdmitted) this.#admit(peer);
+      this.#whenUnblocked(peer, () => this.#handleMessage(peer, message));
     });
   }
 
   /** Does something now, or when the process goes on. */
-  #do(run: () => void): void {
-    if (this.#stalled === undefined) run();
-    else this.#stalled.push(run);
+  #whenRunning(run: () => void): void {
+    if (this.#suspendedActions === undefined) run();
+    else this.#suspendedActions.push(run);
   }
 
-  #later(ms: number, run: () => void): void {
+  #schedule(ms: number, run: () => void): void {
     if (ms === 0) run();
-    else this.#stage.later(ms, () => this.#do(run));
+    else this.#scheduler.schedule(ms, () => this.#whenRunning(run));
   }
 
   /** Does something on a connection now, or when that moves again. */
-  #through(peer: Peer, run: () => void): void {
-    if (peer.isClosed || peer.isDeaf) return;
-    if (peer.blocked === undefined) run();
-    else peer.blocked.push(run);
+  #whenUnblocked(peer: Peer, run: () => void): void {
+    if (peer.isClosed || peer.isIgnored) return;
+    if (peer.blockedActions === undefined) run();
+    else peer.blockedActions.push(run);
   }
 
   #drop(peer: Peer | undefined): void {
     if (peer === undefined || peer.isClosed) return;
     peer.isClosed = true;
-    this.#peers.delete(peer.epoch);
+    this.#peers.delete(peer.connectionId);
     // What it is at goes on, and is answered to nobody.
     peer.worker.queue = peer.worker.queue.filter((job) => job.peer !== peer);
   }
@@ -212,190 +220,196 @@ export class LivenessDaemon {
   #close(peer: Peer): void {
     if (peer.isClosed) return;
     this.#drop(peer);
-    this.#wire.close(peer.epoch, this.#habits.code);
+    this.#hooks.close(peer.connectionId, this.#behavior.closeCode);
   }
 
   /** A newcomer has its place, or has none. */
-  #place(peer: Peer): void {
-    peer.isPlaced = true;
+  #admit(peer: Peer): void {
+    peer.isAdmitted = true;
     const others = [...this.#peers.values()].filter((it) =>
-      it !== peer && it.isPlaced
+      it !== peer && it.isAdmitted
     );
     if (others.length === 0) return;
-    const { keeping, closesAfter, servesMeanwhile } = this.#habits;
-    switch (keeping) {
+    const { secondConnection, closeDelayMs, untilClosed } = this.#behavior;
+    switch (secondConnection) {
       case "many":
         return;
       case "refuses the new one":
         return this.#close(peer);
       case "ignores the new one":
-        peer.isDeaf = true;
+        peer.isIgnored = true;
         return;
       case "answers the newest only":
       case "closes the old one":
         for (const it of others) {
-          if (it.isDeaf) continue;
-          this.#wire.displaced(it.epoch, peer.epoch);
-          const isClosing = keeping === "closes the old one";
-          it.isDeaf = !isClosing || servesMeanwhile === "deaf";
-          if (isClosing) this.#later(closesAfter, () => this.#close(it));
+          if (it.isIgnored) continue;
+          this.#hooks.onDisplaced(it.connectionId, peer.connectionId);
+          const isClosing = secondConnection === "closes the old one";
+          it.isIgnored = !isClosing || untilClosed === "deaf";
+          if (isClosing) this.#schedule(closeDelayMs, () => this.#close(it));
         }
     }
   }
 
-  #read(peer: Peer, message: Json): void {
+  #handleMessage(peer: Peer, message: Json): void {
     const { method, id, params } = message;
     // What the client answers.
     if (method === undefined) return;
     if (method === "notifications/cancelled") {
       return this.#cancel(peer, params.requestId);
     }
-    const isPing = id !== undefined && isSign(method);
-    const { serving, latePings } = this.#habits;
-    const job: Job = { peer, message, isSilent: id === undefined };
+    const isPing = id !== undefined && isProbeMethod(method);
+    const { serving, latePings } = this.#behavior;
+    const job: Job = { peer, message, needsNoResponse: id === undefined };
     switch (serving) {
       case "serial":
       case "serial as a whole":
       case "late pong":
         peer.worker.queue.push(job);
-        if (serving === "late pong") this.#together(peer.worker, job);
-        return this.#next(peer.worker);
+        if (serving === "late pong") {
+          this.#startCallBeforePong(peer.worker, job);
+        }
+        return this.#runQueue(peer.worker);
       case "never answers pings":
-        return isPing ? undefined : this.#run(job);
+        return isPing ? undefined : this.#runConcurrently(job);
       case "mute during calls":
-        if (!isPing || peer.running.size === 0) return this.#run(job);
+        if (!isPing || peer.runningCalls.size === 0) {
+          return this.#runConcurrently(job);
+        }
         if (latePings === "after") peer.latePings.push(message);
         return;
       case "phases":
-        this.#run(job);
-        if (peer.running.size === 1 && peer.running.has(job)) {
-          this.#phase(peer);
+        this.#runConcurrently(job);
+        if (peer.runningCalls.size === 1 && peer.runningCalls.has(job)) {
+          this.#alternatePhases(peer);
         }
         return;
       case "concurrent":
-        return this.#run(job);
+        return this.#runConcurrently(job);
     }
   }
 
   /** A call that came with a ping begins before the pong goes out. */
-  #together(worker: Worker, { message }: Job): void {
+  #startCallBeforePong(worker: Worker, { message }: Job): void {
     const { current } = worker;
-    if (!isCall(message) || current === undefined) return;
-    if (!isSign(current.message.method)) return;
-    worker.turn++;
+    if (!isToolCall(message) || current === undefined) return;
+    if (!isProbeMethod(current.message.method)) return;
+    worker.generation++;
     worker.current = undefined;
     worker.queue = [...worker.queue.splice(-1), current, ...worker.queue];
   }
 
   /** One thing at a time. */
-  #next(worker: Worker): void {
+  #runQueue(worker: Worker): void {
     while (worker.current === undefined) {
-      const job = this.#take(worker);
+      const job = this.#takeJob(worker);
       if (job === undefined) return;
       const { message, peer } = job;
       worker.current = job;
-      const turn = ++worker.turn;
-      if (isCall(message)) this.#wire.begun(message.id);
-      const isLate = this.#habits.serving === "late pong" &&
-        isSign(message.method);
-      this.#later(isLate ? TOGETHER_MS : msOf(message), () => {
-        if (worker.turn !== turn) return;
+      const turn = ++worker.generation;
+      if (isToolCall(message)) this.#hooks.onCallStart(message.id);
+      const isLate = this.#behavior.serving === "late pong" &&
+        isProbeMethod(message.method);
+      this.#schedule(isLate ? PING_DELAY_MS : durationOf(message), () => {
+        if (worker.generation !== turn) return;
         worker.current = undefined;
-        if (!job.isSilent) this.#answer(peer, message);
-        this.#next(worker);
+        if (!job.needsNoResponse) this.#respond(peer, message);
+        this.#runQueue(worker);
       });
     }
   }
 
   /** What is to be done next: a call before the pings that were read with it. */
-  #take(worker: Worker): Job | undefined {
+  #takeJob(worker: Worker): Job | undefined {
     const { queue } = worker;
-    if (this.#habits.serving !== "late pong") return queue.shift();
-    const at = queue.findIndex(({ message }) => !isSign(message.method));
-    const isFirst = at > 0 && isCall(queue[at]!.message);
+    if (this.#behavior.serving !== "late pong") return queue.shift();
+    const at = queue.findIndex(({ message }) => !isProbeMethod(message.method));
+    const isFirst = at > 0 && isToolCall(queue[at]!.message);
     return isFirst ? queue.splice(at, 1)[0] : queue.shift();
   }
 
   /** Everything at once. */
-  #run(job: Job): void {
+  #runConcurrently(job: Job): void {
     const { peer, message } = job;
-    if (!isCall(message)) {
-      if (!job.isSilent) this.#answer(peer, message);
+    if (!isToolCall(message)) {
+      if (!job.needsNoResponse) this.#respond(peer, message);
       return;
     }
-    this.#wire.begun(message.id);
-    peer.running.add(job);
-    this.#later(msOf(message), () => this.#done(job));
+    this.#hooks.onCallStart(message.id);
+    peer.runningCalls.add(job);
+    this.#schedule(durationOf(message), () => this.#complete(job));
   }
 
-  #done(job: Job): void {
+  #complete(job: Job): void {
     const { peer, message } = job;
-    if (!peer.running.delete(job)) return;
-    if (!job.isSilent) this.#answer(peer, message);
-    if (peer.running.size > 0) return;
-    for (const ping of peer.latePings) this.#answer(peer, ping);
+    if (!peer.runningCalls.delete(job)) return;
+    if (!job.needsNoResponse) this.#respond(peer, message);
+    if (peer.runningCalls.size > 0) return;
+    for (const ping of peer.latePings) this.#respond(peer, ping);
     peer.latePings = [];
   }
 
   /** The connection moves for a while, and then stands still for a while, as long as calls run. */
-  #phase(peer: Peer): void {
-    const { random } = this.#stage;
-    const { answersMs, blocksMs } = this.#habits;
-    this.#later(1 + random() * answersMs, () => {
-      if (peer.running.size === 0 || peer.blocked !== undefined) return;
-      const blocked: (() => void)[] = peer.blocked = [];
-      this.#later(1 + random() * (blocksMs - 1), () => {
-        peer.blocked = undefined;
+  #alternatePhases(peer: Peer): void {
+    const { random } = this.#scheduler;
+    const { maxRespondingMs, maxBlockingMs } = this.#behavior;
+    this.#schedule(1 + random() * maxRespondingMs, () => {
+      if (peer.runningCalls.size === 0 || peer.blockedActions !== undefined) {
+        return;
+      }
+      const blocked: (() => void)[] = peer.blockedActions = [];
+      this.#schedule(1 + random() * (maxBlockingMs - 1), () => {
+        peer.blockedActions = undefined;
         for (const run of blocked) run();
-        if (peer.running.size > 0) this.#phase(peer);
+        if (peer.runningCalls.size > 0) this.#alternatePhases(peer);
       });
     });
   }
 
-  #cancel({ worker, running }: Peer, id: unknown): void {
-    const { cancelled } = this.#habits;
-    const jobs = [...worker.queue, ...running];
+  #cancel({ worker, runningCalls }: Peer, id: unknown): void {
+    const { onCancel } = this.#behavior;
+    const jobs = [...worker.queue, ...runningCalls];
     if (worker.current !== undefined) jobs.push(worker.current);
     const job = jobs.find(({ message }) => message.id === id);
-    if (job === undefined || cancelled === "answered") return;
-    job.isSilent = true;
-    if (cancelled === "worked on") return;
-    this.#done(job);
+    if (job === undefined || onCancel === "answered") return;
+    job.needsNoResponse = true;
+    if (onCancel === "worked on") return;
+    this.#complete(job);
     worker.queue = worker.queue.filter((it) => it !== job);
     if (worker.current !== job) return;
-    worker.turn++;
+    worker.generation++;
     worker.current = undefined;
-    this.#next(worker);
+    this.#runQueue(worker);
   }
 
-  #answer(peer: Peer, { id, method, params }: Json): void {
+  #respond(peer: Peer, { id, method, params }: Json): void {
     const result = resultOf(id, method, params);
-    this.#through(peer, () => {
-      this.#wire.say(peer.epoch, { jsonrpc: "2.0", id, result });
+    this.#whenUnblocked(peer, () => {
+      this.#hooks.send(peer.connectionId, { jsonrpc: "2.0", id, result });
     });
   }
 }
 
 /** Whether a request is one that says only whether the daemon lives. */
-export function isSign(method: string | undefined): boolean {
+export function isProbeMethod(method: string | undefined): boolean {
   return method === "ping" || method === "server/discover";
 }
 
-function isCall({ method }: Json): boolean {
+function isToolCall({ method }: Json): boolean {
   return method === "tools/call";
 }
 
 /** How long the daemon is at a message. */
-function msOf({ params }: Json): number {
+function durationOf({ params }: Json): number {
   return params?.ms ?? 0;
 }
 
-function worker(): Worker {
-  return { queue: [], current: undefined, turn: 0 };
+function newWorker(): Worker {
+  return { queue: [], current: undefined, generation: 0 };
 }
 
-function isBusy({ worker, running }: Peer): boolean {
-  return worker.current !== undefined || running.size > 0;
+function isBusy({ worker, runningCalls }: Peer): boolean {
+  return worker.current !== undefined || runningCalls.size > 0;
 }
 
 function resultOf(id: unknown, method: string, params: Json): Json {
@@ -407,7 +421,7 @@ function resultOf(id: unknown, method: string, params: Json): Json {
         serverInfo: { name: "world", version: "1" },
       };
     case "server/discover":
-      return DISCOVERED;
+      return DISCOVER_RESULT;
     case "tools/list":
       return { tools: TOOLS };
     case "tools/call":

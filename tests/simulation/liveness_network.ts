@@ -5,11 +5,15 @@
  * @module
  */
 
-import { isDead, type Line, type Way } from "./liveness_invariants.ts";
-import type { Stage } from "./clock_and_random.ts";
+import {
+  isDead,
+  type LivenessConnection,
+  type NetworkDirection,
+} from "./liveness_invariants.ts";
+import type { Scheduler } from "./scheduler.ts";
 
 /** How long things take, in milliseconds. */
-export interface Pace {
+export interface NetworkTiming {
   /** One way, and how much chance adds to that. */
   readonly lagMs: number;
   readonly jitterMs: number;
@@ -17,21 +21,21 @@ export interface Pace {
 }
 
 /** How long after the network is back what was sent arrives at most, and what was dialed. */
-const RESENT_MS = 500;
-const REDIALED_MS = 1_000;
+const MAX_RESEND_DELAY_MS = 500;
+const MAX_REDIAL_DELAY_MS = 1_000;
 
 /** Carries what goes to and fro. */
-export class LivenessNet {
-  readonly #stage: Stage;
-  readonly #pace: Pace;
-  readonly #lines = new Set<Line>();
+export class SimulatedNetwork {
+  readonly #scheduler: Scheduler;
+  readonly #timing: NetworkTiming;
+  readonly #connections = new Set<LivenessConnection>();
   /** What was dialed while the network is gone. */
-  #hanging: (() => void)[] = [];
+  #pendingDials: (() => void)[] = [];
   #isCut = false;
 
-  constructor(stage: Stage, pace: Pace) {
-    this.#stage = stage;
-    this.#pace = pace;
+  constructor(scheduler: Scheduler, timing: NetworkTiming) {
+    this.#scheduler = scheduler;
+    this.#timing = timing;
   }
 
   /** Whether the network is gone. */
@@ -40,59 +44,75 @@ export class LivenessNet {
   }
 
   /** A connection is dialed, and may arrive. */
-  dial(line: Line, arrive: () => void): void {
-    this.#lines.add(line);
-    this.#stage.later(this.#pace.dialMs, () => this.#arrive(line, arrive));
+  dial(connection: LivenessConnection, arrive: () => void): void {
+    this.#connections.add(connection);
+    this.#scheduler.schedule(
+      this.#timing.dialMs,
+      () => this.#arrive(connection, arrive),
+    );
   }
 
-  #arrive(line: Line, arrive: () => void): void {
-    if (line.leftAt !== undefined || isDead(line)) return;
+  #arrive(connection: LivenessConnection, arrive: () => void): void {
+    if (connection.closedByProxyAt !== undefined || isDead(connection)) return;
     if (!this.#isCut) return arrive();
-    this.#hanging.push(() => this.#arrive(line, arrive));
+    this.#pendingDials.push(() => this.#arrive(connection, arrive));
   }
 
   /** The network is gone for a while; what was sent arrives after that. */
   cut(ms: number, back: () => void): void {
     this.#isCut = true;
-    const stage = this.#stage;
-    stage.later(ms, () => {
+    const scheduler = this.#scheduler;
+    scheduler.schedule(ms, () => {
       this.#isCut = false;
       back();
-      for (const line of this.#lines) {
-        for (const way of [line.up, line.down]) {
-          stage.later(stage.random() * RESENT_MS, () => this.#pump(line, way));
+      for (const connection of this.#connections) {
+        for (const direction of [connection.up, connection.down]) {
+          scheduler.schedule(
+            scheduler.random() * MAX_RESEND_DELAY_MS,
+            () => this.#deliver(connection, direction),
+          );
         }
       }
-      const hanging = this.#hanging;
-      this.#hanging = [];
+      const hanging = this.#pendingDials;
+      this.#pendingDials = [];
       for (const run of hanging) {
-        stage.later(stage.random() * REDIALED_MS, run);
+        scheduler.schedule(scheduler.random() * MAX_REDIAL_DELAY_MS, run);
       }
     });
   }
 
   /** The program is awake again, and reads what came meanwhile. */
-  wake(): void {
-    for (const line of this.#lines) this.#pump(line, line.down);
+  resume(): void {
+    for (const connection of this.#connections) {
+      this.#deliver(connection, connection.down);
+    }
   }
 
   /** Something goes one way on a connection, and happens when it arrives. */
-  carry(line: Line, way: Way, run: () => void): void {
-    const { now, random } = this.#stage;
-    const { lagMs, jitterMs } = this.#pace;
-    const at = Math.max(way.lastAt, now + lagMs + random() * jitterMs);
-    way.lastAt = at;
-    way.queue.push({ at, run });
-    this.#stage.later(at - now, () => this.#pump(line, way));
+  send(
+    connection: LivenessConnection,
+    direction: NetworkDirection,
+    run: () => void,
+  ): void {
+    const { now, random } = this.#scheduler;
+    const { lagMs, jitterMs } = this.#timing;
+    const at = Math.max(direction.lastAt, now + lagMs + random() * jitterMs);
+    direction.lastAt = at;
+    direction.queue.push({ at, run });
+    this.#scheduler.schedule(
+      at - now,
+      () => this.#deliver(connection, direction),
+    );
   }
 
-  #pump(line: Line, way: Way): void {
+  #deliver(connection: LivenessConnection, direction: NetworkDirection): void {
     for (;;) {
-      const [head] = way.queue;
-      const isHeld = this.#isCut || way === line.down && this.#stage.isAsleep;
-      if (head === undefined || isHeld || head.at > this.#stage.now) return;
-      way.queue.shift();
-      if (!way.isDead) head.run();
+      const [head] = direction.queue;
+      const isHeld = this.#isCut ||
+        direction === connection.down && this.#scheduler.isSuspended;
+      if (head === undefined || isHeld || head.at > this.#scheduler.now) return;
+      direction.queue.shift();
+      if (!direction.isDead) head.run();
     }
   }
 }

@@ -4,22 +4,22 @@
  */
 
 import { assertEquals } from "../helpers/assert.ts";
-import { Manners } from "./message_habits.ts";
-import type { Outcome } from "./liveness_invariants.ts";
-import { type Habits, PLAIN } from "./liveness_daemon.ts";
-import { LivenessRig } from "./liveness_session.ts";
+import { MessageHabits } from "./message_habits.ts";
+import type { RequestOutcome } from "./liveness_invariants.ts";
+import { type DaemonBehavior, DEFAULT_BEHAVIOR } from "./liveness_daemon.ts";
+import { LivenessSession } from "./liveness_session.ts";
 import { test } from "../helpers/no_permissions.ts";
-import { DEFAULTS } from "../helpers/session/session_driver.ts";
-import { Stage } from "./clock_and_random.ts";
+import { DEFAULT_CONFIG } from "../helpers/session/session_driver.ts";
+import { Scheduler } from "./scheduler.ts";
 
 /** How long the calls take, and how long the client waits for them. */
 const CALLS_MS = [1_000, 12_000, 40_000, 130_000];
-const PATIENCE_MS = 200_000;
+const CLIENT_TIMEOUT_MS = 200_000;
 
 /** When the connection freezes. */
-type Freezes = "never" | "during" | "before";
+type FreezeTime = "never" | "during" | "before";
 
-interface Row extends Partial<Habits> {
+interface Row extends Partial<DaemonBehavior> {
   readonly connections?: "auto" | "one" | "many";
   /** The daemon stands still in the middle of the call for so long. */
   readonly stallMs?: number;
@@ -37,13 +37,16 @@ const ROWS: Readonly<Record<string, Row>> = {
   },
   "no pong at all": { serving: "never answers pings" },
   "stands still now and then": { serving: "phases" },
-  "closes the old one": { keeping: "closes the old one" },
+  "closes the old one": { secondConnection: "closes the old one" },
   "closes the old one, serial": {
-    ...{ keeping: "closes the old one", serving: "serial" },
+    ...{ secondConnection: "closes the old one", serving: "serial" },
   },
-  "refuses the new one": { keeping: "refuses the new one", code: 1008 },
-  "ignores the new one": { keeping: "ignores the new one" },
-  "answers the newest only": { keeping: "answers the newest only" },
+  "refuses the new one": {
+    secondConnection: "refuses the new one",
+    closeCode: 1008,
+  },
+  "ignores the new one": { secondConnection: "ignores the new one" },
+  "answers the newest only": { secondConnection: "answers the newest only" },
   "--connections many": { connections: "many" },
   "--connections one": { connections: "one" },
   "frozen for 100 s": { stallMs: 100_000 },
@@ -89,13 +92,13 @@ test("Liveness outcomes: the result of a call by daemon, duration and frozen con
   assertEquals(`\n${[head, ...lines].join("\n")}\n`, TABLE);
 });
 
-function cell(row: Row, freezes: Freezes): string {
+function cell(row: Row, freezes: FreezeTime): string {
   return (["write", "look"] as const).map((tool) =>
     CALLS_MS.map((ms) => letter(outcome(row, freezes, tool, ms))).join("")
   ).join(" ");
 }
 
-function letter(outcome: Outcome | undefined): string {
+function letter(outcome: RequestOutcome | undefined): string {
   switch (outcome) {
     case undefined:
       return "w";
@@ -112,32 +115,36 @@ function letter(outcome: Outcome | undefined): string {
 
 /** A process that has had a call of a second before, and then one of so many milliseconds. */
 function outcome(
-  { connections = "auto", stallMs, ...habits }: Row,
-  freezes: Freezes,
+  { connections = "auto", stallMs, ...behavior }: Row,
+  freezes: FreezeTime,
   tool: "look" | "write",
   ms: number,
-): Outcome | undefined {
-  const rig = new LivenessRig(new Stage(1), {
-    habits: { ...PLAIN, ...habits },
-    config: { ...DEFAULTS, idleTimeout: Infinity, connections },
-    ...{ isKnownOne: false, isModern: false, manners: new Manners(1, []) },
+): RequestOutcome | undefined {
+  const session = new LivenessSession(new Scheduler(1), {
+    behavior: { ...DEFAULT_BEHAVIOR, ...behavior },
+    config: { ...DEFAULT_CONFIG, idleTimeout: Infinity, connections },
+    ...{
+      isCachedAsOne: false,
+      isStateless: false,
+      messageHabits: new MessageHabits(1, []),
+    },
     ...{ lagMs: 5, jitterMs: 0, dialMs: 12 },
   });
-  rig.hello();
-  rig.run(2_000);
-  rig.ask("tools/list");
-  rig.run(3_000);
-  rig.call("write", 1_000);
+  session.openConversation();
+  session.runUntil(2_000);
+  session.request("tools/list");
+  session.runUntil(3_000);
+  session.callTool("write", 1_000);
   // Idle connections are probed every 5 s: a call within a second has no probe of its own.
-  rig.run(19_000);
-  if (freezes === "before") rig.freeze();
-  rig.run(20_500);
-  const asked = rig.call(tool, ms);
+  session.runUntil(19_000);
+  if (freezes === "before") session.freezeConnections();
+  session.runUntil(20_500);
+  const request = session.callTool(tool, ms);
   // What is repeated takes as long again.
-  rig.run(20_500 + Math.min(ms / 2, 20_000));
-  if (freezes === "during") rig.freeze();
-  if (stallMs !== undefined) rig.stall(stallMs);
-  rig.run(20_500 + PATIENCE_MS + (stallMs ?? 0));
-  rig.settle();
-  return asked.outcome;
+  session.runUntil(20_500 + Math.min(ms / 2, 20_000));
+  if (freezes === "during") session.freezeConnections();
+  if (stallMs !== undefined) session.suspendDaemon(stallMs);
+  session.runUntil(20_500 + CLIENT_TIMEOUT_MS + (stallMs ?? 0));
+  session.checkAllAnswered();
+  return request.outcome;
 }

@@ -9,75 +9,79 @@
 import type { SessionConfig } from "../../lib/session/context.ts";
 import type { Effect, SessionEvent } from "../../lib/events.ts";
 import { Mcp } from "../../lib/dialects/mcp/mcp.ts";
-import type { Remembered } from "../../lib/cache/cache.ts";
+import type { CachedResults } from "../../lib/cache/cache.ts";
 import { Session } from "../../lib/session/session.ts";
 import type { Snapshot } from "../../lib/session/snapshot.ts";
 import { assert, assertEquals } from "../helpers/assert.ts";
-import { META } from "../helpers/session/cold_start_driver.ts";
-import { type Manners } from "./message_habits.ts";
+import { STATELESS_META } from "../helpers/session/cold_start_driver.ts";
+import { type MessageHabits } from "./message_habits.ts";
 import {
-  type Asked,
-  isCall,
   isDead,
-  isOver,
-  type Line,
-  line as newLine,
-  LivenessBooks,
+  isDone,
+  isProbedRequest,
+  type LivenessConnection,
+  LivenessInvariants,
+  type LivenessRequest,
+  newConnection,
 } from "./liveness_invariants.ts";
-import { type Habits, isSign, LivenessDaemon } from "./liveness_daemon.ts";
-import { LivenessNet, type Pace } from "./liveness_network.ts";
+import {
+  type DaemonBehavior,
+  isProbeMethod,
+  LivenessDaemon,
+} from "./liveness_daemon.ts";
+import { type NetworkTiming, SimulatedNetwork } from "./liveness_network.ts";
 import type { Json } from "../helpers/session/session_driver.ts";
-import type { Stage } from "./clock_and_random.ts";
+import type { Scheduler } from "./scheduler.ts";
 
 /** What a rig is made of. */
-export interface Plan extends Pace {
-  readonly habits: Habits;
+export interface SessionPlan extends NetworkTiming {
+  readonly behavior: DaemonBehavior;
   readonly config: SessionConfig;
   /** How the daemon spells what it says. */
-  readonly manners: Manners;
+  readonly messageHabits: MessageHabits;
   /** The cache says that the daemon keeps one. */
-  readonly isKnownOne: boolean;
+  readonly isCachedAsOne: boolean;
   /** The client speaks 2026-07-28. */
-  readonly isModern: boolean;
+  readonly isStateless: boolean;
 }
 
 /** An idle connection: 5 s of silence, and 5 s for a probe. */
-const IDLE_MS = 10_001;
+const MAX_IDLE_SILENCE_MS = 10_001;
 /** How soon the client has an answer when the connection is dead. */
-const DUE_MS = 18_000;
+const DEAD_RESPONSE_MS = 18_000;
 /** At most one leading probe goes out in this time. */
-const LEADING_MS = 1_000;
+const LEADING_PROBE_INTERVAL_MS = 1_000;
 /** How long a connection that slept may be kept although it is silent. */
-const WOKEN_MS = 40_000;
+const MAX_SILENCE_AFTER_SLEEP_MS = 40_000;
 /** How long what happened in a sleep is excused. */
-const SLEPT_MS = 25_000;
+const SLEEP_GRACE_MS = 25_000;
 /** How soon a daemon notices that a client is gone without a word. */
-const NOTICED_MS = 20_000;
+const DAEMON_NOTICES_MS = 20_000;
 /** How many pings may go out within how long. */
-const PINGS: readonly (readonly [count: number, ms: number])[] = [
+const PING_LIMITS: readonly (readonly [count: number, ms: number])[] = [
   [9, 1_000],
   [40, 10_000],
 ];
-const STEPS = 60_000;
+const MAX_STEPS = 60_000;
 
 /** A client, a proxy, a network and a daemon. */
-export class LivenessRig {
-  readonly stage: Stage;
-  readonly plan: Plan;
-  readonly books: LivenessBooks;
+export class LivenessSession {
+  readonly scheduler: Scheduler;
+  readonly plan: SessionPlan;
+  readonly invariants: LivenessInvariants;
   readonly daemon: LivenessDaemon;
   readonly #session: Session;
-  readonly #lines = new Map<number, Line>();
-  readonly #net: LivenessNet;
+  readonly #connections = new Map<number, LivenessConnection>();
+  readonly #network: SimulatedNetwork;
   #isEnded = false;
   #disturbances = 0;
-  #pings: number[] = [];
+  #pingTimes: number[] = [];
   /** The client has seen which tools only read. */
-  #isListed = false;
-  #postponed: (() => void)[] = [];
+  #hasToolList = false;
+  #postponedActions: (() => void)[] = [];
   /** Since when there is a connection that can be used. */
   #usableSince: number | undefined;
-  exit: number | undefined;
+  exitCode: number | undefined;
   readonly tally = {
     ...{
       dials: 0,
@@ -90,42 +94,49 @@ export class LivenessRig {
     ...{ cuts: 0, stalls: 0, sleeps: 0, "ended in time": 0, pings: 0 },
   };
 
-  constructor(stage: Stage, plan: Plan) {
-    this.stage = stage;
+  constructor(scheduler: Scheduler, plan: SessionPlan) {
+    this.scheduler = scheduler;
     this.plan = plan;
-    this.books = new LivenessBooks(plan.manners.style);
-    this.#net = new LivenessNet(stage, plan);
-    const { random } = stage;
+    this.invariants = new LivenessInvariants(plan.messageHabits.idType);
+    this.#network = new SimulatedNetwork(scheduler, plan);
+    const { random } = scheduler;
     this.#session = new Session(plan.config, new Mcp(random), random, 0);
-    this.daemon = new LivenessDaemon(stage, plan.habits, {
-      opened: (epoch) => this.#accepted(this.#lines.get(epoch)!),
-      say: (epoch, message) => this.#said(this.#lines.get(epoch)!, message),
-      close: (epoch, code) => this.#closed(this.#lines.get(epoch)!, code),
-      begun: (id) => this.books.begun(id),
-      displaced: (epoch, by) => {
-        const [line, newer] = [epoch, by].map((it) => this.#lines.get(it)!);
+    this.daemon = new LivenessDaemon(scheduler, plan.behavior, {
+      onOpen: (connectionId) =>
+        this.#handleAccept(this.#connections.get(connectionId)!),
+      send: (connectionId, message) =>
+        this.#sendFromDaemon(this.#connections.get(connectionId)!, message),
+      close: (connectionId, code) =>
+        this.#closeByDaemon(this.#connections.get(connectionId)!, code),
+      onCallStart: (id) => this.invariants.recordExecution(id),
+      onDisplaced: (connectionId, by) => {
+        const [connection, newer] = [connectionId, by].map((it) =>
+          this.#connections.get(it)!
+        );
         // What it has left long ago may arrive after the network was gone.
-        if (newer!.leftAt === undefined) this.#displaced(line!);
+        if (newer!.closedByProxyAt === undefined) {
+          this.#checkDisplaced(connection!);
+        }
       },
     });
     this.#handle({ type: "tick" });
   }
 
   /** What the proxy says of the daemon. */
-  get facts(): Pick<Snapshot, "connections" | "answersDuringCalls"> {
+  get snapshot(): Pick<Snapshot, "connections" | "answersDuringCalls"> {
     return this.#session.snapshot();
   }
 
   /** Lets time pass until then, or to the end. */
-  run(until: number): void {
-    const { stage } = this;
-    for (let step = 0; this.exit === undefined; step++) {
-      assert(step < STEPS, "the world runs away");
-      const wake = stage.isAsleep ? Infinity : this.#session.deadline();
-      if (stage.step(Math.min(wake, until))) continue;
-      if (wake > until) return void (stage.now = until);
+  runUntil(until: number): void {
+    const { scheduler } = this;
+    for (let step = 0; this.exitCode === undefined; step++) {
+      assert(step < MAX_STEPS, "the world runs away");
+      const wake = scheduler.isSuspended ? Infinity : this.#session.deadline();
+      if (scheduler.runNext(Math.min(wake, until))) continue;
+      if (wake > until) return void (scheduler.now = until);
       assert(wake < Infinity, "nothing is left to wait for");
-      stage.now = Math.max(stage.now, wake);
+      scheduler.now = Math.max(scheduler.now, wake);
       this.#handle({ type: "tick" });
     }
   }
@@ -133,24 +144,28 @@ export class LivenessRig {
   // The client
 
   /** The client does something after a while; it sleeps with the program. */
-  act(ms: number, run: () => void): void {
-    this.stage.later(ms, () => {
-      if (this.stage.isAsleep) this.#postponed.push(run);
+  scheduleClient(ms: number, run: () => void): void {
+    this.scheduler.schedule(ms, () => {
+      if (this.scheduler.isSuspended) this.#postponedActions.push(run);
       else run();
     });
   }
 
   /** The client opens the conversation. */
-  hello(): void {
-    if (this.plan.isModern) return void this.ask("server/discover");
-    this.ask("initialize", {
+  openConversation(): void {
+    if (this.plan.isStateless) return void this.request("server/discover");
+    this.request("initialize", {
       params: { protocolVersion: "2025-06-18", capabilities: {} },
     });
   }
 
-  call(tool: "look" | "write", ms: number, token?: string): Asked {
+  callTool(
+    tool: "look" | "write",
+    ms: number,
+    token?: string,
+  ): LivenessRequest {
     const isSafe = tool === "look";
-    return this.ask("tools/call", {
+    return this.request("tools/call", {
       isSafe,
       ms,
       token,
@@ -158,7 +173,7 @@ export class LivenessRig {
     });
   }
 
-  ask(
+  request(
     method: string,
     { ms = 0, isSafe = true, token, params }: {
       readonly ms?: number;
@@ -166,26 +181,32 @@ export class LivenessRig {
       readonly token?: string | undefined;
       readonly params?: Json;
     } = {},
-  ): Asked {
-    const askedAt = this.stage.awake;
-    const asked = this.books.register({ method, ms, isSafe, askedAt, token });
-    if (isCall(asked)) this.#judgeFreeze(asked);
+  ): LivenessRequest {
+    const requestedAt = this.scheduler.awakeMs;
+    const request = this.invariants.recordRequest({
+      method,
+      ms,
+      isSafe,
+      requestedAt,
+      token,
+    });
+    if (isProbedRequest(request)) this.#setDeadline(request);
     const progress = token === undefined ? {} : { progressToken: token };
-    const _meta = { ...progress, ...(this.plan.isModern && META) };
-    const { id } = asked;
-    this.#say({ id, method, params: { ...params, ms, _meta } });
-    return asked;
+    const _meta = { ...progress, ...(this.plan.isStateless && STATELESS_META) };
+    const { id } = request;
+    this.#sendFromClient({ id, method, params: { ...params, ms, _meta } });
+    return request;
   }
 
-  cancel(asked: Asked): void {
-    if (isOver(asked)) return;
-    asked.cancelledAt = this.stage.awake;
-    this.notify("notifications/cancelled", { requestId: asked.id });
+  cancel(request: LivenessRequest): void {
+    if (isDone(request)) return;
+    request.cancelledAt = this.scheduler.awakeMs;
+    this.notify("notifications/cancelled", { requestId: request.id });
   }
 
   notify(method: string, params?: Json): void {
     if (params?.ms > 0) this.#disturbances++;
-    this.#say({ method, params });
+    this.#sendFromClient({ method, params });
   }
 
   end(): void {
@@ -193,69 +214,80 @@ export class LivenessRig {
     this.#handle({ type: "end", cause: "stdin" });
   }
 
-  #say(message: Json): void {
+  #sendFromClient(message: Json): void {
     const text = JSON.stringify({ jsonrpc: "2.0", ...message });
     this.#handle({ type: "line", text });
   }
 
-  #told(text: string): void {
+  #receiveAtClient(text: string): void {
     const message = JSON.parse(text);
     const { method, params, error } = message;
     if (method === "notifications/progress") {
-      return this.books.progressed(params);
+      return this.invariants.recordProgress(params);
     }
     if (method !== undefined) return;
-    const now = this.stage.awake;
-    const asked = this.books.answered(message, now);
-    if (!this.#isEnded) this.#judge(asked, now);
-    const isList = asked.method === "tools/list";
-    if (isList && error === undefined) this.#isListed = true;
-    if (asked.method !== "initialize") return;
-    if (error !== undefined) return this.act(1_000, () => this.hello());
-    this.act(1, () => this.notify("notifications/initialized"));
+    const now = this.scheduler.awakeMs;
+    const request = this.invariants.recordResponse(message, now);
+    if (!this.#isEnded) this.#checkResponse(request, now);
+    const isList = request.method === "tools/list";
+    if (isList && error === undefined) this.#hasToolList = true;
+    if (request.method !== "initialize") return;
+    if (error !== undefined) {
+      return this.scheduleClient(1_000, () => this.openConversation());
+    }
+    this.scheduleClient(1, () => this.notify("notifications/initialized"));
   }
 
   /** An answer must have its cause, and its time. */
-  #judge(asked: Asked, now: number): void {
-    const { id, outcome, askedAt, line } = asked;
+  #checkResponse(request: LivenessRequest, now: number): void {
+    const { id, outcome, requestedAt, connection } = request;
     if (outcome === "timed out") {
       const { idleTimeout, requestTimeout } = this.plan.config;
       const least = Math.min(idleTimeout, requestTimeout);
-      return assert(now - askedAt >= least - 1, `${id} timed out too early`);
+      return assert(
+        now - requestedAt >= least - 1,
+        `${id} timed out too early`,
+      );
     }
-    if (!isCall(asked)) return;
+    if (!isProbedRequest(request)) return;
     if (outcome === "told") {
-      assert(line !== undefined, `${id} was told, and never written`);
-      const isLost = !this.#isLiving(line) || this.#isExcused(line);
+      assert(connection !== undefined, `${id} was told, and never written`);
+      const isLost = !this.#isLiving(connection) ||
+        this.#hasJustResumed(connection);
       assert(isLost, `${id} was ended on a living connection`);
     }
     if (outcome === "unavailable") {
       const since = this.#usableSince ?? Infinity;
-      assert(askedAt < since, `${id} was not written to a living connection`);
+      assert(
+        requestedAt < since,
+        `${id} was not written to a living connection`,
+      );
     }
-    this.#checkDue(asked, now);
+    this.#checkDeadline(request, now);
   }
 
   /** A dead connection is noticed in time. */
-  #checkDue(asked: Asked, now: number): void {
-    const { due, id } = asked;
-    if (due === undefined || due.disturbances !== this.#disturbances) return;
-    const late = now - due.by - this.#workOf(asked);
+  #checkDeadline(request: LivenessRequest, now: number): void {
+    const { deadline, id } = request;
+    if (
+      deadline === undefined || deadline.disturbances !== this.#disturbances
+    ) return;
+    const late = now - deadline.by - this.#maxWorkMs(request);
     assert(late <= 0, `${id} had no answer ${late} ms after its time`);
-    if (asked.outcome === undefined) return;
+    if (request.outcome === undefined) return;
     this.tally["ended in time"]++;
     // It was not written to the dead one, so that it can be written anywhere.
-    assertEquals(asked.outcome, "answered", `${id}`);
+    assertEquals(request.outcome, "answered", `${id}`);
   }
 
   /** How long the daemon may be at what it was asked meanwhile. */
-  #workOf(asked: Asked): number {
-    const { writtenAt } = asked;
-    const { serving, blocksMs } = this.plan.habits;
-    let ms = serving === "phases" ? blocksMs : 0;
-    for (const it of this.books.all) {
+  #maxWorkMs(request: LivenessRequest): number {
+    const { writtenAt } = request;
+    const { serving, maxBlockingMs } = this.plan.behavior;
+    let ms = serving === "phases" ? maxBlockingMs : 0;
+    for (const it of this.invariants.all) {
       // It is before or behind others where one thing is done at a time.
-      const mayRun = it === asked || it.isSafe ||
+      const mayRun = it === request || it.isSafe ||
         /^serial|^late/.test(serving);
       const isThere = it.writtenAt !== undefined && mayRun &&
         (it.answeredAt ?? Infinity) >= writtenAt!;
@@ -265,296 +297,350 @@ export class LivenessRig {
   }
 
   /** The first call on a connection that has frozen: whether that must be noticed. */
-  #judgeFreeze(asked: Asked): void {
-    const now = this.stage.awake;
-    for (const line of this.#live()) {
-      const isFirst = isDead(line) && this.books.inFlight(line).length === 0;
+  #setDeadline(request: LivenessRequest): void {
+    const now = this.scheduler.awakeMs;
+    for (const connection of this.#openConnections()) {
+      const isFirst = isDead(connection) &&
+        this.invariants.inFlight(connection).length === 0;
       // What waits for an answer but our own probes keeps a probe from leading.
-      const isSettled = line.unsettled.every((id) => line.pings.has(id));
-      const isLed = isSettled && now - line.lastPingAt > LEADING_MS;
-      if (isFirst && !isLed) line.isAccountable = false;
+      const isSettled = connection.unansweredIds.every((id) =>
+        connection.pingIds.has(id)
+      );
+      const isLed = isSettled &&
+        now - connection.lastPingAt > LEADING_PROBE_INTERVAL_MS;
+      if (isFirst && !isLed) connection.mustBeNoticed = false;
     }
-    const [only, ...others] = this.#live();
-    if (others.length === 0 && only?.isAccountable && isDead(only)) {
-      const by = now + DUE_MS;
-      asked.due = { by, disturbances: this.#disturbances };
+    const [only, ...others] = this.#openConnections();
+    if (others.length === 0 && only?.mustBeNoticed && isDead(only)) {
+      const by = now + DEAD_RESPONSE_MS;
+      request.deadline = { by, disturbances: this.#disturbances };
     }
   }
 
   // The network
 
   /** What is on the way on the present connections is lost from now on, and what will be. */
-  freeze(direction: "both" | "up" | "down" = "both"): void {
-    this.#disturb("freezes");
-    const { habits } = this.plan;
-    const isIdle = habits.serving !== "serial as a whole" ||
+  freezeConnections(direction: "both" | "up" | "down" = "both"): void {
+    this.#countDisturbance("freezes");
+    const { behavior } = this.plan;
+    const isIdle = behavior.serving !== "serial as a whole" ||
       !this.daemon.isBusy && direction !== "down";
-    const keepsTwo = habits.keeping === "many" &&
-      this.facts.connections === "many";
-    for (const line of this.#live()) {
-      if (isDead(line)) continue;
-      line.isAccountable = keepsTwo && isIdle && line.hasPonged &&
-        line.unsettled.length === 0;
-      if (direction !== "down") line.up.isDead = true;
-      if (direction !== "up") line.down.isDead = true;
-      this.stage.later(NOTICED_MS, () => this.daemon.gone(line.epoch));
+    const keepsTwo = behavior.secondConnection === "many" &&
+      this.snapshot.connections === "many";
+    for (const connection of this.#openConnections()) {
+      if (isDead(connection)) continue;
+      connection.mustBeNoticed = keepsTwo && isIdle && connection.hasPonged &&
+        connection.unansweredIds.length === 0;
+      if (direction !== "down") connection.up.isDead = true;
+      if (direction !== "up") connection.down.isDead = true;
+      this.scheduler.schedule(
+        DAEMON_NOTICES_MS,
+        () => this.daemon.connectionLost(connection.connectionId),
+      );
     }
   }
 
   /** The network is gone for everybody for a while; what was sent arrives after that. */
-  cut(ms: number): void {
-    if (this.#net.isCut) return;
-    this.#disturb("cuts");
-    this.#net.cut(ms, () => this.#disturbances++);
+  cutNetwork(ms: number): void {
+    if (this.#network.isCut) return;
+    this.#countDisturbance("cuts");
+    this.#network.cut(ms, () => this.#disturbances++);
   }
 
   /** The daemon's process stands still for a while. */
-  stall(ms: number): void {
-    this.#disturb("stalls");
-    this.daemon.stall(ms);
-    this.stage.later(ms, () => this.#disturbances++);
+  suspendDaemon(ms: number): void {
+    this.#countDisturbance("stalls");
+    this.daemon.suspend(ms);
+    this.scheduler.schedule(ms, () => this.#disturbances++);
   }
 
   /** The laptop sleeps. */
-  sleep(ms: number, network: "stays" | "forgets"): void {
-    const { stage } = this;
-    if (stage.isAsleep) return;
-    this.#disturb("sleeps");
-    stage.fallAsleep();
-    stage.later(ms, () => {
+  suspendProxy(ms: number, network: "stays" | "forgets"): void {
+    const { scheduler } = this;
+    if (scheduler.isSuspended) return;
+    this.#countDisturbance("sleeps");
+    scheduler.suspend();
+    scheduler.schedule(ms, () => {
       this.#disturbances++;
-      const gap = stage.wakeUp();
-      for (const line of this.#live()) {
-        line.wokeAt = stage.awake;
-        line.isAccountable = false;
+      const monotonicGapMs = scheduler.resume();
+      for (const connection of this.#openConnections()) {
+        connection.resumedAt = scheduler.awakeMs;
+        connection.mustBeNoticed = false;
         if (network === "stays") continue;
-        line.up.isDead = line.down.isDead = true;
-        stage.later(NOTICED_MS, () => this.daemon.gone(line.epoch));
+        connection.up.isDead = connection.down.isDead = true;
+        scheduler.schedule(
+          DAEMON_NOTICES_MS,
+          () => this.daemon.connectionLost(connection.connectionId),
+        );
       }
-      this.#handle({ type: "resumed", gap, unseen: 0 });
-      this.#net.wake();
-      for (const run of this.#postponed.splice(0)) {
-        this.act(stage.random() * 10, run);
+      this.#handle({ type: "resumed", monotonicGapMs, suspendedMs: 0 });
+      this.#network.resume();
+      for (const run of this.#postponedActions.splice(0)) {
+        this.scheduleClient(scheduler.random() * 10, run);
       }
     });
   }
 
-  #disturb(what: "freezes" | "cuts" | "stalls" | "sleeps"): void {
+  #countDisturbance(what: "freezes" | "cuts" | "stalls" | "sleeps"): void {
     this.tally[what]++;
     this.#disturbances++;
   }
 
-  #dialed(epoch: number): void {
+  #dial(connectionId: number): void {
     this.tally.dials++;
-    const isSecond = this.#live().some(({ isOpen, isClosed }) =>
+    const isSecond = this.#openConnections().some(({ isOpen, isClosed }) =>
       isOpen && !isClosed
     );
-    const isRisk = isSecond && this.facts.connections !== "many" &&
-      this.books.hasCalled;
+    const isRisk = isSecond && this.snapshot.connections !== "many" &&
+      this.invariants.hasWrittenCall;
     assert(!isRisk, "a second connection after a call");
-    const line = newLine(epoch, this.stage.awake);
-    this.#lines.set(epoch, line);
-    this.#net.dial(line, () => this.daemon.accept(epoch));
+    const connection = newConnection(connectionId, this.scheduler.awakeMs);
+    this.#connections.set(connectionId, connection);
+    this.#network.dial(connection, () => this.daemon.accept(connectionId));
   }
 
-  #accepted(line: Line): void {
-    line.isAccepted = true;
-    const { epoch } = line;
-    if (line.leftAt !== undefined) return this.daemon.gone(epoch);
-    this.#net.carry(line, line.down, () => {
-      if (line.leftAt !== undefined) return;
-      line.isOpen = true;
-      this.#handle({ type: "open", epoch });
+  #handleAccept(connection: LivenessConnection): void {
+    connection.isAccepted = true;
+    const { connectionId } = connection;
+    if (connection.closedByProxyAt !== undefined) {
+      return this.daemon.connectionLost(connectionId);
+    }
+    this.#network.send(connection, connection.down, () => {
+      if (connection.closedByProxyAt !== undefined) return;
+      connection.isOpen = true;
+      this.#handle({ type: "open", connectionId });
     });
   }
 
-  #said(line: Line, message: Json): void {
-    this.#net.carry(line, line.down, () => {
-      if (line.leftAt !== undefined) return;
-      line.heardAt = this.stage.awake;
+  #sendFromDaemon(connection: LivenessConnection, message: Json): void {
+    this.#network.send(connection, connection.down, () => {
+      if (connection.closedByProxyAt !== undefined) return;
+      connection.lastMessageAt = this.scheduler.awakeMs;
       const { id } = message;
-      line.own.delete(id);
-      settle(line, id);
-      const text = this.plan.manners.spell(message);
-      this.#handle({ type: "frame", epoch: line.epoch, text });
+      connection.proxyRequestIds.delete(id);
+      removeSettled(connection, id);
+      const text = this.plan.messageHabits.formatFrame(message);
+      this.#handle({
+        type: "frame",
+        connectionId: connection.connectionId,
+        text,
+      });
     });
   }
 
-  #closed(line: Line, code: number): void {
-    line.isClosed = true;
-    if (line.leftAt === undefined && this.books.inFlight(line).length > 0) {
+  #closeByDaemon(connection: LivenessConnection, code: number): void {
+    connection.isClosed = true;
+    if (
+      connection.closedByProxyAt === undefined &&
+      this.invariants.inFlight(connection).length > 0
+    ) {
       this.tally["displaced late"]++;
     }
-    const { epoch } = line;
-    this.#net.carry(line, line.down, () => {
+    const { connectionId } = connection;
+    this.#network.send(connection, connection.down, () => {
       const reason = `code ${code}`;
-      if (line.leftAt !== undefined) return;
-      this.#handle({ type: "closed", epoch, code, reason, reached: true });
+      if (connection.closedByProxyAt !== undefined) return;
+      this.#handle({
+        type: "closed",
+        connectionId,
+        code,
+        reason,
+        reached: true,
+      });
     });
   }
 
   /** The daemon prefers a newer connection. */
-  #displaced(line: Line): void {
-    if (line.leftAt !== undefined) return;
-    const { config, habits, isKnownOne } = this.plan;
+  #checkDisplaced(connection: LivenessConnection): void {
+    if (connection.closedByProxyAt !== undefined) return;
+    const { config, behavior, isCachedAsOne } = this.plan;
     const { connections } = config;
-    const most = connections === "auto" && !isKnownOne ? 1 : 0;
+    const most = connections === "auto" && !isCachedAsOne ? 1 : 0;
     const count = ++this.tally.displaced;
     // If something else happens before it closes the old one, the proxy cannot know.
-    const isHidden = habits.closesAfter > 0 && this.#disturbances > 0 &&
-      habits.servesMeanwhile === "served" && connections === "auto";
+    const isHidden = behavior.closeDelayMs > 0 && this.#disturbances > 0 &&
+      behavior.untilClosed === "served" && connections === "auto";
     if (isHidden) return void this.tally.hidden++;
     assert(count <= most, `the proxy displaced itself ${count} times`);
-    const calls = this.books.inFlight(line);
+    const calls = this.invariants.inFlight(connection);
     assert(calls.length === 0, `displaced with ${calls[0]?.id} in flight`);
   }
 
   // The proxy
 
   #handle(event: SessionEvent): void {
-    if (this.exit !== undefined) return;
-    const effects = this.#session.handle(event, this.stage.now);
+    if (this.exitCode !== undefined) return;
+    const effects = this.#session.handle(event, this.scheduler.now);
     for (const effect of effects) this.#perform(effect);
-    this.#check();
+    this.#checkConnections();
   }
 
   #perform(effect: Effect): void {
     switch (effect.type) {
       case "dial":
-        return this.#dialed(effect.epoch);
-      case "send":
-        return this.#sent(this.#lines.get(effect.epoch)!, effect.text);
+        return this.#dial(effect.connectionId);
+      case "send-to-daemon":
+        return this.#sendToDaemon(
+          this.#connections.get(effect.connectionId)!,
+          effect.text,
+        );
       case "close":
-        return this.#left(this.#lines.get(effect.epoch)!);
-      case "reply":
-        return this.#told(effect.text);
+        return this.#closeByProxy(this.#connections.get(effect.connectionId)!);
+      case "send-to-client":
+        return this.#receiveAtClient(effect.text);
       case "log":
         return assert(effect.event !== "bug", effect.message);
-      case "remember":
-        return this.#remembered(effect.learned);
+      case "save-cache":
+        return this.#checkSavedCache(effect.results);
       case "exit":
-        this.exit = effect.code;
+        this.exitCode = effect.code;
     }
   }
 
   /** What is kept for seven days must be true. */
-  #remembered({ one = {} }: Remembered): void {
+  #checkSavedCache({ one = {} }: CachedResults): void {
     if (Object.keys(one).length === 0) return;
     this.tally.remembered++;
-    const isTrue = this.plan.habits.keeping !== "many";
+    const isTrue = this.plan.behavior.secondConnection !== "many";
     assert(isTrue || this.#disturbances > 0, "remembered wrongly");
   }
 
-  #sent(line: Line, text: string): void {
-    assert(line.isOpen && line.leftAt === undefined, "sent on no connection");
+  #sendToDaemon(connection: LivenessConnection, text: string): void {
+    assert(
+      connection.isOpen && connection.closedByProxyAt === undefined,
+      "sent on no connection",
+    );
     const message = JSON.parse(text);
     const { id, method } = message;
-    const now = this.stage.awake;
-    const asked = this.books.get(id);
-    if (asked !== undefined && method !== undefined) {
-      this.books.written(asked, line, now);
+    const now = this.scheduler.awakeMs;
+    const request = this.invariants.get(id);
+    if (request !== undefined && method !== undefined) {
+      this.invariants.recordWrite(request, connection, now);
       // Its first words on a connection are no probe.
-    } else if (isSign(method) && line.heardAt !== undefined) {
-      this.#pinged(line, id);
-    } else if (id !== undefined && method !== undefined) line.own.add(id);
-    line.unsettled.push(id);
-    this.#net.carry(
-      line,
-      line.up,
-      () => this.daemon.receive(line.epoch, message),
+    } else if (
+      isProbeMethod(method) && connection.lastMessageAt !== undefined
+    ) {
+      this.#recordPing(connection, id);
+    } else if (id !== undefined && method !== undefined) {
+      connection.proxyRequestIds.add(id);
+    }
+    connection.unansweredIds.push(id);
+    this.#network.send(
+      connection,
+      connection.up,
+      () => this.daemon.receive(connection.connectionId, message),
     );
   }
 
-  #pinged(line: Line, id: string | number): void {
-    const now = this.stage.awake;
-    line.pings.add(id);
-    line.lastPingAt = now;
+  #recordPing(connection: LivenessConnection, id: string | number): void {
+    const now = this.scheduler.awakeMs;
+    connection.pingIds.add(id);
+    connection.lastPingAt = now;
     this.tally.pings++;
-    this.#pings.push(now);
-    for (const [count, ms] of PINGS) {
+    this.#pingTimes.push(now);
+    for (const [count, ms] of PING_LIMITS) {
       // Each connection has its own after a sleep, and in silence.
-      const most = count + this.#live().length * Math.ceil(ms / 5_000);
-      const before = this.#pings.at(-1 - most) ?? -Infinity;
+      const most = count +
+        this.#openConnections().length * Math.ceil(ms / 5_000);
+      const before = this.#pingTimes.at(-1 - most) ?? -Infinity;
       assert(now - before > ms, `${most + 1} pings in ${now - before} ms`);
     }
   }
 
-  #left(line: Line): void {
-    if (line.leftAt !== undefined) return;
-    const isLiving = this.#isLiving(line) && !this.#isExcused(line);
-    const [call] = this.books.inFlight(line);
+  #closeByProxy(connection: LivenessConnection): void {
+    if (connection.closedByProxyAt !== undefined) return;
+    const isLiving = this.#isLiving(connection) &&
+      !this.#hasJustResumed(connection);
+    const [call] = this.invariants.inFlight(connection);
     const isHarm = isLiving && call !== undefined && !this.#isEnded;
     assert(!isHarm, `a living connection was left with ${call?.id} in flight`);
-    line.leftAt = this.stage.awake;
-    if (!line.isAccepted) return;
-    this.#net.carry(line, line.up, () => this.daemon.gone(line.epoch));
+    connection.closedByProxyAt = this.scheduler.awakeMs;
+    if (!connection.isAccepted) return;
+    this.#network.send(
+      connection,
+      connection.up,
+      () => this.daemon.connectionLost(connection.connectionId),
+    );
   }
 
-  #live(): Line[] {
-    return [...this.#lines.values()].filter((it) => it.leftAt === undefined);
+  #openConnections(): LivenessConnection[] {
+    return [...this.#connections.values()].filter((it) =>
+      it.closedByProxyAt === undefined
+    );
   }
 
   /** Whether what is in flight there will be answered on it. */
-  #isLiving(line: Line): boolean {
-    return line.isOpen && !line.isClosed && !isDead(line) &&
-      !this.daemon.isDeafOn(line.epoch);
+  #isLiving(connection: LivenessConnection): boolean {
+    return connection.isOpen && !connection.isClosed && !isDead(connection) &&
+      !this.daemon.isIgnoring(connection.connectionId);
   }
 
-  #isAwaited(): boolean {
-    return [...this.books.all].some((it) => !isOver(it) && it.written === 0);
+  #hasUnwrittenRequest(): boolean {
+    return [...this.invariants.all].some((it) =>
+      !isDone(it) && it.writeCount === 0
+    );
   }
 
-  #isExcused({ wokeAt = -Infinity }: Line): boolean {
-    return this.stage.awake - wokeAt < SLEPT_MS;
+  #hasJustResumed({ resumedAt = -Infinity }: LivenessConnection): boolean {
+    return this.scheduler.awakeMs - resumedAt < SLEEP_GRACE_MS;
   }
 
-  #check(): void {
+  #checkConnections(): void {
     if (this.#isEnded) return;
-    const now = this.stage.awake;
-    const lines = this.#live();
-    for (const line of lines) {
-      line.busyAt = this.books.busyUntil(line, now);
-      if (line.heardAt === undefined) continue;
-      const { busyAt, heardAt, wokeAt = 0 } = line;
-      const silent = now - Math.max(heardAt, busyAt, wokeAt);
+    const now = this.scheduler.awakeMs;
+    const openConnections = this.#openConnections();
+    for (const connection of openConnections) {
+      connection.lastBusyAt = this.invariants.busyUntil(connection, now);
+      if (connection.lastMessageAt === undefined) continue;
+      const { lastBusyAt, lastMessageAt, resumedAt = 0 } = connection;
+      const silent = now - Math.max(lastMessageAt, lastBusyAt, resumedAt);
       // What slept with a call may wait for a second connection first.
       // As may one that a call waits for, without being written.
-      const isIdle = !this.#isAwaited() &&
-        (line.wokeAt === undefined || now - wokeAt > WOKEN_MS);
+      const isIdle = !this.#hasUnwrittenRequest() &&
+        (connection.resumedAt === undefined ||
+          now - resumedAt > MAX_SILENCE_AFTER_SLEEP_MS);
       assert(
-        !isIdle || silent <= IDLE_MS,
+        !isIdle || silent <= MAX_IDLE_SILENCE_MS,
         `an idle connection was kept for ${silent} ms`,
       );
     }
-    for (const { epoch, busyAt } of lines.slice(0, -2)) {
-      assert(busyAt === now, `connection ${epoch} is kept for nothing`);
+    for (const { connectionId, lastBusyAt } of openConnections.slice(0, -2)) {
+      assert(
+        lastBusyAt === now,
+        `connection ${connectionId} is kept for nothing`,
+      );
     }
-    const newest = lines.at(-1);
-    const isUsable = newest?.heardAt !== undefined && this.#isLiving(newest);
+    const newest = openConnections.at(-1);
+    const isUsable = newest?.lastMessageAt !== undefined &&
+      this.#isLiving(newest);
     this.#usableSince = isUsable ? this.#usableSince ?? now : undefined;
   }
 
   /** Nobody is left without an answer. */
-  settle(): void {
-    for (const asked of this.books.all) {
-      const { id, line, ms } = asked;
-      if (isOver(asked) || !isCall(asked)) continue;
-      this.#checkDue(asked, this.stage.awake);
-      const isHeld = line === undefined && this.#usableSince !== undefined;
+  checkAllAnswered(): void {
+    for (const request of this.invariants.all) {
+      const { id, connection, ms } = request;
+      if (isDone(request) || !isProbedRequest(request)) continue;
+      this.#checkDeadline(request, this.scheduler.awakeMs);
+      const isHeld = connection === undefined &&
+        this.#usableSince !== undefined;
       assert(!isHeld, `${id} is held for ever`);
-      if (line === undefined || !this.#isLiving(line)) continue;
-      assert(line.leftAt === undefined, `${id} is forgotten`);
+      if (connection === undefined || !this.#isLiving(connection)) continue;
+      assert(connection.closedByProxyAt === undefined, `${id} is forgotten`);
       assert(this.daemon.isBusy, `${id} (${ms} ms) was answered, and is open`);
     }
   }
 }
 
 /** What an answer settles: its request, and the notifications and probes that were written before that. */
-function settle(line: Line, id: string | number): void {
-  const at = line.unsettled.indexOf(id);
+function removeSettled(
+  connection: LivenessConnection,
+  id: string | number,
+): void {
+  const at = connection.unansweredIds.indexOf(id);
   if (at < 0) return;
-  line.unsettled = line.unsettled.filter((it, index) =>
-    index > at || index < at && it !== undefined && !line.pings.has(it)
+  connection.unansweredIds = connection.unansweredIds.filter((it, index) =>
+    index > at || index < at && it !== undefined && !connection.pingIds.has(it)
   );
-  if (line.pings.delete(id)) line.hasPonged = true;
+  if (connection.pingIds.delete(id)) connection.hasPonged = true;
 }

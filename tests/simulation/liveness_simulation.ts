@@ -9,22 +9,22 @@
 
 import type { SessionConfig } from "../../lib/session/context.ts";
 import { assert, assertEquals } from "../helpers/assert.ts";
-import { NOTHING } from "../../lib/cache/cache.ts";
+import { EMPTY_CACHED_RESULTS } from "../../lib/cache/cache.ts";
 import {
-  type Habits,
-  KEEPING,
-  type Keeping,
-  SERVING,
-  type Serving,
+  type DaemonBehavior,
+  SECOND_CONNECTION_POLICIES,
+  type SecondConnectionPolicy,
+  SERVING_MODES,
+  type ServingMode,
 } from "./liveness_daemon.ts";
-import { Manners, UNDERSTOOD } from "./message_habits.ts";
-import { LivenessRig, type Plan } from "./liveness_session.ts";
-import { DEFAULTS } from "../helpers/session/session_driver.ts";
-import { Stage } from "./clock_and_random.ts";
+import { HARMLESS_HABITS, MessageHabits } from "./message_habits.ts";
+import { LivenessSession, type SessionPlan } from "./liveness_session.ts";
+import { DEFAULT_CONFIG } from "../helpers/session/session_driver.ts";
+import { Scheduler } from "./scheduler.ts";
 
 /** How long the client asks, in simulated milliseconds, and how long it waits then. */
-const LIFE_MS = 250_000;
-const TAIL_MS = 400_000;
+const CLIENT_LIFETIME_MS = 250_000;
+const FINAL_WAIT_MS = 400_000;
 /** How long calls take. */
 const CALLS_MS = [
   0,
@@ -39,175 +39,217 @@ const CALLS_MS = [
   130_000,
 ];
 /** How much later the first call may be for the trial of two connections. */
-const TRIAL_MS = 500;
+const MAX_CAPACITY_CHECK_MS = 500;
 
 /** What happened, to show that much did. */
 export type LivenessTally =
-  & LivenessRig["tally"]
-  & Record<"answered" | "told" | "waiting" | "dressed", number>
-  & Record<Serving | Exclude<Keeping, "many">, number>;
+  & LivenessSession["tally"]
+  & Record<"answered" | "told" | "waiting" | "reformattedCount", number>
+  & Record<ServingMode | Exclude<SecondConnectionPolicy, "many">, number>;
 
 /** Lives through a world. Throws when a promise is broken. */
-export function liveLiveness(seed: number): LivenessTally {
-  compareFirst(seed);
-  const stage = new Stage(seed);
-  const rig = new LivenessRig(
-    stage,
-    plan(stage, new Manners(seed, UNDERSTOOD)),
+export function runLivenessSimulation(seed: number): LivenessTally {
+  checkFirstCallDelay(seed);
+  const scheduler = new Scheduler(seed);
+  const session = new LivenessSession(
+    scheduler,
+    randomPlan(scheduler, new MessageHabits(seed, HARMLESS_HABITS)),
   );
-  play(rig);
-  rig.run(LIFE_MS + TAIL_MS);
-  rig.settle();
-  const all = [...rig.books.all];
+  scheduleAll(session);
+  session.runUntil(CLIENT_LIFETIME_MS + FINAL_WAIT_MS);
+  session.checkAllAnswered();
+  const all = [...session.invariants.all];
   const count = (what: string | undefined): number =>
     all.filter(({ outcome }) => outcome === what).length;
   const [answered, told] = [count("answered"), count("told")];
   const waiting = count(undefined);
-  rig.end();
-  rig.run(Infinity);
-  for (const { id, answers, cancelledAt } of all) {
-    assert(answers === 1 || cancelledAt !== undefined, `${id} has no answer`);
+  session.end();
+  session.runUntil(Infinity);
+  for (const { id, responseCount, cancelledAt } of all) {
+    assert(
+      responseCount === 1 || cancelledAt !== undefined,
+      `${id} has no answer`,
+    );
   }
-  const { serving, keeping } = rig.plan.habits;
-  const kinds = [...SERVING, ...KEEPING].map((it) =>
-    [it, Number(it === serving || it === keeping)] as const
+  const { serving, secondConnection } = session.plan.behavior;
+  const kinds = [...SERVING_MODES, ...SECOND_CONNECTION_POLICIES].map((it) =>
+    [it, Number(it === serving || it === secondConnection)] as const
   );
   const { many: _, ...seen } = Object.fromEntries(kinds);
   return {
-    ...rig.tally,
-    ...{ answered, told, waiting, dressed: rig.plan.manners.dressed },
-    ...seen as Record<Serving | Exclude<Keeping, "many">, number>,
+    ...session.tally,
+    ...{
+      answered,
+      told,
+      waiting,
+      reformattedCount: session.plan.messageHabits.reformattedCount,
+    },
+    ...seen as Record<
+      ServingMode | Exclude<SecondConnectionPolicy, "many">,
+      number
+    >,
   };
 }
 
 /** What the world is made of. */
-function plan(stage: Stage, manners: Manners): Plan {
-  const habits = daemon(stage);
-  const isKnownOne = stage.chance(0.1);
+function randomPlan(
+  scheduler: Scheduler,
+  messageHabits: MessageHabits,
+): SessionPlan {
+  const behavior = randomBehavior(scheduler);
+  const isCachedAsOne = scheduler.chance(0.1);
   const one = { "world 1": 86_400_000 };
-  const connections = stage.pick(
-    habits.keeping === "many"
+  const connections = scheduler.pick(
+    behavior.secondConnection === "many"
       ? ["auto", "auto", "many", "many", "one"] as const
       : ["auto", "auto", "auto", "one"] as const,
   );
-  const requestTimeout = stage.pick([Infinity, Infinity, Infinity, 30_000]);
+  const requestTimeout = scheduler.pick([Infinity, Infinity, Infinity, 30_000]);
   const config: SessionConfig = {
-    ...{ ...DEFAULTS, providers: [] },
-    idleTimeout: stage.pick([Infinity, 150_000]),
+    ...{ ...DEFAULT_CONFIG, providers: [] },
+    idleTimeout: scheduler.pick([Infinity, 150_000]),
     ...{ connections, requestTimeout },
-    remembered: isKnownOne
-      ? { ...NOTHING, one }
-      : stage.pick([undefined, NOTHING]),
+    cachedResults: isCachedAsOne
+      ? { ...EMPTY_CACHED_RESULTS, one }
+      : scheduler.pick([undefined, EMPTY_CACHED_RESULTS]),
   };
-  const lagMs = stage.pick([0.2, 1, 5, 20, 70, 150]);
+  const lagMs = scheduler.pick([0.2, 1, 5, 20, 70, 150]);
   return {
-    ...{ habits, config, isKnownOne, manners },
-    isModern: !isKnownOne && stage.chance(0.15) &&
+    ...{ behavior, config, isCachedAsOne, messageHabits },
+    isStateless: !isCachedAsOne && scheduler.chance(0.15) &&
       // Its clients' first question is a sign of life, too.
-      habits.serving !== "never answers pings",
-    ...{ lagMs, jitterMs: lagMs * stage.pick([0, 0.1]) },
-    dialMs: 2 * lagMs * (1 + stage.random()),
+      behavior.serving !== "never answers pings",
+    ...{ lagMs, jitterMs: lagMs * scheduler.pick([0, 0.1]) },
+    dialMs: 2 * lagMs * (1 + scheduler.random()),
   };
 }
 
 /** What the daemon is like. */
-function daemon(stage: Stage): Habits {
-  const keeping = stage.chance(0.55) ? "many" : stage.pick(KEEPING);
+function randomBehavior(scheduler: Scheduler): DaemonBehavior {
+  const secondConnection = scheduler.chance(0.55)
+    ? "many"
+    : scheduler.pick(SECOND_CONNECTION_POLICIES);
   return {
-    serving: stage.pick(SERVING),
-    keeping,
-    code: keeping === "closes the old one"
-      ? stage.pick([1000, 1006])
-      : stage.pick([1008, 1013]),
-    closesAfter: stage.chance(0.5) ? 0 : stage.random() * 1_500,
-    servesMeanwhile: stage.pick(["served", "deaf"]),
-    counts: stage.pick(["open", "first frame"]),
-    cancelled: stage.pick(["answered", "stopped", "worked on"]),
-    latePings: stage.pick(["after", "never"]),
-    answersMs: 8_000,
-    blocksMs: 10_000,
+    serving: scheduler.pick(SERVING_MODES),
+    secondConnection,
+    closeCode: secondConnection === "closes the old one"
+      ? scheduler.pick([1000, 1006])
+      : scheduler.pick([1008, 1013]),
+    closeDelayMs: scheduler.chance(0.5) ? 0 : scheduler.random() * 1_500,
+    untilClosed: scheduler.pick(["served", "deaf"]),
+    countsFrom: scheduler.pick(["open", "first frame"]),
+    onCancel: scheduler.pick(["answered", "stopped", "worked on"]),
+    latePings: scheduler.pick(["after", "never"]),
+    maxRespondingMs: 8_000,
+    maxBlockingMs: 10_000,
   };
 }
 
 /** The script: what will happen, whatever the proxy does. */
-function play(rig: LivenessRig): void {
-  const { stage } = rig;
-  stage.later(stage.random() * 300, () => rig.hello());
-  if (stage.chance(0.9)) rig.act(300, () => rig.ask("tools/list"));
-  const asks = 4 + stage.random() * 20;
-  const gaps = stage.pick([
+function scheduleAll(session: LivenessSession): void {
+  const { scheduler } = session;
+  scheduler.schedule(
+    scheduler.random() * 300,
+    () => session.openConversation(),
+  );
+  if (scheduler.chance(0.9)) {
+    session.scheduleClient(300, () => session.request("tools/list"));
+  }
+  const asks = 4 + scheduler.random() * 20;
+  const gaps = scheduler.pick([
     [0, 300, 1_500, 20_000],
     [2_000, 8_000, 30_000],
     [100, 700, 60_000],
   ]);
-  const most = stage.pick([1_000, 12_000, 130_000, 130_000]);
-  let at = stage.chance(0.5) ? 300 + stage.random() * 1_500 : 12_000;
-  for (let i = 0; i < asks && at < LIFE_MS; i++) {
-    rig.act(at, () => ask(rig, i, most));
+  const most = scheduler.pick([1_000, 12_000, 130_000, 130_000]);
+  let at = scheduler.chance(0.5) ? 300 + scheduler.random() * 1_500 : 12_000;
+  for (let i = 0; i < asks && at < CLIENT_LIFETIME_MS; i++) {
+    session.scheduleClient(at, () => sendRandomRequests(session, i, most));
     // What freezes does so around a call, or at any time.
-    if (stage.chance(0.15)) freezeLater(rig, at + around(stage));
-    at += stage.random() * stage.pick(gaps);
+    if (scheduler.chance(0.15)) {
+      scheduleFreeze(session, at + randomOffset(scheduler));
+    }
+    at += scheduler.random() * scheduler.pick(gaps);
   }
-  const moment = (): number => stage.random() * LIFE_MS;
-  if (stage.chance(0.3)) freezeLater(rig, moment());
+  const moment = (): number => scheduler.random() * CLIENT_LIFETIME_MS;
+  if (scheduler.chance(0.3)) scheduleFreeze(session, moment());
   // A connection that stands still is an exception as soon as it has been silent before that.
-  const isPhased = rig.plan.habits.serving === "phases";
-  if (!isPhased && stage.chance(0.25)) {
-    const ms = 100 + stage.random() ** 2 * 60_000;
-    stage.later(moment(), () => rig.cut(ms));
+  const isPhased = session.plan.behavior.serving === "phases";
+  if (!isPhased && scheduler.chance(0.25)) {
+    const ms = 100 + scheduler.random() ** 2 * 60_000;
+    scheduler.schedule(moment(), () => session.cutNetwork(ms));
   }
-  if (!isPhased && stage.chance(0.3)) {
-    const ms = 100 + stage.random() ** 2 * 130_000;
-    stage.later(moment(), () => rig.stall(ms));
+  if (!isPhased && scheduler.chance(0.3)) {
+    const ms = 100 + scheduler.random() ** 2 * 130_000;
+    scheduler.schedule(moment(), () => session.suspendDaemon(ms));
   }
-  if (stage.chance(0.25)) {
-    const ms = 3_001 + stage.random() ** 3 * 200_000;
-    const network = stage.pick(["stays", "forgets"]);
-    stage.later(moment(), () => rig.sleep(ms, network));
+  if (scheduler.chance(0.25)) {
+    const ms = 3_001 + scheduler.random() ** 3 * 200_000;
+    const network = scheduler.pick(["stays", "forgets"]);
+    scheduler.schedule(moment(), () => session.suspendProxy(ms, network));
   }
 }
 
-function around(stage: Stage): number {
-  return (stage.random() ** 3) * 6_000 * stage.pick([-1, 1, 1, 4]);
+function randomOffset(scheduler: Scheduler): number {
+  return (scheduler.random() ** 3) * 6_000 * scheduler.pick([-1, 1, 1, 4]);
 }
 
-function freezeLater(rig: LivenessRig, at: number): void {
-  const direction = rig.stage.pick(["both", "both", "up", "down"]);
-  rig.stage.later(Math.max(0, at), () => rig.freeze(direction));
+function scheduleFreeze(session: LivenessSession, at: number): void {
+  const direction = session.scheduler.pick(["both", "both", "up", "down"]);
+  session.scheduler.schedule(
+    Math.max(0, at),
+    () => session.freezeConnections(direction),
+  );
 }
 
 /** The client asks for something, once or several times. */
-function ask(rig: LivenessRig, order: number, most: number): void {
-  const { stage } = rig;
-  if (stage.chance(0.1)) return void rig.ask("ping");
-  if (stage.chance(0.1)) {
-    const ms = stage.pick([0, 0, 300, 7_000, 20_000]);
-    const { serving } = rig.plan.habits;
+function sendRandomRequests(
+  session: LivenessSession,
+  order: number,
+  most: number,
+): void {
+  const { scheduler } = session;
+  if (scheduler.chance(0.1)) return void session.request("ping");
+  if (scheduler.chance(0.1)) {
+    const ms = scheduler.pick([0, 0, 300, 7_000, 20_000]);
+    const { serving } = session.plan.behavior;
     const isAtWork = /^serial|late/.test(serving);
     const method = "notifications/roots/list_changed";
-    return rig.notify(method, { ms: isAtWork ? ms : 0 });
+    return session.notify(method, { ms: isAtWork ? ms : 0 });
   }
-  if (stage.chance(0.1)) {
-    return void rig.ask(stage.pick(["tools/list", "resources/read"]));
+  if (scheduler.chance(0.1)) {
+    return void session.request(
+      scheduler.pick(["tools/list", "resources/read"]),
+    );
   }
-  const times = stage.pick([1, 1, 1, 2, 4]);
+  const times = scheduler.pick([1, 1, 1, 2, 4]);
   for (let i = 0; i < times; i++) {
-    const ms = stage.pick(CALLS_MS.filter((ms) => ms <= most));
-    const token = stage.chance(0.5) ? `t${order} ${i}` : undefined;
-    const asked = rig.call(stage.pick(["look", "write"]), ms, token);
-    if (!stage.chance(0.1)) continue;
-    rig.act(stage.random() ** 2 * 20_000, () => rig.cancel(asked));
+    const ms = scheduler.pick(CALLS_MS.filter((ms) => ms <= most));
+    const token = scheduler.chance(0.5) ? `t${order} ${i}` : undefined;
+    const request = session.callTool(
+      scheduler.pick(["look", "write"]),
+      ms,
+      token,
+    );
+    if (!scheduler.chance(0.1)) continue;
+    session.scheduleClient(
+      scheduler.random() ** 2 * 20_000,
+      () => session.cancel(request),
+    );
   }
 }
 
 /** The first call of a process comes hardly later for the trial, and what it shows is true. */
-function compareFirst(seed: number): void {
-  const [auto, many] = [firstAt(seed, "auto"), firstAt(seed, "many")];
-  const { habits, lagMs } = auto.plan;
-  const keeps = habits.keeping === "many" ? "many" : "one";
-  const { connections } = auto.facts;
+function checkFirstCallDelay(seed: number): void {
+  const [auto, many] = [
+    measureFirstCall(seed, "auto"),
+    measureFirstCall(seed, "many"),
+  ];
+  const { behavior, lagMs } = auto.plan;
+  const keeps = behavior.secondConnection === "many" ? "many" : "one";
+  const { connections } = auto.snapshot;
   // What is silent for too long counts as one, and what is slow is not tried.
-  const isSilent = habits.serving === "never answers pings";
+  const isSilent = behavior.serving === "never answers pings";
   if (lagMs <= 5 && auto.isIdle) {
     assertEquals(connections, isSilent ? "one" : keeps, "learned");
   } else if (keeps === "one") {
@@ -215,37 +257,45 @@ function compareFirst(seed: number): void {
   }
   if (many.firstAt === Infinity) return;
   const ms = auto.firstAt - many.firstAt;
-  assert(ms <= TRIAL_MS, `the first call was ${ms} ms later for the trial`);
+  assert(
+    ms <= MAX_CAPACITY_CHECK_MS,
+    `the first call was ${ms} ms later for the trial`,
+  );
 }
 
 /** The first call of a process, in a world without chance. */
-function firstAt(
+function measureFirstCall(
   seed: number,
   connections: "auto" | "many",
-): Pick<LivenessRig, "plan" | "facts"> & {
+): Pick<LivenessSession, "plan" | "snapshot"> & {
   /** When it had its answer. */
   readonly firstAt: number;
   /** It came when the daemon had been known for long enough. */
   readonly isIdle: boolean;
 } {
-  const stage = new Stage(seed);
+  const scheduler = new Scheduler(seed);
   // Both of them spell alike.
-  const { config, ...rest } = plan(stage, new Manners(seed, UNDERSTOOD));
-  const { habits } = rest;
-  const rig = new LivenessRig(stage, {
-    ...{ ...rest, jitterMs: 0, isKnownOne: false },
+  const { config, ...rest } = randomPlan(
+    scheduler,
+    new MessageHabits(seed, HARMLESS_HABITS),
+  );
+  const { behavior } = rest;
+  const session = new LivenessSession(scheduler, {
+    ...{ ...rest, jitterMs: 0, isCachedAsOne: false },
     // What closes late is noticed too late by anybody.
-    habits: { ...habits, closesAfter: 0, answersMs: 1e9 },
-    config: { ...config, connections, remembered: undefined },
+    behavior: { ...behavior, closeDelayMs: 0, maxRespondingMs: 1e9 },
+    config: { ...config, connections, cachedResults: undefined },
   });
-  const helloAt = stage.random() * 300;
-  const callAt = 300 + stage.random() * 1_500;
-  stage.later(helloAt, () => rig.hello());
-  stage.later(callAt, () => rig.call("write", 300));
-  rig.run(20_000);
-  const call = [...rig.books.all].find(({ method }) => method === "tools/call");
+  const helloAt = scheduler.random() * 300;
+  const callAt = 300 + scheduler.random() * 1_500;
+  scheduler.schedule(helloAt, () => session.openConversation());
+  scheduler.schedule(callAt, () => session.callTool("write", 300));
+  session.runUntil(20_000);
+  const call = [...session.invariants.all].find(({ method }) =>
+    method === "tools/call"
+  );
   return {
-    ...{ plan: rig.plan, facts: rig.facts },
+    ...{ plan: session.plan, snapshot: session.snapshot },
     firstAt: call?.answeredAt ?? Infinity,
     isIdle: callAt > helloAt + 100,
   };

@@ -10,84 +10,92 @@ import { assert, assertEquals } from "../helpers/assert.ts";
 import type { SessionConfig } from "../../lib/session/context.ts";
 import type { Effect, SessionEvent } from "../../lib/events.ts";
 import { Mcp } from "../../lib/dialects/mcp/mcp.ts";
-import { NOTHING } from "../../lib/cache/cache.ts";
+import { EMPTY_CACHED_RESULTS } from "../../lib/cache/cache.ts";
 import { DRAIN_MS, Session } from "../../lib/session/session.ts";
-import { type Asked, Books } from "./invariants.ts";
-import { DECOY, type Dressed, MANNERS, Manners } from "./message_habits.ts";
-import { DEFAULTS, type Json } from "../helpers/session/session_driver.ts";
-import { isOwnId } from "../helpers/session/own_ids.ts";
-import { Stage } from "./clock_and_random.ts";
+import { DeliveryInvariants, type TrackedRequest } from "./invariants.ts";
+import {
+  type FormattedMessage,
+  MESSAGE_HABITS,
+  MessageHabits,
+  QUOTED_TEXT,
+} from "./message_habits.ts";
+import {
+  DEFAULT_CONFIG,
+  type Json,
+} from "../helpers/session/session_driver.ts";
+import { isProxyRequestId } from "../helpers/session/proxy_request_ids.ts";
+import { Scheduler } from "./scheduler.ts";
 
 /** How long the client asks, in simulated milliseconds. */
-const LIFE_MS = 120_000;
-const REQUESTS = 90;
-const GLM_MS = 10_000;
+const CLIENT_LIFETIME_MS = 120_000;
+const REQUEST_COUNT = 90;
+const GLM_TIMEOUT_MS = 10_000;
 /** How long a call that was given up counts as in flight. */
-const GIVEN_UP_MS = 60_000;
+const ABANDONED_CALL_MS = 60_000;
 /** How long after a second dial the main connection may be dialed at once. */
-const OURS_MS = 2_500;
+const SECOND_DIAL_GRACE_MS = 2_500;
 /** What a world may take before it counts as running away. */
-const STEPS = 20_000;
+const MAX_STEPS = 20_000;
 /** How long a request waits after a daemon has said that it did not understand: 2 s for a proper answer, and for a probe that may come before the second try. */
-const REFUSED_MS = 3_000;
+const NOT_UNDERSTOOD_WAIT_MS = 3_000;
 /** The most that goes into one frame. */
-const FRAME = 1_800;
+const MAX_FRAME_LENGTH = 1_800;
 
 /** What the daemon says, and of what. */
-interface Said {
+interface DaemonMessage {
   readonly message: Json;
   /** What it answers, or tells the progress of, if the client has asked for that. */
-  readonly asked: Asked | undefined;
-  readonly dressed: Dressed;
+  readonly request: TrackedRequest | undefined;
+  readonly formatted: FormattedMessage;
   /** The cursor of the question, if it was the proxy's own. */
   readonly cursor: string | undefined;
   readonly isOwn: boolean;
 }
 
 /** One connection, as the network and the daemon see it. */
-interface Line {
-  readonly epoch: number;
+interface McpConnection {
+  readonly connectionId: number;
   readonly dialedAt: number;
   isOpen: boolean;
-  isGreeted: boolean;
+  hasInitialize: boolean;
   /** The daemon has answered the greeting. */
   isReady: boolean;
   /** What the daemon has said here of `look`. */
-  hint: boolean | undefined;
+  readOnlyHint: boolean | undefined;
   /** The daemon's process has ended, or the connection. */
-  isGone: boolean;
+  isClosed: boolean;
   /** When the daemon will be done with what it has from this connection, if it does one thing at a time. */
-  freeAt: number;
+  idleAt: number;
   /** When what was sent last arrives. */
-  arrivedAt: number;
+  lastArrivalAt: number;
   /** Until when nothing moves on it. */
   blockedUntil: number;
   /** When a call was last cancelled here, or timed out. */
-  givenUpAt: number;
+  abandonedAt: number;
   /** Nothing arrives any more, and nobody says so. */
-  isBlack: boolean;
+  isBlackholed: boolean;
   /** The proxy has left it. */
-  leftAt: number | undefined;
+  closedByProxyAt: number | undefined;
   deadAt: number | undefined;
-  busyAt: number;
-  readonly texts: Set<string>;
+  lastBusyAt: number;
+  readonly sentTexts: Set<string>;
   /** What the proxy itself has asked the daemon, and is not answered: then, too, silence is patience. */
-  readonly own: Set<string>;
+  readonly proxyRequestKeys: Set<string>;
   /** The same with its probes. */
-  readonly ownOpen: Set<unknown>;
+  readonly proxyRequestIds: Set<unknown>;
   /** What was written and is not settled: requests by their keys; the rest as `undefined`. */
-  unsettled: (string | undefined)[];
+  unansweredKeys: (string | undefined)[];
   /** It has heard that the client is initialized. */
   isInitialized: boolean;
   /** What waits for more to go into the same frame. */
-  held: Said[];
-  readonly questions: Map<string, number>;
+  heldMessages: DaemonMessage[];
+  readonly serverRequests: Map<string, number>;
   /** How many questions the daemon has asked; it counts from 0 on every connection. */
-  asked: number;
+  serverRequestCount: number;
 }
 
 /** What happened in a world, to show that much did. */
-export interface Tally {
+export interface McpTally {
   answers: number;
   faults: number;
   dials: number;
@@ -96,19 +104,19 @@ export interface Tally {
   sleeps: number;
   blocks: number;
   /** Calls that outlived the silence of a daemon that was merely busy. */
-  patience: number;
+  survivedSilences: number;
   /** Messages that took a form of their own, and requests that were not understood. */
-  dressed: number;
-  refused: number;
+  reformattedCount: number;
+  notUnderstood: number;
 }
 
 /** Lives through a world. Throws when a promise is broken. */
-export function live(seed: number): Tally {
-  return new World(seed).live();
+export function runMcpSimulation(seed: number): McpTally {
+  return new McpSimulation(seed).run();
 }
 
 /** What a daemon has said before the world began. */
-const REMEMBERED = {
+const CACHED_RESULTS = {
   initialize: {
     "2025-11-25":
       '{"protocolVersion":"2025-11-25","capabilities":{"tools":{}}}',
@@ -116,220 +124,263 @@ const REMEMBERED = {
   lists: { "tools/list": '{"tools":[{"name":"look"}]}' },
 };
 
-class World {
-  readonly #stage: Stage;
-  readonly #books: Books;
+class McpSimulation {
+  readonly #scheduler: Scheduler;
+  readonly #invariants: DeliveryInvariants;
   readonly #config: SessionConfig;
   readonly #session: Session;
-  readonly #lines = new Map<number, Line>();
-  readonly #questionIds = new Set<unknown>();
+  readonly #connections = new Map<number, McpConnection>();
+  readonly #serverRequestIds = new Set<unknown>();
   #dials = 0;
   #losses = 0;
   #isDaemonUp = true;
-  #isAgreed = false;
-  #hellos = 0;
-  #tools = 1;
-  #dialed: { at: number; subprotocol: string | undefined } | undefined;
-  #exit: number | undefined;
+  #hasNegotiated = false;
+  #initializeCount = 0;
+  #toolCount = 1;
+  #lastDial: { at: number; subprotocol: string | undefined } | undefined;
+  #exitCode: number | undefined;
   /** How the daemon works: all at once, one thing at a time on a connection, without ever answering a ping, or on a connection that stands still at times. */
-  readonly #habit: "concurrent" | "serial" | "mute" | "blocking";
+  readonly #servingMode: "concurrent" | "serial" | "mute" | "blocking";
   /** How many connections the daemon keeps: it closes the older ones, or none. */
-  readonly #keeps: "one" | "many";
+  readonly #capacity: "one" | "many";
   /** When the proxy last dialed while it had a connection. */
-  #secondAt = -Infinity;
+  #lastSecondDialAt = -Infinity;
   /** How often the daemon has closed a connection that the proxy still used. */
-  #displaced = 0;
+  #displacedCount = 0;
   /** A tool blocks the whole daemon until then. */
   #blockedUntil = 0;
   /** What happened while the program slept. */
-  #missed: (() => void)[] = [];
+  #missedEvents: (() => void)[] = [];
   /** What the client would have done meanwhile. */
-  #postponed: (() => void)[] = [];
+  #postponedActions: (() => void)[] = [];
   /** Whether the daemon says of `look` that it only reads. */
-  #isHinted = true;
+  #hasReadOnlyHint = true;
   #sleeps = 0;
   #blocks = 0;
-  #patience = 0;
-  readonly #manners: Manners;
+  #survivedSilences = 0;
+  readonly #messageHabits: MessageHabits;
   /** What types the client's ids and tokens have had. */
-  readonly #types = { ids: new Set<string>(), tokens: new Set<string>() };
+  readonly #clientTypes = { ids: new Set<string>(), tokens: new Set<string>() };
   /** Some ids are those of the proxy's own requests. */
-  readonly #meetsOwn: boolean;
+  readonly #usesProxyIds: boolean;
   /** The id of the client's `initialized`, where that has one, and when it was said. */
   readonly #initialized: { id: unknown; at: number | undefined } = {
     id: undefined,
     at: undefined,
   };
   /** The tools that the client has seen in a whole list, and whether it knows that they have changed. */
-  #told: { tools: string; isOld: boolean } | undefined;
-  #paged: string[] = [];
-  #isPagedOld = false;
-  #pages = 0;
+  #clientTools: { tools: string; isOld: boolean } | undefined;
+  #listedTools: string[] = [];
+  #isListOutdated = false;
+  #pageCount = 0;
   /** What the daemon gives as the next cursor, where that is odd. */
-  readonly #cursor: string;
-  #refused = 0;
+  readonly #oddCursor: string;
+  #notUnderstood = 0;
 
   constructor(seed: number) {
-    this.#stage = new Stage(seed);
-    this.#manners = new Manners(seed, MANNERS);
-    this.#meetsOwn = this.#manners.chance(0.1);
-    this.#cursor = this.#manners.pick(["", "same"]);
-    this.#keeps = this.#stage.pick(["many", "many", "many", "one"] as const);
+    this.#scheduler = new Scheduler(seed);
+    this.#messageHabits = new MessageHabits(seed, MESSAGE_HABITS);
+    this.#usesProxyIds = this.#messageHabits.chance(0.1);
+    this.#oddCursor = this.#messageHabits.pick(["", "same"]);
+    this.#capacity = this.#scheduler.pick(
+      ["many", "many", "many", "one"] as const,
+    );
     this.#config = {
-      ...DEFAULTS,
-      connections: this.#stage.pick(
-        this.#keeps === "many"
+      ...DEFAULT_CONFIG,
+      connections: this.#scheduler.pick(
+        this.#capacity === "many"
           ? ["auto", "auto", "auto", "many", "one"]
           : ["auto", "auto", "auto", "one"],
       ),
-      retry: this.#stage.pick(
+      retry: this.#scheduler.pick(
         ["safe", "safe", "safe", "always", "never"] as const,
       ),
-      queueTimeout: this.#stage.pick([4_000, 45_000]),
-      queueLimit: this.#stage.pick([5, 1000]),
-      idleTimeout: this.#stage.pick([8_000, 600_000]),
-      requestTimeout: this.#stage.pick([1_500, 20_000, Infinity]),
-      handshakeTimeout: this.#stage.pick([2_000, 15_000]),
+      queueTimeout: this.#scheduler.pick([4_000, 45_000]),
+      queueLimit: this.#scheduler.pick([5, 1000]),
+      idleTimeout: this.#scheduler.pick([8_000, 600_000]),
+      requestTimeout: this.#scheduler.pick([1_500, 20_000, Infinity]),
+      handshakeTimeout: this.#scheduler.pick([2_000, 15_000]),
       maxMessage: 2_000,
-      providers: [{ name: "GLM", total: GLM_MS, idle: Infinity }],
-      remembered: this.#stage.pick([undefined, NOTHING, REMEMBERED]),
+      providers: [{ name: "GLM", total: GLM_TIMEOUT_MS, idle: Infinity }],
+      cachedResults: this.#scheduler.pick([
+        undefined,
+        EMPTY_CACHED_RESULTS,
+        CACHED_RESULTS,
+      ]),
     };
-    this.#habit = this.#stage.pick([
+    this.#servingMode = this.#scheduler.pick([
       ...["concurrent", "concurrent", "concurrent"] as const,
       ...["serial", "mute", "blocking"] as const,
     ]);
-    const { random } = this.#stage;
+    const { random } = this.#scheduler;
     this.#session = new Session(this.#config, new Mcp(random), random, 0);
-    this.#books = new Books(this.#stage, this.#config);
+    this.#invariants = new DeliveryInvariants(this.#scheduler, this.#config);
   }
 
-  live(): Tally {
-    this.#plan();
-    this.#happen({ type: "tick" });
-    for (let step = 0; this.#exit === undefined; step++) {
-      assert(step < STEPS, "the world runs away");
-      const wake = this.#stage.isAsleep ? Infinity : this.#session.deadline();
-      if (this.#stage.step(wake)) continue;
+  run(): McpTally {
+    this.#scheduleAll();
+    this.#handle({ type: "tick" });
+    for (let step = 0; this.#exitCode === undefined; step++) {
+      assert(step < MAX_STEPS, "the world runs away");
+      const wake = this.#scheduler.isSuspended
+        ? Infinity
+        : this.#session.deadline();
+      if (this.#scheduler.runNext(wake)) continue;
       assert(wake < Infinity, "nothing is left to wait for");
-      this.#stage.now = Math.max(this.#stage.now, wake);
-      this.#happen({ type: "tick" });
+      this.#scheduler.now = Math.max(this.#scheduler.now, wake);
+      this.#handle({ type: "tick" });
     }
-    this.#judge();
-    const { answers, faults, repeats } = this.#books;
+    this.#checkEnd();
+    const { answers, faults, repeats } = this.#invariants;
     const [dials, losses] = [this.#dials, this.#losses];
     const [sleeps, blocks] = [this.#sleeps, this.#blocks];
-    const patience = this.#patience;
+    const survivedSilences = this.#survivedSilences;
     return {
       ...{ answers, faults, dials, losses, repeats },
-      ...{ sleeps, blocks, patience },
-      ...{ dressed: this.#manners.dressed, refused: this.#refused },
+      ...{ sleeps, blocks, survivedSilences },
+      ...{
+        reformattedCount: this.#messageHabits.reformattedCount,
+        notUnderstood: this.#notUnderstood,
+      },
     };
   }
 
   // The script: what will happen, as far as it does not depend on the proxy.
 
-  #plan(): void {
-    const isGreeter = this.#stage.chance(0.95);
+  #scheduleAll(): void {
+    const isGreeter = this.#scheduler.chance(0.95);
     if (isGreeter) {
-      this.#act(this.#stage.random() * 500, () => this.#hello());
+      this.#scheduleClient(
+        this.#scheduler.random() * 500,
+        () => this.#requestInitialize(),
+      );
     }
     // Half of the clients work in bursts, so that links fall idle between.
-    const bursts = this.#stage.pick([1, 6]);
-    for (let i = 0; i < REQUESTS; i++) {
-      const burst = Math.floor(this.#stage.random() * bursts) / bursts *
-        LIFE_MS;
-      const within = this.#stage.random() * (bursts === 1 ? LIFE_MS : 3_000);
-      this.#act(500 + burst + within, () => this.#ask(i));
+    const bursts = this.#scheduler.pick([1, 6]);
+    for (let i = 0; i < REQUEST_COUNT; i++) {
+      const burst = Math.floor(this.#scheduler.random() * bursts) / bursts *
+        CLIENT_LIFETIME_MS;
+      const within = this.#scheduler.random() *
+        (bursts === 1 ? CLIENT_LIFETIME_MS : 3_000);
+      this.#scheduleClient(500 + burst + within, () => this.#request(i));
     }
     for (let i = 0; i < 5; i++) {
-      this.#act(this.#stage.random() * LIFE_MS, () => this.#err());
+      this.#scheduleClient(
+        this.#scheduler.random() * CLIENT_LIFETIME_MS,
+        () => this.#sendInvalid(),
+      );
     }
-    const crashes = Math.floor(this.#stage.random() * 5);
+    const crashes = Math.floor(this.#scheduler.random() * 5);
     for (let i = 0; i < crashes; i++) {
-      this.#stage.later(this.#stage.random() * LIFE_MS, () => this.#crash());
+      this.#scheduler.schedule(
+        this.#scheduler.random() * CLIENT_LIFETIME_MS,
+        () => this.#crashDaemon(),
+      );
     }
-    if (this.#stage.chance(0.2)) this.#crash();
-    for (let i = Math.floor(this.#stage.random() * 3); i > 0; i--) {
+    if (this.#scheduler.chance(0.2)) this.#crashDaemon();
+    for (let i = Math.floor(this.#scheduler.random() * 3); i > 0; i--) {
       // A connection that stands still is an exception as soon as it has been silent before that.
-      if (this.#habit !== "blocking") {
-        this.#stage.later(this.#stage.random() * LIFE_MS, () => this.#block());
+      if (this.#servingMode !== "blocking") {
+        this.#scheduler.schedule(
+          this.#scheduler.random() * CLIENT_LIFETIME_MS,
+          () => this.#blockDaemon(),
+        );
       }
-      this.#stage.later(this.#stage.random() * LIFE_MS, () => this.#sleep());
+      this.#scheduler.schedule(
+        this.#scheduler.random() * CLIENT_LIFETIME_MS,
+        () => this.#suspend(),
+      );
     }
-    this.#act(LIFE_MS + 1_000, () => {
-      this.#books.endedAt = this.#stage.awake;
-      this.#happen({ type: "end", cause: "stdin" });
+    this.#scheduleClient(CLIENT_LIFETIME_MS + 1_000, () => {
+      this.#invariants.endedAt = this.#scheduler.awakeMs;
+      this.#handle({ type: "end", cause: "stdin" });
     });
   }
 
-  #crash(): void {
+  #crashDaemon(): void {
     this.#isDaemonUp = false;
-    if (this.#stage.chance(0.3)) this.#tools++;
+    if (this.#scheduler.chance(0.3)) this.#toolCount++;
     // It comes back as another version.
-    if (this.#stage.chance(0.2)) this.#isHinted = !this.#isHinted;
-    for (const line of this.#lines.values()) {
-      if (line.isGone || line.leftAt !== undefined) continue;
-      line.isGone = true;
-      if (this.#stage.chance(0.85)) this.#end(line, 1006);
-      else this.#blacken(line);
+    if (this.#scheduler.chance(0.2)) {
+      this.#hasReadOnlyHint = !this.#hasReadOnlyHint;
     }
-    const away = this.#stage.random() ** 3 * 60_000;
-    this.#stage.later(away, () => this.#isDaemonUp = true);
+    for (const connection of this.#connections.values()) {
+      if (connection.isClosed || connection.closedByProxyAt !== undefined) {
+        continue;
+      }
+      connection.isClosed = true;
+      if (this.#scheduler.chance(0.85)) this.#closeByDaemon(connection, 1006);
+      else this.#blackhole(connection);
+    }
+    const away = this.#scheduler.random() ** 3 * 60_000;
+    this.#scheduler.schedule(away, () => this.#isDaemonUp = true);
   }
 
   /** The daemon runs a tool that lets it do nothing else. */
-  #block(): void {
+  #blockDaemon(): void {
     this.#blocks++;
-    const ms = this.#stage.random() ** 2 * 60_000;
-    this.#blockedUntil = Math.max(this.#blockedUntil, this.#stage.now + ms);
+    const ms = this.#scheduler.random() ** 2 * 60_000;
+    this.#blockedUntil = Math.max(this.#blockedUntil, this.#scheduler.now + ms);
   }
 
   /** The program is stopped, or the machine: what happens meanwhile is learned later. */
-  #sleep(): void {
-    if (this.#stage.isAsleep) return;
+  #suspend(): void {
+    if (this.#scheduler.isSuspended) return;
     this.#sleeps++;
-    this.#stage.fallAsleep();
-    const isCut = this.#stage.chance(0.3);
-    this.#stage.later(3_001 + this.#stage.random() ** 3 * 600_000, () => {
-      const gap = this.#stage.wakeUp();
-      if (isCut) {
-        for (const line of this.#lines.values()) {
-          if (!line.isGone && line.leftAt === undefined) this.#blacken(line);
+    this.#scheduler.suspend();
+    const isCut = this.#scheduler.chance(0.3);
+    this.#scheduler.schedule(
+      3_001 + this.#scheduler.random() ** 3 * 600_000,
+      () => {
+        const monotonicGapMs = this.#scheduler.resume();
+        if (isCut) {
+          for (const connection of this.#connections.values()) {
+            if (
+              !connection.isClosed && connection.closedByProxyAt === undefined
+            ) this.#blackhole(connection);
+          }
         }
-      }
-      const missed = this.#missed;
-      this.#missed = [];
-      this.#happen({ type: "resumed", gap, unseen: 0 });
-      for (const run of missed) run();
-      const postponed = this.#postponed;
-      this.#postponed = [];
-      for (const run of postponed) this.#act(this.#stage.random() * 10, run);
-    });
+        const missed = this.#missedEvents;
+        this.#missedEvents = [];
+        this.#handle({ type: "resumed", monotonicGapMs, suspendedMs: 0 });
+        for (const run of missed) run();
+        const postponed = this.#postponedActions;
+        this.#postponedActions = [];
+        for (const run of postponed) {
+          this.#scheduleClient(
+            this.#scheduler.random() * 10,
+            run,
+          );
+        }
+      },
+    );
   }
 
   // The client.
 
   /** The client sleeps with the program: what it is about to do, it does later. */
-  #act(ms: number, run: () => void): void {
-    this.#stage.later(ms, () => {
-      if (this.#stage.isAsleep) this.#postponed.push(run);
+  #scheduleClient(ms: number, run: () => void): void {
+    this.#scheduler.schedule(ms, () => {
+      if (this.#scheduler.isSuspended) this.#postponedActions.push(run);
       else run();
     });
   }
 
-  #hello(): void {
+  #requestInitialize(): void {
     const params = { protocolVersion: "2025-11-25", capabilities: {} };
-    const number = this.#hellos++;
-    const asked = this.#books.register(
-      this.#manners.style === "numbers" ? 5_000 + number : `hello ${number}`,
+    const number = this.#initializeCount++;
+    const request = this.#invariants.recordRequest(
+      this.#messageHabits.idType === "numbers"
+        ? 5_000 + number
+        : `hello ${number}`,
       "initialize",
       true,
     );
-    this.#write(asked, params);
+    this.#sendRequest(request, params);
   }
 
-  #ask(order: number): void {
-    const method = this.#stage.pick([
+  #request(order: number): void {
+    const method = this.#scheduler.pick([
       "tools/call",
       "tools/call",
       "tools/call",
@@ -338,100 +389,118 @@ class World {
       "logging/setLevel",
       "ping",
     ]);
-    const name = this.#stage.pick(["write", "look", "glm_write"]);
+    const name = this.#scheduler.pick(["write", "look", "glm_write"]);
     const isSafe = method === "tools/call" ? name === "look" : true;
-    const { id, mayWait } = this.#id(order);
-    const token = this.#stage.chance(0.5) ? this.#token(order) : undefined;
+    const { id, mayWait } = this.#newId(order);
+    const token = this.#scheduler.chance(0.5)
+      ? this.#newToken(order)
+      : undefined;
     // Those without params are told by their ids.
-    const isPlain = method === "tools/list" && this.#stage.chance(0.5) &&
+    const isPlain = method === "tools/list" && this.#scheduler.chance(0.5) &&
       !mayWait;
     const params = {
       ...(!isPlain && { name }),
       ...(token !== undefined && { _meta: { progressToken: token } }),
-      ...(this.#stage.chance(0.02) && { much: "x".repeat(2_000) }),
+      ...(this.#scheduler.chance(0.02) && { much: "x".repeat(2_000) }),
     };
     const isGlm = method === "tools/call" && name === "glm_write";
-    const total = isGlm ? GLM_MS : this.#config.requestTimeout;
-    const asked = this.#books.register(id, method, isSafe, {
+    const total = isGlm ? GLM_TIMEOUT_MS : this.#config.requestTimeout;
+    const request = this.#invariants.recordRequest(id, method, isSafe, {
       ...{ token, total, isPlain, mayWait },
     });
-    this.#write(asked, params);
-    this.#books.checkQueue();
-    if (this.#stage.chance(0.03) && asked.answers === 0) {
-      this.#write(asked, params);
+    this.#sendRequest(request, params);
+    this.#invariants.checkQueue();
+    if (this.#scheduler.chance(0.03) && request.answers === 0) {
+      this.#sendRequest(request, params);
     }
-    if (!this.#stage.chance(0.1)) return;
-    this.#act(this.#stage.random() * 5_000, () => {
-      if (asked.answers === 0) asked.cancelledAt ??= this.#stage.now;
-      this.#giveUp(asked);
+    if (!this.#scheduler.chance(0.1)) return;
+    this.#scheduleClient(this.#scheduler.random() * 5_000, () => {
+      if (request.answers === 0) request.cancelledAt ??= this.#scheduler.now;
+      this.#abandon(request);
       const cancel = { requestId: id };
-      this.#say({ method: "notifications/cancelled", params: cancel });
-      if (asked.cancelledAt === undefined || !this.#manners.chance(0.1)) return;
+      this.#sendFromClient({
+        method: "notifications/cancelled",
+        params: cancel,
+      });
+      if (
+        request.cancelledAt === undefined || !this.#messageHabits.chance(0.1)
+      ) return;
       // It is careless, and asks something else under the id.
-      this.#act(this.#manners.pick([0, 50, 2_000]), () => {
-        const { mayWait } = asked;
+      this.#scheduleClient(this.#messageHabits.pick([0, 50, 2_000]), () => {
+        const { mayBeOvertaken } = request;
         const method = "resources/read";
-        const again = this.#books.register(id, method, true, { mayWait });
-        this.#write(again, {});
+        const again = this.#invariants.recordRequest(id, method, true, {
+          mayWait: mayBeOvertaken,
+        });
+        this.#sendRequest(again, {});
       });
     });
   }
 
   /** An id of the client's types. */
-  #id(order: number): { id: unknown; mayWait: boolean } {
-    const { style, has } = this.#manners;
+  #newId(order: number): { id: unknown; mayWait: boolean } {
+    const { idType, habits } = this.#messageHabits;
     const number = order + 1;
-    const picked = this.#stage.pick([
+    const picked = this.#scheduler.pick([
       number - 1,
       String(number),
       -number,
       `\u00e9${order}`,
     ]);
-    const as = (id: number): unknown => style === "texts" ? `${id}` : id;
-    if (this.#meetsOwn && this.#manners.chance(0.2)) {
-      const open = [...this.#lines.values()]
-        .filter(({ leftAt }) => leftAt === undefined)
-        .flatMap(({ ownOpen }) => [...ownOpen]);
-      const any = 2 ** 30 + this.#manners.pick([order, 2 ** 29 + order]);
+    const as = (id: number): unknown => idType === "texts" ? `${id}` : id;
+    if (this.#usesProxyIds && this.#messageHabits.chance(0.2)) {
+      const open = [...this.#connections.values()]
+        .filter(({ closedByProxyAt }) => closedByProxyAt === undefined)
+        .flatMap(({ proxyRequestIds }) => [...proxyRequestIds]);
+      const any = 2 ** 30 + this.#messageHabits.pick([order, 2 ** 29 + order]);
       const own = [any, ...open.slice(-3)].map(Number).filter(Number.isFinite);
-      const id = as(this.#manners.pick(own));
-      const isNew = this.#books.get(JSON.stringify(id)) === undefined;
+      const id = as(this.#messageHabits.pick(own));
+      const isNew = this.#invariants.get(JSON.stringify(id)) === undefined;
       if (isNew) return { id, mayWait: true };
     }
-    if (style === "numbers") {
-      const id = this.#manners.pick([number - 1, -number]);
+    if (idType === "numbers") {
+      const id = this.#messageHabits.pick([number - 1, -number]);
       return { id, mayWait: false };
     }
-    if (style === "texts") {
-      const id = this.#manners.pick([`${number}`, `-${number}`, `r${number}`]);
+    if (idType === "texts") {
+      const id = this.#messageHabits.pick([
+        `${number}`,
+        `-${number}`,
+        `r${number}`,
+      ]);
       return { id, mayWait: false };
     }
     // What comes back as the other type must not be somebody else's.
-    if (!has.has("retyped ids")) return { id: picked, mayWait: false };
+    if (!habits.has("retyped ids")) return { id: picked, mayWait: false };
     return { id: number % 2 === 0 ? number : `${number}`, mayWait: false };
   }
 
-  #token(order: number): unknown {
-    const { tokenStyle, has } = this.#manners;
+  #newToken(order: number): unknown {
+    const { tokenType, habits } = this.#messageHabits;
     const text = `${order}`;
-    switch (tokenStyle) {
+    switch (tokenType) {
       case "numbers":
         return order;
       case "texts":
-        return this.#manners.pick([text, `t${order}`]);
+        return this.#messageHabits.pick([text, `t${order}`]);
       case "both":
-        if (has.has("retyped tokens")) return order % 2 === 0 ? order : text;
+        if (habits.has("retyped tokens")) return order % 2 === 0 ? order : text;
         return `t${order}`;
     }
   }
 
   /** Nobody waits for it any more. */
-  #giveUp({ sentOn = 0 }: Asked): void {
-    const line = this.#lines.get(sentOn);
-    if (line !== undefined) line.givenUpAt = this.#stage.awake;
+  #abandon({ sentOn = 0 }: TrackedRequest): void {
+    const connection = this.#connections.get(sentOn);
+    if (connection !== undefined) {
+      connection.abandonedAt = this.#scheduler.awakeMs;
+    }
   }
 
-  #write({ id, method, mark, cursor }: Asked, params: Json): void {
+  #sendRequest(
+    { id, method, mark, cursor }: TrackedRequest,
+    params: Json,
+  ): void {
     const more = {
       ...(mark !== undefined && { mark }),
       ...(cursor !== undefined && { cursor }),
@@ -439,500 +508,604 @@ class World {
     // A text that no number can be mistaken for says nothing.
     const isType = (it: unknown): boolean =>
       typeof it === "number" || /^-?\d+$/.test(`${it}`);
-    if (isType(id)) this.#types.ids.add(typeof id);
+    if (isType(id)) this.#clientTypes.ids.add(typeof id);
     const token = params._meta?.progressToken;
-    if (isType(token)) this.#types.tokens.add(typeof token);
-    this.#say({ id, method, params: { ...params, ...more } });
+    if (isType(token)) this.#clientTypes.tokens.add(typeof token);
+    this.#sendFromClient({ id, method, params: { ...params, ...more } });
   }
 
   /** The client's `initialized`, in one of the ways in which it is said. */
-  #initialize(): void {
-    this.#initialized.at ??= this.#stage.now;
-    const { style } = this.#manners;
+  #notifyInitialized(): void {
+    this.#initialized.at ??= this.#scheduler.now;
+    const { idType } = this.#messageHabits;
     const method = "notifications/initialized";
-    const said = this.#manners.chance(0.3)
-      ? this.#manners.pick(["with null", "with an id", "old"])
+    const said = this.#messageHabits.chance(0.3)
+      ? this.#messageHabits.pick(["with null", "with an id", "old"])
       : "plain";
     switch (said) {
       case "plain":
-        return this.#say({ method });
+        return this.#sendFromClient({ method });
       case "with null":
-        return this.#say({ id: null, method });
+        return this.#sendFromClient({ id: null, method });
       case "old":
-        return this.#say({ method: "initialized" });
+        return this.#sendFromClient({ method: "initialized" });
       case "with an id": {
-        const id = style === "numbers" ? 7_000 : "7000";
+        const id = idType === "numbers" ? 7_000 : "7000";
         this.#initialized.id = id;
-        this.#types.ids.add(typeof id);
-        return this.#say({ id, method });
+        this.#clientTypes.ids.add(typeof id);
+        return this.#sendFromClient({ id, method });
       }
     }
   }
 
-  #err(): void {
-    const text = this.#stage.pick([
+  #sendInvalid(): void {
+    const text = this.#scheduler.pick([
       "{",
       "[]",
-      `{"jsonrpc":"2.0","id":${this.#bad()},"method":5}`,
+      `{"jsonrpc":"2.0","id":${this.#invalidId()},"method":5}`,
       '{"jsonrpc":"2.0","id":null,"method":"x"}',
       `{"jsonrpc":"2.0","id":${
-        this.#manners.style === "numbers" ? 6_001 : '"nobody asked"'
+        this.#messageHabits.idType === "numbers" ? 6_001 : '"nobody asked"'
       },"result":1}`,
       '{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":0,"progress":1}}',
       '{"jsonrpc":"2.0","method":"notifications/cancelled","params":{}}',
     ]);
-    this.#happen({ type: "line", text });
+    this.#handle({ type: "line", text });
   }
 
-  #bad(): string {
-    return this.#manners.style === "numbers" ? "6000" : '"bad"';
+  #invalidId(): string {
+    return this.#messageHabits.idType === "numbers" ? "6000" : '"bad"';
   }
 
-  #say(message: Json): void {
+  #sendFromClient(message: Json): void {
     const text = JSON.stringify({ jsonrpc: "2.0", ...message });
-    this.#happen({ type: "line", text });
+    this.#handle({ type: "line", text });
   }
 
-  #reply(text: string): void {
+  #receiveAtClient(text: string): void {
     const isClean = !/[\r\n\ufeff]/.test(text) &&
       !["\0", "\x1e"].some((it) => text.includes(it));
     assert(isClean, "a line has more than a message");
-    assert(!text.includes(DECOY), `from a log line: ${text}`);
+    assert(!text.includes(QUOTED_TEXT), `from a log line: ${text}`);
     const message = JSON.parse(text);
     assertEquals(message.jsonrpc, "2.0");
     for (const [key, value] of Object.entries(message)) {
       const isNobodys = key === "id" && message.error?.code === -32600;
       assert(value !== null || isNobodys, `null reaches the client: ${text}`);
     }
-    if (message.method === undefined) return this.#answered(message, text);
-    if (message.id !== undefined) return this.#asked(message);
+    if (message.method === undefined) {
+      return this.#handleResponse(message, text);
+    }
+    if (message.id !== undefined) return this.#handleServerRequest(message);
     if (message.method === "notifications/tools/list_changed") {
-      this.#isPagedOld = true;
-      if (this.#told !== undefined) this.#told.isOld = true;
+      this.#isListOutdated = true;
+      if (this.#clientTools !== undefined) this.#clientTools.isOld = true;
     }
     if (message.method !== "notifications/progress") return;
-    this.#books.progressed(message.params);
+    this.#invariants.recordProgress(message.params);
   }
 
-  #answered(message: Json, text: string): void {
+  #handleResponse(message: Json, text: string): void {
     const key = JSON.stringify(message.id);
-    if (key === this.#bad() || key === "null") {
+    if (key === this.#invalidId() || key === "null") {
       return assertEquals(message.error.code, -32600);
     }
     if (message.id === this.#initialized.id) {
       return assertEquals(message.result, {}, "the client is initialized");
     }
-    const asked = this.#books.get(key);
-    assert(asked !== undefined, `an answer to ${key}, which nobody asked`);
-    const who = this.#books.answered(asked, message.error);
-    this.#checkWords(asked, message);
-    const line = this.#lines.get(asked.sentOn ?? 0);
-    const isRefused = line !== undefined && asked.refusedOn === line.epoch;
-    if (message.error?.code === -31003) this.#giveUp(asked);
-    asked.sentOn = undefined;
-    const isEnd = this.#books.endedAt !== undefined;
-    if (message.error?.code === -31002 && !isEnd && line !== undefined) {
+    const request = this.#invariants.get(key);
+    assert(request !== undefined, `an answer to ${key}, which nobody asked`);
+    const who = this.#invariants.recordResponse(request, message.error);
+    this.#checkContent(request, message);
+    const connection = this.#connections.get(request.sentOn ?? 0);
+    const isRefused = connection !== undefined &&
+      request.notUnderstoodOn === connection.connectionId;
+    if (message.error?.code === -31003) this.#abandon(request);
+    request.sentOn = undefined;
+    const isEnd = this.#invariants.endedAt !== undefined;
+    if (message.error?.code === -31002 && !isEnd && connection !== undefined) {
       // What merely is slow is never killed.
-      const isLost = line.isGone || line.isBlack || isRefused;
+      const isLost = connection.isClosed || connection.isBlackholed ||
+        isRefused;
       assert(isLost, `${key} was lost for nothing`);
-      line.unsettled = line.unsettled.filter((it) => it !== key);
+      connection.unansweredKeys = connection.unansweredKeys.filter((it) =>
+        it !== key
+      );
     }
-    if (asked.method === "initialize") {
+    if (request.method === "initialize") {
       const isAgreed = message.error === undefined;
-      if (!isAgreed) return this.#act(1_000, () => this.#hello());
-      this.#isAgreed = true;
-      return this.#act(1, () => this.#initialize());
+      if (!isAgreed) {
+        return this.#scheduleClient(1_000, () => this.#requestInitialize());
+      }
+      this.#hasNegotiated = true;
+      return this.#scheduleClient(1, () => this.#notifyInitialized());
     }
     // The proxy itself answers pings while the daemon is away.
-    const isLocal = asked.method === "ping" && text.endsWith('"result":{}}');
-    if (asked.method === "tools/list") this.#listed(asked, message.result);
-    if (asked.method === "tools/list" && this.#isRemembered(line)) return;
+    const isLocal = request.method === "ping" && text.endsWith('"result":{}}');
+    if (request.method === "tools/list") {
+      this.#handleToolPage(request, message.result);
+    }
+    if (request.method === "tools/list" && this.#mayBeCached(connection)) {
+      return;
+    }
     // An error may have been put into order.
     if (
-      message.error !== undefined && this.#manners.has.has("malformed errors")
+      message.error !== undefined &&
+      this.#messageHabits.habits.has("malformed errors")
     ) {
       return;
     }
-    if (who === "proxy" || isLocal || line === undefined) return;
-    assert(line.leftAt === undefined, "an answer of a stranger");
+    if (who === "proxy" || isLocal || connection === undefined) return;
+    assert(connection.closedByProxyAt === undefined, "an answer of a stranger");
     const plain = text.trim().replace(/^\{ /, "{").replace(/ \}$/, "}");
-    assert(line.texts.has(plain), `re-spelled: ${text}`);
+    assert(connection.sentTexts.has(plain), `re-spelled: ${text}`);
   }
 
   /** It is the answer to this request, and what the daemon said. */
-  #checkWords({ key, mark, isReused }: Asked, { result, error }: Json): void {
+  #checkContent(
+    { key, mark, hasReusedId }: TrackedRequest,
+    { result, error }: Json,
+  ): void {
     if (result?.mark !== undefined) assertEquals(result.mark, mark, key);
     if (error === undefined) return;
     assert(Number.isInteger(error.code), `${key}: ${error.code} is no code`);
     assertEquals(typeof error.message, "string", key);
-    assert(error.code !== -32600 || isReused, `${key} was refused`);
+    assert(error.code !== -32600 || hasReusedId, `${key} was refused`);
     if (error.code >= -32000 || error.code === -32600) return;
     const said = /no: (mark \d+|undefined)/.exec(error.message);
     assertEquals(said?.[1], `${mark}`, `the daemon's words on ${key}`);
   }
 
   /** The client has a page of tools, and asks for the next one. */
-  #listed({ cursor }: Asked, result: Json): void {
+  #handleToolPage({ cursor }: TrackedRequest, result: Json): void {
     if (result === undefined) return;
     if (cursor === undefined) {
-      this.#paged = [];
-      this.#isPagedOld = false;
+      this.#listedTools = [];
+      this.#isListOutdated = false;
     }
-    this.#paged.push(...result.tools.map((it: Json) => JSON.stringify(it)));
+    this.#listedTools.push(
+      ...result.tools.map((it: Json) => JSON.stringify(it)),
+    );
     const { nextCursor: next } = result;
     if (next === undefined || next === cursor) {
-      this.#told = { tools: setOf(this.#paged), isOld: this.#isPagedOld };
+      this.#clientTools = {
+        tools: canonicalSet(this.#listedTools),
+        isOld: this.#isListOutdated,
+      };
       return;
     }
     // Until it has them all it knows nothing certain.
-    this.#told = undefined;
-    if (this.#manners.style === "both") return;
-    const number = 8_000 + this.#pages++;
-    const id = this.#manners.style === "numbers" ? number : `${number}`;
-    this.#act(1, () => {
+    this.#clientTools = undefined;
+    if (this.#messageHabits.idType === "both") return;
+    const number = 8_000 + this.#pageCount++;
+    const id = this.#messageHabits.idType === "numbers" ? number : `${number}`;
+    this.#scheduleClient(1, () => {
       const method = "tools/list";
-      const asked = this.#books.register(id, method, true, { cursor: next });
-      this.#write(asked, {});
+      const request = this.#invariants.recordRequest(id, method, true, {
+        cursor: next,
+      });
+      this.#sendRequest(request, {});
     });
   }
 
   /** A list can come out of memory while the daemon is away. */
-  #isRemembered(line: Line | undefined): boolean {
-    return this.#config.remembered !== undefined &&
-      (line === undefined || line.leftAt !== undefined);
+  #mayBeCached(connection: McpConnection | undefined): boolean {
+    return this.#config.cachedResults !== undefined &&
+      (connection === undefined || connection.closedByProxyAt !== undefined);
   }
 
   /** The daemon asks the client something. */
-  #asked({ id, params }: Json): void {
-    assert(!this.#questionIds.has(id), "a question's id was used before");
-    this.#questionIds.add(id);
-    if (this.#stage.chance(0.3)) return;
-    this.#act(this.#stage.random() * 3_000, () => {
-      this.#say({ id, result: { mark: params.mark } });
-      if (this.#stage.chance(0.1)) this.#say({ id, result: { mark: "twice" } });
+  #handleServerRequest({ id, params }: Json): void {
+    assert(!this.#serverRequestIds.has(id), "a question's id was used before");
+    this.#serverRequestIds.add(id);
+    if (this.#scheduler.chance(0.3)) return;
+    this.#scheduleClient(this.#scheduler.random() * 3_000, () => {
+      this.#sendFromClient({ id, result: { mark: params.mark } });
+      if (this.#scheduler.chance(0.1)) {
+        this.#sendFromClient({ id, result: { mark: "twice" } });
+      }
     });
   }
 
   // The network.
 
-  #dial(epoch: number, subprotocol: string | undefined): void {
+  #dial(connectionId: number, subprotocol: string | undefined): void {
     this.#dials++;
-    const last = this.#dialed;
-    const isSecond = [...this.#lines.values()]
-      .some(({ isOpen, leftAt }) => isOpen && leftAt === undefined);
+    const last = this.#lastDial;
+    const isSecond = [...this.#connections.values()]
+      .some(({ isOpen, closedByProxyAt }) =>
+        isOpen && closedByProxyAt === undefined
+      );
     // The subprotocol may be left out at once; otherwise there is a pause.
     if (last !== undefined && !(last.subprotocol && !subprotocol)) {
-      const pause = this.#stage.now - last.at;
+      const pause = this.#scheduler.now - last.at;
       // What its own second connection has cost it is dialed again at once.
-      const isOurs = this.#stage.now - this.#secondAt <= OURS_MS;
+      const isOurs =
+        this.#scheduler.now - this.#lastSecondDialAt <= SECOND_DIAL_GRACE_MS;
       const isTime = isSecond || isOurs || pause >= 250;
       assert(isTime, `dialed again after ${pause}`);
     }
-    if (isSecond) this.#secondAt = this.#stage.now;
-    else this.#dialed = { at: this.#stage.now, subprotocol };
-    const line: Line = {
-      epoch,
-      dialedAt: this.#stage.now,
+    if (isSecond) this.#lastSecondDialAt = this.#scheduler.now;
+    else this.#lastDial = { at: this.#scheduler.now, subprotocol };
+    const connection: McpConnection = {
+      connectionId,
+      dialedAt: this.#scheduler.now,
       isOpen: false,
-      isGreeted: false,
+      hasInitialize: false,
       isReady: false,
-      hint: undefined,
-      isGone: false,
-      freeAt: 0,
-      arrivedAt: 0,
+      readOnlyHint: undefined,
+      isClosed: false,
+      idleAt: 0,
+      lastArrivalAt: 0,
       blockedUntil: 0,
-      givenUpAt: -Infinity,
-      isBlack: false,
-      leftAt: undefined,
+      abandonedAt: -Infinity,
+      isBlackholed: false,
+      closedByProxyAt: undefined,
       deadAt: undefined,
-      busyAt: this.#stage.awake,
-      texts: new Set(),
-      own: new Set(),
-      ownOpen: new Set(),
-      unsettled: [],
+      lastBusyAt: this.#scheduler.awakeMs,
+      sentTexts: new Set(),
+      proxyRequestKeys: new Set(),
+      proxyRequestIds: new Set(),
+      unansweredKeys: [],
       isInitialized: false,
-      held: [],
-      questions: new Map(),
-      asked: 0,
+      heldMessages: [],
+      serverRequests: new Map(),
+      serverRequestCount: 0,
     };
-    assert(!this.#lines.has(epoch), "an epoch was used before");
-    this.#lines.set(epoch, line);
-    if (!this.#isDaemonUp) return this.#end(line, 0, false);
-    if (this.#stage.chance(0.03)) return; // the packets are lost
-    if (this.#stage.chance(0.05)) return this.#end(line, 0, true);
-    const blocked = Math.max(0, this.#blockedUntil - this.#stage.now);
-    this.#stage.later(blocked + this.#stage.random() * 50, () => {
-      if (line.leftAt !== undefined || line.isGone) return;
-      line.isOpen = true;
-      this.#happen({ type: "open", epoch });
-      if (this.#keeps === "one") this.#displace(line);
-      if (this.#stage.chance(0.1)) this.#end(line, 1006);
+    assert(
+      !this.#connections.has(connectionId),
+      "an connectionId was used before",
+    );
+    this.#connections.set(connectionId, connection);
+    if (!this.#isDaemonUp) return this.#closeByDaemon(connection, 0, false);
+    if (this.#scheduler.chance(0.03)) return; // the packets are lost
+    if (this.#scheduler.chance(0.05)) {
+      return this.#closeByDaemon(connection, 0, true);
+    }
+    const blocked = Math.max(0, this.#blockedUntil - this.#scheduler.now);
+    this.#scheduler.schedule(blocked + this.#scheduler.random() * 50, () => {
+      if (connection.closedByProxyAt !== undefined || connection.isClosed) {
+        return;
+      }
+      connection.isOpen = true;
+      this.#handle({ type: "open", connectionId });
+      if (this.#capacity === "one") this.#displaceOthers(connection);
+      if (this.#scheduler.chance(0.1)) this.#closeByDaemon(connection, 1006);
     });
   }
 
   /** The daemon keeps a new connection only. */
-  #displace(by: Line): void {
-    for (const line of this.#lines.values()) {
-      const isOld = line !== by && line.isOpen && !line.isGone;
-      if (!isOld || line.leftAt !== undefined) continue;
-      assertEquals(++this.#displaced, 1, "displaced by the proxy itself");
-      const calls = [...this.#books.inFlight(line.epoch)].map(({ method }) =>
-        method
+  #displaceOthers(by: McpConnection): void {
+    for (const connection of this.#connections.values()) {
+      const isOld = connection !== by && connection.isOpen &&
+        !connection.isClosed;
+      if (!isOld || connection.closedByProxyAt !== undefined) continue;
+      assertEquals(++this.#displacedCount, 1, "displaced by the proxy itself");
+      const calls = [...this.#invariants.inFlight(connection.connectionId)].map(
+        (
+          { method },
+        ) => method,
       )
         .filter((it) => !/^(initialize|ping|tools\/list)$/.test(it));
       assertEquals(calls, [], "in flight where the proxy displaced itself");
-      this.#end(line, this.#stage.pick([1000, 1006]));
+      this.#closeByDaemon(connection, this.#scheduler.pick([1000, 1006]));
     }
   }
 
-  #end(line: Line, code: number, reached = true): void {
-    this.#stage.later(this.#stage.random() * 20, () => {
-      if (line.isBlack) return;
-      line.isGone = true;
-      const { epoch } = line;
+  #closeByDaemon(
+    connection: McpConnection,
+    code: number,
+    reached = true,
+  ): void {
+    this.#scheduler.schedule(this.#scheduler.random() * 20, () => {
+      if (connection.isBlackholed) return;
+      connection.isClosed = true;
+      const { connectionId } = connection;
       const reason = `code ${code}`;
-      this.#happen({ type: "closed", epoch, code, reason, reached });
+      this.#handle({ type: "closed", connectionId, code, reason, reached });
     });
   }
 
-  #blacken(line: Line): void {
-    line.isBlack = true;
-    line.deadAt ??= this.#stage.awake;
+  #blackhole(connection: McpConnection): void {
+    connection.isBlackholed = true;
+    connection.deadAt ??= this.#scheduler.awakeMs;
   }
 
-  #leave(epoch: number): void {
-    const line = this.#lines.get(epoch);
-    assert(line !== undefined, "it leaves what it never dialed");
-    if (line.leftAt !== undefined) return;
-    line.leftAt = this.#stage.now;
-    this.#books.lost(epoch);
+  #closeByProxy(connectionId: number): void {
+    const connection = this.#connections.get(connectionId);
+    assert(connection !== undefined, "it leaves what it never dialed");
+    if (connection.closedByProxyAt !== undefined) return;
+    connection.closedByProxyAt = this.#scheduler.now;
+    this.#invariants.recordDisconnect(connectionId);
     this.#losses++;
-    const { deadAt } = line;
+    const { deadAt } = connection;
     // An idle dead link is noticed: 5 s of silence, and 5 s for a probe.
-    if (deadAt === undefined || !line.isReady) return;
-    const idle = this.#stage.awake - Math.max(deadAt, line.busyAt);
+    if (deadAt === undefined || !connection.isReady) return;
+    const idle = this.#scheduler.awakeMs -
+      Math.max(deadAt, connection.lastBusyAt);
     assert(idle <= 10_001, `a dead link was kept for ${idle}`);
   }
 
   // The daemon.
 
-  #send(epoch: number, text: string): void {
-    const line = this.#lines.get(epoch)!;
-    assert(line.isOpen && line.leftAt === undefined, "sent on no connection");
+  #sendToDaemon(connectionId: number, text: string): void {
+    const connection = this.#connections.get(connectionId)!;
+    assert(
+      connection.isOpen && connection.closedByProxyAt === undefined,
+      "sent on no connection",
+    );
     const message = JSON.parse(text);
     const key = JSON.stringify(message.id);
-    const asked = this.#books.of(message);
-    line.busyAt = this.#stage.awake;
+    const request = this.#invariants.requestOf(message);
+    connection.lastBusyAt = this.#scheduler.awakeMs;
     const isProbe = message.method === "ping";
-    const isOwn = asked === undefined && isOwnId(message.id);
-    if (isOwn && !isProbe) line.own.add(key);
-    if (isOwn) line.ownOpen.add(message.id);
+    const isOwn = request === undefined && isProxyRequestId(message.id);
+    if (isOwn && !isProbe) connection.proxyRequestKeys.add(key);
+    if (isOwn) connection.proxyRequestIds.add(message.id);
     const { method } = message;
-    line.unsettled.push(method && key);
-    if (method !== undefined && asked !== undefined) {
-      this.#books.written(asked, line.epoch);
-      const isHinted = asked.isSafe && method === "tools/call" &&
+    connection.unansweredKeys.push(method && key);
+    if (method !== undefined && request !== undefined) {
+      this.#invariants.recordWrite(request, connection.connectionId);
+      const isHinted = request.isSafe && method === "tools/call" &&
         this.#config.retry === "safe";
-      if (isHinted && asked.written > 1) {
-        assert(line.hint === true, `${key} again without a hint`);
+      if (isHinted && request.writeCount > 1) {
+        assert(connection.readOnlyHint === true, `${key} again without a hint`);
       }
     }
     if (message.method === undefined) {
-      const mark = line.questions.get(key);
+      const mark = connection.serverRequests.get(key);
       assert(mark !== undefined, "an answer to what this daemon never asked");
       // One on a second connection is not passed on.
       const said = message.error === undefined ? message.result.mark : mark;
       assertEquals(said, mark, "another question's answer");
-      line.questions.delete(key);
+      connection.serverRequests.delete(key);
     }
-    this.#arrive(line, message);
+    this.#scheduleArrival(connection, message);
   }
 
   /** Nothing overtakes on a connection. */
-  #arrive(line: Line, message: Json): void {
-    const { now, random } = this.#stage;
+  #scheduleArrival(connection: McpConnection, message: Json): void {
+    const { now, random } = this.#scheduler;
     const at = Math.max(
-      ...[now, this.#blockedUntil, line.blockedUntil, line.arrivedAt],
+      ...[
+        now,
+        this.#blockedUntil,
+        connection.blockedUntil,
+        connection.lastArrivalAt,
+      ],
     );
-    line.arrivedAt = at + random() * 20;
+    connection.lastArrivalAt = at + random() * 20;
     const land = (): void => {
-      if (line.isGone || line.isBlack) return;
-      const until = Math.max(this.#blockedUntil, line.blockedUntil);
-      const blocked = until - this.#stage.now;
-      if (blocked > 0) this.#stage.later(blocked, land);
-      else this.#receive(line, message);
+      if (connection.isClosed || connection.isBlackholed) return;
+      const until = Math.max(this.#blockedUntil, connection.blockedUntil);
+      const blocked = until - this.#scheduler.now;
+      if (blocked > 0) this.#scheduler.schedule(blocked, land);
+      else this.#receiveAtDaemon(connection, message);
     };
-    this.#stage.later(line.arrivedAt - now, land);
+    this.#scheduler.schedule(connection.lastArrivalAt - now, land);
   }
 
-  #receive(line: Line, message: Json): void {
+  #receiveAtDaemon(connection: McpConnection, message: Json): void {
     if (/^(notifications.)?initialized$/.test(message.method)) {
-      line.isInitialized = true;
+      connection.isInitialized = true;
       assert(!("id" in message), "initialized is no request");
     }
-    if (this.#stage.chance(0.005)) return this.#blacken(line);
-    if (this.#stage.chance(0.01)) return this.#end(line, 1001);
-    if (this.#stage.chance(0.001)) return this.#end(line, 1008);
-    if (this.#stage.chance(0.02)) {
-      const { epoch } = line;
-      this.#happen({ type: "frame", epoch, text: "garbage" });
-      this.#happen({ type: "binary", epoch, bytes: 3 });
+    if (this.#scheduler.chance(0.005)) return this.#blackhole(connection);
+    if (this.#scheduler.chance(0.01)) {
+      return this.#closeByDaemon(connection, 1001);
+    }
+    if (this.#scheduler.chance(0.001)) {
+      return this.#closeByDaemon(connection, 1008);
+    }
+    if (this.#scheduler.chance(0.02)) {
+      const { connectionId } = connection;
+      this.#handle({ type: "frame", connectionId, text: "garbage" });
+      this.#handle({ type: "binary", connectionId, bytes: 3 });
     }
     const { id, method, params } = message;
     if (id === undefined || method === undefined) return;
-    if (method === "initialize") line.isGreeted = true;
-    const asked = this.#books.of(message);
+    if (method === "initialize") connection.hasInitialize = true;
+    const request = this.#invariants.requestOf(message);
     const { at: initializedAt = Infinity } = this.#initialized;
-    const isLate = line.dialedAt > initializedAt && asked !== undefined;
+    const isLate = connection.dialedAt > initializedAt && request !== undefined;
     const isNext = isLate && !/^(initialize|ping)$/.test(method);
-    assert(!isNext || line.isInitialized, `${method} before initialized`);
+    assert(!isNext || connection.isInitialized, `${method} before initialized`);
     // A client that never agreed on anything may do as it likes.
-    const isFree = line.isGreeted || !this.#isAgreed || method === "ping";
+    const isFree = connection.hasInitialize || !this.#hasNegotiated ||
+      method === "ping";
     assert(isFree, `${method} before initialize`);
     if (method === "tools/call") {
-      const isOnce = !asked!.isSafe && this.#config.retry !== "always";
-      assertEquals(++asked!.executed > 1 && isOnce, false, "executed twice");
+      const isOnce = !request!.isSafe && this.#config.retry !== "always";
+      assertEquals(
+        ++request!.executionCount > 1 && isOnce,
+        false,
+        "executed twice",
+      );
     }
-    if (this.#stage.chance(0.05)) this.#question(line);
+    if (this.#scheduler.chance(0.05)) this.#sendServerRequest(connection);
     // A daemon that does one thing at a time answers all of them: one that
     // answers a ping although it owes an answer counts as concurrent.
-    const mayForget = method !== "ping" && this.#habit !== "serial";
-    if (mayForget && this.#stage.chance(0.03)) return;
-    if (method === "ping" && this.#habit === "mute") return;
-    if (this.#stage.chance(0.002)) return this.#burst(line);
-    if (this.#manners.has.has("logging") && this.#manners.chance(0.05)) {
-      const text = this.#manners.logLine(id);
-      this.#happen({ type: "frame", epoch: line.epoch, text });
+    const mayForget = method !== "ping" && this.#servingMode !== "serial";
+    if (mayForget && this.#scheduler.chance(0.03)) return;
+    if (method === "ping" && this.#servingMode === "mute") return;
+    if (this.#scheduler.chance(0.002)) return this.#sendOversize(connection);
+    if (
+      this.#messageHabits.habits.has("logging") &&
+      this.#messageHabits.chance(0.05)
+    ) {
+      const text = this.#messageHabits.logLine(id);
+      this.#handle({
+        type: "frame",
+        connectionId: connection.connectionId,
+        text,
+      });
     }
-    if (asked !== undefined && this.#isRefused(line, asked)) return;
-    const isLong = method === "tools/call" && this.#stage.chance(0.2);
-    if (isLong && this.#habit === "blocking") this.#stall(line);
-    const work = this.#stage.random() * (isLong ? 40_000 : 400);
-    const start = this.#habit === "serial"
-      ? Math.max(line.freeAt, this.#stage.now)
-      : this.#stage.now;
-    line.freeAt = start + work;
-    const lag = line.freeAt - this.#stage.now;
+    if (request !== undefined && this.#isNotUnderstood(connection, request)) {
+      return;
+    }
+    const isLong = method === "tools/call" && this.#scheduler.chance(0.2);
+    if (isLong && this.#servingMode === "blocking") {
+      this.#blockConnection(connection);
+    }
+    const work = this.#scheduler.random() * (isLong ? 40_000 : 400);
+    const start = this.#servingMode === "serial"
+      ? Math.max(connection.idleAt, this.#scheduler.now)
+      : this.#scheduler.now;
+    connection.idleAt = start + work;
+    const lag = connection.idleAt - this.#scheduler.now;
     const token = params?._meta?.progressToken;
     for (let n = 1; token !== undefined && n <= 3; n++) {
-      const falling = this.#manners.takes("falling progress") ? 3 - n : n;
-      const progress = this.#stage.chance(0.2) ? 1 : falling;
+      const falling = this.#messageHabits.applies("falling progress")
+        ? 3 - n
+        : n;
+      const progress = this.#scheduler.chance(0.2) ? 1 : falling;
       const text = {
         method: "notifications/progress",
         params: { progressToken: token, progress },
       };
-      this.#speak(line, lag * n / 4, text, { asked });
+      this.#sendFromDaemon(connection, lag * n / 4, text, { request });
     }
-    const answer = this.#answer(message);
+    const answer = this.#responseTo(message);
     const about = {
-      asked,
-      ...(asked === undefined && { isOwn: true, cursor: params?.cursor }),
+      request,
+      ...(request === undefined && { isOwn: true, cursor: params?.cursor }),
     };
-    this.#speak(line, lag, answer, about);
-    const isTwice = this.#stage.chance(0.05) && !this.#meetsOwn;
+    this.#sendFromDaemon(connection, lag, answer, about);
+    const isTwice = this.#scheduler.chance(0.05) && !this.#usesProxyIds;
     if (!isTwice) return;
-    this.#stage.later(lag + 50, () => {
+    this.#scheduler.schedule(lag + 50, () => {
       // Its id may be that of another request by then.
-      if (asked?.cancelledAt === undefined) this.#speak(line, 0, answer, about);
+      if (request?.cancelledAt === undefined) {
+        this.#sendFromDaemon(connection, 0, answer, about);
+      }
     });
   }
 
   /** The daemon says that it did not understand, or what cannot be read. */
-  #isRefused(line: Line, asked: Asked): boolean {
-    const { method, id, key } = asked;
+  #isNotUnderstood(
+    connection: McpConnection,
+    request: TrackedRequest,
+  ): boolean {
+    const { method, id, key } = request;
     const mayBe = !/^(initialize|ping)$/.test(method) &&
-      this.#habit !== "serial" && this.#manners.chance(0.2);
+      this.#servingMode !== "serial" && this.#messageHabits.chance(0.2);
     if (!mayBe) return false;
-    const isBroken = this.#manners.takes("broken answers");
-    if (!isBroken && !this.#manners.takes("nameless errors")) return false;
+    const isBroken = this.#messageHabits.applies("broken answers");
+    if (!isBroken && !this.#messageHabits.applies("nameless errors")) {
+      return false;
+    }
     const error = {
-      code: this.#manners.pick([-32700, -32600]),
-      message: `no: ${asked.mark}`,
+      code: this.#messageHabits.pick([-32700, -32600]),
+      message: `no: ${request.mark}`,
     };
     const head = `{"jsonrpc":"2.0","id":${key},"result":{`;
     const text = isBroken
-      ? head + this.#manners.pick(['"n":NaN}}', '"n":0.1', '"a":"b', ""])
+      ? head + this.#messageHabits.pick(['"n":NaN}}', '"n":0.1', '"a":"b', ""])
       : JSON.stringify({ jsonrpc: "2.0", id: null, error });
     const speak = (): void => {
-      if (this.#stage.isAsleep) return void this.#missed.push(speak);
-      const blocked = line.blockedUntil - this.#stage.now;
-      if (blocked > 0) return this.#stage.later(blocked, speak);
-      if (line.isGone || line.isBlack || line.leftAt !== undefined) return;
-      this.#refused++;
-      const isSole = line.unsettled.length === 1 &&
-        line.unsettled[0] === key;
-      const isOpen = asked.answers === 0 && asked.sentOn === line.epoch &&
-        asked.cancelledAt === undefined;
+      if (this.#scheduler.isSuspended) {
+        return void this.#missedEvents.push(speak);
+      }
+      const blocked = connection.blockedUntil - this.#scheduler.now;
+      if (blocked > 0) return this.#scheduler.schedule(blocked, speak);
+      if (
+        connection.isClosed || connection.isBlackholed ||
+        connection.closedByProxyAt !== undefined
+      ) return;
+      this.#notUnderstood++;
+      const isSole = connection.unansweredKeys.length === 1 &&
+        connection.unansweredKeys[0] === key;
+      const isOpen = request.answers === 0 &&
+        request.sentOn === connection.connectionId &&
+        request.cancelledAt === undefined;
       // Those of the proxy's own may be settled before it is time.
       const isMeant = isBroken ||
-        line.unsettled.every((it) =>
-          it === key || it !== undefined && isOwnId(JSON.parse(it))
+        connection.unansweredKeys.every((it) =>
+          it === key || it !== undefined && isProxyRequestId(JSON.parse(it))
         );
-      if (isMeant) asked.refusedOn = line.epoch;
-      line.busyAt = this.#stage.awake;
-      const { answers, faults } = this.#books;
-      this.#happen({ type: "frame", epoch: line.epoch, text });
+      if (isMeant) request.notUnderstoodOn = connection.connectionId;
+      connection.lastBusyAt = this.#scheduler.awakeMs;
+      const { answers, faults } = this.#invariants;
+      this.#handle({
+        type: "frame",
+        connectionId: connection.connectionId,
+        text,
+      });
       assertEquals(
         [answers, faults],
-        [this.#books.answers, this.#books.faults],
+        [this.#invariants.answers, this.#invariants.faults],
         `it answers ${JSON.stringify(id)} at once`,
       );
-      if (isSole && isOpen) this.#expectEnd(line, asked);
+      if (isSole && isOpen) this.#expectRetryOrResponse(connection, request);
     };
-    this.#stage.later(this.#stage.random() * 400, speak);
+    this.#scheduler.schedule(this.#scheduler.random() * 400, speak);
     return true;
   }
 
   /** What was not understood is asked once more, or answered, soon. */
-  #expectEnd(line: Line, asked: Asked): void {
-    const { written } = asked;
-    const { awake } = this.#stage;
-    const ms = REFUSED_MS + 1;
-    this.#stage.later(ms, () => {
+  #expectRetryOrResponse(
+    connection: McpConnection,
+    request: TrackedRequest,
+  ): void {
+    const { writeCount } = request;
+    const { awakeMs } = this.#scheduler;
+    const ms = NOT_UNDERSTOOD_WAIT_MS + 1;
+    this.#scheduler.schedule(ms, () => {
       // What answers no probe may be written to after all only when it is given up.
-      const isOver = line.isGone || line.isBlack ||
-        line.leftAt !== undefined || this.#habit === "mute";
-      const isOpen = asked.answers === 0 && asked.cancelledAt === undefined;
-      const hasSlept = this.#stage.awake - awake < ms;
-      const isBlocked = line.blockedUntil > this.#stage.now - ms;
+      const isOver = connection.isClosed || connection.isBlackholed ||
+        connection.closedByProxyAt !== undefined ||
+        this.#servingMode === "mute";
+      const isOpen = request.answers === 0 && request.cancelledAt === undefined;
+      const hasSlept = this.#scheduler.awakeMs - awakeMs < ms;
+      const isBlocked = connection.blockedUntil > this.#scheduler.now - ms;
       if (isOver || !isOpen || hasSlept || isBlocked) return;
-      assert(asked.written > written, `${asked.key} waits for nothing`);
+      assert(
+        request.writeCount > writeCount,
+        `${request.key} waits for nothing`,
+      );
     });
   }
 
   /** The connection stands still for a while during a call. */
-  #stall(line: Line): void {
-    this.#stage.later(this.#stage.random() * 3_000, () => {
-      const { now } = this.#stage;
-      if (line.blockedUntil + 1_000 > now) return;
-      line.blockedUntil = now + this.#stage.random() * 10_000;
+  #blockConnection(connection: McpConnection): void {
+    this.#scheduler.schedule(this.#scheduler.random() * 3_000, () => {
+      const { now } = this.#scheduler;
+      if (connection.blockedUntil + 1_000 > now) return;
+      connection.blockedUntil = now + this.#scheduler.random() * 10_000;
     });
   }
 
   /** An answer is larger than the runtime can receive, and ends the connection. */
-  #burst(line: Line): void {
-    this.#stage.later(10, () => {
-      if (line.isGone || line.isBlack || line.leftAt !== undefined) return;
-      line.isGone = true;
-      for (const asked of this.#books.inFlight(line.epoch)) {
-        if (asked.method === "initialize" || asked.method === "ping") continue;
+  #sendOversize(connection: McpConnection): void {
+    this.#scheduler.schedule(10, () => {
+      if (
+        connection.isClosed || connection.isBlackholed ||
+        connection.closedByProxyAt !== undefined
+      ) return;
+      connection.isClosed = true;
+      for (
+        const request of this.#invariants.inFlight(connection.connectionId)
+      ) {
+        if (request.method === "initialize" || request.method === "ping") {
+          continue;
+        }
         // What was not understood may be waiting for its second try.
-        const isAgain = asked.refusedOn === line.epoch;
-        asked.isTooLarge = isAgain ? "maybe" : "yes";
+        const isAgain = request.notUnderstoodOn === connection.connectionId;
+        request.oversize = isAgain ? "maybe" : "yes";
       }
-      const { epoch } = line;
+      const { connectionId } = connection;
       const reason =
         "the daemon sent a message larger than can be received here";
       const how = { code: 0, reason, reached: true, oversize: true };
-      this.#happen({ type: "closed", epoch, ...how });
+      this.#handle({ type: "closed", connectionId, ...how });
     });
   }
 
-  #answer({ id, method, params }: Json): Json {
-    if (this.#stage.chance(0.03)) {
+  #responseTo({ id, method, params }: Json): Json {
+    if (this.#scheduler.chance(0.03)) {
       const message = `no: ${params?.mark}`;
-      const error = this.#manners.takes("malformed errors")
-        ? this.#manners.error(message)
+      const error = this.#messageHabits.applies("malformed errors")
+        ? this.#messageHabits.malformedError(message)
         : { code: -32602, message };
       return { id, error };
     }
@@ -946,13 +1119,13 @@ class World {
           },
         };
       case "tools/list": {
-        const tools = Array.from({ length: this.#tools }, (_, i) => ({
+        const tools = Array.from({ length: this.#toolCount }, (_, i) => ({
           name: i === 0 ? "look" : `tool ${i}`,
-          annotations: { readOnlyHint: i === 0 && this.#isHinted },
+          annotations: { readOnlyHint: i === 0 && this.#hasReadOnlyHint },
         }));
         // It says so each time, or the next page is the same one.
-        const nextCursor = this.#manners.has.has("odd cursors")
-          ? this.#cursor
+        const nextCursor = this.#messageHabits.habits.has("odd cursors")
+          ? this.#oddCursor
           : undefined;
         const result = {
           tools,
@@ -962,236 +1135,279 @@ class World {
       }
       default:
         if (
-          method === "logging/setLevel" && this.#manners.takes("null members")
+          method === "logging/setLevel" &&
+          this.#messageHabits.applies("null members")
         ) {
           return { id, result: null };
         }
         return {
           id,
-          result: { n: this.#stage.random(), mark: params?.mark },
-          ...(this.#stage.chance(0.02) && { much: "x".repeat(2_000) }),
+          result: { n: this.#scheduler.random(), mark: params?.mark },
+          ...(this.#scheduler.chance(0.02) && { much: "x".repeat(2_000) }),
         };
     }
   }
 
-  #question(line: Line): void {
-    const id = line.asked++;
-    const mark = this.#stage.random();
-    line.questions.set(JSON.stringify(id), mark);
-    this.#speak(line, 10, { id, method: "roots/list", params: { mark } });
+  #sendServerRequest(connection: McpConnection): void {
+    const id = connection.serverRequestCount++;
+    const mark = this.#scheduler.random();
+    connection.serverRequests.set(JSON.stringify(id), mark);
+    this.#sendFromDaemon(connection, 10, {
+      id,
+      method: "roots/list",
+      params: { mark },
+    });
   }
 
-  #speak(
-    line: Line,
+  #sendFromDaemon(
+    connection: McpConnection,
     ms: number,
     message: Json,
-    about: Partial<Said> = {},
+    about: Partial<DaemonMessage> = {},
   ): void {
-    const isPretty = this.#stage.chance(0.05);
+    const isPretty = this.#scheduler.chance(0.05);
     const said = {
-      ...{ message, asked: undefined, cursor: undefined, isOwn: false },
+      ...{ message, request: undefined, cursor: undefined, isOwn: false },
       ...about,
     };
     const speak = (): void => {
-      if (this.#stage.isAsleep) return void this.#missed.push(speak);
-      const blocked = line.blockedUntil - this.#stage.now;
-      if (blocked > 0) return this.#stage.later(blocked, speak);
+      if (this.#scheduler.isSuspended) {
+        return void this.#missedEvents.push(speak);
+      }
+      const blocked = connection.blockedUntil - this.#scheduler.now;
+      if (blocked > 0) return this.#scheduler.schedule(blocked, speak);
       if (isPretty && message.result !== null) {
-        this.#flush(line);
+        this.#flush(connection);
         const text = JSON.stringify({ jsonrpc: "2.0", ...message });
         const pretty = text.replace(/^\{/, "{\r\n").replace(/\}$/, "\n}");
-        const dressed = { text: pretty, mended: [text], isRetyped: false };
-        return this.#deliver(line, [{ ...said, dressed }]);
+        const formatted = {
+          text: pretty,
+          acceptedTexts: [text],
+          isRetyped: false,
+        };
+        return this.#deliver(connection, [{ ...said, formatted }]);
       }
-      const dressed = this.#manners.dress(message);
-      const length = line.held.reduce(
-        (sum, it) => sum + it.dressed.text.length,
+      const formatted = this.#messageHabits.formatMessage(message);
+      const length = connection.heldMessages.reduce(
+        (sum, it) => sum + it.formatted.text.length,
         0,
       );
-      if (length + dressed.text.length > FRAME) this.#flush(line);
-      line.held.push({ ...said, dressed });
-      const { joinMs } = this.#manners;
-      if (joinMs === 0 || line.held.length > 3) return this.#flush(line);
-      this.#stage.later(joinMs, () => this.#flush(line));
+      if (length + formatted.text.length > MAX_FRAME_LENGTH) {
+        this.#flush(connection);
+      }
+      connection.heldMessages.push({ ...said, formatted });
+      const { joinDelayMs } = this.#messageHabits;
+      if (joinDelayMs === 0 || connection.heldMessages.length > 3) {
+        return this.#flush(connection);
+      }
+      this.#scheduler.schedule(joinDelayMs, () => this.#flush(connection));
     };
-    this.#stage.later(ms, speak);
+    this.#scheduler.schedule(ms, speak);
   }
 
   /** What has waited goes out in one frame. */
-  #flush(line: Line): void {
-    if (this.#stage.isAsleep) {
-      return void this.#missed.push(() => this.#flush(line));
+  #flush(connection: McpConnection): void {
+    if (this.#scheduler.isSuspended) {
+      return void this.#missedEvents.push(() => this.#flush(connection));
     }
-    const blocked = line.blockedUntil - this.#stage.now;
-    if (blocked > 0) return this.#stage.later(blocked, () => this.#flush(line));
-    const { held } = line;
-    line.held = [];
-    if (held.length > 0) this.#deliver(line, held);
+    const blocked = connection.blockedUntil - this.#scheduler.now;
+    if (blocked > 0) {
+      return this.#scheduler.schedule(blocked, () => this.#flush(connection));
+    }
+    const { heldMessages } = connection;
+    connection.heldMessages = [];
+    if (heldMessages.length > 0) this.#deliver(connection, heldMessages);
   }
 
-  #deliver(line: Line, all: readonly Said[]): void {
-    if (line.isGone || line.isBlack || line.leftAt !== undefined) return;
-    const { epoch } = line;
-    const owed = all.flatMap(({ asked, ...said }) =>
-      asked !== undefined && this.#isOwed(line, asked, said)
-        ? [{ asked, before: asked.progressed, ...said }]
+  #deliver(connection: McpConnection, all: readonly DaemonMessage[]): void {
+    if (
+      connection.isClosed || connection.isBlackholed ||
+      connection.closedByProxyAt !== undefined
+    ) return;
+    const { connectionId } = connection;
+    const owed = all.flatMap(({ request, ...said }) =>
+      request !== undefined && this.#mustReachClient(connection, request, said)
+        ? [{ request, before: request.progressCount, ...said }]
         : []
     );
     // An answer may come twice, and says nothing then.
-    const fresh = all.filter(({ message }) => line.ownOpen.has(message.id));
+    const fresh = all.filter(({ message }) =>
+      connection.proxyRequestIds.has(message.id)
+    );
     const heard = new Map(
-      all.flatMap(({ asked }) =>
-        asked === undefined ? [] : [[asked, asked.progressed] as const]
+      all.flatMap(({ request }) =>
+        request === undefined ? [] : [[request, request.progressCount] as const]
       ),
     );
-    for (const { message, asked, dressed, isOwn } of all) {
-      for (const text of dressed.mended) line.texts.add(text);
+    for (const { message, request, formatted, isOwn } of all) {
+      for (const text of formatted.acceptedTexts) {
+        connection.sentTexts.add(text);
+      }
       const key = JSON.stringify(message.id);
       if (isOwn) {
-        line.own.delete(key);
-        line.ownOpen.delete(message.id);
+        connection.proxyRequestKeys.delete(key);
+        connection.proxyRequestIds.delete(message.id);
       }
-      const isUnderstood = this.#isUnderstood(message, dressed);
+      const isUnderstood = this.#isUnambiguous(message, formatted);
       // What cannot be told apart settles nothing.
       if (message.method === undefined && (isOwn || isUnderstood)) {
-        settle(line, key);
+        removeAnswered(connection, key);
       }
       // It greets the link even if the client was answered without it.
-      const isGreeting = asked?.method === "initialize" &&
+      const isGreeting = request?.method === "initialize" &&
         message.result !== undefined;
-      if (isOwn || isGreeting) line.isReady = true;
-      if (asked?.sentOn === epoch && isUnderstood) {
-        if (this.#stage.awake - asked.stirredAt > 12_000) this.#patience++;
-        this.#books.stirred(asked);
-        line.busyAt = this.#stage.awake;
+      if (isOwn || isGreeting) connection.isReady = true;
+      if (request?.sentOn === connectionId && isUnderstood) {
+        if (this.#scheduler.awakeMs - request.lastActivityAt > 12_000) {
+          this.#survivedSilences++;
+        }
+        this.#invariants.recordActivity(request);
+        connection.lastBusyAt = this.#scheduler.awakeMs;
       }
       const [tool] = message.result?.tools ?? [];
-      if (tool !== undefined) line.hint = tool.annotations.readOnlyHint;
+      if (tool !== undefined) {
+        connection.readOnlyHint = tool.annotations.readOnlyHint;
+      }
     }
     const isAnswers = all.every(({ message }) => message.method === undefined);
-    const texts = all.map(({ dressed }) => dressed.text);
+    const texts = all.map(({ formatted }) => formatted.text);
     const isPretty = /[\r\n]/.test(texts.join(""));
-    const [{ message: { id } }] = all as [Said];
+    const [{ message: { id } }] = all as [DaemonMessage];
     const text = isPretty
       ? texts.join("")
-      : this.#manners.frame(texts, { isAnswers, id });
-    this.#happen({ type: "frame", epoch, text });
-    for (const [asked, before] of heard) {
+      : this.#messageHabits.joinIntoFrame(texts, { isAnswers, id });
+    this.#handle({ type: "frame", connectionId, text });
+    for (const [request, before] of heard) {
       // What was too large to be read has shown no type.
-      if (asked.progressed > before) this.#books.stirred(asked);
+      if (request.progressCount > before) {
+        this.#invariants.recordActivity(request);
+      }
     }
-    for (const { asked, message, before } of owed) {
-      if (asked.answers > 0) continue;
+    for (const { request, message, before } of owed) {
+      if (request.answers > 0) continue;
       const isAnswer = message.method === undefined;
-      const isThere = !isAnswer && asked.progressed > before;
-      assert(isThere, `${asked.key} has nothing of ${JSON.stringify(text)}`);
+      const isThere = !isAnswer && request.progressCount > before;
+      assert(isThere, `${request.key} has nothing of ${JSON.stringify(text)}`);
     }
-    for (const said of fresh) this.#checkChange(line, said);
+    for (const said of fresh) this.#checkListChange(connection, said);
   }
 
   /** Whether the client must get what is said, as soon as it is said. */
-  #isOwed(
-    line: Line,
-    asked: Asked,
-    { message, dressed }: Omit<Said, "asked">,
+  #mustReachClient(
+    connection: McpConnection,
+    request: TrackedRequest,
+    { message, formatted }: Omit<DaemonMessage, "request">,
   ): boolean {
-    if (this.#books.get(asked.key) !== asked) return false;
-    const isOpen = asked.answers === 0 && asked.cancelledAt === undefined;
-    if (!isOpen || asked.sentOn !== line.epoch) return false;
-    if (!this.#isUnderstood(message, dressed)) return false;
+    if (this.#invariants.get(request.key) !== request) return false;
+    const isOpen = request.answers === 0 && request.cancelledAt === undefined;
+    if (!isOpen || request.sentOn !== connection.connectionId) return false;
+    if (!this.#isUnambiguous(message, formatted)) return false;
     if (message.method === undefined) return true;
     const { progress } = message.params;
-    return asked.written <= 1 || progress > asked.progress;
+    return request.writeCount <= 1 || progress > request.highestProgress;
   }
 
   /** Whether it can be told what is meant. */
-  #isUnderstood({ method }: Json, { isRetyped }: Dressed): boolean {
-    const { ids, tokens } = this.#types;
+  #isUnambiguous({ method }: Json, { isRetyped }: FormattedMessage): boolean {
+    const { ids, tokens } = this.#clientTypes;
     const { size } = method === undefined ? ids : tokens;
     return !isRetyped || size === 1;
   }
 
   /** A new daemon has other tools: the client hears of that. */
-  #checkChange(line: Line, { message, isOwn, cursor }: Said): void {
+  #checkListChange(
+    connection: McpConnection,
+    { message, isOwn, cursor }: DaemonMessage,
+  ): void {
     const tools = message.result?.tools;
-    if (!isOwn || tools === undefined || line.leftAt !== undefined) return;
+    if (
+      !isOwn || tools === undefined || connection.closedByProxyAt !== undefined
+    ) return;
     const { nextCursor: next } = message.result;
     if (next !== undefined && next !== cursor) return;
-    const found = setOf(tools.map((it: Json) => JSON.stringify(it)));
-    const told = this.#told;
+    const found = canonicalSet(tools.map((it: Json) => JSON.stringify(it)));
+    const told = this.#clientTools;
     if (told === undefined || told.isOld || told.tools === found) return;
     throw new Error(`The client does not know of ${found}`);
   }
 
   // The stage.
 
-  #happen(event: SessionEvent): void {
-    if (this.#stage.isAsleep) {
-      return void this.#missed.push(() => this.#happen(event));
+  #handle(event: SessionEvent): void {
+    if (this.#scheduler.isSuspended) {
+      return void this.#missedEvents.push(() => this.#handle(event));
     }
-    const effects = this.#session.handle(event, this.#stage.now);
+    const effects = this.#session.handle(event, this.#scheduler.now);
     const { phase } = this.#session.snapshot().standing;
-    this.#books.usable(phase === "ready");
-    for (const line of this.#lines.values()) {
-      if (line.leftAt === undefined && this.#isBusy(line)) {
-        line.busyAt = this.#stage.awake;
+    this.#invariants.setUsable(phase === "ready");
+    for (const connection of this.#connections.values()) {
+      if (
+        connection.closedByProxyAt === undefined && this.#isBusy(connection)
+      ) {
+        connection.lastBusyAt = this.#scheduler.awakeMs;
       }
     }
     for (const effect of effects) this.#perform(effect);
   }
 
-  #isBusy(line: Line): boolean {
-    if (line.deadAt === undefined) return false;
-    if (line.own.size > 0) return true;
+  #isBusy(connection: McpConnection): boolean {
+    if (connection.deadAt === undefined) return false;
+    if (connection.proxyRequestKeys.size > 0) return true;
     // What waits for it may first see what a second connection shows.
-    if (this.#books.isAnyWaiting) return true;
+    if (this.#invariants.hasQueuedRequests) return true;
     // The daemon may be working on what nobody waits for any more.
-    if (this.#stage.awake < line.givenUpAt + GIVEN_UP_MS) return true;
-    return this.#books.isOwedOn(line.epoch);
+    if (this.#scheduler.awakeMs < connection.abandonedAt + ABANDONED_CALL_MS) {
+      return true;
+    }
+    return this.#invariants.hasInFlight(connection.connectionId);
   }
 
   #perform(effect: Effect): void {
     switch (effect.type) {
       case "dial":
-        return this.#dial(effect.epoch, effect.subprotocol);
-      case "send":
-        return this.#send(effect.epoch, effect.text);
+        return this.#dial(effect.connectionId, effect.subprotocol);
+      case "send-to-daemon":
+        return this.#sendToDaemon(effect.connectionId, effect.text);
       case "close":
-        return this.#leave(effect.epoch);
-      case "reply":
-        return this.#reply(effect.text);
+        return this.#closeByProxy(effect.connectionId);
+      case "send-to-client":
+        return this.#receiveAtClient(effect.text);
       case "log":
         return assert(effect.event !== "bug", effect.message);
       case "exit":
-        this.#exit = effect.code;
+        this.#exitCode = effect.code;
     }
   }
 
-  #judge(): void {
-    assertEquals(this.#exit, 0);
-    assertEquals(this.#session.owed, 0);
-    const late = this.#stage.awake - this.#books.endedAt!;
+  #checkEnd(): void {
+    assertEquals(this.#exitCode, 0);
+    assertEquals(this.#session.pendingRequestCount, 0);
+    const late = this.#scheduler.awakeMs - this.#invariants.endedAt!;
     assert(late <= DRAIN_MS + 1, `left ${late} after the end`);
-    this.#books.judge();
-    for (const line of this.#lines.values()) {
-      if (line.leftAt !== undefined || line.deadAt === undefined) continue;
-      if (!line.isReady) continue;
-      const idle = this.#stage.awake - Math.max(line.deadAt, line.busyAt);
+    this.#invariants.checkAllAnswered();
+    for (const connection of this.#connections.values()) {
+      if (
+        connection.closedByProxyAt !== undefined ||
+        connection.deadAt === undefined
+      ) continue;
+      if (!connection.isReady) continue;
+      const idle = this.#scheduler.awakeMs -
+        Math.max(connection.deadAt, connection.lastBusyAt);
       assert(idle <= 10_001, `a dead link was never left: ${idle}`);
     }
   }
 }
 
 /** Items in an order of their own. */
-function setOf(items: readonly string[]): string {
+function canonicalSet(items: readonly string[]): string {
   return [...new Set(items)].toSorted().join();
 }
 
 /** What an answer settles: its request, and the notifications that were written before that. */
-function settle(line: Line, key: string): void {
-  const at = line.unsettled.lastIndexOf(key);
+function removeAnswered(connection: McpConnection, key: string): void {
+  const at = connection.unansweredKeys.lastIndexOf(key);
   if (at < 0) return;
-  line.unsettled = line.unsettled.filter((it, index) =>
+  connection.unansweredKeys = connection.unansweredKeys.filter((it, index) =>
     it !== key && (it !== undefined || index > at)
   );
 }

@@ -6,10 +6,10 @@
  */
 
 import type { Json } from "../helpers/session/session_driver.ts";
-import { Stage } from "./clock_and_random.ts";
+import { Scheduler } from "./scheduler.ts";
 
 /** What a daemon, or a bridge in front of it, does to what it says. */
-export const MANNERS = [
+export const MESSAGE_HABITS = [
   // Numbers come back as texts, and texts as numbers where they can.
   ...["retyped ids", "retyped tokens"],
   // Only whole numbers of 32 bits come back; every other id is null.
@@ -21,119 +21,124 @@ export const MANNERS = [
   // An error with id null, or a broken answer, instead of a proper one.
   ...["nameless errors", "broken answers"],
 ] as const;
-export type Manner = typeof MANNERS[number];
+export type MessageHabit = typeof MESSAGE_HABITS[number];
 
 /** Those of them that take no time to be understood, and need nothing from the client. */
-export const UNDERSTOOD: readonly Manner[] = [
+export const HARMLESS_HABITS: readonly MessageHabit[] = [
   ...["retyped ids", "whole numbers only", "null members"] as const,
   ...["escaped keys", "wrapped", "logging"] as const,
 ];
 
 /** The types of ids, or of progress tokens, that a client uses. */
-export const STYLES = ["both", "numbers", "texts"] as const;
-export type Style = typeof STYLES[number];
+export const ID_TYPES = ["both", "numbers", "texts"] as const;
+export type IdType = typeof ID_TYPES[number];
 
 /** A message as the daemon spells it. */
-export interface Dressed {
+export interface FormattedMessage {
   /** As it is put into a frame. */
   readonly text: string;
   /** What a client may get of it, if it gets it. */
-  readonly mended: readonly string[];
+  readonly acceptedTexts: readonly string[];
   /** It stands under an id, or a token, of the other type. */
   readonly isRetyped: boolean;
 }
 
 /** How long a message waits for others that go into the same frame, at most. */
-const JOIN_MS = 30;
+const MAX_JOIN_DELAY_MS = 30;
 /** What a daemon's log may quote of a message: it must reach nobody. */
-export const DECOY = "quoted in a log line";
+export const QUOTED_TEXT = "quoted in a log line";
 /** A key of a backslash and a u, as it is spelled. */
-const POISON = "\\\\u";
+const PARSER_TRAP_KEY = "\\\\u";
 
-export class Manners {
-  readonly has: ReadonlySet<Manner>;
-  readonly style: Style;
-  readonly tokenStyle: Style;
+export class MessageHabits {
+  readonly habits: ReadonlySet<MessageHabit>;
+  readonly idType: IdType;
+  readonly tokenType: IdType;
   /** How often a message takes a form. */
-  readonly #share: number;
-  readonly #stage: Stage;
+  readonly #probability: number;
+  readonly #scheduler: Scheduler;
   /** How many messages took one. */
-  dressed = 0;
+  reformattedCount = 0;
 
   /** @param forms what the daemon may do; most daemons do nothing of that */
-  constructor(seed: number, forms: readonly Manner[]) {
+  constructor(seed: number, forms: readonly MessageHabit[]) {
     // Chance of its own: a world is the same with forms and without.
-    const stage = this.#stage = new Stage(seed ^ 0x5f0f0f0f);
-    const isOne = stage.chance(0.5);
-    const isNone = stage.chance(0.6);
-    const only = stage.pick(forms);
-    this.has = new Set(
+    const scheduler = this.#scheduler = new Scheduler(seed ^ 0x5f0f0f0f);
+    const isOne = scheduler.chance(0.5);
+    const isNone = scheduler.chance(0.6);
+    const only = scheduler.pick(forms);
+    this.habits = new Set(
       forms.filter((it) =>
-        !isNone && (isOne ? it === only : stage.chance(0.35))
+        !isNone && (isOne ? it === only : scheduler.chance(0.35))
       ),
     );
-    this.#share = stage.pick([0.2, 1]);
-    const isBridge = this.has.has("whole numbers only");
-    this.style = isBridge ? "numbers" : stage.pick(STYLES);
-    this.tokenStyle = stage.pick(STYLES);
+    this.#probability = scheduler.pick([0.2, 1]);
+    const isBridge = this.habits.has("whole numbers only");
+    this.idType = isBridge ? "numbers" : scheduler.pick(ID_TYPES);
+    this.tokenType = scheduler.pick(ID_TYPES);
   }
 
   /** Whether the daemon takes one of its forms now. */
-  takes(form: Manner): boolean {
-    return this.has.has(form) && this.#stage.chance(this.#share);
+  applies(form: MessageHabit): boolean {
+    return this.habits.has(form) && this.#scheduler.chance(this.#probability);
   }
 
-  chance(share: number): boolean {
-    return this.#stage.chance(share);
+  chance(probability: number): boolean {
+    return this.#scheduler.chance(probability);
   }
 
   pick<const T>(choices: readonly T[]): T {
-    return this.#stage.pick(choices);
+    return this.#scheduler.pick(choices);
   }
 
   /** How long a message waits for others; 0 for one that does not. */
-  get joinMs(): number {
-    return this.takes("joined") ? 1 + this.#stage.random() * JOIN_MS : 0;
+  get joinDelayMs(): number {
+    return this.applies("joined")
+      ? 1 + this.#scheduler.random() * MAX_JOIN_DELAY_MS
+      : 0;
   }
 
   /** A message in a frame of its own, in the daemon's spelling. */
-  spell(message: Json): string {
+  formatFrame(message: Json): string {
     // The frames of exai have no envelope.
     if (message.op !== undefined || message.jsonrpc === undefined) {
       const isAnswers = message.op === "call_tool_res";
       const text = JSON.stringify(message);
-      return this.frame([text], { isAnswers, id: message.request_id });
+      return this.joinIntoFrame([text], { isAnswers, id: message.request_id });
     }
     const { id } = message;
     const isAnswers = message.method === undefined;
-    return this.frame([this.dress(message).text], { isAnswers, id });
+    return this.joinIntoFrame([this.formatMessage(message).text], {
+      isAnswers,
+      id,
+    });
   }
 
   /** A message in the daemon's spelling. */
-  dress(message: Json): Dressed {
+  formatMessage(message: Json): FormattedMessage {
     const plain = Object.entries({ jsonrpc: "2.0", ...message });
     const { id, method, params } = message;
     let spelled = plain.map(([key, value]) => [key, JSON.stringify(value)]);
     // Clients take no result that is null.
     const asResult = (it: string[][]): string =>
-      textOf(it.map(([key, value]) => [
+      serializeMembers(it.map(([key, value]) => [
         key!,
         key === "result" && value === "null" ? "{}" : value!,
       ]));
-    const mended = [asResult(spelled)];
+    const acceptedTexts = [asResult(spelled)];
     let isRetyped = false;
     if (method === undefined && id !== undefined) {
-      const other = this.#otherId(id);
+      const other = this.#formatId(id);
       isRetyped = other.isRetyped;
       spelled = spelled.map(([key, value]) => [
         key!,
         key === "id" ? other.text : value!,
       ]);
-      if (!isRetyped) mended.push(asResult(spelled));
+      if (!isRetyped) acceptedTexts.push(asResult(spelled));
     }
     if (method === "notifications/progress") {
-      const token = retyped(params.progressToken);
-      if (token !== undefined && this.takes("retyped tokens")) {
+      const token = retypeId(params.progressToken);
+      if (token !== undefined && this.applies("retyped tokens")) {
         isRetyped = true;
         const text = JSON.stringify({ ...params, progressToken: token });
         spelled = spelled.map(([key, value]) => [
@@ -142,33 +147,35 @@ export class Manners {
         ]);
       }
     }
-    if (this.takes("null members")) spelled = this.#nulls(spelled, message);
-    if (message.result !== null && this.takes("escaped keys")) {
+    if (this.applies("null members")) {
+      spelled = this.#addNullMembers(spelled, message);
+    }
+    if (message.result !== null && this.applies("escaped keys")) {
       if (this.chance(0.2)) {
         // The runtime's parser takes a key with an escape for this one, once it has seen it.
-        const at = 1 + Math.floor(this.#stage.random() * spelled.length);
-        spelled = spelled.toSpliced(at, 0, [POISON, "1"]);
+        const at = 1 + Math.floor(this.#scheduler.random() * spelled.length);
+        spelled = spelled.toSpliced(at, 0, [PARSER_TRAP_KEY, "1"]);
       }
       const said = spelled.filter(([, value]) => value !== "null");
-      mended.push(textOf(said));
-      mended.push(textOf(said.map(([key, value]) => [
+      acceptedTexts.push(serializeMembers(said));
+      acceptedTexts.push(serializeMembers(said.map(([key, value]) => [
         key!,
         key === "id" ? JSON.stringify(id) : value!,
       ])));
-      spelled = spelled.map(([key, value]) => [this.#escaped(key!), value!]);
+      spelled = spelled.map(([key, value]) => [this.#escapeKey(key!), value!]);
     }
-    const text = textOf(spelled);
-    if (text !== mended[0]) this.dressed++;
-    return { text, mended, isRetyped };
+    const text = serializeMembers(spelled);
+    if (text !== acceptedTexts[0]) this.reformattedCount++;
+    return { text, acceptedTexts, isRetyped };
   }
 
-  #otherId(id: unknown): { text: string; isRetyped: boolean } {
+  #formatId(id: unknown): { text: string; isRetyped: boolean } {
     const text = JSON.stringify(id);
-    if (this.has.has("whole numbers only") && !isWhole(id)) {
+    if (this.habits.has("whole numbers only") && !isInt32(id)) {
       return { text: "null", isRetyped: false };
     }
-    if (!this.takes("retyped ids")) return { text, isRetyped: false };
-    const other = retyped(id);
+    if (!this.applies("retyped ids")) return { text, isRetyped: false };
+    const other = retypeId(id);
     if (other === undefined) return { text, isRetyped: false };
     // A language without whole numbers writes them so.
     if (typeof id === "number" && this.chance(0.2)) {
@@ -180,7 +187,10 @@ export class Manners {
   }
 
   /** With members that say nothing, anywhere. */
-  #nulls(spelled: string[][], { id, method, error }: Json): string[][] {
+  #addNullMembers(
+    spelled: string[][],
+    { id, method, error }: Json,
+  ): string[][] {
     const names = method === undefined
       ? [error === undefined ? "error" : "result", "method", "params"]
       : id === undefined && /^notifications\//.test(method)
@@ -189,16 +199,16 @@ export class Manners {
     const all = [...spelled];
     for (const name of names) {
       if (all.some(([key]) => key === name) || this.chance(0.3)) continue;
-      const at = Math.floor(this.#stage.random() * (all.length + 1));
+      const at = Math.floor(this.#scheduler.random() * (all.length + 1));
       all.splice(at, 0, [name, "null"]);
     }
     return all;
   }
 
   /** A key of an envelope in which a letter is spelled by its number. */
-  #escaped(key: string): string {
-    if (key === POISON) return key;
-    const at = Math.floor(this.#stage.random() ** 2 * key.length);
+  #escapeKey(key: string): string {
+    if (key === PARSER_TRAP_KEY) return key;
+    const at = Math.floor(this.#scheduler.random() ** 2 * key.length);
     const code = key.charCodeAt(at).toString(16).padStart(4, "0");
     return this.chance(0.5)
       ? key
@@ -209,27 +219,27 @@ export class Manners {
    * Messages in one frame. `isAnswers` says that all of them are answers, and
    * may stand beside other text; `ids` are what a log may quote.
    */
-  frame(
+  joinIntoFrame(
     texts: readonly string[],
     { isAnswers = false, id = 0 }: { isAnswers?: boolean; id?: unknown } = {},
   ): string {
-    if (texts.length > 1) this.dressed++;
+    if (texts.length > 1) this.reformattedCount++;
     // Nothing but a line break, NUL or 0x1e parts messages from other text.
     const lines = [...texts];
-    const hasLog = isAnswers && this.takes("logging");
+    const hasLog = isAnswers && this.applies("logging");
     if (hasLog) {
-      const at = Math.floor(this.#stage.random() * (lines.length + 1));
+      const at = Math.floor(this.#scheduler.random() * (lines.length + 1));
       lines.splice(at, 0, this.logLine(id));
       // Whatever names nothing that it answers may be quoted, too.
-      if (this.chance(0.3)) lines.push(this.#quotedLine());
+      if (this.chance(0.3)) lines.push(this.#quotingLine());
     }
     const breaks = ["\n", "\r\n", "\n\n \n", "\x1e", "\0"] as const;
     const part = hasLog || texts.length === 1
       ? this.pick(["\n", "\r\n", "\n\t\n"])
       : this.pick(["", " ", ...breaks]);
     let text = lines.join(part);
-    if (!this.takes("wrapped")) return text;
-    this.dressed++;
+    if (!this.applies("wrapped")) return text;
+    this.reformattedCount++;
     text += this.pick(["", "\n", "\r\n", "\0", "\0\0", "\x1e", " \0\n"]);
     return this.pick(["", "\ufeff", "\x1e", "\n", " "]) + text;
   }
@@ -237,7 +247,7 @@ export class Manners {
   /** A line that is no message, and may quote one. */
   logLine(id: unknown): string {
     const quoted = JSON.stringify({
-      ...{ jsonrpc: "2.0", id, result: { mark: DECOY } },
+      ...{ jsonrpc: "2.0", id, result: { mark: QUOTED_TEXT } },
     });
     return this.pick([
       "INFO ready",
@@ -248,15 +258,15 @@ export class Manners {
     ]);
   }
 
-  #quotedLine(): string {
-    const params = { level: "info", data: DECOY };
+  #quotingLine(): string {
+    const params = { level: "info", data: QUOTED_TEXT };
     const message = { jsonrpc: "2.0", method: "notifications/message", params };
-    const id = this.#stage.random();
+    const id = this.#scheduler.random();
     return JSON.stringify(this.chance(0.5) ? message : { ...message, id });
   }
 
   /** An error as a careless daemon writes it. */
-  error(words: string): Json {
+  malformedError(words: string): Json {
     return this.pick([
       { message: words },
       { code: "E_FAILED", message: words },
@@ -268,18 +278,18 @@ export class Manners {
 }
 
 /** A message of JSON texts by their keys, as they are spelled. */
-function textOf(spelled: readonly (readonly string[])[]): string {
+function serializeMembers(spelled: readonly (readonly string[])[]): string {
   return `{${spelled.map(([key, value]) => `"${key}":${value}`).join(",")}}`;
 }
 
 /** The same id as the other JSON type; `undefined` where there is none. */
-export function retyped(id: unknown): unknown {
+export function retypeId(id: unknown): unknown {
   if (typeof id === "number") return String(id);
   if (typeof id !== "string") return undefined;
   const number = Number(id);
   return String(number) === id ? number : undefined;
 }
 
-function isWhole(id: unknown): boolean {
+function isInt32(id: unknown): boolean {
   return Number.isInteger(id) && Math.abs(Number(id)) < 2 ** 31;
 }

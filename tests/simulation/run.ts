@@ -6,31 +6,31 @@
  * @module
  */
 
-import { liveExai } from "./exai_simulation.ts";
-import { liveLiveness } from "./liveness_simulation.ts";
-import { live } from "./mcp_simulation.ts";
-import { livePair } from "./two_proxies_simulation.ts";
+import { runExaiSimulation } from "./exai_simulation.ts";
+import { runLivenessSimulation } from "./liveness_simulation.ts";
+import { runMcpSimulation } from "./mcp_simulation.ts";
+import { runTwoProxiesSimulation } from "./two_proxies_simulation.ts";
 import { print } from "../helpers/print.ts";
-import { liveRecovery } from "./reconnect_simulation.ts";
+import { runReconnectSimulation } from "./reconnect_simulation.ts";
 
-const KINDS: Readonly<Record<string, (seed: number) => object>> = {
-  mcp: live,
-  exai: liveExai,
-  recovery: liveRecovery,
-  pair: livePair,
-  liveness: liveLiveness,
+const SIMULATIONS: Readonly<Record<string, (seed: number) => object>> = {
+  mcp: runMcpSimulation,
+  exai: runExaiSimulation,
+  recovery: runReconnectSimulation,
+  pair: runTwoProxiesSimulation,
+  liveness: runLivenessSimulation,
 };
 
 const count = Number(Deno.args[0] ?? 10_000);
 const first = Number(Deno.args[1] ?? 1);
-const run = KINDS[Deno.args[2] ?? "mcp"];
+const run = SIMULATIONS[Deno.args[2] ?? "mcp"];
 if (!(count > 0 && first > 0) || run === undefined) {
-  const kinds = Object.keys(KINDS).join(" | ");
+  const kinds = Object.keys(SIMULATIONS).join(" | ");
   print(`Say deno task worlds [COUNT] [FIRST SEED] [${kinds}]`);
   Deno.exit(1);
 }
 const sum = new Map<string, number>();
-let broken = 0;
+let failureCount = 0;
 const start = performance.now();
 for (let seed = first; seed < first + count; seed++) {
   try {
@@ -38,11 +38,11 @@ for (let seed = first; seed < first + count; seed++) {
       sum.set(name, (sum.get(name) ?? 0) + count);
     }
   } catch (error) {
-    broken++;
-    if (broken <= 5) print(`seed ${seed}: ${(error as Error).stack}`);
+    failureCount++;
+    if (failureCount <= 5) print(`seed ${seed}: ${(error as Error).stack}`);
   }
 }
 const seconds = (performance.now() - start) / 1000;
-print(`${count} worlds in ${seconds.toFixed(1)} s, ${broken} broken`);
+print(`${count} worlds in ${seconds.toFixed(1)} s, ${failureCount} broken`);
 print(JSON.stringify(Object.fromEntries(sum)));
-Deno.exit(broken === 0 ? 0 : 1);
+Deno.exit(failureCount === 0 ? 0 : 1);

@@ -1,28 +1,37 @@
-import { type ExaiTally, liveExai } from "./exai_simulation.ts";
+import { type ExaiTally, runExaiSimulation } from "./exai_simulation.ts";
 import { assert, assertEquals } from "../helpers/assert.ts";
-import { livePair, type PairTally } from "./two_proxies_simulation.ts";
-import { liveLiveness, type LivenessTally } from "./liveness_simulation.ts";
+import {
+  runTwoProxiesSimulation,
+  type TwoProxiesTally,
+} from "./two_proxies_simulation.ts";
+import {
+  type LivenessTally,
+  runLivenessSimulation,
+} from "./liveness_simulation.ts";
 import { test } from "../helpers/no_permissions.ts";
-import { liveRecovery, type RecoveryTally } from "./reconnect_simulation.ts";
-import { live, type Tally } from "./mcp_simulation.ts";
+import {
+  type ReconnectTally,
+  runReconnectSimulation,
+} from "./reconnect_simulation.ts";
+import { type McpTally, runMcpSimulation } from "./mcp_simulation.ts";
 
 /** How many worlds. `deno test ... -- WORLDS EXAI_WORLDS RECOVERY_WORLDS PAIR_WORLDS LIVENESS_WORLDS` changes it. */
 const [
-  WORLDS = 9_000,
-  EXAI_WORLDS = 1_500,
-  RECOVERY_WORLDS = 1_400,
-  PAIR_WORLDS = 1_800,
-  LIVENESS_WORLDS = 1_500,
+  MCP_RUNS = 9_000,
+  EXAI_RUNS = 1_500,
+  RECONNECT_RUNS = 1_400,
+  TWO_PROXIES_RUNS = 1_800,
+  LIVENESS_RUNS = 1_500,
 ] = Deno.args.map(Number);
 assert(
   Math.min(
-    ...[WORLDS, EXAI_WORLDS, RECOVERY_WORLDS, PAIR_WORLDS, LIVENESS_WORLDS],
+    ...[MCP_RUNS, EXAI_RUNS, RECONNECT_RUNS, TWO_PROXIES_RUNS, LIVENESS_RUNS],
   ) > 0,
   "the numbers of worlds are positive",
 );
 
-test(`Simulation: ${WORLDS} seeded worlds with an MCP daemon keep the delivery contract`, () => {
-  const zero: Tally = {
+test(`Simulation: ${MCP_RUNS} seeded worlds with an MCP daemon keep the delivery contract`, () => {
+  const zero: McpTally = {
     answers: 0,
     faults: 0,
     dials: 0,
@@ -30,14 +39,14 @@ test(`Simulation: ${WORLDS} seeded worlds with an MCP daemon keep the delivery c
     repeats: 0,
     sleeps: 0,
     blocks: 0,
-    patience: 0,
-    dressed: 0,
-    refused: 0,
+    survivedSilences: 0,
+    reformattedCount: 0,
+    notUnderstood: 0,
   };
-  liveThrough(WORLDS, live, zero, "mcp", 1 / 8);
+  runSeeds(MCP_RUNS, runMcpSimulation, zero, "mcp", 1 / 8);
 });
 
-test(`Simulation: ${EXAI_WORLDS} seeded worlds with an exai daemon keep the delivery contract`, () => {
+test(`Simulation: ${EXAI_RUNS} seeded worlds with an exai daemon keep the delivery contract`, () => {
   const zero: ExaiTally = {
     ...{
       answers: 0,
@@ -46,50 +55,56 @@ test(`Simulation: ${EXAI_WORLDS} seeded worlds with an exai daemon keep the deli
       polls: 0,
       restarts: 0,
       sleeps: 0,
-      dressed: 0,
+      reformattedCount: 0,
     },
   };
-  liveThrough(EXAI_WORLDS, liveExai, zero, "exai", 1 / 8);
+  runSeeds(EXAI_RUNS, runExaiSimulation, zero, "exai", 1 / 8);
 });
 
-test(`Simulation: ${RECOVERY_WORLDS} seeded worlds keep the rules of reconnecting`, () => {
-  const zero: RecoveryTally = {
+test(`Simulation: ${RECONNECT_RUNS} seeded worlds keep the rules of reconnecting`, () => {
+  const zero: ReconnectTally = {
     ...{ answers: 0, faults: 0, dials: 0, up: 0, refused: 0, reset: 0 },
-    dressed: 0,
+    reformattedCount: 0,
     ...{ "opens and closes": 0, "closes with 1013": 0, garbage: 0 },
     ...{ "silent tcp": 0, "silent websocket": 0, "quick restarts": 0 },
     ...{ "1008 in a conversation": 0, unauthorized: 0, "slow start": 0 },
   };
-  liveThrough(RECOVERY_WORLDS, liveRecovery, zero, "recovery");
+  runSeeds(RECONNECT_RUNS, runReconnectSimulation, zero, "recovery");
 });
 
-test(`Simulation: ${PAIR_WORLDS} seeded worlds with two proxies keep the delivery contract`, () => {
-  const zero: PairTally = {
+test(`Simulation: ${TWO_PROXIES_RUNS} seeded worlds with two proxies keep the delivery contract`, () => {
+  const zero: TwoProxiesTally = {
     ...{ answers: 0, faults: 0, dials: 0, displaced: 0, "kept out": 0 },
-    ...{ restarts: 0, calm: 0, "quiet dials": 0, dressed: 0 },
+    ...{ restarts: 0, calm: 0, "quiet dials": 0, reformattedCount: 0 },
     ...{ newest: 0, both: 0, oldest: 0 },
   };
-  liveThrough(PAIR_WORLDS, livePair, zero, "pair");
+  runSeeds(TWO_PROXIES_RUNS, runTwoProxiesSimulation, zero, "pair");
 });
 
-test(`Simulation: ${LIVENESS_WORLDS} seeded worlds end no call on a living connection, and notice dead ones`, () => {
+test(`Simulation: ${LIVENESS_RUNS} seeded worlds end no call on a living connection, and notice dead ones`, () => {
   // What hardly ever happens is not counted.
   const zero: Omit<LivenessTally, "displaced late" | "hidden" | "told"> = {
     ...{ dials: 0, displaced: 0, remembered: 0, freezes: 0, cuts: 0 },
     ...{ stalls: 0, sleeps: 0, "ended in time": 0, pings: 0 },
-    ...{ answered: 0, waiting: 0, concurrent: 0, serial: 0, dressed: 0 },
+    ...{
+      answered: 0,
+      waiting: 0,
+      concurrent: 0,
+      serial: 0,
+      reformattedCount: 0,
+    },
     ...{ "serial as a whole": 0, "mute during calls": 0, phases: 0 },
     ...{ "never answers pings": 0, "late pong": 0, "closes the old one": 0 },
     ...{ "refuses the new one": 0, "ignores the new one": 0 },
     ...{ "answers the newest only": 0 },
   };
-  liveThrough(LIVENESS_WORLDS, liveLiveness, zero, "liveness", 1 / 40);
+  runSeeds(LIVENESS_RUNS, runLivenessSimulation, zero, "liveness", 1 / 40);
 });
 
 /** Lives through worlds; each thing in `zero` happens in a share of them, or as often. */
-function liveThrough<T extends object>(
+function runSeeds<T extends object>(
   worlds: number,
-  live: (seed: number) => T,
+  simulate: (seed: number) => T,
   zero: Partial<T>,
   kind: string,
   share = 1 / 4,
@@ -98,7 +113,7 @@ function liveThrough<T extends object>(
   for (let seed = 1; seed <= worlds; seed++) {
     let tally: T;
     try {
-      tally = live(seed);
+      tally = simulate(seed);
     } catch (error) {
       const task = `deno task worlds 1 ${seed} ${kind}`;
       throw new Error(`Seed ${seed} (${task}): ${error}`, { cause: error });
@@ -114,17 +129,26 @@ function liveThrough<T extends object>(
 }
 
 test("Simulation: a seed gives the same world again", () => {
-  assertEquals(live(7), live(7));
-  assertEquals(liveExai(7), liveExai(7));
-  assertEquals(seen(liveRecovery), seen(liveRecovery));
-  assertEquals(seen(livePair), seen(livePair));
-  assertEquals(seen(liveLiveness), seen(liveLiveness));
+  assertEquals(runMcpSimulation(7), runMcpSimulation(7));
+  assertEquals(runExaiSimulation(7), runExaiSimulation(7));
+  assertEquals(
+    resultOfSeed7(runReconnectSimulation),
+    resultOfSeed7(runReconnectSimulation),
+  );
+  assertEquals(
+    resultOfSeed7(runTwoProxiesSimulation),
+    resultOfSeed7(runTwoProxiesSimulation),
+  );
+  assertEquals(
+    resultOfSeed7(runLivenessSimulation),
+    resultOfSeed7(runLivenessSimulation),
+  );
 });
 
 /** What comes of a world, for better or worse. */
-function seen(live: (seed: number) => unknown): unknown {
+function resultOfSeed7(simulate: (seed: number) => unknown): unknown {
   try {
-    return live(7);
+    return simulate(7);
   } catch (error) {
     return String(error);
   }

@@ -12,140 +12,140 @@ import type { Effect, SessionEvent } from "../../lib/events.ts";
 import { Mcp } from "../../lib/dialects/mcp/mcp.ts";
 import { Session } from "../../lib/session/session.ts";
 import { assert, assertEquals } from "../helpers/assert.ts";
-import { Dials } from "./dial_limits.ts";
-import { META } from "../helpers/session/cold_start_driver.ts";
-import { EXAI } from "../helpers/session/exai_driver.ts";
-import type { Speech } from "./quick_daemon.ts";
+import { DialLimits } from "./dial_limits.ts";
+import { STATELESS_META } from "../helpers/session/cold_start_driver.ts";
+import { EXAI_CONFIG } from "../helpers/session/exai_driver.ts";
+import type { DaemonProtocol } from "./concurrent_daemon.ts";
 import type { Json } from "../helpers/session/session_driver.ts";
-import type { Stage } from "./clock_and_random.ts";
+import type { Scheduler } from "./scheduler.ts";
 
 /** How long after a dial a request makes no further one to a daemon that refuses us. */
-const REFUSED_MS = 5_000;
+const REFUSED_REDIAL_INTERVAL_MS = 5_000;
 /** No request is given up before this for want of a connection, if the queue timeout is longer. */
-const LEAST_PATIENCE_MS = 20_000;
+const MIN_QUEUE_TIMEOUT_MS = 20_000;
 /** How long a connection must stay ready for the table to begin anew. */
-const STABLE_MS = 5_000;
+const BACKOFF_RESET_MS = 5_000;
 /** How long a client waits that was told of a failure, before it says hello again. */
-const AGAIN_MS = 1_000;
+const REINITIALIZE_DELAY_MS = 1_000;
 
 /** What the network does for a proxy. It must not call back at once. */
-export interface Wire {
-  dialed(epoch: number): void;
-  sent(epoch: number, text: string): void;
-  left(epoch: number): void;
+export interface NetworkHooks {
+  onDial(connectionId: number): void;
+  onSend(connectionId: number, text: string): void;
+  onClose(connectionId: number): void;
 }
 
 /** Since when the daemon can be reached, and how long a request may wait for a connection to it. */
-export interface Back {
+export interface AllowedWait {
   readonly since: number;
-  readonly limit: number;
+  readonly limitMs: number;
 }
 
 /** What the client asked. */
-export interface Asked {
+export interface WatchedRequest {
   readonly id: number;
   readonly method: string;
   /** It is held as long as the client wants, and calls for no dial. */
-  readonly isStanding: boolean;
+  readonly isLongLived: boolean;
   /** It goes on a connection of exai's pool. */
-  readonly isPooled: boolean;
-  readonly askedAt: number;
+  readonly usesPool: boolean;
+  readonly requestedAt: number;
   /** What the clock of all outages showed then. */
-  readonly downAtAsk: number;
+  readonly downMsAtRequest: number;
   /** How often it was written. */
-  written: number;
+  writeCount: number;
   /** The connection that it was written to, as long as that lasts. */
   sentOn: number | undefined;
   /** Since when it waits to be written. */
-  waitsSince: number;
+  waitingSince: number;
   answeredAt: number | undefined;
   /** The code of the error that it was answered with. */
-  code: number | undefined;
+  errorCode: number | undefined;
 }
 
 /** How long a daemon has to confirm a hint, in milliseconds. */
-const HINT_MS = 5_000;
+const HINT_CONFIRMATION_MS = 5_000;
 
-export class Watched {
-  readonly #stage: Stage;
+export class WatchedProxy {
+  readonly #scheduler: Scheduler;
   readonly #config: SessionConfig;
-  readonly #speech: Speech;
+  readonly #protocol: DaemonProtocol;
   readonly #session: Session;
-  readonly #wire: Wire;
-  readonly #back: () => Back | undefined;
-  readonly #asked = new Map<number, Asked>();
-  readonly #pending = new Set<Asked>();
-  readonly #live = new Set<number>();
+  readonly #network: NetworkHooks;
+  readonly #allowedWait: () => AllowedWait | undefined;
+  readonly #requests = new Map<number, WatchedRequest>();
+  readonly #pending = new Set<WatchedRequest>();
+  readonly #openConnections = new Set<number>();
   /** When a request for each kind of connection was written last. */
   readonly #writtenAt = { main: 0, pool: 0 };
-  #ids: number;
+  #lastId: number;
   /** The client knows the daemon, and may ask. */
-  #isIntroduced: boolean;
+  #mayRequest: boolean;
   #readyAt: number | undefined;
   /** The daemon has answered the client since the connection became ready: on any connection, or on this one. */
-  #hasServed: "nowhere" | "elsewhere" | "here" = "nowhere";
+  #answeredOn: "nowhere" | "elsewhere" | "here" = "nowhere";
   /** The daemon has answered in this process. */
-  #isKnown = false;
+  #hasAnswered = false;
   /** Since when the present dial lasts, or its WebSocket is open, and whether a request has waited meanwhile. */
-  #step = { since: 0, wasWanted: false };
+  #currentDial = { since: 0, wasWanted: false };
   /** How long there was no usable connection until {@linkcode #clock}, in all. */
-  #down = 0;
-  #clock = 0;
+  #downMs = 0;
+  #downMsUpdatedAt = 0;
   /** The daemon has refused the last dial, and nothing was dialed since. */
   #isRefused = false;
   /** The client may be told that the daemon refuses it. */
   #mayBeRefused = false;
   #endedAt: number | undefined;
   /** When the client asked last. */
-  askedAt = -Infinity;
+  lastRequestAt = -Infinity;
   /** The main connection that was dialed last. */
-  mainEpoch = 0;
-  readonly dials: Dials;
+  mainConnectionId = 0;
+  readonly dials: DialLimits;
   answers = 0;
   faults = 0;
   /** Log lines that say that another client takes the connection. */
-  displacements = 0;
-  exit: number | undefined;
+  displacedLogLines = 0;
+  exitCode: number | undefined;
 
   constructor(
-    stage: Stage,
+    scheduler: Scheduler,
     config: SessionConfig,
-    speech: Speech,
-    wire: Wire,
-    back: () => Back | undefined,
+    protocol: DaemonProtocol,
+    network: NetworkHooks,
+    allowedWait: () => AllowedWait | undefined,
     lastId = 0,
   ) {
-    const { random } = stage;
-    const dialect = speech === "exai"
-      ? new Exai(EXAI, random)
+    const { random } = scheduler;
+    const dialect = protocol === "exai"
+      ? new Exai(EXAI_CONFIG, random)
       : new Mcp(random);
-    this.#stage = stage;
+    this.#scheduler = scheduler;
     this.#config = config;
-    this.#speech = speech;
+    this.#protocol = protocol;
     this.#session = new Session(config, dialect, random, 0);
-    this.#wire = wire;
-    this.#back = back;
-    this.#ids = lastId;
-    this.#isIntroduced = speech === "exai";
-    this.dials = new Dials(speech === "exai" ? 4 : 0);
+    this.#network = network;
+    this.#allowedWait = allowedWait;
+    this.#lastId = lastId;
+    this.#mayRequest = protocol === "exai";
+    this.dials = new DialLimits(protocol === "exai" ? 4 : 0);
   }
 
   /** Whether a request waits for a connection that will be given up one day. */
-  get isWanting(): boolean {
-    for (const { isStanding, sentOn } of this.#pending) {
-      if (!isStanding && sentOn === undefined) return true;
+  get hasWaitingRequests(): boolean {
+    for (const { isLongLived, sentOn } of this.#pending) {
+      if (!isLongLived && sentOn === undefined) return true;
     }
     return false;
   }
 
   /** Whether the client has said anything. */
-  get hasSpoken(): boolean {
-    return this.#speech === "exai" || this.#asked.size > 0;
+  get hasSentRequest(): boolean {
+    return this.#protocol === "exai" || this.#requests.size > 0;
   }
 
   /** Whether the client is owed an answer that it waits for. */
-  get isOwed(): boolean {
-    for (const { isStanding } of this.#pending) if (!isStanding) return true;
+  get hasPendingRequests(): boolean {
+    for (const { isLongLived } of this.#pending) if (!isLongLived) return true;
     return false;
   }
 
@@ -155,9 +155,9 @@ export class Watched {
   }
 
   /** How long there was no usable connection until now, in all. */
-  get #downNow(): number {
-    const gap = this.#stage.now - this.#clock;
-    return this.#down + (this.#readyAt === undefined ? gap : 0);
+  get #currentDownMs(): number {
+    const gap = this.#scheduler.now - this.#downMsUpdatedAt;
+    return this.#downMs + (this.#readyAt === undefined ? gap : 0);
   }
 
   deadline(): number {
@@ -167,68 +167,73 @@ export class Watched {
   // The client
 
   /** The client says hello, in its way. */
-  hello(): void {
-    if (this.#speech === "exai") return;
-    if (this.#speech === "modern") {
-      this.#ask("server/discover", {});
+  openConversation(): void {
+    if (this.#protocol === "exai") return;
+    if (this.#protocol === "stateless") {
+      this.#request("server/discover", {});
     } else {
       const protocolVersion = "2025-11-25";
-      this.#ask("initialize", { protocolVersion, capabilities: {} });
+      this.#request("initialize", { protocolVersion, capabilities: {} });
     }
   }
 
   /** The client asks, if it may ask already. */
-  ask(method: string, tool?: "look" | "write"): Asked | undefined {
-    if (!this.#isIntroduced || this.#endedAt !== undefined) return undefined;
-    const id = this.#ids + 1;
-    return this.#ask(method, {
+  request(method: string, tool?: "look" | "write"): WatchedRequest | undefined {
+    if (!this.#mayRequest || this.#endedAt !== undefined) return undefined;
+    const id = this.#lastId + 1;
+    return this.#request(method, {
       ...(tool && { name: tool, arguments: { id } }),
     });
   }
 
-  #ask(method: string, params: Json): Asked {
-    const { now } = this.#stage;
-    const isStanding = /^(subscriptions\/listen|server\/discover)$/
+  #request(method: string, params: Json): WatchedRequest {
+    const { now } = this.#scheduler;
+    const isLongLived = /^(subscriptions\/listen|server\/discover)$/
       .test(method);
-    const asked: Asked = {
-      id: ++this.#ids,
+    const request: WatchedRequest = {
+      id: ++this.#lastId,
       method,
-      isStanding,
-      isPooled: this.#speech === "exai" && method === "tools/call",
-      askedAt: now,
-      downAtAsk: this.#downNow,
-      written: 0,
+      isLongLived,
+      usesPool: this.#protocol === "exai" && method === "tools/call",
+      requestedAt: now,
+      downMsAtRequest: this.#currentDownMs,
+      writeCount: 0,
       sentOn: undefined,
-      waitsSince: now,
+      waitingSince: now,
       answeredAt: undefined,
-      code: undefined,
+      errorCode: undefined,
     };
-    this.#asked.set(asked.id, asked);
-    if (!isStanding) this.askedAt = now;
+    this.#requests.set(request.id, request);
+    if (!isLongLived) this.lastRequestAt = now;
     const wasRefused = this.#isRefused;
-    const { mainAt: dialedAt } = this.dials;
-    this.#say({
-      id: asked.id,
+    const { mainDialedAt: dialedAt } = this.dials;
+    this.#sendFromClient({
+      id: request.id,
       method,
-      params: { ...params, ...(this.#speech === "modern" && { _meta: META }) },
-    }, asked);
-    if (!wasRefused || isStanding || method === "initialize") return asked;
+      params: {
+        ...params,
+        ...(this.#protocol === "stateless" && { _meta: STATELESS_META }),
+      },
+    }, request);
+    if (!wasRefused || isLongLived || method === "initialize") return request;
     const age = now - dialedAt;
-    if (age < REFUSED_MS - 100) {
+    if (age < REFUSED_REDIAL_INTERVAL_MS - 100) {
       assert(
-        asked.answeredAt === now && asked.code === -31001,
-        `${asked.id} was not refused at once, ${age} ms after the last dial`,
+        request.answeredAt === now && request.errorCode === -31001,
+        `${request.id} was not refused at once, ${age} ms after the last dial`,
       );
-    } else if (age > REFUSED_MS + 1_000 && asked.answeredAt === now) {
-      const isDialed = this.dials.mainAt === now;
-      assert(isDialed, `${asked.id} was refused without a new dial`);
+    } else if (
+      age > REFUSED_REDIAL_INTERVAL_MS + 1_000 && request.answeredAt === now
+    ) {
+      const isDialed = this.dials.mainDialedAt === now;
+      assert(isDialed, `${request.id} was refused without a new dial`);
     }
-    return asked;
+    return request;
   }
 
-  #say(message: Json, asked?: Asked): void {
+  #sendFromClient(message: Json, request?: WatchedRequest): void {
     const text = JSON.stringify({ jsonrpc: "2.0", ...message });
-    this.handle({ type: "line", text }, { asked });
+    this.handle({ type: "line", text }, { request });
   }
 
   // The session
@@ -236,62 +241,64 @@ export class Watched {
   /** Something happens to the proxy; `refuses` says whether the daemon refuses it thereby. */
   handle(
     event: SessionEvent,
-    { refuses = false, asked }: {
+    { refuses = false, request }: {
       refuses?: boolean;
-      asked?: Asked | undefined;
+      request?: WatchedRequest | undefined;
     } = {},
   ): void {
-    if (this.exit !== undefined) return;
-    const { now } = this.#stage;
-    this.#down = this.#downNow;
-    this.#clock = now;
-    this.check();
+    if (this.exitCode !== undefined) return;
+    const { now } = this.#scheduler;
+    this.#downMs = this.#currentDownMs;
+    this.#downMsUpdatedAt = now;
+    this.checkWaits();
     if (event.type === "end") this.#endedAt ??= now;
-    const isMain = "epoch" in event && event.epoch === this.mainEpoch &&
-      this.#live.has(event.epoch);
+    const isMain = "connectionId" in event &&
+      event.connectionId === this.mainConnectionId &&
+      this.#openConnections.has(event.connectionId);
     if (isMain && refuses) this.#mayBeRefused = true;
     else if (isMain && event.type === "closed") this.#mayBeRefused = false;
-    if (isMain && event.type === "open") this.#step.since = now;
-    if (event.type === "closed") this.#lose(event.epoch);
-    const wasWanting = this.isWanting;
-    if (asked !== undefined) this.#pending.add(asked);
-    const isWanted = wasWanting || this.isWanting;
-    this.dials.want(now, isWanted);
-    this.#step.wasWanted ||= isWanted;
+    if (isMain && event.type === "open") this.#currentDial.since = now;
+    if (event.type === "closed") this.#recordDisconnect(event.connectionId);
+    const wasWanting = this.hasWaitingRequests;
+    if (request !== undefined) this.#pending.add(request);
+    const isWanted = wasWanting || this.hasWaitingRequests;
+    this.dials.setDemand(now, isWanted);
+    this.#currentDial.wasWanted ||= isWanted;
     const effects = this.#session.handle(event, now);
-    if (event.type === "tick") this.#checkPatience(effects);
-    this.#look();
-    this.#checkEnd();
+    if (event.type === "tick") this.#checkDialTimeout(effects);
+    this.#updateReadiness();
+    this.#checkWillDial();
     for (const effect of effects) this.#perform(effect, isWanted);
-    this.dials.want(now, this.isWanting);
+    this.dials.setDemand(now, this.hasWaitingRequests);
     if (!refuses || !isMain) return;
     this.#isRefused = true;
-    this.dials.refused(now);
-    assert(!this.isWanting, "a request still waits after a refusal");
+    this.dials.dialRefused(now);
+    assert(!this.hasWaitingRequests, "a request still waits after a refusal");
   }
 
   /** Where the connection is now. */
-  #look(): void {
-    const { now } = this.#stage;
+  #updateReadiness(): void {
+    const { now } = this.#scheduler;
     const { phase } = this.#session.snapshot().standing;
     const isReady = phase === "ready" || phase === "checking";
     if (isReady && this.#readyAt === undefined) {
       this.#readyAt = now;
       this.#isRefused = this.#mayBeRefused = false;
-      this.#isKnown = true;
-      this.#hasServed = "nowhere";
+      this.#hasAnswered = true;
+      this.#answeredOn = "nowhere";
     } else if (!isReady && this.#readyAt !== undefined) {
       const ms = now - this.#readyAt;
       this.#readyAt = undefined;
-      if (ms < STABLE_MS && this.#hasServed === "nowhere") return;
+      if (ms < BACKOFF_RESET_MS && this.#answeredOn === "nowhere") return;
       // What a pool has answered need not concern the main connection.
-      const isCertain = ms > STABLE_MS + 10 || this.#hasServed === "here";
-      this.dials.restart(now, isCertain);
+      const isCertain = ms > BACKOFF_RESET_MS + 10 ||
+        this.#answeredOn === "here";
+      this.dials.backoffRestarted(now, isCertain);
     }
   }
 
   /** Whatever is not open, or left to another client, is dialed one day. */
-  #checkEnd(): void {
+  #checkWillDial(): void {
     const { phase } = this.#session.snapshot().standing;
     const mayWait = /^(displaced|open|ready|checking)$/.test(phase);
     const isEndless = this.#session.deadline() === Infinity;
@@ -300,14 +307,14 @@ export class Watched {
   }
 
   /** A dial is given up early only if a request has waited for it, and the daemon is known. */
-  #checkPatience(effects: readonly Effect[]): void {
-    const { now } = this.#stage;
-    const { since, wasWanted } = this.#step;
+  #checkDialTimeout(effects: readonly Effect[]): void {
+    const { now } = this.#scheduler;
+    const { since, wasWanted } = this.#currentDial;
     const isGivenUp = effects.some((effect) =>
-      effect.type === "close" && effect.epoch === this.mainEpoch
+      effect.type === "close" && effect.connectionId === this.mainConnectionId
     );
     const isOver = this.#readyAt !== undefined || this.#endedAt !== undefined;
-    if (!isGivenUp || isOver || wasWanted && this.#isKnown) return;
+    if (!isGivenUp || isOver || wasWanted && this.#hasAnswered) return;
     const { handshakeTimeout } = this.#config;
     assert(
       now - since >= handshakeTimeout - 1,
@@ -317,117 +324,128 @@ export class Watched {
   }
 
   #perform(effect: Effect, isWanted: boolean): void {
-    const { now } = this.#stage;
+    const { now } = this.#scheduler;
     switch (effect.type) {
       case "dial": {
-        const { epoch, subprotocol } = effect;
-        this.#live.add(epoch);
+        const { connectionId, subprotocol } = effect;
+        this.#openConnections.add(connectionId);
         const { phase } = this.#session.snapshot().standing;
         if (phase === "dialing") {
-          this.mainEpoch = epoch;
-          const isAsked = this.#isRefused && now - this.askedAt <= 100;
+          this.mainConnectionId = connectionId;
+          const hasNewRequest = this.#isRefused &&
+            now - this.lastRequestAt <= 100;
           this.#isRefused = false;
-          this.#step = { since: now, wasWanted: isWanted };
-          this.dials.main(now, subprotocol, isWanted, isAsked);
-        } else this.dials.other(now);
-        return this.#wire.dialed(epoch);
+          this.#currentDial = { since: now, wasWanted: isWanted };
+          this.dials.mainDialed(now, subprotocol, isWanted, hasNewRequest);
+        } else this.dials.otherDialed(now);
+        return this.#network.onDial(connectionId);
       }
-      case "send":
-        this.#written(effect.epoch, JSON.parse(effect.text));
-        return this.#wire.sent(effect.epoch, effect.text);
+      case "send-to-daemon":
+        this.#recordWrite(effect.connectionId, JSON.parse(effect.text));
+        return this.#network.onSend(effect.connectionId, effect.text);
       case "close":
-        this.#lose(effect.epoch);
-        if (effect.epoch === this.mainEpoch) this.dials.ended(now);
-        return this.#wire.left(effect.epoch);
-      case "reply":
-        return this.#replied(JSON.parse(effect.text));
+        this.#recordDisconnect(effect.connectionId);
+        if (effect.connectionId === this.mainConnectionId) {
+          this.dials.connectionEnded(now);
+        }
+        return this.#network.onClose(effect.connectionId);
+      case "send-to-client":
+        return this.#recordResponse(JSON.parse(effect.text));
       case "log":
         assert(effect.event !== "bug", effect.message);
         assert(!/Infinity|NaN/.test(effect.message), effect.message);
         if (effect.event === "displaced") {
-          this.displacements++;
-          this.dials.displaced();
+          this.displacedLogLines++;
+          this.dials.connectionDisplaced();
         }
         return;
       case "exit":
-        this.exit = effect.code;
+        this.exitCode = effect.code;
     }
   }
 
   /** A connection is over: what was written to it waits again, or is answered now. */
-  #lose(epoch: number): void {
-    this.#live.delete(epoch);
-    for (const asked of this.#pending) {
-      if (asked.sentOn !== epoch) continue;
-      asked.sentOn = undefined;
-      asked.waitsSince = this.#stage.now;
+  #recordDisconnect(connectionId: number): void {
+    this.#openConnections.delete(connectionId);
+    for (const request of this.#pending) {
+      if (request.sentOn !== connectionId) continue;
+      request.sentOn = undefined;
+      request.waitingSince = this.#scheduler.now;
     }
   }
 
-  #written(epoch: number, frame: Json): void {
-    assert(this.#live.has(epoch), "sent on no connection");
-    const asked = this.#requestOf(frame);
-    if (asked === undefined) return;
-    assert(asked.answeredAt === undefined, `${asked.id} was written too late`);
-    asked.sentOn = epoch;
-    asked.written++;
-    this.#writtenAt[asked.isPooled ? "pool" : "main"] = this.#stage.now;
+  #recordWrite(connectionId: number, frame: Json): void {
+    assert(this.#openConnections.has(connectionId), "sent on no connection");
+    const request = this.#requestOf(frame);
+    if (request === undefined) return;
+    assert(
+      request.answeredAt === undefined,
+      `${request.id} was written too late`,
+    );
+    request.sentOn = connectionId;
+    request.writeCount++;
+    this.#writtenAt[request.usesPool ? "pool" : "main"] = this.#scheduler.now;
   }
 
   /** The client's request in a frame. Only exai's list has no id; the one that waits first counts. */
-  #requestOf(frame: Json): Asked | undefined {
-    if (this.#speech !== "exai") {
-      return frame.method && this.#asked.get(frame.id);
+  #requestOf(frame: Json): WatchedRequest | undefined {
+    if (this.#protocol !== "exai") {
+      return frame.method && this.#requests.get(frame.id);
     }
-    if (frame.op === "call_tool") return this.#asked.get(frame.arguments.id);
+    if (frame.op === "call_tool") return this.#requests.get(frame.arguments.id);
     if (frame.op !== "list_tools") return undefined;
     return [...this.#pending].find(({ method, sentOn }) =>
       method === "tools/list" && sentOn === undefined
     );
   }
 
-  #replied({ id, method, error }: Json): void {
+  #recordResponse({ id, method, error }: Json): void {
     if (method !== undefined) return;
-    const { now } = this.#stage;
-    const asked = this.#asked.get(id);
-    assert(asked !== undefined, `an answer to ${id}, which nobody asked`);
-    assert(asked.answeredAt === undefined, `${id} was answered twice`);
-    asked.answeredAt = now;
-    asked.code = error?.code;
-    this.#pending.delete(asked);
-    const isIntroduction = /^(initialize|server\/discover)$/
-      .test(asked.method);
+    const { now } = this.#scheduler;
+    const request = this.#requests.get(id);
+    assert(request !== undefined, `an answer to ${id}, which nobody asked`);
+    assert(request.answeredAt === undefined, `${id} was answered twice`);
+    request.answeredAt = now;
+    request.errorCode = error?.code;
+    this.#pending.delete(request);
+    const opensConversation = /^(initialize|server\/discover)$/
+      .test(request.method);
     if (error === undefined) {
       this.answers++;
       // A proxy that introduces itself has answered nothing of the daemon's.
-      if (asked.sentOn !== undefined && this.#hasServed !== "here") {
-        this.#hasServed = asked.isPooled ? "elsewhere" : "here";
+      if (request.sentOn !== undefined && this.#answeredOn !== "here") {
+        this.#answeredOn = request.usesPool ? "elsewhere" : "here";
       }
-      if (isIntroduction) this.#stage.later(1, () => this.#introduced());
+      if (opensConversation) {
+        this.#scheduler.schedule(1, () => this.#completeHandshake());
+      }
       return;
     }
     this.faults++;
-    this.#blame(asked, error);
-    if (isIntroduction && this.#endedAt === undefined) {
-      this.#stage.later(AGAIN_MS, () => this.hello());
+    this.#checkErrorCause(request, error);
+    if (opensConversation && this.#endedAt === undefined) {
+      this.#scheduler.schedule(
+        REINITIALIZE_DELAY_MS,
+        () => this.openConversation(),
+      );
     }
   }
 
-  #introduced(): void {
+  #completeHandshake(): void {
     if (this.#endedAt !== undefined) return;
-    this.#isIntroduced = true;
-    if (this.#speech !== "mcp") return;
-    this.#say({ method: "notifications/initialized" });
+    this.#mayRequest = true;
+    if (this.#protocol !== "mcp") return;
+    this.#sendFromClient({ method: "notifications/initialized" });
   }
 
   /** An error of the proxy's own must have its cause. */
-  #blame(asked: Asked, { code, data }: Json): void {
-    const { id, written, isPooled } = asked;
-    const isList = this.#speech === "exai" && asked.method === "tools/list";
+  #checkErrorCause(request: WatchedRequest, { code, data }: Json): void {
+    const { id, writeCount, usesPool } = request;
+    const isList = this.#protocol === "exai" && request.method === "tools/list";
     if (data?.delivered === "no" && !isList) {
-      assertEquals(written, 0, `${id} was written, and is said not to be`);
+      assertEquals(writeCount, 0, `${id} was written, and is said not to be`);
     }
-    assert(code !== -31002 || written > 0, `${id} was never written`);
+    assert(code !== -31002 || writeCount > 0, `${id} was never written`);
     assert(code !== -31003, `${id} timed out, without a limit`);
     if (data?.reason === "refused") {
       assert(this.#mayBeRefused, `${id} was refused, and the daemon did not`);
@@ -436,10 +454,10 @@ export class Watched {
     if (code !== -31001 || data.reason !== "unavailable" || isEnd) return;
     const { queueTimeout } = this.#config;
     // How long a pool was missing cannot be seen from here.
-    const waited = isPooled
-      ? this.#stage.now - asked.askedAt
-      : this.#down - asked.downAtAsk;
-    const least = Math.min(queueTimeout, LEAST_PATIENCE_MS);
+    const waited = usesPool
+      ? this.#scheduler.now - request.requestedAt
+      : this.#downMs - request.downMsAtRequest;
+    const least = Math.min(queueTimeout, MIN_QUEUE_TIMEOUT_MS);
     assert(
       waited >= least - 1,
       `${id} was given up after ${waited} ms without a connection`,
@@ -449,40 +467,40 @@ export class Watched {
   // The rules that hold all the time
 
   /** Nobody waits for too long. To be called before something about the daemon changes, too. */
-  check(): void {
+  checkWaits(): void {
     if (this.#pending.size === 0 || this.#endedAt !== undefined) return;
-    const { now } = this.#stage;
-    const back = this.#back();
+    const { now } = this.#scheduler;
+    const allowed = this.#allowedWait();
     const { queueTimeout } = this.#config;
-    for (const asked of this.#pending) {
-      const { id, isStanding, isPooled, sentOn, waitsSince } = asked;
-      if (isStanding || sentOn !== undefined) continue;
-      if (!isPooled) {
-        const down = this.#downNow - asked.downAtAsk;
+    for (const request of this.#pending) {
+      const { id, isLongLived, usesPool, sentOn, waitingSince } = request;
+      if (isLongLived || sentOn !== undefined) continue;
+      if (!usesPool) {
+        const down = this.#currentDownMs - request.downMsAtRequest;
         assert(
           down <= queueTimeout + 1,
-          `${id} (${asked.method}) has waited ${down} ms without a ` +
+          `${id} (${request.method}) has waited ${down} ms without a ` +
             `connection, and the queue timeout is ${queueTimeout} ms in all`,
         );
       }
       // A call that was written may have to wait until its hint is confirmed.
-      const isAgain = asked.written > 0 && asked.method === "tools/call";
-      if (back === undefined) continue;
-      const limit = back.limit + (isAgain ? HINT_MS : 0);
-      const writtenAt = this.#writtenAt[isPooled ? "pool" : "main"];
-      const waited = now - Math.max(back.since, waitsSince, writtenAt);
+      const isAgain = request.writeCount > 0 && request.method === "tools/call";
+      if (allowed === undefined) continue;
+      const limit = allowed.limitMs + (isAgain ? HINT_CONFIRMATION_MS : 0);
+      const writtenAt = this.#writtenAt[usesPool ? "pool" : "main"];
+      const waited = now - Math.max(allowed.since, waitingSince, writtenAt);
       assert(
         waited <= limit,
-        `${id} (${asked.method}) has waited ${waited} ms for a daemon that ` +
+        `${id} (${request.method}) has waited ${waited} ms for a daemon that ` +
           `is there, and may wait ${limit} ms`,
       );
     }
   }
 
   /** The world is over: nobody is left without an answer. */
-  judge(): void {
-    assertEquals(this.exit, 0, "exit code");
-    assertEquals(this.#session.owed, 0, "owed answers");
+  checkAllAnswered(): void {
+    assertEquals(this.exitCode, 0, "exit code");
+    assertEquals(this.#session.pendingRequestCount, 0, "owed answers");
     for (const { id } of this.#pending) {
       throw new Error(`${id} was never answered`);
     }

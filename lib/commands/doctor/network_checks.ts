@@ -5,27 +5,31 @@
  * @module
  */
 
-import { tame } from "../../text/sanitize.ts";
+import { sanitizeLine } from "../../text/sanitize.ts";
 import type { Check } from "./check.ts";
 import type { Config } from "../../config/config.ts";
 import type { Host } from "../../runtime/host.ts";
-import { hostOf, portOf, proxyOf } from "../../runtime/address.ts";
-import { connect, resolve, upgrade } from "../../transport/raw_handshake.ts";
+import { hostnameOf, portOf, proxyVariableFor } from "../../runtime/url.ts";
+import {
+  resolveHostname,
+  tryConnect,
+  tryHandshake,
+} from "../../transport/raw_handshake.ts";
 
 /** From the host's name to a WebSocket, as far as the first failure. */
-export async function* reach(
+export async function* networkChecks(
   config: Config,
   host: Host,
 ): AsyncGenerator<Check> {
   const url = new URL(config.url);
-  const proxy = proxyOf(url, host);
+  const proxy = proxyVariableFor(url, host);
   if (proxy !== undefined) {
-    const name = hostOf(url);
+    const name = hostnameOf(url);
     const text = `${name} is dialed through the proxy that ${proxy} names`;
     const advice = `if the proxy is not to be asked, add ${name} to NO_PROXY`;
     yield { name: "proxy", state: "warn", text, advice };
   }
-  for await (const check of direct(config, url, host)) {
+  for await (const check of directChecks(config, url, host)) {
     // What cannot be reached from here may be reached from the proxy.
     const isHarmless = proxy !== undefined && check.state === "fail";
     yield isHarmless ? { ...check, state: "warn" } : check;
@@ -33,14 +37,14 @@ export async function* reach(
 }
 
 /** The way to the daemon without a proxy, as far as the first failure. */
-async function* direct(
+async function* directChecks(
   config: Config,
   url: URL,
   host: Host,
 ): AsyncGenerator<Check> {
-  const name = hostOf(url);
+  const name = hostnameOf(url);
   const limitMs = config.handshakeTimeout;
-  const addresses = (await resolve(name)).join(", ");
+  const addresses = (await resolveHostname(name)).join(", ");
   if (addresses === "") {
     const text = `${name} is no host that this machine knows`;
     const advice = "check the URL's host; inside Docker, the host machine is " +
@@ -49,71 +53,76 @@ async function* direct(
   }
   const known = addresses === name ? "an address" : addresses;
   yield { name: "name", state: "ok", text: `${name} is ${known}` };
-  const place = `${name} port ${portOf(url)}`;
-  const reached = await connect(name, portOf(url), limitMs);
+  const target = `${name} port ${portOf(url)}`;
+  const reached = await tryConnect(name, portOf(url), limitMs);
   if (typeof reached === "string") {
-    const text = `${place} takes no connection (${reached})`;
+    const text = `${target} takes no connection (${reached})`;
     const advice =
       "start the daemon; in Docker, publish its port (-p 8079:8079)";
     return yield { name: "network", state: "fail", text, advice };
   }
-  const text = `${place} takes connections (${reached.toFixed(1)} ms)`;
+  const text = `${target} takes connections (${reached.toFixed(1)} ms)`;
   yield { name: "network", state: "ok", text };
-  yield await shake(config, url, limitMs, host);
+  yield await handshakeCheck(config, url, limitMs, host);
 }
 
 /** Is it a WebSocket? */
-async function shake(
+async function handshakeCheck(
   { dialect, headers }: Config,
   url: URL,
   limitMs: number,
   host: Host,
 ): Promise<Check> {
   const subprotocol = dialect === "mcp" ? "mcp" : undefined;
-  const found = await upgrade(url, subprotocol, headers, limitMs, host);
-  if (found.kind === "garbage") {
+  const found = await tryHandshake(url, subprotocol, headers, limitMs, host);
+  if (found.kind === "not-http") {
     const advice = url.protocol === "wss:"
       ? "check the port"
       : "check the port, and try wss://";
-    return fail("it does not speak HTTP", advice);
+    return failedHandshakeCheck("it does not speak HTTP", advice);
   }
   if (found.kind === "failed") {
-    const { why, advice = "check the port: something else listens there" } =
+    const { reason, advice = "check the port: something else listens there" } =
       found;
-    return fail(`the handshake failed: ${why}`, advice);
+    return failedHandshakeCheck(`the handshake failed: ${reason}`, advice);
   }
   const { status } = found;
   const type = found.headers.get("content-type") ?? "";
   if (status === 101) {
     const echo = found.headers.get("sec-websocket-protocol");
-    const words = echo === undefined ? "" : `, subprotocol ${tame(echo)}`;
+    const words = echo === undefined
+      ? ""
+      : `, subprotocol ${sanitizeLine(echo)}`;
     const text = `it is a WebSocket${words}`;
     return { name: "websocket", state: "ok", text };
   }
   if (status === 401 || status === 403) {
-    return fail(
+    return failedHandshakeCheck(
       `it refuses us with HTTP ${status}`,
       "check the token (--token-file or ALWAYSUP_TOKEN) and --header",
     );
   }
   if (status === 404) {
     const text = `there is nothing at ${url.pathname} (HTTP 404)`;
-    return fail(text, "check the URL's path");
+    return failedHandshakeCheck(text, "check the URL's path");
   }
   if (status >= 300 && status < 400) {
-    return elsewhere(status, found.headers.get("location") ?? "", url);
+    return redirectCheck(status, found.headers.get("location") ?? "", url);
   }
   const text = `it answers with HTTP ${status}`;
   if (status >= 500) {
-    return fail(text, "look at the daemon's own log; a front may wait for it");
+    return failedHandshakeCheck(
+      text,
+      "look at the daemon's own log; a front may wait for it",
+    );
   }
   if (status >= 400 && !/^(405|406|426)$/.test(`${status}`)) {
-    return fail(
+    return failedHandshakeCheck(
       text,
       "check the URL's path, and what stands in front of the daemon",
     );
   }
-  return fail(
+  return failedHandshakeCheck(
     `this is an HTTP${/event-stream/.test(type) ? "/SSE" : ""} server, not a ` +
       `WebSocket (HTTP ${status})`,
     "give the URL of its WebSocket; without one, connect the client to it " +
@@ -122,24 +131,27 @@ async function shake(
 }
 
 /** A redirect, which no WebSocket follows. */
-function elsewhere(status: number, location: string, from: URL): Check {
+function redirectCheck(status: number, location: string, from: URL): Check {
   const to = URL.canParse(location, from.href)
     ? new URL(location, from)
     : undefined;
   const [, secure] = /^(?:http|ws)(s?):$/.exec(to?.protocol ?? "") ?? [];
   if (to === undefined || secure === undefined) {
     const text = `it sends us away (HTTP ${status})`;
-    return fail(text, "check the URL, and what stands in front of the daemon");
+    return failedHandshakeCheck(
+      text,
+      "check the URL, and what stands in front of the daemon",
+    );
   }
   // Without what may be a secret.
-  const place = to.host + to.pathname;
-  return fail(
-    `it sends us to ${to.protocol}//${place} (HTTP ${status})`,
-    `use ws${secure}://${place}`,
+  const target = to.host + to.pathname;
+  return failedHandshakeCheck(
+    `it sends us to ${to.protocol}//${target} (HTTP ${status})`,
+    `use ws${secure}://${target}`,
   );
 }
 
 /** A handshake that failed. A certificate may say anything, too. */
-function fail(text: string, advice: string): Check {
-  return { name: "websocket", state: "fail", text: tame(text), advice };
+function failedHandshakeCheck(text: string, advice: string): Check {
+  return { name: "websocket", state: "fail", text: sanitizeLine(text), advice };
 }

@@ -5,154 +5,178 @@
  * @module
  */
 
-import { nextCursor } from "../../protocol/lists.ts";
-import { tame } from "../../text/sanitize.ts";
+import { nextCursorOf } from "../../protocol/lists.ts";
+import { sanitizeLine } from "../../text/sanitize.ts";
 import type { Check } from "./check.ts";
 import type { Config } from "../../config/config.ts";
-import { type Known, knownCheck } from "./connections_check.ts";
+import {
+  connectionsCheck,
+  type ConnectionsFinding,
+} from "./connections_checks.ts";
 import type { Host } from "../../runtime/host.ts";
 import {
-  type Habits,
+  type DaemonBehavior,
   idsCheck,
-  muteness,
-  type Restart,
-  restartCheck,
-} from "./habits_check.ts";
-import { dig } from "../../protocol/jsonrpc.ts";
+  reconnectCheck,
+  type ReconnectOutcome,
+  secondConnectionProblem,
+} from "./behavior_checks.ts";
+import { getNested } from "../../protocol/jsonrpc.ts";
 import {
   META,
   type Params,
   type ServerCapability,
 } from "../../protocol/mcp_types.ts";
-import { serverOf } from "../../cache/cache.ts";
+import { daemonNameOf } from "../../cache/cache.ts";
 import type { FailureCause } from "../../link/link.ts";
-import { reach } from "./network_checks.ts";
-import { ownerOf, readState } from "../../proxy/cache_file.ts";
-import { type Outcome, type Spelling, Trial } from "./probe_client.ts";
+import { networkChecks } from "./network_checks.ts";
+import { cacheKeyOf, readCacheFile } from "../../proxy/cache_file.ts";
+import {
+  type CallResult,
+  type IdStyle,
+  InProcessClient,
+} from "./in_process_client.ts";
 
 /** How long a daemon has to understand another dialect than was said, in milliseconds. */
-const SHORT_MS = 3_000;
+const OTHER_DIALECT_TIMEOUT_MS = 3_000;
 /** How long it has at least for what it has done before, in milliseconds; a slow one has several times what it took. */
-const AGAIN_MS = 2_000;
+const MIN_REPEAT_TIMEOUT_MS = 2_000;
 /** How often the daemon is probed. */
-const PROBES = 5;
+const PROBE_COUNT = 5;
 /** How long a proxy's trial of two connections may take: it takes half of it. */
-const TRIAL_MS = 1_000;
+const CAPACITY_WAIT_MS = 1_000;
 /** The version that the client in us speaks first, and the one of the stateless era. */
-const [LEGACY, STATELESS] = ["2025-11-25", "2026-07-28"];
+const [INITIALIZE_VERSION, STATELESS_VERSION] = ["2025-11-25", "2026-07-28"];
 
 const CLIENT_INFO = { name: "alwaysup doctor", version: "1" };
-const INITIALIZE = {
-  ...{ protocolVersion: LEGACY, capabilities: {}, clientInfo: CLIENT_INFO },
+const INITIALIZE_PARAMS = {
+  ...{
+    protocolVersion: INITIALIZE_VERSION,
+    capabilities: {},
+    clientInfo: CLIENT_INFO,
+  },
 } satisfies Params<"initialize">;
 
 /** From the host's name to the daemon's answers; what follows from a failure is not looked at. */
-export async function* checkup(
+export async function* networkAndProtocolChecks(
   config: Config,
   host: Host,
 ): AsyncGenerator<Check> {
-  for await (const check of reach(config, host)) {
+  for await (const check of networkChecks(config, host)) {
     yield check;
     if (check.state === "fail") return;
   }
-  yield* interview(config, host);
+  yield* protocolChecks(config, host);
 }
 
 /** Starts a proxy, and a client of it. */
-export type StartTrial = (config: Config, spelling?: Spelling) => Trial;
+export type StartTrial = (
+  config: Config,
+  spelling?: IdStyle,
+) => InProcessClient;
 
 /** Tries a whole proxy. */
-export async function* interview(
+export async function* protocolChecks(
   config: Config,
   host: Host,
-  start: StartTrial = (...settings) => new Trial(host, ...settings),
+  start: StartTrial = (...settings) => new InProcessClient(host, ...settings),
 ): AsyncGenerator<Check> {
-  const trial = start(untried(config));
+  const client = start(withoutCapacityCheck(config));
   let server: string;
-  let greeting: Greeting;
+  let handshakeResult: HandshakeResult;
   let helloMs: number;
   let trouble: string | undefined;
   try {
-    greeting = await greet(trial, config);
-    const { hello, _meta } = greeting;
-    if (hello.kind === "failed") {
-      return yield await unwelcome(hello, config, start);
+    handshakeResult = await handshake(client, config);
+    const { result, _meta } = handshakeResult;
+    if (result.kind === "failed") {
+      return yield await diagnoseRejection(result, config, start);
     }
-    yield { name: "daemon", state: "ok", text: described(hello, config) };
+    yield { name: "daemon", state: "ok", text: describeServer(result, config) };
     const isSent = config.helloToken !== "" ||
       config.headers.some(([name]) => /^authorization$/i.test(name));
     const token = isSent ? "sent, and not refused" : "none set, none asked for";
     yield { name: "token", state: "ok", text: token };
-    const listed = await tools(trial, config, hello, _meta);
+    const listed = await toolsCheck(client, config, result, _meta);
     yield listed;
     if (listed.state === "fail") return;
-    yield await probe(trial, config, _meta);
-    server = serverOf(resultOf(hello)) ?? "";
-    helloMs = hello.ms;
+    yield await probeCheck(client, config, _meta);
+    server = daemonNameOf(callResultOf(result)) ?? "";
+    helloMs = result.ms;
   } finally {
-    await trial.end();
+    await client.close();
   }
   if (config.dialect === "mcp") {
-    const numbers = trial.saw("string") ? "as text" : "as sent";
+    const numbers = client.sawResponseId("string") ? "as text" : "as sent";
     const limit = Math.min(
-      Math.max(AGAIN_MS, 4 * helloMs),
+      Math.max(MIN_REPEAT_TIMEOUT_MS, 4 * helloMs),
       config.handshakeTimeout,
     );
-    const rest = await habits(untried(config), start, greeting, limit);
+    const rest = await observeBehavior(
+      withoutCapacityCheck(config),
+      start,
+      handshakeResult,
+      limit,
+    );
     const found = { numbers, ...rest } as const;
     yield idsCheck(found);
-    yield restartCheck(found);
-    trouble = muteness(found.restart);
+    yield reconnectCheck(found);
+    trouble = secondConnectionProblem(found.restart);
   }
-  yield knownCheck(await known(config, host, start, server, trouble));
+  yield connectionsCheck(
+    await findConnections(config, host, start, server, trouble),
+  );
 }
 
 /** What becomes of text ids, and of a connection that is lost. */
-async function habits(
+async function observeBehavior(
   config: Config,
   start: StartTrial,
-  { _meta }: Greeting,
+  { _meta }: HandshakeResult,
   limit: number,
-): Promise<Omit<Habits, "numbers">> {
-  let trial: Trial = start(config, "texts");
+): Promise<Omit<DaemonBehavior, "numbers">> {
+  let client: InProcessClient = start(config, "texts");
   try {
-    let texts: Habits["texts"] = "as sent";
-    if (!await begins(trial, _meta, limit)) {
-      texts = trial.saw("null") ? "as null" : "unanswered";
-      await trial.end();
-      trial = start(config);
-      if (!await begins(trial, _meta, limit)) {
+    let texts: DaemonBehavior["texts"] = "as sent";
+    if (!await canInitialize(client, _meta, limit)) {
+      texts = client.sawResponseId("null") ? "as null" : "unanswered";
+      await client.close();
+      client = start(config);
+      if (!await canInitialize(client, _meta, limit)) {
         return { texts: "unknown", restart: { kind: "second unanswered" } };
       }
     }
-    return { texts, restart: await restart(trial, limit) };
+    return { texts, restart: await observeReconnect(client, limit) };
   } finally {
-    await trial.end();
+    await client.close();
   }
 }
 
 /** Whether a client can begin, and is answered then; the era is known. */
-async function begins(
-  trial: Trial,
-  _meta: Greeting["_meta"],
+async function canInitialize(
+  client: InProcessClient,
+  _meta: HandshakeResult["_meta"],
   limit: number,
 ): Promise<boolean> {
   const hello = _meta === undefined
-    ? await trial.ask("initialize", INITIALIZE, limit)
-    : await trial.ask("server/discover", { _meta }, limit);
+    ? await client.request("initialize", INITIALIZE_PARAMS, limit)
+    : await client.request("server/discover", { _meta }, limit);
   if (hello.kind === "failed") return false;
   if (_meta === undefined) {
-    await trial.tell({ method: "notifications/initialized" });
+    await client.send({ method: "notifications/initialized" });
   }
   // A bridge may answer hello itself, and hand on the rest.
   const rest = _meta === undefined ? undefined : { _meta };
-  const list = await trial.ask("tools/list", rest, limit);
-  return list.kind === "result" || list.isAnswered === true;
+  const list = await client.request("tools/list", rest, limit);
+  return list.kind === "result" || list.isFromDaemon === true;
 }
 
 /** A connection is lost, and the proxy does what it always does then. */
-async function restart(trial: Trial, limit: number): Promise<Restart> {
-  const found = await trial.lose(limit);
+async function observeReconnect(
+  client: InProcessClient,
+  limit: number,
+): Promise<ReconnectOutcome> {
+  const found = await client.dropAndReconnect(limit);
   if ("ms" in found) return { kind: "reconnected", ms: found.ms };
   const { phase, why } = found;
   if (phase === "greeting") return { kind: "own unanswered" };
@@ -160,76 +184,86 @@ async function restart(trial: Trial, limit: number): Promise<Restart> {
 }
 
 /** The same, but that the proxy does not try two connections: that could end the first one. */
-function untried(config: Config): Config {
+function withoutCapacityCheck(config: Config): Config {
   const { dialect, connections } = config;
   const isTrying = dialect === "mcp" && connections === "auto";
   return isTrying ? { ...config, connections: "one" } : config;
 }
 
 /** How many connections the daemon keeps, from who knows it first. */
-async function known(
+async function findConnections(
   config: Config,
   host: Host,
   start: StartTrial,
   server: string,
   trouble: string | undefined,
-): Promise<Known> {
+): Promise<ConnectionsFinding> {
   const { dialect, cache, connections: set } = config;
   if (dialect === "exai") return { from: "dialect", connections: "many" };
   if (set !== "auto") return { from: "setting", connections: set };
-  const remembered = readState(cache, ownerOf(config), host)?.remembered;
+  const remembered = readCacheFile(cache, cacheKeyOf(config), host)?.results;
   const forMs = remembered?.one?.[server] ?? 0;
   if (forMs > 0) return { from: "cache", connections: "one", forMs };
-  if (trouble === undefined) return await tried(config, start);
+  if (trouble === undefined) return await checkCapacity(config, start);
   return { from: "trial", connections: "unknown", trouble };
 }
 
 /** What a proxy finds out when it tries two connections. */
-async function tried(config: Config, start: StartTrial): Promise<Known> {
-  const trial = start(config);
+async function checkCapacity(
+  config: Config,
+  start: StartTrial,
+): Promise<ConnectionsFinding> {
+  const client = start(config);
   try {
-    const { hello } = await greet(trial, config);
-    const connections = await trial.connections(TRIAL_MS);
-    const trouble = hello.kind === "failed" ? { trouble: hello.why } : {};
+    const { result } = await handshake(client, config);
+    const connections = await client.waitForCapacity(CAPACITY_WAIT_MS);
+    const trouble = result.kind === "failed" ? { trouble: result.reason } : {};
     return { from: "trial", connections, ...trouble };
   } finally {
-    await trial.end();
+    await client.close();
   }
 }
 
 /** The daemon does not take us: because it does not want to, or does not understand us. */
-async function unwelcome(
-  { why, cause }: Extract<Outcome, { kind: "failed" }>,
+async function diagnoseRejection(
+  { reason, cause }: Extract<CallResult, { kind: "failed" }>,
   config: Config,
   start: StartTrial,
 ): Promise<Check> {
   const isMcp = config.dialect === "mcp";
   if (isTokenCause(cause, config.dialect)) {
     const advice = "give the daemon's own token (--token-file, ALWAYSUP_TOKEN)";
-    return { name: "token", state: "fail", text: why, advice };
+    return { name: "token", state: "fail", text: reason, advice };
   }
   const dialect = isMcp ? "exai" : "mcp";
   const isTold = cause === "other dialect";
-  if (isTold || await understands({ ...config, dialect }, start)) {
+  if (isTold || await speaksDialect({ ...config, dialect }, start)) {
     const text = `this daemon speaks ${dialect}, not ${config.dialect}`;
     const advice = `say --dialect ${dialect}`;
     return { name: "daemon", state: "fail", text, advice };
   }
   const advice = "look at the daemon's own log";
-  return { name: "daemon", state: "fail", text: why, advice };
+  return { name: "daemon", state: "fail", text: reason, advice };
 }
 
 /** Whether the daemon knows a dialect that was not asked for; so it gets no token, and says so if it wants one. */
-async function understands(
+async function speaksDialect(
   config: Config,
   start: StartTrial,
 ): Promise<boolean> {
-  const handshakeTimeout = Math.min(config.handshakeTimeout, SHORT_MS);
-  const other = untried({ ...config, handshakeTimeout, helloToken: "" });
-  const trial = start(other);
-  const { hello } = await greet(trial, other);
-  await trial.end();
-  return hello.kind === "result" || hello.cause === "token refused";
+  const handshakeTimeout = Math.min(
+    config.handshakeTimeout,
+    OTHER_DIALECT_TIMEOUT_MS,
+  );
+  const other = withoutCapacityCheck({
+    ...config,
+    handshakeTimeout,
+    helloToken: "",
+  });
+  const client = start(other);
+  const { result } = await handshake(client, other);
+  await client.close();
+  return result.kind === "result" || result.cause === "token refused";
 }
 
 /** Whether a daemon may take us with another token. */
@@ -252,57 +286,65 @@ function isTokenCause(
 }
 
 /** What became of hello, and what every request says about us in the newer era, if that is the daemon's. */
-interface Greeting {
-  readonly hello: Outcome;
+interface HandshakeResult {
+  readonly result: CallResult;
   readonly _meta?: Record<string, unknown>;
 }
 
 /** Says hello in the older era, and if the daemon does not know it, in the newer one. */
-async function greet(trial: Trial, { dialect }: Config): Promise<Greeting> {
-  const hello = await trial.ask("initialize", INITIALIZE);
-  if (hello.kind === "result") {
-    await trial.tell({ method: "notifications/initialized" });
+async function handshake(
+  client: InProcessClient,
+  { dialect }: Config,
+): Promise<HandshakeResult> {
+  const result = await client.request("initialize", INITIALIZE_PARAMS);
+  if (result.kind === "result") {
+    await client.send({ method: "notifications/initialized" });
     // The proxy itself answers for an exai daemon, whether one is there or not.
-    if (dialect === "exai") return { hello: await trial.ask("tools/list") };
-    return { hello };
+    if (dialect === "exai") {
+      return { result: await client.request("tools/list") };
+    }
+    return { result };
   }
-  if (dialect !== "mcp" || trial.isOver) return { hello };
+  if (dialect !== "mcp" || client.hasFailed) return { result };
   const _meta = {
-    [META.protocolVersion]: STATELESS,
+    [META.protocolVersion]: STATELESS_VERSION,
     [META.clientCapabilities]: {},
     [META.clientInfo]: CLIENT_INFO,
   };
-  const other = await trial.ask("server/discover", { _meta });
-  return other.kind === "result" ? { hello: other, _meta } : { hello };
+  const other = await client.request("server/discover", { _meta });
+  return other.kind === "result" ? { result: other, _meta } : { result };
 }
 
-function resultOf(outcome: Outcome): unknown {
+function callResultOf(outcome: CallResult): unknown {
   return outcome.kind === "result" ? outcome.result : undefined;
 }
 
-function described(hello: Outcome, { dialect }: Config): string {
+function describeServer(hello: CallResult, { dialect }: Config): string {
   if (dialect === "exai") return "it speaks exai, and took our hello";
-  const said = dig(resultOf(hello), "protocolVersion");
-  const version = typeof said === "string" ? tame(said, 200) : STATELESS;
-  const who = wordsOf(hello).map((text) => tame(text, 200)).join(" ");
+  const said = getNested(callResultOf(hello), "protocolVersion");
+  const version = typeof said === "string"
+    ? sanitizeLine(said, 200)
+    : STATELESS_VERSION;
+  const who = serverNameAndVersion(hello).map((text) => sanitizeLine(text, 200))
+    .join(" ");
   return `it speaks MCP ${version}${who && `: ${who}`}`;
 }
 
 /** The name and the version that the daemon gives itself, as far as it does. */
-function wordsOf(hello: Outcome): string[] {
-  const info = dig(resultOf(hello), "serverInfo");
-  return ["name", "version"].map((name) => dig(info, name))
+function serverNameAndVersion(hello: CallResult): string[] {
+  const info = getNested(callResultOf(hello), "serverInfo");
+  return ["name", "version"].map((name) => getNested(info, name))
     .filter((text) => typeof text === "string" && text !== "") as string[];
 }
 
-async function tools(
-  trial: Trial,
+async function toolsCheck(
+  client: InProcessClient,
   { dialect, handshakeTimeout }: Config,
-  hello: Outcome,
+  hello: CallResult,
   _meta: Record<string, unknown> | undefined,
 ): Promise<Check> {
   const name = "tools" satisfies ServerCapability;
-  const isToolless = dig(resultOf(hello), "capabilities", name) ===
+  const isToolless = getNested(callResultOf(hello), "capabilities", name) ===
     undefined;
   if (dialect === "mcp" && isToolless) {
     return { name, state: "warn", text: "the daemon says that it has none" };
@@ -312,20 +354,20 @@ async function tools(
   const seen = new Set<string>();
   const until = performance.now() + handshakeTimeout;
   for (;;) {
-    const asked = await trial.ask("tools/list", {
+    const asked = await client.request("tools/list", {
       ...(cursor !== undefined && { cursor }),
       ...(_meta && { _meta }),
     });
     if (asked.kind === "failed") {
-      const text = `they cannot be listed: ${asked.why}`;
+      const text = `they cannot be listed: ${asked.reason}`;
       const advice = "look at the daemon's own log";
       return { name, state: "fail", text, advice };
     }
-    const list = dig(asked.result, "tools");
+    const list = getNested(asked.result, "tools");
     for (const tool of Array.isArray(list) ? list as unknown[] : []) {
       items.add(JSON.stringify(tool));
     }
-    cursor = nextCursor(asked.result);
+    cursor = nextCursorOf(asked.result);
     // The proxy takes a cursor that comes again for the end, too.
     if (cursor === undefined || seen.has(cursor)) break;
     if (performance.now() > until) {
@@ -338,8 +380,8 @@ async function tools(
   return { name, state: count > 0 ? "ok" : "warn", text: `${count}` };
 }
 
-async function probe(
-  trial: Trial,
+async function probeCheck(
+  client: InProcessClient,
   { dialect }: Config,
   _meta: Record<string, unknown> | undefined,
 ): Promise<Check> {
@@ -351,10 +393,10 @@ async function probe(
     ? "ping"
     : "server/discover";
   const times: number[] = [];
-  for (let i = 0; i < PROBES; i++) {
-    const asked = await trial.ask(method, _meta && { _meta });
+  for (let i = 0; i < PROBE_COUNT; i++) {
+    const asked = await client.request(method, _meta && { _meta });
     if (asked.kind === "failed") {
-      const text = `${method} fails: ${asked.why}`;
+      const text = `${method} fails: ${asked.reason}`;
       const advice = "it lives, but its silence will be taken for death: " +
         "--ping-interval off";
       return { name, state: "warn", text, advice };
@@ -362,8 +404,8 @@ async function probe(
     times.push(asked.ms);
   }
   times.sort((a, b) => a - b);
-  const [low, middle, high] = [0, PROBES >> 1, PROBES - 1]
+  const [low, middle, high] = [0, PROBE_COUNT >> 1, PROBE_COUNT - 1]
     .map((i) => times[i]!.toFixed(1));
-  const text = `${middle} ms, the median of ${PROBES} (${low} to ${high})`;
+  const text = `${middle} ms, the median of ${PROBE_COUNT} (${low} to ${high})`;
   return { name, state: "ok", text };
 }

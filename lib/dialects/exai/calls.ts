@@ -6,38 +6,38 @@
  */
 
 import type { Incoming } from "../dialect.ts";
-import * as exai from "./frames.ts";
-import { insert, locate, replace } from "../../json/spans.ts";
+import * as frames from "./frames.ts";
+import { findValue, prependMember, replaceValue } from "../../json/spans.ts";
 import {
-  type Answer,
-  Code,
-  dig,
-  digId,
-  failure,
+  buildErrorResponse,
+  buildNotification,
+  buildRawResultResponse,
+  buildResultResponse,
+  ErrorCode,
+  getNested,
+  getNestedId,
   isRecord,
-  notification,
   type Request,
-  spelled,
-  success,
+  type Response,
 } from "../../protocol/jsonrpc.ts";
 import type { RequestId } from "../../protocol/mcp_types.ts";
 
 /** A call as the daemon knows it. */
-export interface Call {
+export interface ExaiCall {
   /** The `request_id`: the daemon keeps results under it for all its clients. */
-  wire: string;
+  requestId: string;
   /** When it was first written, sleep included; `undefined` as long as the daemon has not begun with it. */
-  sentAt: number | undefined;
+  firstSentAt: number | undefined;
   /** When the daemon's process began by its own clock, as far as was known then. */
-  origin: number | undefined;
+  processStartUnixS: number | undefined;
   /** How long the daemon allows it, with the grace, in milliseconds. */
-  limitMs: number;
+  timeoutMs: number;
   /** The link on which the daemon was asked last which process it is. */
-  askedOn: number | undefined;
+  healthRequestedOn: number | undefined;
   /** How often its outcome was asked for. */
-  polls: number;
+  pollCount: number;
   /** The last progress value. */
-  progress: number;
+  lastProgress: number;
 }
 
 /** What calls must know. */
@@ -51,27 +51,27 @@ export interface CallConfig {
 }
 
 /** What a frame about a call means, and whether the call's connection is free again. */
-export interface Meaning {
+export interface FrameResult {
   /** What it means. */
   readonly incoming: Incoming[];
   /** Nothing more will come about it. */
-  readonly isOver: boolean;
+  readonly isDone: boolean;
 }
 
 /** What the daemon allows a call unless it says otherwise. */
-const CALL_LIMIT_MS = 67_000;
+const DEFAULT_CALL_TIMEOUT_MS = 67_000;
 /** The pauses between two questions for the outcome of a call. */
-const POLL_MS = { first: 1_000, most: 5_000 } as const;
+const POLL_DELAY_MS = { first: 1_000, most: 5_000 } as const;
 /** The daemon's code for "not now". */
 export const OVER_CAPACITY = "OVER_CAPACITY";
 
 /** The calls that the client has made. */
-export class Calls {
+export class CallRegistry {
   readonly #prefix: string;
   readonly #config: CallConfig;
-  #count = 0;
+  #requestCount = 0;
   /** A request that is no longer owed takes its call with it. */
-  readonly #byRequest = new WeakMap<Request, Call>();
+  readonly #byRequest = new WeakMap<Request, ExaiCall>();
 
   /** Every `request_id` begins with the prefix. */
   constructor(prefix: string, config: CallConfig) {
@@ -80,208 +80,232 @@ export class Calls {
   }
 
   /** The call that a request became, if it did. */
-  find(request: Request): Call | undefined {
+  find(request: Request): ExaiCall | undefined {
     return this.#byRequest.get(request);
   }
 
   /** Makes a call of a request. */
-  open(request: Request): Call {
-    const call: Call = {
-      wire: this.#nextWire(),
-      sentAt: undefined,
-      origin: undefined,
-      limitMs: CALL_LIMIT_MS + this.#config.ackGrace,
-      askedOn: undefined,
-      polls: 0,
-      progress: 0,
+  create(request: Request): ExaiCall {
+    const call: ExaiCall = {
+      requestId: this.#nextRequestId(),
+      firstSentAt: undefined,
+      processStartUnixS: undefined,
+      timeoutMs: DEFAULT_CALL_TIMEOUT_MS + this.#config.ackGrace,
+      healthRequestedOn: undefined,
+      pollCount: 0,
+      lastProgress: 0,
     };
     this.#byRequest.set(request, call);
     return call;
   }
 
   /** The request becomes another call, whose progress goes on rising. */
-  renew(request: Request): void {
-    const progress = this.find(request)?.progress ?? 0;
-    this.open(request).progress = progress;
+  assignNewRequestId(request: Request): void {
+    const progress = this.find(request)?.lastProgress ?? 0;
+    this.create(request).lastProgress = progress;
   }
 
   /** Whether the daemon has an id from here. */
-  isOurs(wire: unknown): boolean {
-    return typeof wire === "string" && wire.startsWith(this.#prefix);
+  isOwnRequestId(requestId: unknown): boolean {
+    return typeof requestId === "string" && requestId.startsWith(this.#prefix);
   }
 
-  #nextWire(): string {
-    return `${this.#prefix}${++this.#count}`;
+  #nextRequestId(): string {
+    return `${this.#prefix}${++this.#requestCount}`;
   }
 
   /** What a frame means on the connection of a call. */
-  hear(
+  handleFrame(
     request: Request,
-    call: Call,
+    call: ExaiCall,
     purpose: "call" | "poll",
     frame: Record<string, unknown>,
     size: number,
-  ): Meaning {
-    const named = frame.request_id ?? call.wire;
-    if (named !== call.wire) return { incoming: stray(frame), isOver: false };
+  ): FrameResult {
+    const requestId = frame.request_id ?? call.requestId;
+    if (requestId !== call.requestId) {
+      return { incoming: unexpectedFrame(frame), isDone: false };
+    }
     const { id } = request;
     switch (frame.op) {
       case "progress": {
-        if (purpose === "poll" && exai.isDuplicate(frame)) {
-          return { incoming: [this.#poll(request, call)], isOver: true };
+        if (purpose === "poll" && frames.isDuplicate(frame)) {
+          return {
+            incoming: [this.#schedulePoll(request, call)],
+            isDone: true,
+          };
         }
-        const progress = progressOf(request, call, frame);
+        const progress = createProgressMessages(request, call, frame);
         return {
-          incoming: [{ kind: "working", id }, ...progress],
-          isOver: false,
+          incoming: [{ kind: "in-progress", id }, ...progress],
+          isDone: false,
         };
       }
       case "call_tool_ack": {
-        const seconds = exai.numberOf(frame.timeout);
-        if (!(seconds > 0)) return working(request);
-        call.limitMs = seconds * 1000 + this.#config.ackGrace;
-        return working(request, call.limitMs);
+        const seconds = frames.parseNumber(frame.timeout);
+        if (!(seconds > 0)) return inProgress(request);
+        call.timeoutMs = seconds * 1000 + this.#config.ackGrace;
+        return inProgress(request, call.timeoutMs);
       }
       case "stream_chunk":
       case "stream_complete":
-        return working(request);
+        return inProgress(request);
       case "call_tool_res":
       case "result":
         break;
       default:
-        if (exai.isFailure(frame)) break;
-        return { incoming: stray(frame), isOver: false };
+        if (frames.isErrorFrame(frame)) break;
+        return { incoming: unexpectedFrame(frame), isDone: false };
     }
     if (size > this.#config.maxMessage) {
-      return { incoming: tooLarge(request, size), isOver: true };
+      return { incoming: responseTooLarge(request, size), isDone: true };
     }
-    const found = exai.resultOf(frame, this.#config.output);
-    const incoming = found === undefined
-      ? this.#failed(request, call, frame)
-      : result(request, found);
-    return { incoming: [incoming], isOver: true };
+    const toolResult = frames.toolResultOf(frame, this.#config.output);
+    const incoming = toolResult === undefined
+      ? this.#handleError(request, call, frame)
+      : createResultMessage(request, toolResult);
+    return { incoming: [incoming], isDone: true };
   }
 
-  #failed(
+  #handleError(
     request: Request,
-    call: Call,
+    call: ExaiCall,
     frame: Record<string, unknown>,
   ): Incoming {
-    const { code, message, retryMs, original, ...it } = exai.errorOf(frame);
-    if (code === "DUPLICATE" && this.isOurs(original)) {
-      call.wire = original!;
-      return this.#poll(request, call);
+    const { code, message, retryMs, originalRequestId, ...it } = frames.errorOf(
+      frame,
+    );
+    if (code === "DUPLICATE" && this.isOwnRequestId(originalRequestId)) {
+      call.requestId = originalRequestId!;
+      return this.#schedulePoll(request, call);
     }
     // Revision 859c2d0 says the same of what it will never have room for.
     if (code === OVER_CAPACITY && it.isTooLarge) {
-      return error(request, Code.tooLarge, message);
+      return createErrorMessage(request, ErrorCode.tooLarge, message);
     }
     if (code === OVER_CAPACITY) {
       // This process has not begun with it, for it looks among what it knows
       // first. Under the old id it would call it a duplicate of itself.
-      this.renew(request);
+      this.assignNewRequestId(request);
       const { id } = request;
-      return { kind: "later", id, ms: retryMs, isUntouched: true };
+      return { kind: "retry-later", id, delayMs: retryMs, isUnstarted: true };
     }
     // The daemon does not know such frames. All else is the tool's, or the lack
     // of one: the model reads a result, but not every client shows it an error.
-    const isForeign = frame.op === "error" && it.isUnknown;
-    if (isForeign) return error(request, Code.invalidParams, message);
+    const isFrameRejected = frame.op === "error" && it.isUnknown;
+    if (isFrameRejected) {
+      return createErrorMessage(request, ErrorCode.invalidParams, message);
+    }
     const text = code === "" ? message : `${code}: ${message}`;
-    return result(request, exai.toolResult([text], "failed"));
+    return createResultMessage(
+      request,
+      frames.buildToolResult([text], "failed"),
+    );
   }
 
-  #poll({ id }: Request, call: Call): Incoming {
-    const ms = Math.min(POLL_MS.first * 2 ** call.polls++, POLL_MS.most);
-    return { kind: "later", id, ms, isUntouched: false };
+  #schedulePoll({ id }: Request, call: ExaiCall): Incoming {
+    const delayMs = Math.min(
+      POLL_DELAY_MS.first * 2 ** call.pollCount++,
+      POLL_DELAY_MS.most,
+    );
+    return { kind: "retry-later", id, delayMs, isUnstarted: false };
   }
 }
 
 /** The frame of a call; `keyed` where the daemon knows `_call_key`, and so takes no other call for this one. */
-export function callText(
+export function encodeCall(
   request: Request,
-  call: Call,
-  form: "keyed" | "plain",
+  call: ExaiCall,
+  form: "with-key" | "plain",
 ): string {
-  const id = JSON.stringify(call.wire);
-  const name = JSON.stringify(dig(request.params, "name"));
-  const given = dig(request.params, "arguments");
-  const span = locate(request.text, ["params", "arguments"]);
-  let input = span !== undefined && isRecord(given)
+  const id = JSON.stringify(call.requestId);
+  const name = JSON.stringify(getNested(request.params, "name"));
+  const toolArguments = getNested(request.params, "arguments");
+  const span = findValue(request.text, ["params", "arguments"]);
+  let input = span !== undefined && isRecord(toolArguments)
     ? request.text.slice(span.start, span.end)
     : "{}";
-  if (form === "keyed") {
-    input = dig(given, "_call_key") === undefined
-      ? insert(input, [], "_call_key", id)
-      : replace(input, ["_call_key"], id);
+  if (form === "with-key") {
+    input = getNested(toolArguments, "_call_key") === undefined
+      ? prependMember(input, [], "_call_key", id)
+      : replaceValue(input, ["_call_key"], id);
   }
   return `{"op":"call_tool","request_id":${id},"name":${name},` +
     `"arguments":${input}}`;
 }
 
-function working({ id }: Request, limitMs?: number): Meaning {
-  const limit = limitMs === undefined ? {} : { limitMs };
-  return { incoming: [{ kind: "working", id, ...limit }], isOver: false };
+function inProgress({ id }: Request, timeoutMs?: number): FrameResult {
+  const timeout = timeoutMs === undefined ? {} : { timeoutMs };
+  return { incoming: [{ kind: "in-progress", id, ...timeout }], isDone: false };
 }
 
 /** A frame that belongs to nothing that is open. */
-export function stray({ op }: Record<string, unknown>): Incoming[] {
-  const what = typeof op === "string" ? `a frame ${op}` : "a frame";
-  return [{ kind: "stray", what }];
+export function unexpectedFrame({ op }: Record<string, unknown>): Incoming[] {
+  const description = typeof op === "string" ? `a frame ${op}` : "a frame";
+  return [{ kind: "unexpected", description }];
 }
 
 /** An answer over the limit. */
-export function tooLarge({ id }: Request, size: number): Incoming[] {
-  return [{ kind: "too large", id, size }];
+export function responseTooLarge({ id }: Request, size: number): Incoming[] {
+  return [{ kind: "too-large", id, size }];
 }
 
-function progressOf(
+function createProgressMessages(
   request: Request,
-  call: Call,
+  call: ExaiCall,
   { note, message }: Record<string, unknown>,
 ): Incoming[] {
-  const token = digId(request, "_meta", "progressToken");
+  const token = getNestedId(request, "_meta", "progressToken");
   if (token === undefined) return [];
-  const progress = ++call.progress;
-  const said = [note, message].find((text) => typeof text === "string");
+  const progress = ++call.lastProgress;
+  const progressMessage = [note, message].find((text) =>
+    typeof text === "string"
+  );
   const params = {
     progressToken: JSON.parse(token) as RequestId,
     progress,
-    ...(said !== undefined && { message: said }),
+    ...(progressMessage !== undefined && { message: progressMessage }),
   };
   const method = "notifications/progress";
   const path = ["params", "progressToken"];
-  const text = replace(notification(method, params), path, token);
+  const text = replaceValue(buildNotification(method, params), path, token);
   return [{ kind: "notification", method, params, text }];
 }
 
 /** An answer with the tools of a `list_tools_res`, whose text that is; `undefined` where it has none. */
-export function toolList(
+export function createToolListMessage(
   { id }: Pick<Request, "id">,
   frame: Record<string, unknown>,
   text: string,
-): Answer | undefined {
-  const tools = exai.toolsOf(frame);
+): Response | undefined {
+  const tools = frames.toolsOf(frame);
   return tools && {
-    kind: "answer",
+    kind: "response",
     id,
     result: { tools },
     error: undefined,
-    text: spelled(id, exai.listText(text, frame, tools)),
+    text: buildRawResultResponse(id, frames.toolListJson(text, frame, tools)),
   };
 }
 
 /** An answer with a result. */
-export function result({ id }: Pick<Request, "id">, result: unknown): Answer {
-  const text = success(id, result);
-  return { kind: "answer", id, result, error: undefined, text };
+export function createResultMessage(
+  { id }: Pick<Request, "id">,
+  result: unknown,
+): Response {
+  const text = buildResultResponse(id, result);
+  return { kind: "response", id, result, error: undefined, text };
 }
 
 /** An answer with an error. */
-export function error({ id }: Request, code: number, message: string): Answer {
-  const text = failure(id, code, message);
+export function createErrorMessage(
+  { id }: Request,
+  code: number,
+  message: string,
+): Response {
+  const text = buildErrorResponse(id, code, message);
   return {
-    kind: "answer",
+    kind: "response",
     id,
     result: undefined,
     error: { code, message },

@@ -7,42 +7,42 @@
  * @module
  */
 
-import { type ListName } from "../../protocol/lists.ts";
+import { type ListChangedKind } from "../../protocol/lists.ts";
 import type {
-  Closed,
+  ClosedEvent,
+  CloseReason,
   Dialect,
-  Ending,
-  Greeting,
+  EncodeResult,
   Incoming,
+  OpeningFrame,
   ProbeFrame,
-  Restoration,
-  Writing,
+  SessionReplay,
 } from "../dialect.ts";
-import { envelopeOf } from "../../protocol/envelope.ts";
-import * as exai from "./frames.ts";
-import { piecesOf } from "../../protocol/frames.ts";
+import { envelopeOf } from "../../protocol/message_parser.ts";
+import * as frames from "./frames.ts";
+import { splitFrame } from "../../protocol/frames.ts";
 import {
-  type Call,
   type CallConfig,
-  Calls,
-  callText,
-  error,
+  CallRegistry,
+  createErrorMessage,
+  createToolListMessage,
+  encodeCall,
+  type ExaiCall,
   OVER_CAPACITY,
-  stray,
-  tooLarge,
-  toolList,
+  responseTooLarge,
+  unexpectedFrame,
 } from "./calls.ts";
 import {
-  type Answer,
-  Code,
-  type Invalid,
+  ErrorCode,
+  type InvalidMessage,
   isRecord,
   type Notification,
   type Request,
+  type Response,
 } from "../../protocol/jsonrpc.ts";
-import { jsonIn, membersBeforeBreak } from "../../json/spans.ts";
+import { recoverLeadingMembers, tryParseJson } from "../../json/spans.ts";
 import type { LinkRole, LinkState } from "../../link/link.ts";
-import { localAnswer } from "./local_answers.ts";
+import { buildLocalResponse } from "./local_responses.ts";
 
 /** What the dialect must know; durations in milliseconds. */
 export interface ExaiConfig extends CallConfig {
@@ -55,238 +55,282 @@ export interface ExaiConfig extends CallConfig {
 }
 
 /** What a link waits to be answered. */
-type Outstanding =
+type PendingExchange =
   | { readonly kind: "hello" }
   | { readonly kind: "health"; readonly isProbe: boolean }
   | { readonly kind: "list"; readonly request: Request | undefined }
   | {
     readonly kind: "call";
     readonly request: Request;
-    readonly call: Call;
+    readonly call: ExaiCall;
     readonly isPoll: boolean;
   };
 
 /** One connection. */
-interface Line {
-  outstanding: Outstanding | undefined;
+interface ExaiConnection {
+  pending: PendingExchange | undefined;
   /** Since when its daemon runs, by our clock and sleep included; `undefined` before it was asked. */
-  startedAt: number | "unknown" | undefined;
-  origin: number | undefined;
+  processStartedAt: number | "unknown" | undefined;
+  processStartUnixS: number | undefined;
 }
 
 /** How many calls run at a time: a link each. */
-const CALL_LINKS = 4;
+const POOL_SIZE = 4;
 /** For how long the outcome of a call is asked for at least, in milliseconds: the daemon keeps it after the call's own time. */
-const ASK_MS = 60_000;
+const MIN_POLL_WINDOW_MS = 60_000;
 /** How far two accounts of a process's beginning may differ, in seconds: each is rounded to one. */
-const ORIGIN_SLACK = 2.5;
+const PROCESS_START_SLACK_S = 2.5;
 
 /** The op protocol of the EX-AI daemon. */
 export class Exai implements Dialect {
   readonly subprotocol: undefined = undefined;
-  readonly comparesLists = true;
-  readonly poolSize: number = CALL_LINKS;
-  readonly server: undefined = undefined;
+  readonly shouldCompareLists = true;
+  readonly poolSize: number = POOL_SIZE;
+  readonly daemonName: undefined = undefined;
 
   readonly #config: ExaiConfig;
-  readonly #session: string;
-  readonly #lines = new Map<number, Line>();
-  readonly #calls: Calls;
+  readonly #sessionPrefix: string;
+  readonly #connections = new Map<number, ExaiConnection>();
+  readonly #calls: CallRegistry;
   /** The daemon knows `health` and `_call_key`: it is of the first revisions, whose sessions have names of their own. */
-  #isFirst = false;
+  #isFirstRevision = false;
   /** How much time our clock did not count; the daemon's goes on while a laptop sleeps. */
-  #unseen = 0;
+  #suspendedMs = 0;
   /** What the last `health_res` said, as long as its connection lasts. */
-  #origin: { epoch: number; value: number | undefined } | undefined;
+  #latestProcessStart:
+    | { connectionId: number; value: number | undefined }
+    | undefined;
 
   /** The ids that the daemon gets carry 64 bits of chance, so that they are nobody else's. */
   constructor(config: ExaiConfig, random: () => number) {
     this.#config = config;
-    const word = (): string =>
+    const randomHex = (): string =>
       Math.floor(random() * 2 ** 32).toString(16).padStart(8, "0");
-    const chance = word() + word();
-    this.#calls = new Calls(`${chance}:`, config);
+    const randomId = randomHex() + randomHex();
+    this.#calls = new CallRegistry(`${randomId}:`, config);
     // Two editors may have one name in their configurations.
-    this.#session = `${config.sessionId ?? "alwaysup"}-${chance.slice(0, 8)}`;
+    this.#sessionPrefix = `${config.sessionId ?? "alwaysup"}-${
+      randomId.slice(0, 8)
+    }`;
   }
 
-  local(request: Request): string | undefined {
-    return localAnswer(request, this.#config.server);
+  respondLocally(request: Request): string | undefined {
+    return buildLocalResponse(request, this.#config.server);
   }
 
-  place(message: Request | Notification): LinkRole {
+  linkRoleFor(message: Request | Notification): LinkRole {
     return message.method === "tools/call" ? "pool" : "main";
   }
 
-  isFree(epoch: number): boolean {
-    return this.#lines.get(epoch)?.outstanding === undefined;
+  canSend(connectionId: number): boolean {
+    return this.#connections.get(connectionId)?.pending === undefined;
   }
 
-  isAsking(epoch: number): boolean {
-    const outstanding = this.#lines.get(epoch)?.outstanding;
-    return outstanding?.kind === "health" && !outstanding.isProbe ||
-      outstanding?.kind === "list" && outstanding.request === undefined;
+  hasPendingOwnRequest(connectionId: number): boolean {
+    const pending = this.#connections.get(connectionId)?.pending;
+    return pending?.kind === "health" && !pending.isProbe ||
+      pending?.kind === "list" && pending.request === undefined;
   }
 
   /** What the daemon gets are ids of the proxy's own. */
   useClientIds(): void {}
 
   /** On a connection nothing is written beside what is outstanding. */
-  unanswered(): [] {
+  pendingOwnRequestIds(): [] {
     return [];
   }
 
-  isUnanswered(): false {
+  isOwnRequestPending(): false {
     return false;
   }
 
-  hasAcknowledged(): false {
+  hasAcknowledgedSubscription(): false {
     return false;
   }
 
-  greet(epoch: number): Greeting {
-    const line: Line = {
-      outstanding: { kind: "hello" },
-      startedAt: undefined,
-      origin: undefined,
+  beginHandshake(connectionId: number): OpeningFrame {
+    const connection: ExaiConnection = {
+      pending: { kind: "hello" },
+      processStartedAt: undefined,
+      processStartUnixS: undefined,
     };
-    this.#lines.set(epoch, line);
+    this.#connections.set(connectionId, connection);
     const { token } = this.#config;
-    const session_id = this.#sessionOf(epoch);
+    const session_id = this.#sessionIdOf(connectionId);
     return { text: JSON.stringify({ op: "hello", session_id, token }) };
   }
 
   /** Later revisions keep their books by session, and a link's end must not close another's. */
-  #sessionOf(epoch: number): string {
-    return `${this.#session}-${epoch}`;
+  #sessionIdOf(connectionId: number): string {
+    return `${this.#sessionPrefix}-${connectionId}`;
   }
 
-  greeted(): [] {
+  finishHandshake(): [] {
     return [];
   }
 
-  restore(): Restoration {
+  buildReplay(): SessionReplay {
     return { toDaemon: [], toClient: [] };
   }
 
-  write(
-    epoch: number,
+  encode(
+    connectionId: number,
     message: Request | Notification,
     now: number,
-  ): Writing {
-    const line = this.#lines.get(epoch);
-    if (line === undefined || message.kind === "notification") {
-      return { kind: "lost" };
+  ): EncodeResult {
+    const connection = this.#connections.get(connectionId);
+    if (connection === undefined || message.kind === "notification") {
+      return { kind: "outcome-lost" };
     }
     if (message.method !== "tools/call") {
-      line.outstanding = { kind: "list", request: message };
-      return { kind: "frame", text: LIST };
+      connection.pending = { kind: "list", request: message };
+      return { kind: "frame", text: LIST_TOOLS_FRAME };
     }
-    const call = this.#calls.find(message) ?? this.#calls.open(message);
-    if (call.sentAt !== undefined && line.startedAt === undefined) {
-      const asked = this.#lines.get(call.askedOn ?? -1)?.outstanding;
-      if (asked?.kind === "health") return { kind: "wait" };
-      call.askedOn = epoch;
-      line.outstanding = { kind: "health", isProbe: false };
-      return { kind: "ask", text: HEALTH };
+    const call = this.#calls.find(message) ?? this.#calls.create(message);
+    if (
+      call.firstSentAt !== undefined &&
+      connection.processStartedAt === undefined
+    ) {
+      const pendingHealth = this.#connections.get(call.healthRequestedOn ?? -1)
+        ?.pending;
+      if (pendingHealth?.kind === "health") return { kind: "wait" };
+      call.healthRequestedOn = connectionId;
+      connection.pending = { kind: "health", isProbe: false };
+      return { kind: "query-first", text: HEALTH_FRAME };
     }
-    const isPoll = call.sentAt !== undefined;
-    if (isPoll && !isSameProcess(line, call)) return { kind: "lost" };
-    line.outstanding = { kind: "call", request: message, call, isPoll };
+    const isPoll = call.firstSentAt !== undefined;
+    if (isPoll && !isSameProcess(connection, call)) {
+      return { kind: "outcome-lost" };
+    }
+    connection.pending = { kind: "call", request: message, call, isPoll };
     if (!isPoll) {
-      call.sentAt = now + this.#unseen;
-      call.origin = this.#origin?.value;
+      call.firstSentAt = now + this.#suspendedMs;
+      call.processStartUnixS = this.#latestProcessStart?.value;
     }
     // Without a key of its own the daemon takes equal arguments, of any client, for the same call.
-    const text = callText(message, call, this.#isFirst ? "keyed" : "plain");
+    const text = encodeCall(
+      message,
+      call,
+      this.#isFirstRevision ? "with-key" : "plain",
+    );
     return { kind: "frame", text };
   }
 
-  decode(epoch: number, text: string, now: number): Incoming[] {
-    const { found, others, isCut } = piecesOf(text, exai.isFrame);
+  decode(connectionId: number, text: string, now: number): Incoming[] {
+    const { jsonPieces, otherTexts, isTruncated } = splitFrame(
+      text,
+      frames.isFrame,
+    );
     const incoming: Incoming[] = [];
-    for (const { text, value } of found) {
+    for (const { text, value } of jsonPieces) {
       if (!isRecord(value)) {
-        incoming.push(NO_FRAME);
+        incoming.push(INVALID_FRAME);
         continue;
       }
       const { value: frame } = envelopeOf(value, text);
       // Beside other text only an object with an op counts.
-      const isMeant = others.length === 0 || typeof frame.op === "string";
-      if (isMeant) incoming.push(...this.#frame(epoch, frame, text, now));
+      const isFrameForUs = otherTexts.length === 0 ||
+        typeof frame.op === "string";
+      if (isFrameForUs) {
+        incoming.push(...this.#handleFrame(connectionId, frame, text, now));
+      }
     }
-    for (const other of others) {
-      incoming.push(...this.#broken(epoch, other, now));
+    for (const other of otherTexts) {
+      incoming.push(...this.#handleMalformedFrame(connectionId, other, now));
     }
-    if (isCut || found.length + others.length === 0) incoming.push(NO_FRAME);
+    if (isTruncated || jsonPieces.length + otherTexts.length === 0) {
+      incoming.push(INVALID_FRAME);
+    }
     return incoming;
   }
 
   /** What is no JSON (Python writes NaN and Infinity): it answers what is outstanding, if it has begun as the answer to that. */
-  #broken(epoch: number, text: string, now: number): Incoming[] {
-    const line = this.#lines.get(epoch);
-    const outstanding = line?.outstanding;
-    if (line === undefined || outstanding === undefined) return [NO_FRAME];
-    const members = membersBeforeBreak(text);
-    const value = (name: string): unknown => jsonIn(members.get(name) ?? "");
-    const op = value("op");
-    if (outstanding.kind === "health" && op === "health_res") {
-      return this.#healthy(epoch, line, outstanding, { op }, now);
+  #handleMalformedFrame(
+    connectionId: number,
+    text: string,
+    now: number,
+  ): Incoming[] {
+    const connection = this.#connections.get(connectionId);
+    const pending = connection?.pending;
+    if (connection === undefined || pending === undefined) {
+      return [INVALID_FRAME];
     }
-    const isAnswer = outstanding.kind === "list" && op === "list_tools_res" ||
-      outstanding.kind === "call" && op === "call_tool_res" &&
-        value("request_id") === outstanding.call.wire;
-    if (!isAnswer) return [NO_FRAME];
-    line.outstanding = undefined;
+    const members = recoverLeadingMembers(text);
+    const valueOf = (name: string): unknown =>
+      tryParseJson(members.get(name) ?? "");
+    const op = valueOf("op");
+    if (pending.kind === "health" && op === "health_res") {
+      return this.#handleHealthResponse(
+        connectionId,
+        connection,
+        pending,
+        { op },
+        now,
+      );
+    }
+    const isResponse = pending.kind === "list" && op === "list_tools_res" ||
+      pending.kind === "call" && op === "call_tool_res" &&
+        valueOf("request_id") === pending.call.requestId;
+    if (!isResponse) return [INVALID_FRAME];
+    connection.pending = undefined;
     const reason = "it is not JSON";
-    const trouble = `The daemon did not list its tools: ${reason}`;
-    return outstanding.request === undefined
-      ? [{ kind: "own", trouble }]
-      : [{ ...NO_FRAME, id: outstanding.request.id, reason }];
+    const problem = `The daemon did not list its tools: ${reason}`;
+    return pending.request === undefined
+      ? [{ kind: "own-response", problem }]
+      : [{ ...INVALID_FRAME, id: pending.request.id, reason }];
   }
 
-  #frame(
-    epoch: number,
+  #handleFrame(
+    connectionId: number,
     frame: Record<string, unknown>,
     text: string,
     now: number,
   ): Incoming[] {
-    const line = this.#lines.get(epoch);
-    const outstanding = line?.outstanding;
-    if (line === undefined || outstanding === undefined) return stray(frame);
-    switch (outstanding.kind) {
+    const connection = this.#connections.get(connectionId);
+    const pending = connection?.pending;
+    if (connection === undefined || pending === undefined) {
+      return unexpectedFrame(frame);
+    }
+    switch (pending.kind) {
       case "hello":
-        return this.#greeted(epoch, line, frame);
+        return this.#handleHelloResponse(connectionId, connection, frame);
       case "health":
-        return this.#healthy(epoch, line, outstanding, frame, now);
+        return this.#handleHealthResponse(
+          connectionId,
+          connection,
+          pending,
+          frame,
+          now,
+        );
       case "list":
-        return this.#listed(line, outstanding.request, frame, text);
+        return this.#handleToolList(connection, pending.request, frame, text);
       case "call":
-        return this.#called(line, outstanding, frame, text.length);
+        return this.#handleCallFrame(connection, pending, frame, text.length);
     }
   }
 
-  #called(
-    line: Line,
-    { request, call, isPoll }: Extract<Outstanding, { kind: "call" }>,
+  #handleCallFrame(
+    connection: ExaiConnection,
+    { request, call, isPoll }: Extract<PendingExchange, { kind: "call" }>,
     frame: Record<string, unknown>,
     size: number,
   ): Incoming[] {
     const purpose = isPoll ? "poll" : "call";
-    const meaning = this.#calls.hear(request, call, purpose, frame, size);
-    if (meaning.isOver) line.outstanding = undefined;
-    return meaning.incoming;
+    const result = this.#calls.handleFrame(request, call, purpose, frame, size);
+    if (result.isDone) connection.pending = undefined;
+    return result.incoming;
   }
 
-  #greeted(
-    epoch: number,
-    line: Line,
+  #handleHelloResponse(
+    connectionId: number,
+    connection: ExaiConnection,
     frame: Record<string, unknown>,
   ): Incoming[] {
     if (frame.op === "hello_ack" && frame.ok === true) {
-      line.outstanding = undefined;
-      this.#isFirst = frame.session_id !== this.#sessionOf(epoch);
-      if (!this.#isFirst) line.startedAt = "unknown";
+      connection.pending = undefined;
+      this.#isFirstRevision =
+        frame.session_id !== this.#sessionIdOf(connectionId);
+      if (!this.#isFirstRevision) connection.processStartedAt = "unknown";
       return [{ kind: "ready" }];
     }
     if ("jsonrpc" in frame) {
@@ -294,162 +338,197 @@ export class Exai implements Dialect {
       const cause = "other dialect";
       return [{ kind: "rejected", reason, refused: false, cause }];
     }
-    if (frame.op !== "hello_ack" && !exai.isFailure(frame)) return stray(frame);
-    const { code, message, isUnauthorized: refused } = exai.errorOf(frame);
-    const why = code === "" ? message : `${code}: ${message}`;
+    if (frame.op !== "hello_ack" && !frames.isErrorFrame(frame)) {
+      return unexpectedFrame(frame);
+    }
+    const { code, message, isUnauthorized: refused } = frames.errorOf(frame);
+    const errorText = code === "" ? message : `${code}: ${message}`;
     if (!refused) {
-      const reason = `it rejected hello: ${why}`;
+      const reason = `it rejected hello: ${errorText}`;
       return [{ kind: "rejected", reason, refused }];
     }
     const cause = "token refused";
-    return [{ kind: "rejected", reason: refusal(why), refused, cause }];
+    return [{
+      kind: "rejected",
+      reason: unauthorizedReason(errorText),
+      refused,
+      cause,
+    }];
   }
 
-  #healthy(
-    epoch: number,
-    line: Line,
-    { isProbe }: Extract<Outstanding, { kind: "health" }>,
+  #handleHealthResponse(
+    connectionId: number,
+    connection: ExaiConnection,
+    { isProbe }: Extract<PendingExchange, { kind: "health" }>,
     frame: Record<string, unknown>,
     now: number,
   ): Incoming[] {
-    if (frame.op !== "health_res" && !this.#isBare(frame)) return stray(frame);
-    line.outstanding = undefined;
-    const uptime = exai.uptimeOf(frame);
+    if (frame.op !== "health_res" && !this.#isAnonymousError(frame)) {
+      return unexpectedFrame(frame);
+    }
+    connection.pending = undefined;
+    const uptime = frames.uptimeOf(frame);
     // It may have begun almost a second earlier, for the uptime is rounded down.
-    line.startedAt = uptime === undefined
+    connection.processStartedAt = uptime === undefined
       ? "unknown"
-      : now + this.#unseen - uptime.ms;
-    line.origin = uptime?.origin;
-    this.#origin = { epoch, value: line.origin };
-    return [isProbe ? { kind: "pong", id: HEALTH } : { kind: "own" }];
+      : now + this.#suspendedMs - uptime.ms;
+    connection.processStartUnixS = uptime?.processStartUnixS;
+    this.#latestProcessStart = {
+      connectionId,
+      value: connection.processStartUnixS,
+    };
+    return [
+      isProbe ? { kind: "pong", id: HEALTH_FRAME } : { kind: "own-response" },
+    ];
   }
 
-  #listed(
-    line: Line,
+  #handleToolList(
+    connection: ExaiConnection,
     request: Request | undefined,
     frame: Record<string, unknown>,
     text: string,
   ): Incoming[] {
     const isList = frame.op === "list_tools_res";
-    if (!isList && !this.#isBare(frame)) return stray(frame);
-    line.outstanding = undefined;
-    const asked = request ?? { id: "0" };
-    const answer = isList ? toolList(asked, frame, text) : undefined;
-    if (answer !== undefined) {
+    if (!isList && !this.#isAnonymousError(frame)) {
+      return unexpectedFrame(frame);
+    }
+    connection.pending = undefined;
+    const target = request ?? { id: "0" };
+    const response = isList
+      ? createToolListMessage(target, frame, text)
+      : undefined;
+    if (response !== undefined) {
       if (request === undefined) {
-        return [{ kind: "page", list: "tools", cursor: undefined, answer }];
+        return [{ kind: "page", list: "tools", cursor: undefined, response }];
       }
       const { length } = text;
       return length > this.#config.maxMessage
-        ? tooLarge(request, length)
-        : [answer];
+        ? responseTooLarge(request, length)
+        : [response];
     }
-    const { code, message, retryMs } = exai.errorOf(frame);
-    const trouble = `The daemon did not list its tools: ${message}`;
-    if (request === undefined) return [{ kind: "own", trouble }];
+    const { code, message, retryMs } = frames.errorOf(frame);
+    const problem = `The daemon did not list its tools: ${message}`;
+    if (request === undefined) return [{ kind: "own-response", problem }];
     const { id } = request;
-    if (code !== OVER_CAPACITY) return [error(request, Code.internal, trouble)];
-    return [{ kind: "later", id, ms: retryMs, isUntouched: true }];
+    if (code !== OVER_CAPACITY) {
+      return [createErrorMessage(request, ErrorCode.internal, problem)];
+    }
+    return [{ kind: "retry-later", id, delayMs: retryMs, isUnstarted: true }];
   }
 
   /** An error that names no call of ours answers the frame that is outstanding. */
-  #isBare(frame: Record<string, unknown>): boolean {
-    return exai.isFailure(frame) && !this.#calls.isOurs(frame.request_id);
+  #isAnonymousError(frame: Record<string, unknown>): boolean {
+    return frames.isErrorFrame(frame) &&
+      !this.#calls.isOwnRequestId(frame.request_id);
   }
 
-  note(): "ends here" {
-    return "ends here";
+  onNotification(): "drop" {
+    return "drop";
   }
 
-  askingMs(request: Request, now: number): number | undefined {
+  outcomePollWindowMs(request: Request, now: number): number | undefined {
     const call = this.#calls.find(request);
-    if (!this.#isFirst || call?.sentAt === undefined) return undefined;
-    const ageMs = now + this.#unseen - call.sentAt;
-    return Math.max(call.limitMs - ageMs, ASK_MS);
+    if (!this.#isFirstRevision || call?.firstSentAt === undefined) {
+      return undefined;
+    }
+    const ageMs = now + this.#suspendedMs - call.firstSentAt;
+    return Math.max(call.timeoutMs - ageMs, MIN_POLL_WINDOW_MS);
   }
 
-  anew(request: Request): void {
-    this.#calls.renew(request);
+  resetRequest(request: Request): void {
+    this.#calls.assignNewRequestId(request);
   }
 
-  answered(_: Request, answer: Answer): string {
-    return answer.text;
+  onResponse(_: Request, response: Response): string {
+    return response.text;
   }
 
-  probe(epoch: number): ProbeFrame | undefined {
-    const line = this.#lines.get(epoch);
-    if (line === undefined || line.outstanding !== undefined) return undefined;
-    line.outstanding = { kind: "health", isProbe: true };
+  buildProbe(connectionId: number): ProbeFrame | undefined {
+    const connection = this.#connections.get(connectionId);
+    if (connection === undefined || connection.pending !== undefined) {
+      return undefined;
+    }
+    connection.pending = { kind: "health", isProbe: true };
     // One at a time, so that it needs no name of its own.
-    return { id: HEALTH, text: HEALTH };
+    return { id: HEALTH_FRAME, text: HEALTH_FRAME };
   }
 
   /** If the client's own question is under way, it will know the answer anyway. */
-  list(epoch: number, list: ListName): string | undefined {
-    const line = this.#lines.get(epoch);
-    if (line === undefined || line.outstanding !== undefined) return undefined;
+  buildListRequest(
+    connectionId: number,
+    list: ListChangedKind,
+  ): string | undefined {
+    const connection = this.#connections.get(connectionId);
+    if (connection === undefined || connection.pending !== undefined) {
+      return undefined;
+    }
     if (list !== "tools") return undefined;
-    line.outstanding = { kind: "list", request: undefined };
-    return LIST;
+    connection.pending = { kind: "list", request: undefined };
+    return LIST_TOOLS_FRAME;
   }
 
   /** The daemon has no op for it. */
-  cancel(): undefined {
+  buildCancellation(): undefined {
     return undefined;
   }
 
-  ending(
-    epoch: number,
-    { code, status, reason }: Closed,
+  closeReasonOf(
+    connectionId: number,
+    { code, status, reason }: ClosedEvent,
     phase: LinkState["phase"],
-  ): Ending {
+  ): CloseReason {
     if (status === 401 || status === 403) {
       const advice = `it refuses us with HTTP ${status}: check --header`;
       return { reason: advice, refused: true, cause: "refused" };
     }
-    const isGreeting = this.#lines.get(epoch)?.outstanding?.kind === "hello";
+    const isHelloPending =
+      this.#connections.get(connectionId)?.pending?.kind === "hello";
     if (code === 4003 && phase !== "ready") {
       const cause = "token refused";
-      return { reason: refusal(reason), refused: true, cause };
+      return { reason: unauthorizedReason(reason), refused: true, cause };
     }
-    const why = isGreeting ? UNGREETED[code] : undefined;
-    if (why === undefined) return { reason, refused: false };
-    return { reason: `${why} (${reason})`, refused: false };
+    const explanation = isHelloPending
+      ? CLOSE_REASONS_BEFORE_HELLO[code]
+      : undefined;
+    if (explanation === undefined) return { reason, refused: false };
+    return { reason: `${explanation} (${reason})`, refused: false };
   }
 
-  served(): void {}
+  onCachedResponse(): void {}
 
-  introduced(_: Request, answer: string): string {
-    return answer;
+  onLocalInitialize(_: Request, response: string): string {
+    return response;
   }
 
-  slept(ms: number): void {
-    this.#unseen += ms;
-    for (const line of this.#lines.values()) {
-      if (line.outstanding?.kind !== "health") continue;
+  onSuspended(ms: number): void {
+    this.#suspendedMs += ms;
+    for (const connection of this.#connections.values()) {
+      if (connection.pending?.kind !== "health") continue;
       // What answers it may have come before the sleep, and is no sign of life.
-      line.outstanding = { kind: "health", isProbe: false };
+      connection.pending = { kind: "health", isProbe: false };
     }
   }
 
-  lost(epoch: number): void {
-    this.#lines.delete(epoch);
-    if (this.#origin?.epoch === epoch) this.#origin = undefined;
+  onDisconnect(connectionId: number): void {
+    this.#connections.delete(connectionId);
+    if (this.#latestProcessStart?.connectionId === connectionId) {
+      this.#latestProcessStart = undefined;
+    }
   }
 }
 
 /** What a frame is that the dialect does not know. */
-const NO_FRAME: Invalid = {
+const INVALID_FRAME: InvalidMessage = {
   kind: "invalid",
   id: undefined,
-  like: "answer",
+  intendedKind: "response",
   reason: "a frame must be a JSON object",
 };
-const HEALTH = '{"op":"health"}';
-const LIST = '{"op":"list_tools"}';
+const HEALTH_FRAME = '{"op":"health"}';
+const LIST_TOOLS_FRAME = '{"op":"list_tools"}';
 
 /** What a close code says before hello was answered. */
-const UNGREETED: Readonly<Record<number, string>> = {
+const CLOSE_REASONS_BEFORE_HELLO: Readonly<Record<number, string>> = {
   1000: "it has too many sessions (SESSION_MAX_CONCURRENT) or did not take " +
     "hello for one",
   1008: "it takes no further connection from here (MAX_CONNECTIONS)",
@@ -458,19 +537,23 @@ const UNGREETED: Readonly<Record<number, string>> = {
   4002: "it waited for hello in vain",
 };
 
-function refusal(why: string): string {
-  return `it refuses our token (${why}): check EXAI_WS_TOKEN, ALWAYSUP_TOKEN ` +
+function unauthorizedReason(reason: string): string {
+  return `it refuses our token (${reason}): check EXAI_WS_TOKEN, ALWAYSUP_TOKEN ` +
     "or --token-file against the daemon's";
 }
 
 /** It began before the call was written, by every account there is. */
 function isSameProcess(
-  { startedAt, origin }: Line,
-  call: Call,
+  { processStartedAt, processStartUnixS }: ExaiConnection,
+  call: ExaiCall,
 ): boolean {
-  const { sentAt } = call;
-  if (typeof startedAt !== "number" || sentAt === undefined) return false;
-  if (startedAt > sentAt) return false;
-  return origin === undefined || call.origin === undefined ||
-    Math.abs(origin - call.origin) <= ORIGIN_SLACK;
+  const { firstSentAt } = call;
+  if (typeof processStartedAt !== "number" || firstSentAt === undefined) {
+    return false;
+  }
+  if (processStartedAt > firstSentAt) return false;
+  return processStartUnixS === undefined ||
+    call.processStartUnixS === undefined ||
+    Math.abs(processStartUnixS - call.processStartUnixS) <=
+      PROCESS_START_SLACK_S;
 }

@@ -4,10 +4,14 @@
  * @module
  */
 
-import { locate } from "../../json/spans.ts";
-import { dig, isRecord } from "../../protocol/jsonrpc.ts";
+import { findValue } from "../../json/spans.ts";
+import { getNested, isRecord } from "../../protocol/jsonrpc.ts";
 import type { CallToolResult } from "../../protocol/mcp_types.ts";
-import { readOutput, splitSummary, unwrap } from "./tool_output.ts";
+import {
+  parseOutput,
+  splitSummary,
+  stripProgressAndTurn,
+} from "./tool_output.ts";
 
 /** What an error frame says, whatever its form. */
 export interface ExaiError {
@@ -18,7 +22,7 @@ export interface ExaiError {
   /** How long to wait before the call is tried again, in milliseconds. */
   readonly retryMs: number;
   /** The request that this one is a duplicate of. */
-  readonly original: string | undefined;
+  readonly originalRequestId: string | undefined;
   /** The daemon does not take our token. */
   readonly isUnauthorized: boolean;
   /** It will never have room for the request. */
@@ -34,7 +38,7 @@ export interface ToolResult extends Pick<CallToolResult, "isError"> {
 }
 
 /** How long the daemon's request to come back later may last, in seconds, and what it is when it says nothing. */
-const RETRY = { least: 0.1, most: 60, fallback: 1 } as const;
+const RETRY_AFTER_S = { least: 0.1, most: 60, fallback: 1 } as const;
 
 /** What the daemon's revisions say of a token, and of a request that is too large; they have no code of its own for either. */
 const UNAUTHORIZED = /unauthorized|jwt_required/;
@@ -43,20 +47,25 @@ const TOO_LARGE = /too large/i;
 /** The error of a frame: `{"op":"error","message"}`, `error` as an object, or as something else. */
 export function errorOf(frame: Record<string, unknown>): ExaiError {
   const error = frame.error ?? frame.message;
-  const code = dig(error, "code");
-  const details = [error, dig(error, "details")];
+  const code = getNested(error, "code");
+  const details = [error, getNested(error, "details")];
   const find = (name: string): unknown =>
-    details.map((where) => dig(where, name)).find((it) => it !== undefined);
+    details.map((where) => getNested(where, name)).find((it) =>
+      it !== undefined
+    );
   const original = find("original_request_id");
-  const seconds = numberOf(find("retry_after") ?? find("retry_after_secs"));
-  const pause = Math.min(Math.max(seconds, RETRY.least), RETRY.most);
+  const seconds = parseNumber(find("retry_after") ?? find("retry_after_secs"));
+  const retryAfterS = Math.min(
+    Math.max(seconds, RETRY_AFTER_S.least),
+    RETRY_AFTER_S.most,
+  );
   const name = typeof code === "string" ? code : "";
-  const message = asText(isRecord(error) ? error.message ?? error : error);
+  const message = stringify(isRecord(error) ? error.message ?? error : error);
   return {
     code: name,
     message,
-    retryMs: (seconds > 0 ? pause : RETRY.fallback) * 1000,
-    original: typeof original === "string" ? original : undefined,
+    retryMs: (seconds > 0 ? retryAfterS : RETRY_AFTER_S.fallback) * 1000,
+    originalRequestId: typeof original === "string" ? original : undefined,
     isUnauthorized: UNAUTHORIZED.test(`${name}: ${message}`),
     isTooLarge: TOO_LARGE.test(message),
     isUnknown: name === "INVALID_REQUEST" || message.startsWith("invalid_"),
@@ -71,11 +80,11 @@ export function isDuplicate({ note }: Record<string, unknown>): boolean {
 /** Whether a JSON object is a frame: later revisions write errors without an op. */
 export function isFrame(value: Record<string, unknown>): boolean {
   return typeof value.op === "string" ||
-    typeof dig(value, "error", "code") === "string";
+    typeof getNested(value, "error", "code") === "string";
 }
 
 /** Whether a frame speaks of a failure. */
-export function isFailure(frame: Record<string, unknown>): boolean {
+export function isErrorFrame(frame: Record<string, unknown>): boolean {
   return frame.op === "error" || (frame.error ?? undefined) !== undefined;
 }
 
@@ -83,35 +92,35 @@ export function isFailure(frame: Record<string, unknown>): boolean {
  * The result of a call: outputs or a text, and the error that may stand beside
  * them; `undefined` where there is nothing but an error.
  */
-export function resultOf(
+export function toolResultOf(
   frame: Record<string, unknown>,
   style: "clean" | "raw",
 ): ToolResult | undefined {
-  const blocks = blocksOf(frame);
+  const blocks = outputBlocks(frame);
   if (blocks === undefined) return undefined;
   // A summary that is joined to an output is no part of its JSON.
-  const { said, summary } = splitSummary(blocks);
-  const readings = said.map((block) => readOutput(block, style));
+  const { toolBlocks, summary } = splitSummary(blocks);
+  const parsedOutputs = toolBlocks.map((block) => parseOutput(block, style));
   const texts = style === "raw"
     ? [...blocks]
-    : readings.flatMap((reading) => reading.texts);
-  const isError = isFailure(frame) || frame.ok === false ||
-    readings.some((reading) => reading.isError);
-  if (isFailure(frame)) {
-    const message = unwrap(errorOf(frame).message, style);
-    const isSaid = readings.some((reading) => reading.says(message));
-    if (!isSaid) texts.push(message);
+    : parsedOutputs.flatMap((parsed) => parsed.texts);
+  const isError = isErrorFrame(frame) || frame.ok === false ||
+    parsedOutputs.some((parsed) => parsed.isError);
+  if (isErrorFrame(frame)) {
+    const message = stripProgressAndTurn(errorOf(frame).message, style);
+    const isIncluded = parsedOutputs.some((parsed) => parsed.includes(message));
+    if (!isIncluded) texts.push(message);
   }
   // A tool that had nothing to say has been called all the same.
-  const isSilent = texts.every((text) => text.trim() === "");
-  if (isSilent && summary !== undefined) texts.splice(0, Infinity, summary);
-  const shown = texts.filter((text) => text !== "");
-  const content = shown.length > 0 ? shown : texts.slice(0, 1);
-  return toolResult(content, isError ? "failed" : "done");
+  const isEmpty = texts.every((text) => text.trim() === "");
+  if (isEmpty && summary !== undefined) texts.splice(0, Infinity, summary);
+  const nonEmptyTexts = texts.filter((text) => text !== "");
+  const content = nonEmptyTexts.length > 0 ? nonEmptyTexts : texts.slice(0, 1);
+  return buildToolResult(content, isError ? "failed" : "done");
 }
 
 /** A result with these texts. */
-export function toolResult(
+export function buildToolResult(
   texts: readonly string[],
   outcome: "done" | "failed",
 ): ToolResult {
@@ -119,39 +128,45 @@ export function toolResult(
   return outcome === "failed" ? { content, isError: true } : { content };
 }
 
-function blocksOf(frame: Record<string, unknown>): string[] | undefined {
+function outputBlocks(frame: Record<string, unknown>): string[] | undefined {
   const { result } = frame;
   const lists = [
     frame.outputs,
-    dig(result, "outputs"),
-    dig(result, "content"),
+    getNested(result, "outputs"),
+    getNested(result, "content"),
     result,
   ];
   for (const list of lists) {
-    if (Array.isArray(list) && list.length > 0) return list.map(blockText);
+    if (Array.isArray(list) && list.length > 0) return list.map(textOfBlock);
   }
-  const others = [dig(result, "text"), frame.outputs, result]
+  const otherOutputs = [getNested(result, "text"), frame.outputs, result]
     .filter((it) => (it ?? undefined) !== undefined && !Array.isArray(it));
-  const said = frame.text ?? others[0];
-  if (isFailure(frame)) return said ? [asText(said)] : undefined;
-  return said === undefined ? [] : [asText(said)];
+  const singleOutput = frame.text ?? otherOutputs[0];
+  if (isErrorFrame(frame)) {
+    return singleOutput ? [stringify(singleOutput)] : undefined;
+  }
+  return singleOutput === undefined ? [] : [stringify(singleOutput)];
 }
 
-function blockText(block: unknown): string {
-  const text = dig(block, "text");
-  return typeof text === "string" ? text : asText(block);
+function textOfBlock(block: unknown): string {
+  const text = getNested(block, "text");
+  return typeof text === "string" ? text : stringify(block);
 }
 
 /** The daemon's tools as MCP clients accept them; `undefined` where the frame has none. */
 export function toolsOf(frame: Record<string, unknown>): unknown[] | undefined {
   const { tools } = frame;
   if (!Array.isArray(tools)) return undefined;
-  return tools.filter((tool: unknown) => typeof dig(tool, "name") === "string")
+  return tools.filter((tool: unknown) =>
+    typeof getNested(tool, "name") === "string"
+  )
     .map((tool: Record<string, unknown>) => {
       const { description, inputSchema, ...rest } = tool;
-      const isWorded = description === undefined ||
+      const hasValidDescription = description === undefined ||
         typeof description === "string";
-      if (isWorded && dig(inputSchema, "type") === "object") return tool;
+      if (hasValidDescription && getNested(inputSchema, "type") === "object") {
+        return tool;
+      }
       const schema = isRecord(inputSchema) ? inputSchema : {};
       return {
         ...rest,
@@ -162,15 +177,15 @@ export function toolsOf(frame: Record<string, unknown>): unknown[] | undefined {
 }
 
 /** The result of `tools/list` as a JSON text, spelled as the daemon did where nothing had to be changed; `text` is the frame's. */
-export function listText(
+export function toolListJson(
   text: string,
   frame: Record<string, unknown>,
   tools: readonly unknown[],
 ): string {
-  const given = frame.tools as readonly unknown[];
-  const isSame = given.length === tools.length &&
-    tools.every((tool, i) => tool === given[i]);
-  const span = isSame ? locate(text, ["tools"]) : undefined;
+  const originalTools = frame.tools as readonly unknown[];
+  const isSame = originalTools.length === tools.length &&
+    tools.every((tool, i) => tool === originalTools[i]);
+  const span = isSame ? findValue(text, ["tools"]) : undefined;
   const list = span === undefined
     ? JSON.stringify(tools)
     : text.slice(span.start, span.end);
@@ -182,31 +197,33 @@ export interface Uptime {
   /** Milliseconds for which it has been running, rounded down to seconds. */
   readonly ms: number;
   /** When it began by its own clock, in seconds since 1970; `undefined` where it does not tell the time. */
-  readonly origin: number | undefined;
+  readonly processStartUnixS: number | undefined;
 }
 
 /** The uptime in a `health_res`; Python writes `H:MM:SS`, and days in front of it. */
 export function uptimeOf(frame: Record<string, unknown>): Uptime | undefined {
-  const text = dig(frame, "health", "uptime_human");
+  const text = getNested(frame, "health", "uptime_human");
   if (typeof text !== "string" || frame.ok === false) return undefined;
-  const form = /^(?:(\d+) days?, )?(\d+):(\d\d):(\d\d)(?:\.\d+)?$/;
-  const [match, days = "0", hours, minutes, seconds] = form.exec(text) ?? [];
+  const pattern = /^(?:(\d+) days?, )?(\d+):(\d\d):(\d\d)(?:\.\d+)?$/;
+  const [match, days = "0", hours, minutes, seconds] = pattern.exec(text) ?? [];
   if (match === undefined) return undefined;
-  const total = Number(days) * 86_400 + Number(hours) * 3_600 +
+  const uptimeS = Number(days) * 86_400 + Number(hours) * 3_600 +
     Number(minutes) * 60 + Number(seconds);
-  const time = dig(frame, "health", "t");
-  const origin = typeof time === "number" ? time - total : undefined;
-  return { ms: total * 1000, origin };
+  const time = getNested(frame, "health", "t");
+  const processStartUnixS = typeof time === "number"
+    ? time - uptimeS
+    : undefined;
+  return { ms: uptimeS * 1000, processStartUnixS };
 }
 
 /** A number, or a text that is one; `NaN` for anything else. */
-export function numberOf(value: unknown): number {
+export function parseNumber(value: unknown): number {
   const isNumeric = typeof value === "number" || typeof value === "string";
   return isNumeric ? Number(value) : NaN;
 }
 
 /** Something the daemon said, as a text. */
-export function asText(value: unknown): string {
+export function stringify(value: unknown): string {
   if (value === undefined || value === null) {
     return "the daemon did not say why";
   }

@@ -5,103 +5,113 @@
  * @module
  */
 
-import { LISTS } from "../../protocol/lists.ts";
-import type { Incoming, Told } from "../dialect.ts";
-import { insert, replace } from "../../json/spans.ts";
+import { LIST_CHANGED_KINDS } from "../../protocol/lists.ts";
+import type { Incoming, LocalInitialize } from "../dialect.ts";
+import { prependMember, replaceValue } from "../../json/spans.ts";
 import {
-  type Answer,
-  Code,
-  dig,
+  ErrorCode,
+  getNested,
   type Id,
-  type Invalid,
+  type InvalidMessage,
   isRecord,
   type Request,
+  type Response,
 } from "../../protocol/jsonrpc.ts";
-import { isLegacy } from "../../protocol/versions.ts";
+import { usesInitialize } from "../../protocol/versions.ts";
 
 /** What the client and the daemon have agreed on, or what the client was told of it. */
-export interface Agreement {
+export interface NegotiatedInitialize {
   /** The client's `initialize`. */
   readonly request: Request;
   /** The version that the client was told. */
   readonly version: unknown;
   /** Whether a daemon has said so to this client, which it then is held to. */
-  readonly source: "daemon" | Told["source"];
+  readonly source: "daemon" | LocalInitialize["source"];
 }
 
 /** What an answer to the `initialize` that was said again means, and what is agreed on from now on. */
-export interface Verdict {
+export interface ReplayOutcome {
   /** For the link. */
-  readonly meaning: Incoming;
+  readonly incoming: Incoming;
   /** For the next one. */
-  readonly agreed: Agreement;
+  readonly negotiated: NegotiatedInitialize;
 }
 
 /** The client's `initialize` as a new daemon hears it. */
-export function replay(agreed: Agreement, id: Id): string {
-  const text = replace(agreed.request.text, ["id"], id);
-  const version = versionFor(agreed);
+export function replayInitialize(
+  negotiated: NegotiatedInitialize,
+  id: Id,
+): string {
+  const text = replaceValue(negotiated.request.text, ["id"], id);
+  const version = versionToReplay(negotiated);
   if (typeof version !== "string") return text;
   const path = ["params", "protocolVersion"];
-  return replace(text, path, JSON.stringify(version));
+  return replaceValue(text, path, JSON.stringify(version));
 }
 
 /** What is only remembered is the answer to the client's own question, which may be another one by now. */
-function versionFor({ request, version, source }: Agreement): unknown {
-  return source === "remembered" ? askedBy(request) : version;
+function versionToReplay(
+  { request, version, source }: NegotiatedInitialize,
+): unknown {
+  return source === "cached" ? requestedVersion(request) : version;
 }
 
-function askedBy({ params }: Request): unknown {
-  return dig(params, "protocolVersion");
+function requestedVersion({ params }: Request): unknown {
+  return getNested(params, "protocolVersion");
 }
 
 /** Judges the answer to a replay; `trouble` says why it is none to go on with. */
-export function judge(
-  agreed: Agreement,
-  message: Answer | Invalid,
-  trouble: string | undefined,
-): Verdict {
-  const { request, version: told, source } = agreed;
-  if (message.kind !== "answer" || trouble !== undefined) {
-    const reason = `the daemon rejected initialize: ${trouble}`;
-    const meaning = { kind: "rejected", reason, refused: false } as const;
-    const code = message.kind === "answer" ? message.error?.code : undefined;
+export function evaluateReplay(
+  negotiated: NegotiatedInitialize,
+  message: Response | InvalidMessage,
+  errorText: string | undefined,
+): ReplayOutcome {
+  const { request, version: shownVersion, source } = negotiated;
+  if (message.kind !== "response" || errorText !== undefined) {
+    const reason = `the daemon rejected initialize: ${errorText}`;
+    const incoming = { kind: "rejected", reason, refused: false } as const;
+    const code = message.kind === "response" ? message.error?.code : undefined;
     // It does not speak that version any more (MCP, lifecycle: error handling); anything else passes.
-    return code === Code.invalidParams
-      ? { meaning: { ...meaning, forget: request }, agreed }
-      : { meaning, agreed };
+    return code === ErrorCode.invalidParams
+      ? { incoming: { ...incoming, staleInitialize: request }, negotiated }
+      : { incoming, negotiated };
   }
-  const version = dig(message.result, "protocolVersion");
-  const question = versionFor(agreed);
-  const news = question === askedBy(request)
-    ? { learned: { request, answer: message } }
-    : version === told
+  const version = getNested(message.result, "protocolVersion");
+  const replayedVersion = versionToReplay(negotiated);
+  const cacheChange = replayedVersion === requestedVersion(request)
+    ? { cacheable: { request, response: message } }
+    : version === shownVersion
     ? {}
-    : { forget: request };
-  if (version === told) {
-    const meaning = { kind: "ready", ...news } as const;
-    return { meaning, agreed: { request, version, source: "daemon" } };
+    : { staleInitialize: request };
+  if (version === shownVersion) {
+    const incoming = { kind: "ready", ...cacheChange } as const;
+    return { incoming, negotiated: { request, version, source: "daemon" } };
   }
-  if (source !== "daemon" && question !== told) {
+  if (source !== "daemon" && replayedVersion !== shownVersion) {
     const reason = `the daemon answers initialize with ${version} now, and ` +
-      `the client was told ${told}: it is asked for that`;
+      `the client was told ${shownVersion}: it is asked for that`;
     return {
-      meaning: { kind: "rejected", reason, refused: false, ...news },
-      agreed: { request, version: told, source: "made up" },
+      incoming: { kind: "rejected", reason, refused: false, ...cacheChange },
+      negotiated: { request, version: shownVersion, source: "placeholder" },
     };
   }
-  if (source !== "daemon" && isLegacy(version)) {
-    const trouble = `The daemon speaks MCP ${version}, and the client was ` +
-      `told ${told} before it was there`;
+  if (source !== "daemon" && usesInitialize(version)) {
+    const problem = `The daemon speaks MCP ${version}, and the client was ` +
+      `told ${shownVersion} before it was there`;
     return {
-      meaning: { kind: "ready", ...news, trouble },
-      agreed: { request, version, source: "daemon" },
+      incoming: { kind: "ready", ...cacheChange, problem },
+      negotiated: { request, version, source: "daemon" },
     };
   }
   const reason = `the daemon now speaks MCP ${version}, but this client ` +
-    `agreed on ${told} with the one before: restart the server in the client`;
-  const meaning = { kind: "rejected", reason, refused: true, ...news } as const;
-  return { meaning, agreed };
+    `agreed on ${shownVersion} with the one before: restart the server in the client`;
+  const incoming = {
+    kind: "rejected",
+    reason,
+    refused: true,
+    ...cacheChange,
+  } as const;
+  return { incoming, negotiated };
 }
 
 /**
@@ -109,15 +119,15 @@ export function judge(
  * after a restart the proxy itself sends those notifications, and clients
  * ignore them from a server that did not announce them.
  */
-export function announce(answer: Answer): string {
-  let { text } = answer;
-  for (const list of LISTS) {
-    const capability = dig(answer.result, "capabilities", list);
+export function withListChanged(response: Response): string {
+  let { text } = response;
+  for (const list of LIST_CHANGED_KINDS) {
+    const capability = getNested(response.result, "capabilities", list);
     if (!isRecord(capability) || capability.listChanged === true) continue;
     const path = ["result", "capabilities", list];
     text = "listChanged" in capability
-      ? replace(text, [...path, "listChanged"], "true")
-      : insert(text, path, "listChanged", "true");
+      ? replaceValue(text, [...path, "listChanged"], "true")
+      : prependMember(text, path, "listChanged", "true");
   }
   return text;
 }

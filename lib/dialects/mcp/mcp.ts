@@ -5,43 +5,52 @@
  * @module
  */
 
-import { emptied, type Listing, methodOf } from "../../protocol/lists.ts";
+import {
+  type ListKind,
+  listMethodOf,
+  toEmptyListResponse,
+} from "../../protocol/lists.ts";
 import type {
-  ClientIdRules,
-  Closed,
+  CacheableResponse,
+  ClientIdLookup,
+  ClosedEvent,
+  CloseReason,
   Dialect,
-  Ending,
-  Greeting,
+  EncodeResult,
   Incoming,
-  Learned,
+  LocalInitialize,
+  OpeningFrame,
   ProbeFrame,
-  Restoration,
-  Told,
-  Writing,
+  SessionReplay,
 } from "../dialect.ts";
 import type { LinkRole, LinkState } from "../../link/link.ts";
-import { read, readFrame } from "../../protocol/envelope.ts";
-import { type Agreement, announce, judge, replay } from "./handshake.ts";
-import { replace } from "../../json/spans.ts";
-import { Listens } from "./subscriptions.ts";
-import { PROBE_LIMIT } from "../../link/liveness.ts";
-import { serverOf, versionOf } from "../../cache/cache.ts";
-import { otherType } from "../../protocol/id_types.ts";
+import { parseFrame, parseMessages } from "../../protocol/message_parser.ts";
 import {
-  type Answer,
-  Code,
-  dig,
-  digId,
+  evaluateReplay,
+  type NegotiatedInitialize,
+  replayInitialize,
+  withListChanged,
+} from "./handshake.ts";
+import { replaceValue } from "../../json/spans.ts";
+import { ListenSubscriptions } from "./subscriptions.ts";
+import { MAX_UNANSWERED_PROBES } from "../../link/liveness.ts";
+import { daemonNameOf, requestVersionOf } from "../../cache/cache.ts";
+import { toOtherIdType } from "../../protocol/id_types.ts";
+import {
+  buildNotification,
+  buildRequest,
+  buildResultResponse,
+  ErrorCode,
+  getNested,
+  getNestedId,
   type Id,
-  type Invalid,
-  isInitialized,
+  type InvalidMessage,
+  isInitializedMethod,
   isRecord,
   type Message,
   type Notification,
-  notification,
   type Request,
-  request,
-  success,
+  type Response,
 } from "../../protocol/jsonrpc.ts";
 import {
   META,
@@ -54,25 +63,25 @@ import { isOpening } from "../../protocol/methods.ts";
 /** What one of the proxy's own requests was for. */
 type Purpose =
   | { readonly kind: "initialize" }
-  | { readonly kind: "opening probe" }
+  | { readonly kind: "handshake-probe" }
   | { readonly kind: "probe" }
   | { readonly kind: "replay"; readonly method: RequestMethod }
   | {
     readonly kind: "list";
-    readonly list: Listing;
+    readonly list: ListKind;
     readonly cursor: string | undefined;
   };
 
 /** A request of the proxy's own that is not answered. */
-interface Own {
-  readonly epoch: number;
+interface OwnRequest {
+  readonly connectionId: number;
   readonly purpose: Purpose;
   /** A later probe was answered. */
-  isOvertaken?: true;
+  isSuperseded?: true;
 }
 
 /** The requests that have no result but an empty one: whatever stands there says that it was done. SDK clients take an object only. */
-const EMPTY: readonly Method[] = [
+const EMPTY_RESULT_METHODS: readonly Method[] = [
   "ping",
   "logging/setLevel",
   "resources/subscribe",
@@ -80,8 +89,8 @@ const EMPTY: readonly Method[] = [
 ];
 
 /** The ids of the proxy's own requests: from 2^30, so many. */
-const LEAST_ID = 2 ** 30;
-const ID_COUNT = 2 ** 30;
+const MIN_OWN_ID = 2 ** 30;
+const OWN_ID_COUNT = 2 ** 30;
 
 /** What an exai daemon says when it closes because the first frame was no hello. */
 const EXAI_WORDS = /missing hello|unrecognized protocol/;
@@ -92,384 +101,467 @@ export class Mcp implements Dialect {
   readonly poolSize = 0;
 
   /** Who names a version subscribes to changes, and hears of them after a reconnect. */
-  get comparesLists(): boolean {
+  get shouldCompareLists(): boolean {
     return !this.#isStateless;
   }
 
-  get server(): string | undefined {
-    return this.#server;
+  get daemonName(): string | undefined {
+    return this.#daemonName;
   }
 
   get #isStateless(): boolean {
-    return this.#agreed === undefined && this.#version !== undefined;
+    return this.#negotiated === undefined &&
+      this.#statelessVersion !== undefined;
   }
 
   readonly #random: () => number;
-  #count = 0;
-  #clientIds: ClientIdRules = {
-    isOpen: () => false,
-    meant: () => undefined,
-    sawRetyped: () => {},
+  #idCount = 0;
+  #clientIds: ClientIdLookup = {
+    isInUse: () => false,
+    guessClientId: () => undefined,
+    recordRetyped: () => {},
   };
-  #server: string | undefined;
-  readonly #own = new Map<Id, Own>();
-  #agreed: Agreement | undefined;
-  #initialized: string | undefined;
-  #level: string | undefined;
-  readonly #subscriptions = new Map<string, string>();
+  #daemonName: string | undefined;
+  readonly #ownRequests = new Map<Id, OwnRequest>();
+  #negotiated: NegotiatedInitialize | undefined;
+  #initializedText: string | undefined;
+  #setLevelText: string | undefined;
+  readonly #resourceSubscriptions = new Map<string, string>();
   /** The version that the client's requests name, if they do: then there is no conversation to replay (MCP 2026-07-28). */
-  #version: string | undefined;
-  readonly #listens = new Listens();
+  #statelessVersion: string | undefined;
+  readonly #listenSubscriptions = new ListenSubscriptions();
 
   /** The ids of the proxy's own requests are random, so that hardly ever a client's id meets them. */
   constructor(random: () => number) {
     this.#random = random;
   }
 
-  useClientIds(ids: ClientIdRules): void {
+  useClientIds(ids: ClientIdLookup): void {
     this.#clientIds = ids;
   }
 
   /** A client may end a server that leaves its ping unanswered (MCP, utilities/ping; MCP 2026-07-28 knows none). */
-  local(
+  respondLocally(
     { id, method, params }: Request,
     daemon: "up" | "down",
   ): string | undefined {
-    const isOurs = method === "ping" && daemon === "down" &&
-      versionOf(params) === undefined;
-    return isOurs ? success(id, {}) : undefined;
+    const shouldRespond = method === "ping" && daemon === "down" &&
+      requestVersionOf(params) === undefined;
+    return shouldRespond ? buildResultResponse(id, {}) : undefined;
   }
 
   /**
    * The client's own `initialize`; on a later link its replay with the version
    * that was agreed; for a client that opens with something else, a ping.
    */
-  greet(epoch: number, waiting: Iterable<Request>): Greeting | undefined {
-    if (this.#agreed !== undefined) {
-      const id = this.#id(epoch, { kind: "initialize" });
-      return { text: replay(this.#agreed, id) };
+  beginHandshake(
+    connectionId: number,
+    waiting: Iterable<Request>,
+  ): OpeningFrame | undefined {
+    if (this.#negotiated !== undefined) {
+      const id = this.#assignOwnId(connectionId, { kind: "initialize" });
+      return { text: replayInitialize(this.#negotiated, id) };
     }
-    let isWanted = false;
+    let isRequestWaiting = false;
     for (const request of waiting) {
-      this.#version ??= versionOf(request.params);
+      this.#statelessVersion ??= requestVersionOf(request.params);
       if (isOpening(request.method)) {
-        return { text: request.text, request: request.id };
+        return { text: request.text, requestId: request.id };
       }
-      isWanted = true;
+      isRequestWaiting = true;
     }
     // Who names a version on every request need not have one that waits.
-    if (!isWanted && this.#version === undefined) return undefined;
-    const id = this.#id(epoch, { kind: "opening probe" });
-    return { text: this.#sign(id) };
+    if (!isRequestWaiting && this.#statelessVersion === undefined) {
+      return undefined;
+    }
+    const id = this.#assignOwnId(connectionId, { kind: "handshake-probe" });
+    return { text: this.#buildPing(id) };
   }
 
   /** What any living daemon of the client's era answers. */
-  #sign(id: Id): string {
+  #buildPing(id: Id): string {
     return this.#isStateless
-      ? request(id, "server/discover", this.#meta())
-      : request(id, "ping");
+      ? buildRequest(id, "server/discover", this.#requestMeta())
+      : buildRequest(id, "ping");
   }
 
-  #meta(): { _meta: Record<string, unknown> } {
+  #requestMeta(): { _meta: Record<string, unknown> } {
     return {
       _meta: {
-        [META.protocolVersion]: this.#version,
+        [META.protocolVersion]: this.#statelessVersion,
         [META.clientCapabilities]: {},
       },
     };
   }
 
-  greeted(): readonly string[] {
-    return this.#initialized === undefined ? [] : [this.#initialized];
+  finishHandshake(): readonly string[] {
+    return this.#initializedText === undefined ? [] : [this.#initializedText];
   }
 
-  restore(epoch: number): Restoration {
+  buildReplay(connectionId: number): SessionReplay {
     const toDaemon: string[] = [];
-    if (this.#level !== undefined) {
-      toDaemon.push(this.#again(epoch, "logging/setLevel", this.#level));
+    if (this.#setLevelText !== undefined) {
+      toDaemon.push(
+        this.#buildReplayFrame(
+          connectionId,
+          "logging/setLevel",
+          this.#setLevelText,
+        ),
+      );
     }
     const toClient: string[] = [];
-    for (const [uri, text] of this.#subscriptions) {
-      toDaemon.push(this.#again(epoch, "resources/subscribe", text));
+    for (const [uri, text] of this.#resourceSubscriptions) {
+      toDaemon.push(
+        this.#buildReplayFrame(connectionId, "resources/subscribe", text),
+      );
       // It may have changed while nobody was subscribed.
-      toClient.push(notification("notifications/resources/updated", { uri }));
+      toClient.push(
+        buildNotification("notifications/resources/updated", { uri }),
+      );
     }
     return { toDaemon, toClient };
   }
 
-  place(): LinkRole {
+  linkRoleFor(): LinkRole {
     return "main";
   }
 
-  isFree(): boolean {
+  canSend(): boolean {
     return true;
   }
 
-  write(_: number, message: Request | Notification): Writing {
+  encode(_: number, message: Request | Notification): EncodeResult {
     if (message.kind === "request") {
       // The daemon's answer to ours would be taken for the one to this.
-      if (this.#ownId(message.id) !== undefined) return { kind: "wait" };
-      this.#version ??= versionOf(message.params);
-      this.#listens.asked(message);
+      if (this.#findOwnId(message.id) !== undefined) return { kind: "wait" };
+      this.#statelessVersion ??= requestVersionOf(message.params);
+      this.#listenSubscriptions.onRequest(message);
     }
     return { kind: "frame", text: message.text };
   }
 
-  decode(epoch: number, text: string): Incoming[] {
-    return readFrame(text).flatMap((message) =>
+  decode(connectionId: number, text: string): Incoming[] {
+    return parseFrame(text).flatMap((message) =>
       message.kind === "notification"
-        ? this.#listens.heard(message, (id) => this.#clientIds.meant(id))
-        : [this.#meaning(epoch, message)]
+        ? this.#listenSubscriptions.filterNotification(
+          message,
+          (id) => this.#clientIds.guessClientId(id),
+        )
+        : [this.#interpret(connectionId, message)]
     );
   }
 
-  #meaning(epoch: number, message: Message): Incoming {
-    if (message.kind !== "answer" && message.kind !== "invalid") return message;
-    const id = this.#ownId(message.id);
-    const own = id === undefined ? undefined : this.#own.get(id);
-    if (id === undefined || own?.epoch !== epoch) return message;
-    this.#close(id, epoch, own.purpose);
-    if (id !== message.id) this.#clientIds.sawRetyped();
-    const trouble = message.kind === "invalid"
+  #interpret(connectionId: number, message: Message): Incoming {
+    if (message.kind !== "response" && message.kind !== "invalid") {
+      return message;
+    }
+    const id = this.#findOwnId(message.id);
+    const ownRequest = id === undefined ? undefined : this.#ownRequests.get(id);
+    if (id === undefined || ownRequest?.connectionId !== connectionId) {
+      return message;
+    }
+    this.#completeOwnRequest(id, connectionId, ownRequest.purpose);
+    if (id !== message.id) this.#clientIds.recordRetyped();
+    const errorText = message.kind === "invalid"
       ? message.reason
       : message.error?.message;
-    const { purpose } = own;
+    const { purpose } = ownRequest;
     switch (purpose.kind) {
       case "probe":
         return { kind: "pong", id };
-      case "opening probe":
+      case "handshake-probe":
         // The client has been told who the daemon is since, and that must hear of the client.
-        if (this.#agreed !== undefined) return { kind: "greet again" };
+        if (this.#negotiated !== undefined) return { kind: "repeat-handshake" };
         // An error, too, is a sign of life.
-        return { kind: "ready", ...this.#undiscovered(message) };
+        return { kind: "ready", ...this.#cacheableDiscoverError(message) };
       case "initialize": {
-        if (message.kind === "answer") this.#meet(message);
-        const { meaning, agreed } = judge(this.#agreed!, message, trouble);
-        this.#agreed = agreed;
-        return meaning;
+        if (message.kind === "response") this.#recordDaemonName(message);
+        const { incoming, negotiated } = evaluateReplay(
+          this.#negotiated!,
+          message,
+          errorText,
+        );
+        this.#negotiated = negotiated;
+        return incoming;
       }
       case "replay":
-        if (trouble === undefined) return { kind: "own" };
+        if (errorText === undefined) return { kind: "own-response" };
         return {
-          kind: "own",
-          trouble:
-            `The daemon did not take ${purpose.method} again: ${trouble}`,
+          kind: "own-response",
+          problem:
+            `The daemon did not take ${purpose.method} again: ${errorText}`,
         };
       case "list":
-        return listed(purpose, message, trouble);
+        return interpretListResponse(purpose, message, errorText);
     }
   }
 
   /** The id of an open request of the proxy's own that the daemon means, also as the other JSON type. */
-  #ownId(id: Id | undefined): Id | undefined {
-    if (id === undefined || this.#own.has(id)) return id;
-    if (this.#own.size === 0) return undefined;
-    const other = otherType(id);
-    return other !== undefined && this.#own.has(other) ? other : undefined;
+  #findOwnId(id: Id | undefined): Id | undefined {
+    if (id === undefined || this.#ownRequests.has(id)) return id;
+    if (this.#ownRequests.size === 0) return undefined;
+    const other = toOtherIdType(id);
+    return other !== undefined && this.#ownRequests.has(other)
+      ? other
+      : undefined;
   }
 
   /** A request of the proxy's own is answered; if it is a probe, those before it need no answer any more. */
-  #close(id: Id, epoch: number, { kind }: Purpose): void {
-    for (const [before, own] of kind === "probe" ? this.#own : []) {
-      if (before === id) break;
-      const isProbe = own.epoch === epoch && own.purpose.kind === "probe";
-      if (isProbe) own.isOvertaken = true;
+  #completeOwnRequest(id: Id, connectionId: number, { kind }: Purpose): void {
+    for (
+      const [earlierId, ownRequest] of kind === "probe" ? this.#ownRequests : []
+    ) {
+      if (earlierId === id) break;
+      const isProbe = ownRequest.connectionId === connectionId &&
+        ownRequest.purpose.kind === "probe";
+      if (isProbe) ownRequest.isSuperseded = true;
     }
-    this.#own.delete(id);
+    this.#ownRequests.delete(id);
   }
 
   /** A daemon without `server/discover` is not the one that is remembered. */
-  #undiscovered(answer: Message): { learned?: Learned } {
-    if (!this.#isStateless || answer.kind !== "answer" || !answer.error) {
+  #cacheableDiscoverError(
+    response: Message,
+  ): { cacheable?: CacheableResponse } {
+    if (!this.#isStateless || response.kind !== "response" || !response.error) {
       return {};
     }
     const request = { method: "server/discover", params: undefined } as const;
-    return { learned: { request, answer } };
+    return { cacheable: { request, response } };
   }
 
-  note(notification: Notification): "carried" | "replayed" {
+  onNotification(notification: Notification): "forward" | "replay" {
     if (notification.method === "notifications/cancelled") {
-      this.#listens.ended(digId(notification, "requestId"));
+      this.#listenSubscriptions.onEnd(getNestedId(notification, "requestId"));
     }
-    if (!isInitialized(notification.method)) return "carried";
-    this.#initialized = notification.text;
-    return "replayed";
+    if (!isInitializedMethod(notification.method)) return "forward";
+    this.#initializedText = notification.text;
+    return "replay";
   }
 
-  askingMs(): undefined {
+  outcomePollWindowMs(): undefined {
     return undefined;
   }
 
-  anew(): void {}
+  resetRequest(): void {}
 
-  answered(request: Request, answer: Answer): string {
-    this.#listens.ended(request.id);
-    if (answer.error !== undefined) return answer.text;
-    if (EMPTY.includes(request.method) && !isRecord(answer.result)) {
-      answer = { ...answer, text: replace(answer.text, ["result"], "{}") };
+  onResponse(request: Request, response: Response): string {
+    this.#listenSubscriptions.onEnd(request.id);
+    if (response.error !== undefined) return response.text;
+    if (
+      EMPTY_RESULT_METHODS.includes(request.method) &&
+      !isRecord(response.result)
+    ) {
+      response = {
+        ...response,
+        text: replaceValue(response.text, ["result"], "{}"),
+      };
     }
     const uri = isRecord(request.params) ? request.params.uri : undefined;
     switch (request.method) {
       case "initialize": {
-        const version = dig(answer.result, "protocolVersion");
-        this.#agreed = { request, version, source: "daemon" };
-        this.#meet(answer);
-        return announce(answer);
+        const version = getNested(response.result, "protocolVersion");
+        this.#negotiated = { request, version, source: "daemon" };
+        this.#recordDaemonName(response);
+        return withListChanged(response);
       }
       case "server/discover":
-        this.#meet(answer);
+        this.#recordDaemonName(response);
         break;
       case "logging/setLevel":
-        this.#level = request.text;
+        this.#setLevelText = request.text;
         break;
       case "resources/subscribe":
-        if (typeof uri === "string") this.#subscriptions.set(uri, request.text);
+        if (typeof uri === "string") {
+          this.#resourceSubscriptions.set(uri, request.text);
+        }
         break;
       case "resources/unsubscribe":
-        if (typeof uri === "string") this.#subscriptions.delete(uri);
+        if (typeof uri === "string") this.#resourceSubscriptions.delete(uri);
         break;
     }
-    return answer.text;
+    return response.text;
   }
 
   /** Takes note of who the daemon says that it is. */
-  #meet({ result }: Answer): void {
-    this.#server = serverOf(result) ?? this.#server;
+  #recordDaemonName({ result }: Response): void {
+    this.#daemonName = daemonNameOf(result) ?? this.#daemonName;
   }
 
-  probe(epoch: number): ProbeFrame {
-    const unanswered = [...this.#own].filter(([, own]) =>
-      own.epoch === epoch && own.purpose.kind === "probe"
+  buildProbe(connectionId: number): ProbeFrame {
+    const pendingProbes = [...this.#ownRequests].filter(([, ownRequest]) =>
+      ownRequest.connectionId === connectionId &&
+      ownRequest.purpose.kind === "probe"
     );
     // A daemon may never answer any.
-    if (unanswered.length >= PROBE_LIMIT) this.#own.delete(unanswered[0]![0]);
-    const id = this.#id(epoch, { kind: "probe" });
-    return { id, text: this.#sign(id) };
+    if (pendingProbes.length >= MAX_UNANSWERED_PROBES) {
+      this.#ownRequests.delete(pendingProbes[0]![0]);
+    }
+    const id = this.#assignOwnId(connectionId, { kind: "probe" });
+    return { id, text: this.#buildPing(id) };
   }
 
-  list(epoch: number, list: Listing, cursor?: string): string {
+  buildListRequest(
+    connectionId: number,
+    list: ListKind,
+    cursor?: string,
+  ): string {
     const page = cursor === undefined ? undefined : { cursor };
-    const params = this.#isStateless ? { ...page, ...this.#meta() } : page;
+    const params = this.#isStateless
+      ? { ...page, ...this.#requestMeta() }
+      : page;
     const purpose = { kind: "list", list, cursor } as const;
-    return this.#ask(epoch, purpose, methodOf(list), params);
+    return this.#buildOwnRequest(
+      connectionId,
+      purpose,
+      listMethodOf(list),
+      params,
+    );
   }
 
-  cancel(id: Id, reason: string): string {
+  buildCancellation(id: Id, reason: string): string {
     const params = { requestId: 0, reason };
-    const text = notification("notifications/cancelled", params);
+    const text = buildNotification("notifications/cancelled", params);
     // An id can be larger than a number can say.
-    return replace(text, ["params", "requestId"], id);
+    return replaceValue(text, ["params", "requestId"], id);
   }
 
   /** RFC 6455 section 7.4.1: 1008 is a policy violation; MCP daemons close with it where HTTP would say 401. */
-  ending(
+  closeReasonOf(
     _: number,
-    { code, status, reason, said = "" }: Closed,
+    { code, status, reason, said = "" }: ClosedEvent,
     phase: LinkState["phase"],
-  ): Ending {
+  ): CloseReason {
     const advice =
       "check the token (--token-file or ALWAYSUP_TOKEN) and --header";
     if (status === 401 || status === 403) {
-      const refusal = `it refuses us with HTTP ${status}: ${advice}`;
-      return { reason: refusal, refused: true, cause: "refused" };
+      const refusalReason = `it refuses us with HTTP ${status}: ${advice}`;
+      return { reason: refusalReason, refused: true, cause: "refused" };
     }
     if (code === 4001 && EXAI_WORDS.test(said)) {
       const advice = "it speaks exai, not MCP: set --dialect exai";
       return { reason: advice, refused: false, cause: "other dialect" };
     }
     if (code !== 1008 || phase === "ready") return { reason, refused: false };
-    const refusal = "it closed the connection with code 1008 (policy " +
+    const refusalReason = "it closed the connection with code 1008 (policy " +
       `violation): ${advice}`;
-    return { reason: refusal, refused: true };
+    return { reason: refusalReason, refused: true };
   }
 
-  isAsking(epoch: number): boolean {
-    for (const own of this.#own.values()) {
-      if (own.epoch === epoch && own.purpose.kind !== "probe") return true;
+  hasPendingOwnRequest(connectionId: number): boolean {
+    for (const ownRequest of this.#ownRequests.values()) {
+      if (
+        ownRequest.connectionId === connectionId &&
+        ownRequest.purpose.kind !== "probe"
+      ) {
+        return true;
+      }
     }
     return false;
   }
 
-  hasAcknowledged(id: Id): boolean {
-    return this.#listens.isAcknowledged(id);
+  hasAcknowledgedSubscription(id: Id): boolean {
+    return this.#listenSubscriptions.isAcknowledged(id);
   }
 
-  isUnanswered(id: Id): boolean {
-    return this.#own.has(id);
+  isOwnRequestPending(id: Id): boolean {
+    return this.#ownRequests.has(id);
   }
 
-  unanswered(epoch: number): Id[] {
-    return [...this.#own].flatMap(([id, own]) =>
-      own.epoch === epoch && !own.isOvertaken ? id : []
+  pendingOwnRequestIds(connectionId: number): Id[] {
+    return [...this.#ownRequests].flatMap(([id, ownRequest]) =>
+      ownRequest.connectionId === connectionId && !ownRequest.isSuperseded
+        ? id
+        : []
     );
   }
 
-  served({ params }: Request): void {
-    this.#version ??= versionOf(params);
-    this.#listens.hasMissed = true;
+  onCachedResponse({ params }: Request): void {
+    this.#statelessVersion ??= requestVersionOf(params);
+    this.#listenSubscriptions.mayHaveMissedChanges = true;
   }
 
-  introduced(
+  onLocalInitialize(
     request: Request,
-    answer: string,
-    { version, source }: Told,
-    epoch: number | undefined,
+    response: string,
+    { version, source }: LocalInitialize,
+    connectionId: number | undefined,
   ): string {
-    this.#agreed = { request, version, source };
-    if (epoch !== undefined) {
-      this.#own.set(request.id, { epoch, purpose: { kind: "initialize" } });
+    this.#negotiated = { request, version, source };
+    if (connectionId !== undefined) {
+      this.#ownRequests.set(request.id, {
+        connectionId,
+        purpose: { kind: "initialize" },
+      });
     }
-    const [message] = read(answer);
-    return message?.kind === "answer" ? announce(message) : answer;
+    const [message] = parseMessages(response);
+    return message?.kind === "response" ? withListChanged(message) : response;
   }
 
-  slept(): void {}
+  onSuspended(): void {}
 
-  lost(epoch: number): void {
-    for (const [id, own] of this.#own) {
-      if (own.epoch === epoch) this.#own.delete(id);
+  onDisconnect(connectionId: number): void {
+    for (const [id, ownRequest] of this.#ownRequests) {
+      if (ownRequest.connectionId === connectionId) {
+        this.#ownRequests.delete(id);
+      }
     }
   }
 
   /** A whole number of 31 bits: bridges read ids as numbers, cut them, and take texts apart. The count ends the loop whatever `random` gives. */
-  #id(epoch: number, purpose: Purpose): Id {
+  #assignOwnId(connectionId: number, purpose: Purpose): Id {
     let id: Id;
     do {
-      const chance = Math.floor(this.#random() * ID_COUNT);
-      id = `${LEAST_ID + (chance + this.#count++) % ID_COUNT}`;
-    } while (this.#own.has(id) || this.#clientIds.isOpen(id));
-    this.#own.set(id, { epoch, purpose });
+      const offset = Math.floor(this.#random() * OWN_ID_COUNT);
+      id = `${MIN_OWN_ID + (offset + this.#idCount++) % OWN_ID_COUNT}`;
+    } while (this.#ownRequests.has(id) || this.#clientIds.isInUse(id));
+    this.#ownRequests.set(id, { connectionId, purpose });
     return id;
   }
 
-  #ask<Asked extends RequestMethod>(
-    epoch: number,
+  #buildOwnRequest<Asked extends RequestMethod>(
+    connectionId: number,
     purpose: Purpose,
     method: Asked,
     params?: Params<Asked>,
   ): string {
-    return request(this.#id(epoch, purpose), method, params);
+    return buildRequest(
+      this.#assignOwnId(connectionId, purpose),
+      method,
+      params,
+    );
   }
 
-  #again(epoch: number, method: RequestMethod, text: string): string {
-    return replace(text, ["id"], this.#id(epoch, { kind: "replay", method }));
+  #buildReplayFrame(
+    connectionId: number,
+    method: RequestMethod,
+    text: string,
+  ): string {
+    return replaceValue(
+      text,
+      ["id"],
+      this.#assignOwnId(connectionId, { kind: "replay", method }),
+    );
   }
 }
 
 /** What an answer to the question for a page means. */
-function listed(
+function interpretListResponse(
   { list, cursor }: Extract<Purpose, { kind: "list" }>,
-  message: Answer | Invalid,
-  trouble: string | undefined,
+  message: Response | InvalidMessage,
+  errorText: string | undefined,
 ): Incoming {
   const { id } = message;
-  if (message.kind === "answer" && id !== undefined) {
+  if (message.kind === "response" && id !== undefined) {
     const page = { kind: "page", list, cursor } as const;
     const { error } = message;
-    if (error === undefined) return { ...page, answer: message };
-    if (error.code === Code.methodNotFound) {
-      return { ...page, answer: emptied({ ...message, id }, list) };
+    if (error === undefined) return { ...page, response: message };
+    if (error.code === ErrorCode.methodNotFound) {
+      return {
+        ...page,
+        response: toEmptyListResponse({ ...message, id }, list),
+      };
     }
   }
-  return { kind: "unlisted", list, trouble: trouble ?? "no reason given" };
+  return { kind: "list-failed", list, problem: errorText ?? "no reason given" };
 }

@@ -5,13 +5,13 @@
  * @module
  */
 
-import { LISTS } from "../../protocol/lists.ts";
+import { LIST_CHANGED_KINDS } from "../../protocol/lists.ts";
 import {
-  dig,
-  digId,
+  buildNotification,
+  getNested,
+  getNestedId,
   type Id,
   type Notification,
-  notification as notify,
   type Request,
 } from "../../protocol/jsonrpc.ts";
 import {
@@ -20,8 +20,8 @@ import {
   type NotificationMethod,
   type Params,
 } from "../../protocol/mcp_types.ts";
-import { replace } from "../../json/spans.ts";
-import { isSubscription } from "../../protocol/methods.ts";
+import { replaceValue } from "../../json/spans.ts";
+import { isSubscriptionMethod } from "../../protocol/methods.ts";
 
 const ACKNOWLEDGED =
   "notifications/subscriptions/acknowledged" satisfies NotificationMethod;
@@ -31,7 +31,7 @@ const SUBSCRIPTION_ID = META.subscriptionId;
 type Filtered = NameIn<Params<"subscriptions/listen">["notifications"]>;
 
 /** A subscription. */
-interface Listen {
+interface ListenSubscription {
   /** What the client wants to hear of, or will if less was granted. */
   filter: unknown;
   /** Whether it has seen an acknowledgement. */
@@ -39,15 +39,15 @@ interface Listen {
 }
 
 /** The subscriptions by the ids of their requests. */
-export class Listens {
-  readonly #open = new Map<Id, Listen>();
+export class ListenSubscriptions {
+  readonly #open = new Map<Id, ListenSubscription>();
   /** The client was told something that the daemon has not said on this day. */
-  hasMissed = false;
+  mayHaveMissedChanges = false;
 
   /** A request goes out, for the first time or again. */
-  asked({ id, method, params }: Request): void {
-    if (!isSubscription(method) || this.#open.has(id)) return;
-    const filter = dig(params, "notifications");
+  onRequest({ id, method, params }: Request): void {
+    if (!isSubscriptionMethod(method) || this.#open.has(id)) return;
+    const filter = getNested(params, "notifications");
     this.#open.set(id, { filter, isAcknowledged: false });
   }
 
@@ -57,7 +57,7 @@ export class Listens {
   }
 
   /** A subscription is over, if there is one of that id. */
-  ended(id: Id | undefined): void {
+  onEnd(id: Id | undefined): void {
     if (id !== undefined) this.#open.delete(id);
   }
 
@@ -66,49 +66,59 @@ export class Listens {
    * nothing, of an acknowledgement once, and for a later one what it may have
    * missed.
    *
-   * @param meant the client's id that may be meant by another one
+   * @param guessClientId the client's id that may be meant by another one
    */
-  heard(
+  filterNotification(
     message: Notification,
-    meant: (id: Id) => Id | undefined,
+    guessClientId: (id: Id) => Id | undefined,
   ): Notification[] {
-    const said = digId(message, "_meta", SUBSCRIPTION_ID);
-    if (said === undefined) {
+    const daemonId = getNestedId(message, "_meta", SUBSCRIPTION_ID);
+    if (daemonId === undefined) {
       return message.method === ACKNOWLEDGED ? [] : [message];
     }
-    const id = this.#open.has(said) ? said : meant(said);
-    const listen = id === undefined ? undefined : this.#open.get(id);
+    const id = this.#open.has(daemonId) ? daemonId : guessClientId(daemonId);
+    const subscription = id === undefined ? undefined : this.#open.get(id);
     // It is about something that is over.
-    if (id === undefined || listen === undefined) return [];
-    const spelled = id === said ? message : respelled(message, id);
-    if (message.method !== ACKNOWLEDGED) return [spelled];
-    if (listen.isAcknowledged) return changes(id, listen);
-    listen.isAcknowledged = true;
-    listen.filter = dig(message.params, "notifications") ?? listen.filter;
-    return this.hasMissed ? [spelled, ...changes(id, listen)] : [spelled];
+    if (id === undefined || subscription === undefined) return [];
+    const translated = id === daemonId
+      ? message
+      : withSubscriptionId(message, id);
+    if (message.method !== ACKNOWLEDGED) return [translated];
+    if (subscription.isAcknowledged) {
+      return buildChangeNotifications(id, subscription);
+    }
+    subscription.isAcknowledged = true;
+    subscription.filter = getNested(message.params, "notifications") ??
+      subscription.filter;
+    return this.mayHaveMissedChanges
+      ? [translated, ...buildChangeNotifications(id, subscription)]
+      : [translated];
   }
 }
 
 /** A notification with the client's own spelling of the subscription's id. */
-function respelled(message: Notification, id: Id): Notification {
+function withSubscriptionId(message: Notification, id: Id): Notification {
   const path = ["params", "_meta", SUBSCRIPTION_ID];
-  return { ...message, text: replace(message.text, path, id) };
+  return { ...message, text: replaceValue(message.text, path, id) };
 }
 
-function changes(id: Id, { filter }: Listen): Notification[] {
+function buildChangeNotifications(
+  id: Id,
+  { filter }: ListenSubscription,
+): Notification[] {
   const _meta = { [SUBSCRIPTION_ID]: JSON.parse(id) as unknown };
-  const uris = dig(filter, "resourceSubscriptions" satisfies Filtered);
+  const uris = getNested(filter, "resourceSubscriptions" satisfies Filtered);
   const updated = (Array.isArray(uris) ? uris as string[] : [])
     .map((uri) => ["notifications/resources/updated", { _meta, uri }] as const);
-  const lists = LISTS
+  const lists = LIST_CHANGED_KINDS
     .filter((list) =>
-      dig(filter, `${list}ListChanged` satisfies Filtered) === true
+      getNested(filter, `${list}ListChanged` satisfies Filtered) === true
     )
     .map((list) => [`notifications/${list}/list_changed`, { _meta }] as const);
   return [...lists, ...updated].map(([method, params]) => {
     // An id can be larger than a number can say.
     const path = ["params", "_meta", SUBSCRIPTION_ID];
-    const text = replace(notify(method, params), path, id);
+    const text = replaceValue(buildNotification(method, params), path, id);
     return { kind: "notification", method, params, text };
   });
 }

@@ -4,17 +4,25 @@
  * @module
  */
 
-import { formatOf } from "../../../lib/clients/config_file.ts";
-import { CLIENTS, entryOf } from "../../../lib/clients/registry.ts";
+import { clientFileFormatOf } from "../../../lib/clients/client_file.ts";
+import { CLIENTS, createServerEntry } from "../../../lib/clients/registry.ts";
 import { assert, assertEquals, assertMatch } from "../../helpers/assert.ts";
-import { test, WAIT_LIMIT_MS, within } from "../../helpers/time_limit.ts";
 import {
-  answerAll,
-  type Manners,
-  RawDaemon,
+  test,
+  WAIT_LIMIT_MS,
+  withWaitLimit,
+} from "../../helpers/time_limit.ts";
+import {
+  FakeWebSocketServer,
+  respondToAll,
+  type ServerBehavior,
 } from "../../helpers/fake_websocket_server.ts";
-import { type Child, freePort, type Proxy } from "../../helpers/process.ts";
-import { Home, type Windows } from "../windows_executable.ts";
+import {
+  type ChildProcess,
+  freePort,
+  type ProxyProcess,
+} from "../../helpers/process.ts";
+import { UserFolder, type Windows } from "../windows_executable.ts";
 
 // deno-lint-ignore no-explicit-any
 type Json = any;
@@ -24,7 +32,7 @@ const CACHE = "AppData/Local/alwaysup";
 const URL_FLAG = ["--url", "ws://127.0.0.1:9/"];
 
 /** Where each client keeps its servers, from the user's folder. */
-const PLACES: Readonly<Record<string, string>> = {
+const CLIENT_FILES: Readonly<Record<string, string>> = {
   "claude-desktop": "AppData/Roaming/Claude/claude_desktop_config.json",
   "claude-code": ".claude.json",
   vscode: "AppData/Roaming/Code/User/mcp.json",
@@ -38,58 +46,65 @@ const PLACES: Readonly<Record<string, string>> = {
 };
 
 /** Answers every protocol version with a list of tools of its own. */
-const answer: NonNullable<Manners["answer"]> = (message) =>
+const respondWithVersion: NonNullable<ServerBehavior["respond"]> = (message) =>
   message.method === "tools/list"
     ? { id: message.id, result: { tools: [{ name: "a", inputSchema: {} }] } }
-    : answerAll(message);
+    : respondToAll(message);
 
 /** Says hello in a version of the protocol, and asks for the tools. */
-async function greet(proxy: Proxy, protocolVersion: string): Promise<void> {
+async function initializeAndListTools(
+  proxy: ProxyProcess,
+  protocolVersion: string,
+): Promise<void> {
   const clientInfo = { name: "windows", version: "1" };
   const params = { protocolVersion, capabilities: {}, clientInfo };
-  await proxy.ask(0, "initialize", params);
-  await proxy.answer(0);
-  await proxy.tell({ jsonrpc: "2.0", method: "notifications/initialized" });
-  await proxy.ask(1, "tools/list");
-  await proxy.answer(1);
+  await proxy.request(0, "initialize", params);
+  await proxy.waitForResponse(0);
+  await proxy.send({ jsonrpc: "2.0", method: "notifications/initialized" });
+  await proxy.request(1, "tools/list");
+  await proxy.waitForResponse(1);
 }
 
 /** A user with two proxies that work for a client each, and show their status. */
 interface User extends AsyncDisposable {
-  readonly home: Home;
-  readonly daemon: RawDaemon;
+  readonly home: UserFolder;
+  readonly daemon: FakeWebSocketServer;
   readonly env: Record<string, string>;
-  readonly proxies: readonly Proxy[];
+  readonly proxies: readonly ProxyProcess[];
 }
 
-async function withTwo(windows: Windows): Promise<User> {
+async function userWithTwoProxies(windows: Windows): Promise<User> {
   await using started = new AsyncDisposableStack();
-  const home = started.use(new Home(windows));
-  const daemon = started.use(new RawDaemon({ answer }));
+  const home = started.use(new UserFolder(windows));
+  const daemon = started.use(
+    new FakeWebSocketServer({ respond: respondWithVersion }),
+  );
   const env = { ...home.env, ALWAYSUP_STATUS: "on" };
   const proxies = [1, 2].map(() =>
     started.use(windows.proxy(["--url", daemon.url], env))
   );
-  for (const proxy of proxies) await greet(proxy, "2025-06-18");
+  for (const proxy of proxies) {
+    await initializeAndListTools(proxy, "2025-06-18");
+  }
   const all = started.move();
   const dispose = (): Promise<void> => all.disposeAsync();
   return { home, daemon, env, proxies, [Symbol.asyncDispose]: dispose };
 }
 
 /** Has another program hold a file open, for a while or until it is disposed of. */
-async function holding(
+async function holdOpen(
   windows: Windows,
   file: string,
   ms?: number,
-): Promise<Child> {
+): Promise<ChildProcess> {
   const args = ms === undefined ? [file] : [file, `${ms}`];
   const holder = windows.script("wine/hold.ts", args);
-  await holder.stdout.find((line) => line === "held");
+  await holder.stdout.waitForLine((line) => line === "held");
   return holder;
 }
 
 /** Asks again until `status --json` says what is expected. */
-async function statusUntil(
+async function waitForStatus(
   windows: Windows,
   env: Record<string, string>,
   accepts: (running: Json[]) => boolean,
@@ -110,34 +125,38 @@ async function statusUntil(
 }
 
 /** Registers the scenarios. */
-export function files(windows: Windows): void {
+export function registerFileTests(windows: Windows): void {
   test("install: the program in a folder with spaces and umlauts, started from there by what install writes", async () => {
-    await using home = new Home(windows);
-    await using daemon = new RawDaemon();
-    const program = await home.copy(windows.file, "Meine Programme", "\u00fcp");
+    await using home = new UserFolder(windows);
+    await using daemon = new FakeWebSocketServer();
+    const program = await home.copyProgram(
+      windows.file,
+      "Meine Programme",
+      "\u00fcp",
+    );
     const flags = ["--url", daemon.url, "--cache", "off"];
     const args = ["install", "cursor", "--write", ...flags];
     const { code, stderr } = await windows.run(args, home.env, { program });
     assertEquals([code, stderr], [0, ""]);
-    const text = await home.read(PLACES.cursor!);
+    const text = await home.read(CLIENT_FILES.cursor!);
     const { command, args: all } = JSON.parse(text).mcpServers.alwaysup;
     assertEquals(command, program);
     assertEquals(all, flags);
     await using proxy = windows.proxy(all, {}, command);
     assertEquals((await proxy.initialize()).result.serverInfo.name, "raw");
-    assertEquals((await proxy.end()).code, 0);
+    assertEquals((await proxy.closeStdin()).code, 0);
   });
 
   for (const client of CLIENTS) {
-    const { name, key, isToml } = client;
+    const { name, serversKey, isToml } = client;
     test(`install and uninstall for ${name}: the file that it reads, with CRLF as it was`, async () => {
-      await using home = new Home(windows);
-      const place = PLACES[name]!;
+      await using home = new UserFolder(windows);
+      const place = CLIENT_FILES[name]!;
       const before = isToml
-        ? `n = 1.0\r\n\r\n[${key}.o]\r\ncommand = 'C:\\x'\r\n`
-        : `{\r\n  "${key}": {\r\n    "o": { "command": "C:\\\\x" }` +
+        ? `n = 1.0\r\n\r\n[${serversKey}.o]\r\ncommand = 'C:\\x'\r\n`
+        : `{\r\n  "${serversKey}": {\r\n    "o": { "command": "C:\\\\x" }` +
           '\r\n  },\r\n  "n": 1.0\r\n}\r\n';
-      const file = await home.put(before, place);
+      const file = await home.write(before, place);
       const args = [name, "--write"];
       const install = await windows.run(
         ["install", ...args, ...URL_FLAG],
@@ -147,10 +166,11 @@ export function files(windows: Windows): void {
       assert(install.stdout.startsWith(`${file}:\n`), install.stdout);
       const text = await home.read(place);
       assert(!/[^\r]\n/.test(text), JSON.stringify(text));
-      const servers = (formatOf(client).parseFile(text) as Json)[key];
+      const servers =
+        (clientFileFormatOf(client).parseClientFile(text) as Json)[serversKey];
       assertEquals(servers, {
         o: { command: "C:\\x" },
-        alwaysup: entryOf(client, [windows.program, ...URL_FLAG]),
+        alwaysup: createServerEntry(client, [windows.program, ...URL_FLAG]),
       });
       assertEquals(await home.read(`${place}.alwaysup.bak`), before);
       const uninstall = await windows.run(["uninstall", ...args], home.env);
@@ -160,20 +180,20 @@ export function files(windows: Windows): void {
   }
 
   test("install: it makes the file of a client that has none yet", async () => {
-    await using home = new Home(windows);
+    await using home = new UserFolder(windows);
     const args = ["install", "vscode", "--write", ...URL_FLAG];
     const { code, stderr } = await windows.run(args, home.env);
     assertEquals([code, stderr], [0, ""]);
-    const { servers } = JSON.parse(await home.read(PLACES.vscode!));
+    const { servers } = JSON.parse(await home.read(CLIENT_FILES.vscode!));
     assertEquals(servers.alwaysup.command, windows.program);
-    assertEquals(await home.all(), [PLACES.vscode!]);
+    assertEquals(await home.fileNames(), [CLIENT_FILES.vscode!]);
   });
 
   test("install: for a Claude Desktop from the Microsoft Store: the package's file", async () => {
-    await using home = new Home(windows);
+    await using home = new UserFolder(windows);
     const place = "AppData/Local/Packages/Claude_pzs8sxrjxfjjc/" +
       "LocalCache/Roaming/Claude/claude_desktop_config.json";
-    const file = await home.put("{}", place);
+    const file = await home.write("{}", place);
     const args = ["install", "claude-desktop", "--write", ...URL_FLAG];
     const { code, stdout, stderr } = await windows.run(args, home.env);
     assertEquals([code, stderr], [0, ""]);
@@ -183,8 +203,8 @@ export function files(windows: Windows): void {
   });
 
   test("install: relative paths and those of a drive become absolute", async () => {
-    await using home = new Home(windows);
-    await home.put("", "my.env");
+    await using home = new UserFolder(windows);
+    await home.write("", "my.env");
     const here = home.file().name;
     const drive = here.slice(0, 2);
     const forms = [
@@ -208,27 +228,27 @@ export function files(windows: Windows): void {
   });
 
   test("install: it waits for a client's file that another program holds open, and leaves one that stays open as it was", async () => {
-    await using home = new Home(windows);
+    await using home = new UserFolder(windows);
     const before = '{\r\n  "mcpServers": {}\r\n}\r\n';
-    const file = await home.put(before, PLACES.cursor!);
+    const file = await home.write(before, CLIENT_FILES.cursor!);
     const args = ["install", "cursor", "--write", ...URL_FLAG];
     {
-      await using _ = await holding(windows, file);
+      await using _ = await holdOpen(windows, file);
       const { code, stderr } = await windows.run(args, home.env);
       assertEquals(code, 1);
       assertMatch(stderr, /^alwaysup: [^\n]+ cannot be written [^\n]+\n$/);
-      assertEquals(await home.read(PLACES.cursor!), before);
+      assertEquals(await home.read(CLIENT_FILES.cursor!), before);
     }
-    await using holder = await holding(windows, file);
-    const next = home.seen(/\.tmp$/, ".cursor");
+    await using holder = await holdOpen(windows, file);
+    const next = home.waitForFile(/\.tmp$/, ".cursor");
     const waiting = windows.run(args, home.env);
-    await within(next, "the file that is to replace it");
-    await holder.end();
+    await withWaitLimit(next, "the file that is to replace it");
+    await holder.closeStdin();
     const { code, stderr } = await waiting;
     assertEquals([code, stderr], [0, ""]);
-    const text = await home.read(PLACES.cursor!);
+    const text = await home.read(CLIENT_FILES.cursor!);
     assert(JSON.parse(text).mcpServers.alwaysup);
-    const names = await home.all(".cursor");
+    const names = await home.fileNames(".cursor");
     assertEquals(names.filter((name) => name.endsWith(".tmp")), []);
   });
 
@@ -242,35 +262,41 @@ export function files(windows: Windows): void {
     ] as const
   ) {
     test(`Cache: it may be in a path with ${what}`, async () => {
-      await using home = new Home(windows);
-      await using daemon = new RawDaemon({ answer });
+      await using home = new UserFolder(windows);
+      await using daemon = new FakeWebSocketServer({
+        respond: respondWithVersion,
+      });
       const { name } = home.file(...names);
       const args = ["--url", daemon.url, "--cache", name];
       await using proxy = windows.proxy(args, home.env);
-      await greet(proxy, "2025-06-18");
-      assertEquals((await proxy.end()).code, 0);
-      assertEquals(await home.all(), [names.join("/")]);
+      await initializeAndListTools(proxy, "2025-06-18");
+      assertEquals((await proxy.closeStdin()).code, 0);
+      assertEquals(await home.fileNames(), [names.join("/")]);
       assertEquals(JSON.parse(await home.read(...names)).dialect, "mcp");
       assertEquals(proxy.stderr.dump().includes(" WARN "), false);
     });
   }
 
   test("Cache: four proxies share one, each one's results are in it, and nothing else is left", async () => {
-    await using home = new Home(windows);
-    await using daemon = new RawDaemon({ answer });
+    await using home = new UserFolder(windows);
+    await using daemon = new FakeWebSocketServer({
+      respond: respondWithVersion,
+    });
     const versions = ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"];
     const env = { ...home.env, ALWAYSUP_CACHE: "on" };
     await using all = new AsyncDisposableStack();
     const proxies = versions.map(() =>
       all.use(windows.proxy(["--url", daemon.url], env))
     );
-    await Promise.all(proxies.map((proxy, i) => greet(proxy, versions[i]!)));
-    const ends = await Promise.all(proxies.map((proxy) => proxy.end()));
+    await Promise.all(
+      proxies.map((proxy, i) => initializeAndListTools(proxy, versions[i]!)),
+    );
+    const ends = await Promise.all(proxies.map((proxy) => proxy.closeStdin()));
     for (const { code } of ends) assertEquals(code, 0);
     for (const { stderr } of proxies) {
       assertEquals(stderr.dump().includes(" WARN "), false, stderr.dump());
     }
-    const [file, ...others] = await home.all("AppData", "Local");
+    const [file, ...others] = await home.fileNames("AppData", "Local");
     assertEquals(others, []);
     assert(file!.startsWith(`${CACHE}/mcp-`), file);
     const { initialize } = JSON.parse(await home.read(file!));
@@ -278,34 +304,36 @@ export function files(windows: Windows): void {
   });
 
   test("Cache: while another program holds it open the proxy works, and saves its results afterwards", async () => {
-    await using home = new Home(windows);
-    await using daemon = new RawDaemon({ answer });
+    await using home = new UserFolder(windows);
+    await using daemon = new FakeWebSocketServer({
+      respond: respondWithVersion,
+    });
     const file = home.file("c.json").name;
     const args = ["--url", daemon.url, "--cache", file];
     {
       await using proxy = windows.proxy(args);
-      await greet(proxy, "2025-03-26");
-      assertEquals((await proxy.end()).code, 0);
+      await initializeAndListTools(proxy, "2025-03-26");
+      assertEquals((await proxy.closeStdin()).code, 0);
     }
-    await using holder = await holding(windows, file, 600);
+    await using holder = await holdOpen(windows, file, 600);
     await using proxy = windows.proxy(args);
-    await greet(proxy, "2025-06-18");
-    await holder.ended();
-    assertEquals((await proxy.end()).code, 0);
+    await initializeAndListTools(proxy, "2025-06-18");
+    await holder.waitForExit();
+    assertEquals((await proxy.closeStdin()).code, 0);
     const { initialize } = JSON.parse(await home.read("c.json"));
     const versions = ["2025-03-26", "2025-06-18"];
     assertEquals(Object.keys(initialize).toSorted(), versions);
     assertEquals(proxy.stderr.dump().includes(" WARN "), false);
-    assertEquals(await home.all(), ["c.json"]);
+    assertEquals(await home.fileNames(), ["c.json"]);
   });
 
   test("status: it sees two proxies from another process, and none when they have ended", async () => {
-    await using user = await withTwo(windows);
+    await using user = await userWithTwoProxies(windows);
     const { home, daemon, env, proxies } = user;
     const isReady = (running: Json[]): boolean =>
       running.length === 2 &&
       running.every(({ standing }) => standing.phase === "ready");
-    const running = await statusUntil(windows, env, isReady);
+    const running = await waitForStatus(windows, env, isReady);
     const pids = running.map(({ pid }) => pid).toSorted();
     assertEquals(pids, proxies.map(({ process }) => process.pid).toSorted());
     assertEquals(running.map(({ client }) => client), [
@@ -315,50 +343,59 @@ export function files(windows: Windows): void {
     const table = await windows.run(["status"], env);
     assertEquals(table.stdout.split(daemon.url).length, 3, table.stdout);
     for (const proxy of proxies) {
-      assertEquals((await proxy.end()).code, 0);
+      assertEquals((await proxy.closeStdin()).code, 0);
       assertEquals(proxy.stderr.dump().includes(" WARN "), false);
     }
-    assertEquals(await statusUntil(windows, env, () => true), []);
-    assertEquals(await home.all("AppData", "Local"), []);
+    assertEquals(await waitForStatus(windows, env, () => true), []);
+    assertEquals(await home.fileNames("AppData", "Local"), []);
   });
 
   test("Status file: while another program holds it open the proxy works, and updates it afterwards", async () => {
-    await using home = new Home(windows);
-    await using daemon = new RawDaemon({ answer });
+    await using home = new UserFolder(windows);
+    await using daemon = new FakeWebSocketServer({
+      respond: respondWithVersion,
+    });
     const env = { ...home.env, ALWAYSUP_STATUS: "on" };
     await using proxy = windows.proxy(["--url", daemon.url], env);
     const isThere = (running: Json[]): boolean => running.length === 1;
-    await statusUntil(windows, env, isThere);
-    const names = await home.all("AppData", "Local", "alwaysup", "running");
+    await waitForStatus(windows, env, isThere);
+    const names = await home.fileNames(
+      "AppData",
+      "Local",
+      "alwaysup",
+      "running",
+    );
     const file = names.find((name) => name.endsWith(".json"))!;
     {
       // It is written once a second.
       const held = home.file(file).name;
-      await using holder = await holding(windows, held, 1_500);
-      await greet(proxy, "2025-06-18");
-      await holder.ended();
+      await using holder = await holdOpen(windows, held, 1_500);
+      await initializeAndListTools(proxy, "2025-06-18");
+      await holder.waitForExit();
     }
     const isTold = ([it]: Json[]): boolean => it?.client === "windows 1";
-    await statusUntil(windows, env, isTold);
-    assertEquals((await proxy.end()).code, 0);
+    await waitForStatus(windows, env, isTold);
+    assertEquals((await proxy.closeStdin()).code, 0);
   });
 
   test("status: run again and again while two proxies work, no file is in the way of another", async () => {
-    await using user = await withTwo(windows);
+    await using user = await userWithTwoProxies(windows);
     const { env, proxies } = user;
     const watches = [1, 2, 3].map(() =>
-      statusUntil(windows, env, ([first]) => first?.standing.since > 0)
+      waitForStatus(windows, env, ([first]) => first?.standing.since > 0)
     );
     await Promise.all(watches);
     for (const proxy of proxies) {
-      assertEquals((await proxy.end()).code, 0);
+      assertEquals((await proxy.closeStdin()).code, 0);
       assertEquals(proxy.stderr.dump().includes(" WARN "), false);
     }
   });
 
   test("doctor: every step to a daemon that works, exit code 0", async () => {
-    await using home = new Home(windows);
-    await using daemon = new RawDaemon({ answer });
+    await using home = new UserFolder(windows);
+    await using daemon = new FakeWebSocketServer({
+      respond: respondWithVersion,
+    });
     const args = ["doctor", "--json", "--url", daemon.url];
     const { code, stdout } = await windows.run(args, home.env);
     const { ok, checks } = JSON.parse(stdout);
@@ -367,7 +404,7 @@ export function files(windows: Windows): void {
   });
 
   test("doctor: where nothing listens: exit code 1, and which step failed", async () => {
-    await using home = new Home(windows);
+    await using home = new UserFolder(windows);
     const url = `ws://127.0.0.1:${freePort()}/`;
     const hasty = ["--handshake-timeout", "500ms"];
     const { code, stdout } = await windows.run(
@@ -376,6 +413,6 @@ export function files(windows: Windows): void {
     );
     assertEquals(code, 1, stdout);
     assert(stdout.includes("127.0.0.1"), stdout);
-    assertEquals(await home.all(), []);
+    assertEquals(await home.fileNames(), []);
   });
 }

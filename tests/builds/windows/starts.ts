@@ -7,13 +7,13 @@
 import { assert, assertEquals, assertMatch } from "../../helpers/assert.ts";
 import { VERSION } from "../../../.ci/build/bundle.ts";
 import { test } from "../../helpers/time_limit.ts";
-import { RawDaemon } from "../../helpers/fake_websocket_server.ts";
+import { FakeWebSocketServer } from "../../helpers/fake_websocket_server.ts";
 import { freePort, HELLO } from "../../helpers/process.ts";
-import { Home, type Windows } from "../windows_executable.ts";
+import { UserFolder, type Windows } from "../windows_executable.ts";
 
 /** Refuses every client that does not show a token. */
-function guarded(token: string): RawDaemon {
-  return new RawDaemon({
+function serverWithToken(token: string): FakeWebSocketServer {
+  return new FakeWebSocketServer({
     refuse: ({ headers }) =>
       headers.get("authorization") === `Bearer ${token}`
         ? undefined
@@ -22,7 +22,7 @@ function guarded(token: string): RawDaemon {
 }
 
 /** Registers the scenarios. */
-export function starts(windows: Windows): void {
+export function registerStartTests(windows: Windows): void {
   test("Command line: --version says which program it is", async () => {
     const { code, stdout, stderr } = await windows.run(["--version"]);
     assertEquals([code, stderr], [0, ""]);
@@ -51,7 +51,7 @@ export function starts(windows: Windows): void {
   }
 
   test("Settings: the names of variables are the same in any case", async () => {
-    await using daemon = guarded("t-1");
+    await using daemon = serverWithToken("t-1");
     const env = {
       alwaysup_url: daemon.url,
       Alwaysup_Token: "t-1",
@@ -60,41 +60,41 @@ export function starts(windows: Windows): void {
     await using proxy = windows.proxy([], env);
     const { result } = await proxy.initialize();
     assertEquals(result.serverInfo.name, "raw");
-    assertEquals((await proxy.end()).code, 0);
-    assert(proxy.stderr.all.length > 0);
-    for (const { text } of proxy.stderr.all) JSON.parse(text);
+    assertEquals((await proxy.closeStdin()).code, 0);
+    assert(proxy.stderr.lines.length > 0);
+    for (const { text } of proxy.stderr.lines) JSON.parse(text);
   });
 
   test("Settings: of a token file that ends with CRLF the daemon gets the token alone", async () => {
-    await using home = new Home(windows);
-    await using daemon = guarded("t-2");
-    const file = await home.put("t-2\r\n", "Meine Tokens", "t\u00f6ken.txt");
+    await using home = new UserFolder(windows);
+    await using daemon = serverWithToken("t-2");
+    const file = await home.write("t-2\r\n", "Meine Tokens", "t\u00f6ken.txt");
     const args = ["--url", daemon.url, "--token-file", file];
     await using proxy = windows.proxy(args);
     assertEquals((await proxy.initialize()).result.serverInfo.name, "raw");
   });
 
   test("Settings: an env file with a BOM, CRLF and a path with spaces and umlauts", async () => {
-    await using home = new Home(windows);
-    await using daemon = guarded("t-3");
-    const token = await home.put("t-3\r\n", "\u00fc b", "t");
+    await using home = new UserFolder(windows);
+    await using daemon = serverWithToken("t-3");
+    const token = await home.write("t-3\r\n", "\u00fc b", "t");
     const lines = [
       ...["\ufeff# mine", `ALWAYSUP_URL=${daemon.url}`, ""],
       ...[`ALWAYSUP_TOKEN_FILE=${token}`, "LOG_LEVEL=debug", ""],
     ];
-    const file = await home.put(lines.join("\r\n"), "\u00e4 \u00f6", ".env");
+    const file = await home.write(lines.join("\r\n"), "\u00e4 \u00f6", ".env");
     await using proxy = windows.proxy(["--env-file", file]);
     assertEquals((await proxy.initialize()).result.serverInfo.name, "raw");
-    await proxy.stderr.find((line) => line.includes("DEBUG"));
-    assertEquals((await proxy.end()).code, 0);
+    await proxy.stderr.waitForLine((line) => line.includes("DEBUG"));
+    assertEquals((await proxy.closeStdin()).code, 0);
   });
 
   test("Settings: files in UTF-16, as Windows PowerShell writes them, give a sentence that says so, and exit code 2", async () => {
-    await using home = new Home(windows);
+    await using home = new UserFolder(windows);
     const text = "LOG_LEVEL=debug\r\n";
     const bytes = ["\ufeff", ...text]
       .flatMap((unit) => [unit.charCodeAt(0) & 0xff, unit.charCodeAt(0) >> 8]);
-    const file = await home.put(new Uint8Array(bytes), "a.txt");
+    const file = await home.write(new Uint8Array(bytes), "a.txt");
     for (const flag of ["--env-file", "--token-file"]) {
       const { code, stderr } = await windows.run([flag, file]);
       assertEquals(code, 2);
@@ -103,7 +103,7 @@ export function starts(windows: Windows): void {
   });
 
   test("Settings: missing files give a sentence with the path, and exit code 2", async () => {
-    await using home = new Home(windows);
+    await using home = new UserFolder(windows);
     const { name } = home.file("nirgends", "\u00f6.env");
     for (const flag of ["--env-file", "--token-file"]) {
       const { code, stderr } = await windows.run([flag, name]);
@@ -114,40 +114,40 @@ export function starts(windows: Windows): void {
   });
 
   test("Settings: nul as a file is empty, and keeps nothing", async () => {
-    await using daemon = new RawDaemon();
+    await using daemon = new FakeWebSocketServer();
     for (const nul of ["nul", "NUL"]) {
       const args = ["--url", daemon.url, "--env-file", nul, "--cache", nul];
       await using proxy = windows.proxy(args);
       assertEquals((await proxy.initialize()).result.serverInfo.name, "raw");
-      await proxy.ask(1, "tools/list");
-      await proxy.answer(1);
-      assertEquals((await proxy.end()).code, 0);
+      await proxy.request(1, "tools/list");
+      await proxy.waitForResponse(1);
+      assertEquals((await proxy.closeStdin()).code, 0);
     }
   });
 
   test("stdio: lines may end with CRLF, and what is written ends with LF", async () => {
-    await using daemon = new RawDaemon();
+    await using daemon = new FakeWebSocketServer();
     await using proxy = windows.proxy(["--url", daemon.url]);
     await proxy.write(HELLO.replace("\n", "\r\n"));
-    await proxy.answer(0);
+    await proxy.waitForResponse(0);
     const lines = [
       '{"jsonrpc":"2.0","method":"notifications/initialized"}',
       ...["", '{"jsonrpc":"2.0","id":1,"method":"x","params":{"a":"\\r\\n"}}'],
     ];
     await proxy.write(`${lines.join("\r\n")}\r\n`);
-    assertEquals((await proxy.answer(1)).result, { a: "\r\n" });
-    assertEquals((await proxy.end()).code, 0);
-    for (const { text } of proxy.stdout.all) assert(!text.includes("\r"));
+    assertEquals((await proxy.waitForResponse(1)).result, { a: "\r\n" });
+    assertEquals((await proxy.closeStdin()).code, 0);
+    for (const { text } of proxy.stdout.lines) assert(!text.includes("\r"));
   });
 
   test("Log: with --log-format json every line on stderr is an object", async () => {
-    await using daemon = new RawDaemon();
+    await using daemon = new FakeWebSocketServer();
     const flags = ["--log-format", "json", "--log-level", "debug"];
     await using proxy = windows.proxy(["--url", daemon.url, ...flags]);
     await proxy.initialize();
-    assertEquals((await proxy.end()).code, 0);
-    assert(proxy.stderr.all.length > 1);
-    for (const { text } of proxy.stderr.all) {
+    assertEquals((await proxy.closeStdin()).code, 0);
+    assert(proxy.stderr.lines.length > 1);
+    for (const { text } of proxy.stderr.lines) {
       assertEquals(typeof JSON.parse(text).level, "string", text);
     }
   });
@@ -157,7 +157,7 @@ export function starts(windows: Windows): void {
     const flags = ["--give-up-after", "500ms", "--initialize-grace", "off"];
     await using proxy = windows.proxy(["--url", url, ...flags]);
     await proxy.write(HELLO);
-    assertEquals((await proxy.answer(0)).error.code, -31001);
-    assertEquals((await proxy.ended()).code, 1);
+    assertEquals((await proxy.waitForResponse(0)).error.code, -31001);
+    assertEquals((await proxy.waitForExit()).code, 1);
   });
 }

@@ -6,32 +6,32 @@
 
 import { assert, assertEquals } from "../../helpers/assert.ts";
 import { test } from "../../helpers/time_limit.ts";
-import { RawDaemon } from "../../helpers/fake_websocket_server.ts";
+import { FakeWebSocketServer } from "../../helpers/fake_websocket_server.ts";
 import type { Windows } from "../windows_executable.ts";
 
 const MIB = 1024 * 1024;
 
 /** Registers the scenarios. */
-export function traffic(windows: Windows): void {
+export function registerTrafficTests(windows: Windows): void {
   test("Messages: 10 MiB pass both ways with their spelling", async () => {
-    await using daemon = new RawDaemon();
+    await using daemon = new FakeWebSocketServer();
     await using proxy = windows.proxy(["--url", daemon.url]);
     await proxy.initialize();
     const unit = '\u00e9\u2028\u{1f600}\\"\r\n';
     const text = unit.repeat(10 * MIB / 16);
     const list = Array.from({ length: 1000 }, (_, n) => ({ n, text: unit }));
-    await proxy.ask(1, "x", { text, list, big: 1e21, small: 0.1 });
-    await proxy.ask(2, "x", { after: true });
-    const { result } = await proxy.answer(1);
+    await proxy.request(1, "x", { text, list, big: 1e21, small: 0.1 });
+    await proxy.request(2, "x", { after: true });
+    const { result } = await proxy.waitForResponse(1);
     assert(result.text === text, "another text");
     assertEquals(result.list, list);
     assertEquals([result.big, result.small], [1e21, 0.1]);
-    assertEquals((await proxy.answer(2)).result, { after: true });
-    assertEquals((await proxy.end()).code, 0);
+    assertEquals((await proxy.waitForResponse(2)).result, { after: true });
+    assertEquals((await proxy.closeStdin()).code, 0);
   });
 
   test("Messages: one as deep as 500 objects passes", async () => {
-    await using daemon = new RawDaemon();
+    await using daemon = new FakeWebSocketServer();
     await using proxy = windows.proxy(["--url", daemon.url]);
     await proxy.initialize();
     const open = '{"a":['.repeat(250);
@@ -39,12 +39,12 @@ export function traffic(windows: Windows): void {
     await proxy.write(
       `{"jsonrpc":"2.0","id":1,"method":"x","params":${open}${close}}\n`,
     );
-    const { result } = await proxy.answer(1);
+    const { result } = await proxy.waitForResponse(1);
     assertEquals(JSON.stringify(result), open + close);
   });
 
   test("Messages: a thousand calls at once get a thousand responses, each its own", async () => {
-    await using daemon = new RawDaemon();
+    await using daemon = new FakeWebSocketServer();
     await using proxy = windows.proxy(["--url", daemon.url]);
     await proxy.initialize();
     const ids = Array.from({ length: 1000 }, (_, i) => i + 1);
@@ -52,13 +52,15 @@ export function traffic(windows: Windows): void {
       `${JSON.stringify({ jsonrpc: "2.0", id, method: "x", params: { id } })}\n`
     );
     await proxy.write(lines.join(""));
-    for (const id of ids) assertEquals((await proxy.answer(id)).result, { id });
-    assertEquals((await proxy.end()).code, 0);
-    assertEquals(proxy.stdout.all.length, 1001);
+    for (const id of ids) {
+      assertEquals((await proxy.waitForResponse(id)).result, { id });
+    }
+    assertEquals((await proxy.closeStdin()).code, 0);
+    assertEquals(proxy.stdout.lines.length, 1001);
   });
 
   test("stdio: a line may come in pieces, cut in the middle of a character, too", async () => {
-    await using daemon = new RawDaemon();
+    await using daemon = new FakeWebSocketServer();
     await using proxy = windows.proxy(["--url", daemon.url]);
     await proxy.initialize();
     const params = { text: "\u{1f600}\u00fc" };
@@ -66,21 +68,21 @@ export function traffic(windows: Windows): void {
     for (const byte of new TextEncoder().encode(`${line}\n`)) {
       await proxy.writeBytes(new Uint8Array([byte]));
     }
-    assertEquals((await proxy.answer(1)).result, params);
+    assertEquals((await proxy.waitForResponse(1)).result, params);
   });
 
   test("Backpressure: a client that does not read for a while loses nothing", async () => {
-    await using daemon = new RawDaemon();
+    await using daemon = new FakeWebSocketServer();
     await using proxy = windows.proxy(["--url", daemon.url]);
     await proxy.initialize();
-    await windows.hold(proxy);
+    await windows.pauseReading(proxy);
     const t = "x".repeat(1000);
-    for (let id = 1; id <= 500; id++) await proxy.ask(id, "x", { id, t });
-    await daemon.heard(500);
-    await windows.resume(proxy);
+    for (let id = 1; id <= 500; id++) await proxy.request(id, "x", { id, t });
+    await daemon.waitForMessages(500);
+    await windows.resumeReading(proxy);
     for (let id = 1; id <= 500; id++) {
-      assertEquals((await proxy.answer(id)).result, { id, t });
+      assertEquals((await proxy.waitForResponse(id)).result, { id, t });
     }
-    assertEquals((await proxy.end()).code, 0);
+    assertEquals((await proxy.closeStdin()).code, 0);
   });
 }

@@ -17,17 +17,17 @@ import { connect } from "node:net";
 import process from "node:process";
 
 /** How long a frame's head is, and how much one of ours carries at most, in bytes. */
-const HEAD = 9;
-const PART = 64 * 1024;
+const HEADER_BYTES = 9;
+const MAX_CHUNK_BYTES = 64 * 1024;
 
 /** The programs that run, by number. */
 const programs = new Map<number, ChildProcess>();
 const socket = connect(Number(process.argv[2]), "127.0.0.1");
 
 function send(id: number, kind: string, bytes: Buffer = Buffer.alloc(0)): void {
-  for (let at = 0; at === 0 || at < bytes.length; at += PART) {
-    const part = bytes.subarray(at, at + PART);
-    const head = Buffer.alloc(HEAD);
+  for (let at = 0; at === 0 || at < bytes.length; at += MAX_CHUNK_BYTES) {
+    const part = bytes.subarray(at, at + MAX_CHUNK_BYTES);
+    const head = Buffer.alloc(HEADER_BYTES);
     head.writeUInt32BE(part.length, 0);
     head.writeUInt32BE(id, 4);
     head.write(kind, 8);
@@ -36,14 +36,14 @@ function send(id: number, kind: string, bytes: Buffer = Buffer.alloc(0)): void {
 }
 
 /** What is to be started. */
-interface Order {
+interface StartOrder {
   readonly command: string;
   readonly args: string[];
   readonly env: Record<string, string>;
   readonly cwd: string;
 }
 
-function start(id: number, { command, args, env, cwd }: Order): void {
+function start(id: number, { command, args, env, cwd }: StartOrder): void {
   const { BUN_BE_BUN: _, ...ours } = process.env;
   const program = spawn(command, args, {
     cwd,
@@ -64,7 +64,7 @@ function start(id: number, { command, args, env, cwd }: Order): void {
   program.on("close", () => programs.delete(id));
 }
 
-function take(id: number, kind: string, bytes: Buffer): void {
+function handleFrame(id: number, kind: string, bytes: Buffer): void {
   if (kind === "s") return start(id, JSON.parse(bytes.toString()));
   const program = programs.get(id);
   if (program === undefined) return;
@@ -91,13 +91,13 @@ let rest: Buffer = Buffer.alloc(0);
 socket.on("data", (chunk: Buffer) => {
   rest = rest.length === 0 ? chunk : Buffer.concat([rest, chunk]);
   for (;;) {
-    if (rest.length < HEAD) return;
-    const end = HEAD + rest.readUInt32BE(0);
+    if (rest.length < HEADER_BYTES) return;
+    const end = HEADER_BYTES + rest.readUInt32BE(0);
     if (rest.length < end) return;
-    const bytes = Buffer.from(rest.subarray(HEAD, end));
+    const bytes = Buffer.from(rest.subarray(HEADER_BYTES, end));
     const [id, kind] = [rest.readUInt32BE(4), rest.toString("latin1", 8, 9)];
     rest = rest.subarray(end);
-    take(id, kind, bytes);
+    handleFrame(id, kind, bytes);
   }
 });
 socket.on("error", () => {});

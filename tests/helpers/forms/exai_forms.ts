@@ -5,27 +5,31 @@
  */
 
 import {
-  adding,
-  escaped,
-  type Form,
+  addMembers,
+  confuseParser,
+  escapeKey,
   type Frame,
   type Json,
-  poisoned,
-} from "./transformations.ts";
-import { FORMS } from "./forms.ts";
+  type MessageForm,
+} from "./form_helpers.ts";
+import { MESSAGE_FORMS } from "./forms.ts";
 
 /** Whether it is the answer to a call or a list. */
-function isResult({ op }: Json): boolean {
+function isExaiResult({ op }: Json): boolean {
   return /^(call_tool|list_tools)_res$/.test(op);
 }
 
-const NULLS = { error: "null", result: "null", text: "null" };
+const NULL_MEMBERS = { error: "null", result: "null", text: "null" };
 
-const POISONED = poisoned((poison) => `{"op":"progress","data":${poison}}`);
+const EXAI_PARSER_TRAP = confuseParser((poison) =>
+  `{"op":"progress","data":${poison}}`
+);
 
 /** The forms; those of frames are the same as for MCP. */
-export const EXAI_FORMS: readonly Form[] = [
-  ...FORMS.filter(({ exai }) => exai).map((form): Form => ({
+export const EXAI_FORMS: readonly MessageForm[] = [
+  ...MESSAGE_FORMS.filter(({ alsoExai }) => alsoExai).map((
+    form,
+  ): MessageForm => ({
     ...form,
     name: `${form.kind}: ${form.name}`,
     kind: "exai",
@@ -33,34 +37,39 @@ export const EXAI_FORMS: readonly Form[] = [
   {
     kind: "exai",
     name: "null members: error and text null beside a result",
-    ...adding(isResult, NULLS),
+    ...addMembers(isExaiResult, NULL_MEMBERS),
   },
   {
     kind: "exai",
     name: "null members: with blanks",
-    ...adding(isResult, NULLS, ["{ ", " : ", "\t,\n ", " }"]),
+    ...addMembers(isExaiResult, NULL_MEMBERS, ["{ ", " : ", "\t,\n ", " }"]),
   },
-  { kind: "exai", name: "escaped keys: op", ...escaped("op"), ...POISONED },
+  {
+    kind: "exai",
+    name: "escaped keys: op",
+    ...escapeKey("op"),
+    ...EXAI_PARSER_TRAP,
+  },
   {
     kind: "exai",
     name: "escaped keys: outputs",
-    ...escaped("outputs"),
-    ...POISONED,
+    ...escapeKey("outputs"),
+    ...EXAI_PARSER_TRAP,
   },
   {
     kind: "exai",
     name: "escaped keys: request_id at the end",
-    ...escaped("request_id", true),
-    ...POISONED,
+    ...escapeKey("request_id", true),
+    ...EXAI_PARSER_TRAP,
   },
 ];
 
 /** What makes frames of messages in the form of that name. Acknowledgements go with what comes after them. */
-export function exaiFrames(name: string): (message: unknown) => Frame[] {
+export function exaiFrameWriter(name: string): (message: unknown) => Frame[] {
   const form = EXAI_FORMS.find((it) => it.name === name);
   if (form === undefined) throw new Error(`There is no form "${name}"`);
   const {
-    write = (message: Json) => JSON.stringify(message),
+    serialize = (message: Json) => JSON.stringify(message),
     frames = (texts: string[]): Frame[] => texts,
   } = form;
   let waiting: Json[] = [];
@@ -72,8 +81,8 @@ export function exaiFrames(name: string): (message: unknown) => Frame[] {
     const about = { method: message.op, isOwn: false };
     // Other text may stand beside answers only.
     const marked = messages.map((it) =>
-      isResult(it) ? it : { ...it, method: it.op }
+      isExaiResult(it) ? it : { ...it, method: it.op }
     );
-    return frames(messages.map((it) => write(it, about)), marked);
+    return frames(messages.map((it) => serialize(it, about)), marked);
   };
 }

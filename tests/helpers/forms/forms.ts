@@ -6,46 +6,46 @@
  */
 
 import {
-  adding,
-  around,
-  beside,
-  bothLists,
-  bytes,
-  escaped,
-  type Form,
-  ids,
-  isAnswer,
+  addMembers,
+  asJsonString,
+  confuseParser,
+  DAEMON_ERROR_TEXT,
+  encodeUtf8,
+  errorWithoutId,
+  escapeKey,
+  formKey,
   isError,
   isInitialized,
-  isNotice,
+  isNotification,
+  isResponse,
   isResult,
-  joined,
-  keyOf,
-  leading,
-  nameless,
-  ONCE,
-  paged,
-  poisoned,
-  pretty,
-  progress,
-  spell,
-  text,
-  tokens,
+  joinIntoFrame,
+  type MessageForm,
+  paginate,
+  prependMembers,
+  prettyPrint,
+  retypeIds,
+  retypeTokens,
+  sendsProgress,
+  serializeMembers,
+  SPOILED_ONCE,
+  withAndWithoutChange,
   withoutParams,
-  WORDS,
-  wrong,
-} from "./transformations.ts";
+  wrapMessages,
+  wrapResponses,
+  wrongResponse,
+} from "./form_helpers.ts";
 
-const POISONED = poisoned((poison) =>
+const PARSER_TRAP = confuseParser((poison) =>
   `{"jsonrpc":"2.0","method":"notifications/message","params":{"level":` +
   `"info","data":${poison}}}`
 );
 
 /** A kind with its forms. */
-function kind(
+function formsOfKind(
   name: string,
-  forms: Record<string, Omit<Form, "kind" | "name">>,
-): Form[] {
+  forms: Record<string, Omit<MessageForm, "kind" | "name">>,
+): MessageForm[] {
   return Object.entries(forms).map(([form, rest]) => ({
     kind: name,
     name: form,
@@ -54,73 +54,78 @@ function kind(
 }
 
 /** Every form. */
-export const FORMS: readonly Form[] = [
-  ...kind("no form", { "as it should be": {} }),
-  ...kind("null members", {
-    "error null beside a result": adding(isResult, { error: "null" }),
-    "error null in front": leading(isResult, { error: "null" }),
-    "error false beside a result": adding(isResult, { error: "false" }),
-    "error empty beside a result": adding(isResult, { error: '""' }),
-    "result null beside an error": adding(isError, { result: "null" }),
-    "method and params null on answers": adding(isAnswer, {
+export const MESSAGE_FORMS: readonly MessageForm[] = [
+  ...formsOfKind("no form", { "as it should be": {} }),
+  ...formsOfKind("null members", {
+    "error null beside a result": addMembers(isResult, { error: "null" }),
+    "error null in front": prependMembers(isResult, { error: "null" }),
+    "error false beside a result": addMembers(isResult, { error: "false" }),
+    "error empty beside a result": addMembers(isResult, { error: '""' }),
+    "result null beside an error": addMembers(isError, { result: "null" }),
+    "method and params null on answers": addMembers(isResponse, {
       method: "null",
       params: "null",
     }),
-    "params null on calls": adding(withoutParams, { params: "null" }),
-    "everything null, with blanks": adding(
-      isAnswer,
+    "params null on calls": addMembers(withoutParams, { params: "null" }),
+    "everything null, with blanks": addMembers(
+      isResponse,
       { error: "null", result: "null", method: "null", params: "null" },
       ["{ ", " : ", "\t,\n ", " }"],
     ),
     "result null alone": {
-      pings: true,
-      write: (message, { method }) =>
-        /^(ping|logging\/setLevel)$/.test(method) && isAnswer(message)
-          ? spell(message, (all) => all.set('"result"', "null"))
+      clientPings: true,
+      serialize: (message, { method }) =>
+        /^(ping|logging\/setLevel)$/.test(method) && isResponse(message)
+          ? serializeMembers(message, (all) => all.set('"result"', "null"))
           : JSON.stringify(message),
     },
   }),
-  ...kind("retyped ids", {
-    "as a text": ids(text),
-    "as 5.0": ids((id) => typeof id === "number" ? `${id}.0` : text(id)),
-    "as the text 5.0": ids((id) => JSON.stringify(`${id}.0`)),
-    "with an exponent": ids((id) => id.toExponential()),
-    "a text at initialize": ids(
-      text,
+  ...formsOfKind("retyped ids", {
+    "as a text": retypeIds(asJsonString),
+    "as 5.0": retypeIds((id) =>
+      typeof id === "number" ? `${id}.0` : asJsonString(id)
+    ),
+    "as the text 5.0": retypeIds((id) => JSON.stringify(`${id}.0`)),
+    "with an exponent": retypeIds((id) => id.toExponential()),
+    "a text at initialize": retypeIds(
+      asJsonString,
       ({ method }) => method === "initialize",
     ),
-    "a text at tools/list": ids(
-      text,
+    "a text at tools/list": retypeIds(
+      asJsonString,
       ({ method }) => method === "tools/list",
     ),
-    "a text at probes and replays": ids(text, ({ isOwn }) => isOwn),
-    "a text with an escape": ids((id) =>
+    "a text at probes and replays": retypeIds(
+      asJsonString,
+      ({ isOwn }) => isOwn,
+    ),
+    "a text with an escape": retypeIds((id) =>
       `"\\u003${`${id}`[0]}${`${id}`.slice(1)}"`
     ),
     "a number for the client's text": {
-      ...ids((id) => `${Number(id)}`),
-      say: (message) =>
-        message.id === undefined || isAnswer(message)
+      ...retypeIds((id) => `${Number(id)}`),
+      fromClient: (message) =>
+        message.id === undefined || isResponse(message)
           ? message
           : { ...message, id: `${message.id}` },
-      hear: (message) =>
-        isAnswer(message) && typeof message.id === "string"
+      toClient: (message) =>
+        isResponse(message) && typeof message.id === "string"
           ? { ...message, id: Number(message.id) }
           : message,
     },
   }),
-  ...kind("retyped tokens", {
-    "as a text": tokens(text),
-    "as 5.0": tokens((token) => `${token}.0`),
+  ...formsOfKind("retyped tokens", {
+    "as a text": retypeTokens(asJsonString),
+    "as 5.0": retypeTokens((token) => `${token}.0`),
     "a text, as is the id": {
-      write: (message, about) =>
-        isAnswer(message)
-          ? ids(text).write!(message, about)
-          : tokens(text).write!(message, about),
+      serialize: (message, about) =>
+        isResponse(message)
+          ? retypeIds(asJsonString).serialize!(message, about)
+          : retypeTokens(asJsonString).serialize!(message, about),
     },
     "a number for the client's text": {
-      ...tokens((token) => `${Number(token)}`),
-      say: (message) => {
+      ...retypeTokens((token) => `${Number(token)}`),
+      fromClient: (message) => {
         const { _meta } = message.params ?? {};
         if (_meta?.progressToken === undefined) return message;
         const progressToken = `${_meta.progressToken}`;
@@ -130,7 +135,7 @@ export const FORMS: readonly Form[] = [
         };
         return { ...message, params };
       },
-      hear: (message) => {
+      toClient: (message) => {
         const { params } = message;
         if (typeof params?.progressToken !== "string") return message;
         const progressToken = Number(params.progressToken);
@@ -138,48 +143,50 @@ export const FORMS: readonly Form[] = [
       },
     },
   }),
-  ...kind("several messages in a frame", {
-    "nothing between": joined((texts) => texts.join("")),
-    "blanks between": joined((texts) => texts.join(" \t")),
-    "a line each": joined((texts) => texts.join("\n")),
-    "CRLF and empty lines": joined((texts) => `${texts.join("\r\n\r\n")}\r\n`),
-    "a record separator each": joined((texts) =>
+  ...formsOfKind("several messages in a frame", {
+    "nothing between": joinIntoFrame((texts) => texts.join("")),
+    "blanks between": joinIntoFrame((texts) => texts.join(" \t")),
+    "a line each": joinIntoFrame((texts) => texts.join("\n")),
+    "CRLF and empty lines": joinIntoFrame((texts) =>
+      `${texts.join("\r\n\r\n")}\r\n`
+    ),
+    "a record separator each": joinIntoFrame((texts) =>
       texts.map((it) => `\x1e${it}\n`).join("")
     ),
-    "NUL between": joined((texts) => texts.join("\0")),
+    "NUL between": joinIntoFrame((texts) => texts.join("\0")),
     "a batch": { frames: (texts) => [`[${texts.join(",")}]`] },
   }),
-  ...kind("characters around", {
-    "a byte order mark": around((it) => `\ufeff${it}`),
-    "NUL behind": around((it) => `${it}\0`),
-    "NUL on both sides": around((it) => `\0${it}\0\0`),
-    "a record separator": around((it) => `\x1e${it}\n`),
-    "blanks and line breaks": around((it) => `\r\n \t${it}\r\n\r\n`),
-    "a mark, a separator and NUL": around((it) => `\ufeff\x1e${it}\n\0`),
-    "lines inside, NUL behind": around((it) => `${pretty(it)}\n\0`),
+  ...formsOfKind("characters around", {
+    "a byte order mark": wrapMessages((it) => `\ufeff${it}`),
+    "NUL behind": wrapMessages((it) => `${it}\0`),
+    "NUL on both sides": wrapMessages((it) => `\0${it}\0\0`),
+    "a record separator": wrapMessages((it) => `\x1e${it}\n`),
+    "blanks and line breaks": wrapMessages((it) => `\r\n \t${it}\r\n\r\n`),
+    "a mark, a separator and NUL": wrapMessages((it) => `\ufeff\x1e${it}\n\0`),
+    "lines inside, NUL behind": wrapMessages((it) => `${prettyPrint(it)}\n\0`),
   }),
-  ...kind("binary frames", {
-    "a text": around(bytes),
-    "with a byte order mark": around((it) => bytes(`\ufeff${it}`)),
-    "with NUL": around((it) => bytes(`${it}\0`)),
-    "several messages": joined((texts) => bytes(texts.join("\n"))),
+  ...formsOfKind("binary frames", {
+    "a text": wrapMessages(encodeUtf8),
+    "with a byte order mark": wrapMessages((it) => encodeUtf8(`\ufeff${it}`)),
+    "with NUL": wrapMessages((it) => encodeUtf8(`${it}\0`)),
+    "several messages": joinIntoFrame((texts) => encodeUtf8(texts.join("\n"))),
     "no UTF-8 in front": {
       frames: (texts) =>
         texts.flatMap((it) => [new Uint8Array([0xff, 0xfe, 0x7b]), it]),
-      isLogged: true,
-      exai: true,
+      expectsLog: true,
+      alsoExai: true,
     },
   }),
-  ...kind("log text beside an answer", {
-    "in front": beside((it) => `INFO answered in 3 ms\n${it}`),
-    "behind": beside((it) => `${it}\nINFO done\n`),
-    "on both sides, CRLF": beside((it) =>
+  ...formsOfKind("log text beside an answer", {
+    "in front": wrapResponses((it) => `INFO answered in 3 ms\n${it}`),
+    "behind": wrapResponses((it) => `${it}\nINFO done\n`),
+    "on both sides, CRLF": wrapResponses((it) =>
       `WARN {deprecated}\r\n\r\n${it}\r\nbye\0`
     ),
-    "a log line that is JSON": beside((it) =>
+    "a log line that is JSON": wrapResponses((it) =>
       `{"level":"info","msg":"answered"}\n${it}`
     ),
-    "notifications and requests among it": beside((it) =>
+    "notifications and requests among it": wrapResponses((it) =>
       [
         "INFO I would say",
         '{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}',
@@ -188,183 +195,207 @@ export const FORMS: readonly Form[] = [
       ].join("\n")
     ),
   }),
-  ...kind("malformed errors", {
+  ...formsOfKind("malformed errors", {
     "no code": {
-      error: { is: { message: WORDS }, code: -32603, words: /own words/ },
+      error: {
+        raw: { message: DAEMON_ERROR_TEXT },
+        code: -32603,
+        pattern: /own words/,
+      },
     },
     "a code that is a text": {
       error: {
-        is: { code: "-32050", message: WORDS },
+        raw: { code: "-32050", message: DAEMON_ERROR_TEXT },
         code: -32050,
-        words: /own words/,
+        pattern: /own words/,
       },
     },
     "a code that is a word": {
       error: {
-        is: { code: "E_DOWN", message: WORDS },
+        raw: { code: "E_DOWN", message: DAEMON_ERROR_TEXT },
         code: -32603,
-        words: /own words/,
+        pattern: /own words/,
       },
     },
     "a code with a fraction": {
       error: {
-        is: { code: 1.5, message: WORDS },
+        raw: { code: 1.5, message: DAEMON_ERROR_TEXT },
         code: -32603,
-        words: /own words/,
+        pattern: /own words/,
       },
     },
-    "a text": { error: { is: WORDS, code: -32603, words: /own words/ } },
-    "a list": { error: { is: [WORDS], code: -32603, words: /own words/ } },
+    "a text": {
+      error: { raw: DAEMON_ERROR_TEXT, code: -32603, pattern: /own words/ },
+    },
+    "a list": {
+      error: { raw: [DAEMON_ERROR_TEXT], code: -32603, pattern: /own words/ },
+    },
     "no message, but data": {
       error: {
-        is: { code: -32050, data: { detail: WORDS } },
+        raw: { code: -32050, data: { detail: DAEMON_ERROR_TEXT } },
         code: -32050,
-        words: /own words/,
+        pattern: /own words/,
       },
     },
     "a message that is an object": {
       error: {
-        is: { code: -32050, message: { text: WORDS } },
+        raw: { code: -32050, message: { text: DAEMON_ERROR_TEXT } },
         code: -32050,
-        words: /own words/,
+        pattern: /own words/,
       },
     },
     "a text, and result null": {
-      ...adding(isError, { result: "null" }),
-      error: { is: WORDS, code: -32603, words: /own words/ },
+      ...addMembers(isError, { result: "null" }),
+      error: { raw: DAEMON_ERROR_TEXT, code: -32603, pattern: /own words/ },
     },
   }),
-  ...bothLists("an empty cursor", (tools) => ({ tools, nextCursor: "" })),
-  ...bothLists("one that stays", paged(() => "page")),
-  ...bothLists(
+  ...withAndWithoutChange(
+    "an empty cursor",
+    (tools) => ({ tools, nextCursor: "" }),
+  ),
+  ...withAndWithoutChange("one that stays", paginate(() => "page")),
+  ...withAndWithoutChange(
     "a cycle",
-    paged((cursor) => cursor === "one" ? "two" : "one"),
+    paginate((cursor) => cursor === "one" ? "two" : "one"),
   ),
-  ...bothLists(
+  ...withAndWithoutChange(
     "an empty one behind a page",
-    paged((cursor) => cursor === undefined ? "page" : ""),
+    paginate((cursor) => cursor === undefined ? "page" : ""),
   ),
-  ...kind("progress", {
-    "stays": progress([1, 1, 1, 1, 1]),
-    "falls": progress([5, 4, 3, 2, 1]),
-    "stays at nothing": progress([0, 0, 0, 0, 0]),
+  ...formsOfKind("progress", {
+    "stays": sendsProgress([1, 1, 1, 1, 1]),
+    "falls": sendsProgress([5, 4, 3, 2, 1]),
+    "stays at nothing": sendsProgress([0, 0, 0, 0, 0]),
     "rises, from the start after a repeat": {
-      again: { said: [1, 2, 3, 4], heard: [4] },
+      progressAfterRestart: { sent: [1, 2, 3, 4], received: [4] },
     },
-    "falls after a repeat": { again: { said: [9, 8, 10], heard: [9, 10] } },
-    "stays after a repeat": { again: { said: [3, 3, 5, 5, 6], heard: [5, 6] } },
+    "falls after a repeat": {
+      progressAfterRestart: { sent: [9, 8, 10], received: [9, 10] },
+    },
+    "stays after a repeat": {
+      progressAfterRestart: { sent: [3, 3, 5, 5, 6], received: [5, 6] },
+    },
   }),
-  ...kind("the client's initialized", {
+  ...formsOfKind("the client's initialized", {
     "with id null": {
-      say: (message) =>
+      fromClient: (message) =>
         isInitialized(message) ? { ...message, id: null } : message,
     },
     "with a number for an id": {
-      say: (message) =>
+      fromClient: (message) =>
         isInitialized(message) ? { ...message, id: 90_001 } : message,
-      hear: (message) => message.id === 90_001 ? undefined : message,
+      toClient: (message) => message.id === 90_001 ? undefined : message,
     },
     "with a text for an id": {
-      say: (message) =>
+      fromClient: (message) =>
         isInitialized(message) ? { ...message, id: "ready" } : message,
-      hear: (message) => message.id === "ready" ? undefined : message,
+      toClient: (message) => message.id === "ready" ? undefined : message,
     },
     "by its old name": {
-      say: (message) =>
+      fromClient: (message) =>
         isInitialized(message)
           ? { ...message, method: "initialized" }
           : message,
     },
     "by its old name, with id null": {
-      say: (message) =>
+      fromClient: (message) =>
         isInitialized(message)
           ? { ...message, method: "initialized", id: null }
           : message,
     },
     "with params null": {
-      say: (message) =>
+      fromClient: (message) =>
         isInitialized(message) ? { ...message, params: null } : message,
     },
   }),
-  ...kind("notifications with id null", {
-    "behind": adding(isNotice, { id: "null" }),
-    "in front": leading(isNotice, { id: "null" }),
-    "with blanks, and error null": adding(isNotice, {
+  ...formsOfKind("notifications with id null", {
+    "behind": addMembers(isNotification, { id: "null" }),
+    "in front": prependMembers(isNotification, { id: "null" }),
+    "with blanks, and error null": addMembers(isNotification, {
       id: "null",
       error: "null",
     }, ["{ ", " : ", " ,\r\n", " }"]),
-    "and params null": adding(isNotice, { params: "null", id: "null" }),
+    "and params null": addMembers(isNotification, {
+      params: "null",
+      id: "null",
+    }),
   }),
-  ...kind("escaped keys", {
-    "id": { ...escaped("id"), ...POISONED },
-    "id at the end": { ...escaped("id", true), ...POISONED },
-    "result": { ...escaped("result"), ...POISONED },
-    "error": { ...escaped("error"), ...POISONED },
-    "method": { ...escaped("method", true), ...POISONED },
-    "params": { ...escaped("params"), ...POISONED },
-    "jsonrpc": { ...escaped("jsonrpc"), ...POISONED },
+  ...formsOfKind("escaped keys", {
+    "id": { ...escapeKey("id"), ...PARSER_TRAP },
+    "id at the end": { ...escapeKey("id", true), ...PARSER_TRAP },
+    "result": { ...escapeKey("result"), ...PARSER_TRAP },
+    "error": { ...escapeKey("error"), ...PARSER_TRAP },
+    "method": { ...escapeKey("method", true), ...PARSER_TRAP },
+    "params": { ...escapeKey("params"), ...PARSER_TRAP },
+    "jsonrpc": { ...escapeKey("jsonrpc"), ...PARSER_TRAP },
   }),
-  ...kind("errors with id null", {
-    "-32700": { spoiled: { ...ONCE, frames: nameless(-32700, null) } },
-    "-32600": { spoiled: { ...ONCE, frames: nameless(-32600, null) } },
-    "-32700 without id": { spoiled: { ...ONCE, frames: nameless(-32700) } },
+  ...formsOfKind("errors with id null", {
+    "-32700": {
+      spoiledCall: { ...SPOILED_ONCE, frames: errorWithoutId(-32700, null) },
+    },
+    "-32600": {
+      spoiledCall: { ...SPOILED_ONCE, frames: errorWithoutId(-32600, null) },
+    },
+    "-32700 without id": {
+      spoiledCall: { ...SPOILED_ONCE, frames: errorWithoutId(-32700) },
+    },
     "-32600 again and again": {
-      spoiled: {
-        ...ONCE,
-        frames: nameless(-32600, null),
+      spoiledCall: {
+        ...SPOILED_ONCE,
+        frames: errorWithoutId(-32600, null),
         times: 9,
-        read: /the daemon's own words/,
+        readOutcome: /the daemon's own words/,
       },
     },
     "-32700, and the answer soon": {
-      spoiled: {
-        frames: nameless(-32700, null),
+      spoiledCall: {
+        frames: errorWithoutId(-32700, null),
         times: 9,
         answerAfterMs: 200,
-        read: 1,
-        write: 1,
+        readOutcome: 1,
+        writeOutcome: 1,
       },
     },
     "-32700 while two calls are in flight": {
-      isOfTwo: true,
-      spoiled: {
-        frames: nameless(-32700, null),
+      hasTwoCalls: true,
+      spoiledCall: {
+        frames: errorWithoutId(-32700, null),
         times: 0,
-        read: 1,
-        write: 1,
+        readOutcome: 1,
+        writeOutcome: 1,
       },
     },
     "-32000 belongs to nobody": {
-      spoiled: {
-        frames: nameless(-32000, null),
+      spoiledCall: {
+        frames: errorWithoutId(-32000, null),
         times: 9,
         answerAfterMs: 3_000,
-        read: 1,
-        write: 1,
+        readOutcome: 1,
+        writeOutcome: 1,
       },
     },
   }),
-  ...kind("broken answers", {
+  ...formsOfKind("broken answers", {
     "NaN": {
-      spoiled: {
-        ...ONCE,
-        write: /./,
+      spoiledCall: {
+        ...SPOILED_ONCE,
+        writeOutcome: /./,
         frames: ({ id }) => [
           `{"jsonrpc":"2.0","id":${id},"result":{"content":[],"mean":NaN}}`,
         ],
       },
     },
     "cut off": {
-      spoiled: {
-        ...ONCE,
-        write: /./,
+      spoiledCall: {
+        ...SPOILED_ONCE,
+        writeOutcome: /./,
         frames: (answer) => [JSON.stringify(answer).slice(0, -7)],
       },
     },
     "a line break inside a text": {
-      spoiled: {
-        ...ONCE,
-        write: /./,
+      spoiledCall: {
+        ...SPOILED_ONCE,
+        writeOutcome: /./,
         frames: ({ id }) => [
           `{"jsonrpc":"2.0","id":${id},"result":{"content":[{"type":"text",` +
           `"text":"one\ntwo"}]}}`,
@@ -372,9 +403,9 @@ export const FORMS: readonly Form[] = [
       },
     },
     "cut off, id as a text": {
-      spoiled: {
-        ...ONCE,
-        write: /./,
+      spoiledCall: {
+        ...SPOILED_ONCE,
+        writeOutcome: /./,
         frames: ({ id, result }) => [
           `{"jsonrpc":"2.0","id":"${id}","result":` +
           JSON.stringify(result).slice(0, -3),
@@ -382,75 +413,82 @@ export const FORMS: readonly Form[] = [
       },
     },
   }),
-  ...kind("bridges with whole ids", {
+  ...formsOfKind("bridges with whole ids", {
     "drops what has no whole id": {
-      take: (message) =>
+      bridgeRequest: (message) =>
         message.method === undefined || !("id" in message) ||
           Number.isInteger(message.id)
           ? message
           : undefined,
     },
     "parses ids": {
-      take: (message) =>
+      bridgeRequest: (message) =>
         "id" in message && message.method !== undefined
           ? { ...message, id: parseInt(message.id) }
           : message,
     },
     "cuts ids to 32 bits": {
-      take: (message) =>
+      bridgeRequest: (message) =>
         "id" in message && message.method !== undefined
           ? { ...message, id: message.id | 0 }
           : message,
     },
     "takes ids apart at colons": {
-      take: (message) =>
+      bridgeRequest: (message) =>
         "id" in message && message.method !== undefined
           ? { ...message, id: Number(`7:${message.id}`.split(":")[1]) }
           : message,
     },
   }),
-  ...kind("no answers", {
+  ...formsOfKind("no answers", {
     "a result with id null": {
-      decoys: (answer) => [JSON.stringify({ ...wrong(answer), id: null })],
+      decoys: (
+        answer,
+      ) => [JSON.stringify({ ...wrongResponse(answer), id: null })],
     },
     "a result without id": {
-      decoys: ({ id: _, ...answer }) => [JSON.stringify(wrong(answer))],
+      decoys: ({ id: _, ...answer }) => [JSON.stringify(wrongResponse(answer))],
     },
     "an answer to a closed id": {
       decoys: (answer, closed) => [
-        JSON.stringify({ ...wrong(answer), id: closed }),
+        JSON.stringify({ ...wrongResponse(answer), id: closed }),
       ],
     },
     "an answer to a closed id as a text": {
       decoys: (answer, closed) => [
-        JSON.stringify({ ...wrong(answer), id: `${closed}` }),
+        JSON.stringify({ ...wrongResponse(answer), id: `${closed}` }),
       ],
     },
     "an id that nobody has": {
-      decoys: (answer) => [JSON.stringify({ ...wrong(answer), id: 424_242 })],
+      decoys: (
+        answer,
+      ) => [JSON.stringify({ ...wrongResponse(answer), id: 424_242 })],
     },
     "quoted in a log line": {
       decoys: (answer) => [
-        `INFO writing ${JSON.stringify(wrong(answer))}`,
-        `${JSON.stringify(wrong(answer))} was written`,
-        `INFO a\nwriting ${JSON.stringify(wrong(answer))}\nb`,
+        `INFO writing ${JSON.stringify(wrongResponse(answer))}`,
+        `${JSON.stringify(wrongResponse(answer))} was written`,
+        `INFO a\nwriting ${JSON.stringify(wrongResponse(answer))}\nb`,
       ],
     },
     "quoted in a log line that is JSON": {
       decoys: (answer) => [
-        JSON.stringify({ level: "info", wrote: wrong(answer) }),
-        JSON.stringify({ level: "info", wrote: JSON.stringify(wrong(answer)) }),
+        JSON.stringify({ level: "info", wrote: wrongResponse(answer) }),
+        JSON.stringify({
+          level: "info",
+          wrote: JSON.stringify(wrongResponse(answer)),
+        }),
       ],
     },
     "in a list inside": {
-      decoys: (answer) => [`[[${JSON.stringify(wrong(answer))}]]`],
+      decoys: (answer) => [`[[${JSON.stringify(wrongResponse(answer))}]]`],
     },
   }),
 ];
 
 /** The form of a key. Throws where there is none. */
-export function formOf(key: string): Form {
-  const form = FORMS.find((it) => keyOf(it) === key);
+export function formByKey(key: string): MessageForm {
+  const form = MESSAGE_FORMS.find((it) => formKey(it) === key);
   if (form === undefined) throw new Error(`There is no form "${key}"`);
   return form;
 }

@@ -15,17 +15,17 @@ import {
   ListToolsResultSchema,
   ToolListChangedNotificationSchema,
 } from "@modelcontextprotocol/sdk/types.js";
-import type { Form, Json } from "./transformations.ts";
+import type { Json, MessageForm } from "./form_helpers.ts";
 import { proxyCommand } from "../process.ts";
 
 /** The versions of the SDK. */
-export type Version = "v1" | "v2";
+export type SdkVersion = "v1" | "v2";
 
 /** How long a client waits for an answer, in milliseconds. */
-export const PATIENCE_MS = 30_000;
+export const RESPONSE_TIMEOUT_MS = 30_000;
 
 /** How a call is made. */
-export interface Options {
+export interface CallOptions {
   /** Hears the progress. */
   readonly onprogress?: (progress: number) => void;
   /** How long the client waits, and after each progress again, in milliseconds. */
@@ -35,20 +35,20 @@ export interface Options {
 /** The client, and the proxy that it has started. */
 export class SdkClient {
   readonly #client: Json;
-  readonly #version: Version;
+  readonly #version: SdkVersion;
   readonly #transport: Json;
-  #wake = Promise.withResolvers<void>();
+  #changed = Promise.withResolvers<void>();
   /** How often it heard that the list of tools has changed. */
-  changes = 0;
+  listChanges = 0;
   /** What the SDK could not take, or did not expect. */
-  readonly trouble: string[] = [];
+  readonly errors: string[] = [];
   /** The log of the proxy. */
   log = "";
 
   constructor(
-    version: Version,
+    version: SdkVersion,
     flags: string[],
-    form: Pick<Form, "say" | "hear"> = {},
+    form: Pick<MessageForm, "fromClient" | "toClient"> = {},
   ) {
     this.#version = version;
     const [command, args] = proxyCommand(flags);
@@ -62,7 +62,7 @@ export class SdkClient {
     const capabilities = { roots: {} };
     const roots = (): Json => ({ roots: [{ uri: "file:///forms" }] });
     const changed = (): void => {
-      this.changes++;
+      this.listChanges++;
       this.#notify();
     };
     if (version === "v1") {
@@ -70,7 +70,10 @@ export class SdkClient {
       const client: Json = new ClientOne(about, { capabilities });
       client.setRequestHandler(ListRootsRequestSchema, roots);
       client.setNotificationHandler(ToolListChangedNotificationSchema, changed);
-      [this.#client, this.#transport] = [client, bent(stdio, form)];
+      [this.#client, this.#transport] = [
+        client,
+        transformMessages(stdio, form),
+      ];
     } else {
       const stdio = new StdioTwo(server);
       const client: Json = new ClientTwo(about, { capabilities });
@@ -79,9 +82,12 @@ export class SdkClient {
         "notifications/tools/list_changed",
         changed,
       );
-      [this.#client, this.#transport] = [client, bent(stdio, form)];
+      [this.#client, this.#transport] = [
+        client,
+        transformMessages(stdio, form),
+      ];
     }
-    this.#client.onerror = (error: Error) => this.trouble.push(error.message);
+    this.#client.onerror = (error: Error) => this.errors.push(error.message);
     this.#transport.stderr.on("data", (chunk: Uint8Array) => {
       this.log += new TextDecoder().decode(chunk);
       this.#notify();
@@ -89,20 +95,22 @@ export class SdkClient {
   }
 
   #notify(): void {
-    this.#wake.resolve();
-    this.#wake = Promise.withResolvers();
+    this.#changed.resolve();
+    this.#changed = Promise.withResolvers();
   }
 
   async connect(): Promise<void> {
-    await this.#client.connect(this.#transport, { timeout: PATIENCE_MS });
+    await this.#client.connect(this.#transport, {
+      timeout: RESPONSE_TIMEOUT_MS,
+    });
   }
 
   async close(): Promise<void> {
     await this.#client.close();
   }
 
-  async #ask(method: string, params: Json, schema: Json): Promise<Json> {
-    const options = { timeout: PATIENCE_MS };
+  async #request(method: string, params: Json, schema: Json): Promise<Json> {
+    const options = { timeout: RESPONSE_TIMEOUT_MS };
     const request = { method, ...(params && { params }) };
     return await (this.#version === "v1"
       ? this.#client.request(request, schema, options)
@@ -110,21 +118,25 @@ export class SdkClient {
   }
 
   async ping(): Promise<void> {
-    await this.#ask("ping", undefined, EmptyResultSchema);
+    await this.#request("ping", undefined, EmptyResultSchema);
   }
 
   async setLevel(level: string): Promise<void> {
-    await this.#ask("logging/setLevel", { level }, EmptyResultSchema);
+    await this.#request("logging/setLevel", { level }, EmptyResultSchema);
   }
 
   /** The names of all tools, page by page. It stops at a cursor that it has seen, and at an empty one. */
-  async tools(): Promise<string[]> {
+  async toolNames(): Promise<string[]> {
     const names: string[] = [];
     const cursors = new Set<string>();
     let cursor: string | undefined;
     do {
       const params = { ...(cursor !== undefined && { cursor }) };
-      const page = await this.#ask("tools/list", params, ListToolsResultSchema);
+      const page = await this.#request(
+        "tools/list",
+        params,
+        ListToolsResultSchema,
+      );
       names.push(...page.tools.map(({ name }: Json) => name));
       if (cursor !== undefined) cursors.add(cursor);
       cursor = page.nextCursor;
@@ -133,10 +145,10 @@ export class SdkClient {
   }
 
   /** Calls a tool; gives the result. */
-  async request(
+  async callTool(
     name: string,
     input: Json = {},
-    { onprogress, timeout = PATIENCE_MS }: Options = {},
+    { onprogress, timeout = RESPONSE_TIMEOUT_MS }: CallOptions = {},
   ): Promise<Json> {
     const call = { name, arguments: input };
     const options = {
@@ -152,32 +164,36 @@ export class SdkClient {
   }
 
   /** Calls a tool; gives the text of its result. */
-  async call(name: string, input?: Json, options?: Options): Promise<string> {
-    const { content } = await this.request(name, input, options);
+  async callForText(
+    name: string,
+    input?: Json,
+    options?: CallOptions,
+  ): Promise<string> {
+    const { content } = await this.callTool(name, input, options);
     return content.map(({ text }: Json) => text).join("\n");
   }
 
   /** Waits until the list of tools has changed so often. */
-  async changed(count: number): Promise<void> {
-    await this.#until(() => this.changes >= count, "list_changed");
+  async waitForListChanges(count: number): Promise<void> {
+    await this.#waitUntil(() => this.listChanges >= count, "list_changed");
   }
 
   /** Waits until the proxy has seen that its daemon is gone. */
-  async lost(): Promise<void> {
-    await this.#until(
+  async waitForDisconnect(): Promise<void> {
+    await this.#waitUntil(
       () => this.log.includes("Lost the WebSocket daemon"),
       "the end of the connection",
     );
   }
 
-  async #until(isSo: () => boolean, what: string): Promise<void> {
+  async #waitUntil(isSo: () => boolean, what: string): Promise<void> {
     const late = Promise.withResolvers<never>();
     const timer = setTimeout(
       () => late.reject(new Error(`Waited in vain for ${what}`)),
-      PATIENCE_MS,
+      RESPONSE_TIMEOUT_MS,
     );
     try {
-      while (!isSo()) await Promise.race([this.#wake.promise, late.promise]);
+      while (!isSo()) await Promise.race([this.#changed.promise, late.promise]);
     } finally {
       clearTimeout(timer);
     }
@@ -185,18 +201,21 @@ export class SdkClient {
 }
 
 /** A transport whose messages are changed on their way. */
-function bent(inner: Json, { say, hear }: Pick<Form, "say" | "hear">): Json {
-  if (say === undefined && hear === undefined) return inner;
+function transformMessages(
+  inner: Json,
+  { fromClient, toClient }: Pick<MessageForm, "fromClient" | "toClient">,
+): Json {
+  if (fromClient === undefined && toClient === undefined) return inner;
   const outer: Json = {
     start: () => inner.start(),
-    send: (message: Json) => inner.send(say?.(message) ?? message),
+    send: (message: Json) => inner.send(fromClient?.(message) ?? message),
     close: () => inner.close(),
     stderr: inner.stderr,
   };
   inner.onclose = () => outer.onclose?.();
   inner.onerror = (error: Error) => outer.onerror?.(error);
   inner.onmessage = (message: Json) => {
-    const heard = hear ? hear(message) : message;
+    const heard = toClient ? toClient(message) : message;
     if (heard !== undefined) outer.onmessage?.(heard);
   };
   return outer;

@@ -7,105 +7,125 @@
 
 import type { SessionConfig } from "../../../lib/session/context.ts";
 import { assertEquals } from "../assert.ts";
-import { NOTHING, type Remembered } from "../../../lib/cache/cache.ts";
-import { type Json, Scene } from "./session_driver.ts";
+import {
+  type CachedResults,
+  EMPTY_CACHED_RESULTS,
+} from "../../../lib/cache/cache.ts";
+import { type Json, SessionDriver } from "./session_driver.ts";
 
 /** A version whose clients say `initialize`, and what a daemon answers. */
-export const VERSION = "2025-06-18";
-export const RESULT =
+export const INITIALIZE_VERSION = "2025-06-18";
+export const INITIALIZE_RESULT_TEXT =
   '{"protocolVersion":"2025-06-18","capabilities":{"tools":{}},"x":1.0}';
 
 /** The client says `initialize`; gives what it is answered at once. */
-export function hello(scene: Scene, version: string = VERSION): Json[] {
-  scene.ask("init", "initialize", { protocolVersion: version });
-  return scene.replies();
+export function requestInitialize(
+  driver: SessionDriver,
+  version: string = INITIALIZE_VERSION,
+): Json[] {
+  driver.request("init", "initialize", { protocolVersion: version });
+  return driver.sentToClient();
 }
 
 /** The daemon is there at last and answers the replayed `initialize`. */
-export function appear(scene: Scene, result: Json = JSON.parse(RESULT)): void {
-  scene.open();
-  const { id } = scene.sent().findLast((it) => it.method === "initialize");
-  scene.daemon({ id, result });
+export function connectDaemon(
+  driver: SessionDriver,
+  result: Json = JSON.parse(INITIALIZE_RESULT_TEXT),
+): void {
+  driver.open();
+  const { id } = driver.sentToDaemon().findLast((it) =>
+    it.method === "initialize"
+  );
+  driver.fromDaemon({ id, result });
 }
 
 /** What is to be kept since the last look. */
-export function kept(scene: Scene): Remembered | undefined {
-  const effect = scene.take().findLast(({ type }) => type === "remember");
-  return effect?.type === "remember" ? effect.learned : undefined;
+export function savedCache(driver: SessionDriver): CachedResults | undefined {
+  const effect = driver.takeEffects().findLast(({ type }) =>
+    type === "save-cache"
+  );
+  return effect?.type === "save-cache" ? effect.results : undefined;
 }
 
 /** What is to be kept, if anything is. */
-export function learned(scene: Scene): Remembered {
-  return kept(scene) ?? NOTHING;
+export function lastSavedCache(driver: SessionDriver): CachedResults {
+  return savedCache(driver) ?? EMPTY_CACHED_RESULTS;
 }
 
 /** The client requests a page of tools, and gets it. */
-export function page(
-  scene: Scene,
+export function requestToolPage(
+  driver: SessionDriver,
   cursor: string | undefined,
   name: string,
   nextCursor?: string,
   description: string = "",
 ): void {
-  scene.ask("p", "tools/list", cursor === undefined ? {} : { cursor });
+  driver.request("p", "tools/list", cursor === undefined ? {} : { cursor });
   const tools = [{ name, description }];
-  scene.daemon({
+  driver.fromDaemon({
     id: "p",
     result: { tools, ...(nextCursor && { nextCursor }) },
   });
 }
 
 /** The version that knows no `initialize`, and how its clients name it. */
-export const MODERN = "2026-07-28";
-export const META = {
-  "io.modelcontextprotocol/protocolVersion": MODERN,
+export const STATELESS_VERSION = "2026-07-28";
+export const STATELESS_META = {
+  "io.modelcontextprotocol/protocolVersion": STATELESS_VERSION,
   "io.modelcontextprotocol/clientCapabilities": {},
 };
-export const SUBSCRIPTION = "io.modelcontextprotocol/subscriptionId";
-export const DISCOVERED = {
+export const SUBSCRIPTION_ID_KEY = "io.modelcontextprotocol/subscriptionId";
+export const DISCOVER_RESULT = {
   resultType: "complete",
-  supportedVersions: [MODERN],
+  supportedVersions: [STATELESS_VERSION],
   capabilities: { tools: {} },
   ttlMs: 60_000,
   cacheScope: "public",
 };
 
 /** The client asks something in the stateless era. */
-export function ask(scene: Scene, id: Json, method: string, params = {}): void {
-  scene.ask(id, method, { ...params, _meta: META });
+export function requestStateless(
+  driver: SessionDriver,
+  id: Json,
+  method: string,
+  params = {},
+): void {
+  driver.request(id, method, { ...params, _meta: STATELESS_META });
 }
 
 /** A client that has discovered its daemon. */
-export function discovered(config: Partial<SessionConfig> = {}): Scene {
-  const scene = new Scene(config);
-  scene.open();
-  ask(scene, "d", "server/discover");
-  scene.daemon({ id: "d", result: DISCOVERED });
-  scene.take();
-  return scene;
+export function connectStateless(
+  config: Partial<SessionConfig> = {},
+): SessionDriver {
+  const driver = new SessionDriver(config);
+  driver.open();
+  requestStateless(driver, "d", "server/discover");
+  driver.fromDaemon({ id: "d", result: DISCOVER_RESULT });
+  driver.takeEffects();
+  return driver;
 }
 
 /** The daemon acknowledges a subscription. */
-export function acknowledge(
-  scene: Scene,
+export function acknowledgeSubscription(
+  driver: SessionDriver,
   id: Json = 0,
   notifications: Json = undefined,
 ): void {
   const method = "notifications/subscriptions/acknowledged";
-  const _meta = { [SUBSCRIPTION]: id };
-  scene.daemon({ method, params: { _meta, notifications } });
+  const _meta = { [SUBSCRIPTION_ID_KEY]: id };
+  driver.fromDaemon({ method, params: { _meta, notifications } });
 }
 
 /** A client that has subscribed under id 0. */
-export function listening(
+export function connectSubscribed(
   config: Partial<SessionConfig> = {},
   notifications: Json = { toolsListChanged: true },
-): Scene {
-  const scene = discovered(config);
-  ask(scene, 0, "subscriptions/listen", { notifications });
-  acknowledge(scene);
-  scene.take();
-  return scene;
+): SessionDriver {
+  const driver = connectStateless(config);
+  requestStateless(driver, 0, "subscriptions/listen", { notifications });
+  acknowledgeSubscription(driver);
+  driver.takeEffects();
+  return driver;
 }
 
 /** A list of tools of the stateless era, as it is cached. */
@@ -116,20 +136,20 @@ export const OLD_LIST =
 export const TOOLS_RESULT = '{"tools":[{"name":"look","size":1.0}]}';
 
 /** What is cached of a daemon: its `initialize` and its tools. */
-export const REMEMBERED: Remembered = {
-  initialize: { [VERSION]: RESULT },
+export const CACHED_RESULTS: CachedResults = {
+  initialize: { [INITIALIZE_VERSION]: INITIALIZE_RESULT_TEXT },
   lists: { "tools/list": TOOLS_RESULT },
 };
 
 /** The next link opens and the daemon answers the probe that opens it. */
-export function again(scene: Scene): void {
-  scene.untilDial();
-  scene.open();
-  const { id, method, params } = scene.sent().at(-1);
+export function reconnectStateless(driver: SessionDriver): void {
+  driver.advanceToNextDial();
+  driver.open();
+  const { id, method, params } = driver.sentToDaemon().at(-1);
   assertEquals(method, "server/discover");
   assertEquals(
     params._meta["io.modelcontextprotocol/protocolVersion"],
-    MODERN,
+    STATELESS_VERSION,
   );
-  scene.daemon({ id, result: DISCOVERED });
+  driver.fromDaemon({ id, result: DISCOVER_RESULT });
 }

@@ -6,9 +6,9 @@
 
 import type { SessionConfig } from "../../../lib/session/context.ts";
 import { Exai, type ExaiConfig } from "../../../lib/dialects/exai/exai.ts";
-import { type Json, Scene } from "./session_driver.ts";
+import { type Json, SessionDriver } from "./session_driver.ts";
 
-export const EXAI: ExaiConfig = {
+export const EXAI_CONFIG: ExaiConfig = {
   sessionId: "editor",
   token: "",
   server: { name: "alwaysup", version: "1" },
@@ -17,58 +17,69 @@ export const EXAI: ExaiConfig = {
   maxMessage: 32 * 1024 * 1024,
 };
 
-export class ExaiScene extends Scene {
+export class ExaiDriver extends SessionDriver {
   constructor(
     config: Partial<SessionConfig> = {},
     exai: Partial<ExaiConfig> = {},
   ) {
-    super(config, () => 0, new Exai({ ...EXAI, ...exai }, () => 0.5));
+    super(config, () => 0, new Exai({ ...EXAI_CONFIG, ...exai }, () => 0.5));
   }
 
   /** The frames that went to the daemon since the last look, and on which link. */
-  frames(): Json[] {
-    return this.take().flatMap((effect) =>
-      effect.type === "send"
-        ? [{ epoch: effect.epoch, ...JSON.parse(effect.text) }]
+  takeFrames(): Json[] {
+    return this.takeEffects().flatMap((effect) =>
+      effect.type === "send-to-daemon"
+        ? [{ connectionId: effect.connectionId, ...JSON.parse(effect.text) }]
         : []
     );
   }
 
   /** The daemon says something. */
-  say(frame: Json, epoch: number = this.epoch): void {
-    this.daemon(JSON.stringify(frame), epoch);
+  frameFromDaemon(frame: Json, connectionId: number = this.connectionId): void {
+    this.fromDaemon(JSON.stringify(frame), connectionId);
   }
 
   /** A socket opens and the daemon takes our hello; gives what follows on it. */
-  greet(epoch: number = this.epoch, session_id = "theirs"): Json[] {
-    this.open(epoch);
-    this.take();
-    this.say({ op: "hello_ack", ok: true, session_id }, epoch);
-    return this.frames();
+  acknowledgeHello(
+    connectionId: number = this.connectionId,
+    session_id = "theirs",
+  ): Json[] {
+    this.open(connectionId);
+    this.takeEffects();
+    this.frameFromDaemon(
+      { op: "hello_ack", ok: true, session_id },
+      connectionId,
+    );
+    return this.takeFrames();
   }
 
   /** A call on a link of its own; gives its frame. */
-  running(id: Json, name?: string, _meta?: Json): Json {
+  startCall(id: Json, name?: string, _meta?: Json): Json {
     const { length } = this.dials;
-    this.call(id, name ?? "chat", _meta);
-    const frames = this.dials.length > length ? this.greet() : this.frames();
+    this.callTool(id, name ?? "chat", _meta);
+    const frames = this.dials.length > length
+      ? this.acknowledgeHello()
+      : this.takeFrames();
     return frames.find(({ op }: Json) => op === "call_tool");
   }
 
-  result(call: Json, text: string): void {
-    const { request_id, epoch } = call;
+  returnResult(call: Json, text: string): void {
+    const { request_id, connectionId } = call;
     const outputs = [{ type: "text", text }];
-    this.say({ op: "call_tool_res", request_id, outputs, text }, epoch);
+    this.frameFromDaemon(
+      { op: "call_tool_res", request_id, outputs, text },
+      connectionId,
+    );
   }
 
-  health(epoch: number, uptime_human: string, t?: number): void {
+  returnHealth(connectionId: number, uptime_human: string, t?: number): void {
     const health = { uptime_human, ...(t !== undefined && { t }) };
-    this.say({ op: "health_res", ok: true, health }, epoch);
+    this.frameFromDaemon({ op: "health_res", ok: true, health }, connectionId);
   }
 
   /** The ids that were answered since the last look, with the error's code or the result's text. */
-  answers(): Json[] {
-    return this.replies().filter(({ method }) => method === undefined)
+  responsesToClient(): Json[] {
+    return this.sentToClient().filter(({ method }) => method === undefined)
       .map(({ id, error, result }) => [
         id,
         error?.code ?? result.content?.[0]?.text ?? result,

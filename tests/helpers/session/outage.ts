@@ -5,90 +5,101 @@
  */
 
 import type { SessionConfig } from "../../../lib/session/context.ts";
-import { Scene } from "./session_driver.ts";
+import { SessionDriver } from "./session_driver.ts";
 
 /** A session whose daemon has just gone. */
-export function down(config: Partial<SessionConfig> = {}): Scene {
-  const scene = new Scene(config);
-  scene.start();
-  scene.close();
-  scene.take();
-  return scene;
+export function startDown(config: Partial<SessionConfig> = {}): SessionDriver {
+  const driver = new SessionDriver(config);
+  driver.connect();
+  driver.close();
+  driver.takeEffects();
+  return driver;
 }
 
 /** How a dial of a daemon that does not work ends. */
-export const DIAL_ENDS: Readonly<Record<string, (scene: Scene) => void>> = {
-  "refuses": (scene) => scene.refuse(),
-  "resets": (scene) => {
-    const { epoch } = scene;
+export const DIAL_ENDS: Readonly<
+  Record<string, (driver: SessionDriver) => void>
+> = {
+  "refuses": (driver) => driver.failDial(),
+  "resets": (driver) => {
+    const { connectionId } = driver;
     const how = { code: 0, reason: "reset", reached: true };
-    scene.do({ type: "closed", epoch, ...how });
+    driver.handle({ type: "closed", connectionId, ...how });
   },
-  "opens and closes": (scene) => {
-    scene.open();
-    scene.close();
+  "opens and closes": (driver) => {
+    driver.open();
+    driver.close();
   },
-  "opens and closes with 1013": (scene) => {
-    scene.open();
-    scene.close(1013);
+  "opens and closes with 1013": (driver) => {
+    driver.open();
+    driver.close(1013);
   },
-  "sends garbage and closes": (scene) => {
-    scene.open();
-    scene.daemon("garbage");
-    scene.close(1002);
+  "sends garbage and closes": (driver) => {
+    driver.open();
+    driver.fromDaemon("garbage");
+    driver.close(1002);
   },
-  "answers initialize and closes": (scene) => {
-    scene.again();
-    scene.close();
+  "answers initialize and closes": (driver) => {
+    driver.reconnect();
+    driver.close();
   },
 };
 
 /** Lets time pass while every dial ends like this. */
-export function pass(
-  scene: Scene,
+export function advanceWhileDialsFail(
+  driver: SessionDriver,
   ms: number,
-  end: (scene: Scene) => void = DIAL_ENDS.refuses!,
+  end: (driver: SessionDriver) => void = DIAL_ENDS.refuses!,
 ): void {
-  const until = scene.now + ms;
-  for (let { length } = scene.dials; scene.now < until;) {
-    scene.pass(Math.min(10, until - scene.now));
-    if (scene.dials.length > length) end(scene);
-    length = scene.dials.length;
+  const until = driver.now + ms;
+  for (let { length } = driver.dials; driver.now < until;) {
+    driver.advance(Math.min(10, until - driver.now));
+    if (driver.dials.length > length) end(driver);
+    length = driver.dials.length;
   }
 }
 
 /** The connection lives for so many seconds. */
-export function live(scene: Scene, seconds: number): void {
-  const { epoch } = scene;
+export function stayConnected(driver: SessionDriver, seconds: number): void {
+  const { connectionId } = driver;
   for (let s = 0; s < seconds; s += 4) {
-    scene.pass(4_000);
-    scene.daemon({ method: "notifications/message", params: {} }, epoch);
+    driver.advance(4_000);
+    driver.fromDaemon(
+      { method: "notifications/message", params: {} },
+      connectionId,
+    );
   }
 }
 
 /** Loses the connection, and makes the next one ready. */
-export function restart(scene: Scene): void {
-  scene.close();
-  scene.pass(260);
-  scene.take();
-  scene.again();
+export function loseAndReconnect(driver: SessionDriver): void {
+  driver.close();
+  driver.advance(260);
+  driver.takeEffects();
+  driver.reconnect();
 }
 
 /** The next connection works for so long, and is closed with this code. */
-export function taken(scene: Scene, ms: number = 200, code = 1000): void {
-  scene.untilDial();
-  scene.take();
-  scene.again();
-  scene.take();
-  scene.pass(ms);
-  scene.close(code);
+export function closeAfter(
+  driver: SessionDriver,
+  ms: number = 200,
+  code = 1000,
+): void {
+  driver.advanceToNextDial();
+  driver.takeEffects();
+  driver.reconnect();
+  driver.takeEffects();
+  driver.advance(ms);
+  driver.close(code);
 }
 
 /** A session whose connection was closed twice, as by another client. */
-export function displaced(config: Partial<SessionConfig> = {}): Scene {
-  const scene = new Scene(config);
-  scene.start();
-  scene.close(1000);
-  taken(scene);
-  return scene;
+export function startDisplaced(
+  config: Partial<SessionConfig> = {},
+): SessionDriver {
+  const driver = new SessionDriver(config);
+  driver.connect();
+  driver.close(1000);
+  closeAfter(driver);
+  return driver;
 }

@@ -7,79 +7,85 @@
 
 import type { SessionConfig } from "../../../lib/session/context.ts";
 import { assert, assertEquals } from "../assert.ts";
-import { type Json, Scene } from "./session_driver.ts";
+import { type Json, SessionDriver } from "./session_driver.ts";
 
 /** The ids of the proxy's own pings on a connection since the last look. */
-export function pings(scene: Scene, epoch: number): string[] {
-  return scene.take().flatMap((effect) =>
-    effect.type === "send" && effect.epoch === epoch
+export function pingIds(driver: SessionDriver, connectionId: number): string[] {
+  return driver.takeEffects().flatMap((effect) =>
+    effect.type === "send-to-daemon" && effect.connectionId === connectionId
       ? [JSON.parse(effect.text)]
       : []
   ).filter(({ method }) => method === "ping").map(({ id }) => id);
 }
 
 /** The daemon answers a ping. */
-export function pong(scene: Scene, id: Json, epoch: number): void {
-  scene.daemon({ id, result: {} }, epoch);
+export function answerPing(
+  driver: SessionDriver,
+  id: Json,
+  connectionId: number,
+): void {
+  driver.fromDaemon({ id, result: {} }, connectionId);
 }
 
 /**
  * A call has run for 250 ms. The daemon has answered the probe before it; a
  * concurrent one also the probe during the call.
  */
-export function calling(
+export function startCall(
   habit: "concurrent" | "serial",
   config: Partial<SessionConfig> = {},
-): Scene {
-  const scene = new Scene(config);
-  scene.start();
-  scene.call("long", "write");
-  const [before] = pings(scene, 1);
-  pong(scene, before, 1);
-  scene.pass(250);
-  const [during] = pings(scene, 1);
+): SessionDriver {
+  const driver = new SessionDriver(config);
+  driver.connect();
+  driver.callTool("long", "write");
+  const [before] = pingIds(driver, 1);
+  answerPing(driver, before, 1);
+  driver.advance(250);
+  const [during] = pingIds(driver, 1);
   assert(during !== undefined, "250 ms after the call");
-  if (habit === "concurrent") pong(scene, during, 1);
-  return scene;
+  if (habit === "concurrent") answerPing(driver, during, 1);
+  return driver;
 }
 
 /** The standby opens and answers the first message; gives the id of its probe. */
-export function greeted(scene: Scene): string {
-  scene.open();
-  const { id } = scene.sent().findLast(({ method }) => method === "initialize");
+export function openSecond(driver: SessionDriver): string {
+  driver.open();
+  const { id } = driver.sentToDaemon().findLast(({ method }) =>
+    method === "initialize"
+  );
   const result = { protocolVersion: "2025-06-18", capabilities: {} };
-  scene.take();
-  scene.daemon({ id, result });
-  const said = scene.sent();
+  driver.takeEffects();
+  driver.fromDaemon({ id, result });
+  const said = driver.sentToDaemon();
   assertEquals(said.map(({ method }) => method), ["ping"], "no initialized");
-  scene.take();
+  driver.takeEffects();
   return said[0].id;
 }
 
 /** The standby answers two probes, 5 s apart. */
-export function answering(scene: Scene): void {
-  const { epoch } = scene;
-  pong(scene, greeted(scene), epoch);
-  scene.pass(4_999);
-  assertEquals(pings(scene, epoch), []);
-  scene.pass(1);
-  const [second] = pings(scene, epoch);
+export function answerTwiceOnSecond(driver: SessionDriver): void {
+  const { connectionId } = driver;
+  answerPing(driver, openSecond(driver), connectionId);
+  driver.advance(4_999);
+  assertEquals(pingIds(driver, connectionId), []);
+  driver.advance(1);
+  const [second] = pingIds(driver, connectionId);
   assert(second !== undefined, "a second probe, 5 s after the first answer");
-  pong(scene, second, epoch);
+  answerPing(driver, second, connectionId);
 }
 
 /** Four connections drain, and a call is in flight on the fifth. */
-export function draining(): Scene {
-  const scene = new Scene();
-  scene.start();
+export function startWithFourDraining(): SessionDriver {
+  const driver = new SessionDriver();
+  driver.connect();
   for (let n = 1; n <= 4; n++) {
-    scene.call(n, "write");
-    scene.pong();
-    scene.pass(10_000);
-    answering(scene);
-    scene.take();
+    driver.callTool(n, "write");
+    driver.answerProbe();
+    driver.advance(10_000);
+    answerTwiceOnSecond(driver);
+    driver.takeEffects();
   }
-  scene.call(5, "write");
-  scene.pong();
-  return scene;
+  driver.callTool(5, "write");
+  driver.answerProbe();
+  return driver;
 }

@@ -6,36 +6,39 @@
 
 import type { Method } from "../../../lib/protocol/mcp_types.ts";
 import {
-  Memory,
-  merged,
-  NOTHING,
-  type Remembered,
-  serverOf,
+  type CachedResults,
+  DaemonCache,
+  daemonNameOf,
+  EMPTY_CACHED_RESULTS,
+  mergeCachedResults,
 } from "../../../lib/cache/cache.ts";
-import { hider } from "../../../lib/config/secrets.ts";
-import type { Answer, Request } from "../../../lib/protocol/jsonrpc.ts";
+import { createRedactor } from "../../../lib/config/secrets.ts";
+import type { Request, Response } from "../../../lib/protocol/jsonrpc.ts";
 import { assert, assertEquals } from "../../helpers/assert.ts";
 import { test } from "../../helpers/no_permissions.ts";
 import {
-  hello,
-  kept,
-  RESULT,
-  VERSION,
+  INITIALIZE_RESULT_TEXT,
+  INITIALIZE_VERSION,
+  requestInitialize,
+  savedCache,
 } from "../../helpers/session/cold_start_driver.ts";
-import { type Json, Scene } from "../../helpers/session/session_driver.ts";
+import {
+  type Json,
+  SessionDriver,
+} from "../../helpers/session/session_driver.ts";
 
 test("Cache: stores initialize and complete lists, and no empty list of tools over a full one", () => {
-  const scene = new Scene({ remembered: NOTHING });
-  scene.open();
-  hello(scene);
-  scene.daemon({ id: "init", result: JSON.parse(RESULT) });
-  assertEquals(kept(scene)?.initialize, {
-    [VERSION]: JSON.stringify(JSON.parse(RESULT)),
+  const driver = new SessionDriver({ cachedResults: EMPTY_CACHED_RESULTS });
+  driver.open();
+  requestInitialize(driver);
+  driver.fromDaemon({ id: "init", result: JSON.parse(INITIALIZE_RESULT_TEXT) });
+  assertEquals(savedCache(driver)?.initialize, {
+    [INITIALIZE_VERSION]: JSON.stringify(JSON.parse(INITIALIZE_RESULT_TEXT)),
   });
-  const list = (result: Json, cursor?: string): Remembered | undefined => {
-    scene.ask("l", "tools/list", cursor === undefined ? {} : { cursor });
-    scene.daemon({ id: "l", result });
-    return kept(scene);
+  const list = (result: Json, cursor?: string): CachedResults | undefined => {
+    driver.request("l", "tools/list", cursor === undefined ? {} : { cursor });
+    driver.fromDaemon({ id: "l", result });
+    return savedCache(driver);
   };
   const [a, b] = [{ name: "a" }, { name: "b" }];
   assertEquals(list({ tools: [a], nextCursor: "2" }), undefined);
@@ -52,25 +55,32 @@ test("Cache: stores initialize and complete lists, and no empty list of tools ov
 
 test("Cache: merging keeps what other processes have stored, and removes what is invalid", () => {
   const full = '{"tools":[{"name":"a"}]}';
-  const kept: Remembered = {
+  const kept: CachedResults = {
     initialize: { a: "1", b: "2" },
     lists: { "tools/list": full, "prompts/list": '{"prompts":[1]}' },
   };
-  const learned: Remembered = {
+  const learned: CachedResults = {
     initialize: { b: "", c: "3" },
     lists: { "tools/list": '{"tools":[]}', "prompts/list": '{"prompts":[]}' },
   };
-  assertEquals(merged(kept, learned), {
+  assertEquals(mergeCachedResults(kept, learned), {
     initialize: { a: "1", c: "3" },
     lists: { "tools/list": full, "prompts/list": '{"prompts":[]}' },
   });
 });
 
 test("Secrets: a daemon's name that is cut within a secret is not cached", () => {
-  const memory = new Memory(NOTHING, 0, hider(["s3cret-0123456789"]));
+  const memory = new DaemonCache(
+    EMPTY_CACHED_RESULTS,
+    0,
+    createRedactor(["s3cret-0123456789"]),
+  );
   const name = `${"n".repeat(190)}s3cret-0123456789`;
-  memory.learnOne(serverOf({ serverInfo: { name, version: "1" } })!, 0);
-  const kept = JSON.stringify(memory.learned(1));
+  memory.storeCapacityOne(
+    daemonNameOf({ serverInfo: { name, version: "1" } })!,
+    0,
+  );
+  const kept = JSON.stringify(memory.resultsToSave(1));
   assert(!kept.includes("s3cret"), kept.slice(-60));
 });
 
@@ -81,20 +91,23 @@ test("Secrets: a cached result with a secret is removed at the next answer", () 
     initialize: { "2025-11-25": initialize },
     lists: { "tools/list": tools },
   };
-  const memory = new Memory(before, 0, hider(["s3cret"]));
+  const memory = new DaemonCache(before, 0, createRedactor(["s3cret"]));
   const params = { protocolVersion: "2025-11-25" };
   const text = `{"jsonrpc":"2.0","id":1,"result":${initialize}}`;
   const result = JSON.parse(initialize);
-  const answer = { kind: "answer", id: "1", result, error: undefined, text };
+  const answer = { kind: "response", id: "1", result, error: undefined, text };
   const asked = { method: "initialize", params } as const;
-  assert(memory.learn(asked, answer as Answer, 1), "it is written anew");
-  const { initialize: kept, lists } = merged(before, memory.learned(1));
+  assert(memory.store(asked, answer as Response, 1), "it is written anew");
+  const { initialize: kept, lists } = mergeCachedResults(
+    before,
+    memory.resultsToSave(1),
+  );
   assertEquals([kept, lists], [{}, before.lists]);
 });
 
 test("Secrets: finds a secret that is cut off in a long answer", () => {
-  const hide = hider(["s3cret-0123456789"]);
-  const memory = new Memory(NOTHING, 0, hide);
+  const hide = createRedactor(["s3cret-0123456789"]);
+  const memory = new DaemonCache(EMPTY_CACHED_RESULTS, 0, hide);
   const result = {
     tools: [{ name: "a", description: "x".repeat(9_000) }, {
       name: "b",
@@ -102,42 +115,46 @@ test("Secrets: finds a secret that is cut off in a long answer", () => {
     }],
   };
   const text = JSON.stringify({ jsonrpc: "2.0", id: 1, result });
-  const answer = { kind: "answer", id: "1", result, error: undefined, text };
+  const answer = { kind: "response", id: "1", result, error: undefined, text };
   const asked = { method: "tools/list", params: {} } as const;
-  assert(!memory.learn(asked, answer as Answer, 1));
-  assertEquals(memory.learned(1).lists, {});
+  assert(!memory.store(asked, answer as Response, 1));
+  assertEquals(memory.resultsToSave(1).lists, {});
 });
 
 test("Secrets: a cached result that is not an answer is not reported as withheld", () => {
-  const memory = new Memory(NOTHING, 0, hider(["s3cret"]));
-  memory.learnOne("a s3cret 1", 0);
+  const memory = new DaemonCache(
+    EMPTY_CACHED_RESULTS,
+    0,
+    createRedactor(["s3cret"]),
+  );
+  memory.storeCapacityOne("a s3cret 1", 0);
   assertEquals(memory.takeWithheld(), false);
 });
 
 /** A cache after some responses; each says whether it had something new to store. */
 function after(
   ...answers: [method: Method, params: Json, result: Json][]
-): { memory: Memory; isNews: boolean[] } {
-  const memory = new Memory(NOTHING, 0, hider([]));
+): { memory: DaemonCache; isNews: boolean[] } {
+  const memory = new DaemonCache(EMPTY_CACHED_RESULTS, 0, createRedactor([]));
   const isNews = answers.map(([method, params, result]) =>
-    memory.learn({ method, params }, answerTo(result), 0)
+    memory.store({ method, params }, answerTo(result), 0)
   );
   return { memory, isNews };
 }
 
-function answerTo(result: Json): Answer {
+function answerTo(result: Json): Response {
   const text = JSON.stringify({ jsonrpc: "2.0", id: 1, result });
-  return { kind: "answer", id: "1", result, error: undefined, text };
+  return { kind: "response", id: "1", result, error: undefined, text };
 }
 
 function recalled(
-  memory: Memory,
+  memory: DaemonCache,
   method: string,
   params: Json = {},
   now = 0,
 ): Json {
   const request = { kind: "request", id: "1", text: "", method, params };
-  const text = memory.recall(request as Request, now);
+  const text = memory.lookup(request as Request, now);
   return text === undefined ? undefined : JSON.parse(text);
 }
 
@@ -181,9 +198,9 @@ test("Cache: initialize is served only for the version that was requested", () =
   assertEquals(["2025-06-18", "2025-03-26", "toString", 5].map(of), [
     ...[result, undefined, undefined, undefined],
   ]);
-  memory.forget("2025-06-18");
+  memory.evictInitialize("2025-06-18");
   assertEquals(of("2025-06-18"), undefined);
-  assertEquals(memory.learned(0).initialize, { "2025-06-18": "" });
+  assertEquals(memory.resultsToSave(0).initialize, { "2025-06-18": "" });
 });
 
 test("Cache: server/discover is served for its ttlMs, less the time asleep", () => {
@@ -192,32 +209,34 @@ test("Cache: server/discover is served for its ttlMs, less the time asleep", () 
   const of = (now: number): Json =>
     recalled(memory, "server/discover", { _meta }, now);
   assertEquals([of(300), of(1_000)], [{ ttlMs: 700 }, undefined]);
-  memory.slept(600);
+  memory.shortenBy(600);
   assertEquals([of(399.5), of(400)], [{ ttlMs: 0 }, undefined]);
 });
 
 test("Cache: ttlMs counts for a day at most", () => {
   const _meta = { "io.modelcontextprotocol/protocolVersion": "2026-07-28" };
   const { memory } = after(["server/discover", { _meta }, { ttlMs: 1e12 }]);
-  assertEquals(memory.learned(0).discover?.forMs, 86_400_000);
+  assertEquals(memory.resultsToSave(0).discover?.forMs, 86_400_000);
 });
 
 test("Cache: a daemon that keeps one connection is known by name and version for a week", () => {
-  const memory = new Memory(NOTHING, 0, hider([]));
-  const server = serverOf({ serverInfo: { name: "d", version: "1" } })!;
+  const memory = new DaemonCache(EMPTY_CACHED_RESULTS, 0, createRedactor([]));
+  const server = daemonNameOf({ serverInfo: { name: "d", version: "1" } })!;
   assertEquals(server, "d 1");
-  memory.learnOne(server, 1_000);
+  memory.storeCapacityOne(server, 1_000);
   const week = 604_800_000;
   assertEquals(
-    [1_000 + week - 1, 1_000 + week].map((now) => memory.keepsOne(server, now)),
+    [1_000 + week - 1, 1_000 + week].map((now) =>
+      memory.hasCapacityOne(server, now)
+    ),
     [true, false],
   );
-  assertEquals(memory.keepsOne("d 2", 1_000), false);
-  assertEquals(memory.learned(2_000).one, { "d 1": week - 1_000 });
+  assertEquals(memory.hasCapacityOne("d 2", 1_000), false);
+  assertEquals(memory.resultsToSave(2_000).one, { "d 1": week - 1_000 });
 });
 
 test("Cache: a server without serverInfo has no name", () => {
   for (const result of [{}, null, { serverInfo: "d" }]) {
-    assertEquals(serverOf(result), undefined);
+    assertEquals(daemonNameOf(result), undefined);
   }
 });

@@ -12,15 +12,15 @@ import {
   parseTree,
 } from "jsonc-parser";
 import {
-  parseFile,
-  withEntry,
-  withoutEntry,
+  parseJsonFile,
+  removeJsonEntry,
+  setJsonEntry,
 } from "../../../lib/clients/json_edit.ts";
 import { assertEquals, assertThrows } from "../../helpers/assert.ts";
 import { test } from "../../helpers/no_permissions.ts";
-import { prng } from "../../simulation/clock_and_random.ts";
+import { seededRandom } from "../../simulation/scheduler.ts";
 
-const SLOT = { key: "servers", name: "us" };
+const SLOT = { serversKey: "servers", name: "us" };
 
 const ENTRY = { type: "stdio", command: "c", args: ["a"] };
 
@@ -60,8 +60,8 @@ const REPLACED: [what: string, before: string, after: string][] = [
 
 for (const [what, before, after] of REPLACED) {
   test(`JSON edit: replacing an entry: ${what}`, () => {
-    assertEquals(withEntry(before, SLOT, ENTRY), after);
-    assertEquals(withEntry(after, SLOT, ENTRY), after);
+    assertEquals(setJsonEntry(before, SLOT, ENTRY), after);
+    assertEquals(setJsonEntry(after, SLOT, ENTRY), after);
   });
 }
 
@@ -78,19 +78,19 @@ const OTHERS: [what: string, text: string][] = [
 
 for (const [what, text] of OTHERS) {
   test(`JSON edit: adding and removing an entry gives the first text again: ${what}`, () => {
-    const put = withEntry(text, SLOT, ENTRY);
+    const put = setJsonEntry(text, SLOT, ENTRY);
     assertEquals(library(put).servers, {
       a: library(text).servers.a,
       us: ENTRY,
     });
-    assertEquals(withoutEntry(put, SLOT), text);
+    assertEquals(removeJsonEntry(put, SLOT), text);
   });
 }
 
 test("JSON edit: removing an entry keeps the line break that ends a comment", () => {
   const text = '{"servers": {\n  "a": {} // x\n  , // y\n  "us": {} }}';
   assertEquals(
-    withoutEntry(text, SLOT),
+    removeJsonEntry(text, SLOT),
     '{"servers": {\n  "a": {} // x\n   // y\n }}',
   );
 });
@@ -98,8 +98,8 @@ test("JSON edit: removing an entry keeps the line break that ends a comment", ()
 type Pair = [name: string, value: string];
 
 /** A seeded text with comments wherever they may be, numbered; the entry has members that stay and others. */
-function sown(seed: number): string {
-  const random = prng(seed);
+function generateJson(seed: number): string {
+  const random = seededRandom(seed);
   const pick = <T>(...all: T[]): T => all[Math.floor(random() * all.length)]!;
   let count = 0;
   const gap = (): string => {
@@ -177,26 +177,26 @@ function read(text: string, seed: number): any {
 
 test("JSON edit: in seeded texts only comments within what is removed or replaced are lost", () => {
   for (let seed = 0; seed < 2_500; seed++) {
-    const text = sown(seed);
+    const text = generateJson(seed);
     const what = `seed ${seed}:\n${text}`;
     const before = read(text, seed);
-    const gone = withoutEntry(text, SLOT);
+    const gone = removeJsonEntry(text, SLOT);
     const { us, ...others } = before.servers;
     assertEquals(read(gone, seed), { ...before, servers: others }, what);
     assertEquals(comments(gone), outside(text, ["servers.us"]), what);
     if (Object.keys(others).length > 0) {
-      const back = withoutEntry(withEntry(gone, SLOT, ENTRY), SLOT);
+      const back = removeJsonEntry(setJsonEntry(gone, SLOT, ENTRY), SLOT);
       assertEquals(back, gone, what);
     }
 
-    const put = withEntry(text, SLOT, ENTRY);
+    const put = setJsonEntry(text, SLOT, ENTRY);
     const { url: _, headers: __, ...rest } = us;
     const servers = { ...before.servers, us: { ...rest, ...ENTRY } };
     assertEquals(read(put, seed), { ...before, servers }, what);
     const lost = ["url", "headers", "command=", "args="]
       .map((name) => `servers.us.${name}`);
     assertEquals(comments(put), outside(text, lost), what);
-    assertEquals(withEntry(put, SLOT, ENTRY), put, what);
+    assertEquals(setJsonEntry(put, SLOT, ENTRY), put, what);
   }
 });
 
@@ -248,11 +248,11 @@ const TEXTS: [what: string, without: string, with_: string][] = [
 
 for (const [what, without, with_] of TEXTS) {
   test(`JSON edit: adds an entry, and removes it again: ${what}`, () => {
-    assertEquals(withEntry(without, SLOT, PLAIN_ENTRY), with_);
-    assertEquals(withEntry(with_, SLOT, PLAIN_ENTRY), with_);
-    assertEquals(withoutEntry(with_, SLOT), without);
-    assertEquals(withoutEntry(without, SLOT), without);
-    const { servers } = parseFile(with_) as { servers: { us: unknown } };
+    assertEquals(setJsonEntry(without, SLOT, PLAIN_ENTRY), with_);
+    assertEquals(setJsonEntry(with_, SLOT, PLAIN_ENTRY), with_);
+    assertEquals(removeJsonEntry(with_, SLOT), without);
+    assertEquals(removeJsonEntry(without, SLOT), without);
+    const { servers } = parseJsonFile(with_) as { servers: { us: unknown } };
     assertEquals(JSON.stringify(servers.us), JSON.stringify(PLAIN_ENTRY));
   });
 }
@@ -260,13 +260,19 @@ for (const [what, without, with_] of TEXTS) {
 test("JSON edit: adds the object of servers where a file has none", () => {
   const whole = '{\n  "servers": {\n    "us": {\n      "command": "c",\n' +
     '      "args": [\n        "a"\n      ]\n    }\n  }\n}';
-  assertEquals(withEntry("", SLOT, PLAIN_ENTRY), `${whole}\n`);
-  assertEquals(withEntry("\ufeff \n", SLOT, PLAIN_ENTRY), `\ufeff${whole}\n`);
-  assertEquals(withEntry("{}", SLOT, PLAIN_ENTRY), whole);
-  const more = withEntry('{\n  "a": 1\n}\n', SLOT, PLAIN_ENTRY);
+  assertEquals(setJsonEntry("", SLOT, PLAIN_ENTRY), `${whole}\n`);
+  assertEquals(
+    setJsonEntry("\ufeff \n", SLOT, PLAIN_ENTRY),
+    `\ufeff${whole}\n`,
+  );
+  assertEquals(setJsonEntry("{}", SLOT, PLAIN_ENTRY), whole);
+  const more = setJsonEntry('{\n  "a": 1\n}\n', SLOT, PLAIN_ENTRY);
   assertEquals(more, `{\n  "a": 1,\n${whole.slice(2)}\n`);
-  assertEquals(withoutEntry(more, SLOT), '{\n  "a": 1,\n  "servers": {}\n}\n');
-  assertEquals(withoutEntry("", SLOT), "");
+  assertEquals(
+    removeJsonEntry(more, SLOT),
+    '{\n  "a": 1,\n  "servers": {}\n}\n',
+  );
+  assertEquals(removeJsonEntry("", SLOT), "");
 });
 
 const TAKEN: [what: string, before: string, after: string][] = [
@@ -304,8 +310,8 @@ const TAKEN: [what: string, before: string, after: string][] = [
 
 for (const [what, before, after] of TAKEN) {
   test(`JSON edit: removes an entry: ${what}`, () => {
-    assertEquals(withoutEntry(before, SLOT), after);
-    parseFile(after);
+    assertEquals(removeJsonEntry(before, SLOT), after);
+    parseJsonFile(after);
   });
 }
 
@@ -313,12 +319,12 @@ test("JSON edit: replaces an entry of the same name in its place", () => {
   const before =
     '{\n  "servers": {\n    "us": { "url": "x" }, // us\n    "b": 1\n  }\n}';
   assertEquals(
-    withEntry(before, SLOT, PLAIN_ENTRY),
+    setJsonEntry(before, SLOT, PLAIN_ENTRY),
     '{\n  "servers": {\n    "us": {\n      "command": "c",\n      "args": [\n' +
       '        "a"\n      ]\n    }, // us\n    "b": 1\n  }\n}',
   );
   const same = '{"servers":{"us":{ "args": [ "a" ], "command": "c" }}}';
-  assertEquals(withEntry(same, SLOT, PLAIN_ENTRY), same, "in another order");
+  assertEquals(setJsonEntry(same, SLOT, PLAIN_ENTRY), same, "in another order");
 });
 
 const REFUSED: [text: string, why: string][] = [
@@ -335,7 +341,7 @@ const REFUSED: [text: string, why: string][] = [
 
 test("JSON edit: refuses a file that is no JSON, or has another shape", () => {
   for (const [text, why] of REFUSED) {
-    assertThrows(() => withEntry(text, SLOT, PLAIN_ENTRY), Error, why);
-    assertThrows(() => withoutEntry(text, SLOT), Error, why);
+    assertThrows(() => setJsonEntry(text, SLOT, PLAIN_ENTRY), Error, why);
+    assertThrows(() => removeJsonEntry(text, SLOT), Error, why);
   }
 });

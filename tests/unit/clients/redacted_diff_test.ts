@@ -4,7 +4,7 @@
  * @module
  */
 
-import { diff } from "../../../lib/clients/redacted_diff.ts";
+import { redactedDiff } from "../../../lib/clients/redacted_diff.ts";
 import { assertEquals } from "../../helpers/assert.ts";
 import { test } from "../../helpers/no_permissions.ts";
 
@@ -125,20 +125,22 @@ const SHOWN: [what: string, entry: unknown, shown: unknown][] = [
 ];
 for (const [what, entry, shown] of SHOWN) {
   test(`Redacted diff: hides what may be secret in an entry: ${what}`, () => {
-    const text = diff("us", entry, undefined, [])
+    const text = redactedDiff("us", entry, undefined, [])
       .map((line) => line.slice(2)).join("\n");
     assertEquals(JSON.parse(`{${text}}`), { us: shown });
   });
 }
 
 test("Redacted diff: hides an entry that is no object", () => {
-  assertEquals(diff("us", "s3cret", undefined, []), ['- "us": (hidden)']);
+  assertEquals(redactedDiff("us", "s3cret", undefined, []), [
+    '- "us": (hidden)',
+  ]);
 });
 
 test("Redacted diff: shows the command that starts this program, whatever characters its path has", () => {
   const program = ["/a=b/c d", "/e?/f g"];
   const entry = { command: program[0], args: program.slice(1) };
-  const lines = diff("us", undefined, entry, program);
+  const lines = redactedDiff("us", undefined, entry, program);
   assertEquals(lines.join("\n").includes("hidden"), false);
 });
 
@@ -146,7 +148,10 @@ test("Redacted diff: shows only the lines that differ", () => {
   const before = { command: "alwaysup", args: ["--retry", "safe"] };
   const after = { command: "alwaysup", args: ["--retry", "never"] };
   const lines = ['-     "safe"', '+     "never"'];
-  assertEquals(diff("us", before, after, []), lines);
+  assertEquals(redactedDiff("us", before, after, []), lines);
   const secret = { ...after, env: { T: "1" } };
-  assertEquals(diff("us", secret, { ...after, env: { T: "2" } }, []), []);
+  assertEquals(
+    redactedDiff("us", secret, { ...after, env: { T: "2" } }, []),
+    [],
+  );
 });

@@ -7,8 +7,12 @@
 
 import { MCPConfigRegistry } from "@gleanwork/mcp-config-schema";
 import { stringify } from "smol-toml";
-import { formatOf } from "../../../lib/clients/config_file.ts";
-import { CLIENTS, entryOf, findOurs } from "../../../lib/clients/registry.ts";
+import { clientFileFormatOf } from "../../../lib/clients/client_file.ts";
+import {
+  CLIENTS,
+  createServerEntry,
+  filterAlwaysupServers,
+} from "../../../lib/clients/registry.ts";
 import { assert, assertEquals } from "../../helpers/assert.ts";
 import { test } from "../../helpers/no_permissions.ts";
 
@@ -48,8 +52,12 @@ for (const client of known) {
       const variables: Record<string, string> = env;
       const path = configPath[platform]!
         .replace(/\$(\w+)|%(\w+)%/g, (_, a, b) => variables[a ?? b]!);
-      const variable = (name: string): string | undefined => variables[name];
-      assertEquals(client.file({ os, variable, list: () => [] }), path, os);
+      const getEnv = (name: string): string | undefined => variables[name];
+      assertEquals(
+        client.filePath({ os, getEnv, listFolder: () => [] }),
+        path,
+        os,
+      );
     }
   });
 
@@ -63,24 +71,28 @@ for (const client of known) {
     const config = registry.createBuilder(id).buildConfiguration(
       options,
     ) as Json;
-    assertEquals(Object.keys(config), [client.key]);
+    assertEquals(Object.keys(config), [client.serversKey]);
     const { env: _, environment: __, type, ...theirs } =
-      config[client.key].alwaysup;
-    const { type: own, ...ours } = entryOf(client, COMMAND) as Json;
+      config[client.serversKey].alwaysup;
+    const { type: own, ...ours } = createServerEntry(client, COMMAND) as Json;
     assertEquals(theirs, ours);
     // Those that take no other have no need of it.
     assert(own === type || own === undefined && type === "stdio", `${own}`);
-    assertEquals(findOurs(client, config, []), [
+    assertEquals(filterAlwaysupServers(client, config, []), [
       { name: "alwaysup", command: COMMAND },
     ]);
     // Their file, changed by ours: what is the user's stays.
-    const { withEntry, parseFile } = formatOf(client);
-    const slot = { key: client.key, name: "alwaysup" };
+    const { setEntry, parseClientFile } = clientFileFormatOf(client);
+    const slot = { serversKey: client.serversKey, name: "alwaysup" };
     const text = client.isToml ? stringify(config) : JSON.stringify(config);
-    const entry = entryOf(client, ["/opt/alwaysup", "--url", "ws://h/"]);
-    const kept = client.isList ? { environment: env } : { env };
-    assertEquals(parseFile(withEntry(text, slot, entry)), {
-      [client.key]: { alwaysup: { ...entry, ...kept } },
+    const entry = createServerEntry(client, [
+      "/opt/alwaysup",
+      "--url",
+      "ws://h/",
+    ]);
+    const kept = client.hasCommandList ? { environment: env } : { env };
+    assertEquals(parseClientFile(setEntry(text, slot, entry)), {
+      [client.serversKey]: { alwaysup: { ...entry, ...kept } },
     });
   });
 }

@@ -5,11 +5,11 @@
  */
 
 import {
+  type ClientEnvironment,
   CLIENTS,
-  entryOf,
-  findOurs,
-  type Place,
-  startable,
+  createServerEntry,
+  filterAlwaysupServers,
+  wrapForWindows,
 } from "../../../lib/clients/registry.ts";
 import { assert, assertEquals } from "../../helpers/assert.ts";
 import { test } from "../../helpers/no_permissions.ts";
@@ -22,11 +22,15 @@ function clientOf(name: string): typeof CLIENTS[number] {
   return client;
 }
 
-function place(os: string, env: Env, packages: string[] = []): Place {
+function place(
+  os: string,
+  env: Env,
+  packages: string[] = [],
+): ClientEnvironment {
   return {
     os,
-    variable: (name) => env[name] || undefined,
-    list: (folder) =>
+    getEnv: (name) => env[name] || undefined,
+    listFolder: (folder) =>
       folder === `${env.LOCALAPPDATA}\\Packages` ? packages : [],
   };
 }
@@ -158,21 +162,25 @@ const PLACES: [client: string, os: string, env: Env, file: string][] = [
 
 test("Client registry: knows the file of every client on every system", () => {
   for (const [name, os, env, file] of PLACES) {
-    assertEquals(clientOf(name).file(place(os, env)), file, `${name} ${os}`);
+    assertEquals(
+      clientOf(name).filePath(place(os, env)),
+      file,
+      `${name} ${os}`,
+    );
   }
   for (const { name } of CLIENTS) {
     for (const os of ["linux", "darwin", "windows"]) {
       assert(PLACES.some((row) => row[0] === name && row[1] === os), name);
-      assertEquals(clientOf(name).file(place(os, {})), undefined, name);
+      assertEquals(clientOf(name).filePath(place(os, {})), undefined, name);
     }
   }
 });
 
 test("Client registry: Claude Desktop as a Windows package has a folder of its own", () => {
-  const { file } = clientOf("claude-desktop");
+  const { filePath } = clientOf("claude-desktop");
   const names = ["Claudette_x", "Claude_pzs8sxrjxfjjc"];
   assertEquals(
-    file(place("windows", WINDOWS, names)),
+    filePath(place("windows", WINDOWS, names)),
     "C:\\Users\\a\\Local\\Packages\\Claude_pzs8sxrjxfjjc\\LocalCache\\Roaming\\" +
       "Claude\\claude_desktop_config.json",
   );
@@ -191,28 +199,32 @@ test("Client registry: of several files that a client may have, takes the one th
     ["claude-code", "/home/a/.claude", "settings.json", "../.claude.json"],
   ];
   for (const [client, folder, name, file] of rows) {
-    const list = (path: string): string[] => path === folder ? [name] : [];
-    const path = clientOf(client).file({ ...place("linux", LINUX), list });
+    const listFolder = (path: string): string[] =>
+      path === folder ? [name] : [];
+    const path = clientOf(client).filePath({
+      ...place("linux", LINUX),
+      listFolder,
+    });
     const { pathname } = new URL(file, `file://${folder}/`);
     assertEquals(path, pathname, `${client} ${name}`);
   }
-  const list = (): never => {
+  const listFolder = (): never => {
     throw new Error("Permission denied");
   };
   for (const os of ["linux", "windows"]) {
     const env = os === "linux" ? LINUX : WINDOWS;
-    for (const { name, file } of CLIENTS) {
-      const path = file({ ...place(os, env), list });
-      assertEquals(path, file(place(os, env)), name);
+    for (const { name, filePath } of CLIENTS) {
+      const path = filePath({ ...place(os, env), listFolder });
+      assertEquals(path, filePath(place(os, env)), name);
     }
   }
 });
 
 test("Client registry: starts npx through cmd on Windows", () => {
   const npx = ["npx", "-y", "alwaysup"];
-  assertEquals(startable("linux", npx), npx);
-  assertEquals(startable("windows", npx), ["cmd", "/c", ...npx]);
-  assertEquals(startable("windows", ["C:\\a.exe"]), ["C:\\a.exe"]);
+  assertEquals(wrapForWindows("linux", npx), npx);
+  assertEquals(wrapForWindows("windows", npx), ["cmd", "/c", ...npx]);
+  assertEquals(wrapForWindows("windows", ["C:\\a.exe"]), ["C:\\a.exe"]);
 });
 
 const COMMANDS: [command: string, ours: boolean][] = [
@@ -238,8 +250,8 @@ const COMMANDS: [command: string, ours: boolean][] = [
 test("Client registry: finds a server whose command is the path of this program", () => {
   const client = clientOf("zed");
   const file = { context_servers: { a: { command: "/opt/x", args: [] } } };
-  assertEquals(findOurs(client, file, ["/opt/y"]), []);
-  assertEquals(findOurs(client, file, ["/opt/x"])[0]?.name, "a");
+  assertEquals(filterAlwaysupServers(client, file, ["/opt/y"]), []);
+  assertEquals(filterAlwaysupServers(client, file, ["/opt/x"])[0]?.name, "a");
 });
 
 test("Client registry: finds the servers that Claude Code has for single projects", () => {
@@ -251,28 +263,34 @@ test("Client registry: finds the servers that Claude Code has for single project
       "/home/c": null,
     },
   };
-  assertEquals(findOurs(clientOf("claude-code"), file, []), [
+  assertEquals(filterAlwaysupServers(clientOf("claude-code"), file, []), [
     { name: "a", command: ["alwaysup"] },
     { name: "c", command: ["alwaysup", "d"], project: "/home/b" },
   ]);
-  assertEquals(findOurs(clientOf("cursor"), file, []).length, 1);
+  assertEquals(filterAlwaysupServers(clientOf("cursor"), file, []).length, 1);
 });
 
 test("Client registry: finds the servers that start this program, and no others", () => {
   for (const client of CLIENTS) {
     for (const [text, ours] of COMMANDS) {
       const command = text.split(" ");
-      const servers = { a: entryOf(client, command), b: { url: "http://h" } };
+      const servers = {
+        a: createServerEntry(client, command),
+        b: { url: "http://h" },
+      };
       assertEquals(
-        findOurs(client, { [client.key]: servers }, []),
+        filterAlwaysupServers(client, { [client.serversKey]: servers }, []),
         ours ? [{ name: "a", command }] : [],
         text,
       );
     }
-    for (const file of [undefined, null, [], {}, { [client.key]: 1 }]) {
-      assertEquals(findOurs(client, file, []), []);
+    for (const file of [undefined, null, [], {}, { [client.serversKey]: 1 }]) {
+      assertEquals(filterAlwaysupServers(client, file, []), []);
     }
     const odd = { a: null, b: { command: 1, args: "alwaysup" }, c: [] };
-    assertEquals(findOurs(client, { [client.key]: odd }, []), []);
+    assertEquals(
+      filterAlwaysupServers(client, { [client.serversKey]: odd }, []),
+      [],
+    );
   }
 });

@@ -7,17 +7,17 @@
 
 import { parse as library } from "smol-toml";
 import {
-  entryIn,
-  parseFile,
-  withEntry,
-  withoutEntry,
+  findTomlEntry,
+  parseTomlFile,
+  removeTomlEntry,
+  setTomlEntry,
 } from "../../../lib/clients/toml_edit.ts";
 import { assert, assertEquals, assertThrows } from "../../helpers/assert.ts";
 import { test } from "../../helpers/no_permissions.ts";
-import { agrees, tried } from "../../helpers/smol_toml.ts";
-import { sownToml } from "../../helpers/toml_files.ts";
+import { agrees, tryRead } from "../../helpers/smol_toml.ts";
+import { generateToml } from "../../helpers/toml_files.ts";
 
-const SLOT = { key: "mcp_servers", name: "us" };
+const SLOT = { serversKey: "mcp_servers", name: "us" };
 
 const ENTRY = { command: "c", args: ["-x", "ws://h/"] };
 
@@ -101,12 +101,12 @@ const ADDED: [what: string, before: string, after: string][] = [
 
 for (const [what, before, after] of ADDED) {
   test(`TOML edit: adds an entry, and removes it again: ${what}`, () => {
-    assertEquals(entryIn(before, SLOT), undefined);
-    assertEquals(withoutEntry(before, SLOT), before);
-    assertEquals(withEntry(before, SLOT, ENTRY), after);
-    assertEquals(withEntry(after, SLOT, ENTRY), after);
-    assertEquals(entryIn(after, SLOT), ENTRY);
-    assertEquals(withoutEntry(after, SLOT), before);
+    assertEquals(findTomlEntry(before, SLOT), undefined);
+    assertEquals(removeTomlEntry(before, SLOT), before);
+    assertEquals(setTomlEntry(before, SLOT, ENTRY), after);
+    assertEquals(setTomlEntry(after, SLOT, ENTRY), after);
+    assertEquals(findTomlEntry(after, SLOT), ENTRY);
+    assertEquals(removeTomlEntry(after, SLOT), before);
   });
 }
 
@@ -208,15 +208,15 @@ const REPLACED: [what: string, before: string, after: string, gone: string][] =
 
 for (const [what, before, after, gone] of REPLACED) {
   test(`TOML edit: replaces an entry, and removes it: ${what}`, () => {
-    assertEquals(withEntry(before, SLOT, ENTRY), after);
-    assertEquals(withEntry(after, SLOT, ENTRY), after);
-    assertEquals(withoutEntry(before, SLOT), gone);
-    assertEquals(withoutEntry(gone, SLOT), gone);
+    assertEquals(setTomlEntry(before, SLOT, ENTRY), after);
+    assertEquals(setTomlEntry(after, SLOT, ENTRY), after);
+    assertEquals(removeTomlEntry(before, SLOT), gone);
+    assertEquals(removeTomlEntry(gone, SLOT), gone);
   });
 }
 
 test("TOML edit: quotes names and strings as TOML wants them", () => {
-  const slot = { key: "mcp_servers", name: 'a."b' };
+  const slot = { serversKey: "mcp_servers", name: 'a."b' };
   const args = [
     "C:\\a b\\c.exe",
     'say "a"',
@@ -224,22 +224,22 @@ test("TOML edit: quotes names and strings as TOML wants them", () => {
     "\t\n\x01\x7f\u00e4",
     "",
   ];
-  const text = withEntry("", slot, { command: "d", args });
+  const text = setTomlEntry("", slot, { command: "d", args });
   assertEquals(
     text,
     "[mcp_servers.'a.\"b']\ncommand = \"d\"\nargs = ['C:\\a b\\c.exe', 'say \"a\"', " +
       '"it\'s \\"\\\\", "\\t\\n\\u0001\\u007f\u00e4", ""]\n',
   );
-  assertEquals(entryIn(text, slot), { command: "d", args });
-  assertEquals(library(text), parseFile(text) as never);
-  assertEquals(withoutEntry(text, slot), "");
+  assertEquals(findTomlEntry(text, slot), { command: "d", args });
+  assertEquals(library(text), parseTomlFile(text) as never);
+  assertEquals(removeTomlEntry(text, slot), "");
 });
 
 test("TOML edit: refuses a file that is no TOML, or has another shape", () => {
   for (
     const text of ["mcp_servers = 1", "[[mcp_servers]]", "mcp_servers = [{}]"]
   ) {
-    for (const edit of [entryIn, withoutEntry, withEntry]) {
+    for (const edit of [findTomlEntry, removeTomlEntry, setTomlEntry]) {
       assertThrows(
         () => edit(text, SLOT, ENTRY),
         Error,
@@ -248,12 +248,12 @@ test("TOML edit: refuses a file that is no TOML, or has another shape", () => {
     }
   }
   assertThrows(
-    () => withEntry("a = 1\na", SLOT, ENTRY),
+    () => setTomlEntry("a = 1\na", SLOT, ENTRY),
     Error,
     "it is not TOML (line 2)",
   );
   assertThrows(
-    () => withEntry("a = 1\r\n# b\r\na.b = '''\n'''\n", SLOT, ENTRY),
+    () => setTomlEntry("a = 1\r\n# b\r\na.b = '''\n'''\n", SLOT, ENTRY),
     Error,
     "it is not TOML (a name is there twice, line 3)",
   );
@@ -268,9 +268,9 @@ test("TOML edit: refuses a file that is nested too deeply", () => {
     `[a${".a".repeat(n / 2)}]\n${"a.".repeat(n / 2)}a = 1`,
   ];
   // In braces, the key counts as well.
-  for (const text of deep(240)) parseFile(text);
+  for (const text of deep(240)) parseTomlFile(text);
   for (const text of [...deep(600), ...deep(100_000)]) {
-    assertThrows(() => parseFile(text), Error, "it is nested too deeply");
+    assertThrows(() => parseTomlFile(text), Error, "it is nested too deeply");
   }
 });
 
@@ -284,7 +284,7 @@ type File = any;
 
 /** What `smol-toml` makes of a file, without a table of servers that is empty. */
 function read(text: string, what: string): File {
-  const file: File = tried(() => library(text));
+  const file: File = tryRead(() => library(text));
   assertEquals(file.wrong, undefined, what);
   agrees(text, what);
   const plain = JSON.parse(JSON.stringify(file.value));
@@ -313,13 +313,17 @@ const IS_REACHED =
 test("TOML edit: in seeded files everything stays but what is replaced or removed", () => {
   let there = 0;
   for (let seed = 0; seed < 1_000; seed++) {
-    const { text, isThere, others: lines } = sownToml(seed);
+    const { text, hasEntry, otherLines: lines } = generateToml(seed);
     const what = `seed ${seed}:\n${text}`;
     const file = read(text, what);
     const { us, ...others } = file.mcp_servers ?? {};
-    assertEquals(entryIn(text, SLOT) !== undefined, us !== undefined, what);
+    assertEquals(
+      findTomlEntry(text, SLOT) !== undefined,
+      us !== undefined,
+      what,
+    );
 
-    const put = withEntry(text, SLOT, ENTRY);
+    const put = setTomlEntry(text, SLOT, ENTRY);
     const kept = Object.entries(us ?? {})
       .filter(([name]) => !IS_REACHED.test(name));
     const entry = { ...Object.fromEntries(kept), ...ENTRY };
@@ -327,26 +331,26 @@ test("TOML edit: in seeded files everything stays but what is replaced or remove
     const both = `${what}\n----\n${put}`;
     assertEquals(read(put, both), { ...file, mcp_servers: servers }, both);
     assertEquals(comments(put, "ke"), comments(text, "ke"), both);
-    assertEquals(withEntry(put, SLOT, ENTRY), put, both);
+    assertEquals(setTomlEntry(put, SLOT, ENTRY), put, both);
     const lineBreaks = put.match(/\r?\n/g) ?? [];
     assertEquals(new Set(lineBreaks).size < 2, true, both);
 
     assertHas(put, lines, both);
 
     if (us === undefined) {
-      assertEquals(withoutEntry(put, SLOT), text, both);
+      assertEquals(removeTomlEntry(put, SLOT), text, both);
       continue;
     }
-    assert(isThere);
+    assert(hasEntry);
     there++;
     for (const from of [text, put]) {
-      const gone = withoutEntry(from, SLOT);
+      const gone = removeTomlEntry(from, SLOT);
       const both = `${from}\n----\n${gone}`;
       const rest: File = { ...file, mcp_servers: others };
       if (Object.keys(others).length === 0) delete rest.mcp_servers;
       assertEquals(read(gone, both), rest, both);
       assertEquals(comments(gone, "k"), comments(text, "k"), both);
-      assertEquals(withoutEntry(gone, SLOT), gone, both);
+      assertEquals(removeTomlEntry(gone, SLOT), gone, both);
       assertHas(gone, lines, both);
     }
   }

@@ -5,11 +5,11 @@
  */
 
 import { parse as library } from "smol-toml";
-import { parseFile } from "../../../lib/clients/toml_edit.ts";
+import { parseTomlFile } from "../../../lib/clients/toml_edit.ts";
 import { assert, assertEquals } from "../../helpers/assert.ts";
 import { test } from "../../helpers/no_permissions.ts";
-import { agrees, tried } from "../../helpers/smol_toml.ts";
-import { pieced } from "../../simulation/clock_and_random.ts";
+import { agrees, tryRead } from "../../helpers/smol_toml.ts";
+import { randomText } from "../../simulation/scheduler.ts";
 
 const PIECES = [
   ..."a b c . = [ ] [[ ]] { } , # \" ' \\ _ - + : 0 1 x e".split(" "),
@@ -77,7 +77,7 @@ const PIECES = [
 test("TOML reader: reads and refuses the same seeded texts as smol-toml", () => {
   let count = 0;
   for (let seed = 0; seed < 10_000; seed++) {
-    const text = pieced(PIECES, seed);
+    const text = randomText(PIECES, seed);
     if (agrees(text, `seed ${seed}`) === "read") count++;
   }
   assert(count > 300, `${count} of them are TOML`);
@@ -106,8 +106,8 @@ const DIFFERENT: [why: string, text: string, ours: "read" | "refused"][] = [
 
 for (const [why, text, ours] of DIFFERENT) {
   test(`TOML reader: differs from smol-toml: ${why}: ${text.slice(0, 30)}`, () => {
-    const made = [parseFile, library].map((reader) =>
-      tried(() => reader(text)).wrong === undefined ? "read" : "refused"
+    const made = [parseTomlFile, library].map((reader) =>
+      tryRead(() => reader(text)).wrong === undefined ? "read" : "refused"
     );
     assertEquals(made, [ours, ours === "read" ? "refused" : "read"]);
   });

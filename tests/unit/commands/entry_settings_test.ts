@@ -6,7 +6,7 @@
 
 import { install } from "../../../lib/commands/install.ts";
 import { assert, assertEquals } from "../../helpers/assert.ts";
-import { ran } from "../../helpers/command_run.ts";
+import { runCommand } from "../../helpers/command_run.ts";
 import { test } from "../../helpers/no_permissions.ts";
 import { hostWith } from "../../helpers/one_file_host.ts";
 
@@ -28,11 +28,15 @@ test("Install: warns of the variables that the client will not give to the serve
     ] as const
   ) {
     const args = ["cursor", ...FLAGS, ...URL_FLAG];
-    const { code, err } = await ran(install, args, hostWith(text, env, os));
+    const { code, stderr } = await runCommand(
+      install,
+      args,
+      hostWith(text, env, os),
+    );
     assertEquals(code, 0, text);
-    assert(!err.includes("\n"), "one sentence at most");
-    if (said === undefined) assertEquals(err, "", text);
-    else assert(err.includes(said), err);
-    assert(!err.includes("s3cret"));
+    assert(!stderr.includes("\n"), "one sentence at most");
+    if (said === undefined) assertEquals(stderr, "", text);
+    else assert(stderr.includes(said), stderr);
+    assert(!stderr.includes("s3cret"));
   }
 });

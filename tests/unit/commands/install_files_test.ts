@@ -5,19 +5,19 @@
  * @module
  */
 
-import { textOf } from "../../../lib/text/utf8.ts";
+import { decodeUtf8 } from "../../../lib/text/utf8.ts";
 import { parse as library } from "jsonc-parser";
-import { formatOf } from "../../../lib/clients/config_file.ts";
+import { clientFileFormatOf } from "../../../lib/clients/client_file.ts";
 import {
   type Client,
   CLIENTS,
-  entryOf,
+  createServerEntry,
 } from "../../../lib/clients/registry.ts";
 import { install, uninstall } from "../../../lib/commands/install.ts";
 import { assert, assertEquals, assertMatch } from "../../helpers/assert.ts";
-import { Disk } from "../../helpers/memory_disk.ts";
+import { MemoryDisk } from "../../helpers/memory_disk.ts";
 import { test } from "../../helpers/no_permissions.ts";
-import { ran } from "../../helpers/command_run.ts";
+import { runCommand } from "../../helpers/command_run.ts";
 
 // deno-lint-ignore no-explicit-any
 type Json = any;
@@ -47,7 +47,7 @@ const FOLDER = new URL("../../fixtures/clients/", import.meta.url);
 const texts = new Map(
   FILES.map(([file]): [string, string] => [
     file,
-    textOf(Deno.readFileSync(new URL(file, FOLDER))),
+    decodeUtf8(Deno.readFileSync(new URL(file, FOLDER))),
   ]),
 );
 
@@ -61,22 +61,22 @@ const names = Array.from(Deno.readDirSync(FOLDER), ({ name }) => name)
 async function run(
   command: typeof install,
   args: readonly string[],
-  disk: Disk,
+  disk: MemoryDisk,
 ): Promise<string> {
-  const { code, err } = await ran(command, args, disk.host());
-  assertEquals(code, REFUSED.test(err) ? 1 : 0, err);
-  return err;
+  const { code, stderr } = await runCommand(command, args, disk.host());
+  assertEquals(code, REFUSED.test(stderr) ? 1 : 0, stderr);
+  return stderr;
 }
 
 /** A text without our entry, as its client sees it: the other servers, and everything else. */
 function others(client: Client, text: string): Json {
-  const { key, isToml } = client;
+  const { serversKey, isToml } = client;
   const file = isToml
-    ? formatOf(client).parseFile(text)
+    ? clientFileFormatOf(client).parseClientFile(text)
     : library(text, [], { allowTrailingComma: true });
-  const { [key]: servers, ...rest } = file as Json;
+  const { [serversKey]: servers, ...rest } = file as Json;
   const { alwaysup: _, ...theirs } = servers ?? {};
-  return { ...rest, [key]: theirs };
+  return { ...rest, [serversKey]: theirs };
 }
 
 /** What is the user's of an entry. */
@@ -89,19 +89,19 @@ function ownOf(entry: Json): Json {
 for (const [file, name, says] of FILES) {
   test(`Install: changes only its own entry in a file like people's: ${file}`, async () => {
     const client = CLIENTS.find((client) => client.name === name)!;
-    const { entryIn } = formatOf(client);
+    const { findEntry } = clientFileFormatOf(client);
     const before = texts.get(file)!;
-    const disk = new Disk();
-    const path = client.file(disk.host())!;
-    disk.put(path, before);
-    const slot = { key: client.key, name: "alwaysup" };
+    const disk = new MemoryDisk();
+    const path = client.filePath(disk.host())!;
+    disk.addFile(path, before);
+    const slot = { serversKey: client.serversKey, name: "alwaysup" };
     assertMatch(await run(install, [name, ...FLAGS], disk), says);
-    const after = disk.text(path)!;
+    const after = disk.readText(path)!;
     if (says === REFUSED) return assertEquals(after, before);
-    const entry = entryIn(after, slot) as Json;
+    const entry = findEntry(after, slot) as Json;
     assertEquals(entry, {
-      ...entryOf(client, ["/alwaysup", ...FLAGS.slice(1)]),
-      ...ownOf(entryIn(before, slot)),
+      ...createServerEntry(client, ["/alwaysup", ...FLAGS.slice(1)]),
+      ...ownOf(findEntry(before, slot)),
     });
     assertEquals(others(client, after), others(client, before));
     // What is said within the old arguments goes with them.
@@ -113,10 +113,10 @@ for (const [file, name, says] of FILES) {
     assert(!breaks(before) || !/[^\r]\n/.test(after), "one kind of line end");
 
     assertMatch(await run(install, [name, ...FLAGS], disk), says);
-    assertEquals(disk.text(path), after, "nothing changes");
+    assertEquals(disk.readText(path), after, "nothing changes");
     await run(uninstall, [name, "--write"], disk);
-    const left = disk.text(path)!;
-    assertEquals(entryIn(left, slot), undefined);
+    const left = disk.readText(path)!;
+    assertEquals(findEntry(left, slot), undefined);
     assertEquals(others(client, left), others(client, before));
   });
 }

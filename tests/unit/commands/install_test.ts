@@ -5,13 +5,13 @@
  * @module
  */
 
-import { formatOf } from "../../../lib/clients/config_file.ts";
+import { clientFileFormatOf } from "../../../lib/clients/client_file.ts";
 import { CLIENTS } from "../../../lib/clients/registry.ts";
 import { install, uninstall } from "../../../lib/commands/install.ts";
 import type { Host } from "../../../lib/runtime/host.ts";
 import { assert, assertEquals, assertMatch } from "../../helpers/assert.ts";
-import { type Ran, ran } from "../../helpers/command_run.ts";
-import { Disk } from "../../helpers/memory_disk.ts";
+import { type CommandResult, runCommand } from "../../helpers/command_run.ts";
+import { MemoryDisk } from "../../helpers/memory_disk.ts";
 import { test } from "../../helpers/no_permissions.ts";
 
 // deno-lint-ignore no-explicit-any
@@ -23,14 +23,14 @@ const COMMANDS = { install, uninstall };
 
 /** Runs a command line on a disk. */
 async function run(
-  disk: Disk,
+  disk: MemoryDisk,
   line: string,
   more: Partial<Host> = {},
-): Promise<Ran> {
+): Promise<CommandResult> {
   const [name, ...args] = line.split(" ");
   const flags = name === "install" ? URL_FLAG : [];
   const command = COMMANDS[name as keyof typeof COMMANDS];
-  return await ran(command, [...args, ...flags], disk.host(more));
+  return await runCommand(command, [...args, ...flags], disk.host(more));
 }
 
 function clientOf(name: string): typeof CLIENTS[number] {
@@ -38,79 +38,84 @@ function clientOf(name: string): typeof CLIENTS[number] {
 }
 
 /** Where a client's file lies on a disk. */
-function fileOf(name: string, disk = new Disk()): string {
-  return clientOf(name).file(disk.host())!;
+function fileOf(name: string, disk = new MemoryDisk()): string {
+  return clientOf(name).filePath(disk.host())!;
 }
 
 /** A disk with one client's file. */
-function having(name: string, text: string): { disk: Disk; file: string } {
-  const disk = new Disk();
+function diskWith(
+  name: string,
+  text: string,
+): { disk: MemoryDisk; file: string } {
+  const disk = new MemoryDisk();
   const file = fileOf(name);
-  disk.put(file, text, { mode: 0o664 });
+  disk.addFile(file, text, { mode: 0o664 });
   return { disk, file };
 }
 
 /** The entry of this program in a client's file. */
 function entryIn(name: string, text: string | undefined): Json {
   const client = clientOf(name);
-  const slot = { key: client.key, name: "alwaysup" };
-  return formatOf(client).entryIn(text ?? "", slot);
+  const slot = { serversKey: client.serversKey, name: "alwaysup" };
+  return clientFileFormatOf(client).findEntry(text ?? "", slot);
 }
 
 /** What a client's user may have in its file, as far as the client reads it. */
-function busy({ key, isToml, rejects = [] }: typeof CLIENTS[number]): string {
+function largestEntry(
+  { serversKey, isToml, rejectedSyntax = [] }: typeof CLIENTS[number],
+): string {
   if (isToml) {
-    return `# mine\nmodel = "m"\n\n[${key}.other] # the first\ncommand = "x"\n` +
+    return `# mine\nmodel = "m"\n\n[${serversKey}.other] # the first\ncommand = "x"\n` +
       `env = { T = "s3cret" } # kept\n\n[n]\na = 1.0\n`;
   }
-  const hasComments = !rejects.includes("comment");
-  const comma = rejects.includes("comma") ? "" : ",";
+  const hasComments = !rejectedSyntax.includes("comment");
+  const comma = rejectedSyntax.includes("comma") ? "" : ",";
   const [first, kept] = hasComments
     ? ["\t\t// the first\n", ` // kept`]
     : ["", ""];
-  return `{\n\t"${key}": {\n${first}\t\t"other": { "command": "x", "env": ` +
+  return `{\n\t"${serversKey}": {\n${first}\t\t"other": { "command": "x", "env": ` +
     `{ "T": "s3cret" } }${comma}${kept}\n\t},\n\t"n": 1.0${comma}\n}\n`;
 }
 
 for (const client of CLIENTS) {
-  const { name, key } = client;
+  const { name, serversKey } = client;
   test(`Install: writes an entry, and uninstall restores the file: ${name}`, async () => {
-    const before = busy(client);
-    const { disk, file } = having(name, before);
+    const before = largestEntry(client);
+    const { disk, file } = diskWith(name, before);
     const shown = await run(disk, `install ${name}`);
-    assertEquals([shown.code, shown.err], [0, ""]);
-    assertEquals(disk.text(file), before, "only shown");
+    assertEquals([shown.code, shown.stderr], [0, ""]);
+    assertEquals(disk.readText(file), before, "only shown");
     const written = await run(disk, `install ${name} --write`);
-    assertEquals([written.code, written.err], [0, ""]);
-    assert(!/^- /m.test(written.out), "nothing is taken away");
-    assert(!written.out.includes("s3cret"), "nothing else is shown");
-    const text = disk.text(file)!;
+    assertEquals([written.code, written.stderr], [0, ""]);
+    assert(!/^- /m.test(written.stdout), "nothing is taken away");
+    assert(!written.stdout.includes("s3cret"), "nothing else is shown");
+    const text = disk.readText(file)!;
     // Where another member comes behind it, a line may get a comma.
     const linesOf = (text: string): string[] =>
       text.split("\n").map((line) => line.replace(/,(?= \/\/|$)/, ""));
     const lines = linesOf(text);
     const lost = linesOf(before).filter((line) => !lines.includes(line));
     assertEquals(lost, []);
-    const { parseFile } = formatOf(client);
-    const { other, alwaysup } = (parseFile(text) as Json)[key];
-    assertEquals(other, (parseFile(before) as Json)[key].other);
-    const snippet = shown.out.split("\n\n")[1]!;
-    assertEquals((parseFile(snippet) as Json)[key], { alwaysup });
-    assertEquals(disk.text(`${file}.alwaysup.bak`), before);
+    const { parseClientFile } = clientFileFormatOf(client);
+    const { other, alwaysup } = (parseClientFile(text) as Json)[serversKey];
+    assertEquals(other, (parseClientFile(before) as Json)[serversKey].other);
+    const snippet = shown.stdout.split("\n\n")[1]!;
+    assertEquals((parseClientFile(snippet) as Json)[serversKey], { alwaysup });
+    assertEquals(disk.readText(`${file}.alwaysup.bak`), before);
 
     const again = await run(disk, `install ${name} --write`);
-    assertMatch(again.out, /"alwaysup" is there already; nothing changes/);
-    assertEquals(disk.text(file), text);
+    assertMatch(again.stdout, /"alwaysup" is there already; nothing changes/);
+    assertEquals(disk.readText(file), text);
     const planned = await run(disk, `uninstall ${name}`);
-    assertMatch(planned.out, /^- "alwaysup": \{$/m);
-    assertEquals(disk.text(file), text, "only shown");
+    assertMatch(planned.stdout, /^- "alwaysup": \{$/m);
+    assertEquals(disk.readText(file), text, "only shown");
     const removed = await run(disk, `uninstall ${name} --write`);
-    assertEquals([removed.code, disk.text(file)], [0, before]);
+    assertEquals([removed.code, disk.readText(file)], [0, before]);
     const { note } = client;
-    assert(note === undefined || written.out.endsWith(note), "it is a note");
-    assert(!removed.out.includes(note ?? "\0"), "on what is put in");
+    assert(note === undefined || written.stdout.endsWith(note), "it is a note");
+    assert(!removed.stdout.includes(note ?? "\0"), "on what is put in");
     const gone = await run(disk, `uninstall ${name} --write`);
-    assertMatch(gone.out, /"alwaysup" is not there; nothing changes/);
+    assertMatch(gone.stdout, /"alwaysup" is not there; nothing changes/);
   });
 }
 
@@ -142,24 +147,25 @@ const OLDER: [what: string, entry: string, kept: Json][] = [
 for (const [what, entry, kept] of OLDER) {
   test(`Install: an entry in the older shape keeps ${what}`, async () => {
     for (const name of ["zed", "cursor", "vscode"]) {
-      const { key } = clientOf(name);
-      const text = `{\r\n  "${key}": {\r\n    "alwaysup": ${entry}\r\n  }\r\n}`;
-      const { disk, file } = having(name, text);
-      const { code, out } = await run(disk, `install ${name} --write`);
+      const { serversKey } = clientOf(name);
+      const text =
+        `{\r\n  "${serversKey}": {\r\n    "alwaysup": ${entry}\r\n  }\r\n}`;
+      const { disk, file } = diskWith(name, text);
+      const { code, stdout } = await run(disk, `install ${name} --write`);
       assertEquals(code, 0);
       const { command, args, type: _, ...rest } = entryIn(
         name,
-        disk.text(file),
+        disk.readText(file),
       );
       assertEquals([command, args.at(-1)], ["/alwaysup", URL_FLAG[1]]);
       assertEquals(rest, kept);
-      assert(!/"(t|u|in|out)"/.test(out), out);
+      assert(!/"(t|u|in|out)"/.test(stdout), stdout);
       assertEquals(
-        disk.text(file)!.replaceAll("\r\n", "").includes("\n"),
+        disk.readText(file)!.replaceAll("\r\n", "").includes("\n"),
         false,
       );
       const comments = text.match(/\/\/ mine/g)?.length;
-      assertEquals(disk.text(file)!.match(/\/\/ mine/g)?.length, comments);
+      assertEquals(disk.readText(file)!.match(/\/\/ mine/g)?.length, comments);
     }
   });
 }
@@ -174,13 +180,13 @@ const MISSING = [
 for (const name of ["cursor", "vscode", "zed", "opencode"]) {
   test(`Install: null in the place of servers or of an entry counts as none: ${name}`, async () => {
     for (const text of MISSING) {
-      const before = text.replace("KEY", clientOf(name).key);
-      const { disk, file } = having(name, before);
+      const before = text.replace("KEY", clientOf(name).serversKey);
+      const { disk, file } = diskWith(name, before);
       const none = await run(disk, `uninstall ${name} --write`);
       assertEquals(none.code, 0);
-      const { code, err } = await run(disk, `install ${name} --write`);
-      assertEquals([code, err], [0, ""], before);
-      assert(entryIn(name, disk.text(file)).command !== undefined);
+      const { code, stderr } = await run(disk, `install ${name} --write`);
+      assertEquals([code, stderr], [0, ""], before);
+      assert(entryIn(name, disk.readText(file)).command !== undefined);
     }
   });
 }
@@ -229,45 +235,45 @@ const OFF: [client: string, text: string, says: string][] = [
 
 for (const [name, text, says] of OFF) {
   test(`Install: warns of what keeps the client from starting the server: ${name} ${says}`, async () => {
-    const { disk, file } = having(name, text);
+    const { disk, file } = diskWith(name, text);
     const sentence = `alwaysup: ${file}: "alwaysup" ` +
       says.replace("TITLE", clientOf(name).title);
     // Who puts the entry there by hand hears of it, too.
     const shown = await run(disk, `install ${name}`);
-    assertEquals([shown.code, shown.err], [0, sentence]);
+    assertEquals([shown.code, shown.stderr], [0, sentence]);
     const written = await run(disk, `install ${name} --write`);
-    assertEquals([written.code, written.err], [0, sentence]);
+    assertEquals([written.code, written.stderr], [0, sentence]);
     // It is its user's.
-    const { disabled, enabled } = entryIn(name, disk.text(file));
+    const { disabled, enabled } = entryIn(name, disk.readText(file));
     assertEquals(
       disabled ?? enabled ?? "",
       says.startsWith("says") ? disabled === true : "",
     );
     const again = await run(disk, `install ${name} --write`);
-    assertEquals([again.code, again.err], [0, sentence]);
+    assertEquals([again.code, again.stderr], [0, sentence]);
     // What is taken out need not start.
     for (let i = 0; i < 2; i++) {
       const gone = await run(disk, `uninstall ${name} --write`);
-      assertEquals([gone.code, gone.err], [0, ""]);
+      assertEquals([gone.code, gone.stderr], [0, ""]);
     }
   });
 }
 
 test("Install: shows the entry also where the client's file cannot be read or changed", async () => {
   for (const text of ["{", "[]", '{"mcpServers":1}']) {
-    const { disk } = having("claude-code", text);
-    const { code, out, err } = await run(disk, "install claude-code");
-    assertEquals([code, err], [0, ""]);
-    assertMatch(out, /^This belongs there/m);
+    const { disk } = diskWith("claude-code", text);
+    const { code, stdout, stderr } = await run(disk, "install claude-code");
+    assertEquals([code, stderr], [0, ""]);
+    assertMatch(stdout, /^This belongs there/m);
   }
 });
 
 test("Uninstall: does not warn of an entry that is switched off", async () => {
   for (const [name, text] of OFF) {
-    const { disk } = having(name, text);
+    const { disk } = diskWith(name, text);
     for (const line of [`uninstall ${name} --write`, `uninstall ${name}`]) {
-      const { code, err } = await run(disk, line);
-      assertEquals([code, err], [0, ""], text);
+      const { code, stderr } = await run(disk, line);
+      assertEquals([code, stderr], [0, ""], text);
     }
   }
 });
@@ -277,11 +283,11 @@ test("Install: does not warn of an entry that is switched on", async () => {
     const more of ['"disabled":false', '"enabled":true', '"disabled":"no"']
   ) {
     const text = `{"mcpServers":{"alwaysup":{"command":"x",${more}}}}`;
-    const { disk } = having("windsurf", text);
-    assertEquals((await run(disk, "install windsurf --write")).err, "");
+    const { disk } = diskWith("windsurf", text);
+    assertEquals((await run(disk, "install windsurf --write")).stderr, "");
     const free = `{"mcp":{"allowed":["alwaysup"],"excluded":["b"]}}`;
-    const { disk: other } = having("gemini", free);
-    assertEquals((await run(other, "install gemini --write")).err, "");
+    const { disk: other } = diskWith("gemini", free);
+    assertEquals((await run(other, "install gemini --write")).stderr, "");
   }
 });
 
@@ -312,15 +318,15 @@ const REJECTS: Readonly<Record<string, readonly string[]>> = {
 };
 
 for (const client of CLIENTS.filter(({ isToml }) => !isToml)) {
-  const { name, title, key } = client;
+  const { name, title, serversKey } = client;
   const rejects = REJECTS[name] ?? [];
   const isResetting = rejects.length === 3;
   test(`Install: warns of what the client cannot read in its own file: ${name}`, async () => {
     for (const [text, what, line] of ODD) {
-      const before = text.replace("mcpServers", key);
-      const { disk, file } = having(name, before);
+      const before = text.replace("mcpServers", serversKey);
+      const { disk, file } = diskWith(name, before);
       const shown = await run(disk, `install ${name}`);
-      const { code, err } = await run(disk, `install ${name} --write`);
+      const { code, stderr } = await run(disk, `install ${name} --write`);
       const sentence =
         `alwaysup: ${file}: it has ${what} (line ${line}), and ` +
         `${title} does not read that: take it out`;
@@ -328,11 +334,15 @@ for (const client of CLIENTS.filter(({ isToml }) => !isToml)) {
         ? " first; nothing is changed"
         : ", or it finds no servers";
       const isRefused = isResetting && rejects.includes(what);
-      assertEquals(err, rejects.includes(what) ? sentence + end : "", before);
+      assertEquals(
+        stderr,
+        rejects.includes(what) ? sentence + end : "",
+        before,
+      );
       const hint = isResetting ? " first" : end;
       const told = rejects.includes(what) ? sentence + hint : "";
-      assertEquals([shown.code, shown.err], [0, told], before);
-      assertEquals([code, disk.text(file) === before], [
+      assertEquals([shown.code, shown.stderr], [0, told], before);
+      assertEquals([code, disk.readText(file) === before], [
         isRefused ? 1 : 0,
         isRefused,
       ]);
@@ -349,19 +359,19 @@ for (const client of CLIENTS.filter(({ isToml }) => !isToml)) {
       "\ufeff",
     ];
     for (const text of texts) {
-      const { disk, file } = having(name, text.replace("KEY", key));
-      const { code, err } = await run(disk, `install ${name} --write`);
-      assertEquals([code, err], [0, ""]);
+      const { disk, file } = diskWith(name, text.replace("KEY", serversKey));
+      const { code, stderr } = await run(disk, `install ${name} --write`);
+      assertEquals([code, stderr], [0, ""]);
       const mark = rejects.includes(MARK)
         ? ""
         : text.match(/^\ufeff/)?.[0] ?? "";
-      assertEquals(disk.text(file)!.startsWith("\ufeff"), mark !== "");
-      JSON.parse(disk.text(file)!.slice(mark.length));
+      assertEquals(disk.readText(file)!.startsWith("\ufeff"), mark !== "");
+      JSON.parse(disk.readText(file)!.slice(mark.length));
     }
     if (isResetting) return;
-    const { disk, file } = having(name, `{"${key}":{\n"a":{},\n},\n}`);
+    const { disk, file } = diskWith(name, `{"${serversKey}":{\n"a":{},\n},\n}`);
     await run(disk, `install ${name} --write`);
-    const commas = disk.text(file)!.match(/,\s*[}\]]/g)?.length;
+    const commas = disk.readText(file)!.match(/,\s*[}\]]/g)?.length;
     assertEquals(commas, rejects.includes(COMMA) ? 1 : 2);
   });
 }
@@ -375,13 +385,18 @@ test("Uninstall: removes the entry also from a file that its client cannot read"
   ];
   for (const name of ["claude-desktop", "claude-code"]) {
     for (const [text, what] of texts) {
-      const { disk, file } = having(name, text);
+      const { disk, file } = diskWith(name, text);
       for (const says of [/^- "alwaysup"/m, /is not there; nothing changes/]) {
         const line = `uninstall ${name} --write`;
-        const { code, out, err } = await run(disk, line);
-        assertEquals([code, entryIn(name, disk.text(file))], [0, undefined]);
-        assertMatch(out, says);
-        if (says.multiline) assert(err.includes(`it has ${what} (line`), err);
+        const { code, stdout, stderr } = await run(disk, line);
+        assertEquals([code, entryIn(name, disk.readText(file))], [
+          0,
+          undefined,
+        ]);
+        assertMatch(stdout, says);
+        if (says.multiline) {
+          assert(stderr.includes(`it has ${what} (line`), stderr);
+        }
       }
     }
   }
@@ -394,31 +409,31 @@ test("Install: the replacement character U+FFFD counts as text", async () => {
     '// \ufffd\n{"mcpServers":{}}',
   ];
   for (const text of texts) {
-    const { disk, file } = having("cursor", text);
-    const { code, err } = await run(disk, "install cursor --write");
-    assertEquals([code, err], [0, ""]);
-    assertEquals(disk.text(`${file}.alwaysup.bak`), text);
-    const marks = disk.text(file)!.match(/\ufffd/g)?.length;
+    const { disk, file } = diskWith("cursor", text);
+    const { code, stderr } = await run(disk, "install cursor --write");
+    assertEquals([code, stderr], [0, ""]);
+    assertEquals(disk.readText(`${file}.alwaysup.bak`), text);
+    const marks = disk.readText(file)!.match(/\ufffd/g)?.length;
     assertEquals(marks, text.match(/\ufffd/g)?.length);
   }
 });
 
 test("Install: keeps three backups at most: the first one and the two newest", async () => {
   for (const name of ["cursor", "claude-code", "codex"]) {
-    const { disk, file } = having(name, "");
+    const { disk, file } = diskWith(name, "");
     const texts = [""];
     for (let i = 0; i < 7; i++) {
       await run(disk, `install ${name} --write --queue-limit ${i + 1}`);
-      texts.push(disk.text(file)!);
+      texts.push(disk.readText(file)!);
     }
     const names = [".bak", ".2.bak", ".3.bak"].map((end) =>
       `${file}.alwaysup${end}`
     );
-    assertEquals(names.map((path) => disk.text(path)), [
+    assertEquals(names.map((path) => disk.readText(path)), [
       ...[texts[0], texts[5], texts[6]],
     ]);
     const folder = file.replace(/\/[^/]*$/, "");
-    assertEquals(disk.names(folder).length, 4, "and nothing else");
+    assertEquals(disk.listNames(folder).length, 4, "and nothing else");
     for (const path of names) assertEquals(disk.nodes.get(path)!.mode, 0o600);
   }
 });
@@ -427,20 +442,20 @@ test("Install: keeps three backups at most: the first one and the two newest", a
 const MEANWHILE: [
   what: string,
   step: string,
-  act: (disk: Disk, file: string) => void,
+  act: (disk: MemoryDisk, file: string) => void,
 ][] = [
   [
     "rewritten before the copy",
     "make COPY",
-    (disk, file) => disk.put(file, "{}"),
+    (disk, file) => disk.addFile(file, "{}"),
   ],
   [
     "rewritten behind the copy",
     "sync COPY",
-    (disk, file) => disk.put(file, "{}"),
+    (disk, file) => disk.addFile(file, "{}"),
   ],
   ["rewritten just before it is replaced", "sync FILE.tmp", (disk, file) => {
-    disk.put(file, '{"a":1}');
+    disk.addFile(file, '{"a":1}');
   }],
   ["removed", "sync FILE.tmp", (disk, file) => disk.nodes.delete(file)],
 ];
@@ -448,32 +463,35 @@ const MEANWHILE: [
 for (const [what, step, act] of MEANWHILE) {
   test(`Install: a file that is ${what} by another program is left as it is then`, async () => {
     for (const name of ["claude-code", "cursor", "gemini"]) {
-      const { disk, file } = having(name, '{"mcpServers":{"old":{}}}');
+      const { disk, file } = diskWith(name, '{"mcpServers":{"old":{}}}');
       const when = step.replace("COPY", `${file}.alwaysup.bak`)
         .replace("FILE", file);
-      disk.before.set(when, () => act(disk, file));
-      const { code, err } = await run(disk, `install ${name} --write`);
+      disk.beforeOperation.set(when, () => act(disk, file));
+      const { code, stderr } = await run(disk, `install ${name} --write`);
       assertEquals(code, 1, when);
       assertMatch(
-        err,
+        stderr,
         /: it cannot be written \((another program has|No such)/,
       );
-      assert(!disk.text(file)?.includes("alwaysup"));
+      assert(!disk.readText(file)?.includes("alwaysup"));
       const folder = file.replace(/\/[^/]*$/, "");
-      assert(!disk.names(folder).some((name) => name.endsWith(".tmp")));
+      assert(!disk.listNames(folder).some((name) => name.endsWith(".tmp")));
     }
   });
 }
 
 test("Install: --all lists the clients of this machine, and their servers that start this program", async () => {
-  const disk = new Disk();
-  disk.put(fileOf("cursor"), '{"mcpServers":{"mine":{"command":"/alwaysup"}}}');
-  disk.put(fileOf("claude-code"), '{"mcpServers":{},}');
-  disk.put(fileOf("vscode"), "{");
-  disk.folder("/h/.gemini");
-  const { code, out, err } = await run(disk, "install --all");
-  assertEquals([code, err], [0, ""]);
-  assertEquals(out.split("\n"), [
+  const disk = new MemoryDisk();
+  disk.addFile(
+    fileOf("cursor"),
+    '{"mcpServers":{"mine":{"command":"/alwaysup"}}}',
+  );
+  disk.addFile(fileOf("claude-code"), '{"mcpServers":{},}');
+  disk.addFile(fileOf("vscode"), "{");
+  disk.addFolder("/h/.gemini");
+  const { code, stdout, stderr } = await run(disk, "install --all");
+  assertEquals([code, stderr], [0, ""]);
+  assertEquals(stdout.split("\n"), [
     "claude-code     /h/.claude.json: no server in it is this program",
     "vscode          /h/.config/Code/User/mcp.json: it cannot be read " +
     "(it is not JSON (line 1))",
@@ -487,38 +505,41 @@ test("Install: --all lists the clients of this machine, and their servers that s
 });
 
 test("Install: --all --write changes every client, also where another one fails", async () => {
-  const disk = new Disk();
-  disk.put(fileOf("cursor"), "{}");
-  disk.put(fileOf("vscode"), "{");
-  disk.folder("/h/.codex");
-  const { code, err } = await run(disk, "install --all --write");
+  const disk = new MemoryDisk();
+  disk.addFile(fileOf("cursor"), "{}");
+  disk.addFile(fileOf("vscode"), "{");
+  disk.addFolder("/h/.codex");
+  const { code, stderr } = await run(disk, "install --all --write");
   assertEquals(code, 1);
   assertMatch(
-    err,
+    stderr,
     /^alwaysup: .*mcp\.json: it is not JSON \(line 1\); nothing/,
   );
-  assertEquals(disk.text(fileOf("vscode")), "{");
+  assertEquals(disk.readText(fileOf("vscode")), "{");
   for (const name of ["cursor", "codex"]) {
-    assertEquals(entryIn(name, disk.text(fileOf(name))).command, "/alwaysup");
+    assertEquals(
+      entryIn(name, disk.readText(fileOf(name))).command,
+      "/alwaysup",
+    );
   }
   disk.nodes.delete(fileOf("vscode"));
   assertEquals((await run(disk, "uninstall --all --write")).code, 0);
   for (const name of ["cursor", "codex"]) {
-    assertEquals(entryIn(name, disk.text(fileOf(name))), undefined);
+    assertEquals(entryIn(name, disk.readText(fileOf(name))), undefined);
   }
 });
 
 test("Install: --all says so where no client is on this machine", async () => {
   const none = /^alwaysup: none of these clients is on this machine: /;
   for (const line of ["install --all --write", "uninstall --all"]) {
-    const { code, err } = await run(new Disk(), line);
+    const { code, stderr } = await run(new MemoryDisk(), line);
     assertEquals(code, 1);
-    assertMatch(err, none);
+    assertMatch(stderr, none);
   }
-  const listed = await run(new Disk(), "install --all");
+  const listed = await run(new MemoryDisk(), "install --all");
   assertEquals(listed.code, 0);
   assertMatch(
-    listed.out,
+    listed.stdout,
     /^Not on this machine: claude-desktop, .*, opencode$/,
   );
 });
@@ -539,15 +560,15 @@ test("Install: needs no --url where the entry's ENV_FILE names the daemon's addr
     for (const line of lines) {
       const member = name === "opencode" ? "environment" : "env";
       const entry = `{"path":"p","${member}":{"ENV_FILE":"/h/x.env"}}`;
-      const { disk, file } = having(name, text.replace("ENTRY", entry));
-      disk.put("/h/x.env", `${line}\n`);
-      const { code, err } = await ran(
+      const { disk, file } = diskWith(name, text.replace("ENTRY", entry));
+      disk.addFile("/h/x.env", `${line}\n`);
+      const { code, stderr } = await runCommand(
         install,
         [name, "--write"],
         disk.host({}),
       );
-      assertEquals([code, err], [0, ""], `${name} ${line}`);
-      assertMatch(disk.text(file)!, /\/h\/x\.env/);
+      assertEquals([code, stderr], [0, ""], `${name} ${line}`);
+      assertMatch(disk.readText(file)!, /\/h\/x\.env/);
     }
   }
 });
@@ -573,10 +594,10 @@ const LARGE: [what: string, text: () => string][] = [
 for (const [what, text] of LARGE) {
   test(`Install: changes a file of 70 MB: ${what}`, async () => {
     const before = text();
-    const { disk, file } = having("claude-code", before);
-    const { code, err } = await run(disk, "install claude-code --write");
-    assertEquals([code, err], [0, ""]);
-    const after = disk.text(file)!;
+    const { disk, file } = diskWith("claude-code", before);
+    const { code, stderr } = await run(disk, "install claude-code --write");
+    assertEquals([code, stderr], [0, ""]);
+    const after = disk.readText(file)!;
     assert(after.includes(URL_FLAG[1]!));
     // What is there then is what was there, with the entry somewhere in it.
     const at = after.lastIndexOf('"alwaysup"');
@@ -589,18 +610,18 @@ for (const [what, text] of LARGE) {
 
 test("Install: refuses a file that is too large for a string", async () => {
   for (const name of ["claude-code", "cursor", "codex"]) {
-    const { disk, file } = having(name, "");
+    const { disk, file } = diskWith(name, "");
     const { stat } = disk.host();
     const huge = {
       stat: (path: string) =>
         path === file ? { ...stat(path)!, size: 501 * MIB } : stat(path),
     };
-    const { code, err } = await run(disk, `install ${name} --write`, huge);
+    const { code, stderr } = await run(disk, `install ${name} --write`, huge);
     assertEquals(code, 1);
     assertMatch(
-      err,
+      stderr,
       /cannot be read \(it has 525336576 bytes, and the limit is/,
     );
-    assertEquals(disk.text(file), "");
+    assertEquals(disk.readText(file), "");
   }
 });

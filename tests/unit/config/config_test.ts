@@ -6,26 +6,26 @@
 
 import {
   type Config,
-  envFileOf,
-  help,
-  made,
+  type ConfigResult,
+  envFileSettingOf,
+  explicitSettingsOf,
+  formatHelp,
+  listSettings,
   readConfig,
-  type Reading,
-  rows,
-  type Sources,
+  type SettingSources,
 } from "../../../lib/config/config.ts";
-import { hider } from "../../../lib/config/secrets.ts";
-import { textOf } from "../../../lib/text/utf8.ts";
+import { createRedactor } from "../../../lib/config/secrets.ts";
+import { decodeUtf8 } from "../../../lib/text/utf8.ts";
 import { assert, assertEquals, assertMatch } from "../../helpers/assert.ts";
 import { test } from "../../helpers/no_permissions.ts";
-import { DEFAULTS } from "../../helpers/session/session_driver.ts";
+import { DEFAULT_CONFIG } from "../../helpers/session/session_driver.ts";
 
 function noFile(): never {
   throw new Error("No such file");
 }
 
 function config(
-  sources: Partial<Sources>,
+  sources: Partial<SettingSources>,
   readFile = (_: string): string => noFile(),
 ): Config {
   const reading = readConfig({ args: [], env: {}, ...sources }, readFile);
@@ -40,8 +40,13 @@ function problems(...args: string[]): readonly string[] {
 
 test("Config: without any setting everything has its default", () => {
   const found = config({});
-  const { shownUrl: _, remembered: __, version: ___, dialect: ____, ...rest } =
-    DEFAULTS;
+  const {
+    redactedUrl: _,
+    cachedResults: __,
+    version: ___,
+    dialect: ____,
+    ...rest
+  } = DEFAULT_CONFIG;
   // The tests' sessions try nothing unless they say so.
   const defaults: Record<string, unknown> = { ...rest, connections: "auto" };
   for (const [name, value] of Object.entries(defaults)) {
@@ -230,7 +235,7 @@ test("Config: an exai daemon gets the token in hello only, and no other daemon g
   assertEquals([other.headers, other.helloToken], [[], ""]);
 });
 
-const TARGETS: [Partial<Sources>, dialect: string, url: string][] = [
+const TARGETS: [Partial<SettingSources>, dialect: string, url: string][] = [
   [{}, "exai", "ws://127.0.0.1:8079/"],
   [{ env: { EXAI_WS_PORT: "3010" } }, "exai", "ws://127.0.0.1:3010/"],
   [{ env: { EXAI_WS_HOST: "box" } }, "exai", "ws://box:8079/"],
@@ -394,7 +399,10 @@ test("Config: a warning never repeats the bad value of a shared variable", () =>
   const reading = readConfig({ args: [], env }, noFile);
   assert(reading.kind === "config");
   assertEquals(reading.warnings.length, 3);
-  const shown = JSON.stringify([reading.warnings, made({ args: [], env })]);
+  const shown = JSON.stringify([
+    reading.warnings,
+    explicitSettingsOf({ args: [], env }),
+  ]);
   assertEquals(shown.includes("s3cret"), false);
 });
 
@@ -406,8 +414,8 @@ test("Config: collects the secrets that a daemon could quote", () => {
       'Cookie: theme=c00kie; sid="m1ddle"\nX-Env: test',
     ALWAYSUP_TOKEN: "t0ken",
   };
-  const { secrets, users } = config({ env });
-  const hide = hider(secrets);
+  const { secrets, urlUsers } = config({ env });
+  const hide = createRedactor(secrets);
   for (
     const word of [
       ...["p4ss", "k3y/k3y", "k3y%2Fk3y", "b4re", "plain", "s3cret", "oth3r"],
@@ -417,11 +425,15 @@ test("Config: collects the secrets that a daemon could quote", () => {
   for (const word of ["2", "publ1c", "theme", "Bearer", "test", "sort", "up"]) {
     assertEquals(hide(word), word);
   }
-  assertEquals(users, ["us%40er"]);
+  assertEquals(urlUsers, ["us%40er"]);
   const basic = config({ env: { ALWAYSUP_URL: "ws://user:p4ss@host/" } });
-  assertEquals(basic.users, ["user"]);
+  assertEquals(basic.urlUsers, ["user"]);
   for (const word of ["p4ss", btoa("user:p4ss")]) {
-    assertEquals(hider(basic.secrets)(word).replace(/=+$/, ""), "***", word);
+    assertEquals(
+      createRedactor(basic.secrets)(word).replace(/=+$/, ""),
+      "***",
+      word,
+    );
   }
   const exai = config({ env: { EXAI_WS_TOKEN: "t0ken" } });
   assertEquals(exai.secrets, ["t0ken"]);
@@ -509,11 +521,11 @@ test("Config: the URL that is shown holds no secret", () => {
   const env = {
     ALWAYSUP_URL: "wss://user:s3cret@host:1/path?token=s3cret&b=2",
   };
-  const { url, shownUrl } = config({ env });
+  const { url, redactedUrl } = config({ env });
   assertEquals(url, "wss://user:s3cret@host:1/path?token=s3cret&b=2");
-  assertEquals(shownUrl, "wss://host:1/path?***");
+  assertEquals(redactedUrl, "wss://host:1/path?***");
   const bare = config({ env: { ALWAYSUP_URL: "ws://h/?sk-live-s3cret" } });
-  assertEquals(bare.shownUrl, "ws://h/?***");
+  assertEquals(bare.redactedUrl, "ws://h/?***");
 });
 
 test("Config: a token file that cannot be read, or is empty, is a problem", () => {
@@ -529,10 +541,10 @@ test("Config: a token file may have a byte order mark and CRLF; one in UTF-16 is
     text: string | Uint8Array,
     flag = "--token-file",
     ...more: string[]
-  ): Reading =>
+  ): ConfigResult =>
     readConfig(
       { args: [flag, "/t", "--url", "wss://h/", ...more], env: {} },
-      () => typeof text === "string" ? text : textOf(text),
+      () => typeof text === "string" ? text : decodeUtf8(text),
     );
   for (const more of [[], ["--dialect", "exai"]]) {
     const reading = read("\ufefft-1\r\n", "--token-file", ...more);
@@ -559,21 +571,21 @@ test("Config: a token file may have a byte order mark and CRLF; one in UTF-16 is
 });
 
 test("Config: reads a .env file only where one is named", () => {
-  assertEquals(envFileOf({ args: [], env: {} }), undefined);
-  const named = envFileOf({ args: [], env: { ENV_FILE: "/a" } });
+  assertEquals(envFileSettingOf({ args: [], env: {} }), undefined);
+  const named = envFileSettingOf({ args: [], env: { ENV_FILE: "/a" } });
   assertEquals(named, { text: "/a", name: "ENV_FILE", from: "env" });
   const args = ["--env-file", "/b"];
-  const flag = envFileOf({ args, env: { ENV_FILE: "/a" } });
+  const flag = envFileSettingOf({ args, env: { ENV_FILE: "/a" } });
   assertEquals(flag, { text: "/b", name: "--env-file", from: "flag" });
   assertEquals(
-    envFileOf({ args: [], env: {}, file: { ENV_FILE: "/c" } }),
+    envFileSettingOf({ args: [], env: {}, file: { ENV_FILE: "/c" } }),
     undefined,
   );
 });
 
 test("Config: --help names every flag, variable and default, in ASCII and short lines", () => {
-  const text = help();
-  for (const [name, setting] of rows()) {
+  const text = formatHelp();
+  for (const [name, setting] of listSettings()) {
     if (setting.flag) assert(text.includes(`--${setting.flag} `), name);
     for (const variable of setting.env) assert(text.includes(variable), name);
     if (setting.default) assert(text.includes(setting.default), name);
@@ -584,7 +596,7 @@ test("Config: --help names every flag, variable and default, in ASCII and short 
 });
 
 test("Config: lists each explicit setting with its source, and no secret", () => {
-  const found = made({
+  const found = explicitSettingsOf({
     args: ["--url", "ws://h/", "--ping-interval=1s"],
     env: {
       ALWAYSUP_URL: "ws://u:s3cret@other/?k=s3cret",
@@ -596,17 +608,23 @@ test("Config: lists each explicit setting with its source, and no secret", () =>
     },
     file: { KIMI_STREAM_TIMEOUT: "7", MINE_STREAM_TIMEOUT: "6" },
   });
-  assertEquals(found.map(({ name, shown, from }) => [name, shown, from]), [
-    ["--url", "ws://h/", "flag"],
-    ["ALWAYSUP_TOKEN", "(hidden)", "env"],
-    ["EXAI_WS_TOKEN", "(hidden)", "env"],
-    ["ALWAYSUP_HEADERS", "X-A, X-B", "env"],
-    ["--ping-interval", "1s", "flag"],
-    ["KIMI_STREAM_TIMEOUT", "7", "file"],
-    ["MINE_STREAM_TIMEOUT", "5", "env"],
-  ]);
-  const [url] = made({ args: [], env: { ALWAYSUP_URL: "ws://u:p@h/?k=1" } });
-  assertEquals(url?.shown, "ws://h/?***");
+  assertEquals(
+    found.map(({ name, redactedValue, from }) => [name, redactedValue, from]),
+    [
+      ["--url", "ws://h/", "flag"],
+      ["ALWAYSUP_TOKEN", "(hidden)", "env"],
+      ["EXAI_WS_TOKEN", "(hidden)", "env"],
+      ["ALWAYSUP_HEADERS", "X-A, X-B", "env"],
+      ["--ping-interval", "1s", "flag"],
+      ["KIMI_STREAM_TIMEOUT", "7", "file"],
+      ["MINE_STREAM_TIMEOUT", "5", "env"],
+    ],
+  );
+  const [url] = explicitSettingsOf({
+    args: [],
+    env: { ALWAYSUP_URL: "ws://u:p@h/?k=1" },
+  });
+  assertEquals(url?.redactedValue, "ws://h/?***");
 });
 
 const WSS = ["--url", "wss://127.0.0.1/"];
@@ -639,16 +657,16 @@ test("Config: takes only the certificates from a --ca-file", () => {
   const key = block("PRIVATE KEY", "c2VjcmV0");
   const args = [...WSS, "--ca-file", "/ca"];
   const text = `# ours\r\n${one}${key}${two.replaceAll("\n", "\r\n")}`;
-  const { authorities } = config({ args }, () => text);
+  const { caCertificates } = config({ args }, () => text);
   assertEquals(
-    authorities.map((it) => it.replaceAll("\r", "")),
+    caCertificates.map((it) => it.replaceAll("\r", "")),
     [one, two].map((it) => it.trim()),
   );
   const env = { ALWAYSUP_CA_FILE: "/ca" };
-  assertEquals(config({ args: WSS, env }, () => one).authorities.length, 1);
-  assertEquals(config({ args: WSS }).authorities, []);
+  assertEquals(config({ args: WSS, env }, () => one).caCertificates.length, 1);
+  assertEquals(config({ args: WSS }).caCertificates, []);
   // Nobody reads it for ws://.
-  assertEquals(config({ env }).authorities, []);
+  assertEquals(config({ env }).caCertificates, []);
 });
 
 test("Config: a --ca-file that cannot be read or has no certificate is a problem that shows nothing of it", () => {

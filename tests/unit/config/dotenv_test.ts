@@ -5,22 +5,25 @@
  * @module
  */
 
-import { parseEnvText, PUT_IN_LIMIT } from "../../../lib/config/dotenv.ts";
+import {
+  MAX_EXPANSION_CHARS,
+  parseEnvFile,
+} from "../../../lib/config/dotenv.ts";
 import { assert, assertEquals, assertThrows } from "../../helpers/assert.ts";
-import { ENV_FORMS, FORMS_ENV } from "../../helpers/dotenv_forms.ts";
+import { DOTENV_CASES, DOTENV_CASES_ENV } from "../../helpers/dotenv_cases.ts";
 import { test } from "../../helpers/no_permissions.ts";
 
-for (const [what, forms] of Object.entries(ENV_FORMS)) {
+for (const [what, forms] of Object.entries(DOTENV_CASES)) {
   test(`.env reader: ${what}`, () => {
     assert(forms.length >= 3);
     for (const [text, expected, lines = []] of forms) {
-      const { values, unread } = parseEnvText(text, FORMS_ENV);
+      const { values, unreadableLines } = parseEnvFile(text, DOTENV_CASES_ENV);
       const found = Object.entries(values).map(([name, value]) => {
         return [name, value ?? null];
       });
       const why = JSON.stringify(text);
       assertEquals(found.toSorted(), Object.entries(expected).toSorted(), why);
-      assertEquals(unread, lines, why);
+      assertEquals(unreadableLines, lines, why);
     }
   });
 }
@@ -33,7 +36,7 @@ test(".env reader: skips a byte order mark at the start, and only there", () => 
       ["\ufeff# c\na=b\ufeff", { a: "b\ufeff" }],
       ["a=b\n\ufeffc=d", { "a": "b", "\ufeffc": "d" }],
     ] as const
-  ) assertEquals(parseEnvText(text, {}).values, values);
+  ) assertEquals(parseEnvFile(text, {}).values, values);
 });
 
 test(".env reader: names each variable that nothing sets, with its line", () => {
@@ -48,7 +51,7 @@ test(".env reader: names each variable that nothing sets, with its line", () => 
       ["a=${NONE\nb=$NONE", []],
     ] as [string, [number, string][]][]
   ) {
-    const found = parseEnvText(text, FORMS_ENV).unset;
+    const found = parseEnvFile(text, DOTENV_CASES_ENV).unsetVariables;
     assertEquals(found, unset.map(([line, name]) => ({ line, name })));
   }
 });
@@ -56,9 +59,9 @@ test(".env reader: names each variable that nothing sets, with its line", () => 
 test(".env reader: refuses values that double with each line", () => {
   for (const count of [24, 100, 10_000]) {
     const text = `a=xx\n${"a=${a}${a}\n".repeat(count)}`;
-    assertThrows(() => parseEnvText(text, {}), Error, "16 MiB");
+    assertThrows(() => parseEnvFile(text, {}), Error, "16 MiB");
   }
-  const half = "x".repeat(PUT_IN_LIMIT / 2);
-  const { values } = parseEnvText("a=${X}${X}", { X: half });
-  assertEquals(values.a?.length, PUT_IN_LIMIT);
+  const half = "x".repeat(MAX_EXPANSION_CHARS / 2);
+  const { values } = parseEnvFile("a=${X}${X}", { X: half });
+  assertEquals(values.a?.length, MAX_EXPANSION_CHARS);
 });

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { readSettings } from "../../../lib/config/load.ts";
+import { loadConfig } from "../../../lib/config/load.ts";
 import { assert, assertEquals, assertMatch } from "../../helpers/assert.ts";
 import { test } from "../../helpers/no_permissions.ts";
 import { hostWith } from "../../helpers/one_file_host.ts";
@@ -19,8 +19,10 @@ async function read(
   os: string = "linux",
 ): Promise<{ token: string | undefined; said: readonly string[] }> {
   const host = hostWith(text, env, os);
-  const { reading, sources } = await readSettings(host, FLAGS);
-  const said = reading.kind === "config" ? reading.warnings : reading.problems;
+  const { configResult, sources } = await loadConfig(host, FLAGS);
+  const said = configResult.kind === "config"
+    ? configResult.warnings
+    : configResult.problems;
   return { token: sources.file?.EXAI_WS_TOKEN, said };
 }
 
@@ -101,13 +103,13 @@ test("Config loader: a token in UTF-16 without a byte order mark is a problem", 
   for (const dialect of ["mcp", "exai"]) {
     for (const text of ["t\0-\x001\0", "\0t\0-\x001\0\r\0\n"]) {
       const args = ["--token-file", "/h/t", "--dialect", dialect];
-      const { reading } = await readSettings(
+      const { configResult } = await loadConfig(
         hostWith(text, {}, "windows"),
         args,
       );
-      assert(reading.kind === "problems");
+      assert(configResult.kind === "problems");
       const why = "--token-file: it is not text in UTF-8";
-      assertEquals(reading.problems, [why]);
+      assertEquals(configResult.problems, [why]);
     }
   }
 });

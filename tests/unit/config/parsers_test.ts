@@ -16,7 +16,7 @@ const TABLE: Record<
   [parse: (text: string) => unknown, ...rows: [text: string, value: unknown][]]
 > = {
   "duration": [
-    parsers.duration,
+    parsers.parseDuration,
     ["1ms", 1],
     ["720h", 2_592_000_000],
     ["0.5s", 500],
@@ -28,7 +28,7 @@ const TABLE: Record<
     ["1s\n", REFUSED],
   ],
   "whole number": [
-    parsers.whole,
+    parsers.parseInteger,
     ["1", 1],
     ["1000000", 1_000_000],
     ["0", REFUSED],
@@ -38,7 +38,7 @@ const TABLE: Record<
     ["1e3", REFUSED],
   ],
   "size": [
-    parsers.size,
+    parsers.parseSize,
     ["1024", 1024],
     ["1KiB", 1024],
     ["1 GiB", 1024 ** 3],
@@ -48,7 +48,7 @@ const TABLE: Record<
     ["1kib", REFUSED],
   ],
   "duration, or no limit": [
-    parsers.orOff(parsers.duration),
+    parsers.allowOff(parsers.parseDuration),
     ["off", Infinity],
     ["0", Infinity],
     ["OFF", REFUSED],
@@ -62,14 +62,14 @@ const TABLE: Record<
     ["saf", REFUSED],
   ],
   "word of ASCII": [
-    parsers.visible,
+    parsers.parseToken,
     ["a~!", "a~!"],
     ["", REFUSED],
     ["a b", REFUSED],
     ["\u00e4", REFUSED],
   ],
   "host": [
-    parsers.host,
+    parsers.parseHost,
     ["h.example", "h.example"],
     ["0.0.0.0", "127.0.0.1"],
     ["::", "[::1]"],
@@ -81,7 +81,7 @@ const TABLE: Record<
     ["", REFUSED],
   ],
   "port": [
-    parsers.port,
+    parsers.parsePort,
     ["1", 1],
     ["65535", 65_535],
     ["0", REFUSED],
@@ -90,7 +90,7 @@ const TABLE: Record<
     ["", REFUSED],
   ],
   "number": [
-    parsers.number,
+    parsers.parseFiniteNumber,
     ["-1.5", -1.5],
     ["0", 0],
     [" ", REFUSED],
@@ -98,22 +98,22 @@ const TABLE: Record<
     ["x", REFUSED],
   ],
   "duration, or zero": [
-    parsers.orZero,
+    parsers.parseDurationOrZero,
     ["0", 0],
     ["0.00", 0],
     ["1", 1_000],
     ["0s", REFUSED],
   ],
   "session id": [
-    parsers.sessionId,
+    parsers.parseSessionId,
     ["a_B-1", "a_B-1"],
     ["ab", REFUSED],
     ["x".repeat(49), REFUSED],
     ["a b c", REFUSED],
   ],
-  "any text": [parsers.text, [" a ", " a "], ["", REFUSED]],
+  "any text": [parsers.parseNonEmpty, [" a ", " a "], ["", REFUSED]],
   "yes or no": [
-    parsers.truth,
+    parsers.parseBoolean,
     ["1", true],
     [" Yes ", true],
     ["on", true],
@@ -122,13 +122,13 @@ const TABLE: Record<
     ["truely", false],
   ],
   "name": [
-    parsers.name,
+    parsers.parseShortName,
     ["a b", "a b"],
     ["x".repeat(101), REFUSED],
     ["a\nb", REFUSED],
   ],
   "path": [
-    parsers.path,
+    parsers.parsePath,
     ["/a b", "/a b"],
     ["", REFUSED],
     ["a\0b", REFUSED],
@@ -145,18 +145,20 @@ for (const [what, [parse, ...rows]] of Object.entries(TABLE)) {
 }
 
 test("Setting parsers: a URL is shown without user, password and query", () => {
-  const { href, shown, authorization } = parsers.address("wss://u:p@h/a?b=c");
-  assertEquals([href, shown, authorization], [
+  const { href, redacted, authorization } = parsers.parseWebSocketUrl(
+    "wss://u:p@h/a?b=c",
+  );
+  assertEquals([href, redacted, authorization], [
     ...["wss://u:p@h/a?b=c", "wss://h/a?***", `Basic ${btoa("u:p")}`],
   ]);
-  assertEquals(parsers.address("ws://h").authorization, undefined);
+  assertEquals(parsers.parseWebSocketUrl("ws://h").authorization, undefined);
 });
 
 test("Setting parsers: headers are read line by line, each name once", () => {
-  assertEquals(parsers.headers("A: b\r\n\n X-C:d: e \nF:"), [
+  assertEquals(parsers.parseHeaders("A: b\r\n\n X-C:d: e \nF:"), [
     ...[["A", "b"], ["X-C", "d: e"], ["F", ""]] as const,
   ]);
   for (const text of ["A b", "A : b", "A: \u00e4", "A: b\nC", "A: 1\na: 2"]) {
-    assertThrows(() => parsers.headers(text), parsers.SettingError);
+    assertThrows(() => parsers.parseHeaders(text), parsers.SettingError);
   }
 });

@@ -5,15 +5,15 @@
  */
 
 import {
-  hideIn,
-  hider,
+  createRedactor,
+  redactJsonValue,
   secretsOfHeader,
   secretsOfToken,
 } from "../../../lib/config/secrets.ts";
-import { logger } from "../../../lib/proxy/logger.ts";
+import { createLogger } from "../../../lib/proxy/logger.ts";
 import { assert, assertEquals, assertMatch } from "../../helpers/assert.ts";
 import { test } from "../../helpers/no_permissions.ts";
-import { Scene } from "../../helpers/session/session_driver.ts";
+import { SessionDriver } from "../../helpers/session/session_driver.ts";
 
 const ODD = 'p@ss/w\u00f6rd+"1 x';
 
@@ -41,13 +41,16 @@ const SAID: [what: string, secret: string, text: string, left: string][] = [
 
 for (const [what, secret, text, left] of SAID) {
   test(`Secrets: redacts a secret that is quoted: ${what}`, () => {
-    assertEquals(hider([secret])(text), left);
+    assertEquals(createRedactor([secret])(text), left);
   });
 }
 
 test("Secrets: of two secrets that begin alike, redacts the longer one", () => {
-  assertEquals(hider(["s3cret", "s3cret-0"])("s3cret-0 s3cret"), "*** ***");
-  assertEquals(hider([])("all"), "all");
+  assertEquals(
+    createRedactor(["s3cret", "s3cret-0"])("s3cret-0 s3cret"),
+    "*** ***",
+  );
+  assertEquals(createRedactor([])("all"), "all");
 });
 
 /** A header, and what must not be seen of it. */
@@ -69,7 +72,7 @@ const HEADERS: [line: string, parts: string[]][] = [
 for (const [line, parts] of HEADERS) {
   test(`Secrets: the parts of a header are secret: ${line}`, () => {
     const [name, value] = line.split(": ") as [string, string];
-    const hide = hider(secretsOfHeader([name, value]));
+    const hide = createRedactor(secretsOfHeader([name, value]));
     for (const part of [value, ...parts]) {
       assertEquals(hide(`<${part}>`).includes(part), false, part);
     }
@@ -92,7 +95,7 @@ for (
 ) {
   test(`Secrets: a header whose name and value look harmless is no secret: ${line}`, () => {
     const [name, value] = line.split(": ") as [string, string];
-    const hide = hider(secretsOfHeader([name, value]));
+    const hide = createRedactor(secretsOfHeader([name, value]));
     const text = "a test of vscode: read-only tools, true, dark en-US json " +
       "2025-11-25 application/json m1ne";
     assertEquals(hide(text), text);
@@ -106,38 +109,49 @@ const LATER: [secret: string, text: string][] = [
 
 for (const [secret, text] of LATER) {
   test(`Secrets: redacts a secret in another spelling: ${text}`, () => {
-    assertMatch(hider([secret])(text), /^\*{3}/);
+    assertMatch(createRedactor([secret])(text), /^\*{3}/);
   });
 }
 
 test("Secrets: redacts a user's name in messages, but caches a result that holds it", () => {
-  const remembered = { initialize: {}, lists: {} };
+  const cachedResults = { initialize: {}, lists: {} };
   for (const [description, isKept] of [["admin", true], ["s3cret", false]]) {
-    const scene = new Scene({
-      ...{ secrets: ["s3cret"], users: ["admin"], remembered },
+    const driver = new SessionDriver({
+      ...{ secrets: ["s3cret"], urlUsers: ["admin"], cachedResults },
     });
-    scene.start();
-    scene.ask(1, "tools/list");
-    scene.daemon({ id: 1, result: { tools: [{ name: "a", description }] } });
-    const isSaid = scene.take().some(({ type }) => type === "remember");
+    driver.connect();
+    driver.request(1, "tools/list");
+    driver.fromDaemon({
+      id: 1,
+      result: { tools: [{ name: "a", description }] },
+    });
+    const isSaid = driver.takeEffects().some(({ type }) =>
+      type === "save-cache"
+    );
     assertEquals(isSaid, isKept);
     const reason = `who is ${description}`;
-    const { epoch } = scene;
-    scene.do({ type: "closed", epoch, code: 1011, reason, reached: true });
-    const lost = JSON.stringify(scene.take());
+    const { connectionId } = driver;
+    driver.handle({
+      type: "closed",
+      connectionId,
+      code: 1011,
+      reason,
+      reached: true,
+    });
+    const lost = JSON.stringify(driver.takeEffects());
     assertMatch(lost, /who is \*\*\*/);
   }
 });
 
 test("Secrets: a part of a JSON Web Token is secret", () => {
-  const hide = hider(secretsOfToken("header01.payload1.signed01"));
+  const hide = createRedactor(secretsOfToken("header01.payload1.signed01"));
   assertEquals(hide("signed01 is wrong"), "*** is wrong");
 });
 
 test("Secrets: redaction keeps the form of a JSON value", () => {
-  const hide = hider(["s3cret"]);
+  const hide = createRedactor(["s3cret"]);
   const value = { s3cret: [1, null, true, "x s3cret"], y: { z: "s3cret" } };
-  assertEquals(hideIn(value, hide), {
+  assertEquals(redactJsonValue(value, hide), {
     s3cret: [1, null, true, "x ***"],
     y: { z: "***" },
   });
@@ -147,7 +161,7 @@ test("Secrets: no log line has a secret, in either format", () => {
   for (const format of ["text", "json"] as const) {
     const lines: string[] = [];
     const push = (line: string): void => void lines.push(line);
-    const log = logger("debug", format, push, hider(["s3cret"]));
+    const log = createLogger("debug", format, push, createRedactor(["s3cret"]));
     log({ level: "warn", event: "e", message: "it said s3cret" });
     assertMatch(lines.join(), /it said \*\*\*/);
   }
@@ -158,16 +172,16 @@ function answered(
   method: string,
   answer: Record<string, unknown>,
 ): { reply: string; kept: string } {
-  const remembered = { initialize: {}, lists: {} };
-  const scene = new Scene({ secrets: ["s3cret"], remembered });
-  scene.start();
-  scene.ask(1, method);
-  scene.take();
-  scene.daemon({ id: 1, ...answer });
-  const effects = scene.take();
+  const cachedResults = { initialize: {}, lists: {} };
+  const driver = new SessionDriver({ secrets: ["s3cret"], cachedResults });
+  driver.connect();
+  driver.request(1, method);
+  driver.takeEffects();
+  driver.fromDaemon({ id: 1, ...answer });
+  const effects = driver.takeEffects();
   const of = (type: string): string =>
     JSON.stringify(effects.filter((effect) => effect.type === type));
-  return { reply: of("reply"), kept: of("remember") };
+  return { reply: of("send-to-client"), kept: of("save-cache") };
 }
 
 test("Secrets: a daemon's error reaches the client redacted", () => {
@@ -205,7 +219,7 @@ test("Secrets: a result that quotes a secret, in any spelling, is not cached", (
 
 test("Secrets: redaction keeps the member names of an error and of a check", () => {
   for (const word of ["text", "message", "state", "code"]) {
-    const hide = hider(secretsOfHeader(["X-Kind", word]));
+    const hide = createRedactor(secretsOfHeader(["X-Kind", word]));
     for (
       const value of [
         { code: -1, message: "m" },
@@ -213,7 +227,7 @@ test("Secrets: redaction keeps the member names of an error and of a check", () 
       ]
     ) {
       assertEquals(
-        Object.keys(hideIn(value, hide) as object),
+        Object.keys(redactJsonValue(value, hide) as object),
         Object.keys(value),
       );
     }
@@ -221,33 +235,35 @@ test("Secrets: redaction keeps the member names of an error and of a check", () 
 });
 
 test("Secrets: a redacted error keeps its numbers as they are spelled", () => {
-  const scene = new Scene({ secrets: ["s3cret"] });
-  scene.start();
-  scene.ask(1, "tools/call");
-  scene.take();
+  const driver = new SessionDriver({ secrets: ["s3cret"] });
+  driver.connect();
+  driver.request(1, "tools/call");
+  driver.takeEffects();
   const data = '{"b":12345678901234567890,"2":1.0,"1":2}';
   const error = `{"code":-1,"message":"no s3cret","data":${data}}`;
   const text = `{"jsonrpc":"2.0","id":1,"error":${error}}`;
-  scene.do({ type: "frame", epoch: scene.epoch, text });
+  driver.handle({ type: "frame", connectionId: driver.connectionId, text });
   const said = JSON.stringify(
-    scene.take().filter(({ type }) => type === "reply"),
+    driver.takeEffects().filter(({ type }) => type === "send-to-client"),
   );
   assert(said.includes(JSON.stringify(data).slice(1, -1)), said);
 });
 
 test("Secrets: redaction keeps the state of a check, also where a header has the same word", () => {
-  const hide = hider(secretsOfHeader(["X-On-Error", "fail"]));
-  const check = hideIn({ name: "a", state: "fail", text: "t" }, hide);
+  const hide = createRedactor(secretsOfHeader(["X-On-Error", "fail"]));
+  const check = redactJsonValue({ name: "a", state: "fail", text: "t" }, hide);
   assertEquals((check as { state: string }).state, "fail");
 });
 
 test("Secrets: the value of a cookie is secret, whatever characters its name has", () => {
-  const hide = hider(secretsOfHeader(["Cookie", "connect.sid=s%3Aabcdef.sig"]));
+  const hide = createRedactor(
+    secretsOfHeader(["Cookie", "connect.sid=s%3Aabcdef.sig"]),
+  );
   assertEquals(hide("<s%3Aabcdef.sig> <s:abcdef.sig>"), "<***> <***>");
 });
 
 test("Secrets: finds a secret that is cut off within an encoded character", () => {
-  const hide = hider(secretsOfToken('s3cret-0@"value'));
+  const hide = createRedactor(secretsOfToken('s3cret-0@"value'));
   for (const end of ["%", "%4", "\\", "\\u", "\\u00", "\\u004"]) {
     const text = `it is s3cret-0${end}...`;
     assert(!hide(text).includes("s3cret"), `${text}: ${hide(text)}`);
@@ -255,7 +271,7 @@ test("Secrets: finds a secret that is cut off within an encoded character", () =
 });
 
 test("Secrets: decoding around a secret adds no control character to a log line", () => {
-  const hide = hider(["tok3n-0123"]);
+  const hide = createRedactor(["tok3n-0123"]);
   for (
     const text of ["tok3n%2D0123 %0Aforged %1B[31m", "tok3n\\u002d0123\\n"]
   ) {
@@ -266,7 +282,7 @@ test("Secrets: decoding around a secret adds no control character to a log line"
 
 test("Secrets: takes a secret as long as a header, and as many as a header holds", () => {
   for (const value of ["aB3-".repeat(16_384), list(2_000)]) {
-    const hide = hider(secretsOfHeader(["Cookie", value]));
+    const hide = createRedactor(secretsOfHeader(["Cookie", value]));
     assertEquals(hide(`no: ${value}`).includes(value.slice(0, 99)), false);
     assertEquals(hide("harmless"), "harmless");
   }

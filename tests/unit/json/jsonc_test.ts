@@ -1,8 +1,12 @@
 import { parse as library, type ParseError } from "jsonc-parser";
-import { additionsIn, parse, plain } from "../../../lib/json/jsonc.ts";
+import {
+  findJsoncExtensions,
+  parseJsonc,
+  toJsonValue,
+} from "../../../lib/json/jsonc.ts";
 import { assert, assertEquals, assertThrows } from "../../helpers/assert.ts";
 import { test } from "../../helpers/no_permissions.ts";
-import { pieced } from "../../simulation/clock_and_random.ts";
+import { randomText } from "../../simulation/scheduler.ts";
 
 const READ: [text: string, value: unknown][] = [
   ['"a\\u0041\\"//"', 'aA"//'],
@@ -16,7 +20,7 @@ const READ: [text: string, value: unknown][] = [
 
 for (const [text, value] of READ) {
   test(`JSONC reader: reads ${text}`, () =>
-    assertEquals(plain(parse(text)), value));
+    assertEquals(toJsonValue(parseJsonc(text)), value));
 }
 
 const WRONG = [
@@ -28,13 +32,13 @@ const WRONG = [
 
 test("JSONC reader: refuses what is not JSONC, and names the line", () => {
   for (const text of WRONG) {
-    assertThrows(() => parse(text), Error, "it is not JSON (line 1)");
+    assertThrows(() => parseJsonc(text), Error, "it is not JSON (line 1)");
   }
-  assertThrows(() => parse("{\n// a\n/* b\n*/ c}"), Error, "(line 4)");
+  assertThrows(() => parseJsonc("{\n// a\n/* b\n*/ c}"), Error, "(line 4)");
 });
 
 test("JSONC reader: gives the place of each value", () => {
-  const value = parse(' { "a" : [ 1 ] , }');
+  const value = parseJsonc(' { "a" : [ 1 ] , }');
   const [member] = value.kind === "object" ? value.members : [];
   assertEquals([value.start, value.end], [1, 18]);
   assertEquals([member?.start, member?.end, member?.value.start], [3, 14, 9]);
@@ -48,13 +52,13 @@ test("JSONC reader: reads and refuses the same seeded texts as jsonc-parser", ()
   ];
   let read = 0;
   for (let seed = 0; seed < 10_000; seed++) {
-    const text = pieced(pieces, seed);
+    const text = randomText(pieces, seed);
     const errors: ParseError[] = [];
     const value = library(text, errors, { allowTrailingComma: true });
     const expected = errors.length > 0 ? "wrong" : { value };
     let found: unknown;
     try {
-      found = { value: plain(parse(text)) };
+      found = { value: toJsonValue(parseJsonc(text)) };
     } catch {
       found = "wrong";
     }
@@ -75,19 +79,23 @@ const ASKED: [text: string, path: string, value: unknown][] = [
 test("JSONC reader: values outside the chosen paths are checked, but not kept", () => {
   for (const [text, path, value] of ASKED) {
     const names = path.split(" ");
-    const read = parse(
+    const read = parseJsonc(
       text,
       (at) => at.every((name, i) => (names[i] ?? name) === name),
     );
-    assertEquals(plain(read), value, text);
-    const whole = parse(text);
+    assertEquals(toJsonValue(read), value, text);
+    const whole = parseJsonc(text);
     assertEquals([read.start, read.end], [whole.start, whole.end]);
   }
   for (const text of WRONG) {
-    assertThrows(() => parse(`{"a":${text}}`, () => false), Error, "it is not");
+    assertThrows(
+      () => parseJsonc(`{"a":${text}}`, () => false),
+      Error,
+      "it is not",
+    );
   }
   for (const text of ['{"a":{"b":[1,,2]}}', '{"a":{"b" 1}}', '{"a":["\\x"]}']) {
-    assertThrows(() => parse(text, () => false), Error, "it is not JSON");
+    assertThrows(() => parseJsonc(text, () => false), Error, "it is not JSON");
   }
 });
 
@@ -106,7 +114,7 @@ const ADDITIONS: [
 
 test("JSONC reader: finds the first comment and the first trailing comma", () => {
   for (const [text, comment, comma] of ADDITIONS) {
-    const found = additionsIn(text);
+    const found = findJsoncExtensions(text);
     assertEquals([found.get("comment"), found.get("comma")], [comment, comma]);
   }
 });

@@ -5,13 +5,13 @@
  */
 
 import {
-  cut,
-  elements,
-  insert,
-  locate,
-  members,
-  membersBeforeBreak,
-  replace,
+  elementTextsOf,
+  findValue,
+  memberSpansOf,
+  prependMember,
+  recoverLeadingMembers,
+  removeMembers,
+  replaceValue,
 } from "../../../lib/json/spans.ts";
 import { assertEquals } from "../../helpers/assert.ts";
 import { test } from "../../helpers/no_permissions.ts";
@@ -21,7 +21,7 @@ const TRICKY = ' { "a" : [ {"id":"]}"} , 1.0e+2 ] , "b\\"\\\\" : "\\"{",' +
 
 test("JSON spans: locate finds a value whatever surrounds it", () => {
   const at = (path: string[], text = TRICKY): string | undefined => {
-    const span = locate(text, path);
+    const span = findValue(text, path);
     return span && text.slice(span.start, span.end);
   };
   assertEquals(at(["a"]), '[ {"id":"]}"} , 1.0e+2 ]');
@@ -62,7 +62,7 @@ test("JSON spans: locate agrees with JSON.parse on every member of generated tex
     const whole = { a: value(0), b: value(0), "c]": value(0) };
     const text = JSON.stringify(whole, null, i % 3);
     for (const [name, expected] of Object.entries(whole)) {
-      const span = locate(text, [name])!;
+      const span = findValue(text, [name])!;
       assertEquals(JSON.parse(text.slice(span.start, span.end)), expected);
       seen++;
     }
@@ -72,25 +72,28 @@ test("JSON spans: locate agrees with JSON.parse on every member of generated tex
 
 test("JSON spans: replace and insert change nothing else", () => {
   assertEquals(
-    replace('{"a":1.0,"id":7 }', ["id"], '"x"'),
+    replaceValue('{"a":1.0,"id":7 }', ["id"], '"x"'),
     '{"a":1.0,"id":"x" }',
   );
-  assertEquals(replace('{"a":1}', ["id"], "2"), '{"a":1}');
-  assertEquals(insert('{"a":{ }}', ["a"], "b", "true"), '{"a":{"b":true}}');
+  assertEquals(replaceValue('{"a":1}', ["id"], "2"), '{"a":1}');
   assertEquals(
-    insert('{"a":{ "c":1.0 }}', ["a"], "b", "true"),
+    prependMember('{"a":{ }}', ["a"], "b", "true"),
+    '{"a":{"b":true}}',
+  );
+  assertEquals(
+    prependMember('{"a":{ "c":1.0 }}', ["a"], "b", "true"),
     '{"a":{"b":true,"c":1.0 }}',
   );
-  assertEquals(insert('{"a":[]}', ["a"], "b", "true"), '{"a":[]}');
+  assertEquals(prependMember('{"a":[]}', ["a"], "b", "true"), '{"a":[]}');
 });
 
 test("JSON spans: elements keeps the spelling of each", () => {
-  assertEquals(elements(' [ {"a":1.0} , "x,]" , [2] ] '), [
+  assertEquals(elementTextsOf(' [ {"a":1.0} , "x,]" , [2] ] '), [
     '{"a":1.0}',
     '"x,]"',
     "[2]",
   ]);
-  assertEquals(elements("[]"), []);
+  assertEquals(elementTextsOf("[]"), []);
 });
 
 const CUTS: [text: string, names: string[], rest: string][] = [
@@ -111,7 +114,7 @@ const CUTS: [text: string, names: string[], rest: string][] = [
 
 for (const [text, names, rest] of CUTS) {
   test(`JSON spans: cut removes ${names} from ${text}`, () => {
-    assertEquals(cut(text, names), rest);
+    assertEquals(removeMembers(text, names), rest);
     JSON.parse(rest);
   });
 }
@@ -140,14 +143,14 @@ const BREAKS: [text: string, found: [string, string | undefined][]][] = [
 for (const [text, found] of BREAKS) {
   test(`JSON spans: membersBeforeBreak of ${JSON.stringify(text)}`, () => {
     assertEquals(
-      [...membersBeforeBreak(text)],
+      [...recoverLeadingMembers(text)],
       found,
     );
   });
 }
 
 test("JSON spans: members names escaped and plain spellings of a key alike", () => {
-  assertEquals(members('{"a":1,"\\u0061":2}').map(({ name }) => name), [
+  assertEquals(memberSpansOf('{"a":1,"\\u0061":2}').map(({ name }) => name), [
     "a",
     "a",
   ]);

@@ -5,17 +5,21 @@
  * @module
  */
 
-import { pauseAfter } from "../../../lib/link/backoff.ts";
-import { Link, type Loss, type Traffic } from "../../../lib/link/link.ts";
+import { calculateBackoffMs } from "../../../lib/link/backoff.ts";
+import {
+  type DisconnectCause,
+  Link,
+  type LinkUsage,
+} from "../../../lib/link/link.ts";
 import { assert, assertEquals } from "../../helpers/assert.ts";
-import { NONE, WANTED } from "../../helpers/link_demand.ts";
+import { NO_DEMAND, URGENT_DEMAND } from "../../helpers/link_demand.ts";
 import { test } from "../../helpers/no_permissions.ts";
-import { DEFAULTS } from "../../helpers/session/session_driver.ts";
+import { DEFAULT_CONFIG } from "../../helpers/session/session_driver.ts";
 
 test("Backoff: the pause doubles from 0.25 s to 30 s", () => {
   const pauses = Array.from(
     { length: 10 },
-    (_, i) => pauseAfter(i + 1, DEFAULTS, () => 0),
+    (_, i) => calculateBackoffMs(i + 1, DEFAULT_CONFIG, () => 0),
   );
   assertEquals(pauses, [
     250,
@@ -34,7 +38,9 @@ test("Backoff: the pause doubles from 0.25 s to 30 s", () => {
 test("Backoff: jitter adds up to a tenth, and subtracts nothing", () => {
   const chances = [() => 0, () => 0.999999];
   for (let n = 1; n < 2000; n += 7) {
-    const [least, most] = chances.map((it) => pauseAfter(n, DEFAULTS, it));
+    const [least, most] = chances.map((it) =>
+      calculateBackoffMs(n, DEFAULT_CONFIG, it)
+    );
     assert(least! > 0 && most! >= least! && most! <= least! * 1.1);
     assert(most! <= 33_000);
   }
@@ -49,30 +55,30 @@ const ENDS = {
 } as const;
 
 /** The moments of dials that all end in the same way, and how long each lasts. */
-function dials(
+function simulateDials(
   count: number,
-  traffic: Traffic,
+  traffic: LinkUsage,
   end: keyof typeof ENDS,
   random = (): number => 0,
 ): number[] {
-  const link = new Link(DEFAULTS, random, 1, 0);
+  const link = new Link(DEFAULT_CONFIG, random, 1, 0);
   const moments: number[] = [];
   let now = 0;
   for (let i = 0; i < count; i++) {
     now = Math.max(now, link.deadline(traffic));
-    assertEquals(link.wish(now, traffic), "dial");
+    assertEquals(link.nextAction(now, traffic), "dial");
     link.dial(now);
     moments.push(now);
-    if (ENDS[end].ms > 0) link.opened(now);
-    if (ENDS[end].ms > 10) link.validated(now);
+    if (ENDS[end].ms > 0) link.onOpen(now);
+    if (ENDS[end].ms > 10) link.becomeReady(now);
     now += ENDS[end].ms;
-    link.lost(now, ENDS[end].loss, link.epoch + 1);
+    link.onDisconnect(now, ENDS[end].loss, link.connectionId + 1);
   }
   return moments;
 }
 
 /** The pauses between dials, from the end of one to the next. */
-function pauses(moments: number[], ms = 0): number[] {
+function pausesBetween(moments: number[], ms = 0): number[] {
   return moments.slice(1).map((moment, i) => moment - moments[i]! - ms);
 }
 
@@ -81,90 +87,110 @@ const TABLE = [250, 500, 1000, 2000, 4000, 8000, 16000, 30000, 30000];
 for (const end of Object.keys(ENDS) as (keyof typeof ENDS)[]) {
   const { ms } = ENDS[end];
   test(`Backoff: without a waiting request dials follow the table: ${end}`, () => {
-    assertEquals(pauses(dials(10, NONE, end), ms), TABLE);
+    assertEquals(pausesBetween(simulateDials(10, NO_DEMAND, end), ms), TABLE);
   });
 
   test(`Backoff: with a waiting request the pause is at most 0.9 s: ${end}`, () => {
-    const found = pauses(dials(40, WANTED, end), ms);
+    const found = pausesBetween(simulateDials(40, URGENT_DEMAND, end), ms);
     assertEquals(found.slice(0, 2), [250, 500]);
     assertEquals([...new Set(found.slice(2))], [900]);
-    const late = pauses(dials(40, WANTED, end, () => 0.999), ms);
+    const late = pausesBetween(
+      simulateDials(40, URGENT_DEMAND, end, () => 0.999),
+      ms,
+    );
     assert(Math.max(...late) <= 990, `${Math.max(...late)}`);
     assert(Math.min(...late.slice(2)) >= 989, `${Math.min(...late.slice(2))}`);
   });
 }
 
 test("Backoff: a base or a cap below 0.9 s also holds with a waiting request", () => {
-  const limits = { ...DEFAULTS, backoffBase: 50, backoffCap: 400 };
+  const limits = { ...DEFAULT_CONFIG, backoffBase: 50, backoffCap: 400 };
   const link = new Link(limits, () => 0, 1, 0);
   const moments: number[] = [];
   for (let now = 0, i = 0; i < 8; i++) {
-    now = Math.max(now, link.deadline(WANTED));
+    now = Math.max(now, link.deadline(URGENT_DEMAND));
     link.dial(now);
     moments.push(now);
-    link.lost(now, { reason: "refused" }, link.epoch + 1);
+    link.onDisconnect(now, { reason: "refused" }, link.connectionId + 1);
   }
-  assertEquals(pauses(moments), [50, 100, 200, 400, 400, 400, 400]);
+  assertEquals(pausesBetween(moments), [50, 100, 200, 400, 400, 400, 400]);
 });
 
 test("Backoff: a request that comes during a long pause dials at once", () => {
-  const link = new Link(DEFAULTS, () => 0, 1, 0);
+  const link = new Link(DEFAULT_CONFIG, () => 0, 1, 0);
   let now = 0;
   for (let i = 0; i < 9; i++) {
-    now = Math.max(now, link.deadline(NONE));
+    now = Math.max(now, link.deadline(NO_DEMAND));
     link.dial(now);
-    link.lost(now, { reason: "refused" }, link.epoch + 1);
+    link.onDisconnect(now, { reason: "refused" }, link.connectionId + 1);
   }
-  assertEquals(link.deadline(NONE), now + 30_000);
-  assertEquals(link.wish(now + 900, NONE), "nothing");
-  assertEquals(link.wish(now + 900, WANTED), "dial");
+  assertEquals(link.deadline(NO_DEMAND), now + 30_000);
+  assertEquals(link.nextAction(now + 900, NO_DEMAND), "nothing");
+  assertEquals(link.nextAction(now + 900, URGENT_DEMAND), "dial");
 });
 
 test("Backoff: dials on demand do not advance the table", () => {
   // 3750 ms of table, then a request waits, then nobody does.
-  const link = new Link(DEFAULTS, () => 0, 1, 0);
+  const link = new Link(DEFAULT_CONFIG, () => 0, 1, 0);
   let now = 0;
-  const fail = (traffic: Traffic): void => {
+  const fail = (traffic: LinkUsage): void => {
     now = Math.max(now, link.deadline(traffic));
     link.dial(now);
-    link.lost(now, { reason: "refused" }, link.epoch + 1);
+    link.onDisconnect(now, { reason: "refused" }, link.connectionId + 1);
   };
-  for (let i = 0; i < 5; i++) fail(NONE);
-  assertEquals([now, link.deadline(NONE)], [3_750, 7_750]);
-  for (let i = 0; i < 3; i++) fail(WANTED);
-  assertEquals([now, link.deadline(NONE)], [6_450, 7_750]);
-  fail(WANTED);
+  for (let i = 0; i < 5; i++) fail(NO_DEMAND);
+  assertEquals([now, link.deadline(NO_DEMAND)], [3_750, 7_750]);
+  for (let i = 0; i < 3; i++) fail(URGENT_DEMAND);
+  assertEquals([now, link.deadline(NO_DEMAND)], [6_450, 7_750]);
+  fail(URGENT_DEMAND);
   assertEquals(now, 7_350);
-  assertEquals(link.deadline(NONE), 8_250, "nearer than the dial on demand");
-  fail(NONE);
-  assertEquals(link.deadline(NONE), 8_250 + 8_000, "now the table goes on");
+  assertEquals(
+    link.deadline(NO_DEMAND),
+    8_250,
+    "nearer than the dial on demand",
+  );
+  fail(NO_DEMAND);
+  assertEquals(
+    link.deadline(NO_DEMAND),
+    8_250 + 8_000,
+    "now the table goes on",
+  );
 });
 
 test("Backoff: a scheduled dial that is due during a dial on demand moves behind it", () => {
-  const link = new Link(DEFAULTS, () => 0, 1, 0);
+  const link = new Link(DEFAULT_CONFIG, () => 0, 1, 0);
   let now = 0;
   for (let i = 0; i < 4; i++) {
-    now = Math.max(now, link.deadline(NONE));
+    now = Math.max(now, link.deadline(NO_DEMAND));
     link.dial(now);
-    link.lost(now, { reason: "refused" }, link.epoch + 1);
+    link.onDisconnect(now, { reason: "refused" }, link.connectionId + 1);
   }
-  assertEquals([now, link.deadline(NONE)], [1_750, 3_750]);
+  assertEquals([now, link.deadline(NO_DEMAND)], [1_750, 3_750]);
   link.dial(2_650);
-  link.lost(9_000, { reason: "reset by the daemon" }, link.epoch + 1);
-  assertEquals([link.deadline(NONE), link.deadline(WANTED)], [9_900, 9_900]);
+  link.onDisconnect(
+    9_000,
+    { reason: "reset by the daemon" },
+    link.connectionId + 1,
+  );
+  assertEquals([link.deadline(NO_DEMAND), link.deadline(URGENT_DEMAND)], [
+    9_900,
+    9_900,
+  ]);
 });
 
 /** A link that has failed five times, and is ready again. */
-function readyAfterFailures(traffic: Traffic): { link: Link; now: number } {
-  const link = new Link(DEFAULTS, () => 0, 1, 0);
+function readyAfterFailures(traffic: LinkUsage): { link: Link; now: number } {
+  const link = new Link(DEFAULT_CONFIG, () => 0, 1, 0);
   let now = 0;
   for (let i = 0; i < 6; i++) {
     now = Math.max(now, link.deadline(traffic));
     link.dial(now);
-    if (i < 5) link.lost(now, { reason: "refused" }, link.epoch + 1);
+    if (i < 5) {
+      link.onDisconnect(now, { reason: "refused" }, link.connectionId + 1);
+    }
   }
-  link.opened(now);
-  link.validated(now);
+  link.onOpen(now);
+  link.becomeReady(now);
   return { link, now };
 }
 
@@ -177,50 +203,50 @@ const RESTARTS: [what: string, upMs: number, isUsed: boolean, next: number][] =
 
 for (const [what, upMs, isUsed, next] of RESTARTS) {
   test(`Backoff: the table ${next === 250 ? "starts anew" : "goes on"}: ${what}`, () => {
-    const { link, now } = readyAfterFailures(NONE);
-    if (isUsed) link.answered();
-    link.lost(now + upMs, { reason: "gone" }, link.epoch + 1);
-    assertEquals(link.deadline(NONE) - now - upMs, next);
+    const { link, now } = readyAfterFailures(NO_DEMAND);
+    if (isUsed) link.onResponse();
+    link.onDisconnect(now + upMs, { reason: "gone" }, link.connectionId + 1);
+    assertEquals(link.deadline(NO_DEMAND) - now - upMs, next);
   });
 }
 
 test("Backoff: a connection on demand that is lost at once does not change the table", () => {
-  const { link, now } = readyAfterFailures(WANTED);
+  const { link, now } = readyAfterFailures(URGENT_DEMAND);
   const scheduledAt = 2_550 + 2_000;
   assertEquals(now, 3_450);
-  link.lost(now, { reason: "gone" }, link.epoch + 1);
-  assertEquals(link.deadline(WANTED), now + 900);
-  assertEquals(link.deadline(NONE), Math.max(scheduledAt, now + 900));
+  link.onDisconnect(now, { reason: "gone" }, link.connectionId + 1);
+  assertEquals(link.deadline(URGENT_DEMAND), now + 900);
+  assertEquals(link.deadline(NO_DEMAND), Math.max(scheduledAt, now + 900));
 });
 
 test("Backoff: after a refusal the next dial comes at the cap, also with a waiting request", () => {
   for (const [random, ms] of [[0, 30_000], [1, 33_000]] as const) {
-    const link = new Link(DEFAULTS, () => random, 1, 0);
+    const link = new Link(DEFAULT_CONFIG, () => random, 1, 0);
     link.dial(0);
-    link.lost(10, { reason: "HTTP 401", refused: true }, 2);
+    link.onDisconnect(10, { reason: "HTTP 401", refused: true }, 2);
     assertEquals(link.refusal, "HTTP 401");
-    for (const traffic of [NONE, WANTED]) {
+    for (const traffic of [NO_DEMAND, URGENT_DEMAND]) {
       assertEquals(link.deadline(traffic), 10 + ms);
     }
   }
 });
 
 test("Backoff: a request at least 5 s after a refused dial makes one dial", () => {
-  const refused: Loss = { reason: "HTTP 401", refused: true };
-  const link = new Link(DEFAULTS, () => 0, 1, 0);
+  const refused: DisconnectCause = { reason: "HTTP 401", refused: true };
+  const link = new Link(DEFAULT_CONFIG, () => 0, 1, 0);
   link.dial(0);
-  link.lost(10, refused, 2);
-  assertEquals(link.askAgain(4_999), false);
-  assertEquals(link.deadline(WANTED), 30_010);
-  assertEquals(link.askAgain(5_000), true);
-  assertEquals(link.wish(5_000, NONE), "dial");
+  link.onDisconnect(10, refused, 2);
+  assertEquals(link.redialRefused(4_999), false);
+  assertEquals(link.deadline(URGENT_DEMAND), 30_010);
+  assertEquals(link.redialRefused(5_000), true);
+  assertEquals(link.nextAction(5_000, NO_DEMAND), "dial");
   link.dial(5_000);
-  assertEquals(link.askAgain(5_001), true, "its outcome is awaited");
-  link.lost(5_010, refused, 3);
-  assertEquals(link.askAgain(9_999), false);
-  assertEquals(link.deadline(NONE), 35_010);
+  assertEquals(link.redialRefused(5_001), true, "its outcome is awaited");
+  link.onDisconnect(5_010, refused, 3);
+  assertEquals(link.redialRefused(9_999), false);
+  assertEquals(link.deadline(NO_DEMAND), 35_010);
   link.dial(35_010);
-  link.lost(35_010, { reason: "gone" }, 4);
+  link.onDisconnect(35_010, { reason: "gone" }, 4);
   assertEquals(link.refusal, undefined, "another failure is not a refusal");
-  assertEquals(link.deadline(WANTED), 35_260);
+  assertEquals(link.deadline(URGENT_DEMAND), 35_260);
 });

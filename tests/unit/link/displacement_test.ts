@@ -4,228 +4,248 @@
  * @module
  */
 
-import { Displacement, mayDisplace } from "../../../lib/link/displacement.ts";
-import { NOTHING } from "../../../lib/cache/cache.ts";
+import {
+  DisplacementTracker,
+  mayMeanDisplacement,
+} from "../../../lib/link/displacement.ts";
+import { EMPTY_CACHED_RESULTS } from "../../../lib/cache/cache.ts";
 import { assert, assertEquals, assertMatch } from "../../helpers/assert.ts";
 import { test } from "../../helpers/no_permissions.ts";
-import { displaced, live, pass, taken } from "../../helpers/session/outage.ts";
-import { Scene } from "../../helpers/session/session_driver.ts";
+import {
+  advanceWhileDialsFail,
+  closeAfter,
+  startDisplaced,
+  stayConnected,
+} from "../../helpers/session/outage.ts";
+import { SessionDriver } from "../../helpers/session/session_driver.ts";
 
 for (const code of [1000, 1005, 1008, 4000]) {
   test(`Displacement: two losses within 10 s with code ${code}: the next dial comes with a request only`, () => {
-    const scene = new Scene();
-    scene.start();
-    scene.close(code);
-    assertEquals(/another client/i.test(scene.log()), false, "once");
-    taken(scene, 200, code);
-    assertMatch(scene.log(), /another client takes the connection/);
-    assertEquals(scene.session.snapshot().standing, { phase: "displaced" });
-    const { length } = scene.dials;
-    scene.pass(3_600_000);
-    assertEquals(scene.dials.length, length);
-    scene.call(1, "write");
-    assertEquals(scene.dials.length, length + 1);
-    scene.take();
-    scene.again();
-    assertEquals(scene.sent().at(-1).id, 1);
-    scene.daemon({ id: 1, result: {} });
-    scene.close(code);
-    scene.pass(3_600_000);
-    assertEquals(scene.dials.length, length + 1, "still");
+    const driver = new SessionDriver();
+    driver.connect();
+    driver.close(code);
+    assertEquals(/another client/i.test(driver.logText()), false, "once");
+    closeAfter(driver, 200, code);
+    assertMatch(driver.logText(), /another client takes the connection/);
+    assertEquals(driver.session.snapshot().standing, { phase: "displaced" });
+    const { length } = driver.dials;
+    driver.advance(3_600_000);
+    assertEquals(driver.dials.length, length);
+    driver.callTool(1, "write");
+    assertEquals(driver.dials.length, length + 1);
+    driver.takeEffects();
+    driver.reconnect();
+    assertEquals(driver.sentToDaemon().at(-1).id, 1);
+    driver.fromDaemon({ id: 1, result: {} });
+    driver.close(code);
+    driver.advance(3_600_000);
+    assertEquals(driver.dials.length, length + 1, "still");
   });
 }
 
-const OTHERS: [what: string, end: (scene: Scene) => void][] = [
-  ["closed with 1001 (the daemon goes away)", (scene) => taken(scene, 9, 1001)],
-  ["closed with 1012 (it restarts)", (scene) => taken(scene, 9, 1012)],
-  ["lost without a close frame", (scene) => taken(scene, 9, 1006)],
-  ["closed an hour later", (scene) => {
-    scene.untilDial();
-    scene.take();
-    scene.again();
-    live(scene, 3_600);
-    scene.close(1000);
+const OTHERS: [what: string, end: (driver: SessionDriver) => void][] = [
+  [
+    "closed with 1001 (the daemon goes away)",
+    (driver) => closeAfter(driver, 9, 1001),
+  ],
+  ["closed with 1012 (it restarts)", (driver) => closeAfter(driver, 9, 1012)],
+  ["lost without a close frame", (driver) => closeAfter(driver, 9, 1006)],
+  ["closed an hour later", (driver) => {
+    driver.advanceToNextDial();
+    driver.takeEffects();
+    driver.reconnect();
+    stayConnected(driver, 3_600);
+    driver.close(1000);
   }],
-  ["closed, and the daemon was away between", (scene) => {
-    scene.untilDial();
-    scene.refuse();
-    taken(scene);
+  ["closed, and the daemon was away between", (driver) => {
+    driver.advanceToNextDial();
+    driver.failDial();
+    closeAfter(driver);
   }],
 ];
 
 for (const [what, end] of OTHERS) {
   test(`Displacement: none where the connection was ${what}`, () => {
-    const scene = new Scene();
-    scene.start();
-    scene.close(1000);
-    end(scene);
-    assertEquals(/another client/i.test(scene.log()), false);
-    const { length } = scene.dials;
-    scene.pass(31_000);
-    assert(scene.dials.length > length);
+    const driver = new SessionDriver();
+    driver.connect();
+    driver.close(1000);
+    end(driver);
+    assertEquals(/another client/i.test(driver.logText()), false);
+    const { length } = driver.dials;
+    driver.advance(31_000);
+    assert(driver.dials.length > length);
   });
 }
 
 test("Displacement: ends with a connection that lasts for a minute", () => {
-  const scene = displaced();
-  scene.call(1, "write");
-  scene.untilDial();
-  scene.take();
-  scene.again();
-  scene.daemon({ id: 1, result: {} });
-  live(scene, 60);
-  const { length } = scene.dials;
-  scene.close(1000);
-  scene.pass(250);
-  assertEquals(scene.dials.length, length + 1);
+  const driver = startDisplaced();
+  driver.callTool(1, "write");
+  driver.advanceToNextDial();
+  driver.takeEffects();
+  driver.reconnect();
+  driver.fromDaemon({ id: 1, result: {} });
+  stayConnected(driver, 60);
+  const { length } = driver.dials;
+  driver.close(1000);
+  driver.advance(250);
+  assertEquals(driver.dials.length, length + 1);
 });
 
 test("Displacement: ends where the daemon is away", () => {
-  const scene = displaced();
-  scene.pass(60_000);
-  scene.ask(1, "resources/read");
-  scene.refuse();
-  scene.client({ method: "notifications/cancelled", params: { requestId: 1 } });
-  const { length } = scene.dials;
+  const driver = startDisplaced();
+  driver.advance(60_000);
+  driver.request(1, "resources/read");
+  driver.failDial();
+  driver.fromClient({
+    method: "notifications/cancelled",
+    params: { requestId: 1 },
+  });
+  const { length } = driver.dials;
   for (let dials = 1; dials <= 5; dials++) {
-    scene.untilDial();
-    scene.refuse();
+    driver.advanceToNextDial();
+    driver.failDial();
   }
-  assertEquals(scene.dials.length, length + 5);
+  assertEquals(driver.dials.length, length + 5);
 });
 
 for (const method of ["server/discover", "subscriptions/listen"]) {
   test(`Displacement: ${method} makes one dial`, () => {
-    const scene = displaced();
-    const { length } = scene.dials;
-    scene.ask("held", method, { notifications: {} });
-    scene.untilDial();
-    scene.take();
-    scene.again();
-    assertEquals(scene.written().at(-1).id, "held");
-    assertEquals(scene.dials.length, length + 1);
-    scene.take();
-    scene.close(1000);
-    scene.pass(3_600_000);
+    const driver = startDisplaced();
+    const { length } = driver.dials;
+    driver.request("held", method, { notifications: {} });
+    driver.advanceToNextDial();
+    driver.takeEffects();
+    driver.reconnect();
+    assertEquals(driver.sentExceptProbes().at(-1).id, "held");
+    assertEquals(driver.dials.length, length + 1);
+    driver.takeEffects();
+    driver.close(1000);
+    driver.advance(3_600_000);
     // What has an answer is asked for again.
     const isAsked = method === "server/discover";
-    assertEquals(scene.dials.length > length + 1, isAsked);
-    assertEquals(/Infinity/.test(scene.log()), false);
+    assertEquals(driver.dials.length > length + 1, isAsked);
+    assertEquals(/Infinity/.test(driver.logText()), false);
   });
 }
 
 test("Displacement: a connection of half a minute does not end it", () => {
-  const scene = displaced();
-  scene.ask(1, "resources/read");
-  scene.untilDial();
-  scene.take();
-  scene.again();
-  scene.daemon({ id: 1, result: {} });
-  live(scene, 32);
-  scene.close(1000);
-  assertEquals(scene.session.snapshot().standing, { phase: "displaced" });
+  const driver = startDisplaced();
+  driver.request(1, "resources/read");
+  driver.advanceToNextDial();
+  driver.takeEffects();
+  driver.reconnect();
+  driver.fromDaemon({ id: 1, result: {} });
+  stayConnected(driver, 32);
+  driver.close(1000);
+  assertEquals(driver.session.snapshot().standing, { phase: "displaced" });
 });
 
 test("Displacement: a refusal is dialed again at the cap", () => {
-  const scene = displaced({ giveUpAfter: 100_000 });
-  scene.call(1, "write");
-  scene.untilDial();
-  scene.open();
-  scene.close(1008);
-  assertEquals(scene.session.snapshot().standing.phase, "waiting");
-  const { length } = scene.dials;
-  scene.pass(31_000);
-  assertEquals(scene.dials.length, length + 1);
+  const driver = startDisplaced({ giveUpAfter: 100_000 });
+  driver.callTool(1, "write");
+  driver.advanceToNextDial();
+  driver.open();
+  driver.close(1008);
+  assertEquals(driver.session.snapshot().standing.phase, "waiting");
+  const { length } = driver.dials;
+  driver.advance(31_000);
+  assertEquals(driver.dials.length, length + 1);
 });
 
-const CAUSES: [what: string, cause: (scene: Scene) => void][] = [
-  ["a call in flight", (scene) => scene.call(scene.now, "write")],
-  ["a request in flight", (scene) => scene.ask(scene.now, "prompts/get")],
-  ["a call beside a second connection of our own", (scene) => {
-    const { epoch } = scene;
-    scene.call(scene.now, "write");
-    scene.pass(10_000);
-    scene.open();
-    scene.epoch = epoch;
+const CAUSES: [what: string, cause: (driver: SessionDriver) => void][] = [
+  ["a call in flight", (driver) => driver.callTool(driver.now, "write")],
+  [
+    "a request in flight",
+    (driver) => driver.request(driver.now, "prompts/get"),
+  ],
+  ["a call beside a second connection of our own", (driver) => {
+    const { connectionId } = driver;
+    driver.callTool(driver.now, "write");
+    driver.advance(10_000);
+    driver.open();
+    driver.connectionId = connectionId;
   }],
 ];
 
 for (const [what, cause] of CAUSES) {
   test(`Displacement: none where ${what} may be the cause`, () => {
-    const scene = new Scene();
-    scene.start();
+    const driver = new SessionDriver();
+    driver.connect();
     for (let n = 0; n < 3; n++) {
-      cause(scene);
-      scene.close(1000, scene.epoch);
-      scene.untilDial();
-      scene.take();
-      scene.again();
+      cause(driver);
+      driver.close(1000, driver.connectionId);
+      driver.advanceToNextDial();
+      driver.takeEffects();
+      driver.reconnect();
     }
-    assertEquals(/another client/.test(scene.log()), false);
+    assertEquals(/another client/.test(driver.logText()), false);
   });
 }
 
 test("Displacement: a request an hour later has the whole queue timeout", () => {
-  const scene = displaced();
-  scene.pass(3_600_000);
-  for (const id of [1, 2]) scene.call(id, "write");
-  pass(scene, 44_999);
-  assertEquals(scene.replies(), []);
-  pass(scene, 1);
-  assertEquals(scene.replies().map(({ id }) => id), [1, 2]);
+  const driver = startDisplaced();
+  driver.advance(3_600_000);
+  for (const id of [1, 2]) driver.callTool(id, "write");
+  advanceWhileDialsFail(driver, 44_999);
+  assertEquals(driver.sentToClient(), []);
+  advanceWhileDialsFail(driver, 1);
+  assertEquals(driver.sentToClient().map(({ id }) => id), [1, 2]);
 });
 
 test("Displacement: a list that is answered from the cache still makes a dial", () => {
-  const scene = new Scene({ remembered: NOTHING });
-  scene.start();
+  const driver = new SessionDriver({ cachedResults: EMPTY_CACHED_RESULTS });
+  driver.connect();
   const result = { tools: [{ name: "old" }] };
-  scene.ask("list", "tools/list");
-  scene.daemon({ id: "list", result });
-  scene.close(1000);
-  scene.untilDial();
-  scene.take();
-  scene.again();
-  const { id } = scene.written().at(-1);
-  scene.daemon({ id, result });
-  scene.close(1000);
-  const { length } = scene.dials;
-  scene.pass(60_000);
-  assertEquals(scene.dials.length, length);
-  scene.take();
-  scene.ask(1, "tools/list");
-  assertEquals(scene.replies()[0].result, result);
-  assertEquals(scene.dials.length, length + 1);
+  driver.request("list", "tools/list");
+  driver.fromDaemon({ id: "list", result });
+  driver.close(1000);
+  driver.advanceToNextDial();
+  driver.takeEffects();
+  driver.reconnect();
+  const { id } = driver.sentExceptProbes().at(-1);
+  driver.fromDaemon({ id, result });
+  driver.close(1000);
+  const { length } = driver.dials;
+  driver.advance(60_000);
+  assertEquals(driver.dials.length, length);
+  driver.takeEffects();
+  driver.request(1, "tools/list");
+  assertEquals(driver.sentToClient()[0].result, result);
+  assertEquals(driver.dials.length, length + 1);
 });
 
 test("Displacement: none where a request of the proxy's own may be the cause of the close", () => {
-  const scene = new Scene();
-  scene.start();
-  scene.ask("list", "tools/list");
-  scene.daemon({ id: "list", result: { tools: [] } });
-  scene.close(1000);
+  const driver = new SessionDriver();
+  driver.connect();
+  driver.request("list", "tools/list");
+  driver.fromDaemon({ id: "list", result: { tools: [] } });
+  driver.close(1000);
   // The new daemon is asked for its tools, and closes.
-  for (let n = 0; n < 3; n++) taken(scene);
-  assertEquals(/another client/.test(scene.log()), false);
+  for (let n = 0; n < 3; n++) closeAfter(driver);
+  assertEquals(/another client/.test(driver.logText()), false);
 });
 
 test("Displacement: a request in flight makes the next dial, and the log says when", () => {
-  const scene = displaced();
-  scene.ask("d", "server/discover");
-  scene.untilDial();
-  scene.take();
-  scene.again();
-  scene.take();
-  scene.close(1000);
-  assertMatch(scene.log(), /takes the connection\. Reconnecting in 0\.9 s\.$/);
-  assertEquals(scene.session.snapshot().standing.phase, "waiting");
+  const driver = startDisplaced();
+  driver.request("d", "server/discover");
+  driver.advanceToNextDial();
+  driver.takeEffects();
+  driver.reconnect();
+  driver.takeEffects();
+  driver.close(1000);
+  assertMatch(
+    driver.logText(),
+    /takes the connection\. Reconnecting in 0\.9 s\.$/,
+  );
+  assertEquals(driver.session.snapshot().standing.phase, "waiting");
 });
 
 test("Displacement: a sleep makes no dial", () => {
-  const scene = displaced();
-  const { length } = scene.dials;
-  scene.sleep(60_000);
-  scene.pass(60_000);
-  assertEquals(scene.dials.length, length);
+  const driver = startDisplaced();
+  const { length } = driver.dials;
+  driver.sleep(60_000);
+  driver.advance(60_000);
+  assertEquals(driver.dials.length, length);
 });
 
 /** The lives of connections that are closed one after the other, and whether that is lasting in the end. */
@@ -239,19 +259,19 @@ const LIVES: [what: string, lastedMs: number[], isLasting: boolean][] = [
 ];
 for (const [what, lastedMs, isLasting] of LIVES) {
   test(`Displacement: ${isLasting ? "lasting" : "not lasting"} after ${what}`, () => {
-    const displacement = new Displacement();
-    for (const ms of lastedMs) displacement.displaced(1e6 + ms, 1e6);
-    assertEquals(displacement.isLasting, isLasting);
+    const displacement = new DisplacementTracker();
+    for (const ms of lastedMs) displacement.onDisplaced(1e6 + ms, 1e6);
+    assertEquals(displacement.isRecurring, isLasting);
     displacement.reset();
-    assertEquals(displacement.isLasting, false);
-    displacement.displaced(1, 0);
-    assertEquals(displacement.isLasting, false, "it counts anew");
+    assertEquals(displacement.isRecurring, false);
+    displacement.onDisplaced(1, 0);
+    assertEquals(displacement.isRecurring, false, "it counts anew");
   });
 }
 
 test("Displacement: only some close codes may mean another client", () => {
   const codes = [0, 1000, 1001, 1005, 1006, 1008, 1011, 1012, 1013, 3000];
-  assertEquals([...codes, 4000, 4003, 4999].filter(mayDisplace), [
+  assertEquals([...codes, 4000, 4003, 4999].filter(mayMeanDisplacement), [
     ...[1000, 1005, 1008, 3000, 4000, 4999],
   ]);
 });

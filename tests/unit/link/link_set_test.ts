@@ -5,31 +5,31 @@
  */
 
 import type { Link, LinkRole } from "../../../lib/link/link.ts";
-import { Links } from "../../../lib/link/link_set.ts";
+import { LinkSet } from "../../../lib/link/link_set.ts";
 import { assertEquals, assertThrows } from "../../helpers/assert.ts";
 import { test } from "../../helpers/no_permissions.ts";
-import { DEFAULTS } from "../../helpers/session/session_driver.ts";
+import { DEFAULT_CONFIG } from "../../helpers/session/session_driver.ts";
 
-function links(): Links {
-  return new Links(DEFAULTS, () => 0, 0);
+function links(): LinkSet {
+  return new LinkSet(DEFAULT_CONFIG, () => 0, 0);
 }
 
 /** Makes a link ready. */
 function ready(link: Link, now = 0): Link {
   link.dial(now);
-  link.opened(now);
-  link.greeted(now);
-  link.validated(now);
+  link.onOpen(now);
+  link.onHandshakeSent(now);
+  link.becomeReady(now);
   return link;
 }
 
 test("Link set: starts with the main link, and every connection has a new number", () => {
   const set = links();
-  const pool = set.open("pool", 0);
-  assertEquals([set.main.epoch, pool.epoch], [1, 2]);
+  const pool = set.add("pool", 0);
+  assertEquals([set.main.connectionId, pool.connectionId], [1, 2]);
   pool.dial(0);
-  set.lose(pool, { reason: "x" }, 1);
-  assertEquals([pool.epoch, set.get(2), set.get(3) === pool], [
+  set.disconnect(pool, { reason: "x" }, 1);
+  assertEquals([pool.connectionId, set.get(2), set.get(3) === pool], [
     ...[3, undefined, true],
   ]);
   assertEquals([set.get(undefined), set.get(99)], [undefined, undefined]);
@@ -37,25 +37,33 @@ test("Link set: starts with the main link, and every connection has a new number
 
 test("Link set: a link that was removed cannot be lost", () => {
   const set = links();
-  const pool = set.open("pool", 0);
+  const pool = set.add("pool", 0);
   set.remove(pool);
   assertEquals(set.has(pool), false);
-  assertThrows(() => set.lose(pool, { reason: "x" }, 1), Error, "was left");
+  assertThrows(
+    () => set.disconnect(pool, { reason: "x" }, 1),
+    Error,
+    "was left",
+  );
 });
 
 test("Link set: a standby that is promoted becomes the main link, and the old one drains", () => {
   const set = links();
-  const standby = ready(set.open("standby", 0));
-  const trial = set.open("trial", 0);
-  assertEquals([set.standby, set.trial], [standby, trial]);
+  const standby = ready(set.add("standby", 0));
+  const trial = set.add("capacity-check", 0);
+  assertEquals([set.standby, set.capacityCheck], [standby, trial]);
   const old = set.promote(standby);
-  assertEquals([set.main, old.role, set.draining], [standby, "draining", 1]);
-  assertEquals([set.standby, set.isUp], [undefined, true]);
+  assertEquals([set.main, old.role, set.drainingCount], [
+    standby,
+    "draining",
+    1,
+  ]);
+  assertEquals([set.standby, set.isMainUsable], [undefined, true]);
 });
 
 test("Link set: links may be removed while they are walked through", () => {
   const set = links();
-  for (let i = 0; i < 3; i++) set.open("pool", 0);
+  for (let i = 0; i < 3; i++) set.add("pool", 0);
   let seen = 0;
   for (const link of set) {
     seen++;
@@ -66,47 +74,47 @@ test("Link set: links may be removed while they are walked through", () => {
 
 test("Link set: finds a usable link of a role that passes a test", () => {
   const set = links();
-  const [first, second] = [set.open("pool", 0), set.open("pool", 0)];
-  assertEquals(set.hasReady("pool"), false);
+  const [first, second] = [set.add("pool", 0), set.add("pool", 0)];
+  assertEquals(set.hasUsable("pool"), false);
   ready(second);
   ready(set.main);
-  assertEquals(set.ready("pool", () => true), second);
-  assertEquals(set.ready("pool", (link) => link === first), undefined);
-  assertEquals(set.ready("main", () => true), set.main);
+  assertEquals(set.findUsable("pool", () => true), second);
+  assertEquals(set.findUsable("pool", (link) => link === first), undefined);
+  assertEquals(set.findUsable("main", () => true), set.main);
 });
 
 /** What is done with links, and the link that requests of a role wait for then. */
 const BLOCKING: [
   what: string,
   role: LinkRole,
-  prepare: (set: Links) => Link | undefined,
+  prepare: (set: LinkSet) => Link | undefined,
 ][] = [
   ["the main link, where nothing is ready", "pool", (set) => {
-    set.open("pool", 0);
+    set.add("pool", 0);
     return set.main;
   }],
-  ["the standby, where there is one", "main", (set) => set.open("standby", 0)],
+  ["the standby, where there is one", "main", (set) => set.add("standby", 0)],
   ["none, where a pool link is ready", "pool", (set) => {
     ready(set.main);
-    ready(set.open("pool", 0));
+    ready(set.add("pool", 0));
     return undefined;
   }],
   ["the pool link that is refused", "pool", (set) => {
     ready(set.main);
-    const failed = set.open("pool", 0);
+    const failed = set.add("pool", 0);
     failed.dial(0);
-    set.lose(failed, { reason: "x" }, 1);
-    const refused = set.open("pool", 0);
+    set.disconnect(failed, { reason: "x" }, 1);
+    const refused = set.add("pool", 0);
     refused.dial(0);
-    set.lose(refused, { reason: "HTTP 401", refused: true }, 1);
+    set.disconnect(refused, { reason: "HTTP 401", refused: true }, 1);
     return refused;
   }],
   ["the pool link that has failed", "pool", (set) => {
     ready(set.main);
-    set.open("pool", 0);
-    const failed = set.open("pool", 0);
+    set.add("pool", 0);
+    const failed = set.add("pool", 0);
     failed.dial(0);
-    set.lose(failed, { reason: "x" }, 1);
+    set.disconnect(failed, { reason: "x" }, 1);
     return failed;
   }],
 ];
@@ -114,30 +122,30 @@ for (const [what, role, prepare] of BLOCKING) {
   test(`Link set: requests of the ${role} role wait for ${what}`, () => {
     const set = links();
     const expected = prepare(set);
-    assertEquals(set.missing(role)?.epoch, expected?.epoch);
+    assertEquals(set.blockingLink(role)?.connectionId, expected?.connectionId);
   });
 }
 
 test("Link set: the daemon is not away while nothing was sent, nor while the link is ready", () => {
   const set = links();
-  assertEquals([set.downSince, set.goneSince], [0, 0]);
+  assertEquals([set.downSince, set.disconnectedSince], [0, 0]);
   set.main.dial(1);
-  set.main.opened(1);
+  set.main.onOpen(1);
   assertEquals(set.downSince, Infinity, "the client is to begin");
-  set.main.greeted(2);
-  set.main.validated(3);
+  set.main.onHandshakeSent(2);
+  set.main.becomeReady(3);
   assertEquals(set.downSince, Infinity);
-  set.lose(set.main, { reason: "x" }, 9);
-  assertEquals([set.downSince, set.goneSince], [9, 9]);
+  set.disconnect(set.main, { reason: "x" }, 9);
+  assertEquals([set.downSince, set.disconnectedSince], [9, 9]);
 });
 
 test("Link set: a suspect link is not usable, but not gone", () => {
   const set = links();
   ready(set.main);
   const { liveness } = set.main;
-  liveness!.called(0);
-  set.main.suspect(10_000, 0);
-  assertEquals([set.isUp, set.downSince, set.goneSince], [
+  liveness!.onFirstCallSent(0);
+  set.main.markSuspect(10_000, 0);
+  assertEquals([set.isMainUsable, set.downSince, set.disconnectedSince], [
     ...[false, 10_000, Infinity],
   ]);
 });

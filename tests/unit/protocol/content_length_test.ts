@@ -23,7 +23,7 @@ const frame = (text: string, off = 0): string =>
 const tall = JSON.stringify(JSON.parse(ask(1, "\u00e9")), null, 2);
 
 /** What comes out: of lines their text, of bodies `> ` and theirs. */
-function split(text: string, size: number): string[] {
+function splitChunks(text: string, size: number): string[] {
   const splitter = new LineSplitter(10_000);
   const bytes = encoder.encode(text);
   const found = [];
@@ -32,7 +32,7 @@ function split(text: string, size: number): string[] {
   }
   found.push(...splitter.flush());
   return found.map((it) => {
-    if (it.type === "overlong") return `${it.bytes}`;
+    if (it.type === "line-too-long") return `${it.bytes}`;
     return it.type === "line" ? it.text : `>${it.text ?? ""}`;
   }).filter((text) => text !== "");
 }
@@ -144,7 +144,7 @@ const FRAMES: [what: string, input: string, expected: string[]][] = [
 for (const [what, input, expected] of FRAMES) {
   test(`Content-Length: ${what}, wherever the chunks end`, () => {
     for (const size of [1, 2, 3, 7, 50, 64, 10_000]) {
-      assertEquals(split(input, size), expected, `chunks of ${size}`);
+      assertEquals(splitChunks(input, size), expected, `chunks of ${size}`);
     }
   });
 }

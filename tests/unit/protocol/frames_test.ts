@@ -4,15 +4,15 @@
  * @module
  */
 
-import { piecesOf } from "../../../lib/protocol/frames.ts";
+import { splitFrame } from "../../../lib/protocol/frames.ts";
 import { assert, assertEquals } from "../../helpers/assert.ts";
 import { test } from "../../helpers/no_permissions.ts";
-import { Scene } from "../../helpers/session/session_driver.ts";
+import { SessionDriver } from "../../helpers/session/session_driver.ts";
 import {
-  call,
   codes,
-  live,
-  settled,
+  sendCall,
+  startTwoToolSession,
+  stayConnected,
 } from "../../helpers/session/two_tool_session.ts";
 
 /** What a frame holds: the texts, and how many lines of something else. */
@@ -42,32 +42,35 @@ const FRAMES: [frame: string, found: string[], others: number][] = [
 
 for (const [frame, found, others] of FRAMES) {
   test(`Frames: the messages in ${JSON.stringify(frame)}`, () => {
-    const pieces = piecesOf(frame, (value) => !("level" in value));
-    assertEquals(pieces.found.map(({ text }) => text), found);
-    assertEquals(pieces.others.length, others);
+    const pieces = splitFrame(frame, (value) => !("level" in value));
+    assertEquals(pieces.jsonPieces.map(({ text }) => text), found);
+    assertEquals(pieces.otherTexts.length, others);
   });
 }
 
 test("Frames: at most a thousand pieces are read", () => {
   for (const piece of ["{}\n", "{}", "x\n", "{}x\n"]) {
-    const { found, others } = piecesOf(piece.repeat(3_000), () => true);
-    assert(found.length + others.length <= 1_001, `${piece}`);
+    const { jsonPieces, otherTexts } = splitFrame(
+      piece.repeat(3_000),
+      () => true,
+    );
+    assert(jsonPieces.length + otherTexts.length <= 1_001, `${piece}`);
   }
 });
 
 test("Frames: beside other text only responses count", () => {
-  const scene = new Scene();
-  scene.start();
-  scene.ask(1, "x");
+  const driver = new SessionDriver();
+  driver.connect();
+  driver.request(1, "x");
   const answer = '{"jsonrpc":"2.0","id":1,"result":{}}';
   const list = '{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}';
   const roots = '{"jsonrpc":"2.0","id":9,"method":"roots/list"}';
-  scene.daemon(`loading\n${list}\n${roots}\n${answer}\ndone: {"id":2}`);
-  assertEquals(scene.replies().map(({ id }) => id), [1]);
-  assertEquals(scene.logged(), ["invalid-from-daemon"]);
-  scene.take();
-  scene.daemon(`${list}\n${roots}\n`);
-  assertEquals(scene.replies().map(({ method }) => method), [
+  driver.fromDaemon(`loading\n${list}\n${roots}\n${answer}\ndone: {"id":2}`);
+  assertEquals(driver.sentToClient().map(({ id }) => id), [1]);
+  assertEquals(driver.logEvents(), ["invalid-from-daemon"]);
+  driver.takeEffects();
+  driver.fromDaemon(`${list}\n${roots}\n`);
+  assertEquals(driver.sentToClient().map(({ method }) => method), [
     "notifications/tools/list_changed",
     "roots/list",
   ]);
@@ -75,35 +78,35 @@ test("Frames: beside other text only responses count", () => {
 
 test("Frames: of one with many messages the first 1,000 are read", () => {
   for (const end of ["\n", ""]) {
-    const scene = settled();
+    const driver = startTwoToolSession();
     const text =
       '{"jsonrpc":"2.0","method":"notifications/message","params":{}}';
-    scene.daemon((text + end).repeat(1_001));
-    assertEquals(scene.replies().length, 1_000);
-    assertEquals(/more than 1,000/.test(scene.log()), true);
+    driver.fromDaemon((text + end).repeat(1_001));
+    assertEquals(driver.sentToClient().length, 1_000);
+    assertEquals(/more than 1,000/.test(driver.logText()), true);
   }
 });
 
 test("Frames: of two responses in a line, the second with NaN, each answers its request", () => {
-  const scene = settled();
-  call(scene, 1, "write");
-  scene.ask(2, "x");
-  scene.daemon(
+  const driver = startTwoToolSession();
+  sendCall(driver, 1, "write");
+  driver.request(2, "x");
+  driver.fromDaemon(
     '{"jsonrpc":"2.0","id":1,"result":{}}{"jsonrpc":"2.0","id":2,"result":{"a":NaN}}',
   );
-  live(scene, 10_000);
-  assertEquals(codes(scene), [[1, undefined], [2, -31002]]);
+  stayConnected(driver, 10_000);
+  assertEquals(codes(driver), [[1, undefined], [2, -31002]]);
 });
 
 test("Frames: of two responses in a line, the second cut off, each answers its request", () => {
-  const scene = settled();
-  call(scene, 1, "write");
-  scene.ask(2, "x");
-  scene.daemon(
+  const driver = startTwoToolSession();
+  sendCall(driver, 1, "write");
+  driver.request(2, "x");
+  driver.fromDaemon(
     '{"jsonrpc":"2.0","id":1,"result":{}}{"jsonrpc":"2.0","id":2,"result":{"a',
   );
-  live(scene, 10_000);
-  assertEquals(codes(scene), [[1, undefined], [2, -31002]]);
+  stayConnected(driver, 10_000);
+  assertEquals(codes(driver), [[1, undefined], [2, -31002]]);
 });
 
 /** Frames in which a good answer stands beside other text. */
@@ -129,10 +132,10 @@ const ANSWERED: [what: string, frame: string][] = [
 
 for (const [what, frame] of ANSWERED) {
   test(`Frames: finds the response: ${what}`, () => {
-    const scene = settled();
-    call(scene, 1, "write");
-    scene.daemon(frame);
-    live(scene, 10_000);
-    assertEquals(codes(scene), [[1, undefined]]);
+    const driver = startTwoToolSession();
+    sendCall(driver, 1, "write");
+    driver.fromDaemon(frame);
+    stayConnected(driver, 10_000);
+    assertEquals(codes(driver), [[1, undefined]]);
   });
 }

@@ -4,7 +4,10 @@
  * @module
  */
 
-import { IdTypes, otherType } from "../../../lib/protocol/id_types.ts";
+import {
+  ObservedIdTypes,
+  toOtherIdType,
+} from "../../../lib/protocol/id_types.ts";
 import { assertEquals } from "../../helpers/assert.ts";
 import { test } from "../../helpers/no_permissions.ts";
 
@@ -30,32 +33,45 @@ const TYPES: [id: string, other: string | undefined][] = [
 
 for (const [id, other] of TYPES) {
   test(`Id types: the other type of ${id}`, () =>
-    assertEquals(otherType(id), other));
+    assertEquals(toOtherIdType(id), other));
 }
 
 test("Id types: another type counts only while all ids are of one type", () => {
-  const types = new IdTypes();
-  assertEquals(types.meant('"1"'), undefined, "none was used");
-  types.note("1");
-  assertEquals([types.meant('"1"'), types.meant("1")], ["1", undefined]);
-  types.note("2");
-  assertEquals(types.meant('"7"'), "7");
-  types.note('"a"');
-  assertEquals(types.meant('"7"'), "7", "no number is meant by that");
-  types.note('"3"');
-  assertEquals([types.meant('"1"'), types.meant("1")], [undefined, undefined]);
+  const types = new ObservedIdTypes();
+  assertEquals(types.guessClientId('"1"'), undefined, "none was used");
+  types.observe("1");
+  assertEquals([types.guessClientId('"1"'), types.guessClientId("1")], [
+    "1",
+    undefined,
+  ]);
+  types.observe("2");
+  assertEquals(types.guessClientId('"7"'), "7");
+  types.observe('"a"');
+  assertEquals(types.guessClientId('"7"'), "7", "no number is meant by that");
+  types.observe('"3"');
+  assertEquals([types.guessClientId('"1"'), types.guessClientId("1")], [
+    undefined,
+    undefined,
+  ]);
 });
 
 test("Id types: mixed ids are never taken for each other again", () => {
-  const types = new IdTypes();
-  for (const id of ["1", '"2"', "3"]) types.note(id);
-  assertEquals([types.isMixed, types.meant('"3"'), types.meant("2")], [
+  const types = new ObservedIdTypes();
+  for (const id of ["1", '"2"', "3"]) types.observe(id);
+  assertEquals([
+    types.isMixed,
+    types.guessClientId('"3"'),
+    types.guessClientId("2"),
+  ], [
     ...[true, undefined, undefined],
   ]);
 });
 
 test("Id types: of a client with string ids, a number may mean a string", () => {
-  const types = new IdTypes();
-  types.note('"1"');
-  assertEquals([types.meant("1"), types.meant('"1"')], ['"1"', undefined]);
+  const types = new ObservedIdTypes();
+  types.observe('"1"');
+  assertEquals([types.guessClientId("1"), types.guessClientId('"1"')], [
+    '"1"',
+    undefined,
+  ]);
 });

@@ -4,15 +4,18 @@
  * @module
  */
 
-import { read, skim } from "../../../lib/protocol/envelope.ts";
 import {
-  Code,
-  digId,
-  failure,
-  notification,
-  oneLine,
-  request,
-  success,
+  parseMessages,
+  recoverRequestId,
+} from "../../../lib/protocol/message_parser.ts";
+import {
+  buildErrorResponse,
+  buildNotification,
+  buildRequest,
+  buildResultResponse,
+  ErrorCode,
+  getNestedId,
+  toSingleLine,
 } from "../../../lib/protocol/jsonrpc.ts";
 import { assertEquals } from "../../helpers/assert.ts";
 import { test } from "../../helpers/no_permissions.ts";
@@ -38,16 +41,19 @@ const SKIMMED: [head: string, tail: string, id: string | undefined][] = [
 
 for (const [head, tail, id] of SKIMMED) {
   test(`JSON-RPC: skim finds a request's id in ${head} ... ${tail}`, () => {
-    assertEquals(skim(head + "x".repeat(99), "x".repeat(99) + tail), id);
+    assertEquals(
+      recoverRequestId(head + "x".repeat(99), "x".repeat(99) + tail),
+      id,
+    );
   });
 }
 
 test("JSON-RPC: digId reads ids inside params, also those that a double cannot hold", () => {
   const at = (params: string): string | undefined => {
     const text = `{"jsonrpc":"2.0","method":"m","params":${params}}`;
-    const [message] = read(text);
+    const [message] = parseMessages(text);
     return message?.kind === "notification"
-      ? digId(message, "requestId")
+      ? getNestedId(message, "requestId")
       : "unreadable";
   };
   assertEquals(at('{"requestId":0}'), "0");
@@ -63,23 +69,26 @@ test("JSON-RPC: digId reads ids inside params, also those that a double cannot h
 
 test("JSON-RPC: builds messages with the id as it is spelled", () => {
   assertEquals(
-    failure('"0"', Code.unavailable, 'a "b"\n'),
+    buildErrorResponse('"0"', ErrorCode.unavailable, 'a "b"\n'),
     '{"jsonrpc":"2.0","id":"0","error":{"code":-31001,"message":"a \\"b\\"\\n"}}',
   );
-  assertEquals(success("0", {}), '{"jsonrpc":"2.0","id":0,"result":{}}');
   assertEquals(
-    request("1", "ping"),
+    buildResultResponse("0", {}),
+    '{"jsonrpc":"2.0","id":0,"result":{}}',
+  );
+  assertEquals(
+    buildRequest("1", "ping"),
     '{"jsonrpc":"2.0","id":1,"method":"ping"}',
   );
   assertEquals(
-    notification("notifications/resources/updated", { uri: "a" }),
+    buildNotification("notifications/resources/updated", { uri: "a" }),
     '{"jsonrpc":"2.0","method":"notifications/resources/updated","params":{"uri":"a"}}',
   );
 });
 
 test("JSON-RPC: our own error codes are outside the reserved range", () => {
   const standard = [-32600, -32601, -32602, -32603];
-  for (const code of Object.values(Code)) {
+  for (const code of Object.values(ErrorCode)) {
     const isPrivate = code < -32768 || code > -32000;
     assertEquals(isPrivate, !standard.includes(code), `${code}`);
   }
@@ -87,8 +96,8 @@ test("JSON-RPC: our own error codes are outside the reserved range", () => {
 
 test("JSON-RPC: oneLine makes one line of a pretty-printed frame, with the same value", () => {
   const value = { a: ["x\ny", 1], b: "\r" };
-  const line = oneLine(`\r\n${JSON.stringify(value, null, 2)}\n`);
+  const line = toSingleLine(`\r\n${JSON.stringify(value, null, 2)}\n`);
   assertEquals(/[\r\n]/.test(line), false);
   assertEquals(JSON.parse(line), value);
-  assertEquals(oneLine('{ "a":1.0}'), '{ "a":1.0}');
+  assertEquals(toSingleLine('{ "a":1.0}'), '{ "a":1.0}');
 });

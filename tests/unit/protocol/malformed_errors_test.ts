@@ -5,14 +5,17 @@
  */
 
 import {
+  isEmptyError,
   isErrorObject,
-  isNoError,
-  meant,
-  withError,
+  normalizeError,
+  replaceErrorMember,
 } from "../../../lib/protocol/malformed_errors.ts";
 import { assertEquals } from "../../helpers/assert.ts";
 import { test } from "../../helpers/no_permissions.ts";
-import { type Json, Scene } from "../../helpers/session/session_driver.ts";
+import {
+  type Json,
+  SessionDriver,
+} from "../../helpers/session/session_driver.ts";
 
 /** Errors as daemons write them, and as the client gets them. */
 const ERRORS: [
@@ -41,11 +44,11 @@ const ERRORS: [
 
 for (const [error, code, message, data] of ERRORS) {
   test(`Malformed errors: the client gets a valid one for ${error}`, () => {
-    const scene = new Scene();
-    scene.start();
-    scene.ask(1, "x");
-    scene.daemon(`{"jsonrpc":"2.0","id":1,"error":${error}}`);
-    const [reply] = scene.replies();
+    const driver = new SessionDriver();
+    driver.connect();
+    driver.request(1, "x");
+    driver.fromDaemon(`{"jsonrpc":"2.0","id":1,"error":${error}}`);
+    const [reply] = driver.sentToClient();
     assertEquals([reply.id, reply.error.code], [1, code]);
     assertEquals(reply.error.message, message);
     assertEquals(reply.error.data, data);
@@ -70,21 +73,24 @@ test("Malformed errors: an error object has an integer for a code and a text for
 test("Malformed errors: beside a result an empty value is no error", () => {
   const empty = [undefined, null, false, 0, "", {}, [], { code: 0 }, { a: {} }];
   for (const value of [...empty, { message: "" }, [null]]) {
-    assertEquals(isNoError(value), true, JSON.stringify(value));
+    assertEquals(isEmptyError(value), true, JSON.stringify(value));
   }
   for (const value of ["no", 1, true, { code: 1 }, ["no"], { a: { b: 0 } }]) {
-    assertEquals(isNoError(value), false, JSON.stringify(value));
+    assertEquals(isEmptyError(value), false, JSON.stringify(value));
   }
 });
 
 test("Malformed errors: data stays as it is spelled, and a long error is cut", () => {
   const text = '{"id":1,"error":{"code":"7","data":{"n":1.0},"detail":"no"}}';
-  const error = meant(JSON.parse(text).error, text);
+  const error = normalizeError(JSON.parse(text).error, text);
   assertEquals(error, { code: 7, message: "no", data: { n: 1 } });
   assertEquals(
-    withError(text, error),
+    replaceErrorMember(text, error),
     '{"id":1,"error":{"data":{"n":1.0},"code":7,"message":"no"}}',
   );
   const long = `{"error":{"why":"${"x".repeat(2_000)}"}}`;
-  assertEquals(meant(JSON.parse(long).error, long).message.length, 1_000);
+  assertEquals(
+    normalizeError(JSON.parse(long).error, long).message.length,
+    1_000,
+  );
 });

@@ -8,9 +8,13 @@
 
 import { SUPPORTED_PROTOCOL_VERSIONS } from "@modelcontextprotocol/client";
 import type { ToolResult } from "../../../lib/dialects/exai/frames.ts";
-import { Code, notification, request } from "../../../lib/protocol/jsonrpc.ts";
+import {
+  buildNotification,
+  buildRequest,
+  ErrorCode,
+} from "../../../lib/protocol/jsonrpc.ts";
 import type { Request } from "../../../lib/protocol/jsonrpc.ts";
-import { isCall } from "../../../lib/protocol/methods.ts";
+import { mayTakeLong } from "../../../lib/protocol/methods.ts";
 import type {
   CallToolResult,
   ErrorCodes,
@@ -24,7 +28,7 @@ import type {
   Unproved,
 } from "../../../lib/protocol/mcp_types.ts";
 import { META } from "../../../lib/protocol/mcp_types.ts";
-import { isLegacy } from "../../../lib/protocol/versions.ts";
+import { usesInitialize } from "../../../lib/protocol/versions.ts";
 import { assertEquals } from "../../helpers/assert.ts";
 import { test } from "../../helpers/no_permissions.ts";
 
@@ -47,21 +51,21 @@ export function misspelled(
     method === "initialize",
     // @ts-expect-error It is initialize.
     method === "initialise",
-    isCall("ping"),
+    mayTakeLong("ping"),
     // @ts-expect-error It is ping.
-    isCall("pinge"),
-    request("1", "tools/list"),
+    mayTakeLong("pinge"),
+    buildRequest("1", "tools/list"),
     // @ts-expect-error It is tools/list.
-    request("1", "tool/list"),
+    buildRequest("1", "tool/list"),
     // @ts-expect-error A notification is no request.
-    request("1", "notifications/cancelled"),
+    buildRequest("1", "notifications/cancelled"),
     // @ts-expect-error A cursor is a text.
-    request("1", "tools/list", { cursor: 1 }),
-    notification("notifications/resources/updated", { uri: "" }),
+    buildRequest("1", "tools/list", { cursor: 1 }),
+    buildNotification("notifications/resources/updated", { uri: "" }),
     // @ts-expect-error It is notifications/resources/updated.
-    notification("notifications/resource/updated", { uri: "" }),
+    buildNotification("notifications/resource/updated", { uri: "" }),
     // @ts-expect-error It is uri.
-    notification("notifications/resources/updated", { url: "" }),
+    buildNotification("notifications/resources/updated", { url: "" }),
     hints.readOnlyHint,
     // @ts-expect-error It is readOnlyHint.
     hints.readonlyHint,
@@ -93,10 +97,16 @@ export function results(found: ToolResult): CallToolResult {
 }
 
 test("protocol: every version that the SDK's initialize knows is known", () => {
-  assertEquals(SUPPORTED_PROTOCOL_VERSIONS.filter((it) => !isLegacy(it)), []);
+  assertEquals(
+    SUPPORTED_PROTOCOL_VERSIONS.filter((it) => !usesInitialize(it)),
+    [],
+  );
 });
 
 test("protocol: of the names in _meta and the codes there is one text each", () => {
-  const texts = [...Object.values(META), ...Object.values(Code).map(String)];
+  const texts = [
+    ...Object.values(META),
+    ...Object.values(ErrorCode).map(String),
+  ];
   assertEquals(new Set(texts).size, texts.length);
 });

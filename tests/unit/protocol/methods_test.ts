@@ -7,10 +7,10 @@
 import type { Method } from "../../../lib/protocol/mcp_types.ts";
 import type { Request } from "../../../lib/protocol/jsonrpc.ts";
 import {
-  isCall,
-  isSafe,
-  isStanding,
-  isSubscription,
+  isIdempotent,
+  isLongLived,
+  isSubscriptionMethod,
+  mayTakeLong,
 } from "../../../lib/protocol/methods.ts";
 import { assertEquals } from "../../helpers/assert.ts";
 import { test } from "../../helpers/no_permissions.ts";
@@ -34,19 +34,19 @@ const REPEATABLE: [request: Request, safe: boolean][] = [
 
 for (const [message, safe] of REPEATABLE) {
   test(`Idempotent methods: ${message.method} ${JSON.stringify(message.params)}`, () => {
-    assertEquals(isSafe(message, (name) => name === "hinted"), safe);
+    assertEquals(isIdempotent(message, (name) => name === "hinted"), safe);
   });
 }
 
 test("Methods: a ping is no call, nor is what is held for as long as the client wants", () => {
   const methods: Method[] = ["tools/call", "tools/list", "initialize"];
   const held: Method[] = ["server/discover", "subscriptions/listen"];
-  for (const method of methods) assertEquals(isCall(method), true, method);
+  for (const method of methods) assertEquals(mayTakeLong(method), true, method);
   for (const method of ["ping", ...held] as const) {
-    assertEquals(isCall(method), false);
+    assertEquals(mayTakeLong(method), false);
   }
   const all: Method[] = [...methods, "ping", ...held];
-  assertEquals(all.filter(isStanding), held);
+  assertEquals(all.filter(isLongLived), held);
 });
 
 test("Methods: only subscriptions/listen opens a subscription", () => {
@@ -55,5 +55,5 @@ test("Methods: only subscriptions/listen opens a subscription", () => {
     "resources/subscribe",
     undefined,
   ];
-  assertEquals(methods.map(isSubscription), [true, false, false]);
+  assertEquals(methods.map(isSubscriptionMethod), [true, false, false]);
 });

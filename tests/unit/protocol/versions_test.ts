@@ -8,21 +8,27 @@ import {
   LATEST_PROTOCOL_VERSION,
   SUPPORTED_PROTOCOL_VERSIONS,
 } from "@modelcontextprotocol/sdk/types.js";
-import { agree, isLegacy } from "../../../lib/protocol/versions.ts";
+import {
+  negotiateVersion,
+  usesInitialize,
+} from "../../../lib/protocol/versions.ts";
 import { assertEquals } from "../../helpers/assert.ts";
 import { test } from "../../helpers/no_permissions.ts";
 
 test("Versions: those that the MCP SDK initializes with, and no others", () => {
   for (const version of SUPPORTED_PROTOCOL_VERSIONS) {
-    assertEquals([isLegacy(version), agree(version)], [true, version]);
+    assertEquals([usesInitialize(version), negotiateVersion(version)], [
+      true,
+      version,
+    ]);
   }
   for (const version of ["2026-07-28", "2099-01-01", "", undefined, 5]) {
-    assertEquals(isLegacy(version), false, `${version}`);
+    assertEquals(usesInitialize(version), false, `${version}`);
   }
 });
 
 test("Versions: an unknown one is answered with the latest", () => {
   for (const version of ["2099-01-01", "", undefined, 5]) {
-    assertEquals(agree(version), LATEST_PROTOCOL_VERSION);
+    assertEquals(negotiateVersion(version), LATEST_PROTOCOL_VERSION);
   }
 });

@@ -5,18 +5,18 @@
  */
 
 import type { Host } from "../../../lib/runtime/host.ts";
-import { ownerOf, readState } from "../../../lib/proxy/cache_file.ts";
+import { cacheKeyOf, readCacheFile } from "../../../lib/proxy/cache_file.ts";
 import { assert, assertEquals } from "../../helpers/assert.ts";
 import { test } from "../../helpers/no_permissions.ts";
 
 const CONFIG = {
   url: "ws://127.0.0.1:8079/",
-  shownUrl: "ws://127.0.0.1:8079/",
+  redactedUrl: "ws://127.0.0.1:8079/",
   dialect: "exai",
   headers: [],
   helloToken: "",
 } as const;
-const OWNER = ownerOf(CONFIG);
+const OWNER = cacheKeyOf(CONFIG);
 const NAME = /^exai-127\.0\.0\.1_8079_-[0-9a-f]{20}-[0-9a-f]{4}\.json$/;
 
 function path(
@@ -27,10 +27,10 @@ function path(
 ): string | undefined {
   const host = {
     os,
-    variable: (name: string) => env[name] || undefined,
+    getEnv: (name: string) => env[name] || undefined,
     stat: () => undefined,
   } as Partial<Host> as Host;
-  return readState(setting, owner, host)?.path;
+  return readCacheFile(setting, owner, host)?.path;
 }
 
 const PLACES: [os: string, env: Record<string, string>, folder: string][] = [
@@ -87,10 +87,10 @@ test("Cache file: each daemon, dialect and secret has its own path, however long
     { ...OWNER, daemon: "ws://h/../../etc/passwd" },
   ];
   owners.push(
-    ownerOf({ ...CONFIG, url: "ws://127.0.0.1:8079/?token=a" }),
-    ...["a", "b"].map((helloToken) => ownerOf({ ...CONFIG, helloToken })),
+    cacheKeyOf({ ...CONFIG, url: "ws://127.0.0.1:8079/?token=a" }),
+    ...["a", "b"].map((helloToken) => cacheKeyOf({ ...CONFIG, helloToken })),
     ...["a", "b"].map((token) =>
-      ownerOf({ ...CONFIG, headers: [["Authorization", `Bearer ${token}`]] })
+      cacheKeyOf({ ...CONFIG, headers: [["Authorization", `Bearer ${token}`]] })
     ),
   );
   const paths = owners.map((owner) =>

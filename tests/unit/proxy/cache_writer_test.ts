@@ -4,139 +4,151 @@
  * @module
  */
 
-import { Keeping } from "../../../lib/proxy/cache_writer.ts";
-import { NOTHING, type Remembered } from "../../../lib/cache/cache.ts";
+import { CacheWriter } from "../../../lib/proxy/cache_writer.ts";
 import {
-  lockOf,
-  ownerOf,
-  readState,
-  writeState,
+  type CachedResults,
+  EMPTY_CACHED_RESULTS,
+} from "../../../lib/cache/cache.ts";
+import {
+  cacheKeyOf,
+  lockPathOf,
+  readCacheFile,
+  writeCacheFile,
 } from "../../../lib/proxy/cache_file.ts";
 import { assertEquals } from "../../helpers/assert.ts";
-import { Disk, OTHER } from "../../helpers/memory_disk.ts";
+import { MemoryDisk, OTHER_UID } from "../../helpers/memory_disk.ts";
 import { test } from "../../helpers/no_permissions.ts";
 
-const OWNER = ownerOf({
-  ...{ url: "ws://h/", shownUrl: "ws://h/", dialect: "mcp" },
+const OWNER = cacheKeyOf({
+  ...{ url: "ws://h/", redactedUrl: "ws://h/", dialect: "mcp" },
   ...{ headers: [], helloToken: "" },
 });
 const PATH = "/h/c.json";
-const LOCK = lockOf(PATH);
+const LOCK = lockPathOf(PATH);
 
-function knows(version: string): Remembered {
+function cacheWithVersion(version: string): CachedResults {
   const result = `{"protocolVersion":"${version}"}`;
-  return { ...NOTHING, initialize: { [version]: result } };
+  return { ...EMPTY_CACHED_RESULTS, initialize: { [version]: result } };
 }
 
 /** The versions that the cache knows. */
-function known(disk: Disk): string[] {
-  const { remembered } = readState(PATH, OWNER, disk.host())!;
-  return Object.keys(remembered.initialize).sort();
+function cachedVersions(disk: MemoryDisk): string[] {
+  const { results } = readCacheFile(PATH, OWNER, disk.host())!;
+  return Object.keys(results.initialize).sort();
 }
 
 /** A proxy's way into the cache, and what it complains of. */
-function keeping(
-  disk: Disk,
-  more: Parameters<Disk["host"]>[0] = {},
-): { it: Keeping; said: string[] } {
+function startWriter(
+  disk: MemoryDisk,
+  more: Parameters<MemoryDisk["host"]>[0] = {},
+): { it: CacheWriter; said: string[] } {
   const said: string[] = [];
   const complain = (why: string): number => said.push(why);
-  return { it: new Keeping(PATH, OWNER, disk.host(more), complain), said };
+  return { it: new CacheWriter(PATH, OWNER, disk.host(more), complain), said };
 }
 
 test("Cache writer: eight proxies at once lose nothing of each other's results", async () => {
-  const disk = new Disk();
-  const all = Array.from({ length: 8 }, () => keeping(disk));
-  for (const [n, { it }] of all.entries()) it.keep(knows(`v${n}`));
-  await Promise.all(all.map(({ it }) => it.end(1_000)));
-  assertEquals(known(disk), all.map((_, n) => `v${n}`));
+  const disk = new MemoryDisk();
+  const all = Array.from({ length: 8 }, () => startWriter(disk));
+  for (const [n, { it }] of all.entries()) it.save(cacheWithVersion(`v${n}`));
+  await Promise.all(all.map(({ it }) => it.flush(1_000)));
+  assertEquals(cachedVersions(disk), all.map((_, n) => `v${n}`));
   assertEquals(all.flatMap(({ said }) => said), []);
-  assertEquals(disk.names("/h"), ["c.json"]);
+  assertEquals(disk.listNames("/h"), ["c.json"]);
 });
 
 test("Cache writer: while the lock is taken, only the newest results wait", async () => {
-  const disk = new Disk();
-  disk.put(LOCK, "");
+  const disk = new MemoryDisk();
+  disk.addFile(LOCK, "");
   let pauses = 0;
-  const { it, said } = keeping(disk, {
-    wake: (_, callback) => {
+  const { it, said } = startWriter(disk, {
+    setTimer: (_, callback) => {
       if (++pauses === 3) disk.nodes.delete(LOCK);
-      if (pauses === 2) it.keep({ ...NOTHING, ...knows("late") });
+      if (pauses === 2) {
+        it.save({ ...EMPTY_CACHED_RESULTS, ...cacheWithVersion("late") });
+      }
       queueMicrotask(callback);
     },
   });
-  it.keep(knows("early"));
-  await it.end(1_000);
-  assertEquals([known(disk), said], [["late"], []]);
-  assertEquals(disk.names("/h"), ["c.json"]);
+  it.save(cacheWithVersion("early"));
+  await it.flush(1_000);
+  assertEquals([cachedVersions(disk), said], [["late"], []]);
+  assertEquals(disk.listNames("/h"), ["c.json"]);
 });
 
 test("Cache writer: takes over a lock that is older than 3 s, and no other", async () => {
   for (const ageMs of [-60_000, 2_000, 4_000]) {
-    const disk = new Disk();
-    disk.put(LOCK, "", { ageMs });
-    const end = await writeState(PATH, OWNER, knows("v"), disk.host());
+    const disk = new MemoryDisk();
+    disk.addFile(LOCK, "", { ageMs });
+    const end = await writeCacheFile(
+      PATH,
+      OWNER,
+      cacheWithVersion("v"),
+      disk.host(),
+    );
     assertEquals(end, Math.abs(ageMs) > 3_000 ? "kept" : "taken", `${ageMs}`);
-    assertEquals(disk.names("/h"), [end === "kept" ? "c.json" : "c.json.lock"]);
+    assertEquals(disk.listNames("/h"), [
+      end === "kept" ? "c.json" : "c.json.lock",
+    ]);
   }
 });
 
-const FOREIGN: [what: string, plant: (disk: Disk) => void][] = [
-  ["has a text", (disk) => disk.put(LOCK, "mine", { ageMs: 60_000 })],
+const FOREIGN: [what: string, plant: (disk: MemoryDisk) => void][] = [
+  ["has a text", (disk) => disk.addFile(LOCK, "mine", { ageMs: 60_000 })],
   [
     "is somebody else's",
-    (disk) => disk.put(LOCK, "", { owner: OTHER, ageMs: 60_000 }),
+    (disk) => disk.addFile(LOCK, "", { owner: OTHER_UID, ageMs: 60_000 }),
   ],
-  ["is a link", (disk) => disk.link(LOCK, "/victim", { ageMs: 60_000 })],
+  ["is a link", (disk) => disk.addLink(LOCK, "/victim", { ageMs: 60_000 })],
 ];
 for (const [what, plant] of FOREIGN) {
   test(`Cache writer: does not touch a file in the place of the lock that ${what}, and names it once`, async () => {
-    const disk = new Disk();
+    const disk = new MemoryDisk();
     plant(disk);
-    const { it, said } = keeping(disk);
-    it.keep(knows("v"));
-    it.keep(knows("v"));
-    await it.end(1_000);
+    const { it, said } = startWriter(disk);
+    it.save(cacheWithVersion("v"));
+    it.save(cacheWithVersion("v"));
+    await it.flush(1_000);
     assertEquals(said, [`${LOCK} is no lock of ours: remove it`]);
-    assertEquals(disk.names("/h"), ["c.json.lock"]);
-    assertEquals(disk.text("/victim"), undefined);
+    assertEquals(disk.listNames("/h"), ["c.json.lock"]);
+    assertEquals(disk.readText("/victim"), undefined);
   });
 }
 
 test("Cache writer: at the end writes without the lock rather than wait for long", async () => {
-  const disk = new Disk();
-  disk.put(LOCK, "");
-  const { it, said } = keeping(disk, {
-    wake: (_, callback) => void setTimeout(callback, 1),
+  const disk = new MemoryDisk();
+  disk.addFile(LOCK, "");
+  const { it, said } = startWriter(disk, {
+    setTimer: (_, callback) => void setTimeout(callback, 1),
   });
-  it.keep(knows("v"));
-  await it.end(1_800);
-  assertEquals([known(disk), said], [["v"], []]);
-  assertEquals(disk.names("/h"), ["c.json", "c.json.lock"]);
+  it.save(cacheWithVersion("v"));
+  await it.flush(1_800);
+  assertEquals([cachedVersions(disk), said], [["v"], []]);
+  assertEquals(disk.listNames("/h"), ["c.json", "c.json.lock"]);
 });
 
 test("Cache writer: reports what is lost where there is no time at the end", async () => {
-  const disk = new Disk();
-  disk.put(LOCK, "");
-  const { it, said } = keeping(disk, { wake: () => {} });
-  it.keep(knows("v"));
-  await it.end(0);
+  const disk = new MemoryDisk();
+  disk.addFile(LOCK, "");
+  const { it, said } = startWriter(disk, { setTimer: () => {} });
+  it.save(cacheWithVersion("v"));
+  await it.flush(0);
   assertEquals(said.length, 1);
-  assertEquals(disk.names("/h"), ["c.json.lock"]);
+  assertEquals(disk.listNames("/h"), ["c.json.lock"]);
 });
 
 test("Cache writer: reports a failed write once, until a write succeeds", async () => {
-  const disk = new Disk();
+  const disk = new MemoryDisk();
   let isFull = true;
   const host = disk.host();
-  const { it, said } = keeping(disk, {
-    makeFile: (path, text, mode) => {
+  const { it, said } = startWriter(disk, {
+    createFile: (path, text, mode) => {
       if (isFull && path.endsWith(".tmp")) throw new Error("No space left");
-      return host.makeFile(path, text, mode);
+      return host.createFile(path, text, mode);
     },
   });
   const settled = async (): Promise<void> => {
-    it.keep(knows("v"));
+    it.save(cacheWithVersion("v"));
     for (let i = 0; i < 20; i++) await Promise.resolve();
   };
   await settled();
@@ -146,50 +158,50 @@ test("Cache writer: reports a failed write once, until a write succeeds", async 
   await settled();
   isFull = true;
   await settled();
-  await it.end(1_000);
+  await it.flush(1_000);
   assertEquals(said, ["No space left", "No space left"]);
-  assertEquals(known(disk), ["v"]);
+  assertEquals(cachedVersions(disk), ["v"]);
 });
 
 /** A cache whose lock, or file, cannot be made for so many tries; the turns are no longer than a microtask. */
-function hindered(
+function cacheWithFailures(
   os: string,
   end: string,
   tries: number,
-): ReturnType<typeof keeping> & { readonly disk: Disk } {
-  const disk = new Disk();
+): ReturnType<typeof startWriter> & { readonly disk: MemoryDisk } {
+  const disk = new MemoryDisk();
   const host = disk.host();
-  const makeFile: typeof host.makeFile = (path, text, mode) => {
+  const createFile: typeof host.createFile = (path, text, mode) => {
     if (path.endsWith(end) && tries-- > 0) throw new Error("EPERM");
-    return host.makeFile(path, text, mode);
+    return host.createFile(path, text, mode);
   };
-  return { disk, ...keeping(disk, { os, makeFile }) };
+  return { disk, ...startWriter(disk, { os, createFile }) };
 }
 
 test("Cache writer: on Windows retries a file that another program holds open; reports the failure elsewhere", async () => {
   for (const end of [".lock", ".tmp"]) {
-    const { disk, it, said } = hindered("windows", end, 5);
-    it.keep(knows("v"));
-    await it.end(1_000);
-    assertEquals([said, known(disk)], [[], ["v"]]);
-    assertEquals(disk.names("/h"), ["c.json"]);
+    const { disk, it, said } = cacheWithFailures("windows", end, 5);
+    it.save(cacheWithVersion("v"));
+    await it.flush(1_000);
+    assertEquals([said, cachedVersions(disk)], [[], ["v"]]);
+    assertEquals(disk.listNames("/h"), ["c.json"]);
     for (const [os, tries] of [["linux", 1], ["windows", Infinity]] as const) {
-      const never = hindered(os, end, tries);
-      never.it.keep(knows("v"));
-      await never.it.end(1_000);
+      const never = cacheWithFailures(os, end, tries);
+      never.it.save(cacheWithVersion("v"));
+      await never.it.flush(1_000);
       assertEquals([os, never.said], [os, ["EPERM"]]);
     }
   }
 });
 
 test("Cache writer: results are written also where the lock cannot be removed", async () => {
-  const disk = new Disk();
+  const disk = new MemoryDisk();
   const remove = (path: string): void => {
     if (path === LOCK) throw new Error("EBUSY");
     disk.host().remove(path);
   };
-  const { it, said } = keeping(disk, { remove });
-  it.keep(knows("v"));
-  await it.end(1_000);
-  assertEquals([said, known(disk)], [[], ["v"]]);
+  const { it, said } = startWriter(disk, { remove });
+  it.save(cacheWithVersion("v"));
+  await it.flush(1_000);
+  assertEquals([said, cachedVersions(disk)], [[], ["v"]]);
 });

@@ -4,17 +4,17 @@
  * @module
  */
 
-import type { Level } from "../../../lib/events.ts";
-import { logger } from "../../../lib/proxy/logger.ts";
+import type { LogLevel } from "../../../lib/events.ts";
+import { createLogger } from "../../../lib/proxy/logger.ts";
 import { assertEquals, assertMatch } from "../../helpers/assert.ts";
 import { test } from "../../helpers/no_permissions.ts";
 
-const LEVELS: readonly Level[] = ["debug", "info", "warn", "error"];
+const LEVELS: readonly LogLevel[] = ["debug", "info", "warn", "error"];
 
-function lines(level: Level, format: "text" | "json"): string[] {
+function lines(level: LogLevel, format: "text" | "json"): string[] {
   const found: string[] = [];
   const hide = (text: string): string => text.replace("s3cret", "***");
-  const log = logger(level, format, (line) => found.push(line), hide);
+  const log = createLogger(level, format, (line) => found.push(line), hide);
   for (const level of LEVELS) {
     log({ level, event: `e-${level}`, message: `m "${level}" s3cret` });
   }

@@ -5,47 +5,52 @@
  */
 
 import {
-  type Facts,
-  fromText,
-  inWords,
-  span,
-  toText,
+  describeConnectionState,
+  formatDuration,
+  parseStatus,
+  type ProxyInfo,
+  serializeStatus,
 } from "../../../lib/proxy/status_format.ts";
-import type { Snapshot, Standing } from "../../../lib/session/snapshot.ts";
+import type {
+  ConnectionState,
+  Snapshot,
+} from "../../../lib/session/snapshot.ts";
 import { assertEquals } from "../../helpers/assert.ts";
 import { test } from "../../helpers/no_permissions.ts";
 import { PROXY, SNAPSHOT } from "../../helpers/proxy_status.ts";
 import type { Json } from "../../helpers/session/session_driver.ts";
 
-const FACTS: Facts = { ...PROXY, sign: "lock" };
+const FACTS: ProxyInfo = { ...PROXY, sign: "lock" };
 
 /** What a status file need not say. */
 const OPTIONAL = ["client", "lastError", "connections", "answersDuringCalls"];
 
 test("Status format: writes moments by the wall clock, and reads what it wrote", () => {
-  const text = toText(FACTS, SNAPSHOT, 1_000_000);
-  const read = fromText(text)!;
+  const text = serializeStatus(FACTS, SNAPSHOT, 1_000_000);
+  const read = parseStatus(text)!;
   const { standing, client, owed, pid } = read;
   assertEquals(standing, { phase: "ready", since: 1_000_005 });
   assertEquals([client, owed, pid], ["editor 1", 3, 7]);
   assertEquals([read.connections, read.answersDuringCalls], ["one", false]);
   const waiting = { phase: "waiting", attempt: 4, nextAt: 10 } as const;
-  const again = fromText(toText(FACTS, { ...SNAPSHOT, standing: waiting }, 5));
+  const again = parseStatus(
+    serializeStatus(FACTS, { ...SNAPSHOT, standing: waiting }, 5),
+  );
   assertEquals(again?.standing, { phase: "waiting", attempt: 4, nextAt: 15 });
   const displaced = { phase: "displaced" } as const;
-  const taken = toText(FACTS, { ...SNAPSHOT, standing: displaced }, 5);
-  assertEquals(fromText(taken)?.standing, displaced);
+  const taken = serializeStatus(FACTS, { ...SNAPSHOT, standing: displaced }, 5);
+  assertEquals(parseStatus(taken)?.standing, displaced);
 });
 
 test("Status format: a file of an older version has no facts about the daemon", () => {
   const { connections: _, answersDuringCalls: __, ...older } = SNAPSHOT;
-  const read = fromText(toText(FACTS, older as Snapshot, 0))!;
+  const read = parseStatus(serializeStatus(FACTS, older as Snapshot, 0))!;
   assertEquals([read.client, read.connections], ["editor 1", "unknown"]);
   assertEquals(read.answersDuringCalls, undefined);
 });
 
 test("Status format: refuses a file that is not ours, or incomplete", () => {
-  const whole = JSON.parse(toText(FACTS, SNAPSHOT, 0));
+  const whole = JSON.parse(serializeStatus(FACTS, SNAPSHOT, 0));
   const without = (name: string): Json => ({ ...whole, [name]: undefined });
   const bad: Json[] = [
     ...Object.keys(whole)
@@ -61,14 +66,16 @@ test("Status format: refuses a file that is not ours, or incomplete", () => {
     { ...whole, standing: { phase: "dialing" } },
     { ...whole, standing: { phase: "dancing", attempt: 1, since: 1 } },
   ];
-  for (const it of bad) assertEquals(fromText(JSON.stringify(it)), undefined);
+  for (const it of bad) {
+    assertEquals(parseStatus(JSON.stringify(it)), undefined);
+  }
   const text = JSON.stringify(whole);
   for (let i = 0; i < text.length; i++) {
-    assertEquals(fromText(text.slice(0, i)), undefined);
+    assertEquals(parseStatus(text.slice(0, i)), undefined);
   }
 });
 
-const WORDS: [standing: Standing, words: string][] = [
+const WORDS: [standing: ConnectionState, words: string][] = [
   [{ phase: "ready", since: 0 }, "ready 2 h"],
   [{ phase: "checking", since: 0 }, "silent, being checked"],
   [
@@ -90,13 +97,13 @@ const WORDS: [standing: Standing, words: string][] = [
 
 for (const [standing, words] of WORDS) {
   test(`Status format: a connection's state in words: ${words}`, () => {
-    assertEquals(inWords(standing, 7_200_000), words);
+    assertEquals(describeConnectionState(standing, 7_200_000), words);
   });
 }
 
 test("Status format: a duration is given in its largest unit", () => {
   const spans = [999, 59_999, 60_000, 3_599_999, 3_600_000, 86_400_000, -5];
-  assertEquals(spans.map(span), [
+  assertEquals(spans.map(formatDuration), [
     ...["0 s", "59 s", "1 min", "59 min", "1 h", "1 d", "0 s"],
   ]);
 });

@@ -6,7 +6,7 @@ import { test } from "../../helpers/no_permissions.ts";
 const encoder = new TextEncoder();
 
 /** What comes out when a text goes in in chunks of a size. */
-function split(text: string, size: number, limit = 1000): unknown[] {
+function splitChunks(text: string, size: number, limit = 1000): unknown[] {
   const bytes = encoder.encode(text);
   const splitter = new LineSplitter(limit);
   const lines = [];
@@ -14,21 +14,21 @@ function split(text: string, size: number, limit = 1000): unknown[] {
     lines.push(...splitter.push(bytes.slice(at, at + size)));
   }
   lines.push(...splitter.flush());
-  return lines.map((it) => it.type === "overlong" ? it.bytes : it.text);
+  return lines.map((it) => it.type === "line-too-long" ? it.bytes : it.text);
 }
 
 test("Line splitter: lines end with LF or CRLF, wherever the chunks end", () => {
   const text = 'one\ntw\u00f6 \u{1f600}\r\n\n{"a":"\\r"}\rb\r\nlast';
   const expected = ["one", "tw\u00f6 \u{1f600}", "", '{"a":"\\r"}\rb', "last"];
   for (let size = 1; size <= 40; size++) {
-    assertEquals(split(text, size), expected, `chunks of ${size}`);
+    assertEquals(splitChunks(text, size), expected, `chunks of ${size}`);
   }
 });
 
 test("Line splitter: drops a line over the limit with its length, and reads the next one", () => {
   for (const size of [1, 7, 1000]) {
-    assertEquals(split(`${"x".repeat(11)}\nok\n`, size, 10), [11, "ok"]);
-    assertEquals(split(`${"x".repeat(10)}\nok\n`, size, 10), [
+    assertEquals(splitChunks(`${"x".repeat(11)}\nok\n`, size, 10), [11, "ok"]);
+    assertEquals(splitChunks(`${"x".repeat(10)}\nok\n`, size, 10), [
       "x".repeat(10),
       "ok",
     ]);
@@ -44,9 +44,9 @@ test("Line splitter: keeps both ends of a line over the limit", () => {
       lines.push(...splitter.push(encoder.encode(text.slice(at, at + size))));
     }
     lines.push(...splitter.push(encoder.encode("\r\nnext\n")));
-    assertEquals(lines.map(({ type }) => type), ["overlong", "line"]);
+    assertEquals(lines.map(({ type }) => type), ["line-too-long", "line"]);
     const [line] = lines;
-    assert(line?.type === "overlong");
+    assert(line?.type === "line-too-long");
     assertEquals(line.bytes, 12_001);
     assertEquals(line.head, "a".repeat(1_024));
     assertEquals(line.tail, "c".repeat(1_023));
@@ -54,7 +54,7 @@ test("Line splitter: keeps both ends of a line over the limit", () => {
 });
 
 test("Line splitter: removes a byte order mark", () => {
-  assertEquals(split('\ufeff{"a":1}\n', 100), ['{"a":1}']);
+  assertEquals(splitChunks('\ufeff{"a":1}\n', 100), ['{"a":1}']);
 });
 
 test("Line splitter: ten times the line takes about ten times the work", () => {
@@ -82,7 +82,7 @@ test("Line splitter: ten times the line takes about ten times the work", () => {
 });
 
 /** A sink that takes a few bytes at a time. */
-function slow(
+function slowSink(
   most: number,
 ): { text: () => string; write: (bytes: Uint8Array) => Promise<number> } {
   const taken: number[] = [];
@@ -99,15 +99,15 @@ function slow(
 limited(
   "Line writer: writes lines whole and in order, however few bytes are taken at once",
   async () => {
-    const sink = slow(3);
+    const sink = slowSink(3);
     const writer = new LineWriter(sink.write, Infinity, () => {});
     writer.push("one");
     writer.push("tw\u00f6");
     await Promise.resolve();
     writer.push("three");
-    await writer.idle();
+    await writer.drained();
     writer.push("four");
-    await writer.idle();
+    await writer.drained();
     assertEquals(sink.text(), "one\ntw\u00f6\nthree\nfour\n");
   },
 );
@@ -123,9 +123,9 @@ limited(
     };
     const writer = new LineWriter(write, Infinity, () => reports++);
     writer.push("one");
-    await writer.idle();
+    await writer.drained();
     writer.push("two");
-    await writer.idle();
+    await writer.drained();
     assertEquals([writes, reports], [1, 1]);
   },
 );
@@ -134,7 +134,7 @@ limited(
   "Line writer: drops lines above the limit while nobody reads",
   async () => {
     const gate = Promise.withResolvers<void>();
-    const sink = slow(100);
+    const sink = slowSink(100);
     const write = async (bytes: Uint8Array): Promise<number> => {
       await gate.promise;
       return await sink.write(bytes);
@@ -142,7 +142,7 @@ limited(
     const writer = new LineWriter(write, 10, () => {});
     for (const line of ["123456", "123456", "dropped"]) writer.push(line);
     gate.resolve();
-    await writer.idle();
+    await writer.drained();
     assertEquals(sink.text(), "123456\n123456\n");
   },
 );
@@ -152,8 +152,8 @@ test("Line writer: a broken stream ends the wait for free space", async () => {
   const writer = new LineWriter(() => promise, Infinity, () => {});
   for (let i = 0; i < 9; i++) writer.push("x".repeat(2 ** 20));
   await Promise.resolve();
-  const low = writer.below(2 ** 20);
+  const low = writer.drainedTo(2 ** 20);
   reject(new Error("EPIPE"));
   await low;
-  assertEquals(writer.size, 0);
+  assertEquals(writer.pendingUnits, 0);
 });

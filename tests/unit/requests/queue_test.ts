@@ -6,10 +6,10 @@
 
 import type { LinkRole } from "../../../lib/link/link.ts";
 import {
-  Queue,
+  MessageQueue,
   QUEUE_TEXT_LIMIT,
-  telling,
-  tellingQueued,
+  takeNotices,
+  takeQueueNotices,
 } from "../../../lib/requests/queue.ts";
 import { account } from "../../helpers/account.ts";
 import { assertEquals } from "../../helpers/assert.ts";
@@ -24,17 +24,19 @@ const LIMITS = {
 const TOKEN = '{"_meta":{"progressToken":"t"}}';
 
 /** A queue in which calls belong to the pool. */
-function queue(limits: typeof LIMITS | object = {}): Queue {
+function queue(limits: typeof LIMITS | object = {}): MessageQueue {
   const all = { ...LIMITS, queueLimit: 100, ...limits };
-  return new Queue(
+  return new MessageQueue(
     all,
     ({ method }) => method === "tools/call" ? "pool" : "main",
   );
 }
 
 /** What may be sent while some roles are full, where nothing of it is sent. */
-function orders(queue: Queue, ...full: LinkRole[]): number[] {
-  return [...queue.writable(new Set(full))].map(({ order }) => order);
+function orders(queue: MessageQueue, ...full: LinkRole[]): number[] {
+  return [...queue.writable(new Set(full))].map(({ arrivalNumber }) =>
+    arrivalNumber
+  );
 }
 
 test("Queue: gives the oldest first, over all roles, but for the full ones", () => {
@@ -45,7 +47,7 @@ test("Queue: gives the oldest first, over all roles, but for the full ones", () 
   assertEquals(orders(it), [1, 2, 3, 4]);
   assertEquals(orders(it), [1, 2, 3, 4], "what is passed over stays");
   assertEquals(orders(it, "pool"), [2, 4]);
-  assertEquals([it.count("pool"), it.count("main")], [2, 2]);
+  assertEquals([it.writableCount("pool"), it.writableCount("main")], [2, 2]);
   it.remove(all[0]!);
   assertEquals(orders(it), [2, 3, 4]);
 });
@@ -56,9 +58,9 @@ test("Queue: a role that fills up meanwhile is not looked at any further", () =>
   it.add(account(2), 0);
   const full = new Set<LinkRole>();
   const seen: number[] = [];
-  for (const { order } of it.writable(full)) {
-    seen.push(order);
-    if (order === 1) full.add("pool");
+  for (const { arrivalNumber } of it.writable(full)) {
+    seen.push(arrivalNumber);
+    if (arrivalNumber === 1) full.add("pool");
   }
   assertEquals(seen, [1, 2]);
   assertEquals(orders(it), [1, 2, 3]);
@@ -68,13 +70,17 @@ test("Queue: parked messages and those with a pause are not sent", () => {
   const it = queue();
   const [parked, paused] = [account(1), account(2)];
   for (const account of [parked, paused]) it.add(account, 0);
-  parked.isParked = true;
+  parked.isAwaitingToolList = true;
   paused.notBefore = 1_000;
-  for (const account of [parked, paused]) it.update(account);
-  assertEquals([orders(it), it.count("main")], [[], 0]);
-  assertEquals(it.all().map(({ order }) => order), [1], "a pause is no wait");
-  parked.isParked = false;
-  it.update(parked);
+  for (const account of [parked, paused]) it.updateWritable(account);
+  assertEquals([orders(it), it.writableCount("main")], [[], 0]);
+  assertEquals(
+    it.all().map(({ arrivalNumber }) => arrivalNumber),
+    [1],
+    "a pause is no wait",
+  );
+  parked.isAwaitingToolList = false;
+  it.updateWritable(parked);
   assertEquals(orders(it), [1]);
 });
 
@@ -107,7 +113,8 @@ test("Queue: the text is limited, too, but a first message may have any size", (
 
 test("Queue: counts requests, those that will end, and subscriptions", () => {
   const it = queue();
-  const counts = (): number[] => [it.requests, it.transient, it.subscriptions];
+  const counts =
+    (): number[] => [it.requestCount, it.shortLivedCount, it.subscriptionCount];
   const methods = ["x", "server/discover", "subscriptions/listen"];
   const all = methods.map((method, i) => account(i, method));
   for (const account of all) it.add(account, 0);
@@ -121,19 +128,23 @@ test("Wait notices: the first after 1 s, where there is a token and --wait-progr
     const it = queue({ waitProgress });
     const all = [account(1, "x", TOKEN), account(2)];
     for (const account of all) it.add(account, 500);
-    return all.map(({ tellAt }) => tellAt);
+    return all.map(({ waitNoticeAt }) => waitNoticeAt);
   });
   assertEquals(moments, [[1_500, Infinity], [Infinity, Infinity]]);
 });
 
 test("Wait notices: only due requests that wait for a connection have one", () => {
-  const due = { ...account(1, "x", TOKEN), tellAt: 1_000, waitsSince: 0 };
-  const later = { ...due, tellAt: 1_001 };
-  const sent = { ...due, sentOn: 7 };
-  const served = { ...due, waitsSince: undefined };
-  const { message, token } = due;
-  assertEquals(tellingQueued([due, later, sent, served], 1_000), [
-    { message, token: token!, progress: 1e-6 },
+  const due = {
+    ...account(1, "x", TOKEN),
+    waitNoticeAt: 1_000,
+    waitingSince: 0,
+  };
+  const later = { ...due, waitNoticeAt: 1_001 };
+  const sent = { ...due, sentOnConnectionId: 7 };
+  const served = { ...due, waitingSince: undefined };
+  const { message, progressToken } = due;
+  assertEquals(takeQueueNotices([due, later, sent, served], 1_000), [
+    { message, progressToken: progressToken!, progress: 1e-6 },
   ]);
-  assertEquals([...telling([account(2)], 1_000)], [], "it has no token");
+  assertEquals([...takeNotices([account(2)], 1_000)], [], "it has no token");
 });

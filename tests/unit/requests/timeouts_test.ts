@@ -4,25 +4,25 @@
  * @module
  */
 
-import { read } from "../../../lib/protocol/envelope.ts";
+import { parseMessages } from "../../../lib/protocol/message_parser.ts";
 import type { Request } from "../../../lib/protocol/jsonrpc.ts";
 import {
-  limitsOf,
   type Provider,
   providersOf,
+  timeoutsOf,
 } from "../../../lib/requests/timeouts.ts";
 import { assertEquals, assertMatch } from "../../helpers/assert.ts";
 import { test } from "../../helpers/no_permissions.ts";
-import { ExaiScene } from "../../helpers/session/exai_driver.ts";
+import { ExaiDriver } from "../../helpers/session/exai_driver.ts";
 import {
-  DEFAULTS,
+  DEFAULT_CONFIG,
   type Json,
-  Scene,
+  SessionDriver,
 } from "../../helpers/session/session_driver.ts";
 
 function call(name: Json, model?: Json, method = "tools/call"): Request {
   const params = { name, arguments: { model } };
-  const [message] = read(JSON.stringify({ id: 1, method, params }));
+  const [message] = parseMessages(JSON.stringify({ id: 1, method, params }));
   return { ...message, kind: "request", id: "1", method, params } as Request;
 }
 
@@ -76,7 +76,7 @@ const glm = (total: number, idle = Infinity): Provider[] => [
 
 const PRECEDENCE: [
   what: string,
-  config: Parameters<typeof limitsOf>[1],
+  config: Parameters<typeof timeoutsOf>[1],
   total: [string, number] | undefined,
   idle: [string, number],
 ][] = [
@@ -112,7 +112,7 @@ const PRECEDENCE: [
 
 for (const [what, config, total, idle] of PRECEDENCE) {
   test(`Timeouts: ${what}`, () => {
-    const found = limitsOf(call("glm_chat"), config);
+    const found = timeoutsOf(call("glm_chat"), config);
     const pair = found.total && [found.total.setting, found.total.ms];
     assertEquals(pair, total);
     assertEquals([found.idle.setting, found.idle.ms], idle);
@@ -125,7 +125,7 @@ test("Timeouts: each one is that of the longest provider name that sets it", () 
     { name: "GLM_AIR", total: Infinity, idle: 7 },
   ];
   const config = { requestTimeout: Infinity, idleTimeout: 600, providers };
-  const { total, idle } = limitsOf(call("glm-air_chat"), config);
+  const { total, idle } = timeoutsOf(call("glm-air_chat"), config);
   assertEquals([total?.ms, idle.ms], [300, 7]);
 });
 
@@ -136,9 +136,9 @@ test("Timeouts: a provider's timeout holds only for its own calls", () => {
     { name: "CLAUDE", total: Infinity, idle: 7 },
   ];
   const config = { requestTimeout: Infinity, idleTimeout: 600, providers };
-  const kimi = limitsOf(call("glm_chat", "kimi-k2"), config);
+  const kimi = timeoutsOf(call("glm_chat", "kimi-k2"), config);
   assertEquals([kimi.total?.ms, kimi.idle.ms], [undefined, 600]);
-  const claude = limitsOf(call("glm_chat", "claude-3"), config);
+  const claude = timeoutsOf(call("glm_chat", "claude-3"), config);
   assertEquals([claude.total?.ms, claude.idle.ms], [undefined, 7]);
 });
 
@@ -149,68 +149,75 @@ test("Timeouts: an error names the setting and its exact value", () => {
       "0.3 s",
     ]] as const
   ) {
-    const scene = new Scene({ requestTimeout: ms });
-    scene.start();
-    scene.call(1, "write");
-    scene.pass(ms);
-    const { error } = scene.replies().at(-1);
+    const driver = new SessionDriver({ requestTimeout: ms });
+    driver.connect();
+    driver.callTool(1, "write");
+    driver.advance(ms);
+    const { error } = driver.sentToClient().at(-1);
     assertMatch(error.message, new RegExp(`--request-timeout is ${text}; `));
   }
 });
 
 /** A daemon that knows who calls, and a client that asked for progress. */
-function ready(config: Partial<typeof DEFAULTS> = {}): Scene {
-  const scene = new Scene(config);
-  scene.start();
-  return scene;
+function startSession(
+  config: Partial<typeof DEFAULT_CONFIG> = {},
+): SessionDriver {
+  const driver = new SessionDriver(config);
+  driver.connect();
+  return driver;
 }
 
 test("Timeouts: a provider's limit counts from the arrival of the request, and progress does not move it", () => {
-  const scene = ready();
-  scene.close();
-  scene.call(1, "glm_chat", { progressToken: "t" });
-  scene.untilDial();
-  const start = scene.now;
-  scene.pass(10_000);
-  scene.again();
-  const { epoch } = scene;
+  const driver = startSession();
+  driver.close();
+  driver.callTool(1, "glm_chat", { progressToken: "t" });
+  driver.advanceToNextDial();
+  const start = driver.now;
+  driver.advance(10_000);
+  driver.reconnect();
+  const { connectionId } = driver;
   for (let n = 1; n < 29; n++) {
-    scene.pass(10_000);
+    driver.advance(10_000);
     const params = { progressToken: "t", progress: n };
-    scene.daemon({ method: "notifications/progress", params }, epoch);
+    driver.fromDaemon(
+      { method: "notifications/progress", params },
+      connectionId,
+    );
   }
-  scene.take();
-  scene.pass(9_999 - start);
-  assertEquals(scene.replies(), []);
-  scene.pass(1);
-  const [{ error }] = scene.replies();
-  assertEquals([scene.now, error.code], [300_000, -31003]);
+  driver.takeEffects();
+  driver.advance(9_999 - start);
+  assertEquals(driver.sentToClient(), []);
+  driver.advance(1);
+  const [{ error }] = driver.sentToClient();
+  assertEquals([driver.now, error.code], [300_000, -31003]);
   assertMatch(
     error.message,
     /timed out after 300\.0 s \(GLM_STREAM_TIMEOUT is 300\.0 s; last progress of 28 9\.8 s before\)/,
   );
-  const [cancel] = scene.sent().filter(({ method }) => method !== "ping");
+  const [cancel] = driver.sentToDaemon().filter(({ method }) =>
+    method !== "ping"
+  );
   assertEquals(cancel.method, "notifications/cancelled");
   assertEquals(cancel.params.requestId, 1);
   assertMatch(cancel.params.reason, /GLM_STREAM_TIMEOUT/);
-  scene.take();
-  scene.daemon({ id: 1, result: { late: true } });
-  assertEquals(scene.replies(), [], "a late answer is dropped");
+  driver.takeEffects();
+  driver.fromDaemon({ id: 1, result: { late: true } });
+  assertEquals(driver.sentToClient(), [], "a late answer is dropped");
 });
 
 test("Timeouts: progress moves a provider's idle limit", () => {
   const providers = [{ name: "GLM", total: Infinity, idle: 8_000 }];
-  const scene = ready({ providers });
-  scene.call(1, "chat");
-  scene.call(2, "glm_chat", { progressToken: 2 });
-  scene.pass(7_000);
+  const driver = startSession({ providers });
+  driver.callTool(1, "chat");
+  driver.callTool(2, "glm_chat", { progressToken: 2 });
+  driver.advance(7_000);
   const params = { progressToken: 2, progress: 1 };
-  scene.daemon({ method: "notifications/progress", params });
-  scene.take();
-  scene.pass(7_999);
-  assertEquals(scene.replies(), []);
-  scene.pass(1);
-  const [{ id, error }] = scene.replies();
+  driver.fromDaemon({ method: "notifications/progress", params });
+  driver.takeEffects();
+  driver.advance(7_999);
+  assertEquals(driver.sentToClient(), []);
+  driver.advance(1);
+  const [{ id, error }] = driver.sentToClient();
   assertEquals(id, 2);
   assertMatch(
     error.message,
@@ -219,16 +226,16 @@ test("Timeouts: progress moves a provider's idle limit", () => {
 });
 
 test("Timeouts: the limit of an exai daemon never moves a provider's limit", () => {
-  const scene = new ExaiScene();
-  scene.greet();
-  const { request_id } = scene.running(1, "kimi_chat");
-  scene.say({ op: "call_tool_ack", request_id, timeout: 67 });
+  const driver = new ExaiDriver();
+  driver.acknowledgeHello();
+  const { request_id } = driver.startCall(1, "kimi_chat");
+  driver.frameFromDaemon({ op: "call_tool_ack", request_id, timeout: 67 });
   for (let s = 0; s < 599; s++) {
-    scene.pass(1_000);
-    scene.say({ op: "progress", request_id });
+    driver.advance(1_000);
+    driver.frameFromDaemon({ op: "progress", request_id });
   }
-  assertEquals(scene.answers(), []);
-  scene.pass(1_000);
-  assertEquals(scene.answers(), [[1, -31003]]);
-  assertMatch(scene.replies()[0].error.message, /KIMI_STREAM_TIMEOUT/);
+  assertEquals(driver.responsesToClient(), []);
+  driver.advance(1_000);
+  assertEquals(driver.responsesToClient(), [[1, -31003]]);
+  assertMatch(driver.sentToClient()[0].error.message, /KIMI_STREAM_TIMEOUT/);
 });

@@ -4,13 +4,13 @@
  * @module
  */
 
-import { paint } from "../../../lib/runtime/terminal.ts";
+import { colorize } from "../../../lib/runtime/terminal.ts";
 import { assertEquals } from "../../helpers/assert.ts";
 import { test } from "../../helpers/no_permissions.ts";
 
 test("Terminal: a text is coloured only where colours are seen, and the colour ends with it", () => {
-  const painted = (isColoured: boolean): string =>
-    paint({ isColoured, print: () => {}, complain: () => {} }, "red", "a");
+  const painted = (hasColors: boolean): string =>
+    colorize({ hasColors, print: () => {}, printError: () => {} }, "red", "a");
   assertEquals(painted(true), "\x1b[31ma\x1b[0m");
   assertEquals(painted(false), "a");
 });

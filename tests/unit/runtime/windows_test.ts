@@ -4,65 +4,72 @@
  * @module
  */
 
-import { replace } from "../../../lib/runtime/atomic_file.ts";
-import { create, overwrite } from "../../../lib/runtime/safe_write.ts";
-import { messageOf } from "../../../lib/text/error_message.ts";
+import { writeAtomic } from "../../../lib/runtime/atomic_file.ts";
+import {
+  createSafely,
+  overwriteSafely,
+} from "../../../lib/runtime/safe_write.ts";
+import { errorMessageOf } from "../../../lib/text/error_message.ts";
 import { assertEquals } from "../../helpers/assert.ts";
-import { FILE, held } from "../../helpers/held_file.ts";
-import { Disk } from "../../helpers/memory_disk.ts";
+import { diskWithOpenFile, FILE } from "../../helpers/held_file.ts";
+import { MemoryDisk } from "../../helpers/memory_disk.ts";
 import { test } from "../../helpers/no_permissions.ts";
 
-type Write = (host: ReturnType<Disk["host"]>) => Promise<void>;
+type Write = (host: ReturnType<MemoryDisk["host"]>) => Promise<void>;
 
 const WRITES: [what: string, before: string | undefined, write: Write][] = [
-  ["replace", "old", (host) => replace(host, FILE, "new")],
-  ["create", undefined, (host) => create(host, FILE, "new", 0o600)],
-  ["overwrite", "old", (host) => overwrite(host, FILE, "old", "new", "")],
+  ["replace", "old", (host) => writeAtomic(host, FILE, "new")],
+  ["create", undefined, (host) => createSafely(host, FILE, "new", 0o600)],
+  ["overwrite", "old", (host) => overwriteSafely(host, FILE, "old", "new", "")],
 ];
 
 for (const [what, before, write] of WRITES) {
   test(`Windows: ${what} waits until another program closes the file`, async () => {
-    const { disk, host } = held("windows", 20);
-    if (before !== undefined) disk.put(FILE, before);
+    const { disk, host } = diskWithOpenFile("windows", 20);
+    if (before !== undefined) disk.addFile(FILE, before);
     const { id } = disk.nodes.get(FILE) ?? {};
     await write(host);
-    assertEquals(disk.text(FILE), "new");
-    assertEquals(disk.names("/h"), ["a.json"]);
+    assertEquals(disk.readText(FILE), "new");
+    assertEquals(disk.listNames("/h"), ["a.json"]);
     assertEquals(disk.nodes.get(FILE)!.id === id, false, "replaced at once");
   });
 }
 
 test("Windows: does not replace what another program writes while it holds the file open", async () => {
   for (const tries of [1, 3, Infinity]) {
-    const { disk, host } = held("windows", tries, () => {
-      disk.put(FILE, "theirs");
+    const { disk, host } = diskWithOpenFile("windows", tries, () => {
+      disk.addFile(FILE, "theirs");
     });
-    disk.put(FILE, "old");
-    const why = await overwrite(host, FILE, "old", "new", "")
-      .catch(messageOf);
+    disk.addFile(FILE, "old");
+    const why = await overwriteSafely(host, FILE, "old", "new", "")
+      .catch(errorMessageOf);
     assertEquals(
       why,
       "another program has just changed it; that stays, so try again",
     );
-    assertEquals(disk.text(FILE), "theirs");
-    assertEquals(disk.names("/h"), ["a.json"]);
-    const bare = held("windows", tries, () => bare.disk.put(FILE, "theirs"));
+    assertEquals(disk.readText(FILE), "theirs");
+    assertEquals(disk.listNames("/h"), ["a.json"]);
+    const bare = diskWithOpenFile(
+      "windows",
+      tries,
+      () => bare.disk.addFile(FILE, "theirs"),
+    );
     assertEquals(
-      await create(bare.host, FILE, "new", 0o600).catch(messageOf),
+      await createSafely(bare.host, FILE, "new", 0o600).catch(errorMessageOf),
       "somebody else has just made it",
     );
-    assertEquals(bare.disk.text(FILE), "theirs");
-    assertEquals(bare.disk.names("/h"), ["a.json"]);
+    assertEquals(bare.disk.readText(FILE), "theirs");
+    assertEquals(bare.disk.listNames("/h"), ["a.json"]);
   }
 });
 
 test("Windows: a file that is never closed stays as it was, and nothing else is left", async () => {
   for (const os of ["windows", "linux"]) {
-    const { disk, host } = held(os, Infinity);
-    disk.put(FILE, "old");
-    const error = await replace(host, FILE, "new").catch(messageOf);
+    const { disk, host } = diskWithOpenFile(os, Infinity);
+    disk.addFile(FILE, "old");
+    const error = await writeAtomic(host, FILE, "new").catch(errorMessageOf);
     assertEquals(error, "EPERM: operation not permitted");
-    assertEquals(disk.text(FILE), "old");
-    assertEquals(disk.names("/h"), ["a.json"]);
+    assertEquals(disk.readText(FILE), "old");
+    assertEquals(disk.listNames("/h"), ["a.json"]);
   }
 });

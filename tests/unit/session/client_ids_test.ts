@@ -4,52 +4,58 @@
  * @module
  */
 
-import { Ledger } from "../../../lib/requests/tracker.ts";
+import { RequestTracker } from "../../../lib/requests/tracker.ts";
 import { ClientIds } from "../../../lib/session/client_ids.ts";
 import { UNLIMITED } from "../../helpers/account.ts";
 import { assert, assertEquals } from "../../helpers/assert.ts";
 import { test } from "../../helpers/no_permissions.ts";
 import { request } from "../../helpers/parsed_request.ts";
-import { isOwnId } from "../../helpers/session/own_ids.ts";
+import { isProxyRequestId } from "../../helpers/session/proxy_request_ids.ts";
 import {
-  DEFAULTS,
+  DEFAULT_CONFIG,
   type Json,
-  Scene,
+  SessionDriver,
 } from "../../helpers/session/session_driver.ts";
-import { codes, retyping } from "../../helpers/session/two_tool_session.ts";
+import {
+  codes,
+  startRetypedIdSession,
+} from "../../helpers/session/two_tool_session.ts";
 
 test("Own ids: whole numbers of 31 bits that the client does not use", () => {
-  const scene = new Scene();
-  scene.start();
-  scene.call(2 ** 30 + 7, "write");
+  const driver = new SessionDriver();
+  driver.connect();
+  driver.callTool(2 ** 30 + 7, "write");
   for (let i = 0; i < 50; i++) {
-    scene.pass(5_000);
-    scene.pong();
+    driver.advance(5_000);
+    driver.answerProbe();
   }
-  const own = scene.sent().filter(({ method }) => method === "ping");
+  const own = driver.sentToDaemon().filter(({ method }) => method === "ping");
   assert(own.length > 10);
   const ids = own.map(({ id }) => id);
-  assert(ids.every(isOwnId), `${ids}`);
+  assert(ids.every(isProxyRequestId), `${ids}`);
   assertEquals(new Set(ids).size, ids.length);
   assert(!ids.includes(2 ** 30 + 7));
 });
 
 for (const asText of [false, true]) {
   test(`Own ids: a client's request with one that is in flight waits: ${asText ? "as text" : "as number"}`, () => {
-    const scene = new Scene();
-    scene.start();
-    scene.pass(5_000);
-    const { id } = scene.sent().at(-1);
-    assert(isOwnId(id));
-    scene.take();
+    const driver = new SessionDriver();
+    driver.connect();
+    driver.advance(5_000);
+    const { id } = driver.sentToDaemon().at(-1);
+    assert(isProxyRequestId(id));
+    driver.takeEffects();
     const mine = asText ? `${id}` : id;
-    scene.ask(mine, "x");
-    scene.ask("other", "x");
-    assertEquals(scene.written().map(({ id }) => id), ["other"]);
-    scene.daemon({ id, result: {} });
-    assertEquals(scene.written().map(({ id }) => id), ["other", mine]);
-    scene.daemon({ id: mine, result: { right: true } });
-    assertEquals(scene.replies().at(-1), {
+    driver.request(mine, "x");
+    driver.request("other", "x");
+    assertEquals(driver.sentExceptProbes().map(({ id }) => id), ["other"]);
+    driver.fromDaemon({ id, result: {} });
+    assertEquals(driver.sentExceptProbes().map(({ id }) => id), [
+      "other",
+      mine,
+    ]);
+    driver.fromDaemon({ id: mine, result: { right: true } });
+    assertEquals(driver.sentToClient().at(-1), {
       jsonrpc: "2.0",
       id: mine,
       result: { right: true },
@@ -65,18 +71,18 @@ const RETYPED: [what: string, mine: Json, theirs: Json][] = [
 
 for (const [what, mine, theirs] of RETYPED) {
   test(`Id types: a response and progress are recognized under the other type: ${what}`, () => {
-    const scene = new Scene();
-    scene.open();
+    const driver = new SessionDriver();
+    driver.open();
     const initialize = typeof mine === "number" ? 0 : "0";
-    scene.ask(initialize, "initialize", { protocolVersion: "2025-06-18" });
+    driver.request(initialize, "initialize", { protocolVersion: "2025-06-18" });
     const result = { protocolVersion: "2025-06-18", capabilities: {} };
-    scene.daemon({ id: typeof mine === "number" ? "0" : 0, result });
-    scene.ask(mine, "x", { _meta: { progressToken: mine } });
+    driver.fromDaemon({ id: typeof mine === "number" ? "0" : 0, result });
+    driver.request(mine, "x", { _meta: { progressToken: mine } });
     const params = { progressToken: theirs, progress: 1 };
-    scene.daemon({ method: "notifications/progress", params });
-    scene.daemon({ id: theirs, result: {} });
-    scene.daemon({ id: theirs, result: { twice: true } });
-    const [hello, progress, answer, ...rest] = scene.replies();
+    driver.fromDaemon({ method: "notifications/progress", params });
+    driver.fromDaemon({ id: theirs, result: {} });
+    driver.fromDaemon({ id: theirs, result: { twice: true } });
+    const [hello, progress, answer, ...rest] = driver.sentToClient();
     assertEquals([hello.id, hello.result], [initialize, result]);
     assertEquals(progress.params, { progressToken: mine, progress: 1 });
     assertEquals(answer, { jsonrpc: "2.0", id: mine, result: {} });
@@ -85,90 +91,94 @@ for (const [what, mine, theirs] of RETYPED) {
 }
 
 test("Id types: a client with ids of both types gets exact matches only", () => {
-  const scene = new Scene();
-  scene.start();
-  scene.ask("2", "x");
-  scene.ask(1, "x");
-  scene.daemon({ id: "1", result: {} });
-  assertEquals(scene.replies(), []);
-  scene.daemon({ id: 1, result: {} });
-  assertEquals(scene.replies().map(({ id }) => id), [1]);
+  const driver = new SessionDriver();
+  driver.connect();
+  driver.request("2", "x");
+  driver.request(1, "x");
+  driver.fromDaemon({ id: "1", result: {} });
+  assertEquals(driver.sentToClient(), []);
+  driver.fromDaemon({ id: 1, result: {} });
+  assertEquals(driver.sentToClient().map(({ id }) => id), [1]);
 });
 
 test("Twin ids: wait for each other where the daemon confuses types", () => {
-  const scene = retyping();
-  scene.ask(1, "x");
-  scene.ask("1", "x");
-  scene.ask(2, "x");
-  scene.pong();
-  assertEquals(scene.written().map(({ id }) => id), [1, 2]);
-  scene.daemon({ id: 1, result: { of: 1 } });
-  assertEquals(scene.written().map(({ id }) => id), [1, 2, "1"]);
-  scene.daemon({ id: "1", result: { of: "1" } });
-  assertEquals(scene.replies().map(({ id, result }) => [id, result.of]), [
+  const driver = startRetypedIdSession();
+  driver.request(1, "x");
+  driver.request("1", "x");
+  driver.request(2, "x");
+  driver.answerProbe();
+  assertEquals(driver.sentExceptProbes().map(({ id }) => id), [1, 2]);
+  driver.fromDaemon({ id: 1, result: { of: 1 } });
+  assertEquals(driver.sentExceptProbes().map(({ id }) => id), [1, 2, "1"]);
+  driver.fromDaemon({ id: "1", result: { of: "1" } });
+  assertEquals(driver.sentToClient().map(({ id, result }) => [id, result.of]), [
     [1, 1],
     ["1", "1"],
   ]);
 });
 
 test("Id types: our own probes and replays are recognized under the other type", () => {
-  const scene = new Scene();
-  scene.start();
-  scene.pass(5_000);
-  const { id } = scene.sent().at(-1);
-  scene.daemon({ id: `${id}`, result: {} });
-  scene.pass(9_000);
-  assertEquals(scene.isLeft(1), false);
-  scene.close();
-  scene.untilDial();
-  scene.open();
-  const replay = scene.sent().findLast(({ method }) => method === "initialize");
+  const driver = new SessionDriver();
+  driver.connect();
+  driver.advance(5_000);
+  const { id } = driver.sentToDaemon().at(-1);
+  driver.fromDaemon({ id: `${id}`, result: {} });
+  driver.advance(9_000);
+  assertEquals(driver.isConnectionClosed(1), false);
+  driver.close();
+  driver.advanceToNextDial();
+  driver.open();
+  const replay = driver.sentToDaemon().findLast(({ method }) =>
+    method === "initialize"
+  );
   const result = { protocolVersion: "2025-06-18", capabilities: {} };
-  scene.daemon({ id: `${replay.id}`, result });
-  scene.ask("next", "x");
-  assertEquals(scene.written().at(-1).id, "next");
+  driver.fromDaemon({ id: `${replay.id}`, result });
+  driver.request("next", "x");
+  assertEquals(driver.sentExceptProbes().at(-1).id, "next");
 });
 
 test("Twin ids: a request that waits for its twin is refused when the twin is cancelled", () => {
-  const scene = retyping();
-  scene.ask("1", "x");
-  scene.ask(1, "x");
-  scene.pong();
-  scene.client({
+  const driver = startRetypedIdSession();
+  driver.request("1", "x");
+  driver.request(1, "x");
+  driver.answerProbe();
+  driver.fromClient({
     method: "notifications/cancelled",
     params: { requestId: "1" },
   });
-  assertEquals(codes(scene), [[1, -32600]]);
-  assertEquals(scene.written().filter(({ id }) => id === 1), []);
+  assertEquals(codes(driver), [[1, -32600]]);
+  assertEquals(driver.sentExceptProbes().filter(({ id }) => id === 1), []);
 });
 
 test("Id types: a number that comes back as a string is recognized after a server/discover with a string id", () => {
-  const scene = new Scene();
-  scene.open();
-  scene.ask("server-discover-probe-1", "server/discover", {
+  const driver = new SessionDriver();
+  driver.open();
+  driver.request("server-discover-probe-1", "server/discover", {
     _meta: { "io.modelcontextprotocol/protocolVersion": "2026-07-28" },
   });
-  scene.daemon({
+  driver.fromDaemon({
     id: "server-discover-probe-1",
     error: { code: -32601, message: "no" },
   });
-  scene.ask(0, "initialize", { protocolVersion: "2025-06-18" });
-  scene.take();
-  scene.daemon({
+  driver.request(0, "initialize", { protocolVersion: "2025-06-18" });
+  driver.takeEffects();
+  driver.fromDaemon({
     id: "0",
     result: { protocolVersion: "2025-06-18", capabilities: {} },
   });
-  assertEquals(codes(scene), [[0, undefined]]);
+  assertEquals(codes(driver), [[0, undefined]]);
 });
 
 /** A tracker with requests in flight on connection 7, and the ids of its client. */
-function inFlight(...ids: string[]): { ledger: Ledger; clientIds: ClientIds } {
-  const ledger = new Ledger(DEFAULTS);
+function inFlight(
+  ...ids: string[]
+): { ledger: RequestTracker; clientIds: ClientIds } {
+  const ledger = new RequestTracker(DEFAULT_CONFIG);
   const clientIds = new ClientIds(ledger);
   for (const id of ids) {
-    clientIds.note(id);
+    clientIds.observe(id);
     ledger.add(request(id, "x"), UNLIMITED, 0);
-    ledger.sent(id, 7, 0);
+    ledger.markSent(id, 7, 0);
   }
   return { ledger, clientIds };
 }
@@ -191,24 +201,27 @@ for (const [what, ids, id, found] of RESOLVED) {
 
 test("Client ids: an id is open under either type, also for a late response", () => {
   const { ledger, clientIds } = inFlight("1");
-  ledger.late.add("2", 7);
+  ledger.lateResponses.add("2", 7);
   const ids = ["1", '"1"', "2", '"2"', "3"];
-  assertEquals(ids.map((id) => clientIds.isOpen(id)), [
+  assertEquals(ids.map((id) => clientIds.isInUse(id)), [
     ...[true, true, true, true, false],
   ]);
-  clientIds.came('"2"', 7);
-  assertEquals(clientIds.isOpen("2"), false, "it came as the other type");
+  clientIds.onLateResponse('"2"', 7);
+  assertEquals(clientIds.isInUse("2"), false, "it came as the other type");
 });
 
 test("Client ids: twins matter only once the daemon has changed a type", () => {
   const { ledger, clientIds } = inFlight("1", '"2"');
-  ledger.late.add("3", 7);
+  ledger.lateResponses.add("3", 7);
   const found = (): boolean[] => [
-    clientIds.hasTwin('"1"'),
-    clientIds.isLate('"3"'),
+    clientIds.hasConfusableInFlight('"1"'),
+    clientIds.mayGetLateResponse('"3"'),
   ];
   assertEquals(found(), [false, false]);
-  clientIds.sawRetyped();
+  clientIds.recordRetyped();
   assertEquals(found(), [true, true]);
-  assertEquals([clientIds.hasTwin("1"), clientIds.isLate("3")], [false, true]);
+  assertEquals([
+    clientIds.hasConfusableInFlight("1"),
+    clientIds.mayGetLateResponse("3"),
+  ], [false, true]);
 });

@@ -6,13 +6,16 @@
  */
 
 import { assert, assertEquals, assertMatch } from "../../helpers/assert.ts";
-import { isOwnId } from "../../helpers/session/own_ids.ts";
-import { type Json, Scene } from "../../helpers/session/session_driver.ts";
+import { isProxyRequestId } from "../../helpers/session/proxy_request_ids.ts";
+import {
+  type Json,
+  SessionDriver,
+} from "../../helpers/session/session_driver.ts";
 import { test } from "../../helpers/no_permissions.ts";
 
 /** The codes and ids of all errors that went to the client. */
-function errors(scene: Scene): [id: unknown, code: number][] {
-  return scene.replies().filter(({ error }) => error)
+function errorsToClient(driver: SessionDriver): [id: unknown, code: number][] {
+  return driver.sentToClient().filter(({ error }) => error)
     .map(({ id, error }) => [id, error.code]);
 }
 
@@ -21,38 +24,43 @@ function methods(messages: Json[]): string[] {
 }
 
 /** A scene in which the client knows the tools `look` (read-only) and `write`. */
-function equipped(config = {}): Scene {
-  const scene = new Scene(config);
-  scene.start();
-  scene.ask("list", "tools/list");
+function connectWithTools(config = {}): SessionDriver {
+  const driver = new SessionDriver(config);
+  driver.connect();
+  driver.request("list", "tools/list");
   const tools = [
     { name: "look", annotations: { readOnlyHint: true } },
     { name: "write" },
   ];
-  scene.daemon({ id: "list", result: { tools } });
-  scene.take();
-  return scene;
+  driver.fromDaemon({ id: "list", result: { tools } });
+  driver.takeEffects();
+  return driver;
 }
 
 /** The new daemon lists its tools, as it is asked on the connection that was dialed last. */
-function list(scene: Scene, hints: Json = { readOnlyHint: true }): void {
-  const { id } = scene.written().find(({ id, method }) =>
-    method === "tools/list" && isOwnId(id)
+function answerToolList(
+  driver: SessionDriver,
+  hints: Json = { readOnlyHint: true },
+): void {
+  const { id } = driver.sentExceptProbes().find(({ id, method }) =>
+    method === "tools/list" && isProxyRequestId(id)
   )!;
   const tools = [{ name: "look", annotations: hints }, { name: "write" }];
-  scene.daemon({ id, result: { tools } });
+  driver.fromDaemon({ id, result: { tools } });
 }
 
 test("Forwarding: a message passes both ways as it is spelled", () => {
-  const scene = new Scene();
-  scene.start();
+  const driver = new SessionDriver();
+  driver.connect();
   const there =
     '{"id":1.0,"jsonrpc":"2.0","method":"x","params":{"n":1e2,"n":12345678901234567890},"extra":"\\u00e9"}';
   const back = '{ "result":{"n":1.50},"jsonrpc":"2.0","id":1, "__proto__":1}';
-  scene.client(there);
-  scene.daemon(back);
-  const texts = scene.take().flatMap((effect) =>
-    effect.type === "send" || effect.type === "reply" ? [effect.text] : []
+  driver.fromClient(there);
+  driver.fromDaemon(back);
+  const texts = driver.takeEffects().flatMap((effect) =>
+    effect.type === "send-to-daemon" || effect.type === "send-to-client"
+      ? [effect.text]
+      : []
   );
   const [probe, ...rest] = texts;
   assertEquals(JSON.parse(probe!).method, "ping");
@@ -60,30 +68,32 @@ test("Forwarding: a message passes both ways as it is spelled", () => {
 });
 
 test("Queue: requests wait for the next connection, in order", () => {
-  const scene = new Scene();
-  scene.start();
-  scene.close();
-  for (const id of [1, "1", 0, "0"]) scene.call(id, "write");
-  scene.pass(260);
-  scene.take();
-  scene.again();
-  const calls = scene.written().filter(({ method }) => method === "tools/call");
+  const driver = new SessionDriver();
+  driver.connect();
+  driver.close();
+  for (const id of [1, "1", 0, "0"]) driver.callTool(id, "write");
+  driver.advance(260);
+  driver.takeEffects();
+  driver.reconnect();
+  const calls = driver.sentExceptProbes().filter(({ method }) =>
+    method === "tools/call"
+  );
   assertEquals(calls.map(({ id }) => id), [1, "1", 0, "0"]);
-  assertEquals(errors(scene), []);
+  assertEquals(errorsToClient(driver), []);
 });
 
 test("Queue: a request that was never sent fails as unavailable when its queue timeout passes, not before", () => {
-  const scene = new Scene();
-  scene.start();
-  scene.close();
-  scene.call(1, "write");
-  while (scene.now < 44_000) {
-    scene.pass(100);
-    if (scene.session.deadline() < Infinity) scene.refuse();
+  const driver = new SessionDriver();
+  driver.connect();
+  driver.close();
+  driver.callTool(1, "write");
+  while (driver.now < 44_000) {
+    driver.advance(100);
+    if (driver.session.deadline() < Infinity) driver.failDial();
   }
-  assertEquals(errors(scene), []);
-  scene.pass(45_000 - scene.now);
-  const [{ error }] = scene.replies();
+  assertEquals(errorsToClient(driver), []);
+  driver.advance(45_000 - driver.now);
+  const [{ error }] = driver.sentToClient();
   assertEquals(error.code, -31001);
   assertEquals(error.data.delivered, "no");
   assertEquals(error.data.retryable, true);
@@ -95,38 +105,46 @@ test("Queue: a request that was never sent fails as unavailable when its queue t
 });
 
 test("Lost connection: a safe request is sent again on the next one under the same id", () => {
-  const scene = equipped();
-  scene.ask(1, "tools/list");
-  scene.call(2, "look");
-  scene.close();
-  scene.pass(260);
-  assertEquals(errors(scene), []);
-  scene.take();
-  scene.again();
-  list(scene);
-  const [, ...sent] = scene.written().filter(({ id }) => !isOwnId(id));
+  const driver = connectWithTools();
+  driver.request(1, "tools/list");
+  driver.callTool(2, "look");
+  driver.close();
+  driver.advance(260);
+  assertEquals(errorsToClient(driver), []);
+  driver.takeEffects();
+  driver.reconnect();
+  answerToolList(driver);
+  const [, ...sent] = driver.sentExceptProbes().filter(({ id }) =>
+    !isProxyRequestId(id)
+  );
   assertEquals(sent.map(({ id }) => id).slice(0, 2), [1, 2]);
-  scene.daemon({ id: 1, result: { tools: [] } });
-  scene.daemon({ id: 2, result: {} });
-  assertEquals(scene.replies().filter(({ id }) => id).map(({ id }) => id), [
-    1,
-    2,
-  ]);
+  driver.fromDaemon({ id: 1, result: { tools: [] } });
+  driver.fromDaemon({ id: 2, result: {} });
+  assertEquals(
+    driver.sentToClient().filter(({ id }) => id).map(({ id }) => id),
+    [
+      1,
+      2,
+    ],
+  );
 });
 
 test("Lost connection: an unsafe request fails at once with an unknown outcome, and is never sent again", () => {
-  const scene = equipped();
-  scene.call(1, "write");
-  scene.take();
-  scene.close();
-  const [{ id, error }] = scene.replies();
+  const driver = connectWithTools();
+  driver.callTool(1, "write");
+  driver.takeEffects();
+  driver.close();
+  const [{ id, error }] = driver.sentToClient();
   assertEquals([id, error.code, error.data.delivered], [1, -31002, "unknown"]);
   assertEquals(error.data.retryable, false);
   assertMatch(error.message, /write.*may or may not have been executed/);
-  scene.pass(260);
-  scene.take();
-  scene.again();
-  assertEquals(methods(scene.written()).includes("tools/call"), false);
+  driver.advance(260);
+  driver.takeEffects();
+  driver.reconnect();
+  assertEquals(
+    methods(driver.sentExceptProbes()).includes("tools/call"),
+    false,
+  );
 });
 
 const POLICIES: [retry: "safe" | "always" | "never", resent: unknown[]][] = [
@@ -136,19 +154,19 @@ const POLICIES: [retry: "safe" | "always" | "never", resent: unknown[]][] = [
 ];
 for (const [retry, resent] of POLICIES) {
   test(`Lost connection: --retry ${retry} sends again: ${resent.join(" ") || "nothing"}`, () => {
-    const scene = equipped({ retry });
-    scene.call("look", "look");
-    scene.call("write", "write");
-    scene.close();
+    const driver = connectWithTools({ retry });
+    driver.callTool("look", "look");
+    driver.callTool("write", "write");
+    driver.close();
     assertEquals(
-      errors(scene).map(([id]) => id),
+      errorsToClient(driver).map(([id]) => id),
       ["look", "write"].filter((id) => !resent.includes(id)),
     );
-    scene.pass(260);
-    scene.take();
-    scene.again();
-    list(scene);
-    const calls = scene.written().filter(({ method }) =>
+    driver.advance(260);
+    driver.takeEffects();
+    driver.reconnect();
+    answerToolList(driver);
+    const calls = driver.sentExceptProbes().filter(({ method }) =>
       method === "tools/call"
     );
     assertEquals(calls.map(({ id }) => id), resent);
@@ -156,352 +174,382 @@ for (const [retry, resent] of POLICIES) {
 }
 
 test("Lost connection: after a second one a request is not tried a third time", () => {
-  const scene = equipped({ retry: "always" });
-  scene.call(1, "write");
+  const driver = connectWithTools({ retry: "always" });
+  driver.callTool(1, "write");
   for (let losses = 1; losses <= 2; losses++) {
-    assertEquals(errors(scene), []);
-    scene.close();
-    scene.pass(2000);
-    if (losses === 1) scene.again();
+    assertEquals(errorsToClient(driver), []);
+    driver.close();
+    driver.advance(2000);
+    if (losses === 1) driver.reconnect();
   }
-  assertEquals(errors(scene), [[1, -31002]]);
-  assertMatch(scene.replies().at(-1).error.message, /2 lost connections/);
+  assertEquals(errorsToClient(driver), [[1, -31002]]);
+  assertMatch(driver.sentToClient().at(-1).error.message, /2 lost connections/);
 });
 
 test("Timeout: the request is cancelled at the daemon, fails, and its late response is dropped", () => {
-  const scene = equipped({ requestTimeout: 20_000, pingInterval: Infinity });
-  scene.call(7, "write");
-  scene.take();
-  scene.pass(19_999);
-  assertEquals(scene.replies(), []);
-  scene.pass(1);
-  assertEquals(errors(scene), [[7, -31003]]);
-  const [cancel] = scene.written();
+  const driver = connectWithTools({
+    requestTimeout: 20_000,
+    pingInterval: Infinity,
+  });
+  driver.callTool(7, "write");
+  driver.takeEffects();
+  driver.advance(19_999);
+  assertEquals(driver.sentToClient(), []);
+  driver.advance(1);
+  assertEquals(errorsToClient(driver), [[7, -31003]]);
+  const [cancel] = driver.sentExceptProbes();
   assertEquals(cancel.method, "notifications/cancelled");
   assertEquals(cancel.params.requestId, 7);
-  scene.take();
-  scene.daemon({ id: 7, result: {} });
-  assertEquals(scene.replies(), []);
+  driver.takeEffects();
+  driver.fromDaemon({ id: 7, result: {} });
+  assertEquals(driver.sentToClient(), []);
 });
 
 test("Progress: postpones the idle timeout, and reaches the client also where it does not rise", () => {
-  const scene = equipped({ idleTimeout: 10_000, pingInterval: Infinity });
-  scene.call(1, "write", { progressToken: "t" });
-  scene.take();
+  const driver = connectWithTools({
+    idleTimeout: 10_000,
+    pingInterval: Infinity,
+  });
+  driver.callTool(1, "write", { progressToken: "t" });
+  driver.takeEffects();
   const progress = (progressToken: unknown, progress: number): void =>
-    scene.daemon({
+    driver.fromDaemon({
       method: "notifications/progress",
       params: { progressToken, progress },
     });
-  scene.pass(9_000);
+  driver.advance(9_000);
   progress("t", 1);
-  scene.pass(9_000);
+  driver.advance(9_000);
   progress("t", 2);
   progress("t", 2);
   progress("t", 1);
   progress("u", 9);
   assertEquals(
-    scene.replies().map(({ params }) => params.progress),
+    driver.sentToClient().map(({ params }) => params.progress),
     [1, 2, 2, 1],
   );
-  scene.daemon({ id: 1, result: {} });
-  scene.take();
+  driver.fromDaemon({ id: 1, result: {} });
+  driver.takeEffects();
   progress("t", 3);
-  assertEquals(scene.replies(), [], "it is answered");
+  assertEquals(driver.sentToClient(), [], "it is answered");
 });
 
 test("Progress: of a safe request that is sent again, the client sees no value twice", () => {
-  const scene = equipped();
-  scene.call(1, "look", { progressToken: 0 });
+  const driver = connectWithTools();
+  driver.callTool(1, "look", { progressToken: 0 });
   const progress = (progress: number): void =>
-    scene.daemon({
+    driver.fromDaemon({
       method: "notifications/progress",
       params: { progressToken: 0, progress },
     });
   progress(5);
-  scene.close();
-  scene.pass(260);
-  scene.again();
-  list(scene);
-  scene.take();
+  driver.close();
+  driver.advance(260);
+  driver.reconnect();
+  answerToolList(driver);
+  driver.takeEffects();
   for (const value of [1, 5, 6]) progress(value);
-  assertEquals(scene.replies().map(({ params }) => params.progress), [6]);
+  assertEquals(driver.sentToClient().map(({ params }) => params.progress), [6]);
 });
 
 test("Responses: duplicate, late and foreign ones are dropped", () => {
-  const scene = equipped();
-  scene.ask("7", "tools/list");
-  scene.daemon({ id: "7", result: { tools: [] } });
-  scene.ask(1, "tools/list");
-  scene.take();
-  const { epoch } = scene;
-  scene.daemon({ id: "1", result: {} });
-  scene.daemon({ id: 99, result: {} });
-  scene.daemon({ id: null, error: { code: -32700, message: "?" } });
-  assertEquals(scene.replies(), []);
-  scene.daemon({ id: 1, result: { tools: [] } });
-  scene.daemon({ id: 1, result: { tools: [] } });
-  assertEquals(scene.replies().length, 1);
-  scene.ask(2, "tools/list");
-  scene.close();
-  scene.pass(260);
-  scene.take();
-  scene.daemon({ id: 2, result: {} }, epoch);
-  scene.close(1006, epoch);
-  assertEquals(scene.replies(), [], "that connection was left");
+  const driver = connectWithTools();
+  driver.request("7", "tools/list");
+  driver.fromDaemon({ id: "7", result: { tools: [] } });
+  driver.request(1, "tools/list");
+  driver.takeEffects();
+  const { connectionId } = driver;
+  driver.fromDaemon({ id: "1", result: {} });
+  driver.fromDaemon({ id: 99, result: {} });
+  driver.fromDaemon({ id: null, error: { code: -32700, message: "?" } });
+  assertEquals(driver.sentToClient(), []);
+  driver.fromDaemon({ id: 1, result: { tools: [] } });
+  driver.fromDaemon({ id: 1, result: { tools: [] } });
+  assertEquals(driver.sentToClient().length, 1);
+  driver.request(2, "tools/list");
+  driver.close();
+  driver.advance(260);
+  driver.takeEffects();
+  driver.fromDaemon({ id: 2, result: {} }, connectionId);
+  driver.close(1006, connectionId);
+  assertEquals(driver.sentToClient(), [], "that connection was left");
 });
 
 test("Duplicate id: a second request under an id in flight is dropped with a log line", () => {
-  const scene = equipped();
-  scene.call(1, "write");
-  scene.call(1, "write");
-  assertEquals(methods(scene.written()), ["tools/call"]);
-  assertEquals(scene.replies(), []);
-  assertEquals(scene.logged(), ["duplicate-id"]);
+  const driver = connectWithTools();
+  driver.callTool(1, "write");
+  driver.callTool(1, "write");
+  assertEquals(methods(driver.sentExceptProbes()), ["tools/call"]);
+  assertEquals(driver.sentToClient(), []);
+  assertEquals(driver.logEvents(), ["duplicate-id"]);
 });
 
 test("Cancellation: of a queued request nothing is sent and nothing answered", () => {
-  const scene = equipped();
-  scene.close();
-  scene.call(1, "write");
-  scene.client({ method: "notifications/cancelled", params: { requestId: 1 } });
-  scene.pass(260);
-  scene.take();
-  scene.again();
-  assertEquals(methods(scene.written()).includes("tools/call"), false);
-  scene.pass(60_000);
-  assertEquals(scene.replies().filter(({ id }) => id === 1), []);
+  const driver = connectWithTools();
+  driver.close();
+  driver.callTool(1, "write");
+  driver.fromClient({
+    method: "notifications/cancelled",
+    params: { requestId: 1 },
+  });
+  driver.advance(260);
+  driver.takeEffects();
+  driver.reconnect();
+  assertEquals(
+    methods(driver.sentExceptProbes()).includes("tools/call"),
+    false,
+  );
+  driver.advance(60_000);
+  assertEquals(driver.sentToClient().filter(({ id }) => id === 1), []);
 });
 
 test("Cancellation: of a request in flight the daemon is notified, and its response is dropped", () => {
-  const scene = equipped();
-  scene.call(1, "write");
-  scene.take();
-  scene.client({
+  const driver = connectWithTools();
+  driver.callTool(1, "write");
+  driver.takeEffects();
+  driver.fromClient({
     method: "notifications/cancelled",
     params: { requestId: "1" },
   });
-  assertEquals(scene.written(), [], "another id");
-  scene.client({ method: "notifications/cancelled", params: { requestId: 1 } });
-  assertEquals(methods(scene.written()), ["notifications/cancelled"]);
-  scene.daemon({ id: 1, result: {} });
-  scene.close();
-  assertEquals(scene.replies(), []);
+  assertEquals(driver.sentExceptProbes(), [], "another id");
+  driver.fromClient({
+    method: "notifications/cancelled",
+    params: { requestId: 1 },
+  });
+  assertEquals(methods(driver.sentExceptProbes()), ["notifications/cancelled"]);
+  driver.fromDaemon({ id: 1, result: {} });
+  driver.close();
+  assertEquals(driver.sentToClient(), []);
 });
 
 test("Cancellation: initialize cannot be cancelled", () => {
-  const scene = new Scene();
-  scene.ask(0, "initialize", {});
-  scene.client({ method: "notifications/cancelled", params: { requestId: 0 } });
-  scene.open();
-  assertEquals(methods(scene.written()), ["initialize"]);
-  scene.daemon({ id: 0, result: {} });
-  assertEquals(scene.replies()[0].id, 0);
+  const driver = new SessionDriver();
+  driver.request(0, "initialize", {});
+  driver.fromClient({
+    method: "notifications/cancelled",
+    params: { requestId: 0 },
+  });
+  driver.open();
+  assertEquals(methods(driver.sentExceptProbes()), ["initialize"]);
+  driver.fromDaemon({ id: 0, result: {} });
+  assertEquals(driver.sentToClient()[0].id, 0);
 });
 
 test("Ping: the client's own is answered during an outage, and forwarded otherwise", () => {
-  const scene = equipped();
-  scene.ask(1, "ping");
-  assertEquals(methods(scene.written()), ["ping"]);
-  scene.daemon({ id: 1, result: {} });
-  scene.close();
-  scene.take();
-  scene.ask(2, "ping");
-  assertEquals(scene.replies(), [{ jsonrpc: "2.0", id: 2, result: {} }]);
+  const driver = connectWithTools();
+  driver.request(1, "ping");
+  assertEquals(methods(driver.sentExceptProbes()), ["ping"]);
+  driver.fromDaemon({ id: 1, result: {} });
+  driver.close();
+  driver.takeEffects();
+  driver.request(2, "ping");
+  assertEquals(driver.sentToClient(), [{ jsonrpc: "2.0", id: 2, result: {} }]);
 });
 
 test("Queue: when it is full, a request fails at once", () => {
-  const scene = equipped({ queueLimit: 2 });
-  scene.close();
-  for (const id of [1, 2, 3]) scene.call(id, "write");
-  assertEquals(errors(scene), [[3, -31004]]);
-  scene.client({ method: "notifications/whatever" });
-  assertEquals(scene.logged().at(-1), "dropped-notification");
+  const driver = connectWithTools({ queueLimit: 2 });
+  driver.close();
+  for (const id of [1, 2, 3]) driver.callTool(id, "write");
+  assertEquals(errorsToClient(driver), [[3, -31004]]);
+  driver.fromClient({ method: "notifications/whatever" });
+  assertEquals(driver.logEvents().at(-1), "dropped-notification");
 });
 
 test("Size limit: a message over --max-message fails only its own request", () => {
-  const scene = equipped({ maxMessage: 1000 });
-  scene.ask(1, "x", { text: "x".repeat(1000) });
-  assertEquals(scene.written(), []);
-  scene.call(2, "write");
-  scene.call(3, "write");
-  scene.daemon({ id: 2, result: { text: "x".repeat(1000) } });
-  scene.daemon({ id: 3, result: {} });
-  assertEquals(errors(scene), [[1, -31005], [2, -31005]]);
-  const [before, after] = scene.replies().map(({ error }) => error?.data);
+  const driver = connectWithTools({ maxMessage: 1000 });
+  driver.request(1, "x", { text: "x".repeat(1000) });
+  assertEquals(driver.sentExceptProbes(), []);
+  driver.callTool(2, "write");
+  driver.callTool(3, "write");
+  driver.fromDaemon({ id: 2, result: { text: "x".repeat(1000) } });
+  driver.fromDaemon({ id: 3, result: {} });
+  assertEquals(errorsToClient(driver), [[1, -31005], [2, -31005]]);
+  const [before, after] = driver.sentToClient().map(({ error }) => error?.data);
   assertEquals([before.delivered, after.delivered], ["no", "yes"]);
-  assertEquals(scene.replies().at(-1), { jsonrpc: "2.0", id: 3, result: {} });
+  assertEquals(driver.sentToClient().at(-1), {
+    jsonrpc: "2.0",
+    id: 3,
+    result: {},
+  });
 });
 
-const REFUSALS: [what: string, end: (scene: Scene) => void][] = [
-  ["close code 1008", (scene) => {
-    scene.open();
-    scene.close(1008);
+const REFUSALS: [what: string, end: (driver: SessionDriver) => void][] = [
+  ["close code 1008", (driver) => {
+    driver.open();
+    driver.close(1008);
   }],
-  ["HTTP 401", (scene) =>
-    scene.do({
+  ["HTTP 401", (driver) =>
+    driver.handle({
       type: "closed",
-      epoch: scene.epoch,
+      connectionId: driver.connectionId,
       code: 0,
       reason: "HTTP 401",
       status: 401,
       reached: true,
     })],
-  ["another protocol version", (scene) => scene.again("2099-01-01")],
+  ["another protocol version", (driver) => driver.reconnect("2099-01-01")],
 ];
 for (const [what, end] of REFUSALS) {
   test(`Refusal: by ${what}, requests fail at once, and the next dial comes at the cap`, () => {
-    const scene = equipped();
-    scene.close();
-    scene.call(1, "write");
-    scene.pass(260);
-    scene.take();
-    end(scene);
-    scene.call(2, "write");
-    assertEquals(errors(scene), [[1, -31001], [2, -31001]]);
-    for (const { error } of scene.replies()) {
+    const driver = connectWithTools();
+    driver.close();
+    driver.callTool(1, "write");
+    driver.advance(260);
+    driver.takeEffects();
+    end(driver);
+    driver.callTool(2, "write");
+    assertEquals(errorsToClient(driver), [[1, -31001], [2, -31001]]);
+    for (const { error } of driver.sentToClient()) {
       assertEquals(error.data.reason, "refused");
       assertEquals(error.data.retryable, false);
     }
-    const { length } = scene.dials;
-    scene.pass(29_000);
-    assertEquals(scene.dials.length, length);
-    scene.pass(1_001);
-    assertEquals(scene.dials.length, length + 1);
-    scene.take();
-    scene.again();
-    scene.call(3, "write");
-    assertEquals(scene.written().at(-1).params, { name: "write" });
-    assertEquals(scene.exit(), undefined);
+    const { length } = driver.dials;
+    driver.advance(29_000);
+    assertEquals(driver.dials.length, length);
+    driver.advance(1_001);
+    assertEquals(driver.dials.length, length + 1);
+    driver.takeEffects();
+    driver.reconnect();
+    driver.callTool(3, "write");
+    assertEquals(driver.sentExceptProbes().at(-1).params, { name: "write" });
+    assertEquals(driver.exitCode(), undefined);
   });
 }
 
 test("Liveness: a dead idle connection is lost within 10 s", () => {
-  const scene = equipped();
-  const { now, epoch } = scene;
-  scene.pass(10_000);
-  assertEquals(methods(scene.sent()), ["ping"]);
-  const close = scene.take().find(({ type }) => type === "close");
-  assertEquals(close, { type: "close", epoch });
-  assertEquals(scene.now - now, 10_000);
+  const driver = connectWithTools();
+  const { now, connectionId } = driver;
+  driver.advance(10_000);
+  assertEquals(methods(driver.sentToDaemon()), ["ping"]);
+  const close = driver.takeEffects().find(({ type }) => type === "close");
+  assertEquals(close, { type: "close", connectionId });
+  assertEquals(driver.now - now, 10_000);
 });
 
 test("Liveness: any frame answers a probe, even an invalid one", () => {
-  const scene = equipped();
+  const driver = connectWithTools();
   for (
     const frame of ["garbage", '{"jsonrpc":"2.0","method":"notifications/x"}']
   ) {
-    scene.pass(5_000);
-    scene.daemon(frame);
+    driver.advance(5_000);
+    driver.fromDaemon(frame);
   }
-  scene.pass(4_999);
-  assertEquals(scene.take().some(({ type }) => type === "close"), false);
+  driver.advance(4_999);
+  assertEquals(
+    driver.takeEffects().some(({ type }) => type === "close"),
+    false,
+  );
 });
 
 test("Liveness: a connection with an open request is kept in silence", () => {
-  const scene = equipped();
-  scene.call(1, "write");
-  const { epoch } = scene;
-  scene.pass(599_999);
-  assertEquals(scene.isLeft(epoch), false);
+  const driver = connectWithTools();
+  driver.callTool(1, "write");
+  const { connectionId } = driver;
+  driver.advance(599_999);
+  assertEquals(driver.isConnectionClosed(connectionId), false);
 });
 
 test("Shutdown: with nothing open, exit 0 at once, and a close for the daemon", () => {
-  const scene = equipped();
-  const { epoch } = scene;
-  scene.end();
-  assertEquals(scene.take(), [
-    { type: "close", epoch },
+  const driver = connectWithTools();
+  const { connectionId } = driver;
+  driver.end();
+  assertEquals(driver.takeEffects(), [
+    { type: "close", connectionId },
     { type: "exit", code: 0 },
   ]);
-  assertEquals(scene.session.deadline(), Infinity);
+  assertEquals(driver.session.deadline(), Infinity);
 });
 
 test("Shutdown: during an outage or a dial, exit 0 at once", () => {
-  const down = equipped();
+  const down = connectWithTools();
   down.close();
-  down.take();
+  down.takeEffects();
   down.end();
-  assertEquals(down.exit(), 0);
-  const dialing = new Scene();
-  dialing.take();
+  assertEquals(down.exitCode(), 0);
+  const dialing = new SessionDriver();
+  dialing.takeEffects();
   dialing.end();
-  assertEquals(dialing.take().map(({ type }) => type), ["close", "exit"]);
+  assertEquals(dialing.takeEffects().map(({ type }) => type), [
+    "close",
+    "exit",
+  ]);
 });
 
 test("Shutdown: open requests have 1.5 s, and then fail", () => {
-  const scene = equipped();
-  scene.call(1, "write");
-  scene.call(2, "write");
-  scene.end();
-  scene.pass(1_000);
-  scene.daemon({ id: 2, result: {} });
-  scene.pass(499);
-  assertEquals(scene.exit(), undefined);
-  scene.pass(1);
-  assertEquals(scene.exit(), 0);
-  assertEquals(errors(scene), [[1, -31002]]);
-  const queued = new Scene();
-  queued.ask(1, "initialize", {});
+  const driver = connectWithTools();
+  driver.callTool(1, "write");
+  driver.callTool(2, "write");
+  driver.end();
+  driver.advance(1_000);
+  driver.fromDaemon({ id: 2, result: {} });
+  driver.advance(499);
+  assertEquals(driver.exitCode(), undefined);
+  driver.advance(1);
+  assertEquals(driver.exitCode(), 0);
+  assertEquals(errorsToClient(driver), [[1, -31002]]);
+  const queued = new SessionDriver();
+  queued.request(1, "initialize", {});
   queued.end();
-  queued.pass(1_500);
-  assertEquals([errors(queued), queued.exit()], [[[1, -31001]], 0]);
+  queued.advance(1_500);
+  assertEquals([errorsToClient(queued), queued.exitCode()], [[[1, -31001]], 0]);
 });
 
 test("Shutdown: exit as soon as the open request is answered", () => {
-  const scene = equipped();
-  scene.call(1, "write");
-  scene.end();
-  scene.pass(300);
-  scene.daemon({ id: 1, result: {} });
-  assertEquals(scene.exit(), 0);
+  const driver = connectWithTools();
+  driver.callTool(1, "write");
+  driver.end();
+  driver.advance(300);
+  driver.fromDaemon({ id: 1, result: {} });
+  assertEquals(driver.exitCode(), 0);
 });
 
 test("Shutdown: at once after a second signal", () => {
-  const scene = equipped();
-  scene.call(1, "write");
-  scene.end("signal");
-  scene.end();
-  assertEquals(scene.exit(), undefined);
-  scene.end("signal");
-  assertEquals([errors(scene), scene.exit()], [[[1, -31002]], 0]);
+  const driver = connectWithTools();
+  driver.callTool(1, "write");
+  driver.end("signal");
+  driver.end();
+  assertEquals(driver.exitCode(), undefined);
+  driver.end("signal");
+  assertEquals([errorsToClient(driver), driver.exitCode()], [[[1, -31002]], 0]);
 });
 
 test("Shutdown: with a broken stdout exit 0 at once, whatever is open", () => {
-  const scene = equipped();
-  scene.call(1, "write");
-  scene.do({ type: "broken" });
-  assertEquals(scene.exit(), 0);
+  const driver = connectWithTools();
+  driver.callTool(1, "write");
+  driver.handle({ type: "stdout-broken" });
+  assertEquals(driver.exitCode(), 0);
 });
 
 test("--give-up-after: exit 1 after so long without a connection, and every open request fails", () => {
-  const scene = equipped({ giveUpAfter: 20_000 });
-  scene.pass(4_000);
-  scene.close();
-  scene.pass(15_000);
-  scene.call(1, "write");
-  scene.pass(4_999);
-  assertEquals(scene.exit(), undefined);
-  scene.pass(1);
-  assertEquals([errors(scene), scene.exit()], [[[1, -31001]], 1]);
+  const driver = connectWithTools({ giveUpAfter: 20_000 });
+  driver.advance(4_000);
+  driver.close();
+  driver.advance(15_000);
+  driver.callTool(1, "write");
+  driver.advance(4_999);
+  assertEquals(driver.exitCode(), undefined);
+  driver.advance(1);
+  assertEquals([errorsToClient(driver), driver.exitCode()], [[[1, -31001]], 1]);
 });
 
 test("--give-up-after: does not run while the client has not sent anything", () => {
-  const scene = new Scene({ giveUpAfter: 20_000 });
-  scene.open();
-  scene.pass(60_000);
-  assertEquals(scene.exit(), undefined);
+  const driver = new SessionDriver({ giveUpAfter: 20_000 });
+  driver.open();
+  driver.advance(60_000);
+  assertEquals(driver.exitCode(), undefined);
 });
 
 test("Errors: retryable is false where repeating may do harm", () => {
-  const always = equipped({ retry: "always", requestTimeout: 30_000 });
-  always.call(1, "write");
+  const always = connectWithTools({ retry: "always", requestTimeout: 30_000 });
+  always.callTool(1, "write");
   always.close();
-  always.pass(30_000);
-  const never = equipped({ retry: "never" });
-  never.call(1, "look");
+  always.advance(30_000);
+  const never = connectWithTools({ retry: "never" });
+  never.callTool(1, "look");
   never.close();
-  const data = [always, never].map((scene) => scene.replies()[0].error.data);
+  const data = [always, never].map((driver) =>
+    driver.sentToClient()[0].error.data
+  );
   assertEquals(data.map(({ delivered, retryable }) => [delivered, retryable]), [
     ["unknown", false],
     ["unknown", true],

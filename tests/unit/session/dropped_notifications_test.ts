@@ -6,13 +6,16 @@
 
 import { assert, assertEquals } from "../../helpers/assert.ts";
 import { test } from "../../helpers/no_permissions.ts";
-import { type Json, Scene } from "../../helpers/session/session_driver.ts";
+import {
+  type Json,
+  SessionDriver,
+} from "../../helpers/session/session_driver.ts";
 
 const NOTE: Json = { method: "notifications/x" };
 
 /** The counts in the log since the last look; 1 for a line without one. */
-function counts(scene: Scene): string[] {
-  return scene.take().flatMap((effect) => {
+function droppedCounts(driver: SessionDriver): string[] {
+  return driver.takeEffects().flatMap((effect) => {
     if (effect.type !== "log" || effect.event !== "dropped-notification") {
       return [];
     }
@@ -22,57 +25,57 @@ function counts(scene: Scene): string[] {
 }
 
 /** A daemon that is away, and a queue that is full. */
-function full(): Scene {
-  const scene = new Scene({ queueLimit: 2 });
-  scene.start();
-  scene.close();
-  for (let i = 0; i < 2; i++) scene.client(NOTE);
-  scene.take();
-  return scene;
+function startWithFullQueue(): SessionDriver {
+  const driver = new SessionDriver({ queueLimit: 2 });
+  driver.connect();
+  driver.close();
+  for (let i = 0; i < 2; i++) driver.fromClient(NOTE);
+  driver.takeEffects();
+  return driver;
 }
 
 test("Dropped notifications: 20,000 give five log lines, the last one with the count at the end", () => {
-  const scene = full();
-  for (let i = 0; i < 20_000; i++) scene.client(NOTE);
+  const driver = startWithFullQueue();
+  for (let i = 0; i < 20_000; i++) driver.fromClient(NOTE);
   const tens = [10, 100, 1000, 10_000].map((it) =>
     `${it} notifications so far`
   );
-  assertEquals(counts(scene), ["1", ...tens]);
-  scene.end("signal");
-  scene.end("signal");
-  assertEquals(counts(scene), ["20000 notifications in all"]);
+  assertEquals(droppedCounts(driver), ["1", ...tens]);
+  driver.end("signal");
+  driver.end("signal");
+  assertEquals(droppedCounts(driver), ["20000 notifications in all"]);
 });
 
 test("Dropped notifications: once the queue is sent, the count is logged and starts anew", () => {
-  const scene = full();
-  for (let i = 0; i < 3; i++) scene.client(NOTE);
-  assertEquals(counts(scene), ["1"]);
-  scene.pass(1_000);
-  scene.again();
-  scene.client(NOTE);
-  assertEquals(counts(scene), ["3 notifications in all"]);
-  scene.close();
-  for (let i = 0; i < 3; i++) scene.client(NOTE);
-  assertEquals(counts(scene), ["1"]);
+  const driver = startWithFullQueue();
+  for (let i = 0; i < 3; i++) driver.fromClient(NOTE);
+  assertEquals(droppedCounts(driver), ["1"]);
+  driver.advance(1_000);
+  driver.reconnect();
+  driver.fromClient(NOTE);
+  assertEquals(droppedCounts(driver), ["3 notifications in all"]);
+  driver.close();
+  for (let i = 0; i < 3; i++) driver.fromClient(NOTE);
+  assertEquals(droppedCounts(driver), ["1"]);
 });
 
 test("Dropped notifications: a single one gives one log line", () => {
-  const scene = full();
-  scene.client(NOTE);
-  scene.pass(1_000);
-  scene.again();
-  scene.client(NOTE);
-  assertEquals(counts(scene), ["1"]);
+  const driver = startWithFullQueue();
+  driver.fromClient(NOTE);
+  driver.advance(1_000);
+  driver.reconnect();
+  driver.fromClient(NOTE);
+  assertEquals(droppedCounts(driver), ["1"]);
 });
 
 test("Dropped notifications: those that exceed the queue timeout are logged in the same way", () => {
-  const scene = new Scene({ queueLimit: Infinity });
-  scene.start();
-  scene.close();
-  for (let i = 0; i < 1_000; i++) scene.client(NOTE);
-  scene.take();
-  scene.pass(100_000);
-  assertEquals(counts(scene), [
+  const driver = new SessionDriver({ queueLimit: Infinity });
+  driver.connect();
+  driver.close();
+  for (let i = 0; i < 1_000; i++) driver.fromClient(NOTE);
+  driver.takeEffects();
+  driver.advance(100_000);
+  assertEquals(droppedCounts(driver), [
     "1",
     "10 notifications so far",
     "100 notifications so far",

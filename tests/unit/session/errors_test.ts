@@ -6,37 +6,42 @@
  */
 
 import {
-  type Fate,
-  lateId,
-  type Outage,
+  daemonUnavailable,
+  type DeliveryState,
+  idAwaitsLateResponse,
+  type LinkOutage,
+  messageTooLarge,
   outcomeUnknown,
-  overloaded,
-  oversizeAnswer,
-  refusedSize,
-  suspected,
+  queueFull,
+  requestTooLargeForDaemon,
+  responseTooLargeForSocket,
+  responseUnreadable,
+  silenceProgress,
+  stoppedBeforeSend,
   timedOut,
-  tooLarge,
-  unavailable,
-  unreadable,
-  unsent,
-  waiting,
+  waitProgress,
 } from "../../../lib/session/errors.ts";
 import { assertEquals, assertMatch } from "../../helpers/assert.ts";
 import { test } from "../../helpers/no_permissions.ts";
 import { request } from "../../helpers/parsed_request.ts";
 import type { Json } from "../../helpers/session/session_driver.ts";
 
-const FATE: Fate = {
+const FATE: DeliveryState = {
   request: request("7", "tools/call", '{"name":"write","arguments":{"s":1}}'),
-  ...{ isSafe: false, isUnconfirmed: false, isSent: false, wasSent: false },
-  losses: 0,
+  ...{
+    isIdempotent: false,
+    isHintUnconfirmed: false,
+    isSent: false,
+    wasEverSent: false,
+  },
+  connectionLosses: 0,
 };
-const SAFE: Fate = { ...FATE, isSafe: true };
-const SENT: Fate = { ...FATE, isSent: true, wasSent: true };
-const SAFE_SENT: Fate = { ...SENT, isSafe: true };
-const LOST: Fate = { ...FATE, losses: 1 };
-const OUTAGE: Outage = {
-  ...{ url: "ws://h/", isUnread: false, lastFailure: "nothing listens" },
+const SAFE: DeliveryState = { ...FATE, isIdempotent: true };
+const SENT: DeliveryState = { ...FATE, isSent: true, wasEverSent: true };
+const SAFE_SENT: DeliveryState = { ...SENT, isIdempotent: true };
+const LOST: DeliveryState = { ...FATE, connectionLosses: 1 };
+const OUTAGE: LinkOutage = {
+  ...{ url: "ws://h/", isBacklogged: false, lastFailure: "nothing listens" },
   ...{ refusal: undefined, attempt: 1, downMs: 1_230, retryAfterMs: 899.5 },
 };
 const LIMIT = { setting: "--request-timeout", ms: 60_000 };
@@ -52,55 +57,58 @@ const ERRORS: [
 ][] = [
   [
     "unavailable, never sent",
-    unavailable(FATE, OUTAGE),
+    daemonUnavailable(FATE, OUTAGE),
     ...[-31001, "no", true] as const,
     /not available: nothing listens \(down for 1\.2 s, 1 attempt, next attempt in 0\.9 s\)\. tools\/call "write" was not delivered\. Start the daemon/,
   ],
   [
     "unavailable, sent before, unsafe",
-    unavailable(LOST, { ...OUTAGE, attempt: 2, retryAfterMs: undefined }),
+    daemonUnavailable(LOST, { ...OUTAGE, attempt: 2, retryAfterMs: undefined }),
     ...[-31001, "unknown", false] as const,
     /2 attempts, an attempt is under way\).* was not answered/,
   ],
   [
     "unavailable, sent before, safe",
-    unavailable({ ...SAFE, losses: 1 }, { ...OUTAGE, retryAfterMs: Infinity }),
+    daemonUnavailable({ ...SAFE, connectionLosses: 1 }, {
+      ...OUTAGE,
+      retryAfterMs: Infinity,
+    }),
     ...[-31001, "unknown", true] as const,
     /next attempt with the next request/,
   ],
   [
     "refused",
-    unavailable(SAFE, { ...OUTAGE, refusal: "it refuses our token" }),
+    daemonUnavailable(SAFE, { ...OUTAGE, refusal: "it refuses our token" }),
     ...[-31001, "no", false] as const,
     /it refuses our token .*Trying again will not help/,
   ],
   [
     "a daemon that does not read",
-    unavailable(FATE, { ...OUTAGE, isUnread: true }),
+    daemonUnavailable(FATE, { ...OUTAGE, isBacklogged: true }),
     ...[-31001, "no", true] as const,
     /it does not read what is sent to it\. /,
   ],
   [
     "connection lost, unsafe",
-    outcomeUnknown({ ...SENT, losses: 1 }, "connection_lost"),
+    outcomeUnknown({ ...SENT, connectionLosses: 1 }, "connection_lost"),
     ...[-31002, "unknown", false] as const,
     /the connection to the daemon was lost while .* was not sent again: check/,
   ],
   [
     "connection lost, unconfirmed",
-    outcomeUnknown({ ...SENT, isUnconfirmed: true }, "connection_lost"),
+    outcomeUnknown({ ...SENT, isHintUnconfirmed: true }, "connection_lost"),
     ...[-31002, "unknown", false] as const,
     /tools\/list did not confirm/,
   ],
   [
     "connection lost, safe",
-    outcomeUnknown({ ...SAFE_SENT, losses: 1 }, "connection_lost"),
+    outcomeUnknown({ ...SAFE_SENT, connectionLosses: 1 }, "connection_lost"),
     ...[-31002, "unknown", true] as const,
     /It only reads/,
   ],
   [
     "two connections lost, safe",
-    outcomeUnknown({ ...SAFE_SENT, losses: 2 }, "connection_lost"),
+    outcomeUnknown({ ...SAFE_SENT, connectionLosses: 2 }, "connection_lost"),
     ...[-31002, "unknown", false] as const,
     /on 2 lost connections and may be what ends the daemon/,
   ],
@@ -112,19 +120,19 @@ const ERRORS: [
   ],
   [
     "unreadable twice",
-    unreadable(SAFE_SENT, "not JSON", 2),
+    responseUnreadable(SAFE_SENT, "not JSON", 2),
     ...[-31002, "unknown", true] as const,
     /in a form that can be understood, also when it was sent again \(not JSON\)/,
   ],
   [
     "stopped before it was sent",
-    unsent(FATE),
+    stoppedBeforeSend(FATE),
     ...[-31001, "no", true] as const,
     /waited for its turn: it was not delivered\.$/,
   ],
   [
     "stopped before it was sent again",
-    unsent(LOST),
+    stoppedBeforeSend(LOST),
     ...[-31001, "unknown", false] as const,
     /it was not answered\.$/,
   ],
@@ -142,31 +150,31 @@ const ERRORS: [
   ],
   [
     "overloaded",
-    overloaded(FATE),
+    queueFull(FATE),
     ...[-31004, "no", true] as const,
     /--queue-limit/,
   ],
   [
     "a request over --max-message",
-    tooLarge(FATE, 20, 10),
+    messageTooLarge(FATE, 20, 10),
     ...[-31005, "no", false] as const,
     /^The request has 20 characters, and --max-message is 10/,
   ],
   [
     "a response over --max-message",
-    tooLarge(SENT, 20, 10),
+    messageTooLarge(SENT, 20, 10),
     ...[-31005, "yes", false] as const,
     /^The daemon's answer has 20 characters/,
   ],
   [
     "a request that the daemon finds too large",
-    refusedSize(SENT, 20),
+    requestTooLargeForDaemon(SENT, 20),
     ...[-31005, "no", false] as const,
     /close code 1009/,
   ],
   [
     "a response that is too large for the runtime",
-    oversizeAnswer(SENT),
+    responseTooLargeForSocket(SENT),
     ...[-31005, "yes", false] as const,
     /larger than a WebSocket message/,
   ],
@@ -186,7 +194,7 @@ for (const [what, text, code, delivered, retryable, says] of ERRORS) {
 
 test("Errors: retryAfterMs is whole, and missing where no dial is scheduled", () => {
   const data = (retryAfterMs: number | undefined): Json =>
-    JSON.parse(unavailable(FATE, { ...OUTAGE, retryAfterMs })).error.data;
+    JSON.parse(daemonUnavailable(FATE, { ...OUTAGE, retryAfterMs })).error.data;
   assertEquals(data(899.5).retryAfterMs, 900);
   for (const ms of [undefined, Infinity]) {
     assertEquals("retryAfterMs" in data(ms), false);
@@ -195,7 +203,7 @@ test("Errors: retryAfterMs is whole, and missing where no dial is scheduled", ()
 
 test("Errors: an id that may still be answered is refused under its own spelling", () => {
   for (const id of ["0", '"a"', "12345678901234567890"]) {
-    const text = lateId(id);
+    const text = idAwaitsLateResponse(id);
     assertEquals(text.includes(`"id":${id},`), true, text);
     assertEquals(JSON.parse(text).error.code, -32600);
   }
@@ -203,7 +211,7 @@ test("Errors: an id that may still be answered is refused under its own spelling
 
 test("Errors: a long tool name is cut, a method stands for itself", () => {
   const named = (method: string, params: string): string =>
-    overloaded({ ...FATE, request: request("1", method, params) });
+    queueFull({ ...FATE, request: request("1", method, params) });
   assertMatch(
     named("tools/call", `{"name":"${"x".repeat(200)}"}`),
     /call \\"x{80}\\" was/,
@@ -214,7 +222,7 @@ test("Errors: a long tool name is cut, a method stands for itself", () => {
 
 test("Wait progress: its text says when the next dial comes", () => {
   const said = ([1_001, 0, undefined, Infinity] as const).map((retryAfterMs) =>
-    JSON.parse(waiting('"t"', 0.5, { ...OUTAGE, retryAfterMs })).params
+    JSON.parse(waitProgress('"t"', 0.5, { ...OUTAGE, retryAfterMs })).params
   );
   assertEquals(
     said.map(({ message }) => message.slice(24)),
@@ -226,6 +234,6 @@ test("Wait progress: its text says when the next dial comes", () => {
     ].map((it) => it.slice(0)),
   );
   assertEquals([said[0].progressToken, said[0].progress], ["t", 0.5]);
-  const { params } = JSON.parse(suspected("7", 1e-6));
+  const { params } = JSON.parse(silenceProgress("7", 1e-6));
   assertEquals([params.progressToken, params.progress], [7, 1e-6]);
 });

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { Catalog } from "../../../lib/session/known_lists.ts";
+import { KnownLists } from "../../../lib/session/known_lists.ts";
 import { assert, assertEquals } from "../../helpers/assert.ts";
 import { test } from "../../helpers/no_permissions.ts";
 
@@ -48,9 +48,9 @@ const COMPARED: [
 
 for (const [what, told, now, kind] of COMPARED) {
   test(`Known lists: compared with the new ones: ${what}`, () => {
-    const catalog = new Catalog();
+    const catalog = new KnownLists();
     told.forEach((result, i) =>
-      catalog.told("tools", i === 0 ? undefined : "2", result)
+      catalog.recordShown("tools", i === 0 ? undefined : "2", result)
     );
     const found = now.map((result, i) =>
       catalog.compare("tools", i === 0 ? undefined : "2", result)
@@ -60,17 +60,17 @@ for (const [what, told, now, kind] of COMPARED) {
 }
 
 test("Known lists: a list that the client never saw has not changed", () => {
-  const catalog = new Catalog();
+  const catalog = new KnownLists();
   assertEquals(
     catalog.compare("tools", undefined, toolsPage(["a"])).kind,
     "same",
   );
-  assertEquals(catalog.known(), []);
+  assertEquals(catalog.shownLists(), []);
 });
 
 test("Known lists: the comparison stops after 100 pages", () => {
-  const catalog = new Catalog();
-  catalog.told("tools", undefined, toolsPage(["a"]));
+  const catalog = new KnownLists();
+  catalog.recordShown("tools", undefined, toolsPage(["a"]));
   let pages = 1;
   let found = catalog.compare("tools", undefined, toolsPage(["b"], "0"));
   while (found.kind === "more" && pages < 1000) {
@@ -87,7 +87,7 @@ const CURSORS: [
   next: (cursor: string | undefined) => string,
   pages: number,
 ][] = [
-  ["always the same", () => "again", 2],
+  ["always the same", () => "resend", 2],
   ["always empty", () => "", 2],
   ["its own, once it has one", (cursor) => cursor ?? "first", 2],
   ["two that take turns", (cursor) => cursor === "x" ? "y" : "x", 3],
@@ -103,8 +103,12 @@ for (const [what, next, most] of CURSORS) {
     const [now, kind] of [[["a"], "same"], [["a", "b"], "changed"]] as const
   ) {
     test(`Known lists: a cursor that does not advance ends the list: ${what}, ${kind}`, () => {
-      const catalog = new Catalog();
-      catalog.told("tools", undefined, toolsPage(["a"], next(undefined)));
+      const catalog = new KnownLists();
+      catalog.recordShown(
+        "tools",
+        undefined,
+        toolsPage(["a"], next(undefined)),
+      );
       let pages = 1;
       let found = catalog.compare(
         "tools",
@@ -126,10 +130,10 @@ for (const [what, next, most] of CURSORS) {
 }
 
 test("Known lists: a page that the client requested twice counts once", () => {
-  const catalog = new Catalog();
-  catalog.told("tools", undefined, toolsPage(["a"], "2"));
-  catalog.told("tools", "2", toolsPage(["b"]));
-  catalog.told("tools", "2", toolsPage(["b"]));
+  const catalog = new KnownLists();
+  catalog.recordShown("tools", undefined, toolsPage(["a"], "2"));
+  catalog.recordShown("tools", "2", toolsPage(["b"]));
+  catalog.recordShown("tools", "2", toolsPage(["b"]));
   const found = catalog.compare("tools", undefined, toolsPage(["a", "b"]));
   assertEquals(found.kind, "same");
 });

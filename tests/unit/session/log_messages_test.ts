@@ -4,31 +4,34 @@
  * @module
  */
 
-import { healthFile, isLogged } from "../../../lib/session/log_messages.ts";
+import {
+  healthFileState,
+  isAttemptLogged,
+} from "../../../lib/session/log_messages.ts";
 import { assert, assertEquals, assertMatch } from "../../helpers/assert.ts";
 import { test } from "../../helpers/no_permissions.ts";
-import { Scene } from "../../helpers/session/session_driver.ts";
+import { SessionDriver } from "../../helpers/session/session_driver.ts";
 
 test("Log: attempts 1, 5, 10, 20 and so on, and the success", () => {
-  const scene = new Scene();
+  const driver = new SessionDriver();
   for (let i = 0; i < 60; i++) {
-    scene.refuse();
-    scene.untilDial();
+    driver.failDial();
+    driver.advanceToNextDial();
   }
-  const shown = scene.take().flatMap((effect) =>
+  const shown = driver.takeEffects().flatMap((effect) =>
     effect.type === "log" && effect.level === "warn"
       ? [Number(/\d+/.exec(effect.message))]
       : []
   );
   assertEquals(shown, [1, 5, 10, 20, 30, 40, 50, 60]);
-  scene.start();
-  scene.pass(4_000);
-  scene.close();
-  scene.untilDial();
-  scene.refuse();
-  scene.untilDial();
-  scene.again();
-  const [lost, first, opened, again] = scene.log().split("\n");
+  driver.connect();
+  driver.advance(4_000);
+  driver.close();
+  driver.advanceToNextDial();
+  driver.failDial();
+  driver.advanceToNextDial();
+  driver.reconnect();
+  const [lost, first, opened, again] = driver.logText().split("\n");
   assertMatch(
     lost!,
     /^Lost the WebSocket daemon at ws:\/\/daemon\/: the connection was closed without a close frame\. /,
@@ -45,11 +48,11 @@ test("Log: attempts 1, 5, 10, 20 and so on, and the success", () => {
 });
 
 test("Log: the first success", () => {
-  const scene = new Scene();
-  scene.open();
-  scene.ask(0, "initialize", {});
-  scene.daemon({ id: 0, result: {} });
-  const last = scene.log().split("\n").at(-1);
+  const driver = new SessionDriver();
+  driver.open();
+  driver.request(0, "initialize", {});
+  driver.fromDaemon({ id: 0, result: {} });
+  const last = driver.logText().split("\n").at(-1);
   assertEquals(
     last,
     "Successfully connected to WebSocket daemon at ws://daemon/",
@@ -57,16 +60,16 @@ test("Log: the first success", () => {
 });
 
 test("Log: a line has bounded length, whatever a peer sends", () => {
-  const scene = new Scene();
-  scene.start();
-  scene.close();
-  scene.pass(260);
-  scene.take();
-  scene.open();
-  const [{ id }] = scene.written();
+  const driver = new SessionDriver();
+  driver.connect();
+  driver.close();
+  driver.advance(260);
+  driver.takeEffects();
+  driver.open();
+  const [{ id }] = driver.sentExceptProbes();
   const message = `no\n2026-01-01 ERROR forged${"x".repeat(5_000)}`;
-  scene.daemon({ id, error: { code: 1, message } });
-  const texts = scene.take().flatMap((effect) =>
+  driver.fromDaemon({ id, error: { code: 1, message } });
+  const texts = driver.takeEffects().flatMap((effect) =>
     effect.type === "log" ? [effect.message] : []
   );
   assert(texts.some((text) => text.includes("forged")));
@@ -74,11 +77,15 @@ test("Log: a line has bounded length, whatever a peer sends", () => {
 });
 
 test("Log: invalid frames of a daemon that works are each logged", () => {
-  const scene = new Scene();
-  scene.start();
-  for (let n = 0; n < 3; n++) scene.daemon("garbage");
-  scene.do({ type: "binary", epoch: scene.epoch, bytes: 3 });
-  assertEquals(scene.logged(), [
+  const driver = new SessionDriver();
+  driver.connect();
+  for (let n = 0; n < 3; n++) driver.fromDaemon("garbage");
+  driver.handle({
+    type: "binary",
+    connectionId: driver.connectionId,
+    bytes: 3,
+  });
+  assertEquals(driver.logEvents(), [
     "invalid-from-daemon",
     "invalid-from-daemon",
     "invalid-from-daemon",
@@ -87,33 +94,41 @@ test("Log: invalid frames of a daemon that works are each logged", () => {
 });
 
 test("Log: the line for a lost connection says when the next dial comes", () => {
-  const scene = new Scene();
-  scene.start();
-  scene.close();
-  assertMatch(scene.log(), /Reconnecting in 0\.3 s\.$/);
-  scene.untilDial();
-  scene.again();
-  scene.take();
-  scene.close();
-  assertMatch(scene.log(), /Reconnecting in 0\.5 s\.$/m);
+  const driver = new SessionDriver();
+  driver.connect();
+  driver.close();
+  assertMatch(driver.logText(), /Reconnecting in 0\.3 s\.$/);
+  driver.advanceToNextDial();
+  driver.reconnect();
+  driver.takeEffects();
+  driver.close();
+  assertMatch(driver.logText(), /Reconnecting in 0\.5 s\.$/m);
 });
 
 test("Log: a daemon of another kind is logged at attempts 1, 5 and 10 only", () => {
-  const scene = new Scene();
-  scene.start();
-  scene.close();
-  scene.call(1, "write");
+  const driver = new SessionDriver();
+  driver.connect();
+  driver.close();
+  driver.callTool(1, "write");
   const logged: string[] = [];
   for (let attempt = 1; attempt <= 12; attempt++) {
-    scene.untilDial();
-    scene.open();
-    scene.daemon('{"op":"hello_ack"}');
-    scene.do({ type: "binary", epoch: scene.epoch, bytes: 3 });
+    driver.advanceToNextDial();
+    driver.open();
+    driver.fromDaemon('{"op":"hello_ack"}');
+    driver.handle({
+      type: "binary",
+      connectionId: driver.connectionId,
+      bytes: 3,
+    });
     const reason = "missing hello";
     const how = { code: 4001, reason, said: reason, reached: true };
-    scene.do({ type: "closed", epoch: scene.epoch, ...how });
-    logged.push(...scene.logged());
-    scene.take();
+    driver.handle({
+      type: "closed",
+      connectionId: driver.connectionId,
+      ...how,
+    });
+    logged.push(...driver.logEvents());
+    driver.takeEffects();
   }
   const of = (event: string): number =>
     logged.filter((it) => it === event).length;
@@ -125,7 +140,7 @@ test("Log: a daemon of another kind is logged at attempts 1, 5 and 10 only", () 
 
 test("Log messages: attempts 1, 5, 10 and every tenth one are logged", () => {
   const logged = Array.from({ length: 71 }, (_, n) => n).slice(1).filter(
-    isLogged,
+    isAttemptLogged,
   );
   assertEquals(logged, [1, 5, 10, 20, 30, 40, 50, 60, 70]);
 });
@@ -164,7 +179,7 @@ const HEALTH: [
 
 for (const [what, ageMs, lostMs, says] of HEALTH) {
   test(`exai health file: what the log says of one that is ${what}`, () => {
-    const { message } = healthFile("/h", { ageMs }, lostMs);
+    const { message } = healthFileState("/h", { ageMs }, lostMs);
     assertMatch(message, says);
     assertEquals(/seems to run/.test(message), false);
   });

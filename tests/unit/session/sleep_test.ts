@@ -4,317 +4,323 @@
  * @module
  */
 
-import { Naps } from "../../../lib/proxy/sleep_detector.ts";
+import { SleepDetector } from "../../../lib/proxy/sleep_detector.ts";
 import { assert, assertEquals, assertMatch } from "../../helpers/assert.ts";
 import { test } from "../../helpers/no_permissions.ts";
-import { ExaiScene } from "../../helpers/session/exai_driver.ts";
-import { down } from "../../helpers/session/outage.ts";
-import { Scene } from "../../helpers/session/session_driver.ts";
+import { ExaiDriver } from "../../helpers/session/exai_driver.ts";
+import { startDown } from "../../helpers/session/outage.ts";
+import { SessionDriver } from "../../helpers/session/session_driver.ts";
 import {
-  answering,
-  draining,
-  pings,
+  answerTwiceOnSecond,
+  pingIds,
+  startWithFourDraining,
 } from "../../helpers/session/silent_connection.ts";
 
 /** A sleep during a call: a new call came after it, and the link has failed its probe. */
-function woken(): Scene {
-  const scene = new Scene();
-  scene.start();
-  scene.call("old", "write");
-  scene.pass(100);
-  scene.sleep(60_000);
-  scene.call("new", "write");
-  scene.pass(1_000);
-  return scene;
+function sleptDuringCall(): SessionDriver {
+  const driver = new SessionDriver();
+  driver.connect();
+  driver.callTool("old", "write");
+  driver.advance(100);
+  driver.sleep(60_000);
+  driver.callTool("new", "write");
+  driver.advance(1_000);
+  return driver;
 }
 
 test("exai sleep: with calls on connections that died, the next dial comes within 2 s", () => {
-  const scene = new ExaiScene();
-  scene.greet();
-  scene.running(1);
-  scene.sleep(60_000);
-  const { now } = scene;
-  scene.call(2, "chat");
-  scene.untilDial();
+  const driver = new ExaiDriver();
+  driver.acknowledgeHello();
+  driver.startCall(1);
+  driver.sleep(60_000);
+  const { now } = driver;
+  driver.callTool(2, "chat");
+  driver.advanceToNextDial();
   assert(
-    scene.now - now <= 2_000,
-    `${scene.now - now} ms, ${JSON.stringify(scene.answers())}`,
+    driver.now - now <= 2_000,
+    `${driver.now - now} ms, ${JSON.stringify(driver.responsesToClient())}`,
   );
 });
 
 test("exai sleep: after one of 4 s during a call, tools/list and new calls go on", () => {
-  const scene = new ExaiScene();
-  scene.greet();
-  scene.running(1);
-  scene.sleep(4_000);
-  const [{ op, epoch }] = scene.frames();
-  assertEquals([op, epoch], ["health", 1]);
-  scene.health(1, "1:00:00");
-  scene.ask("list", "tools/list");
-  scene.call(2, "chat");
-  assertEquals(scene.frames().map(({ op }) => op), ["list_tools"]);
-  assertEquals(scene.greet().map(({ name }) => name), ["chat"]);
-  scene.pass(46_000);
-  assertEquals(scene.answers(), []);
+  const driver = new ExaiDriver();
+  driver.acknowledgeHello();
+  driver.startCall(1);
+  driver.sleep(4_000);
+  const [{ op, connectionId }] = driver.takeFrames();
+  assertEquals([op, connectionId], ["health", 1]);
+  driver.returnHealth(1, "1:00:00");
+  driver.request("list", "tools/list");
+  driver.callTool(2, "chat");
+  assertEquals(driver.takeFrames().map(({ op }) => op), ["list_tools"]);
+  assertEquals(driver.acknowledgeHello().map(({ name }) => name), ["chat"]);
+  driver.advance(46_000);
+  assertEquals(driver.responsesToClient(), []);
 });
 
 test("Sleep: initialized reaches the daemon as soon as its connection answers the probe", () => {
-  const scene = new Scene();
-  scene.open();
-  scene.ask("init", "initialize", { protocolVersion: "2025-06-18" });
+  const driver = new SessionDriver();
+  driver.open();
+  driver.request("init", "initialize", { protocolVersion: "2025-06-18" });
   const result = { protocolVersion: "2025-06-18", capabilities: {} };
-  scene.daemon({ id: "init", result });
-  scene.sleep(4_000);
-  const id = pings(scene, 1).at(-1);
-  scene.client({ method: "notifications/initialized" });
-  scene.daemon({ id, result: {} });
-  scene.call(1, "write");
-  scene.pong();
-  assertEquals(scene.written().map((it) => it.method), [
+  driver.fromDaemon({ id: "init", result });
+  driver.sleep(4_000);
+  const id = pingIds(driver, 1).at(-1);
+  driver.fromClient({ method: "notifications/initialized" });
+  driver.fromDaemon({ id, result: {} });
+  driver.callTool(1, "write");
+  driver.answerProbe();
+  assertEquals(driver.sentExceptProbes().map((it) => it.method), [
     "notifications/initialized",
     "tools/call",
   ]);
 });
 
 test("Sleep: a request that was due first keeps its time", () => {
-  const scene = new Scene({ requestTimeout: 3_000, pingInterval: Infinity });
-  scene.start();
-  scene.pass(4_000);
-  const naps = new Naps(0, 0);
-  scene.call(1, "write");
-  naps.look(scene.now, scene.now, Infinity);
-  const due = scene.session.deadline();
-  scene.now += 60_000; // stopped at once
-  scene.do(naps.look(scene.now, scene.now, due)!);
-  assertEquals(scene.replies(), []);
+  const driver = new SessionDriver({
+    requestTimeout: 3_000,
+    pingInterval: Infinity,
+  });
+  driver.connect();
+  driver.advance(4_000);
+  const naps = new SleepDetector(0, 0);
+  driver.callTool(1, "write");
+  naps.check(driver.now, driver.now, Infinity);
+  const due = driver.session.deadline();
+  driver.now += 60_000; // stopped at once
+  driver.handle(naps.check(driver.now, driver.now, due)!);
+  assertEquals(driver.sentToClient(), []);
 });
 
 test("Sleep: a connection whose session is being restored is probed at once", () => {
-  const scene = new Scene();
-  scene.start();
-  scene.ask("l", "tools/list");
-  scene.daemon({ id: "l", result: { tools: [] } });
-  scene.close();
-  scene.untilDial();
-  scene.again(); // the proxy's own tools/list is out
-  scene.take();
-  scene.sleep(10_000);
-  assertEquals(scene.sent().map((it) => it.method), ["ping"]);
+  const driver = new SessionDriver();
+  driver.connect();
+  driver.request("l", "tools/list");
+  driver.fromDaemon({ id: "l", result: { tools: [] } });
+  driver.close();
+  driver.advanceToNextDial();
+  driver.reconnect(); // the proxy's own tools/list is out
+  driver.takeEffects();
+  driver.sleep(10_000);
+  assertEquals(driver.sentToDaemon().map((it) => it.method), ["ping"]);
 });
 
 test("Sleep: with four draining connections, the main one is probed", () => {
-  const scene = draining();
-  scene.take();
-  scene.sleep(5_000);
-  const pinged = scene.take().flatMap((effect) =>
-    effect.type === "send" ? [effect.epoch] : []
+  const driver = startWithFourDraining();
+  driver.takeEffects();
+  driver.sleep(5_000);
+  const pinged = driver.takeEffects().flatMap((effect) =>
+    effect.type === "send-to-daemon" ? [effect.connectionId] : []
   );
   assertEquals(pinged.toSorted(), [1, 2, 3, 4, 5]);
 });
 
 test("Sleep: a call after it is not sent on a connection that fails its probe", () => {
-  const scene = woken();
-  assertEquals(scene.sent().some((it) => it.id === "new"), false);
-  answering(scene);
-  scene.pong();
-  assert(scene.sent().some((it) => it.id === "new"));
+  const driver = sleptDuringCall();
+  assertEquals(driver.sentToDaemon().some((it) => it.id === "new"), false);
+  answerTwiceOnSecond(driver);
+  driver.answerProbe();
+  assert(driver.sentToDaemon().some((it) => it.id === "new"));
 });
 
 test("Sleep: a handshake in progress is given up within 2 s", () => {
-  const scene = new Scene();
-  scene.open();
-  scene.ask("init", "initialize", { protocolVersion: "2025-06-18" });
-  scene.pass(100);
-  scene.sleep(60_000);
-  const { now } = scene;
-  scene.untilDial();
-  assert(scene.now - now <= 2_000, `${scene.now - now}`);
+  const driver = new SessionDriver();
+  driver.open();
+  driver.request("init", "initialize", { protocolVersion: "2025-06-18" });
+  driver.advance(100);
+  driver.sleep(60_000);
+  const { now } = driver;
+  driver.advanceToNextDial();
+  assert(driver.now - now <= 2_000, `${driver.now - now}`);
 });
 
 test("exai sleep: traffic on another connection does not keep one that answers no probe", () => {
-  const scene = new ExaiScene();
-  scene.greet();
-  const calls = [scene.running(1), scene.running(2)];
-  scene.result(calls[1], "done");
-  scene.sleep(60_000);
-  scene.health(1, "1:00:00");
-  scene.take();
+  const driver = new ExaiDriver();
+  driver.acknowledgeHello();
+  const calls = [driver.startCall(1), driver.startCall(2)];
+  driver.returnResult(calls[1], "done");
+  driver.sleep(60_000);
+  driver.returnHealth(1, "1:00:00");
+  driver.takeEffects();
   for (let n = 0; n < 20; n++) {
-    const { request_id, epoch } = calls[0];
-    scene.say({ op: "progress", request_id }, epoch);
-    scene.pass(100);
+    const { request_id, connectionId } = calls[0];
+    driver.frameFromDaemon({ op: "progress", request_id }, connectionId);
+    driver.advance(100);
   }
-  assertEquals(scene.isLeft(3), true);
+  assertEquals(driver.isConnectionClosed(3), true);
 });
 
 test("Sleep: a call after it is not sent on a connection that fails its probe, even if the standby fails", () => {
-  const scene = woken();
-  scene.take();
-  scene.refuse();
-  assertEquals(scene.sent().some(({ id }) => id === "new"), false);
-  scene.untilDial();
-  answering(scene);
-  scene.pong();
-  assert(scene.sent().some(({ id }) => id === "new"));
+  const driver = sleptDuringCall();
+  driver.takeEffects();
+  driver.failDial();
+  assertEquals(driver.sentToDaemon().some(({ id }) => id === "new"), false);
+  driver.advanceToNextDial();
+  answerTwiceOnSecond(driver);
+  driver.answerProbe();
+  assert(driver.sentToDaemon().some(({ id }) => id === "new"));
 });
 
 test("Sleep: is not part of the waiting time in an error", () => {
-  const scene = new Scene({ requestTimeout: 15_000 });
-  scene.start();
-  scene.call(1, "write");
-  scene.pass(5_000);
-  scene.sleep(60_000);
-  scene.pass(10_000);
-  const { error } = scene.replies().at(-1);
+  const driver = new SessionDriver({ requestTimeout: 15_000 });
+  driver.connect();
+  driver.callTool(1, "write");
+  driver.advance(5_000);
+  driver.sleep(60_000);
+  driver.advance(10_000);
+  const { error } = driver.sentToClient().at(-1);
   assertEquals(/timed out after 15\.0 s/.test(error.message), true);
 });
 
 test("Sleep: postpones all timeouts, and the connection is probed at once", () => {
-  const scene = new Scene({ requestTimeout: 60_000 });
-  scene.start();
-  scene.call(1, "write");
-  scene.pass(10_000);
-  scene.take();
-  scene.sleep(8 * 3_600_000);
-  assertEquals(scene.replies(), []);
-  const [{ id, method }] = scene.sent();
+  const driver = new SessionDriver({ requestTimeout: 60_000 });
+  driver.connect();
+  driver.callTool(1, "write");
+  driver.advance(10_000);
+  driver.takeEffects();
+  driver.sleep(8 * 3_600_000);
+  assertEquals(driver.sentToClient(), []);
+  const [{ id, method }] = driver.sentToDaemon();
   assertEquals(method, "ping");
-  scene.daemon({ id, result: {} }, 1);
-  scene.pass(49_999);
-  assertEquals(scene.replies(), []);
-  scene.pass(1);
-  assertEquals(scene.replies()[0].error.code, -31003);
+  driver.fromDaemon({ id, result: {} }, 1);
+  driver.advance(49_999);
+  assertEquals(driver.sentToClient(), []);
+  driver.advance(1);
+  assertEquals(driver.sentToClient()[0].error.code, -31003);
 });
 
 test("Sleep: buffered messages are forwarded, but do not show that the connection lives", () => {
-  const scene = new Scene();
-  scene.start();
-  scene.call(1, "write");
-  scene.pass(5_000);
-  const old = scene.sent().at(-1);
+  const driver = new SessionDriver();
+  driver.connect();
+  driver.callTool(1, "write");
+  driver.advance(5_000);
+  const old = driver.sentToDaemon().at(-1);
   assertEquals(old.method, "ping");
-  scene.take();
-  scene.sleep(60_000);
-  const { id, method } = scene.sent().at(-1);
+  driver.takeEffects();
+  driver.sleep(60_000);
+  const { id, method } = driver.sentToDaemon().at(-1);
   assertEquals([method, id === old.id], ["ping", false]);
-  scene.take();
-  scene.daemon({ id: old.id, result: {} });
-  scene.daemon({ id: 1, result: {} });
-  assertEquals(scene.replies().map(({ id }) => id), [1]);
-  scene.call(2, "write");
-  assertEquals(scene.sent(), []);
-  const dials = scene.dials.length;
-  scene.pass(1_300);
-  assertEquals(scene.dials.length, dials + 1);
+  driver.takeEffects();
+  driver.fromDaemon({ id: old.id, result: {} });
+  driver.fromDaemon({ id: 1, result: {} });
+  assertEquals(driver.sentToClient().map(({ id }) => id), [1]);
+  driver.callTool(2, "write");
+  assertEquals(driver.sentToDaemon(), []);
+  const dials = driver.dials.length;
+  driver.advance(1_300);
+  assertEquals(driver.dials.length, dials + 1);
 });
 
 test("exai sleep: a probe from before it does not show that the connection lives", () => {
-  const scene = new ExaiScene();
-  scene.greet();
-  const main = scene.epoch;
-  scene.health(main, "0:01:00");
-  scene.pass(5_000);
-  const isProbe = scene.frames().some(({ op }) => op === "health");
+  const driver = new ExaiDriver();
+  driver.acknowledgeHello();
+  const main = driver.connectionId;
+  driver.returnHealth(main, "0:01:00");
+  driver.advance(5_000);
+  const isProbe = driver.takeFrames().some(({ op }) => op === "health");
   assert(isProbe);
-  scene.sleep(60_000);
-  scene.health(main, "0:03:00");
-  scene.take();
-  scene.ask(1, "tools/list");
-  assertEquals(scene.frames(), []);
-  const dials = scene.dials.length;
-  scene.pass(1_300);
-  assertEquals(scene.dials.length, dials + 1);
+  driver.sleep(60_000);
+  driver.returnHealth(main, "0:03:00");
+  driver.takeEffects();
+  driver.request(1, "tools/list");
+  assertEquals(driver.takeFrames(), []);
+  const dials = driver.dials.length;
+  driver.advance(1_300);
+  assertEquals(driver.dials.length, dials + 1);
 });
 
 test("Sleep: the next message clears a suspect connection", () => {
-  const scene = new Scene();
-  scene.start();
-  const { epoch } = scene;
-  scene.call(1, "write");
-  scene.sleep(60_000);
-  scene.pass(1_000);
-  assertMatch(scene.log(), /a second one is to show/);
-  scene.take();
-  scene.call(2, "write");
-  assertEquals(scene.sent(), []);
-  scene.daemon({ method: "notifications/message", params: {} }, epoch);
-  assertEquals(scene.written().map(({ id }) => id), [2]);
+  const driver = new SessionDriver();
+  driver.connect();
+  const { connectionId } = driver;
+  driver.callTool(1, "write");
+  driver.sleep(60_000);
+  driver.advance(1_000);
+  assertMatch(driver.logText(), /a second one is to show/);
+  driver.takeEffects();
+  driver.callTool(2, "write");
+  assertEquals(driver.sentToDaemon(), []);
+  driver.fromDaemon(
+    { method: "notifications/message", params: {} },
+    connectionId,
+  );
+  assertEquals(driver.sentExceptProbes().map(({ id }) => id), [2]);
 });
 
 test("Sleep: nothing is sent before the connection has answered a probe", () => {
-  const scene = new Scene();
-  scene.start();
-  scene.pass(1_000);
-  scene.take();
-  scene.sleep(60_000);
-  const [{ id }] = scene.sent();
-  scene.take();
-  scene.call(1, "write");
-  scene.ask(2, "ping");
-  assertEquals(scene.sent(), []);
-  assertEquals(scene.replies().map(({ id }) => id), [2]);
-  scene.daemon({ id, result: {} });
-  scene.pong();
-  assertEquals(scene.written().map(({ id }) => id), [1]);
+  const driver = new SessionDriver();
+  driver.connect();
+  driver.advance(1_000);
+  driver.takeEffects();
+  driver.sleep(60_000);
+  const [{ id }] = driver.sentToDaemon();
+  driver.takeEffects();
+  driver.callTool(1, "write");
+  driver.request(2, "ping");
+  assertEquals(driver.sentToDaemon(), []);
+  assertEquals(driver.sentToClient().map(({ id }) => id), [2]);
+  driver.fromDaemon({ id, result: {} });
+  driver.answerProbe();
+  assertEquals(driver.sentExceptProbes().map(({ id }) => id), [1]);
 });
 
 test("Sleep: a dead idle connection is lost after 1 s, and dialed", () => {
-  const scene = new Scene();
-  scene.start();
-  scene.take();
-  scene.sleep(60_000);
-  scene.call(1, "write");
-  const { now } = scene;
-  scene.untilDial();
-  assert(scene.now - now <= 1_300, `${scene.now - now}`);
-  scene.take();
-  scene.again();
-  assertEquals(scene.written().at(-1).id, 1);
+  const driver = new SessionDriver();
+  driver.connect();
+  driver.takeEffects();
+  driver.sleep(60_000);
+  driver.callTool(1, "write");
+  const { now } = driver;
+  driver.advanceToNextDial();
+  assert(driver.now - now <= 1_300, `${driver.now - now}`);
+  driver.takeEffects();
+  driver.reconnect();
+  assertEquals(driver.sentExceptProbes().at(-1).id, 1);
 });
 
 test("Sleep: a dead connection with calls is suspect after 1 s", () => {
-  const scene = new Scene();
-  scene.start();
-  scene.call(1, "write");
-  scene.take();
-  scene.sleep(60_000);
-  scene.pass(1_000);
-  assertEquals([scene.dials.length, scene.replies()], [2, []]);
+  const driver = new SessionDriver();
+  driver.connect();
+  driver.callTool(1, "write");
+  driver.takeEffects();
+  driver.sleep(60_000);
+  driver.advance(1_000);
+  assertEquals([driver.dials.length, driver.sentToClient()], [2, []]);
 });
 
 test("Sleep: ends a pause between dials, except after a refusal", () => {
   for (const refused of [false, true]) {
-    const scene = down();
+    const driver = startDown();
     for (let n = 0; n < 6; n++) {
-      scene.untilDial();
-      scene.refuse();
+      driver.advanceToNextDial();
+      driver.failDial();
     }
-    scene.untilDial();
+    driver.advanceToNextDial();
     if (refused) {
-      scene.open();
-      scene.close(1008);
-    } else scene.refuse();
-    const { length } = scene.dials;
-    scene.sleep(4_000);
-    assertEquals(scene.dials.length, refused ? length : length + 1);
+      driver.open();
+      driver.close(1008);
+    } else driver.failDial();
+    const { length } = driver.dials;
+    driver.sleep(4_000);
+    assertEquals(driver.dials.length, refused ? length : length + 1);
   }
 });
 
 test("exai sleep: a daemon that started during it is another process", () => {
   for (const slept of [0, 8 * 3_600_000]) {
-    const scene = new ExaiScene();
-    scene.greet();
-    const call = scene.running(1);
-    scene.pass(3_000);
-    scene.do({ type: "resumed", gap: 0, unseen: slept });
-    scene.close(1006, call.epoch);
-    scene.close(1006, 1);
-    scene.untilDial();
-    scene.take();
-    scene.greet();
-    scene.greet();
-    scene.health(scene.epoch, "4:00:00", 1_700_000_000);
-    const sent = scene.frames().map(({ op }) => op);
+    const driver = new ExaiDriver();
+    driver.acknowledgeHello();
+    const call = driver.startCall(1);
+    driver.advance(3_000);
+    driver.handle({ type: "resumed", monotonicGapMs: 0, suspendedMs: slept });
+    driver.close(1006, call.connectionId);
+    driver.close(1006, 1);
+    driver.advanceToNextDial();
+    driver.takeEffects();
+    driver.acknowledgeHello();
+    driver.acknowledgeHello();
+    driver.returnHealth(driver.connectionId, "4:00:00", 1_700_000_000);
+    const sent = driver.takeFrames().map(({ op }) => op);
     assertEquals(sent, slept === 0 ? ["call_tool"] : []);
   }
 });

@@ -4,39 +4,45 @@
  * @module
  */
 
-import { clientOf, type Standing } from "../../../lib/session/snapshot.ts";
+import {
+  clientNameOf,
+  type ConnectionState,
+} from "../../../lib/session/snapshot.ts";
 import { assertEquals } from "../../helpers/assert.ts";
 import { test } from "../../helpers/no_permissions.ts";
-import { type Json, Scene } from "../../helpers/session/session_driver.ts";
+import {
+  type Json,
+  SessionDriver,
+} from "../../helpers/session/session_driver.ts";
 
 test("Snapshot: follows the states of a connection", () => {
-  const scene = new Scene();
-  const seen = (): Standing => scene.session.snapshot().standing;
+  const driver = new SessionDriver();
+  const seen = (): ConnectionState => driver.session.snapshot().standing;
   assertEquals(seen(), { phase: "dialing", attempt: 1 });
-  scene.refuse();
+  driver.failDial();
   assertEquals(seen(), { phase: "waiting", attempt: 1, nextAt: 250 });
-  scene.untilDial();
-  scene.open();
+  driver.advanceToNextDial();
+  driver.open();
   assertEquals(seen(), { phase: "open" });
-  scene.ask("init", "initialize", {
+  driver.request("init", "initialize", {
     protocolVersion: "2025-06-18",
     clientInfo: { name: "editor", version: "2" },
   });
   assertEquals(seen(), { phase: "greeting", attempt: 2 });
-  assertEquals(scene.session.snapshot().owed, 1);
-  scene.daemon({ id: "init", result: { protocolVersion: "2025-06-18" } });
+  assertEquals(driver.session.snapshot().owed, 1);
+  driver.fromDaemon({ id: "init", result: { protocolVersion: "2025-06-18" } });
   assertEquals(seen(), { phase: "ready", since: 250 });
-  const { client, reconnects, lastError } = scene.session.snapshot();
+  const { client, reconnects, lastError } = driver.session.snapshot();
   assertEquals([client, reconnects], ["editor 2", 0]);
   assertEquals(lastError, "nothing listens there");
-  scene.do({ type: "resumed", gap: 0, unseen: 60_000 });
+  driver.handle({ type: "resumed", monotonicGapMs: 0, suspendedMs: 60_000 });
   assertEquals(seen().phase, "checking");
-  scene.close();
-  scene.untilDial();
-  scene.take();
-  scene.again();
+  driver.close();
+  driver.advanceToNextDial();
+  driver.takeEffects();
+  driver.reconnect();
   assertEquals(seen().phase, "ready");
-  assertEquals(scene.session.snapshot().reconnects, 1);
+  assertEquals(driver.session.snapshot().reconnects, 1);
 });
 
 const CLIENTS: [params: Json, name: string | undefined][] = [
@@ -58,6 +64,6 @@ for (const [params, name] of CLIENTS) {
       method: "ping",
       text: "",
     } as const;
-    assertEquals(clientOf({ ...request, params }), name);
+    assertEquals(clientNameOf({ ...request, params }), name);
   });
 }

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { messageOf } from "../../../lib/text/error_message.ts";
+import { errorMessageOf } from "../../../lib/text/error_message.ts";
 import { assertEquals } from "../../helpers/assert.ts";
 import { test } from "../../helpers/no_permissions.ts";
 
@@ -21,6 +21,6 @@ const ERRORS: [what: string, error: unknown, says: string][] = [
 
 for (const [what, error, says] of ERRORS) {
   test(`Error message: ${what}`, () => {
-    assertEquals(messageOf(error), says);
+    assertEquals(errorMessageOf(error), says);
   });
 }

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { isWhole, whole } from "../../../lib/text/paths.ts";
+import { isAbsolutePath, toAbsolutePath } from "../../../lib/text/paths.ts";
 import { assertEquals } from "../../helpers/assert.ts";
 import { test } from "../../helpers/no_permissions.ts";
 
@@ -52,14 +52,14 @@ for (const [os, given, expected] of PATHS) {
   test(`Paths: absolute path on ${os} of ${given}`, () => {
     const folder = (path: string): string =>
       os === "windows" ? FOLDERS[path]! : "/home/j";
-    assertEquals(whole(os, given, folder), expected);
-    assertEquals(isWhole(os, given), given === expected);
+    assertEquals(toAbsolutePath(os, given, folder), expected);
+    assertEquals(isAbsolutePath(os, given), given === expected);
   });
 }
 
 test("Paths: absolute path from the root of a share, and from a root", () => {
   const share = (): string => "\\\\server\\share\\folder";
-  assertEquals(whole("windows", "\\a", share), "\\\\server\\share\\a");
-  assertEquals(whole("windows", "a", () => "C:\\"), "C:\\a");
-  assertEquals(whole("linux", "a", () => "/"), "/a");
+  assertEquals(toAbsolutePath("windows", "\\a", share), "\\\\server\\share\\a");
+  assertEquals(toAbsolutePath("windows", "a", () => "C:\\"), "C:\\a");
+  assertEquals(toAbsolutePath("linux", "a", () => "/"), "/a");
 });

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { NoText, textOf } from "../../../lib/text/utf8.ts";
+import { decodeUtf8, NotUtf8Error } from "../../../lib/text/utf8.ts";
 import { assertEquals, assertThrows } from "../../helpers/assert.ts";
 import { test } from "../../helpers/no_permissions.ts";
 
@@ -21,9 +21,9 @@ const BYTES: [what: string, bytes: number[], text: string | undefined][] = [
 
 test("UTF-8: refuses every sequence of bytes that is not UTF-8", () => {
   for (const [what, bytes, text] of BYTES) {
-    const read = (): string => textOf(new Uint8Array(bytes));
+    const read = (): string => decodeUtf8(new Uint8Array(bytes));
     if (text !== undefined) assertEquals(read(), text, what);
-    else assertThrows(read, NoText, "text in UTF-");
+    else assertThrows(read, NotUtf8Error, "text in UTF-");
   }
 });
 
@@ -37,6 +37,6 @@ test("UTF-8: the error names UTF-16 where the text has its mark, and only there"
       ["it is not text in UTF-8", 0x7b, 0xff, 0xfe],
     ] as [string, ...number[]][]
   ) {
-    assertThrows(() => textOf(new Uint8Array(bytes)), NoText, why);
+    assertThrows(() => decodeUtf8(new Uint8Array(bytes)), NotUtf8Error, why);
   }
 });

@@ -5,16 +5,16 @@
  */
 
 import {
-  askWithin,
-  readAnswer,
-  requestText,
+  handshakeRequest,
+  parseHandshakeResponse,
+  requestOverTlsWithin,
 } from "../../../lib/transport/raw_handshake.ts";
 import { assertEquals, assertMatch } from "../../helpers/assert.ts";
 import { test } from "../../helpers/no_permissions.ts";
 
 test("Raw handshake: the request has all that RFC 6455 wants, and the user's headers", () => {
   const url = new URL("ws://u:p@h:81/a b?c=d#e");
-  const text = requestText(url, "mcp", [["X-A", "1"]]);
+  const text = handshakeRequest(url, "mcp", [["X-A", "1"]]);
   const [first, ...lines] = text.split("\r\n");
   assertEquals(first, "GET /a%20b?c=d HTTP/1.1");
   assertEquals(lines.filter((line) => !line.startsWith("Sec-WebSocket-Key")), [
@@ -24,7 +24,7 @@ test("Raw handshake: the request has all that RFC 6455 wants, and the user's hea
   ]);
   const key = /Sec-WebSocket-Key: (.*)\r/.exec(text)![1]!;
   assertEquals(atob(key).length, 16);
-  const bare = requestText(url, undefined, []);
+  const bare = handshakeRequest(url, undefined, []);
   assertEquals(/Protocol|X-A/.test(bare), false);
   assertEquals(bare.includes(key), false, "each has a key of its own");
 });
@@ -32,42 +32,42 @@ test("Raw handshake: the request has all that RFC 6455 wants, and the user's hea
 const ANSWERS: [what: string, text: string, found: unknown][] = [
   ["nothing", "", {
     kind: "failed",
-    why: "it closed the connection without a word",
+    reason: "it closed the connection without a word",
   }],
-  ["no HTTP", "220 ready\r\n\r\n", { kind: "garbage" }],
-  ["HTTP/2", "HTTP/2 200\r\n\r\n", { kind: "garbage" }],
+  ["no HTTP", "220 ready\r\n\r\n", { kind: "not-http" }],
+  ["HTTP/2", "HTTP/2 200\r\n\r\n", { kind: "not-http" }],
   [
     "a status with headers",
     "HTTP/1.1 401 No\r\nWWW-Authenticate:  a: b \r\nX:\r\n\r\nbody: c",
     {
-      kind: "answered",
+      kind: "response",
       status: 401,
       headers: new Map([["www-authenticate", "a: b"], ["x", ""]]),
     },
   ],
   ["a status alone", "HTTP/1.0 400", {
-    kind: "answered",
+    kind: "response",
     status: 400,
     headers: new Map(),
   }],
 ];
 for (const [what, text, found] of ANSWERS) {
   test(`Raw handshake: reads ${what}`, () => {
-    assertEquals<unknown>(readAnswer(text), found);
+    assertEquals<unknown>(parseHandshakeResponse(text), found);
   });
 }
 
 test("Raw handshake: over TLS the time limit ends the request", async () => {
   let signal: AbortSignal | undefined;
-  const place = { host: "h", port: 1, text: "" };
+  const target = { host: "h", port: 1, payload: "" };
   const silent = {
-    askOverTls: (request: { readonly signal: AbortSignal }) => {
+    requestOverTls: (request: { readonly signal: AbortSignal }) => {
       signal = request.signal;
       return new Promise<never>(() => {});
     },
   };
-  assertEquals(await askWithin(place, 1, silent), undefined);
+  assertEquals(await requestOverTlsWithin(target, 1, silent), undefined);
   assertEquals(signal?.aborted, true);
-  const answers = { askOverTls: () => Promise.resolve("HTTP/1.1 101") };
-  assertMatch(`${await askWithin(place, 1e9, answers)}`, /101/);
+  const answers = { requestOverTls: () => Promise.resolve("HTTP/1.1 101") };
+  assertMatch(`${await requestOverTlsWithin(target, 1e9, answers)}`, /101/);
 });

@@ -4,26 +4,26 @@
  * @module
  */
 
-import type { Trouble } from "../../../lib/runtime/host.ts";
-import { faultFinder } from "../../../lib/transport/tls_diagnosis.ts";
+import type { SocketErrorInfo } from "../../../lib/runtime/host.ts";
+import { createTlsDiagnoser } from "../../../lib/transport/tls_diagnosis.ts";
 import { assertEquals } from "../../helpers/assert.ts";
 import { test } from "../../helpers/no_permissions.ts";
 
-const EXPIRED: Trouble = { text: "", error: "CERT_HAS_EXPIRED" };
+const EXPIRED: SocketErrorInfo = { message: "", errorCode: "CERT_HAS_EXPIRED" };
 
 /** What is found out where a TLS handshake ends like this, and how many were made for two questions. */
 async function found(
-  answer: () => Promise<string | Trouble>,
+  answer: () => Promise<string | SocketErrorInfo>,
   proxy?: string,
-): Promise<{ trouble: Trouble | undefined; asked: number }> {
+): Promise<{ trouble: SocketErrorInfo | undefined; asked: number }> {
   let asked = 0;
-  const find = faultFinder({
-    askOverTls: () => {
+  const find = createTlsDiagnoser({
+    requestOverTls: () => {
       asked++;
       return answer();
     },
-    proxies: () => ["HTTPS_PROXY"],
-    variable: (name) => name === "HTTPS_PROXY" ? proxy : undefined,
+    proxyVariables: () => ["HTTPS_PROXY"],
+    getEnv: (name) => name === "HTTPS_PROXY" ? proxy : undefined,
   });
   const trouble = await find("wss://h/", "mcp", []);
   assertEquals(await find("wss://h/", "mcp", []), trouble);
@@ -32,23 +32,23 @@ async function found(
 
 const ANSWERS: [
   what: string,
-  answer: () => Promise<string | Trouble>,
-  trouble: Trouble | undefined,
+  answer: () => Promise<string | SocketErrorInfo>,
+  trouble: SocketErrorInfo | undefined,
 ][] = [
   ["an expired certificate", () => Promise.resolve(EXPIRED), EXPIRED],
   [
     "an HTTP status",
     () => Promise.resolve("HTTP/1.1 403 No\r\n\r\n"),
-    { text: "status code: 403", error: "" },
+    { message: "", errorCode: "", status: 403 },
   ],
   [
     "a WebSocket, this time",
     () => Promise.resolve("HTTP/1.1 101 Yes\r\n\r\n"),
-    { text: "the TLS handshake succeeded", error: "" },
+    { message: "", errorCode: "", isSecure: true },
   ],
   [
     "words that say nothing",
-    () => Promise.resolve({ text: "odd", error: "" }),
+    () => Promise.resolve({ message: "odd", errorCode: "" }),
     undefined,
   ],
   ["an exception", () => Promise.reject(new Error("odd")), undefined],

@@ -7,12 +7,12 @@
  */
 
 import type { Check } from "../../../../lib/commands/doctor/check.ts";
-import { Trial } from "../../../../lib/commands/doctor/probe_client.ts";
-import { interview } from "../../../../lib/commands/doctor/protocol_checks.ts";
-import { runningCheck } from "../../../../lib/commands/doctor/running_check.ts";
+import { InProcessClient } from "../../../../lib/commands/doctor/in_process_client.ts";
+import { protocolChecks } from "../../../../lib/commands/doctor/protocol_checks.ts";
+import { runningCheck } from "../../../../lib/commands/doctor/running_checks.ts";
 import { type Config, readConfig } from "../../../../lib/config/config.ts";
 import { isRecord } from "../../../../lib/protocol/jsonrpc.ts";
-import { run } from "../../../../lib/proxy/proxy.ts";
+import { runProxy } from "../../../../lib/proxy/proxy.ts";
 import type { Host } from "../../../../lib/runtime/host.ts";
 import type { Snapshot } from "../../../../lib/session/snapshot.ts";
 import { assertEquals } from "../../../helpers/assert.ts";
@@ -214,10 +214,10 @@ class Machine {
   readonly #timers = new Set<ReturnType<typeof setTimeout>>();
   readonly host = {
     ...{ os: "linux", pid: 1, runtime: "test" },
-    ...{ variable: () => undefined, proxies: () => [], env: () => ({}) },
-    ...{ socketOptions: () => ({}), watchDials: () => () => undefined },
-    turn: () => Promise.resolve(),
-    wake: (ms, callback) => void this.#timers.add(setTimeout(callback, ms)),
+    ...{ getEnv: () => undefined, proxyVariables: () => [], env: () => ({}) },
+    ...{ webSocketOptions: () => ({}), watchDialErrors: () => () => undefined },
+    yieldToEvents: () => Promise.resolve(),
+    setTimer: (ms, callback) => void this.#timers.add(setTimeout(callback, ms)),
   } as Partial<Host> as Host;
 
   stop(): void {
@@ -255,8 +255,15 @@ function reworded(bytes: Uint8Array): Uint8Array {
 }
 
 /** Runs a proxy every sentence of which is "x", also those of the transport. */
-const runReworded: typeof run = (config, version, host, log, observe, dial) =>
-  run(
+const runReworded: typeof runProxy = (
+  config,
+  version,
+  host,
+  log,
+  observe,
+  dial,
+) =>
+  runProxy(
     config,
     version,
     {
@@ -290,27 +297,35 @@ const runReworded: typeof run = (config, version, host, log, observe, dial) =>
 async function examined(
   index: number,
   dialect: "mcp" | "exai",
-  start: typeof run,
+  start: typeof runProxy,
 ): Promise<{ checks: Check[]; running: Check }> {
   const machine = new Machine();
   const config = configOf(index, dialect);
   let first: Snapshot | undefined;
-  const watched: typeof run = (config, version, host, log, observe, dial) =>
+  const watched: typeof runProxy = (
+    config,
+    version,
+    host,
+    log,
+    observe,
+    dial,
+  ) =>
     start(config, version, host, log, (snapshot) => {
       if (snapshot.lastError !== undefined) first ??= snapshot;
       observe?.(snapshot);
     }, dial);
   const checks: Check[] = [];
-  const all = interview(
+  const all = protocolChecks(
     config,
     machine.host,
-    (config, spelling) => new Trial(machine.host, config, spelling, watched),
+    (config, spelling) =>
+      new InProcessClient(machine.host, config, spelling, watched),
   );
   for await (const check of all) checks.push(check);
   machine.stop();
   const proxy = {
     ...{ pid: 7, version: "1", runtime: "test", startedAt: 0, dialect },
-    ...{ url: config.shownUrl, sign: "lock" } as const,
+    ...{ url: config.redactedUrl, sign: "lock" } as const,
     ...{
       client: undefined,
       reconnects: 0,
@@ -337,7 +352,7 @@ test("doctor finds the same whatever the words are", async () => {
     const found = await Promise.all(
       CASES.map(([, , dialect], index) =>
         Promise.all([
-          examined(index, dialect, run),
+          examined(index, dialect, runProxy),
           examined(index, dialect, runReworded),
         ])
       ),

@@ -7,53 +7,61 @@
 
 import { assert, assertEquals, assertMatch } from "../../../helpers/assert.ts";
 import { test } from "../../../helpers/no_permissions.ts";
-import { ExaiScene } from "../../../helpers/session/exai_driver.ts";
+import { ExaiDriver } from "../../../helpers/session/exai_driver.ts";
 import type { Json } from "../../../helpers/session/session_driver.ts";
 
 test("exai hello: sent first, with a session id for each connection and the token as a string", () => {
-  const scene = new ExaiScene({}, { token: "s3cret" });
-  scene.ask(1, "tools/list");
-  scene.open();
-  assertEquals(scene.frames(), [
-    { epoch: 1, op: "hello", session_id: "editor-80000000-1", token: "s3cret" },
+  const driver = new ExaiDriver({}, { token: "s3cret" });
+  driver.request(1, "tools/list");
+  driver.open();
+  assertEquals(driver.takeFrames(), [
+    {
+      connectionId: 1,
+      op: "hello",
+      session_id: "editor-80000000-1",
+      token: "s3cret",
+    },
   ]);
-  scene.say({ op: "hello_ack", ok: true, session_id: "theirs" });
-  assertEquals(scene.frames(), [{ epoch: 1, op: "list_tools" }]);
+  driver.frameFromDaemon({ op: "hello_ack", ok: true, session_id: "theirs" });
+  assertEquals(driver.takeFrames(), [{ connectionId: 1, op: "list_tools" }]);
   const tools = [{ name: "chat", description: "d", inputSchema: {} }, { a: 1 }];
-  scene.say({ op: "list_tools_res", tools });
-  const [{ result }] = scene.replies();
+  driver.frameFromDaemon({ op: "list_tools_res", tools });
+  const [{ result }] = driver.sentToClient();
   assertEquals(result.tools, [
     { name: "chat", description: "d", inputSchema: { type: "object" } },
   ]);
 });
 
 test("exai notifications: those of the client are not sent to the daemon", () => {
-  const scene = new ExaiScene();
-  scene.greet();
-  scene.client({ method: "notifications/initialized" });
-  scene.client({ method: "notifications/roots/list_changed" });
-  assertEquals(scene.frames(), []);
+  const driver = new ExaiDriver();
+  driver.acknowledgeHello();
+  driver.fromClient({ method: "notifications/initialized" });
+  driver.fromClient({ method: "notifications/roots/list_changed" });
+  assertEquals(driver.takeFrames(), []);
 });
 
 test("exai call: has its own connection and request_id, and its arguments as they are spelled", () => {
-  const scene = new ExaiScene();
-  scene.greet();
-  scene.client(
+  const driver = new ExaiDriver();
+  driver.acknowledgeHello();
+  driver.fromClient(
     '{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"chat","arguments":{"n":1.0,"big":12345678901234567890}}}',
   );
-  assertEquals(scene.dials.length, 2);
-  scene.open();
-  scene.say({ op: "hello_ack", ok: true, session_id: "theirs" });
-  const text = scene.take().flatMap((effect) =>
-    effect.type === "send" ? [effect.text] : []
+  assertEquals(driver.dials.length, 2);
+  driver.open();
+  driver.frameFromDaemon({ op: "hello_ack", ok: true, session_id: "theirs" });
+  const text = driver.takeEffects().flatMap((effect) =>
+    effect.type === "send-to-daemon" ? [effect.text] : []
   ).at(-1);
   assertEquals(
     text,
     '{"op":"call_tool","request_id":"8000000080000000:1","name":"chat",' +
       '"arguments":{"_call_key":"8000000080000000:1","n":1.0,"big":12345678901234567890}}',
   );
-  scene.result({ request_id: "8000000080000000:1", epoch: 2 }, "hi");
-  assertEquals(scene.answers(), [[7, "hi"]]);
+  driver.returnResult(
+    { request_id: "8000000080000000:1", connectionId: 2 },
+    "hi",
+  );
+  assertEquals(driver.responsesToClient(), [[7, "hi"]]);
 });
 
 test("exai call: arguments are always an object, and a client's _call_key is replaced", () => {
@@ -64,121 +72,147 @@ test("exai call: arguments are always an object, and a client's _call_key is rep
       [{ _call_key: "mine", a: 1 }, { a: 1 }],
     ]
   ) {
-    const scene = new ExaiScene();
-    scene.greet();
-    scene.ask(1, "tools/call", { name: "x", arguments: input });
-    const [{ arguments: { _call_key, ...rest }, request_id }] = scene.greet();
+    const driver = new ExaiDriver();
+    driver.acknowledgeHello();
+    driver.request(1, "tools/call", { name: "x", arguments: input });
+    const [{ arguments: { _call_key, ...rest }, request_id }] = driver
+      .acknowledgeHello();
     assertEquals([_call_key, rest], [request_id, expected]);
   }
 });
 
 test("exai call: a daemon that takes our session id gets no _call_key", () => {
-  const scene = new ExaiScene();
-  scene.greet(1, "editor-80000000-1");
-  scene.call(1, "chat");
-  const [call] = scene.greet(2, "editor-80000000-2");
+  const driver = new ExaiDriver();
+  driver.acknowledgeHello(1, "editor-80000000-1");
+  driver.callTool(1, "chat");
+  const [call] = driver.acknowledgeHello(2, "editor-80000000-2");
   assertEquals(call.arguments, {});
 });
 
 test("exai progress: rises for the client's token, and the daemon's limit counts from the ack", () => {
-  const scene = new ExaiScene();
-  scene.greet();
-  const { request_id } = scene.running(1, "chat", { progressToken: "t" });
+  const driver = new ExaiDriver();
+  driver.acknowledgeHello();
+  const { request_id } = driver.startCall(1, "chat", { progressToken: "t" });
   const note = "accepted";
-  scene.say({ op: "progress", request_id, name: "chat", t: 1.5, note });
-  scene.pass(1_000);
-  scene.say({ op: "call_tool_ack", request_id, accepted: true, timeout: 67 });
-  scene.say({ op: "progress", request_id, name: "chat", t: 9.5 });
-  assertEquals(scene.replies().map(({ params }) => params), [
+  driver.frameFromDaemon({
+    op: "progress",
+    request_id,
+    name: "chat",
+    t: 1.5,
+    note,
+  });
+  driver.advance(1_000);
+  driver.frameFromDaemon({
+    op: "call_tool_ack",
+    request_id,
+    accepted: true,
+    timeout: 67,
+  });
+  driver.frameFromDaemon({ op: "progress", request_id, name: "chat", t: 9.5 });
+  assertEquals(driver.sentToClient().map(({ params }) => params), [
     { progressToken: "t", progress: 1, message: "accepted" },
     { progressToken: "t", progress: 2 },
   ]);
-  scene.pass(186_999);
-  assertEquals(scene.answers(), []);
-  scene.pass(1);
-  const { message } = scene.replies().at(-1)!.error;
+  driver.advance(186_999);
+  assertEquals(driver.responsesToClient(), []);
+  driver.advance(1);
+  const { message } = driver.sentToClient().at(-1)!.error;
   assertMatch(message, /EXAI_SHIM_ACK_GRACE_SECS.* 187\.0 s/);
 });
 
 test("exai ack: does not change a limit that the user has set", () => {
-  const scene = new ExaiScene({ requestTimeout: 10_000 });
-  scene.greet();
-  const { request_id } = scene.running(1);
-  scene.say({ op: "call_tool_ack", request_id, timeout: 67 });
-  scene.pass(10_000);
-  assertMatch(scene.replies()[0].error.message, /--request-timeout/);
+  const driver = new ExaiDriver({ requestTimeout: 10_000 });
+  driver.acknowledgeHello();
+  const { request_id } = driver.startCall(1);
+  driver.frameFromDaemon({ op: "call_tool_ack", request_id, timeout: 67 });
+  driver.advance(10_000);
+  assertMatch(driver.sentToClient()[0].error.message, /--request-timeout/);
 });
 
 for (const timeout of [undefined, null, "soon", -1, NaN, {}]) {
   test(`exai ack: a bad timeout in it sets no limit: ${timeout}`, () => {
-    const scene = new ExaiScene();
-    scene.greet();
-    const call = scene.running(1);
-    scene.say({ op: "call_tool_ack", request_id: call.request_id, timeout });
-    scene.pass(500_000);
-    scene.result(call, "slow");
-    assertEquals(scene.answers(), [[1, "slow"]]);
+    const driver = new ExaiDriver();
+    driver.acknowledgeHello();
+    const call = driver.startCall(1);
+    driver.frameFromDaemon({
+      op: "call_tool_ack",
+      request_id: call.request_id,
+      timeout,
+    });
+    driver.advance(500_000);
+    driver.returnResult(call, "slow");
+    assertEquals(driver.responsesToClient(), [[1, "slow"]]);
   });
 }
 
 test("exai liveness: silence loses no connection while a call runs, nor at once when the call ends", () => {
-  const scene = new ExaiScene();
-  scene.greet();
-  scene.pass(2_500);
-  scene.result(scene.running(9), "quick");
-  scene.pass(2_500);
-  const probes = scene.frames().map(({ epoch, op }) => [epoch, op]);
+  const driver = new ExaiDriver();
+  driver.acknowledgeHello();
+  driver.advance(2_500);
+  driver.returnResult(driver.startCall(9), "quick");
+  driver.advance(2_500);
+  const probes = driver.takeFrames().map((
+    { connectionId, op },
+  ) => [connectionId, op]);
   assertEquals(probes, [[1, "health"]]);
-  const call = scene.running(1);
-  const { length } = scene.dials;
-  scene.pass(300_000);
-  assertEquals(scene.dials.length, length);
-  scene.result(call, "after a long block");
-  scene.pass(4_000);
-  assertEquals(scene.dials.length, length);
-  scene.pass(1_000);
-  assertMatch(scene.log(), /did not answer a ping/);
+  const call = driver.startCall(1);
+  const { length } = driver.dials;
+  driver.advance(300_000);
+  assertEquals(driver.dials.length, length);
+  driver.returnResult(call, "after a long block");
+  driver.advance(4_000);
+  assertEquals(driver.dials.length, length);
+  driver.advance(1_000);
+  assertMatch(driver.logText(), /did not answer a ping/);
 });
 
 test("exai liveness: an idle daemon that does not answer is dialed again", () => {
-  const scene = new ExaiScene();
-  scene.greet();
-  scene.pass(10_260);
-  assertEquals(scene.dials.length, 2);
+  const driver = new ExaiDriver();
+  driver.acknowledgeHello();
+  driver.advance(10_260);
+  assertEquals(driver.dials.length, 2);
 });
 
-const REFUSALS: [what: string, act: (scene: ExaiScene) => void][] = [
-  ["unauthorized", (scene) => {
-    scene.open();
-    scene.say({ op: "hello_ack", ok: false, error: "unauthorized" });
+const REFUSALS: [what: string, act: (driver: ExaiDriver) => void][] = [
+  ["unauthorized", (driver) => {
+    driver.open();
+    driver.frameFromDaemon({
+      op: "hello_ack",
+      ok: false,
+      error: "unauthorized",
+    });
   }],
-  ["jwt_required", (scene) => {
-    scene.open();
-    scene.say({ op: "hello_ack", ok: false, error: "jwt_required" });
+  ["jwt_required", (driver) => {
+    driver.open();
+    driver.frameFromDaemon({
+      op: "hello_ack",
+      ok: false,
+      error: "jwt_required",
+    });
   }],
-  ["4003", (scene) => {
-    scene.open();
-    scene.close(4003);
+  ["4003", (driver) => {
+    driver.open();
+    driver.close(4003);
   }],
 ];
 
 for (const [what, act] of REFUSALS) {
   test(`exai refusal: calls fail, and the next dial comes at the cap: ${what}`, () => {
-    const scene = new ExaiScene();
-    scene.ask(1, "tools/list");
-    scene.call(2, "chat");
-    act(scene);
-    scene.call(3, "chat");
-    const errors = scene.replies().map(({ error }) => error);
+    const driver = new ExaiDriver();
+    driver.request(1, "tools/list");
+    driver.callTool(2, "chat");
+    act(driver);
+    driver.callTool(3, "chat");
+    const errors = driver.sentToClient().map(({ error }) => error);
     assertEquals(errors.map(({ code }) => code), [-31001, -31001, -31001]);
     for (const { message, data } of errors) {
       assertMatch(message, /EXAI_WS_TOKEN/);
       assertEquals(data.reason, "refused");
     }
-    scene.pass(29_999);
-    assertEquals(scene.dials.length, 1);
-    scene.pass(1);
-    assertEquals(scene.dials.length, 2);
+    driver.advance(29_999);
+    assertEquals(driver.dials.length, 1);
+    driver.advance(1);
+    assertEquals(driver.dials.length, 2);
   });
 }
 
@@ -193,40 +227,40 @@ const ENDS: [code: number, reason: RegExp][] = [
 
 for (const [code, reason] of ENDS) {
   test(`exai hello: a close with ${code} before the response is an ordinary failure`, () => {
-    const scene = new ExaiScene();
-    scene.ask(1, "tools/list");
-    scene.open();
-    scene.take();
-    scene.close(code);
-    assertEquals(scene.replies(), []);
-    assertMatch(scene.log(), reason);
-    scene.pass(250);
-    assertEquals(scene.dials.length, 2);
+    const driver = new ExaiDriver();
+    driver.request(1, "tools/list");
+    driver.open();
+    driver.takeEffects();
+    driver.close(code);
+    assertEquals(driver.sentToClient(), []);
+    assertMatch(driver.logText(), reason);
+    driver.advance(250);
+    assertEquals(driver.dials.length, 2);
   });
 }
 
 test("exai hello: the log names the dialect of a daemon that speaks the other one", () => {
-  const scene = new ExaiScene();
-  scene.open();
-  scene.daemon({ id: null, error: { code: -32600, message: "no" } });
-  assertMatch(scene.log(), /--dialect mcp/);
+  const driver = new ExaiDriver();
+  driver.open();
+  driver.fromDaemon({ id: null, error: { code: -32600, message: "no" } });
+  assertMatch(driver.logText(), /--dialect mcp/);
 });
 
 test("exai OVER_CAPACITY: a call is retried after the daemon's pause, under a new id", () => {
-  const scene = new ExaiScene();
-  scene.greet();
-  const first = scene.running(1);
+  const driver = new ExaiDriver();
+  driver.acknowledgeHello();
+  const first = driver.startCall(1);
   const error = { code: "OVER_CAPACITY", message: "full", retry_after: 2 };
   const { request_id } = first;
-  scene.say({ op: "call_tool_res", request_id, error }, 2);
-  scene.pass(1_999);
-  assertEquals(scene.frames(), []);
-  scene.pass(1);
-  const [second] = scene.frames();
+  driver.frameFromDaemon({ op: "call_tool_res", request_id, error }, 2);
+  driver.advance(1_999);
+  assertEquals(driver.takeFrames(), []);
+  driver.advance(1);
+  const [second] = driver.takeFrames();
   assert(second.request_id !== request_id);
   assertEquals(second.arguments._call_key, second.request_id);
-  scene.result(second, "at last");
-  assertEquals(scene.answers(), [[1, "at last"]]);
+  driver.returnResult(second, "at last");
+  assertEquals(driver.responsesToClient(), [[1, "at last"]]);
 });
 
 test("exai OVER_CAPACITY: retries end by the request timeout, or else by the idle timeout", () => {
@@ -236,67 +270,70 @@ test("exai OVER_CAPACITY: retries end by the request timeout, or else by the idl
       [{ idleTimeout: 20_000 }, 20_000],
     ] as const
   ) {
-    const scene = new ExaiScene(config);
-    scene.greet();
-    let call = scene.running(1);
+    const driver = new ExaiDriver(config);
+    driver.acknowledgeHello();
+    let call = driver.startCall(1);
     const error = { code: "OVER_CAPACITY", message: "full" };
-    while (scene.replies().length === 0) {
-      if (call) scene.say({ error }, 2);
-      if (scene.replies().length > 0) break;
-      scene.pass(1_000);
-      if (scene.replies().length > 0) break;
-      call = scene.frames()[0];
+    while (driver.sentToClient().length === 0) {
+      if (call) driver.frameFromDaemon({ error }, 2);
+      if (driver.sentToClient().length > 0) break;
+      driver.advance(1_000);
+      if (driver.sentToClient().length > 0) break;
+      call = driver.takeFrames()[0];
     }
-    assertEquals(scene.answers(), [[1, -31003]]);
-    assert(Math.abs(scene.now - ms) <= 1_000, `${scene.now}`);
-    assertEquals(scene.replies()[0].error.data.delivered, "no");
+    assertEquals(driver.responsesToClient(), [[1, -31003]]);
+    assert(Math.abs(driver.now - ms) <= 1_000, `${driver.now}`);
+    assertEquals(driver.sentToClient()[0].error.data.delivered, "no");
   }
 });
 
 test("exai OVER_CAPACITY: a list is retried, too", () => {
-  const scene = new ExaiScene();
-  scene.greet();
-  scene.ask(1, "tools/list");
-  scene.take();
+  const driver = new ExaiDriver();
+  driver.acknowledgeHello();
+  driver.request(1, "tools/list");
+  driver.takeEffects();
   const error = { code: "OVER_CAPACITY", message: "Rate limit exceeded" };
-  scene.say({ op: "error", error });
-  scene.pass(1_000);
-  assertEquals(scene.frames().map(({ op }) => op), ["list_tools"]);
+  driver.frameFromDaemon({ op: "error", error });
+  driver.advance(1_000);
+  assertEquals(driver.takeFrames().map(({ op }) => op), ["list_tools"]);
 });
 
 test("exai DUPLICATE: our own call is polled for its outcome; another's is an error", () => {
-  const scene = new ExaiScene();
-  scene.greet();
-  const one = scene.running(1);
-  const two = scene.running(2);
+  const driver = new ExaiDriver();
+  driver.acknowledgeHello();
+  const one = driver.startCall(1);
+  const two = driver.startCall(2);
   const duplicate = (original_request_id: string): Json => ({
     op: "call_tool_res",
     request_id: two.request_id,
     error: { code: "DUPLICATE", message: "duplicate", original_request_id },
   });
-  scene.say(duplicate(one.request_id), two.epoch);
-  scene.pass(1_000);
-  const [ask] = scene.frames();
-  assertEquals([ask.op, ask.epoch], ["health", two.epoch]);
-  scene.health(two.epoch, "1:00:00");
-  const [poll] = scene.frames();
+  driver.frameFromDaemon(duplicate(one.request_id), two.connectionId);
+  driver.advance(1_000);
+  const [ask] = driver.takeFrames();
+  assertEquals([ask.op, ask.connectionId], ["health", two.connectionId]);
+  driver.returnHealth(two.connectionId, "1:00:00");
+  const [poll] = driver.takeFrames();
   assertEquals(poll.request_id, one.request_id);
-  scene.result(poll, "the same");
-  assertEquals(scene.answers(), [[2, "the same"]]);
+  driver.returnResult(poll, "the same");
+  assertEquals(driver.responsesToClient(), [[2, "the same"]]);
 
-  const three = scene.running(3);
-  scene.say({ ...duplicate("theirs:1"), request_id: three.request_id }, 3);
-  assertEquals(scene.replies().at(-1)!.result, {
+  const three = driver.startCall(3);
+  driver.frameFromDaemon({
+    ...duplicate("theirs:1"),
+    request_id: three.request_id,
+  }, 3);
+  assertEquals(driver.sentToClient().at(-1)!.result, {
     content: [{ type: "text", text: "DUPLICATE: duplicate" }],
     isError: true,
   });
 });
 
 test("exai frames: those that belong to no call change nothing", () => {
-  const scene = new ExaiScene();
-  scene.greet();
-  const call = scene.running(1);
-  const { length } = scene.dials;
+  const driver = new ExaiDriver();
+  driver.acknowledgeHello();
+  const call = driver.startCall(1);
+  const { length } = driver.dials;
   for (
     const text of [
       ...["", "{", "[]", "5", "null", '{"op":5}', '{"op":"news"}', "{}"],
@@ -307,18 +344,18 @@ test("exai frames: those that belong to no call change nothing", () => {
       '{"op":"hello_ack","ok":true}',
     ]
   ) {
-    for (const epoch of [1, 2]) scene.daemon(text, epoch);
+    for (const connectionId of [1, 2]) driver.fromDaemon(text, connectionId);
   }
-  assertEquals(scene.replies(), []);
-  scene.result(call, "good");
-  scene.result(call, "again");
-  assertEquals(scene.answers(), [[1, "good"]]);
-  assertEquals(scene.dials.length, length);
+  assertEquals(driver.sentToClient(), []);
+  driver.returnResult(call, "good");
+  driver.returnResult(call, "again");
+  assertEquals(driver.responsesToClient(), [[1, "good"]]);
+  assertEquals(driver.dials.length, length);
 });
 
 test("exai frames: a result or an error without request_id belongs to the call that runs", () => {
-  const scene = new ExaiScene();
-  scene.greet();
+  const driver = new ExaiDriver();
+  driver.acknowledgeHello();
   const frames: [frame: Json, answer: Json][] = [
     [{ op: "call_tool_res", outputs: [{ type: "text", text: "a" }] }, "a"],
     [
@@ -328,9 +365,9 @@ test("exai frames: a result or an error without request_id belongs to the call t
     [{ op: "error", message: "invalid_message: no" }, -32602],
   ];
   for (const [frame, answer] of frames) {
-    scene.running(1);
-    scene.say(frame);
-    assertEquals(scene.answers(), [[1, answer]]);
+    driver.startCall(1);
+    driver.frameFromDaemon(frame);
+    assertEquals(driver.responsesToClient(), [[1, answer]]);
   }
 });
 
@@ -370,12 +407,15 @@ const REFUSED: [what: string, frame: Json, text: string][] = [
 
 for (const [what, frame, text] of REFUSED) {
   test(`exai errors: a call's error is a tool error, in the words of the Python shim: ${what}`, () => {
-    const scene = new ExaiScene();
-    scene.greet();
-    const { request_id, epoch } = scene.running(1);
-    scene.take();
-    scene.say({ op: "call_tool_res", request_id, ...frame }, epoch);
-    const [{ result }] = scene.replies();
+    const driver = new ExaiDriver();
+    driver.acknowledgeHello();
+    const { request_id, connectionId } = driver.startCall(1);
+    driver.takeEffects();
+    driver.frameFromDaemon(
+      { op: "call_tool_res", request_id, ...frame },
+      connectionId,
+    );
+    const [{ result }] = driver.sentToClient();
     const content = [{ type: "text", text }];
     assertEquals(result, { content, isError: true });
   });
@@ -387,167 +427,207 @@ test("exai errors: a frame that the daemon rejects is a JSON-RPC error, and no t
     { error: { code: "INVALID_REQUEST", message: "Unknown operation" } },
   ];
   for (const frame of frames) {
-    const scene = new ExaiScene();
-    scene.greet();
-    const { epoch } = scene.running(1);
-    scene.say({ op: "error", ...frame }, epoch);
-    assertEquals(scene.answers(), [[1, -32602]]);
+    const driver = new ExaiDriver();
+    driver.acknowledgeHello();
+    const { connectionId } = driver.startCall(1);
+    driver.frameFromDaemon({ op: "error", ...frame }, connectionId);
+    assertEquals(driver.responsesToClient(), [[1, -32602]]);
   }
 });
 
 test("exai size limits: a response or a request that is too large fails only its own call", () => {
-  const scene = new ExaiScene({ maxMessage: 2_000 }, { maxMessage: 2_000 });
-  scene.greet();
-  const call = scene.running(1);
-  scene.result(call, "x".repeat(1_500));
-  assertEquals(scene.replies()[0].error.data.delivered, "yes");
-  assertEquals(scene.answers(), [[1, -31005]]);
-  assertEquals(scene.running(2).epoch, 2);
-  scene.close(1009, 2);
-  assertEquals(scene.answers(), [[2, -31005]]);
+  const driver = new ExaiDriver({ maxMessage: 2_000 }, { maxMessage: 2_000 });
+  driver.acknowledgeHello();
+  const call = driver.startCall(1);
+  driver.returnResult(call, "x".repeat(1_500));
+  assertEquals(driver.sentToClient()[0].error.data.delivered, "yes");
+  assertEquals(driver.responsesToClient(), [[1, -31005]]);
+  assertEquals(driver.startCall(2).connectionId, 2);
+  driver.close(1009, 2);
+  assertEquals(driver.responsesToClient(), [[2, -31005]]);
 });
 
 test("exai health file: read once in an outage, when the first dial has failed", () => {
-  const scene = new ExaiScene({ healthFile: "/h" });
-  scene.refuse();
-  scene.pass(5_000);
-  scene.refuse();
-  const looks = scene.take().filter(({ type }) => type === "health file");
-  assertEquals(looks, [{ type: "health file", path: "/h", lostMs: undefined }]);
+  const driver = new ExaiDriver({ healthFile: "/h" });
+  driver.failDial();
+  driver.advance(5_000);
+  driver.failDial();
+  const looks = driver.takeEffects().filter(({ type }) =>
+    type === "log-health-file"
+  );
+  assertEquals(looks, [{
+    type: "log-health-file",
+    path: "/h",
+    disconnectedForMs: undefined,
+  }]);
 });
 
 test("exai health file: read with the time since the connection was lost", () => {
-  const scene = new ExaiScene({ healthFile: "/h" });
-  scene.greet();
-  scene.close();
-  scene.pass(250);
-  scene.take();
-  scene.refuse();
-  const looks = scene.take().filter(({ type }) => type === "health file");
-  assertEquals(looks, [{ type: "health file", path: "/h", lostMs: 250 }]);
+  const driver = new ExaiDriver({ healthFile: "/h" });
+  driver.acknowledgeHello();
+  driver.close();
+  driver.advance(250);
+  driver.takeEffects();
+  driver.failDial();
+  const looks = driver.takeEffects().filter(({ type }) =>
+    type === "log-health-file"
+  );
+  assertEquals(looks, [{
+    type: "log-health-file",
+    path: "/h",
+    disconnectedForMs: 250,
+  }]);
 });
 
 test("exai list_tools: the client is notified of tools that changed during an outage", () => {
-  const scene = new ExaiScene();
-  scene.greet();
-  scene.ask(1, "tools/list");
-  scene.say({ op: "list_tools_res", tools: [{ name: "a" }] });
-  scene.close();
-  scene.pass(250);
-  scene.take();
-  assertEquals(scene.greet().map(({ op }) => op), ["list_tools"]);
-  scene.say({ op: "list_tools_res", tools: [{ name: "b" }] });
-  assertEquals(scene.replies().map(({ method }) => method), [
+  const driver = new ExaiDriver();
+  driver.acknowledgeHello();
+  driver.request(1, "tools/list");
+  driver.frameFromDaemon({ op: "list_tools_res", tools: [{ name: "a" }] });
+  driver.close();
+  driver.advance(250);
+  driver.takeEffects();
+  assertEquals(driver.acknowledgeHello().map(({ op }) => op), ["list_tools"]);
+  driver.frameFromDaemon({ op: "list_tools_res", tools: [{ name: "b" }] });
+  assertEquals(driver.sentToClient().map(({ method }) => method), [
     "notifications/tools/list_changed",
   ]);
 });
 
 test("exai shutdown: at the end of stdin a running call fails with an unknown outcome", () => {
-  const scene = new ExaiScene();
-  scene.greet();
-  scene.running(1);
-  scene.end();
-  scene.pass(1_500);
-  assertEquals(scene.answers(), [[1, -31002]]);
-  assertEquals(scene.exit(), 0);
+  const driver = new ExaiDriver();
+  driver.acknowledgeHello();
+  driver.startCall(1);
+  driver.end();
+  driver.advance(1_500);
+  assertEquals(driver.responsesToClient(), [[1, -31002]]);
+  assertEquals(driver.exitCode(), 0);
 });
 
 for (const requestTimeout of [3_600_000, Infinity]) {
   test(`exai OVER_CAPACITY: a call that waited for ten minutes here is retried (${requestTimeout})`, () => {
-    const scene = new ExaiScene({ requestTimeout });
-    scene.greet();
-    for (let id = 1; id <= 5; id++) scene.call(id, "chat");
-    const calls = [2, 3, 4, 5].flatMap((epoch) => scene.greet(epoch));
+    const driver = new ExaiDriver({ requestTimeout });
+    driver.acknowledgeHello();
+    for (let id = 1; id <= 5; id++) driver.callTool(id, "chat");
+    const calls = [2, 3, 4, 5].flatMap((connectionId) =>
+      driver.acknowledgeHello(connectionId)
+    );
     for (let t = 0; t < 601; t++) {
-      scene.pass(1_000);
-      for (const { request_id, epoch } of calls) {
-        scene.say({ op: "progress", request_id, t }, epoch);
+      driver.advance(1_000);
+      for (const { request_id, connectionId } of calls) {
+        driver.frameFromDaemon({ op: "progress", request_id, t }, connectionId);
       }
     }
-    scene.take();
-    scene.result(calls[0], "one");
-    const [{ request_id, epoch }] = scene.frames(); // call 5, written for the first time
+    driver.takeEffects();
+    driver.returnResult(calls[0], "one");
+    const [{ request_id, connectionId }] = driver.takeFrames(); // call 5, written for the first time
     const error = { code: "OVER_CAPACITY", message: "full", retry_after: 1 };
-    scene.say({ op: "call_tool_res", request_id, error }, epoch);
-    assertEquals(scene.answers(), []);
+    driver.frameFromDaemon(
+      { op: "call_tool_res", request_id, error },
+      connectionId,
+    );
+    assertEquals(driver.responsesToClient(), []);
   });
 }
 
 test("exai DUPLICATE: with a revision without health, a duplicate of our own call is no lost connection", () => {
-  const scene = new ExaiScene();
-  scene.greet(1, "editor-80000000-1");
-  scene.call(1, "chat");
-  const [one] = scene.greet(2, "editor-80000000-2");
-  scene.call(2, "chat");
-  const [two] = scene.greet(3, "editor-80000000-3");
+  const driver = new ExaiDriver();
+  driver.acknowledgeHello(1, "editor-80000000-1");
+  driver.callTool(1, "chat");
+  const [one] = driver.acknowledgeHello(2, "editor-80000000-2");
+  driver.callTool(2, "chat");
+  const [two] = driver.acknowledgeHello(3, "editor-80000000-3");
   const details = { original_request_id: one.request_id, retry_after_secs: 1 };
   const error = { code: "OVER_CAPACITY", message: "in flight", details };
-  scene.say({ op: "call_tool_res", request_id: two.request_id, error }, 3);
-  scene.pass(1_000);
-  assertEquals(scene.answers(), []);
+  driver.frameFromDaemon({
+    op: "call_tool_res",
+    request_id: two.request_id,
+    error,
+  }, 3);
+  driver.advance(1_000);
+  assertEquals(driver.responsesToClient(), []);
 });
 
 test("exai list_tools: an error with a request_id that nobody sent fails the list in flight", () => {
-  const scene = new ExaiScene({ pingInterval: Infinity });
-  scene.greet(1, "editor-80000000-1");
-  scene.ask(1, "tools/list");
-  scene.say({
+  const driver = new ExaiDriver({ pingInterval: Infinity });
+  driver.acknowledgeHello(1, "editor-80000000-1");
+  driver.request(1, "tools/list");
+  driver.frameFromDaemon({
     op: "error",
     request_id: "unknown",
     error: { code: "INTERNAL_ERROR", message: "x" },
   }, 1);
-  assertEquals(scene.answers(), [[1, -32603]]);
+  assertEquals(driver.responsesToClient(), [[1, -32603]]);
 });
 
 test("exai OVER_CAPACITY: a provider without capacity ends the call by the idle timeout, whatever the progress says", () => {
-  const scene = new ExaiScene();
-  scene.greet();
-  let call = scene.running(1);
+  const driver = new ExaiDriver();
+  driver.acknowledgeHello();
+  let call = driver.startCall(1);
   const replies: Json[] = [];
   for (let n = 0; n < 8_000 && replies.length === 0; n++) {
-    const { request_id, epoch } = call;
+    const { request_id, connectionId } = call;
     const note = "accepted, awaiting provider/session capacity";
-    scene.say({ op: "progress", request_id, note }, epoch);
+    driver.frameFromDaemon({ op: "progress", request_id, note }, connectionId);
     const message = "GLM concurrency limit reached; retry soon";
     const error = { code: "OVER_CAPACITY", message, retry_after: 1 };
-    scene.say({ op: "call_tool_res", request_id, error }, epoch);
-    scene.pass(1_000);
-    for (const effect of scene.take()) {
-      if (effect.type === "reply") replies.push(JSON.parse(effect.text));
-      if (effect.type !== "send") continue;
+    driver.frameFromDaemon(
+      { op: "call_tool_res", request_id, error },
+      connectionId,
+    );
+    driver.advance(1_000);
+    for (const effect of driver.takeEffects()) {
+      if (effect.type === "send-to-client") {
+        replies.push(JSON.parse(effect.text));
+      }
+      if (effect.type !== "send-to-daemon") continue;
       const frame = JSON.parse(effect.text);
-      if (frame.op === "health") scene.health(effect.epoch, "1:00:00");
-      if (frame.op === "call_tool") call = { epoch: effect.epoch, ...frame };
+      if (frame.op === "health") {
+        driver.returnHealth(effect.connectionId, "1:00:00");
+      }
+      if (frame.op === "call_tool") {
+        call = { connectionId: effect.connectionId, ...frame };
+      }
     }
   }
   assertEquals(replies.length, 1);
-  assert(scene.now >= 600_000 && scene.now < 602_000, `${scene.now}`);
+  assert(driver.now >= 600_000 && driver.now < 602_000, `${driver.now}`);
 });
 
 test("exai DUPLICATE: polling for our own duplicate ends by the call's limit", () => {
-  const scene = new ExaiScene();
-  scene.greet();
-  const one = scene.running(1);
-  scene.result(one, "x");
-  const { request_id, epoch } = scene.running(2);
+  const driver = new ExaiDriver();
+  driver.acknowledgeHello();
+  const one = driver.startCall(1);
+  driver.returnResult(one, "x");
+  const { request_id, connectionId } = driver.startCall(2);
   const error = {
     code: "DUPLICATE",
     message: "duplicate call in flight",
     original_request_id: one.request_id,
   };
-  scene.say({ op: "call_tool_res", request_id, error }, epoch);
+  driver.frameFromDaemon(
+    { op: "call_tool_res", request_id, error },
+    connectionId,
+  );
   const replies: Json[] = [];
   for (let n = 0; n < 4_000 && replies.length === 0; n++) {
-    scene.pass(250);
-    for (const effect of scene.take()) {
-      if (effect.type === "reply") replies.push(JSON.parse(effect.text));
-      if (effect.type !== "send") continue;
+    driver.advance(250);
+    for (const effect of driver.takeEffects()) {
+      if (effect.type === "send-to-client") {
+        replies.push(JSON.parse(effect.text));
+      }
+      if (effect.type !== "send-to-daemon") continue;
       const frame = JSON.parse(effect.text);
-      if (frame.op === "health") scene.health(effect.epoch, "1:00:00");
+      if (frame.op === "health") {
+        driver.returnHealth(effect.connectionId, "1:00:00");
+      }
       if (frame.op !== "call_tool") continue;
       const note = "duplicate request; still processing";
       const { request_id } = frame;
-      scene.say({ op: "progress", request_id, note }, effect.epoch);
+      driver.frameFromDaemon(
+        { op: "progress", request_id, note },
+        effect.connectionId,
+      );
     }
   }
   assertEquals(replies.map(({ error }) => error.code), [-31003]);
@@ -555,24 +635,29 @@ test("exai DUPLICATE: polling for our own duplicate ends by the call's limit", (
 
 test("exai errors: a secret that the daemon quotes reaches neither client nor log", () => {
   const secrets = ["S3CRET"];
-  const scene = new ExaiScene({ secrets }, { token: "S3CRET" });
-  scene.call(1, "chat");
-  scene.open();
+  const driver = new ExaiDriver({ secrets }, { token: "S3CRET" });
+  driver.callTool(1, "chat");
+  driver.open();
   const error = { code: "unauthorized", message: "input_value='S3CRET'" };
-  scene.say({ op: "hello_ack", ok: false, error });
-  const effects = scene.take().filter(({ type }) => type !== "send");
-  const said = JSON.stringify([effects, scene.session.snapshot()]);
+  driver.frameFromDaemon({ op: "hello_ack", ok: false, error });
+  const effects = driver.takeEffects().filter(({ type }) =>
+    type !== "send-to-daemon"
+  );
+  const said = JSON.stringify([effects, driver.session.snapshot()]);
   assertEquals([said.includes("S3CRET"), said.includes("***")], [false, true]);
 });
 
 test("exai errors: a call's error that quotes a secret reaches the client redacted", () => {
   const secrets = ["S3CRET"];
-  const scene = new ExaiScene({ secrets }, { token: "S3CRET" });
-  scene.greet();
-  const { request_id, epoch } = scene.running(1);
+  const driver = new ExaiDriver({ secrets }, { token: "S3CRET" });
+  driver.acknowledgeHello();
+  const { request_id, connectionId } = driver.startCall(1);
   const error = { code: "EXEC_ERROR", message: "bad input: S3CRET" };
-  scene.say({ op: "call_tool_res", request_id, error }, epoch);
-  const said = JSON.stringify(scene.replies());
+  driver.frameFromDaemon(
+    { op: "call_tool_res", request_id, error },
+    connectionId,
+  );
+  const said = JSON.stringify(driver.sentToClient());
   assertEquals([said.includes("S3CRET"), said.includes("***")], [false, true]);
 });
 
@@ -584,58 +669,66 @@ test("exai frames: a number or a note of another type causes no internal error",
     { error: { code: "OVER_CAPACITY", message: "m", retry_after: odd } },
   ];
   for (const frame of frames) {
-    const scene = new ExaiScene();
-    scene.greet();
-    const { request_id, epoch } = scene.running(1);
-    scene.take();
-    scene.say({ op: "call_tool_res", request_id, ...frame }, epoch);
-    const bugs = scene.take().filter((it: Json) => it.event === "bug");
+    const driver = new ExaiDriver();
+    driver.acknowledgeHello();
+    const { request_id, connectionId } = driver.startCall(1);
+    driver.takeEffects();
+    driver.frameFromDaemon(
+      { op: "call_tool_res", request_id, ...frame },
+      connectionId,
+    );
+    const bugs = driver.takeEffects().filter((it: Json) => it.event === "bug");
     assertEquals(bugs, []);
   }
 });
 
 test("exai OVER_CAPACITY: a call that is too large for ever is not retried", () => {
-  const scene = new ExaiScene();
-  scene.greet();
-  const { request_id, epoch } = scene.running(1);
+  const driver = new ExaiDriver();
+  driver.acknowledgeHello();
+  const { request_id, connectionId } = driver.startCall(1);
   const error = { code: "OVER_CAPACITY", message: "Request too large" };
-  scene.say({ op: "call_tool_res", request_id, error }, epoch);
-  assertEquals(scene.answers(), [[1, -31005]]);
+  driver.frameFromDaemon(
+    { op: "call_tool_res", request_id, error },
+    connectionId,
+  );
+  assertEquals(driver.responsesToClient(), [[1, -31005]]);
 });
 
 test("exai list_tools: tools reach the client as they are spelled, if they are as MCP wants them", () => {
   const schema = '{"type":"object","maximum":18446744073709551615}';
   const spelled = `[ {"name":"a","inputSchema":${schema}} ]`;
-  const scene = new ExaiScene();
-  scene.greet();
-  scene.ask(1, "tools/list");
-  scene.take();
-  scene.daemon(`{"op":"list_tools_res","tools":${spelled}}`);
-  const [reply] = scene.take().filter((it: Json) => it.type === "reply");
+  const driver = new ExaiDriver();
+  driver.acknowledgeHello();
+  driver.request(1, "tools/list");
+  driver.takeEffects();
+  driver.fromDaemon(`{"op":"list_tools_res","tools":${spelled}}`);
+  const [reply] = driver.takeEffects().filter((it: Json) =>
+    it.type === "send-to-client"
+  );
   assert((reply as Json).text.includes(`"tools":${spelled}`));
-  scene.ask(2, "tools/list");
-  scene.say({ op: "list_tools_res", tools: [{ name: "b" }] });
-  const [{ result }] = scene.replies();
+  driver.request(2, "tools/list");
+  driver.frameFromDaemon({ op: "list_tools_res", tools: [{ name: "b" }] });
+  const [{ result }] = driver.sentToClient();
   const inputSchema = { type: "object" };
   assertEquals(result.tools, [{ name: "b", inputSchema }]);
 });
 
 test("exai frames: a response that is no JSON ends its call, and its connection is used again", () => {
-  const scene = new ExaiScene();
-  scene.greet();
-  const call = scene.running(1);
+  const driver = new ExaiDriver();
+  driver.acknowledgeHello();
+  const call = driver.startCall(1);
   const id = JSON.stringify(call.request_id);
-  scene.daemon(
+  driver.fromDaemon(
     `{"op":"call_tool_res","request_id":${id},"outputs":[],"cost":NaN}`,
-    call.epoch,
+    call.connectionId,
   );
-  scene.daemon(`{"op":"call_tool_res","request_id":"x","cost":NaN}`);
-  scene.pass(1_999);
-  assertEquals(scene.answers(), []);
-  scene.pass(1);
-  assertEquals(scene.answers(), [[1, -31002]]);
-  scene.take();
-  scene.call(2, "chat");
-  const [next] = scene.frames().filter(({ op }) => op === "call_tool");
-  assertEquals(next.epoch, call.epoch);
+  driver.fromDaemon(`{"op":"call_tool_res","request_id":"x","cost":NaN}`);
+  driver.advance(1_999);
+  assertEquals(driver.responsesToClient(), []);
+  driver.advance(1);
+  assertEquals(driver.responsesToClient(), [[1, -31002]]);
+  driver.takeEffects();
+  driver.callTool(2, "chat");
+  const [next] = driver.takeFrames().filter(({ op }) => op === "call_tool");
+  assertEquals(next.connectionId, call.connectionId);
 });

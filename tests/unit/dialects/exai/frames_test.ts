@@ -6,17 +6,17 @@
 
 import {
   errorOf,
-  resultOf,
+  toolResultOf,
   toolsOf,
   uptimeOf,
 } from "../../../../lib/dialects/exai/frames.ts";
 import { assertEquals } from "../../../helpers/assert.ts";
 import { test } from "../../../helpers/no_permissions.ts";
-import { ExaiScene } from "../../../helpers/session/exai_driver.ts";
+import { ExaiDriver } from "../../../helpers/session/exai_driver.ts";
 import type { Json } from "../../../helpers/session/session_driver.ts";
 import { codes } from "../../../helpers/session/two_tool_session.ts";
 
-const block = (text: string): Json => ({ type: "text", text });
+const textBlock = (text: string): Json => ({ type: "text", text });
 
 const SUMMARY = "\n=== MCP CALL SUMMARY ===\nTool: chat | Status: OK\n" +
   "=== END SUMMARY ===\n\n(no progress captured)\nreq_id=1";
@@ -45,7 +45,7 @@ const RESULTS: [
   texts: string[],
   isError: boolean,
 ][] = [
-  ["outputs", { outputs: [block("a"), block("b")], text: "a\n\nb" }, [
+  ["outputs", { outputs: [textBlock("a"), textBlock("b")], text: "a\n\nb" }, [
     "a",
     "b",
   ], false],
@@ -56,7 +56,7 @@ const RESULTS: [
   [
     "outputs and error",
     {
-      outputs: [block("a")],
+      outputs: [textBlock("a")],
       error: { code: "ERROR", message: "why" },
     },
     ["a", "why"],
@@ -65,7 +65,7 @@ const RESULTS: [
   [
     "outputs that say the error already",
     {
-      outputs: [block("it is why")],
+      outputs: [textBlock("it is why")],
       error: { code: "ERROR", message: "why" },
     },
     ["it is why"],
@@ -74,19 +74,21 @@ const RESULTS: [
   [
     "outputs and an error that is no string",
     {
-      outputs: [block("a")],
+      outputs: [textBlock("a")],
       error: { code: "ERROR", message: { b: 1 } },
     },
     ["a", '{"b":1}'],
     true,
   ],
   ["text and error", { text: "a", error: "why" }, ["a", "why"], true],
-  ["no error", { outputs: [block("a")], error: null }, ["a"], false],
-  ["not ok", { ok: false, outputs: [block("a")] }, ["a"], true],
+  ["no error", { outputs: [textBlock("a")], error: null }, ["a"], false],
+  ["not ok", { ok: false, outputs: [textBlock("a")] }, ["a"], true],
   [
     "a failure replayed without its error",
     {
-      outputs: [block(output({ status: "EXECUTION_ERROR", content: "no" }))],
+      outputs: [
+        textBlock(output({ status: "EXECUTION_ERROR", content: "no" })),
+      ],
     },
     ["no"],
     true,
@@ -96,16 +98,16 @@ const RESULTS: [
     "b",
     "3",
   ], false],
-  ["later: result with outputs", { result: { outputs: [block("a")] } }, [
+  ["later: result with outputs", { result: { outputs: [textBlock("a")] } }, [
     "a",
   ], false],
   ["later: result as a text", { result: "a" }, ["a"], false],
-  ["later: result as blocks", { result: [block("a")] }, ["a"], false],
-  ["later: result with content", { result: { content: [block("a")] } }, [
+  ["later: result as blocks", { result: [textBlock("a")] }, ["a"], false],
+  ["later: result with content", { result: { content: [textBlock("a")] } }, [
     "a",
   ], false],
   ["later: any other result", { result: { a: 1 } }, ['{"a":1}'], false],
-  ["the summary block", { outputs: [block("a"), block(SUMMARY)] }, [
+  ["the summary block", { outputs: [textBlock("a"), textBlock(SUMMARY)] }, [
     "a",
   ], false],
   [
@@ -116,19 +118,24 @@ const RESULTS: [
     ["a"],
     false,
   ],
-  ["a summary alone", { outputs: [block(SUMMARY)] }, [SUMMARY], false],
-  ["nothing beside the summary", { outputs: [block(""), block(SUMMARY)] }, [
+  ["a summary alone", { outputs: [textBlock(SUMMARY)] }, [SUMMARY], false],
+  ["nothing beside the summary", {
+    outputs: [textBlock(""), textBlock(SUMMARY)],
+  }, [
     SUMMARY,
   ], false],
   [
     "white space beside the summary",
-    { outputs: [block(" \n"), block(""), block(SUMMARY)], text: SUMMARY },
+    {
+      outputs: [textBlock(" \n"), textBlock(""), textBlock(SUMMARY)],
+      text: SUMMARY,
+    },
     [SUMMARY],
     false,
   ],
   [
     "an empty content beside the summary",
-    { outputs: [block(output({ content: "" })), block(SUMMARY)] },
+    { outputs: [textBlock(output({ content: "" })), textBlock(SUMMARY)] },
     [SUMMARY],
     false,
   ],
@@ -140,14 +147,19 @@ const RESULTS: [
   ],
   [
     "an error beside an empty output and the summary",
-    { outputs: [block(""), block(SUMMARY)], error: { message: "why" } },
+    { outputs: [textBlock(""), textBlock(SUMMARY)], error: { message: "why" } },
     ["why"],
     true,
   ],
-  ["an empty output without a summary", { outputs: [block("")] }, [""], false],
+  [
+    "an empty output without a summary",
+    { outputs: [textBlock("")] },
+    [""],
+    false,
+  ],
   [
     "a workflow's own error",
-    { outputs: [block(FAILED), block(SUMMARY)], text: FAILED },
+    { outputs: [textBlock(FAILED), textBlock(SUMMARY)], text: FAILED },
     [FAILED],
     true,
   ],
@@ -159,16 +171,16 @@ const RESULTS: [
   ],
   [
     "the same in another case, with what its metadata say",
-    { outputs: [block(SHOUTED)] },
+    { outputs: [textBlock(SHOUTED)] },
     [SHOUTED],
     true,
   ],
-  ["a failure that says no error", { outputs: [block(TESTED)] }, [
+  ["a failure that says no error", { outputs: [textBlock(TESTED)] }, [
     TESTED,
   ], false],
   [
     "what only sounds like a failure",
-    { outputs: [block(output({ status: "failed_before", error: "no" }))] },
+    { outputs: [textBlock(output({ status: "failed_before", error: "no" }))] },
     ["no"],
     false,
   ],
@@ -176,11 +188,11 @@ const RESULTS: [
 
 for (const [what, frame, texts, isError] of RESULTS) {
   test(`exai call_tool_res: ${what}`, () => {
-    const content = texts.map(block);
+    const content = texts.map(textBlock);
     const expected = isError
       ? { content, isError: true as const }
       : { content };
-    const found = resultOf({ op: "call_tool_res", ...frame }, "clean");
+    const found = toolResultOf({ op: "call_tool_res", ...frame }, "clean");
     assertEquals<unknown>(found, expected);
   });
 }
@@ -188,22 +200,25 @@ for (const [what, frame, texts, isError] of RESULTS) {
 test("exai call_tool_res: a failure that is shown raw is a tool error, too", () => {
   for (
     const frame of [
-      { outputs: [block(FAILED), block(SUMMARY)] },
+      { outputs: [textBlock(FAILED), textBlock(SUMMARY)] },
       { text: `${FAILED}\n\n${SUMMARY}` },
       { text: `${output({ status: "error", content: "a" })}\n\n${SUMMARY}` },
     ]
   ) {
-    const found = resultOf({ op: "call_tool_res", ...frame }, "raw");
-    const shown = (frame.outputs ?? [block(frame.text!)]) as unknown;
+    const found = toolResultOf({ op: "call_tool_res", ...frame }, "raw");
+    const shown = (frame.outputs ?? [textBlock(frame.text!)]) as unknown;
     assertEquals<unknown>(found, { content: shown, isError: true });
   }
 });
 
 test("exai call_tool_res: an error alone is no result", () => {
   for (const error of [{ code: "TIMEOUT" }, "why", 1]) {
-    assertEquals(resultOf({ op: "call_tool_res", error }, "clean"), undefined);
+    assertEquals(
+      toolResultOf({ op: "call_tool_res", error }, "clean"),
+      undefined,
+    );
   }
-  assertEquals(resultOf({ op: "error", message: "a" }, "clean"), undefined);
+  assertEquals(toolResultOf({ op: "error", message: "a" }, "clean"), undefined);
 });
 
 test("exai errors: code, message, pause and original request are read in every revision's form", () => {
@@ -215,7 +230,7 @@ test("exai errors: code, message, pause and original request are read in every r
     code: "C",
     message: "m",
     retryMs: 2_000,
-    original: "x",
+    originalRequestId: "x",
     ...{ isUnauthorized: false, isTooLarge: false, isUnknown: false },
   });
   for (const retry_after of [-1, 0, "x", null, {}]) {
@@ -262,54 +277,54 @@ test("exai uptime: read as Python writes durations, and in no other form", () =>
     const frame = { health: { uptime_human, t: 100_000 } };
     const expected = seconds === undefined
       ? undefined
-      : { ms: seconds * 1000, origin: 100_000 - seconds };
+      : { ms: seconds * 1000, processStartUnixS: 100_000 - seconds };
     assertEquals(uptimeOf(frame), expected, String(uptime_human));
   }
 });
 
-const nanOf = (frame: Json): string =>
+const nanResponse = (frame: Json): string =>
   JSON.stringify(frame).replace('"NAN"', "NaN");
 
 test("exai frames: a list_tools_res with NaN", () => {
-  const scene = new ExaiScene();
-  scene.greet();
-  scene.ask(0, "initialize", { protocolVersion: "2025-06-18" });
-  scene.ask(1, "tools/list");
-  scene.take();
-  scene.daemon(
-    nanOf({
+  const driver = new ExaiDriver();
+  driver.acknowledgeHello();
+  driver.request(0, "initialize", { protocolVersion: "2025-06-18" });
+  driver.request(1, "tools/list");
+  driver.takeEffects();
+  driver.fromDaemon(
+    nanResponse({
       op: "list_tools_res",
       tools: [{ name: "chat", inputSchema: { default: "NAN" } }],
     }),
   );
-  for (let i = 0; i < 60; i++) scene.pass(1000);
-  assertEquals(codes(scene).length, 1);
+  for (let i = 0; i < 60; i++) driver.advance(1000);
+  assertEquals(codes(driver).length, 1);
 });
 
 test("exai frames: a health_res with NaN", () => {
-  const scene = new ExaiScene();
-  scene.greet();
-  scene.ask(0, "initialize", { protocolVersion: "2025-06-18" });
-  scene.ask(1, "tools/list");
-  scene.say({
+  const driver = new ExaiDriver();
+  driver.acknowledgeHello();
+  driver.request(0, "initialize", { protocolVersion: "2025-06-18" });
+  driver.request(1, "tools/list");
+  driver.frameFromDaemon({
     op: "list_tools_res",
     tools: [{ name: "chat", inputSchema: {} }],
   });
-  scene.take();
+  driver.takeEffects();
   for (let i = 0; i < 60; i++) {
-    scene.pass(1000);
-    for (const f of scene.frames()) {
+    driver.advance(1000);
+    for (const f of driver.takeFrames()) {
       if (f.op === "health") {
-        scene.daemon(
-          nanOf({
+        driver.fromDaemon(
+          nanResponse({
             op: "health_res",
             ok: true,
             health: { uptime: 5, load: "NAN" },
           }),
-          f.epoch,
+          f.connectionId,
         );
       }
     }
   }
-  assertEquals(scene.dials.length, 1);
+  assertEquals(driver.dials.length, 1);
 });

@@ -8,80 +8,87 @@
 import type { SessionConfig } from "../../../../lib/session/context.ts";
 import { assert, assertEquals, assertMatch } from "../../../helpers/assert.ts";
 import { test } from "../../../helpers/no_permissions.ts";
-import { ExaiScene } from "../../../helpers/session/exai_driver.ts";
+import { ExaiDriver } from "../../../helpers/session/exai_driver.ts";
 import type { Json } from "../../../helpers/session/session_driver.ts";
 
 /** A call has been running for a while, and every connection is lost. */
-function lost(
+function loseConnections(
   ageMs = 10_000,
   config: Partial<SessionConfig> = {},
-): { scene: ExaiScene; call: Json } {
-  const scene = new ExaiScene(config);
-  scene.greet();
-  const call = scene.running(1);
-  scene.pass(ageMs);
-  scene.close(1006, call.epoch);
-  scene.close(1006, 1);
-  scene.take();
-  return { scene, call };
+): { driver: ExaiDriver; call: Json } {
+  const driver = new ExaiDriver(config);
+  driver.acknowledgeHello();
+  const call = driver.startCall(1);
+  driver.advance(ageMs);
+  driver.close(1006, call.connectionId);
+  driver.close(1006, 1);
+  driver.takeEffects();
+  return { driver, call };
 }
 
 /** The main link is there again, and then a link of the pool; gives what is asked on it. */
-function back(scene: ExaiScene): Json[] {
-  scene.untilDial();
-  scene.take();
-  assertEquals(scene.greet(), [], "the main link has nothing to ask");
-  return scene.greet();
+function reconnectBoth(driver: ExaiDriver): Json[] {
+  driver.advanceToNextDial();
+  driver.takeEffects();
+  assertEquals(
+    driver.acknowledgeHello(),
+    [],
+    "the main link has nothing to ask",
+  );
+  return driver.acknowledgeHello();
 }
 
 test("exai outcome: from the same process, the same request is sent again and polled until there is a result", () => {
-  const { scene, call } = lost();
-  assertEquals(back(scene).map(({ op }) => op), ["health"]);
-  const { epoch } = scene;
-  scene.health(epoch, "0:00:11");
-  const { epoch: _, ...again } = scene.frames()[0];
-  const { epoch: __, ...first } = call;
+  const { driver, call } = loseConnections();
+  assertEquals(reconnectBoth(driver).map(({ op }) => op), ["health"]);
+  const { connectionId } = driver;
+  driver.returnHealth(connectionId, "0:00:11");
+  const { connectionId: _, ...again } = driver.takeFrames()[0];
+  const { connectionId: __, ...first } = call;
   assertEquals(again, first);
   const note = "duplicate request; still processing";
   const { request_id } = call;
   for (const pause of [1_000, 2_000, 4_000, 5_000, 5_000]) {
-    scene.say({ op: "progress", request_id, note });
-    scene.pass(pause - 1);
-    assertEquals(scene.frames().filter(({ op }) => op === "call_tool"), []);
-    scene.pass(1);
-    const polls = scene.frames().filter(({ op }) => op === "call_tool");
+    driver.frameFromDaemon({ op: "progress", request_id, note });
+    driver.advance(pause - 1);
+    assertEquals(
+      driver.takeFrames().filter(({ op }) => op === "call_tool"),
+      [],
+    );
+    driver.advance(1);
+    const polls = driver.takeFrames().filter(({ op }) => op === "call_tool");
     assertEquals(polls.map(({ request_id }) => request_id), [request_id]);
   }
-  scene.result({ request_id, epoch }, "done at last");
-  assertEquals(scene.answers(), [[1, "done at last"]]);
+  driver.returnResult({ request_id, connectionId }, "done at last");
+  assertEquals(driver.responsesToClient(), [[1, "done at last"]]);
 });
 
 test("exai outcome: from another process, nothing is sent and the outcome is unknown", () => {
   for (const uptime of ["0:00:09", "0:00:00"]) {
-    const { scene } = lost();
-    back(scene);
-    scene.health(scene.epoch, uptime);
-    assertEquals(scene.frames(), []);
-    assertEquals(scene.answers(), [], "the look has taken them");
+    const { driver } = loseConnections();
+    reconnectBoth(driver);
+    driver.returnHealth(driver.connectionId, uptime);
+    assertEquals(driver.takeFrames(), []);
+    assertEquals(driver.responsesToClient(), [], "the look has taken them");
   }
-  const { scene } = lost();
-  back(scene);
-  scene.health(scene.epoch, "0:00:02");
-  assertEquals(scene.answers(), [[1, -31002]]);
+  const { driver } = loseConnections();
+  reconnectBoth(driver);
+  driver.returnHealth(driver.connectionId, "0:00:02");
+  assertEquals(driver.responsesToClient(), [[1, -31002]]);
 });
 
 test("exai outcome: from another process, --retry always executes the call anew", () => {
-  const { scene, call } = lost(10_000, { retry: "always" });
-  back(scene);
-  scene.health(scene.epoch, "0:00:02");
-  const [again] = scene.frames();
+  const { driver, call } = loseConnections(10_000, { retry: "always" });
+  reconnectBoth(driver);
+  driver.returnHealth(driver.connectionId, "0:00:02");
+  const [again] = driver.takeFrames();
   assertEquals(again.name, call.name);
   assert(again.request_id !== call.request_id);
-  scene.result(again, "new");
-  assertEquals(scene.answers(), [[1, "new"]]);
+  driver.returnResult(again, "new");
+  assertEquals(driver.responsesToClient(), [[1, "new"]]);
 });
 
-const UNTOLD: [what: string, frame: Json][] = [
+const UNKNOWN_OUTCOMES: [what: string, frame: Json][] = [
   ["no health op", { op: "error", message: "Unknown op: health" }],
   ["a bare error", { error: { code: "INVALID_REQUEST", message: "no" } }],
   ["an uptime that nobody can read", {
@@ -97,236 +104,250 @@ const UNTOLD: [what: string, frame: Json][] = [
   }],
 ];
 
-for (const [what, frame] of UNTOLD) {
+for (const [what, frame] of UNKNOWN_OUTCOMES) {
   test(`exai outcome: unknown where the daemon does not say which process it is: ${what}`, () => {
-    const { scene } = lost();
-    back(scene);
-    scene.say(frame);
-    assertEquals(scene.answers(), [[1, -31002]]);
-    assertEquals(scene.frames(), []);
+    const { driver } = loseConnections();
+    reconnectBoth(driver);
+    driver.frameFromDaemon(frame);
+    assertEquals(driver.responsesToClient(), [[1, -31002]]);
+    assertEquals(driver.takeFrames(), []);
   });
 }
 
 test("exai outcome: unknown at once with a revision without health", () => {
-  const scene = new ExaiScene();
-  scene.greet(1, "editor-80000000-1");
-  scene.call(1, "chat");
-  scene.greet(2, "editor-80000000-2");
-  scene.close(1006, 2);
-  assertEquals(scene.answers(), [[1, -31002]]);
+  const driver = new ExaiDriver();
+  driver.acknowledgeHello(1, "editor-80000000-1");
+  driver.callTool(1, "chat");
+  driver.acknowledgeHello(2, "editor-80000000-2");
+  driver.close(1006, 2);
+  assertEquals(driver.responsesToClient(), [[1, -31002]]);
 });
 
 for (const timeout of [undefined, 67, 300]) {
   test(`exai outcome: 'still processing' is polled up to the daemon's limit and the grace: ${timeout}`, () => {
-    const scene = new ExaiScene();
-    scene.greet();
-    const { request_id } = scene.running(1);
-    scene.say({ op: "call_tool_ack", request_id, timeout });
-    scene.pass(10_000);
-    scene.close(1006, 2);
-    scene.untilDial();
-    assertEquals(scene.greet().map(({ op }) => op), ["health"]);
-    scene.health(scene.epoch, "0:00:11");
+    const driver = new ExaiDriver();
+    driver.acknowledgeHello();
+    const { request_id } = driver.startCall(1);
+    driver.frameFromDaemon({ op: "call_tool_ack", request_id, timeout });
+    driver.advance(10_000);
+    driver.close(1006, 2);
+    driver.advanceToNextDial();
+    assertEquals(driver.acknowledgeHello().map(({ op }) => op), ["health"]);
+    driver.returnHealth(driver.connectionId, "0:00:11");
     const note = "duplicate request; still processing";
-    while (scene.replies().length === 0) {
-      const poll = scene.frames().find(({ op }) => op === "call_tool");
-      if (poll) scene.say({ op: "progress", request_id, note }, poll.epoch);
-      scene.pass(500);
+    while (driver.sentToClient().length === 0) {
+      const poll = driver.takeFrames().find(({ op }) => op === "call_tool");
+      if (poll) {
+        driver.frameFromDaemon(
+          { op: "progress", request_id, note },
+          poll.connectionId,
+        );
+      }
+      driver.advance(500);
     }
-    assertEquals(scene.answers(), [[1, -31003]]);
-    const late = scene.now - ((timeout ?? 67) + 120) * 1000;
+    assertEquals(driver.responsesToClient(), [[1, -31003]]);
+    const late = driver.now - ((timeout ?? 67) + 120) * 1000;
     assert(late >= 0 && late < 1_000, `${late}`);
-    assertEquals(scene.replies()[0].error.data.delivered, "unknown");
+    assertEquals(driver.sentToClient()[0].error.data.delivered, "unknown");
   });
 }
 
 test("exai outcome: unknown after the queue timeout where the daemon does not come back", () => {
-  const { scene } = lost();
-  for (let dials = 0; scene.replies().length === 0; scene.pass(500)) {
-    if (scene.dials.length > dials) scene.refuse();
-    dials = scene.dials.length;
+  const { driver } = loseConnections();
+  for (let dials = 0; driver.sentToClient().length === 0; driver.advance(500)) {
+    if (driver.dials.length > dials) driver.failDial();
+    dials = driver.dials.length;
   }
-  assertEquals(scene.answers(), [[1, -31002]]);
-  assert(scene.now >= 55_000 && scene.now < 57_000, `${scene.now}`);
+  assertEquals(driver.responsesToClient(), [[1, -31002]]);
+  assert(driver.now >= 55_000 && driver.now < 57_000, `${driver.now}`);
 });
 
 test("exai outcome: refused dials in between do not show another process", () => {
-  const { scene, call } = lost();
+  const { driver, call } = loseConnections();
   for (let i = 0; i < 5; i++) {
-    scene.untilDial();
-    scene.refuse();
+    driver.advanceToNextDial();
+    driver.failDial();
   }
-  scene.take();
-  assertEquals(back(scene).map(({ op }) => op), ["health"]);
-  scene.health(scene.epoch, "1 day, 0:00:01");
-  assertEquals(scene.frames()[0].request_id, call.request_id);
+  driver.takeEffects();
+  assertEquals(reconnectBoth(driver).map(({ op }) => op), ["health"]);
+  driver.returnHealth(driver.connectionId, "1 day, 0:00:01");
+  assertEquals(driver.takeFrames()[0].request_id, call.request_id);
 });
 
 test("exai outcome: a different start by the daemon's clock shows another process, whatever its uptime", () => {
   for (const [origin, isSame] of [[1_000, true], [1_005, false]] as const) {
-    const scene = new ExaiScene();
-    scene.greet();
-    scene.pass(5_000);
-    scene.health(1, "0:01:40", 1_100); // it began at 1000 by its own clock
-    const call = scene.running(1);
-    scene.pass(1_000);
-    scene.close(1006, call.epoch);
-    scene.close(1006, 1);
-    scene.take();
-    back(scene);
-    scene.health(scene.epoch, "1:00:00", origin + 3_600);
-    const sent = scene.frames().map(({ op }) => op);
+    const driver = new ExaiDriver();
+    driver.acknowledgeHello();
+    driver.advance(5_000);
+    driver.returnHealth(1, "0:01:40", 1_100); // it began at 1000 by its own clock
+    const call = driver.startCall(1);
+    driver.advance(1_000);
+    driver.close(1006, call.connectionId);
+    driver.close(1006, 1);
+    driver.takeEffects();
+    reconnectBoth(driver);
+    driver.returnHealth(driver.connectionId, "1:00:00", origin + 3_600);
+    const sent = driver.takeFrames().map(({ op }) => op);
     assertEquals(sent, isSame ? ["call_tool"] : []);
   }
 });
 
 test("exai outcome: a lost call comes before the queued calls, and does not hold them up", () => {
-  const { scene, call } = lost();
-  scene.call(2, "second");
-  scene.call(3, "third");
-  scene.untilDial();
-  scene.take();
-  scene.greet();
-  const third = scene.epoch;
-  const asked = scene.greet(third - 2);
+  const { driver, call } = loseConnections();
+  driver.callTool(2, "second");
+  driver.callTool(3, "third");
+  driver.advanceToNextDial();
+  driver.takeEffects();
+  driver.acknowledgeHello();
+  const third = driver.connectionId;
+  const asked = driver.acknowledgeHello(third - 2);
   assertEquals(asked.map(({ op }) => op), ["health"]);
-  const named = [third - 1, third].flatMap((epoch) => scene.greet(epoch));
+  const named = [third - 1, third].flatMap((connectionId) =>
+    driver.acknowledgeHello(connectionId)
+  );
   assertEquals(named.map(({ name }) => name), ["second", "third"]);
-  scene.health(third - 2, "0:01:00");
-  assertEquals(scene.frames()[0].request_id, call.request_id);
+  driver.returnHealth(third - 2, "0:01:00");
+  assertEquals(driver.takeFrames()[0].request_id, call.request_id);
 });
 
 test("exai outcome: a call that is cancelled while it waits for its outcome is not polled", () => {
-  const { scene } = lost(1_000, { pingInterval: Infinity });
+  const { driver } = loseConnections(1_000, { pingInterval: Infinity });
   const params = { requestId: 1 };
-  scene.client({ method: "notifications/cancelled", params });
-  scene.untilDial();
-  scene.take();
-  assertEquals(scene.greet(), []);
-  scene.pass(60_000);
-  assertEquals(scene.dials.length, 3);
-  assertEquals(scene.answers(), []);
+  driver.fromClient({ method: "notifications/cancelled", params });
+  driver.advanceToNextDial();
+  driver.takeEffects();
+  assertEquals(driver.acknowledgeHello(), []);
+  driver.advance(60_000);
+  assertEquals(driver.dials.length, 3);
+  assertEquals(driver.responsesToClient(), []);
 });
 
 test("exai outcome: unknown after a second lost connection", () => {
-  const { scene } = lost();
-  back(scene);
-  scene.health(scene.epoch, "1:00:00");
-  assertEquals(scene.frames().map(({ op }) => op), ["call_tool"]);
-  scene.close();
-  const [reply] = scene.replies();
+  const { driver } = loseConnections();
+  reconnectBoth(driver);
+  driver.returnHealth(driver.connectionId, "1:00:00");
+  assertEquals(driver.takeFrames().map(({ op }) => op), ["call_tool"]);
+  driver.close();
+  const [reply] = driver.sentToClient();
   assertEquals(reply.error.code, -31002);
   assertMatch(reply.error.message, /2 lost connections/);
 });
 
 test("exai outcome: at the end of stdin a call that waits for its outcome fails with an unknown one", () => {
-  const { scene } = lost();
-  scene.end();
-  scene.pass(1_500);
-  assertEquals(scene.answers(), [[1, -31002]]);
+  const { driver } = loseConnections();
+  driver.end();
+  driver.advance(1_500);
+  assertEquals(driver.responsesToClient(), [[1, -31002]]);
 });
 
 test("exai outcome: unknown at once where the daemon refuses us now", () => {
-  const { scene } = lost();
-  scene.untilDial();
-  scene.open();
-  scene.say({ op: "hello_ack", ok: false, error: "unauthorized" });
-  assertEquals(scene.answers(), [[1, -31002]]);
+  const { driver } = loseConnections();
+  driver.advanceToNextDial();
+  driver.open();
+  driver.frameFromDaemon({ op: "hello_ack", ok: false, error: "unauthorized" });
+  assertEquals(driver.responsesToClient(), [[1, -31002]]);
 });
 
 /** Both links are lost; the main one is back and the pool link has been greeted: health is asked. */
-function relink(scene: ExaiScene, call: Json): void {
-  scene.close(1006, call.epoch);
-  scene.close(1006, 1);
-  scene.untilDial();
-  scene.take();
-  scene.greet();
-  scene.greet();
+function loseBothAndGreet(driver: ExaiDriver, call: Json): void {
+  driver.close(1006, call.connectionId);
+  driver.close(1006, 1);
+  driver.advanceToNextDial();
+  driver.takeEffects();
+  driver.acknowledgeHello();
+  driver.acknowledgeHello();
 }
 
 test("exai outcome: the stored result of a blocking call older than 187 s is fetched", () => {
-  const scene = new ExaiScene();
-  scene.greet();
-  const call = scene.running(1); // blocking: neither progress nor ack
-  scene.pass(190_000);
-  relink(scene, call);
-  scene.health(scene.epoch, "0:10:00");
-  const [poll] = scene.frames();
-  scene.pass(5); // a round trip
-  scene.result(poll, "cached");
-  assertEquals(scene.answers(), [[1, "cached"]]);
+  const driver = new ExaiDriver();
+  driver.acknowledgeHello();
+  const call = driver.startCall(1); // blocking: neither progress nor ack
+  driver.advance(190_000);
+  loseBothAndGreet(driver, call);
+  driver.returnHealth(driver.connectionId, "0:10:00");
+  const [poll] = driver.takeFrames();
+  driver.advance(5); // a round trip
+  driver.returnResult(poll, "cached");
+  assertEquals(driver.responsesToClient(), [[1, "cached"]]);
 });
 
 for (const pingInterval of [5_000, Infinity]) {
   test(`exai outcome: where health is never answered, the call ends by its own limit (ping ${pingInterval})`, () => {
-    const scene = new ExaiScene({ pingInterval });
-    scene.greet();
-    const call = scene.running(1);
-    scene.pass(1_000);
-    scene.close(1006, call.epoch); // only this link; the main one stays
+    const driver = new ExaiDriver({ pingInterval });
+    driver.acknowledgeHello();
+    const call = driver.startCall(1);
+    driver.advance(1_000);
+    driver.close(1006, call.connectionId); // only this link; the main one stays
     const replies: Json[] = [];
-    while (scene.now < 3_600_000) {
-      for (const effect of scene.take()) {
-        if (effect.type === "reply") replies.push(JSON.parse(effect.text));
-        if (effect.type === "send" && effect.epoch === 1) {
-          scene.health(1, "1:00:00");
+    while (driver.now < 3_600_000) {
+      for (const effect of driver.takeEffects()) {
+        if (effect.type === "send-to-client") {
+          replies.push(JSON.parse(effect.text));
+        }
+        if (effect.type === "send-to-daemon" && effect.connectionId === 1) {
+          driver.returnHealth(1, "1:00:00");
         }
         if (effect.type !== "dial") continue;
-        scene.open(effect.epoch);
-        scene.say(
+        driver.open(effect.connectionId);
+        driver.frameFromDaemon(
           { op: "hello_ack", ok: true, session_id: "theirs" },
-          effect.epoch,
+          effect.connectionId,
         );
       }
-      scene.pass(250);
+      driver.advance(250);
     }
     assertEquals(replies.length, 1);
   });
 }
 
 test("exai outcome: a call that is executed anew has the limit of its new ack", () => {
-  const scene = new ExaiScene({ retry: "always" });
-  scene.greet();
-  const call = scene.running(1);
-  scene.say({ op: "call_tool_ack", request_id: call.request_id, timeout: 67 });
-  scene.pass(180_000);
-  relink(scene, call);
-  scene.health(scene.epoch, "0:00:01");
-  const [{ request_id }] = scene.frames();
-  scene.pass(70_000);
-  scene.say({ op: "call_tool_ack", request_id, timeout: 67 });
-  scene.pass(186_000);
-  assertEquals(scene.answers(), []);
+  const driver = new ExaiDriver({ retry: "always" });
+  driver.acknowledgeHello();
+  const call = driver.startCall(1);
+  driver.frameFromDaemon({
+    op: "call_tool_ack",
+    request_id: call.request_id,
+    timeout: 67,
+  });
+  driver.advance(180_000);
+  loseBothAndGreet(driver, call);
+  driver.returnHealth(driver.connectionId, "0:00:01");
+  const [{ request_id }] = driver.takeFrames();
+  driver.advance(70_000);
+  driver.frameFromDaemon({ op: "call_tool_ack", request_id, timeout: 67 });
+  driver.advance(186_000);
+  assertEquals(driver.responsesToClient(), []);
 });
 
 test("exai outcome: progress of a call that is executed anew goes on rising", () => {
-  const scene = new ExaiScene({ retry: "always" });
-  scene.greet();
-  const call = scene.running(1, "chat", { progressToken: "t" });
+  const driver = new ExaiDriver({ retry: "always" });
+  driver.acknowledgeHello();
+  const call = driver.startCall(1, "chat", { progressToken: "t" });
   for (let t = 0; t < 3; t++) {
-    scene.say({ op: "progress", request_id: call.request_id, t });
+    driver.frameFromDaemon({ op: "progress", request_id: call.request_id, t });
   }
-  scene.pass(10_000);
-  relink(scene, call);
-  scene.health(scene.epoch, "0:00:01");
-  const [{ request_id }] = scene.frames();
-  scene.say({ op: "progress", request_id, t: 9 });
-  assertEquals(scene.replies().map(({ params }) => params.progress), [4]);
+  driver.advance(10_000);
+  loseBothAndGreet(driver, call);
+  driver.returnHealth(driver.connectionId, "0:00:01");
+  const [{ request_id }] = driver.takeFrames();
+  driver.frameFromDaemon({ op: "progress", request_id, t: 9 });
+  assertEquals(driver.sentToClient().map(({ params }) => params.progress), [4]);
 });
 
 test("exai outcome: a poll that gets OVER_CAPACITY was not executed, and is sent again under a new id", () => {
-  const scene = new ExaiScene();
-  scene.greet();
-  const call = scene.running(1);
-  relink(scene, call);
-  scene.pass(1_000);
-  scene.health(scene.epoch, "1:00:00");
-  const [{ request_id }] = scene.frames();
+  const driver = new ExaiDriver();
+  driver.acknowledgeHello();
+  const call = driver.startCall(1);
+  loseBothAndGreet(driver, call);
+  driver.advance(1_000);
+  driver.returnHealth(driver.connectionId, "1:00:00");
+  const [{ request_id }] = driver.takeFrames();
   const error = { code: "OVER_CAPACITY", message: "full", retry_after: 1 };
-  scene.say({ op: "call_tool_res", request_id, error });
-  scene.pass(1_000);
-  const again = scene.frames().filter(({ op }: Json) => op === "call_tool").at(
-    -1,
-  );
+  driver.frameFromDaemon({ op: "call_tool_res", request_id, error });
+  driver.advance(1_000);
+  const again = driver.takeFrames().filter(({ op }: Json) => op === "call_tool")
+    .at(
+      -1,
+    );
   assert(again.request_id !== request_id);
 });

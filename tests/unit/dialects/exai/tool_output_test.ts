@@ -4,20 +4,20 @@
  * @module
  */
 
-import { resultOf } from "../../../../lib/dialects/exai/frames.ts";
-import { readOutput } from "../../../../lib/dialects/exai/tool_output.ts";
+import { toolResultOf } from "../../../../lib/dialects/exai/frames.ts";
+import { parseOutput } from "../../../../lib/dialects/exai/tool_output.ts";
 import { assert, assertEquals } from "../../../helpers/assert.ts";
 import { test } from "../../../helpers/no_permissions.ts";
 import type { Json } from "../../../helpers/session/session_driver.ts";
 
-const block = (value: Json): Json => ({
+const textBlock = (value: Json): Json => ({
   type: "text",
   text: typeof value === "string" ? value : JSON.stringify(value),
 });
 
-const P = "=== PROGRESS ===\nstep\n=== END PROGRESS ===\n\n";
+const PROGRESS = "=== PROGRESS ===\nstep\n=== END PROGRESS ===\n\n";
 
-const T = "\n\n---\n\nAGENT'S TURN: go on";
+const TURN = "\n\n---\n\nAGENT'S TURN: go on";
 
 const SAID: [what: string, output: Json, error: Json, expected: string[]][] = [
   [
@@ -34,8 +34,8 @@ const SAID: [what: string, output: Json, error: Json, expected: string[]][] = [
   ],
   [
     "the message is the wrapped content",
-    { status: "error", content: `${P}a\nb${T}` },
-    { code: "ERROR", message: `${P}a\nb${T}` },
+    { status: "error", content: `${PROGRESS}a\nb${TURN}` },
+    { code: "ERROR", message: `${PROGRESS}a\nb${TURN}` },
     ["a\nb"],
   ],
   [
@@ -46,23 +46,23 @@ const SAID: [what: string, output: Json, error: Json, expected: string[]][] = [
   ],
   [
     "indentation behind the progress",
-    { status: "success", content: `${P}    a\n    b` },
+    { status: "success", content: `${PROGRESS}    a\n    b` },
     null,
     ["    a\n    b"],
   ],
   [
     "a text after the marker",
-    { status: "success", content: `see:${T}\n\n## Second chapter\nx` },
+    { status: "success", content: `see:${TURN}\n\n## Second chapter\nx` },
     null,
-    [`see:${T}\n\n## Second chapter\nx`],
+    [`see:${TURN}\n\n## Second chapter\nx`],
   ],
 ];
 
 for (const [what, output, error, expected] of SAID) {
   test(`exai tool output: ${what}`, () => {
-    const found = resultOf({
+    const found = toolResultOf({
       op: "call_tool_res",
-      outputs: [block(output)],
+      outputs: [textBlock(output)],
       error,
     }, "clean");
     assertEquals(
@@ -76,7 +76,7 @@ test("exai tool output: a summary that is the tool's only block is its output", 
   const text =
     "=== MCP CALL SUMMARY ===\nold\n=== END SUMMARY ===\nthe rest of a file that was read";
   assertEquals(
-    resultOf({ outputs: [block(text)] }, "clean")!.content.length,
+    toolResultOf({ outputs: [textBlock(text)] }, "clean")!.content.length,
     1,
   );
 });
@@ -89,7 +89,7 @@ test("exai tool output: long white space takes no long time", () => {
     ]
   ) {
     const since = performance.now();
-    readOutput(JSON.stringify({ status: "success", content }), "clean");
+    parseOutput(JSON.stringify({ status: "success", content }), "clean");
     const ms = performance.now() - since;
     assert(ms < 1_000, `${ms}`);
   }
@@ -97,11 +97,11 @@ test("exai tool output: long white space takes no long time", () => {
 
 test("exai tool output: results of an unknown shape are shown", () => {
   assertEquals(
-    resultOf({ op: "result", result: 42 }, "clean")!.content.length,
+    toolResultOf({ op: "result", result: 42 }, "clean")!.content.length,
     1,
   );
   assertEquals(
-    resultOf({ op: "call_tool_res", outputs: "hello" }, "clean")!.content
+    toolResultOf({ op: "call_tool_res", outputs: "hello" }, "clean")!.content
       .length,
     1,
   );
@@ -109,10 +109,6 @@ test("exai tool output: results of an unknown shape are shown", () => {
 
 const output = (fields: Json): string =>
   JSON.stringify({ status: "success", metadata: {}, ...fields });
-
-const TURN = "\n\n---\n\nAGENT'S TURN: evaluate this";
-
-const PROGRESS = "=== PROGRESS ===\nstep\n=== END PROGRESS ===\n\n";
 
 const WORKFLOW = output({
   ...{ status: "pause_for_analysis", step_number: 1, next_steps: "look" },
@@ -159,7 +155,7 @@ const OUTPUTS: [what: string, text: string, texts: string[]][] = [
 
 for (const [what, text, texts] of OUTPUTS) {
   test(`exai tool output: cleaned, and unchanged when raw: ${what}`, () => {
-    assertEquals(readOutput(text, "clean").texts, texts);
-    assertEquals(readOutput(text, "raw").texts, [text]);
+    assertEquals(parseOutput(text, "clean").texts, texts);
+    assertEquals(parseOutput(text, "raw").texts, [text]);
   });
 }

@@ -6,12 +6,12 @@
  */
 
 import {
-  type Agreement,
-  announce,
-  judge,
-  replay,
+  evaluateReplay,
+  type NegotiatedInitialize,
+  replayInitialize,
+  withListChanged,
 } from "../../../../lib/dialects/mcp/handshake.ts";
-import type { Answer } from "../../../../lib/protocol/jsonrpc.ts";
+import type { Response } from "../../../../lib/protocol/jsonrpc.ts";
 import { assertEquals } from "../../../helpers/assert.ts";
 import { test } from "../../../helpers/no_permissions.ts";
 import { request } from "../../../helpers/parsed_request.ts";
@@ -24,24 +24,27 @@ const REQUEST = request(
   `{"protocolVersion":"${ASKED}","n":1.0}`,
 );
 
-function agreed(version: string, source: Agreement["source"]): Agreement {
+function agreed(
+  version: string,
+  source: NegotiatedInitialize["source"],
+): NegotiatedInitialize {
   return { request: REQUEST, version, source };
 }
 
-function answer(result: Json, error?: Json): Answer {
+function answer(result: Json, error?: Json): Response {
   const text = JSON.stringify({ jsonrpc: "2.0", id: 1, result, error });
-  return { kind: "answer", id: "1", result, error, text };
+  return { kind: "response", id: "1", result, error, text };
 }
 
-const REPLAYED: [source: Agreement["source"], version: string][] = [
+const REPLAYED: [source: NegotiatedInitialize["source"], version: string][] = [
   ["daemon", "2025-06-18"],
-  ["made up", "2025-06-18"],
+  ["placeholder", "2025-06-18"],
   // The daemon may have another answer by now.
-  ["remembered", ASKED],
+  ["cached", ASKED],
 ];
 for (const [source, version] of REPLAYED) {
   test(`MCP handshake: after a result that is ${source}, replays version ${version}`, () => {
-    const text = replay(agreed("2025-06-18", source), "7");
+    const text = replayInitialize(agreed("2025-06-18", source), "7");
     assertEquals(
       text,
       REQUEST.text.replace('"init"', "7").replace(ASKED, version),
@@ -51,51 +54,66 @@ for (const [source, version] of REPLAYED) {
 
 /** What the client was told, what the daemon answers, and what follows. */
 const JUDGED: [
-  source: Agreement["source"],
+  source: NegotiatedInitialize["source"],
   told: string,
   answered: string,
   kind: string,
   isRefused: boolean | undefined,
-  source: Agreement["source"],
+  source: NegotiatedInitialize["source"],
 ][] = [
   ["daemon", ASKED, ASKED, "ready", undefined, "daemon"],
-  ["remembered", ASKED, ASKED, "ready", undefined, "daemon"],
-  ["made up", ASKED, "2025-06-18", "ready", undefined, "daemon"],
-  ["made up", ASKED, "2099-01-01", "rejected", true, "made up"],
+  ["cached", ASKED, ASKED, "ready", undefined, "daemon"],
+  ["placeholder", ASKED, "2025-06-18", "ready", undefined, "daemon"],
+  ["placeholder", ASKED, "2099-01-01", "rejected", true, "placeholder"],
   ["daemon", ASKED, "2025-06-18", "rejected", true, "daemon"],
-  ["remembered", "2025-06-18", ASKED, "rejected", false, "made up"],
+  ["cached", "2025-06-18", ASKED, "rejected", false, "placeholder"],
 ];
 for (const [source, told, answered, kind, isRefused, next] of JUDGED) {
   test(`MCP handshake: the client was told ${told} (${source}), the daemon answers ${answered}: ${kind}`, () => {
     const message = answer({ protocolVersion: answered });
-    const verdict = judge(agreed(told, source), message, undefined);
-    const meaning: Json = verdict.meaning;
-    assertEquals([meaning.kind, meaning.refused], [kind, isRefused]);
-    assertEquals(verdict.agreed.source, next);
+    const verdict = evaluateReplay(agreed(told, source), message, undefined);
+    const incoming: Json = verdict.incoming;
+    assertEquals([incoming.kind, incoming.refused], [kind, isRefused]);
+    assertEquals(verdict.negotiated.source, next);
     const isHeld = kind === "rejected";
-    assertEquals(verdict.agreed.version, isHeld ? told : answered);
+    assertEquals(verdict.negotiated.version, isHeld ? told : answered);
   });
 }
 
 test("MCP handshake: the cache learns an answer to the client's own request only", () => {
   const message = answer({ protocolVersion: "2025-06-18" });
-  const own: Json = judge(agreed(ASKED, "made up"), message, undefined).meaning;
-  assertEquals(own.learned, { request: REQUEST, answer: message });
+  const own: Json =
+    evaluateReplay(agreed(ASKED, "placeholder"), message, undefined).incoming;
+  assertEquals(own.cacheable, { request: REQUEST, response: message });
   const told = agreed("2025-06-18", "daemon");
-  const other: Json = judge(told, message, undefined).meaning;
-  assertEquals([other.learned, other.forget], [undefined, undefined]);
+  const other: Json = evaluateReplay(told, message, undefined).incoming;
+  assertEquals([other.cacheable, other.staleInitialize], [
+    undefined,
+    undefined,
+  ]);
   const news = answer({ protocolVersion: "2025-03-26" });
-  const changed: Json = judge(told, news, undefined).meaning;
-  assertEquals(changed.forget, REQUEST, "what is cached is not true any more");
+  const changed: Json = evaluateReplay(told, news, undefined).incoming;
+  assertEquals(
+    changed.staleInitialize,
+    REQUEST,
+    "what is cached is not true any more",
+  );
 });
 
 test("MCP handshake: an error rejects, and only invalid params removes the cached result", () => {
   for (const code of [-32602, -32603]) {
     const message = answer(undefined, { code, message: "no" });
     const told = agreed(ASKED, "daemon");
-    const { meaning, agreed: next }: Json = judge(told, message, "no");
-    assertEquals([meaning.kind, meaning.refused], ["rejected", false]);
-    assertEquals(meaning.forget, code === -32602 ? REQUEST : undefined);
+    const { incoming, negotiated: next }: Json = evaluateReplay(
+      told,
+      message,
+      "no",
+    );
+    assertEquals([incoming.kind, incoming.refused], ["rejected", false]);
+    assertEquals(
+      incoming.staleInitialize,
+      code === -32602 ? REQUEST : undefined,
+    );
     assertEquals(next, told);
   }
 });
@@ -116,6 +134,6 @@ for (const [before, after] of CAPABILITIES) {
       `{"id":1,"result":{"capabilities":${capabilities}}}`;
     const { result } = JSON.parse(text(before));
     const message = { ...answer(result), text: text(before) };
-    assertEquals(announce(message), text(after));
+    assertEquals(withListChanged(message), text(after));
   });
 }

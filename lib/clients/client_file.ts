@@ -1,0 +1,106 @@
+/**
+ * The text of a client's file, in the format of that client.
+ *
+ * @module
+ */
+
+import {
+  type Client,
+  filterAlwaysupServers,
+  type InstalledServer,
+  memberFilterFor,
+} from "./registry.ts";
+import type { EntryPath, ExtraSyntax, LaunchFields } from "./config_entry.ts";
+import type { PathFilter } from "../json/jsonc.ts";
+import {
+  extraSyntaxIn,
+  findJsonEntry,
+  parseJsonFile,
+  removeJsonEntry,
+  setJsonEntry,
+} from "./json_edit.ts";
+import {
+  findTomlEntry,
+  parseTomlFile,
+  removeTomlEntry,
+  setTomlEntry,
+} from "./toml_edit.ts";
+
+/** How a format is read and changed; each function throws with what is wrong with a text, as a part of a sentence: `it is not JSON (line 3)`. */
+export interface ClientFileFormat {
+  /** The value that a text is; of JSON, those of its members that are asked for. */
+  parseClientFile(text: string, wanted?: PathFilter): unknown;
+  /** The entry that is there, if one is. */
+  findEntry(text: string, entryPath: EntryPath): unknown;
+  /** The text with an entry. */
+  setEntry(
+    text: string,
+    entryPath: EntryPath,
+    launchFields: LaunchFields,
+  ): string;
+  /** The text without an entry. */
+  removeEntry(text: string, entryPath: EntryPath): string;
+}
+
+const JSON_FORMAT: ClientFileFormat = {
+  parseClientFile: parseJsonFile,
+  findEntry: findJsonEntry,
+  setEntry: setJsonEntry,
+  removeEntry: removeJsonEntry,
+};
+
+const TOML_FORMAT: ClientFileFormat = {
+  parseClientFile: parseTomlFile,
+  findEntry: findTomlEntry,
+  setEntry: setTomlEntry,
+  removeEntry: removeTomlEntry,
+};
+
+/** The format of a client's file. */
+export function clientFileFormatOf({ isToml }: Client): ClientFileFormat {
+  return isToml ? TOML_FORMAT : JSON_FORMAT;
+}
+
+/**
+ * The servers in the text of a client's file that are this program. Throws with
+ * what is wrong with the text.
+ *
+ * @param program what starts it, wherever it lies
+ */
+export function findAlwaysupServers(
+  client: Client,
+  text: string,
+  launchCommand: readonly string[],
+): InstalledServer[] {
+  // A byte order mark is white space, too.
+  if (text.trim() === "") return [];
+  const file = clientFileFormatOf(client).parseClientFile(
+    text,
+    memberFilterFor(client),
+  );
+  return filterAlwaysupServers(client, file, launchCommand);
+}
+
+const EXTRA_SYNTAX_LABELS: Readonly<Record<ExtraSyntax, string>> = {
+  mark: "a byte order mark",
+  comment: "a comment",
+  comma: "a comma behind the last member",
+};
+
+/**
+ * What in a text keeps its client from reading it, and in which line, counted
+ * from 1: `a comment (line 3)`; `undefined` if nothing does. Throws with what is
+ * wrong with the text.
+ */
+export function findRejectedSyntax(
+  { isToml, rejectedSyntax = [] }: Client,
+  text: string,
+): string | undefined {
+  if (isToml || rejectedSyntax.length === 0) return undefined;
+  for (const [syntax, line] of extraSyntaxIn(text)) {
+    if (rejectedSyntax.includes(syntax)) {
+      return `${EXTRA_SYNTAX_LABELS[syntax]} (line ${line})`;
+    }
+  }
+  return undefined;
+}

@@ -1,0 +1,258 @@
+/**
+ * A client inside this process that tries a whole proxy: what works for it
+ * works for others.
+ *
+ * @module
+ */
+
+import { sanitizeLine } from "../../text/sanitize.ts";
+import { waitAtMost } from "../../runtime/timeout.ts";
+import type { Config } from "../../config/config.ts";
+import type { Host } from "../../runtime/host.ts";
+import { tryParseJson } from "../../json/spans.ts";
+import { ErrorCode, getNested, isRecord } from "../../protocol/jsonrpc.ts";
+import type { Failure, FailureCause } from "../../link/link.ts";
+import type {
+  Method,
+  Params,
+  RequestMethod,
+} from "../../protocol/mcp_types.ts";
+import { createProxyDialer, runProxy } from "../../proxy/proxy.ts";
+import type { Snapshot } from "../../session/snapshot.ts";
+import { type Dial, type Socket } from "../../transport/websocket.ts";
+
+/** How long a daemon has to see a connection close, in milliseconds. */
+const CLOSE_WAIT_MS = 250;
+
+/** What the proxy says where the daemon has not answered. */
+const PROXY_ERROR_CODES: readonly number[] = [
+  ...[ErrorCode.unavailable, ErrorCode.outcomeUnknown, ErrorCode.timedOut],
+  ...[ErrorCode.overloaded, ErrorCode.tooLarge],
+];
+
+/** What the daemon answered, or why it could not. */
+export type CallResult =
+  | { readonly kind: "result"; readonly result: unknown; readonly ms: number }
+  | {
+    readonly kind: "failed";
+    /** For people. */
+    readonly reason: string;
+    /** For programs, where the connection has failed for one of the causes that are told apart. */
+    readonly cause?: FailureCause | undefined;
+    /** The daemon itself has answered, with an error. */
+    readonly isFromDaemon?: true;
+  };
+
+/** What the client in us writes for ids. */
+export type IdStyle = "numbers" | "texts";
+
+/** A proxy of our own, and its client. */
+export class InProcessClient {
+  readonly #idStyle: IdStyle;
+  readonly #stdinStream = new TransformStream<Uint8Array, Uint8Array>();
+  readonly #stdin = this.#stdinStream.writable.getWriter();
+  readonly #waiting = new Map<unknown, (outcome: CallResult) => void>();
+  readonly #code: Promise<number>;
+  #ids = 0;
+  #failure: Extract<CallResult, { kind: "failed" }> | undefined;
+  #partialLine = "";
+  #connections: Snapshot["connections"] = "unknown";
+  readonly #capacityKnown = Promise.withResolvers<void>();
+  readonly #responseIdTypes = new Set<string>();
+  #phase: Snapshot["standing"]["phase"] = "dialing";
+  #lastError: string | undefined;
+  #dropConnection: (() => Promise<void>) | undefined;
+  #isDroppedOnPurpose = false;
+  readonly #reconnected = Promise.withResolvers<void>();
+  #signal: (() => void) | undefined;
+
+  /**
+   * Starts the proxy.
+   *
+   * @param start runs it
+   */
+  constructor(
+    host: Host,
+    config: Config,
+    idStyle: IdStyle = "numbers",
+    start: typeof runProxy = runProxy,
+  ) {
+    this.#idStyle = idStyle;
+    const decoder = new TextDecoder();
+    const inProcessHost: Host = {
+      ...host,
+      stdin: () => this.#stdinStream.readable,
+      writeStdout: (bytes) => {
+        this.#handleOutput(decoder.decode(bytes, { stream: true }));
+        return Promise.resolve(bytes.length);
+      },
+      onSignal: (callback) => this.#signal = callback,
+    };
+    const testConfig: Config = {
+      ...config,
+      // The first failure is the answer, and nothing stands in for the daemon.
+      ...{ queueTimeout: Infinity, initializeGrace: Infinity },
+      // A daemon that says hello and no more is no daemon; hello has its own limit.
+      requestTimeout: 2 * config.handshakeTimeout,
+      ...{ cache: "off", status: "off", healthFile: undefined },
+    };
+    const log: Parameters<typeof runProxy>[3] = ({ failure }) => {
+      // What is lost on purpose is to come back.
+      if (failure !== undefined && !this.#isDroppedOnPurpose) {
+        this.#fail(failure);
+      }
+    };
+    const observe = (now: Snapshot): void => {
+      this.#connections = now.connections;
+      if (now.connections !== "unknown") this.#capacityKnown.resolve();
+      this.#phase = now.standing.phase;
+      this.#lastError = now.lastError;
+      const isBack = now.reconnects > 0 && this.#phase === "ready";
+      if (isBack) this.#reconnected.resolve();
+    };
+    const dial = createProxyDialer(testConfig, host);
+    const watched: Dial = (...call) => this.#dial(dial, ...call);
+    this.#code = start(testConfig, "0", inProcessHost, log, observe, watched);
+  }
+
+  /** Dials as every proxy does; what comes is looked at, and the connection can be lost. */
+  #dial(
+    dial: Dial,
+    ...[url, subprotocol, headers, emit]: Parameters<Dial>
+  ): Socket {
+    let isLost = false;
+    const socket = dial(url, subprotocol, headers, (report) => {
+      if (isLost) return;
+      if (report.type === "frame") this.#recordIdType(report.text);
+      emit(report);
+    });
+    this.#dropConnection = async () => {
+      isLost = true;
+      // A daemon that keeps one client must have seen it go.
+      await waitAtMost(CLOSE_WAIT_MS, socket.close());
+      const reason = "doctor has ended it";
+      emit({ type: "closed", code: 1006, reason, reached: true });
+    };
+    return socket;
+  }
+
+  #recordIdType(text: string): void {
+    const message = tryParseJson(text);
+    if (!isRecord(message) || typeof message.method === "string") return;
+    const { id } = message;
+    this.#responseIdTypes.add(
+      (id ?? undefined) === undefined ? "null" : typeof id,
+    );
+  }
+
+  /** Whether an answer has come with an id of that type. */
+  sawResponseId(type: "number" | "string" | "null"): boolean {
+    return this.#responseIdTypes.has(type);
+  }
+
+  /** Ends the connection as an outage would, and says what follows within so many milliseconds. */
+  async dropAndReconnect(
+    timeoutMs: number,
+  ): Promise<{ ms: number } | { phase: string; why: string }> {
+    this.#isDroppedOnPurpose = true;
+    const startedAt = performance.now();
+    await this.#dropConnection?.();
+    // Who waits has the daemon dialed at once.
+    void this.request("tools/list");
+    let isBack = false;
+    const reconnected = this.#reconnected.promise.then(() => isBack = true);
+    await waitAtMost(timeoutMs, reconnected);
+    if (isBack) return { ms: performance.now() - startedAt };
+    return {
+      phase: this.#phase,
+      why: sanitizeLine(this.#lastError ?? "no answer"),
+    };
+  }
+
+  /** How many connections the daemon keeps, as soon as the proxy knows it, or after so many milliseconds. */
+  async waitForCapacity(timeoutMs: number): Promise<Snapshot["connections"]> {
+    await waitAtMost(timeoutMs, this.#capacityKnown.promise);
+    return this.#connections;
+  }
+
+  /** Whether the connection has failed. */
+  get hasFailed(): boolean {
+    return this.#failure !== undefined;
+  }
+
+  /** Asks the daemon; without an answer within so many milliseconds it has failed. */
+  async request<Asked extends RequestMethod>(
+    method: Asked,
+    params?: Params<Asked>,
+    ms: number = Infinity,
+  ): Promise<CallResult> {
+    if (this.#failure !== undefined) return this.#failure;
+    const count = this.#ids++;
+    const id = this.#idStyle === "numbers" ? count : `doctor-${count}`;
+    const { promise, resolve } = Promise.withResolvers<CallResult>();
+    const startedAt = performance.now();
+    this.#waiting.set(id, (outcome) =>
+      resolve(
+        outcome.kind === "failed"
+          ? outcome
+          : { ...outcome, ms: performance.now() - startedAt },
+      ));
+    await this.send({ id, method, ...(params !== undefined && { params }) });
+    if (ms < Infinity) await waitAtMost(ms, promise);
+    if (ms < Infinity && this.#waiting.has(id)) {
+      return { kind: "failed", reason: `${method} was not answered in time` };
+    }
+    return await promise;
+  }
+
+  /** Writes a message. */
+  async send(
+    message: { readonly id?: number | string; readonly method: Method },
+  ): Promise<void> {
+    const text = JSON.stringify({ jsonrpc: "2.0", ...message });
+    await this.#stdin.write(new TextEncoder().encode(`${text}\n`));
+  }
+
+  /** Ends the proxy. */
+  async close(): Promise<void> {
+    await this.#stdin.close();
+    // Nobody waits for what is still owed.
+    if (this.#waiting.size > 0) {
+      this.#signal?.();
+      this.#signal?.(); // the second one does not wait
+    }
+    await this.#code;
+  }
+
+  #fail({ reason: rawReason, cause }: Failure): void {
+    const failure = {
+      kind: "failed",
+      reason: sanitizeLine(rawReason),
+      cause,
+    } as const;
+    this.#failure = failure;
+    for (const settle of this.#waiting.values()) settle(failure);
+    this.#waiting.clear();
+  }
+
+  #handleOutput(text: string): void {
+    const lines = (this.#partialLine + text).split("\n");
+    this.#partialLine = lines.pop()!;
+    for (const line of lines) {
+      const message: unknown = JSON.parse(line);
+      if (!isRecord(message) || "method" in message) continue;
+      const settle = this.#waiting.get(message.id);
+      this.#waiting.delete(message.id);
+      const why = getNested(message, "error", "message");
+      const isOurs = PROXY_ERROR_CODES.includes(
+        Number(getNested(message, "error", "code")),
+      );
+      const answered = isOurs ? {} : { isFromDaemon: true } as const;
+      settle?.(
+        typeof why === "string"
+          ? { kind: "failed", reason: sanitizeLine(why), ...answered }
+          : { kind: "result", result: message.result, ms: 0 },
+      );
+    }
+  }
+}

@@ -1,0 +1,16 @@
+/**
+ * A daemon that a test has started must not outlive the test, however that ends.
+ *
+ * @module
+ */
+
+/** What tells a daemon that its stdin is open for as long as the test lives. */
+export const EXIT_WITH_PARENT_ENV = { STARTED_BY_TEST: "1" } as const;
+
+/** Ends this process when its stdin ends, if a test has started it. */
+export async function exitWithParent(): Promise<void> {
+  if (Deno.env.get("STARTED_BY_TEST") === undefined) return;
+  // Nothing is written to it.
+  await Deno.stdin.readable.pipeTo(new WritableStream());
+  Deno.exit(0);
+}

@@ -1,0 +1,55 @@
+/**
+ * What a client does with an exai daemon that writes in one form, before its
+ * restart and after it.
+ *
+ * @module
+ */
+
+import { assert, assertEquals, assertMatch } from "../assert.ts";
+import type { MessageForm } from "./form_helpers.ts";
+import { SdkClient, type SdkVersion } from "./sdk_clients.ts";
+
+/** One client, one form. */
+export class ExaiFormScenario {
+  readonly #client: SdkClient;
+
+  constructor({ name }: MessageForm, version: SdkVersion, port: number) {
+    const url = `ws://127.0.0.1:${port}/${encodeURIComponent(name)}`;
+    this.#client = new SdkClient(version, ["--dialect", "exai", "--url", url]);
+  }
+
+  async close(): Promise<void> {
+    await this.#client.close();
+  }
+
+  async before(): Promise<void> {
+    await this.#client.connect();
+    await this.#checkCalls();
+  }
+
+  /** From the kill on. */
+  async after(): Promise<void> {
+    // What is written before that may have been executed.
+    await this.#client.waitForDisconnect();
+    await this.#checkCalls();
+    assertEquals(this.#client.listChanges, 0, "list_changed");
+    assertEquals(this.#client.errors, [], "what the SDK did not take");
+  }
+
+  async #checkCalls(): Promise<void> {
+    const client = this.#client;
+    const said = await client.callForText("chat", { text: "hello" });
+    assertEquals(said, "hello\ncontinuation_id: c-1");
+    assert((await client.toolNames()).includes("chat"));
+    for (
+      const [name, words] of [
+        ["reject", /^it went wrong/],
+        ["fail", /EXEC_ERROR.*the tool failed/],
+      ] as const
+    ) {
+      const { isError, content } = await client.callTool(name);
+      assertEquals(isError, true, name);
+      assertMatch(content[0].text, words);
+    }
+  }
+}

@@ -1,0 +1,345 @@
+/**
+ * A proxy before a daemon of `liveness_process.ts`, the calls that were written,
+ * and what the daemon's journal says of them.
+ *
+ * @module
+ */
+
+import { delay } from "@std/async/delay.js";
+import { isRecord } from "../../lib/protocol/jsonrpc.ts";
+import { waitForFileChange } from "./file_change.ts";
+import { withWaitLimit } from "./time_limit.ts";
+import { TcpRelay } from "./tcp_relay.ts";
+import {
+  type ChildProcess,
+  ProxyProcess,
+  type ReceivedResponse,
+  startDaemonScript,
+} from "./process.ts";
+import { valueWithin } from "./async.ts";
+
+/** A tool of the daemon's: `look` is read-only, `work` is not. */
+export type Tool = "work" | "look";
+
+/** A call as it was written. */
+export interface SentCall {
+  readonly id: string;
+  readonly tool: Tool;
+  /** How long the daemon is at it, in milliseconds. */
+  readonly ms: number;
+  /** When it was written, in milliseconds since 1970. */
+  readonly sentAt: number;
+}
+
+/** What became of a call; moments are in milliseconds since 1970. */
+export interface CallOutcome extends SentCall {
+  readonly responseCount: number;
+  readonly answeredAt: number | undefined;
+  /** Its own result, -31002, another error or result, or nothing so far. */
+  readonly outcome: "answered" | "told" | "wrong" | "waits";
+  /** What was said, where it is wrong. */
+  readonly wrongResponse: string | undefined;
+  /** When each execution began. */
+  readonly executionsStartedAt: readonly number[];
+  /** Whether the daemon was at it when the answer came. */
+  readonly isStillExecuting: boolean;
+}
+
+/** What is started. */
+export interface LivenessOptions {
+  readonly kind: string;
+  /** Whether it closes in the rude of two ways. */
+  readonly closesAbruptly?: boolean;
+  /** Whether a relay stands between, which can freeze. */
+  readonly usesRelay?: boolean;
+  readonly flags?: readonly string[];
+  /** Makes another command of the one that starts the proxy. */
+  readonly wrap?: (command: string, args: string[]) => [string, string[]];
+}
+
+/** What a proxy has learned of its daemon. */
+export interface LearnedFacts {
+  readonly connections: string;
+  readonly answersDuringCalls: boolean | undefined;
+}
+
+/** A proxy, a daemon, and perhaps a relay between them. */
+export class LivenessProcesses implements AsyncDisposable {
+  readonly proxy: ProxyProcess;
+  readonly daemon: ChildProcess;
+  readonly relay: TcpRelay | undefined;
+  readonly calls: SentCall[] = [];
+  readonly #folder: string;
+  readonly #resources: AsyncDisposableStack;
+  /** Resumes the daemon when this process ends while it is stopped. */
+  #resumeAtExit: Deno.ChildProcess | undefined;
+
+  private constructor(
+    folder: string,
+    daemon: ChildProcess,
+    relay: TcpRelay | undefined,
+    proxy: ProxyProcess,
+    stack: AsyncDisposableStack,
+  ) {
+    this.#folder = folder;
+    this.daemon = daemon;
+    this.relay = relay;
+    this.proxy = proxy;
+    this.#resources = stack;
+  }
+
+  /** Starts everything. */
+  static async start(options: LivenessOptions): Promise<LivenessProcesses> {
+    const folder = await Deno.makeTempDir({ prefix: "liveness-" });
+    await using stack = new AsyncDisposableStack();
+    stack.defer(() => Deno.remove(folder, { recursive: true }));
+    const daemon = stack.use(
+      await startLivenessDaemon(
+        options.kind,
+        `${folder}/journal`,
+        options.closesAbruptly === true,
+      ),
+    );
+    const port = portOf(daemon);
+    const relay = options.usesRelay ? stack.use(new TcpRelay(port)) : undefined;
+    const url = `ws://127.0.0.1:${relay?.port ?? port}/`;
+    const flags = [
+      "--url",
+      url,
+      "--log-level",
+      "debug",
+      ...options.flags ?? [],
+    ];
+    const proxy = stack.use(
+      new ProxyProcess(flags, stateEnv(folder), options.wrap),
+    );
+    return new LivenessProcesses(folder, daemon, relay, proxy, stack.move());
+  }
+
+  /** Does what every client does first. */
+  async initialize(): Promise<void> {
+    await this.proxy.initialize();
+    await this.proxy.request("list", "tools/list");
+    await this.proxy.waitForResponse("list");
+  }
+
+  /** Writes calls, all in one piece; gives them. */
+  async sendCalls(
+    calls: readonly (readonly [id: string, tool: Tool, ms: number])[],
+  ): Promise<SentCall[]> {
+    const sentAt = Date.now();
+    const written = calls.map(([id, tool, ms]) => ({ id, tool, ms, sentAt }));
+    this.calls.push(...written);
+    const lines = calls.map(([id, name, ms]) =>
+      JSON.stringify({
+        ...{ jsonrpc: "2.0", id, method: "tools/call" },
+        params: { name, arguments: { id, ms }, _meta: { progressToken: id } },
+      })
+    );
+    await this.proxy.write(`${lines.join("\n")}\n`);
+    return written;
+  }
+
+  /** Writes one call. */
+  async sendCall(id: string, tool: Tool, ms: number): Promise<SentCall> {
+    return (await this.sendCalls([[id, tool, ms]]))[0]!;
+  }
+
+  /** Writes a call and waits for its answer. */
+  async callAndWait(id: string, tool: Tool, ms = 0): Promise<ReceivedResponse> {
+    await this.sendCall(id, tool, ms);
+    return await this.proxy.waitForResponse(id);
+  }
+
+  /** Waits for an answer, at most so many milliseconds; gives whether it came. */
+  async waitForResponse({ id }: SentCall, mostMs: number): Promise<boolean> {
+    // That the process has ended is seen by the answer that is missing.
+    const answer = this.proxy.waitForResponse(id).then(() => true, () => false);
+    return await valueWithin(answer, mostMs) ?? false;
+  }
+
+  /** Waits until the daemon has begun with a call. */
+  async waitForStart({ id, tool }: SentCall): Promise<void> {
+    const text = ` begin ${tool} ${id}\n`;
+    const isThere = (): boolean => this.#journal().includes(text);
+    await withWaitLimit(
+      waitForFileChange(this.#journalPath, isThere),
+      `the begin of ${id}`,
+    );
+  }
+
+  /** Stops the daemon's process, or lets it go on. */
+  async signalDaemon(name: "SIGSTOP" | "SIGCONT"): Promise<void> {
+    const { pid } = this.daemon.process;
+    if (name === "SIGSTOP") {
+      // What is stopped does not notice that this process has ended.
+      this.#resumeAtExit = new Deno.Command("sh", {
+        args: ["-c", `read _; kill -CONT ${pid}`],
+        stdin: "piped",
+        stderr: "null",
+      }).spawn();
+    }
+    this.daemon.process.kill(name);
+    if (name === "SIGCONT") await this.#stopResumeAtExit();
+  }
+
+  /**
+   * Gives the child of the first connection that is still there no time for a
+   * while, as a busy machine does.
+   */
+  async suspendChild(ms: number): Promise<void> {
+    const { what } = this.journalEntries().find(({ what }) =>
+      /^child /.test(what)
+    )!;
+    const pid = Number(what.split(" ")[1]);
+    Deno.kill(pid, "SIGSTOP");
+    await delay(ms);
+    Deno.kill(pid, "SIGCONT");
+  }
+
+  async #stopResumeAtExit(): Promise<void> {
+    await this.#resumeAtExit?.stdin.close();
+    await this.#resumeAtExit?.status;
+    this.#resumeAtExit = undefined;
+  }
+
+  get #journalPath(): string {
+    return `${this.#folder}/journal`;
+  }
+
+  #journal(): string {
+    return Deno.readTextFileSync(this.#journalPath);
+  }
+
+  /** The journal's lines. */
+  journalEntries(): { at: number; what: string }[] {
+    return this.#journal().split("\n").slice(0, -1).map((line) => {
+      const space = line.indexOf(" ");
+      return { at: Number(line.slice(0, space)), what: line.slice(space + 1) };
+    });
+  }
+
+  /** How often a call was executed. */
+  executionCount(id: string): number {
+    const begin = new RegExp(`^begin \\w+ ${id}$`);
+    return this.journalEntries().filter(({ what }) => begin.test(what)).length;
+  }
+
+  /** How many connections the daemon has seen. */
+  get connectionCount(): number {
+    return this.journalEntries().filter(({ what }) => what === "open").length;
+  }
+
+  /** How often the proxy has told the client of progress: the daemon never does. */
+  get progressCount(): number {
+    return this.proxy.stdout.lines
+      .filter(({ text }) => text.includes('"notifications/progress"')).length;
+  }
+
+  /** What has become of each call so far. */
+  outcomes(): CallOutcome[] {
+    const events = this.journalEntries();
+    const answers = new Map<unknown, ReceivedResponse[]>();
+    for (const { text, at } of this.proxy.stdout.lines) {
+      const message = JSON.parse(text);
+      if (message.method !== undefined) continue;
+      const all = answers.get(message.id) ?? [];
+      const wall = performance.timeOrigin + at;
+      answers.set(message.id, [...all, { ...message, at: wall }]);
+    }
+    return this.calls.map((call) =>
+      outcomeOf(call, answers.get(call.id) ?? [], events)
+    );
+  }
+
+  /** What the proxy says of itself; `undefined` before it has said anything. */
+  learnedFacts(): LearnedFacts | undefined {
+    const path = `${this.#folder}/alwaysup/running`;
+    let files: Deno.DirEntry[];
+    try {
+      files = [...Deno.readDirSync(path)];
+    } catch {
+      return undefined;
+    }
+    const file = files.find(({ name }) => name.endsWith(".json"));
+    if (file === undefined) return undefined;
+    const it: unknown = JSON.parse(
+      Deno.readTextFileSync(`${path}/${file.name}`),
+    );
+    if (!isRecord(it) || typeof it.connections !== "string") return undefined;
+    return {
+      connections: it.connections,
+      answersDuringCalls: it.answersDuringCalls === undefined
+        ? undefined
+        : it.answersDuringCalls === true,
+    };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#stopResumeAtExit();
+    await this.#resources[Symbol.asyncDispose]();
+  }
+}
+
+/** Starts a daemon of a kind on a free port. */
+export async function startLivenessDaemon(
+  kind: string,
+  journal: string,
+  closesAbruptly: boolean,
+): Promise<ChildProcess> {
+  await Deno.writeTextFile(journal, "");
+  const options = ["--port", "0", "--journal", journal, "--kind", kind];
+  if (closesAbruptly) options.push("--rude");
+  return await startDaemonScript("liveness_daemon.ts", ...options);
+}
+
+/** Where a daemon listens. */
+export function portOf(daemon: ChildProcess): number {
+  return Number(daemon.stdout.lines[0]!.text.split(" ")[1]);
+}
+
+/** What makes a proxy keep its state in a folder. */
+export function stateEnv(folder: string): Record<string, string> {
+  return {
+    XDG_STATE_HOME: folder,
+    ALWAYSUP_CACHE: `${folder}/cache.json`,
+    ALWAYSUP_STATUS: "on",
+  };
+}
+
+function outcomeOf(
+  call: SentCall,
+  answers: readonly ReceivedResponse[],
+  events: readonly { at: number; what: string }[],
+): CallOutcome {
+  const { id, tool } = call;
+  const moments = (what: string): number[] =>
+    events.filter((event) => event.what === `${what} ${tool} ${id}`)
+      .map(({ at }) => at);
+  const [executionsStartedAt, ends] = [moments("begin"), moments("end")];
+  const [answer] = answers;
+  const answeredAt = answer?.at;
+  const before = (all: number[]): number =>
+    all.filter((at) => at <= answeredAt!).length;
+  const outcome = answer === undefined
+    ? "waits"
+    : answer.result?.content?.[0]?.text === id && !answer.result.isError
+    ? "answered"
+    : answer.error?.code === -31002
+    ? "told"
+    : "wrong";
+  return {
+    ...call,
+    ...{
+      responseCount: answers.length,
+      answeredAt,
+      outcome,
+      executionsStartedAt,
+    },
+    wrongResponse: outcome === "wrong"
+      ? JSON.stringify(answer!.error ?? answer!.result).slice(0, 200)
+      : undefined,
+    isStillExecuting: answeredAt !== undefined &&
+      before(executionsStartedAt) > before(ends),
+  };
+}

@@ -1,0 +1,90 @@
+/**
+ * Simulated time and seeded chance: what a world happens on.
+ *
+ * @module
+ */
+
+/** A generator of chance (mulberry32), so that a world can be seen again. */
+export function seededRandom(seed: number): () => number {
+  let state = seed | 0;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let t = Math.imul(state ^ (state >>> 15), 1 | state);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
+  };
+}
+
+/** One to twelve pieces of a text, by chance. */
+export function randomText(pieces: readonly string[], seed: number): string {
+  const random = seededRandom(seed);
+  const length = 1 + Math.floor(random() * 12);
+  const piece = (): string => pieces[Math.floor(random() * pieces.length)]!;
+  return Array.from({ length }, piece).join("");
+}
+
+/** The clock, the agenda and the dice of a world. */
+export class Scheduler {
+  readonly random: () => number;
+  readonly #scheduled: { at: number; run: () => void }[] = [];
+  /** Simulated milliseconds since the beginning. */
+  now = 0;
+  #suspendedMs = 0;
+  #suspendedAt: number | undefined;
+
+  constructor(seed: number) {
+    this.random = seededRandom(seed);
+  }
+
+  /** How much of that the program was awake: what a deadline is measured by. */
+  get awakeMs(): number {
+    return (this.#suspendedAt ?? this.now) - this.#suspendedMs;
+  }
+
+  get isSuspended(): boolean {
+    return this.#suspendedAt !== undefined;
+  }
+
+  suspend(): void {
+    this.#suspendedAt = this.now;
+  }
+
+  /** Gives how long it slept. */
+  resume(): number {
+    const ms = this.now - this.#suspendedAt!;
+    this.#suspendedAt = undefined;
+    this.#suspendedMs += ms;
+    return ms;
+  }
+
+  /** Puts something on the agenda, behind what is there for the same moment. */
+  schedule(ms: number, run: () => void): void {
+    const at = this.now + ms;
+    let low = 0;
+    let high = this.#scheduled.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (this.#scheduled[middle]!.at <= at) low = middle + 1;
+      else high = middle;
+    }
+    this.#scheduled.splice(low, 0, { at, run });
+  }
+
+  /** Does what is next, if it is due by then; says whether it was. */
+  runNext(until: number): boolean {
+    const next = this.#scheduled[0];
+    if (next === undefined || next.at > until) return false;
+    this.#scheduled.shift();
+    this.now = Math.max(this.now, next.at);
+    next.run();
+    return true;
+  }
+
+  chance(probability: number): boolean {
+    return this.random() < probability;
+  }
+
+  pick<const T>(choices: readonly T[]): T {
+    return choices[Math.floor(this.random() * choices.length)]!;
+  }
+}

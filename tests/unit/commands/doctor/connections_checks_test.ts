@@ -1,0 +1,107 @@
+/**
+ * What `doctor` says of how many connections a daemon keeps.
+ *
+ * @module
+ */
+
+import {
+  connectionsCheck,
+  type ConnectionsFinding,
+  proxyConnectionsCheck,
+} from "../../../../lib/commands/doctor/connections_checks.ts";
+import { assertEquals, assertMatch } from "../../../helpers/assert.ts";
+import { test } from "../../../helpers/no_permissions.ts";
+import { proxyStatus, WAITING } from "../../../helpers/running_proxies.ts";
+
+const KNOWN: [known: ConnectionsFinding, state: string, says: RegExp][] = [
+  [
+    { from: "setting", connections: "one" },
+    "ok",
+    /^the daemon keeps one connection for a client, because --connections is set/,
+  ],
+  [
+    { from: "setting", connections: "many" },
+    "ok",
+    /^the daemon keeps several connections for a client, because --connections is set/,
+  ],
+  [
+    { from: "cache", connections: "one", forMs: 3 * 86_400_000 },
+    "ok",
+    /^the daemon keeps one connection for a client, says the cache \(for 3 d more\)/,
+  ],
+  [
+    { from: "trial", connections: "one" },
+    "ok",
+    /^the daemon counts as keeping one connection for a client: a second one was tried, and not both were answered$/m,
+  ],
+  [
+    { from: "trial", connections: "many" },
+    "ok",
+    /^the daemon keeps several connections for a client: two were tried$/m,
+  ],
+  [
+    { from: "trial", connections: "unknown" },
+    "skip",
+    /^whether .* is not known: a second one was not tried \(its first answer took more than 150 ms, or probes are off\)$/m,
+  ],
+  [
+    { from: "trial", connections: "unknown", trouble: "it closed" },
+    "skip",
+    / a second one was not tried \(it closed\)$/m,
+  ],
+];
+
+for (const [known, state, says] of KNOWN) {
+  test(`Connections check: reports what is known: ${JSON.stringify(known)}`, () => {
+    const check = connectionsCheck(known);
+    assertEquals([check.name, check.state], ["connections", state]);
+    assertMatch(check.text, says);
+    assertMatch(
+      check.text,
+      /\nwhether it answers during calls cannot be tried/,
+    );
+    assertEquals(check.data, { ...known, answersDuringCalls: null });
+  });
+}
+
+test("Connections check: an exai daemon has a connection for each call", () => {
+  const known: ConnectionsFinding = { from: "dialect", connections: "many" };
+  const words = "each call has a connection of its own: the dialect is exai";
+  assertEquals(connectionsCheck(known).text, words);
+  const exai = proxyStatus({ dialect: "exai" });
+  assertEquals(proxyConnectionsCheck([exai], "auto").text, words);
+});
+
+test("Connections check: reports what running proxies know", () => {
+  const ignorant = proxyConnectionsCheck([proxyStatus()], "auto");
+  assertEquals(ignorant.state, "skip");
+  assertMatch(
+    ignorant.text,
+    /not known; it counts as one\nwhether .* calls is/,
+  );
+  const standing = WAITING;
+  const proxies = [
+    proxyStatus({
+      pid: 1,
+      standing,
+      connections: "many",
+      answersDuringCalls: true,
+    }),
+    proxyStatus({ pid: 2 }),
+    proxyStatus({ pid: 3, connections: "one" }),
+  ];
+  const { state, text, data } = proxyConnectionsCheck(proxies, "auto");
+  assertEquals(state, "ok");
+  assertEquals(text.split("\n"), [
+    "the daemon keeps one connection for a client, says proxy 3",
+    "it answers during calls, says proxy 1",
+  ]);
+  assertEquals(data, {
+    ...{ from: "proxy", pid: 3, connections: "one", answersDuringCalls: true },
+  });
+  const slow = proxyStatus({ connections: "many", answersDuringCalls: false });
+  const set = proxyConnectionsCheck([slow], "many");
+  assertMatch(set.text, /it does not answer during calls, says proxy 7$/m);
+  assertMatch(set.text, /\nhere, --connections many is set$/);
+  assertEquals(set.data?.set, "many");
+});

@@ -1,0 +1,186 @@
+/**
+ * What `doctor` says of proxies that run.
+ *
+ * @module
+ */
+
+import {
+  connectAnywayCheck,
+  proxiesOfDaemon,
+  runningCheck,
+  unreadableProxiesCheck,
+} from "../../../../lib/commands/doctor/running_checks.ts";
+import type { ProxyStatus } from "../../../../lib/proxy/status_format.ts";
+import { assertEquals, assertMatch } from "../../../helpers/assert.ts";
+import { test } from "../../../helpers/no_permissions.ts";
+import {
+  NOW,
+  proxyStatus,
+  READY,
+  TARGET,
+  WAITING,
+} from "../../../helpers/running_proxies.ts";
+
+const PLACES: [url: string, isThere: boolean][] = [
+  ["ws://127.0.0.1:8079/", true],
+  ["ws://localhost:8079/", true],
+  ["ws://[::1]:8079/", true],
+  ["ws://127.0.0.1:8079/?***", true],
+  ["ws://127.0.0.1:8079/a", false],
+  ["ws://127.0.0.1:80790/", false],
+  ["ws://127.0.0.1/", false],
+  ["ws://127.0.0.10:8079/", false],
+  ["wss://127.0.0.1:8079/", false],
+  ["ws://h:8079/", false],
+];
+
+for (const [url, isThere] of PLACES) {
+  test(`Running proxies: one at ${url} ${isThere ? "has" : "does not have"} the daemon of the configuration`, () => {
+    assertEquals(
+      proxiesOfDaemon([proxyStatus({ url })], TARGET).length,
+      isThere ? 1 : 0,
+    );
+  });
+}
+
+const STATES: [
+  changes: Partial<ProxyStatus>,
+  state: string,
+  says: RegExp,
+  advice?: RegExp,
+][] = [
+  [{}, "ok", /^proxy 7 \(editor 1\): ready 2 h$/m],
+  [{ client: undefined }, "ok", /^proxy 7: ready 2 h$/m],
+  [{ standing: { phase: "open" } }, "ok", /has not spoken$/m],
+  [
+    { lastError: "a\nok    b" },
+    "ok",
+    /^its last error: a ok {4}b$/m,
+  ],
+  [
+    { standing: { phase: "checking", since: 0 } },
+    "warn",
+    /silent, being checked$/m,
+    /^ask again/,
+  ],
+  [
+    { standing: { phase: "displaced" } },
+    "warn",
+    /another client has the connection/,
+    /^stop the other client, or give each client a daemon of its own$/,
+  ],
+  [
+    { standing: { phase: "dialing", attempt: 1 } },
+    "warn",
+    /dialing, attempt 1$/m,
+    /^ask again/,
+  ],
+  [
+    { standing: { phase: "greeting", attempt: 3 } },
+    "fail",
+    /greeting, attempt 3$/m,
+    /^look at the daemon's own log$/,
+  ],
+  [
+    { standing: WAITING, lastError: "x", lastErrorCause: "nobody there" },
+    "fail",
+    /waiting, attempt 4, next in 8 s\nits last error: x$/m,
+    /^start the daemon; .*; --connect looks closer/,
+  ],
+  [
+    { standing: WAITING, lastError: "x", lastErrorCause: "refused" },
+    "fail",
+    /last error: x$/m,
+    /^give the proxy the daemon's own token/,
+  ],
+  [
+    { standing: WAITING, lastError: "x", lastErrorCause: "token refused" },
+    "fail",
+    /last error: x$/m,
+    /^give the proxy the daemon's own token/,
+  ],
+  [
+    { standing: WAITING, lastError: "x", lastErrorCause: "policy violation" },
+    "fail",
+    /last error: x$/m,
+    /^give the proxy the daemon's own token/,
+  ],
+  [
+    { standing: WAITING, lastError: "x", lastErrorCause: "other dialect" },
+    "fail",
+    /last error: x$/m,
+    /^look at the daemon's own log; --connect/,
+  ],
+  [
+    // The daemon's own words decide nothing.
+    { standing: WAITING, lastError: "it refuses, nothing listens, code 1008" },
+    "fail",
+    /nothing listens/,
+    /^look at the daemon's own log; --connect/,
+  ],
+  [
+    { standing: WAITING },
+    "fail",
+    /waiting/,
+    /^look at the daemon's own log; --connect/,
+  ],
+  [
+    { url: "ws://localhost:8079/", standing: READY },
+    "ok",
+    /^proxy 7 \(editor 1\) at ws:\/\/localhost:8079\/: ready/,
+  ],
+  [
+    { dialect: "exai" },
+    "fail",
+    /^proxy 7 \(editor 1\), dialect exai: ready/,
+    /^say --dialect exai/,
+  ],
+];
+
+for (const [changes, state, says, advice] of STATES) {
+  test(`Running check: reports a proxy: ${JSON.stringify(changes)}`, () => {
+    const proxies = [proxyStatus(changes)];
+    const check = runningCheck(proxies, TARGET, NOW);
+    assertEquals([check.name, check.state], ["running", state]);
+    assertMatch(check.text, says);
+    assertMatch(check.text, /\nnothing was opened to the daemon: .*--connect/);
+    if (advice === undefined) assertEquals(check.advice, undefined);
+    else assertMatch(check.advice!, advice);
+    // The cause is for doctor itself.
+    const { lastErrorCause: _, ...shown } = proxies[0]!;
+    assertEquals(check.data, { proxies: [shown] });
+  });
+}
+
+test("Running check: names all proxies; its state is that of the worst one of the dialect", () => {
+  const proxies = [
+    proxyStatus(),
+    proxyStatus({
+      pid: 8,
+      client: undefined,
+      standing: { phase: "displaced" },
+    }),
+    proxyStatus({ pid: 9, dialect: "exai", standing: WAITING }),
+  ];
+  const { state, text, advice } = runningCheck(proxies, TARGET, NOW);
+  assertEquals(state, "warn");
+  assertMatch(text, /^proxy 7 .*\nproxy 8: .*\nproxy 9 .*, dialect exai: wait/);
+  assertMatch(advice!, /^stop the other client/);
+  const waiting = [proxyStatus(), proxyStatus({ pid: 8, standing: WAITING })];
+  const found = runningCheck(waiting, TARGET, NOW);
+  // Another one has a session that a connection could displace.
+  const words = "look at the daemon's own log";
+  assertEquals([found.state, found.advice], ["fail", words]);
+});
+
+test("Running check: warns that doctor connects beside a proxy where --connect is given", () => {
+  const { state, text } = connectAnywayCheck([proxyStatus()], TARGET, NOW);
+  assertEquals(state, "warn");
+  assertMatch(text, /^proxy 7 .*\ndoctor connects, too \(--connect\)/);
+});
+
+test("Running check: fails, and says why, where the status files cannot be read", () => {
+  const { state, text } = unreadableProxiesCheck(["/x cannot be read (a\nb)"]);
+  assertEquals(state, "fail");
+  assertMatch(text, /nothing was opened to the daemon\n\/x .*\(a b\)$/);
+});

@@ -1,0 +1,347 @@
+/**
+ * Messages, read from their texts in the forms that peers write.
+ *
+ * @module
+ */
+
+import { parseMessages } from "../../../lib/protocol/message_parser.ts";
+import { assert, assertEquals } from "../../helpers/assert.ts";
+import { test } from "../../helpers/no_permissions.ts";
+import { SessionDriver } from "../../helpers/session/session_driver.ts";
+import {
+  codes,
+  sendCall,
+  startTwoToolSession,
+  stayConnected,
+} from "../../helpers/session/two_tool_session.ts";
+
+/** Forms of answers and calls, and what becomes of them: the kind, and the text that goes on. */
+const FORMS: [text: string, kind: string, carried: string][] = [
+  [
+    '{"jsonrpc":"2.0","id":1,"result":{"a":1.0},"error":null}',
+    "response",
+    '{"jsonrpc":"2.0","id":1,"result":{"a":1.0}}',
+  ],
+  [
+    '{"jsonrpc":"2.0","error":null,"id":1,"result":{}}',
+    "response",
+    '{"jsonrpc":"2.0","id":1,"result":{}}',
+  ],
+  [
+    '{"jsonrpc":"2.0","id":1,"result":{},"error":false}',
+    "response",
+    '{"jsonrpc":"2.0","id":1,"result":{}}',
+  ],
+  [
+    '{"jsonrpc":"2.0","method":null,"params":null,"id":1,"result":{},"error":""}',
+    "response",
+    '{"jsonrpc":"2.0","id":1,"result":{}}',
+  ],
+  [
+    '{"jsonrpc":"2.0","id":1,"method":"tools/call","result":{}}',
+    "response",
+    '{"jsonrpc":"2.0","id":1,"result":{}}',
+  ],
+  [
+    '{"jsonrpc":"2.0","id":1,"result":null,"error":{"code":-1,"message":"no"}}',
+    "response",
+    '{"jsonrpc":"2.0","id":1,"error":{"code":-1,"message":"no"}}',
+  ],
+  [
+    '{"jsonrpc":"2.0","id":1,"result":null}',
+    "response",
+    '{"jsonrpc":"2.0","id":1,"result":{}}',
+  ],
+  [
+    '{"jsonrpc":"2.0","id":1,"result":null,"error":null}',
+    "response",
+    '{"jsonrpc":"2.0","id":1,"result":{}}',
+  ],
+  [
+    '{"jsonrpc":"2.0","id":null,"method":"notifications/message","params":{"data":1.0}}',
+    "notification",
+    '{"jsonrpc":"2.0","method":"notifications/message","params":{"data":1.0}}',
+  ],
+  [
+    '{"jsonrpc":"2.0","id":null,"method":"initialized","params":null,"result":null,"error":null}',
+    "notification",
+    '{"jsonrpc":"2.0","method":"initialized"}',
+  ],
+  [
+    '{"jsonrpc":"2.0","id":3,"method":"roots/list","params":null,"result":null,"error":null}',
+    "request",
+    '{"jsonrpc":"2.0","id":3,"method":"roots/list"}',
+  ],
+];
+
+for (const [text, kind, carried] of FORMS) {
+  test(`Envelope: reads ${text}`, () => {
+    const [message] = parseMessages(text);
+    assertEquals(message?.kind, kind);
+    assertEquals(message?.kind !== "invalid" && message?.text, carried);
+  });
+}
+
+/** A key that the runtime's parser takes for the escaped one, what is then read, and what goes on. */
+const ESCAPED: [poison: string, text: string, carried: string][] = [
+  [
+    "\\\\u",
+    '{"jsonrpc":"2.0","result":{"\\u0069d":1.0},"\\u0069d":5}',
+    '{"jsonrpc":"2.0","result":{"\\u0069d":1.0},"id":5}',
+  ],
+  [
+    "\\\\u0072",
+    '{"jsonrpc":"2.0","id":5,"\\u0072esult":{}}',
+    '{"jsonrpc":"2.0","id":5,"result":{}}',
+  ],
+  [
+    "\\\\u006a0",
+    '{ "\\u006Asonrpc" : "2.0","id":5,"\\u0072\\u0065sult":{},"other":"\\u0069"}',
+    '{ "jsonrpc" : "2.0","id":5,"result":{},"other":"\\u0069"}',
+  ],
+  [
+    "\\\\u0065",
+    '{"jsonrpc":"2.0","id":5,"e\\u0072ror":{"code":1,"message":"no"}}',
+    '{"jsonrpc":"2.0","id":5,"error":{"code":1,"message":"no"}}',
+  ],
+];
+
+for (const [poison, text, carried] of ESCAPED) {
+  test(`Envelope: an escaped key is read as that key: ${text}`, () => {
+    for (const like of ['"a":1', '"jsonrpc":"2.0"', '"jsonrpc":"2.0","id":5']) {
+      JSON.parse(`{${like},"${poison}":5}`);
+      JSON.parse(`{${like},"result":{},"${poison}":5}`);
+      const [message] = parseMessages(text);
+      assert(message?.kind === "response");
+      assertEquals([message.id, message.text], ["5", carried]);
+    }
+  });
+}
+
+test("Envelope: in a broken text only an id before the break, and of a response, counts", () => {
+  const idOf = (text: string): string | undefined => {
+    const [message] = parseMessages(text);
+    return message?.kind === "invalid" ? message.id : "read";
+  };
+  assertEquals(idOf('{"jsonrpc":"2.0","id":7,"result":{"a":NaN}}'), "7");
+  assertEquals(idOf('{"id":"a","result":{"te'), '"a"');
+  assertEquals(idOf('{"result":{"a":1},"id":7,"x":NaN}'), "7");
+  assertEquals(idOf('{"result":{"a":NaN},"id":7}'), undefined);
+  assertEquals(idOf('{"id":7,"result":{}} <- sent'), undefined, "a log line");
+  assertEquals(idOf('{"id":7,"method":"m","params":{'), undefined);
+  assertEquals(idOf('{"result":{},"id":1'), undefined);
+});
+
+test("Envelope: a client's notification with an id is sent without it, and answered", () => {
+  const driver = new SessionDriver();
+  driver.connect();
+  driver.request(5, "notifications/roots/list_changed");
+  assertEquals(driver.sentExceptProbes(), [{
+    jsonrpc: "2.0",
+    method: "notifications/roots/list_changed",
+  }]);
+  assertEquals(driver.sentToClient(), [{ jsonrpc: "2.0", id: 5, result: {} }]);
+});
+
+test("Envelope: a daemon's notification with an id reaches the client without it, and is answered", () => {
+  const driver = new SessionDriver();
+  driver.connect();
+  const method = "notifications/tools/list_changed";
+  driver.fromDaemon({ id: 5, method });
+  driver.fromDaemon({ id: null, method, params: null });
+  const plain = { jsonrpc: "2.0", method };
+  assertEquals(driver.sentToClient(), [plain, plain]);
+  assertEquals(driver.sentExceptProbes(), [{
+    jsonrpc: "2.0",
+    id: 5,
+    result: {},
+  }]);
+});
+
+for (const error of ["", false]) {
+  test(`Envelope: a message with a method and an empty error is a request or notification: ${JSON.stringify(error)}`, () => {
+    const driver = startTwoToolSession();
+    sendCall(driver, 0, "write");
+    const params = { level: "info", data: "x" };
+    driver.fromDaemon({
+      id: 0,
+      method: "notifications/message",
+      params,
+      error,
+    });
+    assertEquals(driver.sentToClient().map(({ method }) => method), [
+      "notifications/message",
+    ]);
+  });
+}
+
+test("Envelope: a null member is removed", () => {
+  const driver = startTwoToolSession();
+  sendCall(driver, 1, "write");
+  driver.fromDaemon({ id: 1, result: {}, session: null });
+  assertEquals(driver.sentToClient(), [{ jsonrpc: "2.0", id: 1, result: {} }]);
+});
+
+test("Envelope: a log line in JSON is no response", () => {
+  const driver = startTwoToolSession();
+  sendCall(driver, 1, "write");
+  driver.fromDaemon('{"level":"error","id":1,"error":"will retry"}');
+  stayConnected(driver, 3_000);
+  assertEquals(codes(driver), []);
+});
+
+test("Envelope: empty members of a daemon that writes all of them are ignored", () => {
+  for (
+    const error of ['""', "false", "0", "{}", "[]", '{"code":0,"message":""}']
+  ) {
+    const driver = startTwoToolSession();
+    sendCall(driver, 1, "write");
+    driver.fromDaemon(
+      `{"jsonrpc":"2.0","id":1,"result":{"a":1},"error":${error}}`,
+    );
+    driver.fromDaemon(
+      `{"jsonrpc":"2.0","method":"x","result":null,"error":""}`,
+    );
+    assertEquals(driver.sentToClient(), [
+      { jsonrpc: "2.0", id: 1, result: { a: 1 } },
+      { jsonrpc: "2.0", method: "x" },
+    ]);
+  }
+});
+
+test("Envelope: a client's request with a wrong jsonrpc and another member gets an error", () => {
+  const driver = startTwoToolSession();
+  driver.fromClient('{"id":1,"method":"x","_meta":{}}');
+  driver.fromClient('{"jsonrpc":"1.0","id":2,"method":"x","sessionId":"a"}');
+  assertEquals(codes(driver), [[1, -32600], [2, -32600]]);
+});
+
+test("Envelope: a notification with an empty result is a notification", () => {
+  const driver = startTwoToolSession();
+  driver.fromDaemon({
+    method: "notifications/message",
+    params: { level: "info", data: 1 },
+    result: {},
+  });
+  assertEquals(driver.sentToClient().length, 1);
+});
+
+/** What `read` makes of a text, in one word and the id. */
+const TABLE: [text: string, kind: string, id: string | undefined][] = [
+  ['{"jsonrpc":"2.0","id":0,"method":"m"}', "request", "0"],
+  ['{"jsonrpc":"2.0","id":"0","method":"m"}', "request", '"0"'],
+  ['{"jsonrpc":"2.0","id":"","method":"m"}', "request", '""'],
+  ['{"jsonrpc":"2.0","id":-1,"method":"m"}', "request", "-1"],
+  ['{"jsonrpc":"2.0","id":1.0,"method":"m"}', "request", "1"],
+  ['{"jsonrpc":"2.0","id":1.5,"method":"m"}', "request", "1.5"],
+  ['{"jsonrpc":"2.0","id":"\\u00e9","method":"m"}', "request", '"\u00e9"'],
+  [
+    '{"jsonrpc":"2.0","id":12345678901234567890,"method":"m"}',
+    "request",
+    "12345678901234567890",
+  ],
+  [
+    '{"jsonrpc":"2.0","id":1e400,"method":"m"}',
+    "invalid request-or-notification",
+    undefined,
+  ],
+  [
+    '{"jsonrpc":"2.0","id":null,"method":"m"}',
+    "invalid request-or-notification",
+    "null",
+  ],
+  [
+    '{"jsonrpc":"2.0","id":true,"method":"m"}',
+    "invalid request-or-notification",
+    undefined,
+  ],
+  [
+    '{"jsonrpc":"2.0","id":{},"method":"m"}',
+    "invalid request-or-notification",
+    undefined,
+  ],
+  [
+    '{"jsonrpc":"2.0","id":[1],"method":"m"}',
+    "invalid request-or-notification",
+    undefined,
+  ],
+  ['{"jsonrpc":"2.0","method":"m"}', "notification", undefined],
+  ['{"jsonrpc":"2.0","id":7,"result":null}', "response", "7"],
+  ['{"jsonrpc":"2.0","id":7,"error":{"code":1,"message":""}}', "response", "7"],
+  [
+    '{"jsonrpc":"2.0","id":null,"error":{"code":1,"message":""}}',
+    "response",
+    undefined,
+  ],
+  ['{"jsonrpc":"2.0","error":{"code":1,"message":""}}', "response", undefined],
+  ['{"jsonrpc":"2.0","id":7,"error":"no"}', "response", "7"],
+  ['{"jsonrpc":"2.0","id":7,"error":{"code":"1"}}', "response", "7"],
+  ['{"jsonrpc":"1.0","id":7,"result":1}', "invalid response", "7"],
+  ['{"id":7,"method":"m"}', "invalid request-or-notification", "7"],
+  ['{"jsonrpc":"2.0","id":7}', "invalid any", "7"],
+  [
+    '{"jsonrpc":"2.0","id":7,"method":5}',
+    "invalid request-or-notification",
+    "7",
+  ],
+  ['{"jsonrpc":"2.0","id":7,"method":null,"result":{}}', "response", "7"],
+  ['{"jsonrpc":"2.0","id":7,"method":null}', "invalid any", "7"],
+  ['\ufeff{"jsonrpc":"2.0","id":7,"result":{}}', "response", "7"],
+  ['{"jsonrpc":"2.0","id":7,"result":{"x":NaN}}', "invalid response", "7"],
+  ['{"id":"7","jsonrpc":"2.0","result":[-Infinity', "invalid response", '"7"'],
+  [
+    ' { "jsonrpc" : "2.0" , "id" : 12345678901234567890 , "error":{NaN',
+    "invalid response",
+    "12345678901234567890",
+  ],
+  [
+    '{"jsonrpc":"2.0","id":7,"method":"m","x":NaN}',
+    "invalid request-or-notification",
+    undefined,
+  ],
+  [
+    '{"jsonrpc":"2.0","result":{"id":7,"result":NaN',
+    "invalid request-or-notification",
+    undefined,
+  ],
+  [
+    '{"jsonrpc":"2.0","id":007,"result":{}}',
+    "invalid request-or-notification",
+    undefined,
+  ],
+  ["{}", "invalid any", undefined],
+  ["5", "invalid request-or-notification", undefined],
+  ["null", "invalid request-or-notification", undefined],
+  ['"text"', "invalid request-or-notification", undefined],
+  ["[]", "invalid request-or-notification", undefined],
+  ["{", "invalid request-or-notification", undefined],
+  ["", "invalid request-or-notification", undefined],
+  ["Content-Length: 5", "invalid request-or-notification", undefined],
+];
+
+for (const [text, kind, id] of TABLE) {
+  test(`Envelope: reads ${text || "(nothing)"}`, () => {
+    const messages = parseMessages(text);
+    assertEquals(messages.length, 1);
+    const [message] = messages;
+    const found = message?.kind === "invalid"
+      ? `invalid ${message.intendedKind}`
+      : message?.kind;
+    assertEquals(found, kind);
+    assertEquals("id" in message! ? message.id : undefined, id);
+  });
+}
+
+test("Envelope: a batch is its elements, each as it is spelled", () => {
+  const first = '{"jsonrpc":"2.0","id":1,"method":"a","params":{"n":1.0}}';
+  const messages = parseMessages(
+    `[ ${first} , 5, [] ,{"jsonrpc":"2.0","method":"b"}]`,
+  );
+  assertEquals(messages.map(({ kind }) => kind), [
+    "request",
+    "invalid",
+    "invalid",
+    "notification",
+  ]);
+  assertEquals(messages[0]?.kind === "request" && messages[0].text, first);
+});

@@ -1,0 +1,112 @@
+/**
+ * Tasks, whose progress goes on after the response to their request.
+ *
+ * @module
+ */
+
+import { RunningTasks } from "../../../lib/requests/running_tasks.ts";
+import { account } from "../../helpers/account.ts";
+import { assertEquals } from "../../helpers/assert.ts";
+import { test } from "../../helpers/no_permissions.ts";
+import {
+  type Json,
+  SessionDriver,
+} from "../../helpers/session/session_driver.ts";
+
+/** A task of a client that has heard of its progress up to 1, and how it goes on. */
+function startTask(params: Json = { task: {} }): {
+  driver: SessionDriver;
+  progress: (value: number) => Json[];
+} {
+  const driver = new SessionDriver();
+  driver.connect();
+  driver.request(1, "tools/call", { ...params, _meta: { progressToken: "t" } });
+  const progress = (value: number): Json[] => {
+    driver.takeEffects();
+    const told = { progressToken: "t", progress: value };
+    driver.fromDaemon({ method: "notifications/progress", params: told });
+    return driver.sentToClient();
+  };
+  progress(1);
+  driver.fromDaemon({
+    id: 1,
+    result: { task: { taskId: "T", status: "working" } },
+  });
+  return { driver, progress };
+}
+
+test("Tasks: progress goes on after the request was answered", () => {
+  const { progress } = startTask();
+  assertEquals([1, 2, 2, 3].map((value) => progress(value).length), [
+    ...[1, 1, 1, 1],
+  ]);
+  assertEquals(startTask({}).progress(2), [], "who asked for no task has none");
+});
+
+const TASK_ENDS: [what: string, end: (driver: SessionDriver) => void][] = [
+  ["a status", (driver) => {
+    const params = { taskId: "T", status: "failed" };
+    driver.fromDaemon({ method: "notifications/tasks/status", params });
+  }],
+  ["tasks/get", (driver) => {
+    driver.request(2, "tasks/get", { taskId: "T" });
+    driver.fromDaemon({ id: 2, result: { taskId: "T", status: "completed" } });
+  }],
+  ["tasks/result", (driver) => {
+    driver.request(2, "tasks/result", { taskId: "T" });
+    driver.fromDaemon({ id: 2, result: { content: [] } });
+  }],
+];
+
+for (const [what, end] of TASK_ENDS) {
+  test(`Tasks: progress stops after ${what}`, () => {
+    const { driver, progress } = startTask();
+    const params = { taskId: "T", status: "working" };
+    driver.fromDaemon({ method: "notifications/tasks/status", params });
+    assertEquals(progress(2).length, 1);
+    end(driver);
+    assertEquals(progress(3), []);
+  });
+}
+
+test("Tasks: progress stops when the daemon is lost", () => {
+  const { driver, progress } = startTask();
+  driver.close();
+  driver.advanceToNextDial();
+  driver.reconnect();
+  assertEquals(progress(2), []);
+});
+
+test("Tasks: progress counts only on the connection, with the token and with a number", () => {
+  const tasks = new RunningTasks();
+  const params = '{"task":{},"_meta":{"progressToken":"t"}}';
+  const result = { task: { taskId: "T" } };
+  tasks.onResponse(account(1, "tools/call", params), result, 7);
+  assertEquals(
+    ([['"t"', 1, 7], ['"t"', 1, 8], ["1", 1, 7], ['"t"', "1", 7]] as const)
+      .map(([token, value, connectionId]) =>
+        tasks.matchesProgress(token, value, connectionId)
+      ),
+    [true, false, false, false],
+  );
+  tasks.onTaskStatus({ taskId: "other", status: "failed" });
+  tasks.onTaskStatus({ taskId: "T", status: "working" });
+  assertEquals(tasks.matchesProgress('"t"', 1, 7), true);
+  tasks.onTaskStatus({ taskId: "T", status: "cancelled" });
+  assertEquals(tasks.matchesProgress('"t"', 1, 7), false);
+});
+
+test("Tasks: of more than a hundred the oldest is forgotten", () => {
+  const tasks = new RunningTasks();
+  for (let i = 0; i <= 100; i++) {
+    const params = `{"task":{},"_meta":{"progressToken":${i}}}`;
+    const result = { task: { taskId: `T${i}` } };
+    tasks.onResponse(account(i, "tools/call", params), result, 7);
+  }
+  assertEquals(
+    ["0", "1", "100"].map((token) => tasks.matchesProgress(token, 1, 7)),
+    [
+      ...[false, true, true],
+    ],
+  );
+});
