@@ -4,6 +4,7 @@
  * @module
  */
 
+import { waitAtMost } from "../runtime/timeout.ts";
 import { sanitizeLine } from "../text/sanitize.ts";
 import type { Host } from "../runtime/host.ts";
 import { colorize, type Output } from "../runtime/terminal.ts";
@@ -63,8 +64,7 @@ export async function status(
     }
     [printedText, printedProblems] = [text, troubles];
     if (!isWatching) return found.isComplete ? 0 : 1;
-    const tick = new Promise((go) => setTimeout(go, WATCH_INTERVAL_MS));
-    if (await Promise.race([tick, stop.promise]) === "stop") return 0;
+    if (await waitAtMost(WATCH_INTERVAL_MS, stop.promise) === "stop") return 0;
   }
 }
 

@@ -5,6 +5,7 @@
  * @module
  */
 
+import { delay } from "./timeout.ts";
 import { errorMessageOf } from "../text/error_message.ts";
 import { decodeUtf8 } from "../text/utf8.ts";
 import {
@@ -342,7 +343,7 @@ async function retryWouldBlock<T>(run: () => Promise<T>): Promise<T> {
       return await run();
     } catch (error) {
       if (!(error instanceof Deno.errors.WouldBlock)) throw error;
-      await new Promise((go) => setTimeout(go, PIPE_RETRY_MS));
+      await delay(PIPE_RETRY_MS);
     }
   }
 }

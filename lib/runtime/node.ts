@@ -5,6 +5,7 @@
  * @module
  */
 
+import { delay } from "./timeout.ts";
 import { errorMessageOf } from "../text/error_message.ts";
 import { decodeUtf8 } from "../text/utf8.ts";
 import {
@@ -289,7 +290,7 @@ export async function nodeHost(): Promise<Host> {
       } catch (error) {
         // A pipe that our parent has made non-blocking says "not now": that is no end.
         if (systemErrorCode(error) !== "EAGAIN") throw error;
-        await new Promise((go) => setTimeout(go, PIPE_RETRY_MS));
+        await delay(PIPE_RETRY_MS);
       }
     }
   }

@@ -1,19 +1,37 @@
 /**
- * Time limits of promises.
+ * Pauses and time limits, made of the standard library's `delay`.
  *
  * @module
  */
 
-/** Waits for a promise, but not longer than so many milliseconds. */
-export async function waitAtMost(
+import { delay as stdDelay } from "npm:/deno-std@1.3.4/async/delay.js";
+
+/**
+ * Waits `ms` milliseconds. Rejects with the signal's reason if the signal is
+ * aborted before.
+ */
+// The package has no types.
+export const delay: (
+  ms: number,
+  options?: { readonly signal?: AbortSignal },
+) => Promise<void> = stdDelay;
+
+/**
+ * Waits for a promise, but not longer than `timeoutMs`. Rejects if the promise
+ * does.
+ *
+ * @returns the promise's value, or `undefined` after the timeout
+ */
+export async function waitAtMost<T>(
   timeoutMs: number,
-  promise: Promise<unknown>,
-): Promise<void> {
-  const timeout = Promise.withResolvers<void>();
-  const timer = setTimeout(() => timeout.resolve(), timeoutMs);
+  promise: Promise<T>,
+): Promise<T | undefined> {
+  // `deadline` of the same library does not keep Node alive until the timeout.
+  const stop = new AbortController();
+  const timeout = delay(timeoutMs, { signal: stop.signal });
   try {
-    await Promise.race([promise, timeout.promise]);
+    return await Promise.race([promise, timeout.then(() => undefined)]);
   } finally {
-    clearTimeout(timer);
+    stop.abort();
   }
 }

@@ -5,6 +5,7 @@
  * @module
  */
 
+import { waitAtMost } from "../runtime/timeout.ts";
 import { errorMessageOf } from "../text/error_message.ts";
 import { classifyDialError, type DialFailure } from "./close_details.ts";
 import {
@@ -58,16 +59,11 @@ export async function tryConnect(
   const startedAt = performance.now();
   const { promise, resolve } = Promise.withResolvers<number | string>();
   const socket = net.connect({ host, port });
-  const timer = setTimeout(
-    () => resolve(`no answer within ${timeoutMs / 1000} s`),
-    timeoutMs,
-  );
   socket.on("connect", () => resolve(performance.now() - startedAt));
   socket.on("error", (error) => resolve(errorMessageOf(error)));
-  const outcome = await promise;
-  clearTimeout(timer);
+  const outcome = await waitAtMost(timeoutMs, promise);
   socket.destroy();
-  return outcome;
+  return outcome ?? `no answer within ${timeoutMs / 1000} s`;
 }
 
 /** Asks for a WebSocket (RFC 6455 section 4.1) and reads the head of the answer. Never throws. */
@@ -85,10 +81,6 @@ export async function tryHandshake(
   }
   const { promise, resolve } = Promise.withResolvers<HandshakeOutcome>();
   const socket = (await import("node:net")).connect(address);
-  const timer = setTimeout(() => {
-    const reason = `no answer within ${timeoutMs / 1000} s`;
-    resolve({ kind: "failed", reason });
-  }, timeoutMs);
   let text = "";
   socket.on("connect", () => {
     socket.write(request);
@@ -108,10 +100,9 @@ export async function tryHandshake(
         reason: errorMessageOf(error) || "it closed the connection",
       }),
   );
-  const outcome = await promise;
-  clearTimeout(timer);
+  const outcome = await waitAtMost(timeoutMs, promise);
   socket.destroy();
-  return outcome;
+  return outcome ?? noAnswerWithin(timeoutMs);
 }
 
 /** The same over TLS. What was asked for is not sent to a server whose certificate is bad. */
@@ -126,9 +117,7 @@ async function tryTlsHandshake(
     timeoutMs,
     host,
   );
-  if (outcome === undefined) {
-    return { kind: "failed", reason: `no answer within ${timeoutMs / 1000} s` };
-  }
+  if (outcome === undefined) return noAnswerWithin(timeoutMs);
   if (typeof outcome === "string") return parseHandshakeResponse(outcome);
   const { summary, advice }: Pick<DialFailure, "summary" | "advice"> =
     classifyDialError(outcome) ?? { summary: outcome.message || "TLS failed" };
@@ -139,6 +128,10 @@ async function tryTlsHandshake(
   };
 }
 
+function noAnswerWithin(timeoutMs: number): HandshakeOutcome {
+  return { kind: "failed", reason: `no answer within ${timeoutMs / 1000} s` };
+}
+
 /** Asks something over TLS; `undefined` if it takes more than so many milliseconds. */
 export async function requestOverTlsWithin(
   request: Omit<TlsRequest, "maxBytes" | "signal">,
@@ -146,22 +139,14 @@ export async function requestOverTlsWithin(
   host: Pick<Host, "requestOverTls">,
 ): Promise<string | SocketErrorInfo | undefined> {
   const controller = new AbortController();
-  const timeout = Promise.withResolvers<undefined>();
-  const timer = setTimeout(() => {
-    timeout.resolve(undefined);
-    controller.abort();
-  }, timeoutMs);
-  const { signal } = controller;
-  try {
-    const response = host.requestOverTls({
-      ...request,
-      maxBytes: MAX_RESPONSE_BYTES,
-      signal,
-    });
-    return await Promise.race([response, timeout.promise]);
-  } finally {
-    clearTimeout(timer);
-  }
+  const pending = host.requestOverTls({
+    ...request,
+    maxBytes: MAX_RESPONSE_BYTES,
+    signal: controller.signal,
+  });
+  const response = await waitAtMost(timeoutMs, pending);
+  if (response === undefined) controller.abort();
+  return response;
 }
 
 /** The request for a WebSocket (RFC 6455 section 4.1). */
