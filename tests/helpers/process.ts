@@ -239,6 +239,15 @@ export async function startMcpDaemon(
   return await startDaemonScript("mcp_daemon.ts", ...options, ...args);
 }
 
+/** Has every child find what was fetched, also one with a home folder of its own. */
+function shareDenoDir(): void {
+  if (Deno.env.get("DENO_DIR")) return;
+  const info = new Deno.Command(Deno.execPath(), { args: ["info", "--json"] });
+  const text = new TextDecoder().decode(info.outputSync().stdout);
+  Deno.env.set("DENO_DIR", (JSON.parse(text) as { denoDir: string }).denoDir);
+}
+shareDenoDir();
+
 /** The command that starts the proxy: the program under test, or this source. */
 export function proxyCommand(args: string[]): [string, string[]] {
   const binary = Deno.env.get("ALWAYSUP_BIN") || undefined;
@@ -246,7 +255,9 @@ export function proxyCommand(args: string[]): [string, string[]] {
   const permissions = ["--allow-net", "--allow-env", "--allow-read"];
   permissions.push("--allow-write");
   return [Deno.execPath(), [
-    ...["run", "--quiet", "--no-prompt", ...permissions, `${ROOT}main.ts`],
+    // Whatever it imports was fetched before the first test.
+    ...["run", "--quiet", "--cached-only", "--no-prompt"],
+    ...[...permissions, `${ROOT}main.ts`],
     ...args,
   ]];
 }
