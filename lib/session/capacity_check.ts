@@ -1,11 +1,13 @@
 /**
- * Learns whether the daemon keeps two connections for a client: a second one is
- * opened once, before anything is called, and both must answer.
+ * The capacity check: finds out whether the daemon keeps two connections for a
+ * client. The proxy opens a second connection once, before any call is sent,
+ * and the daemon must answer on both.
  *
- * A daemon that keeps one closes one of them, or answers on the newest only. So
- * the main connection must also answer after the second one is closed. If it
- * does not, although the daemon answered on the second one, it is left and
- * dialed anew, because calls on it might never be answered.
+ * A daemon that keeps one connection closes one of the two, or answers on the
+ * newest only. So the main connection must also answer after the second one is
+ * closed. If it does not, although the daemon answered on the second one, the
+ * proxy drops the main connection and dials again, because calls on it might
+ * never be answered.
  *
  * @module
  */
@@ -21,10 +23,16 @@ import {
   sendProbe,
 } from "./link_lifecycle.ts";
 
-/** A step that ends so much too late was not waited for: the program itself had no time. */
+/**
+ * If a step ends later than this, the program had no time to run, so the step
+ * gets more time.
+ */
 const TIMER_LAG_MS = 50;
 
-/** The daemon has answered the first message on the second connection, and was probed there. */
+/**
+ * Probes the main connection once the daemon has answered the first message on
+ * the second one, which was probed already.
+ */
 export function onCapacityCheckHandshake(
   context: SessionContext,
   now: number,
@@ -35,7 +43,7 @@ export function onCapacityCheckHandshake(
   check.mainProbeId = sendProbe(context, context.links.main, now);
 }
 
-/** A probe was answered on the second connection, or on the main one. */
+/** Handles the answer to a probe on the second connection or the main one. */
 export function onCapacityCheckPong(
   context: SessionContext,
   link: Link,
@@ -56,7 +64,10 @@ export function onCapacityCheckPong(
   }
 }
 
-/** The second connection is lost, or a step of the trial has taken its time. */
+/**
+ * Moves the check on when the second connection is lost or a step has timed
+ * out.
+ */
 export function advanceCapacityCheck(
   context: SessionContext,
   now: number,
@@ -91,7 +102,7 @@ export function advanceCapacityCheck(
   );
 }
 
-/** Ends the trial without an outcome. */
+/** Ends the capacity check without a result. */
 export function abortCapacityCheck(context: SessionContext, now: number): void {
   if (context.capacityDetector.check === undefined) return;
   closeSecondConnection(context, now);
@@ -101,7 +112,7 @@ export function abortCapacityCheck(context: SessionContext, now: number): void {
   }
 }
 
-/** The second connection is closed, and the main one must answer still. */
+/** Closes the second connection and probes the main one once more. */
 function closeSecondAndProbeMain(context: SessionContext, now: number): void {
   const { check } = context.capacityDetector;
   closeSecondConnection(context, now);
@@ -130,7 +141,7 @@ function concludeCapacityCheck(
   );
   if (isCached) context.saveCapacityOne(now);
   const { main } = context.links;
-  // Who waits has waited for it already: the first call needs no probe.
+  // Waiting calls were delayed by the check, so the first needs no probe.
   main.liveness?.endCallDelay(now);
   replaySession(context, main, now);
 }

@@ -1,7 +1,7 @@
 /**
- * The ids of the client's requests, and which of them an id of the daemon's
- * means: the same id; else the same as the other JSON type, while all ids of
- * this client have one type.
+ * The ids of the client's requests, and which of them an id from the daemon
+ * refers to: the same id, or the same id as the other JSON type as long as all
+ * ids of this client have one type.
  *
  * @module
  */
@@ -11,19 +11,19 @@ import { ObservedIdTypes, toOtherIdType } from "../protocol/id_types.ts";
 import type { Id } from "../protocol/jsonrpc.ts";
 import type { RequestTracker } from "../requests/tracker.ts";
 
-/** The ids of the client's requests. */
+/** Tracks the ids of the client's requests. */
 export class ClientIds implements ClientIdLookup {
   readonly #tracker: RequestTracker;
   readonly #types = new ObservedIdTypes();
-  /** The daemon has answered an id as the other JSON type. */
+  /** True once the daemon has returned an id as the other JSON type. */
   #hasRetypedIds = false;
 
-  /** Nothing has come from the client yet. */
+  /** Creates the lookup before the client has sent anything. */
   constructor(tracker: RequestTracker) {
     this.#tracker = tracker;
   }
 
-  /** The client has used an id. */
+  /** Records an id that the client has used. */
   observe(id: Id): void {
     this.#types.observe(id);
   }
@@ -45,7 +45,10 @@ export class ClientIds implements ClientIdLookup {
     );
   }
 
-  /** The id of the request in flight on a link that the daemon means by an id; takes note of one that was retyped. */
+  /**
+   * Returns the id of the request in flight on a connection that an id from the
+   * daemon refers to, and records whether the daemon changed its JSON type.
+   */
   resolve(id: Id | undefined, connectionId: number): Id | undefined {
     if (id === undefined || this.#tracker.isInFlight(id, connectionId)) {
       return id;
@@ -61,7 +64,9 @@ export class ClientIds implements ClientIdLookup {
     return clientId;
   }
 
-  /** An answer came on a link that nobody waits for any more. */
+  /**
+   * Records a response on a connection to a request that is no longer pending.
+   */
   onLateResponse(id: Id, connectionId: number): void {
     this.#tracker.lateResponses.onResponse(id, connectionId);
     const clientId = this.guessClientId(id);
@@ -70,7 +75,10 @@ export class ClientIds implements ClientIdLookup {
     }
   }
 
-  /** Whether a late answer may come that would be taken for the one to a request of this id. */
+  /**
+   * Returns whether a late response may come that could be mistaken for the
+   * response to a request with this id.
+   */
   mayGetLateResponse(id: Id): boolean {
     const { lateResponses } = this.#tracker;
     const confusable = this.#confusableOf(id);
@@ -78,14 +86,20 @@ export class ClientIds implements ClientIdLookup {
       confusable !== undefined && lateResponses.has(confusable);
   }
 
-  /** Whether a request is in flight whose answer may be taken for the one to a request of this id. */
+  /**
+   * Returns whether a request is in flight whose response could be mistaken for
+   * the response to a request with this id.
+   */
   hasConfusableInFlight(id: Id): boolean {
     const confusable = this.#confusableOf(id);
     return confusable !== undefined &&
       this.#tracker.find(confusable)?.sentOnConnectionId !== undefined;
   }
 
-  /** The same id as the other JSON type, if the client has ids of both types, and the daemon confuses them. */
+  /**
+   * Returns the same id as the other JSON type, if the client uses ids of both
+   * types and the daemon confuses them.
+   */
   #confusableOf(id: Id): Id | undefined {
     const isConfused = this.#hasRetypedIds && this.#types.isMixed;
     return isConfused ? toOtherIdType(id) : undefined;

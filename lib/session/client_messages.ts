@@ -1,5 +1,5 @@
 /**
- * What follows from a line of the client's.
+ * Handles what the client sends.
  *
  * @module
  */
@@ -30,7 +30,7 @@ import { clientNameOf } from "./snapshot.ts";
 import { respondOffline } from "./offline_responses.ts";
 import { cancelAtDaemon, writeQueued } from "./link_lifecycle.ts";
 
-/** Takes a line of the client's: one message, or a batch of them. */
+/** Handles a line from the client: one message or a batch. */
 export function handleClientLine(
   context: SessionContext,
   line: string,
@@ -44,7 +44,7 @@ export function handleClientLine(
       if (message.kind !== "request") return;
       const { id } = message;
       const entry = context.tracker.find(id);
-      if (entry !== undefined && entry.message !== message) return; // it would answer that one
+      if (entry !== undefined && entry.message !== message) return; // the response would belong to that request
       context.tracker.cancel(id);
       context.sendToClient(
         buildErrorResponse(
@@ -57,7 +57,7 @@ export function handleClientLine(
   }
 }
 
-/** Takes what is left of a line that was too long to be read. */
+/** Handles the remains of a line that was too long to read. */
 export function handleLineTooLong(
   context: SessionContext,
   { bytes, head, tail }: Extract<SessionEvent, { type: "line-too-long" }>,
@@ -105,7 +105,8 @@ function handleClientRequest(
   }
   context.clientIds.observe(request.id);
   context.clientName ??= clientNameOf(request);
-  // Also for what is answered without the daemon: it may not be what it was.
+  // Also for requests that are answered without the daemon, because the cached
+  // response may be out of date.
   if (request.method !== "ping") context.links.main.dialForRequest(now);
   const daemon = context.links.isMainUsable ? "up" : "down";
   const localResponse = context.dialect.respondLocally(request, daemon);
@@ -142,26 +143,32 @@ function handleClientRequest(
   if (token !== undefined) context.progressTokens.observe(token);
 }
 
-/** The notifications that clients send, but for the end of the handshake. */
+/**
+ * The notifications that clients send, except the one that ends the handshake.
+ */
 const CLIENT_NOTIFICATIONS: readonly Method[] = [
   "notifications/cancelled",
   "notifications/progress",
   "notifications/roots/list_changed",
 ];
 
-/** Whether a method is that of a notification that clients send. */
+/** Returns whether clients send a notification with this method. */
 function isClientNotification(method: Method): boolean {
   return isInitializedMethod(method) || CLIENT_NOTIFICATIONS.includes(method);
 }
 
-/** A notification with an id goes on without it, because a daemon would answer that it knows no such request. */
+/**
+ * Forwards a notification that has an id without the id, because a daemon would
+ * respond that it does not know the method as a request.
+ */
 function handleNotificationWithId(
   context: SessionContext,
   request: Request,
   now: number,
 ): void {
   const { id, method, params } = request;
-  // An answer would be taken for that to an open request.
+  // If a request with this id is pending, the client would take the response
+  // for that request's.
   if (context.tracker.find(id) === undefined) {
     context.sendToClient(buildResultResponse(id, {}));
   }
@@ -174,7 +181,10 @@ function handleNotificationWithId(
   }, now);
 }
 
-/** Whether the queue takes no further message, even if what can be written is. */
+/**
+ * Returns whether the queue is full, even after everything that can be sent was
+ * sent.
+ */
 function isQueueFull(
   context: SessionContext,
   message: Request | Notification,
@@ -183,7 +193,7 @@ function isQueueFull(
   if (!context.tracker.isFull(message)) return false;
   writeQueued(context, now);
   if (!context.tracker.isFull(message)) return false;
-  // What only waits for a probe need not.
+  // Calls that only wait for a probe can be sent without it.
   abortCapacityCheck(context, now);
   context.links.main.liveness?.endCallDelay(now);
   writeQueued(context, now);
@@ -212,14 +222,17 @@ function handleClientNotification(
   if (isTooLarge || isQueueFull(context, notification, now)) {
     return context.emit(context.droppedNotifications.record(notification));
   }
-  // A queue that is full again and again tells it once.
+  // One log line covers a queue that fills up repeatedly.
   if (context.tracker.writableCount("main") === 0) {
     context.emit(context.droppedNotifications.endSeries());
   }
   context.tracker.add(notification, context.timeoutsOf(notification), now);
 }
 
-/** A cancelled request gets no answer, and `initialize` must not be cancelled (MCP, utilities/cancellation). */
+/**
+ * Handles a cancellation: a cancelled request gets no response, and
+ * `initialize` must not be cancelled (MCP, utilities/cancellation).
+ */
 function handleCancellation(
   context: SessionContext,
   notification: Notification,
@@ -236,11 +249,12 @@ function handleCancellation(
   if (link === undefined || entry === undefined) return;
   const frame = isForwarded ? notification.text : undefined;
   cancelAtDaemon(context, link, entry, frame, now);
-  // Its answer will be nobody's, and the link must be greeted all the same.
+  // The response to the opening message will be dropped, so the link needs
+  // another handshake.
   if (isGreeting && link.phase === "handshaking") link.resetHandshake(now);
 }
 
-/** The client answers a question of the daemon's. */
+/** Forwards the client's response to a request from the daemon. */
 function handleClientResponse(
   context: SessionContext,
   { id, text }: Response,
@@ -262,7 +276,7 @@ function handleClientResponse(
   );
 }
 
-/** Passes on what the client says about a question of the daemon's. */
+/** Sends a frame that concerns one of the daemon's requests. */
 function forwardToDaemon(
   context: SessionContext,
   outgoing: RoutedFrame | undefined,
@@ -291,7 +305,7 @@ function handleInvalidFromClient(
     );
     return forwardToDaemon(context, outgoing, "an answer");
   }
-  if (context.tracker.find(id) !== undefined) return; // it would answer that one
+  if (context.tracker.find(id) !== undefined) return; // the response would belong to that request
   context.sendToClient(
     buildErrorResponse(
       id,

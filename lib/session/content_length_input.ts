@@ -1,5 +1,5 @@
 /**
- * What a client is told that frames its messages with headers.
+ * Handles a client that frames its messages with Content-Length headers.
  *
  * @module
  */
@@ -10,14 +10,17 @@ import { parseMessages, recoverRequestId } from "../protocol/message_parser.ts";
 import { buildErrorResponse, ErrorCode, type Id } from "../protocol/jsonrpc.ts";
 import { CONTENT_LENGTH_ADVICE, contentLengthHeaders } from "./log_messages.ts";
 
-/** Takes a sign of such headers, or what stood behind them: nothing of it goes to the daemon, and no request waits for an answer. */
+/**
+ * Handles such a header, or the text after it: nothing of it is sent to the
+ * daemon, and every request in it gets an error.
+ */
 export function handleContentLength(
   context: SessionContext,
   { text }: ContentLengthEvent,
 ): void {
   if (text === undefined) return context.emit(contentLengthHeaders());
   for (const id of requestIdsIn(text)) {
-    if (context.tracker.find(id) !== undefined) continue; // it would answer that one
+    if (context.tracker.find(id) !== undefined) continue; // the response would belong to that request
     context.sendToClient(
       buildErrorResponse(
         id,
@@ -28,7 +31,7 @@ export function handleContentLength(
   }
 }
 
-/** The ids of the requests in a body, as far as they can be read. */
+/** Returns the ids of the requests in a body, as far as they can be read. */
 function requestIdsIn(text: string): Id[] {
   const ids = parseMessages(text).map((message) => {
     if (message.kind === "request") return message.id;

@@ -1,6 +1,5 @@
 /**
- * What the rooms of a session share: its books, and the list of what is to be
- * done.
+ * The state that the modules of a session share, and the list of effects.
  *
  * @module
  */
@@ -55,140 +54,177 @@ import {
   timeoutsOf,
 } from "../requests/timeouts.ts";
 
-/** The settings that a session follows; durations in milliseconds, `Infinity` for no limit. */
+/**
+ * The settings of a session; durations in milliseconds, `Infinity` for no
+ * limit.
+ */
 export interface SessionConfig
   extends LinkConfig, TrackerConfig, TimeoutConfig {
-  /** The daemon's URL as it may be shown: without secrets. */
+  /** The daemon's URL without secrets, for display. */
   readonly redactedUrl: string;
-  /** What is taken out of the daemon's words before they are shown, and out of what is kept. */
+  /**
+   * The secrets to remove from the daemon's text before it is shown, and from
+   * everything that is cached.
+   */
   readonly secrets: readonly string[];
-  /** What is taken out of its words only. */
+  /** The user names in URLs to remove from the daemon's text only. */
   readonly urlUsers: readonly string[];
-  /** How long to go on without a link. */
+  /** How long to run without a connection, in milliseconds. */
   readonly giveUpAfter: number;
-  /** Which requests may be written a second time. */
+  /** Which requests may be sent a second time. */
   readonly retry: RetryPolicy;
-  /** The largest message, either way, in UTF-16 units of its text. */
+  /** The largest message in either direction, in UTF-16 units of its text. */
   readonly maxMessage: number;
-  /** How the daemon speaks. */
+  /** The dialect's name. */
   readonly dialect: string;
-  /** How long an `initialize` waits for the daemon before the client is told that it is not there, in milliseconds. */
+  /**
+   * How long an `initialize` waits for the daemon before the client gets a
+   * placeholder result, in milliseconds.
+   */
   readonly initializeGrace: number;
-  /** What is remembered of the daemon; `undefined` where nothing may be. */
+  /** The cached results of the daemon; `undefined` if caching is off. */
   readonly cachedResults: CachedResults | undefined;
-  /** This program's version. */
+  /** The version of alwaysup. */
   readonly version: string;
-  /** How many connections the daemon keeps for a client, if that is set. */
+  /** How many connections the daemon keeps for a client, if configured. */
   readonly connections: ConnectionsSetting;
-  /** A file in which the daemon says that it lives, if there is one. */
+  /** The path of the daemon's health file, if there is one. */
   readonly healthFile: string | undefined;
 }
 
-/** How long a request may wait for a daemon that has been away for longer than one usually may: a container needs 10 to 15 s to boot. */
+/**
+ * How long a request may wait for a daemon that has already been down for
+ * longer than the queue timeout, in milliseconds: a container needs 10 to 15 s
+ * to boot.
+ */
 const OPEN_CIRCUIT_QUEUE_MS = 20_000;
 
-/** How much of what a daemon says about itself is shown, in UTF-16 units. */
+/** The most of a daemon's own text that is shown, in UTF-16 units. */
 const MAX_DAEMON_TEXT_CHARS = 400;
 
-/** A request that can be answered without the daemon, if that does not come. */
+/**
+ * A request that can be answered without the daemon if the daemon is not ready
+ * in time.
+ */
 export interface GraceTimer extends ExpiringValue {
-  /** The request. */
   readonly request: Request;
 }
 
-/** The end of a subscription that waits to be told. */
+/** The end of a subscription that the client has not been notified of yet. */
 export interface HeldSubscriptionEnd extends ExpiringValue {
-  /** The request. */
   readonly request: Request;
-  /** The connection id of the link that it is in flight on. */
+  /** The id of the connection on which the request is in flight. */
   readonly connectionId: number;
-  /** How the daemon said it. */
+  /** The message with which the daemon ended it. */
   readonly endMessage: Response | Notification;
 }
 
-/** A request whose answer could not be understood, and that waits for a proper one. */
+/**
+ * A request that got an unreadable response and still waits for a proper one.
+ */
 export interface UnclearResponse extends ExpiringValue {
-  /** The request. */
   readonly request: Request;
-  /** The connection id of the link that it was written to. */
+  /** The id of the connection that the request was sent on. */
   readonly connectionId: number;
-  /** Its place in the order of what was written there. */
+  /** The request's position among everything sent on that connection. */
   readonly writeNumber: number;
-  /** What came instead of an answer. */
+  /** A description of what the daemon sent instead of a response. */
   readonly received: string;
-  /** The proxy's own requests that could be meant as well. */
+  /** The proxy's own requests that an error without an id may also refer to. */
   readonly otherCandidates: readonly Id[];
 }
 
-/** The books of a session. */
+/** The shared state of a session. */
 export class SessionContext {
   /** The settings. */
   readonly config: SessionConfig;
-  /** How the daemon speaks. */
+  /** The daemon's dialect. */
   readonly dialect: Dialect;
-  /** What is owed to the client. */
+  /** The client's pending messages. */
   readonly tracker: RequestTracker;
   /** The links to the daemon. */
   readonly links: LinkSet;
-  /** What the client was told of the daemon's lists. */
+  /** The daemon's lists as the client has seen them. */
   readonly knownLists: KnownLists = new KnownLists();
-  /** What the log says of notifications that are dropped. */
+  /** Counts dropped notifications for the log. */
   readonly droppedNotifications: DroppedNotifications =
     new DroppedNotifications();
-  /** Which tools may be called twice. */
+  /** The tool hints: which tools are safe to call twice. */
   readonly toolHints: ToolHints = new ToolHints();
-  /** What the client owes to the daemon. */
+  /** The daemon's requests that the client has not answered yet. */
   readonly serverRequests: ServerRequests = new ServerRequests();
-  /** Which request an id of the daemon's means. */
+  /** Finds the client's request that an id from the daemon refers to. */
   readonly clientIds: ClientIds;
-  /** The JSON types of its progress tokens. */
+  /** The JSON types of the client's progress tokens. */
   readonly progressTokens: ObservedIdTypes = new ObservedIdTypes();
-  /** What was written that no answer comes to. */
+  /** The messages sent to the daemon that get no response. */
   readonly oneWayMessages: OneWayMessages = new OneWayMessages();
-  /** The requests whose answers could not be understood. */
+  /** The requests that got an unreadable response. */
   readonly unclearResponses: DeadlineMap<UnclearResponse> = new DeadlineMap();
-  /** Those that were written once more because of that. */
+  /**
+   * The requests that were sent once more because of an unreadable response.
+   */
   readonly retriedRequests: WeakSet<Request> = new WeakSet();
-  /** How many connections the daemon keeps for a client. */
+  /** Detects how many connections the daemon keeps for a client. */
   readonly capacityDetector: CapacityDetector;
-  /** Whether a request was written that is neither the client's opening nor a list. */
+  /**
+   * True once a request was sent that neither opens the session nor lists
+   * anything.
+   */
   hasSentCall = false;
-  /** Whether the daemon has answered a probe on any connection. */
+  /** True once the daemon has answered a probe on any connection. */
   hasAnsweredProbe = false;
-  /** Whether the daemon answers a probe while it is at a call; `undefined` as long as no call has shown it. */
+  /**
+   * Whether the daemon answers probes while it executes a call; `undefined`
+   * until a call has shown it.
+   */
   answersDuringCalls: boolean | undefined;
-  /** The connection ids of connections on which the daemon does not read. */
+  /** The ids of the connections on which the daemon reads too slowly. */
   readonly backloggedConnections: Set<number> = new Set();
   /** How often the daemon became usable. */
   timesConnected = 0;
-  /** What the client calls itself, as soon as it has said so. */
+  /** The client's name for itself, once it has sent one. */
   clientName: string | undefined;
-  /** What is remembered of the daemon; `undefined` where nothing may be. */
+  /** The cache of the daemon's results; `undefined` if caching is off. */
   readonly cache: DaemonCache | undefined;
-  /** Takes secrets out of the daemon's words. */
+  /** Removes secrets from the daemon's text. */
   readonly redact: Redactor;
-  /** The requests that wait for the daemon although they can be answered without it, and for how long. */
+  /**
+   * The requests that wait for the daemon although they can be answered without
+   * it, and until when.
+   */
   readonly graceTimers: DeadlineMap<GraceTimer> = new DeadlineMap();
-  /** The ends of subscriptions that came just now: a daemon that is going away says the same. */
+  /**
+   * Subscription ends that arrived a moment ago. They are held because a daemon
+   * that shuts down sends them, too.
+   */
   readonly heldSubscriptionEnds: DeadlineMap<HeldSubscriptionEnd> =
     new DeadlineMap();
-  /** What the daemon has failed to list for a comparison, how often, and when it is asked again. */
+  /**
+   * The lists that the daemon failed to return for a comparison: how often, and
+   * when to request each again.
+   */
   readonly listRetries: Map<
     ListKind,
     ExpiringValue & { readonly failures: number }
   > = new Map();
-  /** What goes on after its request was answered. */
+  /** The tasks that continue after their request was answered. */
   readonly tasks: RunningTasks = new RunningTasks();
-  /** The client was told something made up, and has not heard better since. */
+  /**
+   * True while a placeholder `initialize` result has not been replaced by the
+   * daemon's own.
+   */
   isPlaceholderActive = false;
-  /** It was at the beginning. */
+  /** True if the client's `initialize` was answered with a placeholder. */
   wasPlaceholderUsed = false;
   #effects: Effect[] = [];
-  /** Whether messages had a link at the last update of the waits. */
+  /**
+   * Whether messages had a usable link when the queue timers were last updated.
+   */
   #hadMain = false;
   #hadPool = false;
 
-  /** Empty books, and one link that wants to be dialed. */
+  /** Creates the state with no messages and one link, which is due to dial. */
   constructor(
     config: SessionConfig,
     dialect: Dialect,
@@ -211,27 +247,30 @@ export class SessionContext {
     dialect.useClientIds(this.clientIds);
   }
 
-  /** The daemon's own words, not all of them, and without a secret that it quotes. */
+  /** Redacts and truncates text that came from the daemon. */
   redactAndTruncate(text: string): string {
     return this.redact(text).slice(0, MAX_DAEMON_TEXT_CHARS);
   }
 
-  /** Says in the log that the daemon, in whose words, is not where the old one was. */
+  /**
+   * Logs, with the daemon's text, that the new daemon did not accept the old
+   * one's state.
+   */
   logRestoreFailure(problem: string): void {
     this.emit(logMessages.stateNotRestored(this.redactAndTruncate(problem)));
   }
 
-  /** Puts an effect on the list, if there is one. */
+  /** Adds an effect to the list, if there is one. */
   emit(effect: Effect | undefined): void {
     if (effect !== undefined) this.#effects.push(effect);
   }
 
-  /** Puts a line for the client on the list. */
+  /** Adds an effect that sends a line to the client. */
   sendToClient(text: string): void {
     this.emit({ type: "send-to-client", text: toSingleLine(text) });
   }
 
-  /** The daemon can be used: for the first time, or again. */
+  /** Logs that the daemon became usable, for the first time or again. */
   recordConnected(
     reconnect: { readonly attempt: number; readonly downMs: number },
   ): void {
@@ -242,20 +281,29 @@ export class SessionContext {
     );
   }
 
-  /** Puts a request for the daemon on the list; gives its place in the order of what was written on the link. */
+  /**
+   * Adds an effect that sends a request to the daemon; returns its position
+   * among everything sent on that connection.
+   */
   sendToDaemon({ connectionId, liveness }: Link, text: string): number {
     this.emit({ type: "send-to-daemon", connectionId, text });
     return liveness?.assignWriteNumber() ?? 0;
   }
 
-  /** The same for what no answer comes to: a notification, or an answer. */
+  /**
+   * Sends a message that gets no response (a notification or a response), and
+   * returns its position like {@linkcode sendToDaemon}.
+   */
   sendOneWay(link: Link, text: string): number {
     const writeNumber = this.sendToDaemon(link, text);
     this.oneWayMessages.onWrite(link.connectionId, writeNumber);
     return writeNumber;
   }
 
-  /** Whether a link seems to be dead, and nobody waits for the calls on it any more, so that nothing is risked. */
+  /**
+   * Returns whether a connection seems dead and carries only abandoned calls,
+   * so that closing it risks nothing.
+   */
   isDeadWithoutCallers({ connectionId, liveness }: Link, now: number): boolean {
     const { tracker } = this;
     const isAbandoned = !tracker.hasCallInFlight(connectionId) &&
@@ -264,14 +312,17 @@ export class SessionContext {
       liveness.seemsDead(tracker.lastCallNumber(connectionId), now);
   }
 
-  /** How many connections the daemon keeps; for exai calls have connections of their own. */
+  /**
+   * How many connections the daemon keeps; exai calls always have connections
+   * of their own.
+   */
   get connectionCapacity(): ConnectionCapacity | "unknown" {
     return this.dialect.poolSize > 0
       ? "many"
       : this.capacityDetector.connectionCapacity;
   }
 
-  /** It keeps one, which is remembered for the next time. */
+  /** Caches that the daemon keeps one connection. */
   saveCapacityOne(now: number): void {
     const { cache } = this;
     if (cache === undefined) return;
@@ -279,7 +330,7 @@ export class SessionContext {
     this.emit({ type: "save-cache", results: cache.resultsToSave(now) });
   }
 
-  /** Does something; a bug of ours in it is logged, and costs no more than what `mend` says. */
+  /** Runs a function; if it throws, logs the bug and runs `onBug`. */
   runGuarded(run: () => void, onBug: () => void = () => {}): void {
     try {
       run();
@@ -289,14 +340,14 @@ export class SessionContext {
     }
   }
 
-  /** The list so far, which begins anew. */
+  /** Returns the collected effects and clears the list. */
   drainEffects(): Effect[] {
     const effects = this.#effects;
     this.#effects = [];
     return effects;
   }
 
-  /** The first of the moments that something here waits for. */
+  /** Returns the earliest moment at which something here is due. */
   deadline(): number {
     let at = Infinity;
     for (const { until } of this.listRetries.values()) at = Math.min(at, until);
@@ -312,7 +363,9 @@ export class SessionContext {
     return at;
   }
 
-  /** Every moment comes so much later: the program slept. */
+  /**
+   * Moves every deadline by the time that the program slept, in milliseconds.
+   */
   postpone(ms: number): void {
     for (const it of this.listRetries.values()) it.until += ms;
     for (
@@ -324,7 +377,7 @@ export class SessionContext {
     ) it.postpone(ms);
   }
 
-  /** The daemon's tools, or a page of them, came on a link. */
+  /** Records the tool hints of the daemon's tool list, or of a page of it. */
   recordToolHints(
     link: Link,
     cursor: string | undefined,
@@ -334,7 +387,7 @@ export class SessionContext {
     this.tracker.hintRequirements.onToolList(link.connectionId);
   }
 
-  /** What a link is wanted for and busy with. */
+  /** Returns what a link is needed for and what it carries. */
   usageOf(link: Link): LinkUsage {
     const { role } = link;
     const { isWanted, isUrgent } = this.#demandOf(link);
@@ -342,7 +395,8 @@ export class SessionContext {
       isWanted,
       isUrgent,
       load: this.#loadOf(link),
-      // Where calls have connections of their own, the daemon need not answer on them.
+      // Where calls have connections of their own, the daemon need not answer
+      // probes on them.
       mayProbe: role !== "pool",
       mayFailOver: role === "main" && this.connectionCapacity === "many",
     };
@@ -353,14 +407,15 @@ export class SessionContext {
       case "pool": {
         const isWanted = this.links.isMainUsable &&
           this.tracker.writableCount("pool") > 0;
-        // A daemon that takes no further connection is not dialed on demand.
+        // A daemon that accepts no further connection is not dialed on demand.
         return {
           isWanted,
           isUrgent: isWanted && !this.links.hasUsable("pool"),
         };
       }
       case "main": {
-        // What is held would else wait for another request for ever.
+        // A queued subscription would otherwise wait until another request
+        // dials.
         const isWanted = link.isDisplaced
           ? this.tracker.hasQueuedRequestButSubscriptions
           : this.tracker.hasQueuedShortLivedRequest;
@@ -374,7 +429,7 @@ export class SessionContext {
   }
 
   #loadOf({ connectionId, liveness, role }: Link): LinkUsage["load"] {
-    // After a sleep nothing is risked for calls that nobody waits for.
+    // After a sleep, abandoned calls are no reason to keep a connection.
     const isBusy = role === "draining" || liveness?.isUnverified === true
       ? this.tracker.hasCallInFlight(connectionId)
       : this.tracker.isBusy(connectionId);
@@ -391,12 +446,15 @@ export class SessionContext {
       : "idle";
   }
 
-  /** How long a message may take. */
+  /** Returns the timeouts of a message. */
   timeoutsOf(message: Request | Notification): Timeouts {
     return timeoutsOf(message, this.config);
   }
 
-  /** How long a request that comes now may wait for a link, in milliseconds. */
+  /**
+   * Returns how long a request that arrives now may wait in the queue, in
+   * milliseconds.
+   */
   queueTimeoutMs(now: number): number {
     const { queueTimeout } = this.config;
     return this.isCircuitOpen(now)
@@ -404,12 +462,17 @@ export class SessionContext {
       : queueTimeout;
   }
 
-  /** Whether the daemon has been away for longer than a request may wait. */
+  /**
+   * Returns whether the daemon has been down for longer than the queue timeout.
+   */
   isCircuitOpen(now: number): boolean {
     return now - this.links.downSince > this.config.queueTimeout;
   }
 
-  /** Whether the daemon is known to be away: a dial has failed, or what was ready is lost and not open again. */
+  /**
+   * True if the daemon is known to be down: a dial has failed, or a ready
+   * connection was lost and is not open again.
+   */
   get isKnownDown(): boolean {
     const { phase, attempt } = this.links.main;
     const failures = phase === "waiting" ? attempt : attempt - 1;
@@ -417,14 +480,20 @@ export class SessionContext {
       (this.timesConnected > 0 || failures > 0);
   }
 
-  /** How many answers are owed that are worth waiting for at the end: a subscription has none, and what is held none from a daemon that is away. */
+  /**
+   * How many responses are worth waiting for at shutdown: none for
+   * subscriptions, and none for long-lived requests while the daemon is down.
+   */
   get responsesWorthAwaiting(): number {
     return this.tracker.responsesWorthAwaiting(
       this.isKnownDown ? "down" : "up",
     );
   }
 
-  /** Whether a message only waits for its turn: the daemon is there, and nothing was lost. */
+  /**
+   * Returns whether a message only waits for its turn: the daemon is connected,
+   * and no connection that the message needs has failed.
+   */
   isOnlyQueued(message: Request | Notification): boolean {
     const blockingLink = this.links.blockingLink(
       this.dialect.linkRoleFor(message),
@@ -432,7 +501,10 @@ export class SessionContext {
     return this.links.isMainUsable && blockingLink?.lastFailure === undefined;
   }
 
-  /** The link on which the daemon refuses us, if that is why a message waits; a second connection is refused for itself alone. */
+  /**
+   * Returns the link on which the daemon refuses the proxy, if a message waits
+   * for that link. A refused standby blocks no message.
+   */
   refusingLinkFor(message: Request | Notification): Link | undefined {
     const blockingLink = this.links.blockingLink(
       this.dialect.linkRoleFor(message),
@@ -442,7 +514,9 @@ export class SessionContext {
     return isRefused ? blockingLink : undefined;
   }
 
-  /** What becomes of a request in flight when its link is lost. */
+  /**
+   * Returns what to do with a request in flight when its connection is lost.
+   */
   recoveryFor(request: Request, now: number): Recovery {
     const windowMs = this.dialect.outcomePollWindowMs(request, now);
     if (windowMs !== undefined) {
@@ -452,17 +526,22 @@ export class SessionContext {
     return this.needsToolHint(request) ? "confirm-hint" : "resend";
   }
 
-  /** Whether a request may be written a second time only because the daemon says so of its tool. */
+  /**
+   * Returns whether a request may be retried only because of its tool's hint.
+   */
   needsToolHint({ method }: Request): boolean {
     return this.config.retry === "safe" && method === "tools/call";
   }
 
-  /** The waits of what is in the queue begin or end: it waits while no link is ready for it. */
+  /**
+   * Starts the queue timers of messages that have no usable link, and stops
+   * those of the others.
+   */
   updateQueueTimers(now: number): void {
     const { isMainUsable, main } = this.links;
     const hasMain = isMainUsable &&
       !this.backloggedConnections.has(main.connectionId);
-    // Without a main link there is no further one of the pool.
+    // Pool links open only while the main link is usable.
     const hasPool = isMainUsable && this.dialect.poolSize > 0 &&
       this.links.findUsable(
           "pool",
@@ -479,14 +558,17 @@ export class SessionContext {
     else this.tracker.updateQueueTimers(now, hasUsableLink);
   }
 
-  /** Whether a request may be written a second time. */
+  /** Returns whether a request may be sent a second time. */
   mayRetry(request: Request): boolean {
     if (isLongLived(request.method)) return true;
     const { retry } = this.config;
     return retry === "safe" ? this.#isIdempotent(request) : retry === "always";
   }
 
-  /** What became of a request; by default it has only just come. */
+  /**
+   * Returns a request's delivery state; without an entry, that of a request
+   * that has just arrived.
+   */
   deliveryOf(
     request: Request,
     entry: errors.DeliveryHistory = errors.JUST_ARRIVED,
@@ -507,7 +589,7 @@ export class SessionContext {
     return isIdempotent(request, (tool) => this.toolHints.isIdempotent(tool));
   }
 
-  /** The error for a request that no link came for in time. */
+  /** Builds the error for a request that got no usable link in time. */
   unavailableError(
     request: Request,
     entry: Omit<ReadonlyEntry, "message">,
@@ -526,7 +608,7 @@ export class SessionContext {
     );
   }
 
-  /** The error for a request whose `limit` has passed. */
+  /** Builds the error for a request that has timed out. */
   timeoutError(
     request: Request,
     entry: Omit<ReadonlyEntry, "message">,
@@ -543,7 +625,7 @@ export class SessionContext {
     );
   }
 
-  /** What is known of a link that is down. */
+  /** Returns what is known of a link that is down. */
   outageOf(link: Link, now: number): LinkOutage {
     const until = link.deadline(this.usageOf(link));
     const isWaiting = link.phase === "waiting";

@@ -1,5 +1,5 @@
 /**
- * What follows from an event on a socket.
+ * Handles socket events and the daemon's messages.
  *
  * @module
  */
@@ -52,10 +52,13 @@ import {
   replaceValue,
 } from "../json/spans.ts";
 
-/** How long the end of a subscription waits, in milliseconds: if the connection ends, too, the next daemon goes on with it. */
+/**
+ * How long the end of a subscription is held, in milliseconds: if the
+ * connection ends as well, the subscription continues on the next one.
+ */
 const SUBSCRIPTION_END_HOLD_MS = 1_000;
 
-/** Takes an event on the socket of a link. */
+/** Handles a socket event of a link. */
 export function handleSocketEvent(
   context: SessionContext,
   link: Link,
@@ -83,7 +86,7 @@ export function handleSocketEvent(
           now,
         )
       ) {
-        if (link.connectionId !== event.connectionId) return; // the one before ended it
+        if (link.connectionId !== event.connectionId) return; // the previous message ended it
         const { length } = event.text;
         const run = (): void =>
           dispatchDaemonMessage(context, link, incoming, length, now);
@@ -111,9 +114,9 @@ export function handleSocketEvent(
       const inFlight = [...context.tracker.inFlightOn(event.connectionId)]
         .filter(({ message }) => !isLongLived(message.method)).length;
       const wasChecked = context.capacityDetector.check !== undefined;
-      // Other codes say that the daemon goes away, or what is wrong.
+      // Other codes mean that the daemon shuts down, or name an error.
       const isClean = mayMeanDisplacement(event.code);
-      // A network that comes back breaks the connections that were silent.
+      // A network that comes back breaks connections that were silent.
       const mayBeCausedBySecond = isClean ||
         event.code === 1006 && link.liveness?.isSuspect === false;
       if (link.isSecondConnection) {
@@ -135,7 +138,8 @@ export function handleSocketEvent(
         mayBeSubprotocol: event.reached &&
           context.dialect.subprotocol !== undefined,
         ...(event.agoMs !== undefined && { agoMs: event.agoMs }),
-        // RFC 6455 section 7.4.1; of several requests it is not known which.
+        // RFC 6455 section 7.4.1. Of several requests it is unknown which one
+        // was too large.
         tooLarge: event.oversize
           ? "response"
           : event.code === 1009 && inFlight === 1
@@ -146,7 +150,10 @@ export function handleSocketEvent(
   }
 }
 
-/** Why a connection ended, as far as its close code and the runtime tell. */
+/**
+ * Returns why a connection ended, as far as the close code and the runtime show
+ * it.
+ */
 function causeOf(
   { code, isNobodyThere }: ClosedEvent,
 ): FailureCause | undefined {
@@ -154,7 +161,10 @@ function causeOf(
   return isNobodyThere ? "nobody there" : undefined;
 }
 
-/** How much it matters what a daemon sends that is no message: one of another kind sends it again on every connection. */
+/**
+ * Returns the log level for frames that are no messages: a server that is no
+ * MCP daemon sends them again on every connection.
+ */
 function logLevelFor({ phase, attempt }: Link): "warn" | "debug" {
   return phase === "ready" || logMessages.isAttemptLogged(attempt)
     ? "warn"
@@ -220,7 +230,7 @@ function dispatchDaemonMessage(
   }
 }
 
-/** The daemon has answered the first message on a link. */
+/** Handles the daemon's response to the first message on a link. */
 function onHandshakeResponse(
   context: SessionContext,
   link: Link,
@@ -231,7 +241,7 @@ function onHandshakeResponse(
   if (isFirst && link.isSecondConnection) onSecondHandshake(context, link, now);
 }
 
-/** What the daemon says of itself, for the next time. */
+/** Updates the cache with what the daemon's handshake response shows. */
 function updateCache(
   context: SessionContext,
   { cacheable, staleInitialize: staleRequest }: Extract<
@@ -317,9 +327,11 @@ function completeRequest(
     }
   }
   if (text.length <= maxMessage) storeInCache(context, message, response, now);
-  // Only now: if one of the rooms above has a bug, the answer is still owed.
+  // Completes the request last: if there is a bug above, it is still pending
+  // and gets an error.
   context.tracker.complete(id, link.connectionId);
-  // It was written twice there, and may be answered twice.
+  // The request was sent twice on this connection, so a second response may
+  // come.
   if (context.retriedRequests.has(message)) {
     context.tracker.lateResponses.add(id, link.connectionId, "unclear");
   }
@@ -331,7 +343,7 @@ function completeRequest(
   ) {
     context.answersDuringCalls ??= false;
   }
-  // The client's own ping is as good a probe as ours.
+  // A ping from the client proves as much as a probe.
   if (message.method === "ping") liveness?.onPong(id, now);
   context.tasks.onResponse(
     { message, ...entry },
@@ -342,14 +354,18 @@ function completeRequest(
   context.sendToClient(text);
   link.onResponse();
   if (link.phase !== "handshaking") return;
-  // An error, too, is a sign of life; but after initialize it must be said again.
+  // An error shows that the daemon is alive, too, but after a failed
+  // `initialize` the handshake must be repeated.
   const isHandshakeDone = response.error === undefined ||
     message.method === "server/discover";
   if (isHandshakeDone) onHandshakeResponse(context, link, now);
   else link.resetHandshake(now);
 }
 
-/** An error, also that of a tool, is for people to read: no secret stays in it. Other results are the daemon's own business. */
+/**
+ * Redacts an error, including a tool's, because people read errors. Other
+ * results are passed on unchanged.
+ */
 function redactError(
   context: SessionContext,
   text: string,
@@ -368,9 +384,9 @@ function redactError(
 }
 
 /**
- * The `server/discover` that opens the conversation, while it waits for its
- * answer: nothing else was ever written on that connection. The SDK's second
- * client gives it a text as id, of which a bridge may make null.
+ * Returns the id of the `server/discover` request that opens the connection,
+ * while it is pending: nothing else was ever sent on that connection. The SDK's
+ * second client gives it a string id, which some bridges turn into null.
  */
 function findPendingDiscover(
   context: SessionContext,
@@ -388,12 +404,18 @@ function findPendingDiscover(
   return isIt ? only.key : undefined;
 }
 
-/** A client whose daemon lacks the method knows as well that nothing is listed. */
+/**
+ * Returns whether the response shows what the daemon lists: a daemon without
+ * the method lists nothing.
+ */
 function isListOutcome({ error }: Response): boolean {
   return error === undefined || error.code === ErrorCode.methodNotFound;
 }
 
-/** Whether the end of a subscription waits, no longer for being said twice. */
+/**
+ * Holds the end of a subscription. Returns false once the hold time is over; a
+ * repeated end does not prolong it.
+ */
 function holdSubscriptionEnd(
   context: SessionContext,
   id: Id,
@@ -416,7 +438,10 @@ function holdSubscriptionEnd(
   return now < until;
 }
 
-/** Whether the end of a subscription need not be told: it was told, or the connection has ended, too. */
+/**
+ * Returns whether a held end is obsolete: the client was notified of it, or the
+ * connection has ended as well.
+ */
 function isEndObsolete(
   context: SessionContext,
   id: Id,
@@ -427,7 +452,10 @@ function isEndObsolete(
     entry.sentOnConnectionId !== connectionId;
 }
 
-/** The daemon has ended a subscription and is still there: the client hears it. */
+/**
+ * Notifies the client of subscriptions that the daemon has ended while it
+ * stayed connected.
+ */
 export function releaseSubscriptionEnds(
   context: SessionContext,
   now: number,
@@ -450,7 +478,10 @@ export function releaseSubscriptionEnds(
   }
 }
 
-/** There is no answer yet; that a daemon is full for ever is bounded by the idle clock. */
+/**
+ * Queues a request again that has no response yet; the idle timeout limits how
+ * long the daemon may be full.
+ */
 function requeueRequest(
   context: SessionContext,
   link: Link,
@@ -479,7 +510,7 @@ function requeueRequest(
   );
 }
 
-/** The answer is over the limit. */
+/** Fails a request whose response is over the size limit. */
 function failTooLarge(
   context: SessionContext,
   link: Link,
@@ -501,7 +532,7 @@ function handleDaemonRequest(
   request: Request,
 ): void {
   const { id, text: { length } } = request;
-  // It may be closed before the client answers.
+  // The second connection may be closed before the client responds.
   if (link.isSecondConnection) {
     const text = request.method === "ping"
       ? buildResultResponse(id, {})
@@ -531,7 +562,10 @@ function handleDaemonRequest(
   );
 }
 
-/** A notification with an id: the client would answer that it knows no such request. */
+/**
+ * Handles a notification that has an id: the client would respond that it does
+ * not know the method as a request.
+ */
 function handleDaemonNotificationWithId(
   context: SessionContext,
   link: Link,
@@ -578,7 +612,10 @@ function handleDaemonNotification(
   context.sendToClient(text);
 }
 
-/** Progress as the client gets it: with its own spelling of the token; `undefined` where it gets none. */
+/**
+ * Returns a progress notification with the client's own spelling of the token;
+ * `undefined` if the client gets none.
+ */
 function translateProgress(
   context: SessionContext,
   { connectionId }: Link,
@@ -598,7 +635,10 @@ function translateProgress(
   return replaceValue(text, ["params", "progressToken"], clientToken);
 }
 
-/** A daemon may take back a subscription of the client's, and nothing else (MCP 2026-07-28, cancellation). */
+/**
+ * A daemon may cancel a subscription of the client's, and nothing else (MCP
+ * 2026-07-28, cancellation).
+ */
 function holdIfSubscriptionEnd(
   context: SessionContext,
   { connectionId }: Link,
@@ -618,7 +658,10 @@ function holdIfSubscriptionEnd(
     holdSubscriptionEnd(context, id, endMessage, now);
 }
 
-/** What the daemon says to everybody, the connection that is used says, too. */
+/**
+ * Returns whether the daemon sends this notification on the connection in use
+ * as well.
+ */
 function isRedundantNotification(
   { isSecondConnection, role }: Link,
   method: Method,

@@ -1,6 +1,6 @@
 /**
- * What the log says of notifications that are dropped: the first, and with
- * every power of ten how many there were; at last how many in all.
+ * Limits the log lines about dropped notifications: one for the first, one at
+ * every power of ten, and at the end of a series the total.
  *
  * @module
  */
@@ -9,14 +9,18 @@ import type { LogEffect } from "../events.ts";
 import type { Notification } from "../protocol/jsonrpc.ts";
 import * as logMessages from "./log_messages.ts";
 
-/** The notifications that were dropped since all that waited was written. */
+/**
+ * Counts the notifications that were dropped since the queue was last empty.
+ */
 export class DroppedNotifications {
   #count = 0;
-  /** How many the log knows of. */
+  /** The count that was last logged. */
   #loggedCount = 0;
   #last: Notification | undefined;
 
-  /** A notification is dropped; gives the line that is due. */
+  /**
+   * Records a dropped notification; returns the log line that is due, if any.
+   */
   record(notification: Notification): LogEffect | undefined {
     this.#count++;
     this.#last = notification;
@@ -25,7 +29,10 @@ export class DroppedNotifications {
       : undefined;
   }
 
-  /** What waited was written, or the program ends; gives the line that is due. */
+  /**
+   * Ends the series, because the queue is empty or the program ends; returns
+   * the log line that is due, if any.
+   */
   endSeries(): LogEffect | undefined {
     const line = this.#count > this.#loggedCount
       ? this.#createLogEffect("in all")

@@ -1,5 +1,5 @@
 /**
- * What the client is told when a request cannot be answered by the daemon: what
+ * The errors that the client gets when the daemon cannot answer a request: what
  * could not be done, by which rule, and what to do next.
  *
  * @module
@@ -18,23 +18,25 @@ import {
   type Request,
 } from "../protocol/jsonrpc.ts";
 
-/** What became of a request, as far as the proxy knows. */
+/** What is known of a request's delivery. */
 export interface DeliveryState {
-  /** The request. */
   readonly request: Request;
-  /** It does no more when it is executed twice. */
+  /** Executing it twice has the same effect as executing it once. */
   readonly isIdempotent: boolean;
-  /** It waits for the daemon to confirm that it does no more when it is executed twice. */
+  /** It waits for the daemon's tool list to confirm that it is idempotent. */
   readonly isHintUnconfirmed: boolean;
-  /** It was written to a connection that is there, or was there last. */
+  /** It was sent on the current or the last connection. */
   readonly isSent: boolean;
-  /** It was written at some time, and no daemon has said since that it did not begin with it. */
+  /**
+   * It was sent at some time, and no daemon has reported since that it did not
+   * start it.
+   */
   readonly wasEverSent: boolean;
-  /** How many connections it was lost on. */
+  /** How many connections were lost while it was in flight. */
   readonly connectionLosses: number;
 }
 
-/** What the ledger knows of a request that its fate depends on. */
+/** The part of a tracker entry that decides a request's delivery state. */
 export type DeliveryHistory = Pick<
   ReadonlyEntry,
   | "sentOnConnectionId"
@@ -44,7 +46,7 @@ export type DeliveryHistory = Pick<
   | "hintRequirement"
 >;
 
-/** That of a request that has only just come. */
+/** The history of a request that has just arrived. */
 export const JUST_ARRIVED: DeliveryHistory = {
   sentOnConnectionId: undefined,
   writeCount: 0,
@@ -53,35 +55,41 @@ export const JUST_ARRIVED: DeliveryHistory = {
   hintRequirement: undefined,
 };
 
-/** What is known of the line to the daemon. */
+/** What is known of a link that is down. */
 export interface LinkOutage {
-  /** Where the daemon should be, without secrets. */
+  /** The daemon's URL, without secrets. */
   readonly url: string;
-  /** It is there, but does not read what is sent to it. */
+  /** The daemon is connected, but does not read what is sent to it. */
   readonly isBacklogged: boolean;
   /** Why the last dial or connection ended. */
   readonly lastFailure: string | undefined;
-  /** Why the daemon will not have us. */
+  /** Why the daemon refuses the proxy. */
   readonly refusal: string | undefined;
-  /** How many dials were made since the daemon was last there. */
+  /** How many times the link was dialed since the daemon was last connected. */
   readonly attempt: number;
-  /** Milliseconds since the daemon was last there. */
+  /** Milliseconds since the daemon was last connected. */
   readonly downMs: number;
-  /** Milliseconds until the next dial; `undefined` while one is under way, infinite if it comes with the next request. */
+  /**
+   * Milliseconds until the next dial; `undefined` while a dial is under way,
+   * `Infinity` if the next request triggers it.
+   */
   readonly retryAfterMs: number | undefined;
 }
 
-/** Milliseconds as people say them, e.g. `12.3 s`. */
+/** Formats milliseconds as seconds, e.g. `12.3 s`. */
 export function formatSeconds(ms: number): string {
   return `${(ms / 1000).toFixed(1)} s`;
 }
 
-/** The same of a setting, which people know as they have written it. */
+/**
+ * Formats a setting's milliseconds as seconds, with every digit that the user
+ * wrote.
+ */
 function formatSetting(ms: number): string {
   return ms % 100 === 0 ? formatSeconds(ms) : `${ms / 1000} s`;
 }
 
-/** No daemon is there to answer it. */
+/** Builds the error for a request that no daemon is connected for. */
 export function daemonUnavailable(
   delivery: DeliveryState,
   outage: LinkOutage,
@@ -121,7 +129,7 @@ export function daemonUnavailable(
   );
 }
 
-/** It was written, but no answer will come any more. */
+/** Builds the error for a request that was sent but will get no response. */
 export function outcomeUnknown(
   delivery: DeliveryState,
   reason: "connection_lost" | "stopped",
@@ -151,13 +159,17 @@ export function outcomeUnknown(
     {
       reason,
       delivered: "unknown",
-      // What ended two connections is better left alone.
+      // A request that was in flight on two lost connections may be what ends
+      // the daemon.
       retryable: delivery.isIdempotent && delivery.connectionLosses < 2,
     },
   );
 }
 
-/** Its answer could not be understood, or an error came that can be about nothing else. */
+/**
+ * Builds the error for a request whose response was unreadable, or that an
+ * error without an id can only refer to.
+ */
 export function responseUnreadable(
   delivery: DeliveryState,
   received: string,
@@ -183,7 +195,10 @@ export function responseUnreadable(
   );
 }
 
-/** The client ends the conversation before it was written, or written again, and the daemon is not to blame. */
+/**
+ * Builds the error for a request that was queued when the client ended the
+ * session, and that waited for no fault of the daemon.
+ */
 export function stoppedBeforeSend(delivery: DeliveryState): string {
   const delivered = deliveredOf(delivery);
   const what = delivered === "no" ? "delivered" : "answered";
@@ -198,7 +213,10 @@ export function stoppedBeforeSend(delivery: DeliveryState): string {
   );
 }
 
-/** A time limit has passed, and what the daemon has said of the request before, if anything. */
+/**
+ * Builds the error for a request that has timed out, with the last progress
+ * that the daemon reported, if any.
+ */
 export function timedOut(
   delivery: DeliveryState,
   timeout: Timeout,
@@ -226,7 +244,10 @@ export function timedOut(
   );
 }
 
-/** The answer to another request may come under this id. */
+/**
+ * Builds the error for a request whose id may still get the response to an
+ * earlier request.
+ */
 export function idAwaitsLateResponse(id: Id): string {
   return buildErrorResponse(
     id,
@@ -237,7 +258,7 @@ export function idAwaitsLateResponse(id: Id): string {
   );
 }
 
-/** The queue is full. */
+/** Builds the error for a request that the queue has no room for. */
 export function queueFull(delivery: DeliveryState): string {
   return buildError(
     delivery,
@@ -250,7 +271,7 @@ export function queueFull(delivery: DeliveryState): string {
   );
 }
 
-/** The request, or its answer, is over the limit. */
+/** Builds the error for a request or a response over `--max-message`. */
 export function messageTooLarge(
   delivery: DeliveryState,
   size: number,
@@ -272,7 +293,10 @@ export function messageTooLarge(
   );
 }
 
-/** The daemon closed the connection over the size of the request. */
+/**
+ * Builds the error for a request whose size made the daemon close the
+ * connection.
+ */
 export function requestTooLargeForDaemon(
   delivery: DeliveryState,
   size: number,
@@ -286,7 +310,10 @@ export function requestTooLargeForDaemon(
   );
 }
 
-/** The answer is over what the runtime can receive, and the connection with it. */
+/**
+ * Builds the error for a response over the runtime's limit, which ended the
+ * connection.
+ */
 export function responseTooLargeForSocket(delivery: DeliveryState): string {
   return buildError(
     delivery,
@@ -300,7 +327,7 @@ export function responseTooLargeForSocket(delivery: DeliveryState): string {
   );
 }
 
-/** Progress that tells the client what its request waits for. */
+/** Builds progress that reports what the client's request waits for. */
 export function waitProgress(
   token: Id,
   progress: number,
@@ -316,21 +343,24 @@ export function waitProgress(
   return progressOf(token, progress, message);
 }
 
-/** Progress that tells the client that its request's connection is silent. */
+/** Builds progress that reports that the request's connection is silent. */
 export function silenceProgress(token: Id, progress: number): string {
   const message = "The daemon is silent: a second connection is to show " +
     "whether it is busy, or the connection dead";
   return progressOf(token, progress, message);
 }
 
-/** Progress with the client's own spelling of the token, which can be larger than a number can say. */
+/**
+ * Builds progress with the client's own spelling of the token, which may be
+ * larger than a number can hold.
+ */
 function progressOf(token: Id, progress: number, message: string): string {
   const params = { progressToken: 0, progress, message };
   const text = buildNotification("notifications/progress", params);
   return replaceValue(text, ["params", "progressToken"], token);
 }
 
-/** What the request was for, in few words and without its arguments. */
+/** Describes a request in a few words, without its arguments. */
 function describeRequest(
   { request: { method, params } }: DeliveryState,
 ): string {
@@ -345,7 +375,10 @@ function deliveredOf(
   return isSent || wasEverSent || connectionLosses > 0 ? "unknown" : "no";
 }
 
-/** What may have been executed is retried only if that is harmless. */
+/**
+ * Returns whether a retry is safe: the request was not executed, or is
+ * idempotent.
+ */
 function isRetryable(delivery: DeliveryState): boolean {
   return deliveredOf(delivery) === "no" || delivery.isIdempotent;
 }

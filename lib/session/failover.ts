@@ -1,18 +1,19 @@
 /**
  * The standby: the main connection is silent while calls are in flight on it,
- * and a second connection shows whether it is the daemon that is silent.
+ * and a second connection shows whether the daemon or the connection is at
+ * fault.
  *
- * | the standby                | the main connection                         | what follows                                            |
- * | -------------------------- | ------------------------------------------- | ------------------------------------------------------- |
- * | has answered               | carries no call, and did not sleep          | it is left, and what waits is written on the standby    |
- * | has answered two probes    | is exai's: calls have others                | it is left: what belongs there takes no time            |
- * | has answered two probes    | is dead by evidence                         | its calls are settled as after any loss                 |
- * | has answered two probes    | may be busy                                 | it keeps its calls, and the standby gets what comes     |
- * | hangs, or answers no probe |                                             | the daemon is busy or frozen: what waits is written     |
- * | is refused or closed       | cannot be dead by evidence, and did not sleep | what waits is written                                 |
- * | is refused or closed       | carries calls that somebody waits for       | what comes waits, and the standby is dialed again       |
- * | is refused or closed       | carries none                                | it is lost                                              |
- * | any                        | is heard or lost, or the program sleeps     | the standby is closed                                   |
+ * | the standby                | the main connection                           | what happens                                          |
+ * | -------------------------- | --------------------------------------------- | ----------------------------------------------------- |
+ * | has answered               | carries no call, and did not sleep            | it is closed, and the queue is sent on the standby    |
+ * | has answered two probes    | is exai's: calls have other connections       | it is closed: it carries only what takes no time      |
+ * | has answered two probes    | `isDead`                                      | its calls are recovered as after any loss             |
+ * | has answered two probes    | may be busy                                   | it drains its calls, and the standby gets new messages |
+ * | hangs, or answers no probe |                                               | the daemon is busy or frozen: the queue is sent       |
+ * | is refused or closed       | not `mayBeDead`, and did not sleep            | the queue is sent                                     |
+ * | is refused or closed       | carries calls that a client waits for         | new messages wait, and the standby is dialed again    |
+ * | is refused or closed       | carries none                                  | it is lost                                            |
+ * | any                        | receives a frame or is lost, or the program sleeps | the standby is closed                            |
  *
  * @module
  */
@@ -32,10 +33,13 @@ import {
   sendProbe,
 } from "./link_lifecycle.ts";
 
-/** How many connections may be kept for the calls that are in flight on them: none of them is closed for a further one. */
+/**
+ * How many draining connections may be kept. None of them is closed to make
+ * room for another.
+ */
 const MAX_DRAINING_LINKS = 16;
 
-/** The main connection is under suspicion. */
+/** Marks the main connection as suspect and opens a standby. */
 export function suspectLink(
   context: SessionContext,
   link: Link,
@@ -47,16 +51,16 @@ export function suspectLink(
   openStandby(context, now);
 }
 
-/** Opens a standby where one is missing, if there is room for it. */
+/** Opens a standby if one is missing and there is room for it. */
 export function openStandby({ links }: SessionContext, now: number): void {
   const { liveness } = links.main;
   if (!liveness?.isSuspect || links.standby !== undefined) return;
   if (links.drainingCount < MAX_DRAINING_LINKS) links.add("standby", now);
-  // Nothing will show whether it is dead.
+  // Without a standby nothing can show whether the connection is dead.
   else liveness.waiveSuspicion(now);
 }
 
-/** The daemon spoke on a link. */
+/** Handles a sign of life on a link. */
 export function onFrameReceived(
   context: SessionContext,
   link: Link,
@@ -68,13 +72,13 @@ export function onFrameReceived(
     closeUnneededLink(context, standby, now);
   }
   if (context.dialect.poolSize === 0) return;
-  // Where calls have links of their own the daemon may do one thing at a time.
+  // Where calls have links of their own, the daemon may do one thing at a time.
   for (const other of context.links) {
     if (other !== link) other.liveness?.restartProbeTimers(now);
   }
 }
 
-/** The daemon answered a probe on a link. */
+/** Handles the answer to a probe on a link. */
 export function onPong(
   context: SessionContext,
   link: Link,
@@ -88,7 +92,7 @@ export function onPong(
   context.oneWayMessages.onResponse(connectionId, writeNumber);
   switch (role) {
     case "standby":
-      // A daemon that has been busy may turn to the standby first.
+      // A daemon that has been busy may answer the standby first.
       if (liveness.hasAnsweredForPingTimeout(now)) {
         return failOver(context, link, now);
       }
@@ -104,7 +108,10 @@ export function onPong(
   }
 }
 
-/** The daemon has answered the first message on the standby, or on the second connection of a trial. */
+/**
+ * Handles the daemon's response to the first message on the standby, or on the
+ * second connection of a capacity check.
+ */
 export function onSecondHandshake(
   context: SessionContext,
   link: Link,
@@ -119,14 +126,14 @@ export function onSecondHandshake(
   if (link.role === "capacity-check") onCapacityCheckHandshake(context, now);
 }
 
-/** The standby takes over. */
+/** Makes the standby the main link. */
 function failOver(context: SessionContext, standby: Link, now: number): void {
   const { dialect, tracker, links } = context;
   const { main } = links;
   if (main.liveness?.isSuspect !== true) return;
   const { redactedUrl } = context.config;
   const { connectionId, downSince } = main;
-  // What belongs on this link beside a pool is done in no time.
+  // Beside a pool, this link only carries messages that take no time.
   const isDead = dialect.poolSize > 0 || !tracker.isBusy(connectionId) ||
     main.liveness.isDead(tracker.lastCallNumber(connectionId), now);
   main.liveness.onReplaced(now);

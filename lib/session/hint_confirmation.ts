@@ -1,7 +1,7 @@
 /**
- * A call that was in flight on a lost connection, and may be written again only
- * if the daemon's list of tools on the new one says that this does no more: the
- * daemon may be another version by now.
+ * Confirms tool hints before a retry: a call that was in flight on a lost
+ * connection is sent again only if the daemon's tool list on the new connection
+ * says that it is idempotent. The daemon may be another version by now.
  *
  * @module
  */
@@ -13,7 +13,10 @@ import type { ToolHint } from "../requests/tool_hints.ts";
 import { getNested, type Request } from "../protocol/jsonrpc.ts";
 import type { Link } from "../link/link.ts";
 
-/** What the daemon on a link says of a call's tool. It is asked, if it was not. */
+/**
+ * Returns the daemon's hint for a call's tool on a link, and requests the tool
+ * list if that was not done yet.
+ */
 export function confirmToolHint(
   context: SessionContext,
   link: Link,

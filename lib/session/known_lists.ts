@@ -1,6 +1,5 @@
 /**
- * What the client was told of the daemon's lists: compare it with what the
- * daemon has now.
+ * Compares the lists that the client has seen with what the daemon lists now.
  *
  * @module
  */
@@ -8,27 +7,29 @@
 import { isRecord } from "../protocol/jsonrpc.ts";
 import { type ListKind, nextCursorOf } from "../protocol/lists.ts";
 
-/** How many pages of a list are fetched for a comparison before it is left undone. */
+/** How many pages of a list are fetched before a comparison is given up. */
 export const MAX_COMPARED_PAGES = 100;
 
-/** What a fetched page leads to. */
+/** The result of comparing a fetched page. */
 export type Comparison =
   | { readonly kind: "more"; readonly cursor: string }
   | { readonly kind: "same" }
   | { readonly kind: "changed" };
 
-/** A list as far as its pages are known: by cursor, each with its items as JSON texts. */
+/** The known pages of a list: by cursor, each with its items as JSON text. */
 interface ListPages {
   readonly byCursor: Map<string | undefined, string[]>;
   isComplete: boolean;
 }
 
-/** The lists as the client knows them. */
+/** The daemon's lists as the client has seen them. */
 export class KnownLists {
   readonly #shown = new Map<ListKind, ListPages>();
   readonly #fetched = new Map<ListKind, ListPages>();
 
-  /** A page of a list went to the client; without a cursor it is the first. */
+  /**
+   * Records a page that was sent to the client; the first page has no cursor.
+   */
   recordShown(
     list: ListKind,
     cursor: string | undefined,
@@ -37,14 +38,18 @@ export class KnownLists {
     this.#addPage(this.#shown, list, cursor, result);
   }
 
-  /** What the client has seen listed, so that a change would concern it. */
+  /**
+   * Returns the lists that the client has seen, so that a change concerns it.
+   */
   shownLists(): ListKind[] {
     return [...this.#shown.keys()];
   }
 
   /**
-   * A page of a list came for a comparison with what the client was told. The
-   * order of items is no difference: many daemons list in the order of a hash.
+   * Compares a fetched page with what the client has seen. The order of items
+   * does not matter: many daemons list in hash order.
+   *
+   * @returns `more` with the cursor of the next page to fetch, or the result
    */
   compare(
     list: ListKind,
@@ -53,18 +58,19 @@ export class KnownLists {
   ): Comparison {
     const fetched = this.#addPage(this.#fetched, list, cursor, result);
     const next = nextCursorOf(result);
-    // One that was asked for already ends the list.
+    // A cursor that was requested already ends the list.
     const isNew = next !== undefined && !fetched.byCursor.has(next);
     if (isNew && fetched.byCursor.size < MAX_COMPARED_PAGES) {
       return { kind: "more", cursor: next };
     }
     this.#fetched.delete(list);
     const shown = this.#shown.get(list);
-    // Pages without an end cannot be compared.
+    // A list without an end cannot be compared.
     if (shown === undefined || !fetched.isComplete) return { kind: "same" };
     // Most clients take an empty cursor for the end.
     if (!shown.byCursor.has("")) dropPagesFromEmptyCursor(fetched);
-    // Some daemons answer every cursor with the same page: that is the whole list.
+    // Some daemons return the same page for every cursor: that page is the
+    // whole list.
     const isWholeListShown = shown.isComplete || isSamePageRepeated(fetched);
     const [shownItems, fetchedItems] = [itemsOf(shown), itemsOf(fetched)];
     const isSame = shownItems.isSubsetOf(fetchedItems) &&
@@ -91,7 +97,9 @@ export class KnownLists {
   }
 }
 
-/** The pages from that on which an empty cursor was asked for with do not count. */
+/**
+ * Drops the page that was requested with an empty cursor, and all later ones.
+ */
 function dropPagesFromEmptyCursor({ byCursor }: ListPages): void {
   let isAfterEmpty = false;
   for (const cursor of [...byCursor.keys()]) {
@@ -100,7 +108,7 @@ function dropPagesFromEmptyCursor({ byCursor }: ListPages): void {
   }
 }
 
-/** Whether several pages have come, each with the same items. */
+/** Returns whether there are several pages, all with the same items. */
 function isSamePageRepeated({ byCursor }: ListPages): boolean {
   const [first, ...rest] = [...byCursor.values()].map((it) => new Set(it));
   return rest.length > 0 &&
