@@ -1,5 +1,6 @@
 /**
- * The links' care: dial, greet, restore, write what waits, leave.
+ * The life of a connection: dial, handshake, replay the session, send the
+ * queue, close, recover.
  *
  * @module
  */
@@ -25,9 +26,10 @@ import { isLongLived, mayTakeLong } from "../protocol/methods.ts";
 import { respondToPendingFromCache } from "./offline_responses.ts";
 
 /**
- * Asks the daemon whether it lives.
+ * Sends a probe.
  *
- * @returns the probe's id; `undefined` where none was written, because the answer to an earlier frame shows the same
+ * @returns the probe's id; `undefined` if none was sent, because the response
+ * to an earlier frame shows the same
  */
 export function sendProbe(
   context: SessionContext,
@@ -48,7 +50,7 @@ export function sendProbe(
   return frame?.id;
 }
 
-/** Writes whatever can be written now. */
+/** Sends everything that can be sent now. */
 export function writeQueued(context: SessionContext, now: number): void {
   const { dialect, tracker, links } = context;
   for (const link of links) {
@@ -58,7 +60,7 @@ export function writeQueued(context: SessionContext, now: number): void {
       sendProbe(context, link, now);
     }
   }
-  // The call that waited for a probe may be cancelled.
+  // The call that waited for a probe may have been cancelled.
   if (!tracker.hasQueuedShortLivedRequest) {
     links.main.liveness?.cancelCallDelay();
   }
@@ -75,7 +77,7 @@ export function writeQueued(context: SessionContext, now: number): void {
     );
     if (link !== undefined) {
       writeEntry(context, link, entry, now);
-      // What is asked for its hint on one link needs no other.
+      // An entry whose hint was requested on one link needs no other link.
     } else if (hintRequirement?.connectionId === undefined) {
       fullRoles.add(role);
       if (role === "pool") waitingForPool = tracker.writableCount(role);
@@ -94,19 +96,20 @@ function canWriteTo(
     context.backloggedConnections.has(connectionId)
   ) return false;
   if (liveness?.isDelayingCalls) return false;
-  // Nothing is in flight while it is tried whether the daemon keeps two.
+  // Nothing may be in flight during the capacity check.
   const isCheckRunning = role === "main" &&
     context.capacityDetector.check !== undefined;
   return !isCheckRunning || kind === "notification";
 }
 
 /**
- * Before a call that finds none in flight a probe goes out, and the call waits
- * for the answer. If none comes, a second connection shows whether this one is
- * dead; nothing is in flight on it then. Where none may be opened, the call
- * waits for a moment only: the daemon may be busy with something else.
+ * Sends a probe before a call if no call is in flight, and delays the call
+ * until the answer. If none comes, a second connection shows whether this one
+ * is dead, with nothing in flight on it. If no second connection may be opened,
+ * the call is delayed by {@linkcode MAX_CALL_DELAY_MS} at most, because the
+ * daemon may be busy with something else.
  *
- * @returns whether the call is to wait
+ * @returns whether the call must wait
  */
 function probeBeforeCall(
   context: SessionContext,
@@ -123,7 +126,7 @@ function probeBeforeCall(
     liveness.onPreCallProbe(now);
     sendProbe(context, link, now);
   }
-  // Who has never answered a probe may not know any.
+  // A daemon that has never answered a probe may not support them.
   if (!context.hasAnsweredProbe || !liveness.hasProbeToAwait(now)) return false;
   liveness.delayCall(
     now,
@@ -140,7 +143,7 @@ function writeEntry(
 ): void {
   if (message.kind === "request") {
     if (context.clientIds.hasConfusableInFlight(message.id)) return;
-    // It may have waited for a request that was then cancelled.
+    // The entry may have waited for a request that was then cancelled.
     if (context.clientIds.mayGetLateResponse(message.id)) {
       context.tracker.cancel(message.id);
       return context.sendToClient(errors.idAwaitsLateResponse(message.id));
@@ -156,7 +159,7 @@ function writeEntry(
     }
   }
   if (probeBeforeCall(context, link, message, now)) {
-    // What is confirmed has all its time.
+    // Once the hint is confirmed, the next confirmation has the full time.
     if (entry.hintRequirement !== undefined) {
       context.tracker.hintRequirements.add(key, now);
     }
@@ -174,7 +177,7 @@ function writeEntry(
     case "frame": {
       const isRequest = message.kind === "request";
       const { method } = message;
-      // The client's own ping is as good a probe as ours.
+      // A ping from the client proves as much as a probe.
       const isProbe = isRequest && method === "ping" &&
         context.config.pingInterval < Infinity &&
         context.usageOf(link).load === "idle";
@@ -193,7 +196,10 @@ function writeEntry(
   }
 }
 
-/** The daemon that a request was written to is gone, so that its outcome cannot be asked for. */
+/**
+ * Handles a request whose outcome can no longer be polled, because the daemon
+ * that it was sent to is gone.
+ */
 function handleOutcomeLost(
   context: SessionContext,
   link: Link,
@@ -218,7 +224,7 @@ function handleOutcomeLost(
   );
 }
 
-/** What has become of a request that was written will never be known. */
+/** Fails a request that was sent and whose outcome will never be known. */
 export function failOutcomeUnknown(
   context: SessionContext,
   request: Request,
@@ -229,7 +235,7 @@ export function failOutcomeUnknown(
   context.sendToClient(errors.outcomeUnknown(delivery, "connection_lost"));
 }
 
-/** Opens as many links of the pool as requests wait for, and as there may be. */
+/** Opens as many pool links as requests wait for, up to the pool size. */
 function growPool(
   context: SessionContext,
   waitingForPool: number,
@@ -238,9 +244,9 @@ function growPool(
   const { dialect, tracker, links } = context;
   if (waitingForPool === 0 || !links.isMainUsable) return;
   const pool = [...links].filter(({ role }) => role === "pool");
-  // One dial shows whether the daemon still refuses us.
+  // One dial shows whether the daemon still refuses the proxy.
   if (pool.some(({ refusal }) => refusal !== undefined)) return;
-  // One that keeps a probe unanswered may be dead.
+  // A link with an unanswered probe may be dead, so it does not count.
   const available = pool.filter(({ connectionId, phase }) =>
     tracker.inFlightCount(connectionId) === 0 &&
     (phase !== "ready" || dialect.canSend(connectionId) ||
@@ -253,10 +259,10 @@ function growPool(
   for (let i = 0; i < missingCount; i++) links.add("pool", now);
 }
 
-/** Opens the conversation on a link, if there is anything to open it with. */
+/** Sends the opening frame on a link, if there is anything to open it with. */
 function sendHandshake(context: SessionContext, link: Link, now: number): void {
   const { main } = context.links;
-  // Without a request there is nothing to open it with among them.
+  // Without a pending request, none in the queue can open the session.
   const all = context.tracker.pendingRequestCount > 0
     ? context.tracker.queuedEntries()
     : [];
@@ -265,7 +271,7 @@ function sendHandshake(context: SessionContext, link: Link, now: number): void {
   const sent = [...context.tracker.inFlightOn(main.connectionId)].map((it) =>
     it.message
   );
-  // What opens the client's conversation goes out on the main link alone.
+  // The client's opening request is sent on the main link only.
   const waiting = link.isSecondConnection
     ? [...sent, ...queue]
       .filter(({ method }) => !/^(initialize|server\/discover)$/.test(method))
@@ -283,7 +289,10 @@ function sendHandshake(context: SessionContext, link: Link, now: number): void {
   }
 }
 
-/** The daemon answered the greeting: it learns where the conversation was, and gets what waits. */
+/**
+ * Makes a link ready after the daemon's first response, replays the session and
+ * sends the queue.
+ */
 export function onLinkReady(
   context: SessionContext,
   link: Link,
@@ -296,13 +305,13 @@ export function onLinkReady(
     context.emit(logMessages.poolGrew(context.config.redactedUrl));
     return writeQueued(context, now);
   }
-  // What ends the handshake goes out when the link takes over.
+  // The frames that end the handshake are sent when the link takes over.
   if (link.isSecondConnection) return;
   for (const text of context.dialect.finishHandshake()) {
     context.sendOneWay(link, text);
   }
   context.recordConnected(reconnect);
-  // A daemon that takes us here does so on the connections for calls.
+  // A daemon that accepts the main connection also accepts pool connections.
   for (const other of context.links) {
     const isRefused = other.refusal !== undefined;
     if (isRefused && other.phase === "waiting") context.links.remove(other);
@@ -317,8 +326,10 @@ export function onLinkReady(
 }
 
 /**
- * Begins to learn whether the daemon keeps two connections, if that is not
- * known, and nothing is at stake yet.
+ * Starts the capacity check if the capacity is unknown and nothing is at risk
+ * yet.
+ *
+ * @returns whether it was started
  */
 function startCapacityCheck(
   context: SessionContext,
@@ -340,7 +351,7 @@ function startCapacityCheck(
   return true;
 }
 
-/** The daemon on a new main link learns where the conversation was, and gets what waits. */
+/** Restores the client's session on a new main link, and sends the queue. */
 export function replaySession(
   context: SessionContext,
   link: Link,
@@ -362,7 +373,10 @@ export function replaySession(
   refetchLists(context, link);
 }
 
-/** Nobody waits any more for a request that was written; `frame` tells the daemon, if it can be told. */
+/**
+ * Abandons a request that was sent; `frame` cancels it at the daemon, if the
+ * dialect has such a frame.
+ */
 export function cancelAtDaemon(
   context: SessionContext,
   link: Link,
@@ -374,11 +388,12 @@ export function cancelAtDaemon(
   const overtakenTo = liveness?.lastAnsweredProbeNumber ?? 0;
   context.tracker.expectLateResponse(abandoned, connectionId, overtakenTo, now);
   if (frame !== undefined) context.sendOneWay(link, frame);
-  // It carries one request at a time, and the daemon may never be done with this one.
+  // A pool link carries one request at a time, and the daemon may never finish
+  // this one.
   else if (link.role === "pool") return closeUnneededLink(context, link, now);
 }
 
-/** A link that is not the main one is no longer needed. */
+/** Closes a link, other than the main one, that is no longer needed. */
 export function closeUnneededLink(
   context: SessionContext,
   link: Link,
@@ -401,7 +416,7 @@ export function closeUnneededLink(
   failRefusedRequests(context, now);
 }
 
-/** A connection is over: what was owed on it is settled by the delivery contract. */
+/** Ends a connection and recovers its requests by the delivery contract. */
 export function endConnection(
   context: SessionContext,
   link: Link,
@@ -418,7 +433,7 @@ export function endConnection(
   if (isDisposable) context.links.remove(link);
   else context.links.disconnect(link, redactedCause, now);
   context.emit({ type: "close", connectionId });
-  // Before anything is given up, or refused.
+  // Cached results come before any request fails or is refused.
   if (role === "main") respondToPendingFromCache(context, connectionId, now);
   const failedCount = recoverInFlight(
     context,
@@ -431,14 +446,16 @@ export function endConnection(
   if (role === "capacity-check") return;
   if (role === "standby") {
     const { main } = context.links;
-    // A daemon that lets it hang, or answers no probe on it, is busy or frozen.
+    // A daemon that lets the dial hang, or answers no probe on it, is busy or
+    // frozen.
     const isDaemonThere = redactedCause.isHung === true ||
       phase === "ready" && !hasAnswered;
     const mayMainBeAlive = main.liveness?.mayBeDead === false &&
       !main.liveness.isUnverified;
     if (isDaemonThere || mayMainBeAlive) main.liveness?.waiveSuspicion(now);
     context.emit(logMessages.standbyFailed(redactedUrl, redactedCause.reason));
-    // Nobody waits for the calls on the main one any more, so that nothing is risked.
+    // Only abandoned calls are in flight on the main link, so that closing it
+    // risks nothing.
     const isMainIdle = main.liveness?.isSuspect &&
       !context.tracker.hasCallInFlight(main.connectionId);
     if (isMainIdle && !isDaemonThere) {
@@ -458,7 +475,7 @@ export function endConnection(
       ),
     );
   }
-  // There is nothing left to show.
+  // Without the main link these two have nothing left to show.
   for (const other of [context.links.standby, context.links.capacityCheck]) {
     if (other !== undefined) closeUnneededLink(context, other, now);
   }
@@ -486,7 +503,7 @@ export function endConnection(
       cause.isSelfCaused ? { ...logEffect, level: "info" } : logEffect,
     );
   }
-  // Without a pause it is the same attempt, without the subprotocol.
+  // Without a delay, the next dial is the same attempt without the subprotocol.
   const level = retryAfterMs > 0 && logMessages.isAttemptLogged(attempt)
     ? "warn"
     : "debug";
@@ -512,9 +529,9 @@ export function endConnection(
 }
 
 /**
- * Settles what was owed on a connection that was left.
+ * Recovers, or fails, the requests that were in flight on a lost connection.
  *
- * @returns how many requests were given up
+ * @returns how many requests failed
  */
 export function recoverInFlight(
   context: SessionContext,
@@ -563,7 +580,7 @@ export function recoverInFlight(
   return failed.length;
 }
 
-/** What waits for a daemon that refuses us need not wait. */
+/** Fails the requests that wait for a daemon that refuses the proxy. */
 function failRefusedRequests(context: SessionContext, now: number): void {
   if (![...context.links].some(({ refusal }) => refusal !== undefined)) return;
   for (const { key, message, ...entry } of context.tracker.queuedEntries()) {

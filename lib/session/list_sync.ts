@@ -1,6 +1,6 @@
 /**
- * A new daemon's lists against what the client was told: what is asked for, and
- * what the answers lead to.
+ * Fetches a new daemon's lists, compares them with what the client has seen,
+ * and notifies the client of changes.
  *
  * @module
  */
@@ -17,10 +17,13 @@ import type { Link } from "../link/link.ts";
 import * as logMessages from "./log_messages.ts";
 import { storeInCache } from "./offline_responses.ts";
 
-/** How long after each failure of a daemon to list something it is asked again, in milliseconds: it may still be loading. */
+/**
+ * The delay before a list is requested again after each failure, in
+ * milliseconds: the daemon may still be loading.
+ */
 const LIST_RETRY_DELAYS_MS = [1_000, 2_000, 4_000, 8_000];
 
-/** Asks a daemon on a new link for what the client has seen listed. */
+/** Requests, on a new link, the lists that the client has seen. */
 export function refetchLists(context: SessionContext, link: Link): void {
   context.listRetries.clear();
   if (!context.dialect.shouldCompareLists) return;
@@ -31,7 +34,7 @@ export function refetchLists(context: SessionContext, link: Link): void {
   }
 }
 
-/** Asks the daemon on a link for a page of a list, if it can be asked now. */
+/** Requests a page of a list, if that is possible now. */
 export function requestListPage(
   context: SessionContext,
   link: Link,
@@ -48,7 +51,7 @@ export function requestListPage(
   context.sendToDaemon(link, frame);
 }
 
-/** A page came: it is compared, and so is the next one. */
+/** Compares a page, and requests the next one. */
 export function handleListPage(
   context: SessionContext,
   link: Link,
@@ -73,7 +76,10 @@ export function handleListPage(
   }
 }
 
-/** The daemon has not listed it: it is asked again, and at last the client is to ask itself. */
+/**
+ * Schedules another request for a list that the daemon failed to return; after
+ * the last one, notifies the client so that it requests the list itself.
+ */
 export function handleListFailure(
   context: SessionContext,
   { connectionId }: Link,
@@ -94,14 +100,14 @@ export function handleListFailure(
   context.listRetries.set(list, retry);
 }
 
-/** Asks again for what the daemon has failed to list. */
+/** Requests the lists again that the daemon failed to return. */
 export function retryFailedLists(context: SessionContext, now: number): void {
   const { main } = context.links;
   for (const [list, it] of context.listRetries) {
     if (now < it.until) continue;
     it.until = main.isUsable ? Infinity : now + LIST_RETRY_DELAYS_MS[0]!;
     if (main.isUsable) requestListPage(context, main, list);
-    // The next link is asked for everything.
+    // All lists are requested on the next link.
     else if (main.phase !== "ready") context.listRetries.delete(list);
   }
 }

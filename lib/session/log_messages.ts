@@ -1,5 +1,6 @@
 /**
- * What the log says: sizes, ids and methods, never a message's body.
+ * The log messages. They contain sizes, ids and methods, never a message's
+ * body.
  *
  * @module
  */
@@ -17,10 +18,13 @@ import type {
   Request,
 } from "../protocol/jsonrpc.ts";
 
-/** The oldest health file that still says that its daemon lives (the Python shim's threshold). */
+/**
+ * The greatest age of a health file that still shows that the daemon lives, in
+ * milliseconds (the Python shim's threshold).
+ */
 export const HEALTH_FRESH_MS = 120_000;
 
-/** A line from the client was over the limit of what can be read at all. */
+/** The client sent a line that is too long to be read. */
 export function lineTooLong(bytes: number): LogEffect {
   return createLogEffect(
     "warn",
@@ -29,7 +33,10 @@ export function lineTooLong(bytes: number): LogEffect {
   );
 }
 
-/** What is wrong with a client that frames its messages with headers, by which rule, and what to do. */
+/**
+ * Tells the user of a client that frames its messages with headers what is
+ * wrong, by which rule, and what to do.
+ */
 export const CONTENT_LENGTH_ADVICE: string =
   "the client frames its messages with Content-Length headers, but over " +
   "stdio each is one line without a header (MCP, basic/transports): set the " +
@@ -44,7 +51,7 @@ export function contentLengthHeaders(): LogEffect {
   );
 }
 
-/** Something that is no message came from one side. */
+/** One side sent something that is no message. */
 export function invalidMessage(
   side: "client" | "daemon",
   { id, reason }: InvalidMessage,
@@ -60,7 +67,7 @@ export function invalidMessage(
   );
 }
 
-/** The client used an id again before it was answered. */
+/** The client reused an id before its request was answered. */
 export function duplicateId({ id, method }: Request): LogEffect {
   return createLogEffect(
     "warn",
@@ -72,7 +79,9 @@ export function duplicateId({ id, method }: Request): LogEffect {
   );
 }
 
-/** A notification was too large, found the queue full, or waited too long in it. */
+/**
+ * A notification was too large, found the queue full, or waited too long in it.
+ */
 export function notificationDropped({ method }: Notification): LogEffect {
   return createLogEffect(
     "warn",
@@ -84,7 +93,7 @@ export function notificationDropped({ method }: Notification): LogEffect {
   );
 }
 
-/** A notification is over the limit. */
+/** A notification is over the size limit. */
 export function notificationTooLarge(
   { method, text }: Notification,
 ): LogEffect {
@@ -96,7 +105,7 @@ export function notificationTooLarge(
   );
 }
 
-/** A message belongs to nothing that is open. */
+/** A message refers to nothing that is pending. */
 export function unexpectedMessage(
   side: "client" | "daemon",
   description: string,
@@ -110,7 +119,7 @@ export function unexpectedMessage(
   );
 }
 
-/** An error came that does not say which request it answers. */
+/** The daemon sent an error without a request id. */
 export function errorWithoutId(errorText: string): LogEffect {
   return createLogEffect(
     "warn",
@@ -119,7 +128,7 @@ export function errorWithoutId(errorText: string): LogEffect {
   );
 }
 
-/** A result came that does not say which request it answers. */
+/** The daemon sent a result without a request id. */
 export function resultWithoutId(): LogEffect {
   return createLogEffect(
     "warn",
@@ -130,7 +139,7 @@ export function resultWithoutId(): LogEffect {
   );
 }
 
-/** A frame that is not text came. */
+/** The daemon sent a frame that is not text. */
 export function binaryFrameDropped(bytes: number, level: LogLevel): LogEffect {
   return createLogEffect(
     level,
@@ -139,7 +148,7 @@ export function binaryFrameDropped(bytes: number, level: LogLevel): LogEffect {
   );
 }
 
-/** A WebSocket opened; nothing has been said on it. */
+/** A WebSocket opened; nothing has been sent on it. */
 export function webSocketOpened(url: string): LogEffect {
   return createLogEffect("debug", "opened", `The WebSocket to ${url} is open.`);
 }
@@ -165,10 +174,14 @@ export function connected(
   );
 }
 
-/** When the next dial comes: in so many milliseconds, which are infinite if it comes with the next request, or when the client has read; or another connection has taken over. */
+/**
+ * When the next dial comes: in this many milliseconds (`Infinity`: with the
+ * next request), once the client has read (`drained`), or not at all because
+ * another connection has taken over (`replaced`).
+ */
 export type NextDial = number | "drained" | "replaced";
 
-/** A link that was ready is lost. */
+/** A ready connection was lost. */
 export function connectionLost(
   url: string,
   { reason, cause }: Failure,
@@ -187,7 +200,7 @@ export function connectionLost(
   return { ...line, failure: { reason, cause } };
 }
 
-/** The same, again and again, from a daemon that is there. */
+/** A connection was lost because another client repeatedly takes it. */
 export function connectionDisplaced(
   url: string,
   reason: string,
@@ -218,7 +231,10 @@ function describeNextDial(next: NextDial): string {
   }
 }
 
-/** A dial did not lead to a link that is ready; without a pause it is made again, and has not failed yet. */
+/**
+ * A dial did not lead to a ready link; with no delay before the next dial, the
+ * attempt continues and has not failed yet.
+ */
 export function attemptFailed(
   url: string,
   level: LogLevel,
@@ -250,7 +266,7 @@ export function connectionSuspected(url: string): LogEffect {
   );
 }
 
-/** The second connection shows nothing. */
+/** The standby failed without showing anything. */
 export function standbyFailed(url: string, reason: string): LogEffect {
   return createLogEffect(
     "debug",
@@ -259,7 +275,7 @@ export function standbyFailed(url: string, reason: string): LogEffect {
   );
 }
 
-/** How many connections the daemon keeps for a client. */
+/** It is decided how many connections the daemon keeps for a client. */
 export function capacityLearned(
   url: string,
   capacity: ConnectionCapacity,
@@ -277,7 +293,7 @@ export function capacityLearned(
   );
 }
 
-/** The daemon keeps one connection: the first one was lost because of a second one. */
+/** The daemon keeps one connection: a second one made it close the first. */
 export function singleConnectionKept(url: string): LogEffect {
   return createLogEffect(
     "info",
@@ -287,7 +303,7 @@ export function singleConnectionKept(url: string): LogEffect {
   );
 }
 
-/** A connection is silent, and another one has taken over what comes. */
+/** A connection is silent, and the standby has taken over new messages. */
 export function failedOver(url: string, inFlightCount: number): LogEffect {
   return createLogEffect(
     "info",
@@ -298,7 +314,7 @@ export function failedOver(url: string, inFlightCount: number): LogEffect {
   );
 }
 
-/** The program, or the machine, slept. */
+/** The program or the machine slept. */
 export function resumedAfterSleep(suspendedMs: number): LogEffect {
   return createLogEffect(
     "info",
@@ -310,7 +326,7 @@ export function resumedAfterSleep(suspendedMs: number): LogEffect {
   );
 }
 
-/** A connection for calls was added. */
+/** A pool connection was added. */
 export function poolGrew(url: string): LogEffect {
   return createLogEffect(
     "debug",
@@ -319,7 +335,7 @@ export function poolGrew(url: string): LogEffect {
   );
 }
 
-/** A connection for calls was closed. */
+/** An unneeded connection was closed. */
 export function unneededConnectionClosed(url: string): LogEffect {
   return createLogEffect(
     "debug",
@@ -328,7 +344,7 @@ export function unneededConnectionClosed(url: string): LogEffect {
   );
 }
 
-/** A connection for calls is lost, or could not be made. */
+/** A pool connection was lost, or could not be made. */
 export function poolConnectionLost(
   url: string,
   phase: LinkState["phase"],
@@ -350,7 +366,10 @@ export function poolConnectionLost(
   );
 }
 
-/** What the daemon's health file says; the daemon was lost so many milliseconds ago, if it was there. */
+/**
+ * Describes the daemon's health file; `lostMs` says how long ago the daemon was
+ * lost, if it was connected.
+ */
 export function healthFileState(
   path: string,
   found: "missing" | "unreadable" | { readonly ageMs: number },
@@ -374,7 +393,8 @@ export function healthFileState(
     found.ageMs > HEALTH_FRESH_MS
       ? `${what} is stale (${age} old): the daemon is down, or busy with a ` +
         "call that blocks it."
-      // The daemon writes it every ten seconds, and its last words outlive it.
+      // The daemon writes it every ten seconds, and it stays behind when the
+      // daemon ends.
       : lostMs !== undefined && found.ageMs >= lostMs
       ? `${what} is ${age} old, from before the connection was lost: it says ` +
         "nothing about now."
@@ -383,7 +403,10 @@ export function healthFileState(
   );
 }
 
-/** What was waited for in vain, by the phase of the link that is given up, and how long, if that was not the whole `--handshake-timeout`. */
+/**
+ * Describes a timeout by the phase of the link, with its length if it was
+ * shorter than `--handshake-timeout`.
+ */
 export function timeoutReason(
   phase: LinkState["phase"],
   shortenedMs?: number,
@@ -401,7 +424,7 @@ export function timeoutReason(
   }
 }
 
-/** The client was told who the daemon is without it. */
+/** The client's `initialize` was answered without the daemon. */
 export function initializedLocally(
   url: string,
   source: "cached" | "placeholder",
@@ -416,7 +439,7 @@ export function initializedLocally(
   );
 }
 
-/** `alwaysup status` will not know of us. */
+/** The status file for `alwaysup status` could not be written. */
 export function statusFileFailed(
   reason: string,
   level: "warn" | "debug",
@@ -428,7 +451,7 @@ export function statusFileFailed(
   );
 }
 
-/** What is remembered of the daemon cannot be read or kept. */
+/** The cache file could not be read or written. */
 export function cacheUnusable(path: string, reason: string): LogEffect {
   return createLogEffect(
     "warn",
@@ -437,7 +460,7 @@ export function cacheUnusable(path: string, reason: string): LogEffect {
   );
 }
 
-/** What the daemon says of itself has a secret in it. */
+/** A result was not cached because it contains a secret. */
 export function responseNotCached(method: string): LogEffect {
   return createLogEffect(
     "warn",
@@ -449,7 +472,7 @@ export function responseNotCached(method: string): LogEffect {
   );
 }
 
-/** What was learned of the daemon is not kept for the next time. */
+/** The daemon's results could not be saved to the cache file. */
 export function cacheWriteFailed(path: string, reason: string): LogEffect {
   return createLogEffect(
     "warn",
@@ -459,7 +482,7 @@ export function cacheWriteFailed(path: string, reason: string): LogEffect {
   );
 }
 
-/** A list of the daemon's is not what the client was told. */
+/** A list of the daemon's differs from what the client has seen. */
 export function listChanged(list: string): LogEffect {
   return createLogEffect(
     "info",
@@ -468,7 +491,7 @@ export function listChanged(list: string): LogEffect {
   );
 }
 
-/** What is written to the daemon only piles up. */
+/** The daemon does not read, and what is sent to it piles up. */
 export function connectionBacklogged(url: string): LogEffect {
   return createLogEffect(
     "warn",
@@ -478,12 +501,12 @@ export function connectionBacklogged(url: string): LogEffect {
   );
 }
 
-/** The daemon did not take back what the client had set. */
+/** The daemon did not accept state that the client had set. */
 export function stateNotRestored(problem: string): LogEffect {
   return createLogEffect("warn", "not-restored", `${problem}.`);
 }
 
-/** The time without a daemon that the user allows has passed. */
+/** `--give-up-after` has passed without a connection. */
 export function gaveUp(url: string, ms: number): LogEffect {
   return createLogEffect(
     "error",
@@ -502,7 +525,7 @@ export function stdoutBroken(): LogEffect {
   );
 }
 
-/** The program itself is wrong. */
+/** The program itself has a bug. */
 export function bug(error: unknown): LogEffect {
   const what = errorMessageOf(error);
   return createLogEffect(
@@ -512,7 +535,10 @@ export function bug(error: unknown): LogEffect {
   );
 }
 
-/** A log line is one line and has an end, whatever a peer put into a reason. */
+/**
+ * Sanitizes the text: a log line is one line of limited length, whatever a peer
+ * put into a reason.
+ */
 function createLogEffect(
   level: LogLevel,
   event: string,
@@ -521,12 +547,14 @@ function createLogEffect(
   return { type: "log", level, event, message: sanitizeLine(text, 1000) };
 }
 
-/** Ids and methods are the peer's to choose, and may be of any length. */
+/**
+ * Truncates ids and methods: peers choose them, and they may have any length.
+ */
 function truncate(text: Id): string {
   return text.length > 80 ? `${text.slice(0, 80)}...` : text;
 }
 
-/** Whether the retry log speaks of this attempt: the 1st, the 5th and every 10th. */
+/** Returns whether an attempt is logged: the 1st, the 5th and every 10th. */
 export function isAttemptLogged(attempt: number): boolean {
   return attempt === 1 || attempt === 5 || attempt % 10 === 0;
 }

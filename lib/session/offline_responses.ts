@@ -1,6 +1,6 @@
 /**
- * What the client is told while there is no daemon: what is remembered of it,
- * or at last that it is not there yet.
+ * Answers requests while the daemon is down: from the cache, or `initialize`
+ * with a placeholder.
  *
  * @module
  */
@@ -20,8 +20,10 @@ import * as logMessages from "./log_messages.ts";
 import { negotiateVersion } from "../protocol/versions.ts";
 
 /**
- * Answers a request without the daemon, if that is known to be away and
- * something is remembered; what cannot be answered yet may be before long.
+ * Answers a request from the cache if the daemon is known to be down; otherwise
+ * starts a grace timer for it, if it can be answered without the daemon later.
+ *
+ * @returns whether the request was answered
  */
 export function respondOffline(
   context: SessionContext,
@@ -34,7 +36,7 @@ export function respondOffline(
       if (result === undefined) startGrace(context, request, now);
       else respondToInitialize(context, request, result, "cached");
       return result !== undefined;
-    case "server/discover": // says itself for how long it holds
+    case "server/discover": // the result itself says how long it is valid
       break;
     default:
       if (result === undefined || context.isKnownDown) break;
@@ -45,7 +47,10 @@ export function respondOffline(
   return result !== undefined;
 }
 
-/** What is remembered and the client can take. */
+/**
+ * Returns the cached result of a request, unless it is too large for the
+ * client.
+ */
 function lookUpCached(
   context: SessionContext,
   request: Request,
@@ -57,7 +62,10 @@ function lookUpCached(
   return isUsable ? result : undefined;
 }
 
-/** The daemon may still answer it, but not for ever. */
+/**
+ * Gives the daemon some time to answer a request before it is answered without
+ * the daemon.
+ */
 function startGrace(
   context: SessionContext,
   request: Request,
@@ -90,7 +98,10 @@ function respondFromCache(
   context.sendToClient(buildRawResultResponse(request.id, result));
 }
 
-/** The main link is lost: what waits, or was asked on it, is answered with what is remembered. */
+/**
+ * Answers requests that are queued, or were in flight on the lost main link,
+ * from the cache.
+ */
 export function respondToPendingFromCache(
   context: SessionContext,
   connectionId: number,
@@ -108,7 +119,7 @@ export function respondToPendingFromCache(
   }
 }
 
-/** Who the daemon is it can only say itself, once it was asked. */
+/** Never answers `initialize` from the cache after it was sent. */
 function tryRespondFromCache(
   context: SessionContext,
   request: Request,
@@ -119,9 +130,12 @@ function tryRespondFromCache(
   if (result !== undefined) respondFromCache(context, request, result);
 }
 
-/** The daemon has not come in time for what can be answered without it: the client can go on. */
+/**
+ * Answers the requests whose grace time has passed without the daemon, so that
+ * the client can continue.
+ */
 export function expireGraceTimers(context: SessionContext, now: number): void {
-  // A daemon that is there has answered it.
+  // A request that is no longer pending was answered or cancelled.
   context.graceTimers.dropLeading((id, { request }) =>
     context.tracker.find(id)?.message !== request
   );
@@ -161,7 +175,10 @@ function respondWithPlaceholder(
   respondToInitialize(context, request, JSON.stringify(result), "placeholder");
 }
 
-/** The client is told who the daemon is, and the daemon will hear of the client later. */
+/**
+ * Answers the client's `initialize` without the daemon; the handshake with the
+ * daemon follows later.
+ */
 function respondToInitialize(
   context: SessionContext,
   request: Request,
@@ -186,7 +203,10 @@ function respondToInitialize(
   context.sendToClient(text);
 }
 
-/** A daemon that lacks what the client was told of lists nothing. */
+/**
+ * Turns "method not found" into an empty list, if a placeholder announced lists
+ * that the daemon does not have.
+ */
 export function emptyListForMissingMethod(
   context: SessionContext,
   request: Request,
@@ -199,7 +219,7 @@ export function emptyListForMissingMethod(
   return toEmptyListResponse({ ...response, id: request.id }, listing);
 }
 
-/** Takes note of what the daemon said, for the next time. */
+/** Stores a response in the cache. */
 export function storeInCache(
   context: SessionContext,
   request: Pick<Request, "method" | "params">,
@@ -217,7 +237,7 @@ export function storeInCache(
   }
 }
 
-/** What is remembered of `initialize` no longer holds. */
+/** Removes a cached `initialize` result that is out of date. */
 export function evictInitialize(
   context: SessionContext,
   request: Request,

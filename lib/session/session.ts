@@ -1,6 +1,7 @@
 /**
- * The brain: an event goes in, effects come out, and `deadline()` says when it
- * wants to be woken. It knows no socket, timer, clock, chance, file or console.
+ * The pure core: `handle()` takes an event and returns effects, and
+ * `deadline()` says when it must be called next. It uses no socket, timer,
+ * clock, random source, file or console.
  *
  * @module
  */
@@ -34,24 +35,35 @@ import {
 } from "./link_lifecycle.ts";
 import { expireUnclearResponses } from "./unclear_responses.ts";
 
-/** How long the daemon has to answer what is owed once the client is leaving. */
+/**
+ * How long the daemon has to answer pending requests once the client is
+ * leaving, in milliseconds.
+ */
 export const DRAIN_MS = 1_500;
-/** How long the session sleeps after a bug of its own at a deadline. */
+/**
+ * How long deadlines are ignored after a bug in handling one, in milliseconds.
+ */
 const BUG_BACKOFF_MS = 1_000;
 
 /** The whole behaviour of the proxy. */
 export class Session {
   readonly #context: SessionContext;
   #drainUntil = Infinity;
-  /** A signal has asked for the end; a second one does not wait. */
+  /**
+   * True once a signal has asked the proxy to stop; a second signal stops it at
+   * once.
+   */
   #hasBeenSignalled = false;
   #bugBackoffUntil = -Infinity;
-  /** The client does not read: no link is dialed until it does, and that is not the daemon's fault. */
+  /**
+   * True while the client does not read. No link is dialed until it does, and
+   * this does not count as an outage of the daemon.
+   */
   #isStdoutFull = false;
   #stdoutDrainedAt = -Infinity;
   #isOver = false;
 
-  /** A session whose first link wants to be dialed at once. */
+  /** Creates a session whose first link is due to dial. */
   constructor(
     config: SessionConfig,
     dialect: Dialect,
@@ -61,22 +73,22 @@ export class Session {
     this.#context = new SessionContext(config, dialect, random, now);
   }
 
-  /** How many answers are owed to the client. */
+  /** The number of requests from the client that are not answered. */
   get pendingRequestCount(): number {
     return this.#context.tracker.pendingRequestCount;
   }
 
-  /** Whether there is nothing left to do. */
+  /** True once the session has exited. */
   get isOver(): boolean {
     return this.#isOver;
   }
 
-  /** What the session is doing, for people who ask. */
+  /** Returns what the session is doing, for people. */
   snapshot(): Snapshot {
     return takeSnapshot(this.#context);
   }
 
-  /** When the session wants to be woken with a `tick`; `Infinity` for never. */
+  /** Returns when the next `tick` is due; `Infinity` for never. */
   deadline(): number {
     if (this.#isOver) return Infinity;
     const { tracker } = this.#context;
@@ -91,11 +103,15 @@ export class Session {
     return Math.max(at, this.#bugBackoffUntil);
   }
 
-  /** Takes an event and says what to do about it. Never throws: our own bugs are answered and logged. */
+  /**
+   * Handles an event and returns the effects. Never throws: a bug of alwaysup's
+   * own is logged, and the request gets an error.
+   */
   handle(event: SessionEvent, now: number): Effect[] {
     if (this.#isOver) return [];
     this.#context.runGuarded(() => this.#route(event, now));
-    // A deadline that cannot be met because of a bug must not be tried in a hot loop.
+    // A deadline that cannot be met because of a bug must not be retried in a
+    // hot loop.
     const onBug = (): void =>
       void (this.#bugBackoffUntil = now + BUG_BACKOFF_MS);
     this.#context.runGuarded(() => this.#advance(now), onBug);
@@ -132,7 +148,8 @@ export class Session {
       case "tick":
         return;
       default: {
-        // An event of another connection id belongs to a connection that was left.
+        // An event with an unknown connection id belongs to a closed
+        // connection.
         const link = context.links.get(event.connectionId);
         if (link !== undefined) handleSocketEvent(context, link, event, now);
       }
@@ -143,7 +160,7 @@ export class Session {
     if (this.#isOver) return;
     const context = this.#context;
     const { config, tracker } = context;
-    // Before anything expires: the client can go on with it.
+    // This comes before anything expires, so that the client can continue.
     expireGraceTimers(context, now);
     context.updateQueueTimers(now);
     for (
@@ -192,16 +209,16 @@ export class Session {
       return this.#shutDown(1, now);
     }
     for (const link of this.#activeLinks) {
-      // The one before may have ended it.
+      // The previous link's action may have removed this one.
       if (context.links.has(link)) this.#advanceLink(link, now);
     }
     advanceCapacityCheck(context, now);
-    // A connection that was kept for its calls may have made room.
+    // A draining connection may have made room.
     openStandby(context, now);
     context.updateQueueTimers(now);
   }
 
-  /** Does what a link's time has come for. */
+  /** Does what is due on a link. */
   #advanceLink(link: Link, now: number): void {
     const context = this.#context;
     if (context.isDeadWithoutCallers(link, now)) {
@@ -246,7 +263,10 @@ export class Session {
     }
   }
 
-  /** Nothing expires because of a sleep, and every link shows at once that it lives. */
+  /**
+   * Moves all deadlines by the time that the machine slept, and makes every
+   * connection prove that it is alive.
+   */
   #onResumed(monotonicGapMs: number, suspendedMs: number, now: number): void {
     const context = this.#context;
     context.emit(logMessages.resumedAfterSleep(monotonicGapMs + suspendedMs));
@@ -263,7 +283,10 @@ export class Session {
     abortCapacityCheck(context, now);
   }
 
-  /** A WebSocket cannot be told to wait, so it is closed, and the delivery contract decides. */
+  /**
+   * A WebSocket has no flow control here, so it is closed, and the delivery
+   * contract decides about its requests.
+   */
   #onStdoutFull(now: number): void {
     this.#isStdoutFull = true;
     const reason = "the client reads too slowly, and 64 MiB wait for it";
@@ -293,7 +316,8 @@ export class Session {
     }
     if (expiry === "hint-timeout") {
       failOutcomeUnknown(context, message, entry);
-      // It carries one request at a time, and the daemon may never list its tools.
+      // A pool link carries one request at a time, and the daemon may never
+      // list its tools.
       const queriedLink = context.links.get(
         entry.hintRequirement?.connectionId,
       );
@@ -311,12 +335,12 @@ export class Session {
     const link = context.links.get(entry.sentOnConnectionId);
     if (link === undefined) return;
     if (entry.isHandshake) {
-      // Its answer would be nobody's, and it must not be cancelled.
+      // Its response would be dropped, and it must not be cancelled.
       const reason = "the daemon did not answer initialize in time";
       return endConnection(context, link, { reason }, now);
     }
     const abandoned = { message, writeNumber: entry.writeNumber };
-    // An initialize must not be cancelled (MCP, utilities/cancellation).
+    // An `initialize` must not be cancelled (MCP, utilities/cancellation).
     if (message.method === "initialize") {
       return context.tracker.expectLateResponse(
         abandoned,
@@ -328,7 +352,7 @@ export class Session {
     const reason = `timed out (${timeout.setting})`;
     const cancelFrame = context.dialect.buildCancellation(message.id, reason);
     if (cancelFrame === undefined && link.role === "main") {
-      // It would keep everything else waiting.
+      // The request would block everything after it.
       const reason = `the daemon did not answer ${message.method} in time`;
       return endConnection(context, link, { reason }, now);
     }
@@ -366,7 +390,7 @@ export class Session {
       config.giveUpAfter;
   }
 
-  /** Answers what is still owed, and exits. */
+  /** Answers all pending requests and exits. */
   #shutDown(code: number, now: number): void {
     const context = this.#context;
     context.emit(context.droppedNotifications.endSeries());

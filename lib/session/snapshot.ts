@@ -1,5 +1,5 @@
 /**
- * What a session is doing, as people who ask want to know it.
+ * A summary of a session for people, as the status file has it.
  *
  * @module
  */
@@ -11,10 +11,13 @@ import type { SessionContext } from "./context.ts";
 import { getNested, type Request } from "../protocol/jsonrpc.ts";
 import { META } from "../protocol/mcp_types.ts";
 
-/** Where the connection to the daemon is; moments are by the session's clock. */
+/**
+ * The state of the connection to the daemon; moments are by the session's
+ * clock.
+ */
 export type ConnectionState =
   | { readonly phase: "ready"; readonly since: number }
-  /** It has slept with us or is silent, and is being checked. */
+  /** The connection slept or is silent, and is being checked. */
   | { readonly phase: "checking"; readonly since: number }
   /** The next dial is due at `nextAt`. */
   | {
@@ -23,35 +26,40 @@ export type ConnectionState =
     readonly nextAt: number;
   }
   | { readonly phase: "dialing" | "greeting"; readonly attempt: number }
-  /** It is open, and nothing was said: the client is to begin. */
+  /** The connection is open, and nothing was sent: the client must begin. */
   | { readonly phase: "open" }
-  /** Another client has the connection: the next request has it dialed. */
+  /** Another client has the connection: the next request triggers a dial. */
   | { readonly phase: "displaced" };
 
-/** What a session is doing. */
+/** A summary of a session. */
 export interface Snapshot {
-  /** What the client calls itself. */
+  /** The client's name for itself. */
   readonly client: string | undefined;
-  /** Where the connection is. */
+  /** The state of the connection. */
   readonly standing: ConnectionState;
   /** How often the daemon became usable again. */
   readonly reconnects: number;
-  /** How many answers are owed to the client. */
+  /** How many requests from the client are not answered. */
   readonly owed: number;
   /** Why the last dial or connection ended, for people. */
   readonly lastError: string | undefined;
-  /** The same for programs, where it is one of the causes that are told apart. */
+  /** The same for programs, if it is one of the known causes. */
   readonly lastErrorCause?: FailureCause | undefined;
-  /** How many connections the daemon keeps for a client, as far as it is known. */
+  /**
+   * How many connections the daemon keeps for a client, as far as it is known.
+   */
   readonly connections: ConnectionCapacity | "unknown";
-  /** Whether the daemon answers a probe while it is at a call; `undefined` as long as no call has shown it. */
+  /**
+   * Whether the daemon answers probes while it executes a call; `undefined`
+   * until a call has shown it.
+   */
   readonly answersDuringCalls: boolean | undefined;
 }
 
-/** A name in a list for people needs no more, in UTF-16 units. */
+/** The longest client name in a list for people, in UTF-16 units. */
 const MAX_CLIENT_NAME_CHARS = 60;
 
-/** Looks at the books of a session. */
+/** Takes a snapshot of a session. */
 export function takeSnapshot(context: SessionContext): Snapshot {
   const { clientName, timesConnected, tracker, links } = context;
   return {
@@ -87,7 +95,10 @@ function connectionStateOf(context: SessionContext): ConnectionState {
   }
 }
 
-/** What a client calls itself in `initialize`, or in every request of the stateless era (MCP 2026-07-28, `_meta`). */
+/**
+ * Returns the client's name from `initialize`, or from the `_meta` that every
+ * request of a stateless client has (MCP 2026-07-28).
+ */
 export function clientNameOf({ params }: Request): string | undefined {
   const info = getNested(params, "clientInfo") ??
     getNested(params, "_meta", META.clientInfo);

@@ -1,20 +1,21 @@
 /**
- * Answers that could not be understood, and what becomes of their requests.
+ * Unreadable responses, and what happens to their requests.
  *
- * | the daemon sends                                         | and                                                     | the request                          |
- * | -------------------------------------------------------- | ------------------------------------------------------- | ------------------------------------ |
- * | what is no answer, but names a request in flight         |                                                         | waits 2 s for a proper answer        |
- * | an error without an id, with code -32700 or -32600       | exactly one request can be meant                        | waits 2 s for a proper answer        |
- * | the same                                                 | something else can be meant                             | waits as before                      |
- * | progress of the request in these 2 s                     |                                                         | waits as before: it was taken        |
- * | no proper answer in these 2 s                            | one of the proxy's own requests that could be meant has none either | waits as before          |
- * | no proper answer in these 2 s                            | it may be repeated, and was not for this reason         | is written once more                 |
- * | no proper answer in these 2 s                            | it may not be repeated, or was                          | ends: its outcome is unknown         |
+ * | the daemon sends                                      | and                                            | the request                   |
+ * | ----------------------------------------------------- | ---------------------------------------------- | ----------------------------- |
+ * | no valid response, but it names a request in flight   |                                                | waits 2 s for a proper response |
+ * | an error without an id, with code -32700 or -32600    | it can refer to exactly one request            | waits 2 s for a proper response |
+ * | the same                                              | it can also refer to something else            | waits as before               |
+ * | progress of the request in these 2 s                  |                                                | waits as before: it was accepted |
+ * | no proper response in these 2 s                       | one of the proxy's own requests that it could refer to has none either | waits as before |
+ * | no proper response in these 2 s                       | it may be retried, and was not for this reason | is sent once more             |
+ * | no proper response in these 2 s                       | it may not be retried, or was                  | fails: its outcome is unknown |
  *
- * What can be meant is whatever was written on that connection and is not
- * settled. A request that gets its own answer was not the one that the error was
- * about. An error without an id is the answer to the client's `server/discover`
- * while that opens a connection: `from_daemon.ts` sees to it.
+ * An error without an id can refer to whatever was sent on that connection and
+ * is not completed. A request that gets its own response was not the one that
+ * the error referred to. While the client's `server/discover` opens a
+ * connection, such an error is the response to it: `daemon_messages.ts` handles
+ * that.
  *
  * @module
  */
@@ -34,10 +35,10 @@ import * as logMessages from "./log_messages.ts";
 
 /** JSON-RPC 2.0 section 5.1: invalid JSON was received. */
 const PARSE_ERROR = -32700 satisfies ErrorCodes["parseError"];
-/** How long a proper answer is waited for, in milliseconds. */
+/** How long to wait for a proper response, in milliseconds. */
 const PROPER_RESPONSE_MS = 2_000;
 
-/** An error came that names no request. */
+/** Handles an error without a request id. */
 export function handleErrorWithoutId(
   context: SessionContext,
   link: Link,
@@ -62,7 +63,10 @@ export function handleErrorWithoutId(
   );
 }
 
-/** What came names a request in flight, and is no answer to it: nothing else can be meant. */
+/**
+ * Handles an unreadable response that names a request in flight, so that it can
+ * refer to nothing else.
+ */
 export function handleUnreadableResponse(
   context: SessionContext,
   link: Link,
@@ -73,7 +77,10 @@ export function handleUnreadableResponse(
   awaitProperResponse(context, link, id, reason, [], now);
 }
 
-/** The one request that can be meant on a connection. */
+/**
+ * Returns the one request on a connection that an error without an id can refer
+ * to.
+ */
 function onlyCandidate(
   context: SessionContext,
   { connectionId, phase }: Link,
@@ -89,13 +96,13 @@ function onlyCandidate(
     if (candidate !== undefined) return undefined;
     candidate = entry;
   }
-  // One that the daemon is at was taken.
+  // A request that the daemon has reported progress on was accepted.
   return candidate !== undefined && lastProgressAt(candidate) < candidate.sentAt
     ? candidate.key
     : undefined;
 }
 
-/** When the daemon last said that it is at a request. */
+/** Returns when the daemon last reported that it is working on a request. */
 function lastProgressAt({ daemonProgress }: ReadonlyEntry): number {
   return daemonProgress?.at ?? -Infinity;
 }
@@ -111,7 +118,7 @@ function awaitProperResponse(
   const { message: request, writeNumber, isHandshake } = context.tracker.find(
     id,
   )!;
-  // What opens the conversation has a limit of its own.
+  // The opening request has a timeout of its own.
   if (isHandshake) return;
   const existing = context.unclearResponses.get(id);
   const isAlreadyAwaited = existing?.request === request &&
@@ -129,7 +136,7 @@ function awaitProperResponse(
   });
 }
 
-/** Repeats, or ends, the requests that no proper answer came to. */
+/** Retries, or fails, the requests that got no proper response. */
 export function expireUnclearResponses(
   context: SessionContext,
   now: number,
@@ -170,7 +177,7 @@ function retryRequest(
   now: number,
 ): void {
   context.retriedRequests.add(message);
-  // The daemon may be another one since its tools were listed.
+  // The daemon may have been replaced since its tools were listed.
   if (context.needsToolHint(message)) {
     context.tracker.hintRequirements.add(message.id, now);
   }
