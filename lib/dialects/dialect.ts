@@ -1,6 +1,6 @@
 /**
- * The interface that daemons are hidden behind: how a daemon speaks, in frames,
- * and what that means, in JSON-RPC messages.
+ * The interface between the session, which uses JSON-RPC messages, and a
+ * daemon's own frames.
  *
  * @module
  */
@@ -16,91 +16,118 @@ import type {
 } from "../protocol/jsonrpc.ts";
 import type { FailureCause, LinkRole, LinkState } from "../link/link.ts";
 
-/** What the daemon has said of itself without the client having waited for it. */
+/**
+ * A response that is worth caching although no request of the client's waits
+ * for it.
+ */
 export interface CacheableResponse {
-  /** The question. */
+  /** The request. */
   readonly request: Pick<Request, "method" | "params">;
-  /** The answer. */
+  /** The response. */
   readonly response: Response;
 }
 
-/** What a frame from the daemon means: a message, or something between the daemon and the proxy. */
+/**
+ * What a frame from the daemon means: a message, or something between the
+ * daemon and the proxy only.
+ */
 export type Incoming =
   | Message
-  /** The greeting was answered: the link is good; `learned` is what the daemon has thereby said of itself. */
+  /** The handshake succeeded; `cacheable` is what it showed of the daemon. */
   | {
     readonly kind: "ready";
     readonly cacheable?: CacheableResponse;
-    /** The client's `initialize` to which the daemon has another answer now, which is not known. */
+    /**
+     * The client's `initialize`, if the daemon would now answer it differently,
+     * in a way that is not known.
+     */
     readonly staleInitialize?: Request;
-    /** Worth a log line. */
+    /** A text for the log. */
     readonly problem?: string;
   }
-  /** The greeting was answered, but by now another one must be said. */
+  /** The opening frame was answered, but another handshake is needed by now. */
   | { readonly kind: "repeat-handshake" }
-  /** The greeting was answered with a no; `refused` where the daemon will say it again. */
+  /** The handshake failed; `refused` if the daemon would refuse it again. */
   | {
     readonly kind: "rejected";
     readonly reason: string;
     readonly refused: boolean;
-    /** The same for programs, where the dialect knows it. */
+    /** The same for programs, if the dialect knows it. */
     readonly cause?: FailureCause;
-    /** What the daemon says to the client's `initialize` all the same. */
+    /**
+     * The daemon's answer to the client's `initialize`, which is valid
+     * nevertheless.
+     */
     readonly cacheable?: CacheableResponse;
-    /** The client's `initialize` to which the daemon has another answer now. */
+    /** The client's `initialize`, if the daemon now answers it differently. */
     readonly staleInitialize?: Request;
   }
   /** A page of a list that was fetched for a comparison. */
   | {
     readonly kind: "page";
     readonly list: ListKind;
-    /** The cursor that it was asked with; the first page has none. */
+    /** The cursor in the request; the first page has none. */
     readonly cursor: string | undefined;
     /** The page. */
     readonly response: Response;
   }
-  /** There was none, and why. */
+  /** The daemon did not return the list. */
   | {
     readonly kind: "list-failed";
     readonly list: ListKind;
     readonly problem: string;
   }
-  /** The probe of that id was answered, whatever its answer's own id is. */
+  /**
+   * The probe with this id was answered, whatever the id in the response is.
+   */
   | { readonly kind: "pong"; readonly id: Id }
-  /** An answer to something of the proxy's own that nobody waits for; `trouble` is worth a log line. */
+  /**
+   * A response to another request of the proxy's own; `problem` is a text for
+   * the log.
+   */
   | { readonly kind: "own-response"; readonly problem?: string }
-  /** The daemon is at it; `limitMs` is how long it may take from now on, where the daemon says so. */
+  /**
+   * The daemon is working on the request; `timeoutMs` is how long it may take
+   * from now on, if the daemon says so.
+   */
   | {
     readonly kind: "in-progress";
     readonly id: Id;
     readonly timeoutMs?: number;
   }
-  /** There is no answer yet, and the request must be written again after a while. */
+  /**
+   * There is no response yet, and the request must be sent again after a delay.
+   */
   | {
     readonly kind: "retry-later";
     readonly id: Id;
     readonly delayMs: number;
-    /** The daemon has not begun with it. */
+    /** The daemon has not started the request. */
     readonly isUnstarted: boolean;
   }
-  /** The answer to a request is over the limit. */
+  /** The response to a request is over the size limit. */
   | { readonly kind: "too-large"; readonly id: Id; readonly size: number }
-  /** Something that belongs to nothing that is open. */
+  /** A frame that refers to nothing that is pending. */
   | { readonly kind: "unexpected"; readonly description: string };
 
-/** What becomes of a message that is to be written. */
+/** How a message is to be sent. */
 export type EncodeResult =
   | { readonly kind: "frame"; readonly text: string }
-  /** Something else must be known first; the message waits for the answer to this frame. */
+  /**
+   * Something else must be known first: send this frame, and keep the message
+   * queued until its response.
+   */
   | { readonly kind: "query-first"; readonly text: string }
-  /** That is being asked already, on another link. */
+  /** The message must wait for a response that is pending already. */
   | { readonly kind: "wait" }
-  /** The daemon that it was written to is gone, and its outcome with it. */
+  /**
+   * The daemon that the request was sent to is gone, and its outcome with it.
+   */
   | { readonly kind: "outcome-lost" };
 
-/** A frame that any living daemon answers. */
+/** A frame that every live daemon answers. */
 export interface ProbeFrame {
-  /** What the answer is known by. */
+  /** The id that `pong` will have. */
   readonly id: Id;
   /** The frame. */
   readonly text: string;
@@ -110,21 +137,26 @@ export interface ProbeFrame {
 export interface CloseReason {
   /** For people, without a full stop. */
   readonly reason: string;
-  /** The daemon said no and will say it again. */
+  /** The daemon refused the connection and would do so again. */
   readonly refused: boolean;
-  /** Why, for programs, where the dialect knows it better than the close code and the runtime. */
+  /**
+   * For programs, if the dialect knows it better than the close code and the
+   * runtime.
+   */
   readonly cause?: FailureCause;
 }
 
-/** The first frame on a link, and the client's request if it is one. */
+/** The first frame on a link. */
 export interface OpeningFrame {
   /** The frame. */
   readonly text: string;
-  /** The id of the client's request that the frame is. */
+  /** The id of the client's request, if the frame is one. */
   readonly requestId?: Id;
 }
 
-/** What has to be said again on a new link, to the daemon and then to the client. */
+/**
+ * What must be sent again on a new link, to the daemon and then to the client.
+ */
 export interface SessionReplay {
   /** Frames, in order. */
   readonly toDaemon: readonly string[];
@@ -132,106 +164,158 @@ export interface SessionReplay {
   readonly toClient: readonly string[];
 }
 
-/** What the client was told of a daemon that is away. */
+/** How the client's `initialize` was answered without the daemon. */
 export interface LocalInitialize {
-  /** The protocol version. */
+  /** The protocol version in the result. */
   readonly version: unknown;
-  /** Whether it is what a daemon once said. */
+  /** Whether the result came from the cache or is a placeholder. */
   readonly source: "cached" | "placeholder";
 }
 
-/** The end of a connection as the runtime tells it. */
+/** The end of a connection as the runtime reports it. */
 export type ClosedEvent = Extract<SocketEvent, { type: "closed" }>;
 
-/** What a dialect must know of the client's ids. */
+/** What a dialect needs to know of the client's ids. */
 export interface ClientIdLookup {
-  /** Whether a request of this id, or of the same as the other JSON type, is open or may be answered late. */
+  /**
+   * Returns whether a request with this id, or with the same id as the other
+   * JSON type, is pending or may get a late response.
+   */
   isInUse(id: Id): boolean;
-  /** The client's id that the daemon may have meant by another one. */
+  /** Returns the client's id that an id from the daemon may refer to. */
   guessClientId(id: Id): Id | undefined;
-  /** The daemon has answered an id of the proxy's own as the other JSON type. */
+  /**
+   * Records that the daemon returned an id of the proxy's own as the other JSON
+   * type.
+   */
   recordRetyped(): void;
 }
 
-/** How a daemon speaks. */
+/** A daemon's protocol. */
 export interface Dialect {
-  /** The WebSocket subprotocol that is offered (RFC 6455 section 1.9). */
+  /** The WebSocket subprotocol to offer (RFC 6455 section 1.9). */
   readonly subprotocol: string | undefined;
-  /** Whether the client is to be told of changed lists without having subscribed to that. */
+  /**
+   * Whether the proxy must notify the client of changed lists, because the
+   * client has not subscribed to changes.
+   */
   readonly shouldCompareLists: boolean;
-  /** How many links there may be beside the main one. */
+  /** How many links there may be besides the main one. */
   readonly poolSize: number;
-  /** The name and version of the daemon that has answered last, as far as it has said them. */
+  /**
+   * The name and version of the daemon that responded last, as far as it has
+   * sent them.
+   */
   readonly daemonName: string | undefined;
 
-  /** The ids of the proxy's own requests are to be none of these. */
+  /** Sets the client's ids, which the proxy's own requests must not use. */
   useClientIds(ids: ClientIdLookup): void;
-  /** An answer that needs no daemon, which is `up` or `down`. */
+  /**
+   * Returns a response that needs no daemon; `daemon` says whether it is
+   * connected.
+   */
   respondLocally(request: Request, daemon: "up" | "down"): string | undefined;
-  /** The first frame on a link, given the requests that wait; `undefined` while nothing can be said. */
+  /**
+   * Returns the first frame on a link, given the waiting requests; `undefined`
+   * while nothing can be sent.
+   */
   beginHandshake(
     connectionId: number,
     waiting: Iterable<Request>,
   ): OpeningFrame | undefined;
-  /** What ends the greeting, once it is answered. */
+  /**
+   * Returns the frames that end the handshake, once the opening frame is
+   * answered.
+   */
   finishHandshake(): readonly string[];
-  /** What belongs to a conversation that went on before this link. */
+  /** Returns what restores the client's session on a new link. */
   buildReplay(connectionId: number): SessionReplay;
-  /** On which links a message may be written. */
+  /** Returns the role of the links that a message may be sent on. */
   linkRoleFor(message: Request | Notification): LinkRole;
-  /** Whether a ready link can take a frame now. */
+  /** Returns whether a ready link can take a frame now. */
   canSend(connectionId: number): boolean;
-  /** A client's message as a frame for a link that is free. */
+  /** Encodes a client's message for a link that is free. */
   encode(
     connectionId: number,
     message: Request | Notification,
     now: number,
   ): EncodeResult;
-  /** What a frame means. Never throws. */
+  /** Returns what a frame means. Never throws. */
   decode(connectionId: number, text: string, now: number): Incoming[];
-  /** Takes note of a notification: whether it is carried, is said again on every link and so need not wait for one, or ends here. */
+  /**
+   * Records a notification, and returns whether to forward it, to drop it, or
+   * to send it on every new link (`replay`), so that it need not be queued.
+   */
   onNotification(notification: Notification): "forward" | "replay" | "drop";
-  /** For how long the daemon may be asked on other links what became of a request that was written; `undefined` where it cannot be. */
+  /**
+   * Returns how long the outcome of a request that was sent may be polled on
+   * other links, in milliseconds; `undefined` if it cannot be.
+   */
   outcomePollWindowMs(request: Request, now: number): number | undefined;
-  /** The request will be written as if it never had been. */
+  /** Resets a request, so that it is sent as if for the first time. */
   resetRequest(request: Request): void;
-  /** Takes note of an answer; gives it as the client gets it. */
+  /** Records a response, and returns it in the form for the client. */
   onResponse(request: Request, response: Response): string;
-  /** A frame that any living daemon answers; `undefined` while the answer to an earlier one shows the same. */
+  /**
+   * Returns a frame that every live daemon answers; `undefined` while the
+   * response to an earlier frame shows the same.
+   */
   buildProbe(connectionId: number): ProbeFrame | undefined;
-  /** A frame that asks for a page of a list; `undefined` while that cannot be asked. */
+  /**
+   * Returns a frame that requests a page of a list; `undefined` while that is
+   * not possible.
+   */
   buildListRequest(
     connectionId: number,
     list: ListKind,
     cursor?: string,
   ): string | undefined;
-  /** A frame that takes a request back; `undefined` where the daemon knows no such thing. */
+  /**
+   * Returns a frame that cancels a request; `undefined` if the daemon has no
+   * such frame.
+   */
   buildCancellation(id: Id, reason: string): string | undefined;
-  /** So many milliseconds passed that our clock did not count. */
+  /**
+   * Adds milliseconds that passed without being counted by the proxy's clock.
+   */
   onSuspended(ms: number): void;
-  /** The client was told without the daemon what it had asked. */
+  /** Records that a request of the client's was answered from the cache. */
   onCachedResponse(request: Request): void;
-  /** The client was told who the daemon is without it; gives that answer as the client gets it. If the request went out already, its own answer comes on that connection. */
+  /**
+   * Records that the client's `initialize` was answered without the daemon, and
+   * returns that response in the form for the client. If the request was
+   * already sent, the daemon's own response comes on that connection.
+   */
   onLocalInitialize(
     request: Request,
     response: string,
     initialize: LocalInitialize,
     connectionId: number | undefined,
   ): string;
-  /** Why a connection ended: what the runtime says, or what the dialect knows better. Only a link that was not ready yet can have been refused. */
+  /**
+   * Returns why a connection ended: what the runtime reports, or what the
+   * dialect knows better. Only a link that was not ready yet can have been
+   * refused.
+   */
   closeReasonOf(
     connectionId: number,
     closed: ClosedEvent,
     phase: LinkState["phase"],
   ): CloseReason;
-  /** Whether the daemon still owes an answer to something of the proxy's own, probes apart. */
+  /**
+   * Returns whether a request of the proxy's own, other than a probe, is
+   * pending.
+   */
   hasPendingOwnRequest(connectionId: number): boolean;
-  /** The ids of the proxy's own requests that the daemon still owes an answer to; of its probes only those after the last one that was answered. */
+  /**
+   * Returns the ids of the proxy's own pending requests; of its probes only
+   * those after the last one that was answered.
+   */
   pendingOwnRequestIds(connectionId: number): readonly Id[];
-  /** Whether a request of the proxy's own has no answer yet. */
+  /** Returns whether a request of the proxy's own is pending. */
   isOwnRequestPending(id: Id): boolean;
-  /** Whether the daemon has said that it has taken a request which goes on. */
+  /** Returns whether the daemon has acknowledged a subscription. */
   hasAcknowledgedSubscription(id: Id): boolean;
-  /** The link is gone: what was asked on it will not be answered. */
+  /** Forgets a closed connection and the requests on it. */
   onDisconnect(connectionId: number): void;
 }

@@ -1,6 +1,6 @@
 /**
- * A call as the exai daemon knows it: under which id, for how long, and what
- * the frames about it mean.
+ * The client's calls as the exai daemon knows them: their ids and time limits,
+ * and what the frames about them mean.
  *
  * @module
  */
@@ -24,67 +24,88 @@ import type { RequestId } from "../../protocol/mcp_types.ts";
 
 /** A call as the daemon knows it. */
 export interface ExaiCall {
-  /** The `request_id`: the daemon keeps results under it for all its clients. */
+  /**
+   * The `request_id`: the daemon keeps results under it for all its clients.
+   */
   requestId: string;
-  /** When it was first written, sleep included; `undefined` as long as the daemon has not begun with it. */
+  /**
+   * When the call was first sent, time asleep included; `undefined` while the
+   * daemon has not started it.
+   */
   firstSentAt: number | undefined;
-  /** When the daemon's process began by its own clock, as far as was known then. */
+  /**
+   * When the daemon's process started by its own clock, as far as was known
+   * when the call was sent.
+   */
   processStartUnixS: number | undefined;
-  /** How long the daemon allows it, with the grace, in milliseconds. */
+  /** How long the daemon allows the call, grace included, in milliseconds. */
   timeoutMs: number;
-  /** The link on which the daemon was asked last which process it is. */
+  /**
+   * The connection on which the daemon was last queried for its process
+   * (`health`).
+   */
   healthRequestedOn: number | undefined;
-  /** How often its outcome was asked for. */
+  /** How often the outcome was polled. */
   pollCount: number;
   /** The last progress value. */
   lastProgress: number;
 }
 
-/** What calls must know. */
+/** The settings of the calls. */
 export interface CallConfig {
-  /** What is added to the time that the daemon allows a call, in milliseconds. */
+  /**
+   * What is added to the time that the daemon allows a call, in milliseconds.
+   */
   readonly ackGrace: number;
-  /** Whether the daemon's wrapping is taken off the tools' outputs. */
+  /** Whether the daemon's wrapper is removed from the tools' output. */
   readonly output: "clean" | "raw";
   /** The largest frame, in UTF-16 units. */
   readonly maxMessage: number;
 }
 
-/** What a frame about a call means, and whether the call's connection is free again. */
+/**
+ * What a frame about a call means, and whether the call's connection is free
+ * again.
+ */
 export interface FrameResult {
-  /** What it means. */
+  /** What the frame means. */
   readonly incoming: Incoming[];
-  /** Nothing more will come about it. */
+  /** No further frame will come about the call. */
   readonly isDone: boolean;
 }
 
-/** What the daemon allows a call unless it says otherwise. */
+/**
+ * What the daemon allows a call unless its ack says otherwise, in milliseconds.
+ */
 const DEFAULT_CALL_TIMEOUT_MS = 67_000;
-/** The pauses between two questions for the outcome of a call. */
+/**
+ * The first and the longest delay between two polls for an outcome, in
+ * milliseconds.
+ */
 const POLL_DELAY_MS = { first: 1_000, most: 5_000 } as const;
-/** The daemon's code for "not now". */
+/** The daemon's error code for "not now". */
 export const OVER_CAPACITY = "OVER_CAPACITY";
 
-/** The calls that the client has made. */
+/** The client's calls. */
 export class CallRegistry {
   readonly #prefix: string;
   readonly #config: CallConfig;
   #requestCount = 0;
-  /** A request that is no longer owed takes its call with it. */
+  /** A request that is garbage-collected takes its call with it. */
   readonly #byRequest = new WeakMap<Request, ExaiCall>();
 
-  /** Every `request_id` begins with the prefix. */
+  /** Creates an empty registry; every `request_id` begins with the prefix. */
   constructor(prefix: string, config: CallConfig) {
     this.#prefix = prefix;
     this.#config = config;
   }
 
-  /** The call that a request became, if it did. */
+  /** Returns the call of a request, if it has one. */
   find(request: Request): ExaiCall | undefined {
     return this.#byRequest.get(request);
   }
 
-  /** Makes a call of a request. */
+  /** Creates the call of a request. */
   create(request: Request): ExaiCall {
     const call: ExaiCall = {
       requestId: this.#nextRequestId(),
@@ -99,13 +120,15 @@ export class CallRegistry {
     return call;
   }
 
-  /** The request becomes another call, whose progress goes on rising. */
+  /**
+   * Replaces a request's call by one with a new id; its progress keeps rising.
+   */
   assignNewRequestId(request: Request): void {
     const progress = this.find(request)?.lastProgress ?? 0;
     this.create(request).lastProgress = progress;
   }
 
-  /** Whether the daemon has an id from here. */
+  /** Returns whether this registry created a `request_id`. */
   isOwnRequestId(requestId: unknown): boolean {
     return typeof requestId === "string" && requestId.startsWith(this.#prefix);
   }
@@ -114,7 +137,7 @@ export class CallRegistry {
     return `${this.#prefix}${++this.#requestCount}`;
   }
 
-  /** What a frame means on the connection of a call. */
+  /** Interprets a frame on the connection of a call. */
   handleFrame(
     request: Request,
     call: ExaiCall,
@@ -179,19 +202,22 @@ export class CallRegistry {
       call.requestId = originalRequestId!;
       return this.#schedulePoll(request, call);
     }
-    // Revision 859c2d0 says the same of what it will never have room for.
+    // Revision 859c2d0 uses the same code for requests that it will never have
+    // room for.
     if (code === OVER_CAPACITY && it.isTooLarge) {
       return createErrorMessage(request, ErrorCode.tooLarge, message);
     }
     if (code === OVER_CAPACITY) {
-      // This process has not begun with it, for it looks among what it knows
-      // first. Under the old id it would call it a duplicate of itself.
+      // This process has not started the call, because it first looks through
+      // the calls that it knows. Under the old id it would take the call for a
+      // duplicate of itself.
       this.assignNewRequestId(request);
       const { id } = request;
       return { kind: "retry-later", id, delayMs: retryMs, isUnstarted: true };
     }
-    // The daemon does not know such frames. All else is the tool's, or the lack
-    // of one: the model reads a result, but not every client shows it an error.
+    // The daemon does not know such frames. Any other error is the tool's, or
+    // means that there is no such tool: the model reads a result, but not every
+    // client shows it an error.
     const isFrameRejected = frame.op === "error" && it.isUnknown;
     if (isFrameRejected) {
       return createErrorMessage(request, ErrorCode.invalidParams, message);
@@ -212,7 +238,10 @@ export class CallRegistry {
   }
 }
 
-/** The frame of a call; `keyed` where the daemon knows `_call_key`, and so takes no other call for this one. */
+/**
+ * Encodes a call. `form` is `with-key` for daemons that know `_call_key`, and
+ * so confuse no other call with this one.
+ */
 export function encodeCall(
   request: Request,
   call: ExaiCall,
@@ -239,13 +268,13 @@ function inProgress({ id }: Request, timeoutMs?: number): FrameResult {
   return { incoming: [{ kind: "in-progress", id, ...timeout }], isDone: false };
 }
 
-/** A frame that belongs to nothing that is open. */
+/** Reports a frame that refers to nothing that is pending. */
 export function unexpectedFrame({ op }: Record<string, unknown>): Incoming[] {
   const description = typeof op === "string" ? `a frame ${op}` : "a frame";
   return [{ kind: "unexpected", description }];
 }
 
-/** An answer over the limit. */
+/** Reports a response over the size limit. */
 export function responseTooLarge({ id }: Request, size: number): Incoming[] {
   return [{ kind: "too-large", id, size }];
 }
@@ -272,7 +301,10 @@ function createProgressMessages(
   return [{ kind: "notification", method, params, text }];
 }
 
-/** An answer with the tools of a `list_tools_res`, whose text that is; `undefined` where it has none. */
+/**
+ * Builds a response from a `list_tools_res` and its text; `undefined` if it has
+ * no tools.
+ */
 export function createToolListMessage(
   { id }: Pick<Request, "id">,
   frame: Record<string, unknown>,
@@ -288,7 +320,7 @@ export function createToolListMessage(
   };
 }
 
-/** An answer with a result. */
+/** Builds a response with a result. */
 export function createResultMessage(
   { id }: Pick<Request, "id">,
   result: unknown,
@@ -297,7 +329,7 @@ export function createResultMessage(
   return { kind: "response", id, result, error: undefined, text };
 }
 
-/** An answer with an error. */
+/** Builds a response with an error. */
 export function createErrorMessage(
   { id }: Request,
   code: number,

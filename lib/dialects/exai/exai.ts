@@ -1,8 +1,10 @@
 /**
- * The exai dialect: hello, list_tools, call_tool, progress and health as MCP.
+ * The exai dialect: maps hello, list_tools, call_tool, progress and health to
+ * MCP.
  *
- * The daemon reads one frame at a time from a connection, so that a link has
- * one frame outstanding at most, and what answers nothing else answers that.
+ * The daemon reads one frame at a time from a connection. So a connection has
+ * at most one pending frame, and what responds to nothing else responds to
+ * that.
  *
  * @module
  */
@@ -44,17 +46,17 @@ import { recoverLeadingMembers, tryParseJson } from "../../json/spans.ts";
 import type { LinkRole, LinkState } from "../../link/link.ts";
 import { buildLocalResponse } from "./local_responses.ts";
 
-/** What the dialect must know; durations in milliseconds. */
+/** The settings of the dialect; durations in milliseconds. */
 export interface ExaiConfig extends CallConfig {
-  /** What the daemon may call this client; `undefined` for something random. */
+  /** The client's session id for the daemon; `undefined` for a random one. */
   readonly sessionId: string | undefined;
-  /** What the daemon wants to hear in `hello`; empty for nothing. */
+  /** The token that the daemon requires in `hello`; empty for none. */
   readonly token: string;
   /** The name and version that the client sees. */
   readonly server: { readonly name: string; readonly version: string };
 }
 
-/** What a link waits to be answered. */
+/** The exchange that a connection waits to complete. */
 type PendingExchange =
   | { readonly kind: "hello" }
   | { readonly kind: "health"; readonly isProbe: boolean }
@@ -66,19 +68,28 @@ type PendingExchange =
     readonly isPoll: boolean;
   };
 
-/** One connection. */
+/** The state of one connection. */
 interface ExaiConnection {
   pending: PendingExchange | undefined;
-  /** Since when its daemon runs, by our clock and sleep included; `undefined` before it was asked. */
+  /**
+   * When its daemon's process started, by the proxy's clock with time asleep
+   * included; `undefined` before the daemon was queried.
+   */
   processStartedAt: number | "unknown" | undefined;
   processStartUnixS: number | undefined;
 }
 
-/** How many calls run at a time: a link each. */
+/** How many calls run at a time, each on a link of its own. */
 const POOL_SIZE = 4;
-/** For how long the outcome of a call is asked for at least, in milliseconds: the daemon keeps it after the call's own time. */
+/**
+ * How long the outcome of a call is polled at least, in milliseconds: the
+ * daemon keeps it beyond the call's own time.
+ */
 const MIN_POLL_WINDOW_MS = 60_000;
-/** How far two accounts of a process's beginning may differ, in seconds: each is rounded to one. */
+/**
+ * How far two values for the start of a process may differ, in seconds: each is
+ * rounded to a second.
+ */
 const PROCESS_START_SLACK_S = 2.5;
 
 /** The op protocol of the EX-AI daemon. */
@@ -92,23 +103,34 @@ export class Exai implements Dialect {
   readonly #sessionPrefix: string;
   readonly #connections = new Map<number, ExaiConnection>();
   readonly #calls: CallRegistry;
-  /** The daemon knows `health` and `_call_key`: it is of the first revisions, whose sessions have names of their own. */
+  /**
+   * True if the daemon knows `health` and `_call_key`: it is one of the first
+   * revisions, which choose session ids themselves.
+   */
   #isFirstRevision = false;
-  /** How much time our clock did not count; the daemon's goes on while a laptop sleeps. */
+  /**
+   * How much time the proxy's clock did not count, in milliseconds; the
+   * daemon's clock keeps running while a laptop sleeps.
+   */
   #suspendedMs = 0;
-  /** What the last `health_res` said, as long as its connection lasts. */
+  /**
+   * The process start from the last `health_res`, until that connection ends.
+   */
   #latestProcessStart:
     | { connectionId: number; value: number | undefined }
     | undefined;
 
-  /** The ids that the daemon gets carry 64 bits of chance, so that they are nobody else's. */
+  /**
+   * Creates the dialect. Request ids contain 64 random bits, so that no other
+   * client uses the same ones.
+   */
   constructor(config: ExaiConfig, random: () => number) {
     this.#config = config;
     const randomHex = (): string =>
       Math.floor(random() * 2 ** 32).toString(16).padStart(8, "0");
     const randomId = randomHex() + randomHex();
     this.#calls = new CallRegistry(`${randomId}:`, config);
-    // Two editors may have one name in their configurations.
+    // Two editors may have the same session id in their configurations.
     this.#sessionPrefix = `${config.sessionId ?? "alwaysup"}-${
       randomId.slice(0, 8)
     }`;
@@ -132,10 +154,10 @@ export class Exai implements Dialect {
       pending?.kind === "list" && pending.request === undefined;
   }
 
-  /** What the daemon gets are ids of the proxy's own. */
+  /** The daemon only gets ids that the proxy created. */
   useClientIds(): void {}
 
-  /** On a connection nothing is written beside what is outstanding. */
+  /** Nothing is sent on a connection while a frame is pending. */
   pendingOwnRequestIds(): [] {
     return [];
   }
@@ -160,7 +182,10 @@ export class Exai implements Dialect {
     return { text: JSON.stringify({ op: "hello", session_id, token }) };
   }
 
-  /** Later revisions keep their books by session, and a link's end must not close another's. */
+  /**
+   * Later revisions keep state by session, and the end of one connection must
+   * not close the session of another.
+   */
   #sessionIdOf(connectionId: number): string {
     return `${this.#sessionPrefix}-${connectionId}`;
   }
@@ -207,7 +232,8 @@ export class Exai implements Dialect {
       call.firstSentAt = now + this.#suspendedMs;
       call.processStartUnixS = this.#latestProcessStart?.value;
     }
-    // Without a key of its own the daemon takes equal arguments, of any client, for the same call.
+    // Without a key of its own, the daemon takes calls of any client with equal
+    // arguments for the same call.
     const text = encodeCall(
       message,
       call,
@@ -228,7 +254,7 @@ export class Exai implements Dialect {
         continue;
       }
       const { value: frame } = envelopeOf(value, text);
-      // Beside other text only an object with an op counts.
+      // Next to other text, only an object with an op counts.
       const isFrameForUs = otherTexts.length === 0 ||
         typeof frame.op === "string";
       if (isFrameForUs) {
@@ -244,7 +270,10 @@ export class Exai implements Dialect {
     return incoming;
   }
 
-  /** What is no JSON (Python writes NaN and Infinity): it answers what is outstanding, if it has begun as the answer to that. */
+  /**
+   * Handles text that is no JSON (Python writes NaN and Infinity): it completes
+   * the pending exchange if it begins like the response to that.
+   */
   #handleMalformedFrame(
     connectionId: number,
     text: string,
@@ -368,7 +397,8 @@ export class Exai implements Dialect {
     }
     connection.pending = undefined;
     const uptime = frames.uptimeOf(frame);
-    // It may have begun almost a second earlier, for the uptime is rounded down.
+    // The process may have started almost a second earlier, because the uptime
+    // is rounded down.
     connection.processStartedAt = uptime === undefined
       ? "unknown"
       : now + this.#suspendedMs - uptime.ms;
@@ -416,7 +446,10 @@ export class Exai implements Dialect {
     return [{ kind: "retry-later", id, delayMs: retryMs, isUnstarted: true }];
   }
 
-  /** An error that names no call of ours answers the frame that is outstanding. */
+  /**
+   * Returns whether a frame is an error that names no call of ours: such an
+   * error responds to the pending frame.
+   */
   #isAnonymousError(frame: Record<string, unknown>): boolean {
     return frames.isErrorFrame(frame) &&
       !this.#calls.isOwnRequestId(frame.request_id);
@@ -449,11 +482,14 @@ export class Exai implements Dialect {
       return undefined;
     }
     connection.pending = { kind: "health", isProbe: true };
-    // One at a time, so that it needs no name of its own.
+    // One probe is pending at a time, so it needs no id of its own.
     return { id: HEALTH_FRAME, text: HEALTH_FRAME };
   }
 
-  /** If the client's own question is under way, it will know the answer anyway. */
+  /**
+   * If the client's own `tools/list` is in flight, the client gets the current
+   * list anyway.
+   */
   buildListRequest(
     connectionId: number,
     list: ListChangedKind,
@@ -504,7 +540,8 @@ export class Exai implements Dialect {
     this.#suspendedMs += ms;
     for (const connection of this.#connections.values()) {
       if (connection.pending?.kind !== "health") continue;
-      // What answers it may have come before the sleep, and is no sign of life.
+      // Its response may have arrived before the sleep, so it does not show
+      // that the daemon lives.
       connection.pending = { kind: "health", isProbe: false };
     }
   }
@@ -517,7 +554,7 @@ export class Exai implements Dialect {
   }
 }
 
-/** What a frame is that the dialect does not know. */
+/** The result for a frame that the dialect does not know. */
 const INVALID_FRAME: InvalidMessage = {
   kind: "invalid",
   id: undefined,
@@ -527,7 +564,7 @@ const INVALID_FRAME: InvalidMessage = {
 const HEALTH_FRAME = '{"op":"health"}';
 const LIST_TOOLS_FRAME = '{"op":"list_tools"}';
 
-/** What a close code says before hello was answered. */
+/** What a close code means before hello was answered. */
 const CLOSE_REASONS_BEFORE_HELLO: Readonly<Record<number, string>> = {
   1000: "it has too many sessions (SESSION_MAX_CONCURRENT) or did not take " +
     "hello for one",
@@ -542,7 +579,10 @@ function unauthorizedReason(reason: string): string {
     "or --token-file against the daemon's";
 }
 
-/** It began before the call was written, by every account there is. */
+/**
+ * Returns whether the daemon's process started before the call was sent, by all
+ * that is known.
+ */
 function isSameProcess(
   { processStartedAt, processStartUnixS }: ExaiConnection,
   call: ExaiCall,

@@ -1,5 +1,5 @@
 /**
- * The exai daemon's frames as MCP has them: tools, results and errors.
+ * Converts the exai daemon's frames to MCP: tools, results and errors.
  *
  * @module
  */
@@ -13,38 +13,47 @@ import {
   stripProgressAndTurn,
 } from "./tool_output.ts";
 
-/** What an error frame says, whatever its form. */
+/** The content of an error frame, whatever its form. */
 export interface ExaiError {
-  /** The daemon's code; empty where it gave none. */
+  /** The daemon's code; empty if it gave none. */
   readonly code: string;
   /** One sentence. */
   readonly message: string;
-  /** How long to wait before the call is tried again, in milliseconds. */
+  /** How long to wait before the call is retried, in milliseconds. */
   readonly retryMs: number;
   /** The request that this one is a duplicate of. */
   readonly originalRequestId: string | undefined;
-  /** The daemon does not take our token. */
+  /** The daemon does not accept the token. */
   readonly isUnauthorized: boolean;
-  /** It will never have room for the request. */
+  /** The daemon will never have room for the request. */
   readonly isTooLarge: boolean;
-  /** It does not know such a request. */
+  /** The daemon does not know such a request. */
   readonly isUnknown: boolean;
 }
 
 /** A result of `tools/call` (MCP, server/tools). */
 export interface ToolResult extends Pick<CallToolResult, "isError"> {
-  /** What the tool said. */
+  /** The tool's output. */
   content: Extract<CallToolResult["content"][number], { type: "text" }>[];
 }
 
-/** How long the daemon's request to come back later may last, in seconds, and what it is when it says nothing. */
+/**
+ * The limits of the delay that the daemon asks for before a retry, and the
+ * delay if it names none, in seconds.
+ */
 const RETRY_AFTER_S = { least: 0.1, most: 60, fallback: 1 } as const;
 
-/** What the daemon's revisions say of a token, and of a request that is too large; they have no code of its own for either. */
+/**
+ * What the daemon's revisions write about a bad token, and about a request that
+ * is too large; they have no error code for either.
+ */
 const UNAUTHORIZED = /unauthorized|jwt_required/;
 const TOO_LARGE = /too large/i;
 
-/** The error of a frame: `{"op":"error","message"}`, `error` as an object, or as something else. */
+/**
+ * Returns the error of a frame: `{"op":"error","message"}`, `error` as an
+ * object, or as something else.
+ */
 export function errorOf(frame: Record<string, unknown>): ExaiError {
   const error = frame.error ?? frame.message;
   const code = getNested(error, "code");
@@ -72,25 +81,31 @@ export function errorOf(frame: Record<string, unknown>): ExaiError {
   };
 }
 
-/** Whether a progress frame says that its request is a duplicate of one that the daemon is at. */
+/**
+ * Returns whether a progress frame reports that its request is a duplicate of
+ * one that the daemon is executing.
+ */
 export function isDuplicate({ note }: Record<string, unknown>): boolean {
   return typeof note === "string" && /^duplicate/i.test(note);
 }
 
-/** Whether a JSON object is a frame: later revisions write errors without an op. */
+/**
+ * Returns whether a JSON object is a frame: later revisions write errors
+ * without an op.
+ */
 export function isFrame(value: Record<string, unknown>): boolean {
   return typeof value.op === "string" ||
     typeof getNested(value, "error", "code") === "string";
 }
 
-/** Whether a frame speaks of a failure. */
+/** Returns whether a frame reports a failure. */
 export function isErrorFrame(frame: Record<string, unknown>): boolean {
   return frame.op === "error" || (frame.error ?? undefined) !== undefined;
 }
 
 /**
- * The result of a call: outputs or a text, and the error that may stand beside
- * them; `undefined` where there is nothing but an error.
+ * Returns the result of a call: outputs or a text, and the error that may
+ * accompany them; `undefined` if there is only an error.
  */
 export function toolResultOf(
   frame: Record<string, unknown>,
@@ -98,7 +113,7 @@ export function toolResultOf(
 ): ToolResult | undefined {
   const blocks = outputBlocks(frame);
   if (blocks === undefined) return undefined;
-  // A summary that is joined to an output is no part of its JSON.
+  // A summary that is joined to an output is not part of its JSON.
   const { toolBlocks, summary } = splitSummary(blocks);
   const parsedOutputs = toolBlocks.map((block) => parseOutput(block, style));
   const texts = style === "raw"
@@ -111,7 +126,7 @@ export function toolResultOf(
     const isIncluded = parsedOutputs.some((parsed) => parsed.includes(message));
     if (!isIncluded) texts.push(message);
   }
-  // A tool that had nothing to say has been called all the same.
+  // A tool without output was called nevertheless.
   const isEmpty = texts.every((text) => text.trim() === "");
   if (isEmpty && summary !== undefined) texts.splice(0, Infinity, summary);
   const nonEmptyTexts = texts.filter((text) => text !== "");
@@ -119,7 +134,7 @@ export function toolResultOf(
   return buildToolResult(content, isError ? "failed" : "done");
 }
 
-/** A result with these texts. */
+/** Builds a result with these texts. */
 export function buildToolResult(
   texts: readonly string[],
   outcome: "done" | "failed",
@@ -153,7 +168,10 @@ function textOfBlock(block: unknown): string {
   return typeof text === "string" ? text : stringify(block);
 }
 
-/** The daemon's tools as MCP clients accept them; `undefined` where the frame has none. */
+/**
+ * Returns the daemon's tools in a form that MCP clients accept; `undefined` if
+ * the frame has none.
+ */
 export function toolsOf(frame: Record<string, unknown>): unknown[] | undefined {
   const { tools } = frame;
   if (!Array.isArray(tools)) return undefined;
@@ -176,7 +194,10 @@ export function toolsOf(frame: Record<string, unknown>): unknown[] | undefined {
     });
 }
 
-/** The result of `tools/list` as a JSON text, spelled as the daemon did where nothing had to be changed; `text` is the frame's. */
+/**
+ * Returns the result of `tools/list` as JSON text, in the daemon's own spelling
+ * if no tool was changed; `text` is the frame's text.
+ */
 export function toolListJson(
   text: string,
   frame: Record<string, unknown>,
@@ -192,15 +213,21 @@ export function toolListJson(
   return `{"tools":${list}}`;
 }
 
-/** The daemon's process, as it tells about itself. */
+/** How long the daemon's process has been running, by its own report. */
 export interface Uptime {
-  /** Milliseconds for which it has been running, rounded down to seconds. */
+  /** The uptime in milliseconds, rounded down to seconds. */
   readonly ms: number;
-  /** When it began by its own clock, in seconds since 1970; `undefined` where it does not tell the time. */
+  /**
+   * When the process started by its own clock, in seconds since 1970;
+   * `undefined` if the daemon does not send its time.
+   */
   readonly processStartUnixS: number | undefined;
 }
 
-/** The uptime in a `health_res`; Python writes `H:MM:SS`, and days in front of it. */
+/**
+ * Parses the uptime in a `health_res`; Python writes `H:MM:SS`, with days in
+ * front.
+ */
 export function uptimeOf(frame: Record<string, unknown>): Uptime | undefined {
   const text = getNested(frame, "health", "uptime_human");
   if (typeof text !== "string" || frame.ok === false) return undefined;
@@ -216,13 +243,16 @@ export function uptimeOf(frame: Record<string, unknown>): Uptime | undefined {
   return { ms: uptimeS * 1000, processStartUnixS };
 }
 
-/** A number, or a text that is one; `NaN` for anything else. */
+/**
+ * Returns a number, or a text that is one, as a number; `NaN` for anything
+ * else.
+ */
 export function parseNumber(value: unknown): number {
   const isNumeric = typeof value === "number" || typeof value === "string";
   return isNumeric ? Number(value) : NaN;
 }
 
-/** Something the daemon said, as a text. */
+/** Returns what the daemon sent as text. */
 export function stringify(value: unknown): string {
   if (value === undefined || value === null) {
     return "the daemon did not say why";

@@ -1,6 +1,6 @@
 /**
- * What the exai dialect answers by itself, because its daemon knows no such
- * thing.
+ * The responses that the exai dialect gives itself, because its daemon does not
+ * know the requests.
  *
  * @module
  */
@@ -19,7 +19,7 @@ import type {
   ListResults,
 } from "../../protocol/mcp_types.ts";
 
-/** The lists that are empty: the daemon has tools only. */
+/** The results that are always empty: the daemon has tools only. */
 const EMPTY_RESULTS: Readonly<Record<string, unknown>> = {
   "ping": {},
   "resources/list": { resources: [] },
@@ -27,7 +27,10 @@ const EMPTY_RESULTS: Readonly<Record<string, unknown>> = {
   "prompts/list": { prompts: [] },
 } satisfies Omit<ListResults, "tools/list"> & { readonly ping: object };
 
-/** The answer to a request that the daemon need not see; `undefined` for one that it must. */
+/**
+ * Builds the response to a request that need not reach the daemon; `undefined`
+ * if it must.
+ */
 export function buildLocalResponse(
   { id, method, params }: Request,
   server: { readonly name: string; readonly version: string },
@@ -69,7 +72,9 @@ export function buildLocalResponse(
   }
 }
 
-/** What keeps the daemon from understanding a call. */
+/**
+ * Returns why the daemon could not understand a call; `undefined` if it can.
+ */
 function invalidParamsReason(params: unknown): string | undefined {
   const name = getNested(params, "name");
   if (typeof name !== "string" || name === "") {

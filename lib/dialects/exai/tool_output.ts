@@ -1,6 +1,6 @@
 /**
- * EX-AI's tool output as a person or a model wants to read it: without the
- * progress in front, the turn notice behind, and the call summary.
+ * Cleans EX-AI's tool output for people and models: removes the progress at the
+ * start, the turn notice at the end, and the call summary.
  *
  * @module
  */
@@ -8,34 +8,42 @@
 import { tryParseJson } from "../../json/spans.ts";
 import { getNested, isRecord } from "../../protocol/jsonrpc.ts";
 
-/** What a block of output says. */
+/** A parsed block of output. */
 export interface ParsedOutput {
   /** The texts to show. */
   readonly texts: readonly string[];
-  /** The tool itself says that it failed. */
+  /** The tool itself reported that it failed. */
   readonly isError: boolean;
-  /** Whether the message of an error is among what it says. */
+  /** Whether the block contains the message of an error. */
   includes(message: string): boolean;
 }
 
-/** The statuses of a tool's output that mean failure; the daemon compares without case. */
+/**
+ * The statuses of a tool's output that mean failure; the daemon ignores case.
+ */
 const FAILED_STATUS = /^(code_too_large|error|execution_error|resend_prompt)$/i;
-/** What a workflow's output has for a status when the tool has raised: the tool's name, and this. */
+/**
+ * The status of a workflow's output when its tool has raised: the tool's name,
+ * and this suffix.
+ */
 const RAISED_STATUS = /^\w+_failed$/i;
 const PROGRESS_BLOCK =
   /^\s*=== PROGRESS ===[\s\S]*?=== END PROGRESS ===(?:[ \t]*\n)*/;
 const SUMMARY_BLOCK = /^\s*=== MCP CALL SUMMARY ===[\s\S]*=== END SUMMARY ===/;
-/** How it begins behind other blocks that the daemon has joined. */
+/** How the summary begins when the daemon has joined it to other blocks. */
 const JOINED_SUMMARY_START = "\n\n\n=== MCP CALL SUMMARY ===";
 const TURN_NOTICE_START = "AGENT'S TURN:";
-/** The members of the daemon's own wrapping; an object with others is what a tool says itself, `next_steps` and findings among it. */
+/**
+ * The members of the daemon's own wrapper. An object with other members, such
+ * as `next_steps` or findings, is a tool's own output.
+ */
 const WRAPPER_MEMBERS = [
   ...["status", "content", "error", "content_type", "metadata"],
   "continuation_offer",
 ];
 
 /**
- * Reads a block of output. What is not unmistakably the daemon's own wrapping
+ * Parses a block of output. Text that is not clearly the daemon's own wrapper
  * stays as it is.
  */
 export function parseOutput(
@@ -52,7 +60,7 @@ export function parseOutput(
     return { texts: [text], isError, includes };
   }
   const texts = innerTexts.map((it) => stripProgressAndTurn(it, style));
-  // Without it the model could not go on with the conversation.
+  // Without the id the model could not continue the conversation.
   const id = getNested(output, "continuation_offer", "continuation_id");
   if (typeof id === "string") texts.push(`continuation_id: ${id}`);
   const includes = (message: string): boolean =>
@@ -60,7 +68,10 @@ export function parseOutput(
   return { texts: [...new Set(texts)], isError, includes };
 }
 
-/** A text without the progress in front and the turn notice behind it. */
+/**
+ * Returns a text without the progress at its start and the turn notice at its
+ * end.
+ */
 export function stripProgressAndTurn(
   text: string,
   style: "clean" | "raw",
@@ -70,7 +81,7 @@ export function stripProgressAndTurn(
     : stripTurnNotice(text.replace(PROGRESS_BLOCK, ""));
 }
 
-/** A tool's own blocks, and the summary that the daemon puts behind them. */
+/** Splits off the summary that the daemon appends to a tool's own blocks. */
 export function splitSummary(
   blocks: readonly string[],
 ): { readonly toolBlocks: readonly string[]; readonly summary?: string } {
@@ -88,7 +99,7 @@ export function splitSummary(
 
 function hasFailedStatus({ status, error }: Record<string, unknown>): boolean {
   if (typeof status !== "string") return false;
-  // Without an error it is what the tool has found out: "tests_failed".
+  // Without an error the status is a finding of the tool, like "tests_failed".
   return FAILED_STATUS.test(status) ||
     RAISED_STATUS.test(status) && typeof error === "string";
 }
@@ -99,7 +110,10 @@ function isWrapper(output: Record<string, unknown>): boolean {
     Object.keys(output).every((name) => WRAPPER_MEMBERS.includes(name));
 }
 
-/** The notice is the last paragraph, under a rule. No regular expression does this in linear time. */
+/**
+ * Removes the turn notice: the last paragraph, under a rule. No regular
+ * expression does this in linear time.
+ */
 function stripTurnNotice(text: string): string {
   const at = text.lastIndexOf(TURN_NOTICE_START);
   if (at === -1 || text.slice(at).trimEnd().includes("\n\n")) return text;

@@ -1,6 +1,6 @@
 /**
- * Who the client was told the daemon is: how its `initialize` is said again on
- * a new link, and what the answer to that means.
+ * Replays the client's `initialize` on a new link, and evaluates the daemon's
+ * response.
  *
  * @module
  */
@@ -19,25 +19,31 @@ import {
 } from "../../protocol/jsonrpc.ts";
 import { usesInitialize } from "../../protocol/versions.ts";
 
-/** What the client and the daemon have agreed on, or what the client was told of it. */
+/** The result of `initialize` that the client got. */
 export interface NegotiatedInitialize {
   /** The client's `initialize`. */
   readonly request: Request;
-  /** The version that the client was told. */
+  /** The protocol version in the result that the client got. */
   readonly version: unknown;
-  /** Whether a daemon has said so to this client, which it then is held to. */
+  /**
+   * Where the result came from; with `daemon`, later daemons must use the same
+   * version.
+   */
   readonly source: "daemon" | LocalInitialize["source"];
 }
 
-/** What an answer to the `initialize` that was said again means, and what is agreed on from now on. */
+/**
+ * What the response to a replayed `initialize` means, and what is negotiated
+ * from now on.
+ */
 export interface ReplayOutcome {
-  /** For the link. */
+  /** What the response means for the link. */
   readonly incoming: Incoming;
-  /** For the next one. */
+  /** What to replay on the next link. */
   readonly negotiated: NegotiatedInitialize;
 }
 
-/** The client's `initialize` as a new daemon hears it. */
+/** Returns the client's `initialize` in the form for a new daemon. */
 export function replayInitialize(
   negotiated: NegotiatedInitialize,
   id: Id,
@@ -49,7 +55,10 @@ export function replayInitialize(
   return replaceValue(text, path, JSON.stringify(version));
 }
 
-/** What is only remembered is the answer to the client's own question, which may be another one by now. */
+/**
+ * For cached results, replay the version that the client asked for, because the
+ * daemon may answer it differently by now.
+ */
 function versionToReplay(
   { request, version, source }: NegotiatedInitialize,
 ): unknown {
@@ -60,7 +69,10 @@ function requestedVersion({ params }: Request): unknown {
   return getNested(params, "protocolVersion");
 }
 
-/** Judges the answer to a replay; `trouble` says why it is none to go on with. */
+/**
+ * Evaluates the response to a replay; `errorText` is set if it is an error or
+ * unreadable.
+ */
 export function evaluateReplay(
   negotiated: NegotiatedInitialize,
   message: Response | InvalidMessage,
@@ -71,7 +83,8 @@ export function evaluateReplay(
     const reason = `the daemon rejected initialize: ${errorText}`;
     const incoming = { kind: "rejected", reason, refused: false } as const;
     const code = message.kind === "response" ? message.error?.code : undefined;
-    // It does not speak that version any more (MCP, lifecycle: error handling); anything else passes.
+    // The daemon no longer supports that version (MCP, lifecycle: error
+    // handling); any other error is temporary.
     return code === ErrorCode.invalidParams
       ? { incoming: { ...incoming, staleInitialize: request }, negotiated }
       : { incoming, negotiated };
@@ -115,7 +128,7 @@ export function evaluateReplay(
 }
 
 /**
- * The answer to `initialize` with `listChanged: true` where there are lists:
+ * Returns the `initialize` response with `listChanged: true` for all lists:
  * after a restart the proxy itself sends those notifications, and clients
  * ignore them from a server that did not announce them.
  */

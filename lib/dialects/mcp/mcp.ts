@@ -1,6 +1,6 @@
 /**
- * The MCP dialect: frames are the messages, and a new daemon is brought to
- * where the old one was (initialize, initialized, log level, subscriptions).
+ * The MCP dialect: each frame is a message, and the client's session is
+ * restored on a new daemon (initialize, initialized, log level, subscriptions).
  *
  * @module
  */
@@ -60,7 +60,7 @@ import {
 } from "../../protocol/mcp_types.ts";
 import { isOpening } from "../../protocol/methods.ts";
 
-/** What one of the proxy's own requests was for. */
+/** The purpose of one of the proxy's own requests. */
 type Purpose =
   | { readonly kind: "initialize" }
   | { readonly kind: "handshake-probe" }
@@ -72,15 +72,18 @@ type Purpose =
     readonly cursor: string | undefined;
   };
 
-/** A request of the proxy's own that is not answered. */
+/** A request of the proxy's own that is pending. */
 interface OwnRequest {
   readonly connectionId: number;
   readonly purpose: Purpose;
-  /** A later probe was answered. */
+  /** True once a later probe was answered. */
   isSuperseded?: true;
 }
 
-/** The requests that have no result but an empty one: whatever stands there says that it was done. SDK clients take an object only. */
+/**
+ * The methods whose result is always empty: any result means success. SDK
+ * clients accept only an object.
+ */
 const EMPTY_RESULT_METHODS: readonly Method[] = [
   "ping",
   "logging/setLevel",
@@ -88,19 +91,28 @@ const EMPTY_RESULT_METHODS: readonly Method[] = [
   "resources/unsubscribe",
 ];
 
-/** The ids of the proxy's own requests: from 2^30, so many. */
+/** The proxy's own request ids start at 2^30, and there are 2^30 of them. */
 const MIN_OWN_ID = 2 ** 30;
 const OWN_ID_COUNT = 2 ** 30;
 
-/** What an exai daemon says when it closes because the first frame was no hello. */
+/**
+ * What an exai daemon writes when it closes because the first frame was no
+ * hello.
+ */
 const EXAI_WORDS = /missing hello|unrecognized protocol/;
 
-/** MCP over WebSocket, one JSON-RPC message per text frame; the revisions up to 2025-11-25. */
+/**
+ * MCP over WebSocket, one JSON-RPC message per text frame; the revisions up to
+ * 2025-11-25.
+ */
 export class Mcp implements Dialect {
   readonly subprotocol = "mcp";
   readonly poolSize = 0;
 
-  /** Who names a version subscribes to changes, and hears of them after a reconnect. */
+  /**
+   * A stateless client subscribes to changes, and is notified of them after a
+   * reconnect.
+   */
   get shouldCompareLists(): boolean {
     return !this.#isStateless;
   }
@@ -127,11 +139,17 @@ export class Mcp implements Dialect {
   #initializedText: string | undefined;
   #setLevelText: string | undefined;
   readonly #resourceSubscriptions = new Map<string, string>();
-  /** The version that the client's requests name, if they do: then there is no conversation to replay (MCP 2026-07-28). */
+  /**
+   * The version that the client's requests name, if they do: then there is no
+   * session to replay (MCP 2026-07-28).
+   */
   #statelessVersion: string | undefined;
   readonly #listenSubscriptions = new ListenSubscriptions();
 
-  /** The ids of the proxy's own requests are random, so that hardly ever a client's id meets them. */
+  /**
+   * Creates the dialect. The proxy's own request ids are random, so that they
+   * hardly ever meet a client's id.
+   */
   constructor(random: () => number) {
     this.#random = random;
   }
@@ -140,7 +158,10 @@ export class Mcp implements Dialect {
     this.#clientIds = ids;
   }
 
-  /** A client may end a server that leaves its ping unanswered (MCP, utilities/ping; MCP 2026-07-28 knows none). */
+  /**
+   * A client may end a server that does not answer its ping (MCP,
+   * utilities/ping; MCP 2026-07-28 has no ping).
+   */
   respondLocally(
     { id, method, params }: Request,
     daemon: "up" | "down",
@@ -151,8 +172,8 @@ export class Mcp implements Dialect {
   }
 
   /**
-   * The client's own `initialize`; on a later link its replay with the version
-   * that was agreed; for a client that opens with something else, a ping.
+   * Returns the client's own `initialize`; on a later link, its replay with the
+   * negotiated version; for a client that opens with another request, a ping.
    */
   beginHandshake(
     connectionId: number,
@@ -170,7 +191,7 @@ export class Mcp implements Dialect {
       }
       isRequestWaiting = true;
     }
-    // Who names a version on every request need not have one that waits.
+    // A stateless client needs no waiting request to open a link.
     if (!isRequestWaiting && this.#statelessVersion === undefined) {
       return undefined;
     }
@@ -178,7 +199,10 @@ export class Mcp implements Dialect {
     return { text: this.#buildPing(id) };
   }
 
-  /** What any living daemon of the client's era answers. */
+  /**
+   * Builds the request that every live daemon answers: `ping`, or
+   * `server/discover` for a stateless client.
+   */
   #buildPing(id: Id): string {
     return this.#isStateless
       ? buildRequest(id, "server/discover", this.#requestMeta())
@@ -214,7 +238,7 @@ export class Mcp implements Dialect {
       toDaemon.push(
         this.#buildReplayFrame(connectionId, "resources/subscribe", text),
       );
-      // It may have changed while nobody was subscribed.
+      // The resource may have changed while there was no subscription.
       toClient.push(
         buildNotification("notifications/resources/updated", { uri }),
       );
@@ -232,7 +256,8 @@ export class Mcp implements Dialect {
 
   encode(_: number, message: Request | Notification): EncodeResult {
     if (message.kind === "request") {
-      // The daemon's answer to ours would be taken for the one to this.
+      // The daemon's response to the proxy's own request would be taken for the
+      // response to this one.
       if (this.#findOwnId(message.id) !== undefined) return { kind: "wait" };
       this.#statelessVersion ??= requestVersionOf(message.params);
       this.#listenSubscriptions.onRequest(message);
@@ -270,9 +295,10 @@ export class Mcp implements Dialect {
       case "probe":
         return { kind: "pong", id };
       case "handshake-probe":
-        // The client has been told who the daemon is since, and that must hear of the client.
+        // The client's `initialize` was answered meanwhile, so that the daemon
+        // must get one, too.
         if (this.#negotiated !== undefined) return { kind: "repeat-handshake" };
-        // An error, too, is a sign of life.
+        // An error shows that the daemon is alive, too.
         return { kind: "ready", ...this.#cacheableDiscoverError(message) };
       case "initialize": {
         if (message.kind === "response") this.#recordDaemonName(message);
@@ -296,7 +322,10 @@ export class Mcp implements Dialect {
     }
   }
 
-  /** The id of an open request of the proxy's own that the daemon means, also as the other JSON type. */
+  /**
+   * Returns the id of a pending request of the proxy's own that an id from the
+   * daemon refers to, also as the other JSON type.
+   */
   #findOwnId(id: Id | undefined): Id | undefined {
     if (id === undefined || this.#ownRequests.has(id)) return id;
     if (this.#ownRequests.size === 0) return undefined;
@@ -306,7 +335,10 @@ export class Mcp implements Dialect {
       : undefined;
   }
 
-  /** A request of the proxy's own is answered; if it is a probe, those before it need no answer any more. */
+  /**
+   * Completes a request of the proxy's own; a probe also supersedes the earlier
+   * ones.
+   */
   #completeOwnRequest(id: Id, connectionId: number, { kind }: Purpose): void {
     for (
       const [earlierId, ownRequest] of kind === "probe" ? this.#ownRequests : []
@@ -319,7 +351,7 @@ export class Mcp implements Dialect {
     this.#ownRequests.delete(id);
   }
 
-  /** A daemon without `server/discover` is not the one that is remembered. */
+  /** A daemon without `server/discover` is not the one in the cache. */
   #cacheableDiscoverError(
     response: Message,
   ): { cacheable?: CacheableResponse } {
@@ -383,7 +415,7 @@ export class Mcp implements Dialect {
     return response.text;
   }
 
-  /** Takes note of who the daemon says that it is. */
+  /** Records the daemon's name and version. */
   #recordDaemonName({ result }: Response): void {
     this.#daemonName = daemonNameOf(result) ?? this.#daemonName;
   }
@@ -393,7 +425,7 @@ export class Mcp implements Dialect {
       ownRequest.connectionId === connectionId &&
       ownRequest.purpose.kind === "probe"
     );
-    // A daemon may never answer any.
+    // A daemon may never answer any probe.
     if (pendingProbes.length >= MAX_UNANSWERED_PROBES) {
       this.#ownRequests.delete(pendingProbes[0]![0]);
     }
@@ -422,11 +454,14 @@ export class Mcp implements Dialect {
   buildCancellation(id: Id, reason: string): string {
     const params = { requestId: 0, reason };
     const text = buildNotification("notifications/cancelled", params);
-    // An id can be larger than a number can say.
+    // An id may be larger than a number can hold.
     return replaceValue(text, ["params", "requestId"], id);
   }
 
-  /** RFC 6455 section 7.4.1: 1008 is a policy violation; MCP daemons close with it where HTTP would say 401. */
+  /**
+   * RFC 6455 section 7.4.1: 1008 is a policy violation; MCP daemons close with
+   * it where HTTP would respond with 401.
+   */
   closeReasonOf(
     _: number,
     { code, status, reason, said = "" }: ClosedEvent,
@@ -508,7 +543,11 @@ export class Mcp implements Dialect {
     }
   }
 
-  /** A whole number of 31 bits: bridges read ids as numbers, cut them, and take texts apart. The count ends the loop whatever `random` gives. */
+  /**
+   * Creates a whole number of 31 bits: bridges read ids as numbers, truncate
+   * them, and misread strings. The counter ends the loop whatever `random`
+   * returns.
+   */
   #assignOwnId(connectionId: number, purpose: Purpose): Id {
     let id: Id;
     do {
@@ -545,7 +584,7 @@ export class Mcp implements Dialect {
   }
 }
 
-/** What an answer to the question for a page means. */
+/** Interprets the response to a request for a page of a list. */
 function interpretListResponse(
   { list, cursor }: Extract<Purpose, { kind: "list" }>,
   message: Response | InvalidMessage,

@@ -27,46 +27,52 @@ const ACKNOWLEDGED =
   "notifications/subscriptions/acknowledged" satisfies NotificationMethod;
 const SUBSCRIPTION_ID = META.subscriptionId;
 
-/** What a client can subscribe to. */
+/** The names of what a client can subscribe to. */
 type Filtered = NameIn<Params<"subscriptions/listen">["notifications"]>;
 
 /** A subscription. */
 interface ListenSubscription {
-  /** What the client wants to hear of, or will if less was granted. */
+  /** What the client has subscribed to, or what was granted, if less. */
   filter: unknown;
-  /** Whether it has seen an acknowledgement. */
+  /** Whether the client has received an acknowledgement. */
   isAcknowledged: boolean;
 }
 
 /** The subscriptions by the ids of their requests. */
 export class ListenSubscriptions {
   readonly #open = new Map<Id, ListenSubscription>();
-  /** The client was told something that the daemon has not said on this day. */
+  /**
+   * True once the client got a cached result, which may be older than the
+   * subscription.
+   */
   mayHaveMissedChanges = false;
 
-  /** A request goes out, for the first time or again. */
+  /**
+   * Records a subscription request that is sent, for the first time or again.
+   */
   onRequest({ id, method, params }: Request): void {
     if (!isSubscriptionMethod(method) || this.#open.has(id)) return;
     const filter = getNested(params, "notifications");
     this.#open.set(id, { filter, isAcknowledged: false });
   }
 
-  /** Whether the daemon has acknowledged a subscription. */
+  /** Returns whether the daemon has acknowledged a subscription. */
   isAcknowledged(id: Id): boolean {
     return this.#open.get(id)?.isAcknowledged ?? false;
   }
 
-  /** A subscription is over, if there is one of that id. */
+  /** Removes a subscription that has ended, if there is one with this id. */
   onEnd(id: Id | undefined): void {
     if (id !== undefined) this.#open.delete(id);
   }
 
   /**
-   * What the client hears of a notification: of a subscription that is over
-   * nothing, of an acknowledgement once, and for a later one what it may have
-   * missed.
+   * Returns what the client gets for a notification: nothing for a subscription
+   * that has ended, an acknowledgement once, and for a later acknowledgement
+   * the changes that it may have missed.
    *
-   * @param guessClientId the client's id that may be meant by another one
+   * @param guessClientId returns the client's id that an id from the daemon may
+   * refer to
    */
   filterNotification(
     message: Notification,
@@ -78,7 +84,7 @@ export class ListenSubscriptions {
     }
     const id = this.#open.has(daemonId) ? daemonId : guessClientId(daemonId);
     const subscription = id === undefined ? undefined : this.#open.get(id);
-    // It is about something that is over.
+    // The notification is about a subscription that has ended.
     if (id === undefined || subscription === undefined) return [];
     const translated = id === daemonId
       ? message
@@ -96,7 +102,10 @@ export class ListenSubscriptions {
   }
 }
 
-/** A notification with the client's own spelling of the subscription's id. */
+/**
+ * Returns a notification with the client's own spelling of the subscription's
+ * id.
+ */
 function withSubscriptionId(message: Notification, id: Id): Notification {
   const path = ["params", "_meta", SUBSCRIPTION_ID];
   return { ...message, text: replaceValue(message.text, path, id) };
@@ -116,7 +125,7 @@ function buildChangeNotifications(
     )
     .map((list) => [`notifications/${list}/list_changed`, { _meta }] as const);
   return [...lists, ...updated].map(([method, params]) => {
-    // An id can be larger than a number can say.
+    // An id may be larger than a number can hold.
     const path = ["params", "_meta", SUBSCRIPTION_ID];
     const text = replaceValue(buildNotification(method, params), path, id);
     return { kind: "notification", method, params, text };
