@@ -107,11 +107,13 @@ const MAX_DAEMON_TEXT_CHARS = 400;
  * in time.
  */
 export interface GraceTimer extends ExpiringValue {
+  /** The request. */
   readonly request: Request;
 }
 
 /** The end of a subscription that the client has not been notified of yet. */
 export interface HeldSubscriptionEnd extends ExpiringValue {
+  /** The request. */
   readonly request: Request;
   /** The id of the connection on which the request is in flight. */
   readonly connectionId: number;
@@ -123,6 +125,7 @@ export interface HeldSubscriptionEnd extends ExpiringValue {
  * A request that got an unreadable response and still waits for a proper one.
  */
 export interface UnclearResponse extends ExpiringValue {
+  /** The request. */
   readonly request: Request;
   /** The id of the connection that the request was sent on. */
   readonly connectionId: number;
@@ -414,8 +417,8 @@ export class SessionContext {
         };
       }
       case "main": {
-        // A queued subscription would otherwise wait until another request
-        // dials.
+        // A queued `server/discover` would otherwise wait for ever, until
+        // another request triggers a dial.
         const isWanted = link.isDisplaced
           ? this.tracker.hasQueuedRequestButSubscriptions
           : this.tracker.hasQueuedShortLivedRequest;
@@ -482,7 +485,8 @@ export class SessionContext {
 
   /**
    * How many responses are worth waiting for at shutdown: none for
-   * subscriptions, and none for long-lived requests while the daemon is down.
+   * subscriptions, and none for a queued `server/discover` while the daemon is
+   * down.
    */
   get responsesWorthAwaiting(): number {
     return this.tracker.responsesWorthAwaiting(

@@ -20,6 +20,7 @@ import {
 
 /** What is known of a request's delivery. */
 export interface DeliveryState {
+  /** The request. */
   readonly request: Request;
   /** Executing it twice has the same effect as executing it once. */
   readonly isIdempotent: boolean;

@@ -159,7 +159,8 @@ function writeEntry(
     }
   }
   if (probeBeforeCall(context, link, message, now)) {
-    // Once the hint is confirmed, the next confirmation has the full time.
+    // The hint is confirmed, so its timeout stops while the call waits for the
+    // probe.
     if (entry.hintRequirement !== undefined) {
       context.tracker.hintRequirements.add(key, now);
     }
