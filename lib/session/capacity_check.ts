@@ -129,17 +129,21 @@ function closeSecondConnection(context: SessionContext, now: number): void {
 
 function concludeCapacityCheck(
   context: SessionContext,
-  isCached: boolean,
+  isProven: boolean,
   now: number,
 ): void {
   const { hasMainAnswered, hasSecondAnswered } = context.capacityDetector
     .check!;
-  const keeps = hasMainAnswered && hasSecondAnswered ? "many" : "one";
-  context.capacityDetector.record(keeps);
+  const capacity = hasMainAnswered && hasSecondAnswered ? "many" : "one";
+  context.capacityDetector.record(capacity);
   context.emit(
-    logMessages.capacityLearned(context.config.redactedUrl, keeps, isCached),
+    logMessages.capacityDetermined(
+      context.config.redactedUrl,
+      capacity,
+      isProven,
+    ),
   );
-  if (isCached) context.saveCapacityOne(now);
+  if (isProven) context.saveCapacityOne(now);
   const { main } = context.links;
   // Waiting calls were delayed by the check, so the first needs no probe.
   main.liveness?.endCallDelay(now);

@@ -243,7 +243,7 @@ function handleCancellation(
   if (id === undefined || entry?.message.method === "initialize") return;
   const isForwarded = context.dialect.onNotification(notification) !== "drop";
   const link = context.links.get(entry?.sentOnConnectionId);
-  const isGreeting = entry?.isHandshake ?? false;
+  const isHandshakeRequest = entry?.isHandshake ?? false;
   context.heldSubscriptionEnds.delete(id);
   context.tracker.cancel(id);
   if (link === undefined || entry === undefined) return;
@@ -251,7 +251,9 @@ function handleCancellation(
   cancelAtDaemon(context, link, entry, frame, now);
   // The response to the opening message will be dropped, so the link needs
   // another handshake.
-  if (isGreeting && link.phase === "handshaking") link.resetHandshake(now);
+  if (isHandshakeRequest && link.phase === "handshaking") {
+    link.resetHandshake(now);
+  }
 }
 
 /** Forwards the client's response to a request from the daemon. */

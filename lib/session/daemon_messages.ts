@@ -399,9 +399,9 @@ function findPendingDiscover(
     return undefined;
   }
   const [only, ...others] = tracker.inFlightOn(connectionId);
-  const isIt = others.length === 0 &&
+  const isDiscover = others.length === 0 &&
     only?.message.method === "server/discover";
-  return isIt ? only.key : undefined;
+  return isDiscover ? only.key : undefined;
 }
 
 /**

@@ -27,13 +27,13 @@ export function confirmToolHint(
   const { connectionId } = link;
   const tool = getNested(request.params, "name");
   if (typeof tool !== "string") return "not-idempotent";
-  const answer = context.toolHints.hintOf(connectionId, tool);
-  if (answer !== "unknown" || hintRequirement?.connectionId === connectionId) {
-    return answer;
+  const hint = context.toolHints.hintOf(connectionId, tool);
+  if (hint !== "unknown" || hintRequirement?.connectionId === connectionId) {
+    return hint;
   }
   context.tracker.hintRequirements.markRequested(request.id, connectionId, now);
   if (!context.toolHints.isListRequested(connectionId)) {
     requestListPage(context, link, "tools");
   }
-  return answer;
+  return hint;
 }

@@ -449,17 +449,17 @@ export function endConnection(
     const { main } = context.links;
     // A daemon that lets the dial hang, or answers no probe on it, is busy or
     // frozen.
-    const isDaemonThere = redactedCause.isHung === true ||
+    const isDaemonSilent = redactedCause.isHung === true ||
       phase === "ready" && !hasAnswered;
     const mayMainBeAlive = main.liveness?.mayBeDead === false &&
       !main.liveness.isUnverified;
-    if (isDaemonThere || mayMainBeAlive) main.liveness?.waiveSuspicion(now);
+    if (isDaemonSilent || mayMainBeAlive) main.liveness?.waiveSuspicion(now);
     context.emit(logMessages.standbyFailed(redactedUrl, redactedCause.reason));
     // Only abandoned calls are in flight on the main link, so that closing it
     // risks nothing.
     const isMainIdle = main.liveness?.isSuspect &&
       !context.tracker.hasCallInFlight(main.connectionId);
-    if (isMainIdle && !isDaemonThere) {
+    if (isMainIdle && !isDaemonSilent) {
       return endConnection(context, main, {
         reason: logMessages.timeoutReason("ready"),
       }, now);

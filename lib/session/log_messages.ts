@@ -276,7 +276,7 @@ export function standbyFailed(url: string, reason: string): LogEffect {
 }
 
 /** It is decided how many connections the daemon keeps for a client. */
-export function capacityLearned(
+export function capacityDetermined(
   url: string,
   capacity: ConnectionCapacity,
   isProven: boolean,

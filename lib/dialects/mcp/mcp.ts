@@ -99,7 +99,7 @@ const OWN_ID_COUNT = 2 ** 30;
  * What an exai daemon writes when it closes because the first frame was no
  * hello.
  */
-const EXAI_WORDS = /missing hello|unrecognized protocol/;
+const EXAI_CLOSE_REASON = /missing hello|unrecognized protocol/;
 
 /**
  * MCP over WebSocket, one JSON-RPC message per text frame; the revisions up to
@@ -473,7 +473,7 @@ export class Mcp implements Dialect {
       const refusalReason = `it refuses us with HTTP ${status}: ${advice}`;
       return { reason: refusalReason, refused: true, cause: "refused" };
     }
-    if (code === 4001 && EXAI_WORDS.test(said)) {
+    if (code === 4001 && EXAI_CLOSE_REASON.test(said)) {
       const advice = "it speaks exai, not MCP: set --dialect exai";
       return { reason: advice, refused: false, cause: "other dialect" };
     }
@@ -558,11 +558,11 @@ export class Mcp implements Dialect {
     return id;
   }
 
-  #buildOwnRequest<Asked extends RequestMethod>(
+  #buildOwnRequest<M extends RequestMethod>(
     connectionId: number,
     purpose: Purpose,
-    method: Asked,
-    params?: Params<Asked>,
+    method: M,
+    params?: Params<M>,
   ): string {
     return buildRequest(
       this.#assignOwnId(connectionId, purpose),

@@ -28,7 +28,7 @@ const ACKNOWLEDGED =
 const SUBSCRIPTION_ID = META.subscriptionId;
 
 /** The names of what a client can subscribe to. */
-type Filtered = NameIn<Params<"subscriptions/listen">["notifications"]>;
+type FilterName = NameIn<Params<"subscriptions/listen">["notifications"]>;
 
 /** A subscription. */
 interface ListenSubscription {
@@ -116,12 +116,12 @@ function buildChangeNotifications(
   { filter }: ListenSubscription,
 ): Notification[] {
   const _meta = { [SUBSCRIPTION_ID]: JSON.parse(id) as unknown };
-  const uris = getNested(filter, "resourceSubscriptions" satisfies Filtered);
+  const uris = getNested(filter, "resourceSubscriptions" satisfies FilterName);
   const updated = (Array.isArray(uris) ? uris as string[] : [])
     .map((uri) => ["notifications/resources/updated", { _meta, uri }] as const);
   const lists = LIST_CHANGED_KINDS
     .filter((list) =>
-      getNested(filter, `${list}ListChanged` satisfies Filtered) === true
+      getNested(filter, `${list}ListChanged` satisfies FilterName) === true
     )
     .map((list) => [`notifications/${list}/list_changed`, { _meta }] as const);
   return [...lists, ...updated].map(([method, params]) => {
