@@ -1,5 +1,5 @@
 /**
- * The file in which it is kept what the daemon said last.
+ * The cache file, with the daemon's last results.
  *
  * @module
  */
@@ -24,28 +24,31 @@ import {
 import { stateFolder } from "../runtime/state_folder.ts";
 import { NotOwnedError, secureOwnFolder } from "../runtime/ownership.ts";
 
-/** For how many users of a daemon there is a file each. */
+/** How many files a daemon may have: one for each user of it. */
 const MAX_FILES_PER_DAEMON = 8;
-/** At which age a file that is yet to be renamed is nobody's, in milliseconds. */
+/** The age at which a temporary file is abandoned, in milliseconds. */
 const ORPHANED_TEMP_FILE_MS = 3_600_000;
-/** How the name of such a file ends. */
+/** How the name of a temporary file ends. */
 const TEMP_FILE_REST = /^([0-9a-f]{4}\.json)?\.\d+-[0-9a-z]+\.tmp$/;
 
-/** A memory that may be kept, and what was in it. */
+/** A cache file and its content. */
 export interface CacheFile {
-  /** Where it is. */
+  /** The file's path. */
   readonly path: string;
-  /** What was in it. */
+  /** The results that were in it. */
   readonly results: CachedResults;
-  /** Why nothing was, where that is worth a log line. */
+  /** Why nothing was read, if that is worth a log line. */
   readonly problem?: string;
-  /** The file or folder that is not believed to be ours. */
+  /** The file or folder that is not owned. */
   readonly distrusted?: string;
-  /** What is there is not ours, or the user has named it: it is left alone. */
+  /**
+   * Set if the file must not be written: it is not ours, or the user has named
+   * it.
+   */
   readonly isReadOnly?: true;
 }
 
-/** Reads the memory that a `--cache` setting names; `undefined` for none. */
+/** Reads the cache that a `--cache` setting names; `undefined` for none. */
 export function readCacheFile(
   setting: string,
   cacheKey: CacheKey,
@@ -69,7 +72,8 @@ function readCacheAt(
   });
   try {
     const getUserId = cacheUserIdGetter(location, host);
-    // The folder of a file that the user has named is the user's business.
+    // The folder of a file that the user has named is not checked: it is the
+    // user's.
     if (!isUserNamed) secureOwnFolder(host, stateFolder(host)!, getUserId);
     const file = readOwned(host, path, MAX_CACHE_FILE_BYTES, getUserId);
     if (file === undefined) return { path, results: EMPTY_CACHED_RESULTS };
@@ -85,11 +89,12 @@ function readCacheAt(
 }
 
 /**
- * Keeps what was learned, with what other processes have kept meanwhile. Throws
- * if it cannot.
+ * Writes new results, merged with what other processes have written meanwhile.
+ * Throws if it cannot.
  *
- * @param lockMode whether it waits for its turn; what another process keeps at the same moment may be lost if it does not
- * @returns `taken` where another process is at it
+ * @param lockMode `waits`: writes only with the lock; `last`: writes without
+ * it, too, which may lose what another process writes at the same moment
+ * @returns `taken` if another process has the lock
  */
 export async function writeCacheFile(
   setting: string,
@@ -105,7 +110,8 @@ export async function writeCacheFile(
   const getUserId = cacheUserIdGetter(location, host);
   if (!isUserNamed) secureOwnFolder(host, stateFolder(host)!, getUserId);
   if (folder !== "") host.makeFolder(folder);
-  // Who reads while another writes would take its news away.
+  // Without the lock, a process that reads while another one writes would undo
+  // its update.
   const hasLock = acquireLock(host, lockPathOf(path), getUserId);
   if (!hasLock && lockMode === "waits") return "taken";
   try {
@@ -127,7 +133,7 @@ export async function writeCacheFile(
     try {
       removeObsoleteFiles(location, isNew, host, getUserId);
     } catch {
-      // What is there too much takes nothing from anybody.
+      // Obsolete files do no harm.
     }
   } finally {
     if (hasLock) releaseLock(host, lockPathOf(path));
@@ -135,16 +141,18 @@ export async function writeCacheFile(
   return "kept";
 }
 
-/** Removes a lock. Where it cannot be removed, its age says that it has no owner. */
+/**
+ * Removes a lock. One that cannot be removed counts as abandoned after a while.
+ */
 function releaseLock(host: Host, lock: string): void {
   try {
     host.remove(lock);
   } catch {
-    // What was kept is kept.
+    // The results are written all the same.
   }
 }
 
-/** The lock under which a file is read and written. */
+/** Returns the path of the lock for a file. */
 export function lockPathOf(path: string): string {
   return `${path}.lock`;
 }
@@ -154,7 +162,7 @@ interface CacheLocation {
   readonly isUserNamed: boolean;
 }
 
-/** Where the memory of a setting is; `undefined` where there is to be none. */
+/** Returns the location of a setting's cache; `undefined` if there is none. */
 function cacheLocationOf(
   setting: string,
   cacheKey: CacheKey,
@@ -166,7 +174,7 @@ function cacheLocationOf(
   return path === undefined ? undefined : { path, isUserNamed };
 }
 
-/** Says whose files ours are, to who must know. */
+/** Returns a function that gives the user who must own the file. */
 function cacheUserIdGetter(
   { path }: CacheLocation,
   host: Host,
@@ -174,7 +182,7 @@ function cacheUserIdGetter(
   return () => host.userIdIn(parentFolderOf(path) || ".");
 }
 
-/** Whose memory a proxy with these settings uses. */
+/** Returns the key of the cache for these settings. */
 export function cacheKeyOf(
   { url, redactedUrl, dialect, headers, helloToken }: Pick<
     Config,
@@ -190,7 +198,10 @@ export function cacheKeyOf(
   };
 }
 
-/** Removes what nobody needs beside a file that was just written. Only what we have written goes. */
+/**
+ * Removes obsolete files beside a file that was just written; only files that
+ * we have written.
+ */
 function removeObsoleteFiles(
   { path, isUserNamed }: CacheLocation,
   isNew: boolean,
@@ -205,12 +216,12 @@ function removeObsoleteFiles(
     .map((name) => ({ path: folder + name, rest: name.slice(prefix.length) }));
   const at = ({ path }: { path: string }): number =>
     host.lstat(path)?.modifiedAt ?? 0;
-  // What was never renamed: its process was killed.
+  // The process was killed before the rename.
   const orphaned = files.filter((file) =>
     TEMP_FILE_REST.test(file.rest) &&
     Date.now() - at(file) > ORPHANED_TEMP_FILE_MS
   );
-  // Who shows the daemon another token at each start has a new file each time.
+  // A client with a new token at each start has a new file each time.
   const surplus = isUserNamed || !isNew ? [] : files
     .filter(({ rest }) => /^[0-9a-f]{4}\.json$/.test(rest))
     .map((file) => ({ ...file, at: at(file) }))
@@ -222,12 +233,15 @@ function removeObsoleteFiles(
         readOwned(host, path, MAX_CACHE_FILE_BYTES, getUserId)?.text ?? "";
       if (isCacheFileText(text)) host.remove(path);
     } catch {
-      // It is not ours, or has just gone.
+      // It is not ours, or has just been removed.
     }
   }
 }
 
-/** One file for each daemon, dialect and user, in the user's state folder; `undefined` where there is none. */
+/**
+ * Returns one path for each daemon, dialect and user, in the user's state
+ * folder; `undefined` where there is none.
+ */
 function cachePathOf(
   { daemon, key, dialect, user }: CacheKey,
   host: Host,
@@ -249,7 +263,10 @@ function fnv1a(text: string, seed: number): string {
   return (value >>> 0).toString(16).padStart(8, "0");
 }
 
-/** So much of a secret as tells it from another one, and no more: 16 bits do not lead back to it. */
+/**
+ * Returns a short hash that tells one secret from another: 16 bits do not
+ * reveal it.
+ */
 function fingerprint(secret: string): string {
   const value = Number.parseInt(fnv1a(secret, 0x811c9dc5), 16);
   return ((value >>> 16) ^ (value & 0xffff)).toString(16).padStart(4, "0");

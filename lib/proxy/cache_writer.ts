@@ -1,6 +1,6 @@
 /**
- * What was learned of the daemon goes into the cache, as soon as no other
- * process is at it.
+ * Writes the daemon's results to the cache file, as soon as no other process
+ * has the lock.
  *
  * @module
  */
@@ -13,14 +13,23 @@ import type { CachedResults } from "../cache/cache.ts";
 import type { CacheKey } from "../cache/format.ts";
 import { writeCacheFile } from "./cache_file.ts";
 
-/** How long other processes may hold the lock, in milliseconds: longer than an abandoned one is respected. */
+/**
+ * How long other processes may hold the lock, in milliseconds: longer than the
+ * age at which a lock counts as abandoned.
+ */
 const LOCK_TIMEOUT_MS = 15_000;
-/** How long the end waits for its turn, in milliseconds: then it writes although another process has the lock. */
+/**
+ * How long the shutdown waits for the lock, in milliseconds; then it writes
+ * without it.
+ */
 const FINAL_LOCK_WAIT_MS = 300;
-/** The shortest time between two tries, and how much longer it may get, in milliseconds. */
+/**
+ * The shortest delay between two attempts, and the largest random part of it,
+ * in milliseconds.
+ */
 const LOCK_RETRY_RANGE_MS = [5, 60] as const;
 
-/** The way into the cache of one proxy. */
+/** Writes one proxy's cache. */
 export class CacheWriter {
   readonly #write: (
     results: CachedResults,
@@ -35,9 +44,10 @@ export class CacheWriter {
   #isStopped = false;
 
   /**
-   * Nothing is to be kept yet.
+   * Creates a writer with nothing to write.
    *
-   * @param onFailure is told why nothing can be kept: once, until something was
+   * @param onFailure called with the reason when writing fails: once, until a
+   * write succeeds
    */
   constructor(
     setting: string,
@@ -51,19 +61,23 @@ export class CacheWriter {
     this.#onFailure = onFailure;
   }
 
-  /** Keeps all that was learned by now. */
+  /** Writes these results; they replace results that are not written yet. */
   save(results: CachedResults): void {
     this.#pending = results;
     this.#running ??= this.#run();
   }
 
-  /** Resolves when everything is kept, or the time is over; nothing is kept after that. */
+  /**
+   * Resolves when everything is written, or the time is over; nothing is
+   * written after that.
+   */
   async flush(timeoutMs: number): Promise<void> {
     const running = (): Promise<void> => this.#running ?? Promise.resolve();
     const lockWaitMs = Math.min(timeoutMs / 2, FINAL_LOCK_WAIT_MS);
     await waitAtMost(lockWaitMs, running());
     this.#ignoresLock = true;
-    // What was given up does not need a turn any more.
+    // Results that were given up while another process had the lock are written
+    // now.
     if (this.#pending !== undefined) this.#running ??= this.#run();
     await waitAtMost(timeoutMs - lockWaitMs, running());
     this.#isStopped = true;
@@ -101,7 +115,7 @@ export class CacheWriter {
         );
         break;
       }
-      // By chance, so that two do not meet again and again.
+      // Random, so that two processes do not collide again and again.
       await this.#wait(LOCK_RETRY_RANGE_MS[0] + Math.random() * retryMs);
       retryMs = Math.min(2 * retryMs, LOCK_RETRY_RANGE_MS[1]);
     }

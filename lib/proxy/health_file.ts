@@ -1,21 +1,22 @@
 /**
- * How old the exai daemon's health file is, which it writes every ten seconds.
+ * Reads the age of the exai daemon's health file, which the daemon writes every
+ * ten seconds.
  *
  * @module
  */
 
 import { getNested } from "../protocol/jsonrpc.ts";
 
-/** What a health file tells. */
+/** What a health file contains. */
 export type HealthFileState = "missing" | "unreadable" | {
   readonly ageMs: number;
 };
 
 /**
- * Reads a health file; the daemon overwrites it in place, so half of it may be
- * there.
+ * Reads a health file. The daemon overwrites it in place, so it may be
+ * incomplete.
  *
- * @param readText gives the text, or throws
+ * @param readText returns the text, or throws
  * @param wallClockMs milliseconds since 1970
  */
 export function readHealthFile(

@@ -1,42 +1,46 @@
 /**
- * Which of the log lines that a peer can cause with every message are written,
- * and how the others are counted.
+ * Limits the log lines that a peer can cause with every message; the others are
+ * counted.
  *
  * @module
  */
 
 import type { LogEffect } from "../events.ts";
 
-/** How many lines of one kind are written before the others are counted. */
+/** How many lines of one kind are written before more are only counted. */
 const MAX_LINES_PER_BURST = 10;
-/** How long they are counted, in milliseconds. */
+/** How long lines are counted before the summary, in milliseconds. */
 const COUNTING_WINDOW_MS = 1_000;
 
 /** One kind of line. */
 interface LineGroup {
-  /** When what was counted is told. */
+  /** When the summary is due. */
   windowEndsAt: number;
   /** How many lines may still be written. */
   linesLeft: number;
-  /** How many were not. */
+  /** How many lines were not written. */
   suppressedCount: number;
-  /** The last one of those. */
+  /** The last line that was not written. */
   lastSuppressed: LogEffect;
 }
 
-/** Writes the first lines of a kind, and then one a second that says how many more there were. */
+/**
+ * Writes the first lines of each kind; after that, one line a second with the
+ * number of the others.
+ */
 export class LogRateLimiter {
   readonly #groups = new Map<string, LineGroup>();
   #nextSummaryAt = Infinity;
 
-  /** When `take` has something to do. */
+  /** When {@linkcode takeSummaries} has something to do. */
   get nextSummaryAt(): number {
     return this.#nextSummaryAt;
   }
 
-  /** Whether a line is to be written; one that is not is counted. */
+  /** True if a line is to be written; otherwise it is counted. */
   shouldWrite(line: LogEffect, now: number): boolean {
-    // A level that is not shown must not take the place of one that is.
+    // By level, too: lines of a level that is not shown must not use up the
+    // limit of one that is.
     const name = `${line.level} ${line.event}`;
     const group = this.#groups.get(name);
     if (group === undefined) {
@@ -60,7 +64,9 @@ export class LogRateLimiter {
     return false;
   }
 
-  /** The lines that stand for those that were counted until now; `Infinity` for all that there are. */
+  /**
+   * Returns the summaries that are due at `now`; with `Infinity`, all of them.
+   */
   takeSummaries(now: number): LogEffect[] {
     const lines: LogEffect[] = [];
     this.#nextSummaryAt = Infinity;
@@ -79,7 +85,7 @@ export class LogRateLimiter {
           message: lastSuppressed.message + more,
         });
         group.suppressedCount = 0;
-        // Not another ten: it goes on.
+        // The burst goes on, so the next window has no free lines.
         group.linesLeft = 0;
         group.windowEndsAt = now + COUNTING_WINDOW_MS;
       }

@@ -1,5 +1,5 @@
 /**
- * Log effects as lines for stderr.
+ * Formats log effects as lines for stderr.
  *
  * @module
  */
@@ -9,7 +9,10 @@ import type { Redactor } from "../config/secrets.ts";
 
 const LEVEL_RANK = { debug: 0, info: 1, warn: 2, error: 3 } as const;
 
-/** A function that writes what matters enough, without secrets. */
+/**
+ * Creates a function that writes entries of at least this level, with secrets
+ * removed.
+ */
 export function createLogger(
   level: LogLevel,
   format: "text" | "json",

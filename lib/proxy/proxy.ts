@@ -1,6 +1,6 @@
 /**
- * The shell around the session: outside happenings become events, effects are
- * performed, and the one timer of the program is set.
+ * The shell around the session: it turns what happens outside into events,
+ * performs the effects, and sets the program's only timer.
  *
  * @module
  */
@@ -31,31 +31,50 @@ import {
 import { SleepDetector } from "./sleep_detector.ts";
 import { LineSplitter, LineWriter } from "./stdio.ts";
 
-/** The longest line on stdin that is read whole, in bytes: as `--max-message` wants it, within these bounds. */
+/**
+ * The limit for a line on stdin follows `--max-message`, within these bounds,
+ * in bytes.
+ */
 const LINE_LIMIT_RANGE_BYTES = [64 * 1024 * 1024, 512 * 1024 * 1024] as const;
-/** How much may wait for a client that does not read, in UTF-16 units; a WebSocket cannot be told to wait. */
+/**
+ * How many UTF-16 units (stdout) or bytes (socket) may be buffered for a reader
+ * that does not read. A WebSocket has no back-pressure.
+ */
 const MAX_UNREAD = 64 * 1024 * 1024;
-/** How often to look whether a daemon that did not read does now. */
+/** How often a full socket is checked again, in milliseconds. */
 const BACKLOG_CHECK_INTERVAL_MS = 100;
-/** How long the end waits for the daemon to see the close code. */
+/**
+ * How long the shutdown waits for the daemon to see the close code, in
+ * milliseconds.
+ */
 const CLOSE_GRACE_MS = 50;
-/** How long after the first wish to end the client may still read its answers, and others may use the cache; at two seconds it kills. */
+/**
+ * How long after the first request to end the client may still read its
+ * responses and the cache may be written, in milliseconds; after two seconds
+ * the client kills the process.
+ */
 const DRAIN_STDOUT_MS = 1_800;
-/** How long they may in any case. */
+/** The minimum of that time, in milliseconds. */
 const MIN_DRAIN_STDOUT_MS = 300;
-/** How often the program looks whether the machine slept. */
+/** How often the program checks whether the machine slept, in milliseconds. */
 const SLEEP_CHECK_INTERVAL_MS = 2_000;
-/** How long the reason for a failed dial may be looked for before it is told, in milliseconds. */
+/**
+ * How long the diagnosis of a failed dial may delay its report, in
+ * milliseconds.
+ */
 const MAX_DIAGNOSIS_MS = 1_000;
-/** How long the lines of one chunk may keep sockets, timers and signals waiting. */
+/**
+ * How long the lines of one chunk may block sockets, timers and signals, in
+ * milliseconds.
+ */
 const MAX_BUSY_MS = 5;
-/** After how many lines of a chunk to look at the clock. */
+/** How many lines of a chunk are handled between two reads of the clock. */
 const LINES_PER_CLOCK_CHECK = 64;
 
 /**
  * Runs a session on a host until it exits.
  *
- * @param onSnapshot is told what the session is doing after each turn
+ * @param onSnapshot called with the session's snapshot after each event
  * @param dial makes the connections
  * @returns the process's exit code
  */
@@ -86,7 +105,7 @@ export function runProxy(
   const logLimiter = new LogRateLimiter();
   const sleepDetector = new SleepDetector(now(), Date.now());
   let statusFile = createStatusFile(config, version, host, now());
-  /** The connection ids of the sockets that are full. */
+  /** The connection ids of the sockets with a full buffer. */
   const fullConnections = new Set<number>();
   let pendingCloses: Promise<void>[] = [];
   let endRequestedAt: number | undefined;
@@ -98,7 +117,10 @@ export function runProxy(
   );
   let timerAt = Infinity;
 
-  /** One look at the clock for the whole turn: a sleep in the middle of it then makes the next one late. */
+  /**
+   * Reads the clock once per event. If the program sleeps during an event, the
+   * next event detects it.
+   */
   function handle(event: SessionEvent): void {
     const at = now();
     const resumed = sleepDetector.check(at, Date.now(), timerAt);
@@ -138,7 +160,7 @@ export function runProxy(
     if (statusFile !== undefined && eventAt >= statusFile.nextWriteAt) {
       updateStatusFile(eventAt);
     }
-    // Who wakes seldom learns late that the machine slept.
+    // Without regular ticks, a sleep of the machine would be detected late.
     const nextCheckAt = Math.min(
       statusFile?.nextWriteAt ?? Infinity,
       eventAt +
@@ -149,17 +171,20 @@ export function runProxy(
     const at = session.isOver
       ? Infinity
       : Math.min(session.deadline(), nextCheckAt);
-    // A timer that comes earlier than it must sets the next one.
+    // A timer that fires too early sets the next one.
     if (at >= timerAt && event.type !== "tick") return;
     timerAt = at;
     if (at === Infinity) return;
-    // One that is not the latest any more does nothing.
+    // A timer that is no longer the current one does nothing.
     host.setTimer(Math.max(0, Math.ceil(at - now())), () => {
       if (at === timerAt) handle({ type: "tick" });
     });
   }
 
-  /** A WebSocket takes whatever it is given; who does not read must not cost more than it may. */
+  /**
+   * A WebSocket accepts any amount; a peer that does not read must not use
+   * unlimited memory.
+   */
   function checkBackpressure(
     connectionId: number,
     { backlogBytes }: Socket,
@@ -212,13 +237,13 @@ export function runProxy(
     }
   }
 
-  /** Tells who asks what the session is doing; if it cannot be told, nobody is kept from anything. */
+  /** Updates the status file. If that fails, the proxy goes on without it. */
   function updateStatusFile(eventAt: number): void {
     try {
       statusFile?.update(session.snapshot(), eventAt, Date.now() - eventAt);
     } catch (error) {
       statusFile = undefined;
-      // One line is enough for one folder.
+      // One line per folder: the cache may have reported it already.
       const isNews = error instanceof NotOwnedError &&
         error.path !== cacheFile?.distrusted;
       log(
@@ -241,7 +266,7 @@ export function runProxy(
     );
     await Promise.all([
       waitAtMost(CLOSE_GRACE_MS, Promise.all(pendingCloses)),
-      // This takes a moment, unless other proxies are at it.
+      // Fast, unless other processes use the cache file.
       cacheWriter?.flush(drainMs),
       waitAtMost(drainMs, stdout.drained()),
     ]);
@@ -265,11 +290,12 @@ export function runProxy(
         }
         handle(line);
       }
-      // Even what we say ourselves needs room; until there is some, the client waits, too.
+      // Our own messages fill the buffer, too; the client waits until there is
+      // room.
       if (stdout.pendingUnits > 2 * MAX_UNREAD) {
         await stdout.drainedTo(MAX_UNREAD);
       }
-      // A client that writes on must not keep us from the end.
+      // A client that keeps writing must not delay the exit.
       if (session.isOver) return;
     }
     for (const line of lines.flush()) handle(line);
@@ -282,7 +308,7 @@ export function runProxy(
   return promise;
 }
 
-/** The file for `alwaysup status`, if there is to be one. */
+/** Creates the status file, if the settings want one. */
 function createStatusFile(
   { status, redactedUrl: url, dialect }: Config,
   version: string,
@@ -298,7 +324,10 @@ function createStatusFile(
     : new StatusFile(host, folder, info, now);
 }
 
-/** What dials as every proxy does. A reason may be looked for until the next dial is due, but no longer. */
+/**
+ * Creates the dialer of a proxy. A diagnosis may take until the next dial is
+ * due, at most.
+ */
 export function createProxyDialer(config: Config, host: Host): Dial {
   return createDialer(host, Math.min(config.backoffBase, MAX_DIAGNOSIS_MS));
 }
@@ -315,7 +344,7 @@ function createDialect(config: Config, version: string): Dialect {
         ackGrace: config.ackGrace,
         output: config.toolOutput,
         maxMessage: config.maxMessage,
-        // The daemon shares its results by our ids, which nobody should guess.
+        // The daemon shares results by our ids, so they must not be guessable.
       }, () => crypto.getRandomValues(new Uint32Array(1))[0]! / 2 ** 32);
   }
 }

@@ -1,32 +1,33 @@
 /**
- * Did the program sleep: because it was stopped, or the machine with it.
+ * Detects that the program slept: the process was stopped, or the machine
+ * slept.
  *
  * @module
  */
 
 import type { SessionEvent } from "../events.ts";
 
-/** What is late by less is a busy machine, in milliseconds. */
+/** A shorter delay only means a busy machine, in milliseconds. */
 const SLEEP_THRESHOLD_MS = 3_000;
 
-/** The clocks at the last look. */
+/** Compares the clocks with those of the last check. */
 export class SleepDetector {
   #lastNow: number;
   #lastWallClock: number;
 
-  /** Two clocks: one that only ever runs forward, and the wall's. Milliseconds. */
+  /** Takes the monotonic clock and the wall clock, in milliseconds. */
   constructor(now: number, wallClock: number) {
     this.#lastNow = now;
     this.#lastWallClock = wallClock;
   }
 
   /**
-   * What was slept since the last look. A program that was stopped finds its
-   * timer late, and may have been stopped right after the last look. On a
-   * machine that slept the wall's clock went on, and the other one stood still
-   * on some systems, and did not on others.
+   * Returns the sleep since the last check. A stopped process finds its timer
+   * late; it may have been stopped right after the last check. While a machine
+   * sleeps, the wall clock goes on; the monotonic clock stops on some systems,
+   * and goes on on others.
    *
-   * @param timerAt when the program wanted to be woken
+   * @param timerAt when the program's timer was due
    */
   check(
     now: number,

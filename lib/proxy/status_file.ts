@@ -1,5 +1,5 @@
 /**
- * The file by which this proxy is known to `alwaysup status`, while it runs.
+ * The status file: a running proxy writes it, and `alwaysup status` reads it.
  *
  * @module
  */
@@ -29,27 +29,35 @@ import {
   secureOwnFolder,
 } from "../runtime/ownership.ts";
 
-/** How soon after the start the file is written: the client is waiting until then. */
+/**
+ * How long after the start the file is written: the start itself must stay
+ * fast, because the client waits.
+ */
 const INITIAL_DELAY_MS = 200;
-/** The shortest time between two writes. */
+/** The shortest time between two writes, in milliseconds. */
 const MIN_WRITE_INTERVAL_MS = 1_000;
-/** The names of what a proxy writes here: its file, its lock, and a file that is yet to be renamed. */
+/**
+ * The names of a proxy's files here: status file, lock file, temporary file.
+ */
 const STATUS_FILE_NAME = /^\d+-[0-9a-z]+\.json$/;
 const LOCK_FILE_NAME = /^\d+-[0-9a-z]+\.lock$/;
 const TEMP_FILE_NAME = /^\d+-[0-9a-z]+\.json\.\d+-[0-9a-z]+\.tmp$/;
 
-/** The folder of those files; `undefined` where the user has no state folder. */
+/**
+ * Returns the folder of the status files; `undefined` where the user has no
+ * state folder.
+ */
 export function statusFolder(host: Host): string | undefined {
   const folder = stateFolder(host);
   return folder && `${folder}/running`;
 }
 
-/** This proxy's file. */
+/** This proxy's status file. */
 export class StatusFile {
   readonly #host: Host;
   readonly #info: Omit<ProxyInfo, "sign">;
   readonly #folder: string;
-  /** How often in a row it could not be written. */
+  /** How many writes in a row have failed. */
   #failures = 0;
   #sign: ProxyInfo["sign"] | undefined;
   #written = "";
@@ -58,7 +66,7 @@ export class StatusFile {
   #refreshAt = -Infinity;
   #nextWriteAt: number;
 
-  /** A proxy whose file is yet to be written. */
+  /** Creates the object; writes nothing yet. */
   constructor(
     host: Host,
     folder: string,
@@ -71,12 +79,12 @@ export class StatusFile {
     this.#earliestWriteAt = this.#nextWriteAt = now + INITIAL_DELAY_MS;
   }
 
-  /** When {@linkcode update} wants to be called next. */
+  /** When {@linkcode update} must be called next. */
   get nextWriteAt(): number {
     return this.#nextWriteAt;
   }
 
-  /** Something may be different now. */
+  /** Schedules an update, because the state may have changed. */
   markDirty(now: number): void {
     this.#nextWriteAt = Math.min(
       this.#nextWriteAt,
@@ -85,10 +93,11 @@ export class StatusFile {
   }
 
   /**
-   * Writes the file if it says something else by now, or is about to look
-   * abandoned. Throws if it cannot.
+   * Writes the file if the state has changed, or before its age makes it look
+   * stale. Throws if it cannot.
    *
-   * @param wallClockOffsetMs how far the wall's clock is ahead of `now`, in milliseconds
+   * @param wallClockOffsetMs how far the wall clock is ahead of `now`, in
+   * milliseconds
    */
   update(snapshot: Snapshot, now: number, wallClockOffsetMs: number): void {
     const text = JSON.stringify(snapshot);
@@ -101,7 +110,10 @@ export class StatusFile {
     this.#nextWriteAt = this.#refreshAt;
   }
 
-  /** Writes the file, and says whether it is written. Throws if it cannot be, and not for a moment only. */
+  /**
+   * Writes the file and returns whether it succeeded. Throws if the error is
+   * permanent.
+   */
   #tryWrite(snapshot: Snapshot, wallClockOffsetMs: number): boolean {
     try {
       this.#write(snapshot, wallClockOffsetMs);
@@ -116,7 +128,8 @@ export class StatusFile {
   }
 
   #write(snapshot: Snapshot, wallClockOffsetMs: number): void {
-    // The lock must be there before anybody looks for it; somebody may have removed it.
+    // The lock must exist before anybody looks for it, and somebody may have
+    // removed it.
     if (
       this.#sign === undefined ||
       this.#sign === "lock" &&
@@ -141,30 +154,31 @@ export class StatusFile {
         this.#host.remove(this.#path(kind));
       }
     } catch {
-      // Who reads it sees that nobody is there.
+      // A reader sees that the proxy has ended.
     }
   }
 
   #path(kind: "json" | "lock"): string {
-    // Containers may share the folder, and their processes have the same numbers.
+    // Containers may share the folder, and their processes may have the same
+    // pids.
     const { pid, startedAt } = this.#info;
     return `${this.#folder}/${pid}-${startedAt.toString(36)}.${kind}`;
   }
 }
 
-/** What is found in the folder. */
+/** The result of {@linkcode findRunningProxies}. */
 export interface RunningProxies {
   /** Every running proxy, the oldest first. */
   readonly proxies: readonly ProxyStatus[];
   /** What cannot be read, and why. */
   readonly problems: readonly string[];
-  /** Whether the folder itself could be read. */
+  /** True if the folder itself could be read. */
   readonly isComplete: boolean;
 }
 
 /**
- * Finds every running proxy, and removes what those have left behind that run
- * no more. What is not ours by its name, its owner and its content stays.
+ * Finds every running proxy, and removes the files of those that have ended. A
+ * file whose name, owner or content is not ours stays.
  */
 export function findRunningProxies(host: Host): RunningProxies {
   const proxies: ProxyStatus[] = [];
@@ -200,7 +214,10 @@ export function findRunningProxies(host: Host): RunningProxies {
   return { proxies, problems, isComplete: true };
 }
 
-/** The proxy of a file; `undefined` if there is none any more, a text if nobody knows. */
+/**
+ * Returns the proxy of a file: `undefined` if it has ended, a text if that is
+ * unknown.
+ */
 function readStatusFile(
   host: Host,
   path: string,
@@ -215,7 +232,7 @@ function readStatusFile(
       MAX_STATUS_FILE_BYTES,
       statusUserIdGetter(host),
     )?.text;
-    if (text === undefined) return undefined; // it has just left
+    if (text === undefined) return undefined; // it has just ended
     status = parseStatus(text);
   } catch (error) {
     const why = errorMessageOf(error);
@@ -230,16 +247,17 @@ function readStatusFile(
   if (isLocked ?? statusFileAgeMs(host, path) < STALE_STATUS_MS) {
     return status ?? problem;
   }
-  // Only who can see its lock knows that it is over: it may have slept.
+  // Without the lock, nobody can tell that the proxy has ended: it may have
+  // slept.
   if (usesLock && isLocked === undefined) return undefined;
-  // What is not ours is no proxy of ours, and none of our business.
+  // A file that is not ours is not a proxy of ours; it stays.
   if (text === undefined || !isStatusText(text)) return undefined;
   host.remove(path);
   if (isOwnedAndEmpty(host, lockPath)) host.remove(lockPath);
   return undefined;
 }
 
-/** Whether a file is what a proxy has left that was killed while it wrote. */
+/** True if a file was left by a proxy that was killed during a write. */
 function isOrphaned(
   host: Host,
   path: string,
@@ -256,7 +274,7 @@ function isOrphaned(
     isLockHeld(host, path) === false && isOwnedAndEmpty(host, path);
 }
 
-/** Whether a process holds a lock; what is not ours is none. */
+/** True if a process holds the lock; `false` for a file that is not ours. */
 function isLockHeld(host: Host, path: string): boolean | undefined {
   const info = host.lstat(path);
   const isLock = info === undefined || isOwned(host, info);
@@ -272,12 +290,17 @@ function isOwned(host: Host, info: FileInfo): boolean {
   return notOwnedReason(info, statusUserIdGetter(host)) === undefined;
 }
 
-/** How old a file is; one that has just gone is as old as can be. */
+/**
+ * Returns a file's age in milliseconds; `Infinity` if it has just been removed.
+ */
 function statusFileAgeMs(host: Host, path: string): number {
   return Date.now() - (host.lstat(path)?.modifiedAt ?? -Infinity);
 }
 
-/** Takes our two folders from everybody else. Throws if they are not ours. */
+/**
+ * Removes other users' permissions from our two folders. Throws if they are not
+ * ours.
+ */
 function secureStatusFolders(host: Host): void {
   const getUserId = statusUserIdGetter(host);
   secureOwnFolder(host, stateFolder(host)!, getUserId);

@@ -1,6 +1,5 @@
 /**
- * The file by which a running proxy is known to `alwaysup status`: what is in
- * it, and how it is read.
+ * The format of the status file: how it is written and parsed.
  *
  * @module
  */
@@ -11,7 +10,7 @@ import type { ConnectionState, Snapshot } from "../session/snapshot.ts";
 
 /** What does not change while a proxy runs. */
 export interface ProxyInfo {
-  /** The process's number. */
+  /** The process id. */
   readonly pid: number;
   /** The program's version. */
   readonly version: string;
@@ -19,18 +18,24 @@ export interface ProxyInfo {
   readonly runtime: string;
   /** The daemon's URL, without secrets. */
   readonly url: string;
-  /** How the daemon speaks. */
+  /** The daemon's dialect. */
   readonly dialect: string;
-  /** When it was started. */
+  /** When it was started, in milliseconds since 1970. */
   readonly startedAt: number;
-  /** How others see that it lives: by an advisory lock, or by the age of the file. */
+  /**
+   * How others see that it runs: by an advisory lock, or by the age of the
+   * file.
+   */
   readonly sign: "lock" | "heartbeat";
 }
 
 /** A running proxy; every moment is in milliseconds since 1970. */
 export interface ProxyStatus extends ProxyInfo, Snapshot {}
 
-/** What others get of a running proxy as JSON: what is only for this program is left out. */
+/**
+ * Returns the JSON for `alwaysup status --json`, without what only this program
+ * uses.
+ */
 export function publicOf(
   { lastErrorCause: _, ...running }: ProxyStatus,
 ): Omit<ProxyStatus, "lastErrorCause"> {
@@ -39,13 +44,16 @@ export function publicOf(
 
 /** How often a file is written at least, in milliseconds. */
 export const REFRESH_INTERVAL_MS = 20_000;
-/** The age at which a file without a lock is nobody's. */
+/** The age at which a file without a lock is stale, in milliseconds. */
 export const STALE_STATUS_MS = 3 * REFRESH_INTERVAL_MS;
 /** The largest file that is read, in bytes. */
 export const MAX_STATUS_FILE_BYTES = 64 * 1024;
 const STATUS_FORMAT_VERSION = 1;
 
-/** The file's text; `ahead` is how far the wall's clock is ahead of the session's, in milliseconds. */
+/**
+ * Returns the file's text. `wallClockOffsetMs` is how far the wall clock is
+ * ahead of the session's clock.
+ */
 export function serializeStatus(
   info: ProxyInfo,
   { standing, ...snapshot }: Snapshot,
@@ -65,7 +73,7 @@ export function serializeStatus(
   }\n`;
 }
 
-/** Reads the file's text; `undefined` if it is not one of ours. */
+/** Parses the file's text; `undefined` if it is not one of ours. */
 export function parseStatus(text: string): ProxyStatus | undefined {
   let it: unknown;
   try {
@@ -81,18 +89,21 @@ export function parseStatus(text: string): ProxyStatus | undefined {
     [...texts, ...optionalTexts].every((text) => typeof text === "string") &&
     /^(lock|heartbeat)$/.test(String(it.sign)) &&
     isConnectionState(it.standing);
-  // A proxy of an older version says nothing of its daemon.
+  // A proxy of an older version writes nothing about its daemon.
   const { connections = "unknown", answersDuringCalls, lastErrorCause: cause } =
     it;
   const isCapacityValid = /^(one|many|unknown)$/.test(String(connections)) &&
     typeof (answersDuringCalls ?? false) === "boolean";
   if (!isStatus || !isCapacityValid) return undefined;
-  // One that a newer version has named is as good as none.
+  // A cause that only a newer version knows is dropped.
   const lastErrorCause = FAILURE_CAUSES.find((it) => it === cause);
   return { ...it, connections, lastErrorCause } as unknown as ProxyStatus;
 }
 
-/** Whether a text is one that a proxy has written, or what a power cut has left of it: nothing, or as many zeros. */
+/**
+ * True if a proxy has written the text, or if a power cut has left it: empty,
+ * or only zeros.
+ */
 export function isStatusText(text: string): boolean {
   if (/^\0*$/.test(text)) return true;
   try {
@@ -119,7 +130,9 @@ function isConnectionState(it: unknown): it is ConnectionState {
   }
 }
 
-/** Where a connection is, in words, e.g. `waiting, attempt 14, next in 12 s`. */
+/**
+ * Describes the connection's state, e.g. `waiting, attempt 14, next in 12 s`.
+ */
 export function describeConnectionState(
   standing: ConnectionState,
   now: number,
@@ -146,7 +159,7 @@ export function describeConnectionState(
   }
 }
 
-/** A time as people say it, in its largest unit, e.g. `2 h`. */
+/** Formats a duration in its largest unit, e.g. `2 h`. */
 export function formatDuration(ms: number): string {
   const units = [["d", 86_400_000], ["h", 3_600_000], ["min", 60_000]] as const;
   const [unit, size] = units.find(([, size]) => ms >= size) ?? ["s", 1_000];

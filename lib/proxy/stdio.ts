@@ -1,5 +1,5 @@
 /**
- * Bytes to lines and lines to bytes.
+ * Turns bytes into lines and lines into bytes.
  *
  * @module
  */
@@ -12,18 +12,18 @@ import {
 
 const LF = 0x0a;
 const CR = 0x0d;
-/** How much is kept of each end of a line that is too long, in bytes. */
+/** How many bytes of each end of a line that is too long are kept. */
 const EDGE_BYTES = 1024;
-/** Up to here parts of a line are joined while it grows, in bytes. */
+/** Parts of a line are joined up to this size, in bytes. */
 const JOIN_LIMIT_BYTES = 16 * 1024;
 /** How much is written at once, in UTF-16 units. */
 const MAX_WRITE_UNITS = 1024 * 1024;
 
 /**
- * Splits bytes into lines: LF or CRLF ends one, and characters may be split
- * over chunks. The work is linear in the bytes: each is looked at once and
- * copied at most twice. Only after a `Content-Length` header does something
- * else end a piece: the length.
+ * Splits bytes into lines: LF or CRLF ends a line, and characters may be split
+ * over chunks. The work is linear in the bytes: each one is read once and
+ * copied at most twice. After a `Content-Length` header, the length ends the
+ * message instead.
  */
 export class LineSplitter {
   readonly #maxBytes: number;
@@ -31,20 +31,21 @@ export class LineSplitter {
   readonly #framing: ContentLengthParser;
   #parts: Uint8Array[] = [];
   #size = 0;
-  /** The ends of a line over the limit. */
+  /** The two ends of a line over the limit. */
   #edges: { head: Uint8Array; tail: Uint8Array } | undefined;
 
   /**
-   * A splitter at the start of a line.
+   * Creates a splitter at the start of a line.
    *
-   * @param maxBytes the longest line that is kept, in bytes; of a longer one only the length is
+   * @param maxBytes the longest line that is kept whole, in bytes; of a longer
+   * one, only its length and its ends are
    */
   constructor(maxBytes: number) {
     this.#maxBytes = maxBytes;
     this.#framing = new ContentLengthParser(maxBytes);
   }
 
-  /** The lines that end in this chunk. */
+  /** Yields the lines that end in this chunk. */
   *push(chunk: Uint8Array): Generator<InputLine | ContentLengthEvent> {
     let start = 0;
     for (;;) {
@@ -72,7 +73,7 @@ export class LineSplitter {
     if (start < chunk.length) this.#append(chunk.slice(start));
   }
 
-  /** The line that nothing ended. */
+  /** Yields the last line, which has no line break. */
   *flush(): Generator<InputLine | ContentLengthEvent> {
     const size = this.#size;
     if (size > 0) {
@@ -84,7 +85,7 @@ export class LineSplitter {
   #append(part: Uint8Array): void {
     this.#size += part.length;
     this.#parts.push(part);
-    // Bytes that come one by one must not cost an object each.
+    // Single bytes must not cost an object each.
     for (let last = this.#parts.length - 1; last > 0; last--) {
       const pair = this.#parts.slice(last - 1);
       if (
@@ -100,7 +101,7 @@ export class LineSplitter {
   }
 
   #finishLine(part: Uint8Array): InputLine {
-    // Most lines lie in one chunk, and need no copy.
+    // Most lines lie in one chunk and need no copy.
     if (this.#size === 0 && part.length <= this.#maxBytes) {
       return { type: "line", text: this.#decode(part) };
     }
@@ -141,8 +142,8 @@ function concatBytes(parts: readonly Uint8Array[]): Uint8Array {
 }
 
 /**
- * Writes lines in order, as fast as the reader takes them, without ever making
- * the caller wait.
+ * Writes lines in order, as fast as the reader accepts them, and never blocks
+ * the caller.
  */
 export class LineWriter {
   readonly #write: (bytes: Uint8Array) => Promise<number>;
@@ -153,15 +154,17 @@ export class LineWriter {
   #pendingUnits = 0;
   #draining: Promise<void> | undefined;
   #isBroken = false;
-  /** Who waits until less is left to be written. */
+  /** Callers that wait until less is buffered. */
   #waiters: { readonly level: number; readonly resolve: () => void }[] = [];
 
   /**
-   * A writer to which nothing has been said.
+   * Creates a writer with an empty buffer.
    *
-   * @param write writes some of the bytes and says how many
-   * @param maxUnits how many UTF-16 units may wait; what comes above is dropped
-   * @param onError called once, when writing has failed; nothing is written after that
+   * @param write writes some of the bytes and resolves with their number
+   * @param maxUnits how many UTF-16 units may be buffered; lines above that are
+   * dropped
+   * @param onError called once, when a write has failed; nothing is written
+   * after that
    */
   constructor(
     write: (bytes: Uint8Array) => Promise<number>,
@@ -173,7 +176,7 @@ export class LineWriter {
     this.#onError = onError;
   }
 
-  /** Writes a line when the lines before it are written. */
+  /** Writes a line after the lines before it. */
   push(line: string): void {
     if (this.#isBroken || this.#pendingUnits > this.#maxUnits) return;
     this.#pending.push(line);
@@ -181,25 +184,28 @@ export class LineWriter {
     this.#draining ??= this.#drain();
   }
 
-  /** How much waits to be written, in UTF-16 units. */
+  /** How many UTF-16 units are buffered. */
   get pendingUnits(): number {
     return this.#pendingUnits;
   }
 
-  /** Resolves when no more than so many UTF-16 units wait, or nothing can be written any more. */
+  /**
+   * Resolves when at most `level` UTF-16 units are buffered, or writing has
+   * failed.
+   */
   async drainedTo(level: number): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#waiters.push({ level, resolve });
     await Promise.race([promise, this.#draining]);
   }
 
-  /** Resolves when nothing waits to be written. */
+  /** Resolves when the buffer is empty. */
   async drained(): Promise<void> {
     await this.#draining;
   }
 
   async #drain(): Promise<void> {
-    // What else is said in this turn goes out with the same write.
+    // Lines pushed in the same turn go out with the same write.
     await Promise.resolve();
     try {
       while (this.#pending.length > 0) {
@@ -223,7 +229,7 @@ export class LineWriter {
     this.#draining = undefined;
   }
 
-  /** As many of the lines as one write is good for, but at least one. */
+  /** Takes as many lines as fit into one write, but at least one. */
   #takeBatch(): string {
     let size = 0;
     const isWithin = (line: string): boolean =>

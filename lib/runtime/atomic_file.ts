@@ -1,5 +1,6 @@
 /**
- * Small files that may be written by several processes, and are seen whole.
+ * Small files that several processes may write, and that are read and written
+ * whole.
  *
  * @module
  */
@@ -8,25 +9,31 @@ import { parentFolderOf } from "../text/paths.ts";
 import type { FileInfo, Host } from "./host.ts";
 import { NotOwnedError, notOwnedReason } from "./ownership.ts";
 
-/** How often Windows is asked again to replace a file, and after which pause, in milliseconds: together a second. */
+/**
+ * How often a rename is retried on Windows, and the pause before each retry, in
+ * milliseconds: one second in all.
+ */
 const WINDOWS_RENAME_RETRIES = 50;
 const WINDOWS_RENAME_RETRY_MS = 20;
-/** How often a file is looked at again that was replaced meanwhile. */
+/** How often a file that was replaced during the read is read again. */
 const MAX_READ_ATTEMPTS = 16;
-/** At which age a lock has no owner any more, in milliseconds: it is held for a moment. */
+/**
+ * The age at which a lock counts as abandoned, in milliseconds. A lock is held
+ * only for a moment.
+ */
 export const STALE_LOCK_MS = 3_000;
 
-/** A file's text, and how many milliseconds old it is. */
+/** A file's text and its age. */
 export interface FileText {
-  /** Its text. */
+  /** The text. */
   readonly text: string;
-  /** How many milliseconds old it is. */
+  /** The file's age, in milliseconds. */
   readonly ageMs: number;
 }
 
 /**
- * A file of the user's; `undefined` if there is none. Throws if it is no file,
- * larger than so many bytes, or cannot be read.
+ * Reads a file of the user's; returns `undefined` if there is none. Throws if
+ * it is not a regular file, is larger than `maxBytes`, or cannot be read.
  */
 export function readTextUpTo(
   host: Host,
@@ -41,10 +48,11 @@ export function readTextUpTo(
 }
 
 /**
- * A file of ours; `undefined` if there is none. Throws as {@linkcode readTextUpTo}
- * does, and `Distrust` if somebody else may have written it.
+ * Reads a file of ours; returns `undefined` if there is none. Throws as
+ * {@linkcode readTextUpTo} does, and {@linkcode NotOwnedError} if somebody else
+ * may have written it.
  *
- * @param getUserId says whose files ours are
+ * @param getUserId returns the user who must own the file
  */
 export function readOwned(
   host: Host,
@@ -66,7 +74,7 @@ export function readOwned(
     assertSize(info, maxBytes);
     const text = host.readIfSame(path, info);
     if (text !== undefined) return { text, ageMs: fileAgeMs(info) };
-    // Another process has replaced it just now.
+    // Another process has just replaced the file.
   }
   throw new Error("others replace it all the time");
 }
@@ -82,9 +90,10 @@ function fileAgeMs({ modifiedAt }: FileInfo): number {
 }
 
 /**
- * Replaces a file of ours at once, for the user's eyes only; its folder is made.
- * A power cut leaves the old text or the new one. Throws if it cannot: what is
- * there is left as it was.
+ * Replaces a file of ours atomically. Only the user can read the new file. The
+ * folder is created if it is missing. After a power cut, the file has either
+ * the old text or the new one. Throws if it cannot write; the old file is then
+ * unchanged.
  */
 export async function writeAtomic(
   host: Host,
@@ -101,7 +110,10 @@ export async function writeAtomic(
   }
 }
 
-/** The same for a text that is worth nothing after a power cut, which may leave an empty file. */
+/**
+ * Like {@linkcode writeAtomic}, but without `fsync`: after a power cut, the
+ * file may be empty.
+ */
 export function writeAtomicWithoutSync(
   host: Host,
   path: string,
@@ -118,11 +130,12 @@ export function writeAtomicWithoutSync(
 }
 
 /**
- * Gives a file another name; one that has it already is replaced. Windows
- * replaces none that a program holds open, as virus scanners and editors do for a
- * moment: they are waited for. Throws if it cannot.
+ * Renames a file; replaces a file that already has the new name. Windows does
+ * not replace a file that a program holds open, and virus scanners and editors
+ * do that for a moment, so the rename is retried there. Throws if it cannot.
  *
- * @param beforeAttempt is called before each try, for what has happened while it was waited; what it throws ends the waiting
+ * @param beforeAttempt called before each attempt, to check what has changed
+ * meanwhile; if it throws, there are no more attempts
  */
 export async function renameWithRetries(
   host: Host,
@@ -144,10 +157,16 @@ export async function renameWithRetries(
   }
 }
 
-/** How often in a row a write may fail on Windows, where others may hold a file for a moment. */
+/**
+ * How many writes in a row may fail on Windows, where other programs may hold a
+ * file open for a moment.
+ */
 const MAX_WRITE_FAILURES = 10;
 
-/** Whether a file cannot be written, and not for a moment only; `failures` is how often in a row it could not. */
+/**
+ * True if a write error will not go away by itself. `failures` is the number of
+ * failures in a row.
+ */
 export function isPermanentWriteError(
   host: Host,
   error: unknown,
@@ -157,13 +176,16 @@ export function isPermanentWriteError(
     failures >= MAX_WRITE_FAILURES;
 }
 
-/** Does what {@linkcode writeAtomic} does, but for the replacing. Throws if it cannot. */
+/**
+ * Does what {@linkcode writeAtomic} does, except the replacement. Throws if it
+ * cannot.
+ */
 export function checkWritable(host: Host, path: string): void {
   assertRegularFile(host, path);
   host.remove(writeTempFile(host, path, "", 0o600));
 }
 
-/** Writes a text into a new file beside another one, and says which. */
+/** Writes a text to a new file beside another one and returns the new path. */
 export function writeTempFile(
   host: Host,
   path: string,
@@ -172,7 +194,9 @@ export function writeTempFile(
 ): string {
   const folder = parentFolderOf(path);
   if (folder !== "") host.makeFolder(folder);
-  // Another process may do the same now, in another container even under the same number: each writes its own file, the last one stays.
+  // Another process may do the same now; in another container it may even have
+  // the same pid. Each process writes a file of its own, and the last rename
+  // wins.
   const suffix = Math.floor(Math.random() * 2 ** 32).toString(36);
   const tempPath = `${path}.${host.pid}-${suffix}.tmp`;
   if (host.createFile(tempPath, text, mode)) return tempPath;
@@ -180,11 +204,12 @@ export function writeTempFile(
 }
 
 /**
- * Takes a lock: an empty file that only one process can make. Throws if it
- * cannot, and `Distrust` if what has its name is none.
+ * Takes a lock: an empty file that only one process can create. Throws if it
+ * cannot, and {@linkcode NotOwnedError} if the file at the path is not a lock
+ * of ours.
  *
- * @param getUserId says whose files ours are
- * @returns `false` if another process has it
+ * @param getUserId returns the user who must own the lock
+ * @returns `false` if another process has the lock
  */
 export function acquireLock(
   host: Host,
@@ -193,19 +218,20 @@ export function acquireLock(
 ): boolean {
   if (host.createFile(path, "", 0o600)) return true;
   const info = host.lstat(path);
-  // It has just gone; the next time may be ours.
+  // The lock has just been removed; the next attempt may succeed.
   if (info === undefined) return false;
   if (info.size > 0 || notOwnedReason(info, getUserId) !== undefined) {
     throw new NotOwnedError(path, `${path} is no lock of ours: remove it`);
   }
-  // Its age counts, whatever the clock was set to meanwhile.
+  // The absolute value, because the clock may have been set back.
   if (Math.abs(Date.now() - info.modifiedAt) < STALE_LOCK_MS) return false;
-  // Its owner was killed. Of two who see that at the same moment both may have it now: one may lose its news.
+  // The owner was killed. If two processes see that at the same moment, both
+  // may get the lock, and one of them may lose its update.
   host.remove(path);
   return host.createFile(path, "", 0o600);
 }
 
-/** A link stays one, and a device or a folder what it is. */
+/** Only a regular file may be replaced, not a symlink, a device or a folder. */
 function assertRegularFile(host: Host, path: string): void {
   const info = host.lstat(path);
   if (info !== undefined && !info.isFile) {

@@ -1,6 +1,6 @@
 /**
- * The host for Deno, on its own stdin, stdout and signals: `node:process` would
- * cost the start 20 ms, and `Deno.stdin.readable` 4 ms.
+ * The host for Deno, with Deno's own stdin, stdout and signals: `node:process`
+ * would cost 20 ms at start, and `Deno.stdin.readable` 4 ms.
  *
  * @module
  */
@@ -20,10 +20,10 @@ import {
   type TlsRequest,
 } from "./host.ts";
 
-/** How much is read at once, in bytes: as much as a pipe holds. */
+/** How many bytes are read at once: the capacity of a pipe. */
 const READ_BUFFER_BYTES = 64 * 1024;
 
-/** The host of a program that Deno runs. */
+/** Returns the host for Deno. */
 export function denoHost(): Host {
   const getEnv = (name: string): string | undefined =>
     Deno.env.get(name) || undefined;
@@ -54,7 +54,7 @@ export function denoHost(): Host {
       }),
     webSocketOptions: () =>
       httpClient === undefined ? {} : { client: httpClient },
-    // Its WebSocket says what it knows.
+    // Deno's WebSocket reports the reason itself.
     watchDialErrors: () => () => undefined,
     requestOverTls: (request) => requestOverTls(request, caCerts),
     isTty: (stream) => Deno[stream].isTerminal(),
@@ -87,7 +87,7 @@ export function denoHost(): Host {
     writeStdout: (bytes) => retryWouldBlock(() => Deno.stdout.write(bytes)),
     writeStderr: (bytes) => retryWouldBlock(() => Deno.stderr.write(bytes)),
     yieldToEvents,
-    // The first `setTimeout` costs the start 4 ms.
+    // The first `setTimeout` costs 4 ms at start.
     setTimer: (ms, callback) =>
       AbortSignal.timeout(ms).addEventListener("abort", callback),
     onSignal: (callback) => {
@@ -101,7 +101,10 @@ export function denoHost(): Host {
   };
 }
 
-/** The program is not to depend on where this Deno happens to be: npm's cache, mostly. */
+/**
+ * The command must not depend on the path of this Deno: it is mostly in npm's
+ * cache.
+ */
 function launchCommand(): string[] {
   if (Deno.build.standalone) return [Deno.execPath()];
   const { protocol, pathname, href } = new URL(Deno.mainModule);
@@ -113,13 +116,13 @@ function launchCommand(): string[] {
   return ["npx", "-y", deno, "run", "-NERW", main];
 }
 
-/** What Deno's WebSocket obeys. */
+/** The variables that Deno's WebSocket uses. */
 function proxyVariables(protocol: string): string[] {
   const name = protocol === "wss:" ? "https_proxy" : "http_proxy";
   return [name.toUpperCase(), name, "ALL_PROXY", "all_proxy"];
 }
 
-/** What `run` gives, or `otherwise` where there is no such file. */
+/** Returns the result of `run`, or `fallback` if the file does not exist. */
 function ignoreNotFound<T>(run: () => T, fallback: T): T {
   try {
     return run();
@@ -148,7 +151,10 @@ function fileInfoOf(info: Deno.FileInfo): FileInfo {
   };
 }
 
-/** Opens a file to read it. Deno would wait for a pipe that somebody has put there, but not to write, too. */
+/**
+ * Opens a file to read it. Opened for reading only, a named pipe would block
+ * Deno; opened for writing, too, it does not.
+ */
 function openWithoutBlocking(path: string): Deno.FsFile {
   try {
     return Deno.openSync(path, { read: true, write: true });
@@ -158,7 +164,10 @@ function openWithoutBlocking(path: string): Deno.FsFile {
   }
 }
 
-/** Deno cannot refuse to follow a link: so it is seen afterwards whether it did. */
+/**
+ * Deno cannot open a file without following symlinks, so the opened file is
+ * compared with `expected`.
+ */
 function readIfSame(path: string, expected: FileInfo): string | undefined {
   const file = ignoreNotFound(() => openWithoutBlocking(path), undefined);
   if (file === undefined) return undefined;
@@ -177,14 +186,14 @@ function readIfSame(path: string, expected: FileInfo): string | undefined {
   }
 }
 
-/** The users of folders, once they are known. */
+/** Cached user ids, by folder. */
 const userIdByFolder = new Map<string, number>();
 
 /**
- * `Deno.uid` would need a right more, and so would `/proc/self`. So this is the
- * owner of a file that we make, which takes 40 us: there, or where nothing can
- * be made there, in the system's folder for such files; or else it is the owner
- * of the user's home.
+ * `Deno.uid` needs one more permission, and so does `/proc/self`. So the user
+ * is the owner of a file that this process creates, which takes 40 us: in the
+ * folder or, if it cannot be created there, in the system's temporary folder.
+ * Else it is the owner of the user's home.
  */
 function userIdIn(folder: string): number | undefined {
   if (Deno.build.os === "windows") return undefined;
@@ -198,7 +207,7 @@ function userIdIn(folder: string): number | undefined {
   return userId;
 }
 
-/** Makes a file in a folder, and says which. */
+/** Creates a file in a folder and returns its path. */
 function createTempFile(folder: string): string {
   const suffix = Math.floor(Math.random() * 2 ** 32).toString(36);
   const path = `${folder}/${Deno.pid}-${suffix}.tmp`;
@@ -207,7 +216,7 @@ function createTempFile(folder: string): string {
   return path;
 }
 
-/** The owner of a file that can be made; `null` if it cannot. */
+/** Returns the owner of a new file; `null` if it cannot be created. */
 function ownerOfNewFile(make: () => string): number | null {
   let path: string;
   try {
@@ -233,7 +242,7 @@ function createFile(path: string, text: string, mode: number): boolean {
     for (let at = 0; at < bytes.length;) {
       at += file.writeSync(bytes.subarray(at));
     }
-    // The mask of the process has taken some away.
+    // The process's umask may have removed some bits.
     const actualMode = fileInfoOf(file.statSync()).mode ?? mode;
     if (actualMode !== mode) Deno.chmodSync(path, mode);
     return true;
@@ -246,7 +255,7 @@ function createFile(path: string, text: string, mode: number): boolean {
 }
 
 async function fsync(path: string): Promise<void> {
-  // Windows wants to see the right to write.
+  // Windows needs write access for it.
   const write = Deno.build.os === "windows";
   const file = await Deno.open(path, { read: true, write });
   try {
@@ -272,14 +281,18 @@ function remove(path: string): void {
 function isLocked(path: string): boolean {
   return ignoreNotFound(() => {
     const file = Deno.openSync(path, { write: true });
-    // A shared one: two who look must not see each other.
+    // A shared lock: two processes that check at once must not see each other's
+    // lock.
     const isFree = file.tryLockSync(false);
     file.close();
     return !isFree;
   }, false);
 }
 
-/** By Deno's own TLS: that of `node:tls` tells less, obeys NODE_TLS_REJECT_UNAUTHORIZED, and may not read the usual authorities. */
+/**
+ * Uses Deno's own TLS: `node:tls` reports less, obeys
+ * NODE_TLS_REJECT_UNAUTHORIZED, and may not read the usual authorities.
+ */
 async function requestOverTls(
   { host: hostname, port, payload, maxBytes, signal }: TlsRequest,
   caCerts: string[],
@@ -289,7 +302,7 @@ async function requestOverTls(
   let connection: Deno.TlsConn | undefined;
   try {
     const opened = connection = await Deno.connectTls(options);
-    // Disposed twice, it does not complain; `using` is too new for Node 22.
+    // `Symbol.dispose` may be called twice; `using` is too new for Node 22.
     signal.addEventListener("abort", () => opened[Symbol.dispose]());
     if (signal.aborted) opened[Symbol.dispose]();
     await opened.handshake();
@@ -305,7 +318,7 @@ async function requestOverTls(
     return answer;
   } catch (error) {
     const message = errorMessageOf(error);
-    // Deno has no code for it; and here it is no second dial's.
+    // Deno has no error code for it. Here, it cannot come from an HTTP/2 dial.
     const isUnwanted = message.includes("NoApplicationProtocol");
     return { message, errorCode: isUnwanted ? "NO_APPLICATION_PROTOCOL" : "" };
   } finally {
@@ -316,7 +329,7 @@ async function requestOverTls(
 async function* readStdin(): AsyncGenerator<Uint8Array> {
   const buffer = new Uint8Array(READ_BUFFER_BYTES);
   for (;;) {
-    // A stdin that cannot be read any more has ended.
+    // An error of stdin counts as its end.
     const size = await retryWouldBlock(() => Deno.stdin.read(buffer))
       .catch(() => null);
     if (size === null) return;
@@ -324,7 +337,9 @@ async function* readStdin(): AsyncGenerator<Uint8Array> {
   }
 }
 
-/** By a message to ourselves: a timer takes 2 ms, and the import of `setImmediate` 20 ms. */
+/**
+ * Uses a message port: a timer takes 2 ms, and importing `setImmediate` 20 ms.
+ */
 function yieldToEvents(): Promise<void> {
   const { port1, port2 } = new MessageChannel();
   return new Promise((go) => {
@@ -336,7 +351,10 @@ function yieldToEvents(): Promise<void> {
   });
 }
 
-/** A pipe that our parent has made non-blocking says "not now": that is no end. */
+/**
+ * Repeats a call on a pipe that our parent made non-blocking: `WouldBlock` does
+ * not mean that it is broken.
+ */
 async function retryWouldBlock<T>(run: () => Promise<T>): Promise<T> {
   for (;;) {
     try {

@@ -1,5 +1,5 @@
 /**
- * The host of the runtime that runs this program.
+ * Selects the host for the current runtime.
  *
  * @module
  */
@@ -8,7 +8,7 @@ import type { Host } from "./host.ts";
 import { denoHost } from "./deno.ts";
 import { nodeHost } from "./node.ts";
 
-/** Deno's host under Deno, that of Node elsewhere. */
+/** Returns Deno's host under Deno, and Node's host elsewhere. */
 export async function detectHost(): Promise<Host> {
   return "Deno" in globalThis ? denoHost() : await nodeHost();
 }

@@ -1,6 +1,6 @@
 /**
- * The host for Node and Bun. It imports nothing at its top: there, an import of
- * `node:` in the one bundled file would cost the start under Deno.
+ * The host for Node and Bun. It has no imports of `node:` at its top: in the
+ * one bundled file, they would slow down the start under Deno.
  *
  * @module
  */
@@ -21,13 +21,16 @@ import {
 } from "./host.ts";
 import { isIpAddress } from "./url.ts";
 
-/** The numbers of files may be larger than a double holds. */
+/** Inode numbers may be larger than a double can hold. */
 const BIGINT_STATS = { bigint: true } as const;
 
 /** The oldest Node with a WebSocket. */
 const MIN_NODE_VERSION = 22;
 
-/** The host of a program that Node or Bun runs; under a Node that is too old, it says so and ends the process. */
+/**
+ * Returns the host for Node or Bun. Under a Node that is too old, it says so
+ * and ends the process.
+ */
 export async function nodeHost(): Promise<Host> {
   const process = (globalThis as unknown as {
     process: typeof import("node:process");
@@ -44,7 +47,9 @@ export async function nodeHost(): Promise<Host> {
   const getEnv = (name: string): string | undefined =>
     process.env[name] || undefined;
 
-  /** Bun's WebSocket obeys none, Node's only where that is wanted. */
+  /**
+   * Bun's WebSocket uses no proxy; Node's does only with `NODE_USE_ENV_PROXY`.
+   */
   function proxies(protocol: string): string[] {
     if (bun !== undefined || getEnv("NODE_USE_ENV_PROXY") !== "1") return [];
     const name = protocol === "wss:" ? "https_proxy" : "http_proxy";
@@ -52,18 +57,19 @@ export async function nodeHost(): Promise<Host> {
   }
 
   const noProxy = noProxyWithLoopback({ proxyVariables: proxies, getEnv });
-  // The small one is looked at first.
+  // Node reads the lower-case variable first.
   if (noProxy !== undefined) process.env.no_proxy = noProxy;
 
   const usesStreams = bun === undefined && process.platform !== "win32";
-  // Who writes hears of it, and nobody else needs to.
+  // The writer gets the error itself; without a listener, it would end the
+  // process.
   if (usesStreams) {
     for (const name of ["stdout", "stderr"] as const) {
       process[name].on("error", () => {});
     }
   }
 
-  /** What `run` gives, or `otherwise` where there is no such file. */
+  /** Returns the result of `run`, or `fallback` if the file does not exist. */
   function ignoreNotFound<T>(run: () => T, fallback: T): T {
     try {
       return run();
@@ -92,7 +98,7 @@ export async function nodeHost(): Promise<Host> {
     };
   }
 
-  /** Opens a file, runs with it, and closes it. */
+  /** Opens a file, calls `run` with it, and closes it. */
   function withFile<T>(
     path: string,
     flags: number | string,
@@ -129,7 +135,7 @@ export async function nodeHost(): Promise<Host> {
       withFile(path, "wx", (file) => {
         isCreated = true;
         fs.writeFileSync(file, text);
-        // The mask of the process has taken some away.
+        // The process's umask may have removed some bits.
         if (!isWindows) fs.fchmodSync(file, mode);
       }, mode);
       return true;
@@ -140,9 +146,9 @@ export async function nodeHost(): Promise<Host> {
     }
   }
 
-  /** On a thread. */
+  /** `fsync` on a thread. */
   async function sync(path: string): Promise<void> {
-    // Windows wants to see the right to write.
+    // Windows needs write access for it.
     const file = fs.openSync(path, isWindows ? "r+" : "r");
     try {
       await new Promise<void>((resolve, reject) =>
@@ -171,7 +177,8 @@ export async function nodeHost(): Promise<Host> {
     const tls = await import("node:tls") as unknown as CaCertificatesApi;
     if (bun !== undefined) {
       caCerts = [...tls.getCACertificates("default"), ...certificates];
-      // Bun obeys these variables, but does not count what they name among the default ones.
+      // Bun uses these variables, but "default" does not include their
+      // certificates.
       const isNamed = ["SSL_CERT_FILE", "SSL_CERT_DIR"].some(getEnv);
       if (isNamed) caCerts.push(...tls.getCACertificates("system"));
       return;
@@ -188,7 +195,7 @@ export async function nodeHost(): Promise<Host> {
 
   function socketOptions(url: string): Record<string, unknown> {
     if (bun === undefined || !url.startsWith("wss:")) return {};
-    // Without it, an environment variable could switch the check off.
+    // Without this, an environment variable could turn the check off.
     return {
       tls: { rejectUnauthorized: true, ...(caCerts && { ca: caCerts }) },
     };
@@ -209,7 +216,7 @@ export async function nodeHost(): Promise<Host> {
     let isSecure = false;
     const socket = connect({
       ...{ host, port, ALPNProtocols: ["http/1.1"], rejectUnauthorized: true },
-      // An address is no server name (RFC 6066 section 3).
+      // An IP address is not allowed as server name (RFC 6066 section 3).
       ...(!isIpAddress(host) && { servername: host }),
       ...(caCerts && { ca: caCerts }),
     });
@@ -225,7 +232,7 @@ export async function nodeHost(): Promise<Host> {
       if (isEnough) resolve(answer);
     });
     socket.on("error", (error) => resolve(tlsErrorInfo(error)));
-    // Behind "end", "error", and an end of ours.
+    // Comes after "end", after "error", and after our own `destroy`.
     socket.on("close", () => {
       resolve(isSecure ? answer : { message: "", errorCode: "ECONNRESET" });
     });
@@ -236,7 +243,7 @@ export async function nodeHost(): Promise<Host> {
 
   function program(): string[] {
     const main = process.argv[1]!;
-    // What Bun has compiled lies in a file system of its own.
+    // An executable compiled by Bun has a virtual file system.
     if (/^(\/\$bunfs|[A-Z]:[/\\]~BUN)[/\\]/.test(main)) {
       return [process.execPath];
     }
@@ -253,15 +260,19 @@ export async function nodeHost(): Promise<Host> {
     try {
       for await (const chunk of process.stdin) {
         yield chunk as Uint8Array;
-        // While the client writes, the stream has the next one without any turn.
+        // While the client writes, the stream yields chunks without a turn of
+        // the event loop.
         await turn();
       }
     } catch {
-      // A stdin that cannot be read any more has ended.
+      // An error of stdin counts as its end.
     }
   }
 
-  /** By the stream: a thread that is stuck in a write would keep Node from its end. */
+  /**
+   * Uses the stream: a thread that is blocked in a write would keep Node from
+   * exiting.
+   */
   function writeByStream(
     name: "stdout" | "stderr",
     bytes: Uint8Array,
@@ -274,7 +285,10 @@ export async function nodeHost(): Promise<Host> {
     );
   }
 
-  /** On a thread: elsewhere than with Node on POSIX, the stream would stop the whole program while a pipe is full. */
+  /**
+   * Writes on a thread. With a stream, a full pipe would block the whole
+   * program (on Windows and under Bun).
+   */
   async function writeByDescriptor(
     file: number,
     bytes: Uint8Array,
@@ -288,7 +302,8 @@ export async function nodeHost(): Promise<Host> {
           })
         );
       } catch (error) {
-        // A pipe that our parent has made non-blocking says "not now": that is no end.
+        // A pipe that our parent made non-blocking returns EAGAIN; it is not
+        // broken.
         if (systemErrorCode(error) !== "EAGAIN") throw error;
         await delay(PIPE_RETRY_MS);
       }
@@ -333,7 +348,7 @@ export async function nodeHost(): Promise<Host> {
     writeFile: (path, text, mode) => {
       if (mode === undefined) return fs.writeFileSync(path, text);
       fs.writeFileSync(path, text, { mode });
-      // The mask of the process has taken some away.
+      // The process's umask may have removed some bits.
       fs.chmodSync(path, mode);
     },
     createFile: makeFile,
@@ -371,13 +386,16 @@ function systemErrorCode(error: unknown): unknown {
   return (error as { code?: unknown } | null)?.code;
 }
 
-/** What newer Nodes, and Bun, have in `node:tls`. */
+/** Functions of `node:tls` in newer Nodes and in Bun. */
 interface CaCertificatesApi {
   getCACertificates(type: "default" | "system"): string[];
   setDefaultCACertificates?(certificates: string[]): void;
 }
 
-/** Node's WebSocket tells nothing of a dial that failed; the HTTP client below it tells everything. */
+/**
+ * Node's WebSocket gives no reason for a failed dial; undici, the HTTP client
+ * below it, does.
+ */
 async function watchUndiciErrors(): Promise<Host["watchDialErrors"]> {
   const { subscribe } = await import("node:diagnostics_channel");
   let count = 0;
@@ -394,7 +412,7 @@ async function watchUndiciErrors(): Promise<Host["watchDialErrors"]> {
   subscribe("undici:request:headers", (message) => {
     const { response } = message as { response?: { statusCode?: number } };
     const status = response?.statusCode;
-    // After that one, the WebSocket itself says what it did not like.
+    // After status 101, the WebSocket itself reports what is wrong.
     if (status === undefined || status === 101) return;
     record({ message: "", errorCode: "", status });
   });
@@ -404,7 +422,10 @@ async function watchUndiciErrors(): Promise<Host["watchDialErrors"]> {
   };
 }
 
-/** What an error says, and the names in the certificate that it is about. */
+/**
+ * Returns an error's message and code, with the names in the certificate if the
+ * error is about one.
+ */
 function tlsErrorInfo(error: unknown): SocketErrorInfo {
   const { cert } = error as { cert?: { subjectaltname?: string } };
   const message = `${errorMessageOf(error)}\n${cert?.subjectaltname ?? ""}`

@@ -1,6 +1,6 @@
 /**
- * Which folders and files are believed to be ours: only those that nobody else
- * can have written.
+ * Decides which folders and files are owned: only those that nobody else can
+ * have written.
  *
  * @module
  */
@@ -8,12 +8,15 @@
 import { errorMessageOf } from "../text/error_message.ts";
 import { type FileInfo, type Host } from "./host.ts";
 
-/** Thrown where something is not believed; says what, by which rule, and what to do. */
+/**
+ * Thrown for a path that is not owned. The message says the path, the rule, and
+ * what to do.
+ */
 export class NotOwnedError extends Error {
-  /** The file or the folder. */
+  /** The file or folder. */
   readonly path: string;
 
-  /** Says of a path why it is not believed. */
+  /** Creates the error for a path. */
   constructor(path: string, message: string) {
     super(message);
     this.path = path;
@@ -21,10 +24,10 @@ export class NotOwnedError extends Error {
 }
 
 /**
- * Why a file that is to be ours is not believed; `undefined` if it is. Windows
- * has neither owners nor permission bits that a program like this could read.
+ * Returns why a file is not owned; `undefined` if it is. Windows has neither
+ * owners nor permission bits that this program could read.
  *
- * @param getUserId says whose files ours are
+ * @param getUserId returns the user who must own the file
  */
 export function notOwnedReason(
   { isSymlink, isFile, owner, mode = 0 }: FileInfo,
@@ -44,11 +47,11 @@ export function notOwnedReason(
 }
 
 /**
- * Looks at a folder of ours, if there is one, and takes it from everybody else.
- * The folders around it are the user's business.
+ * Checks a folder of ours, if it exists, and removes the permissions of other
+ * users. The folders around it are not checked: they are the user's.
  *
- * @param getUserId says whose files ours are
- * @throws Distrust if it is a link, no folder, or somebody else's
+ * @param getUserId returns the user who must own the folder
+ * @throws {NotOwnedError} if it is a symlink, not a folder, or another user's
  */
 export function secureOwnFolder(
   host: Host,
@@ -78,7 +81,7 @@ export function secureOwnFolder(
     try {
       host.chmod(folder, 0o700);
     } catch {
-      // What lies in it is looked at one by one.
+      // Each file in it is checked by itself.
     }
   }
 }

@@ -1,6 +1,6 @@
 /**
- * A file of the user's, changed so that neither a failure nor a power cut takes
- * anything from it: links to it, its owner and its rights stay.
+ * Changes a file of the user's so that neither a failure nor a power cut loses
+ * data. Links to the file, its owner and its permissions stay.
  *
  * @module
  */
@@ -10,10 +10,13 @@ import { errorMessageOf } from "../text/error_message.ts";
 import { renameWithRetries, writeTempFile } from "./atomic_file.ts";
 import { type FileInfo, type Host } from "./host.ts";
 
-/** How many links may lead from one to the next: as many as Linux follows. */
+/** How many symlinks in a row are followed: as many as Linux follows. */
 const MAX_SYMLINKS = 40;
 
-/** Writes a file that was not there; a link to nothing stays one. Throws if it cannot; none is there then. */
+/**
+ * Writes a file that did not exist. A dangling symlink is kept; its target is
+ * written. Throws if it cannot; no file exists then.
+ */
 export async function createSafely(
   host: Host,
   file: string,
@@ -33,7 +36,7 @@ export async function createSafely(
   }
 }
 
-/** The path to which links lead that lead to nothing. */
+/** Follows symlinks to a target that does not exist, and returns that path. */
 function resolveDanglingLinks(host: Host, file: string): string {
   let path = file;
   for (let i = 0; i < MAX_SYMLINKS; i++) {
@@ -45,9 +48,9 @@ function resolveDanglingLinks(host: Host, file: string): string {
 }
 
 /**
- * Writes a file anew: it may be a link, and is to stay its owner's. Throws if it
- * cannot, or if another program has changed the file meanwhile; it is then as it
- * was, or the error says what to do.
+ * Overwrites a file that may be a symlink; its owner stays. Throws if it
+ * cannot, or if another program has changed the file meanwhile. The file is
+ * then as it was, or the error says what to do.
  *
  * @param before the text that was read, and that must still be there
  * @param backupPath the path of a copy of that text, for the error
@@ -73,7 +76,7 @@ export async function overwriteSafely(
     await host.fsync(file);
   } catch (error) {
     try {
-      // Where it may not be written at all, nothing has happened to it.
+      // If the file is not writable at all, it has not changed.
       if (host.readFile(file) !== before) host.writeFile(file, before);
     } catch {
       const hint = `it is damaged now: put ${backupPath} in its place`;
@@ -83,7 +86,10 @@ export async function overwriteSafely(
   }
 }
 
-/** The path without links. Bun finds no file where one is just being replaced: that is said, then. */
+/**
+ * Resolves symlinks. Bun finds no file while another program replaces it; the
+ * error then says that the file has changed.
+ */
 function realPathOf(host: Host, file: string, before: string): string {
   try {
     return host.realPath(file);
@@ -94,10 +100,11 @@ function realPathOf(host: Host, file: string, before: string): string {
 }
 
 /**
- * Puts another file into the place of one, where nothing is lost by that.
- * Throws if that cannot be written, or if the first is not any more as it was.
+ * Replaces a file by a rename, where that loses nothing. Throws if the new file
+ * cannot be written, or if the old one has changed.
  *
- * @returns `false` where the file itself must be written: its folder or itself is somebody else's, say, or it is mounted there
+ * @returns `false` where the file itself must be written, e.g. because the file
+ * or its folder belongs to another user, or because the file is a mount point
  */
 async function tryReplaceByRename(
   host: Host,
@@ -107,7 +114,8 @@ async function tryReplaceByRename(
 ): Promise<boolean> {
   const current = host.lstat(path);
   if (current === undefined || current.linkCount > 1) return false;
-  // Empty at first: whose it is, and who may read it, is seen before anything stands in it.
+  // The file is empty at first: its owner and mode are checked before it has
+  // content.
   const tempPath = undefinedOnError(() =>
     writeTempFile(host, path, "", current.mode ?? 0o600)
   );
@@ -127,7 +135,7 @@ async function tryReplaceByRename(
   }
 }
 
-/** What it gives; `undefined` if it fails. */
+/** Returns the result of `run`; `undefined` if it throws. */
 function undefinedOnError<T>(run: () => T): T | undefined {
   try {
     return run();
@@ -145,7 +153,10 @@ function hasSameOwnerAndMode(
     created?.mode === current.mode;
 }
 
-/** Gives what is known of a file. Throws if it is not any more as it was; a large one is not changed while it is read either. */
+/**
+ * Returns the file's information. Throws if the text is not `before` any more,
+ * or if the file changes during the read.
+ */
 function assertContent(
   host: Host,
   path: string,
@@ -157,7 +168,7 @@ function assertContent(
   return info;
 }
 
-/** Throws if another program has changed a file since. */
+/** Throws if another program has changed the file since. */
 function assertUnchanged(
   now: FileInfo | undefined,
   before: FileInfo | undefined,
@@ -171,12 +182,14 @@ function assertUnchanged(
   }
 }
 
-/** The ends of the names of a file's copies, behind `.alwaysup`: the oldest copy first. */
+/**
+ * The suffixes of a file's backups, after `.alwaysup`; the oldest backup first.
+ */
 const BACKUP_SUFFIXES = [".bak", ".2.bak", ".3.bak"];
 
 /**
- * Keeps a copy of a file's text beside the file, which only its owner can read.
- * There are three at most: the first, which is the file as it was before this
+ * Writes a copy of a file's text beside the file; only the owner can read it.
+ * There are three copies at most: the first, which is the file before this
  * program changed it, and the two newest. A text that has a copy gets no second
  * one. Throws if no copy can be written.
  *
@@ -202,7 +215,7 @@ export async function backUp(
   const tempPath = writeTempFile(host, newest, text, mode & 0o600);
   try {
     await host.fsync(tempPath);
-    // Another process that keeps a text may have just done so.
+    // Another process that makes a backup may have just renamed it.
     await renameWithRetries(host, newest, older).catch(() => {});
     await renameWithRetries(host, tempPath, newest);
     return newest;
@@ -211,7 +224,10 @@ export async function backUp(
   }
 }
 
-/** Whether a path is a file with no other name that nobody else can read or write. */
+/**
+ * True if the path is a regular file with one name that only its owner can
+ * access.
+ */
 function isPrivate(host: Host, path: string): boolean {
   const info = host.lstat(path);
   return info?.isFile === true && info.linkCount === 1 &&

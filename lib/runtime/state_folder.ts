@@ -1,12 +1,15 @@
 /**
- * The folder in which this program keeps its files.
+ * The folder for this program's files.
  *
  * @module
  */
 
 import type { Host } from "./host.ts";
 
-/** The folder in which the program keeps what it knows; `undefined` where the user has none. */
+/**
+ * Returns the folder for the program's files; `undefined` where the user has
+ * none.
+ */
 export function stateFolder(host: Host): string | undefined {
   const folder = userStateFolder(host);
   return folder && `${folder}/alwaysup`;
@@ -22,14 +25,14 @@ function userStateFolder({ os, getEnv }: Host): string | undefined {
       return home && `${home}/Library/Application Support`;
     default: {
       const state = getEnv("XDG_STATE_HOME");
-      // A relative one is to be ignored (XDG Base Directory Specification).
+      // A relative path must be ignored (XDG Base Directory Specification).
       if (state?.startsWith("/")) return state;
       return home && `${home}/.local/state`;
     }
   }
 }
 
-/** Where it usually is: some clients pass on only the user's folder. */
+/** The usual place: some clients pass on only `USERPROFILE`. */
 function localAppDataIn(profile: string | undefined): string | undefined {
   return profile && `${profile}\\AppData\\Local`;
 }

@@ -1,23 +1,26 @@
 /**
- * The terminal: the two streams of a command, and colours.
+ * The output streams of a command, and colors.
  *
  * @module
  */
 
-/** The two streams of a command, line by line. */
+/** The output streams of a command, line by line. */
 export interface Output {
-  /** A line for stdout. */
+  /** Writes a line to stdout. */
   print(line: string): void;
-  /** A line for stderr. */
+  /** Writes a line to stderr. */
   printError(line: string): void;
-  /** Whether a person sees colours on stdout. */
+  /** True if stdout shows colors to a person. */
   readonly hasColors: boolean;
 }
 
-/** The colours of the terminal's own palette, as their numbers in SGR (ECMA-48 section 8.3.117). */
+/**
+ * The colors of the terminal's palette, as SGR numbers (ECMA-48 section
+ * 8.3.117).
+ */
 export const SGR_CODES = { bold: 1, red: 31, green: 32, yellow: 33 } as const;
 
-/** A text in a colour, where colours are seen. */
+/** Returns the text in a color, where colors are shown. */
 export function colorize(
   { hasColors }: Output,
   color: keyof typeof SGR_CODES,

@@ -1,33 +1,36 @@
 /**
- * Where a WebSocket URL leads, and by which way.
+ * Parts of a WebSocket URL, and the HTTP proxy that the runtime uses for it.
  *
  * @module
  */
 
 import type { Host } from "./host.ts";
 
-/** The host of a URL, an IPv6 address without its brackets. */
+/** Returns the host of a URL; an IPv6 address without its brackets. */
 export function hostnameOf({ hostname }: URL): string {
   return hostname.replace(/^\[(.*)\]$/, "$1");
 }
 
-/** Whether a host is said by its address. */
+/** True if a host is an IP address and not a name. */
 export function isIpAddress(host: string): boolean {
   return /^[\d.]+$|:/.test(host);
 }
 
-/** The port of a WebSocket URL (RFC 6455 section 3). */
+/** Returns the port of a WebSocket URL (RFC 6455 section 3). */
 export function portOf({ port, protocol }: URL): number {
   return Number(port) || (protocol === "wss:" ? 443 : 80);
 }
 
-/** The variable that names the proxy through which the runtime dials; `undefined` where it uses none. */
+/**
+ * Returns the name of the variable with the proxy that the runtime dials
+ * through; `undefined` where it uses none.
+ */
 export function proxyVariableFor(
   url: URL,
   host: Pick<Host, "proxyVariables" | "getEnv">,
 ): string | undefined {
   const hostname = hostnameOf(url);
-  // The hosts have seen to that.
+  // Every host adds these to `NO_PROXY`: see `noProxyWithLoopback`.
   if (/^(localhost|127\.[\d.]+|::1)$/.test(hostname)) return undefined;
   const lists = ["NO_PROXY", "no_proxy"].map(host.getEnv);
   const isExempt = lists.join().split(",").map((entry) => entry.trim())

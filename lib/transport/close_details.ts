@@ -1,6 +1,6 @@
 /**
- * Why a connection ended or could not be made, in the same words on every
- * runtime. Whatever a runtime says is read here, and nowhere else.
+ * Says why a connection ended or could not be made, in the same words for every
+ * runtime. Only this file parses the runtimes' error texts.
  *
  * @module
  */
@@ -8,33 +8,40 @@
 import { sanitizeLine } from "../text/sanitize.ts";
 import type { SocketErrorInfo } from "../runtime/host.ts";
 
-/** What a runtime's WebSocket has said until it closed. */
+/** What a runtime's WebSocket has reported by the time it closed. */
 export interface SocketClose extends SocketErrorInfo {
-  /** Whether the WebSocket was open. */
+  /** True if the WebSocket was open. */
   readonly wasOpen: boolean;
-  /** The close code; 0 or 1006 where no close frame came. */
+  /** The close code; 0 or 1006 if no close frame came. */
   readonly code: number;
-  /** The daemon's own reason for the close, if it gave one. */
+  /** The reason in the daemon's close frame; empty if it gave none. */
   readonly reason: string;
 }
 
-/** What follows from that. */
+/** Why a connection closed, derived from {@linkcode SocketClose}. */
 export interface CloseDetails {
-  /** Plain words, and the daemon's own; never a runtime's. */
+  /**
+   * The reason in plain words, with the daemon's own; never a runtime's text.
+   */
   readonly reason: string;
-  /** Whether the host was reached, as far as the runtime tells. */
+  /** True if the host was reached, as far as the runtime reports it. */
   readonly reached: boolean;
-  /** The HTTP status of a handshake that failed, where the runtime tells. */
+  /** The HTTP status of a failed handshake, if the runtime reports it. */
   readonly status?: number;
-  /** A message was larger than the runtime takes. */
+  /** Set if a message was larger than the runtime accepts. */
   readonly oversize?: true;
-  /** Nothing listens at the address, as far as the runtime tells. */
+  /**
+   * Set if nothing listens at the address, as far as the runtime reports it.
+   */
   readonly isNobodyThere?: true;
-  /** The daemon's own words in its close frame, if it gave any. */
+  /** The reason in the daemon's close frame, if it gave one. */
   readonly said?: string;
 }
 
-/** The close codes of RFC 6455 section 7.4.1 and of IANA's registry that a daemon may send. */
+/**
+ * The close codes that a daemon may send (RFC 6455 section 7.4.1 and IANA's
+ * registry).
+ */
 const CLOSE_CODE_MEANINGS: Readonly<Record<number, string>> = {
   1000: "normal closure",
   1001: "going away",
@@ -50,10 +57,16 @@ const CLOSE_CODE_MEANINGS: Readonly<Record<number, string>> = {
   1014: "bad gateway",
 };
 
-/** What Deno, and Bun by its code, say of a message over 64 MiB (128 MiB); Node does not tell. */
+/**
+ * The errors of Deno (text) and Bun (code) for a message over 64 MiB (128 MiB);
+ * Node reports none.
+ */
 const OVERSIZE_ERROR = /^(Frame too large|WS_ERR_UNSUPPORTED_MESSAGE_LENGTH)$/;
 
-/** What Deno and Node 22, and Bun by its code, say of bytes that break RFC 6455; later Nodes do not tell. */
+/**
+ * The errors of Deno and Node 22 (text) and Bun (code) for bytes that violate
+ * RFC 6455; later Nodes report none.
+ */
 const INVALID_FRAME_ERROR =
   /^(Reserved bits|Invalid|Control frame|Ping frame|Received (invalid|payload)|WS_ERR_)/;
 
@@ -61,27 +74,32 @@ const INVALID_FRAME_ERROR =
 export interface DialFailure {
   /** What is wrong, in plain words. */
   readonly summary: string;
-  /** What to do about it, where that is known. */
+  /** What to do about it, if that is known. */
   readonly advice?: string;
-  /** Whether the host was reached, as far as the runtime tells. */
+  /** True if the host was reached, as far as the runtime reports it. */
   readonly reached: boolean;
-  /** Nothing listens at the address, as far as the runtime tells. */
+  /**
+   * Set if nothing listens at the address, as far as the runtime reports it.
+   */
   readonly isNobodyThere?: true;
 }
 
-/** What says that a certificate is for another name; the names stand behind it, and may say anything. */
+/**
+ * The errors for a certificate with another name. The names follow in the
+ * message, and may be any text.
+ */
 const CERTIFICATE_NAME_ERROR =
   /^ERR_TLS_CERT_ALTNAME_INVALID$|peer certificate: certificate not valid for name/m;
 
-/** A name in a certificate, as Deno and the others show it. */
+/** A name in a certificate, as Deno and the others print it. */
 const CERTIFICATE_NAME =
   /DnsName\("([^"]*)"\)|IpAddress\(([^)]*)\)|(?:DNS|IP Address):([^\s,]+)/g;
 
-/** What says that nothing takes a connection there. */
+/** The errors for an address that accepts no connection. */
 const NOBODY_THERE =
   /^tcp connect error|^Failed to connect|^ECONNREFUSED$|^EHOSTUNREACH$|^ENETUNREACH$|^ETIMEDOUT$/m;
 
-/** What the runtimes tell of a dial that failed; the first that fits counts. */
+/** The runtimes' errors for a failed dial; the first match counts. */
 const DIAL_FAILURES: readonly (readonly [
   pattern: RegExp,
   what: string,
@@ -176,30 +194,39 @@ const DIAL_FAILURES: readonly (readonly [
   ],
 ];
 
-/** What is said where a runtime tells nothing. */
+/** Used if the runtime reports nothing. */
 const UNKNOWN_DIAL_FAILURE: DialFailure = {
   summary: "nothing listens there, or the WebSocket handshake failed",
   reached: true,
   isNobodyThere: true,
 };
 
-/** What is said where only a TLS handshake is known, which succeeded. */
+/** Used if only a successful TLS handshake is known. */
 const ONLY_SECURE: DialFailure = {
   summary: "the TLS handshake succeeded, but not the WebSocket's",
   advice: "run alwaysup doctor",
   reached: true,
 };
 
-/** What Deno says of its second dial, by HTTP/2, whatever was wrong with the first. */
+/**
+ * Deno's errors for its second dial, by HTTP/2, which hide what was wrong with
+ * the first.
+ */
 const HTTP2_DIAL_ERROR =
   /NoApplicationProtocol|h2 alpn|HTTP\/2 not supported|^connection error|without sending TLS close_notify|^tls handshake eof|^(?!tcp connect error).*os error/;
 
-/** A runtime's text about a WebSocket; Bun's begins with the URL, in which anything may stand. */
+/**
+ * Removes the URL at the start of Bun's error texts; the URL may contain
+ * anything.
+ */
 export function withoutUrl(text: string): string {
   return text.replace(/^.*(?:failed to connect to WebSocket|' failed): /s, "");
 }
 
-/** Whether a runtime hides why its dial of a `wss://` URL failed, or for which name a certificate is. */
+/**
+ * True if a runtime hides why its `wss://` dial failed, or which names a
+ * certificate has.
+ */
 export function needsTlsDiagnosis(
   { message, errorCode, status }: SocketErrorInfo,
 ): boolean {
@@ -210,7 +237,7 @@ export function needsTlsDiagnosis(
   return errorCode === "" && message === "" || HTTP2_DIAL_ERROR.test(message);
 }
 
-/** The names in a text about a certificate; they are its owner's words. */
+/** Returns the names in a text about a certificate. They are untrusted text. */
 function certificateNamesIn(text: string): string {
   const names = [...text.matchAll(CERTIFICATE_NAME)].map((it) =>
     it[1] ?? it[2] ?? it[3]!
@@ -218,7 +245,10 @@ function certificateNamesIn(text: string): string {
   return sanitizeLine([...new Set(names)].join(", "), 200);
 }
 
-/** What is wrong with a dial that failed, and what to do; `undefined` if nothing is known. */
+/**
+ * Returns what is wrong with a failed dial, and what to do; `undefined` if
+ * nothing is known.
+ */
 export function classifyDialError(
   { message, errorCode, isSecure }: SocketErrorInfo,
 ): DialFailure | undefined {
@@ -240,7 +270,7 @@ export function classifyDialError(
   return undefined;
 }
 
-/** Tells why a WebSocket closed, or did not open. */
+/** Returns why a WebSocket closed or did not open. */
 export function diagnoseClose(close: SocketClose): CloseDetails {
   return close.wasOpen
     ? diagnoseLostConnection(close)
@@ -270,7 +300,7 @@ function diagnoseLostConnection(
   return { reason: words, reached: true, ...said };
 }
 
-/** What the code means, and what the daemon says itself. */
+/** Returns the meaning of the code, and the daemon's own reason. */
 function closeCodeDetail(code: number, reason: string): string {
   const words = [CLOSE_CODE_MEANINGS[code] ?? "", sanitizeLine(reason, 200)]
     .filter((it) => it);
@@ -295,7 +325,7 @@ function diagnoseFailedDial(said: SocketClose): CloseDetails {
   };
 }
 
-/** The HTTP status that a runtime's text names. */
+/** Returns the HTTP status in a runtime's error text. */
 function statusIn(text: string): number | undefined {
   const digits = /status code: (\d{3})/.exec(text)?.[1];
   return digits === undefined ? undefined : Number(digits);

@@ -1,6 +1,5 @@
 /**
- * The plain request for a WebSocket, byte by byte: it shows what a runtime
- * hides.
+ * A WebSocket handshake written as plain HTTP: it shows what the runtime hides.
  *
  * @module
  */
@@ -16,40 +15,46 @@ import {
 import type { Header } from "../config/parsers.ts";
 import { hostnameOf, portOf } from "../runtime/url.ts";
 
-/** What became of it. */
+/** The outcome of a handshake. */
 export type HandshakeOutcome =
-  /** Nobody is there, or TLS failed. */
+  /** The connection or TLS failed. */
   | {
     readonly kind: "failed";
     readonly reason: string;
-    /** What to do, where the TLS handshake has shown it. */
+    /** What to do, if the TLS handshake has shown it. */
     readonly advice?: string;
   }
-  /** It does not speak HTTP. */
+  /** The response is not HTTP. */
   | { readonly kind: "not-http" }
   | {
     readonly kind: "response";
     readonly status: number;
-    /** Names in lower case. */
+    /** The names are in lower case. */
     readonly headers: ReadonlyMap<string, string>;
   };
 
-/** The longest answer that is read, in bytes. */
+/** The longest response that is read, in bytes. */
 const MAX_RESPONSE_BYTES = 64 * 1024;
 
-/** The addresses of a host, by the system's own way; none if it is not known. */
+/**
+ * Resolves a host name with the system's resolver; returns an empty list if it
+ * is unknown.
+ */
 export async function resolveHostname(host: string): Promise<string[]> {
   const { lookup } = await import("node:dns/promises");
   try {
     return (await lookup(host, { all: true })).map(({ address }) => address);
   } catch (error) {
-    // What has no code is no answer of the system's, but a bug.
+    // An error without a code is not from the resolver, but a bug.
     if ((error as { code?: unknown }).code === undefined) throw error;
     return [];
   }
 }
 
-/** Connects to a host and port; gives the milliseconds that it took, or why it cannot within `limitMs`. */
+/**
+ * Connects to a host and port. Returns the time that it took, in milliseconds,
+ * or why it did not connect within `timeoutMs`.
+ */
 export async function tryConnect(
   host: string,
   port: number,
@@ -66,7 +71,10 @@ export async function tryConnect(
   return outcome ?? `no answer within ${timeoutMs / 1000} s`;
 }
 
-/** Asks for a WebSocket (RFC 6455 section 4.1) and reads the head of the answer. Never throws. */
+/**
+ * Sends a WebSocket handshake (RFC 6455 section 4.1) and reads the head of the
+ * response. Never throws.
+ */
 export async function tryHandshake(
   url: URL,
   subprotocol: string | undefined,
@@ -105,7 +113,10 @@ export async function tryHandshake(
   return outcome ?? noAnswerWithin(timeoutMs);
 }
 
-/** The same over TLS. What was asked for is not sent to a server whose certificate is bad. */
+/**
+ * The same over TLS. The request is not sent to a server with an invalid
+ * certificate.
+ */
 async function tryTlsHandshake(
   address: { readonly host: string; readonly port: number },
   payload: string,
@@ -132,7 +143,9 @@ function noAnswerWithin(timeoutMs: number): HandshakeOutcome {
   return { kind: "failed", reason: `no answer within ${timeoutMs / 1000} s` };
 }
 
-/** Asks something over TLS; `undefined` if it takes more than so many milliseconds. */
+/**
+ * Sends a request over TLS; `undefined` if it takes longer than `timeoutMs`.
+ */
 export async function requestOverTlsWithin(
   request: Omit<TlsRequest, "maxBytes" | "signal">,
   timeoutMs: number,
@@ -149,7 +162,7 @@ export async function requestOverTlsWithin(
   return response;
 }
 
-/** The request for a WebSocket (RFC 6455 section 4.1). */
+/** Returns the WebSocket handshake request (RFC 6455 section 4.1). */
 export function handshakeRequest(
   { host, pathname, search }: URL,
   subprotocol: string | undefined,
@@ -173,7 +186,7 @@ export function handshakeRequest(
   ].join("\r\n");
 }
 
-/** What an answer's head says. */
+/** Parses the head of a response. */
 export function parseHandshakeResponse(text: string): HandshakeOutcome {
   const [statusLine = "", ...lines] = text.split("\r\n\r\n")[0]!.split("\r\n");
   const status = /^HTTP\/1\.[01] (\d{3})/.exec(statusLine)?.[1];

@@ -1,6 +1,7 @@
 /**
- * Why a `wss://` dial failed, where the runtime's WebSocket does not tell: by a
- * TLS handshake of our own and, over that, the same request for a WebSocket.
+ * Finds out why a `wss://` dial failed, where the runtime's WebSocket does not
+ * report it: makes a TLS handshake and sends the same WebSocket handshake
+ * request over it.
  *
  * @module
  */
@@ -15,19 +16,25 @@ import {
   requestOverTlsWithin,
 } from "./raw_handshake.ts";
 
-/** How long an answer counts, in milliseconds: a daemon that is dialed quickly is not asked each time. */
+/**
+ * How long a diagnosis is reused, in milliseconds: a daemon that is dialed
+ * often is not diagnosed each time.
+ */
 const DIAGNOSIS_TTL_MS = 5_000;
-/** How long an answer may take, in milliseconds. */
+/** How long a diagnosis may take, in milliseconds. */
 const DIAGNOSIS_TIMEOUT_MS = 10_000;
 
-/** Finds out what is wrong with a server that did not take such a dial; `undefined` where that cannot be known. Never rejects. */
+/**
+ * Finds out why a dial failed; `undefined` if that cannot be known. Never
+ * rejects.
+ */
 export type TlsDiagnoser = (
   url: string,
   subprotocol: string | undefined,
   headers: readonly Header[],
 ) => Promise<SocketErrorInfo | undefined>;
 
-/** One who asks, and for whom an answer counts for a while. */
+/** Creates a diagnoser that reuses its last diagnosis for a while. */
 export function createTlsDiagnoser(
   host: Pick<Host, "requestOverTls" | "proxyVariables" | "getEnv">,
 ): TlsDiagnoser {
@@ -38,7 +45,7 @@ export function createTlsDiagnoser(
   return (url, subprotocol, headers) => {
     const now = performance.now();
     if (now - diagnosedAt < DIAGNOSIS_TTL_MS) return lastDiagnosis;
-    // What the runtime dials through a proxy is not to be dialed past it.
+    // If the runtime dials through a proxy, the diagnosis must not bypass it.
     const target = new URL(url);
     if (proxyVariableFor(target, host) !== undefined) {
       return Promise.resolve(undefined);
@@ -68,10 +75,11 @@ async function diagnoseTls(
         ? { message: "", errorCode: "", status: outcome.status }
         : { message: "", errorCode: "", isSecure: true };
     }
-    // What says nothing does not take the place of the runtime's own words.
+    // A diagnosis without a known cause must not replace the runtime's own
+    // error.
     return response && classifyDialError(response) && response;
   } catch {
-    // What cannot be found out is not said.
+    // A failed diagnosis is not reported.
     return undefined;
   }
 }

@@ -1,5 +1,5 @@
 /**
- * The native WebSocket as events.
+ * Turns the native WebSocket into events.
  *
  * @module
  */
@@ -15,10 +15,10 @@ import type { Host, SocketErrorInfo } from "../runtime/host.ts";
 import type { Header } from "../config/parsers.ts";
 import { createTlsDiagnoser, type TlsDiagnoser } from "./tls_diagnosis.ts";
 
-/** How long a peer has to answer a close, in milliseconds. */
+/** How long a peer has to answer a close frame, in milliseconds. */
 const CLOSE_TIMEOUT_MS = 2_000;
 
-/** What a socket has to say; the connection id is the caller's to add. */
+/** What happens to a socket; the caller adds the connection id. */
 export type TransportEvent =
   | { readonly type: "open" }
   | { readonly type: "frame"; readonly text: string }
@@ -26,22 +26,28 @@ export type TransportEvent =
   | {
     readonly type: "closed";
     readonly code: number;
-    /** How long ago it was, in milliseconds, where the reason had to be found. */
+    /**
+     * How long ago it closed, in milliseconds, if it took time to find the
+     * reason.
+     */
     readonly agoMs?: number;
   } & CloseDetails;
 
-/** A connection, or one that is being made. */
+/** A WebSocket that is connecting or open. */
 export interface Socket {
   /** Sends a text frame; does nothing on a socket that is not open. */
   send(text: string): void;
-  /** How much waits to be sent, in bytes. */
+  /** How many bytes are buffered. */
   readonly backlogBytes: number;
-  /** Starts to close with code 1000; resolves when the other side knows, or never will. */
+  /**
+   * Starts to close with code 1000. Resolves when the peer has answered, or
+   * never will.
+   */
   close(): Promise<void>;
 }
 
 /**
- * Dials a WebSocket and reports what happens to it, `closed` exactly once and
+ * Dials a WebSocket and reports its events; `closed` comes exactly once and
  * last. Never throws.
  */
 export type Dial = (
@@ -51,7 +57,7 @@ export type Dial = (
   onEvent: (event: TransportEvent) => void,
 ) => Socket;
 
-/** What dialing needs of a runtime. */
+/** The parts of a host that dialing needs. */
 export type DialRuntime = Pick<
   Host,
   | "webSocketOptions"
@@ -62,9 +68,10 @@ export type DialRuntime = Pick<
 >;
 
 /**
- * What dials by way of a runtime.
+ * Creates a function that dials with a host's runtime.
  *
- * @param maxDiagnosisMs how long it may take to find out why a dial failed before that is reported
+ * @param maxDiagnosisMs how long the diagnosis of a failed dial may take before
+ * the failure is reported
  */
 export function createDialer(host: DialRuntime, maxDiagnosisMs: number): Dial {
   const diagnoseTls = createTlsDiagnoser(host);
@@ -101,7 +108,8 @@ function dial(
   let socket: WebSocket;
   try {
     const protocols = subprotocol === undefined ? [] : [subprotocol];
-    // The options object is an extension that Deno, Node and Bun have in common.
+    // The options object is an extension that Deno, Node and Bun have in
+    // common.
     socket = new WebSocket(url, {
       protocols,
       headers: Object.fromEntries(headers),
@@ -138,7 +146,7 @@ function dial(
   socket.onmessage = ({ data }) => {
     const text = typeof data === "string" ? data : decodeBinaryFrame(data);
     if (text !== undefined) onEvent({ type: "frame", text });
-    // Node 22.0 gives null for a frame that it should have refused.
+    // Node 22.0 gives null for a frame that it should have rejected.
     else onEvent({ type: "binary", bytes: data?.byteLength ?? 0 });
   };
   socket.onerror = (event) => {
@@ -147,7 +155,7 @@ function dial(
     lastError = readDialError() ?? lastError;
     if (url.startsWith("wss:") && needsTlsDiagnosis(lastError)) {
       void diagnoseAndClose();
-    } // After this, Node 22 says no more of a dial that failed.
+    } // After this event, Node 22 emits no more for a failed dial.
     else reportClosed(0, "");
   };
   socket.onclose = ({ code, reason }) => {
@@ -172,7 +180,10 @@ function dial(
 
 const STRICT_UTF_8 = new TextDecoder("utf-8", { fatal: true });
 
-/** The text in a binary frame: many daemons send their JSON so. */
+/**
+ * Decodes a binary frame as text: many daemons send their JSON in binary
+ * frames.
+ */
 function decodeBinaryFrame(data: ArrayBuffer | null): string | undefined {
   try {
     return data === null ? undefined : STRICT_UTF_8.decode(data);
@@ -181,7 +192,10 @@ function decodeBinaryFrame(data: ArrayBuffer | null): string | undefined {
   }
 }
 
-/** A peer that never answers the close would keep the connection open for ever: of the runtimes only Bun can end it. */
+/**
+ * Without this, a peer that never answers the close keeps the connection open
+ * for ever. Only Bun can terminate a connection.
+ */
 async function terminateAfterTimeout(
   socket: WebSocket & { terminate?(): void },
   closed: Promise<void>,
@@ -191,7 +205,7 @@ async function terminateAfterTimeout(
   socket.terminate();
 }
 
-/** What a runtime tells in an error event. */
+/** Returns what an error event contains. */
 function errorEventInfo(event: Event): SocketErrorInfo {
   const { message, error } = event as Partial<ErrorEvent>;
   const text = String(message || error?.message || "");
