@@ -1,5 +1,6 @@
 /**
- * The program as one ESM file, which Deno, Node and Bun run and compile.
+ * Bundles the program into one ESM file, which Deno, Node and Bun run and
+ * compile.
  *
  * @module
  */
@@ -7,17 +8,22 @@
 import { fileURLToPath } from "node:url";
 import metadata from "../../deno.json" with { type: "json" };
 
-/** The project's folder, as a path: a URL's own has `%20` for a space, and a slash before a drive. */
+/**
+ * The project's folder, as a path: a URL's `pathname` has `%20` for a space,
+ * and a slash before a drive.
+ */
 export const ROOT = fileURLToPath(new URL("../../", import.meta.url));
-/** Where builds go. */
+/** The output folder of builds. */
 export const DIST = `${ROOT}dist/`;
 /** The program's version. */
 export const { version: VERSION } = metadata;
 
-/** What `main.ts` says of a program that was not built. */
+/** What `main.ts` has instead of the commit when it runs from source. */
 const UNBUILT_MARK = '"from source"';
 
-/** Runs a command until it ends; its output passes through. Throws if it fails. */
+/**
+ * Runs a command until it ends; its output is inherited. Throws if it fails.
+ */
 export async function runCommand(
   command: string,
   args: string[],
@@ -28,7 +34,10 @@ export async function runCommand(
   if (code !== 0) throw new Error(`${command} ${args[0]} failed (${code})`);
 }
 
-/** What a command prints, without the line break at its end; `undefined` if it fails. */
+/**
+ * Returns a command's output without the line break at its end; `undefined` if
+ * it fails.
+ */
 export async function outputOf(
   command: string,
   args: string[],
@@ -43,7 +52,7 @@ export async function outputOf(
   }
 }
 
-/** The commit that is built, marked where files differ from it. */
+/** Returns the commit that is built, marked if files differ from it. */
 async function commitId(): Promise<string> {
   const hash = await outputOf("git", ["rev-parse", "--short=10", "HEAD"]);
   if (hash === undefined) return "no commit";
@@ -58,7 +67,7 @@ export async function writeBundle(path: string): Promise<void> {
     `${ROOT}main.ts`,
   ]);
   const parts = (await Deno.readTextFile(path)).split(UNBUILT_MARK);
-  // Who changes one of the two places changes the other.
+  // This fails if only one of the two places was changed.
   if (parts.length !== 2) throw new Error(`${UNBUILT_MARK} is not there once`);
   await Deno.writeTextFile(path, parts.join(JSON.stringify(await commitId())));
 }

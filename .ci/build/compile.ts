@@ -1,10 +1,10 @@
 /**
- * Makes one executable of the program.
+ * Compiles the program into executables.
  *
  *     deno task compile [--target all|NAME] [--runtime deno|bun]
  *
- * Without a target it is `dist/alwaysup` for this machine. With `all` it is one
- * file for each target, and their checksums in `dist/SHA256SUMS`.
+ * Without a target, it makes `dist/alwaysup` for this machine. With `all`, it
+ * makes one file for each target, and their checksums in `dist/SHA256SUMS`.
  *
  * @module
  */
@@ -14,10 +14,10 @@ import { DIST, ROOT, runCommand, writeBundle } from "./bundle.ts";
 import { installBun } from "./install_packages.ts";
 import { print } from "../../tests/helpers/print.ts";
 
-/** A system that an executable is made for. */
+/** A platform for which an executable is made. */
 interface Target {
   readonly name: string;
-  /** What the compilers call it. */
+  /** The compilers' names for it. */
   readonly deno: string;
   readonly bun: string;
   readonly file: string;
@@ -64,14 +64,17 @@ const TARGETS: readonly Target[] = [
   },
 ];
 
-/** How long Deno may take to get the base of one executable, in milliseconds. */
+/**
+ * How long Deno may take to download the base of one executable, in
+ * milliseconds.
+ */
 const DENO_TIMEOUT_MS = 120_000;
-/** What the program may do: nothing else, and nobody is asked. */
+/** The program's permissions: no others, and no prompt for them. */
 const PERMISSIONS = ["--no-prompt", "-N", "-E", "-R", "-W"];
 
 type Runtime = "deno" | "bun";
 
-/** What to build, from the command line. Throws if it is not understood. */
+/** Parses the command line. Throws if it is invalid. */
 function parseArguments(args: readonly string[]): {
   readonly targets: readonly Target[];
   readonly runtime: Runtime | undefined;
@@ -99,7 +102,7 @@ function parseArguments(args: readonly string[]): {
   return { targets: [target], runtime };
 }
 
-/** This machine, under the plain name. */
+/** Returns this machine's target, with a file name without the platform. */
 function thisSystem(): Target {
   const isWindows = Deno.build.os === "windows";
   const target = TARGETS.find(({ deno }) => deno === Deno.build.target);
@@ -110,7 +113,7 @@ function thisSystem(): Target {
   return { ...target, file };
 }
 
-/** Compiles by Deno; gives why it cannot be done. */
+/** Compiles with Deno; returns why it cannot. */
 async function compileByDeno(
   source: string,
   { deno, file }: Target,
@@ -133,7 +136,10 @@ async function compileByDeno(
     `no answer within ${DENO_TIMEOUT_MS / 1000} s`;
 }
 
-/** Compiles by Deno, and says whether it could: one release has one runtime. Throws if it had to and cannot. */
+/**
+ * Compiles every target with Deno; returns `false` if it cannot, because one
+ * release has one runtime. Throws if Deno is required and fails.
+ */
 async function compileAllByDeno(
   source: string,
   targets: readonly Target[],
@@ -153,7 +159,7 @@ async function compileAllByDeno(
   return true;
 }
 
-/** Compiles by Bun, whose bases come from the npm registry. */
+/** Compiles with Bun, whose bases come from the npm registry. */
 async function compileByBun(
   source: string,
   target: Target,
@@ -162,15 +168,15 @@ async function compileByBun(
   await runCommand(await installBun(), [
     ...["build", source, "--compile", `--target=${bun}`],
     `--outfile=${DIST}${file}`,
-    // With it the start takes half the time: nothing is parsed.
+    // With it, the start takes half the time: nothing is parsed.
     ...["--minify", "--bytecode", "--format=esm"],
-    // A cloned folder must not decide what the program does.
+    // A cloned folder must not change what the program does.
     ...["--no-compile-autoload-dotenv", "--no-compile-autoload-bunfig"],
   ], { stdout: "null" });
   await printBuilt(target, "bun");
 }
 
-/** Says what was built. Throws if it is not for that system. */
+/** Prints what was built. Throws if the file is not for the target. */
 async function printBuilt(
   { file, format, name }: Target,
   runtime: Runtime,
@@ -185,7 +191,7 @@ async function printBuilt(
   print(`dist/${file}  ${(size / 1024 ** 2).toFixed(1)} MiB (${runtime})`);
 }
 
-/** Writes the checksums of files as `sha256sum --check` reads them. */
+/** Writes the checksums of files, in the format of `sha256sum --check`. */
 async function writeChecksums(files: readonly string[]): Promise<void> {
   const lines = await Promise.all(files.map(async (file) => {
     const bytes = await Deno.readFile(`${DIST}${file}`);

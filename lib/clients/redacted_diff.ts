@@ -1,5 +1,6 @@
 /**
- * How an entry of a client's changes, without what may be a secret in it.
+ * Shows how an entry in a client's file changes, with possible secrets
+ * redacted.
  *
  * @module
  */
@@ -9,17 +10,20 @@ import { listSettings, redactSetting } from "../config/config.ts";
 import { isRecord } from "../protocol/jsonrpc.ts";
 
 const REDACTED = "(hidden)";
-/** What starts a program, a flag's name, or a path. Another word may be a secret in the wrong place. */
+/**
+ * A launcher word, a flag's name, or a path. Any other word may be a secret in
+ * the wrong place.
+ */
 const SAFE_ARGUMENT =
   /^(cmd|\/c|npx|bunx|dlx|exec|node|deno|run|(alwaysup|deno)(@[\w.^~-]+)?|-\w|--?[a-z-]{2,30}|-NERW|(~|\.{0,2}|[a-z]:)[/\\].*)$/i;
 
 /**
- * The lines of an entry that differ. Nothing else of the file is shown: it may
- * hold others' secrets.
+ * Returns the lines of an entry that differ. The rest of the file is not shown:
+ * it may contain other servers' secrets.
  *
- * @param before the entry as it was; `undefined` if there was none
- * @param after the same for what is to be
- * @param program what starts this program
+ * @param before the old entry; `undefined` if there was none
+ * @param after the new entry; `undefined` if there is none
+ * @param launchCommand the command that starts this program
  */
 export function redactedDiff(
   name: string,
@@ -48,7 +52,7 @@ export function redactedDiff(
   ];
 }
 
-/** An entry as text. */
+/** Returns an entry as text, redacted. */
 function redactedEntryText(
   name: string,
   entry: unknown,
@@ -61,7 +65,7 @@ function redactedEntryText(
   return `${JSON.stringify(name)}: ${text}`;
 }
 
-/** What may be shown of an entry's members. */
+/** Redacts an entry's members. */
 function redactMembers(
   entry: Record<string, unknown>,
   isAlwaysup: boolean,
@@ -75,7 +79,7 @@ function redactMembers(
   );
 }
 
-/** What may be shown of a member of an entry. */
+/** Redacts a member of an entry. */
 function redactMember(
   key: string,
   value: unknown,
@@ -87,7 +91,7 @@ function redactMember(
     case "disabled":
       return typeof value === "boolean" ? value : REDACTED;
     case "command":
-      // Zed had an object there once, opencode has a list.
+      // Older versions of Zed had an object here; opencode has a list.
       if (isRecord(value)) {
         return redactMembers(value, isAlwaysup, launchCommand);
       }
@@ -101,7 +105,7 @@ function redactMember(
         ? redactWord(value, launchCommand)
         : REDACTED;
     case "args":
-      // What others' flags mean is not known.
+      // The flags of other programs are unknown.
       return isAlwaysup && Array.isArray(value)
         ? value.map((arg, i) =>
           redactArgument(arg, value[i - 1], launchCommand)
@@ -135,7 +139,10 @@ function redactArgument(
     : redactUnlessOwn(arg, launchCommand);
 }
 
-/** The value of a flag of ours; of another's nobody knows what it is. */
+/**
+ * Redacts a flag's value. The value of a flag that is not ours is hidden: its
+ * meaning is unknown.
+ */
 function redactFlagValue(flag: string, text: string): string {
   const [key] = listSettings().find(([, row]) => row.flag === flag) ?? [];
   try {
@@ -145,15 +152,20 @@ function redactFlagValue(flag: string, text: string): string {
   }
 }
 
-/** What a whole command line has where one word belongs: an assignment, a query, a URL, or a word behind a blank. Folders may have blanks in their names. */
+/**
+ * Marks of a whole command line in the place of one word: an assignment, a
+ * query, a URL, or a word after a space. Folder names may contain spaces.
+ */
 const SEVERAL_WORDS = /[=?]|:\/\/|\s-|\s[^/\\]*$/;
 
-/** A word that stands alone, as what starts the program does. */
+/** Redacts a word that stands alone, e.g. the program that is started. */
 function redactWord(text: string, launchCommand: readonly string[]): string {
   return SEVERAL_WORDS.test(text) ? redactUnlessOwn(text, launchCommand) : text;
 }
 
-/** A word, if this program is started with it. */
+/**
+ * Returns a word if it is part of this program's launch command; else hides it.
+ */
 function redactUnlessOwn(
   text: string,
   launchCommand: readonly string[],

@@ -1,6 +1,6 @@
 /**
- * The MCP clients that this program knows: where each keeps its list of servers,
- * and in which form.
+ * The MCP clients that this program knows: where each one keeps its list of
+ * servers, and in which form.
  *
  * @module
  */
@@ -9,72 +9,89 @@ import type { ExtraSyntax, LaunchFields } from "./config_entry.ts";
 import type { PathFilter } from "../json/jsonc.ts";
 import { getNested, isRecord } from "../protocol/jsonrpc.ts";
 
-/** What a client's place depends on; a host is one. */
+/** What the path of a client's file depends on. A host is one. */
 export interface ClientEnvironment {
   /** The operating system, e.g. `linux`, `darwin` or `windows`. */
   readonly os: string;
-  /** A variable of the environment; empty counts as not set. */
+  /** Returns an environment variable; an empty one counts as not set. */
   getEnv(name: string): string | undefined;
-  /** The names in a folder; none if it is not there. */
+  /** Returns the names in a folder; an empty list if it does not exist. */
   listFolder(folder: string): string[];
 }
 
-/** A client. */
+/** An MCP client. */
 export interface Client {
-  /** What a command line calls it. */
+  /** Its name on the command line. */
   readonly name: string;
-  /** What people call it. */
+  /** Its name for people. */
   readonly title: string;
   /** The member of its file that holds the servers. */
   readonly serversKey: string;
-  /** The member of its file that holds, by folder, lists of servers for that folder only. */
+  /** The member of its file that holds lists of servers for one folder each. */
   readonly projectsKey?: string;
-  /** What stands in an entry beside command and arguments. */
+  /** The members of an entry besides command and arguments. */
   readonly entryTemplate: Readonly<Record<string, string>>;
-  /** Whether an entry's command and arguments are one list. */
+  /** True if command and arguments are one list in an entry. */
   readonly hasCommandList?: true;
-  /** Whether its file is TOML; else it is JSON. */
+  /** True if its file is TOML; otherwise it is JSON. */
   readonly isToml?: true;
-  /** What in a file of JSON keeps the client from reading that file. */
+  /** The syntax in a JSON file that the client cannot parse. */
   readonly rejectedSyntax?: readonly ExtraSyntax[];
-  /** Whether the client may replace a file that it cannot read by a new one (anthropics/claude-code#1788), so that an entry in it would be lost. */
+  /**
+   * True if the client may replace a file that it cannot parse with a new one
+   * (anthropics/claude-code#1788), so that an entry in it would be lost.
+   */
   readonly mayResetFile?: true;
-  /** The members of an entry that keep the client from starting its server. */
+  /** The members of an entry that can disable its server. */
   readonly enableMembers?: readonly EnableMember[];
-  /** The member of its file that may forbid servers, by the names in its lists `allowed` and `excluded`. */
+  /**
+   * The member of its file that may disable servers, by the names in its lists
+   * `allowed` and `excluded`.
+   */
   readonly permissionsKey?: string;
-  /** What else its user must know: whole sentences. */
+  /** What else its user must know, in whole sentences. */
   readonly note?: string;
-  /** The user's own file; `undefined` if the environment does not say where. */
+  /**
+   * Returns the path of the user's own file; `undefined` if the environment
+   * does not tell it.
+   */
   filePath(environment: ClientEnvironment): string | undefined;
-  /** The folder that shows that the client is on this machine; without this function the one that its file is in. */
+  /**
+   * Returns the folder that shows that the client is installed. Without this
+   * function, it is the folder of the file.
+   */
   installFolder?(environment: ClientEnvironment): string | undefined;
 }
 
-/** A member of an entry that switches a server off: `"disabled": true` or `"enabled": false`. */
+/**
+ * A member of an entry that disables a server: `"disabled": true` or
+ * `"enabled": false`.
+ */
 export type EnableMember = "disabled" | "enabled";
 
-/** A server of a client's that is this program. */
+/** A server in a client's file that is this program. */
 export interface InstalledServer {
-  /** What the client calls it. */
+  /** The client's name for it. */
   readonly name: string;
-  /** What the client starts. */
+  /** The command that the client starts. */
   readonly command: readonly string[];
-  /** The folder for which it is there, where that is one only. */
+  /** The folder for which it is configured, if it is for one folder only. */
   readonly project?: string;
 }
 
 /**
- * The largest file of a client's that is read, in bytes. Claude Code's grows with
- * its use, and people report 238 MB; a text of V8's has 2^29 - 24 characters at
- * most.
+ * The largest client file that is read, in bytes. Claude Code's file grows with
+ * use, and people report 238 MB. A string in V8 has at most 2^29 - 24
+ * characters.
  */
 export const MAX_CLIENT_FILE_BYTES = 500 * 1024 * 1024;
 const SETTINGS_JSON = "settings.json";
-/** What RFC 8259 does not have: a client that takes nothing else does not read it. */
+/**
+ * Syntax that RFC 8259 does not have; a client with a strict parser rejects it.
+ */
 const ALL_EXTRA_SYNTAX = ["mark", "comment", "comma"] as const;
 
-/** The clients; the order is that of lists that people see. */
+/** The known clients, in the order in which people see them. */
 export const CLIENTS: readonly Client[] = [
   {
     name: "claude-desktop",
@@ -94,7 +111,7 @@ export const CLIENTS: readonly Client[] = [
     name: "claude-code",
     title: "Claude Code",
     serversKey: "mcpServers",
-    // Where `claude mcp add` puts a server, if it is not told otherwise.
+    // `claude mcp add` puts a server here by default.
     projectsKey: "projects",
     entryTemplate: { type: "stdio" },
     rejectedSyntax: ALL_EXTRA_SYNTAX,
@@ -102,7 +119,7 @@ export const CLIENTS: readonly Client[] = [
     filePath: (environment) => {
       const named = environment.getEnv("CLAUDE_CONFIG_DIR");
       const folder = named ?? joinPath(homeFolder(environment), ".claude");
-      // An older place, which counts if it is there.
+      // An older path, which counts if the file exists.
       return tryListFolder(environment, folder).includes(".config.json")
         ? joinPath(folder, ".config.json")
         : joinPath(named ?? homeFolder(environment), ".claude.json");
@@ -207,7 +224,7 @@ export const CLIENTS: readonly Client[] = [
     entryTemplate: {},
     rejectedSyntax: ["comma", "mark"],
     permissionsKey: "mcp",
-    // The variable names what is its home, not its folder.
+    // The variable names the home folder, not the `.gemini` folder.
     filePath: (environment) =>
       joinPath(
         environment.getEnv("GEMINI_CLI_HOME") ?? homeFolder(environment),
@@ -223,11 +240,11 @@ export const CLIENTS: readonly Client[] = [
     hasCommandList: true,
     enableMembers: ["enabled", "disabled"],
     filePath: (environment) => {
-      // It has the same place on every system.
+      // The path is the same on every system.
       const base = environment.getEnv("XDG_CONFIG_HOME") ??
         joinPath(homeFolder(environment), ".config");
       const folder = joinPath(base, "opencode");
-      // Of the two, this one wins.
+      // If both exist, opencode uses this one.
       return tryListFolder(environment, folder).includes("opencode.jsonc")
         ? joinPath(folder, "opencode.jsonc")
         : joinPath(folder, "opencode.json");
@@ -235,7 +252,7 @@ export const CLIENTS: readonly Client[] = [
   },
 ];
 
-/** What an entry says that starts a command, in the client's own form. */
+/** Returns the entry that starts a command, in the client's own form. */
 export function createServerEntry(
   { entryTemplate, hasCommandList }: Client,
   commandLine: readonly string[],
@@ -245,7 +262,10 @@ export function createServerEntry(
   return { ...entryTemplate, command, args };
 }
 
-/** The members of a client's file that {@linkcode filterAlwaysupServers} and {@linkcode findDisabledReason} look at. */
+/**
+ * Selects the members of a client's file that {@linkcode filterAlwaysupServers}
+ * and {@linkcode findDisabledReason} read.
+ */
 export function memberFilterFor(
   { serversKey, projectsKey, permissionsKey }: Client,
 ): PathFilter {
@@ -255,9 +275,9 @@ export function memberFilterFor(
 }
 
 /**
- * Why a client does not start the server of an entry, or may not; `undefined` if
- * nothing says so, or there is no such entry. It completes the sentence "the
- * entry NAME ...".
+ * Returns why a client does not start the server of an entry, or may not start
+ * it; `undefined` if nothing disables it, or if there is no such entry. The
+ * text completes the sentence "the entry NAME ...".
  */
 export function findDisabledReason(
   { serversKey, title, enableMembers = [], permissionsKey }: Client,
@@ -291,8 +311,8 @@ export function findDisabledReason(
 }
 
 /**
- * The command as a client can start it: on Windows `npx` is a script, which only
- * `cmd` runs.
+ * Returns the command as a client can start it: on Windows, `npx` is a script,
+ * which only `cmd` runs.
  */
 export function wrapForWindows(
   os: string,
@@ -303,9 +323,9 @@ export function wrapForWindows(
 }
 
 /**
- * The servers in a client's parsed file that are this program.
+ * Returns the servers in a client's parsed file that are this program.
  *
- * @param program what starts it, wherever it lies
+ * @param launchCommand the command that starts this program, wherever it is
  */
 export function filterAlwaysupServers(
   { serversKey, projectsKey }: Client,
@@ -326,9 +346,9 @@ export function filterAlwaysupServers(
 }
 
 /**
- * Whether a server of a client's is this program.
+ * True if a server in a client's file is this program.
  *
- * @param program what starts it, wherever it lies
+ * @param launchCommand the command that starts this program, wherever it is
  */
 export function launchesAlwaysup(
   server: unknown,
@@ -344,7 +364,10 @@ function recordEntries(value: unknown): [name: string, value: unknown][] {
   return Object.entries(recordOrEmpty(value));
 }
 
-/** A command and its arguments, as far as they are texts: apart, in one list, or in the object that Zed had once. */
+/**
+ * Returns a server's command and arguments, as far as they are strings:
+ * separate, in one list, or in the object of older versions of Zed.
+ */
 function commandLineOf(server: unknown): string[] {
   const command = getNested(server, "command");
   const words = isRecord(command)
@@ -364,13 +387,19 @@ function recordOrEmpty(value: unknown): Record<string, unknown> {
 /** The file of a build: `alwaysup`, `alwaysup.exe`, `alwaysup-linux-x64`. */
 const EXECUTABLE_NAME =
   /(^|[/\\])alwaysup(-(linux|macos|windows)-\w+)?(\.exe)?$/;
-/** A word behind which the name of a program follows. */
+/** A word that is followed by a program's name. */
 const LAUNCHER_WORD = /^(npx|bunx|-y|--yes|dlx|exec|\/c)$/;
-/** What is this program wherever it stands: the npm package's file, a build for Windows, the source. */
+/**
+ * Files that are this program in any position: the npm package's file, a
+ * Windows build, the source.
+ */
 const PROGRAM_FILE =
   /(^|[/\\])alwaysup(\.js|(-windows-\w+)?\.exe|[^/\\]*[/\\]main\.ts)$/;
 
-/** A folder of that name is an argument of many a server: only what is started counts. */
+/**
+ * True if a command starts this program. Many servers have a folder of that
+ * name as an argument, so only the started program counts.
+ */
 function isAlwaysupCommand(command: readonly string[]): boolean {
   return command.some((word, i) => {
     const isStarted = i === 0 || LAUNCHER_WORD.test(command[i - 1]!);
@@ -383,7 +412,10 @@ function homeFolder({ os, getEnv }: ClientEnvironment): string | undefined {
   return getEnv(os === "windows" ? "USERPROFILE" : "HOME");
 }
 
-/** Where programs keep their settings: XDG on Linux, the usual places elsewhere. */
+/**
+ * Returns the folder for programs' settings: XDG on Linux, the usual places
+ * elsewhere.
+ */
 function settingsFolder(environment: ClientEnvironment): string | undefined {
   const { os, getEnv } = environment;
   switch (os) {
@@ -397,7 +429,7 @@ function settingsFolder(environment: ClientEnvironment): string | undefined {
       );
     default: {
       const named = getEnv("XDG_CONFIG_HOME");
-      // A relative one is to be ignored (XDG Base Directory Specification).
+      // A relative path must be ignored (XDG Base Directory Specification).
       return named?.startsWith("/")
         ? named
         : joinPath(homeFolder(environment), ".config");
@@ -405,7 +437,10 @@ function settingsFolder(environment: ClientEnvironment): string | undefined {
   }
 }
 
-/** Where Windows keeps the settings of a Claude Desktop that is an MSIX package: it never sees those in the usual place. */
+/**
+ * Returns the settings folder of a Claude Desktop that is an MSIX package: it
+ * cannot see the settings in the usual folder.
+ */
 function msixConfigFolder(environment: ClientEnvironment): string | undefined {
   if (environment.os !== "windows") return undefined;
   const packages = joinPath(environment.getEnv("LOCALAPPDATA"), "Packages");
@@ -415,7 +450,7 @@ function msixConfigFolder(environment: ClientEnvironment): string | undefined {
   return name && joinPath(packages, name, "LocalCache", "Roaming", "Claude");
 }
 
-/** The names in a folder; none where it cannot be read. */
+/** Returns the names in a folder; an empty list if it cannot be read. */
 function tryListFolder(
   environment: ClientEnvironment,
   folder: string | undefined,
@@ -427,7 +462,10 @@ function tryListFolder(
   }
 }
 
-/** A path below a folder, if there is one. Windows' own folders have a drive or a server in front. */
+/**
+ * Returns a path below a folder, if there is a folder. Windows paths begin with
+ * a drive or a server.
+ */
 function joinPath(
   folder: string | undefined,
   ...names: readonly string[]

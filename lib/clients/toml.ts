@@ -1,78 +1,88 @@
 /**
- * TOML, version 1.0 and what 1.1 allows beside it (Codex reads both), with the
- * place of every pair and header.
+ * A parser for TOML 1.0, with the additions of 1.1 (Codex reads both). It
+ * records the offsets of every pair and header.
  *
  * @module
  */
 
 import { lineNumberOf, type Span } from "../json/spans.ts";
 
-/** A whole text. */
+/** A parsed text. */
 export interface TomlDocument {
-  /** The pairs above the first header, then what each header begins, in order. */
+  /** The pairs above the first header, then each header's section, in order. */
   readonly sections: readonly TomlSection[];
-  /** What it all comes to. */
+  /** The resulting root table. */
   readonly root: TomlTable;
 }
 
-/** A header, and the pairs up to the next one; the place is that of the header. */
+/**
+ * A header and the pairs up to the next one; the span is that of the header.
+ */
 export interface TomlSection extends Span {
-  /** Of which table it is, from the root; empty for what stands above the first header. */
+  /**
+   * The table's path from the root; empty for the pairs above the first header.
+   */
   readonly path: readonly string[];
-  /** In their order. */
+  /** The pairs, in order. */
   readonly pairs: readonly TomlPair[];
 }
 
-/** A name with its value, from the one's start to the other's end. */
+/** A key with its value; the span covers both. */
 export interface TomlPair extends Span {
   /** The parts between the dots. */
   readonly key: readonly TomlKeyPart[];
-  /** Its value. */
+  /** The value. */
   readonly value: TomlValue;
 }
 
 /** A part of a key. */
 export interface TomlKeyPart extends Span {
-  /** What it says. */
+  /** The name, without quotes and escapes. */
   readonly name: string;
 }
 
-/** A value, and where it stands. */
+/** A value with its span. */
 export type TomlValue = InlineTable | TomlArray | TomlScalar;
 
 /** A table in braces. */
 export interface InlineTable extends Span {
-  /** What it is. */
+  /** The kind of value. */
   readonly kind: "inline";
-  /** In their order. */
+  /** The pairs, in order. */
   readonly pairs: readonly TomlPair[];
-  /** What they come to. */
+  /** The resulting table. */
   readonly table: TomlTable;
 }
 
 /** An array in brackets. */
 export interface TomlArray extends Span {
-  /** What it is. */
+  /** The kind of value. */
   readonly kind: "array";
-  /** In their order. */
+  /** The items, in order. */
   readonly items: readonly TomlValue[];
 }
 
-/** Any other value; dates, and integers that no number holds, are their text. */
+/**
+ * Any other value. Dates are their source text, and so are integers that no
+ * number can hold.
+ */
 export interface TomlScalar extends Span {
-  /** What it is. */
+  /** The kind of value. */
   readonly kind: "scalar";
   /** The value itself. */
   readonly value: string | number | boolean;
 }
 
-/** A table, wherever its members were said. */
+/** A table, regardless of the syntax that defined it. */
 export interface TomlTable {
-  /** What it is. */
+  /** The kind of node. */
   readonly kind: "table";
-  /** What has made it: its own header, the header of a table in it, or a dotted key. */
+  /**
+   * What has defined it: its own header, the header of a table in it, or a
+   * dotted key.
+   */
   definedBy: "header" | "path" | "dots";
-  /** Its members; a list is an array of tables. */
+  /** The members; a list is an array of tables. */
   readonly members: Map<string, TomlNode>;
 }
 
@@ -80,21 +90,21 @@ export interface TomlTable {
 export type TomlNode = TomlTable | TomlTable[] | TomlValue;
 
 /**
- * Reads a text. Throws if it is not of that form.
+ * Parses a text. Throws if it is not TOML.
  *
  * @example
  * ```ts
  * import { assertEquals } from "@std/assert/equals.js";
  *
- * const { root } = parse("[a.b] # c\nd.e = [0x1F,]");
- * assertEquals(plain(root), { a: { b: { d: { e: [31] } } } });
+ * const { root } = parseToml("[a.b] # c\nd.e = [0x1F,]");
+ * assertEquals(tomlToPlain(root), { a: { b: { d: { e: [31] } } } });
  * ```
  */
 export function parseToml(text: string): TomlDocument {
   return new TomlParser(text).parse();
 }
 
-/** The value in plain objects. */
+/** Converts a node to plain objects. */
 export function tomlToPlain(node: TomlNode): unknown {
   if (Array.isArray(node)) return node.map(tomlToPlain);
   switch (node.kind) {
@@ -111,20 +121,22 @@ export function tomlToPlain(node: TomlNode): unknown {
   }
 }
 
-/** How deep values may lie in each other; the parts of a key count. */
+/** The limit for nested values; the parts of a key count, too. */
 const MAX_TOML_DEPTH = 500;
 
-/** What a comment may hold: all but control characters. */
+/** A comment: any characters except control characters. */
 const TOML_COMMENT = /#[\t -~\x80-\uffff]*/y;
 const SPACES_AND_TABS = /[ \t]+/y;
 const SPACE_OR_LINE_BREAK = /[ \t\n]+|\r\n/y;
 const BARE_KEY = /[\w-]+/y;
 const LITERAL_STRING = /'[\t -&(-~\x80-\uffff]*'/y;
-/** What stands for itself between quotes, on one line and on several. */
+/**
+ * The characters of a string that are not escaped, on one line and on several.
+ */
 const BASIC_CHARS = /[\t !#-[\]-~\x80-\uffff]+/y;
 const MULTILINE_BASIC_CHARS = /[\t\n !#-[\]-~\x80-\uffff]+|\r\n/y;
 const MULTILINE_LITERAL_CHARS = /[\t\n -&(-~\x80-\uffff]+|\r\n/y;
-/** A number, a date or a word; a date may have its time behind a space. */
+/** A number, a date or a keyword; a date may have a time after a space. */
 const UNQUOTED_VALUE = /[\w+-][\w+.:-]*(?: \d[\w+.:-]*)?/y;
 
 const TOML_ESCAPES: ReadonlyMap<string, string> = new Map([
@@ -192,7 +204,7 @@ class TomlParser {
     }
   }
 
-  /** Reads a pair, and puts it into a table. */
+  /** Parses a pair and puts it into a table. */
   #parsePair(table: TomlTable): TomlPair {
     const start = this.#offset;
     const key = this.#parseKey();
@@ -209,7 +221,7 @@ class TomlParser {
     this.#failDuplicate();
   }
 
-  /** Reads a key, and the blanks around it. */
+  /** Parses a key and the blanks around it. */
   #parseKey(): TomlKeyPart[] {
     const parts: TomlKeyPart[] = [];
     do {
@@ -289,7 +301,7 @@ class TomlParser {
     this.#fail();
   }
 
-  /** Reads a string in double quotes. */
+  /** Parses a string in double quotes. */
   #parseBasicString(): string {
     let value = "";
     this.#offset++;
@@ -299,7 +311,7 @@ class TomlParser {
     return value;
   }
 
-  /** Reads a string in three quotes. */
+  /** Parses a string in triple quotes. */
   #parseMultilineString(quote: string): string {
     const [text, quotes] = quote === '"'
       ? [MULTILINE_BASIC_CHARS, /"{1,5}/y]
@@ -319,7 +331,7 @@ class TomlParser {
     }
   }
 
-  /** Reads a backslash, and what it stands for with what follows. */
+  /** Parses an escape sequence. */
   #parseEscape(): string {
     if (!this.#takeChar("\\")) this.#fail();
     const simple = TOML_ESCAPES.get(this.#text[this.#offset] ?? "");
@@ -334,7 +346,7 @@ class TomlParser {
     return String.fromCodePoint(code);
   }
 
-  /** Goes to what is neither space nor comment. */
+  /** Skips white space and comments. */
   #skipSpace(): void {
     while (
       this.#takeMatch(SPACE_OR_LINE_BREAK) !== "" ||
@@ -342,7 +354,7 @@ class TomlParser {
     );
   }
 
-  /** Nothing else may stand on a line. */
+  /** Fails if something else follows on the line. */
   #expectLineEnd(): void {
     this.#takeMatch(SPACES_AND_TABS);
     this.#takeMatch(TOML_COMMENT);
@@ -387,7 +399,10 @@ function newTable(definedBy: TomlTable["definedBy"]): TomlTable {
   return { kind: "table", definedBy, members: new Map() };
 }
 
-/** The table that a header begins; `undefined` if it may not. */
+/**
+ * Returns the table that a header opens; `undefined` if the header is not
+ * allowed.
+ */
 function openTable(
   root: TomlTable,
   path: readonly string[],
@@ -420,7 +435,10 @@ function openTable(
   return old;
 }
 
-/** Puts a value into a table, if it may be there: dots lead through no table that a header has made. */
+/**
+ * Puts a value into a table; returns `false` if that is not allowed. Dotted
+ * keys must not add to a table that a header has defined.
+ */
 function tryInsert(
   table: TomlTable,
   key: readonly string[],
@@ -446,13 +464,13 @@ function parseTomlNumber(word: string): number | string | undefined {
   return !isInteger || Number.isSafeInteger(value) ? value : word;
 }
 
-/** The text of a date or a time, if it is one. */
+/** Returns the text of a date or a time, if it is one. */
 function parseTomlDate(word: string): string | undefined {
   const [date, year, month, day] = DATE.exec(word) ?? [""];
   const isDay = date === "" || isInRange(month, 1, 12) &&
       isInRange(day, 1, daysInMonth(Number(year), Number(month)));
   const time = word.slice(date.length);
-  // Only a moment has an offset, and only a date has no time.
+  // Only a date with a time has an offset, and only a date has no time.
   if (date === "" && TIME_OFFSET.test(time)) return undefined;
   if (time === "" && word !== "") return isDay ? word : undefined;
   const [, hour, minute, second = "0", ...offset] = TIME.exec(time) ?? [];

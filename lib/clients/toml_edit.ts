@@ -1,13 +1,13 @@
 /**
- * One server's entry in the text of Codex's file: put in, replaced or taken out,
- * and every other byte kept.
+ * Sets, replaces or removes one server's entry in the text of Codex's file, and
+ * keeps every other byte.
  *
- * An entry may be a table of its own with tables below it, anywhere in the file,
- * a table in braces, or keys with dots. A new one is a table, but in braces
- * where all servers are. Taking out an entry takes the comments between its
- * header and its last pair; those above the header and below that pair stay, for
- * nobody knows what they belong to. What `setTomlEntry` has put in, `removeTomlEntry`
- * takes out without a trace.
+ * An entry may be a table of its own with tables below it, anywhere in the
+ * file, a table in braces, or dotted keys. A new one is a table, but in braces
+ * if all servers are. Removing an entry removes the comments between its header
+ * and its last pair; those above the header and below that pair stay, because
+ * it is unknown what they belong to. `removeTomlEntry` restores what
+ * `setTomlEntry` has changed.
  *
  * @module
  */
@@ -29,15 +29,18 @@ import {
   tomlToPlain,
 } from "./toml.ts";
 
-/** White space and line ends. */
+/** White space and line breaks. */
 const WHITESPACE = " \t\r\n";
 
-/** The value that a file's text is. Throws, with what is wrong with it. */
+/** Returns the value of a file's text. Throws with what is wrong with it. */
 export function parseTomlFile(text: string): unknown {
   return tomlToPlain(parseToml(splitBom(text)[1]).root);
 }
 
-/** The entry that is there, if one is. Throws if the file is of another shape. */
+/**
+ * Returns the existing entry, if there is one. Throws if the file has another
+ * structure.
+ */
 export function findTomlEntry(
   original: string,
   { serversKey, name }: EntryPath,
@@ -49,11 +52,18 @@ export function findTomlEntry(
   throw new Error(`"${serversKey}" in it is not a table`);
 }
 
-/** What says how a server is reached; Codex refuses its whole file if what is for HTTP stands beside a command. */
+/**
+ * The members that say how a server is reached. Codex rejects its whole file if
+ * members for HTTP are beside a command.
+ */
 const TOML_LAUNCH_FIELDS =
   /^(command|args|type|url|http_headers|http_headers_helper|env_http_headers|bearer_token|bearer_token_env_var|auth|oauth|oauth_resource)$/;
 
-/** The text with this entry; what else an older one said is kept. It is the same text if the entry is there. Throws if the file is of another shape. */
+/**
+ * Returns the text with this entry; other members of an existing entry are
+ * kept. Returns the same text if the entry is already there. Throws if the file
+ * has another structure.
+ */
 export function setTomlEntry(
   original: string,
   entryPath: EntryPath,
@@ -74,7 +84,10 @@ export function setTomlEntry(
   );
 }
 
-/** The text without this entry, and without the tables below it. It is the same text if it is not there. Throws if the file is of another shape. */
+/**
+ * Returns the text without this entry and the tables below it; the same text if
+ * the entry is not there. Throws if the file has another structure.
+ */
 export function removeTomlEntry(
   original: string,
   entryPath: EntryPath,
@@ -93,16 +106,18 @@ export function removeTomlEntry(
   ]);
 }
 
-/** A pair that says an entry, or something in it. */
+/** A pair that defines an entry, or a member of it. */
 interface EntryPair {
   readonly pair: TomlPair;
   /** How many parts of its key lead to the entry; the others lead into it. */
   readonly depth: number;
-  /** The braces in which it stands, if it does. */
+  /** The inline table that contains it, if any. */
   readonly inlineTable?: InlineTable | undefined;
 }
 
-/** The pairs of a section that say what is at a path, or something below it. */
+/**
+ * Returns the pairs of a section that define what is at a path, or below it.
+ */
 function findEntryPairs(
   { path: outer, pairs }: TomlSection,
   path: readonly string[],
@@ -131,27 +146,27 @@ function filterEntryPairs(
   });
 }
 
-/** Whether a section is the table at a path, or lies below it. */
+/** True if a section is the table at a path, or below it. */
 function isAtOrBelow(section: TomlSection, path: readonly string[]): boolean {
   return path.every((name, i) => name === section.path[i]);
 }
 
-/** Where further members of an entry are put. */
+/** Where new members of an entry are inserted. */
 interface InsertionPoint {
-  /** What stands in front of their names: the start of a key with dots. */
+  /** The prefix of their names: the start of a dotted key. */
   readonly prefix: string;
-  /** The braces in which they stand, if they do. */
+  /** The inline table that contains them, if any. */
   readonly inlineTable?: InlineTable | undefined;
-  /** Behind what they come: the last member, or the header if there is none. */
+  /** They follow this span: the last member, or the header if there is none. */
   readonly after: Span;
 }
 
-/** The statements about the members of an entry. */
+/** The parts of the text that define an entry. */
 interface EntryParts {
   readonly entryPairs: readonly EntryPair[];
   /** The tables below it. */
   readonly subtables: readonly TomlSection[];
-  /** There is none if there are only tables below it. */
+  /** `undefined` if there are only tables below it. */
   readonly insertion: InsertionPoint | undefined;
 }
 
@@ -182,7 +197,7 @@ function findEntryParts(text: string, path: readonly string[]): EntryParts {
       insertion: { prefix, inlineTable, after: pair },
     };
   }
-  // It is a table in braces, for all else was taken out before.
+  // It is an inline table: an entry of any other kind was removed before.
   const inner = pair.value as InlineTable;
   return {
     entryPairs: inner.pairs.map((pair) => ({
@@ -195,7 +210,10 @@ function findEntryParts(text: string, path: readonly string[]): EntryParts {
   };
 }
 
-/** The text with what reaches a server said anew, member by member: what else is said in its entry stays, comments too. */
+/**
+ * Replaces the launch fields of an entry, member by member; its other members
+ * and its comments stay.
+ */
 function updateTomlEntry(
   text: string,
   entryPath: EntryPath,
@@ -241,7 +259,7 @@ function updateTomlEntry(
     : next;
 }
 
-/** The text with a table of a server; tables below it stay. */
+/** Adds a server's table; tables below it stay. */
 function addEntryTable(
   text: string,
   entryPath: EntryPath,
@@ -249,7 +267,7 @@ function addEntryTable(
 ): string {
   const { sections } = parseToml(text);
   const lines = Object.entries(launchFields).map((pair) => line(...pair));
-  // What is in braces can be nowhere else.
+  // If the servers are an inline table, the entry must be in it.
   const [servers] = findEntryPairs(sections[0]!, [entryPath.serversKey]);
   const inlineTable = servers?.pair.key.length === 1 && servers.pair.value;
   if (inlineTable && inlineTable.kind === "inline") {
@@ -271,13 +289,13 @@ function addEntryTable(
   ]);
 }
 
-/** A change of a text: what stands between two offsets is replaced. No two overlap. */
+/** Replaces the text between two offsets. Edits do not overlap. */
 interface TextEdit extends Span {
-  /** What stands there then. */
+  /** The new text. */
   readonly text: string;
 }
 
-/** The text with these changes. */
+/** Applies edits to a text. */
 function applyEdits(text: string, edits: readonly TextEdit[]): string {
   const sorted = edits.toSorted((a, b) => a.start - b.start || a.end - b.end);
   let next = "";
@@ -291,14 +309,16 @@ function applyEdits(text: string, edits: readonly TextEdit[]): string {
   if (
     first?.start === 0 && first.end > 0 && trimmedLength(next, WHITESPACE) > 0
   ) {
-    // It stood below what is gone.
+    // The empty line was below the removed text.
     next = next.replace(/^[ \t]*\r?\n/, "");
   }
-  // The last line had no end, nor has what is the last one now.
+  // If the last line had no line break, the new last line has none.
   return text.endsWith("\n") ? next : next.replace(/\r?\n$/, "");
 }
 
-/** Takes out a table from its header to its last pair, with one empty line above. */
+/**
+ * Removes a table from its header to its last pair, with one empty line above.
+ */
 function sectionRemoval(text: string, section: TomlSection): TextEdit {
   let start = lineStartAt(text, section.start);
   if (start > 0) {
@@ -309,7 +329,7 @@ function sectionRemoval(text: string, section: TomlSection): TextEdit {
   return { start, end: nextLineStart(text, end), text: "" };
 }
 
-/** Takes out pairs, and puts others where an entry's are. */
+/** Removes pairs, and adds lines where the entry's pairs are. */
 function pairEdits(
   text: string,
   entryPairs: readonly EntryPair[],
@@ -337,7 +357,7 @@ function pairEdits(
   return [...edits, { start: end, end, text: below }];
 }
 
-/** Takes out a pair with its line; a comment behind it stays. */
+/** Removes a pair with its line; a comment after it stays. */
 function pairRemoval(text: string, { start, end }: TomlPair): TextEdit {
   const comment = text.slice(end, lineEndAt(text, end)).indexOf("#");
   return comment === -1
@@ -349,7 +369,7 @@ function pairRemoval(text: string, { start, end }: TomlPair): TextEdit {
     : { start, end: end + comment, text: "" };
 }
 
-/** Takes pairs out of braces, and puts others behind the last. */
+/** Removes pairs from an inline table, and adds others after the last one. */
 function inlineTableEdits(
   text: string,
   { pairs, start, end }: InlineTable,
@@ -379,7 +399,7 @@ function inlineTableEdits(
   }
   const edits = pairs.flatMap((pair, i): TextEdit[] => {
     if (!removedSet.has(pair)) return [];
-    // With the comma in front of it, if that is one behind a pair that stays.
+    // Includes the comma before it, if that comma follows a pair that stays.
     const [start, end] = i > first
       ? [pairs[i - 1]!.end, pair.start]
       : [pair.end, pairs[i + 1]!.start];
@@ -393,7 +413,10 @@ function inlineTableEdits(
   return [...edits, { start: last.end, end: last.end, text: more }];
 }
 
-/** What stands between two pairs, or a pair and a brace, without its comma. */
+/**
+ * Removes the comma from the text between two pairs, or between a pair and a
+ * brace.
+ */
 function withoutComma(text: string): string {
   for (const { 0: part, index } of text.matchAll(/#[^\n]*|,/g)) {
     if (part === ",") return text.slice(0, index) + text.slice(index + 1);
@@ -401,12 +424,15 @@ function withoutComma(text: string): string {
   return text;
 }
 
-/** What stands there, if it is not only space. */
+/** Returns the text, or an empty one if it is only white space. */
 function emptyIfBlank(text: string): string {
   return trimmedLength(text, WHITESPACE) === 0 ? "" : text;
 }
 
-/** The end of the comments directly below a table that do not stand directly above the next: they belong to it. */
+/**
+ * Returns the end of the comments directly below a table, unless they are
+ * directly above the next one, to which they belong then.
+ */
 function endOfComments(text: string, from: number): number {
   const end = lineEndAt(text, from);
   const comment = /\r?\n[ \t]*#[^\r\n]*/y;
@@ -426,7 +452,7 @@ function lineStartAt(text: string, at: number): number {
   return at === 0 ? 0 : text.lastIndexOf("\n", at - 1) + 1;
 }
 
-/** Where a line's text ends. */
+/** Returns where a line's text ends. */
 function lineEndAt(text: string, at: number): number {
   const end = text.indexOf("\n", at);
   if (end === -1) return text.length;
@@ -450,7 +476,10 @@ function formatTomlKey(name: string): string {
   return /^[\w-]+$/.test(name) ? name : formatTomlValue(name);
 }
 
-/** A value as a file says it. What has quotes or backslashes, a path for example, is easier to read without escapes, and Codex writes it so. */
+/**
+ * Formats a value. A string with quotes or backslashes, e.g. a path, is easier
+ * to read without escapes, and Codex writes it so.
+ */
 function formatTomlValue(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map(formatTomlValue).join(", ")}]`;
   if (typeof value !== "string") return String(value);

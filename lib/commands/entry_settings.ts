@@ -1,7 +1,7 @@
 /**
  * The settings in the entry of a client's server: the flags of this command
- * line, and of its environment only what clients pass on. What would be missing
- * or mean something else there is told.
+ * line, and of this environment only what clients pass on. Warns about what
+ * would be missing there or mean something else.
  *
  * @module
  */
@@ -25,7 +25,7 @@ import {
 import { loadConfig } from "../config/load.ts";
 import { tryConnect } from "../transport/raw_handshake.ts";
 
-/** The flag that makes variables unnecessary which have none of their own. */
+/** The flags that replace variables without a flag of their own. */
 const REPLACING_FLAG: Readonly<Record<string, string>> = {
   token: "token-file",
   exaiToken: "token-file",
@@ -33,7 +33,10 @@ const REPLACING_FLAG: Readonly<Record<string, string>> = {
   port: "url",
 };
 
-/** What MCP's SDKs pass on of a client's environment to its servers; none of it is a setting. */
+/**
+ * The variables that MCP's SDKs pass from a client to its servers; none of them
+ * is a setting.
+ */
 const INHERITED_VARIABLES = {
   windows: [
     ...["APPDATA", "HOMEDRIVE", "HOMEPATH", "LOCALAPPDATA", "PATH"],
@@ -48,10 +51,15 @@ const ADDRESS_SETTINGS: readonly Setting<unknown>[] = [
   ...[SETTINGS.url, SETTINGS.host, SETTINGS.port],
 ];
 
-/** How long the default daemon may take to take a connection, in milliseconds: it is on this machine. */
+/**
+ * How long a connection to the default daemon may take, in milliseconds: it is
+ * on this machine.
+ */
 const CONNECT_TIMEOUT_MS = 2_000;
 
-/** The part of this environment that a client passes on to its servers. */
+/**
+ * Returns the part of this environment that a client passes on to its servers.
+ */
 export function inheritedEnv({ os, getEnv }: Host): Record<string, string> {
   const names = os === "windows"
     ? INHERITED_VARIABLES.windows
@@ -63,7 +71,9 @@ export function inheritedEnv({ os, getEnv }: Host): Record<string, string> {
   return Object.fromEntries(found);
 }
 
-/** Whether a setting is a path that is another one in another folder. */
+/**
+ * True if a setting is a relative path, which depends on the current folder.
+ */
 function isRelativePath(
   [key, { parse }]: [SettingName, Setting<unknown>],
   text: string,
@@ -74,7 +84,7 @@ function isRelativePath(
   return isPath && !isAbsolutePath(os, text);
 }
 
-/** The variables of the named `.env` file whose paths are other ones in another folder. */
+/** Returns the variables of the named `.env` file that have relative paths. */
 export function relativePathVariables(
   sources: SettingSources,
   host: Host,
@@ -88,7 +98,7 @@ export function relativePathVariables(
     .map(({ name }) => name);
 }
 
-/** The flags with whole paths. */
+/** Returns the flags with absolute paths. */
 export function withAbsolutePaths(
   flags: readonly string[],
   host: Host,
@@ -106,7 +116,10 @@ export function withAbsolutePaths(
   });
 }
 
-/** A sentence with the variables that are set here, and that a client's server will not see; `undefined` if there are none. */
+/**
+ * Returns a sentence with the variables that are set here and that a client's
+ * server will not see; `undefined` if there are none.
+ */
 export function ignoredVariablesWarning(
   client: Client,
   flags: readonly string[],
@@ -127,9 +140,9 @@ export function ignoredVariablesWarning(
 }
 
 /**
- * Why the default address is not to be written into a file: no setting names
- * another one, and nothing listens there. `undefined` if one of the two is not
- * so.
+ * Returns why the default address must not be written into a file: no setting
+ * names another address, and nothing listens at the default one. `undefined` if
+ * one of the two does not hold.
  */
 export async function defaultAddressProblem(
   { url, redactedUrl }: Config,
@@ -144,7 +157,10 @@ export async function defaultAddressProblem(
     "EXAI_WS_HOST and EXAI_WS_PORT go into a file, by --env-file)";
 }
 
-/** Whether the environment in an entry, which stays, names the daemon's address, itself or by the `.env` file that it names. */
+/**
+ * True if the `env` of an entry, which stays, names the daemon's address,
+ * either itself or through its `.env` file.
+ */
 export async function entryNamesAddress(
   entry: unknown,
   host: Host,
@@ -162,7 +178,7 @@ export async function entryNamesAddress(
   return isAddressSet((await loadConfig(isolatedHost, [])).sources);
 }
 
-/** Whether a setting names the daemon's address. */
+/** True if a setting names the daemon's address. */
 function isAddressSet(sources: SettingSources): boolean {
   const names = explicitSettingsOf(sources).map(({ name }) => name);
   return ADDRESS_SETTINGS.some(({ flag, env }) =>

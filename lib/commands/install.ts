@@ -1,5 +1,5 @@
 /**
- * The commands that let a client start this program, and that end it.
+ * The commands that add this program to a client's file, and remove it.
  *
  * @module
  */
@@ -45,10 +45,10 @@ import { getNested } from "../protocol/jsonrpc.ts";
 import { colorize, type Output } from "../runtime/terminal.ts";
 import { loadConfig } from "../config/load.ts";
 
-/** The server's name where nobody says another. */
+/** The server's default name. */
 const DEFAULT_SERVER_NAME = "alwaysup";
 
-/** What is asked for. */
+/** The parsed command line. */
 interface InstallOptions {
   /** The clients; every known one for `--all`. */
   readonly clients: readonly Client[];
@@ -59,23 +59,24 @@ interface InstallOptions {
   readonly flags: readonly string[];
 }
 
-/** What is to be done to one client's file. */
+/** An edit of one client's file. */
 interface EditJob {
   readonly client: Client;
   readonly file: string;
   readonly name: string;
   readonly shouldWrite: boolean;
-  /** Whether an entry is put in; else it is taken out. */
+  /** True to set an entry, false to remove it. */
   readonly isInstall: boolean;
   readonly edit: (text: string, entryPath: EntryPath) => string;
 }
 
 /**
- * Prints how a client is to start this program; with `--write`, puts it into the
- * client's file. For `--all`, it lists the clients on this machine, or does that
- * for each.
+ * Prints how a client starts this program; with `--write`, puts it into the
+ * client's file. With `--all`, it lists the clients on this machine, or, with
+ * `--write`, edits the file of each.
  *
- * @returns the process's exit code: 0, 1 if a file cannot be changed, 2 for what was not understood
+ * @returns the process's exit code: 0; 1 if a file cannot be changed; 2 for an
+ * invalid command line
  */
 export async function install(
   args: readonly string[],
@@ -114,7 +115,7 @@ export async function install(
   );
   const clients = isAll ? findInstalledClients(host) : options.clients;
   if (clients.length === 0) return failWith(output, 1, noClientsMessage());
-  // What an entry says already stays there.
+  // An existing entry keeps its own settings.
   if (addressProblem !== undefined) {
     for (const client of clients) {
       const entry = currentEntry(client, name, host);
@@ -166,10 +167,11 @@ export async function install(
 }
 
 /**
- * Prints what would be taken out of a client's file; with `--write`, takes it
- * out. For `--all`, it does that for each client on this machine.
+ * Prints what would be removed from a client's file; with `--write`, removes
+ * it. With `--all`, it does so for each client on this machine.
  *
- * @returns the process's exit code: 0, 1 if a file cannot be changed, 2 for what was not understood
+ * @returns the process's exit code: 0; 1 if a file cannot be changed; 2 for an
+ * invalid command line
  */
 export async function uninstall(
   args: readonly string[],
@@ -200,7 +202,10 @@ export async function uninstall(
   return code;
 }
 
-/** Understands a command line; a string says why not, without its text, which may hold a secret. */
+/**
+ * Parses a command line. A string says what is wrong with it, without its text,
+ * which may contain a secret.
+ */
 function parseInstallArgs(args: readonly string[]): InstallOptions | string {
   const [first, ...others] = args;
   const client = CLIENTS.find(({ name }) => name === first);
@@ -231,7 +236,7 @@ function parseInstallArgs(args: readonly string[]): InstallOptions | string {
   if (isSecond) return "one client only, or --all for each";
   if (names.length > 1) return "--name: it is given twice";
   const [name = DEFAULT_SERVER_NAME] = names;
-  // Claude Code takes no other names.
+  // Claude Code accepts no other names.
   if (!/^\w[\w-]{0,59}$/.test(name)) {
     return "--name: it must be 1 to 60 characters of A-Z, a-z, 0-9, _ and -, " +
       "the first not -";
@@ -240,7 +245,10 @@ function parseInstallArgs(args: readonly string[]): InstallOptions | string {
   return { clients, isAll, name, shouldWrite, flags };
 }
 
-/** The entry in a client's file; `undefined` if there is none, or it cannot be read. */
+/**
+ * Returns the entry in a client's file; `undefined` if there is none, or if the
+ * file cannot be read.
+ */
 function currentEntry(client: Client, name: string, host: Host): unknown {
   const file = client.filePath(host);
   if (file === undefined) return undefined;
@@ -255,19 +263,25 @@ function currentEntry(client: Client, name: string, host: Host): unknown {
   }
 }
 
-/** What becomes of a client's file, and what is to be said of that. */
+/** The result of an edit, and the warnings for it. */
 interface EditPlan {
-  /** The text that the file is to have. */
+  /** The new text of the file. */
   readonly after: string;
-  /** The value that this is, as far as the client's servers go; `undefined` for an empty text. */
+  /**
+   * The parsed new text, as far as the client's servers go; `undefined` for an
+   * empty text.
+   */
   readonly parsed: unknown;
-  /** What keeps the client from reading the file as it is, and what to do. */
+  /** Why the client cannot parse the file as it is, and what to do. */
   readonly unreadableReason: string | undefined;
-  /** What keeps a server that is put in from its start. */
+  /** Why the client does not start the new server. */
   readonly disabledReason: string | undefined;
 }
 
-/** Throws with what is wrong with the text, as a part of a sentence. */
+/**
+ * Plans an edit. Throws with what is wrong with the text, as a part of a
+ * sentence.
+ */
 function planEdit(
   { client, name, isInstall, edit }: EditJob,
   before: string,
@@ -295,7 +309,10 @@ function planEdit(
   };
 }
 
-/** Says what in a client's file keeps the server from its start, once the entry is there, whoever puts it there. */
+/**
+ * Prints what in a client's file keeps the server from starting, even if the
+ * user adds the entry by hand.
+ */
 function printWarnings(job: EditJob, host: Host, output: Output): void {
   const { file } = job;
   try {
@@ -307,11 +324,11 @@ function printWarnings(job: EditJob, host: Host, output: Output): void {
       if (text !== undefined) output.printError(`alwaysup: ${file}: ${text}`);
     }
   } catch {
-    // What is wrong with the file does not change what belongs there.
+    // What is wrong with the file does not change the entry.
   }
 }
 
-/** Changes a client's file, or shows how it would be changed. */
+/** Edits a client's file, or shows how it would be edited. */
 async function runEditJob(
   job: EditJob,
   host: Host,

@@ -1,5 +1,6 @@
 /**
- * The clients on this machine, and the servers of theirs that are this program.
+ * The clients on this machine, and the servers in their files that are this
+ * program.
  *
  * @module
  */
@@ -18,12 +19,18 @@ import { readTextUpTo } from "../runtime/atomic_file.ts";
 import { type Host } from "../runtime/host.ts";
 import { type Output } from "../runtime/terminal.ts";
 
-/** The text of a client's file; `undefined` if there is none. Throws if it cannot be read. */
+/**
+ * Reads a client's file; `undefined` if there is none. Throws if it cannot be
+ * read.
+ */
 export function readClientFile(host: Host, file: string): string | undefined {
   return readTextUpTo(host, file, MAX_CLIENT_FILE_BYTES)?.text;
 }
 
-/** The clients that have a file or a folder of their own on this machine. */
+/**
+ * Returns the clients that have a file or a folder of their own on this
+ * machine.
+ */
 export function findInstalledClients(host: Host): Client[] {
   return CLIENTS.filter((client) => isInstalled(client, host));
 }
@@ -35,12 +42,15 @@ function isInstalled(client: Client, host: Host): boolean {
   try {
     return host.stat(file) !== undefined || host.stat(folder) !== undefined;
   } catch {
-    // What may not be looked at is there.
+    // A path without permission to read it exists.
     return true;
   }
 }
 
-/** Prints a line for each client on this machine, with its file and its servers that are this program, and one with the names of the other clients. */
+/**
+ * Prints a line for each client on this machine, with its file and its servers
+ * that are this program, and one line with the names of the other clients.
+ */
 export function printInstalledClients(host: Host, output: Output): void {
   const installed = findInstalledClients(host);
   const width = Math.max(...CLIENTS.map(({ name }) => name.length));
@@ -66,7 +76,7 @@ export function printInstalledClients(host: Host, output: Output): void {
   }
 }
 
-/** What there is of this program in a client's file. */
+/** Describes what a client's file has of this program. */
 function describeClientFile(client: Client, file: string, host: Host): string {
   try {
     const text = readClientFile(host, file);
@@ -80,7 +90,7 @@ function describeClientFile(client: Client, file: string, host: Host): string {
   }
 }
 
-/** A server as a sentence names it: `"NAME"`, or `"NAME" for FOLDER`. */
+/** Formats a server's name for a sentence: `"NAME"`, or `"NAME" for FOLDER`. */
 export function formatServerName({ name, project }: InstalledServer): string {
   return project === undefined ? `"${name}"` : `"${name}" for ${project}`;
 }

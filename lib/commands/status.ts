@@ -1,5 +1,5 @@
 /**
- * `alwaysup status`: every running proxy of this user.
+ * `alwaysup status`: lists every running proxy of this user.
  *
  * @module
  */
@@ -20,18 +20,19 @@ import {
   publicOf,
 } from "../proxy/status_format.ts";
 
-/** How often `--watch` looks. */
+/** How often `--watch` checks for changes, in milliseconds. */
 const WATCH_INTERVAL_MS = 1_000;
-/** Back to the first column of the first row, and nothing below it (ECMA-48 CUP, ED). */
+/** Moves the cursor to the top left and clears below it (ECMA-48 CUP, ED). */
 const CLEAR_SCREEN = "\x1b[H\x1b[J";
 const COLUMN_TITLES = [
   ...["PID", "CLIENT", "DAEMON", "STATE", "STARTED", "RECONNECTS", "OWED"],
 ];
 
 /**
- * Lists the running proxies, once or (`--watch`) until it is interrupted.
+ * Lists the running proxies: once, or with `--watch` until it is interrupted.
  *
- * @returns the process's exit code: 0, 1 if it cannot know, 2 for a flag that there is not
+ * @returns the process's exit code: 0; 1 if the folder cannot be read; 2 for an
+ * unknown flag
  */
 export async function status(
   args: readonly string[],
@@ -76,7 +77,7 @@ function formatAsTable(
   { proxies, isComplete }: RunningProxies,
   output: Output,
 ): string {
-  // Who cannot know does not say that there is none.
+  // If the folder cannot be read, it is unknown whether a proxy runs.
   if (!isComplete) return "";
   if (proxies.length === 0) return "No alwaysup is running.";
   const now = Date.now();

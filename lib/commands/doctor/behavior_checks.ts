@@ -1,28 +1,34 @@
 /**
- * What a daemon did when it was tried, as checks of `alwaysup doctor`.
+ * Checks how a daemon treats ids and lost connections.
  *
  * @module
  */
 
 import type { Check } from "./check.ts";
 
-/** What was found when a proxy was tried. */
+/** How a daemon behaved during the checks. */
 export interface DaemonBehavior {
-  /** How a client's number came back. */
+  /** How a numeric id came back. */
   readonly numbers: "as sent" | "as text";
-  /** How a client's text came back; `unknown` where no further connection was answered. */
+  /** How a text id came back; `unknown` if no later connection was answered. */
   readonly texts: "as sent" | "as null" | "unanswered" | "unknown";
-  /** What became of a connection that was lost. */
+  /** What happened after a lost connection. */
   readonly restart: ReconnectOutcome;
 }
 
-/** What became of a connection that was lost. */
+/** What happened after a lost connection. */
 export type ReconnectOutcome =
-  /** There was a new one, and the proxy's own first message was answered on it. */
+  /**
+   * There was a new connection, and the proxy's own first message was answered
+   * on it.
+   */
   | { readonly kind: "reconnected"; readonly ms: number }
-  /** A client's first message is answered on a new connection, and the proxy's own is not. */
+  /**
+   * On a new connection, a client's first message is answered, but the proxy's
+   * own is not.
+   */
   | { readonly kind: "own unanswered" }
-  /** Nobody's first message is answered once one was. */
+  /** No first message is answered on a second connection. */
   | { readonly kind: "second unanswered" }
   /** There was no new connection in time. */
   | { readonly kind: "not reached"; readonly why: string };
@@ -31,7 +37,10 @@ const FIX_IDS_ADVICE =
   "mend the daemon: an answer has the id of its request, with the " +
   "same type (JSON-RPC 2.0 section 5)";
 
-/** Why nothing can be learned from what the proxy asks on a second connection; `undefined` where something can. */
+/**
+ * Returns why a capacity check can find nothing on a second connection;
+ * `undefined` if it can.
+ */
 export function secondConnectionProblem(
   { kind }: ReconnectOutcome,
 ): string | undefined {
@@ -46,7 +55,7 @@ export function secondConnectionProblem(
   }
 }
 
-/** What becomes of ids. */
+/** Checks how ids come back. */
 export function idsCheck({ numbers, texts }: DaemonBehavior): Check {
   const data = { numbers, texts };
   const lines = numbers === "as sent" ? [] : [
@@ -74,7 +83,7 @@ export function idsCheck({ numbers, texts }: DaemonBehavior): Check {
   };
 }
 
-/** What becomes of a lost connection. */
+/** Checks what happens after a lost connection. */
 export function reconnectCheck({ restart }: DaemonBehavior): Check {
   const name = "restart";
   const data = { ...restart };

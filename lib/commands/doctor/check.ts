@@ -1,18 +1,18 @@
 /**
- * One thing that `alwaysup doctor` has looked at.
+ * One check of `alwaysup doctor`.
  *
  * @module
  */
 
-/** What became of one check. */
+/** The result of one check. */
 export interface Check {
-  /** What was looked at. */
+  /** What was checked. */
   readonly name: string;
-  /** `warn` is worth a look, `skip` was not looked at. */
+  /** `warn` needs attention; `skip` was not checked. */
   readonly state: "ok" | "warn" | "fail" | "skip";
   /** What was found. */
   readonly text: string;
-  /** What to do, where something is to be done. */
+  /** What to do, if anything. */
   readonly advice?: string;
   /** What was found, for programs (`--json`). */
   readonly data?: Readonly<Record<string, unknown>>;

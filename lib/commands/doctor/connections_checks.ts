@@ -1,6 +1,5 @@
 /**
- * How many connections a daemon keeps for a client, as a check of `alwaysup
- * doctor`.
+ * Checks how many connections a daemon keeps for a client.
  *
  * @module
  */
@@ -10,27 +9,27 @@ import type { Check } from "./check.ts";
 import { formatDuration, type ProxyStatus } from "../../proxy/status_format.ts";
 import type { Snapshot } from "../../session/snapshot.ts";
 
-/** What is known of a daemon without a running proxy, and from where. */
+/** What is known about a daemon without a running proxy, and its source. */
 export type ConnectionsFinding =
-  /** `--connections` says so. */
+  /** `--connections` is set. */
   | { readonly from: "setting"; readonly connections: "one" | "many" }
-  /** In exai each call has a connection of its own. */
+  /** In exai, each call has a connection of its own. */
   | { readonly from: "dialect"; readonly connections: "many" }
-  /** The cache says so, for so long. */
+  /** The cache has it, for `forMs` more milliseconds. */
   | {
     readonly from: "cache";
     readonly connections: "one";
     readonly forMs: number;
   }
-  /** Two were tried, or were to be. */
+  /** A capacity check was made, or was to be made. */
   | {
     readonly from: "trial";
     readonly connections: Snapshot["connections"];
-    /** Why the trial could not be made. */
+    /** Why the capacity check could not be made. */
     readonly trouble?: string;
   };
 
-/** What doctor itself has found. */
+/** Returns the check for what doctor itself has found. */
 export function connectionsCheck(known: ConnectionsFinding): Check {
   const { from, connections } = known;
   const during = from === "dialect"
@@ -74,16 +73,16 @@ function describeFinding(known: ConnectionsFinding): string {
 }
 
 /**
- * What running proxies of one daemon know of it.
+ * Returns the check for what running proxies of one daemon know about it.
  *
  * @param proxies at least one
- * @param set what doctor's own settings say
+ * @param set the `--connections` setting of doctor itself
  */
 export function proxyConnectionsCheck(
   proxies: readonly ProxyStatus[],
   set: ConnectionsSetting,
 ): Check {
-  // One that is connected knows more than one that was.
+  // A connected proxy knows more than one that was connected.
   const inOrder = [
     ...proxies.filter(({ standing }) => standing.phase === "ready"),
     ...proxies,

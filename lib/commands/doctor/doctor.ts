@@ -1,6 +1,6 @@
 /**
- * `alwaysup doctor`: what works between this machine and the daemon, and what
- * to do about what does not.
+ * `alwaysup doctor`: checks what works between this machine and the daemon, and
+ * says what to do about what does not.
  *
  * @module
  */
@@ -53,9 +53,9 @@ const STATE_COLORS = {
 } as const;
 
 /**
- * Makes every check and says one line about each.
+ * Makes every check and prints each result.
  *
- * @returns the process's exit code: 0, or 1 where something failed
+ * @returns the process's exit code: 0, or 1 if a check failed
  */
 export async function doctor(
   args: readonly string[],
@@ -112,7 +112,7 @@ async function* runChecks(
   yield clientsCheck(host);
 }
 
-/** A daemon may quote what it was told. */
+/** Redacts secrets: a daemon may quote what it was sent. */
 function redactCheck(
   { text, advice, data, ...check }: Check,
   redact: Redactor,
@@ -127,8 +127,9 @@ function redactCheck(
 }
 
 /**
- * The daemon: from its proxies that run, if there are any. A connection of
- * doctor's could displace the session of their clients.
+ * Checks the daemon; reads its running proxies' status files instead, if there
+ * are any. A connection of doctor's could displace the session of their
+ * clients.
  */
 async function* daemonChecks(
   config: Config,
@@ -224,7 +225,7 @@ function healthFileCheck(
   return { name, state: "warn", text: age, advice };
 }
 
-/** The clients of this machine that start this program. */
+/** Checks which clients on this machine start this program. */
 function clientsCheck(host: Host): Check {
   const name = "clients";
   const lines: string[] = [];

@@ -1,6 +1,6 @@
 /**
- * A client inside this process that tries a whole proxy: what works for it
- * works for others.
+ * A client inside this process that uses a whole proxy: what works for it works
+ * for other clients.
  *
  * @module
  */
@@ -24,29 +24,29 @@ import { type Dial, type Socket } from "../../transport/websocket.ts";
 /** How long a daemon has to see a connection close, in milliseconds. */
 const CLOSE_WAIT_MS = 250;
 
-/** What the proxy says where the daemon has not answered. */
+/** The error codes of the proxy itself, when the daemon has not answered. */
 const PROXY_ERROR_CODES: readonly number[] = [
   ...[ErrorCode.unavailable, ErrorCode.outcomeUnknown, ErrorCode.timedOut],
   ...[ErrorCode.overloaded, ErrorCode.tooLarge],
 ];
 
-/** What the daemon answered, or why it could not. */
+/** The daemon's response, or why there is none. */
 export type CallResult =
   | { readonly kind: "result"; readonly result: unknown; readonly ms: number }
   | {
     readonly kind: "failed";
-    /** For people. */
+    /** The reason, for people. */
     readonly reason: string;
-    /** For programs, where the connection has failed for one of the causes that are told apart. */
+    /** The cause, for programs, if it is one that is told apart. */
     readonly cause?: FailureCause | undefined;
-    /** The daemon itself has answered, with an error. */
+    /** Set if the daemon itself has answered with an error. */
     readonly isFromDaemon?: true;
   };
 
-/** What the client in us writes for ids. */
+/** The type of the ids that the in-process client writes. */
 export type IdStyle = "numbers" | "texts";
 
-/** A proxy of our own, and its client. */
+/** A proxy in this process, and its client. */
 export class InProcessClient {
   readonly #idStyle: IdStyle;
   readonly #stdinStream = new TransformStream<Uint8Array, Uint8Array>();
@@ -69,7 +69,7 @@ export class InProcessClient {
   /**
    * Starts the proxy.
    *
-   * @param start runs it
+   * @param start runs the proxy
    */
   constructor(
     host: Host,
@@ -90,14 +90,16 @@ export class InProcessClient {
     };
     const testConfig: Config = {
       ...config,
-      // The first failure is the answer, and nothing stands in for the daemon.
+      // The first failure is the result, and the cache and placeholders are not
+      // used.
       ...{ queueTimeout: Infinity, initializeGrace: Infinity },
-      // A daemon that says hello and no more is no daemon; hello has its own limit.
+      // The timeout covers more than the handshake, which has its own: a daemon
+      // that does nothing after the handshake fails the check.
       requestTimeout: 2 * config.handshakeTimeout,
       ...{ cache: "off", status: "off", healthFile: undefined },
     };
     const log: Parameters<typeof runProxy>[3] = ({ failure }) => {
-      // What is lost on purpose is to come back.
+      // A connection dropped on purpose is no failure.
       if (failure !== undefined && !this.#isDroppedOnPurpose) {
         this.#fail(failure);
       }
@@ -115,7 +117,10 @@ export class InProcessClient {
     this.#code = start(testConfig, "0", inProcessHost, log, observe, watched);
   }
 
-  /** Dials as every proxy does; what comes is looked at, and the connection can be lost. */
+  /**
+   * Dials as every proxy does; records what comes, and makes it possible to
+   * drop the connection.
+   */
   #dial(
     dial: Dial,
     ...[url, subprotocol, headers, emit]: Parameters<Dial>
@@ -128,7 +133,7 @@ export class InProcessClient {
     });
     this.#dropConnection = async () => {
       isLost = true;
-      // A daemon that keeps one client must have seen it go.
+      // A daemon that keeps one client must have seen the close.
       await waitAtMost(CLOSE_WAIT_MS, socket.close());
       const reason = "doctor has ended it";
       emit({ type: "closed", code: 1006, reason, reached: true });
@@ -145,19 +150,22 @@ export class InProcessClient {
     );
   }
 
-  /** Whether an answer has come with an id of that type. */
+  /** True if a response has come with an id of that type. */
   sawResponseId(type: "number" | "string" | "null"): boolean {
     return this.#responseIdTypes.has(type);
   }
 
-  /** Ends the connection as an outage would, and says what follows within so many milliseconds. */
+  /**
+   * Drops the connection as an outage would, and returns what follows within
+   * `timeoutMs`.
+   */
   async dropAndReconnect(
     timeoutMs: number,
   ): Promise<{ ms: number } | { phase: string; why: string }> {
     this.#isDroppedOnPurpose = true;
     const startedAt = performance.now();
     await this.#dropConnection?.();
-    // Who waits has the daemon dialed at once.
+    // With a pending request, the proxy dials at once.
     void this.request("tools/list");
     let isBack = false;
     const reconnected = this.#reconnected.promise.then(() => isBack = true);
@@ -169,18 +177,24 @@ export class InProcessClient {
     };
   }
 
-  /** How many connections the daemon keeps, as soon as the proxy knows it, or after so many milliseconds. */
+  /**
+   * Returns how many connections the daemon keeps: as soon as the proxy knows
+   * it, or after `timeoutMs`.
+   */
   async waitForCapacity(timeoutMs: number): Promise<Snapshot["connections"]> {
     await waitAtMost(timeoutMs, this.#capacityKnown.promise);
     return this.#connections;
   }
 
-  /** Whether the connection has failed. */
+  /** True if the connection has failed. */
   get hasFailed(): boolean {
     return this.#failure !== undefined;
   }
 
-  /** Asks the daemon; without an answer within so many milliseconds it has failed. */
+  /**
+   * Sends a request; the result is a failure if no response comes within `ms`
+   * milliseconds.
+   */
   async request<Asked extends RequestMethod>(
     method: Asked,
     params?: Params<Asked>,
@@ -216,7 +230,7 @@ export class InProcessClient {
   /** Ends the proxy. */
   async close(): Promise<void> {
     await this.#stdin.close();
-    // Nobody waits for what is still owed.
+    // Nobody waits for the open requests.
     if (this.#waiting.size > 0) {
       this.#signal?.();
       this.#signal?.(); // the second one does not wait

@@ -1,6 +1,6 @@
 /**
- * The way to a daemon as far as its WebSocket: name, network, handshake, each
- * by itself, since a runtime says little of why it could not dial.
+ * Checks the path to a daemon's WebSocket: host name, network, handshake, each
+ * one by itself, because a runtime says little about why a dial failed.
  *
  * @module
  */
@@ -16,7 +16,10 @@ import {
   tryHandshake,
 } from "../../transport/raw_handshake.ts";
 
-/** From the host's name to a WebSocket, as far as the first failure. */
+/**
+ * Makes the checks from the host name to the WebSocket; stops after the first
+ * failure.
+ */
 export async function* networkChecks(
   config: Config,
   host: Host,
@@ -30,13 +33,13 @@ export async function* networkChecks(
     yield { name: "proxy", state: "warn", text, advice };
   }
   for await (const check of directChecks(config, url, host)) {
-    // What cannot be reached from here may be reached from the proxy.
+    // A host that is unreachable from here may be reachable from the proxy.
     const isHarmless = proxy !== undefined && check.state === "fail";
     yield isHarmless ? { ...check, state: "warn" } : check;
   }
 }
 
-/** The way to the daemon without a proxy, as far as the first failure. */
+/** Makes the checks without a proxy; stops after the first failure. */
 async function* directChecks(
   config: Config,
   url: URL,
@@ -66,7 +69,7 @@ async function* directChecks(
   yield await handshakeCheck(config, url, limitMs, host);
 }
 
-/** Is it a WebSocket? */
+/** Checks that the server makes a WebSocket handshake. */
 async function handshakeCheck(
   { dialect, headers }: Config,
   url: URL,
@@ -130,7 +133,7 @@ async function handshakeCheck(
   );
 }
 
-/** A redirect, which no WebSocket follows. */
+/** Describes a redirect; a WebSocket does not follow it. */
 function redirectCheck(status: number, location: string, from: URL): Check {
   const to = URL.canParse(location, from.href)
     ? new URL(location, from)
@@ -143,7 +146,7 @@ function redirectCheck(status: number, location: string, from: URL): Check {
       "check the URL, and what stands in front of the daemon",
     );
   }
-  // Without what may be a secret.
+  // Without the query, which may contain a secret.
   const target = to.host + to.pathname;
   return failedHandshakeCheck(
     `it sends us to ${to.protocol}//${target} (HTTP ${status})`,
@@ -151,7 +154,10 @@ function redirectCheck(status: number, location: string, from: URL): Check {
   );
 }
 
-/** A handshake that failed. A certificate may say anything, too. */
+/**
+ * Returns the check of a failed handshake. The text may come from a
+ * certificate, so it is sanitized.
+ */
 function failedHandshakeCheck(text: string, advice: string): Check {
   return { name: "websocket", state: "fail", text: sanitizeLine(text), advice };
 }

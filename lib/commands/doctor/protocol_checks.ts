@@ -1,6 +1,6 @@
 /**
- * One look after the other at what a daemon says: dialect, token, tools, probe,
- * and how many connections it keeps; and before at the way to it.
+ * Checks the path to a daemon, and then what the daemon answers: dialect,
+ * token, tools, probe, ids, reconnection, and how many connections it keeps.
  *
  * @module
  */
@@ -37,15 +37,27 @@ import {
   InProcessClient,
 } from "./in_process_client.ts";
 
-/** How long a daemon has to understand another dialect than was said, in milliseconds. */
+/**
+ * How long a daemon may take to answer in a dialect other than the configured
+ * one, in milliseconds.
+ */
 const OTHER_DIALECT_TIMEOUT_MS = 3_000;
-/** How long it has at least for what it has done before, in milliseconds; a slow one has several times what it took. */
+/**
+ * The minimum timeout for a repeated handshake, in milliseconds; for a slow
+ * daemon it is several times the duration of the first one.
+ */
 const MIN_REPEAT_TIMEOUT_MS = 2_000;
 /** How often the daemon is probed. */
 const PROBE_COUNT = 5;
-/** How long a proxy's trial of two connections may take: it takes half of it. */
+/**
+ * How long a proxy's capacity check may take, in milliseconds: it takes half of
+ * that.
+ */
 const CAPACITY_WAIT_MS = 1_000;
-/** The version that the client in us speaks first, and the one of the stateless era. */
+/**
+ * The version that the in-process client requests first, and the one of the
+ * stateless era.
+ */
 const [INITIALIZE_VERSION, STATELESS_VERSION] = ["2025-11-25", "2026-07-28"];
 
 const CLIENT_INFO = { name: "alwaysup doctor", version: "1" };
@@ -57,7 +69,10 @@ const INITIALIZE_PARAMS = {
   },
 } satisfies Params<"initialize">;
 
-/** From the host's name to the daemon's answers; what follows from a failure is not looked at. */
+/**
+ * Makes all checks from the host name to the daemon's answers; stops after a
+ * failure.
+ */
 export async function* networkAndProtocolChecks(
   config: Config,
   host: Host,
@@ -69,13 +84,13 @@ export async function* networkAndProtocolChecks(
   yield* protocolChecks(config, host);
 }
 
-/** Starts a proxy, and a client of it. */
+/** Starts a proxy with an in-process client. */
 export type StartTrial = (
   config: Config,
   spelling?: IdStyle,
 ) => InProcessClient;
 
-/** Tries a whole proxy. */
+/** Checks the daemon through a whole proxy. */
 export async function* protocolChecks(
   config: Config,
   host: Host,
@@ -128,7 +143,10 @@ export async function* protocolChecks(
   );
 }
 
-/** What becomes of text ids, and of a connection that is lost. */
+/**
+ * Observes how the daemon treats text ids, and whether it accepts a new
+ * connection.
+ */
 async function observeBehavior(
   config: Config,
   start: StartTrial,
@@ -152,7 +170,10 @@ async function observeBehavior(
   }
 }
 
-/** Whether a client can begin, and is answered then; the era is known. */
+/**
+ * True if a client can make the handshake and gets an answer after it; the era
+ * is known.
+ */
 async function canInitialize(
   client: InProcessClient,
   _meta: HandshakeResult["_meta"],
@@ -165,13 +186,13 @@ async function canInitialize(
   if (_meta === undefined) {
     await client.send({ method: "notifications/initialized" });
   }
-  // A bridge may answer hello itself, and hand on the rest.
+  // A bridge may answer the handshake itself, and forward the rest.
   const rest = _meta === undefined ? undefined : { _meta };
   const list = await client.request("tools/list", rest, limit);
   return list.kind === "result" || list.isFromDaemon === true;
 }
 
-/** A connection is lost, and the proxy does what it always does then. */
+/** Drops the connection and observes how the proxy reconnects. */
 async function observeReconnect(
   client: InProcessClient,
   limit: number,
@@ -183,14 +204,20 @@ async function observeReconnect(
   return { kind: "not reached", why };
 }
 
-/** The same, but that the proxy does not try two connections: that could end the first one. */
+/**
+ * Returns the settings without the capacity check: its second connection could
+ * end the first one.
+ */
 function withoutCapacityCheck(config: Config): Config {
   const { dialect, connections } = config;
   const isTrying = dialect === "mcp" && connections === "auto";
   return isTrying ? { ...config, connections: "one" } : config;
 }
 
-/** How many connections the daemon keeps, from who knows it first. */
+/**
+ * Finds how many connections the daemon keeps, from the first source that knows
+ * it.
+ */
 async function findConnections(
   config: Config,
   host: Host,
@@ -208,7 +235,7 @@ async function findConnections(
   return { from: "trial", connections: "unknown", trouble };
 }
 
-/** What a proxy finds out when it tries two connections. */
+/** Runs a proxy's capacity check. */
 async function checkCapacity(
   config: Config,
   start: StartTrial,
@@ -224,7 +251,10 @@ async function checkCapacity(
   }
 }
 
-/** The daemon does not take us: because it does not want to, or does not understand us. */
+/**
+ * Finds out whether the daemon rejects our token, or does not speak our
+ * dialect.
+ */
 async function diagnoseRejection(
   { reason, cause }: Extract<CallResult, { kind: "failed" }>,
   config: Config,
@@ -246,7 +276,10 @@ async function diagnoseRejection(
   return { name: "daemon", state: "fail", text: reason, advice };
 }
 
-/** Whether the daemon knows a dialect that was not asked for; so it gets no token, and says so if it wants one. */
+/**
+ * True if the daemon speaks a dialect that was not configured. It gets no
+ * token, and says so if it wants one.
+ */
 async function speaksDialect(
   config: Config,
   start: StartTrial,
@@ -266,7 +299,7 @@ async function speaksDialect(
   return result.kind === "result" || result.cause === "token refused";
 }
 
-/** Whether a daemon may take us with another token. */
+/** True if the daemon might accept another token. */
 function isTokenCause(
   cause: FailureCause | undefined,
   dialect: string,
@@ -276,7 +309,7 @@ function isTokenCause(
     case "token refused":
       return true;
     case "policy violation":
-      // An exai daemon closes so where it has too many connections.
+      // An exai daemon also closes this way if it has too many connections.
       return dialect === "mcp";
     case "other dialect":
     case "nobody there":
@@ -285,13 +318,19 @@ function isTokenCause(
   }
 }
 
-/** What became of hello, and what every request says about us in the newer era, if that is the daemon's. */
+/**
+ * The result of the handshake, and the `_meta` of every request if the daemon
+ * speaks the newer era.
+ */
 interface HandshakeResult {
   readonly result: CallResult;
   readonly _meta?: Record<string, unknown>;
 }
 
-/** Says hello in the older era, and if the daemon does not know it, in the newer one. */
+/**
+ * Makes the handshake of the older era, and that of the newer one if the daemon
+ * does not know the first.
+ */
 async function handshake(
   client: InProcessClient,
   { dialect }: Config,
@@ -299,7 +338,8 @@ async function handshake(
   const result = await client.request("initialize", INITIALIZE_PARAMS);
   if (result.kind === "result") {
     await client.send({ method: "notifications/initialized" });
-    // The proxy itself answers for an exai daemon, whether one is there or not.
+    // For exai, the proxy answers `initialize` itself, even if there is no
+    // daemon.
     if (dialect === "exai") {
       return { result: await client.request("tools/list") };
     }
@@ -330,7 +370,9 @@ function describeServer(hello: CallResult, { dialect }: Config): string {
   return `it speaks MCP ${version}${who && `: ${who}`}`;
 }
 
-/** The name and the version that the daemon gives itself, as far as it does. */
+/**
+ * Returns the name and version that the daemon gives for itself, if it does.
+ */
 function serverNameAndVersion(hello: CallResult): string[] {
   const info = getNested(callResultOf(hello), "serverInfo");
   return ["name", "version"].map((name) => getNested(info, name))
@@ -368,7 +410,7 @@ async function toolsCheck(
       items.add(JSON.stringify(tool));
     }
     cursor = nextCursorOf(asked.result);
-    // The proxy takes a cursor that comes again for the end, too.
+    // The proxy also treats a repeated cursor as the end.
     if (cursor === undefined || seen.has(cursor)) break;
     if (performance.now() > until) {
       const text = `${items.size}, and its pages do not come to an end`;
@@ -386,7 +428,8 @@ async function probeCheck(
   _meta: Record<string, unknown> | undefined,
 ): Promise<Check> {
   const name = "probe";
-  // What every daemon of that kind answers; exai's ping is answered here.
+  // Every daemon of the dialect answers this; the proxy answers an exai ping
+  // itself.
   const method = dialect === "exai"
     ? "tools/list"
     : _meta === undefined

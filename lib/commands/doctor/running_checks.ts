@@ -1,5 +1,5 @@
 /**
- * The running proxies of a daemon, as a check of `alwaysup doctor`.
+ * Checks the running proxies of a daemon.
  *
  * @module
  */
@@ -13,26 +13,27 @@ import {
   publicOf,
 } from "../../proxy/status_format.ts";
 
-/** The daemon that doctor was asked about. */
+/** The daemon that doctor checks. */
 export interface CheckedDaemon {
   /** Its URL, without secrets. */
   readonly redactedUrl: string;
-  /** How it is said to speak. */
+  /** Its configured dialect. */
   readonly dialect: string;
 }
 
 const RUNNING_CHECK_NAME = "running";
-/** What doctor does when it is told to. */
+/** What doctor does with `--connect`. */
 const CONNECT_HINT =
   "with --connect doctor connects itself, which displaces the " +
   "client's session at a daemon that keeps one connection";
 const RETRY_ADVICE = "ask again in some seconds";
-/** A state's place in an order of badness. */
+/** The states, from the best to the worst. */
 const STATES_BY_SEVERITY = ["ok", "warn", "fail"] as const;
 
 /**
- * The proxies whose session a connection to the daemon may displace: names of
- * this machine are one, and what may be a secret in a query does not count.
+ * Returns the proxies whose session a connection to the daemon may displace.
+ * The names of this machine count as one, and the query is ignored, because it
+ * may contain a secret.
  */
 export function proxiesOfDaemon(
   running: readonly ProxyStatus[],
@@ -49,8 +50,8 @@ function comparableUrl(url: string): string {
 }
 
 /**
- * What running proxies say of themselves, in whose place doctor opens nothing.
- * If none of them speaks as doctor is told to, that is the finding.
+ * Describes the running proxies; doctor opens no connection then. If none of
+ * them has the configured dialect, that is the finding.
  *
  * @param proxies at least one
  */
@@ -71,7 +72,7 @@ export function runningCheck(
   };
 }
 
-/** Doctor was told to connect although proxies run there. */
+/** Warns that doctor connects although proxies run. */
 export function connectAnywayCheck(
   proxies: readonly ProxyStatus[],
   target: CheckedDaemon,
@@ -90,7 +91,7 @@ export function connectAnywayCheck(
   };
 }
 
-/** Nobody can tell whether a proxy runs there, and why not. */
+/** Says that it is unknown whether a proxy runs, and why. */
 export function unreadableProxiesCheck(troubles: readonly string[]): Check {
   const lines = [
     "whether a proxy of yours runs there cannot be known, so nothing was " +
@@ -123,7 +124,7 @@ function describeProxy(
     : [line, `its last error: ${sanitizeLine(lastError)}`];
 }
 
-/** How bad it is, and what to do. */
+/** The state of a check, and what to do. */
 interface Assessment {
   readonly state: typeof STATES_BY_SEVERITY[number];
   readonly advice?: string;
@@ -143,7 +144,7 @@ function assessProxies(
   const isIdle = proxies.every(({ standing: { phase } }) =>
     phase === "waiting" || phase === "dialing"
   );
-  // The worst one says what to do.
+  // The worst state counts, with its advice.
   return alike.map((proxy) => assessProxy(proxy, isIdle))
     .reduce((a, b) =>
       STATES_BY_SEVERITY.indexOf(b.state) > STATES_BY_SEVERITY.indexOf(a.state)
@@ -178,10 +179,10 @@ function assessProxy(
 }
 
 /**
- * What to do about a daemon that a proxy cannot reach.
+ * Returns what to do about a daemon that a proxy cannot reach.
  *
- * @param cause why, as far as the proxy tells
- * @param isIdle whether no proxy has a session
+ * @param cause why, if the proxy knows it
+ * @param isIdle true if no proxy has a session
  */
 function unreachableAdvice(
   cause: FailureCause | undefined,
