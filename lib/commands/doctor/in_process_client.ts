@@ -37,7 +37,7 @@ export type CallResult =
     readonly kind: "failed";
     /** The reason, for people. */
     readonly reason: string;
-    /** The cause, for programs, if it is one that is told apart. */
+    /** The cause, for programs, if it is known one. */
     readonly cause?: FailureCause | undefined;
     /** Set if the daemon itself has answered with an error. */
     readonly isFromDaemon?: true;
@@ -93,8 +93,8 @@ export class InProcessClient {
       // The first failure is the result, and the cache and placeholders are not
       // used.
       ...{ queueTimeout: Infinity, initializeGrace: Infinity },
-      // The timeout covers more than the handshake, which has its own: a daemon
-      // that does nothing after the handshake fails the check.
+      // A daemon that answers nothing after the handshake fails the check. The
+      // handshake has its own timeout.
       requestTimeout: 2 * config.handshakeTimeout,
       ...{ cache: "off", status: "off", healthFile: undefined },
     };
