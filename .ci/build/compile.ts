@@ -92,7 +92,7 @@ function parseArguments(args: readonly string[]): {
     throw new Error(`--runtime ${runtime}: it is deno or bun`);
   }
   const wanted = values.get("--target");
-  if (wanted === undefined) return { targets: [thisSystem()], runtime };
+  if (wanted === undefined) return { targets: [hostTarget()], runtime };
   if (wanted === "all") return { targets: TARGETS, runtime };
   const target = TARGETS.find(({ name }) => name === wanted);
   if (target === undefined) {
@@ -103,7 +103,7 @@ function parseArguments(args: readonly string[]): {
 }
 
 /** Returns this machine's target, with a file name without the platform. */
-function thisSystem(): Target {
+function hostTarget(): Target {
   const isWindows = Deno.build.os === "windows";
   const target = TARGETS.find(({ deno }) => deno === Deno.build.target);
   const file = isWindows ? "alwaysup.exe" : "alwaysup";
@@ -146,13 +146,13 @@ async function compileAllByDeno(
   runtime: Runtime | undefined,
 ): Promise<boolean> {
   for (const target of targets) {
-    const trouble = await compileByDeno(source, target);
-    if (trouble === undefined) {
+    const problem = await compileByDeno(source, target);
+    if (problem === undefined) {
       await printBuilt(target, "deno");
     } else if (runtime === "deno") {
-      throw new Error(trouble);
+      throw new Error(problem);
     } else {
-      print(`Deno cannot get its base here (${trouble}); building with Bun`);
+      print(`Deno cannot get its base here (${problem}); building with Bun`);
       return false;
     }
   }

@@ -307,9 +307,9 @@ function appendMember(
   // A comment after the last member stays with that member, and so does
   // trailing space in its line.
   const gap = text.slice(from, close);
-  const said = gap.trimEnd().length;
-  const rest = gap.slice(0, said) +
-    (/^[ \t]+(?=\r?\n)/.exec(gap.slice(said))?.[0] ?? "");
+  const commentEnd = gap.trimEnd().length;
+  const rest = gap.slice(0, commentEnd) +
+    (/^[ \t]+(?=\r?\n)/.exec(gap.slice(commentEnd))?.[0] ?? "");
   const head = text.slice(0, from) + comma + rest;
   let tail = text.slice(from + rest.length);
   const quoted = JSON.stringify(name);
@@ -397,10 +397,11 @@ function removeMember(
  * stay.
  */
 function textAfterComma(text: string, from: number, comma: number): string {
-  const said = text.slice(from, comma);
+  const beforeComma = text.slice(from, comma);
   const rest = text.slice(comma + 1);
   // A line comment needs its line break.
-  return (/^[ \t]*\r?\n/.test(rest) ? said.trimEnd() : said) + rest;
+  return (/^[ \t]*\r?\n/.test(rest) ? beforeComma.trimEnd() : beforeComma) +
+    rest;
 }
 
 /**

@@ -286,27 +286,27 @@ export function findDisabledReason(
 ): string | undefined {
   const entry = getNested(file, serversKey, name);
   if (entry === undefined) return undefined;
-  const stays = `${title} does not start it until you change that`;
+  const consequence = `${title} does not start it until you change that`;
   const disabledBy: readonly EnableMember[] = [
     ...(getNested(entry, "enabled") === false ? ["enabled"] as const : []),
     ...(getNested(entry, "disabled") === true ? ["disabled"] as const : []),
   ];
   const [first] = disabledBy;
   if (first !== undefined) {
-    const said = `says "${first}": ${first === "disabled"}`;
+    const memberText = `says "${first}": ${first === "disabled"}`;
     return enableMembers.includes(first)
-      ? `${said}: ${stays}`
-      : `${said}: see whether ${title} starts it`;
+      ? `${memberText}: ${consequence}`
+      : `${memberText}: see whether ${title} starts it`;
   }
   if (permissionsKey === undefined) return undefined;
   const isIn = (list: unknown): boolean =>
     arrayOr(list).some((it) => String(it).toLowerCase() === name.toLowerCase());
   const { allowed, excluded } = recordOrEmpty(getNested(file, permissionsKey));
   if (isIn(excluded)) {
-    return `stands in "${permissionsKey}.excluded" of that file: ${stays}`;
+    return `stands in "${permissionsKey}.excluded" of that file: ${consequence}`;
   }
   return Array.isArray(allowed) && !isIn(allowed)
-    ? `does not stand in "${permissionsKey}.allowed" of that file: ${stays}`
+    ? `does not stand in "${permissionsKey}.allowed" of that file: ${consequence}`
     : undefined;
 }
 

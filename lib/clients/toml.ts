@@ -483,11 +483,11 @@ function parseTomlDate(word: string): string | undefined {
 
 function isInRange(
   digits: string | undefined,
-  least: number,
-  most: number,
+  min: number,
+  max: number,
 ): boolean {
   const value = Number(digits);
-  return value >= least && value <= most;
+  return value >= min && value <= max;
 }
 
 function daysInMonth(year: number, month: number): number {

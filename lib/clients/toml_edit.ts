@@ -385,8 +385,8 @@ function inlineTableEdits(
     const head = gap(start + 1, pairs[0]?.start ?? end - 1);
     const tail = pairs.map((pair, i) => {
       const next = pairs[i + 1];
-      const said = gap(pair.end, next?.start ?? end - 1);
-      return next === undefined ? said : emptyIfBlank(said);
+      const between = gap(pair.end, next?.start ?? end - 1);
+      return next === undefined ? between : emptyIfBlank(between);
     }).join("");
     const isSame = pairs.length === 0 || added.length === 0 && head === tail;
     const around = isSame && trimmedLength(head, WHITESPACE) === 0

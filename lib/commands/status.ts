@@ -52,10 +52,10 @@ export async function status(
   let printedProblems = "";
   for (;;) {
     const found = findRunningProxies(host);
-    const troubles = found.problems.join("\n");
-    if (troubles !== printedProblems) {
-      for (const trouble of found.problems) {
-        output.printError(`alwaysup status: ${sanitizeLine(trouble)}`);
+    const problemText = found.problems.join("\n");
+    if (problemText !== printedProblems) {
+      for (const problem of found.problems) {
+        output.printError(`alwaysup status: ${sanitizeLine(problem)}`);
       }
     }
     const text = format(found, output);
@@ -63,7 +63,7 @@ export async function status(
     if (text !== printedText && text !== "") {
       output.print(isRepainted ? CLEAR_SCREEN + text : text);
     }
-    [printedText, printedProblems] = [text, troubles];
+    [printedText, printedProblems] = [text, problemText];
     if (!isWatching) return found.isComplete ? 0 : 1;
     if (await waitAtMost(WATCH_INTERVAL_MS, stop.promise) === "stop") return 0;
   }

@@ -17,7 +17,7 @@ import { Mcp } from "../dialects/mcp/mcp.ts";
 import { CacheWriter } from "./cache_writer.ts";
 import { StatusFile, statusFolder } from "./status_file.ts";
 import { LogRateLimiter } from "./log_rate_limiter.ts";
-import * as report from "../session/log_messages.ts";
+import * as logMessages from "../session/log_messages.ts";
 import { Session } from "../session/session.ts";
 import type { Snapshot } from "../session/snapshot.ts";
 import { cacheKeyOf, readCacheFile } from "./cache_file.ts";
@@ -92,12 +92,12 @@ export function runProxy(
   const cacheKey = cacheKeyOf(config);
   const cacheFile = readCacheFile(config.cache, cacheKey, host);
   if (cacheFile?.problem !== undefined) {
-    log(report.cacheUnusable(cacheFile.path, cacheFile.problem));
+    log(logMessages.cacheUnusable(cacheFile.path, cacheFile.problem));
   }
   const settings = { ...config, version, cachedResults: cacheFile?.results };
   const cacheWriter = cacheFile && cacheFile.isReadOnly === undefined
     ? new CacheWriter(config.cache, cacheKey, host, (why) => {
-      log(report.cacheWriteFailed(cacheFile.path, why));
+      log(logMessages.cacheWriteFailed(cacheFile.path, why));
     })
     : undefined;
   const session = new Session(settings, dialect, Math.random, now());
@@ -136,7 +136,7 @@ export function runProxy(
       try {
         perform(effect, eventAt);
       } catch (error) {
-        log(report.bug(error));
+        log(logMessages.bug(error));
       }
     }
     if (stdout.pendingUnits > MAX_UNREAD && !isStdoutFull && !session.isOver) {
@@ -230,7 +230,9 @@ export function runProxy(
       case "log-health-file": {
         const { path, disconnectedForMs } = effect;
         const health = readHealthFile(() => host.readFile(path), Date.now());
-        return log(report.healthFileState(path, health, disconnectedForMs));
+        return log(
+          logMessages.healthFileState(path, health, disconnectedForMs),
+        );
       }
       case "exit":
         void shutDown(effect.code);
@@ -244,12 +246,12 @@ export function runProxy(
     } catch (error) {
       statusFile = undefined;
       // One line per folder: the cache may have reported it already.
-      const isNews = error instanceof NotOwnedError &&
+      const isUnreported = error instanceof NotOwnedError &&
         error.path !== cacheFile?.distrusted;
       log(
-        report.statusFileFailed(
+        logMessages.statusFileFailed(
           errorMessageOf(error),
-          isNews ? "warn" : "debug",
+          isUnreported ? "warn" : "debug",
         ),
       );
     }
@@ -274,8 +276,8 @@ export function runProxy(
   }
 
   async function readStdin(): Promise<void> {
-    const [least, most] = LINE_LIMIT_RANGE_BYTES;
-    const limit = Math.min(Math.max(config.maxMessage * 4, least), most);
+    const [minLimit, maxLimit] = LINE_LIMIT_RANGE_BYTES;
+    const limit = Math.min(Math.max(config.maxMessage * 4, minLimit), maxLimit);
     const lines = new LineSplitter(limit);
     for await (const chunk of host.stdin()) {
       let yieldedAt = now();

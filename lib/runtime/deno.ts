@@ -307,20 +307,20 @@ async function requestOverTls(
     if (signal.aborted) opened[Symbol.dispose]();
     await opened.handshake();
     await opened.write(new TextEncoder().encode(payload));
-    let answer = "";
+    let response = "";
     const buffer = new Uint8Array(READ_BUFFER_BYTES);
     while (payload !== "") {
       const size = await opened.read(buffer);
       if (size === null) break;
-      answer += new TextDecoder("latin1").decode(buffer.subarray(0, size));
-      if (answer.includes("\r\n\r\n") || answer.length > maxBytes) break;
+      response += new TextDecoder("latin1").decode(buffer.subarray(0, size));
+      if (response.includes("\r\n\r\n") || response.length > maxBytes) break;
     }
-    return answer;
+    return response;
   } catch (error) {
     const message = errorMessageOf(error);
     // Deno has no error code for it. Here, it cannot come from an HTTP/2 dial.
-    const isUnwanted = message.includes("NoApplicationProtocol");
-    return { message, errorCode: isUnwanted ? "NO_APPLICATION_PROTOCOL" : "" };
+    const isAlpnError = message.includes("NoApplicationProtocol");
+    return { message, errorCode: isAlpnError ? "NO_APPLICATION_PROTOCOL" : "" };
   } finally {
     connection?.[Symbol.dispose]();
   }

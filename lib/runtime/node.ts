@@ -50,13 +50,13 @@ export async function nodeHost(): Promise<Host> {
   /**
    * Bun's WebSocket uses no proxy; Node's does only with `NODE_USE_ENV_PROXY`.
    */
-  function proxies(protocol: string): string[] {
+  function proxyVariables(protocol: string): string[] {
     if (bun !== undefined || getEnv("NODE_USE_ENV_PROXY") !== "1") return [];
     const name = protocol === "wss:" ? "https_proxy" : "http_proxy";
     return [name, name.toUpperCase()];
   }
 
-  const noProxy = noProxyWithLoopback({ proxyVariables: proxies, getEnv });
+  const noProxy = noProxyWithLoopback({ proxyVariables, getEnv });
   // Node reads the lower-case variable first.
   if (noProxy !== undefined) process.env.no_proxy = noProxy;
 
@@ -113,7 +113,7 @@ export async function nodeHost(): Promise<Host> {
     }
   }
 
-  function readSame(path: string, expected: FileInfo): string | undefined {
+  function readIfSame(path: string, expected: FileInfo): string | undefined {
     const { O_RDONLY, O_NOFOLLOW = 0, O_NONBLOCK = 0 } = fs.constants;
     const read = (file: number): string | undefined =>
       isSameFile(fileInfoOf(fs.fstatSync(file, BIGINT_STATS)), expected)
@@ -129,7 +129,7 @@ export async function nodeHost(): Promise<Host> {
     }
   }
 
-  function makeFile(path: string, text: string, mode: number): boolean {
+  function createFile(path: string, text: string, mode: number): boolean {
     let isCreated = false;
     try {
       withFile(path, "wx", (file) => {
@@ -147,7 +147,7 @@ export async function nodeHost(): Promise<Host> {
   }
 
   /** `fsync` on a thread. */
-  async function sync(path: string): Promise<void> {
+  async function fsync(path: string): Promise<void> {
     // Windows needs write access for it.
     const file = fs.openSync(path, isWindows ? "r+" : "r");
     try {
@@ -163,7 +163,7 @@ export async function nodeHost(): Promise<Host> {
   }
 
   let caCerts: string[] | undefined;
-  async function trustAuthorities(
+  async function addCaCertificates(
     certificates: readonly string[],
   ): Promise<void> {
     const { X509Certificate } = await import("node:crypto");
@@ -193,7 +193,7 @@ export async function nodeHost(): Promise<Host> {
     tls.setDefaultCACertificates(all);
   }
 
-  function socketOptions(url: string): Record<string, unknown> {
+  function webSocketOptions(url: string): Record<string, unknown> {
     if (bun === undefined || !url.startsWith("wss:")) return {};
     // Without this, an environment variable could turn the check off.
     return {
@@ -205,14 +205,14 @@ export async function nodeHost(): Promise<Host> {
     ? await watchUndiciErrors()
     : () => () => undefined;
 
-  async function askOverTls(
+  async function requestOverTls(
     { host, port, payload, maxBytes, signal }: TlsRequest,
   ): Promise<string | SocketErrorInfo> {
     const { connect } = await import("node:tls");
     const { promise, resolve } = Promise.withResolvers<
       string | SocketErrorInfo
     >();
-    let answer = "";
+    let response = "";
     let isSecure = false;
     const socket = connect({
       ...{ host, port, ALPNProtocols: ["http/1.1"], rejectUnauthorized: true },
@@ -227,21 +227,22 @@ export async function nodeHost(): Promise<Host> {
       else socket.write(payload);
     });
     socket.on("data", (chunk: Uint8Array) => {
-      answer += new TextDecoder("latin1").decode(chunk);
-      const isEnough = answer.includes("\r\n\r\n") || answer.length > maxBytes;
-      if (isEnough) resolve(answer);
+      response += new TextDecoder("latin1").decode(chunk);
+      const isEnough = response.includes("\r\n\r\n") ||
+        response.length > maxBytes;
+      if (isEnough) resolve(response);
     });
     socket.on("error", (error) => resolve(tlsErrorInfo(error)));
     // Comes after "end", after "error", and after our own `destroy`.
     socket.on("close", () => {
-      resolve(isSecure ? answer : { message: "", errorCode: "ECONNRESET" });
+      resolve(isSecure ? response : { message: "", errorCode: "ECONNRESET" });
     });
     const outcome = await promise;
     socket.destroy();
     return outcome;
   }
 
-  function program(): string[] {
+  function launchCommand(): string[] {
     const main = process.argv[1]!;
     // An executable compiled by Bun has a virtual file system.
     if (/^(\/\$bunfs|[A-Z]:[/\\]~BUN)[/\\]/.test(main)) {
@@ -252,7 +253,7 @@ export async function nodeHost(): Promise<Host> {
     return isPackage ? ["npx", "-y", "alwaysup"] : [process.execPath, file];
   }
 
-  function turn(): Promise<void> {
+  function yieldToEvents(): Promise<void> {
     return new Promise((go) => setImmediate(go));
   }
 
@@ -262,7 +263,7 @@ export async function nodeHost(): Promise<Host> {
         yield chunk as Uint8Array;
         // While the client writes, the stream yields chunks without a turn of
         // the event loop.
-        await turn();
+        await yieldToEvents();
       }
     } catch {
       // An error of stdin counts as its end.
@@ -315,19 +316,19 @@ export async function nodeHost(): Promise<Host> {
     args: process.argv.slice(2),
     pid: process.pid,
     os,
-    launchCommand: program,
+    launchCommand,
     env: () => normalizeEnv(os, { ...process.env as Record<string, string> }),
     getEnv,
-    proxyVariables: proxies,
+    proxyVariables,
     ...{
-      addCaCertificates: trustAuthorities,
-      webSocketOptions: socketOptions,
+      addCaCertificates,
+      webSocketOptions,
       watchDialErrors,
-      requestOverTls: askOverTls,
+      requestOverTls,
     },
     isTty: (stream) => process[stream].isTTY === true,
     readFile: (path) => decodeUtf8(fs.readFileSync(path)),
-    readIfSame: readSame,
+    readIfSame,
     stat: (path) =>
       ignoreNotFound(
         () => fileInfoOf(fs.statSync(path, BIGINT_STATS)),
@@ -351,8 +352,8 @@ export async function nodeHost(): Promise<Host> {
       // The process's umask may have removed some bits.
       fs.chmodSync(path, mode);
     },
-    createFile: makeFile,
-    fsync: sync,
+    createFile,
+    fsync,
     chmod: (path, mode) => fs.chmodSync(path, mode),
     rename: (from, to) => fs.renameSync(from, to),
     remove: (path) => fs.rmSync(path, { force: true }),
@@ -368,7 +369,7 @@ export async function nodeHost(): Promise<Host> {
       usesStreams
         ? writeByStream("stderr", bytes)
         : writeByDescriptor(2, bytes),
-    yieldToEvents: turn,
+    yieldToEvents,
     setTimer: (ms, callback) => {
       setTimeout(callback, ms);
     },

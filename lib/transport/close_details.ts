@@ -284,10 +284,11 @@ function diagnoseLostConnection(
   const matches = (pattern: RegExp): boolean =>
     !hasCloseFrame && (pattern.test(message) || pattern.test(errorCode));
   if (matches(OVERSIZE_ERROR)) {
-    const words = "the daemon sent a message larger than can be received here";
-    return { reason: words, reached: true, oversize: true };
+    const description =
+      "the daemon sent a message larger than can be received here";
+    return { reason: description, reached: true, oversize: true };
   }
-  const words = matches(INVALID_FRAME_ERROR)
+  const description = matches(INVALID_FRAME_ERROR)
     ? "the daemon sent bytes that are no valid WebSocket frame"
     : !hasCloseFrame
     ? "the connection was closed without a close frame"
@@ -297,18 +298,21 @@ function diagnoseLostConnection(
       closeCodeDetail(code, reason)
     }`;
   const said = hasCloseFrame && reason !== "" ? { said: reason } : {};
-  return { reason: words, reached: true, ...said };
+  return { reason: description, reached: true, ...said };
 }
 
 /** Returns the meaning of the code, and the daemon's own reason. */
 function closeCodeDetail(code: number, reason: string): string {
-  const words = [CLOSE_CODE_MEANINGS[code] ?? "", sanitizeLine(reason, 200)]
+  const description = [
+    CLOSE_CODE_MEANINGS[code] ?? "",
+    sanitizeLine(reason, 200),
+  ]
     .filter((it) => it);
-  return words.length === 0 ? "" : ` (${words.join(": ")})`;
+  return description.length === 0 ? "" : ` (${description.join(": ")})`;
 }
 
-function diagnoseFailedDial(said: SocketClose): CloseDetails {
-  const status = said.status ?? statusIn(said.message);
+function diagnoseFailedDial(close: SocketClose): CloseDetails {
+  const status = close.status ?? statusIn(close.message);
   if (status !== undefined) {
     return {
       reason: `it answered the WebSocket handshake with HTTP ${status}`,
@@ -316,8 +320,9 @@ function diagnoseFailedDial(said: SocketClose): CloseDetails {
       reached: true,
     };
   }
-  const { summary, reached, advice, isNobodyThere } = classifyDialError(said) ??
-    UNKNOWN_DIAL_FAILURE;
+  const { summary, reached, advice, isNobodyThere } =
+    classifyDialError(close) ??
+      UNKNOWN_DIAL_FAILURE;
   return {
     reason: advice ? `${summary}: ${advice}` : summary,
     reached,

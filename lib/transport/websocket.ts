@@ -97,10 +97,10 @@ function dial(
   diagnose: () => ReturnType<TlsDiagnoser>,
 ): Socket {
   const closed = Promise.withResolvers<void>();
-  let isFinished = false;
+  let isClosed = false;
   const finish = (event: TransportEvent): void => {
-    if (isFinished) return;
-    isFinished = true;
+    if (isClosed) return;
+    isClosed = true;
     closed.resolve();
     onEvent(event);
   };

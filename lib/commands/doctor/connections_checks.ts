@@ -30,21 +30,21 @@ export type ConnectionsFinding =
   };
 
 /** Returns the check for what doctor itself has found. */
-export function connectionsCheck(known: ConnectionsFinding): Check {
-  const { from, connections } = known;
+export function connectionsCheck(finding: ConnectionsFinding): Check {
+  const { from, connections } = finding;
   const during = from === "dialect"
     ? []
     : ["whether it answers during calls cannot be tried: doctor calls no tool"];
   return {
     name: "connections",
     state: connections === "unknown" ? "skip" : "ok",
-    text: [describeFinding(known), ...during].join("\n"),
-    data: { ...known, answersDuringCalls: null },
+    text: [describeFinding(finding), ...during].join("\n"),
+    data: { ...finding, answersDuringCalls: null },
   };
 }
 
-function describeFinding(known: ConnectionsFinding): string {
-  const { from, connections } = known;
+function describeFinding(finding: ConnectionsFinding): string {
+  const { from, connections } = finding;
   switch (from) {
     case "setting":
       return `${
@@ -55,10 +55,10 @@ function describeFinding(known: ConnectionsFinding): string {
       return "each call has a connection of its own: the dialect is exai";
     case "cache":
       return `${describeCapacity(connections)}, says the cache (for ${
-        formatDuration(known.forMs)
+        formatDuration(finding.forMs)
       } more)`;
     case "trial": {
-      const why = known.trouble === undefined ? "" : ` (${known.trouble})`;
+      const why = finding.trouble === undefined ? "" : ` (${finding.trouble})`;
       if (connections === "many") {
         return `${describeCapacity(connections)}: two were tried`;
       }
@@ -103,10 +103,8 @@ export function proxyConnectionsCheck(
       }, says proxy ${capacitySource.pid}`,
     );}
   if (probeSource !== undefined) {
-    const words = probeSource.answersDuringCalls
-      ? "answers"
-      : "does not answer";
-    lines.push(`it ${words} during calls, says proxy ${probeSource.pid}`);
+    const verb = probeSource.answersDuringCalls ? "answers" : "does not answer";
+    lines.push(`it ${verb} during calls, says proxy ${probeSource.pid}`);
   } else if (!isExai) {
     lines.push(
       "whether it answers during calls is not known: no call has shown it",

@@ -163,10 +163,12 @@ function settingsCheck(
   { redactedUrl, dialect }: Config,
   sources: SettingSources,
 ): Check {
-  const words = explicitSettingsOf(sources).map((
+  const settingLines = explicitSettingsOf(sources).map((
     { name, redactedValue, from },
   ) => `${name}: ${redactedValue} (${SOURCE_LABELS[from]})`);
-  const text = [`${redactedUrl}, dialect ${dialect}`, ...words].join("\n");
+  const text = [`${redactedUrl}, dialect ${dialect}`, ...settingLines].join(
+    "\n",
+  );
   return { name: "settings", state: "ok", text };
 }
 
@@ -229,7 +231,7 @@ function healthFileCheck(
 function clientsCheck(host: Host): Check {
   const name = "clients";
   const lines: string[] = [];
-  const troubles: string[] = [];
+  const problems: string[] = [];
   for (const client of CLIENTS) {
     const path = client.filePath(host);
     if (path === undefined) continue;
@@ -247,11 +249,11 @@ function clientsCheck(host: Host): Check {
       lines.push(`${client.title}: ${names} in ${path}`);
     } catch (error) {
       const why = errorMessageOf(error);
-      troubles.push(`${client.title}: ${path} cannot be read (${why})`);
+      problems.push(`${client.title}: ${path} cannot be read (${why})`);
     }
   }
-  const text = [...lines, ...troubles].join("\n");
-  if (troubles.length > 0) {
+  const text = [...lines, ...problems].join("\n");
+  if (problems.length > 0) {
     const advice = "mend that file, or the client will not start its servers";
     return { name, state: "warn", text, advice };
   }

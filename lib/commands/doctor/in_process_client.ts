@@ -51,9 +51,9 @@ export class InProcessClient {
   readonly #idStyle: IdStyle;
   readonly #stdinStream = new TransformStream<Uint8Array, Uint8Array>();
   readonly #stdin = this.#stdinStream.writable.getWriter();
-  readonly #waiting = new Map<unknown, (outcome: CallResult) => void>();
-  readonly #code: Promise<number>;
-  #ids = 0;
+  readonly #pending = new Map<unknown, (outcome: CallResult) => void>();
+  readonly #exitCode: Promise<number>;
+  #nextId = 0;
   #failure: Extract<CallResult, { kind: "failed" }> | undefined;
   #partialLine = "";
   #connections: Snapshot["connections"] = "unknown";
@@ -114,7 +114,14 @@ export class InProcessClient {
     };
     const dial = createProxyDialer(testConfig, host);
     const watched: Dial = (...call) => this.#dial(dial, ...call);
-    this.#code = start(testConfig, "0", inProcessHost, log, observe, watched);
+    this.#exitCode = start(
+      testConfig,
+      "0",
+      inProcessHost,
+      log,
+      observe,
+      watched,
+    );
   }
 
   /**
@@ -195,17 +202,17 @@ export class InProcessClient {
    * Sends a request; the result is a failure if no response comes within `ms`
    * milliseconds.
    */
-  async request<Asked extends RequestMethod>(
-    method: Asked,
-    params?: Params<Asked>,
+  async request<M extends RequestMethod>(
+    method: M,
+    params?: Params<M>,
     ms: number = Infinity,
   ): Promise<CallResult> {
     if (this.#failure !== undefined) return this.#failure;
-    const count = this.#ids++;
+    const count = this.#nextId++;
     const id = this.#idStyle === "numbers" ? count : `doctor-${count}`;
     const { promise, resolve } = Promise.withResolvers<CallResult>();
     const startedAt = performance.now();
-    this.#waiting.set(id, (outcome) =>
+    this.#pending.set(id, (outcome) =>
       resolve(
         outcome.kind === "failed"
           ? outcome
@@ -213,7 +220,7 @@ export class InProcessClient {
       ));
     await this.send({ id, method, ...(params !== undefined && { params }) });
     if (ms < Infinity) await waitAtMost(ms, promise);
-    if (ms < Infinity && this.#waiting.has(id)) {
+    if (ms < Infinity && this.#pending.has(id)) {
       return { kind: "failed", reason: `${method} was not answered in time` };
     }
     return await promise;
@@ -231,11 +238,11 @@ export class InProcessClient {
   async close(): Promise<void> {
     await this.#stdin.close();
     // Nobody waits for the open requests.
-    if (this.#waiting.size > 0) {
+    if (this.#pending.size > 0) {
       this.#signal?.();
       this.#signal?.(); // the second one does not wait
     }
-    await this.#code;
+    await this.#exitCode;
   }
 
   #fail({ reason: rawReason, cause }: Failure): void {
@@ -245,8 +252,8 @@ export class InProcessClient {
       cause,
     } as const;
     this.#failure = failure;
-    for (const settle of this.#waiting.values()) settle(failure);
-    this.#waiting.clear();
+    for (const complete of this.#pending.values()) complete(failure);
+    this.#pending.clear();
   }
 
   #handleOutput(text: string): void {
@@ -255,16 +262,16 @@ export class InProcessClient {
     for (const line of lines) {
       const message: unknown = JSON.parse(line);
       if (!isRecord(message) || "method" in message) continue;
-      const settle = this.#waiting.get(message.id);
-      this.#waiting.delete(message.id);
+      const complete = this.#pending.get(message.id);
+      this.#pending.delete(message.id);
       const why = getNested(message, "error", "message");
-      const isOurs = PROXY_ERROR_CODES.includes(
+      const isProxyError = PROXY_ERROR_CODES.includes(
         Number(getNested(message, "error", "code")),
       );
-      const answered = isOurs ? {} : { isFromDaemon: true } as const;
-      settle?.(
+      const origin = isProxyError ? {} : { isFromDaemon: true } as const;
+      complete?.(
         typeof why === "string"
-          ? { kind: "failed", reason: sanitizeLine(why), ...answered }
+          ? { kind: "failed", reason: sanitizeLine(why), ...origin }
           : { kind: "result", result: message.result, ms: 0 },
       );
     }

@@ -93,10 +93,10 @@ async function handshakeCheck(
   const type = found.headers.get("content-type") ?? "";
   if (status === 101) {
     const echo = found.headers.get("sec-websocket-protocol");
-    const words = echo === undefined
+    const subprotocolText = echo === undefined
       ? ""
       : `, subprotocol ${sanitizeLine(echo)}`;
-    const text = `it is a WebSocket${words}`;
+    const text = `it is a WebSocket${subprotocolText}`;
     return { name: "websocket", state: "ok", text };
   }
   if (status === 401 || status === 403) {

@@ -85,21 +85,21 @@ export async function* networkAndProtocolChecks(
 }
 
 /** Starts a proxy with an in-process client. */
-export type StartTrial = (
+export type StartClient = (
   config: Config,
-  spelling?: IdStyle,
+  idStyle?: IdStyle,
 ) => InProcessClient;
 
 /** Checks the daemon through a whole proxy. */
 export async function* protocolChecks(
   config: Config,
   host: Host,
-  start: StartTrial = (...settings) => new InProcessClient(host, ...settings),
+  start: StartClient = (...settings) => new InProcessClient(host, ...settings),
 ): AsyncGenerator<Check> {
   const client = start(withoutCapacityCheck(config));
   let server: string;
   let handshakeResult: HandshakeResult;
-  let helloMs: number;
+  let handshakeMs: number;
   let trouble: string | undefined;
   try {
     handshakeResult = await handshake(client, config);
@@ -112,26 +112,26 @@ export async function* protocolChecks(
       config.headers.some(([name]) => /^authorization$/i.test(name));
     const token = isSent ? "sent, and not refused" : "none set, none asked for";
     yield { name: "token", state: "ok", text: token };
-    const listed = await toolsCheck(client, config, result, _meta);
-    yield listed;
-    if (listed.state === "fail") return;
+    const toolsResult = await toolsCheck(client, config, result, _meta);
+    yield toolsResult;
+    if (toolsResult.state === "fail") return;
     yield await probeCheck(client, config, _meta);
     server = daemonNameOf(callResultOf(result)) ?? "";
-    helloMs = result.ms;
+    handshakeMs = result.ms;
   } finally {
     await client.close();
   }
   if (config.dialect === "mcp") {
     const numbers = client.sawResponseId("string") ? "as text" : "as sent";
-    const limit = Math.min(
-      Math.max(MIN_REPEAT_TIMEOUT_MS, 4 * helloMs),
+    const timeoutMs = Math.min(
+      Math.max(MIN_REPEAT_TIMEOUT_MS, 4 * handshakeMs),
       config.handshakeTimeout,
     );
     const rest = await observeBehavior(
       withoutCapacityCheck(config),
       start,
       handshakeResult,
-      limit,
+      timeoutMs,
     );
     const found = { numbers, ...rest } as const;
     yield idsCheck(found);
@@ -149,22 +149,22 @@ export async function* protocolChecks(
  */
 async function observeBehavior(
   config: Config,
-  start: StartTrial,
+  start: StartClient,
   { _meta }: HandshakeResult,
-  limit: number,
+  timeoutMs: number,
 ): Promise<Omit<DaemonBehavior, "numbers">> {
   let client: InProcessClient = start(config, "texts");
   try {
     let texts: DaemonBehavior["texts"] = "as sent";
-    if (!await canInitialize(client, _meta, limit)) {
+    if (!await canInitialize(client, _meta, timeoutMs)) {
       texts = client.sawResponseId("null") ? "as null" : "unanswered";
       await client.close();
       client = start(config);
-      if (!await canInitialize(client, _meta, limit)) {
+      if (!await canInitialize(client, _meta, timeoutMs)) {
         return { texts: "unknown", restart: { kind: "second unanswered" } };
       }
     }
-    return { texts, restart: await observeReconnect(client, limit) };
+    return { texts, restart: await observeReconnect(client, timeoutMs) };
   } finally {
     await client.close();
   }
@@ -177,27 +177,27 @@ async function observeBehavior(
 async function canInitialize(
   client: InProcessClient,
   _meta: HandshakeResult["_meta"],
-  limit: number,
+  timeoutMs: number,
 ): Promise<boolean> {
-  const hello = _meta === undefined
-    ? await client.request("initialize", INITIALIZE_PARAMS, limit)
-    : await client.request("server/discover", { _meta }, limit);
-  if (hello.kind === "failed") return false;
+  const opening = _meta === undefined
+    ? await client.request("initialize", INITIALIZE_PARAMS, timeoutMs)
+    : await client.request("server/discover", { _meta }, timeoutMs);
+  if (opening.kind === "failed") return false;
   if (_meta === undefined) {
     await client.send({ method: "notifications/initialized" });
   }
   // A bridge may answer the handshake itself, and forward the rest.
   const rest = _meta === undefined ? undefined : { _meta };
-  const list = await client.request("tools/list", rest, limit);
+  const list = await client.request("tools/list", rest, timeoutMs);
   return list.kind === "result" || list.isFromDaemon === true;
 }
 
 /** Drops the connection and observes how the proxy reconnects. */
 async function observeReconnect(
   client: InProcessClient,
-  limit: number,
+  timeoutMs: number,
 ): Promise<ReconnectOutcome> {
-  const found = await client.dropAndReconnect(limit);
+  const found = await client.dropAndReconnect(timeoutMs);
   if ("ms" in found) return { kind: "reconnected", ms: found.ms };
   const { phase, why } = found;
   if (phase === "greeting") return { kind: "own unanswered" };
@@ -210,8 +210,8 @@ async function observeReconnect(
  */
 function withoutCapacityCheck(config: Config): Config {
   const { dialect, connections } = config;
-  const isTrying = dialect === "mcp" && connections === "auto";
-  return isTrying ? { ...config, connections: "one" } : config;
+  const hasCapacityCheck = dialect === "mcp" && connections === "auto";
+  return hasCapacityCheck ? { ...config, connections: "one" } : config;
 }
 
 /**
@@ -221,15 +221,15 @@ function withoutCapacityCheck(config: Config): Config {
 async function findConnections(
   config: Config,
   host: Host,
-  start: StartTrial,
+  start: StartClient,
   server: string,
   trouble: string | undefined,
 ): Promise<ConnectionsFinding> {
   const { dialect, cache, connections: set } = config;
   if (dialect === "exai") return { from: "dialect", connections: "many" };
   if (set !== "auto") return { from: "setting", connections: set };
-  const remembered = readCacheFile(cache, cacheKeyOf(config), host)?.results;
-  const forMs = remembered?.one?.[server] ?? 0;
+  const cachedResults = readCacheFile(cache, cacheKeyOf(config), host)?.results;
+  const forMs = cachedResults?.one?.[server] ?? 0;
   if (forMs > 0) return { from: "cache", connections: "one", forMs };
   if (trouble === undefined) return await checkCapacity(config, start);
   return { from: "trial", connections: "unknown", trouble };
@@ -238,7 +238,7 @@ async function findConnections(
 /** Runs a proxy's capacity check. */
 async function checkCapacity(
   config: Config,
-  start: StartTrial,
+  start: StartClient,
 ): Promise<ConnectionsFinding> {
   const client = start(config);
   try {
@@ -258,7 +258,7 @@ async function checkCapacity(
 async function diagnoseRejection(
   { reason, cause }: Extract<CallResult, { kind: "failed" }>,
   config: Config,
-  start: StartTrial,
+  start: StartClient,
 ): Promise<Check> {
   const isMcp = config.dialect === "mcp";
   if (isTokenCause(cause, config.dialect)) {
@@ -266,8 +266,8 @@ async function diagnoseRejection(
     return { name: "token", state: "fail", text: reason, advice };
   }
   const dialect = isMcp ? "exai" : "mcp";
-  const isTold = cause === "other dialect";
-  if (isTold || await speaksDialect({ ...config, dialect }, start)) {
+  const isKnown = cause === "other dialect";
+  if (isKnown || await speaksDialect({ ...config, dialect }, start)) {
     const text = `this daemon speaks ${dialect}, not ${config.dialect}`;
     const advice = `say --dialect ${dialect}`;
     return { name: "daemon", state: "fail", text, advice };
@@ -282,7 +282,7 @@ async function diagnoseRejection(
  */
 async function speaksDialect(
   config: Config,
-  start: StartTrial,
+  start: StartClient,
 ): Promise<boolean> {
   const handshakeTimeout = Math.min(
     config.handshakeTimeout,
@@ -359,13 +359,15 @@ function callResultOf(outcome: CallResult): unknown {
   return outcome.kind === "result" ? outcome.result : undefined;
 }
 
-function describeServer(hello: CallResult, { dialect }: Config): string {
+function describeServer(opening: CallResult, { dialect }: Config): string {
   if (dialect === "exai") return "it speaks exai, and took our hello";
-  const said = getNested(callResultOf(hello), "protocolVersion");
-  const version = typeof said === "string"
-    ? sanitizeLine(said, 200)
+  const protocolVersion = getNested(callResultOf(opening), "protocolVersion");
+  const version = typeof protocolVersion === "string"
+    ? sanitizeLine(protocolVersion, 200)
     : STATELESS_VERSION;
-  const who = serverNameAndVersion(hello).map((text) => sanitizeLine(text, 200))
+  const who = serverNameAndVersion(opening).map((text) =>
+    sanitizeLine(text, 200)
+  )
     .join(" ");
   return `it speaks MCP ${version}${who && `: ${who}`}`;
 }
@@ -373,8 +375,8 @@ function describeServer(hello: CallResult, { dialect }: Config): string {
 /**
  * Returns the name and version that the daemon gives for itself, if it does.
  */
-function serverNameAndVersion(hello: CallResult): string[] {
-  const info = getNested(callResultOf(hello), "serverInfo");
+function serverNameAndVersion(opening: CallResult): string[] {
+  const info = getNested(callResultOf(opening), "serverInfo");
   return ["name", "version"].map((name) => getNested(info, name))
     .filter((text) => typeof text === "string" && text !== "") as string[];
 }
@@ -382,11 +384,11 @@ function serverNameAndVersion(hello: CallResult): string[] {
 async function toolsCheck(
   client: InProcessClient,
   { dialect, handshakeTimeout }: Config,
-  hello: CallResult,
+  opening: CallResult,
   _meta: Record<string, unknown> | undefined,
 ): Promise<Check> {
   const name = "tools" satisfies ServerCapability;
-  const isToolless = getNested(callResultOf(hello), "capabilities", name) ===
+  const isToolless = getNested(callResultOf(opening), "capabilities", name) ===
     undefined;
   if (dialect === "mcp" && isToolless) {
     return { name, state: "warn", text: "the daemon says that it has none" };
@@ -394,25 +396,25 @@ async function toolsCheck(
   const items = new Set<string>();
   let cursor: string | undefined;
   const seen = new Set<string>();
-  const until = performance.now() + handshakeTimeout;
+  const deadline = performance.now() + handshakeTimeout;
   for (;;) {
-    const asked = await client.request("tools/list", {
+    const response = await client.request("tools/list", {
       ...(cursor !== undefined && { cursor }),
       ...(_meta && { _meta }),
     });
-    if (asked.kind === "failed") {
-      const text = `they cannot be listed: ${asked.reason}`;
+    if (response.kind === "failed") {
+      const text = `they cannot be listed: ${response.reason}`;
       const advice = "look at the daemon's own log";
       return { name, state: "fail", text, advice };
     }
-    const list = getNested(asked.result, "tools");
+    const list = getNested(response.result, "tools");
     for (const tool of Array.isArray(list) ? list as unknown[] : []) {
       items.add(JSON.stringify(tool));
     }
-    cursor = nextCursorOf(asked.result);
+    cursor = nextCursorOf(response.result);
     // The proxy also treats a repeated cursor as the end.
     if (cursor === undefined || seen.has(cursor)) break;
-    if (performance.now() > until) {
+    if (performance.now() > deadline) {
       const text = `${items.size}, and its pages do not come to an end`;
       return { name, state: "warn", text };
     }
@@ -437,14 +439,14 @@ async function probeCheck(
     : "server/discover";
   const times: number[] = [];
   for (let i = 0; i < PROBE_COUNT; i++) {
-    const asked = await client.request(method, _meta && { _meta });
-    if (asked.kind === "failed") {
-      const text = `${method} fails: ${asked.reason}`;
+    const response = await client.request(method, _meta && { _meta });
+    if (response.kind === "failed") {
+      const text = `${method} fails: ${response.reason}`;
       const advice = "it lives, but its silence will be taken for death: " +
         "--ping-interval off";
       return { name, state: "warn", text, advice };
     }
-    times.push(asked.ms);
+    times.push(response.ms);
   }
   times.sort((a, b) => a - b);
   const [low, middle, high] = [0, PROBE_COUNT >> 1, PROBE_COUNT - 1]

@@ -92,11 +92,11 @@ export function connectAnywayCheck(
 }
 
 /** Says that it is unknown whether a proxy runs, and why. */
-export function unreadableProxiesCheck(troubles: readonly string[]): Check {
+export function unreadableProxiesCheck(problems: readonly string[]): Check {
   const lines = [
     "whether a proxy of yours runs there cannot be known, so nothing was " +
     "opened to the daemon",
-    ...troubles.map((trouble) => sanitizeLine(trouble)),
+    ...problems.map((problem) => sanitizeLine(problem)),
   ];
   const advice = `let your user read that, or remove it; ${CONNECT_HINT}`;
   return {
@@ -188,13 +188,13 @@ function unreachableAdvice(
   cause: FailureCause | undefined,
   isIdle: boolean,
 ): string {
-  const advice = whatToDo(cause);
+  const advice = adviceForCause(cause);
   return isIdle
     ? `${advice}; --connect looks closer, and no session is displaced now`
     : advice;
 }
 
-function whatToDo(cause: FailureCause | undefined): string {
+function adviceForCause(cause: FailureCause | undefined): string {
   switch (cause) {
     case "refused":
     case "token refused":
