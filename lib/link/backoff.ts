@@ -1,45 +1,52 @@
 /**
- * When the next dial comes: by the table of the back-off, or sooner because a
- * request waits.
+ * Calculates when the next dial is due: by the exponential backoff schedule, or
+ * earlier when a request is waiting.
  *
  * @module
  */
 
-/** How long the pauses between dials are, in milliseconds. */
+/** The delays between dials, in milliseconds. */
 export interface BackoffConfig {
-  /** The pause after the first failure. */
+  /** The delay after the first failure. */
   readonly backoffBase: number;
-  /** The longest pause, but for the jitter. */
+  /** The longest delay, without jitter. */
   readonly backoffCap: number;
 }
 
-/** The longest pause between dials while a request waits, but for the jitter, in milliseconds. */
+/**
+ * The longest delay between dials while a request is waiting, without jitter,
+ * in milliseconds.
+ */
 export const MAX_DEMAND_DELAY_MS = 900;
-/** The most that the jitter adds to a pause, as a share of it. */
+/** The largest jitter, as a fraction of the delay. */
 export const JITTER_FRACTION = 0.1;
 
-/** How a dial or a connection ended, as far as the next dial depends on it. */
+/** How a dial or a connection ended, as far as it affects the next dial. */
 export type DialOutcome =
   /** The dial failed, or the connection was lost. */
   | "failed"
-  /** The dial neither opened nor failed, and took longer than it may. */
+  /** The dial neither opened nor failed before its timeout. */
   | "hung"
-  /** The daemon said no and will say it again. */
+  /** The daemon refused the connection and will refuse it again. */
   | "refused"
-  /** Another client takes the connection. */
+  /** Another client took over the connection. */
   | "displaced";
 
-/** When the next dial comes. */
+/** When the next dial is due. */
 export interface DialSchedule {
-  /** The moment by the table. */
+  /** The time by the backoff schedule. */
   readonly scheduledAt: number;
-  /** The moment while a request waits, if that is earlier. */
+  /**
+   * The time if a request is waiting. It is never later than needed for that
+   * request.
+   */
   readonly demandAt: number;
 }
 
 /**
- * The pause before the next dial after `failures` (>= 1) of them: the base
- * doubled each time up to the cap, plus up to a tenth of it by chance.
+ * Calculates the delay before the next dial after `failures` (>= 1) of them.
+ * The base delay doubles with each failure up to the cap; jitter adds up to 10
+ * %.
  *
  * @returns milliseconds
  */
@@ -57,42 +64,47 @@ function addJitter(ms: number, random: () => number): number {
 }
 
 /**
- * The table of one link. A dial that is made before the table's moment, because
- * a request waits, leaves the table as it is.
+ * The backoff schedule of one link. A dial that is made early because a request
+ * is waiting leaves the schedule unchanged.
  */
 export class Backoff {
   readonly #config: BackoffConfig;
   readonly #random: () => number;
   #failures = 0;
-  /** The table's moment, if the last dial was made before it. */
+  /**
+   * The scheduled time of the next dial, if the last dial was made before it.
+   */
   #pendingScheduledAt: number | undefined;
 
-  /** A table at its beginning. */
+  /** Creates a schedule with no failures. */
   constructor(config: BackoffConfig, random: () => number) {
     this.#config = config;
     this.#random = random;
   }
 
-  /** A dial is made; by the table it would have been at `scheduledAt`, or never. */
+  /**
+   * Records a dial. `scheduledAt` is when the schedule would have made it;
+   * `Infinity` means never.
+   */
   onDial(now: number, scheduledAt: number): void {
     const isEarly = scheduledAt > now && scheduledAt < Infinity;
     this.#pendingScheduledAt = isEarly ? scheduledAt : undefined;
   }
 
-  /** The table starts anew. */
+  /** Restarts the schedule at the base delay. */
   reset(): void {
     this.#failures = 0;
     this.#pendingScheduledAt = undefined;
   }
 
-  /** When the next dial comes, now that the last one has ended. */
+  /** Returns when the next dial is due, now that the last one has ended. */
   scheduleAfter(outcome: DialOutcome, now: number): DialSchedule {
     const { backoffBase, backoffCap } = this.#config;
     if (outcome === "refused") {
       const at = now + addJitter(backoffCap, this.#random);
       return { scheduledAt: at, demandAt: at };
     }
-    // One that hung has taken its time already.
+    // A dial that hung has already used up time.
     const delayMs = outcome === "hung"
       ? Math.min(MAX_DEMAND_DELAY_MS, backoffBase)
       : MAX_DEMAND_DELAY_MS;
@@ -104,7 +116,11 @@ export class Backoff {
     return { scheduledAt, demandAt };
   }
 
-  /** When the same attempt is repeated in another way: at once. One that was made ahead of the table is repeated only while a request waits. */
+  /**
+   * Returns when to repeat the same attempt in another way: at once. If the
+   * last dial was ahead of the schedule, the repeat is immediate only while a
+   * request is waiting.
+   */
   scheduleRepeat(now: number): DialSchedule {
     return { scheduledAt: this.#pendingScheduledAt ?? now, demandAt: now };
   }

@@ -1,66 +1,82 @@
 /**
- * Whether the daemon keeps more than one connection for a client, as far as it
- * is known.
+ * Detects whether the daemon keeps more than one connection per client.
  *
- * | state       | event                                                                         | next        |
- * | ----------- | ----------------------------------------------------------------------------- | ----------- |
- * | `unknown`   | the main connection is ready within 150 ms, nothing was called, probes are on | `trying`    |
- * | `unknown`   | it is remembered that this daemon keeps one                                   | `known` one |
- * | `trying`    | both connections answered all probes                                          | `known` many |
- * | `trying`    | the daemon ended the second one, and answers on the main one                  | `known` one, remembered |
- * | `trying`    | the second one's time is over, and the main one answers                       | `known` one |
- * | `trying`    | the second one has answered its probe, the main one none, and is left         | `displaced` |
- * | `trying`    | the main one answers no more; else the same                                   | `known` one |
- * | `trying`    | nothing is answered; or a sleep, a full queue, another loss                   | `known` one |
- * | any but set | the daemon closes the main one within 2 s of a second's dial or opening       | `displaced` |
- * | `displaced` | the main connection is ready again within a second                            | `known` one, remembered if it was not just cut |
- * | `displaced` | a dial fails without hanging: the daemon was away                             | as before, one if nothing was known |
- * | `displaced` | it takes longer                                                               | `known` one |
+ * | state       | event                                                                                | next         |
+ * | ----------- | ------------------------------------------------------------------------------------ | ------------ |
+ * | `unknown`   | the main connection is ready within 150 ms, no call was sent, probes are enabled     | `trying`     |
+ * | `unknown`   | the cache says that this daemon keeps one                                            | `known` one  |
+ * | `trying`    | both connections answered all probes                                                 | `known` many |
+ * | `trying`    | the daemon closed the second one and answers on the main one                         | `known` one, cached |
+ * | `trying`    | the second one's time is over, and the main one answers                              | `known` one  |
+ * | `trying`    | the second one answered its probe, the main one did not, and it is closed            | `displaced`  |
+ * | `trying`    | as above, but the main one no longer answers                                         | `known` one  |
+ * | `trying`    | no probe is answered; or a sleep, a full queue, another disconnect                   | `known` one  |
+ * | any but configured | the daemon closes the main one within 2 s of a second one's dial or opening   | `displaced`  |
+ * | `displaced` | the main connection is ready again within a second                                   | `known` one, cached if `isCertain` |
+ * | `displaced` | a dial fails without hanging: the daemon was down                                    | the previous capacity; one if it was unknown |
+ * | `displaced` | it takes longer                                                                      | `known` one  |
  *
- * A process tries once, so that it displaces itself once at most. Where nothing
- * is known after that, the daemon counts as keeping one for this process.
+ * A process checks only once, so it displaces its own connection at most once.
+ * If the check has no result, this process assumes that the daemon keeps one.
  *
  * @module
  */
 
-/** How many connections the daemon keeps for a client. */
+/** How many connections the daemon keeps per client. */
 export type ConnectionCapacity = "one" | "many";
 
 /** The `--connections` setting. */
 export type ConnectionsSetting = ConnectionCapacity | "auto";
 
-/** How long a request waits for a trial and the main connection's handshake together, in milliseconds. */
+/**
+ * How long a request waits for a capacity check and the main connection's
+ * handshake together, in milliseconds.
+ */
 const CAPACITY_CHECK_MS = 450;
-/** How much of it is kept for the main connection, once the second one is closed, in milliseconds. */
+/**
+ * The part of that time reserved for the main connection after the second one
+ * is closed, in milliseconds.
+ */
 const MAIN_ONLY_CHECK_MS = 100;
-/** How long the main connection's handshake may have taken for a trial, in milliseconds. */
+/**
+ * The longest handshake of the main connection after which a capacity check
+ * starts, in milliseconds.
+ */
 export const QUICK_HANDSHAKE_MS = 150;
-/** How long after the opening of a second connection the main one is closed because of it, in milliseconds. */
+/**
+ * How long after a second connection opens a close of the main one is
+ * attributed to it, in milliseconds.
+ */
 const DISPLACEMENT_WINDOW_MS = 2_000;
-/** How long a daemon that is there takes to be ready again, in milliseconds. */
+/** How long a running daemon takes to be ready again, in milliseconds. */
 const QUICK_RECONNECT_MS = 1_000;
 
-/** A trial of two connections. */
+/** A capacity check with two connections. */
 export interface CapacityCheck {
-  /** What this state is. */
+  /** Identifies this state. */
   readonly kind: "trying";
-  /** `both-connections`: both are to answer; `main-only`: the main one, once the second is closed. */
+  /**
+   * `both-connections`: both must answer; `main-only`: the main one must answer
+   * after the second is closed.
+   */
   step: "both-connections" | "main-only";
   /** When the second connection is closed. */
   secondConnectionUntil: number;
-  /** When the main one must have answered after that. */
+  /** When the main connection must have answered after that. */
   until: number;
-  /** The probe on the main connection that is to be answered. */
+  /** The id of the probe on the main connection that must be answered. */
   mainProbeId: string | undefined;
-  /** Whether the daemon has answered the first message on the second connection. */
+  /** The daemon has answered the opening message on the second connection. */
   isSecondReady: boolean;
-  /** Whether it has answered the probe there. */
+  /** The daemon has answered the probe on the second connection. */
   hasSecondAnswered: boolean;
-  /** Whether it has answered the one on the main connection meanwhile. */
+  /**
+   * The daemon has answered the probe on the main connection in the meantime.
+   */
   hasMainAnswered: boolean;
-  /** Whether it has ended the second connection. */
+  /** The daemon has closed the second connection. */
   isSecondClosed: boolean;
-  /** Whether the steps have more time, because the program had none. */
+  /** The steps got more time because the process was suspended or busy. */
   isExtended: boolean;
 }
 
@@ -76,24 +92,27 @@ type CapacityState =
     readonly kind: "displaced";
     readonly since: number;
     readonly previousCapacity: ConnectionCapacity;
-    /** A process that ended, or a network that broke, would look another way. */
+    /**
+     * The main connection was closed cleanly or during a check. A process that
+     * died or a network failure would look different.
+     */
     readonly isCertain: boolean;
   };
 
-/** What this process knows. */
+/** Keeps what this process knows about the capacity. */
 export class CapacityDetector {
   #state: CapacityState;
-  /** When a second connection was dialed or opened last. */
+  /** When a second connection was last dialed or opened. */
   #secondConnectionAt = -Infinity;
 
-  /** What the setting says. */
+  /** Starts from the setting. */
   constructor(setting: ConnectionsSetting) {
     this.#state = setting === "auto"
       ? { kind: "unknown" }
       : { kind: "known", connectionCapacity: setting, isConfigured: true };
   }
 
-  /** What is known; what is being tried is not. */
+  /** The known capacity; `unknown` during a check. */
   get connectionCapacity(): ConnectionCapacity | "unknown" {
     switch (this.#state.kind) {
       case "known":
@@ -105,17 +124,20 @@ export class CapacityDetector {
     }
   }
 
-  /** Whether nothing is known, and nothing is being tried. */
+  /** Whether the capacity is unknown and no check is running. */
   get isUnknown(): boolean {
     return this.#state.kind === "unknown";
   }
 
-  /** The trial that goes on, if one does. */
+  /** The running check, if there is one. */
   get check(): CapacityCheck | undefined {
     return this.#state.kind === "trying" ? this.#state : undefined;
   }
 
-  /** A trial begins; the main connection's handshake took so long. */
+  /**
+   * Starts a check; `handshakeMs` is how long the main connection's handshake
+   * took.
+   */
   startCheck(handshakeMs: number, now: number): void {
     const until = now + CAPACITY_CHECK_MS - handshakeMs;
     this.#state = {
@@ -133,9 +155,10 @@ export class CapacityDetector {
   }
 
   /**
-   * The program had no time for so long: answers may wait to be read.
+   * Extends the check after the process was late by `lateMs`: responses may be
+   * waiting to be read.
    *
-   * @returns whether the trial goes on
+   * @returns whether the check goes on
    */
   extendCheck(lateMs: number): boolean {
     const { check } = this;
@@ -146,7 +169,7 @@ export class CapacityDetector {
     return true;
   }
 
-  /** When the trial's step must be over. */
+  /** When the current step of the check must be over. */
   deadline(): number {
     const { check } = this;
     if (check === undefined) return Infinity;
@@ -155,31 +178,34 @@ export class CapacityDetector {
       : check.secondConnectionUntil;
   }
 
-  /** How many it keeps is known; a setting is never overwritten. */
+  /** Records the capacity; it never overrides a setting. */
   record(connectionCapacity: ConnectionCapacity): void {
     if (this.#state.kind === "known" && this.#state.isConfigured) return;
     this.#state = { kind: "known", connectionCapacity, isConfigured: false };
   }
 
-  /** The trial is over without an outcome, if one goes on. */
+  /** Ends the check without a result, if one is running. */
   abandonCheck(): void {
     if (this.#state.kind === "trying") this.record("one");
   }
 
-  /** A second connection is dialed, and then opens. */
+  /** Records that a second connection was dialed or opened. */
   onSecondConnection(at: number): void {
     this.#secondConnectionAt = at;
   }
 
-  /** The second connection is gone, and displaces nothing any more. */
+  /**
+   * Records that the second connection is gone: it can no longer displace the
+   * main one.
+   */
   onSecondConnectionClosed(): void {
     this.#secondConnectionAt = -Infinity;
   }
 
   /**
-   * The main connection is closed by the daemon.
+   * Records that the daemon closed the main connection.
    *
-   * @param isClean whether with a close frame that may speak of another client
+   * @param isClean whether it sent a close frame that may mean displacement
    * @returns whether a second connection is the cause
    */
   onMainConnectionClosed(isClean: boolean, now: number): boolean {
@@ -191,7 +217,7 @@ export class CapacityDetector {
     return true;
   }
 
-  /** The main connection is of no use any more, because of a second one. */
+  /** Records that the main connection is unusable because of a second one. */
   markMainDisplaced(now: number, isCertain: boolean): void {
     const previousCapacity = this.connectionCapacity === "many"
       ? "many"
@@ -205,9 +231,10 @@ export class CapacityDetector {
   }
 
   /**
-   * The main connection is ready again.
+   * Records that the main connection is ready again.
    *
-   * @returns whether that is to be remembered: not if it took long, because the daemon may have been busy or frozen
+   * @returns whether the result should be cached: not if it took long, because
+   * the daemon may have been busy or frozen
    */
   onMainConnectionReady(now: number): boolean {
     const state = this.#state;
@@ -218,7 +245,7 @@ export class CapacityDetector {
     return isConfirmed;
   }
 
-  /** The daemon itself was away. */
+  /** Records that the daemon itself was down. */
   onDaemonDown(): void {
     const state = this.#state;
     if (state.kind === "displaced") this.record(state.previousCapacity);

@@ -1,29 +1,40 @@
 /**
- * Whether another client takes the connection of a daemon that keeps one only.
+ * Detects whether another client takes over the connection of a daemon that
+ * keeps only one.
  *
  * @module
  */
 
-/** How long the second of two connections that were displaced lasted at most, in milliseconds. */
+/**
+ * The longest lifetime of the second of two displaced connections that counts
+ * as a recurrence, in milliseconds.
+ */
 const MAX_RECURRENCE_LIFETIME_MS = 10_000;
-/** How long a connection must last for the displacement to be over, in milliseconds. */
+/**
+ * How long a connection must last for the displacement to be over, in
+ * milliseconds.
+ */
 const STABLE_LIFETIME_MS = 60_000;
 
 /**
- * How the daemon has ended the last connections. One that is displaced may be an
- * accident. If the next one is displaced soon, the other client dials as often
- * as this one does. The pause between the two does not count, because it grows.
+ * Tracks how the daemon closed the last connections. One displacement may be an
+ * accident. If the next connection is displaced soon, the other client redials
+ * as often as this one does. The delay between the two does not count, because
+ * it grows.
  */
 export class DisplacementTracker {
   #wasDisplaced = false;
   #isRecurring = false;
 
-  /** Whether two clients would displace each other for ever if both dialed. */
+  /** Whether two clients would displace each other forever if both redialed. */
   get isRecurring(): boolean {
     return this.#isRecurring;
   }
 
-  /** The daemon displaced a connection that had been ready since a moment. */
+  /**
+   * Records that the daemon displaced a connection that had been ready since
+   * `readySince`.
+   */
   onDisplaced(now: number, readySince: number): void {
     const lastedMs = now - readySince;
     this.#isRecurring = this.#isRecurring
@@ -32,7 +43,10 @@ export class DisplacementTracker {
     this.#wasDisplaced = true;
   }
 
-  /** A dial failed, or a connection ended in another way: the daemon itself was away. */
+  /**
+   * Records that a dial failed or a connection ended in another way: the daemon
+   * itself was down.
+   */
   reset(): void {
     this.#wasDisplaced = false;
     this.#isRecurring = false;
@@ -40,9 +54,9 @@ export class DisplacementTracker {
 }
 
 /**
- * Whether a daemon that goes on running may close a connection with this code
- * for another client (RFC 6455 section 7.4). The other codes speak of the
- * daemon's end, of an error, of a later time, or (4003, exai) of the token.
+ * Returns whether a daemon that keeps running may close a connection with this
+ * code in favor of another client (RFC 6455 section 7.4). The other codes mean
+ * that the daemon ends, an error, "try again later", or (4003, exai) the token.
  *
  * @param code 0 or 1006 where there was no close frame
  */

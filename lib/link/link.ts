@@ -1,16 +1,15 @@
 /**
- * One link to the daemon through all its connections, and when something must
- * happen to it.
+ * One link to the daemon through all its connections, with its deadlines.
  *
- * | phase         | until                                          | event               | next          |
- * | ------------- | ---------------------------------------------- | ------------------- | ------------- |
- * | `waiting`     | the table's moment, or demand's                | its time            | `dialing`     |
- * | `dialing`     | `--handshake-timeout`, less on demand          | the WebSocket opens | `handshaking` |
- * | `handshaking` | the same; none while nothing can be said       | a first answer      | `ready`       |
- * | `ready`       | as long as the connection shows that it lives  | a loss              | `waiting`     |
+ * | phase         | until                                               | event               | next          |
+ * | ------------- | --------------------------------------------------- | ------------------- | ------------- |
+ * | `waiting`     | `scheduledAt`, or `demandAt` while a request waits  | the time is reached | `dialing`     |
+ * | `dialing`     | `--handshake-timeout`, or `urgentUntil`             | the WebSocket opens | `handshaking` |
+ * | `handshaking` | the same; none until the opening message is sent    | the first answer    | `ready`       |
+ * | `ready`       | as long as the connection shows that it is alive    | a disconnect        | `waiting`     |
  *
- * `dialing` and `handshaking` end in `waiting` when the dial fails or takes too
- * long. A daemon that refuses us is dialed at the cap of the back-off.
+ * `dialing` and `handshaking` end in `waiting` when the dial fails or times
+ * out. A daemon that refuses the connection is dialed at the backoff cap.
  *
  * @module
  */
@@ -31,28 +30,44 @@ import {
   type LivenessConfig,
 } from "./liveness.ts";
 
-/** What a link may take, in milliseconds. */
+/** The timeouts of a link, in milliseconds. */
 export interface LinkConfig extends LivenessConfig, BackoffConfig {
-  /** How long a WebSocket may take to open, and then the daemon to answer the first message. */
+  /**
+   * How long a WebSocket may take to open, and then the daemon to answer the
+   * opening message.
+   */
   readonly handshakeTimeout: number;
 }
 
-/** How long a link must stay ready for the table of its dials to start anew. */
+/**
+ * How long a link must stay ready for its backoff schedule to restart, in
+ * milliseconds.
+ */
 export const BACKOFF_RESET_MS = 5_000;
-/** How long one must sleep to be forgotten by the other end of a connection that is being made. */
+/**
+ * After a sleep of this length the peer has dropped a connection that was being
+ * made, in milliseconds.
+ */
 const LONG_SLEEP_MS = 10_000;
-/** How long after the last dial a request dials a daemon again that refuses us, in milliseconds. */
+/**
+ * How long after the last dial a request redials a daemon that refuses the
+ * connection, in milliseconds.
+ */
 const MIN_REFUSED_REDIAL_MS = 5_000;
-/** A dial that lasted so many times its short limit was one that no request waited for; less may be a slow machine. */
+/**
+ * A dial that exceeded its urgent timeout by this factor had no request waiting
+ * for it. A smaller excess may be a slow machine.
+ */
 const NO_DEMAND_FACTOR = 1.5;
-/** How long a link of the pool may carry nothing before it is closed. */
+/** How long a pool link may be unused before it is closed, in milliseconds. */
 export const POOL_IDLE_MS = 60_000;
 
 /**
- * What a link is for: `main` for everything, `pool` for requests that may keep
- * a connection for themselves, `standby` to show whether the daemon lives while
- * the main link is silent, `draining` for the calls that are in flight on a link
- * that was replaced, `capacity-check` to show whether the daemon keeps two connections.
+ * What a link is for: `main` for everything, `pool` for requests that may
+ * occupy a connection, `standby` to show whether the daemon is alive while the
+ * main link is silent, `draining` for the calls in flight on a link that was
+ * replaced, `capacity-check` to detect whether the daemon keeps two
+ * connections.
  */
 export type LinkRole =
   | "main"
@@ -61,22 +76,29 @@ export type LinkRole =
   | "draining"
   | "capacity-check";
 
-/** Where a link is; every phase says when it ends by itself. */
+/**
+ * The phase of a link. Each phase carries the time at which it ends by itself.
+ */
 export type LinkState =
-  /** `scheduledAt` is the table's moment; `demandAt` the one that a waiting request may have instead. */
+  /**
+   * `scheduledAt` is the time by the backoff schedule; `demandAt` applies while
+   * a request is waiting.
+   */
   | {
     readonly phase: "waiting";
     readonly scheduledAt: number;
     readonly demandAt: number;
   }
-  /** `shortUntil` is the end while a request waits. */
+  /** `urgentUntil` is the deadline while a request is waiting. */
   | {
     readonly phase: "dialing";
     readonly since: number;
     readonly until: number;
     readonly urgentUntil: number;
   }
-  /** The socket is open; `until` is infinite as long as nothing could be said on it. */
+  /**
+   * The socket is open; `until` is infinite until the opening message is sent.
+   */
   | {
     readonly phase: "handshaking";
     readonly since: number;
@@ -89,21 +111,31 @@ export type LinkState =
     readonly liveness: Liveness;
   };
 
-/** What a link is wanted for and busy with; it decides how long silence is patience. */
+/**
+ * What needs a link, and what it is busy with. This decides how long silence is
+ * tolerated.
+ */
 export interface LinkUsage extends ConnectionUsage {
-  /** A request waits to be written on it that will be given up one day. */
+  /** A request with a timeout waits to be written on it. */
   readonly isWanted: boolean;
-  /** No other link can carry that request: it is dialed on demand, and its dials have short limits. */
+  /**
+   * No other link can carry that request: the link is dialed on demand, with
+   * short timeouts.
+   */
   readonly isUrgent: boolean;
 }
 
-/** Why a connection ended or could not be made, as far as a program does something about it. */
+/**
+ * Why a connection ended or could not be made, where a program acts on the
+ * cause.
+ */
 export const FAILURE_CAUSES = [
   // Nothing listens at the address.
   "nobody there",
-  // The daemon, or what stands in front of it, refuses the handshake (HTTP 401 or 403).
+  // The daemon, or a proxy in front of it, refuses the handshake (HTTP 401 or
+  // 403).
   "refused",
-  // The daemon says that our token is not its own.
+  // The daemon says that our token is wrong.
   "token refused",
   // The close code is 1008 (RFC 6455 section 7.4.1).
   "policy violation",
@@ -111,41 +143,55 @@ export const FAILURE_CAUSES = [
   "other dialect",
 ] as const;
 
-/** One of these causes. */
+/** One of the causes. */
 export type FailureCause = typeof FAILURE_CAUSES[number];
 
 /** The end of a connection, or of a dial. */
 export interface Failure {
   /** For people: what happened, without a full stop. */
   readonly reason: string;
-  /** For programs: why, where it is one of the causes that are told apart. */
+  /** For programs: the cause, if it is one of those that are distinguished. */
   readonly cause?: FailureCause | undefined;
 }
 
-/** Why a link was lost. */
+/** Why a link was disconnected. */
 export interface DisconnectCause extends Failure {
-  /** The daemon said no and will say it again: dialing goes on at the cap only. */
+  /**
+   * The daemon refused the connection and will refuse it again: dialing
+   * continues at the backoff cap.
+   */
   readonly refused?: boolean;
-  /** Our own second connection is the cause, so that the next dial comes at once. */
+  /** Our own second connection is the cause, so the next dial is immediate. */
   readonly isSelfCaused?: boolean;
-  /** The dial neither opened nor failed, and took longer than it may. */
+  /** The dial neither opened nor failed before its timeout. */
   readonly isHung?: boolean;
   /** The client reads too slowly; no link is dialed until it has read. */
   readonly isStdoutFull?: boolean;
-  /** Whether the daemon closed the connection for another client; `unclear` where a request in flight may be the cause. */
+  /**
+   * Whether the daemon closed the connection in favor of another client;
+   * `unclear` if a request in flight may be the cause.
+   */
   readonly displaced?: "likely" | "unclear" | "no";
-  /** What was written was too large for the daemon, or what it answered too large for us. */
+  /**
+   * A message was too large for the daemon, or its response too large for us.
+   */
   readonly tooLarge?: "request" | "response" | undefined;
-  /** The offered subprotocol may be the cause, so that a dial without it is worth a try. */
+  /**
+   * The offered subprotocol may be the cause, so a dial without it is worth a
+   * try.
+   */
   readonly mayBeSubprotocol?: boolean;
-  /** How long ago it was, in milliseconds: the next dial does not come later for it. */
+  /**
+   * How long ago the connection ended, in milliseconds; the next dial is not
+   * delayed by that time.
+   */
   readonly agoMs?: number;
 }
 
-/** What a link asks for when its time has come. */
+/** What is due on a link. */
 export type LinkAction = LivenessAction | "dial" | "close";
 
-/** One line to the daemon through all its connections. */
+/** One link to the daemon through all its connections. */
 export class Link {
   readonly #config: LinkConfig;
   readonly #handshakeHistory: HandshakeHistory;
@@ -157,22 +203,30 @@ export class Link {
   };
   #attempt = 0;
   #dialedAt = -Infinity;
-  /** When the first of the last dials that hung was made; `undefined` where the last one did not hang. */
+  /**
+   * When the first of the consecutive hanging dials was made; `undefined` if
+   * the last dial did not hang.
+   */
   #hungSince: number | undefined;
   readonly #displacement = new DisplacementTracker();
   #downSince: number;
   #handshakeMs = 0;
   #refusal: string | undefined;
   #lastFailure: Failure | undefined;
-  /** When a link of the pool last carried something. */
+  /** When a pool link was last used. */
   #lastUsedAt = Infinity;
 
-  /** The number of the present or next dial; an event that names another one is a stranger's. */
+  /**
+   * The number of the current or next connection; events with another number
+   * are stale.
+   */
   connectionId: number;
   /** What the link is for. */
   role: LinkRole;
 
-  /** A link that has never been up and wants to be dialed at once. */
+  /**
+   * Creates a link that was never connected and is due to be dialed at once.
+   */
   constructor(
     config: LinkConfig,
     random: () => number,
@@ -191,12 +245,15 @@ export class Link {
     this.#downSince = now;
   }
 
-  /** Whether it is a second connection beside the main one, which carries nothing yet. */
+  /**
+   * Whether it is a second connection beside the main one, which carries no
+   * calls yet.
+   */
   get isSecondConnection(): boolean {
     return this.role === "standby" || this.role === "capacity-check";
   }
 
-  /** Where the link is. */
+  /** The current phase. */
   get phase(): LinkState["phase"] {
     return this.#state.phase;
   }
@@ -216,12 +273,18 @@ export class Link {
     return this.#state.phase === "ready" ? this.#state.since : undefined;
   }
 
-  /** Why the daemon refuses us, until it answers or fails in another way. */
+  /**
+   * Why the daemon refuses the connection, until it answers or fails in another
+   * way.
+   */
   get refusal(): string | undefined {
     return this.#refusal;
   }
 
-  /** Whether another client has the connection, so that the next dial comes with the next request. */
+  /**
+   * Whether another client has the connection, so that only a request triggers
+   * the next dial.
+   */
   get isDisplaced(): boolean {
     const state = this.#state;
     return this.#displacement.isRecurring && state.phase === "waiting" &&
@@ -233,22 +296,28 @@ export class Link {
     return this.#lastFailure?.reason;
   }
 
-  /** The same for programs. */
+  /** The cause of it, for programs. */
   get lastCause(): FailureCause | undefined {
     return this.#lastFailure?.cause;
   }
 
-  /** The signs of life, while the link is ready. */
+  /** The liveness of the connection, while the link is ready. */
   get liveness(): Liveness | undefined {
     return this.#state.phase === "ready" ? this.#state.liveness : undefined;
   }
 
-  /** Whether messages may be written: it is ready, has not just slept, and is not under suspicion. */
+  /**
+   * Whether messages may be written: the link is ready, verified after a sleep,
+   * and not suspect.
+   */
   get isUsable(): boolean {
     return this.liveness?.isUsable ?? false;
   }
 
-  /** How long opening and first answer of this connection took, in milliseconds. */
+  /**
+   * How long the WebSocket's opening and the handshake of this connection took,
+   * in milliseconds.
+   */
   get handshakeMs(): number {
     return this.#handshakeMs;
   }
@@ -258,20 +327,23 @@ export class Link {
     return this.#handshakeHistory.offersSubprotocol;
   }
 
-  /** Whether the connection is open, and no first message was sent yet. */
+  /**
+   * Whether the connection is open and the opening message was not sent yet.
+   */
   get isHandshakeUnsent(): boolean {
     return this.#state.phase === "handshaking" &&
       this.#state.until === Infinity;
   }
 
-  /** When the link wants to be woken. */
+  /** When something is due on the link. */
   deadline(usage: LinkUsage): number {
     const { isWanted, isUrgent, load } = usage;
     const state = this.#state;
     switch (state.phase) {
       case "waiting":
         if (isUrgent) return Math.min(state.demandAt, state.scheduledAt);
-        // A link of the pool is there only while it is wanted; but a refusal is remembered.
+        // A pool link exists only while it is wanted, but it stays while the
+        // daemon refuses the connection.
         return isWanted || this.role !== "pool" || this.#refusal
           ? state.scheduledAt
           : -Infinity;
@@ -292,7 +364,9 @@ export class Link {
     return mayBeIdle ? this.#lastUsedAt + POOL_IDLE_MS : Infinity;
   }
 
-  /** What is due now; {@linkcode deadline} says when to ask again. */
+  /**
+   * Returns what is due now; {@linkcode deadline} says when to call it again.
+   */
   nextAction(now: number, usage: LinkUsage): LinkAction {
     if (now < this.deadline(usage)) return "nothing";
     const state = this.#state;
@@ -312,9 +386,11 @@ export class Link {
   }
 
   /**
-   * waiting -> waiting: a request comes, and the daemon refuses us.
+   * waiting -> waiting: a request arrives, and the daemon refuses the
+   * connection.
    *
-   * @returns whether it waits for the end of a dial, which is made now or under way
+   * @returns whether the request waits for the outcome of a dial that is due
+   * now or under way
    */
   redialRefused(now: number): boolean {
     if (this.#state.phase !== "waiting") return true;
@@ -326,11 +402,14 @@ export class Link {
     return true;
   }
 
-  /** waiting -> waiting: a request comes while another client has the connection. */
+  /**
+   * waiting -> waiting: a request arrives while another client has the
+   * connection.
+   */
   dialForRequest(now: number): void {
     if (!this.isDisplaced) return;
     const { demandAt } = this.#expectPhase("waiting");
-    // Until now nothing was missing.
+    // No request needed the link until now.
     this.#downSince = now;
     this.#state = { phase: "waiting", scheduledAt: demandAt, demandAt };
   }
@@ -344,7 +423,10 @@ export class Link {
     this.#state = { phase: "dialing", ...this.#phaseTimes("dialing", now) };
   }
 
-  /** dialing -> handshaking: the WebSocket is open and nothing has been said on it. */
+  /**
+   * dialing -> handshaking: the WebSocket is open and no message was sent on
+   * it.
+   */
   onOpen(now: number): void {
     const { since } = this.#expectPhase("dialing");
     this.#handshakeMs = now - since;
@@ -352,10 +434,10 @@ export class Link {
     this.resetHandshake(now);
   }
 
-  /** handshaking -> handshaking: the first message went out and its answer is awaited. */
+  /** handshaking -> handshaking: the opening message was sent. */
   onHandshakeSent(now: number): void {
     const { since } = this.#expectPhase("handshaking");
-    // As long as there was nothing to say, nothing was missing.
+    // The link was not needed until there was a message to send.
     if (now > since) this.#downSince = now;
     this.#state = {
       phase: "handshaking",
@@ -363,7 +445,10 @@ export class Link {
     };
   }
 
-  /** How long the present step of a dial has taken; `undefined` where it had the whole limit, or none is under way. */
+  /**
+   * How long the current phase of a dial has taken; `undefined` if it had the
+   * full timeout, or no dial is under way.
+   */
   shortenedPhaseMs(now: number): number | undefined {
     const state = this.#state;
     const isDial = state.phase === "dialing" || state.phase === "handshaking";
@@ -378,7 +463,7 @@ export class Link {
     return {
       since: now,
       until: now + this.#config.handshakeTimeout,
-      // A second connection that hangs shows that the daemon does, too.
+      // If a second connection hangs as well, the daemon itself hangs.
       urgentUntil: now +
         (this.role === "standby"
           ? this.#config.handshakeTimeout
@@ -386,13 +471,16 @@ export class Link {
     };
   }
 
-  /** dialing or handshaking -> handshaking: the first message is to be said, for the first time or again. */
+  /**
+   * dialing or handshaking -> handshaking: the opening message must be sent,
+   * for the first time or again.
+   */
   resetHandshake(now: number): void {
     const noLimit = { until: Infinity, urgentUntil: Infinity };
     this.#state = { phase: "handshaking", since: now, ...noLimit };
   }
 
-  /** handshaking -> ready: the daemon gave a real answer. */
+  /** handshaking -> ready: the daemon has answered the handshake. */
   becomeReady(now: number): void {
     const { since } = this.#expectPhase("handshaking");
     this.#handshakeMs += now - since;
@@ -407,32 +495,38 @@ export class Link {
     };
   }
 
-  /** A request of the client's was answered, so that the table starts anew. */
+  /**
+   * Restarts the backoff schedule: the daemon has responded to a request of the
+   * client.
+   */
   onResponse(): void {
     this.#backoff.reset();
   }
 
-  /** Something that belongs to a request went over the link. */
+  /** Records that a message that belongs to a request used the link. */
   markUsed(now: number): void {
     if (this.role === "pool") this.#lastUsedAt = now;
   }
 
-  /** ready -> ready: it is silent, and a second connection is to show whether the daemon lives. */
+  /**
+   * ready -> ready: the link is silent, and a second connection is to show
+   * whether the daemon is alive.
+   */
   markSuspect(now: number, lastCallNumber: number): void {
     this.#expectPhase("ready").liveness.markSuspect(now, lastCallNumber);
     this.#downSince = now;
   }
 
   /**
-   * The program slept: what waits is dialed at once, what is ready shows at once
-   * that it lives.
+   * Handles a sleep: a waiting link is dialed at once, a ready one must show at
+   * once that it is alive.
    *
-   * @param monotonicGapMs how much of the sleep our clock counted
-   * @param totalSleepMs how long it was altogether
+   * @param monotonicGapMs how much of the sleep the monotonic clock counted
+   * @param totalSleepMs the whole length of the sleep
    */
   onResume(now: number, monotonicGapMs: number, totalSleepMs: number): void {
     const state = this.#state;
-    // After a long sleep nobody remembers at the other end.
+    // After a long sleep the peer has dropped the connection attempt.
     const maxUntil = totalSleepMs > LONG_SLEEP_MS
       ? now + AFTER_SLEEP_TIMEOUT_MS
       : Infinity;
@@ -466,7 +560,9 @@ export class Link {
     }
   }
 
-  /** Any phase but waiting -> waiting, under the connection id of the next dial. */
+  /**
+   * Any phase but waiting -> waiting, under the connection id of the next dial.
+   */
   onDisconnect(
     now: number,
     cause: DisconnectCause,
@@ -487,7 +583,7 @@ export class Link {
     }
     if (state.phase === "ready") {
       this.#downSince = now;
-      // A daemon that shows nothing on a second connection is to be asked ever more seldom.
+      // Dial a standby ever more seldom while the daemon does not answer on it.
       const isStable = now >= state.since + BACKOFF_RESET_MS;
       if (isStable && this.role !== "standby") this.#backoff.reset();
     }
@@ -497,7 +593,10 @@ export class Link {
     };
   }
 
-  /** Since when dials have hung. One that no request waited for may have hung for longer than the next one would have, and does not count. */
+  /**
+   * Returns since when dials have hung. A dial that no request waited for may
+   * have hung for longer than the next timeout, and does not count.
+   */
   #hangingSince(now: number, previous: LinkState): number {
     const isUnattended = "urgentUntil" in previous &&
       now - previous.since >
@@ -525,7 +624,7 @@ export class Link {
       this.#outcomeOf(cause),
       now - agoMs,
     );
-    // A daemon that closes a second connection is to be asked ever more seldom.
+    // Dial a standby ever more seldom while the daemon closes it.
     const isUnwelcome = this.role === "standby" &&
       previous.phase === "handshaking";
     const { scheduledAt } = schedule;

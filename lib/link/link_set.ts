@@ -21,7 +21,7 @@ export class LinkSet {
   #lastConnectionId = 0;
   #main: Link;
 
-  /** The main link, which wants to be dialed at once. */
+  /** Creates the set with the main link, which is due to be dialed at once. */
   constructor(config: LinkConfig, random: () => number, now: number) {
     this.#config = config;
     this.#random = random;
@@ -29,12 +29,15 @@ export class LinkSet {
     this.#main = this.add("main", now);
   }
 
-  /** The link that speaks for the daemon when people ask. */
+  /** The main link. Its state is reported as the state of the daemon. */
   get main(): Link {
     return this.#main;
   }
 
-  /** The standby takes over, and the main link keeps the calls that are in flight on it; gives that one. */
+  /**
+   * Makes the standby the main link. The old main link keeps the calls in
+   * flight on it and is returned.
+   */
   promote(standby: Link): Link {
     const old = this.#main;
     old.role = "draining";
@@ -43,12 +46,15 @@ export class LinkSet {
     return old;
   }
 
-  /** The link that shows whether the daemon lives while the main one is silent, if there is one. */
+  /**
+   * The standby, which shows whether the daemon is alive while the main link is
+   * silent, if there is one.
+   */
   get standby(): Link | undefined {
     return this.#firstOf("standby");
   }
 
-  /** The link that shows whether the daemon keeps two connections, while that is tried. */
+  /** The second link of a running capacity check, if there is one. */
   get capacityCheck(): Link | undefined {
     return this.#firstOf("capacity-check");
   }
@@ -60,7 +66,7 @@ export class LinkSet {
     return undefined;
   }
 
-  /** How many links only keep calls that are in flight on them. */
+  /** How many links only keep the calls in flight on them. */
   get drainingCount(): number {
     return [...this].filter(({ role }) => role === "draining").length;
   }
@@ -70,7 +76,7 @@ export class LinkSet {
     return this.get(link.connectionId) === link;
   }
 
-  /** Adds a link, which wants to be dialed at once. */
+  /** Adds a link, which is due to be dialed at once. */
   add(role: LinkRole, now: number): Link {
     const connectionId = ++this.#lastConnectionId;
     const link = new Link(
@@ -85,19 +91,22 @@ export class LinkSet {
     return link;
   }
 
-  /** Takes a link out of the set. */
+  /** Removes a link. */
   remove(link: Link): void {
     this.#byConnection.delete(link.connectionId);
   }
 
-  /** The link of an connection id; `undefined` where that connection was left. */
+  /**
+   * Returns the link with this connection id; `undefined` if that connection
+   * has ended.
+   */
   get(connectionId: number | undefined): Link | undefined {
     return connectionId === undefined
       ? undefined
       : this.#byConnection.get(connectionId);
   }
 
-  /** Every link, also while links are lost. */
+  /** Iterates over a copy, so that links may disconnect meanwhile. */
   [Symbol.iterator](): Iterator<Link> {
     return [...this.#byConnection.values()].values();
   }
@@ -107,17 +116,20 @@ export class LinkSet {
     return this.main.isUsable;
   }
 
-  /** A link of that role that can be used and passes a test. */
+  /** Finds a usable link with this role that passes a test. */
   findUsable(role: LinkRole, test: (link: Link) => boolean): Link | undefined {
     return this.#find(role, (link) => link.isUsable && test(link));
   }
 
-  /** Whether a link of that role is ready, free or not. */
+  /** Whether a link with this role is usable, busy or not. */
   hasUsable(role: LinkRole): boolean {
     return this.findUsable(role, () => true) !== undefined;
   }
 
-  /** The link that keeps what belongs on that role waiting, if none of them is ready: without a main link there is no pool. */
+  /**
+   * Returns the link that messages for this role are waiting for, if none with
+   * the role is usable. Without a main link there is no pool.
+   */
   blockingLink(role: LinkRole): Link | undefined {
     if (this.hasUsable(role)) return undefined;
     if (role === "main" || !this.isMainUsable) return this.standby ?? this.main;
@@ -126,19 +138,27 @@ export class LinkSet {
       this.#find(role, () => true);
   }
 
-  /** Since when the main link cannot be used; `Infinity` while it can, or only waits for the client to speak or to ask for something. */
+  /**
+   * Since when the main link has been unusable. It is `Infinity` while the link
+   * is usable, or only waits for a message or a request from the client.
+   */
   get downSince(): number {
     const { main } = this;
     const isWaiting = main.isHandshakeUnsent || main.isDisplaced;
     return this.isMainUsable || isWaiting ? Infinity : main.downSince;
   }
 
-  /** Since when the main link is not ready; under suspicion it still is. */
+  /**
+   * Since when the main link has been disconnected; a suspect link counts as
+   * connected.
+   */
   get disconnectedSince(): number {
     return this.main.phase === "ready" ? Infinity : this.downSince;
   }
 
-  /** The connection of a link is over; the link waits under a new connection id. */
+  /**
+   * Ends the connection of a link; the link waits under a new connection id.
+   */
   disconnect(link: Link, cause: DisconnectCause, now: number): void {
     if (!this.has(link)) throw new Error("A link that was left is lost");
     this.#byConnection.delete(link.connectionId);

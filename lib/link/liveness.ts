@@ -1,33 +1,33 @@
 /**
- * Whether the daemon at the other end of a ready connection lives: silence,
- * probes, and evidence that the connection is dead.
+ * Tracks whether the daemon on a ready connection is alive: silence, probes,
+ * and evidence that the connection is dead.
  *
- * | the connection                 | after                                   | what is due                                                    |
- * | ------------------------------ | --------------------------------------- | -------------------------------------------------------------- |
- * | carries no call                | silence of `--ping-interval`            | a probe                                                        |
- * | carries no call, probed        | silence of `--ping-timeout`             | it is lost; suspicion, if a call waits for that probe and a second connection may be opened |
- * | gets a call, carries none      | at once, once a second at most          | a probe, and the call may wait for the answer                  |
- * | carries calls                  | 250 ms after the first of them          | a probe                                                        |
- * | carries calls                  | each `--ping-interval` of silence       | a probe                                                        |
- * | carries calls                  | silence of both times together          | suspicion, where a second connection may be opened             |
- * | carries calls of nobody's      | a probe unanswered for `--ping-timeout` | it is lost, if it seems to be dead                             |
- * | carries questions of the proxy's own | 60 s after it was ready, at least | a probe, and `--ping-timeout` later it is lost                 |
- * | is of a pool, carries a call   | never                                   | nothing                                                        |
- * | slept                          | at once                                 | a probe, with 1 s for its answer                               |
- * | slept, carries no call         | no answer                               | it is lost                                                     |
- * | slept, carries a call          | no answer                               | suspicion; where no second connection may be opened, it is used |
+ * | the connection                       | after                                   | what is due                                       |
+ * | ------------------------------------ | --------------------------------------- | ------------------------------------------------- |
+ * | carries no call                      | silence of `--ping-interval`            | a probe                                           |
+ * | carries no call, probed              | silence of `--ping-timeout`             | disconnect; suspicion, if a call waits for that probe and a second connection may be opened |
+ * | gets a call, carries none            | at once, once a second at most          | a probe, and the call may wait for its answer     |
+ * | carries calls                        | 250 ms after the first of them          | a probe                                           |
+ * | carries calls                        | each `--ping-interval` of silence       | a probe                                           |
+ * | carries calls                        | silence of both times together          | suspicion, if a second connection may be opened   |
+ * | carries only abandoned calls         | a probe unanswered for `--ping-timeout` | disconnect, if it seems to be dead                |
+ * | carries requests of the proxy itself | 60 s after it was ready, at least       | a probe, and `--ping-timeout` later a disconnect  |
+ * | is a pool link, carries a call       | never                                   | nothing                                           |
+ * | was asleep                           | at once                                 | a probe, with 1 s for its answer                  |
+ * | was asleep, carries no call          | no answer                               | disconnect                                        |
+ * | was asleep, carries a call           | no answer                               | suspicion; if no second connection may be opened, it is used |
  *
- * Silence while calls are in flight is no verdict, because many daemons do one
- * thing at a time. A frame ends silence and suspicion. A connection that slept
- * and is not under suspicion yet must answer a probe, because a frame may have
- * come before the sleep.
+ * Silence while calls are in flight proves nothing, because many daemons do one
+ * thing at a time. A frame ends silence and suspicion. A connection that was
+ * asleep and is not yet suspect must answer a probe, because a frame may have
+ * arrived before the sleep.
  *
  * @module
  */
 
-/** What silence may take, in milliseconds. */
+/** The limits of silence, in milliseconds. */
 export interface LivenessConfig {
-  /** Silence after which a connection is probed; `Infinity` switches probes off. */
+  /** Silence after which a connection is probed; `Infinity` disables probes. */
   readonly pingInterval: number;
   /** How long a probe may stay unanswered. */
   readonly pingTimeout: number;
@@ -35,8 +35,9 @@ export interface LivenessConfig {
 
 /**
  * What a connection is busy with: `busy`, the daemon may be working on a call
- * of the client's there; `busy-on-other-link`, on another connection, and the daemon may
- * do one thing at a time; `own-requests`, the proxy itself has asked for something.
+ * of the client there; `busy-on-other-link`, on another connection, and the
+ * daemon may do one thing at a time; `own-requests`, only requests of the proxy
+ * itself are in flight.
  */
 export type ConnectionLoad =
   | "idle"
@@ -50,7 +51,7 @@ export interface ConnectionUsage {
   readonly load: ConnectionLoad;
   /** It can be probed while it carries a call. */
   readonly mayProbe: boolean;
-  /** A second connection may be opened to show whether the daemon lives. */
+  /** A second connection may be opened to show whether the daemon is alive. */
   readonly mayFailOver: boolean;
 }
 
@@ -59,82 +60,115 @@ export type LivenessAction =
   | ("nothing" | "probe" | "suspect")
   | ("skip-verification" | "disconnect");
 
-/** How long a new daemon may be silent about what the proxy itself has asked it, in milliseconds. */
+/**
+ * How long a new daemon may be silent about requests of the proxy itself, in
+ * milliseconds.
+ */
 const OWN_REQUESTS_GRACE_MS = 60_000;
-/** How long after a call that found none in flight a probe goes out, in milliseconds. */
+/** How long after the first call in flight a probe is sent, in milliseconds. */
 const CALL_PROBE_DELAY_MS = 250;
 /** The shortest time between two probes before calls, in milliseconds. */
 const PRE_CALL_PROBE_INTERVAL_MS = 1_000;
-/** How long after a connection has become ready no call waits for a probe, in milliseconds: it has just answered. */
+/**
+ * How long after a connection became ready no call waits for a probe, in
+ * milliseconds: the daemon has just answered.
+ */
 const JUST_READY_MS = 100;
-/** How long a call waits for the answer to the probe before it at most, where no second connection may be opened, in milliseconds. */
+/**
+ * The longest time a call waits for the answer to the probe before it, if no
+ * second connection may be opened, in milliseconds.
+ */
 export const MAX_CALL_DELAY_MS = 250;
-/** How long a connection that slept may take to answer a probe at most, in milliseconds. */
+/**
+ * The longest time a connection may take to answer a probe after a sleep, in
+ * milliseconds.
+ */
 export const AFTER_SLEEP_TIMEOUT_MS = 1_000;
-/** The time between two notices to a client whose connection is under suspicion, in milliseconds. */
+/**
+ * The time between two notices to a client whose connection is suspect, in
+ * milliseconds.
+ */
 const SUSPICION_NOTICE_INTERVAL_MS = 5_000;
-/** How many unanswered probes of a connection are remembered. */
+/** How many unanswered probes of a connection are tracked. */
 export const MAX_UNANSWERED_PROBES = 64;
 
-/** A probe that is not answered. */
+/** An unanswered probe. */
 interface Probe {
-  /** Its id; `undefined` where none was written, because the answer to an earlier frame shows the same. */
+  /**
+   * Its id; `undefined` if none was written because the answer to an earlier
+   * frame shows the same.
+   */
   readonly id: string | undefined;
-  /** Its place in the order of what was written. */
+  /** Its position in the order of written messages. */
   readonly writeNumber: number;
   /** When it was written. */
   sentAt: number;
   /** It was written while no call was in flight. */
   readonly isWithoutCalls: boolean;
-  /** Calls need not wait for the answer any more. */
+  /** Calls no longer need to wait for the answer. */
   isCallWaitOver: boolean;
 }
 
-/** The connection is silent although it carries calls, or one waits for a probe, and a second one is to show whether the daemon lives. */
+/**
+ * The connection is silent although it carries calls, or a call waits for a
+ * probe, and a second connection is to show whether the daemon is alive.
+ */
 interface Suspicion {
-  /** The place of the last call that was in flight when the suspicion began. */
+  /** The write number of the last call in flight when the suspicion began. */
   readonly lastCallNumber: number;
   /** There may be evidence soon that the connection is dead. */
   readonly mayBeDead: boolean;
-  /** The second connection was not answered either, so that the daemon is busy or frozen. */
+  /**
+   * The second connection was not answered either, so the daemon is busy or
+   * frozen.
+   */
   isWaived: boolean;
-  /** When clients are told next. */
+  /** When clients get the next notice. */
   noticeAt: number;
 }
 
-/** The signs of life on one ready connection. */
+/** The liveness of one ready connection. */
 export class Liveness {
   readonly #config: LivenessConfig;
   #readySince: number;
   #lastFrameAt: number;
-  /** How much was written when the daemon was heard last. */
+  /** The last write number when the last frame arrived. */
   #writeNumberAtLastFrame = 0;
   #lastWriteNumber = 0;
-  /** The latest probe that was answered. */
+  /** The write number of the latest answered probe. */
   #lastAnsweredProbeNumber = 0;
   #answeredProbeCount = 0;
-  /** When the first of them came. */
+  /** When the first answer to a probe arrived. */
   #firstProbeAnsweredAt = Infinity;
   #probes: Probe[] = [];
   /** When a probe is due because calls are in flight. */
   #callProbeAt = Infinity;
-  /** When a further probe is due, whatever is heard until then. */
+  /** When an extra probe is due, whatever arrives until then. */
   #extraProbeAt = Infinity;
   /** When the next probe is due in silence, while calls are in flight. */
   #silenceProbeAt: number;
-  /** Since when it has been silent while calls are in flight. */
+  /** Since when the connection has been silent while calls are in flight. */
   #silentSince: number;
-  /** When it was probed before a call, or calls needed no such probe, last. */
+  /**
+   * When the connection was last probed before a call, or calls last needed no
+   * such probe.
+   */
   #lastPreCallProbeAt = -Infinity;
-  /** Until when a call waits for the answer to the probe before it at most; `undefined` where none does. */
+  /**
+   * The latest time until which a call waits for the answer to the probe before
+   * it; `undefined` if none waits.
+   */
   #callDelayUntil: number | undefined;
   #isUnverified = false;
-  /** When a connection that slept must have answered; `undefined` as long as no probe is out. */
+  /**
+   * When a connection must have answered after a sleep; `undefined` as long as
+   * no probe was sent.
+   */
   #verifyUntil: number | undefined;
   #isProbeDeferred = false;
   #suspicion: Suspicion | undefined;
 
-  /** A connection on which the daemon has just spoken. */
+  /** Starts with a connection on which a frame has just arrived. */
   constructor(config: LivenessConfig, now: number) {
     this.#config = config;
     this.#readySince = now;
@@ -148,65 +182,79 @@ export class Liveness {
     return this.#answeredProbeCount;
   }
 
-  /** Whether the first answer to a probe came `--ping-timeout` ago; asked when another one comes. */
+  /**
+   * Whether the first answer to a probe came at least `--ping-timeout` ago; for
+   * use when another one arrives.
+   */
   hasAnsweredForPingTimeout(now: number): boolean {
     return now >= this.#firstProbeAnsweredAt + this.#config.pingTimeout;
   }
 
-  /** The place of the latest probe that was answered: it overtook every call before it that is still in flight. */
+  /**
+   * The write number of the latest answered probe: its answer overtook every
+   * earlier call still in flight.
+   */
   get lastAnsweredProbeNumber(): number {
     return this.#lastAnsweredProbeNumber;
   }
 
-  /** Whether a second connection is to show whether the daemon lives. */
+  /** Whether a second connection is to show whether the daemon is alive. */
   get isSuspect(): boolean {
     return this.#suspicion !== undefined;
   }
 
-  /** Whether it slept with the program, and has not shown since that it lives. */
+  /**
+   * Whether the process slept and the connection has not shown since that it is
+   * alive.
+   */
   get isUnverified(): boolean {
     return this.#isUnverified;
   }
 
-  /** Whether it is to be probed as soon as it is free. */
+  /** Whether a probe is due as soon as the connection is free. */
   get isProbeDeferred(): boolean {
     return this.#isProbeDeferred;
   }
 
-  /** Whether there may be evidence soon that it is dead. */
+  /** Whether there may be evidence soon that the connection is dead. */
   get mayBeDead(): boolean {
     return this.#suspicion?.mayBeDead ?? false;
   }
 
-  /** Whether messages may be written: it has not just slept, and is not under suspicion. */
+  /**
+   * Whether messages may be written: the connection is verified after a sleep
+   * and not suspect.
+   */
   get isUsable(): boolean {
     return !this.#isUnverified && (this.#suspicion?.isWaived ?? true);
   }
 
-  /** Something is written; gives its place in the order of what was written. */
+  /** Assigns the next position in the order of written messages. */
   assignWriteNumber(): number {
     return ++this.#lastWriteNumber;
   }
 
-  /** A call was written where none was in flight. */
+  /** Records that a call was written while none was in flight. */
   onFirstCallSent(now: number): void {
     this.#silentSince = now;
     this.#silenceProbeAt = now + this.#config.pingInterval;
     this.#callProbeAt = now + CALL_PROBE_DELAY_MS;
   }
 
-  /** Whether a probe is to go out before a call that finds none in flight. */
+  /**
+   * Whether a probe must be sent before a call if no other call is in flight.
+   */
   needsPreCallProbe(now: number): boolean {
     return this.#config.pingInterval < Infinity &&
       now >= this.#lastPreCallProbeAt + PRE_CALL_PROBE_INTERVAL_MS;
   }
 
-  /** A probe goes out before a call. */
+  /** Records that a probe is sent before a call. */
   onPreCallProbe(now: number): void {
     this.#lastPreCallProbeAt = now;
   }
 
-  /** Whether nothing was heard since a probe that calls wait for. */
+  /** Whether no frame has arrived since a probe that calls wait for. */
   hasProbeToAwait(now: number): boolean {
     return now >= this.#readySince + JUST_READY_MS &&
       this.#probes.some(({ writeNumber, isCallWaitOver }) =>
@@ -214,12 +262,15 @@ export class Liveness {
       );
   }
 
-  /** A call waits for so many milliseconds at most for the answer to the probe before it. */
+  /**
+   * Delays a call by at most `ms` milliseconds, until the probe before it is
+   * answered.
+   */
   delayCall(now: number, ms: number): void {
     this.#callDelayUntil ??= now + ms;
   }
 
-  /** The call that waited is gone. */
+  /** Ends the delay because the delayed call is gone. */
   cancelCallDelay(): void {
     this.#callDelayUntil = undefined;
   }
@@ -229,30 +280,31 @@ export class Liveness {
     return this.#callDelayUntil !== undefined;
   }
 
-  /** The call waits no longer, if its time has passed. */
+  /** Ends the delay if its time has passed. */
   endCallDelayIfDue(now: number): void {
     if (this.#callDelayUntil !== undefined && now >= this.#callDelayUntil) {
       this.endCallDelay(now);
     }
   }
 
-  /** Calls wait no longer, and need no other probe for a while. */
+  /** Ends the delay; calls need no other probe for a while. */
   endCallDelay(now: number): void {
     this.#callDelayUntil = undefined;
     this.#lastPreCallProbeAt = now;
     for (const probe of this.#probes) probe.isCallWaitOver = true;
   }
 
-  /** A further probe is due at a moment, whatever the daemon says until then. */
+  /** Schedules an extra probe, whatever the daemon sends until then. */
   scheduleProbe(at: number): void {
     this.#extraProbeAt = at;
   }
 
   /**
-   * A probe went out.
+   * Records that a probe was sent.
    *
-   * @param id `undefined` where none was written, because the answer to an earlier frame shows the same
-   * @param writeNumber its place; by default the next one
+   * @param id `undefined` if none was written because the answer to an earlier
+   * frame shows the same
+   * @param writeNumber its position; by default the next one
    */
   onProbeSent(
     id: string | undefined,
@@ -272,13 +324,17 @@ export class Liveness {
     if (now >= this.#extraProbeAt) this.#extraProbeAt = Infinity;
     if (now >= this.#silenceProbeAt) this.#silenceProbeAt = now + pingInterval;
     if (!this.#isUnverified) return;
-    // One that could not go out has had no time yet.
+    // A probe that could not be sent has had no time yet.
     if (this.#isProbeDeferred) this.#verifyUntil = undefined;
     this.#isProbeDeferred = false;
     this.#verifyUntil ??= now + Math.min(AFTER_SLEEP_TIMEOUT_MS, pingTimeout);
   }
 
-  /** It slept, and is not free to be probed; it must be before long, unless it carries a call that may take its time. */
+  /**
+   * Defers the probe after a sleep, because the connection is not free for it.
+   * The connection must be free soon, unless it carries a call, which may take
+   * its time.
+   */
   deferProbe(now: number, carries: "call" | "no-call"): void {
     this.#isProbeDeferred = true;
     const timeoutMs = Math.min(
@@ -288,7 +344,10 @@ export class Liveness {
     this.#verifyUntil = carries === "call" ? Infinity : now + timeoutMs;
   }
 
-  /** Any frame is proof of life, but for what may have lain in the buffer of a connection while it slept. */
+  /**
+   * Records a frame. Any frame shows that the connection is alive, except one
+   * that may have been in its buffer during a sleep.
+   */
   onFrame(now: number): void {
     if (this.#isUnverified && this.#suspicion === undefined) return;
     this.#markAlive(now);
@@ -302,22 +361,22 @@ export class Liveness {
     if (this.isDelayingCalls) this.endCallDelay(now);
     this.#isUnverified = this.#isProbeDeferred = false;
     this.#verifyUntil = undefined;
-    // What stood in for a probe is answered by anything.
+    // A probe without an id is answered by any frame.
     if (this.#probes.length > 0) {
       this.#probes = this.#probes.filter(({ id }) => id !== undefined);
     }
   }
 
   /**
-   * A probe was answered.
+   * Records the answer to a probe.
    *
-   * @returns its place in the order of what was written; `undefined` for one from before a sleep
+   * @returns its write number; `undefined` for a probe from before a sleep
    */
   onPong(id: string, now: number): number | undefined {
     const probe = this.#probes.find((probe) => probe.id === id);
     if (probe === undefined) return undefined;
     const { writeNumber } = probe;
-    // Those before it are not answered any more.
+    // Earlier probes will not be answered any more.
     this.#probes = this.#probes.filter((it) => it.writeNumber > writeNumber);
     if (this.#answeredProbeCount++ === 0) this.#firstProbeAnsweredAt = now;
     this.#lastAnsweredProbeNumber = Math.max(
@@ -328,7 +387,10 @@ export class Liveness {
     return writeNumber;
   }
 
-  /** Whether a probe that went out after a call was written has been unanswered for a second. */
+  /**
+   * Whether a probe that was written after a call has been unanswered for a
+   * second.
+   */
   hasUnansweredProbeAfter(callNumber: number, now: number): boolean {
     return this.#probes.some(({ writeNumber, sentAt }) =>
       writeNumber > callNumber && now - sentAt >= 1_000
@@ -336,18 +398,21 @@ export class Liveness {
   }
 
   /**
-   * Whether the connection is dead, if the daemon answers on another one:
-   * nothing was heard for `--ping-timeout` after a probe during calls that this
-   * connection has answered a probe during.
+   * Whether the connection is dead, provided that the daemon answers on another
+   * one: no frame arrived for `--ping-timeout` after a probe, and the
+   * connection has answered a probe while the same calls were in flight.
    *
-   * @param lastCallNumber the place of the last call that is in flight
+   * @param lastCallNumber the write number of the last call in flight
    */
   #hasEvidenceOfDeath(lastCallNumber: number, now: number): boolean {
     return this.#lastAnsweredProbeNumber > lastCallNumber &&
       this.#hasTimedOutProbe(now, () => true);
   }
 
-  /** The same of a connection under suspicion, by the calls that were in flight when it began: later ones cannot have caused the silence. */
+  /**
+   * Whether a suspect connection is dead. Only the calls count that were in
+   * flight when the suspicion began: later ones cannot have caused the silence.
+   */
   isDead(lastCallNumber: number, now: number): boolean {
     const suspicion = this.#suspicion;
     if (suspicion === undefined) return false;
@@ -359,10 +424,10 @@ export class Liveness {
   }
 
   /**
-   * Whether the connection seems to be dead: the same, or nothing was heard
-   * after a probe that was written before all calls. That proves nothing where
-   * a call was written behind it: a daemon that has read both may have begun
-   * with the call, and write its answer to the probe after it.
+   * Whether the connection seems to be dead: there is evidence, or no frame
+   * arrived after a probe that was written before all calls. The latter proves
+   * nothing if a call was written behind it: a daemon that has read both may
+   * have started the call first, and answer the probe after it.
    */
   seemsDead(lastCallNumber: number, now: number): boolean {
     return this.#hasEvidenceOfDeath(lastCallNumber, now) ||
@@ -377,7 +442,10 @@ export class Liveness {
     );
   }
 
-  /** A second connection is to show whether the daemon lives. */
+  /**
+   * Starts a suspicion: a second connection is to show whether the daemon is
+   * alive.
+   */
   markSuspect(now: number, lastCallNumber: number): void {
     const mayBeDead = this.isDelayingCalls ||
       this.#lastAnsweredProbeNumber > lastCallNumber;
@@ -389,27 +457,36 @@ export class Liveness {
     };
   }
 
-  /** Another connection has taken over. */
+  /** Records that another connection has taken over. */
   onReplaced(now: number): void {
     this.#suspicion = undefined;
     this.endCallDelay(now);
     this.skipVerification();
   }
 
-  /** The second connection was not answered either, so that messages may be written here. */
+  /**
+   * Waives the suspicion: the second connection was not answered either, so
+   * messages may be written here.
+   */
   waiveSuspicion(now: number): void {
     if (this.#suspicion !== undefined) this.#suspicion.isWaived = true;
     this.endCallDelay(now);
     this.skipVerification();
   }
 
-  /** It need not show that it lives: what it carries is worth the wait. */
+  /**
+   * Skips the probe after a sleep: losing the calls in flight would cost more
+   * than waiting.
+   */
   skipVerification(): void {
     this.#isUnverified = this.#isProbeDeferred = false;
     this.#verifyUntil = undefined;
   }
 
-  /** Whether clients are to be told now that their connection is under suspicion; they will be told again later. */
+  /**
+   * Returns whether clients get a notice now that their connection is suspect,
+   * and schedules the next notice.
+   */
   takeDueNotice(now: number): boolean {
     const suspicion = this.#suspicion;
     if (suspicion === undefined || now < suspicion.noticeAt) return false;
@@ -417,13 +494,20 @@ export class Liveness {
     return true;
   }
 
-  /** Where calls have connections of their own, the daemon may do one thing at a time: it spoke on another one, so that a probe has its whole time again. */
+  /**
+   * Restarts the timeouts of all probes, because the daemon sent a frame on
+   * another connection. Where calls have connections of their own, the daemon
+   * may do one thing at a time.
+   */
   restartProbeTimers(now: number): void {
     if (this.#isUnverified) return;
     for (const probe of this.#probes) probe.sentAt = now;
   }
 
-  /** The program slept, and our clock counted so many milliseconds of that: the connection must show at once that it lives. */
+  /**
+   * Handles a sleep of which the monotonic clock counted `monotonicGapMs`: the
+   * connection must show at once that it is alive.
+   */
   onResume(now: number, monotonicGapMs: number): void {
     const { pingInterval } = this.#config;
     this.#readySince += monotonicGapMs;
@@ -452,7 +536,7 @@ export class Liveness {
     );
   }
 
-  /** When it has been silent for too long with calls in flight. */
+  /** When the connection has been silent for too long with calls in flight. */
   #suspectAt({ mayFailOver }: ConnectionUsage): number {
     const { pingInterval, pingTimeout } = this.#config;
     return mayFailOver && this.#suspicion === undefined
@@ -460,7 +544,7 @@ export class Liveness {
       : Infinity;
   }
 
-  /** The first probe that nothing was heard since. */
+  /** The first probe since which no frame has arrived. */
   get #firstUnansweredProbe(): Probe | undefined {
     return this.#probes.find(({ writeNumber }) =>
       writeNumber > this.#writeNumberAtLastFrame
@@ -474,7 +558,7 @@ export class Liveness {
       if (this.#suspicion !== undefined) return Infinity;
       return this.#verifyUntil ?? -Infinity;
     }
-    // The standby will show it.
+    // The standby decides.
     if (this.isSuspect && this.isDelayingCalls) return this.#extraProbeAt;
     const unanswered = this.#firstUnansweredProbe;
     switch (load) {
@@ -488,7 +572,7 @@ export class Liveness {
           this.#suspectAt(usage),
         );
       case "own-requests": {
-        // A second connection will show whether it is the daemon that is slow.
+        // A second connection will show whether the daemon is slow.
         const graceUntil = this.isDelayingCalls && usage.mayFailOver
           ? -Infinity
           : this.#readySince + OWN_REQUESTS_GRACE_MS;
@@ -506,7 +590,7 @@ export class Liveness {
     }
   }
 
-  /** What is due now. */
+  /** Returns what is due now. */
   nextAction(now: number, usage: ConnectionUsage): LivenessAction {
     if (now < this.#nextActionAt(usage)) return "nothing";
     const { load, mayFailOver } = usage;
