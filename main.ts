@@ -1,6 +1,7 @@
 /**
- * alwaysup holds the connection between an MCP client, which starts it as a
- * stdio server, and a daemon behind a WebSocket, which may come and go.
+ * alwaysup connects an MCP client, which starts it as a stdio server, to a
+ * daemon behind a WebSocket, and keeps the session alive while the daemon
+ * restarts.
  *
  * @module
  */
@@ -18,22 +19,31 @@ import { createConfigRedactor } from "./lib/config/secrets.ts";
 import { loadConfig } from "./lib/config/load.ts";
 import { LineWriter } from "./lib/proxy/stdio.ts";
 
-/** The commit that was built; the build puts it here. */
+/** The commit of the build, which replaces this text. */
 const COMMIT = "from source";
-/** How much log may wait for a client that does not read stderr, in UTF-16 units. */
+/**
+ * How much log output is buffered for a client that does not read stderr, in
+ * UTF-16 units.
+ */
 const MAX_LOG_BACKLOG_CHARS = 1024 * 1024;
-/** How long the end waits until stderr is written, in milliseconds: after a failure longer, as its last line says why. */
+/**
+ * How long the program waits at its end until stderr is written, in
+ * milliseconds; longer after a failure, because the last line says why.
+ */
 const STDERR_FLUSH_MS = 20;
 const FAILURE_STDERR_FLUSH_MS = 500;
 
-/** What the program can do beside being a proxy. Gives the process's exit code. */
+/** A command besides the proxy. Returns the exit code. */
 type Command = (
   args: readonly string[],
   host: Host,
   output: Output,
 ) => Promise<number>;
 
-/** Each is loaded only when it is called: a client waits for the proxy. */
+/**
+ * Each command is loaded only when it is called, because a client waits for the
+ * proxy to start.
+ */
 const COMMAND_LOADERS: Readonly<Record<string, () => Promise<Command>>> = {
   doctor: async () => (await import("./lib/commands/doctor/doctor.ts")).doctor,
   status: async () => (await import("./lib/commands/status.ts")).status,
@@ -42,9 +52,9 @@ const COMMAND_LOADERS: Readonly<Record<string, () => Promise<Command>>> = {
 };
 
 /**
- * Runs what the arguments ask for: a command, or the proxy.
+ * Runs a command or the proxy, as the arguments say.
  *
- * @returns the process's exit code: 0, 1 where something failed, 2 for what was not understood
+ * @returns the exit code: 0, 1 after a failure, 2 for invalid arguments
  */
 async function main(host: Host): Promise<number> {
   const stderr = new LineWriter(
@@ -60,7 +70,7 @@ async function main(host: Host): Promise<number> {
   const code = isCommand
     ? await runCommand(host, args, printError)
     : await startProxy(host, args, printError);
-  // A client that does not read its log must not keep us.
+  // A client that does not read stderr must not delay the exit.
   await waitAtMost(
     code === 0 ? STDERR_FLUSH_MS : FAILURE_STDERR_FLUSH_MS,
     stderr.drained(),
@@ -68,7 +78,7 @@ async function main(host: Host): Promise<number> {
   return code;
 }
 
-/** Is the proxy until its client leaves. */
+/** Runs the proxy until stdin closes or a signal arrives. */
 async function startProxy(
   host: Host,
   args: readonly string[],
@@ -101,7 +111,7 @@ async function startProxy(
   return await runProxy(config, metadata.version, host, log);
 }
 
-/** Says what a person wants to know, or does what one wants done. */
+/** Runs a command and returns its exit code. */
 async function runCommand(
   host: Host,
   [name, ...args]: readonly string[],
@@ -110,7 +120,7 @@ async function runCommand(
   const stdout = new LineWriter(
     (bytes) => host.writeStdout(bytes),
     Infinity,
-    // Nobody reads it any more.
+    // The reader of stdout is gone.
     () => host.exit(1),
   );
   const print = (line: string): void => stdout.push(line);
@@ -137,7 +147,7 @@ async function runCommand(
     print(`alwaysup ${metadata.version} (${host.runtime}, ${COMMIT})`);
   } else {
     const names = Object.keys(COMMAND_LOADERS).join(", ");
-    // Without its text, which may hold a secret.
+    // The message omits the argument, which may contain a secret.
     printError(
       `alwaysup: there is no such command; there are ${names} (--help)`,
     );

@@ -1,5 +1,5 @@
 /**
- * What can happen to the session, and what it can do about it.
+ * The events that a session handles and the effects that it returns.
  *
  * @module
  */
@@ -11,33 +11,38 @@ import type {
 import type { CachedResults } from "./cache/cache.ts";
 import type { Failure } from "./link/link.ts";
 
-/** Something happened. */
+/** An event for the session. */
 export type SessionEvent =
-  /** A line came on stdin. */
+  /** A line arrived on stdin. */
   | InputLine
   /** The client frames its messages with `Content-Length` headers. */
   | ContentLengthEvent
-  /** stdin ended, or a signal asked us to end. */
+  /** stdin ended, or a signal asked the program to end. */
   | { readonly type: "end"; readonly cause: "stdin" | "signal" }
-  /** More waits for the client to read than may wait; or all of it is read. */
+  /**
+   * The output that the client has not read is too large; or all of it is read.
+   */
   | { readonly type: "stdout-full" | "stdout-drained" }
-  /** stdout is broken: nobody can be answered any more. */
+  /** stdout is broken: no message can reach the client any more. */
   | { readonly type: "stdout-broken" }
   /** A WebSocket opened. */
   | { readonly type: "open"; readonly connectionId: number }
-  /** A text frame came, or a binary one of UTF-8. */
+  /** A text frame arrived, or a binary one that is UTF-8. */
   | {
     readonly type: "frame";
     readonly connectionId: number;
     readonly text: string;
   }
-  /** A binary frame came that is no text. */
+  /** A binary frame arrived that is not UTF-8. */
   | {
     readonly type: "binary";
     readonly connectionId: number;
     readonly bytes: number;
   }
-  /** More waits for the daemon to read than may wait; or most of it is read. */
+  /**
+   * The output that the daemon has not read is too large; or most of it is
+   * read.
+   */
   | {
     readonly type: "backlog";
     readonly connectionId: number;
@@ -47,38 +52,42 @@ export type SessionEvent =
   | {
     readonly type: "closed";
     readonly connectionId: number;
-    /** The close code (RFC 6455 section 7.4), 0 or 1006 where there was none. */
+    /** The close code (RFC 6455 section 7.4); 0 or 1006 if there was none. */
     readonly code: number;
     readonly reason: string;
-    /** The HTTP status of a handshake that failed, where the runtime tells. */
+    /** The HTTP status of a failed handshake, if the runtime reports it. */
     readonly status?: number;
-    /** Whether the host was reached, as far as the runtime tells. */
+    /** Whether the host was reached, as far as the runtime reports it. */
     readonly reached: boolean;
-    /** A message was larger than the runtime takes. */
+    /** A message was larger than the runtime accepts. */
     readonly oversize?: boolean;
-    /** Nothing listens at the address, as far as the runtime tells. */
+    /** Nothing listens at the address, as far as the runtime reports it. */
     readonly isNobodyThere?: boolean;
-    /** The daemon's own words in its close frame, if it gave any. */
+    /** The reason in the daemon's close frame, if there was one. */
     readonly said?: string;
-    /** How long ago it was, in milliseconds, where the reason had to be found. */
+    /**
+     * How long ago the connection ended, in milliseconds, if finding the reason
+     * took time.
+     */
     readonly agoMs?: number;
   }
   /**
-   * The program, or the machine, slept: `gap` is how much of that our clock
-   * counted, `unseen` how much it did not. Milliseconds.
+   * The process or the machine slept: the monotonic clock counted
+   * `monotonicGapMs` of that time, and did not count `suspendedMs`.
+   * Milliseconds.
    */
   | {
     readonly type: "resumed";
     readonly monotonicGapMs: number;
     readonly suspendedMs: number;
   }
-  /** The deadline has come. */
+  /** The session's deadline is reached. */
   | { readonly type: "tick" };
 
-/** How much a log line matters. */
+/** The severity of a log line. */
 export type LogLevel = "debug" | "info" | "warn" | "error";
 
-/** Something to do. */
+/** An effect that the proxy must carry out. */
 export type Effect =
   | {
     readonly type: "dial";
@@ -90,14 +99,17 @@ export type Effect =
     readonly connectionId: number;
     readonly text: string;
   }
-  /** Leave the connection, with close code 1000 if it is open. */
+  /** Close the connection, with close code 1000 if it is open. */
   | { readonly type: "close"; readonly connectionId: number }
   /** A line for stdout. */
   | { readonly type: "send-to-client"; readonly text: string }
   | LogEffect
-  /** Keep what is remembered of the daemon. */
+  /** Save the cached results of the daemon. */
   | { readonly type: "save-cache"; readonly results: CachedResults }
-  /** Say in the log what the daemon's health file tells; the daemon was lost so many milliseconds ago, if it was there. */
+  /**
+   * Log the content of the daemon's health file. `disconnectedForMs` is how
+   * long ago the connection was lost, if there was one.
+   */
   | {
     readonly type: "log-health-file";
     readonly path: string;
@@ -107,17 +119,20 @@ export type Effect =
 
 /** A line for the log. */
 export interface LogEffect {
-  /** What kind of effect it is. */
+  /** Identifies this effect. */
   readonly type: "log";
-  /** How much it matters. */
+  /** The severity. */
   readonly level: LogLevel;
   /** For programs: what happened, in kebab case. */
   readonly event: string;
   /** For people: no part of the program reads it. */
   readonly message: string;
-  /** What has ended, where the line says that the connection for requests is lost or a dial of it has failed, and not that another client has it. */
+  /**
+   * What has ended, if the line reports that the main connection was lost or
+   * its dial failed, and not that another client took over the connection.
+   */
   readonly failure?: Failure;
 }
 
-/** Something happened on a socket. */
+/** An event on a socket. */
 export type SocketEvent = Extract<SessionEvent, { connectionId: number }>;

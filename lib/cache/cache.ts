@@ -1,5 +1,5 @@
 /**
- * What is remembered of a daemon: its last answers to `initialize` and to
+ * The cache of a daemon's results: the last results of `initialize` and
  * `server/discover`, and its lists.
  *
  * @module
@@ -23,43 +23,57 @@ import {
 } from "../protocol/jsonrpc.ts";
 import { NO_REDACTION, type Redactor } from "../config/secrets.ts";
 
-/** The largest result that is remembered, in UTF-16 units. */
+/** The largest result that is cached, in UTF-16 units. */
 const MAX_RESULT_CHARS = 1024 * 1024;
-/** For how many versions an answer to `initialize` is remembered. */
+/** For how many versions a result of `initialize` is cached. */
 const MAX_INITIALIZE_VERSIONS = 8;
-/** The longest time for which an answer holds, in milliseconds: a day. */
+/** The longest lifetime of a cached result, in milliseconds: a day. */
 const MAX_TTL_MS = 86_400_000;
 
-/** What is remembered; results are JSON texts, spelled as the daemon did. An empty text says that there is nothing any more. */
+/**
+ * The cached results as JSON texts, formatted as the daemon sent them. An empty
+ * text means that the result was evicted.
+ */
 export interface CachedResults {
-  /** Results of `initialize` by the version that was asked for. */
+  /** Results of `initialize` by requested version. */
   readonly initialize: Readonly<Record<string, string>>;
-  /** Results of lists by method, and by version in front of it where requests name one. */
+  /**
+   * Results of lists by method, with the version as a prefix if requests name
+   * one.
+   */
   readonly lists: Readonly<Record<string, string>>;
-  /** What `server/discover` was answered, and for how many milliseconds that holds (MCP 2026-07-28, ttlMs). */
+  /**
+   * The result of `server/discover`, and for how many milliseconds it is valid
+   * (MCP 2026-07-28, ttlMs).
+   */
   readonly discover?: {
     readonly asked: string;
     readonly result: string;
     readonly forMs: number;
   };
-  /** The daemons that keep one connection for a client, by name and version, and for how many milliseconds that holds. */
+  /**
+   * The daemons that keep one connection per client, by name and version, and
+   * for how many milliseconds that is valid.
+   */
   readonly one?: Readonly<Record<string, number>>;
 }
 
-/** For how long it holds that a daemon keeps one connection, in milliseconds: a week. */
+/** How long the capacity of a daemon is cached, in milliseconds: a week. */
 const CAPACITY_ONE_TTL_MS = 604_800_000;
-/** How much of a daemon's name and version is kept, in UTF-16 units. */
+/** The longest cached name of a daemon with its version, in UTF-16 units. */
 const MAX_DAEMON_NAME_CHARS = 200;
-/** Of how many daemons that is remembered. */
+/** For how many daemons the capacity is cached. */
 const MAX_CAPACITY_ONE_DAEMONS = 8;
 
-/** Nothing. */
+/** An empty cache. */
 export const EMPTY_CACHED_RESULTS: CachedResults = {
   initialize: {},
   lists: {},
 };
 
-/** What another process has kept, with what this one has learned since. */
+/**
+ * Merges what another process has saved with what this one has stored since.
+ */
 export function mergeCachedResults(
   stored: CachedResults,
   news: CachedResults,
@@ -86,7 +100,10 @@ export function mergeCachedResults(
   };
 }
 
-/** A daemon that is still starting has no tools yet: that is worth nothing. */
+/**
+ * A daemon that is still starting has no tools yet; its empty list does not
+ * replace another one.
+ */
 function losesTools(
   key: string,
   result: string,
@@ -99,7 +116,10 @@ function losesTools(
   return Array.isArray(tools) && tools.length === 0;
 }
 
-/** The version that a request names (MCP 2026-07-28, basic: every request does). */
+/**
+ * Returns the protocol version that a request names (MCP 2026-07-28, basic:
+ * every request does).
+ */
 export function requestVersionOf(params: unknown): string | undefined {
   const version = getNested(
     params,
@@ -109,45 +129,54 @@ export function requestVersionOf(params: unknown): string | undefined {
   return typeof version === "string" ? version : undefined;
 }
 
-/** Under which name a daemon is remembered, by what it answers to `initialize` or `server/discover`. */
+/**
+ * Returns the cache key of a daemon from its result of `initialize` or
+ * `server/discover`.
+ */
 export function daemonNameOf(result: unknown): string | undefined {
   const info = getNested(result, "serverInfo");
   if (!isRecord(info)) return undefined;
   return `${info.name} ${info.version}`.slice(0, MAX_DAEMON_NAME_CHARS);
 }
 
-/** What the program remembers while it runs. */
+/** The cache of a running process. */
 export class DaemonCache {
   readonly #initialize: Record<string, string>;
   readonly #lists: Record<string, string>;
   #discover:
     | { asked: string; result: string; until: number; isShared: boolean }
     | undefined;
-  /** Until when it holds that a daemon keeps one connection, by its name and version. */
+  /**
+   * Until when a daemon is known to keep one connection, by its name and
+   * version.
+   */
   readonly #capacityOneUntil = new Map<string, number>();
-  /** What others may still have been told of it is over. */
+  /** The shared result of `server/discover` is no longer valid. */
   #isSharedDiscoverStale = false;
-  /** What was learned by this process, and may be kept for others. */
+  /** What this process has stored and may share with others. */
   readonly #unsaved = {
     initialize: {} as Record<string, string>,
     lists: {} as Record<string, string>,
   };
   readonly #unsavedCapacityOne = new Set<string>();
   readonly #redact: Redactor;
-  /** Something is not kept for others, because a secret is in it. */
+  /** A result is not shared because it contains a secret. */
   #hasWithheld = false;
-  /** What was kept before has been looked through for secrets. */
+  /** The loaded results were searched for secrets. */
   #hasPurged = false;
-  /** Pages of lists that are not complete yet, the cursors that they were asked for with, and that of the next. */
+  /**
+   * The pages of incomplete lists, the cursors they were requested with, and
+   * the next cursor.
+   */
   readonly #pages = new Map<
     string,
     { cursor: string; cursors: Set<unknown>; items: Set<string>; size: number }
   >();
 
   /**
-   * What was remembered before.
+   * Starts with the loaded results.
    *
-   * @param redact takes out what must not be kept for others
+   * @param redact removes what must not be shared
    */
   constructor(
     { initialize, lists, discover, one }: CachedResults,
@@ -164,21 +193,23 @@ export class DaemonCache {
       { ...discover, until: now + discover.forMs, isShared: true };
   }
 
-  /** Whether it is remembered of a daemon that it keeps one connection for a client. */
+  /** Whether the daemon is known to keep one connection per client. */
   hasCapacityOne(daemonName: string, now: number): boolean {
     return now < (this.#capacityOneUntil.get(daemonName) ?? -Infinity);
   }
 
-  /** The daemon keeps one connection for a client. */
+  /** Records that the daemon keeps one connection per client. */
   storeCapacityOne(daemonName: string, now: number): void {
     this.#capacityOneUntil.set(daemonName, now + CAPACITY_ONE_TTL_MS);
-    // It may have been cut off within a secret.
+    // The name may have been cut off within a secret.
     if (this.#isClean(`${daemonName}...`)) {
       this.#unsavedCapacityOne.add(daemonName);
     }
   }
 
-  /** Whether something was withheld from others, because a secret is in it; once. */
+  /**
+   * Returns once whether a result was not shared because it contains a secret.
+   */
   takeWithheld(): boolean {
     const hasWithheld = this.#hasWithheld;
     this.#hasWithheld = false;
@@ -188,7 +219,7 @@ export class DaemonCache {
   #mayShare(result: string): boolean {
     if (this.#redact === NO_REDACTION) return true;
     const isClean = this.#isClean(result) &&
-      // Of a long text only the single strings show what was cut off.
+      // In a long text, only its single strings show a secret that was cut off.
       mapStrings(result, this.#redact) === result;
     this.#hasWithheld ||= !isClean;
     return isClean;
@@ -198,7 +229,10 @@ export class DaemonCache {
     return this.#redact(text) === text;
   }
 
-  /** What was kept before, and must not have been, is not kept any longer; says whether there is such a thing. Not at the start, where a client waits. */
+  /**
+   * Evicts loaded results that contain secrets; returns whether there were any.
+   * This does not run at the start, where a client waits.
+   */
   #purgeSecrets(): boolean {
     if (this.#hasPurged) return false;
     this.#hasPurged = true;
@@ -214,7 +248,7 @@ export class DaemonCache {
     return isNews;
   }
 
-  /** What there is to keep. */
+  /** Returns the results to save. */
   resultsToSave(now: number): CachedResults {
     const { asked, result, until = -Infinity, isShared } = this.#discover ?? {};
     const forMs = Math.round(until - now);
@@ -233,7 +267,10 @@ export class DaemonCache {
     };
   }
 
-  /** The result that the daemon gave to the same request, as a JSON text; of lists only the beginning can be asked for. */
+  /**
+   * Returns the cached result of the same request as a JSON text; for lists,
+   * only a request for the first page has one.
+   */
   lookup({ method, params }: Request, now: number): string | undefined {
     if (method === "server/discover") {
       const known = this.#discover;
@@ -241,7 +278,7 @@ export class DaemonCache {
       if (!isFresh || known.asked !== requestVersionOf(params)) {
         return undefined;
       }
-      // Some of its time has passed.
+      // Part of its lifetime has passed.
       const rest = Math.floor(known.until - now);
       return replaceValue(known.result, ["ttlMs"], `${rest}`);
     }
@@ -254,11 +291,13 @@ export class DaemonCache {
     if (!isCacheableList(method, params)) return undefined;
     if (getNested(params, "cursor") !== undefined) return undefined;
     const known = this.#lists[listKeyOf(method, params)];
-    // How old it is nobody knows.
+    // The age of a list is unknown.
     return known && replaceValue(known, ["ttlMs"], "0");
   }
 
-  /** So many milliseconds passed that our clock did not count. */
+  /**
+   * Shortens all lifetimes by a time that the monotonic clock did not count.
+   */
   shortenBy(ms: number): void {
     if (this.#discover !== undefined) this.#discover.until -= ms;
     for (const [server, until] of this.#capacityOneUntil) {
@@ -266,14 +305,17 @@ export class DaemonCache {
     }
   }
 
-  /** The daemon answers `initialize` for a version in another way now. */
+  /**
+   * Evicts the result of `initialize` for a version: the daemon now answers
+   * differently.
+   */
   evictInitialize(requestedVersion: unknown): void {
     if (typeof requestedVersion !== "string") return;
     delete this.#initialize[requestedVersion];
     this.#unsaved.initialize[requestedVersion] = "";
   }
 
-  /** Takes note of an answer; says whether there is something new to keep. */
+  /** Stores a response; returns whether there is something new to save. */
   store(
     request: Pick<Request, "method" | "params">,
     response: Response,
@@ -305,7 +347,10 @@ export class DaemonCache {
     return this.#storeListPage(method, params, response.result, result);
   }
 
-  /** The daemon knows the method no longer; one that is still starting has no tools yet. */
+  /**
+   * Evicts the result of a method that the daemon no longer supports; a daemon
+   * that is still starting has no tools yet.
+   */
   #dropUnsupported(method: Method, params: unknown): boolean {
     if (method === "server/discover") return this.#clearDiscover();
     const isList = isCacheableList(method, params) && method !== "tools/list";
@@ -331,7 +376,7 @@ export class DaemonCache {
     return isShared || isOver;
   }
 
-  /** What it said of itself before holds no longer; says whether others may have been told. */
+  /** Evicts the result of `server/discover`; returns whether it was shared. */
   #clearDiscover(): boolean {
     const wasShared = this.#discover?.isShared === true;
     this.#discover = undefined;
@@ -366,7 +411,7 @@ export class DaemonCache {
     const key = listKeyOf(method, params);
     const cursor = getNested(params, "cursor");
     const before = cursor === undefined ? undefined : this.#pages.get(key);
-    // Something is missing, or came already.
+    // A page is missing, or arrived twice.
     if (cursor !== undefined && before?.cursor !== cursor) return false;
     const next = nextCursorOf(value);
     if (cursor === undefined && next === undefined) {
@@ -374,7 +419,7 @@ export class DaemonCache {
     }
     const { start, end } = findValue(text, [name])!;
     const page = elementTextsOf(text.slice(start, end));
-    // A daemon that does not know its own cursor gives a page twice.
+    // A daemon that does not know its own cursor sends a page twice.
     const items = before?.items ?? new Set();
     let size = before?.size ?? 0;
     for (const item of page) {
@@ -385,7 +430,7 @@ export class DaemonCache {
     cursors.add(cursor);
     const isEnd = next === undefined || cursors.has(next) ||
       size > MAX_RESULT_CHARS;
-    // Most clients take an empty cursor for the end, and some do not.
+    // Most clients treat an empty cursor as the end, some do not.
     const isNews = (isEnd || next === "") &&
       this.#storeCompleteList(key, joinPages(text, name, items), value);
     if (!isEnd) this.#pages.set(key, { cursor: next, cursors, items, size });
@@ -394,7 +439,7 @@ export class DaemonCache {
 
   #storeCompleteList(key: string, result: string, value: unknown): boolean {
     this.#pages.delete(key);
-    // What is remembered is older than what cannot be.
+    // The cached list is older than this one, which is too large to cache.
     return result.length > MAX_RESULT_CHARS
       ? this.#dropList(key)
       : this.#storeList(key, result, value);
@@ -404,7 +449,7 @@ export class DaemonCache {
     const previous = this.#lists[key];
     if (previous === result || losesTools(key, result, previous)) return false;
     const isShared = isPublicCacheScope(value) && this.#mayShare(result);
-    // What others were told is over, too.
+    // The shared list is no longer valid either.
     const isOver = !isShared && this.#dropList(key);
     this.#lists[key] = result;
     if (!isShared) return isOver;
@@ -421,7 +466,7 @@ export class DaemonCache {
   }
 }
 
-/** A page's result with the items of all pages, and without a cursor. */
+/** Joins the items of all pages in one result without a cursor. */
 function joinPages(
   text: string,
   name: string,
@@ -431,12 +476,18 @@ function joinPages(
   return removeMembers(all, ["nextCursor"]);
 }
 
-/** Whether others may be told (MCP 2026-07-28, cacheScope); older results say nothing of it. */
+/**
+ * Whether a result may be shared (MCP 2026-07-28, cacheScope); results of older
+ * versions have no scope.
+ */
 function isPublicCacheScope(value: unknown): boolean {
   return (getNested(value, "cacheScope") ?? "public") === "public";
 }
 
-/** A list as every client asks for it; other members may ask for something else. */
+/**
+ * Whether a list was requested without filters; other members may select
+ * something else.
+ */
 function isCacheableList(method: Method, params: unknown): boolean {
   if (listKindOf(method) === undefined) return false;
   const members = isRecord(params) ? Object.keys(params) : [];
@@ -448,7 +499,7 @@ function listKeyOf(method: Method, params: unknown): string {
   return version === undefined ? method : `${version} ${method}`;
 }
 
-/** A remembered result. */
+/** Parses a cached result. */
 export function parseCachedResult(result: string): Record<string, unknown> {
   const value: unknown = result === "" ? {} : JSON.parse(result);
   return isRecord(value) ? value : {};

@@ -1,5 +1,5 @@
 /**
- * What is remembered of a daemon as the text of a file.
+ * The text format of the cache file.
  *
  * @module
  */
@@ -12,19 +12,25 @@ import type { CachedResults } from "./cache.ts";
 /** The largest file that is read or written, in bytes. */
 export const MAX_CACHE_FILE_BYTES = 8 * 1024 * 1024;
 
-/** Whose memory it is. */
+/** Identifies the daemon and the user of a cache file. */
 export interface CacheKey {
-  /** Where the daemon is, without secrets. */
+  /** The daemon's address, without secrets. */
   readonly daemon: string;
-  /** What tells it from others that look the same without their secrets. */
+  /**
+   * A digest that distinguishes daemons whose addresses look the same without
+   * secrets.
+   */
   readonly key: string;
-  /** What tells its users apart by what they show it; a file that is named is for all of them. */
+  /**
+   * What distinguishes users by the credentials they send; a configured file is
+   * shared by all users.
+   */
   readonly user: string;
-  /** How it speaks. */
+  /** The name of the dialect. */
   readonly dialect: string;
 }
 
-/** The memory as it is kept. */
+/** Serializes the cache for its file. */
 export function serializeCache(
   cacheKey: CacheKey,
   results: CachedResults,
@@ -53,16 +59,19 @@ export function serializeCache(
   return `{${parts.join(",")}}\n`;
 }
 
-/** Whether a text is one that {@linkcode serializeCache} has made, or what a power cut has left of it: nothing, or zeros. */
+/**
+ * Whether a text was made by {@linkcode serializeCache}, or is what a power
+ * failure has left of one: nothing, or zeros.
+ */
 export function isCacheFileText(text: string): boolean {
   return /^(\{"alwaysup":1[,}]|\0*$)/.test(text);
 }
 
 /**
- * Reads a memory; a string says why it is none of this daemon's, without a full
- * stop.
+ * Parses a cache file; a string says, without a full stop, why it cannot be
+ * used.
  *
- * @param ageMs how old it is
+ * @param ageMs the age of the file
  */
 export function parseCache(
   text: string,
@@ -110,7 +119,10 @@ export function parseCache(
   };
 }
 
-/** The texts of an object's members by name, of repeated names the last; none of what is no object. */
+/**
+ * Returns the texts of an object's members by name, the last one of repeated
+ * names; empty if the text is not an object.
+ */
 function memberTextsOf(text: string): Map<string, string> {
   if (!/^\s*\{/.test(text)) return new Map();
   return new Map(
@@ -121,7 +133,7 @@ function memberTextsOf(text: string): Map<string, string> {
   );
 }
 
-/** The daemons that keep one connection for a client, while that still holds. */
+/** The daemons that keep one connection per client, if that is still valid. */
 function parseCapacityOne(
   value: unknown,
   ageMs: number,

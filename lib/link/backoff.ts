@@ -36,10 +36,7 @@ export type DialOutcome =
 export interface DialSchedule {
   /** The time by the backoff schedule. */
   readonly scheduledAt: number;
-  /**
-   * The time if a request is waiting. It is never later than needed for that
-   * request.
-   */
+  /** The time while a request is waiting, if that is earlier. */
   readonly demandAt: number;
 }
 

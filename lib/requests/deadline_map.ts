@@ -1,5 +1,5 @@
 /**
- * What waits for a moment each, by the ids of requests.
+ * Values with one deadline each, keyed by request id.
  *
  * @module
  */
@@ -7,40 +7,40 @@
 import type { Id } from "../protocol/jsonrpc.ts";
 import { IndexedMinHeap } from "./indexed_min_heap.ts";
 
-/** A moment that something waits for, which a sleep puts off. */
+/** A value with a deadline, which a sleep postpones. */
 export interface ExpiringValue {
-  /** The moment. */
+  /** The deadline. */
   until: number;
 }
 
-/** Those that wait. */
+/** The values and their deadlines. */
 export class DeadlineMap<V extends ExpiringValue> {
   readonly #values = new Map<Id, V>();
   readonly #deadlines = new IndexedMinHeap<Id>();
 
-  /** The first of the moments; infinite where nothing waits. */
+  /** The earliest deadline; `Infinity` if there are no values. */
   get earliest(): number {
     return this.#deadlines.minPriority;
   }
 
-  /** What waits under an id. */
+  /** Returns the value of an id. */
   get(id: Id): V | undefined {
     return this.#values.get(id);
   }
 
-  /** Something waits, in the place of what waited under its id. */
+  /** Sets the value of an id, replacing an earlier one. */
   set(id: Id, value: V): void {
     this.#values.set(id, value);
     this.#deadlines.set(id, value.until);
   }
 
-  /** It waits no longer. */
+  /** Removes the value of an id. */
   delete(id: Id): void {
     this.#values.delete(id);
     this.#deadlines.delete(id);
   }
 
-  /** Forgets what is over, as far as nothing that is not would come before it. */
+  /** Removes the earliest values as long as they are over. */
   dropLeading(isOver: (id: Id, value: V) => boolean): void {
     for (;;) {
       const id = this.#deadlines.first;
@@ -49,7 +49,9 @@ export class DeadlineMap<V extends ExpiringValue> {
     }
   }
 
-  /** Takes out what has waited until a moment, the first first. */
+  /**
+   * Removes and returns all values whose deadline has passed, earliest first.
+   */
   takeDue(now: number): (readonly [id: Id, value: V])[] {
     return this.#deadlines.takeUpTo(now).map((id) => {
       const value = this.#values.get(id)!;
@@ -58,7 +60,7 @@ export class DeadlineMap<V extends ExpiringValue> {
     });
   }
 
-  /** Every moment comes so much later: the program slept. */
+  /** Postpones every deadline, after a sleep. */
   postpone(ms: number): void {
     for (const value of this.#values.values()) value.until += ms;
     this.#deadlines.addToAll(ms);

@@ -1,5 +1,5 @@
 /**
- * Which accounts belong to which link, and how many of them are calls.
+ * Entries grouped by connection, with the number of calls among them.
  *
  * @module
  */
@@ -8,23 +8,26 @@ import type { PendingEntry } from "./entry.ts";
 import type { Notification, Request } from "../protocol/jsonrpc.ts";
 import { mayTakeLong } from "../protocol/methods.ts";
 
-/** An account of any message. */
+/** An entry for a request or a notification. */
 export type AnyPendingEntry = PendingEntry<Request | Notification>;
 
-/** The accounts by the connection ids of links. */
+/** Entries by connection id. */
 export class EntriesByConnection {
   readonly #entries = new Map<number, Set<AnyPendingEntry>>();
-  /** How many of them are calls, which a daemon may need time for. */
+  /**
+   * How many entries of each connection are calls, which may take the daemon
+   * long.
+   */
   readonly #callCounts = new Map<number, number>();
 
-  /** How many there are. */
+  /** The number of entries. */
   get size(): number {
     let size = 0;
     for (const entries of this.#entries.values()) size += entries.size;
     return size;
   }
 
-  /** An account belongs to a link. */
+  /** Adds an entry to a connection. */
   add(connectionId: number, entry: AnyPendingEntry): void {
     const entries = this.#entries.get(connectionId) ?? new Set();
     if (entries.has(entry)) return;
@@ -34,7 +37,7 @@ export class EntriesByConnection {
     }
   }
 
-  /** It does no longer. */
+  /** Removes an entry from a connection. */
   delete(connectionId: number, entry: AnyPendingEntry): void {
     const entries = this.#entries.get(connectionId);
     if (entries?.delete(entry) !== true) return;
@@ -44,17 +47,17 @@ export class EntriesByConnection {
     }
   }
 
-  /** How many belong to a link. */
+  /** How many entries a connection has. */
   count(connectionId: number): number {
     return this.#entries.get(connectionId)?.size ?? 0;
   }
 
-  /** Whether a call is among them. */
+  /** Whether a connection has a call. */
   hasCall(connectionId: number): boolean {
     return this.#callCounts.has(connectionId);
   }
 
-  /** The places of the calls in the order of what was written on the link. */
+  /** The write numbers of a connection's calls. */
   *callWriteNumbers(connectionId: number): Iterable<number> {
     if (!this.hasCall(connectionId)) return;
     for (const { message, writeNumber } of this.entriesOn(connectionId)) {
@@ -62,12 +65,12 @@ export class EntriesByConnection {
     }
   }
 
-  /** Those of a link, in the order in which they were added. */
+  /** The entries of a connection, in the order in which they were added. */
   entriesOn(connectionId: number): Iterable<AnyPendingEntry> {
     return this.#entries.get(connectionId) ?? [];
   }
 
-  /** Those of a link, the oldest first. */
+  /** The entries of a connection, oldest first. */
   sortedEntriesOn(connectionId: number): AnyPendingEntry[] {
     return sortByArrival(this.entriesOn(connectionId));
   }
@@ -79,7 +82,7 @@ export class EntriesByConnection {
   }
 }
 
-/** Accounts in the order in which their messages came. */
+/** Sorts entries by the order in which their messages arrived. */
 export function sortByArrival(
   entries: Iterable<AnyPendingEntry>,
 ): AnyPendingEntry[] {

@@ -1,5 +1,5 @@
 /**
- * What the ledger knows of one message, and when it falls due.
+ * The tracker's record of one message, and its deadlines.
  *
  * @module
  */
@@ -12,30 +12,36 @@ import {
   type Request,
 } from "../protocol/jsonrpc.ts";
 
-/** The settings that bound what is owed; durations in milliseconds, `Infinity` for no limit. */
+/**
+ * The settings that limit how long messages wait; durations in milliseconds,
+ * `Infinity` for no limit.
+ */
 export interface TrackerConfig {
-  /** How long a request may wait while no link is ready, over all outages. */
+  /**
+   * How long a request may wait while no link is ready, summed over all
+   * outages.
+   */
   readonly queueTimeout: number;
-  /** How many messages may wait. */
+  /** How many messages may be queued. */
   readonly queueLimit: number;
-  /** Whether a client that asked for progress is told what its request waits for. */
+  /** Whether a client that asked for progress gets wait notices. */
   readonly waitProgress: "on" | "off";
 }
 
-/** The time between two tellings of what a request waits for, in milliseconds. */
+/** The time between two wait notices, in milliseconds. */
 const WAIT_NOTICE_INTERVAL_MS = 5_000;
-/** How much each of them adds to the progress. */
+/** How much each wait notice adds to the progress. */
 const WAIT_PROGRESS_STEP = 1e-6;
 
-/** A request that is owed an answer, or a notification that waits to be written. */
+/** A request without a response yet, or a queued notification. */
 export type ReadonlyEntry<
   M extends Request | Notification = Request | Notification,
 > = Readonly<PendingEntry<M>>;
 
-/** A request whose answer is owed. */
+/** A request without a response yet. */
 export type PendingRequest = ReadonlyEntry<Request>;
 
-/** Why the ledger closed a request's account. */
+/** Why the tracker closed the entry of a request. */
 export type ExpiryReason =
   | "queue-timeout"
   | "hint-timeout"
@@ -43,80 +49,108 @@ export type ExpiryReason =
   | "daemon-timeout"
   | "idle-timeout";
 
-/** A hint that must be confirmed before each time that the request is written again. */
+/**
+ * A hint that the daemon must confirm each time before the request is written
+ * again.
+ */
 export interface HintRequirement {
-  /** The connection id of the link on which the daemon is asked for its tools; `undefined` while none is asked. */
+  /**
+   * The connection on which the tool list was requested; `undefined` if it was
+   * not.
+   */
   readonly connectionId: number | undefined;
-  /** When it is too late; infinite while no daemon is asked. */
+  /** The deadline of that request; `Infinity` if there is none. */
   readonly until: number;
-  /** How much time there is in all, but for the question that is open, in milliseconds. */
+  /** The total time left, without the running request, in milliseconds. */
   readonly remainingMs: number;
 }
 
-/** How long daemons have in all to list their tools, in milliseconds. */
+/** How long daemons may take in total to list their tools, in milliseconds. */
 const HINT_TIMEOUT_MS = 5_000;
 
-/** What the ledger knows of one message. */
+/** The tracker's record of one message. */
 export interface PendingEntry<M extends Request | Notification> {
   /** The message. */
   readonly message: M;
-  /** The id; for a notification something that is no JSON text, so that it can meet no id. */
+  /**
+   * The id; a notification has a key that is not JSON, so that it equals no id.
+   */
   readonly key: string;
-  /** Its place in the order of all that came. */
+  /** Its position in the order of arrival. */
   readonly arrivalNumber: number;
-  /** When it came, without the time that the program slept since. */
+  /** When it arrived; a later sleep moves it. */
   arrivedAt: number;
-  /** The progress token that the client gave. */
+  /** The progress token from the client. */
   readonly progressToken: Id | undefined;
-  /** The connection id of the link it was written to; `undefined` while it waits. */
+  /** The connection it was written to; `undefined` while it is queued. */
   sentOnConnectionId: number | undefined;
-  /** It opened the conversation on that link, which is not ready before the answer. */
+  /**
+   * It is the handshake request of that connection, which is not ready before
+   * the response.
+   */
   isHandshake: boolean;
-  /** How long it may take. */
+  /** Its timeouts. */
   readonly timeouts: Timeouts;
-  /** When it was written last. */
+  /** When it was last written. */
   sentAt: number;
-  /** Its place in the order of what was written on that link. */
+  /** Its position in the order of writes on that connection. */
   writeNumber: number;
-  /** How often it was written, since a daemon last had no room for it. */
+  /** How often it was written since a daemon last had no room for it. */
   writeCount: number;
-  /** How many links were lost while it was in flight. */
+  /** How many connections were lost while it was in flight. */
   connectionLosses: number;
-  /** It waits, but not to be done: what became of it is to be asked. */
+  /**
+   * It is queued only to ask the daemon for its outcome, not to be executed.
+   */
   isOutcomePoll: boolean;
-  /** It may be written again only if the daemon's list of tools confirms its tool's hint; `undefined` where no hint is needed. */
+  /**
+   * It may be written again only if the daemon's tool list confirms the hint of
+   * its tool; `undefined` if no hint is needed.
+   */
   hintRequirement: HintRequirement | undefined;
-  /** The daemon is at its list of tools, and nothing new has come of that. */
+  /** A tool list was requested, and has not brought anything new yet. */
   isAwaitingToolList: boolean;
-  /** When it may be written again, if not now. */
+  /** The earliest time at which it may be written again, if not now. */
   notBefore: number | undefined;
-  /** The last progress value that went to the client (MCP: it must increase with each notification). */
+  /**
+   * The last progress value sent to the client (MCP: it must increase with each
+   * notification).
+   */
   clientProgress: number;
-  /** When the daemon last said that it is at it, and the progress value if it gave one. */
+  /** When the daemon last reported progress, and the value if it gave one. */
   daemonProgress:
     | { readonly at: number; readonly value: number | undefined }
     | undefined;
-  /** When the client is to be told what it waits for. */
+  /** When the client gets the next wait notice. */
   waitNoticeAt: number;
-  /** How often the client was told that. */
+  /** How many wait notices the client got. */
   waitNoticeCount: number;
-  /** How much longer it may wait for a link, in milliseconds, but for the wait that goes on. */
+  /**
+   * How much longer it may wait for a link, in milliseconds, before subtracting
+   * the current wait.
+   */
   queueTimeLeftMs: number;
-  /** Since when it waits for a link that is ready; `undefined` while it does not. */
+  /** Since when it waits for a ready link; `undefined` while it does not. */
   waitingSince: number | undefined;
-  /** When it will have taken too long altogether. */
+  /** The deadline for the whole request. */
   totalDeadline: number;
-  /** The same by what the daemon itself allows, if nothing else limits it. */
+  /**
+   * The deadline that the daemon itself sets, if nothing else limits the
+   * request.
+   */
   daemonDeadline: number;
-  /** How long that is from where the daemon said it. */
+  /** The length of that timeout when the daemon announced it. */
   daemonTimeoutMs: number | undefined;
   /** Since when the daemon has had no room for it. */
   daemonFullSince: number | undefined;
-  /** When the daemon will have been silent about it for too long. */
+  /** The deadline for the next sign of activity from the daemon. */
   idleDeadline: number;
 }
 
-/** The account of a message that has just come, and may wait for a link for so many milliseconds in all. */
+/**
+ * Creates the entry of a message that has just arrived and may wait for a link
+ * for `queueTimeoutMs` in total.
+ */
 export function createEntry<M extends Request | Notification>(
   message: M,
   key: string,
@@ -158,7 +192,7 @@ export function createEntry<M extends Request | Notification>(
   };
 }
 
-/** Every moment that it waits for comes so much later. */
+/** Postpones all moments of an entry. */
 export function postponeEntry(
   entry: PendingEntry<Request | Notification>,
   ms: number,
@@ -185,24 +219,30 @@ export function postponeEntry(
   if (entry.daemonFullSince !== undefined) entry.daemonFullSince += ms;
 }
 
-/** The progress with which the client is told once more what its request waits for; `undefined` where no value would rise. */
+/**
+ * Returns the progress value of the next wait notice; `undefined` if the value
+ * would not increase.
+ */
 export function nextWaitProgress(
   entry: PendingEntry<Request | Notification>,
   now: number,
 ): number | undefined {
   entry.waitNoticeAt = now + WAIT_NOTICE_INTERVAL_MS;
-  // So little that the daemon's own is still more.
+  // The step is so small that the daemon's own progress is still larger.
   const reported = Math.max(0, entry.daemonProgress?.value ?? 0);
   const progress = reported + ++entry.waitNoticeCount * WAIT_PROGRESS_STEP;
   return progress > entry.clientProgress ? progress : undefined;
 }
 
-/** Whether it is to be written to a link that is ready. */
+/** Whether an entry is to be written when a link is ready. */
 export function isQueued(entry: ReadonlyEntry): boolean {
   return entry.sentOnConnectionId === undefined || entry.isHandshake;
 }
 
-/** A wait for a link begins, if none goes on: what it may wait is the sum of all its waits. */
+/**
+ * Starts the queue timer, unless it runs: the time in the queue is the sum of
+ * all waits.
+ */
 export function startQueueTimer(
   entry: PendingEntry<Request | Notification>,
   now: number,
@@ -210,7 +250,7 @@ export function startQueueTimer(
   entry.waitingSince ??= now;
 }
 
-/** The wait is over. */
+/** Stops the queue timer. */
 export function stopQueueTimer(
   entry: PendingEntry<Request | Notification>,
   now: number,
@@ -220,7 +260,10 @@ export function stopQueueTimer(
   entry.waitingSince = undefined;
 }
 
-/** It must not be written again before a daemon confirms its tool's hint, and none is asked. */
+/**
+ * Requires that a daemon confirms the tool's hint before the request is written
+ * again; no tool list is requested yet.
+ */
 export function requireHint(
   entry: PendingEntry<Request | Notification>,
   now: number,
@@ -235,7 +278,7 @@ export function requireHint(
   };
 }
 
-/** The daemon on a link is asked for it. */
+/** Records that the tool list was requested on a connection. */
 export function startHintTimer(
   entry: PendingEntry<Request | Notification>,
   connectionId: number,
@@ -250,14 +293,14 @@ export function startHintTimer(
   };
 }
 
-/** When it will have waited too long for a link. */
+/** When the entry will have waited too long for a link. */
 function queueDeadlineOf(
   { waitingSince, queueTimeLeftMs }: ReadonlyEntry,
 ): number {
   return waitingSince === undefined ? Infinity : waitingSince + queueTimeLeftMs;
 }
 
-/** When it falls due, or may be written. */
+/** The earliest time at which the entry expires or may be written. */
 export function nextDeadlineOf(entry: ReadonlyEntry): number {
   return Math.min(
     entry.totalDeadline,
@@ -269,7 +312,7 @@ export function nextDeadlineOf(entry: ReadonlyEntry): number {
   );
 }
 
-/** Why it is due, if it is. */
+/** Why the entry has expired, if it has. */
 export function expiryReasonOf(
   entry: ReadonlyEntry,
   now: number,

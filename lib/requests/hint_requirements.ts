@@ -1,5 +1,5 @@
 /**
- * Which accounts wait for what the daemon on a link says of their tools.
+ * Tracks which entries wait for a daemon to confirm the hints of their tools.
  *
  * @module
  */
@@ -10,17 +10,20 @@ import {
   EntriesByConnection,
 } from "./entries_by_connection.ts";
 
-/** Those accounts, by the link on which the daemon is asked. */
+/**
+ * Entries with a hint requirement, by the connection on which the tool list was
+ * requested.
+ */
 export class HintRequirements {
   readonly #requested = new EntriesByConnection();
   readonly #findEntry: (key: string) => AnyPendingEntry | undefined;
   readonly #onChange: (entry: AnyPendingEntry) => void;
 
   /**
-   * Nothing waits.
+   * Starts without entries.
    *
-   * @param findEntry gives the account of a key
-   * @param onChange is told which account waits for something else now
+   * @param findEntry returns the entry of a key
+   * @param onChange is called with each entry whose requirement has changed
    */
   constructor(
     findEntry: (key: string) => AnyPendingEntry | undefined,
@@ -30,7 +33,10 @@ export class HintRequirements {
     this.#onChange = onChange;
   }
 
-  /** The daemon is asked on a link whether it confirms the hint of a request. */
+  /**
+   * Records that the tool list was requested on a connection to confirm the
+   * hint of a request.
+   */
   markRequested(key: string, connectionId: number, now: number): void {
     const entry = this.#findEntry(key);
     if (entry === undefined) return;
@@ -40,7 +46,10 @@ export class HintRequirements {
     this.#onChange(entry);
   }
 
-  /** A request is not written again before a daemon confirms its tool's hint. */
+  /**
+   * Requires that a daemon confirms the tool's hint before the request is
+   * written again.
+   */
   add(key: string, now: number): void {
     const entry = this.#findEntry(key);
     if (entry === undefined) return;
@@ -49,7 +58,10 @@ export class HintRequirements {
     this.#onChange(entry);
   }
 
-  /** The daemon that is asked has not said it yet: until it says something of its tools nobody needs to look. */
+  /**
+   * Records that the requested tool list has not decided yet: the entry need
+   * not be checked again before {@linkcode onToolList}.
+   */
   awaitToolList(key: string): void {
     const entry = this.#findEntry(key);
     if (entry === undefined) return;
@@ -57,7 +69,7 @@ export class HintRequirements {
     this.#onChange(entry);
   }
 
-  /** The daemon has said something of its tools on a link. */
+  /** Records that a tool list arrived on a connection. */
   onToolList(connectionId: number): void {
     for (const entry of this.#requested.entriesOn(connectionId)) {
       entry.isAwaitingToolList = false;
@@ -65,14 +77,17 @@ export class HintRequirements {
     }
   }
 
-  /** A link was lost: the next one is asked anew. */
+  /**
+   * Records that a connection was lost: the list must be requested again on the
+   * next one.
+   */
   onDisconnect(connectionId: number, now: number): void {
     for (const { key } of this.#requested.sortedEntriesOn(connectionId)) {
       this.add(key, now);
     }
   }
 
-  /** It waits no longer. */
+  /** Stops tracking an entry. */
   remove(entry: AnyPendingEntry): void {
     const { hintRequirement } = entry;
     if (hintRequirement?.connectionId !== undefined) {

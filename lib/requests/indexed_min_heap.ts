@@ -1,41 +1,45 @@
 /**
- * Things by a number each, the least first: moments, or places in an order.
+ * A priority queue: keys with numeric priorities (times or positions), the
+ * smallest first.
  *
  * @module
  */
 
-/** A thing and its number. */
+/** A key and its priority. */
 interface HeapNode<K> {
   readonly key: K;
   priority: number;
-  /** Of equal numbers the one that came first is the less. */
+  /** Of equal priorities, the one inserted first comes first. */
   readonly insertion: number;
-  /** Where it stands in the heap. */
+  /** Its index in the heap. */
   index: number;
 }
 
-/** A binary heap that knows where each thing stands: every change takes logarithmic time. */
+/**
+ * A binary heap that knows the index of each key: every change takes
+ * logarithmic time.
+ */
 export class IndexedMinHeap<K> {
   readonly #heap: HeapNode<K>[] = [];
   readonly #byKey = new Map<K, HeapNode<K>>();
   #insertions = 0;
 
-  /** How many things there are. */
+  /** The number of keys. */
   get size(): number {
     return this.#heap.length;
   }
 
-  /** The least number; infinite where nothing is. */
+  /** The smallest priority; `Infinity` if the heap is empty. */
   get minPriority(): number {
     return this.#heap[0]?.priority ?? Infinity;
   }
 
-  /** The thing with the least number. */
+  /** The key with the smallest priority. */
   get first(): K | undefined {
     return this.#heap[0]?.key;
   }
 
-  /** Gives a thing a number; it is not kept under an infinite one. */
+  /** Sets the priority of a key; `Infinity` removes it. */
   set(key: K, priority: number): void {
     if (priority === Infinity) return this.delete(key);
     const known = this.#byKey.get(key);
@@ -54,7 +58,7 @@ export class IndexedMinHeap<K> {
     this.#siftUpOrDown(node);
   }
 
-  /** Takes a thing out, if it is there. */
+  /** Removes a key, if it is there. */
   delete(key: K): void {
     const node = this.#byKey.get(key);
     if (node === undefined) return;
@@ -65,7 +69,7 @@ export class IndexedMinHeap<K> {
     this.#siftUpOrDown(last);
   }
 
-  /** Takes out everything up to a number, the least first. */
+  /** Removes and returns all keys up to a priority, smallest first. */
   takeUpTo(limit: number): K[] {
     const taken: K[] = [];
     while (this.#heap.length > 0 && this.#heap[0]!.priority <= limit) {
@@ -76,12 +80,12 @@ export class IndexedMinHeap<K> {
     return taken;
   }
 
-  /** Adds to every number. */
+  /** Adds to every priority. */
   addToAll(by: number): void {
     for (const node of this.#heap) node.priority += by;
   }
 
-  /** Moves one up or down to its place. */
+  /** Moves a node up or down to its position. */
   #siftUpOrDown(node: HeapNode<K>): void {
     while (node.index > 0) {
       const parent = this.#heap[(node.index - 1) >> 1]!;

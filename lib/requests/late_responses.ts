@@ -1,34 +1,40 @@
 /**
- * The requests that nobody waits for any more, cancelled or timed out, and
- * whose answers may still come.
+ * Tracks requests that were cancelled or timed out and whose responses may
+ * still arrive.
  *
  * @module
  */
 
 import type { Id } from "../protocol/jsonrpc.ts";
 
-/** How many ids are remembered of a connection: an MCP daemon answers nothing that was cancelled. */
+/**
+ * How many ids are tracked per connection: an MCP daemon never answers
+ * cancelled requests.
+ */
 const MAX_LATE_IDS = 1_000;
-/** How long such a call counts as being worked on, in milliseconds: its answer may never come. */
+/**
+ * How long an abandoned call counts as running, in milliseconds: its response
+ * may never arrive.
+ */
 const MAX_ABANDONED_CALL_MS = 60_000;
 
 /** A call that the daemon may still be working on. */
 interface AbandonedCall {
-  /** Its place in the order of what was written on its connection. */
+  /** Its position in the order of writes on its connection. */
   readonly writeNumber: number;
   until: number;
 }
 
-/** Whether the daemon owes an answer, or has given one that could not be understood. */
+/** Whether a response is expected, or has arrived but could not be parsed. */
 export type LateResponseState = "expected" | "unclear";
 
-/** Those requests, by the connection id of the link that they were written to. */
+/** Those requests, by the connection they were written to. */
 export class LateResponses {
   readonly #responses = new Map<number, Map<Id, LateResponseState>>();
   readonly #abandonedCalls = new Map<number, Map<Id, AbandonedCall>>();
   #earliest = Infinity;
 
-  /** No one waits any more for a request. */
+  /** Records a request that no one waits for any more. */
   add(
     id: Id,
     connectionId: number,
@@ -42,7 +48,7 @@ export class LateResponses {
     this.#deleteCall(oldest!, connectionId);
   }
 
-  /** It is a call, and the daemon may be working on it. */
+  /** Records that the request is a call which the daemon may be working on. */
   addAbandonedCall(
     id: Id,
     connectionId: number,
@@ -59,7 +65,10 @@ export class LateResponses {
     this.#earliest = Math.min(this.#earliest, until);
   }
 
-  /** Whether a late answer to this id may still come, which would be taken for the answer to another request of that id. */
+  /**
+   * Whether a late response with this id may still arrive. It would be mistaken
+   * for the response to another request with that id.
+   */
   has(id: Id): boolean {
     for (const responses of this.#responses.values()) {
       if (responses.has(id)) return true;
@@ -67,31 +76,37 @@ export class LateResponses {
     return false;
   }
 
-  /** Whether an answer is due on a link. */
+  /** Whether a response is expected on a connection. */
   isAnyExpected(connectionId: number): boolean {
     const states = this.#responses.get(connectionId)?.values() ?? [];
     return [...states].includes("expected");
   }
 
-  /** Whether the daemon may be working on one of those calls. */
+  /** Whether the daemon may be working on an abandoned call. */
   hasAbandonedCall(connectionId: number): boolean {
     return this.#abandonedCalls.has(connectionId);
   }
 
-  /** The place of the last of those calls that the daemon may be working on; 0 for none. */
+  /**
+   * The write number of the last abandoned call that the daemon may be working
+   * on; 0 for none.
+   */
   lastCallNumber(connectionId: number): number {
     const lateCalls = this.#abandonedCalls.get(connectionId)?.values() ?? [];
     return Math.max(0, ...lateCalls.map(({ writeNumber }) => writeNumber));
   }
 
-  /** The late answer to a request has come on a link. Of one that could not be understood a further answer may come. */
+  /** Records a late response. After an `unclear` one another may arrive. */
   onResponse(id: Id, connectionId: number): void {
     const responses = this.#responses.get(connectionId);
     if (responses?.get(id) === "expected") responses.delete(id);
     this.#deleteCall(id, connectionId);
   }
 
-  /** The daemon has answered a probe that was written after some of those calls, so that they keep it from nothing. */
+  /**
+   * Records an answered probe. The daemon is not busy with abandoned calls that
+   * were written before it.
+   */
   onProbeAnswered(connectionId: number, probeNumber: number): void {
     this.#deleteCalls(connectionId, (call) => call.writeNumber < probeNumber);
   }
@@ -112,18 +127,18 @@ export class LateResponses {
     if (abandoned.size === 0) this.#abandonedCalls.delete(connectionId);
   }
 
-  /** A link was lost. */
+  /** Forgets a lost connection. */
   onDisconnect(connectionId: number): void {
     this.#responses.delete(connectionId);
     this.#abandonedCalls.delete(connectionId);
   }
 
-  /** When the daemon will have had its time for the first of those calls, or earlier. */
+  /** When the first abandoned call ceases to count as running, or earlier. */
   deadline(): number {
     return this.#earliest;
   }
 
-  /** Forgets the calls that the daemon has had its time for. */
+  /** Drops the abandoned calls that no longer count as running. */
   advance(now: number): void {
     if (now < this.#earliest) return;
     for (const connectionId of [...this.#abandonedCalls.keys()]) {
@@ -135,7 +150,7 @@ export class LateResponses {
     this.#earliest = Math.min(Infinity, ...rest.map(({ until }) => until));
   }
 
-  /** Every moment comes so much later: the program slept. */
+  /** Postpones every deadline, after a sleep. */
   postpone(ms: number): void {
     for (const abandoned of this.#abandonedCalls.values()) {
       for (const call of abandoned.values()) call.until += ms;

@@ -1,41 +1,41 @@
 /**
- * What was written on connections that no answer comes to: notifications, and
- * answers to the daemon's own requests. A daemon that answers something written
- * later has taken them; before that, an error without an id may be about them.
+ * Tracks messages that get no response: notifications, and responses to the
+ * daemon's own requests. A daemon that answers something written later has
+ * received them. Before that, an error without an id may be about them.
  *
  * @module
  */
 
-/** Places in the order of what was written on one connection. */
+/** Write numbers on one connection. */
 interface LastWriteNumbers {
-  /** The last of what no answer comes to. */
+  /** The last message that gets no response. */
   lastOneWay?: number;
   /** The last request that was answered. */
   lastAnswered: number;
 }
 
-/** The places by the connection ids of the connections. */
+/** The write numbers by connection id. */
 export class OneWayMessages {
   readonly #numbers = new Map<number, LastWriteNumbers>();
 
-  /** Something that no answer comes to was written at a place. */
+  /** Records the write of a message that gets no response. */
   onWrite(connectionId: number, writeNumber: number): void {
     this.#numbersOf(connectionId).lastOneWay = writeNumber;
   }
 
-  /** The request at a place was answered. */
+  /** Records the response to the request with this write number. */
   onResponse(connectionId: number, writeNumber: number): void {
     const numbers = this.#numbersOf(connectionId);
     numbers.lastAnswered = Math.max(numbers.lastAnswered, writeNumber);
   }
 
-  /** Whether the daemon has taken all that no answer comes to. */
+  /** Whether the daemon has received all messages that get no response. */
   isAllReceived(connectionId: number): boolean {
     const { lastOneWay, lastAnswered } = this.#numbersOf(connectionId);
     return lastOneWay === undefined || lastOneWay < lastAnswered;
   }
 
-  /** A connection is over. */
+  /** Forgets a connection that ended. */
   onDisconnect(connectionId: number): void {
     this.#numbers.delete(connectionId);
   }

@@ -1,5 +1,5 @@
 /**
- * What waits to be written, oldest first.
+ * The queue of messages to the daemon, oldest first.
  *
  * @module
  */
@@ -16,33 +16,33 @@ import type { Id, Notification, Request } from "../protocol/jsonrpc.ts";
 import { IndexedMinHeap } from "./indexed_min_heap.ts";
 import { isLongLived, isSubscriptionMethod } from "../protocol/methods.ts";
 
-/** How much text may wait unwritten, in UTF-16 units. */
+/** How much text may be queued, in UTF-16 units. */
 export const QUEUE_TEXT_LIMIT = 64 * 1024 * 1024;
-/** How long a client waits before it is told what for, in milliseconds. */
+/** How long a client waits before its first wait notice, in milliseconds. */
 const FIRST_WAIT_NOTICE_MS = 1_000;
 
-/** What may wait to be written. */
+/** A message that may be queued. */
 export type OutboundMessage = Request | Notification;
 
-/** Which links carry a message. */
+/** Returns the role of the links that carry a message. */
 export type RoleSelector = (message: OutboundMessage) => LinkRole;
 
-/** What a client is told while its request waits. */
+/** A progress notification to a client while its request waits. */
 export interface WaitNotice {
   /** The request. */
   readonly message: Request;
   /** The client's progress token. */
   readonly progressToken: Id;
-  /** The progress: so little that the daemon's own is still more. */
+  /** The progress value; smaller than any progress of the daemon itself. */
   readonly progress: number;
 }
 
-/** The messages that wait. */
+/** The queued messages. */
 export class MessageQueue {
   readonly #config: TrackerConfig;
   readonly #roleOf: RoleSelector;
   readonly #entries = new Set<PendingEntry<OutboundMessage>>();
-  /** What may be written, by the links that carry it, the oldest first. */
+  /** The writable entries by link role, oldest first. */
   readonly #writableByRole = new Map<
     LinkRole,
     IndexedMinHeap<PendingEntry<OutboundMessage>>
@@ -52,37 +52,43 @@ export class MessageQueue {
   #shortLivedCount = 0;
   #subscriptionCount = 0;
 
-  /** An empty queue. */
+  /** Creates an empty queue. */
   constructor(config: TrackerConfig, roleOf: RoleSelector) {
     this.#config = config;
     this.#roleOf = roleOf;
   }
 
-  /** How many requests wait. */
+  /** How many requests are queued. */
   get requestCount(): number {
     return this.#requestCount;
   }
 
-  /** How many of them will be given up one day: a subscription, say, is held for as long as the client wants. */
+  /**
+   * How many queued requests have a time limit. A subscription, for example,
+   * waits for as long as the client wants.
+   */
   get shortLivedCount(): number {
     return this.#shortLivedCount;
   }
 
-  /** How many of the requests are subscriptions. */
+  /** How many of the queued requests are subscriptions. */
   get subscriptionCount(): number {
     return this.#subscriptionCount;
   }
 
-  /** Whether there is no room for a further message; there is more for those that must not be refused. */
+  /**
+   * Whether there is no room for another message; long-lived ones, which must
+   * not be refused, have more room.
+   */
   isFull({ method, text }: OutboundMessage): boolean {
     const { size } = this.#entries;
     const factor = isLongLived(method) ? 2 : 1;
     return size >= this.#config.queueLimit * factor ||
-      // What waits for nothing meets no queue.
+      // A single message is accepted whatever its size.
       size > 0 && this.#textLength + text.length > QUEUE_TEXT_LIMIT * factor;
   }
 
-  /** Adds a message: what waits again is older than what came since. */
+  /** Adds a message; a requeued one keeps its position ahead of newer ones. */
   add(entry: PendingEntry<OutboundMessage>, now: number): void {
     this.#entries.add(entry);
     this.#textLength += entry.message.text.length;
@@ -94,7 +100,7 @@ export class MessageQueue {
     this.updateWritable(entry);
   }
 
-  /** Takes a message out. */
+  /** Removes a message. */
   remove(entry: PendingEntry<OutboundMessage>): void {
     this.#entries.delete(entry);
     this.#textLength -= entry.message.text.length;
@@ -109,7 +115,7 @@ export class MessageQueue {
     if (isSubscriptionMethod(message.method)) this.#subscriptionCount += change;
   }
 
-  /** It is, or is not, what may be written. */
+  /** Updates whether an entry may be written. */
   updateWritable(entry: PendingEntry<OutboundMessage>): void {
     const role = this.#roleOf(entry.message);
     const heap = this.#writableByRole.get(role) ?? new IndexedMinHeap();
@@ -119,21 +125,21 @@ export class MessageQueue {
     heap.set(entry, isWritable ? entry.arrivalNumber : Infinity);
   }
 
-  /** Everything but what is to wait for a moment, oldest first. */
+  /** All entries that do not wait for a time, oldest first. */
   all(): PendingEntry<OutboundMessage>[] {
     return sortByArrival(this.#entries)
       .filter(({ notBefore }) => notBefore === undefined);
   }
 
-  /** How much may be written to the links of a role. */
+  /** How many messages may be written to the links of a role. */
   writableCount(role: LinkRole): number {
     return this.#writableByRole.get(role)?.size ?? 0;
   }
 
   /**
-   * What may be written now, oldest first. What the caller leaves is passed
-   * over; what is behind it is not looked at once the caller has put the role
-   * of the links among those that are full.
+   * Yields the entries that may be written now, oldest first. An entry that the
+   * caller leaves in the queue is skipped. Once the caller adds a role to
+   * `fullRoles`, no more entries of that role are yielded.
    */
   *writable(fullRoles: ReadonlySet<LinkRole>): Iterable<ReadonlyEntry> {
     const skipped: PendingEntry<OutboundMessage>[] = [];
@@ -153,7 +159,7 @@ export class MessageQueue {
     }
   }
 
-  /** The role whose first message is the oldest. */
+  /** The role with the oldest writable entry. */
   #nextRole(fullRoles: ReadonlySet<LinkRole>): LinkRole | undefined {
     let next: LinkRole | undefined;
     let oldest = Infinity;
@@ -166,7 +172,7 @@ export class MessageQueue {
   }
 }
 
-/** The clients that are to be told now what their requests wait for, of those for which that may be so. */
+/** Returns the wait notices that are due now among these entries. */
 export function takeQueueNotices(
   entries: Iterable<PendingEntry<OutboundMessage>>,
   now: number,
@@ -179,7 +185,7 @@ export function takeQueueNotices(
   ];
 }
 
-/** The clients that have given a token for one of these messages, and what they are told now. */
+/** Yields the wait notices for those entries that have a progress token. */
 export function* takeNotices(
   entries: Iterable<PendingEntry<OutboundMessage>>,
   now: number,

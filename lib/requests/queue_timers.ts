@@ -1,6 +1,6 @@
 /**
- * Which messages in the queue wait for a link: what a request may wait is the
- * sum of all its waits.
+ * Queue timers: they run while a queued message has no usable link. A request's
+ * time in the queue is the sum of all its waits.
  *
  * @module
  */
@@ -13,24 +13,24 @@ import {
 } from "./entry.ts";
 import type { Notification, Request } from "../protocol/jsonrpc.ts";
 
-/** Whether a link is ready for a message. */
+/** Returns whether there is a usable link for a message. */
 export type HasUsableLink = (message: Request | Notification) => boolean;
 
-/** What came into the queue since the waits were last updated. */
+/** The entries queued since the queue timers were last updated. */
 export class NewlyQueued {
   #entries: PendingEntry<Request | Notification>[] = [];
 
-  /** Whether something has. */
+  /** Whether there are any. */
   get hasEntries(): boolean {
     return this.#entries.length > 0;
   }
 
-  /** A message comes into the queue. */
+  /** Adds an entry. */
   add(entry: PendingEntry<Request | Notification>): void {
     this.#entries.push(entry);
   }
 
-  /** What has come; nothing has from now on. */
+  /** Returns the entries and clears the list. */
   take(): readonly PendingEntry<Request | Notification>[] {
     const entries = this.#entries;
     this.#entries = [];
@@ -39,9 +39,10 @@ export class NewlyQueued {
 }
 
 /**
- * The wait of a message begins or ends, as it has a link that is ready or none.
+ * Starts or stops the queue timer of an entry, depending on whether there is a
+ * usable link for it.
  *
- * @returns whether it waits
+ * @returns whether the timer runs
  */
 export function updateQueueTimer(
   entry: PendingEntry<Request | Notification>,

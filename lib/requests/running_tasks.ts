@@ -1,6 +1,6 @@
 /**
- * The tasks that go on after the requests that made them were answered (MCP
- * 2025-11-25, tasks): their progress is still for the client.
+ * Tracks tasks that continue after the requests that created them were answered
+ * (MCP 2025-11-25, tasks): their progress still goes to the client.
  *
  * @module
  */
@@ -9,10 +9,10 @@ import type { PendingRequest } from "./entry.ts";
 import { getNested, type Id } from "../protocol/jsonrpc.ts";
 import type { TaskStatus } from "../protocol/mcp_types.ts";
 
-/** How many are remembered; the oldest are forgotten first. */
+/** How many tasks are tracked; the oldest are dropped first. */
 const MAX_RUNNING_TASKS = 100;
 
-/** How a task stands when nothing more comes of it. */
+/** The final statuses of a task. */
 const ENDED: readonly TaskStatus[] = ["completed", "failed", "cancelled"];
 
 interface RunningTask {
@@ -20,11 +20,14 @@ interface RunningTask {
   readonly connectionId: number;
 }
 
-/** The tasks that are under way, by their progress tokens. */
+/** The running tasks by progress token. */
 export class RunningTasks {
   readonly #open = new Map<Id, RunningTask>();
 
-  /** A request was answered on a link: it may have made a task, or show that one has ended. */
+  /**
+   * Records the response to a request: it may have created a task, or show that
+   * one has ended.
+   */
   onResponse(
     { message, progressToken }: PendingRequest,
     result: unknown,
@@ -45,14 +48,14 @@ export class RunningTasks {
       this.onTaskStatus(result);
     }
     if (method !== "tasks/result") return;
-    // It waits for the end.
+    // `tasks/result` is answered only when the task has ended.
     this.onTaskStatus({
       taskId: getNested(message.params, "taskId"),
       status: "completed",
     });
   }
 
-  /** The daemon tells how a task stands. */
+  /** Records a task status from the daemon. */
   onTaskStatus(state: unknown): void {
     const status = getNested(state, "status");
     if (!ENDED.some((end) => end === status)) return;
@@ -61,7 +64,10 @@ export class RunningTasks {
     }
   }
 
-  /** Whether a progress value belongs to a task that was made on the same link. */
+  /**
+   * Whether a progress value belongs to a task that was created on the same
+   * connection.
+   */
   matchesProgress(
     token: Id | undefined,
     value: unknown,

@@ -1,10 +1,11 @@
 /**
- * Which of the daemon's requests (elicitation, sampling, roots, ping) the
- * client still owes an answer to.
+ * Tracks the daemon's requests (elicitation, sampling, roots, ping) that the
+ * client has not answered yet.
  *
- * A new daemon counts its ids from 0 again, so an answer to the old one's
- * request 0 would be taken for an answer to the new one's: the client sees ids
- * that name the connection id, and only these are translated back.
+ * A new daemon counts its ids from 0 again, so a response to request 0 of the
+ * old daemon would be taken for a response to the new one's. Therefore the
+ * client gets ids that contain the connection id, and only these are translated
+ * back.
  *
  * @module
  */
@@ -17,9 +18,9 @@ import {
 } from "../protocol/jsonrpc.ts";
 import { replaceValue } from "../json/spans.ts";
 
-/** A text for the daemon on one link. */
+/** A message for the daemon on one connection. */
 export interface RoutedFrame {
-  /** The connection id of the link. */
+  /** The connection id. */
   readonly connectionId: number;
   /** The frame. */
   readonly text: string;
@@ -31,20 +32,26 @@ interface OpenServerRequest {
   readonly progressToken: Id | undefined;
 }
 
-/** How many questions may be open: a client that answers none must not cost more. */
+/**
+ * How many requests may be open: this limits the cost of a client that answers
+ * none.
+ */
 const MAX_OPEN_SERVER_REQUESTS = 1_000;
 
-/** The daemon's open requests under the ids that the client knows. */
+/** The daemon's open requests by the ids that the client got. */
 export class ServerRequests {
   readonly #open = new Map<Id, OpenServerRequest>();
   #count = 0;
 
-  /** Whether there is no room for a further question. */
+  /** Whether there is no room for another request. */
   get isFull(): boolean {
     return this.#open.size >= MAX_OPEN_SERVER_REQUESTS;
   }
 
-  /** The daemon's request as the client gets it: under an id of ours, which also replaces a progress token. */
+  /**
+   * Translates the daemon's request for the client: our own id replaces its id
+   * and its progress token.
+   */
   forward(connectionId: number, request: Request): string {
     const id = JSON.stringify(`e${connectionId}:${++this.#count}`);
     const progressToken = getNestedId(request, "_meta", "progressToken");
@@ -54,7 +61,10 @@ export class ServerRequests {
     return replaceValue(text, ["params", "_meta", "progressToken"], id);
   }
 
-  /** The client's answer as the daemon gets it; `undefined` where the question is no longer open. */
+  /**
+   * Translates the client's response for the daemon; `undefined` if the request
+   * is no longer open.
+   */
   resolve(id: Id | undefined, text: string): RoutedFrame | undefined {
     const serverRequest = id === undefined ? undefined : this.#open.get(id);
     if (id === undefined || serverRequest === undefined) return undefined;
@@ -63,7 +73,7 @@ export class ServerRequests {
     return { connectionId, text: replaceValue(text, ["id"], serverRequest.id) };
   }
 
-  /** The client's progress on a question as the daemon gets it. */
+  /** Translates the client's progress on a request for the daemon. */
   forwardProgress(notification: Notification): RoutedFrame | undefined {
     const id = getNestedId(notification, "progressToken");
     const serverRequest = id === undefined ? undefined : this.#open.get(id);
@@ -78,7 +88,10 @@ export class ServerRequests {
     };
   }
 
-  /** The daemon takes a question back: its `notifications/cancelled` as the client gets it. */
+  /**
+   * Translates the daemon's `notifications/cancelled` for the client, and drops
+   * the request.
+   */
   forwardCancellation(
     connectionId: number,
     notification: Notification,
@@ -97,7 +110,7 @@ export class ServerRequests {
     return undefined;
   }
 
-  /** A link was lost: the ids of the questions that no answer can reach any more. */
+  /** Drops the requests of a lost connection and returns their ids. */
   onDisconnect(connectionId: number): Id[] {
     const ids: Id[] = [];
     for (const [id, serverRequest] of this.#open) {

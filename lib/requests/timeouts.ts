@@ -1,6 +1,6 @@
 /**
- * How long a call may take: by its provider, by what the user allows, by what
- * the daemon allows.
+ * The timeouts of a request: from its provider, the user's settings, or the
+ * daemon.
  *
  * @module
  */
@@ -12,7 +12,7 @@ import {
   type Request,
 } from "../protocol/jsonrpc.ts";
 
-/** A limit, and the setting that it comes from. */
+/** A timeout, and the setting it comes from. */
 export interface Timeout {
   /** The name of the setting. */
   readonly setting: string;
@@ -20,37 +20,48 @@ export interface Timeout {
   readonly ms: number;
 }
 
-/** The limits of one request. */
+/** The timeouts of one request. */
 export interface Timeouts {
-  /** For the answer, counted from when the request came; `undefined` where nobody limits it. */
+  /**
+   * The time until the response, counted from the arrival of the request;
+   * `undefined` for no limit.
+   */
   readonly total: Timeout | undefined;
-  /** For the answer or progress, counted from when the daemon was last heard of it. */
+  /**
+   * The time until the response or progress, counted from the daemon's last
+   * activity on it.
+   */
   readonly idle: Timeout;
 }
 
-/** A provider of models, and how long its calls may take; `Infinity` for no limit of its own. */
+/**
+ * A model provider and the timeouts of its calls; `Infinity` for no timeout of
+ * its own.
+ */
 export interface Provider {
-  /** Its name as in `<NAME>_STREAM_TIMEOUT`. */
+  /** Its name, as in `<NAME>_STREAM_TIMEOUT`. */
   readonly name: string;
-  /** Milliseconds altogether. */
+  /** The time for the whole call, in milliseconds. */
   readonly total: number;
-  /** Milliseconds without progress. */
+  /** The time without progress, in milliseconds. */
   readonly idle: number;
 }
 
-/** The settings that limit a request, in milliseconds; `Infinity` for no limit. */
+/**
+ * The settings that limit a request, in milliseconds; `Infinity` for no limit.
+ */
 export interface TimeoutConfig {
-  /** For every answer. */
+  /** For every response. */
   readonly requestTimeout: number;
-  /** For every answer or progress on it. */
+  /** For every response, or progress on it. */
   readonly idleTimeout: number;
-  /** What holds for calls that belong to a provider, instead of the above. */
+  /** The providers; their timeouts replace the above for their calls. */
   readonly providers: readonly Provider[];
 }
 
 /**
- * The providers that are known by more than their name: how a model's name, or
- * a tool's, begins.
+ * The providers that have other prefixes besides their name: how the names of
+ * their models or tools begin.
  */
 const PROVIDER_PREFIXES: Readonly<Record<string, RegExp>> = {
   GLM: /^(glm(?![a-z])|zhipu)/i, //     glm-4.6, glm_web_search, zhipuai
@@ -60,9 +71,8 @@ const PROVIDER_PREFIXES: Readonly<Record<string, RegExp>> = {
 const NO_TIMEOUT: Timeout = { setting: "--idle-timeout", ms: Infinity };
 
 /**
- * The limits of a request, the first that applies: its provider's, then what
- * holds for every request. What the daemon itself allows counts only where
- * `total` is `undefined`.
+ * Returns the timeouts of a request: the provider's, else the general ones. A
+ * timeout that the daemon sets counts only if `total` is `undefined`.
  */
 export function timeoutsOf(
   message: Request | Notification,
@@ -85,20 +95,21 @@ export function timeoutsOf(
       ms: idleProvider.idle,
     };
   const { kind, method } = message;
-  // A subscription has no answer before it ends.
+  // A subscription gets no response before it ends.
   if (isSubscriptionMethod(method)) {
     return { total: undefined, idle: NO_TIMEOUT };
   }
-  // It is held without a daemon: an error would say that the daemon is of the older era.
+  // It is held while there is no daemon: an error would mean that the daemon
+  // implements an older protocol version.
   const isLimited = kind === "request" && !isLongLived(method) &&
     total.ms < Infinity;
   return { total: isLimited ? total : undefined, idle };
 }
 
 /**
- * The providers that a call belongs to: those whose names the model that it
- * names begins with, else those of the tool's name; the longest name first
- * (`GLM_AIR` before `GLM`).
+ * Returns the providers of a call: those whose prefix fits the `model`
+ * argument, else those whose prefix fits the tool's name. The longest name
+ * comes first (`GLM_AIR` before `GLM`).
  */
 export function providersOf(
   { method, params }: Request | Notification,
@@ -120,7 +131,10 @@ export function providersOf(
   return [];
 }
 
-/** Any other provider's calls begin with its name and what is no letter; `_` and `-` are the same. */
+/**
+ * The prefix of any other provider is its name, not followed by a letter; `_`
+ * and `-` are equivalent.
+ */
 function prefixPatternOf(name: string): RegExp {
   const known = PROVIDER_PREFIXES[name];
   if (known !== undefined) return known;

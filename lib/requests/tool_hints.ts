@@ -1,6 +1,6 @@
 /**
- * Which tools may be called twice, as the daemon says it (`readOnlyHint`,
- * `idempotentHint`; MCP, server/tools).
+ * Tracks which tools are safe to call twice according to the daemon
+ * (`readOnlyHint`, `idempotentHint`; MCP, server/tools).
  *
  * @module
  */
@@ -9,10 +9,13 @@ import { nextCursorOf } from "../protocol/lists.ts";
 import { isRecord } from "../protocol/jsonrpc.ts";
 import type { ToolAnnotations, Unproved } from "../protocol/mcp_types.ts";
 
-/** What the daemon says of a tool on one connection; `unknown` as long as its list has not come. */
+/**
+ * The daemon's hint for a tool on one connection; `unknown` until its list has
+ * arrived.
+ */
 export type ToolHint = "idempotent" | "not-idempotent" | "unknown";
 
-/** What was listed on one connection. */
+/** The tool list of one connection. */
 interface ToolList {
   readonly tools: Map<string, boolean>;
   isRequested: boolean;
@@ -20,12 +23,12 @@ interface ToolList {
   isComplete: boolean;
 }
 
-/** What the daemon has said on the connections of this process. */
+/** The hints from all connections of this process. */
 export class ToolHints {
   readonly #latestByTool = new Map<string, boolean>();
   readonly #byConnection = new Map<number, ToolList>();
 
-  /** A page of the daemon's tools came on a connection; without a cursor it is the first. */
+  /** Records a page of the tool list; without a cursor it is the first. */
   onToolsPage(
     connectionId: number,
     cursor: string | undefined,
@@ -52,18 +55,21 @@ export class ToolHints {
     toolList.isComplete = isLast && toolList.hasFirstPage;
   }
 
-  /** No further page of the daemon's tools is asked for on a connection. */
+  /** Records that no further page will be requested on a connection. */
   onListEnd(connectionId: number): void {
     const toolList = this.#toolListOf(connectionId);
     toolList.isComplete = toolList.hasFirstPage;
   }
 
-  /** Whether the daemon said last that calling the tool twice does no more than calling it once. */
+  /**
+   * Whether the last known hint says that calling the tool twice has no more
+   * effect than calling it once.
+   */
   isIdempotent(tool: string): boolean {
     return this.#latestByTool.get(tool) ?? false;
   }
 
-  /** The same as the daemon says it on a connection. */
+  /** The hint of a tool on one connection. */
   hintOf(connectionId: number, tool: string): ToolHint {
     const toolList = this.#byConnection.get(connectionId);
     const isIdempotentTool = toolList?.tools.get(tool);
@@ -73,17 +79,17 @@ export class ToolHints {
     return toolList?.isComplete ? "not-idempotent" : "unknown";
   }
 
-  /** The daemon is asked for its tools on a connection. */
+  /** Records that the tool list was requested on a connection. */
   onListRequested(connectionId: number): void {
     this.#toolListOf(connectionId).isRequested = true;
   }
 
-  /** Whether the daemon is or was asked for its tools on a connection. */
+  /** Whether the tool list was requested on a connection. */
   isListRequested(connectionId: number): boolean {
     return this.#byConnection.get(connectionId)?.isRequested ?? false;
   }
 
-  /** A connection is over. */
+  /** Forgets a connection that ended. */
   onDisconnect(connectionId: number): void {
     this.#byConnection.delete(connectionId);
   }

@@ -1,5 +1,6 @@
 /**
- * Who is owed an answer, until when, and may what was asked be sent again.
+ * Tracks the client's messages: which requests have no response yet, until
+ * when, and whether they may be sent again.
  *
  * @module
  */
@@ -41,20 +42,33 @@ import {
   updateQueueTimer,
 } from "./queue_timers.ts";
 
-/** What becomes of a request whose link was lost: it is written again, at once or when the daemon confirms the tool's hint, given up, or asked about for so many milliseconds. */
+/**
+ * What happens to a request whose connection was lost: it is written again, at
+ * once or after the daemon confirms the tool's hint; it fails; or its outcome
+ * is polled for `limitMs` milliseconds.
+ */
 export type Recovery =
   | "resend"
   | "confirm-hint"
   | "give up"
   | { readonly kind: "poll-outcome"; readonly limitMs: number };
 
-/** How many lost links a request may have been in flight on before it counts as what kills the daemon. */
+/**
+ * After how many connection losses while in flight a request is assumed to
+ * crash the daemon.
+ */
 export const MAX_CONNECTION_LOSSES = 2;
 
-/** All that is owed to the client, in the order in which it was asked. */
+/**
+ * All unanswered requests and queued notifications of the client, in the order
+ * of arrival.
+ */
 export class RequestTracker {
   readonly #config: TrackerConfig;
-  /** Keyed by id; a notification has a key that is no JSON text, so that it can meet no id. */
+  /**
+   * Keyed by id; a notification has a key that is not JSON, so that it equals
+   * no id.
+   */
   readonly #entries = new Map<string, PendingEntry<Request | Notification>>();
   readonly #queue: MessageQueue;
   readonly #byProgressToken = new Map<
@@ -64,17 +78,22 @@ export class RequestTracker {
   readonly #inFlight = new EntriesByConnection();
   #lastArrivalNumber = 0;
   #subscriptionCount = 0;
-  /** The requests that nobody waits for any more, and whose answers may still come. */
+  /** The requests that were abandoned and whose responses may still arrive. */
   readonly lateResponses: LateResponses = new LateResponses();
-  /** The requests that wait for what a daemon says of their tools. */
+  /**
+   * The requests that wait for a daemon to confirm the hints of their tools.
+   */
   readonly hintRequirements: HintRequirements;
   readonly #newlyQueued = new NewlyQueued();
-  /** When each account falls due, or earlier. */
+  /** When each entry expires, or earlier. */
   readonly #deadlines = new IndexedMinHeap<
     PendingEntry<Request | Notification>
   >();
 
-  /** An empty ledger; `roleOf` says which links carry a message. */
+  /**
+   * Creates an empty tracker; `roleOf` returns the role of the links that carry
+   * a message.
+   */
   constructor(config: TrackerConfig, roleOf: RoleSelector = () => "main") {
     this.#config = config;
     this.#queue = new MessageQueue(config, roleOf);
@@ -87,12 +106,15 @@ export class RequestTracker {
     );
   }
 
-  /** How many answers are owed. */
+  /** How many requests have no response yet. */
   get pendingRequestCount(): number {
     return this.#inFlight.size + this.#queue.requestCount;
   }
 
-  /** How many answers are worth waiting for: none to a subscription, and from a daemon that is away none to a request that is held. */
+  /**
+   * How many responses are worth waiting for: subscriptions do not count, and
+   * while the daemon is down, long-lived queued requests do not count either.
+   */
   responsesWorthAwaiting(daemon: "up" | "down"): number {
     const { requestCount, shortLivedCount, subscriptionCount } = this.#queue;
     const longLivedCount = daemon === "down"
@@ -101,39 +123,48 @@ export class RequestTracker {
     return this.pendingRequestCount - this.#subscriptionCount - longLivedCount;
   }
 
-  /** What is held for as long as the client wants waits again in its old place, because another link carries what comes. */
+  /**
+   * Requeues the long-lived requests of a connection in their old position,
+   * because another link carries them from now on.
+   */
   requeueLongLived(connectionId: number, now: number): void {
     for (const entry of this.#inFlight.sortedEntriesOn(connectionId)) {
       if (isLongLived(entry.message.method)) this.#requeue(entry, now);
     }
   }
 
-  /** Whether a request waits to be written that will be given up one day. */
+  /** Whether a request with a time limit is queued. */
   get hasQueuedShortLivedRequest(): boolean {
     return this.#queue.shortLivedCount > 0;
   }
 
-  /** Whether a request waits to be written that an answer completes: any but a subscription. */
+  /**
+   * Whether a request that ends with its response is queued: any but a
+   * subscription.
+   */
   get hasQueuedRequestButSubscriptions(): boolean {
     return this.#queue.requestCount > this.#queue.subscriptionCount;
   }
 
-  /** Whether a request of this id is in flight on a link. */
+  /** Whether a request with this id is in flight on a connection. */
   isInFlight(id: Id, connectionId: number): boolean {
     return this.#entries.get(id)?.sentOnConnectionId === connectionId;
   }
 
-  /** Whether the queue takes no further message. */
+  /** Whether the queue accepts no further message. */
   isFull(message: Request | Notification): boolean {
     return this.#queue.isFull(message);
   }
 
-  /** The request of this id whose answer is owed. */
+  /** The unanswered request with this id. */
   find(id: Id): PendingRequest | undefined {
     return this.#entries.get(id) as PendingRequest | undefined;
   }
 
-  /** Opens an account, which may wait for a link for so many milliseconds in all; the caller has checked that there is none under the same id. */
+  /**
+   * Adds a message, which may wait for a link for `queueTimeoutMs` in total.
+   * The caller has checked that there is none with the same id.
+   */
   add(
     message: Request | Notification,
     timeouts: Timeouts,
@@ -164,31 +195,37 @@ export class RequestTracker {
     this.#updateDeadline(entry);
   }
 
-  /** What waits to be written and for no moment, oldest first. */
+  /** The queued entries that do not wait for a time, oldest first. */
   queuedEntries(): readonly ReadonlyEntry[] {
     return this.#queue.all();
   }
 
-  /** What may be written now, oldest first, to links of the roles that are not full. */
+  /**
+   * The entries that may be written now, oldest first, to links whose roles are
+   * not full.
+   */
   writableEntries(fullRoles: ReadonlySet<LinkRole>): Iterable<ReadonlyEntry> {
     return this.#queue.writable(fullRoles);
   }
 
-  /** How much may be written to the links of a role. */
+  /** How many messages may be written to the links of a role. */
   writableCount(role: LinkRole): number {
     return this.#queue.writableCount(role);
   }
 
-  /** The entry of this key was written, and `writeNumber` is its place on the link; a notification is thereby settled. */
+  /**
+   * Records that an entry was written; `number` is its position on the
+   * connection. A notification is done with that.
+   */
   markSent(key: string, connectionId: number, now: number, number = 0): void {
     const entry = this.#entries.get(key);
     if (entry === undefined) return;
     if (entry.message.kind === "notification") return this.#close(entry);
     this.#queue.remove(entry);
     this.#inFlight.add(connectionId, entry);
-    // What opens the conversation still waits for a link that is ready.
+    // The queue timer of a handshake request runs until a link is ready.
     if (!entry.isHandshake) stopQueueTimer(entry, now);
-    // The next connection would have to confirm it again.
+    // The next connection would have to confirm the hint again.
     if (entry.hintRequirement !== undefined) {
       this.hintRequirements.add(entry.key, now);
     }
@@ -200,30 +237,32 @@ export class RequestTracker {
     this.#updateDeadline(entry);
   }
 
-  /** The same for the request that opens the conversation on a link. */
+  /** Records that the handshake request was written on a connection. */
   markHandshakeSent(key: string, connectionId: number, now: number): void {
     const entry = this.#entries.get(key);
     if (entry !== undefined) entry.isHandshake = true;
     this.markSent(key, connectionId, now);
   }
 
-  /** How many answers are owed on a link. */
+  /** How many requests are in flight on a connection. */
   inFlightCount(connectionId: number): number {
     return this.#inFlight.count(connectionId);
   }
 
-  /** Whether a call is in flight on a link. */
+  /** Whether a call is in flight on a connection. */
   hasCallInFlight(connectionId: number): boolean {
     return this.#inFlight.hasCall(connectionId);
   }
 
-  /** Whether the daemon may be working on a call there, also on one that nobody waits for any more. */
+  /**
+   * Whether the daemon may be working on a call there; abandoned ones count.
+   */
   isBusy(connectionId: number): boolean {
     return this.#inFlight.hasCall(connectionId) ||
       this.lateResponses.hasAbandonedCall(connectionId);
   }
 
-  /** The place of the last of those calls; 0 for none. */
+  /** The write number of the last of those calls; 0 for none. */
   lastCallNumber(connectionId: number): number {
     let last = this.lateResponses.lastCallNumber(connectionId);
     for (const number of this.#inFlight.callWriteNumbers(connectionId)) {
@@ -233,9 +272,9 @@ export class RequestTracker {
   }
 
   /**
-   * The daemon has answered a probe on a link.
+   * Records that the daemon has answered a probe on a connection.
    *
-   * @param probeNumber the probe's place in the order of what was written
+   * @param probeNumber the probe's position in the order of writes
    * @returns whether a call that was written before the probe is in flight
    */
   onProbeAnswered(connectionId: number, probeNumber: number): boolean {
@@ -246,17 +285,23 @@ export class RequestTracker {
     return false;
   }
 
-  /** The requests that are in flight on a link, in the order in which they were written. */
+  /**
+   * The requests in flight on a connection, in the order in which they were
+   * written.
+   */
   inFlightOn(connectionId: number): Iterable<PendingRequest> {
     return this.#inFlight.entriesOn(connectionId) as Iterable<PendingRequest>;
   }
 
-  /** Closes the account of an answer that came on a link; `undefined` where none is owed there. */
+  /**
+   * Completes the request whose response arrived on a connection; `undefined`
+   * if it is not in flight there.
+   */
   complete(id: Id, connectionId: number): PendingRequest | undefined {
     return this.isInFlight(id, connectionId) ? this.cancel(id) : undefined;
   }
 
-  /** Closes the account of a request that the client no longer wants. */
+  /** Removes a request that the client no longer wants. */
   cancel(id: Id): PendingRequest | undefined {
     const entry = this.find(id);
     if (entry !== undefined) this.#close(entry);
@@ -264,10 +309,11 @@ export class RequestTracker {
   }
 
   /**
-   * No one waits any more for a request that was written to a link, but its
-   * answer may still come there.
+   * Records that no one waits any more for a request that was written, but that
+   * its response may still arrive.
    *
-   * @param lastAnsweredProbeNumber the place of the latest probe there that was answered
+   * @param lastAnsweredProbeNumber the write number of the latest answered
+   * probe there
    */
   expectLateResponse(
     { message, writeNumber }: Pick<PendingRequest, "message" | "writeNumber">,
@@ -284,7 +330,7 @@ export class RequestTracker {
     }
   }
 
-  /** The daemon is at a request that is in flight on a link. */
+  /** Records that the daemon is working on a request in flight. */
   onDaemonWorking(id: Id, connectionId: number, now: number): void {
     if (!this.isInFlight(id, connectionId)) return;
     const entry = this.#entries.get(id)!;
@@ -292,11 +338,14 @@ export class RequestTracker {
     entry.daemonProgress = { at: now, value: entry.daemonProgress?.value };
   }
 
-  /** The daemon says how long a request may take from now on; that counts where nothing else limits it. */
+  /**
+   * Sets the timeout that the daemon announces for a request from now on; it
+   * counts only if nothing else limits the request.
+   */
   setDaemonTimeout(id: Id, ms: number, now: number): void {
     const entry = this.#entries.get(id);
     if (entry === undefined) return;
-    // It has begun with it.
+    // The daemon has started the request.
     entry.daemonFullSince = undefined;
     if (entry.totalDeadline < Infinity) return;
     entry.daemonDeadline = now + ms;
@@ -304,7 +353,10 @@ export class RequestTracker {
     this.#updateDeadline(entry);
   }
 
-  /** A request in flight on a link waits again in its old place, to be asked about when the pause is over, and for so long at most if nothing else limits it. */
+  /**
+   * Requeues a request in flight in its old position, to poll its outcome after
+   * the delay, and for at most `limitMs` if nothing else limits the request.
+   */
   requeueForPoll(
     id: Id,
     connectionId: number,
@@ -323,7 +375,10 @@ export class RequestTracker {
     this.#requeueUntil(entry, now, now + pauseMs);
   }
 
-  /** The same, to be written anew: the daemon has no room for it; `expired` where that has lasted as long as an answer may. */
+  /**
+   * Requeues a request in flight to be written anew, because the daemon has no
+   * room for it; `expired` if that has lasted as long as the idle timeout.
+   */
   requeueForRetry(
     id: Id,
     connectionId: number,
@@ -344,7 +399,10 @@ export class RequestTracker {
       : "requeued";
   }
 
-  /** A request in flight on a link is written again, in its old place. */
+  /**
+   * Requeues a request in flight in its old position, to be written again at
+   * once.
+   */
   resend(id: Id, now: number): void {
     const entry = this.#entries.get(id);
     if (entry !== undefined) this.#requeueUntil(entry, now, now);
@@ -361,7 +419,10 @@ export class RequestTracker {
     this.#updateDeadline(entry);
   }
 
-  /** What was to be asked about a request is known: it is written as if it never had been. */
+  /**
+   * Ends the polling of a request's outcome: it is written as if it had never
+   * been written.
+   */
   clearOutcomePoll(id: Id): void {
     const entry = this.#entries.get(id);
     if (entry === undefined) return;
@@ -369,7 +430,11 @@ export class RequestTracker {
     entry.daemonDeadline = Infinity;
   }
 
-  /** Whether a progress value belongs to a request in flight on a link, and has risen, which only matters once it was written again. */
+  /**
+   * Whether a progress value belongs to a request in flight on a connection,
+   * and has increased. The latter matters only after the request was written
+   * again.
+   */
   acceptProgress(
     token: Id | undefined,
     value: unknown,
@@ -388,7 +453,10 @@ export class RequestTracker {
     return true;
   }
 
-  /** The waits of all that is in the queue begin or end, as it has a link that is ready or none. */
+  /**
+   * Starts or stops the queue timers of all queued entries, depending on
+   * whether they have a usable link.
+   */
   updateQueueTimers(now: number, hasUsableLink: HasUsableLink): void {
     this.#newlyQueued.take();
     for (const entry of this.#entries.values()) {
@@ -398,12 +466,12 @@ export class RequestTracker {
     }
   }
 
-  /** Whether something has come into the queue since. */
+  /** Whether an entry was queued since. */
   get hasNewlyQueued(): boolean {
     return this.#newlyQueued.hasEntries;
   }
 
-  /** The waits of what has come into the queue since begin or end. */
+  /** Starts or stops the queue timers of the entries queued since. */
   updateNewQueueTimers(now: number, hasUsableLink: HasUsableLink): void {
     for (const entry of this.#newlyQueued.take()) {
       const isOpen = this.#entries.get(entry.key) === entry;
@@ -414,9 +482,10 @@ export class RequestTracker {
   }
 
   /**
-   * A link was lost: what may be repeated waits again in its old place.
+   * Handles a lost connection: requests that may be repeated are requeued in
+   * their old position.
    *
-   * @returns the requests that are given up, whose accounts are closed
+   * @returns the requests that failed, whose entries are closed
    */
   onDisconnect(
     connectionId: number,
@@ -429,7 +498,7 @@ export class RequestTracker {
     for (const entry of this.#inFlight.sortedEntriesOn(connectionId)) {
       const message = entry.message as Request;
       entry.connectionLosses++;
-      // What opens the conversation opens it on every link.
+      // The handshake request opens every connection.
       if (!entry.isHandshake) {
         const mayRecover = entry.connectionLosses < MAX_CONNECTION_LOSSES ||
           isLongLived(message.method);
@@ -463,7 +532,9 @@ export class RequestTracker {
     this.#updateDeadline(entry);
   }
 
-  /** The clients that are to be told now what their requests wait for; {@linkcode expire} must follow. */
+  /**
+   * Returns the wait notices that are due now; {@linkcode expire} must follow.
+   */
   takeWaitNotices(now: number): Iterable<WaitNotice> {
     const due = sortByArrival(this.#deadlines.takeUpTo(now));
     const notices = takeQueueNotices(due, now);
@@ -471,7 +542,10 @@ export class RequestTracker {
     return notices;
   }
 
-  /** The clients whose calls are in flight on a link that is under suspicion, and who are to be told so. */
+  /**
+   * Returns the notices to clients whose calls are in flight on a suspect
+   * connection.
+   */
   takeSuspicionNotices(
     connectionId: number,
     now: number,
@@ -480,19 +554,19 @@ export class RequestTracker {
     return takeNotices(this.#inFlight.sortedEntriesOn(connectionId), now);
   }
 
-  /** Every moment that is awaited comes so much later: the program slept. */
+  /** Postpones every deadline, after a sleep. */
   postpone(ms: number): void {
     this.lateResponses.postpone(ms);
     for (const entry of this.#entries.values()) postponeEntry(entry, ms);
     this.#deadlines.addToAll(ms);
   }
 
-  /** When the next account falls due, or earlier. */
+  /** When the next entry expires, or earlier. */
   deadline(): number {
     return Math.min(this.#deadlines.minPriority, this.lateResponses.deadline());
   }
 
-  /** Closes every account that is due. */
+  /** Closes and returns every expired entry. */
   expire(now: number): { entry: ReadonlyEntry; expiry: ExpiryReason }[] {
     this.lateResponses.advance(now);
     const expired: { entry: ReadonlyEntry; expiry: ExpiryReason }[] = [];
@@ -512,7 +586,7 @@ export class RequestTracker {
     return expired;
   }
 
-  /** Closes every account, because the program ends. */
+  /** Closes and returns every entry, because the program ends. */
   takeAll(): ReadonlyEntry[] {
     const entries = [...this.#entries.values()];
     for (const entry of entries) this.#close(entry);

@@ -1,12 +1,12 @@
 /**
- * The message of whatever was thrown.
+ * The message of any thrown value.
  *
  * @module
  */
 
-/** What an error says, whatever was thrown. */
+/** Returns the message of any thrown value. */
 export function errorMessageOf(error: unknown): string {
-  // Where a name has several addresses, only the errors in it have a text.
+  // If a host name has several addresses, only the inner errors have a message.
   if (error instanceof AggregateError && error.message === "") {
     return [...new Set(error.errors.map(errorMessageOf))].join(", ");
   }

@@ -1,15 +1,15 @@
 /**
- * Paths that mean the same in whichever folder a program is started.
+ * Absolute paths, which do not depend on the current folder.
  *
  * @module
  */
 
-/** What Windows has for files that are none; they are in every folder. */
+/** Windows device names; they exist in every folder. */
 const WINDOWS_DEVICE_NAME = /^(con|prn|aux|nul|com\d|lpt\d|conin\$|conout\$)$/i;
 /** A drive, or a share of a server. */
 const WINDOWS_ROOT = /^([a-z]:|[/\\]{2}[^/\\]+[/\\][^/\\]+)/i;
 
-/** Whether a path is the same in every folder; on Windows `\a` and `C:a` are not. */
+/** Whether a path is absolute; on Windows `\a` and `C:a` are not. */
 export function isAbsolutePath(os: string, path: string): boolean {
   if (os !== "windows") return path.startsWith("/");
   return /^([a-z]:[/\\]|[/\\]{2})/i.test(path) ||
@@ -17,9 +17,10 @@ export function isAbsolutePath(os: string, path: string): boolean {
 }
 
 /**
- * The same path, whole.
+ * Makes a path absolute.
  *
- * @param resolveFolder gives the whole path of a folder: of `.`, or of `C:.`, which is the current one of that drive
+ * @param resolveFolder returns the absolute path of a folder: of `.`, or of
+ * `C:.`, which is the current folder of that drive
  */
 export function toAbsolutePath(
   os: string,
@@ -41,7 +42,10 @@ export function toAbsolutePath(
   return (WINDOWS_ROOT.exec(resolveFolder("."))?.[0] ?? "") + path;
 }
 
-/** The folder of a path, with what ends it; empty where none is named. */
+/**
+ * The folder of a path, with its trailing separator; empty if the path has
+ * none.
+ */
 export function parentFolderOf(path: string): string {
   return path.replace(/[^/\\]*$/, "");
 }

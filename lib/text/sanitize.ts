@@ -1,15 +1,21 @@
 /**
- * Text from others, made safe to show on a terminal.
+ * Makes untrusted text safe to show on a terminal.
  *
  * @module
  */
 
-/** Control characters, line ends, and what turns the direction of a line (UAX #9). */
+/**
+ * Control characters, line ends, and characters that change the text direction
+ * (UAX #9).
+ */
 export const CONTROL_CHARS: RegExp =
   // deno-lint-ignore no-control-regex
   /[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]+/g;
 
-/** A text of somebody else's as one line that does nothing to a terminal; `limit` is in UTF-16 units. */
+/**
+ * Makes untrusted text one line without control characters; `maxChars` is in
+ * UTF-16 units.
+ */
 export function sanitizeLine(text: string, maxChars: number = 300): string {
   const line = text.replace(CONTROL_CHARS, " ");
   return line.length > maxChars ? `${line.slice(0, maxChars)}...` : line;

@@ -1,16 +1,21 @@
 /**
- * Bytes as text in UTF-8.
+ * Strict decoding of UTF-8.
  *
  * @module
  */
 
-/** Thrown where a file is no text that we read; says what it is, and shows nothing of it. */
+/**
+ * Thrown for a file that is not UTF-8; the message names the encoding and shows
+ * nothing of the content.
+ */
 export class NotUtf8Error extends Error {}
 
 /**
- * Bytes as text, with their byte order mark if they have one. Throws if they are
- * not UTF-8: a decoder that is not fatal puts U+FFFD in their place, which a file
- * may hold itself, and what is written back would not be what was read.
+ * Decodes bytes as text and keeps a byte order mark. A decoder that is not
+ * fatal would put U+FFFD in the place of invalid bytes. A file may contain that
+ * character itself, so what is written back would differ from what was read.
+ *
+ * @throws {NotUtf8Error} if the bytes are not UTF-8
  */
 export function decodeUtf8(bytes: Uint8Array): string {
   try {
