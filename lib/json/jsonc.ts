@@ -1,8 +1,8 @@
 /**
- * JSON as people write it into settings, with comments and with commas at the
- * end, read with the place of every value.
+ * A parser for JSON with comments and trailing commas, as people write it in
+ * settings files. It returns the position of every value.
  *
- * A library would be on the way of the proxy: Deno gets every package of the
+ * A library would slow down the proxy: Deno downloads every package of the
  * project before the first start, even for an import that is never reached.
  *
  * @module
@@ -10,14 +10,14 @@
 
 import { findStringEnd, lineNumberOf, type Span } from "./spans.ts";
 
-/** A value, and where it stands. */
+/** A value and its position. */
 export type JsoncValue = JsoncObject | JsoncArray | JsoncScalar | JsoncSkipped;
 
 /** An object. */
 export interface JsoncObject extends Span {
-  /** What it is. */
+  /** Identifies the kind of value. */
   readonly kind: "object";
-  /** In their order; a name may come twice. */
+  /** The members in order; a name may occur twice. */
   readonly members: readonly JsoncMember[];
 }
 
@@ -31,38 +31,44 @@ export interface JsoncMember extends Span {
 
 /** An array. */
 export interface JsoncArray extends Span {
-  /** What it is. */
+  /** Identifies the kind of value. */
   readonly kind: "array";
-  /** In their order. */
+  /** The items in order. */
   readonly items: readonly JsoncValue[];
 }
 
-/** A text, a number, `true`, `false` or `null`. */
+/** A string, a number, `true`, `false` or `null`. */
 export interface JsoncScalar extends Span {
-  /** What it is. */
+  /** Identifies the kind of value. */
   readonly kind: "scalar";
   /** The value itself. */
   readonly value: unknown;
 }
 
-/** A value that was checked only: what a large file holds beside what is asked for takes no memory. */
+/**
+ * A value that was only validated: the unneeded parts of a large file take no
+ * memory.
+ */
 export interface JsoncSkipped extends Span {
-  /** What it is. */
+  /** Identifies the kind of value. */
   readonly kind: "skipped";
 }
 
-/** Whether the value of a member is asked for, by the names of the members that lead to it. */
+/**
+ * Returns whether the value of a member is needed, by the names that lead to
+ * it.
+ */
 export type PathFilter = (path: readonly string[]) => boolean;
 
 /**
- * Reads a text, or of its members those that are asked for. Throws if it is not
- * of that form.
+ * Parses a text, or only the members that are needed. Throws if the text is not
+ * valid.
  *
  * @example
  * ```ts
  * import { assertEquals } from "@std/assert/equals.js";
  *
- * assertEquals(plain(parse('{ "a": [1.0,], } // b')), { a: [1] });
+ * assertEquals(toJsonValue(parseJsonc('{ "a": [1.0,], } // b')), { a: [1] });
  * ```
  */
 export function parseJsonc(
@@ -72,10 +78,16 @@ export function parseJsonc(
   return new JsoncParser(text, shouldRead).parseDocument();
 }
 
-/** What people write into JSON that JSON does not have (RFC 8259): a comment, and a comma behind the last member or item. */
+/**
+ * What JSON (RFC 8259) lacks: a comment, or a comma after the last member or
+ * item.
+ */
 export type JsoncExtension = "comment" | "comma";
 
-/** What of that a text has, with the first line that has it, counted from 1. Throws as {@linkcode parseJsonc} does. */
+/**
+ * Returns the extensions that a text uses, with the first line of each, counted
+ * from 1. Throws as {@linkcode parseJsonc} does.
+ */
 export function findJsoncExtensions(
   text: string,
 ): ReadonlyMap<JsoncExtension, number> {
@@ -84,7 +96,10 @@ export function findJsoncExtensions(
   return parser.extensions;
 }
 
-/** What `JSON.parse` would give; nothing for what was only checked. */
+/**
+ * Returns the value as `JSON.parse` would; `undefined` for what was only
+ * validated.
+ */
 export function toJsonValue(value: JsoncValue): unknown {
   switch (value.kind) {
     case "object":
@@ -100,18 +115,18 @@ export function toJsonValue(value: JsoncValue): unknown {
   }
 }
 
-/** A text that stands for itself: nothing in it is escaped. */
+/** A string without escapes. */
 // deno-lint-ignore no-control-regex
 const UNESCAPED_STRING = /"[^"\\\x00-\x1f]*"/y;
-/** How deep values may lie in each other. */
+/** How deeply values may be nested. */
 const MAX_JSONC_DEPTH = 500;
 
 class JsoncParser {
-  /** What JSON does not have, and the first line that has it. */
+  /** The extensions found, with the first line of each. */
   readonly extensions = new Map<JsoncExtension, number>();
   readonly #text: string;
   readonly #shouldRead: PathFilter;
-  /** The names that lead to what is read now, as far as that is asked for. */
+  /** The names that lead to the current value, as far as it is needed. */
   readonly #path: string[] = [];
   #offset = 0;
   #depth = 0;
@@ -176,7 +191,7 @@ class JsoncParser {
     return { start, end: value.end, name, value };
   }
 
-  /** The items of a list; none if they are only checked. */
+  /** Parses the items of a list; returns none if they are only validated. */
   #parseList<T>(close: string, isWanted: boolean, parseItem: () => T): T[] {
     const items: T[] = [];
     let commaAt: number | undefined;
@@ -218,7 +233,7 @@ class JsoncParser {
     }
   }
 
-  /** Goes to what is neither space nor comment. */
+  /** Skips white space and comments. */
   #skipTrivia(): void {
     for (;;) {
       while (isJsonWhitespace(this.#text.charCodeAt(this.#offset))) {
@@ -256,7 +271,7 @@ class JsoncParser {
   }
 }
 
-/** Whether it is white space of JSON's (RFC 8259 section 2). */
+/** Whether a character is JSON white space (RFC 8259 section 2). */
 function isJsonWhitespace(code: number): boolean {
   return code === 0x20 || code === 0x0a || code === 0x0d || code === 0x09;
 }

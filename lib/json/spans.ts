@@ -1,7 +1,7 @@
 /**
- * Where a value stands in a JSON text, so that one value can be replaced
- * without re-spelling the rest: large numbers, key order, repeated and unknown
- * keys survive.
+ * Finds the positions of values in a JSON text, so that one value can be
+ * replaced without rewriting the rest: large numbers, key order, repeated and
+ * unknown keys are preserved.
  *
  * Functions expect a text that `JSON.parse` has accepted, unless they say
  * otherwise.
@@ -9,11 +9,14 @@
  * @module
  */
 
-/** The place of a value in a text: from `start` up to, not including, `end` (UTF-16 units). */
+/**
+ * The position of a value in a text: from `start` up to, not including, `end`
+ * (UTF-16 units).
+ */
 export interface Span {
-  /** Where it begins. */
+  /** The offset of its first character. */
   readonly start: number;
-  /** Where it has ended. */
+  /** The offset after its last character. */
   readonly end: number;
 }
 
@@ -25,7 +28,7 @@ export interface Span {
  * ```ts
  * import { assertEquals } from "@std/assert/equals.js";
  *
- * assertEquals(locate('{"a":{"b":1.0}}', ["a", "b"]), { start: 10, end: 13 });
+ * assertEquals(findValue('{"a":{"b":1.0}}', ["a", "b"]), { start: 10, end: 13 });
  * ```
  */
 export function findValue(
@@ -45,7 +48,10 @@ export function findValue(
   return { start: at.start, end: findValueEnd(text, at.start) };
 }
 
-/** Replaces the value at a path by another JSON text; where there is none, the text stays as it is. */
+/**
+ * Replaces the value at a path by another JSON text; without such a value the
+ * text is returned unchanged.
+ */
 export function replaceValue(
   text: string,
   path: readonly string[],
@@ -56,7 +62,10 @@ export function replaceValue(
   return text.slice(0, span.start) + value + text.slice(span.end);
 }
 
-/** Adds a member in front of an object's others; where the path names no object, the text stays as it is. */
+/**
+ * Adds a member before an object's others; if there is no object at the path,
+ * the text is returned unchanged.
+ */
 export function prependMember(
   text: string,
   path: readonly string[],
@@ -71,7 +80,7 @@ export function prependMember(
     comma + text.slice(first);
 }
 
-/** The texts of an array's elements, in order. */
+/** Returns the texts of an array's elements, in order. */
 export function elementTextsOf(text: string): string[] {
   const texts: string[] = [];
   for (const { value } of childrenOf(text, skipWhitespace(text, 0))) {
@@ -84,15 +93,15 @@ export function elementTextsOf(text: string): string[] {
 export interface MemberSpan {
   /** Its name. */
   readonly name: string;
-  /** Where its name begins. */
+  /** The offset of its name. */
   readonly start: number;
-  /** Where its name has ended. */
+  /** The offset after its name. */
   readonly nameEnd: number;
-  /** Where its value stands. */
+  /** The position of its value. */
   readonly value: Span;
 }
 
-/** The members of an object, in order, repeated names too. */
+/** Returns the members of an object in order, with repeated names. */
 export function memberSpansOf(text: string): MemberSpan[] {
   const all: MemberSpan[] = [];
   for (
@@ -105,13 +114,13 @@ export function memberSpansOf(text: string): MemberSpan[] {
 }
 
 /**
- * Cuts members out of an object; all others stay as they are spelled.
+ * Removes members from an object; the text of all others is unchanged.
  *
  * @example
  * ```ts
  * import { assertEquals } from "@std/assert/equals.js";
  *
- * assertEquals(cut('{"a":1.0, "b":null}', ["b"]), '{"a":1.0}');
+ * assertEquals(removeMembers('{"a":1.0, "b":null}', ["b"]), '{"a":1.0}');
  * ```
  */
 export function removeMembers(text: string, names: readonly string[]): string {
@@ -127,7 +136,7 @@ export function removeMembers(text: string, names: readonly string[]): string {
       result += text.slice(from, member.start);
       from = all[i + 1]!.start;
     } else {
-      // With the comma in front of it, for it has none behind.
+      // Remove the comma before it, because none follows.
       const before = all[lastKept]?.value.end ?? all[0]!.start;
       result += text.slice(from, before);
       from = all.at(-1)!.value.end;
@@ -137,7 +146,10 @@ export function removeMembers(text: string, names: readonly string[]): string {
   return result + text.slice(from);
 }
 
-/** Changes the strings of a JSON text that are values; names, and all else, stay as they are spelled. */
+/**
+ * Replaces the string values of a JSON text; names and everything else are
+ * unchanged.
+ */
 export function mapStrings(
   text: string,
   change: (value: string) => string,
@@ -167,7 +179,10 @@ interface Child {
   readonly value: Span;
 }
 
-/** The members of the object, or the elements of the array (their key is empty), that begins at `start`. */
+/**
+ * Yields the members of the object, or the elements of the array (with empty
+ * keys), that begins at `start`.
+ */
 function* childrenOf(text: string, start: number): Generator<Child> {
   const isObject = text[start] === "{";
   let at = skipWhitespace(text, start + 1);
@@ -187,10 +202,10 @@ function* childrenOf(text: string, start: number): Generator<Child> {
 }
 
 /**
- * The members of an object that stand whole before the place where it breaks
- * off, or is no JSON any more, by name with the texts of their values; the last
- * may have a name only. There are none of an object that is whole and has other
- * text behind it.
+ * Recovers the complete members of a truncated or invalid object, before the
+ * place where it breaks: their names and the texts of their values. The last
+ * one may have only a name. An object that is complete and followed by other
+ * text gives none.
  *
  * @param text what `JSON.parse` has not accepted
  */
@@ -211,7 +226,7 @@ export function recoverLeadingMembers(
     at = findValueEnd(text, start);
     const value = text.slice(start, at);
     at = skipWhitespace(text, at);
-    // A number that ends with the text may go on.
+    // A number at the end of the text may be incomplete.
     const isComplete = at < text.length && tryParseJson(value) !== undefined;
     found.set(name, isComplete ? value : undefined);
     if (!isComplete) return found;
@@ -219,7 +234,7 @@ export function recoverLeadingMembers(
   return text[at] === "}" ? new Map() : found;
 }
 
-/** The value of a JSON text; `undefined` for what is none. */
+/** Parses a JSON text; `undefined` if it is invalid. */
 export function tryParseJson(text: string): unknown {
   try {
     return JSON.parse(text);
@@ -233,12 +248,18 @@ function skipWhitespace(text: string, at: number): number {
   return at;
 }
 
-/** Where the value that begins at `start` ends, if it is one; that of the text if nothing ends it. */
+/**
+ * The end of the value that begins at `start`, if there is one; the end of the
+ * text if the value is not closed.
+ */
 function findValueEnd(text: string, start: number): number {
   return findClosedValueEnd(text, start) ?? text.length;
 }
 
-/** Where the value that begins at `start` ends, if it is one; `undefined` where nothing ends a string, an object or a list. */
+/**
+ * The end of the value that begins at `start`, if there is one; `undefined` if
+ * a string, an object or an array is not closed.
+ */
 export function findClosedValueEnd(
   text: string,
   start: number,
@@ -263,7 +284,7 @@ export function findClosedValueEnd(
   }
 }
 
-/** The line, counted from 1, in which an offset lies. */
+/** The line number of an offset, counted from 1. */
 export function lineNumberOf(text: string, offset: number): number {
   let line = 1;
   for (let at = -1;; line++) {
@@ -272,7 +293,10 @@ export function lineNumberOf(text: string, offset: number): number {
   }
 }
 
-/** The end of the string that begins at `start`; that of the text if nothing ends it. */
+/**
+ * The end of the string that begins at `start`; the end of the text if it is
+ * not closed.
+ */
 export function findStringEnd(text: string, start: number): number {
   return findClosedStringEnd(text, start) ?? text.length;
 }
@@ -283,7 +307,7 @@ function findClosedStringEnd(text: string, start: number): number | undefined {
     if (at === -1) return undefined;
     let slashes = 0;
     while (text[at - 1 - slashes] === "\\") slashes++;
-    // An odd number of them escapes it.
+    // An odd number of backslashes escapes the quote.
     if (slashes % 2 === 0) return at + 1;
   }
 }

@@ -1,76 +1,92 @@
 /**
- * Messages that are framed with `Content-Length` headers, as the Language
- * Server Protocol has them, among lines.
+ * Parses messages that are framed with `Content-Length` headers, as in the
+ * Language Server Protocol, among plain lines.
  *
  * @module
  */
 
 import { tryParseJson } from "../json/spans.ts";
 
-/** A line as it came, or what is left of one that was not kept. */
+/** A line of input, or what was kept of one that was too long. */
 export type InputLine =
-  /** A line came on stdin. */
+  /** A complete line. */
   | { readonly type: "line"; readonly text: string }
-  /** A line on stdin was too long to be kept, but for its ends. */
+  /** A line that was too long to be kept; only its ends were. */
   | {
     readonly type: "line-too-long";
     readonly bytes: number;
     readonly head: string;
     readonly tail: string;
   };
-/** What says that a client frames its messages, or what stood in such a frame. */
+/**
+ * Reports that a client uses `Content-Length` framing, or carries the body of
+ * such a frame.
+ */
 export interface ContentLengthEvent {
-  /** What kind of event it is. */
+  /** Identifies this event. */
   readonly type: "content-length";
-  /** The text of a body; absent for the first header. */
+  /** The body; absent for the first header. */
   readonly text?: string;
 }
 
 const HEADER_LINE = /^[\w-]+[ \t]*:/;
 const CONTENT_HEADER = /^content-(?:length|type)[ \t]*:/i;
 const LENGTH_HEADER = /^content-length[ \t]*:(.*)/i;
-/** The body before a header may have no line break. */
+/** A body need not end with a line break before the next header. */
 const TRAILING_LENGTH_HEADER =
   /(?:^|[^\w"-])(?=content-length[ \t]*:[ \t]*\d+[ \t]*$)/i;
 /** How far from its end a line is searched for a header, in UTF-16 units. */
 const HEADER_SEARCH_CHARS = 80;
 
 /**
- * Tells bodies from lines. A body ends where its header says if it is JSON
- * there. If not, the length was wrong, and it ends with the line. A line that
- * is a message by itself, or ends with another header, ends it in any case: so
- * a wrong length costs one body, and never what comes behind it.
+ * Separates framed bodies from lines. A body ends at its `Content-Length` if it
+ * is valid JSON there. If not, the length was wrong, and the body ends with the
+ * line. A line that is a message by itself, or ends with another header, ends
+ * the body in any case. So a wrong length costs one body, and nothing after it.
  */
 export class ContentLengthParser {
   readonly #maxBodyBytes: number;
   #state: "lines" | "headers" | "body" = "lines";
-  /** What the headers say; `NaN` where it is no length, `undefined` as long as they do not say it. */
+  /**
+   * The length in the headers; `NaN` if it is invalid, `undefined` if there is
+   * none yet.
+   */
   #contentLength: number | undefined;
-  /** The lines of the body that have ended. */
+  /** The complete lines of the body. */
   #bodyLines: string[] = [];
   #remainingBytes = Infinity;
   #hasReportedHeader = false;
 
-  /** A reader that knows of no header. @param maxBodyBytes the longest body that is read by its length, in bytes */
+  /**
+   * Creates a parser that has seen no header.
+   *
+   * @param maxBodyBytes the longest body that is read by its length, in bytes
+   */
   constructor(maxBodyBytes: number) {
     this.#maxBodyBytes = maxBodyBytes;
   }
 
-  /** How many bytes from the start of the current line the body may still have; infinite where only a line break can end it. */
+  /**
+   * How many bytes, from the start of the current line, the body may still
+   * have; `Infinity` if only a line break can end it.
+   */
   get remainingBytes(): number {
     return this.#remainingBytes;
   }
 
-  /** The body, if it ends with this part of a line, where its length says. */
+  /**
+   * Returns the body if it ends with this part of a line, at its
+   * `Content-Length`.
+   */
   tryFinishBody(part: string): ContentLengthEvent | undefined {
     const text = [...this.#bodyLines, part].join("\n");
     if (tryParseJson(text) !== undefined) return this.#finishBody(text);
-    // A wrong length: the line break has to end it.
+    // The length is wrong: the line break must end the body.
     this.#remainingBytes = Infinity;
     return undefined;
   }
 
-  /** What a line means that had so many bytes with its line break. */
+  /** Handles a line; `bytes` is its length with the line break. */
   *handleLine(
     line: InputLine,
     bytes: number,
@@ -94,7 +110,7 @@ export class ContentLengthParser {
     }
   }
 
-  /** The body that nothing ended. */
+  /** Yields the body that was not complete at the end of the input. */
   *flush(): Generator<ContentLengthEvent> {
     if (this.#bodyLines.length > 0) {
       yield this.#finishBody(this.#bodyLines.join("\n"));
@@ -143,7 +159,7 @@ export class ContentLengthParser {
     const length = this.#contentLength;
     this.#contentLength = undefined;
     this.#state = length === undefined || length === 0 ? "lines" : "body";
-    // What cannot be kept cannot be read either.
+    // A body that is too large to buffer cannot be read by its length.
     const isUsable = length !== undefined && length > 0 &&
       length <= this.#maxBodyBytes;
     this.#remainingBytes = isUsable ? length : Infinity;

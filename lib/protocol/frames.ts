@@ -1,7 +1,8 @@
 /**
- * The messages in a frame. A frame should hold one JSON text (RFC 6455 knows
- * messages), but bridges carry whatever a process has written: several lines,
- * a byte order mark, NUL or 0x1e (RFC 7464) around a text, log lines beside it.
+ * Finds the messages in a WebSocket frame. A frame should hold one JSON text
+ * (RFC 6455 has message boundaries), but bridges forward whatever a process has
+ * written: several lines, a byte order mark, NUL or 0x1e (RFC 7464) around a
+ * text, log lines next to it.
  *
  * @module
  */
@@ -15,37 +16,43 @@ import { isRecord, MESSAGE_MEMBERS } from "./jsonrpc.ts";
 
 /** A JSON text in a frame, and its value. */
 export interface JsonPiece {
-  /** The text. */
+  /** The JSON text. */
   readonly text: string;
-  /** What it says. */
+  /** The parsed value. */
   readonly value: unknown;
 }
 
-/** What a frame holds. */
+/** The contents of a frame. */
 export interface FramePieces {
   /** The JSON texts, in order. */
   readonly jsonPieces: readonly JsonPiece[];
-  /** The lines that hold other text; the last may be all that is left. */
+  /** The lines with other text; the last one may be the whole rest. */
   readonly otherTexts: readonly string[];
-  /** There was more than is looked at. */
+  /** There was more than the limit; the rest was not examined. */
   readonly isTruncated: boolean;
 }
 
-/** Tells a message from any other JSON object. */
+/** Returns whether a JSON object is a message. */
 export type MessagePredicate = (
   value: Record<string, unknown>,
   text: string,
 ) => boolean;
 
-/** How many pieces of a frame are looked at. */
+/** How many pieces of a frame are examined. */
 const MAX_PIECES = 1_000;
-/** How many objects that do not end with their line, and are no JSON, are looked at: the end of each may be looked for until that of the frame. */
+/**
+ * How many invalid objects without an end on their line are examined: finding
+ * the end of each may take a search to the end of the frame.
+ */
 const MAX_BROKEN_OBJECTS = 10;
-/** How much of such an object shows whether it begins as a message. */
+/**
+ * How much of such an object is examined to see whether it begins like a
+ * message.
+ */
 const OBJECT_HEAD_CHARS = 1_000;
-/** The members that messages have, exai's too. */
+/** The members of messages, including exai's. */
 const KNOWN_MEMBERS = [...MESSAGE_MEMBERS, "op", "request_id"];
-/** Line breaks, and the marks that some peers put between texts. */
+/** Line breaks, and the separators that some peers put between texts. */
 // deno-lint-ignore no-control-regex
 const TEXT_SEPARATOR = /[\r\n\0\x1e]/g;
 const FRAME_BLANK_CHARS = " \t\r\n\0\x1e\ufeff";
@@ -53,17 +60,16 @@ const FRAME_BLANKS = new RegExp(`[${FRAME_BLANK_CHARS}]*`, "y");
 const INLINE_SPACES = /[ \t]*/y;
 
 /**
- * Takes a frame apart, in linear time. Only a frame that is no JSON text as a
- * whole is looked into: a line counts if it is messages one after another. JSON
- * inside other text is never looked for, because a line of a log may quote a
- * message.
+ * Splits a frame, in linear time. A frame that is not one JSON text is examined
+ * line by line: a line counts if it consists of messages only. JSON inside
+ * other text is ignored, because a log line may quote a message.
  *
  * @example
  * ```ts
  * import { assertEquals } from "@std/assert/equals.js";
  *
- * const { found } = piecesOf('{"a":1}\n{"a":2}\n', () => true);
- * assertEquals(found.map(({ text }) => text), ['{"a":1}', '{"a":2}']);
+ * const { jsonPieces } = splitFrame('{"a":1}\n{"a":2}\n', () => true);
+ * assertEquals(jsonPieces.map(({ text }) => text), ['{"a":1}', '{"a":2}']);
  * ```
  */
 export function splitFrame(
@@ -88,7 +94,10 @@ function toSinglePiece(text: string, value: unknown): FramePieces {
   return { jsonPieces: [{ text, value }], otherTexts: [], isTruncated: false };
 }
 
-/** The messages that lines are, each one or several; a message may have several lines. */
+/**
+ * Splits a text by lines; a line may hold several messages, and a message may
+ * span several lines.
+ */
 function splitLines(text: string, isMessage: MessagePredicate): FramePieces {
   const jsonPieces: JsonPiece[] = [];
   const otherTexts: string[] = [];
@@ -108,7 +117,7 @@ function splitLines(text: string, isMessage: MessagePredicate): FramePieces {
     if (line.isBroken) {
       const rest = text.slice(line.end, end);
       const isClosed = findClosedValueEnd(rest, 0) !== undefined;
-      // What is behind it may belong to it, even where it looks like a message.
+      // What follows may belong to it, even if it looks like a message.
       if (
         !isClosed &&
         startsLikeMessage(text.slice(line.end, line.end + OBJECT_HEAD_CHARS))
@@ -119,7 +128,7 @@ function splitLines(text: string, isMessage: MessagePredicate): FramePieces {
       }
       if (!isClosed) brokenCount++;
     }
-    // Other text behind a message makes it a quoted one.
+    // A message followed by other text is a quoted one.
     const isCounted = line.end === end || text[line.end] === "{";
     if (isCounted) jsonPieces.push(...line.pieces);
     const start = isCounted && line.pieces.length > 0 ? line.end : at;
@@ -131,9 +140,10 @@ function splitLines(text: string, isMessage: MessagePredicate): FramePieces {
 }
 
 /**
- * The messages one after another that begin at a place.
+ * Reads consecutive messages from an offset.
  *
- * @returns also where they end, and whether an object begins there that is no JSON
+ * @returns also where they end, and whether an object begins there that is not
+ * valid JSON
  */
 function readMessagesAt(
   text: string,
@@ -157,20 +167,20 @@ function readMessagesAt(
   return { pieces, end: at, isBroken: false };
 }
 
-/** Whether a text that breaks off begins as a message. */
+/** Whether a truncated text begins like a message. */
 function startsLikeMessage(head: string): boolean {
   const found = recoverLeadingMembers(head);
   return KNOWN_MEMBERS.some((name) => found.has(name));
 }
 
-/** Where the blanks begin that end a text. */
+/** The offset of the trailing blanks of a text. */
 function findTrailingBlanks(text: string): number {
   let at = text.length;
   while (at > 0 && FRAME_BLANK_CHARS.includes(text[at - 1]!)) at--;
   return at;
 }
 
-/** The place behind what a sticky expression matches there. */
+/** The offset after the match of a sticky expression. */
 function skipMatch(blanks: RegExp, text: string, at: number): number {
   blanks.lastIndex = at;
   blanks.test(text);

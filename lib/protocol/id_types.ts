@@ -1,6 +1,7 @@
 /**
- * Ids and progress tokens that come back as the other JSON type: some daemons
- * make a text of every number, or a number of every text that is one.
+ * Handles ids and progress tokens that come back as the other JSON type: some
+ * daemons turn every number into a string, or every numeric string into a
+ * number.
  *
  * @module
  */
@@ -14,27 +15,33 @@ function idTypeOf(id: Id): IdJsonType {
   return id.startsWith('"') ? "string" : "number";
 }
 
-/** The same id as the other JSON type; `undefined` for a text that is no whole number. */
+/**
+ * Converts an id to the other JSON type; `undefined` for a string that is not
+ * an integer.
+ */
 export function toOtherIdType(id: Id): Id | undefined {
   if (idTypeOf(id) === "number") return JSON.stringify(id);
   const text = JSON.parse(id) as string;
   if (/^-?(?:0|[1-9]\d*)$/.test(text)) return text;
-  // Go and Python write a double so: 1.073741824e+09, 5.0.
+  // Go and Python write a double like this: 1.073741824e+09, 5.0.
   const isNumber = /^-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE]\+?\d+)?$/.test(text);
   const number = isNumber ? Number(text) : NaN;
   return Number.isSafeInteger(number) ? `${number}` : undefined;
 }
 
-/** The type that the ids of a client have, if it is one. */
+/** The JSON type of a client's ids, if all have the same. */
 export class ObservedIdTypes {
   #type: IdJsonType | "both" | undefined;
 
-  /** Whether some are numbers and some are texts. */
+  /** Whether some ids are numbers and some are strings. */
   get isMixed(): boolean {
     return this.#type === "both";
   }
 
-  /** The client has used an id; a text that no number can be mistaken for says nothing. */
+  /**
+   * Records an id of the client; a string that cannot be confused with a number
+   * is ignored.
+   */
   observe(id: Id): void {
     if (toOtherIdType(id) === undefined) return;
     const type = idTypeOf(id);
@@ -43,8 +50,8 @@ export class ObservedIdTypes {
   }
 
   /**
-   * Which of the client's ids the daemon may have meant by an id, apart from
-   * that itself: the same as the other type, if all of the client's have that.
+   * Guesses which of the client's ids the daemon meant, if not the id itself:
+   * the same as the other type, if all of the client's ids have that type.
    */
   guessClientId(id: Id): Id | undefined {
     const isSingle = this.#type === "number" || this.#type === "string";

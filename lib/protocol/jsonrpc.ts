@@ -1,5 +1,5 @@
 /**
- * JSON-RPC messages: what they are, and those that the proxy itself has to say.
+ * JSON-RPC messages: their types, and builders for the proxy's own messages.
  *
  * @module
  */
@@ -14,81 +14,96 @@ import type {
 } from "./mcp_types.ts";
 
 /**
- * A message's id as a JSON text: `0` and `"0"` are two different ids, and an id
- * can be put into an answer as it is. `null` is that of a request that must not
- * have it.
+ * A message id as a JSON text: `0` and `"0"` are different ids, and an id can
+ * be inserted into a response as it is. `null` is the id of a request that
+ * should not have it.
  */
 export type Id = string;
 
-/** A call that expects an answer. */
+/** A request, which expects a response. */
 export interface Request {
-  /** What kind of message it is. */
+  /** Identifies the type of message. */
   readonly kind: "request";
-  /** What the answer will name. */
+  /** The id of the response. */
   readonly id: Id;
-  /** What is asked for. */
+  /** The requested method. */
   readonly method: Method;
-  /** Whatever stood there; nothing promises that it is an object. */
+  /** The parameters as they were sent; not necessarily an object. */
   readonly params: unknown;
-  /** The message as it goes on: as it came, but for what SDK peers refuse. */
+  /**
+   * The message as it is forwarded: unchanged, except for what SDK peers
+   * reject.
+   */
   readonly text: string;
 }
 
-/** A call that expects no answer. */
+/** A notification, which expects no response. */
 export interface Notification {
-  /** What kind of message it is. */
+  /** Identifies the type of message. */
   readonly kind: "notification";
-  /** What is told. */
+  /** The method. */
   readonly method: Method;
-  /** Whatever stood there. */
+  /** The parameters as they were sent. */
   readonly params: unknown;
-  /** The message as it goes on: as it came, but for what SDK peers refuse. */
+  /**
+   * The message as it is forwarded: unchanged, except for what SDK peers
+   * reject.
+   */
   readonly text: string;
 }
 
-/** A result or an error; `id` is absent where the peer could not tell what it answers. */
+/**
+ * A result or an error; `id` is absent if the peer could not tell which request
+ * it answers.
+ */
 export interface Response {
-  /** What kind of message it is. */
+  /** Identifies the type of message. */
   readonly kind: "response";
-  /** What it answers. */
+  /** The id of the request. */
   readonly id: Id | undefined;
   /** The result, if there is no error. */
   readonly result: unknown;
-  /** Why there is no result. */
+  /** The error, if there is no result. */
   readonly error: ErrorObject | undefined;
-  /** The message as it goes on: as it came, but for what SDK peers refuse. */
+  /**
+   * The message as it is forwarded: unchanged, except for what SDK peers
+   * reject.
+   */
   readonly text: string;
 }
 
-/** What is not a message, which rule says so, and the id that an error about it can use. */
+/** An invalid message, the rule it breaks, and the id for an error about it. */
 export interface InvalidMessage {
-  /** What kind of message it is. */
+  /** Identifies the type of message. */
   readonly kind: "invalid";
-  /** The id that stood there, if it can be used. */
+  /** The id, if it is usable. */
   readonly id: Id | undefined;
-  /** What it may have been meant to be; without a method, a result and an error that depends on who says it. */
+  /**
+   * What it was probably meant to be; without a method, a result and an error
+   * this depends on the sender.
+   */
   readonly intendedKind: "request-or-notification" | "response" | "any";
   /** The rule that it breaks, without a full stop. */
   readonly reason: string;
 }
 
-/** One JSON-RPC message, or why it is none. */
+/** A JSON-RPC message, or an invalid one. */
 export type Message = Request | Notification | Response | InvalidMessage;
 
-/** The `error` member of an answer (JSON-RPC 2.0 section 5.1). */
+/** The `error` member of a response (JSON-RPC 2.0 section 5.1). */
 export interface ErrorObject {
-  /** The kind of error. */
+  /** The error code. */
   readonly code: number;
   /** One sentence. */
   readonly message: string;
-  /** Whatever else there is to say. */
+  /** Additional data. */
   readonly data?: unknown;
 }
 
 /**
- * The codes of the proxy's own errors. All but the two of JSON-RPC itself are
- * private: outside -32768 to -32000, which JSON-RPC 2.0 section 5.1 and the error policy
- * of MCP 2026-07-28 reserve.
+ * The codes of the proxy's own errors. All but the standard JSON-RPC codes are
+ * private: outside -32768 to -32000, which JSON-RPC 2.0 section 5.1 and the
+ * error policy of MCP 2026-07-28 reserve.
  */
 export const ErrorCode = {
   invalidRequest: -32600,
@@ -102,21 +117,24 @@ export const ErrorCode = {
   tooLarge: -31005,
 } as const satisfies Partial<ErrorCodes> & Record<string, number>;
 
-/** What the `data` member of the proxy's own errors tells a program. */
+/** The `data` member of the proxy's own errors, for programs. */
 export interface ErrorData {
   /** The kind of failure, in snake case. */
   readonly reason: string;
-  /** Whether the daemon got the request. */
+  /** Whether the daemon received the request. */
   readonly delivered: "no" | "unknown" | "yes";
-  /** Whether it is safe, and may help, to ask again. */
+  /** Whether a retry is safe and may help. */
   readonly retryable: boolean;
   /** How many dials have failed. */
   readonly attempt?: number;
-  /** When the next dial comes, in milliseconds. */
+  /** The time until the next dial, in milliseconds. */
   readonly retryAfterMs?: number;
 }
 
-/** The id as a JSON text. An integer that a double cannot hold keeps its own digits. */
+/**
+ * Returns an id as a JSON text. An integer that a double cannot represent keeps
+ * its digits.
+ */
 export function idOf(id: unknown, text: string): Id | undefined {
   if (typeof id === "string") return JSON.stringify(id);
   if (typeof id !== "number" || !Number.isFinite(id)) return undefined;
@@ -138,12 +156,12 @@ export const MESSAGE_MEMBERS: readonly string[] = [
   "error",
 ];
 
-/** Whether a method is that of a notification, which has no id. */
+/** Whether the method is a notification's, which has no id. */
 export function isNotificationMethod(method: Method): boolean {
   return method.startsWith("notifications/") || isInitializedMethod(method);
 }
 
-/** Whether a method ends the handshake; the shorter name is an old one. */
+/** Whether the method ends the handshake; the shorter name is an old one. */
 export function isInitializedMethod(method: Method): boolean {
   return method === "notifications/initialized" || method === "initialized";
 }
@@ -153,7 +171,7 @@ export function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-/** Follows member names into a value; `undefined` where one is missing. */
+/** Follows member names into a value; `undefined` if one is missing. */
 export function getNested(value: unknown, ...path: readonly string[]): unknown {
   for (const name of path) {
     if (!isRecord(value) || !Object.hasOwn(value, name)) return undefined;
@@ -162,7 +180,10 @@ export function getNested(value: unknown, ...path: readonly string[]): unknown {
   return value;
 }
 
-/** A value that MCP uses as an id inside `params` (`requestId`, `progressToken`), as a JSON text. */
+/**
+ * Returns a value inside `params` that MCP uses as an id (`requestId`,
+ * `progressToken`), as a JSON text.
+ */
 export function getNestedId(
   message: Request | Notification,
   ...path: readonly string[]
@@ -176,12 +197,15 @@ export function getNestedId(
   return idOf(value, `{"id":${message.text.slice(span.start, span.end)}}`);
 }
 
-/** A frame as one line: a line break in valid JSON can only stand between tokens, where a space says the same. */
+/**
+ * Makes a frame one line: valid JSON has line breaks only between tokens, where
+ * a space means the same.
+ */
 export function toSingleLine(text: string): string {
   return /[\r\n]/.test(text) ? text.replace(/[\r\n]+/g, " ").trim() : text;
 }
 
-/** An error answer. */
+/** Builds an error response. */
 export function buildErrorResponse(
   id: Id,
   code: number,
@@ -192,17 +216,17 @@ export function buildErrorResponse(
   return `{"jsonrpc":"2.0","id":${id},"error":${error}}`;
 }
 
-/** A result answer. */
+/** Builds a result response. */
 export function buildResultResponse(id: Id, result: unknown): string {
   return buildRawResultResponse(id, JSON.stringify(result));
 }
 
-/** The same with a result that is a JSON text, and stays as it is spelled. */
+/** Builds a result response from a JSON text, which stays unchanged. */
 export function buildRawResultResponse(id: Id, resultText: string): string {
   return `{"jsonrpc":"2.0","id":${id},"result":${resultText}}`;
 }
 
-/** A request of the proxy's own. */
+/** Builds a request of the proxy itself. */
 export function buildRequest<Asked extends RequestMethod>(
   id: Id,
   method: Asked,
@@ -214,7 +238,7 @@ export function buildRequest<Asked extends RequestMethod>(
   return `{"jsonrpc":"2.0","id":${id},"method":"${method}"${rest}}`;
 }
 
-/** A notification of the proxy's own. */
+/** Builds a notification of the proxy itself. */
 export function buildNotification<Told extends NotificationMethod>(
   method: Told,
   params?: Params<Told>,

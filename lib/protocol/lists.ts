@@ -13,7 +13,7 @@ import {
 } from "./jsonrpc.ts";
 import type { ListResults, NameIn, ServerCapability } from "./mcp_types.ts";
 
-/** The lists whose changes MCP has notifications for, by the capabilities that promise them. */
+/** The lists with change notifications, by their capabilities. */
 export const LIST_CHANGED_KINDS = [
   "tools",
   "prompts",
@@ -23,10 +23,10 @@ export const LIST_CHANGED_KINDS = [
 /** One of {@linkcode LIST_CHANGED_KINDS}. */
 export type ListChangedKind = typeof LIST_CHANGED_KINDS[number];
 
-/** What is listed, by the member of a result that its items are in. */
+/** A list, named by the result member that holds its items. */
 export type ListKind = ListChangedKind | "resourceTemplates";
 
-/** The methods that list something. */
+/** The list of each method. */
 const LIST_KIND_BY_METHOD = {
   "tools/list": "tools",
   "prompts/list": "prompts",
@@ -38,26 +38,26 @@ const LIST_KIND_BY_METHOD = {
     & NameIn<ListResults[Method]>;
 };
 
-/** What a method lists, if it does. */
+/** Returns the list that a method requests, if it requests one. */
 export function listKindOf(method: string): ListKind | undefined {
   return Object.hasOwn(LIST_KIND_BY_METHOD, method)
     ? LIST_KIND_BY_METHOD[method as keyof typeof LIST_KIND_BY_METHOD]
     : undefined;
 }
 
-/** The method that lists it. */
+/** Returns the method that requests a list. */
 export function listMethodOf(listKind: ListKind): keyof ListResults {
   return listKind === "resourceTemplates"
     ? "resources/templates/list"
     : `${listKind}/list`;
 }
 
-/** The list whose notification tells of a change. */
+/** Returns the list whose notification reports a change. */
 export function listChangedKindOf(listKind: ListKind): ListChangedKind {
   return listKind === "resourceTemplates" ? "resources" : listKind;
 }
 
-/** What a daemon that lacks the method means: there is nothing to list. */
+/** Replaces a "method not found" error by an empty list, which it means. */
 export function toEmptyListResponse(
   response: Response & { id: Id },
   listKind: ListKind,
@@ -67,7 +67,7 @@ export function toEmptyListResponse(
   return { ...response, result, error: undefined, text };
 }
 
-/** The cursor of the page behind one; `undefined` where that is the last. */
+/** Returns the cursor of the next page; `undefined` on the last one. */
 export function nextCursorOf(result: unknown): string | undefined {
   const next = isRecord(result) ? result.nextCursor : undefined;
   return typeof next === "string" ? next : undefined;

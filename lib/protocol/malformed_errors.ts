@@ -1,6 +1,6 @@
 /**
- * What daemons write where an error object belongs (JSON-RPC 2.0 section 5.1):
- * the error as it was meant, with the daemon's words.
+ * Normalizes what daemons write in the place of an error object (JSON-RPC 2.0
+ * section 5.1), and keeps the daemon's message.
  *
  * @module
  */
@@ -8,13 +8,16 @@
 import { findValue, prependMember, replaceValue } from "../json/spans.ts";
 import { ErrorCode, type ErrorObject, getNested, isRecord } from "./jsonrpc.ts";
 
-/** Whether a value is an error as JSON-RPC has it, with a whole number for a code. */
+/** Whether a value is a valid JSON-RPC error, with an integer code. */
 export function isErrorObject(value: unknown): value is ErrorObject {
   return isRecord(value) && Number.isSafeInteger(value.code) &&
     typeof value.message === "string";
 }
 
-/** Whether a value beside a result says that there is no error: nothing, or an object or a list in which nothing is said. */
+/**
+ * Whether an `error` value next to a result means that there is no error: a
+ * falsy value, or an object or array with nothing in it.
+ */
 export function isEmptyError(value: unknown): boolean {
   if (typeof value !== "object" || value === null) return !value;
   return Object.values(value).every((it) =>
@@ -23,10 +26,10 @@ export function isEmptyError(value: unknown): boolean {
 }
 
 /**
- * An error as it was meant. A code that is neither a whole number nor the text
- * of one becomes -32603; a code that is another text is among the words.
+ * Builds the intended error. A code that is neither an integer nor the text of
+ * one becomes -32603; a code that is another text goes into the message.
  *
- * @param text the answer's
+ * @param text the text of the response
  */
 export function normalizeError(error: unknown, text: string): ErrorObject {
   const code = integerCodeOf(getNested(error, "code"));
@@ -39,7 +42,7 @@ export function normalizeError(error: unknown, text: string): ErrorObject {
   };
 }
 
-/** An answer's text with the error as it was meant; its `data` stays as it is spelled. */
+/** Replaces the error in a response's text; its `data` keeps its text. */
 export function replaceErrorMember(text: string, error: ErrorObject): string {
   const { code, message } = error;
   const data = findValue(text, ["error", "data"]);
@@ -59,9 +62,9 @@ function integerCodeOf(code: unknown): number | undefined {
   return Number.isSafeInteger(number) ? number as number : undefined;
 }
 
-/** How much of a whole error is said, in UTF-16 units. */
+/** How much of a whole error is quoted, in UTF-16 units. */
 const MAX_ERROR_TEXT_CHARS = 1_000;
-/** The members in which servers put what they have to say. */
+/** The members in which servers put their error message. */
 const ERROR_TEXT_MEMBERS = [
   "message",
   "error",

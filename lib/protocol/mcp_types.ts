@@ -1,9 +1,9 @@
 /**
- * The names and shapes of MCP as its SDKs have them, so that `deno check` finds
- * a method, a capability or an error code that is misspelled here. The imports
- * are of types only: nothing of an SDK is in the program. Where Deno does not
- * find them, they are `any` and fit everything; the lines in the test of this
- * file that must not fit show it.
+ * The names and types of MCP from its SDKs, so that `deno check` finds
+ * misspelled methods, capabilities and error codes. The imports are of types
+ * only: the program contains no SDK code. If Deno cannot resolve them, they are
+ * `any` and accept everything; the lines in this file's test that must not
+ * compile would show it.
  *
  * @module
  */
@@ -31,9 +31,9 @@ export type RequestMethod = McpRequest["method"];
 export type NotificationMethod = McpNotification["method"];
 
 /**
- * A method that MCP does not know. TypeScript has no type for every text but a
- * few; this one overlaps with no name of MCP's, so that it is an error to
- * compare a method with a misspelled name.
+ * A method that MCP does not define. TypeScript has no type for all strings but
+ * a few. This one overlaps with no MCP name, so comparing a method with a
+ * misspelled name is an error.
  */
 export type OtherMethod = `${string} ${string}`;
 
@@ -44,16 +44,19 @@ export type Method =
   | "initialized"
   | OtherMethod;
 
-/** What goes with a method. */
+/** The parameters of a method. */
 export type Params<Method extends RequestMethod | NotificationMethod> = Extract<
   McpRequest | McpNotification,
   { readonly method: Method }
 >["params"];
 
-/** A value of a peer's whose members nobody has looked at; their names are those of the type. */
+/**
+ * A value from a peer whose members were not validated; their names are those
+ * of the type.
+ */
 export type Unproved<T> = { readonly [Name in keyof T]?: unknown };
 
-/** The names of a type's members, without those that may be any text. */
+/** The names of a type's members, without index signatures. */
 export type NameIn<T> = keyof {
   [Name in keyof T as string extends Name ? never : Name]: T[Name];
 };
@@ -67,13 +70,13 @@ export type InitializeResult = Spec.InitializeResult;
 /** The result of `tools/call`. */
 export type CallToolResult = Spec.CallToolResult;
 
-/** What a daemon says of a tool. */
+/** The daemon's hints about a tool. */
 export type ToolAnnotations = Spec.ToolAnnotations;
 
-/** How a task stands. */
+/** The status of a task. */
 export type TaskStatus = Spec.TaskStatus;
 
-/** What the results of the requests for lists have. */
+/** The results of the list requests. */
 export type ListResults = {
   "tools/list": Spec.ListToolsResult;
   "prompts/list": Spec.ListPromptsResult;
@@ -81,24 +84,24 @@ export type ListResults = {
   "resources/templates/list": Spec.ListResourceTemplatesResult;
 };
 
-/** An id as MCP has it. */
+/** An id in MCP. */
 export type RequestId = Spec.RequestId;
 
-/** The codes of JSON-RPC's errors, by the names that they have here. */
+/** The JSON-RPC error codes, by the names used here. */
 export interface ErrorCodes {
-  /** The text is no JSON. */
+  /** The text is not JSON. */
   readonly parseError: typeof Spec.PARSE_ERROR;
-  /** The JSON is no request. */
+  /** The JSON is not a valid request. */
   readonly invalidRequest: typeof Spec.INVALID_REQUEST;
-  /** There is no such method. */
+  /** The method does not exist. */
   readonly methodNotFound: typeof Spec.METHOD_NOT_FOUND;
-  /** The method does not take these parameters. */
+  /** The parameters are invalid. */
   readonly invalidParams: typeof Spec.INVALID_PARAMS;
-  /** Something is wrong with the one who was asked. */
+  /** An internal error of the receiver. */
   readonly internal: typeof Spec.INTERNAL_ERROR;
 }
 
-/** The names in `_meta` that the revision of 2026-07-28 has. */
+/** The names in `_meta` of the revision 2026-07-28. */
 export const META = {
   protocolVersion: "io.modelcontextprotocol/protocolVersion",
   clientCapabilities: "io.modelcontextprotocol/clientCapabilities",

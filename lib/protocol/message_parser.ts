@@ -1,5 +1,6 @@
 /**
- * Reads JSON-RPC messages, and changes in their texts only what peers refuse.
+ * Parses JSON-RPC messages. Their texts change only where peers would reject
+ * them.
  *
  * @module
  */
@@ -32,18 +33,18 @@ import {
 import type { Method } from "./mcp_types.ts";
 
 /**
- * Reads one line; a batch (JSON-RPC 2.0 section 6, in MCP only 2025-03-26) gives
- * one message per element. Never throws.
+ * Parses one line; a batch (JSON-RPC 2.0 section 6, in MCP only 2025-03-26)
+ * gives one message per element. Never throws.
  *
- * Many peers write every member into every message, with null for what is
- * absent. SDK peers refuse such members, so they are cut out of the text that
- * goes on.
+ * Many peers write every member into every message, with null for an absent
+ * one. SDK peers reject such members, so they are removed from the forwarded
+ * text.
  *
  * @example
  * ```ts
  * import { assertEquals } from "@std/assert/equals.js";
  *
- * const [message] = read('{"jsonrpc":"2.0","id":"0","method":"ping"}');
+ * const [message] = parseMessages('{"jsonrpc":"2.0","id":"0","method":"ping"}');
  * assertEquals(message?.kind, "request");
  * ```
  */
@@ -57,11 +58,11 @@ export function parseMessages(text: string): Message[] {
 }
 
 /**
- * Reads a frame of the daemon's. Beside other text only answers count, because
- * they name what they answer.
+ * Parses a frame from the daemon. Next to other text only responses count,
+ * because they name their request.
  */
 export function parseFrame(text: string): Message[] {
-  // Almost every frame is one JSON text.
+  // Fast path: almost every frame is one JSON text.
   const value = tryParseJson(text);
   if (value !== undefined) return classifyMessages(value, text);
   const { jsonPieces, otherTexts, isTruncated } = splitFrame(
@@ -92,7 +93,7 @@ export function parseFrame(text: string): Message[] {
   return [
     ...messages.filter(isResponse),
     ...invalidMessages.filter(hasId),
-    // The rest is one line for the log.
+    // The rest becomes one log line.
     ...(hasOtherMessages
       ? [
         createInvalidMessage(
@@ -111,7 +112,10 @@ const TOO_MANY_PIECES =
 const ONLY_RESPONSES_BESIDE_TEXT =
   "beside other text in a frame only answers are taken";
 
-/** What is no JSON; the id of an answer that has begun is known if it stands before the break (Python writes NaN and Infinity). */
+/**
+ * Describes invalid JSON. If a truncated response has its id before the invalid
+ * part, the id is recovered (Python writes NaN and Infinity).
+ */
 function diagnoseInvalidJson(text: string): InvalidMessage {
   const reason = "it is not JSON (JSON-RPC 2.0 section 4)";
   const found = recoverLeadingMembers(text);
@@ -123,7 +127,7 @@ function diagnoseInvalidJson(text: string): InvalidMessage {
     : createInvalidMessage(id, "response", reason);
 }
 
-/** The messages in a JSON text that is parsed already. */
+/** Classifies the messages in a parsed JSON text. */
 function classifyMessages(value: unknown, text: string): Message[] {
   if (!Array.isArray(value)) return [classifyMessage(value, text)];
   if (value.length === 0) {
@@ -166,7 +170,7 @@ function classifyMessage(parsed: unknown, sourceText: string): Message {
     ? "request-or-notification"
     : "any";
   if (jsonrpc !== "2.0") {
-    // A line of a log may have an id and an error, too.
+    // A log line may have an id and an error, too.
     const isMessageShaped = !isError || intendedKind !== "response" ||
       Object.keys(value).every((name) => MESSAGE_MEMBERS.includes(name));
     return createInvalidMessage(
@@ -180,7 +184,10 @@ function classifyMessage(parsed: unknown, sourceText: string): Message {
     : toRequestOrNotification(value, intendedKind, text);
 }
 
-/** A message with a result or an error is an answer, whatever else stands in it. */
+/**
+ * Parses a response: a message with a result or an error, whatever other
+ * members it has.
+ */
 function toResponse(
   value: Record<string, unknown>,
   isError: boolean,
@@ -206,7 +213,7 @@ function toResponse(
         : replaceErrorMember(forwardedText, normalizedError),
     };
   }
-  // SDK clients take an object only, and PHP writes an empty one as an array.
+  // SDK clients accept only an object, and PHP writes an empty one as an array.
   const isEmpty = result === null ||
     Array.isArray(result) && result.length === 0;
   return isEmpty
@@ -242,7 +249,7 @@ function toRequestOrNotification(
       '"id" must be a string or a number (JSON-RPC 2.0 section 4, MCP RequestId)',
     );
   }
-  // MCP has objects only, and PHP writes an empty one as an array.
+  // MCP has only objects here, and PHP writes an empty one as an array.
   const hasEmptyParams = Array.isArray(params) && params.length === 0;
   const forwardedText = withoutMembers(
     text,
@@ -261,7 +268,7 @@ function toRequestOrNotification(
     : { kind: "request", id, ...content };
 }
 
-/** An envelope's text without the members that do not belong to it. */
+/** Removes the members that do not belong in a message. */
 function withoutMembers(
   text: string,
   value: Record<string, unknown>,
@@ -275,18 +282,19 @@ function withoutMembers(
   return text;
 }
 
-/** A JSON object, parsed, and its text. */
+/** A parsed JSON object and its text. */
 export interface Envelope {
-  /** Its members. */
+  /** The members. */
   readonly value: Record<string, unknown>;
-  /** Its text, in which the names of an envelope's members are written without escapes. */
+  /** The text; the names of message members are written without escapes. */
   readonly text: string;
 }
 
 /**
- * The members of an envelope that is parsed. `JSON.parse` takes a key that is
- * written with an escape for another one that it has seen before (V8 in Deno
- * 2.9.6), and so may the client's: such keys are read here, and go on plain.
+ * Returns the members of a parsed message. `JSON.parse` confuses a key written
+ * with an escape with another key it has seen before (V8 in Deno 2.9.6), and
+ * the client's parser may do the same. So such keys are parsed here and
+ * forwarded without escapes.
  */
 export function envelopeOf(
   parsed: Record<string, unknown>,
@@ -314,7 +322,10 @@ export function envelopeOf(
   };
 }
 
-/** The letters of the members' names, and the underscore of exai's: 005f to 007a. */
+/**
+ * Matches the escaped letters of member names, and the underscore of exai's:
+ * 005f to 007a.
+ */
 const ESCAPED_NAME_CHAR = /\\u00[567]/;
 
 function createInvalidMessage(
@@ -326,7 +337,10 @@ function createInvalidMessage(
 }
 
 const ID_MEMBER = /"id"\s*:\s*(-?\d+|"(?:[^"\\]|\\.)*")\s*/.source;
-/** The members that stand before `params` in most requests; nothing nested comes before the id. */
+/**
+ * The members before `params` in most requests; nothing nested comes before the
+ * id.
+ */
 const LEADING_ID = new RegExp(
   `^\\s*\\{\\s*(?:"(?:jsonrpc|method)"\\s*:\\s*"[^"\\\\]*"\\s*,\\s*)*${ID_MEMBER}[,}]`,
 );
@@ -334,8 +348,8 @@ const LEADING_ID = new RegExp(
 const TRAILING_ID = new RegExp(`[,{]\\s*${ID_MEMBER}\\}\\s*$`);
 
 /**
- * The id of a request that is too long to be read, if it stands at one of its
- * ends; `undefined` for everything else.
+ * Recovers the id of a request that is too long to be read, if the id is at one
+ * of its ends; `undefined` otherwise.
  */
 export function recoverRequestId(head: string, tail: string): Id | undefined {
   if (!/^\s*\{[^{[]*"method"\s*:/.test(head + tail)) return undefined;

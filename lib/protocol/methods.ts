@@ -1,5 +1,6 @@
 /**
- * May a request be executed twice.
+ * Properties of the MCP methods: may a request be executed twice, and how long
+ * may it take.
  *
  * @module
  */
@@ -7,10 +8,13 @@
 import { isRecord, type Request } from "./jsonrpc.ts";
 import type { Method } from "./mcp_types.ts";
 
-/** When sent requests may be sent again after their link was lost. */
+/** When sent requests may be sent again after their connection was lost. */
 export type RetryPolicy = "safe" | "always" | "never";
 
-/** Requests that do the same thing when they are done twice (MCP: they read, or they set what is set already). */
+/**
+ * Requests that are safe to repeat (MCP: they read, or set what is already
+ * set).
+ */
 const IDEMPOTENT_METHODS: ReadonlySet<Method> = new Set<Method>([
   "initialize",
   "ping",
@@ -31,30 +35,44 @@ const IDEMPOTENT_METHODS: ReadonlySet<Method> = new Set<Method>([
   "tasks/result",
 ]);
 
-/** Whether a request opens a stream of notifications, which has no answer worth waiting for (MCP 2026-07-28, subscriptions). */
+/**
+ * Whether a request opens a stream of notifications, which has no response
+ * worth waiting for (MCP 2026-07-28, subscriptions).
+ */
 export function isSubscriptionMethod(method: Method | undefined): boolean {
   return method === "subscriptions/listen";
 }
 
-/** Requests that are held for as long as the client wants: an error would end a subscription, or make a client take the daemon for an older one (MCP 2026-07-28, basic/versioning). */
+/**
+ * Whether a request is held for as long as the client wants: an error would end
+ * a subscription, or make a client believe that the daemon implements an older
+ * version (MCP 2026-07-28, basic/versioning).
+ */
 export function isLongLived(method: Method): boolean {
   return isSubscriptionMethod(method) || method === "server/discover";
 }
 
-/** Whether a request asks who the daemon is: a client opens with one of them. */
+/**
+ * Whether a request asks for the daemon's identity: a client opens with one of
+ * them.
+ */
 export function isOpening(method: Method): boolean {
   return method === "initialize" || method === "server/discover";
 }
 
-/** Whether a daemon may work on a request for a while: any but a ping, and but those that are held. */
+/**
+ * Whether a daemon may work on a request for a while: any but a ping or a
+ * long-lived one.
+ */
 export function mayTakeLong(method: Method): boolean {
   return method !== "ping" && !isLongLived(method);
 }
 
 /**
- * Whether a request does no more when it is executed twice.
+ * Whether a request is safe to execute twice.
  *
- * @param isToolIdempotent whether the tool of that name is annotated as read-only or idempotent
+ * @param isToolIdempotent whether the tool with that name is annotated as
+ * read-only or idempotent
  */
 export function isIdempotent(
   request: Request,

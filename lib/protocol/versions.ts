@@ -13,12 +13,15 @@ const INITIALIZE_VERSIONS: readonly [string, ...string[]] = [
   "2024-10-07",
 ];
 
-/** Whether it is one of them. */
+/** Whether clients of this version open with `initialize`. */
 export function usesInitialize(version: unknown): boolean {
   return INITIALIZE_VERSIONS.some((known) => known === version);
 }
 
-/** What a server that knows them all answers to a client that asks for one (MCP, lifecycle: version negotiation). */
+/**
+ * Returns the version that a server supporting all of them selects for a
+ * client's version (MCP, lifecycle: version negotiation).
+ */
 export function negotiateVersion(requested: unknown): string {
   return INITIALIZE_VERSIONS.find((known) => known === requested) ??
     INITIALIZE_VERSIONS[0];
