@@ -1,6 +1,6 @@
 /**
- * From flags, environment and a `.env` file to a configuration, or to every
- * problem at once.
+ * Reads the configuration from flags, environment and a `.env` file, or reports
+ * all problems at once.
  *
  * @module
  */
@@ -29,79 +29,88 @@ import {
   type SettingValues,
 } from "./settings.ts";
 
-/** What the program runs with. */
+/** The configuration of the program. */
 export interface Config extends Omit<SettingValues, UnresolvedKey> {
-  /** How the daemon speaks. */
+  /** The dialect of the daemon. */
   readonly dialect: "mcp" | "exai";
-  /** What is dialed. */
+  /** The address to dial. */
   readonly url: string;
-  /** What may be shown of it. */
+  /** The address without secrets. */
   readonly redactedUrl: string;
-  /** What the handshake sends, the token among them. */
+  /** The headers of the handshake, including the token. */
   readonly headers: readonly Header[];
-  /** The certificates (PEM) of authorities that are trusted beside the usual ones. */
+  /**
+   * Certificates (PEM) of authorities that are trusted in addition to the usual
+   * ones.
+   */
   readonly caCertificates: readonly string[];
-  /** How long the calls of a provider may take. */
+  /** The providers and the timeouts of their calls. */
   readonly providers: readonly Provider[];
-  /** What an exai daemon gets in `hello`; empty for nothing. */
+  /** The token for `hello` of an exai daemon; empty for none. */
   readonly helloToken: string;
-  /** What the daemon is told and nobody else may see, though it may quote it. */
+  /** What only the daemon may see; it may quote it in its messages. */
   readonly secrets: readonly string[];
-  /** The user of the URL, if it has one: it is taken out of what is said, but a text that holds it may be cached. */
+  /**
+   * The user of the URL, if it has one: it is redacted from output, but a text
+   * that contains it may be cached.
+   */
   readonly urlUsers: readonly string[];
 }
 
-/** The rows that the configuration has in another form. */
+/** The settings that have another form in the configuration. */
 export type UnresolvedKey =
   | ("url" | "host" | "port" | "dialect" | "tokenFile" | "token" | "exaiToken")
   | ("headers" | "caFile" | "exaiPing" | "skipHealth" | "envFile")
   | ("glmTotal" | "kimiTotal" | "glmIdle" | "kimiIdle");
 
-/** Where settings come from. */
+/** The sources of settings. */
 export interface SettingSources {
   /** The command line without the program's name. */
   readonly args: readonly string[];
   /** The environment. */
   readonly env: Readonly<Record<string, string | undefined>>;
-  /** The named `.env` file. */
+  /** The configured `.env` file. */
   readonly file?: Readonly<Record<string, string | undefined>>;
 }
 
-/** A configuration, or why there is none. */
+/** A configuration, or the problems that prevent one. */
 export type ConfigResult =
   | {
     readonly kind: "config";
     readonly config: Config;
-    /** What was wrong but is not our user's mistake. */
+    /** What is wrong but may not be a mistake of this program's user. */
     readonly warnings: readonly string[];
   }
   | { readonly kind: "problems"; readonly problems: readonly string[] };
 
-/** A setting's text and where it stood. */
+/** The text of a setting and its source. */
 export interface GivenSetting {
-  /** As it was written. */
+  /** The text as it was written. */
   readonly text: string;
   /** The flag, with its dashes, or the variable. */
   readonly name: string;
-  /** Where it stood. */
+  /** Its source. */
   readonly from: SettingSource;
 }
 
-/** A setting that somebody has made. */
+/** A setting that was set explicitly. */
 export interface ExplicitSetting {
   /** The flag or variable. */
   readonly name: string;
-  /** What may be shown of its value. */
+  /** Its value without secrets. */
   readonly redactedValue: string;
-  /** Where it stood. */
+  /** Its source. */
   readonly from: SettingSource;
 }
 
-/** The sources, the strongest first. */
+/** The sources, highest precedence first. */
 export type SettingSource = "flag" | "env" | "file";
 const SOURCE_PRECEDENCE: readonly SettingSource[] = ["flag", "env", "file"];
 
-/** Node, Bun and `node:tls` check nothing where that variable is 0, and nothing else. */
+/**
+ * If this variable is 0, and only then, Node, Bun and `node:tls` do not check
+ * certificates.
+ */
 const TLS_CHECKS_DISABLED =
   "NODE_TLS_REJECT_UNAUTHORIZED: it is 0, and with wss:// a certificate must " +
   "be checked; take it away, and let --ca-file name an authority of your own";
@@ -110,16 +119,21 @@ const PEM_CERTIFICATE =
   /-----BEGIN CERTIFICATE-----[\sA-Za-z0-9+\/=]+-----END CERTIFICATE-----/g;
 
 const PROVIDER_TIMEOUT_VARIABLE = /^([A-Z][A-Z0-9_]*?)_STREAM_(IDLE_)?TIMEOUT$/;
-/** What cannot be a token: a path that begins as paths do, with names as people give them. */
+/**
+ * The form of a path that cannot be a token: a usual beginning, and names of
+ * usual length.
+ */
 const PATH_FORM = /^(~|\.{0,2}|[a-z]:)([/\\][^/\\]{1,64})+$/i;
-/** Hosts that are this machine: a container's own host is one. */
+/**
+ * Host names of this machine, including the names that containers use for it.
+ */
 const LOCAL_HOST =
   /^((.*\.)?localhost|127\.[\d.]+|0\.0\.0\.0|\[::1?\]|\[::ffff:7f[0-9a-f]{2}:[0-9a-f]+\]|host\.(docker|containers)\.internal)\.?$/;
 
 /**
  * Reads the configuration.
  *
- * @param readFile gives a file's text; what it throws becomes a problem
+ * @param readFile returns a file's text; what it throws becomes a problem
  */
 export function readConfig(
   sources: SettingSources,
@@ -146,14 +160,14 @@ export function readConfig(
       }
     }
   }
-  // Without a problem every row with a default has its value.
+  // Without a problem every setting with a default has its value.
   const all = values as unknown as SettingValues;
   const usesUrl = isUrlExplicit((row) =>
     findSetting(row, flags, sources)?.from
   );
   const { dialect = usesUrl ? "mcp" : "exai", headers = [] } = all;
   const token = all.tokenFile === undefined
-    // A token that was given for the exai daemon is nobody else's business.
+    // A token for the exai daemon must not go to another daemon.
     ? all.token ?? (dialect === "exai" ? all.exaiToken : undefined)
     : readTokenFile(all.tokenFile, dialect, readFile, problems);
   const hasAuthorizationHeader = headers.some(([name]) =>
@@ -214,7 +228,7 @@ export function readConfig(
     secrets: [
       ...new Set([
         ...secretsOfUrl(target),
-        // What a flag says can be seen anyway.
+        // A flag is visible to everybody anyway.
         ...findSetting(SETTINGS.headers, flags, sources)?.from === "flag"
           ? sentHeaders.slice(headers.length).flatMap(secretsOfHeader)
           : sentHeaders.flatMap(secretsOfHeader),
@@ -228,7 +242,9 @@ export function readConfig(
   return { kind: "config", config, warnings };
 }
 
-/** What goes to another machine for all to read, in a sentence; `undefined` if nothing does. */
+/**
+ * Returns a warning if a secret is sent to another machine without encryption.
+ */
 function warnOfUnencryptedSecret(
   href: string,
   sent: readonly Header[],
@@ -245,7 +261,10 @@ function warnOfUnencryptedSecret(
     "on the way can read it; use wss://, or a tunnel";
 }
 
-/** Every setting that somebody has made, in the order of the table; of a secret only that it is there. */
+/**
+ * Returns every setting that was set explicitly, in the order of the table,
+ * without secrets.
+ */
 export function explicitSettingsOf(sources: SettingSources): ExplicitSetting[] {
   const flags = parseFlags(sources.args, []);
   const tableSettings = listSettings().flatMap(([key, setting]) => {
@@ -274,7 +293,10 @@ export function explicitSettingsOf(sources: SettingSources): ExplicitSetting[] {
   ];
 }
 
-/** A setting's text, if it is of the setting's form: another one may be a secret in the wrong place. */
+/**
+ * Returns the text of a setting if it is valid: an invalid one may be a secret
+ * in the wrong place.
+ */
 function redactUnlessValid(
   parse: SettingParser<unknown>,
   text: string,
@@ -287,7 +309,10 @@ function redactUnlessValid(
   }
 }
 
-/** What may be shown of a setting's text. Throws where that is not of the setting's form. */
+/**
+ * Returns the text of a setting without secrets. Throws if the text is invalid,
+ * for some settings.
+ */
 export function redactSetting(key: SettingName, text: string): string {
   switch (key) {
     case "url":
@@ -296,7 +321,7 @@ export function redactSetting(key: SettingName, text: string): string {
     case "exaiToken":
       return "(hidden)";
     case "tokenFile":
-      // Some put the token itself there.
+      // Some users put the token itself there.
       return PATH_FORM.test(text) ? text : "(hidden)";
     case "headers":
       return SETTINGS.headers.parse(text).map(([name]) => name).join(", ");
@@ -305,7 +330,10 @@ export function redactSetting(key: SettingName, text: string): string {
   }
 }
 
-/** Any other `<NAME>_STREAM_TIMEOUT` and `<NAME>_STREAM_IDLE_TIMEOUT`; they may be other programs', so that a bad value is a warning. */
+/**
+ * Reads any other `<NAME>_STREAM_TIMEOUT` and `<NAME>_STREAM_IDLE_TIMEOUT`.
+ * They may belong to other programs, so an invalid value is a warning.
+ */
 function providersFromEnv(
   { env, file = {} }: SettingSources,
   warnings: string[],
@@ -330,7 +358,10 @@ function providersFromEnv(
   return [...found].map(([name, limits]) => ({ name, ...limits }));
 }
 
-/** Whether a URL was given, and not from a weaker source than the exai daemon's host or port. */
+/**
+ * Whether a URL was set by a source that is not weaker than that of the exai
+ * daemon's host or port.
+ */
 function isUrlExplicit(
   sourceOf: (row: Setting<unknown>) => SettingSource | undefined,
 ): boolean {
@@ -345,14 +376,17 @@ function isUrlExplicit(
   return url < SOURCE_PRECEDENCE.length && url <= pair;
 }
 
-/** The `.env` file that is named by the command line or the environment; `./.env` is never read by itself, for a cloned folder could redirect the token. */
+/**
+ * Returns the `.env` file set by the command line or the environment. `./.env`
+ * is never read by itself, because a cloned folder could redirect the token.
+ */
 export function envFileSettingOf(
   { args, env }: SettingSources,
 ): GivenSetting | undefined {
   return findSetting(SETTINGS.envFile, parseFlags(args, []), { args, env });
 }
 
-/** The command line's help, from the table. */
+/** Formats the help text from the table. */
 export function formatHelp(): string {
   const lines = listSettings().flatMap(([, setting]) => {
     const { flag, env, value, help } = setting;
@@ -390,7 +424,7 @@ export function formatHelp(): string {
   ].join("\n");
 }
 
-/** The rows of the table with their keys. */
+/** Lists the settings with their keys. */
 export function listSettings(): [SettingName, Setting<unknown>][] {
   return Object.entries(SETTINGS) as [SettingName, Setting<unknown>][];
 }
@@ -406,7 +440,7 @@ function findSetting(
   for (const [from, source] of [["env", env], ["file", file]] as const) {
     for (const name of setting.env) {
       const text = source[name];
-      // An empty variable is how many launchers say "not set".
+      // Many launchers set an empty variable for "not set".
       if (text) return { text, name, from };
     }
   }
@@ -425,7 +459,7 @@ function parseFlags(
     const [, name, attached] = /^--([^=]+)(?:=(.*))?$/s.exec(arg) ?? [];
     if (name === undefined) {
       problems.push(
-        // Without its text, which may hold a secret.
+        // The message omits the argument, which may contain a secret.
         `argument ${position}: it is no flag, and a ` +
           "command comes first (see --help)",
       );
@@ -491,14 +525,14 @@ function readTokenFile(
     const { parse } = dialect === "exai" ? SETTINGS.exaiToken : SETTINGS.token;
     return parse(readFile(path).trim());
   } catch (error) {
-    // Some put the token itself there.
+    // Some users put the token itself there; the message must not repeat it.
     const expected = "the path of a file in which the token is";
     problems.push(`--token-file: ${describeFileProblem(error, expected)}`);
     return undefined;
   }
 }
 
-/** The certificates in a file, and nothing else that it holds. */
+/** Reads the certificates of a file and ignores everything else in it. */
 function readCaFile(
   path: string,
   readFile: (path: string) => string,
@@ -517,7 +551,10 @@ function readCaFile(
   }
 }
 
-/** What is wrong with a file that a setting names; what was given is not repeated, for it may be a secret. */
+/**
+ * Describes a problem with a configured file; its path is not repeated, because
+ * it may be a secret.
+ */
 function describeFileProblem(error: unknown, expected: string): string {
   const isExplained = [SettingError, NotUtf8Error].some((kind) =>
     error instanceof kind

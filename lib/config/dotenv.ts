@@ -1,45 +1,58 @@
 /**
- * The names and values in the text of a `.env` file, exactly as python-dotenv
- * reads them from a file with `override=True`, but for a byte order mark at the
- * start, which is no part of the first name here. Its form is specified nowhere
- * but in its code.
+ * Parses a `.env` file exactly as python-dotenv does with `override=True`,
+ * except that a byte order mark at the start is not part of the first name. The
+ * format is specified only by that code.
  *
- * The time grows with the size of the text: nothing is looked at twice.
+ * The parser takes linear time: it scans nothing twice.
  *
  * @module
  */
 
-/** What a text says. */
+/** The contents of a `.env` file. */
 export interface EnvFileContent {
-  /** The values by name, the last of each; `undefined` where a name stands there without `=`. */
+  /**
+   * The values by name, the last of each; `undefined` for a name without `=`.
+   */
   readonly values: Readonly<Record<string, string | undefined>>;
-  /** The lines, counted from 1, at which something begins that could not be read and is left out. */
+  /**
+   * The lines, counted from 1, at which statements begin that could not be
+   * parsed and are skipped.
+   */
   readonly unreadableLines: readonly number[];
-  /** The `${NAME}` for which nothing is put in, as nothing sets it. */
+  /** Each `${NAME}` that has no value and is replaced by nothing. */
   readonly unsetVariables: readonly UnsetVariable[];
 }
 
-/** A `${NAME}` that nothing sets. */
+/** A `${NAME}` without a value. */
 export interface UnsetVariable {
-  /** The line, counted from 1, at which the name begins whose value this is in. */
+  /** The line, counted from 1, of the statement that contains it. */
   readonly line: number;
-  /** What stands in the braces. */
+  /** The text between the braces. */
   readonly name: string;
 }
 
-/** What begins at a place: a name with or without a value, a comment, nothing, or what cannot be read. */
+/**
+ * A statement: a name with or without a value, a comment, nothing, or what
+ * cannot be parsed.
+ */
 interface EnvStatement {
-  /** Where the next one begins. */
+  /** Where the next statement begins. */
   readonly end: number;
   readonly kind: "parsed" | "unreadable";
   readonly name?: string;
   readonly value?: string;
 }
 
-/** How many characters may be put in for `${NAME}` in all: two in each line double a text with each line. */
+/**
+ * How many characters all expansions of `${NAME}` may insert: two of them per
+ * line would double the text with each line.
+ */
 export const MAX_EXPANSION_CHARS = 2 ** 24;
 
-/** What Python takes for white space within a line. JavaScript's \s has U+FEFF instead of U+001C to U+001F and U+0085. */
+/**
+ * What Python treats as white space within a line. JavaScript's \s has U+FEFF
+ * instead of U+001C to U+001F and U+0085.
+ */
 const PYTHON_BLANK_CHARS = "\t\v\f\r\x1c-\x1f \x85\xa0\u1680\u2000-\u200a" +
   "\u2028\u2029\u202f\u205f\u3000";
 const PYTHON_WHITESPACE = new RegExp(`[${PYTHON_BLANK_CHARS}\n]`);
@@ -47,27 +60,30 @@ const NOT_BLANK = new RegExp(`[^${PYTHON_BLANK_CHARS}]`, "g");
 const NOT_WHITESPACE = new RegExp(`[^${PYTHON_BLANK_CHARS}\n]`, "g");
 const EXPORT_KEYWORD = new RegExp(`export[${PYTHON_BLANK_CHARS}]`, "y");
 const NAME_END = new RegExp(`[=#${PYTHON_BLANK_CHARS}\n]`, "g");
-/** A comment in a value without quotes: `#` alone is a character like others. */
+/**
+ * A comment after an unquoted value: `#` without white space before it is an
+ * ordinary character.
+ */
 const UNQUOTED_COMMENT = new RegExp(`[${PYTHON_BLANK_CHARS}]#`);
-/** What may end a name in `${NAME}` and `${NAME:-default}`. */
+/** The end of a name in `${NAME}` and `${NAME:-default}`. */
 const VARIABLE_END = /[:}]/g;
 
-/** What stands after a backslash between double quotes, where that is another character. */
+/** The escapes in double quotes that mean another character. */
 const DOUBLE_QUOTED_ESCAPES: Readonly<Record<string, string>> = {
   ...{ a: "\x07", b: "\b", f: "\f", n: "\n", r: "\r", t: "\t", v: "\v" },
 };
 
 /**
- * Reads the text of a `.env` file. Throws if what is put in for `${NAME}` is
+ * Parses the text of a `.env` file. Throws if the expansions of `${NAME}` are
  * too large.
  *
- * @param env the environment, for a `${NAME}` that no line before has set
+ * @param env the environment, for each `${NAME}` that no earlier line has set
  */
 export function parseEnvFile(
   text: string,
   env: Readonly<Record<string, string | undefined>>,
 ): EnvFileContent {
-  // Python gives all ends of lines as one.
+  // Python normalizes all line ends.
   const normalizedText = text.replace(/^\ufeff/, "").replaceAll(/\r\n?/g, "\n");
   const values = new Map<string, string | undefined>();
   const unreadableLines: number[] = [];
@@ -114,7 +130,7 @@ function ownVariableOf(
   return Object.hasOwn(env, name) ? env[name] : undefined;
 }
 
-/** What begins at a place, which is no white space. */
+/** Parses the statement at an offset, which is not white space. */
 function parseStatementAt(text: string, start: number): EnvStatement {
   EXPORT_KEYWORD.lastIndex = start;
   let at = EXPORT_KEYWORD.test(text)
@@ -159,7 +175,7 @@ function parseStatementAt(text: string, start: number): EnvStatement {
   };
 }
 
-/** What cannot be read ends with the line in which that shows. */
+/** Skips an invalid statement, to the end of the line in which the error is. */
 function skipLine(text: string, at: number): EnvStatement {
   return {
     end: Math.min(findLineFeed(text, at) + 1, text.length),
@@ -167,7 +183,10 @@ function skipLine(text: string, at: number): EnvStatement {
   };
 }
 
-/** Where a character of a kind stands, at a place or after it; the end of the text where none does. */
+/**
+ * The offset of the first character of a class at or after `from`; the end of
+ * the text if there is none.
+ */
 function findFrom(kind: RegExp, text: string, from: number): number {
   kind.lastIndex = from;
   return kind.exec(text)?.index ?? text.length;
@@ -178,14 +197,17 @@ function findLineFeed(text: string, from: number): number {
   return end < 0 ? text.length : end;
 }
 
-/** How many lines end between two places. */
+/** Counts the line feeds between two offsets. */
 function countLineFeeds(text: string, from: number, to: number): number {
   let count = 0;
   for (let i = from; i < to; i++) if (text[i] === "\n") count++;
   return count;
 }
 
-/** Where the quote is that closes a value: the first after no backslash, or else the last; -1 where there is none. */
+/**
+ * The offset of the quote that closes a value: the first one not after a
+ * backslash, else the last one; -1 if there is none.
+ */
 function findClosingQuote(text: string, from: number, quote: string): number {
   let last = -1;
   let i = text.indexOf(quote, from);
@@ -204,7 +226,7 @@ function unescapeQuoted(text: string, quote: "'" | '"'): string {
   );
 }
 
-/** A value without quotes: without a comment, and without white space at its end. */
+/** Removes the comment and the trailing white space of an unquoted value. */
 function trimUnquoted(text: string): string {
   let end = text.search(UNQUOTED_COMMENT);
   if (end < 0) end = text.length;
@@ -213,11 +235,11 @@ function trimUnquoted(text: string): string {
 }
 
 /**
- * Puts in what `${NAME}` and `${NAME:-default}` stand for; neither a name nor a
- * default is looked through for further ones.
+ * Expands `${NAME}` and `${NAME:-default}`; inserted values and defaults are
+ * not expanded again.
  *
- * @param valueOf gives `undefined` where nothing sets a name, and `null` where
- *   one stands without a value, which takes the place of a default, too
+ * @param valueOf returns `undefined` if a name is not set, and `null` if it is
+ * set without a value, which overrides a default, too
  */
 function expandVariables(
   text: string,
@@ -231,7 +253,7 @@ function expandVariables(
     const stop = findFrom(VARIABLE_END, text, start + 2);
     const hasDefault = text.startsWith(":-", stop);
     const end = hasDefault ? text.indexOf("}", stop) : stop;
-    // Without a brace, no later one is closed either.
+    // Without a closing brace here, no later one is closed either.
     if (end < 0 || end === text.length) break;
     if (text[end] === "}") {
       const name = text.slice(start + 2, stop);

@@ -1,6 +1,6 @@
 /**
- * The settings of this process: its command line, its environment, and the
- * `.env` file that they name.
+ * Loads the settings of this process: from its command line, its environment,
+ * and the `.env` file that these name.
  *
  * @module
  */
@@ -17,10 +17,13 @@ import {
 import type { EnvFileContent } from "./dotenv.ts";
 import { type Host } from "../runtime/host.ts";
 
-/** How many things of a kind one sentence names. */
+/** How many items of a kind one sentence lists. */
 const MAX_LISTED = 10;
 
-/** Reads the configuration of the process, and says from where; `args` is the command line without the program's name and command. */
+/**
+ * Reads the configuration of the process and returns it with its sources;
+ * `args` is the command line without the program's name and command.
+ */
 export async function loadConfig(
   host: Host,
   args: readonly string[],
@@ -54,7 +57,10 @@ export async function loadConfig(
   return { configResult: prependWarnings(configResult, warnings), sources };
 }
 
-/** Has the runtime trust the authorities that were named; what it does not take is a problem. */
+/**
+ * Makes the runtime trust the configured authorities; a certificate that it
+ * rejects is a problem.
+ */
 async function trustCaCertificates(
   configResult: ConfigResult,
   host: Host,
@@ -73,7 +79,7 @@ async function trustCaCertificates(
   }
 }
 
-/** Whether something has that name; what cannot be looked at may be there. */
+/** Whether a path exists; one that cannot be examined counts as existing. */
 function mayExist(host: Host, path: string): boolean {
   try {
     return host.stat(path) !== undefined;
@@ -82,7 +88,9 @@ function mayExist(host: Host, path: string): boolean {
   }
 }
 
-/** What is wrong otherwise may be so because of it, so a problem comes after it. */
+/**
+ * Puts warnings before the problems, because they may be the cause of these.
+ */
 function prependWarnings(
   configResult: ConfigResult,
   texts: readonly string[],
@@ -92,7 +100,10 @@ function prependWarnings(
     : { ...configResult, warnings: [...texts, ...configResult.warnings] };
 }
 
-/** What does not do in a `.env` file what it was written for, a sentence for each kind; a line's text may be a secret. */
+/**
+ * Describes the problems of a `.env` file, one sentence for each kind; it
+ * quotes no line, which may contain a secret.
+ */
 function describeEnvFileProblems(
   { unreadableLines, unsetVariables }: EnvFileContent,
 ): string[] {
@@ -101,7 +112,7 @@ function describeEnvFileProblems(
     joinListed(unreadableLines, " and ")
   }`;
   const names = unsetVariables.map(({ line, name }) => {
-    // A password may hold braces, too.
+    // A password may contain braces, too; only names are quoted.
     const isName = /^[A-Z_][A-Z0-9_]{0,63}$/.test(name);
     return `${isName ? `\${${name}}` : "a ${...}"} (line ${line})`;
   });
@@ -118,7 +129,7 @@ function describeEnvFileProblems(
   ];
 }
 
-/** So many of them as a sentence may name. */
+/** Joins the first `MAX_LISTED` items. */
 function joinListed(all: readonly (string | number)[], last: string): string {
   const rest = all.length - MAX_LISTED;
   const named = rest > 0 ? [...all.slice(0, MAX_LISTED), `${rest} more`] : all;
@@ -126,14 +137,17 @@ function joinListed(all: readonly (string | number)[], last: string): string {
   return head === "" ? `${named[0]}` : head + last + named.at(-1);
 }
 
-/** The text of a file that a setting names. UTF-16 without its mark is UTF-8 with zeros. */
+/**
+ * Reads the text of a configured file. UTF-16 without a byte order mark looks
+ * like UTF-8 with zeros.
+ */
 function readSettingFile(host: Host, path: string): string {
   const text = host.readFile(path);
   if (text.includes("\0")) throw new NotUtf8Error("it is not text in UTF-8");
   return text;
 }
 
-/** What a `.env` file says, or what is wrong with it. */
+/** Reads the `.env` file; returns a message if it cannot be read. */
 async function readEnvFile(
   host: Host,
   { name, text: path }: GivenSetting,
@@ -141,7 +155,7 @@ async function readEnvFile(
 ): Promise<EnvFileContent | string> {
   try {
     const text = readSettingFile(host, path);
-    // Loaded only here: most starts do without.
+    // Loaded only here: most starts do not need it.
     const { parseEnvFile } = await import("./dotenv.ts");
     return parseEnvFile(text, env);
   } catch (error) {

@@ -1,31 +1,40 @@
 /**
- * How the texts of settings are read.
+ * The parsers of the settings' texts.
  *
  * @module
  */
 
-/** Reads a setting's text. Throws a {@linkcode SettingError} that completes the sentence "NAME: ...". */
+/**
+ * Parses the text of a setting. Throws a {@linkcode SettingError} that
+ * completes the sentence "NAME: ...".
+ */
 export type SettingParser<T> = (text: string) => T;
 
-/** A value breaks a rule; the message says which, and never shows the value: it may be a secret that was put in the wrong place. */
+/**
+ * An invalid value. The message names the rule and never shows the value, which
+ * may be a secret in the wrong place.
+ */
 export class SettingError extends Error {}
 
 /** A daemon's address. */
 export interface DaemonUrl {
-  /** What is dialed. */
+  /** The address to dial. */
   readonly href: string;
-  /** What may be shown: without user, password and query. */
+  /** The address without user, password and query. */
   readonly redacted: string;
-  /** The `Authorization` header that its user and password make. */
+  /** The `Authorization` header for its user and password. */
   readonly authorization?: string;
 }
 
-/** A header as it is sent. */
+/** An HTTP header. */
 export type Header = readonly [name: string, value: string];
 
 const DAY_MS = 86_400_000;
 
-/** A duration in milliseconds: `250ms`, `45s`, `5m`, `1h` or bare seconds, up to 30 days. */
+/**
+ * Parses a duration in milliseconds: `250ms`, `45s`, `5m`, `1h` or bare
+ * seconds, up to 30 days.
+ */
 export function parseDuration(text: string): number {
   const units = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 };
   const [, digits, unit] = /^(\d+(?:\.\d+)?)(ms|s|m|h)?$/.exec(text) ?? [];
@@ -39,7 +48,7 @@ export function parseDuration(text: string): number {
   return ms;
 }
 
-/** A whole number from 1 to 1000000. */
+/** Parses an integer from 1 to 1000000. */
 export function parseInteger(text: string): number {
   const value = Number(text);
   if (!/^\d+$/.test(text) || value < 1 || value > 1_000_000) {
@@ -50,7 +59,7 @@ export function parseInteger(text: string): number {
   return value;
 }
 
-/** A size in bytes: `32MiB`, `512KiB` or bare bytes, up to 1 GiB. */
+/** Parses a size in bytes: `32MiB`, `512KiB` or bare bytes, up to 1 GiB. */
 export function parseSize(text: string): number {
   const units = { B: 1, KiB: 1024, MiB: 1024 ** 2, GiB: 1024 ** 3 };
   const [, digits, unit] = /^(\d+) ?(B|KiB|MiB|GiB)?$/.exec(text) ?? [];
@@ -64,12 +73,12 @@ export function parseSize(text: string): number {
   return bytes;
 }
 
-/** The same, or no limit. */
+/** Makes a parser accept `off` and `0` as no limit. */
 export function allowOff(parse: SettingParser<number>): SettingParser<number> {
   return (text) => text === "off" || text === "0" ? Infinity : parse(text);
 }
 
-/** One of some words, in any case. */
+/** Makes a parser for one of some words, in any case. */
 export function oneOf<const T extends string>(
   ...choices: readonly T[]
 ): SettingParser<T> {
@@ -82,7 +91,10 @@ export function oneOf<const T extends string>(
   };
 }
 
-/** A WebSocket address. The text may hold a secret, so no error repeats it. */
+/**
+ * Parses a WebSocket address. The text may contain a secret, so no error
+ * repeats it.
+ */
 export function parseWebSocketUrl(text: string): DaemonUrl {
   if (!URL.canParse(text)) {
     throw new SettingError("it is not a URL (write ws://HOST:PORT/)");
@@ -115,7 +127,10 @@ export function parseWebSocketUrl(text: string): DaemonUrl {
   };
 }
 
-/** User and password as a header says them (RFC 7617 section 2): Node does not, for a WebSocket. */
+/**
+ * Builds the header for user and password (RFC 7617 section 2): Node does not
+ * do it for a WebSocket.
+ */
 function basicAuthorizationOf({ username, password }: URL): string {
   let text: string;
   try {
@@ -129,13 +144,16 @@ function basicAuthorizationOf({ username, password }: URL): string {
   return `Basic ${btoa(String.fromCharCode(...bytes))}`;
 }
 
-/** What the handshake says itself. */
+/** The headers of the handshake itself. */
 const HANDSHAKE_HEADER = /^(host|connection|upgrade|sec-websocket-.*)$/i;
-/** What would frame the handshake in another way, or speaks of one hop (RFC 9110 section 7.6.1, RFC 9112 section 6). */
+/**
+ * Headers that would change the framing of the handshake, or apply to one hop
+ * (RFC 9110 section 7.6.1, RFC 9112 section 6).
+ */
 const FRAMING_HEADER =
   /^(transfer-encoding|content-length|te|trailer|keep-alive|proxy-connection|expect|http2-settings)$/i;
 
-/** Header lines (RFC 9110 section 5). */
+/** Parses header lines (RFC 9110 section 5). */
 export function parseHeaders(text: string): readonly Header[] {
   const names = new Set<string>();
   return text.split("\n").map((line) => line.trim()).filter((line) => line)
@@ -169,7 +187,10 @@ export function parseHeaders(text: string): readonly Header[] {
     });
 }
 
-/** One word that an HTTP header can carry (RFC 6750 section 2.1). */
+/**
+ * Parses a token: one word that an HTTP header can carry (RFC 6750 section
+ * 2.1).
+ */
 export function parseToken(text: string): string {
   if (!/^[\x21-\x7e]+$/.test(text)) {
     throw new SettingError(
@@ -179,7 +200,10 @@ export function parseToken(text: string): string {
   return text;
 }
 
-/** A host as an address has it. A daemon that listens on every address of its machine is dialed on the machine's own. */
+/**
+ * Parses a host for a URL. A wildcard address, on which the daemon listens,
+ * becomes the loopback address.
+ */
 export function parseHost(text: string): string {
   if (text === "0.0.0.0") return "127.0.0.1";
   const withoutBrackets = text.replace(/^\[(.*)\]$/, "$1");
@@ -197,7 +221,7 @@ export function parseHost(text: string): string {
   return urlHost;
 }
 
-/** A TCP port. */
+/** Parses a TCP port. */
 export function parsePort(text: string): number {
   const value = Number(text);
   if (!/^\d+$/.test(text) || value < 1 || value > 65_535) {
@@ -206,7 +230,7 @@ export function parsePort(text: string): number {
   return value;
 }
 
-/** Any number. */
+/** Parses any number. */
 export function parseFiniteNumber(text: string): number {
   const value = Number(text);
   if (text.trim() === "" || !Number.isFinite(value)) {
@@ -215,12 +239,15 @@ export function parseFiniteNumber(text: string): number {
   return value;
 }
 
-/** A duration, or none at all. */
+/** Parses a duration or 0. */
 export function parseDurationOrZero(text: string): number {
   return /^0+(\.0*)?$/.test(text) ? 0 : parseDuration(text);
 }
 
-/** What later revisions of the exai daemon take over; a few characters are added for every connection. */
+/**
+ * Parses a session id in the form that later revisions of the exai daemon
+ * accept; each connection appends a few characters.
+ */
 export function parseSessionId(text: string): string {
   if (!/^[\w-]{3,48}$/.test(text)) {
     throw new SettingError(
@@ -230,18 +257,21 @@ export function parseSessionId(text: string): string {
   return text;
 }
 
-/** Any text but none: an exai daemon compares its token as it stands. */
+/**
+ * Parses any text but an empty one: an exai daemon compares its token
+ * literally.
+ */
 export function parseNonEmpty(text: string): string {
   if (text === "") throw new SettingError("it is empty");
   return text;
 }
 
-/** Whether a text says yes. */
+/** Whether a text means yes. */
 export function parseBoolean(text: string): boolean {
   return /^(1|true|yes|on)$/i.test(text.trim());
 }
 
-/** A short name. */
+/** Parses a short name. */
 export function parseShortName(text: string): string {
   // deno-lint-ignore no-control-regex
   if (text.length > 100 || /[\x00-\x1f]/.test(text)) {
@@ -250,7 +280,7 @@ export function parseShortName(text: string): string {
   return text;
 }
 
-/** A path. */
+/** Parses a path. */
 export function parsePath(text: string): string {
   if (text === "") throw new SettingError("it is empty");
   if (text.includes("\0")) throw new SettingError("it is not a path");

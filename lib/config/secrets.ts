@@ -1,7 +1,7 @@
 /**
- * What the program was given to show to the daemon alone, and how it is taken
- * out of a text that others see: the daemon may quote it, in another spelling
- * or in parts.
+ * Finds the secrets of the configuration, which only the daemon may see, and
+ * redacts them from texts that others see. The daemon may quote a secret in
+ * another encoding or in parts.
  *
  * @module
  */
@@ -10,54 +10,69 @@ import { CONTROL_CHARS } from "../text/sanitize.ts";
 import { tryParseJson } from "../json/spans.ts";
 import type { DaemonUrl, Header } from "./parsers.ts";
 
-/** A text without the secrets. */
+/** Removes the secrets from a text. */
 export type Redactor = (text: string) => string;
 
-/** Where nothing is secret, a text stays as it is. */
+/** The redactor without secrets: it returns a text unchanged. */
 export const NO_REDACTION: Redactor = (text: string): string => text;
 
-/** What stands in place of a secret. */
+/** The replacement for a secret. */
 const REDACTION_MARK = "***";
-/** What is shorter stands in many a sentence by chance, in UTF-16 units. */
+/**
+ * The shortest secret that is redacted everywhere, in UTF-16 units; shorter
+ * ones occur in many sentences by chance.
+ */
 const MIN_SECRET_CHARS = 4;
-/** The same for the name of a user. */
+/** The same for a user name. */
 const MIN_USER_CHARS = 3;
-/** The names of what is secret by its name. */
+/** The names whose values are secret. */
 const SECRET_NAME =
   /authori[sz]ation|auth(?!or)|cookie|token|key|secret|passw|passphrase|pwd|jwt|credential|bearer|signature|session|(^|[-_.])(sid|sig|pass)$/i;
-/** The headers that are no secret whatever they say (RFC 9110, RFC 6454, MCP). */
+/** The headers that are never secret (RFC 9110, RFC 6454, MCP). */
 const PUBLIC_HEADER =
   /^(accept(-.*)?|cache-control|from|mcp-protocol-version|origin|pragma|referer|user-agent)$/i;
-/** Words, and numbers of a few digits: what is not secret by its name is not secret for them, either. */
+/**
+ * Plain words and short numbers: they do not make a value secret whose name is
+ * not secret.
+ */
 const PLAIN_WORDS =
   /^(v?\d[\d.:-]{0,9}|([a-z]{1,15}|[A-Z]{1,15}|[A-Z][a-z]{1,15})([-_ ./+]([a-z]{1,15}|[A-Z]{1,15}|[A-Z][a-z]{1,15}))*)$/;
-/** What stands where a text was cut off. */
+/** Marks where a text was truncated. */
 const ELLIPSIS = "...";
-/** How much is left of a text that was cut off, in UTF-16 units. */
+/** How much of a truncated secret is searched for, in UTF-16 units. */
 const MAX_TRUNCATED_CHARS = 1_000;
-/** A text with more is whole, or was put together of parts that are not. */
+/**
+ * A longer text is complete, or was joined from parts that are; in UTF-16
+ * units.
+ */
 const MAX_TRUNCATION_SEARCH_CHARS = 8_192;
-/** What is left of an encoded character that was cut off. */
+/** The rest of an encoded character that was truncated. */
 const TRUNCATED_ESCAPE = /(?:%[0-9a-f]?|\\(?:u[0-9a-f]{0,3})?)$/i;
-/** How long an expression may be, in UTF-16 units: V8 fails at some 20,000. */
+/** The longest pattern, in UTF-16 units: V8 fails at some 20,000. */
 const MAX_PATTERN_CHARS = 4_000;
-/** A text with more is looked at as it is, and not decoded: that takes half a second for each MiB. */
+/**
+ * A longer text is searched without decoding, which takes half a second per
+ * MiB; in UTF-16 units.
+ */
 const MAX_DECODED_CHARS = 1_048_576;
-/** How often a text may have been encoded. */
+/** How many layers of encoding are decoded. */
 const MAX_ENCODING_DEPTH = 3;
 
-/** Whether a header or a parameter of this name holds a secret. */
+/** Whether a header or a parameter with this name contains a secret. */
 export function isSecretName(name: string): boolean {
   return SECRET_NAME.test(name);
 }
 
-/** Whether a value whose name says nothing may be a secret. */
+/** Whether a value with a neutral name may be a secret. */
 function mayBeSecretValue(value: string): boolean {
   return value.length >= MIN_SECRET_CHARS &&
     !PLAIN_WORDS.test(decodeEscapes(value));
 }
 
-/** Secrets of a URL: its password, and the values of its query; a name without a value may be one, too. */
+/**
+ * Returns the secrets of a URL: its password, and the values of its query; a
+ * name without a value may be one, too.
+ */
 export function secretsOfUrl({ href, redacted }: DaemonUrl): string[] {
   if (href === redacted) return [];
   const { username, password, search } = new URL(href);
@@ -72,13 +87,16 @@ export function secretsOfUrl({ href, redacted }: DaemonUrl): string[] {
   return found;
 }
 
-/** The user of a URL. Its name stands in many a text by chance: that alone keeps no text out of the cache. */
+/**
+ * Returns the user of a URL. The name may occur in texts by chance, so it alone
+ * does not keep a text out of the cache.
+ */
 export function usersOfUrl({ href }: DaemonUrl): string[] {
   const { username } = new URL(href);
   return username.length < MIN_USER_CHARS ? [] : [username];
 }
 
-/** Secrets of a header: its value, and the parts of it. */
+/** Returns the secrets of a header: its value and the parts of it. */
 export function secretsOfHeader([name, value]: Header): string[] {
   if (PUBLIC_HEADER.test(name)) return [];
   const isValueSecret = isSecretName(name)
@@ -87,12 +105,15 @@ export function secretsOfHeader([name, value]: Header): string[] {
   return [...isValueSecret ? [value] : [], ...headerPartsOf(name, value)];
 }
 
-/** Secrets of a token: it, and its parts. */
+/** Returns the secrets of a token: the token and its parts. */
 export function secretsOfToken(token: string): string[] {
   return token === "" ? [] : [token, ...tokenPartsOf(token)];
 }
 
-/** What a value is made of: its scheme is no secret, and the names in it are none. */
+/**
+ * Returns the secret parts of a header's value; its scheme and the names in it
+ * are not secret.
+ */
 function headerPartsOf(name: string, value: string): string[] {
   const words = value.split(/[\s;,]+/).filter((word) => word !== "");
   const hasScheme = /authorization$/i.test(name) && words.length > 1;
@@ -113,7 +134,10 @@ function headerPartsOf(name: string, value: string): string[] {
   ];
 }
 
-/** What may be a secret of its own in another one: of `id:word`, of JSON, of a JSON Web Token (RFC 7519). */
+/**
+ * Returns the parts of a text that may be secrets by themselves: of `id:word`,
+ * of JSON, of a JSON Web Token (RFC 7519).
+ */
 function tokenPartsOf(text: string): string[] {
   const parts = text.split(/[:|&={}[\]()"'<>,;\s]+/);
   const isJwt = /^[\w-]{8,}(\.[\w-]{8,}){1,4}$/.test(text);
@@ -121,7 +145,7 @@ function tokenPartsOf(text: string): string[] {
     .filter((it) => it !== text && mayBeSecretValue(it));
 }
 
-/** The text that Base64 stands for; `undefined` if it stands for none. */
+/** Decodes Base64 as UTF-8; `undefined` if the text is neither. */
 function decodeBase64(text: string): string | undefined {
   try {
     const bytes = Uint8Array.from(atob(text), (char) => char.charCodeAt(0));
@@ -132,9 +156,9 @@ function decodeBase64(text: string): string | undefined {
 }
 
 /**
- * Makes the function that takes these secrets out of a text: as they are,
- * percent-encoded (RFC 3986), with JSON's escapes, in Base64 (RFC 4648), in
- * other case, and the beginning of one that was cut off by `...`.
+ * Creates a function that redacts these secrets: as they are, percent-encoded
+ * (RFC 3986), with JSON escapes, in Base64 (RFC 4648), in other case, and the
+ * beginning of one that was truncated with `...`.
  */
 export function createRedactor(secrets: readonly string[]): Redactor {
   const encodings = [...new Set(secrets.flatMap(encodingsOf))]
@@ -155,7 +179,7 @@ export function createRedactor(secrets: readonly string[]): Redactor {
   return (text) => redactEncoded(redact(text), redact);
 }
 
-/** Makes the function that takes out what a configuration keeps secret: all of it. */
+/** Creates a function that redacts all secrets of a configuration. */
 export function createConfigRedactor(
   { secrets, urlUsers }: {
     readonly secrets: readonly string[];
@@ -165,7 +189,7 @@ export function createConfigRedactor(
   return createRedactor([...secrets, ...urlUsers]);
 }
 
-/** A JSON value without the secrets in its texts; its names are its form, and stay. */
+/** Redacts the strings of a JSON value; the names of its members stay. */
 export function redactJsonValue(value: unknown, redact: Redactor): unknown {
   if (typeof value === "string") return redact(value);
   if (typeof value !== "object" || value === null) return value;
@@ -179,7 +203,10 @@ export function redactJsonValue(value: unknown, redact: Redactor): unknown {
   );
 }
 
-/** Expressions for all of these, in their order: one for all may be more than a runtime takes. */
+/**
+ * Builds patterns for all texts, in order: a single pattern may be too large
+ * for a runtime.
+ */
 function patternsFor(texts: readonly string[]): RegExp[] {
   const sources: string[] = [];
   for (const source of texts.map(secretPatternOf)) {
@@ -191,7 +218,7 @@ function patternsFor(texts: readonly string[]): RegExp[] {
   return sources.map((source) => new RegExp(source, "gi"));
 }
 
-/** The text, or what it stands for if a secret is in that. */
+/** Returns the text, or its redacted decoding if that contains a secret. */
 function redactEncoded(text: string, redact: Redactor): string {
   if (text.length > MAX_DECODED_CHARS) return text;
   let result = text;
@@ -200,13 +227,13 @@ function redactEncoded(text: string, redact: Redactor): string {
     const next = decodeEscapes(decodedText);
     if (next === decodedText) break;
     decodedText = redact(next);
-    // What stood there encoded may be a line end.
+    // The decoding may contain line ends.
     if (decodedText !== next) result = decodedText.replace(CONTROL_CHARS, " ");
   }
   return result;
 }
 
-/** A text whose percent-encoded characters and escapes are what they stand for. */
+/** Decodes percent-encoding and escapes. */
 function decodeEscapes(text: string): string {
   return text
     .replace(/(?:%[0-9a-f]{2})+/gi, (codes) => {
@@ -222,7 +249,7 @@ function decodeEscapes(text: string): string {
 
 const LENIENT_UTF_8 = new TextDecoder();
 
-/** How a secret may be written, beside what {@linkcode decodeEscapes} undoes. */
+/** The encodings of a secret that {@linkcode decodeEscapes} does not undo. */
 function encodingsOf(secret: string): string[] {
   const plain = decodeEscapes(secret);
   const all = [secret, plain, decodeEscapes(plain.replaceAll("+", " "))];
@@ -236,20 +263,20 @@ function encodingsOf(secret: string): string[] {
   ];
 }
 
-/** A text in Base64 (RFC 4648 section 4), without what fills it up. */
+/** Encodes a text in Base64 (RFC 4648 section 4), without padding. */
 function encodeBase64(text: string): string {
   const bytes = new TextEncoder().encode(text);
   const chars = Array.from(bytes, (byte) => String.fromCharCode(byte));
   return btoa(chars.join("")).replace(/=+$/, "");
 }
 
-/** A short one counts only as a word. */
+/** A short secret matches only as a whole word. */
 function secretPatternOf(text: string): string {
   const literal = text.replace(/[\\^$.*+?()[\]{}|/-]/g, "\\$&");
   return text.length < MIN_SECRET_CHARS ? `(?<!\\w)${literal}(?!\\w)` : literal;
 }
 
-/** A text that was cut may end within a secret. */
+/** Redacts the beginning of a secret at the end of a truncated text. */
 function redactTruncated(text: string, secrets: readonly string[]): string {
   let result = "";
   let from = 0;
@@ -267,7 +294,10 @@ function redactTruncated(text: string, secrets: readonly string[]): string {
   }
 }
 
-/** How much of a secret's beginning a text ends with. */
+/**
+ * Returns how many characters at the end of a text are the beginning of a
+ * secret.
+ */
 function secretPrefixLengthOf(
   text: string,
   secrets: readonly string[],

@@ -1,6 +1,5 @@
 /**
- * The table of settings: where each may come from, what it may be, and what it
- * is when nobody says.
+ * The table of settings: the sources, the form and the default of each.
  *
  * @module
  */
@@ -26,32 +25,41 @@ import {
   type SettingParser,
 } from "./parsers.ts";
 
-/** One row of the table. */
+/** One setting. */
 export interface Setting<T> {
-  /** The flag without its dashes; `undefined` where a command line would show a secret. */
+  /**
+   * The flag without its dashes; `undefined` if a command line would expose a
+   * secret.
+   */
   readonly flag?: string;
-  /** The names in the environment; the first that is set counts. */
+  /** The environment variables; the first that is set counts. */
   readonly env: readonly string[];
-  /** The value as a user would write it; `undefined` where there is none. */
+  /** The default as a user would write it; `undefined` if there is none. */
   readonly default?: string;
-  /** What a value looks like, for `--help`. */
+  /** The placeholder for the value in `--help`. */
   readonly value: string;
-  /** One phrase for `--help`. */
+  /** The description in `--help`. */
   readonly help: string;
-  /** Other programs use the variable too, so that a bad value is a warning: it may be good for them. */
+  /**
+   * Other programs use the variable, too. An invalid value is only a warning,
+   * because it may be valid for them.
+   */
   readonly isShared?: true;
-  /** The flag may be given more than once; the texts are joined by line breaks. */
+  /** The flag may be repeated; the texts are joined by line breaks. */
   readonly isRepeatable?: true;
-  /** Reads the text. */
+  /** Parses the text. */
   readonly parse: SettingParser<T>;
 }
 
-/** A row that keeps its own type, so that a default tells the compiler that there is always a value. */
+/**
+ * Keeps the type of a setting, so that the compiler knows that one with a
+ * default always has a value.
+ */
 function defineSetting<const S extends Setting<unknown>>(setting: S): S {
   return setting;
 }
 
-/** The table; its order is that of `--help`. */
+/** All settings, in the order of `--help`. */
 export const SETTINGS = {
   url: defineSetting({
     flag: "url",
@@ -363,10 +371,10 @@ export const SETTINGS = {
   }),
 } as const;
 
-/** The name of a row. */
+/** The key of a setting. */
 export type SettingName = keyof typeof SETTINGS;
 
-/** The value of every row; `undefined` only where there is no default. */
+/** The values of all settings; `undefined` only without a default. */
 export type SettingValues = {
   readonly [Name in SettingName]:
     | ReturnType<typeof SETTINGS[Name]["parse"]>
