@@ -1,6 +1,6 @@
 /**
- * The lists of MCP: tools, prompts, resources and resource templates, with their
- * methods and cursors.
+ * The lists of MCP (tools, prompts, resources and resource templates), with
+ * their methods and cursors.
  *
  * @module
  */
