@@ -296,7 +296,7 @@ export class Link {
     return this.#lastFailure?.reason;
   }
 
-  /** The cause of it, for programs. */
+  /** The cause of the last failure, for programs. */
   get lastCause(): FailureCause | undefined {
     return this.#lastFailure?.cause;
   }
