@@ -58,13 +58,13 @@ export type SessionEvent =
     /** The HTTP status of a failed handshake, if the runtime reports it. */
     readonly status?: number;
     /** Whether the host was reached, as far as the runtime reports it. */
-    readonly reached: boolean;
+    readonly isHostReached: boolean;
     /** A message was larger than the runtime accepts. */
     readonly oversize?: boolean;
     /** Nothing listens at the address, as far as the runtime reports it. */
-    readonly isNobodyThere?: boolean;
+    readonly isPortClosed?: boolean;
     /** The reason in the daemon's close frame, if there was one. */
-    readonly said?: string;
+    readonly closeFrameReason?: string;
     /**
      * How long ago the connection ended, in milliseconds, if finding the reason
      * took time.

@@ -76,21 +76,21 @@ export const EMPTY_CACHED_RESULTS: CachedResults = {
  */
 export function mergeCachedResults(
   stored: CachedResults,
-  news: CachedResults,
+  updates: CachedResults,
 ): CachedResults {
   const mergeResults = (
     name: "initialize" | "lists",
   ): Record<string, string> => {
     const all = { ...stored[name] };
-    for (const [key, result] of Object.entries(news[name])) {
+    for (const [key, result] of Object.entries(updates[name])) {
       if (result === "") delete all[key];
       else if (!losesTools(key, result, all[key])) all[key] = result;
     }
     return all;
   };
-  const latest = news.discover ?? stored.discover;
+  const latest = updates.discover ?? stored.discover;
   const discover = latest?.result === "" ? undefined : latest;
-  const one = Object.entries({ ...stored.one, ...news.one })
+  const one = Object.entries({ ...stored.one, ...updates.one })
     .toSorted(([, a], [, b]) => b - a).slice(0, MAX_CAPACITY_ONE_DAEMONS);
   return {
     initialize: mergeResults("initialize"),
@@ -237,15 +237,15 @@ export class DaemonCache {
     if (this.#hasPurged) return false;
     this.#hasPurged = true;
     const loaded = { initialize: this.#initialize, lists: this.#lists };
-    let isNews = false;
+    let hasChanged = false;
     for (const name of ["initialize", "lists"] as const) {
       for (const [key, result] of Object.entries(loaded[name])) {
         if (this.#isClean(result)) continue;
         this.#unsaved[name][key] = "";
-        isNews = true;
+        hasChanged = true;
       }
     }
-    return isNews;
+    return hasChanged;
   }
 
   /** Returns the results to save. */
@@ -273,14 +273,14 @@ export class DaemonCache {
    */
   lookup({ method, params }: Request, now: number): string | undefined {
     if (method === "server/discover") {
-      const known = this.#discover;
-      const isFresh = known !== undefined && now < known.until;
-      if (!isFresh || known.asked !== requestVersionOf(params)) {
+      const cached = this.#discover;
+      const isFresh = cached !== undefined && now < cached.until;
+      if (!isFresh || cached.asked !== requestVersionOf(params)) {
         return undefined;
       }
       // Part of its lifetime has passed.
-      const rest = Math.floor(known.until - now);
-      return replaceValue(known.result, ["ttlMs"], `${rest}`);
+      const rest = Math.floor(cached.until - now);
+      return replaceValue(cached.result, ["ttlMs"], `${rest}`);
     }
     if (method === "initialize") {
       const asked = getNested(params, "protocolVersion");
@@ -290,9 +290,9 @@ export class DaemonCache {
     }
     if (!isCacheableList(method, params)) return undefined;
     if (getNested(params, "cursor") !== undefined) return undefined;
-    const known = this.#lists[listKeyOf(method, params)];
+    const cached = this.#lists[listKeyOf(method, params)];
     // The age of a list is unknown.
-    return known && replaceValue(known, ["ttlMs"], "0");
+    return cached && replaceValue(cached, ["ttlMs"], "0");
   }
 
   /**
@@ -366,14 +366,14 @@ export class DaemonCache {
     const asked = requestVersionOf(params);
     const ttl = getNested(value, "ttlMs");
     if (asked === undefined) return false;
-    const isOver = this.#clearDiscover();
-    if (typeof ttl !== "number" || !(ttl > 0)) return isOver;
+    const wasSharedBefore = this.#clearDiscover();
+    if (typeof ttl !== "number" || !(ttl > 0)) return wasSharedBefore;
     const until = now + Math.min(ttl, MAX_TTL_MS);
     const isShared = isPublicCacheScope(value) &&
       result.length <= MAX_RESULT_CHARS &&
       this.#mayShare(result);
     this.#discover = { asked, result, until, isShared };
-    return isShared || isOver;
+    return isShared || wasSharedBefore;
   }
 
   /** Evicts the result of `server/discover`; returns whether it was shared. */
@@ -387,9 +387,9 @@ export class DaemonCache {
   #storeInitialize(params: unknown, value: unknown, result: string): boolean {
     const asked = getNested(params, "protocolVersion");
     const version = getNested(value, "protocolVersion");
-    const isGood = typeof asked === "string" && typeof version === "string" &&
+    const isValid = typeof asked === "string" && typeof version === "string" &&
       result.length <= MAX_RESULT_CHARS;
-    if (!isGood || this.#initialize[asked] === result) return false;
+    if (!isValid || this.#initialize[asked] === result) return false;
     const isFull =
       Object.keys(this.#initialize).length >= MAX_INITIALIZE_VERSIONS;
     if (isFull && !Object.hasOwn(this.#initialize, asked)) return false;
@@ -431,10 +431,10 @@ export class DaemonCache {
     const isEnd = next === undefined || cursors.has(next) ||
       size > MAX_RESULT_CHARS;
     // Most clients treat an empty cursor as the end, some do not.
-    const isNews = (isEnd || next === "") &&
+    const hasChanged = (isEnd || next === "") &&
       this.#storeCompleteList(key, joinPages(text, name, items), value);
     if (!isEnd) this.#pages.set(key, { cursor: next, cursors, items, size });
-    return isNews;
+    return hasChanged;
   }
 
   #storeCompleteList(key: string, result: string, value: unknown): boolean {
@@ -450,19 +450,19 @@ export class DaemonCache {
     if (previous === result || losesTools(key, result, previous)) return false;
     const isShared = isPublicCacheScope(value) && this.#mayShare(result);
     // The shared list is no longer valid either.
-    const isOver = !isShared && this.#dropList(key);
+    const wasSharedBefore = !isShared && this.#dropList(key);
     this.#lists[key] = result;
-    if (!isShared) return isOver;
+    if (!isShared) return wasSharedBefore;
     this.#unsaved.lists[key] = result;
     return true;
   }
 
   #dropList(key: string): boolean {
     const isKnown = this.#lists[key] !== undefined;
-    const isNews = isKnown && this.#unsaved.lists[key] !== "";
+    const hasChanged = isKnown && this.#unsaved.lists[key] !== "";
     delete this.#lists[key];
-    if (isNews) this.#unsaved.lists[key] = "";
-    return isNews;
+    if (hasChanged) this.#unsaved.lists[key] = "";
+    return hasChanged;
   }
 }
 

@@ -86,18 +86,18 @@ export function parseCache(
     return "it is not JSON";
   }
   if (getNested(value, "alwaysup") !== 1) return "it is of another version";
-  const isOurs = (["daemon", "key", "dialect"] as const)
+  const isSameDaemon = (["daemon", "key", "dialect"] as const)
     .every((name) => getNested(value, name) === cacheKey[name]);
-  if (!isOurs) return "it is another daemon's";
+  if (!isSameDaemon) return "it is another daemon's";
   const parts = memberTextsOf(text);
   const resultsOf = (
     name: "initialize" | "lists",
-    isGood: (key: string, result: unknown) => boolean,
+    isValid: (key: string, result: unknown) => boolean,
   ): Record<string, string> => {
     const found = getNested(value, name);
     const good: Record<string, string> = {};
     for (const [key, result] of memberTextsOf(parts.get(name) ?? "")) {
-      if (isGood(key, getNested(found, key))) good[key] = result;
+      if (isValid(key, getNested(found, key))) good[key] = result;
     }
     return good;
   };
@@ -154,8 +154,8 @@ function parseDiscover(
 ): Pick<CachedResults, "discover"> {
   const asked = getNested(value, "discover", "asked");
   const forMs = getNested(value, "discover", "forMs");
-  const isGood = typeof asked === "string" && typeof forMs === "number" &&
+  const isValid = typeof asked === "string" && typeof forMs === "number" &&
     forMs > ageMs && isRecord(getNested(value, "discover", "result"));
-  if (!isGood || result === undefined) return {};
+  if (!isValid || result === undefined) return {};
   return { discover: { asked, result, forMs: forMs - ageMs } };
 }

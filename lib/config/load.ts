@@ -51,8 +51,8 @@ export async function loadConfig(
   const { name, text } = envFile;
   const warnings = content === undefined
     ? [`${name}: there is no file ${text}; going on without it`]
-    : describeEnvFileProblems(content).map((fault) =>
-      `${name} ${text}: ${fault}`
+    : describeEnvFileProblems(content).map((problem) =>
+      `${name} ${text}: ${problem}`
     );
   return { configResult: prependWarnings(configResult, warnings), sources };
 }

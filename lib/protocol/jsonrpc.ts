@@ -227,10 +227,10 @@ export function buildRawResultResponse(id: Id, resultText: string): string {
 }
 
 /** Builds a request of the proxy itself. */
-export function buildRequest<Asked extends RequestMethod>(
+export function buildRequest<RequestedMethod extends RequestMethod>(
   id: Id,
-  method: Asked,
-  params?: Params<Asked>,
+  method: RequestedMethod,
+  params?: Params<RequestedMethod>,
 ): string {
   const rest = params === undefined
     ? ""
@@ -239,9 +239,9 @@ export function buildRequest<Asked extends RequestMethod>(
 }
 
 /** Builds a notification of the proxy itself. */
-export function buildNotification<Told extends NotificationMethod>(
-  method: Told,
-  params?: Params<Told>,
+export function buildNotification<NotifiedMethod extends NotificationMethod>(
+  method: NotifiedMethod,
+  params?: Params<NotifiedMethod>,
 ): string {
   const rest = params === undefined
     ? ""

@@ -13,7 +13,11 @@ import type { TaskStatus } from "../protocol/mcp_types.ts";
 const MAX_RUNNING_TASKS = 100;
 
 /** The final statuses of a task. */
-const ENDED: readonly TaskStatus[] = ["completed", "failed", "cancelled"];
+const FINAL_STATUSES: readonly TaskStatus[] = [
+  "completed",
+  "failed",
+  "cancelled",
+];
 
 interface RunningTask {
   readonly id: string;
@@ -22,7 +26,7 @@ interface RunningTask {
 
 /** The running tasks by progress token. */
 export class RunningTasks {
-  readonly #open = new Map<Id, RunningTask>();
+  readonly #byProgressToken = new Map<Id, RunningTask>();
 
   /**
    * Records the response to a request: it may have created a task, or show that
@@ -38,9 +42,11 @@ export class RunningTasks {
     if (
       progressToken !== undefined && isTaskRequested && typeof id === "string"
     ) {
-      const [oldest] = this.#open.keys();
-      if (this.#open.size >= MAX_RUNNING_TASKS) this.#open.delete(oldest!);
-      this.#open.set(progressToken, { id, connectionId });
+      const [oldest] = this.#byProgressToken.keys();
+      if (this.#byProgressToken.size >= MAX_RUNNING_TASKS) {
+        this.#byProgressToken.delete(oldest!);
+      }
+      this.#byProgressToken.set(progressToken, { id, connectionId });
       return;
     }
     const { method } = message;
@@ -58,9 +64,11 @@ export class RunningTasks {
   /** Records a task status from the daemon. */
   onTaskStatus(state: unknown): void {
     const status = getNested(state, "status");
-    if (!ENDED.some((end) => end === status)) return;
-    for (const [token, { id }] of this.#open) {
-      if (id === getNested(state, "taskId")) this.#open.delete(token);
+    if (!FINAL_STATUSES.some((end) => end === status)) return;
+    for (const [token, { id }] of this.#byProgressToken) {
+      if (id === getNested(state, "taskId")) {
+        this.#byProgressToken.delete(token);
+      }
     }
   }
 
@@ -73,7 +81,9 @@ export class RunningTasks {
     value: unknown,
     connectionId: number,
   ): boolean {
-    const task = token === undefined ? undefined : this.#open.get(token);
+    const task = token === undefined
+      ? undefined
+      : this.#byProgressToken.get(token);
     return task?.connectionId === connectionId && typeof value === "number";
   }
 }

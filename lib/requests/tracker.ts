@@ -50,7 +50,7 @@ import {
 export type Recovery =
   | "resend"
   | "confirm-hint"
-  | "give up"
+  | "fail"
   | { readonly kind: "poll-outcome"; readonly limitMs: number };
 
 /**
@@ -217,7 +217,12 @@ export class RequestTracker {
    * Records that an entry was written; `number` is its position on the
    * connection. A notification is done with that.
    */
-  markSent(key: string, connectionId: number, now: number, number = 0): void {
+  markSent(
+    key: string,
+    connectionId: number,
+    now: number,
+    writeNumber = 0,
+  ): void {
     const entry = this.#entries.get(key);
     if (entry === undefined) return;
     if (entry.message.kind === "notification") return this.#close(entry);
@@ -232,7 +237,7 @@ export class RequestTracker {
     entry.sentOnConnectionId = connectionId;
     entry.sentAt = now;
     entry.writeCount++;
-    entry.writeNumber = number;
+    entry.writeNumber = writeNumber;
     entry.idleDeadline = now + entry.timeouts.idle.ms;
     this.#updateDeadline(entry);
   }
@@ -502,8 +507,8 @@ export class RequestTracker {
       if (!entry.isHandshake) {
         const mayRecover = entry.connectionLosses < MAX_CONNECTION_LOSSES ||
           isLongLived(message.method);
-        const recovery = mayRecover ? recoveryFor(message) : "give up";
-        if (recovery === "give up") {
+        const recovery = mayRecover ? recoveryFor(message) : "fail";
+        if (recovery === "fail") {
           this.#close(entry);
           failed.push(entry as PendingRequest);
           continue;

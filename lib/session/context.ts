@@ -526,7 +526,7 @@ export class SessionContext {
     if (windowMs !== undefined) {
       return { kind: "poll-outcome", limitMs: windowMs };
     }
-    if (!this.mayRetry(request)) return "give up";
+    if (!this.mayRetry(request)) return "fail";
     return this.needsToolHint(request) ? "confirm-hint" : "resend";
   }
 

@@ -135,7 +135,7 @@ export function handleSocketEvent(
               context.dialect.hasPendingOwnRequest(event.connectionId)
           ? "unclear"
           : "likely",
-        mayBeSubprotocol: event.reached &&
+        mayBeSubprotocol: event.isHostReached &&
           context.dialect.subprotocol !== undefined,
         ...(event.agoMs !== undefined && { agoMs: event.agoMs }),
         // RFC 6455 section 7.4.1. Of several requests it is unknown which one
@@ -155,10 +155,10 @@ export function handleSocketEvent(
  * it.
  */
 function causeOf(
-  { code, isNobodyThere }: ClosedEvent,
+  { code, isPortClosed }: ClosedEvent,
 ): FailureCause | undefined {
   if (code === 1008) return "policy violation";
-  return isNobodyThere ? "nobody there" : undefined;
+  return isPortClosed ? "nobody there" : undefined;
 }
 
 /**

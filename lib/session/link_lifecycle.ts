@@ -553,7 +553,7 @@ export function recoverInFlight(
     now,
     (request) =>
       cause.tooLarge && !isLongLived(request.method)
-        ? "give up"
+        ? "fail"
         : context.recoveryFor(request, now),
   );
   for (const { message, ...entry } of failed) {

@@ -25,7 +25,7 @@ export interface CloseDetails {
    */
   readonly reason: string;
   /** True if the host was reached, as far as the runtime reports it. */
-  readonly reached: boolean;
+  readonly isHostReached: boolean;
   /** The HTTP status of a failed handshake, if the runtime reports it. */
   readonly status?: number;
   /** Set if a message was larger than the runtime accepts. */
@@ -33,9 +33,9 @@ export interface CloseDetails {
   /**
    * Set if nothing listens at the address, as far as the runtime reports it.
    */
-  readonly isNobodyThere?: true;
+  readonly isPortClosed?: true;
   /** The reason in the daemon's close frame, if it gave one. */
-  readonly said?: string;
+  readonly closeFrameReason?: string;
 }
 
 /**
@@ -77,11 +77,11 @@ export interface DialFailure {
   /** What to do about it, if that is known. */
   readonly advice?: string;
   /** True if the host was reached, as far as the runtime reports it. */
-  readonly reached: boolean;
+  readonly isHostReached: boolean;
   /**
    * Set if nothing listens at the address, as far as the runtime reports it.
    */
-  readonly isNobodyThere?: true;
+  readonly isPortClosed?: true;
 }
 
 /**
@@ -197,15 +197,15 @@ const DIAL_FAILURES: readonly (readonly [
 /** Used if the runtime reports nothing. */
 const UNKNOWN_DIAL_FAILURE: DialFailure = {
   summary: "nothing listens there, or the WebSocket handshake failed",
-  reached: true,
-  isNobodyThere: true,
+  isHostReached: true,
+  isPortClosed: true,
 };
 
 /** Used if only a successful TLS handshake is known. */
 const ONLY_SECURE: DialFailure = {
   summary: "the TLS handshake succeeded, but not the WebSocket's",
   advice: "run alwaysup doctor",
-  reached: true,
+  isHostReached: true,
 };
 
 /**
@@ -254,7 +254,7 @@ export function classifyDialError(
 ): DialFailure | undefined {
   if (isSecure) return ONLY_SECURE;
   const errorText = `${errorCode}\n${message}`;
-  for (const [pattern, summary, reached, advice] of DIAL_FAILURES) {
+  for (const [pattern, summary, isHostReached, advice] of DIAL_FAILURES) {
     if (!pattern.test(errorText)) continue;
     const names = pattern === CERTIFICATE_NAME_ERROR
       ? certificateNamesIn(message)
@@ -262,9 +262,9 @@ export function classifyDialError(
     const named = names === "" ? summary : `${summary} (${names})`;
     return {
       summary: named,
-      reached,
+      isHostReached,
       ...(advice !== undefined && { advice }),
-      ...(pattern === NOBODY_THERE && { isNobodyThere: true }),
+      ...(pattern === NOBODY_THERE && { isPortClosed: true }),
     };
   }
   return undefined;
@@ -286,7 +286,7 @@ function diagnoseLostConnection(
   if (matches(OVERSIZE_ERROR)) {
     const description =
       "the daemon sent a message larger than can be received here";
-    return { reason: description, reached: true, oversize: true };
+    return { reason: description, isHostReached: true, oversize: true };
   }
   const description = matches(INVALID_FRAME_ERROR)
     ? "the daemon sent bytes that are no valid WebSocket frame"
@@ -297,8 +297,10 @@ function diagnoseLostConnection(
     : `the connection was closed with code ${code}${
       closeCodeDetail(code, reason)
     }`;
-  const said = hasCloseFrame && reason !== "" ? { said: reason } : {};
-  return { reason: description, reached: true, ...said };
+  const quoted = hasCloseFrame && reason !== ""
+    ? { closeFrameReason: reason }
+    : {};
+  return { reason: description, isHostReached: true, ...quoted };
 }
 
 /** Returns the meaning of the code, and the daemon's own reason. */
@@ -317,16 +319,16 @@ function diagnoseFailedDial(close: SocketClose): CloseDetails {
     return {
       reason: `it answered the WebSocket handshake with HTTP ${status}`,
       status,
-      reached: true,
+      isHostReached: true,
     };
   }
-  const { summary, reached, advice, isNobodyThere } =
+  const { summary, isHostReached, advice, isPortClosed } =
     classifyDialError(close) ??
       UNKNOWN_DIAL_FAILURE;
   return {
     reason: advice ? `${summary}: ${advice}` : summary,
-    reached,
-    ...(isNobodyThere && { isNobodyThere }),
+    isHostReached,
+    ...(isPortClosed && { isPortClosed }),
   };
 }
 

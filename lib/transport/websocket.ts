@@ -118,7 +118,7 @@ function dial(
   } catch {
     const reason = "this runtime takes no such URL or header";
     queueMicrotask(() =>
-      finish({ type: "closed", code: 0, reason, reached: false })
+      finish({ type: "closed", code: 0, reason, isHostReached: false })
     );
     return { send: () => {}, backlogBytes: 0, close: () => closed.promise };
   }

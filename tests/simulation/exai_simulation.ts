@@ -327,8 +327,8 @@ class ExaiSimulation {
     connection.isOpen = false;
     const { connectionId } = connection;
     const reason = `code ${code}`;
-    const reached = code > 0;
-    this.#handle({ type: "closed", connectionId, code, reason, reached });
+    const isHostReached = code > 0;
+    this.#handle({ type: "closed", connectionId, code, reason, isHostReached });
   }
 
   #sendFromDaemon(connection: ExaiConnection, frame: Json): void {

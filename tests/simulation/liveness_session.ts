@@ -445,7 +445,7 @@ export class LivenessSession {
         connectionId,
         code,
         reason,
-        reached: true,
+        isHostReached: true,
       });
     });
   }

@@ -795,14 +795,20 @@ class McpSimulation {
   #closeByDaemon(
     connection: McpConnection,
     code: number,
-    reached = true,
+    isHostReached = true,
   ): void {
     this.#scheduler.schedule(this.#scheduler.random() * 20, () => {
       if (connection.isBlackholed) return;
       connection.isClosed = true;
       const { connectionId } = connection;
       const reason = `code ${code}`;
-      this.#handle({ type: "closed", connectionId, code, reason, reached });
+      this.#handle({
+        type: "closed",
+        connectionId,
+        code,
+        reason,
+        isHostReached,
+      });
     });
   }
 
@@ -1096,7 +1102,7 @@ class McpSimulation {
       const { connectionId } = connection;
       const reason =
         "the daemon sent a message larger than can be received here";
-      const how = { code: 0, reason, reached: true, oversize: true };
+      const how = { code: 0, reason, isHostReached: true, oversize: true };
       this.#handle({ type: "closed", connectionId, ...how });
     });
   }

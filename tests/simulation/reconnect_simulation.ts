@@ -405,7 +405,7 @@ class ReconnectSimulation {
   /** A dial fails. */
   #failDial(
     connection: ReconnectConnection,
-    reached: boolean,
+    isHostReached: boolean,
     status?: number,
   ): void {
     const { connectionId } = connection;
@@ -413,7 +413,7 @@ class ReconnectSimulation {
       connection.isClosed = true;
       const reason = status === undefined ? "the dial failed" : "HTTP";
       const closed = { type: "closed", connectionId, code: 0, reason } as const;
-      const event = { ...closed, reached, ...(status && { status }) };
+      const event = { ...closed, isHostReached, ...(status && { status }) };
       this.#proxy.handle(event, { refuses: status === 401 });
     });
   }
@@ -428,7 +428,7 @@ class ReconnectSimulation {
       if (!this.#connections.has(connectionId)) return;
       const reason = `code ${code}`;
       const closed = { type: "closed", connectionId, code, reason } as const;
-      this.#proxy.handle({ ...closed, reached: true }, { refuses });
+      this.#proxy.handle({ ...closed, isHostReached: true }, { refuses });
     });
   }
 

@@ -399,7 +399,7 @@ class TwoProxiesSimulation {
 
   #failDial(
     connection: SideConnection,
-    reached: boolean,
+    isHostReached: boolean,
     status?: number,
   ): void {
     connection.isClosed = true;
@@ -408,7 +408,7 @@ class TwoProxiesSimulation {
       if (!this.#connections.has(connection)) return;
       const reason = "the dial failed";
       const closed = { type: "closed", connectionId, code: 0, reason } as const;
-      proxy.handle({ ...closed, reached, ...(status && { status }) });
+      proxy.handle({ ...closed, isHostReached, ...(status && { status }) });
     });
   }
 
@@ -439,7 +439,7 @@ class TwoProxiesSimulation {
         if (isClear) side.displacedAt = now;
       }
       const closed = { type: "closed", connectionId, code, reason } as const;
-      proxy.handle({ ...closed, reached: true }, { refuses });
+      proxy.handle({ ...closed, isHostReached: true }, { refuses });
     });
   }
 

@@ -143,7 +143,7 @@ export class InProcessClient {
       // A daemon that keeps one client must have seen the close.
       await waitAtMost(CLOSE_WAIT_MS, socket.close());
       const reason = "doctor has ended it";
-      emit({ type: "closed", code: 1006, reason, reached: true });
+      emit({ type: "closed", code: 1006, reason, isHostReached: true });
     };
     return socket;
   }

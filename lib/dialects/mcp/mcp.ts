@@ -464,7 +464,7 @@ export class Mcp implements Dialect {
    */
   closeReasonOf(
     _: number,
-    { code, status, reason, said = "" }: ClosedEvent,
+    { code, status, reason, closeFrameReason = "" }: ClosedEvent,
     phase: LinkState["phase"],
   ): CloseReason {
     const advice =
@@ -473,7 +473,7 @@ export class Mcp implements Dialect {
       const refusalReason = `it refuses us with HTTP ${status}: ${advice}`;
       return { reason: refusalReason, refused: true, cause: "refused" };
     }
-    if (code === 4001 && EXAI_CLOSE_REASON.test(said)) {
+    if (code === 4001 && EXAI_CLOSE_REASON.test(closeFrameReason)) {
       const advice = "it speaks exai, not MCP: set --dialect exai";
       return { reason: advice, refused: false, cause: "other dialect" };
     }

@@ -23,7 +23,7 @@ export const DIAL_ENDS: Readonly<
   "refuses": (driver) => driver.failDial(),
   "resets": (driver) => {
     const { connectionId } = driver;
-    const how = { code: 0, reason: "reset", reached: true };
+    const how = { code: 0, reason: "reset", isHostReached: true };
     driver.handle({ type: "closed", connectionId, ...how });
   },
   "opens and closes": (driver) => {

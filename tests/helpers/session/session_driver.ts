@@ -174,7 +174,7 @@ export class SessionDriver {
       connectionId,
       code: 0,
       reason,
-      reached: false,
+      isHostReached: false,
     });
   }
 

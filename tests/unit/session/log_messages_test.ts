@@ -121,7 +121,12 @@ test("Log: a daemon of another kind is logged at attempts 1, 5 and 10 only", () 
       bytes: 3,
     });
     const reason = "missing hello";
-    const how = { code: 4001, reason, said: reason, reached: true };
+    const how = {
+      code: 4001,
+      reason,
+      closeFrameReason: reason,
+      isHostReached: true,
+    };
     driver.handle({
       type: "closed",
       connectionId: driver.connectionId,

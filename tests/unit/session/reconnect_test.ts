@@ -263,7 +263,12 @@ const REFUSALS: [
     driver.close(1008);
   }],
   ["mcp, HTTP 401", startDown, (driver) => {
-    const how = { code: 0, reason: "HTTP 401", status: 401, reached: true };
+    const how = {
+      code: 0,
+      reason: "HTTP 401",
+      status: 401,
+      isHostReached: true,
+    };
     driver.handle({
       type: "closed",
       connectionId: driver.connectionId,

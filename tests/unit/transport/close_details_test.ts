@@ -48,7 +48,7 @@ function closeFrame(code: number, reason = ""): SocketClose {
 const FACTS: readonly (readonly [CloseDetails, readonly SocketClose[]])[] = [
   [{
     reason: "the connection was closed without a close frame",
-    reached: true,
+    isHostReached: true,
   }, [
     broken("Unexpected EOF", "", 0),
     broken("Connection reset by peer (os error 104)", "", 0),
@@ -57,7 +57,7 @@ const FACTS: readonly (readonly [CloseDetails, readonly SocketClose[]])[] = [
   ]],
   [{
     reason: "the daemon sent bytes that are no valid WebSocket frame",
-    reached: true,
+    isHostReached: true,
   }, [
     broken("Reserved bits are not zero", "", 0),
     broken("Invalid close code", "", 0),
@@ -72,7 +72,7 @@ const FACTS: readonly (readonly [CloseDetails, readonly SocketClose[]])[] = [
   ]],
   [{
     reason: "the daemon sent a message larger than can be received here",
-    reached: true,
+    isHostReached: true,
     oversize: true,
   }, [
     broken("Frame too large", "", 0),
@@ -80,41 +80,41 @@ const FACTS: readonly (readonly [CloseDetails, readonly SocketClose[]])[] = [
   ]],
   [{
     reason: "the connection was closed without a close code",
-    reached: true,
+    isHostReached: true,
   }, [closeFrame(1005)]],
   [{
     reason: "the connection was closed with code 1001 (going away)",
-    reached: true,
+    isHostReached: true,
   }, [closeFrame(1001)]],
   [{
     reason: "the connection was closed with code 1011 (internal error: a b c)",
-    reached: true,
-    said: "a\nb\x1b\u202ec",
+    isHostReached: true,
+    closeFrameReason: "a\nb\x1b\u202ec",
   }, [closeFrame(1011, "a\nb\x1b\u202ec")]],
   [{
     reason: "the connection was closed with code 4003 (unauthorized)",
-    reached: true,
-    said: "unauthorized",
+    isHostReached: true,
+    closeFrameReason: "unauthorized",
   }, [closeFrame(4003, "unauthorized")]],
   [{
     reason: "the connection was closed with code 4000",
-    reached: true,
+    isHostReached: true,
   }, [closeFrame(4000)]],
   [{
     reason: `the connection was closed with code 4000 (${"x".repeat(200)}...)`,
-    reached: true,
-    said: "x".repeat(300),
+    isHostReached: true,
+    closeFrameReason: "x".repeat(300),
   }, [closeFrame(4000, "x".repeat(300))]],
   [{
     // A daemon's words decide nothing.
     reason: "the connection was closed with code 4000 (Frame too large)",
-    reached: true,
-    said: "Frame too large",
+    isHostReached: true,
+    closeFrameReason: "Frame too large",
   }, [closeFrame(4000, "Frame too large")]],
   [{
     reason: "nothing listens there, or the host cannot be reached",
-    reached: false,
-    isNobodyThere: true,
+    isHostReached: false,
+    isPortClosed: true,
   }, [
     failed("tcp connect error", "19", 0),
     failed("tcp connect error: Connection refused (os error 111)", "19", 0),
@@ -122,14 +122,14 @@ const FACTS: readonly (readonly [CloseDetails, readonly SocketClose[]])[] = [
     failed("Failed to connect", "EHOSTUNREACH"),
     failed("connect ECONNREFUSED 127.0.0.1:1", "ECONNREFUSED"),
   ]],
-  [{ reason: "its host name is not known", reached: false }, [
+  [{ reason: "its host name is not known", isHostReached: false }, [
     failed("dns error", "19", 0),
     failed("Failed to connect", "ENOTFOUND"),
     failed("Failed to connect", "EAI_AGAIN"),
   ]],
   [{
     reason: "it closed the connection during the handshake",
-    reached: true,
+    isHostReached: true,
   }, [
     failed("connection closed before message completed", "19", 0),
     failed("connection error", "19", 0),
@@ -142,7 +142,7 @@ const FACTS: readonly (readonly [CloseDetails, readonly SocketClose[]])[] = [
     failed("unexpected end of file", "", 0),
     failed("broken pipe", "", 0),
   ]],
-  [{ reason: "it does not speak HTTP", reached: true }, [
+  [{ reason: "it does not speak HTTP", isHostReached: true }, [
     failed("invalid HTTP version parsed", "19", 0),
     failed("invalid HTTP header parsed", "19", 0),
     failed("Invalid response", "HPE_INVALID_CONSTANT"),
@@ -150,7 +150,7 @@ const FACTS: readonly (readonly [CloseDetails, readonly SocketClose[]])[] = [
   ]],
   ...[400, 401, 404, 503].map((status): [CloseDetails, SocketClose[]] => [{
     reason: `it answered the WebSocket handshake with HTTP ${status}`,
-    reached: true,
+    isHostReached: true,
     status,
   }, [
     failed(`Invalid status code: ${status}`, "19", 0),
@@ -159,7 +159,7 @@ const FACTS: readonly (readonly [CloseDetails, readonly SocketClose[]])[] = [
   ]]),
   [{
     reason: "its answer to the handshake is not a WebSocket's",
-    reached: true,
+    isHostReached: true,
   }, [
     failed("Invalid upgrade header", "19", 0),
     failed("Missing upgrade header"),
@@ -169,7 +169,7 @@ const FACTS: readonly (readonly [CloseDetails, readonly SocketClose[]])[] = [
   [{
     reason: "it does not speak TLS (wss://): check the port, or give the " +
       "daemon a certificate",
-    reached: true,
+    isHostReached: true,
   }, [
     failed("received corrupt message of type InvalidContentType", "19", 0),
     bunError(
@@ -183,7 +183,7 @@ const FACTS: readonly (readonly [CloseDetails, readonly SocketClose[]])[] = [
   [{
     reason: "its certificate has expired: renew it, or check this machine's " +
       "clock",
-    reached: true,
+    isHostReached: true,
   }, [
     denoError(
       "certificate expired: verification time 1795977940 (UNIX), but " +
@@ -196,7 +196,7 @@ const FACTS: readonly (readonly [CloseDetails, readonly SocketClose[]])[] = [
   [{
     reason: "its certificate is not valid yet: check this machine's clock, " +
       "or have one issued that is valid now",
-    reached: true,
+    isHostReached: true,
   }, [
     denoError(
       "certificate not valid yet: verification time 1795977940 (UNIX), but " +
@@ -208,7 +208,7 @@ const FACTS: readonly (readonly [CloseDetails, readonly SocketClose[]])[] = [
   [{
     reason: "its certificate is for another name (a.example, b.example, " +
       `10.1.2.3): ${RENAME}`,
-    reached: true,
+    isHostReached: true,
   }, [
     denoError(
       'certificate not valid for name "localhost"; certificate is only valid ' +
@@ -223,7 +223,7 @@ const FACTS: readonly (readonly [CloseDetails, readonly SocketClose[]])[] = [
   ]],
   [{
     reason: `its certificate is for another name: ${RENAME}`,
-    reached: true,
+    isHostReached: true,
   }, [
     denoError(
       'certificate not valid for name "127.0.0.1"; certificate is not valid ' +
@@ -238,7 +238,7 @@ const FACTS: readonly (readonly [CloseDetails, readonly SocketClose[]])[] = [
     // Who made it may have put anything there.
     reason: "its certificate is for another name (UnknownIssuer, x, " +
       `CERT_HAS_EXPIRED): ${RENAME}`,
-    reached: true,
+    isHostReached: true,
   }, [
     denoError(
       'certificate not valid for name "h"; certificate is only valid for ' +
@@ -252,14 +252,14 @@ const FACTS: readonly (readonly [CloseDetails, readonly SocketClose[]])[] = [
   [{
     reason: `its certificate is for another name (${"x".repeat(200)}...): ` +
       RENAME,
-    reached: true,
+    isHostReached: true,
   }, [
     failed(`DNS:${"x".repeat(300)}`, "ERR_TLS_CERT_ALTNAME_INVALID"),
   ]],
   [{
     reason: "its certificate is self-signed, or its issuer is unknown here: " +
       "name its issuer's certificate with --ca-file, or have the daemon send its whole chain",
-    reached: true,
+    isHostReached: true,
   }, [
     denoError("UnknownIssuer"),
     bunError("self signed certificate", "DEPTH_ZERO_SELF_SIGNED_CERT"),
@@ -270,7 +270,7 @@ const FACTS: readonly (readonly [CloseDetails, readonly SocketClose[]])[] = [
   [{
     reason: "its certificate is not one for servers: have one issued for " +
       "servers",
-    reached: true,
+    isHostReached: true,
   }, [
     denoError(
       "certificate does not allow extended key usage for server " +
@@ -285,7 +285,7 @@ const FACTS: readonly (readonly [CloseDetails, readonly SocketClose[]])[] = [
   ]],
   [{
     reason: "its certificate is not valid here: have a new one issued",
-    reached: true,
+    isHostReached: true,
   }, [
     denoError("BadSignature"),
     failed("certificate revoked", "CERT_REVOKED"),
@@ -293,7 +293,7 @@ const FACTS: readonly (readonly [CloseDetails, readonly SocketClose[]])[] = [
   [{
     reason: "it wants a certificate of the client's, and alwaysup has none: " +
       "have a TLS proxy before the daemon show one, or use a token instead",
-    reached: true,
+    isHostReached: true,
   }, [
     failed("received fatal alert: CertificateRequired", "", 0),
     bunError(
@@ -304,7 +304,7 @@ const FACTS: readonly (readonly [CloseDetails, readonly SocketClose[]])[] = [
   [{
     reason: "it speaks no version of TLS that is taken here: have it speak " +
       "TLS 1.2 or 1.3",
-    reached: true,
+    isHostReached: true,
   }, [
     failed("received fatal alert: ProtocolVersion", "19", 0),
     bunError(
@@ -314,14 +314,14 @@ const FACTS: readonly (readonly [CloseDetails, readonly SocketClose[]])[] = [
   ]],
   [{
     reason: "it does not speak HTTP/1.1 over TLS, which a WebSocket needs",
-    reached: true,
+    isHostReached: true,
   }, [
     bunError(
       "error:10000460:SSL routines:OPENSSL_internal:TLSV1_ALERT_NO_APPLICATION_PROTOCOL",
     ),
     failed("x", "ERR_SSL_TLSV1_ALERT_NO_APPLICATION_PROTOCOL"),
   ]],
-  [{ reason: "the TLS handshake failed", reached: true }, [
+  [{ reason: "the TLS handshake failed", isHostReached: true }, [
     failed("received fatal alert: HandshakeFailure", "19", 0),
     bunError(
       "error:10000410:SSL routines:OPENSSL_internal:SSLV3_ALERT_HANDSHAKE_FAILURE",
@@ -331,12 +331,12 @@ const FACTS: readonly (readonly [CloseDetails, readonly SocketClose[]])[] = [
   [{
     reason: "the TLS handshake succeeded, but not the WebSocket's: run " +
       "alwaysup doctor",
-    reached: true,
+    isHostReached: true,
   }, [{ ...failed(""), isSecure: true }]],
   [{
     reason: "nothing listens there, or the WebSocket handshake failed",
-    reached: true,
-    isNobodyThere: true,
+    isHostReached: true,
+    isPortClosed: true,
   }, [
     failed("Received network error or non-101 status code.", "", 0),
     failed(""),
