@@ -190,10 +190,24 @@ export function readConfig(
     problems.push("--backoff-base: it must not be above --backoff-cap");
   }
   if (problems.length > 0) return { kind: "problems", problems };
-  const { url, host, port, tokenFile: _, token: __, ...rest } = all;
-  const { exaiToken: ___, envFile: ____, caFile: _____, ...others } = rest;
-  const { exaiPing, skipHealth, ...named } = others;
-  const { glmTotal, glmIdle, kimiTotal, kimiIdle, ...unchanged } = named;
+  const {
+    url,
+    host,
+    port,
+    exaiPing,
+    skipHealth,
+    glmTotal,
+    glmIdle,
+    kimiTotal,
+    kimiIdle,
+    // What follows is not in the configuration.
+    tokenFile: _tokenFile,
+    token: _token,
+    exaiToken: _exaiToken,
+    envFile: _envFile,
+    caFile: _caFile,
+    ...unchanged
+  } = all;
   const providers = [
     { name: "GLM", total: glmTotal, idle: glmIdle },
     { name: "KIMI", total: kimiTotal, idle: kimiIdle },
