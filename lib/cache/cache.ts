@@ -6,7 +6,8 @@
  */
 
 import { listKindOf, nextCursorOf } from "../protocol/lists.ts";
-import { META, type Method } from "../protocol/mcp_types.ts";
+import { type Method } from "../protocol/mcp_types.ts";
+import { requestVersionOf } from "../protocol/versions.ts";
 import {
   elementTextsOf,
   findValue,
@@ -114,19 +115,6 @@ function losesTools(
   }
   const tools = getNested(parseCachedResult(result), "tools");
   return Array.isArray(tools) && tools.length === 0;
-}
-
-/**
- * Returns the protocol version that a request names (MCP 2026-07-28, basic:
- * every request does).
- */
-export function requestVersionOf(params: unknown): string | undefined {
-  const version = getNested(
-    params,
-    "_meta",
-    META.protocolVersion,
-  );
-  return typeof version === "string" ? version : undefined;
 }
 
 /**

@@ -1,8 +1,12 @@
 /**
- * The protocol versions whose clients open with `initialize`.
+ * MCP's protocol versions: those whose clients open with `initialize`, and the
+ * version that a request names.
  *
  * @module
  */
+
+import { getNested } from "./jsonrpc.ts";
+import { META } from "./mcp_types.ts";
 
 /** The newest first (MCP, lifecycle). */
 const INITIALIZE_VERSIONS: readonly [string, ...string[]] = [
@@ -25,4 +29,17 @@ export function usesInitialize(version: unknown): boolean {
 export function negotiateVersion(requested: unknown): string {
   return INITIALIZE_VERSIONS.find((known) => known === requested) ??
     INITIALIZE_VERSIONS[0];
+}
+
+/**
+ * Returns the protocol version that a request names (MCP 2026-07-28, basic:
+ * every request does).
+ */
+export function requestVersionOf(params: unknown): string | undefined {
+  const version = getNested(
+    params,
+    "_meta",
+    META.protocolVersion,
+  );
+  return typeof version === "string" ? version : undefined;
 }

@@ -34,7 +34,8 @@ import {
 import { replaceValue } from "../../json/spans.ts";
 import { ListenSubscriptions } from "./subscriptions.ts";
 import { MAX_UNANSWERED_PROBES } from "../../link/liveness.ts";
-import { daemonNameOf, requestVersionOf } from "../../cache/cache.ts";
+import { daemonNameOf } from "../../cache/cache.ts";
+import { requestVersionOf } from "../../protocol/versions.ts";
 import { toOtherIdType } from "../../protocol/id_types.ts";
 import {
   buildNotification,
