@@ -10,7 +10,10 @@ import { test } from "./helpers/time_limit.ts";
 
 const LIB = new URL("../lib/", import.meta.url);
 
-/** A folder of `lib/`; `edges` are its files that touch the outside although the others are pure. */
+/**
+ * A folder of `lib/`. `impureFiles` names its files with side effects, where
+ * the others are pure.
+ */
 interface Folder {
   readonly name: string;
   readonly kind: "pure" | "edge";
@@ -39,11 +42,17 @@ const FOLDERS: readonly Folder[] = [
   { name: "commands/doctor", kind: "edge" },
 ];
 
-/** What pure code may not name: clocks, timers, chance, runtimes, consoles, promises. */
+/**
+ * What pure code may not name: clocks, timers, randomness, runtimes, consoles,
+ * promises.
+ */
 const IMPURE_NAMES =
   /\b(Deno|process|Date|performance|setTimeout|setInterval|queueMicrotask|console|fetch|await|async)\b(?!["`\w])|Math\.random|\bimport\(|\bnew WebSocket/;
 
-/** The only file that imports from packages, and from which: types only. */
+/**
+ * The only file that may import from packages, and the packages. It imports
+ * only types.
+ */
 const TYPES = {
   file: "protocol/mcp_types.ts",
   from: /^npm:@modelcontextprotocol\/(?:client|sdk)@\d/,
@@ -54,11 +63,11 @@ const STD_DELAY = "npm:/deno-std@1.3.4/async/delay.js";
 
 /** A file of `lib/`. */
 interface Source {
-  /** Its path from `lib/`, e.g. `link/backoff.ts`. */
+  /** Its path relative to `lib/`, e.g. `link/backoff.ts`. */
   readonly path: string;
-  /** The folder that it is in. */
+  /** The folder that contains it. */
   readonly folder: string;
-  /** Its name without folder and ending. */
+  /** Its name without folder and extension. */
   readonly name: string;
   /** Its text. */
   readonly text: string;
@@ -80,13 +89,19 @@ function isPure({ folder, name }: Source): boolean {
   return kind === "pure" && !impureFiles.includes(name);
 }
 
-/** The source without comments and the text of strings, in which every word is allowed. */
+/**
+ * The source without comments and without the text of strings, because both may
+ * contain any word.
+ */
 function withoutCommentsAndStrings(source: string): string {
   return source.replace(/\/\*[\s\S]*?\*\/|\/\/.*$/gm, "")
     .replace(/"(?:[^"\\\n]|\\.)*"|`(?:[^`\\$]|\\.|\$(?!\{))*`/g, '""');
 }
 
-/** What a file imports: paths from `lib/` for files of it, the rest as it is written. */
+/**
+ * What a file imports: paths relative to `lib/` for its own files, anything
+ * else as written.
+ */
 function importsOf({ path, text }: Source): string[] {
   return [...text.matchAll(/\b(?:from|import)\s*\(?\s*"([@.\w/:-]+)"/g)]
     .map(([, target]) => {
@@ -111,7 +126,7 @@ test("architecture: imports run downwards by folder", async () => {
   for (const file of files) {
     for (const target of importsOf(file)) {
       const found = files.find(({ path }) => path === target);
-      // The examples in the documentation are tests themselves.
+      // Examples in doc comments are tests and may import assertions.
       const isAllowed = found === undefined
         ? /^@std\/assert\/|^node:/.test(target) || target === STD_DELAY ||
           file.path === TYPES.file && TYPES.from.test(target)
@@ -144,7 +159,8 @@ test("architecture: of packages only types are imported, in the versions of the 
   const targets = importsOf(file);
   const rest = file.text.replace(/^import type [^;]*;/gm, "");
   assertEquals(importsOf({ ...file, text: rest }), []);
-  // Documentation is looked at without them: it would have to explain theirs, too.
+  // Documentation is linted without these packages. With them, their types
+  // would need doc comments, too.
   const none = JSON.parse(await read("../.ci/build/no_types.json")) as {
     imports: Record<string, string>;
   };
@@ -200,11 +216,11 @@ test("architecture: only lib/runtime/ names a runtime", async () => {
   assertEquals(wrong, []);
 });
 
-/** Names of what is written for people. */
+/** Names of texts that are written for people. */
 const PROSE =
   "(?:reason|why|message|lastError|lastFailure|refusal|problem|advice|words|note|errorText|logText)";
 
-/** What decides by the words of such a text, or by the name of a log line. */
+/** Matches code that decides by such a text, or by the name of a log event. */
 const READS_PROSE = new RegExp(
   [
     `\\b${PROSE}[!)]*\\??\\.(?:includes|startsWith|endsWith|match|matchAll|search|indexOf)\\(`,
@@ -214,12 +230,15 @@ const READS_PROSE = new RegExp(
   ].join("|"),
 );
 
-/** The files that read what others have written, and that make fields of it at once. */
+/**
+ * The files that may read texts of other programs. Each turns them into fields
+ * at once.
+ */
 const MAY_READ_PROSE = [
-  "transport/close_details.ts", // what runtimes say of connections
-  "runtime/deno.ts", // what Deno says of a dial
+  "transport/close_details.ts", // what runtimes report about connections
+  "runtime/deno.ts", // what Deno reports about a failed dial
   "dialects/exai/frames.ts", // the exai daemon's errors
-  "text/error_message.ts", // whether an error of a runtime's has any text
+  "text/error_message.ts", // whether a runtime's error has any text
 ];
 
 test("architecture: no program reads what is written for people", async () => {
@@ -257,7 +276,9 @@ test("architecture: no URL's pathname is taken for a path: a folder may have a s
   assertEquals(wrong, []);
 });
 
-/** The scripts of a folder and of those in it, but for what npm has installed. */
+/**
+ * The scripts of a folder and its subfolders, without what npm has installed.
+ */
 async function findScripts(folder: URL): Promise<URL[]> {
   const found: URL[] = [];
   for await (const { name, isDirectory } of Deno.readDir(folder)) {
@@ -268,9 +289,9 @@ async function findScripts(folder: URL): Promise<URL[]> {
   return found;
 }
 
-/** The only scripts that may name npm, npx or a package of npm's in their code, and why. */
+/** The only scripts whose code may name npm, npx or an npm package, and why. */
 const MAY_NAME_NPM = [
-  "helpers/process.ts", // replaces npx by the Deno that runs
+  "helpers/process.ts", // replaces npx by the running Deno
   "builds/dist.ts", // npm pack, and npm install --offline
   "config_files_test.ts", // texts only
   "unit/clients/redacted_diff_test.ts", // texts only

@@ -59,7 +59,7 @@ interface Server {
   readonly env: Record<string, string>;
 }
 
-/** A client's file, by the name that `install` knows the client by. */
+/** The example file of a client, by the name that `install` uses. */
 function fileOf({ name, isToml }: Client): string {
   const shown = name === "augment" ? "augmentcode" : name;
   return `mcp-config.${shown}.${isToml ? "toml" : "json"}`;
@@ -74,7 +74,7 @@ async function serverOf(file: string): Promise<Server> {
   return JSON.parse(await textOf(file)).mcpServers.exai;
 }
 
-/** The other ways to start the same: what they start, behind the command. */
+/** The variants of the example files, and the arguments after the command. */
 const VARIANTS: [file: string, command: string[]][] = [
   ["mcp-config.npx.json", ["npx", "-y", "alwaysup"]],
   [

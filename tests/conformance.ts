@@ -1,12 +1,13 @@
 /**
- * The MCP project's conformance suite, which speaks HTTP only, against a daemon
- * behind an HTTP front: once with the proxy between the two, once with a bare
- * forwarder in its place. Each scenario must end the same, in both eras.
+ * Runs the MCP project's conformance suite, which supports only HTTP, against a
+ * daemon behind an HTTP front: once with the proxy between the two, once with a
+ * bare forwarder in its place. Each scenario must have the same result, in both
+ * eras.
  *
  *     deno task conformance
  *
- * The daemons lack fixtures that some scenarios ask for, so that those fail;
- * what counts is that the proxy changes nothing.
+ * The daemons lack fixtures that some scenarios need, so those fail. What
+ * counts is that the proxy changes nothing.
  *
  * @module
  */
@@ -38,7 +39,7 @@ const ERAS: readonly Era[] = [
   { requirements: "2026-07-28", daemon: "dual_era_daemon.ts", bridge: [] },
 ];
 
-/** Waits until something listens. */
+/** Waits until a port accepts connections. */
 async function waitUntilListening(
   port: number,
   child: ChildProcess,
@@ -57,7 +58,10 @@ async function waitUntilListening(
   }
 }
 
-/** How each scenario ends with a command between the front and the daemon. Throws if the suite does not end. */
+/**
+ * Runs the suite with a command between the front and the daemon. Returns the
+ * result of each scenario. Throws if the suite does not end.
+ */
 async function run(era: Era, command: string): Promise<Map<string, string>> {
   const port = freePort();
   await using front = startNpmProgram("supergateway", ...[

@@ -1,6 +1,6 @@
 /**
- * The main job in a few seconds: a client works through the proxy while its
- * daemon is killed and started again. Exit 0 only if every step really
+ * Shows the main job in a few seconds: a client works through the proxy while
+ * its daemon is killed and restarted. Exits with 0 only if every step really
  * happened.
  *
  *     deno task --quiet demo
@@ -32,7 +32,7 @@ function requireTrue(condition: unknown, what: string): asserts condition {
   if (!condition) throw new Error(what);
 }
 
-/** The text that a call gave. Throws if it failed. */
+/** The text that a call returned. Throws if it failed. */
 function textOf({ result, error }: ReceivedResponse): string {
   requireTrue(result !== undefined, `a call ended with: ${error?.message}`);
   return result.content[0].text;

@@ -1,6 +1,7 @@
 /**
- * How long the first call of a process takes, from the answer to `initialize`:
- * what a proxy tries before it must not cost much.
+ * Measures how long the first call of a process takes, from the response to
+ * `initialize`. The capacity check that the proxy makes before it must cost
+ * little.
  *
  * @module
  */
@@ -15,17 +16,20 @@ import type { LivenessOptions } from "../helpers/liveness_processes.ts";
 import { print } from "../helpers/print.ts";
 import { ProxyProcess } from "../helpers/process.ts";
 
-/** How much later than without a trial the first call may be answered, in milliseconds. */
+/**
+ * How much later than without a capacity check the first call may be answered,
+ * in milliseconds.
+ */
 const MAX_DELAY_MS = 500;
 
-/** How many children of connections are ready at the start. */
+/** How many spare child processes the daemon has at the start. */
 const SPARE_PROCESSES = 2;
 
-/** What a proxy knows, or is told, of the number of connections. */
+/** What a proxy is told, or has cached, about the daemon's capacity. */
 interface CapacityMode {
   readonly name: string;
   readonly flags: readonly string[];
-  /** Whether it finds what the one before it has kept. */
+  /** Whether the proxy reads the cache that an earlier one has written. */
   readonly isCached: boolean;
 }
 
@@ -44,9 +48,10 @@ function median(values: readonly number[]): number {
 }
 
 /**
- * Measures every kind so many times; gives what is beyond the target, a line each.
+ * Measures every kind so many times. Returns one line for each result that
+ * misses the target.
  *
- * @param hasTrial whether the program knows `--connections`
+ * @param hasCapacityCheck whether the program knows `--connections`
  */
 export async function measureFirstCalls(
   kinds: readonly string[],
@@ -114,7 +119,7 @@ async function measureKind(
     return at - from;
   };
   const found: number[][] = modes.map(() => []);
-  // The cache holds nothing before.
+  // This run fills the cache.
   for (const mode of modes) if (mode.isCached) await once(mode);
   for (let i = 0; i < times; i++) {
     for (const [at, mode] of modes.entries()) found[at]!.push(await once(mode));

@@ -1,6 +1,6 @@
 /**
- * The figures that the README and the notes speak of, with real processes: each
- * is measured once and printed beside what it may be.
+ * Measures the figures that the README and the notes cite, with real processes.
+ * Each is measured once and printed beside its limit.
  *
  *     deno task figures
  *
@@ -131,7 +131,10 @@ async function measureNetwork(): Promise<void> {
   );
 }
 
-/** From the start of a process to its answer to a first line, and to its end. */
+/**
+ * Measures the time from a process's start to its first response, and to its
+ * exit.
+ */
 async function measureOpening(
   args: readonly string[],
   env: Record<string, string>,
@@ -203,7 +206,7 @@ async function measureOpenings(): Promise<void> {
   );
 }
 
-/** A daemon that serves both eras. */
+/** Starts a daemon that serves both eras. */
 async function startDualEraDaemon(): Promise<
   { port: number; child: ChildProcess }
 > {

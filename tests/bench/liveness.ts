@@ -1,29 +1,32 @@
 /**
- * Dead, busy, or only one at a time: what becomes of calls, with real processes,
- * by the daemon's kind, the length of the call, and what happens to the
- * connection. Ends with 1 if the tool itself fails.
+ * Measures what happens to calls when the daemon is busy, the connection is
+ * dead, or the daemon keeps one client. It uses real processes, and varies the
+ * daemon's kind, the length of the call, and what happens to the connection.
+ * Exits with 1 if the tool itself fails.
  *
- *     deno task liveness [--runs 4] [--kinds a,b] [--durations 1,12] [--links a,b]
- *       [--first 20] [--parallel 24] [--connections VALUE] [--bin FILE] [--strict]
+ *     deno task liveness [--runs 4] [--kinds a,b] [--durations 1,12] [--links
+ *     a,b]
+ *       [--first 20] [--parallel 24] [--connections VALUE] [--bin FILE]
+ *       [--strict]
  *       [--logs FOLDER]
  *
- * `--bin` is an executable or an npm package (`.js`) instead of the source.
- * `--first` is how often the first call of a process is measured; 0: not at all.
- * `--strict` ends with 1 also if a promise was broken. `--logs` keeps what each
- * proxy wrote to stderr. `liveness_process.ts` and `liveness_run.ts` have the
- * kinds of daemon. The links:
+ * `--bin` is an executable or an npm package (`.js`) to use instead of the
+ * source. `--first` is how often the first call of a process is measured; 0:
+ * not at all. `--strict` exits with 1 also if a promise was broken. `--logs`
+ * keeps the stderr of each proxy. `liveness_daemon.ts` and `liveness_run.ts`
+ * describe the kinds of daemon. The states of the link:
  *
- * - `living`: nothing happens; two short calls come during the long one
+ * - `living`: nothing happens; two short calls are sent during the long one
  * - `freezing`: during the call the connection goes silent in both directions
  *   for ever; new connections work
- * - `idle`: the same after some short calls; then a read-only and an unsafe call
- *   come
+ * - `idle`: the same after some short calls; then a read-only and an unsafe
+ *   call are sent
  *
- * The promises: over a living link every call is executed once and answered with
- * its own result; nothing unsafe is ever executed twice; a call on an idle
- * connection that is frozen is answered or told within 18 s where the daemon keeps
- * two connections; the first call of a process is at most 0.5 s later than
- * without the trial.
+ * The promises: over a living link every call is executed once and gets its own
+ * result. Nothing unsafe is ever executed twice. A call on a frozen idle
+ * connection gets a result or an error within 18 s if the daemon keeps two
+ * connections. The first call of a process is at most 0.5 s later than without
+ * the capacity check.
  *
  * @module
  */
@@ -45,7 +48,7 @@ import { print } from "../helpers/print.ts";
 import { proxyCommand } from "../helpers/process.ts";
 
 const LINK_STATES: readonly LinkState[] = ["living", "freezing", "idle"];
-/** A start takes all that a core has. */
+/** A starting process uses a whole core. */
 const MAX_PARALLEL_STARTS = 2;
 
 function exitWithUsage(): never {
@@ -76,14 +79,17 @@ if (
   exitWithUsage();
 }
 
-// The source is the source, whatever the tests are told.
+// This tool measures the source, even where the tests use a built program.
 Deno.env.delete("ALWAYSUP_BIN");
-// Every child ends when its stdin does.
+// Every child exits when its stdin ends.
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
   Deno.addSignalListener(signal, () => Deno.exit(130));
 }
 
-/** The program under test: what starts it, given the command of the source. */
+/**
+ * Returns the command for the program under test, given the command for the
+ * source.
+ */
 function wrap(command: string, args: string[]): [string, string[]] {
   if (flags.bin === undefined) return [command, args];
   const own = args.slice(proxyCommand([])[1].length);
@@ -106,7 +112,7 @@ function planRuns(): RunPlan[] {
   return all.sort((a, b) => b.ms - a.ms);
 }
 
-/** Puts the runs of a cell side by side, in the order of the kinds. */
+/** Groups the runs of a cell, in the order of the kinds. */
 function sortRuns(found: readonly LivenessRun[]): LivenessRun[] {
   const key = ({ kind, linkState, ms, number }: LivenessRun): number =>
     ((kinds.indexOf(kind) * 3 + LINK_STATES.indexOf(linkState)) * 1e6 + ms) *
@@ -154,7 +160,7 @@ async function runAll(): Promise<LivenessRun[]> {
   return sortRuns(found);
 }
 
-/** What is kept of a run. */
+/** A run as it is saved: everything but its log. */
 function formatRun({ log, ...rest }: LivenessRun): string {
   return `${log}\n${JSON.stringify(rest, undefined, 1)}\n`;
 }

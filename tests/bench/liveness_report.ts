@@ -1,6 +1,6 @@
 /**
- * What `deno task liveness` has found, as a table, and which promises were
- * broken.
+ * Prints the results of `deno task liveness` as a table, and checks the
+ * promises.
  *
  * @module
  */
@@ -9,14 +9,20 @@ import type { CallOutcome } from "../helpers/liveness_processes.ts";
 import type { CallRole, LivenessRun } from "./liveness_run.ts";
 import { print } from "../helpers/print.ts";
 
-/** How long a call towards a daemon that keeps two connections waits on a frozen one, at most. */
+/**
+ * How long a call on a frozen connection may wait if the daemon keeps two
+ * connections.
+ */
 const DEAD_CONNECTION_TARGET_MS = 18_000;
-/** What keeps one connection, so that a second one does harm. */
+/** The kinds that keep one connection, so that a second one does harm. */
 const KEEPS_ONE = ["displace", "refuse", "ignore", "newest"];
 
 type OutcomeWithRole = CallOutcome & { readonly role: CallRole };
 
-/** When it was known that the connection is dead: the client was told, or the call begun again. */
+/**
+ * When the proxy knew that the connection was dead: the client got an error, or
+ * the call was executed again.
+ */
 function noticedAt(
   callOutcome: OutcomeWithRole,
   frozenAt: number,
@@ -29,7 +35,7 @@ function sorted(values: readonly (number | undefined)[]): number[] {
   return values.flatMap((value) => value ?? []).sort((a, b) => a - b);
 }
 
-/** The median and the largest, in seconds. */
+/** The median and the maximum, in seconds. */
 function medianAndMax(
   values: readonly (number | undefined)[],
 ): [string, string] {
@@ -39,7 +45,7 @@ function medianAndMax(
   return [seconds(all[(all.length - 1) >> 1]!), seconds(all.at(-1)!)];
 }
 
-/** The least and the most, e.g. `1-2`. */
+/** The minimum and the maximum, e.g. `1-2`. */
 function range(values: readonly number[]): string {
   const all = sorted(values);
   if (all.length === 0) return "";
@@ -66,7 +72,7 @@ function printRow(cells: readonly (string | number)[]): void {
   );
 }
 
-/** The calls with a role, of some runs. */
+/** The calls with a role, in some runs. */
 function outcomesWithRole(
   runs: readonly LivenessRun[],
   role: CallRole,
@@ -127,7 +133,7 @@ function printGroup(runs: readonly LivenessRun[], bad: number): void {
   ]);
 }
 
-/** Calls that the proxy ended although the daemon was at them. */
+/** Calls that the proxy ended while the daemon was still executing them. */
 function endedWhileExecuting<F extends CallOutcome>(
   outcomes: readonly F[],
 ): F[] {
@@ -136,14 +142,14 @@ function endedWhileExecuting<F extends CallOutcome>(
   );
 }
 
-/** What broke a promise in one run, a line each. */
+/** The promises that a run broke, one line each. */
 function problemsOf(
   run: LivenessRun,
   connections: string | undefined,
 ): string[] {
   const { kind, linkState, outcomes, learnedFacts } = run;
   const found: string[] = [];
-  // Whoever says that it keeps two has chosen what follows.
+  // A user who sets `many` for such a daemon has chosen the consequences.
   const isChosen = connections === "many" && KEEPS_ONE.includes(kind);
   for (const callOutcome of outcomes) {
     const {
@@ -192,7 +198,7 @@ function problemsOf(
   return found;
 }
 
-/** Prints the table; gives the promises that were broken, one line each. */
+/** Prints the table. Returns the broken promises, one line each. */
 export function reportLiveness(
   runs: readonly LivenessRun[],
   connections: string | undefined,

@@ -1,6 +1,6 @@
 /**
- * The runs of `deno task liveness`: one proxy and one daemon each, and what
- * became of the calls.
+ * The runs of `deno task liveness`: one proxy and one daemon each, and the
+ * outcomes of the calls.
  *
  * @module
  */
@@ -16,10 +16,10 @@ import {
 } from "../helpers/liveness_processes.ts";
 
 /**
- * The ways of the daemon; what each does is in `liveness_process.ts`. `frozen` is
- * a concurrent one that is stopped, and `stalled` a `child-sync` one whose child
- * gets no time for a moment when a call comes, so that it reads a probe and the
- * call at once.
+ * The kinds of daemon. `liveness_daemon.ts` describes what each does. `frozen`
+ * is a `concurrent` one that is stopped. `stalled` is a `child-sync` one whose
+ * child is stopped for a moment when a call arrives, so that it reads a probe
+ * and the call at once.
  */
 export const DAEMON_KINDS = [
   ...["concurrent", "frozen", "serial", "mute", "child-sync"] as const,
@@ -27,19 +27,19 @@ export const DAEMON_KINDS = [
   ...["displace", "refuse", "ignore", "newest"] as const,
 ] as const;
 
-/** One of them. */
+/** One of the kinds. */
 export type DaemonKind = typeof DAEMON_KINDS[number];
 
 /** What happens to the connection: nothing; it freezes during a call; it freezes while nothing is in flight. */
 export type LinkState = "living" | "freezing" | "idle";
 
-/** One run as it is planned. */
+/** The plan of one run. */
 export interface RunPlan {
   readonly kind: DaemonKind;
   readonly linkState: LinkState;
-  /** How long the daemon is at the call, in milliseconds. */
+  /** How long the daemon works on the call, in milliseconds. */
   readonly ms: number;
-  /** Which of the runs of its cell. */
+  /** The number of the run in its cell. */
   readonly number: number;
 }
 
@@ -54,40 +54,48 @@ export interface LivenessRun extends RunPlan {
   readonly learnedFacts: LearnedFacts | undefined;
   /** How many connections the daemon saw. */
   readonly connectionCount: number;
-  /** How often the client heard of progress. */
+  /** How many progress notifications the client received. */
   readonly progressCount: number;
   readonly log: string;
 }
 
-/** How much time there is beyond that of the call itself, in milliseconds. */
+/** How long to wait beyond the duration of the call itself, in milliseconds. */
 const RESPONSE_MARGIN_MS = 60_000;
-/** How long a decision about a frozen connection is waited for at least, and beyond the call's time. */
+/**
+ * How long to wait for a decision about a frozen connection: the minimum, and
+ * the time beyond the call's duration.
+ */
 const MIN_DECISION_MS = 45_000;
 const EXTRA_DECISION_MS = 25_000;
-/** When a second call comes, after the freeze: a standby would be there. */
+/**
+ * When a second call is sent, after the freeze: the standby is open by then.
+ */
 const SECOND_CALL_MS = 14_000;
-/** How long a process that is stopped while nothing is in flight is stopped. */
+/** How long the daemon's process is stopped while nothing is in flight. */
 const SUSPEND_MS = 12_000;
-/** How long after the freeze of an idle link the calls come, by the number of the run. */
+/**
+ * How long after the freeze of an idle link the calls are sent, by the number
+ * of the run.
+ */
 const IDLE_BEFORE_CALLS_MS = [50, 2_000, 6_000, 9_000];
-/** How long a child that is stalled gets no time, by the number of the run. */
+/** How long a stalled child is stopped, by the number of the run. */
 const CHILD_SUSPEND_MS = [400, 600, 200, 2_000];
-/** A leading probe goes out at most so often. */
+/** The minimum interval of the probes that precede a call. */
 const PROBE_PAUSE_MS = 1_100;
-/** How long what the proxy says of itself may lag behind. */
+/** How long the proxy's status may lag behind. */
 const STATUS_LAG_MS = 1_200;
 
-/** Lets so many start at a time. */
+/** Limits how many runs start at a time. */
 export class StartSlots {
   readonly #waiting: (() => void)[] = [];
   #free: number;
 
-  /** So many are free. */
+  /** Creates so many free slots. */
   constructor(free: number) {
     this.#free = free;
   }
 
-  /** Waits for a slot; gives what sets it free, once. */
+  /** Waits for a slot. Returns a function that frees it, once. */
   async take(): Promise<() => void> {
     if (this.#free > 0) this.#free--;
     else await new Promise<void>((resolve) => this.#waiting.push(resolve));
@@ -102,7 +110,7 @@ export class StartSlots {
   }
 }
 
-/** Lives through one run. */
+/** Carries out one run. */
 export async function runLiveness(
   plan: RunPlan,
   program: Pick<LivenessOptions, "flags" | "wrap">,
@@ -130,7 +138,7 @@ export async function runLiveness(
     await delay(STATUS_LAG_MS);
     const { connectionCount, progressCount } = processes;
     const learnedFacts = processes.learnedFacts();
-    // At its end the proxy answers whatever waits.
+    // At its end the proxy answers all pending requests.
     const outcomes = processes.outcomes().map((fate) => ({
       ...fate,
       role: fate.id.split("-")[0] as CallRole,
@@ -151,12 +159,12 @@ export async function runLiveness(
   }
 }
 
-/** Every second run has a call of the other kind. */
+/** The tool of the long call: it alternates between runs. */
 function toolOf({ number }: RunPlan): Tool {
   return number % 2 === 0 ? "work" : "look";
 }
 
-/** Writes the call; gives it when the daemon has begun with it. */
+/** Sends the call. Returns it when the daemon has begun to execute it. */
 async function startMainCall(
   processes: LivenessProcesses,
   plan: RunPlan,
@@ -199,7 +207,10 @@ async function runLiving(
   await waitForAll(processes, [main, ...seconds], ms + RESPONSE_MARGIN_MS);
 }
 
-/** Stops the daemon soon after a call has begun, until it would have ended. */
+/**
+ * Stops the daemon's process soon after a call has begun, until the call would
+ * have ended.
+ */
 async function suspendDaemon(
   processes: LivenessProcesses,
   until: (at: number) => Promise<void>,
@@ -273,7 +284,10 @@ async function runIdle(
   return frozenAt;
 }
 
-/** Waits for answers, at most so many milliseconds; gives whether all came. */
+/**
+ * Waits for responses, at most so many milliseconds. Returns whether all
+ * arrived.
+ */
 async function waitForAll(
   processes: LivenessProcesses,
   calls: readonly SentCall[],
@@ -285,7 +299,7 @@ async function waitForAll(
   return came.every((it) => it);
 }
 
-/** Whoever was told goes on. */
+/** Sends one more call after the others have been decided. */
 async function callAfterwards(processes: LivenessProcesses): Promise<void> {
   const call = await processes.sendCall("after-look", "look", 10);
   await processes.waitForResponse(call, MIN_DECISION_MS);

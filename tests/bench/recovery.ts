@@ -1,35 +1,39 @@
 /**
- * How long calls wait after an outage, with real processes: the lag from the
- * moment that the daemon can be reached to the answer of a call that waits. Ends
- * with 1 if an answer is missing, double or wrong, if something unsafe was
- * executed twice, or if there were more dials than the design allows.
+ * Measures how long calls wait after an outage, with real processes: the lag
+ * from the moment that the daemon can be reached to the response to a waiting
+ * call. Exits with 1 if a response is missing, duplicate or wrong, if something
+ * unsafe was executed twice, or if there were more dials than the design
+ * allows.
  *
  *     deno task recovery [--rounds 3] [--kills 10] [--kinds a,b]
- *       [--dialect mcp|exai|both] [--bin FILE]... [--seed N] [--strict] [--lanes 12]
+ *       [--dialect mcp|exai|both] [--bin FILE]... [--seed N] [--strict]
+ *       [--lanes 12]
  *       [--logs FOLDER]
  *
- * Side by side, in the same outages: the source, each executable or npm package
- * (`.js`) that is given, and with mcp a bridge of some 30 lines. `--strict`
- * ends with 1 also if an answer comes too late. `--logs` keeps what each client
- * writes to stderr. The kinds of outage:
+ * Measured side by side, in the same outages: the source, each given executable
+ * or npm package (`.js`), and with mcp a bridge of some 30 lines. `--strict`
+ * exits with 1 also if a response is too late. `--logs` keeps the stderr of
+ * each client. The kinds of outage:
  *
- * - `kill`: the daemon is killed (-9) and started again; it is up for 1 to 8 s
- *   and down for 0.2 to 3 s. The lag of a call is the time that the daemon could
- *   be reached while it waited.
- * - `rst`: connections and new ones are reset.
- * - `close`: connections are closed with 1001, new ones refused.
+ * - `kill`: the daemon is killed (-9) and restarted; it is up for 1 to 8 s and
+ *   down for 0.2 to 3 s. The lag of a call is the time for which the daemon
+ *   could be reached while the call waited.
+ * - `rst`: existing and new connections are reset.
+ * - `close`: existing connections are closed with 1001, new ones are refused.
  * - `accept-close`: new connections are accepted and closed.
- * - `garbage`: new connections are accepted and answered with bytes that are no
- *   HTTP; every second time with a WebSocket whose frames are no messages. They
+ * - `garbage`: new connections are accepted and get bytes that are not HTTP;
+ *   every second time they get a WebSocket whose frames are no messages. They
  *   end with the outage.
  * - `1013`: new connections open as WebSockets and are closed with 1013.
- * - `silent-tcp`: new connections are accepted, and nothing is ever said on
+ * - `silent-tcp`: new connections are accepted, and nothing is ever sent on
  *   them, even after the outage.
- * - `silent-ws`: they open as WebSockets, and nothing is ever said on them.
+ * - `silent-ws`: new connections open as WebSockets, and nothing is ever sent
+ *   on them.
  * - `syn-drop`: the listening process is stopped and its queue is full, so that
  *   the system drops every SYN.
  *
- * But for `kill`, `front_process.ts` stands before a daemon that lives.
+ * For all kinds but `kill`, the relay `tests/daemons/faulty_relay.ts` stands in
+ * front of a daemon that keeps running.
  *
  * @module
  */
@@ -87,10 +91,10 @@ if (
   exitWithUsage();
 }
 
-// The source is the source, whatever the tests are told.
+// This tool measures the source, even where the tests use a built program.
 Deno.env.delete("ALWAYSUP_BIN");
 
-/** A program that was given: an executable, or a script for Node. */
+/** A program from the command line: an executable, or a script for Node. */
 function programOf(file: string): MeasuredProgram {
   const path = Deno.realPathSync(file);
   const isScript = /\.m?js$/.test(path);
@@ -119,7 +123,10 @@ function programsFor(dialect: Dialect): MeasuredProgram[] {
   }];
 }
 
-/** A generator of chance for one kind and dialect, so that its outages are the same whatever else runs. */
+/**
+ * A random generator for one kind and dialect: its outages stay the same
+ * whatever else runs.
+ */
 function randomFor(kind: string, dialect: Dialect): () => number {
   const at = KINDS.indexOf(kind) * 2 + (dialect === "mcp" ? 0 : 1);
   return seededRandom(seed * 100 + at);
@@ -127,7 +134,7 @@ function randomFor(kind: string, dialect: Dialect): () => number {
 
 const folder = await Deno.makeTempDir({ prefix: "recovery-" });
 addEventListener("unload", () => Deno.removeSync(folder, { recursive: true }));
-// Every child ends when its stdin does.
+// Every child exits when its stdin ends.
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
   Deno.addSignalListener(signal, () => Deno.exit(130));
 }

@@ -1,6 +1,7 @@
 /**
- * A client of `deno task recovery`: a program between the tool and a daemon, all
- * that it was asked, and whether every answer came once and was the right one.
+ * A client of `deno task recovery`: it starts a program in front of a daemon,
+ * records all requests, and checks that every response arrived once and was the
+ * right one.
  *
  * @module
  */
@@ -10,21 +11,24 @@ import { valueWithin } from "../helpers/async.ts";
 
 export type Dialect = "mcp" | "exai";
 
-/** A program that is measured: its name in the report, and what starts it. */
+/** A measured program: its name in the report, and how to start it. */
 export interface MeasuredProgram {
   readonly name: "source" | "binary" | "node" | "bridge";
-  /** Whether its wrong and missing answers, and its dials, fail the run. */
+  /** Whether its wrong and missing responses, and its dials, fail the run. */
   readonly isAlwaysup: boolean;
-  /** The folder for what it writes to stderr, if that is kept. */
+  /** The folder for its stderr, if that is kept. */
   readonly logFolder: string | undefined;
-  /** The command for the flags; without it the proxy's source. */
+  /** The command for the given flags. Without it: the proxy's source. */
   readonly command?: (flags: string[]) => [string, string[]];
 }
 
-/** How long answers that nobody waits for are looked out for, in milliseconds. */
+/** How long to look out for late or duplicate responses, in milliseconds. */
 export const LATE_RESPONSE_MS = 1_000;
 
-/** How long an answer is waited for, in milliseconds: the proxy gives up after 45 s, the bridge dials every second. */
+/**
+ * How long to wait for a response, in milliseconds: the proxy gives up after 45
+ * s, the bridge dials every second.
+ */
 export function responseTimeoutMs({ isAlwaysup }: MeasuredProgram): number {
   return isAlwaysup ? 60_000 : 8_000;
 }
@@ -32,28 +36,31 @@ export function responseTimeoutMs({ isAlwaysup }: MeasuredProgram): number {
 /** A call that was sent. */
 export interface RecoveryCall {
   readonly id: string;
-  /** What may come back besides the key: an error, of a call that was in flight. */
+  /** Whether an error may come back: only for a call that was in flight. */
   readonly mayFail: boolean;
-  /** Whether it is a call that may not be executed twice. */
+  /** Whether it must not be executed twice. */
   readonly isUnsafe: boolean;
   readonly sentAt: number;
   answeredAt?: number;
 }
 
-/** Each log line that tells of a dial: one that failed, or one that led to a connection. */
+/**
+ * Matches each log line about a dial: one that failed, or one that led to a
+ * connection.
+ */
 export const DIAL_LOG_LINE = /Attempt \d+ |onnected to |Another connection/;
 
-/** The ids of what `open` asks. */
+/** The ids of the requests that `connect` sends. */
 const OPENING_IDS = new Set<unknown>([0, "list"]);
 
-/** A running program with its books. */
+/** A running program, with a record of its calls. */
 export class RecoveryClient extends ProxyProcess {
   readonly calls: RecoveryCall[] = [];
   readonly #dialect: Dialect;
   readonly #name: string;
   readonly #logs: string | undefined;
 
-  /** @param name a text that no other client of the run has */
+  /** @param name a text that no other client of the run uses */
   constructor(
     program: MeasuredProgram,
     name: string,
@@ -73,13 +80,15 @@ export class RecoveryClient extends ProxyProcess {
     this.#logs = program.logFolder;
   }
 
-  /** The log lines so far that tell of a dial. */
+  /** How many log lines about a dial there are so far. */
   get loggedDials(): number {
     return this.stderr.lines.filter(({ text }) => DIAL_LOG_LINE.test(text))
       .length;
   }
 
-  /** Does what every client does first; throws if the daemon does not answer. */
+  /**
+   * Sends what every client sends first. Throws if the daemon does not respond.
+   */
   async connect(): Promise<void> {
     await this.initialize();
     await this.request("list", "tools/list");
@@ -96,9 +105,10 @@ export class RecoveryClient extends ProxyProcess {
   }
 
   /**
-   * Sends a call that may not be executed twice.
+   * Sends a call that must not be executed twice.
    *
-   * @param ms how long the daemon works on it; one that takes time may be lost
+   * @param ms how long the daemon works on it; a call that takes time may be
+   * lost
    */
   async callUnsafe(ms: number): Promise<RecoveryCall> {
     const call = this.#recordCall({ mayFail: ms > 0, isUnsafe: true });
@@ -125,19 +135,25 @@ export class RecoveryClient extends ProxyProcess {
     return ended;
   }
 
-  /** Waits for an answer, at most so many milliseconds; gives when it came. */
+  /**
+   * Waits for a response, at most so many milliseconds. Returns when it
+   * arrived.
+   */
   async waitAtMost(
     call: RecoveryCall,
     mostMs: number,
   ): Promise<number | undefined> {
-    // That the process has ended is seen by the answer that is missing.
+    // If the process has exited, `problems` reports the missing response.
     const answer = this.waitForResponse(call.id).catch(() => undefined);
     const found = await valueWithin(answer, mostMs);
     if (found !== undefined) call.answeredAt = found.at;
     return found?.at;
   }
 
-  /** What is wrong with the answers: one line for each that is missing, double, wrong or nobody's. */
+  /**
+   * The problems with the responses: one line for each that is missing,
+   * duplicate, wrong or unknown.
+   */
   problems(): string[] {
     const answers = new Map<string, ReceivedResponse[]>();
     const problems: string[] = [];

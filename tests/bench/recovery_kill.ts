@@ -1,6 +1,6 @@
 /**
  * Outages of `deno task recovery` in which the daemon's process is killed and
- * started again, with every client at work at the same daemon.
+ * restarted while every client uses the same daemon.
  *
  * @module
  */
@@ -28,11 +28,17 @@ import {
 
 const UP_MS = [1_000, 8_000] as const;
 const DOWN_MS = [200, 3_000] as const;
-/** How long before the kill a call is sent that is then in flight, and how long it would run. */
+/**
+ * How long before the kill the in-flight call is sent, and how long it would
+ * run.
+ */
 const IN_FLIGHT_MS = 200;
 const WORK_MS = 800;
 
-/** A time for which the daemon listened, in milliseconds of `performance.now()`. */
+/**
+ * A period in which the daemon listened, in milliseconds of
+ * `performance.now()`.
+ */
 interface Uptime {
   readonly from: number;
   to: number;
@@ -57,7 +63,7 @@ function randomBetween(
   return least + random() * (most - least);
 }
 
-/** How much of a time the daemon could be reached. */
+/** How long the daemon could be reached within a period. */
 function reachableMs(ups: readonly Uptime[], from: number, to: number): number {
   let sum = 0;
   for (const up of ups) {
@@ -66,7 +72,7 @@ function reachableMs(ups: readonly Uptime[], from: number, to: number): number {
   return sum;
 }
 
-/** How long at least one of the calls waited. */
+/** How long at least one of the calls was waiting. */
 function totalWaitMs(calls: readonly RecoveryCall[], end: number): number {
   let [sum, until] = [0, 0];
   for (const { sentAt, answeredAt = end } of calls) {
@@ -76,7 +82,7 @@ function totalWaitMs(calls: readonly RecoveryCall[], end: number): number {
   return sum;
 }
 
-/** How often each unsafe call was executed, by its id. */
+/** How often each unsafe call was executed, by its key. */
 function executionCounts(
   dialect: Dialect,
   journal: string,
@@ -93,16 +99,18 @@ function executionCounts(
   return counts;
 }
 
-/** A client of this run and its books. */
+/** A client of this run, with its results. */
 interface ClientState {
   readonly client: RecoveryClient;
   readonly result: RecoveryResult;
-  /** The calls that were sent just before a kill, by the number of the kill. */
+  /**
+   * The calls that were sent just before a kill, with the number of the kill.
+   */
   readonly inFlight: Map<RecoveryCall, number>;
   readonly dialsBefore: number;
 }
 
-/** A daemon that is killed and started again on its port. */
+/** A daemon that can be killed and restarted on its port. */
 class KillableDaemon implements AsyncDisposable {
   readonly port = freePort();
   readonly dialect: Dialect;
@@ -117,12 +125,12 @@ class KillableDaemon implements AsyncDisposable {
     this.journal = journal;
   }
 
-  /** Starts it so that it listens after that time, or as soon as it can. */
+  /** Starts it so that it listens after that time, or as soon as possible. */
   async startAfter(afterMs = 0): Promise<void> {
     await delay(Math.max(0, afterMs - this.#startMs));
     const spawnedAt = performance.now();
     this.#child = await startDaemonFor(this.dialect, this.port, this.journal);
-    // It says that it listens a little after it does.
+    // It reports that it listens a little after it does.
     const from = this.#child.stdout.lines[0]!.at;
     this.#startMs = from - spawnedAt;
     this.uptimes.push({ from, to: Infinity });
@@ -141,7 +149,7 @@ class KillableDaemon implements AsyncDisposable {
 }
 
 /**
- * Kills the daemon so many times; gives what each program did.
+ * Kills the daemon so many times. Returns the result of each program.
  *
  * @param journal a file for what the daemons execute
  */
@@ -189,7 +197,10 @@ export async function runKills(
   return clientStates.map(({ result }) => result);
 }
 
-/** One outage: a call in flight at the kill, two while the daemon is down, one when it listens again. */
+/**
+ * One outage: a call is in flight at the kill, two are sent while the daemon is
+ * down, one when it listens again.
+ */
 async function killOnce(
   daemon: KillableDaemon,
   clientStates: readonly ClientState[],
@@ -220,7 +231,7 @@ async function killOnce(
   ]);
 }
 
-/** Enters what became of a client's calls. */
+/** Records the lags of a client's calls. */
 function recordLags(
   { client, result, inFlight, dialsBefore }: ClientState,
   { uptimes, killedAt }: KillableDaemon,
@@ -231,7 +242,7 @@ function recordLags(
     const kill = inFlight.get(call);
     if (kill === undefined) {
       const ms = answeredAt && reachableMs(uptimes, sentAt, answeredAt);
-      // The target of this kind does not depend on it.
+      // The target of this kind does not depend on the outage's length.
       result.lags.push({ ms, outageMs: 0 });
       continue;
     }
@@ -250,19 +261,22 @@ function recordLags(
   });
 }
 
-/** Ends a client when it knows that the daemon is away, and looks through its answers. */
+/**
+ * Ends a client after it has noticed that the daemon is down, and checks its
+ * responses.
+ */
 async function endAndCheck(
   { client, result }: ClientState,
   counts: ReadonlyMap<string, number>,
 ): Promise<void> {
-  // The first dial has failed then.
+  // By then the first dial has failed.
   const seen = client.stderr.lines.length;
   await client.stderr.waitForLine((line) => DIAL_LOG_LINE.test(line), seen);
   result.exitMs.push((await client.closeStdin()).ms);
   result.problems.push(...client.problems());
   for (const { id, isUnsafe, mayFail, answeredAt } of client.calls) {
     const count = counts.get(id) ?? 0;
-    // What may fail may not have been executed at all.
+    // A call that may fail may not have been executed at all.
     const least = mayFail || answeredAt === undefined ? 0 : 1;
     if (!isUnsafe || (count >= least && count <= 1)) continue;
     result.problems.push(`${id}: executed ${count} times`);

@@ -1,6 +1,6 @@
 /**
- * Outages of `deno task recovery` in which the daemon lives, and what stands
- * before it fails.
+ * Outages of `deno task recovery` in which the daemon keeps running, and the
+ * relay in front of it fails.
  *
  * @module
  */
@@ -24,14 +24,20 @@ import {
 const OUTAGE_MS = [300, 12_000] as const;
 const SILENCE_MS = [1_000, 12_000] as const;
 
-/** One outage as it is planned: the same for every client. */
+/** The plan of one outage: the same for every client. */
 export interface Outage {
   readonly ms: number;
-  /** When a call is sent, from the beginning; at `ms` it is the moment of the end. */
+  /**
+   * When a call is sent, in milliseconds from the beginning; `ms` is the end of
+   * the outage.
+   */
   readonly callAtMs: number;
 }
 
-/** Plans outages of all lengths in random order; in every third one the call comes at the end. */
+/**
+ * Plans outages of all lengths in random order. In every third one the call is
+ * sent at the end.
+ */
 export function planOutages(
   kind: Fault,
   count: number,
@@ -51,7 +57,7 @@ export function planOutages(
   }));
 }
 
-/** Lives through the outages with one client and a front of its own. */
+/** Carries out the outages with one client at a time and a relay of its own. */
 export async function runOutages(
   kind: Fault,
   dialect: Dialect,
@@ -86,7 +92,7 @@ export async function runOutages(
   return result;
 }
 
-/** Lives through one outage; gives whether the call was answered. */
+/** Carries out one outage. Returns whether the call was answered. */
 async function runOutage(
   client: RecoveryClient,
   relay: FaultyRelay,
@@ -116,7 +122,8 @@ async function runOutage(
   result.lags.push({ ms: answeredAt && answeredAt - from, outageMs: ms });
   const waitedMs = (answeredAt ?? performance.now()) - call.sentAt;
   result.dials.push({
-    // The one does not see what is refused, the other not what hangs.
+    // The relay does not see refused dials, and the log does not show hanging
+    // ones.
     seen: Math.max(
       relay.dialCount - before.relay,
       client.loggedDials - before.logged,
@@ -126,7 +133,7 @@ async function runOutage(
   return answeredAt !== undefined;
 }
 
-/** Waits for answers that nobody waits for, and ends a client. */
+/** Waits for late responses, then ends a client. */
 async function endClient(
   client: RecoveryClient,
   result: RecoveryResult,

@@ -1,6 +1,6 @@
 /**
- * What `deno task recovery` has found, as a table, and whether it is within the
- * rules of the design.
+ * Prints the results of `deno task recovery` as a table, and checks them
+ * against the rules of the design.
  *
  * @module
  */
@@ -18,25 +18,31 @@ const MAX_LAG_MS = 1_500;
 const MAX_SILENT_LAG_MS = 3_500;
 const SHORT_SILENCE_MS = 5_000;
 
-/** The dials that are allowed beside one per `DEMAND_MS` of waiting, and what the backoff table adds while no call waits. */
+/**
+ * The dials that are allowed in addition to one per `DEMAND_MS` of waiting, and
+ * the dials of the backoff table while no call waits.
+ */
 const FREE_DIALS = 4;
 const DEMAND_MS = 850;
 const BACKOFF_MS = [250, 500, 1_000, 2_000, 4_000, 8_000, 16_000];
 
 /** One call that waited for the end of an outage. */
 export interface ResponseLag {
-  /** From the moment that the daemon could be reached; `undefined`: no answer. */
+  /**
+   * The time from the moment that the daemon could be reached. `undefined`: no
+   * response.
+   */
   readonly ms: number | undefined;
   readonly outageMs: number;
 }
 
-/** How often a client dialed during one outage, or several. */
+/** How often a client dialed during one or several outages. */
 export interface DialCounts {
   readonly seen: number;
   readonly allowed: number;
 }
 
-/** What one client did in one kind of outage. */
+/** The results of one client in one kind of outage. */
 export interface RecoveryResult {
   readonly kind: string;
   readonly dialect: Dialect;
@@ -44,13 +50,13 @@ export interface RecoveryResult {
   readonly lags: ResponseLag[];
   readonly dials: DialCounts[];
   readonly problems: string[];
-  /** From kill -9 to the error of a call in flight, in milliseconds. */
+  /** From the kill (-9) to the error for a call in flight, in milliseconds. */
   readonly errorMs: number[];
   /** From the end of stdin to the exit, in milliseconds. */
   readonly exitMs: number[];
 }
 
-/** Starts the books of a client. */
+/** Creates an empty result for a client. */
 export function newResult(
   kind: string,
   dialect: Dialect,
@@ -63,9 +69,10 @@ export function newResult(
 /**
  * How many dials the design allows.
  *
- * @param calls each has a connection of its own with exai
+ * @param calls with exai, each call has a connection of its own
  * @param waitedMs how long a call waited
- * @param unwaitedMs how long none waited while the daemon could not be reached
+ * @param unwaitedMs how long the daemon could not be reached while no call
+ * waited
  */
 export function allowedDials(
   { dialect }: Pick<RecoveryResult, "dialect">,
@@ -91,7 +98,7 @@ function targetMs(kind: string, outageMs: number): number {
   return Math.max(MAX_SILENT_LAG_MS, outageMs / 2);
 }
 
-/** One line that says how a client fares, as soon as it is known. */
+/** Prints one line with a client's result, as soon as it is known. */
 export function printProgress(result: RecoveryResult): void {
   const { kind, dialect, program, lags } = result;
   const each = lags.map((lag) =>
@@ -101,7 +108,7 @@ export function printProgress(result: RecoveryResult): void {
   print(`${kind} ${dialect} ${program.name}: ${each.join(", ")}`);
 }
 
-/** A value that so large a part of all are not above. */
+/** The value that this fraction of all values does not exceed. */
 function quantile(sorted: readonly number[], part: number): number {
   return sorted[Math.max(0, Math.ceil(sorted.length * part) - 1)]!;
 }
@@ -125,7 +132,7 @@ function printRow(cells: readonly (string | number)[]): void {
   );
 }
 
-/** How many answers came too late or never. */
+/** How many responses were late or missing. */
 function lateCount({ kind, lags }: RecoveryResult): number {
   return lags.filter(({ ms, outageMs }) =>
     ms === undefined || ms > targetMs(kind, outageMs)
@@ -172,9 +179,9 @@ function printFigure(what: string, all: number[]): void {
 }
 
 /**
- * Prints everything; gives what is wrong with our programs, one line each.
+ * Prints everything. Returns the problems of our programs, one line each.
  *
- * @param isStrict whether an answer that comes too late is wrong too
+ * @param isStrict whether a late response is a problem, too
  */
 export function reportRecovery(
   results: readonly RecoveryResult[],

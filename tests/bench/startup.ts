@@ -1,6 +1,6 @@
 /**
- * What a start costs, and what the program takes when it is idle, in each form
- * in which people get it: as ratios to a bare forwarder of the same form and
+ * Measures the cost of a start and the idle memory of each distributed form of
+ * the program. The figures are ratios to a bare forwarder of the same form and
  * runtime, taken in one run, interleaved, medians.
  *
  *     deno task starts [ROUNDS]
@@ -22,7 +22,7 @@ import { print } from "../helpers/print.ts";
 
 const ROUNDS = Number(Deno.args[0] ?? 21);
 
-/** What starts a program, but for the URL at the end. */
+/** The command that starts a program, without the URL at the end. */
 type StartCommand = readonly [command: string, ...args: string[]];
 
 interface MeasuredForm {
@@ -31,7 +31,7 @@ interface MeasuredForm {
   readonly ours: StartCommand;
 }
 
-/** Builds what is measured. */
+/** Builds the measured forms. */
 async function buildForms(folder: string): Promise<MeasuredForm[]> {
   const build = `${ROOT}.ci/build`;
   const daemons = `${ROOT}tests/daemons`;
@@ -64,7 +64,7 @@ async function buildForms(folder: string): Promise<MeasuredForm[]> {
   ];
 }
 
-/** Starts a program, waits for its first answer, and looks at its memory. */
+/** Starts a program, waits for its first response, and reads its memory. */
 async function measure(
   [command, ...args]: StartCommand,
   url: string,

@@ -1,6 +1,6 @@
 /**
- * What the proxy costs, as ratios to a bare forwarder of the same runtime,
- * taken in one run, interleaved, medians.
+ * Measures the cost of the proxy, as ratios to a bare forwarder of the same
+ * runtime, taken in one run, interleaved, medians.
  *
  *     deno task bench [ROUNDS]
  *

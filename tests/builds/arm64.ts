@@ -1,12 +1,12 @@
 /**
- * The arm64 Linux executable, started and used: on an arm64 machine as it is,
- * on another Linux machine by QEMU.
+ * Starts and uses the arm64 Linux executable: natively on an arm64 machine,
+ * through QEMU on another Linux machine.
  *
  *     deno task arm64
  *
  * QEMU and arm64's C and C++ libraries are the machine's, if it has them.
- * Otherwise apt downloads them, and `dist/arm64/` keeps them for the next run:
- * nothing is installed, and nobody has to be root.
+ * Otherwise apt downloads them, and `dist/arm64/` keeps them for the next run.
+ * Nothing is installed, and no root is needed.
  *
  * @module
  */
@@ -26,19 +26,22 @@ import { HELLO, ProxyProcess } from "../helpers/process.ts";
 /** A value for the proxy's timeouts: an emulated program is slow. */
 const EMULATION_TIMEOUT = "5m";
 
-/** What is kept for the next run, and the script that starts the executable. */
+/**
+ * The files that are kept for the next run, and the script that starts the
+ * executable.
+ */
 const CACHE_FOLDER = `${DIST}arm64/`;
 const SCRIPT = `${CACHE_FOLDER}alwaysup`;
 
-/** Something that an emulated program needs. */
+/** A file set that an emulated program needs. */
 interface EmulatorPart {
   /** Its name in `dist/arm64/`. */
   readonly name: string;
-  /** Where the packages have it, from the root. */
+  /** Its path in the packages, from the root. */
   readonly path: string;
-  /** What is there when it is complete, from `path`. */
+  /** A file that exists once it is complete, relative to `path`. */
   readonly proof: string;
-  /** Packages of Debian and Ubuntu, taken in turn until it is complete. */
+  /** Packages of Debian and Ubuntu, tried in turn until it is complete. */
   readonly packages: readonly string[];
 }
 
@@ -46,11 +49,14 @@ const EMULATOR: EmulatorPart = {
   name: "qemu-aarch64-static",
   path: "usr/bin/qemu-aarch64-static",
   proof: "",
-  // Since Debian 13 the first one has only a link into the second one.
+  // Since Debian 13 the first one contains only a link into the second one.
   packages: ["qemu-user-static", "qemu-user"],
 };
 
-/** These packages are `Architecture: all`, so that apt needs no package lists of arm64's. */
+/**
+ * These packages are `Architecture: all`, so apt needs no package lists for
+ * arm64.
+ */
 const LIBRARIES: EmulatorPart = {
   name: "libraries",
   path: "usr/aarch64-linux-gnu",
@@ -75,14 +81,14 @@ async function exists(path: string): Promise<boolean> {
   return await Deno.stat(path).then(() => true, () => false);
 }
 
-/** Whether a folder of `PATH` has a program. */
+/** Whether a program is on `PATH`. */
 async function isOnPath(program: string): Promise<boolean> {
   const folders = (Deno.env.get("PATH") ?? "").split(":");
   const found = folders.map((folder) => exists(`${folder}/${program}`));
   return (await Promise.all(found)).includes(true);
 }
 
-/** Runs a command silently. Throws what it complains about if it fails. */
+/** Runs a command silently. Throws its stderr if it fails. */
 async function runQuietly(
   command: string,
   args: string[],
@@ -101,7 +107,7 @@ async function runQuietly(
   throw new Error(`${command} failed: ${lines.at(-1)}`);
 }
 
-/** Downloads parts by apt, which writes only into one folder of ours. */
+/** Downloads parts with apt, which writes only into a folder of this script. */
 async function download(parts: readonly EmulatorPart[]): Promise<void> {
   for (const program of ["apt-get", "dpkg"]) {
     if (await isOnPath(program)) continue;
@@ -117,7 +123,7 @@ async function download(parts: readonly EmulatorPart[]): Promise<void> {
   await Deno.writeTextFile(
     `${work}/apt.conf`,
     [
-      // What the machine does after every update would be done for this one.
+      // Disables the hooks that the machine runs after every update.
       "#clear APT::Update;",
       `Dir::State "${work}";`,
       `Dir::Cache "${work}/cache";`,
@@ -138,7 +144,7 @@ async function download(parts: readonly EmulatorPart[]): Promise<void> {
   }
 }
 
-/** Takes one part out of its packages; what is kept of it is complete. */
+/** Unpacks one part from its packages. It is kept only once it is complete. */
 async function unpack(
   { name, path, proof, packages }: EmulatorPart,
   work: string,
@@ -162,7 +168,10 @@ async function unpack(
   );
 }
 
-/** Writes the script that starts the executable by QEMU; first gets what that needs. */
+/**
+ * Writes the script that starts the executable through QEMU, after getting what
+ * it needs.
+ */
 async function writeEmulatorScript(): Promise<void> {
   await Deno.mkdir(CACHE_FOLDER, { recursive: true });
   const hasEmulator = await isOnPath(EMULATOR.name);
@@ -188,7 +197,7 @@ async function writeEmulatorScript(): Promise<void> {
   );
 }
 
-/** The program says who it is. */
+/** Checks that the program prints its version. */
 async function checkVersion(): Promise<void> {
   await using proxy = new ProxyProcess(["--version"]);
   assertEquals((await proxy.closeStdin()).code, 0, proxy.stderr.dump());
@@ -197,7 +206,7 @@ async function checkVersion(): Promise<void> {
   printProgress(`--version: ${text}`);
 }
 
-/** The program examines the way to a daemon. */
+/** Checks that `doctor` can examine the way to a daemon. */
 async function checkDoctor(): Promise<void> {
   const respond: ServerBehavior["respond"] = (message) =>
     message.method === "tools/list"
@@ -221,14 +230,16 @@ async function checkDoctor(): Promise<void> {
   printProgress(`doctor --json: ok, ${checks.length} checks`);
 }
 
-/** The program holds a client's connection while its daemon is away. */
+/**
+ * Checks that the proxy keeps the client's connection while its daemon is down.
+ */
 async function checkProxy(): Promise<void> {
   const flags = ["--initialize-grace", "off"];
   for (const limit of ["handshake-timeout", "queue-timeout"]) {
     flags.push(`--${limit}`, EMULATION_TIMEOUT);
   }
-  // No `using`: a daemon that closes waits for its clients, and one that hangs
-  // would hide what failed.
+  // No `using`: a closing daemon waits for its clients, and a hanging one would
+  // hide the failure.
   const daemon = new FakeWebSocketServer();
   const { port, url } = daemon;
   await using proxy = new ProxyProcess(["--url", url, ...flags]);
@@ -244,7 +255,7 @@ async function checkProxy(): Promise<void> {
   const isLost = (line: string): boolean => line.includes("Lost the WebSocket");
   await proxy.stderr.waitForLine(isLost);
   await proxy.request(2, "x", { n: 2 });
-  // The proxy answers this one itself, when it has read the one before.
+  // The proxy answers this request itself, once it has read the one before.
   await proxy.request(3, "ping");
   assertEquals((await proxy.waitForResponse(3)).result, {});
   const ids = proxy.stdout.lines.map(({ text }) => JSON.parse(text).id);

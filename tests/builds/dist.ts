@@ -1,6 +1,6 @@
 /**
- * What `deno task compile --target all` and `deno task npm` have made, as people
- * get it.
+ * Tests what `deno task compile --target all` and `deno task npm` have made, as
+ * users receive it.
  *
  * @module
  */
@@ -17,7 +17,7 @@ const BINARIES = [
   ...["alwaysup-macos-x64", "alwaysup-windows-x64.exe"],
 ];
 
-/** Runs a script in a folder of its own, which is its home. */
+/** Runs a script in a folder of its own, which is also its home. */
 async function runScript(
   script: string,
   home: string,
@@ -42,7 +42,7 @@ test("Checksums: they are those of the five files, and of no other", async () =>
   assertEquals((await command.output()).success, true);
 });
 
-/** The files that are meant to be in the bundle, and the only one of a package. */
+/** The files that belong in the bundle: ours, and one of a package. */
 const BUNDLED =
   /^(?:main\.ts|deno\.json|lib\/[\w/]+\.ts|.*\/deno-std\/[\d.]+\/async\/delay\.js)$/;
 

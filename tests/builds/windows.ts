@@ -1,5 +1,5 @@
 /**
- * The Windows executable at work: on Windows as it is, on x64 Linux under Wine.
+ * Tests the Windows executable: natively on Windows, under Wine on x64 Linux.
  *
  *     deno task windows
  *

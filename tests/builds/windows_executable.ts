@@ -1,6 +1,6 @@
 /**
- * The Windows executable, as a test starts it: on Windows as it is, on Linux by
- * Wine.
+ * The Windows executable, as a test starts it: natively on Windows, under Wine
+ * on Linux.
  *
  * @module
  */
@@ -29,7 +29,7 @@ export async function windowsSkipReason(): Promise<string | undefined> {
   return `a Windows program runs on Windows and on x64 Linux, not on ${os} ${arch}`;
 }
 
-/** What a run of a program to its end gives. */
+/** The result of a program that ran to its end. */
 export interface RunResult {
   readonly code: number;
   readonly stdout: string;
@@ -37,8 +37,8 @@ export interface RunResult {
 }
 
 /**
- * The environment of a proxy whose dials may be refused: Wine 8 does not tell a
- * program that its dial was refused where that comes before the program asks.
+ * The environment of a proxy whose dials may be refused. Wine 8 does not report
+ * a refusal that comes before the program asks for it.
  */
 export const DISABLED_FEATURES: Readonly<Record<string, string>> = IS_WINDOWS
   ? {}
@@ -54,7 +54,7 @@ class StrictProxy extends ProxyProcess {
   }
 }
 
-/** A Windows with the program. */
+/** A Windows machine with the program. */
 export class Windows implements AsyncDisposable {
   readonly #wine: Wine | undefined;
 
@@ -62,9 +62,10 @@ export class Windows implements AsyncDisposable {
     this.#wine = wine;
   }
 
-  /** Compiles the program and makes Windows ready. */
+  /** Compiles the program and prepares Windows. */
   static async start(): Promise<Windows> {
-    // Deno's executables do not run under Wine 8: V8 reserves more addresses than it gives.
+    // Deno's executables do not run under Wine 8: V8 reserves more addresses
+    // than it provides.
     const runtime = IS_WINDOWS ? [] : ["--runtime", "bun"];
     const compile = `${ROOT}.ci/build/compile.ts`;
     const make = (): Promise<void> =>
@@ -76,12 +77,12 @@ export class Windows implements AsyncDisposable {
     return new Windows(undefined);
   }
 
-  /** The path of a file of this machine, as Windows has it. */
+  /** The Windows path of a file of this machine. */
   path(file: string): string {
     return IS_WINDOWS ? file.replaceAll("/", "\\") : winePath(file);
   }
 
-  /** The program's path here, and as Windows has it. */
+  /** The program's path here, and its Windows path. */
   readonly file = FILE;
   readonly program: string = this.path(FILE);
 
@@ -89,7 +90,7 @@ export class Windows implements AsyncDisposable {
   readonly #spawn: Spawn = (...command) =>
     (this.#wine?.spawn ?? spawnNative)(...command);
 
-  /** A proxy with a client that is the test. */
+  /** Starts a proxy whose client is the test. */
   proxy(
     args: string[],
     env: Record<string, string> = {},
@@ -98,17 +99,20 @@ export class Windows implements AsyncDisposable {
     return new StrictProxy([], env, () => [program, args], this.#spawn);
   }
 
-  /** Has nobody read a program's stdout for a while; on Windows itself, the test reads it on. */
+  /**
+   * Stops reading a program's stdout for a while. On Windows itself, the test
+   * reads on.
+   */
   async pauseReading({ process }: ChildProcess): Promise<void> {
     if (process instanceof WineProgram) await process.pauseReading();
   }
 
-  /** Has its stdout read again. */
+  /** Reads its stdout again. */
   async resumeReading({ process }: ChildProcess): Promise<void> {
     if (process instanceof WineProgram) await process.resumeReading();
   }
 
-  /** A proxy, and a daemon that can be killed and started again. */
+  /** Starts a proxy, and a daemon that can be killed and restarted. */
   proxyAndDaemon(
     flags: string[] = [],
     env: Record<string, string> = {},
@@ -119,7 +123,10 @@ export class Windows implements AsyncDisposable {
     return new ProxyAndDaemon(flags, env, port, port, start);
   }
 
-  /** Runs the program, or another one, until it ends by itself; in a folder, if it is named. */
+  /**
+   * Runs the program, or another one, until it exits; in a folder, if one is
+   * given.
+   */
   async run(
     args: string[],
     env: Record<string, string> = {},
@@ -136,7 +143,7 @@ export class Windows implements AsyncDisposable {
     return { code, stdout: stdout!, stderr: stderr! };
   }
 
-  /** Starts a script of `tests/builds/`, as a Windows program. */
+  /** Starts a script of `tests/builds/` as a Windows program. */
   script(
     file: string,
     args: string[],
@@ -173,13 +180,13 @@ export class UserFolder implements AsyncDisposable {
     this.#windows = windows;
   }
 
-  /** A file's path here, and as Windows has it. */
+  /** A file's path here, and its Windows path. */
   file(...names: string[]): { readonly path: string; readonly name: string } {
     const path = [this.folder, ...names].join("/");
     return { path, name: this.#windows.path(path) };
   }
 
-  /** Writes a file, and gives its path as Windows has it. */
+  /** Writes a file. Returns its Windows path. */
   async write(text: string | Uint8Array, ...names: string[]): Promise<string> {
     const { path, name } = this.file(...names);
     await Deno.mkdir(path.slice(0, path.lastIndexOf("/")), { recursive: true });
@@ -188,7 +195,7 @@ export class UserFolder implements AsyncDisposable {
     return name;
   }
 
-  /** Copies a program into a folder, and gives its path as Windows has it. */
+  /** Copies a program into a folder. Returns its Windows path. */
   async copyProgram(file: string, ...names: string[]): Promise<string> {
     const { path } = this.file(...names);
     await Deno.mkdir(path, { recursive: true });
@@ -201,7 +208,9 @@ export class UserFolder implements AsyncDisposable {
     return await Deno.readTextFile(this.file(...names).path);
   }
 
-  /** The names of all files in it, or in a folder of it, from it. */
+  /**
+   * The names of all files in it or in a subfolder, relative to that folder.
+   */
   async fileNames(...names: string[]): Promise<string[]> {
     const found: string[] = [];
     const { path } = this.file(...names);
@@ -212,7 +221,7 @@ export class UserFolder implements AsyncDisposable {
     return found.toSorted();
   }
 
-  /** Resolves when a file of such a name is made in a folder of it. */
+  /** Resolves when a file with a matching name is created in a subfolder. */
   async waitForFile(name: RegExp, ...names: string[]): Promise<void> {
     using watcher = Deno.watchFs(this.file(...names).path);
     for await (const { paths } of watcher) {
@@ -220,7 +229,7 @@ export class UserFolder implements AsyncDisposable {
     }
   }
 
-  /** What a program of this user's sees. */
+  /** The environment of this user's programs. */
   get env(): Record<string, string> {
     return {
       USERPROFILE: this.file().name,

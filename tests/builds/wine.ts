@@ -1,9 +1,9 @@
 /**
  * Wine, which runs Windows programs on Linux, in a folder of its own.
  *
- * A program that needs pipes must have a Windows parent. So one such parent runs
- * (`wine/parent.ts`), starts every program, and passes on what goes through
- * their pipes over one TCP connection.
+ * A program that needs pipes must have a Windows parent. So one such parent
+ * runs (`wine/parent.ts`), starts every program, and forwards their pipes over
+ * one TCP connection.
  *
  * @module
  */
@@ -18,15 +18,18 @@ import {
   type SpawnedProcess,
 } from "../helpers/process.ts";
 
-/** The first version of Wine that has all that the program imports. */
+/** The first version of Wine that has everything the program imports. */
 const COMPLETE = 9;
 const COMPILER = "x86_64-w64-mingw32-gcc";
-/** The folder that Wine takes for a Windows machine; it is kept for the next run. */
+/**
+ * The folder that Wine uses as the Windows machine. It is kept for the next
+ * run.
+ */
 const PREFIX = `${DIST}wine`;
-/** Nothing but an error that ends it is shown, and no window asks for anything. */
+/** Wine shows only fatal errors, and opens no window. */
 const ENV = {
   WINEDEBUG: "-all",
-  // The names of files are in UTF-8.
+  // File names are in UTF-8.
   LC_ALL: "C.UTF-8",
   WINEDLLOVERRIDES: "mscoree=;mshtml=;winemenubuilder.exe=d",
   DISPLAY: "",
@@ -35,14 +38,14 @@ const ENV = {
 
 /** The version of Wine on `PATH`, e.g. 8; `undefined` if there is none. */
 async function versionOfWine(): Promise<number | undefined> {
-  // One that the caller has set may be wrong, and this is no use of it.
+  // A value that the caller has set may be wrong, and is not used here.
   Deno.env.delete("WINEPREFIX");
   const text = await outputOf("wine", ["--version"]);
   const version = /\d+/.exec(text ?? "")?.[0];
   return version === undefined ? undefined : Number(version);
 }
 
-/** Why there is no Wine to use here, and what to install; `undefined` if there is. */
+/** Why Wine cannot be used here, and what to install; `undefined` if it can. */
 export async function wineSkipReason(): Promise<string | undefined> {
   const version = await versionOfWine();
   if (version === undefined) {
@@ -60,7 +63,7 @@ export function winePath(path: string): string {
   return `Z:${path.replaceAll("/", "\\")}`;
 }
 
-/** Runs a command of Wine's to its end. Throws if it fails. */
+/** Runs a command of Wine to its end. Throws if it fails. */
 async function runWine(
   prefix: string,
   command: string,
@@ -78,7 +81,10 @@ async function runWine(
   throw new Error(`${command} ${args.join(" ")} failed: ${text}`);
 }
 
-/** Makes the Windows machine, once. One that was interrupted is made again from the start. */
+/**
+ * Creates the Windows machine, once. An interrupted attempt is repeated from
+ * the start.
+ */
 async function makePrefix(): Promise<void> {
   if (await Deno.stat(PREFIX).then(() => true, () => false)) return;
   print("Wine makes its folder, dist/wine/, once");
@@ -104,19 +110,22 @@ async function makePrefix(): Promise<void> {
     "/d",
     "win10",
   );
-  // Its files are whole when its server has ended.
+  // Its files are complete once its server has exited.
   await runWine(next, "wineserver", "--wait");
   await Deno.rename(next, PREFIX);
 }
 
-/** Ends whatever runs in our folder of Wine's: also what a run has left that was killed itself. */
+/**
+ * Ends everything that runs in our Wine folder, also what a killed run has left
+ * behind.
+ */
 async function endWineServer(): Promise<void> {
-  // It fails where nothing runs.
+  // It fails if nothing runs.
   await runWine(PREFIX, "wineserver", "--kill").catch(() => {});
   await runWine(PREFIX, "wineserver", "--wait");
 }
 
-/** A Wine that runs. */
+/** A running Wine. */
 export class Wine implements AsyncDisposable {
   readonly #lock: Deno.FsFile;
   readonly #parent: Deno.ChildProcess;
@@ -143,8 +152,9 @@ export class Wine implements AsyncDisposable {
   /**
    * Starts Wine. A second one on this machine waits until the first has ended.
    *
-   * @param bun a Windows program that is Bun where `BUN_BE_BUN` is set, as all are that Bun has compiled
-   * @param make makes that program; nothing runs it meanwhile
+   * @param bun a Windows program that acts as Bun where `BUN_BE_BUN` is set, as
+   * all programs compiled by Bun do
+   * @param make builds that program; nothing runs it meanwhile
    */
   static async start(bun: string, make: () => Promise<void>): Promise<Wine> {
     const options = { create: true, write: true } as const;
@@ -226,7 +236,7 @@ export class Wine implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    // The parent ends what runs, and itself.
+    // The parent ends the running programs, and then itself.
     await this.#connection.closeWrite().catch(() => {});
     // That closes the connection, too.
     await this.#hasEnded;
@@ -237,21 +247,21 @@ export class Wine implements AsyncDisposable {
   }
 }
 
-/** How long a frame's head is, in bytes. */
+/** The length of a frame's header, in bytes. */
 const HEADER_BYTES = 9;
 
 /**
- * A program under Wine. What goes to it: `s`, start; `i`, stdin; `I`, its end;
- * `k`, kill; `h` and `r`, hold and resume reading its stdout. What comes: `s`,
- * its number; `f`, why it could not be started; `o` and `O`, stdout and its end;
- * `e` and `E`, the same of stderr; `x`, its exit code.
+ * A program under Wine. Frames to it: `s`, start; `i`, stdin; `I`, its end;
+ * `k`, kill; `h` and `r`, stop and resume reading its stdout. Frames from it:
+ * `s`, its process id; `f`, why it could not be started; `o` and `O`, stdout
+ * and its end; `e` and `E`, stderr and its end; `x`, its exit code.
  */
 export class WineProgram implements SpawnedProcess {
   readonly stdin: WritableStream<Uint8Array>;
   readonly stdout: ReadableStream<Uint8Array>;
   readonly stderr: ReadableStream<Uint8Array>;
   readonly status: Promise<{ readonly code: number }>;
-  /** Its number among Windows' processes; 0 until it is known. */
+  /** Its Windows process id; 0 until it is known. */
   pid = 0;
   readonly #send: (kind: string, bytes: Uint8Array) => Promise<void>;
   readonly #ended = Promise.withResolvers<{ readonly code: number }>();
@@ -278,22 +288,22 @@ export class WineProgram implements SpawnedProcess {
     return this.#send(kind, new Uint8Array());
   }
 
-  /** Windows has no signals: whatever is sent ends it at once. */
+  /** Windows has no signals: any of them ends the process at once. */
   kill(_signal: Deno.Signal): void {
     void this.#sendEmpty("k");
   }
 
-  /** Has nobody read its stdout for a while. */
+  /** Stops reading its stdout for a while. */
   async pauseReading(): Promise<void> {
     await this.#sendEmpty("h");
   }
 
-  /** Has its stdout read again. */
+  /** Reads its stdout again. */
   async resumeReading(): Promise<void> {
     await this.#sendEmpty("r");
   }
 
-  /** Takes what its parent says of it. */
+  /** Handles a frame from the parent. */
   handleFrame(kind: string, bytes: Uint8Array): void {
     const text = (): string => new TextDecoder().decode(bytes);
     switch (kind) {
@@ -313,14 +323,14 @@ export class WineProgram implements SpawnedProcess {
     }
   }
 
-  /** It is over, and not by itself. */
+  /** Ends it with an error from outside. */
   fail(why: Error): void {
     this.#ended.reject(why);
     for (const output of Object.values(this.#outputs)) {
       try {
         output.error(why);
       } catch {
-        // It has ended before.
+        // It had already ended.
       }
     }
   }

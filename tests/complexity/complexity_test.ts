@@ -1,15 +1,15 @@
 /**
- * Every reader, and a session with much to do, takes time that grows with the
- * size and not with its square. Eight times the size may take up to 24 times
- * the time: linear is 8, quadratic 64.
+ * Every parser, and a session with much to do, must take time that grows with
+ * the size and not with its square. Eight times the size may take up to 24
+ * times the time: linear is 8, quadratic 64.
  *
- * What is quadratic, or worse, within a limit that is small is not here: a
- * frame of more than 1,000 pieces is cut, and ten objects that are open are
- * looked at to the end of the frame (`frames`); a list of more than 100 pages
- * is not compared (`known_lists`); 100 tasks, 1,000 late answers and 1,000 open
- * questions of the daemon's are kept; the last 80 characters of a line are
+ * Work that is quadratic, or worse, within a small limit is not tested here: a
+ * frame of more than 1,000 pieces is cut, and ten open objects are scanned to
+ * the end of the frame (`frames`); a list of more than 100 pages is not
+ * compared (`known_lists`); 100 tasks, 1,000 late responses and 1,000 pending
+ * requests of the daemon are kept; the last 80 characters of a line are
  * searched for a header (`content_length`), and 1 KiB of each end of a line
- * that is too long for an id (`envelope.skim`).
+ * that is too long is searched for an id (`recoverRequestId`).
  *
  * @module
  */

@@ -1,30 +1,30 @@
 /**
- * How the time that something takes grows with its size.
+ * Measures how the time of an operation grows with its size.
  *
  * @module
  */
 
-/** Something that is made ready for a size, and is done then. */
+/** An operation that is prepared for a size, and then run. */
 export interface MeasuredCase {
-  /** What is read, and in which shape. */
+  /** What is read, and the shape of the input. */
   readonly name: string;
-  /** The smaller size: some milliseconds. */
+  /** The smaller size; it takes some milliseconds. */
   readonly size: number;
-  /** Makes it ready; only what it gives back is measured. */
+  /** Prepares the run. Only the returned function is measured. */
   readonly prepareRun: (size: number) => () => unknown;
 }
 
-/** How much larger the larger size is. */
+/** The ratio of the larger size to the smaller one. */
 export const SIZE_FACTOR = 8;
 /** Growth by this much is more than linear (8) and less than quadratic (64). */
 export const GROWTH_LIMIT = 24;
 const MEASUREMENTS = 5;
 
-/** Gives the time, in milliseconds. */
+/** Returns the time, in milliseconds. */
 type Clock = () => number;
 const CLOCK: Clock = () => performance.now();
 
-/** How long it takes at a size so many times, in milliseconds. */
+/** How long so many runs of one size take, in milliseconds. */
 export function timeOf(
   { prepareRun }: MeasuredCase,
   size: number,
@@ -38,11 +38,12 @@ export function timeOf(
 }
 
 /**
- * By how much the time grows when the size grows by {@linkcode SIZE_FACTOR}. The
- * smaller size is done so many times in a row, so that both take about as long,
- * and a machine that is busy with something else changes both.
+ * By how much the time grows when the size grows by {@linkcode SIZE_FACTOR}.
+ * The smaller size is run repeatedly, so that both take about as long, and
+ * other load on the machine affects both.
  *
- * @returns the least of some tries, but no more of them once that is little enough
+ * @returns the smallest ratio of some tries; stops early once it is small
+ * enough
  */
 export function growthOf(reader: MeasuredCase, clock: Clock = CLOCK): number {
   const { size } = reader;

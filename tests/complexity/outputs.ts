@@ -1,6 +1,6 @@
 /**
- * Readers of outputs, of lines and of lists, each with the worst shapes that are
- * known for it, for the measurement of how their time grows.
+ * Parsers of outputs, of lines and of lists, each with its worst known shapes,
+ * for the measurement of how their time grows.
  *
  * @module
  */
@@ -162,7 +162,7 @@ const TOOL_OUTPUT_CASES = [
 
 const encoder = new TextEncoder();
 
-/** What comes of bytes in chunks. */
+/** Splits bytes into lines, chunk by chunk. */
 function splitChunks(text: string, chunk: number, limit = 2 ** 26): void {
   const bytes = encoder.encode(text);
   const lines = new LineSplitter(limit);
@@ -228,7 +228,7 @@ function toolList(size: number, more: string = ""): Record<string, unknown> {
   );
 }
 
-/** A request for a page, and the answer with it. */
+/** A request for a page, and the response to it. */
 function page(
   i: number,
   text: string,
@@ -321,7 +321,7 @@ const LIST_CASES: readonly MeasuredCase[] = [
   },
 ];
 
-/** The readers of outputs, of lines and of lists. */
+/** The parsers of outputs, of lines and of lists. */
 export const OUTPUT_CASES: readonly MeasuredCase[] = [
   ...ERROR_CASES,
   ...SECRET_CASES,

@@ -9,7 +9,7 @@ import type { MeasuredCase } from "./measure.ts";
 import { ExaiDriver } from "../helpers/session/exai_driver.ts";
 import { type Json, SessionDriver } from "../helpers/session/session_driver.ts";
 
-/** So many ids. */
+/** So many ids, from 1 or 0 upwards. */
 function idsUpTo(size: number): number[] {
   return Array.from({ length: size }, (_, i) => i + 1);
 }
@@ -21,7 +21,7 @@ function asLine(message: Json): string {
 
 const NO_QUEUE_LIMIT = { queueLimit: Infinity };
 
-/** A daemon that does not listen. */
+/** A session whose daemon does not listen. */
 function daemonAway(
   config: Partial<SessionConfig> = NO_QUEUE_LIMIT,
 ): SessionDriver {
@@ -30,7 +30,7 @@ function daemonAway(
   return driver;
 }
 
-/** A scene with a client that has said hello, and a daemon that answers probes. */
+/** A session whose client has initialized, and whose daemon answers probes. */
 function connected(
   config: Partial<SessionConfig> = NO_QUEUE_LIMIT,
 ): SessionDriver {
@@ -54,7 +54,7 @@ function listTools(
   driver.takeEffects();
 }
 
-/** Calls that the daemon has, all of them. */
+/** Sends calls, all of which reach the daemon. */
 function startCalls(
   driver: SessionDriver,
   size: number,
@@ -65,7 +65,10 @@ function startCalls(
   driver.takeEffects();
 }
 
-/** What a client with the daemon away writes, and one look a line. */
+/**
+ * The client writes lines while the daemon is away; the deadline is read after
+ * each.
+ */
 function writeLines(
   driver: SessionDriver,
   size: number,
@@ -94,7 +97,7 @@ const callWithToken = (id: number): Json => ({
   params: { name: "t", _meta: { progressToken: id } },
 });
 
-/** Subscriptions to resources are set again on a new connection. */
+/** Restores resource subscriptions on a new connection. */
 function restoreSubscriptions(
   size: number,
   inOrder: (asked: readonly Json[]) => readonly Json[],
@@ -115,7 +118,9 @@ function restoreSubscriptions(
   };
 }
 
-/** An exai daemon answers calls, each on the link that carries it, until none is left. */
+/**
+ * An exai daemon answers calls, each on its own connection, until none is left.
+ */
 function answerCalls(
   driver: ExaiDriver,
   first: readonly Json[],
@@ -184,7 +189,7 @@ export const SESSION_CASES: readonly MeasuredCase[] = [
         ...NO_QUEUE_LIMIT,
         queueTimeout: 10_000_000,
       });
-      // The first is told again when all were told.
+      // By the time all have had a notice, the first is due for its next one.
       const ms = 4_000 / size;
       writeLines(driver, size, callWithToken, ms);
       driver.takeEffects();
@@ -219,7 +224,7 @@ export const SESSION_CASES: readonly MeasuredCase[] = [
     name: "session, a full queue: notifications and calls are refused",
     size: 500,
     prepareRun: (size) => {
-      // The limit grows, too: what a line costs must not depend on it.
+      // The limit grows, too: the cost of a line must not depend on it.
       const driver = daemonAway({ queueLimit: size });
       writeLines(driver, size, callMessage);
       driver.takeEffects();

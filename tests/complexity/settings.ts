@@ -1,6 +1,6 @@
 /**
- * Readers of settings, each with the worst shapes that are known for it, for
- * the measurement of how their time grows.
+ * Parsers of settings, each with its worst known shapes, for the measurement of
+ * how their time grows.
  *
  * @module
  */
@@ -16,7 +16,7 @@ function textsUpTo(size: number, text: (i: number) => string): string[] {
   return Array.from({ length: size }, (_, i) => text(i));
 }
 
-/** Reads arguments or an environment twice, as the program and as `doctor` does. */
+/** Reads arguments or an environment twice, as the program and `doctor` do. */
 function readTwice(
   name: string,
   size: number,
@@ -33,7 +33,7 @@ function readTwice(
   };
 }
 
-/** Header lines, which may be refused. */
+/** Parses header lines, which may be rejected. */
 function parseHeaderLines(text: string): unknown {
   try {
     return parseHeaders(text);
@@ -42,7 +42,7 @@ function parseHeaderLines(text: string): unknown {
   }
 }
 
-/** The readers of settings. */
+/** The parsers of settings. */
 export const SETTING_CASES: readonly MeasuredCase[] = [
   readTwice(
     "config: unknown flags",

@@ -1,5 +1,5 @@
 /**
- * Texts that are hard on readers.
+ * Texts that are expensive to parse.
  *
  * @module
  */
@@ -20,17 +20,17 @@ export function wideObject(size: number, value: string = "1"): string {
   return `{${repeat(size, (i) => `"k${i}":${value}`)}}`;
 }
 
-/** Lists in lists. */
+/** Nested lists. */
 export function nestedLists(size: number): string {
   return "[".repeat(size) + "]".repeat(size);
 }
 
-/** Quotes and backslashes, as they stand in a JSON string. */
+/** Quotes and backslashes, as they are written in a JSON string. */
 export function quotesAndBackslashes(size: number): string {
   return '\\\\\\"\\\\'.repeat(size);
 }
 
-/** A reader of the text that a size makes. */
+/** A case that parses the text made for a size. */
 function caseOf(
   name: string,
   size: number,
@@ -44,7 +44,7 @@ function caseOf(
   return { name, size, prepareRun };
 }
 
-/** The same reader for a shape each. */
+/** One case per shape for the same parser. */
 export function casesOf(
   name: string,
   run: (text: string) => unknown,

@@ -1,6 +1,6 @@
 /**
- * Readers of JSON, of TOML, of files and of messages, each with the worst shapes that are
- * known for it, for the measurement of how their time grows.
+ * Parsers of JSON, of TOML, of files and of messages, each with its worst known
+ * shapes, for the measurement of how their time grows.
  *
  * @module
  */
@@ -110,7 +110,7 @@ const CACHED_RESULTS = {
   dialect: "mcp",
 };
 
-/** A cache with a text for each of its objects. */
+/** The text of a cache file, with the given texts for its objects. */
 function cacheText(initialize: string, lists: string, more = ""): string {
   const { daemon, key, dialect } = CACHED_RESULTS;
   return `{"alwaysup":1,"daemon":"${daemon}","key":"${key}",` +
@@ -163,7 +163,7 @@ const FILE_CASES = [
       (n) => cacheText("{}", "{}", `,"one":${wideObject(n)}`),
     ],
   }),
-  // It is called with no more than 64 KiB.
+  // It is called with at most 64 KiB.
   ...casesOf("status_format.fromText", running.parseStatus, {
     "many": [7000, (n) => `{"alwaysup":1,${wideObject(n).slice(1)}`],
   }),
@@ -405,7 +405,7 @@ const ENVELOPE_CASES = [
   ),
 ];
 
-/** The readers of JSON, of TOML, of files and of messages. */
+/** The parsers of JSON, of TOML, of files and of messages. */
 export const TEXT_CASES: readonly MeasuredCase[] = [
   ...JSON_CASES,
   ...FILE_CASES,

@@ -1,9 +1,9 @@
 /**
  * A bridge of some 30 lines, which `deno task recovery` measures beside the
  * proxy: lines of stdin to a WebSocket, frames to stdout. It dials again every
- * second for ever, keeps lines while there is no connection, and repeats the
- * client's handshake on each new connection. It knows no timeouts, and it does
- * not know which calls are in flight.
+ * second for ever, queues lines while there is no connection, and repeats the
+ * client's handshake on each new connection. It has no timeouts, and it does
+ * not track calls in flight.
  *
  *     deno run --allow-net tests/daemons/bridge.ts --url URL
  *

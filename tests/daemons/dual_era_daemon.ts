@@ -1,6 +1,6 @@
 /**
  * A server of the SDK's second version behind a WebSocket: it serves both eras
- * of MCP, and says on its journal what it executed.
+ * of MCP, and writes to its journal what it executed.
  *
  *     deno run -A tests/daemons/dual_era_daemon.ts PORT [TOOL ...]
  *
@@ -34,7 +34,7 @@ function makeServer(): McpServer {
 
 serveWebSockets(Number(port ?? 0), () => ({
   connect: (transport) => {
-    // The two versions' types of a transport differ in name only.
+    // The transport types of the two versions differ only in name.
     serveStdio(makeServer, { transport: transport as never });
     return Promise.resolve();
   },

@@ -1,12 +1,13 @@
 /**
- * A fake of the exai daemon with the faults of the real one: the revision
+ * A fake of the exai daemon with the defects of the real one: the revision
  * `first` (0528064), whose heartbeat kills the tool and the connection, and
  * `head` (e50ef4f), whose errors name no request.
  *
  *     deno run -A tests/daemons/exai_daemon.ts --port 0 --journal FILE
  *
- * A path in the URL names one of the forms of `forms_exai.ts`. Durations are in milliseconds, but for those that the protocol has in
- * seconds: `--call-timeout` and `--retry-after`.
+ * A path in the URL names one of the forms of
+ * `tests/helpers/forms/exai_forms.ts`. Durations are in milliseconds, but for
+ * those that the protocol has in seconds: `--call-timeout` and `--retry-after`.
  *
  * @module
  */
@@ -33,7 +34,7 @@ const maxConnections = setting("per-ip", isHead ? 10 : Infinity);
 const openConnections = new Set<ExaiConnection>();
 let socketCount = 0;
 
-/** The value of a JSON text; `undefined` if it is none. */
+/** The value of a JSON text; `undefined` if it is not JSON. */
 function parse(text: string): unknown {
   try {
     return JSON.parse(text);
@@ -70,7 +71,7 @@ function accept(socket: WebSocket, path: string): void {
     isHandlerDead: false,
     toFrames,
   };
-  // Every client of a test comes from one address, so the cap counts them all.
+  // Every client of a test uses one address, so the limit counts them all.
   const isTooMany = openConnections.size >= maxConnections;
   openConnections.add(link);
   socket.onopen = () => {
@@ -79,7 +80,7 @@ function accept(socket: WebSocket, path: string): void {
   };
 }
 
-/** The life of a connection: the handshake, then one frame after another. */
+/** Serves a connection: the handshake, then one frame after another. */
 async function serveConnection(link: ExaiConnection): Promise<void> {
   if (!await performHandshake(link)) return;
   while (!link.isHandlerDead) {
@@ -114,7 +115,8 @@ async function performHandshake(link: ExaiConnection): Promise<boolean> {
     if (isHead) return refuse("", 4000, "invalid message");
     return refuse("invalid_hello", 4000, "invalid hello");
   }
-  // An exception inside the real one: the library closes without a word.
+  // The real daemon raises an exception here, and the library closes without a
+  // reason.
   if (!isRecord(hello)) return refuse("", 1000, "");
   if (hello.op !== "hello") {
     if (isHead) return refuse("", 4001, "unrecognized protocol");
@@ -136,7 +138,7 @@ async function performHandshake(link: ExaiConnection): Promise<boolean> {
   return true;
 }
 
-/** Tells every client at once, but waits for the tools that are running. */
+/** Notifies every client at once, but waits for the running tools. */
 function shutDown(): void {
   for (const { socket } of openConnections) {
     if (socket.readyState === WebSocket.OPEN) socket.close(1001);

@@ -1,6 +1,6 @@
 /**
  * The two revisions of the fake exai daemon (`exai_daemon.ts`): how each
- * answers a frame, with what it remembers of earlier calls.
+ * responds to a frame, and what it keeps of earlier calls.
  *
  * @module
  */
@@ -30,12 +30,12 @@ export const flags = parseArgs(Deno.args, {
     .concat("inflight-ttl", "age"),
 }) as Record<string, string | undefined>;
 
-/** A number of the command line. */
+/** A number from the command line. */
 export function setting(name: string, fallback: number): number {
   return Number(flags[name] ?? fallback);
 }
 
-/** Whether the later revision is played. */
+/** Whether the daemon acts as the later revision. */
 export const isHead = flags.revision === "head";
 const resultTtl = isHead ? 300_000 : 600_000;
 const progressMs = setting("progress", 8000);
@@ -44,31 +44,34 @@ const inflightTtl = setting("inflight-ttl", callTimeout * 1000);
 const globalCapacity = setting("global", 24);
 const startedAt = Date.now() - setting("age", 0);
 
-/** A connection. Its frames wait until the handler is done with the former one. */
+/**
+ * A connection. Its frames wait until the handler has finished the previous
+ * one.
+ */
 export interface ExaiConnection {
   readonly number: number;
   readonly socket: WebSocket;
   readonly frames: ReadableStreamDefaultReader<string>;
-  /** The handler has died, and nobody has told the socket. */
+  /** The handler has died, and the socket is still open. */
   isHandlerDead: boolean;
-  /** The frames that a message becomes, if the URL names a form. */
+  /** Encodes a message as frames, if the URL names a form. */
   readonly toFrames: ((message: unknown) => Frame[]) | undefined;
 }
 
-/** Something that is kept for a while. */
+/** A value that is kept for a while. */
 interface CachedValue<T> {
   readonly at: number;
   readonly value: T;
 }
 
-/** The connections that have shaken hands. */
+/** The connections that have completed the handshake. */
 export const sessions = new Set<ExaiConnection>();
 const resultsById = new Map<string | null, CachedValue<ToolOutcome>>();
 const outputsByKey = new Map<string, CachedValue<readonly Block[]>>();
-/** Ids that have been accepted; never cleared, as in the real one. */
+/** Ids that have been accepted; never cleared, as in the real daemon. */
 const idsInFlight = new Set<string | null>();
 const keysInFlight = new Map<string, CachedValue<string | null>>();
-/** Revision `head`: what the calls in flight will come to. */
+/** Revision `head`: the future outputs of the calls in flight. */
 const pendingOutputs = new Map<string, Promise<readonly Block[]>>();
 /** How many tools are running. */
 export let running = 0;
@@ -81,7 +84,10 @@ export function writeJournal(event: string, details: Json): void {
   Deno.writeTextFileSync(flags.journal, text, { append: true });
 }
 
-/** Sends a frame: a string as it is, anything else in the connection's form. A closed socket takes it silently. */
+/**
+ * Sends a frame: a string as it is, anything else in the connection's form. A
+ * closed socket drops it silently.
+ */
 export function send(
   { socket, toFrames }: ExaiConnection,
   frame: unknown,
@@ -93,7 +99,7 @@ export function send(
   for (const it of frames) socket.send(it);
 }
 
-/** What was kept, if it is not too old. */
+/** The stored value, if it is not too old. */
 function freshValue<K, T>(
   kept: Map<K, CachedValue<T>>,
   key: K,
@@ -113,12 +119,15 @@ function formatDuration(ms: number): string {
   return days === 0 ? clock : `${days} day${days === 1 ? "" : "s"}, ${clock}`;
 }
 
-/** Answers a frame as the revision does; `undefined` was no JSON. */
+/**
+ * Responds to a frame as the revision does; `undefined` stands for text that is
+ * not JSON.
+ */
 export function respond(link: ExaiConnection, message: unknown): Promise<void> {
   return isHead ? respondHead(link, message) : respondFirst(link, message);
 }
 
-/** Why the first revision refuses a message. */
+/** Why the first revision rejects a message. */
 function invalidReason(message: unknown): string | undefined {
   if (!isRecord(message)) return "message must be a JSON object";
   const { op, name, request_id = null, arguments: input = null } = message;
@@ -198,7 +207,8 @@ async function callFirst(link: ExaiConnection, message: Json): Promise<void> {
     const said = "duplicate call in flight";
     return fail("DUPLICATE", said, { original_request_id });
   }
-  // Too early: a call that finds no room below leaves its key behind.
+  // Too early: a call that is rejected below for lack of capacity leaves its
+  // key behind.
   keysInFlight.set(key, { at: Date.now(), value: request_id });
   if (running >= globalCapacity) {
     const said = "Global concurrency limit reached; retry soon";
@@ -215,7 +225,7 @@ async function callFirst(link: ExaiConnection, message: Json): Promise<void> {
   const outcome = await valueWithin(work, progressMs);
   running--;
   if (outcome === undefined) {
-    // The bug: the heartbeat cancels the tool and takes the handler with it.
+    // The bug: the heartbeat cancels the tool and ends the handler with it.
     progress();
     abort.abort();
     link.isHandlerDead = true;
@@ -247,7 +257,7 @@ async function execute(
   return outcome;
 }
 
-/** Sends an answer, as badly as the tool is there to have it sent. */
+/** Sends a response, with the defect that the tool is there to produce. */
 function sendResult(link: ExaiConnection, name: string, answer: Json): void {
   const { request_id: _, ...nameless } = answer;
   if (name === "garble") {
@@ -285,7 +295,7 @@ async function respondHead(
   }
 }
 
-/** The errors of this revision: no op, and no id. */
+/** Sends the errors of this revision: no op, and no id. */
 function failHead(link: ExaiConnection, code: string, message: unknown): void {
   send(link, { error: { code, message } });
 }
@@ -329,7 +339,8 @@ async function callHead(
   const { outputs, error } = await work;
   running--;
   clearInterval(beat);
-  // A tool that threw leaves its promise pending, and the id hangs for ever.
+  // A tool that threw leaves its promise pending, and the id is blocked for
+  // ever.
   if (!outputs) return failHead(link, "INTERNAL_ERROR", error?.message);
   outputsByKey.set(key, { at: Date.now(), value: outputs });
   pendingOutputs.delete(request_id);

@@ -16,19 +16,19 @@ export function isRecord(value: unknown): value is Json {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-/** A block of a tool's output; the daemon makes a text of every other kind. */
+/** A block of a tool's output; the daemon turns every other kind into text. */
 export interface Block {
   readonly type: "text";
   readonly text: string;
 }
 
-/** What a call has come to: outputs, an error, or both. */
+/** The outcome of a call: outputs, an error, or both. */
 export interface ToolOutcome {
   readonly outputs?: readonly Block[];
   readonly error?: Json;
 }
 
-/** A failure with a code and a message of its own. */
+/** A failure with its own code and message. */
 class ToolFailure extends Error {
   readonly code: string;
   readonly details: unknown;
@@ -46,7 +46,7 @@ export interface Tool {
   run(input: Json, limits: ToolContext): string | Promise<string>;
 }
 
-/** What a tool may want to know of the daemon. */
+/** What a tool may need of the daemon. */
 export interface ToolContext {
   readonly signal: AbortSignal;
   readonly callTimeout: number;
@@ -85,8 +85,8 @@ const TOOLS = new Map<string, Tool>(Object.entries(
     block: {
       properties: { ms: "number" },
       run: ({ ms }) => {
-        // A provider's synchronous HTTP request inside the event loop: no pong,
-        // no handshake and no frame until it is over.
+        // Stands for a provider's synchronous HTTP request inside the event
+        // loop: no pong, no handshake and no frame until it is over.
         const cell = new Int32Array(new SharedArrayBuffer(4));
         Atomics.wait(cell, 0, 0, Number(ms ?? 0));
         return `blocked ${ms}`;
@@ -98,7 +98,7 @@ const TOOLS = new Map<string, Tool>(Object.entries(
     },
     raise: {
       properties: {},
-      // A workflow tool catches what it raises itself.
+      // A workflow tool catches its own exceptions.
       run: () =>
         JSON.stringify(
           { status: "raise_failed", error: "no such file", step_number: 1 },
@@ -151,7 +151,7 @@ export const TOOL_LIST: readonly Json[] = [...TOOLS].map(
   }),
 );
 
-/** The tool of that name, without the one suffix that the daemon takes off. */
+/** The tool of that name. The daemon removes one suffix from the name. */
 export function findTool(asked: string): [string, Tool | undefined] {
   const name = asked.replace(/[-_]EXAI[-_]WS$/, "");
   return [name, TOOLS.get(name)];
@@ -194,7 +194,7 @@ export function joinOutputs(outputs: readonly Block[]): string {
   return outputs.map(({ text }) => text).filter(Boolean).join("\n\n");
 }
 
-/** What is sent before a garbled answer. */
+/** The frames that are sent before a garbled response. */
 export function garbageFrames(): unknown[] {
   const op = "call_tool_res";
   return [
@@ -206,7 +206,7 @@ export function garbageFrames(): unknown[] {
   ];
 }
 
-/** The JSON that the first block of a real tool holds. */
+/** The JSON in the first block of a real tool. */
 function toolOutput(status: string, content: string): string {
   return JSON.stringify({
     status,
@@ -217,7 +217,7 @@ function toolOutput(status: string, content: string): string {
   });
 }
 
-/** The error that the daemon reads out of a tool's own JSON. */
+/** The error that the daemon finds in a tool's own JSON. */
 function preflight(text: string): Json | undefined {
   if (!text.startsWith("{")) return undefined;
   try {
@@ -231,7 +231,7 @@ function preflight(text: string): Json | undefined {
   }
 }
 
-/** The block that every real tool ends with. */
+/** The last block of every real tool. */
 function callSummary(name: string): string {
   return [
     "\n=== MCP CALL SUMMARY ===",

@@ -1,12 +1,12 @@
 /**
- * A TCP relay before a daemon that lives, as a process of its own, which can be
- * told to fail in every way that a daemon or what stands before it fails in.
- * `class Front` starts it.
+ * A TCP relay in front of a running daemon, as a process of its own. It can
+ * fail in every way in which a daemon, or something in front of it, fails.
+ * `class FaultyRelay` starts it.
  *
  *     deno run -A tests/daemons/faulty_relay.ts PORT PORT-OF-THE-DAEMON
  *
- * Reads the name of a fault per line, or `none`; says `done NAME` when it is in
- * force, and `dial` for every connection that a client makes.
+ * Reads the name of a fault per line, or `none`. Prints `done NAME` when it is
+ * in force, and `dial` for every connection of a client.
  *
  * @module
  */
@@ -21,12 +21,15 @@ import { print } from "../helpers/print.ts";
 const [port, daemonPort] = Deno.args.map(Number) as [number, number];
 const host = "127.0.0.1";
 const WEBSOCKET_GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
-/** How often a peer that talks garbage says some, in milliseconds. */
+/** How often a peer sends garbage, in milliseconds. */
 const GARBAGE_INTERVAL_MS = 200;
-/** How long a peer that has sent a close frame waits for the client's, in milliseconds. */
+/**
+ * How long a peer that has sent a close frame waits for the client's, in
+ * milliseconds.
+ */
 const CLOSE_TIMEOUT_MS = 1_000;
 
-/** The client's connections by what becomes of them at the next fault. */
+/** The client's connections, by how the next fault treats them. */
 const relayed = new Set<Socket>();
 const garbageSockets = new Set<Socket>();
 let fault = "none";
@@ -40,14 +43,19 @@ function closeFrame(code: number): Buffer {
   return Buffer.from([0x88, 2, code >> 8, code & 0xff]);
 }
 
-/** Sends a close frame, and ends the connection when the client has answered or is late. */
+/**
+ * Sends a close frame, and ends the connection when the client has responded or
+ * is late.
+ */
 function closeWith(clientSide: Socket, code: number): void {
   clientSide.end(closeFrame(code));
   const timer = setTimeout(() => clientSide.destroy(), CLOSE_TIMEOUT_MS);
   clientSide.once("close", () => clearTimeout(timer));
 }
 
-/** Relays a connection from its first bytes on: one that says nothing is no dial. */
+/**
+ * Relays a connection from its first bytes on: one without bytes is no dial.
+ */
 function relay(clientSide: Socket): void {
   clientSide.once("data", (first: Buffer) => {
     print("dial");
@@ -64,7 +72,10 @@ function relay(clientSide: Socket): void {
   });
 }
 
-/** Answers the client's HTTP request with a WebSocket, and calls back when it is open. */
+/**
+ * Accepts the client's HTTP request as a WebSocket, and calls back when it is
+ * open.
+ */
 function upgrade(clientSide: Socket, opened: () => void): void {
   let head = "";
   const read = (chunk: Buffer): void => {
@@ -90,7 +101,7 @@ function upgrade(clientSide: Socket, opened: () => void): void {
   clientSide.on("data", read);
 }
 
-/** Says garbage again and again until the connection is closed. */
+/** Sends garbage repeatedly until the connection is closed. */
 function sendGarbage(clientSide: Socket, garbage: string | Buffer): void {
   garbageSockets.add(clientSide);
   clientSide.write(garbage);
@@ -131,7 +142,10 @@ function accept(clientSide: Socket): void {
   }
 }
 
-/** Ends the connections that there are in the fault's own way, and treats new ones so. */
+/**
+ * Ends the existing connections in the way of the fault, and applies it to new
+ * ones.
+ */
 function beginFault(name: string): void {
   fault = name;
   for (const clientSide of relayed) {
@@ -148,7 +162,7 @@ function beginFault(name: string): void {
   done();
 }
 
-/** Relays what is dialed from now on. What was silent stays so. */
+/** Relays new connections from now on. Silent connections stay silent. */
 function endFault(): void {
   const isClosed = fault === "close";
   fault = "none";
@@ -160,7 +174,7 @@ function endFault(): void {
 
 function listen(then: () => void): void {
   server = net.createServer(accept);
-  // With so short a queue two connections fill it (see `class Front`).
+  // With so short a queue two connections fill it (see `class FaultyRelay`).
   server.listen({ port, host, backlog: 1 }, then);
 }
 
@@ -171,5 +185,5 @@ lines.on(
   "line",
   (name: string) => name === "none" ? endFault() : beginFault(name),
 );
-// It must not outlive its starter.
+// It must not outlive its parent.
 lines.on("close", () => Deno.exit(0));

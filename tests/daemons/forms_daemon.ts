@@ -1,10 +1,10 @@
 /**
- * An MCP server on a WebSocket that does what it should, and writes its
- * messages in the form that the path of the URL names.
+ * An MCP server on a WebSocket that behaves correctly, and writes its messages
+ * in the form that the path of the URL names.
  *
  *     deno run -A tests/daemons/forms_daemon.ts PORT [restarted]
  *
- * It tells on stdout what the proxy must not do to it.
+ * It reports on stdout what the proxy does wrong.
  *
  * @module
  */
@@ -25,7 +25,7 @@ import { delay } from "../helpers/async.ts";
 const [port = "0", start] = Deno.args;
 const isRestarted = start === "restarted";
 
-/** Before the client has said that it is initialized, nothing else is answered. */
+/** The methods that are answered before the client has sent `initialized`. */
 const EARLY_METHODS = /^(initialize|ping|server\/discover)$/;
 const INITIALIZED_METHODS = /^(notifications\/)?initialized$/;
 const LIST_CHANGED = { method: "notifications/tools/list_changed" };
@@ -34,7 +34,7 @@ const LOG_NOTIFICATION = {
   params: { level: "info", data: "talk" },
 };
 
-/** So late comes an answer that the proxy must have waited for, in milliseconds. */
+/** The delay of a response that the proxy must wait for, in milliseconds. */
 const LATE_RESPONSE_MS = 3_000;
 
 /** The tools; `read` and `steady` may be called twice. */
@@ -48,7 +48,7 @@ const TOOLS = ["read", "steady", "echo", "work", "go", "fail", "change", "ask"]
       { annotations: { readOnlyHint: true } }),
   }));
 
-/** What a list is after the restart, where it changes. */
+/** The tool list after the restart, if it changes. */
 const TOOLS_AFTER_RESTART = [...TOOLS, { ...TOOLS[2]!, name: "more" }];
 
 function textResult(text: string): Json {
@@ -76,7 +76,7 @@ class FormConnection {
     this.#form = formByKey(key);
   }
 
-  /** Takes a frame, whatever is wrong with it. */
+  /** Handles a frame, whatever is wrong with it. */
   async receive(text: string): Promise<void> {
     try {
       await this.#handleMessage(text);
@@ -85,7 +85,7 @@ class FormConnection {
     }
   }
 
-  /** Tells the test that something is wrong. */
+  /** Reports to the test that something is wrong. */
   #reportError(what: string): void {
     print(`wrong ${this.#key}: ${what}`);
   }
@@ -120,7 +120,7 @@ class FormConnection {
     }
   }
 
-  /** What holds for every form. */
+  /** Checks what holds for every form. */
   #checkMessage(message: Json): void {
     const wrong = (what: string): void => this.#reportError(what);
     const { id, method } = message;
@@ -186,7 +186,8 @@ class FormConnection {
         return finish("worked");
       }
       case "steady": {
-        // The first daemon never answers; what it was asked is asked again.
+        // The first daemon never answers; after the restart the same call is
+        // sent again.
         if (!isRestarted) return this.#sendProgress(token, [1, 2, 3], 0);
         await this.#sendProgress(
           token,
@@ -210,7 +211,8 @@ class FormConnection {
           result: textResult("changed"),
         });
       case "ask": {
-        // Its ids are its own: the client has used the number, too.
+        // The daemon's ids are its own: the client has used the same number,
+        // too.
         const roots = [
           await this.#requestRoots(1),
           await this.#requestRoots("1"),
@@ -253,7 +255,7 @@ class FormConnection {
     }
   }
 
-  /** Asks the client for its roots. */
+  /** Requests the client's roots. */
   async #requestRoots(id: Json): Promise<string> {
     const { promise, resolve } = Promise.withResolvers<Json>();
     this.#pendingRequests.set(id, resolve);
@@ -263,7 +265,7 @@ class FormConnection {
     return result?.roots?.[0]?.uri ?? "none";
   }
 
-  /** Sends what must not be taken for the answer. */
+  /** Sends messages that must not be taken for the response. */
   async #sendDecoys(answer: Json): Promise<void> {
     const { decoys, pauseMs = 0 } = this.#form;
     if (decoys === undefined) return;
@@ -306,7 +308,7 @@ class FormConnection {
     return gate;
   }
 
-  /** Says messages at the same time, in the form. */
+  /** Sends messages at the same time, in the form. */
   #sendMessages(...messages: Json[]): void {
     const {
       serialize = (it: Json) => JSON.stringify(it),

@@ -1,4 +1,7 @@
-/** The least that can stand between a client and a daemon: bytes there and back, and no promise at all. */
+/**
+ * The minimum between a client and a daemon: it forwards bytes both ways, and
+ * guarantees nothing.
+ */
 const socket = new WebSocket(Deno.args[1]!, ["mcp"]);
 const opened = new Promise((resolve) => socket.onopen = resolve);
 const encoder = new TextEncoder();

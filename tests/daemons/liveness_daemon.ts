@@ -1,25 +1,32 @@
 /**
  * An MCP daemon on a WebSocket that treats calls, pings and connections in one
- * of the ways that daemons are known for. It says `listening PORT` on stdout.
+ * of the ways known from real daemons. It prints `listening PORT` on stdout.
  *
- *     deno run -A tests/daemons/liveness_daemon.ts --port 0 --journal FILE --kind KIND
+ *     deno run -A tests/daemons/liveness_daemon.ts --port 0 --journal FILE
+ *     --kind KIND
  *       [--rude]
  *
- * Its tools are `work` and `look` (read-only), both `{ id, ms }`. The journal has
- * a line for each thing that happens: the moment, then `begin TOOL ID`,
- * `end TOOL ID`, `ping`, `open`, `close`, `spare` (a child is ready) or `child PID` (it serves a connection). The kinds:
+ * Its tools are `work` and `look` (read-only), both `{ id, ms }`. The journal
+ * has a line for each event: the time, then `begin TOOL ID`, `end TOOL ID`,
+ * `ping`, `open`, `close`, `spare` (a child is ready) or `child PID` (it serves
+ * a connection). The kinds:
  *
  * - `concurrent`: does everything at once
  * - `serial`: one thing at a time on a connection, pings too
- * - `whole`: one thing at a time in the whole process, which accepts nothing meanwhile
+ * - `whole`: one thing at a time in the whole process, which accepts nothing
+ *   meanwhile
  * - `mute`: answers no ping on a connection while a call runs there
- * - `displace`: a new connection closes the old one with 1000; a `--rude` one ends it without a close
- * - `refuse`: closes a second connection with 1013, a `--rude` one with 1008
+ * - `displace`: a new connection closes the old one with 1000; with `--rude` it
+ *   ends it without a close
+ * - `refuse`: closes a second connection with 1013, with `--rude` with 1008
  * - `ignore`: a second connection opens, and is never answered
- * - `newest`: one `Server` of the SDK for all connections, whose answers go to the newest one
- * - `child-sync`: each connection has a child process, which blocks while it is at a call
+ * - `newest`: one `Server` of the SDK for all connections, whose responses go
+ *   to the newest one
+ * - `child-sync`: each connection has a child process, which blocks while it
+ *   executes a call
  *
- * `displace`, `refuse`, `ignore` and `newest` do one thing at a time, or with `--rude` everything at once.
+ * `displace`, `refuse`, `ignore` and `newest` do one thing at a time, or with
+ * `--rude` everything at once.
  *
  * @module
  */
@@ -60,7 +67,7 @@ function writeJournal(text: string): void {
   Deno.writeTextFileSync(journal, line, { append: true });
 }
 
-/** The event loop stands still. A child ends when its parent has gone. */
+/** Blocks the event loop. A child exits when its parent is gone. */
 function blockEventLoop(ms: number): void {
   const cell = new Int32Array(new SharedArrayBuffer(4));
   const parent = Deno.ppid;
@@ -114,7 +121,7 @@ interface PeerSocket {
 }
 
 const KEEPS_ONE = ["displace", "refuse", "ignore", "newest"];
-/** Whether one thing is done at a time on a connection. */
+/** Whether a connection does one thing at a time. */
 const isSerial = kind === "serial" || KEEPS_ONE.includes(kind) && !rude;
 
 /** One connection, or all of them. */
@@ -125,7 +132,7 @@ class PeerTransport implements Transport {
   readonly #calls = new Set<unknown>();
   readonly #waiting: JSONRPCMessage[] = [];
   #isBusy = false;
-  /** Who is answered. */
+  /** The connection that gets the responses. */
   peer: PeerSocket | undefined;
 
   start(): Promise<void> {
@@ -137,7 +144,7 @@ class PeerTransport implements Transport {
     return Promise.resolve();
   }
 
-  /** Takes a message of the client's. */
+  /** Handles a message of the client. */
   receive(message: JSONRPCMessage): void {
     const isRequest = "method" in message && "id" in message;
     if (isRequest && message.method === "ping") {
@@ -166,7 +173,7 @@ class PeerTransport implements Transport {
   }
 }
 
-/** What takes the messages of one connection. */
+/** Handles the messages of one connection. */
 interface ConnectionHandler {
   receive(text: string): void;
   close(): void;
@@ -184,12 +191,12 @@ async function handleAlone(peer: PeerSocket): Promise<ConnectionHandler> {
 
 const shared = new PeerTransport();
 
-/** Joins those who share one server. */
+/** Adds a connection to the shared server. */
 function handleShared(peer: PeerSocket): ConnectionHandler {
   shared.peer = peer;
   return {
     receive: (text) => shared.receive(JSON.parse(text)),
-    // Whoever was there before is not answered again.
+    // The previous connection does not get responses again.
     close: () => {
       if (shared.peer === peer) shared.peer = undefined;
     },
@@ -210,14 +217,14 @@ class ServerChild {
       args: [...start, import.meta.filename!, "--child", ...places],
       stdin: "piped",
       stdout: "piped",
-      // What inherits the pipe keeps whoever waits for its end.
+      // A process that inherits the pipe would keep open what others wait for.
       stderr: "null",
     }).spawn();
     this.#stdin = this.#process.stdin.getWriter();
     void this.#forwardOutput();
   }
 
-  /** Waits until it answers. */
+  /** Waits until it responds. */
   async waitUntilReady(): Promise<void> {
     this.write(JSON.stringify({ jsonrpc: "2.0", id: "warm", method: "ping" }));
     await this.#ready.promise;
@@ -247,7 +254,7 @@ class ServerChild {
         try {
           this.#process.kill("SIGKILL");
         } catch {
-          // It has ended.
+          // It has already exited.
         }
         setTimeout(startSpareChild, RESPAWN_DELAY_MS);
       },
@@ -255,13 +262,16 @@ class ServerChild {
   }
 }
 
-/** So many children wait for connections: a start takes long. */
+/** How many children wait for connections: a start takes long. */
 const SPARE_CHILDREN = 2;
-/** How long after the end of a connection another one is started, in milliseconds: it takes time from everybody. */
+/**
+ * How long after the end of a connection a new child is started, in
+ * milliseconds: the start slows everything else down.
+ */
 const RESPAWN_DELAY_MS = 500;
 const spareChildren: ServerChild[] = [];
 
-/** Has a child ready. */
+/** Starts a spare child. */
 async function startSpareChild(): Promise<void> {
   const child = new ServerChild();
   await child.waitUntilReady();
@@ -276,7 +286,7 @@ function handleByChild(peer: PeerSocket): ConnectionHandler {
 
 const peers = new Set<PeerSocket>();
 
-/** Decides about a new connection; gives whether it is served. */
+/** Decides about a new connection. Returns whether it is served. */
 function admit(peer: PeerSocket): "served" | "ignored" | "closed" {
   if (peers.size === 0) return "served";
   switch (kind) {
@@ -301,7 +311,7 @@ async function serve(peer: PeerSocket): Promise<void> {
   peer.on("error", () => {});
   const role = admit(peer);
   let handler: ConnectionHandler | undefined;
-  // What comes before there is somebody to take it.
+  // Messages that arrive before there is a handler.
   const early: string[] = [];
   peer.on("message", (data) => {
     const text = new TextDecoder().decode(data);
@@ -322,7 +332,7 @@ async function serve(peer: PeerSocket): Promise<void> {
   for (const text of early) handler.receive(text);
 }
 
-/** The child of one connection. */
+/** Serves one connection as its child process. */
 async function serveStdio(): Promise<void> {
   process.stdin.on("end", () => Deno.exit(0));
   await makeServer().connect(new StdioServerTransport());

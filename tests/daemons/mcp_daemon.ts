@@ -1,12 +1,13 @@
 /**
  * The tests' daemon: an MCP server of the SDK that insists on the handshake,
- * keeps a journal of what it really executed, and can be given more tools.
+ * keeps a journal of what it really executed, and can have more tools.
  *
- *     deno run -A tests/daemons/mcp_daemon.ts --port 0 --journal FILE [--extra TOOL]
+ *     deno run -A tests/daemons/mcp_daemon.ts --port 0 --journal FILE [--extra
+ *     TOOL]
  *       [--unhinted TOOL] [--habit mute | serial]
  *
- * Of an unhinted tool it says nothing. A `mute` one answers no ping, a `serial` one does one thing at a time on a
- * connection.
+ * An unhinted tool has no annotations. A `mute` daemon answers no ping, a
+ * `serial` one does one thing at a time on a connection.
  *
  * @module
  */
@@ -142,7 +143,10 @@ function makeServer(): Connectable {
   return server;
 }
 
-/** Refuses every request before `initialize`, as the daemons that other proxies break on do. */
+/**
+ * Rejects every request before `initialize`, as the daemons do on which other
+ * proxies fail.
+ */
 class StrictTransport extends WebSocketServerTransport {
   #isInitialized = false;
   #isBusy = false;

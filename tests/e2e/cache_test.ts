@@ -1,6 +1,6 @@
 /**
- * A client that starts before its daemon, with real processes: what is kept in
- * the cache, and what is done without.
+ * A client that starts before its daemon, with real processes: what the cache
+ * stores, and how the proxy works without it.
  *
  * @module
  */
@@ -12,7 +12,7 @@ import { FakeWebSocketServer } from "../helpers/fake_websocket_server.ts";
 import { test, withWaitLimit } from "../helpers/time_limit.ts";
 import { ProxyProcess } from "../helpers/process.ts";
 
-/** A folder that is the user's home and state folder for one test. */
+/** A folder that serves as the user's home and state folder for one test. */
 class Home implements AsyncDisposable {
   readonly path = Deno.makeTempDirSync({ prefix: "home-" });
   readonly env = {
@@ -21,7 +21,7 @@ class Home implements AsyncDisposable {
     ALWAYSUP_CACHE: "on",
   };
 
-  /** The files of the cache. */
+  /** The cache files. */
   files(): string[] {
     const folder = `${this.path}/state/alwaysup`;
     return [...Deno.readDirSync(folder)].map(({ name }) => `${folder}/${name}`);
@@ -32,7 +32,7 @@ class Home implements AsyncDisposable {
   }
 }
 
-/** A client and a daemon have met, so that the cache has something in it. */
+/** Runs a client and a daemon once, so that the cache is filled. */
 async function startOnce(home: Home): Promise<number> {
   await using processes = new ProxyAndDaemon([], home.env);
   await processes.startDaemon();
@@ -166,7 +166,7 @@ for (const [what, make, said] of BROKEN) {
 
 test("Cache: one that cannot be written costs one log line, and is tried again", async () => {
   await using home = new Home();
-  // Where the state folder should be there is a file.
+  // A file is in the place of the state folder.
   Deno.writeTextFileSync(`${home.path}/state`, "");
   await using processes = new ProxyAndDaemon([], home.env);
   await processes.startDaemon();
@@ -187,7 +187,7 @@ test("Cache: one that cannot be written costs one log line, and is tried again",
   assert(lines.length <= 2, "one for the reading, one for all the writing");
 });
 
-/** A daemon, and a proxy that keeps what it says at a path. */
+/** Starts a daemon, and a proxy that caches its results at a path. */
 async function fillCache(path: string): Promise<void> {
   await using processes = new ProxyAndDaemon(["--cache", path]);
   await processes.startDaemon();
@@ -296,7 +296,7 @@ test("Cache: eight proxies share a new one, each one's results are in it, and no
     { length: 8 },
     () => all.use(new ProxyProcess(flags, home.env)),
   );
-  // They are up before the first of them learns anything.
+  // All are connected before the first of them caches anything.
   await daemon.waitForHandshakes(8);
   const path = `${home.path}/c.json`;
   const known = (): string[] => {

@@ -1,5 +1,5 @@
 /**
- * Why a connection was lost or could not be made: the same words in the log,
+ * Why a connection was lost or could not be made: the log has the same words,
  * whatever runtime runs the program.
  *
  * @module
@@ -16,7 +16,10 @@ import {
   runsOnNode,
 } from "../helpers/process.ts";
 
-/** The reason in the first line of a proxy's log that begins with these words and the URL. */
+/**
+ * The reason in the first line of a proxy's log that begins with this text and
+ * the URL.
+ */
 async function reasonOf(proxy: ProxyProcess, start: RegExp): Promise<string> {
   const { text } = await proxy.stderr.waitForLine((line) => start.test(line));
   return text.replace(/^.*?ws:\S+?(?: failed)?: /, "")
@@ -30,7 +33,7 @@ async function failureOf(url: string): Promise<string> {
   return await reasonOf(proxy, /Attempt 1 /);
 }
 
-/** What comes last on a connection, and why it was lost. */
+/** The last bytes on a connection, and why it was lost. */
 const LOSSES: readonly (readonly [Uint8Array, string])[] = [
   [new Uint8Array(), "the connection was closed without a close frame"],
   [
@@ -52,7 +55,7 @@ for (const [last, reason] of LOSSES) {
     await using daemon = new FakeWebSocketServer();
     await using relay = new TcpRelay(daemon.port);
     const url = `ws://127.0.0.1:${relay.port}/`;
-    // What the proxy writes meanwhile would make a reset of the end.
+    // If the proxy wrote meanwhile, the end would become a reset.
     const quiet = ["--connections", "many", "--ping-interval", "off"];
     await using proxy = new ProxyProcess(["--url", url, ...quiet]);
     await proxy.initialize();
@@ -60,7 +63,7 @@ for (const [last, reason] of LOSSES) {
     await relay.writeAndClose(last);
     const said = await reasonOf(proxy, /Lost the WebSocket daemon/);
     const possible = [reason];
-    // Some versions of Node do not tell bytes that are no frame from an end.
+    // Some versions of Node do not distinguish invalid frames from an end.
     if (/no valid/.test(reason) && await runsOnNode()) {
       possible.push(LOSSES[0]![1]);
     }
@@ -68,7 +71,7 @@ for (const [last, reason] of LOSSES) {
   });
 }
 
-/** How a server takes a handshake, and why the dial failed. */
+/** How a server responds to a handshake, and why the dial failed. */
 const ANSWERS: readonly (readonly [string, string])[] = [
   ["", "it closed the connection during the handshake"],
   ["SSH-2.0-OpenSSH_9.6\r\n\r\n", "it does not speak HTTP"],
@@ -87,14 +90,14 @@ for (const [answer, reason] of ANSWERS) {
   });
 }
 
-/** Answers every handshake with a text, and closes. */
+/** Responds to every handshake with a text, and closes. */
 async function serve(
   listener: Deno.TcpListener,
   answer: string,
 ): Promise<void> {
   const buffer = new Uint8Array(4096);
   for await (const connection of listener) {
-    // One that is closed with something unread would be reset.
+    // A connection that is closed with unread data would be reset.
     await connection.read(buffer);
     await connection.write(new TextEncoder().encode(answer)).catch(() => 0);
     connection.close();

@@ -1,6 +1,6 @@
 /**
- * `alwaysup doctor` while proxies run: it reads what they know, and opens
- * nothing to the daemon.
+ * `alwaysup doctor` while proxies run: it uses what they report, and opens no
+ * connection to the daemon.
  *
  * @module
  */
@@ -19,7 +19,7 @@ import {
 } from "../helpers/fake_websocket_server.ts";
 import { HELLO, ProxyProcess, runToExit } from "../helpers/process.ts";
 
-/** A state folder for one test, and the proxies that are said to run. */
+/** A state folder for one test, with the status files of running proxies. */
 class Folder implements Disposable {
   readonly path = Deno.makeTempDirSync({ prefix: "state-" });
   readonly running = `${this.path}/alwaysup/running`;
@@ -29,7 +29,7 @@ class Folder implements Disposable {
     ...{ XDG_CONFIG_HOME: "", ALWAYSUP_STATUS: "on", ALWAYSUP_CACHE: "off" },
   };
 
-  /** Asks the doctor; gives the exit code and the checks. */
+  /** Runs `doctor`. Returns the exit code and the checks. */
   async doctor(
     args: string[],
     env: Record<string, string> = {},
@@ -47,7 +47,7 @@ class Folder implements Disposable {
     return { code, all: checks, of };
   }
 
-  /** Waits until the one proxy that runs passes a test. */
+  /** Waits until the only running proxy passes a test. */
   async waitForStatus(
     // deno-lint-ignore no-explicit-any
     test: (running: any) => boolean,
@@ -62,7 +62,7 @@ class Folder implements Disposable {
     }
   }
 
-  /** Writes the file of a proxy; its age is the sign of life. */
+  /** Writes a proxy's status file; its age tells whether the proxy runs. */
   writeStatusFile(
     facts: Partial<ProxyInfo>,
     snapshot: Partial<Snapshot> = {},
@@ -93,7 +93,7 @@ class Folder implements Disposable {
   }
 }
 
-/** Something that listens, and counts who comes. */
+/** A server that listens, and counts its connections. */
 class Listener implements AsyncDisposable {
   readonly #listener = Deno.listen({ port: 0, hostname: "127.0.0.1" });
   readonly #done = this.#accept();
@@ -116,7 +116,7 @@ class Listener implements AsyncDisposable {
   }
 }
 
-/** A daemon that keeps one client: who speaks last has it. */
+/** A daemon that keeps one client: the one that spoke last. */
 function displacingServer(): FakeWebSocketServer {
   let kept: WebSocket | undefined;
   return new FakeWebSocketServer({
@@ -128,7 +128,7 @@ function displacingServer(): FakeWebSocketServer {
   });
 }
 
-/** One that takes no second client while it has one. */
+/** A daemon that refuses a second client. */
 function refusingServer(): FakeWebSocketServer {
   let kept: WebSocket | undefined;
   return new FakeWebSocketServer({
@@ -141,7 +141,7 @@ function refusingServer(): FakeWebSocketServer {
   });
 }
 
-/** One that answers the newest client only. */
+/** A daemon that answers only the newest client. */
 function ignoringServer(): FakeWebSocketServer {
   const known = new Set<WebSocket>();
   let newest: WebSocket | undefined;
@@ -163,7 +163,7 @@ test("doctor: it opens no connection beside a running proxy of a daemon that kee
   await proxy.waitForResponse(0);
   await proxy.request(1, "tools/call", { name: "a" });
   await proxy.waitForResponse(1);
-  // What is told may be older than the trial at the start, which costs a
+  // The status may be older than the capacity check at the start, which costs a
   // connection.
   const before = await folder.waitForStatus((it) =>
     it.standing.phase === "ready" && it.client !== undefined &&
@@ -171,7 +171,7 @@ test("doctor: it opens no connection beside a running proxy of a daemon that kee
   );
   const [seen, heard] = [daemon.handshakes.length, daemon.messages.length];
 
-  // Another token and other headers are still the same daemon.
+  // Another token and other headers still mean the same daemon.
   const env = { ALWAYSUP_TOKEN: "other", ALWAYSUP_HEADERS: "X-A: b" };
   for (
     const found of [await folder.doctor(url), await folder.doctor(url, env)]
@@ -193,7 +193,7 @@ test("doctor: it opens no connection beside a running proxy of a daemon that kee
   assertEquals(daemon.handshakes.length, seen);
   await proxy.request(2, "resources/list");
   await proxy.waitForResponse(2);
-  // Its own probes of an idle connection aside.
+  // Without the proxy's own probes of an idle connection.
   const since = daemon.messages.slice(heard).map(({ method }) => method);
   assertEquals(since.filter((it) => it !== "ping"), ["resources/list"]);
   assertEquals(daemon.handshakes.length, seen);
@@ -263,7 +263,7 @@ test("doctor: the proxy has the same daemon by another name, with a secret, or b
     /^proxy 4711 \(editor 1\) at ws:\/\/loc/,
   );
   assertEquals(JSON.stringify(named.all).includes("s3cret"), false);
-  // Without a URL, an exai daemon is expected.
+  // Without a URL, `doctor` expects an exai daemon.
   const other = await folder.doctor([], { EXAI_WS_PORT: port });
   assertEquals(other.code, 1);
   assertMatch(other.of("running").advice!, /^say --dialect mcp/);
@@ -278,7 +278,8 @@ test("doctor: a proxy that is no more, or has another daemon, keeps it from noth
   const slept = folder.writeStatusFile({ pid: 1, url });
   const long = new Date(Date.now() - 61_000);
   Deno.utimeSync(slept, long, long);
-  // Nobody holds its lock; where a runtime cannot tell, age is the sign.
+  // Nobody holds its lock. If the runtime cannot check the lock, the file's age
+  // counts.
   const killed = folder.writeStatusFile({ pid: 2, url, sign: "lock" });
   Deno.writeTextFileSync(killed.replace(/json$/, "lock"), "");
   Deno.utimeSync(killed, long, long);
@@ -328,12 +329,13 @@ for (
       ...["ok", "trial", connections],
     ]);
     assertEquals(found.of("daemon").state, "ok");
-    // What is said is not tried.
+    // A configured capacity is not checked.
     const tried = daemon.handshakes.length;
     const flags = ["--url", daemon.url, "--connections", connections];
     const set = (await folder.doctor(flags)).of("connections");
     assertEquals([set.state, set.data!.from], ["ok", "setting"]);
-    // The look, the interview, the text ids, and what replaces the lost one.
+    // Four connections: the first attempt, the protocol check, the text ids,
+    // and the replacement of the lost one.
     assertEquals(daemon.handshakes.length, tried + 4);
   });
 }

@@ -1,6 +1,6 @@
 /**
- * `alwaysup doctor` before daemons that work, and all that people have put in
- * their place.
+ * `alwaysup doctor` with working daemons, and with everything that people have
+ * configured in their place.
  *
  * @module
  */
@@ -16,7 +16,7 @@ import { freePort, runToExit } from "../helpers/process.ts";
 // deno-lint-ignore no-explicit-any
 type Json = any;
 
-/** A home without anything. */
+/** An empty home folder. */
 const HOME = Deno.makeTempDirSync({ prefix: "home-" });
 const ISOLATED_ENV = {
   ...{ HOME, USERPROFILE: HOME, APPDATA: HOME, LOCALAPPDATA: HOME },
@@ -27,7 +27,7 @@ globalThis.addEventListener(
   () => Deno.removeSync(HOME, { recursive: true }),
 );
 
-/** Asks the doctor; gives the exit code and the checks by name. */
+/** Runs `doctor`. Returns the exit code and the checks by name. */
 async function runDoctor(
   args: string[],
   env: Record<string, string> = {},
@@ -155,7 +155,7 @@ test("doctor: bad settings, all of them", async () => {
 });
 
 test("doctor: a daemon that is reached through a proxy only", async () => {
-  // Other runtimes go through none.
+  // Other runtimes use no proxy.
   const { stdout } = await runToExit(["--version"]);
   if (!stdout.includes("(deno ")) return;
   await using daemon = new FakeWebSocketServer({ respond });
@@ -315,7 +315,7 @@ test("doctor: wss:// where nothing speaks TLS", async () => {
   const { name, text, advice } = onlyFailure(await runDoctor(["--url", url]));
   assertEquals(name, "websocket");
   assertEquals(text, "the handshake failed: it does not speak TLS (wss://)");
-  // Nobody is to be led to ws://, over which the token is readable.
+  // `doctor` must not suggest ws://, over which the token is readable.
   assertEquals(advice, "check the port, or give the daemon a certificate");
 });
 
@@ -429,7 +429,7 @@ test("doctor: the other dialect, either way; and an exai daemon that works", asy
   const wrong = onlyFailure(await runDoctor(["--url", url]));
   assertEquals(wrong.text, "this daemon speaks exai, not mcp");
   await using mcp = new FakeWebSocketServer({
-    // It does not even understand hello.
+    // It does not even understand `initialize`.
     respond: (message) =>
       message.jsonrpc === "2.0" ? respond(message) : undefined,
   });
@@ -504,7 +504,8 @@ test("doctor: why a health file is not looked at", async () => {
 
 test("doctor: a cache that cannot be written", async () => {
   const url = ["--url", `ws://127.0.0.1:${freePort()}/`];
-  // A file of this name may be, but not the longer one that is written first.
+  // A file with this name is possible, but not with the longer name of the
+  // temporary file.
   const path = `${HOME}/${"x".repeat(250)}`;
   const { state, text } = (await runDoctor([...url, "--cache", path])).of(
     "cache",
@@ -567,7 +568,10 @@ test("doctor: cache, health file and clients", async () => {
   await Deno.remove(home, { recursive: true });
 });
 
-/** A daemon of which every connection may do something to the messages that `answer` gives for them. */
+/**
+ * A daemon whose connections may each change the responses that `respond`
+ * gives.
+ */
 function serverWith(
   change: (message: Json, reply: Json, count: number) => Json,
 ): FakeWebSocketServer {
@@ -637,7 +641,7 @@ const HABITS: [
   [
     "nothing for a second hello, whoever says it",
     ({ method }, reply, count) =>
-      // The first connection only looks whether there is a WebSocket.
+      // The first connection only checks whether there is a WebSocket.
       method === "initialize" && count > 1 ? undefined : reply,
     ["ok", "fail"],
     /^it answers nobody's first message on another connection/m,
@@ -646,7 +650,7 @@ const HABITS: [
 for (const [what, change, states, says] of HABITS) {
   test(`doctor: a daemon that gives back ${what}`, async () => {
     await using daemon = serverWith(change);
-    // It must not wait for what has no end.
+    // It must not wait for endless input.
     const found = await runDoctor(["--url", daemon.url], {}, "1h");
     const checks = [found.of("ids"), found.of("restart")];
     const shown = JSON.stringify(found.all);

@@ -1,6 +1,7 @@
 /**
- * Ours and python-dotenv read the same from a `.env` file: the forms of
- * `tests/helpers/dotenv_cases.ts`, and seeded texts of the characters that matter.
+ * Our parser and python-dotenv read the same from a `.env` file: the forms of
+ * `tests/helpers/dotenv_cases.ts`, and seeded texts of the characters that
+ * matter.
  *
  * @module
  */
@@ -13,7 +14,7 @@ import { seededRandom } from "../simulation/scheduler.ts";
 
 /** How many seeded texts are read. */
 const SEEDS = 2000;
-/** How many pieces such a text has at most. */
+/** The maximum number of pieces in such a text. */
 const PIECES = 24;
 const CRITICAL = [
   ...["'", '"', "`", "#", " #", "$", "${", "{", "}", ":", "-", ":-", "\\"],
@@ -22,7 +23,9 @@ const CRITICAL = [
   ...["\ufffd", "\x85", "\u2028", "\x1f"],
 ];
 
-/** What is read from a text: its values, and the lines that cannot be read. */
+/**
+ * The result of reading a text: its values, and the lines that cannot be read.
+ */
 type ReadResult = readonly [
   values: ReadonlyMap<string, string | null>,
   lines: readonly number[],
@@ -30,13 +33,13 @@ type ReadResult = readonly [
 
 const SCRIPT = new URL("../helpers/python_dotenv.py", import.meta.url);
 
-/** An interpreter that has the module, and the module's version. */
+/** An interpreter with the module, and the module's version. */
 interface Python {
   readonly command: string;
   readonly version: string;
 }
 
-/** An interpreter, if it is here and has the module. */
+/** Finds an interpreter that has the module. */
 async function findPython(command: string): Promise<Python | undefined> {
   const code = "import importlib.metadata as it, dotenv.main\n" +
     "print(it.version('python-dotenv'))";
@@ -72,7 +75,7 @@ async function readByPython(
   return read.map(([values, lines]) => [new Map(values), lines]);
 }
 
-/** The same by ours. */
+/** Reads the same text with our parser. */
 function readByAlwaysup(text: string): ReadResult {
   const { values, unreadableLines } = parseEnvFile(text, DOTENV_CASES_ENV);
   const entries = Object.entries(values).map(([name, value]) => {
@@ -81,7 +84,7 @@ function readByAlwaysup(text: string): ReadResult {
   return [new Map(entries), unreadableLines];
 }
 
-/** A text of a seed. */
+/** The text for a seed. */
 function textOf(seed: number): string {
   const random = seededRandom(seed);
   const pick = (limit: number): number => Math.floor(random() * limit);

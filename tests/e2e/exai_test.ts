@@ -1,6 +1,6 @@
 /**
- * The drop-in for the Python shim, with real processes: a faithful fake of the
- * exai daemon that is killed, blocked, filled and cut off.
+ * The replacement for the Python shim, with real processes: a faithful fake of
+ * the exai daemon that is killed, blocked, filled and cut off.
  *
  * @module
  */
@@ -21,7 +21,10 @@ import {
 // deno-lint-ignore no-explicit-any
 type Json = any;
 
-/** A proxy as an MCP configuration of the Python shim starts it: with nothing but `EXAI_*`. */
+/**
+ * Starts a proxy as an MCP configuration of the Python shim does: with only
+ * `EXAI_*` variables.
+ */
 function startExaiProxy(
   port: number,
   env: Record<string, string> = {},
@@ -30,7 +33,7 @@ function startExaiProxy(
   return new ProxyProcess(flags, { EXAI_WS_PORT: `${port}`, ...env });
 }
 
-/** Waits until somebody dials a port at which nothing answers. */
+/** Waits for a dial to a port where nothing listens. */
 async function waitForDial(port: number): Promise<void> {
   using listener = Deno.listen({ port, hostname: "127.0.0.1" });
   (await listener.accept()).close();
@@ -80,7 +83,7 @@ test("exai: every kind of response arrives as MCP has it", async () => {
       name,
     );
   }
-  // Equal arguments, but not the same call: nothing may come from a cache.
+  // Equal arguments, but separate calls: no result may come from a cache.
   const counted: string[] = [];
   for (const id of ["c1", "c2"]) {
     await proxy.callTool(id, "counter");
@@ -101,7 +104,7 @@ test("exai: eight calls run four at a time", async () => {
     await proxy.callTool(id, "gate", { path: gate.path });
   }
   await daemon.waitForEntries("execute", 4);
-  // What is asked after the calls is answered, and no fifth one has begun.
+  // A request sent after the calls is answered, and no fifth call has begun.
   await proxy.request("list", "tools/list");
   await proxy.waitForResponse("list");
   assertEquals(daemon.journalEntries("execute").length, 4);
@@ -122,7 +125,7 @@ test("exai: a daemon that blocks for long inside a tool keeps its call and its c
   await daemon.start();
   await using proxy = startExaiProxy(daemon.port);
   await proxy.initialize();
-  // Longer than a link that is idle would be given.
+  // Longer than an idle link may stay silent.
   await proxy.callTool(1, "block", { ms: 12_000 });
   assertEquals((await proxy.waitForResponse(1)).result.isError, undefined);
   await proxy.request(2, "tools/list");
@@ -189,7 +192,7 @@ test("exai: a call that ran when the daemon was killed is not executed again", a
 
 test("exai: a call whose connection is cut has the result of its one execution", async () => {
   await using daemon = new ExaiProcess();
-  // The daemon tells its age in whole seconds only.
+  // The daemon reports its age only in whole seconds.
   await daemon.start("--progress", "60000", "--age", "10000");
   await using relay = new TcpRelay(daemon.port);
   await using proxy = startExaiProxy(relay.port);

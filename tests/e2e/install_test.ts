@@ -1,6 +1,6 @@
 /**
- * `install` and `uninstall`, with the real program and files in a folder of
- * their own.
+ * `install` and `uninstall`, with the real program and files in a temporary
+ * folder.
  *
  * @module
  */
@@ -27,11 +27,14 @@ type Json = any;
 
 const URL_FLAG = ["--url", "ws://127.0.0.1:9/"];
 
-/** A home in which every client's file lies. */
+/** A home folder that contains every client's file. */
 class Home implements AsyncDisposable {
   readonly folder = Deno.makeTempDirSync({ prefix: "home-" });
 
-  /** What a program needs to see to live here, whatever this machine's own settings are. */
+  /**
+   * The environment for a program in this home, whatever this machine's own
+   * settings are.
+   */
   get env(): Record<string, string> {
     const variables = {
       HOME: this.folder,
@@ -81,7 +84,10 @@ async function exists(path: string): Promise<boolean> {
   return await Deno.stat(path).then(() => true, () => false);
 }
 
-/** A client of each form that an entry has, and what its user may have in its file; tests/unit/commands/install_test.ts has every client. */
+/**
+ * A client for each form of entry, and what its user may have in its file.
+ * tests/unit/commands/install_test.ts has every client.
+ */
 const FILE_FORMS: [name: string, before: string][] = [
   [
     "zed",
@@ -212,7 +218,8 @@ test("install: a symbolic link to nothing stays one, too", async () => {
     ...URL_FLAG,
   ]);
   assert(Deno.lstatSync(file).isSymlink);
-  // Deno without all rights does not write through such a link, and says so.
+  // Deno without all permissions does not write through such a link, and
+  // reports that.
   if (code !== 0) assertMatch(stderr, /it cannot be written \(No such file/);
   assertEquals(await exists(real), code === 0);
 });
@@ -247,7 +254,7 @@ test("install: a file that cannot be written whole is as it was", async () => {
   const file = await home.writeClientFile("cursor", before);
   const args = ["install", "cursor", "--write", ...URL_FLAG];
   const [command, all] = proxyCommand(args);
-  // No file of this process may have more than 1024 bytes: a disk is full, for it.
+  // Limits the files of this process to 1024 bytes, as if the disk were full.
   const limited = 'trap "" XFSZ && ulimit -f 1 && exec "$@"';
   const { code, stderr } = await new Deno.Command("bash", {
     args: ["-c", limited, "sh", command, ...all],
@@ -261,7 +268,10 @@ test("install: a file that cannot be written whole is as it was", async () => {
   assertEquals(await Deno.readTextFile(file), before);
 });
 
-/** A host with one file of a client's, which fails to be written so often; it has two names, so that it is written in its place. */
+/**
+ * A host with one client file, which fails to be written so many times. The
+ * file has two names, so that it is written in place.
+ */
 function hostWithFailingWrites(
   times: number,
   text: string,
@@ -309,7 +319,8 @@ for (const [what, times, before, after, says] of FAILURES) {
     assertEquals(code, 1);
     assertEquals(disk.readText(FAILING), after);
     assert(stderr.startsWith(`alwaysup: ${FAILING}: ${says}`), stderr);
-    // Its owner, who may be another, has given the old one its rights.
+    // The old file's owner, who may be another user, has given it its
+    // permissions.
     assertEquals(modes, [undefined, undefined]);
   });
 }

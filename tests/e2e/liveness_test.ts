@@ -1,6 +1,7 @@
 /**
- * Dead, busy, or only one at a time, with real processes. `deno task liveness`
- * has more kinds, longer calls and the figures.
+ * Liveness with real processes: dead connections, busy daemons, and daemons
+ * that keep one client. `deno task liveness` has more kinds, longer calls and
+ * the figures.
  *
  * @module
  */
@@ -14,14 +15,19 @@ import {
 } from "../helpers/liveness_processes.ts";
 import { test } from "../helpers/time_limit.ts";
 
-/** Longer than silence is taken for life. */
+/** Longer than the silence after which a connection becomes suspect. */
 const SLOW_MS = 12_000;
-/** A probe before a call goes out at most so often. */
+/** The minimum interval of the probes that precede a call. */
 const LEAD_MS = 1_100;
-/** How long a call may wait on a connection that is dead. Without a second connection it would be 600 s. */
+/**
+ * How long a call may wait on a dead connection. Without a second connection it
+ * would be 600 s.
+ */
 const DEAD_MS = 15_000;
 
-/** Plays a scene; gives an error its name. */
+/**
+ * Runs a test with a proxy and a daemon. Adds the kind and the log to an error.
+ */
 async function withProcesses(
   cast: LivenessOptions,
   act: (processes: LivenessProcesses) => Promise<void>,
@@ -36,14 +42,17 @@ async function withProcesses(
   }
 }
 
-/** What has become of the calls: `ID outcome executions`. */
+/** The outcomes of the calls: `ID outcome executions`. */
 function outcomeLines(processes: LivenessProcesses): string[] {
   return processes.outcomes().map(({ id, outcome, executionsStartedAt }) =>
     `${id} ${outcome} ${executionsStartedAt.length}`
   );
 }
 
-/** A slow call is executed once and answered, and so is one that comes meanwhile. */
+/**
+ * A slow call is executed once and answered, and so is one that is sent
+ * meanwhile.
+ */
 async function checkSlowCall(processes: LivenessProcesses): Promise<void> {
   const call = await processes.sendCall("slow", "work", SLOW_MS);
   await processes.waitForStart(call);
@@ -56,20 +65,20 @@ async function checkSlowCall(processes: LivenessProcesses): Promise<void> {
   ]);
 }
 
-/** Nobody dials while the daemon is at a call. */
+/** No connection is opened while the daemon executes a call. */
 async function checkUndisturbed(processes: LivenessProcesses): Promise<void> {
   await checkSlowCall(processes);
   const events = processes.journalEntries().map(({ what }) => what);
   const during = events.slice(events.indexOf("begin work slow"));
   assertEquals(during.filter((what) => what === "open"), []);
-  // The first, the second that was tried, and the first again.
+  // The first, the second that the capacity check tried, and the first again.
   assert(
     processes.connectionCount <= 3,
     `${processes.connectionCount} connections`,
   );
 }
 
-/** The connection dies while nothing is in flight on it, and nobody hears of it. */
+/** The connection dies while nothing is in flight, and neither side notices. */
 async function checkHalfOpen(processes: LivenessProcesses): Promise<void> {
   for (const id of ["a", "b", "c"]) await processes.callAndWait(id, "work");
   await delay(LEAD_MS);

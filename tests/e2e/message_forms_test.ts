@@ -1,7 +1,7 @@
 /**
  * Every form in which daemons write messages, with both versions of the SDK's
- * client behind the proxy: what reaches them is what they take, before the
- * daemon is killed and after it was started again.
+ * client behind the proxy: the clients must accept what reaches them, before
+ * the daemon is killed and after its restart.
  *
  * @module
  */
@@ -24,10 +24,10 @@ import {
 /** The SDK's transports leave a timer behind when they are closed. */
 const UNSANITIZED = { sanitizeOps: false, sanitizeResources: false };
 
-/** How many kinds are played at a time: most of it is waiting. */
+/** How many kinds run at a time: most of the time is waiting. */
 const PARALLEL_RUNS = 3;
 
-/** More connections than the daemon lets in by itself. */
+/** More connections than the daemon allows by default. */
 const EXAI_FLAGS = ["--sessions", "1000"];
 
 /** The kinds, each with its forms. */
@@ -36,12 +36,12 @@ const KINDS = Map.groupBy(
   ({ kind }) => kind,
 );
 
-/** What has become of a form; what is absent went well. */
+/** The outcome of a form. An absent member means success. */
 interface Outcome {
   readonly form: MessageForm;
   readonly before: Partial<Record<SdkVersion, string>>;
   readonly after: Partial<Record<SdkVersion, string>>;
-  /** What the proxy wrote that no daemon wants. */
+  /** What the proxy wrote that no daemon should get. */
   readonly wrong: string[];
 }
 
@@ -50,13 +50,16 @@ async function errorOf(work: Promise<void>): Promise<string | undefined> {
     await work;
     return undefined;
   } catch (error) {
-    // A difference is shown by the values alone.
+    // The values alone show a difference.
     return errorMessageOf(error).split(/\s*\n/).filter((line) => line !== "")
       .join(" ");
   }
 }
 
-/** Plays all forms of a kind at the same time: one daemon, and a proxy for each client. */
+/**
+ * Runs all forms of a kind at the same time: one daemon, and a proxy for each
+ * client.
+ */
 async function runForms(forms: readonly MessageForm[]): Promise<Outcome[]> {
   const outcomes = forms.map((form): Outcome => ({
     ...{ form, before: {}, after: {}, wrong: [] },
@@ -103,7 +106,7 @@ async function runForms(forms: readonly MessageForm[]): Promise<Outcome[]> {
   return outcomes;
 }
 
-/** Plays the kinds, a few at a time. */
+/** Runs the kinds, a few at a time. */
 function runAllForms(): Map<string, Promise<Outcome[]>> {
   const lanes: Promise<unknown>[] = Array.from(
     { length: PARALLEL_RUNS },
@@ -120,7 +123,7 @@ function runAllForms(): Map<string, Promise<Outcome[]>> {
 
 let outcomesByKind: Map<string, Promise<Outcome[]>> | undefined;
 
-/** What has become of a kind; the first that asks begins to play all. */
+/** The outcomes of a kind. The first call starts all kinds. */
 function outcomesOf(kind: string): Promise<Outcome[]> {
   outcomesByKind ??= runAllForms();
   return outcomesByKind.get(kind)!;
@@ -147,7 +150,7 @@ for (const kind of KINDS.keys()) {
   );
 }
 
-/** Cells of one width in each column. */
+/** Pads the cells of each column to one width. */
 function aligned(rows: readonly string[][]): string[] {
   const widths = rows[0]!.map((_, i) =>
     Math.max(...rows.map((row) => row[i]!.length))
@@ -157,7 +160,7 @@ function aligned(rows: readonly string[][]): string[] {
   );
 }
 
-/** What has become of a form, as a row of the table. */
+/** The outcome of a form, as a row of the table. */
 function row({ form, before, after }: Outcome): string[] {
   const cell = (isGood: boolean): string => isGood ? "ok" : "fails";
   const isThere = (["v1", "v2"] as const).filter((it) => !before[it]);
@@ -175,6 +178,6 @@ test("Message forms: the table of all of them", async (context) => {
   for (const kind of KINDS.keys()) {
     rows.push(...(await outcomesOf(kind)).map(row));
   }
-  // A step's name is printed with every verbosity.
+  // A step's name is printed at every verbosity.
   for (const line of aligned(rows)) await context.step(line, () => {});
 }, UNSANITIZED);

@@ -1,5 +1,5 @@
 /**
- * Networks that swallow everything, and a proxy that sleeps, with real
+ * Networks that drop everything, and a proxy whose machine sleeps, with real
  * processes.
  *
  * @module
@@ -20,7 +20,7 @@ test("Liveness: on a network that drops everything the connection is given up wi
   await processes.proxy.initialize();
   await processes.proxy.callTool(1, "write", { ms: 60_000, key: "one" });
   await processes.waitForProbeAfter("call write one");
-  // The pong, too, has passed when a request behind it is answered.
+  // Once a later request is answered, the pong has arrived, too.
   await processes.proxy.request("through", "tools/list");
   await processes.proxy.waitForResponse("through");
   const start = Date.now();
@@ -67,7 +67,7 @@ test("Sleep: no request expires because the proxy was stopped, and it works at o
   const port = freePort();
   await using relay = new TcpRelay(port);
   const env = { GLM_STREAM_TIMEOUT: "3" };
-  // Probes that come late: only what the proxy does when it wakes is quick.
+  // Late probes, so that only the reaction to waking up can be quick.
   const flags = ["--ping-interval", "60s", "--ping-timeout", "60s"];
   await using processes = new ProxyAndDaemon(flags, env, relay.port, port);
   await processes.startDaemon("--extra", "glm_chat");
@@ -75,7 +75,7 @@ test("Sleep: no request expires because the proxy was stopped, and it works at o
   await processes.proxy.callTool(1, "glm_chat", { ms: 2_000, key: "one" });
   await processes.waitForJournalLine("call glm_chat");
   processes.proxy.process.kill("SIGSTOP");
-  // Time itself is what is tested: the call's limit passes by 4 s.
+  // This tests real time: it exceeds the call's timeout by 4 s.
   await delay(7_000);
   processes.proxy.process.kill("SIGCONT");
   assertEquals(
@@ -85,7 +85,7 @@ test("Sleep: no request expires because the proxy was stopped, and it works at o
   await processes.proxy.stderr.waitForLine((line) =>
     line.includes("Awake after")
   );
-  // Now the network is another one when it wakes.
+  // Now the network has changed when the proxy wakes.
   processes.proxy.process.kill("SIGSTOP");
   relay.blackhole();
   await delay(9_000);

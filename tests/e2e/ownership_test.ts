@@ -1,5 +1,5 @@
 /**
- * Files that somebody else may have written, with real hosts and real proxies.
+ * Files that another user may have written, with real hosts and real proxies.
  *
  * @module
  */
@@ -18,7 +18,7 @@ class Folder implements Disposable {
   readonly own = `${this.path}/alwaysup`;
   readonly env = { XDG_STATE_HOME: this.path };
 
-  /** The names of the caches in it. */
+  /** The names of the cache files in it. */
   caches(): string[] {
     return [...Deno.readDirSync(this.own)].map(({ name }) => name)
       .filter((name) => name.endsWith(".json"));
@@ -29,7 +29,9 @@ class Folder implements Disposable {
   }
 }
 
-/** What the client is told, and what the log says of the cache and the status file. */
+/**
+ * What the client gets, and the log lines about the cache and the status file.
+ */
 async function initializeOnce(
   daemon: string,
   folder: Folder,
@@ -52,7 +54,7 @@ async function initializeOnce(
   return { name: result.serverInfo.name, lines };
 }
 
-/** Another user can be tried by root only. */
+/** Only root can act as another user. */
 const IS_ROOT = Deno.uid() === 0;
 const OTHER = 65_534;
 

@@ -1,6 +1,6 @@
 /**
- * The edges of the program, with a real process and real sockets: how it ends,
- * what bad input does, how a handshake goes, and what size does.
+ * The program as a whole, with a real process and real sockets: how it ends,
+ * how it treats bad input, the WebSocket handshake, and large messages.
  *
  * @module
  */
@@ -20,11 +20,14 @@ import {
   ProxyProcess,
 } from "../helpers/process.ts";
 
-/** In this time the program ends if it owes nothing: before `DRAIN_MS` it has not waited for an answer. */
+/**
+ * The program ends within this time if no request is pending: less than
+ * `DRAIN_MS`, so it did not wait for a response.
+ */
 const PROMPT_MS = DRAIN_MS - 100;
 
 function flags(url: string, ...rest: string[]): string[] {
-  // The tests count connections: no second one is tried.
+  // These tests count connections, so the proxy must not try a second one.
   return ["--url", url, "--connections", "many", ...rest];
 }
 
@@ -56,7 +59,7 @@ for (const how of ["EOF", "SIGTERM", "SIGINT"] as const) {
   });
 
   test(`Exit: ${how} during a dial gives exit code 0 at once`, async () => {
-    // It takes the connection and never answers the handshake.
+    // It accepts the connection and never answers the handshake.
     using listener = Deno.listen({ port: 0, hostname: "127.0.0.1" });
     const { port } = listener.addr as Deno.NetAddr;
     await using proxy = new ProxyProcess(flags(`ws://127.0.0.1:${port}/`));
@@ -128,7 +131,7 @@ test("Exit: a client that no longer reads stdout gives exit code 0", async () =>
     url,
   );
   await proxy.requestInitialize();
-  // What comes before that is still taken.
+  // Output before that is still read.
   await proxy.stderr.waitForLine((line) => line === "gone");
   await proxy.requestInitialize(1);
   const { code } = await proxy.waitForExit();
@@ -172,7 +175,7 @@ test("Exit: it ends although nobody reads its output", async () => {
     await stdin.write(bytes(`${JSON.stringify(call)}\n`));
     await daemon.waitForMessages(2);
   });
-  // More of stderr than a pipe holds.
+  // More stderr than a pipe holds.
   await full(
     Array.from({ length: 2_000 }, (_, i) => `--no-such-flag-${i}=1`),
     () => Promise.resolve(),
@@ -251,7 +254,8 @@ const HANDSHAKES: [
   dials: number[],
 ][] = [
   ["echoes it", {}, [1]],
-  // Deno takes it so; Node and Bun do not, and it is dialed again without.
+  // Deno accepts this. With Node and Bun the proxy dials again without a
+  // subprotocol.
   ["does not echo it", { echo: undefined }, [1, 2]],
   ["answers 400 to it", {
     refuse: ({ headers }) =>
@@ -285,7 +289,7 @@ test("Backoff: a server that accepts and closes is not dialed in a hot loop", as
   await proxy.stderr.waitForLine((line) => line.includes("Attempt 4 "));
   const [first, , , fourth] = daemon.handshakes;
   // 0.25, 0.5 and 1 s, although a request waits all the time. The daemon may
-  // look late at the first one.
+  // notice the first dial late.
   const ms = fourth!.at - first!.at;
   assert(ms >= 1_200, `${ms}`);
 });
@@ -419,7 +423,10 @@ test("Backpressure: a client that does not read costs the connection and no memo
   for (const { text } of stdout.lines) JSON.parse(text);
 });
 
-/** A proxy that a shell starts; `"${@:2}"` in its script is the program under test, `$1` the URL. */
+/**
+ * A proxy that a shell starts. In its script `"${@:2}"` is the program under
+ * test, and `$1` the URL.
+ */
 class ShellProxy extends ProxyProcess {
   constructor(script: string, url: string) {
     super([], {}, (command, args) => [
@@ -450,7 +457,7 @@ test("Content-Length: a client that frames with it gets an error that says so, a
     assertEquals(error.code, -32600);
     assertMatch(error.message, /Content-Length/);
   }
-  // What comes in lines is served as ever.
+  // Messages in lines still work.
   await proxy.initialize();
   await proxy.request(1, "tools/list", {});
   assertEquals((await proxy.waitForResponse(1)).result, {});

@@ -1,6 +1,6 @@
 /**
- * Both eras of MCP with peers that nobody here wrote: the SDK's second version
- * on both sides, in every mode that it has, and the Inspector's CLI.
+ * Both eras of MCP with third-party peers: the SDK's second version on both
+ * sides, in all of its modes, and the Inspector's CLI.
  *
  * @module
  */
@@ -31,7 +31,7 @@ const UNSANITIZED = { sanitizeOps: false, sanitizeResources: false };
 
 const MODES = ["legacy", "auto", { pin: "2026-07-28" }] as const;
 
-/** A client of the SDK in one of its modes, and what it hears. */
+/** An SDK client in one of its modes, and what it receives. */
 function connect(
   port: number,
   mode: typeof MODES[number],
@@ -98,7 +98,7 @@ test(
     const { client, open } = connect(port, "auto");
     const isOpen = open.then(() => true);
     using listener = Deno.listen({ port, hostname: "127.0.0.1" });
-    // Somebody has dialed in vain.
+    // A dial has failed.
     (await listener.accept()).close();
     listener.close();
     await using _daemon = await startDualEraDaemon(port);

@@ -1,6 +1,6 @@
 /**
- * With peers that nobody here wrote: the SDK's client, the Inspector's CLI, and
- * the MCP project's reference server behind a WebSocket.
+ * Third-party peers: the SDK's client, the Inspector's CLI, and the MCP
+ * project's reference server behind a WebSocket.
  *
  * @module
  */
@@ -63,8 +63,8 @@ test(
           progress.push(value),
       },
     );
-    // The third comes together with the answer, and the SDK's client forgets the
-    // token before it looks at what stood in front of the answer.
+    // The third arrives together with the response, and the SDK's client
+    // forgets the token before it handles what came before the response.
     assertEquals(progress.slice(0, 2), [1, 2]);
     const { resources } = await client.listResources() as { resources: Json[] };
     await client.subscribeResource({ uri: resources[0].uri });

@@ -1,7 +1,7 @@
 /**
- * A daemon that is back is used soon, however it was away before, with real
- * processes: the bounds have room, but the pauses of the back-off's table are
- * longer.
+ * A daemon that is back is used soon, however it was unreachable before, with
+ * real processes. The limits are generous, but the pauses of the backoff table
+ * are longer.
  *
  * @module
  */
@@ -15,16 +15,20 @@ import { test } from "../helpers/time_limit.ts";
 import { ProxyAndDaemon } from "../helpers/mcp_process.ts";
 import { freePort, ProxyProcess } from "../helpers/process.ts";
 
-/** What a call may wait for a daemon that can be reached, in milliseconds. By the table it would be more. */
+/**
+ * How long a call may wait for a daemon that can be reached, in milliseconds.
+ * By the backoff table it would be longer.
+ */
 const RECONNECT_WITHIN_MS = 10_000;
 
 const FAULTS: [fault: Fault, variant: number, seen: RegExp][] = [
-  // Seven dials after the table's pauses take 32 s, and the next one comes 16 s later.
+  // With the table's pauses, seven dials take 32 s, and the next one comes 16 s
+  // later.
   ["rst", 0, /Attempt 7 /],
   ["accept-close", 0, /Attempt 7 /],
   ["1013", 0, /Attempt 7 /],
   ["garbage", 0, /Attempt 7 /],
-  // A dial without a request that waits has 15 s.
+  // A dial has 15 s while no request waits.
   ["silent-tcp", 0, /Attempt 2 .*did not open in time \(\d+\.\d s, while/],
   ["silent-ws", 0, /Attempt 2 .*first message in time \(\d+\.\d s, while/],
 ];
@@ -41,7 +45,7 @@ for (const [fault, variant, seen] of FAULTS) {
     const { stderr } = processes.proxy;
     const from = stderr.lines.length;
     await front.beginFault(fault, variant);
-    // A call that is written before would be lost with the connection.
+    // A call sent before that would be lost with the connection.
     await stderr.waitForLine((line) => line.includes("Lost the"), from);
     await processes.proxy.callTool("waits", "write", { key: "waits" });
     await stderr.waitForLine((line) => seen.test(line), from);
@@ -57,7 +61,7 @@ test("Reconnect: a daemon that restarts again and again answers a call after eac
   await using processes = new ProxyAndDaemon();
   await processes.startDaemon();
   await processes.proxy.initialize();
-  // By the table the pause after the seventh loss is 16 s.
+  // By the backoff table the pause after the seventh loss is 16 s.
   for (let life = 1; life <= 8; life++) {
     const { stderr } = processes.proxy;
     const seen = stderr.lines.length;
@@ -86,10 +90,10 @@ test("Reconnect: an exai daemon that takes the token again answers one of the ne
   for (let id = 1;; id++) {
     await proxy.request(id, "tools/list");
     const { result, at } = await proxy.waitForResponse(id);
-    // Nobody asks the daemon without a call before 30 s have passed.
+    // Without a call, the proxy would not dial before 30 s have passed.
     assert(at - start < 20_000, `${at - start} ms`);
     if (result !== undefined) break;
-    // Every call that comes too soon is told at once.
+    // Every call that comes too soon gets an error at once.
     await delay(500);
   }
 });

@@ -1,5 +1,5 @@
 /**
- * The main job, with real processes: a daemon that is killed and started again
+ * The main job, with real processes: a daemon that is killed and restarted
  * while a client works.
  *
  * @module
@@ -203,7 +203,8 @@ test("Liveness: a frozen daemon is noticed while idle, and the next one is found
 });
 
 test("Restart: two minutes of outage at a tenth of the time give a tiered retry log, and the next call works", async () => {
-  // 250 ms become 25 ms, 30 s become 1 s, and two minutes the 12 s to attempt 17.
+  // At a tenth of the time 250 ms become 25 ms, 30 s become 1 s, and two
+  // minutes become 12 s, up to attempt 17.
   await using processes = new ProxyAndDaemon([
     ...["--backoff-base", "25ms", "--backoff-cap", "1s"],
     ...["--log-level", "debug"],

@@ -1,6 +1,6 @@
 /**
- * Every way out of the program, searched for every secret that went in, with
- * daemons that quote in every place whatever they were told.
+ * Searches every output of the program for every secret that went in, with
+ * daemons that quote everything they receive.
  *
  * @module
  */
@@ -20,7 +20,7 @@ const USER = "us3r@name";
 const PASSWORD = 'p4ss/w0rd+"%x';
 const KEY = "k3y-0123456789";
 
-/** What is set, and what must not be seen of it. */
+/** The settings, and the secrets in them that must not be shown. */
 const CASES: [what: string, env: Record<string, string>, secrets: string[]][] =
   [
     ["a token, a cookie and a query", {
@@ -36,7 +36,7 @@ const CASES: [what: string, env: Record<string, string>, secrets: string[]][] =
     }, [USER, PASSWORD, KEY]],
   ];
 
-/** How a daemon may spell what it quotes. */
+/** The ways in which a daemon may encode what it quotes. */
 function spellings(secret: string): string[] {
   const encoded = encodeURIComponent(secret);
   const escaped = [...secret].map((char) =>
@@ -49,16 +49,19 @@ function spellings(secret: string): string[] {
   ];
 }
 
-/** Where a secret is found in a text, in any spelling or case. */
+/** Finds secrets in a text, in any encoding or case. */
 function foundSecrets(text: string, secrets: readonly string[]): string[] {
   const lower = text.toLowerCase();
   return secrets.flatMap(spellings).filter((it) =>
-    // Base64 without its padding, which belongs to no secret.
+    // Base64 without its padding, which is no part of the secret.
     lower.includes(it.replace(/=+$/, "").toLowerCase())
   );
 }
 
-/** A daemon that quotes: every answer, and much that is none. */
+/**
+ * A daemon that quotes what it receives, in valid responses and in much that is
+ * invalid.
+ */
 class EchoingServer extends FakeWebSocketServer {
   constructor(secrets: readonly string[]) {
     const all = secrets.flatMap(spellings);
@@ -135,7 +138,7 @@ class Home implements Disposable {
   texts(folder = this.path): string {
     return [...Deno.readDirSync(folder)].map(({ name, isDirectory }) => {
       const path = `${folder}/${name}`;
-      // What the runtime keeps of the source is no way out.
+      // The runtime's cache of the source is no output.
       if (name === ".cache") return "";
       return isDirectory
         ? this.texts(path)
@@ -148,7 +151,7 @@ class Home implements Disposable {
   }
 }
 
-/** Lives through a whole conversation; gives every way out by its name. */
+/** Runs a whole conversation. Returns every output by its name. */
 async function runConversation(
   settings: Record<string, string>,
   home: Home,

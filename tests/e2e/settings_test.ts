@@ -1,5 +1,5 @@
 /**
- * Settings on the program itself.
+ * Settings of the real program.
  *
  * @module
  */
@@ -81,10 +81,11 @@ test("Settings: a missing file in ENV_FILE is a warning; one that a flag names, 
   const failing: [args: string[], env: Record<string, string>, why: RegExp][] =
     [
       [[], { ENV_FILE: folder }, /^alwaysup: ENV_FILE .*: .*be read/],
-      // Whatever else is wrong may be so because of it.
+      // The missing file may be the reason for the other problems.
       [["--url", "x"], { ENV_FILE: none }, /ENV_FILE: there is no[^]*--url/],
     ];
-  // Node takes the flag for its own, wherever it stands, and says so itself.
+  // Node treats the flag as its own, wherever it stands, and reports that
+  // itself.
   if (!await runsOnNode()) {
     const why = /^alwaysup: --env-file .*none: .*be read/;
     failing.push([["--env-file", none], {}, why]);

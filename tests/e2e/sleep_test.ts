@@ -1,6 +1,6 @@
 /**
- * The shell inside the test's own process, where its clock can be made to jump
- * at a moment that no signal would hit.
+ * Runs the proxy inside the test's own process. Its clock can then jump at a
+ * moment that no signal could hit.
  *
  * @module
  */
@@ -36,7 +36,7 @@ test("Sleep: one in the middle of an event is noticed like any other", async () 
   try {
     const code = runProxy(reading.config, "0", host, ({ event, message }) => {
       if (event === "resumed") awake.resolve(message);
-      // It goes to sleep while it does what it woke up for.
+      // The machine goes to sleep again while the proxy handles the last sleep.
       if (event === "introduced") sleptMs = 9_000;
     });
     assertMatch(

@@ -1,6 +1,6 @@
 /**
- * `alwaysup status` with real proxies: who runs, in which state, and who only
- * left a file.
+ * `alwaysup status` with real proxies: which run, in which state, and which
+ * only left a file.
  *
  * @module
  */
@@ -10,7 +10,7 @@ import { ProxyAndDaemon } from "../helpers/mcp_process.ts";
 import { test, WAIT_LIMIT_MS } from "../helpers/time_limit.ts";
 import { proxyCommand, ProxyProcess, runToExit } from "../helpers/process.ts";
 
-/** A state folder for one test, and what `alwaysup status` says of it. */
+/** A state folder for one test, and what `alwaysup status` reports about it. */
 class Folder implements Disposable {
   readonly path = Deno.makeTempDirSync({ prefix: "state-" });
   readonly running = `${this.path}/alwaysup/running`;
@@ -20,7 +20,7 @@ class Folder implements Disposable {
     return runToExit(["status", ...flags], this.env);
   }
 
-  /** Asks until the answer passes a test. */
+  /** Repeats `status` until its output passes a test. */
   async waitForStatus(
     // deno-lint-ignore no-explicit-any
     test: (running: any[]) => boolean,
@@ -35,7 +35,7 @@ class Folder implements Disposable {
     }
   }
 
-  /** The files that proxies have there. */
+  /** The proxies' files in it. */
   files(): string[] {
     return [...Deno.readDirSync(this.running)].map(({ name }) => name);
   }
@@ -90,7 +90,7 @@ test("status: many proxies, the oldest first; what was killed is cleaned away", 
   await one.signal("SIGKILL");
   const isLocking = both[0].sign === "lock";
   if (!isLocking) {
-    // Where the runtime has no locks, age is the sign.
+    // If the runtime has no locks, the file's age counts.
     const long = new Date(Date.now() - 61_000);
     for (const name of folder.files()) {
       if (!name.startsWith(`${both[0].pid}-`)) continue;
@@ -258,7 +258,8 @@ test("Command line: an unknown flag or command gives one line, and exit code 2",
 test("Command line: a terminal on stdin is told what the program expects, and it waits", async () => {
   const [command, args] = proxyCommand(["--url", "ws://127.0.0.1:1/"]);
   const line = [command, ...args].map((part) => `'${part}'`).join(" ");
-  // `script` gives it a terminal. Without `exec` a shell may stay in between, and die of Ctrl+C in the program's place.
+  // `script` gives it a terminal. Without `exec` a shell may remain in between
+  // and exit on Ctrl+C instead of the program.
   const wrap = (): [string, string[]] => [
     "script",
     ["--quiet", "--return", "--command", `exec ${line}`, "/dev/null"],

@@ -1,6 +1,5 @@
 /**
- * A client that writes without a pause: sockets, timers and signals are served
- * all the same.
+ * A client that writes without a pause: sockets, timers and signals still work.
  *
  * @module
  */
@@ -16,10 +15,16 @@ import { HELLO, ProxyProcess } from "../helpers/process.ts";
 /** These need `yes` and `/dev/zero`. */
 const options = { ignore: Deno.build.os === "windows" };
 
-/** What the end may take, in milliseconds: eight times the longest that it waits for answers. */
+/**
+ * How long the end may take, in milliseconds: eight times as long as it waits
+ * for responses at most.
+ */
 const END_MS = 12_000;
 
-/** A proxy that reads what a script of bash writes, and that a signal reaches by itself. */
+/**
+ * A proxy that reads the output of a bash script, and that receives signals
+ * directly.
+ */
 function startFed(
   script: string,
   url: string,
@@ -32,7 +37,7 @@ function startFed(
   ]);
 }
 
-/** Ends a proxy by a signal while its client writes on. */
+/** Stops a proxy by a signal while its client keeps writing. */
 async function stopInTime(proxy: ProxyProcess): Promise<void> {
   const start = performance.now();
   await proxy.signal("SIGTERM");
@@ -66,7 +71,7 @@ test(
   options,
 );
 
-/** What a client may write without end, as the arguments of `yes`. */
+/** What a client may write endlessly, as arguments for `yes`. */
 const STREAMS = [
   ["notifications for the daemon", '{"jsonrpc":"2.0","method":"x"}'],
   [
@@ -83,7 +88,8 @@ for (const [what, line] of STREAMS) {
       let requests = 0;
       await using daemon = new FakeWebSocketServer({
         respond: (message) => {
-          // The opening one, and others: the client's, or probes.
+          // The first is `initialize`. The others are the client's requests or
+          // probes.
           if (message.id !== undefined && ++requests === 4) asked.resolve();
           return respondToAll(message);
         },

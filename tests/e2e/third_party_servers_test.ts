@@ -1,5 +1,5 @@
 /**
- * Servers and bridges that nobody here wrote, killed with SIGKILL while idle,
+ * Third-party servers and bridges that are killed with SIGKILL while idle,
  * while a call waits and while calls are in flight, with the SDK's clients of
  * both versions in front.
  *
@@ -26,17 +26,25 @@ import {
 // deno-lint-ignore no-explicit-any
 type Json = any;
 
-/** A version of the SDK's client; the second one can also ask first which era the daemon is of. */
+/**
+ * A version of the SDK's client. The second one can also probe first which era
+ * the daemon supports.
+ */
 type ClientVersion = 1 | 2 | "2, auto";
 
-/** A server behind a bridge, and one of the SDK's clients before the proxy. */
+/**
+ * A server behind a bridge, and one of the SDK's clients in front of the proxy.
+ */
 class BridgedClient implements AsyncDisposable {
   readonly client: Json;
   readonly daemon: BridgedServer;
-  /** What the client did not like. */
+  /** The errors that the client reported. */
   readonly errors: string[] = [];
   readonly #proxy: ProxyProcess;
-  /** Which lines of the proxy's log and of the bridge are younger than the last loss. */
+  /**
+   * The number of proxy log lines and of bridge output lines before the last
+   * loss.
+   */
   #from = 0;
   #said = 0;
 
@@ -52,7 +60,7 @@ class BridgedClient implements AsyncDisposable {
     });
     this.client.onerror = ({ message }: Error) => this.errors.push(message);
     this.daemon = daemon;
-    // Nothing is set that a user would not set.
+    // Only what a user would set is set.
     this.#proxy = new ProxyProcess(["--url", daemon.url]);
   }
 
@@ -77,7 +85,7 @@ class BridgedClient implements AsyncDisposable {
     return await this.client.callTool({ name, arguments: placed });
   }
 
-  /** A call that the server has, but does not answer. */
+  /** Starts a call that the server receives but does not answer. */
   async startCall(call: ToolCall): Promise<{ outcome: Promise<Json> }> {
     const from = this.daemon.lineCount;
     const outcome = this.callTool(call).catch((error: Json) => error);
@@ -90,17 +98,20 @@ class BridgedClient implements AsyncDisposable {
     return (await this.client.listTools()).tools;
   }
 
-  /** Does something to the daemon; waits until the proxy has seen it. */
+  /**
+   * Does something to the daemon. Waits until the proxy has lost the
+   * connection.
+   */
   async endAndWaitForLoss(end: () => Promise<void>): Promise<void> {
     const said = this.daemon.lineCount;
     this.#from = this.#proxy.stderr.lines.length;
     await end();
     await this.#waitForLog("Lost the");
-    // A bridge that lives goes on with its lines.
+    // A bridge that keeps running continues its output.
     this.#said = Math.min(said, this.daemon.lineCount);
   }
 
-  /** Starts the daemon; waits until the proxy has greeted it. */
+  /** Starts the daemon. Waits until the proxy has completed the handshake. */
   async restartAndWait(): Promise<void> {
     await this.daemon.start();
     await this.#waitForLog("Reconnected");
@@ -127,10 +138,10 @@ const assertExpectedText = (result: Json, call: ToolCall): void =>
 let turn = 0;
 for (const [bridgeName, bridge] of Object.entries(BRIDGES)) {
   for (const [serverName, server] of Object.entries(SERVERS)) {
-    // Each server and each bridge meets both.
+    // Each server and each bridge runs with both versions.
     const version = turn++ % 2 === 0 ? 1 : 2;
     const { safeCall, unsafeCall, sdk } = server;
-    // A bridge with one shared child ends with it, whatever the server is.
+    // A bridge with one shared child exits with it, whatever the server is.
     const ends = bridge.serverProcess === "shared" && serverName !== "time"
       ? ["kill"] as const
       : ["kill", "killServer"] as const;
@@ -166,7 +177,7 @@ for (const [bridgeName, bridge] of Object.entries(BRIDGES)) {
       if (unsafeCall !== undefined) {
         const { code, data } = await unsafe!.outcome;
         assertEquals([code, data.delivered], [-31002, "unknown"]);
-        // Nobody has executed it, and now somebody does.
+        // The lost call was never executed. A new one is.
         assertExpectedText(await bridged.callTool(unsafeCall), unsafeCall);
       }
       assertEquals(bridged.errors, []);
@@ -274,7 +285,7 @@ test("Third-party server: two clients with the same ids each get their responses
   }
 });
 
-/** Asks `doctor`, and holds what it says against what is so. */
+/** Runs `doctor`, and compares its report with the facts. */
 async function checkByDoctor(bridge: Bridge, server: McpServer): Promise<void> {
   await using daemon = new BridgedServer(bridge, server);
   await daemon.start();
@@ -295,7 +306,8 @@ async function checkByDoctor(bridge: Bridge, server: McpServer): Promise<void> {
   assertMatch(of("daemon"), new RegExp(`: ${server.title}$`));
   assertEquals(of("tools"), `${server.toolCount}`);
   assertMatch(of("probe"), /^\d+\.\d ms/);
-  // A second child may be too slow for a trial; but both bridges keep two.
+  // A second child may start too slowly for the capacity check, but both
+  // bridges keep two connections.
   assertMatch(of("connections"), /keeps several connections|is not known/);
 }
 

@@ -1,5 +1,5 @@
 /**
- * What may hang, with real processes: slow calls, frozen and busy daemons.
+ * Timeouts, with real processes: slow calls, frozen and busy daemons.
  *
  * @module
  */
@@ -48,7 +48,7 @@ test("Timeouts: a call of 25 s succeeds on a daemon that answers no ping, and on
     const { result } = await processes.proxy.waitForResponse(1);
     assertEquals(result.content[0].text, habit);
     assertEquals(processes.journalLines("call write").length, 1);
-    // One that answers no ping is dialed anew before the call.
+    // If the daemon answers no ping, the proxy may reconnect before the call.
     const lost = processes.proxy.stderr.dump().match(/Lost the.*/g) ?? [];
     assertEquals(lost.filter((it) => !it.includes("a second")), []);
   };
@@ -81,7 +81,7 @@ test("Liveness: a stopped daemon loses no call, and new requests wait for it", a
   await processes.proxy.initialize();
   using gate = new Gate();
   await processes.proxy.callTool(1, "write", { gate: gate.path, key: "one" });
-  // The daemon answers while the call runs.
+  // The daemon answers probes while the call runs.
   await processes.waitForProbeAfter("call write one");
   processes.signalDaemon("SIGSTOP");
   await processes.proxy.stderr.waitForLine((line) =>
@@ -116,12 +116,12 @@ test("Backpressure: what a daemon does not read is bounded, and goes on when it 
     line.includes("and 64 MiB wait for it")
   );
   let count = 0;
-  // 64 MiB, and what the kernel takes.
+  // 64 MiB, and what the kernel buffers.
   while (count < 40 && !stderr.lines.some(({ text }) => /64 MiB/.test(text))) {
     await processes.proxy.callTool(++count, "write", { key: `${count}`, pad });
   }
   await isFull;
-  // The last ones may have come after that.
+  // The last calls may have been sent after that.
   for (let i = 0; i < 6; i++) {
     await processes.proxy.callTool(++count, "write", { key: `${count}` });
   }
@@ -172,7 +172,7 @@ test("Retry: a request whose response is larger than a WebSocket message may be 
   await processes.proxy.initialize();
   await processes.proxy.request("list", "tools/list");
   await processes.proxy.waitForResponse("list");
-  // Safe to repeat by its annotations, and yet it must not be.
+  // Safe to repeat by its annotations, but it must not be repeated.
   await processes.proxy.callTool(1, "big", { n: 70 * 1024 * 1024 });
   const { error } = await processes.proxy.waitForResponse(1);
   assertEquals([error.code, error.data.delivered], [-31005, "yes"]);

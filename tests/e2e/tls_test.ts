@@ -1,6 +1,7 @@
 /**
- * `wss://` with a private certificate authority: who is believed, what is said
- * of a certificate that is bad, and that nothing is sent to who shows it.
+ * `wss://` with a private certificate authority: which certificates are
+ * trusted, how a bad one is reported, and that nothing is sent to a peer with a
+ * bad one.
  *
  * @module
  */
@@ -26,7 +27,7 @@ const goodCertificate = await trustedAuthority.issue({
 });
 const OTHER_HOSTS = ["a.example", "b.example", "10.1.2.3"];
 
-/** A file, for as long as a test runs. */
+/** A file that exists for the duration of a test. */
 class File implements AsyncDisposable {
   readonly path: string;
 
@@ -40,7 +41,10 @@ class File implements AsyncDisposable {
   }
 }
 
-/** A server over TLS that speaks HTTP/1.1 only, as most do, and keeps all that it is sent. */
+/**
+ * A TLS server that supports only HTTP/1.1, as most do, and keeps everything it
+ * receives.
+ */
 class Listener implements AsyncDisposable {
   readonly #listener: Deno.TlsListener;
   readonly #served: Promise<void>;
@@ -87,13 +91,16 @@ class Listener implements AsyncDisposable {
         break;
       }
     } catch {
-      // Who dials does not like our certificate.
+      // The client rejects our certificate.
     }
     connection[Symbol.dispose]();
     this.#open.delete(connection);
   }
 
-  /** Waits until all who have dialed are gone, and everything is read that they wrote. */
+  /**
+   * Waits until all clients have disconnected and everything they wrote is
+   * read.
+   */
   async drained(): Promise<void> {
     await withWaitLimit(Promise.all(this.#ended), "the connections to end");
   }
@@ -105,7 +112,7 @@ class Listener implements AsyncDisposable {
   }
 }
 
-/** What is wrong with a certificate, and what is said of it. */
+/** The defect of a certificate, and how it is reported. */
 const FAULTS: readonly (readonly [
   certificate: IssuedCertificate,
   host: string,
@@ -188,7 +195,10 @@ for (const [certificate, host, what, advice] of FAULTS) {
   });
 }
 
-/** Whether a Node that takes no further authorities runs the program under test. */
+/**
+ * Whether the program under test runs on a Node that accepts no further
+ * authorities.
+ */
 async function isOnOldNode(): Promise<boolean> {
   const { stdout } = await runToExit(["--version"]);
   const [, major, minor] = /\(node (\d+)\.(\d+)/.exec(stdout)?.map(Number) ??
@@ -244,7 +254,8 @@ test("TLS: NODE_EXTRA_CA_CERTS counts on every runtime", async () => {
   await using daemon = new FakeWebSocketServer({
     certificate: goodCertificate,
   });
-  // A second connection that breaks off in its handshake keeps Deno's server from its end.
+  // A second connection that fails in its handshake keeps Deno's server from
+  // closing.
   await using proxy = new ProxyProcess(["--url", daemon.url], {
     NODE_EXTRA_CA_CERTS: file.path,
     ALWAYSUP_CONNECTIONS: "one",
@@ -324,7 +335,7 @@ test("TLS: the reason of a failed dial is looked up once in a while, and never p
   const behind = createTlsDiagnoser({ ...host, getEnv: () => "http://proxy/" });
   assertEquals(await behind(...dial), undefined);
   assertEquals(asked, 1);
-  // What the runtime dials without the proxy, may be asked without it.
+  // The diagnosis may dial without an HTTP proxy where the runtime does.
   await behind("wss://127.0.0.1/", undefined, []);
   assertEquals(asked, 2);
 });

@@ -1,5 +1,5 @@
 /**
- * The workflows in `.github/`, which run only where they cannot be tried.
+ * The workflows in `.github/`, which run only where they cannot be tested.
  *
  * @module
  */
@@ -25,7 +25,7 @@ interface Workflow {
   readonly name: string;
   readonly text: string;
   readonly permissions: Record<string, string> | string | undefined;
-  /** The jobs, which may use a workflow, and their steps. */
+  /** The jobs, which may use another workflow, and their steps. */
   readonly steps: readonly Step[];
 }
 

@@ -1,5 +1,5 @@
 /**
- * What the tracker knows of one request, for the tests of its parts.
+ * A tracker entry, for the tests of the tracker's parts.
  *
  * @module
  */
@@ -9,7 +9,7 @@ import type { Timeouts } from "../../lib/requests/timeouts.ts";
 import type { Request } from "../../lib/protocol/jsonrpc.ts";
 import { request } from "./parsed_request.ts";
 
-/** No limit but that of the queue. */
+/** No timeout but that of the queue. */
 export const UNLIMITED: Timeouts = {
   total: undefined,
   idle: { setting: "--idle-timeout", ms: Infinity },
@@ -18,7 +18,7 @@ export const UNLIMITED: Timeouts = {
 /** How long the request of {@linkcode account} may wait for a connection, in milliseconds. */
 export const QUEUE_MS = 45_000;
 
-/** A request that came at moment 0, with its number as id and place. */
+/** A request received at moment 0, with the number as its id and order. */
 export function account(
   order: number,
   method = "x",

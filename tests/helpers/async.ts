@@ -1,19 +1,19 @@
 /**
- * The standard library's pauses, with the types that its npm package lacks, and
- * a time limit that is made of one.
+ * The standard library's delays, with the types that its npm package lacks, and
+ * a time limit based on one.
  *
  * @module
  */
 
 import { delay as stdDelay } from "@std/async/delay.js";
 
-/** Waits so many milliseconds; rejects if the signal ends that. */
+/** Waits so many milliseconds. Rejects if the signal aborts it. */
 export const delay: (
   ms: number,
   options?: { readonly signal?: AbortSignal },
 ) => Promise<void> = stdDelay;
 
-/** What a promise comes to, or `undefined` if that takes longer. */
+/** The value of a promise, or `undefined` if that takes longer. */
 export async function valueWithin<T>(
   promise: Promise<T>,
   ms: number,

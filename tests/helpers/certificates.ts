@@ -1,21 +1,23 @@
 /**
- * X.509 certificates (RFC 5280), made on the spot: a certificate authority, and
- * what it signs.
+ * X.509 certificates (RFC 5280) made at run time: a certificate authority, and
+ * the certificates it signs.
  *
  * @module
  */
 
 const ALGORITHM = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" };
 
-/** What a certificate says. */
+/** The contents of a certificate. */
 export interface CertificateRequest {
   /** The common name of its owner. */
   readonly name: string;
-  /** The names and IPv4 addresses that it is for; none for an authority's own. */
+  /**
+   * The names and IPv4 addresses that it is for. None for an authority's own.
+   */
   readonly hosts?: readonly string[];
   /** When it becomes valid, in days from now. */
   readonly validFromDays?: number;
-  /** When it ends to be valid, in days from now. */
+  /** When its validity ends, in days from now. */
   readonly validUntilDays?: number;
   /** Whether it is for clients, not for servers. */
   readonly isForClients?: true;
@@ -29,11 +31,11 @@ export interface IssuedCertificate {
 
 /** A certificate authority. */
 export interface CertificateAuthority extends IssuedCertificate {
-  /** Signs what another is to show. */
+  /** Signs a certificate for another party. */
   issue(request: CertificateRequest): Promise<IssuedCertificate>;
 }
 
-/** Makes a certificate authority that nobody knows. */
+/** Makes a certificate authority that nobody trusts. */
 export async function createAuthority(
   name: string,
 ): Promise<CertificateAuthority> {
@@ -46,7 +48,7 @@ export async function createAuthority(
   return { cert, key, issue };
 }
 
-/** Makes a server's certificate that nobody has signed but itself. */
+/** Makes a self-signed server certificate. */
 export async function createSelfSigned(
   request: CertificateRequest,
 ): Promise<IssuedCertificate> {
@@ -152,7 +154,7 @@ function encodeCommonName(name: string): Uint8Array {
   );
 }
 
-/** A moment as UTCTime, which says years until 2049. */
+/** A moment as UTCTime, which covers years until 2049. */
 function encodeUtcTime(days: number): Uint8Array {
   const at = new Date(Date.now() + days * 86_400_000).toISOString();
   return encodeDer(0x17, encodeUtf8(`${at.slice(2, 19).replace(/\D/g, "")}Z`));

@@ -1,5 +1,5 @@
 /**
- * A command on a host, and what it says.
+ * Runs a command on a host, and collects its output.
  *
  * @module
  */
@@ -7,12 +7,12 @@
 import type { Host } from "../../lib/runtime/host.ts";
 import type { Output } from "../../lib/runtime/terminal.ts";
 
-/** The end of a command, and its lines, with `\n` between them. */
+/** The exit code of a command, and its lines, joined with `\n`. */
 export interface CommandResult {
   readonly code: number;
-  /** What it says on stdout. */
+  /** Its stdout. */
   readonly stdout: string;
-  /** What it says on stderr. */
+  /** Its stderr. */
   readonly stderr: string;
 }
 

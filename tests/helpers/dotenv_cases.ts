@@ -1,12 +1,15 @@
 /**
  * The forms of a `.env` file, and what python-dotenv reads from each: those of
- * its README and of its own tests, and some that it reads in its own way.
- * Releases 0.21.0 and 1.2.2 read all of them alike.
+ * its README and of its own tests, and some special cases. Releases 0.21.0 and
+ * 1.2.2 read all of them alike.
  *
  * @module
  */
 
-/** A text, what it sets (`null`: a name without a value), and the lines that cannot be read. */
+/**
+ * A text, the values it sets (`null`: a name without a value), and the lines
+ * that cannot be read.
+ */
 export type DotenvCase = readonly [
   text: string,
   values: Readonly<Record<string, string | null>>,
@@ -21,7 +24,7 @@ export const DOTENV_CASES_ENV: Readonly<Record<string, string>> = {
   NESTED: "${OUTER}",
 };
 
-/** The forms by what they show. */
+/** The cases, grouped by what they show. */
 export const DOTENV_CASES: Readonly<Record<string, readonly DotenvCase[]>> = {
   "a name and a value": [
     ["", {}],
@@ -98,7 +101,7 @@ export const DOTENV_CASES: Readonly<Record<string, readonly DotenvCase[]>> = {
     ["a='b\\\\c'", { a: "b\\c" }],
     ["a='b\\nc'", { a: "b\\nc" }],
     ["a='b\\", {}, [1]],
-    // The quote after a backslash closes where no other does.
+    // The quote after a backslash closes the value if no other quote does.
     ["a='b\\'", { a: "b\\" }],
     ["a='b\\'c\\' # d", { a: "b'c\\" }],
     ["a='b\\\\'", { a: "b\\" }],
@@ -187,7 +190,7 @@ export const DOTENV_CASES: Readonly<Record<string, readonly DotenvCase[]>> = {
     ["a='b\nc=d", { c: "d" }, [1]],
     ['a="b\nc=d\n', { c: "d" }, [1]],
     ["\n\n a b\n\n=c\nd=e\n", { d: "e" }, [3, 5]],
-    // A quote that is not closed takes the next one's line along.
+    // An unclosed quote extends over the next line.
     ['a="b\nc="d"\ne=f', { e: "f" }, [1]],
     ['a="b\nc="\nd=e"f\ng=h', { a: "b\nc=", d: 'e"f', g: "h" }],
     ["a: b\nc = d", { "c": "d" }, [1]],

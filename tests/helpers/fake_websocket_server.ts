@@ -1,6 +1,6 @@
 /**
  * A WebSocket server inside the test, for daemons that misbehave: the test
- * decides about the handshake and about every frame.
+ * controls the handshake and every frame.
  *
  * @module
  */
@@ -15,26 +15,26 @@ type Json = any;
 export interface ServerBehavior {
   /** The certificate of a server over TLS. */
   readonly certificate?: IssuedCertificate;
-  /** Answers the handshake instead of accepting it. */
+  /** Responds to the handshake instead of accepting it. */
   refuse?(request: Request): Response | undefined;
-  /** The subprotocol that is echoed; by default the one that was offered. */
+  /** The subprotocol that is echoed. Default: the offered one. */
   echo?: string | undefined;
-  /** Takes a message of the client's; what it returns is sent back. */
+  /** Handles a message of the client. The return value is sent back. */
   respond?(message: Json, socket: WebSocket): Json;
 }
 
-/** The server, and what it has seen. */
+/** The server, and what it has received. */
 export class FakeWebSocketServer implements AsyncDisposable {
   readonly #server: Deno.HttpServer<Deno.NetAddr>;
   readonly #sockets = new Set<WebSocket>();
   #changed = Promise.withResolvers<void>();
   readonly messages: Json[] = [];
-  /** The handshakes, and when they came. */
+  /** The handshakes, and when they arrived. */
   readonly handshakes: { url: string; headers: Headers; at: number }[] = [];
   /** Resolves with the code of the first connection that is closed. */
   readonly firstCloseCode: Promise<number>;
 
-  /** Whether it speaks TLS. */
+  /** Whether it uses TLS. */
   readonly #isSecure: boolean;
 
   constructor(behavior: ServerBehavior = {}, port = 0) {
@@ -78,7 +78,7 @@ export class FakeWebSocketServer implements AsyncDisposable {
     );
   }
 
-  /** Waits until so many messages have come. */
+  /** Waits until so many messages have arrived. */
   async waitForMessages(count: number): Promise<void> {
     while (this.messages.length < count) {
       await withWaitLimit(
@@ -128,7 +128,7 @@ export class FakeWebSocketServer implements AsyncDisposable {
   }
 }
 
-/** Agrees to `initialize` and answers every request with its own params. */
+/** Accepts `initialize` and answers every request with its own params. */
 export function respondToAll({ id, method, params }: Json): Json {
   if (id === undefined || method === undefined) return undefined;
   if (method !== "initialize") return { id, result: params ?? {} };

@@ -1,6 +1,6 @@
 /**
- * What stands between one client and a daemon that lives, and can fail in every
- * way that an outage looks like from outside.
+ * A relay between one client and a running daemon. It can fail in every way
+ * that an outage can look from outside.
  *
  * @module
  */
@@ -8,7 +8,7 @@
 import net, { type Socket } from "node:net";
 import { type ChildProcess, freePort, startDaemonScript } from "./process.ts";
 
-/** The ways to fail; what each does is in `recovery.ts`. */
+/** The faults; `tests/bench/recovery.ts` describes each. */
 export const FAULTS = [
   "rst",
   "close",
@@ -22,7 +22,7 @@ export const FAULTS = [
 
 export type Fault = typeof FAULTS[number];
 
-/** How long a connection that is not accepted is waited for, in milliseconds. */
+/** How long to wait for a connection that is not accepted, in milliseconds. */
 const CONNECT_TIMEOUT_MS = 150;
 
 /** A relay in a process of its own. */
@@ -30,7 +30,7 @@ export class FaultyRelay implements AsyncDisposable {
   readonly port: number;
   readonly #child: ChildProcess;
   #backlogSockets: Socket[] = [];
-  /** Resumes the process when this tool ends while it is stopped. */
+  /** Resumes the stopped process when this tool ends. */
   #resumeAtExit: Deno.ChildProcess | undefined;
 
   private constructor(port: number, child: ChildProcess) {
@@ -49,16 +49,19 @@ export class FaultyRelay implements AsyncDisposable {
     return new FaultyRelay(port, child);
   }
 
-  /** How many connections the client has made, but for those that the system dropped or refused. */
+  /**
+   * How many connections the client has made, except those that the system
+   * dropped or refused.
+   */
   get dialCount(): number {
     return this.#child.stdout.lines.filter(({ text }) => text === "dial")
       .length;
   }
 
   /**
-   * Begins a fault and ends the connections that there are.
+   * Begins a fault and ends the existing connections.
    *
-   * @param variant an odd one opens a WebSocket before it talks garbage
+   * @param variant an odd one opens a WebSocket before it sends garbage
    */
   async beginFault(fault: Fault, variant: number): Promise<void> {
     const isOdd = fault === "garbage" && variant % 2 === 1;
@@ -66,7 +69,9 @@ export class FaultyRelay implements AsyncDisposable {
     if (fault === "syn-drop") await this.#suspend();
   }
 
-  /** Ends the fault; gives the moment from which the daemon can be reached. */
+  /**
+   * Ends the fault. Returns the moment from which the daemon can be reached.
+   */
   async endFault(): Promise<number> {
     const at = performance.now();
     for (const filler of this.#backlogSockets) filler.destroy();
@@ -89,12 +94,13 @@ export class FaultyRelay implements AsyncDisposable {
   /** Stops the process and fills its queue, so that the system drops every SYN. */
   async #suspend(): Promise<void> {
     this.#child.process.kill("SIGSTOP");
-    // What is stopped does not notice that this tool has ended.
+    // A stopped process does not notice that this tool has ended.
     this.#resumeAtExit = new Deno.Command("sh", {
       args: ["-c", `read _; kill -CONT ${this.#child.process.pid}`],
       stdin: "piped",
     }).spawn();
-    // A backlog of one holds two. A third one shows that it is full.
+    // A backlog of one holds two connections. A third one shows that it is
+    // full.
     for (;;) {
       const socket = net.connect({ port: this.port, host: "127.0.0.1" });
       socket.on("error", () => {});
@@ -116,7 +122,7 @@ export class FaultyRelay implements AsyncDisposable {
   }
 }
 
-/** Whether a connection is made before long. */
+/** Whether a connection succeeds within a short time. */
 async function canConnect(socket: Socket): Promise<boolean> {
   const made = Promise.withResolvers<boolean>();
   const timer = setTimeout(() => made.resolve(false), CONNECT_TIMEOUT_MS);

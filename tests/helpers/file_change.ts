@@ -1,9 +1,12 @@
-/** Waits until a condition holds, which may change when a file or folder does. Throws if that does not exist. */
+/**
+ * Waits until a condition holds that depends on a file or folder. Throws if
+ * that does not exist.
+ */
 export async function waitForFileChange(
   path: string,
   holds: () => boolean,
 ): Promise<void> {
-  // The watch begins before the look, so that nothing falls between them.
+  // The watch begins before the first check, so that no change is missed.
   using watcher = Deno.watchFs(path);
   if (holds()) return;
   for await (const _ of watcher) {

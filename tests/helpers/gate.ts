@@ -1,6 +1,6 @@
 /**
- * A file that does not exist yet. A daemon delays its answer until the test
- * creates it, so that no test depends on how fast a machine is.
+ * A file that does not exist yet. A daemon delays its response until the test
+ * creates it, so that no test depends on the speed of a machine.
  *
  * @module
  */
@@ -10,10 +10,10 @@ import { waitForFileChange } from "./file_change.ts";
 /** The test's side. */
 export class Gate implements Disposable {
   readonly #folder = Deno.makeTempDirSync({ prefix: "gate-" });
-  /** What a call is told to wait for. */
+  /** The path that a call is to wait for. */
   readonly path = `${this.#folder}/open`;
 
-  /** Lets every call go on that waits for it. */
+  /** Releases every call that waits for it. */
   open(): void {
     Deno.writeTextFileSync(this.path, "");
   }

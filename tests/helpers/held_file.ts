@@ -9,7 +9,10 @@ import { MemoryDisk } from "./memory_disk.ts";
 /** A file on the disk. */
 export const FILE = "/h/a.json";
 
-/** A disk on which another program holds a file open for so many tries to replace it. */
+/**
+ * A disk on which another program holds a file open, so that so many attempts
+ * to replace it fail.
+ */
 export function diskWithOpenFile(
   os: string,
   tries: number,

@@ -1,5 +1,5 @@
 /**
- * What a link can be wanted for, for the tests of links.
+ * The demand for a link, for the tests of links.
  *
  * @module
  */

@@ -1,6 +1,6 @@
 /**
- * A proxy before a daemon of `liveness_process.ts`, the calls that were written,
- * and what the daemon's journal says of them.
+ * A proxy in front of a daemon of `liveness_daemon.ts`, the calls that were
+ * sent, and what the daemon's journal records about them.
  *
  * @module
  */
@@ -18,46 +18,46 @@ import {
 } from "./process.ts";
 import { valueWithin } from "./async.ts";
 
-/** A tool of the daemon's: `look` is read-only, `work` is not. */
+/** A tool of the daemon: `look` is read-only, `work` is not. */
 export type Tool = "work" | "look";
 
-/** A call as it was written. */
+/** A call that was sent. */
 export interface SentCall {
   readonly id: string;
   readonly tool: Tool;
-  /** How long the daemon is at it, in milliseconds. */
+  /** How long the daemon works on it, in milliseconds. */
   readonly ms: number;
-  /** When it was written, in milliseconds since 1970. */
+  /** When it was sent, in milliseconds since 1970. */
   readonly sentAt: number;
 }
 
-/** What became of a call; moments are in milliseconds since 1970. */
+/** The outcome of a call. Moments are in milliseconds since 1970. */
 export interface CallOutcome extends SentCall {
   readonly responseCount: number;
   readonly answeredAt: number | undefined;
   /** Its own result, -31002, another error or result, or nothing so far. */
   readonly outcome: "answered" | "told" | "wrong" | "waits";
-  /** What was said, where it is wrong. */
+  /** The response, if it is wrong. */
   readonly wrongResponse: string | undefined;
   /** When each execution began. */
   readonly executionsStartedAt: readonly number[];
-  /** Whether the daemon was at it when the answer came. */
+  /** Whether the daemon was still executing it when the response arrived. */
   readonly isStillExecuting: boolean;
 }
 
-/** What is started. */
+/** What to start. */
 export interface LivenessOptions {
   readonly kind: string;
-  /** Whether it closes in the rude of two ways. */
+  /** Whether the daemon closes connections in the abrupt way. */
   readonly closesAbruptly?: boolean;
-  /** Whether a relay stands between, which can freeze. */
+  /** Whether a relay that can freeze stands in between. */
   readonly usesRelay?: boolean;
   readonly flags?: readonly string[];
-  /** Makes another command of the one that starts the proxy. */
+  /** Changes the command that starts the proxy. */
   readonly wrap?: (command: string, args: string[]) => [string, string[]];
 }
 
-/** What a proxy has learned of its daemon. */
+/** What a proxy has learned about its daemon. */
 export interface LearnedFacts {
   readonly connections: string;
   readonly answersDuringCalls: boolean | undefined;
@@ -71,7 +71,7 @@ export class LivenessProcesses implements AsyncDisposable {
   readonly calls: SentCall[] = [];
   readonly #folder: string;
   readonly #resources: AsyncDisposableStack;
-  /** Resumes the daemon when this process ends while it is stopped. */
+  /** Resumes the stopped daemon when this process ends. */
   #resumeAtExit: Deno.ChildProcess | undefined;
 
   private constructor(
@@ -116,14 +116,14 @@ export class LivenessProcesses implements AsyncDisposable {
     return new LivenessProcesses(folder, daemon, relay, proxy, stack.move());
   }
 
-  /** Does what every client does first. */
+  /** Sends what every client sends first. */
   async initialize(): Promise<void> {
     await this.proxy.initialize();
     await this.proxy.request("list", "tools/list");
     await this.proxy.waitForResponse("list");
   }
 
-  /** Writes calls, all in one piece; gives them. */
+  /** Sends calls, all in one write. Returns them. */
   async sendCalls(
     calls: readonly (readonly [id: string, tool: Tool, ms: number])[],
   ): Promise<SentCall[]> {
@@ -140,25 +140,28 @@ export class LivenessProcesses implements AsyncDisposable {
     return written;
   }
 
-  /** Writes one call. */
+  /** Sends one call. */
   async sendCall(id: string, tool: Tool, ms: number): Promise<SentCall> {
     return (await this.sendCalls([[id, tool, ms]]))[0]!;
   }
 
-  /** Writes a call and waits for its answer. */
+  /** Sends a call and waits for its response. */
   async callAndWait(id: string, tool: Tool, ms = 0): Promise<ReceivedResponse> {
     await this.sendCall(id, tool, ms);
     return await this.proxy.waitForResponse(id);
   }
 
-  /** Waits for an answer, at most so many milliseconds; gives whether it came. */
+  /**
+   * Waits for a response, at most so many milliseconds. Returns whether it
+   * arrived.
+   */
   async waitForResponse({ id }: SentCall, mostMs: number): Promise<boolean> {
-    // That the process has ended is seen by the answer that is missing.
+    // If the process has ended, the missing response shows it.
     const answer = this.proxy.waitForResponse(id).then(() => true, () => false);
     return await valueWithin(answer, mostMs) ?? false;
   }
 
-  /** Waits until the daemon has begun with a call. */
+  /** Waits until the daemon has begun to execute a call. */
   async waitForStart({ id, tool }: SentCall): Promise<void> {
     const text = ` begin ${tool} ${id}\n`;
     const isThere = (): boolean => this.#journal().includes(text);
@@ -168,11 +171,11 @@ export class LivenessProcesses implements AsyncDisposable {
     );
   }
 
-  /** Stops the daemon's process, or lets it go on. */
+  /** Stops or resumes the daemon's process. */
   async signalDaemon(name: "SIGSTOP" | "SIGCONT"): Promise<void> {
     const { pid } = this.daemon.process;
     if (name === "SIGSTOP") {
-      // What is stopped does not notice that this process has ended.
+      // A stopped process does not notice that this process has ended.
       this.#resumeAtExit = new Deno.Command("sh", {
         args: ["-c", `read _; kill -CONT ${pid}`],
         stdin: "piped",
@@ -184,8 +187,8 @@ export class LivenessProcesses implements AsyncDisposable {
   }
 
   /**
-   * Gives the child of the first connection that is still there no time for a
-   * while, as a busy machine does.
+   * Stops the child of the oldest open connection for a while, as a busy
+   * machine does.
    */
   async suspendChild(ms: number): Promise<void> {
     const { what } = this.journalEntries().find(({ what }) =>
@@ -230,13 +233,16 @@ export class LivenessProcesses implements AsyncDisposable {
     return this.journalEntries().filter(({ what }) => what === "open").length;
   }
 
-  /** How often the proxy has told the client of progress: the daemon never does. */
+  /**
+   * How many progress notifications the proxy has sent to the client. The
+   * daemon sends none.
+   */
   get progressCount(): number {
     return this.proxy.stdout.lines
       .filter(({ text }) => text.includes('"notifications/progress"')).length;
   }
 
-  /** What has become of each call so far. */
+  /** The outcome of each call so far. */
   outcomes(): CallOutcome[] {
     const events = this.journalEntries();
     const answers = new Map<unknown, ReceivedResponse[]>();
@@ -252,7 +258,7 @@ export class LivenessProcesses implements AsyncDisposable {
     );
   }
 
-  /** What the proxy says of itself; `undefined` before it has said anything. */
+  /** The facts in the proxy's status; `undefined` before it has one. */
   learnedFacts(): LearnedFacts | undefined {
     const path = `${this.#folder}/alwaysup/running`;
     let files: Deno.DirEntry[];
@@ -293,12 +299,12 @@ export async function startLivenessDaemon(
   return await startDaemonScript("liveness_daemon.ts", ...options);
 }
 
-/** Where a daemon listens. */
+/** The port of a daemon. */
 export function portOf(daemon: ChildProcess): number {
   return Number(daemon.stdout.lines[0]!.text.split(" ")[1]);
 }
 
-/** What makes a proxy keep its state in a folder. */
+/** The environment that makes a proxy keep its state in a folder. */
 export function stateEnv(folder: string): Record<string, string> {
   return {
     XDG_STATE_HOME: folder,

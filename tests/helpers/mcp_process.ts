@@ -1,6 +1,6 @@
 /**
- * A proxy with a client that is the test, and an MCP daemon as a process that
- * can be killed, stopped and started again.
+ * A proxy whose client is the test, and an MCP daemon as a process that can be
+ * killed, stopped and restarted.
  *
  * @module
  */
@@ -14,13 +14,16 @@ import {
   startMcpDaemon,
 } from "./process.ts";
 
-/** Probes that come soon, so that a test need not wait for the usual ones, and second connections also where the start was too slow to try one. */
+/**
+ * Early probes, so that a test need not wait for the usual ones, and second
+ * connections even if the start was too slow for the capacity check.
+ */
 export const FAST_PROBES: readonly string[] = [
   ...["--ping-interval", "500ms", "--ping-timeout", "500ms"],
   ...["--log-level", "debug", "--connections", "many"],
 ];
 
-/** A proxy, and a daemon that can be killed and started again on its port. */
+/** A proxy, and a daemon that can be killed and restarted on its port. */
 export class ProxyAndDaemon implements AsyncDisposable {
   readonly port: number;
   readonly journal = Deno.makeTempFileSync({ prefix: "journal-" });
@@ -30,7 +33,10 @@ export class ProxyAndDaemon implements AsyncDisposable {
   constructor(
     flags: readonly string[] = [],
     env: Record<string, string> = {},
-    /** Where the proxy looks for the daemon, and where that is if there is something between. */
+    /**
+     * The port that the proxy dials, and the daemon's port if that is another
+     * one.
+     */
     at: number = freePort(),
     port: number = at,
     /** Starts the proxy. */
@@ -42,14 +48,17 @@ export class ProxyAndDaemon implements AsyncDisposable {
     this.proxy = start(["--url", url, ...flags], env);
   }
 
-  /** Starts the daemon; gives the moment from which it listens. */
+  /** Starts the daemon. Returns the moment from which it listens. */
   async startDaemon(...args: string[]): Promise<number> {
     await this.#daemon?.[Symbol.asyncDispose]();
     this.#daemon = await startMcpDaemon(this.port, this.journal, ...args);
     return performance.now();
   }
 
-  /** Has the daemon execute two calls: `1`, which acts, and `"1"`, which only reads. */
+  /**
+   * Has the daemon execute two calls: `1`, which writes, and `"1"`, which only
+   * reads.
+   */
   async startTwoCalls(): Promise<void> {
     const { proxy } = this;
     await proxy.request("list", "tools/list");
@@ -60,7 +69,7 @@ export class ProxyAndDaemon implements AsyncDisposable {
     await this.waitForJournalLine("call look safe");
   }
 
-  /** Kills the daemon with SIGKILL; gives the moment of the signal. */
+  /** Kills the daemon with SIGKILL. Returns the moment of the signal. */
   async killDaemon(): Promise<number> {
     const at = performance.now();
     await this.#daemon!.signal("SIGKILL");
@@ -71,13 +80,13 @@ export class ProxyAndDaemon implements AsyncDisposable {
     this.#daemon!.process.kill(name);
   }
 
-  /** What the daemons wrote into the journal that a line begins with. */
+  /** The lines of the daemons' journal that begin with a text. */
   journalLines(start: string): string[] {
     return Deno.readTextFileSync(this.journal).split("\n")
       .filter((line) => line.startsWith(start));
   }
 
-  /** Waits until a daemon has written a line. */
+  /** Waits until a daemon has written a line to the journal. */
   async waitForJournalLine(line: string): Promise<void> {
     const isThere = (): boolean => this.journalLines(line).length > 0;
     await withWaitLimit(

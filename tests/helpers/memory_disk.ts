@@ -1,6 +1,6 @@
 /**
  * A disk in memory with owners, permission bits, links and power cuts, and the
- * host of a program on it.
+ * host of a program that uses it.
  *
  * @module
  */
@@ -10,12 +10,12 @@ import type { FileInfo, Host } from "../../lib/runtime/host.ts";
 /** The user of the program, and another one. */
 export const [OWN_UID, OTHER_UID] = [1000, 666];
 
-/** What a name stands for. */
+/** A file, folder or link. */
 interface DiskNode {
   readonly kind: "file" | "folder" | "link";
-  /** A file's text, or where a link leads. */
+  /** A file's text, or the target of a link. */
   text: string;
-  /** What a power cut leaves of the text. */
+  /** The text that a power cut leaves. */
   syncedText: string;
   owner: number;
   group: number;
@@ -25,7 +25,7 @@ interface DiskNode {
   readonly id: string;
 }
 
-/** What may be said of a new name. */
+/** The options for a new name. */
 type NodeOptions = Partial<
   Pick<DiskNode, "owner" | "group" | "mode" | "names"> & { ageMs: number }
 >;
@@ -33,9 +33,9 @@ type NodeOptions = Partial<
 /** The disk. */
 export class MemoryDisk {
   readonly nodes = new Map<string, DiskNode>();
-  /** What the program has done to the disk, e.g. `rename /a`. */
+  /** The program's operations on the disk, e.g. `rename /a`. */
   readonly operations: string[] = [];
-  /** What is to happen before a step, once. */
+  /** Callbacks that run before an operation, once. */
   readonly beforeOperation = new Map<string, () => void>();
   #count = 0;
 
@@ -43,25 +43,25 @@ export class MemoryDisk {
     this.#add("", "folder", "", { owner: 0, mode: 0o755 });
   }
 
-  /** A file that is there, and the folders around it. */
+  /** Adds a file, and the folders around it. */
   addFile(path: string, text: string, facts: NodeOptions = {}): void {
     this.#addParents(path);
     this.#add(path, "file", text, { mode: 0o600, ...facts }).syncedText = text;
   }
 
-  /** A folder that is there. */
+  /** Adds a folder. */
   addFolder(path: string, facts: NodeOptions = {}): void {
     this.#addParents(path);
     this.#add(path, "folder", "", { mode: 0o700, ...facts });
   }
 
-  /** A link that is there. */
+  /** Adds a link. */
   addLink(path: string, target: string, facts: NodeOptions = {}): void {
     this.#addParents(path);
     this.#add(path, "link", target, { mode: 0o777, ...facts });
   }
 
-  /** The text behind a path; `undefined` if there is none. */
+  /** The text at a path; `undefined` if there is none. */
   readText(path: string): string | undefined {
     return this.#nodeAt(path)?.text;
   }
@@ -75,7 +75,7 @@ export class MemoryDisk {
       .filter((name) => name !== "" && !name.includes("/")).sort();
   }
 
-  /** The power is off: of each file there is only what was synced. */
+  /** Cuts the power: each file keeps only what was synced. */
   powerOff(): void {
     for (const node of this.nodes.values()) node.text = node.syncedText;
   }
@@ -102,7 +102,7 @@ export class MemoryDisk {
     return this.nodes.get(path)!;
   }
 
-  /** The path without links. */
+  /** Resolves all links in a path. */
   #resolve(path: string): string {
     let real = "";
     for (const part of path.split("/").filter((part) => part !== "")) {
@@ -113,7 +113,7 @@ export class MemoryDisk {
     return real;
   }
 
-  /** The path of a name itself, in the folder that it is really in. */
+  /** The path of a name itself, with the links in its folder resolved. */
   #resolveParent(path: string): string {
     const end = path.lastIndexOf("/");
     return this.#resolve(path.slice(0, end)) + path.slice(end);
@@ -181,7 +181,7 @@ export class MemoryDisk {
         this.#record("write", path);
         const real = this.#resolve(path);
         const node = this.nodes.get(real) ?? this.#add(real, "file", "", {});
-        // Between the two the power may go.
+        // A power cut may happen between the two.
         Object.assign(node, { text, safe: "", mode: mode ?? node.mode });
       },
       fsync: (path) => {

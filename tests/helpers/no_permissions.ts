@@ -1,12 +1,12 @@
 /**
- * A test of a pure room: it runs with no permission at all.
+ * Tests of pure code: they run with no permission at all.
  *
  * @module
  */
 
 import { test as limited } from "./time_limit.ts";
 
-/** Registers a test that may touch nothing. */
+/** Registers a test without permissions. */
 export function test(name: string, fn: () => void | Promise<void>): void {
   limited(name, fn, { permissions: "none" });
 }

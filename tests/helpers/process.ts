@@ -1,6 +1,6 @@
 /**
- * Starts daemons and proxies as real processes and lets a test wait for what
- * they do.
+ * Starts daemons and proxies as real processes and lets a test wait for their
+ * output.
  *
  * @module
  */
@@ -11,12 +11,12 @@ import { listSettings } from "../../lib/config/config.ts";
 import { withWaitLimit } from "./time_limit.ts";
 import { EXIT_WITH_PARENT_ENV } from "./exit_with_parent.ts";
 
-// What somebody has set for a proxy of their own is nothing for the tests' proxies.
+// A user's own settings must not reach the tests' proxies.
 for (const [, { env }] of listSettings()) {
   for (const name of env) Deno.env.delete(name);
 }
 
-/** The lines that a process has written, which can be waited for. */
+/** The lines that a process has written. A test can wait for more. */
 export class OutputLines {
   readonly lines: { text: string; at: number }[] = [];
   #changed = Promise.withResolvers<void>();
@@ -47,7 +47,7 @@ export class OutputLines {
     this.#changed = Promise.withResolvers();
   }
 
-  /** The first line, from the `from`-th on, that is accepted. */
+  /** The first accepted line, from the `from`-th on. */
   async waitForLine(
     accepts: (text: string) => boolean,
     from = 0,
@@ -69,7 +69,7 @@ export class OutputLines {
     }
   }
 
-  /** The moment that the proxy wrote into a log line, in milliseconds. */
+  /** The timestamp of a log line, in milliseconds. */
   static loggedAt({ text }: { text: string }): number {
     return Date.parse(text.slice(0, text.indexOf(" ")));
   }
@@ -79,7 +79,7 @@ export class OutputLines {
   }
 }
 
-/** What a test needs of a program that runs. */
+/** The members of a running program that a test needs. */
 export interface SpawnedProcess {
   readonly pid: number;
   readonly stdin: WritableStream<Uint8Array>;
@@ -89,7 +89,7 @@ export interface SpawnedProcess {
   kill(signal: Deno.Signal): void;
 }
 
-/** Starts a program with pipes, in the project's folder if no other is named. */
+/** Starts a program with pipes. The default folder is the project's. */
 export type Spawn = (
   command: string,
   args: string[],
@@ -143,7 +143,7 @@ export class ChildProcess implements AsyncDisposable {
     await this.#stdin.write(bytes);
   }
 
-  /** Closes stdin and waits for the end. */
+  /** Closes stdin and waits for the exit. */
   async closeStdin(): Promise<{ code: number; ms: number }> {
     const start = performance.now();
     await this.#stdin.close().catch(() => {});
@@ -164,21 +164,21 @@ export class ChildProcess implements AsyncDisposable {
     return { code, ms };
   }
 
-  /** Sends a signal; SIGKILL waits for the end. */
+  /** Sends a signal. After SIGKILL it waits for the exit. */
   async signal(name: Deno.Signal): Promise<void> {
     this.process.kill(name);
     if (name === "SIGKILL") await this.waitForExit();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    // What a launcher has started holds our pipes, and ends by this alone.
+    // A launcher's child holds our pipes, and exits only when stdin closes.
     await this.#stdin.close().catch(() => {});
     if (!this.#hasExited) this.process.kill("SIGKILL");
     await this.waitForExit();
   }
 }
 
-/** The line with which a client of the older era begins. */
+/** The first line of a client of the older era. */
 export const HELLO = `${
   JSON.stringify({
     jsonrpc: "2.0",
@@ -194,7 +194,10 @@ export const HELLO = `${
 
 const usedPorts = new Set<number>();
 
-/** A port that was free a moment ago, below those that the system gives away meanwhile. No port is given twice. */
+/**
+ * A port that was free a moment ago, below those that the system assigns. No
+ * port is returned twice.
+ */
 export function freePort(): number {
   for (;;) {
     const port = 20_000 + Math.floor(Math.random() * 12_000);
@@ -215,7 +218,7 @@ export async function startDaemonScript(
   ...args: string[]
 ): Promise<ChildProcess> {
   const child = new ChildProcess(Deno.execPath(), [
-    // Whatever it imports was fetched before the first test.
+    // All its imports were fetched before the first test.
     ...["run", "--quiet", "--cached-only", "-A"],
     ...[`${ROOT}tests/daemons/${script}`, ...args],
   ], EXIT_WITH_PARENT_ENV);
@@ -263,8 +266,9 @@ export function proxyCommand(args: string[]): [string, string[]] {
 }
 
 /**
- * A command of a client's configuration as a test may start it: a Deno that `npx`
- * would fetch is the one that runs already. Throws if it is another version.
+ * A command of a client's configuration in a form that a test may start: the
+ * running Deno replaces one that `npx` would fetch. Throws if the version
+ * differs.
  */
 export function withoutNpx(
   command: string,
@@ -279,7 +283,7 @@ export function withoutNpx(
   return [Deno.execPath(), rest];
 }
 
-/** Runs the program under test until it ends by itself. */
+/** Runs the program under test until it exits by itself. */
 export async function runToExit(
   args: string[],
   env: Record<string, string> = {},
@@ -295,14 +299,17 @@ export async function runToExit(
   return { code, stdout: text(stdout), stderr: text(stderr) };
 }
 
-/** Whether Node runs the program under test, which hides some things from it. */
+/**
+ * Whether the program under test runs on Node, which does not expose
+ * everything.
+ */
 export async function runsOnNode(): Promise<boolean> {
   return (await runToExit(["--version"])).stdout.includes("(node ");
 }
 
-/** A proxy with a client that is the test. */
+/** A proxy whose client is the test. */
 export class ProxyProcess extends ChildProcess {
-  /** @param wrap makes another command of the one that starts the proxy */
+  /** @param wrap changes the command that starts the proxy */
   constructor(
     args: string[],
     env: Record<string, string> = {},
@@ -313,17 +320,17 @@ export class ProxyProcess extends ChildProcess {
     spawn: Spawn = spawnNative,
   ) {
     const [command, all] = wrap(...proxyCommand(args));
-    // What one test's daemon said is nothing for the next one's.
+    // What the proxy stores in one test must not affect the next.
     const isolated = { ALWAYSUP_CACHE: "off", ALWAYSUP_STATUS: "off" };
     super(command, all, { ...isolated, ...env }, spawn);
   }
 
-  /** Writes a message as a line. */
+  /** Sends a message as a line. */
   async send(message: unknown): Promise<void> {
     await this.write(`${JSON.stringify(message)}\n`);
   }
 
-  /** Writes a request. */
+  /** Sends a request. */
   async request(
     id: number | string,
     method: string,
@@ -337,7 +344,7 @@ export class ProxyProcess extends ChildProcess {
     });
   }
 
-  /** Writes a tool call. */
+  /** Sends a tool call. */
   async callTool(
     id: number | string,
     name: string,
@@ -348,7 +355,7 @@ export class ProxyProcess extends ChildProcess {
     await this.request(id, "tools/call", params);
   }
 
-  /** Waits for the answer to an id. */
+  /** Waits for the response with an id. */
   async waitForResponse(id: number | string): Promise<ReceivedResponse> {
     const isIt = (text: string): boolean => {
       const message = JSON.parse(text);
@@ -358,7 +365,7 @@ export class ProxyProcess extends ChildProcess {
     return { ...JSON.parse(line.text), at: line.at };
   }
 
-  /** Waits for a notification or request of the daemon's. */
+  /** Waits for a notification or request from the daemon. */
   async waitForMessage(
     method: string,
     from = 0,
@@ -367,7 +374,10 @@ export class ProxyProcess extends ChildProcess {
     return JSON.parse((await this.#waitForOutput(isIt, from)).text);
   }
 
-  /** The first message, from the `from`-th on, that is accepted. Throws with the log where there is none. */
+  /**
+   * The first accepted message, from the `from`-th on. Throws with the log if
+   * there is none.
+   */
   async #waitForOutput(
     accepts: (text: string) => boolean,
     from: number,
@@ -381,7 +391,7 @@ export class ProxyProcess extends ChildProcess {
     }
   }
 
-  /** Does what every client does first. */
+  /** Sends what every client sends first. */
   async initialize(
     capabilities: Record<string, unknown> = {},
   ): Promise<ReceivedResponse> {
@@ -396,7 +406,7 @@ export class ProxyProcess extends ChildProcess {
   }
 }
 
-/** An answer as it came, and when. */
+/** A response, and when it arrived. */
 export interface ReceivedResponse {
   readonly at: number;
   // deno-lint-ignore no-explicit-any

@@ -1,6 +1,6 @@
 /**
- * The proxy as a transport of the SDK's clients, of both versions, so that a
- * test sees every line that the client gets, and the log.
+ * The proxy as a transport for the SDK's clients of both versions. A test sees
+ * every line that the client gets, and the log.
  *
  * @module
  */
@@ -10,7 +10,10 @@ import type { ProxyProcess } from "./process.ts";
 // deno-lint-ignore no-explicit-any
 type Json = any;
 
-/** A transport of the SDK's: lines of the proxy's stdout in, lines of its stdin out. */
+/**
+ * An SDK transport: reads lines from the proxy's stdout, writes lines to its
+ * stdin.
+ */
 export class ProxyTransport {
   onclose?: () => void;
   onerror?: (error: Error) => void;

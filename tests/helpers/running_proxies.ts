@@ -23,7 +23,7 @@ export const WAITING: ConnectionState = {
   nextAt: NOW + 8_000,
 };
 
-/** A proxy that runs, with changes. */
+/** A running proxy, with changes. */
 export function proxyStatus(changes: Partial<ProxyStatus> = {}): ProxyStatus {
   return {
     ...{ pid: 7, version: "1", runtime: "deno 2", url: TARGET.redactedUrl },

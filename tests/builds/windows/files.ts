@@ -28,10 +28,12 @@ import { UserFolder, type Windows } from "../windows_executable.ts";
 type Json = any;
 
 const CACHE = "AppData/Local/alwaysup";
-/** A flag of `install` where nobody listens. */
+/** An `install` flag with a URL where nothing listens. */
 const URL_FLAG = ["--url", "ws://127.0.0.1:9/"];
 
-/** Where each client keeps its servers, from the user's folder. */
+/**
+ * The path of each client's configuration file, relative to the user's folder.
+ */
 const CLIENT_FILES: Readonly<Record<string, string>> = {
   "claude-desktop": "AppData/Roaming/Claude/claude_desktop_config.json",
   "claude-code": ".claude.json",
@@ -45,13 +47,13 @@ const CLIENT_FILES: Readonly<Record<string, string>> = {
   opencode: ".config/opencode/opencode.json",
 };
 
-/** Answers every protocol version with a list of tools of its own. */
+/** Responds to every protocol version with a tool list of its own. */
 const respondWithVersion: NonNullable<ServerBehavior["respond"]> = (message) =>
   message.method === "tools/list"
     ? { id: message.id, result: { tools: [{ name: "a", inputSchema: {} }] } }
     : respondToAll(message);
 
-/** Says hello in a version of the protocol, and asks for the tools. */
+/** Initializes with a protocol version, and requests the tools. */
 async function initializeAndListTools(
   proxy: ProxyProcess,
   protocolVersion: string,
@@ -65,7 +67,10 @@ async function initializeAndListTools(
   await proxy.waitForResponse(1);
 }
 
-/** A user with two proxies that work for a client each, and show their status. */
+/**
+ * A user with two running proxies, each for its own client, that show their
+ * status.
+ */
 interface User extends AsyncDisposable {
   readonly home: UserFolder;
   readonly daemon: FakeWebSocketServer;
@@ -91,7 +96,7 @@ async function userWithTwoProxies(windows: Windows): Promise<User> {
   return { home, daemon, env, proxies, [Symbol.asyncDispose]: dispose };
 }
 
-/** Has another program hold a file open, for a while or until it is disposed of. */
+/** Lets another program hold a file open, for a while or until disposal. */
 async function holdOpen(
   windows: Windows,
   file: string,
@@ -103,7 +108,7 @@ async function holdOpen(
   return holder;
 }
 
-/** Asks again until `status --json` says what is expected. */
+/** Repeats `status --json` until it reports the expected value. */
 async function waitForStatus(
   windows: Windows,
   env: Record<string, string>,
@@ -367,7 +372,7 @@ export function registerFileTests(windows: Windows): void {
     );
     const file = names.find((name) => name.endsWith(".json"))!;
     {
-      // It is written once a second.
+      // The status file is written once a second.
       const held = home.file(file).name;
       await using holder = await holdOpen(windows, held, 1_500);
       await initializeAndListTools(proxy, "2025-06-18");

@@ -1,5 +1,5 @@
 /**
- * Daemons that go and come, and ends, on Windows.
+ * Daemons that stop and restart, and how the proxy ends, on Windows.
  *
  * @module
  */
@@ -18,11 +18,16 @@ import {
   type Windows,
 } from "../windows_executable.ts";
 
-/** What the end may take where nothing is owed, and where something is, in milliseconds. */
+/**
+ * How long the end may take with nothing pending, and with a request pending,
+ * in milliseconds.
+ */
 const PROMPT_MS = 1_000;
 const OWED_MS = 12_000;
 
-/** A proxy that owes the answer to the call `1`, and the daemon that has not given it. */
+/**
+ * A proxy with the pending call `1`, and the daemon that has not answered it.
+ */
 async function startWithPendingCall(
   windows: Windows,
 ): Promise<

@@ -1,5 +1,5 @@
 /**
- * How the program starts on Windows: its settings, and what it says.
+ * How the program starts on Windows: its settings, and its output.
  *
  * @module
  */
@@ -11,7 +11,7 @@ import { FakeWebSocketServer } from "../../helpers/fake_websocket_server.ts";
 import { freePort, HELLO } from "../../helpers/process.ts";
 import { UserFolder, type Windows } from "../windows_executable.ts";
 
-/** Refuses every client that does not show a token. */
+/** A server that refuses every client without a token. */
 function serverWithToken(token: string): FakeWebSocketServer {
   return new FakeWebSocketServer({
     refuse: ({ headers }) =>

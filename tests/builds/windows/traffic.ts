@@ -1,5 +1,5 @@
 /**
- * What goes through the pipes of Windows.
+ * Tests messages through the pipes of Windows.
  *
  * @module
  */

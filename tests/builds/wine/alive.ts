@@ -1,5 +1,5 @@
 /**
- * Says by its exit code whether a process is there: 0 if it is, 1 if not.
+ * Reports by its exit code whether a process exists: 0 if it does, 1 if not.
  *
  *     bun alive.ts PID
  *

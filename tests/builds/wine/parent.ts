@@ -1,12 +1,12 @@
 /**
- * The Windows parent of the programs that a test on Linux starts: Wine gives a
- * program the pipes of Windows only where a Windows program has made them.
+ * The Windows parent of the programs that a test on Linux starts. Wine gives a
+ * program Windows pipes only where a Windows program has created them.
  *
  *     wine bun.exe parent.ts PORT
  *
- * It connects to that port and does what comes from there. A frame is the length
- * of what it carries (4 bytes), the number of a program (4 bytes), its kind (1
- * byte), and what it carries. `tests/builds/wine.ts` has the kinds.
+ * It connects to that port and carries out the frames that arrive. A frame is
+ * the length of its content (4 bytes), the number of a program (4 bytes), its
+ * kind (1 byte), and its content. `tests/builds/wine.ts` lists the kinds.
  *
  * @module
  */
@@ -16,11 +16,14 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { connect } from "node:net";
 import process from "node:process";
 
-/** How long a frame's head is, and how much one of ours carries at most, in bytes. */
+/**
+ * The length of a frame's header, and the maximum content of a frame sent here,
+ * in bytes.
+ */
 const HEADER_BYTES = 9;
 const MAX_CHUNK_BYTES = 64 * 1024;
 
-/** The programs that run, by number. */
+/** The running programs, by number. */
 const programs = new Map<number, ChildProcess>();
 const socket = connect(Number(process.argv[2]), "127.0.0.1");
 
@@ -35,7 +38,7 @@ function send(id: number, kind: string, bytes: Buffer = Buffer.alloc(0)): void {
   }
 }
 
-/** What is to be started. */
+/** A program to start. */
 interface StartOrder {
   readonly command: string;
   readonly args: string[];
@@ -48,11 +51,12 @@ function start(id: number, { command, args, env, cwd }: StartOrder): void {
   const program = spawn(command, args, {
     cwd,
     env: { ...ours, ...env },
-    // No hidden console for each of them: it would cost a process, and a third of the start.
+    // No hidden console for each of them: it would cost a process, and a third
+    // of the start time.
     stdio: ["pipe", "pipe", "pipe"],
   });
   programs.set(id, program);
-  // A program that has ended reads no stdin.
+  // A program that has exited reads no stdin.
   program.stdin.on("error", () => {});
   program.stdout.on("data", (bytes: Buffer) => send(id, "o", bytes));
   program.stderr.on("data", (bytes: Buffer) => send(id, "e", bytes));
@@ -102,7 +106,7 @@ socket.on("data", (chunk: Buffer) => {
 });
 socket.on("error", () => {});
 socket.on("close", () => {
-  // The test has ended, whatever the way.
+  // The test has ended, in whatever way.
   for (const program of programs.values()) program.kill("SIGKILL");
   process.exit(0);
 });

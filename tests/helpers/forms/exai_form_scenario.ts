@@ -1,6 +1,6 @@
 /**
- * What a client does with an exai daemon that writes in one form, before its
- * restart and after it.
+ * A client's requests to an exai daemon that writes in one form, before and
+ * after its restart.
  *
  * @module
  */
@@ -27,9 +27,9 @@ export class ExaiFormScenario {
     await this.#checkCalls();
   }
 
-  /** From the kill on. */
+  /** The part from the kill on. */
   async after(): Promise<void> {
-    // What is written before that may have been executed.
+    // A call sent before that may have been executed.
     await this.#client.waitForDisconnect();
     await this.#checkCalls();
     assertEquals(this.#client.listChanges, 0, "list_changed");

@@ -1,5 +1,5 @@
 /**
- * The forms of messages that the exai daemon may have, too.
+ * The message forms that the exai daemon may use, too.
  *
  * @module
  */
@@ -14,7 +14,7 @@ import {
 } from "./form_helpers.ts";
 import { MESSAGE_FORMS } from "./forms.ts";
 
-/** Whether it is the answer to a call or a list. */
+/** Whether it is the response to a call or a list. */
 function isExaiResult({ op }: Json): boolean {
   return /^(call_tool|list_tools)_res$/.test(op);
 }
@@ -64,7 +64,10 @@ export const EXAI_FORMS: readonly MessageForm[] = [
   },
 ];
 
-/** What makes frames of messages in the form of that name. Acknowledgements go with what comes after them. */
+/**
+ * Returns a function that encodes messages as frames in the form of that name.
+ * Acknowledgements are sent with the message after them.
+ */
 export function exaiFrameWriter(name: string): (message: unknown) => Frame[] {
   const form = EXAI_FORMS.find((it) => it.name === name);
   if (form === undefined) throw new Error(`There is no form "${name}"`);
@@ -79,7 +82,7 @@ export function exaiFrameWriter(name: string): (message: unknown) => Frame[] {
     const messages = waiting;
     waiting = [];
     const about = { method: message.op, isOwn: false };
-    // Other text may stand beside answers only.
+    // Other text may stand only beside responses.
     const marked = messages.map((it) =>
       isExaiResult(it) ? it : { ...it, method: it.op }
     );

@@ -1,5 +1,6 @@
 /**
- * What a form is, and the ways in which forms change a proper message.
+ * The definition of a message form, and functions that change a proper message
+ * into a form.
  *
  * @module
  */
@@ -10,23 +11,29 @@ export type Json = any;
 /** What a WebSocket carries: a text frame, or a binary one. */
 export type Frame = string | Uint8Array<ArrayBuffer>;
 
-/** What a message of the daemon's is about. */
+/** The context of a message from the daemon. */
 export interface MessageContext {
-  /** The method that is answered; of a call or notification, its own. */
+  /**
+   * The method of the answered request. For a call or notification, its own
+   * method.
+   */
   readonly method: string;
-  /** The request that is answered is one of the proxy's own. */
+  /** Whether the answered request is one of the proxy's own. */
   readonly isOwn: boolean;
 }
 
-/** A call that the daemon first answers wrongly, and what the client gets of it. */
+/** A call that the daemon first answers wrongly, and what the client gets. */
 export interface SpoiledCall {
-  /** What comes instead of the answer. */
+  /** The frames that arrive instead of the response. */
   readonly frames: (answer: Json) => Frame[];
-  /** How many answers of a connection to one tool are spoiled. */
+  /** How many responses of one tool on one connection are spoiled. */
   readonly times: number;
-  /** After so many milliseconds the proper answer comes all the same. */
+  /** After so many milliseconds the proper response arrives nevertheless. */
   readonly answerAfterMs?: number;
-  /** What a read-only call comes to, and any other: the number of the execution whose answer the client gets, or the words of the error -31002. */
+  /**
+   * The outcome of a read-only call, and of any other: the number of the
+   * execution whose result the client gets, or the text of the error -31002.
+   */
   readonly readOutcome: number | RegExp;
   readonly writeOutcome: number | RegExp;
 }
@@ -35,46 +42,60 @@ export interface SpoiledCall {
 export interface MessageForm {
   readonly kind: string;
   readonly name: string;
-  /** A message's text; by default that of `JSON.stringify`. */
+  /** The text of a message. Default: `JSON.stringify`. */
   readonly serialize?: (message: Json, about: MessageContext) => string;
-  /** The frames for the texts of messages that are said at the same time; by default one for each. */
+  /**
+   * The frames for messages that are sent at the same time. Default: one each.
+   */
   readonly frames?: (texts: string[], messages: Json[]) => Frame[];
-  /** What comes in front of the answer to a call and must not be taken for it; `closed` is the id of an answered call. */
+  /**
+   * Frames before the response to a call that must not be taken for it.
+   * `closed` is the id of an answered call.
+   */
   readonly decoys?: (answer: Json, closed: Json) => Frame[];
-  /** How long the answer waits after the decoys, in milliseconds. */
+  /** How long the response is delayed after the decoys, in milliseconds. */
   readonly pauseMs?: number;
-  /** What a bridge makes of the proxy's message; `undefined` drops it. */
+  /** Changes the proxy's message as a bridge does; `undefined` drops it. */
   readonly bridgeRequest?: (message: Json) => Json | undefined;
-  /** The page of `tools/list` for a cursor; `tools` are all. */
+  /** The page of `tools/list` for a cursor; `tools` has all tools. */
   readonly listPage?: (
     tools: Json[],
     cursor: string | undefined,
     isRestarted: boolean,
   ) => Json;
-  /** The daemon has other tools after its restart. */
+  /** Whether the daemon has other tools after its restart. */
   readonly changesTools?: true;
-  /** What a call's progress says, how fast, and what the client hears of it. */
+  /**
+   * The progress that the daemon sends for a call, its interval, and the
+   * progress that the client receives.
+   */
   readonly progress?: { sent: Json[]; received: number[]; pauseMs: number };
   /** The progress after the call was sent again. */
   readonly progressAfterRestart?: { sent: number[]; received: number[] };
-  /** The `error` of an answer, and what the client gets. */
+  /** The `error` of a response, and what the client gets. */
   readonly error?: { raw: Json; code: number; pattern: RegExp };
   readonly spoiledCall?: SpoiledCall;
-  /** What the client's messages become before the proxy reads them. */
+  /** Changes the client's messages before the proxy reads them. */
   readonly fromClient?: (message: Json) => Json;
-  /** What the proxy's messages become before the client reads them; `undefined` keeps them back. */
+  /**
+   * Changes the proxy's messages before the client reads them; `undefined`
+   * drops them.
+   */
   readonly toClient?: (message: Json) => Json | undefined;
-  /** Two calls are in flight when the spoiled frames come, and both are answered later. */
+  /**
+   * Whether two calls are in flight when the spoiled frames arrive. Both are
+   * answered later.
+   */
   readonly hasTwoCalls?: true;
-  /** The log has to name what the daemon sends. */
+  /** Whether the log must mention what the daemon sends. */
   readonly expectsLog?: true;
-  /** The client pings, too. */
+  /** Whether the client pings, too. */
   readonly clientPings?: true;
-  /** The raw form exists with the exai daemon, too. */
+  /** Whether the raw form is also used with the exai daemon. */
   readonly alsoExai?: true;
 }
 
-/** A form's name in an URL and in the table. */
+/** A form's name in a URL and in the table. */
 export function formKey({ kind, name }: MessageForm): string {
   return `${kind}: ${name}`;
 }
@@ -92,7 +113,7 @@ export function isNotification(message: Json): boolean {
 /** A message's members as JSON texts. */
 type Members = Map<string, string>;
 
-/** What opens, separates and closes members. */
+/** The characters that open, separate and close members. */
 type Separators = readonly [
   open: string,
   colon: string,
@@ -100,7 +121,7 @@ type Separators = readonly [
   close: string,
 ];
 
-/** Writes a message after its members, as JSON texts, were changed. */
+/** Serializes a message after a change to its members, which are JSON texts. */
 export function serializeMembers(
   message: Json,
   change: (members: Members) => void,
@@ -134,7 +155,7 @@ export function addMembers(
   };
 }
 
-/** The same with the new members in front. */
+/** The same, with the new members in front. */
 export function prependMembers(
   which: (message: Json) => boolean,
   members: Record<string, string>,
@@ -154,7 +175,7 @@ export function prependMembers(
   };
 }
 
-/** Writes the ids of some answers in another way. */
+/** Changes the type of the ids of some responses. */
 export function retypeIds(
   retype: (id: Json) => string,
   which: (about: MessageContext) => boolean = () => true,
@@ -169,7 +190,7 @@ export function retypeIds(
   };
 }
 
-/** Writes progress tokens in another way. */
+/** Changes the type of progress tokens. */
 export function retypeTokens(
   retype: (token: Json) => string,
 ): Pick<MessageForm, "serialize"> {
@@ -189,7 +210,7 @@ export function retypeTokens(
   };
 }
 
-/** Writes a key of the envelope with an escape. */
+/** Writes an envelope key with an escape. */
 export function escapeKey(
   key: string,
   isLast = false,
@@ -217,21 +238,21 @@ export const isError = (message: Json): boolean => message.error !== undefined;
 export const withoutParams = (message: Json): boolean =>
   message.method !== undefined && message.params === undefined;
 
-/** One frame for all messages that are said at the same time. */
+/** One frame for all messages that are sent at the same time. */
 export function joinIntoFrame(
   join: (texts: string[]) => Frame,
 ): Pick<MessageForm, "frames" | "alsoExai"> {
   return { frames: (texts) => [join(texts)], alsoExai: true };
 }
 
-/** Something around each message. */
+/** Adds text around each message. */
 export function wrapMessages(
   put: (text: string) => Frame,
 ): Pick<MessageForm, "frames" | "alsoExai"> {
   return { frames: (texts) => texts.map(put), alsoExai: true };
 }
 
-/** Other text around answers only. */
+/** Adds text around responses only. */
 export function wrapResponses(
   put: (text: string) => Frame,
 ): Pick<MessageForm, "frames" | "alsoExai" | "expectsLog"> {
@@ -248,7 +269,7 @@ export function encodeUtf8(it: string): Uint8Array<ArrayBuffer> {
   return new TextEncoder().encode(it);
 }
 
-/** An answer of the same id that is wrong. */
+/** A wrong response with the same id. */
 export function wrongResponse(answer: Json): Json {
   const content = [{ type: "text", text: "a wrong answer" }];
   return { ...answer, result: { content } };
@@ -263,14 +284,14 @@ export function errorWithoutId(code: number, id?: null): SpoiledCall["frames"] {
   return () => [JSON.stringify({ jsonrpc: "2.0", ...rest, error })];
 }
 
-/** A read-only call is written once more, any other is not. */
+/** A read-only call is sent once more, any other is not. */
 export const SPOILED_ONCE = {
   times: 1,
   readOutcome: 2,
   writeOutcome: /the daemon's own words/,
 } as const;
 
-/** Pages: all tools but the last, and the last. */
+/** Two pages: all tools but the last, and the last. */
 export function paginate(
   next: (cursor: string | undefined) => Json,
 ): NonNullable<MessageForm["listPage"]> {
@@ -280,7 +301,10 @@ export function paginate(
   });
 }
 
-/** The same form with a list that changes at the restart, and with one that does not. */
+/**
+ * The same form with a list that changes at the restart, and with one that does
+ * not.
+ */
 export function withAndWithoutChange(
   name: string,
   listPage: NonNullable<MessageForm["listPage"]>,
@@ -306,9 +330,9 @@ export function prettyPrint(it: string): string {
 }
 
 /**
- * Messages whose escaped keys the runtime's parser confuses, because of a text
- * in front of each: it has another key in their place, of the same length,
- * which the escaped spelling begins with.
+ * Messages with an escaped key that the runtime's parser misreads because of
+ * the text before each. That text has another key of the same length, with
+ * which the escaped spelling begins.
  */
 export function confuseParser(
   wrap: (poison: string) => string,

@@ -1,6 +1,6 @@
 /**
- * What a client does with a daemon that writes in one form, before its restart
- * and after it.
+ * A client's requests to a daemon that writes in one form, before and after its
+ * restart.
  *
  * @module
  */
@@ -27,7 +27,10 @@ const TOOL_NAMES = [
 ]
   .concat("quiet", "pair", "level", "write");
 
-/** How long the client waits for a call whose progress is slow, in milliseconds; all of it takes longer. */
+/**
+ * How long the client waits for a call with slow progress, in milliseconds. The
+ * whole call takes longer.
+ */
 const SLOW_CALL_TIMEOUT_MS = 4_000;
 
 /** One client, one form. */
@@ -38,19 +41,19 @@ export class FormScenario {
   /** The call that is in flight when the daemon is killed, and its progress. */
   #callInFlight: Promise<string> | undefined;
   readonly #progress: number[] = [];
-  /** How often the list of tools must have changed. */
+  /** How often the tool list must have changed. */
   #expectedListChanges = 0;
 
   constructor(form: MessageForm, version: SdkVersion, port: number) {
     this.form = form;
     this.version = version;
     const url = `ws://127.0.0.1:${port}/${encodeURIComponent(formKey(form))}`;
-    // Where calls are spoiled, nothing of the proxy's own comes between.
+    // With spoiled calls, the proxy's own probes must not come between.
     const pingInterval = form.spoiledCall ? "60s" : "500ms";
     this.#client = new SdkClient(version, [
       ...["--url", url, "--connections", "many"],
       ...["--ping-interval", pingInterval, "--ping-timeout", "30s"],
-      // Only the daemon tells of progress.
+      // Only the daemon sends progress.
       ...["--wait-progress", "off", "--log-level", "debug"],
     ], form);
   }
@@ -64,7 +67,7 @@ export class FormScenario {
     await this.#client.close();
   }
 
-  /** Before the restart: ends with a call in flight. */
+  /** The part before the restart. It ends with a call in flight. */
   async before(): Promise<void> {
     const client = this.#client;
     await client.connect();
@@ -73,7 +76,7 @@ export class FormScenario {
     const heard = Promise.withResolvers<void>();
     const input = { key: crypto.randomUUID() };
     this.#callInFlight = client.callForText("steady", input, {
-      // It also waits for the other clients of the daemon.
+      // It also waits for the daemon's other clients.
       timeout: 8 * RESPONSE_TIMEOUT_MS,
       onprogress: (value) => {
         this.#progress.push(value);
@@ -82,15 +85,15 @@ export class FormScenario {
         if (value === last) this.#releaseCall(input);
       },
     });
-    // It is looked at after the restart, if that is reached.
+    // It is awaited after the restart, if the test gets there.
     this.#callInFlight.catch(() => {});
     await Promise.race([heard.promise, this.#callInFlight]);
     assertEquals(this.#progress, [1, 2, 3], "progress before the restart");
   }
 
-  /** From the kill on. */
+  /** The part from the kill on. */
   async after(): Promise<void> {
-    // What is written before that may have been executed.
+    // A call sent before that may have been executed.
     await this.#client.waitForDisconnect();
     const client = this.#client;
     const queued = client.callForText("echo", { text: "queued" });
@@ -122,7 +125,7 @@ export class FormScenario {
     const client = this.#client;
     const { form } = this;
     const names = [...new Set(await client.toolNames())];
-    // The client does not ask for what is behind an empty cursor.
+    // The client does not request a page after an empty cursor.
     const isMore = form.changesTools && isRestarted;
     assertEquals(names, isMore ? [...TOOL_NAMES, "more"] : TOOL_NAMES);
     assertEquals(
@@ -142,7 +145,7 @@ export class FormScenario {
       "file:///forms file:///forms",
     );
     await this.#checkTwoCalls();
-    // Nothing is said until the proxy asks whether the daemon lives.
+    // The daemon stays silent until the proxy probes it.
     assertEquals(await client.callForText("quiet"), "quiet");
     assertEquals(
       await client.callForText("echo", { text: "two" }),
@@ -176,7 +179,7 @@ export class FormScenario {
     assertEquals(await Promise.all(calls), ["pair: a", "pair: b"]);
   }
 
-  /** Lets the daemon answer; if it cannot hear that, the call that waits fails. */
+  /** Lets the daemon respond. If that fails, the waiting call fails. */
   #releaseCall(input: { key: string }): void {
     this.#client.callForText("go", input).catch(() => {});
   }
@@ -212,7 +215,7 @@ export class FormScenario {
   }
 }
 
-/** What a log says of messages that are not understood, or belong to nothing. */
+/** Log lines about messages that are invalid or unexpected. */
 function unexpectedLogLines(log: string): string[] {
   return log.split("\n").filter((line) =>
     / (WARN|ERROR) |Dropped an answer .* from the daemon/.test(line) &&
@@ -220,7 +223,7 @@ function unexpectedLogLines(log: string): string[] {
   );
 }
 
-/** The error of a call. Throws where there is none. */
+/** The error of a call. Throws if it succeeds. */
 async function errorOf(
   call: Promise<unknown>,
   // deno-lint-ignore no-explicit-any

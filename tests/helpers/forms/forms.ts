@@ -1,6 +1,6 @@
 /**
- * The forms in which real daemons and bridges write messages: each says what a
- * proper message becomes, and what the client must get.
+ * The forms in which real daemons and bridges write messages: each defines how
+ * a proper message is changed, and what the client must get.
  *
  * @module
  */
@@ -486,7 +486,7 @@ export const MESSAGE_FORMS: readonly MessageForm[] = [
   }),
 ];
 
-/** The form of a key. Throws where there is none. */
+/** The form for a key. Throws if there is none. */
 export function formByKey(key: string): MessageForm {
   const form = MESSAGE_FORMS.find((it) => formKey(it) === key);
   if (form === undefined) throw new Error(`There is no form "${key}"`);

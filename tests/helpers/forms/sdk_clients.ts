@@ -1,6 +1,6 @@
 /**
- * The SDK's clients, the first and the second version, behind one face: what a
- * test asks them, and what has reached them.
+ * The SDK's clients of both versions behind one interface: requests for a test,
+ * and a record of what was received.
  *
  * @module
  */
@@ -21,14 +21,17 @@ import { proxyCommand } from "../process.ts";
 /** The versions of the SDK. */
 export type SdkVersion = "v1" | "v2";
 
-/** How long a client waits for an answer, in milliseconds. */
+/** How long a client waits for a response, in milliseconds. */
 export const RESPONSE_TIMEOUT_MS = 30_000;
 
-/** How a call is made. */
+/** The options of a call. */
 export interface CallOptions {
-  /** Hears the progress. */
+  /** Receives the progress. */
   readonly onprogress?: (progress: number) => void;
-  /** How long the client waits, and after each progress again, in milliseconds. */
+  /**
+   * How long the client waits, anew after each progress notification, in
+   * milliseconds.
+   */
   readonly timeout?: number;
 }
 
@@ -38,9 +41,9 @@ export class SdkClient {
   readonly #version: SdkVersion;
   readonly #transport: Json;
   #changed = Promise.withResolvers<void>();
-  /** How often it heard that the list of tools has changed. */
+  /** How many notifications of a changed tool list it received. */
   listChanges = 0;
-  /** What the SDK could not take, or did not expect. */
+  /** What the SDK rejected, or did not expect. */
   readonly errors: string[] = [];
   /** The log of the proxy. */
   log = "";
@@ -125,7 +128,10 @@ export class SdkClient {
     await this.#request("logging/setLevel", { level }, EmptyResultSchema);
   }
 
-  /** The names of all tools, page by page. It stops at a cursor that it has seen, and at an empty one. */
+  /**
+   * The names of all tools, page by page. It stops at a repeated cursor, and at
+   * an empty one.
+   */
   async toolNames(): Promise<string[]> {
     const names: string[] = [];
     const cursors = new Set<string>();
@@ -144,7 +150,7 @@ export class SdkClient {
     return names;
   }
 
-  /** Calls a tool; gives the result. */
+  /** Calls a tool. Returns the result. */
   async callTool(
     name: string,
     input: Json = {},
@@ -163,7 +169,7 @@ export class SdkClient {
       : this.#client.callTool(call, options));
   }
 
-  /** Calls a tool; gives the text of its result. */
+  /** Calls a tool. Returns the text of its result. */
   async callForText(
     name: string,
     input?: Json,
@@ -173,12 +179,12 @@ export class SdkClient {
     return content.map(({ text }: Json) => text).join("\n");
   }
 
-  /** Waits until the list of tools has changed so often. */
+  /** Waits until the tool list has changed so often. */
   async waitForListChanges(count: number): Promise<void> {
     await this.#waitUntil(() => this.listChanges >= count, "list_changed");
   }
 
-  /** Waits until the proxy has seen that its daemon is gone. */
+  /** Waits until the proxy has noticed that its daemon is gone. */
   async waitForDisconnect(): Promise<void> {
     await this.#waitUntil(
       () => this.log.includes("Lost the WebSocket daemon"),
@@ -200,7 +206,7 @@ export class SdkClient {
   }
 }
 
-/** A transport whose messages are changed on their way. */
+/** A transport that changes messages on their way. */
 function transformMessages(
   inner: Json,
   { fromClient, toClient }: Pick<MessageForm, "fromClient" | "toClient">,

@@ -1,6 +1,7 @@
 /**
- * The stage for early starts and for the stateless era: a client that opens in
- * either way, and the daemon that is there at last.
+ * A session driver for clients that start before the daemon and for the
+ * stateless era: helpers for both ways to begin, and for the daemon that
+ * connects later.
  *
  * @module
  */
@@ -13,12 +14,12 @@ import {
 } from "../../../lib/cache/cache.ts";
 import { type Json, SessionDriver } from "./session_driver.ts";
 
-/** A version whose clients say `initialize`, and what a daemon answers. */
+/** A version whose clients send `initialize`, and a daemon's result. */
 export const INITIALIZE_VERSION = "2025-06-18";
 export const INITIALIZE_RESULT_TEXT =
   '{"protocolVersion":"2025-06-18","capabilities":{"tools":{}},"x":1.0}';
 
-/** The client says `initialize`; gives what it is answered at once. */
+/** The client sends `initialize`. Returns the immediate response. */
 export function requestInitialize(
   driver: SessionDriver,
   version: string = INITIALIZE_VERSION,
@@ -27,7 +28,7 @@ export function requestInitialize(
   return driver.sentToClient();
 }
 
-/** The daemon is there at last and answers the replayed `initialize`. */
+/** The daemon connects at last and answers the replayed `initialize`. */
 export function connectDaemon(
   driver: SessionDriver,
   result: Json = JSON.parse(INITIALIZE_RESULT_TEXT),
@@ -39,7 +40,7 @@ export function connectDaemon(
   driver.fromDaemon({ id, result });
 }
 
-/** What is to be kept since the last look. */
+/** The cache that was saved since the last call, if any. */
 export function savedCache(driver: SessionDriver): CachedResults | undefined {
   const effect = driver.takeEffects().findLast(({ type }) =>
     type === "save-cache"
@@ -47,7 +48,7 @@ export function savedCache(driver: SessionDriver): CachedResults | undefined {
   return effect?.type === "save-cache" ? effect.results : undefined;
 }
 
-/** What is to be kept, if anything is. */
+/** The saved cache, or an empty one. */
 export function lastSavedCache(driver: SessionDriver): CachedResults {
   return savedCache(driver) ?? EMPTY_CACHED_RESULTS;
 }
@@ -68,7 +69,7 @@ export function requestToolPage(
   });
 }
 
-/** The version that knows no `initialize`, and how its clients name it. */
+/** The version without `initialize`, and how its clients name it. */
 export const STATELESS_VERSION = "2026-07-28";
 export const STATELESS_META = {
   "io.modelcontextprotocol/protocolVersion": STATELESS_VERSION,
@@ -83,7 +84,7 @@ export const DISCOVER_RESULT = {
   cacheScope: "public",
 };
 
-/** The client asks something in the stateless era. */
+/** The client sends a request of the stateless era. */
 export function requestStateless(
   driver: SessionDriver,
   id: Json,
@@ -128,20 +129,20 @@ export function connectSubscribed(
   return driver;
 }
 
-/** A list of tools of the stateless era, as it is cached. */
+/** A tool list of the stateless era, as the cache has it. */
 export const OLD_LIST =
   '{"resultType":"complete","tools":[{"name":"old"}],"ttlMs":0,"cacheScope":"public"}';
 
-/** A list of tools, as it is cached. */
+/** A tool list, as the cache has it. */
 export const TOOLS_RESULT = '{"tools":[{"name":"look","size":1.0}]}';
 
-/** What is cached of a daemon: its `initialize` and its tools. */
+/** The cached results of a daemon: its `initialize` and its tools. */
 export const CACHED_RESULTS: CachedResults = {
   initialize: { [INITIALIZE_VERSION]: INITIALIZE_RESULT_TEXT },
   lists: { "tools/list": TOOLS_RESULT },
 };
 
-/** The next link opens and the daemon answers the probe that opens it. */
+/** The next connection opens and the daemon answers its opening probe. */
 export function reconnectStateless(driver: SessionDriver): void {
   driver.advanceToNextDial();
   driver.open();

@@ -1,5 +1,5 @@
 /**
- * The stage with an exai daemon, which the test plays frame by frame.
+ * A session driver with an exai daemon, which the test plays frame by frame.
  *
  * @module
  */
@@ -25,7 +25,9 @@ export class ExaiDriver extends SessionDriver {
     super(config, () => 0, new Exai({ ...EXAI_CONFIG, ...exai }, () => 0.5));
   }
 
-  /** The frames that went to the daemon since the last look, and on which link. */
+  /**
+   * The frames sent to the daemon since the last call, and their connections.
+   */
   takeFrames(): Json[] {
     return this.takeEffects().flatMap((effect) =>
       effect.type === "send-to-daemon"
@@ -34,12 +36,15 @@ export class ExaiDriver extends SessionDriver {
     );
   }
 
-  /** The daemon says something. */
+  /** The daemon sends a frame. */
   frameFromDaemon(frame: Json, connectionId: number = this.connectionId): void {
     this.fromDaemon(JSON.stringify(frame), connectionId);
   }
 
-  /** A socket opens and the daemon takes our hello; gives what follows on it. */
+  /**
+   * A socket opens and the daemon acknowledges our hello. Returns the frames
+   * that follow on it.
+   */
   acknowledgeHello(
     connectionId: number = this.connectionId,
     session_id = "theirs",
@@ -53,7 +58,7 @@ export class ExaiDriver extends SessionDriver {
     return this.takeFrames();
   }
 
-  /** A call on a link of its own; gives its frame. */
+  /** A call on a connection of its own. Returns its frame. */
   startCall(id: Json, name?: string, _meta?: Json): Json {
     const { length } = this.dials;
     this.callTool(id, name ?? "chat", _meta);
@@ -77,7 +82,10 @@ export class ExaiDriver extends SessionDriver {
     this.frameFromDaemon({ op: "health_res", ok: true, health }, connectionId);
   }
 
-  /** The ids that were answered since the last look, with the error's code or the result's text. */
+  /**
+   * The ids answered since the last call, with the error's code or the result's
+   * text.
+   */
   responsesToClient(): Json[] {
     return this.sentToClient().filter(({ method }) => method === undefined)
       .map(({ id, error, result }) => [

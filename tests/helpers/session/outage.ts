@@ -1,5 +1,6 @@
 /**
- * A session whose daemon is away, and how its dials and connections end.
+ * A session whose daemon is away, and the ways in which its dials and
+ * connections end.
  *
  * @module
  */
@@ -7,7 +8,7 @@
 import type { SessionConfig } from "../../../lib/session/context.ts";
 import { SessionDriver } from "./session_driver.ts";
 
-/** A session whose daemon has just gone. */
+/** A session whose daemon has just disconnected. */
 export function startDown(config: Partial<SessionConfig> = {}): SessionDriver {
   const driver = new SessionDriver(config);
   driver.connect();
@@ -16,7 +17,7 @@ export function startDown(config: Partial<SessionConfig> = {}): SessionDriver {
   return driver;
 }
 
-/** How a dial of a daemon that does not work ends. */
+/** The ways in which a dial to a broken daemon ends. */
 export const DIAL_ENDS: Readonly<
   Record<string, (driver: SessionDriver) => void>
 > = {
@@ -45,7 +46,7 @@ export const DIAL_ENDS: Readonly<
   },
 };
 
-/** Lets time pass while every dial ends like this. */
+/** Advances the time while every dial ends in the given way. */
 export function advanceWhileDialsFail(
   driver: SessionDriver,
   ms: number,
@@ -59,7 +60,7 @@ export function advanceWhileDialsFail(
   }
 }
 
-/** The connection lives for so many seconds. */
+/** The connection stays up for so many seconds. */
 export function stayConnected(driver: SessionDriver, seconds: number): void {
   const { connectionId } = driver;
   for (let s = 0; s < seconds; s += 4) {

@@ -1,10 +1,13 @@
 /**
- * The ids that the proxy gives to requests of its own.
+ * The ids of the proxy's own requests.
  *
  * @module
  */
 
-/** Whether a request's id is one that the proxy has made up, and no client of the tests. */
+/**
+ * Whether a request's id is one of the proxy's own, which no client of the
+ * tests uses.
+ */
 export function isProxyRequestId(id: unknown): boolean {
   if (typeof id === "string") return id.startsWith("alwaysup:");
   return Number.isInteger(id) && Number(id) >= 2 ** 30 &&
