@@ -1,5 +1,5 @@
 /**
- * Our reader of TOML beside `smol-toml`.
+ * Compares our TOML parser with `smol-toml`.
  *
  * @module
  */
@@ -8,7 +8,10 @@ import { parse as library, TomlDate } from "smol-toml";
 import { parseTomlFile } from "../../lib/clients/toml_edit.ts";
 import { assert } from "./assert.ts";
 
-/** Whether two readers mean the same: dates and large integers are texts here. */
+/**
+ * Whether two parsers return the same. Dates and large integers are compared as
+ * texts.
+ */
 function isSame(ours: unknown, theirs: unknown): boolean {
   if (theirs instanceof Date) {
     return typeof ours === "string" &&
@@ -30,7 +33,7 @@ function isSame(ours: unknown, theirs: unknown): boolean {
     );
 }
 
-/** What a reader makes of a text. */
+/** The result of a parser for a text. */
 export function tryRead(
   read: () => unknown,
 ): { value?: unknown; wrong?: string } {
@@ -41,7 +44,7 @@ export function tryRead(
   }
 }
 
-/** Asserts that both read a text alike, or both refuse it. */
+/** Asserts that both parsers read a text alike, or both reject it. */
 export function agrees(text: string, what: string): "read" | "refused" {
   const ours = tryRead(() => parseTomlFile(text));
   const theirs = tryRead(() => library(text, { integersAsBigInt: "asNeeded" }));

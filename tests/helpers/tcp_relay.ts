@@ -1,6 +1,6 @@
 /**
- * A TCP relay inside the test: a network that can be cut while the daemon lives
- * on.
+ * A TCP relay inside the test: a network that can be cut while the daemon keeps
+ * running.
  *
  * @module
  */
@@ -24,7 +24,10 @@ export class TcpRelay implements AsyncDisposable {
     return this.#listener.addr.port;
   }
 
-  /** From now on nothing passes on the connections that there are, their ends neither, and nobody hears of it. */
+  /**
+   * From now on nothing passes on the existing connections, not even their
+   * ends, and neither side notices.
+   */
   blackhole(): void {
     for (const side of this.#openSides) this.#blackholed.add(side);
   }
@@ -34,7 +37,10 @@ export class TcpRelay implements AsyncDisposable {
     for (const side of this.#openSides) this.#close(side);
   }
 
-  /** Writes bytes to those who have connected, as if the daemon had, and cuts every connection. */
+  /**
+   * Writes bytes to the connected clients, as if the daemon had, and cuts every
+   * connection.
+   */
   async writeAndClose(bytes: Uint8Array): Promise<void> {
     for (const side of this.#openSides) {
       if (this.#clientSides.has(side)) await side.write(bytes);
@@ -65,7 +71,7 @@ export class TcpRelay implements AsyncDisposable {
       from: Deno.TcpConn,
       to: Deno.TcpConn,
     ): Promise<void> => {
-      // A side that was cut has nothing more to say.
+      // A side that was cut sends nothing more.
       const sieve = new TransformStream<Uint8Array, Uint8Array>({
         transform: (chunk, controller) => {
           if (!this.#blackholed.has(from)) controller.enqueue(chunk);
@@ -87,7 +93,7 @@ export class TcpRelay implements AsyncDisposable {
     try {
       side.close();
     } catch {
-      // Its streams have closed it.
+      // Its streams have already closed it.
     }
   }
 

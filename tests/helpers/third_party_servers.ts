@@ -1,6 +1,6 @@
 /**
- * MCP servers on stdio that nobody here wrote, behind bridges to a WebSocket
- * that nobody here wrote either. Both are killed and started again.
+ * Third-party MCP servers on stdio, behind third-party bridges to a WebSocket.
+ * Both can be killed and restarted.
  *
  * @module
  */
@@ -17,27 +17,27 @@ export interface ToolCall {
   readonly expectedText: RegExp;
 }
 
-/** An MCP server, and what it is called with. */
+/** An MCP server, and calls for it. */
 export interface McpServer {
-  /** What it calls itself. */
+  /** Its own name. */
   readonly title: string;
   /** How many tools it has. */
   readonly toolCount: number;
-  /** What it was made with. */
+  /** The SDK it was made with. */
   readonly sdk: string;
   /** Its file in `node_modules`. */
   readonly file: string;
-  /** Its arguments; `DIR` is a folder that is its own. */
+  /** Its arguments; `DIR` is replaced by a folder of its own. */
   readonly args: readonly string[];
   /** A call that changes nothing. */
   readonly safeCall: ToolCall;
-  /** Whether the server says so of that tool. */
+  /** Whether the server declares that tool as read-only. */
   readonly hasReadOnlyHint: boolean;
-  /** A call that may not be executed twice. */
+  /** A call that must not be executed twice. */
   readonly unsafeCall?: ToolCall;
 }
 
-/** What stands in the file that `filesystem` reads. */
+/** The contents of the file that `filesystem` reads. */
 const FILE_TEXT = "one line\n";
 
 const SERVER_PACKAGE = "@modelcontextprotocol/server";
@@ -134,7 +134,7 @@ export const SERVERS: Readonly<Record<string, McpServer>> = {
 
 /** A bridge from a WebSocket to a server on stdio. */
 export interface Bridge {
-  /** Whose the child is. */
+  /** Whether connections share one child process. */
   readonly serverProcess: "shared" | "per connection";
   readonly file: string;
   readonly path: string;
@@ -159,13 +159,13 @@ export const BRIDGES: Readonly<Record<string, Bridge>> = {
   },
 };
 
-/** A server behind a bridge, which can be killed and started again on its port. */
+/** A server behind a bridge, which can be killed and restarted on its port. */
 export class BridgedServer implements AsyncDisposable {
   readonly port: number = freePort();
   readonly url: string;
-  /** A folder that is the server's own, through all its lives. */
+  /** The server's own folder. It survives restarts. */
   readonly folder: string;
-  // A process that starts after the end finds no place to note itself, and ends.
+  // A process that starts after the end cannot record its pid, and exits.
   readonly #home = Deno.makeTempDirSync({ prefix: "server-" });
   readonly #pidFile = `${this.#home}/pids`;
   readonly #bridge: Bridge;
@@ -182,7 +182,7 @@ export class BridgedServer implements AsyncDisposable {
     Deno.writeTextFileSync(this.#pidFile, "");
   }
 
-  /** Puts the folder's path where a text names it. */
+  /** Replaces the placeholder by the folder's path. */
   withFolder<T>(value: T): T {
     const text = JSON.stringify(value);
     return JSON.parse(
@@ -221,7 +221,7 @@ export class BridgedServer implements AsyncDisposable {
     return this.#bridgeProcess?.stdout.lines.length ?? 0;
   }
 
-  /** The server's processes that have been started since the last kill. */
+  /** The pids of the server processes started since the last kill. */
   #serverPids(): number[] {
     return Deno.readTextFileSync(this.#pidFile).split("\n").filter(Boolean)
       .map(Number);
@@ -239,13 +239,16 @@ export class BridgedServer implements AsyncDisposable {
     const bridge = this.#bridgeProcess;
     if (bridge === undefined) return;
     this.#bridgeProcess = undefined;
-    // At one moment: no pid is given to another process meanwhile.
+    // All at once, so that no pid is reused meanwhile.
     bridge.process.kill("SIGKILL");
     this.#killServers();
     await bridge.waitForExit();
   }
 
-  /** Kills the server alone with SIGKILL; a bridge with one shared child ends with it. */
+  /**
+   * Kills only the server with SIGKILL. A bridge with one shared child exits
+   * with it.
+   */
   async killServer(): Promise<void> {
     this.#killServers();
     if (this.#bridge.serverProcess === "per connection") return;

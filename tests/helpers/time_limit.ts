@@ -1,6 +1,6 @@
 /**
- * What limits a test. Each limit is at least eight times the measured time on
- * two idle cores. A busy machine then does not reach it.
+ * Time limits for tests. Each limit is at least eight times the measured time
+ * on two idle cores, so that a busy machine does not reach it.
  *
  * @module
  */
@@ -11,7 +11,7 @@ const TEST_LIMIT_MS = 400_000;
 /** How long a test waits for one thing, in milliseconds: the slowest takes 25 s. */
 export const WAIT_LIMIT_MS = 240_000;
 
-/** Registers a test with the limit that every test has. */
+/** Registers a test with the common time limit. */
 export function test(
   name: string,
   fn: (context: Deno.TestContext) => void | Promise<void>,
@@ -20,7 +20,10 @@ export function test(
   Deno.test({ name, fn, timeout: TEST_LIMIT_MS, ...options });
 }
 
-/** Gives what a promise gives. Throws, with `what` in the message, after `WAIT_LIMIT_MS`. */
+/**
+ * Returns the value of a promise. Throws, with `what` in the message, after
+ * `WAIT_LIMIT_MS`.
+ */
 export async function withWaitLimit<T>(
   promise: Promise<T>,
   what: string,

@@ -1,6 +1,6 @@
 /**
- * Files as Codex's users may have them, made from a seed: servers in every form
- * that TOML has, among other tables, with comments wherever they may be.
+ * Configuration files of Codex generated from a seed: servers in every form
+ * that TOML has, among other tables, with comments wherever TOML allows them.
  *
  * @module
  */
@@ -8,15 +8,16 @@
 import { seededRandom } from "../simulation/scheduler.ts";
 
 /**
- * A file. Its comments are numbered and tell who may lose them: `#k1` nobody,
- * `#e1` who takes the entry "us" out, `#r1` also who replaces what reaches it.
+ * A file. Its comments are numbered and name who may remove them: `#k1` nobody,
+ * `#e1` the removal of the entry "us", `#r1` also a replacement of what it
+ * belongs to.
  */
 export interface GeneratedToml {
   /** The text. */
   readonly text: string;
   /** Whether the entry is there. */
   readonly hasEntry: boolean;
-  /** The lines that are not about it, and not empty. */
+  /** The lines that are neither empty nor about the entry. */
   readonly otherLines: readonly string[];
 }
 
@@ -45,10 +46,10 @@ export function generateToml(seed: number): GeneratedToml {
   const withChance = (chance: number): boolean => random() < chance;
   let count = 0;
   const comment = (kind: string): string => `#${kind}${count++}`;
-  /** What may end a line. */
+  /** A random line end. */
   const end = (kind: string): string =>
     pick("", "", " ", ` ${comment(kind)}`) + "\n";
-  /** What may stand between lines. */
+  /** A random filler between lines. */
   const between = (kind: string): string =>
     pick("", "", "", "\n", `${comment(kind)}\n`, `  ${comment(kind)}\n`, " \n");
   const some = <T>(all: readonly T[]): T[] =>
@@ -73,13 +74,13 @@ export function generateToml(seed: number): GeneratedToml {
         ? `{ ${parts.join(", ")} }`
         : `{${parts.join(",")}}`;
     }
-    // Version 1.1 allows that.
+    // TOML 1.1 allows that.
     const lines = parts.map((part) => `\n  ${part} ${comment(kind)}\n  ,`);
     return `{ ${comment(kind)}${lines.join("") || "\n"}\n}`;
   };
   const env = (kind: string): string =>
     braces(some([["A", '"1"', ""], ["B", "'#'", ""]]), kind);
-  /** What an entry says in pairs. */
+  /** The contents of an entry as pairs. */
   const members = (kind: string): Pair[] => {
     const reach = kind === "k" ? "k" : "r";
     return some<Pair>([
@@ -109,7 +110,7 @@ export function generateToml(seed: number): GeneratedToml {
   const header = (path: readonly string[], kind: string): string =>
     pick("", "", " ") + `[${pick("", " ")}${path.map(quoted).join(dot())}]` +
     end(kind);
-  /** A table of its own; the comments below its last pair are not in it. */
+  /** A table of its own. Comments below its last pair do not belong to it. */
   const table = (
     path: readonly string[],
     pairs: readonly Pair[],
@@ -119,7 +120,7 @@ export function generateToml(seed: number): GeneratedToml {
     const inner = body === "" ? "" : between(kind);
     return between("k") + header(path, kind) + inner + body + between("k");
   };
-  /** The tables that may stand below an entry's. */
+  /** The tables that may stand below an entry's table. */
   const tablesBelow = (
     name: string,
     pairs: readonly Pair[],
@@ -180,7 +181,8 @@ export function generateToml(seed: number): GeneratedToml {
     }
     tables = tables.toSorted(() => random() - 0.5);
   } else {
-    // In pairs with dots, comments on the line stay: they may be about others.
+    // In dotted pairs, comments on the line stay: they may be about other
+    // entries.
     const isDotted = form === "dots";
     const all = names.flatMap((name): Pair[] => {
       const pairs = members(kindOf(name));

@@ -10,7 +10,7 @@ import type { JSONRPCMessage } from "@modelcontextprotocol/sdk/types.js";
 import { print } from "./print.ts";
 import { exitWithParent } from "./exit_with_parent.ts";
 
-/** One connection of a client, as the SDK's servers like it. */
+/** One client connection as a transport for the SDK's servers. */
 export class WebSocketServerTransport implements Transport {
   onclose?: () => void;
   onerror?: (error: Error) => void;
@@ -27,7 +27,7 @@ export class WebSocketServerTransport implements Transport {
     return Promise.resolve();
   }
 
-  /** Hands a message to the server. */
+  /** Passes a message to the server. */
   protected receive(message: JSONRPCMessage): void {
     this.onmessage?.(message);
   }
@@ -45,13 +45,13 @@ export class WebSocketServerTransport implements Transport {
   }
 }
 
-/** Anything of the SDK that can be connected to a transport. */
+/** Anything in the SDK that can be connected to a transport. */
 export interface Connectable {
   connect(transport: Transport): Promise<void>;
 }
 
 /**
- * Serves each WebSocket with a server of its own and says `listening PORT` on
+ * Serves each WebSocket with a server of its own and prints `listening PORT` on
  * stdout.
  */
 export function serveWebSockets(

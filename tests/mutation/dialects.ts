@@ -1,5 +1,6 @@
 /**
- * Bugs in how calls reach an exai daemon, and in what is believed of them.
+ * Bugs in how calls reach an exai daemon, and in how its responses are
+ * interpreted.
  *
  * @module
  */

@@ -1,5 +1,5 @@
 /**
- * Bugs in how a `.env` file is read, and in what is said of it.
+ * Bugs in how a `.env` file is read, and in what is reported about it.
  *
  * @module
  */

@@ -1,5 +1,5 @@
 /**
- * Bugs in whose files are believed, and in what a power cut or another process
+ * Bugs in which files are trusted, and in what a power cut or another process
  * leaves of them.
  *
  * @module

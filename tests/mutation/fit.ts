@@ -1,5 +1,5 @@
 /**
- * Where a deliberate bug fits into the source.
+ * Applies a deliberate bug to the source.
  *
  * @module
  */
@@ -11,13 +11,16 @@ import { compile, findAll, replaceMatch, tokenizeText } from "./pattern.ts";
 export interface Mutant {
   /** The bug, in plain words. */
   readonly name: string;
-  /** What the source says, as a pattern that fits in one place only; `pattern.ts` has the notation. */
+  /**
+   * The original code, as a pattern that fits in one place only. `pattern.ts`
+   * describes the notation.
+   */
   readonly from: string;
-  /** What stands there instead; the words of the pattern are filled in. */
+  /** The replacement. The wildcards of the pattern are filled in. */
   readonly to: string;
 }
 
-/** A file of the source, or one with a bug in it. */
+/** A source file, or one with a bug in it. */
 export interface SourceFile {
   /** Its path. */
   readonly path: string;
@@ -25,7 +28,7 @@ export interface SourceFile {
   readonly text: string;
 }
 
-/** A mutant in its place. */
+/** A mutant applied to its file. */
 export interface MutatedFile {
   /** The bug, in plain words. */
   readonly name: string;
@@ -33,15 +36,15 @@ export interface MutatedFile {
   readonly file: SourceFile;
 }
 
-/** What became of a list of mutants. */
+/** The result of applying a list of mutants. */
 export interface FitResult {
   /** The changed file of each mutant that fits. */
   readonly mutated: readonly MutatedFile[];
-  /** What is wrong with the others, a line each. */
+  /** The problems of the others, one line each. */
   readonly problems: readonly string[];
 }
 
-/** Puts each mutant into a source of its own. */
+/** Applies each mutant to its own copy of the source. */
 export function fitMutants(
   mutants: readonly Mutant[],
   sources: readonly SourceFile[],

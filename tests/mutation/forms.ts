@@ -1,5 +1,6 @@
 /**
- * Bugs in how a daemon's forms are understood, and in what is guessed of them.
+ * Bugs in how a daemon's message forms are understood, and in what is inferred
+ * from them.
  *
  * @module
  */

@@ -1,5 +1,5 @@
 /**
- * Bugs in the life of a connection: dialing, handshake, liveness, sleep.
+ * Bugs in a connection's lifecycle: dialing, handshake, liveness, sleep.
  *
  * @module
  */

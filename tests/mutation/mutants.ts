@@ -1,9 +1,10 @@
 /**
  * The deliberate bugs that the tests must find. They guard the delivery
- * contract: each breaks a promise that the README makes.
+ * contract: each breaks a promise of the README.
  *
- * A mutant outlives new names and new formats (`pattern.ts`). Write our own names
- * as `$words`. Write only names of JavaScript, a protocol or a setting literally.
+ * A mutant survives new names and new formatting (`pattern.ts`). Write our own
+ * names as `$words`. Write only names of JavaScript, a protocol or a setting
+ * literally.
  *
  * @module
  */

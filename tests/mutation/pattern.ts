@@ -1,23 +1,23 @@
 /**
  * Finds a pattern in TypeScript source by its tokens, so that neither a new
- * name nor a new format changes what is found.
+ * name nor new formatting changes what is found.
  *
- * White space, comments and trailing commas do not count, and a single
- * statement after `if`, `else`, `for` and `while` is the same with braces and
- * without (the formatter adds them when a line gets too long). In a pattern,
+ * White space, comments and trailing commas do not count. A single statement
+ * after `if`, `else`, `for` and `while` is the same with braces and without
+ * (the formatter adds them when a line gets too long). In a pattern,
  *
  * - `$word` stands for any one name (`idle`, `#idle`) or string (`"idle"`),
- * - `$$words` stands for the shortest run of tokens with balanced brackets;
- *   it may be empty,
+ * - `$$words` stands for the shortest run of tokens with balanced brackets; it
+ *   may be empty,
  *
- * and the same word stands for the same text everywhere in the pattern.
+ * and the same wildcard stands for the same text everywhere in the pattern.
  *
  * @module
  */
 
 /** A token and its place in the text. */
 export interface Token {
-  /** What is compared: the token without what a formatter may change. */
+  /** The compared value: the token without what a formatter may change. */
   readonly value: string;
   /** What kind of token it is. */
   readonly kind: "name" | "string" | "keyword" | "other";
@@ -29,23 +29,23 @@ export interface Token {
   readonly bracket: "open" | "close" | "both" | undefined;
 }
 
-/** A text to look into. */
+/** A text to search. */
 export interface TokenizedText {
   /** The text. */
   readonly text: string;
   /** Its tokens. */
   readonly tokens: readonly Token[];
-  /** What these are, each once. */
+  /** The distinct values of the tokens. */
   readonly values: ReadonlySet<string>;
 }
 
-/** A place where a pattern fits. */
+/** A place where a pattern matches. */
 export interface PatternMatch {
   /** Where it begins in the text. */
   readonly start: number;
   /** Where it ends. */
   readonly end: number;
-  /** What each word of the pattern stands for there. */
+  /** What each wildcard of the pattern stands for there. */
   readonly wildcards: ReadonlyMap<string, string>;
 }
 
@@ -61,7 +61,7 @@ const TEMPLATE = /[`}](?:[^`\\$]|\\[^]|\$(?!\{))*(?:`|\$\{)/y;
 const PUNCTUATION =
   /\.\.\.|=>|[=!]==?|\*\*=?|&&=?|\|\|=?|\?\?=?|\?\.|\+\+|--|<<=?|[-+*/%&|^<>]=|[^]/y;
 
-/** Names that nothing can be called: no word of a pattern stands for them. */
+/** Names that cannot be identifiers: no wildcard stands for them. */
 const KEYWORDS: ReadonlySet<string> = new Set(
   ("await break case catch class const continue default delete do else export " +
     "extends false finally for function if implements import in instanceof " +
@@ -69,13 +69,19 @@ const KEYWORDS: ReadonlySet<string> = new Set(
     "true try typeof undefined var void while yield Infinity NaN").split(" "),
 );
 
-/** After these a slash divides; after everything else it begins a regular expression. */
+/**
+ * After these a slash divides. After everything else it begins a regular
+ * expression.
+ */
 const VALUE_END = /^(?:[\])}]|this|super|true|false|null|undefined|Infinity)$/;
 
 /** Splits source, or a pattern, into tokens. */
 export function tokenize(text: string): Token[] {
   const tokens: Token[] = [];
-  /** What is open: a bracket, or a template literal that waits for its expression. */
+  /**
+   * The open brackets, and the template literals that wait for their
+   * expression.
+   */
   const open: string[] = [];
   let at = 0;
   const take = (pattern: RegExp): string | undefined => {
@@ -109,7 +115,7 @@ export function tokenize(text: string): Token[] {
       if (isInTemplate && !isOpen) open.pop();
       if (!isInTemplate && isOpen) open.push("`");
     } else if ((found = take(NAME)) !== undefined) {
-      // A member may be called like a keyword.
+      // A member may have the name of a keyword.
       const isMember = last?.value === "." || last?.value === "?.";
       kind = KEYWORDS.has(found) && !isMember ? "keyword" : "name";
     } else if ((found = take(STRING)) !== undefined) {
@@ -175,7 +181,10 @@ function withBraces(tokens: readonly Token[]): Token[] {
   return result;
 }
 
-/** The index after a group in brackets; `undefined` where none begins, or it does not end. */
+/**
+ * The index after a bracketed group; `undefined` if none begins, or it does not
+ * end.
+ */
 function afterGroup(
   tokens: readonly Token[],
   from: number,
@@ -190,7 +199,7 @@ function afterGroup(
   return undefined;
 }
 
-/** The index after a statement; `undefined` where it does not end. */
+/** The index after a statement; `undefined` if it does not end. */
 function afterStatement(
   tokens: readonly Token[],
   from: number,
@@ -231,13 +240,13 @@ export function compile(pattern: string): Token[] {
   return tokens;
 }
 
-/** A text that is to be looked into. */
+/** Prepares a text for searching. */
 export function tokenizeText(text: string): TokenizedText {
   const tokens = tokenize(text);
   return { text, tokens, values: new Set(tokens.map(({ value }) => value)) };
 }
 
-/** Every place in a text where a compiled pattern fits. */
+/** Every place in a text where a compiled pattern matches. */
 export function findAll(
   pattern: readonly Token[],
   { text, tokens, values }: TokenizedText,
@@ -246,7 +255,8 @@ export function findAll(
     value[0] === "$" || values.has(value)
   );
   if (!isPossible) return [];
-  // What stands at a fixed distance from the beginning is looked at first: it is fast.
+  // Tokens at a fixed distance from the beginning are compared first: that is
+  // fast.
   const run = pattern.findIndex(({ value }) => value.startsWith("$$"));
   const fixed = [...pattern.slice(0, run < 0 ? undefined : run).entries()]
     .filter(([, { value }]) => value[0] !== "$");
@@ -267,7 +277,10 @@ export function findAll(
   return matches;
 }
 
-/** The index after the tokens that a pattern fits from one index on; fills `words`. */
+/**
+ * The index after the tokens that a pattern matches from one index on. Fills
+ * `wildcards`.
+ */
 function matchFrom(
   pattern: readonly Token[],
   from: number,
@@ -295,7 +308,7 @@ function matchFrom(
   return at;
 }
 
-/** The same for a pattern that goes on with a run of any tokens. */
+/** The same for a pattern that continues with a run of any tokens. */
 function matchRunFrom(
   pattern: readonly Token[],
   from: number,
@@ -328,7 +341,10 @@ function matchRunFrom(
   return undefined;
 }
 
-/** The text with something else in the place of a match; `$words` of the replacement are filled in. */
+/**
+ * The text with a match replaced. The `$words` of the replacement are filled
+ * in.
+ */
 export function replaceMatch(
   text: string,
   { start, end, wildcards }: PatternMatch,

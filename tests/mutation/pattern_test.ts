@@ -11,7 +11,7 @@ import {
   tokenizeText,
 } from "./pattern.ts";
 
-/** What a pattern finds in a text. */
+/** The texts that a pattern finds in a text. */
 function found(pattern: string, text: string): string[] {
   return findAll(compile(pattern), tokenizeText(text))
     .map(({ start, end }) => text.slice(start, end));
@@ -185,7 +185,10 @@ function sourcesIn(folder: string): SourceFile[] {
 
 const LIB = `${ROOT}lib`;
 
-/** What JavaScript, MCP, JSON-RPC and the settings have named, and we cannot rename. */
+/**
+ * Names defined by JavaScript, MCP, JSON-RPC and the settings, which we cannot
+ * change.
+ */
 const GIVEN: ReadonlySet<string> = new Set(
   ("as async constructor from get is keyof of override readonly satisfies set " +
     "type Array JSON Map Math Number Set delete every filter find has isArray " +
@@ -196,7 +199,7 @@ const GIVEN: ReadonlySet<string> = new Set(
 const GIVEN_STRINGS =
   /^"(string|number|[\w/]*\/\w+|initialize|protocolVersion|progressToken|id|method|params|result|error|cacheScope|public|safe|always|no|unknown|\W*)"$/;
 
-/** A text in which everything that we have named has another name. */
+/** The text with a new name for everything that we have named. */
 function renamed(text: string): string {
   let result = "";
   let at = 0;
@@ -213,7 +216,7 @@ function renamed(text: string): string {
   return result + text.slice(at);
 }
 
-/** The texts as the formatter writes them with lines of some length. */
+/** The texts formatted with another line width. */
 async function formatted(
   texts: readonly string[],
   width: number,
@@ -242,7 +245,7 @@ for (const width of [50, 160]) {
       sources.map(({ text }) => renamed(text)),
       width,
     );
-    // What has not changed proves nothing.
+    // Unchanged texts would prove nothing.
     assert(texts.every((text, i) => text !== sources[i]!.text));
     const { mutated, problems } = fitMutants(
       MUTANTS,

@@ -1,6 +1,6 @@
 /**
- * Bugs in what becomes of a request: exactly one answer, nothing unsafe twice,
- * in order, within its time.
+ * Bugs in how a request ends: exactly one response, nothing unsafe twice, in
+ * order, within its timeouts.
  *
  * @module
  */

@@ -1,6 +1,6 @@
 /**
- * Do the tests find bugs? Each mutant is a deliberate bug in a copy of the
- * source; the tables of the pure tests, or else the seeded worlds, must fail.
+ * Checks that the tests find bugs. Each mutant is a deliberate bug in a copy of
+ * the source. The unit tests, or else the simulations, must fail.
  *
  *     deno task mutants [PART OF A NAME]
  *
@@ -12,9 +12,12 @@ import { ROOT } from "../../.ci/build/bundle.ts";
 import { print } from "../helpers/print.ts";
 import { MUTANTS } from "./mutants.ts";
 
-/** The seeded worlds. */
+/** The simulations. */
 const SIMULATIONS = "tests/simulation/simulation_test.ts";
-/** The tables that take a second or more: they come last, as most mutants are found without them. */
+/**
+ * Unit tests that take a second or more. They run last, because most mutants
+ * are found without them.
+ */
 const SLOW_TESTS = [
   "tests/unit/clients/json_edit_test.ts",
   "tests/unit/clients/toml_edit_test.ts",
@@ -23,19 +26,32 @@ const SLOW_TESTS = [
   "tests/unit/session/reconnect_test.ts",
   "tests/simulation/liveness_outcomes_test.ts",
 ];
-/** The tables, the slow ones last, with all files of ours that each imports. */
+/** The unit tests, the slow ones last, with all our files that each imports. */
 const TEST_FILES = findTests();
-/** The tables as one module of the copy: Deno takes twice as long for a module each. */
+/**
+ * The unit tests as one module of the copy: separate modules would take Deno
+ * twice as long.
+ */
 const COMBINED_TESTS = "tests/tables.ts";
-/** How many worlds of each kind: with an MCP daemon, with an exai daemon, recovery, pairs, and liveness: fewer than the suite lives through. If a mutant needs more worlds, write a table that finds it. */
+/**
+ * The number of simulations of each kind: MCP daemon, exai daemon, recovery,
+ * pairs, and liveness. These are fewer than in the suite. If a mutant needs
+ * more, write a unit test that finds it.
+ */
 const SIMULATION_COUNTS = ["600", "200", "200", "200", "300"];
-/** How long a command may take, in milliseconds. A mutant can make the tests hang, and is found then. */
+/**
+ * How long a command may take, in milliseconds. A mutant can make the tests
+ * hang; it then counts as found.
+ */
 const COMMAND_TIMEOUT_MS = 120_000;
 
-/** Parameters that a mutant does not use any more are no error. */
+/** Parameters that a mutant leaves unused are no error. */
 const UNUSED_PARAMETER_ERROR = "TS6133";
 
-/** The paths of the files in a folder of the root, and below it, without what is installed there. */
+/**
+ * The paths of the files in a folder of the root and its subfolders, without
+ * installed packages.
+ */
 function filesIn(folder: string): string[] {
   return [...Deno.readDirSync(ROOT + folder)].flatMap((entry) => {
     const path = `${folder}/${entry.name}`;
@@ -44,7 +60,10 @@ function filesIn(folder: string): string[] {
   }).sort();
 }
 
-/** Makes a folder with the source and its tests, in which a worker tries one mutant after the other. */
+/**
+ * Makes a folder with the source and its tests, in which a worker tries one
+ * mutant after the other.
+ */
 function makeCopy(): string {
   const folder = Deno.makeTempDirSync({ prefix: "mutants-" });
   const files = [...filesIn(".ci"), ...filesIn("lib"), ...filesIn("tests")];
@@ -65,7 +84,9 @@ function findTests(): { path: string; reached: ReadonlySet<string> }[] {
   }));
 }
 
-/** The files that a file imports, directly or not, and itself. */
+/**
+ * The files that a file imports, directly or indirectly, and the file itself.
+ */
 function importsOf(path: string, known: Set<string> = new Set()): Set<string> {
   if (known.has(path)) return known;
   known.add(path);
@@ -81,7 +102,7 @@ function removeAll(folders: readonly string[]): void {
   for (const folder of folders) Deno.removeSync(folder, { recursive: true });
 }
 
-/** What the runtime says to a command in a copy. */
+/** The output of a Deno command in a copy. */
 async function runDeno(
   folder: string,
   args: readonly string[],
@@ -119,7 +140,10 @@ async function typeErrors(
   return success || isHarmless ? undefined : words;
 }
 
-/** Which tests fail in a copy, of those tables that import a file, if one is given: to others nothing has happened. */
+/**
+ * The tests that fail in a copy. With a path, only tests that import that file
+ * run: the others cannot change.
+ */
 async function findFailingTests(
   folder: string,
   file?: string,
@@ -144,7 +168,7 @@ async function findFailingTests(
   return worlds.success ? undefined : "worlds";
 }
 
-/** Tries mutants, each copy one at a time. */
+/** Tries the mutants, one at a time in each copy. */
 async function tryMutants(
   copies: readonly string[],
   mutants: readonly MutatedFile[],

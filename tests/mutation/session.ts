@@ -1,6 +1,6 @@
 /**
- * Bugs in what a new connection is told, in what the client is told while there
- * is none, and in what is shown to people.
+ * Bugs in what a new connection is sent, in what the client gets while there is
+ * none, and in what is shown to people.
  *
  * @module
  */

@@ -1,6 +1,6 @@
 /**
- * A daemon of the simulated worlds that does everything at once, as MCP or as
- * exai: what it answers to a frame, and what it has executed.
+ * A daemon of the simulations that does everything at once, for MCP or exai:
+ * its responses to frames, and what it has executed.
  *
  * @module
  */
@@ -9,7 +9,10 @@ import { assert } from "../helpers/assert.ts";
 import { DISCOVER_RESULT } from "../helpers/session/cold_start_driver.ts";
 import type { Json } from "../helpers/session/session_driver.ts";
 
-/** How the client and the daemon speak: MCP with a handshake, MCP without one (2026-07-28), or exai. */
+/**
+ * The protocol of the client and the daemon: MCP with a handshake, MCP without
+ * one (2026-07-28), or exai.
+ */
 export type DaemonProtocol = "mcp" | "stateless" | "exai";
 
 const TOOLS = [
@@ -21,14 +24,20 @@ const TOOLS = [
   { name: "write", inputSchema: { type: "object" } },
 ];
 
-/** What is common to all processes of a daemon, and what one of them knows. */
+/**
+ * The state that all processes of a daemon share, and the state of the current
+ * one.
+ */
 export class ConcurrentDaemon {
   readonly #protocol: DaemonProtocol;
-  /** An exai daemon of the first revisions: it has names of its own for sessions, and knows `health`. */
+  /**
+   * An exai daemon of the first revisions: it assigns its own session names,
+   * and knows `health`.
+   */
   readonly #isFirstRevision: boolean;
   /** How often each call that is not read-only was executed. */
   readonly #executionCounts = new Map<unknown, number>();
-  /** What the exai daemon's process has answered, by `request_id`. */
+  /** The responses of the exai daemon's process, by `request_id`. */
   #responsesById = new Map<string, Json>();
   #startedAt = 0;
 
@@ -37,13 +46,13 @@ export class ConcurrentDaemon {
     this.#isFirstRevision = isFirstRevision;
   }
 
-  /** A new process begins. */
+  /** Starts a new process. */
   restart(now: number): void {
     this.#responsesById = new Map();
     this.#startedAt = now;
   }
 
-  /** The answer to a frame; `undefined` for a frame that has none. */
+  /** The response to a frame; `undefined` for a frame without one. */
   respond(text: string, now: number): string | undefined {
     const frame: Json = JSON.parse(text);
     const answer = this.#protocol === "exai"
@@ -63,7 +72,7 @@ export class ConcurrentDaemon {
       case "server/discover":
         return answer(DISCOVER_RESULT);
       case "subscriptions/listen":
-        return undefined; // it is answered when it ends
+        return undefined; // answered when it ends
       case "tools/list":
         return answer({ tools: TOOLS });
       case "tools/call":

@@ -1,24 +1,23 @@
 /**
- * The dials of one proxy, and how many there may be (DESIGN, backoff and
- * demand).
+ * Counts the dials of one proxy, and checks how many are allowed.
  *
  * @module
  */
 
 import { assert } from "../helpers/assert.ts";
 
-/** No two dials are closer, in milliseconds. */
+/** The minimum interval between two dials, in milliseconds. */
 const MIN_DIAL_INTERVAL_MS = 250;
-/** The first pause of the table, with what chance adds to it. */
+/** The first pause of the backoff table, with its jitter. */
 const MAX_FIRST_DELAY_MS = MIN_DIAL_INTERVAL_MS * 1.1 + 1;
-/** The longest pause of the table. */
+/** The longest pause of the backoff table. */
 const MAX_BACKOFF_MS = 30_000;
-/** How long after a dial that was refused a request makes the next one. */
+/** How long after a refused dial a request causes the next one. */
 const REFUSED_REDIAL_MS = 5_000;
 /** The pause while a request waits. */
 const DEMAND_DIAL_INTERVAL_MS = 900;
 
-/** How many dials the table makes in so much time after its beginning. */
+/** How many dials the backoff table makes in so much time after its start. */
 export function backoffDialCount(ms: number): number {
   let count = 0;
   for (
@@ -33,36 +32,44 @@ export function backoffDialCount(ms: number): number {
 }
 
 export class DialLimits {
-  /** How many connections a pool has; with one more for a second main connection. */
+  /** The number of pool connections, plus one for a second main connection. */
   readonly #maxOtherConnections: number;
   #subprotocol: string | undefined;
   /** When the next dial must have been made. */
   #nextDialBy = Infinity;
-  /** The same as long as nobody waits. */
+  /** The same while no request waits. */
   #idleDialBy = Infinity;
-  /** Since when the table has not begun anew for certain. */
+  /** The last moment at which the backoff table has restarted for certain. */
   #backoffSince = 0;
   #hasRepeated = false;
   #isDisplaced = false;
-  /** The moments of the last dials that were not the main connection's. */
+  /**
+   * The moments of the latest dials for other connections than the main one.
+   */
   #otherDialTimes: number[] = [];
   #refusedAt: number | undefined;
-  /** When the table began, how often a request waited since, and the dials that nobody waited for. */
+  /**
+   * When the backoff table started, how often a request has waited since, and
+   * the dials made while none waited.
+   */
   #backoff = { since: 0, demands: 0, dials: 0 };
-  /** The same of the time since somebody waited last; `undefined` while somebody does. */
+  /**
+   * The same for the time since a request last waited; `undefined` while one
+   * waits.
+   */
   #idle: { since: number; dials: number } | undefined = { since: 0, dials: 0 };
-  /** The phase of the network. */
+  /** The current phase of the network. */
   #networkPhase = { since: 0, restarts: 0, main: 0, other: 0 };
   count = 0;
-  /** When the main connection was dialed last. */
+  /** When the main connection was last dialed. */
   mainDialedAt = -Infinity;
 
-  /** No dial was made; a pool has so many connections. */
+  /** Starts without dials, for a pool of so many connections. */
   constructor(poolSize: number) {
     this.#maxOtherConnections = poolSize + 1;
   }
 
-  /** Whether a request waits for a connection from now on. */
+  /** Sets whether a request waits for a connection from now on. */
   setDemand(now: number, isWanted: boolean): void {
     if (isWanted && this.#idle !== undefined) {
       this.#idle = undefined;
@@ -70,12 +77,15 @@ export class DialLimits {
     } else if (!isWanted) this.#idle ??= { since: now, dials: 0 };
   }
 
-  /** The network does something else from now on. */
+  /** The network behaves differently from now on. */
   networkChanged(now: number): void {
     this.#networkPhase = { since: now, restarts: 0, main: 0, other: 0 };
   }
 
-  /** A connection is lost that has answered the client or stayed ready: the table begins anew, unless that is not certain. */
+  /**
+   * A connection was lost that had answered the client or stayed ready: the
+   * backoff table restarts, unless that is not certain.
+   */
   backoffRestarted(now: number, isCertain: boolean): void {
     this.#networkPhase.restarts++;
     if (isCertain) this.#backoffSince = now;
@@ -84,28 +94,36 @@ export class DialLimits {
     if (this.#idle !== undefined) this.#idle = { since: now, dials: 0 };
   }
 
-  /** A dial or connection ended. What was dialed because a request waited must not have made the next pause longer. */
+  /**
+   * A dial or connection ended. A dial for a waiting request must not have made
+   * the next pause longer.
+   */
   connectionEnded(now: number): void {
     if (this.#isDisplaced) return;
-    // One step more than the table had time for.
+    // One step more than the backoff table had time for.
     const step = backoffDialCount(now - this.#backoffSince) + 1;
     const pause = Math.min(MAX_BACKOFF_MS, MIN_DIAL_INTERVAL_MS * 2 ** step);
     this.#idleDialBy = now + pause * 1.1 + 1;
   }
 
-  /** Another client takes the connection: it is dialed on demand only. */
+  /**
+   * Another client has taken the connection: the proxy dials on demand only.
+   */
   connectionDisplaced(): void {
     this.#isDisplaced = true;
     this.#nextDialBy = this.#idleDialBy = Infinity;
   }
 
-  /** The daemon refuses us. */
+  /** The daemon has refused the proxy. */
   dialRefused(now: number): void {
     this.#refusedAt = now;
     this.#idleDialBy = Infinity;
   }
 
-  /** The main connection is dialed; `isAsked` says whether a request of the client's has just come. */
+  /**
+   * The main connection is dialed. `isWanted`: a request waits.
+   * `hasNewRequest`: a request of the client has just arrived.
+   */
   mainDialed(
     now: number,
     subprotocol: string | undefined,
@@ -172,7 +190,7 @@ export class DialLimits {
     );
   }
 
-  /** Another connection is dialed: of the pool, or a second one. */
+  /** Another connection is dialed: one of the pool, or a second one. */
   otherDialed(now: number): void {
     this.count++;
     this.#otherDialTimes.push(now);
@@ -197,7 +215,10 @@ export class DialLimits {
     );
   }
 
-  /** At most one in 0.9 s and four more; a table that begins anew has two that come sooner. */
+  /**
+   * At most one dial in 0.9 s and four more. Each restart of the backoff table
+   * allows two earlier ones.
+   */
   #checkRate(now: number, dials: number, factor: number, what: string): void {
     const { since, restarts } = this.#networkPhase;
     const ms = now - since;

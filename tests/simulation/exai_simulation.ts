@@ -1,7 +1,7 @@
 /**
- * A random world with an exai daemon: it runs one frame at a time per
- * connection, dies, blocks, fills up and turns into a zombie. Every promise
- * about a call is checked at every step.
+ * A random simulation with an exai daemon: it runs one frame at a time per
+ * connection, dies, blocks, fills up, and stops reading connections. Every
+ * promise about a call is checked at every step.
  *
  * @module
  */
@@ -21,7 +21,10 @@ import { Scheduler } from "./scheduler.ts";
 
 const CLIENT_LIFETIME_MS = 120_000;
 const MAX_STEPS = 20_000;
-/** The main one, one that is asked for an opinion, and the pool. */
+/**
+ * The main connection, a second one that checks whether the first is dead, and
+ * the pool.
+ */
 const MAX_CONNECTIONS = 6;
 const TOOLS = [
   ...["quick", "quick", "quick", "quick", "slow", "slow"],
@@ -40,17 +43,17 @@ interface ExaiConnection {
   readonly process: number;
   isOpen: boolean;
   hasHello: boolean;
-  /** Nothing arrives any more, and nobody says so. */
+  /** Nothing arrives any more, and neither side notices. */
   isBlackholed: boolean;
   /** The daemon reads nothing more from it. */
   isZombie: boolean;
-  /** A frame was taken and is not answered. */
+  /** A frame was accepted and is not answered yet. */
   isBusy: boolean;
-  /** What waits for more to go into the same frame. */
+  /** Frames that wait for more to go into the same WebSocket frame. */
   heldFrames: string[];
 }
 
-/** What the client has asked. */
+/** A request of the client. */
 interface ExaiRequest {
   readonly id: number;
   readonly requestedAt: number;
@@ -60,7 +63,7 @@ interface ExaiRequest {
   executions: number;
 }
 
-/** What happened, to show that much did. */
+/** Counts of what happened, to show that the simulation covers much. */
 export interface ExaiTally {
   answers: number;
   faults: number;
@@ -68,11 +71,11 @@ export interface ExaiTally {
   polls: number;
   restarts: number;
   sleeps: number;
-  /** Frames that took a form of their own. */
+  /** Frames in an unusual form. */
   reformattedCount: number;
 }
 
-/** Lives through a world. Throws when a promise is broken. */
+/** Runs a simulation. Throws when a promise is broken. */
 export function runExaiSimulation(seed: number): ExaiTally {
   return new ExaiSimulation(seed).run();
 }
@@ -83,7 +86,7 @@ class ExaiSimulation {
   readonly #session: Session;
   readonly #connections = new Map<number, ExaiConnection>();
   readonly #requests = new Map<number, ExaiRequest>();
-  /** The calls by what the daemon knows them by. */
+  /** The calls by the id that the daemon knows. */
   readonly #requestsByDaemonId = new Map<string, ExaiRequest>();
   readonly #messageHabits: MessageHabits;
   readonly #tally: ExaiTally = {
@@ -95,7 +98,10 @@ class ExaiSimulation {
     sleeps: 0,
     reformattedCount: 0,
   };
-  /** What happened, and what the client would have done, while the program slept. */
+  /**
+   * What happened, and what the client would have done, while the program
+   * slept.
+   */
   #missedEvents: (() => void)[] = [];
   #isFirstRevision: boolean;
   #process = 0;
@@ -337,12 +343,12 @@ class ExaiSimulation {
     if (!isMore) connection.isBusy = false;
     connection.heldFrames.push(JSON.stringify(frame));
     const { joinDelayMs } = this.#messageHabits;
-    // Whoever waits for more has more to say.
+    // A frame that waits is sent with the one after it.
     if (!isMore || joinDelayMs === 0) return this.#flush(connection, frame);
     this.#scheduler.schedule(joinDelayMs, () => this.#flush(connection, frame));
   }
 
-  /** What has waited goes out in one frame. */
+  /** Sends the waiting frames in one WebSocket frame. */
   #flush(
     connection: ExaiConnection,
     { op, request_id: id, outputs }: Json,
@@ -425,7 +431,7 @@ class ExaiSimulation {
 
   #sendToDaemon(connectionId: number, frame: Json): void {
     const connection = this.#connections.get(connectionId)!;
-    if (!connection.isOpen) return; // what it slept through, it cannot know
+    if (!connection.isOpen) return; // events during its sleep are unknown to it
     if (frame.op !== "hello") assert(connection.hasHello, "hello comes first");
     assertEquals(connection.isBusy, false, "one frame at a time");
     connection.isBusy = true;

@@ -1,5 +1,6 @@
 /**
- * What the client of a world asked, and what it was promised for that.
+ * The requests of a simulation's client, and the checks of what it was
+ * promised.
  *
  * @module
  */
@@ -9,7 +10,7 @@ import { assert, assertEquals } from "../helpers/assert.ts";
 import type { Json } from "../helpers/session/session_driver.ts";
 import type { Scheduler } from "./scheduler.ts";
 
-/** What the client knows of one of its requests. */
+/** The client's view of one of its requests. */
 export interface TrackedRequest {
   readonly key: string;
   readonly id: unknown;
@@ -17,38 +18,51 @@ export interface TrackedRequest {
   readonly isSafe: boolean;
   readonly requestedAt: number;
   readonly token: unknown;
-  /** What stands in its params, and comes back in its result; `undefined` for one without params. */
+  /**
+   * A value in its params that comes back in its result; `undefined` for a
+   * request without params.
+   */
   readonly mark: string | undefined;
-  /** Where in a list it asks to go on. */
+  /** The cursor of the requested list page. */
   readonly cursor: string | undefined;
-  /** Its id was that of a request that nobody waits for any more. */
+  /** Whether its id was used before by a request that has ended. */
   readonly hasReusedId: boolean;
-  /** Its id may be one of the proxy's own, so that others may overtake it. */
+  /**
+   * Whether its id may equal one of the proxy's own, so that others may
+   * overtake it.
+   */
   readonly mayBeOvertaken: boolean;
   readonly order: number;
   highestProgress: number;
-  /** How often the client has heard of it. */
+  /** How many progress notifications the client has received for it. */
   progressCount: number;
-  /** The connection on which the daemon has said that it did not understand, or has said what cannot be read. */
+  /**
+   * The connection on which the daemon has reported that it did not understand,
+   * or has sent something unreadable.
+   */
   notUnderstoodOn: number | undefined;
   cancelledAt: number | undefined;
   answers: number;
   sentOn: number | undefined;
   writeCount: number;
   executionCount: number;
-  /** When the daemon was last heard of it, or got it. */
+  /** When the daemon last reported on it, or received it. */
   lastActivityAt: number;
-  /** How long it may take altogether. */
+  /** Its total timeout. */
   readonly totalTimeoutMs: number;
-  /** How long it waited with no connection to write it to, before the wait that goes on. */
+  /**
+   * How long it waited without a usable connection, before the current wait.
+   */
   queuedMs: number;
-  /** How long there had been none, in all, when that wait began; `undefined` while it does not wait. */
+  /**
+   * `downMs` when the current wait began; `undefined` while it does not wait.
+   */
   downMsAtQueueing: number | undefined;
-  /** Its answer, or another one's, was too large for the connection. */
+  /** Whether its response, or another one, was too large for the connection. */
   oversize: "no" | "maybe" | "yes";
 }
 
-/** Every request of the client's; each method throws when a promise is broken. */
+/** All requests of the client. Each method throws when a promise is broken. */
 export class DeliveryInvariants {
   readonly #scheduler: Scheduler;
   readonly #config: SessionConfig;
@@ -57,7 +71,9 @@ export class DeliveryInvariants {
   #order = 0;
   #lastWritten = 0;
   #downMs = 0;
-  /** Since when there is no connection to write to; `undefined` while there is one. */
+  /**
+   * Since when there is no usable connection; `undefined` while there is one.
+   */
   #downSince: number | undefined = 0;
   /** When the client closed stdin. */
   endedAt: number | undefined;
@@ -70,13 +86,13 @@ export class DeliveryInvariants {
     this.#config = config;
   }
 
-  /** How long there was no connection to write to, in all. */
+  /** How long there was no usable connection, in total. */
   get downMs(): number {
     const { awakeMs } = this.#scheduler;
     return this.#downMs + awakeMs - (this.#downSince ?? awakeMs);
   }
 
-  /** The proxy has a connection to write to, or has none. */
+  /** Sets whether the proxy has a usable connection. */
   setUsable(isUsable: boolean): void {
     this.#downMs = this.downMs;
     this.#downSince = isUsable ? undefined : this.#scheduler.awakeMs;
@@ -86,7 +102,10 @@ export class DeliveryInvariants {
     return this.#byKey.get(key);
   }
 
-  /** The client's request that a message is, and not one of the proxy's own with the same id or the same params. */
+  /**
+   * The client's request for a message, unless the message is one of the
+   * proxy's own with the same id or params.
+   */
   requestOf({ id, method, params }: Json): TrackedRequest | undefined {
     if (method === undefined) return undefined;
     const key = JSON.stringify(id);
@@ -99,7 +118,7 @@ export class DeliveryInvariants {
     return isIt ? request : undefined;
   }
 
-  /** The client asks. */
+  /** The client sends a request. */
   recordRequest(
     id: unknown,
     method: string,
@@ -144,7 +163,7 @@ export class DeliveryInvariants {
     return request;
   }
 
-  /** The proxy wrote it to a connection. */
+  /** The proxy sends it on a connection. */
   recordWrite(request: TrackedRequest, connectionId: number): void {
     assert(request.answers === 0, "written after its answer");
     assert(request.cancelledAt === undefined, "written after it was cancelled");
@@ -161,7 +180,8 @@ export class DeliveryInvariants {
     if (request.method === "initialize") return;
     if (request.writeCount > 1) {
       this.repeats++;
-      // Once because its connection was lost, and once because it was not understood.
+      // Once because its connection was lost, and once because it was not
+      // understood.
       const most = request.notUnderstoodOn === undefined ? 2 : 3;
       assert(request.writeCount <= most, "tried once more");
       assert(this.#config.retry !== "never", "written again");
@@ -175,14 +195,17 @@ export class DeliveryInvariants {
     }
   }
 
-  /** A connection was left: what was in flight there waits for another one, if it is not answered at once. */
+  /**
+   * A connection was closed: its requests in flight wait for another one, if
+   * they are not answered at once.
+   */
   recordDisconnect(connectionId: number): void {
     for (const request of this.inFlight(connectionId)) {
       request.downMsAtQueueing = this.downMs;
     }
   }
 
-  /** What is in flight on a connection. */
+  /** The requests in flight on a connection. */
   *inFlight(connectionId: number): Iterable<TrackedRequest> {
     for (const request of this.#byKey.values()) {
       const isOpen = request.answers === 0 && request.cancelledAt === undefined;
@@ -190,7 +213,7 @@ export class DeliveryInvariants {
     }
   }
 
-  /** The queue has no more in it than it may have. */
+  /** Checks that the queue is within its limit. */
   checkQueue(): void {
     let waiting = 0;
     for (const { answers, cancelledAt, writeCount } of this.#byKey.values()) {
@@ -200,20 +223,20 @@ export class DeliveryInvariants {
     assert(waiting <= this.#config.queueLimit, `${waiting} wait`);
   }
 
-  /** Whether something waits to be written. */
+  /** Whether a request waits to be sent. */
   get hasQueuedRequests(): boolean {
     return [...this.#byKey.values()].some((it) =>
       it.answers === 0 && it.cancelledAt === undefined && it.writeCount === 0
     );
   }
 
-  /** Whether an answer is owed for something that was written to a connection. */
+  /** Whether a request is in flight on a connection. */
   hasInFlight(connectionId: number): boolean {
     for (const _ of this.inFlight(connectionId)) return true;
     return false;
   }
 
-  /** Progress came. */
+  /** A progress notification arrived. */
   recordProgress({ progressToken, progress }: Json): void {
     const request = [...this.#byKey.values()]
       .find(({ token }) => token === progressToken);
@@ -226,7 +249,7 @@ export class DeliveryInvariants {
     request.progressCount++;
   }
 
-  /** An answer came: the daemon's, or an error of the proxy's own. */
+  /** A response arrived: the daemon's, or an error of the proxy. */
   recordResponse(request: TrackedRequest, error: Json): "daemon" | "proxy" {
     assertEquals(++request.answers, 1, `answers to ${request.key}`);
     assert(request.cancelledAt === undefined, `${request.key} was cancelled`);
@@ -241,7 +264,10 @@ export class DeliveryInvariants {
     return "proxy";
   }
 
-  /** The daemon spoke of it: it must not have been silent for too long before. */
+  /**
+   * The daemon reported on it. It must not have been silent for too long
+   * before.
+   */
   recordActivity(request: TrackedRequest): void {
     const isOpen = request.answers === 0 && request.cancelledAt === undefined;
     const idle = this.#scheduler.awakeMs - request.lastActivityAt;
@@ -251,7 +277,7 @@ export class DeliveryInvariants {
     assert(idle <= idleTimeout + 1, `${request.key} was idle for ${idle}`);
   }
 
-  /** An error of the proxy's own must have its cause. */
+  /** Checks that an error of the proxy has its cause. */
   #checkErrorCause(request: TrackedRequest, code: number, data: Json): void {
     const mayBeDone = request.writeCount > 0 && code !== -31005;
     if (mayBeDone) assert(data.delivered === "unknown", "it was written");
@@ -262,23 +288,24 @@ export class DeliveryInvariants {
     const waited = this.#scheduler.awakeMs - request.requestedAt;
     switch (code) {
       case -31001: {
-        // What opens the conversation waits also while it is in flight.
+        // `initialize` also waits while it is in flight.
         if (request.method === "initialize") return;
         const queued = request.queuedMs + this.downMs -
           (request.downMsAtQueueing ?? this.downMs);
         const late = queued - queueTimeout;
         assert(late <= 1, `${request.key} waited ${late} too long`);
         if (isEnd || data.reason === "refused") return;
-        // One that is to be written once more has waited since nobody knows when.
+        // A request to be sent once more has waited for an unknown time.
         if (request.notUnderstoodOn !== undefined) return;
-        // After a long outage a request may wait for 20 s only.
+        // After a long outage a request may wait for only 20 s.
         const least = Math.min(queueTimeout, 20_000);
         assert(queued >= least - 1, `gave up after ${queued}`);
         return;
       }
       case -31002:
         assert(request.writeCount > 0, "it was never written");
-        // One that waited for a hint to be confirmed may have waited long before.
+        // A request that waited for the confirmation of a hint may have waited
+        // long before.
         assert(
           request.method === "initialize" ||
             request.isSafe && request.method === "tools/call" ||
@@ -311,7 +338,7 @@ export class DeliveryInvariants {
     }
   }
 
-  /** The world is over: nobody is left without an answer. */
+  /** At the end of the simulation every request has its response. */
   checkAllAnswered(): void {
     for (const { key, answers, cancelledAt } of this.#byKey.values()) {
       const isExcused = cancelledAt !== undefined;

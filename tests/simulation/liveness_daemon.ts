@@ -1,5 +1,5 @@
 /**
- * A daemon of the liveness worlds: how it serves calls, whether it answers
+ * A daemon of the liveness simulations: how it serves calls, whether it answers
  * pings meanwhile, how many clients it keeps, and what it has executed.
  *
  * @module
@@ -9,18 +9,20 @@ import { DISCOVER_RESULT } from "../helpers/session/cold_start_driver.ts";
 import type { Json } from "../helpers/session/session_driver.ts";
 import type { Scheduler } from "./scheduler.ts";
 
-/** How a daemon serves what comes on its connections. */
+/** How a daemon serves the messages on its connections. */
 export const SERVING_MODES = [
   "concurrent",
-  // One thing at a time on a connection, or in all.
+  // One thing at a time on a connection, or in the whole daemon.
   "serial",
   "serial as a whole",
   // No ping is answered while a call runs on that connection, or ever.
   "mute during calls",
   "never answers pings",
-  // One thing at a time; a call that comes with a ping begins before the pong goes out.
+  // One thing at a time. A call that arrives with a ping begins before the pong
+  // is sent.
   "late pong",
-  // Pings are answered during a call for some seconds, then the connection stands still.
+  // Pings are answered during a call for some seconds, then the connection
+  // blocks.
   "phases",
 ] as const;
 export type ServingMode = typeof SERVING_MODES[number];
@@ -32,27 +34,38 @@ export const SECOND_CONNECTION_POLICIES = [
 ] as const;
 export type SecondConnectionPolicy = typeof SECOND_CONNECTION_POLICIES[number];
 
-/** Everything that is particular to a daemon. */
+/** The properties of a daemon. */
 export interface DaemonBehavior {
   readonly serving: ServingMode;
   readonly secondConnection: SecondConnectionPolicy;
-  /** With which code it closes what it does not keep. */
+  /** The code with which it closes connections that it does not keep. */
   readonly closeCode: number;
-  /** How long the old connection lives on, and whether it is served meanwhile. */
+  /**
+   * How long the old connection stays open, and whether it is served meanwhile.
+   */
   readonly closeDelayMs: number;
   readonly untilClosed: "served" | "deaf";
-  /** A newcomer counts when its WebSocket opens, or when it speaks. */
+  /**
+   * Whether a new connection counts from its WebSocket's opening, or from its
+   * first frame.
+   */
   readonly countsFrom: "open" | "first frame";
-  /** What becomes of a call that is cancelled. */
+  /** What happens to a cancelled call. */
   readonly onCancel: "answered" | "stopped" | "worked on";
-  /** Pings that are not answered during a call are answered after it, or never. */
+  /**
+   * When pings that are not answered during a call are answered: after it, or
+   * never.
+   */
   readonly latePings: "after" | "never";
-  /** How long a connection answers during a call, and then stands still: at most, in milliseconds. */
+  /**
+   * The maximum time that a connection answers during a call before it blocks,
+   * in milliseconds.
+   */
   readonly maxRespondingMs: number;
   readonly maxBlockingMs: number;
 }
 
-/** What a plain daemon does. */
+/** The behavior of a plain daemon. */
 export const DEFAULT_BEHAVIOR: DaemonBehavior = {
   serving: "concurrent",
   secondConnection: "many",
@@ -66,14 +79,16 @@ export const DEFAULT_BEHAVIOR: DaemonBehavior = {
   maxBlockingMs: 9_000,
 };
 
-/** What the daemon does to its connections. It is never called back at once. */
+/**
+ * The daemon's actions on its connections. They never call back synchronously.
+ */
 export interface DaemonHooks {
   onOpen(connectionId: number): void;
   send(connectionId: number, message: Json): void;
   close(connectionId: number, code: number): void;
   /** A call begins. */
   onCallStart(id: unknown): void;
-  /** A connection loses its place to a newer one. */
+  /** A connection is displaced by a newer one. */
   onDisplaced(connectionId: number, by: number): void;
 }
 
@@ -87,7 +102,7 @@ interface Job {
 interface Worker {
   queue: Job[];
   current: Job | undefined;
-  /** Changes when what is going on is not to go on. */
+  /** Changes when the running work must not continue. */
   generation: number;
 }
 
@@ -98,14 +113,17 @@ interface Peer {
   isAdmitted: boolean;
   isClosed: boolean;
   isIgnored: boolean;
-  /** Calls that run. */
+  /** The running calls. */
   readonly runningCalls: Set<Job>;
-  /** What waits until the connection moves again; `undefined` while it moves. */
+  /**
+   * The actions that wait until the connection is unblocked; `undefined` while
+   * it is not blocked.
+   */
   blockedActions: (() => void)[] | undefined;
   latePings: Json[];
 }
 
-/** A daemon reads a ping, and for so long whatever comes with it, before it answers. */
+/** How long a daemon reads further messages after a ping, before it answers. */
 const PING_DELAY_MS = 5;
 
 const TOOLS = [
@@ -117,14 +135,16 @@ const TOOLS = [
   { name: "write", inputSchema: { type: "object" } },
 ];
 
-/** One process, which lives as long as the world. */
+/** One process, which runs for the whole simulation. */
 export class LivenessDaemon {
   readonly #scheduler: Scheduler;
   readonly #behavior: DaemonBehavior;
   readonly #hooks: DaemonHooks;
   readonly #peers = new Map<number, Peer>();
   readonly #sharedWorker: Worker = newWorker();
-  /** What happens when the process goes on; `undefined` while it does. */
+  /**
+   * The actions that wait until the process resumes; `undefined` while it runs.
+   */
   #suspendedActions: (() => void)[] | undefined;
 
   constructor(
@@ -137,18 +157,22 @@ export class LivenessDaemon {
     this.#hooks = hooks;
   }
 
-  /** Whether it is at a call, or has one in a queue. */
+  /** Whether it executes a call, or has one queued. */
   get isBusy(): boolean {
     if (this.#sharedWorker.current !== undefined) return true;
     return [...this.#peers.values()].some((it) => isBusy(it));
   }
 
-  /** Whether it will never speak on a connection again, although that lives. */
+  /**
+   * Whether it will never send on a connection again, although that is alive.
+   */
   isIgnoring(connectionId: number): boolean {
     return this.#peers.get(connectionId)?.isIgnored ?? false;
   }
 
-  /** The whole process stands still for a while; then all goes on in order. */
+  /**
+   * Stops the whole process for a while. Then everything continues in order.
+   */
   suspend(ms: number): void {
     if (this.#suspendedActions !== undefined) return;
     const suspendedActions: (() => void)[] = this.#suspendedActions = [];
@@ -191,7 +215,7 @@ export class LivenessDaemon {
     });
   }
 
-  /** Does something now, or when the process goes on. */
+  /** Does something now, or when the process resumes. */
   #whenRunning(run: () => void): void {
     if (this.#suspendedActions === undefined) run();
     else this.#suspendedActions.push(run);
@@ -202,7 +226,7 @@ export class LivenessDaemon {
     else this.#scheduler.schedule(ms, () => this.#whenRunning(run));
   }
 
-  /** Does something on a connection now, or when that moves again. */
+  /** Does something on a connection now, or when that is unblocked. */
   #whenUnblocked(peer: Peer, run: () => void): void {
     if (peer.isClosed || peer.isIgnored) return;
     if (peer.blockedActions === undefined) run();
@@ -213,7 +237,7 @@ export class LivenessDaemon {
     if (peer === undefined || peer.isClosed) return;
     peer.isClosed = true;
     this.#peers.delete(peer.connectionId);
-    // What it is at goes on, and is answered to nobody.
+    // Running work continues, but nobody gets the response.
     peer.worker.queue = peer.worker.queue.filter((job) => job.peer !== peer);
   }
 
@@ -223,7 +247,7 @@ export class LivenessDaemon {
     this.#hooks.close(peer.connectionId, this.#behavior.closeCode);
   }
 
-  /** A newcomer has its place, or has none. */
+  /** Admits a new connection, or rejects it. */
   #admit(peer: Peer): void {
     peer.isAdmitted = true;
     const others = [...this.#peers.values()].filter((it) =>
@@ -253,7 +277,7 @@ export class LivenessDaemon {
 
   #handleMessage(peer: Peer, message: Json): void {
     const { method, id, params } = message;
-    // What the client answers.
+    // A response of the client.
     if (method === undefined) return;
     if (method === "notifications/cancelled") {
       return this.#cancel(peer, params.requestId);
@@ -289,7 +313,7 @@ export class LivenessDaemon {
     }
   }
 
-  /** A call that came with a ping begins before the pong goes out. */
+  /** Starts a call that arrived with a ping before the pong is sent. */
   #startCallBeforePong(worker: Worker, { message }: Job): void {
     const { current } = worker;
     if (!isToolCall(message) || current === undefined) return;
@@ -299,7 +323,7 @@ export class LivenessDaemon {
     worker.queue = [...worker.queue.splice(-1), current, ...worker.queue];
   }
 
-  /** One thing at a time. */
+  /** Runs one job at a time. */
   #runQueue(worker: Worker): void {
     while (worker.current === undefined) {
       const job = this.#takeJob(worker);
@@ -319,7 +343,7 @@ export class LivenessDaemon {
     }
   }
 
-  /** What is to be done next: a call before the pings that were read with it. */
+  /** The next job: a call comes before the pings that were read with it. */
   #takeJob(worker: Worker): Job | undefined {
     const { queue } = worker;
     if (this.#behavior.serving !== "late pong") return queue.shift();
@@ -328,7 +352,7 @@ export class LivenessDaemon {
     return isFirst ? queue.splice(at, 1)[0] : queue.shift();
   }
 
-  /** Everything at once. */
+  /** Runs every job at once. */
   #runConcurrently(job: Job): void {
     const { peer, message } = job;
     if (!isToolCall(message)) {
@@ -349,7 +373,10 @@ export class LivenessDaemon {
     peer.latePings = [];
   }
 
-  /** The connection moves for a while, and then stands still for a while, as long as calls run. */
+  /**
+   * While calls run, the connection answers for a while and then blocks for a
+   * while, in turn.
+   */
   #alternatePhases(peer: Peer): void {
     const { random } = this.#scheduler;
     const { maxRespondingMs, maxBlockingMs } = this.#behavior;
@@ -390,7 +417,7 @@ export class LivenessDaemon {
   }
 }
 
-/** Whether a request is one that says only whether the daemon lives. */
+/** Whether a request only checks whether the daemon is alive. */
 export function isProbeMethod(method: string | undefined): boolean {
   return method === "ping" || method === "server/discover";
 }
@@ -399,7 +426,7 @@ function isToolCall({ method }: Json): boolean {
   return method === "tools/call";
 }
 
-/** How long the daemon is at a message. */
+/** How long the daemon works on a message. */
 function durationOf({ params }: Json): number {
   return params?.ms ?? 0;
 }

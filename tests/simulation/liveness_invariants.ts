@@ -1,6 +1,6 @@
 /**
- * What the client of a liveness world asked, what became of it, and what the
- * world knows of every connection.
+ * The requests of a liveness simulation's client with their outcomes, and the
+ * state of every connection.
  *
  * @module
  */
@@ -9,20 +9,23 @@ import { assert, assertEquals } from "../helpers/assert.ts";
 import type { IdType } from "./message_habits.ts";
 import type { Json } from "../helpers/session/session_driver.ts";
 
-/** What a client can be told. */
+/** How a request can end for the client. */
 export type RequestOutcome = "answered" | "told" | "unavailable" | "timed out";
 
-/** A request of the client's. Moments are of the time that the program was awake. */
+/**
+ * A request of the client. Moments count only the time that the program was
+ * awake.
+ */
 export interface LivenessRequest {
   readonly id: string | number;
   readonly method: string;
-  /** How long the daemon is at it. */
+  /** How long the daemon works on it. */
   readonly ms: number;
-  /** It may be executed twice. */
+  /** Whether it may be executed twice. */
   readonly isSafe: boolean;
   readonly requestedAt: number;
   readonly token: string | undefined;
-  /** How often it was written, since when, and to which connection last. */
+  /** How often it was sent, when first, and on which connection last. */
   writeCount: number;
   writtenAt: number | undefined;
   connection: LivenessConnection | undefined;
@@ -32,42 +35,48 @@ export interface LivenessRequest {
   answeredAt: number | undefined;
   outcome: RequestOutcome | undefined;
   progress: number;
-  /** By when it must have its answer if nothing else happens, and what was the last thing that had happened then. */
+  /**
+   * By when it must have its response if nothing else happens, and the number
+   * of disturbances so far.
+   */
   deadline: { readonly by: number; readonly disturbances: number } | undefined;
 }
 
-/** What goes one way on a connection, in order. */
+/** One direction of a connection, in order. */
 export interface NetworkDirection {
   readonly queue: { readonly at: number; readonly run: () => void }[];
   lastAt: number;
-  /** What is on the way, and what comes, is lost. */
+  /** Whether everything on the way, and everything sent later, is lost. */
   isDead: boolean;
 }
 
-/** A connection. Moments are of the time that the program was awake. */
+/** A connection. Moments count only the time that the program was awake. */
 export interface LivenessConnection {
   readonly connectionId: number;
   readonly up: NetworkDirection;
   readonly down: NetworkDirection;
   isAccepted: boolean;
   isOpen: boolean;
-  /** The daemon has closed it. */
+  /** Whether the daemon has closed it. */
   isClosed: boolean;
   closedByProxyAt: number | undefined;
-  /** The daemon has spoken on it, and when last. */
+  /** When the daemon last sent something on it; `undefined` before that. */
   lastMessageAt: number | undefined;
-  /** When it last carried something. */
+  /** When it was last busy. */
   lastBusyAt: number;
-  /** What the proxy itself has asked, but for pings. */
+  /** The ids of the proxy's own pending requests, except pings. */
   readonly proxyRequestIds: Set<string | number>;
   readonly pingIds: Set<string | number>;
   hasPonged: boolean;
   lastPingAt: number;
-  /** What was written, and has not been settled by an answer. */
+  /** The ids of sent messages that no response has settled yet. */
   unansweredIds: (string | number)[];
   /** When the program last woke up while it was open. */
   resumedAt: number | undefined;
-  /** It froze when nothing was in flight, after it had answered a ping, and the daemon keeps two. */
+  /**
+   * Whether its freeze must be noticed: nothing was in flight, it had answered
+   * a ping, and the daemon keeps two connections.
+   */
   mustBeNoticed: boolean;
 }
 
@@ -92,34 +101,37 @@ export function newConnection(
   };
 }
 
-/** Whether what is written there arrives, and the other way. */
+/** Whether a direction of the connection is dead. */
 export function isDead({ up, down }: LivenessConnection): boolean {
   return up.isDead || down.isDead;
 }
 
-/** Whether a request is a call, and not only a sign of life or what opens a conversation. */
+/** Whether a request is neither a ping nor one that opens the conversation. */
 export function isProbedRequest({ method }: LivenessRequest): boolean {
   return !/^(ping|initialize|server\/discover)$/.test(method);
 }
 
-/** Whether nobody waits for it any more. */
+/** Whether the client no longer waits for it. */
 export function isDone(
   { responseCount, cancelledAt }: LivenessRequest,
 ): boolean {
   return responseCount > 0 || cancelledAt !== undefined;
 }
 
-/** Since when nobody waits for a request that has no answer of the daemon's. */
+/**
+ * Since when the client no longer waits for a request that the daemon has not
+ * answered.
+ */
 function abandonedAt(
   { answeredAt, cancelledAt, outcome }: LivenessRequest,
 ): number | undefined {
   return cancelledAt ?? (outcome === "timed out" ? answeredAt : undefined);
 }
 
-/** How long a call that was given up counts as in flight. */
+/** How long an abandoned call counts as in flight. */
 const ABANDONED_CALL_MS = 60_000;
 
-/** Every request; each method throws when a promise is broken. */
+/** All requests. Each method throws when a promise is broken. */
 export class LivenessInvariants {
   readonly #all = new Map<string, LivenessRequest>();
   readonly #idType: IdType;
@@ -158,14 +170,14 @@ export class LivenessInvariants {
     return request;
   }
 
-  /** The calls that were written to a connection and are owed an answer. */
+  /** The calls that were sent on a connection and have no response yet. */
   inFlight(connection: LivenessConnection): LivenessRequest[] {
     return [...this.#all.values()].filter((it) =>
       it.connection === connection && isProbedRequest(it) && !isDone(it)
     );
   }
 
-  /** Whether a call was ever written, and not only a list. */
+  /** Whether a call, and not only a list request, was ever sent. */
   get hasWrittenCall(): boolean {
     return [...this.#all.values()].some((it) =>
       it.writeCount > 0 && isProbedRequest(it) && it.method !== "tools/list"
@@ -189,7 +201,7 @@ export class LivenessInvariants {
     return until;
   }
 
-  /** The daemon begins a call. */
+  /** The daemon begins to execute a call. */
   recordExecution(id: unknown): void {
     const request = this.get(id);
     assert(request !== undefined, `${id} was executed, and nobody asked`);
@@ -208,7 +220,7 @@ export class LivenessInvariants {
   ): void {
     const { id, isSafe } = request;
     assert(!isDone(request), `${id} was written, and nobody waits for it`);
-    // What opens the conversation opens it on every connection.
+    // The opening request is sent on every connection.
     const most = !isProbedRequest(request) ? Infinity : isSafe ? 2 : 1;
     assert(
       ++request.writeCount <= most,
@@ -227,7 +239,7 @@ export class LivenessInvariants {
     request.progress = progress;
   }
 
-  /** The client has an answer. */
+  /** The client receives a response. */
   recordResponse(message: Json, now: number): LivenessRequest {
     const request = this.get(message.id);
     assert(request !== undefined, `an answer to ${message.id}`);

@@ -1,6 +1,6 @@
 /**
- * The network of a liveness world: everything takes its time, nothing overtakes
- * on a connection, and the network may be gone for a while.
+ * The network of a liveness simulation: everything takes time, nothing is
+ * reordered on a connection, and the network may be down for a while.
  *
  * @module
  */
@@ -12,24 +12,26 @@ import {
 } from "./liveness_invariants.ts";
 import type { Scheduler } from "./scheduler.ts";
 
-/** How long things take, in milliseconds. */
+/** Durations of the network, in milliseconds. */
 export interface NetworkTiming {
-  /** One way, and how much chance adds to that. */
+  /** The latency of one direction, and its random addition. */
   readonly lagMs: number;
   readonly jitterMs: number;
   readonly dialMs: number;
 }
 
-/** How long after the network is back what was sent arrives at most, and what was dialed. */
+/**
+ * How long after the network is back earlier messages and dials arrive at most.
+ */
 const MAX_RESEND_DELAY_MS = 500;
 const MAX_REDIAL_DELAY_MS = 1_000;
 
-/** Carries what goes to and fro. */
+/** Carries messages in both directions. */
 export class SimulatedNetwork {
   readonly #scheduler: Scheduler;
   readonly #timing: NetworkTiming;
   readonly #connections = new Set<LivenessConnection>();
-  /** What was dialed while the network is gone. */
+  /** The dials made while the network is down. */
   #pendingDials: (() => void)[] = [];
   #isCut = false;
 
@@ -38,12 +40,12 @@ export class SimulatedNetwork {
     this.#timing = timing;
   }
 
-  /** Whether the network is gone. */
+  /** Whether the network is down. */
   get isCut(): boolean {
     return this.#isCut;
   }
 
-  /** A connection is dialed, and may arrive. */
+  /** Dials a connection, which may arrive. */
   dial(connection: LivenessConnection, arrive: () => void): void {
     this.#connections.add(connection);
     this.#scheduler.schedule(
@@ -58,7 +60,10 @@ export class SimulatedNetwork {
     this.#pendingDials.push(() => this.#arrive(connection, arrive));
   }
 
-  /** The network is gone for a while; what was sent arrives after that. */
+  /**
+   * Takes the network down for a while. Messages sent meanwhile arrive after
+   * that.
+   */
   cut(ms: number, back: () => void): void {
     this.#isCut = true;
     const scheduler = this.#scheduler;
@@ -81,14 +86,17 @@ export class SimulatedNetwork {
     });
   }
 
-  /** The program is awake again, and reads what came meanwhile. */
+  /** The program is awake again, and reads what arrived meanwhile. */
   resume(): void {
     for (const connection of this.#connections) {
       this.#deliver(connection, connection.down);
     }
   }
 
-  /** Something goes one way on a connection, and happens when it arrives. */
+  /**
+   * Sends something in one direction of a connection. `run` is called when it
+   * arrives.
+   */
   send(
     connection: LivenessConnection,
     direction: NetworkDirection,

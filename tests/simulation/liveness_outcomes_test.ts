@@ -1,6 +1,6 @@
 /**
- * What comes of a call, by daemon and by how long it takes: over a connection
- * that lives, that freezes during the call, and that froze before it.
+ * The outcome of a call, by daemon and by duration: over a connection that is
+ * alive, that freezes during the call, and that froze before it.
  */
 
 import { assertEquals } from "../helpers/assert.ts";
@@ -12,7 +12,7 @@ import { test } from "../helpers/no_permissions.ts";
 import { DEFAULT_CONFIG } from "../helpers/session/session_driver.ts";
 import { Scheduler } from "./scheduler.ts";
 
-/** How long the calls take, and how long the client waits for them. */
+/** The durations of the calls, and how long the client waits for them. */
 const CALLS_MS = [1_000, 12_000, 40_000, 130_000];
 const CLIENT_TIMEOUT_MS = 200_000;
 
@@ -21,7 +21,7 @@ type FreezeTime = "never" | "during" | "before";
 
 interface Row extends Partial<DaemonBehavior> {
   readonly connections?: "auto" | "one" | "many";
-  /** The daemon stands still in the middle of the call for so long. */
+  /** How long the daemon is stopped in the middle of the call. */
   readonly stallMs?: number;
 }
 
@@ -54,9 +54,9 @@ const ROWS: Readonly<Record<string, Row>> = {
 };
 
 /**
- * A letter for each of the calls: it is answered, its client is told that the
- * outcome is unknown, or it still waits. A call that may be executed twice
- * comes second.
+ * A letter for each of the calls: A: it is answered; T: its client gets the
+ * error that the outcome is unknown; w: it still waits. First an unsafe call,
+ * then one that may be executed twice.
  */
 const TABLE = `
 daemon                             | lives     | freezes during | froze before
@@ -113,7 +113,10 @@ function letter(outcome: RequestOutcome | undefined): string {
   }
 }
 
-/** A process that has had a call of a second before, and then one of so many milliseconds. */
+/**
+ * The outcome of a call of so many milliseconds, in a process that has had a
+ * call of one second before.
+ */
 function outcome(
   { connections = "auto", stallMs, ...behavior }: Row,
   freezes: FreezeTime,
@@ -135,12 +138,13 @@ function outcome(
   session.request("tools/list");
   session.runUntil(3_000);
   session.callTool("write", 1_000);
-  // Idle connections are probed every 5 s: a call within a second has no probe of its own.
+  // Idle connections are probed every 5 s. A call within a second of a probe
+  // has no probe of its own.
   session.runUntil(19_000);
   if (freezes === "before") session.freezeConnections();
   session.runUntil(20_500);
   const request = session.callTool(tool, ms);
-  // What is repeated takes as long again.
+  // A repeated call takes as long again.
   session.runUntil(20_500 + Math.min(ms / 2, 20_000));
   if (freezes === "during") session.freezeConnections();
   if (stallMs !== undefined) session.suspendDaemon(stallMs);

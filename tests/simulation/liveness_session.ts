@@ -1,7 +1,7 @@
 /**
- * A session between a client and a daemon of the liveness worlds, with a
- * network that can lose, stop and go on. What is promised is checked whenever
- * something happens.
+ * A session between a client and a daemon of the liveness simulations, with a
+ * network that can lose messages, stop and resume. All promises are checked at
+ * every event.
  *
  * @module
  */
@@ -33,31 +33,31 @@ import { type NetworkTiming, SimulatedNetwork } from "./liveness_network.ts";
 import type { Json } from "../helpers/session/session_driver.ts";
 import type { Scheduler } from "./scheduler.ts";
 
-/** What a rig is made of. */
+/** The parts of a simulated session. */
 export interface SessionPlan extends NetworkTiming {
   readonly behavior: DaemonBehavior;
   readonly config: SessionConfig;
-  /** How the daemon spells what it says. */
+  /** How the daemon formats its messages. */
   readonly messageHabits: MessageHabits;
-  /** The cache says that the daemon keeps one. */
+  /** Whether the cache says that the daemon keeps one connection. */
   readonly isCachedAsOne: boolean;
-  /** The client speaks 2026-07-28. */
+  /** Whether the client uses 2026-07-28. */
   readonly isStateless: boolean;
 }
 
 /** An idle connection: 5 s of silence, and 5 s for a probe. */
 const MAX_IDLE_SILENCE_MS = 10_001;
-/** How soon the client has an answer when the connection is dead. */
+/** How soon the client gets a response when the connection is dead. */
 const DEAD_RESPONSE_MS = 18_000;
-/** At most one leading probe goes out in this time. */
+/** The minimum interval of leading probes. */
 const LEADING_PROBE_INTERVAL_MS = 1_000;
-/** How long a connection that slept may be kept although it is silent. */
+/** How long a connection may be kept after a sleep although it is silent. */
 const MAX_SILENCE_AFTER_SLEEP_MS = 40_000;
-/** How long what happened in a sleep is excused. */
+/** How long after a sleep its consequences are excused. */
 const SLEEP_GRACE_MS = 25_000;
-/** How soon a daemon notices that a client is gone without a word. */
+/** How soon a daemon notices that a client is gone without a close. */
 const DAEMON_NOTICES_MS = 20_000;
-/** How many pings may go out within how long. */
+/** How many pings may be sent within how long. */
 const PING_LIMITS: readonly (readonly [count: number, ms: number])[] = [
   [9, 1_000],
   [40, 10_000],
@@ -76,10 +76,10 @@ export class LivenessSession {
   #isEnded = false;
   #disturbances = 0;
   #pingTimes: number[] = [];
-  /** The client has seen which tools only read. */
+  /** Whether the client has seen which tools are read-only. */
   #hasToolList = false;
   #postponedActions: (() => void)[] = [];
-  /** Since when there is a connection that can be used. */
+  /** Since when there is a usable connection. */
   #usableSince: number | undefined;
   exitCode: number | undefined;
   readonly tally = {
@@ -113,7 +113,8 @@ export class LivenessSession {
         const [connection, newer] = [connectionId, by].map((it) =>
           this.#connections.get(it)!
         );
-        // What it has left long ago may arrive after the network was gone.
+        // A connection that the proxy closed long ago may arrive once the
+        // network is back.
         if (newer!.closedByProxyAt === undefined) {
           this.#checkDisplaced(connection!);
         }
@@ -122,12 +123,12 @@ export class LivenessSession {
     this.#handle({ type: "tick" });
   }
 
-  /** What the proxy says of the daemon. */
+  /** What the proxy has learned about the daemon. */
   get snapshot(): Pick<Snapshot, "connections" | "answersDuringCalls"> {
     return this.#session.snapshot();
   }
 
-  /** Lets time pass until then, or to the end. */
+  /** Lets time pass until a moment, or to the end. */
   runUntil(until: number): void {
     const { scheduler } = this;
     for (let step = 0; this.exitCode === undefined; step++) {
@@ -143,7 +144,10 @@ export class LivenessSession {
 
   // The client
 
-  /** The client does something after a while; it sleeps with the program. */
+  /**
+   * The client does something after a delay. It sleeps while the program
+   * sleeps.
+   */
   scheduleClient(ms: number, run: () => void): void {
     this.scheduler.schedule(ms, () => {
       if (this.scheduler.isSuspended) this.#postponedActions.push(run);
@@ -151,7 +155,7 @@ export class LivenessSession {
     });
   }
 
-  /** The client opens the conversation. */
+  /** The client sends its first request. */
   openConversation(): void {
     if (this.plan.isStateless) return void this.request("server/discover");
     this.request("initialize", {
@@ -238,7 +242,7 @@ export class LivenessSession {
     this.scheduleClient(1, () => this.notify("notifications/initialized"));
   }
 
-  /** An answer must have its cause, and its time. */
+  /** Checks that a response has its cause and is in time. */
   #checkResponse(request: LivenessRequest, now: number): void {
     const { id, outcome, requestedAt, connection } = request;
     if (outcome === "timed out") {
@@ -266,7 +270,7 @@ export class LivenessSession {
     this.#checkDeadline(request, now);
   }
 
-  /** A dead connection is noticed in time. */
+  /** Checks that a dead connection is noticed in time. */
   #checkDeadline(request: LivenessRequest, now: number): void {
     const { deadline, id } = request;
     if (
@@ -276,17 +280,18 @@ export class LivenessSession {
     assert(late <= 0, `${id} had no answer ${late} ms after its time`);
     if (request.outcome === undefined) return;
     this.tally["ended in time"]++;
-    // It was not written to the dead one, so that it can be written anywhere.
+    // It was not sent on the dead connection, so it can be sent on any other.
     assertEquals(request.outcome, "answered", `${id}`);
   }
 
-  /** How long the daemon may be at what it was asked meanwhile. */
+  /** How long the daemon may work on other requests meanwhile. */
   #maxWorkMs(request: LivenessRequest): number {
     const { writtenAt } = request;
     const { serving, maxBlockingMs } = this.plan.behavior;
     let ms = serving === "phases" ? maxBlockingMs : 0;
     for (const it of this.invariants.all) {
-      // It is before or behind others where one thing is done at a time.
+      // It may come before or after others in a daemon that does one thing at a
+      // time.
       const mayRun = it === request || it.isSafe ||
         /^serial|^late/.test(serving);
       const isThere = it.writtenAt !== undefined && mayRun &&
@@ -296,13 +301,17 @@ export class LivenessSession {
     return ms;
   }
 
-  /** The first call on a connection that has frozen: whether that must be noticed. */
+  /**
+   * Decides whether the first call on a frozen connection must notice the
+   * freeze.
+   */
   #setDeadline(request: LivenessRequest): void {
     const now = this.scheduler.awakeMs;
     for (const connection of this.#openConnections()) {
       const isFirst = isDead(connection) &&
         this.invariants.inFlight(connection).length === 0;
-      // What waits for an answer but our own probes keeps a probe from leading.
+      // A pending message that is not one of our probes prevents a leading
+      // probe.
       const isSettled = connection.unansweredIds.every((id) =>
         connection.pingIds.has(id)
       );
@@ -319,7 +328,10 @@ export class LivenessSession {
 
   // The network
 
-  /** What is on the way on the present connections is lost from now on, and what will be. */
+  /**
+   * From now on everything on the way on the present connections is lost, and
+   * everything sent later.
+   */
   freezeConnections(direction: "both" | "up" | "down" = "both"): void {
     this.#countDisturbance("freezes");
     const { behavior } = this.plan;
@@ -340,14 +352,17 @@ export class LivenessSession {
     }
   }
 
-  /** The network is gone for everybody for a while; what was sent arrives after that. */
+  /**
+   * Takes the network down for everybody. Messages sent meanwhile arrive after
+   * that.
+   */
   cutNetwork(ms: number): void {
     if (this.#network.isCut) return;
     this.#countDisturbance("cuts");
     this.#network.cut(ms, () => this.#disturbances++);
   }
 
-  /** The daemon's process stands still for a while. */
+  /** Stops the daemon's process for a while. */
   suspendDaemon(ms: number): void {
     this.#countDisturbance("stalls");
     this.daemon.suspend(ms);
@@ -450,14 +465,15 @@ export class LivenessSession {
     });
   }
 
-  /** The daemon prefers a newer connection. */
+  /** The daemon has displaced a connection by a newer one. */
   #checkDisplaced(connection: LivenessConnection): void {
     if (connection.closedByProxyAt !== undefined) return;
     const { config, behavior, isCachedAsOne } = this.plan;
     const { connections } = config;
     const most = connections === "auto" && !isCachedAsOne ? 1 : 0;
     const count = ++this.tally.displaced;
-    // If something else happens before it closes the old one, the proxy cannot know.
+    // If something else happens before it closes the old one, the proxy cannot
+    // know the cause.
     const isHidden = behavior.closeDelayMs > 0 && this.#disturbances > 0 &&
       behavior.untilClosed === "served" && connections === "auto";
     if (isHidden) return void this.tally.hidden++;
@@ -497,7 +513,7 @@ export class LivenessSession {
     }
   }
 
-  /** What is kept for seven days must be true. */
+  /** What is cached for seven days must be true. */
   #checkSavedCache({ one = {} }: CachedResults): void {
     if (Object.keys(one).length === 0) return;
     this.tally.remembered++;
@@ -516,7 +532,7 @@ export class LivenessSession {
     const request = this.invariants.get(id);
     if (request !== undefined && method !== undefined) {
       this.invariants.recordWrite(request, connection, now);
-      // Its first words on a connection are no probe.
+      // Its first message on a connection is no probe.
     } else if (
       isProbeMethod(method) && connection.lastMessageAt !== undefined
     ) {
@@ -539,7 +555,7 @@ export class LivenessSession {
     this.tally.pings++;
     this.#pingTimes.push(now);
     for (const [count, ms] of PING_LIMITS) {
-      // Each connection has its own after a sleep, and in silence.
+      // After a sleep, and in silence, each connection has its own pings.
       const most = count +
         this.#openConnections().length * Math.ceil(ms / 5_000);
       const before = this.#pingTimes.at(-1 - most) ?? -Infinity;
@@ -569,7 +585,7 @@ export class LivenessSession {
     );
   }
 
-  /** Whether what is in flight there will be answered on it. */
+  /** Whether requests in flight there will be answered on it. */
   #isLiving(connection: LivenessConnection): boolean {
     return connection.isOpen && !connection.isClosed && !isDead(connection) &&
       !this.daemon.isIgnoring(connection.connectionId);
@@ -594,8 +610,8 @@ export class LivenessSession {
       if (connection.lastMessageAt === undefined) continue;
       const { lastBusyAt, lastMessageAt, resumedAt = 0 } = connection;
       const silent = now - Math.max(lastMessageAt, lastBusyAt, resumedAt);
-      // What slept with a call may wait for a second connection first.
-      // As may one that a call waits for, without being written.
+      // After a sleep a connection with a call may wait for a second connection
+      // first. So may one for which a call waits unsent.
       const isIdle = !this.#hasUnwrittenRequest() &&
         (connection.resumedAt === undefined ||
           now - resumedAt > MAX_SILENCE_AFTER_SLEEP_MS);
@@ -616,7 +632,7 @@ export class LivenessSession {
     this.#usableSince = isUsable ? this.#usableSince ?? now : undefined;
   }
 
-  /** Nobody is left without an answer. */
+  /** At the end every request has its response. */
   checkAllAnswered(): void {
     for (const request of this.invariants.all) {
       const { id, connection, ms } = request;
@@ -632,7 +648,10 @@ export class LivenessSession {
   }
 }
 
-/** What an answer settles: its request, and the notifications and probes that were written before that. */
+/**
+ * Removes what a response settles: its request, and the notifications and
+ * probes sent before that.
+ */
 function removeSettled(
   connection: LivenessConnection,
   id: string | number,

@@ -1,8 +1,8 @@
 /**
- * A random world for liveness: daemons that are busy in every way or keep one
- * client, connections that freeze, a network that goes and comes back, and a
- * laptop that sleeps. A living call is never ended, and a dead connection is
- * noticed.
+ * A random simulation of liveness: daemons that are busy in every way or keep
+ * one client, connections that freeze, a network that goes down and comes back,
+ * and a laptop that sleeps. A living call is never ended, and a dead connection
+ * is noticed.
  *
  * @module
  */
@@ -22,10 +22,13 @@ import { LivenessSession, type SessionPlan } from "./liveness_session.ts";
 import { DEFAULT_CONFIG } from "../helpers/session/session_driver.ts";
 import { Scheduler } from "./scheduler.ts";
 
-/** How long the client asks, in simulated milliseconds, and how long it waits then. */
+/**
+ * How long the client sends requests, in simulated milliseconds, and how long
+ * it then waits.
+ */
 const CLIENT_LIFETIME_MS = 250_000;
 const FINAL_WAIT_MS = 400_000;
-/** How long calls take. */
+/** The durations of calls. */
 const CALLS_MS = [
   0,
   20,
@@ -38,16 +41,16 @@ const CALLS_MS = [
   40_000,
   130_000,
 ];
-/** How much later the first call may be for the trial of two connections. */
+/** How much later the first call may be because of the capacity check. */
 const MAX_CAPACITY_CHECK_MS = 500;
 
-/** What happened, to show that much did. */
+/** Counts of what happened, to show that the simulation covers much. */
 export type LivenessTally =
   & LivenessSession["tally"]
   & Record<"answered" | "told" | "waiting" | "reformattedCount", number>
   & Record<ServingMode | Exclude<SecondConnectionPolicy, "many">, number>;
 
-/** Lives through a world. Throws when a promise is broken. */
+/** Runs a simulation. Throws when a promise is broken. */
 export function runLivenessSimulation(seed: number): LivenessTally {
   checkFirstCallDelay(seed);
   const scheduler = new Scheduler(seed);
@@ -91,7 +94,7 @@ export function runLivenessSimulation(seed: number): LivenessTally {
   };
 }
 
-/** What the world is made of. */
+/** A random plan of a simulation. */
 function randomPlan(
   scheduler: Scheduler,
   messageHabits: MessageHabits,
@@ -117,14 +120,14 @@ function randomPlan(
   return {
     ...{ behavior, config, isCachedAsOne, messageHabits },
     isStateless: !isCachedAsOne && scheduler.chance(0.15) &&
-      // Its clients' first question is a sign of life, too.
+      // Its clients' first request is a probe, too.
       behavior.serving !== "never answers pings",
     ...{ lagMs, jitterMs: lagMs * scheduler.pick([0, 0.1]) },
     dialMs: 2 * lagMs * (1 + scheduler.random()),
   };
 }
 
-/** What the daemon is like. */
+/** A random daemon. */
 function randomBehavior(scheduler: Scheduler): DaemonBehavior {
   const secondConnection = scheduler.chance(0.55)
     ? "many"
@@ -145,7 +148,7 @@ function randomBehavior(scheduler: Scheduler): DaemonBehavior {
   };
 }
 
-/** The script: what will happen, whatever the proxy does. */
+/** Schedules all events that do not depend on the proxy. */
 function scheduleAll(session: LivenessSession): void {
   const { scheduler } = session;
   scheduler.schedule(
@@ -165,7 +168,7 @@ function scheduleAll(session: LivenessSession): void {
   let at = scheduler.chance(0.5) ? 300 + scheduler.random() * 1_500 : 12_000;
   for (let i = 0; i < asks && at < CLIENT_LIFETIME_MS; i++) {
     session.scheduleClient(at, () => sendRandomRequests(session, i, most));
-    // What freezes does so around a call, or at any time.
+    // A connection freezes around a call, or at any time.
     if (scheduler.chance(0.15)) {
       scheduleFreeze(session, at + randomOffset(scheduler));
     }
@@ -173,7 +176,8 @@ function scheduleAll(session: LivenessSession): void {
   }
   const moment = (): number => scheduler.random() * CLIENT_LIFETIME_MS;
   if (scheduler.chance(0.3)) scheduleFreeze(session, moment());
-  // A connection that stands still is an exception as soon as it has been silent before that.
+  // A blocking connection that was also silent before the block would need
+  // exceptions.
   const isPhased = session.plan.behavior.serving === "phases";
   if (!isPhased && scheduler.chance(0.25)) {
     const ms = 100 + scheduler.random() ** 2 * 60_000;
@@ -202,7 +206,7 @@ function scheduleFreeze(session: LivenessSession, at: number): void {
   );
 }
 
-/** The client asks for something, once or several times. */
+/** The client sends a request once, or several. */
 function sendRandomRequests(
   session: LivenessSession,
   order: number,
@@ -239,7 +243,10 @@ function sendRandomRequests(
   }
 }
 
-/** The first call of a process comes hardly later for the trial, and what it shows is true. */
+/**
+ * Checks that the capacity check hardly delays the first call of a process, and
+ * that its result is right.
+ */
 function checkFirstCallDelay(seed: number): void {
   const [auto, many] = [
     measureFirstCall(seed, "auto"),
@@ -248,7 +255,8 @@ function checkFirstCallDelay(seed: number): void {
   const { behavior, lagMs } = auto.plan;
   const keeps = behavior.secondConnection === "many" ? "many" : "one";
   const { connections } = auto.snapshot;
-  // What is silent for too long counts as one, and what is slow is not tried.
+  // A daemon that is silent for too long counts as keeping one, and a slow one
+  // is not checked.
   const isSilent = behavior.serving === "never answers pings";
   if (lagMs <= 5 && auto.isIdle) {
     assertEquals(connections, isSilent ? "one" : keeps, "learned");
@@ -263,18 +271,18 @@ function checkFirstCallDelay(seed: number): void {
   );
 }
 
-/** The first call of a process, in a world without chance. */
+/** The first call of a process, in a simulation without jitter. */
 function measureFirstCall(
   seed: number,
   connections: "auto" | "many",
 ): Pick<LivenessSession, "plan" | "snapshot"> & {
-  /** When it had its answer. */
+  /** When it got its response. */
   readonly firstAt: number;
-  /** It came when the daemon had been known for long enough. */
+  /** Whether it was sent long enough after the daemon's handshake. */
   readonly isIdle: boolean;
 } {
   const scheduler = new Scheduler(seed);
-  // Both of them spell alike.
+  // Both use the same message forms.
   const { config, ...rest } = randomPlan(
     scheduler,
     new MessageHabits(seed, HARMLESS_HABITS),
@@ -282,7 +290,7 @@ function measureFirstCall(
   const { behavior } = rest;
   const session = new LivenessSession(scheduler, {
     ...{ ...rest, jitterMs: 0, isCachedAsOne: false },
-    // What closes late is noticed too late by anybody.
+    // Every proxy notices a late close too late.
     behavior: { ...behavior, closeDelayMs: 0, maxRespondingMs: 1e9 },
     config: { ...config, connections, cachedResults: undefined },
   });

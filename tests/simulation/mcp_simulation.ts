@@ -1,7 +1,8 @@
 /**
- * A random world in simulated time: a client that asks, cancels and errs, a
- * network that loses, and a daemon that dies, hangs and rambles. Every promise
- * of the delivery contract is checked at every step.
+ * A random simulation: a client that sends requests, cancels and makes errors,
+ * a network that loses messages, and a daemon that dies, hangs and sends
+ * invalid messages. Every promise of the delivery contract is checked at every
+ * step.
  *
  * @module
  */
@@ -26,28 +27,34 @@ import {
 import { isProxyRequestId } from "../helpers/session/proxy_request_ids.ts";
 import { Scheduler } from "./scheduler.ts";
 
-/** How long the client asks, in simulated milliseconds. */
+/** How long the client sends requests, in simulated milliseconds. */
 const CLIENT_LIFETIME_MS = 120_000;
 const REQUEST_COUNT = 90;
 const GLM_TIMEOUT_MS = 10_000;
-/** How long a call that was given up counts as in flight. */
+/** How long an abandoned call counts as in flight. */
 const ABANDONED_CALL_MS = 60_000;
 /** How long after a second dial the main connection may be dialed at once. */
 const SECOND_DIAL_GRACE_MS = 2_500;
-/** What a world may take before it counts as running away. */
+/**
+ * The maximum number of steps of a simulation that is not in an endless loop.
+ */
 const MAX_STEPS = 20_000;
-/** How long a request waits after a daemon has said that it did not understand: 2 s for a proper answer, and for a probe that may come before the second try. */
+/**
+ * How long a request waits after the daemon has reported that it did not
+ * understand: 2 s for a proper response, and for a probe that may precede the
+ * second try.
+ */
 const NOT_UNDERSTOOD_WAIT_MS = 3_000;
-/** The most that goes into one frame. */
+/** The maximum size of one frame. */
 const MAX_FRAME_LENGTH = 1_800;
 
-/** What the daemon says, and of what. */
+/** A message of the daemon, and what it belongs to. */
 interface DaemonMessage {
   readonly message: Json;
-  /** What it answers, or tells the progress of, if the client has asked for that. */
+  /** The client's request that it answers, or whose progress it reports. */
   readonly request: TrackedRequest | undefined;
   readonly formatted: FormattedMessage;
-  /** The cursor of the question, if it was the proxy's own. */
+  /** The cursor of the request, if it was the proxy's own. */
   readonly cursor: string | undefined;
   readonly isOwn: boolean;
 }
@@ -58,43 +65,55 @@ interface McpConnection {
   readonly dialedAt: number;
   isOpen: boolean;
   hasInitialize: boolean;
-  /** The daemon has answered the greeting. */
+  /** Whether the daemon has answered the handshake. */
   isReady: boolean;
-  /** What the daemon has said here of `look`. */
+  /** The `readOnlyHint` of `look` that the daemon has sent here. */
   readOnlyHint: boolean | undefined;
-  /** The daemon's process has ended, or the connection. */
+  /** Whether the daemon's process has ended, or the connection. */
   isClosed: boolean;
-  /** When the daemon will be done with what it has from this connection, if it does one thing at a time. */
+  /**
+   * When a daemon that does one thing at a time will be done with the requests
+   * of this connection.
+   */
   idleAt: number;
-  /** When what was sent last arrives. */
+  /** When the latest message arrives. */
   lastArrivalAt: number;
-  /** Until when nothing moves on it. */
+  /** Until when the connection is blocked. */
   blockedUntil: number;
   /** When a call was last cancelled here, or timed out. */
   abandonedAt: number;
-  /** Nothing arrives any more, and nobody says so. */
+  /** Nothing arrives any more, and neither side notices. */
   isBlackholed: boolean;
-  /** The proxy has left it. */
+  /** When the proxy closed it. */
   closedByProxyAt: number | undefined;
   deadAt: number | undefined;
   lastBusyAt: number;
   readonly sentTexts: Set<string>;
-  /** What the proxy itself has asked the daemon, and is not answered: then, too, silence is patience. */
+  /**
+   * The proxy's own pending requests: while there are any, a silent connection
+   * may be kept.
+   */
   readonly proxyRequestKeys: Set<string>;
-  /** The same with its probes. */
+  /** The ids of the proxy's own requests. */
   readonly proxyRequestIds: Set<unknown>;
-  /** What was written and is not settled: requests by their keys; the rest as `undefined`. */
+  /**
+   * What was sent and is not settled: requests by their keys, the rest as
+   * `undefined`.
+   */
   unansweredKeys: (string | undefined)[];
-  /** It has heard that the client is initialized. */
+  /** Whether it has received the client's `initialized`. */
   isInitialized: boolean;
-  /** What waits for more to go into the same frame. */
+  /** Messages that wait for more to go into the same frame. */
   heldMessages: DaemonMessage[];
   readonly serverRequests: Map<string, number>;
-  /** How many questions the daemon has asked; it counts from 0 on every connection. */
+  /**
+   * How many requests the daemon has sent; it counts from 0 on every
+   * connection.
+   */
   serverRequestCount: number;
 }
 
-/** What happened in a world, to show that much did. */
+/** Counts of what happened, to show that the simulation covers much. */
 export interface McpTally {
   answers: number;
   faults: number;
@@ -103,19 +122,19 @@ export interface McpTally {
   repeats: number;
   sleeps: number;
   blocks: number;
-  /** Calls that outlived the silence of a daemon that was merely busy. */
+  /** Calls that survived the silence of a daemon that was merely busy. */
   survivedSilences: number;
-  /** Messages that took a form of their own, and requests that were not understood. */
+  /** Messages in an unusual form, and requests that were not understood. */
   reformattedCount: number;
   notUnderstood: number;
 }
 
-/** Lives through a world. Throws when a promise is broken. */
+/** Runs a simulation. Throws when a promise is broken. */
 export function runMcpSimulation(seed: number): McpTally {
   return new McpSimulation(seed).run();
 }
 
-/** What a daemon has said before the world began. */
+/** The cached results from before the simulation. */
 const CACHED_RESULTS = {
   initialize: {
     "2025-11-25":
@@ -139,41 +158,51 @@ class McpSimulation {
   #toolCount = 1;
   #lastDial: { at: number; subprotocol: string | undefined } | undefined;
   #exitCode: number | undefined;
-  /** How the daemon works: all at once, one thing at a time on a connection, without ever answering a ping, or on a connection that stands still at times. */
+  /**
+   * How the daemon works: all at once, one thing at a time on a connection,
+   * without ever answering a ping, or on a connection that blocks at times.
+   */
   readonly #servingMode: "concurrent" | "serial" | "mute" | "blocking";
-  /** How many connections the daemon keeps: it closes the older ones, or none. */
+  /**
+   * How many connections the daemon keeps: with `one` it closes the older ones.
+   */
   readonly #capacity: "one" | "many";
   /** When the proxy last dialed while it had a connection. */
   #lastSecondDialAt = -Infinity;
   /** How often the daemon has closed a connection that the proxy still used. */
   #displacedCount = 0;
-  /** A tool blocks the whole daemon until then. */
+  /** Until when a tool blocks the whole daemon. */
   #blockedUntil = 0;
   /** What happened while the program slept. */
   #missedEvents: (() => void)[] = [];
   /** What the client would have done meanwhile. */
   #postponedActions: (() => void)[] = [];
-  /** Whether the daemon says of `look` that it only reads. */
+  /** Whether the daemon declares `look` as read-only. */
   #hasReadOnlyHint = true;
   #sleeps = 0;
   #blocks = 0;
   #survivedSilences = 0;
   readonly #messageHabits: MessageHabits;
-  /** What types the client's ids and tokens have had. */
+  /** The JSON types of the client's ids and tokens so far. */
   readonly #clientTypes = { ids: new Set<string>(), tokens: new Set<string>() };
-  /** Some ids are those of the proxy's own requests. */
+  /** Whether some ids equal those of the proxy's own requests. */
   readonly #usesProxyIds: boolean;
-  /** The id of the client's `initialized`, where that has one, and when it was said. */
+  /**
+   * The id of the client's `initialized`, if it has one, and when it was sent.
+   */
   readonly #initialized: { id: unknown; at: number | undefined } = {
     id: undefined,
     at: undefined,
   };
-  /** The tools that the client has seen in a whole list, and whether it knows that they have changed. */
+  /**
+   * The tools of the last complete list that the client has, and whether it
+   * knows that they have changed.
+   */
   #clientTools: { tools: string; isOld: boolean } | undefined;
   #listedTools: string[] = [];
   #isListOutdated = false;
   #pageCount = 0;
-  /** What the daemon gives as the next cursor, where that is odd. */
+  /** The next cursor of the daemon, if it is odd. */
   readonly #oddCursor: string;
   #notUnderstood = 0;
 
@@ -245,7 +274,7 @@ class McpSimulation {
     };
   }
 
-  // The script: what will happen, as far as it does not depend on the proxy.
+  // Schedules all events that do not depend on the proxy.
 
   #scheduleAll(): void {
     const isGreeter = this.#scheduler.chance(0.95);
@@ -255,7 +284,7 @@ class McpSimulation {
         () => this.#requestInitialize(),
       );
     }
-    // Half of the clients work in bursts, so that links fall idle between.
+    // Half of the clients work in bursts, so that links become idle in between.
     const bursts = this.#scheduler.pick([1, 6]);
     for (let i = 0; i < REQUEST_COUNT; i++) {
       const burst = Math.floor(this.#scheduler.random() * bursts) / bursts *
@@ -279,7 +308,8 @@ class McpSimulation {
     }
     if (this.#scheduler.chance(0.2)) this.#crashDaemon();
     for (let i = Math.floor(this.#scheduler.random() * 3); i > 0; i--) {
-      // A connection that stands still is an exception as soon as it has been silent before that.
+      // A blocking connection that was also silent before the block would need
+      // exceptions.
       if (this.#servingMode !== "blocking") {
         this.#scheduler.schedule(
           this.#scheduler.random() * CLIENT_LIFETIME_MS,
@@ -300,7 +330,7 @@ class McpSimulation {
   #crashDaemon(): void {
     this.#isDaemonUp = false;
     if (this.#scheduler.chance(0.3)) this.#toolCount++;
-    // It comes back as another version.
+    // It restarts as another version.
     if (this.#scheduler.chance(0.2)) {
       this.#hasReadOnlyHint = !this.#hasReadOnlyHint;
     }
@@ -316,14 +346,17 @@ class McpSimulation {
     this.#scheduler.schedule(away, () => this.#isDaemonUp = true);
   }
 
-  /** The daemon runs a tool that lets it do nothing else. */
+  /** The daemon runs a tool that blocks everything else. */
   #blockDaemon(): void {
     this.#blocks++;
     const ms = this.#scheduler.random() ** 2 * 60_000;
     this.#blockedUntil = Math.max(this.#blockedUntil, this.#scheduler.now + ms);
   }
 
-  /** The program is stopped, or the machine: what happens meanwhile is learned later. */
+  /**
+   * The program or the machine is suspended. The program learns later what
+   * happens meanwhile.
+   */
   #suspend(): void {
     if (this.#scheduler.isSuspended) return;
     this.#sleeps++;
@@ -358,7 +391,7 @@ class McpSimulation {
 
   // The client.
 
-  /** The client sleeps with the program: what it is about to do, it does later. */
+  /** The client sleeps with the program: it does its planned actions later. */
   #scheduleClient(ms: number, run: () => void): void {
     this.#scheduler.schedule(ms, () => {
       if (this.#scheduler.isSuspended) this.#postponedActions.push(run);
@@ -395,7 +428,7 @@ class McpSimulation {
     const token = this.#scheduler.chance(0.5)
       ? this.#newToken(order)
       : undefined;
-    // Those without params are told by their ids.
+    // Requests without params are identified by their ids.
     const isPlain = method === "tools/list" && this.#scheduler.chance(0.5) &&
       !mayWait;
     const params = {
@@ -425,7 +458,7 @@ class McpSimulation {
       if (
         request.cancelledAt === undefined || !this.#messageHabits.chance(0.1)
       ) return;
-      // It is careless, and asks something else under the id.
+      // A careless client: it sends another request with the same id.
       this.#scheduleClient(this.#messageHabits.pick([0, 50, 2_000]), () => {
         const { mayBeOvertaken } = request;
         const method = "resources/read";
@@ -437,7 +470,7 @@ class McpSimulation {
     });
   }
 
-  /** An id of the client's types. */
+  /** A new id in one of the client's types. */
   #newId(order: number): { id: unknown; mayWait: boolean } {
     const { idType, habits } = this.#messageHabits;
     const number = order + 1;
@@ -470,7 +503,7 @@ class McpSimulation {
       ]);
       return { id, mayWait: false };
     }
-    // What comes back as the other type must not be somebody else's.
+    // An id that comes back as the other type must not equal another one.
     if (!habits.has("retyped ids")) return { id: picked, mayWait: false };
     return { id: number % 2 === 0 ? number : `${number}`, mayWait: false };
   }
@@ -489,7 +522,7 @@ class McpSimulation {
     }
   }
 
-  /** Nobody waits for it any more. */
+  /** The client no longer waits for it. */
   #abandon({ sentOn = 0 }: TrackedRequest): void {
     const connection = this.#connections.get(sentOn);
     if (connection !== undefined) {
@@ -505,7 +538,7 @@ class McpSimulation {
       ...(mark !== undefined && { mark }),
       ...(cursor !== undefined && { cursor }),
     };
-    // A text that no number can be mistaken for says nothing.
+    // A text that cannot be a number does not show the client's type.
     const isType = (it: unknown): boolean =>
       typeof it === "number" || /^-?\d+$/.test(`${it}`);
     if (isType(id)) this.#clientTypes.ids.add(typeof id);
@@ -514,7 +547,7 @@ class McpSimulation {
     this.#sendFromClient({ id, method, params: { ...params, ...more } });
   }
 
-  /** The client's `initialized`, in one of the ways in which it is said. */
+  /** The client's `initialized`, in one of its forms. */
   #notifyInitialized(): void {
     this.#initialized.at ??= this.#scheduler.now;
     const { idType } = this.#messageHabits;
@@ -604,7 +637,7 @@ class McpSimulation {
     request.sentOn = undefined;
     const isEnd = this.#invariants.endedAt !== undefined;
     if (message.error?.code === -31002 && !isEnd && connection !== undefined) {
-      // What merely is slow is never killed.
+      // A connection that is merely slow is never closed.
       const isLost = connection.isClosed || connection.isBlackholed ||
         isRefused;
       assert(isLost, `${key} was lost for nothing`);
@@ -628,7 +661,7 @@ class McpSimulation {
     if (request.method === "tools/list" && this.#mayBeCached(connection)) {
       return;
     }
-    // An error may have been put into order.
+    // The proxy may have corrected a malformed error.
     if (
       message.error !== undefined &&
       this.#messageHabits.habits.has("malformed errors")
@@ -641,7 +674,9 @@ class McpSimulation {
     assert(connection.sentTexts.has(plain), `re-spelled: ${text}`);
   }
 
-  /** It is the answer to this request, and what the daemon said. */
+  /**
+   * Checks that it is the response to this request, and what the daemon sent.
+   */
   #checkContent(
     { key, mark, hasReusedId }: TrackedRequest,
     { result, error }: Json,
@@ -656,7 +691,7 @@ class McpSimulation {
     assertEquals(said?.[1], `${mark}`, `the daemon's words on ${key}`);
   }
 
-  /** The client has a page of tools, and asks for the next one. */
+  /** The client receives a page of tools, and requests the next one. */
   #handleToolPage({ cursor }: TrackedRequest, result: Json): void {
     if (result === undefined) return;
     if (cursor === undefined) {
@@ -674,7 +709,7 @@ class McpSimulation {
       };
       return;
     }
-    // Until it has them all it knows nothing certain.
+    // Before it has all pages it knows no complete list.
     this.#clientTools = undefined;
     if (this.#messageHabits.idType === "both") return;
     const number = 8_000 + this.#pageCount++;
@@ -688,13 +723,13 @@ class McpSimulation {
     });
   }
 
-  /** A list can come out of memory while the daemon is away. */
+  /** Whether a list can come from the cache: only while the daemon is away. */
   #mayBeCached(connection: McpConnection | undefined): boolean {
     return this.#config.cachedResults !== undefined &&
       (connection === undefined || connection.closedByProxyAt !== undefined);
   }
 
-  /** The daemon asks the client something. */
+  /** The daemon sends a request to the client. */
   #handleServerRequest({ id, params }: Json): void {
     assert(!this.#serverRequestIds.has(id), "a question's id was used before");
     this.#serverRequestIds.add(id);
@@ -716,10 +751,12 @@ class McpSimulation {
       .some(({ isOpen, closedByProxyAt }) =>
         isOpen && closedByProxyAt === undefined
       );
-    // The subprotocol may be left out at once; otherwise there is a pause.
+    // The dial without the subprotocol may follow at once. Otherwise there is a
+    // pause.
     if (last !== undefined && !(last.subprotocol && !subprotocol)) {
       const pause = this.#scheduler.now - last.at;
-      // What its own second connection has cost it is dialed again at once.
+      // A connection lost because of the proxy's own second one is dialed again
+      // at once.
       const isOurs =
         this.#scheduler.now - this.#lastSecondDialAt <= SECOND_DIAL_GRACE_MS;
       const isTime = isSecond || isOurs || pause >= 250;
@@ -774,7 +811,7 @@ class McpSimulation {
     });
   }
 
-  /** The daemon keeps a new connection only. */
+  /** The daemon keeps only a new connection. */
   #displaceOthers(by: McpConnection): void {
     for (const connection of this.#connections.values()) {
       const isOld = connection !== by && connection.isOpen &&
@@ -825,7 +862,7 @@ class McpSimulation {
     this.#invariants.recordDisconnect(connectionId);
     this.#losses++;
     const { deadAt } = connection;
-    // An idle dead link is noticed: 5 s of silence, and 5 s for a probe.
+    // A dead idle link must be noticed: 5 s of silence, and 5 s for a probe.
     if (deadAt === undefined || !connection.isReady) return;
     const idle = this.#scheduler.awakeMs -
       Math.max(deadAt, connection.lastBusyAt);
@@ -861,7 +898,7 @@ class McpSimulation {
     if (message.method === undefined) {
       const mark = connection.serverRequests.get(key);
       assert(mark !== undefined, "an answer to what this daemon never asked");
-      // One on a second connection is not passed on.
+      // A request on a second connection is not forwarded.
       const said = message.error === undefined ? message.result.mark : mark;
       assertEquals(said, mark, "another question's answer");
       connection.serverRequests.delete(key);
@@ -869,7 +906,7 @@ class McpSimulation {
     this.#scheduleArrival(connection, message);
   }
 
-  /** Nothing overtakes on a connection. */
+  /** Nothing is reordered on a connection. */
   #scheduleArrival(connection: McpConnection, message: Json): void {
     const { now, random } = this.#scheduler;
     const at = Math.max(
@@ -916,7 +953,7 @@ class McpSimulation {
     const isLate = connection.dialedAt > initializedAt && request !== undefined;
     const isNext = isLate && !/^(initialize|ping)$/.test(method);
     assert(!isNext || connection.isInitialized, `${method} before initialized`);
-    // A client that never agreed on anything may do as it likes.
+    // A client that never negotiated may send anything.
     const isFree = connection.hasInitialize || !this.#hasNegotiated ||
       method === "ping";
     assert(isFree, `${method} before initialize`);
@@ -929,8 +966,8 @@ class McpSimulation {
       );
     }
     if (this.#scheduler.chance(0.05)) this.#sendServerRequest(connection);
-    // A daemon that does one thing at a time answers all of them: one that
-    // answers a ping although it owes an answer counts as concurrent.
+    // A serial daemon answers all requests: one that answers a ping although a
+    // response is pending counts as concurrent.
     const mayForget = method !== "ping" && this.#servingMode !== "serial";
     if (mayForget && this.#scheduler.chance(0.03)) return;
     if (method === "ping" && this.#servingMode === "mute") return;
@@ -980,14 +1017,17 @@ class McpSimulation {
     const isTwice = this.#scheduler.chance(0.05) && !this.#usesProxyIds;
     if (!isTwice) return;
     this.#scheduler.schedule(lag + 50, () => {
-      // Its id may be that of another request by then.
+      // By then, another request may have its id.
       if (request?.cancelledAt === undefined) {
         this.#sendFromDaemon(connection, 0, answer, about);
       }
     });
   }
 
-  /** The daemon says that it did not understand, or what cannot be read. */
+  /**
+   * The daemon reports that it did not understand, or sends something
+   * unreadable.
+   */
   #isNotUnderstood(
     connection: McpConnection,
     request: TrackedRequest,
@@ -1024,7 +1064,7 @@ class McpSimulation {
       const isOpen = request.answers === 0 &&
         request.sentOn === connection.connectionId &&
         request.cancelledAt === undefined;
-      // Those of the proxy's own may be settled before it is time.
+      // The proxy's own requests may be settled earlier.
       const isMeant = isBroken ||
         connection.unansweredKeys.every((it) =>
           it === key || it !== undefined && isProxyRequestId(JSON.parse(it))
@@ -1048,7 +1088,7 @@ class McpSimulation {
     return true;
   }
 
-  /** What was not understood is asked once more, or answered, soon. */
+  /** A request that was not understood is soon sent again, or answered. */
   #expectRetryOrResponse(
     connection: McpConnection,
     request: TrackedRequest,
@@ -1057,7 +1097,8 @@ class McpSimulation {
     const { awakeMs } = this.#scheduler;
     const ms = NOT_UNDERSTOOD_WAIT_MS + 1;
     this.#scheduler.schedule(ms, () => {
-      // What answers no probe may be written to after all only when it is given up.
+      // On a connection that answers no probe, the second try may come only
+      // when the connection is given up.
       const isOver = connection.isClosed || connection.isBlackholed ||
         connection.closedByProxyAt !== undefined ||
         this.#servingMode === "mute";
@@ -1072,7 +1113,7 @@ class McpSimulation {
     });
   }
 
-  /** The connection stands still for a while during a call. */
+  /** The connection is blocked for a while during a call. */
   #blockConnection(connection: McpConnection): void {
     this.#scheduler.schedule(this.#scheduler.random() * 3_000, () => {
       const { now } = this.#scheduler;
@@ -1081,7 +1122,9 @@ class McpSimulation {
     });
   }
 
-  /** An answer is larger than the runtime can receive, and ends the connection. */
+  /**
+   * A response is larger than the runtime can receive, and ends the connection.
+   */
   #sendOversize(connection: McpConnection): void {
     this.#scheduler.schedule(10, () => {
       if (
@@ -1095,7 +1138,7 @@ class McpSimulation {
         if (request.method === "initialize" || request.method === "ping") {
           continue;
         }
-        // What was not understood may be waiting for its second try.
+        // A request that was not understood may be waiting for its second try.
         const isAgain = request.notUnderstoodOn === connection.connectionId;
         request.oversize = isAgain ? "maybe" : "yes";
       }
@@ -1129,7 +1172,7 @@ class McpSimulation {
           name: i === 0 ? "look" : `tool ${i}`,
           annotations: { readOnlyHint: i === 0 && this.#hasReadOnlyHint },
         }));
-        // It says so each time, or the next page is the same one.
+        // It repeats the cursor, so the next page is the same one.
         const nextCursor = this.#messageHabits.habits.has("odd cursors")
           ? this.#oddCursor
           : undefined;
@@ -1211,7 +1254,7 @@ class McpSimulation {
     this.#scheduler.schedule(ms, speak);
   }
 
-  /** What has waited goes out in one frame. */
+  /** Sends the waiting messages in one frame. */
   #flush(connection: McpConnection): void {
     if (this.#scheduler.isSuspended) {
       return void this.#missedEvents.push(() => this.#flush(connection));
@@ -1236,7 +1279,7 @@ class McpSimulation {
         ? [{ request, before: request.progressCount, ...said }]
         : []
     );
-    // An answer may come twice, and says nothing then.
+    // A duplicate response has no effect.
     const fresh = all.filter(({ message }) =>
       connection.proxyRequestIds.has(message.id)
     );
@@ -1255,11 +1298,11 @@ class McpSimulation {
         connection.proxyRequestIds.delete(message.id);
       }
       const isUnderstood = this.#isUnambiguous(message, formatted);
-      // What cannot be told apart settles nothing.
+      // An ambiguous response settles nothing.
       if (message.method === undefined && (isOwn || isUnderstood)) {
         removeAnswered(connection, key);
       }
-      // It greets the link even if the client was answered without it.
+      // It completes the handshake even if the client was answered without it.
       const isGreeting = request?.method === "initialize" &&
         message.result !== undefined;
       if (isOwn || isGreeting) connection.isReady = true;
@@ -1284,7 +1327,7 @@ class McpSimulation {
       : this.#messageHabits.joinIntoFrame(texts, { isAnswers, id });
     this.#handle({ type: "frame", connectionId, text });
     for (const [request, before] of heard) {
-      // What was too large to be read has shown no type.
+      // A message that was too large to be read has shown no type.
       if (request.progressCount > before) {
         this.#invariants.recordActivity(request);
       }
@@ -1298,7 +1341,7 @@ class McpSimulation {
     for (const said of fresh) this.#checkListChange(connection, said);
   }
 
-  /** Whether the client must get what is said, as soon as it is said. */
+  /** Whether a message must reach the client at once. */
   #mustReachClient(
     connection: McpConnection,
     request: TrackedRequest,
@@ -1313,14 +1356,14 @@ class McpSimulation {
     return request.writeCount <= 1 || progress > request.highestProgress;
   }
 
-  /** Whether it can be told what is meant. */
+  /** Whether it is clear which request a message belongs to. */
   #isUnambiguous({ method }: Json, { isRetyped }: FormattedMessage): boolean {
     const { ids, tokens } = this.#clientTypes;
     const { size } = method === undefined ? ids : tokens;
     return !isRetyped || size === 1;
   }
 
-  /** A new daemon has other tools: the client hears of that. */
+  /** A new daemon has other tools: the client must be notified. */
   #checkListChange(
     connection: McpConnection,
     { message, isOwn, cursor }: DaemonMessage,
@@ -1337,7 +1380,7 @@ class McpSimulation {
     throw new Error(`The client does not know of ${found}`);
   }
 
-  // The stage.
+  // The proxy.
 
   #handle(event: SessionEvent): void {
     if (this.#scheduler.isSuspended) {
@@ -1359,9 +1402,9 @@ class McpSimulation {
   #isBusy(connection: McpConnection): boolean {
     if (connection.deadAt === undefined) return false;
     if (connection.proxyRequestKeys.size > 0) return true;
-    // What waits for it may first see what a second connection shows.
+    // While a request waits, the proxy may first check a second connection.
     if (this.#invariants.hasQueuedRequests) return true;
-    // The daemon may be working on what nobody waits for any more.
+    // The daemon may still work on an abandoned call.
     if (this.#scheduler.awakeMs < connection.abandonedAt + ABANDONED_CALL_MS) {
       return true;
     }
@@ -1404,12 +1447,15 @@ class McpSimulation {
   }
 }
 
-/** Items in an order of their own. */
+/** The items in a canonical order. */
 function canonicalSet(items: readonly string[]): string {
   return [...new Set(items)].toSorted().join();
 }
 
-/** What an answer settles: its request, and the notifications that were written before that. */
+/**
+ * Removes what a response settles: its request, and the notifications sent
+ * before that.
+ */
 function removeAnswered(connection: McpConnection, key: string): void {
   const at = connection.unansweredKeys.lastIndexOf(key);
   if (at < 0) return;

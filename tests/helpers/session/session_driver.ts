@@ -1,5 +1,5 @@
 /**
- * A session on a stage: the test plays the client, the network, the daemon and
+ * A session under test: the test plays the client, the network, the daemon and
  * the clock.
  *
  * @module
@@ -16,7 +16,7 @@ import { isProxyRequestId } from "./proxy_request_ids.ts";
 // deno-lint-ignore no-explicit-any
 export type Json = any;
 
-/** The defaults of the settings table, with which the tests' arithmetic is done. */
+/** The defaults of the settings table. The tests' arithmetic relies on them. */
 export const DEFAULT_CONFIG: SessionConfig = {
   redactedUrl: "ws://daemon/",
   secrets: [],
@@ -35,7 +35,7 @@ export const DEFAULT_CONFIG: SessionConfig = {
     { name: "GLM", total: 300_000, idle: Infinity },
     { name: "KIMI", total: 600_000, idle: Infinity },
   ],
-  // Nothing is tried in most tests: they have one connection at a time.
+  // Most tests need no capacity check: they have one connection at a time.
   connections: "many",
   waitProgress: "on",
   retry: "safe",
@@ -47,13 +47,13 @@ export const DEFAULT_CONFIG: SessionConfig = {
   version: "1",
 };
 
-/** No chance at all: pauses are exactly those of the table. */
+/** No jitter: pauses are exactly those of the backoff table. */
 const noJitter = (): number => 0;
 
 export class SessionDriver {
   readonly session: Session;
   now = 0;
-  /** The connection id that was dialed last. */
+  /** The connection id of the latest dial. */
   connectionId = 0;
   /** The moments of all dials. */
   readonly dials: { at: number; subprotocol: string | undefined }[] = [];
@@ -78,7 +78,7 @@ export class SessionDriver {
     }
   }
 
-  /** Lets time pass; the session is woken whenever it wants to be. */
+  /** Lets time pass. The session gets a tick at each of its deadlines. */
   advance(ms: number): void {
     const end = this.now + ms;
     for (let wakeups = 0; this.session.deadline() <= end; wakeups++) {
@@ -89,7 +89,7 @@ export class SessionDriver {
     this.now = end;
   }
 
-  /** The machine sleeps for so long, and our clock counts that. */
+  /** The machine sleeps for so long, and the clock counts that time. */
   sleep(ms: number): void {
     this.now += ms;
     this.handle({ type: "resumed", monotonicGapMs: ms, suspendedMs: 0 });
@@ -103,7 +103,7 @@ export class SessionDriver {
     }
   }
 
-  /** The client writes; an object becomes a message. */
+  /** The client sends a line. An object becomes a message. */
   fromClient(message: Json): void {
     this.handle({ type: "line", text: serializeMessage(message) });
   }
@@ -116,7 +116,7 @@ export class SessionDriver {
     this.request(id, "tools/call", { name, ...(_meta && { _meta }) });
   }
 
-  /** Answers the probe that went out last; says whether there was one. */
+  /** Answers the latest probe. Returns whether there was one. */
   answerProbe(connectionId: number = this.connectionId): boolean {
     const probe = this.#effects.findLast((effect) =>
       effect.type === "send-to-daemon" &&
@@ -135,7 +135,7 @@ export class SessionDriver {
     this.handle({ type: "open", connectionId });
   }
 
-  /** The daemon writes on the link that was dialed last, or on another. */
+  /** The daemon sends a frame on the latest connection, or on another. */
   fromDaemon(message: Json, connectionId: number = this.connectionId): void {
     this.handle({
       type: "frame",
@@ -160,7 +160,7 @@ export class SessionDriver {
     });
   }
 
-  /** The client closes stdin, or a signal comes. */
+  /** The client closes stdin, or a signal arrives. */
   end(cause: "stdin" | "signal" = "stdin"): void {
     this.handle({ type: "end", cause });
   }
@@ -178,7 +178,7 @@ export class SessionDriver {
     });
   }
 
-  /** From the first dial to a link that is ready, with a client that has said hello. */
+  /** From the first dial to a ready link, with an initialized client. */
   connect(capabilities: Json = { tools: {} }): void {
     this.open();
     this.request("init", "initialize", {
@@ -193,7 +193,10 @@ export class SessionDriver {
     this.takeEffects();
   }
 
-  /** From a dial to a link that is ready again: the replayed initialize is answered. */
+  /**
+   * From a dial to a link that is ready again: the replayed `initialize` is
+   * answered.
+   */
   reconnect(version = "2025-06-18"): void {
     this.open();
     const { id } = this.sentToDaemon().find(({ method }) =>
@@ -205,41 +208,45 @@ export class SessionDriver {
     });
   }
 
-  /** All effects since the last take. */
+  /** All effects since the last call. */
   takeEffects(): Effect[] {
     const effects = this.#effects;
     this.#effects = [];
     return effects;
   }
 
-  /** What went to the client since the last take, without taking it. */
+  /**
+   * The messages sent to the client since `takeEffects`, without removing them.
+   */
   sentToClient(): Json[] {
     return this.#textsOf("send-to-client").map((text) => JSON.parse(text));
   }
 
-  /** What went to the daemon since the last take, without taking it. */
+  /**
+   * The messages sent to the daemon since `takeEffects`, without removing them.
+   */
   sentToDaemon(): Json[] {
     return this.#textsOf("send-to-daemon").map((text) => JSON.parse(text));
   }
 
-  /** The same without the probes of the proxy's own. */
+  /** The same without the proxy's own probes. */
   sentExceptProbes(): Json[] {
     return this.sentToDaemon().filter((message) => !isProbe(message));
   }
 
-  /** The kinds of log lines since the last take that a user would see. */
+  /** The events of the log lines since `takeEffects` that a user would see. */
   logEvents(): string[] {
     return this.#effects.flatMap((effect) =>
       effect.type === "log" && effect.level !== "debug" ? [effect.event] : []
     );
   }
 
-  /** The texts of all log lines since the last take. */
+  /** The texts of all log lines since `takeEffects`. */
   logText(): string {
     return this.#textsOf("log").join("\n");
   }
 
-  /** Whether a connection was left since the last take. */
+  /** Whether the session has closed a connection since `takeEffects`. */
   isConnectionClosed(connectionId: number): boolean {
     return this.#effects.some((effect) =>
       effect.type === "close" && effect.connectionId === connectionId
@@ -260,7 +267,7 @@ export class SessionDriver {
   }
 }
 
-/** Whether the proxy itself asks for a sign of life. */
+/** Whether a message is a probe of the proxy. */
 function isProbe({ id, method }: Json): boolean {
   return /^(ping|server\/discover)$/.test(method) && isProxyRequestId(id);
 }

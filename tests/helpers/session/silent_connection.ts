@@ -9,7 +9,7 @@ import type { SessionConfig } from "../../../lib/session/context.ts";
 import { assert, assertEquals } from "../assert.ts";
 import { type Json, SessionDriver } from "./session_driver.ts";
 
-/** The ids of the proxy's own pings on a connection since the last look. */
+/** The ids of the proxy's pings on a connection since `takeEffects`. */
 export function pingIds(driver: SessionDriver, connectionId: number): string[] {
   return driver.takeEffects().flatMap((effect) =>
     effect.type === "send-to-daemon" && effect.connectionId === connectionId
@@ -28,8 +28,8 @@ export function answerPing(
 }
 
 /**
- * A call has run for 250 ms. The daemon has answered the probe before it; a
- * concurrent one also the probe during the call.
+ * A call has run for 250 ms. The daemon has answered the probe before it. A
+ * concurrent daemon has also answered the probe during the call.
  */
 export function startCall(
   habit: "concurrent" | "serial",
@@ -47,7 +47,9 @@ export function startCall(
   return driver;
 }
 
-/** The standby opens and answers the first message; gives the id of its probe. */
+/**
+ * The standby opens and answers the first message. Returns the id of its probe.
+ */
 export function openSecond(driver: SessionDriver): string {
   driver.open();
   const { id } = driver.sentToDaemon().findLast(({ method }) =>

@@ -1,6 +1,6 @@
 /**
- * A session with two tools, long after its handshake, and what a daemon may say
- * instead of an answer.
+ * A session with two tools, long after its handshake, and what a daemon may
+ * send instead of a response.
  *
  * @module
  */
@@ -20,12 +20,12 @@ export const LOOK_AND_WRITE: Json[] = [
   { name: "write" },
 ];
 
-/** An answer that is no JSON. */
+/** A response that is not JSON. */
 export function malformedResponse(id: Json): string {
   return `{"jsonrpc":"2.0","id":${JSON.stringify(id)},"result":{"x":NaN}}`;
 }
 
-/** Such a session. */
+/** A session with these tools. */
 export function startTwoToolSession(config: Json = {}): SessionDriver {
   const driver = new SessionDriver(config);
   driver.connect();
@@ -37,7 +37,7 @@ export function startTwoToolSession(config: Json = {}): SessionDriver {
   return driver;
 }
 
-/** Writes a call, whose leading probe is answered. */
+/** Sends a call whose leading probe is answered. */
 export function sendCall(
   driver: SessionDriver,
   id: Json,
@@ -54,7 +54,7 @@ export function sendCall(
   driver.takeEffects();
 }
 
-/** A session whose daemon has answered a number with a text. */
+/** A session whose daemon has answered a number id with a string id. */
 export function startRetypedIdSession(): SessionDriver {
   const driver = new SessionDriver();
   driver.connect();
@@ -73,7 +73,7 @@ export function stayConnected(driver: SessionDriver, ms: number): void {
   }
 }
 
-/** A new connection, on which the request for the tools may be answered. */
+/** A new connection on which the request for the tools may be answered. */
 export function reconnectWith(driver: SessionDriver, answer: Json): void {
   driver.close();
   driver.advanceToNextDial();
@@ -84,7 +84,9 @@ export function reconnectWith(driver: SessionDriver, answer: Json): void {
   if (answer !== undefined) driver.fromDaemon({ id: list.id, ...answer });
 }
 
-/** The responses to the client since the last look: ids and error codes. */
+/**
+ * The ids and error codes of the responses to the client since `takeEffects`.
+ */
 export function codes(driver: SessionDriver): Json[] {
   return driver.sentToClient().filter(({ method }) => method === undefined)
     .map(({ id, error }) => [id, error?.code]);
