@@ -1,6 +1,6 @@
 /**
- * The habits of form of a daemon of the simulated worlds: what it does to ids,
- * members, keys and frames, none of which changes what it means.
+ * The message habits of a simulated daemon: how it changes ids, members, keys
+ * and frames. None of them changes what a message means.
  *
  * @module
  */
@@ -8,22 +8,23 @@
 import type { Json } from "../helpers/session/session_driver.ts";
 import { Scheduler } from "./scheduler.ts";
 
-/** What a daemon, or a bridge in front of it, does to what it says. */
+/** How a daemon, or a bridge in front of it, changes its messages. */
 export const MESSAGE_HABITS = [
-  // Numbers come back as texts, and texts as numbers where they can.
+  // Numbers come back as texts, and texts as numbers if they can.
   ...["retyped ids", "retyped tokens"],
-  // Only whole numbers of 32 bits come back; every other id is null.
+  // Only 32-bit integers come back; every other id is null.
   "whole numbers only",
   ...["null members", "escaped keys"],
-  // Byte order mark, NUL, 0x1e, blank lines; lines that are no message; several messages in one frame.
+  // Byte order mark, NUL, 0x1e, blank lines; lines that are no messages;
+  // several messages in one frame.
   ...["wrapped", "logging", "joined"],
   ...["malformed errors", "odd cursors", "falling progress"],
-  // An error with id null, or a broken answer, instead of a proper one.
+  // An error with id null, or a broken response, instead of a proper one.
   ...["nameless errors", "broken answers"],
 ] as const;
 export type MessageHabit = typeof MESSAGE_HABITS[number];
 
-/** Those of them that take no time to be understood, and need nothing from the client. */
+/** The habits that cause no delay, and need nothing from the client. */
 export const HARMLESS_HABITS: readonly MessageHabit[] = [
   ...["retyped ids", "whole numbers only", "null members"] as const,
   ...["escaped keys", "wrapped", "logging"] as const,
@@ -33,36 +34,41 @@ export const HARMLESS_HABITS: readonly MessageHabit[] = [
 export const ID_TYPES = ["both", "numbers", "texts"] as const;
 export type IdType = typeof ID_TYPES[number];
 
-/** A message as the daemon spells it. */
+/** A message as the daemon formats it. */
 export interface FormattedMessage {
-  /** As it is put into a frame. */
+  /** The text in the frame. */
   readonly text: string;
-  /** What a client may get of it, if it gets it. */
+  /** The texts that the client may get for it. */
   readonly acceptedTexts: readonly string[];
-  /** It stands under an id, or a token, of the other type. */
+  /** Whether it has an id, or a token, of the other type. */
   readonly isRetyped: boolean;
 }
 
-/** How long a message waits for others that go into the same frame, at most. */
+/**
+ * The maximum time that a message waits for others to go into the same frame.
+ */
 const MAX_JOIN_DELAY_MS = 30;
-/** What a daemon's log may quote of a message: it must reach nobody. */
+/** A message text that a daemon's log may quote. It must reach nobody. */
 export const QUOTED_TEXT = "quoted in a log line";
-/** A key of a backslash and a u, as it is spelled. */
+/** The escaped form of a key that consists of a backslash and a u. */
 const PARSER_TRAP_KEY = "\\\\u";
 
 export class MessageHabits {
   readonly habits: ReadonlySet<MessageHabit>;
   readonly idType: IdType;
   readonly tokenType: IdType;
-  /** How often a message takes a form. */
+  /** How often a habit applies to a message. */
   readonly #probability: number;
   readonly #scheduler: Scheduler;
-  /** How many messages took one. */
+  /** How many messages were changed. */
   reformattedCount = 0;
 
-  /** @param forms what the daemon may do; most daemons do nothing of that */
+  /**
+   * @param forms the habits that the daemon may have; most daemons have none
+   */
   constructor(seed: number, forms: readonly MessageHabit[]) {
-    // Chance of its own: a world is the same with forms and without.
+    // A random generator of its own: a simulation is the same with habits and
+    // without.
     const scheduler = this.#scheduler = new Scheduler(seed ^ 0x5f0f0f0f);
     const isOne = scheduler.chance(0.5);
     const isNone = scheduler.chance(0.6);
@@ -78,7 +84,7 @@ export class MessageHabits {
     this.tokenType = scheduler.pick(ID_TYPES);
   }
 
-  /** Whether the daemon takes one of its forms now. */
+  /** Whether a habit applies now. */
   applies(form: MessageHabit): boolean {
     return this.habits.has(form) && this.#scheduler.chance(this.#probability);
   }
@@ -91,14 +97,14 @@ export class MessageHabits {
     return this.#scheduler.pick(choices);
   }
 
-  /** How long a message waits for others; 0 for one that does not. */
+  /** How long a message waits for others; 0 for one that does not wait. */
   get joinDelayMs(): number {
     return this.applies("joined")
       ? 1 + this.#scheduler.random() * MAX_JOIN_DELAY_MS
       : 0;
   }
 
-  /** A message in a frame of its own, in the daemon's spelling. */
+  /** A message in a frame of its own, as the daemon formats it. */
   formatFrame(message: Json): string {
     // The frames of exai have no envelope.
     if (message.op !== undefined || message.jsonrpc === undefined) {
@@ -114,12 +120,12 @@ export class MessageHabits {
     });
   }
 
-  /** A message in the daemon's spelling. */
+  /** A message as the daemon formats it. */
   formatMessage(message: Json): FormattedMessage {
     const plain = Object.entries({ jsonrpc: "2.0", ...message });
     const { id, method, params } = message;
     let spelled = plain.map(([key, value]) => [key, JSON.stringify(value)]);
-    // Clients take no result that is null.
+    // Clients accept no null result.
     const asResult = (it: string[][]): string =>
       serializeMembers(it.map(([key, value]) => [
         key!,
@@ -152,7 +158,8 @@ export class MessageHabits {
     }
     if (message.result !== null && this.applies("escaped keys")) {
       if (this.chance(0.2)) {
-        // The runtime's parser takes a key with an escape for this one, once it has seen it.
+        // Once it has seen this key, the runtime's parser mistakes escaped keys
+        // for it.
         const at = 1 + Math.floor(this.#scheduler.random() * spelled.length);
         spelled = spelled.toSpliced(at, 0, [PARSER_TRAP_KEY, "1"]);
       }
@@ -177,7 +184,7 @@ export class MessageHabits {
     if (!this.applies("retyped ids")) return { text, isRetyped: false };
     const other = retypeId(id);
     if (other === undefined) return { text, isRetyped: false };
-    // A language without whole numbers writes them so.
+    // A language without integers writes them like this.
     if (typeof id === "number" && this.chance(0.2)) {
       return this.chance(0.5)
         ? { text: `"${id}.0"`, isRetyped: true }
@@ -186,7 +193,7 @@ export class MessageHabits {
     return { text: JSON.stringify(other), isRetyped: true };
   }
 
-  /** With members that say nothing, anywhere. */
+  /** Adds null members at random places. */
   #addNullMembers(
     spelled: string[][],
     { id, method, error }: Json,
@@ -205,7 +212,7 @@ export class MessageHabits {
     return all;
   }
 
-  /** A key of an envelope in which a letter is spelled by its number. */
+  /** An envelope key in which one letter is escaped. */
   #escapeKey(key: string): string {
     if (key === PARSER_TRAP_KEY) return key;
     const at = Math.floor(this.#scheduler.random() ** 2 * key.length);
@@ -216,21 +223,22 @@ export class MessageHabits {
   }
 
   /**
-   * Messages in one frame. `isAnswers` says that all of them are answers, and
-   * may stand beside other text; `ids` are what a log may quote.
+   * Several messages in one frame. `isAnswers` says that all are responses, so
+   * that other text may stand beside them. `id` is an id that a log line may
+   * quote.
    */
   joinIntoFrame(
     texts: readonly string[],
     { isAnswers = false, id = 0 }: { isAnswers?: boolean; id?: unknown } = {},
   ): string {
     if (texts.length > 1) this.reformattedCount++;
-    // Nothing but a line break, NUL or 0x1e parts messages from other text.
+    // Only a line break, NUL or 0x1e separates messages from other text.
     const lines = [...texts];
     const hasLog = isAnswers && this.applies("logging");
     if (hasLog) {
       const at = Math.floor(this.#scheduler.random() * (lines.length + 1));
       lines.splice(at, 0, this.logLine(id));
-      // Whatever names nothing that it answers may be quoted, too.
+      // A response that names no request may be quoted, too.
       if (this.chance(0.3)) lines.push(this.#quotingLine());
     }
     const breaks = ["\n", "\r\n", "\n\n \n", "\x1e", "\0"] as const;
@@ -265,7 +273,7 @@ export class MessageHabits {
     return JSON.stringify(this.chance(0.5) ? message : { ...message, id });
   }
 
-  /** An error as a careless daemon writes it. */
+  /** A malformed error, as a careless daemon writes it. */
   malformedError(words: string): Json {
     return this.pick([
       { message: words },
@@ -277,12 +285,12 @@ export class MessageHabits {
   }
 }
 
-/** A message of JSON texts by their keys, as they are spelled. */
+/** A message from JSON texts by key. */
 function serializeMembers(spelled: readonly (readonly string[])[]): string {
   return `{${spelled.map(([key, value]) => `"${key}":${value}`).join(",")}}`;
 }
 
-/** The same id as the other JSON type; `undefined` where there is none. */
+/** The same id as the other JSON type; `undefined` if there is none. */
 export function retypeId(id: unknown): unknown {
   if (typeof id === "number") return String(id);
   if (typeof id !== "string") return undefined;

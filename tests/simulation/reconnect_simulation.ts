@@ -1,7 +1,7 @@
 /**
- * A random world for the rules of reconnecting: a client that asks in bursts
- * and falls silent, and a network that fails in one way after another. A daemon
- * that is back is used at once, and nothing is dialed too often.
+ * A random simulation of reconnecting: a client that sends requests in bursts
+ * and pauses, and a network that fails in one way after another. A daemon that
+ * is back is used at once, and dials are not too frequent.
  *
  * @module
  */
@@ -14,19 +14,22 @@ import { DEFAULT_CONFIG } from "../helpers/session/session_driver.ts";
 import { Scheduler } from "./scheduler.ts";
 import { type AllowedWait, WatchedProxy } from "./watched_proxy.ts";
 
-/** How long the client asks, in simulated milliseconds. */
+/** How long the client sends requests, in simulated milliseconds. */
 const CLIENT_LIFETIME_MS = 200_000;
 const MAX_STEPS = 20_000;
-/** How soon a daemon that is back is used. */
+/** How soon a daemon that is back must be used. */
 const RECONNECT_WITHIN_MS = 1_500;
-/** The same after silence: the dial that hangs must be given up first. */
+/** The same after silence: the hanging dial must be given up first. */
 const AFTER_SILENCE = { leastMs: 3_500, share: 1 / 2, slackMs: 300 } as const;
 
-/** How long a dial that somebody waits for may take, one after another, and the pause between two. */
+/**
+ * The successive timeouts of dials while a request waits, and the pause between
+ * two.
+ */
 const DIAL_TIMEOUTS_MS = [2_000, 2_000, 3_000, 4_000, 6_000, 9_000];
 const DIAL_PAUSE_MS = 1_100;
 
-/** What the network and the daemon do for a while. */
+/** The states of the network and the daemon. */
 const NETWORK_STATES = [
   ...["up", "refused", "opens and closes", "closes with 1013", "reset"],
   ...["garbage", "silent tcp", "silent websocket", "quick restarts"],
@@ -34,7 +37,7 @@ const NETWORK_STATES = [
 ] as const;
 type NetworkState = typeof NETWORK_STATES[number];
 
-/** How often each comes. */
+/** The states, repeated by their frequency. */
 const WEIGHTED_NETWORK_STATES: readonly NetworkState[] = [
   ...["up", "up", "up", "up", "refused", "refused", "refused"] as const,
   ...["opens and closes", "opens and closes", "closes with 1013"] as const,
@@ -44,30 +47,30 @@ const WEIGHTED_NETWORK_STATES: readonly NetworkState[] = [
   ...NETWORK_STATES,
 ];
 
-/** What a connection is to the network. */
+/** A connection, as the network sees it. */
 interface ReconnectConnection {
   readonly connectionId: number;
-  /** What the network did when it was dialed. */
+  /** The state of the network when it was dialed. */
   readonly networkState: NetworkState;
   readonly variant: boolean;
   readonly dialedAt: number;
-  /** How long the first answer takes. */
+  /** How long the first response takes. */
   readonly firstResponseMs: number;
-  /** The daemon has answered on it. */
+  /** Whether the daemon has answered on it. */
   isAnswered: boolean;
-  /** It is closed, or the proxy has left it. */
+  /** Whether it was closed, by either side. */
   isClosed: boolean;
-  /** When the last frame arrives: nothing overtakes. */
+  /** When the last frame arrives: nothing is reordered. */
   lastArrivalAt: number;
   lastResponseAt: number;
 }
 
-/** What happened, to show that much did. */
+/** Counts of what happened, to show that the simulation covers much. */
 export type ReconnectTally =
   & Record<"answers" | "faults" | "dials" | "reformattedCount", number>
   & Record<NetworkState, number>;
 
-/** Lives through a world. Throws when a promise is broken. */
+/** Runs a simulation. Throws when a promise is broken. */
 export function runReconnectSimulation(seed: number): ReconnectTally {
   return new ReconnectSimulation(seed).run();
 }
@@ -82,29 +85,38 @@ class ReconnectSimulation {
   readonly #stateCounts = new Map<NetworkState, number>(
     NETWORK_STATES.map((kind) => [kind, 0]),
   );
-  /** How long this daemon needs for its first answer on a connection. */
+  /** How long this daemon needs for its first response on a connection. */
   readonly #firstResponseMs: number;
-  /** How long it needs while it starts slowly, at most since it came back. */
+  /**
+   * The longest first response since the daemon came back, while it starts
+   * slowly.
+   */
   #slowStartMs = 0;
   #networkState: NetworkState = "up";
-  /** One of the ways in which the present kind may go. */
+  /** Selects one of two variants of the current state. */
   #variant = false;
   /** Since when the daemon can be reached; `undefined` while it cannot. */
   #upSince: number | undefined = 0;
-  /** How long the network has been silent since the daemon answered a first frame. */
+  /**
+   * How long the network has been silent since the daemon answered a first
+   * frame.
+   */
   #silentMs = 0;
-  /** When the last of that silence was over. */
+  /** When that silence last ended. */
   #silentUntil = 0;
-  /** When the daemon was heard for the first time after such a silence. */
+  /** When the daemon first responded after such a silence. */
   #firstResponseAt = 0;
-  /** How long dials lasted that were given up while the daemon started slowly. */
+  /**
+   * The total duration of dials that were given up while the daemon started
+   * slowly.
+   */
   #abandonedDialsMs = 0;
   #stateChangedAt = 0;
-  /** The slowest first answer so far. */
+  /** The slowest first response so far. */
   #slowestResponseMs = 0;
-  /** How long the last first answer took. */
+  /** How long the latest first response took. */
   #lastResponseMs = 0;
-  /** The daemon has answered in this process. */
+  /** Whether the daemon has answered in this process. */
   #hasAnswered = false;
 
   constructor(seed: number) {
@@ -163,7 +175,7 @@ class ReconnectSimulation {
 
   // The client
 
-  /** The client asks once or many times, and again after a while. */
+  /** The client sends one or many requests, and repeats that after a while. */
   #runClient(): void {
     const [scheduler, proxy] = [this.#scheduler, this.#proxy];
     if (scheduler.now > CLIENT_LIFETIME_MS) return;
@@ -190,7 +202,7 @@ class ReconnectSimulation {
 
   // The network
 
-  /** It does something else from now on. */
+  /** Changes the state of the network. */
   #changeNetwork(): void {
     const scheduler = this.#scheduler;
     this.#proxy.checkWaits();
@@ -224,18 +236,18 @@ class ReconnectSimulation {
     scheduler.schedule(ms, () => this.#changeNetwork());
   }
 
-  /** The daemon can be reached from now on, or no longer. */
+  /** Sets whether the daemon can be reached from now on. */
   #setReachable(isUp: boolean): void {
     const scheduler = this.#scheduler;
     this.#proxy.checkWaits();
     if (isUp === (this.#upSince !== undefined)) return;
     this.#slowStartMs = 0;
-    // To the proxy, a daemon that was too slow was silent.
+    // For the proxy, a daemon that was too slow was silent.
     this.#silentMs += this.#abandonedDialsMs;
     this.#abandonedDialsMs = 0;
     this.#upSince = isUp ? scheduler.now : undefined;
     if (isUp) return this.#daemon.restart(scheduler.now);
-    // What hangs may be left hanging.
+    // Hanging connections may stay open.
     const isWhole = scheduler.chance(0.3);
     for (const connection of this.#connections.values()) {
       if (isWhole || isUsable(connection.networkState)) {
@@ -260,7 +272,9 @@ class ReconnectSimulation {
     });
   }
 
-  /** The daemon closes a connection on which it had answered, and goes on. */
+  /**
+   * The daemon closes a connection on which it had answered, and keeps running.
+   */
   #closeWith1008(): void {
     if (this.#networkState !== "1008 in a conversation") return;
     const connections = [...this.#connections.values()]
@@ -279,7 +293,7 @@ class ReconnectSimulation {
     const since = Math.max(this.#upSince, this.#firstResponseAt);
     const { leastMs, share, slackMs } = AFTER_SILENCE;
     const limit = silent > 0
-      // A dial is given twice the time of the slowest success.
+      // A dial may take twice the time of the slowest success.
       ? Math.max(
         leastMs,
         silent * share,
@@ -287,10 +301,11 @@ class ReconnectSimulation {
       ) +
         slackMs
       : RECONNECT_WITHIN_MS;
-    // Its first answer; and with a pool once more.
+    // The daemon's first response, and with a pool a second one.
     const isPooled = this.#protocol === "exai";
     const slowMs = (isPooled ? 2 : 1) * this.#firstResponseMs;
-    // What takes longer than twice the last time is given up at first.
+    // A first response that takes more than twice the latest one is given up at
+    // first.
     const startMs = this.#slowStartMs > 0
       ? slowStartLimitMs(this.#slowStartMs, this.#slowestResponseMs, isPooled)
       : this.#firstResponseMs > 2 * this.#lastResponseMs
@@ -312,7 +327,7 @@ class ReconnectSimulation {
         variant: this.#variant,
         dialedAt: scheduler.now,
       },
-      // It is as slow each time, or almost.
+      // It is always as slow, or almost.
       firstResponseMs:
         (networkState === "slow start"
           ? this.#slowStartMs
@@ -347,7 +362,7 @@ class ReconnectSimulation {
     });
   }
 
-  /** The proxy leaves a connection. */
+  /** The proxy closes a connection. */
   #closeByProxy(connectionId: number): void {
     const connection = this.#connections.get(connectionId);
     if (connection === undefined) return;
@@ -357,7 +372,8 @@ class ReconnectSimulation {
     if (isGivenUp && connection.networkState === "slow start") {
       this.#abandonedDialsMs += now - connection.dialedAt;
     }
-    // A dial that hung for longer than the network was silent has been silence to the proxy.
+    // For the proxy, a dial that hung on after the network's silence was
+    // silence, too.
     const hasHung = isGivenUp &&
       isSilent(connection.networkState, connection.variant);
     if (hasHung && !isSilent(this.#networkState, this.#variant)) {
@@ -367,7 +383,7 @@ class ReconnectSimulation {
     connection.isClosed = true;
   }
 
-  /** The WebSocket is open: some get no further. */
+  /** The WebSocket is open. In some states nothing more happens. */
   #handleOpen(connection: ReconnectConnection): void {
     const { connectionId, networkState, variant } = connection;
     switch (networkState) {
@@ -391,7 +407,7 @@ class ReconnectSimulation {
     }
   }
 
-  /** Something happens on a connection after a while, if it still is there. */
+  /** Schedules something on a connection, if it still exists by then. */
   #schedule(
     connection: ReconnectConnection,
     ms: number,
@@ -418,7 +434,7 @@ class ReconnectSimulation {
     });
   }
 
-  /** The connection is closed by the other end: what arrives from now on is lost. */
+  /** The daemon closes the connection: what arrives from now on is lost. */
   #closeByDaemon(connection: ReconnectConnection, code: number): void {
     if (connection.isClosed) return;
     connection.isClosed = true;
@@ -450,7 +466,7 @@ class ReconnectSimulation {
     });
   }
 
-  /** An exai daemon does not take our token. */
+  /** An exai daemon rejects the token. */
   #rejectToken(connection: ReconnectConnection): void {
     if (this.#protocol !== "exai") return;
     const frame = { op: "hello_ack", ok: false, error: "unauthorized" };
@@ -489,7 +505,7 @@ class ReconnectSimulation {
         );
       }
       if (connection.networkState === "opens and closes") {
-        // What it has got until then may be executed.
+        // Frames received until then may be executed.
         return this.#schedule(
           connection,
           random() * 60,
@@ -497,7 +513,7 @@ class ReconnectSimulation {
         );
       }
       if (!isFirst) return;
-      // Not before: what waits has waited for this.
+      // Only now: waiting requests have waited for this.
       const isEnd = this.#silentMs > 0 ||
         connection.networkState === "slow start";
       if (isEnd) this.#firstResponseAt = this.#scheduler.now;
@@ -507,23 +523,26 @@ class ReconnectSimulation {
   }
 }
 
-/** Whether a dial that is made then hangs. */
+/** Whether a dial made in this state hangs. */
 function isSilent(kind: NetworkState, variant: boolean): boolean {
   return /^silent/.test(kind) || kind === "garbage" && !variant;
 }
 
-/** Whether connections are good that were made then. */
+/** Whether connections made in this state work. */
 function isUsable(kind: NetworkState): boolean {
   return /^(up|quick restarts|1008 in a conversation|slow start)$/.test(kind);
 }
 
-/** How long a request waits for a first answer that takes so long: what gave it less time came before. */
+/**
+ * How long a request waits for a first response that takes so long, because
+ * shorter dial timeouts come before.
+ */
 function slowStartLimitMs(
   ms: number,
   slowestMs: number,
   isPooled: boolean,
 ): number {
-  // They need not be exactly these, and may be almost enough.
+  // The actual timeouts may differ, and may be almost long enough.
   const early = DIAL_TIMEOUTS_MS.filter((step) => step <= 1.25 * ms)
     .map((step) => Math.min(ms, Math.max(step, 2 * slowestMs)))
     .reduce((sum, step) => sum + step + DIAL_PAUSE_MS, 0);

@@ -1,7 +1,8 @@
 /**
- * Lives through seeded worlds and prints what happened in them.
+ * Runs seeded simulations and prints what happened in them.
  *
- *     deno task worlds [COUNT] [FIRST SEED] [mcp | exai | recovery | pair | liveness]
+ *     deno task worlds [COUNT] [FIRST SEED] [mcp | exai | recovery | pair |
+ *     liveness]
  *
  * @module
  */

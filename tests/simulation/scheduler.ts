@@ -1,10 +1,10 @@
 /**
- * Simulated time and seeded chance: what a world happens on.
+ * Simulated time and seeded randomness, the basis of a simulation.
  *
  * @module
  */
 
-/** A generator of chance (mulberry32), so that a world can be seen again. */
+/** A random generator (mulberry32), so that a simulation can be repeated. */
 export function seededRandom(seed: number): () => number {
   let state = seed | 0;
   return () => {
@@ -15,7 +15,7 @@ export function seededRandom(seed: number): () => number {
   };
 }
 
-/** One to twelve pieces of a text, by chance. */
+/** One to twelve random pieces of a text. */
 export function randomText(pieces: readonly string[], seed: number): string {
   const random = seededRandom(seed);
   const length = 1 + Math.floor(random() * 12);
@@ -23,11 +23,11 @@ export function randomText(pieces: readonly string[], seed: number): string {
   return Array.from({ length }, piece).join("");
 }
 
-/** The clock, the agenda and the dice of a world. */
+/** The clock, the scheduled events and the random generator of a simulation. */
 export class Scheduler {
   readonly random: () => number;
   readonly #scheduled: { at: number; run: () => void }[] = [];
-  /** Simulated milliseconds since the beginning. */
+  /** Simulated milliseconds since the start. */
   now = 0;
   #suspendedMs = 0;
   #suspendedAt: number | undefined;
@@ -36,7 +36,10 @@ export class Scheduler {
     this.random = seededRandom(seed);
   }
 
-  /** How much of that the program was awake: what a deadline is measured by. */
+  /**
+   * How long the program was awake, in milliseconds: deadlines count only that
+   * time.
+   */
   get awakeMs(): number {
     return (this.#suspendedAt ?? this.now) - this.#suspendedMs;
   }
@@ -49,7 +52,7 @@ export class Scheduler {
     this.#suspendedAt = this.now;
   }
 
-  /** Gives how long it slept. */
+  /** Returns how long it slept. */
   resume(): number {
     const ms = this.now - this.#suspendedAt!;
     this.#suspendedAt = undefined;
@@ -57,7 +60,7 @@ export class Scheduler {
     return ms;
   }
 
-  /** Puts something on the agenda, behind what is there for the same moment. */
+  /** Schedules an event, behind those for the same moment. */
   schedule(ms: number, run: () => void): void {
     const at = this.now + ms;
     let low = 0;
@@ -70,7 +73,7 @@ export class Scheduler {
     this.#scheduled.splice(low, 0, { at, run });
   }
 
-  /** Does what is next, if it is due by then; says whether it was. */
+  /** Runs the next event, if it is due by then. Returns whether it was. */
   runNext(until: number): boolean {
     const next = this.#scheduled[0];
     if (next === undefined || next.at > until) return false;

@@ -15,7 +15,10 @@ import {
 } from "./reconnect_simulation.ts";
 import { type McpTally, runMcpSimulation } from "./mcp_simulation.ts";
 
-/** How many worlds. `deno test ... -- WORLDS EXAI_WORLDS RECOVERY_WORLDS PAIR_WORLDS LIVENESS_WORLDS` changes it. */
+/**
+ * The numbers of simulations. `deno test ... -- WORLDS EXAI_WORLDS
+ * RECOVERY_WORLDS PAIR_WORLDS LIVENESS_WORLDS` changes them.
+ */
 const [
   MCP_RUNS = 9_000,
   EXAI_RUNS = 1_500,
@@ -82,7 +85,7 @@ test(`Simulation: ${TWO_PROXIES_RUNS} seeded worlds with two proxies keep the de
 });
 
 test(`Simulation: ${LIVENESS_RUNS} seeded worlds end no call on a living connection, and notice dead ones`, () => {
-  // What hardly ever happens is not counted.
+  // Rare events are not counted.
   const zero: Omit<LivenessTally, "displaced late" | "hidden" | "told"> = {
     ...{ dials: 0, displaced: 0, remembered: 0, freezes: 0, cuts: 0 },
     ...{ stalls: 0, sleeps: 0, "ended in time": 0, pings: 0 },
@@ -101,7 +104,10 @@ test(`Simulation: ${LIVENESS_RUNS} seeded worlds end no call on a living connect
   runSeeds(LIVENESS_RUNS, runLivenessSimulation, zero, "liveness", 1 / 40);
 });
 
-/** Lives through worlds; each thing in `zero` happens in a share of them, or as often. */
+/**
+ * Runs simulations. Each event in `zero` must happen in a share of them, or
+ * that often.
+ */
 function runSeeds<T extends object>(
   worlds: number,
   simulate: (seed: number) => T,
@@ -122,7 +128,7 @@ function runSeeds<T extends object>(
       if (sum.has(name)) sum.set(name, sum.get(name)! + count);
     }
   }
-  // Worlds in which nothing happens prove nothing.
+  // Simulations in which nothing happens prove nothing.
   for (const [name, count] of sum) {
     assert(count > worlds * share, `only ${count} ${name}`);
   }
@@ -145,7 +151,7 @@ test("Simulation: a seed gives the same world again", () => {
   );
 });
 
-/** What comes of a world, for better or worse. */
+/** The result of a simulation, or its error. */
 function resultOfSeed7(simulate: (seed: number) => unknown): unknown {
   try {
     return simulate(7);

@@ -1,7 +1,7 @@
 /**
- * A random world with two proxies and one daemon, which keeps only the newest
- * client, or both, or only the oldest. Two clients that take the connection
- * from each other must come to rest, and nobody dials too often.
+ * A random simulation of two proxies and one daemon, which keeps only the
+ * newest client, or both, or only the oldest. Two clients that displace each
+ * other must come to rest, and neither dials too often.
  *
  * @module
  */
@@ -19,36 +19,42 @@ import {
   type WatchedRequest,
 } from "./watched_proxy.ts";
 
-/** How long the clients ask, in simulated milliseconds. */
+/** How long the clients send requests, in simulated milliseconds. */
 const CLIENT_LIFETIME_MS = 200_000;
 const MAX_STEPS = 20_000;
-/** How soon a daemon that is back is used. */
+/** How soon a daemon that is back must be used. */
 const RECONNECT_WITHIN_MS = 1_500;
-/** Whoever is not disturbed for so long is answered. */
+/** A client that is undisturbed for so long must get a response. */
 const UNDISTURBED_MS = 5_000;
-/** How soon: it is displaced once more at most, and dials again. */
+/**
+ * How soon it must get it: it is displaced at most once more, and dials again.
+ */
 const UNDISTURBED_RESPONSE_MS = 3_000;
-/** How often both may dial in a time in which neither client asks. */
+/**
+ * How often both may dial within a time in which neither client sends requests.
+ */
 const IDLE_DIAL_LIMIT = { ms: 60_000, dials: 6 } as const;
 
-/** Who loses the connection to another client twice in this time must say so. */
+/** A proxy displaced by another client twice within this time must log it. */
 const DISPLACED_TWICE_MS = 9_000;
 
 /** Which of two clients the daemon keeps. */
 const KEEP_POLICIES = ["newest", "both", "oldest"] as const;
 type KeepPolicy = typeof KEEP_POLICIES[number];
 
-/** One of the two. */
+/** One of the two proxies. */
 interface ProxySide {
   readonly name: "A" | "B";
   readonly proxy: WatchedProxy;
-  /** What the client asked, until it has been looked at. */
+  /** The client's requests that are not checked yet. */
   readonly uncheckedRequests: Set<WatchedRequest>;
-  /** It has dialed since the daemon came back. */
+  /** Whether it has dialed since the daemon came back. */
   hasReturned: boolean;
-  /** When its connection was last taken by the other one. */
+  /** When the other proxy last displaced its connection. */
   displacedAt: number;
-  /** That has happened twice in a short time, which its log must tell. */
+  /**
+   * Whether it was displaced twice in a short time, which its log must report.
+   */
   mustLogDisplacement: boolean;
 }
 
@@ -61,11 +67,11 @@ interface SideConnection {
   isClosed: boolean;
   lastArrivalAt: number;
   lastResponseAt: number;
-  /** How many lists the proxy itself has asked for, and has no answer to. */
+  /** How many list requests of the proxy itself are pending. */
   pendingLists: number;
 }
 
-/** What happened, to show that much did. */
+/** Counts of what happened, to show that the simulation covers much. */
 export type TwoProxiesTally =
   & Record<
     "answers" | "faults" | "dials" | "displaced" | "kept out" | "restarts",
@@ -74,7 +80,7 @@ export type TwoProxiesTally =
   & Record<"calm" | "quiet dials" | "reformattedCount", number>
   & Record<KeepPolicy, number>;
 
-/** Lives through a world. Throws when a promise is broken. */
+/** Runs a simulation. Throws when a promise is broken. */
 export function runTwoProxiesSimulation(seed: number): TwoProxiesTally {
   return new TwoProxiesSimulation(seed).run();
 }
@@ -86,15 +92,21 @@ class TwoProxiesSimulation {
   readonly #messageHabits: MessageHabits;
   readonly #sides: readonly [ProxySide, ProxySide];
   readonly #keepPolicy: KeepPolicy;
-  /** It counts connections, so that a client has only one; or else clients. */
+  /**
+   * Whether the daemon counts connections, so that each client has only one;
+   * otherwise it counts clients.
+   */
   readonly #countsConnections: boolean;
-  /** It looks when it is greeted, or else when a connection opens. */
+  /**
+   * Whether the daemon decides at the first frame; otherwise it decides when a
+   * connection opens.
+   */
   readonly #decidesAtFirstFrame: boolean;
-  /** How it gets rid of the older one, or of the newcomer. */
+  /** The code with which it closes the older one, or the newcomer. */
   readonly #closeCode: number;
   readonly #connections = new Set<SideConnection>();
   #upSince: number | undefined = 0;
-  /** The dials of a minute in which no client asked or waited. */
+  /** The dials of a minute in which no client sent requests or waited. */
   #idleDials: number[] = [];
   readonly #tally: TwoProxiesTally = {
     ...{ answers: 0, faults: 0, dials: 0, displaced: 0, "kept out": 0 },
@@ -109,7 +121,8 @@ class TwoProxiesSimulation {
     );
     this.#keepPolicy = scheduler.pick(KEEP_POLICIES);
     this.#tally[this.#keepPolicy]++;
-    // An exai client has a connection for each call, so that its daemon counts clients.
+    // An exai client has a connection for each call, so its daemon counts
+    // clients.
     this.#countsConnections = protocol !== "exai" && scheduler.chance(0.5);
     this.#decidesAtFirstFrame = scheduler.chance(0.5);
     this.#closeCode = this.#keepPolicy === "newest"
@@ -139,7 +152,7 @@ class TwoProxiesSimulation {
       this.#protocol,
       network,
       () => this.#allowedWait(),
-      // The daemon must be able to tell the requests apart.
+      // The daemon must be able to distinguish the requests.
       name === "A" ? 0 : 1_000_000,
     );
     const side: ProxySide = {
@@ -165,7 +178,8 @@ class TwoProxiesSimulation {
       const end = { type: "end", cause: "stdin" } as const;
       scheduler.schedule(CLIENT_LIFETIME_MS, () => side.proxy.handle(end));
     }
-    // Only a daemon that keeps both restarts often: the herd comes back.
+    // Only a daemon that keeps both restarts often. Then both clients reconnect
+    // at once.
     const pause = this.#keepPolicy === "both" ? 40_000 : 150_000;
     this.#scheduleRestart(pause);
     const [a, b] = this.#sides;
@@ -216,7 +230,10 @@ class TwoProxiesSimulation {
     if (it !== undefined) uncheckedRequests.add(it);
   }
 
-  /** What one client asks while the other is quiet is answered. */
+  /**
+   * Checks that a client's requests are answered while the other client is
+   * quiet.
+   */
   #checkUndisturbed(): void {
     if (this.#keepPolicy !== "newest") return;
     const { now } = this.#scheduler;
@@ -225,12 +242,13 @@ class TwoProxiesSimulation {
       for (const it of uncheckedRequests) {
         const { id, method, requestedAt, answeredAt, errorCode } = it;
         const isEnd = answeredAt === undefined && now >= CLIENT_LIFETIME_MS;
-        // At first each has yet to learn that there is another one.
+        // At first neither knows of the other.
         const quietMs = requestedAt -
           Math.max(other.lastRequestAt, this.#upSince ?? 0);
         const isCalm = quietMs >= UNDISTURBED_MS && !other.hasPendingRequests &&
           !this.#isDisturbed(other, requestedAt);
-        // A call may be lost to a newcomer, and a daemon that seems to refuse us is not asked.
+        // A call may be lost to a newcomer, and the proxy does not dial a
+        // daemon that seems to refuse it.
         const isExcused = !isCalm || isEnd || proxy.isRefused ||
           errorCode === -31001 || method === "tools/call";
         if (isExcused) {
@@ -250,7 +268,9 @@ class TwoProxiesSimulation {
     }
   }
 
-  /** The other client has asked since, or the daemon was away. */
+  /**
+   * Whether the other client has sent requests since, or the daemon was away.
+   */
   #isDisturbed(other: WatchedProxy, since: number): boolean {
     return other.lastRequestAt > since || this.#upSince === undefined ||
       this.#upSince > since;
@@ -273,7 +293,7 @@ class TwoProxiesSimulation {
         this.#upSince = scheduler.now;
         for (const side of this.#sides) {
           side.hasReturned = false;
-          // What was lost before says nothing of the other client.
+          // Earlier losses say nothing about the other client.
           side.displacedAt = -Infinity;
         }
         this.#daemon.restart(scheduler.now);
@@ -288,7 +308,7 @@ class TwoProxiesSimulation {
   }
 
   #networkChanged(): void {
-    // What the daemon does to both is no rest.
+    // A restart disturbs both.
     this.#idleDials = [];
     for (const { proxy } of this.#sides) {
       proxy.dials.networkChanged(this.#scheduler.now);
@@ -337,19 +357,20 @@ class TwoProxiesSimulation {
     });
   }
 
-  /** While both clients are quiet, their proxies come to rest. */
+  /** Checks that the proxies come to rest while both clients are quiet. */
   #checkIdleDials(side: ProxySide): void {
     const { now } = this.#scheduler;
     if (this.#keepPolicy !== "newest") return;
     const isReturn = !side.hasReturned;
     side.hasReturned = this.#upSince !== undefined;
-    // Before they have spoken, nobody can tell who takes what from whom; and a daemon that is away is dialed by the table.
+    // Before both have sent a request, it is unclear who displaces whom. A
+    // daemon that is away is dialed by the backoff table.
     const isUp = this.#upSince !== undefined;
     const isQuiet = this.#sides.every(({ proxy }) =>
       proxy.hasSentRequest && !proxy.hasPendingRequests
     );
     if (!isUp || !isQuiet) return void (this.#idleDials = []);
-    // Who comes back to a daemon that was away takes nothing from anybody yet.
+    // The first dial after the daemon is back displaces nobody yet.
     if (isReturn) return;
     this.#tally["quiet dials"]++;
     const dials = this.#idleDials;
@@ -362,7 +383,7 @@ class TwoProxiesSimulation {
     );
   }
 
-  /** The other connections that count as the same place. */
+  /** The other connections that count as the same client. */
   #rivals(connection: SideConnection): SideConnection[] {
     return [...this.#connections].filter((it) =>
       it !== connection && it.isOpen && !it.isClosed &&
@@ -374,7 +395,7 @@ class TwoProxiesSimulation {
     return this.#rivals(connection).length > 0;
   }
 
-  /** A newcomer has its place, or has none. */
+  /** Admits a newcomer, or rejects it. */
   #admit(connection: SideConnection): void {
     const rivals = this.#rivals(connection);
     if (rivals.length === 0 || this.#keepPolicy === "both") return;
@@ -412,7 +433,10 @@ class TwoProxiesSimulation {
     });
   }
 
-  /** The daemon closes a connection, maybe because another side has taken its place. */
+  /**
+   * The daemon closes a connection, perhaps because another one has displaced
+   * it.
+   */
   #closeByDaemon(
     connection: SideConnection,
     code: number,
@@ -423,7 +447,8 @@ class TwoProxiesSimulation {
     const { connectionId, isAnswered, side } = connection;
     const { proxy } = side;
     const reason = by === undefined ? `code ${code}` : "replaced";
-    // Before the first answer it is a refusal, whatever the daemon means by it.
+    // Before the first response it counts as a refusal, whatever the daemon
+    // means by it.
     const refuses = code === 1008 && !isAnswered && this.#protocol !== "exai";
     this.#scheduler.schedule(this.#scheduler.random() * 5, () => {
       if (!this.#connections.has(connection)) return;
@@ -431,7 +456,8 @@ class TwoProxiesSimulation {
         connectionId === proxy.mainConnectionId;
       if (isTaken) {
         const { now } = this.#scheduler;
-        // A request in flight may have been the cause, one of the proxy's own too.
+        // A request in flight may have been the cause, also one of the proxy's
+        // own.
         const isClear = !proxy.hasPendingRequests &&
           connection.pendingLists === 0;
         side.mustLogDisplacement ||=

@@ -1,7 +1,6 @@
 /**
- * A proxy in a simulated world, with its client and its books: who waits, since
- * when, how often it dials. Every rule about reconnecting is checked whenever
- * something happens.
+ * A proxy in a simulation, with its client and a record of its requests and
+ * dials. Every rule about reconnecting is checked at every event.
  *
  * @module
  */
@@ -19,47 +18,56 @@ import type { DaemonProtocol } from "./concurrent_daemon.ts";
 import type { Json } from "../helpers/session/session_driver.ts";
 import type { Scheduler } from "./scheduler.ts";
 
-/** How long after a dial a request makes no further one to a daemon that refuses us. */
+/**
+ * How long after a dial that the daemon refused a request causes no further
+ * one.
+ */
 const REFUSED_REDIAL_INTERVAL_MS = 5_000;
-/** No request is given up before this for want of a connection, if the queue timeout is longer. */
+/**
+ * No request fails for lack of a connection before this, if the queue timeout
+ * is longer.
+ */
 const MIN_QUEUE_TIMEOUT_MS = 20_000;
-/** How long a connection must stay ready for the table to begin anew. */
+/** How long a connection must stay ready for the backoff table to restart. */
 const BACKOFF_RESET_MS = 5_000;
-/** How long a client waits that was told of a failure, before it says hello again. */
+/** How long a client waits after an error before it initializes again. */
 const REINITIALIZE_DELAY_MS = 1_000;
 
-/** What the network does for a proxy. It must not call back at once. */
+/** The network for a proxy. It must not call back synchronously. */
 export interface NetworkHooks {
   onDial(connectionId: number): void;
   onSend(connectionId: number, text: string): void;
   onClose(connectionId: number): void;
 }
 
-/** Since when the daemon can be reached, and how long a request may wait for a connection to it. */
+/**
+ * Since when the daemon can be reached, and how long a request may wait for a
+ * connection to it.
+ */
 export interface AllowedWait {
   readonly since: number;
   readonly limitMs: number;
 }
 
-/** What the client asked. */
+/** A request of the client. */
 export interface WatchedRequest {
   readonly id: number;
   readonly method: string;
-  /** It is held as long as the client wants, and calls for no dial. */
+  /** Whether it stays open as long as the client wants, and causes no dial. */
   readonly isLongLived: boolean;
-  /** It goes on a connection of exai's pool. */
+  /** Whether it uses a connection of exai's pool. */
   readonly usesPool: boolean;
   readonly requestedAt: number;
-  /** What the clock of all outages showed then. */
+  /** The total downtime when it was sent. */
   readonly downMsAtRequest: number;
-  /** How often it was written. */
+  /** How often it was sent to the daemon. */
   writeCount: number;
-  /** The connection that it was written to, as long as that lasts. */
+  /** The connection it was sent on, while that exists. */
   sentOn: number | undefined;
-  /** Since when it waits to be written. */
+  /** Since when it waits to be sent. */
   waitingSince: number;
   answeredAt: number | undefined;
-  /** The code of the error that it was answered with. */
+  /** The code of its error, if it got one. */
   errorCode: number | undefined;
 }
 
@@ -76,34 +84,42 @@ export class WatchedProxy {
   readonly #requests = new Map<number, WatchedRequest>();
   readonly #pending = new Set<WatchedRequest>();
   readonly #openConnections = new Set<number>();
-  /** When a request for each kind of connection was written last. */
+  /** When a request was last sent on each kind of connection. */
   readonly #writtenAt = { main: 0, pool: 0 };
   #lastId: number;
-  /** The client knows the daemon, and may ask. */
+  /** Whether the client has initialized, and may send requests. */
   #mayRequest: boolean;
   #readyAt: number | undefined;
-  /** The daemon has answered the client since the connection became ready: on any connection, or on this one. */
+  /**
+   * Whether the daemon has answered the client since the connection became
+   * ready: on any connection, or on this one.
+   */
   #answeredOn: "nowhere" | "elsewhere" | "here" = "nowhere";
-  /** The daemon has answered in this process. */
+  /** Whether the daemon has answered in this process. */
   #hasAnswered = false;
-  /** Since when the present dial lasts, or its WebSocket is open, and whether a request has waited meanwhile. */
+  /**
+   * When the current dial, or its open WebSocket, began, and whether a request
+   * has waited meanwhile.
+   */
   #currentDial = { since: 0, wasWanted: false };
-  /** How long there was no usable connection until {@linkcode #clock}, in all. */
+  /**
+   * How long there was no usable connection until `#downMsUpdatedAt`, in total.
+   */
   #downMs = 0;
   #downMsUpdatedAt = 0;
-  /** The daemon has refused the last dial, and nothing was dialed since. */
+  /** Whether the daemon has refused the latest dial, with no dial since. */
   #isRefused = false;
-  /** The client may be told that the daemon refuses it. */
+  /** Whether the client may get the error that the daemon refuses it. */
   #mayBeRefused = false;
   #endedAt: number | undefined;
-  /** When the client asked last. */
+  /** When the client last sent a request. */
   lastRequestAt = -Infinity;
-  /** The main connection that was dialed last. */
+  /** The id of the latest main connection. */
   mainConnectionId = 0;
   readonly dials: DialLimits;
   answers = 0;
   faults = 0;
-  /** Log lines that say that another client takes the connection. */
+  /** How many log lines say that another client takes the connection. */
   displacedLogLines = 0;
   exitCode: number | undefined;
 
@@ -130,7 +146,7 @@ export class WatchedProxy {
     this.dials = new DialLimits(protocol === "exai" ? 4 : 0);
   }
 
-  /** Whether a request waits for a connection that will be given up one day. */
+  /** Whether a request waits for a connection, with a timeout. */
   get hasWaitingRequests(): boolean {
     for (const { isLongLived, sentOn } of this.#pending) {
       if (!isLongLived && sentOn === undefined) return true;
@@ -138,23 +154,23 @@ export class WatchedProxy {
     return false;
   }
 
-  /** Whether the client has said anything. */
+  /** Whether the client has sent anything. */
   get hasSentRequest(): boolean {
     return this.#protocol === "exai" || this.#requests.size > 0;
   }
 
-  /** Whether the client is owed an answer that it waits for. */
+  /** Whether the client waits for a response. */
   get hasPendingRequests(): boolean {
     for (const { isLongLived } of this.#pending) if (!isLongLived) return true;
     return false;
   }
 
-  /** Whether the daemon has refused the last dial. */
+  /** Whether the daemon has refused the latest dial. */
   get isRefused(): boolean {
     return this.#isRefused;
   }
 
-  /** How long there was no usable connection until now, in all. */
+  /** How long there was no usable connection until now, in total. */
   get #currentDownMs(): number {
     const gap = this.#scheduler.now - this.#downMsUpdatedAt;
     return this.#downMs + (this.#readyAt === undefined ? gap : 0);
@@ -166,7 +182,7 @@ export class WatchedProxy {
 
   // The client
 
-  /** The client says hello, in its way. */
+  /** The client sends its first request, in its protocol. */
   openConversation(): void {
     if (this.#protocol === "exai") return;
     if (this.#protocol === "stateless") {
@@ -177,7 +193,7 @@ export class WatchedProxy {
     }
   }
 
-  /** The client asks, if it may ask already. */
+  /** The client sends a request, if it may already. */
   request(method: string, tool?: "look" | "write"): WatchedRequest | undefined {
     if (!this.#mayRequest || this.#endedAt !== undefined) return undefined;
     const id = this.#lastId + 1;
@@ -238,7 +254,10 @@ export class WatchedProxy {
 
   // The session
 
-  /** Something happens to the proxy; `refuses` says whether the daemon refuses it thereby. */
+  /**
+   * Passes an event to the proxy. `refuses`: the daemon refuses it by this
+   * event.
+   */
   handle(
     event: SessionEvent,
     { refuses = false, request }: {
@@ -276,7 +295,7 @@ export class WatchedProxy {
     assert(!this.hasWaitingRequests, "a request still waits after a refusal");
   }
 
-  /** Where the connection is now. */
+  /** Updates whether the connection is ready. */
   #updateReadiness(): void {
     const { now } = this.#scheduler;
     const { phase } = this.#session.snapshot().standing;
@@ -290,14 +309,17 @@ export class WatchedProxy {
       const ms = now - this.#readyAt;
       this.#readyAt = undefined;
       if (ms < BACKOFF_RESET_MS && this.#answeredOn === "nowhere") return;
-      // What a pool has answered need not concern the main connection.
+      // A pool's responses need not concern the main connection.
       const isCertain = ms > BACKOFF_RESET_MS + 10 ||
         this.#answeredOn === "here";
       this.dials.backoffRestarted(now, isCertain);
     }
   }
 
-  /** Whatever is not open, or left to another client, is dialed one day. */
+  /**
+   * Checks that a connection that is neither open nor displaced will be dialed
+   * some day.
+   */
   #checkWillDial(): void {
     const { phase } = this.#session.snapshot().standing;
     const mayWait = /^(displaced|open|ready|checking)$/.test(phase);
@@ -306,7 +328,10 @@ export class WatchedProxy {
     assert(mayWait || isOver || !isEndless, `it is ${phase} for ever`);
   }
 
-  /** A dial is given up early only if a request has waited for it, and the daemon is known. */
+  /**
+   * Checks that a dial is given up early only if a request has waited for it,
+   * and the daemon is known.
+   */
   #checkDialTimeout(effects: readonly Effect[]): void {
     const { now } = this.#scheduler;
     const { since, wasWanted } = this.#currentDial;
@@ -364,7 +389,10 @@ export class WatchedProxy {
     }
   }
 
-  /** A connection is over: what was written to it waits again, or is answered now. */
+  /**
+   * A connection has ended: the requests sent on it wait again, or get a
+   * response now.
+   */
   #recordDisconnect(connectionId: number): void {
     this.#openConnections.delete(connectionId);
     for (const request of this.#pending) {
@@ -387,7 +415,10 @@ export class WatchedProxy {
     this.#writtenAt[request.usesPool ? "pool" : "main"] = this.#scheduler.now;
   }
 
-  /** The client's request in a frame. Only exai's list has no id; the one that waits first counts. */
+  /**
+   * The client's request in a frame. Only exai's list request has no id; the
+   * oldest waiting one counts.
+   */
   #requestOf(frame: Json): WatchedRequest | undefined {
     if (this.#protocol !== "exai") {
       return frame.method && this.#requests.get(frame.id);
@@ -412,7 +443,7 @@ export class WatchedProxy {
       .test(request.method);
     if (error === undefined) {
       this.answers++;
-      // A proxy that introduces itself has answered nothing of the daemon's.
+      // A locally answered `initialize` is no response of the daemon.
       if (request.sentOn !== undefined && this.#answeredOn !== "here") {
         this.#answeredOn = request.usesPool ? "elsewhere" : "here";
       }
@@ -438,7 +469,7 @@ export class WatchedProxy {
     this.#sendFromClient({ method: "notifications/initialized" });
   }
 
-  /** An error of the proxy's own must have its cause. */
+  /** Checks that an error of the proxy has its cause. */
   #checkErrorCause(request: WatchedRequest, { code, data }: Json): void {
     const { id, writeCount, usesPool } = request;
     const isList = this.#protocol === "exai" && request.method === "tools/list";
@@ -453,7 +484,7 @@ export class WatchedProxy {
     const isEnd = this.#endedAt !== undefined;
     if (code !== -31001 || data.reason !== "unavailable" || isEnd) return;
     const { queueTimeout } = this.#config;
-    // How long a pool was missing cannot be seen from here.
+    // How long a pool connection was missing is not visible here.
     const waited = usesPool
       ? this.#scheduler.now - request.requestedAt
       : this.#downMs - request.downMsAtRequest;
@@ -464,9 +495,12 @@ export class WatchedProxy {
     );
   }
 
-  // The rules that hold all the time
+  // The rules that always hold
 
-  /** Nobody waits for too long. To be called before something about the daemon changes, too. */
+  /**
+   * Checks that no request waits too long. Also called before the daemon's
+   * state changes.
+   */
   checkWaits(): void {
     if (this.#pending.size === 0 || this.#endedAt !== undefined) return;
     const { now } = this.#scheduler;
@@ -483,7 +517,7 @@ export class WatchedProxy {
             `connection, and the queue timeout is ${queueTimeout} ms in all`,
         );
       }
-      // A call that was written may have to wait until its hint is confirmed.
+      // A call that was sent before may wait for the confirmation of its hint.
       const isAgain = request.writeCount > 0 && request.method === "tools/call";
       if (allowed === undefined) continue;
       const limit = allowed.limitMs + (isAgain ? HINT_CONFIRMATION_MS : 0);
@@ -497,7 +531,7 @@ export class WatchedProxy {
     }
   }
 
-  /** The world is over: nobody is left without an answer. */
+  /** At the end of the simulation every request has its response. */
   checkAllAnswered(): void {
     assertEquals(this.exitCode, 0, "exit code");
     assertEquals(this.#session.pendingRequestCount, 0, "owed answers");

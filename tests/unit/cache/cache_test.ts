@@ -131,7 +131,10 @@ test("Secrets: a cached result that is not an answer is not reported as withheld
   assertEquals(memory.takeWithheld(), false);
 });
 
-/** A cache after some responses; each says whether it had something new to store. */
+/**
+ * A cache after some responses. Each returns whether it had something new to
+ * store.
+ */
 function after(
   ...answers: [method: Method, params: Json, result: Json][]
 ): { memory: DaemonCache; isNews: boolean[] } {
@@ -165,9 +168,9 @@ test("Cache: a list in pages is stored when its last page came, each page once",
   });
   const { memory, isNews } = after(
     ["prompts/list", {}, page("a", "2")],
-    ["prompts/list", { cursor: "9" }, page("x")], // not the one that follows
+    ["prompts/list", { cursor: "9" }, page("x")], // not the cursor that follows
     ["prompts/list", { cursor: "2" }, page("b", "3")],
-    ["prompts/list", { cursor: "3" }, page("b", "2")], // a cursor from before
+    ["prompts/list", { cursor: "3" }, page("b", "2")], // an earlier cursor
   );
   assertEquals(isNews, [false, false, false, true]);
   assertEquals(recalled(memory, "prompts/list"), {

@@ -1,6 +1,6 @@
 /**
- * An entry that is added to a client's JSON file, replaced or removed: all else
- * stays, comments included.
+ * An entry that is added to a client's JSON file, replaced or removed.
+ * Everything else stays, including comments.
  *
  * @module
  */
@@ -97,7 +97,10 @@ test("JSON edit: removing an entry keeps the line break that ends a comment", ()
 
 type Pair = [name: string, value: string];
 
-/** A seeded text with comments wherever they may be, numbered; the entry has members that stay and others. */
+/**
+ * A seeded text with numbered comments wherever they are possible. Some members
+ * of the entry must stay, others not.
+ */
 function generateJson(seed: number): string {
   const random = seededRandom(seed);
   const pick = <T>(...all: T[]): T => all[Math.floor(random() * all.length)]!;
@@ -152,7 +155,10 @@ function comments(text: string): number[] {
     .map(Number);
 }
 
-/** The comments outside certain places; a place is named by its path, and ends in `=` where only the value is meant. */
+/**
+ * The comments outside certain places. A place is a path; a path that ends in
+ * `=` means only the value.
+ */
 function outside(text: string, places: readonly string[]): number[] {
   const tree = parseTree(text, [], { allowTrailingComma: true })!;
   let rest = text;
@@ -202,7 +208,7 @@ test("JSON edit: in seeded texts only comments within what is removed or replace
 
 const PLAIN_ENTRY = { command: "c", args: ["a"] };
 
-/** Texts, and those with the entry; taking it out gives the text again. */
+/** Texts without and with the entry. Its removal gives the first text again. */
 const TEXTS: [what: string, without: string, with_: string][] = [
   [
     "the last of others, with comments and a comma at the end",

@@ -1,5 +1,5 @@
 /**
- * What is shown of an entry that is put in or taken out.
+ * How an added or removed entry is shown.
  *
  * @module
  */
@@ -8,7 +8,7 @@ import { redactedDiff } from "../../../lib/clients/redacted_diff.ts";
 import { assertEquals } from "../../helpers/assert.ts";
 import { test } from "../../helpers/no_permissions.ts";
 
-/** An entry, and what is shown of it; whatever begins with `s3cret` is one. */
+/** An entry, and how it is shown. Whatever begins with `s3cret` is a secret. */
 const SHOWN: [what: string, entry: unknown, shown: unknown][] = [
   [
     "another program's",

@@ -1,6 +1,7 @@
 /**
- * The table of clients against `@gleanwork/mcp-config-schema`, which others keep:
- * where each client has its file, and what an entry looks like there.
+ * Compares the table of clients with `@gleanwork/mcp-config-schema`, a
+ * third-party registry: where each client has its file, and what an entry looks
+ * like there.
  *
  * @module
  */
@@ -19,7 +20,7 @@ import { test } from "../../helpers/no_permissions.ts";
 // deno-lint-ignore no-explicit-any
 type Json = any;
 
-/** Clients that it does not know. */
+/** Clients that the registry lacks. */
 const UNKNOWN = ["augment", "zed"];
 const COMMAND = ["npx", "-y", "alwaysup"];
 const SYSTEMS = [
@@ -76,12 +77,12 @@ for (const client of known) {
       config[client.serversKey].alwaysup;
     const { type: own, ...ours } = createServerEntry(client, COMMAND) as Json;
     assertEquals(theirs, ours);
-    // Those that take no other have no need of it.
+    // A client that accepts no other type needs none.
     assert(own === type || own === undefined && type === "stdio", `${own}`);
     assertEquals(filterAlwaysupServers(client, config, []), [
       { name: "alwaysup", command: COMMAND },
     ]);
-    // Their file, changed by ours: what is the user's stays.
+    // Our edit of their file leaves the user's own parts.
     const { setEntry, parseClientFile } = clientFileFormatOf(client);
     const slot = { serversKey: client.serversKey, name: "alwaysup" };
     const text = client.isToml ? stringify(config) : JSON.stringify(config);

@@ -1,5 +1,5 @@
 /**
- * Where clients keep their servers, and which of those start this program.
+ * Where clients configure their servers, and which of those start this program.
  *
  * @module
  */

@@ -1,6 +1,6 @@
 /**
- * An entry that is added to Codex's file, replaced or removed: all else stays,
- * to the byte. What is read is held against `smol-toml`.
+ * An entry that is added to Codex's file, replaced or removed. Everything else
+ * stays, to the byte. The parsed result is compared with `smol-toml`.
  *
  * @module
  */
@@ -27,7 +27,7 @@ const TABLE = `[mcp_servers.us]\n${LINES}`;
 
 const BRACES = '{ command = "c", args = ["-x", "ws://h/"] }';
 
-/** Files without the entry, and with it; the way back is the same. */
+/** Files without and with the entry. Its removal gives the first text again. */
 const ADDED: [what: string, before: string, after: string][] = [
   ["an empty file", "", `${TABLE}\n`],
   ["a file of empty lines", "\n \n", `${TABLE}\n\n \n`],
@@ -267,7 +267,7 @@ test("TOML edit: refuses a file that is nested too deeply", () => {
     `[a${".a".repeat(n)}]`,
     `[a${".a".repeat(n / 2)}]\n${"a.".repeat(n / 2)}a = 1`,
   ];
-  // In braces, the key counts as well.
+  // In inline tables, the key counts as a level, too.
   for (const text of deep(240)) parseTomlFile(text);
   for (const text of [...deep(600), ...deep(100_000)]) {
     assertThrows(() => parseTomlFile(text), Error, "it is nested too deeply");
@@ -282,7 +282,7 @@ function comments(text: string, kinds: string): string[] {
 // deno-lint-ignore no-explicit-any
 type File = any;
 
-/** What `smol-toml` makes of a file, without a table of servers that is empty. */
+/** A file as `smol-toml` parses it, without an empty table of servers. */
 function read(text: string, what: string): File {
   const file: File = tryRead(() => library(text));
   assertEquals(file.wrong, undefined, what);
@@ -294,7 +294,7 @@ function read(text: string, what: string): File {
   return plain;
 }
 
-/** A text has these lines, in this order. */
+/** Asserts that a text has these lines, in this order. */
 function assertHas(
   text: string,
   lines: readonly string[],

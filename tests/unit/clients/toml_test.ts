@@ -1,5 +1,5 @@
 /**
- * The TOML reader against smol-toml.
+ * Compares the TOML parser with smol-toml.
  *
  * @module
  */
@@ -83,7 +83,9 @@ test("TOML reader: reads and refuses the same seeded texts as smol-toml", () => 
   assert(count > 300, `${count} of them are TOML`);
 });
 
-/** Where the two differ, and why: Codex is right about its own file. */
+/**
+ * The differences between the two, and why: Codex decides about its own file.
+ */
 const DIFFERENT: [why: string, text: string, ours: "read" | "refused"][] = [
   [
     "no such day: Codex refuses it, JavaScript's dates go on",

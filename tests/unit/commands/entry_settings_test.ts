@@ -1,5 +1,5 @@
 /**
- * The settings that a client's server will find when the client starts it.
+ * The settings that a client's server will have when the client starts it.
  *
  * @module
  */

@@ -1,6 +1,6 @@
 /**
- * `install` and `uninstall` on the files in `tests/fixtures/clients/`, which have the
- * shapes that people's files have, byte for byte.
+ * `install` and `uninstall` on the files in `tests/fixtures/clients/`, which
+ * resemble real users' files byte for byte.
  *
  * @module
  */
@@ -25,7 +25,7 @@ type Json = any;
 const FLAGS = ["--write", "--url", "ws://127.0.0.1:9/"];
 const REFUSED = / and Claude Desktop does not read that: take it out first; /;
 
-/** A file, whose it is, and what is said about it. */
+/** A file, its client, and the warning about it. */
 const FILES: [file: string, client: string, says: RegExp][] = [
   ["augment_settings.json", "augment", /^$/],
   ["claude_code.json", "claude-code", /^$/],
@@ -57,7 +57,7 @@ test("Install: every file in tests/fixtures/clients is tested", () => {
 const names = Array.from(Deno.readDirSync(FOLDER), ({ name }) => name)
   .toSorted();
 
-/** Runs a command, and gives what it complains about. */
+/** Runs a command. Returns its stderr. */
 async function run(
   command: typeof install,
   args: readonly string[],
@@ -68,7 +68,10 @@ async function run(
   return stderr;
 }
 
-/** A text without our entry, as its client sees it: the other servers, and everything else. */
+/**
+ * A text without our entry, as its client sees it: the other servers, and
+ * everything else.
+ */
 function others(client: Client, text: string): Json {
   const { serversKey, isToml } = client;
   const file = isToml
@@ -79,7 +82,7 @@ function others(client: Client, text: string): Json {
   return { ...rest, [serversKey]: theirs };
 }
 
-/** What is the user's of an entry. */
+/** The user's own members of an entry. */
 function ownOf(entry: Json): Json {
   const { command, args: _, type: __, ...own } = entry ?? {};
   const { path: ___, args: ____, ...inner } = command?.path ? command : {};
@@ -104,7 +107,7 @@ for (const [file, name, says] of FILES) {
       ...ownOf(findEntry(before, slot)),
     });
     assertEquals(others(client, after), others(client, before));
-    // What is said within the old arguments goes with them.
+    // Comments within the old arguments are removed with them.
     const comments = (text: string): string[] =>
       text.match(/(^|[ \t])(#|\/\/) (?!loopback only).*$/gm) ?? [];
     assertEquals(comments(after), comments(before));

@@ -1,6 +1,6 @@
 /**
- * What `install` and `uninstall` make of files that clients and their users
- * have written, on a disk in memory.
+ * How `install` and `uninstall` change files that clients and their users have
+ * written, on a disk in memory.
  *
  * @module
  */
@@ -37,7 +37,7 @@ function clientOf(name: string): typeof CLIENTS[number] {
   return CLIENTS.find((client) => client.name === name)!;
 }
 
-/** Where a client's file lies on a disk. */
+/** The path of a client's file on a disk. */
 function fileOf(name: string, disk = new MemoryDisk()): string {
   return clientOf(name).filePath(disk.host())!;
 }
@@ -60,7 +60,10 @@ function entryIn(name: string, text: string | undefined): Json {
   return clientFileFormatOf(client).findEntry(text ?? "", slot);
 }
 
-/** What a client's user may have in its file, as far as the client reads it. */
+/**
+ * The largest file that a client's user may have, as far as the client can read
+ * it.
+ */
 function largestEntry(
   { serversKey, isToml, rejectedSyntax = [] }: typeof CLIENTS[number],
 ): string {
@@ -90,7 +93,7 @@ for (const client of CLIENTS) {
     assert(!/^- /m.test(written.stdout), "nothing is taken away");
     assert(!written.stdout.includes("s3cret"), "nothing else is shown");
     const text = disk.readText(file)!;
-    // Where another member comes behind it, a line may get a comma.
+    // A line may get a comma if another member follows it.
     const linesOf = (text: string): string[] =>
       text.split("\n").map((line) => line.replace(/,(?= \/\/|$)/, ""));
     const lines = linesOf(text);
@@ -238,12 +241,12 @@ for (const [name, text, says] of OFF) {
     const { disk, file } = diskWith(name, text);
     const sentence = `alwaysup: ${file}: "alwaysup" ` +
       says.replace("TITLE", clientOf(name).title);
-    // Who puts the entry there by hand hears of it, too.
+    // A user who adds the entry by hand gets the warning, too.
     const shown = await run(disk, `install ${name}`);
     assertEquals([shown.code, shown.stderr], [0, sentence]);
     const written = await run(disk, `install ${name} --write`);
     assertEquals([written.code, written.stderr], [0, sentence]);
-    // It is its user's.
+    // The member belongs to the user.
     const { disabled, enabled } = entryIn(name, disk.readText(file));
     assertEquals(
       disabled ?? enabled ?? "",
@@ -251,7 +254,7 @@ for (const [name, text, says] of OFF) {
     );
     const again = await run(disk, `install ${name} --write`);
     assertEquals([again.code, again.stderr], [0, sentence]);
-    // What is taken out need not start.
+    // A removed entry need not start.
     for (let i = 0; i < 2; i++) {
       const gone = await run(disk, `uninstall ${name} --write`);
       assertEquals([gone.code, gone.stderr], [0, ""]);
@@ -307,7 +310,9 @@ const ODD: [text: string, what: string, line: number][] = [
   ["\ufeff{\r\n}\r\n", MARK, 1],
 ];
 
-/** What each client does not read; the first two put a new file into the place of such a one. */
+/**
+ * What each client cannot read. The first two replace such a file by a new one.
+ */
 const REJECTS: Readonly<Record<string, readonly string[]>> = {
   "claude-desktop": [COMMENT, COMMA, MARK],
   "claude-code": [COMMENT, COMMA, MARK],
@@ -438,7 +443,7 @@ test("Install: keeps three backups at most: the first one and the two newest", a
   }
 });
 
-/** What another program does to a file while it is changed, and when. */
+/** How another program changes a file during our change, and when. */
 const MEANWHILE: [
   what: string,
   step: string,
@@ -599,7 +604,7 @@ for (const [what, text] of LARGE) {
     assertEquals([code, stderr], [0, ""]);
     const after = disk.readText(file)!;
     assert(after.includes(URL_FLAG[1]!));
-    // What is there then is what was there, with the entry somewhere in it.
+    // The result is the old text with the entry somewhere in it.
     const at = after.lastIndexOf('"alwaysup"');
     let head = at - 50;
     while (before[head] === after[head]) head++;

@@ -47,7 +47,7 @@ test("Config: without any setting everything has its default", () => {
     dialect: ____,
     ...rest
   } = DEFAULT_CONFIG;
-  // The tests' sessions try nothing unless they say so.
+  // The tests' sessions set `many`, so that they need no capacity check.
   const defaults: Record<string, unknown> = { ...rest, connections: "auto" };
   for (const [name, value] of Object.entries(defaults)) {
     assertEquals<unknown>(found[name as keyof Config], value, name);
@@ -437,7 +437,7 @@ test("Config: collects the secrets that a daemon could quote", () => {
   }
   const exai = config({ env: { EXAI_WS_TOKEN: "t0ken" } });
   assertEquals(exai.secrets, ["t0ken"]);
-  // Everybody on the machine sees it anyway.
+  // Everybody on the machine can see a flag anyway.
   const flag = config({ args: ["--header", "X-Other: oth3r"] });
   assertEquals(flag.secrets, []);
 });
@@ -640,7 +640,7 @@ test("Config: refuses wss:// where certificates would not be checked, but not ws
   );
   config({ args: ["--url", "ws://127.0.0.1/"], env });
   config({ env });
-  // What a file says is not obeyed by any runtime.
+  // No runtime obeys the variable in a file.
   config({ args: WSS, file: env });
   for (const value of ["1", "", "false", "00", " 0"]) {
     config({ args: WSS, env: { NODE_TLS_REJECT_UNAUTHORIZED: value } });
@@ -665,7 +665,7 @@ test("Config: takes only the certificates from a --ca-file", () => {
   const env = { ALWAYSUP_CA_FILE: "/ca" };
   assertEquals(config({ args: WSS, env }, () => one).caCertificates.length, 1);
   assertEquals(config({ args: WSS }).caCertificates, []);
-  // Nobody reads it for ws://.
+  // It is not read for ws://.
   assertEquals(config({ env }).caCertificates, []);
 });
 

@@ -1,6 +1,6 @@
 /**
- * What is read from the text of a `.env` file. `tests/e2e/dotenv_test.ts`
- * holds the same forms against python-dotenv.
+ * What is parsed from the text of a `.env` file. `tests/e2e/dotenv_test.ts`
+ * compares the same forms with python-dotenv.
  *
  * @module
  */

@@ -1,6 +1,6 @@
 /**
- * What is made of a `.env` file that is named: its settings, and what is said
- * of the lines in it that do not do what they were written for.
+ * How a named `.env` file is loaded: its settings, and the warnings about lines
+ * that have no effect.
  *
  * @module
  */
@@ -12,7 +12,7 @@ import { hostWith } from "../../helpers/one_file_host.ts";
 
 const FLAGS = ["--env-file", "/h/.env"];
 
-/** What is read, and what is said of it. */
+/** Loads a text. Returns the settings and the warnings. */
 async function read(
   text: string,
   env: Record<string, string> = {},
@@ -26,7 +26,7 @@ async function read(
   return { token: sources.file?.EXAI_WS_TOKEN, said };
 }
 
-/** A text, its token, and what is said. */
+/** A text, its token, and the warnings. */
 const TEXTS: readonly [text: string, token: string, ...said: string[]][] = [
   ["EXAI_WS_TOKEN=s3cr#t-9 # mine", "s3cr#t-9"],
   ["BASE=s3\nEXAI_WS_TOKEN=${BASE}-1", "s3-1"],
@@ -42,7 +42,7 @@ const TEXTS: readonly [text: string, token: string, ...said: string[]][] = [
   ],
   ["\nEXAI_WS_TOKEN=t${BASE}", "t", "nothing sets ${BASE} (line 2), so"],
   ["EXAI_WS_TOKEN=t${A}${B_2}", "t", "sets ${A} (line 1), ${B_2} (line 1), so"],
-  // It may be a part of a secret.
+  // It may be part of a secret.
   ["EXAI_WS_TOKEN=t${s3cret}", "t", "sets a ${...} (line 1), so"],
   ["EXAI_WS_TOKEN=t${A s3cret}", "t", "sets a ${...} (line 1), so"],
   ["=\nEXAI_WS_TOKEN=t${A}", "t", "line 1 cannot", "${A} (line 2)"],

@@ -1,5 +1,5 @@
 /**
- * The values of settings, read from their texts.
+ * The values of settings, parsed from their texts.
  *
  * @module
  */

@@ -17,7 +17,7 @@ import { SessionDriver } from "../../helpers/session/session_driver.ts";
 
 const ODD = 'p@ss/w\u00f6rd+"1 x';
 
-/** A text that a daemon may say, and what is left of it. */
+/** A text that a daemon may send, and its redacted form. */
 const SAID: [what: string, secret: string, text: string, left: string][] = [
   ["as it is", "s3cret", "a s3cret!", "a ***!"],
   ["twice", "s3cret", "s3crets3cret", "******"],
@@ -53,7 +53,7 @@ test("Secrets: of two secrets that begin alike, redacts the longer one", () => {
   assertEquals(createRedactor([])("all"), "all");
 });
 
-/** A header, and what must not be seen of it. */
+/** A header, and the parts of it that must be redacted. */
 const HEADERS: [line: string, parts: string[]][] = [
   ["Authorization: Bearer abcd.e", ["abcd.e"]],
   [`Authorization: Basic ${btoa("us3r:pass")}`, ["us3r", "pass"]],
@@ -167,7 +167,10 @@ test("Secrets: no log line has a secret, in either format", () => {
   }
 });
 
-/** A client that has asked a daemon, which answers; what the client gets, and what is kept. */
+/**
+ * A client whose request the daemon has answered: what the client gets, and
+ * what the cache stores.
+ */
 function answered(
   method: string,
   answer: Record<string, unknown>,

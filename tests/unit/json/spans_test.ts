@@ -1,5 +1,5 @@
 /**
- * Where values stand in a JSON text, and how the text is changed there.
+ * The positions of values in a JSON text, and edits at these positions.
  *
  * @module
  */

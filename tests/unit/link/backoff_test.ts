@@ -1,6 +1,6 @@
 /**
- * When the next dial comes: the table, what a waiting request changes about it,
- * and when it starts anew.
+ * When the next dial comes: the backoff table, how a waiting request changes
+ * it, and when it restarts.
  *
  * @module
  */
@@ -54,7 +54,9 @@ const ENDS = {
   "lost when it was ready": { ms: 20, loss: { reason: "gone" } },
 } as const;
 
-/** The moments of dials that all end in the same way, and how long each lasts. */
+/**
+ * The moments of dials that all end in the same way, and how long each takes.
+ */
 function simulateDials(
   count: number,
   traffic: LinkUsage,
@@ -130,7 +132,7 @@ test("Backoff: a request that comes during a long pause dials at once", () => {
 });
 
 test("Backoff: dials on demand do not advance the table", () => {
-  // 3750 ms of table, then a request waits, then nobody does.
+  // 3750 ms of the table, then a request waits, then none does.
   const link = new Link(DEFAULT_CONFIG, () => 0, 1, 0);
   let now = 0;
   const fail = (traffic: LinkUsage): void => {

@@ -1,5 +1,5 @@
 /**
- * How many connections a daemon keeps for a client, as far as it is known.
+ * How many connections a daemon keeps for a client, as far as the proxy knows.
  *
  * @module
  */

@@ -121,7 +121,7 @@ for (const method of ["server/discover", "subscriptions/listen"]) {
     driver.takeEffects();
     driver.close(1000);
     driver.advance(3_600_000);
-    // What has an answer is asked for again.
+    // An answered `server/discover` is requested again.
     const isAsked = method === "server/discover";
     assertEquals(driver.dials.length > length + 1, isAsked);
     assertEquals(/Infinity/.test(driver.logText()), false);
@@ -220,7 +220,7 @@ test("Displacement: none where a request of the proxy's own may be the cause of 
   driver.request("list", "tools/list");
   driver.fromDaemon({ id: "list", result: { tools: [] } });
   driver.close(1000);
-  // The new daemon is asked for its tools, and closes.
+  // The new daemon gets the request for its tools, and closes.
   for (let n = 0; n < 3; n++) closeAfter(driver);
   assertEquals(/another client/.test(driver.logText()), false);
 });
@@ -248,7 +248,10 @@ test("Displacement: a sleep makes no dial", () => {
   assertEquals(driver.dials.length, length);
 });
 
-/** The lives of connections that are closed one after the other, and whether that is lasting in the end. */
+/**
+ * How long the successive connections lasted, and whether the displacement
+ * counts as lasting at the end.
+ */
 const LIVES: [what: string, lastedMs: number[], isLasting: boolean][] = [
   ["a single close", [5], false],
   ["a second one after 10 s", [99_999, 10_000], true],

@@ -14,7 +14,10 @@ import { NO_DEMAND, URGENT_DEMAND } from "../../helpers/link_demand.ts";
 
 const STEPS = ["dialing", "handshaking"] as const;
 
-/** What is known of a daemon whose steps have taken so many milliseconds. */
+/**
+ * The handshake history of a daemon whose steps have taken so many
+ * milliseconds.
+ */
 function handshakesAfter(...ms: number[]): HandshakeHistory {
   const handshakes = new HandshakeHistory(15_000);
   for (const took of ms) {
@@ -64,7 +67,7 @@ test("Handshake limit: never above a shorter --handshake-timeout", () => {
   }
 });
 
-/** A link whose daemon has answered, and is lost. */
+/** A link whose daemon has answered, and whose connection is lost. */
 function lostLink(random = 0): Link {
   const link = new Link(DEFAULT_CONFIG, () => random, 1, 0);
   link.dial(0);
@@ -98,7 +101,7 @@ for (const step of STEPS) {
           link.connectionId + 1,
         );
       }
-      // The worst: it can be reached just after a dial has begun.
+      // The worst case: the daemon can be reached just after a dial has begun.
       const [first] = begun;
       for (const [i, at] of begun.slice(0, -1).entries()) {
         const [lag, silentMs] = [begun[i + 1]! - at, at - first!];

@@ -1,5 +1,5 @@
 /**
- * The set of links, and what each is there for.
+ * The set of links, and the role of each.
  *
  * @module
  */
@@ -83,7 +83,10 @@ test("Link set: finds a usable link of a role that passes a test", () => {
   assertEquals(set.findUsable("main", () => true), set.main);
 });
 
-/** What is done with links, and the link that requests of a role wait for then. */
+/**
+ * Preparations of the links, and the link that requests of a role then wait
+ * for.
+ */
 const BLOCKING: [
   what: string,
   role: LinkRole,

@@ -18,7 +18,10 @@ import {
   startCall,
 } from "../../helpers/session/silent_connection.ts";
 
-/** A call was cancelled after 20 s of silence; there was a probe before it, and no evidence that the connection is dead. */
+/**
+ * A call was cancelled after 20 s of silence. A probe preceded it, and there is
+ * no evidence that the connection is dead.
+ */
 function startWithCancelledCall(): SessionDriver {
   const driver = new SessionDriver({ connections: "one" });
   driver.connect();

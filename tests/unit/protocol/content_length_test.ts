@@ -1,5 +1,5 @@
 /**
- * Messages that are framed with `Content-Length` headers.
+ * Messages framed with `Content-Length` headers.
  *
  * @module
  */
@@ -19,10 +19,10 @@ const ask = (id: number, more = ""): string =>
 const frame = (text: string, off = 0): string =>
   `Content-Length: ${sizeOf(text) + off}\r\n\r\n${text}`;
 
-/** As an LSP client that indents would have it. */
+/** As an LSP client that indents would send it. */
 const tall = JSON.stringify(JSON.parse(ask(1, "\u00e9")), null, 2);
 
-/** What comes out: of lines their text, of bodies `> ` and theirs. */
+/** The output: the texts of lines, and the texts of bodies after `> `. */
 function splitChunks(text: string, size: number): string[] {
   const splitter = new LineSplitter(10_000);
   const bytes = encoder.encode(text);

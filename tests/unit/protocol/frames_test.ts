@@ -15,7 +15,10 @@ import {
   stayConnected,
 } from "../../helpers/session/two_tool_session.ts";
 
-/** What a frame holds: the texts, and how many lines of something else. */
+/**
+ * The contents of a frame: the texts of messages, and the number of other
+ * lines.
+ */
 const FRAMES: [frame: string, found: string[], others: number][] = [
   ['{"a":1}', ['{"a":1}'], 0],
   ["\ufeff{}", ["{}"], 0],
@@ -109,7 +112,7 @@ test("Frames: of two responses in a line, the second cut off, each answers its r
   assertEquals(codes(driver), [[1, undefined], [2, -31002]]);
 });
 
-/** Frames in which a good answer stands beside other text. */
+/** Frames in which a good response stands beside other text. */
 const ANSWERED: [what: string, frame: string][] = [
   [
     "what Node prints of an object, then an answer",

@@ -1,5 +1,5 @@
 /**
- * Messages of our own, their error codes, and ids in texts that are cut off.
+ * Messages of our own, their error codes, and ids in truncated texts.
  *
  * @module
  */

@@ -1,5 +1,5 @@
 /**
- * Errors of daemons in the form that JSON-RPC wants.
+ * Daemons' errors, normalized to the form of JSON-RPC.
  *
  * @module
  */

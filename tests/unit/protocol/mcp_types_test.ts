@@ -1,7 +1,6 @@
 /**
- * What is written here in the names of MCP is held against its SDKs by the
- * types: where a line is expected to be an error and is none, `deno check`
- * fails.
+ * Compares our names for MCP with its SDKs by the types: if a line is expected
+ * to be an error and is none, `deno check` fails.
  *
  * @module
  */
@@ -32,7 +31,7 @@ import { usesInitialize } from "../../../lib/protocol/versions.ts";
 import { assertEquals } from "../../helpers/assert.ts";
 import { test } from "../../helpers/no_permissions.ts";
 
-/** Never called: it is there to be checked. */
+/** Never called: it only has to compile. */
 export function misspelled(
   { method }: Request,
   hints: Unproved<ToolAnnotations>,
@@ -91,7 +90,7 @@ export function misspelled(
   ];
 }
 
-/** Never called, too: what the exai dialect makes of frames is a result of MCP's. */
+/** Never called, too: the exai dialect's results must be MCP results. */
 export function results(found: ToolResult): CallToolResult {
   return { ...found };
 }

@@ -1,5 +1,5 @@
 /**
- * Messages, read from their texts in the forms that peers write.
+ * Messages parsed from their texts, in the forms that peers write.
  *
  * @module
  */
@@ -15,7 +15,10 @@ import {
   stayConnected,
 } from "../../helpers/session/two_tool_session.ts";
 
-/** Forms of answers and calls, and what becomes of them: the kind, and the text that goes on. */
+/**
+ * Forms of responses and calls, with the kind of each and the text that is
+ * forwarded.
+ */
 const FORMS: [text: string, kind: string, carried: string][] = [
   [
     '{"jsonrpc":"2.0","id":1,"result":{"a":1.0},"error":null}',
@@ -82,7 +85,10 @@ for (const [text, kind, carried] of FORMS) {
   });
 }
 
-/** A key that the runtime's parser takes for the escaped one, what is then read, and what goes on. */
+/**
+ * A key that the runtime's parser confuses with the escaped one, the parsed
+ * text, and the forwarded one.
+ */
 const ESCAPED: [poison: string, text: string, carried: string][] = [
   [
     "\\\\u",
@@ -226,7 +232,7 @@ test("Envelope: a notification with an empty result is a notification", () => {
   assertEquals(driver.sentToClient().length, 1);
 });
 
-/** What `read` makes of a text, in one word and the id. */
+/** The result of parsing a text: its kind and its id. */
 const TABLE: [text: string, kind: string, id: string | undefined][] = [
   ['{"jsonrpc":"2.0","id":0,"method":"m"}', "request", "0"],
   ['{"jsonrpc":"2.0","id":"0","method":"m"}', "request", '"0"'],

@@ -1,5 +1,5 @@
 /**
- * Which methods may be executed twice, and which hold up nothing else.
+ * Which methods may be executed twice, and which do not block others.
  *
  * @module
  */

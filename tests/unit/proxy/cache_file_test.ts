@@ -1,5 +1,5 @@
 /**
- * Where the cache is, on each system.
+ * The path of the cache, on each system.
  *
  * @module
  */
@@ -52,7 +52,7 @@ const PLACES: [os: string, env: Record<string, string>, folder: string][] = [
     { LOCALAPPDATA: "D:\\a", USERPROFILE: "C:\\Users\\a" },
     "D:\\a/alwaysup",
   ],
-  // Some clients pass on no more than this.
+  // Some clients pass on only these variables.
   [
     "windows",
     { LOCALAPPDATA: "", USERPROFILE: "C:\\Users\\a" },

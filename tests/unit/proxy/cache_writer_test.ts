@@ -1,5 +1,5 @@
 /**
- * Several proxies keep what they have learned in one cache, at once.
+ * Several proxies write what they have learned to one cache, at once.
  *
  * @module
  */
@@ -31,13 +31,13 @@ function cacheWithVersion(version: string): CachedResults {
   return { ...EMPTY_CACHED_RESULTS, initialize: { [version]: result } };
 }
 
-/** The versions that the cache knows. */
+/** The versions in the cache. */
 function cachedVersions(disk: MemoryDisk): string[] {
   const { results } = readCacheFile(PATH, OWNER, disk.host())!;
   return Object.keys(results.initialize).sort();
 }
 
-/** A proxy's way into the cache, and what it complains of. */
+/** A proxy's cache writer, and its warnings. */
 function startWriter(
   disk: MemoryDisk,
   more: Parameters<MemoryDisk["host"]>[0] = {},
@@ -163,7 +163,10 @@ test("Cache writer: reports a failed write once, until a write succeeds", async 
   assertEquals(cachedVersions(disk), ["v"]);
 });
 
-/** A cache whose lock, or file, cannot be made for so many tries; the turns are no longer than a microtask. */
+/**
+ * A cache whose lock, or file, cannot be created for so many tries. The pauses
+ * are no longer than a microtask.
+ */
 function cacheWithFailures(
   os: string,
   end: string,

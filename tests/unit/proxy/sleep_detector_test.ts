@@ -1,5 +1,5 @@
 /**
- * How a sleep of the machine is found.
+ * How a sleep of the machine is detected.
  *
  * @module
  */
@@ -11,7 +11,7 @@ import { test } from "../../helpers/no_permissions.ts";
 import { ExaiDriver } from "../../helpers/session/exai_driver.ts";
 import type { Json } from "../../helpers/session/session_driver.ts";
 
-/** How often the shell looks at its clocks. */
+/** How often the proxy reads its clocks. */
 const HEARTBEAT_MS = 2_000;
 
 test("Sleep detector: notices one of 60 s during an exai call", () => {
@@ -25,7 +25,7 @@ test("Sleep detector: notices one of 60 s during an exai call", () => {
   driver.advance(50_000);
   const at = driver.now;
   const naps = new SleepDetector(at, at);
-  // The shell wakes for that at least, whatever is due.
+  // The proxy wakes at least for that, whatever is due.
   const due = Math.min(driver.session.deadline(), at + HEARTBEAT_MS);
   assert(naps.check(at + 60_000, at + 60_000, due) !== undefined);
 });

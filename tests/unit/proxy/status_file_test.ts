@@ -1,5 +1,6 @@
 /**
- * When the status file is written and removed, and which other files go.
+ * When the status file is written and removed, and which other files are
+ * removed.
  *
  * @module
  */
@@ -88,7 +89,7 @@ const LOCKING = serializeStatus({ ...PROXY, sign: "lock" }, SNAPSHOT, 0);
 
 const OLD = { ageMs: 61_000 };
 
-/** Each file, whether it goes, and what is said of it. */
+/** Each file, whether it is removed, and the warning. */
 const LEFT: [
   what: string,
   name: string,

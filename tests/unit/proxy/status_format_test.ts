@@ -1,5 +1,5 @@
 /**
- * The text of a status file, and a state in words.
+ * The text of a status file, and a description of a state.
  *
  * @module
  */
@@ -22,7 +22,7 @@ import type { Json } from "../../helpers/session/session_driver.ts";
 
 const FACTS: ProxyInfo = { ...PROXY, sign: "lock" };
 
-/** What a status file need not say. */
+/** The optional members of a status file. */
 const OPTIONAL = ["client", "lastError", "connections", "answersDuringCalls"];
 
 test("Status format: writes moments by the wall clock, and reads what it wrote", () => {

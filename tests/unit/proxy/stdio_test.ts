@@ -5,7 +5,7 @@ import { test } from "../../helpers/no_permissions.ts";
 
 const encoder = new TextEncoder();
 
-/** What comes out when a text goes in in chunks of a size. */
+/** The output for a text in chunks of a given size. */
 function splitChunks(text: string, size: number, limit = 1000): unknown[] {
   const bytes = encoder.encode(text);
   const splitter = new LineSplitter(limit);
@@ -58,7 +58,8 @@ test("Line splitter: removes a byte order mark", () => {
 });
 
 test("Line splitter: ten times the line takes about ten times the work", () => {
-  // Counted in bytes copied, not in seconds: each is sliced once and joined once.
+  // Measured in copied bytes, not in seconds: each is sliced once and joined
+  // once.
   const chunk = encoder.encode("x".repeat(65_536));
   let sliced = 0;
   class Counted extends Uint8Array {
@@ -81,7 +82,7 @@ test("Line splitter: ten times the line takes about ten times the work", () => {
   assertEquals(counts[1], counts[0]! * 10);
 });
 
-/** A sink that takes a few bytes at a time. */
+/** A sink that accepts a few bytes at a time. */
 function slowSink(
   most: number,
 ): { text: () => string; write: (bytes: Uint8Array) => Promise<number> } {

@@ -1,5 +1,5 @@
 /**
- * Entries that each wait for a moment.
+ * Values that each have a deadline.
  *
  * @module
  */

@@ -1,5 +1,5 @@
 /**
- * Requests by the connection that they are in flight on.
+ * Requests by the connection on which they are in flight.
  *
  * @module
  */

@@ -1,5 +1,5 @@
 /**
- * One request of the tracker: when it falls due, and why.
+ * One entry of the tracker: when it is due, and why.
  *
  * @module
  */
@@ -26,7 +26,7 @@ const LIMITS = {
   idle: { setting: "--idle-timeout", ms: Infinity },
 };
 
-/** A request, what happened to it, and when and why it falls due. */
+/** A request, what happened to it, and when and why it is due. */
 const DUE: [
   what: string,
   happens: (it: PendingEntry<Request>) => void,

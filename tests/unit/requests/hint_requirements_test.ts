@@ -9,7 +9,7 @@ import { account } from "../../helpers/account.ts";
 import { assertEquals } from "../../helpers/assert.ts";
 import { test } from "../../helpers/no_permissions.ts";
 
-/** Two requests, and the ids of those that were changed. */
+/** Two requests, and the ids of the changed ones. */
 function waiting(): {
   readonly waits: HintRequirements;
   readonly all: readonly ReturnType<typeof account>[];

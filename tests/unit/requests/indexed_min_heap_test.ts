@@ -1,5 +1,5 @@
 /**
- * Keys by a number each, the least first.
+ * Keys with a number each, the smallest first.
  *
  * @module
  */
@@ -19,7 +19,7 @@ test("Ranked: the least number is first, and of equal ones the one that came fir
 });
 
 test("Ranked: changed and deleted entries leave the others in order", () => {
-  // A generator of Lehmer's: every run is the same.
+  // A Lehmer generator: every run is the same.
   let seed = 1;
   const chance = (limit: number): number =>
     (seed = seed * 48_271 % 2_147_483_647) % limit;

@@ -1,5 +1,5 @@
 /**
- * Messages without a response, and when the daemon has taken them.
+ * Messages without a response, and when the daemon has received them.
  *
  * @module
  */

@@ -32,7 +32,10 @@ function queue(limits: typeof LIMITS | object = {}): MessageQueue {
   );
 }
 
-/** What may be sent while some roles are full, where nothing of it is sent. */
+/**
+ * The messages that may be sent while some roles are full. Nothing is sent
+ * here.
+ */
 function orders(queue: MessageQueue, ...full: LinkRole[]): number[] {
   return [...queue.writable(new Set(full))].map(({ arrivalNumber }) =>
     arrivalNumber

@@ -1,5 +1,5 @@
 /**
- * Tasks, whose progress goes on after the response to their request.
+ * Tasks, whose progress continues after the response to their request.
  *
  * @module
  */
@@ -13,7 +13,7 @@ import {
   SessionDriver,
 } from "../../helpers/session/session_driver.ts";
 
-/** A task of a client that has heard of its progress up to 1, and how it goes on. */
+/** A task whose client has received progress up to 1, and how it continues. */
 function startTask(params: Json = { task: {} }): {
   driver: SessionDriver;
   progress: (value: number) => Json[];

@@ -1,5 +1,6 @@
 /**
- * How long a call may take: the table of providers, and what comes first.
+ * How long a call may take: the table of providers, and which timeout takes
+ * precedence.
  *
  * @module
  */
@@ -158,7 +159,9 @@ test("Timeouts: an error names the setting and its exact value", () => {
   }
 });
 
-/** A daemon that knows who calls, and a client that asked for progress. */
+/**
+ * A daemon that has completed its handshake, and a client that wants progress.
+ */
 function startSession(
   config: Partial<typeof DEFAULT_CONFIG> = {},
 ): SessionDriver {

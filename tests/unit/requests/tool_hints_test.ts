@@ -1,5 +1,5 @@
 /**
- * Which tools may be called twice, by the list of each connection.
+ * Which tools may be called twice, by the tool list of each connection.
  *
  * @module
  */

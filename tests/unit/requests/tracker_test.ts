@@ -1,5 +1,5 @@
 /**
- * The requests that are open: their order, their deadlines and their responses.
+ * The pending requests: their order, their deadlines and their responses.
  *
  * @module
  */
@@ -12,7 +12,7 @@ import { test } from "../../helpers/no_permissions.ts";
 import { request } from "../../helpers/parsed_request.ts";
 import { DEFAULT_CONFIG } from "../../helpers/session/session_driver.ts";
 
-/** Opens an account under limits that a test may set. */
+/** Adds a request with timeouts that a test may set. */
 function addRequest(
   ledger: RequestTracker,
   message: Request,
@@ -142,7 +142,7 @@ test("Request tracker: time asleep is no wait for a connection", () => {
   addRequest(ledger, request("1", "ping"), 0);
   ledger.updateQueueTimers(0, () => false);
   ledger.postpone(1_000_000);
-  // Whatever comes, each is looked at anew.
+  // Every change rechecks all entries.
   addRequest(ledger, request("2", "ping"), 1_010_000);
   ledger.updateQueueTimers(1_010_000, () => false);
   assertEquals(ledger.expire(1_044_999), []);

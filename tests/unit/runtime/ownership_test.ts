@@ -1,5 +1,5 @@
 /**
- * Whose cache and whose status files are believed, and which are removed.
+ * Which cache and status files are trusted, and which are removed.
  *
  * @module
  */
@@ -45,7 +45,10 @@ function cacheWithVersions(...versions: string[]): CachedResults {
 
 const GOOD = serializeCache(OWNER, cacheWithVersions("old"));
 
-/** What a proxy has read, and what there is after it has kept something. */
+/**
+ * What a proxy has read from the cache, and what the cache contains after a
+ * write.
+ */
 async function readAndWrite(
   disk: MemoryDisk,
   path: string,
@@ -121,7 +124,7 @@ for (const [what, plant, says] of FILES) {
     const place = path === OWN ? "our own" : "a named one";
     test(`Cache file: one that is ${what} (${place}) is ${says ? "not touched" : "used"}`, async () => {
       const disk = new MemoryDisk();
-      // What was planted lies where everybody could write.
+      // The file lies in a folder that everybody can write to.
       disk.addFolder(path.replace(/\/[^/]*$/, ""), { mode: 0o777 });
       plant(disk, path);
       const before = disk.nodes.get(path)!;

@@ -1,5 +1,6 @@
 /**
- * How a client's file is written: what a power cut leaves, and what stays of it.
+ * How a client's file is written: what a power cut leaves, and what is
+ * preserved.
  *
  * @module
  */
@@ -18,7 +19,7 @@ const FILE = "/h/mcp.json";
 const BACKUP = `${FILE}.alwaysup.bak`;
 const [BEFORE, AFTER] = ['{"a":"before"}', '{"a":"after"}'];
 
-/** Changes a file as `install` does; what it throws is given. */
+/** Changes a file as `install` does. Returns the message of a thrown error. */
 async function changeFile(host: Host, mode = 0o664): Promise<string> {
   try {
     const kept = await backUp(host, FILE, BEFORE, mode);
@@ -29,13 +30,13 @@ async function changeFile(host: Host, mode = 0o664): Promise<string> {
   }
 }
 
-/** A disk, and what is done to it. */
+/** A disk, and the operation on it. */
 interface PreparedRun {
   readonly disk: MemoryDisk;
   readonly run: () => Promise<unknown>;
 }
 
-/** What a power cut before each step of a run leaves of a file. */
+/** What a power cut before each step of an operation leaves of a file. */
 async function leftAfterPowerCuts(
   path: string,
   make: () => PreparedRun,

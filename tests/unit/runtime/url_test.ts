@@ -1,5 +1,5 @@
 /**
- * Where a WebSocket URL leads, and through which proxy.
+ * The host of a WebSocket URL, and the HTTP proxy for it.
  *
  * @module
  */
@@ -29,7 +29,7 @@ for (const [url, host, port, isIp] of URLS) {
   });
 }
 
-/** A URL, what NO_PROXY says, and whether the dial goes through the proxy. */
+/** A URL, the value of NO_PROXY, and whether the dial uses the HTTP proxy. */
 const PROXIED: [url: string, noProxy: string, isProxied: boolean][] = [
   ["ws://h/", "", true],
   ["ws://localhost/", "", false],

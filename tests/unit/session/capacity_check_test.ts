@@ -1,6 +1,6 @@
 /**
  * Whether a daemon keeps two connections for a client: how the proxy learns it,
- * what waits meanwhile, and what the cache keeps of it.
+ * what waits meanwhile, and what the cache stores about it.
  *
  * @module
  */
@@ -27,7 +27,10 @@ const RESULT = {
 
 const WEEK_MS = 7 * 24 * 3_600_000;
 
-/** A scene whose main connection has just become ready, after a handshake of some milliseconds. */
+/**
+ * A session whose main connection has just become ready, after a handshake of
+ * so many milliseconds.
+ */
 function connectAfter(
   config: Partial<SessionConfig> = {},
   handshakeMs = 0,
@@ -49,7 +52,7 @@ function capacityOf(driver: SessionDriver): string {
   return driver.session.snapshot().connections;
 }
 
-/** What was sent on a connection since the last look. */
+/** The messages sent on a connection since `takeEffects`. */
 function sentOn(driver: SessionDriver, connectionId: number): Json[] {
   return driver.takeEffects().flatMap((effect) =>
     effect.type === "send-to-daemon" && effect.connectionId === connectionId
@@ -61,7 +64,10 @@ function sentOn(driver: SessionDriver, connectionId: number): Json[] {
 /** The id of the probe on the main connection. */
 let main: string;
 
-/** The second connection opens, and is answered; gives the id of the probe on it. */
+/**
+ * The second connection opens, and is answered. Returns the id of the probe on
+ * it.
+ */
 function openSecond(driver: SessionDriver): Json {
   assertEquals(driver.connectionId, 2, "it was dialed");
   driver.takeEffects();
@@ -82,7 +88,7 @@ function openSecond(driver: SessionDriver): Json {
   return sent[0].id;
 }
 
-/** The answers that show that the daemon keeps two. */
+/** The responses that show that the daemon keeps two. */
 function answerOnBoth(driver: SessionDriver): void {
   driver.fromDaemon({ id: openSecond(driver), result: {} });
   assertEquals(driver.isConnectionClosed(2), false);
@@ -92,7 +98,7 @@ function answerOnBoth(driver: SessionDriver): void {
   driver.answerProbe(1);
 }
 
-/** What is remembered since, if anything is. */
+/** The cache that was saved since `takeEffects`, if any. */
 function lastSavedCache(driver: SessionDriver): CachedResults | undefined {
   return driver.takeEffects().flatMap((effect) =>
     effect.type === "save-cache" ? [effect.results] : []
@@ -128,7 +134,7 @@ test("Capacity check: delays a request by 450 ms at most, with the handshake of 
     const driver = connectAfter({}, handshakeMs);
     driver.callTool(1, "write");
     driver.open();
-    driver.close(1013); // the first one must answer now
+    driver.close(1013); // now the first one must answer
     driver.advance(450 - handshakeMs - 1);
     assertEquals(driver.sentExceptProbes().some(({ id }) => id === 1), false);
     driver.advance(1);
@@ -137,7 +143,10 @@ test("Capacity check: delays a request by 450 ms at most, with the handshake of 
   }
 });
 
-/** How a daemon keeps one connection; whether the first one is of use after that, and whether that is remembered. */
+/**
+ * How a daemon keeps one connection, whether the first one stays usable, and
+ * whether the cache stores the capacity.
+ */
 const KEEPS_ONE: [
   what: string,
   end: (driver: SessionDriver) => void,

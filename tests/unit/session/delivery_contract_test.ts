@@ -1,6 +1,6 @@
 /**
- * The delivery contract, line by line: exactly one answer for every request,
- * and nothing executed twice that must not be.
+ * The delivery contract, line by line: exactly one response for every request,
+ * and nothing unsafe is executed twice.
  *
  * @module
  */
@@ -13,7 +13,7 @@ import {
 } from "../../helpers/session/session_driver.ts";
 import { test } from "../../helpers/no_permissions.ts";
 
-/** The codes and ids of all errors that went to the client. */
+/** The codes and ids of all errors sent to the client. */
 function errorsToClient(driver: SessionDriver): [id: unknown, code: number][] {
   return driver.sentToClient().filter(({ error }) => error)
     .map(({ id, error }) => [id, error.code]);
@@ -23,7 +23,7 @@ function methods(messages: Json[]): string[] {
   return messages.map(({ method }) => method);
 }
 
-/** A scene in which the client knows the tools `look` (read-only) and `write`. */
+/** A session whose client knows the tools `look` (read-only) and `write`. */
 function connectWithTools(config = {}): SessionDriver {
   const driver = new SessionDriver(config);
   driver.connect();
@@ -37,7 +37,10 @@ function connectWithTools(config = {}): SessionDriver {
   return driver;
 }
 
-/** The new daemon lists its tools, as it is asked on the connection that was dialed last. */
+/**
+ * The new daemon answers the proxy's request for its tools on the latest
+ * connection.
+ */
 function answerToolList(
   driver: SessionDriver,
   hints: Json = { readOnlyHint: true },

@@ -1,5 +1,5 @@
 /**
- * Notifications that are dropped: the log tells few of many, and how many.
+ * Dropped notifications: the log reports few of many, and how many there were.
  *
  * @module
  */
@@ -13,7 +13,7 @@ import {
 
 const NOTE: Json = { method: "notifications/x" };
 
-/** The counts in the log since the last look; 1 for a line without one. */
+/** The counts in the log since `takeEffects`; 1 for a line without one. */
 function droppedCounts(driver: SessionDriver): string[] {
   return driver.takeEffects().flatMap((effect) => {
     if (effect.type !== "log" || effect.event !== "dropped-notification") {
@@ -24,7 +24,7 @@ function droppedCounts(driver: SessionDriver): string[] {
   });
 }
 
-/** A daemon that is away, and a queue that is full. */
+/** A session whose daemon is away and whose queue is full. */
 function startWithFullQueue(): SessionDriver {
   const driver = new SessionDriver({ queueLimit: 2 });
   driver.connect();

@@ -1,6 +1,6 @@
 /**
- * The errors of the proxy: their codes, what they say of delivery, and what
- * they advise.
+ * The errors of the proxy: their codes, what they say about delivery, and their
+ * advice.
  *
  * @module
  */
@@ -46,7 +46,10 @@ const OUTAGE: LinkOutage = {
 };
 const LIMIT = { setting: "--request-timeout", ms: 60_000 };
 
-/** An error, and its code, what it says of delivery, and whether the client may retry. */
+/**
+ * An error, its code, what it says about delivery, and whether the client may
+ * retry.
+ */
 const ERRORS: [
   what: string,
   text: string,

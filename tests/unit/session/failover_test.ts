@@ -21,7 +21,10 @@ import {
   startWithFourDraining,
 } from "../../helpers/session/silent_connection.ts";
 
-/** The link froze while it was idle; then a call came, and waits for the answer to the probe before it. */
+/**
+ * The link froze while it was idle. Then a call arrived, which waits for the
+ * answer to its leading probe.
+ */
 function startFrozen(config: Partial<SessionConfig> = {}): SessionDriver {
   const driver = new SessionDriver(config);
   driver.connect();
@@ -63,7 +66,7 @@ test("Failover: a daemon that keeps one connection gets no standby, and no call 
   for (const connections of ["one", "auto"] as const) {
     const driver = new SessionDriver({ connections });
     driver.open();
-    driver.advance(200); // too slow for a trial
+    driver.advance(200); // too slow for the capacity check
     driver.request("init", "initialize", { protocolVersion: "2025-06-18" });
     driver.advance(200);
     driver.fromDaemon({

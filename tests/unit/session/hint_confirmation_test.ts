@@ -1,6 +1,6 @@
 /**
- * A call of a tool with a hint that was in flight on a lost connection: it is
- * written again only if the daemon on the new connection confirms the hint.
+ * A call to a tool with a hint that was in flight on a lost connection: it is
+ * sent again only if the daemon confirms the hint on the new connection.
  *
  * @module
  */
@@ -20,7 +20,10 @@ function toolsResult(...names: [name: string, annotations?: Json][]): Json {
   return names.map(([name, annotations]) => ({ name, annotations }));
 }
 
-/** A scene whose client knows `look` (read-only), which is in flight when the connection is lost. */
+/**
+ * A session whose connection is lost while a call to `look` (read-only) is in
+ * flight.
+ */
 function loseCallInFlight(): SessionDriver {
   const driver = new SessionDriver();
   driver.connect();
@@ -35,7 +38,7 @@ function loseCallInFlight(): SessionDriver {
   return driver;
 }
 
-/** The daemon is back; gives the id of the proxy's question for its tools. */
+/** The daemon is back. Returns the id of the proxy's request for its tools. */
 function reconnectAndGetListId(driver: SessionDriver): Json {
   driver.advanceToNextDial();
   driver.takeEffects();
@@ -48,7 +51,7 @@ function reconnectAndGetListId(driver: SessionDriver): Json {
   return asked[0].id;
 }
 
-/** The ids of the calls that were written since the last look. */
+/** The ids of the calls sent to the daemon since `takeEffects`. */
 function writtenCallIds(driver: SessionDriver): Json[] {
   return driver.sentExceptProbes().filter(({ method }) =>
     method === "tools/call"
@@ -56,7 +59,7 @@ function writtenCallIds(driver: SessionDriver): Json[] {
     .map(({ id }) => id);
 }
 
-/** The errors that went to the client since the last look. */
+/** The errors sent to the client since `takeEffects`. */
 function errorsToClient(driver: SessionDriver): Json[] {
   return driver.sentToClient().filter(({ error }) => error)
     .map(({ id, error }) => [id, error.code, error.data.delivered]);
@@ -126,7 +129,7 @@ for (const how of ["says nothing", "refuses to list them"]) {
     if (how !== "says nothing") driver.fromDaemon({ id, error });
     for (let s = 0; s < 4; s++) {
       driver.advance(1_000);
-      // It lives all the same.
+      // It is alive nevertheless.
       driver.fromDaemon({ method: "notifications/message", params: {} });
     }
     driver.advance(999);
@@ -423,7 +426,10 @@ test("exai hint confirmation: the call's own connection is asked in later revisi
   assertEquals(driver.takeFrames().map(({ op }) => op), ["call_tool"]);
 });
 
-/** An exai daemon of a later revision takes hello on the link that was dialed last. */
+/**
+ * An exai daemon of a later revision acknowledges hello on the latest
+ * connection.
+ */
 function acknowledgeExaiHello(driver: ExaiDriver): void {
   driver.open();
   const { session_id } = driver.takeFrames().findLast(({ op }) =>
@@ -432,7 +438,7 @@ function acknowledgeExaiHello(driver: ExaiDriver): void {
   driver.frameFromDaemon({ op: "hello_ack", ok: true, session_id });
 }
 
-/** It lists its one tool. */
+/** The exai daemon lists its one tool. */
 function answerExaiToolList(
   driver: ExaiDriver,
   annotations: Json = READ_ONLY,
@@ -481,7 +487,7 @@ test("exai hint confirmation: calls that wait for a list do not block the others
   const main = driver.connectionId;
   acknowledgeExaiHello(driver);
   driver.callTool("act", "act");
-  // Every connection is greeted, and none of them lists its tools.
+  // Every connection gets its hello acknowledged, but no tool list.
   const greeted = new Set([main]);
   let acted: Json;
   for (let ms = 0; ms < 12_000; ms += 50) {

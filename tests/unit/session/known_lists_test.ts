@@ -81,7 +81,10 @@ test("Known lists: the comparison stops after 100 pages", () => {
   assert(pages <= 100);
 });
 
-/** Cursors that do not advance: what the daemon names as the next for the one it was asked with, and how many pages are asked for. */
+/**
+ * Cursors that do not advance: the next cursor that the daemon names for a
+ * requested one, and how many pages are requested.
+ */
 const CURSORS: [
   what: string,
   next: (cursor: string | undefined) => string,

@@ -152,7 +152,7 @@ test("List sync: a list that was made empty for a missing method is compared aft
   );
 });
 
-/** A client that has seen something listed, and whose daemon is a new one. */
+/** A client that has seen a list, and whose daemon is a new one. */
 function reconnectNewDaemon(
   method: string,
   result: Json,
@@ -169,7 +169,7 @@ function reconnectNewDaemon(
   return { driver, asked };
 }
 
-/** The lists that the client has heard of. */
+/** The lists whose changes the client was notified of. */
 function listChanges(driver: SessionDriver): string[] {
   return driver.sentToClient().flatMap(({ method }) =>
     method?.endsWith("list_changed") ? [method.split("/")[1]] : []

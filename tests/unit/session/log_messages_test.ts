@@ -1,5 +1,5 @@
 /**
- * What the log says, and how often.
+ * The texts of log lines, and how often they appear.
  *
  * @module
  */

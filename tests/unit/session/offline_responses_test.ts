@@ -1,5 +1,5 @@
 /**
- * What the client is answered while the daemon is away: cached results and
+ * The responses to the client while the daemon is away: cached results and
  * placeholders.
  *
  * @module
@@ -613,7 +613,10 @@ test("Placeholder initialize: two requests are both answered", () => {
   assertEquals(driver.sentToClient().map(({ id }) => id), ["init", "init2"]);
 });
 
-/** What a daemon says to `server/discover`, as the client and others hear it in the next outage. */
+/**
+ * A daemon's response to `server/discover`, as this client and others get it in
+ * the next outage.
+ */
 function discoverInNextOutage(
   answer: Json,
 ): { here: Json[]; elsewhere: Json[] } {
@@ -760,7 +763,8 @@ test("Cached initialize: eight versions are kept, and an update of one adds none
     });
     driver.open();
     driver.request("init", "initialize", { protocolVersion: version });
-    // One that is known was answered already, and the daemon is asked underneath.
+    // A known one was answered from the cache, and the proxy also sends the
+    // request to the daemon.
     const { id } = driver.sentExceptProbes()[0];
     const serverInfo = { name };
     const result = { protocolVersion: version, capabilities: {}, serverInfo };

@@ -1,6 +1,6 @@
 /**
  * How soon a daemon that is back is used, by kind of outage; what ends the
- * waiting, and what does not make anybody dial.
+ * wait, and what causes no dial.
  *
  * @module
  */
@@ -18,7 +18,7 @@ import {
 import { SessionDriver } from "../../helpers/session/session_driver.ts";
 
 for (const [what, end] of Object.entries(DIAL_ENDS)) {
-  // A call that is written to it is lost with the connection.
+  // A call sent to it is lost with the connection.
   if (what === "answers initialize and closes") continue;
   test(`Reconnect: a daemon that ${what} for 34 s is used within 1 s when it recovers, and the call is answered`, () => {
     const driver = startDown();
@@ -252,7 +252,7 @@ test("exai refusal: close code 4003 after requests were answered is an ordinary 
   assertEquals(driver.acknowledgeHello().map(({ op }) => op), ["call_tool"]);
 });
 
-/** The daemon says no to the dial that was made last. */
+/** Ways in which the daemon refuses the latest dial. */
 const REFUSALS: [
   what: string,
   driver: () => SessionDriver,
@@ -370,7 +370,10 @@ test("Refusal: ends with a dial that fails in another way", () => {
   assertEquals(driver.sentExceptProbes().at(-1).id, 1);
 });
 
-/** A scene whose connection answered a probe during a call, and is silent since; a second one is dialed. */
+/**
+ * A session whose connection answered a probe during a call, and has been
+ * silent since. A second one is dialed.
+ */
 function startSuspected(): SessionDriver {
   const driver = new SessionDriver();
   driver.connect();
@@ -430,7 +433,7 @@ test("exai pool: a daemon that accepts no further connection is dialed by the ba
     open.clear();
     driver.advance(50);
   }
-  // Three links by the table: 0.25, 0.5, 1, 2, 4, 8, 16, 30 s.
+  // Three links, each with the backoff table: 0.25, 0.5, 1, 2, 4, 8, 16, 30 s.
   const dials = driver.dials.length - length;
   assert(dials > 3 && dials <= 3 * 9, `${dials}`);
 });

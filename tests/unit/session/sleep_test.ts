@@ -16,7 +16,10 @@ import {
   startWithFourDraining,
 } from "../../helpers/session/silent_connection.ts";
 
-/** A sleep during a call: a new call came after it, and the link has failed its probe. */
+/**
+ * A sleep during a call: a new call arrived after it, and the link has failed
+ * its probe.
+ */
 function sleptDuringCall(): SessionDriver {
   const driver = new SessionDriver();
   driver.connect();
@@ -99,7 +102,7 @@ test("Sleep: a connection whose session is being restored is probed at once", ()
   driver.fromDaemon({ id: "l", result: { tools: [] } });
   driver.close();
   driver.advanceToNextDial();
-  driver.reconnect(); // the proxy's own tools/list is out
+  driver.reconnect(); // the proxy's own tools/list is sent
   driver.takeEffects();
   driver.sleep(10_000);
   assertEquals(driver.sentToDaemon().map((it) => it.method), ["ping"]);

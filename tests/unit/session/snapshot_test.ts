@@ -1,5 +1,5 @@
 /**
- * What a session says of itself: its state, and the client's name.
+ * The snapshot of a session: its state, and the client's name.
  *
  * @module
  */

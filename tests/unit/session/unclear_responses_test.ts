@@ -150,7 +150,7 @@ test("Unnamed errors: a daemon that refuses every call fails each of them", () =
   assertEquals(error.code, -32600, "its answer may still come");
 });
 
-/** A call that only reads is to be written once more. */
+/** A read-only call that is to be sent once more. */
 function startNotUnderstood(): SessionDriver {
   const driver = startTwoToolSession();
   sendCall(driver, 1, "look");
@@ -285,7 +285,7 @@ test("Unclear responses: two broken responses with a loss between them leave the
 
 test("Unclear responses: a broken response belongs to its request, also while a list of ours is open", () => {
   const driver = startTwoToolSession();
-  reconnectWith(driver, undefined); // the daemon takes its time to list
+  reconnectWith(driver, undefined); // the daemon is slow to list
   driver.takeEffects();
   driver.callTool(1, "write");
   driver.answerProbe();

@@ -107,7 +107,7 @@ test("Circuit breaker: after an outage longer than the queue timeout, a call dia
 test("Circuit breaker: an open subscription does not keep a call from dialing at once", () => {
   const driver = startDown();
   driver.request("s", "subscriptions/listen", { notifications: {} });
-  // A daemon that accepts and closes gains nothing by being dialed faster.
+  // Dialing faster does not help with a daemon that accepts and closes.
   while (driver.now < 200_000) {
     driver.advanceToNextDial();
     driver.open();

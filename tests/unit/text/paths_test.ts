@@ -20,12 +20,12 @@ const PATHS: [os: string, given: string, whole: string][] = [
   ["windows", ".\\a.env", "C:\\Users\\J\u00fcrgen M\\a.env"],
   ["windows", "./b/a.env", "C:\\Users\\J\u00fcrgen M\\b/a.env"],
   ["windows", "..\\a.env", "C:\\Users\\J\u00fcrgen M\\..\\a.env"],
-  // A drive has a current folder of its own.
+  // Each drive has its own current folder.
   ["windows", "C:a.env", "C:\\Users\\J\u00fcrgen M\\a.env"],
   ["windows", "d:a.env", "D:\\work\\a.env"],
   ["windows", "E:a.env", "E:\\a.env"],
   ["windows", "d:", "D:\\work"],
-  // A folder without a drive is one of the current drive.
+  // A folder without a drive is on the current drive.
   ["windows", "\\a.env", "C:\\a.env"],
   ["windows", "/b/a.env", "C:/b/a.env"],
   ["windows", "C:\\a.env", "C:\\a.env"],
@@ -34,7 +34,7 @@ const PATHS: [os: string, given: string, whole: string][] = [
   ["windows", "//server/share/a.env", "//server/share/a.env"],
   ["windows", "\\\\?\\C:\\a.env", "\\\\?\\C:\\a.env"],
   ["windows", "\\\\.\\nul", "\\\\.\\nul"],
-  // These are no files, whatever the folder.
+  // These are devices in every folder.
   ["windows", "nul", "nul"],
   ["windows", "NUL", "NUL"],
   ["windows", "com1", "com1"],

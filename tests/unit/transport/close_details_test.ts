@@ -1,6 +1,6 @@
 /**
- * What Deno 2.9.6, Node 22.0, Node 24.19 and Bun really say of a connection
- * that ended, and the one sentence that is made of it.
+ * What Deno 2.9.6, Node 22.0, Node 24.19 and Bun really report about an ended
+ * connection, and the one sentence that is made of it.
  *
  * @module
  */
@@ -29,12 +29,12 @@ function failed(message: string, errorCode = "", code = 1006): SocketClose {
   return { ...SILENT, wasOpen: false, code, message, errorCode };
 }
 
-/** A dial that failed because of a certificate, as Deno says it. */
+/** A dial that failed because of a certificate, with Deno's message. */
 function denoError(why: string): SocketClose {
   return failed(`invalid peer certificate: ${why}`, "19", 0);
 }
 
-/** A TLS handshake that failed, as Bun says it. */
+/** A TLS handshake that failed, with Bun's message. */
 function bunError(why: string, error = "EPROTO"): SocketClose {
   return failed(`TLS handshake failed: ${why}`, error);
 }
@@ -44,7 +44,10 @@ function closeFrame(code: number, reason = ""): SocketClose {
   return { ...SILENT, wasOpen: true, code, reason };
 }
 
-/** A fact, and what the runtimes say of it: Deno first, then Bun, then Node where it says something. */
+/**
+ * A fact, and how the runtimes report it: Deno first, then Bun, then Node if it
+ * reports it.
+ */
 const FACTS: readonly (readonly [CloseDetails, readonly SocketClose[]])[] = [
   [{
     reason: "the connection was closed without a close frame",
@@ -235,7 +238,7 @@ const FACTS: readonly (readonly [CloseDetails, readonly SocketClose[]])[] = [
     ),
   ]],
   [{
-    // Who made it may have put anything there.
+    // A name in a certificate may contain anything.
     reason: "its certificate is for another name (UnknownIssuer, x, " +
       `CERT_HAS_EXPIRED): ${RENAME}`,
     isHostReached: true,
@@ -341,7 +344,7 @@ const FACTS: readonly (readonly [CloseDetails, readonly SocketClose[]])[] = [
     failed("Received network error or non-101 status code.", "", 0),
     failed(""),
     failed("words that no runtime has used so far"),
-    // Of the second dial: nothing is known of the first.
+    // From the second dial: nothing is known about the first.
     failed("received fatal alert: NoApplicationProtocol", "19", 0),
     failed("Didn't receive h2 alpn, aborting connection", "19", 0),
   ]],
@@ -355,7 +358,10 @@ for (const [loss, sayings] of FACTS) {
   });
 }
 
-/** What tells nothing of why a `wss://` dial failed: nothing at all, the fault of Deno's second dial, a name without the names. */
+/**
+ * Reports that do not show why a `wss://` dial failed: an empty one, the error
+ * of Deno's second dial, a wrong name without the certificate's names.
+ */
 const UNCLEAR: readonly SocketClose[] = [
   failed(""),
   failed("received fatal alert: NoApplicationProtocol", "19", 0),

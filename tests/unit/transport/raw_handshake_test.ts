@@ -1,5 +1,5 @@
 /**
- * The request for a WebSocket as text, and what the response says.
+ * The request for a WebSocket as text, and how the response is parsed.
  *
  * @module
  */

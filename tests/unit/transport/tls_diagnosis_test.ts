@@ -1,5 +1,5 @@
 /**
- * Why a `wss://` dial failed, found out by a TLS handshake of our own.
+ * Why a `wss://` dial failed, determined by a TLS handshake of our own.
  *
  * @module
  */
@@ -11,7 +11,10 @@ import { test } from "../../helpers/no_permissions.ts";
 
 const EXPIRED: SocketErrorInfo = { message: "", errorCode: "CERT_HAS_EXPIRED" };
 
-/** What is found out where a TLS handshake ends like this, and how many were made for two questions. */
+/**
+ * The diagnosis if a TLS handshake ends like this, and how many handshakes two
+ * requests for it made.
+ */
 async function found(
   answer: () => Promise<string | SocketErrorInfo>,
   proxy?: string,

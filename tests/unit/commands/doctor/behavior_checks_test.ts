@@ -1,5 +1,6 @@
 /**
- * What `doctor` says of what a daemon does to ids and after a lost connection.
+ * What `doctor` reports about a daemon's treatment of ids, and about
+ * reconnects.
  *
  * @module
  */

@@ -1,5 +1,5 @@
 /**
- * What `doctor` says of how many connections a daemon keeps.
+ * What `doctor` reports about the number of connections that a daemon keeps.
  *
  * @module
  */

@@ -1,7 +1,7 @@
 /**
- * What `alwaysup doctor` finds does not depend on the words of a message: the
- * same daemons are tried by a proxy that says what it always says, and by one
- * whose every sentence is "x".
+ * The findings of `alwaysup doctor` do not depend on the wording of messages:
+ * the same daemons are checked with the normal proxy, and with one whose every
+ * sentence is "x".
  *
  * @module
  */
@@ -21,13 +21,16 @@ import { test } from "../../../helpers/no_permissions.ts";
 // deno-lint-ignore no-explicit-any
 type Json = any;
 
-/** A daemon: what it does when it is dialed, and with each frame. */
+/** A daemon: how it treats a dial, and each frame. */
 interface Daemon {
   readonly dialed?: (socket: FakeSocket) => void;
   readonly heard?: (socket: FakeSocket, message: Json) => void;
 }
 
-/** The native WebSocket; the port in its URL is the daemon's place among the cases. */
+/**
+ * Replaces the native WebSocket. The port in its URL is the index of the daemon
+ * among the cases.
+ */
 class FakeSocket {
   static readonly CONNECTING = 0;
   static readonly OPEN = 1;
@@ -48,7 +51,7 @@ class FakeSocket {
     queueMicrotask(() => this.#daemon.heard?.(this, JSON.parse(text)));
   }
 
-  /** The daemon writes. */
+  /** The daemon sends a message. */
   say(message: Json): void {
     if (this.readyState === 1) {
       this.onmessage?.({ data: JSON.stringify(message) });
@@ -67,7 +70,7 @@ function open(socket: FakeSocket): void {
   socket.onopen?.();
 }
 
-/** A dial that fails, as Deno says it. */
+/** A dial that fails, with Deno's message. */
 function failing(message: string): Daemon {
   return {
     dialed: (socket) => {
@@ -82,7 +85,7 @@ function closing(code: number, reason = ""): Daemon {
   return { heard: (socket) => socket.close(code, reason) };
 }
 
-/** It knows MCP, and one tool. */
+/** A daemon with MCP and one tool. */
 const MCP: Daemon = {
   heard: (socket, { id, method }) => {
     if (id === undefined) return;
@@ -96,7 +99,10 @@ const MCP: Daemon = {
   },
 };
 
-/** One that answers everything with an error, in words that ours have, too. */
+/**
+ * A daemon that answers everything with an error, in words that our own
+ * messages use, too.
+ */
 const WORDS = "it refuses us: code 1008, nothing listens, it speaks exai, not";
 const ERRORS: Daemon = {
   heard: (socket, { id }) =>
@@ -111,7 +117,10 @@ const TOKEN: Daemon = {
   },
 };
 
-/** A daemon, how it is said to speak, and what doctor finds: the last check, and what it says of a proxy that runs. */
+/**
+ * A daemon, its configured dialect, and the findings of `doctor`: the last
+ * check, and the cause that a running proxy reports.
+ */
 const CASES: readonly (readonly [
   what: string,
   daemon: Daemon,
@@ -209,7 +218,7 @@ const CASES: readonly (readonly [
   ["a daemon that works", MCP, "mcp", ["connections", "ok", ""], ""],
 ];
 
-/** What a proxy runs on. */
+/** The environment of a proxy. */
 class Machine {
   readonly #timers = new Set<ReturnType<typeof setTimeout>>();
   readonly host = {
@@ -241,7 +250,7 @@ function configOf(index: number, dialect: string): Config {
   return reading.config;
 }
 
-/** A proxy's errors with another text. */
+/** Replaces the text of a proxy's errors. */
 function reworded(bytes: Uint8Array): Uint8Array {
   const lines = new TextDecoder().decode(bytes).split("\n").map((line) => {
     const message: unknown = line === "" ? undefined : JSON.parse(line);
@@ -254,7 +263,9 @@ function reworded(bytes: Uint8Array): Uint8Array {
   return new TextEncoder().encode(lines.join("\n"));
 }
 
-/** Runs a proxy every sentence of which is "x", also those of the transport. */
+/**
+ * Runs a proxy whose every sentence is "x", including those of the transport.
+ */
 const runReworded: typeof runProxy = (
   config,
   version,
@@ -293,7 +304,10 @@ const runReworded: typeof runProxy = (
       ),
   );
 
-/** What doctor finds with a proxy, and what a proxy that goes on says of it. */
+/**
+ * The findings of `doctor` with a proxy, and the status of a proxy that keeps
+ * running.
+ */
 async function examined(
   index: number,
   dialect: "mcp" | "exai",
@@ -348,7 +362,7 @@ test("doctor finds the same whatever the words are", async () => {
   const native = globalThis.WebSocket;
   Object.assign(globalThis, { WebSocket: FakeSocket });
   try {
-    // At the same time, for much of it is waiting.
+    // In parallel, because most of the time is waiting.
     const found = await Promise.all(
       CASES.map(([, , dialect], index) =>
         Promise.all([

@@ -1,5 +1,5 @@
 /**
- * What `doctor` says of proxies that run.
+ * What `doctor` reports about running proxies.
  *
  * @module
  */
@@ -146,7 +146,7 @@ for (const [changes, state, says, advice] of STATES) {
     assertMatch(check.text, /\nnothing was opened to the daemon: .*--connect/);
     if (advice === undefined) assertEquals(check.advice, undefined);
     else assertMatch(check.advice!, advice);
-    // The cause is for doctor itself.
+    // The cause is only for `doctor` itself.
     const { lastErrorCause: _, ...shown } = proxies[0]!;
     assertEquals(check.data, { proxies: [shown] });
   });
@@ -168,7 +168,7 @@ test("Running check: names all proxies; its state is that of the worst one of th
   assertMatch(advice!, /^stop the other client/);
   const waiting = [proxyStatus(), proxyStatus({ pid: 8, standing: WAITING })];
   const found = runningCheck(waiting, TARGET, NOW);
-  // Another one has a session that a connection could displace.
+  // The other proxy has a session that a connection could displace.
   const words = "look at the daemon's own log";
   assertEquals([found.state, found.advice], ["fail", words]);
 });

@@ -1,5 +1,5 @@
 /**
- * The exai daemon's frames, and what they become in MCP.
+ * The exai daemon's frames, and their MCP messages.
  *
  * @module
  */
@@ -24,7 +24,7 @@ const SUMMARY = "\n=== MCP CALL SUMMARY ===\nTool: chat | Status: OK\n" +
 const output = (fields: Json): string =>
   JSON.stringify({ status: "success", metadata: {}, ...fields });
 
-/** What a workflow tool says when it raises, as a person would read it. */
+/** The text of a workflow tool's exception, as a person would read it. */
 const FAILED = JSON.stringify(
   { status: "debug_failed", error: "no such file", step_number: 2 },
   null,
@@ -36,7 +36,7 @@ const SHOUTED = JSON.stringify({
   step_number: 1,
 });
 
-/** What a tool found out, and no error of the daemon's. */
+/** A finding of a tool, and no error of the daemon. */
 const TESTED = JSON.stringify({ status: "tests_failed", failures: ["a"] });
 
 const RESULTS: [

@@ -1,6 +1,6 @@
 /**
- * What becomes of an exai call whose connection is lost while it runs: the next
- * link says which process the daemon is.
+ * The outcome of an exai call whose connection is lost while it runs: the next
+ * connection shows whether the daemon's process is the same.
  *
  * @module
  */
@@ -26,7 +26,10 @@ function loseConnections(
   return { driver, call };
 }
 
-/** The main link is there again, and then a link of the pool; gives what is asked on it. */
+/**
+ * The main link is ready again, and then a pool link. Returns the frames sent
+ * on the pool link.
+ */
 function reconnectBoth(driver: ExaiDriver): Json[] {
   driver.advanceToNextDial();
   driver.takeEffects();
@@ -248,7 +251,10 @@ test("exai outcome: unknown at once where the daemon refuses us now", () => {
   assertEquals(driver.responsesToClient(), [[1, -31002]]);
 });
 
-/** Both links are lost; the main one is back and the pool link has been greeted: health is asked. */
+/**
+ * Both links are lost. The main one is back, and the pool link has completed
+ * its handshake: health is requested.
+ */
 function loseBothAndGreet(driver: ExaiDriver, call: Json): void {
   driver.close(1006, call.connectionId);
   driver.close(1006, 1);
@@ -277,7 +283,7 @@ for (const pingInterval of [5_000, Infinity]) {
     driver.acknowledgeHello();
     const call = driver.startCall(1);
     driver.advance(1_000);
-    driver.close(1006, call.connectionId); // only this link; the main one stays
+    driver.close(1006, call.connectionId); // only this connection; the main one stays
     const replies: Json[] = [];
     while (driver.now < 3_600_000) {
       for (const effect of driver.takeEffects()) {

@@ -17,7 +17,7 @@ test("exai pool: a main connection that comes and goes does not prolong the wait
   let answeredAt = 0;
   for (let i = 0; i < 10 && answeredAt === 0; i++) {
     for (let s = 0; s < 20 && answeredAt === 0; s++) {
-      // Every further connection is one too many.
+      // Every further connection is refused as one too many.
       if (driver.connectionId !== main) {
         driver.open();
         driver.close(1000);
@@ -30,7 +30,7 @@ test("exai pool: a main connection that comes and goes does not prolong the wait
     main = driver.connectionId;
     driver.acknowledgeHello(main);
   }
-  // Its time, and once more from when there was a main link again.
+  // Its queue timeout, counted again from when a main link was ready.
   assert(answeredAt >= 45_000 && answeredAt <= 67_000, `${answeredAt}`);
 });
 
@@ -156,7 +156,10 @@ test("exai shutdown: a call that waits for a free connection fails as not delive
 
 test("exai shutdown: a call that waits to be sent again fails with an unknown outcome", () => {
   const driver = new ExaiDriver({ retry: "always" });
-  /** A later revision takes over our session's name, and cannot be asked. */
+  /**
+   * A later revision accepts our session name, and cannot be asked for the
+   * outcome.
+   */
   const greet = (): void => {
     driver.open();
     const { session_id } = driver.takeFrames().at(-1);
@@ -238,7 +241,7 @@ test("exai pool: a call's queue timeout counts the waits for the main connection
   }
   const { now } = driver;
   driver.takeEffects();
-  driver.acknowledgeHello(); // the main link is ready, one of the pool is dialed
+  driver.acknowledgeHello(); // the main link is ready, a pool link is dialed
   driver.advance(45_000 - now - 1);
   assertEquals(driver.responsesToClient(), []);
   driver.advance(1);
@@ -252,7 +255,7 @@ test("exai pool: a call does not wait behind a dead idle connection while anothe
   const two = driver.startCall(2);
   driver.returnResult(one, "x");
   driver.returnResult(two, "y");
-  driver.advance(5_000); // probes go out on all three
+  driver.advance(5_000); // probes are sent on all three
   driver.returnHealth(1, "1:00:00");
   driver.returnHealth(3, "1:00:00"); // link 2 is silent
   driver.callTool(5, "long");

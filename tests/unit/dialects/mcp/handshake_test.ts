@@ -1,6 +1,6 @@
 /**
- * The client's `initialize`, replayed on a new connection, and what the
- * response means.
+ * The client's `initialize`, replayed on a new connection, and how the response
+ * is evaluated.
  *
  * @module
  */
@@ -39,7 +39,7 @@ function answer(result: Json, error?: Json): Response {
 const REPLAYED: [source: NegotiatedInitialize["source"], version: string][] = [
   ["daemon", "2025-06-18"],
   ["placeholder", "2025-06-18"],
-  // The daemon may have another answer by now.
+  // The daemon may respond differently by now.
   ["cached", ASKED],
 ];
 for (const [source, version] of REPLAYED) {
@@ -52,7 +52,7 @@ for (const [source, version] of REPLAYED) {
   });
 }
 
-/** What the client was told, what the daemon answers, and what follows. */
+/** What the client got, what the daemon responds, and the result. */
 const JUDGED: [
   source: NegotiatedInitialize["source"],
   told: string,

@@ -37,7 +37,7 @@ test("Stateless MCP: the client's own server/discover opens the connection, and 
   assertEquals(driver.sentToClient().map(({ id }) => id), [1]);
 });
 
-// The SDK's second client asks with a text as id, of which some bridges make null.
+// The SDK's second client uses a text as id, which some bridges turn into null.
 for (const id of [{ id: null }, {}]) {
   const error = { code: -32601, message: "Method not found", data: { a: 1 } };
 

@@ -1,5 +1,5 @@
 /**
- * Subscriptions of the stateless version (MCP 2026-07-28), which outlive their
+ * Subscriptions of the stateless version (MCP 2026-07-28), which survive their
  * connections.
  *
  * @module
