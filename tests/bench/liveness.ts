@@ -4,8 +4,7 @@
  * daemon's kind, the length of the call, and what happens to the connection.
  * Exits with 1 if the tool itself fails.
  *
- *     deno task liveness [--runs 4] [--kinds a,b] [--durations 1,12] [--links
- *     a,b]
+ *     deno task liveness [--runs 4] [--kinds a,b] [--durations 1,12] [--links a,b]
  *       [--first 20] [--parallel 24] [--connections VALUE] [--bin FILE]
  *       [--strict]
  *       [--logs FOLDER]

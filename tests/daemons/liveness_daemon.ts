@@ -2,8 +2,7 @@
  * An MCP daemon on a WebSocket that treats calls, pings and connections in one
  * of the ways known from real daemons. It prints `listening PORT` on stdout.
  *
- *     deno run -A tests/daemons/liveness_daemon.ts --port 0 --journal FILE
- *     --kind KIND
+ *     deno run -A tests/daemons/liveness_daemon.ts --port 0 --journal FILE --kind KIND
  *       [--rude]
  *
  * Its tools are `work` and `look` (read-only), both `{ id, ms }`. The journal

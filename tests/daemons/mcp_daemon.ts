@@ -2,8 +2,7 @@
  * The tests' daemon: an MCP server of the SDK that insists on the handshake,
  * keeps a journal of what it really executed, and can have more tools.
  *
- *     deno run -A tests/daemons/mcp_daemon.ts --port 0 --journal FILE [--extra
- *     TOOL]
+ *     deno run -A tests/daemons/mcp_daemon.ts --port 0 --journal FILE [--extra TOOL]
  *       [--unhinted TOOL] [--habit mute | serial]
  *
  * An unhinted tool has no annotations. A `mute` daemon answers no ping, a

@@ -1,8 +1,7 @@
 /**
  * Runs seeded simulations and prints what happened in them.
  *
- *     deno task worlds [COUNT] [FIRST SEED] [mcp | exai | recovery | pair |
- *     liveness]
+ *     deno task worlds [COUNT] [FIRST SEED] [mcp | exai | recovery | pair | liveness]
  *
  * @module
  */

@@ -520,7 +520,7 @@ for (const requestTimeout of [3_600_000, Infinity]) {
     }
     driver.takeEffects();
     driver.returnResult(calls[0], "one");
-    const [{ request_id, connectionId }] = driver.takeFrames(); // call 5, sent for the first time
+    const [{ request_id, connectionId }] = driver.takeFrames(); // call 5 for the first time
     const error = { code: "OVER_CAPACITY", message: "full", retry_after: 1 };
     driver.frameFromDaemon(
       { op: "call_tool_res", request_id, error },

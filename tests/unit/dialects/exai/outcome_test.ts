@@ -283,7 +283,7 @@ for (const pingInterval of [5_000, Infinity]) {
     driver.acknowledgeHello();
     const call = driver.startCall(1);
     driver.advance(1_000);
-    driver.close(1006, call.connectionId); // only this connection; the main one stays
+    driver.close(1006, call.connectionId); // only this one; the main one stays
     const replies: Json[] = [];
     while (driver.now < 3_600_000) {
       for (const effect of driver.takeEffects()) {

@@ -204,7 +204,7 @@ test("exai pool: when a cancel closes the only connection, the next call gets a 
   });
   driver.takeEffects();
   driver.advance(2_000);
-  assertEquals(driver.responsesToClient(), []); // -31001 after 2 s, and no dial in between
+  assertEquals(driver.responsesToClient(), []); // -31001 after 2 s, without a dial
   assert(driver.dials.length > length, "the room is taken");
 });
 
