@@ -139,9 +139,9 @@ export async function runLiveness(
     const { connectionCount, progressCount } = processes;
     const learnedFacts = processes.learnedFacts();
     // At its end the proxy answers all pending requests.
-    const outcomes = processes.outcomes().map((fate) => ({
-      ...fate,
-      role: fate.id.split("-")[0] as CallRole,
+    const outcomes = processes.outcomes().map((callOutcome) => ({
+      ...callOutcome,
+      role: callOutcome.id.split("-")[0] as CallRole,
     }));
     await processes.proxy.closeStdin();
     const log = processes.proxy.stderr.dump();

@@ -170,8 +170,8 @@ export class RecoveryClient extends ProxyProcess {
       if (all.length > 1) problems.push(`${call.id}: ${all.length} answers`);
       for (const answer of all) {
         if (this.#isExpected(call, answer)) continue;
-        const said = JSON.stringify(answer.result ?? answer.error);
-        problems.push(`${call.id}: wrong answer ${said.slice(0, 200)}`);
+        const received = JSON.stringify(answer.result ?? answer.error);
+        problems.push(`${call.id}: wrong answer ${received.slice(0, 200)}`);
       }
     }
     for (const id of answers.keys()) problems.push(`${id}: nobody asked`);

@@ -69,11 +69,11 @@ export async function runOutages(
   await using relay = await FaultyRelay.start(daemonPort);
   const mostMs = responseTimeoutMs(program);
   let client: RecoveryClient | undefined;
-  let lives = 0;
+  let clientCount = 0;
   try {
     for (const [i, outage] of outages.entries()) {
       if (client === undefined) {
-        const name = `${kind}-${dialect}-${program.name}-${++lives}`;
+        const name = `${kind}-${dialect}-${program.name}-${++clientCount}`;
         client = new RecoveryClient(program, name, dialect, relay.port);
         await client.connect();
       }

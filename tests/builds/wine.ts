@@ -180,8 +180,8 @@ export class Wine implements AsyncDisposable {
       "the Windows parent",
     );
     if (connection !== undefined) return new Wine(lock, parent, connection);
-    const said = await new Response(parent.stderr).text();
-    throw new Error(`The Windows parent ended: ${said}`);
+    const errorOutput = await new Response(parent.stderr).text();
+    throw new Error(`The Windows parent ended: ${errorOutput}`);
   }
 
   /** Starts a Windows program with pipes. */

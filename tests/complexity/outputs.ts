@@ -296,8 +296,8 @@ const LIST_CASES: readonly MeasuredCase[] = [
           page(i, `{"tools":[{"name":"${i}"}],"nextCursor":"${i + 1}"}`),
       );
       return () => {
-        const memory = new DaemonCache(EMPTY_CACHED_RESULTS, 0, redactSecrets);
-        for (const [request, answer] of pages) memory.store(request, answer, 0);
+        const cache = new DaemonCache(EMPTY_CACHED_RESULTS, 0, redactSecrets);
+        for (const [request, answer] of pages) cache.store(request, answer, 0);
       };
     },
   },
@@ -307,9 +307,9 @@ const LIST_CASES: readonly MeasuredCase[] = [
     prepareRun: (size) => {
       const [request, answer] = page(0, JSON.stringify(toolList(size)));
       return () => {
-        const memory = new DaemonCache(EMPTY_CACHED_RESULTS, 0, redactSecrets);
-        memory.store(request, answer, 0);
-        memory.lookup({
+        const cache = new DaemonCache(EMPTY_CACHED_RESULTS, 0, redactSecrets);
+        cache.store(request, answer, 0);
+        cache.lookup({
           kind: "request",
           id: "1",
           method: "tools/list",

@@ -100,7 +100,7 @@ const callWithToken = (id: number): Json => ({
 /** Restores resource subscriptions on a new connection. */
 function restoreSubscriptions(
   size: number,
-  inOrder: (asked: readonly Json[]) => readonly Json[],
+  inOrder: (requests: readonly Json[]) => readonly Json[],
 ): () => void {
   const driver = connected();
   for (const id of idsUpTo(size)) {
@@ -112,9 +112,11 @@ function restoreSubscriptions(
   driver.takeEffects();
   return () => {
     driver.reconnect();
-    const asked = driver.sentToDaemon()
+    const requests = driver.sentToDaemon()
       .filter(({ method }) => method === "resources/subscribe");
-    for (const { id } of inOrder(asked)) driver.fromDaemon({ id, result: {} });
+    for (const { id } of inOrder(requests)) {
+      driver.fromDaemon({ id, result: {} });
+    }
   };
 }
 

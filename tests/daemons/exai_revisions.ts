@@ -179,8 +179,8 @@ async function respondFirst(
 async function callFirst(link: ExaiConnection, message: Json): Promise<void> {
   const request_id = (message.request_id ?? null) as string | null;
   const input = (message.arguments ?? {}) as Json;
-  const asked = message.name as string;
-  const [name, tool] = findTool(asked);
+  const requestedName = message.name as string;
+  const [name, tool] = findTool(requestedName);
   const reply = (rest: ToolOutcome): Json => ({
     op: "call_tool_res",
     request_id,
@@ -193,7 +193,7 @@ async function callFirst(link: ExaiConnection, message: Json): Promise<void> {
     send(link, { op: "progress", request_id, name, t, ...(note && { note }) });
   };
 
-  if (!tool) return fail("TOOL_NOT_FOUND", `Unknown tool: ${asked}`);
+  if (!tool) return fail("TOOL_NOT_FOUND", `Unknown tool: ${requestedName}`);
   const kept = freshValue(resultsById, request_id, resultTtl);
   if (kept) return send(link, reply(kept));
   const key = callKey(name, input);
@@ -204,16 +204,16 @@ async function callFirst(link: ExaiConnection, message: Json): Promise<void> {
   }
   const original_request_id = freshValue(keysInFlight, key, inflightTtl);
   if (original_request_id !== undefined) {
-    const said = "duplicate call in flight";
-    return fail("DUPLICATE", said, { original_request_id });
+    const errorText = "duplicate call in flight";
+    return fail("DUPLICATE", errorText, { original_request_id });
   }
   // Too early: a call that is rejected below for lack of capacity leaves its
   // key behind.
   keysInFlight.set(key, { at: Date.now(), value: request_id });
   if (running >= globalCapacity) {
-    const said = "Global concurrency limit reached; retry soon";
+    const errorText = "Global concurrency limit reached; retry soon";
     const retry_after = setting("retry-after", 1);
-    return fail("OVER_CAPACITY", said, { retry_after });
+    return fail("OVER_CAPACITY", errorText, { retry_after });
   }
   idsInFlight.add(request_id);
   running++;
@@ -279,14 +279,18 @@ async function respondHead(
   }
   const { op, request_id = "unknown" } = message;
   const timestamp = new Date().toISOString();
-  const said = { request_id, timestamp };
+  const echoed = { request_id, timestamp };
   switch (op) {
     case "list_tools":
-      return send(link, { op: "list_tools_res", tools: TOOL_LIST, ...said });
+      return send(link, {
+        op: "list_tools_res",
+        tools: TOOL_LIST,
+        ...echoed,
+      });
     case "ping":
-      return send(link, { op: "pong", ...said });
+      return send(link, { op: "pong", ...echoed });
     case "cancel":
-      return send(link, { op: "cancelled", ...said });
+      return send(link, { op: "cancelled", ...echoed });
     case "call_tool":
     case "tool_call":
       return await callHead(link, message, String(request_id));
@@ -306,11 +310,11 @@ async function callHead(
   request_id: string,
 ): Promise<void> {
   const { tool: wanted = message.name, arguments: input = {} } = message;
-  const asked = isRecord(wanted) ? wanted.name : wanted;
-  if (typeof asked !== "string" || asked === "") {
+  const requestedName = isRecord(wanted) ? wanted.name : wanted;
+  if (typeof requestedName !== "string" || requestedName === "") {
     return failHead(link, "VALIDATION_ERROR", "Missing tool name");
   }
-  const [name, tool] = findTool(asked);
+  const [name, tool] = findTool(requestedName);
   if (!tool) return failHead(link, "TOOL_NOT_FOUND", `Tool not found: ${name}`);
   if (!isRecord(input)) {
     const code = input === null ? "INTERNAL_ERROR" : "VALIDATION_ERROR";

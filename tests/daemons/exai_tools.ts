@@ -33,10 +33,10 @@ class ToolFailure extends Error {
   readonly code: string;
   readonly details: unknown;
 
-  constructor(code: string, said: unknown) {
+  constructor(code: string, details: unknown) {
     super(code);
     this.code = code;
-    this.details = said;
+    this.details = details;
   }
 }
 
@@ -116,8 +116,8 @@ const TOOLS = new Map<string, Tool>(Object.entries(
     timeout: {
       properties: {},
       run: (_, { callTimeout }) => {
-        const said = `call_tool exceeded ${callTimeout}s`;
-        throw new ToolFailure("TIMEOUT", said);
+        const errorText = `call_tool exceeded ${callTimeout}s`;
+        throw new ToolFailure("TIMEOUT", errorText);
       },
     },
     big: {
@@ -152,8 +152,8 @@ export const TOOL_LIST: readonly Json[] = [...TOOLS].map(
 );
 
 /** The tool of that name. The daemon removes one suffix from the name. */
-export function findTool(asked: string): [string, Tool | undefined] {
-  const name = asked.replace(/[-_]EXAI[-_]WS$/, "");
+export function findTool(requestedName: string): [string, Tool | undefined] {
+  const name = requestedName.replace(/[-_]EXAI[-_]WS$/, "");
   return [name, TOOLS.get(name)];
 }
 

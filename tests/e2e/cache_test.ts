@@ -123,29 +123,30 @@ test("Cache: a secret that is the whole query of a URL is in no file name and no
   assertEquals(text.includes("s3cret"), false);
 });
 
-const BROKEN: [what: string, make: (path: string) => void, said: RegExp][] = [
+const BROKEN: [what: string, make: (path: string) => void, pattern: RegExp][] =
   [
-    "broken",
-    (path) => Deno.writeTextFileSync(path, "{"),
-    /not used: it is not JSON/,
-  ],
-  [
-    "another program's",
-    (path) => Deno.writeTextFileSync(path, "{}"),
-    /not used: it is of another version/,
-  ],
-  [
-    "huge",
-    (path) => Deno.writeTextFileSync(path, " ".repeat(9 * 1024 * 1024)),
-    /not used: it cannot be read \(it has 9437184 bytes, and the limit/,
-  ],
-  [
-    "a folder",
-    (path) => Deno.mkdirSync(path),
-    /not used: it is no regular file: move it /,
-  ],
-];
-for (const [what, make, said] of BROKEN) {
+    [
+      "broken",
+      (path) => Deno.writeTextFileSync(path, "{"),
+      /not used: it is not JSON/,
+    ],
+    [
+      "another program's",
+      (path) => Deno.writeTextFileSync(path, "{}"),
+      /not used: it is of another version/,
+    ],
+    [
+      "huge",
+      (path) => Deno.writeTextFileSync(path, " ".repeat(9 * 1024 * 1024)),
+      /not used: it cannot be read \(it has 9437184 bytes, and the limit/,
+    ],
+    [
+      "a folder",
+      (path) => Deno.mkdirSync(path),
+      /not used: it is no regular file: move it /,
+    ],
+  ];
+for (const [what, make, pattern] of BROKEN) {
   test(`Cache: one that is ${what} costs one log line, and the daemon is used`, async () => {
     const folder = Deno.makeTempDirSync();
     const path = `${folder}/cache.json`;
@@ -158,7 +159,7 @@ for (const [what, make, said] of BROKEN) {
     await processes.proxy.closeStdin();
     const lines = processes.proxy.stderr.dump().split("\n")
       .filter((line) => line.includes("The cache "));
-    assertMatch(lines[0]!, said);
+    assertMatch(lines[0]!, pattern);
     assertEquals(lines.length, 1);
     await Deno.remove(folder, { recursive: true });
   });
@@ -244,7 +245,7 @@ test("Cache: daemons whose URLs differ only in a secret have a file each", async
 
 test("Cache: each token has a file of its own, and eight of them are kept", async () => {
   await using home = new Home();
-  const asked = async (
+  const serverNameFor = async (
     processes: ProxyAndDaemon,
     token: string,
     ...flags: string[]
@@ -258,14 +259,14 @@ test("Cache: each token has a file of its own, and eight of them are kept", asyn
   };
   await using processes = new ProxyAndDaemon(["--cache", "off"], home.env);
   await processes.startDaemon();
-  for (let n = 0; n < 9; n++) await asked(processes, `t${n}`);
+  for (let n = 0; n < 9; n++) await serverNameFor(processes, `t${n}`);
   const caches = home.files().filter((path) => path.includes("/mcp-"));
   assertEquals(caches.length, 8);
   await processes.killDaemon();
   const grace = ["--initialize-grace", "200ms"];
-  assertEquals(await asked(processes, "t8", ...grace), "tests");
-  assertEquals(await asked(processes, "t0", ...grace), "alwaysup");
-  assertEquals(await asked(processes, "", ...grace), "alwaysup");
+  assertEquals(await serverNameFor(processes, "t8", ...grace), "tests");
+  assertEquals(await serverNameFor(processes, "t0", ...grace), "alwaysup");
+  assertEquals(await serverNameFor(processes, "", ...grace), "alwaysup");
 });
 
 test("Cache: a proxy that knows less removes nothing that another one has saved", async () => {

@@ -61,13 +61,13 @@ for (const [last, reason] of LOSSES) {
     await proxy.initialize();
     await daemon.waitForMessages(2);
     await relay.writeAndClose(last);
-    const said = await reasonOf(proxy, /Lost the WebSocket daemon/);
+    const found = await reasonOf(proxy, /Lost the WebSocket daemon/);
     const possible = [reason];
     // Some versions of Node do not distinguish invalid frames from an end.
     if (/no valid/.test(reason) && await runsOnNode()) {
       possible.push(LOSSES[0]![1]);
     }
-    assert(possible.includes(said), said);
+    assert(possible.includes(found), found);
   });
 }
 
@@ -85,8 +85,8 @@ for (const [answer, reason] of ANSWERS) {
     using listener = Deno.listen({ port: 0, hostname: "127.0.0.1" });
     void serve(listener, answer);
     const { port } = listener.addr;
-    const said = await failureOf(`ws://127.0.0.1:${port}/`);
-    assertEquals(said, reason);
+    const found = await failureOf(`ws://127.0.0.1:${port}/`);
+    assertEquals(found, reason);
   });
 }
 

@@ -169,7 +169,10 @@ test("doctor: it opens no connection beside a running proxy of a daemon that kee
     it.standing.phase === "ready" && it.client !== undefined &&
     it.owed === 0 && it.reconnects > 0 === daemon.handshakes.length > 1
   );
-  const [seen, heard] = [daemon.handshakes.length, daemon.messages.length];
+  const [seen, messageCount] = [
+    daemon.handshakes.length,
+    daemon.messages.length,
+  ];
 
   // Another token and other headers still mean the same daemon.
   const env = { ALWAYSUP_TOKEN: "other", ALWAYSUP_HEADERS: "X-A: b" };
@@ -194,7 +197,7 @@ test("doctor: it opens no connection beside a running proxy of a daemon that kee
   await proxy.request(2, "resources/list");
   await proxy.waitForResponse(2);
   // Without the proxy's own probes of an idle connection.
-  const since = daemon.messages.slice(heard).map(({ method }) => method);
+  const since = daemon.messages.slice(messageCount).map(({ method }) => method);
   assertEquals(since.filter((it) => it !== "ping"), ["resources/list"]);
   assertEquals(daemon.handshakes.length, seen);
   const after = await folder.waitForStatus((it) =>
@@ -330,13 +333,13 @@ for (
     ]);
     assertEquals(found.of("daemon").state, "ok");
     // A configured capacity is not checked.
-    const tried = daemon.handshakes.length;
+    const dialCount = daemon.handshakes.length;
     const flags = ["--url", daemon.url, "--connections", connections];
     const set = (await folder.doctor(flags)).of("connections");
     assertEquals([set.state, set.data!.from], ["ok", "setting"]);
     // Four connections: the first attempt, the protocol check, the text ids,
     // and the replacement of the lost one.
-    assertEquals(daemon.handshakes.length, tried + 4);
+    assertEquals(daemon.handshakes.length, dialCount + 4);
   });
 }
 

@@ -267,7 +267,7 @@ for (const [what, refuse, says, tells = /./] of REFUSALS) {
 }
 
 for (
-  const [what, greeting, says] of [
+  const [what, banner, says] of [
     ["something else", "SSH-2.0-x\r\n\r\n", /does not speak HTTP/],
     ["something silent that closes", "", /closed the connection/],
   ] as const
@@ -276,7 +276,7 @@ for (
     using listener = Deno.listen({ port: 0, hostname: "127.0.0.1" });
     const serve = async (): Promise<void> => {
       for await (const conn of listener) {
-        await conn.write(new TextEncoder().encode(greeting)).catch(() => {});
+        await conn.write(new TextEncoder().encode(banner)).catch(() => {});
         conn.close();
       }
     };
@@ -345,7 +345,7 @@ test("doctor: a daemon that answers no ping, and one whose pages do not end", as
 
 test("doctor: a daemon cannot say a line of doctor's", async () => {
   const forged = "x\nok    token        all is well\u202e";
-  const said = (serverInfo: unknown): FakeWebSocketServer =>
+  const serverNamed = (serverInfo: unknown): FakeWebSocketServer =>
     new FakeWebSocketServer({
       respond: (message) => {
         const { id, method } = message;
@@ -358,7 +358,7 @@ test("doctor: a daemon cannot say a line of doctor's", async () => {
           : { id, result: { ...reply.result, serverInfo } };
       },
     });
-  await using daemon = said({ name: forged, version: { a: forged } });
+  await using daemon = serverNamed({ name: forged, version: { a: forged } });
   const { code, stdout } = await runToExit(["doctor", "--url", daemon.url], {
     ...ISOLATED_ENV,
   });

@@ -65,8 +65,8 @@ async function readByPython(
     stdout: "piped",
   }).spawn();
   const writer = python.stdin.getWriter();
-  const asked = JSON.stringify({ env: DOTENV_CASES_ENV, texts });
-  await writer.write(new TextEncoder().encode(asked));
+  const input = JSON.stringify({ env: DOTENV_CASES_ENV, texts });
+  await writer.write(new TextEncoder().encode(input));
   await writer.close();
   const { stdout } = await python.output();
   const read: [[string, string | null][], number[]][] = JSON.parse(

@@ -57,7 +57,7 @@ test("exai: every kind of response arrives as MCP has it", async () => {
     textOf(await proxy.waitForResponse(2)),
     "hello\ncontinuation_id: c-1",
   );
-  const failures: [name: string, said: RegExp][] = [
+  const failures: [name: string, pattern: RegExp][] = [
     ["nowhere", /^TOOL_NOT_FOUND: .*nowhere/],
     ["reject", /^it went wrong/],
     ["raise", /"raise_failed",\n.*no such file/],
@@ -65,11 +65,11 @@ test("exai: every kind of response arrives as MCP has it", async () => {
     ["timeout", /TIMEOUT/],
     ["odd", /\{/],
   ];
-  for (const [name, said] of failures) {
+  for (const [name, pattern] of failures) {
     await proxy.callTool(name, name);
     const answer = await proxy.waitForResponse(name);
     assertEquals(answer.result.isError, true, name);
-    assertMatch(textOf(answer), said);
+    assertMatch(textOf(answer), pattern);
   }
   await proxy.callTool(4, "activity");
   const silent = await proxy.waitForResponse(4);
@@ -207,10 +207,10 @@ test("exai: a call whose connection is cut has the result of its one execution",
     name === "sleep"
   );
   assertEquals(runs.length, 1);
-  const asked = daemon.journalEntries("frame").filter(({ request_id }) =>
-    request_id === runs[0].request_id
-  );
-  assert(asked.length >= 2, "its outcome was asked for");
+  const outcomeRequests = daemon.journalEntries("frame").filter((
+    { request_id },
+  ) => request_id === runs[0].request_id);
+  assert(outcomeRequests.length >= 2, "its outcome was asked for");
 });
 
 test("exai: the eight-second bug costs its call, and its connection is not used again", async () => {

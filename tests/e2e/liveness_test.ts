@@ -29,16 +29,16 @@ const DEAD_MS = 15_000;
  * Runs a test with a proxy and a daemon. Adds the kind and the log to an error.
  */
 async function withProcesses(
-  cast: LivenessOptions,
-  act: (processes: LivenessProcesses) => Promise<void>,
+  options: LivenessOptions,
+  run: (processes: LivenessProcesses) => Promise<void>,
 ): Promise<void> {
-  await using processes = await LivenessProcesses.start(cast);
+  await using processes = await LivenessProcesses.start(options);
   try {
     await processes.initialize();
-    await act(processes);
+    await run(processes);
   } catch (error) {
     const log = processes.proxy.stderr.dump();
-    throw new Error(`${cast.kind}: ${errorMessageOf(error)}\n${log}`);
+    throw new Error(`${options.kind}: ${errorMessageOf(error)}\n${log}`);
   }
 }
 
@@ -87,8 +87,8 @@ async function checkHalfOpen(processes: LivenessProcesses): Promise<void> {
   await Promise.all(
     ["look", "work"].map((id) => processes.proxy.waitForResponse(id)),
   );
-  const fates = processes.outcomes().slice(3);
-  for (const { id, sentAt, answeredAt } of fates) {
+  const laterOutcomes = processes.outcomes().slice(3);
+  for (const { id, sentAt, answeredAt } of laterOutcomes) {
     const ms = answeredAt! - sentAt;
     assert(ms <= DEAD_MS, `${id} has waited ${ms} ms`);
   }

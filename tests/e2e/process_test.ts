@@ -462,10 +462,10 @@ test("Content-Length: a client that frames with it gets an error that says so, a
   await proxy.request(1, "tools/list", {});
   assertEquals((await proxy.waitForResponse(1)).result, {});
   assertEquals((await proxy.closeStdin()).code, 0);
-  const said = proxy.stderr.lines.filter(({ text }) =>
+  const warnings = proxy.stderr.lines.filter(({ text }) =>
     text.includes("Content-Length")
   );
-  assertEquals(said.length, 1);
+  assertEquals(warnings.length, 1);
   const methods = daemon.messages.map(({ method }) => method);
   assertEquals(methods.filter((it) => it === "initialize").length, 1);
   assertEquals(methods.filter((it) => it === "tools/list").length, 1);

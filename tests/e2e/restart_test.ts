@@ -99,10 +99,10 @@ test("Restart: the new daemon gets the session's state, and the client list_chan
   await proxy.waitForResponse(6);
   await proxy.request(7, "ping");
   await proxy.waitForResponse(7);
-  const heard = proxy.stdout.lines.slice(from).map(({ text }) =>
+  const received = proxy.stdout.lines.slice(from).map(({ text }) =>
     JSON.parse(text).method
   );
-  assertEquals(heard.includes("notifications/tools/list_changed"), false);
+  assertEquals(received.includes("notifications/tools/list_changed"), false);
 });
 
 test("Restart: a dead daemon's request is cancelled at the client, and the new daemon's is answered", async () => {

@@ -96,14 +96,14 @@ class EchoingServer extends FakeWebSocketServer {
             }
             for (const it of [quote, `[${quote}]`, ...all]) {
               socket.send(it);
-              const said = JSON.stringify(it);
-              socket.send(`{"jsonrpc":"2.0","method":${said}}`);
-              socket.send(`{"jsonrpc":"2.0","id":${said},"result":{}}`);
+              const quoted = JSON.stringify(it);
+              socket.send(`{"jsonrpc":"2.0","method":${quoted}}`);
+              socket.send(`{"jsonrpc":"2.0","id":${quoted},"result":{}}`);
               socket.send(
-                `{"jsonrpc":"2.0","id":${said},"result":0,"error":1}`,
+                `{"jsonrpc":"2.0","id":${quoted},"result":0,"error":1}`,
               );
               socket.send(
-                `{"jsonrpc":"2.0","id":null,"error":{"code":-1,"message":${said}}}`,
+                `{"jsonrpc":"2.0","id":null,"error":{"code":-1,"message":${quoted}}}`,
               );
               socket.send(new TextEncoder().encode(`\xff${it}`));
             }

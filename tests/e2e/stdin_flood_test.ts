@@ -84,13 +84,13 @@ for (const [what, line] of STREAMS) {
   test(
     `stdin flood: with endless ${what} the daemon gets its requests, and is not lost`,
     async () => {
-      const asked = Promise.withResolvers<void>();
+      const requested = Promise.withResolvers<void>();
       let requests = 0;
       await using daemon = new FakeWebSocketServer({
         respond: (message) => {
           // The first is `initialize`. The others are the client's requests or
           // probes.
-          if (message.id !== undefined && ++requests === 4) asked.resolve();
+          if (message.id !== undefined && ++requests === 4) requested.resolve();
           return respondToAll(message);
         },
       });
@@ -98,7 +98,7 @@ for (const [what, line] of STREAMS) {
       const often = ["--ping-interval", "200ms"];
       await using proxy = startFed(script, daemon.url, ...often);
       await proxy.waitForResponse(0);
-      await withWaitLimit(asked.promise, "requests of the proxy");
+      await withWaitLimit(requested.promise, "requests of the proxy");
       await stopInTime(proxy);
       const lost = proxy.stderr.lines.filter(({ text }) =>
         /Lost the/.test(text)

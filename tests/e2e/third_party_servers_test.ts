@@ -46,7 +46,7 @@ class BridgedClient implements AsyncDisposable {
    * loss.
    */
   #from = 0;
-  #said = 0;
+  #bridgeLinesBefore = 0;
 
   private constructor(
     daemon: BridgedServer,
@@ -103,20 +103,23 @@ class BridgedClient implements AsyncDisposable {
    * connection.
    */
   async endAndWaitForLoss(end: () => Promise<void>): Promise<void> {
-    const said = this.daemon.lineCount;
+    const linesBefore = this.daemon.lineCount;
     this.#from = this.#proxy.stderr.lines.length;
     await end();
     await this.#waitForLog("Lost the");
     // A bridge that keeps running continues its output.
-    this.#said = Math.min(said, this.daemon.lineCount);
+    this.#bridgeLinesBefore = Math.min(linesBefore, this.daemon.lineCount);
   }
 
   /** Starts the daemon. Waits until the proxy has completed the handshake. */
   async restartAndWait(): Promise<void> {
     await this.daemon.start();
     await this.#waitForLog("Reconnected");
-    await this.daemon.waitForLine(/\binitialize\b/, this.#said);
-    await this.daemon.waitForLine(/\bnotifications\/initialized\b/, this.#said);
+    await this.daemon.waitForLine(/\binitialize\b/, this.#bridgeLinesBefore);
+    await this.daemon.waitForLine(
+      /\bnotifications\/initialized\b/,
+      this.#bridgeLinesBefore,
+    );
   }
 
   /** Waits until the proxy has logged something since the loss. */

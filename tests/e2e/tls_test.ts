@@ -317,9 +317,9 @@ test("TLS: a daemon with a renewed certificate is reached", async () => {
 });
 
 test("TLS: the reason of a failed dial is looked up once in a while, and never past a proxy", async () => {
-  let asked = 0;
+  let handshakeCount = 0;
   const requestOverTls = (): Promise<string | SocketErrorInfo> => {
-    asked++;
+    handshakeCount++;
     return Promise.resolve({ message: "x", errorCode: "CERT_HAS_EXPIRED" });
   };
   const host = {
@@ -327,15 +327,15 @@ test("TLS: the reason of a failed dial is looked up once in a while, and never p
     proxyVariables: () => ["HTTPS_PROXY"],
     getEnv: () => undefined,
   };
-  const ask = createTlsDiagnoser(host);
+  const diagnose = createTlsDiagnoser(host);
   const dial = ["wss://h/", undefined, []] as const;
-  const found = await Promise.all([ask(...dial), ask(...dial)]);
+  const found = await Promise.all([diagnose(...dial), diagnose(...dial)]);
   assertEquals(found.map((it) => it?.message), ["x", "x"]);
-  assertEquals(asked, 1);
+  assertEquals(handshakeCount, 1);
   const behind = createTlsDiagnoser({ ...host, getEnv: () => "http://proxy/" });
   assertEquals(await behind(...dial), undefined);
-  assertEquals(asked, 1);
+  assertEquals(handshakeCount, 1);
   // The diagnosis may dial without an HTTP proxy where the runtime does.
   await behind("wss://127.0.0.1/", undefined, []);
-  assertEquals(asked, 2);
+  assertEquals(handshakeCount, 2);
 });

@@ -15,11 +15,11 @@ export const UNLIMITED: Timeouts = {
   idle: { setting: "--idle-timeout", ms: Infinity },
 };
 
-/** How long the request of {@linkcode account} may wait for a connection, in milliseconds. */
+/** How long the request of {@linkcode testEntry} may wait for a connection, in milliseconds. */
 export const QUEUE_MS = 45_000;
 
 /** A request received at moment 0, with the number as its id and order. */
-export function account(
+export function testEntry(
   order: number,
   method = "x",
   params: string = "{}",

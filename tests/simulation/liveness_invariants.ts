@@ -85,9 +85,13 @@ export function newConnection(
   connectionId: number,
   now: number,
 ): LivenessConnection {
-  const way = (): NetworkDirection => ({ queue: [], lastAt: 0, isDead: false });
+  const newDirection = (): NetworkDirection => ({
+    queue: [],
+    lastAt: 0,
+    isDead: false,
+  });
   return {
-    ...{ connectionId, up: way(), down: way() },
+    ...{ connectionId, up: newDirection(), down: newDirection() },
     ...{ isAccepted: false, isOpen: false, isClosed: false },
     ...{
       closedByProxyAt: undefined,

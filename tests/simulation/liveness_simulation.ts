@@ -158,7 +158,7 @@ function scheduleAll(session: LivenessSession): void {
   if (scheduler.chance(0.9)) {
     session.scheduleClient(300, () => session.request("tools/list"));
   }
-  const asks = 4 + scheduler.random() * 20;
+  const requestCount = 4 + scheduler.random() * 20;
   const gaps = scheduler.pick([
     [0, 300, 1_500, 20_000],
     [2_000, 8_000, 30_000],
@@ -166,7 +166,7 @@ function scheduleAll(session: LivenessSession): void {
   ]);
   const most = scheduler.pick([1_000, 12_000, 130_000, 130_000]);
   let at = scheduler.chance(0.5) ? 300 + scheduler.random() * 1_500 : 12_000;
-  for (let i = 0; i < asks && at < CLIENT_LIFETIME_MS; i++) {
+  for (let i = 0; i < requestCount && at < CLIENT_LIFETIME_MS; i++) {
     session.scheduleClient(at, () => sendRandomRequests(session, i, most));
     // A connection freezes around a call, or at any time.
     if (scheduler.chance(0.15)) {
@@ -253,14 +253,14 @@ function checkFirstCallDelay(seed: number): void {
     measureFirstCall(seed, "many"),
   ];
   const { behavior, lagMs } = auto.plan;
-  const keeps = behavior.secondConnection === "many" ? "many" : "one";
+  const actualCapacity = behavior.secondConnection === "many" ? "many" : "one";
   const { connections } = auto.snapshot;
   // A daemon that is silent for too long counts as keeping one, and a slow one
   // is not checked.
   const isSilent = behavior.serving === "never answers pings";
   if (lagMs <= 5 && auto.isIdle) {
-    assertEquals(connections, isSilent ? "one" : keeps, "learned");
-  } else if (keeps === "one") {
+    assertEquals(connections, isSilent ? "one" : actualCapacity, "learned");
+  } else if (actualCapacity === "one") {
     assert(connections !== "many", "it keeps one, and counts as many");
   }
   if (many.firstAt === Infinity) return;
@@ -294,9 +294,9 @@ function measureFirstCall(
     behavior: { ...behavior, closeDelayMs: 0, maxRespondingMs: 1e9 },
     config: { ...config, connections, cachedResults: undefined },
   });
-  const helloAt = scheduler.random() * 300;
+  const initializeAt = scheduler.random() * 300;
   const callAt = 300 + scheduler.random() * 1_500;
-  scheduler.schedule(helloAt, () => session.openConversation());
+  scheduler.schedule(initializeAt, () => session.openConversation());
   scheduler.schedule(callAt, () => session.callTool("write", 300));
   session.runUntil(20_000);
   const call = [...session.invariants.all].find(({ method }) =>
@@ -305,6 +305,6 @@ function measureFirstCall(
   return {
     ...{ plan: session.plan, snapshot: session.snapshot },
     firstAt: call?.answeredAt ?? Infinity,
-    isIdle: callAt > helloAt + 100,
+    isIdle: callAt > initializeAt + 100,
   };
 }

@@ -277,8 +277,8 @@ class McpSimulation {
   // Schedules all events that do not depend on the proxy.
 
   #scheduleAll(): void {
-    const isGreeter = this.#scheduler.chance(0.95);
-    if (isGreeter) {
+    const sendsInitialize = this.#scheduler.chance(0.95);
+    if (sendsInitialize) {
       this.#scheduleClient(
         this.#scheduler.random() * 500,
         () => this.#requestInitialize(),
@@ -628,7 +628,7 @@ class McpSimulation {
     }
     const request = this.#invariants.get(key);
     assert(request !== undefined, `an answer to ${key}, which nobody asked`);
-    const who = this.#invariants.recordResponse(request, message.error);
+    const responder = this.#invariants.recordResponse(request, message.error);
     this.#checkContent(request, message);
     const connection = this.#connections.get(request.sentOn ?? 0);
     const isRefused = connection !== undefined &&
@@ -668,7 +668,7 @@ class McpSimulation {
     ) {
       return;
     }
-    if (who === "proxy" || isLocal || connection === undefined) return;
+    if (responder === "proxy" || isLocal || connection === undefined) return;
     assert(connection.closedByProxyAt === undefined, "an answer of a stranger");
     const plain = text.trim().replace(/^\{ /, "{").replace(/ \}$/, "}");
     assert(connection.sentTexts.has(plain), `re-spelled: ${text}`);
@@ -1048,12 +1048,12 @@ class McpSimulation {
     const text = isBroken
       ? head + this.#messageHabits.pick(['"n":NaN}}', '"n":0.1', '"a":"b', ""])
       : JSON.stringify({ jsonrpc: "2.0", id: null, error });
-    const speak = (): void => {
+    const sendNow = (): void => {
       if (this.#scheduler.isSuspended) {
-        return void this.#missedEvents.push(speak);
+        return void this.#missedEvents.push(sendNow);
       }
       const blocked = connection.blockedUntil - this.#scheduler.now;
-      if (blocked > 0) return this.#scheduler.schedule(blocked, speak);
+      if (blocked > 0) return this.#scheduler.schedule(blocked, sendNow);
       if (
         connection.isClosed || connection.isBlackholed ||
         connection.closedByProxyAt !== undefined
@@ -1084,7 +1084,7 @@ class McpSimulation {
       );
       if (isSole && isOpen) this.#expectRetryOrResponse(connection, request);
     };
-    this.#scheduler.schedule(this.#scheduler.random() * 400, speak);
+    this.#scheduler.schedule(this.#scheduler.random() * 400, sendNow);
     return true;
   }
 
@@ -1219,12 +1219,12 @@ class McpSimulation {
       ...{ message, request: undefined, cursor: undefined, isOwn: false },
       ...about,
     };
-    const speak = (): void => {
+    const sendNow = (): void => {
       if (this.#scheduler.isSuspended) {
-        return void this.#missedEvents.push(speak);
+        return void this.#missedEvents.push(sendNow);
       }
       const blocked = connection.blockedUntil - this.#scheduler.now;
-      if (blocked > 0) return this.#scheduler.schedule(blocked, speak);
+      if (blocked > 0) return this.#scheduler.schedule(blocked, sendNow);
       if (isPretty && message.result !== null) {
         this.#flush(connection);
         const text = JSON.stringify({ jsonrpc: "2.0", ...message });
@@ -1251,7 +1251,7 @@ class McpSimulation {
       }
       this.#scheduler.schedule(joinDelayMs, () => this.#flush(connection));
     };
-    this.#scheduler.schedule(ms, speak);
+    this.#scheduler.schedule(ms, sendNow);
   }
 
   /** Sends the waiting messages in one frame. */
@@ -1274,7 +1274,7 @@ class McpSimulation {
       connection.closedByProxyAt !== undefined
     ) return;
     const { connectionId } = connection;
-    const owed = all.flatMap(({ request, ...said }) =>
+    const expectedMessages = all.flatMap(({ request, ...said }) =>
       request !== undefined && this.#mustReachClient(connection, request, said)
         ? [{ request, before: request.progressCount, ...said }]
         : []
@@ -1283,7 +1283,7 @@ class McpSimulation {
     const fresh = all.filter(({ message }) =>
       connection.proxyRequestIds.has(message.id)
     );
-    const heard = new Map(
+    const progressBefore = new Map(
       all.flatMap(({ request }) =>
         request === undefined ? [] : [[request, request.progressCount] as const]
       ),
@@ -1303,9 +1303,9 @@ class McpSimulation {
         removeAnswered(connection, key);
       }
       // It completes the handshake even if the client was answered without it.
-      const isGreeting = request?.method === "initialize" &&
+      const isInitializeResult = request?.method === "initialize" &&
         message.result !== undefined;
-      if (isOwn || isGreeting) connection.isReady = true;
+      if (isOwn || isInitializeResult) connection.isReady = true;
       if (request?.sentOn === connectionId && isUnderstood) {
         if (this.#scheduler.awakeMs - request.lastActivityAt > 12_000) {
           this.#survivedSilences++;
@@ -1326,13 +1326,13 @@ class McpSimulation {
       ? texts.join("")
       : this.#messageHabits.joinIntoFrame(texts, { isAnswers, id });
     this.#handle({ type: "frame", connectionId, text });
-    for (const [request, before] of heard) {
+    for (const [request, before] of progressBefore) {
       // A message that was too large to be read has shown no type.
       if (request.progressCount > before) {
         this.#invariants.recordActivity(request);
       }
     }
-    for (const { request, message, before } of owed) {
+    for (const { request, message, before } of expectedMessages) {
       if (request.answers > 0) continue;
       const isAnswer = message.method === undefined;
       const isThere = !isAnswer && request.progressCount > before;
@@ -1375,8 +1375,11 @@ class McpSimulation {
     const { nextCursor: next } = message.result;
     if (next !== undefined && next !== cursor) return;
     const found = canonicalSet(tools.map((it: Json) => JSON.stringify(it)));
-    const told = this.#clientTools;
-    if (told === undefined || told.isOld || told.tools === found) return;
+    const clientTools = this.#clientTools;
+    if (
+      clientTools === undefined || clientTools.isOld ||
+      clientTools.tools === found
+    ) return;
     throw new Error(`The client does not know of ${found}`);
   }
 

@@ -124,54 +124,54 @@ export class MessageHabits {
   formatMessage(message: Json): FormattedMessage {
     const plain = Object.entries({ jsonrpc: "2.0", ...message });
     const { id, method, params } = message;
-    let spelled = plain.map(([key, value]) => [key, JSON.stringify(value)]);
+    let members = plain.map(([key, value]) => [key, JSON.stringify(value)]);
     // Clients accept no null result.
     const asResult = (it: string[][]): string =>
       serializeMembers(it.map(([key, value]) => [
         key!,
         key === "result" && value === "null" ? "{}" : value!,
       ]));
-    const acceptedTexts = [asResult(spelled)];
+    const acceptedTexts = [asResult(members)];
     let isRetyped = false;
     if (method === undefined && id !== undefined) {
       const other = this.#formatId(id);
       isRetyped = other.isRetyped;
-      spelled = spelled.map(([key, value]) => [
+      members = members.map(([key, value]) => [
         key!,
         key === "id" ? other.text : value!,
       ]);
-      if (!isRetyped) acceptedTexts.push(asResult(spelled));
+      if (!isRetyped) acceptedTexts.push(asResult(members));
     }
     if (method === "notifications/progress") {
       const token = retypeId(params.progressToken);
       if (token !== undefined && this.applies("retyped tokens")) {
         isRetyped = true;
         const text = JSON.stringify({ ...params, progressToken: token });
-        spelled = spelled.map(([key, value]) => [
+        members = members.map(([key, value]) => [
           key!,
           key === "params" ? text : value!,
         ]);
       }
     }
     if (this.applies("null members")) {
-      spelled = this.#addNullMembers(spelled, message);
+      members = this.#addNullMembers(members, message);
     }
     if (message.result !== null && this.applies("escaped keys")) {
       if (this.chance(0.2)) {
         // Once it has seen this key, the runtime's parser mistakes escaped keys
         // for it.
-        const at = 1 + Math.floor(this.#scheduler.random() * spelled.length);
-        spelled = spelled.toSpliced(at, 0, [PARSER_TRAP_KEY, "1"]);
+        const at = 1 + Math.floor(this.#scheduler.random() * members.length);
+        members = members.toSpliced(at, 0, [PARSER_TRAP_KEY, "1"]);
       }
-      const said = spelled.filter(([, value]) => value !== "null");
-      acceptedTexts.push(serializeMembers(said));
-      acceptedTexts.push(serializeMembers(said.map(([key, value]) => [
+      const nonNullMembers = members.filter(([, value]) => value !== "null");
+      acceptedTexts.push(serializeMembers(nonNullMembers));
+      acceptedTexts.push(serializeMembers(nonNullMembers.map(([key, value]) => [
         key!,
         key === "id" ? JSON.stringify(id) : value!,
       ])));
-      spelled = spelled.map(([key, value]) => [this.#escapeKey(key!), value!]);
+      members = members.map(([key, value]) => [this.#escapeKey(key!), value!]);
     }
-    const text = serializeMembers(spelled);
+    const text = serializeMembers(members);
     if (text !== acceptedTexts[0]) this.reformattedCount++;
     return { text, acceptedTexts, isRetyped };
   }
@@ -195,7 +195,7 @@ export class MessageHabits {
 
   /** Adds null members at random places. */
   #addNullMembers(
-    spelled: string[][],
+    members: string[][],
     { id, method, error }: Json,
   ): string[][] {
     const names = method === undefined
@@ -203,7 +203,7 @@ export class MessageHabits {
       : id === undefined && /^notifications\//.test(method)
       ? ["id"]
       : [];
-    const all = [...spelled];
+    const all = [...members];
     for (const name of names) {
       if (all.some(([key]) => key === name) || this.chance(0.3)) continue;
       const at = Math.floor(this.#scheduler.random() * (all.length + 1));
@@ -274,20 +274,20 @@ export class MessageHabits {
   }
 
   /** A malformed error, as a careless daemon writes it. */
-  malformedError(words: string): Json {
+  malformedError(errorText: string): Json {
     return this.pick([
-      { message: words },
-      { code: "E_FAILED", message: words },
-      { code: "-32602", message: words },
-      words,
-      { code: null, message: words, data: { a: 1 } },
+      { message: errorText },
+      { code: "E_FAILED", message: errorText },
+      { code: "-32602", message: errorText },
+      errorText,
+      { code: null, message: errorText, data: { a: 1 } },
     ]);
   }
 }
 
 /** A message from JSON texts by key. */
-function serializeMembers(spelled: readonly (readonly string[])[]): string {
-  return `{${spelled.map(([key, value]) => `"${key}":${value}`).join(",")}}`;
+function serializeMembers(members: readonly (readonly string[])[]): string {
+  return `{${members.map(([key, value]) => `"${key}":${value}`).join(",")}}`;
 }
 
 /** The same id as the other JSON type; `undefined` if there is none. */

@@ -109,14 +109,14 @@ test(`Simulation: ${LIVENESS_RUNS} seeded worlds end no call on a living connect
  * that often.
  */
 function runSeeds<T extends object>(
-  worlds: number,
+  runCount: number,
   simulate: (seed: number) => T,
   zero: Partial<T>,
   kind: string,
   share = 1 / 4,
 ): void {
   const sum = new Map<string, number>(Object.entries(zero));
-  for (let seed = 1; seed <= worlds; seed++) {
+  for (let seed = 1; seed <= runCount; seed++) {
     let tally: T;
     try {
       tally = simulate(seed);
@@ -130,7 +130,7 @@ function runSeeds<T extends object>(
   }
   // Simulations in which nothing happens prove nothing.
   for (const [name, count] of sum) {
-    assert(count > worlds * share, `only ${count} ${name}`);
+    assert(count > runCount * share, `only ${count} ${name}`);
   }
 }
 

@@ -198,8 +198,8 @@ class TwoProxiesSimulation {
     const tally = this.#tally;
     for (const { name, proxy, mustLogDisplacement } of this.#sides) {
       proxy.checkAllAnswered();
-      const hasTold = !mustLogDisplacement || proxy.displacedLogLines > 0;
-      assert(hasTold, `${name}'s log does not tell of another client`);
+      const hasLogged = !mustLogDisplacement || proxy.displacedLogLines > 0;
+      assert(hasLogged, `${name}'s log does not tell of another client`);
       tally.answers += proxy.answers;
       tally.faults += proxy.faults;
       tally.dials += proxy.dials.count;

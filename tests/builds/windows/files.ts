@@ -115,18 +115,18 @@ async function waitForStatus(
   accepts: (running: Json[]) => boolean,
 ): Promise<Json[]> {
   const until = performance.now() + WAIT_LIMIT_MS;
-  let said = "";
+  let lastOutput = "";
   while (performance.now() < until) {
     const { code, stdout, stderr } = await windows.run(
       ["status", "--json"],
       env,
     );
     assertEquals([code, stderr], [0, ""]);
-    said = stdout;
+    lastOutput = stdout;
     const running = JSON.parse(stdout);
     if (accepts(running)) return running;
   }
-  throw new Error(`status says ${said}`);
+  throw new Error(`status says ${lastOutput}`);
 }
 
 /** Registers the scenarios. */
@@ -378,8 +378,9 @@ export function registerFileTests(windows: Windows): void {
       await initializeAndListTools(proxy, "2025-06-18");
       await holder.waitForExit();
     }
-    const isTold = ([it]: Json[]): boolean => it?.client === "windows 1";
-    await waitForStatus(windows, env, isTold);
+    const hasFirstClient = ([it]: Json[]): boolean =>
+      it?.client === "windows 1";
+    await waitForStatus(windows, env, hasFirstClient);
     assertEquals((await proxy.closeStdin()).code, 0);
   });
 

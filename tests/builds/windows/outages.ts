@@ -34,7 +34,7 @@ async function startWithPendingCall(
   AsyncDisposable & { proxy: ProxyProcess; daemon: FakeWebSocketServer }
 > {
   await using started = new AsyncDisposableStack();
-  const { promise: asked, resolve } = Promise.withResolvers<void>();
+  const { promise: called, resolve } = Promise.withResolvers<void>();
   const daemon = started.use(
     new FakeWebSocketServer({
       respond: (message) =>
@@ -44,7 +44,7 @@ async function startWithPendingCall(
   const proxy = started.use(windows.proxy(["--url", daemon.url]));
   await proxy.initialize();
   await proxy.request(1, "slow");
-  await withWaitLimit(asked, "the call");
+  await withWaitLimit(called, "the call");
   const both = started.move();
   return { proxy, daemon, [Symbol.asyncDispose]: () => both.disposeAsync() };
 }

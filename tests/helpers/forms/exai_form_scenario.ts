@@ -38,8 +38,8 @@ export class ExaiFormScenario {
 
   async #checkCalls(): Promise<void> {
     const client = this.#client;
-    const said = await client.callForText("chat", { text: "hello" });
-    assertEquals(said, "hello\ncontinuation_id: c-1");
+    const reply = await client.callForText("chat", { text: "hello" });
+    assertEquals(reply, "hello\ncontinuation_id: c-1");
     assert((await client.toolNames()).includes("chat"));
     for (
       const [name, words] of [

@@ -21,8 +21,8 @@ function isExaiResult({ op }: Json): boolean {
 
 const NULL_MEMBERS = { error: "null", result: "null", text: "null" };
 
-const EXAI_PARSER_TRAP = confuseParser((poison) =>
-  `{"op":"progress","data":${poison}}`
+const EXAI_PARSER_TRAP = confuseParser((trapText) =>
+  `{"op":"progress","data":${trapText}}`
 );
 
 /** The forms; those of frames are the same as for MCP. */

@@ -335,18 +335,18 @@ export function prettyPrint(it: string): string {
  * which the escaped spelling begins.
  */
 export function confuseParser(
-  wrap: (poison: string) => string,
+  wrap: (trapText: string) => string,
 ): Required<Pick<MessageForm, "frames">> {
   const key = /"(\\u00[0-9a-f]{2}\w*)":/;
   return {
     frames: (texts, messages) =>
       texts.flatMap((it, i) => {
         const isFirst = messages[i].result?.protocolVersion !== undefined;
-        const spelled = key.exec(it)?.[1];
-        if (isFirst || spelled === undefined) return [it];
-        const other = spelled.slice(0, JSON.parse(`"${spelled}"`).length);
-        const poison = it.replace(key, () => `${JSON.stringify(other)}:`);
-        return [wrap(poison), it];
+        const escapedKey = key.exec(it)?.[1];
+        if (isFirst || escapedKey === undefined) return [it];
+        const other = escapedKey.slice(0, JSON.parse(`"${escapedKey}"`).length);
+        const trapText = it.replace(key, () => `${JSON.stringify(other)}:`);
+        return [wrap(trapText), it];
       }),
   };
 }

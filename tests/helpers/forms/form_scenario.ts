@@ -73,21 +73,21 @@ export class FormScenario {
     await client.connect();
     if (!this.form.spoiledCall) await client.setLevel("info");
     await this.#checkCalls(false);
-    const heard = Promise.withResolvers<void>();
+    const reported = Promise.withResolvers<void>();
     const input = { key: crypto.randomUUID() };
     this.#callInFlight = client.callForText("steady", input, {
       // It also waits for the daemon's other clients.
       timeout: 8 * RESPONSE_TIMEOUT_MS,
       onprogress: (value) => {
         this.#progress.push(value);
-        if (this.#progress.length === 3) heard.resolve();
+        if (this.#progress.length === 3) reported.resolve();
         const last = this.form.progressAfterRestart?.received.at(-1) ?? 4;
         if (value === last) this.#releaseCall(input);
       },
     });
     // It is awaited after the restart, if the test gets there.
     this.#callInFlight.catch(() => {});
-    await Promise.race([heard.promise, this.#callInFlight]);
+    await Promise.race([reported.promise, this.#callInFlight]);
     assertEquals(this.#progress, [1, 2, 3], "progress before the restart");
   }
 
@@ -158,16 +158,16 @@ export class FormScenario {
     const { progress } = this.form;
     const expected = progress?.received ?? [1, 2, 3];
     const input = { key: crypto.randomUUID() };
-    const heard: number[] = [];
+    const reported: number[] = [];
     const options: CallOptions = {
       onprogress: (value) => {
-        heard.push(value);
-        if (heard.length === expected.length) this.#releaseCall(input);
+        reported.push(value);
+        if (reported.length === expected.length) this.#releaseCall(input);
       },
       ...(progress && { timeout: SLOW_CALL_TIMEOUT_MS }),
     };
     assertEquals(await client.callForText("work", input, options), "worked");
-    assertEquals(heard, expected, "progress");
+    assertEquals(reported, expected, "progress");
   }
 
   /** Two calls at the same time. */

@@ -36,9 +36,9 @@ import {
   wrongResponse,
 } from "./form_helpers.ts";
 
-const PARSER_TRAP = confuseParser((poison) =>
+const PARSER_TRAP = confuseParser((trapText) =>
   `{"jsonrpc":"2.0","method":"notifications/message","params":{"level":` +
-  `"info","data":${poison}}}`
+  `"info","data":${trapText}}}`
 );
 
 /** A kind with its forms. */

@@ -221,8 +221,8 @@ function transformMessages(
   inner.onclose = () => outer.onclose?.();
   inner.onerror = (error: Error) => outer.onerror?.(error);
   inner.onmessage = (message: Json) => {
-    const heard = toClient ? toClient(message) : message;
-    if (heard !== undefined) outer.onmessage?.(heard);
+    const transformed = toClient ? toClient(message) : message;
+    if (transformed !== undefined) outer.onmessage?.(transformed);
   };
   return outer;
 }

@@ -58,10 +58,10 @@ export function openSecond(driver: SessionDriver): string {
   const result = { protocolVersion: "2025-06-18", capabilities: {} };
   driver.takeEffects();
   driver.fromDaemon({ id, result });
-  const said = driver.sentToDaemon();
-  assertEquals(said.map(({ method }) => method), ["ping"], "no initialized");
+  const sent = driver.sentToDaemon();
+  assertEquals(sent.map(({ method }) => method), ["ping"], "no initialized");
   driver.takeEffects();
-  return said[0].id;
+  return sent[0].id;
 }
 
 /** The standby answers two probes, 5 s apart. */

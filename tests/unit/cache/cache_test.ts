@@ -55,7 +55,7 @@ test("Cache: stores initialize and complete lists, and no empty list of tools ov
 
 test("Cache: merging keeps what other processes have stored, and removes what is invalid", () => {
   const full = '{"tools":[{"name":"a"}]}';
-  const kept: CachedResults = {
+  const saved: CachedResults = {
     initialize: { a: "1", b: "2" },
     lists: { "tools/list": full, "prompts/list": '{"prompts":[1]}' },
   };
@@ -63,25 +63,25 @@ test("Cache: merging keeps what other processes have stored, and removes what is
     initialize: { b: "", c: "3" },
     lists: { "tools/list": '{"tools":[]}', "prompts/list": '{"prompts":[]}' },
   };
-  assertEquals(mergeCachedResults(kept, learned), {
+  assertEquals(mergeCachedResults(saved, learned), {
     initialize: { a: "1", c: "3" },
     lists: { "tools/list": full, "prompts/list": '{"prompts":[]}' },
   });
 });
 
 test("Secrets: a daemon's name that is cut within a secret is not cached", () => {
-  const memory = new DaemonCache(
+  const cache = new DaemonCache(
     EMPTY_CACHED_RESULTS,
     0,
     createRedactor(["s3cret-0123456789"]),
   );
   const name = `${"n".repeat(190)}s3cret-0123456789`;
-  memory.storeCapacityOne(
+  cache.storeCapacityOne(
     daemonNameOf({ serverInfo: { name, version: "1" } })!,
     0,
   );
-  const kept = JSON.stringify(memory.resultsToSave(1));
-  assert(!kept.includes("s3cret"), kept.slice(-60));
+  const saved = JSON.stringify(cache.resultsToSave(1));
+  assert(!saved.includes("s3cret"), saved.slice(-60));
 });
 
 test("Secrets: a cached result with a secret is removed at the next answer", () => {
@@ -91,23 +91,23 @@ test("Secrets: a cached result with a secret is removed at the next answer", () 
     initialize: { "2025-11-25": initialize },
     lists: { "tools/list": tools },
   };
-  const memory = new DaemonCache(before, 0, createRedactor(["s3cret"]));
+  const cache = new DaemonCache(before, 0, createRedactor(["s3cret"]));
   const params = { protocolVersion: "2025-11-25" };
   const text = `{"jsonrpc":"2.0","id":1,"result":${initialize}}`;
   const result = JSON.parse(initialize);
   const answer = { kind: "response", id: "1", result, error: undefined, text };
-  const asked = { method: "initialize", params } as const;
-  assert(memory.store(asked, answer as Response, 1), "it is written anew");
-  const { initialize: kept, lists } = mergeCachedResults(
+  const cacheable = { method: "initialize", params } as const;
+  assert(cache.store(cacheable, answer as Response, 1), "it is written anew");
+  const { initialize: saved, lists } = mergeCachedResults(
     before,
-    memory.resultsToSave(1),
+    cache.resultsToSave(1),
   );
-  assertEquals([kept, lists], [{}, before.lists]);
+  assertEquals([saved, lists], [{}, before.lists]);
 });
 
 test("Secrets: finds a secret that is cut off in a long answer", () => {
-  const hide = createRedactor(["s3cret-0123456789"]);
-  const memory = new DaemonCache(EMPTY_CACHED_RESULTS, 0, hide);
+  const redact = createRedactor(["s3cret-0123456789"]);
+  const cache = new DaemonCache(EMPTY_CACHED_RESULTS, 0, redact);
   const result = {
     tools: [{ name: "a", description: "x".repeat(9_000) }, {
       name: "b",
@@ -116,19 +116,19 @@ test("Secrets: finds a secret that is cut off in a long answer", () => {
   };
   const text = JSON.stringify({ jsonrpc: "2.0", id: 1, result });
   const answer = { kind: "response", id: "1", result, error: undefined, text };
-  const asked = { method: "tools/list", params: {} } as const;
-  assert(!memory.store(asked, answer as Response, 1));
-  assertEquals(memory.resultsToSave(1).lists, {});
+  const cacheable = { method: "tools/list", params: {} } as const;
+  assert(!cache.store(cacheable, answer as Response, 1));
+  assertEquals(cache.resultsToSave(1).lists, {});
 });
 
 test("Secrets: a cached result that is not an answer is not reported as withheld", () => {
-  const memory = new DaemonCache(
+  const cache = new DaemonCache(
     EMPTY_CACHED_RESULTS,
     0,
     createRedactor(["s3cret"]),
   );
-  memory.storeCapacityOne("a s3cret 1", 0);
-  assertEquals(memory.takeWithheld(), false);
+  cache.storeCapacityOne("a s3cret 1", 0);
+  assertEquals(cache.takeWithheld(), false);
 });
 
 /**
@@ -137,12 +137,12 @@ test("Secrets: a cached result that is not an answer is not reported as withheld
  */
 function after(
   ...answers: [method: Method, params: Json, result: Json][]
-): { memory: DaemonCache; isNews: boolean[] } {
-  const memory = new DaemonCache(EMPTY_CACHED_RESULTS, 0, createRedactor([]));
+): { cache: DaemonCache; isNews: boolean[] } {
+  const cache = new DaemonCache(EMPTY_CACHED_RESULTS, 0, createRedactor([]));
   const isNews = answers.map(([method, params, result]) =>
-    memory.store({ method, params }, answerTo(result), 0)
+    cache.store({ method, params }, answerTo(result), 0)
   );
-  return { memory, isNews };
+  return { cache, isNews };
 }
 
 function answerTo(result: Json): Response {
@@ -150,14 +150,14 @@ function answerTo(result: Json): Response {
   return { kind: "response", id: "1", result, error: undefined, text };
 }
 
-function recalled(
-  memory: DaemonCache,
+function lookUp(
+  cache: DaemonCache,
   method: string,
   params: Json = {},
   now = 0,
 ): Json {
   const request = { kind: "request", id: "1", text: "", method, params };
-  const text = memory.lookup(request as Request, now);
+  const text = cache.lookup(request as Request, now);
   return text === undefined ? undefined : JSON.parse(text);
 }
 
@@ -166,76 +166,76 @@ test("Cache: a list in pages is stored when its last page came, each page once",
     prompts: [{ name }],
     ...(nextCursor !== undefined && { nextCursor }),
   });
-  const { memory, isNews } = after(
+  const { cache, isNews } = after(
     ["prompts/list", {}, page("a", "2")],
     ["prompts/list", { cursor: "9" }, page("x")], // not the cursor that follows
     ["prompts/list", { cursor: "2" }, page("b", "3")],
     ["prompts/list", { cursor: "3" }, page("b", "2")], // an earlier cursor
   );
   assertEquals(isNews, [false, false, false, true]);
-  assertEquals(recalled(memory, "prompts/list"), {
+  assertEquals(lookUp(cache, "prompts/list"), {
     prompts: [{ name: "a" }, { name: "b" }],
   });
-  assertEquals(recalled(memory, "prompts/list", { cursor: "2" }), undefined);
+  assertEquals(lookUp(cache, "prompts/list", { cursor: "2" }), undefined);
 });
 
 test("Cache: a list with a filter is neither stored nor served", () => {
-  const { memory, isNews } = after([
+  const { cache, isNews } = after([
     "prompts/list",
     { filter: "a" },
     { prompts: [] },
   ]);
   assertEquals(isNews, [false]);
-  assertEquals(recalled(memory, "prompts/list"), undefined);
+  assertEquals(lookUp(cache, "prompts/list"), undefined);
 });
 
 test("Cache: initialize is served only for the version that was requested", () => {
   const result = { protocolVersion: "2025-03-26" };
-  const { memory } = after([
+  const { cache } = after([
     "initialize",
     { protocolVersion: "2025-06-18" },
     result,
   ]);
   const of = (protocolVersion: Json): Json =>
-    recalled(memory, "initialize", { protocolVersion });
+    lookUp(cache, "initialize", { protocolVersion });
   assertEquals(["2025-06-18", "2025-03-26", "toString", 5].map(of), [
     ...[result, undefined, undefined, undefined],
   ]);
-  memory.evictInitialize("2025-06-18");
+  cache.evictInitialize("2025-06-18");
   assertEquals(of("2025-06-18"), undefined);
-  assertEquals(memory.resultsToSave(0).initialize, { "2025-06-18": "" });
+  assertEquals(cache.resultsToSave(0).initialize, { "2025-06-18": "" });
 });
 
 test("Cache: server/discover is served for its ttlMs, less the time asleep", () => {
   const _meta = { "io.modelcontextprotocol/protocolVersion": "2026-07-28" };
-  const { memory } = after(["server/discover", { _meta }, { ttlMs: 1_000 }]);
+  const { cache } = after(["server/discover", { _meta }, { ttlMs: 1_000 }]);
   const of = (now: number): Json =>
-    recalled(memory, "server/discover", { _meta }, now);
+    lookUp(cache, "server/discover", { _meta }, now);
   assertEquals([of(300), of(1_000)], [{ ttlMs: 700 }, undefined]);
-  memory.shortenBy(600);
+  cache.shortenBy(600);
   assertEquals([of(399.5), of(400)], [{ ttlMs: 0 }, undefined]);
 });
 
 test("Cache: ttlMs counts for a day at most", () => {
   const _meta = { "io.modelcontextprotocol/protocolVersion": "2026-07-28" };
-  const { memory } = after(["server/discover", { _meta }, { ttlMs: 1e12 }]);
-  assertEquals(memory.resultsToSave(0).discover?.forMs, 86_400_000);
+  const { cache } = after(["server/discover", { _meta }, { ttlMs: 1e12 }]);
+  assertEquals(cache.resultsToSave(0).discover?.forMs, 86_400_000);
 });
 
 test("Cache: a daemon that keeps one connection is known by name and version for a week", () => {
-  const memory = new DaemonCache(EMPTY_CACHED_RESULTS, 0, createRedactor([]));
+  const cache = new DaemonCache(EMPTY_CACHED_RESULTS, 0, createRedactor([]));
   const server = daemonNameOf({ serverInfo: { name: "d", version: "1" } })!;
   assertEquals(server, "d 1");
-  memory.storeCapacityOne(server, 1_000);
+  cache.storeCapacityOne(server, 1_000);
   const week = 604_800_000;
   assertEquals(
     [1_000 + week - 1, 1_000 + week].map((now) =>
-      memory.hasCapacityOne(server, now)
+      cache.hasCapacityOne(server, now)
     ),
     [true, false],
   );
-  assertEquals(memory.hasCapacityOne("d 2", 1_000), false);
-  assertEquals(memory.resultsToSave(2_000).one, { "d 1": week - 1_000 });
+  assertEquals(cache.hasCapacityOne("d 2", 1_000), false);
+  assertEquals(cache.resultsToSave(2_000).one, { "d 1": week - 1_000 });
 });
 
 test("Cache: a server without serverInfo has no name", () => {

@@ -17,7 +17,7 @@ const FLAGS = ["--env-file", "/h/.env"];
 test("Install: warns of the variables that the client will not give to the server", async () => {
   const env = { HOME: "/h", MY_BASE: "s3cret", USERPROFILE: "C:\\h" };
   for (
-    const [text, os, said] of [
+    const [text, os, warning] of [
       ["ALWAYSUP_CACHE=${HOME}/c.json", "linux", undefined],
       ["EXAI_WS_TOKEN=${MY_BASE}-1", "linux", "${MY_BASE} (line 1)"],
       ["EXAI_WS_TOKEN=${USERPROFILE}-1", "linux", "${USERPROFILE} (line 1)"],
@@ -35,8 +35,8 @@ test("Install: warns of the variables that the client will not give to the serve
     );
     assertEquals(code, 0, text);
     assert(!stderr.includes("\n"), "one sentence at most");
-    if (said === undefined) assertEquals(stderr, "", text);
-    else assert(stderr.includes(said), stderr);
+    if (warning === undefined) assertEquals(stderr, "", text);
+    else assert(stderr.includes(warning), stderr);
     assert(!stderr.includes("s3cret"));
   }
 });

@@ -345,8 +345,8 @@ for (const client of CLIENTS.filter(({ isToml }) => !isToml)) {
         before,
       );
       const hint = isResetting ? " first" : end;
-      const told = rejects.includes(what) ? sentence + hint : "";
-      assertEquals([shown.code, shown.stderr], [0, told], before);
+      const expectedWarning = rejects.includes(what) ? sentence + hint : "";
+      assertEquals([shown.code, shown.stderr], [0, expectedWarning], before);
       assertEquals([code, disk.readText(file) === before], [
         isRefused ? 1 : 0,
         isRefused,

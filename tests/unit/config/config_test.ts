@@ -415,15 +415,15 @@ test("Config: collects the secrets that a daemon could quote", () => {
     ALWAYSUP_TOKEN: "t0ken",
   };
   const { secrets, urlUsers } = config({ env });
-  const hide = createRedactor(secrets);
+  const redact = createRedactor(secrets);
   for (
     const word of [
       ...["p4ss", "k3y/k3y", "k3y%2Fk3y", "b4re", "plain", "s3cret", "oth3r"],
       ...["c00kie", "m1ddle", "t0ken", "us@er"],
     ]
-  ) assertEquals(hide(word), "***", word);
+  ) assertEquals(redact(word), "***", word);
   for (const word of ["2", "publ1c", "theme", "Bearer", "test", "sort", "up"]) {
-    assertEquals(hide(word), word);
+    assertEquals(redact(word), word);
   }
   assertEquals(urlUsers, ["us%40er"]);
   const basic = config({ env: { ALWAYSUP_URL: "ws://user:p4ss@host/" } });

@@ -17,17 +17,17 @@ async function read(
   text: string,
   env: Record<string, string> = {},
   os: string = "linux",
-): Promise<{ token: string | undefined; said: readonly string[] }> {
+): Promise<{ token: string | undefined; problems: readonly string[] }> {
   const host = hostWith(text, env, os);
   const { configResult, sources } = await loadConfig(host, FLAGS);
-  const said = configResult.kind === "config"
+  const problems = configResult.kind === "config"
     ? configResult.warnings
     : configResult.problems;
-  return { token: sources.file?.EXAI_WS_TOKEN, said };
+  return { token: sources.file?.EXAI_WS_TOKEN, problems };
 }
 
 /** A text, its token, and the warnings. */
-const TEXTS: readonly [text: string, token: string, ...said: string[]][] = [
+const TEXTS: readonly [text: string, token: string, ...problems: string[]][] = [
   ["EXAI_WS_TOKEN=s3cr#t-9 # mine", "s3cr#t-9"],
   ["BASE=s3\nEXAI_WS_TOKEN=${BASE}-1", "s3-1"],
   ["BASE=s3\nEXAI_WS_TOKEN=${OUTER}-1", "outside-1"],
@@ -54,12 +54,16 @@ test("Config loader: reads a .env file, and warns once of what it cannot read or
     const found = await read(text, { OUTER: "outside" });
     const why = JSON.stringify(text.slice(0, 80));
     assertEquals(found.token, token, why);
-    assertEquals(found.said.length, parts.length, why);
+    assertEquals(found.problems.length, parts.length, why);
     for (const [i, part] of parts.entries()) {
-      const said = found.said[i]!;
-      assertMatch(said, /^--env-file \/h\/\.env: [^.]*(\.\.\.[^.]*)*$/, why);
-      assert(said.includes(part), said);
-      assert(said.length < 250 && !said.includes("s3cret"), said);
+      const problem = found.problems[i]!;
+      assertMatch(
+        problem,
+        /^--env-file \/h\/\.env: [^.]*(\.\.\.[^.]*)*$/,
+        why,
+      );
+      assert(problem.includes(part), problem);
+      assert(problem.length < 250 && !problem.includes("s3cret"), problem);
     }
   }
 });
@@ -75,10 +79,10 @@ test("Config loader: names unreadable lines of a .env file before the problems t
       ],
     ] as [string, string, ...string[]][]
   ) {
-    const { said } = await read(text);
+    const { problems } = await read(text);
     const all = [first, ...names];
-    assertEquals(said.length, all.length, said.join("\n"));
-    for (const [i, part] of all.entries()) assert(said[i]?.includes(part));
+    assertEquals(problems.length, all.length, problems.join("\n"));
+    for (const [i, part] of all.entries()) assert(problems[i]?.includes(part));
   }
 });
 
@@ -92,10 +96,10 @@ test("Config loader: a .env file that is no text, or too large, is a problem tha
       [doubling, /16 MiB/],
     ] as const
   ) {
-    const { said } = await read(text);
-    assertEquals(said.length, 1);
-    assertMatch(said[0]!, /^--env-file \/h\/\.env: it cannot be read \(/);
-    assertMatch(said[0]!, why);
+    const { problems } = await read(text);
+    assertEquals(problems.length, 1);
+    assertMatch(problems[0]!, /^--env-file \/h\/\.env: it cannot be read \(/);
+    assertMatch(problems[0]!, why);
   }
 });
 

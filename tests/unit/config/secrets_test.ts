@@ -72,12 +72,12 @@ const HEADERS: [line: string, parts: string[]][] = [
 for (const [line, parts] of HEADERS) {
   test(`Secrets: the parts of a header are secret: ${line}`, () => {
     const [name, value] = line.split(": ") as [string, string];
-    const hide = createRedactor(secretsOfHeader([name, value]));
+    const redact = createRedactor(secretsOfHeader([name, value]));
     for (const part of [value, ...parts]) {
-      assertEquals(hide(`<${part}>`).includes(part), false, part);
+      assertEquals(redact(`<${part}>`).includes(part), false, part);
     }
     const scheme = value.split(" ")[0]!;
-    if (name === "Authorization") assertEquals(hide(scheme), scheme);
+    if (name === "Authorization") assertEquals(redact(scheme), scheme);
   });
 }
 
@@ -95,10 +95,10 @@ for (
 ) {
   test(`Secrets: a header whose name and value look harmless is no secret: ${line}`, () => {
     const [name, value] = line.split(": ") as [string, string];
-    const hide = createRedactor(secretsOfHeader([name, value]));
+    const redact = createRedactor(secretsOfHeader([name, value]));
     const text = "a test of vscode: read-only tools, true, dark en-US json " +
       "2025-11-25 application/json m1ne";
-    assertEquals(hide(text), text);
+    assertEquals(redact(text), text);
   });
 }
 
@@ -125,10 +125,10 @@ test("Secrets: redacts a user's name in messages, but caches a result that holds
       id: 1,
       result: { tools: [{ name: "a", description }] },
     });
-    const isSaid = driver.takeEffects().some(({ type }) =>
+    const isLogged = driver.takeEffects().some(({ type }) =>
       type === "save-cache"
     );
-    assertEquals(isSaid, isKept);
+    assertEquals(isLogged, isKept);
     const reason = `who is ${description}`;
     const { connectionId } = driver;
     driver.handle({
@@ -144,14 +144,14 @@ test("Secrets: redacts a user's name in messages, but caches a result that holds
 });
 
 test("Secrets: a part of a JSON Web Token is secret", () => {
-  const hide = createRedactor(secretsOfToken("header01.payload1.signed01"));
-  assertEquals(hide("signed01 is wrong"), "*** is wrong");
+  const redact = createRedactor(secretsOfToken("header01.payload1.signed01"));
+  assertEquals(redact("signed01 is wrong"), "*** is wrong");
 });
 
 test("Secrets: redaction keeps the form of a JSON value", () => {
-  const hide = createRedactor(["s3cret"]);
+  const redact = createRedactor(["s3cret"]);
   const value = { s3cret: [1, null, true, "x s3cret"], y: { z: "s3cret" } };
-  assertEquals(redactJsonValue(value, hide), {
+  assertEquals(redactJsonValue(value, redact), {
     s3cret: [1, null, true, "x ***"],
     y: { z: "***" },
   });
@@ -222,7 +222,7 @@ test("Secrets: a result that quotes a secret, in any spelling, is not cached", (
 
 test("Secrets: redaction keeps the member names of an error and of a check", () => {
   for (const word of ["text", "message", "state", "code"]) {
-    const hide = createRedactor(secretsOfHeader(["X-Kind", word]));
+    const redact = createRedactor(secretsOfHeader(["X-Kind", word]));
     for (
       const value of [
         { code: -1, message: "m" },
@@ -230,7 +230,7 @@ test("Secrets: redaction keeps the member names of an error and of a check", () 
       ]
     ) {
       assertEquals(
-        Object.keys(redactJsonValue(value, hide) as object),
+        Object.keys(redactJsonValue(value, redact) as object),
         Object.keys(value),
       );
     }
@@ -246,48 +246,51 @@ test("Secrets: a redacted error keeps its numbers as they are spelled", () => {
   const error = `{"code":-1,"message":"no s3cret","data":${data}}`;
   const text = `{"jsonrpc":"2.0","id":1,"error":${error}}`;
   driver.handle({ type: "frame", connectionId: driver.connectionId, text });
-  const said = JSON.stringify(
+  const shownText = JSON.stringify(
     driver.takeEffects().filter(({ type }) => type === "send-to-client"),
   );
-  assert(said.includes(JSON.stringify(data).slice(1, -1)), said);
+  assert(shownText.includes(JSON.stringify(data).slice(1, -1)), shownText);
 });
 
 test("Secrets: redaction keeps the state of a check, also where a header has the same word", () => {
-  const hide = createRedactor(secretsOfHeader(["X-On-Error", "fail"]));
-  const check = redactJsonValue({ name: "a", state: "fail", text: "t" }, hide);
+  const redact = createRedactor(secretsOfHeader(["X-On-Error", "fail"]));
+  const check = redactJsonValue(
+    { name: "a", state: "fail", text: "t" },
+    redact,
+  );
   assertEquals((check as { state: string }).state, "fail");
 });
 
 test("Secrets: the value of a cookie is secret, whatever characters its name has", () => {
-  const hide = createRedactor(
+  const redact = createRedactor(
     secretsOfHeader(["Cookie", "connect.sid=s%3Aabcdef.sig"]),
   );
-  assertEquals(hide("<s%3Aabcdef.sig> <s:abcdef.sig>"), "<***> <***>");
+  assertEquals(redact("<s%3Aabcdef.sig> <s:abcdef.sig>"), "<***> <***>");
 });
 
 test("Secrets: finds a secret that is cut off within an encoded character", () => {
-  const hide = createRedactor(secretsOfToken('s3cret-0@"value'));
+  const redact = createRedactor(secretsOfToken('s3cret-0@"value'));
   for (const end of ["%", "%4", "\\", "\\u", "\\u00", "\\u004"]) {
     const text = `it is s3cret-0${end}...`;
-    assert(!hide(text).includes("s3cret"), `${text}: ${hide(text)}`);
+    assert(!redact(text).includes("s3cret"), `${text}: ${redact(text)}`);
   }
 });
 
 test("Secrets: decoding around a secret adds no control character to a log line", () => {
-  const hide = createRedactor(["tok3n-0123"]);
+  const redact = createRedactor(["tok3n-0123"]);
   for (
     const text of ["tok3n%2D0123 %0Aforged %1B[31m", "tok3n\\u002d0123\\n"]
   ) {
     // deno-lint-ignore no-control-regex
-    assert(!/[\x00-\x1f]/.test(hide(text)), JSON.stringify(hide(text)));
+    assert(!/[\x00-\x1f]/.test(redact(text)), JSON.stringify(redact(text)));
   }
 });
 
 test("Secrets: takes a secret as long as a header, and as many as a header holds", () => {
   for (const value of ["aB3-".repeat(16_384), list(2_000)]) {
-    const hide = createRedactor(secretsOfHeader(["Cookie", value]));
-    assertEquals(hide(`no: ${value}`).includes(value.slice(0, 99)), false);
-    assertEquals(hide("harmless"), "harmless");
+    const redact = createRedactor(secretsOfHeader(["Cookie", value]));
+    assertEquals(redact(`no: ${value}`).includes(value.slice(0, 99)), false);
+    assertEquals(redact("harmless"), "harmless");
   }
 });
 

@@ -9,7 +9,7 @@ import { assertEquals } from "../../helpers/assert.ts";
 import { test } from "../../helpers/no_permissions.ts";
 
 /** A check that began at 1000 ms, after a handshake of 50 ms. */
-function trying(): CapacityDetector {
+function startCheck(): CapacityDetector {
   const capacity = new CapacityDetector("auto");
   capacity.startCheck(50, 1_000);
   return capacity;
@@ -29,7 +29,7 @@ test("Capacity: a setting is known from the start, and nothing overwrites it", (
 });
 
 test("Capacity: a check leaves 100 ms of its 450 ms to the main connection", () => {
-  const capacity = trying();
+  const capacity = startCheck();
   assertEquals([capacity.connectionCapacity, capacity.isUnknown], [
     "unknown",
     false,
@@ -45,7 +45,7 @@ test("Capacity: a check leaves 100 ms of its 450 ms to the main connection", () 
 });
 
 test("Capacity: a check is extended once", () => {
-  const capacity = trying();
+  const capacity = startCheck();
   assertEquals(capacity.extendCheck(200), true);
   assertEquals(capacity.deadline(), 1_600);
   assertEquals(capacity.extendCheck(200), false);
@@ -98,19 +98,19 @@ const CONFIRMED: [
   isClean: boolean,
   isTrying: boolean,
   readyMs: number,
-  isRemembered: boolean,
+  isCached: boolean,
 ][] = [
   ["after a close frame, within 1 s", true, false, 1_000, true],
   ["after more than 1 s", true, false, 1_001, false],
   ["after a cut without a close frame", false, false, 1, false],
   ["after a cut during a check", false, true, 1, true],
 ];
-for (const [what, isClean, isTrying, readyMs, isRemembered] of CONFIRMED) {
-  test(`Capacity: a reconnect ${what} shows a capacity of one that is ${isRemembered ? "" : "not "}cached`, () => {
-    const capacity = isTrying ? trying() : new CapacityDetector("auto");
+for (const [what, isClean, isTrying, readyMs, isCached] of CONFIRMED) {
+  test(`Capacity: a reconnect ${what} shows a capacity of one that is ${isCached ? "" : "not "}cached`, () => {
+    const capacity = isTrying ? startCheck() : new CapacityDetector("auto");
     capacity.onSecondConnection(1_000);
     assertEquals(capacity.onMainConnectionClosed(isClean, 1_500), true);
-    assertEquals(capacity.onMainConnectionReady(1_500 + readyMs), isRemembered);
+    assertEquals(capacity.onMainConnectionReady(1_500 + readyMs), isCached);
     assertEquals(capacity.connectionCapacity, "one");
     assertEquals(capacity.onMainConnectionReady(1_501), false, "once");
   });

@@ -122,8 +122,8 @@ for (const method of ["server/discover", "subscriptions/listen"]) {
     driver.close(1000);
     driver.advance(3_600_000);
     // An answered `server/discover` is requested again.
-    const isAsked = method === "server/discover";
-    assertEquals(driver.dials.length > length + 1, isAsked);
+    const isRequestedAgain = method === "server/discover";
+    assertEquals(driver.dials.length > length + 1, isRequestedAgain);
     assertEquals(/Infinity/.test(driver.logText()), false);
   });
 }

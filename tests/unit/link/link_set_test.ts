@@ -50,8 +50,8 @@ test("Link set: a link that was removed cannot be lost", () => {
 test("Link set: a standby that is promoted becomes the main link, and the old one drains", () => {
   const set = links();
   const standby = ready(set.add("standby", 0));
-  const trial = set.add("capacity-check", 0);
-  assertEquals([set.standby, set.capacityCheck], [standby, trial]);
+  const capacityLink = set.add("capacity-check", 0);
+  assertEquals([set.standby, set.capacityCheck], [standby, capacityLink]);
   const old = set.promote(standby);
   assertEquals([set.main, old.role, set.drainingCount], [
     standby,

@@ -12,7 +12,7 @@ const encoder = new TextEncoder();
 
 const sizeOf = (text: string): number => encoder.encode(text).length;
 
-const ask = (id: number, more = ""): string =>
+const requestText = (id: number, more = ""): string =>
   `{"jsonrpc":"2.0","id":${id},"method":"m","params":{"a":"${more}"}}`;
 
 /** A framed message; `off` makes its length wrong. */
@@ -20,7 +20,7 @@ const frame = (text: string, off = 0): string =>
   `Content-Length: ${sizeOf(text) + off}\r\n\r\n${text}`;
 
 /** As an LSP client that indents would send it. */
-const tall = JSON.stringify(JSON.parse(ask(1, "\u00e9")), null, 2);
+const tall = JSON.stringify(JSON.parse(requestText(1, "\u00e9")), null, 2);
 
 /** The output: the texts of lines, and the texts of bodies after `> `. */
 function splitChunks(text: string, size: number): string[] {
@@ -37,9 +37,9 @@ function splitChunks(text: string, size: number): string[] {
   }).filter((text) => text !== "");
 }
 
-const [one, two] = [ask(1), ask(2)];
+const [one, two] = [requestText(1), requestText(2)];
 
-const wide = ask(1, "tw\u00f6 \u{1f600}");
+const wide = requestText(1, "tw\u00f6 \u{1f600}");
 
 const FRAMES: [what: string, input: string, expected: string[]][] = [
   ["one body that nothing ends", frame(one), [">", `>${one}`]],

@@ -89,7 +89,7 @@ for (const [text, kind, carried] of FORMS) {
  * A key that the runtime's parser confuses with the escaped one, the parsed
  * text, and the forwarded one.
  */
-const ESCAPED: [poison: string, text: string, carried: string][] = [
+const ESCAPED: [trapText: string, text: string, carried: string][] = [
   [
     "\\\\u",
     '{"jsonrpc":"2.0","result":{"\\u0069d":1.0},"\\u0069d":5}',
@@ -112,11 +112,11 @@ const ESCAPED: [poison: string, text: string, carried: string][] = [
   ],
 ];
 
-for (const [poison, text, carried] of ESCAPED) {
+for (const [trapText, text, carried] of ESCAPED) {
   test(`Envelope: an escaped key is read as that key: ${text}`, () => {
     for (const like of ['"a":1', '"jsonrpc":"2.0"', '"jsonrpc":"2.0","id":5']) {
-      JSON.parse(`{${like},"${poison}":5}`);
-      JSON.parse(`{${like},"result":{},"${poison}":5}`);
+      JSON.parse(`{${like},"${trapText}":5}`);
+      JSON.parse(`{${like},"result":{},"${trapText}":5}`);
       const [message] = parseMessages(text);
       assert(message?.kind === "response");
       assertEquals([message.id, message.text], ["5", carried]);

@@ -41,10 +41,13 @@ function cachedVersions(disk: MemoryDisk): string[] {
 function startWriter(
   disk: MemoryDisk,
   more: Parameters<MemoryDisk["host"]>[0] = {},
-): { it: CacheWriter; said: string[] } {
-  const said: string[] = [];
-  const complain = (why: string): number => said.push(why);
-  return { it: new CacheWriter(PATH, OWNER, disk.host(more), complain), said };
+): { it: CacheWriter; warnings: string[] } {
+  const warnings: string[] = [];
+  const complain = (why: string): number => warnings.push(why);
+  return {
+    it: new CacheWriter(PATH, OWNER, disk.host(more), complain),
+    warnings,
+  };
 }
 
 test("Cache writer: eight proxies at once lose nothing of each other's results", async () => {
@@ -53,7 +56,7 @@ test("Cache writer: eight proxies at once lose nothing of each other's results",
   for (const [n, { it }] of all.entries()) it.save(cacheWithVersion(`v${n}`));
   await Promise.all(all.map(({ it }) => it.flush(1_000)));
   assertEquals(cachedVersions(disk), all.map((_, n) => `v${n}`));
-  assertEquals(all.flatMap(({ said }) => said), []);
+  assertEquals(all.flatMap(({ warnings }) => warnings), []);
   assertEquals(disk.listNames("/h"), ["c.json"]);
 });
 
@@ -61,7 +64,7 @@ test("Cache writer: while the lock is taken, only the newest results wait", asyn
   const disk = new MemoryDisk();
   disk.addFile(LOCK, "");
   let pauses = 0;
-  const { it, said } = startWriter(disk, {
+  const { it, warnings } = startWriter(disk, {
     setTimer: (_, callback) => {
       if (++pauses === 3) disk.nodes.delete(LOCK);
       if (pauses === 2) {
@@ -72,7 +75,7 @@ test("Cache writer: while the lock is taken, only the newest results wait", asyn
   });
   it.save(cacheWithVersion("early"));
   await it.flush(1_000);
-  assertEquals([cachedVersions(disk), said], [["late"], []]);
+  assertEquals([cachedVersions(disk), warnings], [["late"], []]);
   assertEquals(disk.listNames("/h"), ["c.json"]);
 });
 
@@ -105,11 +108,11 @@ for (const [what, plant] of FOREIGN) {
   test(`Cache writer: does not touch a file in the place of the lock that ${what}, and names it once`, async () => {
     const disk = new MemoryDisk();
     plant(disk);
-    const { it, said } = startWriter(disk);
+    const { it, warnings } = startWriter(disk);
     it.save(cacheWithVersion("v"));
     it.save(cacheWithVersion("v"));
     await it.flush(1_000);
-    assertEquals(said, [`${LOCK} is no lock of ours: remove it`]);
+    assertEquals(warnings, [`${LOCK} is no lock of ours: remove it`]);
     assertEquals(disk.listNames("/h"), ["c.json.lock"]);
     assertEquals(disk.readText("/victim"), undefined);
   });
@@ -118,22 +121,22 @@ for (const [what, plant] of FOREIGN) {
 test("Cache writer: at the end writes without the lock rather than wait for long", async () => {
   const disk = new MemoryDisk();
   disk.addFile(LOCK, "");
-  const { it, said } = startWriter(disk, {
+  const { it, warnings } = startWriter(disk, {
     setTimer: (_, callback) => void setTimeout(callback, 1),
   });
   it.save(cacheWithVersion("v"));
   await it.flush(1_800);
-  assertEquals([cachedVersions(disk), said], [["v"], []]);
+  assertEquals([cachedVersions(disk), warnings], [["v"], []]);
   assertEquals(disk.listNames("/h"), ["c.json", "c.json.lock"]);
 });
 
 test("Cache writer: reports what is lost where there is no time at the end", async () => {
   const disk = new MemoryDisk();
   disk.addFile(LOCK, "");
-  const { it, said } = startWriter(disk, { setTimer: () => {} });
+  const { it, warnings } = startWriter(disk, { setTimer: () => {} });
   it.save(cacheWithVersion("v"));
   await it.flush(0);
-  assertEquals(said.length, 1);
+  assertEquals(warnings.length, 1);
   assertEquals(disk.listNames("/h"), ["c.json.lock"]);
 });
 
@@ -141,7 +144,7 @@ test("Cache writer: reports a failed write once, until a write succeeds", async 
   const disk = new MemoryDisk();
   let isFull = true;
   const host = disk.host();
-  const { it, said } = startWriter(disk, {
+  const { it, warnings } = startWriter(disk, {
     createFile: (path, text, mode) => {
       if (isFull && path.endsWith(".tmp")) throw new Error("No space left");
       return host.createFile(path, text, mode);
@@ -153,13 +156,13 @@ test("Cache writer: reports a failed write once, until a write succeeds", async 
   };
   await settled();
   await settled();
-  assertEquals(said, ["No space left"]);
+  assertEquals(warnings, ["No space left"]);
   isFull = false;
   await settled();
   isFull = true;
   await settled();
   await it.flush(1_000);
-  assertEquals(said, ["No space left", "No space left"]);
+  assertEquals(warnings, ["No space left", "No space left"]);
   assertEquals(cachedVersions(disk), ["v"]);
 });
 
@@ -183,16 +186,16 @@ function cacheWithFailures(
 
 test("Cache writer: on Windows retries a file that another program holds open; reports the failure elsewhere", async () => {
   for (const end of [".lock", ".tmp"]) {
-    const { disk, it, said } = cacheWithFailures("windows", end, 5);
+    const { disk, it, warnings } = cacheWithFailures("windows", end, 5);
     it.save(cacheWithVersion("v"));
     await it.flush(1_000);
-    assertEquals([said, cachedVersions(disk)], [[], ["v"]]);
+    assertEquals([warnings, cachedVersions(disk)], [[], ["v"]]);
     assertEquals(disk.listNames("/h"), ["c.json"]);
     for (const [os, tries] of [["linux", 1], ["windows", Infinity]] as const) {
       const never = cacheWithFailures(os, end, tries);
       never.it.save(cacheWithVersion("v"));
       await never.it.flush(1_000);
-      assertEquals([os, never.said], [os, ["EPERM"]]);
+      assertEquals([os, never.warnings], [os, ["EPERM"]]);
     }
   }
 });
@@ -203,8 +206,8 @@ test("Cache writer: results are written also where the lock cannot be removed", 
     if (path === LOCK) throw new Error("EBUSY");
     disk.host().remove(path);
   };
-  const { it, said } = startWriter(disk, { remove });
+  const { it, warnings } = startWriter(disk, { remove });
   it.save(cacheWithVersion("v"));
   await it.flush(1_000);
-  assertEquals([said, cachedVersions(disk)], [[], ["v"]]);
+  assertEquals([warnings, cachedVersions(disk)], [[], ["v"]]);
 });

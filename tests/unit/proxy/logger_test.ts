@@ -13,8 +13,8 @@ const LEVELS: readonly LogLevel[] = ["debug", "info", "warn", "error"];
 
 function lines(level: LogLevel, format: "text" | "json"): string[] {
   const found: string[] = [];
-  const hide = (text: string): string => text.replace("s3cret", "***");
-  const log = createLogger(level, format, (line) => found.push(line), hide);
+  const redact = (text: string): string => text.replace("s3cret", "***");
+  const log = createLogger(level, format, (line) => found.push(line), redact);
   for (const level of LEVELS) {
     log({ level, event: `e-${level}`, message: `m "${level}" s3cret` });
   }

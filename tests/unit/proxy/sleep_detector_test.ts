@@ -24,10 +24,10 @@ test("Sleep detector: notices one of 60 s during an exai call", () => {
   );
   driver.advance(50_000);
   const at = driver.now;
-  const naps = new SleepDetector(at, at);
+  const detector = new SleepDetector(at, at);
   // The proxy wakes at least for that, whatever is due.
   const due = Math.min(driver.session.deadline(), at + HEARTBEAT_MS);
-  assert(naps.check(at + 60_000, at + 60_000, due) !== undefined);
+  assert(detector.check(at + 60_000, at + 60_000, due) !== undefined);
 });
 
 const SLEEPS: [
@@ -61,10 +61,10 @@ const SLEEPS: [
 
 for (const [what, now, wall, dueAt, found] of SLEEPS) {
   test(`Sleep detector: ${what}`, () => {
-    const naps = new SleepDetector(0, 0);
+    const detector = new SleepDetector(0, 0);
     const event: SessionEvent | undefined = found &&
       { type: "resumed", ...found };
-    assertEquals(naps.check(now, wall, dueAt), event);
-    assertEquals(naps.check(now, wall, dueAt), undefined, "once");
+    assertEquals(detector.check(now, wall, dueAt), event);
+    assertEquals(detector.check(now, wall, dueAt), undefined, "once");
   });
 }

@@ -25,18 +25,18 @@ import { test } from "../../helpers/no_permissions.ts";
 import { PROXY, SNAPSHOT } from "../../helpers/proxy_status.ts";
 
 test("Status file: on Windows it is written a second later where another program holds it", () => {
-  const tried = (os: string, tries: number): StatusFile => {
+  const openWithFailures = (os: string, tries: number): StatusFile => {
     const { host } = diskWithOpenFile(os, tries);
-    const presence = new StatusFile(host, "/h/alwaysup/running", PROXY, 0);
-    presence.update(SNAPSHOT, 200, 0);
-    return presence;
+    const statusFile = new StatusFile(host, "/h/alwaysup/running", PROXY, 0);
+    statusFile.update(SNAPSHOT, 200, 0);
+    return statusFile;
   };
-  const presence = tried("windows", 1);
-  assertEquals(presence.nextWriteAt, 1_200);
-  presence.update(SNAPSHOT, 1_200, 0);
-  assertEquals(presence.nextWriteAt > 2_200, true, "it is written");
-  assertThrows(() => tried("linux", 1), Error, "EPERM");
-  const never = tried("windows", Infinity);
+  const statusFile = openWithFailures("windows", 1);
+  assertEquals(statusFile.nextWriteAt, 1_200);
+  statusFile.update(SNAPSHOT, 1_200, 0);
+  assertEquals(statusFile.nextWriteAt > 2_200, true, "it is written");
+  assertThrows(() => openWithFailures("linux", 1), Error, "EPERM");
+  const never = openWithFailures("windows", Infinity);
   assertThrows(
     () => {
       for (let at = 1_200; at < 60_000; at += 1_000) {
@@ -55,27 +55,27 @@ test("Status file: written soon, a second after a change, and every 20 s; remove
   const file = `${folder}/7-rs.json`;
   const written = (): number =>
     disk.operations.filter((step) => step === `rename ${file}`).length;
-  const presence = new StatusFile(host, folder, PROXY, 1_000);
-  assertEquals(presence.nextWriteAt, 1_200);
-  presence.markDirty(1_050);
-  assertEquals(presence.nextWriteAt, 1_200, "the client comes first");
-  presence.update(SNAPSHOT, 1_200, 0);
+  const statusFile = new StatusFile(host, folder, PROXY, 1_000);
+  assertEquals(statusFile.nextWriteAt, 1_200);
+  statusFile.markDirty(1_050);
+  assertEquals(statusFile.nextWriteAt, 1_200, "the client comes first");
+  statusFile.update(SNAPSHOT, 1_200, 0);
   assertEquals([written(), disk.listNames(folder)], [1, ["7-rs.json"]]);
   assertEquals(parseStatus(disk.readText(file)!)?.sign, "heartbeat");
-  assertEquals(presence.nextWriteAt, 21_200);
-  presence.markDirty(1_300);
-  assertEquals(presence.nextWriteAt, 2_200, "once a second");
-  presence.update({ ...SNAPSHOT }, 2_200, 0);
+  assertEquals(statusFile.nextWriteAt, 21_200);
+  statusFile.markDirty(1_300);
+  assertEquals(statusFile.nextWriteAt, 2_200, "once a second");
+  statusFile.update({ ...SNAPSHOT }, 2_200, 0);
   assertEquals(
-    [written(), presence.nextWriteAt],
+    [written(), statusFile.nextWriteAt],
     [1, 21_200],
     "nothing is new",
   );
-  presence.update({ ...SNAPSHOT, owed: 4 }, 5_000, 0);
-  assertEquals([written(), presence.nextWriteAt], [2, 25_000]);
-  presence.update({ ...SNAPSHOT, owed: 4 }, 25_000, 0);
+  statusFile.update({ ...SNAPSHOT, owed: 4 }, 5_000, 0);
+  assertEquals([written(), statusFile.nextWriteAt], [2, 25_000]);
+  statusFile.update({ ...SNAPSHOT, owed: 4 }, 25_000, 0);
   assertEquals(written(), 3, "a beat");
-  presence.remove();
+  statusFile.remove();
   assertEquals(disk.listNames(folder), []);
 });
 

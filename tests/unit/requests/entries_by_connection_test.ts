@@ -8,16 +8,16 @@ import {
   EntriesByConnection,
   sortByArrival,
 } from "../../../lib/requests/entries_by_connection.ts";
-import { account } from "../../helpers/account.ts";
+import { testEntry } from "../../helpers/account.ts";
 import { assertEquals } from "../../helpers/assert.ts";
 import { test } from "../../helpers/no_permissions.ts";
 
 test("By link: counts requests and calls of each connection", () => {
   const links = new EntriesByConnection();
   const [call, ping, other] = [
-    account(1, "tools/call"),
-    account(2, "ping"),
-    account(3, "ping"),
+    testEntry(1, "tools/call"),
+    testEntry(2, "ping"),
+    testEntry(3, "ping"),
   ];
   links.add(7, call!);
   links.add(7, ping!);
@@ -35,7 +35,7 @@ test("By link: gives the places of calls only", () => {
   const links = new EntriesByConnection();
   const methods = ["tools/call", "ping", "x", "server/discover"];
   for (const [i, method] of methods.entries()) {
-    links.add(7, { ...account(i, method), writeNumber: 10 + i });
+    links.add(7, { ...testEntry(i, method), writeNumber: 10 + i });
   }
   assertEquals([...links.callWriteNumbers(7)], [10, 12]);
   assertEquals([...links.callWriteNumbers(8)], []);
@@ -43,7 +43,7 @@ test("By link: gives the places of calls only", () => {
 
 test("By link: gives requests in the order in which they came, not in which they were sent", () => {
   const links = new EntriesByConnection();
-  const all = [account(3), account(1), account(2)];
+  const all = [testEntry(3), testEntry(1), testEntry(2)];
   for (const it of all) links.add(7, it);
   assertEquals(
     [...links.entriesOn(7)].map(({ arrivalNumber }) => arrivalNumber),

@@ -17,7 +17,7 @@ import {
   stopQueueTimer,
 } from "../../../lib/requests/entry.ts";
 import type { Request } from "../../../lib/protocol/jsonrpc.ts";
-import { account, QUEUE_MS } from "../../helpers/account.ts";
+import { QUEUE_MS, testEntry } from "../../helpers/account.ts";
 import { assertEquals } from "../../helpers/assert.ts";
 import { test } from "../../helpers/no_permissions.ts";
 
@@ -131,7 +131,7 @@ const DUE: [
 ];
 for (const [what, happens, at, why] of DUE) {
   test(`Tracker entry: when it is due, and why: ${what}`, () => {
-    const it = account(1);
+    const it = testEntry(1);
     happens(it);
     assertEquals(nextDeadlineOf(it), at);
     assertEquals(expiryReasonOf(it, Math.min(at, 1e9)), why);
@@ -148,7 +148,7 @@ for (const [what, happens, at, why] of DUE) {
 }
 
 test("Tracker entry: of several reasons the total limit is named first", () => {
-  const it = account(1, "x", "{}", LIMITS);
+  const it = testEntry(1, "x", "{}", LIMITS);
   startQueueTimer(it, 0);
   it.daemonDeadline = 60_000;
   assertEquals([nextDeadlineOf(it), expiryReasonOf(it, 60_000)], [
@@ -158,7 +158,7 @@ test("Tracker entry: of several reasons the total limit is named first", () => {
 });
 
 test("Tracker entry: several questions for a hint have 5 s in all", () => {
-  const it = account(1);
+  const it = testEntry(1);
   startHintTimer(it, 1, 0);
   requireHint(it, 3_000); // the connection was lost
   assertEquals(it.hintRequirement, {
@@ -178,7 +178,7 @@ test("Tracker entry: several questions for a hint have 5 s in all", () => {
 });
 
 test("Tracker entry: wait notices rise in tiny steps above the daemon's progress", () => {
-  const it = account(1, "x", '{"_meta":{"progressToken":"t"}}');
+  const it = testEntry(1, "x", '{"_meta":{"progressToken":"t"}}');
   assertEquals(it.progressToken, '"t"');
   assertEquals([nextWaitProgress(it, 0), it.waitNoticeAt], [1e-6, 5_000]);
   it.daemonProgress = { at: 0, value: 3 };

@@ -5,17 +5,17 @@
  */
 
 import { HintRequirements } from "../../../lib/requests/hint_requirements.ts";
-import { account } from "../../helpers/account.ts";
+import { testEntry } from "../../helpers/account.ts";
 import { assertEquals } from "../../helpers/assert.ts";
 import { test } from "../../helpers/no_permissions.ts";
 
 /** Two requests, and the ids of the changed ones. */
 function waiting(): {
   readonly waits: HintRequirements;
-  readonly all: readonly ReturnType<typeof account>[];
+  readonly all: readonly ReturnType<typeof testEntry>[];
   readonly changed: string[];
 } {
-  const all = [account(1), account(2)];
+  const all = [testEntry(1), testEntry(2)];
   const changed: string[] = [];
   const waits = new HintRequirements(
     (key) => all.find((it) => it.key === key),

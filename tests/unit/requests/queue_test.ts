@@ -11,7 +11,7 @@ import {
   takeNotices,
   takeQueueNotices,
 } from "../../../lib/requests/queue.ts";
-import { account } from "../../helpers/account.ts";
+import { testEntry } from "../../helpers/account.ts";
 import { assertEquals } from "../../helpers/assert.ts";
 import { request } from "../../helpers/parsed_request.ts";
 import { test } from "../../helpers/no_permissions.ts";
@@ -45,8 +45,8 @@ function orders(queue: MessageQueue, ...full: LinkRole[]): number[] {
 test("Queue: gives the oldest first, over all roles, but for the full ones", () => {
   const it = queue();
   const methods = ["tools/call", "x", "tools/call", "x"];
-  const all = methods.map((method, i) => account(i + 1, method));
-  for (const account of [...all].reverse()) it.add(account, 0);
+  const all = methods.map((method, i) => testEntry(i + 1, method));
+  for (const testEntry of [...all].reverse()) it.add(testEntry, 0);
   assertEquals(orders(it), [1, 2, 3, 4]);
   assertEquals(orders(it), [1, 2, 3, 4], "what is passed over stays");
   assertEquals(orders(it, "pool"), [2, 4]);
@@ -57,8 +57,8 @@ test("Queue: gives the oldest first, over all roles, but for the full ones", () 
 
 test("Queue: a role that fills up meanwhile is not looked at any further", () => {
   const it = queue();
-  for (const order of [1, 3]) it.add(account(order, "tools/call"), 0);
-  it.add(account(2), 0);
+  for (const order of [1, 3]) it.add(testEntry(order, "tools/call"), 0);
+  it.add(testEntry(2), 0);
   const full = new Set<LinkRole>();
   const seen: number[] = [];
   for (const { arrivalNumber } of it.writable(full)) {
@@ -71,11 +71,11 @@ test("Queue: a role that fills up meanwhile is not looked at any further", () =>
 
 test("Queue: parked messages and those with a pause are not sent", () => {
   const it = queue();
-  const [parked, paused] = [account(1), account(2)];
-  for (const account of [parked, paused]) it.add(account, 0);
+  const [parked, paused] = [testEntry(1), testEntry(2)];
+  for (const testEntry of [parked, paused]) it.add(testEntry, 0);
   parked.isAwaitingToolList = true;
   paused.notBefore = 1_000;
-  for (const account of [parked, paused]) it.updateWritable(account);
+  for (const testEntry of [parked, paused]) it.updateWritable(testEntry);
   assertEquals([orders(it), it.writableCount("main")], [[], 0]);
   assertEquals(
     it.all().map(({ arrivalNumber }) => arrivalNumber),
@@ -90,17 +90,17 @@ test("Queue: parked messages and those with a pause are not sent", () => {
 test("Queue: --queue-limit holds for messages, and twice for those that are held for ever", () => {
   const it = queue({ queueLimit: 2 });
   const [call, discover] = [request("1", "x"), request("2", "server/discover")];
-  for (const order of [1, 2]) it.add(account(order), 0);
+  for (const order of [1, 2]) it.add(testEntry(order), 0);
   assertEquals([it.isFull(call), it.isFull(discover)], [true, false]);
-  for (const order of [3, 4]) it.add(account(order, "server/discover"), 0);
+  for (const order of [3, 4]) it.add(testEntry(order, "server/discover"), 0);
   assertEquals(it.isFull(discover), true);
 });
 
 test("Queue: the text is limited, too, but a first message may have any size", () => {
   const it = queue();
-  const large = (order: number): ReturnType<typeof account> => {
+  const large = (order: number): ReturnType<typeof testEntry> => {
     const text = "x".repeat(QUEUE_TEXT_LIMIT / 2);
-    const one = account(order);
+    const one = testEntry(order);
     return { ...one, message: { ...one.message, text } };
   };
   const huge = { ...large(1).message, text: "x".repeat(QUEUE_TEXT_LIMIT + 1) };
@@ -119,18 +119,18 @@ test("Queue: counts requests, those that will end, and subscriptions", () => {
   const counts =
     (): number[] => [it.requestCount, it.shortLivedCount, it.subscriptionCount];
   const methods = ["x", "server/discover", "subscriptions/listen"];
-  const all = methods.map((method, i) => account(i, method));
-  for (const account of all) it.add(account, 0);
+  const all = methods.map((method, i) => testEntry(i, method));
+  for (const testEntry of all) it.add(testEntry, 0);
   assertEquals(counts(), [3, 1, 1]);
-  for (const account of all) it.remove(account);
+  for (const testEntry of all) it.remove(testEntry);
   assertEquals(counts(), [0, 0, 0]);
 });
 
 test("Wait notices: the first after 1 s, where there is a token and --wait-progress is on", () => {
   const moments = (["on", "off"] as const).map((waitProgress) => {
     const it = queue({ waitProgress });
-    const all = [account(1, "x", TOKEN), account(2)];
-    for (const account of all) it.add(account, 500);
+    const all = [testEntry(1, "x", TOKEN), testEntry(2)];
+    for (const testEntry of all) it.add(testEntry, 500);
     return all.map(({ waitNoticeAt }) => waitNoticeAt);
   });
   assertEquals(moments, [[1_500, Infinity], [Infinity, Infinity]]);
@@ -138,7 +138,7 @@ test("Wait notices: the first after 1 s, where there is a token and --wait-progr
 
 test("Wait notices: only due requests that wait for a connection have one", () => {
   const due = {
-    ...account(1, "x", TOKEN),
+    ...testEntry(1, "x", TOKEN),
     waitNoticeAt: 1_000,
     waitingSince: 0,
   };
@@ -149,5 +149,5 @@ test("Wait notices: only due requests that wait for a connection have one", () =
   assertEquals(takeQueueNotices([due, later, sent, served], 1_000), [
     { message, progressToken: progressToken!, progress: 1e-6 },
   ]);
-  assertEquals([...takeNotices([account(2)], 1_000)], [], "it has no token");
+  assertEquals([...takeNotices([testEntry(2)], 1_000)], [], "it has no token");
 });

@@ -8,13 +8,13 @@ import {
   NewlyQueued,
   updateQueueTimer,
 } from "../../../lib/requests/queue_timers.ts";
-import { account } from "../../helpers/account.ts";
+import { testEntry } from "../../helpers/account.ts";
 import { assertEquals } from "../../helpers/assert.ts";
 import { test } from "../../helpers/no_permissions.ts";
 
 test("Waits: new messages are taken once", () => {
   const waits = new NewlyQueued();
-  const [first, second] = [account(1), account(2)];
+  const [first, second] = [testEntry(1), testEntry(2)];
   waits.add(first);
   waits.add(second);
   assertEquals(waits.hasEntries, true);
@@ -23,7 +23,7 @@ test("Waits: new messages are taken once", () => {
 });
 
 test("Waits: a wait starts without a connection and ends with one", () => {
-  const it = account(1);
+  const it = testEntry(1);
   assertEquals(updateQueueTimer(it, 1_000, () => false), true);
   assertEquals(it.waitingSince, 1_000);
   assertEquals(updateQueueTimer(it, 4_000, () => true), false);
@@ -31,14 +31,14 @@ test("Waits: a wait starts without a connection and ends with one", () => {
 });
 
 test("Waits: a message that was sent waits for nothing", () => {
-  const it = account(1);
+  const it = testEntry(1);
   it.sentOnConnectionId = 1;
   assertEquals(updateQueueTimer(it, 1_000, () => false), false);
   assertEquals(it.waitingSince, undefined);
 });
 
 test("Waits: a message that opens the connection waits until it is ready", () => {
-  const it = account(1);
+  const it = testEntry(1);
   it.sentOnConnectionId = 1;
   it.isHandshake = true;
   assertEquals(updateQueueTimer(it, 1_000, () => false), true);

@@ -5,7 +5,7 @@
  */
 
 import { RunningTasks } from "../../../lib/requests/running_tasks.ts";
-import { account } from "../../helpers/account.ts";
+import { testEntry } from "../../helpers/account.ts";
 import { assertEquals } from "../../helpers/assert.ts";
 import { test } from "../../helpers/no_permissions.ts";
 import {
@@ -23,8 +23,11 @@ function startTask(params: Json = { task: {} }): {
   driver.request(1, "tools/call", { ...params, _meta: { progressToken: "t" } });
   const progress = (value: number): Json[] => {
     driver.takeEffects();
-    const told = { progressToken: "t", progress: value };
-    driver.fromDaemon({ method: "notifications/progress", params: told });
+    const progressParams = { progressToken: "t", progress: value };
+    driver.fromDaemon({
+      method: "notifications/progress",
+      params: progressParams,
+    });
     return driver.sentToClient();
   };
   progress(1);
@@ -81,7 +84,7 @@ test("Tasks: progress counts only on the connection, with the token and with a n
   const tasks = new RunningTasks();
   const params = '{"task":{},"_meta":{"progressToken":"t"}}';
   const result = { task: { taskId: "T" } };
-  tasks.onResponse(account(1, "tools/call", params), result, 7);
+  tasks.onResponse(testEntry(1, "tools/call", params), result, 7);
   assertEquals(
     ([['"t"', 1, 7], ['"t"', 1, 8], ["1", 1, 7], ['"t"', "1", 7]] as const)
       .map(([token, value, connectionId]) =>
@@ -101,7 +104,7 @@ test("Tasks: of more than a hundred the oldest is forgotten", () => {
   for (let i = 0; i <= 100; i++) {
     const params = `{"task":{},"_meta":{"progressToken":${i}}}`;
     const result = { task: { taskId: `T${i}` } };
-    tasks.onResponse(account(i, "tools/call", params), result, 7);
+    tasks.onResponse(testEntry(i, "tools/call", params), result, 7);
   }
   assertEquals(
     ["0", "1", "100"].map((token) => tasks.matchesProgress(token, 1, 7)),

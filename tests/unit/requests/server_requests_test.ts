@@ -13,20 +13,24 @@ import { loseAndReconnect } from "../../helpers/session/outage.ts";
 import { SessionDriver } from "../../helpers/session/session_driver.ts";
 
 test("Server requests: equal ids from two connections stay apart", () => {
-  const asked = new ServerRequests();
-  const question = request("0", "roots/list", '{"_meta":{"progressToken":0}}');
+  const forwarded = new ServerRequests();
+  const serverRequest = request(
+    "0",
+    "roots/list",
+    '{"_meta":{"progressToken":0}}',
+  );
   const [old, young] = [1, 2].map((connectionId) =>
-    JSON.parse(asked.forward(connectionId, question))
+    JSON.parse(forwarded.forward(connectionId, serverRequest))
   );
   assertEquals(old.id === young.id, false);
   assertEquals(young.params._meta.progressToken, young.id);
-  assertEquals(asked.onDisconnect(1), [JSON.stringify(old.id)]);
+  assertEquals(forwarded.onDisconnect(1), [JSON.stringify(old.id)]);
   const answer = (id: unknown): unknown => {
     const text = `{"jsonrpc":"2.0","id":${
       JSON.stringify(id)
     },"result":{"n":1.0}}`;
     const [message] = parseMessages(text);
-    return message?.kind === "response" && asked.resolve(message.id, text);
+    return message?.kind === "response" && forwarded.resolve(message.id, text);
   };
   assertEquals(answer(old.id), undefined, "its daemon is gone");
   assertEquals(answer(young.id), {
@@ -104,8 +108,8 @@ test("Server requests: the client's progress reaches the daemon with its own tok
   driver.connect();
   const params = { _meta: { progressToken: 3 } };
   driver.fromDaemon({ id: 0, method: "sampling/createMessage", params });
-  const [asked] = driver.sentToClient();
-  const { progressToken } = asked.params._meta;
+  const [forwarded] = driver.sentToClient();
+  const { progressToken } = forwarded.params._meta;
   driver.takeEffects();
   driver.fromClient({
     method: "notifications/progress",

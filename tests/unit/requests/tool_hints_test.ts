@@ -10,15 +10,15 @@ import { test } from "../../helpers/no_permissions.ts";
 
 test("Tool hints: only annotations make a tool repeatable, and the newest ones count", () => {
   const hints = new ToolHints();
-  const told = (annotations: unknown): boolean => {
+  const isRepeatableWith = (annotations: unknown): boolean => {
     hints.onToolsPage(1, undefined, { tools: [{ name: "t", annotations }] });
     return hints.isIdempotent("t");
   };
-  assertEquals(told({ readOnlyHint: true }), true);
-  assertEquals(told({ idempotentHint: true }), true);
-  assertEquals(told({ readOnlyHint: "true" }), false);
-  assertEquals(told({ destructiveHint: false }), false);
-  assertEquals(told(undefined), false);
+  assertEquals(isRepeatableWith({ readOnlyHint: true }), true);
+  assertEquals(isRepeatableWith({ idempotentHint: true }), true);
+  assertEquals(isRepeatableWith({ readOnlyHint: "true" }), false);
+  assertEquals(isRepeatableWith({ destructiveHint: false }), false);
+  assertEquals(isRepeatableWith(undefined), false);
   assertEquals(hints.isIdempotent("unknown"), false);
 });
 

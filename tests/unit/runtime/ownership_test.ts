@@ -53,7 +53,7 @@ async function readAndWrite(
   disk: MemoryDisk,
   path: string,
   more: Parameters<MemoryDisk["host"]>[0] = {},
-): Promise<{ believed: string[]; trouble: string; failed: string }> {
+): Promise<{ trusted: string[]; readProblem: string; failed: string }> {
   const setting = path === OWN ? "on" : path;
   const host = disk.host(more);
   const { results, problem = "" } = readCacheFile(setting, OWNER, host)!;
@@ -67,8 +67,8 @@ async function readAndWrite(
     failed = (error as Error).message;
   }
   return {
-    believed: Object.keys(results.initialize),
-    trouble: problem,
+    trusted: Object.keys(results.initialize),
+    readProblem: problem,
     failed,
   };
 }
@@ -128,15 +128,15 @@ for (const [what, plant, says] of FILES) {
       disk.addFolder(path.replace(/\/[^/]*$/, ""), { mode: 0o777 });
       plant(disk, path);
       const before = disk.nodes.get(path)!;
-      const { believed, trouble, failed } = await readAndWrite(disk, path);
+      const { trusted, readProblem, failed } = await readAndWrite(disk, path);
       if (says === undefined) {
-        assertEquals([believed, trouble, failed], [["old"], "", ""]);
+        assertEquals([trusted, readProblem, failed], [["old"], "", ""]);
         assert(disk.readText(path)!.includes('"new"'));
         return;
       }
-      assertEquals(believed, []);
-      assertMatch(trouble, says);
-      assertEquals(failed, trouble);
+      assertEquals(trusted, []);
+      assertMatch(readProblem, says);
+      assertEquals(failed, readProblem);
       assertEquals(disk.nodes.get(path), before);
       assert([GOOD, undefined].includes(disk.readText("/victim")));
       const mess = [...disk.nodes.keys()].filter((it) =>
@@ -152,7 +152,7 @@ test("Ownership: our own folder is closed to others; the folder of a named file 
     const disk = new MemoryDisk();
     disk.addFolder(STATE, { mode });
     disk.addFile(OWN, GOOD);
-    assertEquals((await readAndWrite(disk, OWN)).believed, ["old"]);
+    assertEquals((await readAndWrite(disk, OWN)).trusted, ["old"]);
     assertEquals(disk.nodes.get(STATE)!.mode, 0o700);
     const named = new MemoryDisk();
     named.addFolder("/h", { mode });
@@ -202,10 +202,10 @@ for (const [what, plant, says] of FOLDERS) {
     const disk = new MemoryDisk();
     plant(disk);
     const before = [...disk.nodes.keys()];
-    const { believed, trouble, failed } = await readAndWrite(disk, OWN);
-    assertEquals(believed, []);
-    assertMatch(trouble, says);
-    assertEquals(failed, trouble);
+    const { trusted, readProblem, failed } = await readAndWrite(disk, OWN);
+    assertEquals(trusted, []);
+    assertMatch(readProblem, says);
+    assertEquals(failed, readProblem);
     const presence = new StatusFile(disk.host(), RUNNING, PROXY, 0);
     let why = "";
     try {
@@ -213,11 +213,11 @@ for (const [what, plant, says] of FOLDERS) {
     } catch (error) {
       why = (error as Error).message;
     }
-    assertEquals(why, trouble, "one line is enough");
+    assertEquals(why, readProblem, "one line is enough");
     const found = findRunningProxies(disk.host());
     assertEquals(found, {
       proxies: [],
-      problems: [trouble],
+      problems: [readProblem],
       isComplete: false,
     });
     assertEquals([...disk.nodes.keys()], before);
@@ -231,10 +231,10 @@ test("Ownership: an error says where the owner of a folder cannot be found out",
   const userIdIn = (): number => {
     throw new Error("Permission denied");
   };
-  const { believed, trouble } = await readAndWrite(disk, OWN, { userIdIn });
-  assertEquals(believed, []);
+  const { trusted, readProblem } = await readAndWrite(disk, OWN, { userIdIn });
+  assertEquals(trusted, []);
   assertMatch(
-    trouble,
+    readProblem,
     /^nobody can tell whether .*\(Permission denied\): it must/,
   );
 });

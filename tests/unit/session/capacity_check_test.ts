@@ -151,7 +151,7 @@ const KEEPS_ONE: [
   what: string,
   end: (driver: SessionDriver) => void,
   first: "lives" | "is left",
-  isRemembered: boolean,
+  isCached: boolean,
 ][] = [
   [
     "nothing listens for a second one",
@@ -277,7 +277,7 @@ const KEEPS_ONE: [
   ],
 ];
 
-for (const [what, end, first, isRemembered] of KEEPS_ONE) {
+for (const [what, end, first, isCached] of KEEPS_ONE) {
   test(`Capacity check: the daemon keeps one: ${what}`, () => {
     const driver = connectAfter();
     driver.callTool(1, "write");
@@ -307,10 +307,10 @@ for (const [what, end, first, isRemembered] of KEEPS_ONE) {
       it.type === "log" && it.level === "warn"
     );
     assertEquals(warned, false, "it is nothing that a user must know");
-    const kept = effects.flatMap((it) =>
+    const saved = effects.flatMap((it) =>
       it.type === "save-cache" ? [it.results] : []
     ).at(-1);
-    assertEquals(kept?.one, isRemembered ? { "daemon 7": WEEK_MS } : undefined);
+    assertEquals(saved?.one, isCached ? { "daemon 7": WEEK_MS } : undefined);
     driver.advance(300_000);
     const isOne = driver.dials.length <= (first === "is left" ? 3 : 2);
     assert(isOne, "no second connection again");

@@ -172,15 +172,15 @@ test("Id types: a number that comes back as a string is recognized after a serve
 /** A tracker with requests in flight on connection 7, and the ids of its client. */
 function inFlight(
   ...ids: string[]
-): { ledger: RequestTracker; clientIds: ClientIds } {
-  const ledger = new RequestTracker(DEFAULT_CONFIG);
-  const clientIds = new ClientIds(ledger);
+): { tracker: RequestTracker; clientIds: ClientIds } {
+  const tracker = new RequestTracker(DEFAULT_CONFIG);
+  const clientIds = new ClientIds(tracker);
   for (const id of ids) {
     clientIds.observe(id);
-    ledger.add(request(id, "x"), UNLIMITED, 0);
-    ledger.markSent(id, 7, 0);
+    tracker.add(request(id, "x"), UNLIMITED, 0);
+    tracker.markSent(id, 7, 0);
   }
-  return { ledger, clientIds };
+  return { tracker, clientIds };
 }
 
 const RESOLVED: [what: string, ids: string[], id: string, found: Json][] = [
@@ -200,8 +200,8 @@ for (const [what, ids, id, found] of RESOLVED) {
 }
 
 test("Client ids: an id is open under either type, also for a late response", () => {
-  const { ledger, clientIds } = inFlight("1");
-  ledger.lateResponses.add("2", 7);
+  const { tracker, clientIds } = inFlight("1");
+  tracker.lateResponses.add("2", 7);
   const ids = ["1", '"1"', "2", '"2"', "3"];
   assertEquals(ids.map((id) => clientIds.isInUse(id)), [
     ...[true, true, true, true, false],
@@ -211,8 +211,8 @@ test("Client ids: an id is open under either type, also for a late response", ()
 });
 
 test("Client ids: twins matter only once the daemon has changed a type", () => {
-  const { ledger, clientIds } = inFlight("1", '"2"');
-  ledger.lateResponses.add("3", 7);
+  const { tracker, clientIds } = inFlight("1", '"2"');
+  tracker.lateResponses.add("3", 7);
   const found = (): boolean[] => [
     clientIds.hasConfusableInFlight('"1"'),
     clientIds.mayGetLateResponse('"3"'),

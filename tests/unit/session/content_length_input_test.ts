@@ -11,7 +11,7 @@ import {
   SessionDriver,
 } from "../../helpers/session/session_driver.ts";
 
-const ask = (id: number, more = ""): string =>
+const requestText = (id: number, more = ""): string =>
   `{"jsonrpc":"2.0","id":${id},"method":"m","params":{"a":"${more}"}}`;
 
 test("Content-Length: a client that uses it is logged once, and each of its requests gets one error", () => {
@@ -20,9 +20,9 @@ test("Content-Length: a client that uses it is logged once, and each of its requ
   driver.takeEffects();
   driver.handle({ type: "content-length" });
   const bodies = [
-    ask(5),
+    requestText(5),
     '{"jsonrpc":"2.0","id":"a","method":"m"}',
-    `[${ask(6)},{"jsonrpc":"2.0","method":"n"},${ask(7)}]`,
+    `[${requestText(6)},{"jsonrpc":"2.0","method":"n"},${requestText(7)}]`,
     '{"jsonrpc":"2.0","method":"notifications/initialized"}',
     '{"jsonrpc":"2.0","id":8,"result":{}}',
     '{"jsonrpc":"2.0","id":9,"method":"cut","params":{"a":"',
@@ -49,6 +49,6 @@ test("Content-Length: a framed request does not answer an open one of the same i
   driver.connect();
   driver.request(5, "tools/list");
   driver.takeEffects();
-  driver.handle({ type: "content-length", text: ask(5) });
+  driver.handle({ type: "content-length", text: requestText(5) });
   assertEquals(driver.takeEffects(), []);
 });

@@ -224,11 +224,13 @@ test("Errors: a long tool name is cut, a method stands for itself", () => {
 });
 
 test("Wait progress: its text says when the next dial comes", () => {
-  const said = ([1_001, 0, undefined, Infinity] as const).map((retryAfterMs) =>
+  const notices = ([1_001, 0, undefined, Infinity] as const).map((
+    retryAfterMs,
+  ) =>
     JSON.parse(waitProgress('"t"', 0.5, { ...OUTAGE, retryAfterMs })).params
   );
   assertEquals(
-    said.map(({ message }) => message.slice(24)),
+    notices.map(({ message }) => message.slice(24)),
     [
       "attempt 1, next in 2 s)",
       "attempt 1, under way)",
@@ -236,7 +238,7 @@ test("Wait progress: its text says when the next dial comes", () => {
       "attempt 1, next with another request)",
     ].map((it) => it.slice(0)),
   );
-  assertEquals([said[0].progressToken, said[0].progress], ["t", 0.5]);
+  assertEquals([notices[0].progressToken, notices[0].progress], ["t", 0.5]);
   const { params } = JSON.parse(silenceProgress("7", 1e-6));
   assertEquals([params.progressToken, params.progress], [7, 1e-6]);
 });

@@ -475,12 +475,12 @@ test("Wait progress: clients are notified while their connection is suspect", ()
   driver.advance(10_000);
   driver.callTool("queue", "write", { progressToken: 2 });
   driver.advance(1_000);
-  const told = driver.sentToClient().map(({ method, params }) => {
+  const notices = driver.sentToClient().map(({ method, params }) => {
     assertEquals(method, "notifications/progress");
     return [params.progressToken, params.message];
   });
-  assertEquals(told.map(([token]) => token), [1, 2]);
-  for (const [, message] of told) {
+  assertEquals(notices.map(([token]) => token), [1, 2]);
+  for (const [, message] of notices) {
     assertMatch(message, /silent: a second connection is to show/);
   }
   driver.takeEffects();

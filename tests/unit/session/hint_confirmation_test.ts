@@ -43,12 +43,12 @@ function reconnectAndGetListId(driver: SessionDriver): Json {
   driver.advanceToNextDial();
   driver.takeEffects();
   driver.reconnect();
-  const asked = driver.sentExceptProbes().filter(({ method }) =>
+  const listRequests = driver.sentExceptProbes().filter(({ method }) =>
     method === "tools/list"
   );
-  assertEquals(asked.length, 1, "it is asked once");
+  assertEquals(listRequests.length, 1, "it is asked once");
   assertEquals(writtenCallIds(driver), []);
-  return asked[0].id;
+  return listRequests[0].id;
 }
 
 /** The ids of the calls sent to the daemon since `takeEffects`. */
@@ -329,10 +329,11 @@ test("Hint confirmation: the waiting call keeps its own timeout", () => {
 
 test("Hint confirmation: a hint that is only cached permits no repetition", () => {
   const listed = JSON.stringify({ tools: toolsResult(["look", READ_ONLY]) });
-  const said = '{"protocolVersion":"2025-06-18","capabilities":{"tools":{}}}';
+  const initializeResult =
+    '{"protocolVersion":"2025-06-18","capabilities":{"tools":{}}}';
   const driver = new SessionDriver({
     cachedResults: {
-      initialize: { "2025-06-18": said },
+      initialize: { "2025-06-18": initializeResult },
       lists: { "tools/list": listed },
     },
   });
@@ -420,8 +421,8 @@ test("exai hint confirmation: the call's own connection is asked in later revisi
   driver.close();
   driver.advanceToNextDial();
   hello();
-  const asked = driver.takeFrames().map(({ op }) => op);
-  assertEquals([isHinted, asked], [READ_ONLY, ["list_tools"]]);
+  const listRequests = driver.takeFrames().map(({ op }) => op);
+  assertEquals([isHinted, listRequests], [READ_ONLY, ["list_tools"]]);
   list(driver.connectionId, READ_ONLY);
   assertEquals(driver.takeFrames().map(({ op }) => op), ["call_tool"]);
 });
@@ -488,13 +489,15 @@ test("exai hint confirmation: calls that wait for a list do not block the others
   acknowledgeExaiHello(driver);
   driver.callTool("act", "act");
   // Every connection gets its hello acknowledged, but no tool list.
-  const greeted = new Set([main]);
+  const acknowledged = new Set([main]);
   let acted: Json;
   for (let ms = 0; ms < 12_000; ms += 50) {
     for (const frame of driver.takeFrames()) {
       if (frame.op === "call_tool") acted ??= { ...frame, ms };
-      if (frame.op !== "hello" || greeted.has(frame.connectionId)) continue;
-      greeted.add(frame.connectionId);
+      if (frame.op !== "hello" || acknowledged.has(frame.connectionId)) {
+        continue;
+      }
+      acknowledged.add(frame.connectionId);
       const { connectionId, session_id } = frame;
       driver.frameFromDaemon(
         { op: "hello_ack", ok: true, session_id },
@@ -502,7 +505,7 @@ test("exai hint confirmation: calls that wait for a list do not block the others
       );
     }
     const { connectionId } = driver;
-    if (!greeted.has(connectionId)) {
+    if (!acknowledged.has(connectionId)) {
       const isOpen = driver.session.snapshot().standing.phase === "ready";
       if (isOpen) {
         for (let e = main + 1; e <= connectionId; e++) driver.open(e);

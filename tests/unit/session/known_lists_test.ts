@@ -17,7 +17,7 @@ function toolsPage(names: string[], nextCursor?: string): unknown {
 
 const COMPARED: [
   what: string,
-  told: unknown[],
+  seenBefore: unknown[],
   now: unknown[],
   kind: string,
 ][] = [
@@ -46,10 +46,10 @@ const COMPARED: [
   ["a result that is none", [toolsPage(["a"])], [null], "changed"],
 ];
 
-for (const [what, told, now, kind] of COMPARED) {
+for (const [what, seenBefore, now, kind] of COMPARED) {
   test(`Known lists: compared with the new ones: ${what}`, () => {
     const catalog = new KnownLists();
-    told.forEach((result, i) =>
+    seenBefore.forEach((result, i) =>
       catalog.recordShown("tools", i === 0 ? undefined : "2", result)
     );
     const found = now.map((result, i) =>

@@ -267,7 +267,7 @@ test("Cached lists: served where the daemon refuses us", () => {
 });
 
 test("Cached lists: after a sleep the connection is probed first, and the list served if it is dead", () => {
-  for (const lives of [true, false]) {
+  for (const isAlive of [true, false]) {
     const cachedResults = { ...CACHED_RESULTS, initialize: {} };
     const driver = new SessionDriver({ cachedResults });
     driver.connect();
@@ -276,11 +276,11 @@ test("Cached lists: after a sleep the connection is probed first, and the list s
     const [{ id }] = driver.sentToDaemon();
     driver.request(1, "tools/list");
     assertEquals(driver.sentToClient(), []);
-    if (lives) driver.fromDaemon({ id, result: {} });
-    if (lives) driver.answerProbe();
+    if (isAlive) driver.fromDaemon({ id, result: {} });
+    if (isAlive) driver.answerProbe();
     driver.advance(1_000);
-    assertEquals(driver.sentToDaemon().some(({ id }) => id === 1), lives);
-    assertEquals(driver.sentToClient().map(({ id }) => id), lives ? [] : [1]);
+    assertEquals(driver.sentToDaemon().some(({ id }) => id === 1), isAlive);
+    assertEquals(driver.sentToClient().map(({ id }) => id), isAlive ? [] : [1]);
   }
 });
 
@@ -366,13 +366,13 @@ test("Cached initialize: a reconnect in the same version keeps it", () => {
   driver.open();
   requestInitialize(driver, "2025-11-25");
   driver.fromDaemon({ id: "init", result: JSON.parse(INITIALIZE_RESULT_TEXT) });
-  const memory = lastSavedCache(driver);
+  const merged = lastSavedCache(driver);
   for (const version of [INITIALIZE_VERSION, "2024-11-05"]) {
     driver.close();
     driver.advanceToNextDial();
     driver.takeEffects();
     connectDaemon(driver, { protocolVersion: version, capabilities: {} });
-    const { initialize } = mergeCachedResults(memory, lastSavedCache(driver));
+    const { initialize } = mergeCachedResults(merged, lastSavedCache(driver));
     assertEquals("2025-11-25" in initialize, version === INITIALIZE_VERSION);
   }
 });
@@ -404,17 +404,17 @@ test("Cached initialize: a daemon with a newer version is asked in the client's 
 });
 
 test("Cached initialize: kept for each version that clients request", () => {
-  let memory: CachedResults = EMPTY_CACHED_RESULTS;
+  let merged: CachedResults = EMPTY_CACHED_RESULTS;
   for (const version of ["2025-11-25", INITIALIZE_VERSION]) {
-    const driver = new SessionDriver({ cachedResults: memory });
+    const driver = new SessionDriver({ cachedResults: merged });
     driver.open();
     requestInitialize(driver, version);
     const result = { protocolVersion: version, capabilities: {} };
     driver.fromDaemon({ id: "init", result });
-    memory = mergeCachedResults(memory, lastSavedCache(driver));
+    merged = mergeCachedResults(merged, lastSavedCache(driver));
   }
   for (const version of ["2025-11-25", INITIALIZE_VERSION]) {
-    const driver = new SessionDriver({ cachedResults: memory });
+    const driver = new SessionDriver({ cachedResults: merged });
     assertEquals(
       requestInitialize(driver, version)[0].result.protocolVersion,
       version,
@@ -631,14 +631,14 @@ function discoverInNextOutage(
   driver.fromDaemon({ id: 2, ...answer });
   const others = mergeCachedResults(cachedResults, lastSavedCache(driver));
   driver.close();
-  const heard = (driver: SessionDriver): Json[] => {
+  const discoverOffline = (driver: SessionDriver): Json[] => {
     driver.takeEffects();
     requestStateless(driver, 3, "server/discover");
     return driver.sentToClient().map(({ result }) => result);
   };
   return {
-    here: heard(driver),
-    elsewhere: heard(new SessionDriver({ cachedResults: others })),
+    here: discoverOffline(driver),
+    elsewhere: discoverOffline(new SessionDriver({ cachedResults: others })),
   };
 }
 
@@ -756,10 +756,10 @@ test("Cached lists: pages are joined as they are spelled", () => {
 });
 
 test("Cached initialize: eight versions are kept, and an update of one adds none", () => {
-  let memory: CachedResults = EMPTY_CACHED_RESULTS;
-  const hear = (version: string, name: string): void => {
+  let merged: CachedResults = EMPTY_CACHED_RESULTS;
+  const initializeWith = (version: string, name: string): void => {
     const driver = new SessionDriver({
-      cachedResults: { ...memory, lists: {} },
+      cachedResults: { ...merged, lists: {} },
     });
     driver.open();
     driver.request("init", "initialize", { protocolVersion: version });
@@ -769,12 +769,12 @@ test("Cached initialize: eight versions are kept, and an update of one adds none
     const serverInfo = { name };
     const result = { protocolVersion: version, capabilities: {}, serverInfo };
     driver.fromDaemon({ id, result });
-    memory = mergeCachedResults(memory, lastSavedCache(driver));
+    merged = mergeCachedResults(merged, lastSavedCache(driver));
   };
-  for (let n = 0; n < 9; n++) hear(`v${n}`, "old");
-  hear("v7", "new");
-  assertEquals(Object.keys(memory.initialize).length, 8);
-  assertEquals(JSON.parse(memory.initialize.v7!).serverInfo.name, "new");
+  for (let n = 0; n < 9; n++) initializeWith(`v${n}`, "old");
+  initializeWith("v7", "new");
+  assertEquals(Object.keys(merged.initialize).length, 8);
+  assertEquals(JSON.parse(merged.initialize.v7!).serverInfo.name, "new");
 });
 
 test("Shutdown: waits for an open server/discover as long as a daemon may answer it", () => {

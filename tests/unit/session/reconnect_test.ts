@@ -57,7 +57,7 @@ test("Reconnect: a waiting call dials within 1 s, however often the daemon resta
 
 const LONG_LIVED_REQUESTS: [
   what: string,
-  ask: (driver: SessionDriver) => void,
+  sendRequest: (driver: SessionDriver) => void,
 ][] = [
   ["a subscription", (driver) =>
     driver.request("s", "subscriptions/listen", {
@@ -71,11 +71,11 @@ const LONG_LIVED_REQUESTS: [
   ],
 ];
 
-for (const [what, ask] of LONG_LIVED_REQUESTS) {
+for (const [what, sendRequest] of LONG_LIVED_REQUESTS) {
   test(`Reconnect: ${what} alone causes no dial before the backoff table does`, () => {
     for (const end of Object.values(DIAL_ENDS)) {
       const [idle, held] = [startDown(), startDown()];
-      ask(held);
+      sendRequest(held);
       for (const driver of [idle, held]) {
         advanceWhileDialsFail(driver, 60_000, end);
       }
@@ -494,8 +494,12 @@ test("--give-up-after: starts with the first message of a silent client", () => 
 });
 
 test("Handshake: an initialize after other requests is answered from the cache, and still reaches the daemon", () => {
-  const said = '{"protocolVersion":"2025-06-18","capabilities":{"tools":{}}}';
-  const cachedResults = { initialize: { "2025-06-18": said }, lists: {} };
+  const initializeResult =
+    '{"protocolVersion":"2025-06-18","capabilities":{"tools":{}}}';
+  const cachedResults = {
+    initialize: { "2025-06-18": initializeResult },
+    lists: {},
+  };
   const driver = new SessionDriver({ cachedResults });
   driver.failDial();
   driver.advanceToNextDial();

@@ -131,14 +131,14 @@ test("Replay: after a reconnect initialize, initialized, level, subscriptions, o
   driver.advance(260);
   driver.takeEffects();
   driver.open();
-  const [greeting, ...rest] = driver.sentExceptProbes();
+  const [initialize, ...rest] = driver.sentExceptProbes();
   assertEquals(rest, [], "before anything else");
-  assertEquals(greeting.method, "initialize");
-  assertEquals(greeting.params, { protocolVersion: "2025-06-18", keep: 1 });
-  assert(isProxyRequestId(greeting.id));
+  assertEquals(initialize.method, "initialize");
+  assertEquals(initialize.params, { protocolVersion: "2025-06-18", keep: 1 });
+  assert(isProxyRequestId(initialize.id));
   driver.takeEffects();
   driver.fromDaemon({
-    id: greeting.id,
+    id: initialize.id,
     result: { protocolVersion: "2025-06-18" },
   });
   assertEquals(
@@ -198,7 +198,7 @@ test("Replay: its responses are dropped, and an error in them is logged", () => 
   ]]);
 });
 
-const ANNOUNCED: [told: string, shown: string][] = [
+const ANNOUNCED: [declared: string, shown: string][] = [
   ['{"tools":{}}', '{"tools":{"listChanged":true}}'],
   [
     '{"tools":{"listChanged":false, "x":1.0},"logging":{}}',
@@ -212,14 +212,14 @@ const ANNOUNCED: [told: string, shown: string][] = [
   ],
 ];
 
-for (const [told, shown] of ANNOUNCED) {
-  test(`Capabilities: the response to initialize declares what the proxy may send: ${told}`, () => {
+for (const [declared, shown] of ANNOUNCED) {
+  test(`Capabilities: the response to initialize declares what the proxy may send: ${declared}`, () => {
     const driver = new SessionDriver();
     driver.open();
     driver.request(0, "initialize", {});
     const answer = (capabilities: string): string =>
       `{"result":{"n":1.0,"capabilities":${capabilities}},"jsonrpc":"2.0","id":0}`;
-    driver.fromDaemon(answer(told));
+    driver.fromDaemon(answer(declared));
     const texts = driver.takeEffects().flatMap((effect) =>
       effect.type === "send-to-client" ? [effect.text] : []
     );
@@ -596,8 +596,11 @@ test("Secrets: one that an MCP daemon quotes reaches neither client nor log", ()
   driver.close();
   driver.advanceToNextDial();
   driver.open();
-  for (const said of [unlisted, answer()]) {
-    assertEquals([said.includes("S3CR"), said.includes("***")], [false, true]);
+  for (const shownText of [unlisted, answer()]) {
+    assertEquals([shownText.includes("S3CR"), shownText.includes("***")], [
+      false,
+      true,
+    ]);
   }
 });
 

@@ -86,12 +86,12 @@ test("Sleep: a request that was due first keeps its time", () => {
   });
   driver.connect();
   driver.advance(4_000);
-  const naps = new SleepDetector(0, 0);
+  const detector = new SleepDetector(0, 0);
   driver.callTool(1, "write");
-  naps.check(driver.now, driver.now, Infinity);
+  detector.check(driver.now, driver.now, Infinity);
   const due = driver.session.deadline();
   driver.now += 60_000; // stopped at once
-  driver.handle(naps.check(driver.now, driver.now, due)!);
+  driver.handle(detector.check(driver.now, driver.now, due)!);
   assertEquals(driver.sentToClient(), []);
 });
 

@@ -23,15 +23,19 @@ test("Wait progress: a client with a progress token is notified of the wait for 
   driver.callTool(1, "write", { progressToken: "t" });
   driver.callTool(2, "write");
   advanceWhileDialsFail(driver, 11_500);
-  const heard = driver.sentToClient();
-  assertEquals(heard.map(({ params }) => params.progressToken), [
+  const received = driver.sentToClient();
+  assertEquals(received.map(({ params }) => params.progressToken), [
     "t",
     "t",
     "t",
   ]);
-  assertEquals(heard.map(({ params }) => params.progress), [1e-6, 2e-6, 3e-6]);
-  assert(heard.every(({ params }) => params.total === undefined));
-  for (const { params } of heard) {
+  assertEquals(received.map(({ params }) => params.progress), [
+    1e-6,
+    2e-6,
+    3e-6,
+  ]);
+  assert(received.every(({ params }) => params.total === undefined));
+  for (const { params } of received) {
     assertMatch(
       params.message,
       /^Waiting for the daemon \(attempt \d+, (next in \d+ s|under way)\)$/,
@@ -80,8 +84,8 @@ test("Wait progress: rises above the daemon's own progress", () => {
   driver.close();
   driver.takeEffects();
   advanceWhileDialsFail(driver, 1_200);
-  const [{ params: told }] = driver.sentToClient();
-  assertEquals([told.progressToken, told.progress], [7, 3.000001]);
+  const [{ params: notice }] = driver.sentToClient();
+  assertEquals([notice.progressToken, notice.progress], [7, 3.000001]);
 });
 
 test("Circuit breaker: after an outage longer than the queue timeout, a call dials at once and waits 20 s", () => {

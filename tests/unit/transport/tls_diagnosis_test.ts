@@ -18,25 +18,25 @@ const EXPIRED: SocketErrorInfo = { message: "", errorCode: "CERT_HAS_EXPIRED" };
 async function found(
   answer: () => Promise<string | SocketErrorInfo>,
   proxy?: string,
-): Promise<{ trouble: SocketErrorInfo | undefined; asked: number }> {
-  let asked = 0;
+): Promise<{ diagnosis: SocketErrorInfo | undefined; handshakeCount: number }> {
+  let handshakeCount = 0;
   const find = createTlsDiagnoser({
     requestOverTls: () => {
-      asked++;
+      handshakeCount++;
       return answer();
     },
     proxyVariables: () => ["HTTPS_PROXY"],
     getEnv: (name) => name === "HTTPS_PROXY" ? proxy : undefined,
   });
-  const trouble = await find("wss://h/", "mcp", []);
-  assertEquals(await find("wss://h/", "mcp", []), trouble);
-  return { trouble, asked };
+  const diagnosis = await find("wss://h/", "mcp", []);
+  assertEquals(await find("wss://h/", "mcp", []), diagnosis);
+  return { diagnosis, handshakeCount };
 }
 
 const ANSWERS: [
   what: string,
   answer: () => Promise<string | SocketErrorInfo>,
-  trouble: SocketErrorInfo | undefined,
+  diagnosis: SocketErrorInfo | undefined,
 ][] = [
   ["an expired certificate", () => Promise.resolve(EXPIRED), EXPIRED],
   [
@@ -56,13 +56,16 @@ const ANSWERS: [
   ],
   ["an exception", () => Promise.reject(new Error("odd")), undefined],
 ];
-for (const [what, answer, trouble] of ANSWERS) {
+for (const [what, answer, diagnosis] of ANSWERS) {
   test(`TLS diagnosis: finds ${what}, and asks once in 5 s`, async () => {
-    assertEquals(await found(answer), { trouble, asked: 1 });
+    assertEquals(await found(answer), { diagnosis, handshakeCount: 1 });
   });
 }
 
 test("TLS diagnosis: does not go past a proxy", async () => {
-  const { trouble, asked } = await found(() => Promise.resolve(EXPIRED), "p");
-  assertEquals([trouble, asked], [undefined, 0]);
+  const { diagnosis, handshakeCount } = await found(
+    () => Promise.resolve(EXPIRED),
+    "p",
+  );
+  assertEquals([diagnosis, handshakeCount], [undefined, 0]);
 });

@@ -24,7 +24,7 @@ type Json = any;
 /** A daemon: how it treats a dial, and each frame. */
 interface Daemon {
   readonly dialed?: (socket: FakeSocket) => void;
-  readonly heard?: (socket: FakeSocket, message: Json) => void;
+  readonly onFrame?: (socket: FakeSocket, message: Json) => void;
 }
 
 /**
@@ -48,11 +48,11 @@ class FakeSocket {
   }
 
   send(text: string): void {
-    queueMicrotask(() => this.#daemon.heard?.(this, JSON.parse(text)));
+    queueMicrotask(() => this.#daemon.onFrame?.(this, JSON.parse(text)));
   }
 
   /** The daemon sends a message. */
-  say(message: Json): void {
+  receive(message: Json): void {
     if (this.readyState === 1) {
       this.onmessage?.({ data: JSON.stringify(message) });
     }
@@ -82,12 +82,12 @@ function failing(message: string): Daemon {
 }
 
 function closing(code: number, reason = ""): Daemon {
-  return { heard: (socket) => socket.close(code, reason) };
+  return { onFrame: (socket) => socket.close(code, reason) };
 }
 
 /** A daemon with MCP and one tool. */
 const MCP: Daemon = {
-  heard: (socket, { id, method }) => {
+  onFrame: (socket, { id, method }) => {
     if (id === undefined) return;
     const capabilities = { tools: {} };
     const result = method === "initialize"
@@ -95,7 +95,7 @@ const MCP: Daemon = {
       : method === "tools/list"
       ? { tools: [{ name: "a", inputSchema: { type: "object" } }] }
       : {};
-    socket.say({ jsonrpc: "2.0", id, result });
+    socket.receive({ jsonrpc: "2.0", id, result });
   },
 };
 
@@ -105,15 +105,19 @@ const MCP: Daemon = {
  */
 const WORDS = "it refuses us: code 1008, nothing listens, it speaks exai, not";
 const ERRORS: Daemon = {
-  heard: (socket, { id }) =>
-    socket.say({ jsonrpc: "2.0", id, error: { code: -32603, message: WORDS } }),
+  onFrame: (socket, { id }) =>
+    socket.receive({
+      jsonrpc: "2.0",
+      id,
+      error: { code: -32603, message: WORDS },
+    }),
 };
 
 /** An exai daemon with another token. */
 const TOKEN: Daemon = {
-  heard: (socket, { op }) => {
+  onFrame: (socket, { op }) => {
     if (op !== "hello") return socket.close(4001, "missing hello");
-    socket.say({ op: "hello_ack", ok: false, error: "unauthorized" });
+    socket.receive({ op: "hello_ack", ok: false, error: "unauthorized" });
   },
 };
 
@@ -201,8 +205,8 @@ const CASES: readonly (readonly [
   [
     "a token of exai's, for a first frame that is no hello",
     {
-      heard: (socket, message) =>
-        TOKEN.heard!(socket, { op: "hello", message }),
+      onFrame: (socket, message) =>
+        TOKEN.onFrame!(socket, { op: "hello", message }),
     },
     "mcp",
     ["daemon", "fail", "say --dialect exai"],
@@ -354,7 +358,7 @@ async function examined(
 }
 
 /** A check without its text, and without times. */
-function gist({ name, state, advice = "", data }: Check): unknown {
+function withoutText({ name, state, advice = "", data }: Check): unknown {
   return [name, state, advice, { ...data, ms: 0, trouble: "", proxies: [] }];
 }
 
@@ -378,8 +382,16 @@ test("doctor finds the same whatever the words are", async () => {
       assertEquals([name, state, begin], last, what);
       const { advice: goesOn = "" } = plain.running;
       assertEquals(goesOn.slice(0, running.length), running, what);
-      assertEquals(other.checks.map(gist), plain.checks.map(gist), what);
-      assertEquals(gist(other.running), gist(plain.running), what);
+      assertEquals(
+        other.checks.map(withoutText),
+        plain.checks.map(withoutText),
+        what,
+      );
+      assertEquals(
+        withoutText(other.running),
+        withoutText(plain.running),
+        what,
+      );
     }
   } finally {
     Object.assign(globalThis, { WebSocket: native });

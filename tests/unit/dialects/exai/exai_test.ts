@@ -310,8 +310,11 @@ test("exai DUPLICATE: our own call is polled for its outcome; another's is an er
   });
   driver.frameFromDaemon(duplicate(one.request_id), two.connectionId);
   driver.advance(1_000);
-  const [ask] = driver.takeFrames();
-  assertEquals([ask.op, ask.connectionId], ["health", two.connectionId]);
+  const [healthFrame] = driver.takeFrames();
+  assertEquals([healthFrame.op, healthFrame.connectionId], [
+    "health",
+    two.connectionId,
+  ]);
   driver.returnHealth(two.connectionId, "1:00:00");
   const [poll] = driver.takeFrames();
   assertEquals(poll.request_id, one.request_id);
@@ -643,8 +646,11 @@ test("exai errors: a secret that the daemon quotes reaches neither client nor lo
   const effects = driver.takeEffects().filter(({ type }) =>
     type !== "send-to-daemon"
   );
-  const said = JSON.stringify([effects, driver.session.snapshot()]);
-  assertEquals([said.includes("S3CRET"), said.includes("***")], [false, true]);
+  const shownText = JSON.stringify([effects, driver.session.snapshot()]);
+  assertEquals([shownText.includes("S3CRET"), shownText.includes("***")], [
+    false,
+    true,
+  ]);
 });
 
 test("exai errors: a call's error that quotes a secret reaches the client redacted", () => {
@@ -657,8 +663,11 @@ test("exai errors: a call's error that quotes a secret reaches the client redact
     { op: "call_tool_res", request_id, error },
     connectionId,
   );
-  const said = JSON.stringify(driver.sentToClient());
-  assertEquals([said.includes("S3CRET"), said.includes("***")], [false, true]);
+  const shownText = JSON.stringify(driver.sentToClient());
+  assertEquals([shownText.includes("S3CRET"), shownText.includes("***")], [
+    false,
+    true,
+  ]);
 });
 
 test("exai frames: a number or a note of another type causes no internal error", () => {

@@ -11,7 +11,7 @@ import type { Json } from "../../../helpers/session/session_driver.ts";
 
 test("exai initialize: answered without a daemon, in the client's version where it is known", () => {
   for (
-    const [asked, answered] of [
+    const [requestedVersion, answered] of [
       ["2024-11-05", "2024-11-05"],
       ["2025-06-18", "2025-06-18"],
       ["2025-11-25", "2025-11-25"],
@@ -21,7 +21,7 @@ test("exai initialize: answered without a daemon, in the client's version where 
     ]
   ) {
     const driver = new ExaiDriver();
-    driver.request(0, "initialize", { protocolVersion: asked });
+    driver.request(0, "initialize", { protocolVersion: requestedVersion });
     const [{ result }] = driver.sentToClient();
     assertEquals(result.protocolVersion, answered);
     assertEquals(result.capabilities, { tools: { listChanged: true } });

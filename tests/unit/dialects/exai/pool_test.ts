@@ -160,15 +160,15 @@ test("exai shutdown: a call that waits to be sent again fails with an unknown ou
    * A later revision accepts our session name, and cannot be asked for the
    * outcome.
    */
-  const greet = (): void => {
+  const completeHandshake = (): void => {
     driver.open();
     const { session_id } = driver.takeFrames().at(-1);
     driver.frameFromDaemon({ op: "hello_ack", ok: true, session_id });
   };
-  greet();
+  completeHandshake();
   for (const id of [1, 2]) {
     driver.callTool(id, "chat");
-    greet();
+    completeHandshake();
   }
   driver.close(1006, 2);
   driver.end();

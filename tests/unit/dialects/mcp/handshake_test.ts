@@ -53,9 +53,9 @@ for (const [source, version] of REPLAYED) {
 }
 
 /** What the client got, what the daemon responds, and the result. */
-const JUDGED: [
+const EVALUATED: [
   source: NegotiatedInitialize["source"],
-  told: string,
+  clientVersion: string,
   answered: string,
   kind: string,
   isRefused: boolean | undefined,
@@ -68,15 +68,21 @@ const JUDGED: [
   ["daemon", ASKED, "2025-06-18", "rejected", true, "daemon"],
   ["cached", "2025-06-18", ASKED, "rejected", false, "placeholder"],
 ];
-for (const [source, told, answered, kind, isRefused, next] of JUDGED) {
-  test(`MCP handshake: the client was told ${told} (${source}), the daemon answers ${answered}: ${kind}`, () => {
+for (
+  const [source, clientVersion, answered, kind, isRefused, next] of EVALUATED
+) {
+  test(`MCP handshake: the client was told ${clientVersion} (${source}), the daemon answers ${answered}: ${kind}`, () => {
     const message = answer({ protocolVersion: answered });
-    const verdict = evaluateReplay(agreed(told, source), message, undefined);
-    const incoming: Json = verdict.incoming;
+    const outcome = evaluateReplay(
+      agreed(clientVersion, source),
+      message,
+      undefined,
+    );
+    const incoming: Json = outcome.incoming;
     assertEquals([incoming.kind, incoming.refused], [kind, isRefused]);
-    assertEquals(verdict.negotiated.source, next);
+    assertEquals(outcome.negotiated.source, next);
     const isHeld = kind === "rejected";
-    assertEquals(verdict.negotiated.version, isHeld ? told : answered);
+    assertEquals(outcome.negotiated.version, isHeld ? clientVersion : answered);
   });
 }
 
@@ -85,14 +91,15 @@ test("MCP handshake: the cache learns an answer to the client's own request only
   const own: Json =
     evaluateReplay(agreed(ASKED, "placeholder"), message, undefined).incoming;
   assertEquals(own.cacheable, { request: REQUEST, response: message });
-  const told = agreed("2025-06-18", "daemon");
-  const other: Json = evaluateReplay(told, message, undefined).incoming;
+  const clientVersion = agreed("2025-06-18", "daemon");
+  const other: Json =
+    evaluateReplay(clientVersion, message, undefined).incoming;
   assertEquals([other.cacheable, other.staleInitialize], [
     undefined,
     undefined,
   ]);
   const news = answer({ protocolVersion: "2025-03-26" });
-  const changed: Json = evaluateReplay(told, news, undefined).incoming;
+  const changed: Json = evaluateReplay(clientVersion, news, undefined).incoming;
   assertEquals(
     changed.staleInitialize,
     REQUEST,
@@ -103,9 +110,9 @@ test("MCP handshake: the cache learns an answer to the client's own request only
 test("MCP handshake: an error rejects, and only invalid params removes the cached result", () => {
   for (const code of [-32602, -32603]) {
     const message = answer(undefined, { code, message: "no" });
-    const told = agreed(ASKED, "daemon");
+    const clientVersion = agreed(ASKED, "daemon");
     const { incoming, negotiated: next }: Json = evaluateReplay(
-      told,
+      clientVersion,
       message,
       "no",
     );
@@ -114,7 +121,7 @@ test("MCP handshake: an error rejects, and only invalid params removes the cache
       incoming.staleInitialize,
       code === -32602 ? REQUEST : undefined,
     );
-    assertEquals(next, told);
+    assertEquals(next, clientVersion);
   }
 });
 

@@ -197,9 +197,9 @@ test("Stateless MCP: a cached result is used for its ttlMs, and for its protocol
     ]] as const
   ) {
     const later = new SessionDriver({ cachedResults: read(0) });
-    const asked = { ...STATELESS_META };
-    asked["io.modelcontextprotocol/protocolVersion"] = version;
-    later.request(1, "server/discover", { _meta: asked });
+    const meta = { ...STATELESS_META };
+    meta["io.modelcontextprotocol/protocolVersion"] = version;
+    later.request(1, "server/discover", { _meta: meta });
     assertEquals(later.sentToClient().length, count);
   }
 });
