@@ -172,7 +172,7 @@ test("architecture: of packages only types are imported, in the versions of the 
   }
 });
 
-test("architecture: deno.json names no package, for a task fetches all that it names before it starts", async () => {
+test("architecture: deno.json names no package, because a task fetches every named package before it starts", async () => {
   const text = await Deno.readTextFile(
     new URL("../deno.json", import.meta.url),
   );
@@ -195,7 +195,7 @@ test("architecture: no file imports itself, directly or by others", async () => 
   assertEquals(circles, []);
 });
 
-test("architecture: pure code knows no time, no chance, no runtime and no file", async () => {
+test("architecture: pure code uses no clock, no randomness, no runtime and no file", async () => {
   const wrong: string[] = [];
   for (const file of (await readSources()).filter(isPure)) {
     const [found] = IMPURE_NAMES.exec(withoutCommentsAndStrings(file.text)) ??
@@ -241,7 +241,7 @@ const MAY_READ_PROSE = [
   "text/error_message.ts", // whether a runtime's error has any text
 ];
 
-test("architecture: no program reads what is written for people", async () => {
+test("architecture: no code parses texts that are written for people", async () => {
   const wrong: string[] = [];
   for (const { path, text } of await readSources()) {
     if (MAY_READ_PROSE.includes(path)) continue;
@@ -267,7 +267,7 @@ test("architecture: a name that a file declares has one meaning in lib/", async 
   assertEquals(twice, []);
 });
 
-test("architecture: no URL's pathname is taken for a path: a folder may have a space, and Windows drives", async () => {
+test("architecture: no URL's pathname is used as a path: a folder may have a space, and Windows drives", async () => {
   const wrong: string[] = [];
   for (const file of await findScripts(new URL("./", import.meta.url))) {
     const source = await Deno.readTextFile(file);

@@ -79,7 +79,7 @@ async function run(era: Era, command: string): Promise<Map<string, string>> {
   await Deno.remove(folder, { recursive: true });
   const text = suite.stdout.lines.map(({ text }) => text).join("\n");
   if (!/^Total: \d+ passed/m.test(text)) {
-    throw new Error(`The suite did not come to its end:\n${text}`);
+    throw new Error(`The suite did not end:\n${text}`);
   }
   // deno-lint-ignore no-control-regex
   const lines = text.replace(/\x1b\[[0-9;]*m/g, "").matchAll(

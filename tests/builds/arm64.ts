@@ -259,11 +259,14 @@ async function checkProxy(): Promise<void> {
   await proxy.request(3, "ping");
   assertEquals((await proxy.waitForResponse(3)).result, {});
   const ids = proxy.stdout.lines.map(({ text }) => JSON.parse(text).id);
-  assert(!ids.includes(2), "a request has an answer without a daemon");
+  assert(!ids.includes(2), "a request was answered without a daemon");
   printProgress("The daemon goes away, and a request waits");
   const again = new FakeWebSocketServer({}, port);
   assertEquals((await proxy.waitForResponse(2)).result, { n: 2 });
-  assert(again.messages.some(({ method }) => method === "x"), "not asked");
+  assert(
+    again.messages.some(({ method }) => method === "x"),
+    "the daemon got no request",
+  );
   printProgress(
     "The daemon comes back on the same port, and answers that request",
   );

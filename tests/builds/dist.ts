@@ -127,7 +127,7 @@ test("npm package: it installs offline, and its command starts outside this fold
   await Deno.remove(home, { recursive: true });
 });
 
-test("npm package: the oldest Node that it claims runs it, the one before says why not", async () => {
+test("npm package: the oldest Node that it claims runs it, the version before reports why not", async () => {
   await using daemon = new FakeWebSocketServer();
   const file = `${DIST}npm/alwaysup.js`;
   await using proxy = new ProxyProcess([], {}, () => [

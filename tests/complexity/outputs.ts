@@ -242,7 +242,7 @@ function responseOf(text: string): Extract<
   { kind: "response" }
 > {
   const [message] = parseMessages(`{"jsonrpc":"2.0","id":1,"result":${text}}`);
-  if (message?.kind !== "response") throw new Error("No answer");
+  if (message?.kind !== "response") throw new Error("No response");
   return message;
 }
 

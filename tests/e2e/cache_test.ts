@@ -185,7 +185,7 @@ test("Cache: one that cannot be written costs one log line, and is tried again",
   const lines = processes.proxy.stderr.dump().split("\n")
     .filter((line) => /The cache |is not kept in/.test(line));
   assertMatch(lines.at(-1)!, /is not kept in/);
-  assert(lines.length <= 2, "one for the reading, one for all the writing");
+  assert(lines.length <= 2, "one line for reading, one for all writes");
 });
 
 /** Starts a daemon, and a proxy that caches its results at a path. */

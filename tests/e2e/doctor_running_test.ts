@@ -58,7 +58,7 @@ class Folder implements Disposable {
       const { stdout } = await runToExit(["status", "--json"], this.env);
       const [it] = JSON.parse(stdout);
       if (it !== undefined && test(it)) return it;
-      if (performance.now() > end) throw new Error(`In vain: ${stdout}`);
+      if (performance.now() > end) throw new Error(`No such status: ${stdout}`);
     }
   }
 
@@ -274,7 +274,7 @@ test("doctor: the proxy has the same daemon by another name, with a secret, or b
   assertEquals(listener.count, 0);
 });
 
-test("doctor: a proxy that is no more, or has another daemon, keeps it from nothing", async () => {
+test("doctor: a proxy that has ended, or has another daemon, prevents no check", async () => {
   using folder = new Folder();
   await using listener = new Listener();
   const { url } = listener;

@@ -290,14 +290,14 @@ for (
   });
 }
 
-test("doctor: a WebSocket that never says a word", async () => {
+test("doctor: a WebSocket that never sends anything", async () => {
   await using daemon = new FakeWebSocketServer({ respond: () => undefined });
   const { name, text } = onlyFailure(await runDoctor(["--url", daemon.url]));
   assertEquals(name, "daemon");
   assertMatch(text, /did not answer the first message in time/);
 });
 
-test("doctor: a daemon that says hello and no more", async () => {
+test("doctor: a daemon that answers only initialize", async () => {
   await using daemon = new FakeWebSocketServer({
     respond: (message) =>
       message.method === "initialize" ? respond(message) : undefined,
@@ -309,7 +309,7 @@ test("doctor: a daemon that says hello and no more", async () => {
   assertMatch(text, /^they cannot be listed: tools\/list timed out/);
 });
 
-test("doctor: wss:// where nothing speaks TLS", async () => {
+test("doctor: wss:// to a server without TLS", async () => {
   await using daemon = new FakeWebSocketServer();
   const url = daemon.url.replace("ws:", "wss:");
   const { name, text, advice } = onlyFailure(await runDoctor(["--url", url]));
@@ -343,7 +343,7 @@ test("doctor: a daemon that answers no ping, and one whose pages do not end", as
   assertMatch(pages.text, /do not come to an end/);
 });
 
-test("doctor: a daemon cannot say a line of doctor's", async () => {
+test("doctor: a daemon cannot forge a line of doctor's output", async () => {
   const forged = "x\nok    token        all is well\u202e";
   const serverNamed = (serverInfo: unknown): FakeWebSocketServer =>
     new FakeWebSocketServer({
@@ -370,7 +370,7 @@ test("doctor: a daemon cannot say a line of doctor's", async () => {
   assertEquals(/[\n\u202e]/.test(found.of("daemon").text), false);
 });
 
-test("doctor: what a daemon says does nothing to a terminal", async () => {
+test("doctor: a daemon's text does not control the terminal", async () => {
   const evil = "\x1b]0;PWNED\x07\x1b[31m\u009b" + "x".repeat(1_000);
   await using daemon = new FakeWebSocketServer({
     respond: (message) =>
@@ -448,7 +448,7 @@ test("doctor: the other dialect, either way; and an exai daemon that works", asy
   );
 });
 
-test("doctor: the other dialect, and a token that it wants, but does not get for being asked", async () => {
+test("doctor: the other dialect, and a token that it wants, but that doctor does not send there", async () => {
   await using exai = new ExaiProcess();
   await exai.start("--token", "right-s3cret");
   const args = ["--url", `ws://127.0.0.1:${exai.port}/`, "--dialect", "mcp"];
@@ -463,7 +463,7 @@ test("doctor: the other dialect, and a token that it wants, but does not get for
   }
 });
 
-test("doctor: a daemon that says how it speaks is believed", async () => {
+test("doctor: a daemon's statement of its dialect counts", async () => {
   await using daemon = new FakeWebSocketServer({
     respond: (message, socket) =>
       message.jsonrpc ? socket.close(4001, "missing hello") : undefined,
@@ -483,7 +483,7 @@ test("doctor: an exai daemon that is full wants no token", async () => {
   assertMatch(full.text, /^it takes no further connection from here/);
 });
 
-test("doctor: why a health file is not looked at", async () => {
+test("doctor: why a health file is not read", async () => {
   const url = ["--url", `ws://127.0.0.1:${freePort()}/`];
   const env = { EXAI_WS_HEALTH_FILE: "/h.json" };
   const mcp = (await runDoctor(url, env)).of("health file");

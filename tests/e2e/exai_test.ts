@@ -210,7 +210,7 @@ test("exai: a call whose connection is cut has the result of its one execution",
   const outcomeRequests = daemon.journalEntries("frame").filter((
     { request_id },
   ) => request_id === runs[0].request_id);
-  assert(outcomeRequests.length >= 2, "its outcome was asked for");
+  assert(outcomeRequests.length >= 2, "its outcome was requested");
 });
 
 test("exai: the eight-second bug costs its call, and its connection is not used again", async () => {

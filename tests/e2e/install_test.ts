@@ -120,7 +120,7 @@ for (const [name, before] of FILE_FORMS) {
     const written = await home.run(["install", name, ...URL_FLAG, "--write"]);
     assertEquals([written.code, written.stderr], [0, ""]);
     assertMatch(written.stdout, /^\+ "alwaysup": \{$/m);
-    assert(!/^- /m.test(written.stdout), "nothing is taken away");
+    assert(!/^- /m.test(written.stdout), "nothing is removed");
     assert(!written.stdout.includes("s3cret"), "nothing else is shown");
     const text = await Deno.readTextFile(file);
     const { other: _, ...ours } = (parseClientFile(text) as Json)[serversKey];
@@ -135,7 +135,7 @@ for (const [name, before] of FILE_FORMS) {
     assertEquals([again.code, again.stderr], [0, ""]);
     assertMatch(again.stdout, /"alwaysup" is there already; nothing changes/);
     assertEquals(await Deno.readTextFile(file), text);
-    assert(!await exists(backup), "no backup of nothing");
+    assert(!await exists(backup), "no backup of a missing file");
 
     const planned = await home.run(["uninstall", name]);
     assertMatch(planned.stdout, /^- "alwaysup": \{$/m);

@@ -92,7 +92,7 @@ test("Exit: after EOF, the response to an open call still comes", async () => {
   assertEquals((await proxy.waitForResponse(1)).result, { late: true });
 });
 
-test("Exit: after EOF, calls that nobody answers get an error each when the drain time is over", async () => {
+test("Exit: after EOF, unanswered calls get an error each when the drain time is over", async () => {
   await using daemon = new FakeWebSocketServer({
     respond: (message) =>
       message.method === "slow" ? undefined : respondToAll(message),

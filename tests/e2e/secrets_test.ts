@@ -186,7 +186,7 @@ async function runConversation(
       ["doctor", "--connect", ...flags],
       env,
     );
-    assert(stdout.includes("***"), "doctor says what the daemon says");
+    assert(stdout.includes("***"), "doctor shows the daemon's message");
     out[`doctor ${flags}`] = stdout + stderr;
   }
   await proxy.callTool(5, "die");
@@ -217,9 +217,12 @@ for (const [what, settings, secrets] of CASES) {
         assert(text.length > 0, way);
         assertEquals(foundSecrets(text, secrets), [], `${way}: ${text}`);
       }
-      assert(out.log!.includes("***"), "the daemon's words are in the log");
+      assert(out.log!.includes("***"), "the daemon's message is in the log");
       assert(out.log!.includes("is not cached"), "the log says so");
-      assert(out["files at the end"]!.includes('"prompts/list"'), "others are");
+      assert(
+        out["files at the end"]!.includes('"prompts/list"'),
+        "other texts are shown",
+      );
     });
   }
 }

@@ -31,7 +31,7 @@ class Folder implements Disposable {
       const { stdout } = await this.status("--json");
       const running = JSON.parse(stdout);
       if (test(running)) return running;
-      if (performance.now() > end) throw new Error(`In vain: ${stdout}`);
+      if (performance.now() > end) throw new Error(`No such status: ${stdout}`);
     }
   }
 
@@ -79,7 +79,7 @@ test("status: a proxy through the life and death of its daemon, and gone when it
   assertEquals(folder.files(), []);
 });
 
-test("status: many proxies, the oldest first; what was killed is cleaned away", async () => {
+test("status: many proxies, the oldest first; files of killed ones are removed", async () => {
   using folder = new Folder();
   const flags = ["--url", "ws://127.0.0.1:1/"];
   await using one = new ProxyProcess(flags, folder.env);
@@ -149,7 +149,7 @@ test("status: a folder that cannot be read is one line", async () => {
   assertMatch(stderr, /^alwaysup status: .*running is a file, and must .*\n$/);
 });
 
-test("status: what was left by who was killed while it wrote goes, what lives and slept stays", async () => {
+test("status: removes the files of proxies that were killed while writing, keeps those of running and sleeping ones", async () => {
   using folder = new Folder();
   await using proxy = new ProxyProcess(
     ["--url", "ws://127.0.0.1:1/"],
@@ -188,7 +188,7 @@ test("status: a proxy whose files were removed comes back", async () => {
   assertEquals(folder.files(), []);
 });
 
-test("status: no secret, and nobody else's business", async () => {
+test("status: shows no secret, and no other user's proxy", async () => {
   using folder = new Folder();
   const ALWAYSUP_URL = "ws://u:s3cret@127.0.0.1:1/?token=s3cret";
   await using proxy = new ProxyProcess([], {
@@ -255,7 +255,7 @@ test("Command line: an unknown flag or command gives one line, and exit code 2",
   }
 });
 
-test("Command line: a terminal on stdin is told what the program expects, and it waits", async () => {
+test("Command line: with a terminal on stdin the program says what it expects, and waits", async () => {
   const [command, args] = proxyCommand(["--url", "ws://127.0.0.1:1/"]);
   const line = [command, ...args].map((part) => `'${part}'`).join(" ");
   // `script` gives it a terminal. Without `exec` a shell may remain in between

@@ -12,5 +12,5 @@ export async function waitForFileChange(
   for await (const _ of watcher) {
     if (holds()) return;
   }
-  throw new Error(`Nobody watches ${path} any more`);
+  throw new Error(`The watch of ${path} has ended`);
 }

@@ -12,6 +12,6 @@ export function request(id: string, method: string, params = "{}"): Request {
   const text =
     `{"jsonrpc":"2.0","id":${id},"method":"${method}","params":${params}}`;
   const [message] = parseMessages(text);
-  if (message?.kind !== "request") throw new Error(`No request: ${text}`);
+  if (message?.kind !== "request") throw new Error(`Not a request: ${text}`);
   return message;
 }

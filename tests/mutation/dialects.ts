@@ -14,19 +14,19 @@ export const DIALECTS: readonly Mutant[] = [
     to: "",
   },
   {
-    name: "exai: a call is sent again to a process that nobody knows",
+    name: "exai: a call is sent again to an unknown process",
     from:
       "if ($isPoll && !$isSameProcess($line, $call)) return { $kind: $lost };",
     to: "",
   },
   {
-    name: "exai: a revision that keeps no outcomes is asked for them",
+    name: "exai: outcomes are requested from a revision that keeps none",
     from: `
       if (!this.$knowsHealth || $call?.$sentAt === undefined) return undefined;`,
     to: "if ($call?.$sentAt === undefined) return undefined;",
   },
   {
-    name: "exai: the outcome is asked for without a pause",
+    name: "exai: the outcome is requested without a pause",
     from: "Math.min($pause.$first * 2 ** $call.$polls++, $pause.$most)",
     to: "Math.min(0 * 2 ** $call.$polls++, $pause.$most)",
   },
@@ -46,7 +46,8 @@ export const DIALECTS: readonly Mutant[] = [
     to: "",
   },
   {
-    name: "exai: a call that found no room is sent again under its old id",
+    name:
+      "exai: a call rejected for lack of capacity is sent again under its old id",
     from: "this.$renew($request); const { id } = $request;",
     to: "const { id } = $request;",
   },
@@ -61,12 +62,12 @@ export const DIALECTS: readonly Mutant[] = [
       const $text`,
   },
   {
-    name: "exai: what a tool says when it raises is a result",
+    name: "exai: a tool's exception text is a result",
     from: '$RAISED.test($status) && typeof $error === "string"',
     to: "$RAISED.test($status) && $error === $status",
   },
   {
-    name: "exai: a call that says nothing shows nothing",
+    name: "exai: a silent call is no evidence",
     from: "if ($isSilent && $summary !== undefined) $$show;",
     to: "void $isSilent; void $summary;",
   },

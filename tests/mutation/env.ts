@@ -27,7 +27,7 @@ export const ENV: readonly Mutant[] = [
     to: "$own($env, $it) ?? $values.get($it)",
   },
   {
-    name: "env: what may be a part of a secret is named",
+    name: "env: a warning names what may be part of a secret",
     from: "/^[A-Z_][A-Z0-9_]{0,63}$/.test($name)",
     to: '$name !== ""',
   },

@@ -9,12 +9,12 @@ import type { Mutant } from "./fit.ts";
 
 export const FILES: readonly Mutant[] = [
   {
-    name: "files: what belongs to another user is believed",
+    name: "files: a file of another user is trusted",
     from: "$owner.$id !== $user()",
     to: "$owner.$user === -1",
   },
   {
-    name: "files: what its group can write is believed",
+    name: "files: a file that its group can write is trusted",
     from: "($mode & 0o022) !== 0",
     to: "($mode & 0o002) !== 0",
   },
@@ -29,14 +29,14 @@ export const FILES: readonly Mutant[] = [
     to: "($mode & 0o007) !== 0",
   },
   {
-    name: "files: what is in a folder that is not ours counts as running",
+    name: "files: status files in another user's folder count",
     from: `
       $claim($host);
       $names = $host.$list($folder);`,
     to: "$names = $host.$list($folder);",
   },
   {
-    name: "files: what another program has written is removed",
+    name: "files: another program's file is removed",
     from: `
       if ($text === undefined || !$isOurs($text)) return undefined;
       $host.$remove($path);`,
@@ -60,23 +60,22 @@ export const FILES: readonly Mutant[] = [
     to: "const $seen = $mustBe($host, $path, $before);",
   },
   {
-    name: "files: what another program has made of a client's file is replaced",
+    name: "files: another program's change to a client's file is overwritten",
     from: "const $isSame = $host.$readFile($path) === $before;",
     to: 'const $isSame = $host.$readFile($path) !== "";',
   },
   {
-    name:
-      "files: what another program writes while it is waited for is replaced",
+    name: "files: another program's change during a wait is overwritten",
     from: "await $rename($host, $next, $path, $check).$then",
     to: "await $rename($host, $next, $path).$then",
   },
   {
-    name: "files: what others hold for a moment on Windows is given up",
+    name: "files: a file that is held open for a moment on Windows is given up",
     from: "$error instanceof $Distrust || $failures >= $LIMIT",
     to: "$error instanceof $Distrust || $failures >= 1",
   },
   {
-    name: "files: what killed processes have left beside a cache stays",
+    name: "files: temporary files of killed processes beside a cache stay",
     from: "for (const { $path } of [...$old, ...$left])",
     to: "for (const { $path } of [...$old])",
   },
@@ -91,7 +90,8 @@ export const FILES: readonly Mutant[] = [
     to: "new $Decoder($utf8, { $fatal: false, $ignore: true })",
   },
   {
-    name: "files: that Windows replaces no open file is final",
+    name:
+      "files: on Windows the first failure to replace an open file is final",
     from: "if ($left <= 0) throw $error;",
     to: "throw $error;",
   },
@@ -102,12 +102,12 @@ export const FILES: readonly Mutant[] = [
     to: "",
   },
   {
-    name: "files: who was killed holds a lock for ever",
+    name: "files: a killed process holds a lock for ever",
     from: "Math.$abs($Date.$now() - $facts.$modifiedAt) < $limit",
     to: "$limit > 0",
   },
   {
-    name: "files: what is for HTTP stays in a Codex entry, below its table",
+    name: "files: HTTP settings stay in a table below a Codex entry",
     from: `
       if ($isRemade($section.$path[$path.$length]!)) {
         $edits.$push($sectionCut($text, $section));
@@ -115,7 +115,8 @@ export const FILES: readonly Mutant[] = [
     to: "",
   },
   {
-    name: "files: a comment behind what is taken out of Codex's file goes too",
+    name:
+      "files: a comment behind a removed entry of Codex's file is removed, too",
     from: "$comment === -1 ? {$$lines} : {$$comments}",
     to: "{$$lines}",
   },

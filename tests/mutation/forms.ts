@@ -17,7 +17,7 @@ export const FORMS: readonly Mutant[] = [
     to: "return this.$type !== $typeOf($id) ? $other($id) : undefined;",
   },
   {
-    name: "forms: an id of the other type is nobody's",
+    name: "forms: an id of the other type matches no request",
     from: `
       this.$sawRetyped();
       return $meant;`,
@@ -32,7 +32,7 @@ export const FORMS: readonly Mutant[] = [
     to: "const $answer = { ...$said, $id };",
   },
   {
-    name: "forms: a progress token of the other type is nobody's",
+    name: "forms: a progress token of the other type matches no request",
     from: `
       const $meant = $desk.$tokens.$find($said);
       if ($meant === undefined || !$isFor($meant)) return undefined;
@@ -40,7 +40,7 @@ export const FORMS: readonly Mutant[] = [
     to: "void $replace; return undefined;",
   },
   {
-    name: "forms: a client's id meets that of an open request of ours",
+    name: "forms: a client's id may equal that of an open request of ours",
     from: `
       if (this.$ownId($message.$id) !== undefined) return { $kind: $wait };`,
     to: "",
@@ -53,7 +53,7 @@ export const FORMS: readonly Mutant[] = [
       $id = JSON.stringify(\`\${$least + ($chance + this.$count++) % $most}\`);`,
   },
   {
-    name: "forms: an answer beside other text is lost",
+    name: "forms: a response beside other text is lost",
     from: `
       return [
         ...$messages.filter($isAnswer),
@@ -64,7 +64,7 @@ export const FORMS: readonly Mutant[] = [
       return [...$broken.filter($isNamed), $$rest];`,
   },
   {
-    name: "forms: beside other text everything counts",
+    name: "forms: beside other text every message counts",
     from: `
       const $isAnswer = ($it: $Message): $boolean =>
         $it.$kind === $answer ||
@@ -73,14 +73,14 @@ export const FORMS: readonly Mutant[] = [
       const $isAnswer = ($it: $Message): $boolean => $it !== undefined;`,
   },
   {
-    name: "forms: what stands around a JSON text is not taken off",
+    name: "forms: text around a JSON text is not removed",
     from: `
       const $bare = $text.slice($skip($blank, $text, 0), $end($text));`,
     to: `
       const $bare = $text;`,
   },
   {
-    name: "forms: a null beside an answer goes on",
+    name: "forms: a null member of a response is forwarded",
     from: `
       if ($name === "method" || $name === "params") return true;
       if ($name === ($isError ? "result" : "error")) return true;
@@ -89,12 +89,12 @@ export const FORMS: readonly Mutant[] = [
       return $isError && $name === "" && $value[$name] === null;`,
   },
   {
-    name: "forms: a result that is null goes on",
+    name: "forms: a null result is forwarded",
     from: '$replace($carried, ["result"], "{}")',
     to: "$carried",
   },
   {
-    name: "forms: an error goes on as it is malformed",
+    name: "forms: a malformed error is forwarded",
     from: `
       return $replace($text, ["error"], $whole);`,
     to: "void $whole; return $text;",
@@ -114,7 +114,7 @@ export const FORMS: readonly Mutant[] = [
     to: "if (!($value > $account.$progress)) return false;",
   },
   {
-    name: "forms: progress falls after a request was written again",
+    name: "forms: progress falls after a request was sent again",
     from: `
       if ($account.$writes > 1 && !($value > $account.$progress)) return false;`,
     to: "",
@@ -126,29 +126,31 @@ export const FORMS: readonly Mutant[] = [
     to: "const $isNew = $next !== undefined;",
   },
   {
-    name: "forms: an error without an id is guessed to be about the first",
+    name: "forms: an error without an id is assigned to the first request",
     from: "if ($only !== undefined) return undefined; $only = $owed;",
     to: "$only ??= $owed;",
   },
   {
-    name: "forms: what was told and cancelled may not be meant",
+    name:
+      "forms: an error without an id never concerns a one-way message or a cancelled request",
     from: `
       const $isElse = $phase !== $ready || $ledger.$late.$isAnyDue($connectionId) ||
         !$desk.$told.$isTaken($connectionId);`,
     to: "const $isElse = $phase !== $ready;",
   },
   {
-    name: "forms: what may not be repeated is, after an error without an id",
+    name: "forms: an unsafe call is repeated after an error without an id",
     from: "$desk.$mayRepeat($message) && !$desk.$repeated.has($message)",
     to: "!$desk.$repeated.has($message)",
   },
   {
-    name: "forms: what is not understood is repeated for ever",
+    name: "forms: a request that is not understood is repeated for ever",
     from: "$desk.$mayRepeat($message) && !$desk.$repeated.has($message)",
     to: "$desk.$mayRepeat($message)",
   },
   {
-    name: "forms: a broken answer is waited for until the idle limit",
+    name:
+      "forms: after a broken response the request waits until the idle timeout",
     from: `
       if ($isGreeting) return;
       const $known = $desk.$unclear.get($id);`,

@@ -8,7 +8,7 @@ import type { Mutant } from "./fit.ts";
 
 export const LINK: readonly Mutant[] = [
   {
-    name: "events of a connection that was left count for the one that is used",
+    name: "events of a closed connection count for the current one",
     from: `
       return $connectionId === undefined ? undefined : this.$byConnectionId.get($connectionId);`,
     to: `
@@ -49,7 +49,7 @@ export const LINK: readonly Mutant[] = [
     to: "this.$transient += $by;",
   },
   {
-    name: "a dial on demand advances the table",
+    name: "a dial on demand advances the backoff table",
     from: "this.$aheadOf = $isAhead ? $scheduledAt : undefined;",
     to: "void $isAhead; this.$aheadOf = undefined;",
   },
@@ -167,7 +167,7 @@ export const LINK: readonly Mutant[] = [
       const $isDead = $dialect.$poolSize > 0 || !$requests.$isWorking($id);`,
   },
   {
-    name: "a probe is evidence although the daemon was heard since",
+    name: "a probe is evidence although the daemon has sent something since",
     from: `
       $probe.$number > this.$heardTo &&
       $now - $probe.$at >= this.$limits.$timeout && $test($probe)`,
@@ -184,14 +184,14 @@ export const LINK: readonly Mutant[] = [
         this.$isUnheard($now, () => true);`,
   },
   {
-    name: "a probe before a call that was written is evidence",
+    name: "a probe before a sent call is evidence",
     from:
       "return this.$hasEvidence($isWaived ? $lastCall : $suspicion.$lastCall, $now);",
     to:
       "return this.$hasEvidence($isWaived ? 0 * $lastCall : $suspicion.$lastCall, $now);",
   },
   {
-    name: "calls are written to a connection under suspicion",
+    name: "calls are sent on a suspect connection",
     from: "return !this.$isStale && (this.$suspicion?.$isWaived ?? true);",
     to:
       "return !this.$isStale && (this.$suspicion?.$isWaived !== undefined || true);",
@@ -202,7 +202,7 @@ export const LINK: readonly Mutant[] = [
     to: "return $now >= this.$answeredAt + 0 * this.$limits.$timeout;",
   },
   {
-    name: "a call is written together with the probe before it",
+    name: "a call is sent together with the probe before it",
     from: `
       $liveness.$delay($now, $all.$keeps === $many ? Infinity : $DELAY);
       return true;`,
@@ -215,23 +215,23 @@ export const LINK: readonly Mutant[] = [
       "$liveness.$delay($now, $all.$keeps === $many ? Infinity : $DELAY * Infinity);",
   },
   {
-    name: "requests are written while two connections are tried",
+    name: "requests are sent during the capacity check",
     from: "return !$isTrial || $kind === $notification;",
     to: "return !$isTrial || $kind === $notification || true;",
   },
   {
-    name: "two connections are tried after a call",
+    name: "the capacity check runs after a call",
     from: "const $isPossible = !$all.$hasCalled && $$rest;",
     to: "const $isPossible = $$rest;",
   },
   {
-    name: "a connection that is not answered any more after a trial is kept",
+    name: "a connection without answers after the capacity check is kept",
     from: "if (!$trial.$isGreeted) return $conclude($all, false, $now);",
     to:
       "if (!$trial.$isGreeted || $now > 0) return $conclude($all, false, $now);",
   },
   {
-    name: "a daemon that is at a cancelled call counts as idle",
+    name: "a daemon that still executes a cancelled call counts as idle",
     from: "return this.$all.$hasCall($id) || this.$late.$isWorking($id);",
     to: "return this.$all.$hasCall($id);",
   },

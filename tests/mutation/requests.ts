@@ -30,17 +30,17 @@ export const REQUESTS: readonly Mutant[] = [
     to: "$entry.$losses < $limit + 1 || $isLongLived($message.method)",
   },
   {
-    name: "what was in flight on a lost connection gets no answer",
+    name: "a request in flight on a lost connection gets no response",
     from: "$lost.push($entry as $type); continue;",
     to: "continue;",
   },
   {
-    name: "a request lost after it was written is called undelivered",
+    name: "a request lost after it was sent is reported as undelivered",
     from: `return $isSent || $wasSent || $losses > 0 ? "unknown" : "no";`,
     to: `return $isSent ? "unknown" : "no";`,
   },
   {
-    name: "what may have been executed is called retryable",
+    name: "a request that may have been executed is reported as retryable",
     from: `return $deliveryOf($request) === "no" || $request.$isSafe;`,
     to: "return true;",
   },
@@ -110,12 +110,13 @@ export const REQUESTS: readonly Mutant[] = [
       const $fate = $all.$fateOf($message, $entry);`,
   },
   {
-    name: "the queue is written in reverse order",
+    name: "the queue is sent in reverse order",
     from: "$lane.set($entry, $isReady ? $entry.$order : Infinity);",
     to: "$lane.set($entry, $isReady ? -$entry.$order : Infinity);",
   },
   {
-    name: "what waits for the next connection goes behind what came later",
+    name:
+      "a request that waits for the next connection is sent after later ones",
     from: "$lane.set($entry, $isReady ? $entry.$order : Infinity);",
     to: `
       $lane.set(
@@ -139,7 +140,7 @@ export const REQUESTS: readonly Mutant[] = [
     to: `const $isWaiting = $hasLink !== undefined;`,
   },
   {
-    name: "the queue timeout begins anew with every outage",
+    name: "the queue timeout restarts with every outage",
     from: "$entry.$queueLeft -= $now - $entry.$waitsSince;",
     to: "void $now;",
   },
@@ -162,7 +163,7 @@ export const REQUESTS: readonly Mutant[] = [
     to: "$entry.$hint = { $connectionId, $until: $now * Infinity, $leftMs };",
   },
   {
-    name: "an id comes again while its late response may still come",
+    name: "an id is reused while its late response may still arrive",
     from: "if ($all.$ids.$isLate($request.id)) return $all.$reply($$refusal);",
     to: "",
   },
@@ -216,7 +217,7 @@ export const REQUESTS: readonly Mutant[] = [
       const $token = $getId($request, $$path);`,
   },
   {
-    name: "a wrong Content-Length takes the lines behind it",
+    name: "a wrong Content-Length swallows the lines behind it",
     from:
       `if (/^[{[]/.test($text) && $json($text) !== undefined) { $$end } else`,
     to: "",

@@ -46,12 +46,12 @@ export const SESSION: readonly Mutant[] = [
     to: 'case "resources/subscribe": break;',
   },
   {
-    name: "the client does not hear that a list has changed",
+    name: "the client is not notified that a list has changed",
     from: "return { $kind: $isSame ? $same : $changed };",
     to: "return { $kind: $isSame ? $same : $same };",
   },
   {
-    name: "the client does not hear that its placeholder initialize is over",
+    name: "the client is not notified when its placeholder initialize ends",
     from: `
       if ($all.$isPlaceholder) {
         $all.$isPlaceholder = false;
@@ -83,7 +83,7 @@ export const SESSION: readonly Mutant[] = [
     to: "return ($text) => $encoded($text, $hide);",
   },
   {
-    name: "a secret that the daemon spells in another way is shown",
+    name: "a secret that the daemon encodes in another way is shown",
     from: "return ($text) => $encoded($hide($text), $hide);",
     to: "return ($text) => $hide($text);",
   },
@@ -98,7 +98,7 @@ export const SESSION: readonly Mutant[] = [
     to: "const $value = $text.slice($start, $end);",
   },
   {
-    name: "wss:// is taken although certificates are not checked",
+    name: "wss:// is accepted although certificates are not checked",
     from: `
       if ($isSecure && $sources.$env.$variable === $zero) {
         $problems.push($why);
@@ -127,7 +127,7 @@ export const SESSION: readonly Mutant[] = [
     to: "return undefined;",
   },
   {
-    name: "a header of the handshake itself is taken",
+    name: "a header of the handshake itself is accepted",
     from:
       "if ($MESSAGE.test($name)) { throw new $SettingError($$what); } $names.$add",
     to: "$names.$add",
@@ -143,7 +143,8 @@ export const SESSION: readonly Mutant[] = [
     to: "let $text = $original;",
   },
   {
-    name: "close code 1008 is no cause, so that doctor speaks of no token",
+    name:
+      "close code 1008 is no cause, so that doctor does not mention a token",
     from: "if ($code === 1008) return $policy;",
     to: "if ($code === 1009) return $policy;",
   },

@@ -154,7 +154,7 @@ export class DialLimits {
       assert(
         pause >= least,
         `dialed again ${pause} ms after a dial that was refused, and ` +
-          (hasNewRequest ? "a request has just come" : "nobody asked"),
+          (hasNewRequest ? "a request has just come" : "no request has come"),
       );
       this.#refusedAt = undefined;
     }
@@ -165,27 +165,31 @@ export class DialLimits {
     this.#checkBackoff(now);
     assert(
       now <= this.#idleDialBy,
-      `the table's next dial came ${now - this.#idleDialBy} ms too late`,
+      `the backoff table's next dial came ${
+        now - this.#idleDialBy
+      } ms too late`,
     );
   }
 
   #checkBackoff(now: number): void {
     const { since, demands } = this.#backoff;
     const [idle, backoff] = [this.#idle, this.#backoff];
-    assert(idle !== undefined, "the world's books are wrong");
+    assert(idle !== undefined, "the simulation's records are wrong");
     backoff.dials++;
     idle.dials++;
     const allowed = backoffDialCount(now - idle.since) + 2;
     assert(
       idle.dials <= allowed,
-      `${idle.dials} dials in ${now - idle.since} ms in which nobody ` +
-        `waited, and the table has ${allowed - 2}`,
+      `${idle.dials} dials in ${now - idle.since} ms in which no ` +
+        `request waited, and the backoff table has ${allowed - 2}`,
     );
     const inAll = backoffDialCount(now - since) + 2 + demands;
     assert(
       backoff.dials <= inAll,
-      `${backoff.dials} dials that nobody waited for in ${now - since} ms ` +
-        `since the table began; it has ${inAll - demands - 2}, and a request ` +
+      `${backoff.dials} dials without a waiting request in ${now - since} ms ` +
+        `since the backoff table began; it has ${
+          inAll - demands - 2
+        }, and a request ` +
         `waited ${demands} times`,
     );
   }

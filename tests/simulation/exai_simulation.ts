@@ -151,9 +151,12 @@ class ExaiSimulation {
       () => this.#whenAwake(() => this.#handle(end)),
     );
     for (let step = 0; this.#exitCode === undefined; step++) {
-      assert(step < MAX_STEPS, "it runs away");
+      assert(step < MAX_STEPS, "the simulation does not end");
       const at = scheduler.isSuspended ? Infinity : this.#session.deadline();
-      assert(scheduler.awakeMs < CLIENT_LIFETIME_MS + 10_000, "it never ends");
+      assert(
+        scheduler.awakeMs < CLIENT_LIFETIME_MS + 10_000,
+        "the proxy never exits",
+      );
       if (scheduler.runNext(at)) continue;
       scheduler.now = Math.max(scheduler.now, at);
       this.#handle({ type: "tick" });
@@ -259,7 +262,7 @@ class ExaiSimulation {
   #receiveAtClient({ id, method, params, error, result }: Json): void {
     if (method === "notifications/progress") {
       const request = this.#requests.get(params.progressToken);
-      assertEquals(request?.answers, 0, "progress before the answer");
+      assertEquals(request?.answers, 0, "progress after the response");
       return;
     }
     if (method !== undefined) return;
@@ -269,7 +272,7 @@ class ExaiSimulation {
     if (error === undefined) this.#tally.answers++;
     else this.#tally.faults++;
     if (error?.data?.delivered === "no") {
-      assertEquals(request.executions, 0, `${id} was said not to be delivered`);
+      assertEquals(request.executions, 0, `${id} is reported as not delivered`);
     }
     if (result?.content && !result.isError) {
       assertEquals(result.content[0].text, `result of ${id}`);
@@ -374,7 +377,7 @@ class ExaiSimulation {
       outputs !== undefined && !request.isCancelled;
     assert(
       !isDue || request.answers > 0,
-      `${request?.id} has nothing of ${text}`,
+      `${request?.id} got nothing of ${text}`,
     );
   }
 

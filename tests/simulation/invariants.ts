@@ -165,13 +165,13 @@ export class DeliveryInvariants {
 
   /** The proxy sends it on a connection. */
   recordWrite(request: TrackedRequest, connectionId: number): void {
-    assert(request.answers === 0, "written after its answer");
-    assert(request.cancelledAt === undefined, "written after it was cancelled");
-    assert(request.oversize !== "yes", "written after it was too large");
+    assert(request.answers === 0, "sent after its response");
+    assert(request.cancelledAt === undefined, "sent after it was cancelled");
+    assert(request.oversize !== "yes", "sent after it was too large");
     const isKnown = request.sentOn !== connectionId ||
       request.notUnderstoodOn === connectionId ||
       request.method === "initialize";
-    assert(isKnown, `${request.key} was written twice to a connection`);
+    assert(isKnown, `${request.key} was sent twice on a connection`);
     request.sentOn = connectionId;
     request.queuedMs += this.downMs - (request.downMsAtQueueing ?? this.downMs);
     request.downMsAtQueueing = undefined;
@@ -183,14 +183,14 @@ export class DeliveryInvariants {
       // Once because its connection was lost, and once because it was not
       // understood.
       const most = request.notUnderstoodOn === undefined ? 2 : 3;
-      assert(request.writeCount <= most, "tried once more");
-      assert(this.#config.retry !== "never", "written again");
+      assert(request.writeCount <= most, "sent too often");
+      assert(this.#config.retry !== "never", "sent again");
       assert(
         request.isSafe || this.#config.retry === "always",
-        "unsafe, twice",
+        "unsafe, and sent twice",
       );
     } else if (!request.mayBeOvertaken) {
-      assert(request.order > this.#lastWritten, "out of order");
+      assert(request.order > this.#lastWritten, "sent out of order");
       this.#lastWritten = request.order;
     }
   }
@@ -220,7 +220,7 @@ export class DeliveryInvariants {
       const isOpen = answers === 0 && cancelledAt === undefined;
       if (isOpen && writeCount === 0) waiting++;
     }
-    assert(waiting <= this.#config.queueLimit, `${waiting} wait`);
+    assert(waiting <= this.#config.queueLimit, `${waiting} requests wait`);
   }
 
   /** Whether a request waits to be sent. */
@@ -240,11 +240,17 @@ export class DeliveryInvariants {
   recordProgress({ progressToken, progress }: Json): void {
     const request = [...this.#byKey.values()]
       .find(({ token }) => token === progressToken);
-    assert(request !== undefined && request.answers === 0, "stray progress");
-    assert(request.cancelledAt === undefined, "progress on what was cancelled");
+    assert(
+      request !== undefined && request.answers === 0,
+      "progress for no pending request",
+    );
+    assert(
+      request.cancelledAt === undefined,
+      "progress for a cancelled request",
+    );
     const isRising = progress > request.highestProgress ||
       request.writeCount <= 1;
-    assert(isRising, "progress of the first try after the second one's");
+    assert(isRising, "progress of the first try after that of the second");
     request.highestProgress = Math.max(request.highestProgress, progress);
     request.progressCount++;
   }
@@ -254,7 +260,7 @@ export class DeliveryInvariants {
     assertEquals(++request.answers, 1, `answers to ${request.key}`);
     assert(request.cancelledAt === undefined, `${request.key} was cancelled`);
     const waited = this.#scheduler.awakeMs - request.requestedAt;
-    assert(waited <= request.totalTimeoutMs + 1, "too late");
+    assert(waited <= request.totalTimeoutMs + 1, "the response is too late");
     if (error === undefined || error.code < -32000) {
       this.answers++;
       return "daemon";
@@ -280,9 +286,9 @@ export class DeliveryInvariants {
   /** Checks that an error of the proxy has its cause. */
   #checkErrorCause(request: TrackedRequest, code: number, data: Json): void {
     const mayBeDone = request.writeCount > 0 && code !== -31005;
-    if (mayBeDone) assert(data.delivered === "unknown", "it was written");
+    if (mayBeDone) assert(data.delivered === "unknown", "it was sent");
     const isHarmless = request.writeCount === 0 || request.isSafe;
-    assert(!data.retryable || isHarmless, "an invitation to do it twice");
+    assert(!data.retryable || isHarmless, "retryable, but unsafe to repeat");
     const { queueTimeout, idleTimeout } = this.#config;
     const isEnd = this.endedAt !== undefined;
     const waited = this.#scheduler.awakeMs - request.requestedAt;
@@ -299,11 +305,11 @@ export class DeliveryInvariants {
         if (request.notUnderstoodOn !== undefined) return;
         // After a long outage a request may wait for only 20 s.
         const least = Math.min(queueTimeout, 20_000);
-        assert(queued >= least - 1, `gave up after ${queued}`);
+        assert(queued >= least - 1, `gave up after ${queued} ms`);
         return;
       }
       case -31002:
-        assert(request.writeCount > 0, "it was never written");
+        assert(request.writeCount > 0, "it was never sent");
         // A request that waited for the confirmation of a hint may have waited
         // long before.
         assert(

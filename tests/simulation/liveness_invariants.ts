@@ -208,7 +208,7 @@ export class LivenessInvariants {
   /** The daemon begins to execute a call. */
   recordExecution(id: unknown): void {
     const request = this.get(id);
-    assert(request !== undefined, `${id} was executed, and nobody asked`);
+    assert(request !== undefined, `${id} was executed, but never requested`);
     request.executionCount++;
     const most = request.isSafe ? 2 : 1;
     assert(
@@ -223,12 +223,12 @@ export class LivenessInvariants {
     now: number,
   ): void {
     const { id, isSafe } = request;
-    assert(!isDone(request), `${id} was written, and nobody waits for it`);
+    assert(!isDone(request), `${id} was sent, but nobody waits for it`);
     // The opening request is sent on every connection.
     const most = !isProbedRequest(request) ? Infinity : isSafe ? 2 : 1;
     assert(
       ++request.writeCount <= most,
-      `${id} was written ${request.writeCount} times`,
+      `${id} was sent ${request.writeCount} times`,
     );
     request.connection = connection;
     request.writtenAt ??= now;
@@ -238,7 +238,10 @@ export class LivenessInvariants {
     const request = [...this.#all.values()].find((it) =>
       it.token === progressToken
     );
-    assert(request !== undefined && !isDone(request), "progress for nobody");
+    assert(
+      request !== undefined && !isDone(request),
+      "progress for no pending request",
+    );
     assert(progress > request.progress, "progress that does not rise");
     request.progress = progress;
   }
@@ -246,9 +249,9 @@ export class LivenessInvariants {
   /** The client receives a response. */
   recordResponse(message: Json, now: number): LivenessRequest {
     const request = this.get(message.id);
-    assert(request !== undefined, `an answer to ${message.id}`);
+    assert(request !== undefined, `an unexpected response to ${message.id}`);
     const { id, method } = request;
-    assertEquals(message.id, id, "its own spelling");
+    assertEquals(message.id, id, "the id changed its type");
     assertEquals(++request.responseCount, 1, `answers to ${id}`);
     assert(request.cancelledAt === undefined, `${id} was cancelled`);
     request.answeredAt = now;

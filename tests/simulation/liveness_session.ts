@@ -132,7 +132,7 @@ export class LivenessSession {
   runUntil(until: number): void {
     const { scheduler } = this;
     for (let step = 0; this.exitCode === undefined; step++) {
-      assert(step < MAX_STEPS, "the world runs away");
+      assert(step < MAX_STEPS, "the simulation does not end");
       const wake = scheduler.isSuspended ? Infinity : this.#session.deadline();
       if (scheduler.runNext(Math.min(wake, until))) continue;
       if (wake > until) return void (scheduler.now = until);
@@ -255,7 +255,10 @@ export class LivenessSession {
     }
     if (!isProbedRequest(request)) return;
     if (outcome === "told") {
-      assert(connection !== undefined, `${id} was told, and never written`);
+      assert(
+        connection !== undefined,
+        `${id} got an error, but was never sent`,
+      );
       const isLost = !this.#isLiving(connection) ||
         this.#hasJustResumed(connection);
       assert(isLost, `${id} was ended on a living connection`);
@@ -264,7 +267,7 @@ export class LivenessSession {
       const since = this.#usableSince ?? Infinity;
       assert(
         requestedAt < since,
-        `${id} was not written to a living connection`,
+        `${id} was not sent on a living connection`,
       );
     }
     this.#checkDeadline(request, now);
@@ -277,7 +280,7 @@ export class LivenessSession {
       deadline === undefined || deadline.disturbances !== this.#disturbances
     ) return;
     const late = now - deadline.by - this.#maxWorkMs(request);
-    assert(late <= 0, `${id} had no answer ${late} ms after its time`);
+    assert(late <= 0, `${id} had no response ${late} ms after its deadline`);
     if (request.outcome === undefined) return;
     this.tally["ended in time"]++;
     // It was not sent on the dead connection, so it can be sent on any other.
@@ -518,7 +521,7 @@ export class LivenessSession {
     if (Object.keys(one).length === 0) return;
     this.tally.remembered++;
     const isTrue = this.plan.behavior.secondConnection !== "many";
-    assert(isTrue || this.#disturbances > 0, "remembered wrongly");
+    assert(isTrue || this.#disturbances > 0, "a wrong capacity was cached");
   }
 
   #sendToDaemon(connection: LivenessConnection, text: string): void {
@@ -569,7 +572,10 @@ export class LivenessSession {
       !this.#hasJustResumed(connection);
     const [call] = this.invariants.inFlight(connection);
     const isHarm = isLiving && call !== undefined && !this.#isEnded;
-    assert(!isHarm, `a living connection was left with ${call?.id} in flight`);
+    assert(
+      !isHarm,
+      `a living connection was closed with ${call?.id} in flight`,
+    );
     connection.closedByProxyAt = this.scheduler.awakeMs;
     if (!connection.isAccepted) return;
     this.#network.send(
@@ -623,7 +629,7 @@ export class LivenessSession {
     for (const { connectionId, lastBusyAt } of openConnections.slice(0, -2)) {
       assert(
         lastBusyAt === now,
-        `connection ${connectionId} is kept for nothing`,
+        `connection ${connectionId} is kept without a use`,
       );
     }
     const newest = openConnections.at(-1);
@@ -640,10 +646,16 @@ export class LivenessSession {
       this.#checkDeadline(request, this.scheduler.awakeMs);
       const isHeld = connection === undefined &&
         this.#usableSince !== undefined;
-      assert(!isHeld, `${id} is held for ever`);
+      assert(!isHeld, `${id} is queued for ever`);
       if (connection === undefined || !this.#isLiving(connection)) continue;
-      assert(connection.closedByProxyAt === undefined, `${id} is forgotten`);
-      assert(this.daemon.isBusy, `${id} (${ms} ms) was answered, and is open`);
+      assert(
+        connection.closedByProxyAt === undefined,
+        `${id} is on a connection that the proxy closed`,
+      );
+      assert(
+        this.daemon.isBusy,
+        `${id} (${ms} ms) is pending, but the daemon is idle`,
+      );
     }
   }
 }

@@ -71,7 +71,7 @@ export function runLivenessSimulation(seed: number): LivenessTally {
   for (const { id, responseCount, cancelledAt } of all) {
     assert(
       responseCount === 1 || cancelledAt !== undefined,
-      `${id} has no answer`,
+      `${id} has no response`,
     );
   }
   const { serving, secondConnection } = session.plan.behavior;
@@ -259,15 +259,19 @@ function checkFirstCallDelay(seed: number): void {
   // is not checked.
   const isSilent = behavior.serving === "never answers pings";
   if (lagMs <= 5 && auto.isIdle) {
-    assertEquals(connections, isSilent ? "one" : actualCapacity, "learned");
+    assertEquals(
+      connections,
+      isSilent ? "one" : actualCapacity,
+      "the learned capacity",
+    );
   } else if (actualCapacity === "one") {
-    assert(connections !== "many", "it keeps one, and counts as many");
+    assert(connections !== "many", "it keeps one, but counts as `many`");
   }
   if (many.firstAt === Infinity) return;
   const ms = auto.firstAt - many.firstAt;
   assert(
     ms <= MAX_CAPACITY_CHECK_MS,
-    `the first call was ${ms} ms later for the trial`,
+    `the first call was ${ms} ms later because of the capacity check`,
   );
 }
 

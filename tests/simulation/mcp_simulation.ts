@@ -250,7 +250,7 @@ class McpSimulation {
     this.#scheduleAll();
     this.#handle({ type: "tick" });
     for (let step = 0; this.#exitCode === undefined; step++) {
-      assert(step < MAX_STEPS, "the world runs away");
+      assert(step < MAX_STEPS, "the simulation does not end");
       const wake = this.#scheduler.isSuspended
         ? Infinity
         : this.#session.deadline();
@@ -598,7 +598,7 @@ class McpSimulation {
   #receiveAtClient(text: string): void {
     const isClean = !/[\r\n\ufeff]/.test(text) &&
       !["\0", "\x1e"].some((it) => text.includes(it));
-    assert(isClean, "a line has more than a message");
+    assert(isClean, "a line is more than a message");
     assert(!text.includes(QUOTED_TEXT), `from a log line: ${text}`);
     const message = JSON.parse(text);
     assertEquals(message.jsonrpc, "2.0");
@@ -627,7 +627,10 @@ class McpSimulation {
       return assertEquals(message.result, {}, "the client is initialized");
     }
     const request = this.#invariants.get(key);
-    assert(request !== undefined, `an answer to ${key}, which nobody asked`);
+    assert(
+      request !== undefined,
+      `a response to ${key}, which was never requested`,
+    );
     const responder = this.#invariants.recordResponse(request, message.error);
     this.#checkContent(request, message);
     const connection = this.#connections.get(request.sentOn ?? 0);
@@ -640,7 +643,7 @@ class McpSimulation {
       // A connection that is merely slow is never closed.
       const isLost = connection.isClosed || connection.isBlackholed ||
         isRefused;
-      assert(isLost, `${key} was lost for nothing`);
+      assert(isLost, `${key} failed on a living connection`);
       connection.unansweredKeys = connection.unansweredKeys.filter((it) =>
         it !== key
       );
@@ -669,9 +672,12 @@ class McpSimulation {
       return;
     }
     if (responder === "proxy" || isLocal || connection === undefined) return;
-    assert(connection.closedByProxyAt === undefined, "an answer of a stranger");
+    assert(
+      connection.closedByProxyAt === undefined,
+      "a response from a closed connection",
+    );
     const plain = text.trim().replace(/^\{ /, "{").replace(/ \}$/, "}");
-    assert(connection.sentTexts.has(plain), `re-spelled: ${text}`);
+    assert(connection.sentTexts.has(plain), `the text was changed: ${text}`);
   }
 
   /**
@@ -683,12 +689,15 @@ class McpSimulation {
   ): void {
     if (result?.mark !== undefined) assertEquals(result.mark, mark, key);
     if (error === undefined) return;
-    assert(Number.isInteger(error.code), `${key}: ${error.code} is no code`);
+    assert(
+      Number.isInteger(error.code),
+      `${key}: ${error.code} is not an error code of the proxy`,
+    );
     assertEquals(typeof error.message, "string", key);
     assert(error.code !== -32600 || hasReusedId, `${key} was refused`);
     if (error.code >= -32000 || error.code === -32600) return;
     const said = /no: (mark \d+|undefined)/.exec(error.message);
-    assertEquals(said?.[1], `${mark}`, `the daemon's words on ${key}`);
+    assertEquals(said?.[1], `${mark}`, `the daemon's message for ${key}`);
   }
 
   /** The client receives a page of tools, and requests the next one. */
@@ -731,7 +740,7 @@ class McpSimulation {
 
   /** The daemon sends a request to the client. */
   #handleServerRequest({ id, params }: Json): void {
-    assert(!this.#serverRequestIds.has(id), "a question's id was used before");
+    assert(!this.#serverRequestIds.has(id), "a request's id was used before");
     this.#serverRequestIds.add(id);
     if (this.#scheduler.chance(0.3)) return;
     this.#scheduleClient(this.#scheduler.random() * 3_000, () => {
@@ -791,7 +800,7 @@ class McpSimulation {
     };
     assert(
       !this.#connections.has(connectionId),
-      "an connectionId was used before",
+      "a connectionId was used before",
     );
     this.#connections.set(connectionId, connection);
     if (!this.#isDaemonUp) return this.#closeByDaemon(connection, 0, false);
@@ -856,7 +865,10 @@ class McpSimulation {
 
   #closeByProxy(connectionId: number): void {
     const connection = this.#connections.get(connectionId);
-    assert(connection !== undefined, "it leaves what it never dialed");
+    assert(
+      connection !== undefined,
+      "it closes a connection that it never dialed",
+    );
     if (connection.closedByProxyAt !== undefined) return;
     connection.closedByProxyAt = this.#scheduler.now;
     this.#invariants.recordDisconnect(connectionId);
@@ -892,15 +904,21 @@ class McpSimulation {
       const isHinted = request.isSafe && method === "tools/call" &&
         this.#config.retry === "safe";
       if (isHinted && request.writeCount > 1) {
-        assert(connection.readOnlyHint === true, `${key} again without a hint`);
+        assert(
+          connection.readOnlyHint === true,
+          `${key} was sent again without a hint`,
+        );
       }
     }
     if (message.method === undefined) {
       const mark = connection.serverRequests.get(key);
-      assert(mark !== undefined, "an answer to what this daemon never asked");
+      assert(
+        mark !== undefined,
+        "a response to a request that this daemon never sent",
+      );
       // A request on a second connection is not forwarded.
       const said = message.error === undefined ? message.result.mark : mark;
-      assertEquals(said, mark, "another question's answer");
+      assertEquals(said, mark, "the response to another request");
       connection.serverRequests.delete(key);
     }
     this.#scheduleArrival(connection, message);
@@ -1108,7 +1126,7 @@ class McpSimulation {
       if (isOver || !isOpen || hasSlept || isBlocked) return;
       assert(
         request.writeCount > writeCount,
-        `${request.key} waits for nothing`,
+        `${request.key} was neither sent again nor answered`,
       );
     });
   }
@@ -1336,7 +1354,7 @@ class McpSimulation {
       if (request.answers > 0) continue;
       const isAnswer = message.method === undefined;
       const isThere = !isAnswer && request.progressCount > before;
-      assert(isThere, `${request.key} has nothing of ${JSON.stringify(text)}`);
+      assert(isThere, `${request.key} got nothing of ${JSON.stringify(text)}`);
     }
     for (const said of fresh) this.#checkListChange(connection, said);
   }
@@ -1380,7 +1398,7 @@ class McpSimulation {
       clientTools === undefined || clientTools.isOld ||
       clientTools.tools === found
     ) return;
-    throw new Error(`The client does not know of ${found}`);
+    throw new Error(`The client was not notified of ${found}`);
   }
 
   // The proxy.
@@ -1435,7 +1453,7 @@ class McpSimulation {
     assertEquals(this.#exitCode, 0);
     assertEquals(this.#session.pendingRequestCount, 0);
     const late = this.#scheduler.awakeMs - this.#invariants.endedAt!;
-    assert(late <= DRAIN_MS + 1, `left ${late} after the end`);
+    assert(late <= DRAIN_MS + 1, `closed ${late} after its end`);
     this.#invariants.checkAllAnswered();
     for (const connection of this.#connections.values()) {
       if (
@@ -1445,7 +1463,7 @@ class McpSimulation {
       if (!connection.isReady) continue;
       const idle = this.#scheduler.awakeMs -
         Math.max(connection.deadAt, connection.lastBusyAt);
-      assert(idle <= 10_001, `a dead link was never left: ${idle}`);
+      assert(idle <= 10_001, `a dead link was never closed: ${idle}`);
     }
   }
 }

@@ -156,7 +156,7 @@ class ReconnectSimulation {
       () => proxy.handle({ type: "end", cause: "stdin" }),
     );
     for (let step = 0; proxy.exitCode === undefined; step++) {
-      assert(step < MAX_STEPS, "the world runs away");
+      assert(step < MAX_STEPS, "the simulation does not end");
       const wake = proxy.deadline();
       if (scheduler.runNext(wake)) continue;
       assert(wake < Infinity, "nothing is left to wait for");

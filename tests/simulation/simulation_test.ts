@@ -30,10 +30,10 @@ assert(
   Math.min(
     ...[MCP_RUNS, EXAI_RUNS, RECONNECT_RUNS, TWO_PROXIES_RUNS, LIVENESS_RUNS],
   ) > 0,
-  "the numbers of worlds are positive",
+  "the numbers of simulations are positive",
 );
 
-test(`Simulation: ${MCP_RUNS} seeded worlds with an MCP daemon keep the delivery contract`, () => {
+test(`Simulation: ${MCP_RUNS} seeded simulations with an MCP daemon keep the delivery contract`, () => {
   const zero: McpTally = {
     answers: 0,
     faults: 0,
@@ -49,7 +49,7 @@ test(`Simulation: ${MCP_RUNS} seeded worlds with an MCP daemon keep the delivery
   runSeeds(MCP_RUNS, runMcpSimulation, zero, "mcp", 1 / 8);
 });
 
-test(`Simulation: ${EXAI_RUNS} seeded worlds with an exai daemon keep the delivery contract`, () => {
+test(`Simulation: ${EXAI_RUNS} seeded simulations with an exai daemon keep the delivery contract`, () => {
   const zero: ExaiTally = {
     ...{
       answers: 0,
@@ -64,7 +64,7 @@ test(`Simulation: ${EXAI_RUNS} seeded worlds with an exai daemon keep the delive
   runSeeds(EXAI_RUNS, runExaiSimulation, zero, "exai", 1 / 8);
 });
 
-test(`Simulation: ${RECONNECT_RUNS} seeded worlds keep the rules of reconnecting`, () => {
+test(`Simulation: ${RECONNECT_RUNS} seeded simulations keep the rules of reconnecting`, () => {
   const zero: ReconnectTally = {
     ...{ answers: 0, faults: 0, dials: 0, up: 0, refused: 0, reset: 0 },
     reformattedCount: 0,
@@ -75,7 +75,7 @@ test(`Simulation: ${RECONNECT_RUNS} seeded worlds keep the rules of reconnecting
   runSeeds(RECONNECT_RUNS, runReconnectSimulation, zero, "recovery");
 });
 
-test(`Simulation: ${TWO_PROXIES_RUNS} seeded worlds with two proxies keep the delivery contract`, () => {
+test(`Simulation: ${TWO_PROXIES_RUNS} seeded simulations with two proxies keep the delivery contract`, () => {
   const zero: TwoProxiesTally = {
     ...{ answers: 0, faults: 0, dials: 0, displaced: 0, "kept out": 0 },
     ...{ restarts: 0, calm: 0, "quiet dials": 0, reformattedCount: 0 },
@@ -84,7 +84,7 @@ test(`Simulation: ${TWO_PROXIES_RUNS} seeded worlds with two proxies keep the de
   runSeeds(TWO_PROXIES_RUNS, runTwoProxiesSimulation, zero, "pair");
 });
 
-test(`Simulation: ${LIVENESS_RUNS} seeded worlds end no call on a living connection, and notice dead ones`, () => {
+test(`Simulation: ${LIVENESS_RUNS} seeded simulations end no call on a living connection, and notice dead ones`, () => {
   // Rare events are not counted.
   const zero: Omit<LivenessTally, "displaced late" | "hidden" | "told"> = {
     ...{ dials: 0, displaced: 0, remembered: 0, freezes: 0, cuts: 0 },
@@ -134,7 +134,7 @@ function runSeeds<T extends object>(
   }
 }
 
-test("Simulation: a seed gives the same world again", () => {
+test("Simulation: a seed gives the same simulation again", () => {
   assertEquals(runMcpSimulation(7), runMcpSimulation(7));
   assertEquals(runExaiSimulation(7), runExaiSimulation(7));
   assertEquals(

@@ -186,7 +186,7 @@ class TwoProxiesSimulation {
     const isOver = (): boolean =>
       [a, b].every(({ proxy }) => proxy.exitCode !== undefined);
     for (let step = 0; !isOver(); step++) {
-      assert(step < MAX_STEPS, "the world runs away");
+      assert(step < MAX_STEPS, "the simulation does not end");
       this.#checkUndisturbed();
       const [first, second] = [a, b].map(({ proxy }) => proxy.deadline());
       const wake = Math.min(first!, second!);
@@ -199,7 +199,7 @@ class TwoProxiesSimulation {
     for (const { name, proxy, mustLogDisplacement } of this.#sides) {
       proxy.checkAllAnswered();
       const hasLogged = !mustLogDisplacement || proxy.displacedLogLines > 0;
-      assert(hasLogged, `${name}'s log does not tell of another client`);
+      assert(hasLogged, `${name}'s log does not report another client`);
       tally.answers += proxy.answers;
       tally.faults += proxy.faults;
       tally.dials += proxy.dials.count;
@@ -379,7 +379,7 @@ class TwoProxiesSimulation {
     assert(
       dials.length <= IDLE_DIAL_LIMIT.dials,
       `${dials.length} dials in ${now - dials[0]!} ms in which neither ` +
-        `client asked, and ${IDLE_DIAL_LIMIT.dials} are allowed in a minute`,
+        `client sent requests, and ${IDLE_DIAL_LIMIT.dials} are allowed in a minute`,
     );
   }
 

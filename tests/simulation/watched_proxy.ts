@@ -325,7 +325,7 @@ export class WatchedProxy {
     const mayWait = /^(displaced|open|ready|checking)$/.test(phase);
     const isEndless = this.#session.deadline() === Infinity;
     const isOver = this.#endedAt !== undefined;
-    assert(mayWait || isOver || !isEndless, `it is ${phase} for ever`);
+    assert(mayWait || isOver || !isEndless, `it stays ${phase} for ever`);
   }
 
   /**
@@ -344,7 +344,7 @@ export class WatchedProxy {
     assert(
       now - since >= handshakeTimeout - 1,
       `a dial was given up after ${now - since} ms, and ` +
-        (wasWanted ? "the daemon is not known" : "nobody waited for it"),
+        (wasWanted ? "the daemon is not known" : "no request waited for it"),
     );
   }
 
@@ -408,7 +408,7 @@ export class WatchedProxy {
     if (request === undefined) return;
     assert(
       request.answeredAt === undefined,
-      `${request.id} was written too late`,
+      `${request.id} was sent too late`,
     );
     request.sentOn = connectionId;
     request.writeCount++;
@@ -434,7 +434,10 @@ export class WatchedProxy {
     if (method !== undefined) return;
     const { now } = this.#scheduler;
     const request = this.#requests.get(id);
-    assert(request !== undefined, `an answer to ${id}, which nobody asked`);
+    assert(
+      request !== undefined,
+      `a response to ${id}, which was never requested`,
+    );
     assert(request.answeredAt === undefined, `${id} was answered twice`);
     request.answeredAt = now;
     request.errorCode = error?.code;
@@ -474,12 +477,16 @@ export class WatchedProxy {
     const { id, writeCount, usesPool } = request;
     const isList = this.#protocol === "exai" && request.method === "tools/list";
     if (data?.delivered === "no" && !isList) {
-      assertEquals(writeCount, 0, `${id} was written, and is said not to be`);
+      assertEquals(
+        writeCount,
+        0,
+        `${id} was sent, but is reported as not sent`,
+      );
     }
-    assert(code !== -31002 || writeCount > 0, `${id} was never written`);
-    assert(code !== -31003, `${id} timed out, without a limit`);
+    assert(code !== -31002 || writeCount > 0, `${id} was never sent`);
+    assert(code !== -31003, `${id} timed out without a timeout`);
     if (data?.reason === "refused") {
-      assert(this.#mayBeRefused, `${id} was refused, and the daemon did not`);
+      assert(this.#mayBeRefused, `${id} was refused, but not by the daemon`);
     }
     const isEnd = this.#endedAt !== undefined;
     if (code !== -31001 || data.reason !== "unavailable" || isEnd) return;
@@ -534,7 +541,11 @@ export class WatchedProxy {
   /** At the end of the simulation every request has its response. */
   checkAllAnswered(): void {
     assertEquals(this.exitCode, 0, "exit code");
-    assertEquals(this.#session.pendingRequestCount, 0, "owed answers");
+    assertEquals(
+      this.#session.pendingRequestCount,
+      0,
+      "pending requests in the snapshot",
+    );
     for (const { id } of this.#pending) {
       throw new Error(`${id} was never answered`);
     }

@@ -247,7 +247,7 @@ export function registerOutageTests(windows: Windows): void {
     assertEquals((await proxy.waitForResponse(1)).result, { late: true });
   });
 
-  test("Exit: after EOF a call that nobody answers gets an error when the drain time is over", async () => {
+  test("Exit: after EOF an unanswered call gets an error when the drain time is over", async () => {
     await using call = await startWithPendingCall(windows);
     const { proxy } = call;
     const { code, ms } = await proxy.closeStdin();

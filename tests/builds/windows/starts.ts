@@ -23,7 +23,7 @@ function serverWithToken(token: string): FakeWebSocketServer {
 
 /** Registers the scenarios. */
 export function registerStartTests(windows: Windows): void {
-  test("Command line: --version says which program it is", async () => {
+  test("Command line: --version prints the program's name and version", async () => {
     const { code, stdout, stderr } = await windows.run(["--version"]);
     assertEquals([code, stderr], [0, ""]);
     assertMatch(

@@ -33,7 +33,7 @@ export class ExaiFormScenario {
     await this.#client.waitForDisconnect();
     await this.#checkCalls();
     assertEquals(this.#client.listChanges, 0, "list_changed");
-    assertEquals(this.#client.errors, [], "what the SDK did not take");
+    assertEquals(this.#client.errors, [], "errors of the SDK");
   }
 
   async #checkCalls(): Promise<void> {

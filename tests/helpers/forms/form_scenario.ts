@@ -113,7 +113,7 @@ export class FormScenario {
     }
     await this.#checkCalls(true);
     assertEquals(client.listChanges, this.#expectedListChanges, "list_changed");
-    assertEquals(client.errors, [], "what the SDK did not take");
+    assertEquals(client.errors, [], "errors of the SDK");
     const lines = unexpectedLogLines(client.log);
     const { expectsLog, spoiledCall, decoys } = this.form;
     if (!expectsLog && !spoiledCall && !decoys) {
@@ -234,5 +234,5 @@ async function errorOf(
     assert(error instanceof Error);
     return error as Error;
   }
-  throw new Error("There is an answer, and no error");
+  throw new Error("There is a result, and no error");
 }

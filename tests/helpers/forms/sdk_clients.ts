@@ -195,7 +195,7 @@ export class SdkClient {
   async #waitUntil(isSo: () => boolean, what: string): Promise<void> {
     const late = Promise.withResolvers<never>();
     const timer = setTimeout(
-      () => late.reject(new Error(`Waited in vain for ${what}`)),
+      () => late.reject(new Error(`Timed out waiting for ${what}`)),
       RESPONSE_TIMEOUT_MS,
     );
     try {

@@ -82,7 +82,9 @@ export class SessionDriver {
   advance(ms: number): void {
     const end = this.now + ms;
     for (let wakeups = 0; this.session.deadline() <= end; wakeups++) {
-      if (wakeups > 100_000) throw new Error("It wants to be woken for ever");
+      if (wakeups > 100_000) {
+        throw new Error("The session's deadline is always due");
+      }
       this.now = Math.max(this.now, this.session.deadline());
       this.handle({ type: "tick" });
     }

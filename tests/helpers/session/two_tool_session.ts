@@ -49,7 +49,7 @@ export function sendCall(
   driver.answerProbe();
   assert(
     driver.sentExceptProbes().some((it) => it.id === id),
-    "it was not written",
+    "it was not sent",
   );
   driver.takeEffects();
 }

@@ -97,7 +97,7 @@ test("Secrets: a cached result with a secret is removed at the next answer", () 
   const result = JSON.parse(initialize);
   const answer = { kind: "response", id: "1", result, error: undefined, text };
   const cacheable = { method: "initialize", params } as const;
-  assert(cache.store(cacheable, answer as Response, 1), "it is written anew");
+  assert(cache.store(cacheable, answer as Response, 1), "it is stored again");
   const { initialize: saved, lists } = mergeCachedResults(
     before,
     cache.resultsToSave(1),

@@ -90,7 +90,7 @@ for (const client of CLIENTS) {
     assertEquals(disk.readText(file), before, "only shown");
     const written = await run(disk, `install ${name} --write`);
     assertEquals([written.code, written.stderr], [0, ""]);
-    assert(!/^- /m.test(written.stdout), "nothing is taken away");
+    assert(!/^- /m.test(written.stdout), "nothing is removed");
     assert(!written.stdout.includes("s3cret"), "nothing else is shown");
     const text = disk.readText(file)!;
     // A line may get a comma if another member follows it.
@@ -115,8 +115,11 @@ for (const client of CLIENTS) {
     const removed = await run(disk, `uninstall ${name} --write`);
     assertEquals([removed.code, disk.readText(file)], [0, before]);
     const { note } = client;
-    assert(note === undefined || written.stdout.endsWith(note), "it is a note");
-    assert(!removed.stdout.includes(note ?? "\0"), "on what is put in");
+    assert(
+      note === undefined || written.stdout.endsWith(note),
+      "it is only a note",
+    );
+    assert(!removed.stdout.includes(note ?? "\0"), "about the added entry");
     const gone = await run(disk, `uninstall ${name} --write`);
     assertMatch(gone.stdout, /"alwaysup" is not there; nothing changes/);
   });

@@ -184,7 +184,7 @@ test("Config: a bad value in a variable that other programs share gives a warnin
   assertEquals(
     problems("--log-level", "TRACE").length,
     1,
-    "a flag is ours alone",
+    "a flag belongs to this program alone",
   );
 });
 

@@ -149,13 +149,13 @@ test("Backoff: dials on demand do not advance the table", () => {
   assertEquals(
     link.deadline(NO_DEMAND),
     8_250,
-    "nearer than the dial on demand",
+    "earlier than the dial on demand",
   );
   fail(NO_DEMAND);
   assertEquals(
     link.deadline(NO_DEMAND),
     8_250 + 8_000,
-    "now the table goes on",
+    "now the backoff table continues",
   );
 });
 

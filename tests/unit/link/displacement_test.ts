@@ -268,7 +268,7 @@ for (const [what, lastedMs, isLasting] of LIVES) {
     displacement.reset();
     assertEquals(displacement.isRecurring, false);
     displacement.onDisplaced(1, 0);
-    assertEquals(displacement.isRecurring, false, "it counts anew");
+    assertEquals(displacement.isRecurring, false, "it starts to count again");
   });
 }
 

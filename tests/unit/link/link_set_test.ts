@@ -134,7 +134,11 @@ test("Link set: the daemon is not away while nothing was sent, nor while the lin
   assertEquals([set.downSince, set.disconnectedSince], [0, 0]);
   set.main.dial(1);
   set.main.onOpen(1);
-  assertEquals(set.downSince, Infinity, "the client is to begin");
+  assertEquals(
+    set.downSince,
+    Infinity,
+    "the client must send the first request",
+  );
   set.main.onHandshakeSent(2);
   set.main.becomeReady(3);
   assertEquals(set.downSince, Infinity);

@@ -12,7 +12,11 @@ test("Link: each step of a handshake has its own deadline", () => {
   assertEquals(link.deadline(URGENT_DEMAND), 15_100);
   assertEquals(link.nextAction(15_100, URGENT_DEMAND), "disconnect");
   link.onOpen(100);
-  assertEquals(link.deadline(URGENT_DEMAND), Infinity, "nothing was said yet");
+  assertEquals(
+    link.deadline(URGENT_DEMAND),
+    Infinity,
+    "nothing was received yet",
+  );
   assertEquals(link.isHandshakeUnsent, true);
   link.onHandshakeSent(200);
   assertEquals(link.deadline(URGENT_DEMAND), 15_200);

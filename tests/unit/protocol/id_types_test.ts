@@ -38,7 +38,7 @@ for (const [id, other] of TYPES) {
 
 test("Id types: another type counts only while all ids are of one type", () => {
   const types = new ObservedIdTypes();
-  assertEquals(types.guessClientId('"1"'), undefined, "none was used");
+  assertEquals(types.guessClientId('"1"'), undefined, "no id was used");
   types.observe("1");
   assertEquals([types.guessClientId('"1"'), types.guessClientId("1")], [
     "1",
@@ -47,7 +47,7 @@ test("Id types: another type counts only while all ids are of one type", () => {
   types.observe("2");
   assertEquals(types.guessClientId('"7"'), "7");
   types.observe('"a"');
-  assertEquals(types.guessClientId('"7"'), "7", "no number is meant by that");
+  assertEquals(types.guessClientId('"7"'), "7", "that is no number");
   types.observe('"3"');
   assertEquals([types.guessClientId('"1"'), types.guessClientId("1")], [
     undefined,

@@ -22,7 +22,7 @@ function lines(level: LogLevel, format: "text" | "json"): string[] {
 }
 
 for (const [i, level] of LEVELS.entries()) {
-  test(`Logger: at level ${level} writes that and what is worse`, () => {
+  test(`Logger: at level ${level} writes this level and more severe ones`, () => {
     const found = lines(level, "json").map((line) => JSON.parse(line).level);
     assertEquals(found, LEVELS.slice(i));
   });

@@ -69,12 +69,12 @@ test("Status file: written soon, a second after a change, and every 20 s; remove
   assertEquals(
     [written(), statusFile.nextWriteAt],
     [1, 21_200],
-    "nothing is new",
+    "nothing has changed",
   );
   statusFile.update({ ...SNAPSHOT, owed: 4 }, 5_000, 0);
   assertEquals([written(), statusFile.nextWriteAt], [2, 25_000]);
   statusFile.update({ ...SNAPSHOT, owed: 4 }, 25_000, 0);
-  assertEquals(written(), 3, "a beat");
+  assertEquals(written(), 3, "a heartbeat");
   statusFile.remove();
   assertEquals(disk.listNames(folder), []);
 });

@@ -31,7 +31,7 @@ test("Awaited: an entry replaces the earlier one of its id, with its moment", ()
   assertEquals(awaited.earliest, Infinity);
 });
 
-test("Awaited: forgets what is over in front, and nothing behind what is not", () => {
+test("Deadline map: removes expired values at the front, and none behind an unexpired one", () => {
   const awaited = new DeadlineMap<{ until: number }>();
   for (const until of [1, 2, 3, 4]) awaited.set(`${until}`, { until });
   awaited.dropLeading((id) => id !== "3");

@@ -174,7 +174,7 @@ test("Tracker entry: several questions for a hint have 5 s in all", () => {
     remainingMs: 2_000,
   });
   requireHint(it, 99_000);
-  assertEquals(it.hintRequirement?.remainingMs, 0, "never less than nothing");
+  assertEquals(it.hintRequirement?.remainingMs, 0, "never negative");
 });
 
 test("Tracker entry: wait notices rise in tiny steps above the daemon's progress", () => {

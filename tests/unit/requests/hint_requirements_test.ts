@@ -42,7 +42,7 @@ test("Hint waits: a message of the daemon wakes those that wait on its connectio
   assertEquals(changed, ["1"]);
 });
 
-test("Hint waits: after a lost connection none is asked, and the rest of the time stays", () => {
+test("Hint waits: after a lost connection no list is requested, and the remaining time stays", () => {
   const { waits, all } = waiting();
   waits.markRequested("1", 7, 0);
   waits.awaitToolList("1");
@@ -56,7 +56,7 @@ test("Hint waits: after a lost connection none is asked, and the rest of the tim
   assertEquals(first?.isAwaitingToolList, false);
 });
 
-test("Hint waits: a request that is asked anew belongs to the new connection only", () => {
+test("Hint waits: a request with a new requirement belongs to the new connection only", () => {
   const { waits, changed } = waiting();
   waits.markRequested("1", 7, 0);
   waits.markRequested("1", 8, 0);

@@ -48,7 +48,7 @@ test("Queue: gives the oldest first, over all roles, but for the full ones", () 
   const all = methods.map((method, i) => testEntry(i + 1, method));
   for (const testEntry of [...all].reverse()) it.add(testEntry, 0);
   assertEquals(orders(it), [1, 2, 3, 4]);
-  assertEquals(orders(it), [1, 2, 3, 4], "what is passed over stays");
+  assertEquals(orders(it), [1, 2, 3, 4], "skipped entries stay");
   assertEquals(orders(it, "pool"), [2, 4]);
   assertEquals([it.writableCount("pool"), it.writableCount("main")], [2, 2]);
   it.remove(all[0]!);
@@ -80,7 +80,7 @@ test("Queue: parked messages and those with a pause are not sent", () => {
   assertEquals(
     it.all().map(({ arrivalNumber }) => arrivalNumber),
     [1],
-    "a pause is no wait",
+    "a pause does not count as waiting",
   );
   parked.isAwaitingToolList = false;
   it.updateWritable(parked);

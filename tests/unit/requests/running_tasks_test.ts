@@ -43,7 +43,11 @@ test("Tasks: progress goes on after the request was answered", () => {
   assertEquals([1, 2, 2, 3].map((value) => progress(value).length), [
     ...[1, 1, 1, 1],
   ]);
-  assertEquals(startTask({}).progress(2), [], "who asked for no task has none");
+  assertEquals(
+    startTask({}).progress(2),
+    [],
+    "a request without a task has none",
+  );
 });
 
 const TASK_ENDS: [what: string, end: (driver: SessionDriver) => void][] = [

@@ -63,7 +63,7 @@ test("Server requests: have an id for each connection, and the response goes to 
   assertEquals(
     driver.sentExceptProbes(),
     [],
-    "an answer to a daemon that is gone",
+    "a response to a daemon that is gone",
   );
   driver.fromClient({ id: second.id, result: { n: "new" } });
   assertEquals(driver.sentExceptProbes(), [{

@@ -205,7 +205,7 @@ test("Timeouts: a provider's limit counts from the arrival of the request, and p
   assertMatch(cancel.params.reason, /GLM_STREAM_TIMEOUT/);
   driver.takeEffects();
   driver.fromDaemon({ id: 1, result: { late: true } });
-  assertEquals(driver.sentToClient(), [], "a late answer is dropped");
+  assertEquals(driver.sentToClient(), [], "a late response is dropped");
 });
 
 test("Timeouts: progress moves a provider's idle limit", () => {

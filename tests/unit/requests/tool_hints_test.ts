@@ -77,7 +77,11 @@ test("Tool hints: a first page replaces the earlier list of its connection", () 
   assertEquals(["a", "b"].map((tool) => hints.hintOf(1, tool)), [
     ...["not-idempotent", "idempotent"],
   ]);
-  assertEquals(hints.isIdempotent("a"), true, "said last, on any connection");
+  assertEquals(
+    hints.isIdempotent("a"),
+    true,
+    "the latest list of any connection",
+  );
 });
 
 test("Tool hints: a list whose further pages are not requested is complete", () => {

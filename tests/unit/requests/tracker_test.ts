@@ -99,7 +99,7 @@ test("Request tracker: progress moves the idle deadline, never the total one", (
   assertEquals(
     tracker.acceptProgress("0", 1, 1, 18_000),
     true,
-    "a sign of life",
+    "repeated progress counts, too",
   );
   assertEquals(
     tracker.acceptProgress('"0"', 2, 1, 18_000),

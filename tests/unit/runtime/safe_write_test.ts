@@ -76,7 +76,11 @@ test("Safe write: a power cut leaves the old file or the new one, and the backup
   assertEquals(await run(), "");
   const { mode, owner } = disk.nodes.get(FILE)!;
   assertEquals([mode, owner], [0o664, 1000]);
-  assertEquals(disk.nodes.get(BACKUP)!.mode, 0o600, "others read no copy");
+  assertEquals(
+    disk.nodes.get(BACKUP)!.mode,
+    0o600,
+    "other users cannot read a copy",
+  );
   assertEquals(disk.listNames("/h"), ["mcp.json", "mcp.json.alwaysup.bak"]);
 });
 

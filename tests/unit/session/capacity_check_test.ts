@@ -112,7 +112,7 @@ test("Capacity check: a daemon that answers on both connections, and on the firs
   assertEquals(
     lastSavedCache(driver)?.one,
     undefined,
-    "only `one` is remembered",
+    "only `one` is cached",
   );
 });
 
@@ -306,7 +306,7 @@ for (const [what, end, first, isCached] of KEEPS_ONE) {
     const warned = effects.some((it) =>
       it.type === "log" && it.level === "warn"
     );
-    assertEquals(warned, false, "it is nothing that a user must know");
+    assertEquals(warned, false, "a user need not know it");
     const saved = effects.flatMap((it) =>
       it.type === "save-cache" ? [it.results] : []
     ).at(-1);

@@ -275,7 +275,7 @@ test("Responses: duplicate, late and foreign ones are dropped", () => {
   driver.takeEffects();
   driver.fromDaemon({ id: 2, result: {} }, connectionId);
   driver.close(1006, connectionId);
-  assertEquals(driver.sentToClient(), [], "that connection was left");
+  assertEquals(driver.sentToClient(), [], "that connection was closed");
 });
 
 test("Duplicate id: a second request under an id in flight is dropped with a log line", () => {

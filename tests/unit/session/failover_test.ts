@@ -332,7 +332,7 @@ test("Failover: a connection that answers before the standby's second pong is ke
   assertEquals(
     driver.isConnectionClosed(2),
     true,
-    "it has nothing to show any more",
+    "it is not needed any more",
   );
   driver.advance(2_000);
   assertEquals([driver.isConnectionClosed(1), driver.sentToClient()], [
@@ -351,7 +351,7 @@ test("Draining: a connection that closes fails only its own calls", () => {
   driver.takeEffects();
   driver.close(1006, 1);
   assertEquals(responsesToClient(driver), [["long", -31002]]);
-  assertEquals(driver.dials.length, 2, "the main link stands");
+  assertEquals(driver.dials.length, 2, "the main link stays");
 });
 
 test("Draining: the connection is probed in silence", () => {
@@ -373,8 +373,8 @@ test("Failover: when no standby answers, the call keeps all its time, and standb
     ]);
     driver.fromDaemon({ id: "long", result: 1 }, 1);
     assertEquals(driver.sentToClient().map(({ id }) => id), ["long"]);
-    assert(driver.dials.length > 10, "it goes on asking");
-    assert(driver.dials.length < 40, "by the table");
+    assert(driver.dials.length > 10, "it keeps probing");
+    assert(driver.dials.length < 40, "by the backoff table");
   }
 });
 
@@ -490,7 +490,10 @@ test("Wait progress: clients are notified while their connection is suspect", ()
     [1, 2],
   );
   const [{ params: { progress } }] = driver.sentToClient();
-  assert(progress > 0 && progress < 0.001, "the daemon's own is still more");
+  assert(
+    progress > 0 && progress < 0.001,
+    "the daemon's own progress is higher",
+  );
 });
 
 test("Draining: at most sixteen connections; then no standby is opened, and no call is lost", () => {

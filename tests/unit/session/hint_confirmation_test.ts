@@ -46,7 +46,7 @@ function reconnectAndGetListId(driver: SessionDriver): Json {
   const listRequests = driver.sentExceptProbes().filter(({ method }) =>
     method === "tools/list"
   );
-  assertEquals(listRequests.length, 1, "it is asked once");
+  assertEquals(listRequests.length, 1, "the list is requested once");
   assertEquals(writtenCallIds(driver), []);
   return listRequests[0].id;
 }
@@ -166,7 +166,7 @@ test("Hint confirmation: after a lost connection the next one has the rest of th
   const { connectionId } = driver;
   driver.close();
   driver.advance(1_500);
-  assertEquals(errorsToClient(driver), [], "nobody is asked meanwhile");
+  assertEquals(errorsToClient(driver), [], "no request fails meanwhile");
   driver.fromDaemon({ id: old, result: { tools: [] } }, connectionId);
   const { length } = driver.dials;
   assertEquals(length, 3);
@@ -398,7 +398,7 @@ test("Hint confirmation: a stateless client's list is requested in its version, 
   assertEquals([writtenCallIds(driver), driver.sentToClient()], [[1], []]);
 });
 
-test("exai hint confirmation: the call's own connection is asked in later revisions", () => {
+test("exai hint confirmation: in later revisions the list is requested on the call's own connection", () => {
   const driver = new ExaiDriver();
   const hello = (): void => {
     driver.open();

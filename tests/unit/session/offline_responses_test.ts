@@ -55,7 +55,7 @@ test("Cached answers: initialize at once with tools.listChanged, lists when no d
   ]);
 });
 
-test("Cached initialize: sent to the daemon when it appears, in the version that the client was told", () => {
+test("Cached initialize: sent to the daemon when it appears, in the version that the client got", () => {
   for (const same of [true, false]) {
     const driver = new SessionDriver({ cachedResults: CACHED_RESULTS });
     requestInitialize(driver);
@@ -377,7 +377,7 @@ test("Cached initialize: a reconnect in the same version keeps it", () => {
   }
 });
 
-test("Cached initialize: a daemon with a newer version is asked in the client's version, and then in the cached one", () => {
+test("Cached initialize: a daemon with a newer version gets initialize in the client's version, and then in the cached one", () => {
   const old = '{"protocolVersion":"2024-11-05","capabilities":{}}';
   const cachedResults = {
     ...EMPTY_CACHED_RESULTS,
@@ -730,7 +730,7 @@ test("Cached lists: one that turns private is used here, and no longer elsewhere
   assert(key in first.lists);
   const second = mergeCachedResults(first, list("b", "private")!);
   assertEquals(key in second.lists, false);
-  assertEquals(list("c", "private"), undefined, "nobody else need know");
+  assertEquals(list("c", "private"), undefined, "nothing new is saved");
   driver.close();
   driver.takeEffects();
   requestStateless(driver, 2, "tools/list");
@@ -781,7 +781,7 @@ test("Shutdown: waits for an open server/discover as long as a daemon may answer
   const driver = new SessionDriver();
   requestStateless(driver, 1, "server/discover");
   driver.end();
-  assertEquals(driver.exitCode(), undefined, "the dial is on its way");
+  assertEquals(driver.exitCode(), undefined, "the dial is in progress");
   driver.failDial();
   assertEquals(driver.exitCode(), 0);
   const other = new SessionDriver();

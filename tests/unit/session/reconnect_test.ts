@@ -322,7 +322,7 @@ for (const [what, start, refuse] of REFUSALS) {
     );
     driver.takeEffects();
     driver.advance(29_900);
-    assertEquals(driver.dials.length, length + 1, "nobody asks: the cap");
+    assertEquals(driver.dials.length, length + 1, "without a request: the cap");
   });
 }
 

@@ -49,7 +49,7 @@ test("Handshake: the client's own initialize is sent, whether it comes before or
     const sent = effects.flatMap((effect) =>
       effect.type === "send-to-daemon" ? [effect.text] : []
     );
-    assertEquals(sent, [text], "the rest waits for the answer");
+    assertEquals(sent, [text], "the rest waits for the response");
     driver.fromDaemon({ id: 0, result: { capabilities: {} } });
     assertEquals(methods(driver.sentExceptProbes()), [
       "notifications/initialized",
@@ -354,7 +354,7 @@ test("Responses: one that is no JSON-RPC becomes an error for its request", () =
   assertEquals(
     driver.sentExceptProbes().length,
     2,
-    "the daemon is told nothing",
+    "nothing is sent to the daemon",
   );
   assertEquals(new Set(driver.logEvents()), new Set(["invalid-from-daemon"]));
 });

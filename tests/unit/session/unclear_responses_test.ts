@@ -147,7 +147,7 @@ test("Unnamed errors: a daemon that refuses every call fails each of them", () =
   driver.takeEffects();
   driver.callTool(1, "write");
   const [{ error }] = driver.sentToClient();
-  assertEquals(error.code, -32600, "its answer may still come");
+  assertEquals(error.code, -32600, "its response may still arrive");
 });
 
 /** A read-only call that is to be sent once more. */
@@ -211,7 +211,7 @@ test("Progress: reaches the client even where it does not rise, until the reques
     return driver.sentToClient().map(({ params }) => params.progress);
   };
   assertEquals([5, 5, 3].map(progress), [[5], [5], [3]]);
-  assertEquals(progress("6"), [], "no client takes it");
+  assertEquals(progress("6"), [], "no client accepts it");
   driver.close();
   driver.advanceToNextDial();
   driver.reconnect();

@@ -26,7 +26,7 @@ test("Raw handshake: the request has all that RFC 6455 wants, and the user's hea
   assertEquals(atob(key).length, 16);
   const bare = handshakeRequest(url, undefined, []);
   assertEquals(/Protocol|X-A/.test(bare), false);
-  assertEquals(bare.includes(key), false, "each has a key of its own");
+  assertEquals(bare.includes(key), false, "each request has its own key");
 });
 
 const ANSWERS: [what: string, text: string, found: unknown][] = [

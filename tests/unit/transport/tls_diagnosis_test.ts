@@ -57,7 +57,7 @@ const ANSWERS: [
   ["an exception", () => Promise.reject(new Error("odd")), undefined],
 ];
 for (const [what, answer, diagnosis] of ANSWERS) {
-  test(`TLS diagnosis: finds ${what}, and asks once in 5 s`, async () => {
+  test(`TLS diagnosis: finds ${what}, with one handshake in 5 s`, async () => {
     assertEquals(await found(answer), { diagnosis, handshakeCount: 1 });
   });
 }

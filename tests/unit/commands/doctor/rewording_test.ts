@@ -362,7 +362,7 @@ function withoutText({ name, state, advice = "", data }: Check): unknown {
   return [name, state, advice, { ...data, ms: 0, trouble: "", proxies: [] }];
 }
 
-test("doctor finds the same whatever the words are", async () => {
+test("doctor: its findings do not depend on the wording of messages", async () => {
   const native = globalThis.WebSocket;
   Object.assign(globalThis, { WebSocket: FakeSocket });
   try {

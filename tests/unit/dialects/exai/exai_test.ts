@@ -551,7 +551,7 @@ test("exai DUPLICATE: with a revision without health, a duplicate of our own cal
   assertEquals(driver.responsesToClient(), []);
 });
 
-test("exai list_tools: an error with a request_id that nobody sent fails the list in flight", () => {
+test("exai list_tools: an error with an unknown request_id fails the list in flight", () => {
   const driver = new ExaiDriver({ pingInterval: Infinity });
   driver.acknowledgeHello(1, "editor-80000000-1");
   driver.request(1, "tools/list");

@@ -36,7 +36,7 @@ function reconnectBoth(driver: ExaiDriver): Json[] {
   assertEquals(
     driver.acknowledgeHello(),
     [],
-    "the main link has nothing to ask",
+    "nothing is requested on the main link",
   );
   return driver.acknowledgeHello();
 }
@@ -72,7 +72,7 @@ test("exai outcome: from another process, nothing is sent and the outcome is unk
     reconnectBoth(driver);
     driver.returnHealth(driver.connectionId, uptime);
     assertEquals(driver.takeFrames(), []);
-    assertEquals(driver.responsesToClient(), [], "the look has taken them");
+    assertEquals(driver.responsesToClient(), [], "takeFrames has removed them");
   }
   const { driver } = loseConnections();
   reconnectBoth(driver);

@@ -9,7 +9,7 @@ import { assert, assertEquals, assertMatch } from "../../../helpers/assert.ts";
 import { test } from "../../../helpers/no_permissions.ts";
 import { ExaiDriver } from "../../../helpers/session/exai_driver.ts";
 
-test("exai pool: a main connection that comes and goes does not prolong the wait for a pool connection", () => {
+test("exai pool: a main connection that is lost and restored again and again does not prolong the wait for a pool connection", () => {
   const driver = new ExaiDriver({ pingInterval: Infinity });
   let main = driver.connectionId;
   driver.acknowledgeHello(main);
@@ -89,7 +89,7 @@ test("exai pool: while one dial checks whether the daemon still refuses us, no o
   assertEquals(
     driver.acknowledgeHello().map(({ op }) => op),
     ["call_tool"],
-    "it is right",
+    "the token is accepted",
   );
 });
 
@@ -205,7 +205,7 @@ test("exai pool: when a cancel closes the only connection, the next call gets a 
   driver.takeEffects();
   driver.advance(2_000);
   assertEquals(driver.responsesToClient(), []); // -31001 after 2 s, without a dial
-  assert(driver.dials.length > length, "the room is taken");
+  assert(driver.dials.length > length, "the capacity is used up");
 });
 
 for (const how of ["close", "cancel"]) {
@@ -265,7 +265,7 @@ test("exai pool: a call does not wait behind a dead idle connection while anothe
   assert(driver.dials.length > length, "no link was opened for it");
 });
 
-test("exai main connection: when it is silent during a list, the second connection is asked for the list", () => {
+test("exai main connection: when it is silent during a list, the list is requested on the second connection", () => {
   const driver = new ExaiDriver();
   driver.acknowledgeHello();
   driver.request(1, "tools/list");
@@ -433,5 +433,5 @@ test("exai pool: a call for which no connection opens fails with the reason afte
   assertMatch(error.message, /MAX_CONNECTIONS/);
   driver.takeEffects();
   driver.advance(1_000);
-  assertEquals(driver.takeEffects(), [], "nobody wants the pool any more");
+  assertEquals(driver.takeEffects(), [], "no call needs the pool any more");
 });

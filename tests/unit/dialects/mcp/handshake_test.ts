@@ -71,7 +71,7 @@ const EVALUATED: [
 for (
   const [source, clientVersion, answered, kind, isRefused, next] of EVALUATED
 ) {
-  test(`MCP handshake: the client was told ${clientVersion} (${source}), the daemon answers ${answered}: ${kind}`, () => {
+  test(`MCP handshake: the client has ${clientVersion} (${source}), the daemon answers ${answered}: ${kind}`, () => {
     const message = answer({ protocolVersion: answered });
     const outcome = evaluateReplay(
       agreed(clientVersion, source),
@@ -103,7 +103,7 @@ test("MCP handshake: the cache learns an answer to the client's own request only
   assertEquals(
     changed.staleInitialize,
     REQUEST,
-    "what is cached is not true any more",
+    "the cached result is outdated",
   );
 });
 

@@ -249,7 +249,7 @@ test("Stateless MCP: a client's ping is forwarded, for the daemon to refuse", ()
   assertEquals(driver.sentToDaemon().at(-1).method, "ping");
 });
 
-test("server/discover: one that is cancelled during the handshake delays nobody", () => {
+test("server/discover: one that is cancelled during the handshake delays no other request", () => {
   const driver = new SessionDriver();
   driver.open();
   requestStateless(driver, 1, "server/discover");

@@ -232,7 +232,7 @@ test("Subscriptions: do not delay the exit, nor the loss of a dead connection", 
   assertEquals(
     driver.isConnectionClosed(connectionId),
     true,
-    "silence is a verdict all the same",
+    "silence ends it nevertheless",
   );
   const other = subscribedToAll();
   other.end();
@@ -252,7 +252,11 @@ test("Subscriptions: move to the connection that takes over", () => {
   const listen = driver.sentToDaemon().at(-1);
   assertEquals([listen.method, listen.id], ["subscriptions/listen", 0]);
   driver.fromDaemon({ id: 1, result: {} }, 1);
-  assertEquals(driver.isConnectionClosed(1), true, "it owes nothing any more");
+  assertEquals(
+    driver.isConnectionClosed(1),
+    true,
+    "no response is pending any more",
+  );
 });
 
 test("Subscriptions: have no timeout", () => {
