@@ -101,11 +101,11 @@ export function send(
 
 /** The stored value, if it is not too old. */
 function freshValue<K, T>(
-  kept: Map<K, CachedValue<T>>,
+  stored: Map<K, CachedValue<T>>,
   key: K,
   ttl: number,
 ): T | undefined {
-  const found = kept.get(key);
+  const found = stored.get(key);
   return found && Date.now() - found.at < ttl ? found.value : undefined;
 }
 
@@ -194,8 +194,8 @@ async function callFirst(link: ExaiConnection, message: Json): Promise<void> {
   };
 
   if (!tool) return fail("TOOL_NOT_FOUND", `Unknown tool: ${requestedName}`);
-  const kept = freshValue(resultsById, request_id, resultTtl);
-  if (kept) return send(link, reply(kept));
+  const stored = freshValue(resultsById, request_id, resultTtl);
+  if (stored) return send(link, reply(stored));
   const key = callKey(name, input);
   const outputs = freshValue(outputsByKey, key, resultTtl);
   if (outputs) return send(link, reply({ outputs }));
@@ -334,7 +334,7 @@ async function callHead(
   const { promise, resolve } = Promise.withResolvers<readonly Block[]>();
   pendingOutputs.set(request_id, promise);
   const progress = { op: "progress", request_id };
-  const beat = setInterval(() => {
+  const heartbeat = setInterval(() => {
     send(link, { ...progress, message: "Tool execution in progress..." });
   }, progressMs);
   const { signal } = new AbortController();
@@ -342,7 +342,7 @@ async function callHead(
   const work = execute(request_id, name, tool, input, signal);
   const { outputs, error } = await work;
   running--;
-  clearInterval(beat);
+  clearInterval(heartbeat);
   // A tool that threw leaves its promise pending, and the id is blocked for
   // ever.
   if (!outputs) return failHead(link, "INTERNAL_ERROR", error?.message);

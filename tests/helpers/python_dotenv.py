@@ -1,10 +1,10 @@
 """What python-dotenv reads from texts: JSON in, JSON out, one process.
 
 In:  {"env": {NAME: VALUE}, "texts": [TEXT]}
-Out: [[[[NAME, VALUE or null]], [LINE]]], the lines being those that it cannot read
+Out: [[[[NAME, VALUE or null]], [LINE]]]; the lines are those that it cannot read
 
-Names are no keys there: V8's JSON.parse (in Deno 2.9.6) may take the key "\\n"
-for a backslash, where it has seen a backslash as key before.
+Names are not JSON keys here: V8's JSON.parse (in Deno 2.9.6) may mistake the key
+"\\n" for a backslash if it has seen a backslash as a key before.
 """
 
 import io
@@ -18,12 +18,12 @@ from dotenv.parser import parse_stream
 
 
 def opened(text):
-    """The text as `load_dotenv` opens a file: all ends of lines are one."""
+    """Opens a text as `load_dotenv` opens a file: all line ends become \\n."""
     return io.TextIOWrapper(io.BytesIO(text.encode()), encoding="utf-8")
 
 
 def line_of(binding):
-    """Its own line counts the white space before what it cannot read."""
+    """The line of a binding, without the white space before it."""
     string = binding.original.string
     space = string[: len(string) - len(string.lstrip())]
     return binding.original.line + space.count("\n")

@@ -287,12 +287,12 @@ function matchFrom(
   text: string,
   tokens: readonly Token[],
   at: number,
-  words: Map<string, string>,
+  wildcards: Map<string, string>,
 ): number | undefined {
   for (let p = from; p < pattern.length; p++) {
     const { value } = pattern[p]!;
     if (value.startsWith("$$")) {
-      return matchRunFrom(pattern, p, text, tokens, at, words);
+      return matchRunFrom(pattern, p, text, tokens, at, wildcards);
     }
     const token = tokens[at++];
     if (token === undefined) return undefined;
@@ -301,9 +301,9 @@ function matchFrom(
       continue;
     }
     if (token.kind !== "name" && token.kind !== "string") return undefined;
-    const known = words.get(value);
+    const known = wildcards.get(value);
     if (known !== undefined && known !== token.value) return undefined;
-    words.set(value, token.value);
+    wildcards.set(value, token.value);
   }
   return at;
 }
@@ -315,21 +315,21 @@ function matchRunFrom(
   text: string,
   tokens: readonly Token[],
   at: number,
-  words: Map<string, string>,
+  wildcards: Map<string, string>,
 ): number | undefined {
   const word = pattern[from]!.value;
-  const known = words.get(word);
-  const before = new Map(words);
+  const known = wildcards.get(word);
+  const before = new Map(wildcards);
   for (let end = at; end <= tokens.length;) {
     const run = end === at
       ? ""
       : text.slice(tokens[at]!.start, tokens[end - 1]!.end);
     if (known === undefined || known === run) {
-      words.set(word, run);
-      const result = matchFrom(pattern, from + 1, text, tokens, end, words);
+      wildcards.set(word, run);
+      const result = matchFrom(pattern, from + 1, text, tokens, end, wildcards);
       if (result !== undefined) return result;
-      words.clear();
-      for (const [name, value] of before) words.set(name, value);
+      wildcards.clear();
+      for (const [name, value] of before) wildcards.set(name, value);
     }
     const next = tokens[end];
     if (next === undefined || next.bracket === "close") return undefined;

@@ -106,7 +106,7 @@ function removeAll(folders: readonly string[]): void {
 async function runDeno(
   folder: string,
   args: readonly string[],
-): Promise<{ success: boolean; words: string }> {
+): Promise<{ success: boolean; errorOutput: string }> {
   const { success, stderr } = await new Deno.Command(Deno.execPath(), {
     args: [...args],
     cwd: folder,
@@ -115,7 +115,7 @@ async function runDeno(
     stdout: "null",
     stderr: "piped",
   }).output();
-  return { success, words: new TextDecoder().decode(stderr) };
+  return { success, errorOutput: new TextDecoder().decode(stderr) };
 }
 
 /** The type errors in mutants. A mutant with a type error fails every test and proves nothing. */
@@ -129,15 +129,15 @@ async function typeErrors(
   for (const [i, path] of paths.entries()) {
     Deno.writeTextFileSync(path, mutants[i]!.file.text);
   }
-  const { success, words } = await runDeno(folder, [
+  const { success, errorOutput } = await runDeno(folder, [
     ...["check", "--config", "tests/deno.json", "--frozen"],
     ...paths,
   ]);
   for (const path of paths) Deno.removeSync(path);
-  const codes = [...words.matchAll(/^(TS\d+) \[ERROR\]/gm)];
+  const codes = [...errorOutput.matchAll(/^(TS\d+) \[ERROR\]/gm)];
   const isHarmless = codes.length > 0 &&
     codes.every(([, code]) => code === UNUSED_PARAMETER_ERROR);
-  return success || isHarmless ? undefined : words;
+  return success || isHarmless ? undefined : errorOutput;
 }
 
 /**

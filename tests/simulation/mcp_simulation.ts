@@ -552,10 +552,10 @@ class McpSimulation {
     this.#initialized.at ??= this.#scheduler.now;
     const { idType } = this.#messageHabits;
     const method = "notifications/initialized";
-    const said = this.#messageHabits.chance(0.3)
+    const form = this.#messageHabits.chance(0.3)
       ? this.#messageHabits.pick(["with null", "with an id", "old"])
       : "plain";
-    switch (said) {
+    switch (form) {
       case "plain":
         return this.#sendFromClient({ method });
       case "with null":
@@ -696,8 +696,8 @@ class McpSimulation {
     assertEquals(typeof error.message, "string", key);
     assert(error.code !== -32600 || hasReusedId, `${key} was refused`);
     if (error.code >= -32000 || error.code === -32600) return;
-    const said = /no: (mark \d+|undefined)/.exec(error.message);
-    assertEquals(said?.[1], `${mark}`, `the daemon's message for ${key}`);
+    const quotedMark = /no: (mark \d+|undefined)/.exec(error.message);
+    assertEquals(quotedMark?.[1], `${mark}`, `the daemon's message for ${key}`);
   }
 
   /** The client receives a page of tools, and requests the next one. */
@@ -917,8 +917,10 @@ class McpSimulation {
         "a response to a request that this daemon never sent",
       );
       // A request on a second connection is not forwarded.
-      const said = message.error === undefined ? message.result.mark : mark;
-      assertEquals(said, mark, "the response to another request");
+      const answeredMark = message.error === undefined
+        ? message.result.mark
+        : mark;
+      assertEquals(answeredMark, mark, "the response to another request");
       connection.serverRequests.delete(key);
     }
     this.#scheduleArrival(connection, message);
@@ -1233,7 +1235,7 @@ class McpSimulation {
     about: Partial<DaemonMessage> = {},
   ): void {
     const isPretty = this.#scheduler.chance(0.05);
-    const said = {
+    const daemonMessage = {
       ...{ message, request: undefined, cursor: undefined, isOwn: false },
       ...about,
     };
@@ -1252,7 +1254,7 @@ class McpSimulation {
           acceptedTexts: [text],
           isRetyped: false,
         };
-        return this.#deliver(connection, [{ ...said, formatted }]);
+        return this.#deliver(connection, [{ ...daemonMessage, formatted }]);
       }
       const formatted = this.#messageHabits.formatMessage(message);
       const length = connection.heldMessages.reduce(
@@ -1262,7 +1264,7 @@ class McpSimulation {
       if (length + formatted.text.length > MAX_FRAME_LENGTH) {
         this.#flush(connection);
       }
-      connection.heldMessages.push({ ...said, formatted });
+      connection.heldMessages.push({ ...daemonMessage, formatted });
       const { joinDelayMs } = this.#messageHabits;
       if (joinDelayMs === 0 || connection.heldMessages.length > 3) {
         return this.#flush(connection);
@@ -1292,9 +1294,10 @@ class McpSimulation {
       connection.closedByProxyAt !== undefined
     ) return;
     const { connectionId } = connection;
-    const expectedMessages = all.flatMap(({ request, ...said }) =>
-      request !== undefined && this.#mustReachClient(connection, request, said)
-        ? [{ request, before: request.progressCount, ...said }]
+    const expectedMessages = all.flatMap(({ request, ...daemonMessage }) =>
+      request !== undefined &&
+        this.#mustReachClient(connection, request, daemonMessage)
+        ? [{ request, before: request.progressCount, ...daemonMessage }]
         : []
     );
     // A duplicate response has no effect.
@@ -1356,7 +1359,9 @@ class McpSimulation {
       const isThere = !isAnswer && request.progressCount > before;
       assert(isThere, `${request.key} got nothing of ${JSON.stringify(text)}`);
     }
-    for (const said of fresh) this.#checkListChange(connection, said);
+    for (const daemonMessage of fresh) {
+      this.#checkListChange(connection, daemonMessage);
+    }
   }
 
   /** Whether a message must reach the client at once. */

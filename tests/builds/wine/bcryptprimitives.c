@@ -1,6 +1,6 @@
 /*
- * bcryptprimitives.dll for a Wine older than 9, which has none: Windows programs since 2024 import one function of it,
- * which gives random bytes.
+ * bcryptprimitives.dll for a Wine older than 9, which lacks it. Windows programs since 2024 import one function of it,
+ * which returns random bytes.
  */
 #include <windows.h>
 

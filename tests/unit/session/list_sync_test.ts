@@ -156,7 +156,7 @@ test("List sync: a list that was made empty for a missing method is compared aft
 function reconnectNewDaemon(
   method: string,
   result: Json,
-): { driver: SessionDriver; asked: () => Json } {
+): { driver: SessionDriver; listRequest: () => Json } {
   const driver = new SessionDriver({ cachedResults: EMPTY_CACHED_RESULTS });
   driver.connect();
   driver.request("l", method);
@@ -164,9 +164,9 @@ function reconnectNewDaemon(
   driver.close();
   driver.advanceToNextDial();
   driver.reconnect();
-  const asked = (): Json =>
+  const listRequest = (): Json =>
     driver.sentExceptProbes().findLast((it) => it.method === method);
-  return { driver, asked };
+  return { driver, listRequest };
 }
 
 /** The lists whose changes the client was notified of. */
@@ -177,11 +177,11 @@ function listChanges(driver: SessionDriver): string[] {
 }
 
 test("List sync: a missing method is an empty list: one list_changed, and none the next time", () => {
-  const { driver, asked } = reconnectNewDaemon("prompts/list", {
+  const { driver, listRequest } = reconnectNewDaemon("prompts/list", {
     prompts: [{ name: "p" }],
   });
   const error = { code: -32601, message: "Method not found" };
-  driver.fromDaemon({ id: asked().id, error });
+  driver.fromDaemon({ id: listRequest().id, error });
   assertEquals(listChanges(driver), ["prompts"]);
   driver.request(1, "prompts/list");
   driver.fromDaemon({ id: 1, error });
@@ -190,56 +190,59 @@ test("List sync: a missing method is an empty list: one list_changed, and none t
   driver.takeEffects();
   driver.request(2, "prompts/list");
   driver.reconnect();
-  driver.fromDaemon({ id: asked().id, error });
+  driver.fromDaemon({ id: listRequest().id, error });
   assertEquals(listChanges(driver), []);
 });
 
 test("List sync: a list that fails is requested again after 1, 2, 4 and 8 s, and then list_changed is sent", () => {
-  const { driver, asked } = reconnectNewDaemon("tools/list", {
+  const { driver, listRequest } = reconnectNewDaemon("tools/list", {
     tools: [{ name: "a" }],
   });
   const error = { code: -32603, message: "loading" };
   for (const pause of [1_000, 2_000, 4_000, 8_000]) {
-    driver.fromDaemon({ id: asked().id, error });
+    driver.fromDaemon({ id: listRequest().id, error });
     driver.takeEffects();
     driver.advance(pause - 1);
-    assertEquals(asked(), undefined);
+    assertEquals(listRequest(), undefined);
     driver.advance(1);
     assertEquals(listChanges(driver), []);
   }
-  driver.fromDaemon({ id: asked().id, error });
+  driver.fromDaemon({ id: listRequest().id, error });
   assertEquals(listChanges(driver), ["tools"]);
 });
 
 test("List sync: a list at the second attempt is compared; a lost connection ends the attempts", () => {
   const error = { code: -32603, message: "loading" };
   for (const name of ["a", "b"]) {
-    const { driver, asked } = reconnectNewDaemon("tools/list", {
+    const { driver, listRequest } = reconnectNewDaemon("tools/list", {
       tools: [{ name: "a" }],
     });
-    driver.fromDaemon({ id: asked().id, error });
+    driver.fromDaemon({ id: listRequest().id, error });
     driver.advance(1_000);
-    driver.fromDaemon({ id: asked().id, result: { tools: [{ name }] } });
+    driver.fromDaemon({ id: listRequest().id, result: { tools: [{ name }] } });
     driver.advance(60_000);
     assertEquals(listChanges(driver), name === "a" ? [] : ["tools"]);
   }
-  const { driver, asked } = reconnectNewDaemon("tools/list", {
+  const { driver, listRequest } = reconnectNewDaemon("tools/list", {
     tools: [{ name: "a" }],
   });
-  driver.fromDaemon({ id: asked().id, error });
+  driver.fromDaemon({ id: listRequest().id, error });
   driver.close();
   driver.takeEffects();
   driver.advance(60_000);
-  assertEquals(asked(), undefined);
+  assertEquals(listRequest(), undefined);
 });
 
 test("List sync: changed resource templates give a list_changed for resources", () => {
   for (const uriTemplate of ["old://{x}", "new://{x}"]) {
-    const { driver, asked } = reconnectNewDaemon("resources/templates/list", {
-      resourceTemplates: [{ uriTemplate: "old://{x}" }],
-    });
+    const { driver, listRequest } = reconnectNewDaemon(
+      "resources/templates/list",
+      {
+        resourceTemplates: [{ uriTemplate: "old://{x}" }],
+      },
+    );
     const result = { resourceTemplates: [{ uriTemplate }] };
-    driver.fromDaemon({ id: asked().id, result });
+    driver.fromDaemon({ id: listRequest().id, result });
     assertEquals(
       listChanges(driver),
       uriTemplate.startsWith("old") ? [] : ["resources"],

@@ -380,8 +380,8 @@ test("doctor: its findings do not depend on the wording of messages", async () =
       const { name, state, advice = "" } = plain.checks.at(-1)!;
       const begin = advice.slice(0, last[2].length);
       assertEquals([name, state, begin], last, what);
-      const { advice: goesOn = "" } = plain.running;
-      assertEquals(goesOn.slice(0, running.length), running, what);
+      const { advice: keepsRunning = "" } = plain.running;
+      assertEquals(keepsRunning.slice(0, running.length), running, what);
       assertEquals(
         other.checks.map(withoutText),
         plain.checks.map(withoutText),
