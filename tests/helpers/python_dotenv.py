@@ -23,7 +23,7 @@ def opened(text):
 
 
 def line_of(binding):
-    """The line of a binding, without the white space before it."""
+    """python-dotenv's own line is that of the white space before the binding."""
     string = binding.original.string
     space = string[: len(string) - len(string.lstrip())]
     return binding.original.line + space.count("\n")

@@ -102,7 +102,7 @@ function removeAll(folders: readonly string[]): void {
   for (const folder of folders) Deno.removeSync(folder, { recursive: true });
 }
 
-/** The output of a Deno command in a copy. */
+/** Runs a Deno command in a copy. Returns whether it succeeded, and its stderr. */
 async function runDeno(
   folder: string,
   args: readonly string[],

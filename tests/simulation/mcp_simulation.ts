@@ -640,7 +640,7 @@ class McpSimulation {
     request.sentOn = undefined;
     const isEnd = this.#invariants.endedAt !== undefined;
     if (message.error?.code === -31002 && !isEnd && connection !== undefined) {
-      // A connection that is merely slow is never closed.
+      // A call never fails because its connection is merely slow.
       const isLost = connection.isClosed || connection.isBlackholed ||
         isRefused;
       assert(isLost, `${key} failed on a living connection`);

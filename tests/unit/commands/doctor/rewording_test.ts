@@ -123,7 +123,7 @@ const TOKEN: Daemon = {
 
 /**
  * A daemon, its configured dialect, and the findings of `doctor`: the last
- * check, and the cause that a running proxy reports.
+ * check, and its advice about a running proxy.
  */
 const CASES: readonly (readonly [
   what: string,
@@ -309,8 +309,8 @@ const runReworded: typeof runProxy = (
   );
 
 /**
- * The findings of `doctor` with a proxy, and the status of a proxy that keeps
- * running.
+ * The findings of `doctor` with a proxy, and its finding about a running proxy
+ * with the same error.
  */
 async function examined(
   index: number,
