@@ -8,7 +8,7 @@ import {
   EntriesByConnection,
   sortByArrival,
 } from "../../../lib/requests/entries_by_connection.ts";
-import { testEntry } from "../../helpers/account.ts";
+import { testEntry } from "../../helpers/test_entry.ts";
 import { assertEquals } from "../../helpers/assert.ts";
 import { test } from "../../helpers/no_permissions.ts";
 

@@ -17,7 +17,7 @@ import {
   stopQueueTimer,
 } from "../../../lib/requests/entry.ts";
 import type { Request } from "../../../lib/protocol/jsonrpc.ts";
-import { QUEUE_MS, testEntry } from "../../helpers/account.ts";
+import { QUEUE_MS, testEntry } from "../../helpers/test_entry.ts";
 import { assertEquals } from "../../helpers/assert.ts";
 import { test } from "../../helpers/no_permissions.ts";
 

@@ -5,7 +5,7 @@
  */
 
 import { HintRequirements } from "../../../lib/requests/hint_requirements.ts";
-import { testEntry } from "../../helpers/account.ts";
+import { testEntry } from "../../helpers/test_entry.ts";
 import { assertEquals } from "../../helpers/assert.ts";
 import { test } from "../../helpers/no_permissions.ts";
 

@@ -11,7 +11,7 @@ import {
   takeNotices,
   takeQueueNotices,
 } from "../../../lib/requests/queue.ts";
-import { testEntry } from "../../helpers/account.ts";
+import { testEntry } from "../../helpers/test_entry.ts";
 import { assertEquals } from "../../helpers/assert.ts";
 import { request } from "../../helpers/parsed_request.ts";
 import { test } from "../../helpers/no_permissions.ts";

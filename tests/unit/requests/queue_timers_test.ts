@@ -8,7 +8,7 @@ import {
   NewlyQueued,
   updateQueueTimer,
 } from "../../../lib/requests/queue_timers.ts";
-import { testEntry } from "../../helpers/account.ts";
+import { testEntry } from "../../helpers/test_entry.ts";
 import { assertEquals } from "../../helpers/assert.ts";
 import { test } from "../../helpers/no_permissions.ts";
 

@@ -6,7 +6,7 @@
 
 import { RequestTracker } from "../../../lib/requests/tracker.ts";
 import { ClientIds } from "../../../lib/session/client_ids.ts";
-import { UNLIMITED } from "../../helpers/account.ts";
+import { UNLIMITED } from "../../helpers/test_entry.ts";
 import { assert, assertEquals } from "../../helpers/assert.ts";
 import { test } from "../../helpers/no_permissions.ts";
 import { request } from "../../helpers/parsed_request.ts";
