@@ -58,9 +58,9 @@ export type SessionEvent =
     /** The HTTP status of a failed handshake, if the runtime reports it. */
     readonly status?: number;
     /** Whether the host was reached, as far as the runtime reports it. */
-    readonly isHostReached: boolean;
+    readonly isServerReached: boolean;
     /** A message was larger than the runtime accepts. */
-    readonly oversize?: boolean;
+    readonly isOversized?: boolean;
     /** Nothing listens at the address, as far as the runtime reports it. */
     readonly isPortClosed?: boolean;
     /** The reason in the daemon's close frame, if there was one. */

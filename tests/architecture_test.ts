@@ -235,7 +235,7 @@ const READS_PROSE = new RegExp(
  * at once.
  */
 const MAY_READ_PROSE = [
-  "transport/close_details.ts", // what runtimes report about connections
+  "transport/failure_reasons.ts", // what runtimes report about connections
   "runtime/deno.ts", // what Deno reports about a failed dial
   "dialects/exai/frames.ts", // the exai daemon's errors
   "text/error_message.ts", // whether a runtime's error has any text

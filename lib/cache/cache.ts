@@ -172,8 +172,8 @@ export class DaemonCache {
     redact: Redactor,
   ) {
     this.#redact = redact;
-    for (const [server, forMs] of Object.entries(one ?? {})) {
-      this.#capacityOneUntil.set(server, now + forMs);
+    for (const [daemonName, forMs] of Object.entries(one ?? {})) {
+      this.#capacityOneUntil.set(daemonName, now + forMs);
     }
     this.#initialize = { ...initialize };
     this.#lists = { ...lists };
@@ -244,8 +244,11 @@ export class DaemonCache {
       isShared === true && forMs > 0;
     const one = [...this.#unsavedCapacityOne]
       .map((
-        server,
-      ) => [server, Math.round(this.#capacityOneUntil.get(server)! - now)]);
+        daemonName,
+      ) => [
+        daemonName,
+        Math.round(this.#capacityOneUntil.get(daemonName)! - now),
+      ]);
     return {
       ...this.#unsaved,
       ...(one.length > 0 && { one: Object.fromEntries(one) }),
@@ -288,8 +291,8 @@ export class DaemonCache {
    */
   shortenBy(ms: number): void {
     if (this.#discover !== undefined) this.#discover.until -= ms;
-    for (const [server, until] of this.#capacityOneUntil) {
-      this.#capacityOneUntil.set(server, until - ms);
+    for (const [daemonName, until] of this.#capacityOneUntil) {
+      this.#capacityOneUntil.set(daemonName, until - ms);
     }
   }
 

@@ -95,11 +95,11 @@ export function parseCache(
     isValid: (key: string, result: unknown) => boolean,
   ): Record<string, string> => {
     const found = getNested(value, name);
-    const good: Record<string, string> = {};
+    const validResults: Record<string, string> = {};
     for (const [key, result] of memberTextsOf(parts.get(name) ?? "")) {
-      if (isValid(key, getNested(found, key))) good[key] = result;
+      if (isValid(key, getNested(found, key))) validResults[key] = result;
     }
-    return good;
+    return validResults;
   };
   return {
     initialize: resultsOf(
@@ -140,9 +140,11 @@ function parseCapacityOne(
 ): Pick<CachedResults, "one"> {
   const one: Record<string, number> = {};
   const found = getNested(value, "one");
-  for (const server of isRecord(found) ? Object.keys(found) : []) {
-    const forMs = getNested(found, server);
-    if (typeof forMs === "number" && forMs > ageMs) one[server] = forMs - ageMs;
+  for (const daemonName of isRecord(found) ? Object.keys(found) : []) {
+    const forMs = getNested(found, daemonName);
+    if (typeof forMs === "number" && forMs > ageMs) {
+      one[daemonName] = forMs - ageMs;
+    }
   }
   return Object.keys(one).length === 0 ? {} : { one };
 }

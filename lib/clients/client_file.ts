@@ -85,7 +85,7 @@ export function findAlwaysupServers(
 }
 
 const EXTRA_SYNTAX_LABELS: Readonly<Record<ExtraSyntax, string>> = {
-  mark: "a byte order mark",
+  bom: "a byte order mark",
   comment: "a comment",
   comma: "a comma behind the last member",
 };

@@ -20,8 +20,8 @@ export interface EntryPath {
   readonly rejectedSyntax?: readonly ExtraSyntax[];
 }
 
-/** Syntax that some clients cannot parse; `mark` is a byte order mark. */
-export type ExtraSyntax = JsoncExtension | "mark";
+/** Syntax that some clients cannot parse; `bom` is a byte order mark. */
+export type ExtraSyntax = JsoncExtension | "bom";
 
 /**
  * The members of an entry that say how its server is reached: strings, and

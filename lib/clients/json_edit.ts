@@ -43,7 +43,7 @@ export function extraSyntaxIn(original: string): Map<ExtraSyntax, number> {
   // An empty file is written from scratch.
   if (text.trim() === "") return new Map();
   return new Map<ExtraSyntax, number>([
-    ...(bom === "" ? [] : [["mark", 1]] as const),
+    ...(bom === "" ? [] : [["bom", 1]] as const),
     ...findJsoncExtensions(text),
   ]);
 }
@@ -90,7 +90,7 @@ export function setJsonEntry(
       "  ",
       "\n",
     );
-    return `${rejectedSyntax.includes("mark") ? "" : bom}${whole}\n`;
+    return `${rejectedSyntax.includes("bom") ? "" : bom}${whole}\n`;
   }
   const root = parseRootObject(text, onlyMember(serversKey));
   const layout = layoutOf(text, root, !rejectedSyntax.includes("comma"));

@@ -89,7 +89,7 @@ const SETTINGS_JSON = "settings.json";
 /**
  * Syntax that RFC 8259 does not have; a client with a strict parser rejects it.
  */
-const ALL_EXTRA_SYNTAX = ["mark", "comment", "comma"] as const;
+const ALL_EXTRA_SYNTAX = ["bom", "comment", "comma"] as const;
 
 /** The known clients, in the order in which people see them. */
 export const CLIENTS: readonly Client[] = [
@@ -152,7 +152,7 @@ export const CLIENTS: readonly Client[] = [
     title: "Windsurf",
     serversKey: "mcpServers",
     entryTemplate: {},
-    rejectedSyntax: ["mark"],
+    rejectedSyntax: ["bom"],
     enableMembers: ["disabled"],
     filePath: (environment) =>
       joinPath(
@@ -167,7 +167,7 @@ export const CLIENTS: readonly Client[] = [
     title: "Augment",
     serversKey: "mcpServers",
     entryTemplate: {},
-    rejectedSyntax: ["mark"],
+    rejectedSyntax: ["bom"],
     enableMembers: ["disabled"],
     note:
       "That is the file of Auggie, Augment's command line. Its extensions " +
@@ -222,7 +222,7 @@ export const CLIENTS: readonly Client[] = [
     title: "Gemini CLI",
     serversKey: "mcpServers",
     entryTemplate: {},
-    rejectedSyntax: ["comma", "mark"],
+    rejectedSyntax: ["comma", "bom"],
     permissionsKey: "mcp",
     // The variable names the home folder, not the `.gemini` folder.
     filePath: (environment) =>

@@ -249,7 +249,9 @@ function updateTomlEntry(
     }
   }
   const prefix = insertion?.prefix ?? "";
-  const lines = [...missing].map(([name, value]) => prefix + line(name, value));
+  const lines = [...missing].map(([name, value]) =>
+    prefix + formatTomlPair(name, value)
+  );
   const next = applyEdits(
     text,
     edits.concat(pairEdits(text, removed, lines, insertion)),
@@ -266,7 +268,9 @@ function addEntryTable(
   launchFields: LaunchFields,
 ): string {
   const { sections } = parseToml(text);
-  const lines = Object.entries(launchFields).map((pair) => line(...pair));
+  const lines = Object.entries(launchFields).map((pair) =>
+    formatTomlPair(...pair)
+  );
   // If the servers are an inline table, the entry must be in it.
   const [servers] = findEntryPairs(sections[0]!, [entryPath.serversKey]);
   const inlineTable = servers?.pair.key.length === 1 && servers.pair.value;
@@ -468,7 +472,7 @@ function tablePathOf({ serversKey, name }: EntryPath): readonly string[] {
   return [serversKey, name];
 }
 
-function line(name: string, value: unknown): string {
+function formatTomlPair(name: string, value: unknown): string {
   return `${formatTomlKey(name)} = ${formatTomlValue(value)}`;
 }
 

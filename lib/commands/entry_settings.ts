@@ -17,11 +17,7 @@ import type { Host } from "../runtime/host.ts";
 import { getNested, isRecord } from "../protocol/jsonrpc.ts";
 import { parsePath } from "../config/parsers.ts";
 import { isAbsolutePath, toAbsolutePath } from "../text/paths.ts";
-import {
-  type Setting,
-  type SettingName,
-  SETTINGS,
-} from "../config/settings.ts";
+import { type Setting, type SettingKey, SETTINGS } from "../config/settings.ts";
 import { loadConfig } from "../config/load.ts";
 import { tryConnect } from "../transport/raw_handshake.ts";
 
@@ -75,7 +71,7 @@ export function inheritedEnv({ os, getEnv }: Host): Record<string, string> {
  * True if a setting is a relative path, which depends on the current folder.
  */
 function isRelativePath(
-  [key, { parse }]: [SettingName, Setting<unknown>],
+  [key, { parse }]: [SettingKey, Setting<unknown>],
   text: string,
   { os }: Host,
 ): boolean {

@@ -300,12 +300,14 @@ function planEdit(
     : ", or it finds no servers";
   const unreadableReason = syntax &&
     `it has ${syntax}, and ${title} does not read that: take it out${when}`;
-  const off = isInstall ? findDisabledReason(client, parsed, name) : undefined;
+  const disabledText = isInstall
+    ? findDisabledReason(client, parsed, name)
+    : undefined;
   return {
     after,
     parsed,
     unreadableReason,
-    disabledReason: off && `"${name}" ${off}`,
+    disabledReason: disabledText && `"${name}" ${disabledText}`,
   };
 }
 

@@ -17,7 +17,7 @@ import {
   describeConnectionState,
   formatDuration,
   type ProxyStatus,
-  publicOf,
+  toPublicStatus,
 } from "../proxy/status_format.ts";
 
 /** How often `--watch` checks for changes, in milliseconds. */
@@ -70,7 +70,7 @@ export async function status(
 }
 
 function formatAsJson({ proxies, isComplete }: RunningProxies): string {
-  return isComplete ? JSON.stringify(proxies.map(publicOf)) : "";
+  return isComplete ? JSON.stringify(proxies.map(toPublicStatus)) : "";
 }
 
 function formatAsTable(
@@ -101,18 +101,18 @@ function formatAsTable(
   }).join("\n");
 }
 
-function tableRowOf(it: ProxyStatus, now: number): string[] {
+function tableRowOf(proxy: ProxyStatus, now: number): string[] {
   return [
     ...[
-      `${it.pid}`,
-      it.client ?? "-",
-      it.url,
-      describeConnectionState(it.standing, now),
+      `${proxy.pid}`,
+      proxy.client ?? "-",
+      proxy.url,
+      describeConnectionState(proxy.standing, now),
     ],
     ...[
-      `${formatDuration(now - it.startedAt)} ago`,
-      `${it.reconnects}`,
-      `${it.owed}`,
+      `${formatDuration(now - proxy.startedAt)} ago`,
+      `${proxy.reconnects}`,
+      `${proxy.owed}`,
     ],
   ].map((text) => sanitizeLine(text));
 }

@@ -24,13 +24,13 @@ import {
 } from "./secrets.ts";
 import {
   type Setting,
-  type SettingName,
+  type SettingKey,
   SETTINGS,
   type SettingValues,
 } from "./settings.ts";
 
 /** The configuration of the program. */
-export interface Config extends Omit<SettingValues, UnresolvedKey> {
+export interface Config extends Omit<SettingValues, UnresolvedSettingKey> {
   /** The dialect of the daemon. */
   readonly dialect: "mcp" | "exai";
   /** The address to dial. */
@@ -58,7 +58,7 @@ export interface Config extends Omit<SettingValues, UnresolvedKey> {
 }
 
 /** The settings that have another form in the configuration. */
-export type UnresolvedKey =
+export type UnresolvedSettingKey =
   | ("url" | "host" | "port" | "dialect" | "tokenFile" | "token" | "exaiToken")
   | ("headers" | "caFile" | "exaiPing" | "skipHealth" | "envFile")
   | ("glmTotal" | "kimiTotal" | "glmIdle" | "kimiIdle");
@@ -161,15 +161,15 @@ export function readConfig(
     }
   }
   // Without a problem every setting with a default has its value.
-  const all = values as unknown as SettingValues;
+  const settings = values as unknown as SettingValues;
   const usesUrl = isUrlExplicit((row) =>
     findSetting(row, flags, sources)?.from
   );
-  const { dialect = usesUrl ? "mcp" : "exai", headers = [] } = all;
-  const token = all.tokenFile === undefined
+  const { dialect = usesUrl ? "mcp" : "exai", headers = [] } = settings;
+  const token = settings.tokenFile === undefined
     // A token for the exai daemon must not go to another daemon.
-    ? all.token ?? (dialect === "exai" ? all.exaiToken : undefined)
-    : readTokenFile(all.tokenFile, dialect, readFile, problems);
+    ? settings.token ?? (dialect === "exai" ? settings.exaiToken : undefined)
+    : readTokenFile(settings.tokenFile, dialect, readFile, problems);
   const hasAuthorizationHeader = headers.some(([name]) =>
     /^authorization$/i.test(name)
   );
@@ -179,14 +179,14 @@ export function readConfig(
       "ALWAYSUP_HEADERS: there is a token already, and it is sent as Authorization",
     );
   }
-  const usesTls = usesUrl && /^wss:/.test(all.url?.href ?? "");
+  const usesTls = usesUrl && /^wss:/.test(settings.url?.href ?? "");
   if (usesTls && sources.env.NODE_TLS_REJECT_UNAUTHORIZED === "0") {
     problems.push(TLS_CHECKS_DISABLED);
   }
-  const caCertificates = usesTls && all.caFile !== undefined
-    ? readCaFile(all.caFile, readFile, problems)
+  const caCertificates = usesTls && settings.caFile !== undefined
+    ? readCaFile(settings.caFile, readFile, problems)
     : [];
-  if (all.backoffBase > all.backoffCap) {
+  if (settings.backoffBase > settings.backoffCap) {
     problems.push("--backoff-base: it must not be above --backoff-cap");
   }
   if (problems.length > 0) return { kind: "problems", problems };
@@ -207,7 +207,7 @@ export function readConfig(
     envFile: _envFile,
     caFile: _caFile,
     ...unchanged
-  } = all;
+  } = settings;
   const providers = [
     { name: "GLM", total: glmTotal, idle: glmIdle },
     { name: "KIMI", total: kimiTotal, idle: kimiIdle },
@@ -261,12 +261,12 @@ export function readConfig(
  */
 function warnOfUnencryptedSecret(
   href: string,
-  sent: readonly Header[],
+  headers: readonly Header[],
   token: string | undefined,
 ): string | undefined {
   const { protocol, hostname, searchParams } = new URL(href);
   const sendsSecret = token !== undefined ||
-    sent.some(([name]) => isSecretName(name)) ||
+    headers.some(([name]) => isSecretName(name)) ||
     [...searchParams.keys()].some(isSecretName);
   if (protocol !== "ws:" || LOCAL_HOST.test(hostname) || !sendsSecret) {
     return undefined;
@@ -327,7 +327,7 @@ function redactUnlessValid(
  * Returns the text of a setting without secrets. Throws if the text is invalid,
  * for some settings.
  */
-export function redactSetting(key: SettingName, text: string): string {
+export function redactSetting(key: SettingKey, text: string): string {
   switch (key) {
     case "url":
       return SETTINGS.url.parse(text).redacted;
@@ -377,17 +377,17 @@ function providersFromEnv(
  * daemon's host or port.
  */
 function isUrlExplicit(
-  sourceOf: (row: Setting<unknown>) => SettingSource | undefined,
+  sourceOf: (setting: Setting<unknown>) => SettingSource | undefined,
 ): boolean {
-  const rank = (row: Setting<unknown>): number => {
-    const source = sourceOf(row);
+  const rank = (setting: Setting<unknown>): number => {
+    const source = sourceOf(setting);
     return source === undefined
       ? SOURCE_PRECEDENCE.length
       : SOURCE_PRECEDENCE.indexOf(source);
   };
-  const url = rank(SETTINGS.url);
-  const pair = Math.min(rank(SETTINGS.host), rank(SETTINGS.port));
-  return url < SOURCE_PRECEDENCE.length && url <= pair;
+  const urlRank = rank(SETTINGS.url);
+  const hostOrPortRank = Math.min(rank(SETTINGS.host), rank(SETTINGS.port));
+  return urlRank < SOURCE_PRECEDENCE.length && urlRank <= hostOrPortRank;
 }
 
 /**
@@ -439,8 +439,8 @@ export function formatHelp(): string {
 }
 
 /** Lists the settings with their keys. */
-export function listSettings(): [SettingName, Setting<unknown>][] {
-  return Object.entries(SETTINGS) as [SettingName, Setting<unknown>][];
+export function listSettings(): [SettingKey, Setting<unknown>][] {
+  return Object.entries(SETTINGS) as [SettingKey, Setting<unknown>][];
 }
 
 function findSetting(
@@ -507,7 +507,7 @@ function parseFlags(
 }
 
 /** A command line is visible to everybody on the machine. */
-function rejectSecretFlag(key: SettingName, text: string): void {
+function rejectSecretFlag(key: SettingKey, text: string): void {
   if (key === "url") {
     const { username, password, search } = new URL(text);
     const names = [...new URLSearchParams(search).keys()];

@@ -103,7 +103,7 @@ export function parseEnvFile(
         : expandVariables(value, (it) => {
           const text = values.has(it)
             ? values.get(it) ?? null
-            : ownVariableOf(env, it);
+            : envVariableOf(env, it);
           remainingChars -= text?.length ?? 0;
           if (remainingChars >= 0) return text;
           throw new Error("its ${NAME} put in more than 16 MiB");
@@ -123,7 +123,7 @@ export function parseEnvFile(
   };
 }
 
-function ownVariableOf(
+function envVariableOf(
   env: Readonly<Record<string, string | undefined>>,
   name: string,
 ): string | undefined {
@@ -187,9 +187,9 @@ function skipLine(text: string, at: number): EnvStatement {
  * The offset of the first character of a class at or after `from`; the end of
  * the text if there is none.
  */
-function findFrom(kind: RegExp, text: string, from: number): number {
-  kind.lastIndex = from;
-  return kind.exec(text)?.index ?? text.length;
+function findFrom(charClass: RegExp, text: string, from: number): number {
+  charClass.lastIndex = from;
+  return charClass.exec(text)?.index ?? text.length;
 }
 
 function findLineFeed(text: string, from: number): number {

@@ -303,8 +303,12 @@ function secretPrefixLengthOf(
   secrets: readonly string[],
 ): number {
   for (const secret of secrets) {
-    const most = Math.min(secret.length - 1, text.length, MAX_TRUNCATED_CHARS);
-    for (let length = most; length >= MIN_SECRET_CHARS; length--) {
+    const maxLength = Math.min(
+      secret.length - 1,
+      text.length,
+      MAX_TRUNCATED_CHARS,
+    );
+    for (let length = maxLength; length >= MIN_SECRET_CHARS; length--) {
       if (text.endsWith(secret.slice(0, length))) return length;
     }
   }

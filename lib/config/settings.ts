@@ -372,11 +372,11 @@ export const SETTINGS = {
 } as const;
 
 /** The key of a setting. */
-export type SettingName = keyof typeof SETTINGS;
+export type SettingKey = keyof typeof SETTINGS;
 
 /** The values of all settings; `undefined` only without a default. */
 export type SettingValues = {
-  readonly [Name in SettingName]:
+  readonly [Name in SettingKey]:
     | ReturnType<typeof SETTINGS[Name]["parse"]>
     | (typeof SETTINGS[Name] extends { default: string } ? never : undefined);
 };

@@ -51,7 +51,7 @@ export type Incoming =
   | {
     readonly kind: "rejected";
     readonly reason: string;
-    readonly refused: boolean;
+    readonly isRefused: boolean;
     /** The same for programs, if the dialect knows it. */
     readonly cause?: FailureCause;
     /**
@@ -64,7 +64,7 @@ export type Incoming =
   }
   /** A page of a list that was fetched for a comparison. */
   | {
-    readonly kind: "page";
+    readonly kind: "list-page";
     readonly list: ListKind;
     /** The cursor in the request; the first page has none. */
     readonly cursor: string | undefined;
@@ -80,7 +80,7 @@ export type Incoming =
   /**
    * The probe with this id was answered, whatever the id in the response is.
    */
-  | { readonly kind: "pong"; readonly id: Id }
+  | { readonly kind: "probe-answered"; readonly id: Id }
   /**
    * A response to another request of the proxy's own; `problem` is a text for
    * the log.
@@ -138,7 +138,7 @@ export interface CloseReason {
   /** For people, without a full stop. */
   readonly reason: string;
   /** The daemon refused the connection and would do so again. */
-  readonly refused: boolean;
+  readonly isRefused: boolean;
   /**
    * For programs, if the dialect knows it better than the close code and the
    * runtime.

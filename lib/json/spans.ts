@@ -267,18 +267,18 @@ export function findClosedValueEnd(
   const first = text[start];
   if (first === '"') return findClosedStringEnd(text, start);
   if (first !== "{" && first !== "[") {
-    const rest = /[,\]}\s]/g;
-    rest.lastIndex = start;
-    return rest.exec(text)?.index ?? text.length;
+    const scalarEnd = /[,\]}\s]/g;
+    scalarEnd.lastIndex = start;
+    return scalarEnd.exec(text)?.index ?? text.length;
   }
-  const next = /["[\]{}]/g;
-  next.lastIndex = start;
+  const quoteOrBracket = /["[\]{}]/g;
+  quoteOrBracket.lastIndex = start;
   let depth = 0;
   for (;;) {
-    const at = next.exec(text)?.index;
+    const at = quoteOrBracket.exec(text)?.index;
     if (at === undefined) return undefined;
     const char = text[at];
-    if (char === '"') next.lastIndex = findStringEnd(text, at);
+    if (char === '"') quoteOrBracket.lastIndex = findStringEnd(text, at);
     else depth += char === "{" || char === "[" ? 1 : -1;
     if (depth === 0) return at + 1;
   }

@@ -54,7 +54,7 @@ const QUICK_RECONNECT_MS = 1_000;
 /** A capacity check with two connections. */
 export interface CapacityCheck {
   /** Identifies this state. */
-  readonly kind: "trying";
+  readonly kind: "checking";
   /**
    * `both-connections`: both must answer; `main-only`: the main one must answer
    * after the second is closed.
@@ -131,7 +131,7 @@ export class CapacityDetector {
 
   /** The running check, if there is one. */
   get check(): CapacityCheck | undefined {
-    return this.#state.kind === "trying" ? this.#state : undefined;
+    return this.#state.kind === "checking" ? this.#state : undefined;
   }
 
   /**
@@ -141,7 +141,7 @@ export class CapacityDetector {
   startCheck(handshakeMs: number, now: number): void {
     const until = now + CAPACITY_CHECK_MS - handshakeMs;
     this.#state = {
-      kind: "trying",
+      kind: "checking",
       step: "both-connections",
       secondConnectionUntil: until - MAIN_ONLY_CHECK_MS,
       until,
@@ -186,7 +186,7 @@ export class CapacityDetector {
 
   /** Ends the check without a result, if one is running. */
   abandonCheck(): void {
-    if (this.#state.kind === "trying") this.record("one");
+    if (this.#state.kind === "checking") this.record("one");
   }
 
   /** Records that a second connection was dialed or opened. */
@@ -213,7 +213,7 @@ export class CapacityDetector {
     this.#secondConnectionAt = -Infinity;
     const state = this.#state;
     if (!isRecent || state.kind === "known" && state.isConfigured) return false;
-    this.markMainDisplaced(now, isClean || state.kind === "trying");
+    this.markMainDisplaced(now, isClean || state.kind === "checking");
     return true;
   }
 

@@ -160,7 +160,7 @@ export interface DisconnectCause extends Failure {
    * The daemon refused the connection and will refuse it again: dialing
    * continues at the backoff cap.
    */
-  readonly refused?: boolean;
+  readonly isRefused?: boolean;
   /** Our own second connection is the cause, so the next dial is immediate. */
   readonly isSelfCaused?: boolean;
   /** The dial neither opened nor failed before its timeout. */
@@ -456,7 +456,7 @@ export class Link {
   }
 
   #phaseTimes(
-    step: ConnectingPhase,
+    phase: ConnectingPhase,
     now: number,
   ): { since: number; until: number; urgentUntil: number } {
     const hungMs = now - (this.#hungSince ?? now);
@@ -467,7 +467,7 @@ export class Link {
       urgentUntil: now +
         (this.role === "standby"
           ? this.#config.handshakeTimeout
-          : this.#handshakeHistory.urgentTimeoutMs(step, hungMs)),
+          : this.#handshakeHistory.urgentTimeoutMs(phase, hungMs)),
     };
   }
 
@@ -574,8 +574,10 @@ export class Link {
     }
     this.connectionId = nextConnectionId;
     this.#lastFailure = cause;
-    this.#refusal = cause.refused ? cause.reason : undefined;
-    this.#hungSince = cause.isHung ? this.#hangingSince(now, state) : undefined;
+    this.#refusal = cause.isRefused ? cause.reason : undefined;
+    this.#hungSince = cause.isHung
+      ? this.#nextHungSince(now, state)
+      : undefined;
     const { displaced = "no" } = cause;
     if (displaced === "no") this.#displacement.reset();
     else if (displaced === "likely" && state.phase === "ready") {
@@ -597,11 +599,11 @@ export class Link {
    * Returns since when dials have hung. A dial that no request waited for may
    * have hung for longer than the next timeout, and does not count.
    */
-  #hangingSince(now: number, previous: LinkState): number {
-    const isUnattended = "urgentUntil" in previous &&
+  #nextHungSince(now: number, previous: LinkState): number {
+    const hadNoDemand = "urgentUntil" in previous &&
       now - previous.since >
         NO_DEMAND_FACTOR * (previous.urgentUntil - previous.since);
-    return isUnattended ? now : this.#hungSince ?? this.#dialedAt;
+    return hadNoDemand ? now : this.#hungSince ?? this.#dialedAt;
   }
 
   #scheduleNextDial(
@@ -612,7 +614,8 @@ export class Link {
     const { agoMs = 0 } = cause;
     if (cause.isSelfCaused) return { scheduledAt: now, demandAt: now };
     if (previous.phase !== "ready") {
-      const mayBeSubprotocol = previous.phase === "dialing" && !cause.refused &&
+      const mayBeSubprotocol = previous.phase === "dialing" &&
+        !cause.isRefused &&
         cause.mayBeSubprotocol === true;
       if (this.#handshakeHistory.onDialFailed(mayBeSubprotocol)) {
         // The same attempt goes on without the offer.
@@ -631,8 +634,8 @@ export class Link {
     return isUnwelcome ? { scheduledAt, demandAt: scheduledAt } : schedule;
   }
 
-  #outcomeOf({ refused, isHung }: DisconnectCause): DialOutcome {
-    if (refused) return "refused";
+  #outcomeOf({ isRefused, isHung }: DisconnectCause): DialOutcome {
+    if (isRefused) return "refused";
     if (this.#displacement.isRecurring) return "displaced";
     return isHung ? "hung" : "failed";
   }

@@ -372,7 +372,7 @@ export class Liveness {
    *
    * @returns its write number; `undefined` for a probe from before a sleep
    */
-  onPong(id: string, now: number): number | undefined {
+  onProbeAnswered(id: string, now: number): number | undefined {
     const probe = this.#probes.find((probe) => probe.id === id);
     if (probe === undefined) return undefined;
     const { writeNumber } = probe;

@@ -11,7 +11,7 @@ import {
   isRecord,
   type Response,
 } from "./jsonrpc.ts";
-import type { ListResults, NameIn, ServerCapability } from "./mcp_types.ts";
+import type { ListResults, MemberName, ServerCapability } from "./mcp_types.ts";
 
 /** The lists with change notifications, by their capabilities. */
 export const LIST_CHANGED_KINDS = [
@@ -35,7 +35,7 @@ const LIST_KIND_BY_METHOD = {
 } as const satisfies {
   readonly [Method in keyof ListResults]:
     & ListKind
-    & NameIn<ListResults[Method]>;
+    & MemberName<ListResults[Method]>;
 };
 
 /** Returns the list that a method requests, if it requests one. */

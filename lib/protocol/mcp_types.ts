@@ -54,10 +54,10 @@ export type Params<Method extends RequestMethod | NotificationMethod> = Extract<
  * A value from a peer whose members were not validated; their names are those
  * of the type.
  */
-export type Unproved<T> = { readonly [Name in keyof T]?: unknown };
+export type Unvalidated<T> = { readonly [Name in keyof T]?: unknown };
 
 /** The names of a type's members, without index signatures. */
-export type NameIn<T> = keyof {
+export type MemberName<T> = keyof {
   [Name in keyof T as string extends Name ? never : Name]: T[Name];
 };
 
@@ -102,7 +102,7 @@ export interface ErrorCodes {
 }
 
 /** The names in `_meta` of the revision 2026-07-28. */
-export const META = {
+export const META_KEYS = {
   protocolVersion: "io.modelcontextprotocol/protocolVersion",
   clientCapabilities: "io.modelcontextprotocol/clientCapabilities",
   clientInfo: "io.modelcontextprotocol/clientInfo",

@@ -13,7 +13,7 @@ import {
   replaceValue,
   tryParseJson,
 } from "../json/spans.ts";
-import { splitFrame } from "./frames.ts";
+import { splitFrame } from "./frame_splitter.ts";
 import {
   type Id,
   idOf,
@@ -67,7 +67,7 @@ export function parseFrame(text: string): Message[] {
   if (value !== undefined) return classifyMessages(value, text);
   const { jsonPieces, otherTexts, isTruncated } = splitFrame(
     text,
-    (value, text) => envelopeOf(value, text).value.jsonrpc === "2.0",
+    (value, text) => unescapeMemberNames(value, text).value.jsonrpc === "2.0",
   );
   const messages = jsonPieces.flatMap(({ value, text }) =>
     classifyMessages(value, text)
@@ -151,7 +151,7 @@ function classifyMessage(parsed: unknown, sourceText: string): Message {
       "a message must be an object",
     );
   }
-  const { value, text } = envelopeOf(parsed, sourceText);
+  const { value, text } = unescapeMemberNames(parsed, sourceText);
   const { jsonrpc, method, result, error } = value;
   const hasMethod = (method ?? undefined) !== undefined;
   const hasResult = "result" in value;
@@ -283,7 +283,7 @@ function withoutMembers(
 }
 
 /** A parsed JSON object and its text. */
-export interface Envelope {
+export interface ParsedObject {
   /** The members. */
   readonly value: Record<string, unknown>;
   /** The text; the names of message members are written without escapes. */
@@ -296,10 +296,10 @@ export interface Envelope {
  * the client's parser may do the same. So such keys are parsed here and
  * forwarded without escapes.
  */
-export function envelopeOf(
+export function unescapeMemberNames(
   parsed: Record<string, unknown>,
   text: string,
-): Envelope {
+): ParsedObject {
   if (!ESCAPED_NAME_CHAR.test(text)) return { value: parsed, text };
   const spans = memberSpansOf(text);
   const isEscaped = spans.some(({ start, nameEnd }) =>

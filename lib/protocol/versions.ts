@@ -6,7 +6,7 @@
  */
 
 import { getNested } from "./jsonrpc.ts";
-import { META } from "./mcp_types.ts";
+import { META_KEYS } from "./mcp_types.ts";
 
 /** The newest first (MCP, lifecycle). */
 const INITIALIZE_VERSIONS: readonly [string, ...string[]] = [
@@ -39,7 +39,7 @@ export function requestVersionOf(params: unknown): string | undefined {
   const version = getNested(
     params,
     "_meta",
-    META.protocolVersion,
+    META_KEYS.protocolVersion,
   );
   return typeof version === "string" ? version : undefined;
 }

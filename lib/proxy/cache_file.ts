@@ -40,7 +40,7 @@ export interface CacheFile {
   /** Why nothing was read, if that is worth a log line. */
   readonly problem?: string;
   /** The file or folder that is not owned. */
-  readonly distrusted?: string;
+  readonly notOwnedPath?: string;
   /**
    * Set if the file must not be written: it is not ours, or the user has named
    * it.
@@ -82,7 +82,7 @@ function readCacheAt(
   } catch (error) {
     const why = errorMessageOf(error);
     if (error instanceof NotOwnedError) {
-      return { ...unusable(why, true), distrusted: error.path };
+      return { ...unusable(why, true), notOwnedPath: error.path };
     }
     return unusable(`it cannot be read (${why})`);
   }

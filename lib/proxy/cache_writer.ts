@@ -123,7 +123,9 @@ export class CacheWriter {
   }
 
   #wait(ms: number): Promise<void> {
-    return new Promise((go) => this.#host.setTimer(Math.ceil(ms), go));
+    return new Promise((resolve) =>
+      this.#host.setTimer(Math.ceil(ms), resolve)
+    );
   }
 
   #reportFailure(why: string): void {

@@ -24,7 +24,7 @@ import { cacheKeyOf, readCacheFile } from "./cache_file.ts";
 import { NotOwnedError } from "../runtime/ownership.ts";
 import {
   createDialer,
-  type Dial,
+  type Dialer,
   type Socket,
   type TransportEvent,
 } from "../transport/websocket.ts";
@@ -84,7 +84,7 @@ export function runProxy(
   host: Host,
   log: (entry: Omit<LogEffect, "type">) => void,
   onSnapshot?: (snapshot: Snapshot) => void,
-  dial: Dial = createProxyDialer(config, host),
+  dial: Dialer = createProxyDialer(config, host),
 ): Promise<number> {
   const { promise, resolve } = Promise.withResolvers<number>();
   const now = (): number => performance.now();
@@ -106,7 +106,7 @@ export function runProxy(
   const sleepDetector = new SleepDetector(now(), Date.now());
   let statusFile = createStatusFile(config, version, host, now());
   /** The connection ids of the sockets with a full buffer. */
-  const fullConnections = new Set<number>();
+  const backloggedConnections = new Set<number>();
   let pendingCloses: Promise<void>[] = [];
   let endRequestedAt: number | undefined;
   let isStdoutFull = false;
@@ -123,7 +123,7 @@ export function runProxy(
    */
   function handle(event: SessionEvent): void {
     const at = now();
-    const resumed = sleepDetector.check(at, Date.now(), timerAt);
+    const resumed = sleepDetector.detect(at, Date.now(), timerAt);
     if (resumed !== undefined) dispatch(resumed, at);
     dispatch(event, at);
   }
@@ -151,7 +151,7 @@ export function runProxy(
       for (const line of logLimiter.takeSummaries(eventAt)) log(line);
     }
     for (const [connectionId, socket] of sockets) {
-      checkBackpressure(connectionId, socket);
+      checkBacklog(connectionId, socket);
     }
     onSnapshot?.(session.snapshot());
     if (event.type !== "tick" || effects.length > 0) {
@@ -164,7 +164,7 @@ export function runProxy(
     const nextCheckAt = Math.min(
       statusFile?.nextWriteAt ?? Infinity,
       eventAt +
-        (fullConnections.size > 0
+        (backloggedConnections.size > 0
           ? BACKLOG_CHECK_INTERVAL_MS
           : SLEEP_CHECK_INTERVAL_MS),
     );
@@ -185,16 +185,16 @@ export function runProxy(
    * A WebSocket accepts any amount; a peer that does not read must not use
    * unlimited memory.
    */
-  function checkBackpressure(
+  function checkBacklog(
     connectionId: number,
     { backlogBytes }: Socket,
   ): void {
-    const isFull = fullConnections.has(connectionId);
-    if (backlogBytes > MAX_UNREAD && !isFull) {
-      fullConnections.add(connectionId);
+    const isBacklogged = backloggedConnections.has(connectionId);
+    if (backlogBytes > MAX_UNREAD && !isBacklogged) {
+      backloggedConnections.add(connectionId);
       handle({ type: "backlog", connectionId, state: "full" });
-    } else if (backlogBytes < MAX_UNREAD / 8 && isFull) {
-      fullConnections.delete(connectionId);
+    } else if (backlogBytes < MAX_UNREAD / 8 && isBacklogged) {
+      backloggedConnections.delete(connectionId);
       handle({ type: "backlog", connectionId, state: "drained" });
     }
   }
@@ -216,7 +216,7 @@ export function runProxy(
       case "close": {
         const socket = sockets.get(effect.connectionId);
         sockets.delete(effect.connectionId);
-        fullConnections.delete(effect.connectionId);
+        backloggedConnections.delete(effect.connectionId);
         if (socket !== undefined) pendingCloses.push(socket.close());
         return;
       }
@@ -247,7 +247,7 @@ export function runProxy(
       statusFile = undefined;
       // One line per folder: the cache may have reported it already.
       const isUnreported = error instanceof NotOwnedError &&
-        error.path !== cacheFile?.distrusted;
+        error.path !== cacheFile?.notOwnedPath;
       log(
         logMessages.statusFileFailed(
           errorMessageOf(error),
@@ -330,7 +330,7 @@ function createStatusFile(
  * Creates the dialer of a proxy. A diagnosis may take until the next dial is
  * due, at most.
  */
-export function createProxyDialer(config: Config, host: Host): Dial {
+export function createProxyDialer(config: Config, host: Host): Dialer {
   return createDialer(host, Math.min(config.backoffBase, MAX_DIAGNOSIS_MS));
 }
 

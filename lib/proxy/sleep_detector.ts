@@ -29,7 +29,7 @@ export class SleepDetector {
    *
    * @param timerAt when the program's timer was due
    */
-  check(
+  detect(
     now: number,
     wallClock: number,
     timerAt: number,

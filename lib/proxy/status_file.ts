@@ -137,7 +137,7 @@ export class StatusFile {
     ) {
       secureStatusFolders(this.#host);
       this.#host.makeFolder(this.#folder);
-      this.#sign = this.#host.createLocked(this.#path("lock"))
+      this.#sign = this.#host.createLockedFile(this.#path("lock"))
         ? "lock"
         : "heartbeat";
     }

@@ -36,7 +36,7 @@ export interface ProxyStatus extends ProxyInfo, Snapshot {}
  * Returns the JSON for `alwaysup status --json`, without what only this program
  * uses.
  */
-export function publicOf(
+export function toPublicStatus(
   { lastErrorCause: _, ...running }: ProxyStatus,
 ): Omit<ProxyStatus, "lastErrorCause"> {
   return running;
@@ -107,26 +107,26 @@ export function parseStatus(text: string): ProxyStatus | undefined {
 export function isStatusText(text: string): boolean {
   if (/^\0*$/.test(text)) return true;
   try {
-    const it: unknown = JSON.parse(text);
-    return isRecord(it) && it.alwaysup === STATUS_FORMAT_VERSION;
+    const value: unknown = JSON.parse(text);
+    return isRecord(value) && value.alwaysup === STATUS_FORMAT_VERSION;
   } catch {
     return false;
   }
 }
 
-function isConnectionState(it: unknown): it is ConnectionState {
-  if (!isRecord(it)) return false;
-  switch (it.phase) {
+function isConnectionState(value: unknown): value is ConnectionState {
+  if (!isRecord(value)) return false;
+  switch (value.phase) {
     case "ready":
     case "checking":
-      return Number.isFinite(it.since);
+      return Number.isFinite(value.since);
     case "waiting":
-      return Number.isFinite(it.attempt) && Number.isFinite(it.nextAt);
+      return Number.isFinite(value.attempt) && Number.isFinite(value.nextAt);
     case "dialing":
     case "greeting":
-      return Number.isFinite(it.attempt);
+      return Number.isFinite(value.attempt);
     default:
-      return it.phase === "open" || it.phase === "displaced";
+      return value.phase === "open" || value.phase === "displaced";
   }
 }
 

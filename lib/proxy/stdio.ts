@@ -28,7 +28,7 @@ const MAX_WRITE_UNITS = 1024 * 1024;
 export class LineSplitter {
   readonly #maxBytes: number;
   readonly #decoder = new TextDecoder();
-  readonly #framing: ContentLengthParser;
+  readonly #contentLengthParser: ContentLengthParser;
   #parts: Uint8Array[] = [];
   #size = 0;
   /** The two ends of a line over the limit. */
@@ -42,7 +42,7 @@ export class LineSplitter {
    */
   constructor(maxBytes: number) {
     this.#maxBytes = maxBytes;
-    this.#framing = new ContentLengthParser(maxBytes);
+    this.#contentLengthParser = new ContentLengthParser(maxBytes);
   }
 
   /** Yields the lines that end in this chunk. */
@@ -50,11 +50,12 @@ export class LineSplitter {
     let start = 0;
     for (;;) {
       const end = chunk.indexOf(LF, start);
-      const bodyEnd = start + this.#framing.remainingBytes - this.#size;
+      const bodyEnd = start + this.#contentLengthParser.remainingBytes -
+        this.#size;
       if (bodyEnd <= chunk.length && (end === -1 || bodyEnd <= end)) {
         this.#append(chunk.slice(start, bodyEnd));
         start = bodyEnd;
-        const body = this.#framing.tryFinishBody(
+        const body = this.#contentLengthParser.tryFinishBody(
           this.#decode(concatBytes(this.#parts)),
         );
         if (body === undefined) continue;
@@ -64,7 +65,7 @@ export class LineSplitter {
       }
       if (end === -1) break;
       const bytes = this.#size + end + 1 - start;
-      yield* this.#framing.handleLine(
+      yield* this.#contentLengthParser.handleLine(
         this.#finishLine(chunk.subarray(start, end)),
         bytes,
       );
@@ -77,9 +78,12 @@ export class LineSplitter {
   *flush(): Generator<InputLine | ContentLengthEvent> {
     const size = this.#size;
     if (size > 0) {
-      yield* this.#framing.handleLine(this.#finishLine(new Uint8Array()), size);
+      yield* this.#contentLengthParser.handleLine(
+        this.#finishLine(new Uint8Array()),
+        size,
+      );
     }
-    yield* this.#framing.flush();
+    yield* this.#contentLengthParser.flush();
   }
 
   #append(part: Uint8Array): void {
@@ -213,8 +217,8 @@ export class LineWriter {
         for (let at = 0; at < bytes.length;) {
           at += await this.#write(bytes.subarray(at));
         }
-        for (const it of this.#waiters) {
-          if (this.#pendingUnits <= it.level) it.resolve();
+        for (const waiter of this.#waiters) {
+          if (this.#pendingUnits <= waiter.level) waiter.resolve();
         }
         this.#waiters = this.#waiters.filter(({ level }) =>
           this.#pendingUnits > level

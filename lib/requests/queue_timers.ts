@@ -17,7 +17,7 @@ import type { Notification, Request } from "../protocol/jsonrpc.ts";
 export type HasUsableLink = (message: Request | Notification) => boolean;
 
 /** The entries queued since the queue timers were last updated. */
-export class NewlyQueued {
+export class NewlyQueuedEntries {
   #entries: PendingEntry<Request | Notification>[] = [];
 
   /** Whether there are any. */

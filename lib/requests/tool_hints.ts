@@ -7,7 +7,7 @@
 
 import { nextCursorOf } from "../protocol/lists.ts";
 import { isRecord } from "../protocol/jsonrpc.ts";
-import type { ToolAnnotations, Unproved } from "../protocol/mcp_types.ts";
+import type { ToolAnnotations, Unvalidated } from "../protocol/mcp_types.ts";
 
 /**
  * The daemon's hint for a tool on one connection; `unknown` until its list has
@@ -42,7 +42,7 @@ export class ToolHints {
     const page = isRecord(result) ? result.tools : undefined;
     for (const tool of Array.isArray(page) ? page as unknown[] : []) {
       if (!isRecord(tool) || typeof tool.name !== "string") continue;
-      const hints: Unproved<ToolAnnotations> = isRecord(tool.annotations)
+      const hints: Unvalidated<ToolAnnotations> = isRecord(tool.annotations)
         ? tool.annotations
         : {};
       const isIdempotentTool = hints.readOnlyHint === true ||

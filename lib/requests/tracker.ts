@@ -38,7 +38,7 @@ import {
 } from "../protocol/methods.ts";
 import {
   type HasUsableLink,
-  NewlyQueued,
+  NewlyQueuedEntries,
   updateQueueTimer,
 } from "./queue_timers.ts";
 
@@ -84,7 +84,7 @@ export class RequestTracker {
    * The requests that wait for a daemon to confirm the hints of their tools.
    */
   readonly hintRequirements: HintRequirements;
-  readonly #newlyQueued = new NewlyQueued();
+  readonly #newlyQueued = new NewlyQueuedEntries();
   /** When each entry expires, or earlier. */
   readonly #deadlines = new IndexedMinHeap<
     PendingEntry<Request | Notification>
@@ -388,7 +388,7 @@ export class RequestTracker {
     id: Id,
     connectionId: number,
     now: number,
-    pauseMs: number,
+    delayMs: number,
   ): "requeued" | "expired" {
     if (!this.isInFlight(id, connectionId)) return "requeued";
     const entry = this.#entries.get(id)!;
@@ -396,7 +396,7 @@ export class RequestTracker {
     entry.isOutcomePoll = false;
     entry.writeCount = 0;
     entry.daemonDeadline = Infinity;
-    const until = now + pauseMs;
+    const until = now + delayMs;
     this.#requeueUntil(entry, now, until);
     const expiresAt = entry.daemonFullSince + entry.timeouts.idle.ms;
     return entry.totalDeadline === Infinity && now >= expiresAt

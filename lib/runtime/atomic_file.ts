@@ -153,7 +153,9 @@ export async function renameWithRetries(
     } catch (error) {
       if (attemptsLeft <= 0) throw error;
     }
-    await new Promise<void>((go) => host.setTimer(WINDOWS_RENAME_RETRY_MS, go));
+    await new Promise<void>((resolve) =>
+      host.setTimer(WINDOWS_RENAME_RETRY_MS, resolve)
+    );
   }
 }
 

@@ -77,7 +77,7 @@ export function denoHost(): Host {
     chmod: (path, mode) => Deno.chmodSync(path, mode),
     rename: (from, to) => Deno.renameSync(from, to),
     remove,
-    createLocked: (path) => {
+    createLockedFile: (path) => {
       const options = { write: true, createNew: true, mode: 0o600 };
       Deno.openSync(path, options).lockSync(true);
       return true;
@@ -294,7 +294,7 @@ function isLocked(path: string): boolean {
  * NODE_TLS_REJECT_UNAUTHORIZED, and may not read the usual authorities.
  */
 async function requestOverTls(
-  { host: hostname, port, payload, maxBytes, signal }: TlsRequest,
+  { hostname, port, payload, maxBytes, signal }: TlsRequest,
   caCerts: string[],
 ): Promise<string | SocketErrorInfo> {
   const alpnProtocols = ["http/1.1"];
@@ -342,10 +342,10 @@ async function* readStdin(): AsyncGenerator<Uint8Array> {
  */
 function yieldToEvents(): Promise<void> {
   const { port1, port2 } = new MessageChannel();
-  return new Promise((go) => {
+  return new Promise((resolve) => {
     port1.onmessage = () => {
       port1.close();
-      go();
+      resolve();
     };
     port2.postMessage(undefined);
   });

@@ -54,13 +54,13 @@ export interface SocketErrorInfo {
   /**
    * Set if a TLS handshake succeeded, although the WebSocket handshake did not.
    */
-  readonly isSecure?: true;
+  readonly hasTlsSucceeded?: true;
 }
 
 /** A request over a TLS connection. */
 export interface TlsRequest {
   /** A host name, or an IP address without brackets. */
-  readonly host: string;
+  readonly hostname: string;
   /** The TCP port. */
   readonly port: number;
   /**
@@ -180,7 +180,7 @@ export interface Host {
    * Creates a file that must not exist yet, and holds its advisory lock until
    * the process ends. Returns `false` where the runtime has no locks.
    */
-  createLocked(path: string): boolean;
+  createLockedFile(path: string): boolean;
   /**
    * True if a process holds the file's advisory lock; `undefined` where the
    * runtime cannot tell.

@@ -206,7 +206,7 @@ export async function nodeHost(): Promise<Host> {
     : () => () => undefined;
 
   async function requestOverTls(
-    { host, port, payload, maxBytes, signal }: TlsRequest,
+    { hostname, port, payload, maxBytes, signal }: TlsRequest,
   ): Promise<string | SocketErrorInfo> {
     const { connect } = await import("node:tls");
     const { promise, resolve } = Promise.withResolvers<
@@ -215,9 +215,14 @@ export async function nodeHost(): Promise<Host> {
     let response = "";
     let isSecure = false;
     const socket = connect({
-      ...{ host, port, ALPNProtocols: ["http/1.1"], rejectUnauthorized: true },
+      ...{
+        host: hostname,
+        port,
+        ALPNProtocols: ["http/1.1"],
+        rejectUnauthorized: true,
+      },
       // An IP address is not allowed as server name (RFC 6066 section 3).
-      ...(!isIpAddress(host) && { servername: host }),
+      ...(!isIpAddress(hostname) && { servername: hostname }),
       ...(caCerts && { ca: caCerts }),
     });
     signal.addEventListener("abort", () => socket.destroy());
@@ -254,7 +259,7 @@ export async function nodeHost(): Promise<Host> {
   }
 
   function yieldToEvents(): Promise<void> {
-    return new Promise((go) => setImmediate(go));
+    return new Promise((resolve) => setImmediate(resolve));
   }
 
   async function* read(): AsyncGenerator<Uint8Array> {
@@ -358,7 +363,7 @@ export async function nodeHost(): Promise<Host> {
     rename: (from, to) => fs.renameSync(from, to),
     remove: (path) => fs.rmSync(path, { force: true }),
     // These runtimes have no locks.
-    createLocked: () => false,
+    createLockedFile: () => false,
     isLocked: () => undefined,
     stdin: read,
     writeStdout: (bytes) =>

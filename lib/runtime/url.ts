@@ -12,8 +12,8 @@ export function hostnameOf({ hostname }: URL): string {
 }
 
 /** True if a host is an IP address and not a name. */
-export function isIpAddress(host: string): boolean {
-  return /^[\d.]+$|:/.test(host);
+export function isIpAddress(hostname: string): boolean {
+  return /^[\d.]+$|:/.test(hostname);
 }
 
 /** Returns the port of a WebSocket URL (RFC 6455 section 3). */

@@ -44,7 +44,7 @@ export function onCapacityCheckHandshake(
 }
 
 /** Handles the answer to a probe on the second connection or the main one. */
-export function onCapacityCheckPong(
+export function onCapacityCheckProbeAnswered(
   context: SessionContext,
   link: Link,
   id: Id,

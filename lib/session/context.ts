@@ -97,7 +97,7 @@ export interface SessionConfig
  * longer than the queue timeout, in milliseconds: a container needs 10 to 15 s
  * to boot.
  */
-const OPEN_CIRCUIT_QUEUE_MS = 20_000;
+const LONG_OUTAGE_QUEUE_MS = 20_000;
 
 /** The most of a daemon's own text that is shown, in UTF-16 units. */
 const MAX_DAEMON_TEXT_CHARS = 400;
@@ -224,8 +224,8 @@ export class SessionContext {
   /**
    * Whether messages had a usable link when the queue timers were last updated.
    */
-  #hadMain = false;
-  #hadPool = false;
+  #hadUsableMain = false;
+  #hadUsablePool = false;
 
   /** Creates the state with no messages and one link, which is due to dial. */
   constructor(
@@ -307,7 +307,10 @@ export class SessionContext {
    * Returns whether a connection seems dead and carries only abandoned calls,
    * so that closing it risks nothing.
    */
-  isDeadWithoutCallers({ connectionId, liveness }: Link, now: number): boolean {
+  isDeadWithAbandonedCalls(
+    { connectionId, liveness }: Link,
+    now: number,
+  ): boolean {
     const { tracker } = this;
     const isAbandoned = !tracker.hasCallInFlight(connectionId) &&
       tracker.isBusy(connectionId);
@@ -344,7 +347,7 @@ export class SessionContext {
   }
 
   /** Returns the collected effects and clears the list. */
-  drainEffects(): Effect[] {
+  takeEffects(): Effect[] {
     const effects = this.#effects;
     this.#effects = [];
     return effects;
@@ -460,15 +463,15 @@ export class SessionContext {
    */
   queueTimeoutMs(now: number): number {
     const { queueTimeout } = this.config;
-    return this.isCircuitOpen(now)
-      ? Math.min(queueTimeout, OPEN_CIRCUIT_QUEUE_MS)
+    return this.isInLongOutage(now)
+      ? Math.min(queueTimeout, LONG_OUTAGE_QUEUE_MS)
       : queueTimeout;
   }
 
   /**
    * Returns whether the daemon has been down for longer than the queue timeout.
    */
-  isCircuitOpen(now: number): boolean {
+  isInLongOutage(now: number): boolean {
     return now - this.links.downSince > this.config.queueTimeout;
   }
 
@@ -543,21 +546,24 @@ export class SessionContext {
    */
   updateQueueTimers(now: number): void {
     const { isMainUsable, main } = this.links;
-    const hasMain = isMainUsable &&
+    const hasUsableMain = isMainUsable &&
       !this.backloggedConnections.has(main.connectionId);
     // Pool links open only while the main link is usable.
-    const hasPool = isMainUsable && this.dialect.poolSize > 0 &&
+    const hasUsablePool = isMainUsable && this.dialect.poolSize > 0 &&
       this.links.findUsable(
           "pool",
           ({ connectionId }) => !this.backloggedConnections.has(connectionId),
         ) !==
         undefined;
-    const isUnchanged = hasMain === this.#hadMain && hasPool === this.#hadPool;
+    const isUnchanged = hasUsableMain === this.#hadUsableMain &&
+      hasUsablePool === this.#hadUsablePool;
     if (isUnchanged && !this.tracker.hasNewlyQueued) return;
     const hasUsableLink: HasUsableLink = (message) =>
-      this.dialect.linkRoleFor(message) === "pool" ? hasPool : hasMain;
-    this.#hadMain = hasMain;
-    this.#hadPool = hasPool;
+      this.dialect.linkRoleFor(message) === "pool"
+        ? hasUsablePool
+        : hasUsableMain;
+    this.#hadUsableMain = hasUsableMain;
+    this.#hadUsablePool = hasUsablePool;
     if (isUnchanged) this.tracker.updateNewQueueTimers(now, hasUsableLink);
     else this.tracker.updateQueueTimers(now, hasUsableLink);
   }

@@ -38,7 +38,11 @@ import {
 } from "./offline_responses.ts";
 import * as logMessages from "./log_messages.ts";
 import { NO_REDACTION } from "../config/secrets.ts";
-import { onFrameReceived, onPong, onSecondHandshake } from "./failover.ts";
+import {
+  handleProbeAnswer,
+  onFrameReceived,
+  onSecondHandshake,
+} from "./failover.ts";
 import { endConnection, onLinkReady } from "./link_lifecycle.ts";
 import {
   handleErrorWithoutId,
@@ -135,12 +139,12 @@ export function handleSocketEvent(
               context.dialect.hasPendingOwnRequest(event.connectionId)
           ? "unclear"
           : "likely",
-        mayBeSubprotocol: event.isHostReached &&
+        mayBeSubprotocol: event.isServerReached &&
           context.dialect.subprotocol !== undefined,
         ...(event.agoMs !== undefined && { agoMs: event.agoMs }),
         // RFC 6455 section 7.4.1. Of several requests it is unknown which one
         // was too large.
-        tooLarge: event.oversize
+        tooLarge: event.isOversized
           ? "response"
           : event.code === 1009 && inFlight === 1
           ? "request"
@@ -216,14 +220,14 @@ function dispatchDaemonMessage(
     case "rejected":
       updateCache(context, incoming, now);
       return endConnection(context, link, incoming, now);
-    case "pong":
-      return onPong(context, link, incoming.id, now);
+    case "probe-answered":
+      return handleProbeAnswer(context, link, incoming.id, now);
     case "own-response":
       if (incoming.problem !== undefined) {
         context.logRestoreFailure(incoming.problem);
       }
       return;
-    case "page":
+    case "list-page":
       return handleListPage(context, link, incoming, now);
     case "list-failed":
       return handleListFailure(context, link, incoming, now);
@@ -261,7 +265,7 @@ function completeRequest(
   link: Link,
   rawResponse: Response,
   now: number,
-  endState: "new" | "released" = "new",
+  subscriptionEnd: "new" | "released" = "new",
 ): void {
   if (rawResponse.id === undefined && rawResponse.error !== undefined) {
     const id = findPendingDiscover(context, link);
@@ -294,7 +298,7 @@ function completeRequest(
     : { ...rawResponse, id, text: replaceValue(rawResponse.text, ["id"], id) };
   const { message, ...entry } = context.tracker.find(id)!;
   const isSubscriptionEnd = isSubscriptionMethod(message.method) &&
-    endState === "new" &&
+    subscriptionEnd === "new" &&
     response.error === undefined;
   if (isSubscriptionEnd && holdSubscriptionEnd(context, id, response, now)) {
     return;
@@ -311,19 +315,23 @@ function completeRequest(
     effectiveResponse,
   );
   const { maxMessage } = context.config;
-  const listing = listKindOf(message.method);
+  const listKind = listKindOf(message.method);
   if (text.length > maxMessage) {
     text = errors.messageTooLarge(
       context.deliveryOf(message, entry),
       text.length,
       maxMessage,
     );
-  } else if (listing !== undefined && isListOutcome(effectiveResponse)) {
+  } else if (listKind !== undefined && isListOutcome(effectiveResponse)) {
     const cursor = getNested(message.params, "cursor");
-    const page = typeof cursor === "string" ? cursor : undefined;
-    context.knownLists.recordShown(listing, page, effectiveResponse.result);
-    if (listing === "tools") {
-      context.recordToolHints(link, page, effectiveResponse.result);
+    const pageCursor = typeof cursor === "string" ? cursor : undefined;
+    context.knownLists.recordShown(
+      listKind,
+      pageCursor,
+      effectiveResponse.result,
+    );
+    if (listKind === "tools") {
+      context.recordToolHints(link, pageCursor, effectiveResponse.result);
     }
   }
   if (text.length <= maxMessage) storeInCache(context, message, response, now);
@@ -344,7 +352,7 @@ function completeRequest(
     context.answersDuringCalls ??= false;
   }
   // A ping from the client proves as much as a probe.
-  if (message.method === "ping") liveness?.onPong(id, now);
+  if (message.method === "ping") liveness?.onProbeAnswered(id, now);
   context.tasks.onResponse(
     { message, ...entry },
     response.result,

@@ -22,7 +22,7 @@ import type { SessionContext } from "./context.ts";
 import type { Id } from "../protocol/jsonrpc.ts";
 import {
   onCapacityCheckHandshake,
-  onCapacityCheckPong,
+  onCapacityCheckProbeAnswered,
 } from "./capacity_check.ts";
 import type { Link } from "../link/link.ts";
 import * as logMessages from "./log_messages.ts";
@@ -79,14 +79,14 @@ export function onFrameReceived(
 }
 
 /** Handles the answer to a probe on a link. */
-export function onPong(
+export function handleProbeAnswer(
   context: SessionContext,
   link: Link,
   id: Id,
   now: number,
 ): void {
   const { connectionId, liveness, role } = link;
-  const writeNumber = liveness?.onPong(id, now);
+  const writeNumber = liveness?.onProbeAnswered(id, now);
   if (liveness === undefined || writeNumber === undefined) return;
   context.hasAnsweredProbe = true;
   context.oneWayMessages.onResponse(connectionId, writeNumber);
@@ -99,12 +99,12 @@ export function onPong(
       if (liveness.answeredProbeCount > 1) return;
       return liveness.scheduleProbe(now + context.config.pingTimeout);
     case "capacity-check":
-      return onCapacityCheckPong(context, link, id, now);
+      return onCapacityCheckProbeAnswered(context, link, id, now);
     default:
       if (context.tracker.onProbeAnswered(connectionId, writeNumber)) {
         context.answersDuringCalls = true;
       }
-      if (role === "main") onCapacityCheckPong(context, link, id, now);
+      if (role === "main") onCapacityCheckProbeAnswered(context, link, id, now);
   }
 }
 

@@ -150,11 +150,11 @@ function writeEntry(
     }
   }
   if (entry.hintRequirement !== undefined && message.kind === "request") {
-    const confirmation = confirmToolHint(context, link, message, entry, now);
-    if (confirmation === "not-idempotent") {
+    const hint = confirmToolHint(context, link, message, entry, now);
+    if (hint === "not-idempotent") {
       return failOutcomeUnknown(context, message, entry);
     }
-    if (confirmation === "unknown") {
+    if (hint === "unknown") {
       return context.tracker.hintRequirements.awaitToolList(key);
     }
   }
@@ -386,8 +386,13 @@ export function cancelAtDaemon(
   now: number,
 ): void {
   const { connectionId, liveness } = link;
-  const overtakenTo = liveness?.lastAnsweredProbeNumber ?? 0;
-  context.tracker.expectLateResponse(abandoned, connectionId, overtakenTo, now);
+  const lastAnsweredProbeNumber = liveness?.lastAnsweredProbeNumber ?? 0;
+  context.tracker.expectLateResponse(
+    abandoned,
+    connectionId,
+    lastAnsweredProbeNumber,
+    now,
+  );
   if (frame !== undefined) context.sendOneWay(link, frame);
   // A pool link carries one request at a time, and the daemon may never finish
   // this one.

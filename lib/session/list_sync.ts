@@ -55,7 +55,7 @@ export function requestListPage(
 export function handleListPage(
   context: SessionContext,
   link: Link,
-  { list, cursor, response }: Extract<Incoming, { kind: "page" }>,
+  { list, cursor, response }: Extract<Incoming, { kind: "list-page" }>,
   now: number,
 ): void {
   context.listRetries.delete(list);
@@ -103,9 +103,9 @@ export function handleListFailure(
 /** Requests the lists again that the daemon failed to return. */
 export function retryFailedLists(context: SessionContext, now: number): void {
   const { main } = context.links;
-  for (const [list, it] of context.listRetries) {
-    if (now < it.until) continue;
-    it.until = main.isUsable ? Infinity : now + LIST_RETRY_DELAYS_MS[0]!;
+  for (const [list, retry] of context.listRetries) {
+    if (now < retry.until) continue;
+    retry.until = main.isUsable ? Infinity : now + LIST_RETRY_DELAYS_MS[0]!;
     if (main.isUsable) requestListPage(context, main, list);
     // All lists are requested on the next link.
     else if (main.phase !== "ready") context.listRetries.delete(list);

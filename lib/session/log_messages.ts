@@ -373,7 +373,7 @@ export function poolConnectionLost(
 export function healthFileState(
   path: string,
   found: "missing" | "unreadable" | { readonly ageMs: number },
-  lostMs: number | undefined,
+  disconnectedForMs: number | undefined,
 ): LogEffect {
   if (typeof found === "string") {
     return createLogEffect(
@@ -395,7 +395,7 @@ export function healthFileState(
         "call that blocks it."
       // The daemon writes it every ten seconds, and it stays behind when the
       // daemon ends.
-      : lostMs !== undefined && found.ageMs >= lostMs
+      : disconnectedForMs !== undefined && found.ageMs >= disconnectedForMs
       ? `${what} is ${age} old, from before the connection was lost: it says ` +
         "nothing about now."
       : `${what} is fresh (${age} old): the daemon ran then. If it still ` +

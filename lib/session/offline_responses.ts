@@ -85,10 +85,10 @@ function respondFromCache(
   request: Request,
   result: string,
 ): void {
-  const listing = listKindOf(request.method);
-  if (listing !== undefined) {
+  const listKind = listKindOf(request.method);
+  if (listKind !== undefined) {
     context.knownLists.recordShown(
-      listing,
+      listKind,
       undefined,
       parseCachedResult(result),
     );
@@ -214,9 +214,9 @@ export function emptyListForMissingMethod(
 ): Response {
   const isMethodMissing = context.wasPlaceholderUsed &&
     response.error?.code === ErrorCode.methodNotFound;
-  const listing = listKindOf(request.method);
-  if (!isMethodMissing || listing === undefined) return response;
-  return toEmptyListResponse({ ...response, id: request.id }, listing);
+  const listKind = listKindOf(request.method);
+  if (!isMethodMissing || listKind === undefined) return response;
+  return toEmptyListResponse({ ...response, id: request.id }, listKind);
 }
 
 /** Stores a response in the cache. */

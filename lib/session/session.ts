@@ -39,7 +39,7 @@ import { expireUnclearResponses } from "./unclear_responses.ts";
  * How long the daemon has to answer pending requests once the client is
  * leaving, in milliseconds.
  */
-export const DRAIN_MS = 1_500;
+export const SHUTDOWN_GRACE_MS = 1_500;
 /**
  * How long deadlines are ignored after a bug in handling one, in milliseconds.
  */
@@ -48,7 +48,7 @@ const BUG_BACKOFF_MS = 1_000;
 /** The whole behaviour of the proxy. */
 export class Session {
   readonly #context: SessionContext;
-  #drainUntil = Infinity;
+  #shutdownDeadline = Infinity;
   /**
    * True once a signal has asked the proxy to stop; a second signal stops it at
    * once.
@@ -93,7 +93,7 @@ export class Session {
     if (this.#isOver) return Infinity;
     const { tracker } = this.#context;
     let at = Math.min(
-      ...[tracker.deadline(), this.#drainUntil, this.#giveUpAt],
+      ...[tracker.deadline(), this.#shutdownDeadline, this.#giveUpAt],
       this.#context.capacityDetector.deadline(),
       this.#context.deadline(),
     );
@@ -115,7 +115,7 @@ export class Session {
     const onBug = (): void =>
       void (this.#bugBackoffUntil = now + BUG_BACKOFF_MS);
     this.#context.runGuarded(() => this.#advance(now), onBug);
-    return this.#context.drainEffects();
+    return this.#context.takeEffects();
   }
 
   #route(event: SessionEvent, now: number): void {
@@ -132,7 +132,10 @@ export class Session {
           return this.#shutDown(0, now);
         }
         this.#hasBeenSignalled ||= event.cause === "signal";
-        this.#drainUntil = Math.min(this.#drainUntil, now + DRAIN_MS);
+        this.#shutdownDeadline = Math.min(
+          this.#shutdownDeadline,
+          now + SHUTDOWN_GRACE_MS,
+        );
         return;
       case "stdout-full":
         return this.#onStdoutFull(now);
@@ -195,10 +198,10 @@ export class Session {
     retryFailedLists(context, now);
     advanceCapacityCheck(context, now);
     writeQueued(this.#context, now);
-    const isLeaving = this.#drainUntil < Infinity;
+    const isLeaving = this.#shutdownDeadline < Infinity;
     if (
       isLeaving &&
-      (context.responsesWorthAwaiting === 0 || now >= this.#drainUntil)
+      (context.responsesWorthAwaiting === 0 || now >= this.#shutdownDeadline)
     ) {
       return this.#shutDown(0, now);
     }
@@ -221,7 +224,7 @@ export class Session {
   /** Does what is due on a link. */
   #advanceLink(link: Link, now: number): void {
     const context = this.#context;
-    if (context.isDeadWithoutCallers(link, now)) {
+    if (context.isDeadWithAbandonedCalls(link, now)) {
       const reason = logMessages.timeoutReason("ready");
       return endConnection(context, link, { reason }, now);
     }

@@ -9,7 +9,7 @@ import type { ConnectionCapacity } from "../link/capacity_detector.ts";
 import type { FailureCause } from "../link/link.ts";
 import type { SessionContext } from "./context.ts";
 import { getNested, type Request } from "../protocol/jsonrpc.ts";
-import { META } from "../protocol/mcp_types.ts";
+import { META_KEYS } from "../protocol/mcp_types.ts";
 
 /**
  * The state of the connection to the daemon; moments are by the session's
@@ -101,7 +101,7 @@ function connectionStateOf(context: SessionContext): ConnectionState {
  */
 export function clientNameOf({ params }: Request): string | undefined {
   const info = getNested(params, "clientInfo") ??
-    getNested(params, "_meta", META.clientInfo);
+    getNested(params, "_meta", META_KEYS.clientInfo);
   const [name, version] = [getNested(info, "name"), getNested(info, "version")];
   if (typeof name !== "string") return undefined;
   const label = typeof version === "string" ? `${name} ${version}` : name;

@@ -6,7 +6,7 @@
 
 import { waitAtMost } from "../runtime/timeout.ts";
 import { errorMessageOf } from "../text/error_message.ts";
-import { classifyDialError, type DialFailure } from "./close_details.ts";
+import { classifyDialError, type DialFailure } from "./failure_reasons.ts";
 import {
   type Host,
   type SocketErrorInfo,
@@ -40,10 +40,12 @@ const MAX_RESPONSE_BYTES = 64 * 1024;
  * Resolves a host name with the system's resolver; returns an empty list if it
  * is unknown.
  */
-export async function resolveHostname(host: string): Promise<string[]> {
+export async function resolveHostname(hostname: string): Promise<string[]> {
   const { lookup } = await import("node:dns/promises");
   try {
-    return (await lookup(host, { all: true })).map(({ address }) => address);
+    return (await lookup(hostname, { all: true })).map(({ address }) =>
+      address
+    );
   } catch (error) {
     // An error without a code is not from the resolver, but a bug.
     if ((error as { code?: unknown }).code === undefined) throw error;
@@ -56,14 +58,14 @@ export async function resolveHostname(host: string): Promise<string[]> {
  * or why it did not connect within `timeoutMs`.
  */
 export async function tryConnect(
-  host: string,
+  hostname: string,
   port: number,
   timeoutMs: number,
 ): Promise<number | string> {
   const net = await import("node:net");
   const startedAt = performance.now();
   const { promise, resolve } = Promise.withResolvers<number | string>();
-  const socket = net.connect({ host, port });
+  const socket = net.connect({ host: hostname, port });
   socket.on("connect", () => resolve(performance.now() - startedAt));
   socket.on("error", (error) => resolve(errorMessageOf(error)));
   const outcome = await waitAtMost(timeoutMs, promise);
@@ -82,13 +84,16 @@ export async function tryHandshake(
   timeoutMs: number,
   host: Pick<Host, "requestOverTls">,
 ): Promise<HandshakeOutcome> {
-  const address = { host: hostnameOf(url), port: portOf(url) };
-  const request = handshakeRequest(url, subprotocol, headers);
+  const address = { hostname: hostnameOf(url), port: portOf(url) };
+  const request = buildHandshakeRequest(url, subprotocol, headers);
   if (url.protocol === "wss:") {
     return await tryTlsHandshake(address, request, timeoutMs, host);
   }
   const { promise, resolve } = Promise.withResolvers<HandshakeOutcome>();
-  const socket = (await import("node:net")).connect(address);
+  const socket = (await import("node:net")).connect({
+    host: address.hostname,
+    port: address.port,
+  });
   let text = "";
   socket.on("connect", () => {
     socket.write(request);
@@ -118,7 +123,7 @@ export async function tryHandshake(
  * certificate.
  */
 async function tryTlsHandshake(
-  address: { readonly host: string; readonly port: number },
+  address: { readonly hostname: string; readonly port: number },
   payload: string,
   timeoutMs: number,
   host: Pick<Host, "requestOverTls">,
@@ -163,7 +168,7 @@ export async function requestOverTlsWithin(
 }
 
 /** Returns the WebSocket handshake request (RFC 6455 section 4.1). */
-export function handshakeRequest(
+export function buildHandshakeRequest(
   { host, pathname, search }: URL,
   subprotocol: string | undefined,
   headers: readonly Header[],

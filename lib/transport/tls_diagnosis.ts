@@ -6,12 +6,12 @@
  * @module
  */
 
-import { classifyDialError } from "./close_details.ts";
+import { classifyDialError } from "./failure_reasons.ts";
 import type { Host, SocketErrorInfo } from "../runtime/host.ts";
 import type { Header } from "../config/parsers.ts";
 import { hostnameOf, portOf, proxyVariableFor } from "../runtime/url.ts";
 import {
-  handshakeRequest,
+  buildHandshakeRequest,
   parseHandshakeResponse,
   requestOverTlsWithin,
 } from "./raw_handshake.ts";
@@ -51,7 +51,7 @@ export function createTlsDiagnoser(
       return Promise.resolve(undefined);
     }
     diagnosedAt = now;
-    const request = handshakeRequest(target, subprotocol, headers);
+    const request = buildHandshakeRequest(target, subprotocol, headers);
     return lastDiagnosis = diagnoseTls(target, request, host);
   };
 }
@@ -61,7 +61,7 @@ async function diagnoseTls(
   payload: string,
   host: Pick<Host, "requestOverTls">,
 ): Promise<SocketErrorInfo | undefined> {
-  const address = { host: hostnameOf(url), port: portOf(url) };
+  const address = { hostname: hostnameOf(url), port: portOf(url) };
   try {
     const response = await requestOverTlsWithin(
       { ...address, payload },
@@ -73,7 +73,7 @@ async function diagnoseTls(
       const isRejected = outcome.kind === "response" && outcome.status !== 101;
       return isRejected
         ? { message: "", errorCode: "", status: outcome.status }
-        : { message: "", errorCode: "", isSecure: true };
+        : { message: "", errorCode: "", hasTlsSucceeded: true };
     }
     // A diagnosis without a known cause must not replace the runtime's own
     // error.

@@ -10,7 +10,7 @@ import {
   diagnoseClose,
   needsTlsDiagnosis,
   withoutUrl,
-} from "./close_details.ts";
+} from "./failure_reasons.ts";
 import type { Host, SocketErrorInfo } from "../runtime/host.ts";
 import type { Header } from "../config/parsers.ts";
 import { createTlsDiagnoser, type TlsDiagnoser } from "./tls_diagnosis.ts";
@@ -50,7 +50,7 @@ export interface Socket {
  * Dials a WebSocket and reports its events; `closed` comes exactly once and
  * last. Never throws.
  */
-export type Dial = (
+export type Dialer = (
   url: string,
   subprotocol: string | undefined,
   headers: readonly Header[],
@@ -58,7 +58,7 @@ export type Dial = (
 ) => Socket;
 
 /** The parts of a host that dialing needs. */
-export type DialRuntime = Pick<
+export type DialHost = Pick<
   Host,
   | "webSocketOptions"
   | "watchDialErrors"
@@ -73,7 +73,7 @@ export type DialRuntime = Pick<
  * @param maxDiagnosisMs how long the diagnosis of a failed dial may take before
  * the failure is reported
  */
-export function createDialer(host: DialRuntime, maxDiagnosisMs: number): Dial {
+export function createDialer(host: DialHost, maxDiagnosisMs: number): Dialer {
   const diagnoseTls = createTlsDiagnoser(host);
   return (url, subprotocol, headers, onEvent) => {
     const diagnose = async (): Promise<SocketErrorInfo | undefined> => {
@@ -89,7 +89,7 @@ export function createDialer(host: DialRuntime, maxDiagnosisMs: number): Dial {
 }
 
 function dial(
-  host: DialRuntime,
+  host: DialHost,
   url: string,
   subprotocol: string | undefined,
   headers: readonly Header[],
@@ -118,7 +118,7 @@ function dial(
   } catch {
     const reason = "this runtime takes no such URL or header";
     queueMicrotask(() =>
-      finish({ type: "closed", code: 0, reason, isHostReached: false })
+      finish({ type: "closed", code: 0, reason, isServerReached: false })
     );
     return { send: () => {}, backlogBytes: 0, close: () => closed.promise };
   }

@@ -7,11 +7,11 @@
 
 import { sanitizeLine } from "../../lib/text/sanitize.ts";
 import { KnownLists } from "../../lib/session/known_lists.ts";
-import { diagnoseClose } from "../../lib/transport/close_details.ts";
+import { diagnoseClose } from "../../lib/transport/failure_reasons.ts";
 import { parseMessages } from "../../lib/protocol/message_parser.ts";
 import {
+  buildToolListJson,
   errorOf,
-  toolListJson,
   toolResultOf,
   toolsOf,
 } from "../../lib/dialects/exai/frames.ts";
@@ -130,7 +130,7 @@ const TOOL_OUTPUT_CASES = [
       return [
         toolResultOf(frame, "clean"),
         errorOf(frame),
-        frame.tools && toolListJson(text, frame, tools),
+        frame.tools && buildToolListJson(text, frame, tools),
       ];
     },
     {

@@ -6,11 +6,11 @@
  */
 
 import {
-  envelopeOf,
   parseFrame,
   parseMessages,
+  unescapeMemberNames,
 } from "../../lib/protocol/message_parser.ts";
-import { splitFrame } from "../../lib/protocol/frames.ts";
+import { splitFrame } from "../../lib/protocol/frame_splitter.ts";
 import {
   elementTextsOf,
   findClosedValueEnd,
@@ -390,7 +390,10 @@ const ENVELOPE_CASES = [
   ...casesOf(
     "frames.piecesOf",
     (text) =>
-      splitFrame(text, (value, text) => "a" in envelopeOf(value, text).value),
+      splitFrame(
+        text,
+        (value, text) => "a" in unescapeMemberNames(value, text).value,
+      ),
     {
       "many in a line, and other text behind": [
         100,

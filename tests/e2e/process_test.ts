@@ -5,7 +5,7 @@
  * @module
  */
 
-import { DRAIN_MS } from "../../lib/session/session.ts";
+import { SHUTDOWN_GRACE_MS } from "../../lib/session/session.ts";
 import { assert, assertEquals, assertMatch } from "../helpers/assert.ts";
 import {
   FakeWebSocketServer,
@@ -22,9 +22,9 @@ import {
 
 /**
  * The program ends within this time if no request is pending: less than
- * `DRAIN_MS`, so it did not wait for a response.
+ * `SHUTDOWN_GRACE_MS`, so it did not wait for a response.
  */
-const PROMPT_MS = DRAIN_MS - 100;
+const PROMPT_MS = SHUTDOWN_GRACE_MS - 100;
 
 function flags(url: string, ...rest: string[]): string[] {
   // These tests count connections, so the proxy must not try a second one.

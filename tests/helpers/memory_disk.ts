@@ -207,7 +207,7 @@ export class MemoryDisk {
           this.#record("remove", path);
         }
       },
-      createLocked: () => false,
+      createLockedFile: () => false,
       isLocked: () => undefined,
       setTimer: (_, callback) => queueMicrotask(callback),
       ...more,

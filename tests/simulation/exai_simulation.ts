@@ -336,8 +336,14 @@ class ExaiSimulation {
     connection.isOpen = false;
     const { connectionId } = connection;
     const reason = `code ${code}`;
-    const isHostReached = code > 0;
-    this.#handle({ type: "closed", connectionId, code, reason, isHostReached });
+    const isServerReached = code > 0;
+    this.#handle({
+      type: "closed",
+      connectionId,
+      code,
+      reason,
+      isServerReached,
+    });
   }
 
   #sendFromDaemon(connection: ExaiConnection, frame: Json): void {

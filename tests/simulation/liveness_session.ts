@@ -463,7 +463,7 @@ export class LivenessSession {
         connectionId,
         code,
         reason,
-        isHostReached: true,
+        isServerReached: true,
       });
     });
   }

@@ -12,7 +12,7 @@ import type { SessionConfig } from "../../lib/session/context.ts";
 import type { Effect, SessionEvent } from "../../lib/events.ts";
 import { Mcp } from "../../lib/dialects/mcp/mcp.ts";
 import { EMPTY_CACHED_RESULTS } from "../../lib/cache/cache.ts";
-import { DRAIN_MS, Session } from "../../lib/session/session.ts";
+import { Session, SHUTDOWN_GRACE_MS } from "../../lib/session/session.ts";
 import { DeliveryInvariants, type TrackedRequest } from "./invariants.ts";
 import {
   type FormattedMessage,
@@ -841,7 +841,7 @@ class McpSimulation {
   #closeByDaemon(
     connection: McpConnection,
     code: number,
-    isHostReached = true,
+    isServerReached = true,
   ): void {
     this.#scheduler.schedule(this.#scheduler.random() * 20, () => {
       if (connection.isBlackholed) return;
@@ -853,7 +853,7 @@ class McpSimulation {
         connectionId,
         code,
         reason,
-        isHostReached,
+        isServerReached,
       });
     });
   }
@@ -1165,7 +1165,7 @@ class McpSimulation {
       const { connectionId } = connection;
       const reason =
         "the daemon sent a message larger than can be received here";
-      const how = { code: 0, reason, isHostReached: true, oversize: true };
+      const how = { code: 0, reason, isServerReached: true, isOversized: true };
       this.#handle({ type: "closed", connectionId, ...how });
     });
   }
@@ -1458,7 +1458,7 @@ class McpSimulation {
     assertEquals(this.#exitCode, 0);
     assertEquals(this.#session.pendingRequestCount, 0);
     const late = this.#scheduler.awakeMs - this.#invariants.endedAt!;
-    assert(late <= DRAIN_MS + 1, `closed ${late} after its end`);
+    assert(late <= SHUTDOWN_GRACE_MS + 1, `closed ${late} after its end`);
     this.#invariants.checkAllAnswered();
     for (const connection of this.#connections.values()) {
       if (

@@ -421,7 +421,7 @@ class ReconnectSimulation {
   /** A dial fails. */
   #failDial(
     connection: ReconnectConnection,
-    isHostReached: boolean,
+    isServerReached: boolean,
     status?: number,
   ): void {
     const { connectionId } = connection;
@@ -429,7 +429,7 @@ class ReconnectSimulation {
       connection.isClosed = true;
       const reason = status === undefined ? "the dial failed" : "HTTP";
       const closed = { type: "closed", connectionId, code: 0, reason } as const;
-      const event = { ...closed, isHostReached, ...(status && { status }) };
+      const event = { ...closed, isServerReached, ...(status && { status }) };
       this.#proxy.handle(event, { refuses: status === 401 });
     });
   }
@@ -444,7 +444,7 @@ class ReconnectSimulation {
       if (!this.#connections.has(connectionId)) return;
       const reason = `code ${code}`;
       const closed = { type: "closed", connectionId, code, reason } as const;
-      this.#proxy.handle({ ...closed, isHostReached: true }, { refuses });
+      this.#proxy.handle({ ...closed, isServerReached: true }, { refuses });
     });
   }
 

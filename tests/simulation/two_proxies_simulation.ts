@@ -420,7 +420,7 @@ class TwoProxiesSimulation {
 
   #failDial(
     connection: SideConnection,
-    isHostReached: boolean,
+    isServerReached: boolean,
     status?: number,
   ): void {
     connection.isClosed = true;
@@ -429,7 +429,7 @@ class TwoProxiesSimulation {
       if (!this.#connections.has(connection)) return;
       const reason = "the dial failed";
       const closed = { type: "closed", connectionId, code: 0, reason } as const;
-      proxy.handle({ ...closed, isHostReached, ...(status && { status }) });
+      proxy.handle({ ...closed, isServerReached, ...(status && { status }) });
     });
   }
 
@@ -465,7 +465,7 @@ class TwoProxiesSimulation {
         if (isClear) side.displacedAt = now;
       }
       const closed = { type: "closed", connectionId, code, reason } as const;
-      proxy.handle({ ...closed, isHostReached: true }, { refuses });
+      proxy.handle({ ...closed, isServerReached: true }, { refuses });
     });
   }
 

@@ -146,11 +146,11 @@ async function* daemonChecks(
     yield* networkAndProtocolChecks(config, host);
   } else if (daemonProxies.length > 0) {
     yield runningCheck(daemonProxies, config, now);
-    const alike = daemonProxies.filter(({ dialect }) =>
+    const sameDialectProxies = daemonProxies.filter(({ dialect }) =>
       dialect === config.dialect
     );
-    if (alike.length > 0) {
-      yield proxyConnectionsCheck(alike, config.connections);
+    if (sameDialectProxies.length > 0) {
+      yield proxyConnectionsCheck(sameDialectProxies, config.connections);
     }
   } else if (problems.length > 0) {
     yield unreadableProxiesCheck(problems);

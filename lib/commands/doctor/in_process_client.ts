@@ -19,7 +19,7 @@ import type {
 } from "../../protocol/mcp_types.ts";
 import { createProxyDialer, runProxy } from "../../proxy/proxy.ts";
 import type { Snapshot } from "../../session/snapshot.ts";
-import { type Dial, type Socket } from "../../transport/websocket.ts";
+import { type Dialer, type Socket } from "../../transport/websocket.ts";
 
 /** How long a daemon has to see a connection close, in milliseconds. */
 const CLOSE_WAIT_MS = 250;
@@ -104,23 +104,23 @@ export class InProcessClient {
         this.#fail(failure);
       }
     };
-    const observe = (now: Snapshot): void => {
-      this.#connections = now.connections;
-      if (now.connections !== "unknown") this.#capacityKnown.resolve();
-      this.#phase = now.standing.phase;
-      this.#lastError = now.lastError;
-      const isBack = now.reconnects > 0 && this.#phase === "ready";
+    const observe = (snapshot: Snapshot): void => {
+      this.#connections = snapshot.connections;
+      if (snapshot.connections !== "unknown") this.#capacityKnown.resolve();
+      this.#phase = snapshot.standing.phase;
+      this.#lastError = snapshot.lastError;
+      const isBack = snapshot.reconnects > 0 && this.#phase === "ready";
       if (isBack) this.#reconnected.resolve();
     };
     const dial = createProxyDialer(testConfig, host);
-    const watched: Dial = (...call) => this.#dial(dial, ...call);
+    const observedDialer: Dialer = (...call) => this.#dial(dial, ...call);
     this.#exitCode = start(
       testConfig,
       "0",
       inProcessHost,
       log,
       observe,
-      watched,
+      observedDialer,
     );
   }
 
@@ -129,8 +129,8 @@ export class InProcessClient {
    * drop the connection.
    */
   #dial(
-    dial: Dial,
-    ...[url, subprotocol, headers, emit]: Parameters<Dial>
+    dial: Dialer,
+    ...[url, subprotocol, headers, emit]: Parameters<Dialer>
   ): Socket {
     let isLost = false;
     const socket = dial(url, subprotocol, headers, (report) => {
@@ -143,7 +143,7 @@ export class InProcessClient {
       // A daemon that keeps one client must have seen the close.
       await waitAtMost(CLOSE_WAIT_MS, socket.close());
       const reason = "doctor has ended it";
-      emit({ type: "closed", code: 1006, reason, isHostReached: true });
+      emit({ type: "closed", code: 1006, reason, isServerReached: true });
     };
     return socket;
   }

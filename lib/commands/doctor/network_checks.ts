@@ -25,16 +25,17 @@ export async function* networkChecks(
   host: Host,
 ): AsyncGenerator<Check> {
   const url = new URL(config.url);
-  const proxy = proxyVariableFor(url, host);
-  if (proxy !== undefined) {
+  const proxyVariable = proxyVariableFor(url, host);
+  if (proxyVariable !== undefined) {
     const name = hostnameOf(url);
-    const text = `${name} is dialed through the proxy that ${proxy} names`;
+    const text =
+      `${name} is dialed through the proxy that ${proxyVariable} names`;
     const advice = `if the proxy is not to be asked, add ${name} to NO_PROXY`;
     yield { name: "proxy", state: "warn", text, advice };
   }
   for await (const check of directChecks(config, url, host)) {
     // A host that is unreachable from here may be reachable from the proxy.
-    const isHarmless = proxy !== undefined && check.state === "fail";
+    const isHarmless = proxyVariable !== undefined && check.state === "fail";
     yield isHarmless ? { ...check, state: "warn" } : check;
   }
 }
@@ -92,10 +93,10 @@ async function handshakeCheck(
   const { status } = found;
   const type = found.headers.get("content-type") ?? "";
   if (status === 101) {
-    const echo = found.headers.get("sec-websocket-protocol");
-    const subprotocolText = echo === undefined
+    const acceptedSubprotocol = found.headers.get("sec-websocket-protocol");
+    const subprotocolText = acceptedSubprotocol === undefined
       ? ""
-      : `, subprotocol ${sanitizeLine(echo)}`;
+      : `, subprotocol ${sanitizeLine(acceptedSubprotocol)}`;
     const text = `it is a WebSocket${subprotocolText}`;
     return { name: "websocket", state: "ok", text };
   }
@@ -138,8 +139,8 @@ function redirectCheck(status: number, location: string, from: URL): Check {
   const to = URL.canParse(location, from.href)
     ? new URL(location, from)
     : undefined;
-  const [, secure] = /^(?:http|ws)(s?):$/.exec(to?.protocol ?? "") ?? [];
-  if (to === undefined || secure === undefined) {
+  const [, tlsSuffix] = /^(?:http|ws)(s?):$/.exec(to?.protocol ?? "") ?? [];
+  if (to === undefined || tlsSuffix === undefined) {
     const text = `it sends us away (HTTP ${status})`;
     return failedHandshakeCheck(
       text,
@@ -150,7 +151,7 @@ function redirectCheck(status: number, location: string, from: URL): Check {
   const target = to.host + to.pathname;
   return failedHandshakeCheck(
     `it sends us to ${to.protocol}//${target} (HTTP ${status})`,
-    `use ws${secure}://${target}`,
+    `use ws${tlsSuffix}://${target}`,
   );
 }
 

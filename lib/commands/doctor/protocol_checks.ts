@@ -23,7 +23,7 @@ import {
 } from "./behavior_checks.ts";
 import { getNested } from "../../protocol/jsonrpc.ts";
 import {
-  META,
+  META_KEYS,
   type Params,
   type ServerCapability,
 } from "../../protocol/mcp_types.ts";
@@ -97,7 +97,7 @@ export async function* protocolChecks(
   start: StartClient = (...settings) => new InProcessClient(host, ...settings),
 ): AsyncGenerator<Check> {
   const client = start(withoutCapacityCheck(config));
-  let server: string;
+  let daemonName: string;
   let handshakeResult: HandshakeResult;
   let handshakeMs: number;
   let trouble: string | undefined;
@@ -116,7 +116,7 @@ export async function* protocolChecks(
     yield toolsResult;
     if (toolsResult.state === "fail") return;
     yield await probeCheck(client, config, _meta);
-    server = daemonNameOf(callResultOf(result)) ?? "";
+    daemonName = daemonNameOf(callResultOf(result)) ?? "";
     handshakeMs = result.ms;
   } finally {
     await client.close();
@@ -139,7 +139,7 @@ export async function* protocolChecks(
     trouble = secondConnectionProblem(found.restart);
   }
   yield connectionsCheck(
-    await findConnections(config, host, start, server, trouble),
+    await findConnections(config, host, start, daemonName, trouble),
   );
 }
 
@@ -222,14 +222,14 @@ async function findConnections(
   config: Config,
   host: Host,
   start: StartClient,
-  server: string,
+  daemonName: string,
   trouble: string | undefined,
 ): Promise<ConnectionsFinding> {
   const { dialect, cache, connections: set } = config;
   if (dialect === "exai") return { from: "dialect", connections: "many" };
   if (set !== "auto") return { from: "setting", connections: set };
   const cachedResults = readCacheFile(cache, cacheKeyOf(config), host)?.results;
-  const forMs = cachedResults?.one?.[server] ?? 0;
+  const forMs = cachedResults?.one?.[daemonName] ?? 0;
   if (forMs > 0) return { from: "cache", connections: "one", forMs };
   if (trouble === undefined) return await checkCapacity(config, start);
   return { from: "trial", connections: "unknown", trouble };
@@ -347,9 +347,9 @@ async function handshake(
   }
   if (dialect !== "mcp" || client.hasFailed) return { result };
   const _meta = {
-    [META.protocolVersion]: STATELESS_VERSION,
-    [META.clientCapabilities]: {},
-    [META.clientInfo]: CLIENT_INFO,
+    [META_KEYS.protocolVersion]: STATELESS_VERSION,
+    [META_KEYS.clientCapabilities]: {},
+    [META_KEYS.clientInfo]: CLIENT_INFO,
   };
   const other = await client.request("server/discover", { _meta });
   return other.kind === "result" ? { result: other, _meta } : { result };

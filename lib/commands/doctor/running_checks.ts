@@ -10,7 +10,7 @@ import type { FailureCause } from "../../link/link.ts";
 import {
   describeConnectionState,
   type ProxyStatus,
-  publicOf,
+  toPublicStatus,
 } from "../../proxy/status_format.ts";
 
 /** The daemon that doctor checks. */
@@ -68,7 +68,7 @@ export function runningCheck(
     state,
     text: lines.join("\n"),
     ...(advice !== undefined && { advice }),
-    data: { proxies: proxies.map(publicOf) },
+    data: { proxies: proxies.map(toPublicStatus) },
   };
 }
 
@@ -87,7 +87,7 @@ export function connectAnywayCheck(
     name: RUNNING_CHECK_NAME,
     state: "warn",
     text: lines.join("\n"),
-    data: { proxies: proxies.map(publicOf) },
+    data: { proxies: proxies.map(toPublicStatus) },
   };
 }
 
@@ -134,18 +134,20 @@ function assessProxies(
   proxies: readonly ProxyStatus[],
   target: CheckedDaemon,
 ): Assessment {
-  const alike = proxies.filter(({ dialect }) => dialect === target.dialect);
-  if (alike.length === 0) {
+  const sameDialectProxies = proxies.filter(({ dialect }) =>
+    dialect === target.dialect
+  );
+  if (sameDialectProxies.length === 0) {
     const advice =
       `say --dialect ${sanitizeLine(proxies[0]!.dialect)}, if the ` +
       "client's configuration is right";
     return { state: "fail", advice };
   }
-  const isIdle = proxies.every(({ standing: { phase } }) =>
+  const hasNoSession = proxies.every(({ standing: { phase } }) =>
     phase === "waiting" || phase === "dialing"
   );
   // The worst state counts, with its advice.
-  return alike.map((proxy) => assessProxy(proxy, isIdle))
+  return sameDialectProxies.map((proxy) => assessProxy(proxy, hasNoSession))
     .reduce((a, b) =>
       STATES_BY_SEVERITY.indexOf(b.state) > STATES_BY_SEVERITY.indexOf(a.state)
         ? b
@@ -155,7 +157,7 @@ function assessProxies(
 
 function assessProxy(
   { standing, lastErrorCause: cause }: ProxyStatus,
-  isIdle: boolean,
+  hasNoSession: boolean,
 ): Assessment {
   switch (standing.phase) {
     case "ready":
@@ -169,11 +171,11 @@ function assessProxy(
       return { state: "warn", advice };
     }
     case "waiting":
-      return { state: "fail", advice: unreachableAdvice(cause, isIdle) };
+      return { state: "fail", advice: unreachableAdvice(cause, hasNoSession) };
     case "dialing":
     case "greeting":
       return standing.attempt > 1
-        ? { state: "fail", advice: unreachableAdvice(cause, isIdle) }
+        ? { state: "fail", advice: unreachableAdvice(cause, hasNoSession) }
         : { state: "warn", advice: RETRY_ADVICE };
   }
 }
@@ -182,14 +184,14 @@ function assessProxy(
  * Returns what to do about a daemon that a proxy cannot reach.
  *
  * @param cause why, if the proxy knows it
- * @param isIdle true if no proxy has a session
+ * @param hasNoSession true if no proxy has a session
  */
 function unreachableAdvice(
   cause: FailureCause | undefined,
-  isIdle: boolean,
+  hasNoSession: boolean,
 ): string {
   const advice = adviceForCause(cause);
-  return isIdle
+  return hasNoSession
     ? `${advice}; --connect looks closer, and no session is displaced now`
     : advice;
 }

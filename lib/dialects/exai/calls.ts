@@ -195,16 +195,17 @@ export class CallRegistry {
     call: ExaiCall,
     frame: Record<string, unknown>,
   ): Incoming {
-    const { code, message, retryMs, originalRequestId, ...it } = frames.errorOf(
-      frame,
-    );
+    const { code, message, retryAfterMs, originalRequestId, ...error } = frames
+      .errorOf(
+        frame,
+      );
     if (code === "DUPLICATE" && this.isOwnRequestId(originalRequestId)) {
       call.requestId = originalRequestId!;
       return this.#schedulePoll(request, call);
     }
     // Revision 859c2d0 uses the same code for requests that it will never have
     // room for.
-    if (code === OVER_CAPACITY && it.isTooLarge) {
+    if (code === OVER_CAPACITY && error.isTooLarge) {
       return createErrorMessage(request, ErrorCode.tooLarge, message);
     }
     if (code === OVER_CAPACITY) {
@@ -213,12 +214,17 @@ export class CallRegistry {
       // duplicate of itself.
       this.assignNewRequestId(request);
       const { id } = request;
-      return { kind: "retry-later", id, delayMs: retryMs, isUnstarted: true };
+      return {
+        kind: "retry-later",
+        id,
+        delayMs: retryAfterMs,
+        isUnstarted: true,
+      };
     }
     // The daemon does not know such frames. Any other error is the tool's, or
     // means that there is no such tool: the model reads a result, but not every
     // client shows it an error.
-    const isFrameRejected = frame.op === "error" && it.isUnknown;
+    const isFrameRejected = frame.op === "error" && error.isUnknownRequest;
     if (isFrameRejected) {
       return createErrorMessage(request, ErrorCode.invalidParams, message);
     }
@@ -316,7 +322,10 @@ export function createToolListMessage(
     id,
     result: { tools },
     error: undefined,
-    text: buildRawResultResponse(id, frames.toolListJson(text, frame, tools)),
+    text: buildRawResultResponse(
+      id,
+      frames.buildToolListJson(text, frame, tools),
+    ),
   };
 }
 

@@ -20,9 +20,9 @@ import type {
   ProbeFrame,
   SessionReplay,
 } from "../dialect.ts";
-import { envelopeOf } from "../../protocol/message_parser.ts";
+import { unescapeMemberNames } from "../../protocol/message_parser.ts";
 import * as frames from "./frames.ts";
-import { splitFrame } from "../../protocol/frames.ts";
+import { splitFrame } from "../../protocol/frame_splitter.ts";
 import {
   type CallConfig,
   CallRegistry,
@@ -253,7 +253,7 @@ export class Exai implements Dialect {
         incoming.push(INVALID_FRAME);
         continue;
       }
-      const { value: frame } = envelopeOf(value, text);
+      const { value: frame } = unescapeMemberNames(value, text);
       // Next to other text, only an object with an op counts.
       const isFrameForUs = otherTexts.length === 0 ||
         typeof frame.op === "string";
@@ -365,22 +365,22 @@ export class Exai implements Dialect {
     if ("jsonrpc" in frame) {
       const reason = "it speaks MCP, not exai: set --dialect mcp";
       const cause = "other dialect";
-      return [{ kind: "rejected", reason, refused: false, cause }];
+      return [{ kind: "rejected", reason, isRefused: false, cause }];
     }
     if (frame.op !== "hello_ack" && !frames.isErrorFrame(frame)) {
       return unexpectedFrame(frame);
     }
-    const { code, message, isUnauthorized: refused } = frames.errorOf(frame);
+    const { code, message, isUnauthorized: isRefused } = frames.errorOf(frame);
     const errorText = code === "" ? message : `${code}: ${message}`;
-    if (!refused) {
+    if (!isRefused) {
       const reason = `it rejected hello: ${errorText}`;
-      return [{ kind: "rejected", reason, refused }];
+      return [{ kind: "rejected", reason, isRefused }];
     }
     const cause = "token refused";
     return [{
       kind: "rejected",
       reason: unauthorizedReason(errorText),
-      refused,
+      isRefused,
       cause,
     }];
   }
@@ -392,7 +392,7 @@ export class Exai implements Dialect {
     frame: Record<string, unknown>,
     now: number,
   ): Incoming[] {
-    if (frame.op !== "health_res" && !this.#isAnonymousError(frame)) {
+    if (frame.op !== "health_res" && !this.#isErrorWithoutOwnId(frame)) {
       return unexpectedFrame(frame);
     }
     connection.pending = undefined;
@@ -408,7 +408,9 @@ export class Exai implements Dialect {
       value: connection.processStartUnixS,
     };
     return [
-      isProbe ? { kind: "pong", id: HEALTH_FRAME } : { kind: "own-response" },
+      isProbe
+        ? { kind: "probe-answered", id: HEALTH_FRAME }
+        : { kind: "own-response" },
     ];
   }
 
@@ -419,7 +421,7 @@ export class Exai implements Dialect {
     text: string,
   ): Incoming[] {
     const isList = frame.op === "list_tools_res";
-    if (!isList && !this.#isAnonymousError(frame)) {
+    if (!isList && !this.#isErrorWithoutOwnId(frame)) {
       return unexpectedFrame(frame);
     }
     connection.pending = undefined;
@@ -429,28 +431,38 @@ export class Exai implements Dialect {
       : undefined;
     if (response !== undefined) {
       if (request === undefined) {
-        return [{ kind: "page", list: "tools", cursor: undefined, response }];
+        return [{
+          kind: "list-page",
+          list: "tools",
+          cursor: undefined,
+          response,
+        }];
       }
       const { length } = text;
       return length > this.#config.maxMessage
         ? responseTooLarge(request, length)
         : [response];
     }
-    const { code, message, retryMs } = frames.errorOf(frame);
+    const { code, message, retryAfterMs } = frames.errorOf(frame);
     const problem = `The daemon did not list its tools: ${message}`;
     if (request === undefined) return [{ kind: "own-response", problem }];
     const { id } = request;
     if (code !== OVER_CAPACITY) {
       return [createErrorMessage(request, ErrorCode.internal, problem)];
     }
-    return [{ kind: "retry-later", id, delayMs: retryMs, isUnstarted: true }];
+    return [{
+      kind: "retry-later",
+      id,
+      delayMs: retryAfterMs,
+      isUnstarted: true,
+    }];
   }
 
   /**
    * Returns whether a frame is an error that names no call of ours: such an
    * error responds to the pending frame.
    */
-  #isAnonymousError(frame: Record<string, unknown>): boolean {
+  #isErrorWithoutOwnId(frame: Record<string, unknown>): boolean {
     return frames.isErrorFrame(frame) &&
       !this.#calls.isOwnRequestId(frame.request_id);
   }
@@ -515,19 +527,19 @@ export class Exai implements Dialect {
   ): CloseReason {
     if (status === 401 || status === 403) {
       const advice = `it refuses us with HTTP ${status}: check --header`;
-      return { reason: advice, refused: true, cause: "refused" };
+      return { reason: advice, isRefused: true, cause: "refused" };
     }
     const isHelloPending =
       this.#connections.get(connectionId)?.pending?.kind === "hello";
     if (code === 4003 && phase !== "ready") {
       const cause = "token refused";
-      return { reason: unauthorizedReason(reason), refused: true, cause };
+      return { reason: unauthorizedReason(reason), isRefused: true, cause };
     }
     const explanation = isHelloPending
       ? CLOSE_REASONS_BEFORE_HELLO[code]
       : undefined;
-    if (explanation === undefined) return { reason, refused: false };
-    return { reason: `${explanation} (${reason})`, refused: false };
+    if (explanation === undefined) return { reason, isRefused: false };
+    return { reason: `${explanation} (${reason})`, isRefused: false };
   }
 
   onCachedResponse(): void {}

@@ -20,7 +20,7 @@ export interface ExaiError {
   /** One sentence. */
   readonly message: string;
   /** How long to wait before the call is retried, in milliseconds. */
-  readonly retryMs: number;
+  readonly retryAfterMs: number;
   /** The request that this one is a duplicate of. */
   readonly originalRequestId: string | undefined;
   /** The daemon does not accept the token. */
@@ -28,7 +28,7 @@ export interface ExaiError {
   /** The daemon will never have room for the request. */
   readonly isTooLarge: boolean;
   /** The daemon does not know such a request. */
-  readonly isUnknown: boolean;
+  readonly isUnknownRequest: boolean;
 }
 
 /** A result of `tools/call` (MCP, server/tools). */
@@ -73,11 +73,12 @@ export function errorOf(frame: Record<string, unknown>): ExaiError {
   return {
     code: name,
     message,
-    retryMs: (seconds > 0 ? retryAfterS : RETRY_AFTER_S.fallback) * 1000,
+    retryAfterMs: (seconds > 0 ? retryAfterS : RETRY_AFTER_S.fallback) * 1000,
     originalRequestId: typeof original === "string" ? original : undefined,
     isUnauthorized: UNAUTHORIZED.test(`${name}: ${message}`),
     isTooLarge: TOO_LARGE.test(message),
-    isUnknown: name === "INVALID_REQUEST" || message.startsWith("invalid_"),
+    isUnknownRequest: name === "INVALID_REQUEST" ||
+      message.startsWith("invalid_"),
   };
 }
 
@@ -198,7 +199,7 @@ export function toolsOf(frame: Record<string, unknown>): unknown[] | undefined {
  * Returns the result of `tools/list` as JSON text, in the daemon's own spelling
  * if no tool was changed; `text` is the frame's text.
  */
-export function toolListJson(
+export function buildToolListJson(
   text: string,
   frame: Record<string, unknown>,
   tools: readonly unknown[],

@@ -81,7 +81,7 @@ export function evaluateReplay(
   const { request, version: shownVersion, source } = negotiated;
   if (message.kind !== "response" || errorText !== undefined) {
     const reason = `the daemon rejected initialize: ${errorText}`;
-    const incoming = { kind: "rejected", reason, refused: false } as const;
+    const incoming = { kind: "rejected", reason, isRefused: false } as const;
     const code = message.kind === "response" ? message.error?.code : undefined;
     // The daemon no longer supports that version (MCP, lifecycle: error
     // handling); any other error is temporary.
@@ -104,7 +104,7 @@ export function evaluateReplay(
     const reason = `the daemon answers initialize with ${version} now, and ` +
       `the client was told ${shownVersion}: it is asked for that`;
     return {
-      incoming: { kind: "rejected", reason, refused: false, ...cacheChange },
+      incoming: { kind: "rejected", reason, isRefused: false, ...cacheChange },
       negotiated: { request, version: shownVersion, source: "placeholder" },
     };
   }
@@ -121,7 +121,7 @@ export function evaluateReplay(
   const incoming = {
     kind: "rejected",
     reason,
-    refused: true,
+    isRefused: true,
     ...cacheChange,
   } as const;
   return { incoming, negotiated };

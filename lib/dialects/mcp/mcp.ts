@@ -54,7 +54,7 @@ import {
   type Response,
 } from "../../protocol/jsonrpc.ts";
 import {
-  META,
+  META_KEYS,
   type Method,
   type Params,
   type RequestMethod,
@@ -213,8 +213,8 @@ export class Mcp implements Dialect {
   #requestMeta(): { _meta: Record<string, unknown> } {
     return {
       _meta: {
-        [META.protocolVersion]: this.#statelessVersion,
-        [META.clientCapabilities]: {},
+        [META_KEYS.protocolVersion]: this.#statelessVersion,
+        [META_KEYS.clientCapabilities]: {},
       },
     };
   }
@@ -294,7 +294,7 @@ export class Mcp implements Dialect {
     const { purpose } = ownRequest;
     switch (purpose.kind) {
       case "probe":
-        return { kind: "pong", id };
+        return { kind: "probe-answered", id };
       case "handshake-probe":
         // The client's `initialize` was answered meanwhile, so that the daemon
         // must get one, too.
@@ -472,16 +472,16 @@ export class Mcp implements Dialect {
       "check the token (--token-file or ALWAYSUP_TOKEN) and --header";
     if (status === 401 || status === 403) {
       const refusalReason = `it refuses us with HTTP ${status}: ${advice}`;
-      return { reason: refusalReason, refused: true, cause: "refused" };
+      return { reason: refusalReason, isRefused: true, cause: "refused" };
     }
     if (code === 4001 && EXAI_CLOSE_REASON.test(closeFrameReason)) {
       const advice = "it speaks exai, not MCP: set --dialect exai";
-      return { reason: advice, refused: false, cause: "other dialect" };
+      return { reason: advice, isRefused: false, cause: "other dialect" };
     }
-    if (code !== 1008 || phase === "ready") return { reason, refused: false };
+    if (code !== 1008 || phase === "ready") return { reason, isRefused: false };
     const refusalReason = "it closed the connection with code 1008 (policy " +
       `violation): ${advice}`;
-    return { reason: refusalReason, refused: true };
+    return { reason: refusalReason, isRefused: true };
   }
 
   hasPendingOwnRequest(connectionId: number): boolean {
@@ -593,7 +593,7 @@ function interpretListResponse(
 ): Incoming {
   const { id } = message;
   if (message.kind === "response" && id !== undefined) {
-    const page = { kind: "page", list, cursor } as const;
+    const page = { kind: "list-page", list, cursor } as const;
     const { error } = message;
     if (error === undefined) return { ...page, response: message };
     if (error.code === ErrorCode.methodNotFound) {

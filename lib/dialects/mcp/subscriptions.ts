@@ -15,8 +15,8 @@ import {
   type Request,
 } from "../../protocol/jsonrpc.ts";
 import {
-  META,
-  type NameIn,
+  type MemberName,
+  META_KEYS,
   type NotificationMethod,
   type Params,
 } from "../../protocol/mcp_types.ts";
@@ -25,10 +25,10 @@ import { isSubscriptionMethod } from "../../protocol/methods.ts";
 
 const ACKNOWLEDGED =
   "notifications/subscriptions/acknowledged" satisfies NotificationMethod;
-const SUBSCRIPTION_ID = META.subscriptionId;
+const SUBSCRIPTION_ID = META_KEYS.subscriptionId;
 
 /** The names of what a client can subscribe to. */
-type FilterName = NameIn<Params<"subscriptions/listen">["notifications"]>;
+type FilterName = MemberName<Params<"subscriptions/listen">["notifications"]>;
 
 /** A subscription. */
 interface ListenSubscription {

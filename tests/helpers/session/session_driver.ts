@@ -8,7 +8,7 @@
 import type { SessionConfig } from "../../../lib/session/context.ts";
 import type { Dialect } from "../../../lib/dialects/dialect.ts";
 import type { Effect, SessionEvent } from "../../../lib/events.ts";
-import { diagnoseClose } from "../../../lib/transport/close_details.ts";
+import { diagnoseClose } from "../../../lib/transport/failure_reasons.ts";
 import { Mcp } from "../../../lib/dialects/mcp/mcp.ts";
 import { Session } from "../../../lib/session/session.ts";
 import { isProxyRequestId } from "./proxy_request_ids.ts";
@@ -176,7 +176,7 @@ export class SessionDriver {
       connectionId,
       code: 0,
       reason,
-      isHostReached: false,
+      isServerReached: false,
     });
   }
 

@@ -49,7 +49,7 @@ test("Backoff: jitter adds up to a tenth, and subtracts nothing", () => {
 /** How a dial can end, and how long that takes. */
 const ENDS = {
   "refused": { ms: 0, loss: { reason: "refused" } },
-  "reset": { ms: 0, loss: { reason: "reset", subprotocol: false } },
+  "reset": { ms: 0, loss: { reason: "reset", mayBeSubprotocol: false } },
   "opened and closed": { ms: 10, loss: { reason: "1013" } },
   "lost when it was ready": { ms: 20, loss: { reason: "gone" } },
 } as const;
@@ -225,7 +225,7 @@ test("Backoff: after a refusal the next dial comes at the cap, also with a waiti
   for (const [random, ms] of [[0, 30_000], [1, 33_000]] as const) {
     const link = new Link(DEFAULT_CONFIG, () => random, 1, 0);
     link.dial(0);
-    link.onDisconnect(10, { reason: "HTTP 401", refused: true }, 2);
+    link.onDisconnect(10, { reason: "HTTP 401", isRefused: true }, 2);
     assertEquals(link.refusal, "HTTP 401");
     for (const traffic of [NO_DEMAND, URGENT_DEMAND]) {
       assertEquals(link.deadline(traffic), 10 + ms);
@@ -234,7 +234,7 @@ test("Backoff: after a refusal the next dial comes at the cap, also with a waiti
 });
 
 test("Backoff: a request at least 5 s after a refused dial makes one dial", () => {
-  const refused: DisconnectCause = { reason: "HTTP 401", refused: true };
+  const refused: DisconnectCause = { reason: "HTTP 401", isRefused: true };
   const link = new Link(DEFAULT_CONFIG, () => 0, 1, 0);
   link.dial(0);
   link.onDisconnect(10, refused, 2);

@@ -217,7 +217,7 @@ test("Subprotocol: a failure that the offer cannot cause leads to no repeat", ()
   for (
     const loss of [
       { reason: "nothing listens" },
-      { ...FAILED, refused: true },
+      { ...FAILED, isRefused: true },
       { reason: "silence", isHung: true },
     ]
   ) {

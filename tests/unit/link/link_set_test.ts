@@ -109,7 +109,7 @@ const BLOCKING: [
     set.disconnect(failed, { reason: "x" }, 1);
     const refused = set.add("pool", 0);
     refused.dial(0);
-    set.disconnect(refused, { reason: "HTTP 401", refused: true }, 1);
+    set.disconnect(refused, { reason: "HTTP 401", isRefused: true }, 1);
     return refused;
   }],
   ["the pool link that has failed", "pool", (set) => {

@@ -89,7 +89,7 @@ test("Link: not usable while there is evidence that it is dead", () => {
   const link = readyLink();
   const { liveness } = link;
   liveness!.onProbeSent("1", 1, { writeNumber: liveness!.assignWriteNumber() });
-  liveness!.onPong("1", 2);
+  liveness!.onProbeAnswered("1", 2);
   liveness!.onFirstCallSent(3);
   liveness!.onProbeSent("2", 250, {
     writeNumber: liveness!.assignWriteNumber(),

@@ -24,9 +24,9 @@ import type {
   ServerCapability,
   TaskStatus,
   ToolAnnotations,
-  Unproved,
+  Unvalidated,
 } from "../../../lib/protocol/mcp_types.ts";
-import { META } from "../../../lib/protocol/mcp_types.ts";
+import { META_KEYS } from "../../../lib/protocol/mcp_types.ts";
 import { usesInitialize } from "../../../lib/protocol/versions.ts";
 import { assertEquals } from "../../helpers/assert.ts";
 import { test } from "../../helpers/no_permissions.ts";
@@ -34,7 +34,7 @@ import { test } from "../../helpers/no_permissions.ts";
 /** Never called: it only has to compile. */
 export function misspelled(
   { method }: Request,
-  hints: Unproved<ToolAnnotations>,
+  hints: Unvalidated<ToolAnnotations>,
 ): unknown {
   switch (method) {
     case "tools/call":
@@ -104,7 +104,7 @@ test("protocol: every version that the SDK's initialize knows is known", () => {
 
 test("protocol: of the names in _meta and the codes there is one text each", () => {
   const texts = [
-    ...Object.values(META),
+    ...Object.values(META_KEYS),
     ...Object.values(ErrorCode).map(String),
   ];
   assertEquals(new Set(texts).size, texts.length);

@@ -27,7 +27,7 @@ test("Sleep detector: notices one of 60 s during an exai call", () => {
   const detector = new SleepDetector(at, at);
   // The proxy wakes at least for that, whatever is due.
   const due = Math.min(driver.session.deadline(), at + HEARTBEAT_MS);
-  assert(detector.check(at + 60_000, at + 60_000, due) !== undefined);
+  assert(detector.detect(at + 60_000, at + 60_000, due) !== undefined);
 });
 
 const SLEEPS: [
@@ -64,7 +64,7 @@ for (const [what, now, wall, dueAt, found] of SLEEPS) {
     const detector = new SleepDetector(0, 0);
     const event: SessionEvent | undefined = found &&
       { type: "resumed", ...found };
-    assertEquals(detector.check(now, wall, dueAt), event);
-    assertEquals(detector.check(now, wall, dueAt), undefined, "once");
+    assertEquals(detector.detect(now, wall, dueAt), event);
+    assertEquals(detector.detect(now, wall, dueAt), undefined, "once");
   });
 }

@@ -5,7 +5,7 @@
  */
 
 import {
-  NewlyQueued,
+  NewlyQueuedEntries,
   updateQueueTimer,
 } from "../../../lib/requests/queue_timers.ts";
 import { testEntry } from "../../helpers/test_entry.ts";
@@ -13,7 +13,7 @@ import { assertEquals } from "../../helpers/assert.ts";
 import { test } from "../../helpers/no_permissions.ts";
 
 test("Waits: new messages are taken once", () => {
-  const waits = new NewlyQueued();
+  const waits = new NewlyQueuedEntries();
   const [first, second] = [testEntry(1), testEntry(2)];
   waits.add(first);
   waits.add(second);

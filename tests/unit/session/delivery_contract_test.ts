@@ -388,7 +388,7 @@ const REFUSALS: [what: string, end: (driver: SessionDriver) => void][] = [
       code: 0,
       reason: "HTTP 401",
       status: 401,
-      isHostReached: true,
+      isServerReached: true,
     })],
   ["another protocol version", (driver) => driver.reconnect("2099-01-01")],
 ];

@@ -267,7 +267,7 @@ const REFUSALS: [
       code: 0,
       reason: "HTTP 401",
       status: 401,
-      isHostReached: true,
+      isServerReached: true,
     };
     driver.handle({
       type: "closed",

@@ -506,7 +506,7 @@ test("Refusal: ends when a connection opens", () => {
       connectionId: driver.connectionId,
       code: status === undefined ? 1008 : 0,
       reason: "",
-      isHostReached: true,
+      isServerReached: true,
       ...(status !== undefined && { status }),
     });
     driver.request(0, "initialize", {});

@@ -88,10 +88,10 @@ test("Sleep: a request that was due first keeps its time", () => {
   driver.advance(4_000);
   const detector = new SleepDetector(0, 0);
   driver.callTool(1, "write");
-  detector.check(driver.now, driver.now, Infinity);
+  detector.detect(driver.now, driver.now, Infinity);
   const due = driver.session.deadline();
   driver.now += 60_000; // stopped at once
-  driver.handle(detector.check(driver.now, driver.now, due)!);
+  driver.handle(detector.detect(driver.now, driver.now, due)!);
   assertEquals(driver.sentToClient(), []);
 });
 

@@ -5,7 +5,7 @@
  */
 
 import {
-  handshakeRequest,
+  buildHandshakeRequest,
   parseHandshakeResponse,
   requestOverTlsWithin,
 } from "../../../lib/transport/raw_handshake.ts";
@@ -14,7 +14,7 @@ import { test } from "../../helpers/no_permissions.ts";
 
 test("Raw handshake: the request has all that RFC 6455 wants, and the user's headers", () => {
   const url = new URL("ws://u:p@h:81/a b?c=d#e");
-  const text = handshakeRequest(url, "mcp", [["X-A", "1"]]);
+  const text = buildHandshakeRequest(url, "mcp", [["X-A", "1"]]);
   const [first, ...lines] = text.split("\r\n");
   assertEquals(first, "GET /a%20b?c=d HTTP/1.1");
   assertEquals(lines.filter((line) => !line.startsWith("Sec-WebSocket-Key")), [
@@ -24,7 +24,7 @@ test("Raw handshake: the request has all that RFC 6455 wants, and the user's hea
   ]);
   const key = /Sec-WebSocket-Key: (.*)\r/.exec(text)![1]!;
   assertEquals(atob(key).length, 16);
-  const bare = handshakeRequest(url, undefined, []);
+  const bare = buildHandshakeRequest(url, undefined, []);
   assertEquals(/Protocol|X-A/.test(bare), false);
   assertEquals(bare.includes(key), false, "each request has its own key");
 });
@@ -59,7 +59,7 @@ for (const [what, text, found] of ANSWERS) {
 
 test("Raw handshake: over TLS the time limit ends the request", async () => {
   let signal: AbortSignal | undefined;
-  const target = { host: "h", port: 1, payload: "" };
+  const target = { hostname: "h", port: 1, payload: "" };
   const silent = {
     requestOverTls: (request: { readonly signal: AbortSignal }) => {
       signal = request.signal;

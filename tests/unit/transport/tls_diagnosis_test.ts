@@ -47,7 +47,7 @@ const ANSWERS: [
   [
     "a WebSocket, this time",
     () => Promise.resolve("HTTP/1.1 101 Yes\r\n\r\n"),
-    { message: "", errorCode: "", isSecure: true },
+    { message: "", errorCode: "", hasTlsSucceeded: true },
   ],
   [
     "words that say nothing",

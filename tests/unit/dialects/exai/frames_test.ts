@@ -223,20 +223,20 @@ test("exai call_tool_res: an error alone is no result", () => {
 
 test("exai errors: code, message, pause and original request are read in every revision's form", () => {
   const full = { code: "OVER_CAPACITY", message: "m", retry_after: 3 };
-  assertEquals(errorOf({ error: full }).retryMs, 3_000);
+  assertEquals(errorOf({ error: full }).retryAfterMs, 3_000);
   const later = { original_request_id: "x", retry_after_secs: 2 };
   const found = errorOf({ error: { code: "C", message: "m", details: later } });
   assertEquals(found, {
     code: "C",
     message: "m",
-    retryMs: 2_000,
+    retryAfterMs: 2_000,
     originalRequestId: "x",
-    ...{ isUnauthorized: false, isTooLarge: false, isUnknown: false },
+    ...{ isUnauthorized: false, isTooLarge: false, isUnknownRequest: false },
   });
   for (const retry_after of [-1, 0, "x", null, {}]) {
-    assertEquals(errorOf({ error: { retry_after } }).retryMs, 1_000);
+    assertEquals(errorOf({ error: { retry_after } }).retryAfterMs, 1_000);
   }
-  assertEquals(errorOf({ error: { retry_after: 1e9 } }).retryMs, 60_000);
+  assertEquals(errorOf({ error: { retry_after: 1e9 } }).retryAfterMs, 60_000);
   assertEquals(errorOf({ op: "error", message: "why" }).message, "why");
   assertEquals(errorOf({ op: "error" }).message.length > 0, true);
   assertEquals(errorOf({ error: { code: 5 } }).code, "");

@@ -79,7 +79,7 @@ for (
       undefined,
     );
     const incoming: Json = outcome.incoming;
-    assertEquals([incoming.kind, incoming.refused], [kind, isRefused]);
+    assertEquals([incoming.kind, incoming.isRefused], [kind, isRefused]);
     assertEquals(outcome.negotiated.source, next);
     const isHeld = kind === "rejected";
     assertEquals(outcome.negotiated.version, isHeld ? clientVersion : answered);
@@ -116,7 +116,7 @@ test("MCP handshake: an error rejects, and only invalid params removes the cache
       message,
       "no",
     );
-    assertEquals([incoming.kind, incoming.refused], ["rejected", false]);
+    assertEquals([incoming.kind, incoming.isRefused], ["rejected", false]);
     assertEquals(
       incoming.staleInitialize,
       code === -32602 ? REQUEST : undefined,

@@ -25,11 +25,11 @@ export interface CloseDetails {
    */
   readonly reason: string;
   /** True if the host was reached, as far as the runtime reports it. */
-  readonly isHostReached: boolean;
+  readonly isServerReached: boolean;
   /** The HTTP status of a failed handshake, if the runtime reports it. */
   readonly status?: number;
   /** Set if a message was larger than the runtime accepts. */
-  readonly oversize?: true;
+  readonly isOversized?: true;
   /**
    * Set if nothing listens at the address, as far as the runtime reports it.
    */
@@ -77,7 +77,7 @@ export interface DialFailure {
   /** What to do about it, if that is known. */
   readonly advice?: string;
   /** True if the host was reached, as far as the runtime reports it. */
-  readonly isHostReached: boolean;
+  readonly isServerReached: boolean;
   /**
    * Set if nothing listens at the address, as far as the runtime reports it.
    */
@@ -96,7 +96,7 @@ const CERTIFICATE_NAME =
   /DnsName\("([^"]*)"\)|IpAddress\(([^)]*)\)|(?:DNS|IP Address):([^\s,]+)/g;
 
 /** The errors for an address that accepts no connection. */
-const NOBODY_THERE =
+const UNREACHABLE_ADDRESS =
   /^tcp connect error|^Failed to connect|^ECONNREFUSED$|^EHOSTUNREACH$|^ENETUNREACH$|^ETIMEDOUT$/m;
 
 /** The runtimes' errors for a failed dial; the first match counts. */
@@ -178,7 +178,7 @@ const DIAL_FAILURES: readonly (readonly [
     true,
   ],
   [
-    NOBODY_THERE,
+    UNREACHABLE_ADDRESS,
     "nothing listens there, or the host cannot be reached",
     false,
   ],
@@ -197,15 +197,15 @@ const DIAL_FAILURES: readonly (readonly [
 /** Used if the runtime reports nothing. */
 const UNKNOWN_DIAL_FAILURE: DialFailure = {
   summary: "nothing listens there, or the WebSocket handshake failed",
-  isHostReached: true,
+  isServerReached: true,
   isPortClosed: true,
 };
 
 /** Used if only a successful TLS handshake is known. */
-const ONLY_SECURE: DialFailure = {
+const ONLY_TLS_SUCCEEDED: DialFailure = {
   summary: "the TLS handshake succeeded, but not the WebSocket's",
   advice: "run alwaysup doctor",
-  isHostReached: true,
+  isServerReached: true,
 };
 
 /**
@@ -250,11 +250,11 @@ function certificateNamesIn(text: string): string {
  * nothing is known.
  */
 export function classifyDialError(
-  { message, errorCode, isSecure }: SocketErrorInfo,
+  { message, errorCode, hasTlsSucceeded }: SocketErrorInfo,
 ): DialFailure | undefined {
-  if (isSecure) return ONLY_SECURE;
+  if (hasTlsSucceeded) return ONLY_TLS_SUCCEEDED;
   const errorText = `${errorCode}\n${message}`;
-  for (const [pattern, summary, isHostReached, advice] of DIAL_FAILURES) {
+  for (const [pattern, summary, isServerReached, advice] of DIAL_FAILURES) {
     if (!pattern.test(errorText)) continue;
     const names = pattern === CERTIFICATE_NAME_ERROR
       ? certificateNamesIn(message)
@@ -262,9 +262,9 @@ export function classifyDialError(
     const named = names === "" ? summary : `${summary} (${names})`;
     return {
       summary: named,
-      isHostReached,
+      isServerReached,
       ...(advice !== undefined && { advice }),
-      ...(pattern === NOBODY_THERE && { isPortClosed: true }),
+      ...(pattern === UNREACHABLE_ADDRESS && { isPortClosed: true }),
     };
   }
   return undefined;
@@ -286,7 +286,7 @@ function diagnoseLostConnection(
   if (matches(OVERSIZE_ERROR)) {
     const description =
       "the daemon sent a message larger than can be received here";
-    return { reason: description, isHostReached: true, oversize: true };
+    return { reason: description, isServerReached: true, isOversized: true };
   }
   const description = matches(INVALID_FRAME_ERROR)
     ? "the daemon sent bytes that are no valid WebSocket frame"
@@ -300,7 +300,7 @@ function diagnoseLostConnection(
   const quoted = hasCloseFrame && reason !== ""
     ? { closeFrameReason: reason }
     : {};
-  return { reason: description, isHostReached: true, ...quoted };
+  return { reason: description, isServerReached: true, ...quoted };
 }
 
 /** Returns the meaning of the code, and the daemon's own reason. */
@@ -319,15 +319,15 @@ function diagnoseFailedDial(close: SocketClose): CloseDetails {
     return {
       reason: `it answered the WebSocket handshake with HTTP ${status}`,
       status,
-      isHostReached: true,
+      isServerReached: true,
     };
   }
-  const { summary, isHostReached, advice, isPortClosed } =
+  const { summary, isServerReached, advice, isPortClosed } =
     classifyDialError(close) ??
       UNKNOWN_DIAL_FAILURE;
   return {
     reason: advice ? `${summary}: ${advice}` : summary,
-    isHostReached,
+    isServerReached,
     ...(isPortClosed && { isPortClosed }),
   };
 }

@@ -12,7 +12,7 @@ import {
   diagnoseClose,
   needsTlsDiagnosis,
   type SocketClose,
-} from "../../../lib/transport/close_details.ts";
+} from "../../../lib/transport/failure_reasons.ts";
 
 const RENAME =
   "use one of its names in the URL, or have one issued for the URL's host";
@@ -51,7 +51,7 @@ function closeFrame(code: number, reason = ""): SocketClose {
 const FACTS: readonly (readonly [CloseDetails, readonly SocketClose[]])[] = [
   [{
     reason: "the connection was closed without a close frame",
-    isHostReached: true,
+    isServerReached: true,
   }, [
     broken("Unexpected EOF", "", 0),
     broken("Connection reset by peer (os error 104)", "", 0),
@@ -60,7 +60,7 @@ const FACTS: readonly (readonly [CloseDetails, readonly SocketClose[]])[] = [
   ]],
   [{
     reason: "the daemon sent bytes that are no valid WebSocket frame",
-    isHostReached: true,
+    isServerReached: true,
   }, [
     broken("Reserved bits are not zero", "", 0),
     broken("Invalid close code", "", 0),
@@ -75,48 +75,48 @@ const FACTS: readonly (readonly [CloseDetails, readonly SocketClose[]])[] = [
   ]],
   [{
     reason: "the daemon sent a message larger than can be received here",
-    isHostReached: true,
-    oversize: true,
+    isServerReached: true,
+    isOversized: true,
   }, [
     broken("Frame too large", "", 0),
     broken("Message too big", "WS_ERR_UNSUPPORTED_MESSAGE_LENGTH"),
   ]],
   [{
     reason: "the connection was closed without a close code",
-    isHostReached: true,
+    isServerReached: true,
   }, [closeFrame(1005)]],
   [{
     reason: "the connection was closed with code 1001 (going away)",
-    isHostReached: true,
+    isServerReached: true,
   }, [closeFrame(1001)]],
   [{
     reason: "the connection was closed with code 1011 (internal error: a b c)",
-    isHostReached: true,
+    isServerReached: true,
     closeFrameReason: "a\nb\x1b\u202ec",
   }, [closeFrame(1011, "a\nb\x1b\u202ec")]],
   [{
     reason: "the connection was closed with code 4003 (unauthorized)",
-    isHostReached: true,
+    isServerReached: true,
     closeFrameReason: "unauthorized",
   }, [closeFrame(4003, "unauthorized")]],
   [{
     reason: "the connection was closed with code 4000",
-    isHostReached: true,
+    isServerReached: true,
   }, [closeFrame(4000)]],
   [{
     reason: `the connection was closed with code 4000 (${"x".repeat(200)}...)`,
-    isHostReached: true,
+    isServerReached: true,
     closeFrameReason: "x".repeat(300),
   }, [closeFrame(4000, "x".repeat(300))]],
   [{
     // A daemon's words decide nothing.
     reason: "the connection was closed with code 4000 (Frame too large)",
-    isHostReached: true,
+    isServerReached: true,
     closeFrameReason: "Frame too large",
   }, [closeFrame(4000, "Frame too large")]],
   [{
     reason: "nothing listens there, or the host cannot be reached",
-    isHostReached: false,
+    isServerReached: false,
     isPortClosed: true,
   }, [
     failed("tcp connect error", "19", 0),
@@ -125,14 +125,14 @@ const FACTS: readonly (readonly [CloseDetails, readonly SocketClose[]])[] = [
     failed("Failed to connect", "EHOSTUNREACH"),
     failed("connect ECONNREFUSED 127.0.0.1:1", "ECONNREFUSED"),
   ]],
-  [{ reason: "its host name is not known", isHostReached: false }, [
+  [{ reason: "its host name is not known", isServerReached: false }, [
     failed("dns error", "19", 0),
     failed("Failed to connect", "ENOTFOUND"),
     failed("Failed to connect", "EAI_AGAIN"),
   ]],
   [{
     reason: "it closed the connection during the handshake",
-    isHostReached: true,
+    isServerReached: true,
   }, [
     failed("connection closed before message completed", "19", 0),
     failed("connection error", "19", 0),
@@ -145,7 +145,7 @@ const FACTS: readonly (readonly [CloseDetails, readonly SocketClose[]])[] = [
     failed("unexpected end of file", "", 0),
     failed("broken pipe", "", 0),
   ]],
-  [{ reason: "it does not speak HTTP", isHostReached: true }, [
+  [{ reason: "it does not speak HTTP", isServerReached: true }, [
     failed("invalid HTTP version parsed", "19", 0),
     failed("invalid HTTP header parsed", "19", 0),
     failed("Invalid response", "HPE_INVALID_CONSTANT"),
@@ -153,7 +153,7 @@ const FACTS: readonly (readonly [CloseDetails, readonly SocketClose[]])[] = [
   ]],
   ...[400, 401, 404, 503].map((status): [CloseDetails, SocketClose[]] => [{
     reason: `it answered the WebSocket handshake with HTTP ${status}`,
-    isHostReached: true,
+    isServerReached: true,
     status,
   }, [
     failed(`Invalid status code: ${status}`, "19", 0),
@@ -162,7 +162,7 @@ const FACTS: readonly (readonly [CloseDetails, readonly SocketClose[]])[] = [
   ]]),
   [{
     reason: "its answer to the handshake is not a WebSocket's",
-    isHostReached: true,
+    isServerReached: true,
   }, [
     failed("Invalid upgrade header", "19", 0),
     failed("Missing upgrade header"),
@@ -172,7 +172,7 @@ const FACTS: readonly (readonly [CloseDetails, readonly SocketClose[]])[] = [
   [{
     reason: "it does not speak TLS (wss://): check the port, or give the " +
       "daemon a certificate",
-    isHostReached: true,
+    isServerReached: true,
   }, [
     failed("received corrupt message of type InvalidContentType", "19", 0),
     bunError(
@@ -186,7 +186,7 @@ const FACTS: readonly (readonly [CloseDetails, readonly SocketClose[]])[] = [
   [{
     reason: "its certificate has expired: renew it, or check this machine's " +
       "clock",
-    isHostReached: true,
+    isServerReached: true,
   }, [
     denoError(
       "certificate expired: verification time 1795977940 (UNIX), but " +
@@ -199,7 +199,7 @@ const FACTS: readonly (readonly [CloseDetails, readonly SocketClose[]])[] = [
   [{
     reason: "its certificate is not valid yet: check this machine's clock, " +
       "or have one issued that is valid now",
-    isHostReached: true,
+    isServerReached: true,
   }, [
     denoError(
       "certificate not valid yet: verification time 1795977940 (UNIX), but " +
@@ -211,7 +211,7 @@ const FACTS: readonly (readonly [CloseDetails, readonly SocketClose[]])[] = [
   [{
     reason: "its certificate is for another name (a.example, b.example, " +
       `10.1.2.3): ${RENAME}`,
-    isHostReached: true,
+    isServerReached: true,
   }, [
     denoError(
       'certificate not valid for name "localhost"; certificate is only valid ' +
@@ -226,7 +226,7 @@ const FACTS: readonly (readonly [CloseDetails, readonly SocketClose[]])[] = [
   ]],
   [{
     reason: `its certificate is for another name: ${RENAME}`,
-    isHostReached: true,
+    isServerReached: true,
   }, [
     denoError(
       'certificate not valid for name "127.0.0.1"; certificate is not valid ' +
@@ -241,7 +241,7 @@ const FACTS: readonly (readonly [CloseDetails, readonly SocketClose[]])[] = [
     // A name in a certificate may contain anything.
     reason: "its certificate is for another name (UnknownIssuer, x, " +
       `CERT_HAS_EXPIRED): ${RENAME}`,
-    isHostReached: true,
+    isServerReached: true,
   }, [
     denoError(
       'certificate not valid for name "h"; certificate is only valid for ' +
@@ -255,14 +255,14 @@ const FACTS: readonly (readonly [CloseDetails, readonly SocketClose[]])[] = [
   [{
     reason: `its certificate is for another name (${"x".repeat(200)}...): ` +
       RENAME,
-    isHostReached: true,
+    isServerReached: true,
   }, [
     failed(`DNS:${"x".repeat(300)}`, "ERR_TLS_CERT_ALTNAME_INVALID"),
   ]],
   [{
     reason: "its certificate is self-signed, or its issuer is unknown here: " +
       "name its issuer's certificate with --ca-file, or have the daemon send its whole chain",
-    isHostReached: true,
+    isServerReached: true,
   }, [
     denoError("UnknownIssuer"),
     bunError("self signed certificate", "DEPTH_ZERO_SELF_SIGNED_CERT"),
@@ -273,7 +273,7 @@ const FACTS: readonly (readonly [CloseDetails, readonly SocketClose[]])[] = [
   [{
     reason: "its certificate is not one for servers: have one issued for " +
       "servers",
-    isHostReached: true,
+    isServerReached: true,
   }, [
     denoError(
       "certificate does not allow extended key usage for server " +
@@ -288,7 +288,7 @@ const FACTS: readonly (readonly [CloseDetails, readonly SocketClose[]])[] = [
   ]],
   [{
     reason: "its certificate is not valid here: have a new one issued",
-    isHostReached: true,
+    isServerReached: true,
   }, [
     denoError("BadSignature"),
     failed("certificate revoked", "CERT_REVOKED"),
@@ -296,7 +296,7 @@ const FACTS: readonly (readonly [CloseDetails, readonly SocketClose[]])[] = [
   [{
     reason: "it wants a certificate of the client's, and alwaysup has none: " +
       "have a TLS proxy before the daemon show one, or use a token instead",
-    isHostReached: true,
+    isServerReached: true,
   }, [
     failed("received fatal alert: CertificateRequired", "", 0),
     bunError(
@@ -307,7 +307,7 @@ const FACTS: readonly (readonly [CloseDetails, readonly SocketClose[]])[] = [
   [{
     reason: "it speaks no version of TLS that is taken here: have it speak " +
       "TLS 1.2 or 1.3",
-    isHostReached: true,
+    isServerReached: true,
   }, [
     failed("received fatal alert: ProtocolVersion", "19", 0),
     bunError(
@@ -317,14 +317,14 @@ const FACTS: readonly (readonly [CloseDetails, readonly SocketClose[]])[] = [
   ]],
   [{
     reason: "it does not speak HTTP/1.1 over TLS, which a WebSocket needs",
-    isHostReached: true,
+    isServerReached: true,
   }, [
     bunError(
       "error:10000460:SSL routines:OPENSSL_internal:TLSV1_ALERT_NO_APPLICATION_PROTOCOL",
     ),
     failed("x", "ERR_SSL_TLSV1_ALERT_NO_APPLICATION_PROTOCOL"),
   ]],
-  [{ reason: "the TLS handshake failed", isHostReached: true }, [
+  [{ reason: "the TLS handshake failed", isServerReached: true }, [
     failed("received fatal alert: HandshakeFailure", "19", 0),
     bunError(
       "error:10000410:SSL routines:OPENSSL_internal:SSLV3_ALERT_HANDSHAKE_FAILURE",
@@ -334,11 +334,11 @@ const FACTS: readonly (readonly [CloseDetails, readonly SocketClose[]])[] = [
   [{
     reason: "the TLS handshake succeeded, but not the WebSocket's: run " +
       "alwaysup doctor",
-    isHostReached: true,
-  }, [{ ...failed(""), isSecure: true }]],
+    isServerReached: true,
+  }, [{ ...failed(""), hasTlsSucceeded: true }]],
   [{
     reason: "nothing listens there, or the WebSocket handshake failed",
-    isHostReached: true,
+    isServerReached: true,
     isPortClosed: true,
   }, [
     failed("Received network error or non-101 status code.", "", 0),

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { splitFrame } from "../../../lib/protocol/frames.ts";
+import { splitFrame } from "../../../lib/protocol/frame_splitter.ts";
 import { assert, assertEquals } from "../../helpers/assert.ts";
 import { test } from "../../helpers/no_permissions.ts";
 import { SessionDriver } from "../../helpers/session/session_driver.ts";
