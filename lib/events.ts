@@ -57,7 +57,7 @@ export type SessionEvent =
     readonly reason: string;
     /** The HTTP status of a failed handshake, if the runtime reports it. */
     readonly status?: number;
-    /** Whether the host was reached, as far as the runtime reports it. */
+    /** Whether the server was reached, as far as the runtime reports it. */
     readonly isServerReached: boolean;
     /** A message was larger than the runtime accepts. */
     readonly isOversized?: boolean;

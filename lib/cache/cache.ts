@@ -118,8 +118,8 @@ function losesTools(
 }
 
 /**
- * Returns the cache key of a daemon from its result of `initialize` or
- * `server/discover`.
+ * Returns the daemon's name and version from its result of `initialize` or
+ * `server/discover`; the cache tells daemons apart by it.
  */
 export function daemonNameOf(result: unknown): string | undefined {
   const info = getNested(result, "serverInfo");

@@ -47,12 +47,12 @@ export type Incoming =
   }
   /** The opening frame was answered, but another handshake is needed by now. */
   | { readonly kind: "repeat-handshake" }
-  /** The handshake failed; `refused` if the daemon would refuse it again. */
+  /** The handshake failed; `isRefused` if the daemon would refuse it again. */
   | {
     readonly kind: "rejected";
     readonly reason: string;
     readonly isRefused: boolean;
-    /** The same for programs, if the dialect knows it. */
+    /** The reason for programs, if the dialect knows it. */
     readonly cause?: FailureCause;
     /**
      * The daemon's answer to the client's `initialize`, which is valid
@@ -127,7 +127,7 @@ export type EncodeResult =
 
 /** A frame that every live daemon answers. */
 export interface ProbeFrame {
-  /** The id that `pong` will have. */
+  /** The id that `probe-answered` will have. */
   readonly id: Id;
   /** The frame. */
   readonly text: string;

@@ -3,14 +3,14 @@
  *
  * | state       | event                                                                                | next         |
  * | ----------- | ------------------------------------------------------------------------------------ | ------------ |
- * | `unknown`   | the main connection is ready within 150 ms, no call was sent, probes are enabled     | `trying`     |
+ * | `unknown`   | the main connection is ready within 150 ms, no call was sent, probes are enabled     | `checking`   |
  * | `unknown`   | the cache says that this daemon keeps one                                            | `known` one  |
- * | `trying`    | both connections answered all probes                                                 | `known` many |
- * | `trying`    | the daemon closed the second one and answers on the main one                         | `known` one, cached |
- * | `trying`    | the second one's time is over, and the main one answers                              | `known` one  |
- * | `trying`    | the second one answered its probe, the main one did not, and it is closed            | `displaced`  |
- * | `trying`    | as above, but the main one no longer answers                                         | `known` one  |
- * | `trying`    | no probe is answered; or a sleep, a full queue, another disconnect                   | `known` one  |
+ * | `checking`  | both connections answered all probes                                                 | `known` many |
+ * | `checking`  | the daemon closed the second one and answers on the main one                         | `known` one, cached |
+ * | `checking`  | the second one's time is over, and the main one answers                              | `known` one  |
+ * | `checking`  | the second one answered its probe, the main one did not, and it is closed            | `displaced`  |
+ * | `checking`  | as above, but the main one no longer answers                                         | `known` one  |
+ * | `checking`  | no probe is answered; or a sleep, a full queue, another disconnect                   | `known` one  |
  * | any but configured | the daemon closes the main one within 2 s of a second one's dial or opening   | `displaced`  |
  * | `displaced` | the main connection is ready again within a second                                   | `known` one, cached if `isCertain` |
  * | `displaced` | a dial fails without hanging: the daemon was down                                    | the previous capacity; one if it was unknown |

@@ -291,10 +291,10 @@ export interface ParsedObject {
 }
 
 /**
- * Returns the members of a parsed message. `JSON.parse` confuses a key written
- * with an escape with another key it has seen before (V8 in Deno 2.9.6), and
- * the client's parser may do the same. So such keys are parsed here and
- * forwarded without escapes.
+ * Returns a parsed message whose member names are written without escapes.
+ * `JSON.parse` confuses a name written with an escape with another name it has
+ * seen before (V8 in Deno 2.9.6), and the client's parser may do the same. So
+ * such names are parsed here and forwarded without escapes.
  */
 export function unescapeMemberNames(
   parsed: Record<string, unknown>,

@@ -1,6 +1,6 @@
 /**
- * The shell around the session: it turns what happens outside into events,
- * performs the effects, and sets the program's only timer.
+ * Runs a session: turns what happens outside into events, performs the effects,
+ * and sets the program's only timer.
  *
  * @module
  */

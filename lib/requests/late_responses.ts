@@ -28,7 +28,7 @@ interface AbandonedCall {
 /** Whether a response is expected, or has arrived but could not be parsed. */
 export type LateResponseState = "expected" | "unclear";
 
-/** Those requests, by the connection they were written to. */
+/** The abandoned requests, by the connection they were written to. */
 export class LateResponses {
   readonly #responses = new Map<number, Map<Id, LateResponseState>>();
   readonly #abandonedCalls = new Map<number, Map<Id, AbandonedCall>>();

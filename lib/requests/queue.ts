@@ -1,5 +1,6 @@
 /**
- * The queue of messages to the daemon, oldest first.
+ * The queue of messages to the daemon, oldest first, and the notices that
+ * clients get while their requests wait in it.
  *
  * @module
  */

@@ -99,8 +99,8 @@ export function timeoutsOf(
   if (isSubscriptionMethod(method)) {
     return { total: undefined, idle: NO_TIMEOUT };
   }
-  // It is held while there is no daemon: an error would mean that the daemon
-  // implements an older protocol version.
+  // A long-lived request is held while there is no daemon: an error would mean
+  // that the daemon implements an older protocol version.
   const isLimited = kind === "request" && !isLongLived(method) &&
     total.ms < Infinity;
   return { total: isLimited ? total : undefined, idle };

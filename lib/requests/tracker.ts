@@ -214,8 +214,8 @@ export class RequestTracker {
   }
 
   /**
-   * Records that an entry was written; `number` is its position on the
-   * connection. A notification is done with that.
+   * Records that an entry was written; `writeNumber` is its position on the
+   * connection. The entry of a notification is closed.
    */
   markSent(
     key: string,
@@ -471,12 +471,15 @@ export class RequestTracker {
     }
   }
 
-  /** Whether an entry was queued since. */
+  /** Whether an entry was queued since the queue timers were last updated. */
   get hasNewlyQueued(): boolean {
     return this.#newlyQueued.hasEntries;
   }
 
-  /** Starts or stops the queue timers of the entries queued since. */
+  /**
+   * Starts or stops the queue timers of the entries that were queued since the
+   * last update.
+   */
   updateNewQueueTimers(now: number, hasUsableLink: HasUsableLink): void {
     for (const entry of this.#newlyQueued.take()) {
       const isOpen = this.#entries.get(entry.key) === entry;

@@ -11,8 +11,8 @@ import { buildErrorResponse, ErrorCode, type Id } from "../protocol/jsonrpc.ts";
 import { CONTENT_LENGTH_ADVICE, contentLengthHeaders } from "./log_messages.ts";
 
 /**
- * Handles such a header, or the text after it: nothing of it is sent to the
- * daemon, and every request in it gets an error.
+ * Handles a `Content-Length` header, or the body after it: nothing of it is
+ * sent to the daemon, and every request in it gets an error.
  */
 export function handleContentLength(
   context: SessionContext,

@@ -1,6 +1,7 @@
 /**
  * The errors that the client gets when the daemon cannot answer a request: what
- * could not be done, by which rule, and what to do next.
+ * could not be done, by which rule, and what to do next. Also the progress that
+ * the client gets while its request waits.
  *
  * @module
  */

@@ -367,8 +367,8 @@ export function poolConnectionLost(
 }
 
 /**
- * Describes the daemon's health file; `lostMs` says how long ago the daemon was
- * lost, if it was connected.
+ * Describes the daemon's health file; `disconnectedForMs` says how long ago the
+ * connection was lost, if there was one.
  */
 export function healthFileState(
   path: string,

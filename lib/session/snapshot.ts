@@ -43,7 +43,7 @@ export interface Snapshot {
   readonly owed: number;
   /** Why the last dial or connection ended, for people. */
   readonly lastError: string | undefined;
-  /** The same for programs, if it is one of the known causes. */
+  /** The reason for programs, if it is one of the known causes. */
   readonly lastErrorCause?: FailureCause | undefined;
   /**
    * How many connections the daemon keeps for a client, as far as it is known.

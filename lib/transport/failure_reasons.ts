@@ -24,7 +24,7 @@ export interface CloseDetails {
    * The reason in plain words, with the daemon's own; never a runtime's text.
    */
   readonly reason: string;
-  /** True if the host was reached, as far as the runtime reports it. */
+  /** True if the server was reached, as far as the runtime reports it. */
   readonly isServerReached: boolean;
   /** The HTTP status of a failed handshake, if the runtime reports it. */
   readonly status?: number;
@@ -76,7 +76,7 @@ export interface DialFailure {
   readonly summary: string;
   /** What to do about it, if that is known. */
   readonly advice?: string;
-  /** True if the host was reached, as far as the runtime reports it. */
+  /** True if the server was reached, as far as the runtime reports it. */
   readonly isServerReached: boolean;
   /**
    * Set if nothing listens at the address, as far as the runtime reports it.

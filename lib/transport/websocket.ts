@@ -68,7 +68,7 @@ export type DialHost = Pick<
 >;
 
 /**
- * Creates a function that dials with a host's runtime.
+ * Creates a dialer that uses a host's WebSocket.
  *
  * @param maxDiagnosisMs how long the diagnosis of a failed dial may take before
  * the failure is reported

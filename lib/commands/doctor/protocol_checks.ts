@@ -55,8 +55,8 @@ const PROBE_COUNT = 5;
  */
 const CAPACITY_WAIT_MS = 1_000;
 /**
- * The version that the in-process client requests first, and the one of the
- * stateless era.
+ * The version that the in-process client requests first, and the one without
+ * `initialize`, in which every request names the version.
  */
 const [INITIALIZE_VERSION, STATELESS_VERSION] = ["2025-11-25", "2026-07-28"];
 
@@ -171,8 +171,8 @@ async function observeBehavior(
 }
 
 /**
- * True if a client can make the handshake and gets an answer after it; the era
- * is known.
+ * True if a client can make the handshake and gets an answer after it; `_meta`
+ * is what the first handshake has shown.
  */
 async function canInitialize(
   client: InProcessClient,
@@ -320,7 +320,7 @@ function isTokenCause(
 
 /**
  * The result of the handshake, and the `_meta` of every request if the daemon
- * speaks the newer era.
+ * speaks the version without `initialize`.
  */
 interface HandshakeResult {
   readonly result: CallResult;
@@ -328,8 +328,8 @@ interface HandshakeResult {
 }
 
 /**
- * Makes the handshake of the older era, and that of the newer one if the daemon
- * does not know the first.
+ * Makes the handshake with `initialize`, and the one with `server/discover` if
+ * the daemon does not know the first.
  */
 async function handshake(
   client: InProcessClient,
