@@ -353,8 +353,8 @@ function pairEdits(
   const lineBreak = lineBreakOf(text);
   const added = lines.map((line) => indent + line);
   if (pairs.some((pair) => pair === after)) {
-    const text = added.map((line) => line + lineBreak).join("");
-    return [...edits, { start, end: start, text }];
+    const above = added.map((line) => line + lineBreak).join("");
+    return [...edits, { start, end: start, text: above }];
   }
   const end = lineEndAt(text, after.end);
   const below = added.map((line) => lineBreak + line).join("");

@@ -100,16 +100,16 @@ export function parseEnvFile(
     if (name !== undefined) {
       const expanded = value === undefined
         ? undefined
-        : expandVariables(value, (it) => {
-          const text = values.has(it)
-            ? values.get(it) ?? null
-            : envVariableOf(env, it);
-          remainingChars -= text?.length ?? 0;
-          if (remainingChars >= 0) return text;
+        : expandVariables(value, (variable) => {
+          const inserted = values.has(variable)
+            ? values.get(variable) ?? null
+            : envVariableOf(env, variable);
+          remainingChars -= inserted?.length ?? 0;
+          if (remainingChars >= 0) return inserted;
           throw new Error("its ${NAME} put in more than 16 MiB");
         });
-      for (const name of expanded?.unset ?? []) {
-        unsetVariables.push({ line, name });
+      for (const variable of expanded?.unset ?? []) {
+        unsetVariables.push({ line, name: variable });
       }
       values.set(name, expanded?.text);
     }

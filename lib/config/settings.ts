@@ -376,7 +376,7 @@ export type SettingKey = keyof typeof SETTINGS;
 
 /** The values of all settings; `undefined` only without a default. */
 export type SettingValues = {
-  readonly [Name in SettingKey]:
-    | ReturnType<typeof SETTINGS[Name]["parse"]>
-    | (typeof SETTINGS[Name] extends { default: string } ? never : undefined);
+  readonly [Key in SettingKey]:
+    | ReturnType<typeof SETTINGS[Key]["parse"]>
+    | (typeof SETTINGS[Key] extends { default: string } ? never : undefined);
 };

@@ -570,7 +570,7 @@ export class Link {
   ): void {
     const state = this.#state;
     if (state.phase === "waiting") {
-      throw new Error("A link that is waiting was lost");
+      throw new Error("A link that is waiting has no connection to end");
     }
     this.connectionId = nextConnectionId;
     this.#lastFailure = cause;
@@ -645,7 +645,7 @@ export class Link {
   ): Extract<LinkState, { phase: P }> {
     const state = this.#state;
     if (state.phase !== phase) {
-      throw new Error(`A link that is ${state.phase} was taken for ${phase}`);
+      throw new Error(`The link is ${state.phase}, and must be ${phase} here`);
     }
     return state as Extract<LinkState, { phase: P }>;
   }

@@ -160,7 +160,7 @@ export class LinkSet {
    * Ends the connection of a link; the link waits under a new connection id.
    */
   disconnect(link: Link, cause: DisconnectCause, now: number): void {
-    if (!this.has(link)) throw new Error("A link that was left is lost");
+    if (!this.has(link)) throw new Error("The link is not in the set");
     this.#byConnection.delete(link.connectionId);
     link.onDisconnect(now, cause, ++this.#lastConnectionId);
     this.#byConnection.set(link.connectionId, link);

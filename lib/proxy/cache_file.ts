@@ -92,19 +92,19 @@ function readCacheAt(
  * Writes new results, merged with what other processes have written meanwhile.
  * Throws if it cannot.
  *
- * @param lockMode `waits`: writes only with the lock; `last`: writes without
+ * @param lock `required`: writes only with the lock; `optional`: writes without
  * it, too, which may lose what another process writes at the same moment
- * @returns `taken` if another process has the lock
+ * @returns `locked` if another process has the lock
  */
 export async function writeCacheFile(
   setting: string,
   cacheKey: CacheKey,
   newResults: CachedResults,
   host: Host,
-  lockMode: "waits" | "last" = "waits",
-): Promise<"kept" | "taken"> {
+  lock: "required" | "optional" = "required",
+): Promise<"done" | "locked"> {
   const location = cacheLocationOf(setting, cacheKey, host);
-  if (location === undefined) return "kept";
+  if (location === undefined) return "done";
   const { path, isUserNamed } = location;
   const folder = parentFolderOf(path);
   const getUserId = cacheUserIdGetter(location, host);
@@ -113,7 +113,7 @@ export async function writeCacheFile(
   // Without the lock, a process that reads while another one writes would undo
   // its update.
   const hasLock = acquireLock(host, lockPathOf(path), getUserId);
-  if (!hasLock && lockMode === "waits") return "taken";
+  if (!hasLock && lock === "required") return "locked";
   try {
     const { isReadOnly, problem, results } = readCacheAt(
       location,
@@ -138,7 +138,7 @@ export async function writeCacheFile(
   } finally {
     if (hasLock) releaseLock(host, lockPathOf(path));
   }
-  return "kept";
+  return "done";
 }
 
 /**
@@ -214,24 +214,24 @@ function removeObsoleteFiles(
   const files = host.listFolder(folder === "" ? "." : folder)
     .filter((name) => name.startsWith(prefix))
     .map((name) => ({ path: folder + name, rest: name.slice(prefix.length) }));
-  const at = ({ path }: { path: string }): number =>
-    host.lstat(path)?.modifiedAt ?? 0;
+  const modifiedAtOf = (file: { readonly path: string }): number =>
+    host.lstat(file.path)?.modifiedAt ?? 0;
   // The process was killed before the rename.
   const orphaned = files.filter((file) =>
     TEMP_FILE_REST.test(file.rest) &&
-    Date.now() - at(file) > ORPHANED_TEMP_FILE_MS
+    Date.now() - modifiedAtOf(file) > ORPHANED_TEMP_FILE_MS
   );
   // A client with a new token at each start has a new file each time.
   const surplus = isUserNamed || !isNew ? [] : files
     .filter(({ rest }) => /^[0-9a-f]{4}\.json$/.test(rest))
-    .map((file) => ({ ...file, at: at(file) }))
-    .toSorted((a, b) => b.at - a.at)
+    .map((file) => ({ ...file, modifiedAt: modifiedAtOf(file) }))
+    .toSorted((a, b) => b.modifiedAt - a.modifiedAt)
     .slice(MAX_FILES_PER_DAEMON);
-  for (const { path } of [...surplus, ...orphaned]) {
+  for (const file of [...surplus, ...orphaned]) {
     try {
       const text =
-        readOwned(host, path, MAX_CACHE_FILE_BYTES, getUserId)?.text ?? "";
-      if (isCacheFileText(text)) host.remove(path);
+        readOwned(host, file.path, MAX_CACHE_FILE_BYTES, getUserId)?.text ?? "";
+      if (isCacheFileText(text)) host.remove(file.path);
     } catch {
       // It is not ours, or has just been removed.
     }

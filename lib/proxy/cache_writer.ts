@@ -33,8 +33,8 @@ const LOCK_RETRY_RANGE_MS = [5, 60] as const;
 export class CacheWriter {
   readonly #write: (
     results: CachedResults,
-    lockMode: "waits" | "last",
-  ) => Promise<"kept" | "taken">;
+    lock: "required" | "optional",
+  ) => Promise<"done" | "locked">;
   readonly #host: Host;
   readonly #onFailure: (why: string) => void;
   #pending: CachedResults | undefined;
@@ -55,8 +55,8 @@ export class CacheWriter {
     host: Host,
     onFailure: (why: string) => void,
   ) {
-    this.#write = (results, lockMode) =>
-      writeCacheFile(setting, cacheKey, results, host, lockMode);
+    this.#write = (results, lock) =>
+      writeCacheFile(setting, cacheKey, results, host, lock);
     this.#host = host;
     this.#onFailure = onFailure;
   }
@@ -94,8 +94,8 @@ export class CacheWriter {
       const results = this.#pending;
       this.#pending = undefined;
       try {
-        const lockMode = this.#ignoresLock ? "last" : "waits";
-        if (await this.#write(results, lockMode) === "kept") {
+        const lock = this.#ignoresLock ? "optional" : "required";
+        if (await this.#write(results, lock) === "done") {
           this.#hasReported = false;
           failures = 0;
           lockDeadline = performance.now() + LOCK_TIMEOUT_MS;

@@ -75,29 +75,36 @@ export function serializeStatus(
 
 /** Parses the file's text; `undefined` if it is not one of ours. */
 export function parseStatus(text: string): ProxyStatus | undefined {
-  let it: unknown;
+  let parsed: unknown;
   try {
-    it = JSON.parse(text);
+    parsed = JSON.parse(text);
   } catch {
     return undefined;
   }
-  if (!isRecord(it) || it.alwaysup !== STATUS_FORMAT_VERSION) return undefined;
-  const numbers = [it.pid, it.startedAt, it.reconnects, it.owed];
-  const texts = [it.version, it.runtime, it.url, it.dialect];
-  const optionalTexts = [it.client ?? "", it.lastError ?? ""];
+  if (!isRecord(parsed) || parsed.alwaysup !== STATUS_FORMAT_VERSION) {
+    return undefined;
+  }
+  const numbers = [
+    parsed.pid,
+    parsed.startedAt,
+    parsed.reconnects,
+    parsed.owed,
+  ];
+  const texts = [parsed.version, parsed.runtime, parsed.url, parsed.dialect];
+  const optionalTexts = [parsed.client ?? "", parsed.lastError ?? ""];
   const isStatus = numbers.every(Number.isFinite) &&
     [...texts, ...optionalTexts].every((text) => typeof text === "string") &&
-    /^(lock|heartbeat)$/.test(String(it.sign)) &&
-    isConnectionState(it.standing);
+    /^(lock|heartbeat)$/.test(String(parsed.sign)) &&
+    isConnectionState(parsed.standing);
   // A proxy of an older version writes nothing about its daemon.
   const { connections = "unknown", answersDuringCalls, lastErrorCause: cause } =
-    it;
+    parsed;
   const isCapacityValid = /^(one|many|unknown)$/.test(String(connections)) &&
     typeof (answersDuringCalls ?? false) === "boolean";
   if (!isStatus || !isCapacityValid) return undefined;
   // A cause that only a newer version knows is dropped.
   const lastErrorCause = FAILURE_CAUSES.find((it) => it === cause);
-  return { ...it, connections, lastErrorCause } as unknown as ProxyStatus;
+  return { ...parsed, connections, lastErrorCause } as unknown as ProxyStatus;
 }
 
 /**

@@ -373,14 +373,14 @@ export class SessionContext {
    * Moves every deadline by the time that the program slept, in milliseconds.
    */
   postpone(ms: number): void {
-    for (const it of this.listRetries.values()) it.until += ms;
+    for (const retry of this.listRetries.values()) retry.until += ms;
     for (
-      const it of [
+      const deadlines of [
         this.graceTimers,
         this.heldSubscriptionEnds,
         this.unclearResponses,
       ]
-    ) it.postpone(ms);
+    ) deadlines.postpone(ms);
   }
 
   /** Records the tool hints of the daemon's tool list, or of a page of it. */

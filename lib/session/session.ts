@@ -356,8 +356,8 @@ export class Session {
     const cancelFrame = context.dialect.buildCancellation(message.id, reason);
     if (cancelFrame === undefined && link.role === "main") {
       // The request would block everything after it.
-      const reason = `the daemon did not answer ${message.method} in time`;
-      return endConnection(context, link, { reason }, now);
+      const closeReason = `the daemon did not answer ${message.method} in time`;
+      return endConnection(context, link, { reason: closeReason }, now);
     }
     cancelAtDaemon(context, link, abandoned, cancelFrame, now);
   }

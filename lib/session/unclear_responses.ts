@@ -142,12 +142,12 @@ export function expireUnclearResponses(
   now: number,
 ): void {
   for (const [id, unclear] of context.unclearResponses.takeDue(now)) {
-    const { until, request, connectionId, writeNumber, ...it } = unclear;
+    const { until, request, connectionId, writeNumber } = unclear;
     const entry = context.tracker.find(id);
     const isSame = entry?.message === request &&
       entry.sentOnConnectionId === connectionId &&
       entry.writeNumber === writeNumber;
-    const mayBeOwnRequest = it.otherCandidates.some((other) =>
+    const mayBeOwnRequest = unclear.otherCandidates.some((other) =>
       context.dialect.isOwnRequestPending(other)
     );
     if (
@@ -163,7 +163,7 @@ export function expireUnclearResponses(
       context.sendToClient(
         errors.responseUnreadable(
           context.deliveryOf(request, entry),
-          it.received,
+          unclear.received,
           attempts,
         ),
       );

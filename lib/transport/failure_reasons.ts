@@ -102,8 +102,8 @@ const UNREACHABLE_ADDRESS =
 /** The runtimes' errors for a failed dial; the first match counts. */
 const DIAL_FAILURES: readonly (readonly [
   pattern: RegExp,
-  what: string,
-  reached: boolean,
+  summary: string,
+  isServerReached: boolean,
   advice?: string,
 ])[] = [
   [

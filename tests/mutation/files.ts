@@ -76,8 +76,8 @@ export const FILES: readonly Mutant[] = [
   },
   {
     name: "files: temporary files of killed processes beside a cache stay",
-    from: "for (const { $path } of [...$old, ...$left])",
-    to: "for (const { $path } of [...$old])",
+    from: "for (const $file of [...$old, ...$left])",
+    to: "for (const $file of [...$old])",
   },
   {
     name: "files: a fourth copy of a client's file takes the first one's place",

@@ -82,7 +82,7 @@ const DEFAULT_CALL_TIMEOUT_MS = 67_000;
  * The first and the longest delay between two polls for an outcome, in
  * milliseconds.
  */
-const POLL_DELAY_MS = { first: 1_000, most: 5_000 } as const;
+const POLL_DELAY_MS = { first: 1_000, max: 5_000 } as const;
 /** The daemon's error code for "not now". */
 export const OVER_CAPACITY = "OVER_CAPACITY";
 
@@ -195,10 +195,8 @@ export class CallRegistry {
     call: ExaiCall,
     frame: Record<string, unknown>,
   ): Incoming {
-    const { code, message, retryAfterMs, originalRequestId, ...error } = frames
-      .errorOf(
-        frame,
-      );
+    const error = frames.errorOf(frame);
+    const { code, message, retryAfterMs, originalRequestId } = error;
     if (code === "DUPLICATE" && this.isOwnRequestId(originalRequestId)) {
       call.requestId = originalRequestId!;
       return this.#schedulePoll(request, call);
@@ -238,7 +236,7 @@ export class CallRegistry {
   #schedulePoll({ id }: Request, call: ExaiCall): Incoming {
     const delayMs = Math.min(
       POLL_DELAY_MS.first * 2 ** call.pollCount++,
-      POLL_DELAY_MS.most,
+      POLL_DELAY_MS.max,
     );
     return { kind: "retry-later", id, delayMs, isUnstarted: false };
   }

@@ -248,17 +248,19 @@ export class Exai implements Dialect {
       frames.isFrame,
     );
     const incoming: Incoming[] = [];
-    for (const { text, value } of jsonPieces) {
+    for (const { text: frameText, value } of jsonPieces) {
       if (!isRecord(value)) {
         incoming.push(INVALID_FRAME);
         continue;
       }
-      const { value: frame } = unescapeMemberNames(value, text);
+      const { value: frame } = unescapeMemberNames(value, frameText);
       // Next to other text, only an object with an op counts.
       const isFrameForUs = otherTexts.length === 0 ||
         typeof frame.op === "string";
       if (isFrameForUs) {
-        incoming.push(...this.#handleFrame(connectionId, frame, text, now));
+        incoming.push(
+          ...this.#handleFrame(connectionId, frame, frameText, now),
+        );
       }
     }
     for (const other of otherTexts) {
@@ -526,8 +528,8 @@ export class Exai implements Dialect {
     phase: LinkState["phase"],
   ): CloseReason {
     if (status === 401 || status === 403) {
-      const advice = `it refuses us with HTTP ${status}: check --header`;
-      return { reason: advice, isRefused: true, cause: "refused" };
+      const refusalReason = `it refuses us with HTTP ${status}: check --header`;
+      return { reason: refusalReason, isRefused: true, cause: "refused" };
     }
     const isHelloPending =
       this.#connections.get(connectionId)?.pending?.kind === "hello";

@@ -41,7 +41,7 @@ export interface ToolResult extends Pick<CallToolResult, "isError"> {
  * The limits of the delay that the daemon asks for before a retry, and the
  * delay if it names none, in seconds.
  */
-const RETRY_AFTER_S = { least: 0.1, most: 60, fallback: 1 } as const;
+const RETRY_AFTER_S = { min: 0.1, max: 60, default: 1 } as const;
 
 /**
  * What the daemon's revisions write about a bad token, and about a request that
@@ -65,15 +65,15 @@ export function errorOf(frame: Record<string, unknown>): ExaiError {
   const original = find("original_request_id");
   const seconds = parseNumber(find("retry_after") ?? find("retry_after_secs"));
   const retryAfterS = Math.min(
-    Math.max(seconds, RETRY_AFTER_S.least),
-    RETRY_AFTER_S.most,
+    Math.max(seconds, RETRY_AFTER_S.min),
+    RETRY_AFTER_S.max,
   );
   const name = typeof code === "string" ? code : "";
   const message = stringify(isRecord(error) ? error.message ?? error : error);
   return {
     code: name,
     message,
-    retryAfterMs: (seconds > 0 ? retryAfterS : RETRY_AFTER_S.fallback) * 1000,
+    retryAfterMs: (seconds > 0 ? retryAfterS : RETRY_AFTER_S.default) * 1000,
     originalRequestId: typeof original === "string" ? original : undefined,
     isUnauthorized: UNAUTHORIZED.test(`${name}: ${message}`),
     isTooLarge: TOO_LARGE.test(message),

@@ -475,8 +475,12 @@ export class Mcp implements Dialect {
       return { reason: refusalReason, isRefused: true, cause: "refused" };
     }
     if (code === 4001 && EXAI_CLOSE_REASON.test(closeFrameReason)) {
-      const advice = "it speaks exai, not MCP: set --dialect exai";
-      return { reason: advice, isRefused: false, cause: "other dialect" };
+      const dialectReason = "it speaks exai, not MCP: set --dialect exai";
+      return {
+        reason: dialectReason,
+        isRefused: false,
+        cause: "other dialect",
+      };
     }
     if (code !== 1008 || phase === "ready") return { reason, isRefused: false };
     const refusalReason = "it closed the connection with code 1008 (policy " +

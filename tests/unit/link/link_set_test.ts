@@ -43,7 +43,7 @@ test("Link set: a link that was removed cannot be lost", () => {
   assertThrows(
     () => set.disconnect(pool, { reason: "x" }, 1),
     Error,
-    "was left",
+    "not in the set",
   );
 });
 

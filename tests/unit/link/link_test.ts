@@ -122,7 +122,7 @@ test("Link: after a sleep a ready one must answer a probe within 1 s, and a wait
 
 test("Link: a transition from the wrong state throws", () => {
   const link = readyLink();
-  assertThrows(() => link.dial(0), Error, "is ready was taken for waiting");
+  assertThrows(() => link.dial(0), Error, "is ready, and must be waiting");
   assertThrows(() => link.onOpen(0), Error, "dialing");
 });
 

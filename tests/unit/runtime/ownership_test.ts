@@ -61,7 +61,7 @@ async function readAndWrite(
   try {
     assertEquals(
       await writeCacheFile(setting, OWNER, cacheWithVersions("new"), host),
-      "kept",
+      "done",
     );
   } catch (error) {
     failed = (error as Error).message;
