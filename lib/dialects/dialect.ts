@@ -11,6 +11,7 @@ import type {
   Id,
   Message,
   Notification,
+  OutboundMessage,
   Request,
   Response,
 } from "../protocol/jsonrpc.ts";
@@ -231,13 +232,13 @@ export interface Dialect {
   /** Returns what restores the client's session on a new link. */
   buildReplay(connectionId: number): SessionReplay;
   /** Returns the role of the links that a message may be sent on. */
-  linkRoleFor(message: Request | Notification): LinkRole;
+  linkRoleFor(message: OutboundMessage): LinkRole;
   /** Returns whether a ready link can take a frame now. */
   canSend(connectionId: number): boolean;
   /** Encodes a client's message for a link that is free. */
   encode(
     connectionId: number,
-    message: Request | Notification,
+    message: OutboundMessage,
     now: number,
   ): EncodeResult;
   /** Returns what a frame means. Never throws. */

@@ -87,8 +87,11 @@ export interface InvalidMessage {
   readonly reason: string;
 }
 
+/** A message with a method: what a client sends on its own account. */
+export type OutboundMessage = Request | Notification;
+
 /** A JSON-RPC message, or an invalid one. */
-export type Message = Request | Notification | Response | InvalidMessage;
+export type Message = OutboundMessage | Response | InvalidMessage;
 
 /** The `error` member of a response (JSON-RPC 2.0 section 5.1). */
 export interface ErrorObject {
@@ -185,7 +188,7 @@ export function getNested(value: unknown, ...path: readonly string[]): unknown {
  * `progressToken`), as a JSON text.
  */
 export function getNestedId(
-  message: Request | Notification,
+  message: OutboundMessage,
   ...path: readonly string[]
 ): Id | undefined {
   const value = getNested(message.params, ...path);

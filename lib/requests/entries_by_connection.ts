@@ -5,11 +5,11 @@
  */
 
 import type { PendingEntry } from "./entry.ts";
-import type { Notification, Request } from "../protocol/jsonrpc.ts";
+import type { OutboundMessage } from "../protocol/jsonrpc.ts";
 import { mayTakeLong } from "../protocol/methods.ts";
 
 /** An entry for a request or a notification. */
-export type AnyPendingEntry = PendingEntry<Request | Notification>;
+export type AnyPendingEntry = PendingEntry<OutboundMessage>;
 
 /** Entries by connection id. */
 export class EntriesByConnection {

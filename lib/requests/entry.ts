@@ -8,7 +8,7 @@ import type { Timeouts } from "./timeouts.ts";
 import {
   getNestedId,
   type Id,
-  type Notification,
+  type OutboundMessage,
   type Request,
 } from "../protocol/jsonrpc.ts";
 
@@ -28,14 +28,9 @@ export interface TrackerConfig {
   readonly waitProgress: "on" | "off";
 }
 
-/** The time between two wait notices, in milliseconds. */
-const WAIT_NOTICE_INTERVAL_MS = 5_000;
-/** How much each wait notice adds to the progress. */
-const WAIT_PROGRESS_STEP = 1e-6;
-
 /** A request without a response yet, or a queued notification. */
 export type ReadonlyEntry<
-  M extends Request | Notification = Request | Notification,
+  M extends OutboundMessage = OutboundMessage,
 > = Readonly<PendingEntry<M>>;
 
 /** A request without a response yet. */
@@ -69,7 +64,7 @@ export interface HintRequirement {
 const HINT_TIMEOUT_MS = 5_000;
 
 /** The tracker's record of one message. */
-export interface PendingEntry<M extends Request | Notification> {
+export interface PendingEntry<M extends OutboundMessage> {
   /** The message. */
   readonly message: M;
   /**
@@ -151,7 +146,7 @@ export interface PendingEntry<M extends Request | Notification> {
  * Creates the entry of a message that has just arrived and may wait for a link
  * for `queueTimeoutMs` in total.
  */
-export function createEntry<M extends Request | Notification>(
+export function createEntry<M extends OutboundMessage>(
   message: M,
   key: string,
   arrivalNumber: number,
@@ -194,7 +189,7 @@ export function createEntry<M extends Request | Notification>(
 
 /** Postpones all moments of an entry. */
 export function postponeEntry(
-  entry: PendingEntry<Request | Notification>,
+  entry: PendingEntry<OutboundMessage>,
   ms: number,
 ): void {
   entry.arrivedAt += ms;
@@ -219,21 +214,6 @@ export function postponeEntry(
   if (entry.daemonFullSince !== undefined) entry.daemonFullSince += ms;
 }
 
-/**
- * Returns the progress value of the next wait notice; `undefined` if the value
- * would not increase.
- */
-export function nextWaitProgress(
-  entry: PendingEntry<Request | Notification>,
-  now: number,
-): number | undefined {
-  entry.waitNoticeAt = now + WAIT_NOTICE_INTERVAL_MS;
-  // The step is so small that the daemon's own progress is still larger.
-  const reported = Math.max(0, entry.daemonProgress?.value ?? 0);
-  const progress = reported + ++entry.waitNoticeCount * WAIT_PROGRESS_STEP;
-  return progress > entry.clientProgress ? progress : undefined;
-}
-
 /** Whether an entry is to be written when a link is ready. */
 export function isQueued(entry: ReadonlyEntry): boolean {
   return entry.sentOnConnectionId === undefined || entry.isHandshake;
@@ -244,7 +224,7 @@ export function isQueued(entry: ReadonlyEntry): boolean {
  * all waits.
  */
 export function startQueueTimer(
-  entry: PendingEntry<Request | Notification>,
+  entry: PendingEntry<OutboundMessage>,
   now: number,
 ): void {
   entry.waitingSince ??= now;
@@ -252,7 +232,7 @@ export function startQueueTimer(
 
 /** Stops the queue timer. */
 export function stopQueueTimer(
-  entry: PendingEntry<Request | Notification>,
+  entry: PendingEntry<OutboundMessage>,
   now: number,
 ): void {
   if (entry.waitingSince === undefined) return;
@@ -265,7 +245,7 @@ export function stopQueueTimer(
  * again; no tool list is requested yet.
  */
 export function requireHint(
-  entry: PendingEntry<Request | Notification>,
+  entry: PendingEntry<OutboundMessage>,
   now: number,
 ): void {
   const { until, remainingMs } = entry.hintRequirement ??
@@ -280,7 +260,7 @@ export function requireHint(
 
 /** Records that the tool list was requested on a connection. */
 export function startHintTimer(
-  entry: PendingEntry<Request | Notification>,
+  entry: PendingEntry<OutboundMessage>,
   connectionId: number,
   now: number,
 ): void {

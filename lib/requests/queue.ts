@@ -1,42 +1,26 @@
 /**
- * The queue of messages to the daemon, oldest first, and the notices that
- * clients get while their requests wait in it.
+ * The queue of messages to the daemon, oldest first.
  *
  * @module
  */
 
 import {
-  nextWaitProgress,
   type PendingEntry,
   type ReadonlyEntry,
   type TrackerConfig,
 } from "./entry.ts";
 import { sortByArrival } from "./entries_by_connection.ts";
 import type { LinkRole } from "../link/link.ts";
-import type { Id, Notification, Request } from "../protocol/jsonrpc.ts";
+import type { OutboundMessage } from "../protocol/jsonrpc.ts";
+import { FIRST_WAIT_NOTICE_MS } from "./wait_notices.ts";
 import { IndexedMinHeap } from "./indexed_min_heap.ts";
 import { isLongLived, isSubscriptionMethod } from "../protocol/methods.ts";
 
 /** How much text may be queued, in UTF-16 units. */
 export const QUEUE_TEXT_LIMIT = 64 * 1024 * 1024;
-/** How long a client waits before its first wait notice, in milliseconds. */
-const FIRST_WAIT_NOTICE_MS = 1_000;
-
-/** A message that may be queued. */
-export type OutboundMessage = Request | Notification;
 
 /** Returns the role of the links that carry a message. */
 export type RoleSelector = (message: OutboundMessage) => LinkRole;
-
-/** A progress notification to a client while its request waits. */
-export interface WaitNotice {
-  /** The request. */
-  readonly message: Request;
-  /** The client's progress token. */
-  readonly progressToken: Id;
-  /** The progress value; smaller than any progress of the daemon itself. */
-  readonly progress: number;
-}
 
 /** The queued messages. */
 export class MessageQueue {
@@ -170,35 +154,5 @@ export class MessageQueue {
       oldest = minPriority;
     }
     return next;
-  }
-}
-
-/** Returns the wait notices that are due now among these entries. */
-export function takeQueueNotices(
-  entries: Iterable<PendingEntry<OutboundMessage>>,
-  now: number,
-): WaitNotice[] {
-  const due = [...entries].filter(({ sentOnConnectionId, waitNoticeAt }) =>
-    sentOnConnectionId === undefined && now >= waitNoticeAt
-  );
-  return [
-    ...takeNotices(due, now, ({ waitingSince }) => waitingSince !== undefined),
-  ];
-}
-
-/** Yields the wait notices for those entries that have a progress token. */
-export function* takeNotices(
-  entries: Iterable<PendingEntry<OutboundMessage>>,
-  now: number,
-  isWaiting: (entry: ReadonlyEntry) => boolean = () => true,
-): Iterable<WaitNotice> {
-  for (const entry of entries) {
-    const { message, progressToken } = entry;
-    if (progressToken === undefined) continue;
-    const progress = nextWaitProgress(entry, now);
-    if (message.kind !== "request" || progress === undefined) continue;
-    if (!isWaiting(entry)) continue;
-    entry.clientProgress = progress;
-    yield { message, progressToken, progress };
   }
 }

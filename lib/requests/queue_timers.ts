@@ -11,14 +11,14 @@ import {
   startQueueTimer,
   stopQueueTimer,
 } from "./entry.ts";
-import type { Notification, Request } from "../protocol/jsonrpc.ts";
+import type { OutboundMessage } from "../protocol/jsonrpc.ts";
 
 /** Returns whether there is a usable link for a message. */
-export type HasUsableLink = (message: Request | Notification) => boolean;
+export type HasUsableLink = (message: OutboundMessage) => boolean;
 
 /** The entries queued since the queue timers were last updated. */
 export class NewlyQueuedEntries {
-  #entries: PendingEntry<Request | Notification>[] = [];
+  #entries: PendingEntry<OutboundMessage>[] = [];
 
   /** Whether there are any. */
   get hasEntries(): boolean {
@@ -26,12 +26,12 @@ export class NewlyQueuedEntries {
   }
 
   /** Adds an entry. */
-  add(entry: PendingEntry<Request | Notification>): void {
+  add(entry: PendingEntry<OutboundMessage>): void {
     this.#entries.push(entry);
   }
 
   /** Returns the entries and clears the list. */
-  take(): readonly PendingEntry<Request | Notification>[] {
+  take(): readonly PendingEntry<OutboundMessage>[] {
     const entries = this.#entries;
     this.#entries = [];
     return entries;
@@ -45,7 +45,7 @@ export class NewlyQueuedEntries {
  * @returns whether the timer runs
  */
 export function updateQueueTimer(
-  entry: PendingEntry<Request | Notification>,
+  entry: PendingEntry<OutboundMessage>,
   now: number,
   hasUsableLink: HasUsableLink,
 ): boolean {

@@ -6,11 +6,7 @@
  */
 
 import { isLongLived, isSubscriptionMethod } from "../protocol/methods.ts";
-import {
-  getNested,
-  type Notification,
-  type Request,
-} from "../protocol/jsonrpc.ts";
+import { getNested, type OutboundMessage } from "../protocol/jsonrpc.ts";
 
 /** A timeout, and the setting it comes from. */
 export interface Timeout {
@@ -75,7 +71,7 @@ const NO_TIMEOUT: Timeout = { setting: "--idle-timeout", ms: Infinity };
  * timeout that the daemon sets counts only if `total` is `undefined`.
  */
 export function timeoutsOf(
-  message: Request | Notification,
+  message: OutboundMessage,
   config: TimeoutConfig,
 ): Timeouts {
   const { requestTimeout, idleTimeout } = config;
@@ -112,7 +108,7 @@ export function timeoutsOf(
  * comes first (`GLM_AIR` before `GLM`).
  */
 export function providersOf(
-  { method, params }: Request | Notification,
+  { method, params }: OutboundMessage,
   providers: readonly Provider[],
 ): readonly Provider[] {
   if (method !== "tools/call") return [];

@@ -6,6 +6,11 @@
  */
 
 import {
+  takeNotices,
+  takeQueueNotices,
+  type WaitNotice,
+} from "./wait_notices.ts";
+import {
   createEntry,
   type ExpiryReason,
   expiryReasonOf,
@@ -19,15 +24,9 @@ import {
 } from "./entry.ts";
 import { EntriesByConnection, sortByArrival } from "./entries_by_connection.ts";
 import { HintRequirements } from "./hint_requirements.ts";
-import {
-  MessageQueue,
-  type RoleSelector,
-  takeNotices,
-  takeQueueNotices,
-  type WaitNotice,
-} from "./queue.ts";
+import { MessageQueue, type RoleSelector } from "./queue.ts";
 import type { Timeouts } from "./timeouts.ts";
-import type { Id, Notification, Request } from "../protocol/jsonrpc.ts";
+import type { Id, OutboundMessage, Request } from "../protocol/jsonrpc.ts";
 import { LateResponses } from "./late_responses.ts";
 import type { LinkRole } from "../link/link.ts";
 import { IndexedMinHeap } from "./indexed_min_heap.ts";
@@ -69,11 +68,11 @@ export class RequestTracker {
    * Keyed by id; a notification has a key that is not JSON, so that it equals
    * no id.
    */
-  readonly #entries = new Map<string, PendingEntry<Request | Notification>>();
+  readonly #entries = new Map<string, PendingEntry<OutboundMessage>>();
   readonly #queue: MessageQueue;
   readonly #byProgressToken = new Map<
     Id,
-    PendingEntry<Request | Notification>
+    PendingEntry<OutboundMessage>
   >();
   readonly #inFlight = new EntriesByConnection();
   #lastArrivalNumber = 0;
@@ -87,7 +86,7 @@ export class RequestTracker {
   readonly #newlyQueued = new NewlyQueuedEntries();
   /** When each entry expires, or earlier. */
   readonly #deadlines = new IndexedMinHeap<
-    PendingEntry<Request | Notification>
+    PendingEntry<OutboundMessage>
   >();
 
   /**
@@ -152,7 +151,7 @@ export class RequestTracker {
   }
 
   /** Whether the queue accepts no further message. */
-  isFull(message: Request | Notification): boolean {
+  isFull(message: OutboundMessage): boolean {
     return this.#queue.isFull(message);
   }
 
@@ -166,7 +165,7 @@ export class RequestTracker {
    * The caller has checked that there is none with the same id.
    */
   add(
-    message: Request | Notification,
+    message: OutboundMessage,
     timeouts: Timeouts,
     now: number,
     queueTimeoutMs: number = this.#config.queueTimeout,
@@ -414,7 +413,7 @@ export class RequestTracker {
   }
 
   #requeueUntil(
-    entry: PendingEntry<Request | Notification>,
+    entry: PendingEntry<OutboundMessage>,
     now: number,
     until: number,
   ): void {
@@ -530,7 +529,7 @@ export class RequestTracker {
     return failed;
   }
 
-  #requeue(entry: PendingEntry<Request | Notification>, now: number): void {
+  #requeue(entry: PendingEntry<OutboundMessage>, now: number): void {
     this.#inFlight.delete(entry.sentOnConnectionId!, entry);
     entry.sentOnConnectionId = undefined;
     entry.isHandshake = false;
@@ -601,7 +600,7 @@ export class RequestTracker {
     return entries;
   }
 
-  #close(entry: PendingEntry<Request | Notification>): void {
+  #close(entry: PendingEntry<OutboundMessage>): void {
     this.#entries.delete(entry.key);
     this.#deadlines.delete(entry);
     this.hintRequirements.remove(entry);
@@ -617,13 +616,13 @@ export class RequestTracker {
     else this.#inFlight.delete(entry.sentOnConnectionId, entry);
   }
 
-  #updateDeadline(entry: PendingEntry<Request | Notification>): void {
+  #updateDeadline(entry: PendingEntry<OutboundMessage>): void {
     this.#deadlines.set(entry, nextDeadlineOf(entry));
   }
 }
 
 function isSubscriptionRequest(
-  { kind, method }: Request | Notification,
+  { kind, method }: OutboundMessage,
 ): boolean {
   return kind === "request" && isSubscriptionMethod(method);
 }

@@ -19,6 +19,7 @@ import {
   isInitializedMethod,
   type Message,
   type Notification,
+  type OutboundMessage,
   type Request,
   type Response,
 } from "../protocol/jsonrpc.ts";
@@ -187,7 +188,7 @@ function handleNotificationWithId(
  */
 function isQueueFull(
   context: SessionContext,
-  message: Request | Notification,
+  message: OutboundMessage,
   now: number,
 ): boolean {
   if (!context.tracker.isFull(message)) return false;

@@ -22,6 +22,7 @@ import type { ReadonlyEntry, TrackerConfig } from "../requests/entry.ts";
 import {
   type Id,
   type Notification,
+  type OutboundMessage,
   type Request,
   type Response,
   toSingleLine,
@@ -453,7 +454,7 @@ export class SessionContext {
   }
 
   /** Returns the timeouts of a message. */
-  timeoutsOf(message: Request | Notification): Timeouts {
+  timeoutsOf(message: OutboundMessage): Timeouts {
     return timeoutsOf(message, this.config);
   }
 
@@ -501,7 +502,7 @@ export class SessionContext {
    * Returns whether a message only waits for its turn: the daemon is connected,
    * and no connection that the message needs has failed.
    */
-  isOnlyQueued(message: Request | Notification): boolean {
+  isOnlyQueued(message: OutboundMessage): boolean {
     const blockingLink = this.links.blockingLink(
       this.dialect.linkRoleFor(message),
     );
@@ -512,7 +513,7 @@ export class SessionContext {
    * Returns the link on which the daemon refuses the proxy, if a message waits
    * for that link. A refused standby blocks no message.
    */
-  refusingLinkFor(message: Request | Notification): Link | undefined {
+  refusingLinkFor(message: OutboundMessage): Link | undefined {
     const blockingLink = this.links.blockingLink(
       this.dialect.linkRoleFor(message),
     );

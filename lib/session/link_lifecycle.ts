@@ -15,7 +15,7 @@ import * as errors from "./errors.ts";
 import {
   buildNotification,
   type Id,
-  type Notification,
+  type OutboundMessage,
   type Request,
 } from "../protocol/jsonrpc.ts";
 import type { RequestId } from "../protocol/mcp_types.ts";
@@ -89,7 +89,7 @@ export function writeQueued(context: SessionContext, now: number): void {
 function canWriteTo(
   context: SessionContext,
   { connectionId, liveness, role }: Link,
-  { kind }: Request | Notification,
+  { kind }: OutboundMessage,
 ): boolean {
   if (
     !context.dialect.canSend(connectionId) ||
@@ -114,7 +114,7 @@ function canWriteTo(
 function probeBeforeCall(
   context: SessionContext,
   link: Link,
-  { kind, method }: Request | Notification,
+  { kind, method }: OutboundMessage,
   now: number,
 ): boolean {
   const { connectionId, liveness, role } = link;

@@ -38,7 +38,7 @@ import {
   ErrorCode,
   type InvalidMessage,
   isRecord,
-  type Notification,
+  type OutboundMessage,
   type Request,
   type Response,
 } from "../../protocol/jsonrpc.ts";
@@ -140,7 +140,7 @@ export class Exai implements Dialect {
     return buildLocalResponse(request, this.#config.server);
   }
 
-  linkRoleFor(message: Request | Notification): LinkRole {
+  linkRoleFor(message: OutboundMessage): LinkRole {
     return message.method === "tools/call" ? "pool" : "main";
   }
 
@@ -200,7 +200,7 @@ export class Exai implements Dialect {
 
   encode(
     connectionId: number,
-    message: Request | Notification,
+    message: OutboundMessage,
     now: number,
   ): EncodeResult {
     const connection = this.#connections.get(connectionId);

@@ -50,6 +50,7 @@ import {
   isRecord,
   type Message,
   type Notification,
+  type OutboundMessage,
   type Request,
   type Response,
 } from "../../protocol/jsonrpc.ts";
@@ -255,7 +256,7 @@ export class Mcp implements Dialect {
     return true;
   }
 
-  encode(_: number, message: Request | Notification): EncodeResult {
+  encode(_: number, message: OutboundMessage): EncodeResult {
     if (message.kind === "request") {
       // The daemon's response to the proxy's own request would be taken for the
       // response to this one.

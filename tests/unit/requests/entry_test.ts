@@ -8,7 +8,6 @@ import {
   type ExpiryReason,
   expiryReasonOf,
   nextDeadlineOf,
-  nextWaitProgress,
   type PendingEntry,
   postponeEntry,
   requireHint,
@@ -175,15 +174,4 @@ test("Tracker entry: several questions for a hint have 5 s in all", () => {
   });
   requireHint(it, 99_000);
   assertEquals(it.hintRequirement?.remainingMs, 0, "never negative");
-});
-
-test("Tracker entry: wait notices rise in tiny steps above the daemon's progress", () => {
-  const it = testEntry(1, "x", '{"_meta":{"progressToken":"t"}}');
-  assertEquals(it.progressToken, '"t"');
-  assertEquals([nextWaitProgress(it, 0), it.waitNoticeAt], [1e-6, 5_000]);
-  it.daemonProgress = { at: 0, value: 3 };
-  it.clientProgress = 3;
-  assertEquals(nextWaitProgress(it, 5_000), 3 + 2e-6);
-  it.daemonProgress = { at: 0, value: -1 };
-  assertEquals(nextWaitProgress(it, 10_000), undefined, "it would not rise");
 });

@@ -5,12 +5,7 @@
  */
 
 import type { LinkRole } from "../../../lib/link/link.ts";
-import {
-  MessageQueue,
-  QUEUE_TEXT_LIMIT,
-  takeNotices,
-  takeQueueNotices,
-} from "../../../lib/requests/queue.ts";
+import { MessageQueue, QUEUE_TEXT_LIMIT } from "../../../lib/requests/queue.ts";
 import { testEntry } from "../../helpers/test_entry.ts";
 import { assertEquals } from "../../helpers/assert.ts";
 import { request } from "../../helpers/parsed_request.ts";
@@ -46,7 +41,7 @@ test("Queue: gives the oldest first, over all roles, but for the full ones", () 
   const it = queue();
   const methods = ["tools/call", "x", "tools/call", "x"];
   const all = methods.map((method, i) => testEntry(i + 1, method));
-  for (const testEntry of [...all].reverse()) it.add(testEntry, 0);
+  for (const entry of [...all].reverse()) it.add(entry, 0);
   assertEquals(orders(it), [1, 2, 3, 4]);
   assertEquals(orders(it), [1, 2, 3, 4], "skipped entries stay");
   assertEquals(orders(it, "pool"), [2, 4]);
@@ -72,10 +67,10 @@ test("Queue: a role that fills up meanwhile is not looked at any further", () =>
 test("Queue: parked messages and those with a pause are not sent", () => {
   const it = queue();
   const [parked, paused] = [testEntry(1), testEntry(2)];
-  for (const testEntry of [parked, paused]) it.add(testEntry, 0);
+  for (const entry of [parked, paused]) it.add(entry, 0);
   parked.isAwaitingToolList = true;
   paused.notBefore = 1_000;
-  for (const testEntry of [parked, paused]) it.updateWritable(testEntry);
+  for (const entry of [parked, paused]) it.updateWritable(entry);
   assertEquals([orders(it), it.writableCount("main")], [[], 0]);
   assertEquals(
     it.all().map(({ arrivalNumber }) => arrivalNumber),
@@ -120,9 +115,9 @@ test("Queue: counts requests, those that will end, and subscriptions", () => {
     (): number[] => [it.requestCount, it.shortLivedCount, it.subscriptionCount];
   const methods = ["x", "server/discover", "subscriptions/listen"];
   const all = methods.map((method, i) => testEntry(i, method));
-  for (const testEntry of all) it.add(testEntry, 0);
+  for (const entry of all) it.add(entry, 0);
   assertEquals(counts(), [3, 1, 1]);
-  for (const testEntry of all) it.remove(testEntry);
+  for (const entry of all) it.remove(entry);
   assertEquals(counts(), [0, 0, 0]);
 });
 
@@ -130,24 +125,8 @@ test("Wait notices: the first after 1 s, where there is a token and --wait-progr
   const moments = (["on", "off"] as const).map((waitProgress) => {
     const it = queue({ waitProgress });
     const all = [testEntry(1, "x", TOKEN), testEntry(2)];
-    for (const testEntry of all) it.add(testEntry, 500);
+    for (const entry of all) it.add(entry, 500);
     return all.map(({ waitNoticeAt }) => waitNoticeAt);
   });
   assertEquals(moments, [[1_500, Infinity], [Infinity, Infinity]]);
-});
-
-test("Wait notices: only due requests that wait for a connection have one", () => {
-  const due = {
-    ...testEntry(1, "x", TOKEN),
-    waitNoticeAt: 1_000,
-    waitingSince: 0,
-  };
-  const later = { ...due, waitNoticeAt: 1_001 };
-  const sent = { ...due, sentOnConnectionId: 7 };
-  const served = { ...due, waitingSince: undefined };
-  const { message, progressToken } = due;
-  assertEquals(takeQueueNotices([due, later, sent, served], 1_000), [
-    { message, progressToken: progressToken!, progress: 1e-6 },
-  ]);
-  assertEquals([...takeNotices([testEntry(2)], 1_000)], [], "it has no token");
 });
