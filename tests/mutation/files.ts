@@ -11,7 +11,7 @@ export const FILES: readonly Mutant[] = [
   {
     name: "files: a file of another user is trusted",
     from: "$owner.$id !== $user()",
-    to: "$owner.$user === -1",
+    to: "$owner.$id === -1",
   },
   {
     name: "files: a file that its group can write is trusted",
@@ -21,7 +21,7 @@ export const FILES: readonly Mutant[] = [
   {
     name: "files: another user's folder is used",
     from: "$owner.$id !== $known($user, $folder)",
-    to: "$owner.$user === -1",
+    to: "$owner.$id === -1",
   },
   {
     name: "files: our folder stays open to its group",

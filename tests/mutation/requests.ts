@@ -121,7 +121,7 @@ export const REQUESTS: readonly Mutant[] = [
     to: `
       $lane.set(
         $entry,
-        $isReady ? $entry.$order + ($entry.writes > 0 ? 1e9 : 0) : Infinity,
+        $isReady ? $entry.$order + ($entry.writeCount > 0 ? 1e9 : 0) : Infinity,
       );`,
   },
   {
