@@ -7,6 +7,7 @@
 
 import { assert, assertEquals } from "./helpers/assert.ts";
 import { test } from "./helpers/time_limit.ts";
+import { type Token, tokenize } from "./mutation/pattern.ts";
 
 const LIB = new URL("../lib/", import.meta.url);
 
@@ -42,12 +43,19 @@ const FOLDERS: readonly Folder[] = [
   { name: "commands/doctor", kind: "edge" },
 ];
 
-/**
- * What pure code may not name: clocks, timers, randomness, runtimes, consoles,
- * promises.
- */
-const IMPURE_NAMES =
-  /\b(Deno|process|Date|performance|setTimeout|setInterval|queueMicrotask|console|fetch|await|async)\b(?!["`\w])|Math\.random|\bimport\(|\bnew WebSocket/;
+/** What pure code may not name: clocks, timers, randomness, promises, consoles, networks, files, runtimes. */
+const IMPURE_NAMES: ReadonlySet<string> = new Set(
+  ("Date performance Temporal Intl setTimeout setInterval setImmediate " +
+    "queueMicrotask AbortSignal AbortController crypto Promise async await " +
+    "console fetch WebSocket EventSource XMLHttpRequest BroadcastChannel " +
+    "Worker localStorage sessionStorage navigator location alert confirm " +
+    "prompt eval Function").split(" "),
+);
+
+/** What names a runtime, or can name anything. */
+const RUNTIME_NAMES: ReadonlySet<string> = new Set(
+  "Deno process Bun globalThis global self window require".split(" "),
+);
 
 /**
  * The only file that may import from packages, and the packages. It imports
@@ -58,8 +66,15 @@ const TYPES = {
   from: /^npm:@modelcontextprotocol\/(?:client|sdk)@\d/,
 };
 
-/** The only package that the program runs with; its one small file is bundled. */
+/** The only file outside `lib/runtime/` that needs modules of Node's, which every runtime has. */
+const TCP = {
+  file: "transport/raw_handshake.ts",
+  from: /^node:(?:net|dns\/promises)$/,
+};
+
+/** The only package that the program runs with, and who imports it; its one small file is bundled. */
 const STD_DELAY = "npm:/deno-std@1.3.4/async/delay.js";
+const STD_DELAY_FILE = "runtime/timeout.ts";
 
 /** A file of `lib/`. */
 interface Source {
@@ -89,13 +104,39 @@ function isPure({ folder, name }: Source): boolean {
   return kind === "pure" && !impureFiles.includes(name);
 }
 
-/**
- * The source without comments and without the text of strings, because both may
- * contain any word.
- */
-function withoutCommentsAndStrings(source: string): string {
-  return source.replace(/\/\*[\s\S]*?\*\/|\/\/.*$/gm, "")
-    .replace(/"(?:[^"\\\n]|\\.)*"|`(?:[^`\\$]|\\.|\$(?!\{))*`/g, '""');
+/** Whether a token is a name of its own: no member of something, and no key. */
+function isFreeName(tokens: readonly Token[], index: number): boolean {
+  const before = tokens[index - 1]?.value;
+  const after = tokens[index + 1]?.value;
+  return before !== "." && before !== "?." &&
+    !(after === ":" && (before === "{" || before === ","));
+}
+
+/** The first name of these that a file uses. */
+function findName(
+  tokens: readonly Token[],
+  names: ReadonlySet<string>,
+): string | undefined {
+  return tokens.find(({ kind, value }, index) =>
+    kind !== "string" && names.has(value) && isFreeName(tokens, index)
+  )?.value;
+}
+
+/** What else pure code may not have: randomness, and what is loaded or known only at run time. */
+function findImpureUse(tokens: readonly Token[]): string | undefined {
+  for (const [index, { kind, value }] of tokens.entries()) {
+    const [next, member] = tokens.slice(index + 1, index + 3)
+      .map((token) => token.value);
+    if (kind === "keyword" && value === "import" && /^[.(]$/.test(next!)) {
+      return `import${next}`;
+    }
+    // Math itself, as a value, would have its random(), too.
+    if (
+      kind === "name" && value === "Math" && isFreeName(tokens, index) &&
+      (next !== "." || member === "random")
+    ) return "Math.random";
+  }
+  return undefined;
 }
 
 /**
@@ -103,7 +144,7 @@ function withoutCommentsAndStrings(source: string): string {
  * else as written.
  */
 function importsOf({ path, text }: Source): string[] {
-  return [...text.matchAll(/\b(?:from|import)\s*\(?\s*"([@.\w/:-]+)"/g)]
+  return [...text.matchAll(/\b(?:from|import)\s*\(?\s*["']([@.\w/:-]+)["']/g)]
     .map(([, target]) => {
       if (!target!.startsWith(".")) return target!;
       return new URL(target!, LIB.href + path).href.slice(LIB.href.length);
@@ -118,6 +159,22 @@ test("architecture: the table has every folder of lib/ once", async () => {
   );
 });
 
+test("architecture: the table in CONTRIBUTING.md is this one", async () => {
+  const text = await Deno.readTextFile(
+    new URL("../CONTRIBUTING.md", import.meta.url),
+  );
+  const rows = text.matchAll(/^\| `(lib\/[^`]*|main\.ts)` +\| (\w+) +\|/gm);
+  const expected = FOLDERS.map(({ name, kind }) => {
+    return [name === "" ? "lib/events.ts" : `lib/${name}/`, kind];
+  });
+  assertEquals([...rows].map(([, folder, kind]) => [folder, kind]), [
+    ...expected,
+    ["main.ts", "edge"],
+  ]);
+  const files = (await readSources()).filter(({ folder }) => folder === "");
+  assertEquals(files.map(({ path }) => path), ["events.ts"]);
+});
+
 test("architecture: imports run downwards by folder", async () => {
   const wrong: string[] = [];
   const level = (folder: string): number =>
@@ -128,7 +185,10 @@ test("architecture: imports run downwards by folder", async () => {
       const found = files.find(({ path }) => path === target);
       // Examples in doc comments are tests and may import assertions.
       const isAllowed = found === undefined
-        ? /^@std\/assert\/|^node:/.test(target) || target === STD_DELAY ||
+        ? /^@std\/assert\//.test(target) ||
+          file.folder === "runtime" && target.startsWith("node:") ||
+          file.path === TCP.file && TCP.from.test(target) ||
+          file.path === STD_DELAY_FILE && target === STD_DELAY ||
           file.path === TYPES.file && TYPES.from.test(target)
         : level(found.folder) <= level(file.folder);
       if (!isAllowed) wrong.push(`${file.path} -> ${target}`);
@@ -198,8 +258,8 @@ test("architecture: no file imports itself, directly or by others", async () => 
 test("architecture: pure code uses no clock, no randomness, no runtime and no file", async () => {
   const wrong: string[] = [];
   for (const file of (await readSources()).filter(isPure)) {
-    const [found] = IMPURE_NAMES.exec(withoutCommentsAndStrings(file.text)) ??
-      [];
+    const tokens = tokenize(file.text);
+    const found = findName(tokens, IMPURE_NAMES) ?? findImpureUse(tokens);
     if (found !== undefined) wrong.push(`${file.path}: ${found}`);
   }
   assertEquals(wrong, []);
@@ -209,9 +269,17 @@ test("architecture: only lib/runtime/ names a runtime", async () => {
   const wrong: string[] = [];
   for (const { folder, path, text } of await readSources()) {
     if (folder === "runtime") continue;
-    if (/\b(Deno\.|process\.|Bun\.)/.test(withoutCommentsAndStrings(text))) {
-      wrong.push(path);
-    }
+    const found = findName(tokenize(text), RUNTIME_NAMES);
+    if (found !== undefined) wrong.push(`${path}: ${found}`);
+  }
+  assertEquals(wrong, []);
+});
+
+test("architecture: a module of Node's is loaded when it is needed, not at the start", async () => {
+  const wrong: string[] = [];
+  for (const { path, text } of await readSources()) {
+    const fixed = /^(?:import|export) (?!type\b)[^;(]*"node:/m;
+    if (fixed.test(text)) wrong.push(path);
   }
   assertEquals(wrong, []);
 });
@@ -255,7 +323,7 @@ test("architecture: no code parses texts that are written for people", async () 
 test("architecture: a name that a file declares has one meaning in lib/", async () => {
   const files = new Map<string, string[]>();
   const declaration =
-    /^(?:export )?(?:async )?(?:function\*?|class|const|let|type|interface) (\w+)/gm;
+    /^(?:export )?(?:default )?(?:declare )?(?:abstract )?(?:async )?(?:function\*?|class|const|let|var|type|interface|enum|namespace) (\w+)/gm;
   for (const { path, text } of await readSources()) {
     const names = [...text.matchAll(declaration)].map(([, name]) => name!);
     for (const name of new Set(names)) {
