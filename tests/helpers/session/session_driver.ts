@@ -201,9 +201,13 @@ export class SessionDriver {
    */
   reconnect(version = "2025-06-18"): void {
     this.open();
-    const { id } = this.sentToDaemon().find(({ method }) =>
-      method === "initialize"
-    )!;
+    // Its own one: those of former dials may not be taken yet.
+    const { id } = this.#effects.flatMap((effect) =>
+      effect.type === "send-to-daemon" &&
+        effect.connectionId === this.connectionId
+        ? [JSON.parse(effect.text)]
+        : []
+    ).find(({ method }) => method === "initialize")!;
     this.fromDaemon({
       id,
       result: { protocolVersion: version, capabilities: {} },

@@ -322,7 +322,7 @@ test("exai outcome: a call that is executed anew has the limit of its new ack", 
   driver.advance(70_000);
   driver.frameFromDaemon({ op: "call_tool_ack", request_id, timeout: 67 });
   driver.advance(186_000);
-  assertEquals(driver.responsesToClient(), []);
+  assertEquals(driver.sentToClient(), []);
 });
 
 test("exai outcome: progress of a call that is executed anew goes on rising", () => {

@@ -204,7 +204,7 @@ test("exai pool: when a cancel closes the only connection, the next call gets a 
   });
   driver.takeEffects();
   driver.advance(2_000);
-  assertEquals(driver.responsesToClient(), []); // -31001 after 2 s, without a dial
+  assertEquals(driver.sentToClient(), []); // -31001 after 2 s, without a dial
   assert(driver.dials.length > length, "the capacity is used up");
 });
 
@@ -243,9 +243,12 @@ test("exai pool: a call's queue timeout counts the waits for the main connection
   driver.takeEffects();
   driver.acknowledgeHello(); // the main link is ready, a pool link is dialed
   driver.advance(45_000 - now - 1);
-  assertEquals(driver.responsesToClient(), []);
+  assertEquals(driver.sentToClient(), []);
   driver.advance(1);
-  assertEquals(driver.responsesToClient(), [[1, -31001]]);
+  assertEquals(
+    driver.sentToClient().map(({ id, error }) => [id, error?.code]),
+    [[1, -31001]],
+  );
 });
 
 test("exai pool: a call does not wait behind a dead idle connection while another can be opened", () => {
