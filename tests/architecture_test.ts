@@ -400,6 +400,22 @@ test("architecture: every test has a limit", async () => {
   assertEquals(wrong, []);
 });
 
+test("architecture: a test's title begins with its subject and a colon", async () => {
+  const wrong: string[] = [];
+  for (const file of await findScripts(new URL("./", import.meta.url))) {
+    const tokens = tokenize(await Deno.readTextFile(file));
+    for (const [index, { kind, value }] of tokens.entries()) {
+      if (value !== "test" || tokens[index + 1]?.value !== "(") continue;
+      const before = tokens[index - 1]?.value ?? "";
+      const title = tokens[index + 2]?.value ?? "";
+      // Members, and parameters, of the same name have no text there.
+      if (kind !== "name" || before === "." || !/^["`]/.test(title)) continue;
+      if (!/^["`][^:"`$]+: ./.test(title)) wrong.push(`${file.href}: ${title}`);
+    }
+  }
+  assertEquals(wrong, []);
+});
+
 test("architecture: run, demo, compile and npm import one package, so that a first start fetches no other", async () => {
   const starts = ["../main.ts", "demo.ts", "daemons/demo_daemon.ts"];
   const build = ["compile", "npm", "install_packages"];

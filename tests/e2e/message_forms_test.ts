@@ -131,7 +131,7 @@ function outcomesOf(kind: string): Promise<Outcome[]> {
 
 for (const kind of KINDS.keys()) {
   test(
-    `Message forms, ${kind}: what reaches the SDK's clients is what they accept`,
+    `Message forms: of ${kind}, what reaches the SDK's clients is what they accept`,
     async () => {
       const wrong = (await outcomesOf(kind)).flatMap(
         ({ form: { name }, before, after, wrong }) => [

@@ -392,7 +392,7 @@ test("stderr: the proxy works on although nobody reads it", async () => {
   await proxy.stdout.waitForLine((text) => JSON.parse(text).id === 1);
 });
 
-test("Backpressure: a client that does not read costs the connection and no memory, and nothing once it reads", async () => {
+test("Back-pressure: a client that does not read costs the connection and no memory, and nothing once it reads", async () => {
   await using daemon = new FakeWebSocketServer();
   const [command, args] = proxyCommand([
     ...flags(daemon.url),

@@ -60,7 +60,7 @@ function connect(
 for (const mode of MODES) {
   const name = typeof mode === "string" ? mode : mode.pin;
   test(
-    `SDK v2 client, ${name}: it works through a kill and a restart, and gets list_changed for new tools`,
+    `SDK v2 client: with ${name}, it works through a kill and a restart, and gets list_changed for new tools`,
     async () => {
       const port = freePort();
       const first = await startDualEraDaemon(port);
@@ -92,7 +92,7 @@ for (const mode of MODES) {
 }
 
 test(
-  "SDK v2 client, auto: a daemon that comes late is not taken for one of the older era",
+  "SDK v2 client: with auto, a daemon that comes late is not taken for one of the older era",
   async () => {
     const port = freePort();
     const { client, open } = connect(port, "auto");

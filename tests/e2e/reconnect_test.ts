@@ -100,7 +100,7 @@ test("Reconnect: an exai daemon that takes the token again answers one of the ne
 
 for (const isConfirmed of [true, false]) {
   test(
-    `the new daemon ${
+    `Hint confirmation: the new daemon ${
       isConfirmed ? "confirms" : "has dropped"
     } the hint of a call in flight`,
     async () => {

@@ -100,7 +100,7 @@ test("Liveness: a stopped daemon loses no call, and new requests wait for it", a
   ]);
 });
 
-test("Backpressure: what a daemon does not read is bounded, and goes on when it reads", async () => {
+test("Back-pressure: what a daemon does not read is bounded, and goes on when it reads", async () => {
   await using processes = new ProxyAndDaemon([
     "--queue-limit",
     "5",

@@ -154,7 +154,7 @@ export function registerFileTests(windows: Windows): void {
 
   for (const client of CLIENTS) {
     const { name, serversKey, isToml } = client;
-    test(`install and uninstall for ${name}: the file that it reads, with CRLF as it was`, async () => {
+    test(`install: and uninstall for ${name}, in the file that it reads, with CRLF as it was`, async () => {
       await using home = new UserFolder(windows);
       const place = CLIENT_FILES[name]!;
       const before = isToml

@@ -71,7 +71,7 @@ export function registerTrafficTests(windows: Windows): void {
     assertEquals((await proxy.waitForResponse(1)).result, params);
   });
 
-  test("Backpressure: a client that does not read for a while loses nothing", async () => {
+  test("Back-pressure: a client that does not read for a while loses nothing", async () => {
     await using daemon = new FakeWebSocketServer();
     await using proxy = windows.proxy(["--url", daemon.url]);
     await proxy.initialize();

@@ -14,7 +14,7 @@ const URL_FLAG = ["--url", "ws://127.0.0.1:9/"];
 
 const FLAGS = ["--env-file", "/h/.env"];
 
-test("Install: warns of the variables that the client will not give to the server", async () => {
+test("install: warns of the variables that the client will not give to the server", async () => {
   const env = { HOME: "/h", MY_BASE: "s3cret", USERPROFILE: "C:\\h" };
   for (
     const [text, os, warning] of [

@@ -51,7 +51,7 @@ const texts = new Map(
   ]),
 );
 
-test("Install: every file in tests/fixtures/clients is tested", () => {
+test("install: every file in tests/fixtures/clients is tested", () => {
   assertEquals(names, FILES.map(([file]) => file));
 });
 const names = Array.from(Deno.readDirSync(FOLDER), ({ name }) => name)
@@ -90,7 +90,7 @@ function ownOf(entry: Json): Json {
 }
 
 for (const [file, name, says] of FILES) {
-  test(`Install: changes only its own entry in a file like people's: ${file}`, async () => {
+  test(`install: changes only its own entry in a file like people's: ${file}`, async () => {
     const client = CLIENTS.find((client) => client.name === name)!;
     const { findEntry } = clientFileFormatOf(client);
     const before = texts.get(file)!;

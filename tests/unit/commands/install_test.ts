@@ -82,7 +82,7 @@ function largestEntry(
 
 for (const client of CLIENTS) {
   const { name, serversKey } = client;
-  test(`Install: writes an entry, and uninstall restores the file: ${name}`, async () => {
+  test(`install: writes an entry, and uninstall restores the file: ${name}`, async () => {
     const before = largestEntry(client);
     const { disk, file } = diskWith(name, before);
     const shown = await run(disk, `install ${name}`);
@@ -151,7 +151,7 @@ const OLDER: [what: string, entry: string, kept: Json][] = [
 ];
 
 for (const [what, entry, kept] of OLDER) {
-  test(`Install: an entry in the older shape keeps ${what}`, async () => {
+  test(`install: an entry in the older shape keeps ${what}`, async () => {
     for (const name of ["zed", "cursor", "vscode"]) {
       const { serversKey } = clientOf(name);
       const text =
@@ -184,7 +184,7 @@ const MISSING = [
 ];
 
 for (const name of ["cursor", "vscode", "zed", "opencode"]) {
-  test(`Install: null in the place of servers or of an entry counts as none: ${name}`, async () => {
+  test(`install: null in the place of servers or of an entry counts as none: ${name}`, async () => {
     for (const text of MISSING) {
       const before = text.replace("KEY", clientOf(name).serversKey);
       const { disk, file } = diskWith(name, before);
@@ -240,7 +240,7 @@ const OFF: [client: string, text: string, says: string][] = [
 ];
 
 for (const [name, text, says] of OFF) {
-  test(`Install: warns of what keeps the client from starting the server: ${name} ${says}`, async () => {
+  test(`install: warns of what keeps the client from starting the server: ${name} ${says}`, async () => {
     const { disk, file } = diskWith(name, text);
     const sentence = `alwaysup: ${file}: "alwaysup" ` +
       says.replace("TITLE", clientOf(name).title);
@@ -265,7 +265,7 @@ for (const [name, text, says] of OFF) {
   });
 }
 
-test("Install: shows the entry also where the client's file cannot be read or changed", async () => {
+test("install: shows the entry also where the client's file cannot be read or changed", async () => {
   for (const text of ["{", "[]", '{"mcpServers":1}']) {
     const { disk } = diskWith("claude-code", text);
     const { code, stdout, stderr } = await run(disk, "install claude-code");
@@ -284,7 +284,7 @@ test("Uninstall: does not warn of an entry that is switched off", async () => {
   }
 });
 
-test("Install: does not warn of an entry that is switched on", async () => {
+test("install: does not warn of an entry that is switched on", async () => {
   for (
     const more of ['"disabled":false', '"enabled":true', '"disabled":"no"']
   ) {
@@ -329,7 +329,7 @@ for (const client of CLIENTS.filter(({ isToml }) => !isToml)) {
   const { name, title, serversKey } = client;
   const rejects = REJECTS[name] ?? [];
   const isResetting = rejects.length === 3;
-  test(`Install: warns of what the client cannot read in its own file: ${name}`, async () => {
+  test(`install: warns of what the client cannot read in its own file: ${name}`, async () => {
     for (const [text, what, line] of ODD) {
       const before = text.replace("mcpServers", serversKey);
       const { disk, file } = diskWith(name, before);
@@ -357,7 +357,7 @@ for (const client of CLIENTS.filter(({ isToml }) => !isToml)) {
     }
   });
 
-  test(`Install: adds nothing that the client cannot read: ${name}`, async () => {
+  test(`install: adds nothing that the client cannot read: ${name}`, async () => {
     const texts = [
       "",
       "{}",
@@ -410,7 +410,7 @@ test("Uninstall: removes the entry also from a file that its client cannot read"
   }
 });
 
-test("Install: the replacement character U+FFFD counts as text", async () => {
+test("install: the replacement character U+FFFD counts as text", async () => {
   const texts = [
     '{"a":"\ufffd"}',
     '{"mcpServers":{"\ufffd":{"command":"\ufffd\ufffd"}}}',
@@ -426,7 +426,7 @@ test("Install: the replacement character U+FFFD counts as text", async () => {
   }
 });
 
-test("Install: keeps three backups at most: the first one and the two newest", async () => {
+test("install: keeps three backups at most: the first one and the two newest", async () => {
   for (const name of ["cursor", "claude-code", "codex"]) {
     const { disk, file } = diskWith(name, "");
     const texts = [""];
@@ -469,7 +469,7 @@ const MEANWHILE: [
 ];
 
 for (const [what, step, act] of MEANWHILE) {
-  test(`Install: a file that is ${what} by another program is left as it is then`, async () => {
+  test(`install: a file that is ${what} by another program is left as it is then`, async () => {
     for (const name of ["claude-code", "cursor", "gemini"]) {
       const { disk, file } = diskWith(name, '{"mcpServers":{"old":{}}}');
       const when = step.replace("COPY", `${file}.alwaysup.bak`)
@@ -488,7 +488,7 @@ for (const [what, step, act] of MEANWHILE) {
   });
 }
 
-test("Install: --all lists the clients of this machine, and their servers that start this program", async () => {
+test("install: --all lists the clients of this machine, and their servers that start this program", async () => {
   const disk = new MemoryDisk();
   disk.addFile(
     fileOf("cursor"),
@@ -512,7 +512,7 @@ test("Install: --all lists the clients of this machine, and their servers that s
   ]);
 });
 
-test("Install: --all --write changes every client, also where another one fails", async () => {
+test("install: --all --write changes every client, also where another one fails", async () => {
   const disk = new MemoryDisk();
   disk.addFile(fileOf("cursor"), "{}");
   disk.addFile(fileOf("vscode"), "{");
@@ -537,7 +537,7 @@ test("Install: --all --write changes every client, also where another one fails"
   }
 });
 
-test("Install: --all says so where no client is on this machine", async () => {
+test("install: --all says so where no client is on this machine", async () => {
   const none = /^alwaysup: none of these clients is on this machine: /;
   for (const line of ["install --all --write", "uninstall --all"]) {
     const { code, stderr } = await run(new MemoryDisk(), line);
@@ -552,7 +552,7 @@ test("Install: --all says so where no client is on this machine", async () => {
   );
 });
 
-test("Install: needs no --url where the entry's ENV_FILE names the daemon's address", async () => {
+test("install: needs no --url where the entry's ENV_FILE names the daemon's address", async () => {
   const entries = [
     ["cursor", '{"mcpServers":{"alwaysup":ENTRY}}'],
     ["zed", '{"context_servers":{"alwaysup":{"command":ENTRY}}}'],
@@ -600,7 +600,7 @@ const LARGE: [what: string, text: () => string][] = [
 ];
 
 for (const [what, text] of LARGE) {
-  test(`Install: changes a file of 70 MB: ${what}`, async () => {
+  test(`install: changes a file of 70 MB: ${what}`, async () => {
     const before = text();
     const { disk, file } = diskWith("claude-code", before);
     const { code, stderr } = await run(disk, "install claude-code --write");
@@ -616,7 +616,7 @@ for (const [what, text] of LARGE) {
   });
 }
 
-test("Install: refuses a file that is too large for a string", async () => {
+test("install: refuses a file that is too large for a string", async () => {
   for (const name of ["claude-code", "cursor", "codex"]) {
     const { disk, file } = diskWith(name, "");
     const { stat } = disk.host();

@@ -290,7 +290,7 @@ const REFUSALS: [
 ];
 
 for (const [what, start, refuse] of REFUSALS) {
-  test(`Refusal (${what}): a request 5 s after the last dial makes one, and fails with its outcome`, () => {
+  test(`Refusal: ${what}: a request 5 s after the last dial makes one, and fails with its outcome`, () => {
     const driver = start();
     if (driver.session.snapshot().standing.phase === "waiting") {
       driver.advanceToNextDial();
