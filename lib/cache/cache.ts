@@ -17,7 +17,7 @@ import {
 } from "../json/spans.ts";
 import {
   ErrorCode,
-  getNested,
+  getMember,
   isRecord,
   type Request,
   type Response,
@@ -113,7 +113,7 @@ function losesTools(
   if (previous === undefined || !key.endsWith("tools/list" satisfies Method)) {
     return false;
   }
-  const tools = getNested(parseCachedResult(result), "tools");
+  const tools = getMember(parseCachedResult(result), "tools");
   return Array.isArray(tools) && tools.length === 0;
 }
 
@@ -122,7 +122,7 @@ function losesTools(
  * `server/discover`; the cache tells daemons apart by it.
  */
 export function daemonNameOf(result: unknown): string | undefined {
-  const info = getNested(result, "serverInfo");
+  const info = getMember(result, "serverInfo");
   if (!isRecord(info)) return undefined;
   return `${info.name} ${info.version}`.slice(0, MAX_DAEMON_NAME_CHARS);
 }
@@ -274,13 +274,13 @@ export class DaemonCache {
       return replaceValue(cached.result, ["ttlMs"], `${rest}`);
     }
     if (method === "initialize") {
-      const asked = getNested(params, "protocolVersion");
+      const asked = getMember(params, "protocolVersion");
       return typeof asked === "string" && Object.hasOwn(this.#initialize, asked)
         ? this.#initialize[asked]
         : undefined;
     }
     if (!isCacheableList(method, params)) return undefined;
-    if (getNested(params, "cursor") !== undefined) return undefined;
+    if (getMember(params, "cursor") !== undefined) return undefined;
     const cached = this.#lists[listKeyOf(method, params)];
     // The age of a list is unknown.
     return cached && replaceValue(cached, ["ttlMs"], "0");
@@ -355,7 +355,7 @@ export class DaemonCache {
     now: number,
   ): boolean {
     const asked = requestVersionOf(params);
-    const ttl = getNested(value, "ttlMs");
+    const ttl = getMember(value, "ttlMs");
     if (asked === undefined) return false;
     const wasSharedBefore = this.#clearDiscover();
     if (typeof ttl !== "number" || !(ttl > 0)) return wasSharedBefore;
@@ -376,8 +376,8 @@ export class DaemonCache {
   }
 
   #storeInitialize(params: unknown, value: unknown, result: string): boolean {
-    const asked = getNested(params, "protocolVersion");
-    const version = getNested(value, "protocolVersion");
+    const asked = getMember(params, "protocolVersion");
+    const version = getMember(value, "protocolVersion");
     const isValid = typeof asked === "string" && typeof version === "string" &&
       result.length <= MAX_RESULT_CHARS;
     if (!isValid || this.#initialize[asked] === result) return false;
@@ -398,9 +398,9 @@ export class DaemonCache {
     text: string,
   ): boolean {
     const name = listKindOf(method)!;
-    if (!Array.isArray(getNested(value, name))) return false;
+    if (!Array.isArray(getMember(value, name))) return false;
     const key = listKeyOf(method, params);
-    const cursor = getNested(params, "cursor");
+    const cursor = getMember(params, "cursor");
     const before = cursor === undefined ? undefined : this.#pages.get(key);
     // A page is missing, or arrived twice.
     if (cursor !== undefined && before?.cursor !== cursor) return false;
@@ -472,7 +472,7 @@ function joinPages(
  * versions have no scope.
  */
 function isPublicCacheScope(value: unknown): boolean {
-  return (getNested(value, "cacheScope") ?? "public") === "public";
+  return (getMember(value, "cacheScope") ?? "public") === "public";
 }
 
 /**

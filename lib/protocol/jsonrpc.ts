@@ -7,6 +7,7 @@
 import { findValue } from "../json/spans.ts";
 import type {
   ErrorCodes,
+  MemberName,
   Method,
   NotificationMethod,
   Params,
@@ -183,13 +184,19 @@ export function getNested(value: unknown, ...path: readonly string[]): unknown {
   return value;
 }
 
+/** {@linkcode getNested} for what MCP names: a misspelled name is a type error. */
+export const getMember: (
+  value: unknown,
+  ...path: readonly MemberName[]
+) => unknown = getNested;
+
 /**
  * Returns a value inside `params` that MCP uses as an id (`requestId`,
  * `progressToken`), as a JSON text.
  */
 export function getNestedId(
   message: OutboundMessage,
-  ...path: readonly string[]
+  ...path: readonly MemberName[]
 ): Id | undefined {
   const value = getNested(message.params, ...path);
   if (typeof value !== "number" || Number.isSafeInteger(value)) {

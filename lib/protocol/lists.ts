@@ -11,7 +11,11 @@ import {
   isRecord,
   type Response,
 } from "./jsonrpc.ts";
-import type { ListResults, MemberName, ServerCapability } from "./mcp_types.ts";
+import type {
+  ListResults,
+  MemberNameOf,
+  ServerCapability,
+} from "./mcp_types.ts";
 
 /** The lists with change notifications, by their capabilities. */
 export const LIST_CHANGED_KINDS = [
@@ -35,7 +39,7 @@ const LIST_KIND_BY_METHOD = {
 } as const satisfies {
   readonly [Method in keyof ListResults]:
     & ListKind
-    & MemberName<ListResults[Method]>;
+    & MemberNameOf<ListResults[Method]>;
 };
 
 /** Returns the list that a method requests, if it requests one. */

@@ -56,10 +56,39 @@ export type Params<Method extends RequestMethod | NotificationMethod> = Extract<
  */
 export type Unvalidated<T> = { readonly [Name in keyof T]?: unknown };
 
-/** The names of a type's members, without index signatures. */
-export type MemberName<T> = keyof {
-  [Name in keyof T as string extends Name ? never : Name]: T[Name];
-};
+/**
+ * The names of the members of a type, or of any type of a union, without index
+ * signatures.
+ */
+export type MemberNameOf<T> = T extends unknown ? keyof {
+    [Name in keyof T as string extends Name ? never : Name]: T[Name];
+  }
+  : never;
+
+/** The results of every revision, in both directions. */
+export type McpResult =
+  | Spec.ClientResult
+  | Spec.ServerResult
+  | Modern.DiscoverResult;
+
+/**
+ * The name of a member of parameters, of results, or of what is in them as far
+ * as this program reads it.
+ */
+export type MemberName =
+  | MemberNameOf<NonNullable<McpRequest["params"]>>
+  | MemberNameOf<NonNullable<McpNotification["params"]>>
+  | MemberNameOf<Params<"subscriptions/listen">["notifications"]>
+  | MemberNameOf<McpResult>
+  | MemberNameOf<NonNullable<Spec.RequestParams["_meta"]>>
+  | MemberNameOf<Spec.Implementation>
+  | MemberNameOf<Spec.ServerCapabilities>
+  | MemberNameOf<Spec.Task>
+  | MemberNameOf<NonNullable<Spec.ServerCapabilities["tools"]>>
+  | typeof META_KEYS[keyof typeof META_KEYS]
+  // Cacheable results (2026-07-28): the SDK has no types of them.
+  | "ttlMs"
+  | "cacheScope";
 
 /** A capability of a server. */
 export type ServerCapability = keyof Spec.ServerCapabilities;

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { getNested } from "./jsonrpc.ts";
+import { getMember } from "./jsonrpc.ts";
 import { META_KEYS } from "./mcp_types.ts";
 
 /** The newest first (MCP, lifecycle). */
@@ -36,7 +36,7 @@ export function negotiateVersion(requested: unknown): string {
  * every request does).
  */
 export function requestVersionOf(params: unknown): string | undefined {
-  const version = getNested(
+  const version = getMember(
     params,
     "_meta",
     META_KEYS.protocolVersion,

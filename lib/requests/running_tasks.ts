@@ -6,7 +6,7 @@
  */
 
 import type { PendingRequest } from "./entry.ts";
-import { getNested, type Id } from "../protocol/jsonrpc.ts";
+import { getMember, type Id } from "../protocol/jsonrpc.ts";
 import type { TaskStatus } from "../protocol/mcp_types.ts";
 
 /** How many tasks are tracked; the oldest are dropped first. */
@@ -37,8 +37,8 @@ export class RunningTasks {
     result: unknown,
     connectionId: number,
   ): void {
-    const id = getNested(result, "task", "taskId");
-    const isTaskRequested = getNested(message.params, "task") !== undefined;
+    const id = getMember(result, "task", "taskId");
+    const isTaskRequested = getMember(message.params, "task") !== undefined;
     if (
       progressToken !== undefined && isTaskRequested && typeof id === "string"
     ) {
@@ -56,17 +56,17 @@ export class RunningTasks {
     if (method !== "tasks/result") return;
     // `tasks/result` is answered only when the task has ended.
     this.onTaskStatus({
-      taskId: getNested(message.params, "taskId"),
+      taskId: getMember(message.params, "taskId"),
       status: "completed",
     });
   }
 
   /** Records a task status from the daemon. */
   onTaskStatus(state: unknown): void {
-    const status = getNested(state, "status");
+    const status = getMember(state, "status");
     if (!FINAL_STATUSES.some((end) => end === status)) return;
     for (const [token, { id }] of this.#byProgressToken) {
-      if (id === getNested(state, "taskId")) {
+      if (id === getMember(state, "taskId")) {
         this.#byProgressToken.delete(token);
       }
     }

@@ -6,7 +6,7 @@
  */
 
 import { isLongLived, isSubscriptionMethod } from "../protocol/methods.ts";
-import { getNested, type OutboundMessage } from "../protocol/jsonrpc.ts";
+import { getMember, type OutboundMessage } from "../protocol/jsonrpc.ts";
 
 /** A timeout, and the setting it comes from. */
 export interface Timeout {
@@ -113,8 +113,8 @@ export function providersOf(
 ): readonly Provider[] {
   if (method !== "tools/call") return [];
   const names = [
-    getNested(params, "arguments", "model"),
-    getNested(params, "name"),
+    getMember(params, "arguments", "model"),
+    getMember(params, "name"),
   ];
   const longest = providers.toSorted((a, b) => b.name.length - a.name.length);
   for (const text of names) {

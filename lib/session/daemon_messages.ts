@@ -15,7 +15,7 @@ import {
   buildErrorResponse,
   buildResultResponse,
   ErrorCode,
-  getNested,
+  getMember,
   getNestedId,
   type Id,
   type InvalidMessage,
@@ -323,7 +323,7 @@ function completeRequest(
       maxMessage,
     );
   } else if (listKind !== undefined && isListOutcome(effectiveResponse)) {
-    const cursor = getNested(message.params, "cursor");
+    const cursor = getMember(message.params, "cursor");
     const pageCursor = typeof cursor === "string" ? cursor : undefined;
     context.knownLists.recordShown(
       listKind,
@@ -380,7 +380,7 @@ function redactError(
   response: Response,
 ): string {
   const isError = response.error !== undefined ||
-    getNested(response.result, "isError") === true;
+    getMember(response.result, "isError") === true;
   if (!isError || context.redact === NO_REDACTION) return text;
   let redacted = text;
   for (const { name, value: { start, end } } of memberSpansOf(text).reverse()) {
@@ -633,7 +633,7 @@ function translateProgress(
   const { params, text } = notification;
   const daemonToken = getNestedId(notification, "progressToken");
   if (daemonToken === undefined) return undefined;
-  const value = getNested(params, "progress");
+  const value = getMember(params, "progress");
   const isFor = (token: Id): boolean =>
     context.tracker.acceptProgress(token, value, connectionId, now) ||
     context.tasks.matchesProgress(token, value, connectionId);

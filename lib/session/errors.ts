@@ -14,7 +14,7 @@ import {
   buildNotification,
   ErrorCode,
   type ErrorData,
-  getNested,
+  getMember,
   type Id,
   type Request,
 } from "../protocol/jsonrpc.ts";
@@ -366,7 +366,7 @@ function progressOf(token: Id, progress: number, message: string): string {
 function describeRequest(
   { request: { method, params } }: DeliveryState,
 ): string {
-  const name = getNested(params, "name");
+  const name = getMember(params, "name");
   if (method !== "tools/call" || typeof name !== "string") return method;
   return `${method} ${JSON.stringify(name.slice(0, 80))}`;
 }

@@ -10,7 +10,7 @@ import type { ReadonlyEntry } from "../requests/entry.ts";
 import { requestListPage } from "./list_sync.ts";
 import type { SessionContext } from "./context.ts";
 import type { ToolHint } from "../requests/tool_hints.ts";
-import { getNested, type Request } from "../protocol/jsonrpc.ts";
+import { getMember, type Request } from "../protocol/jsonrpc.ts";
 import type { Link } from "../link/link.ts";
 
 /**
@@ -25,7 +25,7 @@ export function confirmToolHint(
   now: number,
 ): ToolHint {
   const { connectionId } = link;
-  const tool = getNested(request.params, "name");
+  const tool = getMember(request.params, "name");
   if (typeof tool !== "string") return "not-idempotent";
   const hint = context.toolHints.hintOf(connectionId, tool);
   if (hint !== "unknown" || hintRequirement?.connectionId === connectionId) {

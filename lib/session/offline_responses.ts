@@ -10,7 +10,7 @@ import type { SessionContext } from "./context.ts";
 import {
   buildRawResultResponse,
   ErrorCode,
-  getNested,
+  getMember,
   type Request,
   type Response,
 } from "../protocol/jsonrpc.ts";
@@ -158,7 +158,7 @@ function respondWithPlaceholder(
   context: SessionContext,
   request: Request,
 ): void {
-  const requestedVersion = getNested(request.params, "protocolVersion");
+  const requestedVersion = getMember(request.params, "protocolVersion");
   const result = {
     protocolVersion: negotiateVersion(requestedVersion),
     capabilities: {
@@ -185,7 +185,7 @@ function respondToInitialize(
   result: string,
   source: "cached" | "placeholder",
 ): void {
-  const version = getNested(parseCachedResult(result), "protocolVersion");
+  const version = getMember(parseCachedResult(result), "protocolVersion");
   const entry = context.tracker.find(request.id);
   context.emit(
     logMessages.initializedLocally(context.config.redactedUrl, source),
@@ -245,6 +245,6 @@ export function evictInitialize(
 ): void {
   const { cache } = context;
   if (cache === undefined) return;
-  cache.evictInitialize(getNested(request.params, "protocolVersion"));
+  cache.evictInitialize(getMember(request.params, "protocolVersion"));
   context.emit({ type: "save-cache", results: cache.resultsToSave(now) });
 }

@@ -8,7 +8,7 @@ import { sanitizeLine } from "../text/sanitize.ts";
 import type { ConnectionCapacity } from "../link/capacity_detector.ts";
 import type { FailureCause } from "../link/link.ts";
 import type { SessionContext } from "./context.ts";
-import { getNested, type Request } from "../protocol/jsonrpc.ts";
+import { getMember, type Request } from "../protocol/jsonrpc.ts";
 import { META_KEYS } from "../protocol/mcp_types.ts";
 
 /**
@@ -100,9 +100,9 @@ function connectionStateOf(context: SessionContext): ConnectionState {
  * request of a stateless client has (MCP 2026-07-28).
  */
 export function clientNameOf({ params }: Request): string | undefined {
-  const info = getNested(params, "clientInfo") ??
-    getNested(params, "_meta", META_KEYS.clientInfo);
-  const [name, version] = [getNested(info, "name"), getNested(info, "version")];
+  const info = getMember(params, "clientInfo") ??
+    getMember(params, "_meta", META_KEYS.clientInfo);
+  const [name, version] = [getMember(info, "name"), getMember(info, "version")];
   if (typeof name !== "string") return undefined;
   const label = typeof version === "string" ? `${name} ${version}` : name;
   return sanitizeLine(label, MAX_CLIENT_NAME_CHARS);

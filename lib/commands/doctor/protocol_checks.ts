@@ -21,7 +21,7 @@ import {
   type ReconnectOutcome,
   secondConnectionProblem,
 } from "./behavior_checks.ts";
-import { getNested } from "../../protocol/jsonrpc.ts";
+import { getMember } from "../../protocol/jsonrpc.ts";
 import {
   META_KEYS,
   type Params,
@@ -361,7 +361,7 @@ function callResultOf(outcome: CallResult): unknown {
 
 function describeServer(opening: CallResult, { dialect }: Config): string {
   if (dialect === "exai") return "it speaks exai, and took our hello";
-  const protocolVersion = getNested(callResultOf(opening), "protocolVersion");
+  const protocolVersion = getMember(callResultOf(opening), "protocolVersion");
   const version = typeof protocolVersion === "string"
     ? sanitizeLine(protocolVersion, 200)
     : STATELESS_VERSION;
@@ -376,8 +376,8 @@ function describeServer(opening: CallResult, { dialect }: Config): string {
  * Returns the name and version that the daemon gives for itself, if it does.
  */
 function serverNameAndVersion(opening: CallResult): string[] {
-  const info = getNested(callResultOf(opening), "serverInfo");
-  return ["name", "version"].map((name) => getNested(info, name))
+  const info = getMember(callResultOf(opening), "serverInfo");
+  return (["name", "version"] as const).map((name) => getMember(info, name))
     .filter((text) => typeof text === "string" && text !== "") as string[];
 }
 
@@ -388,7 +388,7 @@ async function toolsCheck(
   _meta: Record<string, unknown> | undefined,
 ): Promise<Check> {
   const name = "tools" satisfies ServerCapability;
-  const isToolless = getNested(callResultOf(opening), "capabilities", name) ===
+  const isToolless = getMember(callResultOf(opening), "capabilities", name) ===
     undefined;
   if (dialect === "mcp" && isToolless) {
     return { name, state: "warn", text: "the daemon says that it has none" };
@@ -407,7 +407,7 @@ async function toolsCheck(
       const advice = "look at the daemon's own log";
       return { name, state: "fail", text, advice };
     }
-    const list = getNested(response.result, "tools");
+    const list = getMember(response.result, "tools");
     for (const tool of Array.isArray(list) ? list as unknown[] : []) {
       items.add(JSON.stringify(tool));
     }

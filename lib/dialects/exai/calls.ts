@@ -14,6 +14,7 @@ import {
   buildRawResultResponse,
   buildResultResponse,
   ErrorCode,
+  getMember,
   getNested,
   getNestedId,
   isRecord,
@@ -252,8 +253,8 @@ export function encodeCall(
   form: "with-key" | "plain",
 ): string {
   const id = JSON.stringify(call.requestId);
-  const name = JSON.stringify(getNested(request.params, "name"));
-  const toolArguments = getNested(request.params, "arguments");
+  const name = JSON.stringify(getMember(request.params, "name"));
+  const toolArguments = getMember(request.params, "arguments");
   const span = findValue(request.text, ["params", "arguments"]);
   let input = span !== undefined && isRecord(toolArguments)
     ? request.text.slice(span.start, span.end)

@@ -10,7 +10,7 @@ import {
   buildErrorResponse,
   buildResultResponse,
   ErrorCode,
-  getNested,
+  getMember,
   isRecord,
   type Request,
 } from "../../protocol/jsonrpc.ts";
@@ -37,7 +37,7 @@ export function buildLocalResponse(
 ): string | undefined {
   switch (method) {
     case "initialize": {
-      const requestedVersion = getNested(params, "protocolVersion");
+      const requestedVersion = getMember(params, "protocolVersion");
       return buildResultResponse(
         id,
         {
@@ -76,11 +76,11 @@ export function buildLocalResponse(
  * Returns why the daemon could not understand a call; `undefined` if it can.
  */
 function invalidParamsReason(params: unknown): string | undefined {
-  const name = getNested(params, "name");
+  const name = getMember(params, "name");
   if (typeof name !== "string" || name === "") {
     return '"name" must be a string that is not empty (MCP, server/tools)';
   }
-  const input = getNested(params, "arguments") ?? undefined;
+  const input = getMember(params, "arguments") ?? undefined;
   if (input === undefined || isRecord(input)) return undefined;
   return '"arguments" must be an object (MCP, server/tools)';
 }

@@ -10,7 +10,7 @@ import type { Incoming, LocalInitialize } from "../dialect.ts";
 import { prependMember, replaceValue } from "../../json/spans.ts";
 import {
   ErrorCode,
-  getNested,
+  getMember,
   type Id,
   type InvalidMessage,
   isRecord,
@@ -66,7 +66,7 @@ function versionToReplay(
 }
 
 function requestedVersion({ params }: Request): unknown {
-  return getNested(params, "protocolVersion");
+  return getMember(params, "protocolVersion");
 }
 
 /**
@@ -89,7 +89,7 @@ export function evaluateReplay(
       ? { incoming: { ...incoming, staleInitialize: request }, negotiated }
       : { incoming, negotiated };
   }
-  const version = getNested(message.result, "protocolVersion");
+  const version = getMember(message.result, "protocolVersion");
   const replayedVersion = versionToReplay(negotiated);
   const cacheChange = replayedVersion === requestedVersion(request)
     ? { cacheable: { request, response: message } }
@@ -135,8 +135,10 @@ export function evaluateReplay(
 export function withListChanged(response: Response): string {
   let { text } = response;
   for (const list of LIST_CHANGED_KINDS) {
-    const capability = getNested(response.result, "capabilities", list);
-    if (!isRecord(capability) || capability.listChanged === true) continue;
+    const capability = getMember(response.result, "capabilities", list);
+    if (
+      !isRecord(capability) || getMember(capability, "listChanged") === true
+    ) continue;
     const path = ["result", "capabilities", list];
     text = "listChanged" in capability
       ? replaceValue(text, [...path, "listChanged"], "true")

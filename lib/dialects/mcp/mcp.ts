@@ -42,7 +42,7 @@ import {
   buildRequest,
   buildResultResponse,
   ErrorCode,
-  getNested,
+  getMember,
   getNestedId,
   type Id,
   type InvalidMessage,
@@ -394,7 +394,7 @@ export class Mcp implements Dialect {
     const uri = isRecord(request.params) ? request.params.uri : undefined;
     switch (request.method) {
       case "initialize": {
-        const version = getNested(response.result, "protocolVersion");
+        const version = getMember(response.result, "protocolVersion");
         this.#negotiated = { request, version, source: "daemon" };
         this.#recordDaemonName(response);
         return withListChanged(response);

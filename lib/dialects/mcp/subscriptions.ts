@@ -8,14 +8,14 @@
 import { LIST_CHANGED_KINDS } from "../../protocol/lists.ts";
 import {
   buildNotification,
-  getNested,
+  getMember,
   getNestedId,
   type Id,
   type Notification,
   type Request,
 } from "../../protocol/jsonrpc.ts";
 import {
-  type MemberName,
+  type MemberNameOf,
   META_KEYS,
   type NotificationMethod,
   type Params,
@@ -28,7 +28,7 @@ const ACKNOWLEDGED =
 const SUBSCRIPTION_ID = META_KEYS.subscriptionId;
 
 /** The names of what a client can subscribe to. */
-type FilterName = MemberName<Params<"subscriptions/listen">["notifications"]>;
+type FilterName = MemberNameOf<Params<"subscriptions/listen">["notifications"]>;
 
 /** A subscription. */
 interface ListenSubscription {
@@ -52,7 +52,7 @@ export class ListenSubscriptions {
    */
   onRequest({ id, method, params }: Request): void {
     if (!isSubscriptionMethod(method) || this.#open.has(id)) return;
-    const filter = getNested(params, "notifications");
+    const filter = getMember(params, "notifications");
     this.#open.set(id, { filter, isAcknowledged: false });
   }
 
@@ -94,7 +94,7 @@ export class ListenSubscriptions {
       return buildChangeNotifications(id, subscription);
     }
     subscription.isAcknowledged = true;
-    subscription.filter = getNested(message.params, "notifications") ??
+    subscription.filter = getMember(message.params, "notifications") ??
       subscription.filter;
     return this.mayHaveMissedChanges
       ? [translated, ...buildChangeNotifications(id, subscription)]
@@ -116,12 +116,12 @@ function buildChangeNotifications(
   { filter }: ListenSubscription,
 ): Notification[] {
   const _meta = { [SUBSCRIPTION_ID]: JSON.parse(id) as unknown };
-  const uris = getNested(filter, "resourceSubscriptions" satisfies FilterName);
+  const uris = getMember(filter, "resourceSubscriptions" satisfies FilterName);
   const updated = (Array.isArray(uris) ? uris as string[] : [])
     .map((uri) => ["notifications/resources/updated", { _meta, uri }] as const);
   const lists = LIST_CHANGED_KINDS
     .filter((list) =>
-      getNested(filter, `${list}ListChanged` satisfies FilterName) === true
+      getMember(filter, `${list}ListChanged` satisfies FilterName) === true
     )
     .map((list) => [`notifications/${list}/list_changed`, { _meta }] as const);
   return [...lists, ...updated].map(([method, params]) => {

@@ -11,6 +11,7 @@ import {
   buildNotification,
   buildRequest,
   ErrorCode,
+  getMember,
 } from "../../../lib/protocol/jsonrpc.ts";
 import type { Request } from "../../../lib/protocol/jsonrpc.ts";
 import { mayTakeLong } from "../../../lib/protocol/methods.ts";
@@ -81,6 +82,12 @@ export function misspelled(
     "canceled" satisfies TaskStatus,
     // @ts-expect-error It is -32601.
     { methodNotFound: -32600 } satisfies Partial<ErrorCodes>,
+    getMember({}, "_meta", "progressToken"),
+    // @ts-expect-error It is progressToken.
+    getMember({}, "_meta", "progresToken"),
+    getMember({}, "capabilities", "tools", "listChanged"),
+    // @ts-expect-error It is serverInfo.
+    getMember({}, "serverinfo"),
     {
       protocolVersion: "",
       // @ts-expect-error It is listChanged.
