@@ -60,13 +60,25 @@ async function commitId(): Promise<string> {
   return changes === "" ? hash : `${hash}, changed`;
 }
 
+/**
+ * Shortens the paths of packages in a bundle, which depend on the machine and
+ * its user, to those in the registry.
+ */
+export function withoutCachePaths(bundle: string): string {
+  return bundle.replace(
+    /(^\/\/ |")[^"\n]*\/npm\/[^/"\n]+\/(?=deno-std\/)/gm,
+    "$1npm/",
+  );
+}
+
 /** Writes the bundle to a path. */
 export async function writeBundle(path: string): Promise<void> {
   await runCommand(Deno.execPath(), [
     ...["bundle", "--quiet", "--output", path],
     `${ROOT}main.ts`,
   ]);
-  const parts = (await Deno.readTextFile(path)).split(UNBUILT_MARK);
+  const bundle = withoutCachePaths(await Deno.readTextFile(path));
+  const parts = bundle.split(UNBUILT_MARK);
   // This fails if only one of the two places was changed.
   if (parts.length !== 2) throw new Error(`${UNBUILT_MARK} is not there once`);
   await Deno.writeTextFile(path, parts.join(JSON.stringify(await commitId())));
