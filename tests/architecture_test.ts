@@ -390,6 +390,24 @@ test("architecture: no test fetches anything", async () => {
   ]);
 });
 
+test("architecture: a task that starts proxies from source has fetched what they import", async () => {
+  const read = (path: string): Promise<string> =>
+    Deno.readTextFile(new URL(`../${path}`, import.meta.url));
+  const { tasks } = JSON.parse(await read("deno.json")) as {
+    tasks: Record<string, { command: string }>;
+  };
+  const wrong: string[] = [];
+  for (const [name, { command }] of Object.entries(tasks)) {
+    const [, before, script] =
+      /^(.*)deno run --quiet -A (tests\/[\w/]+\.ts)$/.exec(command) ?? [];
+    if (script === undefined) continue;
+    if (!/helpers\/\w*process\w*\.ts"/.test(await read(script))) continue;
+    const fetches = /main\.ts --version|deno install|task --quiet fetch/;
+    if (!fetches.test(before!)) wrong.push(name);
+  }
+  assertEquals(wrong, []);
+});
+
 test("architecture: every test has a limit", async () => {
   const wrong: string[] = [];
   for (const file of await findScripts(new URL("./", import.meta.url))) {
