@@ -22,7 +22,7 @@ import type { RequestId } from "../protocol/mcp_types.ts";
 import type { DisconnectCause, Link, LinkRole } from "../link/link.ts";
 import * as logMessages from "./log_messages.ts";
 import { MAX_CALL_DELAY_MS } from "../link/liveness.ts";
-import { isLongLived, mayTakeLong } from "../protocol/methods.ts";
+import { isLongLived, isOpening, mayTakeLong } from "../protocol/methods.ts";
 import { respondToPendingFromCache } from "./offline_responses.ts";
 
 /**
@@ -275,7 +275,7 @@ function sendHandshake(context: SessionContext, link: Link, now: number): void {
   // The client's opening request is sent on the main link only.
   const waiting = link.isSecondConnection
     ? [...sent, ...queue]
-      .filter(({ method }) => !/^(initialize|server\/discover)$/.test(method))
+      .filter(({ method }) => !isOpening(method))
     : queue;
   const opening = context.dialect.beginHandshake(link.connectionId, waiting);
   if (opening === undefined) return;
