@@ -140,8 +140,14 @@ const MULTILINE_LITERAL_CHARS = /[\t\n -&(-~\x80-\uffff]+|\r\n/y;
 const UNQUOTED_VALUE = /[\w+-][\w+.:-]*(?: \d[\w+.:-]*)?/y;
 
 const TOML_ESCAPES: ReadonlyMap<string, string> = new Map([
-  ...[["b", "\b"], ["t", "\t"], ["n", "\n"], ["f", "\f"], ["r", "\r"]],
-  ...[["e", "\x1b"], ['"', '"'], ["\\", "\\"]],
+  ["b", "\b"],
+  ["t", "\t"],
+  ["n", "\n"],
+  ["f", "\f"],
+  ["r", "\r"],
+  ["e", "\x1b"],
+  ['"', '"'],
+  ["\\", "\\"],
 ] as [string, string][]);
 
 const UNICODE_ESCAPE = /x[\da-fA-F]{2}|u[\da-fA-F]{4}|U[\da-fA-F]{8}/y;

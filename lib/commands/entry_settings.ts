@@ -35,16 +35,27 @@ const REPLACING_FLAG: Readonly<Record<string, string>> = {
  */
 const INHERITED_VARIABLES = {
   windows: [
-    ...["APPDATA", "HOMEDRIVE", "HOMEPATH", "LOCALAPPDATA", "PATH"],
-    ...["PROCESSOR_ARCHITECTURE", "SYSTEMDRIVE", "SYSTEMROOT", "TEMP"],
-    ...["USERNAME", "USERPROFILE", "PROGRAMFILES"],
+    "APPDATA",
+    "HOMEDRIVE",
+    "HOMEPATH",
+    "LOCALAPPDATA",
+    "PATH",
+    "PROCESSOR_ARCHITECTURE",
+    "SYSTEMDRIVE",
+    "SYSTEMROOT",
+    "TEMP",
+    "USERNAME",
+    "USERPROFILE",
+    "PROGRAMFILES",
   ],
   others: ["HOME", "LOGNAME", "PATH", "SHELL", "TERM", "USER"],
 };
 
 /** The settings that name the daemon's address. */
 const ADDRESS_SETTINGS: readonly Setting<unknown>[] = [
-  ...[SETTINGS.url, SETTINGS.host, SETTINGS.port],
+  SETTINGS.url,
+  SETTINGS.host,
+  SETTINGS.port,
 ];
 
 /**

@@ -147,7 +147,11 @@ export async function install(
     const entry = createServerEntry(client, command);
     const { setEntry } = clientFileFormatOf(client);
     const job: EditJob = {
-      ...{ client, file, name, shouldWrite, isInstall: true },
+      client,
+      file,
+      name,
+      shouldWrite,
+      isInstall: true,
       edit: (text, entryPath) => setEntry(text, entryPath, entry),
     };
     if (shouldWrite) {

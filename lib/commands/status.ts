@@ -25,7 +25,13 @@ const WATCH_INTERVAL_MS = 1_000;
 /** Moves the cursor to the top left and clears below it (ECMA-48 CUP, ED). */
 const CLEAR_SCREEN = "\x1b[H\x1b[J";
 const COLUMN_TITLES = [
-  ...["PID", "CLIENT", "DAEMON", "STATE", "STARTED", "RECONNECTS", "OWED"],
+  "PID",
+  "CLIENT",
+  "DAEMON",
+  "STATE",
+  "STARTED",
+  "RECONNECTS",
+  "OWED",
 ];
 
 /**
@@ -103,17 +109,13 @@ function formatAsTable(
 
 function tableRowOf(proxy: ProxyStatus, now: number): string[] {
   return [
-    ...[
-      `${proxy.pid}`,
-      proxy.client ?? "-",
-      proxy.url,
-      describeConnectionState(proxy.standing, now),
-    ],
-    ...[
-      `${formatDuration(now - proxy.startedAt)} ago`,
-      `${proxy.reconnects}`,
-      `${proxy.owed}`,
-    ],
+    `${proxy.pid}`,
+    proxy.client ?? "-",
+    proxy.url,
+    describeConnectionState(proxy.standing, now),
+    `${formatDuration(now - proxy.startedAt)} ago`,
+    `${proxy.reconnects}`,
+    `${proxy.owed}`,
   ].map((text) => sanitizeLine(text));
 }
 

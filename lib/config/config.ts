@@ -59,9 +59,22 @@ export interface Config extends Omit<SettingValues, UnresolvedSettingKey> {
 
 /** The settings that have another form in the configuration. */
 export type UnresolvedSettingKey =
-  | ("url" | "host" | "port" | "dialect" | "tokenFile" | "token" | "exaiToken")
-  | ("headers" | "caFile" | "exaiPing" | "skipHealth" | "envFile")
-  | ("glmTotal" | "kimiTotal" | "glmIdle" | "kimiIdle");
+  | "url"
+  | "host"
+  | "port"
+  | "dialect"
+  | "tokenFile"
+  | "token"
+  | "exaiToken"
+  | "headers"
+  | "caFile"
+  | "exaiPing"
+  | "skipHealth"
+  | "envFile"
+  | "glmTotal"
+  | "kimiTotal"
+  | "glmIdle"
+  | "kimiIdle";
 
 /** The sources of settings. */
 export interface SettingSources {

@@ -70,7 +70,13 @@ const VARIABLE_END = /[:}]/g;
 
 /** The escapes in double quotes that mean another character. */
 const DOUBLE_QUOTED_ESCAPES: Readonly<Record<string, string>> = {
-  ...{ a: "\x07", b: "\b", f: "\f", n: "\n", r: "\r", t: "\t", v: "\v" },
+  a: "\x07",
+  b: "\b",
+  f: "\f",
+  n: "\n",
+  r: "\r",
+  t: "\t",
+  v: "\v",
 };
 
 /**

@@ -57,8 +57,11 @@ export interface ConnectionUsage {
 
 /** What is due on a connection. */
 export type LivenessAction =
-  | ("nothing" | "probe" | "suspect")
-  | ("skip-verification" | "disconnect");
+  | "nothing"
+  | "probe"
+  | "suspect"
+  | "skip-verification"
+  | "disconnect";
 
 /**
  * How long a new daemon may be silent about requests of the proxy itself, in

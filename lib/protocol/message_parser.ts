@@ -207,7 +207,10 @@ function toResponse(
       ? error
       : normalizeError(error, forwardedText);
     return {
-      ...{ kind: "response", id, result: undefined, error: normalizedError },
+      kind: "response",
+      id,
+      result: undefined,
+      error: normalizedError,
       text: isWellFormed
         ? forwardedText
         : replaceErrorMember(forwardedText, normalizedError),
@@ -218,7 +221,10 @@ function toResponse(
     Array.isArray(result) && result.length === 0;
   return isEmpty
     ? {
-      ...{ kind: "response", id, result: {}, error: undefined },
+      kind: "response",
+      id,
+      result: {},
+      error: undefined,
       text: replaceValue(forwardedText, ["result"], "{}"),
     }
     : { kind: "response", id, result, error: undefined, text: forwardedText };

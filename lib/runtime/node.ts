@@ -215,12 +215,10 @@ export async function nodeHost(): Promise<Host> {
     let response = "";
     let isSecure = false;
     const socket = connect({
-      ...{
-        host: hostname,
-        port,
-        ALPNProtocols: ["http/1.1"],
-        rejectUnauthorized: true,
-      },
+      host: hostname,
+      port,
+      ALPNProtocols: ["http/1.1"],
+      rejectUnauthorized: true,
       // An IP address is not allowed as server name (RFC 6066 section 3).
       ...(!isIpAddress(hostname) && { servername: hostname }),
       ...(caCerts && { ca: caCerts }),
@@ -325,12 +323,11 @@ export async function nodeHost(): Promise<Host> {
     env: () => normalizeEnv(os, { ...process.env as Record<string, string> }),
     getEnv,
     proxyVariables,
-    ...{
-      addCaCertificates,
-      webSocketOptions,
-      watchDialErrors,
-      requestOverTls,
-    },
+
+    addCaCertificates,
+    webSocketOptions,
+    watchDialErrors,
+    requestOverTls,
     isTty: (stream) => process[stream].isTTY === true,
     readFile: (path) => decodeUtf8(fs.readFileSync(path)),
     readIfSame,

@@ -75,7 +75,9 @@ function startGrace(
   if (initializeGrace === Infinity) return;
   const { total } = context.timeoutsOf(request);
   const ms = Math.min(
-    ...[initializeGrace, context.queueTimeoutMs(now), total?.ms ?? Infinity],
+    initializeGrace,
+    context.queueTimeoutMs(now),
+    total?.ms ?? Infinity,
   );
   context.graceTimers.set(request.id, { request, until: now + ms });
 }

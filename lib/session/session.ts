@@ -93,7 +93,9 @@ export class Session {
     if (this.#isOver) return Infinity;
     const { tracker } = this.#context;
     let at = Math.min(
-      ...[tracker.deadline(), this.#shutdownDeadline, this.#giveUpAt],
+      tracker.deadline(),
+      this.#shutdownDeadline,
+      this.#giveUpAt,
       this.#context.capacityDetector.deadline(),
       this.#context.deadline(),
     );

@@ -26,8 +26,11 @@ const CLOSE_WAIT_MS = 250;
 
 /** The error codes of the proxy itself, when the daemon has not answered. */
 const PROXY_ERROR_CODES: readonly number[] = [
-  ...[ErrorCode.unavailable, ErrorCode.outcomeUnknown, ErrorCode.timedOut],
-  ...[ErrorCode.overloaded, ErrorCode.tooLarge],
+  ErrorCode.unavailable,
+  ErrorCode.outcomeUnknown,
+  ErrorCode.timedOut,
+  ErrorCode.overloaded,
+  ErrorCode.tooLarge,
 ];
 
 /** The daemon's response, or why there is none. */
@@ -92,11 +95,14 @@ export class InProcessClient {
       ...config,
       // The first failure is the result, and the cache and placeholders are not
       // used.
-      ...{ queueTimeout: Infinity, initializeGrace: Infinity },
+      queueTimeout: Infinity,
+      initializeGrace: Infinity,
       // A daemon that answers nothing after the handshake fails the check. The
       // handshake has its own timeout.
       requestTimeout: 2 * config.handshakeTimeout,
-      ...{ cache: "off", status: "off", healthFile: undefined },
+      cache: "off",
+      status: "off",
+      healthFile: undefined,
     };
     const log: Parameters<typeof runProxy>[3] = ({ failure }) => {
       // A connection dropped on purpose is no failure.

@@ -62,11 +62,9 @@ const [INITIALIZE_VERSION, STATELESS_VERSION] = ["2025-11-25", "2026-07-28"];
 
 const CLIENT_INFO = { name: "alwaysup doctor", version: "1" };
 const INITIALIZE_PARAMS = {
-  ...{
-    protocolVersion: INITIALIZE_VERSION,
-    capabilities: {},
-    clientInfo: CLIENT_INFO,
-  },
+  protocolVersion: INITIALIZE_VERSION,
+  capabilities: {},
+  clientInfo: CLIENT_INFO,
 } satisfies Params<"initialize">;
 
 /**

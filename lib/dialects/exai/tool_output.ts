@@ -38,7 +38,11 @@ const TURN_NOTICE_START = "AGENT'S TURN:";
  * as `next_steps` or findings, is a tool's own output.
  */
 const WRAPPER_MEMBERS = [
-  ...["status", "content", "error", "content_type", "metadata"],
+  "status",
+  "content",
+  "error",
+  "content_type",
+  "metadata",
   "continuation_offer",
 ];
 
