@@ -37,10 +37,11 @@ async function initializeOnce(
   folder: Folder,
   status = "off",
   cache = "on",
+  grace = "off",
 ): Promise<{ name: string; lines: string[] }> {
   const env = {
     ...{ ...folder.env, ALWAYSUP_CACHE: cache, ALWAYSUP_STATUS: status },
-    ...{ ALWAYSUP_URL: daemon, ALWAYSUP_INITIALIZE_GRACE: "100ms" },
+    ...{ ALWAYSUP_URL: daemon, ALWAYSUP_INITIALIZE_GRACE: grace },
   };
   await using proxy = new ProxyProcess(["--log-level", "debug"], env);
   const { result } = await proxy.initialize();
@@ -98,7 +99,13 @@ test(`Ownership: a cache in a folder that others can write is neither used nor t
     Deno.removeSync(cache);
     Deno.writeTextFileSync(cache, text, { mode: 0o600 });
     plant(cache);
-    const { name, lines } = await initializeOnce(url, folder);
+    const { name, lines } = await initializeOnce(
+      url,
+      folder,
+      "off",
+      "on",
+      "100ms",
+    );
     assertEquals([name, lines.length], ["alwaysup", 1], what);
     assertMatch(lines[0]!, says);
     assertEquals(Deno.readTextFileSync(cache), text);

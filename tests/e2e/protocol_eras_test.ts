@@ -9,6 +9,7 @@ import { Client, type McpSubscription } from "@modelcontextprotocol/client";
 import { StdioClientTransport } from "@modelcontextprotocol/client/stdio";
 import { assert, assertEquals } from "../helpers/assert.ts";
 import { startNpmProgram } from "../helpers/npm_programs.ts";
+import { waitForText } from "../helpers/stream_text.ts";
 import { test } from "../helpers/time_limit.ts";
 import {
   type ChildProcess,
@@ -35,14 +36,19 @@ const MODES = ["legacy", "auto", { pin: "2026-07-28" }] as const;
 function connect(
   port: number,
   mode: typeof MODES[number],
-): { client: Client; open: Promise<void>; changes: Promise<void> } {
+): {
+  client: Client;
+  open: Promise<void>;
+  changes: Promise<void>;
+  lost: Promise<void>;
+} {
   const [command, args] = proxyCommand([
     ...["--url", `ws://127.0.0.1:${port}/`, "--cache", "off"],
   ]);
   const transport = new StdioClientTransport({
     command,
     args,
-    stderr: "ignore",
+    stderr: "pipe",
   });
   const changes = Promise.withResolvers<void>();
   const client = new Client({ name: "tests", version: "1" }, {
@@ -53,8 +59,9 @@ function connect(
     "notifications/tools/list_changed",
     () => changes.resolve(),
   );
+  const lost = waitForText(transport.stderr!, "Lost the");
   const open = client.connect(transport);
-  return { client, open, changes: changes.promise };
+  return { client, open, changes: changes.promise, lost };
 }
 
 for (const mode of MODES) {
@@ -64,7 +71,7 @@ for (const mode of MODES) {
     async () => {
       const port = freePort();
       const first = await startDualEraDaemon(port);
-      const { client, open, changes } = connect(port, mode);
+      const { client, open, changes, lost } = connect(port, mode);
       await open;
       const era = client.getNegotiatedProtocolVersion();
       assertEquals(era === "2026-07-28", mode !== "legacy", `${era}`);
@@ -78,6 +85,8 @@ for (const mode of MODES) {
         client.callTool({ name: "echo", arguments: { text } });
       assertEquals((await echo("one")).content[0].text, "echo: one");
       await first.signal("SIGKILL");
+      // A call that is written before that has an unknown outcome.
+      await lost;
       const waiting = echo("two");
       await using _second = await startDualEraDaemon(port, "more");
       assertEquals((await waiting).content[0].text, "echo: two");

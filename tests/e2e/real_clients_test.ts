@@ -9,6 +9,7 @@ import { Client } from "@modelcontextprotocol/sdk/client/index.js";
 import { StdioClientTransport } from "@modelcontextprotocol/sdk/client/stdio.js";
 import { assert, assertEquals, assertMatch } from "../helpers/assert.ts";
 import { startNpmProgram } from "../helpers/npm_programs.ts";
+import { waitForText } from "../helpers/stream_text.ts";
 import { test } from "../helpers/time_limit.ts";
 import {
   type ChildProcess,
@@ -34,13 +35,14 @@ test(
     const transport = new StdioClientTransport({
       command,
       args,
-      stderr: "ignore",
+      stderr: "pipe",
     });
     const client = new Client({ name: "tests", version: "1" }, {
       capabilities: {},
     });
     const trouble: Error[] = [];
     client.onerror = (error: Error) => trouble.push(error);
+    const lost = waitForText(transport.stderr!, "Lost the");
     await client.connect(transport);
     const { tools } = await client.listTools() as { tools: Json[] };
     assert(tools.some(({ name }) => name === "echo"));
@@ -48,6 +50,8 @@ test(
       client.callTool({ name: "echo", arguments: { message } });
     assertEquals((await echo("one")).content[0].text, "Echo: one");
     await first.signal("SIGKILL");
+    // A call that is written before that has an unknown outcome.
+    await lost;
     const waiting = echo("two");
     await using _second = await startEverythingServer(port);
     assertEquals((await waiting).content[0].text, "Echo: two");
