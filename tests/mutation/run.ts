@@ -142,30 +142,36 @@ async function typeErrors(
 
 /**
  * The tests that fail in a copy. With a path, only tests that import that file
- * run: the others cannot change.
+ * run, those of its own folder first: the others cannot change.
  */
 async function findFailingTests(
   folder: string,
   file?: string,
 ): Promise<"tables" | "worlds" | undefined> {
-  const imports = TEST_FILES
+  const paths = TEST_FILES
     .filter(({ reached }) => file === undefined || reached.has(file))
-    .map(({ path }) => `import "../${path}";\n`);
-  Deno.writeTextFileSync(`${folder}/${COMBINED_TESTS}`, imports.join(""));
-  const test = [
-    ...["test", "--no-check", "--quiet", "--fail-fast", "--cached-only"],
-    ...["--config", "tests/deno.json", "--allow-read"],
-  ];
-  if (!(await runDeno(folder, [...test, COMBINED_TESTS])).success) {
-    return "tables";
+    .map(({ path }) => path);
+  const mirror = file?.replace(/^lib\//, "tests/unit/").replace(/[^/]*$/, "");
+  const isNear = (path: string): boolean =>
+    mirror !== undefined && path.startsWith(mirror);
+  const near = paths.filter((path) => isNear(path));
+  const far = paths.filter((path) => !isNear(path));
+  for (const group of [near, far].filter(({ length }) => length > 0)) {
+    const imports = group.map((path) => `import "../${path}";\n`);
+    Deno.writeTextFileSync(`${folder}/${COMBINED_TESTS}`, imports.join(""));
+    if (await fails(folder, COMBINED_TESTS)) return "tables";
   }
-  const worlds = await runDeno(folder, [
-    ...test,
-    SIMULATIONS,
-    "--",
-    ...SIMULATION_COUNTS,
+  const args = [SIMULATIONS, "--", ...SIMULATION_COUNTS];
+  return await fails(folder, ...args) ? "worlds" : undefined;
+}
+
+/** Whether a test run in a copy fails. */
+async function fails(folder: string, ...args: string[]): Promise<boolean> {
+  const { success } = await runDeno(folder, [
+    ...["test", "--no-check", "--quiet", "--fail-fast", "--cached-only"],
+    ...["--config", "tests/deno.json", "--allow-read", ...args],
   ]);
-  return worlds.success ? undefined : "worlds";
+  return !success;
 }
 
 /** Tries the mutants, one at a time in each copy. */
