@@ -20,7 +20,7 @@ import {
   proxyCommand,
   startDaemonScript,
 } from "./helpers/process.ts";
-import { delay } from "./helpers/async.ts";
+import { delay } from "../lib/runtime/timeout.ts";
 
 interface Era {
   readonly requirements: string;

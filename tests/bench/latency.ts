@@ -7,7 +7,7 @@
  * @module
  */
 
-import { delay } from "@std/async/delay.js";
+import { delay } from "../../lib/runtime/timeout.ts";
 import { ExaiProcess } from "../helpers/exai_process.ts";
 import { ProxyAndDaemon } from "../helpers/mcp_process.ts";
 import { TcpRelay } from "../helpers/tcp_relay.ts";

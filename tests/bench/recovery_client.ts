@@ -7,7 +7,7 @@
  */
 
 import { ProxyProcess, type ReceivedResponse } from "../helpers/process.ts";
-import { valueWithin } from "../helpers/async.ts";
+import { waitAtMost } from "../../lib/runtime/timeout.ts";
 
 export type Dialect = "mcp" | "exai";
 
@@ -145,7 +145,7 @@ export class RecoveryClient extends ProxyProcess {
   ): Promise<number | undefined> {
     // If the process has exited, `problems` reports the missing response.
     const answer = this.waitForResponse(call.id).catch(() => undefined);
-    const found = await valueWithin(answer, mostMs);
+    const found = await waitAtMost(mostMs, answer);
     if (found !== undefined) call.answeredAt = found.at;
     return found?.at;
   }

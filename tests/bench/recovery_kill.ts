@@ -5,7 +5,7 @@
  * @module
  */
 
-import { delay } from "@std/async/delay.js";
+import { delay } from "../../lib/runtime/timeout.ts";
 import {
   DIAL_LOG_LINE,
   type Dialect,

@@ -27,7 +27,7 @@ import { isRecord } from "./exai_tools.ts";
 import { exaiFrameWriter } from "../helpers/forms/exai_forms.ts";
 import { print } from "../helpers/print.ts";
 import { exitWithParent } from "../helpers/exit_with_parent.ts";
-import { valueWithin } from "../helpers/async.ts";
+import { waitAtMost } from "../../lib/runtime/timeout.ts";
 
 const HELLO_TIMEOUT_MS = 15_000;
 const maxConnections = setting("per-ip", isHead ? 10 : Infinity);
@@ -107,7 +107,7 @@ async function performHandshake(link: ExaiConnection): Promise<boolean> {
     else socket.close(code);
     return false;
   };
-  const first = await valueWithin(link.frames.read(), HELLO_TIMEOUT_MS);
+  const first = await waitAtMost(HELLO_TIMEOUT_MS, link.frames.read());
   if (first?.done) return false;
   if (!first?.value) return refuse("", 4002, "hello timeout or disconnect");
   const hello = parse(first.value);

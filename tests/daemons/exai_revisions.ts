@@ -21,7 +21,7 @@ import {
   type ToolOutcome,
 } from "./exai_tools.ts";
 import type { Frame } from "../helpers/forms/form_helpers.ts";
-import { valueWithin } from "../helpers/async.ts";
+import { waitAtMost } from "../../lib/runtime/timeout.ts";
 
 /** The command line. */
 export const flags = parseArgs(Deno.args, {
@@ -222,7 +222,7 @@ async function callFirst(link: ExaiConnection, message: Json): Promise<void> {
   send(link, { op: "call_tool_ack", request_id, ...ack });
   const abort = new AbortController();
   const work = execute(request_id, name, tool, input, abort.signal);
-  const outcome = await valueWithin(work, progressMs);
+  const outcome = await waitAtMost(progressMs, work);
   running--;
   if (outcome === undefined) {
     // The bug: the heartbeat cancels the tool and ends the handler with it.

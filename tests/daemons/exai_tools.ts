@@ -5,7 +5,7 @@
  * @module
  */
 
-import { delay } from "@std/async/delay.js";
+import { delay } from "../../lib/runtime/timeout.ts";
 import { waitUntilOpen } from "../helpers/gate.ts";
 
 /** A JSON object. */

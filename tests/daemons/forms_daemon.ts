@@ -20,7 +20,7 @@ import { formByKey } from "../helpers/forms/forms.ts";
 import { isProxyRequestId } from "../helpers/session/proxy_request_ids.ts";
 import { print } from "../helpers/print.ts";
 import { exitWithParent } from "../helpers/exit_with_parent.ts";
-import { delay } from "../helpers/async.ts";
+import { delay } from "../../lib/runtime/timeout.ts";
 
 const [port = "0", start] = Deno.args;
 const isRestarted = start === "restarted";

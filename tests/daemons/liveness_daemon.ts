@@ -46,7 +46,7 @@ import { TextLineStream } from "@std/streams/text_line_stream.js";
 import { npmFile } from "../../.ci/build/install_packages.ts";
 import { print } from "../helpers/print.ts";
 import { exitWithParent } from "../helpers/exit_with_parent.ts";
-import { delay } from "../helpers/async.ts";
+import { delay } from "../../lib/runtime/timeout.ts";
 
 const KINDS = [
   ...["concurrent", "serial", "whole", "mute", "displace", "refuse"],

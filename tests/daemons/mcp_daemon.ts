@@ -29,7 +29,7 @@ import {
   serveWebSockets,
   WebSocketServerTransport,
 } from "../helpers/websocket_transport.ts";
-import { delay } from "../helpers/async.ts";
+import { delay } from "../../lib/runtime/timeout.ts";
 
 function flag(name: string): string | undefined {
   const at = Deno.args.indexOf(`--${name}`);

@@ -7,7 +7,7 @@
  */
 
 import { errorMessageOf } from "../../lib/text/error_message.ts";
-import { delay } from "@std/async/delay.js";
+import { delay } from "../../lib/runtime/timeout.ts";
 import { assert, assertEquals } from "../helpers/assert.ts";
 import {
   type LivenessOptions,

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { delay } from "@std/async/delay.js";
+import { delay } from "../../lib/runtime/timeout.ts";
 import { assert, assertEquals } from "../helpers/assert.ts";
 import { FAST_PROBES, ProxyAndDaemon } from "../helpers/mcp_process.ts";
 import { TcpRelay } from "../helpers/tcp_relay.ts";

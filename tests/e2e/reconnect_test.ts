@@ -6,7 +6,7 @@
  * @module
  */
 
-import { delay } from "@std/async/delay.js";
+import { delay } from "../../lib/runtime/timeout.ts";
 import { assert, assertEquals, assertMatch } from "../helpers/assert.ts";
 import { ExaiProcess } from "../helpers/exai_process.ts";
 import { type Fault, FaultyRelay } from "../helpers/faulty_relay.ts";

@@ -5,7 +5,6 @@
  * @module
  */
 
-import { delay } from "@std/async/delay.js";
 import { isRecord } from "../../lib/protocol/jsonrpc.ts";
 import { waitForFileChange } from "./file_change.ts";
 import { withWaitLimit } from "./time_limit.ts";
@@ -16,7 +15,7 @@ import {
   type ReceivedResponse,
   startDaemonScript,
 } from "./process.ts";
-import { valueWithin } from "./async.ts";
+import { delay, waitAtMost } from "../../lib/runtime/timeout.ts";
 
 /** A tool of the daemon: `look` is read-only, `work` is not. */
 export type Tool = "work" | "look";
@@ -158,7 +157,7 @@ export class LivenessProcesses implements AsyncDisposable {
   async waitForResponse({ id }: SentCall, mostMs: number): Promise<boolean> {
     // If the process has ended, the missing response shows it.
     const answer = this.proxy.waitForResponse(id).then(() => true, () => false);
-    return await valueWithin(answer, mostMs) ?? false;
+    return await waitAtMost(mostMs, answer) ?? false;
   }
 
   /** Waits until the daemon has begun to execute a call. */

@@ -34,7 +34,7 @@ export const FORMS: readonly Mutant[] = [
   {
     name: "forms: a progress token of the other type matches no request",
     from: `
-      const $meant = $desk.$tokens.$find($said);
+      const $meant = $context.$tokens.$find($said);
       if ($meant === undefined || !$isFor($meant)) return undefined;
       return $replace($text, ["params", "progressToken"], $meant);`,
     to: "void $replace; return undefined;",
@@ -135,27 +135,27 @@ export const FORMS: readonly Mutant[] = [
       "forms: an error without an id never concerns a one-way message or a cancelled request",
     from: `
       const $isElse = $phase !== $ready || $ledger.$late.$isAnyDue($connectionId) ||
-        !$desk.$told.$isTaken($connectionId);`,
+        !$context.$told.$isTaken($connectionId);`,
     to: "const $isElse = $phase !== $ready;",
   },
   {
     name: "forms: an unsafe call is repeated after an error without an id",
-    from: "$desk.$mayRepeat($message) && !$desk.$repeated.has($message)",
-    to: "!$desk.$repeated.has($message)",
+    from: "$context.$mayRepeat($message) && !$context.$repeated.has($message)",
+    to: "!$context.$repeated.has($message)",
   },
   {
     name: "forms: a request that is not understood is repeated for ever",
-    from: "$desk.$mayRepeat($message) && !$desk.$repeated.has($message)",
-    to: "$desk.$mayRepeat($message)",
+    from: "$context.$mayRepeat($message) && !$context.$repeated.has($message)",
+    to: "$context.$mayRepeat($message)",
   },
   {
     name:
       "forms: after a broken response the request waits until the idle timeout",
     from: `
       if ($isGreeting) return;
-      const $known = $desk.$unclear.get($id);`,
+      const $known = $context.$unclear.get($id);`,
     to: `
       if ($isGreeting || $id) return;
-      const $known = $desk.$unclear.get($id);`,
+      const $known = $context.$unclear.get($id);`,
   },
 ];

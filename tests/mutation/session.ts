@@ -94,7 +94,8 @@ export const SESSION: readonly Mutant[] = [
   },
   {
     name: "an error with a secret reaches the client as it is",
-    from: "const $value = $mapStrings($text.slice($start, $end), $desk.$hide);",
+    from:
+      "const $value = $mapStrings($text.slice($start, $end), $context.$hide);",
     to: "const $value = $text.slice($start, $end);",
   },
   {

@@ -53,7 +53,7 @@ const DEAD_RESPONSE_MS = 18_000;
 const LEADING_PROBE_INTERVAL_MS = 1_000;
 /** How long a connection may be kept after a sleep although it is silent. */
 const MAX_SILENCE_AFTER_SLEEP_MS = 40_000;
-/** How long after a sleep its consequences are excused. */
+/** How long after a sleep its consequences break no rule. */
 const SLEEP_GRACE_MS = 25_000;
 /** How soon a daemon notices that a client is gone without a close. */
 const DAEMON_NOTICES_MS = 20_000;
