@@ -21,15 +21,9 @@ import { LineWriter } from "./lib/proxy/stdio.ts";
 
 /** The commit of the build, which replaces this text. */
 const COMMIT = "from source";
-/**
- * How much log output is buffered for a client that does not read stderr, in
- * UTF-16 units.
- */
+/** How much is buffered for a client that does not read stderr. */
 const MAX_LOG_BACKLOG_CHARS = 1024 * 1024;
-/**
- * How long the program waits at its end until stderr is written, in
- * milliseconds; longer after a failure, because the last line says why.
- */
+/** How long the end waits for stderr, whose last line says why it failed. */
 const STDERR_FLUSH_MS = 20;
 const FAILURE_STDERR_FLUSH_MS = 500;
 
@@ -40,10 +34,7 @@ type Command = (
   output: Output,
 ) => Promise<number>;
 
-/**
- * Each command is loaded only when it is called, because a client waits for the
- * proxy to start.
- */
+/** Loaded only when called, because a client waits for the proxy to start. */
 const COMMAND_LOADERS: Readonly<Record<string, () => Promise<Command>>> = {
   doctor: async () => (await import("./lib/commands/doctor/doctor.ts")).doctor,
   status: async () => (await import("./lib/commands/status.ts")).status,
@@ -51,11 +42,7 @@ const COMMAND_LOADERS: Readonly<Record<string, () => Promise<Command>>> = {
   uninstall: async () => (await import("./lib/commands/install.ts")).uninstall,
 };
 
-/**
- * Runs a command or the proxy, as the arguments say.
- *
- * @returns the exit code: 0, 1 after a failure, 2 for invalid arguments
- */
+/** Returns the exit code: 0, 1 after a failure, 2 for invalid arguments. */
 async function main(host: Host): Promise<number> {
   const stderr = new LineWriter(
     (bytes) => host.writeStderr(bytes),
@@ -78,7 +65,6 @@ async function main(host: Host): Promise<number> {
   return code;
 }
 
-/** Runs the proxy until stdin closes or a signal arrives. */
 async function startProxy(
   host: Host,
   args: readonly string[],
@@ -92,13 +78,9 @@ async function startProxy(
     return 2;
   }
   const { config, warnings } = configResult;
+  const redact = createConfigRedactor(config);
   const { logLevel, logFormat } = config;
-  const log = createLogger(
-    logLevel,
-    logFormat,
-    printError,
-    createConfigRedactor(config),
-  );
+  const log = createLogger(logLevel, logFormat, printError, redact);
   for (const message of warnings) {
     log({ level: "warn", event: "bad-setting", message });
   }
@@ -111,7 +93,6 @@ async function startProxy(
   return await runProxy(config, metadata.version, host, log);
 }
 
-/** Runs a command and returns its exit code. */
 async function runCommand(
   host: Host,
   [name, ...args]: readonly string[],
@@ -123,28 +104,27 @@ async function runCommand(
     // The reader of stdout is gone.
     () => host.exit(1),
   );
-  const print = (line: string): void => stdout.push(line);
+  const output: Output = {
+    print: (line) => stdout.push(line),
+    printError,
+    hasColors: host.isTty("stdout") && host.getEnv("NO_COLOR") === undefined,
+  };
   const loadCommand = Object.hasOwn(COMMAND_LOADERS, name!)
     ? COMMAND_LOADERS[name!]
     : undefined;
-  const hasColors = host.isTty("stdout") &&
-    host.getEnv("NO_COLOR") === undefined;
   let code = 0;
   if ([name, ...args].some((arg) => /^(-h|--help)$/.test(arg!))) {
-    print(formatHelp().trimEnd());
+    output.print(formatHelp().trimEnd());
   } else if (loadCommand !== undefined) {
     try {
-      code = await (await loadCommand())(args, host, {
-        print,
-        printError,
-        hasColors,
-      });
+      const command = await loadCommand();
+      code = await command(args, host, output);
     } catch (error) {
       printError(`alwaysup ${name}: ${errorMessageOf(error)}`);
       code = 1;
     }
   } else if (name!.startsWith("-")) {
-    print(`alwaysup ${metadata.version} (${host.runtime}, ${COMMIT})`);
+    output.print(`alwaysup ${metadata.version} (${host.runtime}, ${COMMIT})`);
   } else {
     const names = Object.keys(COMMAND_LOADERS).join(", ");
     // The message omits the argument, which may contain a secret.

@@ -11,9 +11,9 @@ import type { Provider } from "../requests/timeouts.ts";
 import {
   allowOff,
   type Header,
+  parseCertificates,
   parseDuration,
   SettingError,
-  type SettingParser,
 } from "./parsers.ts";
 import {
   isSecretName,
@@ -29,8 +29,8 @@ import {
   type SettingValues,
 } from "./settings.ts";
 
-/** The configuration of the program. */
-export interface Config extends Omit<SettingValues, UnresolvedSettingKey> {
+/** The configuration: the values of the settings, and what follows from them. */
+export interface Config extends Omit<SettingValues, "url"> {
   /** The dialect of the daemon. */
   readonly dialect: "mcp" | "exai";
   /** The address to dial. */
@@ -39,10 +39,7 @@ export interface Config extends Omit<SettingValues, UnresolvedSettingKey> {
   readonly redactedUrl: string;
   /** The headers of the handshake, including the token. */
   readonly headers: readonly Header[];
-  /**
-   * Certificates (PEM) of authorities that are trusted in addition to the usual
-   * ones.
-   */
+  /** Certificates (PEM) of further trusted authorities. */
   readonly caCertificates: readonly string[];
   /** The providers and the timeouts of their calls. */
   readonly providers: readonly Provider[];
@@ -50,31 +47,9 @@ export interface Config extends Omit<SettingValues, UnresolvedSettingKey> {
   readonly helloToken: string;
   /** What only the daemon may see; it may quote it in its messages. */
   readonly secrets: readonly string[];
-  /**
-   * The user of the URL, if it has one: it is redacted from output, but a text
-   * that contains it may be cached.
-   */
+  /** The user of the URL: redacted, but a text with it may be cached. */
   readonly urlUsers: readonly string[];
 }
-
-/** The settings that have another form in the configuration. */
-export type UnresolvedSettingKey =
-  | "url"
-  | "host"
-  | "port"
-  | "dialect"
-  | "tokenFile"
-  | "token"
-  | "exaiToken"
-  | "headers"
-  | "caFile"
-  | "exaiPing"
-  | "skipHealth"
-  | "envFile"
-  | "glmTotal"
-  | "kimiTotal"
-  | "glmIdle"
-  | "kimiIdle";
 
 /** The sources of settings. */
 export interface SettingSources {
@@ -106,88 +81,63 @@ export interface GivenSetting {
   readonly from: SettingSource;
 }
 
-/** A setting that was set explicitly. */
-export interface ExplicitSetting {
-  /** The flag or variable. */
-  readonly name: string;
-  /** Its value without secrets. */
-  readonly redactedValue: string;
-  /** Its source. */
-  readonly from: SettingSource;
-}
-
 /** The sources, highest precedence first. */
 export type SettingSource = "flag" | "env" | "file";
-const SOURCE_PRECEDENCE: readonly SettingSource[] = ["flag", "env", "file"];
+/** A setting with its key, which need not be in the table. */
+type SettingRow = [key: string, setting: Setting<unknown>];
+type FindSetting = (
+  setting: Pick<Setting<unknown>, "flag" | "env">,
+) => GivenSetting | undefined;
 
-/**
- * If this variable is 0, and only then, Node, Bun and `node:tls` do not check
- * certificates.
- */
+/** Node, Bun and `node:tls` check no certificates if this variable is 0. */
 const TLS_CHECKS_DISABLED =
   "NODE_TLS_REJECT_UNAUTHORIZED: it is 0, and with wss:// a certificate must " +
   "be checked; take it away, and let --ca-file name an authority of your own";
-/** A certificate in a PEM file (RFC 7468 section 5). */
-const PEM_CERTIFICATE =
-  /-----BEGIN CERTIFICATE-----[\sA-Za-z0-9+\/=]+-----END CERTIFICATE-----/g;
-
-const PROVIDER_TIMEOUT_VARIABLE = /^([A-Z][A-Z0-9_]*?)_STREAM_(IDLE_)?TIMEOUT$/;
-/**
- * The form of a path that cannot be a token: a usual beginning, and names of
- * usual length.
- */
+/** A timeout of the calls that belong to one provider. */
+const PROVIDER_TIMEOUT = /^([A-Z][A-Z0-9_]*?)_STREAM_(IDLE_)?TIMEOUT$/;
+/** A path that cannot be a token: a usual beginning, and no long names. */
 const PATH_FORM = /^(~|\.{0,2}|[a-z]:)([/\\][^/\\]{1,64})+$/i;
-/**
- * Host names of this machine, including the names that containers use for it.
- */
+/** Host names of this machine, also those that containers use for it. */
 const LOCAL_HOST =
   /^((.*\.)?localhost|127\.[\d.]+|0\.0\.0\.0|\[::1?\]|\[::ffff:7f[0-9a-f]{2}:[0-9a-f]+\]|host\.(docker|containers)\.internal)\.?$/;
 
-/**
- * Reads the configuration.
- *
- * @param readFile returns a file's text; what it throws becomes a problem
- */
+/** Reads the configuration; what `readFile` throws becomes a problem. */
 export function readConfig(
   sources: SettingSources,
   readFile: (path: string) => string,
 ): ConfigResult {
   const problems: string[] = [];
   const warnings: string[] = [];
-  const flags = parseFlags(sources.args, problems);
-  const values: Record<string, unknown> = {};
-  for (const [key, setting] of listSettings()) {
-    const given = findSetting(setting, flags, sources);
-    try {
-      const text = given?.text ?? setting.default;
-      if (text !== undefined) values[key] = setting.parse(text);
-      if (given?.from === "flag") rejectSecretFlag(key, given.text);
-    } catch (error) {
-      const what = `${given?.name ?? key}: ${describeSettingProblem(error)}`;
-      if (setting.isShared && given?.from !== "flag") {
-        const fallback = setting.default;
-        if (fallback !== undefined) values[key] = setting.parse(fallback);
-        warnings.push(`${what}; using ${fallback ?? "none"}`);
-      } else {
-        problems.push(what);
-      }
-    }
-  }
+  const find = createFinder(sources, problems);
+  const rows = listRows(sources);
+  const values = parseRows(rows, find, problems, warnings);
   // Without a problem every setting with a default has its value.
   const settings = values as unknown as SettingValues;
-  const usesUrl = isUrlExplicit((row) =>
-    findSetting(row, flags, sources)?.from
-  );
-  const { dialect = usesUrl ? "mcp" : "exai", headers = [] } = settings;
-  const token = settings.tokenFile === undefined
-    // A token for the exai daemon must not go to another daemon.
-    ? settings.token ?? (dialect === "exai" ? settings.exaiToken : undefined)
-    : readTokenFile(settings.tokenFile, dialect, readFile, problems);
-  const hasAuthorizationHeader = headers.some(([name]) =>
-    /^authorization$/i.test(name)
-  );
-  const usesBearerToken = token !== undefined && dialect === "mcp";
-  if (usesBearerToken && hasAuthorizationHeader) {
+  const usesUrl = isUrlExplicit(find);
+  const { dialect = usesUrl ? "mcp" : "exai", tokenFile, caFile } = settings;
+  const parseFile = <T>(
+    flag: string,
+    path: string,
+    content: string,
+    parse: (text: string) => T,
+  ): T | undefined => {
+    try {
+      return parse(readFile(path));
+    } catch (error) {
+      problems.push(`${flag}: ${describeFileProblem(error, content)}`);
+      return undefined;
+    }
+  };
+  // A token for the exai daemon must not go to another daemon.
+  const exaiToken = dialect === "exai" ? settings.exaiToken : undefined;
+  const token = tokenFile === undefined
+    ? settings.token ?? exaiToken
+    : parseFile("--token-file", tokenFile, "the token is", (text) => {
+      const key = dialect === "exai" ? "exaiToken" : "token";
+      return SETTINGS[key].parse(text.trim());
+    });
+  const sendsBearer = token !== undefined && dialect === "mcp";
+  if (sendsBearer && hasAuthorization(settings.headers)) {
     problems.push(
       "ALWAYSUP_HEADERS: there is a token already, and it is sent as Authorization",
     );
@@ -196,151 +146,164 @@ export function readConfig(
   if (usesTls && sources.env.NODE_TLS_REJECT_UNAUTHORIZED === "0") {
     problems.push(TLS_CHECKS_DISABLED);
   }
-  const caCertificates = usesTls && settings.caFile !== undefined
-    ? readCaFile(settings.caFile, readFile, problems)
+  const caCertificates = usesTls && caFile !== undefined
+    ? parseFile("--ca-file", caFile, "certificates are", parseCertificates)
     : [];
   if (settings.backoffBase > settings.backoffCap) {
     problems.push("--backoff-base: it must not be above --backoff-cap");
   }
   if (problems.length > 0) return { kind: "problems", problems };
-  const {
-    url,
-    host,
-    port,
-    exaiPing,
-    skipHealth,
-    glmTotal,
-    glmIdle,
-    kimiTotal,
-    kimiIdle,
-    // What follows is not in the configuration.
-    tokenFile: _tokenFile,
-    token: _token,
-    exaiToken: _exaiToken,
-    envFile: _envFile,
-    caFile: _caFile,
-    ...unchanged
-  } = settings;
-  const providers = [
-    { name: "GLM", total: glmTotal, idle: glmIdle },
-    { name: "KIMI", total: kimiTotal, idle: kimiIdle },
-    ...providersFromEnv(sources, warnings),
-  ];
-  const target = usesUrl ? url : SETTINGS.url.parse(`ws://${host}:${port}`);
-  const authorization = usesBearerToken
-    ? `Bearer ${token}`
-    : target.authorization;
-  const isPingOff = exaiPing !== undefined && exaiPing <= 0 &&
-    findSetting(SETTINGS.pingInterval, flags, sources) === undefined;
-  const hasHealthFile = dialect === "exai" && !skipHealth;
-  const sentHeaders: readonly Header[] =
-    authorization === undefined || hasAuthorizationHeader
-      ? headers
-      : [...headers, ["Authorization", authorization]];
-  const unencryptedWarning = warnOfUnencryptedSecret(
-    target.href,
-    sentHeaders,
-    token,
-  );
-  if (unencryptedWarning !== undefined) warnings.push(unencryptedWarning);
-  const config: Config = {
-    ...unchanged,
-    dialect,
-    url: target.href,
-    redactedUrl: target.redacted,
-    headers: sentHeaders,
-    caCertificates,
-    providers,
-    helloToken: token ?? "",
-    secrets: [
-      ...new Set([
-        ...secretsOfUrl(target),
-        // A flag is visible to everybody anyway.
-        ...findSetting(SETTINGS.headers, flags, sources)?.from === "flag"
-          ? sentHeaders.slice(headers.length).flatMap(secretsOfHeader)
-          : sentHeaders.flatMap(secretsOfHeader),
-        ...secretsOfToken(token ?? ""),
-      ]),
-    ],
-    urlUsers: usersOfUrl(target),
-    pingInterval: isPingOff ? Infinity : unchanged.pingInterval,
-    healthFile: hasHealthFile ? unchanged.healthFile : undefined,
+  const config = {
+    ...resolveConnection(settings, dialect, usesUrl, token, find),
+    caCertificates: caCertificates ?? [],
+    providers: collectProviders(rows, values),
   };
+  warnings.push(...warnOfUnencryptedSecret(config, token));
   return { kind: "config", config, warnings };
 }
 
-/**
- * Returns a warning if a secret is sent to another machine without encryption.
- */
-function warnOfUnencryptedSecret(
-  href: string,
-  headers: readonly Header[],
+/** Parses each setting; without a valid text it has no value. */
+function parseRows(
+  rows: readonly SettingRow[],
+  find: FindSetting,
+  problems: string[],
+  warnings: string[],
+): Record<string, unknown> {
+  const values: Record<string, unknown> = {};
+  for (const [key, setting] of rows) {
+    const given = find(setting);
+    const fallback = setting.default;
+    try {
+      const text = given?.text ?? fallback;
+      if (text !== undefined) values[key] = setting.parse(text);
+      if (given?.from === "flag") rejectSecretFlag(key, given.text);
+    } catch (error) {
+      const what = `${given?.name ?? key}: ${errorMessageOf(error)}`;
+      if (!setting.isShared || given?.from === "flag") {
+        problems.push(what);
+        continue;
+      }
+      if (fallback !== undefined) values[key] = setting.parse(fallback);
+      warnings.push(`${what}; using ${fallback ?? "none"}`);
+    }
+  }
+  return values;
+}
+
+function resolveConnection(
+  settings: SettingValues,
+  dialect: Config["dialect"],
+  usesUrl: boolean,
   token: string | undefined,
-): string | undefined {
-  const { protocol, hostname, searchParams } = new URL(href);
+  find: FindSetting,
+): Omit<Config, "caCertificates" | "providers"> {
+  const { headers = [], host, port, exaiPing = 1 } = settings;
+  const target = usesUrl
+    ? settings.url
+    : SETTINGS.url.parse(`ws://${host}:${port}`);
+  const authorization = token !== undefined && dialect === "mcp"
+    ? `Bearer ${token}`
+    : target.authorization;
+  const ownHeaders: readonly Header[] =
+    authorization === undefined || hasAuthorization(headers)
+      ? []
+      : [["Authorization", authorization]];
+  // A flag is visible to everybody anyway.
+  const areHeadersVisible = find(SETTINGS.headers)?.from === "flag";
+  const secrets = [
+    ...secretsOfUrl(target),
+    ...areHeadersVisible ? [] : headers.flatMap(secretsOfHeader),
+    ...ownHeaders.flatMap(secretsOfHeader),
+    ...secretsOfToken(token ?? ""),
+  ];
+  const isPingOff = exaiPing <= 0 && find(SETTINGS.pingInterval) === undefined;
+  const hasHealthFile = dialect === "exai" && !settings.skipHealth;
+  return {
+    ...settings,
+    dialect,
+    url: target.href,
+    redactedUrl: target.redacted,
+    headers: [...headers, ...ownHeaders],
+    helloToken: token ?? "",
+    secrets: [...new Set(secrets)],
+    urlUsers: usersOfUrl(target),
+    pingInterval: isPingOff ? Infinity : settings.pingInterval,
+    healthFile: hasHealthFile ? settings.healthFile : undefined,
+  };
+}
+
+function hasAuthorization(headers: readonly Header[] = []): boolean {
+  return headers.some(([name]) => /^authorization$/i.test(name));
+}
+
+/** The table, and a row for each timeout of another provider. */
+function listRows({ env, file }: SettingSources): readonly SettingRow[] {
+  const rows: SettingRow[] = listSettings();
+  const known = rows.flatMap(([, { env }]) => env);
+  for (const name of Object.keys({ ...file, ...env })) {
+    if (!PROVIDER_TIMEOUT.test(name) || known.includes(name)) continue;
+    const parse = allowOff(parseDuration);
+    const texts = { value: "TIME", help: "" };
+    rows.push([name, { env: [name], ...texts, isShared: true, parse }]);
+  }
+  return rows;
+}
+
+function collectProviders(
+  rows: readonly SettingRow[],
+  values: Readonly<Record<string, unknown>>,
+): Provider[] {
+  const found = new Map<string, Provider>();
+  for (const [key, { env: [variable = ""] }] of rows) {
+    const [, name, idle] = PROVIDER_TIMEOUT.exec(variable) ?? [];
+    if (name === undefined || values[key] === undefined) continue;
+    const limits = found.get(name) ?? { total: Infinity, idle: Infinity };
+    const kind = idle === undefined ? "total" : "idle";
+    found.set(name, { ...limits, name, [kind]: values[key] });
+  }
+  return [...found.values()];
+}
+
+function warnOfUnencryptedSecret(
+  { url, headers }: Pick<Config, "url" | "headers">,
+  token: string | undefined,
+): string[] {
+  const { protocol, hostname, searchParams } = new URL(url);
   const sendsSecret = token !== undefined ||
     headers.some(([name]) => isSecretName(name)) ||
     [...searchParams.keys()].some(isSecretName);
   if (protocol !== "ws:" || LOCAL_HOST.test(hostname) || !sendsSecret) {
-    return undefined;
+    return [];
   }
-  return `a secret goes to ${hostname} without encryption (ws://): everybody ` +
-    "on the way can read it; use wss://, or a tunnel";
-}
-
-/**
- * Returns every setting that was set explicitly, in the order of the table,
- * without secrets.
- */
-export function explicitSettingsOf(sources: SettingSources): ExplicitSetting[] {
-  const flags = parseFlags(sources.args, []);
-  const tableSettings = listSettings().flatMap(([key, setting]) => {
-    const given = findSetting(setting, flags, sources);
-    if (given === undefined) return [];
-    const { name, from, text } = given;
-    return [{ name, from, redactedValue: redactSetting(key, text) }];
-  });
-  const { env, file = {} } = sources;
-  const providerSettings = Object.keys({ ...file, ...env })
-    .filter((name) =>
-      PROVIDER_TIMEOUT_VARIABLE.test(name) && !/^(GLM|KIMI)_/.test(name)
-    )
-    .map((name): ExplicitSetting => {
-      const from = env[name] ? "env" : "file";
-      const text = env[name] || file[name] || "";
-      return {
-        name,
-        from,
-        redactedValue: text && redactUnlessValid(allowOff(parseDuration), text),
-      };
-    });
   return [
-    ...tableSettings,
-    ...providerSettings.filter(({ redactedValue }) => redactedValue !== ""),
+    `a secret goes to ${hostname} without encryption (ws://): everybody on ` +
+    "the way can read it; use wss://, or a tunnel",
   ];
 }
 
-/**
- * Returns the text of a setting if it is valid: an invalid one may be a secret
- * in the wrong place.
- */
-function redactUnlessValid(
-  parse: SettingParser<unknown>,
-  text: string,
-): string {
-  try {
-    parse(text);
-    return text;
-  } catch {
-    return "(not understood)";
-  }
+/** Returns every explicit setting, in the order of the table. */
+export function explicitSettingsOf(
+  sources: SettingSources,
+): (Omit<GivenSetting, "text"> & { readonly redactedValue: string })[] {
+  const find = createFinder(sources);
+  return listRows(sources).flatMap(([key, setting]) => {
+    const given = find(setting);
+    if (given === undefined) return [];
+    const { text, ...rest } = given;
+    return [{ ...rest, redactedValue: redactText(key, setting, text) }];
+  });
 }
 
-/**
- * Returns the text of a setting without secrets. Throws if the text is invalid,
- * for some settings.
- */
+/** Redacts a setting's text. Throws if some settings' texts are invalid. */
 export function redactSetting(key: SettingKey, text: string): string {
+  return redactText(key, SETTINGS[key], text);
+}
+
+function redactText(
+  key: string,
+  { parse }: Pick<Setting<unknown>, "parse">,
+  text: string,
+): string {
   switch (key) {
     case "url":
       return SETTINGS.url.parse(text).redacted;
@@ -352,65 +315,30 @@ export function redactSetting(key: SettingKey, text: string): string {
       return PATH_FORM.test(text) ? text : "(hidden)";
     case "headers":
       return SETTINGS.headers.parse(text).map(([name]) => name).join(", ");
-    default:
-      return redactUnlessValid(SETTINGS[key].parse, text);
+  }
+  try {
+    parse(text);
+    return text;
+  } catch {
+    // It may be a secret in the wrong place.
+    return "(not understood)";
   }
 }
 
-/**
- * Reads any other `<NAME>_STREAM_TIMEOUT` and `<NAME>_STREAM_IDLE_TIMEOUT`.
- * They may belong to other programs, so an invalid value is a warning.
- */
-function providersFromEnv(
-  { env, file = {} }: SettingSources,
-  warnings: string[],
-): Provider[] {
-  const found = new Map<string, { total: number; idle: number }>();
-  const all = { ...file, ...env };
-  for (const variable of Object.keys(all)) {
-    const [, name, idle] = PROVIDER_TIMEOUT_VARIABLE.exec(variable) ?? [];
-    const text = env[variable] || file[variable];
-    if (name === undefined || !text || /^(GLM|KIMI)$/.test(name)) continue;
-    const limits = found.get(name) ?? { total: Infinity, idle: Infinity };
-    try {
-      const kind = idle === undefined ? "total" : "idle";
-      limits[kind] = allowOff(parseDuration)(text);
-      found.set(name, limits);
-    } catch (error) {
-      warnings.push(
-        `${variable}: ${describeSettingProblem(error)}; using none`,
-      );
-    }
-  }
-  return [...found].map(([name, limits]) => ({ name, ...limits }));
+/** Whether the URL's source is not weaker than the exai host's or port's. */
+function isUrlExplicit(find: FindSetting): boolean {
+  const [url, ...others] = [SETTINGS.url, SETTINGS.host, SETTINGS.port]
+    .map((row) => find(row)?.from);
+  const strongest = (["flag", "env", "file"] as const)
+    .find((source) => source === url || others.includes(source));
+  return url !== undefined && url === strongest;
 }
 
-/**
- * Whether a URL was set by a source that is not weaker than that of the exai
- * daemon's host or port.
- */
-function isUrlExplicit(
-  sourceOf: (setting: Setting<unknown>) => SettingSource | undefined,
-): boolean {
-  const rank = (setting: Setting<unknown>): number => {
-    const source = sourceOf(setting);
-    return source === undefined
-      ? SOURCE_PRECEDENCE.length
-      : SOURCE_PRECEDENCE.indexOf(source);
-  };
-  const urlRank = rank(SETTINGS.url);
-  const hostOrPortRank = Math.min(rank(SETTINGS.host), rank(SETTINGS.port));
-  return urlRank < SOURCE_PRECEDENCE.length && urlRank <= hostOrPortRank;
-}
-
-/**
- * Returns the `.env` file set by the command line or the environment. `./.env`
- * is never read by itself, because a cloned folder could redirect the token.
- */
+/** Never reads `./.env` by itself: a cloned folder could redirect the token. */
 export function envFileSettingOf(
   { args, env }: SettingSources,
 ): GivenSetting | undefined {
-  return findSetting(SETTINGS.envFile, parseFlags(args, []), { args, env });
+  return createFinder({ args, env })(SETTINGS.envFile);
 }
 
 /** Formats the help text from the table. */
@@ -456,22 +384,24 @@ export function listSettings(): [SettingKey, Setting<unknown>][] {
   return Object.entries(SETTINGS) as [SettingKey, Setting<unknown>][];
 }
 
-function findSetting(
-  setting: Setting<unknown>,
-  flags: ReadonlyMap<string, string>,
-  { env, file = {} }: SettingSources,
-): GivenSetting | undefined {
-  const { flag } = setting;
-  const text = flag === undefined ? undefined : flags.get(flag);
-  if (text !== undefined) return { text, name: `--${flag}`, from: "flag" };
-  for (const [from, source] of [["env", env], ["file", file]] as const) {
-    for (const name of setting.env) {
-      const text = source[name];
-      // Many launchers set an empty variable for "not set".
-      if (text) return { text, name, from };
+/** `problems` gets what is wrong with the command line. */
+function createFinder(
+  { args, env, file = {} }: SettingSources,
+  problems: string[] = [],
+): FindSetting {
+  const flags = parseFlags(args, problems);
+  return ({ flag, env: names }) => {
+    const text = flag === undefined ? undefined : flags.get(flag);
+    if (text !== undefined) return { text, name: `--${flag}`, from: "flag" };
+    for (const [from, source] of [["env", env], ["file", file]] as const) {
+      for (const name of names) {
+        const text = source[name];
+        // Many launchers set an empty variable for "not set".
+        if (text) return { text, name, from };
+      }
     }
-  }
-  return undefined;
+    return undefined;
+  };
 }
 
 function parseFlags(
@@ -481,51 +411,46 @@ function parseFlags(
   const flags = new Map<string, string>();
   // `deno task run -- --url X` passes the dashes on.
   for (let i = args[0] === "--" ? 1 : 0; i < args.length; i++) {
-    const arg = args[i]!;
-    const position = i + 1;
-    const [, name, attached] = /^--([^=]+)(?:=(.*))?$/s.exec(arg) ?? [];
+    // The messages omit what is no flag, because it may contain a secret.
+    const argument = `argument ${i + 1}`;
+    const [, name, attached] = /^--([^=]+)(?:=(.*))?$/s.exec(args[i]!) ?? [];
     if (name === undefined) {
       problems.push(
-        // The message omits the argument, which may contain a secret.
-        `argument ${position}: it is no flag, and a ` +
-          "command comes first (see --help)",
+        `${argument}: it is no flag, and a command comes first (see --help)`,
       );
       continue;
     }
-    const row = listSettings().find(([, { flag }]) => flag === name);
-    const next = args[i + 1];
-    const isValueNext = attached === undefined && next !== undefined &&
-      !next.startsWith("--");
-    if (isValueNext) i++;
-    const value = attached ?? (isValueNext ? next : undefined);
-    if (row === undefined) {
+    const isValueNext = attached === undefined &&
+      args[i + 1]?.startsWith("--") === false;
+    const value = isValueNext ? args[++i] : attached;
+    const setting = listSettings().map(([, row]) => row)
+      .find(({ flag }) => flag === name);
+    if (name === "token") {
       problems.push(
-        name === "token"
-          ? "--token: a command line is visible to everybody on the machine; use --token-file or ALWAYSUP_TOKEN"
-          : /^[a-z][a-z-]{0,30}$/.test(name)
-          ? `--${name}: there is no such flag (see --help)`
-          : `argument ${position}: there is no such flag (see --help)`,
+        "--token: a command line is visible to everybody on the machine; use --token-file or ALWAYSUP_TOKEN",
       );
+    } else if (setting === undefined) {
+      const shown = /^[a-z][a-z-]{0,30}$/.test(name) ? `--${name}` : argument;
+      problems.push(`${shown}: there is no such flag (see --help)`);
     } else if (value === undefined) {
-      problems.push(`--${name}: a value must follow (${row[1].value})`);
-    } else if (flags.has(name) && row[1].isRepeatable) {
-      flags.set(name, `${flags.get(name)}\n${value}`);
-    } else if (flags.has(name)) {
-      problems.push(`--${name}: it is given twice`);
-    } else {
+      problems.push(`--${name}: a value must follow (${setting.value})`);
+    } else if (!flags.has(name)) {
       flags.set(name, value);
+    } else if (setting.isRepeatable) {
+      flags.set(name, `${flags.get(name)}\n${value}`);
+    } else {
+      problems.push(`--${name}: it is given twice`);
     }
   }
   return flags;
 }
 
 /** A command line is visible to everybody on the machine. */
-function rejectSecretFlag(key: SettingKey, text: string): void {
+function rejectSecretFlag(key: string, text: string): void {
   if (key === "url") {
-    const { username, password, search } = new URL(text);
-    const names = [...new URLSearchParams(search).keys()];
+    const { username, password, searchParams } = new URL(text);
     const showsSecret = username !== "" || password !== "" ||
-      names.some(isSecretName);
+      [...searchParams.keys()].some(isSecretName);
     if (!showsSecret) return;
     throw new SettingError(
       "it seems to hold a secret, and a command line is visible to everybody " +
@@ -533,8 +458,8 @@ function rejectSecretFlag(key: SettingKey, text: string): void {
     );
   }
   if (key !== "headers") return;
-  const secret = text.split("\n").map((line) => line.split(":")[0] ?? "")
-    .find(isSecretName);
+  const names = text.split("\n").map((line) => line.split(":")[0]!);
+  const secret = names.find(isSecretName);
   if (secret === undefined) return;
   throw new SettingError(
     `${secret} is a secret, and a command line is visible to everybody on ` +
@@ -542,57 +467,12 @@ function rejectSecretFlag(key: SettingKey, text: string): void {
   );
 }
 
-function readTokenFile(
-  path: string,
-  dialect: Config["dialect"],
-  readFile: (path: string) => string,
-  problems: string[],
-): string | undefined {
-  try {
-    const { parse } = dialect === "exai" ? SETTINGS.exaiToken : SETTINGS.token;
-    return parse(readFile(path).trim());
-  } catch (error) {
-    // Some users put the token itself there; the message must not repeat it.
-    const expected = "the path of a file in which the token is";
-    problems.push(`--token-file: ${describeFileProblem(error, expected)}`);
-    return undefined;
+/** Its path is not repeated: some users put the secret itself there. */
+function describeFileProblem(error: unknown, content: string): string {
+  if (error instanceof SettingError || error instanceof NotUtf8Error) {
+    return error.message;
   }
-}
-
-/** Reads the certificates of a file and ignores everything else in it. */
-function readCaFile(
-  path: string,
-  readFile: (path: string) => string,
-  problems: string[],
-): readonly string[] {
-  try {
-    const found = readFile(path).match(PEM_CERTIFICATE);
-    if (found !== null) return found;
-    throw new SettingError(
-      "there is no certificate in it (PEM, -----BEGIN CERTIFICATE-----)",
-    );
-  } catch (error) {
-    const expected = "the path of a file in which certificates are";
-    problems.push(`--ca-file: ${describeFileProblem(error, expected)}`);
-    return [];
-  }
-}
-
-/**
- * Describes a problem with a configured file; its path is not repeated, because
- * it may be a secret.
- */
-function describeFileProblem(error: unknown, expected: string): string {
-  const isExplained = [SettingError, NotUtf8Error].some((kind) =>
-    error instanceof kind
-  );
-  if (isExplained) return errorMessageOf(error);
   const { code } = error as { code?: unknown };
   const why = code === undefined ? "" : ` (${code})`;
-  return `it cannot be read${why}: it must be ${expected}`;
-}
-
-function describeSettingProblem(error: unknown): string {
-  if (error instanceof SettingError) return error.message;
-  return `it cannot be read (${errorMessageOf(error)})`;
+  return `it cannot be read${why}: it must be the path of a file in which ${content}`;
 }

@@ -1,52 +1,34 @@
 /**
  * Parses a `.env` file exactly as python-dotenv does with `override=True`,
  * except that a byte order mark at the start is not part of the first name. The
- * format is specified only by that code.
- *
- * The parser takes linear time: it scans nothing twice.
+ * format is specified only by that code. It takes linear time.
  *
  * @module
  */
 
 /** The contents of a `.env` file. */
 export interface EnvFileContent {
-  /**
-   * The values by name, the last of each; `undefined` for a name without `=`.
-   */
+  /** The last values by name; `undefined` for a name without `=`. */
   readonly values: Readonly<Record<string, string | undefined>>;
-  /**
-   * The lines, counted from 1, at which statements begin that could not be
-   * parsed and are skipped.
-   */
+  /** The lines, from 1, of statements that could not be parsed. */
   readonly unreadableLines: readonly number[];
-  /** Each `${NAME}` that has no value and is replaced by nothing. */
-  readonly unsetVariables: readonly UnsetVariable[];
+  /** Each `${NAME}` that has no value, and the line, from 1, that has it. */
+  readonly unsetVariables: readonly {
+    readonly line: number;
+    readonly name: string;
+  }[];
 }
 
-/** A `${NAME}` without a value. */
-export interface UnsetVariable {
-  /** The line, counted from 1, of the statement that contains it. */
-  readonly line: number;
-  /** The text between the braces. */
-  readonly name: string;
-}
-
-/**
- * A statement: a name with or without a value, a comment, nothing, or what
- * cannot be parsed.
- */
+/** A statement; without a name, it is a comment or nothing. */
 interface EnvStatement {
-  /** Where the next statement begins. */
+  readonly isReadable: boolean;
+  readonly name?: string | undefined;
+  readonly value?: string | undefined;
+  /** The offset of the next one. */
   readonly end: number;
-  readonly kind: "parsed" | "unreadable";
-  readonly name?: string;
-  readonly value?: string;
 }
 
-/**
- * How many characters all expansions of `${NAME}` may insert: two of them per
- * line would double the text with each line.
- */
+/** Limits `${NAME}`: two per line would double the text with each line. */
 export const MAX_EXPANSION_CHARS = 2 ** 24;
 
 /**
@@ -60,15 +42,10 @@ const NOT_BLANK = new RegExp(`[^${PYTHON_BLANK_CHARS}]`, "g");
 const NOT_WHITESPACE = new RegExp(`[^${PYTHON_BLANK_CHARS}\n]`, "g");
 const EXPORT_KEYWORD = new RegExp(`export[${PYTHON_BLANK_CHARS}]`, "y");
 const NAME_END = new RegExp(`[=#${PYTHON_BLANK_CHARS}\n]`, "g");
-/**
- * A comment after an unquoted value: `#` without white space before it is an
- * ordinary character.
- */
+/** Without white space before it, `#` is an ordinary character. */
 const UNQUOTED_COMMENT = new RegExp(`[${PYTHON_BLANK_CHARS}]#`);
-/** The end of a name in `${NAME}` and `${NAME:-default}`. */
 const VARIABLE_END = /[:}]/g;
 
-/** The escapes in double quotes that mean another character. */
 const DOUBLE_QUOTED_ESCAPES: Readonly<Record<string, string>> = {
   a: "\x07",
   b: "\b",
@@ -80,10 +57,8 @@ const DOUBLE_QUOTED_ESCAPES: Readonly<Record<string, string>> = {
 };
 
 /**
- * Parses the text of a `.env` file. Throws if the expansions of `${NAME}` are
- * too large.
- *
- * @param env the environment, for each `${NAME}` that no earlier line has set
+ * Parses the text of a `.env` file; `env` is for each `${NAME}` that no earlier
+ * line has set. Throws if the expansions are too large.
  */
 export function parseEnvFile(
   text: string,
@@ -92,32 +67,35 @@ export function parseEnvFile(
   // Python normalizes all line ends.
   const normalizedText = text.replace(/^\ufeff/, "").replaceAll(/\r\n?/g, "\n");
   const values = new Map<string, string | undefined>();
+  const variables = new Map(Object.entries(env));
   const unreadableLines: number[] = [];
-  const unsetVariables: UnsetVariable[] = [];
+  const unsetVariables: { line: number; name: string }[] = [];
   let remainingChars = MAX_EXPANSION_CHARS;
   let line = 1;
   let start = 0;
+  const expand = (variable: string, fallback: string | undefined): string => {
+    // A name that is set without a value overrides a default, too.
+    const inserted = values.has(variable)
+      ? values.get(variable) ?? null
+      : variables.get(variable);
+    remainingChars -= inserted?.length ?? 0;
+    if (remainingChars < 0) {
+      throw new Error("its ${NAME} put in more than 16 MiB");
+    }
+    const replacement = inserted === undefined ? fallback : inserted;
+    if (typeof replacement === "string") return replacement;
+    unsetVariables.push({ line, name: variable });
+    return "";
+  };
   while (start < normalizedText.length) {
     const begin = findFrom(NOT_WHITESPACE, normalizedText, start);
     if (begin === normalizedText.length) break;
     line += countLineFeeds(normalizedText, start, begin);
-    const { end, kind, name, value } = parseStatementAt(normalizedText, begin);
-    if (kind === "unreadable") unreadableLines.push(line);
+    const statement = parseStatementAt(normalizedText, begin);
+    const { isReadable, name, value, end } = statement;
+    if (!isReadable) unreadableLines.push(line);
     if (name !== undefined) {
-      const expanded = value === undefined
-        ? undefined
-        : expandVariables(value, (variable) => {
-          const inserted = values.has(variable)
-            ? values.get(variable) ?? null
-            : envVariableOf(env, variable);
-          remainingChars -= inserted?.length ?? 0;
-          if (remainingChars >= 0) return inserted;
-          throw new Error("its ${NAME} put in more than 16 MiB");
-        });
-      for (const variable of expanded?.unset ?? []) {
-        unsetVariables.push({ line, name: variable });
-      }
-      values.set(name, expanded?.text);
+      values.set(name, value && expandVariables(value, expand));
     }
     line += countLineFeeds(normalizedText, begin, end);
     start = end;
@@ -129,14 +107,6 @@ export function parseEnvFile(
   };
 }
 
-function envVariableOf(
-  env: Readonly<Record<string, string | undefined>>,
-  name: string,
-): string | undefined {
-  return Object.hasOwn(env, name) ? env[name] : undefined;
-}
-
-/** Parses the statement at an offset, which is not white space. */
 function parseStatementAt(text: string, start: number): EnvStatement {
   EXPORT_KEYWORD.lastIndex = start;
   let at = EXPORT_KEYWORD.test(text)
@@ -173,26 +143,16 @@ function parseStatementAt(text: string, start: number): EnvStatement {
   const rest = findFrom(NOT_BLANK, text, at);
   const end = text[rest] === "#" ? findLineFeed(text, rest) : rest;
   if (end < text.length && text[end] !== "\n") return skipLine(text, at);
-  return {
-    end: Math.min(end + 1, text.length),
-    kind: "parsed",
-    ...(name !== undefined && { name }),
-    ...(value !== undefined && { value }),
-  };
+  return { isReadable: true, end: Math.min(end + 1, text.length), name, value };
 }
 
 /** Skips an invalid statement, to the end of the line in which the error is. */
 function skipLine(text: string, at: number): EnvStatement {
-  return {
-    end: Math.min(findLineFeed(text, at) + 1, text.length),
-    kind: "unreadable",
-  };
+  const end = Math.min(findLineFeed(text, at) + 1, text.length);
+  return { isReadable: false, end };
 }
 
-/**
- * The offset of the first character of a class at or after `from`; the end of
- * the text if there is none.
- */
+/** The offset of a character of a class; the end of the text without one. */
 function findFrom(charClass: RegExp, text: string, from: number): number {
   charClass.lastIndex = from;
   return charClass.exec(text)?.index ?? text.length;
@@ -203,17 +163,13 @@ function findLineFeed(text: string, from: number): number {
   return end < 0 ? text.length : end;
 }
 
-/** Counts the line feeds between two offsets. */
 function countLineFeeds(text: string, from: number, to: number): number {
   let count = 0;
   for (let i = from; i < to; i++) if (text[i] === "\n") count++;
   return count;
 }
 
-/**
- * The offset of the quote that closes a value: the first one not after a
- * backslash, else the last one; -1 if there is none.
- */
+/** The first quote not after a backslash, else the last one; -1 for none. */
 function findClosingQuote(text: string, from: number, quote: string): number {
   let last = -1;
   let i = text.indexOf(quote, from);
@@ -232,7 +188,6 @@ function unescapeQuoted(text: string, quote: "'" | '"'): string {
   );
 }
 
-/** Removes the comment and the trailing white space of an unquoted value. */
 function trimUnquoted(text: string): string {
   let end = text.search(UNQUOTED_COMMENT);
   if (end < 0) end = text.length;
@@ -240,18 +195,11 @@ function trimUnquoted(text: string): string {
   return text.slice(0, end);
 }
 
-/**
- * Expands `${NAME}` and `${NAME:-default}`; inserted values and defaults are
- * not expanded again.
- *
- * @param valueOf returns `undefined` if a name is not set, and `null` if it is
- * set without a value, which overrides a default, too
- */
+/** What is inserted for `${NAME}` is not expanded again. */
 function expandVariables(
   text: string,
-  valueOf: (name: string) => string | null | undefined,
-): { readonly text: string; readonly unset: readonly string[] } {
-  const unset: string[] = [];
+  expand: (name: string, fallback: string | undefined) => string,
+): string {
   let result = "";
   let copiedTo = 0;
   let start = text.indexOf("${");
@@ -262,16 +210,12 @@ function expandVariables(
     // Without a closing brace here, no later one is closed either.
     if (end < 0 || end === text.length) break;
     if (text[end] === "}") {
-      const name = text.slice(start + 2, stop);
-      const value = valueOf(name);
-      const replacement = value === undefined && hasDefault
-        ? text.slice(stop + 2, end)
-        : value;
-      if (typeof replacement !== "string") unset.push(name);
-      result += text.slice(copiedTo, start) + (replacement ?? "");
+      const fallback = hasDefault ? text.slice(stop + 2, end) : undefined;
+      result += text.slice(copiedTo, start) +
+        expand(text.slice(start + 2, stop), fallback);
       copiedTo = end + 1;
     }
     start = text.indexOf("${", end + 1);
   }
-  return { text: result + text.slice(copiedTo), unset };
+  return result + text.slice(copiedTo);
 }

@@ -10,20 +10,15 @@ import { NotUtf8Error } from "../text/utf8.ts";
 import {
   type ConfigResult,
   envFileSettingOf,
-  type GivenSetting,
   readConfig,
   type SettingSources,
 } from "./config.ts";
 import type { EnvFileContent } from "./dotenv.ts";
 import { type Host } from "../runtime/host.ts";
 
-/** How many items of a kind one sentence lists. */
 const MAX_LISTED = 10;
 
-/**
- * Reads the configuration of the process and returns it with its sources;
- * `args` is the command line without the program's name and command.
- */
+/** Reads the configuration; `args` are without program and command. */
 export async function loadConfig(
   host: Host,
   args: readonly string[],
@@ -31,52 +26,48 @@ export async function loadConfig(
   { readonly configResult: ConfigResult; readonly sources: SettingSources }
 > {
   const env = host.env();
-  const envFile = envFileSettingOf({ args, env });
+  let sources: SettingSources = { args, env };
+  const warnings: string[] = [];
+  const { name, text: path = "", from } = envFileSettingOf(sources) ?? {};
   // A variable is often set once for many programs and machines; a flag is
   // meant for this one.
-  const isMissing = envFile?.from === "env" && !mayExist(host, envFile.text);
-  const content = envFile === undefined || isMissing
-    ? undefined
-    : await readEnvFile(host, envFile, env);
-  if (typeof content === "string") {
-    const configResult = { kind: "problems", problems: [content] } as const;
-    return { configResult, sources: { args, env } };
+  if (from === "env" && !mayExist(host, path)) {
+    warnings.push(`${name}: there is no file ${path}; going on without it`);
+  } else if (name !== undefined) {
+    try {
+      const text = readSettingFile(host, path);
+      // Loaded only here: most starts do not need it.
+      const { parseEnvFile } = await import("./dotenv.ts");
+      const content = parseEnvFile(text, env);
+      sources = { args, env, file: content.values };
+      for (const problem of describeEnvFileProblems(content)) {
+        warnings.push(`${name} ${path}: ${problem}`);
+      }
+    } catch (error) {
+      const why = errorMessageOf(error);
+      const problems = [`${name} ${path}: it cannot be read (${why})`];
+      return { configResult: { kind: "problems", problems }, sources };
+    }
   }
-  const sources = { args, env, file: content?.values ?? {} };
-  const configResult = await trustCaCertificates(
-    readConfig(sources, (path) => readSettingFile(host, path)),
-    host,
-  );
-  if (envFile === undefined) return { configResult, sources };
-  const { name, text } = envFile;
-  const warnings = content === undefined
-    ? [`${name}: there is no file ${text}; going on without it`]
-    : describeEnvFileProblems(content).map((problem) =>
-      `${name} ${text}: ${problem}`
-    );
-  return { configResult: prependWarnings(configResult, warnings), sources };
-}
-
-/**
- * Makes the runtime trust the configured authorities; a certificate that it
- * rejects is a problem.
- */
-async function trustCaCertificates(
-  configResult: ConfigResult,
-  host: Host,
-): Promise<ConfigResult> {
-  if (configResult.kind === "problems") return configResult;
-  const { caCertificates } = configResult.config;
-  if (caCertificates.length === 0) return configResult;
-  try {
-    await host.addCaCertificates(caCertificates);
-    return configResult;
-  } catch (error) {
-    return {
-      kind: "problems",
-      problems: [`--ca-file: ${errorMessageOf(error)}`],
-    };
+  let configResult = readConfig(sources, (path) => readSettingFile(host, path));
+  if (configResult.kind === "config") {
+    const { caCertificates } = configResult.config;
+    try {
+      if (caCertificates.length > 0) {
+        await host.addCaCertificates(caCertificates);
+      }
+    } catch (error) {
+      const problems = [`--ca-file: ${errorMessageOf(error)}`];
+      configResult = { kind: "problems", problems };
+    }
   }
+  // They come first, because they may be the cause of the rest.
+  return {
+    configResult: configResult.kind === "problems"
+      ? { ...configResult, problems: [...warnings, ...configResult.problems] }
+      : { ...configResult, warnings: [...warnings, ...configResult.warnings] },
+    sources,
+  };
 }
 
 /** Whether a path exists; one that cannot be examined counts as existing. */
@@ -88,22 +79,7 @@ function mayExist(host: Host, path: string): boolean {
   }
 }
 
-/**
- * Puts warnings before the problems, because they may be the cause of these.
- */
-function prependWarnings(
-  configResult: ConfigResult,
-  texts: readonly string[],
-): ConfigResult {
-  return configResult.kind === "problems"
-    ? { ...configResult, problems: [...texts, ...configResult.problems] }
-    : { ...configResult, warnings: [...texts, ...configResult.warnings] };
-}
-
-/**
- * Describes the problems of a `.env` file, one sentence for each kind; it
- * quotes no line, which may contain a secret.
- */
+/** Each kind in one sentence; no line, which may contain a secret. */
 function describeEnvFileProblems(
   { unreadableLines, unsetVariables }: EnvFileContent,
 ): string[] {
@@ -129,7 +105,6 @@ function describeEnvFileProblems(
   ];
 }
 
-/** Joins the first `MAX_LISTED` items. */
 function joinListed(all: readonly (string | number)[], last: string): string {
   const rest = all.length - MAX_LISTED;
   const named = rest > 0 ? [...all.slice(0, MAX_LISTED), `${rest} more`] : all;
@@ -137,29 +112,9 @@ function joinListed(all: readonly (string | number)[], last: string): string {
   return head === "" ? `${named[0]}` : head + last + named.at(-1);
 }
 
-/**
- * Reads the text of a configured file. UTF-16 without a byte order mark looks
- * like UTF-8 with zeros.
- */
+/** UTF-16 without a byte order mark looks like UTF-8 with zeros. */
 function readSettingFile(host: Host, path: string): string {
   const text = host.readFile(path);
   if (text.includes("\0")) throw new NotUtf8Error("it is not text in UTF-8");
   return text;
-}
-
-/** Reads the `.env` file; returns a message if it cannot be read. */
-async function readEnvFile(
-  host: Host,
-  { name, text: path }: GivenSetting,
-  env: Record<string, string>,
-): Promise<EnvFileContent | string> {
-  try {
-    const text = readSettingFile(host, path);
-    // Loaded only here: most starts do not need it.
-    const { parseEnvFile } = await import("./dotenv.ts");
-    return parseEnvFile(text, env);
-  } catch (error) {
-    const why = errorMessageOf(error);
-    return `${name} ${path}: it cannot be read (${why})`;
-  }
 }

@@ -4,16 +4,10 @@
  * @module
  */
 
-/**
- * Parses the text of a setting. Throws a {@linkcode SettingError} that
- * completes the sentence "NAME: ...".
- */
+/** Throws a {@linkcode SettingError} that completes "NAME: ...". */
 export type SettingParser<T> = (text: string) => T;
 
-/**
- * An invalid value. The message names the rule and never shows the value, which
- * may be a secret in the wrong place.
- */
+/** Its message never shows the value, which may be a secret. */
 export class SettingError extends Error {}
 
 /** A daemon's address. */
@@ -22,8 +16,8 @@ export interface DaemonUrl {
   readonly href: string;
   /** The address without user, password and query. */
   readonly redacted: string;
-  /** The `Authorization` header for its user and password. */
-  readonly authorization?: string;
+  /** The `Authorization` header for its user and password, if it has them. */
+  readonly authorization: string | undefined;
 }
 
 /** An HTTP header. */
@@ -31,10 +25,7 @@ export type Header = readonly [name: string, value: string];
 
 const DAY_MS = 86_400_000;
 
-/**
- * Parses a duration in milliseconds: `250ms`, `45s`, `5m`, `1h` or bare
- * seconds, up to 30 days.
- */
+/** Parses milliseconds: `250ms`, `45s`, `5m`, `1h`, bare seconds. */
 export function parseDuration(text: string): number {
   const units = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 };
   const [, digits, unit] = /^(\d+(?:\.\d+)?)(ms|s|m|h)?$/.exec(text) ?? [];
@@ -48,15 +39,13 @@ export function parseDuration(text: string): number {
   return ms;
 }
 
-/** Parses an integer from 1 to 1000000. */
-export function parseInteger(text: string): number {
-  const value = Number(text);
-  if (!/^\d+$/.test(text) || value < 1 || value > 1_000_000) {
-    throw new SettingError(
-      "it is not a whole number from 1 to 1000000",
-    );
-  }
-  return value;
+/** Makes a parser for an integer from 1 to `max`, which the error calls `what`. */
+export function wholeNumber(what: string, max: number): SettingParser<number> {
+  return (text) => {
+    const value = Number(text);
+    if (/^\d+$/.test(text) && value >= 1 && value <= max) return value;
+    throw new SettingError(`it is not a ${what} from 1 to ${max}`);
+  };
 }
 
 /** Parses a size in bytes: `32MiB`, `512KiB` or bare bytes, up to 1 GiB. */
@@ -91,10 +80,7 @@ export function oneOf<const T extends string>(
   };
 }
 
-/**
- * Parses a WebSocket address. The text may contain a secret, so no error
- * repeats it.
- */
+/** Parses a WebSocket address; no error repeats it, for it may be secret. */
 export function parseWebSocketUrl(text: string): DaemonUrl {
   if (!URL.canParse(text)) {
     throw new SettingError("it is not a URL (write ws://HOST:PORT/)");
@@ -116,22 +102,16 @@ export function parseWebSocketUrl(text: string): DaemonUrl {
   redacted.password = "";
   // A name without a value may be the secret itself.
   if (redacted.search !== "") redacted.search = "?***";
-  const { href } = url;
-  if (url.username === "" && url.password === "") {
-    return { href, redacted: redacted.href };
-  }
   return {
-    href,
+    href: url.href,
     redacted: redacted.href,
     authorization: basicAuthorizationOf(url),
   };
 }
 
-/**
- * Builds the header for user and password (RFC 7617 section 2): Node does not
- * do it for a WebSocket.
- */
-function basicAuthorizationOf({ username, password }: URL): string {
+/** RFC 7617 section 2: Node does not do it for a WebSocket. */
+function basicAuthorizationOf({ username, password }: URL): string | undefined {
+  if (username === "" && password === "") return undefined;
   let text: string;
   try {
     text = `${decodeURIComponent(username)}:${decodeURIComponent(password)}`;
@@ -144,7 +124,6 @@ function basicAuthorizationOf({ username, password }: URL): string {
   return `Basic ${btoa(String.fromCharCode(...bytes))}`;
 }
 
-/** The headers of the handshake itself. */
 const HANDSHAKE_HEADER = /^(host|connection|upgrade|sec-websocket-.*)$/i;
 /**
  * Headers that would change the framing of the handshake, or apply to one hop
@@ -153,57 +132,52 @@ const HANDSHAKE_HEADER = /^(host|connection|upgrade|sec-websocket-.*)$/i;
 const FRAMING_HEADER =
   /^(transfer-encoding|content-length|te|trailer|keep-alive|proxy-connection|expect|http2-settings)$/i;
 
+const HTTP_HEADER = /^([!#$%&'*+.^`|~\w-]+):\s*((?:[\x21-\x7e][\x20-\x7e]*)?)$/;
+
 /** Parses header lines (RFC 9110 section 5). */
 export function parseHeaders(text: string): readonly Header[] {
   const names = new Set<string>();
-  return text.split("\n").map((line) => line.trim()).filter((line) => line)
-    .map((line, i) => {
-      const [, name, value] =
-        /^([!#$%&'*+.^`|~\w-]+):\s*((?:[\x21-\x7e][\x20-\x7e]*)?)$/
-          .exec(line) ?? [];
-      if (name === undefined || value === undefined) {
-        throw new SettingError(
-          `header ${
-            i + 1
-          } is not of the form "Name: value" (RFC 9110 section 5)`,
-        );
-      }
-      if (names.has(name.toLowerCase())) {
-        throw new SettingError(`header ${name} is given twice`);
-      }
-      if (HANDSHAKE_HEADER.test(name)) {
-        throw new SettingError(
-          `header ${name} belongs to the WebSocket handshake itself (RFC 6455 section 4.1)`,
-        );
-      }
-      if (FRAMING_HEADER.test(name)) {
-        throw new SettingError(
-          `header ${name} describes a body or one hop, and the handshake is ` +
-            "a GET without a body (RFC 6455 section 4.1): take it out",
-        );
-      }
-      names.add(name.toLowerCase());
-      return [name, value];
-    });
+  const lines = text.split("\n").map((line) => line.trim()).filter(Boolean);
+  return lines.map((line, i) => {
+    const [, name, value] = HTTP_HEADER.exec(line) ?? [];
+    if (name === undefined || value === undefined) {
+      throw new SettingError(
+        `header ${i + 1} is not of the form "Name: value" (RFC 9110 section 5)`,
+      );
+    }
+    if (names.has(name.toLowerCase())) {
+      throw new SettingError(`header ${name} is given twice`);
+    }
+    if (HANDSHAKE_HEADER.test(name)) {
+      throw new SettingError(
+        `header ${name} belongs to the WebSocket handshake itself (RFC 6455 section 4.1)`,
+      );
+    }
+    if (FRAMING_HEADER.test(name)) {
+      throw new SettingError(
+        `header ${name} describes a body or one hop, and the handshake is ` +
+          "a GET without a body (RFC 6455 section 4.1): take it out",
+      );
+    }
+    names.add(name.toLowerCase());
+    return [name, value];
+  });
 }
 
-/**
- * Parses a token: one word that an HTTP header can carry (RFC 6750 section
- * 2.1).
- */
-export function parseToken(text: string): string {
-  if (!/^[\x21-\x7e]+$/.test(text)) {
-    throw new SettingError(
-      "it must be one word of visible ASCII characters (RFC 6750 section 2.1)",
-    );
-  }
-  return text;
+function textOf(form: RegExp, problem: string): SettingParser<string> {
+  return (text) => {
+    if (form.test(text)) return text;
+    throw new SettingError(problem);
+  };
 }
 
-/**
- * Parses a host for a URL. A wildcard address, on which the daemon listens,
- * becomes the loopback address.
- */
+/** Parses a word that an HTTP header can carry (RFC 6750 section 2.1). */
+export const parseToken: SettingParser<string> = textOf(
+  /^[\x21-\x7e]+$/,
+  "it must be one word of visible ASCII characters (RFC 6750 section 2.1)",
+);
+
+/** Parses a host; a wildcard address becomes the loopback address. */
 export function parseHost(text: string): string {
   if (text === "0.0.0.0") return "127.0.0.1";
   const withoutBrackets = text.replace(/^\[(.*)\]$/, "$1");
@@ -221,15 +195,6 @@ export function parseHost(text: string): string {
   return urlHost;
 }
 
-/** Parses a TCP port. */
-export function parsePort(text: string): number {
-  const value = Number(text);
-  if (!/^\d+$/.test(text) || value < 1 || value > 65_535) {
-    throw new SettingError("it is not a port from 1 to 65535");
-  }
-  return value;
-}
-
 /** Parses any number. */
 export function parseFiniteNumber(text: string): number {
   const value = Number(text);
@@ -244,27 +209,14 @@ export function parseDurationOrZero(text: string): number {
   return /^0+(\.0*)?$/.test(text) ? 0 : parseDuration(text);
 }
 
-/**
- * Parses a session id in the form that later revisions of the exai daemon
- * accept; each connection appends a few characters.
- */
-export function parseSessionId(text: string): string {
-  if (!/^[\w-]{3,48}$/.test(text)) {
-    throw new SettingError(
-      "it must be 3 to 48 characters of A-Z, a-z, 0-9, _ and -",
-    );
-  }
-  return text;
-}
+/** The form of later exai daemons; each connection appends characters. */
+export const parseSessionId: SettingParser<string> = textOf(
+  /^[\w-]{3,48}$/,
+  "it must be 3 to 48 characters of A-Z, a-z, 0-9, _ and -",
+);
 
-/**
- * Parses any text but an empty one: an exai daemon compares its token
- * literally.
- */
-export function parseNonEmpty(text: string): string {
-  if (text === "") throw new SettingError("it is empty");
-  return text;
-}
+/** Parses any text but an empty one, as exai daemons do. */
+export const parseNonEmpty: SettingParser<string> = textOf(/./s, "it is empty");
 
 /** Whether a text means yes. */
 export function parseBoolean(text: string): boolean {
@@ -272,12 +224,23 @@ export function parseBoolean(text: string): boolean {
 }
 
 /** Parses a short name. */
-export function parseShortName(text: string): string {
+export const parseShortName: SettingParser<string> = textOf(
   // deno-lint-ignore no-control-regex
-  if (text.length > 100 || /[\x00-\x1f]/.test(text)) {
-    throw new SettingError("it must be at most 100 printable characters");
-  }
-  return text;
+  /^[^\x00-\x1f]{0,100}$/,
+  "it must be at most 100 printable characters",
+);
+
+/** A certificate in a PEM file (RFC 7468 section 5). */
+const PEM_CERTIFICATE =
+  /-----BEGIN CERTIFICATE-----[\sA-Za-z0-9+\/=]+-----END CERTIFICATE-----/g;
+
+/** Returns the certificates of a file; everything else in it is ignored. */
+export function parseCertificates(text: string): readonly string[] {
+  const found = text.match(PEM_CERTIFICATE);
+  if (found !== null) return found;
+  throw new SettingError(
+    "there is no certificate in it (PEM, -----BEGIN CERTIFICATE-----)",
+  );
 }
 
 /** Parses a path. */

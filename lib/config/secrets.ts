@@ -7,7 +7,7 @@
  */
 
 import { CONTROL_CHARS } from "../text/sanitize.ts";
-import { tryParseJson } from "../json/spans.ts";
+import { mapStrings, tryParseJson } from "../json/spans.ts";
 import type { DaemonUrl, Header } from "./parsers.ts";
 
 /** Removes the secrets from a text. */
@@ -16,46 +16,30 @@ export type Redactor = (text: string) => string;
 /** The redactor without secrets: it returns a text unchanged. */
 export const NO_REDACTION: Redactor = (text: string): string => text;
 
-/** The replacement for a secret. */
 const REDACTION_MARK = "***";
-/**
- * The shortest secret that is redacted everywhere, in UTF-16 units; shorter
- * ones occur in many sentences by chance.
- */
+/** Shorter secrets occur in many sentences by chance. */
 const MIN_SECRET_CHARS = 4;
-/** The same for a user name. */
 const MIN_USER_CHARS = 3;
-/** The names whose values are secret. */
 const SECRET_NAME =
   /authori[sz]ation|auth(?!or)|cookie|token|key|secret|passw|passphrase|pwd|jwt|credential|bearer|signature|session|(^|[-_.])(sid|sig|pass)$/i;
 /** The headers that are never secret (RFC 9110, RFC 6454, MCP). */
 const PUBLIC_HEADER =
   /^(accept(-.*)?|cache-control|from|mcp-protocol-version|origin|pragma|referer|user-agent)$/i;
-/**
- * Plain words and short numbers: they do not make a value secret whose name is
- * not secret.
- */
+/** Words and short numbers: secret only under a name that says so. */
 const PLAIN_WORDS =
   /^(v?\d[\d.:-]{0,9}|([a-z]{1,15}|[A-Z]{1,15}|[A-Z][a-z]{1,15})([-_ ./+]([a-z]{1,15}|[A-Z]{1,15}|[A-Z][a-z]{1,15}))*)$/;
 /** Marks where a text was truncated. */
-const ELLIPSIS = "...";
+const ELLIPSIS = /(\.{3,})/;
 /** How much of a truncated secret is searched for, in UTF-16 units. */
 const MAX_TRUNCATED_CHARS = 1_000;
-/**
- * A longer text is complete, or was joined from parts that are; in UTF-16
- * units.
- */
+/** A longer text is not truncated, in UTF-16 units. */
 const MAX_TRUNCATION_SEARCH_CHARS = 8_192;
 /** The rest of an encoded character that was truncated. */
 const TRUNCATED_ESCAPE = /(?:%[0-9a-f]?|\\(?:u[0-9a-f]{0,3})?)$/i;
 /** The longest pattern, in UTF-16 units: V8 fails at some 20,000. */
 const MAX_PATTERN_CHARS = 4_000;
-/**
- * A longer text is searched without decoding, which takes half a second per
- * MiB; in UTF-16 units.
- */
+/** Decoding takes half a second per MiB. */
 const MAX_DECODED_CHARS = 1_048_576;
-/** How many layers of encoding are decoded. */
 const MAX_ENCODING_DEPTH = 3;
 
 /** Whether a header or a parameter with this name contains a secret. */
@@ -63,46 +47,52 @@ export function isSecretName(name: string): boolean {
   return SECRET_NAME.test(name);
 }
 
-/** Whether a value with a neutral name may be a secret. */
 function mayBeSecretValue(value: string): boolean {
   return value.length >= MIN_SECRET_CHARS &&
     !PLAIN_WORDS.test(decodeEscapes(value));
 }
 
-/**
- * Returns the secrets of a URL: its password, and the values of its query; a
- * name without a value may be one, too.
- */
+/** Returns the secrets of a URL: its password, and its query's values. */
 export function secretsOfUrl({ href, redacted }: DaemonUrl): string[] {
   if (href === redacted) return [];
   const { username, password, search } = new URL(href);
   const found = password === "" ? [] : [password];
   if (mayBeSecretValue(username)) found.push(username);
   for (const pair of search.slice(1).split("&")) {
-    const [, name, value] = /^([^=]*)=?(.*)$/s.exec(pair)!;
-    if (value === "" ? mayBeSecretValue(name!) : isSecretName(name!)) {
-      found.push(value || name!);
-    } else if (mayBeSecretValue(value!)) found.push(value!);
+    const [, name = "", value = ""] = /^([^=]*)=?(.*)$/s.exec(pair)!;
+    const secret = value || name;
+    const isNamedSecret = value !== "" && isSecretName(name);
+    if (isNamedSecret || mayBeSecretValue(secret)) found.push(secret);
   }
   return found;
 }
 
-/**
- * Returns the user of a URL. The name may occur in texts by chance, so it alone
- * does not keep a text out of the cache.
- */
+/** Returns a URL's user, who alone keeps no text out of the cache. */
 export function usersOfUrl({ href }: DaemonUrl): string[] {
   const { username } = new URL(href);
   return username.length < MIN_USER_CHARS ? [] : [username];
 }
 
-/** Returns the secrets of a header: its value and the parts of it. */
+/** Returns the secrets of a header, without its scheme and names. */
 export function secretsOfHeader([name, value]: Header): string[] {
   if (PUBLIC_HEADER.test(name)) return [];
-  const isValueSecret = isSecretName(name)
-    ? value !== ""
-    : mayBeSecretValue(value);
-  return [...isValueSecret ? [value] : [], ...headerPartsOf(name, value)];
+  const words = value.split(/[\s;,]+/).filter((word) => word !== "");
+  const hasScheme = /authorization$/i.test(name) && words.length > 1;
+  const credentials = hasScheme ? words.slice(1) : words;
+  const isBasic = hasScheme && /^basic$/i.test(words[0]!);
+  const basicText = isBasic ? decodeBase64(credentials[0]!) : undefined;
+  const [user = "", password = ""] = basicText?.split(/:(.*)/s) ?? [];
+  const parts = credentials
+    .flatMap((word) => [word, word.slice(word.indexOf("=") + 1)])
+    .map((word) => word.replace(/^"(.*)"$/, "$1"))
+    .flatMap((word) => [word, ...tokenPartsOf(word)]);
+  const secrets = [
+    ...isSecretName(name) ? [value] : [],
+    ...hasScheme ? credentials : [],
+    password,
+    ...[value, ...parts, user].filter(mayBeSecretValue),
+  ];
+  return secrets.filter((it) => it !== "");
 }
 
 /** Returns the secrets of a token: the token and its parts. */
@@ -110,34 +100,7 @@ export function secretsOfToken(token: string): string[] {
   return token === "" ? [] : [token, ...tokenPartsOf(token)];
 }
 
-/**
- * Returns the secret parts of a header's value; its scheme and the names in it
- * are not secret.
- */
-function headerPartsOf(name: string, value: string): string[] {
-  const words = value.split(/[\s;,]+/).filter((word) => word !== "");
-  const hasScheme = /authorization$/i.test(name) && words.length > 1;
-  const credentials = hasScheme ? words.slice(1) : words;
-  const isBasic = hasScheme && /^basic$/i.test(words[0]!);
-  const userAndPassword = isBasic
-    ? decodeBase64(credentials[0]!)?.split(/:(.*)/s) ?? []
-    : [];
-  const [user = "", password = ""] = userAndPassword;
-  return [
-    ...hasScheme ? credentials : [],
-    ...credentials.flatMap((word) => [word, word.slice(word.indexOf("=") + 1)])
-      .map((word) => word.replace(/^"(.*)"$/, "$1"))
-      .flatMap((word) => [word, ...tokenPartsOf(word)]).filter(
-        mayBeSecretValue,
-      ),
-    ...[password, mayBeSecretValue(user) ? user : ""].filter((it) => it !== ""),
-  ];
-}
-
-/**
- * Returns the parts of a text that may be secrets by themselves: of `id:word`,
- * of JSON, of a JSON Web Token (RFC 7519).
- */
+/** Parts that may be secret alone: of `id:word`, JSON, a JWT (RFC 7519). */
 function tokenPartsOf(text: string): string[] {
   const parts = text.split(/[:|&={}[\]()"'<>,;\s]+/);
   const isJwt = /^[\w-]{8,}(\.[\w-]{8,}){1,4}$/.test(text);
@@ -191,22 +154,10 @@ export function createConfigRedactor(
 
 /** Redacts the strings of a JSON value; the names of its members stay. */
 export function redactJsonValue(value: unknown, redact: Redactor): unknown {
-  if (typeof value === "string") return redact(value);
-  if (typeof value !== "object" || value === null) return value;
-  if (Array.isArray(value)) {
-    return value.map((it) => redactJsonValue(it, redact));
-  }
-  return Object.fromEntries(
-    Object.entries(value).map((
-      [name, it],
-    ) => [name, redactJsonValue(it, redact)]),
-  );
+  return JSON.parse(mapStrings(JSON.stringify(value), redact));
 }
 
-/**
- * Builds patterns for all texts, in order: a single pattern may be too large
- * for a runtime.
- */
+/** A single pattern may be too large for a runtime. */
 function patternsFor(texts: readonly string[]): RegExp[] {
   const sources: string[] = [];
   for (const source of texts.map(secretPatternOf)) {
@@ -218,7 +169,6 @@ function patternsFor(texts: readonly string[]): RegExp[] {
   return sources.map((source) => new RegExp(source, "gi"));
 }
 
-/** Returns the text, or its redacted decoding if that contains a secret. */
 function redactEncoded(text: string, redact: Redactor): string {
   if (text.length > MAX_DECODED_CHARS) return text;
   let result = text;
@@ -233,7 +183,6 @@ function redactEncoded(text: string, redact: Redactor): string {
   return result;
 }
 
-/** Decodes percent-encoding and escapes. */
 function decodeEscapes(text: string): string {
   return text
     .replace(/(?:%[0-9a-f]{2})+/gi, (codes) => {
@@ -276,28 +225,18 @@ function secretPatternOf(text: string): string {
   return text.length < MIN_SECRET_CHARS ? `(?<!\\w)${literal}(?!\\w)` : literal;
 }
 
-/** Redacts the beginning of a secret at the end of a truncated text. */
 function redactTruncated(text: string, secrets: readonly string[]): string {
-  let result = "";
-  let from = 0;
-  for (;;) {
-    const ellipsisAt = text.indexOf(ELLIPSIS, from);
-    if (ellipsisAt === -1) return result + text.slice(from);
-    const words = text.slice(from, ellipsisAt);
+  const parts = text.split(ELLIPSIS);
+  for (let i = 0; i < parts.length - 1; i += 2) {
+    const words = parts[i]!;
     const [escapeRest = ""] = TRUNCATED_ESCAPE.exec(words.slice(-6)) ?? [];
     const end = words.slice(0, words.length - escapeRest.length);
     const length = secretPrefixLengthOf(end.toLowerCase(), secrets);
-    result += length === 0 ? words : end.slice(0, -length) + REDACTION_MARK;
-    from = ellipsisAt;
-    while (text[from] === ".") from++;
-    result += text.slice(ellipsisAt, from);
+    if (length > 0) parts[i] = end.slice(0, -length) + REDACTION_MARK;
   }
+  return parts.join("");
 }
 
-/**
- * Returns how many characters at the end of a text are the beginning of a
- * secret.
- */
 function secretPrefixLengthOf(
   text: string,
   secrets: readonly string[],

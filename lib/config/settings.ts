@@ -13,24 +13,20 @@ import {
   parseFiniteNumber,
   parseHeaders,
   parseHost,
-  parseInteger,
   parseNonEmpty,
   parsePath,
-  parsePort,
   parseSessionId,
   parseShortName,
   parseSize,
   parseToken,
   parseWebSocketUrl,
   type SettingParser,
+  wholeNumber,
 } from "./parsers.ts";
 
 /** One setting. */
 export interface Setting<T> {
-  /**
-   * The flag without its dashes; `undefined` if a command line would expose a
-   * secret.
-   */
+  /** The flag without dashes; none if a command line would show a secret. */
   readonly flag?: string;
   /** The environment variables; the first that is set counts. */
   readonly env: readonly string[];
@@ -40,10 +36,7 @@ export interface Setting<T> {
   readonly value: string;
   /** The description in `--help`. */
   readonly help: string;
-  /**
-   * Other programs use the variable, too. An invalid value is only a warning,
-   * because it may be valid for them.
-   */
+  /** Other programs use it, too: an invalid value is only a warning. */
   readonly isShared?: true;
   /** The flag may be repeated; the texts are joined by line breaks. */
   readonly isRepeatable?: true;
@@ -51,65 +44,70 @@ export interface Setting<T> {
   readonly parse: SettingParser<T>;
 }
 
-/**
- * Keeps the type of a setting, so that the compiler knows that one with a
- * default always has a value.
- */
-function defineSetting<const S extends Setting<unknown>>(setting: S): S {
-  return setting;
+/** A setting with a flag, whose first variable is named like the flag. */
+interface FlagSetting extends Omit<Setting<unknown>, "flag" | "env"> {
+  /** The variables after the first. */
+  readonly otherEnv?: readonly string[];
 }
+
+/** Keeps the type of a row, so that one with a default always has a value. */
+function flagSetting<const Row extends FlagSetting>(
+  flag: string,
+  row: Row,
+): Row & { readonly flag: string; readonly env: readonly string[] } {
+  const variable = `ALWAYSUP_${flag.toUpperCase().replaceAll("-", "_")}`;
+  return { ...row, flag, env: [variable, ...row.otherEnv ?? []] };
+}
+
+const DURATION = { value: "TIME", parse: parseDuration } as const;
+const LIMIT = { value: "TIME", parse: allowOff(parseDuration) } as const;
+const PATH = { value: "PATH", parse: parsePath } as const;
+const ON_OFF = { value: "on|off", parse: oneOf("on", "off") } as const;
 
 /** All settings, in the order of `--help`. */
 export const SETTINGS = {
-  url: defineSetting({
-    flag: "url",
-    env: ["ALWAYSUP_URL"],
+  url: flagSetting("url", {
     default: "ws://127.0.0.1:8079",
     value: "URL",
     help: "the daemon's WebSocket",
     parse: parseWebSocketUrl,
   }),
-  host: defineSetting({
+  host: {
     env: ["EXAI_WS_HOST"],
     default: "127.0.0.1",
     value: "HOST",
     help: "where there is no URL: the exai daemon's host",
     parse: parseHost,
-  }),
-  port: defineSetting({
+  },
+  port: {
     env: ["EXAI_WS_PORT"],
     default: "8079",
     value: "PORT",
     help: "where there is no URL: the exai daemon's port",
-    parse: parsePort,
-  }),
-  dialect: defineSetting({
-    flag: "dialect",
-    env: ["ALWAYSUP_DIALECT"],
+    parse: wholeNumber("port", 65_535),
+  },
+  dialect: flagSetting("dialect", {
     value: "NAME",
     help: "how the daemon speaks: mcp (the default with a URL) or exai",
     parse: oneOf("mcp", "exai"),
   }),
-  tokenFile: defineSetting({
-    flag: "token-file",
-    env: ["ALWAYSUP_TOKEN_FILE"],
-    value: "PATH",
+  tokenFile: flagSetting("token-file", {
+    ...PATH,
     help: "file whose content is sent as bearer token (exai: in hello)",
-    parse: parsePath,
   }),
-  token: defineSetting({
+  token: {
     env: ["ALWAYSUP_TOKEN"],
     value: "TOKEN",
     help: "the token itself, where there is no file",
     parse: parseToken,
-  }),
-  exaiToken: defineSetting({
+  },
+  exaiToken: {
     env: ["EXAI_WS_TOKEN"],
     value: "TOKEN",
     help: "the same for an exai daemon only",
     parse: parseNonEmpty,
-  }),
-  headers: defineSetting({
+  },
+  headers: {
     flag: "header",
     env: ["ALWAYSUP_HEADERS"],
     value: "'NAME: VALUE'",
@@ -117,234 +115,182 @@ export const SETTINGS = {
       "secret ones belong",
     isRepeatable: true,
     parse: parseHeaders,
-  }),
-  caFile: defineSetting({
-    flag: "ca-file",
-    env: ["ALWAYSUP_CA_FILE"],
-    value: "PATH",
+  },
+  caFile: flagSetting("ca-file", {
+    ...PATH,
     help: "for wss://: PEM file of authorities that are trusted, too",
-    parse: parsePath,
   }),
-  backoffBase: defineSetting({
-    flag: "backoff-base",
-    env: ["ALWAYSUP_BACKOFF_BASE"],
+  backoffBase: flagSetting("backoff-base", {
     default: "250ms",
-    value: "TIME",
+    ...DURATION,
     help: "pause after the first failed dial; doubles up to the cap",
-    parse: parseDuration,
   }),
-  backoffCap: defineSetting({
-    flag: "backoff-cap",
-    env: ["ALWAYSUP_BACKOFF_CAP"],
+  backoffCap: flagSetting("backoff-cap", {
     default: "30s",
-    value: "TIME",
+    ...DURATION,
     help: "longest pause between dials",
-    parse: parseDuration,
   }),
-  giveUpAfter: defineSetting({
-    flag: "give-up-after",
-    env: ["ALWAYSUP_GIVE_UP_AFTER"],
+  giveUpAfter: flagSetting("give-up-after", {
     default: "off",
-    value: "TIME",
+    ...LIMIT,
     help: "exit with 1 after so long without a daemon",
-    parse: allowOff(parseDuration),
   }),
-  handshakeTimeout: defineSetting({
-    flag: "handshake-timeout",
-    env: ["ALWAYSUP_HANDSHAKE_TIMEOUT", "EXAI_WS_HANDSHAKE_TIMEOUT"],
+  handshakeTimeout: flagSetting("handshake-timeout", {
+    otherEnv: ["EXAI_WS_HANDSHAKE_TIMEOUT"],
     default: "15s",
-    value: "TIME",
+    ...DURATION,
     help: "for the WebSocket to open, and then for the daemon's first answer",
-    parse: parseDuration,
   }),
-  connections: defineSetting({
-    flag: "connections",
-    env: ["ALWAYSUP_CONNECTIONS"],
+  connections: flagSetting("connections", {
     default: "auto",
     value: "auto|one|many",
     help:
       "how many connections the daemon keeps for one client; auto: find out",
     parse: oneOf("auto", "one", "many"),
   }),
-  pingInterval: defineSetting({
-    flag: "ping-interval",
-    env: ["ALWAYSUP_PING_INTERVAL"],
+  pingInterval: flagSetting("ping-interval", {
     default: "5s",
-    value: "TIME",
+    ...LIMIT,
     help: "silence after which a connection is probed",
-    parse: allowOff(parseDuration),
   }),
-  exaiPing: defineSetting({
+  exaiPing: {
     env: ["EXAI_WS_PING_INTERVAL"],
     value: "SECONDS",
     help: "0 or less switches probes off; anything else meant WebSocket pings",
     isShared: true,
     parse: parseFiniteNumber,
-  }),
-  pingTimeout: defineSetting({
-    flag: "ping-timeout",
-    env: ["ALWAYSUP_PING_TIMEOUT"],
+  },
+  pingTimeout: flagSetting("ping-timeout", {
     default: "5s",
-    value: "TIME",
+    ...DURATION,
     help: "for the answer to a probe",
-    parse: parseDuration,
   }),
-  queueTimeout: defineSetting({
-    flag: "queue-timeout",
-    env: ["ALWAYSUP_QUEUE_TIMEOUT", "EXAI_WS_CONNECT_TIMEOUT"],
+  queueTimeout: flagSetting("queue-timeout", {
+    otherEnv: ["EXAI_WS_CONNECT_TIMEOUT"],
     default: "45s",
-    value: "TIME",
+    ...LIMIT,
     help: "how long a request waits for a daemon, over all outages",
-    parse: allowOff(parseDuration),
   }),
-  queueLimit: defineSetting({
-    flag: "queue-limit",
-    env: ["ALWAYSUP_QUEUE_LIMIT"],
+  queueLimit: flagSetting("queue-limit", {
     default: "1000",
     value: "COUNT",
     help: "how many messages may wait (and at most 64 MiB of them)",
-    parse: allowOff(parseInteger),
+    parse: allowOff(wholeNumber("whole number", 1_000_000)),
   }),
-  requestTimeout: defineSetting({
-    flag: "request-timeout",
-    env: ["ALWAYSUP_REQUEST_TIMEOUT"],
+  requestTimeout: flagSetting("request-timeout", {
     default: "off",
-    value: "TIME",
+    ...LIMIT,
     help: "for the answer to a request, the time in the queue included",
-    parse: allowOff(parseDuration),
   }),
-  idleTimeout: defineSetting({
-    flag: "idle-timeout",
-    env: ["ALWAYSUP_IDLE_TIMEOUT"],
+  idleTimeout: flagSetting("idle-timeout", {
     default: "600s",
-    value: "TIME",
+    ...LIMIT,
     help: "for the answer to a written request, or progress on it",
-    parse: allowOff(parseDuration),
   }),
-  initializeGrace: defineSetting({
-    flag: "initialize-grace",
-    env: ["ALWAYSUP_INITIALIZE_GRACE"],
+  initializeGrace: flagSetting("initialize-grace", {
     default: "5s",
     value: "TIME",
     help: "before a client hears that the daemon is not up; off: never",
     parse: (text) => text === "off" ? Infinity : parseDurationOrZero(text),
   }),
-  cache: defineSetting({
-    flag: "cache",
-    env: ["ALWAYSUP_CACHE"],
+  cache: flagSetting("cache", {
     default: "on",
     value: "on|off|PATH",
     help: "what the daemon said last, for a start without it: a file in your " +
       "state folder",
     parse: parsePath,
   }),
-  status: defineSetting({
-    flag: "status",
-    env: ["ALWAYSUP_STATUS"],
+  status: flagSetting("status", {
     default: "on",
-    value: "on|off",
+    ...ON_OFF,
     help: "a small file in your state folder, which `alwaysup status` reads",
-    parse: oneOf("on", "off"),
   }),
-  glmTotal: defineSetting({
+  glmTotal: {
     env: ["GLM_STREAM_TIMEOUT"],
     default: "300s",
-    value: "TIME",
+    ...LIMIT,
     help: "for a call that belongs to GLM, instead of --request-timeout",
-    parse: allowOff(parseDuration),
-  }),
-  kimiTotal: defineSetting({
+  },
+  kimiTotal: {
     env: ["KIMI_STREAM_TIMEOUT"],
     default: "600s",
-    value: "TIME",
+    ...LIMIT,
     help: "the same for Kimi; any <NAME>_STREAM_TIMEOUT does it for that name",
-    parse: allowOff(parseDuration),
-  }),
-  glmIdle: defineSetting({
+  },
+  glmIdle: {
     env: ["GLM_STREAM_IDLE_TIMEOUT"],
     default: "off",
-    value: "TIME",
+    ...LIMIT,
     help: "for progress on a call that belongs to GLM, instead of " +
       "--idle-timeout",
-    parse: allowOff(parseDuration),
-  }),
-  kimiIdle: defineSetting({
+  },
+  kimiIdle: {
     env: ["KIMI_STREAM_IDLE_TIMEOUT"],
     default: "off",
-    value: "TIME",
+    ...LIMIT,
     help:
       "the same for Kimi; any <NAME>_STREAM_IDLE_TIMEOUT does it for that " +
       "name",
-    parse: allowOff(parseDuration),
-  }),
-  waitProgress: defineSetting({
-    flag: "wait-progress",
-    env: ["ALWAYSUP_WAIT_PROGRESS"],
+  },
+  waitProgress: flagSetting("wait-progress", {
     default: "on",
-    value: "on|off",
+    ...ON_OFF,
     help: "tell a client that asked for progress what its call waits for",
-    parse: oneOf("on", "off"),
   }),
-  retry: defineSetting({
-    flag: "retry",
-    env: ["ALWAYSUP_RETRY"],
+  retry: flagSetting("retry", {
     default: "safe",
     value: "POLICY",
     help: "what is written again after the connection was lost: safe, always " +
       "or never",
     parse: oneOf("safe", "always", "never"),
   }),
-  maxMessage: defineSetting({
-    flag: "max-message",
-    env: ["ALWAYSUP_MAX_MESSAGE", "EXAI_WS_MAX_BYTES"],
+  maxMessage: flagSetting("max-message", {
+    otherEnv: ["EXAI_WS_MAX_BYTES"],
     default: "32MiB",
     value: "SIZE",
     help: "largest message, either way",
     parse: allowOff(parseSize),
   }),
-  toolOutput: defineSetting({
-    flag: "tool-output",
-    env: ["ALWAYSUP_TOOL_OUTPUT"],
+  toolOutput: flagSetting("tool-output", {
     default: "clean",
     value: "STYLE",
     help: "exai: take progress, turn notice and summary off the output, or raw",
     parse: oneOf("clean", "raw"),
   }),
-  ackGrace: defineSetting({
+  ackGrace: {
     env: ["EXAI_SHIM_ACK_GRACE_SECS"],
     default: "120s",
     value: "TIME",
     help: "exai: what is added to the time that the daemon allows a call",
     parse: parseDurationOrZero,
-  }),
-  sessionId: defineSetting({
+  },
+  sessionId: {
     env: ["EXAI_SESSION_ID"],
     value: "NAME",
     help: "exai: the name of this client in hello; else a random one",
     isShared: true,
     parse: parseSessionId,
-  }),
-  serverName: defineSetting({
+  },
+  serverName: {
     env: ["MCP_SERVER_ID"],
     default: "alwaysup",
     value: "NAME",
     help: "exai: the server's name that the client sees",
     parse: parseShortName,
-  }),
-  healthFile: defineSetting({
+  },
+  healthFile: {
     env: ["EXAI_WS_HEALTH_FILE"],
-    value: "PATH",
+    ...PATH,
     help: "exai: the daemon's health file, whose age is logged at a failure",
-    parse: parsePath,
-  }),
-  skipHealth: defineSetting({
+  },
+  skipHealth: {
     env: ["EXAI_WS_SKIP_HEALTH_CHECK"],
     default: "false",
     value: "BOOLEAN",
     help: "exai: true leaves the health file alone",
     parse: parseBoolean,
-  }),
-  logLevel: defineSetting({
+  },
+  logLevel: {
     flag: "log-level",
     env: ["LOG_LEVEL"],
     default: "info",
@@ -352,8 +298,8 @@ export const SETTINGS = {
     help: "debug, info, warn or error, on stderr",
     isShared: true,
     parse: oneOf("debug", "info", "warn", "error"),
-  }),
-  logFormat: defineSetting({
+  },
+  logFormat: {
     flag: "log-format",
     env: ["LOG_FORMAT"],
     default: "text",
@@ -361,14 +307,13 @@ export const SETTINGS = {
     help: "text or json",
     isShared: true,
     parse: oneOf("text", "json"),
-  }),
-  envFile: defineSetting({
+  },
+  envFile: {
     flag: "env-file",
     env: ["ENV_FILE"],
-    value: "PATH",
+    ...PATH,
     help: "file of NAME=value lines; one that ENV_FILE names may be missing",
-    parse: parsePath,
-  }),
+  },
 } as const;
 
 /** The key of a setting. */

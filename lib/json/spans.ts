@@ -1,18 +1,12 @@
 /**
  * Finds the positions of values in a JSON text, so that one value can be
- * replaced without rewriting the rest: large numbers, key order, repeated and
- * unknown keys are preserved.
- *
- * Functions expect a text that `JSON.parse` has accepted, unless they say
- * otherwise.
+ * replaced while large numbers, key order and repeated keys are preserved.
+ * Functions expect a valid JSON text, unless they say otherwise.
  *
  * @module
  */
 
-/**
- * The position of a value in a text: from `start` up to, not including, `end`
- * (UTF-16 units).
- */
+/** The offsets of a value, without `end` (UTF-16 units). */
 export interface Span {
   /** The offset of its first character. */
   readonly start: number;
@@ -20,38 +14,24 @@ export interface Span {
   readonly end: number;
 }
 
-/**
- * Finds the value at a path of member names; of repeated names the last one
- * counts, as in `JSON.parse`.
- *
- * @example
- * ```ts
- * import { assertEquals } from "@std/assert/equals.js";
- *
- * assertEquals(findValue('{"a":{"b":1.0}}', ["a", "b"]), { start: 10, end: 13 });
- * ```
- */
+/** Finds the value at a path of names; of repeated ones the last counts. */
 export function findValue(
   text: string,
   path: readonly string[],
 ): Span | undefined {
-  let at: Span = { start: skipWhitespace(text, 0), end: text.length };
+  const start = skipWhitespace(text, 0);
+  let found: Span | undefined;
   for (const name of path) {
-    if (text[at.start] !== "{") return undefined;
-    let found: Span | undefined;
-    for (const { keyText, value } of childrenOf(text, at.start)) {
-      if (JSON.parse(keyText) === name) found = value;
-    }
+    const at = found?.start ?? start;
+    if (text[at] !== "{") return undefined;
+    found = readChildren(text, at).children
+      .findLast((it) => it.name === name)?.value;
     if (found === undefined) return undefined;
-    at = found;
   }
-  return { start: at.start, end: findValueEnd(text, at.start) };
+  return found ?? { start, end: findClosedValueEnd(text, start)! };
 }
 
-/**
- * Replaces the value at a path by another JSON text; without such a value the
- * text is returned unchanged.
- */
+/** Replaces the value at a path, if there is one, by another JSON text. */
 export function replaceValue(
   text: string,
   path: readonly string[],
@@ -62,10 +42,7 @@ export function replaceValue(
   return text.slice(0, span.start) + value + text.slice(span.end);
 }
 
-/**
- * Adds a member before an object's others; if there is no object at the path,
- * the text is returned unchanged.
- */
+/** Adds a member before those of the object at a path, if there is one. */
 export function prependMember(
   text: string,
   path: readonly string[],
@@ -82,11 +59,8 @@ export function prependMember(
 
 /** Returns the texts of an array's elements, in order. */
 export function elementTextsOf(text: string): string[] {
-  const texts: string[] = [];
-  for (const { value } of childrenOf(text, skipWhitespace(text, 0))) {
-    texts.push(text.slice(value.start, value.end));
-  }
-  return texts;
+  return memberSpansOf(text)
+    .map(({ value: { start, end } }) => text.slice(start, end));
 }
 
 /** A member of an object. */
@@ -103,53 +77,24 @@ export interface MemberSpan {
 
 /** Returns the members of an object in order, with repeated names. */
 export function memberSpansOf(text: string): MemberSpan[] {
-  const all: MemberSpan[] = [];
-  for (
-    const { keyText, start, value } of childrenOf(text, skipWhitespace(text, 0))
-  ) {
-    const name = JSON.parse(keyText) as string;
-    all.push({ name, start, nameEnd: start + keyText.length, value });
-  }
-  return all;
+  return readChildren(text, skipWhitespace(text, 0)).children;
 }
 
-/**
- * Removes members from an object; the text of all others is unchanged.
- *
- * @example
- * ```ts
- * import { assertEquals } from "@std/assert/equals.js";
- *
- * assertEquals(removeMembers('{"a":1.0, "b":null}', ["b"]), '{"a":1.0}');
- * ```
- */
+/** Removes members from an object; the text of all others is unchanged. */
 export function removeMembers(text: string, names: readonly string[]): string {
   const all = memberSpansOf(text);
   const removed = new Set(names);
-  const isKept = ({ name }: MemberSpan): boolean => !removed.has(name);
-  const lastKept = all.findLastIndex(isKept);
-  let result = "";
-  let from = 0;
-  for (const [i, member] of all.entries()) {
-    if (isKept(member)) continue;
-    if (i < lastKept) {
-      result += text.slice(from, member.start);
-      from = all[i + 1]!.start;
-    } else {
-      // Remove the comma before it, because none follows.
-      const before = all[lastKept]?.value.end ?? all[0]!.start;
-      result += text.slice(from, before);
-      from = all.at(-1)!.value.end;
-      break;
-    }
+  let result = text.slice(0, all[0]?.start);
+  let isFirst = true;
+  for (const [i, { name, start, value }] of all.entries()) {
+    if (removed.has(name)) continue;
+    result += text.slice(isFirst ? start : all[i - 1]!.value.end, value.end);
+    isFirst = false;
   }
-  return result + text.slice(from);
+  return result + text.slice(all.at(-1)?.value.end ?? text.length);
 }
 
-/**
- * Replaces the string values of a JSON text; names and everything else are
- * unchanged.
- */
+/** Replaces the string values of a JSON text; names stay. */
 export function mapStrings(
   text: string,
   change: (value: string) => string,
@@ -172,66 +117,66 @@ export function mapStrings(
   return result + text.slice(from);
 }
 
-/** One of the {@linkcode childrenOf}; the key is a JSON text. */
-interface Child {
-  readonly keyText: string;
-  readonly start: number;
-  readonly value: Span;
-}
-
 /**
- * Yields the members of the object, or the elements of the array (with empty
- * keys), that begins at `start`.
+ * Reads the members of the object, or the elements of the array (with empty
+ * names), that begins at `start`; `end` is after its closing bracket. Of a
+ * broken one, it reads as far as it can. Of values, it looks only at strings
+ * and brackets.
  */
-function* childrenOf(text: string, start: number): Generator<Child> {
+function readChildren(
+  text: string,
+  start: number,
+): { readonly children: MemberSpan[]; readonly end: number | undefined } {
+  const children: MemberSpan[] = [];
   const isObject = text[start] === "{";
-  let at = skipWhitespace(text, start + 1);
-  while (text[at] !== "}" && text[at] !== "]") {
+  let at = start;
+  do {
+    at = skipWhitespace(text, at + 1);
+    if (children.length === 0 && isClosingBracket(text[at])) break;
     const first = at;
-    let keyText = "";
+    let nameEnd = at;
+    let name: unknown = "";
     if (isObject) {
-      const keyEnd = findValueEnd(text, at);
-      keyText = text.slice(at, keyEnd);
-      at = skipWhitespace(text, skipWhitespace(text, keyEnd) + 1); // the colon
+      nameEnd = text[at] === '"' ? findStringEnd(text, at) : at;
+      name = tryParseJson(text.slice(at, nameEnd));
+      at = skipWhitespace(text, nameEnd);
+      if (text[at] !== ":") return { children, end: undefined };
+      at = skipWhitespace(text, at + 1);
     }
-    const end = findValueEnd(text, at);
-    yield { keyText, start: first, value: { start: at, end } };
-    at = skipWhitespace(text, end);
-    if (text[at] === ",") at = skipWhitespace(text, at + 1);
-  }
+    if (typeof name !== "string") return { children, end: undefined };
+    const end = findClosedValueEnd(text, at);
+    const value = { start: at, end: end ?? text.length };
+    children.push({ name, start: first, nameEnd, value });
+    at = skipWhitespace(text, value.end);
+  } while (text[at] === ",");
+  return { children, end: isClosingBracket(text[at]) ? at + 1 : undefined };
+}
+
+function isClosingBracket(char: string | undefined): boolean {
+  return char === "}" || char === "]";
 }
 
 /**
- * Recovers the complete members of a truncated or invalid object, before the
- * place where it breaks: their names and the texts of their values. The last
- * one may have only a name. An object that is complete and followed by other
- * text gives none.
- *
- * @param text what `JSON.parse` has not accepted
+ * Recovers the members before the place where an invalid object breaks: their
+ * names and the texts of their values. The last one may have only a name. An
+ * object that is complete and followed by other text gives none.
  */
 export function recoverLeadingMembers(
   text: string,
 ): Map<string, string | undefined> {
   const found = new Map<string, string | undefined>();
-  let at = skipWhitespace(text, 0);
-  if (text[at] !== "{") return found;
-  do {
-    at = skipWhitespace(text, at + 1);
-    if (text[at] !== '"') return found;
-    const keyEnd = findStringEnd(text, at);
-    const name = tryParseJson(text.slice(at, keyEnd));
-    at = skipWhitespace(text, keyEnd);
-    if (typeof name !== "string" || text[at] !== ":") return found;
-    const start = skipWhitespace(text, at + 1);
-    at = findValueEnd(text, start);
-    const value = text.slice(start, at);
-    at = skipWhitespace(text, at);
+  const start = skipWhitespace(text, 0);
+  if (text[start] !== "{") return found;
+  const { children, end } = readChildren(text, start);
+  for (const { name, value } of children) {
+    const valueText = text.slice(value.start, value.end);
     // A number at the end of the text may be incomplete.
-    const isComplete = at < text.length && tryParseJson(value) !== undefined;
-    found.set(name, isComplete ? value : undefined);
+    const isComplete = skipWhitespace(text, value.end) < text.length &&
+      tryParseJson(valueText) !== undefined;
+    found.set(name, isComplete ? valueText : undefined);
     if (!isComplete) return found;
-  } while (text[at] === ",");
-  return text[at] === "}" ? new Map() : found;
+  }
+  return end === undefined ? found : new Map();
 }
 
 /** Parses a JSON text; `undefined` if it is invalid. */
@@ -244,22 +189,11 @@ export function tryParseJson(text: string): unknown {
 }
 
 function skipWhitespace(text: string, at: number): number {
-  while (/[ \t\n\r]/.test(text[at] ?? "")) at++;
+  while (at < text.length && " \t\n\r".includes(text[at]!)) at++;
   return at;
 }
 
-/**
- * The end of the value that begins at `start`, if there is one; the end of the
- * text if the value is not closed.
- */
-function findValueEnd(text: string, start: number): number {
-  return findClosedValueEnd(text, start) ?? text.length;
-}
-
-/**
- * The end of the value that begins at `start`, if there is one; `undefined` if
- * a string, an object or an array is not closed.
- */
+/** The end of the value at `start`; `undefined` if it is not closed. */
 export function findClosedValueEnd(
   text: string,
   start: number,
@@ -271,17 +205,14 @@ export function findClosedValueEnd(
     scalarEnd.lastIndex = start;
     return scalarEnd.exec(text)?.index ?? text.length;
   }
-  const quoteOrBracket = /["[\]{}]/g;
-  quoteOrBracket.lastIndex = start;
   let depth = 0;
-  for (;;) {
-    const at = quoteOrBracket.exec(text)?.index;
-    if (at === undefined) return undefined;
+  for (let at = start; at < text.length; at++) {
     const char = text[at];
-    if (char === '"') quoteOrBracket.lastIndex = findStringEnd(text, at);
-    else depth += char === "{" || char === "[" ? 1 : -1;
-    if (depth === 0) return at + 1;
+    if (char === '"') at = findStringEnd(text, at) - 1;
+    else if (char === "{" || char === "[") depth++;
+    else if ((char === "}" || char === "]") && --depth === 0) return at + 1;
   }
+  return undefined;
 }
 
 /** The line number of an offset, counted from 1. */
@@ -293,10 +224,7 @@ export function lineNumberOf(text: string, offset: number): number {
   }
 }
 
-/**
- * The end of the string that begins at `start`; the end of the text if it is
- * not closed.
- */
+/** The end of the string at `start`, or of the text if it is not closed. */
 export function findStringEnd(text: string, start: number): number {
   return findClosedStringEnd(text, start) ?? text.length;
 }

@@ -1,24 +1,19 @@
 /**
- * Handles ids and progress tokens that come back as the other JSON type: some
- * daemons turn every number into a string, or every numeric string into a
- * number.
+ * Handles ids and progress tokens that come back as the other JSON type: a
+ * number as a string, or a numeric string as a number.
  *
  * @module
  */
 
 import type { Id } from "./jsonrpc.ts";
 
-/** The JSON types that an id can have. */
 type IdJsonType = "number" | "string";
 
 function idTypeOf(id: Id): IdJsonType {
   return id.startsWith('"') ? "string" : "number";
 }
 
-/**
- * Converts an id to the other JSON type; `undefined` for a string that is not
- * an integer.
- */
+/** Converts an id to the other JSON type, if it is an integer. */
 export function toOtherIdType(id: Id): Id | undefined {
   if (idTypeOf(id) === "number") return JSON.stringify(id);
   const text = JSON.parse(id) as string;
@@ -38,10 +33,7 @@ export class ObservedIdTypes {
     return this.#type === "both";
   }
 
-  /**
-   * Records an id of the client; a string that cannot be confused with a number
-   * is ignored.
-   */
+  /** Records an id of the client, if it may be taken for a number. */
   observe(id: Id): void {
     if (toOtherIdType(id) === undefined) return;
     const type = idTypeOf(id);
@@ -49,10 +41,7 @@ export class ObservedIdTypes {
     else if (this.#type !== type) this.#type = "both";
   }
 
-  /**
-   * Guesses which of the client's ids the daemon meant, if not the id itself:
-   * the same as the other type, if all of the client's ids have that type.
-   */
+  /** Guesses which client id the daemon meant, if all have the other type. */
   guessClientId(id: Id): Id | undefined {
     const isSingle = this.#type === "number" || this.#type === "string";
     return isSingle && this.#type !== idTypeOf(id)

@@ -21,42 +21,27 @@ import type {
  */
 export type Id = string;
 
-/** A request, which expects a response. */
-export interface Request {
-  /** Identifies the type of message. */
-  readonly kind: "request";
-  /** The id of the response. */
-  readonly id: Id;
-  /** The requested method. */
-  readonly method: Method;
-  /** The parameters as they were sent; not necessarily an object. */
-  readonly params: unknown;
-  /**
-   * The message as it is forwarded: unchanged, except for what SDK peers
-   * reject.
-   */
-  readonly text: string;
-}
-
 /** A notification, which expects no response. */
 export interface Notification {
   /** Identifies the type of message. */
   readonly kind: "notification";
   /** The method. */
   readonly method: Method;
-  /** The parameters as they were sent. */
+  /** The parameters as they were sent; not necessarily an object. */
   readonly params: unknown;
-  /**
-   * The message as it is forwarded: unchanged, except for what SDK peers
-   * reject.
-   */
+  /** The forwarded text, without what SDK peers reject. */
   readonly text: string;
 }
 
-/**
- * A result or an error; `id` is absent if the peer could not tell which request
- * it answers.
- */
+/** A request, which expects a response. */
+export interface Request extends Omit<Notification, "kind"> {
+  /** Identifies the type of message. */
+  readonly kind: "request";
+  /** The id of the response. */
+  readonly id: Id;
+}
+
+/** A result or an error; without `id` if the peer could not tell it. */
 export interface Response {
   /** Identifies the type of message. */
   readonly kind: "response";
@@ -66,10 +51,7 @@ export interface Response {
   readonly result: unknown;
   /** The error, if there is no result. */
   readonly error: ErrorObject | undefined;
-  /**
-   * The message as it is forwarded: unchanged, except for what SDK peers
-   * reject.
-   */
+  /** The forwarded text, without what SDK peers reject. */
   readonly text: string;
 }
 
@@ -79,10 +61,7 @@ export interface InvalidMessage {
   readonly kind: "invalid";
   /** The id, if it is usable. */
   readonly id: Id | undefined;
-  /**
-   * What it was probably meant to be; without a method, a result and an error
-   * this depends on the sender.
-   */
+  /** What it was meant to be; for `any` this depends on the sender. */
   readonly intendedKind: "request-or-notification" | "response" | "any";
   /** The rule that it breaks, without a full stop. */
   readonly reason: string;
@@ -135,15 +114,16 @@ export interface ErrorData {
   readonly retryAfterMs?: number;
 }
 
-/**
- * Returns an id as a JSON text. An integer that a double cannot represent keeps
- * its digits.
- */
-export function idOf(id: unknown, text: string): Id | undefined {
+/** Returns the id at a path as a JSON text; a large integer keeps its digits. */
+export function idOf(
+  id: unknown,
+  text: string,
+  path: readonly string[] = ["id"],
+): Id | undefined {
   if (typeof id === "string") return JSON.stringify(id);
   if (typeof id !== "number" || !Number.isFinite(id)) return undefined;
   if (Number.isInteger(id) && !Number.isSafeInteger(id)) {
-    const span = findValue(text, ["id"]);
+    const span = findValue(text, path);
     const digits = span && text.slice(span.start, span.end);
     if (digits !== undefined && /^-?\d+$/.test(digits)) return digits;
   }
@@ -190,27 +170,16 @@ export const getMember: (
   ...path: readonly MemberName[]
 ) => unknown = getNested;
 
-/**
- * Returns a value inside `params` that MCP uses as an id (`requestId`,
- * `progressToken`), as a JSON text.
- */
+/** Returns an id in `params` (`requestId`, `progressToken`). */
 export function getNestedId(
   message: OutboundMessage,
   ...path: readonly MemberName[]
 ): Id | undefined {
   const value = getNested(message.params, ...path);
-  if (typeof value !== "number" || Number.isSafeInteger(value)) {
-    return idOf(value, message.text);
-  }
-  const span = findValue(message.text, ["params", ...path]);
-  if (span === undefined) return undefined;
-  return idOf(value, `{"id":${message.text.slice(span.start, span.end)}}`);
+  return idOf(value, message.text, ["params", ...path]);
 }
 
-/**
- * Makes a frame one line: valid JSON has line breaks only between tokens, where
- * a space means the same.
- */
+/** Line breaks in JSON are between tokens: a space means the same. */
 export function toSingleLine(text: string): string {
   return /[\r\n]/.test(text) ? text.replace(/[\r\n]+/g, " ").trim() : text;
 }
@@ -222,7 +191,7 @@ export function buildErrorResponse(
   message: string,
   data?: ErrorData,
 ): string {
-  const error = JSON.stringify({ code, message, ...(data && { data }) });
+  const error = JSON.stringify({ code, message, data });
   return `{"jsonrpc":"2.0","id":${id},"error":${error}}`;
 }
 
@@ -242,10 +211,8 @@ export function buildRequest<RequestedMethod extends RequestMethod>(
   method: RequestedMethod,
   params?: Params<RequestedMethod>,
 ): string {
-  const rest = params === undefined
-    ? ""
-    : `,"params":${JSON.stringify(params)}`;
-  return `{"jsonrpc":"2.0","id":${id},"method":"${method}"${rest}}`;
+  const rest = JSON.stringify({ method, params }).slice(1);
+  return `{"jsonrpc":"2.0","id":${id},${rest}`;
 }
 
 /** Builds a notification of the proxy itself. */
@@ -253,8 +220,5 @@ export function buildNotification<NotifiedMethod extends NotificationMethod>(
   method: NotifiedMethod,
   params?: Params<NotifiedMethod>,
 ): string {
-  const rest = params === undefined
-    ? ""
-    : `,"params":${JSON.stringify(params)}`;
-  return `{"jsonrpc":"2.0","method":"${method}"${rest}}`;
+  return JSON.stringify({ jsonrpc: "2.0", method, params });
 }

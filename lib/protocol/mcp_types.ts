@@ -1,9 +1,7 @@
 /**
  * The names and types of MCP from its SDKs, so that `deno check` finds
- * misspelled methods, capabilities and error codes. The imports are of types
- * only: the program contains no SDK code. If Deno cannot resolve them, they are
- * `any` and accept everything; the lines in this file's test that must not
- * compile would show it.
+ * misspelled ones; the program contains no SDK code. If Deno cannot resolve
+ * them, they are `any`, and lines that must not compile do in this file's test.
  *
  * @module
  */
@@ -50,36 +48,23 @@ export type Params<Method extends RequestMethod | NotificationMethod> = Extract<
   { readonly method: Method }
 >["params"];
 
-/**
- * A value from a peer whose members were not validated; their names are those
- * of the type.
- */
+/** A value with the members of a type, which were not validated. */
 export type Unvalidated<T> = { readonly [Name in keyof T]?: unknown };
 
-/**
- * The names of the members of a type, or of any type of a union, without index
- * signatures.
- */
+/** The member names of a type or union, without index signatures. */
 export type MemberNameOf<T> = T extends unknown ? keyof {
     [Name in keyof T as string extends Name ? never : Name]: T[Name];
   }
   : never;
 
-/** The results of every revision, in both directions. */
-export type McpResult =
-  | Spec.ClientResult
-  | Spec.ServerResult
-  | Modern.DiscoverResult;
-
-/**
- * The name of a member of parameters, of results, or of what is in them as far
- * as this program reads it.
- */
+/** A member of parameters or results, as far as this program reads them. */
 export type MemberName =
   | MemberNameOf<NonNullable<McpRequest["params"]>>
   | MemberNameOf<NonNullable<McpNotification["params"]>>
   | MemberNameOf<Params<"subscriptions/listen">["notifications"]>
-  | MemberNameOf<McpResult>
+  | MemberNameOf<
+    Spec.ClientResult | Spec.ServerResult | Modern.DiscoverResult
+  >
   | MemberNameOf<NonNullable<Spec.RequestParams["_meta"]>>
   | MemberNameOf<Spec.Implementation>
   | MemberNameOf<Spec.ServerCapabilities>
@@ -117,18 +102,13 @@ export type ListResults = {
 export type RequestId = Spec.RequestId;
 
 /** The JSON-RPC error codes, by the names used here. */
-export interface ErrorCodes {
-  /** The text is not JSON. */
+export type ErrorCodes = {
   readonly parseError: typeof Spec.PARSE_ERROR;
-  /** The JSON is not a valid request. */
   readonly invalidRequest: typeof Spec.INVALID_REQUEST;
-  /** The method does not exist. */
   readonly methodNotFound: typeof Spec.METHOD_NOT_FOUND;
-  /** The parameters are invalid. */
   readonly invalidParams: typeof Spec.INVALID_PARAMS;
-  /** An internal error of the receiver. */
   readonly internal: typeof Spec.INTERNAL_ERROR;
-}
+};
 
 /** The names in `_meta` of the revision 2026-07-28. */
 export const META_KEYS = {

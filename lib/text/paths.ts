@@ -17,10 +17,8 @@ export function isAbsolutePath(os: string, path: string): boolean {
 }
 
 /**
- * Makes a path absolute.
- *
- * @param resolveFolder returns the absolute path of a folder: of `.`, or of
- * `C:.`, which is the current folder of that drive
+ * Makes a path absolute; `resolveFolder` returns the absolute path of `.`, or of
+ * `C:.`, which is the current folder of that drive.
  */
 export function toAbsolutePath(
   os: string,
@@ -42,10 +40,7 @@ export function toAbsolutePath(
   return (WINDOWS_ROOT.exec(resolveFolder("."))?.[0] ?? "") + path;
 }
 
-/**
- * The folder of a path, with its trailing separator; empty if the path has
- * none.
- */
+/** The folder of a path, with its trailing separator; else empty. */
 export function parentFolderOf(path: string): string {
   return path.replace(/[^/\\]*$/, "");
 }

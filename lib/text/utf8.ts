@@ -4,18 +4,12 @@
  * @module
  */
 
-/**
- * Thrown for a file that is not UTF-8; the message names the encoding and shows
- * nothing of the content.
- */
+/** The message names the encoding and shows nothing of the content. */
 export class NotUtf8Error extends Error {}
 
 /**
- * Decodes bytes as text and keeps a byte order mark. A decoder that is not
- * fatal would put U+FFFD in the place of invalid bytes. A file may contain that
- * character itself, so what is written back would differ from what was read.
- *
- * @throws {NotUtf8Error} if the bytes are not UTF-8
+ * Decodes bytes as text and keeps a byte order mark: what is written back must
+ * not differ from what was read. Throws a {@linkcode NotUtf8Error}.
  */
 export function decodeUtf8(bytes: Uint8Array): string {
   try {

@@ -28,7 +28,7 @@ const TABLE: Record<
     ["1s\n", REFUSED],
   ],
   "whole number": [
-    parsers.parseInteger,
+    parsers.wholeNumber("whole number", 1_000_000),
     ["1", 1],
     ["1000000", 1_000_000],
     ["0", REFUSED],
@@ -81,7 +81,7 @@ const TABLE: Record<
     ["", REFUSED],
   ],
   "port": [
-    parsers.parsePort,
+    parsers.wholeNumber("port", 65_535),
     ["1", 1],
     ["65535", 65_535],
     ["0", REFUSED],

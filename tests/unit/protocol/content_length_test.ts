@@ -15,7 +15,7 @@ const sizeOf = (text: string): number => encoder.encode(text).length;
 const requestText = (id: number, more = ""): string =>
   `{"jsonrpc":"2.0","id":${id},"method":"m","params":{"a":"${more}"}}`;
 
-/** A framed message; `off` makes its length wrong. */
+/** A framed message; its length is wrong by `off`. */
 const frame = (text: string, off = 0): string =>
   `Content-Length: ${sizeOf(text) + off}\r\n\r\n${text}`;
 
@@ -77,7 +77,7 @@ const FRAMES: [what: string, input: string, expected: string[]][] = [
   ]],
   ["a line break that counts", `${frame(`${one}\n`)}${two}\n`, [
     ">",
-    `>${one}`,
+    `>${one}\n`,
     two,
   ]],
   ["a proper line that follows", `${frame(one)}${two}\n${one}\n`, [
@@ -86,46 +86,25 @@ const FRAMES: [what: string, input: string, expected: string[]][] = [
     two,
     one,
   ]],
-  ["a length that is too small", frame(wide, -3) + frame(two), [
+  ["a length that is too small", `${frame(one, -2)}\n${two}\n`, [
     ">",
-    `>${wide}`,
-    `>${two}`,
-  ]],
-  ["a length that is too small, and a line", `${frame(wide, -9)}\n${two}\n`, [
-    ">",
-    `>${wide}`,
+    `>${one.slice(0, -2)}`,
+    one.slice(-2),
     two,
   ]],
-  ["a length that is too large", frame(one, 3) + frame(two) + frame(one), [
+  ["a length that is too large", `${frame(one, 3)}\n\n\n${two}\n`, [
     ">",
-    `>${one}`,
-    `>${two}`,
-    `>${one}`,
-  ]],
-  ["a length that is far too large", `${frame(one, 5_000)}\n${two}\n${one}\n`, [
-    ">",
-    `>${one}`,
+    `>${one}\n\n\n`,
     two,
-    one,
   ]],
   ["a length that no memory has", `${frame(one, 1e15)}\n${two}\n`, [
     ">",
-    `>${one}`,
+    one,
     two,
   ]],
-  [
-    "a body that is none, and proper lines",
-    `${frame("{x", 900)}\n${one}\n${two}\n`,
-    [
-      ">",
-      ">{x",
-      one,
-      two,
-    ],
-  ],
   ["a length that is no number", `Content-Length: x\r\n\r\n${one}\n${two}\n`, [
     ">",
-    `>${one}`,
+    one,
     two,
   ]],
   ["no body", `Content-Length: 0\r\n\r\n${one}\n`, [">", one]],
@@ -134,7 +113,7 @@ const FRAMES: [what: string, input: string, expected: string[]][] = [
     one,
     two,
   ]],
-  ["a body that ends with the input", frame(tall, 9), [">", `>${tall}`]],
+  ["a body that ends with the input", frame(tall, 9), [">", `>${tall}\n`]],
   ["a word that is no header", `content-length\n{"content-length": 5}\n`, [
     "content-length",
     '{"content-length": 5}',

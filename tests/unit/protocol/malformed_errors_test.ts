@@ -4,13 +4,9 @@
  * @module
  */
 
-import {
-  isEmptyError,
-  isErrorObject,
-  normalizeError,
-  replaceErrorMember,
-} from "../../../lib/protocol/malformed_errors.ts";
-import { assertEquals } from "../../helpers/assert.ts";
+import { parseMessages } from "../../../lib/protocol/message_parser.ts";
+import type { ErrorObject } from "../../../lib/protocol/jsonrpc.ts";
+import { assert, assertEquals } from "../../helpers/assert.ts";
 import { test } from "../../helpers/no_permissions.ts";
 import {
   type Json,
@@ -55,6 +51,18 @@ for (const [error, code, message, data] of ERRORS) {
   });
 }
 
+/** The error of a response, and its text; `more` are members beside it. */
+function parseError(
+  errorText: string,
+  more = "",
+): { error: ErrorObject | undefined; text: string } {
+  const start = `{"jsonrpc":"2.0","id":1,${more}"error":`;
+  const [message] = parseMessages(`${start}${errorText}}`);
+  assert(message?.kind === "response");
+  const { error, text } = message;
+  return { error, text: text.slice(start.length, -1) };
+}
+
 test("Malformed errors: an error object has an integer for a code and a text for a message", () => {
   for (
     const [value, isGood] of [
@@ -64,33 +72,32 @@ test("Malformed errors: an error object has an integer for a code and a text for
       [{ code: 2 ** 53, message: "" }, false],
       [{ code: 1 }, false],
       [{ code: 1, message: 5 }, false],
-      [null, false],
       ["no", false],
     ] as const
-  ) assertEquals(isErrorObject(value), isGood, JSON.stringify(value));
+  ) {
+    const text = JSON.stringify(value);
+    assertEquals(parseError(text).text === text, isGood, text);
+  }
 });
 
 test("Malformed errors: beside a result an empty value is no error", () => {
   const empty = [undefined, null, false, 0, "", {}, [], { code: 0 }, { a: {} }];
   for (const value of [...empty, { message: "" }, [null]]) {
-    assertEquals(isEmptyError(value), true, JSON.stringify(value));
+    const text = JSON.stringify(value ?? null);
+    assertEquals(parseError(text, '"result":{},').error, undefined, text);
   }
   for (const value of ["no", 1, true, { code: 1 }, ["no"], { a: { b: 0 } }]) {
-    assertEquals(isEmptyError(value), false, JSON.stringify(value));
+    const text = JSON.stringify(value);
+    assert(parseError(text, '"result":{},').error !== undefined, text);
   }
 });
 
 test("Malformed errors: data stays as it is spelled, and a long error is cut", () => {
-  const text = '{"id":1,"error":{"code":"7","data":{"n":1.0},"detail":"no"}}';
-  const error = normalizeError(JSON.parse(text).error, text);
+  const { error, text } = parseError(
+    '{"code":"7","data":{"n":1.0},"detail":"no"}',
+  );
   assertEquals(error, { code: 7, message: "no", data: { n: 1 } });
-  assertEquals(
-    replaceErrorMember(text, error),
-    '{"id":1,"error":{"data":{"n":1.0},"code":7,"message":"no"}}',
-  );
-  const long = `{"error":{"why":"${"x".repeat(2_000)}"}}`;
-  assertEquals(
-    normalizeError(JSON.parse(long).error, long).message.length,
-    1_000,
-  );
+  assertEquals(text, '{"data":{"n":1.0},"code":7,"message":"no"}');
+  const long = parseError(`{"why":"${"x".repeat(2_000)}"}`);
+  assertEquals(long.error?.message.length, 1_000);
 });

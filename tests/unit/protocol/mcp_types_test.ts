@@ -14,7 +14,7 @@ import {
   getMember,
 } from "../../../lib/protocol/jsonrpc.ts";
 import type { Request } from "../../../lib/protocol/jsonrpc.ts";
-import { mayTakeLong } from "../../../lib/protocol/methods.ts";
+import { mayTakeLong, usesInitialize } from "../../../lib/protocol/methods.ts";
 import type {
   CallToolResult,
   ErrorCodes,
@@ -28,7 +28,6 @@ import type {
   Unvalidated,
 } from "../../../lib/protocol/mcp_types.ts";
 import { META_KEYS } from "../../../lib/protocol/mcp_types.ts";
-import { usesInitialize } from "../../../lib/protocol/versions.ts";
 import { assertEquals } from "../../helpers/assert.ts";
 import { test } from "../../helpers/no_permissions.ts";
 

@@ -4,7 +4,10 @@
  * @module
  */
 
-import { parseMessages } from "../../../lib/protocol/message_parser.ts";
+import {
+  parseFrame,
+  parseMessages,
+} from "../../../lib/protocol/message_parser.ts";
 import { assert, assertEquals } from "../../helpers/assert.ts";
 import { test } from "../../helpers/no_permissions.ts";
 import { SessionDriver } from "../../helpers/session/session_driver.ts";
@@ -350,4 +353,114 @@ test("Envelope: a batch is its elements, each as it is spelled", () => {
     "notification",
   ]);
   assertEquals(messages[0]?.kind === "request" && messages[0].text, first);
+});
+
+/** Makes a frame one whose result is only carried. */
+const LARGE_TEXT = JSON.stringify(
+  '\u00e9\u{1f600}"id":1,"error":{},\\ [{ \n'.repeat(3_000),
+);
+/** A large result with the members of an envelope in it. */
+const LARGE = `{"error":{"code":1},"id":9,"result":{"method":"x"},` +
+  `"content":[{"jsonrpc":"2.0","n":1.0}, ${LARGE_TEXT}] }`;
+
+/** Large frames that are JSON. */
+const LARGE_FRAMES: readonly string[] = [
+  '{"jsonrpc":"2.0","id":1,"result":LARGE}',
+  '{"result":LARGE,"jsonrpc":"2.0","id":"a"}',
+  ' {\n"id" : 12345678901234567890 , "result" : LARGE , "jsonrpc":"2.0" }\r\n',
+  '{"jsonrpc":"2.0","id":null,"result":LARGE}',
+  '{"jsonrpc":"2.0","id":1,"result":LARGE,"_meta":LARGE}',
+  '{"jsonrpc":"2.0","id":1,"result":LARGE,"error":null,"method":null}',
+  '{"jsonrpc":"2.0","id":1,"result":LARGE,"error":{"code":1,"message":"no"}}',
+  '{"jsonrpc":"2.0","id":1,"method":"x","params":{},"result":LARGE}',
+  '{"jsonrpc":"2.0","method":"x","params":LARGE,"result":{}}',
+  '{"jsonrpc":"2.0","id":1,"method":"x","params":LARGE}',
+  '{"jsonrpc":"2.0","id":1,"error":{"code":1,"message":"no","data":LARGE}}',
+  '{"jsonrpc":"2.0","id":1,"result":LARGE,"result":{}}',
+  '{"jsonrpc":"2.0","id":1,"result":[],"result":LARGE}',
+  '{"jsonrpc":"2.0","id":1,"result":LARGE,"id":2}',
+  '{"id":1,"result":{"x":LARGE,"error":{},"method":"x"},"jsonrpc":"2.0"}',
+  '{"jsonrpc":"2.0","id":1,"result":{"code":"function () {} {"},"x":LARGE}',
+  '{"jsonrpc":"2.0","\\u0069d":1,"result":LARGE}',
+  '{"jsonrpc":"2.0","id":1,"result":LARGE,"\\u0072esult":{}}',
+  '{"jsonrpc":"2.0","id":1,"result":LARGE,"\\u0065rror":{"code":1,"message":""}}',
+  '{"jsonrpc":"2.0","id":1,"result":[LARGE]}',
+  '{"jsonrpc":"2.0","id":1,"result":[],"_meta":LARGE}',
+  '{"jsonrpc":"2.0","id":1,"result":null,"_meta":LARGE}',
+  '{"jsonrpc":"2.0","id":1,"result":{"x":"\\ud800 \\" NaN","y":LARGE}}',
+  '{"jsonrpc":"1.0","id":1,"result":LARGE}',
+  '{"id":1,"result":LARGE}',
+  '[{"jsonrpc":"2.0","id":1,"result":LARGE},{"jsonrpc":"2.0","id":2,"result":{}}]',
+];
+
+for (const small of LARGE_FRAMES) {
+  test(`Envelope: a large frame is read as a small one: ${small}`, () => {
+    const text = small.replaceAll("LARGE", () => LARGE);
+    JSON.parse(text);
+    assertEquals(parseFrame(text), parseMessages(text));
+  });
+}
+
+test("Envelope: a large result is parsed when it is asked for, and once", () => {
+  const text = `{"jsonrpc":"2.0","id":1,"result":${LARGE}}`;
+  const [message] = parseFrame(text);
+  assert(message?.kind === "response");
+  assert(Object.getOwnPropertyDescriptor(message, "result")?.get);
+  assertEquals(message.text, text);
+  const { result } = message;
+  assertEquals(result, JSON.parse(LARGE));
+  assert(message.result === result);
+});
+
+test("Envelope: next to other text a large frame gives what a small one gives", () => {
+  const plain = '{"jsonrpc":"2.0","id":1,"result":LARGE}';
+  const second = '{"jsonrpc":"2.0","id":2,"result":{}}';
+  for (
+    const small of [
+      `\ufeff${plain}\0`,
+      `${plain}\n${second}`,
+      `${plain}${second}`,
+      `a log line\n${plain}`,
+      `${plain} and more`,
+      plain.slice(0, -1),
+      '{"jsonrpc":"2.0","id":1,"result":{"x":NaN,"y":LARGE}}',
+      '{"jsonrpc":"2.0","id":1,"result":{"y":LARGE,"x":-Infinity}}',
+      '{"jsonrpc":"2.0","id":1x,"result":LARGE}',
+      '{"jsonrpc":"2.0","id":1,"result":LARGE,}',
+    ]
+  ) {
+    const outcome = (result: string): unknown =>
+      parseFrame(small.replace("LARGE", () => result)).map((message) => [
+        message.kind,
+        "id" in message && message.id,
+        "text" in message && message.text.replace(result, ""),
+      ]);
+    assertEquals(outcome(LARGE), outcome('{"a":1}'), small);
+  }
+});
+
+test("Envelope: a large result that is no JSON is passed on as it came", () => {
+  const text = `{"jsonrpc":"2.0","id":1,"result":{"x":oops,"y":${LARGE}}}`;
+  const driver = startTwoToolSession({ secrets: ["s3cret"] });
+  sendCall(driver, 1, "write");
+  driver.fromDaemon(text);
+  assertEquals(
+    driver.takeEffects().flatMap((it) =>
+      it.type === "send-to-client" ? [it.text] : []
+    ),
+    [text],
+  );
+});
+
+test("Envelope: a large tool error is redacted, however it is spelled", () => {
+  for (const name of ['"isError"', '"isErr\\u006fr"']) {
+    const driver = startTwoToolSession({ secrets: ["s3cret"] });
+    sendCall(driver, 1, "write");
+    driver.fromDaemon(
+      `{"jsonrpc":"2.0","id":1,"result":{"content":["no s3cret",${LARGE}],` +
+        `${name} : true}}`,
+    );
+    const [response] = driver.sentToClient();
+    assertEquals(response.result.content[0], "no ***");
+  }
 });

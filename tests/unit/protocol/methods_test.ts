@@ -1,16 +1,28 @@
 /**
- * Which methods may be executed twice, and which do not block others.
+ * What MCP says about its methods: repetition, blocking, lists, versions.
  *
  * @module
  */
 
+import {
+  LATEST_PROTOCOL_VERSION,
+  SUPPORTED_PROTOCOL_VERSIONS,
+} from "@modelcontextprotocol/sdk/types.js";
 import type { Method } from "../../../lib/protocol/mcp_types.ts";
 import type { Request } from "../../../lib/protocol/jsonrpc.ts";
 import {
   isIdempotent,
   isLongLived,
   isSubscriptionMethod,
+  listChangedKindOf,
+  type ListKind,
+  listKindOf,
+  listMethodOf,
   mayTakeLong,
+  negotiateVersion,
+  nextCursorOf,
+  toEmptyListResponse,
+  usesInitialize,
 } from "../../../lib/protocol/methods.ts";
 import { assertEquals } from "../../helpers/assert.ts";
 import { test } from "../../helpers/no_permissions.ts";
@@ -56,4 +68,85 @@ test("Methods: only subscriptions/listen opens a subscription", () => {
     undefined,
   ];
   assertEquals(methods.map(isSubscriptionMethod), [true, false, false]);
+});
+
+const LISTINGS: [method: string, listing: ListKind, changed: string][] = [
+  ["tools/list", "tools", "tools"],
+  ["prompts/list", "prompts", "prompts"],
+  ["resources/list", "resources", "resources"],
+  ["resources/templates/list", "resourceTemplates", "resources"],
+];
+for (const [method, listing, changed] of LISTINGS) {
+  test(`Lists: ${method} lists ${listing}`, () => {
+    assertEquals(listKindOf(method), listing);
+    assertEquals(listMethodOf(listing), method);
+    assertEquals(
+      listChangedKindOf(listing),
+      changed,
+      "the notification of its change",
+    );
+  });
+}
+
+test("Lists: other methods list nothing, also those that objects have", () => {
+  for (const method of ["tools/call", "tasks/list", "toString", "__proto__"]) {
+    assertEquals(listKindOf(method), undefined, method);
+  }
+});
+
+test("Lists: an error for a missing method becomes an empty list", () => {
+  const error = { code: -32601, message: "no" };
+  const text = '{"jsonrpc":"2.0","id":"a","error":{}}';
+  const answer = {
+    kind: "response",
+    id: '"a"',
+    result: undefined,
+    error,
+    text,
+  };
+  const result = { resourceTemplates: [] };
+  assertEquals(
+    toEmptyListResponse(
+      answer as Parameters<typeof toEmptyListResponse>[0],
+      "resourceTemplates",
+    ),
+    {
+      kind: "response",
+      id: '"a"',
+      result,
+      error: undefined,
+      text: '{"jsonrpc":"2.0","id":"a","result":{"resourceTemplates":[]}}',
+    } as ReturnType<typeof toEmptyListResponse>,
+  );
+});
+
+test("Lists: a cursor is a text, the empty one included", () => {
+  for (
+    const [result, cursor] of [
+      [{ nextCursor: "2" }, "2"],
+      [{ nextCursor: "" }, ""],
+      [{ nextCursor: null }, undefined],
+      [{ nextCursor: 2 }, undefined],
+      [{}, undefined],
+      [null, undefined],
+    ] as const
+  ) assertEquals(nextCursorOf(result), cursor, JSON.stringify(result));
+});
+
+test("Versions: those that the MCP SDK initializes with, and no others", () => {
+  for (const version of SUPPORTED_PROTOCOL_VERSIONS) {
+    assertEquals([usesInitialize(version), negotiateVersion(version)], [
+      true,
+      version,
+    ]);
+  }
+  for (const version of ["2026-07-28", "2099-01-01", "", undefined, 5]) {
+    assertEquals(usesInitialize(version), false, `${version}`);
+  }
+});
+
+test("Versions: an unknown one is answered with the latest", () => {
+  for (const version of ["2099-01-01", "", undefined, 5]) {
+    assertEquals(negotiateVersion(version), LATEST_PROTOCOL_VERSION);
+  }
 });
