@@ -1,23 +1,31 @@
 /**
  * Detects whether the daemon keeps more than one connection per client.
  *
- * | state       | event                                                                                | next         |
- * | ----------- | ------------------------------------------------------------------------------------ | ------------ |
- * | `unknown`   | the main connection is ready within 150 ms, no call was sent, probes are enabled     | `checking`   |
- * | `unknown`   | the cache says that this daemon keeps one                                            | `known` one  |
- * | `checking`  | both connections answered all probes                                                 | `known` many |
- * | `checking`  | the daemon closed the second one and answers on the main one                         | `known` one, cached |
- * | `checking`  | the second one's time is over, and the main one answers                              | `known` one  |
- * | `checking`  | the second one answered its probe, the main one did not, and it is closed            | `displaced`  |
- * | `checking`  | as above, but the main one no longer answers                                         | `known` one  |
- * | `checking`  | no probe is answered; or a sleep, a full queue, another disconnect                   | `known` one  |
- * | any but configured | the daemon closes the main one within 2 s of a second one's dial or opening   | `displaced`  |
- * | `displaced` | the main connection is ready again within a second                                   | `known` one, cached if `isCertain` |
- * | `displaced` | a dial fails without hanging: the daemon was down                                    | the previous capacity; one if it was unknown |
- * | `displaced` | it takes longer                                                                      | `known` one  |
+ * The proxy opens a second connection once, before any call is sent, and the
+ * daemon must answer on both. A daemon that keeps one connection closes one of
+ * the two, or answers on the newest only. So the main one must also answer once
+ * the second is closed; else it is dropped, because calls on it might never be
+ * answered. A process checks only once, so that it displaces its own connection
+ * at most once, and without a result it assumes that the daemon keeps one.
  *
- * A process checks only once, so it displaces its own connection at most once.
- * If the check has no result, this process assumes that the daemon keeps one.
+ * | state               | event                                          | next               | what the session does |
+ * | ------------------- | ---------------------------------------------- | ------------------ | --------------------- |
+ * | `unknown`           | a check starts                                 | `both-connections` | opens the second one  |
+ * | `unknown`           | the cache says that this daemon keeps one      | `known`            |                       |
+ * | `both-connections`  | the second one is ready, and the main one probed | the same         |                       |
+ * | `both-connections`  | both have answered; the second one is lost; its time is over | `main-only` | closes the second one, and probes the main one |
+ * | `main-only`         | the main one answers                           | `known`            | concludes: many, if both have answered; else one, proven if the second one was lost |
+ * | `main-only`         | its time is over; the second was never ready   | `known` one        | concludes: the daemon is busy or frozen |
+ * | `main-only`         | its time is over; only the second has answered | `displaced`        | drops the main one    |
+ * | `main-only`         | its time is over in any other case             | `known` one        | drops the main one    |
+ * | both of a check     | the time is over, but the process was late, for the first time | the same, later |  |
+ * | both of a check     | a sleep, a full queue, the loss of the main one | `known` one       |                       |
+ * | any but `configured` | the daemon closes the main one within 2 s of a second one's dial or opening | `displaced` | dials again at once after a check |
+ * | `displaced`         | the main one is ready again                    | `known` one        | caches it, if `isCertain` and within a second |
+ * | `displaced`         | a dial fails without hanging: the daemon was down | `known`: the previous capacity, or one | |
+ *
+ * To start a second check, or to lose a second connection without a check, is
+ * an error. Every other event without a row changes nothing.
  *
  * @module
  */
@@ -28,74 +36,57 @@ export type ConnectionCapacity = "one" | "many";
 /** The `--connections` setting. */
 export type ConnectionsSetting = ConnectionCapacity | "auto";
 
-/**
- * How long a request waits for a capacity check and the main connection's
- * handshake together, in milliseconds.
- */
+/** How long a request waits for the main handshake and the check together. */
 const CAPACITY_CHECK_MS = 450;
-/**
- * The part of that time reserved for the main connection after the second one
- * is closed, in milliseconds.
- */
+/** The part of that time for the main connection after the second is closed. */
 const MAIN_ONLY_CHECK_MS = 100;
-/**
- * The longest handshake of the main connection after which a capacity check
- * starts, in milliseconds.
- */
+/** The longest handshake of the main connection after which a check starts. */
 export const QUICK_HANDSHAKE_MS = 150;
-/**
- * How long after a second connection opens a close of the main one is
- * attributed to it, in milliseconds.
- */
+/** A step that ends later than this gets more time: the program had none. */
+const TIMER_LAG_MS = 50;
+/** How long after a second connection opens a close is attributed to it. */
 const DISPLACEMENT_WINDOW_MS = 2_000;
-/** How long a running daemon takes to be ready again, in milliseconds. */
+/** How long a running daemon takes to be ready again. */
 const QUICK_RECONNECT_MS = 1_000;
 
-/** A capacity check with two connections. */
-export interface CapacityCheck {
-  /** Identifies this state. */
-  readonly kind: "checking";
-  /**
-   * `both-connections`: both must answer; `main-only`: the main one must answer
-   * after the second is closed.
-   */
-  step: "both-connections" | "main-only";
-  /** When the second connection is closed. */
-  secondConnectionUntil: number;
-  /** When the main connection must have answered after that. */
-  until: number;
-  /** The id of the probe on the main connection that must be answered. */
-  mainProbeId: string | undefined;
-  /** The daemon has answered the opening message on the second connection. */
-  isSecondReady: boolean;
-  /** The daemon has answered the probe on the second connection. */
-  hasSecondAnswered: boolean;
-  /**
-   * The daemon has answered the probe on the main connection in the meantime.
-   */
-  hasMainAnswered: boolean;
-  /** The daemon has closed the second connection. */
-  isSecondClosed: boolean;
-  /** The steps got more time because the process was suspended or busy. */
-  isExtended: boolean;
+/** What the session must do next in a check. */
+export type CheckStep =
+  | { readonly kind: "close-second" } // and probe the main connection
+  | {
+    readonly kind: "conclude";
+    readonly capacity: ConnectionCapacity;
+    /** The daemon has shown it, so that it can be cached. */
+    readonly isProven: boolean;
+  }
+  | { readonly kind: "drop-main" }; // it must be dialed again
+
+/** `until` is when the step ends, or began to be late. */
+interface CapacityCheck {
+  readonly kind: "both-connections" | "main-only";
+  readonly until: number;
+  /** The probe on the main connection that must be answered. */
+  readonly mainProbeId?: string | undefined;
+  readonly isSecondReady?: boolean;
+  readonly hasSecondAnswered?: boolean;
+  /** While there were two. */
+  readonly hasMainAnswered?: boolean;
+  readonly isSecondLost?: boolean;
+  /** It got more time because the process was suspended or busy. */
+  readonly isExtended?: boolean;
 }
 
 type CapacityState =
   | { readonly kind: "unknown" }
   | CapacityCheck
   | {
-    readonly kind: "known";
+    readonly kind: "known" | "configured";
     readonly connectionCapacity: ConnectionCapacity;
-    readonly isConfigured: boolean;
   }
   | {
     readonly kind: "displaced";
     readonly since: number;
     readonly previousCapacity: ConnectionCapacity;
-    /**
-     * The main connection was closed cleanly or during a check. A process that
-     * died or a network failure would look different.
-     */
+    /** Closed cleanly or during a check: the daemon did not just die. */
     readonly isCertain: boolean;
   };
 
@@ -109,19 +100,14 @@ export class CapacityDetector {
   constructor(setting: ConnectionsSetting) {
     this.#state = setting === "auto"
       ? { kind: "unknown" }
-      : { kind: "known", connectionCapacity: setting, isConfigured: true };
+      : { kind: "configured", connectionCapacity: setting };
   }
 
   /** The known capacity; `unknown` during a check. */
   get connectionCapacity(): ConnectionCapacity | "unknown" {
-    switch (this.#state.kind) {
-      case "known":
-        return this.#state.connectionCapacity;
-      case "displaced":
-        return "one";
-      default:
-        return "unknown";
-    }
+    const state = this.#state;
+    if (state.kind === "displaced") return "one";
+    return "connectionCapacity" in state ? state.connectionCapacity : "unknown";
   }
 
   /** Whether the capacity is unknown and no check is running. */
@@ -129,64 +115,117 @@ export class CapacityDetector {
     return this.#state.kind === "unknown";
   }
 
-  /** The running check, if there is one. */
-  get check(): CapacityCheck | undefined {
-    return this.#state.kind === "checking" ? this.#state : undefined;
+  /** Whether a check is running: no request may be sent. */
+  get isChecking(): boolean {
+    return this.#check !== undefined;
   }
 
-  /**
-   * Starts a check; `handshakeMs` is how long the main connection's handshake
-   * took.
-   */
+  /** Whether a check is running in which both connections must answer. */
+  get isAwaitingSecond(): boolean {
+    return this.#state.kind === "both-connections";
+  }
+
+  get #check(): CapacityCheck | undefined {
+    return "until" in this.#state ? this.#state : undefined;
+  }
+
+  /** Starts a check after a handshake of the main connection of this length. */
   startCheck(handshakeMs: number, now: number): void {
-    const until = now + CAPACITY_CHECK_MS - handshakeMs;
+    if (!this.isUnknown) {
+      throw new Error(`A check cannot start: the state is ${this.#state.kind}`);
+    }
     this.#state = {
-      kind: "checking",
-      step: "both-connections",
-      secondConnectionUntil: until - MAIN_ONLY_CHECK_MS,
-      until,
-      mainProbeId: undefined,
-      isSecondReady: false,
-      hasSecondAnswered: false,
-      hasMainAnswered: false,
-      isSecondClosed: false,
-      isExtended: false,
+      kind: "both-connections",
+      until: now + CAPACITY_CHECK_MS - MAIN_ONLY_CHECK_MS - handshakeMs,
     };
   }
 
-  /**
-   * Extends the check after the process was late by `lateMs`: responses may be
-   * waiting to be read.
-   *
-   * @returns whether the check goes on
-   */
-  extendCheck(lateMs: number): boolean {
-    const { check } = this;
-    if (check === undefined || check.isExtended) return false;
-    check.secondConnectionUntil += lateMs + MAIN_ONLY_CHECK_MS;
-    check.until += lateMs + MAIN_ONLY_CHECK_MS;
-    check.isExtended = true;
-    return true;
+  /** Records that the second one is ready, and the main one was probed. */
+  onSecondReady(mainProbeId: string | undefined): void {
+    if (this.#state.kind !== "both-connections") return;
+    this.#state = { ...this.#state, isSecondReady: true, mainProbeId };
+  }
+
+  /** Records the probe on the main connection that must be answered. */
+  setMainProbe(mainProbeId: string | undefined): void {
+    if (this.#check) this.#state = { ...this.#check, mainProbeId };
+  }
+
+  /** Records the answer to a probe, and returns what must be done. */
+  onProbeAnswered(
+    connection: "main" | "second",
+    id: string,
+  ): CheckStep | undefined {
+    const check = this.#check;
+    if (check === undefined) return undefined;
+    const isMain = connection === "main" && id === check.mainProbeId;
+    if (check.kind === "main-only") {
+      const isProven = check.isSecondLost === true;
+      return isMain ? this.#conclude(check, isProven) : undefined;
+    }
+    const hasMainAnswered = check.hasMainAnswered || isMain;
+    const hasSecondAnswered = check.hasSecondAnswered ||
+      connection === "second";
+    this.#state = { ...check, hasMainAnswered, hasSecondAnswered };
+    if (!hasMainAnswered || !hasSecondAnswered) return undefined;
+    return this.#closeSecond(this.#state);
+  }
+
+  /** Records that the second connection was lost. */
+  onSecondLost(): CheckStep {
+    const state = this.#state;
+    if (state.kind !== "both-connections") {
+      throw new Error(`No second connection can be lost: it is ${state.kind}`);
+    }
+    return this.#closeSecond({ ...state, isSecondLost: true });
   }
 
   /** When the current step of the check must be over. */
   deadline(): number {
-    const { check } = this;
-    if (check === undefined) return Infinity;
-    return check.step === "main-only"
-      ? check.until
-      : check.secondConnectionUntil;
+    return this.#check?.until ?? Infinity;
+  }
+
+  /** Moves a check on if its step is over, and returns what must be done. */
+  advance(now: number): CheckStep | undefined {
+    const check = this.#check;
+    if (check === undefined || now < check.until) return undefined;
+    if (now - check.until > TIMER_LAG_MS && !check.isExtended) {
+      // Responses may be waiting to be read.
+      const until = now + MAIN_ONLY_CHECK_MS;
+      this.#state = { ...check, until, isExtended: true };
+      return undefined;
+    }
+    if (check.kind === "both-connections") return this.#closeSecond(check);
+    // A daemon that answers nothing is busy or frozen.
+    if (!check.isSecondReady) return this.#conclude(check, false);
+    if (check.hasSecondAnswered && !check.hasMainAnswered) {
+      this.#markMainDisplaced(now, true);
+    } else this.record("one");
+    return { kind: "drop-main" };
+  }
+
+  #closeSecond(check: CapacityCheck): CheckStep {
+    const until = check.until + MAIN_ONLY_CHECK_MS;
+    this.#state = { ...check, kind: "main-only", until };
+    return { kind: "close-second" };
+  }
+
+  #conclude(check: CapacityCheck, isProven: boolean): CheckStep {
+    const isMany = check.hasMainAnswered && check.hasSecondAnswered;
+    const capacity = isMany ? "many" : "one";
+    this.record(capacity);
+    return { kind: "conclude", capacity, isProven };
   }
 
   /** Records the capacity; it never overrides a setting. */
   record(connectionCapacity: ConnectionCapacity): void {
-    if (this.#state.kind === "known" && this.#state.isConfigured) return;
-    this.#state = { kind: "known", connectionCapacity, isConfigured: false };
+    if (this.#state.kind === "configured") return;
+    this.#state = { kind: "known", connectionCapacity };
   }
 
   /** Ends the check without a result, if one is running. */
   abandonCheck(): void {
-    if (this.#state.kind === "checking") this.record("one");
+    if (this.isChecking) this.record("one");
   }
 
   /** Records that a second connection was dialed or opened. */
@@ -194,55 +233,33 @@ export class CapacityDetector {
     this.#secondConnectionAt = at;
   }
 
-  /**
-   * Records that the second connection is gone: it can no longer displace the
-   * main one.
-   */
+  /** The second connection is gone: it can no longer displace the main one. */
   onSecondConnectionClosed(): void {
     this.#secondConnectionAt = -Infinity;
   }
 
-  /**
-   * Records that the daemon closed the main connection.
-   *
-   * @param isClean whether it sent a close frame that may mean displacement
-   * @returns whether a second connection is the cause
-   */
+  /** Records a close by the daemon; returns whether a second one caused it. */
   onMainConnectionClosed(isClean: boolean, now: number): boolean {
     const isRecent = now <= this.#secondConnectionAt + DISPLACEMENT_WINDOW_MS;
     this.#secondConnectionAt = -Infinity;
-    const state = this.#state;
-    if (!isRecent || state.kind === "known" && state.isConfigured) return false;
-    this.markMainDisplaced(now, isClean || state.kind === "checking");
+    if (!isRecent || this.#state.kind === "configured") return false;
+    this.#markMainDisplaced(now, isClean || this.isChecking);
     return true;
   }
 
-  /** Records that the main connection is unusable because of a second one. */
-  markMainDisplaced(now: number, isCertain: boolean): void {
-    const previousCapacity = this.connectionCapacity === "many"
-      ? "many"
-      : "one";
-    this.#state = {
-      kind: "displaced",
-      since: now,
-      previousCapacity,
-      isCertain,
-    };
+  #markMainDisplaced(since: number, isCertain: boolean): void {
+    const wasMany = this.connectionCapacity === "many";
+    const previousCapacity = wasMany ? "many" : "one";
+    this.#state = { kind: "displaced", since, previousCapacity, isCertain };
   }
 
-  /**
-   * Records that the main connection is ready again.
-   *
-   * @returns whether the result should be cached: not if it took long, because
-   * the daemon may have been busy or frozen
-   */
+  /** Records that the main one is ready; returns whether to cache the result. */
   onMainConnectionReady(now: number): boolean {
     const state = this.#state;
     if (state.kind !== "displaced") return false;
-    const isConfirmed = state.isCertain &&
-      now <= state.since + QUICK_RECONNECT_MS;
     this.record("one");
-    return isConfirmed;
+    // If it took long, the daemon may have been busy.
+    return state.isCertain && now <= state.since + QUICK_RECONNECT_MS;
   }
 
   /** Records that the daemon itself was down. */

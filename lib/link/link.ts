@@ -1,15 +1,29 @@
 /**
- * One link to the daemon through all its connections, with its deadlines.
+ * One link to the daemon, a state machine through all its connections.
  *
- * | phase         | until                                               | event               | next          |
- * | ------------- | --------------------------------------------------- | ------------------- | ------------- |
- * | `waiting`     | `scheduledAt`, or `demandAt` while a request waits  | the time is reached | `dialing`     |
- * | `dialing`     | `--handshake-timeout`, or `urgentUntil`             | the WebSocket opens | `handshaking` |
- * | `handshaking` | the same; none until the opening message is sent    | the first answer    | `ready`       |
- * | `ready`       | as long as the connection shows that it is alive    | a disconnect        | `waiting`     |
+ * When a dial fails or a connection ends, the link waits for the next dial, for
+ * ever, under a new connection id. That dial comes by the backoff schedule, or
+ * earlier while a request waits that no other link can carry. A dial has two
+ * phases with a limit each: the WebSocket opens, and the daemon answers the
+ * opening message. Nothing is due until that message can be sent. `deadline`
+ * says exactly when `nextAction` must be called.
  *
- * `dialing` and `handshaking` end in `waiting` when the dial fails or times
- * out. A daemon that refuses the connection is dialed at the backoff cap.
+ * | state         | ends by itself                                     | event                                    | next          |
+ * | ------------- | -------------------------------------------------- | ---------------------------------------- | ------------- |
+ * | `waiting`     | `scheduledAt`; `demandAt` while a request waits    | `dial`                                   | `dialing`     |
+ * |               | at once, in a pool that is not wanted              | the link is removed                      |               |
+ * |               |                                                    | `redialRefused`: a request, and a refusal; `dialForRequest`: a request, and another client has the connection | `waiting`, sooner |
+ * | `dialing`     | `--handshake-timeout`; `urgentUntil` while a request waits | `onOpen`                         | `handshaking` |
+ * | `handshaking` | the same; never while the opening message is unsent | `onHandshakeSent`, `resetHandshake`     | `handshaking` |
+ * |               |                                                    | `becomeReady`: the first answer          | `ready`       |
+ * | `ready`       | when the connection shows no life (`liveness.ts`)  | `markSuspect`                            | `ready`       |
+ * |               | a minute after a pool link was used; without calls, when it drains | the link is removed      |               |
+ * | any but `waiting` |                                                | `onDisconnect`                           | `waiting`     |
+ * | any           |                                                    | `onResume`: a sleep                      | the same, moved by its length; `waiting` and `ready` act at once |
+ *
+ * In a state without a row, an event is an error; but `redialRefused` and
+ * `dialForRequest` have nothing to do there. What is known of a connection (its
+ * backlog, and which messages without a response were received) ends with it.
  *
  * @module
  */
@@ -17,11 +31,11 @@
 import {
   Backoff,
   type BackoffConfig,
-  type DialOutcome,
+  type ConnectingPhase,
+  type DialEnd,
   type DialSchedule,
+  type HandshakeHistory,
 } from "./backoff.ts";
-import { DisplacementTracker } from "./displacement.ts";
-import { type ConnectingPhase, HandshakeHistory } from "./handshake_history.ts";
 import {
   AFTER_SLEEP_TIMEOUT_MS,
   type ConnectionUsage,
@@ -30,77 +44,38 @@ import {
   type LivenessConfig,
 } from "./liveness.ts";
 
-/** The timeouts of a link, in milliseconds. */
+/** The timeouts of a link. */
 export interface LinkConfig extends LivenessConfig, BackoffConfig {
-  /**
-   * How long a WebSocket may take to open, and then the daemon to answer the
-   * opening message.
-   */
+  /** How long a WebSocket may take to open, and then the first answer. */
   readonly handshakeTimeout: number;
 }
 
-/**
- * How long a link must stay ready for its backoff schedule to restart, in
- * milliseconds.
- */
-export const BACKOFF_RESET_MS = 5_000;
-/**
- * After a sleep of this length the peer has dropped a connection that was being
- * made, in milliseconds.
- */
+/** How long a link must stay ready for its backoff schedule to restart. */
+const BACKOFF_RESET_MS = 5_000;
+/** After a sleep of this length the peer has dropped a dial. */
 const LONG_SLEEP_MS = 10_000;
-/**
- * How long after the last dial a request redials a daemon that refuses the
- * connection, in milliseconds.
- */
+/** How long after the last dial a request redials a daemon that refuses us. */
 const MIN_REFUSED_REDIAL_MS = 5_000;
-/**
- * A dial that exceeded its urgent timeout by this factor had no request waiting
- * for it. A smaller excess may be a slow machine.
- */
+/** A dial that exceeded its urgent timeout so far was not wanted till then. */
 const NO_DEMAND_FACTOR = 1.5;
-/** How long a pool link may be unused before it is closed, in milliseconds. */
-export const POOL_IDLE_MS = 60_000;
+const POOL_IDLE_MS = 60_000;
+const NEVER = { until: Infinity, urgentUntil: Infinity };
 
-/**
- * What a link is for: `main` for everything, `pool` for requests that may
- * occupy a connection, `standby` to show whether the daemon is alive while the
- * main link is silent, `draining` for the calls in flight on a link that was
- * replaced, `capacity-check` to detect whether the daemon keeps two
- * connections.
- */
+/** What a link is for. */
 export type LinkRole =
-  | "main"
-  | "pool"
-  | "standby"
-  | "draining"
-  | "capacity-check";
+  | "main" // everything
+  | "pool" // requests that may occupy a connection
+  | "standby" // to show whether the daemon lives while the main one is silent
+  | "draining" // the calls in flight on a link that was replaced
+  | "capacity-check"; // to detect whether the daemon keeps two connections
 
-/**
- * The phase of a link. Each phase carries the time at which it ends by itself.
- */
+/** The state of a link. Each carries the time at which it ends by itself. */
 export type LinkState =
-  /**
-   * `scheduledAt` is the time by the backoff schedule; `demandAt` applies while
-   * a request is waiting.
-   */
+  /** `scheduledAt` is infinite while another client has the connection. */
+  | { readonly phase: "waiting" } & DialSchedule
+  /** Both times are infinite while the opening message is unsent. */
   | {
-    readonly phase: "waiting";
-    readonly scheduledAt: number;
-    readonly demandAt: number;
-  }
-  /** `urgentUntil` is the deadline while a request is waiting. */
-  | {
-    readonly phase: "dialing";
-    readonly since: number;
-    readonly until: number;
-    readonly urgentUntil: number;
-  }
-  /**
-   * The socket is open; `until` is infinite until the opening message is sent.
-   */
-  | {
-    readonly phase: "handshaking";
+    readonly phase: ConnectingPhase;
     readonly since: number;
     readonly until: number;
     readonly urgentUntil: number;
@@ -111,36 +86,21 @@ export type LinkState =
     readonly liveness: Liveness;
   };
 
-/**
- * What needs a link, and what it is busy with. This decides how long silence is
- * tolerated.
- */
+/** What needs a link, and what it is busy with. */
 export interface LinkUsage extends ConnectionUsage {
   /** A request with a timeout waits to be written on it. */
   readonly isWanted: boolean;
-  /**
-   * No other link can carry that request: the link is dialed on demand, with
-   * short timeouts.
-   */
+  /** No other link can carry it: the dial is on demand, with short timeouts. */
   readonly isUrgent: boolean;
 }
 
-/**
- * Why a connection ended or could not be made, where a program acts on the
- * cause.
- */
+/** Why a connection ended or could not be made, where a program acts on it. */
 export const FAILURE_CAUSES = [
-  // Nothing listens at the address.
-  "nobody there",
-  // The daemon, or a proxy in front of it, refuses the handshake (HTTP 401 or
-  // 403).
-  "refused",
-  // The daemon says that our token is wrong.
-  "token refused",
-  // The close code is 1008 (RFC 6455 section 7.4.1).
-  "policy violation",
-  // The daemon speaks the other dialect.
-  "other dialect",
+  "nobody there", // nothing listens at the address
+  "refused", // by the daemon, or a proxy before it (HTTP 401, 403)
+  "token refused", // the daemon says that our token is wrong
+  "policy violation", // the close code is 1008 (RFC 6455 section 7.4.1)
+  "other dialect", // the daemon speaks the other one
 ] as const;
 
 /** One of the causes. */
@@ -155,100 +115,78 @@ export interface Failure {
 }
 
 /** Why a link was disconnected. */
-export interface DisconnectCause extends Failure {
-  /**
-   * The daemon refused the connection and will refuse it again: dialing
-   * continues at the backoff cap.
-   */
-  readonly isRefused?: boolean;
+export interface DisconnectCause extends Failure, DialEnd {
   /** Our own second connection is the cause, so the next dial is immediate. */
   readonly isSelfCaused?: boolean;
-  /** The dial neither opened nor failed before its timeout. */
-  readonly isHung?: boolean;
   /** The client reads too slowly; no link is dialed until it has read. */
   readonly isStdoutFull?: boolean;
-  /**
-   * Whether the daemon closed the connection in favor of another client;
-   * `unclear` if a request in flight may be the cause.
-   */
+  /** In favor of another client; `unclear` if a request may be the cause. */
   readonly displaced?: "likely" | "unclear" | "no";
-  /**
-   * A message was too large for the daemon, or its response too large for us.
-   */
+  /** A message was too large for the daemon, or its response for us. */
   readonly tooLarge?: "request" | "response" | undefined;
-  /**
-   * The offered subprotocol may be the cause, so a dial without it is worth a
-   * try.
-   */
+  /** The offered subprotocol may be the cause. */
   readonly mayBeSubprotocol?: boolean;
-  /**
-   * How long ago the connection ended, in milliseconds; the next dial is not
-   * delayed by that time.
-   */
+  /** How many milliseconds ago it ended; they do not delay the next dial. */
   readonly agoMs?: number;
 }
 
-/** What is due on a link. */
-export type LinkAction = LivenessAction | "dial" | "close";
-
 /** One link to the daemon through all its connections. */
 export class Link {
-  readonly #config: LinkConfig;
-  readonly #handshakeHistory: HandshakeHistory;
   readonly #backoff: Backoff;
-  #state: LinkState = {
-    phase: "waiting",
-    scheduledAt: -Infinity,
-    demandAt: -Infinity,
-  };
+  #connectionId: number;
+  #role: LinkRole;
+  #state: LinkState;
   #attempt = 0;
   #dialedAt = -Infinity;
-  /**
-   * When the first of the consecutive hanging dials was made; `undefined` if
-   * the last dial did not hang.
-   */
+  /** When the first of the last dials was made, if all of them hung. */
   #hungSince: number | undefined;
-  readonly #displacement = new DisplacementTracker();
   #downSince: number;
   #handshakeMs = 0;
-  #refusal: string | undefined;
-  #lastFailure: Failure | undefined;
-  /** When a pool link was last used. */
+  #lastFailure: DisconnectCause | undefined;
+  /** Of a pool link only. */
   #lastUsedAt = Infinity;
+  #isBacklogged = false;
+  /** The write number of the last message that gets no response. */
+  #lastOneWayNumber = -Infinity;
+  #lastAnsweredNumber = 0;
 
-  /**
-   * The number of the current or next connection; events with another number
-   * are stale.
-   */
-  connectionId: number;
-  /** What the link is for. */
-  role: LinkRole;
-
-  /**
-   * Creates a link that was never connected and is due to be dialed at once.
-   */
+  /** Creates a link that is due to be dialed at once. */
   constructor(
-    config: LinkConfig,
+    private readonly config: LinkConfig,
     random: () => number,
     connectionId: number,
     now: number,
-    role: LinkRole = "main",
-    handshakeHistory: HandshakeHistory = new HandshakeHistory(
-      config.handshakeTimeout,
-    ),
+    role: LinkRole,
+    private readonly history: HandshakeHistory,
   ) {
-    this.role = role;
-    this.#config = config;
-    this.#handshakeHistory = handshakeHistory;
+    this.#connectionId = connectionId;
+    this.#role = role;
     this.#backoff = new Backoff(config, random);
-    this.connectionId = connectionId;
+    this.#state = { phase: "waiting", scheduledAt: now, demandAt: now };
     this.#downSince = now;
   }
 
-  /**
-   * Whether it is a second connection beside the main one, which carries no
-   * calls yet.
-   */
+  /** The id of the current or next connection; other events are stale. */
+  get connectionId(): number {
+    return this.#connectionId;
+  }
+
+  /** What the link is for. */
+  get role(): LinkRole {
+    return this.#role;
+  }
+
+  /** It was the standby, and takes over. */
+  becomeMain(): void {
+    this.#role = "main";
+  }
+
+  /** It was the main link, and keeps the calls in flight on it. */
+  startDraining(): void {
+    this.#role = "draining";
+  }
+
+  /** Whether it is a second connection, which carries no calls yet. */
   get isSecondConnection(): boolean {
     return this.role === "standby" || this.role === "capacity-check";
   }
@@ -273,22 +211,16 @@ export class Link {
     return this.#state.phase === "ready" ? this.#state.since : undefined;
   }
 
-  /**
-   * Why the daemon refuses the connection, until it answers or fails in another
-   * way.
-   */
+  /** Why the daemon refuses the link, until it does something else. */
   get refusal(): string | undefined {
-    return this.#refusal;
+    const isRefused = this.phase !== "ready" && this.#lastFailure?.isRefused;
+    return isRefused ? this.lastFailure : undefined;
   }
 
-  /**
-   * Whether another client has the connection, so that only a request triggers
-   * the next dial.
-   */
+  /** Whether another client has the connection: only a request makes a dial. */
   get isDisplaced(): boolean {
     const state = this.#state;
-    return this.#displacement.isRecurring && state.phase === "waiting" &&
-      state.scheduledAt === Infinity;
+    return state.phase === "waiting" && state.scheduledAt === Infinity;
   }
 
   /** Why the last dial or connection ended, for people. */
@@ -306,68 +238,70 @@ export class Link {
     return this.#state.phase === "ready" ? this.#state.liveness : undefined;
   }
 
-  /**
-   * Whether messages may be written: the link is ready, verified after a sleep,
-   * and not suspect.
-   */
+  /** Whether messages may be written. */
   get isUsable(): boolean {
     return this.liveness?.isUsable ?? false;
   }
 
-  /**
-   * How long the WebSocket's opening and the handshake of this connection took,
-   * in milliseconds.
-   */
+  /** How many milliseconds the opening and the handshake took. */
   get handshakeMs(): number {
     return this.#handshakeMs;
   }
 
   /** Whether the next dial offers the dialect's subprotocol. */
   get offersSubprotocol(): boolean {
-    return this.#handshakeHistory.offersSubprotocol;
+    return this.history.offersSubprotocol;
   }
 
-  /**
-   * Whether the connection is open and the opening message was not sent yet.
-   */
+  /** Whether the connection is open and the opening message was not sent. */
   get isHandshakeUnsent(): boolean {
     return this.#state.phase === "handshaking" &&
       this.#state.until === Infinity;
   }
 
+  /** Whether the daemon reads so slowly that nothing may be written. */
+  get isBacklogged(): boolean {
+    return this.#isBacklogged;
+  }
+
+  /** Whether something behind the last one-way message was answered. */
+  get hasReceivedAllOneWay(): boolean {
+    // Before that, an error without an id may be about that message.
+    return this.#lastOneWayNumber < this.#lastAnsweredNumber;
+  }
+
   /** When something is due on the link. */
   deadline(usage: LinkUsage): number {
-    const { isWanted, isUrgent, load } = usage;
+    const { isWanted, isUrgent } = usage;
     const state = this.#state;
     switch (state.phase) {
       case "waiting":
         if (isUrgent) return Math.min(state.demandAt, state.scheduledAt);
         // A pool link exists only while it is wanted, but it stays while the
         // daemon refuses the connection.
-        return isWanted || this.role !== "pool" || this.#refusal
+        return isWanted || this.role !== "pool" || this.refusal
           ? state.scheduledAt
           : -Infinity;
       case "dialing":
       case "handshaking":
         return isUrgent ? state.urgentUntil : state.until;
       case "ready":
-        if (this.role === "draining" && load !== "busy") return -Infinity;
         return Math.min(
           state.liveness.deadline(usage),
-          this.#idleUntil(load),
+          state.liveness.deadAt(usage),
+          this.#unneededAt(usage),
         );
     }
   }
 
-  #idleUntil(load: ConnectionUsage["load"]): number {
+  #unneededAt({ load }: LinkUsage): number {
+    if (this.role === "draining" && load !== "busy") return -Infinity;
     const mayBeIdle = load === "idle" || load === "busy-on-other-link";
     return mayBeIdle ? this.#lastUsedAt + POOL_IDLE_MS : Infinity;
   }
 
-  /**
-   * Returns what is due now; {@linkcode deadline} says when to call it again.
-   */
-  nextAction(now: number, usage: LinkUsage): LinkAction {
+  /** Returns what is due now. */
+  nextAction(now: number, usage: LinkUsage): LivenessAction | "dial" | "close" {
     if (now < this.deadline(usage)) return "nothing";
     const state = this.#state;
     switch (state.phase) {
@@ -377,38 +311,26 @@ export class Link {
       case "handshaking":
         return "disconnect";
       case "ready":
-        if (this.role === "draining" && usage.load !== "busy") {
-          return "close";
-        }
-        if (now >= this.#idleUntil(usage.load)) return "close";
+        if (now >= state.liveness.deadAt(usage)) return "disconnect";
+        if (now >= this.#unneededAt(usage)) return "close";
         return state.liveness.nextAction(now, usage);
     }
   }
 
-  /**
-   * waiting -> waiting: a request arrives, and the daemon refuses the
-   * connection.
-   *
-   * @returns whether the request waits for the outcome of a dial that is due
-   * now or under way
-   */
+  /** waiting -> waiting: a request arrives; returns whether a dial is due. */
   redialRefused(now: number): boolean {
     if (this.#state.phase !== "waiting") return true;
     const { scheduledAt } = this.#state;
-    if (now < Math.min(scheduledAt, this.#dialedAt + MIN_REFUSED_REDIAL_MS)) {
-      return false;
-    }
+    const redialAt = this.#dialedAt + MIN_REFUSED_REDIAL_MS;
+    if (now < Math.min(scheduledAt, redialAt)) return false;
     this.#state = { phase: "waiting", scheduledAt: now, demandAt: now };
     return true;
   }
 
-  /**
-   * waiting -> waiting: a request arrives while another client has the
-   * connection.
-   */
+  /** waiting -> waiting: a request arrives while the link is displaced. */
   dialForRequest(now: number): void {
-    if (!this.isDisplaced) return;
-    const { demandAt } = this.#expectPhase("waiting");
+    if (this.#state.phase !== "waiting" || !this.isDisplaced) return;
+    const { demandAt } = this.#state;
     // No request needed the link until now.
     this.#downSince = now;
     this.#state = { phase: "waiting", scheduledAt: demandAt, demandAt };
@@ -416,89 +338,69 @@ export class Link {
 
   /** waiting -> dialing. */
   dial(now: number): void {
-    const { scheduledAt } = this.#expectPhase("waiting");
+    const { scheduledAt } = this.#expectPhase("waiting", "dial");
     this.#backoff.onDial(now, scheduledAt);
     this.#dialedAt = now;
     this.#attempt++;
-    this.#state = { phase: "dialing", ...this.#phaseTimes("dialing", now) };
+    this.#state = this.#startPhase("dialing", now);
   }
 
-  /**
-   * dialing -> handshaking: the WebSocket is open and no message was sent on
-   * it.
-   */
+  /** dialing -> handshaking: the WebSocket is open. */
   onOpen(now: number): void {
-    const { since } = this.#expectPhase("dialing");
+    const { since } = this.#expectPhase("dialing", "open");
     this.#handshakeMs = now - since;
-    this.#handshakeHistory.onPhaseCompleted("dialing", now - since);
-    this.resetHandshake(now);
+    this.history.onPhaseCompleted("dialing", now - since);
+    this.#state = { phase: "handshaking", since: now, ...NEVER };
   }
 
   /** handshaking -> handshaking: the opening message was sent. */
   onHandshakeSent(now: number): void {
-    const { since } = this.#expectPhase("handshaking");
+    const { since } = this.#expectPhase("handshaking", "send the handshake");
     // The link was not needed until there was a message to send.
     if (now > since) this.#downSince = now;
-    this.#state = {
-      phase: "handshaking",
-      ...this.#phaseTimes("handshaking", now),
-    };
+    this.#state = this.#startPhase("handshaking", now);
   }
 
-  /**
-   * How long the current phase of a dial has taken; `undefined` if it had the
-   * full timeout, or no dial is under way.
-   */
+  /** handshaking -> handshaking: the opening message must be sent again. */
+  resetHandshake(now: number): void {
+    this.#expectPhase("handshaking", "repeat the handshake");
+    this.#state = { phase: "handshaking", since: now, ...NEVER };
+  }
+
+  /** How long a phase has taken; `undefined` if it had the full timeout. */
   shortenedPhaseMs(now: number): number | undefined {
     const state = this.#state;
-    const isDial = state.phase === "dialing" || state.phase === "handshaking";
-    return isDial && now < state.until ? now - state.since : undefined;
+    const isShortened = "until" in state && now < state.until;
+    return isShortened ? now - state.since : undefined;
   }
 
-  #phaseTimes(
-    phase: ConnectingPhase,
-    now: number,
-  ): { since: number; until: number; urgentUntil: number } {
+  #startPhase(phase: ConnectingPhase, now: number): LinkState {
+    const { handshakeTimeout } = this.config;
     const hungMs = now - (this.#hungSince ?? now);
+    // If a second connection hangs as well, the daemon itself hangs.
+    const urgentTimeout = this.role === "standby"
+      ? handshakeTimeout
+      : this.history.urgentTimeoutMs(phase, hungMs);
     return {
+      phase,
       since: now,
-      until: now + this.#config.handshakeTimeout,
-      // If a second connection hangs as well, the daemon itself hangs.
-      urgentUntil: now +
-        (this.role === "standby"
-          ? this.#config.handshakeTimeout
-          : this.#handshakeHistory.urgentTimeoutMs(phase, hungMs)),
+      until: now + handshakeTimeout,
+      urgentUntil: now + urgentTimeout,
     };
-  }
-
-  /**
-   * dialing or handshaking -> handshaking: the opening message must be sent,
-   * for the first time or again.
-   */
-  resetHandshake(now: number): void {
-    const noLimit = { until: Infinity, urgentUntil: Infinity };
-    this.#state = { phase: "handshaking", since: now, ...noLimit };
   }
 
   /** handshaking -> ready: the daemon has answered the handshake. */
   becomeReady(now: number): void {
-    const { since } = this.#expectPhase("handshaking");
+    const { since } = this.#expectPhase("handshaking", "become ready");
     this.#handshakeMs += now - since;
-    this.#handshakeHistory.onPhaseCompleted("handshaking", now - since);
-    this.#refusal = undefined;
+    this.history.onPhaseCompleted("handshaking", now - since);
     this.#attempt = 0;
     this.markUsed(now);
-    this.#state = {
-      phase: "ready",
-      since: now,
-      liveness: new Liveness(this.#config, now),
-    };
+    const liveness = new Liveness(this.config, now);
+    this.#state = { phase: "ready", since: now, liveness };
   }
 
-  /**
-   * Restarts the backoff schedule: the daemon has responded to a request of the
-   * client.
-   */
+  /** The daemon has answered a request: the backoff schedule restarts. */
   onResponse(): void {
     this.#backoff.reset();
   }
@@ -508,22 +410,30 @@ export class Link {
     if (this.role === "pool") this.#lastUsedAt = now;
   }
 
-  /**
-   * ready -> ready: the link is silent, and a second connection is to show
-   * whether the daemon is alive.
-   */
+  /** Records that the daemon reads too slowly, or has read most of it. */
+  onBacklog(backlog: "full" | "drained"): void {
+    this.#isBacklogged = backlog === "full" && this.phase !== "waiting";
+  }
+
+  /** Records the write of a message that gets no response. */
+  onOneWaySent(writeNumber: number): void {
+    if (this.phase !== "waiting") this.#lastOneWayNumber = writeNumber;
+  }
+
+  /** Records the answer to the request with this write number. */
+  onAnswered(writeNumber: number): void {
+    if (this.phase === "waiting") return;
+    this.#lastAnsweredNumber = Math.max(this.#lastAnsweredNumber, writeNumber);
+  }
+
+  /** ready -> ready: a second connection is to show whether it is alive. */
   markSuspect(now: number, lastCallNumber: number): void {
-    this.#expectPhase("ready").liveness.markSuspect(now, lastCallNumber);
+    const { liveness } = this.#expectPhase("ready", "become suspect");
+    liveness.markSuspect(now, lastCallNumber);
     this.#downSince = now;
   }
 
-  /**
-   * Handles a sleep: a waiting link is dialed at once, a ready one must show at
-   * once that it is alive.
-   *
-   * @param monotonicGapMs how much of the sleep the monotonic clock counted
-   * @param totalSleepMs the whole length of the sleep
-   */
+  /** Handles a sleep, of which the monotonic clock counted `monotonicGapMs`. */
   onResume(now: number, monotonicGapMs: number, totalSleepMs: number): void {
     const state = this.#state;
     // After a long sleep the peer has dropped the connection attempt.
@@ -536,9 +446,8 @@ export class Link {
     if (state.phase !== "waiting") this.#dialedAt += monotonicGapMs;
     switch (state.phase) {
       case "waiting": {
-        const at = this.#refusal === undefined
-          ? now
-          : state.scheduledAt + monotonicGapMs;
+        let at = now;
+        if (this.refusal !== undefined) at = state.scheduledAt + monotonicGapMs;
         const scheduledAt = this.isDisplaced ? Infinity : at;
         this.#state = { phase: "waiting", scheduledAt, demandAt: at };
         return;
@@ -560,9 +469,7 @@ export class Link {
     }
   }
 
-  /**
-   * Any phase but waiting -> waiting, under the connection id of the next dial.
-   */
+  /** dialing, handshaking, ready -> waiting, under the next connection id. */
   onDisconnect(
     now: number,
     cause: DisconnectCause,
@@ -570,40 +477,31 @@ export class Link {
   ): void {
     const state = this.#state;
     if (state.phase === "waiting") {
-      throw new Error("A link that is waiting has no connection to end");
+      throw new Error("A link that is waiting cannot disconnect");
     }
-    this.connectionId = nextConnectionId;
+    this.#connectionId = nextConnectionId;
+    this.#isBacklogged = false;
+    this.#lastOneWayNumber = -Infinity;
+    this.#lastAnsweredNumber = 0;
     this.#lastFailure = cause;
-    this.#refusal = cause.isRefused ? cause.reason : undefined;
-    this.#hungSince = cause.isHung
-      ? this.#nextHungSince(now, state)
-      : undefined;
+    // A dial that no request waited for may have hung for longer than the next
+    // timeout, and does not count.
+    const hadNoDemand = "urgentUntil" in state && now - state.since >
+        NO_DEMAND_FACTOR * (state.urgentUntil - state.since);
+    if (!cause.isHung) this.#hungSince = undefined;
+    else if (hadNoDemand) this.#hungSince = now;
+    else this.#hungSince ??= this.#dialedAt;
     const { displaced = "no" } = cause;
-    if (displaced === "no") this.#displacement.reset();
-    else if (displaced === "likely" && state.phase === "ready") {
-      this.#displacement.onDisplaced(now, state.since);
-    }
+    if (displaced === "no") this.#backoff.endDisplacement();
     if (state.phase === "ready") {
+      if (displaced === "likely") this.#backoff.onDisplaced(now, state.since);
       this.#downSince = now;
       // Dial a standby ever more seldom while the daemon does not answer on it.
       const isStable = now >= state.since + BACKOFF_RESET_MS;
       if (isStable && this.role !== "standby") this.#backoff.reset();
     }
-    this.#state = {
-      phase: "waiting",
-      ...this.#scheduleNextDial(now, state, cause),
-    };
-  }
-
-  /**
-   * Returns since when dials have hung. A dial that no request waited for may
-   * have hung for longer than the next timeout, and does not count.
-   */
-  #nextHungSince(now: number, previous: LinkState): number {
-    const hadNoDemand = "urgentUntil" in previous &&
-      now - previous.since >
-        NO_DEMAND_FACTOR * (previous.urgentUntil - previous.since);
-    return hadNoDemand ? now : this.#hungSince ?? this.#dialedAt;
+    const schedule = this.#scheduleNextDial(now, state, cause);
+    this.#state = { phase: "waiting", ...schedule };
   }
 
   #scheduleNextDial(
@@ -611,22 +509,18 @@ export class Link {
     previous: LinkState,
     cause: DisconnectCause,
   ): DialSchedule {
-    const { agoMs = 0 } = cause;
+    const { agoMs = 0, mayBeSubprotocol = false, isRefused } = cause;
     if (cause.isSelfCaused) return { scheduledAt: now, demandAt: now };
-    if (previous.phase !== "ready") {
-      const mayBeSubprotocol = previous.phase === "dialing" &&
-        !cause.isRefused &&
-        cause.mayBeSubprotocol === true;
-      if (this.#handshakeHistory.onDialFailed(mayBeSubprotocol)) {
-        // The same attempt goes on without the offer.
-        this.#attempt--;
-        return this.#backoff.scheduleRepeat(now - agoMs);
-      }
+    const isDialFailed = previous.phase === "dialing" && !isRefused;
+    if (
+      previous.phase !== "ready" &&
+      this.history.onDialFailed(isDialFailed && mayBeSubprotocol)
+    ) {
+      // The same attempt goes on without the offer.
+      this.#attempt--;
+      return this.#backoff.scheduleRepeat(now - agoMs);
     }
-    const schedule = this.#backoff.scheduleAfter(
-      this.#outcomeOf(cause),
-      now - agoMs,
-    );
+    const schedule = this.#backoff.scheduleAfter(cause, now - agoMs);
     // Dial a standby ever more seldom while the daemon closes it.
     const isUnwelcome = this.role === "standby" &&
       previous.phase === "handshaking";
@@ -634,19 +528,14 @@ export class Link {
     return isUnwelcome ? { scheduledAt, demandAt: scheduledAt } : schedule;
   }
 
-  #outcomeOf({ isRefused, isHung }: DisconnectCause): DialOutcome {
-    if (isRefused) return "refused";
-    if (this.#displacement.isRecurring) return "displaced";
-    return isHung ? "hung" : "failed";
-  }
-
   #expectPhase<P extends LinkState["phase"]>(
     phase: P,
-  ): Extract<LinkState, { phase: P }> {
+    event: string,
+  ): LinkState & { readonly phase: P } {
     const state = this.#state;
     if (state.phase !== phase) {
-      throw new Error(`The link is ${state.phase}, and must be ${phase} here`);
+      throw new Error(`A link that is ${state.phase} cannot ${event}`);
     }
-    return state as Extract<LinkState, { phase: P }>;
+    return state as LinkState & { readonly phase: P };
   }
 }

@@ -4,7 +4,11 @@
  * @module
  */
 
-import { HandshakeHistory } from "./handshake_history.ts";
+import { HandshakeHistory } from "./backoff.ts";
+import {
+  CapacityDetector,
+  type ConnectionsSetting,
+} from "./capacity_detector.ts";
 import {
   type DisconnectCause,
   Link,
@@ -12,19 +16,30 @@ import {
   type LinkRole,
 } from "./link.ts";
 
+/** The settings of the links. */
+export interface LinkSetConfig extends LinkConfig {
+  /** How many connections the daemon keeps for a client, if configured. */
+  readonly connections: ConnectionsSetting;
+}
+
 /** All links to the daemon, whatever state they are in. */
 export class LinkSet {
-  readonly #config: LinkConfig;
-  readonly #random: () => number;
+  /** Detects how many connections the daemon keeps for a client. */
+  readonly capacity: CapacityDetector;
   readonly #handshakeHistory: HandshakeHistory;
   readonly #byConnection = new Map<number, Link>();
+  /** The same links; another array after each change, so that none is copied. */
+  #all: readonly Link[] = [];
   #lastConnectionId = 0;
   #main: Link;
 
   /** Creates the set with the main link, which is due to be dialed at once. */
-  constructor(config: LinkConfig, random: () => number, now: number) {
-    this.#config = config;
-    this.#random = random;
+  constructor(
+    private readonly config: LinkSetConfig,
+    private readonly random: () => number,
+    now: number,
+  ) {
+    this.capacity = new CapacityDetector(config.connections);
     this.#handshakeHistory = new HandshakeHistory(config.handshakeTimeout);
     this.#main = this.add("main", now);
   }
@@ -34,41 +49,26 @@ export class LinkSet {
     return this.#main;
   }
 
-  /**
-   * Makes the standby the main link. The old main link keeps the calls in
-   * flight on it and is returned.
-   */
-  promote(standby: Link): Link {
-    const old = this.#main;
-    old.role = "draining";
-    standby.role = "main";
-    this.#main = standby;
-    return old;
-  }
-
-  /**
-   * The standby, which shows whether the daemon is alive while the main link is
-   * silent, if there is one.
-   */
+  /** The link that shows whether the daemon lives while the main is silent. */
   get standby(): Link | undefined {
-    return this.#firstOf("standby");
+    return this.#find("standby", () => true);
   }
 
-  /** The second link of a running capacity check, if there is one. */
+  /** The second link of a running capacity check. */
   get capacityCheck(): Link | undefined {
-    return this.#firstOf("capacity-check");
-  }
-
-  #firstOf(role: LinkRole): Link | undefined {
-    for (const link of this.#byConnection.values()) {
-      if (link.role === role) return link;
-    }
-    return undefined;
+    return this.#find("capacity-check", () => true);
   }
 
   /** How many links only keep the calls in flight on them. */
   get drainingCount(): number {
-    return [...this].filter(({ role }) => role === "draining").length;
+    return this.#all.filter(({ role }) => role === "draining").length;
+  }
+
+  /** Makes the standby the main link; the old one is draining. */
+  promote(standby: Link): void {
+    this.#main.startDraining();
+    standby.becomeMain();
+    this.#main = standby;
   }
 
   /** Whether a link is in the set. */
@@ -78,42 +78,51 @@ export class LinkSet {
 
   /** Adds a link, which is due to be dialed at once. */
   add(role: LinkRole, now: number): Link {
-    const connectionId = ++this.#lastConnectionId;
     const link = new Link(
-      this.#config,
-      this.#random,
-      connectionId,
+      this.config,
+      this.random,
+      ++this.#lastConnectionId,
       now,
       role,
       this.#handshakeHistory,
     );
-    this.#byConnection.set(connectionId, link);
+    this.#byConnection.set(link.connectionId, link);
+    this.#onChange();
     return link;
   }
 
   /** Removes a link. */
   remove(link: Link): void {
     this.#byConnection.delete(link.connectionId);
+    this.#onChange();
   }
 
-  /**
-   * Returns the link with this connection id; `undefined` if that connection
-   * has ended.
-   */
+  #onChange(): void {
+    this.#all = [...this.#byConnection.values()];
+  }
+
+  /** Ends the connection of a link, which waits under a new connection id. */
+  disconnect(link: Link, cause: DisconnectCause, now: number): void {
+    if (!this.has(link)) throw new Error("The link is not in the set");
+    this.#byConnection.delete(link.connectionId);
+    link.onDisconnect(now, cause, ++this.#lastConnectionId);
+    this.#byConnection.set(link.connectionId, link);
+    this.#onChange();
+  }
+
+  /** Finds a link by its connection id; `undefined` if that has ended. */
   get(connectionId: number | undefined): Link | undefined {
-    return connectionId === undefined
-      ? undefined
-      : this.#byConnection.get(connectionId);
+    return this.#byConnection.get(connectionId!);
   }
 
-  /** Iterates over a copy, so that links may disconnect meanwhile. */
+  /** Iterates over the links of this moment; they may disconnect meanwhile. */
   [Symbol.iterator](): Iterator<Link> {
-    return [...this.#byConnection.values()].values();
+    return this.#all.values();
   }
 
   /** Whether the main link can be used. */
   get isMainUsable(): boolean {
-    return this.main.isUsable;
+    return this.#main.isUsable;
   }
 
   /** Finds a usable link with this role that passes a test. */
@@ -126,48 +135,30 @@ export class LinkSet {
     return this.findUsable(role, () => true) !== undefined;
   }
 
-  /**
-   * Returns the link that messages for this role are waiting for, if none with
-   * the role is usable. Without a main link there is no pool.
-   */
+  #find(role: LinkRole, test: (link: Link) => boolean): Link | undefined {
+    return this.#all.find((link) => link.role === role && test(link));
+  }
+
+  /** Returns the link that messages for a role wait for, if none is usable. */
   blockingLink(role: LinkRole): Link | undefined {
-    if (this.hasUsable(role)) return undefined;
-    if (role === "main" || !this.isMainUsable) return this.standby ?? this.main;
+    const isMain = role === "main";
+    if (isMain ? this.isMainUsable : this.hasUsable(role)) return undefined;
+    // Without a main link there is no pool.
+    if (isMain || !this.isMainUsable) return this.standby ?? this.main;
     return this.#find(role, ({ refusal }) => refusal !== undefined) ??
       this.#find(role, ({ lastFailure }) => lastFailure !== undefined) ??
       this.#find(role, () => true);
   }
 
-  /**
-   * Since when the main link has been unusable. It is `Infinity` while the link
-   * is usable, or only waits for a message or a request from the client.
-   */
+  /** Since when the main link is unusable, unless it waits for the client. */
   get downSince(): number {
     const { main } = this;
     const isWaiting = main.isHandshakeUnsent || main.isDisplaced;
     return this.isMainUsable || isWaiting ? Infinity : main.downSince;
   }
 
-  /**
-   * Since when the main link has been disconnected; a suspect link counts as
-   * connected.
-   */
+  /** Since when the main link has been disconnected; a suspect one is not. */
   get disconnectedSince(): number {
     return this.main.phase === "ready" ? Infinity : this.downSince;
-  }
-
-  /**
-   * Ends the connection of a link; the link waits under a new connection id.
-   */
-  disconnect(link: Link, cause: DisconnectCause, now: number): void {
-    if (!this.has(link)) throw new Error("The link is not in the set");
-    this.#byConnection.delete(link.connectionId);
-    link.onDisconnect(now, cause, ++this.#lastConnectionId);
-    this.#byConnection.set(link.connectionId, link);
-  }
-
-  #find(role: LinkRole, test: (link: Link) => boolean): Link | undefined {
-    if (role === "main") return test(this.main) ? this.main : undefined;
-    return [...this].find((link) => link.role === role && test(link));
   }
 }

@@ -1,10 +1,21 @@
 /**
- * The demand for a link, for the tests of links.
+ * A link and the demand for it, for the tests of links.
  *
  * @module
  */
 
-import type { LinkUsage } from "../../lib/link/link.ts";
+import { HandshakeHistory } from "../../lib/link/backoff.ts";
+import { Link, type LinkConfig, type LinkUsage } from "../../lib/link/link.ts";
+import { DEFAULT_CONFIG } from "./session/session_driver.ts";
+
+/** A main link with a history of its own, which is due to be dialed at once. */
+export function newLink(
+  random: () => number = () => 0,
+  config: LinkConfig = DEFAULT_CONFIG,
+): Link {
+  const history = new HandshakeHistory(config.handshakeTimeout);
+  return new Link(config, random, 1, 0, "main", history);
+}
 
 /** No request waits. */
 export const NO_DEMAND: LinkUsage = {
@@ -13,6 +24,7 @@ export const NO_DEMAND: LinkUsage = {
   load: "idle",
   mayProbe: true,
   mayFailOver: true,
+  abandonedCallNumber: undefined,
 };
 
 /** A request waits that no other link can carry. */

@@ -5,23 +5,32 @@
  * @module
  */
 
-import { calculateBackoffMs } from "../../../lib/link/backoff.ts";
+import { Backoff } from "../../../lib/link/backoff.ts";
 import {
   type DisconnectCause,
   Link,
   type LinkUsage,
 } from "../../../lib/link/link.ts";
 import { assert, assertEquals } from "../../helpers/assert.ts";
-import { NO_DEMAND, URGENT_DEMAND } from "../../helpers/link_demand.ts";
+import {
+  newLink,
+  NO_DEMAND,
+  URGENT_DEMAND,
+} from "../../helpers/link_demand.ts";
 import { test } from "../../helpers/no_permissions.ts";
 import { DEFAULT_CONFIG } from "../../helpers/session/session_driver.ts";
 
-test("Backoff: the pause doubles from 0.25 s to 30 s", () => {
-  const pauses = Array.from(
-    { length: 10 },
-    (_, i) => calculateBackoffMs(i + 1, DEFAULT_CONFIG, () => 0),
+/** The pauses after so many failures in a row. */
+function pausesAfterFailures(count: number, random: () => number): number[] {
+  const backoff = new Backoff(DEFAULT_CONFIG, random);
+  return Array.from(
+    { length: count },
+    () => backoff.scheduleAfter({}, 0).scheduledAt,
   );
-  assertEquals(pauses, [
+}
+
+test("Backoff: the pause doubles from 0.25 s to 30 s", () => {
+  assertEquals(pausesAfterFailures(10, () => 0), [
     250,
     500,
     1000,
@@ -36,13 +45,12 @@ test("Backoff: the pause doubles from 0.25 s to 30 s", () => {
 });
 
 test("Backoff: jitter adds up to a tenth, and subtracts nothing", () => {
-  const chances = [() => 0, () => 0.999999];
-  for (let n = 1; n < 2000; n += 7) {
-    const [least, most] = chances.map((it) =>
-      calculateBackoffMs(n, DEFAULT_CONFIG, it)
-    );
-    assert(least! > 0 && most! >= least! && most! <= least! * 1.1);
-    assert(most! <= 33_000);
+  const [least, most] = [() => 0, () => 0.999999].map((it) =>
+    pausesAfterFailures(2000, it)
+  );
+  for (const [n, ms] of most!.entries()) {
+    assert(least![n]! > 0 && ms >= least![n]! && ms <= least![n]! * 1.1);
+    assert(ms <= 33_000);
   }
 });
 
@@ -63,7 +71,7 @@ function simulateDials(
   end: keyof typeof ENDS,
   random = (): number => 0,
 ): number[] {
-  const link = new Link(DEFAULT_CONFIG, random, 1, 0);
+  const link = newLink(random);
   const moments: number[] = [];
   let now = 0;
   for (let i = 0; i < count; i++) {
@@ -107,7 +115,7 @@ for (const end of Object.keys(ENDS) as (keyof typeof ENDS)[]) {
 
 test("Backoff: a base or a cap below 0.9 s also holds with a waiting request", () => {
   const limits = { ...DEFAULT_CONFIG, backoffBase: 50, backoffCap: 400 };
-  const link = new Link(limits, () => 0, 1, 0);
+  const link = newLink(() => 0, limits);
   const moments: number[] = [];
   for (let now = 0, i = 0; i < 8; i++) {
     now = Math.max(now, link.deadline(URGENT_DEMAND));
@@ -119,7 +127,7 @@ test("Backoff: a base or a cap below 0.9 s also holds with a waiting request", (
 });
 
 test("Backoff: a request that comes during a long pause dials at once", () => {
-  const link = new Link(DEFAULT_CONFIG, () => 0, 1, 0);
+  const link = newLink();
   let now = 0;
   for (let i = 0; i < 9; i++) {
     now = Math.max(now, link.deadline(NO_DEMAND));
@@ -133,7 +141,7 @@ test("Backoff: a request that comes during a long pause dials at once", () => {
 
 test("Backoff: dials on demand do not advance the table", () => {
   // 3750 ms of the table, then a request waits, then none does.
-  const link = new Link(DEFAULT_CONFIG, () => 0, 1, 0);
+  const link = newLink();
   let now = 0;
   const fail = (traffic: LinkUsage): void => {
     now = Math.max(now, link.deadline(traffic));
@@ -160,7 +168,7 @@ test("Backoff: dials on demand do not advance the table", () => {
 });
 
 test("Backoff: a scheduled dial that is due during a dial on demand moves behind it", () => {
-  const link = new Link(DEFAULT_CONFIG, () => 0, 1, 0);
+  const link = newLink();
   let now = 0;
   for (let i = 0; i < 4; i++) {
     now = Math.max(now, link.deadline(NO_DEMAND));
@@ -182,7 +190,7 @@ test("Backoff: a scheduled dial that is due during a dial on demand moves behind
 
 /** A link that has failed five times, and is ready again. */
 function readyAfterFailures(traffic: LinkUsage): { link: Link; now: number } {
-  const link = new Link(DEFAULT_CONFIG, () => 0, 1, 0);
+  const link = newLink();
   let now = 0;
   for (let i = 0; i < 6; i++) {
     now = Math.max(now, link.deadline(traffic));
@@ -223,7 +231,7 @@ test("Backoff: a connection on demand that is lost at once does not change the t
 
 test("Backoff: after a refusal the next dial comes at the cap, also with a waiting request", () => {
   for (const [random, ms] of [[0, 30_000], [1, 33_000]] as const) {
-    const link = new Link(DEFAULT_CONFIG, () => random, 1, 0);
+    const link = newLink(() => random);
     link.dial(0);
     link.onDisconnect(10, { reason: "HTTP 401", isRefused: true }, 2);
     assertEquals(link.refusal, "HTTP 401");
@@ -235,7 +243,7 @@ test("Backoff: after a refusal the next dial comes at the cap, also with a waiti
 
 test("Backoff: a request at least 5 s after a refused dial makes one dial", () => {
   const refused: DisconnectCause = { reason: "HTTP 401", isRefused: true };
-  const link = new Link(DEFAULT_CONFIG, () => 0, 1, 0);
+  const link = newLink();
   link.dial(0);
   link.onDisconnect(10, refused, 2);
   assertEquals(link.redialRefused(4_999), false);

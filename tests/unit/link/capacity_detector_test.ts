@@ -5,7 +5,7 @@
  */
 
 import { CapacityDetector } from "../../../lib/link/capacity_detector.ts";
-import { assertEquals } from "../../helpers/assert.ts";
+import { assertEquals, assertThrows } from "../../helpers/assert.ts";
 import { test } from "../../helpers/no_permissions.ts";
 
 /** A check that began at 1000 ms, after a handshake of 50 ms. */
@@ -34,9 +34,10 @@ test("Capacity: a check leaves 100 ms of its 450 ms to the main connection", () 
     "unknown",
     false,
   ]);
-  assertEquals(capacity.deadline(), 1_300);
-  capacity.check!.step = "main-only";
-  assertEquals(capacity.deadline(), 1_400);
+  assertEquals([capacity.deadline(), capacity.isChecking], [1_300, true]);
+  assertEquals(capacity.advance(1_299), undefined);
+  assertEquals(capacity.advance(1_300), { kind: "close-second" });
+  assertEquals([capacity.deadline(), capacity.isChecking], [1_400, true]);
   capacity.abandonCheck();
   assertEquals([capacity.connectionCapacity, capacity.deadline()], [
     "one",
@@ -44,17 +45,24 @@ test("Capacity: a check leaves 100 ms of its 450 ms to the main connection", () 
   ]);
 });
 
+test("Capacity: a check of which both answer soon still has its whole time", () => {
+  const capacity = startCheck();
+  capacity.onSecondReady("main");
+  capacity.onProbeAnswered("main", "main");
+  capacity.onProbeAnswered("second", "x");
+  assertEquals(capacity.deadline(), 1_400);
+});
+
 test("Capacity: a check is extended once", () => {
   const capacity = startCheck();
-  assertEquals(capacity.extendCheck(200), true);
-  assertEquals(capacity.deadline(), 1_600);
-  assertEquals(capacity.extendCheck(200), false);
-  assertEquals(capacity.deadline(), 1_600);
-  assertEquals(
-    new CapacityDetector("auto").extendCheck(1),
-    false,
-    "there is none",
-  );
+  assertEquals(capacity.advance(1_500), undefined);
+  assertEquals([capacity.deadline(), capacity.isChecking], [1_600, true]);
+  assertEquals(capacity.advance(1_800), { kind: "close-second" });
+  assertEquals(capacity.deadline(), 1_700);
+  const late = startCheck();
+  late.advance(1_350); // no more than a timer's usual lag
+  assertEquals(late.advance(1_451), undefined);
+  assertEquals([late.deadline(), late.isChecking], [1_551, true]);
 });
 
 test("Capacity: the end of no check changes nothing", () => {
@@ -65,6 +73,205 @@ test("Capacity: the end of no check changes nothing", () => {
   capacity.abandonCheck();
   assertEquals(capacity.connectionCapacity, "many");
 });
+
+/** Events of a check, the last step, and the capacity. */
+const CHECKS: [
+  what: string,
+  events: string,
+  step: unknown,
+  capacity: string,
+][] = [
+  ["nothing has happened", "", undefined, "unknown"],
+  ["only the main one has answered", "ready, main", undefined, "unknown"],
+  ["only the second has answered", "ready, second", undefined, "unknown"],
+  ["another probe is answered", "ready, second, other", undefined, "unknown"],
+  [
+    "both have answered",
+    "ready, second, main",
+    { kind: "close-second" },
+    "unknown",
+  ],
+  ["the second one is lost", "lost", { kind: "close-second" }, "unknown"],
+  ["the time is over", "late", { kind: "close-second" }, "unknown"],
+  [
+    "both have answered, and then the main one",
+    "ready, main, second, main",
+    { kind: "conclude", capacity: "many", isProven: false },
+    "many",
+  ],
+  [
+    "both have answered, and then the second one",
+    "ready, main, second, second, other",
+    undefined,
+    "unknown",
+  ],
+  [
+    "the second one is lost, and the main one answers",
+    "ready, lost, main",
+    { kind: "conclude", capacity: "one", isProven: true },
+    "one",
+  ],
+  [
+    "the second one is too late, and the main one answers",
+    "ready, late, main",
+    { kind: "conclude", capacity: "one", isProven: false },
+    "one",
+  ],
+  [
+    "nothing is answered in time",
+    "late, late",
+    { kind: "conclude", capacity: "one", isProven: false },
+    "one",
+  ],
+  [
+    "the second one is lost, and nothing is answered",
+    "lost, late",
+    { kind: "conclude", capacity: "one", isProven: false },
+    "one",
+  ],
+  [
+    "no probe is answered",
+    "ready, late, late",
+    { kind: "drop-main" },
+    "one",
+  ],
+  [
+    "only the second one has answered",
+    "ready, second, late, late",
+    { kind: "drop-main" },
+    "one, displaced",
+  ],
+  [
+    "both have answered, and then none",
+    "ready, second, main, late",
+    { kind: "drop-main" },
+    "one",
+  ],
+  ["it is abandoned", "ready, abandoned", undefined, "one"],
+  ["it is abandoned in the end", "late, abandoned", undefined, "one"],
+];
+for (const [what, events, step, expected] of CHECKS) {
+  test(`Capacity check: the next step where ${what}`, () => {
+    const capacity = startCheck();
+    let last: unknown;
+    let probe = 0;
+    for (const event of events.split(", ")) {
+      last = undefined;
+      if (event === "ready") capacity.onSecondReady(`${probe}`);
+      if (event === "main") last = capacity.onProbeAnswered("main", `${probe}`);
+      if (event === "other") last = capacity.onProbeAnswered("main", "x");
+      if (event === "second") last = capacity.onProbeAnswered("second", "y");
+      if (event === "lost") last = capacity.onSecondLost();
+      if (event === "late") last = capacity.advance(capacity.deadline());
+      if (event === "abandoned") capacity.abandonCheck();
+      if ((last as { kind?: string })?.kind === "close-second") {
+        capacity.setMainProbe(`${++probe}`);
+      }
+    }
+    assertEquals(last, step);
+    const isDisplaced = capacity.onMainConnectionReady(1_401);
+    const found = capacity.connectionCapacity +
+      (isDisplaced ? ", displaced" : "");
+    assertEquals(found, expected);
+  });
+}
+
+const STATES: Record<string, () => CapacityDetector> = {
+  "unknown": () => new CapacityDetector("auto"),
+  "both-connections": startCheck,
+  "main-only": () => {
+    const capacity = startCheck();
+    capacity.onSecondLost();
+    return capacity;
+  },
+  "known": () => {
+    const capacity = new CapacityDetector("auto");
+    capacity.record("many");
+    return capacity;
+  },
+  "configured": () => new CapacityDetector("many"),
+  "displaced": () => {
+    const capacity = new CapacityDetector("auto");
+    capacity.onSecondConnection(1_000);
+    capacity.onMainConnectionClosed(true, 1_000);
+    return capacity;
+  },
+};
+
+/** What can be seen of a state. */
+function stateOf(capacity: CapacityDetector): unknown {
+  return [
+    capacity.connectionCapacity,
+    capacity.isUnknown,
+    capacity.isChecking,
+    capacity.deadline(),
+  ];
+}
+
+/**
+ * Events, in which states they have a row, and whether they are an error in the
+ * others, where they change nothing.
+ */
+const EVENTS: [
+  event: string,
+  act: (capacity: CapacityDetector) => unknown,
+  states: string[],
+  otherwise: "ignored" | "error",
+][] = [
+  ["start", (it) => it.startCheck(1, 1), ["unknown"], "error"],
+  ["lose", (it) => it.onSecondLost(), ["both-connections"], "error"],
+  ["ready", (it) => it.onSecondReady("x"), ["both-connections"], "ignored"],
+  [
+    "probe",
+    (it) => it.setMainProbe("x"),
+    ["both-connections", "main-only"],
+    "ignored",
+  ],
+  [
+    "answer",
+    (it) => it.onProbeAnswered("main", "x"),
+    ["both-connections", "main-only"],
+    "ignored",
+  ],
+  [
+    "time",
+    (it) => it.advance(9_999),
+    ["both-connections", "main-only"],
+    "ignored",
+  ],
+  [
+    "abandon",
+    (it) => it.abandonCheck(),
+    ["both-connections", "main-only"],
+    "ignored",
+  ],
+  [
+    "main closed",
+    (it) => it.onMainConnectionClosed(true, 0),
+    [],
+    "ignored", // no second connection was opened
+  ],
+  [
+    "main ready",
+    (it) => it.onMainConnectionReady(1_000),
+    ["displaced"],
+    "ignored",
+  ],
+  ["daemon down", (it) => it.onDaemonDown(), ["displaced"], "ignored"],
+];
+for (const [event, act, states, otherwise] of EVENTS) {
+  for (const [name, make] of Object.entries(STATES)) {
+    if (states.includes(name)) continue;
+    test(`Capacity states: ${name}: ${event} is ${otherwise === "error" ? "an error" : "ignored"}`, () => {
+      const capacity = make();
+      const before = stateOf(capacity);
+      if (otherwise === "error") {
+        assertThrows(() => act(capacity), Error, name);
+      } else assertEquals(act(capacity) || undefined, undefined);
+      assertEquals(stateOf(capacity), before);
+    });
+  }
+}
 
 const LOSSES: [what: string, lostAt: number, isDisplaced: boolean][] = [
   ["2 s after the second opened", 2_000, true],
@@ -120,7 +327,8 @@ test("Capacity: a daemon that was away shows nothing", () => {
   for (const before of ["many", "one"] as const) {
     const capacity = new CapacityDetector("auto");
     if (before === "many") capacity.record("many");
-    capacity.markMainDisplaced(0, true);
+    capacity.onSecondConnection(0);
+    assertEquals(capacity.onMainConnectionClosed(true, 0), true);
     capacity.onDaemonDown();
     assertEquals(capacity.connectionCapacity, before);
     assertEquals(capacity.onMainConnectionReady(1), false);

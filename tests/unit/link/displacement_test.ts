@@ -4,10 +4,7 @@
  * @module
  */
 
-import {
-  DisplacementTracker,
-  mayMeanDisplacement,
-} from "../../../lib/link/displacement.ts";
+import { Backoff, mayMeanDisplacement } from "../../../lib/link/backoff.ts";
 import { EMPTY_CACHED_RESULTS } from "../../../lib/cache/cache.ts";
 import { assert, assertEquals, assertMatch } from "../../helpers/assert.ts";
 import { test } from "../../helpers/no_permissions.ts";
@@ -17,7 +14,10 @@ import {
   startDisplaced,
   stayConnected,
 } from "../../helpers/session/outage.ts";
-import { SessionDriver } from "../../helpers/session/session_driver.ts";
+import {
+  DEFAULT_CONFIG,
+  SessionDriver,
+} from "../../helpers/session/session_driver.ts";
 
 for (const code of [1000, 1005, 1008, 4000]) {
   test(`Displacement: two losses within 10 s with code ${code}: the next dial comes with a request only`, () => {
@@ -262,13 +262,16 @@ const LIVES: [what: string, lastedMs: number[], isLasting: boolean][] = [
 ];
 for (const [what, lastedMs, isLasting] of LIVES) {
   test(`Displacement: ${isLasting ? "lasting" : "not lasting"} after ${what}`, () => {
-    const displacement = new DisplacementTracker();
-    for (const ms of lastedMs) displacement.onDisplaced(1e6 + ms, 1e6);
-    assertEquals(displacement.isRecurring, isLasting);
-    displacement.reset();
-    assertEquals(displacement.isRecurring, false);
-    displacement.onDisplaced(1, 0);
-    assertEquals(displacement.isRecurring, false, "it starts to count again");
+    const backoff = new Backoff(DEFAULT_CONFIG, () => 0);
+    // Only a request has the daemon dialed.
+    const isRecurring = (): boolean =>
+      backoff.scheduleAfter({}, 0).scheduledAt === Infinity;
+    for (const ms of lastedMs) backoff.onDisplaced(1e6 + ms, 1e6);
+    assertEquals(isRecurring(), isLasting);
+    backoff.endDisplacement();
+    assertEquals(isRecurring(), false);
+    backoff.onDisplaced(1, 0);
+    assertEquals(isRecurring(), false, "it starts to count again");
   });
 }
 

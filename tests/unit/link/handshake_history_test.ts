@@ -6,11 +6,15 @@
  */
 
 import { assert, assertEquals } from "../../helpers/assert.ts";
-import { HandshakeHistory } from "../../../lib/link/handshake_history.ts";
+import { HandshakeHistory } from "../../../lib/link/backoff.ts";
 import { type DisconnectCause, Link } from "../../../lib/link/link.ts";
 import { DEFAULT_CONFIG } from "../../helpers/session/session_driver.ts";
 import { test } from "../../helpers/no_permissions.ts";
-import { NO_DEMAND, URGENT_DEMAND } from "../../helpers/link_demand.ts";
+import {
+  newLink,
+  NO_DEMAND,
+  URGENT_DEMAND,
+} from "../../helpers/link_demand.ts";
 
 const STEPS = ["dialing", "handshaking"] as const;
 
@@ -69,7 +73,7 @@ test("Handshake limit: never above a shorter --handshake-timeout", () => {
 
 /** A link whose daemon has answered, and whose connection is lost. */
 function lostLink(random = 0): Link {
-  const link = new Link(DEFAULT_CONFIG, () => random, 1, 0);
+  const link = newLink(() => random);
   link.dial(0);
   link.onOpen(1);
   link.onHandshakeSent(1);
@@ -174,7 +178,7 @@ test("Handshake limit: time asleep is no silence", () => {
 const FAILED: DisconnectCause = { reason: "HTTP 400", mayBeSubprotocol: true };
 
 test("Subprotocol: a failed handshake is repeated once, at once and without it", () => {
-  const link = new Link(DEFAULT_CONFIG, () => 0, 1, 0);
+  const link = newLink();
   const found: [at: number, isOffered: boolean][] = [];
   for (let now = 0, i = 0; i < 6; i++) {
     now = Math.max(now, link.deadline(NO_DEMAND));
@@ -221,7 +225,7 @@ test("Subprotocol: a failure that the offer cannot cause leads to no repeat", ()
       { reason: "silence", isHung: true },
     ]
   ) {
-    const link = new Link(DEFAULT_CONFIG, () => 0, 1, 0);
+    const link = newLink();
     link.dial(0);
     link.onDisconnect(5, loss, 2);
     assertEquals(link.offersSubprotocol, true);
@@ -232,7 +236,7 @@ test("Subprotocol: a failure that the offer cannot cause leads to no repeat", ()
 test("Subprotocol: the choice is kept after a first response, and not after a mere open", () => {
   for (const isOffered of [true, false]) {
     for (const isAnswered of [true, false]) {
-      const link = new Link(DEFAULT_CONFIG, () => 0, 1, 0);
+      const link = newLink();
       link.dial(0);
       if (!isOffered) {
         link.onDisconnect(0, FAILED, 2);

@@ -52,7 +52,8 @@ test("Link set: a standby that is promoted becomes the main link, and the old on
   const standby = ready(set.add("standby", 0));
   const capacityLink = set.add("capacity-check", 0);
   assertEquals([set.standby, set.capacityCheck], [standby, capacityLink]);
-  const old = set.promote(standby);
+  const old = set.main;
+  set.promote(standby);
   assertEquals([set.main, old.role, set.drainingCount], [
     standby,
     "draining",

@@ -2,12 +2,16 @@ import { assertEquals, assertThrows } from "../../helpers/assert.ts";
 import { Link, type LinkUsage } from "../../../lib/link/link.ts";
 import { DEFAULT_CONFIG } from "../../helpers/session/session_driver.ts";
 import { test } from "../../helpers/no_permissions.ts";
-import { NO_DEMAND, URGENT_DEMAND } from "../../helpers/link_demand.ts";
+import {
+  newLink,
+  NO_DEMAND,
+  URGENT_DEMAND,
+} from "../../helpers/link_demand.ts";
 
 const BUSY: LinkUsage = { ...NO_DEMAND, load: "busy" };
 
 test("Link: each step of a handshake has its own deadline", () => {
-  const link = new Link(DEFAULT_CONFIG, () => 0, 1, 0);
+  const link = newLink();
   link.dial(100);
   assertEquals(link.deadline(URGENT_DEMAND), 15_100);
   assertEquals(link.nextAction(15_100, URGENT_DEMAND), "disconnect");
@@ -24,7 +28,7 @@ test("Link: each step of a handshake has its own deadline", () => {
 });
 
 test("Link: time spent on finding the reason of a failure does not postpone the next dial", () => {
-  const link = new Link(DEFAULT_CONFIG, () => 0, 1, 0);
+  const link = newLink();
   link.dial(100);
   link.onDisconnect(350, { reason: "x", agoMs: 240 }, 2);
   assertEquals(link.deadline(NO_DEMAND), 110 + DEFAULT_CONFIG.backoffBase);
@@ -120,14 +124,207 @@ test("Link: after a sleep a ready one must answer a probe within 1 s, and a wait
   assertEquals(link.nextAction(200_000, NO_DEMAND), "dial");
 });
 
-test("Link: a transition from the wrong state throws", () => {
+test("Link: what was written ends with the connection", () => {
   const link = readyLink();
-  assertThrows(() => link.dial(0), Error, "is ready, and must be waiting");
-  assertThrows(() => link.onOpen(0), Error, "dialing");
+  link.onBacklog("full");
+  link.onOneWaySent(1);
+  assertEquals([link.isBacklogged, link.hasReceivedAllOneWay], [true, false]);
+  link.onDisconnect(1, { reason: "gone" }, 2);
+  assertEquals([link.isBacklogged, link.hasReceivedAllOneWay], [false, true]);
+  // Events that come too late change nothing.
+  link.onBacklog("full");
+  link.onOneWaySent(3);
+  link.onAnswered(9);
+  link.dial(2);
+  assertEquals([link.isBacklogged, link.hasReceivedAllOneWay], [false, true]);
+  link.onOneWaySent(1);
+  assertEquals(link.hasReceivedAllOneWay, false);
+  link.onBacklog("full");
+  link.onBacklog("drained");
+  assertEquals(link.isBacklogged, false);
 });
 
+const ONE_WAY: [what: string, events: string, isReceived: boolean][] = [
+  ["nothing was sent", "", true],
+  ["nothing is answered", "wrote 1", false],
+  ["it was written before the connection was ready", "wrote 0", false],
+  ["that is so, and something is answered", "wrote 0, answered 1", true],
+  ["a later request is answered", "wrote 1, answered 2", true],
+  ["an earlier request is answered", "wrote 2, answered 1", false],
+  [
+    "an earlier request is answered after a later one",
+    "wrote 2, answered 3, answered 1",
+    true,
+  ],
+  ["something was sent since", "wrote 1, answered 2, wrote 3", false],
+];
+for (const [what, events, isReceived] of ONE_WAY) {
+  test(`One-way messages: ${isReceived ? "" : "perhaps not "}received where ${what}`, () => {
+    const link = readyLink();
+    for (const event of events.split(", ")) {
+      const [name, place] = event.split(" ");
+      if (name === "wrote") link.onOneWaySent(Number(place));
+      if (name === "answered") link.onAnswered(Number(place));
+    }
+    assertEquals(link.hasReceivedAllOneWay, isReceived);
+  });
+}
+
+test("Link: one with abandoned calls is lost at the moment at which it seems dead", () => {
+  const link = readyLink();
+  const liveness = link.liveness!;
+  const abandoned = { ...BUSY, abandonedCallNumber: 2 };
+  const probe = (id: string, now: number, isWithoutCalls = false): void => {
+    const writeNumber = liveness.assignWriteNumber();
+    liveness.onProbeSent(id, now, { isWithoutCalls, writeNumber });
+  };
+  probe("1", 0);
+  liveness.onProbeAnswered("1", 1);
+  liveness.assignWriteNumber(); // the call
+  probe("3", 100);
+  assertEquals(link.deadline(abandoned), 5_001, "a probe in silence");
+  liveness.onFrame(150);
+  probe("4", 200, true);
+  assertEquals(link.deadline(abandoned), 5_150, "the same");
+  probe("5", 5_150);
+  assertEquals(link.deadline(abandoned), 5_200, "since the probe before calls");
+  assertEquals(link.nextAction(5_199, abandoned), "nothing");
+  assertEquals(link.nextAction(5_200, abandoned), "disconnect");
+  assertEquals(link.deadline(BUSY) > 5_200, true, "somebody waits for a call");
+  liveness.onFrame(5_190);
+  assertEquals(link.deadline(abandoned), 10_190);
+});
+
+type StateName =
+  | "waiting"
+  | "refused"
+  | "displaced"
+  | "dialing"
+  | "unsent"
+  | "handshaking"
+  | "ready"
+  | "suspect";
+
+/** The states, and how a link gets there. */
+const STATES: Record<StateName, () => Link> = {
+  waiting: () => newLink(),
+  refused: () => {
+    const link = STATES.dialing();
+    link.onDisconnect(0, { reason: "HTTP 401", isRefused: true }, 2);
+    return link;
+  },
+  displaced: () => {
+    const link = readyLink();
+    for (let id = 2; id < 4; id++) {
+      link.onDisconnect(9, { reason: "1000", displaced: "likely" }, id);
+      if (id === 3) break;
+      link.dial(9);
+      link.onOpen(9);
+      link.becomeReady(9);
+    }
+    return link;
+  },
+  dialing: () => {
+    const link = STATES.waiting();
+    link.dial(0);
+    return link;
+  },
+  unsent: () => {
+    const link = STATES.dialing();
+    link.onOpen(0);
+    return link;
+  },
+  handshaking: () => {
+    const link = STATES.unsent();
+    link.onHandshakeSent(0);
+    return link;
+  },
+  ready: () => readyLink(),
+  suspect: () => {
+    const link = readyLink();
+    link.markSuspect(0, 0);
+    return link;
+  },
+};
+
+function stateOf(link: Link): StateName {
+  if (link.isHandshakeUnsent) return "unsent";
+  if (link.phase === "waiting") {
+    if (link.isDisplaced) return "displaced";
+    return link.refusal === undefined ? "waiting" : "refused";
+  }
+  return link.liveness?.isSuspect ? "suspect" : link.phase;
+}
+
+/**
+ * Each event, the states that it leaves, and the next ones. In the other states
+ * it is an error that names both, or ignored.
+ */
+const TRANSITIONS: [
+  event: string,
+  act: (link: Link) => void,
+  next: Partial<Record<StateName, StateName>>,
+  otherwise: "error" | "ignored",
+][] = [
+  ["dial", (link) => link.dial(9), {
+    waiting: "dialing",
+    refused: "dialing",
+    displaced: "dialing",
+  }, "error"],
+  ["open", (link) => link.onOpen(9), { dialing: "unsent" }, "error"],
+  ["send the handshake", (link) => link.onHandshakeSent(9), {
+    unsent: "handshaking",
+    handshaking: "handshaking",
+  }, "error"],
+  ["repeat the handshake", (link) => link.resetHandshake(9), {
+    unsent: "unsent",
+    handshaking: "unsent",
+  }, "error"],
+  ["become ready", (link) => link.becomeReady(9), {
+    unsent: "ready",
+    handshaking: "ready",
+  }, "error"],
+  ["become suspect", (link) => link.markSuspect(9, 0), {
+    ready: "suspect",
+  }, "error"],
+  ["disconnect", (link) => link.onDisconnect(9, { reason: "x" }, 9), {
+    dialing: "waiting",
+    unsent: "waiting",
+    handshaking: "waiting",
+    ready: "waiting",
+    suspect: "waiting",
+  }, "error"],
+  ["resume", (link) => link.onResume(9, 9, 9), {
+    suspect: "ready",
+  }, "ignored"],
+  ["dial for a request", (link) => link.dialForRequest(9), {
+    displaced: "waiting",
+  }, "ignored"],
+  ["redial after a refusal", (link) => link.redialRefused(6_000), {
+    displaced: "waiting",
+  }, "ignored"],
+];
+
+for (const [event, act, next, otherwise] of TRANSITIONS) {
+  for (const name of Object.keys(STATES) as StateName[]) {
+    const isError = next[name] === undefined && otherwise === "error";
+    const outcome = isError ? "an error" : next[name] ?? name;
+    test(`Link states: ${name}: to ${event}: ${outcome}`, () => {
+      const link = STATES[name]();
+      assertEquals(stateOf(link), name);
+      if (isError) {
+        const isAgain = name === "suspect" && event === "become suspect";
+        const state = isAgain ? "suspect" : link.phase;
+        const message = `that is ${state} cannot ${event}`;
+        assertThrows(() => act(link), Error, message);
+      } else act(link);
+      assertEquals(stateOf(link), isError ? name : outcome);
+    });
+  }
+}
+
 function readyLink(): Link {
-  const link = new Link(DEFAULT_CONFIG, () => 0, 1, 0);
+  const link = newLink();
   link.dial(0);
   link.onOpen(0);
   link.becomeReady(0);

@@ -4,7 +4,8 @@
  * @module
  */
 
-import { assert, assertEquals } from "../../helpers/assert.ts";
+import { type ConnectionUsage, Liveness } from "../../../lib/link/liveness.ts";
+import { assert, assertEquals, assertThrows } from "../../helpers/assert.ts";
 import { test } from "../../helpers/no_permissions.ts";
 import { ExaiDriver } from "../../helpers/session/exai_driver.ts";
 import {
@@ -305,4 +306,227 @@ test("Liveness: after a cancelled call the idle connection has 10 s of silence",
   });
   driver.advance(7_000);
   assertEquals(driver.isConnectionClosed(1), false);
+});
+
+const LIMITS = { pingInterval: 5_000, pingTimeout: 5_000 };
+
+type Act = (liveness: Liveness) => unknown;
+
+/** The states of verification and suspicion, and how they come about. */
+const STATES: Record<string, Act> = {
+  "verified, none": () => {},
+  "unprobed, none": (it) => it.onResume(0, 0),
+  "probed, none": (it) => {
+    it.onResume(0, 0);
+    it.onProbeSent("sleep", 0);
+  },
+  "deferred, none": (it) => {
+    it.onResume(0, 0);
+    it.deferProbe(0, "no-call");
+  },
+  "verified, suspect": (it) => it.markSuspect(0, 1),
+  "verified, waived": (it) => {
+    it.markSuspect(0, 1);
+    it.waiveSuspicion(0);
+  },
+  "probed, suspect": (it) => {
+    it.onResume(0, 0);
+    it.onProbeSent("sleep", 0);
+    it.markSuspect(0, 1);
+  },
+  "deferred, suspect": (it) => {
+    it.onResume(0, 0);
+    it.deferProbe(0, "no-call");
+    it.markSuspect(0, 1);
+  },
+};
+
+const NO_CALLS: ConnectionUsage = {
+  load: "idle",
+  mayProbe: true,
+  mayFailOver: true,
+  abandonedCallNumber: undefined,
+};
+
+/** What can be seen of a state. */
+function stateOf(liveness: Liveness): string {
+  const { isUnverified, isProbeDeferred, isSuspect } = liveness;
+  // Without a suspicion, an unprobed connection is probed at once.
+  const isDue = liveness.nextAction(0, NO_CALLS) === "probe";
+  const verification = !isUnverified
+    ? "verified"
+    : isProbeDeferred
+    ? "deferred"
+    : isDue
+    ? "unprobed"
+    : "probed";
+  // A verified connection is usable while the suspicion is waived.
+  const suspicion = !isSuspect
+    ? "none"
+    : liveness.isUsable
+    ? "waived"
+    : "suspect";
+  return `${verification}, ${suspicion}`;
+}
+
+/**
+ * Each event, and the next state for each state in which it changes something.
+ * `-` is an error that names the event.
+ */
+const TRANSITIONS: [event: string, act: Act, next: Record<string, string>][] = [
+  ["a frame", (it) => it.onFrame(0), {
+    "verified, suspect": "verified, none",
+    "verified, waived": "verified, none",
+    "probed, suspect": "verified, none",
+    "deferred, suspect": "verified, none",
+  }],
+  ["the answer to a probe", (it) => {
+    it.onProbeSent("answered", 0);
+    it.onProbeAnswered("answered", 0);
+  }, {
+    "unprobed, none": "verified, none",
+    "probed, none": "verified, none",
+    "deferred, none": "verified, none",
+    "verified, suspect": "verified, none",
+    "verified, waived": "verified, none",
+    "probed, suspect": "verified, none",
+    "deferred, suspect": "verified, none",
+  }],
+  ["an unknown answer", (it) => it.onProbeAnswered("unknown", 0), {}],
+  ["a probe is sent", (it) => it.onProbeSent("sent", 0), {
+    "unprobed, none": "probed, none",
+    "deferred, none": "probed, none",
+    "deferred, suspect": "probed, suspect",
+  }],
+  ["defer its probe", (it) => it.deferProbe(0, "call"), {
+    "verified, none": "-",
+    "unprobed, none": "deferred, none",
+    "probed, none": "deferred, none",
+    "verified, suspect": "-",
+    "verified, waived": "-",
+    "probed, suspect": "deferred, suspect",
+  }],
+  ["the check is skipped", (it) => it.skipVerification(), {
+    "unprobed, none": "verified, none",
+    "probed, none": "verified, none",
+    "deferred, none": "verified, none",
+    "probed, suspect": "verified, suspect",
+    "deferred, suspect": "verified, suspect",
+  }],
+  ["become suspect", (it) => it.markSuspect(0, 1), {
+    "verified, none": "verified, suspect",
+    "unprobed, none": "unprobed, suspect",
+    "probed, none": "probed, suspect",
+    "deferred, none": "deferred, suspect",
+    "verified, suspect": "-",
+    "verified, waived": "-",
+    "probed, suspect": "-",
+    "deferred, suspect": "-",
+  }],
+  ["suspicion is waived", (it) => it.waiveSuspicion(0), {
+    "unprobed, none": "verified, none",
+    "probed, none": "verified, none",
+    "deferred, none": "verified, none",
+    "verified, suspect": "verified, waived",
+    "probed, suspect": "verified, waived",
+    "deferred, suspect": "verified, waived",
+  }],
+  ["it is replaced", (it) => it.onReplaced(0), {
+    "unprobed, none": "verified, none",
+    "probed, none": "verified, none",
+    "deferred, none": "verified, none",
+    "verified, suspect": "verified, none",
+    "verified, waived": "verified, none",
+    "probed, suspect": "verified, none",
+    "deferred, suspect": "verified, none",
+  }],
+  ["a sleep", (it) => it.onResume(0, 0), {
+    "verified, none": "unprobed, none",
+    "probed, none": "unprobed, none",
+    "deferred, none": "unprobed, none",
+    "verified, suspect": "unprobed, none",
+    "verified, waived": "unprobed, none",
+    "probed, suspect": "unprobed, none",
+    "deferred, suspect": "unprobed, none",
+  }],
+];
+
+for (const [event, act, next] of TRANSITIONS) {
+  for (const [name, reach] of Object.entries(STATES)) {
+    const expected = next[name] ?? name;
+    test(`Liveness states: ${name}: ${event}: ${expected === "-" ? "an error" : expected}`, () => {
+      const liveness = new Liveness(LIMITS, 0);
+      reach(liveness);
+      assertEquals(stateOf(liveness), name);
+      if (expected === "-") {
+        const isSuspicion = event === "become suspect";
+        const state = name.split(", ")[isSuspicion ? 1 : 0]!;
+        const message = `that is ${state} cannot ${event}`;
+        assertThrows(() => act(liveness), Error, message);
+        assertEquals(stateOf(liveness), name, "nothing has changed");
+        return;
+      }
+      act(liveness);
+      // A suspect connection is not probed, so both look the same.
+      const found = expected.replace("unprobed, suspect", "probed, suspect");
+      assertEquals(stateOf(liveness), found);
+    });
+  }
+}
+
+const DELAY_ENDS: [event: string, act: Act, isOver: boolean][] = [
+  ["another call", (it) => it.delayCall(0, 1), false],
+  ["suspicion", (it) => it.markSuspect(0, 1), false],
+  ["the time before its end", (it) => it.endCallDelayIfDue(249), false],
+  ["its end", (it) => it.endCallDelayIfDue(250), true],
+  ["a frame", (it) => it.onFrame(0), true],
+  ["the call is gone", (it) => it.cancelCallDelay(), true],
+  ["it is not needed", (it) => it.endCallDelay(0), true],
+  ["suspicion is waived", (it) => it.waiveSuspicion(0), true],
+  ["it is replaced", (it) => it.onReplaced(0), true],
+  ["a sleep", (it) => it.onResume(0, 0), true],
+];
+for (const [event, act, isOver] of DELAY_ENDS) {
+  test(`Call delay: ${isOver ? "ends" : "goes on"} with ${event}`, () => {
+    const liveness = new Liveness(LIMITS, 0);
+    act(liveness);
+    assertEquals(
+      liveness.isDelayingCalls,
+      event === "another call",
+      "without a delay it changes nothing",
+    );
+    const delayed = new Liveness(LIMITS, 0);
+    delayed.delayCall(0, 250);
+    act(delayed);
+    assertEquals(delayed.isDelayingCalls, !isOver);
+    if (!isOver) assertEquals(delayed.deadline(NO_CALLS) <= 250, true);
+  });
+}
+
+test("Liveness: with probes off a sleep does not have to be checked", () => {
+  const liveness = new Liveness({ ...LIMITS, pingInterval: Infinity }, 0);
+  liveness.onResume(0, 0);
+  assertEquals([liveness.isUnverified, liveness.deadline(NO_CALLS)], [
+    false,
+    Infinity,
+  ]);
+});
+
+test("Liveness: only the last 64 unanswered probes count", () => {
+  const liveness = new Liveness(LIMITS, 0);
+  const probe = (id: string, now: number): void => {
+    liveness.onProbeSent(id, now, {
+      writeNumber: liveness.assignWriteNumber(),
+    });
+  };
+  for (let i = 0; i < 65; i++) probe(`${i}`, i);
+  assertEquals(liveness.deadline(NO_CALLS), 5_001);
+  assertEquals(liveness.onProbeAnswered("0", 70), undefined);
+  assertEquals(liveness.onProbeAnswered("3", 70), 4);
+  assertEquals(liveness.onProbeAnswered("2", 70), undefined, "overtaken");
+  assertEquals(liveness.hasUnansweredProbeAfter(64, 1_064), true);
+  assertEquals(liveness.hasUnansweredProbeAfter(65, 1_064), false);
+  assertEquals(liveness.deadline(NO_CALLS), 5_070, "a frame has arrived");
+  for (let i = 65; i < 140; i++) probe(`${i}`, i + 10);
+  assertEquals(liveness.deadline(NO_CALLS), 5_086);
 });
