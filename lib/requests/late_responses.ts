@@ -1,79 +1,56 @@
 /**
- * Tracks requests that were cancelled or timed out and whose responses may
- * still arrive.
+ * Tracks abandoned requests, whose responses may still arrive.
  *
  * @module
  */
 
 import type { Id } from "../protocol/jsonrpc.ts";
 
-/**
- * How many ids are tracked per connection: an MCP daemon never answers
- * cancelled requests.
- */
+/** Per connection: an MCP daemon never answers cancelled requests. */
 const MAX_LATE_IDS = 1_000;
-/**
- * How long an abandoned call counts as running, in milliseconds: its response
- * may never arrive.
- */
+/** How long an abandoned call counts as running: it may never be answered. */
 const MAX_ABANDONED_CALL_MS = 60_000;
 
-/** A call that the daemon may still be working on. */
 interface AbandonedCall {
-  /** Its position in the order of writes on its connection. */
   readonly writeNumber: number;
   until: number;
 }
 
-/** Whether a response is expected, or has arrived but could not be parsed. */
-export type LateResponseState = "expected" | "unclear";
-
 /** The abandoned requests, by the connection they were written to. */
 export class LateResponses {
-  readonly #responses = new Map<number, Map<Id, LateResponseState>>();
-  readonly #abandonedCalls = new Map<number, Map<Id, AbandonedCall>>();
-  #earliest = Infinity;
+  readonly #responses = new Map<number, Map<Id, "expected" | "unclear">>();
+  /** The calls among them, in the order of their deadlines. */
+  readonly #calls = new Map<number, Map<Id, AbandonedCall>>();
 
-  /** Records a request that no one waits for any more. */
+  /** Records a request; `unclear` if its response could not be read. */
   add(
     id: Id,
     connectionId: number,
-    state: LateResponseState = "expected",
+    state: "expected" | "unclear" = "expected",
   ): void {
     const responses = this.#responses.get(connectionId) ?? new Map();
     this.#responses.set(connectionId, responses.set(id, state));
-    const [oldest] = responses.keys();
     if (responses.size <= MAX_LATE_IDS) return;
+    const [oldest] = responses.keys();
     responses.delete(oldest!);
-    this.#deleteCall(oldest!, connectionId);
+    this.#calls.get(connectionId)?.delete(oldest!);
   }
 
-  /** Records that the request is a call which the daemon may be working on. */
+  /** Records that the request is a call that the daemon may be working on. */
   addAbandonedCall(
     id: Id,
     connectionId: number,
     writeNumber: number,
     now: number,
   ): void {
-    const calls = this.#abandonedCalls.get(connectionId) ??
-      new Map<Id, AbandonedCall>();
-    const until = now + MAX_ABANDONED_CALL_MS;
-    this.#abandonedCalls.set(
-      connectionId,
-      calls.set(id, { writeNumber, until }),
-    );
-    this.#earliest = Math.min(this.#earliest, until);
+    const calls = this.#calls.get(connectionId) ?? new Map();
+    const call = { writeNumber, until: now + MAX_ABANDONED_CALL_MS };
+    this.#calls.set(connectionId, calls.set(id, call));
   }
 
-  /**
-   * Whether a late response with this id may still arrive. It would be mistaken
-   * for the response to another request with that id.
-   */
+  /** Whether a late response could be mistaken for that to another request. */
   has(id: Id): boolean {
-    for (const responses of this.#responses.values()) {
-      if (responses.has(id)) return true;
-    }
-    return false;
+    return [...this.#responses.values()].some((responses) => responses.has(id));
   }
 
   /** Whether a response is expected on a connection. */
@@ -84,77 +61,60 @@ export class LateResponses {
 
   /** Whether the daemon may be working on an abandoned call. */
   hasAbandonedCall(connectionId: number): boolean {
-    return this.#abandonedCalls.has(connectionId);
+    return (this.#calls.get(connectionId)?.size ?? 0) > 0;
   }
 
-  /**
-   * The write number of the last abandoned call that the daemon may be working
-   * on; 0 for none.
-   */
+  /** The write number of the last of these calls; 0 for none. */
   lastCallNumber(connectionId: number): number {
-    const lateCalls = this.#abandonedCalls.get(connectionId)?.values() ?? [];
-    return Math.max(0, ...lateCalls.map(({ writeNumber }) => writeNumber));
+    const calls = this.#calls.get(connectionId)?.values() ?? [];
+    return Math.max(0, ...[...calls].map(({ writeNumber }) => writeNumber));
   }
 
   /** Records a late response. After an `unclear` one another may arrive. */
   onResponse(id: Id, connectionId: number): void {
     const responses = this.#responses.get(connectionId);
     if (responses?.get(id) === "expected") responses.delete(id);
-    this.#deleteCall(id, connectionId);
+    this.#calls.get(connectionId)?.delete(id);
   }
 
-  /**
-   * Records an answered probe. The daemon is not busy with abandoned calls that
-   * were written before it.
-   */
+  /** Records an answered probe: the daemon has ended the calls before it. */
   onProbeAnswered(connectionId: number, probeNumber: number): void {
-    this.#deleteCalls(connectionId, (call) => call.writeNumber < probeNumber);
-  }
-
-  #deleteCall(id: Id, connectionId: number): void {
-    const abandoned = this.#abandonedCalls.get(connectionId);
-    abandoned?.delete(id);
-    if (abandoned?.size === 0) this.#abandonedCalls.delete(connectionId);
-  }
-
-  #deleteCalls(
-    connectionId: number,
-    isOver: (call: AbandonedCall) => boolean,
-  ): void {
-    const abandoned = this.#abandonedCalls.get(connectionId) ??
-      new Map<Id, AbandonedCall>();
-    for (const [id, call] of abandoned) if (isOver(call)) abandoned.delete(id);
-    if (abandoned.size === 0) this.#abandonedCalls.delete(connectionId);
+    const calls = this.#calls.get(connectionId);
+    for (const [id, { writeNumber }] of calls ?? []) {
+      if (writeNumber < probeNumber) calls?.delete(id);
+    }
   }
 
   /** Forgets a lost connection. */
   onDisconnect(connectionId: number): void {
     this.#responses.delete(connectionId);
-    this.#abandonedCalls.delete(connectionId);
+    this.#calls.delete(connectionId);
   }
 
-  /** When the first abandoned call ceases to count as running, or earlier. */
+  /** When the first abandoned call ceases to count as running. */
   deadline(): number {
-    return this.#earliest;
+    let earliest = Infinity;
+    for (const calls of this.#calls.values()) {
+      const [first] = calls.values();
+      if (first !== undefined) earliest = Math.min(earliest, first.until);
+    }
+    return earliest;
   }
 
   /** Drops the abandoned calls that no longer count as running. */
   advance(now: number): void {
-    if (now < this.#earliest) return;
-    for (const connectionId of [...this.#abandonedCalls.keys()]) {
-      this.#deleteCalls(connectionId, ({ until }) => now >= until);
+    for (const calls of this.#calls.values()) {
+      for (const [id, { until }] of calls) {
+        if (until > now) break;
+        calls.delete(id);
+      }
     }
-    const rest = [...this.#abandonedCalls.values()].flatMap((
-      it,
-    ) => [...it.values()]);
-    this.#earliest = Math.min(Infinity, ...rest.map(({ until }) => until));
   }
 
   /** Postpones every deadline, after a sleep. */
   postpone(ms: number): void {
-    for (const abandoned of this.#abandonedCalls.values()) {
-      for (const call of abandoned.values()) call.until += ms;
+    for (const calls of this.#calls.values()) {
+      for (const call of calls.values()) call.until += ms;
     }
-    this.#earliest += ms;
   }
 }

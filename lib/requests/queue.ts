@@ -4,116 +4,86 @@
  * @module
  */
 
-import {
-  type PendingEntry,
-  type ReadonlyEntry,
-  type TrackerConfig,
-} from "./entry.ts";
-import { sortByArrival } from "./entries_by_connection.ts";
 import type { LinkRole } from "../link/link.ts";
 import type { OutboundMessage } from "../protocol/jsonrpc.ts";
-import { FIRST_WAIT_NOTICE_MS } from "./wait_notices.ts";
-import { IndexedMinHeap } from "./indexed_min_heap.ts";
 import { isLongLived, isSubscriptionMethod } from "../protocol/methods.ts";
+import { IndexedMinHeap } from "./deadlines.ts";
+import type { PendingEntry } from "./request_state.ts";
 
 /** How much text may be queued, in UTF-16 units. */
 export const QUEUE_TEXT_LIMIT = 64 * 1024 * 1024;
 
-/** Returns the role of the links that carry a message. */
-export type RoleSelector = (message: OutboundMessage) => LinkRole;
-
 /** The queued messages. */
 export class MessageQueue {
-  readonly #config: TrackerConfig;
-  readonly #roleOf: RoleSelector;
-  readonly #entries = new Set<PendingEntry<OutboundMessage>>();
-  /** The writable entries by link role, oldest first. */
-  readonly #writableByRole = new Map<
-    LinkRole,
-    IndexedMinHeap<PendingEntry<OutboundMessage>>
-  >();
+  readonly #entries = new Set<PendingEntry>();
+  readonly #writableByRole = new Map<LinkRole, IndexedMinHeap<PendingEntry>>();
   #textLength = 0;
-  #requestCount = 0;
-  #shortLivedCount = 0;
-  #subscriptionCount = 0;
+  /** How many queued requests have a time limit. */
+  shortLivedCount = 0;
+  /** How many queued requests have none, but end with their response. */
+  discoverCount = 0;
 
-  /** Creates an empty queue. */
-  constructor(config: TrackerConfig, roleOf: RoleSelector) {
-    this.#config = config;
-    this.#roleOf = roleOf;
+  /** Creates an empty queue for at most `limit` messages. */
+  constructor(
+    private readonly limit: number,
+    private readonly roleOf: (message: OutboundMessage) => LinkRole,
+  ) {}
+
+  /** The entries whose hints wait for the tool list of a connection. */
+  waitingForHint(connectionId: number): PendingEntry[] {
+    return [...this.#entries]
+      .filter((it) => it.hintRequirement?.connectionId === connectionId);
   }
 
-  /** How many requests are queued. */
-  get requestCount(): number {
-    return this.#requestCount;
+  /** Whether an entry may be written now. */
+  get hasWritable(): boolean {
+    return [...this.#writableByRole.values()].some(({ size }) => size > 0);
   }
 
-  /**
-   * How many queued requests have a time limit. A subscription, for example,
-   * waits for as long as the client wants.
-   */
-  get shortLivedCount(): number {
-    return this.#shortLivedCount;
-  }
-
-  /** How many of the queued requests are subscriptions. */
-  get subscriptionCount(): number {
-    return this.#subscriptionCount;
-  }
-
-  /**
-   * Whether there is no room for another message; long-lived ones, which must
-   * not be refused, have more room.
-   */
+  /** Whether there is no room for another message. */
   isFull({ method, text }: OutboundMessage): boolean {
     const { size } = this.#entries;
+    // Long-lived ones must not be refused.
     const factor = isLongLived(method) ? 2 : 1;
-    return size >= this.#config.queueLimit * factor ||
+    return size >= this.limit * factor ||
       // A single message is accepted whatever its size.
       size > 0 && this.#textLength + text.length > QUEUE_TEXT_LIMIT * factor;
   }
 
   /** Adds a message; a requeued one keeps its position ahead of newer ones. */
-  add(entry: PendingEntry<OutboundMessage>, now: number): void {
+  add(entry: PendingEntry): void {
     this.#entries.add(entry);
-    this.#textLength += entry.message.text.length;
-    this.#addToCounts(entry, 1);
-    const wantsNotices = entry.progressToken !== undefined &&
-      this.#config.waitProgress === "on";
-    entry.waitNoticeAt = wantsNotices ? now + FIRST_WAIT_NOTICE_MS : Infinity;
-    entry.isAwaitingToolList = false;
-    this.updateWritable(entry);
+    this.#count(entry.message, 1);
+    this.update(entry);
   }
 
-  /** Removes a message. */
-  remove(entry: PendingEntry<OutboundMessage>): void {
-    this.#entries.delete(entry);
-    this.#textLength -= entry.message.text.length;
-    this.#addToCounts(entry, -1);
-    this.updateWritable(entry);
+  /** Removes a message, if it is there. */
+  remove(entry: PendingEntry): void {
+    if (!this.#entries.delete(entry)) return;
+    this.#count(entry.message, -1);
+    this.#writableByRole.get(this.roleOf(entry.message))?.delete(entry);
   }
 
-  #addToCounts({ message }: ReadonlyEntry, change: 1 | -1): void {
-    if (message.kind !== "request") return;
-    this.#requestCount += change;
-    if (!isLongLived(message.method)) this.#shortLivedCount += change;
-    if (isSubscriptionMethod(message.method)) this.#subscriptionCount += change;
-  }
-
-  /** Updates whether an entry may be written. */
-  updateWritable(entry: PendingEntry<OutboundMessage>): void {
-    const role = this.#roleOf(entry.message);
+  /** Updates what a message waits for, if it is there. */
+  update(entry: PendingEntry): void {
+    if (!this.#entries.has(entry)) return;
+    const role = this.roleOf(entry.message);
     const heap = this.#writableByRole.get(role) ?? new IndexedMinHeap();
     this.#writableByRole.set(role, heap);
-    const isWritable = this.#entries.has(entry) && !entry.isAwaitingToolList &&
-      entry.notBefore === undefined;
-    heap.set(entry, isWritable ? entry.arrivalNumber : Infinity);
+    heap.set(entry, entry.isWritable ? entry.arrivalNumber : Infinity);
+  }
+
+  #count({ kind, method, text }: OutboundMessage, change: 1 | -1): void {
+    this.#textLength += change * text.length;
+    if (kind !== "request" || isSubscriptionMethod(method)) return;
+    if (isLongLived(method)) this.discoverCount += change;
+    else this.shortLivedCount += change;
   }
 
   /** All entries that do not wait for a time, oldest first. */
-  all(): PendingEntry<OutboundMessage>[] {
+  all(): PendingEntry[] {
     return sortByArrival(this.#entries)
-      .filter(({ notBefore }) => notBefore === undefined);
+      .filter(({ state }) => state !== "delayed");
   }
 
   /** How many messages may be written to the links of a role. */
@@ -126,8 +96,8 @@ export class MessageQueue {
    * caller leaves in the queue is skipped. Once the caller adds a role to
    * `fullRoles`, no more entries of that role are yielded.
    */
-  *writable(fullRoles: ReadonlySet<LinkRole>): Iterable<ReadonlyEntry> {
-    const skipped: PendingEntry<OutboundMessage>[] = [];
+  *writable(fullRoles: ReadonlySet<LinkRole>): Iterable<PendingEntry> {
+    const skipped: PendingEntry[] = [];
     try {
       for (;;) {
         const role = this.#nextRole(fullRoles);
@@ -140,11 +110,10 @@ export class MessageQueue {
         skipped.push(entry);
       }
     } finally {
-      for (const entry of skipped) this.updateWritable(entry);
+      for (const entry of skipped) this.update(entry);
     }
   }
 
-  /** The role with the oldest writable entry. */
   #nextRole(fullRoles: ReadonlySet<LinkRole>): LinkRole | undefined {
     let next: LinkRole | undefined;
     let oldest = Infinity;
@@ -155,4 +124,11 @@ export class MessageQueue {
     }
     return next;
   }
+}
+
+/** Sorts entries by the order in which their messages arrived. */
+export function sortByArrival<E extends { readonly arrivalNumber: number }>(
+  entries: Iterable<E>,
+): E[] {
+  return [...entries].sort((a, b) => a.arrivalNumber - b.arrivalNumber);
 }

@@ -5,14 +5,12 @@
  * @module
  */
 
-import type { PendingRequest } from "./entry.ts";
-import { getMember, type Id } from "../protocol/jsonrpc.ts";
+import type { PendingRequest } from "./request_state.ts";
+import { getMember, type Id, type Response } from "../protocol/jsonrpc.ts";
 import type { TaskStatus } from "../protocol/mcp_types.ts";
 
-/** How many tasks are tracked; the oldest are dropped first. */
 const MAX_RUNNING_TASKS = 100;
 
-/** The final statuses of a task. */
 const FINAL_STATUSES: readonly TaskStatus[] = [
   "completed",
   "failed",
@@ -28,20 +26,18 @@ interface RunningTask {
 export class RunningTasks {
   readonly #byProgressToken = new Map<Id, RunningTask>();
 
-  /**
-   * Records the response to a request: it may have created a task, or show that
-   * one has ended.
-   */
+  /** Records a response: it may create a task, or show that one has ended. */
   onResponse(
     { message, progressToken }: PendingRequest,
-    result: unknown,
+    response: Response,
     connectionId: number,
   ): void {
-    const id = getMember(result, "task", "taskId");
-    const isTaskRequested = getMember(message.params, "task") !== undefined;
-    if (
-      progressToken !== undefined && isTaskRequested && typeof id === "string"
-    ) {
+    const isTaskRequested = progressToken !== undefined &&
+      getMember(message.params, "task") !== undefined;
+    const id = isTaskRequested
+      ? getMember(response.result, "task", "taskId")
+      : undefined;
+    if (isTaskRequested && typeof id === "string") {
       const [oldest] = this.#byProgressToken.keys();
       if (this.#byProgressToken.size >= MAX_RUNNING_TASKS) {
         this.#byProgressToken.delete(oldest!);
@@ -51,39 +47,31 @@ export class RunningTasks {
     }
     const { method } = message;
     if (method === "tasks/get" || method === "tasks/cancel") {
-      this.onTaskStatus(result);
+      this.onTaskStatus(response.result);
+    } else if (method === "tasks/result") {
+      // It is answered only when the task has ended.
+      const taskId = getMember(message.params, "taskId");
+      this.onTaskStatus({ taskId, status: "completed" });
     }
-    if (method !== "tasks/result") return;
-    // `tasks/result` is answered only when the task has ended.
-    this.onTaskStatus({
-      taskId: getMember(message.params, "taskId"),
-      status: "completed",
-    });
   }
 
   /** Records a task status from the daemon. */
   onTaskStatus(state: unknown): void {
     const status = getMember(state, "status");
     if (!FINAL_STATUSES.some((end) => end === status)) return;
+    const taskId = getMember(state, "taskId");
     for (const [token, { id }] of this.#byProgressToken) {
-      if (id === getMember(state, "taskId")) {
-        this.#byProgressToken.delete(token);
-      }
+      if (id === taskId) this.#byProgressToken.delete(token);
     }
   }
 
-  /**
-   * Whether a progress value belongs to a task that was created on the same
-   * connection.
-   */
+  /** Whether a progress value belongs to a task of the same connection. */
   matchesProgress(
     token: Id | undefined,
     value: unknown,
     connectionId: number,
   ): boolean {
-    const task = token === undefined
-      ? undefined
-      : this.#byProgressToken.get(token);
-    return task?.connectionId === connectionId && typeof value === "number";
+    return token !== undefined && typeof value === "number" &&
+      this.#byProgressToken.get(token)?.connectionId === connectionId;
   }
 }

@@ -3,9 +3,8 @@
  * client has not answered yet.
  *
  * A new daemon counts its ids from 0 again, so a response to request 0 of the
- * old daemon would be taken for a response to the new one's. Therefore the
- * client gets ids that contain the connection id, and only these are translated
- * back.
+ * old daemon would be taken for one to the new one's. So the client gets ids
+ * that contain the connection id, and only these are translated back.
  *
  * @module
  */
@@ -32,10 +31,7 @@ interface OpenServerRequest {
   readonly progressToken: Id | undefined;
 }
 
-/**
- * How many requests may be open: this limits the cost of a client that answers
- * none.
- */
+/** This limits the cost of a client that answers none. */
 const MAX_OPEN_SERVER_REQUESTS = 1_000;
 
 /** The daemon's open requests by the ids that the client got. */
@@ -48,10 +44,7 @@ export class ServerRequests {
     return this.#open.size >= MAX_OPEN_SERVER_REQUESTS;
   }
 
-  /**
-   * Translates the daemon's request for the client: our own id replaces its id
-   * and its progress token.
-   */
+  /** Translates the daemon's request and its progress token for the client. */
   forward(connectionId: number, request: Request): string {
     const id = JSON.stringify(`e${connectionId}:${++this.#count}`);
     const progressToken = getNestedId(request, "_meta", "progressToken");
@@ -61,49 +54,33 @@ export class ServerRequests {
     return replaceValue(text, ["params", "_meta", "progressToken"], id);
   }
 
-  /**
-   * Translates the client's response for the daemon; `undefined` if the request
-   * is no longer open.
-   */
+  /** Translates the client's response to an open request for the daemon. */
   resolve(id: Id | undefined, text: string): RoutedFrame | undefined {
-    const serverRequest = id === undefined ? undefined : this.#open.get(id);
-    if (id === undefined || serverRequest === undefined) return undefined;
-    this.#open.delete(id);
-    const { connectionId } = serverRequest;
-    return { connectionId, text: replaceValue(text, ["id"], serverRequest.id) };
+    const open = this.#open.get(id!);
+    if (open === undefined) return undefined;
+    this.#open.delete(id!);
+    const { connectionId } = open;
+    return { connectionId, text: replaceValue(text, ["id"], open.id) };
   }
 
   /** Translates the client's progress on a request for the daemon. */
   forwardProgress(notification: Notification): RoutedFrame | undefined {
-    const id = getNestedId(notification, "progressToken");
-    const serverRequest = id === undefined ? undefined : this.#open.get(id);
-    if (serverRequest?.progressToken === undefined) return undefined;
-    return {
-      connectionId: serverRequest.connectionId,
-      text: replaceValue(
-        notification.text,
-        ["params", "progressToken"],
-        serverRequest.progressToken,
-      ),
-    };
+    const open = this.#open.get(getNestedId(notification, "progressToken")!);
+    if (open?.progressToken === undefined) return undefined;
+    const { connectionId, progressToken } = open;
+    const path = ["params", "progressToken"];
+    const text = replaceValue(notification.text, path, progressToken);
+    return { connectionId, text };
   }
 
-  /**
-   * Translates the daemon's `notifications/cancelled` for the client, and drops
-   * the request.
-   */
+  /** Translates the daemon's cancellation, and drops the request. */
   forwardCancellation(
     connectionId: number,
     notification: Notification,
   ): string | undefined {
     const daemonId = getNestedId(notification, "requestId");
-    for (const [id, serverRequest] of this.#open) {
-      if (
-        serverRequest.connectionId !== connectionId ||
-        serverRequest.id !== daemonId
-      ) {
-        continue;
-      }
+    for (const [id, open] of this.#open) {
+      if (open.connectionId !== connectionId || open.id !== daemonId) continue;
       this.#open.delete(id);
       return replaceValue(notification.text, ["params", "requestId"], id);
     }
@@ -112,12 +89,9 @@ export class ServerRequests {
 
   /** Drops the requests of a lost connection and returns their ids. */
   onDisconnect(connectionId: number): Id[] {
-    const ids: Id[] = [];
-    for (const [id, serverRequest] of this.#open) {
-      if (serverRequest.connectionId !== connectionId) continue;
-      this.#open.delete(id);
-      ids.push(id);
-    }
+    const ids = [...this.#open.keys()]
+      .filter((id) => this.#open.get(id)?.connectionId === connectionId);
+    for (const id of ids) this.#open.delete(id);
     return ids;
   }
 }

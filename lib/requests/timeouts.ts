@@ -1,6 +1,5 @@
 /**
- * The timeouts of a request: from its provider, the user's settings, or the
- * daemon.
+ * The timeouts of a request, from its provider or the user's settings.
  *
  * @module
  */
@@ -12,28 +11,19 @@ import { getMember, type OutboundMessage } from "../protocol/jsonrpc.ts";
 export interface Timeout {
   /** The name of the setting. */
   readonly setting: string;
-  /** Milliseconds. */
+  /** Its length. */
   readonly ms: number;
 }
 
 /** The timeouts of one request. */
 export interface Timeouts {
-  /**
-   * The time until the response, counted from the arrival of the request;
-   * `undefined` for no limit.
-   */
+  /** From the arrival of the request to its response, if that is limited. */
   readonly total: Timeout | undefined;
-  /**
-   * The time until the response or progress, counted from the daemon's last
-   * activity on it.
-   */
+  /** From the daemon's last activity on it to the response or progress. */
   readonly idle: Timeout;
 }
 
-/**
- * A model provider and the timeouts of its calls; `Infinity` for no timeout of
- * its own.
- */
+/** A model provider and the timeouts of its calls; `Infinity` for none. */
 export interface Provider {
   /** Its name, as in `<NAME>_STREAM_TIMEOUT`. */
   readonly name: string;
@@ -43,9 +33,7 @@ export interface Provider {
   readonly idle: number;
 }
 
-/**
- * The settings that limit a request, in milliseconds; `Infinity` for no limit.
- */
+/** The settings that limit a request, in milliseconds; `Infinity` for none. */
 export interface TimeoutConfig {
   /** For every response. */
   readonly requestTimeout: number;
@@ -55,45 +43,30 @@ export interface TimeoutConfig {
   readonly providers: readonly Provider[];
 }
 
-/**
- * The providers that have other prefixes besides their name: how the names of
- * their models or tools begin.
- */
+/** How the names of models or tools begin, if not with the provider's name. */
 const PROVIDER_PREFIXES: Readonly<Record<string, RegExp>> = {
   GLM: /^(glm(?![a-z])|zhipu)/i, //     glm-4.6, glm_web_search, zhipuai
   KIMI: /^(kimi(?![a-z])|moonshot)/i, // kimi-k2, kimi_chat_with_tools, moonshot-v1-8k
 };
 
-const NO_TIMEOUT: Timeout = { setting: "--idle-timeout", ms: Infinity };
-
-/**
- * Returns the timeouts of a request: the provider's, else the general ones. A
- * timeout that the daemon sets counts only if `total` is `undefined`.
- */
+/** Returns the timeouts of a request: the provider's, else the general ones. */
 export function timeoutsOf(
   message: OutboundMessage,
   config: TimeoutConfig,
 ): Timeouts {
-  const { requestTimeout, idleTimeout } = config;
-  const providers = providersOf(message, config.providers);
-  const totalProvider = providers.find(({ total }) => total < Infinity);
-  const idleProvider = providers.find(({ idle }) => idle < Infinity);
-  const total = totalProvider === undefined
-    ? { setting: "--request-timeout", ms: requestTimeout }
-    : {
-      setting: `${totalProvider.name}_STREAM_TIMEOUT`,
-      ms: totalProvider.total,
-    };
-  const idle = idleProvider === undefined
-    ? { setting: "--idle-timeout", ms: idleTimeout }
-    : {
-      setting: `${idleProvider.name}_STREAM_IDLE_TIMEOUT`,
-      ms: idleProvider.idle,
-    };
   const { kind, method } = message;
   // A subscription gets no response before it ends.
-  if (isSubscriptionMethod(method)) {
-    return { total: undefined, idle: NO_TIMEOUT };
+  const idleMs = isSubscriptionMethod(method) ? Infinity : config.idleTimeout;
+  let total = { setting: "--request-timeout", ms: config.requestTimeout };
+  let idle = { setting: "--idle-timeout", ms: idleMs };
+  const providers = providersOf(message, config.providers);
+  const totalOf = providers.find((it) => it.total < Infinity);
+  const idleOf = providers.find((it) => it.idle < Infinity);
+  if (totalOf !== undefined) {
+    total = { setting: `${totalOf.name}_STREAM_TIMEOUT`, ms: totalOf.total };
+  }
+  if (idleOf !== undefined) {
+    idle = { setting: `${idleOf.name}_STREAM_IDLE_TIMEOUT`, ms: idleOf.idle };
   }
   // A long-lived request is held while there is no daemon: an error would mean
   // that the daemon implements an older protocol version.
@@ -102,37 +75,24 @@ export function timeoutsOf(
   return { total: isLimited ? total : undefined, idle };
 }
 
-/**
- * Returns the providers of a call: those whose prefix fits the `model`
- * argument, else those whose prefix fits the tool's name. The longest name
- * comes first (`GLM_AIR` before `GLM`).
- */
-export function providersOf(
+/** The longest name comes first (`GLM_AIR` before `GLM`). */
+function providersOf(
   { method, params }: OutboundMessage,
   providers: readonly Provider[],
 ): readonly Provider[] {
-  if (method !== "tools/call") return [];
-  const names = [
-    getMember(params, "arguments", "model"),
-    getMember(params, "name"),
-  ];
+  if (method !== "tools/call" || providers.length === 0) return [];
+  const model = getMember(params, "arguments", "model");
   const longest = providers.toSorted((a, b) => b.name.length - a.name.length);
-  for (const text of names) {
+  for (const text of [model, getMember(params, "name")]) {
     if (typeof text !== "string") continue;
-    const found = longest.filter(({ name }) =>
-      prefixPatternOf(name).test(text)
-    );
+    const found = longest.filter(({ name }) => prefixOf(name).test(text));
     if (found.length > 0) return found;
   }
   return [];
 }
 
-/**
- * The prefix of any other provider is its name, not followed by a letter; `_`
- * and `-` are equivalent.
- */
-function prefixPatternOf(name: string): RegExp {
-  const known = PROVIDER_PREFIXES[name];
-  if (known !== undefined) return known;
-  return new RegExp(`^${name.replaceAll("_", "[-_]")}(?![a-z])`, "i");
+/** A name is not followed by a letter; `_` and `-` are equivalent in it. */
+function prefixOf(name: string): RegExp {
+  return PROVIDER_PREFIXES[name] ??
+    new RegExp(`^${name.replaceAll("_", "[-_]")}(?![a-z])`, "i");
 }

@@ -5,22 +5,18 @@
  * @module
  */
 
-import { nextCursorOf } from "../protocol/lists.ts";
+import { nextCursorOf } from "../protocol/methods.ts";
 import { isRecord } from "../protocol/jsonrpc.ts";
 import type { ToolAnnotations, Unvalidated } from "../protocol/mcp_types.ts";
 
-/**
- * The daemon's hint for a tool on one connection; `unknown` until its list has
- * arrived.
- */
+/** The daemon's hint for a tool; `unknown` until its list has arrived. */
 export type ToolHint = "idempotent" | "not-idempotent" | "unknown";
 
-/** The tool list of one connection. */
-interface ToolList {
-  readonly tools: Map<string, boolean>;
-  isRequested: boolean;
-  hasFirstPage: boolean;
-  isComplete: boolean;
+class ToolList {
+  readonly tools = new Map<string, boolean>();
+  isRequested = false;
+  hasFirstPage = false;
+  isComplete = false;
 }
 
 /** The hints from all connections of this process. */
@@ -50,8 +46,7 @@ export class ToolHints {
       toolList.tools.set(tool.name, isIdempotentTool);
       this.#latestByTool.set(tool.name, isIdempotentTool);
     }
-    const isLast = isRecord(result) &&
-      nextCursorOf(result) === undefined;
+    const isLast = isRecord(result) && nextCursorOf(result) === undefined;
     toolList.isComplete = isLast && toolList.hasFirstPage;
   }
 
@@ -61,10 +56,7 @@ export class ToolHints {
     toolList.isComplete = toolList.hasFirstPage;
   }
 
-  /**
-   * Whether the last known hint says that calling the tool twice has no more
-   * effect than calling it once.
-   */
+  /** Whether the tool may be called twice, by the last hint of any daemon. */
   isIdempotent(tool: string): boolean {
     return this.#latestByTool.get(tool) ?? false;
   }
@@ -95,14 +87,7 @@ export class ToolHints {
   }
 
   #toolListOf(connectionId: number): ToolList {
-    const tools = new Map<string, boolean>();
-    const fresh = {
-      tools,
-      isRequested: false,
-      hasFirstPage: false,
-      isComplete: false,
-    };
-    const toolList = this.#byConnection.get(connectionId) ?? fresh;
+    const toolList = this.#byConnection.get(connectionId) ?? new ToolList();
     this.#byConnection.set(connectionId, toolList);
     return toolList;
   }

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { createEntry, type PendingEntry } from "../../lib/requests/entry.ts";
+import { PendingEntry } from "../../lib/requests/request_state.ts";
 import type { Timeouts } from "../../lib/requests/timeouts.ts";
 import type { Request } from "../../lib/protocol/jsonrpc.ts";
 import { request } from "./parsed_request.ts";
@@ -24,7 +24,8 @@ export function testEntry(
   method = "x",
   params: string = "{}",
   limits: Timeouts = UNLIMITED,
+  waitProgress: "on" | "off" = "on",
 ): PendingEntry<Request> {
   const message = request(`${order}`, method, params);
-  return createEntry(message, message.id, order, limits, 0, QUEUE_MS);
+  return new PendingEntry(message, order, limits, 0, QUEUE_MS, waitProgress);
 }

@@ -6,25 +6,25 @@
 
 import type { LinkRole } from "../../../lib/link/link.ts";
 import { MessageQueue, QUEUE_TEXT_LIMIT } from "../../../lib/requests/queue.ts";
-import { testEntry } from "../../helpers/test_entry.ts";
+import { PendingEntry } from "../../../lib/requests/request_state.ts";
+import { testEntry, UNLIMITED } from "../../helpers/test_entry.ts";
 import { assertEquals } from "../../helpers/assert.ts";
 import { request } from "../../helpers/parsed_request.ts";
 import { test } from "../../helpers/no_permissions.ts";
 
-const LIMITS = {
-  queueTimeout: 45_000,
-  queueLimit: 2,
-  waitProgress: "on",
-} as const;
-const TOKEN = '{"_meta":{"progressToken":"t"}}';
-
 /** A queue in which calls belong to the pool. */
-function queue(limits: typeof LIMITS | object = {}): MessageQueue {
-  const all = { ...LIMITS, queueLimit: 100, ...limits };
+function queue(limit = 100): MessageQueue {
   return new MessageQueue(
-    all,
+    limit,
     ({ method }) => method === "tools/call" ? "pool" : "main",
   );
+}
+
+/** A request that has just been queued. */
+function queuedEntry(order: number, method?: string): PendingEntry {
+  const entry = testEntry(order, method);
+  entry.enqueue(0);
+  return entry;
 }
 
 /**
@@ -39,21 +39,23 @@ function orders(queue: MessageQueue, ...full: LinkRole[]): number[] {
 
 test("Queue: gives the oldest first, over all roles, but for the full ones", () => {
   const it = queue();
+  assertEquals(it.hasWritable, false);
   const methods = ["tools/call", "x", "tools/call", "x"];
-  const all = methods.map((method, i) => testEntry(i + 1, method));
-  for (const entry of [...all].reverse()) it.add(entry, 0);
-  assertEquals(orders(it), [1, 2, 3, 4]);
+  const all = methods.map((method, i) => queuedEntry(i + 1, method));
+  for (const entry of [...all].reverse()) it.add(entry);
+  assertEquals([orders(it), it.hasWritable], [[1, 2, 3, 4], true]);
   assertEquals(orders(it), [1, 2, 3, 4], "skipped entries stay");
   assertEquals(orders(it, "pool"), [2, 4]);
   assertEquals([it.writableCount("pool"), it.writableCount("main")], [2, 2]);
   it.remove(all[0]!);
+  it.remove(all[0]!); // twice
   assertEquals(orders(it), [2, 3, 4]);
 });
 
 test("Queue: a role that fills up meanwhile is not looked at any further", () => {
   const it = queue();
-  for (const order of [1, 3]) it.add(testEntry(order, "tools/call"), 0);
-  it.add(testEntry(2), 0);
+  for (const order of [1, 3]) it.add(queuedEntry(order, "tools/call"));
+  it.add(queuedEntry(2));
   const full = new Set<LinkRole>();
   const seen: number[] = [];
   for (const { arrivalNumber } of it.writable(full)) {
@@ -64,69 +66,90 @@ test("Queue: a role that fills up meanwhile is not looked at any further", () =>
   assertEquals(orders(it), [1, 2, 3]);
 });
 
+test("Queue: a message that was skipped and then removed does not come back", () => {
+  const it = queue();
+  const [skipped, next] = [queuedEntry(1), queuedEntry(2)];
+  for (const entry of [skipped, next]) it.add(entry);
+  for (const entry of it.writable(new Set())) {
+    if (entry === next) it.remove(skipped);
+  }
+  assertEquals([orders(it), it.shortLivedCount], [[2], 1]);
+});
+
 test("Queue: parked messages and those with a pause are not sent", () => {
   const it = queue();
-  const [parked, paused] = [testEntry(1), testEntry(2)];
-  for (const entry of [parked, paused]) it.add(entry, 0);
-  parked.isAwaitingToolList = true;
-  paused.notBefore = 1_000;
-  for (const entry of [parked, paused]) it.updateWritable(entry);
-  assertEquals([orders(it), it.writableCount("main")], [[], 0]);
-  assertEquals(
-    it.all().map(({ arrivalNumber }) => arrivalNumber),
-    [1],
-    "a pause does not count as waiting",
-  );
-  parked.isAwaitingToolList = false;
-  it.updateWritable(parked);
-  assertEquals(orders(it), [1]);
+  const [parked, paused] = [queuedEntry(1), testEntry(2)];
+  paused.send(1, 0, 1);
+  paused.requeue(0, 1_000);
+  parked.requestHint(7, 0);
+  parked.awaitToolList();
+  for (const entry of [parked, paused]) it.add(entry);
+  assertEquals([orders(it), it.writableCount("main"), it.hasWritable], [
+    ...[[], 0, false],
+  ]);
+  assertEquals(it.all(), [parked], "a pause does not count as waiting");
+  parked.onToolList();
+  paused.advance(1_000);
+  for (const entry of [parked, paused]) it.update(entry);
+  assertEquals(orders(it), [1, 2]);
+  it.remove(parked);
+  it.update(parked);
+  assertEquals(orders(it), [2], "an update adds nothing");
+});
+
+test("Queue: knows which messages wait for the tool list of a connection", () => {
+  const it = queue();
+  const all = [queuedEntry(1), queuedEntry(2), queuedEntry(3)];
+  for (const entry of all) it.add(entry);
+  const [first, second] = all as [PendingEntry, PendingEntry];
+  first.requestHint(7, 0);
+  second.requestHint(8, 0);
+  for (const entry of all) it.update(entry);
+  assertEquals([7, 8, 9].map((id) => it.waitingForHint(id)), [
+    ...[[first], [second], []],
+  ]);
+  first.requestHint(8, 0);
+  it.update(first);
+  assertEquals([7, 8].map((id) => it.waitingForHint(id).length), [0, 2]);
+  first.requireHint(0);
+  it.update(first);
+  it.remove(second);
+  assertEquals(it.waitingForHint(8), []);
 });
 
 test("Queue: --queue-limit holds for messages, and twice for those that are held for ever", () => {
-  const it = queue({ queueLimit: 2 });
+  const it = queue(2);
   const [call, discover] = [request("1", "x"), request("2", "server/discover")];
-  for (const order of [1, 2]) it.add(testEntry(order), 0);
+  for (const order of [1, 2]) it.add(queuedEntry(order));
   assertEquals([it.isFull(call), it.isFull(discover)], [true, false]);
-  for (const order of [3, 4]) it.add(testEntry(order, "server/discover"), 0);
+  for (const order of [3, 4]) it.add(queuedEntry(order, "server/discover"));
   assertEquals(it.isFull(discover), true);
 });
 
 test("Queue: the text is limited, too, but a first message may have any size", () => {
   const it = queue();
-  const large = (order: number): ReturnType<typeof testEntry> => {
-    const text = "x".repeat(QUEUE_TEXT_LIMIT / 2);
-    const one = testEntry(order);
-    return { ...one, message: { ...one.message, text } };
+  const large = (order: number, length: number): PendingEntry => {
+    const message = { ...request("1", "x"), text: "x".repeat(length) };
+    return new PendingEntry(message, order, UNLIMITED, 0, Infinity, "on");
   };
-  const huge = { ...large(1).message, text: "x".repeat(QUEUE_TEXT_LIMIT + 1) };
-  assertEquals(it.isFull(huge), false);
-  const [first, second] = [large(1), large(2)];
-  it.add(first, 0);
+  assertEquals(it.isFull(large(1, QUEUE_TEXT_LIMIT + 1).message), false);
+  const half = QUEUE_TEXT_LIMIT / 2;
+  const [first, second] = [large(1, half), large(2, half)];
+  it.add(first);
   assertEquals(it.isFull(second.message), false, "exactly the limit");
-  it.add(second, 0);
+  it.add(second);
   assertEquals(it.isFull(request("3", "ping")), true);
   it.remove(first);
   assertEquals(it.isFull(request("3", "ping")), false);
 });
 
-test("Queue: counts requests, those that will end, and subscriptions", () => {
+test("Queue: counts requests that have a time limit, and others that will end", () => {
   const it = queue();
-  const counts =
-    (): number[] => [it.requestCount, it.shortLivedCount, it.subscriptionCount];
+  const counts = (): number[] => [it.shortLivedCount, it.discoverCount];
   const methods = ["x", "server/discover", "subscriptions/listen"];
-  const all = methods.map((method, i) => testEntry(i, method));
-  for (const entry of all) it.add(entry, 0);
-  assertEquals(counts(), [3, 1, 1]);
+  const all = methods.map((method, i) => queuedEntry(i, method));
+  for (const entry of all) it.add(entry);
+  assertEquals(counts(), [1, 1]);
   for (const entry of all) it.remove(entry);
-  assertEquals(counts(), [0, 0, 0]);
-});
-
-test("Wait notices: the first after 1 s, where there is a token and --wait-progress is on", () => {
-  const moments = (["on", "off"] as const).map((waitProgress) => {
-    const it = queue({ waitProgress });
-    const all = [testEntry(1, "x", TOKEN), testEntry(2)];
-    for (const entry of all) it.add(entry, 500);
-    return all.map(({ waitNoticeAt }) => waitNoticeAt);
-  });
-  assertEquals(moments, [[1_500, Infinity], [Infinity, Infinity]]);
+  assertEquals(counts(), [0, 0]);
 });

@@ -5,6 +5,7 @@
  */
 
 import { RunningTasks } from "../../../lib/requests/running_tasks.ts";
+import type { Response } from "../../../lib/protocol/jsonrpc.ts";
 import { testEntry } from "../../helpers/test_entry.ts";
 import { assertEquals } from "../../helpers/assert.ts";
 import { test } from "../../helpers/no_permissions.ts";
@@ -12,6 +13,10 @@ import {
   type Json,
   SessionDriver,
 } from "../../helpers/session/session_driver.ts";
+
+function responseWith(result: Json): Response {
+  return { kind: "response", id: "1", result, error: undefined, text: "" };
+}
 
 /** A task whose client has received progress up to 1, and how it continues. */
 function startTask(params: Json = { task: {} }): {
@@ -87,8 +92,8 @@ test("Tasks: progress stops when the daemon is lost", () => {
 test("Tasks: progress counts only on the connection, with the token and with a number", () => {
   const tasks = new RunningTasks();
   const params = '{"task":{},"_meta":{"progressToken":"t"}}';
-  const result = { task: { taskId: "T" } };
-  tasks.onResponse(testEntry(1, "tools/call", params), result, 7);
+  const response = responseWith({ task: { taskId: "T" } });
+  tasks.onResponse(testEntry(1, "tools/call", params), response, 7);
   assertEquals(
     ([['"t"', 1, 7], ['"t"', 1, 8], ["1", 1, 7], ['"t"', "1", 7]] as const)
       .map(([token, value, connectionId]) =>
@@ -107,8 +112,8 @@ test("Tasks: of more than a hundred the oldest is forgotten", () => {
   const tasks = new RunningTasks();
   for (let i = 0; i <= 100; i++) {
     const params = `{"task":{},"_meta":{"progressToken":${i}}}`;
-    const result = { task: { taskId: `T${i}` } };
-    tasks.onResponse(testEntry(i, "tools/call", params), result, 7);
+    const response = responseWith({ task: { taskId: `T${i}` } });
+    tasks.onResponse(testEntry(i, "tools/call", params), response, 7);
   }
   assertEquals(
     ["0", "1", "100"].map((token) => tasks.matchesProgress(token, 1, 7)),

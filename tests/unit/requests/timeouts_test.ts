@@ -7,11 +7,7 @@
 
 import { parseMessages } from "../../../lib/protocol/message_parser.ts";
 import type { Request } from "../../../lib/protocol/jsonrpc.ts";
-import {
-  type Provider,
-  providersOf,
-  timeoutsOf,
-} from "../../../lib/requests/timeouts.ts";
+import { type Provider, timeoutsOf } from "../../../lib/requests/timeouts.ts";
 import { assertEquals, assertMatch } from "../../helpers/assert.ts";
 import { test } from "../../helpers/no_permissions.ts";
 import { ExaiDriver } from "../../helpers/session/exai_driver.ts";
@@ -29,6 +25,12 @@ function call(name: Json, model?: Json, method = "tools/call"): Request {
 
 const PROVIDERS: Provider[] = ["GLM", "KIMI", "GPT", "GPT_MINI", "OPEN_AI"]
   .map((name) => ({ name, total: 1, idle: Infinity }));
+
+/** The setting of the total timeout, of which each provider has one. */
+function settingOf(message: Request): string | undefined {
+  const limits = { ...DEFAULT_CONFIG, requestTimeout: 2, providers: PROVIDERS };
+  return timeoutsOf(message, limits).total?.setting;
+}
 
 const BELONGS: [name: Json, model: Json, provider: string | undefined][] = [
   ["glm_web_search", undefined, "GLM"],
@@ -61,14 +63,16 @@ const BELONGS: [name: Json, model: Json, provider: string | undefined][] = [
 
 for (const [name, model, provider] of BELONGS) {
   test(`Providers: ${name} with model ${model} belongs to ${provider}`, () => {
-    const [found] = providersOf(call(name, model), PROVIDERS);
-    assertEquals(found?.name, provider);
+    const expected = provider === undefined
+      ? "--request-timeout"
+      : `${provider}_STREAM_TIMEOUT`;
+    assertEquals(settingOf(call(name, model)), expected);
   });
 }
 
 test("Providers: only tools/call belongs to one", () => {
   const prompt = call("glm_prompt", "glm-4.6", "prompts/get");
-  assertEquals(providersOf(prompt, PROVIDERS), []);
+  assertEquals(settingOf(prompt), "--request-timeout");
 });
 
 const glm = (total: number, idle = Infinity): Provider[] => [

@@ -1,24 +1,20 @@
 /**
- * A priority queue: keys with numeric priorities (times or positions), the
- * smallest first.
+ * A priority queue of keys, and a map of values with one deadline each.
  *
  * @module
  */
 
-/** A key and its priority. */
+import type { Id } from "../protocol/jsonrpc.ts";
+
 interface HeapNode<K> {
   readonly key: K;
   priority: number;
   /** Of equal priorities, the one inserted first comes first. */
   readonly insertion: number;
-  /** Its index in the heap. */
   index: number;
 }
 
-/**
- * A binary heap that knows the index of each key: every change takes
- * logarithmic time.
- */
+/** A binary heap in which every change takes logarithmic time. */
 export class IndexedMinHeap<K> {
   readonly #heap: HeapNode<K>[] = [];
   readonly #byKey = new Map<K, HeapNode<K>>();
@@ -47,12 +43,8 @@ export class IndexedMinHeap<K> {
       known.priority = priority;
       return this.#siftUpOrDown(known);
     }
-    const node = {
-      key,
-      priority,
-      insertion: this.#insertions++,
-      index: this.#heap.length,
-    };
+    const index = this.#heap.length;
+    const node = { key, priority, insertion: this.#insertions++, index };
     this.#byKey.set(key, node);
     this.#heap.push(node);
     this.#siftUpOrDown(node);
@@ -72,7 +64,7 @@ export class IndexedMinHeap<K> {
   /** Removes and returns all keys up to a priority, smallest first. */
   takeUpTo(limit: number): K[] {
     const taken: K[] = [];
-    while (this.#heap.length > 0 && this.#heap[0]!.priority <= limit) {
+    while (this.#heap.length > 0 && this.minPriority <= limit) {
       const { key } = this.#heap[0]!;
       this.delete(key);
       taken.push(key);
@@ -85,7 +77,6 @@ export class IndexedMinHeap<K> {
     for (const node of this.#heap) node.priority += by;
   }
 
-  /** Moves a node up or down to its position. */
   #siftUpOrDown(node: HeapNode<K>): void {
     while (node.index > 0) {
       const parent = this.#heap[(node.index - 1) >> 1]!;
@@ -93,10 +84,8 @@ export class IndexedMinHeap<K> {
       this.#swap(node, parent);
     }
     for (;;) {
-      const [left, right] = [
-        this.#heap[2 * node.index + 1],
-        this.#heap[2 * node.index + 2],
-      ];
+      const left = this.#heap[2 * node.index + 1];
+      const right = this.#heap[2 * node.index + 2];
       if (left === undefined) return;
       const child = right !== undefined && isBefore(right, left) ? right : left;
       if (!isBefore(child, node)) return;
@@ -119,4 +108,62 @@ export class IndexedMinHeap<K> {
 function isBefore<K>(one: HeapNode<K>, other: HeapNode<K>): boolean {
   return one.priority < other.priority ||
     one.priority === other.priority && one.insertion < other.insertion;
+}
+
+/** A value with a deadline, which a sleep postpones. */
+export interface ExpiringValue {
+  /** The deadline. */
+  until: number;
+}
+
+/** The values and their deadlines. */
+export class DeadlineMap<V extends ExpiringValue> {
+  readonly #values = new Map<Id, V>();
+  readonly #deadlines = new IndexedMinHeap<Id>();
+
+  /** The earliest deadline; `Infinity` if there are no values. */
+  get earliest(): number {
+    return this.#deadlines.minPriority;
+  }
+
+  /** Returns the value of an id. */
+  get(id: Id): V | undefined {
+    return this.#values.get(id);
+  }
+
+  /** Sets the value of an id, replacing an earlier one. */
+  set(id: Id, value: V): void {
+    this.#values.set(id, value);
+    this.#deadlines.set(id, value.until);
+  }
+
+  /** Removes the value of an id. */
+  delete(id: Id): void {
+    this.#values.delete(id);
+    this.#deadlines.delete(id);
+  }
+
+  /** Removes the earliest values as long as they are over. */
+  dropLeading(isOver: (id: Id, value: V) => boolean): void {
+    for (;;) {
+      const id = this.#deadlines.first;
+      if (id === undefined || !isOver(id, this.#values.get(id)!)) return;
+      this.delete(id);
+    }
+  }
+
+  /** Removes and returns the values that are due, earliest first. */
+  takeDue(now: number): (readonly [id: Id, value: V])[] {
+    return this.#deadlines.takeUpTo(now).map((id) => {
+      const value = this.#values.get(id)!;
+      this.#values.delete(id);
+      return [id, value];
+    });
+  }
+
+  /** Postpones every deadline, after a sleep. */
+  postpone(ms: number): void {
+    for (const value of this.#values.values()) value.until += ms;
+    this.#deadlines.addToAll(ms);
+  }
 }
