@@ -1,50 +1,46 @@
 /**
  * The exai dialect: maps hello, list_tools, call_tool, progress and health to
- * MCP.
- *
- * The daemon reads one frame at a time from a connection. So a connection has
- * at most one pending frame, and what responds to nothing else responds to
- * that.
+ * MCP. What responds to nothing else responds to the pending exchange of its
+ * connection.
  *
  * @module
  */
 
-import { type ListChangedKind } from "../../protocol/lists.ts";
 import type {
   ClosedEvent,
   CloseReason,
   Dialect,
-  EncodeResult,
+  Handshake,
   Incoming,
-  OpeningFrame,
   ProbeFrame,
-  SessionReplay,
 } from "../dialect.ts";
-import { unescapeMemberNames } from "../../protocol/message_parser.ts";
 import * as frames from "./frames.ts";
-import { splitFrame } from "../../protocol/frame_splitter.ts";
+import type { Frame } from "./frames.ts";
 import {
   type CallConfig,
-  CallRegistry,
-  createErrorMessage,
-  createToolListMessage,
-  encodeCall,
-  type ExaiCall,
-  OVER_CAPACITY,
-  responseTooLarge,
-  unexpectedFrame,
+  ExaiCalls,
+  HEALTH_FRAME,
+  type PendingExchange,
 } from "./calls.ts";
+import { recoverLeadingMembers, tryParseJson } from "../../json/spans.ts";
+import type { LinkState } from "../../link/link.ts";
+import { splitFrame } from "../../protocol/frame_splitter.ts";
 import {
+  buildErrorResponse,
+  buildResultResponse,
   ErrorCode,
+  getMember,
   type InvalidMessage,
   isRecord,
   type OutboundMessage,
   type Request,
   type Response,
 } from "../../protocol/jsonrpc.ts";
-import { recoverLeadingMembers, tryParseJson } from "../../json/spans.ts";
-import type { LinkRole, LinkState } from "../../link/link.ts";
-import { buildLocalResponse } from "./local_responses.ts";
+import { type ListKind, negotiateVersion } from "../../protocol/methods.ts";
+import type {
+  InitializeResult,
+  ListResults,
+} from "../../protocol/mcp_types.ts";
 
 /** The settings of the dialect; durations in milliseconds. */
 export interface ExaiConfig extends CallConfig {
@@ -56,527 +52,22 @@ export interface ExaiConfig extends CallConfig {
   readonly server: { readonly name: string; readonly version: string };
 }
 
-/** The exchange that a connection waits to complete. */
-type PendingExchange =
-  | { readonly kind: "hello" }
-  | { readonly kind: "health"; readonly isProbe: boolean }
-  | { readonly kind: "list"; readonly request: Request | undefined }
-  | {
-    readonly kind: "call";
-    readonly request: Request;
-    readonly call: ExaiCall;
-    readonly isPoll: boolean;
-  };
+/** The results that are always empty: the daemon has tools only. */
+const EMPTY_RESULTS: Readonly<Record<string, unknown>> = {
+  "ping": {},
+  "resources/list": { resources: [] },
+  "resources/templates/list": { resourceTemplates: [] },
+  "prompts/list": { prompts: [] },
+} satisfies Omit<ListResults, "tools/list"> & { readonly ping: object };
 
-/** The state of one connection. */
-interface ExaiConnection {
-  pending: PendingExchange | undefined;
-  /**
-   * When its daemon's process started, by the proxy's clock with time asleep
-   * included; `undefined` before the daemon was queried.
-   */
-  processStartedAt: number | "unknown" | undefined;
-  processStartUnixS: number | undefined;
-}
+const LIST_TOOLS_FRAME = '{"op":"list_tools"}';
 
-/** How many calls run at a time, each on a link of its own. */
-const POOL_SIZE = 4;
-/**
- * How long the outcome of a call is polled at least, in milliseconds: the
- * daemon keeps it beyond the call's own time.
- */
-const MIN_POLL_WINDOW_MS = 60_000;
-/**
- * How far two values for the start of a process may differ, in seconds: each is
- * rounded to a second.
- */
-const PROCESS_START_SLACK_S = 2.5;
-
-/** The op protocol of the EX-AI daemon. */
-export class Exai implements Dialect {
-  readonly subprotocol: undefined = undefined;
-  readonly shouldCompareLists = true;
-  readonly poolSize: number = POOL_SIZE;
-  readonly daemonName: undefined = undefined;
-
-  readonly #config: ExaiConfig;
-  readonly #sessionPrefix: string;
-  readonly #connections = new Map<number, ExaiConnection>();
-  readonly #calls: CallRegistry;
-  /**
-   * True if the daemon knows `health` and `_call_key`: it is one of the first
-   * revisions, which choose session ids themselves.
-   */
-  #isFirstRevision = false;
-  /**
-   * How much time the proxy's clock did not count, in milliseconds; the
-   * daemon's clock keeps running while a laptop sleeps.
-   */
-  #suspendedMs = 0;
-  /**
-   * The process start from the last `health_res`, until that connection ends.
-   */
-  #latestProcessStart:
-    | { connectionId: number; value: number | undefined }
-    | undefined;
-
-  /**
-   * Creates the dialect. Request ids contain 64 random bits, so that no other
-   * client uses the same ones.
-   */
-  constructor(config: ExaiConfig, random: () => number) {
-    this.#config = config;
-    const randomHex = (): string =>
-      Math.floor(random() * 2 ** 32).toString(16).padStart(8, "0");
-    const randomId = randomHex() + randomHex();
-    this.#calls = new CallRegistry(`${randomId}:`, config);
-    // Two editors may have the same session id in their configurations.
-    this.#sessionPrefix = `${config.sessionId ?? "alwaysup"}-${
-      randomId.slice(0, 8)
-    }`;
-  }
-
-  respondLocally(request: Request): string | undefined {
-    return buildLocalResponse(request, this.#config.server);
-  }
-
-  linkRoleFor(message: OutboundMessage): LinkRole {
-    return message.method === "tools/call" ? "pool" : "main";
-  }
-
-  canSend(connectionId: number): boolean {
-    return this.#connections.get(connectionId)?.pending === undefined;
-  }
-
-  hasPendingOwnRequest(connectionId: number): boolean {
-    const pending = this.#connections.get(connectionId)?.pending;
-    return pending?.kind === "health" && !pending.isProbe ||
-      pending?.kind === "list" && pending.request === undefined;
-  }
-
-  /** The daemon only gets ids that the proxy created. */
-  useClientIds(): void {}
-
-  /** Nothing is sent on a connection while a frame is pending. */
-  pendingOwnRequestIds(): [] {
-    return [];
-  }
-
-  isOwnRequestPending(): false {
-    return false;
-  }
-
-  hasAcknowledgedSubscription(): false {
-    return false;
-  }
-
-  beginHandshake(connectionId: number): OpeningFrame {
-    const connection: ExaiConnection = {
-      pending: { kind: "hello" },
-      processStartedAt: undefined,
-      processStartUnixS: undefined,
-    };
-    this.#connections.set(connectionId, connection);
-    const { token } = this.#config;
-    const session_id = this.#sessionIdOf(connectionId);
-    return { text: JSON.stringify({ op: "hello", session_id, token }) };
-  }
-
-  /**
-   * Later revisions keep state by session, and the end of one connection must
-   * not close the session of another.
-   */
-  #sessionIdOf(connectionId: number): string {
-    return `${this.#sessionPrefix}-${connectionId}`;
-  }
-
-  finishHandshake(): [] {
-    return [];
-  }
-
-  buildReplay(): SessionReplay {
-    return { toDaemon: [], toClient: [] };
-  }
-
-  encode(
-    connectionId: number,
-    message: OutboundMessage,
-    now: number,
-  ): EncodeResult {
-    const connection = this.#connections.get(connectionId);
-    if (connection === undefined || message.kind === "notification") {
-      return { kind: "outcome-lost" };
-    }
-    if (message.method !== "tools/call") {
-      connection.pending = { kind: "list", request: message };
-      return { kind: "frame", text: LIST_TOOLS_FRAME };
-    }
-    const call = this.#calls.find(message) ?? this.#calls.create(message);
-    if (
-      call.firstSentAt !== undefined &&
-      connection.processStartedAt === undefined
-    ) {
-      const pendingHealth = this.#connections.get(call.healthRequestedOn ?? -1)
-        ?.pending;
-      if (pendingHealth?.kind === "health") return { kind: "wait" };
-      call.healthRequestedOn = connectionId;
-      connection.pending = { kind: "health", isProbe: false };
-      return { kind: "query-first", text: HEALTH_FRAME };
-    }
-    const isPoll = call.firstSentAt !== undefined;
-    if (isPoll && !isSameProcess(connection, call)) {
-      return { kind: "outcome-lost" };
-    }
-    connection.pending = { kind: "call", request: message, call, isPoll };
-    if (!isPoll) {
-      call.firstSentAt = now + this.#suspendedMs;
-      call.processStartUnixS = this.#latestProcessStart?.value;
-    }
-    // Without a key of its own, the daemon takes calls of any client with equal
-    // arguments for the same call.
-    const text = encodeCall(
-      message,
-      call,
-      this.#isFirstRevision ? "with-key" : "plain",
-    );
-    return { kind: "frame", text };
-  }
-
-  decode(connectionId: number, text: string, now: number): Incoming[] {
-    const { jsonPieces, otherTexts, isTruncated } = splitFrame(
-      text,
-      frames.isFrame,
-    );
-    const incoming: Incoming[] = [];
-    for (const { text: frameText, value } of jsonPieces) {
-      if (!isRecord(value)) {
-        incoming.push(INVALID_FRAME);
-        continue;
-      }
-      const { value: frame } = unescapeMemberNames(value, frameText);
-      // Next to other text, only an object with an op counts.
-      const isFrameForUs = otherTexts.length === 0 ||
-        typeof frame.op === "string";
-      if (isFrameForUs) {
-        incoming.push(
-          ...this.#handleFrame(connectionId, frame, frameText, now),
-        );
-      }
-    }
-    for (const other of otherTexts) {
-      incoming.push(...this.#handleMalformedFrame(connectionId, other, now));
-    }
-    if (isTruncated || jsonPieces.length + otherTexts.length === 0) {
-      incoming.push(INVALID_FRAME);
-    }
-    return incoming;
-  }
-
-  /**
-   * Handles text that is no JSON (Python writes NaN and Infinity): it completes
-   * the pending exchange if it begins like the response to that.
-   */
-  #handleMalformedFrame(
-    connectionId: number,
-    text: string,
-    now: number,
-  ): Incoming[] {
-    const connection = this.#connections.get(connectionId);
-    const pending = connection?.pending;
-    if (connection === undefined || pending === undefined) {
-      return [INVALID_FRAME];
-    }
-    const members = recoverLeadingMembers(text);
-    const valueOf = (name: string): unknown =>
-      tryParseJson(members.get(name) ?? "");
-    const op = valueOf("op");
-    if (pending.kind === "health" && op === "health_res") {
-      return this.#handleHealthResponse(
-        connectionId,
-        connection,
-        pending,
-        { op },
-        now,
-      );
-    }
-    const isResponse = pending.kind === "list" && op === "list_tools_res" ||
-      pending.kind === "call" && op === "call_tool_res" &&
-        valueOf("request_id") === pending.call.requestId;
-    if (!isResponse) return [INVALID_FRAME];
-    connection.pending = undefined;
-    const reason = "it is not JSON";
-    const problem = `The daemon did not list its tools: ${reason}`;
-    return pending.request === undefined
-      ? [{ kind: "own-response", problem }]
-      : [{ ...INVALID_FRAME, id: pending.request.id, reason }];
-  }
-
-  #handleFrame(
-    connectionId: number,
-    frame: Record<string, unknown>,
-    text: string,
-    now: number,
-  ): Incoming[] {
-    const connection = this.#connections.get(connectionId);
-    const pending = connection?.pending;
-    if (connection === undefined || pending === undefined) {
-      return unexpectedFrame(frame);
-    }
-    switch (pending.kind) {
-      case "hello":
-        return this.#handleHelloResponse(connectionId, connection, frame);
-      case "health":
-        return this.#handleHealthResponse(
-          connectionId,
-          connection,
-          pending,
-          frame,
-          now,
-        );
-      case "list":
-        return this.#handleToolList(connection, pending.request, frame, text);
-      case "call":
-        return this.#handleCallFrame(connection, pending, frame, text.length);
-    }
-  }
-
-  #handleCallFrame(
-    connection: ExaiConnection,
-    { request, call, isPoll }: Extract<PendingExchange, { kind: "call" }>,
-    frame: Record<string, unknown>,
-    size: number,
-  ): Incoming[] {
-    const purpose = isPoll ? "poll" : "call";
-    const result = this.#calls.handleFrame(request, call, purpose, frame, size);
-    if (result.isDone) connection.pending = undefined;
-    return result.incoming;
-  }
-
-  #handleHelloResponse(
-    connectionId: number,
-    connection: ExaiConnection,
-    frame: Record<string, unknown>,
-  ): Incoming[] {
-    if (frame.op === "hello_ack" && frame.ok === true) {
-      connection.pending = undefined;
-      this.#isFirstRevision =
-        frame.session_id !== this.#sessionIdOf(connectionId);
-      if (!this.#isFirstRevision) connection.processStartedAt = "unknown";
-      return [{ kind: "ready" }];
-    }
-    if ("jsonrpc" in frame) {
-      const reason = "it speaks MCP, not exai: set --dialect mcp";
-      const cause = "other dialect";
-      return [{ kind: "rejected", reason, isRefused: false, cause }];
-    }
-    if (frame.op !== "hello_ack" && !frames.isErrorFrame(frame)) {
-      return unexpectedFrame(frame);
-    }
-    const { code, message, isUnauthorized: isRefused } = frames.errorOf(frame);
-    const errorText = code === "" ? message : `${code}: ${message}`;
-    if (!isRefused) {
-      const reason = `it rejected hello: ${errorText}`;
-      return [{ kind: "rejected", reason, isRefused }];
-    }
-    const cause = "token refused";
-    return [{
-      kind: "rejected",
-      reason: unauthorizedReason(errorText),
-      isRefused,
-      cause,
-    }];
-  }
-
-  #handleHealthResponse(
-    connectionId: number,
-    connection: ExaiConnection,
-    { isProbe }: Extract<PendingExchange, { kind: "health" }>,
-    frame: Record<string, unknown>,
-    now: number,
-  ): Incoming[] {
-    if (frame.op !== "health_res" && !this.#isErrorWithoutOwnId(frame)) {
-      return unexpectedFrame(frame);
-    }
-    connection.pending = undefined;
-    const uptime = frames.uptimeOf(frame);
-    // The process may have started almost a second earlier, because the uptime
-    // is rounded down.
-    connection.processStartedAt = uptime === undefined
-      ? "unknown"
-      : now + this.#suspendedMs - uptime.ms;
-    connection.processStartUnixS = uptime?.processStartUnixS;
-    this.#latestProcessStart = {
-      connectionId,
-      value: connection.processStartUnixS,
-    };
-    return [
-      isProbe
-        ? { kind: "probe-answered", id: HEALTH_FRAME }
-        : { kind: "own-response" },
-    ];
-  }
-
-  #handleToolList(
-    connection: ExaiConnection,
-    request: Request | undefined,
-    frame: Record<string, unknown>,
-    text: string,
-  ): Incoming[] {
-    const isList = frame.op === "list_tools_res";
-    if (!isList && !this.#isErrorWithoutOwnId(frame)) {
-      return unexpectedFrame(frame);
-    }
-    connection.pending = undefined;
-    const target = request ?? { id: "0" };
-    const response = isList
-      ? createToolListMessage(target, frame, text)
-      : undefined;
-    if (response !== undefined) {
-      if (request === undefined) {
-        return [{
-          kind: "list-page",
-          list: "tools",
-          cursor: undefined,
-          response,
-        }];
-      }
-      const { length } = text;
-      return length > this.#config.maxMessage
-        ? responseTooLarge(request, length)
-        : [response];
-    }
-    const { code, message, retryAfterMs } = frames.errorOf(frame);
-    const problem = `The daemon did not list its tools: ${message}`;
-    if (request === undefined) return [{ kind: "own-response", problem }];
-    const { id } = request;
-    if (code !== OVER_CAPACITY) {
-      return [createErrorMessage(request, ErrorCode.internal, problem)];
-    }
-    return [{
-      kind: "retry-later",
-      id,
-      delayMs: retryAfterMs,
-      isUnstarted: true,
-    }];
-  }
-
-  /**
-   * Returns whether a frame is an error that names no call of ours: such an
-   * error responds to the pending frame.
-   */
-  #isErrorWithoutOwnId(frame: Record<string, unknown>): boolean {
-    return frames.isErrorFrame(frame) &&
-      !this.#calls.isOwnRequestId(frame.request_id);
-  }
-
-  onNotification(): "drop" {
-    return "drop";
-  }
-
-  outcomePollWindowMs(request: Request, now: number): number | undefined {
-    const call = this.#calls.find(request);
-    if (!this.#isFirstRevision || call?.firstSentAt === undefined) {
-      return undefined;
-    }
-    const ageMs = now + this.#suspendedMs - call.firstSentAt;
-    return Math.max(call.timeoutMs - ageMs, MIN_POLL_WINDOW_MS);
-  }
-
-  resetRequest(request: Request): void {
-    this.#calls.assignNewRequestId(request);
-  }
-
-  onResponse(_: Request, response: Response): string {
-    return response.text;
-  }
-
-  buildProbe(connectionId: number): ProbeFrame | undefined {
-    const connection = this.#connections.get(connectionId);
-    if (connection === undefined || connection.pending !== undefined) {
-      return undefined;
-    }
-    connection.pending = { kind: "health", isProbe: true };
-    // One probe is pending at a time, so it needs no id of its own.
-    return { id: HEALTH_FRAME, text: HEALTH_FRAME };
-  }
-
-  /**
-   * If the client's own `tools/list` is in flight, the client gets the current
-   * list anyway.
-   */
-  buildListRequest(
-    connectionId: number,
-    list: ListChangedKind,
-  ): string | undefined {
-    const connection = this.#connections.get(connectionId);
-    if (connection === undefined || connection.pending !== undefined) {
-      return undefined;
-    }
-    if (list !== "tools") return undefined;
-    connection.pending = { kind: "list", request: undefined };
-    return LIST_TOOLS_FRAME;
-  }
-
-  /** The daemon has no op for it. */
-  buildCancellation(): undefined {
-    return undefined;
-  }
-
-  closeReasonOf(
-    connectionId: number,
-    { code, status, reason }: ClosedEvent,
-    phase: LinkState["phase"],
-  ): CloseReason {
-    if (status === 401 || status === 403) {
-      const refusalReason = `it refuses us with HTTP ${status}: check --header`;
-      return { reason: refusalReason, isRefused: true, cause: "refused" };
-    }
-    const isHelloPending =
-      this.#connections.get(connectionId)?.pending?.kind === "hello";
-    if (code === 4003 && phase !== "ready") {
-      const cause = "token refused";
-      return { reason: unauthorizedReason(reason), isRefused: true, cause };
-    }
-    const explanation = isHelloPending
-      ? CLOSE_REASONS_BEFORE_HELLO[code]
-      : undefined;
-    if (explanation === undefined) return { reason, isRefused: false };
-    return { reason: `${explanation} (${reason})`, isRefused: false };
-  }
-
-  onCachedResponse(): void {}
-
-  onLocalInitialize(_: Request, response: string): string {
-    return response;
-  }
-
-  onSuspended(ms: number): void {
-    this.#suspendedMs += ms;
-    for (const connection of this.#connections.values()) {
-      if (connection.pending?.kind !== "health") continue;
-      // Its response may have arrived before the sleep, so it does not show
-      // that the daemon lives.
-      connection.pending = { kind: "health", isProbe: false };
-    }
-  }
-
-  onDisconnect(connectionId: number): void {
-    this.#connections.delete(connectionId);
-    if (this.#latestProcessStart?.connectionId === connectionId) {
-      this.#latestProcessStart = undefined;
-    }
-  }
-}
-
-/** The result for a frame that the dialect does not know. */
 const INVALID_FRAME: InvalidMessage = {
   kind: "invalid",
   id: undefined,
   intendedKind: "response",
   reason: "a frame must be a JSON object",
 };
-const HEALTH_FRAME = '{"op":"health"}';
-const LIST_TOOLS_FRAME = '{"op":"list_tools"}';
 
 /** What a close code means before hello was answered. */
 const CLOSE_REASONS_BEFORE_HELLO: Readonly<Record<number, string>> = {
@@ -588,26 +79,272 @@ const CLOSE_REASONS_BEFORE_HELLO: Readonly<Record<number, string>> = {
   4002: "it waited for hello in vain",
 };
 
-function unauthorizedReason(reason: string): string {
-  return `it refuses our token (${reason}): check EXAI_WS_TOKEN, ALWAYSUP_TOKEN ` +
-    "or --token-file against the daemon's";
+/** The op protocol of the EX-AI daemon. */
+export class Exai implements Dialect {
+  readonly shouldCompareLists = true;
+  readonly handshake: Handshake = {
+    begin: (connectionId) => {
+      this.#calls.begin(connectionId, { kind: "hello" });
+      const { token } = this.config;
+      const session_id = this.#sessionIdOf(connectionId);
+      return { text: JSON.stringify({ op: "hello", session_id, token }) };
+    },
+  };
+  readonly scheduling: ExaiCalls;
+  readonly outcomes: ExaiCalls;
+  readonly #calls: ExaiCalls;
+  readonly #sessionPrefix: string;
+
+  /** Creates the dialect; `random` keeps its ids apart from other clients'. */
+  constructor(private readonly config: ExaiConfig, random: () => number) {
+    const randomHex = (): string =>
+      Math.floor(random() * 2 ** 32).toString(16).padStart(8, "0");
+    const sessionHex = randomHex();
+    this.#calls = new ExaiCalls(`${sessionHex}${randomHex()}:`, config);
+    this.scheduling = this.outcomes = this.#calls;
+    // Two editors may have the same session id in their configurations.
+    this.#sessionPrefix = `${config.sessionId ?? "alwaysup"}-${sessionHex}`;
+  }
+
+  // Later revisions keep state by session, and the end of one connection must
+  // not close the session of another.
+  #sessionIdOf(connectionId: number): string {
+    return `${this.#sessionPrefix}-${connectionId}`;
+  }
+
+  encode(
+    connectionId: number,
+    message: OutboundMessage,
+    now: number,
+  ): string | undefined {
+    // Notifications are dropped before they come here.
+    if (message.kind === "notification") return undefined;
+    if (message.method === "tools/call") {
+      return this.#calls.write(connectionId, message, now);
+    }
+    this.#calls.begin(connectionId, { kind: "list", request: message });
+    return LIST_TOOLS_FRAME;
+  }
+
+  decode(connectionId: number, text: string, now: number): Incoming[] {
+    const pieces = splitFrame(text, frames.isFrame);
+    const { jsonPieces, otherTexts, isTruncated } = pieces;
+    const incoming: Incoming[] = [];
+    for (const { text: frameText, value: frame } of jsonPieces) {
+      if (!isRecord(frame)) incoming.push(INVALID_FRAME);
+      // Next to other text, only an object with an op counts.
+      else if (otherTexts.length === 0 || typeof frame.op === "string") {
+        incoming.push(...this.#onFrame(connectionId, frame, frameText, now));
+      }
+    }
+    for (const other of otherTexts) {
+      incoming.push(this.#onBrokenFrame(connectionId, other, now));
+    }
+    if (isTruncated || jsonPieces.length + otherTexts.length === 0) {
+      incoming.push(INVALID_FRAME);
+    }
+    return incoming;
+  }
+
+  #onFrame(
+    connectionId: number,
+    frame: Frame,
+    text: string,
+    now: number,
+  ): Incoming[] {
+    const pending = this.#calls.pendingOn(connectionId);
+    switch (pending?.kind) {
+      case undefined:
+        return [frames.unexpectedFrame(frame)];
+      case "hello":
+        return [this.#onHelloResponse(connectionId, frame)];
+      case "health":
+        return [this.#calls.onHealth(connectionId, pending, frame, now)];
+      case "list":
+        return [this.#onListResponse(connectionId, pending, frame, text)];
+      case "call":
+        return this.#calls.onFrame(connectionId, pending, frame, text);
+    }
+  }
+
+  // Text that is no JSON (Python writes NaN and Infinity) is the pending
+  // response if it begins like that.
+  #onBrokenFrame(connectionId: number, text: string, now: number): Incoming {
+    const pending = this.#calls.pendingOn(connectionId);
+    const members = recoverLeadingMembers(text);
+    const valueOf = (name: string): unknown =>
+      tryParseJson(members.get(name) ?? "");
+    const op = valueOf("op");
+    if (pending?.kind === "health" && op === "health_res") {
+      return this.#calls.onHealth(connectionId, pending, { op }, now);
+    }
+    const isResponse = pending?.kind === "list" && op === "list_tools_res" ||
+      pending?.kind === "call" && op === "call_tool_res" &&
+        valueOf("request_id") === pending.call.requestId;
+    if (!isResponse) return INVALID_FRAME;
+    this.#calls.end(connectionId);
+    const reason = "it is not JSON";
+    return pending.request === undefined
+      ? { kind: "own-response", problem: toolsNotListed(reason) }
+      : { ...INVALID_FRAME, id: pending.request.id, reason };
+  }
+
+  #onHelloResponse(connectionId: number, frame: Frame): Incoming {
+    if (frame.op === "hello_ack" && frame.ok === true) {
+      // The first revisions choose session ids themselves.
+      const isFirst = frame.session_id !== this.#sessionIdOf(connectionId);
+      this.#calls.onHello(connectionId, isFirst ? "first" : "later");
+      return { kind: "ready" };
+    }
+    const rejected = { kind: "rejected", isRefused: false } as const;
+    if ("jsonrpc" in frame) {
+      const reason = "it speaks MCP, not exai: set --dialect mcp";
+      return { ...rejected, reason, cause: "other dialect" };
+    }
+    if (frame.op !== "hello_ack" && !frames.isErrorFrame(frame)) {
+      return frames.unexpectedFrame(frame);
+    }
+    const { text, isUnauthorized } = frames.errorOf(frame);
+    return isUnauthorized
+      ? { ...rejected, ...tokenRefused(text) }
+      : { ...rejected, reason: `it rejected hello: ${text}` };
+  }
+
+  #onListResponse(
+    connectionId: number,
+    { request }: Extract<PendingExchange, { kind: "list" }>,
+    frame: Frame,
+    text: string,
+  ): Incoming {
+    const isList = frame.op === "list_tools_res";
+    if (!isList && !this.#calls.isErrorWithoutOwnId(frame)) {
+      return frames.unexpectedFrame(frame);
+    }
+    this.#calls.end(connectionId);
+    const id = request?.id ?? "0";
+    const size = text.length;
+    const response = isList
+      ? frames.toolListResponseOf(id, frame, text)
+      : undefined;
+    if (response !== undefined) {
+      if (request === undefined) {
+        const page = { kind: "list-page", list: "tools" } as const;
+        return { ...page, cursor: undefined, response };
+      }
+      const isTooLarge = size > this.config.maxMessage;
+      return isTooLarge ? { kind: "too-large", id, size } : response;
+    }
+    const { code, message, retryAfterMs: delayMs } = frames.errorOf(frame);
+    const problem = toolsNotListed(message);
+    if (request === undefined) return { kind: "own-response", problem };
+    return code === frames.OVER_CAPACITY
+      ? { kind: "retry-later", id, delayMs, isUnstarted: true }
+      : frames.toErrorResponse(id, ErrorCode.internal, problem);
+  }
+
+  onResponse(_: Request, response: Response): string {
+    return response.text;
+  }
+
+  respondLocally({ id, method, params }: Request): string | undefined {
+    switch (method) {
+      case "initialize": {
+        const requestedVersion = getMember(params, "protocolVersion");
+        const result: InitializeResult = {
+          protocolVersion: negotiateVersion(requestedVersion),
+          capabilities: { tools: { listChanged: true } },
+          serverInfo: this.config.server,
+        };
+        return buildResultResponse(id, result);
+      }
+      case "tools/list":
+        return undefined;
+      case "tools/call": {
+        const reason = invalidParamsReason(params);
+        if (reason === undefined) return undefined;
+        const message = `Invalid params: ${reason}`;
+        return buildErrorResponse(id, ErrorCode.invalidParams, message);
+      }
+      default: {
+        if (Object.hasOwn(EMPTY_RESULTS, method)) {
+          return buildResultResponse(id, EMPTY_RESULTS[method]);
+        }
+        const message = "Method not found: the exai daemon has tools only, " +
+          `not ${method.slice(0, 80)}`;
+        return buildErrorResponse(id, ErrorCode.methodNotFound, message);
+      }
+    }
+  }
+
+  onNotification(): "drop" {
+    return "drop";
+  }
+
+  buildProbe(connectionId: number): ProbeFrame | undefined {
+    if (!this.#calls.canSend(connectionId)) return undefined;
+    this.#calls.begin(connectionId, { kind: "health", isProbe: true });
+    // One probe is pending at a time, so it needs no id of its own.
+    return { id: HEALTH_FRAME, text: HEALTH_FRAME };
+  }
+
+  /** The client's own `tools/list` in flight gets the current list anyway. */
+  buildListRequest(connectionId: number, list: ListKind): string | undefined {
+    if (list !== "tools" || !this.#calls.canSend(connectionId)) {
+      return undefined;
+    }
+    this.#calls.begin(connectionId, { kind: "list", request: undefined });
+    return LIST_TOOLS_FRAME;
+  }
+
+  closeReasonOf(
+    connectionId: number,
+    { code, status, reason }: ClosedEvent,
+    phase: LinkState["phase"],
+  ): CloseReason {
+    if (status === 401 || status === 403) {
+      const refusalReason = `it refuses us with HTTP ${status}: check --header`;
+      return { reason: refusalReason, isRefused: true, cause: "refused" };
+    }
+    if (code === 4003 && phase !== "ready") return tokenRefused(reason);
+    const isOpening = this.#calls.pendingOn(connectionId)?.kind === "hello";
+    const why = isOpening && CLOSE_REASONS_BEFORE_HELLO[code];
+    return { reason: why ? `${why} (${reason})` : reason, isRefused: false };
+  }
+
+  hasPendingOwnRequest(connectionId: number): boolean {
+    const pending = this.#calls.pendingOn(connectionId);
+    return pending?.kind === "health" && !pending.isProbe ||
+      pending?.kind === "list" && pending.request === undefined;
+  }
+
+  onSuspended(ms: number): void {
+    this.#calls.onSuspended(ms);
+  }
+
+  onDisconnect(connectionId: number): void {
+    this.#calls.onDisconnect(connectionId);
+  }
 }
 
-/**
- * Returns whether the daemon's process started before the call was sent, by all
- * that is known.
- */
-function isSameProcess(
-  { processStartedAt, processStartUnixS }: ExaiConnection,
-  call: ExaiCall,
-): boolean {
-  const { firstSentAt } = call;
-  if (typeof processStartedAt !== "number" || firstSentAt === undefined) {
-    return false;
+function tokenRefused(reason: string): Required<CloseReason> {
+  return {
+    reason: `it refuses our token (${reason}): check EXAI_WS_TOKEN, ` +
+      "ALWAYSUP_TOKEN or --token-file against the daemon's",
+    isRefused: true,
+    cause: "token refused",
+  };
+}
+
+function toolsNotListed(reason: string): string {
+  return `The daemon did not list its tools: ${reason}`;
+}
+
+function invalidParamsReason(params: unknown): string | undefined {
+  const name = getMember(params, "name");
+  if (typeof name !== "string" || name === "") {
+    return '"name" must be a string that is not empty (MCP, server/tools)';
   }
-  if (processStartedAt > firstSentAt) return false;
-  return processStartUnixS === undefined ||
-    call.processStartUnixS === undefined ||
-    Math.abs(processStartUnixS - call.processStartUnixS) <=
-      PROCESS_START_SLACK_S;
+  const input = getMember(params, "arguments") ?? undefined;
+  if (input === undefined || isRecord(input)) return undefined;
+  return '"arguments" must be an object (MCP, server/tools)';
 }

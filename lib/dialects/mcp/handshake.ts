@@ -1,14 +1,30 @@
 /**
- * Replays the client's `initialize` on a new link, and evaluates the daemon's
- * response.
+ * How an MCP connection is opened, and a new daemon is brought to where the old
+ * one was: the client's `initialize`, its `initialized`, its log level and its
+ * resource subscriptions. A client of MCP 2026-07-28 has no session to replay.
  *
  * @module
  */
 
-import { LIST_CHANGED_KINDS } from "../../protocol/lists.ts";
-import type { Incoming, LocalInitialize } from "../dialect.ts";
+import type {
+  Handshake,
+  Incoming,
+  LocalInitialize,
+  OpeningFrame,
+  SessionReplay,
+} from "../dialect.ts";
 import { prependMember, replaceValue } from "../../json/spans.ts";
 import {
+  isOpening,
+  LIST_CHANGED_KINDS,
+  requestVersionOf,
+  usesInitialize,
+} from "../../protocol/methods.ts";
+import type { OwnRequests } from "./own_requests.ts";
+import { parseMessages } from "../../protocol/message_parser.ts";
+import {
+  buildNotification,
+  buildRequest,
   ErrorCode,
   getMember,
   type Id,
@@ -17,37 +33,200 @@ import {
   type Request,
   type Response,
 } from "../../protocol/jsonrpc.ts";
-import { usesInitialize } from "../../protocol/versions.ts";
+import { META_KEYS } from "../../protocol/mcp_types.ts";
 
-/** The result of `initialize` that the client got. */
-export interface NegotiatedInitialize {
-  /** The client's `initialize`. */
+interface NegotiatedInitialize {
   readonly request: Request;
   /** The protocol version in the result that the client got. */
   readonly version: unknown;
-  /**
-   * Where the result came from; with `daemon`, later daemons must use the same
-   * version.
-   */
+  /** After one from a daemon, later daemons must use the same version. */
   readonly source: "daemon" | LocalInitialize["source"];
 }
 
-/**
- * What the response to a replayed `initialize` means, and what is negotiated
- * from now on.
- */
-export interface ReplayOutcome {
-  /** What the response means for the link. */
-  readonly incoming: Incoming;
-  /** What to replay on the next link. */
-  readonly negotiated: NegotiatedInitialize;
+/** What the client has negotiated and set, for the next daemon. */
+export class McpHandshake implements Handshake {
+  #negotiated: NegotiatedInitialize | undefined;
+  #initializedText: string | undefined;
+  #setLevel: Request | undefined;
+  readonly #resourceSubscriptions = new Map<string, Request>();
+  /** The version that the client's requests name, if they do. */
+  #statelessVersion: string | undefined;
+
+  /** The handshake's own requests are added to the pending ones. */
+  constructor(private readonly ownRequests: OwnRequests) {}
+
+  /** Whether the client names its version in every request (MCP 2026-07-28). */
+  get isStateless(): boolean {
+    return this.#negotiated === undefined &&
+      this.#statelessVersion !== undefined;
+  }
+
+  /** Records the version that a request of the client's names, if it does. */
+  onRequest({ params }: Request): void {
+    this.#statelessVersion ??= requestVersionOf(params);
+  }
+
+  /** A client that opens with another request gets a ping in front of it. */
+  begin(
+    connectionId: number,
+    waiting: Iterable<Request>,
+  ): OpeningFrame | undefined {
+    if (this.#negotiated !== undefined) {
+      const id = this.ownRequests.add(connectionId, { kind: "initialize" });
+      return { text: replayInitialize(this.#negotiated, id) };
+    }
+    let isRequestWaiting = false;
+    for (const request of waiting) {
+      this.onRequest(request);
+      if (isOpening(request.method)) {
+        return { text: request.text, requestId: request.id };
+      }
+      isRequestWaiting = true;
+    }
+    // A stateless client needs no waiting request to open a link.
+    if (!isRequestWaiting && !this.isStateless) return undefined;
+    const id = this.ownRequests.add(connectionId, { kind: "handshake-probe" });
+    return { text: this.buildPing(id) };
+  }
+
+  /** Builds a request that every daemon of the client's era answers. */
+  buildPing(id: Id): string {
+    return this.isStateless
+      ? buildRequest(id, "server/discover", this.requestMeta())
+      : buildRequest(id, "ping");
+  }
+
+  /** Returns the parameters that a stateless client's requests have. */
+  requestMeta(): { _meta: Record<string, unknown> } {
+    return {
+      _meta: {
+        [META_KEYS.protocolVersion]: this.#statelessVersion,
+        [META_KEYS.clientCapabilities]: {},
+      },
+    };
+  }
+
+  finish(): readonly string[] {
+    return this.#initializedText === undefined ? [] : [this.#initializedText];
+  }
+
+  buildReplay(connectionId: number): SessionReplay {
+    const subscriptions = [...this.#resourceSubscriptions.values()];
+    const requests = this.#setLevel === undefined
+      ? subscriptions
+      : [this.#setLevel, ...subscriptions];
+    const toDaemon = requests.map(({ method, text }) => {
+      const id = this.ownRequests.add(connectionId, { kind: "replay", method });
+      return replaceValue(text, ["id"], id);
+    });
+    // The resources may have changed while there was no subscription.
+    const toClient = [...this.#resourceSubscriptions.keys()].map((uri) =>
+      buildNotification("notifications/resources/updated", { uri })
+    );
+    return { toDaemon, toClient };
+  }
+
+  onLocalInitialize(
+    request: Request,
+    response: string,
+    { version, source }: LocalInitialize,
+    connectionId: number | undefined,
+  ): string {
+    this.#negotiated = { request, version, source };
+    if (connectionId !== undefined) {
+      this.ownRequests.adopt(request.id, connectionId, { kind: "initialize" });
+    }
+    const [message] = parseMessages(response);
+    return message?.kind === "response" ? withListChanged(message) : response;
+  }
+
+  /** Records the client's `initialized`, for every new daemon. */
+  onInitialized(text: string): void {
+    this.#initializedText = text;
+  }
+
+  /** Records the result of `initialize`, and returns it in the client's form. */
+  onInitializeResult(request: Request, response: Response): string {
+    const version = getMember(response.result, "protocolVersion");
+    this.#negotiated = { request, version, source: "daemon" };
+    return withListChanged(response);
+  }
+
+  /** Records what a successful request of the client's has set. */
+  onSuccess(request: Request): void {
+    const { method, params } = request;
+    if (method === "logging/setLevel") this.#setLevel = request;
+    const uri = getMember(params, "uri");
+    if (typeof uri !== "string") return;
+    if (method === "resources/subscribe") {
+      this.#resourceSubscriptions.set(uri, request);
+    }
+    if (method === "resources/unsubscribe") {
+      this.#resourceSubscriptions.delete(uri);
+    }
+  }
+
+  /** Evaluates the response to the ping that has opened a connection. */
+  onPingResponse(message: Response | InvalidMessage): Incoming {
+    // The client's `initialize` was answered meanwhile, so that the daemon must
+    // get one, too.
+    if (this.#negotiated !== undefined) return { kind: "repeat-handshake" };
+    // An error shows that the daemon is alive, too. A daemon without
+    // `server/discover` is not the one in the cache.
+    const isDiscoverError = this.isStateless && message.kind === "response" &&
+      message.error !== undefined;
+    if (!isDiscoverError) return { kind: "ready" };
+    const request = { method: "server/discover", params: undefined } as const;
+    return { kind: "ready", cacheable: { request, response: message } };
+  }
+
+  /** Evaluates the response to a replayed `initialize`. */
+  onReplayResponse(
+    message: Response | InvalidMessage,
+    errorText: string | undefined,
+  ): Incoming {
+    const negotiated = this.#negotiated!;
+    const { request, version: shownVersion, source } = negotiated;
+    const rejected = { kind: "rejected", isRefused: false } as const;
+    if (message.kind !== "response" || errorText !== undefined) {
+      const reason = `the daemon rejected initialize: ${errorText}`;
+      // The daemon no longer supports that version (MCP, lifecycle: error
+      // handling); any other error is temporary.
+      const isUnsupported = message.kind === "response" &&
+        message.error?.code === ErrorCode.invalidParams;
+      const cacheChange = isUnsupported ? { staleInitialize: request } : {};
+      return { ...rejected, reason, ...cacheChange };
+    }
+    const version = getMember(message.result, "protocolVersion");
+    const replayedVersion = versionToReplay(negotiated);
+    const cacheChange = replayedVersion === requestedVersion(request)
+      ? { cacheable: { request, response: message } }
+      : version === shownVersion
+      ? {}
+      : { staleInitialize: request };
+    if (version === shownVersion) {
+      this.#negotiated = { request, version, source: "daemon" };
+      return { kind: "ready", ...cacheChange };
+    }
+    if (source !== "daemon" && replayedVersion !== shownVersion) {
+      const reason = `the daemon answers initialize with ${version} now, and ` +
+        `the client was told ${shownVersion}: it is asked for that`;
+      this.#negotiated = { ...negotiated, source: "placeholder" };
+      return { ...rejected, reason, ...cacheChange };
+    }
+    if (source !== "daemon" && usesInitialize(version)) {
+      const problem = `The daemon speaks MCP ${version}, and the client was ` +
+        `told ${shownVersion} before it was there`;
+      this.#negotiated = { request, version, source: "daemon" };
+      return { kind: "ready", ...cacheChange, problem };
+    }
+    const reason = `the daemon now speaks MCP ${version}, but this client ` +
+      `agreed on ${shownVersion} with the one before: restart the server in the client`;
+    return { ...rejected, isRefused: true, reason, ...cacheChange };
+  }
 }
 
-/** Returns the client's `initialize` in the form for a new daemon. */
-export function replayInitialize(
-  negotiated: NegotiatedInitialize,
-  id: Id,
-): string {
+function replayInitialize(negotiated: NegotiatedInitialize, id: Id): string {
   const text = replaceValue(negotiated.request.text, ["id"], id);
   const version = versionToReplay(negotiated);
   if (typeof version !== "string") return text;
@@ -55,10 +234,7 @@ export function replayInitialize(
   return replaceValue(text, path, JSON.stringify(version));
 }
 
-/**
- * For cached results, replay the version that the client asked for, because the
- * daemon may answer it differently by now.
- */
+// The daemon may answer a request of the cache differently by now.
 function versionToReplay(
   { request, version, source }: NegotiatedInitialize,
 ): unknown {
@@ -69,76 +245,13 @@ function requestedVersion({ params }: Request): unknown {
   return getMember(params, "protocolVersion");
 }
 
-/**
- * Evaluates the response to a replay; `errorText` is set if it is an error or
- * unreadable.
- */
-export function evaluateReplay(
-  negotiated: NegotiatedInitialize,
-  message: Response | InvalidMessage,
-  errorText: string | undefined,
-): ReplayOutcome {
-  const { request, version: shownVersion, source } = negotiated;
-  if (message.kind !== "response" || errorText !== undefined) {
-    const reason = `the daemon rejected initialize: ${errorText}`;
-    const incoming = { kind: "rejected", reason, isRefused: false } as const;
-    const code = message.kind === "response" ? message.error?.code : undefined;
-    // The daemon no longer supports that version (MCP, lifecycle: error
-    // handling); any other error is temporary.
-    return code === ErrorCode.invalidParams
-      ? { incoming: { ...incoming, staleInitialize: request }, negotiated }
-      : { incoming, negotiated };
-  }
-  const version = getMember(message.result, "protocolVersion");
-  const replayedVersion = versionToReplay(negotiated);
-  const cacheChange = replayedVersion === requestedVersion(request)
-    ? { cacheable: { request, response: message } }
-    : version === shownVersion
-    ? {}
-    : { staleInitialize: request };
-  if (version === shownVersion) {
-    const incoming = { kind: "ready", ...cacheChange } as const;
-    return { incoming, negotiated: { request, version, source: "daemon" } };
-  }
-  if (source !== "daemon" && replayedVersion !== shownVersion) {
-    const reason = `the daemon answers initialize with ${version} now, and ` +
-      `the client was told ${shownVersion}: it is asked for that`;
-    return {
-      incoming: { kind: "rejected", reason, isRefused: false, ...cacheChange },
-      negotiated: { request, version: shownVersion, source: "placeholder" },
-    };
-  }
-  if (source !== "daemon" && usesInitialize(version)) {
-    const problem = `The daemon speaks MCP ${version}, and the client was ` +
-      `told ${shownVersion} before it was there`;
-    return {
-      incoming: { kind: "ready", ...cacheChange, problem },
-      negotiated: { request, version, source: "daemon" },
-    };
-  }
-  const reason = `the daemon now speaks MCP ${version}, but this client ` +
-    `agreed on ${shownVersion} with the one before: restart the server in the client`;
-  const incoming = {
-    kind: "rejected",
-    reason,
-    isRefused: true,
-    ...cacheChange,
-  } as const;
-  return { incoming, negotiated };
-}
-
-/**
- * Returns the `initialize` response with `listChanged: true` for all lists:
- * after a restart the proxy itself sends those notifications, and clients
- * ignore them from a server that did not announce them.
- */
-export function withListChanged(response: Response): string {
+// After a restart the proxy itself sends these notifications, and clients
+// ignore them from a server that did not announce them.
+function withListChanged(response: Response): string {
   let { text } = response;
   for (const list of LIST_CHANGED_KINDS) {
     const capability = getMember(response.result, "capabilities", list);
-    if (
-      !isRecord(capability) || getMember(capability, "listChanged") === true
-    ) continue;
+    if (!isRecord(capability) || capability.listChanged === true) continue;
     const path = ["result", "capabilities", list];
     text = "listChanged" in capability
       ? replaceValue(text, [...path, "listChanged"], "true")

@@ -5,7 +5,11 @@
  * @module
  */
 
-import { LIST_CHANGED_KINDS } from "../../protocol/lists.ts";
+import type { ClientIdLookup } from "../dialect.ts";
+import {
+  isSubscriptionMethod,
+  LIST_CHANGED_KINDS,
+} from "../../protocol/methods.ts";
 import {
   buildNotification,
   getMember,
@@ -15,41 +19,28 @@ import {
   type Request,
 } from "../../protocol/jsonrpc.ts";
 import {
-  type MemberNameOf,
   META_KEYS,
   type NotificationMethod,
-  type Params,
 } from "../../protocol/mcp_types.ts";
 import { replaceValue } from "../../json/spans.ts";
-import { isSubscriptionMethod } from "../../protocol/methods.ts";
 
 const ACKNOWLEDGED =
   "notifications/subscriptions/acknowledged" satisfies NotificationMethod;
 const SUBSCRIPTION_ID = META_KEYS.subscriptionId;
 
-/** The names of what a client can subscribe to. */
-type FilterName = MemberNameOf<Params<"subscriptions/listen">["notifications"]>;
-
-/** A subscription. */
 interface ListenSubscription {
   /** What the client has subscribed to, or what was granted, if less. */
   filter: unknown;
-  /** Whether the client has received an acknowledgement. */
   isAcknowledged: boolean;
 }
 
 /** The subscriptions by the ids of their requests. */
 export class ListenSubscriptions {
   readonly #open = new Map<Id, ListenSubscription>();
-  /**
-   * True once the client got a cached result, which may be older than the
-   * subscription.
-   */
+  /** True once the client got a cached result: it may be older than these. */
   mayHaveMissedChanges = false;
 
-  /**
-   * Records a subscription request that is sent, for the first time or again.
-   */
+  /** Records a subscription that is sent, for the first time or again. */
   onRequest({ id, method, params }: Request): void {
     if (!isSubscriptionMethod(method) || this.#open.has(id)) return;
     const filter = getMember(params, "notifications");
@@ -67,22 +58,20 @@ export class ListenSubscriptions {
   }
 
   /**
-   * Returns what the client gets for a notification: nothing for a subscription
-   * that has ended, an acknowledgement once, and for a later acknowledgement
-   * the changes that it may have missed.
-   *
-   * @param guessClientId returns the client's id that an id from the daemon may
-   * refer to
+   * Returns what the client gets for a notification: an acknowledgement once,
+   * and for a later one the changes that it may have missed.
    */
   filterNotification(
     message: Notification,
-    guessClientId: (id: Id) => Id | undefined,
+    clientIds: ClientIdLookup | undefined,
   ): Notification[] {
     const daemonId = getNestedId(message, "_meta", SUBSCRIPTION_ID);
     if (daemonId === undefined) {
       return message.method === ACKNOWLEDGED ? [] : [message];
     }
-    const id = this.#open.has(daemonId) ? daemonId : guessClientId(daemonId);
+    const id = this.#open.has(daemonId)
+      ? daemonId
+      : clientIds?.guessClientId(daemonId);
     const subscription = id === undefined ? undefined : this.#open.get(id);
     // The notification is about a subscription that has ended.
     if (id === undefined || subscription === undefined) return [];
@@ -102,10 +91,6 @@ export class ListenSubscriptions {
   }
 }
 
-/**
- * Returns a notification with the client's own spelling of the subscription's
- * id.
- */
 function withSubscriptionId(message: Notification, id: Id): Notification {
   const path = ["params", "_meta", SUBSCRIPTION_ID];
   return { ...message, text: replaceValue(message.text, path, id) };
@@ -116,18 +101,16 @@ function buildChangeNotifications(
   { filter }: ListenSubscription,
 ): Notification[] {
   const _meta = { [SUBSCRIPTION_ID]: JSON.parse(id) as unknown };
-  const uris = getMember(filter, "resourceSubscriptions" satisfies FilterName);
+  const lists = LIST_CHANGED_KINDS
+    .filter((list) => getMember(filter, `${list}ListChanged`) === true)
+    .map((list) => [`notifications/${list}/list_changed`, { _meta }] as const);
+  const uris = getMember(filter, "resourceSubscriptions");
   const updated = (Array.isArray(uris) ? uris as string[] : [])
     .map((uri) => ["notifications/resources/updated", { _meta, uri }] as const);
-  const lists = LIST_CHANGED_KINDS
-    .filter((list) =>
-      getMember(filter, `${list}ListChanged` satisfies FilterName) === true
-    )
-    .map((list) => [`notifications/${list}/list_changed`, { _meta }] as const);
   return [...lists, ...updated].map(([method, params]) => {
+    const text = buildNotification(method, params);
+    const kind = "notification";
     // An id may be larger than a number can hold.
-    const path = ["params", "_meta", SUBSCRIPTION_ID];
-    const text = replaceValue(buildNotification(method, params), path, id);
-    return { kind: "notification", method, params, text };
+    return withSubscriptionId({ kind, method, params, text }, id);
   });
 }

@@ -1,11 +1,13 @@
 /**
- * The output of exai tools, cleaned or raw.
+ * The results of exai calls: every form of output, cleaned or raw.
  *
  * @module
  */
 
-import { toolResultOf } from "../../../../lib/dialects/exai/frames.ts";
-import { parseOutput } from "../../../../lib/dialects/exai/tool_output.ts";
+import {
+  type OutputStyle,
+  toolResultOf,
+} from "../../../../lib/dialects/exai/frames.ts";
 import { assert, assertEquals } from "../../../helpers/assert.ts";
 import { test } from "../../../helpers/no_permissions.ts";
 import type { Json } from "../../../helpers/session/session_driver.ts";
@@ -14,6 +16,9 @@ const textBlock = (value: Json): Json => ({
   type: "text",
   text: typeof value === "string" ? value : JSON.stringify(value),
 });
+
+const output = (fields: Json): string =>
+  JSON.stringify({ status: "success", metadata: {}, ...fields });
 
 const PROGRESS = "=== PROGRESS ===\nstep\n=== END PROGRESS ===\n\n";
 
@@ -89,7 +94,7 @@ test("exai tool output: long white space takes no long time", () => {
     ]
   ) {
     const since = performance.now();
-    parseOutput(JSON.stringify({ status: "success", content }), "clean");
+    toolResultOf({ text: output({ content }) }, "clean");
     const ms = performance.now() - since;
     assert(ms < 1_000, `${ms}`);
   }
@@ -106,9 +111,6 @@ test("exai tool output: results of an unknown shape are shown", () => {
     1,
   );
 });
-
-const output = (fields: Json): string =>
-  JSON.stringify({ status: "success", metadata: {}, ...fields });
 
 const WORKFLOW = output({
   ...{ status: "pause_for_analysis", step_number: 1, next_steps: "look" },
@@ -155,7 +157,209 @@ const OUTPUTS: [what: string, text: string, texts: string[]][] = [
 
 for (const [what, text, texts] of OUTPUTS) {
   test(`exai tool output: cleaned, and unchanged when raw: ${what}`, () => {
-    assertEquals(parseOutput(text, "clean").texts, texts);
-    assertEquals(parseOutput(text, "raw").texts, [text]);
+    const shown = (style: OutputStyle): string[] =>
+      toolResultOf({ text }, style)!.content.map((block) => block.text);
+    assertEquals(shown("clean"), texts);
+    assertEquals(shown("raw"), [text]);
   });
 }
+
+const SUMMARY = "\n=== MCP CALL SUMMARY ===\nTool: chat | Status: OK\n" +
+  "=== END SUMMARY ===\n\n(no progress captured)\nreq_id=1";
+
+/** The text of a workflow tool's exception, as a person would read it. */
+const FAILED = JSON.stringify(
+  { status: "debug_failed", error: "no such file", step_number: 2 },
+  null,
+  2,
+);
+
+const SHOUTED = JSON.stringify({
+  ...{ status: "CONSENSUS_FAILED", error: "", metadata: { tool_name: "x" } },
+  step_number: 1,
+});
+
+/** A finding of a tool, and no error of the daemon. */
+const TESTED = JSON.stringify({ status: "tests_failed", failures: ["a"] });
+
+const RESULTS: [
+  what: string,
+  frame: Json,
+  texts: string[],
+  isError: boolean,
+][] = [
+  ["outputs", { outputs: [textBlock("a"), textBlock("b")], text: "a\n\nb" }, [
+    "a",
+    "b",
+  ], false],
+  ["text alone", { text: "a" }, ["a"], false],
+  ["empty outputs and text", { outputs: [], text: "a" }, ["a"], false],
+  ["nothing at all", { outputs: [] }, [], false],
+  ["no member at all", {}, [], false],
+  [
+    "outputs and error",
+    {
+      outputs: [textBlock("a")],
+      error: { code: "ERROR", message: "why" },
+    },
+    ["a", "why"],
+    true,
+  ],
+  [
+    "outputs that say the error already",
+    {
+      outputs: [textBlock("it is why")],
+      error: { code: "ERROR", message: "why" },
+    },
+    ["it is why"],
+    true,
+  ],
+  [
+    "outputs and an error that is no string",
+    {
+      outputs: [textBlock("a")],
+      error: { code: "ERROR", message: { b: 1 } },
+    },
+    ["a", '{"b":1}'],
+    true,
+  ],
+  ["text and error", { text: "a", error: "why" }, ["a", "why"], true],
+  ["no error", { outputs: [textBlock("a")], error: null }, ["a"], false],
+  ["not ok", { ok: false, outputs: [textBlock("a")] }, ["a"], true],
+  [
+    "a failure replayed without its error",
+    {
+      outputs: [
+        textBlock(output({ status: "EXECUTION_ERROR", content: "no" })),
+      ],
+    },
+    ["no"],
+    true,
+  ],
+  ["a block of another kind", { outputs: [{ a: 1 }, "b", 3] }, [
+    '{"a":1}',
+    "b",
+    "3",
+  ], false],
+  ["later: result with outputs", { result: { outputs: [textBlock("a")] } }, [
+    "a",
+  ], false],
+  ["later: result as a text", { result: "a" }, ["a"], false],
+  ["later: result as blocks", { result: [textBlock("a")] }, ["a"], false],
+  ["later: result with content", { result: { content: [textBlock("a")] } }, [
+    "a",
+  ], false],
+  ["later: any other result", { result: { a: 1 } }, ['{"a":1}'], false],
+  ["the summary block", { outputs: [textBlock("a"), textBlock(SUMMARY)] }, [
+    "a",
+  ], false],
+  [
+    "the summary joined to the text",
+    {
+      text: `${output({ content: "a" })}\n\n${SUMMARY}`,
+    },
+    ["a"],
+    false,
+  ],
+  ["a summary alone", { outputs: [textBlock(SUMMARY)] }, [SUMMARY], false],
+  ["nothing beside the summary", {
+    outputs: [textBlock(""), textBlock(SUMMARY)],
+  }, [
+    SUMMARY,
+  ], false],
+  [
+    "white space beside the summary",
+    {
+      outputs: [textBlock(" \n"), textBlock(""), textBlock(SUMMARY)],
+      text: SUMMARY,
+    },
+    [SUMMARY],
+    false,
+  ],
+  [
+    "an empty content beside the summary",
+    { outputs: [textBlock(output({ content: "" })), textBlock(SUMMARY)] },
+    [SUMMARY],
+    false,
+  ],
+  [
+    "an empty content joined to the summary",
+    { text: `${output({ content: "" })}\n\n${SUMMARY}` },
+    [SUMMARY],
+    false,
+  ],
+  [
+    "an error beside an empty output and the summary",
+    { outputs: [textBlock(""), textBlock(SUMMARY)], error: { message: "why" } },
+    ["why"],
+    true,
+  ],
+  [
+    "an empty output without a summary",
+    { outputs: [textBlock("")] },
+    [""],
+    false,
+  ],
+  [
+    "a workflow's own error",
+    { outputs: [textBlock(FAILED), textBlock(SUMMARY)], text: FAILED },
+    [FAILED],
+    true,
+  ],
+  [
+    "a workflow's own error, joined to the summary",
+    { text: `${FAILED}\n\n${SUMMARY}` },
+    [FAILED],
+    true,
+  ],
+  [
+    "the same in another case, with what its metadata say",
+    { outputs: [textBlock(SHOUTED)] },
+    [SHOUTED],
+    true,
+  ],
+  ["a failure that says no error", { outputs: [textBlock(TESTED)] }, [
+    TESTED,
+  ], false],
+  [
+    "what only sounds like a failure",
+    { outputs: [textBlock(output({ status: "failed_before", error: "no" }))] },
+    ["no"],
+    false,
+  ],
+];
+
+for (const [what, frame, texts, isError] of RESULTS) {
+  test(`exai call_tool_res: ${what}`, () => {
+    const content = texts.map(textBlock);
+    const expected = isError
+      ? { content, isError: true as const }
+      : { content };
+    const found = toolResultOf({ op: "call_tool_res", ...frame }, "clean");
+    assertEquals<unknown>(found, expected);
+  });
+}
+
+test("exai call_tool_res: a failure that is shown raw is a tool error, too", () => {
+  for (
+    const frame of [
+      { outputs: [textBlock(FAILED), textBlock(SUMMARY)] },
+      { text: `${FAILED}\n\n${SUMMARY}` },
+      { text: `${output({ status: "error", content: "a" })}\n\n${SUMMARY}` },
+    ]
+  ) {
+    const found = toolResultOf({ op: "call_tool_res", ...frame }, "raw");
+    const shown = (frame.outputs ?? [textBlock(frame.text!)]) as unknown;
+    assertEquals<unknown>(found, { content: shown, isError: true });
+  }
+});
+
+test("exai call_tool_res: an error alone is no result", () => {
+  for (const error of [{ code: "TIMEOUT" }, "why", 1]) {
+    assertEquals(
+      toolResultOf({ op: "call_tool_res", error }, "clean"),
+      undefined,
+    );
+  }
+  assertEquals(toolResultOf({ op: "error", message: "a" }, "clean"), undefined);
+});

@@ -1,21 +1,23 @@
 /**
- * The client's `initialize`, replayed on a new connection, and how the response
- * is evaluated.
+ * What the MCP handshake restores on a new connection, and how the answer to a
+ * replayed `initialize` is evaluated.
  *
  * @module
  */
 
+import type { LocalInitialize } from "../../../../lib/dialects/dialect.ts";
+import { McpHandshake } from "../../../../lib/dialects/mcp/handshake.ts";
+import { OwnRequests } from "../../../../lib/dialects/mcp/own_requests.ts";
 import {
-  evaluateReplay,
-  type NegotiatedInitialize,
-  replayInitialize,
-  withListChanged,
-} from "../../../../lib/dialects/mcp/handshake.ts";
-import type { Response } from "../../../../lib/protocol/jsonrpc.ts";
+  buildResultResponse,
+  type Response,
+} from "../../../../lib/protocol/jsonrpc.ts";
 import { assertEquals } from "../../../helpers/assert.ts";
 import { test } from "../../../helpers/no_permissions.ts";
 import { request } from "../../../helpers/parsed_request.ts";
 import type { Json } from "../../../helpers/session/session_driver.ts";
+
+type Source = "daemon" | LocalInitialize["source"];
 
 const ASKED = "2025-11-25";
 const REQUEST = request(
@@ -23,12 +25,27 @@ const REQUEST = request(
   "initialize",
   `{"protocolVersion":"${ASKED}","n":1.0}`,
 );
+/** The first id of the proxy's own. */
+const OWN_ID = 2 ** 30;
 
-function agreed(
-  version: string,
-  source: NegotiatedInitialize["source"],
-): NegotiatedInitialize {
-  return { request: REQUEST, version, source };
+/** A handshake after the client has got this version from this source. */
+function agreed(version: string, source: Source): McpHandshake {
+  const handshake = new McpHandshake(new OwnRequests(() => 0, () => false));
+  const result = { protocolVersion: version };
+  if (source === "daemon") {
+    handshake.onInitializeResult(REQUEST, answer(result));
+  } else {
+    const response = buildResultResponse(REQUEST.id, result);
+    const local = { version, source };
+    handshake.onLocalInitialize(REQUEST, response, local, undefined);
+  }
+  return handshake;
+}
+
+/** The version that is replayed on the next connection. */
+function replayedVersion(handshake: McpHandshake): string {
+  const { text } = handshake.begin(2, [])!;
+  return JSON.parse(text).params.protocolVersion;
 }
 
 function answer(result: Json, error?: Json): Response {
@@ -36,7 +53,7 @@ function answer(result: Json, error?: Json): Response {
   return { kind: "response", id: "1", result, error, text };
 }
 
-const REPLAYED: [source: NegotiatedInitialize["source"], version: string][] = [
+const REPLAYED: [source: Source, version: string][] = [
   ["daemon", "2025-06-18"],
   ["placeholder", "2025-06-18"],
   // The daemon may respond differently by now.
@@ -44,22 +61,24 @@ const REPLAYED: [source: NegotiatedInitialize["source"], version: string][] = [
 ];
 for (const [source, version] of REPLAYED) {
   test(`MCP handshake: after a result that is ${source}, replays version ${version}`, () => {
-    const text = replayInitialize(agreed("2025-06-18", source), "7");
-    assertEquals(
-      text,
-      REQUEST.text.replace('"init"', "7").replace(ASKED, version),
-    );
+    const opening = agreed("2025-06-18", source).begin(1, []);
+    const text = REQUEST.text.replace('"init"', `${OWN_ID}`)
+      .replace(ASKED, version);
+    assertEquals(opening, { text });
   });
 }
 
-/** What the client got, what the daemon responds, and the result. */
+/**
+ * What the client got, what the daemon responds, the result, and whether a later
+ * daemon must use the client's version.
+ */
 const EVALUATED: [
-  source: NegotiatedInitialize["source"],
+  source: Source,
   clientVersion: string,
   answered: string,
   kind: string,
   isRefused: boolean | undefined,
-  source: NegotiatedInitialize["source"],
+  next: Source,
 ][] = [
   ["daemon", ASKED, ASKED, "ready", undefined, "daemon"],
   ["cached", ASKED, ASKED, "ready", undefined, "daemon"],
@@ -72,34 +91,36 @@ for (
   const [source, clientVersion, answered, kind, isRefused, next] of EVALUATED
 ) {
   test(`MCP handshake: the client has ${clientVersion} (${source}), the daemon answers ${answered}: ${kind}`, () => {
+    const handshake = agreed(clientVersion, source);
     const message = answer({ protocolVersion: answered });
-    const outcome = evaluateReplay(
-      agreed(clientVersion, source),
-      message,
-      undefined,
-    );
-    const incoming: Json = outcome.incoming;
+    const incoming: Json = handshake.onReplayResponse(message, undefined);
     assertEquals([incoming.kind, incoming.isRefused], [kind, isRefused]);
-    assertEquals(outcome.negotiated.source, next);
     const isHeld = kind === "rejected";
-    assertEquals(outcome.negotiated.version, isHeld ? clientVersion : answered);
+    assertEquals(
+      replayedVersion(handshake),
+      isHeld ? clientVersion : answered,
+    );
+    // Another known version is accepted unless a daemon has confirmed the last.
+    const other = answer({ protocolVersion: "2024-11-05" });
+    const later = handshake.onReplayResponse(other, undefined);
+    assertEquals(later.kind, next === "daemon" ? "rejected" : "ready");
   });
 }
 
 test("MCP handshake: the cache learns an answer to the client's own request only", () => {
+  const evaluate = (handshake: McpHandshake, message: Response): Json =>
+    handshake.onReplayResponse(message, undefined);
   const message = answer({ protocolVersion: "2025-06-18" });
-  const own: Json =
-    evaluateReplay(agreed(ASKED, "placeholder"), message, undefined).incoming;
+  const own = evaluate(agreed(ASKED, "placeholder"), message);
   assertEquals(own.cacheable, { request: REQUEST, response: message });
-  const clientVersion = agreed("2025-06-18", "daemon");
-  const other: Json =
-    evaluateReplay(clientVersion, message, undefined).incoming;
+  const handshake = agreed("2025-06-18", "daemon");
+  const other = evaluate(handshake, message);
   assertEquals([other.cacheable, other.staleInitialize], [
     undefined,
     undefined,
   ]);
   const news = answer({ protocolVersion: "2025-03-26" });
-  const changed: Json = evaluateReplay(clientVersion, news, undefined).incoming;
+  const changed = evaluate(handshake, news);
   assertEquals(
     changed.staleInitialize,
     REQUEST,
@@ -110,19 +131,32 @@ test("MCP handshake: the cache learns an answer to the client's own request only
 test("MCP handshake: an error rejects, and only invalid params removes the cached result", () => {
   for (const code of [-32602, -32603]) {
     const message = answer(undefined, { code, message: "no" });
-    const clientVersion = agreed(ASKED, "daemon");
-    const { incoming, negotiated: next }: Json = evaluateReplay(
-      clientVersion,
-      message,
-      "no",
-    );
+    const handshake = agreed("2025-06-18", "daemon");
+    const incoming: Json = handshake.onReplayResponse(message, "no");
     assertEquals([incoming.kind, incoming.isRefused], ["rejected", false]);
     assertEquals(
       incoming.staleInitialize,
       code === -32602 ? REQUEST : undefined,
     );
-    assertEquals(next, clientVersion);
+    assertEquals(replayedVersion(handshake), "2025-06-18");
   }
+});
+
+test("MCP handshake: the log level and the subscriptions are replayed as the client last set them", () => {
+  const handshake = agreed(ASKED, "daemon");
+  const set = (method: string, params: Json): void =>
+    handshake.onSuccess(request("1", method, JSON.stringify(params)));
+  assertEquals(handshake.buildReplay(1), { toDaemon: [], toClient: [] });
+  set("resources/subscribe", { uri: "a:" });
+  set("resources/subscribe", { uri: "b:" });
+  set("logging/setLevel", { level: "info" });
+  set("resources/unsubscribe", { uri: "a:" });
+  set("logging/setLevel", { level: "error" });
+  const { toDaemon, toClient } = handshake.buildReplay(1);
+  const [level, subscribe, ...rest] = toDaemon.map((text) => JSON.parse(text));
+  assertEquals([level.id, level.params], [OWN_ID, { level: "error" }]);
+  assertEquals([subscribe.id, subscribe.params], [OWN_ID + 1, { uri: "b:" }]);
+  assertEquals([rest.length, toClient.length], [0, 1]);
 });
 
 const CAPABILITIES: [before: string, after: string][] = [
@@ -141,6 +175,7 @@ for (const [before, after] of CAPABILITIES) {
       `{"id":1,"result":{"capabilities":${capabilities}}}`;
     const { result } = JSON.parse(text(before));
     const message = { ...answer(result), text: text(before) };
-    assertEquals(withListChanged(message), text(after));
+    const handshake = agreed(ASKED, "daemon");
+    assertEquals(handshake.onInitializeResult(REQUEST, message), text(after));
   });
 }
