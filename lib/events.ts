@@ -26,7 +26,12 @@ export type SessionEvent =
   /** stdout is broken: no message can reach the client any more. */
   | { readonly type: "stdout-broken" }
   /** A WebSocket opened. */
-  | { readonly type: "open"; readonly connectionId: number }
+  | {
+    readonly type: "open";
+    readonly connectionId: number;
+    /** The subprotocol that the server has chosen; empty if none. */
+    readonly subprotocol?: string;
+  }
   /** A text frame arrived, or a binary one that is UTF-8. */
   | {
     readonly type: "frame";
@@ -54,6 +59,9 @@ export type SessionEvent =
     readonly connectionId: number;
     /** The close code (RFC 6455 section 7.4); 0 or 1006 if there was none. */
     readonly code: number;
+    /**
+     * The reason in plain words, with the daemon's own; never a runtime's text.
+     */
     readonly reason: string;
     /** The HTTP status of a failed handshake, if the runtime reports it. */
     readonly status?: number;
@@ -65,6 +73,14 @@ export type SessionEvent =
     readonly isPortClosed?: boolean;
     /** The reason in the daemon's close frame, if there was one. */
     readonly closeFrameReason?: string;
+    /**
+     * What is wrong with a failed dial without an HTTP status, and what to do
+     * about it, if that is known.
+     */
+    readonly dialFailure?: {
+      readonly summary: string;
+      readonly advice?: string | undefined;
+    };
     /**
      * How long ago the connection ended, in milliseconds, if finding the reason
      * took time.

@@ -5,9 +5,13 @@
  * @module
  */
 
-import { listKindOf, nextCursorOf } from "../protocol/lists.ts";
+import {
+  isOpening,
+  listKindOf,
+  nextCursorOf,
+  requestVersionOf,
+} from "../protocol/methods.ts";
 import { type Method } from "../protocol/mcp_types.ts";
-import { requestVersionOf } from "../protocol/versions.ts";
 import {
   elementTextsOf,
   findValue,
@@ -26,36 +30,23 @@ import { NO_REDACTION, type Redactor } from "../config/secrets.ts";
 
 /** The largest result that is cached, in UTF-16 units. */
 const MAX_RESULT_CHARS = 1024 * 1024;
-/** For how many versions a result of `initialize` is cached. */
 const MAX_INITIALIZE_VERSIONS = 8;
 /** The longest lifetime of a cached result, in milliseconds: a day. */
 const MAX_TTL_MS = 86_400_000;
 
-/**
- * The cached results as JSON texts, formatted as the daemon sent them. An empty
- * text means that the result was evicted.
- */
+/** JSON texts as the daemon sent them; an empty one for an evicted result. */
 export interface CachedResults {
   /** Results of `initialize` by requested version. */
   readonly initialize: Readonly<Record<string, string>>;
-  /**
-   * Results of lists by method, with the version as a prefix if requests name
-   * one.
-   */
+  /** Results of lists by method, after the version if requests name one. */
   readonly lists: Readonly<Record<string, string>>;
-  /**
-   * The result of `server/discover`, and for how many milliseconds it is valid
-   * (MCP 2026-07-28, ttlMs).
-   */
+  /** The result of `server/discover`, and its rest of `ttlMs` (2026-07-28). */
   readonly discover?: {
     readonly asked: string;
     readonly result: string;
     readonly forMs: number;
   };
-  /**
-   * The daemons that keep one connection per client, by name and version, and
-   * for how many milliseconds that is valid.
-   */
+  /** For how long daemons keep one connection, by name and version, in ms. */
   readonly one?: Readonly<Record<string, number>>;
 }
 
@@ -63,8 +54,9 @@ export interface CachedResults {
 const CAPACITY_ONE_TTL_MS = 604_800_000;
 /** The longest cached name of a daemon with its version, in UTF-16 units. */
 const MAX_DAEMON_NAME_CHARS = 200;
-/** For how many daemons the capacity is cached. */
 const MAX_CAPACITY_ONE_DAEMONS = 8;
+
+type ResultTable = "initialize" | "lists";
 
 /** An empty cache. */
 export const EMPTY_CACHED_RESULTS: CachedResults = {
@@ -72,27 +64,26 @@ export const EMPTY_CACHED_RESULTS: CachedResults = {
   lists: {},
 };
 
-/**
- * Merges what another process has saved with what this one has stored since.
- */
+/** Merges what others have saved with what this process has stored since. */
 export function mergeCachedResults(
   stored: CachedResults,
   updates: CachedResults,
 ): CachedResults {
-  const mergeResults = (
-    name: "initialize" | "lists",
-  ): Record<string, string> => {
-    const all = { ...stored[name] };
-    for (const [key, result] of Object.entries(updates[name])) {
+  const mergeResults = (table: ResultTable): Record<string, string> => {
+    const all = { ...stored[table] };
+    for (const [key, result] of Object.entries(updates[table])) {
       if (result === "") delete all[key];
-      else if (!losesTools(key, result, all[key])) all[key] = result;
+      else if (all[key] === undefined || !isEmptyToolList(key, result)) {
+        all[key] = result;
+      }
     }
     return all;
   };
   const latest = updates.discover ?? stored.discover;
   const discover = latest?.result === "" ? undefined : latest;
-  const one = Object.entries({ ...stored.one, ...updates.one })
-    .toSorted(([, a], [, b]) => b - a).slice(0, MAX_CAPACITY_ONE_DAEMONS);
+  // The last entry of a daemon counts, which is the longest.
+  const one = [stored, updates].flatMap((it) => Object.entries(it.one ?? {}))
+    .toSorted(([, a], [, b]) => a - b).slice(-MAX_CAPACITY_ONE_DAEMONS);
   return {
     initialize: mergeResults("initialize"),
     lists: mergeResults("lists"),
@@ -101,26 +92,15 @@ export function mergeCachedResults(
   };
 }
 
-/**
- * A daemon that is still starting has no tools yet; its empty list does not
- * replace another one.
- */
-function losesTools(
-  key: string,
-  result: string,
-  previous: string | undefined,
-): boolean {
-  if (previous === undefined || !key.endsWith("tools/list" satisfies Method)) {
-    return false;
-  }
+// A daemon that is still starting has no tools yet; its empty list does not
+// replace another one.
+function isEmptyToolList(key: string, result: string): boolean {
+  if (!key.endsWith("tools/list" satisfies Method)) return false;
   const tools = getMember(parseCachedResult(result), "tools");
   return Array.isArray(tools) && tools.length === 0;
 }
 
-/**
- * Returns the daemon's name and version from its result of `initialize` or
- * `server/discover`; the cache tells daemons apart by it.
- */
+/** Returns the daemon's name and version, which tell it from other daemons. */
 export function daemonNameOf(result: unknown): string | undefined {
   const info = getMember(result, "serverInfo");
   if (!isRecord(info)) return undefined;
@@ -129,56 +109,46 @@ export function daemonNameOf(result: unknown): string | undefined {
 
 /** The cache of a running process. */
 export class DaemonCache {
-  readonly #initialize: Record<string, string>;
-  readonly #lists: Record<string, string>;
+  readonly #results: Readonly<Record<ResultTable, Map<string, string>>>;
+  /** What this process has stored or evicted, of what it shares with others. */
+  readonly #unsaved = {
+    initialize: new Map<string, string>(),
+    lists: new Map<string, string>(),
+  };
   #discover:
     | { asked: string; result: string; until: number; isShared: boolean }
     | undefined;
-  /**
-   * Until when a daemon is known to keep one connection, by its name and
-   * version.
-   */
-  readonly #capacityOneUntil = new Map<string, number>();
-  /** The shared result of `server/discover` is no longer valid. */
   #isSharedDiscoverStale = false;
-  /** What this process has stored and may share with others. */
-  readonly #unsaved = {
-    initialize: {} as Record<string, string>,
-    lists: {} as Record<string, string>,
-  };
+  /** By the daemon's name and version. */
+  readonly #capacityOneUntil = new Map<string, number>();
+  /** The daemons of which this process has learned it. */
   readonly #unsavedCapacityOne = new Set<string>();
-  readonly #redact: Redactor;
-  /** A result is not shared because it contains a secret. */
   #hasWithheld = false;
+  /** What is shared has changed since it was saved. */
+  #hasChanged = false;
   /** The loaded results were searched for secrets. */
   #hasPurged = false;
-  /**
-   * The pages of incomplete lists, the cursors they were requested with, and
-   * the next cursor.
-   */
+  /** Incomplete lists: the next cursor, the requested ones, and the items. */
   readonly #pages = new Map<
     string,
     { cursor: string; cursors: Set<unknown>; items: Set<string>; size: number }
   >();
 
-  /**
-   * Starts with the loaded results.
-   *
-   * @param redact removes what must not be shared
-   */
+  /** Starts with the loaded results; what `redact` removes is not shared. */
   constructor(
-    { initialize, lists, discover, one }: CachedResults,
+    { initialize, lists, discover, one = {} }: CachedResults,
     now: number,
-    redact: Redactor,
+    private readonly redact: Redactor,
   ) {
-    this.#redact = redact;
-    for (const [daemonName, forMs] of Object.entries(one ?? {})) {
-      this.#capacityOneUntil.set(daemonName, now + forMs);
-    }
-    this.#initialize = { ...initialize };
-    this.#lists = { ...lists };
+    this.#results = {
+      initialize: new Map(Object.entries(initialize)),
+      lists: new Map(Object.entries(lists)),
+    };
     this.#discover = discover &&
       { ...discover, until: now + discover.forMs, isShared: true };
+    for (const [daemonName, forMs] of Object.entries(one)) {
+      this.#capacityOneUntil.set(daemonName, now + forMs);
+    }
   }
 
   /** Whether the daemon is known to keep one connection per client. */
@@ -188,85 +158,46 @@ export class DaemonCache {
 
   /** Records that the daemon keeps one connection per client. */
   storeCapacityOne(daemonName: string, now: number): void {
-    this.#capacityOneUntil.set(daemonName, now + CAPACITY_ONE_TTL_MS);
     // The name may have been cut off within a secret.
-    if (this.#isClean(`${daemonName}...`)) {
-      this.#unsavedCapacityOne.add(daemonName);
-    }
+    if (!this.#isClean(`${daemonName}...`)) return;
+    this.#capacityOneUntil.set(daemonName, now + CAPACITY_ONE_TTL_MS);
+    this.#unsavedCapacityOne.add(daemonName);
   }
 
-  /**
-   * Returns once whether a result was not shared because it contains a secret.
-   */
+  /** Returns once whether a result was not shared because of a secret. */
   takeWithheld(): boolean {
     const hasWithheld = this.#hasWithheld;
     this.#hasWithheld = false;
     return hasWithheld;
   }
 
-  #mayShare(result: string): boolean {
-    if (this.#redact === NO_REDACTION) return true;
-    const isClean = this.#isClean(result) &&
-      // In a long text, only its single strings show a secret that was cut off.
-      mapStrings(result, this.#redact) === result;
-    this.#hasWithheld ||= !isClean;
-    return isClean;
-  }
-
-  #isClean(text: string): boolean {
-    return this.#redact(text) === text;
-  }
-
-  /**
-   * Evicts loaded results that contain secrets; returns whether there were any.
-   * This does not run at the start, where a client waits.
-   */
-  #purgeSecrets(): boolean {
-    if (this.#hasPurged) return false;
-    this.#hasPurged = true;
-    const loaded = { initialize: this.#initialize, lists: this.#lists };
-    let hasChanged = false;
-    for (const name of ["initialize", "lists"] as const) {
-      for (const [key, result] of Object.entries(loaded[name])) {
-        if (this.#isClean(result)) continue;
-        this.#unsaved[name][key] = "";
-        hasChanged = true;
-      }
-    }
-    return hasChanged;
-  }
-
   /** Returns the results to save. */
   resultsToSave(now: number): CachedResults {
-    const { asked, result, until = -Infinity, isShared } = this.#discover ?? {};
+    this.#hasChanged = false;
+    const { asked = "", result = "", until = now, isShared } = this.#discover ??
+      {};
     const forMs = Math.round(until - now);
-    const isFresh = asked !== undefined && result !== undefined &&
-      isShared === true && forMs > 0;
-    const one = [...this.#unsavedCapacityOne]
-      .map((
-        daemonName,
-      ) => [
-        daemonName,
-        Math.round(this.#capacityOneUntil.get(daemonName)! - now),
-      ]);
+    const isFresh = isShared === true && forMs > 0;
+    const discover = isFresh
+      ? { asked, result, forMs }
+      : this.#isSharedDiscoverStale && { asked: "", result: "", forMs: 0 };
+    const one = [...this.#capacityOneUntil]
+      .filter(([daemonName]) => this.#unsavedCapacityOne.has(daemonName))
+      .map(([daemonName, until]) => [daemonName, Math.round(until - now)]);
     return {
-      ...this.#unsaved,
+      initialize: Object.fromEntries(this.#unsaved.initialize),
+      lists: Object.fromEntries(this.#unsaved.lists),
+      ...(discover && { discover }),
       ...(one.length > 0 && { one: Object.fromEntries(one) }),
-      ...(this.#isSharedDiscoverStale &&
-        { discover: { asked: "", result: "", forMs: 0 } }),
-      ...(isFresh && { discover: { asked, result, forMs } }),
     };
   }
 
-  /**
-   * Returns the cached result of the same request as a JSON text; for lists,
-   * only a request for the first page has one.
-   */
+  /** Returns the result of the same request; of lists only the first page's. */
   lookup({ method, params }: Request, now: number): string | undefined {
     if (method === "server/discover") {
       const cached = this.#discover;
-      const isFresh = cached !== undefined && now < cached.until;
-      if (!isFresh || cached.asked !== requestVersionOf(params)) {
+      const isSame = cached?.asked === requestVersionOf(params);
+      if (cached === undefined || !isSame || now >= cached.until) {
         return undefined;
       }
       // Part of its lifetime has passed.
@@ -275,20 +206,16 @@ export class DaemonCache {
     }
     if (method === "initialize") {
       const asked = getMember(params, "protocolVersion");
-      return typeof asked === "string" && Object.hasOwn(this.#initialize, asked)
-        ? this.#initialize[asked]
-        : undefined;
+      return this.#results.initialize.get(asked as string);
     }
     if (!isCacheableList(method, params)) return undefined;
     if (getMember(params, "cursor") !== undefined) return undefined;
-    const cached = this.#lists[listKeyOf(method, params)];
+    const cached = this.#results.lists.get(listKeyOf(method, params));
     // The age of a list is unknown.
     return cached && replaceValue(cached, ["ttlMs"], "0");
   }
 
-  /**
-   * Shortens all lifetimes by a time that the monotonic clock did not count.
-   */
+  /** Shortens all lifetimes by a time that the clock did not count. */
   shortenBy(ms: number): void {
     if (this.#discover !== undefined) this.#discover.until -= ms;
     for (const [daemonName, until] of this.#capacityOneUntil) {
@@ -296,56 +223,60 @@ export class DaemonCache {
     }
   }
 
-  /**
-   * Evicts the result of `initialize` for a version: the daemon now answers
-   * differently.
-   */
+  /** Evicts a result of `initialize`: the daemon now answers differently. */
   evictInitialize(requestedVersion: unknown): void {
-    if (typeof requestedVersion !== "string") return;
-    delete this.#initialize[requestedVersion];
-    this.#unsaved.initialize[requestedVersion] = "";
+    this.#evict("initialize", requestedVersion as string);
   }
 
   /** Stores a response; returns whether there is something new to save. */
   store(
-    request: Pick<Request, "method" | "params">,
-    response: Response,
-    now: number,
-  ): boolean {
-    const hasPurged = this.#purgeSecrets();
-    return this.#storeResponse(request, response, now) || hasPurged;
-  }
-
-  #storeResponse(
     { method, params }: Pick<Request, "method" | "params">,
     response: Response,
     now: number,
   ): boolean {
-    if (response.error?.code === ErrorCode.methodNotFound) {
-      return this.#dropUnsupported(method, params);
-    }
-    if (response.error !== undefined) return false;
+    if (!isOpening(method) && !isCacheableList(method, params)) return false;
+    this.#purgeSecrets();
+    const { result, error } = response;
     const span = findValue(response.text, ["result"]);
-    if (span === undefined) return false;
-    const result = response.text.slice(span.start, span.end);
-    if (method === "server/discover") {
-      return this.#storeDiscover(params, response.result, result, now);
+    if (error?.code === ErrorCode.methodNotFound) {
+      // A daemon that is still starting has no tools yet.
+      if (method === "server/discover") this.#evictDiscover();
+      else if (method !== "initialize" && method !== "tools/list") {
+        this.#evict("lists", listKeyOf(method, params));
+      }
+    } else if (error === undefined && span !== undefined) {
+      const text = response.text.slice(span.start, span.end);
+      if (method === "server/discover") {
+        this.#storeDiscover(params, result, text, now);
+      } else if (method === "initialize") {
+        this.#storeInitialize(params, result, text);
+      } else this.#storeListPage(method, params, result, text);
     }
-    if (method === "initialize") {
-      return this.#storeInitialize(params, response.result, result);
-    }
-    if (!isCacheableList(method, params)) return false;
-    return this.#storeListPage(method, params, response.result, result);
+    return this.#hasChanged;
   }
 
-  /**
-   * Evicts the result of a method that the daemon no longer supports; a daemon
-   * that is still starting has no tools yet.
-   */
-  #dropUnsupported(method: Method, params: unknown): boolean {
-    if (method === "server/discover") return this.#clearDiscover();
-    const isList = isCacheableList(method, params) && method !== "tools/list";
-    return isList && this.#dropList(listKeyOf(method, params));
+  // This does not run at the start, where a client waits.
+  #purgeSecrets(): void {
+    if (this.#hasPurged) return;
+    this.#hasPurged = true;
+    for (const table of ["initialize", "lists"] as const) {
+      for (const [key, result] of this.#results[table]) {
+        if (!this.#isClean(result)) this.#share(table, key, "");
+      }
+    }
+  }
+
+  #mayShare(result: string): boolean {
+    if (this.redact === NO_REDACTION) return true;
+    const isClean = this.#isClean(result) &&
+      // In a long text, only its single strings show a secret that was cut off.
+      mapStrings(result, this.redact) === result;
+    this.#hasWithheld ||= !isClean;
+    return isClean;
+  }
+
+  #isClean(text: string): boolean {
+    return this.redact(text) === text;
   }
 
   #storeDiscover(
@@ -353,42 +284,36 @@ export class DaemonCache {
     value: unknown,
     result: string,
     now: number,
-  ): boolean {
+  ): void {
     const asked = requestVersionOf(params);
     const ttl = getMember(value, "ttlMs");
-    if (asked === undefined) return false;
-    const wasSharedBefore = this.#clearDiscover();
-    if (typeof ttl !== "number" || !(ttl > 0)) return wasSharedBefore;
+    if (asked === undefined) return;
+    this.#evictDiscover();
+    if (typeof ttl !== "number" || !(ttl > 0)) return;
     const until = now + Math.min(ttl, MAX_TTL_MS);
     const isShared = isPublicCacheScope(value) &&
-      result.length <= MAX_RESULT_CHARS &&
-      this.#mayShare(result);
+      result.length <= MAX_RESULT_CHARS && this.#mayShare(result);
     this.#discover = { asked, result, until, isShared };
-    return isShared || wasSharedBefore;
+    this.#hasChanged ||= isShared;
   }
 
-  /** Evicts the result of `server/discover`; returns whether it was shared. */
-  #clearDiscover(): boolean {
-    const wasShared = this.#discover?.isShared === true;
+  #evictDiscover(): void {
+    if (this.#discover?.isShared === true) {
+      this.#isSharedDiscoverStale = this.#hasChanged = true;
+    }
     this.#discover = undefined;
-    this.#isSharedDiscoverStale ||= wasShared;
-    return wasShared;
   }
 
-  #storeInitialize(params: unknown, value: unknown, result: string): boolean {
+  #storeInitialize(params: unknown, value: unknown, result: string): void {
+    const known = this.#results.initialize;
     const asked = getMember(params, "protocolVersion");
-    const version = getMember(value, "protocolVersion");
-    const isValid = typeof asked === "string" && typeof version === "string" &&
-      result.length <= MAX_RESULT_CHARS;
-    if (!isValid || this.#initialize[asked] === result) return false;
-    const isFull =
-      Object.keys(this.#initialize).length >= MAX_INITIALIZE_VERSIONS;
-    if (isFull && !Object.hasOwn(this.#initialize, asked)) return false;
-    const isKnown = Object.hasOwn(this.#initialize, asked);
-    const isShared = this.#mayShare(result);
-    this.#initialize[asked] = result;
-    this.#unsaved.initialize[asked] = isShared ? result : "";
-    return isShared || isKnown;
+    const isValid = typeof asked === "string" &&
+      typeof getMember(value, "protocolVersion") === "string" &&
+      result.length <= MAX_RESULT_CHARS &&
+      (known.has(asked) || known.size < MAX_INITIALIZE_VERSIONS);
+    if (!isValid || known.get(asked) === result) return;
+    this.#replace("initialize", asked, result);
+    if (this.#mayShare(result)) this.#share("initialize", asked, result);
   }
 
   #storeListPage(
@@ -396,17 +321,17 @@ export class DaemonCache {
     params: unknown,
     value: unknown,
     text: string,
-  ): boolean {
+  ): void {
     const name = listKindOf(method)!;
-    if (!Array.isArray(getMember(value, name))) return false;
+    if (!Array.isArray(getMember(value, name))) return;
     const key = listKeyOf(method, params);
     const cursor = getMember(params, "cursor");
     const before = cursor === undefined ? undefined : this.#pages.get(key);
     // A page is missing, or arrived twice.
-    if (cursor !== undefined && before?.cursor !== cursor) return false;
+    if (cursor !== undefined && before?.cursor !== cursor) return;
     const next = nextCursorOf(value);
     if (cursor === undefined && next === undefined) {
-      return this.#storeCompleteList(key, text, value);
+      return this.#storeList(key, text, value);
     }
     const { start, end } = findValue(text, [name])!;
     const page = elementTextsOf(text.slice(start, end));
@@ -422,63 +347,50 @@ export class DaemonCache {
     const isEnd = next === undefined || cursors.has(next) ||
       size > MAX_RESULT_CHARS;
     // Most clients treat an empty cursor as the end, some do not.
-    const hasChanged = (isEnd || next === "") &&
-      this.#storeCompleteList(key, joinPages(text, name, items), value);
+    if (isEnd || next === "") {
+      const all = replaceValue(text, [name], `[${[...items].join(",")}]`);
+      this.#storeList(key, removeMembers(all, ["nextCursor"]), value);
+    }
     if (!isEnd) this.#pages.set(key, { cursor: next, cursors, items, size });
-    return hasChanged;
   }
 
-  #storeCompleteList(key: string, result: string, value: unknown): boolean {
+  #storeList(key: string, result: string, value: unknown): void {
     this.#pages.delete(key);
     // The cached list is older than this one, which is too large to cache.
-    return result.length > MAX_RESULT_CHARS
-      ? this.#dropList(key)
-      : this.#storeList(key, result, value);
-  }
-
-  #storeList(key: string, result: string, value: unknown): boolean {
-    const previous = this.#lists[key];
-    if (previous === result || losesTools(key, result, previous)) return false;
+    if (result.length > MAX_RESULT_CHARS) return this.#evict("lists", key);
+    const previous = this.#results.lists.get(key);
+    if (previous !== undefined) {
+      if (previous === result || isEmptyToolList(key, result)) return;
+    }
+    this.#replace("lists", key, result);
     const isShared = isPublicCacheScope(value) && this.#mayShare(result);
-    // The shared list is no longer valid either.
-    const wasSharedBefore = !isShared && this.#dropList(key);
-    this.#lists[key] = result;
-    if (!isShared) return wasSharedBefore;
-    this.#unsaved.lists[key] = result;
-    return true;
+    if (isShared) this.#share("lists", key, result);
   }
 
-  #dropList(key: string): boolean {
-    const isKnown = this.#lists[key] !== undefined;
-    const hasChanged = isKnown && this.#unsaved.lists[key] !== "";
-    delete this.#lists[key];
-    if (hasChanged) this.#unsaved.lists[key] = "";
-    return hasChanged;
+  // If the new result is not shared, the old one is not valid for others either.
+  #replace(table: ResultTable, key: string, result: string): void {
+    this.#evict(table, key);
+    this.#results[table].set(key, result);
+  }
+
+  #evict(table: ResultTable, key: string): void {
+    const isKnown = this.#results[table].delete(key);
+    const isShared = this.#unsaved[table].get(key) !== "";
+    if (isKnown && isShared) this.#share(table, key, "");
+  }
+
+  #share(table: ResultTable, key: string, result: string): void {
+    this.#unsaved[table].set(key, result);
+    this.#hasChanged = true;
   }
 }
 
-/** Joins the items of all pages in one result without a cursor. */
-function joinPages(
-  text: string,
-  name: string,
-  items: Iterable<string>,
-): string {
-  const all = replaceValue(text, [name], `[${[...items].join(",")}]`);
-  return removeMembers(all, ["nextCursor"]);
-}
-
-/**
- * Whether a result may be shared (MCP 2026-07-28, cacheScope); results of older
- * versions have no scope.
- */
+// MCP 2026-07-28, cacheScope; results of older versions have no scope.
 function isPublicCacheScope(value: unknown): boolean {
   return (getMember(value, "cacheScope") ?? "public") === "public";
 }
 
-/**
- * Whether a list was requested without filters; other members may select
- * something else.
- */
+// A member other than these may select a part of the list.
 function isCacheableList(method: Method, params: unknown): boolean {
   if (listKindOf(method) === undefined) return false;
   const members = isRecord(params) ? Object.keys(params) : [];
@@ -491,7 +403,6 @@ function listKeyOf(method: Method, params: unknown): string {
 }
 
 /** Parses a cached result. */
-export function parseCachedResult(result: string): Record<string, unknown> {
-  const value: unknown = result === "" ? {} : JSON.parse(result);
-  return isRecord(value) ? value : {};
+export function parseCachedResult(result: string): unknown {
+  return JSON.parse(result);
 }

@@ -7,8 +7,9 @@
 import { parentFolderOf } from "../text/paths.ts";
 import { errorMessageOf } from "../text/error_message.ts";
 import type { Config } from "../config/config.ts";
-import { acquireLock, readOwned, writeAtomic } from "../runtime/atomic_file.ts";
-import { type Host } from "../runtime/host.ts";
+import type { LogEffect } from "../events.ts";
+import type { Host } from "../runtime/host.ts";
+import { createLogEffect } from "../session/session_log.ts";
 import {
   type CachedResults,
   EMPTY_CACHED_RESULTS,
@@ -16,20 +17,25 @@ import {
 } from "../cache/cache.ts";
 import {
   type CacheKey,
-  isCacheFileText,
   MAX_CACHE_FILE_BYTES,
   parseCache,
   serializeCache,
 } from "../cache/format.ts";
-import { stateFolder } from "../runtime/state_folder.ts";
-import { NotOwnedError, secureOwnFolder } from "../runtime/ownership.ts";
+import {
+  NotOwnedError,
+  notOwnedReason,
+  readOwned,
+  secureOwnFolder,
+  stateFolder,
+  writeAtomic,
+} from "../runtime/own_files.ts";
 
+/** How long results wait for others to be written with them, in milliseconds. */
+const SAVE_DELAY_MS = 50;
 /** How many files a daemon may have: one for each user of it. */
 const MAX_FILES_PER_DAEMON = 8;
 /** The age at which a temporary file is abandoned, in milliseconds. */
 const ORPHANED_TEMP_FILE_MS = 3_600_000;
-/** How the name of a temporary file ends. */
-const TEMP_FILE_REST = /^([0-9a-f]{4}\.json)?\.\d+-[0-9a-z]+\.tmp$/;
 
 /** A cache file and its content. */
 export interface CacheFile {
@@ -41,10 +47,7 @@ export interface CacheFile {
   readonly problem?: string;
   /** The file or folder that is not owned. */
   readonly notOwnedPath?: string;
-  /**
-   * Set if the file must not be written: it is not ours, or the user has named
-   * it.
-   */
+  /** Set if it must not be written: not ours, or named by the user. */
   readonly isReadOnly?: true;
 }
 
@@ -54,16 +57,10 @@ export function readCacheFile(
   cacheKey: CacheKey,
   host: Host,
 ): CacheFile | undefined {
-  const location = cacheLocationOf(setting, cacheKey, host);
-  return location && readCacheAt(location, cacheKey, host);
-}
-
-function readCacheAt(
-  location: CacheLocation,
-  cacheKey: CacheKey,
-  host: Host,
-): CacheFile {
-  const { path, isUserNamed } = location;
+  if (/^(off|0)$/i.test(setting)) return undefined;
+  const isUserNamed = !/^on$/i.test(setting);
+  const path = isUserNamed ? setting : cachePathOf(cacheKey, host);
+  if (path === undefined) return undefined;
   const unusable = (problem: string, isReadOnly = isUserNamed): CacheFile => ({
     path,
     results: EMPTY_CACHED_RESULTS,
@@ -71,11 +68,10 @@ function readCacheAt(
     ...(isReadOnly && { isReadOnly }),
   });
   try {
-    const getUserId = cacheUserIdGetter(location, host);
     // The folder of a file that the user has named is not checked: it is the
     // user's.
-    if (!isUserNamed) secureOwnFolder(host, stateFolder(host)!, getUserId);
-    const file = readOwned(host, path, MAX_CACHE_FILE_BYTES, getUserId);
+    if (!isUserNamed) secureOwnFolder(host, stateFolder(host)!);
+    const file = readOwned(host, path, MAX_CACHE_FILE_BYTES);
     if (file === undefined) return { path, results: EMPTY_CACHED_RESULTS };
     const results = parseCache(file.text, cacheKey, file.ageMs);
     return typeof results === "string" ? unusable(results) : { path, results };
@@ -88,98 +84,103 @@ function readCacheAt(
   }
 }
 
-/**
- * Writes new results, merged with what other processes have written meanwhile.
- * Throws if it cannot.
- *
- * @param lock `required`: writes only with the lock; `optional`: writes without
- * it, too, which may lose what another process writes at the same moment
- * @returns `locked` if another process has the lock
- */
-export async function writeCacheFile(
-  setting: string,
-  cacheKey: CacheKey,
-  newResults: CachedResults,
-  host: Host,
-  lock: "required" | "optional" = "required",
-): Promise<"done" | "locked"> {
-  const location = cacheLocationOf(setting, cacheKey, host);
-  if (location === undefined) return "done";
-  const { path, isUserNamed } = location;
-  const folder = parentFolderOf(path);
-  const getUserId = cacheUserIdGetter(location, host);
-  if (!isUserNamed) secureOwnFolder(host, stateFolder(host)!, getUserId);
-  if (folder !== "") host.makeFolder(folder);
-  // Without the lock, a process that reads while another one writes would undo
-  // its update.
-  const hasLock = acquireLock(host, lockPathOf(path), getUserId);
-  if (!hasLock && lock === "required") return "locked";
-  try {
-    const { isReadOnly, problem, results } = readCacheAt(
-      location,
-      cacheKey,
-      host,
-    );
-    if (isReadOnly) throw new Error(problem);
-    const text = serializeCache(
-      cacheKey,
-      mergeCachedResults(results, newResults),
-    );
+/** Writes one proxy's results to its cache file. */
+export class CacheWriter {
+  readonly #config: Config;
+  readonly #host: Host;
+  readonly #log: (entry: LogEffect) => void;
+  #unwritten: CachedResults | undefined;
+  #isScheduled = false;
+  /** How many writes in a row have failed. */
+  #failures = 0;
+
+  /** Creates a writer with nothing to write. */
+  constructor(config: Config, host: Host, log: (entry: LogEffect) => void) {
+    this.#config = config;
+    this.#host = host;
+    this.#log = log;
+  }
+
+  /** Writes results soon: the client must not wait for a file. */
+  save(results: CachedResults): void {
+    this.#unwritten = results;
+    if (this.#isScheduled) return;
+    this.#isScheduled = true;
+    this.#host.setTimer(SAVE_DELAY_MS, () => {
+      this.#isScheduled = false;
+      this.flush();
+    });
+  }
+
+  /**
+   * Writes what is not written yet, merged with what other processes have
+   * written meanwhile. What another one writes at that moment may be lost,
+   * until its next start.
+   */
+  flush(): void {
+    const results = this.#unwritten;
+    if (results === undefined) return;
+    const cacheKey = cacheKeyOf(this.#config);
+    const file = readCacheFile(this.#config.cache, cacheKey, this.#host);
+    if (file === undefined) return;
+    try {
+      if (file.isReadOnly) throw new Error(file.problem);
+      const merged = mergeCachedResults(file.results, results);
+      this.#write(file.path, serializeCache(cacheKey, merged));
+      this.#unwritten = undefined;
+      this.#failures = 0;
+    } catch (error) {
+      // On Windows, another program may hold the file for a moment.
+      if (++this.#failures !== 2) return;
+      const text = "What the daemon says of itself is not kept in " +
+        `${file.path}: ${errorMessageOf(error)} (--cache off switches the ` +
+        "cache off).";
+      this.#log(createLogEffect("warn", "cache", text));
+    }
+  }
+
+  #write(path: string, text: string): void {
     if (new TextEncoder().encode(text).length > MAX_CACHE_FILE_BYTES) {
       throw new Error("it would be too large");
     }
-    const isNew = host.lstat(path) === undefined;
-    await writeAtomic(host, path, text);
+    writeAtomic(this.#host, path, text);
     try {
-      removeObsoleteFiles(location, isNew, host, getUserId);
+      this.#removeObsoleteFiles(path);
     } catch {
       // Obsolete files do no harm.
     }
-  } finally {
-    if (hasLock) releaseLock(host, lockPathOf(path));
   }
-  return "done";
-}
 
-/**
- * Removes a lock. One that cannot be removed counts as abandoned after a while.
- */
-function releaseLock(host: Host, lock: string): void {
-  try {
-    host.remove(lock);
-  } catch {
-    // The results are written all the same.
+  /**
+   * Removes what has the name of a cache file of this daemon, is ours, and is
+   * of no use: the oldest files, because a client with a new token at each
+   * start has a new file each time, and the temporary files of processes that
+   * were killed before the rename.
+   */
+  #removeObsoleteFiles(path: string): void {
+    const folder = parentFolderOf(path);
+    const userSuffix = /[0-9a-f]{4}\.json/;
+    const isUserNamed = !/^on$/i.test(this.#config.cache);
+    const prefix = isUserNamed ? path : path.replace(userSuffix, "");
+    const rest = new RegExp(
+      `^${isUserNamed ? "" : userSuffix.source}(\\.\\d+-[0-9a-z]+\\.tmp)?$`,
+    );
+    const files = this.#host.listFolder(folder || ".")
+      .map((name) => folder + name)
+      .filter((it) =>
+        it.startsWith(prefix) && rest.test(it.slice(prefix.length))
+      )
+      .map((it) => ({ path: it, info: this.#host.lstat(it)! }))
+      .filter((it) => !notOwnedReason(this.#host, it.path, it.info))
+      .toSorted((a, b) => b.info.modifiedAt - a.info.modifiedAt);
+    let count = 0;
+    for (const { path, info } of files) {
+      const isObsolete = path.endsWith(".tmp")
+        ? Date.now() - info.modifiedAt > ORPHANED_TEMP_FILE_MS
+        : ++count > MAX_FILES_PER_DAEMON;
+      if (isObsolete) this.#host.remove(path);
+    }
   }
-}
-
-/** Returns the path of the lock for a file. */
-export function lockPathOf(path: string): string {
-  return `${path}.lock`;
-}
-
-interface CacheLocation {
-  readonly path: string;
-  readonly isUserNamed: boolean;
-}
-
-/** Returns the location of a setting's cache; `undefined` if there is none. */
-function cacheLocationOf(
-  setting: string,
-  cacheKey: CacheKey,
-  host: Host,
-): CacheLocation | undefined {
-  if (/^(off|0)$/i.test(setting)) return undefined;
-  const isUserNamed = !/^on$/i.test(setting);
-  const path = isUserNamed ? setting : cachePathOf(cacheKey, host);
-  return path === undefined ? undefined : { path, isUserNamed };
-}
-
-/** Returns a function that gives the user who must own the file. */
-function cacheUserIdGetter(
-  { path }: CacheLocation,
-  host: Host,
-): () => number | undefined {
-  return () => host.userIdIn(parentFolderOf(path) || ".");
 }
 
 /** Returns the key of the cache for these settings. */
@@ -198,50 +199,6 @@ export function cacheKeyOf(
   };
 }
 
-/**
- * Removes obsolete files beside a file that was just written; only files that
- * we have written.
- */
-function removeObsoleteFiles(
-  { path, isUserNamed }: CacheLocation,
-  isNew: boolean,
-  host: Host,
-  getUserId: () => number | undefined,
-): void {
-  const folder = parentFolderOf(path);
-  const prefixEnd = isUserNamed ? path.length : path.lastIndexOf("-") + 1;
-  const prefix = path.slice(folder.length, prefixEnd);
-  const files = host.listFolder(folder === "" ? "." : folder)
-    .filter((name) => name.startsWith(prefix))
-    .map((name) => ({ path: folder + name, rest: name.slice(prefix.length) }));
-  const modifiedAtOf = (file: { readonly path: string }): number =>
-    host.lstat(file.path)?.modifiedAt ?? 0;
-  // The process was killed before the rename.
-  const orphaned = files.filter((file) =>
-    TEMP_FILE_REST.test(file.rest) &&
-    Date.now() - modifiedAtOf(file) > ORPHANED_TEMP_FILE_MS
-  );
-  // A client with a new token at each start has a new file each time.
-  const surplus = isUserNamed || !isNew ? [] : files
-    .filter(({ rest }) => /^[0-9a-f]{4}\.json$/.test(rest))
-    .map((file) => ({ ...file, modifiedAt: modifiedAtOf(file) }))
-    .toSorted((a, b) => b.modifiedAt - a.modifiedAt)
-    .slice(MAX_FILES_PER_DAEMON);
-  for (const file of [...surplus, ...orphaned]) {
-    try {
-      const text =
-        readOwned(host, file.path, MAX_CACHE_FILE_BYTES, getUserId)?.text ?? "";
-      if (isCacheFileText(text)) host.remove(file.path);
-    } catch {
-      // It is not ours, or has just been removed.
-    }
-  }
-}
-
-/**
- * Returns one path for each daemon, dialect and user, in the user's state
- * folder; `undefined` where there is none.
- */
 function cachePathOf(
   { daemon, key, dialect, user }: CacheKey,
   host: Host,
@@ -263,10 +220,7 @@ function fnv1a(text: string, seed: number): string {
   return (value >>> 0).toString(16).padStart(8, "0");
 }
 
-/**
- * Returns a short hash that tells one secret from another: 16 bits do not
- * reveal it.
- */
+/** Tells secrets apart: 16 bits do not reveal one. */
 function fingerprint(secret: string): string {
   const value = Number.parseInt(fnv1a(secret, 0x811c9dc5), 16);
   return ((value >>> 16) ^ (value & 0xffff)).toString(16).padStart(4, "0");

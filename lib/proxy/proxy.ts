@@ -8,330 +8,312 @@
 import { errorMessageOf } from "../text/error_message.ts";
 import { waitAtMost } from "../runtime/timeout.ts";
 import type { Config } from "../config/config.ts";
-import type { Effect, LogEffect, SessionEvent } from "../events.ts";
+import type { Effect, LogEffect, LogLevel, SessionEvent } from "../events.ts";
 import { type Host } from "../runtime/host.ts";
 import type { Dialect } from "../dialects/dialect.ts";
 import { Exai } from "../dialects/exai/exai.ts";
-import { readHealthFile } from "./health_file.ts";
+import { describeHealthFile, readHealthFile } from "./health_file.ts";
 import { Mcp } from "../dialects/mcp/mcp.ts";
-import { CacheWriter } from "./cache_writer.ts";
+import { BackPressure, MAX_UNREAD } from "./back_pressure.ts";
 import { StatusFile, statusFolder } from "./status_file.ts";
-import { LogRateLimiter } from "./log_rate_limiter.ts";
-import * as logMessages from "../session/log_messages.ts";
+import { LogRateLimiter } from "./logger.ts";
+import { bugReport, createLogEffect } from "../session/session_log.ts";
 import { Session } from "../session/session.ts";
 import type { Snapshot } from "../session/snapshot.ts";
-import { cacheKeyOf, readCacheFile } from "./cache_file.ts";
-import { NotOwnedError } from "../runtime/ownership.ts";
-import {
-  createDialer,
-  type Dialer,
-  type Socket,
-  type TransportEvent,
-} from "../transport/websocket.ts";
+import { cacheKeyOf, CacheWriter, readCacheFile } from "./cache_file.ts";
+import { NotOwnedError } from "../runtime/own_files.ts";
+import type { Transport, TransportConnection } from "../transport/transport.ts";
+import { createWebSocketTransport } from "../transport/websocket.ts";
 import { SleepDetector } from "./sleep_detector.ts";
 import { LineSplitter, LineWriter } from "./stdio.ts";
 
-/**
- * The limit for a line on stdin follows `--max-message`, within these bounds,
- * in bytes.
- */
-const LINE_LIMIT_RANGE_BYTES = [64 * 1024 * 1024, 512 * 1024 * 1024] as const;
-/**
- * How many UTF-16 units (stdout) or bytes (socket) may be buffered for a reader
- * that does not read. A WebSocket has no back-pressure.
- */
-const MAX_UNREAD = 64 * 1024 * 1024;
-/** How often a full socket is checked again, in milliseconds. */
-const BACKLOG_CHECK_INTERVAL_MS = 100;
-/**
- * How long the shutdown waits for the daemon to see the close code, in
- * milliseconds.
- */
-const CLOSE_GRACE_MS = 50;
-/**
- * How long after the first request to end the client may still read its
- * responses and the cache may be written, in milliseconds; after two seconds
- * the client kills the process.
- */
-const DRAIN_STDOUT_MS = 1_800;
-/** The minimum of that time, in milliseconds. */
-const MIN_DRAIN_STDOUT_MS = 300;
-/** How often the program checks whether the machine slept, in milliseconds. */
-const SLEEP_CHECK_INTERVAL_MS = 2_000;
-/**
- * How long the diagnosis of a failed dial may delay its report, in
- * milliseconds.
- */
-const MAX_DIAGNOSIS_MS = 1_000;
-/**
- * How long the lines of one chunk may block sockets, timers and signals, in
- * milliseconds.
- */
+/** The limit for a line follows `--max-message`, within these bounds. */
+const MIN_LINE_LIMIT_BYTES = 64 * 1024 * 1024;
+const MAX_LINE_LIMIT_BYTES = 512 * 1024 * 1024;
+/** How long the lines of a chunk may block sockets, timers and signals. */
 const MAX_BUSY_MS = 5;
 /** How many lines of a chunk are handled between two reads of the clock. */
-const LINES_PER_CLOCK_CHECK = 64;
-
+const MAX_LINES_PER_TURN = 64;
+/** How often a reader that does not read is checked. */
+const BACKLOG_CHECK_INTERVAL_MS = 100;
+/** How often the program checks whether the machine slept. */
+const SLEEP_CHECK_INTERVAL_MS = 2_000;
+/** How long the shutdown waits for the daemon to see the close code. */
+const CLOSE_GRACE_MS = 50;
 /**
- * Runs a session on a host until it exits.
- *
- * @param onSnapshot called with the session's snapshot after each event
- * @param dial makes the connections
- * @returns the process's exit code
+ * How long the client may still read its responses after the first request to
+ * end; after two seconds it kills the process.
  */
+const DRAIN_STDOUT_MS = 1_800;
+const MIN_DRAIN_STDOUT_MS = 300;
+
+/** Runs a session until it exits; resolves with the process's exit code. */
 export function runProxy(
   config: Config,
   version: string,
   host: Host,
   log: (entry: Omit<LogEffect, "type">) => void,
   onSnapshot?: (snapshot: Snapshot) => void,
-  dial: Dialer = createProxyDialer(config, host),
+  transport: Transport = createWebSocketTransport(config, host),
 ): Promise<number> {
-  const { promise, resolve } = Promise.withResolvers<number>();
-  const now = (): number => performance.now();
-  const dialect = createDialect(config, version);
-  const cacheKey = cacheKeyOf(config);
-  const cacheFile = readCacheFile(config.cache, cacheKey, host);
-  if (cacheFile?.problem !== undefined) {
-    log(logMessages.cacheUnusable(cacheFile.path, cacheFile.problem));
-  }
-  const settings = { ...config, version, cachedResults: cacheFile?.results };
-  const cacheWriter = cacheFile && cacheFile.isReadOnly === undefined
-    ? new CacheWriter(config.cache, cacheKey, host, (why) => {
-      log(logMessages.cacheWriteFailed(cacheFile.path, why));
-    })
-    : undefined;
-  const session = new Session(settings, dialect, Math.random, now());
-  const sockets = new Map<number, Socket>();
-  const logLimiter = new LogRateLimiter();
-  const sleepDetector = new SleepDetector(now(), Date.now());
-  let statusFile = createStatusFile(config, version, host, now());
-  /** The connection ids of the sockets with a full buffer. */
-  const backloggedConnections = new Set<number>();
-  let pendingCloses: Promise<void>[] = [];
-  let endRequestedAt: number | undefined;
-  let isStdoutFull = false;
-  const stdout = new LineWriter(
-    (bytes) => host.writeStdout(bytes),
-    Infinity,
-    () => handle({ type: "stdout-broken" }),
-  );
-  let timerAt = Infinity;
-
-  /**
-   * Reads the clock once per event. If the program sleeps during an event, the
-   * next event detects it.
-   */
-  function handle(event: SessionEvent): void {
-    const at = now();
-    const resumed = sleepDetector.detect(at, Date.now(), timerAt);
-    if (resumed !== undefined) dispatch(resumed, at);
-    dispatch(event, at);
-  }
-
-  function dispatch(event: SessionEvent, eventAt: number): void {
-    pendingCloses = [];
-    if (event.type === "end") endRequestedAt ??= eventAt;
-    const effects = session.handle(event, eventAt);
-    for (const effect of effects) {
-      try {
-        perform(effect, eventAt);
-      } catch (error) {
-        log(logMessages.bug(error));
-      }
-    }
-    if (stdout.pendingUnits > MAX_UNREAD && !isStdoutFull && !session.isOver) {
-      isStdoutFull = true;
-      void stdout.drainedTo(MAX_UNREAD / 8).then(() => {
-        isStdoutFull = false;
-        handle({ type: "stdout-drained" });
-      });
-      handle({ type: "stdout-full" });
-    }
-    if (eventAt >= logLimiter.nextSummaryAt) {
-      for (const line of logLimiter.takeSummaries(eventAt)) log(line);
-    }
-    for (const [connectionId, socket] of sockets) {
-      checkBacklog(connectionId, socket);
-    }
-    onSnapshot?.(session.snapshot());
-    if (event.type !== "tick" || effects.length > 0) {
-      statusFile?.markDirty(eventAt);
-    }
-    if (statusFile !== undefined && eventAt >= statusFile.nextWriteAt) {
-      updateStatusFile(eventAt);
-    }
-    // Without regular ticks, a sleep of the machine would be detected late.
-    const nextCheckAt = Math.min(
-      statusFile?.nextWriteAt ?? Infinity,
-      eventAt +
-        (backloggedConnections.size > 0
-          ? BACKLOG_CHECK_INTERVAL_MS
-          : SLEEP_CHECK_INTERVAL_MS),
-    );
-    const at = session.isOver
-      ? Infinity
-      : Math.min(session.deadline(), nextCheckAt);
-    // A timer that fires too early sets the next one.
-    if (at >= timerAt && event.type !== "tick") return;
-    timerAt = at;
-    if (at === Infinity) return;
-    // A timer that is no longer the current one does nothing.
-    host.setTimer(Math.max(0, Math.ceil(at - now())), () => {
-      if (at === timerAt) handle({ type: "tick" });
-    });
-  }
-
-  /**
-   * A WebSocket accepts any amount; a peer that does not read must not use
-   * unlimited memory.
-   */
-  function checkBacklog(
-    connectionId: number,
-    { backlogBytes }: Socket,
-  ): void {
-    const isBacklogged = backloggedConnections.has(connectionId);
-    if (backlogBytes > MAX_UNREAD && !isBacklogged) {
-      backloggedConnections.add(connectionId);
-      handle({ type: "backlog", connectionId, state: "full" });
-    } else if (backlogBytes < MAX_UNREAD / 8 && isBacklogged) {
-      backloggedConnections.delete(connectionId);
-      handle({ type: "backlog", connectionId, state: "drained" });
-    }
-  }
-
-  function perform(effect: Effect, eventAt: number): void {
-    switch (effect.type) {
-      case "dial": {
-        const { connectionId, subprotocol } = effect;
-        const onEvent = (event: TransportEvent): void =>
-          handle({ ...event, connectionId });
-        sockets.set(
-          connectionId,
-          dial(config.url, subprotocol, config.headers, onEvent),
-        );
-        return;
-      }
-      case "send-to-daemon":
-        return sockets.get(effect.connectionId)?.send(effect.text);
-      case "close": {
-        const socket = sockets.get(effect.connectionId);
-        sockets.delete(effect.connectionId);
-        backloggedConnections.delete(effect.connectionId);
-        if (socket !== undefined) pendingCloses.push(socket.close());
-        return;
-      }
-      case "send-to-client":
-        return stdout.push(effect.text);
-      case "log":
-        if (logLimiter.shouldWrite(effect, eventAt)) log(effect);
-        return;
-      case "save-cache":
-        return cacheWriter?.save(effect.results);
-      case "log-health-file": {
-        const { path, disconnectedForMs } = effect;
-        const health = readHealthFile(() => host.readFile(path), Date.now());
-        return log(
-          logMessages.healthFileState(path, health, disconnectedForMs),
-        );
-      }
-      case "exit":
-        void shutDown(effect.code);
-    }
-  }
-
-  /** Updates the status file. If that fails, the proxy goes on without it. */
-  function updateStatusFile(eventAt: number): void {
-    try {
-      statusFile?.update(session.snapshot(), eventAt, Date.now() - eventAt);
-    } catch (error) {
-      statusFile = undefined;
-      // One line per folder: the cache may have reported it already.
-      const isUnreported = error instanceof NotOwnedError &&
-        error.path !== cacheFile?.notOwnedPath;
-      log(
-        logMessages.statusFileFailed(
-          errorMessageOf(error),
-          isUnreported ? "warn" : "debug",
-        ),
-      );
-    }
-  }
-
-  async function shutDown(code: number): Promise<void> {
-    timerAt = Infinity;
-    for (const line of logLimiter.takeSummaries(Infinity)) log(line);
-    statusFile?.remove();
-    statusFile = undefined;
-    const drainMs = Math.max(
-      (endRequestedAt ?? now()) + DRAIN_STDOUT_MS - now(),
-      MIN_DRAIN_STDOUT_MS,
-    );
-    await Promise.all([
-      waitAtMost(CLOSE_GRACE_MS, Promise.all(pendingCloses)),
-      // Fast, unless other processes use the cache file.
-      cacheWriter?.flush(drainMs),
-      waitAtMost(drainMs, stdout.drained()),
-    ]);
-    resolve(code);
-  }
-
-  async function readStdin(): Promise<void> {
-    const [minLimit, maxLimit] = LINE_LIMIT_RANGE_BYTES;
-    const limit = Math.min(Math.max(config.maxMessage * 4, minLimit), maxLimit);
-    const lines = new LineSplitter(limit);
-    for await (const chunk of host.stdin()) {
-      let yieldedAt = now();
-      let count = 0;
-      for (const line of lines.push(chunk)) {
-        if (
-          ++count % LINES_PER_CLOCK_CHECK === 0 &&
-          now() - yieldedAt > MAX_BUSY_MS
-        ) {
-          await host.yieldToEvents();
-          yieldedAt = now();
-        }
-        handle(line);
-      }
-      // Our own messages fill the buffer, too; the client waits until there is
-      // room.
-      if (stdout.pendingUnits > 2 * MAX_UNREAD) {
-        await stdout.drainedTo(MAX_UNREAD);
-      }
-      // A client that keeps writing must not delay the exit.
-      if (session.isOver) return;
-    }
-    for (const line of lines.flush()) handle(line);
-    handle({ type: "end", cause: "stdin" });
-  }
-
-  host.onSignal(() => handle({ type: "end", cause: "signal" }));
-  handle({ type: "tick" });
-  void readStdin();
-  return promise;
-}
-
-/** Creates the status file, if the settings want one. */
-function createStatusFile(
-  { status, redactedUrl: url, dialect }: Config,
-  version: string,
-  host: Host,
-  now: number,
-): StatusFile | undefined {
-  const folder = status === "on" ? statusFolder(host) : undefined;
-  const { pid, runtime } = host;
-  const startedAt = Date.now();
-  const info = { pid, version, runtime, url, dialect, startedAt };
-  return folder === undefined
-    ? undefined
-    : new StatusFile(host, folder, info, now);
+  return new Proxy(config, version, host, log, onSnapshot, transport).run();
 }
 
 /**
- * Creates the dialer of a proxy. A diagnosis may take until the next dial is
- * due, at most.
+ * A session and what is around it. Events are handled in turns: an event of a
+ * connection, lines of stdin that came together, or the timer, and what arises
+ * meanwhile. A turn reads the clocks once, at its start; what need not follow
+ * each event comes at its end.
  */
-export function createProxyDialer(config: Config, host: Host): Dialer {
-  return createDialer(host, Math.min(config.backoffBase, MAX_DIAGNOSIS_MS));
+class Proxy {
+  readonly #config: Config;
+  readonly #host: Host;
+  readonly #log: LogRateLimiter;
+  readonly #onSnapshot: ((snapshot: Snapshot) => void) | undefined;
+  readonly #transport: Transport;
+  readonly #session: Session;
+  readonly #connections = new Map<number, TransportConnection>();
+  readonly #stdout: LineWriter;
+  readonly #sleepDetector: SleepDetector;
+  readonly #cacheFile: ReturnType<typeof readCacheFile>;
+  readonly #cacheWriter: CacheWriter | undefined;
+  readonly #exitCode = Promise.withResolvers<number>();
+  /** The events of this turn. */
+  readonly #queue: SessionEvent[] = [];
+  #isInTurn = false;
+  /** When the turn began. */
+  #now = performance.now();
+  /** Resolve when the connections that this turn has closed are closed. */
+  #closing: Promise<void>[] = [];
+  /** When the timer that was set last fires, or has fired. */
+  #timerAt = Infinity;
+  #isTimerSet = false;
+  #endRequestedAt: number | undefined;
+  #statusFile: StatusFile | undefined;
+
+  constructor(
+    config: Config,
+    version: string,
+    host: Host,
+    log: (entry: Omit<LogEffect, "type">) => void,
+    onSnapshot: ((snapshot: Snapshot) => void) | undefined,
+    transport: Transport,
+  ) {
+    this.#config = config;
+    this.#host = host;
+    this.#log = new LogRateLimiter(log);
+    this.#onSnapshot = onSnapshot;
+    this.#transport = transport;
+    const cacheFile = readCacheFile(config.cache, cacheKeyOf(config), host);
+    this.#cacheFile = cacheFile;
+    if (cacheFile?.problem !== undefined) {
+      const { path, problem } = cacheFile;
+      const text = `The cache ${path} is not used: ${problem} (--cache off ` +
+        "switches it off).";
+      log(createLogEffect("warn", "cache", text));
+    }
+    if (cacheFile !== undefined && cacheFile.isReadOnly === undefined) {
+      this.#cacheWriter = new CacheWriter(config, host, log);
+    }
+    this.#session = new Session(
+      { ...config, version, cachedResults: cacheFile?.results },
+      createDialect(config, version),
+      Math.random,
+      this.#now,
+    );
+    this.#sleepDetector = new SleepDetector(this.#now, Date.now());
+    const folder = config.status === "on" ? statusFolder(host) : undefined;
+    if (folder !== undefined) {
+      const { redactedUrl: url, dialect } = config;
+      const { pid, runtime } = host;
+      const startedAt = Date.now();
+      const info = { pid, version, runtime, url, dialect, startedAt };
+      this.#statusFile = new StatusFile(host, folder, info, this.#now);
+    }
+    this.#stdout = new LineWriter(
+      (bytes) => host.writeStdout(bytes),
+      Infinity,
+      () => this.#handle({ type: "stdout-broken" }),
+    );
+  }
+
+  run(): Promise<number> {
+    this.#host.onSignal(() => this.#handle({ type: "end", cause: "signal" }));
+    this.#handle({ type: "tick" });
+    void this.#readStdin();
+    return this.#exitCode.promise;
+  }
+
+  async #readStdin(): Promise<void> {
+    const limit = Math.max(4 * this.#config.maxMessage, MIN_LINE_LIMIT_BYTES);
+    const lines = new LineSplitter(Math.min(limit, MAX_LINE_LIMIT_BYTES));
+    for await (const chunk of this.#host.stdin()) {
+      let yieldedAt = performance.now();
+      for (const line of lines.push(chunk)) {
+        this.#queue.push(line);
+        if (this.#queue.length < MAX_LINES_PER_TURN) continue;
+        this.#runTurn();
+        if (performance.now() - yieldedAt <= MAX_BUSY_MS) continue;
+        await this.#host.yieldToEvents();
+        yieldedAt = performance.now();
+      }
+      if (this.#queue.length > 0) this.#runTurn();
+      // Our own messages fill the buffer, too; the client waits until there is
+      // room.
+      if (this.#stdout.backlog > 2 * MAX_UNREAD) {
+        await this.#stdout.drained(MAX_UNREAD);
+      }
+      // A client that keeps writing must not delay the exit.
+      if (this.#session.isOver) return;
+    }
+    for (const line of lines.flush()) this.#handle(line);
+    this.#handle({ type: "end", cause: "stdin" });
+  }
+
+  /** An event that arises in a turn belongs to it. */
+  readonly #handle = (event: SessionEvent): void => {
+    this.#queue.push(event);
+    if (!this.#isInTurn) this.#runTurn();
+  };
+  readonly #backPressure = new BackPressure(this.#handle);
+
+  /** If the program sleeps meanwhile, the next turn detects it. */
+  #runTurn(): void {
+    this.#isInTurn = true;
+    const now = performance.now();
+    this.#now = now;
+    this.#closing = [];
+    const resumed = this.#sleepDetector.detect(now, Date.now(), this.#timerAt);
+    if (resumed !== undefined) this.#queue.unshift(resumed);
+    let hasChanged = false;
+    // This loop also takes the events that arise in it.
+    for (const event of this.#queue) {
+      if (event.type === "end") this.#endRequestedAt ??= now;
+      const effects = this.#session.handle(event, now);
+      hasChanged ||= event.type !== "tick" || effects.length > 0;
+      for (const effect of effects) {
+        try {
+          this.#perform(effect);
+        } catch (error) {
+          this.#log.write(bugReport(error), now);
+        }
+      }
+    }
+    this.#queue.length = 0;
+    this.#isInTurn = false;
+    this.#log.writeSummaries(now);
+    this.#onSnapshot?.(this.#session.snapshot());
+    if (hasChanged) this.#statusFile?.markDirty(now);
+    if (this.#statusFile && now >= this.#statusFile.nextWriteAt) {
+      this.#updateStatusFile(this.#statusFile);
+    }
+    this.#setTimer();
+  }
+
+  #setTimer(): void {
+    // Without regular turns, a sleep of the machine would be detected late.
+    const intervalMs = this.#backPressure.isWaiting
+      ? BACKLOG_CHECK_INTERVAL_MS
+      : SLEEP_CHECK_INTERVAL_MS;
+    const at = Math.min(
+      this.#session.deadline(),
+      this.#statusFile?.nextWriteAt ?? Infinity,
+      this.#now + intervalMs,
+    );
+    if (this.#session.isOver || this.#isTimerSet && at >= this.#timerAt) return;
+    this.#timerAt = at;
+    this.#isTimerSet = true;
+    const delayMs = Math.max(0, Math.ceil(at - performance.now()));
+    this.#host.setTimer(delayMs, () => {
+      // A timer that is no longer the current one does nothing.
+      if (at !== this.#timerAt) return;
+      this.#isTimerSet = false;
+      this.#backPressure.checkAgain();
+      this.#handle({ type: "tick" });
+    });
+  }
+
+  #perform(effect: Effect): void {
+    switch (effect.type) {
+      case "dial": {
+        const { connectionId, subprotocol } = effect;
+        const connection = this.#transport.dial(
+          connectionId,
+          subprotocol,
+          this.#handle,
+        );
+        this.#connections.set(connectionId, connection);
+        return;
+      }
+      case "send-to-daemon": {
+        const connection = this.#connections.get(effect.connectionId);
+        if (connection === undefined) return;
+        connection.send(effect.text);
+        return this.#backPressure.check(connection, effect.connectionId);
+      }
+      case "close": {
+        const connection = this.#connections.get(effect.connectionId);
+        this.#connections.delete(effect.connectionId);
+        if (connection !== undefined) this.#closing.push(connection.close());
+        return;
+      }
+      case "send-to-client":
+        this.#stdout.push(effect.text);
+        return this.#backPressure.check(this.#stdout);
+      case "log":
+        return this.#log.write(effect, this.#now);
+      case "save-cache":
+        return this.#cacheWriter?.save(effect.results);
+      case "log-health-file": {
+        const { path, disconnectedForMs } = effect;
+        const found = readHealthFile(this.#host, path);
+        const what = describeHealthFile(found, disconnectedForMs);
+        const text = `The daemon's health file ${path} ${what}`;
+        return this.#writeLog("info", "health-file", text);
+      }
+      case "exit":
+        void this.#shutDown(effect.code);
+    }
+  }
+
+  /** If another user may have written there, the proxy goes on without it. */
+  #updateStatusFile(file: StatusFile): void {
+    const wallClockOffsetMs = Date.now() - this.#now;
+    try {
+      file.update(this.#session.snapshot(), this.#now, wallClockOffsetMs);
+    } catch (error) {
+      const isNotOwned = error instanceof NotOwnedError;
+      if (isNotOwned) this.#statusFile = undefined;
+      // One line per folder: the cache may have reported it already.
+      const isUnreported = isNotOwned &&
+        error.path !== this.#cacheFile?.notOwnedPath;
+      const text =
+        `No file for \`alwaysup status\`: ${errorMessageOf(error)} ` +
+        "(--status off does without).";
+      this.#writeLog(isUnreported ? "warn" : "debug", "unseen", text);
+    }
+  }
+
+  #writeLog(level: LogLevel, event: string, text: string): void {
+    this.#log.write(createLogEffect(level, event, text), this.#now);
+  }
+
+  async #shutDown(code: number): Promise<void> {
+    this.#log.writeSummaries(Infinity);
+    this.#statusFile?.remove();
+    this.#statusFile = undefined;
+    const now = performance.now();
+    const drainMs = Math.max(
+      (this.#endRequestedAt ?? now) + DRAIN_STDOUT_MS - now,
+      MIN_DRAIN_STDOUT_MS,
+    );
+    this.#cacheWriter?.flush();
+    await Promise.all([
+      waitAtMost(CLOSE_GRACE_MS, Promise.all(this.#closing)),
+      waitAtMost(drainMs, this.#stdout.drained()),
+    ]);
+    this.#exitCode.resolve(code);
+  }
 }
 
 function createDialect(config: Config, version: string): Dialect {

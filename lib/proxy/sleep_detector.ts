@@ -7,7 +7,7 @@
 
 import type { SessionEvent } from "../events.ts";
 
-/** A shorter delay only means a busy machine, in milliseconds. */
+/** A shorter delay only means a busy machine. */
 const SLEEP_THRESHOLD_MS = 3_000;
 
 /** Compares the clocks with those of the last check. */
@@ -36,14 +36,13 @@ export class SleepDetector {
   ): SessionEvent | undefined {
     const elapsedMs = now - this.#lastNow;
     const lateMs = now - Math.max(timerAt, this.#lastNow);
-    const wallClockLeadMs = (wallClock - this.#lastWallClock) - elapsedMs;
+    const leadMs = wallClock - this.#lastWallClock - elapsedMs;
     this.#lastNow = now;
     this.#lastWallClock = wallClock;
     const monotonicGapMs = lateMs > SLEEP_THRESHOLD_MS ? elapsedMs : 0;
-    const suspendedMs = wallClockLeadMs > SLEEP_THRESHOLD_MS
-      ? wallClockLeadMs
-      : 0;
-    if (monotonicGapMs === 0 && suspendedMs === 0) return undefined;
-    return { type: "resumed", monotonicGapMs, suspendedMs };
+    const suspendedMs = leadMs > SLEEP_THRESHOLD_MS ? leadMs : 0;
+    return monotonicGapMs > 0 || suspendedMs > 0
+      ? { type: "resumed", monotonicGapMs, suspendedMs }
+      : undefined;
   }
 }

@@ -1,52 +1,41 @@
 /**
  * The status file: a running proxy writes it, and `alwaysup status` reads it.
+ * Its age shows whether the proxy still runs.
  *
  * @module
  */
 
 import { errorMessageOf } from "../text/error_message.ts";
-import { stateFolder } from "../runtime/state_folder.ts";
+import { type Host } from "../runtime/host.ts";
 import {
-  isPermanentWriteError,
-  readOwned,
-  writeAtomicWithoutSync,
-} from "../runtime/atomic_file.ts";
-import { type FileInfo, type Host } from "../runtime/host.ts";
-import {
-  isStatusText,
-  MAX_STATUS_FILE_BYTES,
   parseStatus,
   type ProxyInfo,
   type ProxyStatus,
-  REFRESH_INTERVAL_MS,
   serializeStatus,
-  STALE_STATUS_MS,
 } from "./status_format.ts";
 import type { Snapshot } from "../session/snapshot.ts";
 import {
   NotOwnedError,
   notOwnedReason,
+  readOwned,
   secureOwnFolder,
-} from "../runtime/ownership.ts";
+  stateFolder,
+  writeAtomic,
+} from "../runtime/own_files.ts";
 
-/**
- * How long after the start the file is written: the start itself must stay
- * fast, because the client waits.
- */
+/** The start itself must stay fast, because the client waits. */
 const INITIAL_DELAY_MS = 200;
-/** The shortest time between two writes, in milliseconds. */
+/** The shortest time between two writes. */
 const MIN_WRITE_INTERVAL_MS = 1_000;
-/**
- * The names of a proxy's files here: status file, lock file, temporary file.
- */
-const STATUS_FILE_NAME = /^\d+-[0-9a-z]+\.json$/;
-const LOCK_FILE_NAME = /^\d+-[0-9a-z]+\.lock$/;
-const TEMP_FILE_NAME = /^\d+-[0-9a-z]+\.json\.\d+-[0-9a-z]+\.tmp$/;
+/** The longest time between two writes. */
+const REFRESH_INTERVAL_MS = 5_000;
+/** The age at which a file's proxy counts as ended. */
+const STALE_STATUS_MS = 3 * REFRESH_INTERVAL_MS;
+const MAX_STATUS_FILE_BYTES = 64 * 1024;
+/** The name of a proxy's file, or of the temporary file before its rename. */
+const STATUS_FILE_NAME = /^\d+-[0-9a-z]+\.json(\.\d+-[0-9a-z]+\.tmp)?$/;
 
-/**
- * Returns the folder of the status files; `undefined` where the user has no
- * state folder.
- */
+/** The folder of the status files; `undefined` where the user has none. */
 export function statusFolder(host: Host): string | undefined {
   const folder = stateFolder(host);
   return folder && `${folder}/running`;
@@ -55,27 +44,22 @@ export function statusFolder(host: Host): string | undefined {
 /** This proxy's status file. */
 export class StatusFile {
   readonly #host: Host;
-  readonly #info: Omit<ProxyInfo, "sign">;
-  readonly #folder: string;
-  /** How many writes in a row have failed. */
-  #failures = 0;
-  #sign: ProxyInfo["sign"] | undefined;
+  readonly #info: ProxyInfo;
+  readonly #path: string;
   #written = "";
+  #hasFailed = false;
   /** When it may be written again, and when it must be. */
   #earliestWriteAt: number;
   #refreshAt = -Infinity;
   #nextWriteAt: number;
 
   /** Creates the object; writes nothing yet. */
-  constructor(
-    host: Host,
-    folder: string,
-    info: Omit<ProxyInfo, "sign">,
-    now: number,
-  ) {
+  constructor(host: Host, folder: string, info: ProxyInfo, now: number) {
     this.#host = host;
-    this.#folder = folder;
     this.#info = info;
+    // Containers may share the folder, and their processes may have the same
+    // pids.
+    this.#path = `${folder}/${info.pid}-${info.startedAt.toString(36)}.json`;
     this.#earliestWriteAt = this.#nextWriteAt = now + INITIAL_DELAY_MS;
   }
 
@@ -93,76 +77,43 @@ export class StatusFile {
   }
 
   /**
-   * Writes the file if the state has changed, or before its age makes it look
-   * stale. Throws if it cannot.
+   * Writes the file if the state has changed, or before it looks stale. Throws
+   * only for the first of several failures in a row: another program may hold
+   * the file for a moment on Windows.
    *
-   * @param wallClockOffsetMs how far the wall clock is ahead of `now`, in
-   * milliseconds
+   * @param wallClockOffsetMs how far the wall clock is ahead of `now`
    */
   update(snapshot: Snapshot, now: number, wallClockOffsetMs: number): void {
     const text = JSON.stringify(snapshot);
-    if (text !== this.#written || now >= this.#refreshAt) {
-      this.#earliestWriteAt = this.#nextWriteAt = now + MIN_WRITE_INTERVAL_MS;
-      if (!this.#tryWrite(snapshot, wallClockOffsetMs)) return;
-      this.#written = text;
-      this.#refreshAt = now + REFRESH_INTERVAL_MS;
-    }
+    const isDue = text !== this.#written || now >= this.#refreshAt;
+    if (isDue) this.#refreshAt = now + REFRESH_INTERVAL_MS;
     this.#nextWriteAt = this.#refreshAt;
-  }
-
-  /**
-   * Writes the file and returns whether it succeeded. Throws if the error is
-   * permanent.
-   */
-  #tryWrite(snapshot: Snapshot, wallClockOffsetMs: number): boolean {
+    if (!isDue) return;
+    this.#earliestWriteAt = this.#refreshAt;
     try {
-      this.#write(snapshot, wallClockOffsetMs);
-      this.#failures = 0;
-      return true;
-    } catch (error) {
-      if (isPermanentWriteError(this.#host, error, ++this.#failures)) {
-        throw error;
-      }
-      return false;
-    }
-  }
-
-  #write(snapshot: Snapshot, wallClockOffsetMs: number): void {
-    // The lock must exist before anybody looks for it, and somebody may have
-    // removed it.
-    if (
-      this.#sign === undefined ||
-      this.#sign === "lock" &&
-        this.#host.lstat(this.#path("lock")) === undefined
-    ) {
       secureStatusFolders(this.#host);
-      this.#host.makeFolder(this.#folder);
-      this.#sign = this.#host.createLockedFile(this.#path("lock"))
-        ? "lock"
-        : "heartbeat";
+      writeAtomic(
+        this.#host,
+        this.#path,
+        serializeStatus(this.#info, snapshot, wallClockOffsetMs),
+      );
+    } catch (error) {
+      if (this.#hasFailed && !(error instanceof NotOwnedError)) return;
+      this.#hasFailed = true;
+      throw error;
     }
-    const info = { ...this.#info, sign: this.#sign };
-    const text = serializeStatus(info, snapshot, wallClockOffsetMs);
-    writeAtomicWithoutSync(this.#host, this.#path("json"), text);
+    this.#hasFailed = false;
+    this.#written = text;
+    this.#earliestWriteAt = now + MIN_WRITE_INTERVAL_MS;
   }
 
   /** Removes the file. */
   remove(): void {
-    if (this.#sign === undefined) return;
     try {
-      for (const kind of ["json", "lock"] as const) {
-        this.#host.remove(this.#path(kind));
-      }
+      this.#host.remove(this.#path);
     } catch {
       // A reader sees that the proxy has ended.
     }
-  }
-
-  #path(kind: "json" | "lock"): string {
-    // Containers may share the folder, and their processes may have the same
-    // pids.
-    const { pid, startedAt } = this.#info;
-    return `${this.#folder}/${pid}-${startedAt.toString(36)}.${kind}`;
   }
 }
 
@@ -176,10 +127,7 @@ export interface RunningProxies {
   readonly isComplete: boolean;
 }
 
-/**
- * Finds every running proxy, and removes the files of those that have ended. A
- * file whose name, owner or content is not ours stays.
- */
+/** Finds the running proxies; removes our files of those that have ended. */
 export function findRunningProxies(host: Host): RunningProxies {
   const proxies: ProxyStatus[] = [];
   const problems: string[] = [];
@@ -191,122 +139,42 @@ export function findRunningProxies(host: Host): RunningProxies {
     names = host.listFolder(folder);
   } catch (error) {
     const why = errorMessageOf(error);
-    problems.push(
-      error instanceof NotOwnedError
-        ? why
-        : `${folder} cannot be read (${why})`,
-    );
+    const isNotOwned = error instanceof NotOwnedError;
+    problems.push(isNotOwned ? why : `${folder} cannot be read (${why})`);
     return { proxies, problems, isComplete: false };
   }
-  for (const name of names) {
+  for (const name of names.filter((name) => STATUS_FILE_NAME.test(name))) {
     const path = `${folder}/${name}`;
     try {
-      if (STATUS_FILE_NAME.test(name)) {
-        const status = readStatusFile(host, path);
-        if (typeof status === "string") problems.push(`${path} ${status}`);
-        else if (status !== undefined) proxies.push(status);
-      } else if (isOrphaned(host, path, name, names)) host.remove(path);
+      if (removeIfStale(host, path) || !name.endsWith(".json")) continue;
+      const text = readOwned(host, path, MAX_STATUS_FILE_BYTES)?.text;
+      if (text === undefined) continue; // it has just ended
+      const status = parseStatus(text);
+      if (status !== undefined) proxies.push(status);
+      else problems.push(`${path} is not a status file of this version`);
     } catch (error) {
-      problems.push(`${path} cannot be read (${errorMessageOf(error)})`);
+      const why = errorMessageOf(error);
+      problems.push(
+        error instanceof NotOwnedError
+          ? `${path} is not believed: ${why}`
+          : `${path} cannot be read (${why})`,
+      );
     }
   }
   proxies.sort((a, b) => a.startedAt - b.startedAt);
   return { proxies, problems, isComplete: true };
 }
 
-/**
- * Returns the proxy of a file: `undefined` if it has ended, a text if that is
- * unknown.
- */
-function readStatusFile(
-  host: Host,
-  path: string,
-): ProxyStatus | string | undefined {
-  let text: string | undefined;
-  let status: ProxyStatus | undefined;
-  let problem = "is not a status file of this version";
-  try {
-    text = readOwned(
-      host,
-      path,
-      MAX_STATUS_FILE_BYTES,
-      statusUserIdGetter(host),
-    )?.text;
-    if (text === undefined) return undefined; // it has just ended
-    status = parseStatus(text);
-  } catch (error) {
-    const why = errorMessageOf(error);
-    const isNotOwned = error instanceof NotOwnedError;
-    problem = isNotOwned
-      ? `is not believed: ${why}`
-      : `cannot be read (${why})`;
-  }
-  const lockPath = path.replace(/json$/, "lock");
-  const usesLock = status?.sign === "lock";
-  const isLocked = usesLock ? isLockHeld(host, lockPath) : undefined;
-  if (isLocked ?? statusFileAgeMs(host, path) < STALE_STATUS_MS) {
-    return status ?? problem;
-  }
-  // Without the lock, nobody can tell that the proxy has ended: it may have
-  // slept.
-  if (usesLock && isLocked === undefined) return undefined;
-  // A file that is not ours is not a proxy of ours; it stays.
-  if (text === undefined || !isStatusText(text)) return undefined;
-  host.remove(path);
-  if (isOwnedAndEmpty(host, lockPath)) host.remove(lockPath);
-  return undefined;
-}
-
-/** True if a file was left by a proxy that was killed during a write. */
-function isOrphaned(
-  host: Host,
-  path: string,
-  name: string,
-  names: readonly string[],
-): boolean {
-  if (TEMP_FILE_NAME.test(name)) {
-    const info = host.lstat(path);
-    return info !== undefined && isOwned(host, info) &&
-      Date.now() - info.modifiedAt > STALE_STATUS_MS;
-  }
-  return LOCK_FILE_NAME.test(name) &&
-    !names.includes(name.replace(/lock$/, "json")) &&
-    isLockHeld(host, path) === false && isOwnedAndEmpty(host, path);
-}
-
-/** True if a process holds the lock; `false` for a file that is not ours. */
-function isLockHeld(host: Host, path: string): boolean | undefined {
+/** True if the file is stale or gone. A proxy that slept writes it again. */
+function removeIfStale(host: Host, path: string): boolean {
   const info = host.lstat(path);
-  const isLock = info === undefined || isOwned(host, info);
-  return isLock ? host.isLocked(path) : false;
+  if (info === undefined) return true;
+  if (Date.now() - info.modifiedAt < STALE_STATUS_MS) return false;
+  if (notOwnedReason(host, path, info) === undefined) host.remove(path);
+  return true;
 }
 
-function isOwnedAndEmpty(host: Host, path: string): boolean {
-  const info = host.lstat(path);
-  return info?.size === 0 && isOwned(host, info);
-}
-
-function isOwned(host: Host, info: FileInfo): boolean {
-  return notOwnedReason(info, statusUserIdGetter(host)) === undefined;
-}
-
-/**
- * Returns a file's age in milliseconds; `Infinity` if it has just been removed.
- */
-function statusFileAgeMs(host: Host, path: string): number {
-  return Date.now() - (host.lstat(path)?.modifiedAt ?? -Infinity);
-}
-
-/**
- * Removes other users' permissions from our two folders. Throws if they are not
- * ours.
- */
 function secureStatusFolders(host: Host): void {
-  const getUserId = statusUserIdGetter(host);
-  secureOwnFolder(host, stateFolder(host)!, getUserId);
-  secureOwnFolder(host, statusFolder(host)!, getUserId);
-}
-
-function statusUserIdGetter(host: Host): () => number | undefined {
-  return () => host.userIdIn(stateFolder(host)!);
+  secureOwnFolder(host, stateFolder(host)!);
+  secureOwnFolder(host, statusFolder(host)!);
 }

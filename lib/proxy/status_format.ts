@@ -5,6 +5,7 @@
  */
 
 import { isRecord } from "../protocol/jsonrpc.ts";
+import { tryParseJson } from "../json/spans.ts";
 import { FAILURE_CAUSES } from "../link/link.ts";
 import type { ConnectionState, Snapshot } from "../session/snapshot.ts";
 
@@ -22,124 +23,87 @@ export interface ProxyInfo {
   readonly dialect: string;
   /** When it was started, in milliseconds since 1970. */
   readonly startedAt: number;
-  /**
-   * How others see that it runs: by an advisory lock, or by the age of the
-   * file.
-   */
-  readonly sign: "lock" | "heartbeat";
 }
 
 /** A running proxy; every moment is in milliseconds since 1970. */
 export interface ProxyStatus extends ProxyInfo, Snapshot {}
 
-/**
- * Returns the JSON for `alwaysup status --json`, without what only this program
- * uses.
- */
+/** Drops what only this program uses, for `alwaysup status --json`. */
 export function toPublicStatus(
   { lastErrorCause: _, ...running }: ProxyStatus,
 ): Omit<ProxyStatus, "lastErrorCause"> {
   return running;
 }
 
-/** How often a file is written at least, in milliseconds. */
-export const REFRESH_INTERVAL_MS = 20_000;
-/** The age at which a file without a lock is stale, in milliseconds. */
-export const STALE_STATUS_MS = 3 * REFRESH_INTERVAL_MS;
-/** The largest file that is read, in bytes. */
-export const MAX_STATUS_FILE_BYTES = 64 * 1024;
 const STATUS_FORMAT_VERSION = 1;
 
-/**
- * Returns the file's text. `wallClockOffsetMs` is how far the wall clock is
- * ahead of the session's clock.
- */
+/** Returns the file's text, with moments by the wall clock. */
 export function serializeStatus(
   info: ProxyInfo,
-  { standing, ...snapshot }: Snapshot,
+  snapshot: Snapshot,
   wallClockOffsetMs: number,
 ): string {
-  const onWallClock = Object.fromEntries(
-    Object.entries(standing).map(([name, value]) => [
-      name,
-      /^(since|nextAt)$/.test(name)
-        ? Math.round(Number(value) + wallClockOffsetMs)
-        : value,
-    ]),
-  );
-  const format = { alwaysup: STATUS_FORMAT_VERSION };
-  return `${
-    JSON.stringify({ ...format, ...info, ...snapshot, standing: onWallClock })
-  }\n`;
+  const toWallClock = (name: string, value: unknown): unknown =>
+    /^(since|nextAt)$/.test(name)
+      ? Math.round(Number(value) + wallClockOffsetMs)
+      : value;
+  // An older version asks by what sign others see that the proxy runs.
+  const format = { alwaysup: STATUS_FORMAT_VERSION, sign: "heartbeat" };
+  const status = { ...format, ...info, ...snapshot };
+  return `${JSON.stringify(status, toWallClock)}\n`;
 }
+
+const MEMBER_TYPES = {
+  pid: "number",
+  startedAt: "number",
+  reconnects: "number",
+  owed: "number",
+  version: "string",
+  runtime: "string",
+  url: "string",
+  dialect: "string",
+} as const satisfies { readonly [Name in keyof ProxyStatus]?: string };
 
 /** Parses the file's text; `undefined` if it is not one of ours. */
 export function parseStatus(text: string): ProxyStatus | undefined {
-  let parsed: unknown;
-  try {
-    parsed = JSON.parse(text);
-  } catch {
-    return undefined;
-  }
+  const parsed = tryParseJson(text);
   if (!isRecord(parsed) || parsed.alwaysup !== STATUS_FORMAT_VERSION) {
     return undefined;
   }
-  const numbers = [
-    parsed.pid,
-    parsed.startedAt,
-    parsed.reconnects,
-    parsed.owed,
-  ];
-  const texts = [parsed.version, parsed.runtime, parsed.url, parsed.dialect];
-  const optionalTexts = [parsed.client ?? "", parsed.lastError ?? ""];
-  const isStatus = numbers.every(Number.isFinite) &&
-    [...texts, ...optionalTexts].every((text) => typeof text === "string") &&
-    /^(lock|heartbeat)$/.test(String(parsed.sign)) &&
-    isConnectionState(parsed.standing);
+  const { client = "", lastError = "", lastErrorCause: cause } = parsed;
   // A proxy of an older version writes nothing about its daemon.
-  const { connections = "unknown", answersDuringCalls, lastErrorCause: cause } =
-    parsed;
-  const isCapacityValid = /^(one|many|unknown)$/.test(String(connections)) &&
-    typeof (answersDuringCalls ?? false) === "boolean";
-  if (!isStatus || !isCapacityValid) return undefined;
+  const { connections = "unknown", answersDuringCalls = false } = parsed;
+  const isStatus = isConnectionState(parsed.standing) &&
+    Object.entries(MEMBER_TYPES).every(([name, type]) =>
+      typeof parsed[name] === type
+    ) &&
+    typeof client === "string" && typeof lastError === "string" &&
+    /^(one|many|unknown)$/.test(String(connections)) &&
+    typeof answersDuringCalls === "boolean";
+  if (!isStatus) return undefined;
   // A cause that only a newer version knows is dropped.
   const lastErrorCause = FAILURE_CAUSES.find((it) => it === cause);
   return { ...parsed, connections, lastErrorCause } as unknown as ProxyStatus;
 }
 
-/**
- * True if a proxy has written the text, or if a power cut has left it: empty,
- * or only zeros.
- */
-export function isStatusText(text: string): boolean {
-  if (/^\0*$/.test(text)) return true;
-  try {
-    const value: unknown = JSON.parse(text);
-    return isRecord(value) && value.alwaysup === STATUS_FORMAT_VERSION;
-  } catch {
-    return false;
-  }
-}
-
 function isConnectionState(value: unknown): value is ConnectionState {
   if (!isRecord(value)) return false;
-  switch (value.phase) {
+  const { phase, since, attempt, nextAt } = value;
+  switch (phase) {
     case "ready":
     case "checking":
-      return Number.isFinite(value.since);
+      return typeof since === "number";
     case "waiting":
-      return Number.isFinite(value.attempt) && Number.isFinite(value.nextAt);
+      return typeof attempt === "number" && typeof nextAt === "number";
     case "dialing":
     case "greeting":
-      return Number.isFinite(value.attempt);
+      return typeof attempt === "number";
     default:
-      return value.phase === "open" || value.phase === "displaced";
+      return phase === "open" || phase === "displaced";
   }
 }
 
-/**
- * Describes the connection's state, e.g. `waiting, attempt 14, next in 12 s`.
- */
+/** Describes a connection, e.g. `waiting, attempt 14, next in 12 s`. */
 export function describeConnectionState(
   standing: ConnectionState,
   now: number,

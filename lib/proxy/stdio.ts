@@ -14,35 +14,32 @@ const LF = 0x0a;
 const CR = 0x0d;
 /** How many bytes of each end of a line that is too long are kept. */
 const EDGE_BYTES = 1024;
-/** Parts of a line are joined up to this size, in bytes. */
-const JOIN_LIMIT_BYTES = 16 * 1024;
 /** How much is written at once, in UTF-16 units. */
 const MAX_WRITE_UNITS = 1024 * 1024;
+/** Begins a header with which a client frames its messages. */
+const FIRST_CONTENT_HEADER = /^content-/i;
 
 /**
  * Splits bytes into lines: LF or CRLF ends a line, and characters may be split
- * over chunks. The work is linear in the bytes: each one is read once and
- * copied at most twice. After a `Content-Length` header, the length ends the
- * message instead.
+ * over chunks. The work is linear in the bytes. After a `Content-Length`
+ * header, the length ends the message instead.
  */
 export class LineSplitter {
   readonly #maxBytes: number;
   readonly #decoder = new TextDecoder();
-  readonly #contentLengthParser: ContentLengthParser;
-  #parts: Uint8Array[] = [];
-  #size = 0;
-  /** The two ends of a line over the limit. */
-  #edges: { head: Uint8Array; tail: Uint8Array } | undefined;
+  /** Set from the first header on. */
+  #contentLengthParser: ContentLengthParser | undefined;
+  /** Contains what has come of a line; of one over the limit, its end. */
+  #buffer = new Uint8Array();
+  #bufferedBytes = 0;
+  /** How long the line is so far. */
+  #lineBytes = 0;
+  /** The start of a line over the limit. */
+  #head: string | undefined;
 
-  /**
-   * Creates a splitter at the start of a line.
-   *
-   * @param maxBytes the longest line that is kept whole, in bytes; of a longer
-   * one, only its length and its ends are
-   */
+  /** Creates a splitter. Of a line over `maxBytes`, it keeps both ends. */
   constructor(maxBytes: number) {
     this.#maxBytes = maxBytes;
-    this.#contentLengthParser = new ContentLengthParser(maxBytes);
   }
 
   /** Yields the lines that end in this chunk. */
@@ -50,81 +47,77 @@ export class LineSplitter {
     let start = 0;
     for (;;) {
       const end = chunk.indexOf(LF, start);
-      const bodyEnd = start + this.#contentLengthParser.remainingBytes -
-        this.#size;
-      if (bodyEnd <= chunk.length && (end === -1 || bodyEnd <= end)) {
-        this.#append(chunk.slice(start, bodyEnd));
+      const parser = this.#contentLengthParser;
+      const bodyBytes = parser?.remainingBytes ?? Infinity;
+      const bodyEnd = start + bodyBytes - this.#lineBytes;
+      if (
+        parser !== undefined && bodyEnd <= chunk.length &&
+        (end === -1 || bodyEnd <= end)
+      ) {
+        this.#append(chunk.subarray(start, bodyEnd));
         start = bodyEnd;
-        const body = this.#contentLengthParser.tryFinishBody(
-          this.#decode(concatBytes(this.#parts)),
-        );
-        if (body === undefined) continue;
-        this.#reset();
-        yield body;
+        yield parser.finishBody(this.#text);
+        this.#startLine();
         continue;
       }
       if (end === -1) break;
-      const bytes = this.#size + end + 1 - start;
-      yield* this.#contentLengthParser.handleLine(
-        this.#finishLine(chunk.subarray(start, end)),
-        bytes,
-      );
+      const bytes = this.#lineBytes + end + 1 - start;
+      const line = this.#finishLine(chunk.subarray(start, end));
       start = end + 1;
+      if (line.type === "line" && FIRST_CONTENT_HEADER.test(line.text)) {
+        this.#contentLengthParser ??= new ContentLengthParser(this.#maxBytes);
+      }
+      if (this.#contentLengthParser === undefined) yield line;
+      else yield* this.#contentLengthParser.handleLine(line, bytes);
     }
-    if (start < chunk.length) this.#append(chunk.slice(start));
+    if (start < chunk.length) this.#append(chunk.subarray(start));
   }
 
   /** Yields the last line, which has no line break. */
   *flush(): Generator<InputLine | ContentLengthEvent> {
-    const size = this.#size;
-    if (size > 0) {
-      yield* this.#contentLengthParser.handleLine(
-        this.#finishLine(new Uint8Array()),
-        size,
-      );
-    }
-    yield* this.#contentLengthParser.flush();
+    if (this.#lineBytes > 0) yield* this.push(Uint8Array.of(LF));
+    if (this.#contentLengthParser) yield* this.#contentLengthParser.flush();
   }
 
   #append(part: Uint8Array): void {
-    this.#size += part.length;
-    this.#parts.push(part);
-    // Single bytes must not cost an object each.
-    for (let last = this.#parts.length - 1; last > 0; last--) {
-      const pair = this.#parts.slice(last - 1);
-      if (
-        pair[0]!.length > pair[1]!.length || pair[1]!.length > JOIN_LIMIT_BYTES
-      ) break;
-      this.#parts.splice(last - 1, 2, concatBytes(pair));
+    const size = this.#bufferedBytes + part.length;
+    if (size > this.#buffer.length) {
+      const doubled = Math.min(2 * this.#buffer.length, this.#maxBytes);
+      const larger = new Uint8Array(Math.max(size, doubled));
+      larger.set(this.#buffer.subarray(0, this.#bufferedBytes));
+      this.#buffer = larger;
     }
-    if (this.#size <= this.#maxBytes) return;
-    const whole = concatBytes(this.#parts);
-    const head = this.#edges?.head ?? whole.slice(0, EDGE_BYTES);
-    this.#edges = { head, tail: whole.slice(-EDGE_BYTES) };
-    this.#parts = [this.#edges.tail];
+    this.#buffer.set(part, this.#bufferedBytes);
+    this.#bufferedBytes = size;
+    this.#lineBytes += part.length;
+    if (this.#lineBytes <= this.#maxBytes) return;
+    this.#head ??= this.#decode(this.#buffer.subarray(0, EDGE_BYTES));
+    this.#buffer = this.#buffer.slice(Math.max(0, size - EDGE_BYTES), size);
+    this.#bufferedBytes = this.#buffer.length;
   }
 
   #finishLine(part: Uint8Array): InputLine {
     // Most lines lie in one chunk and need no copy.
-    if (this.#size === 0 && part.length <= this.#maxBytes) {
+    if (this.#lineBytes === 0 && part.length <= this.#maxBytes) {
       return { type: "line", text: this.#decode(part) };
     }
     this.#append(part);
-    const [bytes, edges, whole] = [
-      this.#size,
-      this.#edges,
-      concatBytes(this.#parts),
-    ];
-    this.#reset();
-    if (edges === undefined) return { type: "line", text: this.#decode(whole) };
-    const [head, tail] = [this.#decode(edges.head), this.#decode(edges.tail)];
-    return { type: "line-too-long", bytes, head, tail };
+    const [text, bytes, head] = [this.#text, this.#lineBytes, this.#head];
+    this.#startLine();
+    return head === undefined
+      ? { type: "line", text }
+      : { type: "line-too-long", bytes, head, tail: text };
   }
 
-  #reset(): void {
-    this.#size = 0;
-    this.#parts = [];
-    this.#edges = undefined;
+  #startLine(): void {
+    this.#buffer = new Uint8Array();
+    this.#bufferedBytes = 0;
+    this.#lineBytes = 0;
+    this.#head = undefined;
+  }
+
+  get #text(): string {
+    return this.#decode(this.#buffer.subarray(0, this.#bufferedBytes));
   }
 
   #decode(bytes: Uint8Array): string {
@@ -133,33 +126,18 @@ export class LineSplitter {
   }
 }
 
-function concatBytes(parts: readonly Uint8Array[]): Uint8Array {
-  const whole = new Uint8Array(
-    parts.reduce((size, part) => size + part.length, 0),
-  );
-  let at = 0;
-  for (const part of parts) {
-    whole.set(part, at);
-    at += part.length;
-  }
-  return whole;
-}
-
-/**
- * Writes lines in order, as fast as the reader accepts them, and never blocks
- * the caller.
- */
+/** Writes lines in order, and never blocks the caller. */
 export class LineWriter {
   readonly #write: (bytes: Uint8Array) => Promise<number>;
   readonly #maxUnits: number;
   readonly #onError: () => void;
   readonly #encoder = new TextEncoder();
   #pending: string[] = [];
-  #pendingUnits = 0;
-  #draining: Promise<void> | undefined;
+  #backlog = 0;
+  #isWriting = false;
   #isBroken = false;
-  /** Callers that wait until less is buffered. */
-  #waiters: { readonly level: number; readonly resolve: () => void }[] = [];
+  /** Resolves after the next write. */
+  #written = Promise.withResolvers<void>();
 
   /**
    * Creates a writer with an empty buffer.
@@ -182,66 +160,53 @@ export class LineWriter {
 
   /** Writes a line after the lines before it. */
   push(line: string): void {
-    if (this.#isBroken || this.#pendingUnits > this.#maxUnits) return;
+    if (this.#isBroken || this.#backlog > this.#maxUnits) return;
     this.#pending.push(line);
-    this.#pendingUnits += line.length;
-    this.#draining ??= this.#drain();
+    this.#backlog += line.length + 1;
+    if (!this.#isWriting) void this.#writePending();
   }
 
-  /** How many UTF-16 units are buffered. */
-  get pendingUnits(): number {
-    return this.#pendingUnits;
+  /** How many UTF-16 units are not written yet. */
+  get backlog(): number {
+    return this.#backlog;
   }
 
-  /**
-   * Resolves when at most `level` UTF-16 units are buffered, or writing has
-   * failed.
-   */
-  async drainedTo(level: number): Promise<void> {
-    const { promise, resolve } = Promise.withResolvers<void>();
-    this.#waiters.push({ level, resolve });
-    await Promise.race([promise, this.#draining]);
+  /** Resolves when at most `maxUnits` are unwritten, or writing has failed. */
+  async drained(maxUnits: number = 0): Promise<void> {
+    while (this.#backlog > maxUnits) await this.#written.promise;
   }
 
-  /** Resolves when the buffer is empty. */
-  async drained(): Promise<void> {
-    await this.#draining;
-  }
-
-  async #drain(): Promise<void> {
+  async #writePending(): Promise<void> {
+    this.#isWriting = true;
     // Lines pushed in the same turn go out with the same write.
     await Promise.resolve();
-    try {
-      while (this.#pending.length > 0) {
-        const bytes = this.#encoder.encode(this.#takeBatch());
+    while (this.#pending.length > 0) {
+      const batch = this.#takeBatch();
+      try {
+        const bytes = this.#encoder.encode(batch);
         for (let at = 0; at < bytes.length;) {
           at += await this.#write(bytes.subarray(at));
         }
-        for (const waiter of this.#waiters) {
-          if (this.#pendingUnits <= waiter.level) waiter.resolve();
-        }
-        this.#waiters = this.#waiters.filter(({ level }) =>
-          this.#pendingUnits > level
-        );
+        this.#backlog -= batch.length;
+      } catch {
+        this.#isBroken = true;
+        this.#pending = [];
+        this.#backlog = 0;
+        this.#onError();
       }
-    } catch {
-      this.#isBroken = true;
-      this.#pending = [];
-      this.#pendingUnits = 0;
-      this.#onError();
+      this.#written.resolve();
+      this.#written = Promise.withResolvers();
     }
-    this.#draining = undefined;
+    this.#isWriting = false;
   }
 
   /** Takes as many lines as fit into one write, but at least one. */
   #takeBatch(): string {
-    let size = 0;
-    const isWithin = (line: string): boolean =>
-      (size += line.length) <= MAX_WRITE_UNITS;
-    const end = this.#pending.findIndex((line) => !isWithin(line));
+    let units = 0;
+    const end = this.#pending.findIndex((line) =>
+      (units += line.length + 1) > MAX_WRITE_UNITS
+    );
     const lines = this.#pending.splice(0, end === -1 ? Infinity : end || 1);
-    const text = lines.join("\n") + "\n";
-    this.#pendingUnits -= text.length - lines.length;
-    return text;
+    return `${lines.join("\n")}\n`;
   }
 }

@@ -4,8 +4,7 @@
  * @module
  */
 
-/** One of the process's standard streams. */
-export type StandardStream = "stdin" | "stdout" | "stderr";
+import { delay } from "./timeout.ts";
 
 /** Information about a file. */
 export interface FileInfo {
@@ -21,23 +20,14 @@ export interface FileInfo {
   readonly modifiedAt: number;
   /** The permission bits; `undefined` where the system has none. */
   readonly mode: number | undefined;
-  /** The owner; `undefined` where the system has none. */
-  readonly owner: FileOwner | undefined;
+  /** The owner's id; `undefined` where the system has none. */
+  readonly userId: number | undefined;
+  /** The id of the owner's group; `undefined` where the system has none. */
+  readonly groupId: number | undefined;
   /** The number of hard links. */
   readonly linkCount: number;
-  /**
-   * Identifies the file on this machine, among those that exist at one time.
-   * Empty on Windows, where the runtimes do not agree on it.
-   */
+  /** Identifies the file among those that exist now; empty on Windows. */
   readonly id: string;
-}
-
-/** The owner of a file. */
-export interface FileOwner {
-  /** The user id. */
-  readonly userId: number;
-  /** The group id. */
-  readonly groupId: number;
 }
 
 /** What a runtime reports about a connection error. */
@@ -46,38 +36,13 @@ export interface SocketErrorInfo {
   readonly message: string;
   /** The runtime's code; empty where it gave none. */
   readonly errorCode: string;
-  /**
-   * The HTTP status of the response to the WebSocket handshake, where the
-   * message does not contain it.
-   */
+  /** The HTTP status of a handshake's response, if `message` lacks it. */
   readonly status?: number;
-  /**
-   * Set if a TLS handshake succeeded, although the WebSocket handshake did not.
-   */
+  /** Set if only the WebSocket handshake failed, after that of TLS. */
   readonly hasTlsSucceeded?: true;
 }
 
-/** A request over a TLS connection. */
-export interface TlsRequest {
-  /** A host name, or an IP address without brackets. */
-  readonly hostname: string;
-  /** The TCP port. */
-  readonly port: number;
-  /**
-   * What is written after the handshake; if it is empty, nothing is written or
-   * read.
-   */
-  readonly payload: string;
-  /** How many bytes are read at most, if no empty line comes before. */
-  readonly maxBytes: number;
-  /** Aborts the request. */
-  readonly signal: AbortSignal;
-}
-
-/**
- * A runtime and its process. File operations are synchronous. An operation that
- * fails throws an error whose message a user can read.
- */
+/** A runtime and its process. Errors have messages that users can read. */
 export interface Host {
   /** The runtime's name and version, e.g. `deno 2.9.6`. */
   readonly runtime: string;
@@ -87,88 +52,55 @@ export interface Host {
   readonly pid: number;
   /** The operating system, e.g. `linux`, `darwin` or `windows`. */
   readonly os: string;
-  /**
-   * Returns the command line that starts this program again, from any folder.
-   */
+  /** Returns the command that starts this program again, from any folder. */
   launchCommand(): readonly string[];
   /** Returns the environment. */
   env(): Record<string, string>;
   /** Returns an environment variable; an empty one counts as not set. */
   getEnv(name: string): string | undefined;
-  /**
-   * Returns the names of the variables that configure a proxy for URLs of a
-   * protocol, where the runtime honors them. The first one that is set counts.
-   */
+  /** Returns the variables with a proxy for such URLs; the first one counts. */
   proxyVariables(protocol: string): readonly string[];
-  /**
-   * Makes `wss://` trust more certificate authorities (each one as PEM), in
-   * addition to the runtime's own. Rejects with a message that a user can read.
-   */
+  /** Makes `wss://` trust more certificate authorities (each one as PEM). */
   addCaCertificates(certificates: readonly string[]): Promise<void>;
-  /**
-   * Returns the options that a WebSocket needs besides subprotocols and
-   * headers.
-   */
+  /** Returns what a WebSocket needs besides subprotocols and headers. */
   webSocketOptions(url: string): Record<string, unknown>;
   /**
-   * Starts to watch dial errors that the runtime reports outside the WebSocket.
-   * Returns a function that gives the last error since then.
+   * Starts to watch dial errors that a WebSocket does not report; the function
+   * returns the last one since then.
    */
   watchDialErrors(): () => SocketErrorInfo | undefined;
   /**
-   * Sends a request over TLS, only to a server with a valid certificate.
-   * Resolves with the head of the response (Latin 1), or with the error.
+   * Returns the options with which `fetch` makes a WebSocket's handshake, with
+   * the same authorities and proxies as a WebSocket; `undefined` where it
+   * cannot.
    */
-  requestOverTls(request: TlsRequest): Promise<string | SocketErrorInfo>;
+  handshakeFetchOptions(): Promise<Record<string, unknown> | undefined>;
   /** True if the stream is a terminal. */
-  isTty(stream: StandardStream): boolean;
+  isTty(stream: "stdin" | "stdout" | "stderr"): boolean;
 
-  /**
-   * Reads a file, with its byte order mark if it has one. Throws if it is not
-   * UTF-8.
-   */
+  /** Reads a file, with its byte order mark. Throws if it is not UTF-8. */
   readFile(path: string): string;
-  /**
-   * Reads the file that {@linkcode Host.lstat} described; `undefined` if the
-   * path is now another file, or none.
-   */
+  /** Reads the file that `lstat` described; `undefined` if another is there. */
   readIfSame(path: string, expected: FileInfo): string | undefined;
-  /**
-   * Returns information about the file; follows symlinks. `undefined` if there
-   * is none.
-   */
+  /** Returns information about a file, if it exists; follows symlinks. */
   stat(path: string): FileInfo | undefined;
-  /** Like {@linkcode Host.stat}, but does not follow symlinks. */
+  /** Like `stat`, but does not follow symlinks. */
   lstat(path: string): FileInfo | undefined;
-  /**
-   * Returns the user who owns what this process creates in a folder;
-   * `undefined` where the system has none.
-   */
+  /** Returns who owns what this process makes there; not on Windows. */
   userIdIn(folder: string): number | undefined;
   /** Resolves symlinks. */
   realPath(path: string): string;
   /** Returns the target of a symlink, as the symlink has it. */
   readLink(path: string): string;
-  /**
-   * Returns the names in a folder; an empty list if the folder does not exist.
-   */
+  /** Returns the names in a folder; none if the folder does not exist. */
   listFolder(folder: string): string[];
   /** Creates a folder and its parents; only the user can access them. */
   makeFolder(path: string): void;
-  /**
-   * Creates a file with these permission bits; returns `false` if the path
-   * exists, even as a symlink.
-   */
+  /** Creates a file; `false` if the path exists, even as a symlink. */
   createFile(path: string, text: string, mode: number): boolean;
-  /**
-   * Overwrites a file in place and sets these permission bits; without `mode`,
-   * the file keeps its own.
-   */
-  writeFile(path: string, text: string, mode?: number): void;
-  /**
-   * Resolves when the file is on the disk; at once where the file system has no
-   * `fsync`.
-   */
+  /** Overwrites a file in place; it keeps its permission bits. */
+  writeFile(path: string, text: string): void;
+  /** Resolves when the file is on the disk, if the file system can tell. */
   fsync(path: string): Promise<void>;
   /** Sets the permission bits of a file or a folder. */
   chmod(path: string, mode: number): void;
@@ -176,35 +108,19 @@ export interface Host {
   rename(from: string, to: string): void;
   /** Removes a file; does nothing if it does not exist. */
   remove(path: string): void;
-  /**
-   * Creates a file that must not exist yet, and holds its advisory lock until
-   * the process ends. Returns `false` where the runtime has no locks.
-   */
-  createLockedFile(path: string): boolean;
-  /**
-   * True if a process holds the file's advisory lock; `undefined` where the
-   * runtime cannot tell.
-   */
-  isLocked(path: string): boolean | undefined;
 
   /**
    * The chunks of stdin. Each one is valid until the next is requested; before
    * each one, sockets, timers and signals are served. Never throws.
    */
   stdin(): AsyncIterable<Uint8Array>;
-  /**
-   * Writes some of the bytes to stdout and resolves with their number; rejects
-   * if stdout is broken.
-   */
+  /** Writes some of the bytes and resolves with their number, or rejects. */
   writeStdout(bytes: Uint8Array): Promise<number>;
-  /** Like {@linkcode Host.writeStdout}, for stderr. */
+  /** Like `writeStdout`, for stderr. */
   writeStderr(bytes: Uint8Array): Promise<number>;
   /** Resolves after sockets, timers and signals have been served. */
   yieldToEvents(): Promise<void>;
-  /**
-   * Calls back once, after `ms` milliseconds; keeps the process alive until
-   * then.
-   */
+  /** Calls back once, and keeps the process alive until then. */
   setTimer(ms: number, callback: () => void): void;
   /** Calls back when a signal asks the process to end. */
   onSignal(callback: () => void): void;
@@ -213,26 +129,50 @@ export interface Host {
 }
 
 /** The delay before a retry on a pipe that would block, in milliseconds. */
-export const PIPE_RETRY_MS = 5;
+const PIPE_RETRY_MS = 5;
 
-/** True if the error code means that the file system has no `fsync`. */
-export function isFsyncUnsupported(code: unknown): boolean {
-  return /^(EINVAL|ENOSYS|ENOTSUP|EOPNOTSUPP)$/.test(String(code));
+/** Repeats a call on a pipe that would block: our parent made it so. */
+export async function retryWouldBlock<T>(run: () => Promise<T>): Promise<T> {
+  for (;;) {
+    try {
+      return await run();
+    } catch (error) {
+      if (systemErrorCode(error) !== "EAGAIN") throw error;
+      await delay(PIPE_RETRY_MS);
+    }
+  }
+}
+
+/** Returns the system's code of an error, e.g. `ENOENT`. */
+export function systemErrorCode(error: unknown): unknown {
+  return (error as { code?: unknown } | null)?.code;
+}
+
+/** Returns the result of `run`; `undefined` if the file does not exist. */
+export function ignoreNotFound<T>(run: () => T): T | undefined {
+  try {
+    return run();
+  } catch (error) {
+    if (systemErrorCode(error) === "ENOENT") return undefined;
+    throw error;
+  }
+}
+
+/** True if the error means that the file system has no `fsync`. */
+export function isFsyncUnsupported(error: unknown): boolean {
+  const code = String(systemErrorCode(error));
+  return /^(EINVAL|ENOSYS|ENOTSUP|EOPNOTSUPP)$/.test(code);
 }
 
 /** True if it is the same file, with the same mode and owner. */
 export function isSameFile(a: FileInfo, b: FileInfo): boolean {
-  return a.id === b.id && a.mode === b.mode &&
-    a.owner?.userId === b.owner?.userId;
+  return a.id === b.id && a.mode === b.mode && a.userId === b.userId;
 }
 
 /** This machine, in the forms of `NO_PROXY` that the runtimes understand. */
 const NO_PROXY_LOOPBACK = "localhost,127.0.0.0/8,127.0.0.1,::1,[::1]";
 
-/**
- * Returns the value of `NO_PROXY` with which no daemon on this machine is
- * dialed through a proxy; `undefined` where no proxy is configured.
- */
+/** Returns a `NO_PROXY` with this machine, if a proxy is configured. */
 export function noProxyWithLoopback(
   { proxyVariables, getEnv }: Pick<Host, "proxyVariables" | "getEnv">,
 ): string | undefined {
@@ -242,10 +182,7 @@ export function noProxyWithLoopback(
   return [...lists, NO_PROXY_LOOPBACK].filter((list) => list).join(",");
 }
 
-/**
- * Returns the environment with the names that the settings have: on Windows,
- * names are not case-sensitive.
- */
+/** Gives variables the settings' names: on Windows, case does not matter. */
 export function normalizeEnv(
   os: string,
   env: Record<string, string>,

@@ -1,21 +1,39 @@
 /**
- * Changes a file of the user's so that neither a failure nor a power cut loses
- * data. Links to the file, its owner and its permissions stay.
+ * Reads and changes a file of the user's, so that neither a failure nor a power
+ * cut loses data. Links to the file, its owner and its permissions stay.
  *
  * @module
  */
 
 import { parentFolderOf } from "../text/paths.ts";
 import { errorMessageOf } from "../text/error_message.ts";
-import { renameWithRetries, writeTempFile } from "./atomic_file.ts";
+import { assertSize, writeTempFile } from "./own_files.ts";
 import { type FileInfo, type Host } from "./host.ts";
 
+/**
+ * How often a rename is retried on Windows, and the pause before each retry, in
+ * milliseconds: one second in all.
+ */
+const WINDOWS_RENAME_RETRIES = 50;
+const WINDOWS_RENAME_RETRY_MS = 20;
 /** How many symlinks in a row are followed: as many as Linux follows. */
 const MAX_SYMLINKS = 40;
 
+/** Reads a regular file of the user's; `undefined` if there is none. */
+export function readTextUpTo(
+  host: Host,
+  path: string,
+  maxBytes: number,
+): string | undefined {
+  const info = host.stat(path);
+  if (info === undefined) return undefined;
+  if (!info.isFile) throw new Error("it is no file");
+  assertSize(info, maxBytes);
+  return host.readFile(path);
+}
+
 /**
- * Writes a file that did not exist. A dangling symlink is kept; its target is
- * written. Throws if it cannot; no file exists then.
+ * Creates a file, or a dangling symlink's target; if it throws, there is none.
  */
 export async function createSafely(
   host: Host,
@@ -36,7 +54,7 @@ export async function createSafely(
   }
 }
 
-/** Follows symlinks to a target that does not exist, and returns that path. */
+/** Returns the target that does not exist. */
 function resolveDanglingLinks(host: Host, file: string): string {
   let path = file;
   for (let i = 0; i < MAX_SYMLINKS; i++) {
@@ -48,9 +66,9 @@ function resolveDanglingLinks(host: Host, file: string): string {
 }
 
 /**
- * Overwrites a file that may be a symlink; its owner stays. Throws if it
- * cannot, or if another program has changed the file meanwhile. The file is
- * then as it was, or the error says what to do.
+ * Overwrites a file that may be a symlink; its owner stays. If this throws, the
+ * file is as it was, or as another program made it, or the error says what to
+ * do.
  *
  * @param before the text that was read, and that must still be there
  * @param backupPath the path of a copy of that text, for the error
@@ -62,14 +80,15 @@ export async function overwriteSafely(
   after: string,
   backupPath: string,
 ): Promise<void> {
-  if (
-    await tryReplaceByRename(
-      host,
-      realPathOf(host, file, before),
-      before,
-      after,
-    )
-  ) return;
+  let path: string;
+  try {
+    path = host.realPath(file);
+  } catch (error) {
+    // Bun finds no file while another program replaces it.
+    assertContent(host, file, before);
+    throw error;
+  }
+  if (await tryReplaceByRename(host, path, before, after)) return;
   assertContent(host, file, before);
   try {
     host.writeFile(file, after);
@@ -87,24 +106,34 @@ export async function overwriteSafely(
 }
 
 /**
- * Resolves symlinks. Bun finds no file while another program replaces it; the
- * error then says that the file has changed.
+ * Windows does not replace a file that a program holds open, and virus scanners
+ * and editors do that for a moment, so the rename is retried there.
+ *
+ * @param beforeAttempt throws if the rename is not to be tried any more
  */
-function realPathOf(host: Host, file: string, before: string): string {
-  try {
-    return host.realPath(file);
-  } catch (error) {
-    assertContent(host, file, before);
-    throw error;
+async function renameWithRetries(
+  host: Host,
+  from: string,
+  to: string,
+  beforeAttempt: () => void = () => {},
+): Promise<void> {
+  let attemptsLeft = host.os === "windows" ? WINDOWS_RENAME_RETRIES : 0;
+  for (;;) {
+    beforeAttempt();
+    try {
+      return host.rename(from, to);
+    } catch (error) {
+      if (attemptsLeft-- <= 0) throw error;
+    }
+    await new Promise<void>((resolve) =>
+      host.setTimer(WINDOWS_RENAME_RETRY_MS, resolve)
+    );
   }
 }
 
 /**
- * Replaces a file by a rename, where that loses nothing. Throws if the new file
- * cannot be written, or if the old one has changed.
- *
- * @returns `false` where the file itself must be written, e.g. because the file
- * or its folder belongs to another user, or because the file is a mount point
+ * Returns `false` where the file itself must be written, e.g. because the file
+ * or its folder belongs to another user, or because the file is a mount point.
  */
 async function tryReplaceByRename(
   host: Host,
@@ -121,11 +150,14 @@ async function tryReplaceByRename(
   );
   if (tempPath === undefined) return false;
   try {
-    if (!hasSameOwnerAndMode(host.lstat(tempPath), current)) return false;
+    const { userId, groupId, mode } = host.lstat(tempPath) ?? current;
+    const isSame = userId === current.userId && groupId === current.groupId &&
+      mode === current.mode;
+    if (!isSame) return false;
     host.writeFile(tempPath, after);
     await host.fsync(tempPath);
     const info = assertContent(host, path, before);
-    const assertSame = (): void => assertUnchanged(host.stat(path), info);
+    const assertSame = (): void => assertUnchanged(host, path, info);
     return await renameWithRetries(host, tempPath, path, assertSame).then(
       () => true,
       () => false,
@@ -135,7 +167,6 @@ async function tryReplaceByRename(
   }
 }
 
-/** Returns the result of `run`; `undefined` if it throws. */
 function undefinedOnError<T>(run: () => T): T | undefined {
   try {
     return run();
@@ -144,19 +175,7 @@ function undefinedOnError<T>(run: () => T): T | undefined {
   }
 }
 
-function hasSameOwnerAndMode(
-  created: FileInfo | undefined,
-  current: FileInfo,
-): boolean {
-  return created?.owner?.userId === current.owner?.userId &&
-    created?.owner?.groupId === current.owner?.groupId &&
-    created?.mode === current.mode;
-}
-
-/**
- * Returns the file's information. Throws if the text is not `before` any more,
- * or if the file changes during the read.
- */
+/** Also throws if the file changes during the read. */
 function assertContent(
   host: Host,
   path: string,
@@ -164,37 +183,31 @@ function assertContent(
 ): FileInfo | undefined {
   const info = host.stat(path);
   const isSame = host.readFile(path) === before;
-  assertUnchanged(host.stat(path), isSame ? info : undefined);
+  assertUnchanged(host, path, isSame ? info : undefined);
   return info;
 }
 
-/** Throws if another program has changed the file since. */
 function assertUnchanged(
-  now: FileInfo | undefined,
+  host: Host,
+  path: string,
   before: FileInfo | undefined,
 ): void {
+  const now = host.stat(path);
   const isSame = now !== undefined && now.id === before?.id &&
     now.size === before.size && now.modifiedAt === before.modifiedAt;
-  if (!isSame) {
-    throw new Error(
-      "another program has just changed it; that stays, so try again",
-    );
-  }
+  if (isSame) return;
+  throw new Error(
+    "another program has just changed it; that stays, so try again",
+  );
 }
 
-/**
- * The suffixes of a file's backups, after `.alwaysup`; the oldest backup first.
- */
+/** After `.alwaysup`; the oldest backup first. */
 const BACKUP_SUFFIXES = [".bak", ".2.bak", ".3.bak"];
 
 /**
- * Writes a copy of a file's text beside the file; only the owner can read it.
+ * Returns the path of a copy of a file's text, which only the owner can read.
  * There are three copies at most: the first, which is the file before this
- * program changed it, and the two newest. A text that has a copy gets no second
- * one. Throws if no copy can be written.
- *
- * @param mode the file's permission bits
- * @returns the path of the copy
+ * program changed it, and the two newest. No text has two of them.
  */
 export async function backUp(
   host: Host,
@@ -224,10 +237,6 @@ export async function backUp(
   }
 }
 
-/**
- * True if the path is a regular file with one name that only its owner can
- * access.
- */
 function isPrivate(host: Host, path: string): boolean {
   const info = host.lstat(path);
   return info?.isFile === true && info.linkCount === 1 &&

@@ -14,16 +14,13 @@ export interface Output {
   readonly hasColors: boolean;
 }
 
-/**
- * The colors of the terminal's palette, as SGR numbers (ECMA-48 section
- * 8.3.117).
- */
-export const SGR_CODES = { bold: 1, red: 31, green: 32, yellow: 33 } as const;
+/** The terminal's palette, as SGR numbers (ECMA-48 section 8.3.117). */
+const SGR_CODES = { bold: 1, red: 31, green: 32, yellow: 33 } as const;
 
 /** Returns the text in a color, where colors are shown. */
 export function colorize(
   { hasColors }: Output,
-  color: keyof typeof SGR_CODES,
+  color: "bold" | "red" | "green" | "yellow",
   text: string,
 ): string {
   return hasColors ? `\x1b[${SGR_CODES[color]}m${text}\x1b[0m` : text;

@@ -16,12 +16,7 @@ export const delay: (
   options?: { readonly signal?: AbortSignal },
 ) => Promise<void> = stdDelay;
 
-/**
- * Waits for a promise, but not longer than `timeoutMs`. Rejects if the promise
- * does.
- *
- * @returns the promise's value, or `undefined` after the timeout
- */
+/** Waits for a promise; resolves with `undefined` after `timeoutMs`. */
 export async function waitAtMost<T>(
   timeoutMs: number,
   promise: Promise<T>,

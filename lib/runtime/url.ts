@@ -21,10 +21,7 @@ export function portOf({ port, protocol }: URL): number {
   return Number(port) || (protocol === "wss:" ? 443 : 80);
 }
 
-/**
- * Returns the name of the variable with the proxy that the runtime dials
- * through; `undefined` where it uses none.
- */
+/** Returns the name of the variable with the proxy that a dial uses, if any. */
 export function proxyVariableFor(
   url: URL,
   host: Pick<Host, "proxyVariables" | "getEnv">,

@@ -1,211 +1,180 @@
 /**
- * Turns the native WebSocket into events.
+ * Connections over the native WebSocket.
  *
  * @module
  */
 
+import type { Config } from "../config/config.ts";
 import { waitAtMost } from "../runtime/timeout.ts";
+import type { Host, SocketErrorInfo } from "../runtime/host.ts";
 import {
-  type CloseDetails,
   diagnoseClose,
-  needsTlsDiagnosis,
+  needsDiagnosis,
   withoutUrl,
 } from "./failure_reasons.ts";
-import type { Host, SocketErrorInfo } from "../runtime/host.ts";
-import type { Header } from "../config/parsers.ts";
-import { createTlsDiagnoser, type TlsDiagnoser } from "./tls_diagnosis.ts";
+import { createDiagnoser } from "./handshake_diagnosis.ts";
+import type {
+  Transport,
+  TransportConnection,
+  TransportEvent,
+} from "./transport.ts";
 
-/** How long a peer has to answer a close frame, in milliseconds. */
+/** How long a peer has to answer a close frame. */
 const CLOSE_TIMEOUT_MS = 2_000;
-
-/** What happens to a socket; the caller adds the connection id. */
-export type TransportEvent =
-  | { readonly type: "open" }
-  | { readonly type: "frame"; readonly text: string }
-  | { readonly type: "binary"; readonly bytes: number }
-  | {
-    readonly type: "closed";
-    readonly code: number;
-    /**
-     * How long ago it closed, in milliseconds, if it took time to find the
-     * reason.
-     */
-    readonly agoMs?: number;
-  } & CloseDetails;
-
-/** A WebSocket that is connecting or open. */
-export interface Socket {
-  /** Sends a text frame; does nothing on a socket that is not open. */
-  send(text: string): void;
-  /** How many bytes are buffered. */
-  readonly backlogBytes: number;
-  /**
-   * Starts to close with code 1000. Resolves when the peer has answered, or
-   * never will.
-   */
-  close(): Promise<void>;
-}
-
-/**
- * Dials a WebSocket and reports its events; `closed` comes exactly once and
- * last. Never throws.
- */
-export type Dialer = (
-  url: string,
-  subprotocol: string | undefined,
-  headers: readonly Header[],
-  onEvent: (event: TransportEvent) => void,
-) => Socket;
-
-/** The parts of a host that dialing needs. */
-export type DialHost = Pick<
-  Host,
-  | "webSocketOptions"
-  | "watchDialErrors"
-  | "requestOverTls"
-  | "proxyVariables"
-  | "getEnv"
->;
-
-/**
- * Creates a dialer that uses a host's WebSocket.
- *
- * @param maxDiagnosisMs how long the diagnosis of a failed dial may take before
- * the failure is reported
- */
-export function createDialer(host: DialHost, maxDiagnosisMs: number): Dialer {
-  const diagnoseTls = createTlsDiagnoser(host);
-  return (url, subprotocol, headers, onEvent) => {
-    const diagnose = async (): Promise<SocketErrorInfo | undefined> => {
-      let diagnosis: SocketErrorInfo | undefined;
-      const diagnosed = diagnoseTls(url, subprotocol, headers).then((error) =>
-        diagnosis = error
-      );
-      await waitAtMost(maxDiagnosisMs, diagnosed);
-      return diagnosis;
-    };
-    return dial(host, url, subprotocol, headers, onEvent, diagnose);
-  };
-}
-
-function dial(
-  host: DialHost,
-  url: string,
-  subprotocol: string | undefined,
-  headers: readonly Header[],
-  onEvent: (event: TransportEvent) => void,
-  diagnose: () => ReturnType<TlsDiagnoser>,
-): Socket {
-  const closed = Promise.withResolvers<void>();
-  let isClosed = false;
-  const finish = (event: TransportEvent): void => {
-    if (isClosed) return;
-    isClosed = true;
-    closed.resolve();
-    onEvent(event);
-  };
-  const readDialError = host.watchDialErrors();
-  let socket: WebSocket;
-  try {
-    const protocols = subprotocol === undefined ? [] : [subprotocol];
-    // The options object is an extension that Deno, Node and Bun have in
-    // common.
-    socket = new WebSocket(url, {
-      protocols,
-      headers: Object.fromEntries(headers),
-      ...host.webSocketOptions(url),
-    });
-  } catch {
-    const reason = "this runtime takes no such URL or header";
-    queueMicrotask(() =>
-      finish({ type: "closed", code: 0, reason, isServerReached: false })
-    );
-    return { send: () => {}, backlogBytes: 0, close: () => closed.promise };
-  }
-  socket.binaryType = "arraybuffer";
-  let lastError: SocketErrorInfo = { message: "", errorCode: "" };
-  let wasOpen = false;
-  let isDiagnosing = false;
-  const reportClosed = (code: number, reason: string, agoMs?: number): void =>
-    finish({
-      type: "closed",
-      code,
-      ...diagnoseClose({ wasOpen, code, reason, ...lastError }),
-      ...(agoMs !== undefined && { agoMs }),
-    });
-  const diagnoseAndClose = async (): Promise<void> => {
-    isDiagnosing = true;
-    const failedAt = performance.now();
-    lastError = await diagnose() ?? lastError;
-    reportClosed(0, "", performance.now() - failedAt);
-  };
-  socket.onopen = () => {
-    wasOpen = true;
-    onEvent({ type: "open" });
-  };
-  socket.onmessage = ({ data }) => {
-    const text = typeof data === "string" ? data : decodeBinaryFrame(data);
-    if (text !== undefined) onEvent({ type: "frame", text });
-    // Node 22.0 gives null for a frame that it should have rejected.
-    else onEvent({ type: "binary", bytes: data?.byteLength ?? 0 });
-  };
-  socket.onerror = (event) => {
-    lastError = errorEventInfo(event);
-    if (wasOpen) return;
-    lastError = readDialError() ?? lastError;
-    if (url.startsWith("wss:") && needsTlsDiagnosis(lastError)) {
-      void diagnoseAndClose();
-    } // After this event, Node 22 emits no more for a failed dial.
-    else reportClosed(0, "");
-  };
-  socket.onclose = ({ code, reason }) => {
-    if (!isDiagnosing) reportClosed(code, reason);
-  };
-  return {
-    send: (text) => {
-      if (socket.readyState === WebSocket.OPEN) socket.send(text);
-    },
-    get backlogBytes() {
-      const isOpen = socket.readyState === WebSocket.OPEN;
-      return isOpen ? socket.bufferedAmount : 0;
-    },
-    close: () => {
-      if (socket.readyState === WebSocket.CONNECTING) closed.resolve();
-      socket.close(1000);
-      void terminateAfterTimeout(socket, closed.promise);
-      return closed.promise;
-    },
-  };
-}
+/** How long the diagnosis of a failed dial may delay its report. */
+const MAX_DIAGNOSIS_MS = 1_000;
 
 const STRICT_UTF_8 = new TextDecoder("utf-8", { fatal: true });
 
 /**
- * Decodes a binary frame as text: many daemons send their JSON in binary
- * frames.
+ * Creates the transport that uses a host's WebSocket.
+ *
+ * @param maxDiagnosisMs how long the report of a failed dial may wait for its
+ * reason: until the next dial is due, at most
  */
-function decodeBinaryFrame(data: ArrayBuffer | null): string | undefined {
-  try {
-    return data === null ? undefined : STRICT_UTF_8.decode(data);
-  } catch {
-    return undefined;
+export function createWebSocketTransport(
+  config: Config,
+  host: Host,
+  maxDiagnosisMs: number = Math.min(config.backoffBase, MAX_DIAGNOSIS_MS),
+): Transport {
+  const { url, headers } = config;
+  const diagnoseDial = createDiagnoser(config, host);
+  return {
+    dial: (connectionId, subprotocol, emit) => {
+      const readDialError = host.watchDialErrors();
+      const explain: DialErrorExplainer = async (error) => {
+        const known = readDialError() ?? error;
+        if (!needsDiagnosis(url, known)) return known;
+        const diagnosis = diagnoseDial(subprotocol);
+        return await waitAtMost(maxDiagnosisMs, diagnosis) ?? known;
+      };
+      try {
+        // The three runtimes have the options object in common.
+        const socket = new WebSocket(url, {
+          protocols: subprotocol === undefined ? [] : [subprotocol],
+          headers: Object.fromEntries(headers),
+          ...host.webSocketOptions(url),
+        });
+        return new WebSocketConnection(socket, connectionId, emit, explain);
+      } catch {
+        const reason = "this runtime takes no such URL or header";
+        const closed = { code: 0, reason, isServerReached: false };
+        queueMicrotask(() => emit({ type: "closed", connectionId, ...closed }));
+        return { send: () => {}, backlog: 0, close: () => Promise.resolve() };
+      }
+    },
+  };
+}
+
+type DialErrorExplainer = (error: SocketErrorInfo) => Promise<SocketErrorInfo>;
+
+/**
+ * A connection over a WebSocket.
+ *
+ * | Phase     | Event                                         | Next      |
+ * | --------- | --------------------------------------------- | --------- |
+ * | `dialing` | it opens                                      | `open`    |
+ * |           | an error                                      | `failing` |
+ * |           | it closes                                     | `closed`  |
+ * | `failing` | the reason is known, or the time for it is up | `closed`  |
+ * | `open`    | it closes                                     | `closed`  |
+ */
+class WebSocketConnection implements TransportConnection {
+  /** Only Bun has `terminate`. */
+  readonly #socket: WebSocket & { terminate?(): void };
+  readonly #connectionId: number;
+  readonly #emit: (event: TransportEvent) => void;
+  readonly #closed = Promise.withResolvers<void>();
+  #phase: "dialing" | "failing" | "open" | "closed" = "dialing";
+  #lastError: SocketErrorInfo = { message: "", errorCode: "" };
+
+  constructor(
+    socket: WebSocket,
+    connectionId: number,
+    emit: (event: TransportEvent) => void,
+    explain: DialErrorExplainer,
+  ) {
+    this.#socket = socket;
+    this.#connectionId = connectionId;
+    this.#emit = emit;
+    socket.binaryType = "arraybuffer";
+    socket.onopen = () => {
+      this.#phase = "open";
+      emit({ type: "open", connectionId, subprotocol: socket.protocol });
+    };
+    socket.onmessage = ({ data }) =>
+      emit(
+        typeof data === "string"
+          ? { type: "frame", connectionId, text: data }
+          : decodeBinaryFrame(connectionId, data),
+      );
+    socket.onerror = async (event) => {
+      this.#lastError = errorEventInfo(event);
+      if (this.#phase !== "dialing") return;
+      // After this event, Node 22 emits no more for a failed dial.
+      this.#phase = "failing";
+      const failedAt = performance.now();
+      this.#lastError = await explain(this.#lastError);
+      this.#reportClosed(0, "", performance.now() - failedAt);
+    };
+    socket.onclose = ({ code, reason }) => {
+      if (this.#phase !== "failing") this.#reportClosed(code, reason);
+    };
+  }
+
+  send(text: string): void {
+    if (this.#socket.readyState === WebSocket.OPEN) this.#socket.send(text);
+  }
+
+  get backlog(): number {
+    const isOpen = this.#socket.readyState === WebSocket.OPEN;
+    return isOpen ? this.#socket.bufferedAmount : 0;
+  }
+
+  close(): Promise<void> {
+    const { promise, resolve } = this.#closed;
+    if (this.#socket.readyState === WebSocket.CONNECTING) resolve();
+    this.#socket.close(1000);
+    // A peer that never answers would keep the connection open for ever.
+    if (this.#socket.terminate !== undefined) {
+      void waitAtMost(CLOSE_TIMEOUT_MS, promise)
+        .then(() => this.#socket.terminate?.());
+    }
+    return promise;
+  }
+
+  #reportClosed(code: number, reason: string, agoMs: number = 0): void {
+    if (this.#phase === "closed") return;
+    const wasOpen = this.#phase === "open";
+    this.#phase = "closed";
+    this.#closed.resolve();
+    this.#emit({
+      type: "closed",
+      connectionId: this.#connectionId,
+      code,
+      agoMs,
+      ...diagnoseClose({ wasOpen, code, reason, ...this.#lastError }),
+    });
   }
 }
 
 /**
- * Without this, a peer that never answers the close keeps the connection open
- * for ever. Only Bun can terminate a connection.
+ * Decodes a binary frame as text: many daemons send their JSON in binary
+ * frames. Node 22.0 gives null for a frame that it should have rejected.
  */
-async function terminateAfterTimeout(
-  socket: WebSocket & { terminate?(): void },
-  closed: Promise<void>,
-): Promise<void> {
-  if (socket.terminate === undefined) return;
-  await waitAtMost(CLOSE_TIMEOUT_MS, closed);
-  socket.terminate();
+function decodeBinaryFrame(
+  connectionId: number,
+  data: ArrayBuffer | null,
+): TransportEvent {
+  try {
+    const text = data && STRICT_UTF_8.decode(data);
+    if (text !== null) return { type: "frame", connectionId, text };
+  } catch {
+    // It is not UTF-8.
+  }
+  return { type: "binary", connectionId, bytes: data?.byteLength ?? 0 };
 }
 
-/** Returns what an error event contains. */
 function errorEventInfo(event: Event): SocketErrorInfo {
   const { message, error } = event as Partial<ErrorEvent>;
   const text = String(message || error?.message || "");

@@ -141,9 +141,8 @@ export class MemoryDisk {
         size: node.text.length,
         modifiedAt: node.modifiedAt,
         mode: host.os === "windows" ? undefined : node.mode,
-        owner: host.os === "windows"
-          ? undefined
-          : { userId: node.owner, groupId: node.group },
+        userId: host.os === "windows" ? undefined : node.owner,
+        groupId: host.os === "windows" ? undefined : node.group,
         linkCount: node.names,
         id: node.id,
       };
@@ -177,12 +176,12 @@ export class MemoryDisk {
         this.#add(own, "file", text, { mode });
         return true;
       },
-      writeFile: (path, text, mode) => {
+      writeFile: (path, text) => {
         this.#record("write", path);
         const real = this.#resolve(path);
         const node = this.nodes.get(real) ?? this.#add(real, "file", "", {});
         // A power cut may happen between the two.
-        Object.assign(node, { text, safe: "", mode: mode ?? node.mode });
+        Object.assign(node, { text, safe: "" });
       },
       fsync: (path) => {
         this.#record("sync", path);
@@ -207,8 +206,6 @@ export class MemoryDisk {
           this.#record("remove", path);
         }
       },
-      createLockedFile: () => false,
-      isLocked: () => undefined,
       setTimer: (_, callback) => queueMicrotask(callback),
       ...more,
     } as Partial<Host> as Host;

@@ -131,6 +131,20 @@ test("Secrets: a cached result that is not an answer is not reported as withheld
   assertEquals(cache.takeWithheld(), false);
 });
 
+test("Cache: a response that is not cacheable is not looked at", () => {
+  const refuse = (): never => {
+    throw new Error("it was looked at");
+  };
+  const cache = new DaemonCache(EMPTY_CACHED_RESULTS, 0, refuse);
+  const response = new Proxy({}, { get: refuse }) as Response;
+  const params = { name: "a" };
+  for (const method of ["tools/call", "resources/read", "x"] as Method[]) {
+    assertEquals(cache.store({ method, params }, response, 0), false);
+  }
+  const filtered = { method: "tools/list", params: { filter: "a" } } as const;
+  assertEquals(cache.store(filtered, response, 0), false);
+});
+
 /**
  * A cache after some responses. Each returns whether it had something new to
  * store.

@@ -9,11 +9,7 @@ import {
   EMPTY_CACHED_RESULTS,
   mergeCachedResults,
 } from "../../../lib/cache/cache.ts";
-import {
-  isCacheFileText,
-  parseCache,
-  serializeCache,
-} from "../../../lib/cache/format.ts";
+import { parseCache, serializeCache } from "../../../lib/cache/format.ts";
 import { assertEquals } from "../../helpers/assert.ts";
 import { test } from "../../helpers/no_permissions.ts";
 import { CACHED_RESULTS } from "../../helpers/session/cold_start_driver.ts";
@@ -33,9 +29,30 @@ test("Cache format: reads what it wrote, as it is spelled", () => {
 
 const BROKEN: [what: string, text: string, why: string | CachedResults][] = [
   ["no JSON", "{", "it is not JSON"],
-  ["nothing", "", "it is not JSON"],
+  ["nothing", "", EMPTY_CACHED_RESULTS],
+  ["zeros", "\0\0", EMPTY_CACHED_RESULTS],
   ["something else", "[1]", "it is of another version"],
-  ["another version", '{"alwaysup":2}', "it is of another version"],
+  ["another version", '{"alwaysup":3}', "it is of another version"],
+  [
+    "an older version",
+    JSON.stringify({
+      alwaysup: 1,
+      ...OWNER,
+      initialize: { "1": {} },
+      lists: {},
+    }),
+    EMPTY_CACHED_RESULTS,
+  ],
+  [
+    "an older version of another daemon's",
+    JSON.stringify({ alwaysup: 1, ...OWNER, daemon: "ws://b/" }),
+    "it is another daemon's",
+  ],
+  [
+    "a status file",
+    JSON.stringify({ alwaysup: 1, pid: 7 }),
+    "it is another daemon's",
+  ],
   [
     "another daemon's",
     serializeCache({ ...OWNER, daemon: "ws://b/" }, CACHED_RESULTS),
@@ -103,16 +120,6 @@ test("Cache format: capacities of several proxies are merged, and each expires i
     EMPTY_CACHED_RESULTS,
   );
   assertEquals(Object.keys(one!).length, 8);
-});
-
-test("Cache format: what a power cut leaves of a file counts as ours, other texts do not", () => {
-  const texts = ["", "\0\0", '{"alwaysup":1}', '{"alwaysup":1,"x":2}'];
-  for (const text of [...texts, serializeCache(OWNER, CACHED_RESULTS)]) {
-    assertEquals(isCacheFileText(text), true, text);
-  }
-  for (const text of ["{}", '{"alwaysup":10}', ' {"alwaysup":1}', "\0x"]) {
-    assertEquals(isCacheFileText(text), false, text);
-  }
 });
 
 test("Cache format: server/discover is read with the rest of its time", () => {

@@ -1,15 +1,29 @@
 /**
- * The path of the cache, on each system.
+ * The path of the cache, on each system, and what is written to it.
  *
  * @module
  */
 
+import type { Config } from "../../../lib/config/config.ts";
+import type { LogEffect } from "../../../lib/events.ts";
 import type { Host } from "../../../lib/runtime/host.ts";
-import { cacheKeyOf, readCacheFile } from "../../../lib/proxy/cache_file.ts";
+import {
+  type CachedResults,
+  EMPTY_CACHED_RESULTS,
+} from "../../../lib/cache/cache.ts";
+import {
+  cacheKeyOf,
+  CacheWriter,
+  readCacheFile,
+} from "../../../lib/proxy/cache_file.ts";
 import { assert, assertEquals } from "../../helpers/assert.ts";
+import { MemoryDisk } from "../../helpers/memory_disk.ts";
 import { test } from "../../helpers/no_permissions.ts";
 
+const PATH = "/h/c.json";
+
 const CONFIG = {
+  cache: PATH,
   url: "ws://127.0.0.1:8079/",
   redactedUrl: "ws://127.0.0.1:8079/",
   dialect: "exai",
@@ -102,5 +116,136 @@ test("Cache file: each daemon, dialect and secret has its own path, however long
       /^\/h\/\.local\/state\/alwaysup\/[\w.-]{10,100}$/.test(found),
       found,
     );
+  }
+});
+
+function cacheWithVersion(version: string): CachedResults {
+  const result = `{"protocolVersion":"${version}"}`;
+  return { ...EMPTY_CACHED_RESULTS, initialize: { [version]: result } };
+}
+
+/** The versions in the cache. */
+function cachedVersions(disk: MemoryDisk): string[] {
+  const { results } = readCacheFile(PATH, OWNER, disk.host())!;
+  return Object.keys(results.initialize).sort();
+}
+
+/** A timer that does not wait. */
+const runAtOnce = (_: number, callback: () => void): void => callback();
+
+/** A proxy's cache writer, and its warnings. */
+function startWriter(
+  disk: MemoryDisk,
+  more: Parameters<MemoryDisk["host"]>[0] = {},
+): { it: CacheWriter; warnings: string[] } {
+  const warnings: string[] = [];
+  const log = ({ level, message }: LogEffect): void => {
+    const [, why] = /c\.json: (.*) \(--cache off /.exec(message)!;
+    warnings.push(`${level}: ${why}`);
+  };
+  const config = CONFIG as unknown as Config;
+  const host = { setTimer: runAtOnce, ...more };
+  return { it: new CacheWriter(config, disk.host(host), log), warnings };
+}
+
+test("Cache writer: eight proxies lose nothing of each other's results", () => {
+  const disk = new MemoryDisk();
+  const all = Array.from({ length: 8 }, () => startWriter(disk));
+  for (const [n, { it }] of all.entries()) it.save(cacheWithVersion(`v${n}`));
+  assertEquals(cachedVersions(disk), all.map((_, n) => `v${n}`));
+  assertEquals(all.flatMap(({ warnings }) => warnings), []);
+  assertEquals(disk.listNames("/h"), ["c.json"]);
+});
+
+/** A writer whose file cannot be replaced so many times. */
+function writerWithFailures(
+  tries: number,
+): ReturnType<typeof startWriter> & { readonly disk: MemoryDisk } {
+  const disk = new MemoryDisk();
+  const rename = disk.host().rename;
+  const failing: typeof rename = (from, to) => {
+    if (tries-- > 0) throw new Error("EPERM");
+    rename(from, to);
+  };
+  return { disk, ...startWriter(disk, { rename: failing }) };
+}
+
+test("Cache writer: the client does not wait for the file, and what is saved meanwhile is written with it", () => {
+  const disk = new MemoryDisk();
+  const timers: (() => void)[] = [];
+  const setTimer = (_: number, callback: () => void): void =>
+    void timers.push(callback);
+  const { it } = startWriter(disk, { setTimer });
+  for (const version of ["v1", "v2"]) {
+    it.save(cacheWithVersion("v1"));
+    it.save(cacheWithVersion(version));
+    assertEquals(timers.length, 1);
+    timers.pop()!();
+  }
+  assertEquals(cachedVersions(disk), ["v1", "v2"]);
+});
+
+test("Cache writer: reports what fails twice in a row, once, until a write succeeds", () => {
+  const { disk, it, warnings } = writerWithFailures(3);
+  it.save(cacheWithVersion("v"));
+  assertEquals(warnings, []);
+  it.save(cacheWithVersion("v"));
+  it.save(cacheWithVersion("v"));
+  assertEquals([warnings, disk.listNames("/h")], [["warn: EPERM"], []]);
+  it.save(cacheWithVersion("v"));
+  assertEquals([warnings, cachedVersions(disk)], [["warn: EPERM"], ["v"]]);
+});
+
+test("Cache writer: at the end writes what could not be written, and nothing else", () => {
+  const { disk, it, warnings } = writerWithFailures(1);
+  it.flush();
+  it.save(cacheWithVersion("v"));
+  it.flush();
+  assertEquals([warnings, cachedVersions(disk)], [[], ["v"]]);
+  disk.addFile(PATH, "");
+  it.flush();
+  assertEquals(cachedVersions(disk), []);
+  const never = writerWithFailures(Infinity);
+  never.it.save(cacheWithVersion("v"));
+  never.it.flush();
+  assertEquals(never.warnings, ["warn: EPERM"]);
+});
+
+/** A file of this daemon in the format before the present one. */
+function olderFile(daemon = OWNER.daemon): string {
+  const { key, dialect } = OWNER;
+  const initialize = { v0: { protocolVersion: "v0" } };
+  const members = { alwaysup: 1, daemon, key, dialect, initialize, lists: {} };
+  return `${JSON.stringify(members)}\n`;
+}
+
+test("Cache file: one that the user has named, in the older format, is replaced at the next save", () => {
+  const disk = new MemoryDisk();
+  disk.addFile(PATH, olderFile());
+  const file = readCacheFile(PATH, OWNER, disk.host())!;
+  assertEquals(file, { path: PATH, results: EMPTY_CACHED_RESULTS });
+  const { it, warnings } = startWriter(disk);
+  it.save(cacheWithVersion("v"));
+  assertEquals([warnings, cachedVersions(disk)], [[], ["v"]]);
+  assertEquals(disk.readText(PATH)?.includes('"alwaysup":2'), true);
+});
+
+test("Cache file: one that the user has named and that is not ours stays as it is", () => {
+  for (
+    const text of [
+      "{}",
+      "[1]",
+      "no JSON",
+      '{"alwaysup":1,"pid":7}',
+      '{"alwaysup":3}',
+      olderFile("ws://another/"),
+    ]
+  ) {
+    const disk = new MemoryDisk();
+    disk.addFile(PATH, text);
+    const { isReadOnly, problem } = readCacheFile(PATH, OWNER, disk.host())!;
+    assertEquals([isReadOnly, problem !== undefined], [true, true], text);
+    startWriter(disk).it.save(cacheWithVersion("v"));
+    assertEquals(disk.readText(PATH), text);
   }
 });

@@ -1,11 +1,12 @@
 /**
- * Log lines, by their level and in both formats.
+ * Log lines, by their level and in both formats; of many lines of one kind, the
+ * first are written, and the others are counted.
  *
  * @module
  */
 
-import type { LogLevel } from "../../../lib/events.ts";
-import { createLogger } from "../../../lib/proxy/logger.ts";
+import type { LogEffect, LogLevel } from "../../../lib/events.ts";
+import { createLogger, LogRateLimiter } from "../../../lib/proxy/logger.ts";
 import { assertEquals, assertMatch } from "../../helpers/assert.ts";
 import { test } from "../../helpers/no_permissions.ts";
 
@@ -35,4 +36,63 @@ test("Logger: a line has time, level and the redacted message, and in JSON the e
   assertMatch(time, /^\d{4}-\d\d-\d\dT.*Z$/);
   const message = 'm "error" ***';
   assertEquals(rest, { level: "error", event: "e-error", message });
+});
+
+/** A limiter, and the messages that it has written. */
+class LimitedLog {
+  #messages: string[] = [];
+  readonly #limiter = new LogRateLimiter(({ message }) =>
+    void this.#messages.push(message)
+  );
+
+  /** How many of so many lines are written at a moment. */
+  countWritten(count: number, now: number, event = "bad"): number {
+    for (let i = 1; i <= count; i++) {
+      const message = `${event} ${i}`;
+      const line: LogEffect = { type: "log", level: "warn", event, message };
+      this.#limiter.write(line, now);
+    }
+    return this.#takeMessages().length;
+  }
+
+  /** The summaries at a moment. */
+  takeSummaries(now: number): string[] {
+    this.#limiter.writeSummaries(now);
+    return this.#takeMessages();
+  }
+
+  #takeMessages(): string[] {
+    const messages = this.#messages;
+    this.#messages = [];
+    return messages;
+  }
+}
+
+test("Log limit: the first ten lines of a kind are written, and then one a second", () => {
+  const log = new LimitedLog();
+  assertEquals(log.countWritten(1000, 5), 10);
+  assertEquals(log.takeSummaries(1004), []);
+  assertEquals(log.takeSummaries(1005), ["bad 1000 (and 989 more like it)"]);
+  assertEquals(log.countWritten(1000, 1500), 0);
+  assertEquals(log.takeSummaries(2004), []);
+  assertEquals(log.takeSummaries(2005), ["bad 1000 (and 999 more like it)"]);
+});
+
+test("Log limit: a kind without lines for a second begins anew", () => {
+  const log = new LimitedLog();
+  assertEquals(log.countWritten(11, 0), 10);
+  assertEquals(log.takeSummaries(1000), ["bad 11"]);
+  assertEquals(log.takeSummaries(2000), []);
+  assertEquals(log.countWritten(11, 2001), 10);
+  assertEquals(log.countWritten(1, 2002), 0);
+});
+
+test("Log limit: each kind is counted for itself, and the last counts are written at the end", () => {
+  const log = new LimitedLog();
+  assertEquals(log.countWritten(12, 0), 10);
+  assertEquals(log.countWritten(13, 0, "worse"), 10);
+  assertEquals(log.takeSummaries(Infinity), [
+    "bad 12 (and 1 more like it)",
+    "worse 13 (and 2 more like it)",
+  ]);
 });

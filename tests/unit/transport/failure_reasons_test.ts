@@ -10,7 +10,7 @@ import { test } from "../../helpers/no_permissions.ts";
 import {
   type CloseDetails,
   diagnoseClose,
-  needsTlsDiagnosis,
+  needsDiagnosis,
   type SocketClose,
 } from "../../../lib/transport/failure_reasons.ts";
 
@@ -144,9 +144,11 @@ const FACTS: readonly (readonly [CloseDetails, readonly SocketClose[]])[] = [
     failed("other side closed", "UND_ERR_SOCKET"),
     failed("unexpected end of file", "", 0),
     failed("broken pipe", "", 0),
+    failed("operation was canceled", "19", 0),
   ]],
   [{ reason: "it does not speak HTTP", isServerReached: true }, [
     failed("invalid HTTP version parsed", "19", 0),
+    failed("received unexpected message from connection", "", 0),
     failed("invalid HTTP header parsed", "19", 0),
     failed("Invalid response", "HPE_INVALID_CONSTANT"),
     failed("Response does not match the HTTP/1.1 protocol (Expected HTTP/)"),
@@ -353,7 +355,14 @@ const FACTS: readonly (readonly [CloseDetails, readonly SocketClose[]])[] = [
 for (const [loss, sayings] of FACTS) {
   test(`Close reason: ${loss.reason}`, () => {
     for (const said of sayings) {
-      assertEquals(diagnoseClose(said), loss, JSON.stringify(said));
+      const { dialFailure, ...found } = diagnoseClose(said);
+      assertEquals(found, loss, JSON.stringify(said));
+      // A failed dial without a status also has its reason in two parts.
+      const isExpected = !said.wasOpen && found.status === undefined;
+      assertEquals(dialFailure !== undefined, isExpected);
+      if (dialFailure === undefined) continue;
+      const { summary, advice } = dialFailure;
+      assertEquals(advice ? `${summary}: ${advice}` : summary, loss.reason);
     }
   });
 }
@@ -370,6 +379,7 @@ const UNCLEAR: readonly SocketClose[] = [
   failed("connection error detected: frame with invalid size", "19", 0),
   failed("connection error", "19", 0),
   failed("tls handshake eof", "19", 0),
+  failed("operation was canceled", "19", 0),
   failed("Connection reset by peer (os error 104)", "19", 0),
   failed("peer closed connection without sending TLS close_notify: x", "", 0),
   bunError(
@@ -380,7 +390,7 @@ const UNCLEAR: readonly SocketClose[] = [
 
 test("Close reason: known to be unclear where the runtime does not tell it", () => {
   for (const said of UNCLEAR) {
-    assertEquals(needsTlsDiagnosis(said), true, JSON.stringify(said));
+    assertEquals(needsDiagnosis("wss://h/", said), true, JSON.stringify(said));
   }
   const known = FACTS.flatMap(([, sayings]) => sayings)
     .filter(({ wasOpen, message, errorCode, status }) =>
@@ -390,6 +400,17 @@ test("Close reason: known to be unclear where the runtime does not tell it", () 
     const isHidden = said.status === undefined &&
         UNCLEAR.some(({ message }) => message === said.message) ||
       /not valid for any names|altnames$/.test(said.message);
-    assertEquals(needsTlsDiagnosis(said), isHidden, JSON.stringify(said));
+    assertEquals(
+      needsDiagnosis("wss://h/", said),
+      isHidden,
+      JSON.stringify(said),
+    );
   }
+});
+
+test("Close reason: without TLS, only unclear where the server spoke first", () => {
+  const unclear = UNCLEAR.filter((said) => needsDiagnosis("ws://h/", said));
+  assertEquals(unclear.map(({ message }) => message), [
+    "operation was canceled",
+  ]);
 });

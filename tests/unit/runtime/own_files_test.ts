@@ -1,5 +1,6 @@
 /**
- * Which cache and status files are trusted, and which are removed.
+ * Where the program's own files are, which cache and status files are trusted,
+ * and which are removed.
  *
  * @module
  */
@@ -8,12 +9,16 @@ import {
   type CachedResults,
   EMPTY_CACHED_RESULTS,
 } from "../../../lib/cache/cache.ts";
+import type { Config } from "../../../lib/config/config.ts";
+import type { LogEffect } from "../../../lib/events.ts";
 import { serializeCache } from "../../../lib/cache/format.ts";
 import {
   cacheKeyOf,
+  CacheWriter,
   readCacheFile,
-  writeCacheFile,
 } from "../../../lib/proxy/cache_file.ts";
+import type { Host } from "../../../lib/runtime/host.ts";
+import { stateFolder } from "../../../lib/runtime/own_files.ts";
 import {
   findRunningProxies,
   StatusFile,
@@ -23,10 +28,36 @@ import { MemoryDisk, OTHER_UID } from "../../helpers/memory_disk.ts";
 import { test } from "../../helpers/no_permissions.ts";
 import { PROXY, SNAPSHOT } from "../../helpers/proxy_status.ts";
 
-const OWNER = cacheKeyOf({
-  ...{ url: "ws://h/", redactedUrl: "ws://h/", dialect: "mcp" },
-  ...{ headers: [], helloToken: "" },
-});
+const STATE_FOLDERS: [
+  os: string,
+  env: Record<string, string>,
+  folder?: string,
+][] = [
+  ["linux", { HOME: "/h" }, "/h/.local/state/alwaysup"],
+  ["linux", { HOME: "/h", XDG_STATE_HOME: "/s" }, "/s/alwaysup"],
+  ["linux", { XDG_STATE_HOME: "/s" }, "/s/alwaysup"],
+  ["linux", { HOME: "/h", XDG_STATE_HOME: "s" }, "/h/.local/state/alwaysup"],
+  ["linux", {}],
+  ["freebsd", { HOME: "/h" }, "/h/.local/state/alwaysup"],
+  ["darwin", { HOME: "/h" }, "/h/Library/Application Support/alwaysup"],
+  ["darwin", { XDG_STATE_HOME: "/s" }],
+  ["windows", { LOCALAPPDATA: "D:\\l" }, "D:\\l/alwaysup"],
+  ["windows", { USERPROFILE: "C:\\u" }, "C:\\u\\AppData\\Local/alwaysup"],
+  ["windows", { HOME: "/h" }],
+];
+for (const [os, env, folder] of STATE_FOLDERS) {
+  test(`State folder: on ${os} with ${JSON.stringify(env)}`, () => {
+    const getEnv = (name: string): string | undefined => env[name];
+    assertEquals(stateFolder({ os, getEnv } as Host), folder);
+  });
+}
+
+const CONFIG = {
+  ...{ url: "ws://h/", redactedUrl: "ws://h/" },
+  ...{ dialect: "mcp" as const, headers: [], helloToken: "" },
+};
+
+const OWNER = cacheKeyOf(CONFIG);
 
 const STATE = "/h/.local/state/alwaysup";
 
@@ -45,31 +76,41 @@ function cacheWithVersions(...versions: string[]): CachedResults {
 
 const GOOD = serializeCache(OWNER, cacheWithVersions("old"));
 
+/** Writes a new version to the cache; returns why it could not. */
+function writeNew(
+  disk: MemoryDisk,
+  setting = "on",
+  more: Parameters<MemoryDisk["host"]>[0] = {},
+): string {
+  let failed = "";
+  const log = ({ message }: LogEffect): void => {
+    failed = /\.json: (.*) \(--cache off /.exec(message)![1]!;
+  };
+  const config = { ...CONFIG, cache: setting } as unknown as Config;
+  // A timer that does not wait.
+  const setTimer = (_: number, callback: () => void): void => callback();
+  const host = disk.host({ setTimer, ...more });
+  const writer = new CacheWriter(config, host, log);
+  writer.save(cacheWithVersions("new"));
+  writer.flush();
+  return failed;
+}
+
 /**
- * What a proxy has read from the cache, and what the cache contains after a
- * write.
+ * What a proxy has read from the cache, and why it could not write to it.
  */
-async function readAndWrite(
+function readAndWrite(
   disk: MemoryDisk,
   path: string,
   more: Parameters<MemoryDisk["host"]>[0] = {},
-): Promise<{ trusted: string[]; readProblem: string; failed: string }> {
+): { trusted: string[]; readProblem: string; failed: string } {
   const setting = path === OWN ? "on" : path;
   const host = disk.host(more);
   const { results, problem = "" } = readCacheFile(setting, OWNER, host)!;
-  let failed = "";
-  try {
-    assertEquals(
-      await writeCacheFile(setting, OWNER, cacheWithVersions("new"), host),
-      "done",
-    );
-  } catch (error) {
-    failed = (error as Error).message;
-  }
   return {
     trusted: Object.keys(results.initialize),
     readProblem: problem,
-    failed,
+    failed: writeNew(disk, setting, more),
   };
 }
 
@@ -122,13 +163,13 @@ const FILES: [
 for (const [what, plant, says] of FILES) {
   for (const path of [OWN, NAMED]) {
     const place = path === OWN ? "our own" : "a named one";
-    test(`Cache file: one that is ${what} (${place}) is ${says ? "not touched" : "used"}`, async () => {
+    test(`Cache file: one that is ${what} (${place}) is ${says ? "not touched" : "used"}`, () => {
       const disk = new MemoryDisk();
       // The file lies in a folder that everybody can write to.
       disk.addFolder(path.replace(/\/[^/]*$/, ""), { mode: 0o777 });
       plant(disk, path);
       const before = disk.nodes.get(path)!;
-      const { trusted, readProblem, failed } = await readAndWrite(disk, path);
+      const { trusted, readProblem, failed } = readAndWrite(disk, path);
       if (says === undefined) {
         assertEquals([trusted, readProblem, failed], [["old"], "", ""]);
         assert(disk.readText(path)!.includes('"new"'));
@@ -147,16 +188,16 @@ for (const [what, plant, says] of FILES) {
   }
 }
 
-test("Ownership: our own folder is closed to others; the folder of a named file is not changed", async () => {
+test("Ownership: our own folder is closed to others; the folder of a named file is not changed", () => {
   for (const mode of [0o755, 0o777, 0o750, 0o701]) {
     const disk = new MemoryDisk();
     disk.addFolder(STATE, { mode });
     disk.addFile(OWN, GOOD);
-    assertEquals((await readAndWrite(disk, OWN)).trusted, ["old"]);
+    assertEquals(readAndWrite(disk, OWN).trusted, ["old"]);
     assertEquals(disk.nodes.get(STATE)!.mode, 0o700);
     const named = new MemoryDisk();
     named.addFolder("/h", { mode });
-    assertEquals((await readAndWrite(named, NAMED)).failed, "");
+    assertEquals(readAndWrite(named, NAMED).failed, "");
     assertEquals(named.nodes.get("/h")!.mode, mode);
   }
 });
@@ -198,11 +239,11 @@ const FOLDERS: [
 ];
 
 for (const [what, plant, says] of FOLDERS) {
-  test(`Ownership: a state folder that is ${what} has no cache and no status file, and is not changed`, async () => {
+  test(`Ownership: a state folder that is ${what} has no cache and no status file, and is not changed`, () => {
     const disk = new MemoryDisk();
     plant(disk);
     const before = [...disk.nodes.keys()];
-    const { trusted, readProblem, failed } = await readAndWrite(disk, OWN);
+    const { trusted, readProblem, failed } = readAndWrite(disk, OWN);
     assertEquals(trusted, []);
     assertMatch(readProblem, says);
     assertEquals(failed, readProblem);
@@ -225,13 +266,13 @@ for (const [what, plant, says] of FOLDERS) {
   });
 }
 
-test("Ownership: an error says where the owner of a folder cannot be found out", async () => {
+test("Ownership: an error says where the owner of a folder cannot be found out", () => {
   const disk = new MemoryDisk();
   disk.addFile(OWN, GOOD);
   const userIdIn = (): number => {
     throw new Error("Permission denied");
   };
-  const { trusted, readProblem } = await readAndWrite(disk, OWN, { userIdIn });
+  const { trusted, readProblem } = readAndWrite(disk, OWN, { userIdIn });
   assertEquals(trusted, []);
   assertMatch(
     readProblem,
@@ -277,24 +318,19 @@ test("Ownership: a file that is replaced between check and reading is checked ag
   assertEquals(Object.keys(again.results.initialize), ["old"]);
 });
 
-test("Cache file: after a power cut it is the old one or the new one", async () => {
-  for (const step of [`sync ${OWN}.tmp`, `rename ${OWN}`]) {
-    const disk = new MemoryDisk();
-    disk.addFile(OWN, GOOD);
-    let left: string | undefined;
-    disk.beforeOperation.set(
-      step,
-      () => left = disk.nodes.get(OWN)!.syncedText,
-    );
-    await writeCacheFile("on", OWNER, cacheWithVersions("new"), disk.host());
-    assertEquals(left, GOOD);
-    disk.powerOff();
-    const { results } = readCacheFile("on", OWNER, disk.host())!;
-    assertEquals(Object.keys(results.initialize), ["old", "new"]);
+test("Cache file: what a power cut has emptied counts as none, and is written again", () => {
+  for (const text of ["", "\0\0"]) {
+    for (const path of [OWN, NAMED]) {
+      const disk = new MemoryDisk();
+      disk.addFile(path, text);
+      const found = readAndWrite(disk, path);
+      assertEquals(found, { trusted: [], readProblem: "", failed: "" });
+      assert(disk.readText(path)!.includes('"new"'));
+    }
   }
 });
 
-test("Cache file: when there are many, the oldest of our own are removed", async () => {
+test("Cache file: when there are many, the oldest of our own are removed", () => {
   const disk = new MemoryDisk();
   const nameOf = (n: number): string =>
     OWN.replace(/[0-9a-f]{4}\.json$/, `${n}`.padStart(4, "0") + ".json");
@@ -303,7 +339,6 @@ test("Cache file: when there are many, the oldest of our own are removed", async
   }
   const old = { ageMs: 7_200_000 };
   const foreign: [name: string, text: string, facts: object][] = [
-    [nameOf(5000), "{}", {}],
     [nameOf(5001), GOOD, { owner: OTHER_UID }],
     [nameOf(5002).replace(".json", ".bak.json"), GOOD, {}],
     [`${nameOf(5003)}.tmp`, GOOD, {}],
@@ -313,7 +348,7 @@ test("Cache file: when there are many, the oldest of our own are removed", async
   }
   disk.addFile(`${nameOf(0)}.9-a.tmp`, "", old);
   disk.addFile(`${nameOf(0)}.9-b.tmp`, "");
-  await writeCacheFile("on", OWNER, cacheWithVersions("new"), disk.host());
+  assertEquals(writeNew(disk), "");
   const left = disk.listNames(STATE).map((name) => `${STATE}/${name}`);
   const kept = [0, 1, 2, 3, 4, 5, 6].map(nameOf);
   assertEquals(
@@ -328,7 +363,7 @@ test("Cache file: when there are many, the oldest of our own are removed", async
 for (
   const [what, path] of [["the cache", OWN], ["a named cache", NAMED]] as const
 ) {
-  test(`Cache file: temporary files that killed processes left beside ${what} are removed`, async () => {
+  test(`Cache file: temporary files that killed processes left beside ${what} are removed`, () => {
     for (const isThere of [true, false]) {
       const disk = new MemoryDisk();
       const old = { ageMs: 7_200_000 };
@@ -340,7 +375,6 @@ for (
       const kept: [name: string, text: string, facts: object][] = [
         ["9-c.tmp", GOOD, {}],
         ["9-d.tmp", GOOD, { ...old, owner: OTHER_UID }],
-        ["9-e.tmp", "{}", old],
         ["9-f.tmp.bak", GOOD, old],
         ["tmp", GOOD, old],
       ];
@@ -348,7 +382,7 @@ for (
         disk.addFile(`${path}.${name}`, text, facts);
       }
       disk.addLink(`${path}.9-l.tmp`, `${path}.tmp`, old);
-      const { failed } = await readAndWrite(disk, path);
+      const { failed } = readAndWrite(disk, path);
       assertEquals(failed, "");
       const folder = path.slice(0, path.lastIndexOf("/") + 1);
       const names = [...kept.map(([name]) => name), "9-l.tmp"];
@@ -361,12 +395,12 @@ for (
   });
 }
 
-test("Cache file: written also where its folder cannot be listed", async () => {
+test("Cache file: written also where its folder cannot be listed", () => {
   for (const path of [OWN, NAMED]) {
     const listFolder = (): never => {
       throw new Error("Permission denied");
     };
-    const { failed } = await readAndWrite(new MemoryDisk(), path, {
+    const { failed } = readAndWrite(new MemoryDisk(), path, {
       listFolder,
     });
     assertEquals(failed, "");

@@ -1,0 +1,193 @@
+/**
+ * The program's own files: small, read and written whole, perhaps by several
+ * processes, and believed only if nobody else can have written them.
+ *
+ * @module
+ */
+
+import { parentFolderOf } from "../text/paths.ts";
+import { errorMessageOf } from "../text/error_message.ts";
+import type { FileInfo, Host } from "./host.ts";
+
+/** How often a file that was replaced during the read is read again. */
+const MAX_READ_ATTEMPTS = 16;
+
+/** The folder for the program's files; `undefined` where the user has none. */
+export function stateFolder(host: Host): string | undefined {
+  const folder = userStateFolder(host);
+  return folder && `${folder}/alwaysup`;
+}
+
+/** XDG on Linux, the usual places elsewhere. */
+function userStateFolder({ os, getEnv }: Host): string | undefined {
+  const home = getEnv("HOME");
+  switch (os) {
+    case "windows": {
+      // Some clients pass on only `USERPROFILE`.
+      const profile = getEnv("USERPROFILE");
+      return getEnv("LOCALAPPDATA") ??
+        (profile && `${profile}\\AppData\\Local`);
+    }
+    case "darwin":
+      return home && `${home}/Library/Application Support`;
+    default: {
+      const state = getEnv("XDG_STATE_HOME");
+      // A relative path must be ignored (XDG Base Directory Specification).
+      if (state?.startsWith("/")) return state;
+      return home && `${home}/.local/state`;
+    }
+  }
+}
+
+/** Says which path is not owned, by which rule, and what to do. */
+export class NotOwnedError extends Error {
+  /** The file or folder. */
+  readonly path: string;
+
+  /** Creates the error for a path. */
+  constructor(path: string, message: string) {
+    super(message);
+    this.path = path;
+  }
+}
+
+/** Returns why a file is not owned; Windows has no owners and no modes. */
+export function notOwnedReason(
+  host: Host,
+  path: string,
+  { isSymlink, isFile, userId, mode = 0 }: FileInfo,
+): string | undefined {
+  if (isSymlink) return "it is a link, and none is followed here";
+  if (!isFile) return "it is no regular file";
+  const folder = parentFolderOf(path) || "./";
+  if (userId !== undefined && userId !== host.userIdIn(folder)) {
+    return `it belongs to another user (${userId}), and only what is yours ` +
+      "is believed";
+  }
+  if ((mode & 0o022) !== 0) {
+    return `others may write it (mode ${mode.toString(8)}), and only what ` +
+      "nobody else can write is believed";
+  }
+  return undefined;
+}
+
+/**
+ * Removes other users' permissions from a folder of ours, if it exists. The
+ * folders around it are not checked: they are the user's.
+ *
+ * @throws {NotOwnedError} if it is a symlink, not a folder, or another user's
+ */
+export function secureOwnFolder(host: Host, folder: string): void {
+  const info = host.lstat(folder);
+  if (info === undefined) return;
+  const { isSymlink, isFolder, userId, mode = 0 } = info;
+  const refuse = (what: string, advice: string): never => {
+    const rule = "and must be a folder of yours alone";
+    throw new NotOwnedError(folder, `${folder} ${what}, ${rule}: ${advice}`);
+  };
+  if (isSymlink) refuse("is a link", "remove the link");
+  if (!isFolder) refuse("is a file", "remove it");
+  if (userId !== undefined && userId !== requireUserId(host, folder)) {
+    refuse(`belongs to another user (${userId})`, "remove it");
+  }
+  if ((mode & 0o077) !== 0) {
+    try {
+      host.chmod(folder, 0o700);
+    } catch {
+      // Each file in it is checked by itself.
+    }
+  }
+}
+
+function requireUserId(host: Host, folder: string): number | undefined {
+  try {
+    return host.userIdIn(`${folder}/`);
+  } catch (error) {
+    const why = errorMessageOf(error);
+    throw new NotOwnedError(
+      folder,
+      `nobody can tell whether ${folder} is yours (${why}): it must be a ` +
+        "folder of yours, in which you may write",
+    );
+  }
+}
+
+/**
+ * Reads a file of ours; `undefined` if there is none.
+ *
+ * @throws {NotOwnedError} if somebody else may have written it
+ */
+export function readOwned(
+  host: Host,
+  path: string,
+  maxBytes: number,
+): { readonly text: string; readonly ageMs: number } | undefined {
+  for (let i = 0; i < MAX_READ_ATTEMPTS; i++) {
+    const info = host.lstat(path);
+    if (info === undefined) return undefined;
+    const why = notOwnedReason(host, path, info);
+    if (why !== undefined) {
+      const advice = info.isSymlink || info.isFile ? "remove it" : "move it";
+      throw new NotOwnedError(path, `${why}: ${advice}`);
+    }
+    assertSize(info, maxBytes);
+    const text = host.readIfSame(path, info);
+    const ageMs = Math.max(0, Date.now() - info.modifiedAt);
+    if (text !== undefined) return { text, ageMs };
+    // Another process has just replaced the file.
+  }
+  throw new Error("others replace it all the time");
+}
+
+/** Throws if a file is larger than `maxBytes`. */
+export function assertSize({ size }: FileInfo, maxBytes: number): void {
+  if (size > maxBytes) {
+    throw new Error(`it has ${size} bytes, and the limit is ${maxBytes}`);
+  }
+}
+
+/**
+ * Replaces a file of ours, which only the user can read then. If that throws,
+ * the old file is unchanged. After a power cut, the file may be empty.
+ */
+export function writeAtomic(host: Host, path: string, text: string): void {
+  const tempPath = writeTempFile(host, path, text, 0o600);
+  try {
+    assertRegularFile(host, path);
+    host.rename(tempPath, path);
+  } catch (error) {
+    host.remove(tempPath);
+    throw error;
+  }
+}
+
+/** Throws if `writeAtomic` could not write there. */
+export function checkWritable(host: Host, path: string): void {
+  assertRegularFile(host, path);
+  host.remove(writeTempFile(host, path, "", 0o600));
+}
+
+function assertRegularFile(host: Host, path: string): void {
+  const info = host.lstat(path);
+  if (info !== undefined && !info.isFile) {
+    throw new Error(`${path} is no regular file`);
+  }
+}
+
+/** Writes a new file beside another one, and returns its path. */
+export function writeTempFile(
+  host: Host,
+  path: string,
+  text: string,
+  mode: number,
+): string {
+  const folder = parentFolderOf(path);
+  if (folder !== "") host.makeFolder(folder);
+  // Another process may do the same now; in another container it may even have
+  // the same pid. Each process writes a file of its own, and the last rename
+  // wins.
+  const suffix = Math.floor(Math.random() * 2 ** 32).toString(36);
+  const tempPath = `${path}.${host.pid}-${suffix}.tmp`;
+  if (host.createFile(tempPath, text, mode)) return tempPath;
+  throw new Error(`${tempPath} is there already`);
+}

@@ -1,0 +1,84 @@
+/**
+ * Makes a WebSocket handshake with `fetch`, which shows what the runtime's
+ * WebSocket hides: why TLS failed, and the server's response.
+ *
+ * @module
+ */
+
+import type { Config } from "../config/config.ts";
+import type { Host, SocketErrorInfo } from "../runtime/host.ts";
+import { classifyDialError, fetchErrorInfo } from "./failure_reasons.ts";
+
+/** A daemon that is dialed often is not diagnosed each time. */
+const DIAGNOSIS_TTL_MS = 5_000;
+const DIAGNOSIS_TIMEOUT_MS = 10_000;
+
+/** Finds out why a dial failed, if that can be known. Never rejects. */
+export type Diagnoser = (
+  subprotocol: string | undefined,
+) => Promise<SocketErrorInfo | undefined>;
+
+/** Creates a diagnoser that reuses its last diagnosis for a while. */
+export function createDiagnoser(config: Config, host: Host): Diagnoser {
+  let diagnosedAt = -Infinity;
+  let lastDiagnosis: ReturnType<Diagnoser> = Promise.resolve(undefined);
+  return (subprotocol) => {
+    const now = performance.now();
+    if (now - diagnosedAt < DIAGNOSIS_TTL_MS) return lastDiagnosis;
+    diagnosedAt = now;
+    return lastDiagnosis = diagnoseDial(config, host, subprotocol);
+  };
+}
+
+async function diagnoseDial(
+  config: Config,
+  host: Host,
+  subprotocol: string | undefined,
+): Promise<SocketErrorInfo | undefined> {
+  try {
+    const timeoutMs = DIAGNOSIS_TIMEOUT_MS;
+    const handshake = fetchHandshake(config, host, subprotocol, timeoutMs);
+    const { response: { status }, isUpgradeRefused } = await handshake;
+    const nothing = { message: "", errorCode: "" };
+    if (isUpgradeRefused) return { ...nothing, status };
+    const isTls = config.url.startsWith("wss:");
+    return isTls ? { ...nothing, hasTlsSucceeded: true } : undefined;
+  } catch (error) {
+    const found = fetchErrorInfo(error);
+    // Without a known cause, it must not replace the runtime's own error.
+    return classifyDialError(found) && found;
+  }
+}
+
+/**
+ * Requests the handshake of a WebSocket (RFC 6455 section 4.1), over TLS only
+ * from a server with a valid certificate. Rejects with the runtime's error.
+ * Where `fetch` can make no handshake, it sends a plain request, and
+ * `isUpgradeRefused` is false.
+ */
+export async function fetchHandshake(
+  { url, headers }: Config,
+  host: Host,
+  subprotocol: string | undefined,
+  timeoutMs: number,
+): Promise<{ response: Response; isUpgradeRefused: boolean }> {
+  const options = await host.handshakeFetchOptions();
+  const key = crypto.getRandomValues(new Uint8Array(16));
+  const upgradeHeaders = {
+    Connection: "Upgrade",
+    Upgrade: "websocket",
+    "Sec-WebSocket-Version": "13",
+    "Sec-WebSocket-Key": btoa(String.fromCharCode(...key)),
+    ...(subprotocol !== undefined && { "Sec-WebSocket-Protocol": subprotocol }),
+  };
+  const response = await fetch(url.replace(/^ws/, "http"), {
+    redirect: "manual",
+    headers: { ...Object.fromEntries(headers), ...(options && upgradeHeaders) },
+    signal: AbortSignal.timeout(timeoutMs),
+    ...options,
+  });
+  // It may have no end.
+  void response.body?.cancel().catch(() => {});
+  const isUpgradeRefused = options !== undefined && response.status !== 101;
+  return { response, isUpgradeRefused };
+}

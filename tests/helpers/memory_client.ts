@@ -1,0 +1,123 @@
+/**
+ * A client of a proxy in this process, and the host that the proxy runs on.
+ *
+ * @module
+ */
+
+import { type Config, readConfig } from "../../lib/config/config.ts";
+import type { Host } from "../../lib/runtime/host.ts";
+import { withWaitLimit } from "./time_limit.ts";
+
+// deno-lint-ignore no-explicit-any
+type Json = any;
+
+/** The configuration of a proxy that writes no files. */
+export function memoryConfig(...flags: string[]): Config {
+  const args = ["--url", "ws://daemon.invalid/", "--backoff-base", "1ms"];
+  args.push("--cache", "off", "--status", "off", ...flags);
+  const reading = readConfig({ args, env: {} }, () => "");
+  if (reading.kind === "problems") throw new Error(reading.problems.join());
+  return reading.config;
+}
+
+/** A client: what it writes, and the lines that it has read. */
+export class MemoryClient {
+  readonly lines: Json[] = [];
+  /** How often the proxy has set its timer. */
+  timersSet = 0;
+  readonly host: Host;
+  #stdin!: ReadableStreamDefaultController<Uint8Array>;
+  readonly #stdinEnded = Promise.withResolvers<void>();
+  #partialLine = "";
+  #changed = Promise.withResolvers<void>();
+  #canRead = Promise.resolve();
+  readonly #timers = new Set<ReturnType<typeof setTimeout>>();
+
+  constructor() {
+    const stdin = new ReadableStream<Uint8Array>({
+      start: (controller) => {
+        this.#stdin = controller;
+      },
+    });
+    const decoder = new TextDecoder();
+    const host: Partial<Host> = {
+      stdin: () => this.#readStdin(stdin),
+      writeStdout: async (bytes) => {
+        await this.#canRead;
+        this.#read(decoder.decode(bytes, { stream: true }));
+        return bytes.length;
+      },
+      yieldToEvents: () => new Promise((resolve) => setTimeout(resolve)),
+      setTimer: (ms, callback) => {
+        this.timersSet++;
+        this.#timers.add(setTimeout(callback, ms));
+      },
+      onSignal: () => {},
+    };
+    this.host = host as Host;
+  }
+
+  /** Writes messages, all in one chunk. */
+  write(...messages: Json[]): void {
+    const lines = messages.map((message) =>
+      `${JSON.stringify({ jsonrpc: "2.0", ...message })}\n`
+    );
+    this.#stdin.enqueue(new TextEncoder().encode(lines.join("")));
+  }
+
+  /** Makes the handshake. */
+  async initialize(): Promise<Json> {
+    const clientInfo = { name: "memory", version: "1" };
+    const params = { protocolVersion: "2025-11-25", capabilities: {} };
+    const id = "initialize";
+    this.write({ id, method: "initialize", params: { ...params, clientInfo } });
+    const answer = await this.answerTo(id);
+    this.write({ method: "notifications/initialized" });
+    return answer;
+  }
+
+  /** Resolves with the answer to a request. */
+  async answerTo(id: string | number): Promise<Json> {
+    for (;;) {
+      const answer = this.lines.find((line) => line.id === id && !line.method);
+      if (answer !== undefined) return answer;
+      await withWaitLimit(this.#changed.promise, `the answer to ${id}`);
+    }
+  }
+
+  /** Stops to read stdout. Returns a function that goes on. */
+  pauseReading(): () => void {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#canRead = promise;
+    return resolve;
+  }
+
+  /** Closes stdin; resolves when the proxy has seen it. */
+  async close(): Promise<void> {
+    this.#stdin.close();
+    await withWaitLimit(this.#stdinEnded.promise, "the proxy to read stdin");
+    await this.host.yieldToEvents();
+  }
+
+  async *#readStdin(
+    stdin: ReadableStream<Uint8Array>,
+  ): AsyncGenerator<Uint8Array> {
+    yield* stdin;
+    this.#stdinEnded.resolve();
+  }
+
+  /** Waits until the proxy has ended; returns its exit code. */
+  async ended(exitCode: Promise<number>): Promise<number> {
+    const code = await withWaitLimit(exitCode, "the end of the proxy");
+    for (const timer of this.#timers) clearTimeout(timer);
+    return code;
+  }
+
+  #read(text: string): void {
+    const lines = (this.#partialLine + text).split("\n");
+    this.#partialLine = lines.pop()!;
+    for (const line of lines) this.lines.push(JSON.parse(line));
+    this.#changed.resolve();
+    this.#changed = Promise.withResolvers();
+  }
+}

@@ -1,0 +1,221 @@
+/**
+ * The proxy itself, with a real session, over a transport that is no WebSocket.
+ *
+ * @module
+ */
+
+import { runProxy } from "../../../lib/proxy/proxy.ts";
+import { assert, assertEquals, assertMatch } from "../../helpers/assert.ts";
+import { MemoryClient, memoryConfig } from "../../helpers/memory_client.ts";
+import { MemoryDaemon } from "../../helpers/memory_transport.ts";
+import { test } from "../../helpers/no_permissions.ts";
+
+// deno-lint-ignore no-explicit-any
+type Json = any;
+
+const TOOLS = [
+  { name: "look", annotations: { readOnlyHint: true } },
+  { name: "write" },
+];
+
+/** Answers everything; a call only if `isOpen` says so. */
+function answerOf({ method, params }: Json, isOpen: boolean): Json {
+  const capabilities = { tools: {}, logging: {} };
+  switch (method) {
+    case "initialize":
+      return {
+        result: { protocolVersion: "2025-11-25", capabilities, serverInfo: {} },
+      };
+    case "tools/list":
+      return { result: { tools: TOOLS } };
+    case "tools/call":
+      return isOpen && { result: { content: [], did: params.name } };
+    default:
+      return { result: {} };
+  }
+}
+
+/** A client, a proxy and a daemon, all in this process. */
+class MemorySetup {
+  /** Whether the daemon answers calls. */
+  answersCalls = true;
+  readonly daemon = new MemoryDaemon((message) =>
+    answerOf(message, this.answersCalls)
+  );
+  readonly client = new MemoryClient();
+  readonly logged: string[] = [];
+  readonly #exitCode: Promise<number>;
+
+  constructor(dialing: "accept" | "refuse" | "hang" = "accept") {
+    this.daemon.dialing = dialing;
+    this.#exitCode = runProxy(
+      memoryConfig("--handshake-timeout", "50ms"),
+      "0",
+      this.client.host,
+      ({ event }) => void this.logged.push(event),
+      undefined,
+      this.daemon,
+    );
+  }
+
+  /** Writes a call. */
+  call(id: string, name: string): void {
+    this.client.write({ id, method: "tools/call", params: { name } });
+  }
+
+  /** How often the daemon has received a call. */
+  countCalls(id: string): number {
+    return this.daemon.received.filter((message) => message.id === id).length;
+  }
+
+  /** Resolves when the daemon has received all these calls. */
+  async calls(...ids: string[]): Promise<void> {
+    const isThere = (): boolean => ids.every((id) => this.countCalls(id) > 0);
+    await this.daemon.waitUntil(isThere, `the calls ${ids}`);
+  }
+
+  /** The client leaves; returns the exit code. */
+  async end(): Promise<number> {
+    await this.client.close();
+    return await this.ended();
+  }
+
+  /** Waits for the end of the proxy; returns the exit code. */
+  async ended(): Promise<number> {
+    const code = await this.client.ended(this.#exitCode);
+    assertEquals(this.daemon.connection, undefined, "a connection is open");
+    return code;
+  }
+}
+
+test("Proxy: initialize, a list and a call over a transport in memory", async () => {
+  const setup = new MemorySetup();
+  const { client } = setup;
+  const { result } = await client.initialize();
+  assertEquals(result.protocolVersion, "2025-11-25");
+  client.write({ id: 1, method: "tools/list" });
+  assertEquals((await client.answerTo(1)).result, { tools: TOOLS });
+  setup.call("a", "write");
+  assertEquals((await client.answerTo("a")).result.did, "write");
+  assertEquals(await setup.end(), 0);
+});
+
+for (const code of [1006, 1001]) {
+  test(`Proxy: a daemon that ends with code ${code} during calls and comes back`, async () => {
+    const setup = new MemorySetup();
+    const { client, daemon } = setup;
+    await client.initialize();
+    client.write({ id: 1, method: "tools/list" });
+    await client.answerTo(1);
+    setup.answersCalls = false;
+    setup.call("unsafe", "write");
+    setup.call("safe", "look");
+    await setup.calls("unsafe", "safe");
+    daemon.kill(code);
+    const { error } = await client.answerTo("unsafe");
+    assertEquals([error.code, error.data.delivered], [-31002, "unknown"]);
+    setup.call("later", "write");
+    const dials = daemon.connections.length;
+    const isDialed = (): boolean => daemon.connections.length > dials;
+    await daemon.waitUntil(isDialed, "a dial that is refused");
+    setup.answersCalls = true;
+    daemon.dialing = "accept";
+    assertEquals((await client.answerTo("later")).result.did, "write");
+    assertEquals((await client.answerTo("safe")).result.did, "look");
+    const counts = ["unsafe", "safe", "later"].map((id) =>
+      setup.countCalls(id)
+    );
+    assertEquals(counts, [1, 2, 1]);
+    assertEquals(await setup.end(), 0);
+  });
+}
+
+for (const dialing of ["refuse", "hang"] as const) {
+  test(`Proxy: a daemon that first has dials ${dialing === "hang" ? "hang" : "refused"}`, async () => {
+    const setup = new MemorySetup(dialing);
+    const { client, daemon } = setup;
+    const initialized = client.initialize();
+    const isDialedAgain = (): boolean => daemon.connections.length > 1;
+    await daemon.waitUntil(isDialedAgain, "a second dial");
+    daemon.dialing = "accept";
+    assertEquals((await initialized).result.protocolVersion, "2025-11-25");
+    assertEquals(await setup.end(), 0);
+  });
+}
+
+test("Proxy: a daemon that does not read gets nothing more until it reads", async () => {
+  const setup = new MemorySetup();
+  const { client, daemon } = setup;
+  await client.initialize();
+  client.write({ id: 1, method: "tools/list" });
+  await client.answerTo(1);
+  const { connection } = daemon;
+  connection.backlog = 65 * 1024 * 1024;
+  setup.call("a", "write");
+  setup.call("b", "write");
+  assertEquals((await client.answerTo("a")).result.did, "write");
+  assertEquals(setup.countCalls("b"), 0);
+  connection.backlog = 0;
+  assertEquals((await client.answerTo("b")).result.did, "write");
+  assertEquals(await setup.end(), 0);
+});
+
+test("Proxy: while the client does not read, there is no connection", async () => {
+  const setup = new MemorySetup();
+  const { client, daemon } = setup;
+  await client.initialize();
+  const resume = client.pauseReading();
+  const data = "x".repeat(9 * 1024 * 1024);
+  const { connection } = daemon;
+  const method = "notifications/message";
+  for (let i = 0; i < 8; i++) {
+    assert(connection.isOpen);
+    connection.reply({ method, params: { level: "info", data } });
+  }
+  assertEquals(connection.isOpen, false);
+  const { length } = daemon.connections;
+  setup.call("a", "write");
+  resume();
+  assertEquals((await client.answerTo("a")).result.did, "write");
+  assertEquals(daemon.connections.length > length, true);
+  assertEquals(client.lines.filter((line) => line.method === method).length, 8);
+  assertEquals(await setup.end(), 0);
+});
+
+test("Proxy: at the end of stdin, a call that the daemon has is answered first", async () => {
+  const setup = new MemorySetup();
+  const { client, daemon } = setup;
+  await client.initialize();
+  setup.answersCalls = false;
+  setup.call("a", "write");
+  await setup.calls("a");
+  await client.close();
+  daemon.connection.reply({ id: "a", result: { did: "late" } });
+  assertEquals(await setup.ended(), 0);
+  assertEquals((await client.answerTo("a")).result.did, "late");
+});
+
+test("Proxy: the lines of a chunk are handled with one look at the clocks, and one timer", async () => {
+  const setup = new MemorySetup();
+  const { client } = setup;
+  await client.initialize();
+  const wallClock = Date.now;
+  let looks = 0;
+  Date.now = () => {
+    looks++;
+    return wallClock();
+  };
+  try {
+    const ids = Array.from({ length: 100 }, (_, i) => `p${i}`);
+    const timersBefore = client.timersSet;
+    client.write(...ids.map((id) => ({ id, method: "prompts/list" })));
+    await client.answerTo("p99");
+    assertEquals(ids.map((id) => setup.countCalls(id)), ids.map(() => 1));
+    assert(looks < 10, `${looks} looks`);
+    assert(client.timersSet - timersBefore < 10, `${client.timersSet} timers`);
+  } finally {
+    Date.now = wallClock;
+  }
+  assertEquals(await setup.end(), 0);
+  assertMatch(setup.logged.join(), /opened/);
+});

@@ -1,0 +1,144 @@
+/**
+ * Why a dial failed, determined by a handshake with `fetch`.
+ *
+ * @module
+ */
+
+import type { Config } from "../../../lib/config/config.ts";
+import type { Host, SocketErrorInfo } from "../../../lib/runtime/host.ts";
+import {
+  createDiagnoser,
+  fetchHandshake,
+} from "../../../lib/transport/handshake_diagnosis.ts";
+import { assertEquals } from "../../helpers/assert.ts";
+import { test } from "../../helpers/no_permissions.ts";
+
+const SETTINGS = { url: "wss://h/a?b", headers: [["X-A", "1"]] } as const;
+const CONFIG = SETTINGS as Partial<Config> as Config;
+
+/** A runtime whose `fetch` makes a handshake with these options. */
+function hostWith(options: Record<string, unknown> | undefined): Host {
+  return { handshakeFetchOptions: () => Promise.resolve(options) } as Host;
+}
+
+/** Runs with a `fetch` that ends like this; returns its calls, too. */
+async function withFetch<T>(
+  answer: () => Response | Error,
+  run: () => Promise<T>,
+): Promise<{ outcome: T; calls: [url: string, init: RequestInit][] }> {
+  const calls: [url: string, init: RequestInit][] = [];
+  const native = globalThis.fetch;
+  globalThis.fetch = (url, init) => {
+    calls.push([`${url}`, init!]);
+    const found = answer();
+    return found instanceof Error
+      ? Promise.reject(found)
+      : Promise.resolve(found);
+  };
+  try {
+    return { outcome: await run(), calls };
+  } finally {
+    globalThis.fetch = native;
+  }
+}
+
+/** A response with a status that `Response` itself does not take. */
+function switching(): Response {
+  return { status: 101, headers: new Headers(), body: null } as Response;
+}
+
+/** Deno's error of `fetch`. */
+function denoError(why: string): Error {
+  const url = "https://x client error (Connect): y/";
+  const message =
+    `error sending request for url (${url}): client error (Connect): ${why}`;
+  return new TypeError("fetch failed", { cause: new Error(message) });
+}
+
+const ANSWERS: [
+  what: string,
+  answer: () => Response | Error,
+  diagnosis: SocketErrorInfo | undefined,
+][] = [
+  [
+    "an expired certificate (Deno)",
+    () => denoError("invalid peer certificate: Expired"),
+    { message: "invalid peer certificate: Expired", errorCode: "" },
+  ],
+  [
+    "an expired certificate (Bun)",
+    () => Object.assign(new TypeError("x"), { code: "CERT_HAS_EXPIRED" }),
+    { message: "x", errorCode: "CERT_HAS_EXPIRED" },
+  ],
+  [
+    "a server without HTTP/1.1",
+    () => denoError("received fatal alert: NoApplicationProtocol"),
+    {
+      message: "received fatal alert: NoApplicationProtocol",
+      errorCode: "NO_APPLICATION_PROTOCOL",
+    },
+  ],
+  [
+    "an HTTP status",
+    () => new Response("", { status: 403 }),
+    { message: "", errorCode: "", status: 403 },
+  ],
+  [
+    "a WebSocket, this time",
+    switching,
+    { message: "", errorCode: "", hasTlsSucceeded: true },
+  ],
+  [
+    "a server that speaks first",
+    () => denoError("received unexpected message from connection"),
+    { message: "received unexpected message from connection", errorCode: "" },
+  ],
+  ["words that say nothing", () => denoError("odd"), undefined],
+];
+for (const [what, answer, diagnosis] of ANSWERS) {
+  test(`Handshake diagnosis: finds ${what}, with one handshake in 5 s`, async () => {
+    const find = createDiagnoser(CONFIG, hostWith({}));
+    const { outcome, calls } = await withFetch(
+      answer,
+      () => Promise.all([find("mcp"), find("mcp")]),
+    );
+    assertEquals(outcome, [diagnosis, diagnosis]);
+    assertEquals(calls.length, 1);
+  });
+}
+
+test("Handshake diagnosis: where fetch makes no handshake, a status is none of a handshake's", async () => {
+  const find = createDiagnoser(CONFIG, hostWith(undefined));
+  const { outcome } = await withFetch(
+    () => new Response("", { status: 200 }),
+    () => find("mcp"),
+  );
+  assertEquals(outcome, {
+    message: "",
+    errorCode: "",
+    hasTlsSucceeded: true,
+  });
+});
+
+test("Handshake diagnosis: the request has all that RFC 6455 wants, and the user's headers", async () => {
+  const { calls } = await withFetch(
+    switching,
+    () => fetchHandshake(CONFIG, hostWith({}), "mcp", 1_000),
+  );
+  const [url, { headers, redirect }] = calls[0]!;
+  assertEquals([url, redirect], ["https://h/a?b", "manual"]);
+  const { "Sec-WebSocket-Key": key, ...rest } = headers as Record<
+    string,
+    string
+  >;
+  assertEquals(atob(key!).length, 16);
+  assertEquals(rest, {
+    ...{ Connection: "Upgrade", Upgrade: "websocket", "X-A": "1" },
+    ...{ "Sec-WebSocket-Version": "13", "Sec-WebSocket-Protocol": "mcp" },
+  });
+  const plain = await withFetch(
+    () => new Response(""),
+    () => fetchHandshake(CONFIG, hostWith(undefined), "mcp", 1_000),
+  );
+  assertEquals<unknown>(plain.calls[0]![1].headers, { "X-A": "1" });
+});
