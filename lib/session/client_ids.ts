@@ -13,15 +13,11 @@ import type { RequestTracker } from "../requests/tracker.ts";
 
 /** Tracks the ids of the client's requests. */
 export class ClientIds implements ClientIdLookup {
-  readonly #tracker: RequestTracker;
   readonly #types = new ObservedIdTypes();
-  /** True once the daemon has returned an id as the other JSON type. */
   #hasRetypedIds = false;
 
   /** Creates the lookup before the client has sent anything. */
-  constructor(tracker: RequestTracker) {
-    this.#tracker = tracker;
-  }
+  constructor(private readonly tracker: RequestTracker) {}
 
   /** Records an id that the client has used. */
   observe(id: Id): void {
@@ -38,68 +34,51 @@ export class ClientIds implements ClientIdLookup {
 
   isInUse(id: Id): boolean {
     const other = toOtherIdType(id);
+    const { lateResponses } = this.tracker;
     return [id, other].some((it) =>
       it !== undefined &&
-      (this.#tracker.find(it) !== undefined ||
-        this.#tracker.lateResponses.has(it))
+      (this.tracker.find(it) !== undefined || lateResponses.has(it))
     );
   }
 
-  /**
-   * Returns the id of the request in flight on a connection that an id from the
-   * daemon refers to, and records whether the daemon changed its JSON type.
-   */
+  /** The id in flight there that the daemon means, maybe as another type. */
   resolve(id: Id | undefined, connectionId: number): Id | undefined {
-    if (id === undefined || this.#tracker.isInFlight(id, connectionId)) {
+    if (id === undefined || this.tracker.isInFlight(id, connectionId)) {
       return id;
     }
     const clientId = this.guessClientId(id);
-    if (
-      clientId === undefined ||
-      !this.#tracker.isInFlight(clientId, connectionId)
-    ) {
-      return undefined;
-    }
+    const isMeant = clientId !== undefined &&
+      this.tracker.isInFlight(clientId, connectionId);
+    if (!isMeant) return undefined;
     this.recordRetyped();
     return clientId;
   }
 
-  /**
-   * Records a response on a connection to a request that is no longer pending.
-   */
+  /** Records a response to a request that is no longer pending. */
   onLateResponse(id: Id, connectionId: number): void {
-    this.#tracker.lateResponses.onResponse(id, connectionId);
+    this.tracker.lateResponses.onResponse(id, connectionId);
     const clientId = this.guessClientId(id);
     if (clientId !== undefined) {
-      this.#tracker.lateResponses.onResponse(clientId, connectionId);
+      this.tracker.lateResponses.onResponse(clientId, connectionId);
     }
   }
 
-  /**
-   * Returns whether a late response may come that could be mistaken for the
-   * response to a request with this id.
-   */
+  /** Whether a late response could be mistaken for the response to this id. */
   mayGetLateResponse(id: Id): boolean {
-    const { lateResponses } = this.#tracker;
+    const { lateResponses } = this.tracker;
     const confusable = this.#confusableOf(id);
     return lateResponses.has(id) ||
       confusable !== undefined && lateResponses.has(confusable);
   }
 
-  /**
-   * Returns whether a request is in flight whose response could be mistaken for
-   * the response to a request with this id.
-   */
+  /** Whether the response to a request in flight could be mistaken for it. */
   hasConfusableInFlight(id: Id): boolean {
     const confusable = this.#confusableOf(id);
     return confusable !== undefined &&
-      this.#tracker.find(confusable)?.sentOnConnectionId !== undefined;
+      this.tracker.find(confusable)?.sentOnConnectionId !== undefined;
   }
 
-  /**
-   * Returns the same id as the other JSON type, if the client uses ids of both
-   * types and the daemon confuses them.
-   */
+  /** The id as the other type, if the daemon confuses the client's two. */
   #confusableOf(id: Id): Id | undefined {
     const isConfused = this.#hasRetypedIds && this.#types.isMixed;
     return isConfused ? toOtherIdType(id) : undefined;

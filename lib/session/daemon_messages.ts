@@ -4,13 +4,11 @@
  * @module
  */
 
-import { listKindOf } from "../protocol/lists.ts";
-import { handleListFailure, handleListPage } from "./list_sync.ts";
-import type { HeldSubscriptionEnd, SessionContext } from "./context.ts";
 import type { ClosedEvent, Incoming } from "../dialects/dialect.ts";
 import type { SocketEvent } from "../events.ts";
-import { mayMeanDisplacement } from "../link/displacement.ts";
-import * as errors from "./errors.ts";
+import { prependMember, removeMembers, replaceValue } from "../json/spans.ts";
+import { mayMeanDisplacement } from "../link/backoff.ts";
+import type { DisconnectCause, FailureCause, Link } from "../link/link.ts";
 import {
   buildErrorResponse,
   buildResultResponse,
@@ -24,690 +22,525 @@ import {
   type Request,
   type Response,
 } from "../protocol/jsonrpc.ts";
-import type { Method } from "../protocol/mcp_types.ts";
-import type { FailureCause, Link } from "../link/link.ts";
 import {
   isLongLived,
   isSubscriptionMethod,
+  listKindOf,
   mayTakeLong,
 } from "../protocol/methods.ts";
-import {
-  emptyListForMissingMethod,
-  evictInitialize,
-  storeInCache,
-} from "./offline_responses.ts";
-import * as logMessages from "./log_messages.ts";
-import { NO_REDACTION } from "../config/secrets.ts";
-import {
-  handleProbeAnswer,
-  onFrameReceived,
-  onSecondHandshake,
-} from "./failover.ts";
-import { endConnection, onLinkReady } from "./link_lifecycle.ts";
-import {
-  handleErrorWithoutId,
-  handleUnreadableResponse,
-} from "./unclear_responses.ts";
-import {
-  mapStrings,
-  memberSpansOf,
-  prependMember,
-  removeMembers,
-  replaceValue,
-} from "../json/spans.ts";
+import type { Method } from "../protocol/mcp_types.ts";
+import type { PendingRequest } from "../requests/request_state.ts";
+import { RunningTasks } from "../requests/running_tasks.ts";
+import type { Connections } from "./connections.ts";
+import * as errors from "./errors.ts";
+import type { ListSync } from "./list_sync.ts";
+import type { OfflineResponses } from "./offline_responses.ts";
+import type { Probes } from "./probes.ts";
+import type { RequestExpiry } from "./request_expiry.ts";
+import type { ResponseCache } from "./response_cache.ts";
+import type { SecondConnections } from "./second_connections.ts";
+import { isAttemptLogged } from "./session_log.ts";
+import { SubscriptionEnds } from "./subscription_ends.ts";
+import type { UnclearResponses } from "./unclear_responses.ts";
+import { type SessionBase, SessionPart } from "./session_part.ts";
 
-/**
- * How long the end of a subscription is held, in milliseconds: if the
- * connection ends as well, the subscription continues on the next one.
- */
-const SUBSCRIPTION_END_HOLD_MS = 1_000;
+/** The daemon's side of a session. */
+export class DaemonMessages extends SessionPart {
+  /** The ends of subscriptions that the client does not know of yet. */
+  readonly subscriptionEnds: SubscriptionEnds;
+  /** The tasks that continue after their request was answered. */
+  readonly #tasks = new RunningTasks();
 
-/** Handles a socket event of a link. */
-export function handleSocketEvent(
-  context: SessionContext,
-  link: Link,
-  event: SocketEvent,
-  now: number,
-): void {
-  switch (event.type) {
-    case "open":
-      context.emit(logMessages.webSocketOpened(context.config.redactedUrl));
-      if (link.isSecondConnection) {
-        context.capacityDetector.onSecondConnection(now);
-      }
-      return link.onOpen(now);
-    case "binary":
-      onFrameReceived(context, link, now);
-      return context.emit(
-        logMessages.binaryFrameDropped(event.bytes, logLevelFor(link)),
-      );
-    case "frame":
-      onFrameReceived(context, link, now);
-      for (
-        const incoming of context.dialect.decode(
-          event.connectionId,
-          event.text,
-          now,
-        )
-      ) {
-        if (link.connectionId !== event.connectionId) return; // the previous message ended it
-        const { length } = event.text;
-        const run = (): void =>
-          dispatchDaemonMessage(context, link, incoming, length, now);
-        context.runGuarded(run, () => {
-          if (incoming.kind !== "response" || incoming.id === undefined) return;
-          const id = context.clientIds.resolve(incoming.id, event.connectionId);
-          if (id === undefined) return;
-          context.tracker.complete(id, event.connectionId);
-          const errorText = "A bug in alwaysup stopped the answer";
-          context.sendToClient(
-            buildErrorResponse(id, ErrorCode.internal, errorText),
-          );
-        });
-      }
-      return;
-    case "backlog":
-      if (event.state === "drained") {
-        return void context.backloggedConnections.delete(event.connectionId);
-      }
-      context.backloggedConnections.add(event.connectionId);
-      return context.emit(
-        logMessages.connectionBacklogged(context.config.redactedUrl),
-      );
-    case "closed": {
-      const inFlight = [...context.tracker.inFlightOn(event.connectionId)]
-        .filter(({ message }) => !isLongLived(message.method)).length;
-      const wasChecked = context.capacityDetector.check !== undefined;
-      // Other codes mean that the daemon shuts down, or name an error.
-      const isClean = mayMeanDisplacement(event.code);
-      // A network that comes back breaks connections that were silent.
-      const mayBeCausedBySecond = isClean ||
-        event.code === 1006 && link.liveness?.isSuspect === false;
-      if (link.isSecondConnection) {
-        context.capacityDetector.onSecondConnectionClosed();
-      }
-      const isCausedBySecond = link.role === "main" && link.phase === "ready" &&
-        mayBeCausedBySecond &&
-        context.capacityDetector.onMainConnectionClosed(isClean, now);
-      return endConnection(context, link, {
-        cause: causeOf(event),
-        ...context.dialect.closeReasonOf(event.connectionId, event, link.phase),
-        isSelfCaused: isCausedBySecond && wasChecked,
-        displaced: isCausedBySecond || !isClean
-          ? "no"
-          : link.role !== "main" || inFlight > 0 ||
-              context.dialect.hasPendingOwnRequest(event.connectionId)
-          ? "unclear"
-          : "likely",
-        mayBeSubprotocol: event.isServerReached &&
-          context.dialect.subprotocol !== undefined,
-        ...(event.agoMs !== undefined && { agoMs: event.agoMs }),
-        // RFC 6455 section 7.4.1. Of several requests it is unknown which one
-        // was too large.
-        tooLarge: event.isOversized
-          ? "response"
-          : event.code === 1009 && inFlight === 1
-          ? "request"
-          : undefined,
-      }, now);
-    }
-  }
-}
-
-/**
- * Returns why a connection ended, as far as the close code and the runtime show
- * it.
- */
-function causeOf(
-  { code, isPortClosed }: ClosedEvent,
-): FailureCause | undefined {
-  if (code === 1008) return "policy violation";
-  return isPortClosed ? "nobody there" : undefined;
-}
-
-/**
- * Returns the log level for frames that are no messages: a server that is no
- * MCP daemon sends them again on every connection.
- */
-function logLevelFor({ phase, attempt }: Link): "warn" | "debug" {
-  return phase === "ready" || logMessages.isAttemptLogged(attempt)
-    ? "warn"
-    : "debug";
-}
-
-function dispatchDaemonMessage(
-  context: SessionContext,
-  link: Link,
-  incoming: Incoming,
-  size: number,
-  now: number,
-): void {
-  switch (incoming.kind) {
-    case "response":
-      return completeRequest(context, link, incoming, now);
-    case "notification":
-      return handleDaemonNotification(context, link, incoming, now);
-    case "request":
-      return isNotificationMethod(incoming.method)
-        ? handleDaemonNotificationWithId(context, link, incoming, now)
-        : handleDaemonRequest(context, link, incoming);
-    case "invalid":
-      return handleInvalidFromDaemon(context, link, incoming, size, now);
-    case "in-progress":
-      context.tracker.onDaemonWorking(incoming.id, link.connectionId, now);
-      if (incoming.timeoutMs !== undefined) {
-        context.tracker.setDaemonTimeout(incoming.id, incoming.timeoutMs, now);
-      }
-      return;
-    case "retry-later":
-      return requeueRequest(context, link, incoming, now);
-    case "unexpected":
-      return context.emit(
-        logMessages.unexpectedMessage("daemon", incoming.description),
-      );
-    case "too-large":
-      return failTooLarge(context, link, incoming);
-    case "ready":
-      updateCache(context, incoming, now);
-      if (incoming.problem !== undefined) {
-        context.logRestoreFailure(incoming.problem);
-      }
-      return onHandshakeResponse(context, link, now);
-    case "repeat-handshake":
-      return link.phase === "handshaking"
-        ? link.resetHandshake(now)
-        : undefined;
-    case "rejected":
-      updateCache(context, incoming, now);
-      return endConnection(context, link, incoming, now);
-    case "probe-answered":
-      return handleProbeAnswer(context, link, incoming.id, now);
-    case "own-response":
-      if (incoming.problem !== undefined) {
-        context.logRestoreFailure(incoming.problem);
-      }
-      return;
-    case "list-page":
-      return handleListPage(context, link, incoming, now);
-    case "list-failed":
-      return handleListFailure(context, link, incoming, now);
-  }
-}
-
-/** Handles the daemon's response to the first message on a link. */
-function onHandshakeResponse(
-  context: SessionContext,
-  link: Link,
-  now: number,
-): void {
-  const isFirst = link.phase === "handshaking";
-  onLinkReady(context, link, now);
-  if (isFirst && link.isSecondConnection) onSecondHandshake(context, link, now);
-}
-
-/** Updates the cache with what the daemon's handshake response shows. */
-function updateCache(
-  context: SessionContext,
-  { cacheable, staleInitialize: staleRequest }: Extract<
-    Incoming,
-    { kind: "ready" | "rejected" }
-  >,
-  now: number,
-): void {
-  if (cacheable !== undefined) {
-    storeInCache(context, cacheable.request, cacheable.response, now);
-  }
-  if (staleRequest !== undefined) evictInitialize(context, staleRequest, now);
-}
-
-function completeRequest(
-  context: SessionContext,
-  link: Link,
-  rawResponse: Response,
-  now: number,
-  subscriptionEnd: "new" | "released" = "new",
-): void {
-  if (rawResponse.id === undefined && rawResponse.error !== undefined) {
-    const id = findPendingDiscover(context, link);
-    if (id === undefined) {
-      return handleErrorWithoutId(context, link, rawResponse, now);
-    }
-    const text = prependMember(
-      removeMembers(rawResponse.text, ["id"]),
-      [],
-      "id",
-      id,
+  /** Starts before the daemon has sent anything. */
+  constructor(
+    base: SessionBase,
+    private readonly cache: ResponseCache,
+    private readonly listSync: ListSync,
+    private readonly offline: OfflineResponses,
+    private readonly probes: Probes,
+    private readonly connections: Connections,
+    private readonly second: SecondConnections,
+    private readonly unclear: UnclearResponses,
+    private readonly expiry: RequestExpiry,
+  ) {
+    super(base);
+    this.subscriptionEnds = new SubscriptionEnds(
+      base,
+      (link, entry, response) => this.#completeRequest(link, entry, response),
     );
-    return completeRequest(context, link, { ...rawResponse, id, text }, now);
   }
-  const id = context.clientIds.resolve(rawResponse.id, link.connectionId);
-  if (id === undefined) {
-    if (rawResponse.id === undefined) {
-      return context.emit(logMessages.resultWithoutId());
+
+  /** Handles a frame; one of a closed connection is ignored. */
+  handleFrame(connectionId: number, text: string): void {
+    const link = this.links.get(connectionId);
+    if (link === undefined) return;
+    this.second.onFrame(link);
+    for (const incoming of this.dialect.decode(connectionId, text, this.now)) {
+      // The previous message has ended the connection.
+      if (link.connectionId !== connectionId) return;
+      try {
+        if (incoming.kind === "response") {
+          this.#handleResponse(link, incoming);
+        } else this.#handleIncoming(link, incoming, text.length);
+      } catch (error) {
+        this.#onBug(link, incoming, error);
+      }
     }
-    context.clientIds.onLateResponse(rawResponse.id, link.connectionId);
-    return context.emit(
-      logMessages.unexpectedMessage(
+  }
+
+  /** Handles another socket event. */
+  handleSocketEvent(event: Exclude<SocketEvent, { type: "frame" }>): void {
+    const link = this.links.get(event.connectionId);
+    if (link === undefined) return;
+    switch (event.type) {
+      case "binary":
+        this.second.onFrame(link);
+        return this.effects.log
+          .binaryFrameDropped(event.bytes, logLevelFor(link));
+      case "open":
+        this.effects.log.opened();
+        if (link.isSecondConnection) {
+          this.links.capacity.onSecondConnection(this.now);
+        }
+        return link.onOpen(this.now);
+      case "backlog":
+        link.onBacklog(event.state);
+        if (event.state === "full") this.effects.log.connectionBacklogged();
+        return;
+      case "closed":
+        return this.connections.end(link, this.#causeOf(link, event));
+    }
+  }
+
+  #causeOf(link: Link, event: ClosedEvent): DisconnectCause {
+    const { connectionId, code } = event;
+    const { capacity } = this.links;
+    const inFlight = [...this.tracker.inFlightOn(connectionId)]
+      .filter(({ message }) => !isLongLived(message.method)).length;
+    const wasChecked = capacity.isChecking;
+    // Other codes mean that the daemon shuts down, or name an error.
+    const isClean = mayMeanDisplacement(code);
+    // A network that comes back breaks connections that were silent.
+    const mayBeCausedBySecond = isClean ||
+      code === 1006 && link.liveness?.isSuspect === false;
+    if (link.isSecondConnection) capacity.onSecondConnectionClosed();
+    const isCausedBySecond = link.role === "main" && link.phase === "ready" &&
+      mayBeCausedBySecond && capacity.onMainConnectionClosed(isClean, this.now);
+    const mayBeRequest = link.role !== "main" || inFlight > 0 ||
+      this.dialect.hasPendingOwnRequest(connectionId);
+    return {
+      cause: causeOf(event),
+      ...this.dialect.closeReasonOf(connectionId, event, link.phase),
+      isSelfCaused: isCausedBySecond && wasChecked,
+      displaced: isCausedBySecond || !isClean
+        ? "no"
+        : mayBeRequest
+        ? "unclear"
+        : "likely",
+      mayBeSubprotocol: event.isServerReached &&
+        this.dialect.subprotocol !== undefined,
+      ...(event.agoMs !== undefined && { agoMs: event.agoMs }),
+      // RFC 6455 section 7.4.1. Of several requests it is unknown which one was
+      // too large.
+      tooLarge: event.isOversized
+        ? "response"
+        : code === 1009 && inFlight === 1
+        ? "request"
+        : undefined,
+    };
+  }
+
+  #onBug({ connectionId }: Link, incoming: Incoming, error: unknown): void {
+    this.effects.log.bug(error);
+    if (incoming.kind !== "response") return;
+    const id = this.clientIds.resolve(incoming.id, connectionId);
+    if (id === undefined) return;
+    this.tracker.complete(id, connectionId);
+    const errorText = "A bug in alwaysup stopped the answer";
+    this.effects.errorToClient(id, ErrorCode.internal, errorText);
+  }
+
+  #handleIncoming(
+    link: Link,
+    incoming: Exclude<Incoming, { kind: "response" }>,
+    size: number,
+  ): void {
+    switch (incoming.kind) {
+      case "notification":
+        return this.#handleNotification(link, incoming);
+      case "request":
+        return this.#handleRequest(link, incoming);
+      case "invalid":
+        return this.#handleInvalid(link, incoming, size);
+      case "in-progress":
+        return this.#handleInProgress(link, incoming);
+      case "retry-later":
+        return this.#requeue(link, incoming);
+      case "unexpected":
+        return this.effects.log
+          .unexpectedMessage("daemon", incoming.description);
+      case "too-large":
+        return this.#failTooLarge(link, incoming);
+      case "ready":
+        this.#updateCache(incoming);
+        this.#logProblem(incoming.problem);
+        return this.#onHandshakeResponse(link);
+      case "repeat-handshake":
+        if (link.phase === "handshaking") link.resetHandshake(this.now);
+        return;
+      case "rejected":
+        this.#updateCache(incoming);
+        return this.connections.end(link, incoming);
+      case "probe-answered":
+        return this.second.onProbeAnswered(link, incoming.id);
+      case "own-response":
+        return this.#logProblem(incoming.problem);
+      case "list-page":
+        return this.listSync.onPage(link, incoming);
+      case "list-failed":
+        return this.listSync.onFailure(link, incoming);
+    }
+  }
+
+  #logProblem(problem: string | undefined): void {
+    if (problem === undefined) return;
+    const text = this.effects.shorten(problem);
+    this.effects.log.stateNotRestored(text);
+  }
+
+  #onHandshakeResponse(link: Link): void {
+    const isFirst = link.phase === "handshaking";
+    this.connections.onReady(link);
+    if (isFirst && link.isSecondConnection) this.second.onReady(link);
+  }
+
+  #updateCache(
+    { cacheable, staleInitialize }: Extract<
+      Incoming,
+      { kind: "ready" | "rejected" }
+    >,
+  ): void {
+    if (cacheable !== undefined) {
+      this.cache.store(cacheable.request, cacheable.response);
+    }
+    if (staleInitialize !== undefined) {
+      this.cache.evictInitialize(staleInitialize);
+    }
+  }
+
+  #handleResponse(link: Link, response: Response): void {
+    const { connectionId } = link;
+    if (response.id === undefined) {
+      return this.#handleResponseWithoutId(link, response);
+    }
+    const id = this.clientIds.resolve(response.id, connectionId);
+    const entry = id === undefined ? undefined : this.tracker.find(id);
+    if (id === undefined || entry === undefined) {
+      this.clientIds.onLateResponse(response.id, connectionId);
+      return this.effects.log.unexpectedMessage(
         "daemon",
-        `an answer to id ${rawResponse.id}`,
-      ),
-    );
-  }
-  const response = id === rawResponse.id
-    ? rawResponse
-    : { ...rawResponse, id, text: replaceValue(rawResponse.text, ["id"], id) };
-  const { message, ...entry } = context.tracker.find(id)!;
-  const isSubscriptionEnd = isSubscriptionMethod(message.method) &&
-    subscriptionEnd === "new" &&
-    response.error === undefined;
-  if (isSubscriptionEnd && holdSubscriptionEnd(context, id, response, now)) {
-    return;
-  }
-  context.heldSubscriptionEnds.delete(id);
-  const effectiveResponse = emptyListForMissingMethod(
-    context,
-    message,
-    response,
-  );
-  let text = redactError(
-    context,
-    context.dialect.onResponse(message, effectiveResponse),
-    effectiveResponse,
-  );
-  const { maxMessage } = context.config;
-  const listKind = listKindOf(message.method);
-  if (text.length > maxMessage) {
-    text = errors.messageTooLarge(
-      context.deliveryOf(message, entry),
-      text.length,
-      maxMessage,
-    );
-  } else if (listKind !== undefined && isListOutcome(effectiveResponse)) {
-    const cursor = getMember(message.params, "cursor");
-    const pageCursor = typeof cursor === "string" ? cursor : undefined;
-    context.knownLists.recordShown(
-      listKind,
-      pageCursor,
-      effectiveResponse.result,
-    );
-    if (listKind === "tools") {
-      context.recordToolHints(link, pageCursor, effectiveResponse.result);
-    }
-  }
-  if (text.length <= maxMessage) storeInCache(context, message, response, now);
-  // Completes the request last: if there is a bug above, it is still pending
-  // and gets an error.
-  context.tracker.complete(id, link.connectionId);
-  // The request was sent twice on this connection, so a second response may
-  // come.
-  if (context.retriedRequests.has(message)) {
-    context.tracker.lateResponses.add(id, link.connectionId, "unclear");
-  }
-  context.oneWayMessages.onResponse(link.connectionId, entry.writeNumber);
-  const { liveness } = link;
-  if (
-    mayTakeLong(message.method) &&
-    liveness?.hasUnansweredProbeAfter(entry.writeNumber, now)
-  ) {
-    context.answersDuringCalls ??= false;
-  }
-  // A ping from the client proves as much as a probe.
-  if (message.method === "ping") liveness?.onProbeAnswered(id, now);
-  context.tasks.onResponse(
-    { message, ...entry },
-    response.result,
-    link.connectionId,
-  );
-  link.markUsed(now);
-  context.sendToClient(text);
-  link.onResponse();
-  if (link.phase !== "handshaking") return;
-  // An error shows that the daemon is alive, too, but after a failed
-  // `initialize` the handshake must be repeated.
-  const isHandshakeDone = response.error === undefined ||
-    message.method === "server/discover";
-  if (isHandshakeDone) onHandshakeResponse(context, link, now);
-  else link.resetHandshake(now);
-}
-
-/**
- * Redacts an error, including a tool's, because people read errors. Other
- * results are passed on unchanged.
- */
-function redactError(
-  context: SessionContext,
-  text: string,
-  response: Response,
-): string {
-  const isError = response.error !== undefined ||
-    getMember(response.result, "isError") === true;
-  if (!isError || context.redact === NO_REDACTION) return text;
-  let redacted = text;
-  for (const { name, value: { start, end } } of memberSpansOf(text).reverse()) {
-    if (name === "id" || name === "jsonrpc") continue;
-    const value = mapStrings(text.slice(start, end), context.redact);
-    redacted = redacted.slice(0, start) + value + redacted.slice(end);
-  }
-  return redacted;
-}
-
-/**
- * Returns the id of the `server/discover` request that opens the connection,
- * while it is pending: nothing else was ever sent on that connection. The SDK's
- * second client gives it a string id, which some bridges turn into null.
- */
-function findPendingDiscover(
-  context: SessionContext,
-  { connectionId, phase }: Link,
-): Id | undefined {
-  const { tracker } = context;
-  if (
-    phase !== "handshaking" || tracker.lateResponses.isAnyExpected(connectionId)
-  ) {
-    return undefined;
-  }
-  const [only, ...others] = tracker.inFlightOn(connectionId);
-  const isDiscover = others.length === 0 &&
-    only?.message.method === "server/discover";
-  return isDiscover ? only.key : undefined;
-}
-
-/**
- * Returns whether the response shows what the daemon lists: a daemon without
- * the method lists nothing.
- */
-function isListOutcome({ error }: Response): boolean {
-  return error === undefined || error.code === ErrorCode.methodNotFound;
-}
-
-/**
- * Holds the end of a subscription. Returns false once the hold time is over; a
- * repeated end does not prolong it.
- */
-function holdSubscriptionEnd(
-  context: SessionContext,
-  id: Id,
-  endMessage: Response | Notification,
-  now: number,
-): boolean {
-  const { message: request, sentOnConnectionId } = context.tracker.find(id)!;
-  const held = context.heldSubscriptionEnds.get(id);
-  const isStillHeld = held !== undefined && !isEndObsolete(context, id, held);
-  const until = isStillHeld ? held.until : now + SUBSCRIPTION_END_HOLD_MS;
-  const connectionId = sentOnConnectionId!;
-  if (now < until) {
-    context.heldSubscriptionEnds.set(id, {
-      endMessage,
-      until,
-      request,
-      connectionId,
-    });
-  }
-  return now < until;
-}
-
-/**
- * Returns whether a held end is obsolete: the client was notified of it, or the
- * connection has ended as well.
- */
-function isEndObsolete(
-  context: SessionContext,
-  id: Id,
-  { request, connectionId }: HeldSubscriptionEnd,
-): boolean {
-  const entry = context.tracker.find(id);
-  return entry?.message !== request ||
-    entry.sentOnConnectionId !== connectionId;
-}
-
-/**
- * Notifies the client of subscriptions that the daemon has ended while it
- * stayed connected.
- */
-export function releaseSubscriptionEnds(
-  context: SessionContext,
-  now: number,
-  until: number = now,
-): void {
-  context.heldSubscriptionEnds.dropLeading((id, it) =>
-    isEndObsolete(context, id, it)
-  );
-  for (const [id, held] of context.heldSubscriptionEnds.takeDue(until)) {
-    const link = context.links.get(held.connectionId);
-    const { endMessage } = held;
-    if (link === undefined || isEndObsolete(context, id, held)) continue;
-    if (endMessage.kind === "response") {
-      completeRequest(context, link, endMessage, now, "released");
-    } else {
-      context.dialect.onNotification(endMessage);
-      context.tracker.complete(id, link.connectionId);
-      context.sendToClient(endMessage.text);
-    }
-  }
-}
-
-/**
- * Queues a request again that has no response yet; the idle timeout limits how
- * long the daemon may be full.
- */
-function requeueRequest(
-  context: SessionContext,
-  link: Link,
-  { id, delayMs, isUnstarted }: Extract<Incoming, { kind: "retry-later" }>,
-  now: number,
-): void {
-  if (!context.tracker.isInFlight(id, link.connectionId)) {
-    return context.tracker.lateResponses.onResponse(id, link.connectionId);
-  }
-  link.markUsed(now);
-  if (!isUnstarted) {
-    const { message } = context.tracker.find(id)!;
-    const limitMs = context.dialect.outcomePollWindowMs(message, now) ??
-      Infinity;
-    const times = { pauseMs: delayMs, limitMs };
-    return context.tracker.requeueForPoll(id, link.connectionId, now, times);
-  }
-  if (
-    context.tracker.requeueForRetry(id, link.connectionId, now, delayMs) ===
-      "requeued"
-  ) return;
-  const entry = context.tracker.cancel(id);
-  if (entry === undefined) return;
-  context.sendToClient(
-    context.timeoutError(entry.message, entry, entry.timeouts.idle, now),
-  );
-}
-
-/** Fails a request whose response is over the size limit. */
-function failTooLarge(
-  context: SessionContext,
-  link: Link,
-  { id, size }: Extract<Incoming, { kind: "too-large" }>,
-): void {
-  context.tracker.lateResponses.onResponse(id, link.connectionId);
-  const entry = context.tracker.find(id);
-  if (entry === undefined) return;
-  const delivery = context.deliveryOf(entry.message, entry);
-  if (context.tracker.complete(id, link.connectionId) === undefined) return;
-  context.sendToClient(
-    errors.messageTooLarge(delivery, size, context.config.maxMessage),
-  );
-}
-
-function handleDaemonRequest(
-  context: SessionContext,
-  link: Link,
-  request: Request,
-): void {
-  const { id, text: { length } } = request;
-  // The second connection may be closed before the client responds.
-  if (link.isSecondConnection) {
-    const text = request.method === "ping"
-      ? buildResultResponse(id, {})
-      : buildErrorResponse(
-        id,
-        ErrorCode.internal,
-        "This connection is not in use yet",
+        `an answer to id ${response.id}`,
       );
-    return void context.sendOneWay(link, text);
+    }
+    const translated = id === response.id
+      ? response
+      : { ...response, id, text: replaceValue(response.text, ["id"], id) };
+    const isSubscriptionEnd = translated.error === undefined &&
+      isSubscriptionMethod(entry.message.method);
+    if (isSubscriptionEnd) this.subscriptionEnds.hold(entry, translated);
+    else this.#completeRequest(link, entry, translated);
   }
-  if (context.serverRequests.isFull) {
-    const errorText = "The client leaves too many requests unanswered";
-    return void context.sendOneWay(
-      link,
-      buildErrorResponse(id, ErrorCode.overloaded, errorText),
+
+  #handleResponseWithoutId(link: Link, response: Response): void {
+    if (response.error === undefined) {
+      return this.effects.log.resultWithoutId();
+    }
+    const entry = this.#findPendingDiscover(link);
+    if (entry === undefined) {
+      return this.unclear.onErrorWithoutId(link, response);
+    }
+    const { key: id } = entry;
+    const withoutId = removeMembers(response.text, ["id"]);
+    const text = prependMember(withoutId, [], "id", id);
+    this.#completeRequest(link, entry, { ...response, id, text });
+  }
+
+  /**
+   * The `server/discover` that opens a connection: nothing else was sent on it.
+   * Some bridges turn the string id of the SDK's second client into null.
+   */
+  #findPendingDiscover(link: Link): PendingRequest | undefined {
+    const { tracker } = this;
+    const { connectionId, phase } = link;
+    const [only] = tracker.inFlightOn(connectionId);
+    const isDiscover = phase === "handshaking" &&
+      tracker.inFlightCount(connectionId) === 1 &&
+      only?.message.method === "server/discover" &&
+      !tracker.lateResponses.isAnyExpected(connectionId);
+    return isDiscover ? only : undefined;
+  }
+
+  #completeRequest(
+    link: Link,
+    entry: PendingRequest,
+    rawResponse: Response,
+  ): void {
+    const { message, key } = entry;
+    const { connectionId } = link;
+    const response = this.offline
+      .emptyListForMissingMethod(message, rawResponse);
+    const text = this.effects.redactError(
+      response,
+      this.dialect.onResponse(message, response),
+    );
+    const isTooLarge = text.length > this.config.maxMessage;
+    if (!isTooLarge) {
+      this.#recordList(link, message, response);
+      this.cache.store(message, rawResponse);
+    }
+    const line = isTooLarge ? this.#tooLargeError(entry, text.length) : text;
+    // After a bug above, the request is still pending, and gets an error.
+    this.tracker.complete(key, connectionId);
+    // A second response may come.
+    if (this.unclear.wasRetried(message)) {
+      this.tracker.lateResponses.add(key, connectionId, "unclear");
+    }
+    link.onAnswered(entry.writeNumber);
+    if (mayTakeLong(message.method)) {
+      this.probes.onCallAnswered(link, entry);
+    }
+    // A ping from the client proves as much as a probe.
+    if (message.method === "ping") {
+      link.liveness?.onProbeAnswered(key, this.now);
+    }
+    this.#tasks.onResponse(entry, response, connectionId);
+    link.markUsed(this.now);
+    this.effects.toClient(line);
+    link.onResponse();
+    if (link.phase !== "handshaking") return;
+    // After a failed `initialize` the handshake must be repeated.
+    const isOpen = response.error === undefined ||
+      message.method === "server/discover";
+    if (isOpen) this.#onHandshakeResponse(link);
+    else link.resetHandshake(this.now);
+  }
+
+  /** Without the method, the list is empty. */
+  #recordList(
+    link: Link,
+    { method, params }: Request,
+    response: Response,
+  ): void {
+    const list = listKindOf(method);
+    const isOutcome = response.error === undefined ||
+      response.error.code === ErrorCode.methodNotFound;
+    if (list === undefined || !isOutcome) return;
+    const cursor = getMember(params, "cursor");
+    const pageCursor = typeof cursor === "string" ? cursor : undefined;
+    this.listSync.onPageShown(link, list, pageCursor, response.result);
+  }
+
+  #tooLargeError(entry: PendingRequest, size: number): string {
+    const delivery = this.rules.deliveryOf(entry);
+    return errors.messageTooLarge(delivery, size, this.config.maxMessage);
+  }
+
+  #handleInProgress(
+    { connectionId }: Link,
+    { id, timeoutMs }: Extract<Incoming, { kind: "in-progress" }>,
+  ): void {
+    this.tracker.onDaemonWorking(id, connectionId, this.now);
+    if (timeoutMs !== undefined) {
+      this.tracker.setDaemonTimeout(id, timeoutMs, this.now);
+    }
+  }
+
+  /** The idle timeout limits how long the daemon may be full. */
+  #requeue(
+    link: Link,
+    { id, delayMs, isUnstarted }: Extract<Incoming, { kind: "retry-later" }>,
+  ): void {
+    const { connectionId } = link;
+    const { tracker } = this;
+    const entry = tracker.find(id);
+    if (entry === undefined || !tracker.isInFlight(id, connectionId)) {
+      return tracker.lateResponses.onResponse(id, connectionId);
+    }
+    link.markUsed(this.now);
+    if (!isUnstarted) {
+      const { outcomes } = this.dialect;
+      const limitMs = outcomes?.windowMs(entry.message, this.now) ?? Infinity;
+      const times = { pauseMs: delayMs, limitMs };
+      return tracker.requeueForPoll(id, connectionId, this.now, times);
+    }
+    const outcome = tracker
+      .requeueForRetry(id, connectionId, this.now, delayMs);
+    if (outcome === "requeued") return;
+    tracker.cancel(id);
+    this.expiry.timeOut(entry, entry.timeouts.idle);
+  }
+
+  #failTooLarge(
+    { connectionId }: Link,
+    { id, size }: Extract<Incoming, { kind: "too-large" }>,
+  ): void {
+    this.tracker.lateResponses.onResponse(id, connectionId);
+    const entry = this.tracker.complete(id, connectionId);
+    if (entry === undefined) return;
+    this.effects.toClient(this.#tooLargeError(entry, size));
+  }
+
+  #handleRequest(link: Link, request: Request): void {
+    const { id, method, text } = request;
+    if (isNotificationMethod(method)) {
+      return this.#handleNotificationWithId(link, request);
+    }
+    const reject = (code: number, errorText: string): void =>
+      this.#rejectRequest(link, id, code, errorText);
+    // The second connection may be closed before the client responds.
+    if (link.isSecondConnection) {
+      return method === "ping"
+        ? void this.effects.toDaemonOneWay(link, buildResultResponse(id, {}))
+        : reject(ErrorCode.internal, "This connection is not in use yet");
+    }
+    if (this.serverRequests.isFull) {
+      const errorText = "The client leaves too many requests unanswered";
+      return reject(ErrorCode.overloaded, errorText);
+    }
+    const { length } = text;
+    if (length > this.config.maxMessage) {
+      const errorText = `The request has ${length} characters (--max-message)`;
+      return reject(ErrorCode.tooLarge, errorText);
+    }
+    this.effects.toClient(
+      this.serverRequests.forward(link.connectionId, request),
     );
   }
-  if (length <= context.config.maxMessage) {
-    return context.sendToClient(
-      context.serverRequests.forward(link.connectionId, request),
-    );
+
+  #rejectRequest(link: Link, id: Id, code: number, errorText: string): void {
+    const response = buildErrorResponse(id, code, errorText);
+    this.effects.toDaemonOneWay(link, response);
   }
-  const errorText = `The request has ${length} characters (--max-message)`;
-  context.sendOneWay(
-    link,
-    buildErrorResponse(id, ErrorCode.tooLarge, errorText),
-  );
-}
 
-/**
- * Handles a notification that has an id: the client would respond that it does
- * not know the method as a request.
- */
-function handleDaemonNotificationWithId(
-  context: SessionContext,
-  link: Link,
-  { id, method, params, text }: Request,
-  now: number,
-): void {
-  context.sendOneWay(link, buildResultResponse(id, {}));
-  const textWithoutId = removeMembers(text, ["id"]);
-  handleDaemonNotification(context, link, {
-    kind: "notification",
-    method,
-    params,
-    text: textWithoutId,
-  }, now);
-}
+  /** The client would respond that it does not know the method of a request. */
+  #handleNotificationWithId(link: Link, request: Request): void {
+    const { id, method, params } = request;
+    this.effects.toDaemonOneWay(link, buildResultResponse(id, {}));
+    const text = removeMembers(request.text, ["id"]);
+    const kind = "notification";
+    this.#handleNotification(link, { kind, method, params, text });
+  }
 
-function handleDaemonNotification(
-  context: SessionContext,
-  link: Link,
-  notification: Notification,
-  now: number,
-): void {
-  const { method, params } = notification;
-  let text: string | undefined = notification.text;
-  if (method === "notifications/cancelled") {
-    if (holdIfSubscriptionEnd(context, link, notification, now)) return;
-    text = context.serverRequests.forwardCancellation(
-      link.connectionId,
+  #handleNotification(link: Link, notification: Notification): void {
+    const { method, params } = notification;
+    if (method === "notifications/cancelled") {
+      return this.#handleCancellation(link, notification);
+    }
+    if (isRedundantNotification(link, method)) {
+      return this.#forwardNotification(notification);
+    }
+    if (method === "notifications/tasks/status") {
+      this.#tasks.onTaskStatus(params);
+    }
+    const text = method === "notifications/progress"
+      ? this.#translateProgress(link, notification)
+      : notification.text;
+    this.#forwardNotification(notification, text);
+  }
+
+  /** `undefined` for one that is not the client's. */
+  #forwardNotification(notification: Notification, text?: string): void {
+    const { log } = this.effects;
+    if (text === undefined) {
+      log.unexpectedMessage("daemon", notification.method);
+    } else if (text.length > this.config.maxMessage) {
+      log.notificationTooLarge(notification);
+    } else this.effects.toClient(text);
+  }
+
+  /** Puts in the client's own token; `undefined` if the client gets none. */
+  #translateProgress(
+    { connectionId }: Link,
+    notification: Notification,
+  ): string | undefined {
+    const { params, text } = notification;
+    const daemonToken = getNestedId(notification, "progressToken");
+    if (daemonToken === undefined) return undefined;
+    const value = getMember(params, "progress");
+    const isFor = (token: Id): boolean =>
+      this.tracker.acceptProgress(token, value, connectionId, this.now) ||
+      this.#tasks.matchesProgress(token, value, connectionId);
+    if (isFor(daemonToken)) return text;
+    const clientToken = this.tracker.progressTokens.guessClientId(daemonToken);
+    if (clientToken === undefined || !isFor(clientToken)) return undefined;
+    return replaceValue(text, ["params", "progressToken"], clientToken);
+  }
+
+  /** Of the client's, only a subscription (MCP 2026-07-28, cancellation). */
+  #handleCancellation(
+    { connectionId }: Link,
+    notification: Notification,
+  ): void {
+    const daemonId = getNestedId(notification, "requestId");
+    const id = this.clientIds.resolve(daemonId, connectionId);
+    const entry = id === undefined ? undefined : this.tracker.find(id);
+    if (entry !== undefined && isSubscriptionMethod(entry.message.method)) {
+      const { key } = entry;
+      const endMessage = key === daemonId ? notification : {
+        ...notification,
+        text: replaceValue(notification.text, ["params", "requestId"], key),
+      };
+      return this.subscriptionEnds.hold(entry, endMessage);
+    }
+    this.#forwardNotification(
       notification,
+      this.serverRequests.forwardCancellation(connectionId, notification),
     );
-  } else if (isRedundantNotification(link, method)) {
-    text = undefined;
-  } else if (method === "notifications/progress") {
-    text = translateProgress(context, link, notification, now);
-  } else if (method === "notifications/tasks/status") {
-    context.tasks.onTaskStatus(params);
   }
-  if (text !== undefined && text.length > context.config.maxMessage) {
-    return context.emit(logMessages.notificationTooLarge(notification));
+
+  #handleInvalid(link: Link, message: InvalidMessage, size: number): void {
+    this.effects.log.invalidMessage("daemon", message, size, logLevelFor(link));
+    const { id: daemonId, intendedKind, reason } = message;
+    if (daemonId === undefined || daemonId === "null") return;
+    if (intendedKind === "request-or-notification") {
+      return this.#rejectRequest(
+        link,
+        daemonId,
+        ErrorCode.invalidRequest,
+        `Invalid Request: ${reason}`,
+      );
+    }
+    const { connectionId } = link;
+    const id = this.clientIds.resolve(daemonId, connectionId);
+    const entry = id === undefined ? undefined : this.tracker.find(id);
+    if (entry === undefined) {
+      return this.clientIds.onLateResponse(daemonId, connectionId);
+    }
+    if (link.phase === "ready") {
+      return this.unclear.awaitProperResponse(entry, reason);
+    }
+    this.tracker.complete(entry.key, connectionId);
+    const errorText = `The daemon's answer is no JSON-RPC message: ${reason}`;
+    this.effects.errorToClient(entry.key, ErrorCode.internal, errorText);
+    if (link.phase === "handshaking") link.resetHandshake(this.now);
   }
-  if (text === undefined) {
-    return context.emit(logMessages.unexpectedMessage("daemon", method));
-  }
-  context.sendToClient(text);
 }
 
-/**
- * Returns a progress notification with the client's own spelling of the token;
- * `undefined` if the client gets none.
- */
-function translateProgress(
-  context: SessionContext,
-  { connectionId }: Link,
-  notification: Notification,
-  now: number,
-): string | undefined {
-  const { params, text } = notification;
-  const daemonToken = getNestedId(notification, "progressToken");
-  if (daemonToken === undefined) return undefined;
-  const value = getMember(params, "progress");
-  const isFor = (token: Id): boolean =>
-    context.tracker.acceptProgress(token, value, connectionId, now) ||
-    context.tasks.matchesProgress(token, value, connectionId);
-  if (isFor(daemonToken)) return text;
-  const clientToken = context.progressTokens.guessClientId(daemonToken);
-  if (clientToken === undefined || !isFor(clientToken)) return undefined;
-  return replaceValue(text, ["params", "progressToken"], clientToken);
+/** Why a connection ended, as far as the close code and the runtime show it. */
+function causeOf(event: ClosedEvent): FailureCause | undefined {
+  if (event.code === 1008) return "policy violation";
+  return event.isPortClosed ? "nobody there" : undefined;
 }
 
-/**
- * A daemon may cancel a subscription of the client's, and nothing else (MCP
- * 2026-07-28, cancellation).
- */
-function holdIfSubscriptionEnd(
-  context: SessionContext,
-  { connectionId }: Link,
-  notification: Notification,
-  now: number,
-): boolean {
-  const daemonId = getNestedId(notification, "requestId");
-  const id = context.clientIds.resolve(daemonId, connectionId);
-  const entry = id === undefined ? undefined : context.tracker.find(id);
-  if (id === undefined || entry === undefined) return false;
-  const { text } = notification;
-  const endMessage = id === daemonId ? notification : {
-    ...notification,
-    text: replaceValue(text, ["params", "requestId"], id),
-  };
-  return isSubscriptionMethod(entry.message.method) &&
-    holdSubscriptionEnd(context, id, endMessage, now);
+/** A server that is no MCP daemon sends no messages on every connection. */
+function logLevelFor({ phase, attempt }: Link): "warn" | "debug" {
+  return phase === "ready" || isAttemptLogged(attempt) ? "warn" : "debug";
 }
 
-/**
- * Returns whether the daemon sends this notification on the connection in use
- * as well.
- */
-function isRedundantNotification(
-  { isSecondConnection, role }: Link,
-  method: Method,
-): boolean {
-  if (isSecondConnection) return true;
-  return role === "draining" &&
+/** Whether the daemon sends it on the connection in use as well. */
+function isRedundantNotification(link: Link, method: Method): boolean {
+  if (link.isSecondConnection) return true;
+  return link.role === "draining" &&
     (method === "notifications/resources/updated" ||
       /^notifications\/\w+\/list_changed$/.test(method));
-}
-
-function handleInvalidFromDaemon(
-  context: SessionContext,
-  link: Link,
-  message: InvalidMessage,
-  size: number,
-  now: number,
-): void {
-  context.emit(
-    logMessages.invalidMessage("daemon", message, size, logLevelFor(link)),
-  );
-  const { id: daemonId, intendedKind, reason } = message;
-  if (daemonId === undefined || daemonId === "null") return;
-  if (intendedKind === "request-or-notification") {
-    const text = `Invalid Request: ${reason}`;
-    return void context.sendOneWay(
-      link,
-      buildErrorResponse(daemonId, ErrorCode.invalidRequest, text),
-    );
-  }
-  const id = context.clientIds.resolve(daemonId, link.connectionId);
-  if (id === undefined) {
-    return context.clientIds.onLateResponse(daemonId, link.connectionId);
-  }
-  if (link.phase === "ready") {
-    return handleUnreadableResponse(context, link, id, reason, now);
-  }
-  context.tracker.complete(id, link.connectionId);
-  const text = `The daemon's answer is no JSON-RPC message: ${reason}`;
-  context.sendToClient(buildErrorResponse(id, ErrorCode.internal, text));
-  if (link.phase === "handshaking") link.resetHandshake(now);
 }

@@ -7,7 +7,7 @@
  */
 
 import { replaceValue } from "../json/spans.ts";
-import type { ReadonlyEntry } from "../requests/entry.ts";
+import type { WaitNotice } from "../requests/request_state.ts";
 import type { Timeout } from "../requests/timeouts.ts";
 import {
   buildErrorResponse,
@@ -16,46 +16,8 @@ import {
   type ErrorData,
   getMember,
   type Id,
-  type Request,
 } from "../protocol/jsonrpc.ts";
-
-/** What is known of a request's delivery. */
-export interface DeliveryState {
-  /** The request. */
-  readonly request: Request;
-  /** Executing it twice has the same effect as executing it once. */
-  readonly isIdempotent: boolean;
-  /** It waits for the daemon's tool list to confirm that it is idempotent. */
-  readonly isHintUnconfirmed: boolean;
-  /** It was sent on the current or the last connection. */
-  readonly isSent: boolean;
-  /**
-   * It was sent at some time, and no daemon has reported since that it did not
-   * start it.
-   */
-  readonly wasEverSent: boolean;
-  /** How many connections were lost while it was in flight. */
-  readonly connectionLosses: number;
-}
-
-/** The part of a tracker entry that decides a request's delivery state. */
-export type DeliveryHistory = Pick<
-  ReadonlyEntry,
-  | "sentOnConnectionId"
-  | "writeCount"
-  | "connectionLosses"
-  | "isOutcomePoll"
-  | "hintRequirement"
->;
-
-/** The history of a request that has just arrived. */
-export const JUST_ARRIVED: DeliveryHistory = {
-  sentOnConnectionId: undefined,
-  writeCount: 0,
-  connectionLosses: 0,
-  isOutcomePoll: false,
-  hintRequirement: undefined,
-};
+import type { DeliveryState } from "./delivery_rules.ts";
 
 /** What is known of a link that is down. */
 export interface LinkOutage {
@@ -67,14 +29,11 @@ export interface LinkOutage {
   readonly lastFailure: string | undefined;
   /** Why the daemon refuses the proxy. */
   readonly refusal: string | undefined;
-  /** How many times the link was dialed since the daemon was last connected. */
+  /** How often the link was dialed since the daemon was last connected. */
   readonly attempt: number;
   /** Milliseconds since the daemon was last connected. */
   readonly downMs: number;
-  /**
-   * Milliseconds until the next dial; `undefined` while a dial is under way,
-   * `Infinity` if the next request triggers it.
-   */
+  /** Until the next dial: `undefined` in one, `Infinity` for one on demand. */
   readonly retryAfterMs: number | undefined;
 }
 
@@ -83,10 +42,7 @@ export function formatSeconds(ms: number): string {
   return `${(ms / 1000).toFixed(1)} s`;
 }
 
-/**
- * Formats a setting's milliseconds as seconds, with every digit that the user
- * wrote.
- */
+/** Formats a setting's milliseconds, with every digit that the user wrote. */
 function formatSetting(ms: number): string {
   return ms % 100 === 0 ? formatSeconds(ms) : `${ms / 1000} s`;
 }
@@ -97,20 +53,19 @@ export function daemonUnavailable(
   outage: LinkOutage,
 ): string {
   const { url, refusal, attempt, retryAfterMs } = outage;
+  const { delivered } = delivery;
   const cause = refusal ?? outage.lastFailure ?? "nothing is connected yet";
   const next = retryAfterMs === undefined
     ? "an attempt is under way"
     : retryAfterMs === Infinity
     ? "next attempt with the next request"
     : `next attempt in ${formatSeconds(retryAfterMs)}`;
+  const down = `down for ${formatSeconds(outage.downMs)}`;
   const attempts = `${attempt} attempt${attempt === 1 ? "" : "s"}`;
-  const delivered = deliveredOf(delivery);
   const what = delivered === "no" ? "delivered" : "answered";
   const state = outage.isBacklogged
     ? "it does not read what is sent to it"
-    : `${cause} (down for ${
-      formatSeconds(outage.downMs)
-    }, ${attempts}, ${next})`;
+    : `${cause} (${down}, ${attempts}, ${next})`;
   const advice = refusal === undefined
     ? "Start the daemon, or wait, and try again."
     : "Trying again will not help before that is mended.";
@@ -147,31 +102,26 @@ export function outcomeUnknown(
           "be: "
         : ": ") +
       "check its effect before you repeat it.";
-  const lossNote = delivery.connectionLosses > 1
-    ? ` It was in flight on ${delivery.connectionLosses} lost connections and may be what ` +
-      "ends the daemon."
+  const { connectionLosses: losses } = delivery;
+  const lossNote = losses > 1
+    ? ` It was in flight on ${losses} lost connections and may be what ends ` +
+      "the daemon."
     : "";
+  const request = describeRequest(delivery);
   return buildError(
     delivery,
     ErrorCode.outcomeUnknown,
-    `Outcome unknown: ${cause} while ${
-      describeRequest(delivery)
-    } was being executed.` +
+    `Outcome unknown: ${cause} while ${request} was being executed.` +
       `${lossNote} ${advice}`,
     {
       reason,
       delivered: "unknown",
-      // A request that was in flight on two lost connections may be what ends
-      // the daemon.
-      retryable: delivery.isIdempotent && delivery.connectionLosses < 2,
+      retryable: delivery.isIdempotent && losses < 2,
     },
   );
 }
 
-/**
- * Builds the error for a request whose response was unreadable, or that an
- * error without an id can only refer to.
- */
+/** Builds the error for a request that got no response that can be read. */
 export function responseUnreadable(
   delivery: DeliveryState,
   received: string,
@@ -182,50 +132,38 @@ export function responseUnreadable(
     : "It may or may not have been executed: check its effect before you " +
       "repeat it.";
   const what = attempts > 1 ? ", also when it was sent again" : "";
+  const { isIdempotent: retryable } = delivery;
   return buildError(
     delivery,
     ErrorCode.outcomeUnknown,
-    `Outcome unknown: the daemon did not answer ${
-      describeRequest(delivery)
-    } in a form ` +
-      `that can be understood${what} (${received}). ${advice}`,
-    {
-      reason: "unreadable_answer",
-      delivered: "unknown",
-      retryable: delivery.isIdempotent,
-    },
+    `Outcome unknown: the daemon did not answer ${describeRequest(delivery)} ` +
+      `in a form that can be understood${what} (${received}). ${advice}`,
+    { reason: "unreadable_answer", delivered: "unknown", retryable },
   );
 }
 
-/**
- * Builds the error for a request that was queued when the client ended the
- * session, and that waited for no fault of the daemon.
- */
+/** Builds the error for a request that only waited for its turn. */
 export function stoppedBeforeSend(delivery: DeliveryState): string {
-  const delivered = deliveredOf(delivery);
+  const { delivered } = delivery;
   const what = delivered === "no" ? "delivered" : "answered";
   return buildError(
     delivery,
     ErrorCode.unavailable,
-    `The proxy was stopped while ${
-      describeRequest(delivery)
-    } waited for its turn: it ` +
-      `was not ${what}.`,
+    `The proxy was stopped while ${describeRequest(delivery)} waited for its ` +
+      `turn: it was not ${what}.`,
     { reason: "stopped", delivered, retryable: isRetryable(delivery) },
   );
 }
 
-/**
- * Builds the error for a request that has timed out, with the last progress
- * that the daemon reported, if any.
- */
+/** Builds the error for a request that has timed out. */
 export function timedOut(
   delivery: DeliveryState,
   timeout: Timeout,
   waitedMs: number,
   lastProgress?: { readonly agoMs: number; readonly value: number | undefined },
 ): string {
-  const delivered = deliveredOf(delivery);
+  const { delivered } = delivery;
+  const limit = `${timeout.setting} is ${formatSetting(timeout.ms)}`;
   const value = lastProgress?.value === undefined
     ? ""
     : ` of ${lastProgress.value}`;
@@ -236,9 +174,7 @@ export function timedOut(
     delivery,
     ErrorCode.timedOut,
     `${describeRequest(delivery)} timed out after ${formatSeconds(waitedMs)} ` +
-      `(${timeout.setting} is ${
-        formatSetting(timeout.ms)
-      }; ${progressText}). ` +
+      `(${limit}; ${progressText}). ` +
       (delivered === "no"
         ? "It was not delivered."
         : "It may or may not have been executed."),
@@ -246,10 +182,7 @@ export function timedOut(
   );
 }
 
-/**
- * Builds the error for a request whose id may still get the response to an
- * earlier request.
- */
+/** Builds the error for an id that may still get an earlier response. */
 export function idAwaitsLateResponse(id: Id): string {
   return buildErrorResponse(
     id,
@@ -266,9 +199,8 @@ export function queueFull(delivery: DeliveryState): string {
     delivery,
     ErrorCode.overloaded,
     "Too much waits for the daemon already (--queue-limit, or 64 MiB): " +
-      `${
-        describeRequest(delivery)
-      } was not accepted. Try again when the daemon is back.`,
+      `${describeRequest(delivery)} was not accepted. Try again when the ` +
+      "daemon is back.",
     { reason: "overloaded", delivered: "no", retryable: true },
   );
 }
@@ -295,10 +227,7 @@ export function messageTooLarge(
   );
 }
 
-/**
- * Builds the error for a request whose size made the daemon close the
- * connection.
- */
+/** Builds the error for a request that is too large for the daemon. */
 export function requestTooLargeForDaemon(
   delivery: DeliveryState,
   size: number,
@@ -312,77 +241,50 @@ export function requestTooLargeForDaemon(
   );
 }
 
-/**
- * Builds the error for a response over the runtime's limit, which ended the
- * connection.
- */
+/** Builds the error for a response that is too large for the runtime. */
 export function responseTooLargeForSocket(delivery: DeliveryState): string {
   return buildError(
     delivery,
     ErrorCode.tooLarge,
     "The daemon's answer is larger than a WebSocket message may be here " +
-      `(64 or 128 MiB), which ended the connection: ${
-        describeRequest(delivery)
-      } was answered, ` +
-      "and the answer is lost. Ask for less at a time.",
+      "(64 or 128 MiB), which ended the connection: " +
+      `${describeRequest(delivery)} was answered, and the answer is lost. ` +
+      "Ask for less at a time.",
     { reason: "too_large", delivered: "yes", retryable: false },
   );
 }
 
-/** Builds progress that reports what the client's request waits for. */
+/** Builds progress: a request waits for a dial, or a connection is silent. */
 export function waitProgress(
-  token: Id,
-  progress: number,
-  outage: LinkOutage,
+  { progressToken, progress }: Omit<WaitNotice, "message">,
+  outage?: LinkOutage,
 ): string {
-  const { attempt, retryAfterMs } = outage;
+  const { attempt, retryAfterMs } = outage ?? {};
   const next = retryAfterMs === Infinity
     ? "next with another request"
     : retryAfterMs === undefined || retryAfterMs === 0
     ? "under way"
     : `next in ${Math.ceil(retryAfterMs / 1000)} s`;
-  const message = `Waiting for the daemon (attempt ${attempt}, ${next})`;
-  return progressOf(token, progress, message);
-}
-
-/** Builds progress that reports that the request's connection is silent. */
-export function silenceProgress(token: Id, progress: number): string {
-  const message = "The daemon is silent: a second connection is to show " +
-    "whether it is busy, or the connection dead";
-  return progressOf(token, progress, message);
-}
-
-/**
- * Builds progress with the client's own spelling of the token, which may be
- * larger than a number can hold.
- */
-function progressOf(token: Id, progress: number, message: string): string {
+  const message = outage === undefined
+    ? "The daemon is silent: a second connection is to show whether it is " +
+      "busy, or the connection dead"
+    : `Waiting for the daemon (attempt ${attempt}, ${next})`;
   const params = { progressToken: 0, progress, message };
   const text = buildNotification("notifications/progress", params);
-  return replaceValue(text, ["params", "progressToken"], token);
+  // The client's own spelling of the token.
+  return replaceValue(text, ["params", "progressToken"], progressToken);
 }
 
 /** Describes a request in a few words, without its arguments. */
-function describeRequest(
-  { request: { method, params } }: DeliveryState,
-): string {
+function describeRequest({ request }: DeliveryState): string {
+  const { method, params } = request;
   const name = getMember(params, "name");
   if (method !== "tools/call" || typeof name !== "string") return method;
   return `${method} ${JSON.stringify(name.slice(0, 80))}`;
 }
 
-function deliveredOf(
-  { isSent, wasEverSent, connectionLosses }: DeliveryState,
-): "no" | "unknown" {
-  return isSent || wasEverSent || connectionLosses > 0 ? "unknown" : "no";
-}
-
-/**
- * Returns whether a retry is safe: the request was not executed, or is
- * idempotent.
- */
-function isRetryable(delivery: DeliveryState): boolean {
-  return deliveredOf(delivery) === "no" || delivery.isIdempotent;
+function isRetryable({ delivered, isIdempotent }: DeliveryState): boolean {
+  return delivered === "no" || isIdempotent;
 }
 
 function buildError(

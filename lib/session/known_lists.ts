@@ -5,7 +5,7 @@
  */
 
 import { isRecord } from "../protocol/jsonrpc.ts";
-import { type ListKind, nextCursorOf } from "../protocol/lists.ts";
+import { type ListKind, nextCursorOf } from "../protocol/methods.ts";
 
 /** How many pages of a list are fetched before a comparison is given up. */
 export const MAX_COMPARED_PAGES = 100;
@@ -27,9 +27,7 @@ export class KnownLists {
   readonly #shown = new Map<ListKind, ListPages>();
   readonly #fetched = new Map<ListKind, ListPages>();
 
-  /**
-   * Records a page that was sent to the client; the first page has no cursor.
-   */
+  /** Records a page that was sent to the client; the first has no cursor. */
   recordShown(
     list: ListKind,
     cursor: string | undefined,
@@ -38,19 +36,12 @@ export class KnownLists {
     this.#addPage(this.#shown, list, cursor, result);
   }
 
-  /**
-   * Returns the lists that the client has seen, so that a change concerns it.
-   */
+  /** The lists that the client has seen, so that a change concerns it. */
   shownLists(): ListKind[] {
     return [...this.#shown.keys()];
   }
 
-  /**
-   * Compares a fetched page with what the client has seen. The order of items
-   * does not matter: many daemons list in hash order.
-   *
-   * @returns `more` with the cursor of the next page to fetch, or the result
-   */
+  /** Compares a page with what was seen: many daemons list in hash order. */
   compare(
     list: ListKind,
     cursor: string | undefined,
@@ -97,9 +88,7 @@ export class KnownLists {
   }
 }
 
-/**
- * Drops the page that was requested with an empty cursor, and all later ones.
- */
+/** Drops the page with an empty cursor, and all later ones. */
 function dropPagesFromEmptyCursor({ byCursor }: ListPages): void {
   let isAfterEmpty = false;
   for (const cursor of [...byCursor.keys()]) {

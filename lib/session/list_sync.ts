@@ -1,121 +1,162 @@
 /**
- * Fetches a new daemon's lists, compares them with what the client has seen,
- * and notifies the client of changes.
+ * Keeps the client's lists up to date: fetches a new daemon's lists, compares
+ * them with what the client has seen, and notifies the client of changes.
+ *
+ * | state of a list | event                              | next                                   |
+ * | --------------- | ---------------------------------- | -------------------------------------- |
+ * | `idle`          | a new main link                    | `requested`, if the client has seen it |
+ * | `requested`     | a page with a cursor               | `requested`: the next page             |
+ * | `requested`     | the last page                      | `idle`; the client is told of a change |
+ * | `requested`     | the daemon does not return it      | `delayed`, four times; then `idle`, and the client is told that it changed |
+ * | `delayed`       | its time, the link is usable       | `requested`                            |
+ * | `delayed`       | its time, the link is being checked | `delayed` for a second                |
+ * | `delayed`       | its time, the link is lost         | `idle`: the next link begins anew      |
  *
  * @module
  */
 
+import type { Incoming } from "../dialects/dialect.ts";
+import type { Link } from "../link/link.ts";
+import { buildNotification } from "../protocol/jsonrpc.ts";
 import {
   listChangedKindOf,
   type ListKind,
   listMethodOf,
-} from "../protocol/lists.ts";
-import type { SessionContext } from "./context.ts";
-import type { Incoming } from "../dialects/dialect.ts";
-import { buildNotification } from "../protocol/jsonrpc.ts";
-import type { Link } from "../link/link.ts";
-import * as logMessages from "./log_messages.ts";
-import { storeInCache } from "./offline_responses.ts";
+} from "../protocol/methods.ts";
+import { KnownLists } from "./known_lists.ts";
+import type { ResponseCache } from "./response_cache.ts";
+import { type SessionBase, SessionPart } from "./session_part.ts";
 
-/**
- * The delay before a list is requested again after each failure, in
- * milliseconds: the daemon may still be loading.
- */
-const LIST_RETRY_DELAYS_MS = [1_000, 2_000, 4_000, 8_000];
+/** The delays after each failure: the daemon may still be loading. */
+const RETRY_DELAYS_MS = [1_000, 2_000, 4_000, 8_000];
 
-/** Requests, on a new link, the lists that the client has seen. */
-export function refetchLists(context: SessionContext, link: Link): void {
-  context.listRetries.clear();
-  if (!context.dialect.shouldCompareLists) return;
-  for (const list of context.knownLists.shownLists()) {
-    const isRequested = list === "tools" &&
-      context.toolHints.isListRequested(link.connectionId);
-    if (!isRequested) requestListPage(context, link, list);
-  }
+interface ListRetry {
+  readonly failures: number;
+  /** When it is requested again; `Infinity` while that request is pending. */
+  until: number;
 }
 
-/** Requests a page of a list, if that is possible now. */
-export function requestListPage(
-  context: SessionContext,
-  link: Link,
-  list: ListKind,
-  cursor?: string,
-): void {
-  const frame = context.dialect.buildListRequest(
-    link.connectionId,
-    list,
-    cursor,
-  );
-  if (frame === undefined) return;
-  if (list === "tools") context.toolHints.onListRequested(link.connectionId);
-  context.sendToDaemon(link, frame);
-}
+/** The lists of a session. */
+export class ListSync extends SessionPart {
+  readonly #known = new KnownLists();
+  readonly #retries = new Map<ListKind, ListRetry>();
 
-/** Compares a page, and requests the next one. */
-export function handleListPage(
-  context: SessionContext,
-  link: Link,
-  { list, cursor, response }: Extract<Incoming, { kind: "list-page" }>,
-  now: number,
-): void {
-  context.listRetries.delete(list);
-  if (list === "tools") context.recordToolHints(link, cursor, response.result);
-  const comparison = context.knownLists.compare(list, cursor, response.result);
-  const params = cursor === undefined ? {} : { cursor };
-  storeInCache(context, { method: listMethodOf(list), params }, response, now);
-  if (list === "tools" && comparison.kind !== "more") {
-    context.toolHints.onListEnd(link.connectionId);
+  /** Starts with no list that the client has seen. */
+  constructor(base: SessionBase, private readonly cache: ResponseCache) {
+    super(base);
   }
-  switch (comparison.kind) {
-    case "more":
-      return requestListPage(context, link, list, comparison.cursor);
-    case "changed":
-      return notifyListChanged(context, list);
-    case "same":
-      return;
-  }
-}
 
-/**
- * Schedules another request for a list that the daemon failed to return; after
- * the last one, notifies the client so that it requests the list itself.
- */
-export function handleListFailure(
-  context: SessionContext,
-  { connectionId }: Link,
-  { list, problem }: Extract<Incoming, { kind: "list-failed" }>,
-  now: number,
-): void {
-  if (connectionId !== context.links.main.connectionId) return;
-  const { failures = 0 } = context.listRetries.get(list) ?? {};
-  context.logRestoreFailure(
-    `The daemon did not list its ${list} again: ${problem}`,
-  );
-  const delayMs = LIST_RETRY_DELAYS_MS[failures];
-  if (delayMs === undefined) {
-    context.listRetries.delete(list);
-    return notifyListChanged(context, list);
+  /** Records a page that the client gets from the cache. */
+  onCachedPage(list: ListKind, result: unknown): void {
+    this.#known.recordShown(list, undefined, result);
   }
-  const retry = { failures: failures + 1, until: now + delayMs };
-  context.listRetries.set(list, retry);
-}
 
-/** Requests the lists again that the daemon failed to return. */
-export function retryFailedLists(context: SessionContext, now: number): void {
-  const { main } = context.links;
-  for (const [list, retry] of context.listRetries) {
-    if (now < retry.until) continue;
-    retry.until = main.isUsable ? Infinity : now + LIST_RETRY_DELAYS_MS[0]!;
-    if (main.isUsable) requestListPage(context, main, list);
-    // All lists are requested on the next link.
-    else if (main.phase !== "ready") context.listRetries.delete(list);
+  /** Records a page that the client gets from the daemon. */
+  onPageShown(
+    link: Link,
+    list: ListKind,
+    cursor: string | undefined,
+    result: unknown,
+  ): void {
+    this.#known.recordShown(list, cursor, result);
+    if (list === "tools") this.#recordToolHints(link, cursor, result);
   }
-}
 
-function notifyListChanged(context: SessionContext, list: ListKind): void {
-  if (!context.dialect.shouldCompareLists) return;
-  context.emit(logMessages.listChanged(list));
-  context.sendToClient(
-    buildNotification(`notifications/${listChangedKindOf(list)}/list_changed`),
-  );
+  #recordToolHints(
+    { connectionId }: Link,
+    cursor: string | undefined,
+    result: unknown,
+  ): void {
+    this.toolHints.onToolsPage(connectionId, cursor, result);
+    this.tracker.onToolList(connectionId);
+  }
+
+  /** Requests, on a new link, the lists that the client has seen. */
+  refetch(link: Link): void {
+    this.#retries.clear();
+    if (!this.dialect.shouldCompareLists) return;
+    for (const list of this.#known.shownLists()) {
+      const isRequested = list === "tools" &&
+        this.toolHints.isListRequested(link.connectionId);
+      if (!isRequested) this.requestPage(link, list);
+    }
+  }
+
+  /** Requests a page of a list, if that is possible now. */
+  requestPage(link: Link, list: ListKind, cursor?: string): void {
+    const { connectionId } = link;
+    const frame = this.dialect.buildListRequest(connectionId, list, cursor);
+    if (frame === undefined) return;
+    if (list === "tools") this.toolHints.onListRequested(connectionId);
+    this.effects.toDaemon(link, frame);
+  }
+
+  /** Compares a page that the proxy has requested; requests the next one. */
+  onPage(
+    link: Link,
+    { list, cursor, response }: Extract<Incoming, { kind: "list-page" }>,
+  ): void {
+    this.#retries.delete(list);
+    const { result } = response;
+    if (list === "tools") this.#recordToolHints(link, cursor, result);
+    const comparison = this.#known.compare(list, cursor, result);
+    const params = cursor === undefined ? {} : { cursor };
+    this.cache.store({ method: listMethodOf(list), params }, response);
+    if (comparison.kind === "more") {
+      return this.requestPage(link, list, comparison.cursor);
+    }
+    if (list === "tools") this.toolHints.onListEnd(link.connectionId);
+    if (comparison.kind === "changed") this.#notifyChanged(list);
+  }
+
+  /** Handles that the daemon did not return a list that the proxy requested. */
+  onFailure(
+    { connectionId }: Link,
+    { list, problem }: Extract<Incoming, { kind: "list-failed" }>,
+  ): void {
+    if (connectionId !== this.links.main.connectionId) return;
+    const failures = this.#retries.get(list)?.failures ?? 0;
+    this.effects.log.stateNotRestored(this.effects.shorten(
+      `The daemon did not list its ${list} again: ${problem}`,
+    ));
+    const delayMs = RETRY_DELAYS_MS[failures];
+    if (delayMs === undefined) {
+      this.#retries.delete(list);
+      return this.#notifyChanged(list);
+    }
+    const until = this.now + delayMs;
+    this.#retries.set(list, { failures: failures + 1, until });
+  }
+
+  #notifyChanged(list: ListKind): void {
+    if (!this.dialect.shouldCompareLists) return;
+    this.effects.log.listChanged(list);
+    const kind = listChangedKindOf(list);
+    this.effects.toClient(
+      buildNotification(`notifications/${kind}/list_changed`),
+    );
+  }
+
+  /** When a list is requested again. */
+  deadline(): number {
+    let at = Infinity;
+    for (const { until } of this.#retries.values()) at = Math.min(at, until);
+    return at;
+  }
+
+  /** Requests the lists again that are due. */
+  advance(): void {
+    const { main } = this.links;
+    for (const [list, retry] of this.#retries) {
+      if (this.now < retry.until) continue;
+      retry.until = main.isUsable ? Infinity : this.now + RETRY_DELAYS_MS[0]!;
+      if (main.isUsable) this.requestPage(main, list);
+      else if (main.phase !== "ready") this.#retries.delete(list);
+    }
+  }
+
+  /** Moves every moment by the time that the program slept, in milliseconds. */
+  postpone(ms: number): void {
+    for (const retry of this.#retries.values()) retry.until += ms;
+  }
 }

@@ -1,12 +1,12 @@
 /**
  * Answers requests while the daemon is down: from the cache, or `initialize`
- * with a placeholder.
+ * with a placeholder. A request gets such an answer at once if the daemon is
+ * known to be down, else after `--initialize-grace`.
  *
  * @module
  */
 
-import { listKindOf, toEmptyListResponse } from "../protocol/lists.ts";
-import type { SessionContext } from "./context.ts";
+import { parseCachedResult } from "../cache/cache.ts";
 import {
   buildRawResultResponse,
   ErrorCode,
@@ -14,239 +14,187 @@ import {
   type Request,
   type Response,
 } from "../protocol/jsonrpc.ts";
+import {
+  listKindOf,
+  negotiateVersion,
+  toEmptyListResponse,
+} from "../protocol/methods.ts";
 import type { InitializeResult } from "../protocol/mcp_types.ts";
-import { parseCachedResult } from "../cache/cache.ts";
-import * as logMessages from "./log_messages.ts";
-import { negotiateVersion } from "../protocol/versions.ts";
+import { DeadlineMap, type ExpiringValue } from "../requests/deadlines.ts";
+import { timeoutsOf } from "../requests/timeouts.ts";
+import type { ListSync } from "./list_sync.ts";
+import type { ResponseCache } from "./response_cache.ts";
+import { type SessionBase, SessionPart } from "./session_part.ts";
 
-/**
- * Answers a request from the cache if the daemon is known to be down; otherwise
- * starts a grace timer for it, if it can be answered without the daemon later.
- *
- * @returns whether the request was answered
- */
-export function respondOffline(
-  context: SessionContext,
-  request: Request,
-  now: number,
-): boolean {
-  const result = lookUpCached(context, request, now);
-  switch (request.method) {
-    case "initialize":
-      if (result === undefined) startGrace(context, request, now);
-      else respondToInitialize(context, request, result, "cached");
-      return result !== undefined;
-    case "server/discover": // the result itself says how long it is valid
-      break;
-    default:
-      if (result === undefined || context.isKnownDown) break;
-      startGrace(context, request, now);
-      return false;
-  }
-  if (result !== undefined) respondFromCache(context, request, result);
-  return result !== undefined;
+interface GraceTimer extends ExpiringValue {
+  readonly request: Request;
 }
 
-/**
- * Returns the cached result of a request, unless it is too large for the
- * client.
- */
-function lookUpCached(
-  context: SessionContext,
-  request: Request,
-  now: number,
-): string | undefined {
-  const result = context.cache?.lookup(request, now);
-  const isUsable = result !== undefined &&
-    result.length <= context.config.maxMessage;
-  return isUsable ? result : undefined;
-}
+/** The answers that a session gives without the daemon. */
+export class OfflineResponses extends SessionPart {
+  readonly #graceTimers = new DeadlineMap<GraceTimer>();
+  /** The daemon's own result has not replaced the placeholder yet. */
+  #isPlaceholderActive = false;
+  #wasPlaceholderUsed = false;
 
-/**
- * Gives the daemon some time to answer a request before it is answered without
- * the daemon.
- */
-function startGrace(
-  context: SessionContext,
-  request: Request,
-  now: number,
-): void {
-  const { initializeGrace } = context.config;
-  if (initializeGrace === Infinity) return;
-  const { total } = context.timeoutsOf(request);
-  const ms = Math.min(
-    initializeGrace,
-    context.queueTimeoutMs(now),
-    total?.ms ?? Infinity,
-  );
-  context.graceTimers.set(request.id, { request, until: now + ms });
-}
-
-function respondFromCache(
-  context: SessionContext,
-  request: Request,
-  result: string,
-): void {
-  const listKind = listKindOf(request.method);
-  if (listKind !== undefined) {
-    context.knownLists.recordShown(
-      listKind,
-      undefined,
-      parseCachedResult(result),
-    );
-  }
-  context.dialect.onCachedResponse(request);
-  context.tracker.cancel(request.id);
-  context.sendToClient(buildRawResultResponse(request.id, result));
-}
-
-/**
- * Answers requests that are queued, or were in flight on the lost main link,
- * from the cache.
- */
-export function respondToPendingFromCache(
-  context: SessionContext,
-  connectionId: number,
-  now: number,
-): void {
-  const { tracker, cache } = context;
-  if (!context.isKnownDown || cache === undefined) return;
-  for (
-    const { message } of [
-      ...tracker.queuedEntries(),
-      ...tracker.inFlightOn(connectionId),
-    ]
+  /** Starts with no request that waits. */
+  constructor(
+    base: SessionBase,
+    private readonly cache: ResponseCache,
+    private readonly listSync: ListSync,
   ) {
-    if (message.kind === "request") tryRespondFromCache(context, message, now);
+    super(base);
   }
-}
 
-/** Never answers `initialize` from the cache after it was sent. */
-function tryRespondFromCache(
-  context: SessionContext,
-  request: Request,
-  now: number,
-): void {
-  if (request.method === "initialize") return;
-  const result = lookUpCached(context, request, now);
-  if (result !== undefined) respondFromCache(context, request, result);
-}
+  /**
+   * Answers a request from the cache if the daemon is known to be down, else
+   * starts its grace time; returns whether it was answered.
+   */
+  respond(request: Request): boolean {
+    const result = this.cache.lookUp(request);
+    const isInitialize = request.method === "initialize";
+    if (isInitialize && result === undefined) this.#startGrace(request);
+    if (result === undefined) return false;
+    if (isInitialize) {
+      this.#respondToInitialize(request, result, "cached");
+      return true;
+    }
+    // The result of `server/discover` says itself how long it is valid.
+    const isFresh = request.method === "server/discover";
+    if (!isFresh && !this.availability.isKnownDown) {
+      this.#startGrace(request);
+      return false;
+    }
+    this.#respondFromCache(request, result);
+    return true;
+  }
 
-/**
- * Answers the requests whose grace time has passed without the daemon, so that
- * the client can continue.
- */
-export function expireGraceTimers(context: SessionContext, now: number): void {
-  // A request that is no longer pending was answered or cancelled.
-  context.graceTimers.dropLeading((id, { request }) =>
-    context.tracker.find(id)?.message !== request
-  );
-  for (const [id, { request }] of context.graceTimers.takeDue(now)) {
-    const entry = context.tracker.find(id);
-    if (entry?.message !== request) continue;
-    if (request.method === "initialize") {
-      if (context.links.main.phase !== "ready") {
-        respondWithPlaceholder(context, request);
-      }
-    } else if (
-      entry.sentOnConnectionId === undefined && !context.links.isMainUsable
-    ) {
-      tryRespondFromCache(context, request, now);
+  #startGrace(request: Request): void {
+    const { initializeGrace } = this.config;
+    if (initializeGrace === Infinity) return;
+    const { total } = timeoutsOf(request, this.config);
+    const ms = Math.min(
+      initializeGrace,
+      this.availability.queueTimeoutMs(),
+      total?.ms ?? Infinity,
+    );
+    this.#graceTimers.set(request.id, { request, until: this.now + ms });
+  }
+
+  #respondFromCache(request: Request, result: string): void {
+    const listKind = listKindOf(request.method);
+    if (listKind !== undefined) {
+      this.listSync.onCachedPage(listKind, parseCachedResult(result));
+    }
+    this.dialect.onCachedResponse?.(request);
+    this.tracker.cancel(request.id);
+    this.effects.toClient(buildRawResultResponse(request.id, result));
+  }
+
+  /** Answers what is queued, or was in flight there, from the cache. */
+  respondToPending(connectionId: number): void {
+    if (!this.availability.isKnownDown) return;
+    const pending = [
+      ...this.tracker.queuedEntries(),
+      ...this.tracker.inFlightOn(connectionId),
+    ];
+    for (const { message } of pending) {
+      if (message.kind === "request") this.#tryRespondFromCache(message);
     }
   }
-}
 
-function respondWithPlaceholder(
-  context: SessionContext,
-  request: Request,
-): void {
-  const requestedVersion = getMember(request.params, "protocolVersion");
-  const result = {
-    protocolVersion: negotiateVersion(requestedVersion),
-    capabilities: {
-      tools: { listChanged: true },
-      prompts: { listChanged: true },
-      resources: { listChanged: true },
-      logging: {},
-    },
-    serverInfo: { name: "alwaysup", version: context.config.version },
-    instructions:
-      `The daemon at ${context.config.redactedUrl} is not up yet. Its ` +
-      "tools appear when it is; calls made now wait for it.",
-  } satisfies InitializeResult;
-  respondToInitialize(context, request, JSON.stringify(result), "placeholder");
-}
-
-/**
- * Answers the client's `initialize` without the daemon; the handshake with the
- * daemon follows later.
- */
-function respondToInitialize(
-  context: SessionContext,
-  request: Request,
-  result: string,
-  source: "cached" | "placeholder",
-): void {
-  const version = getMember(parseCachedResult(result), "protocolVersion");
-  const entry = context.tracker.find(request.id);
-  context.emit(
-    logMessages.initializedLocally(context.config.redactedUrl, source),
-  );
-  const text = context.dialect.onLocalInitialize(
-    request,
-    buildRawResultResponse(request.id, result),
-    { version, source },
-    entry?.sentOnConnectionId,
-  );
-  context.isPlaceholderActive =
-    context.wasPlaceholderUsed =
-      source === "placeholder";
-  context.tracker.cancel(request.id);
-  context.sendToClient(text);
-}
-
-/**
- * Turns "method not found" into an empty list, if a placeholder announced lists
- * that the daemon does not have.
- */
-export function emptyListForMissingMethod(
-  context: SessionContext,
-  request: Request,
-  response: Response,
-): Response {
-  const isMethodMissing = context.wasPlaceholderUsed &&
-    response.error?.code === ErrorCode.methodNotFound;
-  const listKind = listKindOf(request.method);
-  if (!isMethodMissing || listKind === undefined) return response;
-  return toEmptyListResponse({ ...response, id: request.id }, listKind);
-}
-
-/** Stores a response in the cache. */
-export function storeInCache(
-  context: SessionContext,
-  request: Pick<Request, "method" | "params">,
-  response: Response,
-  now: number,
-): void {
-  const { cache } = context;
-  if (cache === undefined) return;
-  const isChanged = cache.store(request, response, now);
-  if (cache.takeWithheld()) {
-    context.emit(logMessages.responseNotCached(request.method));
+  /** Never answers `initialize` from the cache after it was sent. */
+  #tryRespondFromCache(request: Request): void {
+    if (request.method === "initialize") return;
+    const result = this.cache.lookUp(request);
+    if (result !== undefined) this.#respondFromCache(request, result);
   }
-  if (isChanged) {
-    context.emit({ type: "save-cache", results: cache.resultsToSave(now) });
-  }
-}
 
-/** Removes a cached `initialize` result that is out of date. */
-export function evictInitialize(
-  context: SessionContext,
-  request: Request,
-  now: number,
-): void {
-  const { cache } = context;
-  if (cache === undefined) return;
-  cache.evictInitialize(getMember(request.params, "protocolVersion"));
-  context.emit({ type: "save-cache", results: cache.resultsToSave(now) });
+  /** When the first grace time is over. */
+  deadline(): number {
+    // A request that is no longer pending was answered or cancelled.
+    this.#graceTimers.dropLeading((id, { request }) =>
+      this.tracker.find(id)?.message !== request
+    );
+    return this.#graceTimers.earliest;
+  }
+
+  /** Answers the requests whose grace time is over without the daemon. */
+  advance(): void {
+    for (const [id, { request }] of this.#graceTimers.takeDue(this.now)) {
+      const entry = this.tracker.find(id);
+      if (entry?.message !== request) continue;
+      if (request.method === "initialize") {
+        if (this.links.main.phase !== "ready") {
+          this.#respondWithPlaceholder(request);
+        }
+        continue;
+      }
+      const isWaiting = entry.sentOnConnectionId === undefined &&
+        !this.links.isMainUsable;
+      if (isWaiting) this.#tryRespondFromCache(request);
+    }
+  }
+
+  /** Moves every moment by the time that the program slept, in milliseconds. */
+  postpone(ms: number): void {
+    this.#graceTimers.postpone(ms);
+  }
+
+  #respondWithPlaceholder(request: Request): void {
+    const requestedVersion = getMember(request.params, "protocolVersion");
+    const result = {
+      protocolVersion: negotiateVersion(requestedVersion),
+      capabilities: {
+        tools: { listChanged: true },
+        prompts: { listChanged: true },
+        resources: { listChanged: true },
+        logging: {},
+      },
+      serverInfo: { name: "alwaysup", version: this.config.version },
+      instructions:
+        `The daemon at ${this.config.redactedUrl} is not up yet. Its ` +
+        "tools appear when it is; calls made now wait for it.",
+    } satisfies InitializeResult;
+    this.#respondToInitialize(request, JSON.stringify(result), "placeholder");
+  }
+
+  /** The handshake with the daemon follows later. */
+  #respondToInitialize(
+    request: Request,
+    result: string,
+    source: "cached" | "placeholder",
+  ): void {
+    const version = getMember(parseCachedResult(result), "protocolVersion");
+    const connectionId = this.tracker.find(request.id)?.sentOnConnectionId;
+    this.effects.log.initializedLocally(source);
+    const response = buildRawResultResponse(request.id, result);
+    const text = this.dialect.handshake.onLocalInitialize?.(
+      request,
+      response,
+      { version, source },
+      connectionId,
+    );
+    this.#isPlaceholderActive = source === "placeholder";
+    this.#wasPlaceholderUsed = source === "placeholder";
+    this.tracker.cancel(request.id);
+    this.effects.toClient(text ?? response);
+  }
+
+  /** The daemon is connected; returns whether a placeholder was active. */
+  endPlaceholder(): boolean {
+    const wasActive = this.#isPlaceholderActive;
+    this.#isPlaceholderActive = false;
+    return wasActive;
+  }
+
+  /** An empty list, if a placeholder announced one that the daemon lacks. */
+  emptyListForMissingMethod(request: Request, response: Response): Response {
+    const isMethodMissing = this.#wasPlaceholderUsed &&
+      response.error?.code === ErrorCode.methodNotFound;
+    const listKind = isMethodMissing ? listKindOf(request.method) : undefined;
+    return listKind === undefined
+      ? response
+      : toEmptyListResponse({ ...response, id: request.id }, listKind);
+  }
 }

@@ -3,65 +3,68 @@
  * `deadline()` says when it must be called next. It uses no socket, timer,
  * clock, random source, file or console.
  *
+ * A session only connects the owners of its state: it routes each event to one
+ * of them, lets those whose moment has come do what is due, and returns the
+ * effects that they have collected.
+ *
  * @module
  */
 
-import type { ExpiryReason, ReadonlyEntry } from "../requests/entry.ts";
-import { retryFailedLists } from "./list_sync.ts";
-import { type SessionConfig, SessionContext } from "./context.ts";
 import type { Dialect } from "../dialects/dialect.ts";
 import type { Effect, SessionEvent } from "../events.ts";
-import * as errors from "./errors.ts";
-import { handleContentLength } from "./content_length_input.ts";
-import { handleClientLine, handleLineTooLong } from "./client_messages.ts";
-import {
-  handleSocketEvent,
-  releaseSubscriptionEnds,
-} from "./daemon_messages.ts";
-import type { Timeout } from "../requests/timeouts.ts";
-import type { Link } from "../link/link.ts";
-import * as logMessages from "./log_messages.ts";
-import { type Snapshot, takeSnapshot } from "./snapshot.ts";
-import { abortCapacityCheck, advanceCapacityCheck } from "./capacity_check.ts";
-import { openStandby, suspectLink } from "./failover.ts";
-import { expireGraceTimers } from "./offline_responses.ts";
-import {
-  cancelAtDaemon,
-  closeUnneededLink,
-  endConnection,
-  failOutcomeUnknown,
-  sendProbe,
-  writeQueued,
-} from "./link_lifecycle.ts";
-import { expireUnclearResponses } from "./unclear_responses.ts";
+import { LinkSet } from "../link/link_set.ts";
+import { ServerRequests } from "../requests/server_requests.ts";
+import { ToolHints } from "../requests/tool_hints.ts";
+import { RequestTracker } from "../requests/tracker.ts";
+import { Availability } from "./availability.ts";
+import { ClientIds } from "./client_ids.ts";
+import { ClientMessages } from "./client_messages.ts";
+import { Connections } from "./connections.ts";
+import { DaemonMessages } from "./daemon_messages.ts";
+import { DeliveryRules } from "./delivery_rules.ts";
+import { Effects } from "./effects.ts";
+import { LinkTimers } from "./link_timers.ts";
+import { ListSync } from "./list_sync.ts";
+import { OfflineResponses } from "./offline_responses.ts";
+import { Probes } from "./probes.ts";
+import { RequestExpiry } from "./request_expiry.ts";
+import { ResponseCache } from "./response_cache.ts";
+import { SecondConnections } from "./second_connections.ts";
+import { Sender } from "./sender.ts";
+import type { SessionConfig } from "./session_config.ts";
+import type { SessionBase } from "./session_part.ts";
+import { Shutdown } from "./shutdown.ts";
+import { connectionStateOf, type Snapshot } from "./snapshot.ts";
+import { UnclearResponses } from "./unclear_responses.ts";
 
-/**
- * How long the daemon has to answer pending requests once the client is
- * leaving, in milliseconds.
- */
-export const SHUTDOWN_GRACE_MS = 1_500;
-/**
- * How long deadlines are ignored after a bug in handling one, in milliseconds.
- */
+/** An owner of state that waits for a moment. */
+export interface Timed {
+  /** Returns when `advance` must be called next; `Infinity` for never. */
+  deadline(): number;
+  /** Does what is due. */
+  advance(): void;
+  /** Moves every moment by the time that the program slept. */
+  postpone?(ms: number): void;
+}
+
+/** A deadline that a bug keeps from being met is not retried in a hot loop. */
 const BUG_BACKOFF_MS = 1_000;
 
 /** The whole behaviour of the proxy. */
 export class Session {
-  readonly #context: SessionContext;
-  #shutdownDeadline = Infinity;
-  /**
-   * True once a signal has asked the proxy to stop; a second signal stops it at
-   * once.
-   */
-  #hasBeenSignalled = false;
+  readonly #base: SessionBase;
+  readonly #cache: ResponseCache;
+  readonly #sender: Sender;
+  readonly #probes: Probes;
+  readonly #second: SecondConnections;
+  readonly #clientMessages: ClientMessages;
+  readonly #daemonMessages: DaemonMessages;
+  readonly #linkTimers: LinkTimers;
+  readonly #shutdown: Shutdown;
+  /** In the order in which what is due at the same time is done. */
+  readonly #timed: readonly Timed[];
+  #deadline = -Infinity;
   #bugBackoffUntil = -Infinity;
-  /**
-   * True while the client does not read. No link is dialed until it does, and
-   * this does not count as an outage of the daemon.
-   */
-  #isStdoutFull = false;
-  #stdoutDrainedAt = -Infinity;
-  #isOver = false;
 
   /** Creates a session whose first link is due to dial. */
   constructor(
@@ -70,357 +73,194 @@ export class Session {
     random: () => number,
     now: number,
   ) {
-    this.#context = new SessionContext(config, dialect, random, now);
+    const base = createBase(config, dialect, random, now);
+    const cache = new ResponseCache(base);
+    const lists = new ListSync(base, cache);
+    const offline = new OfflineResponses(base, cache, lists);
+    const probes = new Probes(base);
+    const sender = new Sender(base, lists, probes);
+    const connections = new Connections(base, cache, lists, offline, sender);
+    const second = new SecondConnections(base, cache, probes, connections);
+    const unclear = new UnclearResponses(base);
+    const expiry = new RequestExpiry(base, sender, connections);
+    const daemon = new DaemonMessages(
+      base,
+      cache,
+      lists,
+      offline,
+      probes,
+      connections,
+      second,
+      unclear,
+      expiry,
+    );
+    const links = new LinkTimers(base, sender, probes, connections, second);
+    const { subscriptionEnds: ends } = daemon;
+    const shutdown = new Shutdown(base, connections, ends, links);
+    const client = new ClientMessages(
+      base,
+      offline,
+      sender,
+      connections,
+      second,
+    );
+    this.#base = base;
+    this.#cache = cache;
+    this.#sender = sender;
+    this.#probes = probes;
+    this.#second = second;
+    this.#clientMessages = client;
+    this.#daemonMessages = daemon;
+    this.#linkTimers = links;
+    this.#shutdown = shutdown;
+    // The client gets what it can go on with before anything expires.
+    const requestTimers = [offline, expiry, ends, unclear, lists, sender];
+    this.#timed = [...requestTimers, shutdown, links, second];
   }
 
   /** The number of requests from the client that are not answered. */
   get pendingRequestCount(): number {
-    return this.#context.tracker.pendingRequestCount;
+    return this.#base.tracker.pendingRequestCount;
   }
 
   /** True once the session has exited. */
   get isOver(): boolean {
-    return this.#isOver;
+    return this.#shutdown.isOver;
   }
 
   /** Returns what the session is doing, for people. */
   snapshot(): Snapshot {
-    return takeSnapshot(this.#context);
+    const { availability, links: { main } } = this.#base;
+    return {
+      client: this.#clientMessages.clientName,
+      standing: connectionStateOf(main, availability.usageOf(main)),
+      reconnects: Math.max(0, availability.timesConnected - 1),
+      owed: this.pendingRequestCount,
+      lastError: main.lastFailure,
+      lastErrorCause: main.lastCause,
+      connections: availability.connectionCapacity,
+      answersDuringCalls: this.#probes.answersDuringCalls,
+    };
   }
 
   /** Returns when the next `tick` is due; `Infinity` for never. */
   deadline(): number {
-    if (this.#isOver) return Infinity;
-    const { tracker } = this.#context;
-    let at = Math.min(
-      tracker.deadline(),
-      this.#shutdownDeadline,
-      this.#giveUpAt,
-      this.#context.capacityDetector.deadline(),
-      this.#context.deadline(),
-    );
-    for (const link of this.#activeLinks) {
-      at = Math.min(at, link.deadline(this.#context.usageOf(link)));
-    }
-    return Math.max(at, this.#bugBackoffUntil);
+    return this.#deadline;
   }
 
-  /**
-   * Handles an event and returns the effects. Never throws: a bug of alwaysup's
-   * own is logged, and the request gets an error.
-   */
+  /** Handles an event and returns the effects; a bug of ours is logged. */
   handle(event: SessionEvent, now: number): Effect[] {
-    if (this.#isOver) return [];
-    this.#context.runGuarded(() => this.#route(event, now));
-    // A deadline that cannot be met because of a bug must not be retried in a
-    // hot loop.
-    const onBug = (): void =>
-      void (this.#bugBackoffUntil = now + BUG_BACKOFF_MS);
-    this.#context.runGuarded(() => this.#advance(now), onBug);
-    return this.#context.takeEffects();
+    if (this.isOver) return [];
+    this.#base.effects.now = now;
+    try {
+      if (event.type === "line") {
+        this.#clientMessages.handleLine(event.text);
+      } else if (event.type === "frame") {
+        this.#daemonMessages.handleFrame(event.connectionId, event.text);
+      } else this.#route(event);
+    } catch (error) {
+      this.#base.effects.log.bug(error);
+    }
+    this.#sender.wake();
+    try {
+      this.#advance(now);
+    } catch (error) {
+      this.#base.effects.log.bug(error);
+      this.#bugBackoffUntil = now + BUG_BACKOFF_MS;
+    }
+    return this.#base.effects.drain();
   }
 
-  #route(event: SessionEvent, now: number): void {
-    const context = this.#context;
+  #route(event: Exclude<SessionEvent, { type: "line" | "frame" }>): void {
     switch (event.type) {
-      case "line":
-        return handleClientLine(context, event.text, now);
       case "line-too-long":
-        return handleLineTooLong(context, event);
+        return this.#clientMessages.handleLineTooLong(event);
       case "content-length":
-        return handleContentLength(context, event);
+        return this.#clientMessages.handleContentLength(event.text);
       case "end":
-        if (event.cause === "signal" && this.#hasBeenSignalled) {
-          return this.#shutDown(0, now);
-        }
-        this.#hasBeenSignalled ||= event.cause === "signal";
-        this.#shutdownDeadline = Math.min(
-          this.#shutdownDeadline,
-          now + SHUTDOWN_GRACE_MS,
-        );
-        return;
+        return this.#shutdown.onEnd(event.cause);
       case "stdout-full":
-        return this.#onStdoutFull(now);
+        return this.#linkTimers.onStdoutFull();
       case "stdout-drained":
-        this.#isStdoutFull = false;
-        this.#stdoutDrainedAt = now;
-        return;
+        return this.#linkTimers.onStdoutDrained();
       case "resumed":
-        return this.#onResumed(event.monotonicGapMs, event.suspendedMs, now);
+        return this.#onResumed(event.monotonicGapMs, event.suspendedMs);
       case "stdout-broken":
-        context.emit(logMessages.stdoutBroken());
-        return this.#exit(0);
+        return this.#shutdown.onStdoutBroken();
       case "tick":
         return;
-      default: {
-        // An event with an unknown connection id belongs to a closed
-        // connection.
-        const link = context.links.get(event.connectionId);
-        if (link !== undefined) handleSocketEvent(context, link, event, now);
-      }
+      default:
+        return this.#daemonMessages.handleSocketEvent(event);
     }
   }
 
   #advance(now: number): void {
-    if (this.#isOver) return;
-    const context = this.#context;
-    const { config, tracker } = context;
-    // This comes before anything expires, so that the client can continue.
-    expireGraceTimers(context, now);
-    context.updateQueueTimers(now);
-    for (
-      const { message, progressToken, progress } of tracker.takeWaitNotices(now)
-    ) {
-      const blockingLink = context.links.blockingLink(
-        context.dialect.linkRoleFor(message),
-      );
-      const outage = context.outageOf(blockingLink ?? context.links.main, now);
-      context.sendToClient(
-        context.links.main.liveness?.isSuspect
-          ? errors.silenceProgress(progressToken, progress)
-          : errors.waitProgress(progressToken, progress, outage),
-      );
+    this.#base.availability.updateQueueTimers();
+    this.#deadline = this.#earliestDeadline();
+    if (now < this.#deadline) return;
+    for (const owner of this.#timed) {
+      if (this.isOver) break;
+      owner.advance();
     }
-    const { connectionId, liveness } = context.links.main;
-    if (liveness?.takeDueNotice(now)) {
-      for (
-        const { progressToken, progress } of tracker.takeSuspicionNotices(
-          connectionId,
-          now,
-        )
-      ) {
-        context.sendToClient(errors.silenceProgress(progressToken, progress));
-      }
-    }
-    for (const { entry, expiry } of tracker.expire(now)) {
-      this.#expireEntry(entry, expiry, now);
-    }
-    releaseSubscriptionEnds(context, now);
-    expireUnclearResponses(context, now);
-    retryFailedLists(context, now);
-    advanceCapacityCheck(context, now);
-    writeQueued(this.#context, now);
-    const isLeaving = this.#shutdownDeadline < Infinity;
-    if (
-      isLeaving &&
-      (context.responsesWorthAwaiting === 0 || now >= this.#shutdownDeadline)
-    ) {
-      return this.#shutDown(0, now);
-    }
-    if (now >= this.#giveUpAt) {
-      this.#context.emit(
-        logMessages.gaveUp(config.redactedUrl, config.giveUpAfter),
-      );
-      return this.#shutDown(1, now);
-    }
-    for (const link of this.#activeLinks) {
-      // The previous link's action may have removed this one.
-      if (context.links.has(link)) this.#advanceLink(link, now);
-    }
-    advanceCapacityCheck(context, now);
-    // A draining connection may have made room.
-    openStandby(context, now);
-    context.updateQueueTimers(now);
+    this.#base.availability.updateQueueTimers();
+    this.#deadline = this.#earliestDeadline();
   }
 
-  /** Does what is due on a link. */
-  #advanceLink(link: Link, now: number): void {
-    const context = this.#context;
-    if (context.isDeadWithAbandonedCalls(link, now)) {
-      const reason = logMessages.timeoutReason("ready");
-      return endConnection(context, link, { reason }, now);
-    }
-    switch (link.nextAction(now, context.usageOf(link))) {
-      case "nothing":
-        return;
-      case "dial": {
-        const subprotocol = link.offersSubprotocol
-          ? context.dialect.subprotocol
-          : undefined;
-        link.dial(now);
-        if (link.isSecondConnection) {
-          context.capacityDetector.onSecondConnection(now);
-        }
-        return context.emit({
-          type: "dial",
-          connectionId: link.connectionId,
-          subprotocol,
-        });
-      }
-      case "probe":
-        sendProbe(context, link, now);
-        return;
-      case "suspect":
-        return suspectLink(context, link, now);
-      case "skip-verification":
-        link.liveness?.skipVerification();
-        return writeQueued(context, now);
-      case "close":
-        return closeUnneededLink(context, link, now);
-      case "disconnect": {
-        const isHung = link.phase !== "ready";
-        const reason = logMessages.timeoutReason(
-          link.phase,
-          link.shortenedPhaseMs(now),
-        );
-        return endConnection(context, link, { reason, isHung }, now);
-      }
-    }
+  #earliestDeadline(): number {
+    if (this.isOver) return Infinity;
+    let at = Infinity;
+    for (const owner of this.#timed) at = Math.min(at, owner.deadline());
+    return Math.max(at, this.#bugBackoffUntil);
   }
 
-  /**
-   * Moves all deadlines by the time that the machine slept, and makes every
-   * connection prove that it is alive.
-   */
-  #onResumed(monotonicGapMs: number, suspendedMs: number, now: number): void {
-    const context = this.#context;
-    context.emit(logMessages.resumedAfterSleep(monotonicGapMs + suspendedMs));
-    context.tracker.postpone(monotonicGapMs);
-    context.dialect.onSuspended(suspendedMs);
-    context.cache?.shortenBy(suspendedMs);
-    context.postpone(monotonicGapMs);
-    this.#stdoutDrainedAt += monotonicGapMs;
-    const { standby } = context.links;
-    if (standby !== undefined) closeUnneededLink(context, standby, now);
-    for (const link of context.links) {
-      link.onResume(now, monotonicGapMs, monotonicGapMs + suspendedMs);
+  #onResumed(monotonicGapMs: number, suspendedMs: number): void {
+    const { dialect, effects, links } = this.#base;
+    const sleptMs = monotonicGapMs + suspendedMs;
+    effects.log.resumedAfterSleep(sleptMs);
+    dialect.onSuspended?.(suspendedMs);
+    this.#cache.onSuspended(suspendedMs);
+    for (const owner of this.#timed) owner.postpone?.(monotonicGapMs);
+    this.#second.closeStandby();
+    for (const link of links) {
+      link.onResume(effects.now, monotonicGapMs, sleptMs);
     }
-    abortCapacityCheck(context, now);
+    this.#second.abortCapacityCheck();
   }
+}
 
-  /**
-   * A WebSocket has no flow control here, so it is closed, and the delivery
-   * contract decides about its requests.
-   */
-  #onStdoutFull(now: number): void {
-    this.#isStdoutFull = true;
-    const reason = "the client reads too slowly, and 64 MiB wait for it";
-    for (const link of this.#context.links) {
-      const isConnected = this.#context.links.has(link) &&
-        link.phase !== "waiting";
-      if (!isConnected) continue;
-      endConnection(this.#context, link, { reason, isStdoutFull: true }, now);
-    }
-  }
-
-  get #activeLinks(): Iterable<Link> {
-    const { links } = this.#context;
-    return this.#isStdoutFull
-      ? [...links].filter(({ phase }) => phase !== "waiting")
-      : links;
-  }
-
-  #expireEntry(
-    { message, ...entry }: ReadonlyEntry,
-    expiry: ExpiryReason,
-    now: number,
-  ): void {
-    const context = this.#context;
-    if (message.kind === "notification") {
-      return context.emit(context.droppedNotifications.record(message));
-    }
-    if (expiry === "hint-timeout") {
-      failOutcomeUnknown(context, message, entry);
-      // A pool link carries one request at a time, and the daemon may never
-      // list its tools.
-      const queriedLink = context.links.get(
-        entry.hintRequirement?.connectionId,
-      );
-      if (queriedLink?.role === "pool") {
-        closeUnneededLink(context, queriedLink, now);
-      }
-      return;
-    }
-    const timeout = this.#timeoutOf(entry, expiry);
-    context.sendToClient(
-      expiry === "queue-timeout"
-        ? context.unavailableError(message, entry, now)
-        : context.timeoutError(message, entry, timeout, now),
-    );
-    const link = context.links.get(entry.sentOnConnectionId);
-    if (link === undefined) return;
-    if (entry.isHandshake) {
-      // Its response would be dropped, and it must not be cancelled.
-      const reason = "the daemon did not answer initialize in time";
-      return endConnection(context, link, { reason }, now);
-    }
-    const abandoned = { message, writeNumber: entry.writeNumber };
-    // An `initialize` must not be cancelled (MCP, utilities/cancellation).
-    if (message.method === "initialize") {
-      return context.tracker.expectLateResponse(
-        abandoned,
-        link.connectionId,
-        Infinity,
-        now,
-      );
-    }
-    const reason = `timed out (${timeout.setting})`;
-    const cancelFrame = context.dialect.buildCancellation(message.id, reason);
-    if (cancelFrame === undefined && link.role === "main") {
-      // The request would block everything after it.
-      const closeReason = `the daemon did not answer ${message.method} in time`;
-      return endConnection(context, link, { reason: closeReason }, now);
-    }
-    cancelAtDaemon(context, link, abandoned, cancelFrame, now);
-  }
-
-  #timeoutOf(
-    { timeouts, daemonTimeoutMs = 0 }: Pick<
-      ReadonlyEntry,
-      "timeouts" | "daemonTimeoutMs"
-    >,
-    expiry: Exclude<ExpiryReason, "hint-timeout">,
-  ): Timeout {
-    switch (expiry) {
-      case "queue-timeout": {
-        const { queueTimeout } = this.#context.config;
-        return { setting: "--queue-timeout", ms: queueTimeout };
-      }
-      case "total-timeout":
-        return timeouts.total!;
-      case "idle-timeout":
-        return timeouts.idle;
-      case "daemon-timeout":
-        return {
-          setting: "what the daemon and EXAI_SHIM_ACK_GRACE_SECS allow",
-          ms: daemonTimeoutMs,
-        };
-    }
-  }
-
-  get #giveUpAt(): number {
-    if (this.#isStdoutFull) return Infinity;
-    const { links, config } = this.#context;
-    return Math.max(links.disconnectedSince, this.#stdoutDrainedAt) +
-      config.giveUpAfter;
-  }
-
-  /** Answers all pending requests and exits. */
-  #shutDown(code: number, now: number): void {
-    const context = this.#context;
-    context.emit(context.droppedNotifications.endSeries());
-    releaseSubscriptionEnds(context, now, Infinity);
-    for (const { message, ...entry } of context.tracker.takeAll()) {
-      if (message.kind === "notification") continue;
-      const delivery = context.deliveryOf(message, entry);
-      context.sendToClient(
-        delivery.isSent || delivery.isHintUnconfirmed
-          ? errors.outcomeUnknown(delivery, "stopped")
-          : context.isOnlyQueued(message)
-          ? errors.stoppedBeforeSend(delivery)
-          : context.unavailableError(message, entry, now),
-      );
-    }
-    this.#exit(code);
-  }
-
-  #exit(code: number): void {
-    for (const { connectionId, phase } of this.#context.links) {
-      if (phase !== "waiting") {
-        this.#context.emit({ type: "close", connectionId });
-      }
-    }
-    this.#context.emit({ type: "exit", code });
-    this.#isOver = true;
-  }
+function createBase(
+  config: SessionConfig,
+  dialect: Dialect,
+  random: () => number,
+  now: number,
+): SessionBase {
+  const effects = new Effects(config, now);
+  const links = new LinkSet(config, random, now);
+  const tracker: RequestTracker = new RequestTracker(
+    config,
+    (message) => availability.roleOf(message),
+    (message) => availability.hasUsableLink(message),
+  );
+  const availability = new Availability(
+    config,
+    dialect,
+    links,
+    tracker,
+    effects,
+  );
+  const toolHints = new ToolHints();
+  const clientIds = new ClientIds(tracker);
+  dialect.useClientIds?.(clientIds);
+  return {
+    config,
+    effects,
+    dialect,
+    links,
+    tracker,
+    availability,
+    clientIds,
+    toolHints,
+    serverRequests: new ServerRequests(),
+    rules: new DeliveryRules(config.retry, toolHints, dialect),
+  };
 }

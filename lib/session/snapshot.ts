@@ -6,15 +6,11 @@
 
 import { sanitizeLine } from "../text/sanitize.ts";
 import type { ConnectionCapacity } from "../link/capacity_detector.ts";
-import type { FailureCause } from "../link/link.ts";
-import type { SessionContext } from "./context.ts";
+import type { FailureCause, Link, LinkUsage } from "../link/link.ts";
 import { getMember, type Request } from "../protocol/jsonrpc.ts";
 import { META_KEYS } from "../protocol/mcp_types.ts";
 
-/**
- * The state of the connection to the daemon; moments are by the session's
- * clock.
- */
+/** The state of the connection; moments are by the session's clock. */
 export type ConnectionState =
   | { readonly phase: "ready"; readonly since: number }
   /** The connection slept or is silent, and is being checked. */
@@ -45,43 +41,26 @@ export interface Snapshot {
   readonly lastError: string | undefined;
   /** The reason for programs, if it is one of the known causes. */
   readonly lastErrorCause?: FailureCause | undefined;
-  /**
-   * How many connections the daemon keeps for a client, as far as it is known.
-   */
+  /** How many connections the daemon keeps for a client, if it is known. */
   readonly connections: ConnectionCapacity | "unknown";
-  /**
-   * Whether the daemon answers probes while it executes a call; `undefined`
-   * until a call has shown it.
-   */
+  /** Whether it answers probes during calls; `undefined` until one shows it. */
   readonly answersDuringCalls: boolean | undefined;
 }
 
 /** The longest client name in a list for people, in UTF-16 units. */
 const MAX_CLIENT_NAME_CHARS = 60;
 
-/** Takes a snapshot of a session. */
-export function takeSnapshot(context: SessionContext): Snapshot {
-  const { clientName, timesConnected, tracker, links } = context;
-  return {
-    client: clientName,
-    standing: connectionStateOf(context),
-    reconnects: Math.max(0, timesConnected - 1),
-    owed: tracker.pendingRequestCount,
-    lastError: links.main.lastFailure,
-    lastErrorCause: links.main.lastCause,
-    connections: context.connectionCapacity,
-    answersDuringCalls: context.answersDuringCalls,
-  };
-}
-
-function connectionStateOf(context: SessionContext): ConnectionState {
-  const { main } = context.links;
+/** Returns the state of the main link's connection. */
+export function connectionStateOf(
+  main: Link,
+  usage: LinkUsage,
+): ConnectionState {
   const { attempt, phase, readySince, isUsable } = main;
   switch (phase) {
     case "ready":
       return { phase: isUsable ? "ready" : "checking", since: readySince! };
     case "waiting": {
-      const nextAt = main.deadline(context.usageOf(main));
+      const nextAt = main.deadline(usage);
       return nextAt === Infinity
         ? { phase: "displaced" }
         : { phase, attempt, nextAt };
@@ -95,10 +74,7 @@ function connectionStateOf(context: SessionContext): ConnectionState {
   }
 }
 
-/**
- * Returns the client's name from `initialize`, or from the `_meta` that every
- * request of a stateless client has (MCP 2026-07-28).
- */
+/** From `initialize`, or from `_meta` of any request (MCP 2026-07-28). */
 export function clientNameOf({ params }: Request): string | undefined {
   const info = getMember(params, "clientInfo") ??
     getMember(params, "_meta", META_KEYS.clientInfo);

@@ -20,9 +20,7 @@
  * @module
  */
 
-import type { ReadonlyEntry } from "../requests/entry.ts";
-import type { SessionContext } from "./context.ts";
-import * as errors from "./errors.ts";
+import type { Link } from "../link/link.ts";
 import {
   ErrorCode,
   type Id,
@@ -30,156 +28,147 @@ import {
   type Response,
 } from "../protocol/jsonrpc.ts";
 import type { ErrorCodes } from "../protocol/mcp_types.ts";
-import type { Link } from "../link/link.ts";
-import * as logMessages from "./log_messages.ts";
+import { DeadlineMap, type ExpiringValue } from "../requests/deadlines.ts";
+import type {
+  PendingRequest,
+  ReadonlyEntry,
+} from "../requests/request_state.ts";
+import * as errors from "./errors.ts";
+import { SessionPart } from "./session_part.ts";
 
 /** JSON-RPC 2.0 section 5.1: invalid JSON was received. */
 const PARSE_ERROR = -32700 satisfies ErrorCodes["parseError"];
 /** How long to wait for a proper response, in milliseconds. */
 const PROPER_RESPONSE_MS = 2_000;
 
-/** Handles an error without a request id. */
-export function handleErrorWithoutId(
-  context: SessionContext,
-  link: Link,
-  { error }: Response,
-  now: number,
-): void {
-  const errorText = context.redactAndTruncate(
-    `${error?.code}: ${error?.message}`,
-  );
-  context.emit(logMessages.errorWithoutId(errorText));
-  const isParseFailure = error?.code === PARSE_ERROR ||
-    error?.code === ErrorCode.invalidRequest;
-  const id = isParseFailure ? onlyCandidate(context, link) : undefined;
-  if (id === undefined) return;
-  awaitProperResponse(
-    context,
-    link,
-    id,
-    errorText,
-    context.dialect.pendingOwnRequestIds(link.connectionId),
-    now,
-  );
+interface UnclearResponse extends ExpiringValue {
+  readonly entry: PendingRequest;
+  readonly connectionId: number;
+  readonly writeNumber: number;
+  /** What the daemon sent instead of a response. */
+  readonly received: string;
+  /** The proxy's own requests that an error without an id may also refer to. */
+  readonly otherCandidates: readonly Id[];
 }
 
-/**
- * Handles an unreadable response that names a request in flight, so that it can
- * refer to nothing else.
- */
-export function handleUnreadableResponse(
-  context: SessionContext,
-  link: Link,
-  id: Id,
-  reason: string,
-  now: number,
-): void {
-  awaitProperResponse(context, link, id, reason, [], now);
-}
+/** The unreadable responses of a session. */
+export class UnclearResponses extends SessionPart {
+  readonly #pending = new DeadlineMap<UnclearResponse>();
+  /** The requests that were sent once more for this reason. */
+  readonly #retried = new WeakSet<Request>();
 
-/**
- * Returns the one request on a connection that an error without an id can refer
- * to.
- */
-function onlyCandidate(
-  context: SessionContext,
-  { connectionId, phase }: Link,
-): Id | undefined {
-  const { dialect, tracker } = context;
-  const isAmbiguous = phase !== "ready" ||
-    tracker.lateResponses.isAnyExpected(connectionId) ||
-    !context.oneWayMessages.isAllReceived(connectionId);
-  if (isAmbiguous) return undefined;
-  let candidate: ReadonlyEntry | undefined;
-  for (const entry of tracker.inFlightOn(connectionId)) {
-    if (dialect.hasAcknowledgedSubscription(entry.key)) continue;
-    if (candidate !== undefined) return undefined;
-    candidate = entry;
+  /** Returns whether a request was sent twice on the same connection. */
+  wasRetried(request: Request): boolean {
+    return this.#retried.has(request);
   }
-  // A request that the daemon has reported progress on was accepted.
-  return candidate !== undefined && lastProgressAt(candidate) < candidate.sentAt
-    ? candidate.key
-    : undefined;
+
+  /** Handles an error without a request id. */
+  onErrorWithoutId(link: Link, { error }: Response): void {
+    const received = this.effects.shorten(`${error?.code}: ${error?.message}`);
+    this.effects.log.errorWithoutId(received);
+    const isParseFailure = error?.code === PARSE_ERROR ||
+      error?.code === ErrorCode.invalidRequest;
+    const entry = isParseFailure ? this.#onlyCandidate(link) : undefined;
+    if (entry === undefined) return;
+    const own = this.dialect.pendingOwnRequestIds?.(link.connectionId);
+    this.awaitProperResponse(entry, received, own);
+  }
+
+  /** The one request that an error without an id can refer to. */
+  #onlyCandidate(link: Link): PendingRequest | undefined {
+    const { connectionId, phase } = link;
+    const isAmbiguous = phase !== "ready" || !link.hasReceivedAllOneWay ||
+      this.tracker.lateResponses.isAnyExpected(connectionId);
+    if (isAmbiguous) return undefined;
+    let candidate: PendingRequest | undefined;
+    for (const entry of this.tracker.inFlightOn(connectionId)) {
+      if (this.dialect.hasAcknowledgedSubscription?.(entry.key)) continue;
+      if (candidate !== undefined) return undefined;
+      candidate = entry;
+    }
+    // A request that the daemon has reported progress on was accepted.
+    return candidate !== undefined &&
+        lastProgressAt(candidate) < candidate.sentAt
+      ? candidate
+      : undefined;
+  }
+
+  /** Waits for a proper response to a request that got an unreadable one. */
+  awaitProperResponse(
+    entry: PendingRequest,
+    received: string,
+    otherCandidates: readonly Id[] = [],
+  ): void {
+    const { key, sentOnConnectionId, writeNumber } = entry;
+    // The opening request has a timeout of its own.
+    if (entry.isHandshake) return;
+    const known = this.#pending.get(key);
+    if (known?.entry === entry && isCurrent(known)) return;
+    this.#pending.set(key, {
+      until: this.now + PROPER_RESPONSE_MS,
+      entry,
+      connectionId: sentOnConnectionId!,
+      writeNumber,
+      received,
+      otherCandidates,
+    });
+  }
+
+  /** When the first request has waited for long enough. */
+  deadline(): number {
+    return this.#pending.earliest;
+  }
+
+  /** Retries, or fails, the requests that got no proper response. */
+  advance(): void {
+    for (const [id, unclear] of this.#pending.takeDue(this.now)) {
+      const { entry } = unclear;
+      if (this.tracker.find(id) !== entry || !isCurrent(unclear)) continue;
+      const mayBeOwnRequest = unclear.otherCandidates.some((other) =>
+        this.dialect.isOwnRequestPending?.(other)
+      );
+      const receivedAt = unclear.until - PROPER_RESPONSE_MS;
+      if (mayBeOwnRequest || lastProgressAt(entry) > receivedAt) continue;
+      const isRetried = this.wasRetried(entry.message);
+      if (this.rules.mayRetry(entry.message) && !isRetried) {
+        this.#retry(entry.message);
+      } else this.#fail(unclear, isRetried ? 2 : 1);
+    }
+  }
+
+  /** Moves every moment by the time that the program slept, in milliseconds. */
+  postpone(ms: number): void {
+    this.#pending.postpone(ms);
+  }
+
+  #retry(request: Request): void {
+    this.#retried.add(request);
+    // The daemon may have been replaced since its tools were listed.
+    if (this.rules.needsToolHint(request)) {
+      this.tracker.requireHint(request.id, this.now);
+    }
+    this.tracker.resend(request.id, this.now);
+  }
+
+  #fail(unclear: UnclearResponse, attempts: number): void {
+    const { entry, connectionId, received } = unclear;
+    const delivery = this.rules.deliveryOf(entry);
+    this.tracker.cancel(entry.key);
+    this.tracker.lateResponses.add(entry.key, connectionId, "unclear");
+    this.effects.toClient(
+      errors.responseUnreadable(delivery, received, attempts),
+    );
+  }
+}
+
+/** Whether the request is still in flight where it got that response. */
+function isCurrent(unclear: UnclearResponse): boolean {
+  const { entry, connectionId, writeNumber } = unclear;
+  return entry.sentOnConnectionId === connectionId &&
+    entry.writeNumber === writeNumber;
 }
 
 /** Returns when the daemon last reported that it is working on a request. */
 function lastProgressAt({ daemonProgress }: ReadonlyEntry): number {
   return daemonProgress?.at ?? -Infinity;
-}
-
-function awaitProperResponse(
-  context: SessionContext,
-  { connectionId }: Link,
-  id: Id,
-  received: string,
-  otherCandidates: readonly Id[],
-  now: number,
-): void {
-  const { message: request, writeNumber, isHandshake } = context.tracker.find(
-    id,
-  )!;
-  // The opening request has a timeout of its own.
-  if (isHandshake) return;
-  const existing = context.unclearResponses.get(id);
-  const isAlreadyAwaited = existing?.request === request &&
-    existing.connectionId === connectionId &&
-    existing.writeNumber === writeNumber;
-  if (isAlreadyAwaited) return;
-  const until = now + PROPER_RESPONSE_MS;
-  context.unclearResponses.set(id, {
-    until,
-    request,
-    connectionId,
-    writeNumber,
-    received,
-    otherCandidates,
-  });
-}
-
-/** Retries, or fails, the requests that got no proper response. */
-export function expireUnclearResponses(
-  context: SessionContext,
-  now: number,
-): void {
-  for (const [id, unclear] of context.unclearResponses.takeDue(now)) {
-    const { until, request, connectionId, writeNumber } = unclear;
-    const entry = context.tracker.find(id);
-    const isSame = entry?.message === request &&
-      entry.sentOnConnectionId === connectionId &&
-      entry.writeNumber === writeNumber;
-    const mayBeOwnRequest = unclear.otherCandidates.some((other) =>
-      context.dialect.isOwnRequestPending(other)
-    );
-    if (
-      !isSame || mayBeOwnRequest ||
-      lastProgressAt(entry) > until - PROPER_RESPONSE_MS
-    ) continue;
-    if (context.mayRetry(request) && !context.retriedRequests.has(request)) {
-      retryRequest(context, request, now);
-    } else {
-      context.tracker.cancel(id);
-      context.tracker.lateResponses.add(id, connectionId, "unclear");
-      const attempts = context.retriedRequests.has(request) ? 2 : 1;
-      context.sendToClient(
-        errors.responseUnreadable(
-          context.deliveryOf(request, entry),
-          unclear.received,
-          attempts,
-        ),
-      );
-    }
-  }
-}
-
-function retryRequest(
-  context: SessionContext,
-  message: Request,
-  now: number,
-): void {
-  context.retriedRequests.add(message);
-  // The daemon may have been replaced since its tools were listed.
-  if (context.needsToolHint(message)) {
-    context.tracker.hintRequirements.add(message.id, now);
-  }
-  context.tracker.resend(message.id, now);
 }

@@ -7,7 +7,7 @@
  */
 
 import { Exai } from "../../lib/dialects/exai/exai.ts";
-import type { SessionConfig } from "../../lib/session/context.ts";
+import type { SessionConfig } from "../../lib/session/session_config.ts";
 import type { Effect, SessionEvent } from "../../lib/events.ts";
 import { Session } from "../../lib/session/session.ts";
 import { assert, assertEquals } from "../helpers/assert.ts";

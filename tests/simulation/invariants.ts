@@ -5,7 +5,7 @@
  * @module
  */
 
-import type { SessionConfig } from "../../lib/session/context.ts";
+import type { SessionConfig } from "../../lib/session/session_config.ts";
 import { assert, assertEquals } from "../helpers/assert.ts";
 import type { Json } from "../helpers/session/session_driver.ts";
 import type { Scheduler } from "./scheduler.ts";

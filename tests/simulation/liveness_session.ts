@@ -6,7 +6,7 @@
  * @module
  */
 
-import type { SessionConfig } from "../../lib/session/context.ts";
+import type { SessionConfig } from "../../lib/session/session_config.ts";
 import type { Effect, SessionEvent } from "../../lib/events.ts";
 import { Mcp } from "../../lib/dialects/mcp/mcp.ts";
 import type { CachedResults } from "../../lib/cache/cache.ts";

@@ -7,7 +7,7 @@
  * @module
  */
 
-import type { SessionConfig } from "../../lib/session/context.ts";
+import type { SessionConfig } from "../../lib/session/session_config.ts";
 import { assert, assertEquals } from "../helpers/assert.ts";
 import { EMPTY_CACHED_RESULTS } from "../../lib/cache/cache.ts";
 import {

@@ -8,11 +8,12 @@
  */
 
 import { assert, assertEquals } from "../helpers/assert.ts";
-import type { SessionConfig } from "../../lib/session/context.ts";
+import type { SessionConfig } from "../../lib/session/session_config.ts";
 import type { Effect, SessionEvent } from "../../lib/events.ts";
 import { Mcp } from "../../lib/dialects/mcp/mcp.ts";
 import { EMPTY_CACHED_RESULTS } from "../../lib/cache/cache.ts";
-import { Session, SHUTDOWN_GRACE_MS } from "../../lib/session/session.ts";
+import { Session } from "../../lib/session/session.ts";
+import { SHUTDOWN_GRACE_MS } from "../../lib/session/shutdown.ts";
 import { DeliveryInvariants, type TrackedRequest } from "./invariants.ts";
 import {
   type FormattedMessage,

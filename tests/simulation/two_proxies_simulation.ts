@@ -6,7 +6,7 @@
  * @module
  */
 
-import type { SessionConfig } from "../../lib/session/context.ts";
+import type { SessionConfig } from "../../lib/session/session_config.ts";
 import { assert } from "../helpers/assert.ts";
 import { HARMLESS_HABITS, MessageHabits } from "./message_habits.ts";
 import { isProxyRequestId } from "../helpers/session/proxy_request_ids.ts";

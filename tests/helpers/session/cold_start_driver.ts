@@ -6,7 +6,7 @@
  * @module
  */
 
-import type { SessionConfig } from "../../../lib/session/context.ts";
+import type { SessionConfig } from "../../../lib/session/session_config.ts";
 import { assertEquals } from "../assert.ts";
 import {
   type CachedResults,

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { SessionConfig } from "../../../lib/session/context.ts";
+import type { SessionConfig } from "../../../lib/session/session_config.ts";
 import { Exai, type ExaiConfig } from "../../../lib/dialects/exai/exai.ts";
 import { type Json, SessionDriver } from "./session_driver.ts";
 

@@ -5,7 +5,7 @@
  * @module
  */
 
-import type { SessionConfig } from "../../../lib/session/context.ts";
+import type { SessionConfig } from "../../../lib/session/session_config.ts";
 import type { Dialect } from "../../../lib/dialects/dialect.ts";
 import type { Effect, SessionEvent } from "../../../lib/events.ts";
 import { diagnoseClose } from "../../../lib/transport/failure_reasons.ts";

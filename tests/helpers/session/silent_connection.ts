@@ -5,7 +5,7 @@
  * @module
  */
 
-import type { SessionConfig } from "../../../lib/session/context.ts";
+import type { SessionConfig } from "../../../lib/session/session_config.ts";
 import { assert, assertEquals } from "../assert.ts";
 import { type Json, SessionDriver } from "./session_driver.ts";
 

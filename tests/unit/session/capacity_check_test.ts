@@ -9,7 +9,7 @@ import {
   type CachedResults,
   EMPTY_CACHED_RESULTS,
 } from "../../../lib/cache/cache.ts";
-import type { SessionConfig } from "../../../lib/session/context.ts";
+import type { SessionConfig } from "../../../lib/session/session_config.ts";
 import { assert, assertEquals, assertMatch } from "../../helpers/assert.ts";
 import { test } from "../../helpers/no_permissions.ts";
 import {

@@ -173,12 +173,11 @@ test("Id types: a number that comes back as a string is recognized after a serve
 function inFlight(
   ...ids: string[]
 ): { tracker: RequestTracker; clientIds: ClientIds } {
-  const tracker = new RequestTracker(DEFAULT_CONFIG);
+  const tracker = new RequestTracker(DEFAULT_CONFIG, () => "main", () => true);
   const clientIds = new ClientIds(tracker);
   for (const id of ids) {
     clientIds.observe(id);
-    tracker.add(request(id, "x"), UNLIMITED, 0);
-    tracker.markSent(id, 7, 0);
+    tracker.markSent(tracker.open(request(id, "x"), UNLIMITED, 0), 7, 0);
   }
   return { tracker, clientIds };
 }

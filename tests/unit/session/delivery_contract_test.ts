@@ -237,6 +237,25 @@ test("Progress: postpones the idle timeout, and reaches the client also where it
   assertEquals(driver.sentToClient(), [], "it is answered");
 });
 
+test("Progress: of a task reaches the client after its request was answered", () => {
+  const driver = connectWithTools();
+  const _meta = { progressToken: "t" };
+  driver.request(1, "tools/call", { name: "write", task: {}, _meta });
+  driver.fromDaemon({ id: 1, result: { task: { taskId: "7" } } });
+  const progress = (value: number): Json[] => {
+    driver.takeEffects();
+    driver.fromDaemon({
+      method: "notifications/progress",
+      params: { progressToken: "t", progress: value },
+    });
+    return driver.sentToClient().map(({ params }) => params.progress);
+  };
+  assertEquals(progress(1), [1]);
+  driver.request(2, "tasks/result", { taskId: "7" });
+  driver.fromDaemon({ id: 2, result: {} });
+  assertEquals(progress(2), [], "it has ended");
+});
+
 test("Progress: of a safe request that is sent again, the client sees no value twice", () => {
   const driver = connectWithTools();
   driver.callTool(1, "look", { progressToken: 0 });

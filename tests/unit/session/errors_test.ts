@@ -5,9 +5,9 @@
  * @module
  */
 
+import type { DeliveryState } from "../../../lib/session/delivery_rules.ts";
 import {
   daemonUnavailable,
-  type DeliveryState,
   idAwaitsLateResponse,
   type LinkOutage,
   messageTooLarge,
@@ -16,7 +16,6 @@ import {
   requestTooLargeForDaemon,
   responseTooLargeForSocket,
   responseUnreadable,
-  silenceProgress,
   stoppedBeforeSend,
   timedOut,
   waitProgress,
@@ -28,22 +27,21 @@ import type { Json } from "../../helpers/session/session_driver.ts";
 
 const FATE: DeliveryState = {
   request: request("7", "tools/call", '{"name":"write","arguments":{"s":1}}'),
-  ...{
-    isIdempotent: false,
-    isHintUnconfirmed: false,
-    isSent: false,
-    wasEverSent: false,
-  },
-  connectionLosses: 0,
+  ...{ isIdempotent: false, isHintUnconfirmed: false, isSent: false },
+  ...{ delivered: "no", connectionLosses: 0 },
 };
 const SAFE: DeliveryState = { ...FATE, isIdempotent: true };
-const SENT: DeliveryState = { ...FATE, isSent: true, wasEverSent: true };
+const SENT: DeliveryState = { ...FATE, isSent: true, delivered: "unknown" };
 const SAFE_SENT: DeliveryState = { ...SENT, isIdempotent: true };
-const LOST: DeliveryState = { ...FATE, connectionLosses: 1 };
+const LOST: DeliveryState = {
+  ...{ ...FATE, delivered: "unknown" },
+  connectionLosses: 1,
+};
 const OUTAGE: LinkOutage = {
   ...{ url: "ws://h/", isBacklogged: false, lastFailure: "nothing listens" },
   ...{ refusal: undefined, attempt: 1, downMs: 1_230, retryAfterMs: 899.5 },
 };
+const NOTICE = { progressToken: '"t"', progress: 0.5 };
 const LIMIT = { setting: "--request-timeout", ms: 60_000 };
 
 /**
@@ -72,7 +70,7 @@ const ERRORS: [
   ],
   [
     "unavailable, sent before, safe",
-    daemonUnavailable({ ...SAFE, connectionLosses: 1 }, {
+    daemonUnavailable({ ...LOST, isIdempotent: true }, {
       ...OUTAGE,
       retryAfterMs: Infinity,
     }),
@@ -226,9 +224,7 @@ test("Errors: a long tool name is cut, a method stands for itself", () => {
 test("Wait progress: its text says when the next dial comes", () => {
   const notices = ([1_001, 0, undefined, Infinity] as const).map((
     retryAfterMs,
-  ) =>
-    JSON.parse(waitProgress('"t"', 0.5, { ...OUTAGE, retryAfterMs })).params
-  );
+  ) => JSON.parse(waitProgress(NOTICE, { ...OUTAGE, retryAfterMs })).params);
   assertEquals(
     notices.map(({ message }) => message.slice(24)),
     [
@@ -239,6 +235,8 @@ test("Wait progress: its text says when the next dial comes", () => {
     ].map((it) => it.slice(0)),
   );
   assertEquals([notices[0].progressToken, notices[0].progress], ["t", 0.5]);
-  const { params } = JSON.parse(silenceProgress("7", 1e-6));
+  const { params } = JSON.parse(
+    waitProgress({ progressToken: "7", progress: 1e-6 }),
+  );
   assertEquals([params.progressToken, params.progress], [7, 1e-6]);
 });

@@ -5,7 +5,7 @@
  * @module
  */
 
-import type { SessionConfig } from "../../../lib/session/context.ts";
+import type { SessionConfig } from "../../../lib/session/session_config.ts";
 import { assert, assertEquals, assertMatch } from "../../helpers/assert.ts";
 import { test } from "../../helpers/no_permissions.ts";
 import {

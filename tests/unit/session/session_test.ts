@@ -4,6 +4,9 @@
  * @module
  */
 
+import { LinkTimers } from "../../../lib/session/link_timers.ts";
+import { RequestExpiry } from "../../../lib/session/request_expiry.ts";
+import { Sender } from "../../../lib/session/sender.ts";
 import { Mcp } from "../../../lib/dialects/mcp/mcp.ts";
 import type { Request, Response } from "../../../lib/protocol/jsonrpc.ts";
 import { assert, assertEquals, assertMatch } from "../../helpers/assert.ts";
@@ -691,4 +694,54 @@ test("Responses: one without jsonrpc and with another member ends its call", () 
   driver.fromDaemon('{"id":1,"result":{},"session":"a"}');
   stayConnected(driver, 10_000);
   assertEquals(codes(driver).length, 1);
+});
+
+test("Session: on the straight path of a message nobody looks at timers or the queue", () => {
+  const driver = new SessionDriver();
+  driver.connect();
+  driver.callTool(1, "look");
+  driver.answerProbe();
+  driver.fromDaemon({ id: 1, result: {} });
+  let advances = 0;
+  const count = (owner: { advance(now: number): void }): () => void => {
+    const { advance } = owner;
+    owner.advance = function (now): void {
+      advances++;
+      advance.call(this, now);
+    };
+    return () => void (owner.advance = advance);
+  };
+  const restore = [Sender, RequestExpiry, LinkTimers]
+    .map(({ prototype }) => count(prototype));
+  for (let id = 2; id < 100; id++) {
+    driver.callTool(id, "look");
+    driver.fromDaemon({ id, result: {} });
+  }
+  assertEquals(advances, 0);
+  driver.advance(10_000);
+  assert(advances > 0, "the timers that are due run");
+  restore.forEach((it) => it());
+});
+
+test("Session: a large answer to a call is carried, and its result is not parsed", () => {
+  const driver = new SessionDriver({ secrets: ["s3cret"] });
+  driver.connect();
+  driver.callTool(1, "look");
+  driver.answerProbe();
+  driver.takeEffects();
+  const records = Array.from({ length: 5_000 }, (_, n) => ({ n, path: "x" }));
+  const result = { content: [], structuredContent: { records } };
+  const text = JSON.stringify({ jsonrpc: "2.0", id: 1, result });
+  const { parse } = JSON;
+  let longest = 0;
+  JSON.parse = (it, ...more): unknown => {
+    longest = Math.max(longest, it.length);
+    return parse(it, ...more);
+  };
+  const { connectionId } = driver;
+  const effects = driver.session
+    .handle({ type: "frame", connectionId, text }, driver.now);
+  JSON.parse = parse;
+  assertEquals(effects, [{ type: "send-to-client", text }]);
+  assert(longest < 1_000, `${longest} characters are parsed at once`);
 });

@@ -1,16 +1,16 @@
 /**
- * The texts of log lines, and how often they appear.
+ * The texts of a session's log lines, and how often they appear.
  *
  * @module
  */
 
-import {
-  healthFileState,
-  isAttemptLogged,
-} from "../../../lib/session/log_messages.ts";
+import { isAttemptLogged } from "../../../lib/session/session_log.ts";
 import { assert, assertEquals, assertMatch } from "../../helpers/assert.ts";
 import { test } from "../../helpers/no_permissions.ts";
-import { SessionDriver } from "../../helpers/session/session_driver.ts";
+import {
+  type Json,
+  SessionDriver,
+} from "../../helpers/session/session_driver.ts";
 
 test("Log: attempts 1, 5, 10, 20 and so on, and the success", () => {
   const driver = new SessionDriver();
@@ -143,49 +143,81 @@ test("Log: a daemon of another kind is logged at attempts 1, 5 and 10 only", () 
   );
 });
 
-test("Log messages: attempts 1, 5, 10 and every tenth one are logged", () => {
+test("Log: attempts 1, 5, 10 and every tenth one are logged", () => {
   const logged = Array.from({ length: 71 }, (_, n) => n).slice(1).filter(
     isAttemptLogged,
   );
   assertEquals(logged, [1, 5, 10, 20, 30, 40, 50, 60, 70]);
 });
 
-const HEALTH: [
-  what: string,
-  ageMs: number,
-  lostMs: number | undefined,
-  says: RegExp,
-][] = [
-  [
-    "fresh, and the daemon was never there",
-    3_000,
-    undefined,
-    /fresh \(3\.0 s old\): the daemon ran then.*check EXAI_WS_HOST/,
-  ],
-  [
-    "written before the crash",
-    3_000,
-    250,
-    /from before the connection was lost: it says nothing about now/,
-  ],
-  [
-    "written since the crash",
-    3_000,
-    60_000,
-    /fresh \(3\.0 s old\).*check EXAI_WS_HOST/,
-  ],
-  [
-    "stale",
-    130_000,
-    250,
-    /stale \(130\.0 s old\): the daemon is down, or busy/,
-  ],
-];
+const NOTE: Json = { method: "notifications/x" };
 
-for (const [what, ageMs, lostMs, says] of HEALTH) {
-  test(`exai health file: what the log says of one that is ${what}`, () => {
-    const { message } = healthFileState("/h", { ageMs }, lostMs);
-    assertMatch(message, says);
-    assertEquals(/seems to run/.test(message), false);
+/** The counts in the log since `takeEffects`; 1 for a line without one. */
+function droppedCounts(driver: SessionDriver): string[] {
+  return driver.takeEffects().flatMap((effect) => {
+    if (effect.type !== "log" || effect.event !== "dropped-notification") {
+      return [];
+    }
+    assert(effect.message.startsWith("Dropped notifications/x: "));
+    return [/\((.*)\)$/.exec(effect.message)?.[1] ?? "1"];
   });
 }
+
+/** A session whose daemon is away and whose queue is full. */
+function startWithFullQueue(): SessionDriver {
+  const driver = new SessionDriver({ queueLimit: 2 });
+  driver.connect();
+  driver.close();
+  for (let i = 0; i < 2; i++) driver.fromClient(NOTE);
+  driver.takeEffects();
+  return driver;
+}
+
+test("Dropped notifications: 20,000 give five log lines, the last one with the count at the end", () => {
+  const driver = startWithFullQueue();
+  for (let i = 0; i < 20_000; i++) driver.fromClient(NOTE);
+  const tens = [10, 100, 1000, 10_000].map((it) =>
+    `${it} notifications so far`
+  );
+  assertEquals(droppedCounts(driver), ["1", ...tens]);
+  driver.end("signal");
+  driver.end("signal");
+  assertEquals(droppedCounts(driver), ["20000 notifications in all"]);
+});
+
+test("Dropped notifications: once the queue is sent, the count is logged and starts anew", () => {
+  const driver = startWithFullQueue();
+  for (let i = 0; i < 3; i++) driver.fromClient(NOTE);
+  assertEquals(droppedCounts(driver), ["1"]);
+  driver.advance(1_000);
+  driver.reconnect();
+  driver.fromClient(NOTE);
+  assertEquals(droppedCounts(driver), ["3 notifications in all"]);
+  driver.close();
+  for (let i = 0; i < 3; i++) driver.fromClient(NOTE);
+  assertEquals(droppedCounts(driver), ["1"]);
+});
+
+test("Dropped notifications: a single one gives one log line", () => {
+  const driver = startWithFullQueue();
+  driver.fromClient(NOTE);
+  driver.advance(1_000);
+  driver.reconnect();
+  driver.fromClient(NOTE);
+  assertEquals(droppedCounts(driver), ["1"]);
+});
+
+test("Dropped notifications: those that exceed the queue timeout are logged in the same way", () => {
+  const driver = new SessionDriver({ queueLimit: Infinity });
+  driver.connect();
+  driver.close();
+  for (let i = 0; i < 1_000; i++) driver.fromClient(NOTE);
+  driver.takeEffects();
+  driver.advance(100_000);
+  assertEquals(droppedCounts(driver), [
+    "1",
+    "10 notifications so far",
+    "100 notifications so far",
+    "1000 notifications so far",
+  ]);
+});

@@ -1,0 +1,289 @@
+/**
+ * The life of a connection from its handshake on: it becomes ready, the session
+ * is replayed on it, it ends, and its requests are recovered.
+ *
+ * @module
+ */
+
+import { QUICK_HANDSHAKE_MS } from "../link/capacity_detector.ts";
+import type { DisconnectCause, Link } from "../link/link.ts";
+import { buildNotification } from "../protocol/jsonrpc.ts";
+import { isLongLived, LIST_CHANGED_KINDS } from "../protocol/methods.ts";
+import type { RequestId } from "../protocol/mcp_types.ts";
+import type { PendingRequest } from "../requests/request_state.ts";
+import * as errors from "./errors.ts";
+import type { ListSync } from "./list_sync.ts";
+import type { OfflineResponses } from "./offline_responses.ts";
+import type { ResponseCache } from "./response_cache.ts";
+import type { Sender } from "./sender.ts";
+import { type Outage, timeoutReason } from "./session_log.ts";
+import { type SessionBase, SessionPart } from "./session_part.ts";
+
+/** The connections of a session. */
+export class Connections extends SessionPart {
+  /** Starts with links that were never connected. */
+  constructor(
+    base: SessionBase,
+    private readonly cache: ResponseCache,
+    private readonly listSync: ListSync,
+    private readonly offline: OfflineResponses,
+    private readonly sender: Sender,
+  ) {
+    super(base);
+  }
+
+  /** Makes a link ready, replays the session, and sends the queue. */
+  onReady(link: Link): void {
+    if (link.phase !== "handshaking") return;
+    const reconnect = {
+      attempt: link.attempt,
+      downMs: this.now - link.downSince,
+    };
+    link.becomeReady(this.now);
+    if (link.role === "pool") {
+      this.effects.log.poolGrew();
+      return this.sender.advance();
+    }
+    // The frames that end the handshake are sent when the link takes over.
+    if (link.isSecondConnection) return;
+    this.finishHandshake(link);
+    this.logConnected(reconnect);
+    // A daemon that accepts the main connection also accepts pool connections.
+    for (const other of this.links) {
+      const isRefused = other.refusal !== undefined;
+      if (isRefused && other.phase === "waiting") this.links.remove(other);
+    }
+    if (this.links.capacity.onMainConnectionReady(this.now)) {
+      this.effects.log.singleConnectionKept();
+      this.cache.storeCapacityOne();
+    }
+    if (!this.#startCapacityCheck(link)) this.replay(link);
+  }
+
+  /** Sends the frames that end the handshake. */
+  finishHandshake(link: Link): void {
+    for (const text of this.dialect.handshake.finish?.() ?? []) {
+      this.effects.toDaemonOneWay(link, text);
+    }
+  }
+
+  /** Logs that the daemon became usable, for the first time or again. */
+  logConnected(reconnect: Outage): void {
+    const isReconnect = this.availability.onConnected() > 0;
+    this.effects.log.connected(isReconnect ? reconnect : undefined);
+  }
+
+  /** Starts it if nothing is at risk yet; returns whether it was started. */
+  #startCapacityCheck({ handshakeMs }: Link): boolean {
+    const { capacity } = this.links;
+    const hasPool = this.dialect.scheduling !== undefined;
+    if (!capacity.isUnknown || hasPool) return false;
+    if (this.cache.hasCapacityOne) {
+      capacity.record("one");
+      return false;
+    }
+    // A slow daemon may start a process for each connection.
+    const canCheck = !this.sender.hasSentCall &&
+      handshakeMs <= QUICK_HANDSHAKE_MS && this.config.pingInterval < Infinity;
+    if (!canCheck) return false;
+    this.links.add("capacity-check", this.now);
+    capacity.startCheck(handshakeMs, this.now);
+    return true;
+  }
+
+  /** Restores the client's session on a new main link, and sends the queue. */
+  replay(link: Link): void {
+    const replay = this.dialect.handshake.buildReplay?.(link.connectionId);
+    for (const text of replay?.toDaemon ?? []) {
+      this.effects.toDaemon(link, text);
+    }
+    for (const text of replay?.toClient ?? []) this.effects.toClient(text);
+    this.sender.advance();
+    if (!this.offline.endPlaceholder()) return this.listSync.refetch(link);
+    for (const list of LIST_CHANGED_KINDS) {
+      this.effects.toClient(
+        buildNotification(`notifications/${list}/list_changed`),
+      );
+    }
+  }
+
+  /** Abandons a request; `frame` cancels it at the daemon, if there is one. */
+  abandonRequest(
+    link: Link,
+    request: PendingRequest,
+    frame: string | undefined,
+  ): void {
+    const { connectionId, liveness } = link;
+    const probeNumber = liveness?.lastAnsweredProbeNumber ?? 0;
+    this.tracker
+      .expectLateResponse(request, connectionId, probeNumber, this.now);
+    if (frame !== undefined) this.effects.toDaemonOneWay(link, frame);
+    // A pool link carries one request at a time, and the daemon may never
+    // finish this one.
+    else if (link.role === "pool") this.close(link);
+  }
+
+  /** Closes a link, other than the main one, that is no longer needed. */
+  close(link: Link): void {
+    const { phase, connectionId, role } = link;
+    this.links.remove(link);
+    if (phase === "waiting") return;
+    this.effects.close(connectionId);
+    this.recoverRequests(connectionId, { reason: "it is no longer needed" });
+    this.effects.log.unneededConnectionClosed();
+    if (role === "pool") this.#failRefusedRequests();
+  }
+
+  /** Ends a connection and recovers its requests by the delivery contract. */
+  end(link: Link, unredactedCause: DisconnectCause): void {
+    const reason = this.effects.shorten(unredactedCause.reason);
+    const cause = { ...unredactedCause, reason };
+    const { connectionId, phase, attempt, role } = link;
+    const hasAnsweredProbe = (link.liveness?.answeredProbeCount ?? 0) > 0;
+    const isDisposable = role === "draining" || role === "capacity-check";
+    if (isDisposable) this.links.remove(link);
+    else this.links.disconnect(link, cause, this.now);
+    this.effects.close(connectionId);
+    // Cached results come before any request fails or is refused.
+    if (role === "main") this.offline.respondToPending(connectionId);
+    const failedCount = this.recoverRequests(connectionId, cause);
+    this.#failRefusedRequests();
+    switch (role) {
+      case "capacity-check":
+        return;
+      case "standby": {
+        // A daemon that lets the dial hang, or answers no probe on it, is busy
+        // or frozen.
+        const isDaemonSilent = cause.isHung === true ||
+          phase === "ready" && !hasAnsweredProbe;
+        return this.#onStandbyLost(reason, isDaemonSilent);
+      }
+      case "pool":
+      case "draining":
+        return this.effects.log.poolConnectionLost(phase, attempt, reason);
+      case "main":
+        this.#abandonSecondConnections(phase, cause);
+        return phase === "ready"
+          ? this.#logLoss(link, cause, failedCount)
+          : this.#logFailedAttempt(link, cause, attempt);
+    }
+  }
+
+  #onStandbyLost(reason: string, isDaemonSilent: boolean): void {
+    const { main } = this.links;
+    const mayMainBeAlive = main.liveness?.mayBeDead === false &&
+      !main.liveness.isUnverified;
+    if (isDaemonSilent || mayMainBeAlive) {
+      main.liveness?.waiveSuspicion(this.now);
+    }
+    this.effects.log.standbyFailed(reason);
+    // Only abandoned calls are in flight on the main link, so that closing it
+    // risks nothing.
+    const isMainIdle = main.liveness?.isSuspect &&
+      !this.tracker.hasCallInFlight(main.connectionId);
+    if (!isMainIdle || isDaemonSilent) return this.sender.advance();
+    this.end(main, { reason: timeoutReason("ready") });
+  }
+
+  /** Without the main link, a second connection has nothing left to show. */
+  #abandonSecondConnections(
+    phase: Link["phase"],
+    cause: DisconnectCause,
+  ): void {
+    for (const other of [this.links.standby, this.links.capacityCheck]) {
+      if (other !== undefined) this.close(other);
+    }
+    this.links.capacity.abandonCheck();
+    if (phase !== "ready" && !cause.isHung) this.links.capacity.onDaemonDown();
+  }
+
+  #logLoss(link: Link, cause: DisconnectCause, failedCount: number): void {
+    const { retryAfterMs = 0 } = this.availability.outageOf(link);
+    const next = cause.isStdoutFull ? "drained" : retryAfterMs;
+    const level = cause.isSelfCaused ? "info" : "warn";
+    const { isDisplaced } = link;
+    this.effects.log
+      .connectionLost(cause, failedCount, next, isDisplaced, level);
+  }
+
+  #logFailedAttempt(link: Link, cause: DisconnectCause, attempt: number): void {
+    // Without a delay, the next dial is the same attempt without the
+    // subprotocol.
+    const { retryAfterMs = 0 } = this.availability.outageOf(link);
+    this.effects.log.attemptFailed(attempt, cause, retryAfterMs);
+    const { healthFile: path } = this.config;
+    if (attempt !== 1 || path === undefined) return;
+    const disconnectedForMs = this.availability.timesConnected > 0
+      ? this.now - link.downSince
+      : undefined;
+    this.effects.push({ type: "log-health-file", path, disconnectedForMs });
+  }
+
+  /** Recovers the requests of a lost connection; returns how many failed. */
+  recoverRequests(connectionId: number, cause: DisconnectCause): number {
+    const { tracker, dialect, effects } = this;
+    for (const { message, key } of [...tracker.inFlightOn(connectionId)]) {
+      const text = dialect.respondLocally(message, "down");
+      if (text === undefined || message.method === "initialize") continue;
+      tracker.cancel(key);
+      effects.toClient(text);
+    }
+    const failed = tracker.onDisconnect(
+      connectionId,
+      this.now,
+      (request) =>
+        cause.tooLarge && !isLongLived(request.method)
+          ? "fail"
+          : this.rules.recoveryFor(request, this.now),
+    );
+    for (const entry of failed) {
+      effects.toClient(this.#lossError(entry, cause, failed.length));
+    }
+    for (const id of this.serverRequests.onDisconnect(connectionId)) {
+      const requestId = JSON.parse(id) as RequestId;
+      const reason = "The connection to the daemon was lost";
+      effects.toClient(
+        buildNotification("notifications/cancelled", { requestId, reason }),
+      );
+    }
+    dialect.onDisconnect(connectionId);
+    this.toolHints.onDisconnect(connectionId);
+    return failed.length;
+  }
+
+  #lossError(
+    entry: PendingRequest,
+    { tooLarge }: DisconnectCause,
+    failedCount: number,
+  ): string {
+    const delivery = this.rules.deliveryOf(entry);
+    if (tooLarge === "request") {
+      const { length } = entry.message.text;
+      return errors.requestTooLargeForDaemon(delivery, length);
+    }
+    return tooLarge === "response" && failedCount === 1
+      ? errors.responseTooLargeForSocket(delivery)
+      : errors.outcomeUnknown(delivery, "connection_lost");
+  }
+
+  #failRefusedRequests(): void {
+    if (![...this.links].some((link) => link.refusal !== undefined)) return;
+    for (const entry of this.tracker.queuedEntries()) {
+      const { message, key } = entry;
+      if (message.kind !== "request" || isLongLived(message.method)) continue;
+      if (this.availability.refusingLinkOf(message) === undefined) continue;
+      this.tracker.cancel(key);
+      this.effects.toClient(this.unavailableError(entry as PendingRequest));
+    }
+  }
+
+  /** Builds the error for a request that got no usable link in time. */
+  unavailableError(entry: PendingRequest): string {
+    const delivery = this.rules.deliveryOf(entry);
+    if (entry.isOutcomePoll) {
+      return errors.outcomeUnknown(delivery, "connection_lost");
+    }
+    const outage = this.availability.outageFor(entry.message);
+    return errors.daemonUnavailable(delivery, outage);
+  }
+}

@@ -1,0 +1,122 @@
+/**
+ * Does what is due on each link: it dials, probes, suspects, and ends
+ * connections. While the client does not read, no link is dialed.
+ *
+ * @module
+ */
+
+import type { Link } from "../link/link.ts";
+import type { Connections } from "./connections.ts";
+import type { Probes } from "./probes.ts";
+import type { SecondConnections } from "./second_connections.ts";
+import type { Sender } from "./sender.ts";
+import { timeoutReason } from "./session_log.ts";
+import { type SessionBase, SessionPart } from "./session_part.ts";
+
+/** The deadlines of the links. */
+export class LinkTimers extends SessionPart {
+  /** True while the client does not read: this is no outage of the daemon. */
+  #isStdoutFull = false;
+  #stdoutDrainedAt = -Infinity;
+
+  /** Starts with a client that reads. */
+  constructor(
+    base: SessionBase,
+    private readonly sender: Sender,
+    private readonly probes: Probes,
+    private readonly connections: Connections,
+    private readonly second: SecondConnections,
+  ) {
+    super(base);
+  }
+
+  /**
+   * Ends all connections, because the client does not read. A connection may
+   * have no flow control, so the delivery contract decides about its requests.
+   */
+  onStdoutFull(): void {
+    this.#isStdoutFull = true;
+    const reason = "the client reads too slowly, and 64 MiB wait for it";
+    for (const link of this.links) {
+      if (!this.links.has(link) || link.phase === "waiting") continue;
+      this.connections.end(link, { reason, isStdoutFull: true });
+    }
+  }
+
+  /** Dials again, because the client has read. */
+  onStdoutDrained(): void {
+    this.#isStdoutFull = false;
+    this.#stdoutDrainedAt = this.now;
+  }
+
+  /** Since when the daemon is down by its own fault; `Infinity` for never. */
+  get disconnectedSince(): number {
+    return this.#isStdoutFull
+      ? Infinity
+      : Math.max(this.links.disconnectedSince, this.#stdoutDrainedAt);
+  }
+
+  #isActive({ phase }: Link): boolean {
+    return !this.#isStdoutFull || phase !== "waiting";
+  }
+
+  /** When something is due on a link. */
+  deadline(): number {
+    let at = Infinity;
+    for (const link of this.links) {
+      if (!this.#isActive(link)) continue;
+      at = Math.min(at, link.deadline(this.availability.usageOf(link)));
+    }
+    return at;
+  }
+
+  /** Does what is due. */
+  advance(): void {
+    for (const link of this.links) {
+      // What was due on another link may have removed this one.
+      if (!this.links.has(link) || !this.#isActive(link)) continue;
+      this.#advanceLink(link);
+    }
+  }
+
+  /** Moves the moment of the client; the links handle a sleep themselves. */
+  postpone(ms: number): void {
+    this.#stdoutDrainedAt += ms;
+  }
+
+  #advanceLink(link: Link): void {
+    switch (link.nextAction(this.now, this.availability.usageOf(link))) {
+      case "nothing":
+        return;
+      case "dial":
+        return this.#dial(link);
+      case "probe":
+        return void this.probes.send(link);
+      case "suspect":
+        return this.second.suspect(link);
+      case "skip-verification":
+        link.liveness?.skipVerification();
+        return this.sender.advance();
+      case "close":
+        return this.connections.close(link);
+      case "disconnect": {
+        const isHung = link.phase !== "ready";
+        const shortenedMs = link.shortenedPhaseMs(this.now);
+        const reason = timeoutReason(link.phase, shortenedMs);
+        return this.connections.end(link, { reason, isHung });
+      }
+    }
+  }
+
+  #dial(link: Link): void {
+    const subprotocol = link.offersSubprotocol
+      ? this.dialect.subprotocol
+      : undefined;
+    link.dial(this.now);
+    if (link.isSecondConnection) {
+      this.links.capacity.onSecondConnection(this.now);
+    }
+    const { connectionId } = link;
+    this.effects.push({ type: "dial", connectionId, subprotocol });
+  }
+}

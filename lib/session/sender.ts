@@ -1,0 +1,286 @@
+/**
+ * Sends the client's messages to the daemon: at once if a link is usable and
+ * nothing waits for it, else from the queue.
+ *
+ * @module
+ */
+
+import type { Link, LinkRole } from "../link/link.ts";
+import { getMember, type Request } from "../protocol/jsonrpc.ts";
+import { isOpening, listKindOf, mayTakeLong } from "../protocol/methods.ts";
+import type {
+  PendingRequest,
+  ReadonlyEntry,
+} from "../requests/request_state.ts";
+import type { ToolHint } from "../requests/tool_hints.ts";
+import * as errors from "./errors.ts";
+import type { ListSync } from "./list_sync.ts";
+import type { Probes } from "./probes.ts";
+import { type SessionBase, SessionPart } from "./session_part.ts";
+
+/** What became of a message; if it is `closed`, it got an error. */
+type SendOutcome = "written" | "waits" | "closed";
+
+/** The way of the client's messages to the daemon. */
+export class Sender extends SessionPart {
+  #hasSentCall = false;
+  /** Something may have become writable since the queue was last walked. */
+  #isWalkDue = true;
+
+  /** Starts with nothing sent. */
+  constructor(
+    base: SessionBase,
+    private readonly listSync: ListSync,
+    private readonly probes: Probes,
+  ) {
+    super(base);
+  }
+
+  /** Whether a request was sent that neither opens nor lists anything. */
+  get hasSentCall(): boolean {
+    return this.#hasSentCall;
+  }
+
+  /** Records an event: something may have become writable. */
+  wake(): void {
+    this.#isWalkDue = true;
+  }
+
+  /** Due at once while there is something that has become writable. */
+  deadline(): number {
+    return this.#isWalkDue && this.#hasWork() ? -Infinity : Infinity;
+  }
+
+  #hasWork(): boolean {
+    const { tracker } = this;
+    if (tracker.hasWritable) return true;
+    for (const link of this.links) {
+      if (link.isHandshakeUnsent || link.liveness?.isProbeDeferred) return true;
+    }
+    // The call that waited for a probe may have been cancelled.
+    return this.links.main.liveness?.isDelayingCalls === true &&
+      !tracker.hasQueuedShortLivedRequest;
+  }
+
+  /** Sends everything that can be sent now. */
+  advance(): void {
+    const { tracker, links } = this;
+    this.#isWalkDue = false;
+    for (const link of links) {
+      if (link.isHandshakeUnsent) this.#sendHandshake(link);
+      link.liveness?.endCallDelayIfDue(this.now);
+      const isProbeDue = link.liveness?.isProbeDeferred &&
+        this.#canSend(link.connectionId);
+      if (isProbeDue) this.probes.send(link);
+    }
+    if (!tracker.hasQueuedShortLivedRequest) {
+      links.main.liveness?.cancelCallDelay();
+    }
+    let waitingForPool = 0;
+    const fullRoles = new Set<LinkRole>();
+    for (const entry of tracker.writableEntries(fullRoles)) {
+      const role = this.availability.roleOf(entry.message);
+      const link = this.#linkFor(entry, role);
+      if (link !== undefined) {
+        this.#write(link, entry);
+        // An entry whose hint was requested on one link needs no other link.
+      } else if (entry.hintRequirement?.connectionId === undefined) {
+        fullRoles.add(role);
+        if (role === "pool") waitingForPool = tracker.writableCount(role);
+      }
+    }
+    this.#growPool(waitingForPool);
+  }
+
+  /** Sends a message that has arrived; returns whether it need not wait. */
+  trySend(entry: ReadonlyEntry): boolean {
+    const role = this.availability.roleOf(entry.message);
+    if (this.tracker.writableCount(role) > 0) return false;
+    const link = this.#linkFor(entry, role);
+    return link !== undefined && this.#write(link, entry) !== "waits";
+  }
+
+  #canSend(connectionId: number): boolean {
+    return this.dialect.scheduling?.canSend(connectionId) ?? true;
+  }
+
+  #linkFor(entry: ReadonlyEntry, role: LinkRole): Link | undefined {
+    const { main } = this.links;
+    if (role === "main") {
+      return main.isUsable && this.#canTake(main, entry) ? main : undefined;
+    }
+    return this.links.findUsable(role, (link) => this.#canTake(link, entry));
+  }
+
+  #canTake(
+    { connectionId, isBacklogged, liveness, role }: Link,
+    { message, hintRequirement }: ReadonlyEntry,
+  ): boolean {
+    if (isBacklogged || liveness?.isDelayingCalls) return false;
+    if (!this.#canSend(connectionId)) return false;
+    // Nothing may be in flight during the capacity check.
+    const isBlocked = role === "main" && this.links.capacity.isChecking &&
+      message.kind === "request";
+    const hintedOn = hintRequirement?.connectionId;
+    return !isBlocked && (hintedOn ?? connectionId) === connectionId;
+  }
+
+  #write(link: Link, entry: ReadonlyEntry): SendOutcome {
+    const { message } = entry;
+    const { connectionId } = link;
+    if (message.kind === "notification") {
+      const text = this.dialect.encode(connectionId, message, this.now);
+      if (text === undefined) return "waits";
+      const writeNumber = this.effects.toDaemonOneWay(link, text);
+      this.tracker.markSent(entry, connectionId, this.now, writeNumber);
+      link.markUsed(this.now);
+      return "written";
+    }
+    const { method } = message;
+    const isCall = mayTakeLong(method);
+    const isFirstCall = isCall && !this.tracker.isBusy(connectionId);
+    const request = entry as PendingRequest;
+    const obstacle = this.#obstacleOf(link, request, isFirstCall);
+    if (obstacle !== undefined) return obstacle;
+    const text = this.dialect.encode(connectionId, message, this.now);
+    if (text === undefined) return "waits";
+    // A ping from the client proves as much as a probe.
+    const isProbe = method === "ping" && this.config.pingInterval < Infinity &&
+      this.availability.usageOf(link).load === "idle";
+    const writeNumber = this.effects.toDaemon(link, text);
+    this.tracker.markSent(entry, connectionId, this.now, writeNumber);
+    link.markUsed(this.now);
+    if (isProbe) {
+      link.liveness?.onProbeSent(message.id, this.now, { writeNumber });
+    }
+    if (isFirstCall) link.liveness?.onFirstCallSent(this.now);
+    this.#hasSentCall ||= isCall && method !== "initialize" &&
+      listKindOf(method) === undefined;
+    return "written";
+  }
+
+  #obstacleOf(
+    link: Link,
+    entry: PendingRequest,
+    isFirstCall: boolean,
+  ): SendOutcome | undefined {
+    const { message, key } = entry;
+    if (this.clientIds.hasConfusableInFlight(key)) return "waits";
+    // It may have waited for a request that was then cancelled.
+    if (this.clientIds.mayGetLateResponse(key)) {
+      this.tracker.cancel(key);
+      this.effects.toClient(errors.idAwaitsLateResponse(key));
+      return "closed";
+    }
+    const isHintNeeded = entry.hintRequirement !== undefined;
+    if (isHintNeeded) {
+      const hint = this.#confirmToolHint(link, entry);
+      if (hint === "not-idempotent") return this.failOutcomeUnknown(entry);
+      if (hint === "unknown") {
+        this.tracker.awaitToolList(key);
+        return "waits";
+      }
+    }
+    if (isFirstCall && this.probes.delayFirstCall(link)) {
+      // The hint is confirmed, so its timeout stops while the call waits for
+      // the probe.
+      if (isHintNeeded) this.tracker.requireHint(key, this.now);
+      return "waits";
+    }
+    const step = this.dialect.outcomes?.prepare(link.connectionId, message);
+    switch (step?.kind) {
+      case "query":
+        this.effects.toDaemon(link, step.text);
+        return "waits";
+      case "wait":
+        return "waits";
+      case "lost":
+        return this.#onOutcomeLost(link, entry);
+    }
+    return undefined;
+  }
+
+  /** The daemon may be another version than the one that lost the call. */
+  #confirmToolHint(
+    link: Link,
+    { key, message, hintRequirement }: PendingRequest,
+  ): ToolHint {
+    const { connectionId } = link;
+    const tool = getMember(message.params, "name");
+    if (typeof tool !== "string") return "not-idempotent";
+    const hint = this.toolHints.hintOf(connectionId, tool);
+    if (hint !== "unknown" || hintRequirement?.connectionId === connectionId) {
+      return hint;
+    }
+    this.tracker.markHintRequested(key, connectionId, this.now);
+    if (!this.toolHints.isListRequested(connectionId)) {
+      this.listSync.requestPage(link, "tools");
+    }
+    return hint;
+  }
+
+  /** The daemon that could be asked for the outcome is gone. */
+  #onOutcomeLost(link: Link, entry: PendingRequest): SendOutcome {
+    const { message, key } = entry;
+    if (!this.rules.mayRetry(message)) return this.failOutcomeUnknown(entry);
+    this.dialect.outcomes?.reset(message);
+    this.tracker.clearOutcomePoll(key);
+    if (this.rules.needsToolHint(message)) {
+      this.tracker.requireHint(key, this.now);
+    }
+    return this.#write(link, entry);
+  }
+
+  /** Fails a request that was sent and whose outcome will never be known. */
+  failOutcomeUnknown(entry: PendingRequest): "closed" {
+    const delivery = this.rules.deliveryOf(entry);
+    this.tracker.cancel(entry.key);
+    this.effects.toClient(errors.outcomeUnknown(delivery, "connection_lost"));
+    return "closed";
+  }
+
+  #growPool(waitingForPool: number): void {
+    const { dialect: { scheduling }, links, tracker } = this;
+    if (waitingForPool === 0 || scheduling === undefined) return;
+    if (!links.isMainUsable) return;
+    const pool = [...links].filter(({ role }) => role === "pool");
+    // One dial shows whether the daemon still refuses the proxy.
+    if (pool.some(({ refusal }) => refusal !== undefined)) return;
+    // A link with an unanswered probe may be dead, so it does not count.
+    const available = pool.filter(({ connectionId, phase }) =>
+      tracker.inFlightCount(connectionId) === 0 &&
+      (phase !== "ready" || scheduling.canSend(connectionId) ||
+        this.dialect.hasPendingOwnRequest(connectionId))
+    );
+    const missingCount = Math.min(
+      waitingForPool - available.length,
+      scheduling.poolSize - pool.length,
+    );
+    for (let i = 0; i < missingCount; i++) links.add("pool", this.now);
+  }
+
+  #sendHandshake(link: Link): void {
+    const waiting = this.#requestsToOpenWith(link);
+    const opening = this.dialect.handshake.begin(link.connectionId, waiting);
+    if (opening === undefined) return;
+    this.effects.toDaemon(link, opening.text);
+    link.onHandshakeSent(this.now);
+    const { requestId } = opening;
+    if (requestId === undefined) return;
+    this.tracker.markHandshakeSent(requestId, link.connectionId, this.now);
+  }
+
+  #requestsToOpenWith(link: Link): Request[] {
+    const { tracker } = this;
+    // Without a pending request, none in the queue can open the session.
+    const queue = tracker.pendingRequestCount > 0
+      ? tracker.queuedEntries().map(({ message }) => message)
+        .filter((message) => message.kind === "request")
+      : [];
+    if (!link.isSecondConnection) return queue;
+    // The client's opening request is sent on the main link only.
+    const sent = [...tracker.inFlightOn(this.links.main.connectionId)]
+      .map(({ message }) => message);
+    return [...sent, ...queue].filter(({ method }) => !isOpening(method));
+  }
+}
